@@ -1,0 +1,103 @@
+// Package id holds the 20-byte identifiers of BitTorrent: infohashes, DHT node
+// ids and peer ids, with their text forms and the XOR metric of BEP 5.
+package id
+
+import (
+	"bytes"
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+)
+
+// Len is the length of an ID in bytes.
+const Len = 20
+
+// ID is a 20-byte identifier: an infohash, a node id or a peer id.
+type ID [Len]byte
+
+// ID32 is a 32-byte identifier: a v2 infohash (BEP 52) or a public key (BEP 46).
+type ID32 [32]byte
+
+// ParseHex reads 40 hexadecimal digits of either case.
+func ParseHex(s string) (ID, error) {
+	var v ID
+	if len(s) != 2*Len {
+		return ID{}, fmt.Errorf("%d characters where 40 hexadecimal digits belong", len(s))
+	}
+	if _, err := hex.Decode(v[:], []byte(s)); err != nil {
+		return ID{}, fmt.Errorf("not hexadecimal: %w", err)
+	}
+	return v, nil
+}
+
+// ParseBase32 reads 32 base32 characters of either case (BEP 9, the older form
+// of a magnet's infohash).
+func ParseBase32(s string) (ID, error) {
+	var v ID
+	if len(s) != 32 {
+		return ID{}, fmt.Errorf("%d characters where 32 base32 digits belong", len(s))
+	}
+	if _, err := base32.StdEncoding.Decode(v[:], bytes.ToUpper([]byte(s))); err != nil {
+		return ID{}, fmt.Errorf("not base32: %w", err)
+	}
+	return v, nil
+}
+
+// String is the lower-case hexadecimal form.
+func (a ID) String() string { return hex.EncodeToString(a[:]) }
+
+// IsZero reports whether every byte is zero, which no real identifier is.
+func (a ID) IsZero() bool { return a == ID{} }
+
+// Xor is the distance between two ids (BEP 5).
+func (a ID) Xor(b ID) (d ID) {
+	for i := range a {
+		d[i] = a[i] ^ b[i]
+	}
+	return d
+}
+
+// Cmp orders ids as unsigned big-endian numbers: -1, 0 or 1.
+func (a ID) Cmp(b ID) int { return bytes.Compare(a[:], b[:]) }
+
+// CmpDistance orders x and y by their distance to a: -1 when x is closer.
+func (a ID) CmpDistance(x, y ID) int {
+	for i := range a {
+		if dx, dy := a[i]^x[i], a[i]^y[i]; dx != dy {
+			if dx < dy {
+				return -1
+			}
+			return 1
+		}
+	}
+	return 0
+}
+
+// CommonPrefix is the number of leading bits that a and b share: 0 to 160.
+func (a ID) CommonPrefix(b ID) int {
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * Len
+}
+
+// Bit is bit i of a, counted from the most significant.
+func (a ID) Bit(i int) bool { return a[i/8]>>(7-i%8)&1 == 1 }
+
+// String is the lower-case hexadecimal form.
+func (a ID32) String() string { return hex.EncodeToString(a[:]) }
+
+// ParseHex32 reads 64 hexadecimal digits of either case.
+func ParseHex32(s string) (ID32, error) {
+	var v ID32
+	if len(s) != 64 {
+		return ID32{}, fmt.Errorf("%d characters where 64 hexadecimal digits belong", len(s))
+	}
+	if _, err := hex.Decode(v[:], []byte(s)); err != nil {
+		return ID32{}, fmt.Errorf("not hexadecimal: %w", err)
+	}
+	return v, nil
+}
