@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/base32"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -31,6 +32,8 @@ func ParseHex(s string) (ID, error) {
 	return v, nil
 }
 
+var base32Digits = base32.StdEncoding.WithPadding(base32.NoPadding)
+
 // ParseBase32 reads 32 base32 characters of either case (BEP 9, the older form
 // of a magnet's infohash).
 func ParseBase32(s string) (ID, error) {
@@ -38,8 +41,12 @@ func ParseBase32(s string) (ID, error) {
 	if len(s) != 32 {
 		return ID{}, fmt.Errorf("%d characters where 32 base32 digits belong", len(s))
 	}
-	if _, err := base32.StdEncoding.Decode(v[:], bytes.ToUpper([]byte(s))); err != nil {
+	n, err := base32Digits.Decode(v[:], bytes.ToUpper([]byte(s)))
+	if err != nil {
 		return ID{}, fmt.Errorf("not base32: %w", err)
+	}
+	if n != Len { // the decoder passes over line breaks
+		return ID{}, errors.New("not base32: a line break inside")
 	}
 	return v, nil
 }

@@ -1,0 +1,88 @@
+package bitset
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// The naive twin of a Set is a map of booleans.
+func TestSetAgreesWithAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 300).Draw(t, "n")
+		s, twin := New(n), map[int]bool{}
+		for range rapid.IntRange(0, 200).Draw(t, "steps") {
+			if n == 0 {
+				break
+			}
+			i := rapid.IntRange(0, n-1).Draw(t, "i")
+			if rapid.Bool().Draw(t, "add") {
+				if s.Add(i) == twin[i] {
+					t.Fatalf("Add(%d) misjudged whether it was new", i)
+				}
+				twin[i] = true
+			} else {
+				if s.Remove(i) != twin[i] {
+					t.Fatalf("Remove(%d) misjudged whether it was there", i)
+				}
+				delete(twin, i)
+			}
+		}
+		if s.Count() != len(twin) || s.Full() != (len(twin) == n) {
+			t.Fatalf("count %d, want %d", s.Count(), len(twin))
+		}
+		last := -1
+		for i := range s.All() {
+			if !twin[i] || i <= last {
+				t.Fatalf("All yielded %d after %d", i, last)
+			}
+			last = i
+		}
+		back, err := Parse(s.AppendTo(nil), n)
+		if err != nil || s.AnyNotIn(back) || back.AnyNotIn(s) || s.CountAnd(back) != len(twin) {
+			t.Fatalf("bitfield does not come back: %v", err)
+		}
+		c := s.Clone()
+		c.Fill()
+		if !c.Full() || s.Count() != len(twin) {
+			t.Fatal("Fill of a clone is wrong or reached the original")
+		}
+		c.Clear()
+		if c.Count() != 0 || c.Next(0) != -1 {
+			t.Fatal("Clear left members")
+		}
+	})
+}
+
+// BEP 3: "The high bit in the first byte corresponds to piece index 0."
+func TestHighBitIsPieceZero(t *testing.T) {
+	s := New(10)
+	s.Add(0)
+	s.Add(9)
+	if got := s.AppendTo(nil); !bytes.Equal(got, []byte{0x80, 0x40}) {
+		t.Fatalf("%x", got)
+	}
+}
+
+// BEP 3: "Spare bits at the end are set to zero", and the length must fit.
+func TestSpareBitsAndLengthAreRefused(t *testing.T) {
+	if _, err := Parse([]byte{0xff, 0xff}, 10); !errors.Is(err, ErrSpare) {
+		t.Fatal(err)
+	}
+	for _, n := range []int{0, 8, 17} {
+		if _, err := Parse([]byte{0, 0}, n); !errors.Is(err, ErrLength) {
+			t.Fatalf("%d bits: %v", n, err)
+		}
+	}
+}
+
+func TestAddOutsidePanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Fatal("no panic")
+		}
+	}()
+	New(65).Add(65)
+}
