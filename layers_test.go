@@ -1,0 +1,411 @@
+// Package seedbed_test keeps the plan of the house: which package may know
+// which, and which packages stay pure. It reads imports and syntax only, so it
+// needs nothing built and covers the files of every platform.
+//
+// A new package gets a row in rooms below, with the layer that its imports
+// allow and one line on what it owns.
+package seedbed_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "seedbed"
+
+// top marks what stands outside of the layers: scenarios and test networks. It
+// may know every room, and no room may know it but in its tests.
+const top = 100
+
+type room struct {
+	layer int
+	pure  bool
+	owns  string
+	// peers are rooms of the same layer that this one may know all the same.
+	peers []string
+	// third are the third-party packages that a pure room may import.
+	third []string
+}
+
+const (
+	lru    = "github.com/hashicorp/golang-lru/v2/simplelru"
+	krpc   = "github.com/anacrolix/dht/v2/krpc"
+	int160 = "github.com/anacrolix/dht/v2/int160"
+	bep44  = "github.com/anacrolix/dht/v2/bep44"
+)
+
+var rooms = map[string]room{
+	"internal/bencode": {layer: 0, pure: true, owns: "the bencode scanner and writer"},
+	"internal/id":      {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
+	"internal/bitset":  {layer: 0, pure: true, owns: "sets of small numbers"},
+	"internal/mono":    {layer: 0, pure: true, owns: "time as an argument"},
+	"internal/rate":    {layer: 0, pure: true, owns: "token buckets and averages", peers: []string{"internal/mono"}},
+	"internal/buf":     {layer: 0, owns: "the pool of piece buffers"},
+
+	"magnet":          {layer: 1, pure: true, owns: "magnet links", third: []string{"golang.org/x/text/..."}},
+	"magnet/metainfo": {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},
+	"swarm/wire":      {layer: 1, pure: true, owns: "the peer wire messages"},
+	"pex":             {layer: 1, pure: true, owns: "peer exchange messages and limits"},
+	"dht/krpc":        {layer: 1, pure: true, owns: "the KRPC view and the reply writer", third: []string{krpc, int160}},
+
+	"dht/table":    {layer: 2, pure: true, owns: "the routing table", third: []string{lru, krpc, int160}},
+	"dht/lookup":   {layer: 2, pure: true, owns: "one iterative lookup", third: []string{krpc, int160}},
+	"dht/store":    {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru, krpc, int160, bep44}},
+	"swarm/engine": {layer: 2, pure: true, owns: "one torrent's decisions", third: []string{lru}},
+
+	"dht/respond":   {layer: 3, pure: true, owns: "what an inbound query does", third: []string{lru, krpc, int160}},
+	"dht/announce":  {layer: 3, pure: true, owns: "the announce scheduler"},
+	"dht/bootstrap": {layer: 3, pure: true, owns: "the ring of verified nodes", third: []string{lru, krpc, int160}},
+
+	"swarm/storage": {layer: 4, owns: "files and the resume record"},
+	"internal/netx": {layer: 4, owns: "the sockets"},
+
+	"dht":   {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
+	"swarm": {layer: 5, owns: "the torrent shell"},
+
+	"node": {layer: 6, owns: "the composition"},
+
+	"node/api": {layer: 7, owns: "HTTP"},
+	"node/web": {layer: 7, owns: "the embedded page"},
+
+	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
+
+	"internal/simnet": {layer: top, owns: "the in-memory network and disk"},
+	"integration":     {layer: top, owns: "scenarios with real clients"},
+}
+
+// owners are third-party packages that one room alone may know.
+var owners = map[string]struct{ room, why string }{
+	"github.com/anacrolix/dht/v2":     {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
+	"github.com/libp2p/go-reuseport":  {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
+	"github.com/spf13/cobra":          {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
+	"github.com/vbauerster/mpb/v8":    {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
+	"golang.org/x/term":               {"cmd/seedbed", "only the terminal asks what the terminal can do"},
+	"github.com/rogpeppe/go-internal": {"", "its test scripts are for tests"},
+	"github.com/google/go-cmp/cmp":    {"", "it panics by design on what it cannot compare: it is for tests"},
+	"go.uber.org/goleak":              {"", "it inspects all goroutines: it is for tests"},
+	"pgregory.net/rapid":              {"", "it generates inputs: it is for tests"},
+}
+
+// impure are packages of the standard library (with "/..." all below it too)
+// that a pure room does not import, and why.
+var impure = map[string]string{
+	"net":                  "sockets belong to internal/netx; addresses are netip.AddrPort",
+	"net/...":              "sockets belong to internal/netx; addresses are netip.AddrPort",
+	"os":                   "files and environment belong to swarm/storage and node",
+	"os/...":               "processes and signals belong to cmd/seedbed",
+	"io/ioutil":            "files belong to swarm/storage",
+	"io/fs":                "files belong to swarm/storage",
+	"path/filepath":        "paths of the machine belong to swarm/storage; paths inside a torrent are component lists",
+	"syscall":              "the kernel belongs to internal/netx and swarm/storage",
+	"runtime/...":          "the scheduler and its measurements belong to the shells",
+	"runtime":              "the scheduler and its measurements belong to the shells",
+	"sync":                 "a pure room is called by one goroutine at a time; locks belong to its shell",
+	"sync/...":             "a pure room is called by one goroutine at a time; atomics belong to its shell",
+	"context":              "nothing here waits, so there is nothing to cancel",
+	"log":                  "a pure room returns what happened; its shell logs it",
+	"log/...":              "a pure room returns what happened; its shell logs it",
+	"crypto/rand":          "randomness is an argument, so that the same seed gives the same run",
+	"crypto/tls":           "sockets belong to internal/netx",
+	"crypto/x509":          "it reads the machine's certificates",
+	"hash/maphash":         "its seed is random per process, so runs would differ",
+	"embed":                "data of a pure room is Go source",
+	"testing":              "test helpers belong to _test.go files",
+	"golang.org/x/sys/...": "the kernel belongs to internal/netx and swarm/storage",
+}
+
+// allowed overrides impure.
+var allowed = []string{"net/netip", "net/url"}
+
+// impureNames are functions of packages that are otherwise fine.
+var impureNames = map[string]struct {
+	names []string
+	but   bool // every function but these names
+	why   string
+}{
+	"time": {names: []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Timer", "Ticker", "Local", "LoadLocation"},
+		why: "time is an argument (mono.Time) and deadlines are returned, so that tests own the clock"},
+	"math/rand": {names: []string{"New", "NewSource", "NewZipf", "Rand", "Source", "Source64", "Zipf"}, but: true,
+		why: "the global generator differs at each run: take a *rand.Rand"},
+	"math/rand/v2": {names: []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "Source", "PCG", "ChaCha8", "Zipf"}, but: true,
+		why: "the global generator differs at each run: take a *rand.Rand"},
+	"fmt": {names: []string{"Print", "Printf", "Println", "Scan", "Scanf", "Scanln"},
+		why: "the terminal belongs to cmd/seedbed"},
+}
+
+// strangers keep apart although their layers would let them meet.
+var strangers = []string{"dht", "swarm", "pex"}
+
+func TestLayers(t *testing.T) {
+	for dir, files := range sources(t) {
+		t.Run(dir, func(t *testing.T) {
+			r, known := rooms[dir]
+			if !known && dir != "." {
+				t.Fatalf("package %s is not in the table of rooms in layers_test.go: give it the layer that its imports allow "+
+					"and say what it owns, or put the code in a room that exists", dir)
+			}
+			if dir == "." { // only tests of the whole house live at the root
+				r = room{layer: top}
+			}
+			for _, f := range files {
+				for _, v := range edges(dir, r, f) {
+					t.Error(v)
+				}
+				if r.pure && !f.test {
+					for _, v := range impurities(dir, r, f) {
+						t.Error(v)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A reader who opens a package meets a guide first.
+func TestPackageComments(t *testing.T) {
+	for dir, files := range sources(t) {
+		documented, code := false, false
+		for _, f := range files {
+			code = code || !f.test
+			if d := f.ast.Doc; d != nil && (!f.test || dir == "." || allTests(files)) {
+				want := "Package " + f.ast.Name.Name + " "
+				if f.ast.Name.Name == "main" {
+					want = ""
+				}
+				documented = documented || strings.HasPrefix(d.Text(), want)
+			}
+		}
+		if !documented && (code || allTests(files)) {
+			t.Errorf("package %s has no package comment: say what it owns, what it never does, its units and its errors "+
+				"(\"Package %s …\")", dir, path.Base(dir))
+		}
+	}
+}
+
+func allTests(files []source) bool {
+	return !slices.ContainsFunc(files, func(f source) bool { return !f.test })
+}
+
+type source struct {
+	name string // relative to the root, with slashes
+	test bool
+	fset *token.FileSet
+	ast  *ast.File
+}
+
+func (s source) at(p token.Pos) string {
+	return fmt.Sprintf("%s:%d", s.name, s.fset.Position(p).Line)
+}
+
+// sources parses every Go file of the module, by directory.
+func sources(t *testing.T) map[string][]source {
+	t.Helper()
+	all := map[string][]source{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := d.Name()
+		if d.IsDir() {
+			if name != "." && (base == "testdata" || base == "vendor" || base[0] == '.' || base[0] == '_') {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(base, ".go") || base[0] == '.' || base[0] == '_' {
+			return nil
+		}
+		s := source{name: filepath.ToSlash(name), test: strings.HasSuffix(base, "_test.go"), fset: token.NewFileSet()}
+		if s.ast, err = parser.ParseFile(s.fset, name, nil, parser.ParseComments); err != nil {
+			return err
+		}
+		dir := path.Dir(s.name)
+		all[dir] = append(all[dir], s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// edges are the imports of f that the layers forbid, each with the reason.
+func edges(dir string, r room, f source) (bad []string) {
+	for _, spec := range f.ast.Imports {
+		imp, _ := strconv.Unquote(spec.Path.Value)
+		say := func(format string, args ...any) {
+			bad = append(bad, fmt.Sprintf("%s: %s imports %s: %s", f.at(spec.Pos()), dir, imp, fmt.Sprintf(format, args...)))
+		}
+		for mod, o := range owners {
+			if !f.test && r.layer != top && o.room != dir && (imp == mod || strings.HasPrefix(imp, mod+"/") && o.room == "") {
+				if o.room == "" {
+					say("%s", o.why)
+				} else {
+					say("%s alone knows it: %s", o.room, o.why)
+				}
+			}
+		}
+		to, inside := strings.CutPrefix(imp, module+"/")
+		if !inside || to == dir {
+			continue
+		}
+		target, known := rooms[to]
+		switch {
+		case !known:
+			say("that package is not in the table of rooms")
+		case r.layer == top || slices.Contains(r.peers, to):
+		case f.test && target.layer == top:
+		case target.layer == top:
+			say("it is for tests; what a user runs does not carry it")
+		case estranged(dir, to):
+			say("dht, swarm and pex do not know one another: node introduces them, and turns what one finds into the " +
+				"engine's Candidate, so that each can be read, tested and used alone (the engine alone uses pex, as a codec)")
+		case target.layer == r.layer:
+			say("both are rooms of layer %d, and rooms of one layer do not know each other: "+
+				"let a room above introduce them, or move what they share below", r.layer)
+		case target.layer > r.layer:
+			say("a room of layer %d knows lower layers only, and that is layer %d (%s): "+
+				"take what you need as an argument or return what the upper room should do", r.layer, target.layer, target.owns)
+		case r.pure && !target.pure:
+			say("%s is pure and imports pure rooms only; %s is not (%s)", dir, to, target.owns)
+		}
+	}
+	return bad
+}
+
+func estranged(from, to string) bool {
+	a, _, _ := strings.Cut(from, "/")
+	b, _, _ := strings.Cut(to, "/")
+	return a != b && slices.Contains(strangers, a) && slices.Contains(strangers, b) && !(from == "swarm/engine" && to == "pex")
+}
+
+// impurities are the uses in f of what a pure room leaves to its shell.
+func impurities(dir string, r room, f source) (bad []string) {
+	say := func(p token.Pos, what, why string) {
+		bad = append(bad, fmt.Sprintf("%s: %s is pure, but %s: %s", f.at(p), dir, what, why))
+	}
+	local := map[string]string{} // name in this file -> import path
+	for _, spec := range f.ast.Imports {
+		imp, _ := strconv.Unquote(spec.Path.Value)
+		name := path.Base(imp)
+		if imp == "math/rand/v2" {
+			name = "rand"
+		}
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		local[name] = imp
+		switch first, _, _ := strings.Cut(imp, "/"); {
+		case name == "." && first != module:
+			say(spec.Pos(), "imports "+imp+" with a dot", "names must say where they come from for this test to work")
+		case first == module || slices.Contains(allowed, imp):
+		case strings.Contains(first, "."):
+			if !slices.ContainsFunc(r.third, func(p string) bool { return covers(p, imp) }) {
+				say(spec.Pos(), "imports "+imp, "a pure room imports the third-party packages that the table lists, which have neither lock nor clock")
+			}
+		default:
+			for _, p := range slices.Sorted(maps.Keys(impure)) {
+				if covers(p, imp) {
+					say(spec.Pos(), "imports "+imp, impure[p])
+					break
+				}
+			}
+		}
+	}
+	const noConcurrency = "concurrency belongs to the shell; here one caller steps, drains and asks for the deadline"
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			say(n.Pos(), "starts a goroutine", noConcurrency)
+		case *ast.ChanType:
+			say(n.Pos(), "has a channel", noConcurrency)
+		case *ast.SendStmt:
+			say(n.Pos(), "sends on a channel", noConcurrency)
+		case *ast.SelectStmt:
+			say(n.Pos(), "selects over channels", noConcurrency)
+		case *ast.UnaryExpr:
+			if n.Op == token.ARROW {
+				say(n.Pos(), "receives from a channel", noConcurrency)
+			}
+		case *ast.SelectorExpr:
+			x, ok := n.X.(*ast.Ident)
+			if !ok || x.Obj != nil { // Obj: a local variable hides the import
+				break
+			}
+			if rule, ok := impureNames[local[x.Name]]; ok && slices.Contains(rule.names, n.Sel.Name) != rule.but {
+				say(n.Pos(), "uses "+local[x.Name]+"."+n.Sel.Name, rule.why)
+			}
+		}
+		return true
+	})
+	return bad
+}
+
+func covers(pattern, imp string) bool {
+	if p, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return strings.HasPrefix(imp, p+"/")
+	}
+	return pattern == imp
+}
+
+// The rules are tried on snippets, so that a quiet test means a clean house.
+func TestTheRulesCatch(t *testing.T) {
+	for _, c := range []struct{ dir, src, want string }{
+		{"swarm/wire", `import "seedbed/swarm"`, "lower layers only"},
+		{"swarm/wire", `import "seedbed/pex"`, "do not know one another"},
+		{"swarm/engine", `import "seedbed/pex"`, ""},
+		{"swarm", `import "seedbed/pex"`, "do not know one another"},
+		{"dht", `import "seedbed/swarm/wire"`, "do not know one another"},
+		{"swarm", `import "seedbed/swarm/engine"`, ""},
+		{"magnet", `import "seedbed/dht/krpc"`, "rooms of one layer"},
+		{"internal/rate", `import "seedbed/internal/mono"`, ""},
+		{"magnet", `import "seedbed/internal/buf"`, "imports pure rooms only"},
+		{"node", `import "seedbed/integration"`, "for tests"},
+		{"node", `import "seedbed/attic"`, "not in the table"},
+		{"integration", `import "seedbed/dht"`, ""},
+		{"node", `import "github.com/anacrolix/dht/v2"`, "dht alone knows it"},
+		{"dht", `import "github.com/anacrolix/dht/v2"`, ""},
+		{"dht/krpc", `import "github.com/anacrolix/dht/v2/krpc"`, ""},
+		{"dht/krpc", `import "github.com/anacrolix/dht/v2"`, "dht alone knows it"},
+		{"pex", `import "net/netip"`, ""},
+		{"pex", `import "net"`, "sockets belong"},
+		{"pex", `import "net/http"`, "sockets belong"},
+		{"pex", `import "sync/atomic"`, "atomics belong"},
+		{"pex", `import "golang.org/x/text/unicode/norm"`, "the table lists"},
+		{"magnet", `import "golang.org/x/text/unicode/norm"`, ""},
+		{"pex", `import "time"; var t = time.Second`, ""},
+		{"pex", `import "time"; var t = time.Now()`, "time is an argument"},
+		{"pex", `import clock "time"; var t = clock.Since`, "time is an argument"},
+		{"pex", `import "math/rand/v2"; var r = rand.New(rand.NewPCG(1, 2))`, ""},
+		{"pex", `import "math/rand/v2"; var r = rand.IntN(4)`, "take a *rand.Rand"},
+		{"pex", `import "math/rand/v2"; func f(rand *rand.Rand) int { return rand.IntN(4) }`, ""},
+		{"pex", `import . "time"`, "with a dot"},
+		{"pex", `func f() { go f() }`, "starts a goroutine"},
+		{"pex", `func f(c chan int) int { return 0 }`, "has a channel"},
+		{"dht", `import "time"; var t = time.Now()`, ""},
+	} {
+		s := source{name: c.dir + "/x.go", fset: token.NewFileSet()}
+		var err error
+		if s.ast, err = parser.ParseFile(s.fset, "x.go", "package x; "+c.src, 0); err != nil {
+			t.Fatal(c.src, err)
+		}
+		bad := edges(c.dir, rooms[c.dir], s)
+		if rooms[c.dir].pure {
+			bad = append(bad, impurities(c.dir, rooms[c.dir], s)...)
+		}
+		got := strings.Join(bad, "\n")
+		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s with %s\n got %q\nwant %q", c.dir, c.src, got, c.want)
+		}
+	}
+}
