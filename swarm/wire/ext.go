@@ -1,0 +1,278 @@
+package wire
+
+import (
+	"errors"
+	"net/netip"
+	"unicode"
+	"unicode/utf8"
+
+	"seedbed/internal/bencode"
+)
+
+// The ids under which we take extended messages: what our `m` dictionary
+// says, so what peers put into Msg.Ext. 0 is the extension handshake.
+const (
+	ExtHandshakeID uint8 = 0
+	ExtMetadata    uint8 = 1 // BEP 9 ut_metadata
+	ExtPex         uint8 = 2 // BEP 11 ut_pex
+	ExtDontHave    uint8 = 3 // BEP 54 lt_donthave
+	ExtUploadOnly  uint8 = 4 // BEP 21 upload_only, sent when it changes
+)
+
+// DefaultReqq is how many requests a peer takes that does not say (BEP 10).
+const DefaultReqq = 250
+
+// MaxReqq is what a larger reqq is lowered to.
+const MaxReqq = 1 << 16
+
+// maxExtHandshake is far above what real clients send, which is some 300 bytes.
+const maxExtHandshake = 32 << 10
+
+// maxVersion is where a client's name is cut off, in bytes.
+const maxVersion = 100
+
+// Exts is a set of extensions.
+type Exts uint8
+
+const (
+	HasMetadata Exts = 1 << iota
+	HasPex
+	HasDontHave
+	HasUploadOnly
+	HasHolePunch
+)
+
+// ExtHandshake is the handshake of BEP 10. Every part is optional; zero means
+// that the peer did not say, or not sensibly.
+type ExtHandshake struct {
+	// The ids under which its sender takes these extensions; 0 for one that it
+	// does not take. Named holds those that the m dictionary listed, which
+	// tells a 0 that switches off from silence; see Merge.
+	UtMetadata   uint8
+	UtPex        uint8
+	LtDontHave   uint8
+	UploadOnlyID uint8
+	HolePunch    uint8
+	Named        Exts
+
+	MetadataSize int64      // bytes of the info dictionary (BEP 9), positive; may be absurdly large
+	Version      string     // the client's name, printable
+	Port         uint16     // where the sender listens for TCP
+	Reqq         int        // requests that the sender keeps outstanding, 1 to MaxReqq
+	YourIP       netip.Addr // our address as the sender sees it
+	IPv4         netip.Addr // the sender's other addresses
+	IPv6         netip.Addr
+	UploadOnly   bool // BEP 21: it will not download
+	UploadKnown  bool // upload_only was there
+}
+
+var handshakeLimits = bencode.Limits{Depth: 8, Tokens: 2000, StringLen: maxExtHandshake}
+
+// ParseExtHandshake reads the payload of an extended message of id 0.
+//
+// Only what does not begin with a bencoded dictionary is an error. A value of the wrong
+// type or out of its range counts as absent: real clients send a metadata_size
+// of 0 while they have no metadata, a port of 0 when they do not listen, empty
+// address strings, and unsorted keys, and BEP 10 has every item optional.
+func ParseExtHandshake(payload []byte) (ExtHandshake, error) {
+	if len(payload) > maxExtHandshake {
+		return ExtHandshake{}, &Error{Kind: TooLong, Type: Extended, Len: int64(len(payload))}
+	}
+	v, _, err := parseDict(payload, handshakeLimits)
+	if err != nil {
+		return ExtHandshake{}, err
+	}
+	var h ExtHandshake
+	for key, v := range v.Dict() {
+		switch string(key) {
+		case "m":
+			h.readM(v)
+		case "metadata_size":
+			if n, _ := v.Int(); n > 0 {
+				h.MetadataSize = n
+			}
+		case "v":
+			b, _ := v.Bytes()
+			h.Version = printable(b)
+		case "p":
+			if n, _ := v.Int(); 0 < n && n <= 65535 {
+				h.Port = uint16(n)
+			}
+		case "reqq":
+			if n, _ := v.Int(); n > 0 {
+				h.Reqq = int(min(n, MaxReqq))
+			}
+		case "upload_only":
+			if n, ok := v.Int(); ok {
+				h.UploadOnly, h.UploadKnown = n != 0, true
+			}
+		case "yourip":
+			h.YourIP = readAddr(v)
+		case "ipv4":
+			if a := readAddr(v); a.Is4() {
+				h.IPv4 = a
+			}
+		case "ipv6":
+			if a := readAddr(v); a.Is6() {
+				h.IPv6 = a
+			}
+		}
+	}
+	return h, nil
+}
+
+func (h *ExtHandshake) readM(m bencode.Value) {
+	for key, v := range m.Dict() {
+		dst, has := h.ext(string(key))
+		if dst == nil {
+			continue
+		}
+		// BEP 10: the value is the extended message id, 0 to switch off. It is one
+		// byte on the wire, so another number names nothing.
+		if n, ok := v.Int(); ok && 0 <= n && n <= 255 {
+			*dst = uint8(n)
+			h.Named |= has
+		}
+	}
+}
+
+func (h *ExtHandshake) ext(name string) (*uint8, Exts) {
+	switch name {
+	case "ut_metadata":
+		return &h.UtMetadata, HasMetadata
+	case "ut_pex":
+		return &h.UtPex, HasPex
+	case "lt_donthave":
+		return &h.LtDontHave, HasDontHave
+	case "upload_only":
+		return &h.UploadOnlyID, HasUploadOnly
+	case "ut_holepunch":
+		return &h.HolePunch, HasHolePunch
+	}
+	return nil, 0
+}
+
+// Merge takes over what a later handshake says. BEP 10: the handshake may be
+// sent more than once, m is additive, and 0 switches an extension off.
+func (h *ExtHandshake) Merge(later ExtHandshake) {
+	for _, name := range extNames {
+		src, has := later.ext(name)
+		if later.Named&has == 0 {
+			continue
+		}
+		dst, _ := h.ext(name)
+		*dst = *src
+		h.Named |= has
+	}
+	setIf(&h.MetadataSize, later.MetadataSize)
+	setIf(&h.Version, later.Version)
+	setIf(&h.Port, later.Port)
+	setIf(&h.Reqq, later.Reqq)
+	setIf(&h.YourIP, later.YourIP)
+	setIf(&h.IPv4, later.IPv4)
+	setIf(&h.IPv6, later.IPv6)
+	if later.UploadKnown {
+		h.UploadOnly, h.UploadKnown = later.UploadOnly, true
+	}
+}
+
+func setIf[T comparable](dst *T, v T) {
+	if v != *new(T) {
+		*dst = v
+	}
+}
+
+// extNames are the keys of m, in the order of bencode.
+var extNames = [...]string{"lt_donthave", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
+
+// AppendExtHandshake writes the payload of an extended message of id 0.
+func AppendExtHandshake(dst []byte, h ExtHandshake) []byte {
+	dst = append(dst, 'd')
+	dst = appendAddr(dst, "ipv4", h.IPv4)
+	dst = appendAddr(dst, "ipv6", h.IPv6)
+	dst = append(bencode.AppendString(dst, "m"), 'd')
+	for _, name := range extNames {
+		if p, has := h.ext(name); *p != 0 || h.Named&has != 0 {
+			dst = appendInt(dst, name, int64(*p))
+		}
+	}
+	dst = append(dst, 'e')
+	if h.MetadataSize > 0 {
+		dst = appendInt(dst, "metadata_size", h.MetadataSize)
+	}
+	if h.Port != 0 {
+		dst = appendInt(dst, "p", int64(h.Port))
+	}
+	if h.Reqq > 0 {
+		dst = appendInt(dst, "reqq", int64(h.Reqq))
+	}
+	switch {
+	case h.UploadOnly:
+		dst = appendInt(dst, "upload_only", 1)
+	case h.UploadKnown:
+		dst = appendInt(dst, "upload_only", 0)
+	}
+	if h.Version != "" {
+		dst = bencode.AppendString(bencode.AppendString(dst, "v"), h.Version)
+	}
+	dst = appendAddr(dst, "yourip", h.YourIP)
+	return append(dst, 'e')
+}
+
+func appendInt(dst []byte, key string, n int64) []byte {
+	return bencode.AppendInt(bencode.AppendString(dst, key), n)
+}
+
+func appendAddr(dst []byte, key string, a netip.Addr) []byte {
+	if !a.IsValid() {
+		return dst
+	}
+	dst = bencode.AppendString(dst, key)
+	if a = a.Unmap(); a.Is4() {
+		b := a.As4()
+		return bencode.AppendBytes(dst, b[:])
+	}
+	b := a.As16()
+	return bencode.AppendBytes(dst, b[:])
+}
+
+// readAddr reads 4 or 16 bytes (BEP 10 yourip: "compact", so without a port).
+func readAddr(v bencode.Value) netip.Addr {
+	b, _ := v.Bytes()
+	a, ok := netip.AddrFromSlice(b)
+	if !ok || a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
+
+// printable is b as text that can be shown on a terminal: no control or
+// direction characters, no broken UTF-8, and not long.
+func printable(b []byte) string {
+	out := make([]byte, 0, min(len(b), maxVersion))
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		if unicode.IsPrint(r) && (r != utf8.RuneError || n > 1) {
+			if len(out)+n > maxVersion {
+				break
+			}
+			out = append(out, b[:n]...)
+		}
+		b = b[n:]
+	}
+	return string(out)
+}
+
+var errNoDict = errors.New("no dictionary")
+
+// parseDict is the dictionary that b begins with, and what follows it.
+func parseDict(b []byte, lim bencode.Limits) (v bencode.Value, rest []byte, err error) {
+	v, rest, err = bencode.Parse(b, lim)
+	if err == nil && v.Kind() != bencode.Dict {
+		err = errNoDict
+	}
+	if err != nil {
+		return nil, nil, &Error{Kind: BadBencode, Type: Extended, Len: int64(len(b)), Err: err}
+	}
+	return v, rest, nil
+}

@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"net/netip"
+
+	"seedbed/internal/bencode"
+)
+
+// The kinds of ut_metadata messages (BEP 9). One of another kind is to be
+// ignored.
+const (
+	MetadataRequest = 0
+	MetadataData    = 1
+	MetadataReject  = 2
+)
+
+// MetadataBlock is the size of a block of metadata, the last one apart (BEP 9).
+const MetadataBlock = 16 << 10
+
+// MetadataMsg is a message of ut_metadata.
+type MetadataMsg struct {
+	Type      int    // MetadataRequest, MetadataData, MetadataReject, or one to ignore
+	Piece     int    // which block of MetadataBlock bytes
+	TotalSize int64  // of the metadata, in a data message; 0 when the sender left it out
+	Data      []byte // of a data message; a part of the payload
+}
+
+var metadataLimits = bencode.Limits{Depth: 4, Tokens: 64, StringLen: 1 << 10}
+
+// maxMetadataHeader bounds the dictionary before the data, which takes some 50
+// bytes.
+const maxMetadataHeader = 1 << 10
+
+// ParseMetadata reads a message of ut_metadata. It does not allocate.
+func ParseMetadata(payload []byte) (MetadataMsg, error) {
+	if len(payload) > MetadataBlock+maxMetadataHeader {
+		return MetadataMsg{}, &Error{Kind: TooLong, Type: Extended, Len: int64(len(payload))}
+	}
+	v, rest, err := parseDict(payload, metadataLimits)
+	if err != nil {
+		return MetadataMsg{}, err
+	}
+	kind, ok := v.Get("msg_type").Int()
+	if !ok || kind < 0 || kind > math.MaxInt32 {
+		return MetadataMsg{}, badField(payload, "msg_type")
+	}
+	m := MetadataMsg{Type: int(kind)}
+	if m.Type > MetadataReject {
+		// BEP 9: an unrecognised message must be ignored, so nothing is asked of it.
+		return m, nil
+	}
+	piece, ok := v.Get("piece").Int()
+	if !ok || piece < 0 || piece > math.MaxInt32 {
+		return MetadataMsg{}, badField(payload, "piece")
+	}
+	m.Piece = int(piece)
+	if m.Type == MetadataData {
+		// BEP 9: the data follows the dictionary and is no part of it.
+		if len(rest) == 0 || len(rest) > MetadataBlock {
+			return MetadataMsg{}, badLength(payload)
+		}
+		if m.TotalSize, _ = v.Get("total_size").Int(); m.TotalSize < 0 {
+			return MetadataMsg{}, badField(payload, "total_size")
+		}
+		m.Data = rest
+	}
+	return m, nil
+}
+
+// AppendMetadata writes the payload of a ut_metadata message.
+func AppendMetadata(dst []byte, m MetadataMsg) []byte {
+	dst = appendInt(append(dst, 'd'), "msg_type", int64(m.Type))
+	dst = appendInt(dst, "piece", int64(m.Piece))
+	if m.Type != MetadataData {
+		return append(dst, 'e')
+	}
+	dst = append(appendInt(dst, "total_size", m.TotalSize), 'e')
+	return append(dst, m.Data...)
+}
+
+// ParseDontHave reads the payload of lt_donthave: the piece that its sender
+// has no more (BEP 54).
+func ParseDontHave(payload []byte) (piece uint32, err error) {
+	if len(payload) != 4 {
+		return 0, badLength(payload)
+	}
+	return binary.BigEndian.Uint32(payload), nil
+}
+
+// AppendDontHave writes the payload of lt_donthave.
+func AppendDontHave(dst []byte, piece uint32) []byte {
+	return binary.BigEndian.AppendUint32(dst, piece)
+}
+
+// ParseUploadOnly reads the payload of an upload_only message: one byte, not 0
+// when its sender will not download (BEP 21, as libtorrent sends it).
+func ParseUploadOnly(payload []byte) (bool, error) {
+	if len(payload) != 1 {
+		return false, badLength(payload)
+	}
+	return payload[0] != 0, nil
+}
+
+// AppendUploadOnly writes the payload of an upload_only message.
+func AppendUploadOnly(dst []byte, on bool) []byte {
+	if on {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// The kinds of ut_holepunch messages (BEP 55).
+const (
+	HolepunchRendezvous = 0
+	HolepunchConnect    = 1
+	HolepunchError      = 2
+)
+
+// HolepunchMsg is a message of ut_holepunch.
+type HolepunchMsg struct {
+	Type uint8
+	Addr netip.AddrPort
+	Err  uint32 // of HolepunchError: 1 no such peer, 2 not connected, 3 no support, 4 no self
+}
+
+// ParseHolepunch reads a message of ut_holepunch. BEP 55 ends every message
+// with an error code; libtorrent leaves it out where it would be 0.
+func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
+	if len(payload) < 2 {
+		return HolepunchMsg{}, badLength(payload)
+	}
+	m := HolepunchMsg{Type: payload[0]}
+	n := 0
+	switch payload[1] {
+	case 0:
+		n = 4
+	case 1:
+		n = 16
+	default:
+		return HolepunchMsg{}, badField(payload, "addr_type")
+	}
+	b := payload[2:]
+	if len(b) != n+2+4 && (len(b) != n+2 || m.Type == HolepunchError) {
+		return HolepunchMsg{}, badLength(payload)
+	}
+	ip, _ := netip.AddrFromSlice(b[:n])
+	m.Addr = netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[n:]))
+	if len(b) > n+2 {
+		m.Err = binary.BigEndian.Uint32(b[n+2:])
+	}
+	return m, nil
+}
+
+// AppendHolepunch writes the payload of a ut_holepunch message.
+func AppendHolepunch(dst []byte, m HolepunchMsg) []byte {
+	if a := m.Addr.Addr(); a.Is4() {
+		b := a.As4()
+		dst = append(append(dst, m.Type, 0), b[:]...)
+	} else {
+		b := a.As16()
+		dst = append(append(dst, m.Type, 1), b[:]...)
+	}
+	dst = binary.BigEndian.AppendUint16(dst, m.Addr.Port())
+	return binary.BigEndian.AppendUint32(dst, m.Err)
+}
+
+func badLength(payload []byte) error {
+	return &Error{Kind: BadLength, Type: Extended, Len: int64(len(payload))}
+}
+
+func badField(payload []byte, field string) error {
+	return &Error{Kind: BadField, Type: Extended, Len: int64(len(payload)), Field: field}
+}
