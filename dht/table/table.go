@@ -1,0 +1,408 @@
+// Package table is the routing table of a DHT node for one address family.
+//
+// It owns which nodes we know, how well they behave, and which of them are the
+// closest to a target. It never sends, sleeps or asks for the time: the shell
+// tells it what happened (Replied, Asked, Failed) and asks it what to do next
+// (Questionable, Refresh, Wants).
+//
+// Only a node that answered a query of ours is kept, so a packet with a forged
+// source cannot enter. The table is an array of buckets by the number of
+// leading bits that a node's id shares with ours (BEP 5's splitting tree, fully
+// split). The buckets far away are larger than k, as in libtorrent: a lookup
+// then starts closer to its target. A full bucket keeps a few spare nodes that
+// step in when one of its nodes fails.
+//
+// Outside of private networks, one IP address holds one place and one /24 (IPv4)
+// or /64 (IPv6) holds two, which makes surrounding us costly; a node whose id
+// fits its address (BEP 42) takes the place of one whose id does not.
+package table
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+const (
+	// K is the size of an ordinary bucket and of an answer (BEP 5).
+	K = 8
+	// GoodFor is how long a sign of life keeps a node good (BEP 5: 15 minutes).
+	GoodFor = 15 * time.Minute
+
+	spares      = K // replacement cache of a bucket
+	perSubnet   = 2 // nodes of one /24 or /64
+	maxFailures = 3 // unanswered queries in a row that a node survives
+	numBuckets  = 8 * id.Len
+)
+
+// capacity is the size of a bucket: 128, 64, 32, 16, then 8.
+func capacity(bucket int) int { return K << max(0, 4-bucket) }
+
+// Config is fixed for the life of a table.
+type Config struct {
+	ID      id.ID
+	Relaxed bool      // private network: no limits per address, BEP 42 not asked for
+	Now     mono.Time // when the table begins
+}
+
+// Node is what the table knows of a node.
+type Node struct {
+	ID      id.ID
+	Addr    netip.AddrPort
+	Replied mono.Time     // its last reply to us
+	Asked   mono.Time     // its last query to us; zero if never
+	Pinged  mono.Time     // our last attempt to reach it
+	RTT     time.Duration // smoothed round trip
+	Fails   uint8         // queries in a row that it left unanswered
+	Secure  bool          // its id fits its address (BEP 42)
+}
+
+// Good reports whether BEP 5 calls the node good: it has answered us, and it
+// has answered or asked within the last 15 minutes.
+func (n *Node) Good(now mono.Time) bool {
+	return n.Fails == 0 && (now.Sub(n.Replied) < GoodFor || n.Asked > 0 && now.Sub(n.Asked) < GoodFor)
+}
+
+type bucket struct {
+	live    []Node
+	spare   []Node
+	changed mono.Time // last insertion or refresh
+}
+
+// Table is a routing table. It is not safe for concurrent use.
+type Table struct {
+	own     id.ID
+	relaxed bool
+	buckets [numBuckets]bucket
+	byAddr  map[netip.AddrPort]id.ID // live and spare nodes
+	perIP   map[netip.Addr]int       // strict tables only
+	perNet  map[netip.Prefix]int
+	live    int
+}
+
+// New is an empty table around cfg.ID.
+func New(cfg Config) *Table {
+	t := &Table{
+		own: cfg.ID, relaxed: cfg.Relaxed,
+		byAddr: make(map[netip.AddrPort]id.ID),
+		perIP:  make(map[netip.Addr]int),
+		perNet: make(map[netip.Prefix]int),
+	}
+	for i := range t.buckets {
+		t.buckets[i].changed = cfg.Now
+	}
+	return t
+}
+
+// ID is the id that the table is built around.
+func (t *Table) ID() id.ID { return t.own }
+
+// Len is the number of live nodes, good or not.
+func (t *Table) Len() int { return t.live }
+
+// Good is the number of good nodes.
+func (t *Table) Good(now mono.Time) (n int) {
+	for i := range t.buckets {
+		for j := range t.buckets[i].live {
+			if t.buckets[i].live[j].Good(now) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (t *Table) bucketOf(x id.ID) (*bucket, int) {
+	i := min(t.own.CommonPrefix(x), numBuckets-1)
+	return &t.buckets[i], i
+}
+
+func find(ns []Node, x id.ID) int {
+	return slices.IndexFunc(ns, func(n Node) bool { return n.ID == x })
+}
+
+// Outcome says what became of a node that replied.
+type Outcome uint8
+
+const (
+	Refused  Outcome = iota // not kept: the rules or a full bucket forbid it
+	Updated                 // known already
+	Inserted                // new among the live nodes
+	Spared                  // new in a replacement cache
+	Dropped                 // its id changed: the node is forgotten
+)
+
+// Replied records a validated reply of the node after rtt, and keeps the node
+// if there is room and reason.
+func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time.Duration) Outcome {
+	if node == t.own || !Usable(addr, t.relaxed) {
+		return Refused
+	}
+	if known, ok := t.byAddr[addr]; ok {
+		if known != node {
+			// One address that claims id after id is after a place of its choice
+			// in many tables: it loses what it had and begins anew.
+			t.remove(known)
+			return Dropped
+		}
+		n := t.node(node)
+		n.Replied, n.Pinged, n.Fails = now, now, 0
+		n.RTT = (3*n.RTT + rtt) / 4
+		return Updated
+	}
+	b, i := t.bucketOf(node)
+	if at := t.node(node); at != nil {
+		if at.Fails == 0 {
+			return Refused // the id is taken by a node that still answers
+		}
+		t.remove(node)
+	}
+	if !t.admits(addr.Addr()) {
+		return Refused
+	}
+	n := Node{
+		ID: node, Addr: addr, Replied: now, Pinged: now, RTT: rtt,
+		Secure: t.relaxed || Secure(node, addr.Addr()),
+	}
+	if len(b.live) < capacity(i) {
+		t.insertLive(b, n, now)
+		return Inserted
+	}
+	if w := worst(b.live); w >= 0 && (b.live[w].Fails > 0 || n.Secure && !b.live[w].Secure) {
+		out := b.live[w]
+		b.live = slices.Delete(b.live, w, w+1)
+		t.live--
+		t.insertLive(b, n, now)
+		if out.Fails > 0 {
+			t.forget(out)
+		} else {
+			t.keepSpare(b, out)
+		}
+		return Inserted
+	}
+	t.count(n, 1)
+	if !t.keepSpare(b, n) {
+		return Refused
+	}
+	return Spared
+}
+
+func (t *Table) insertLive(b *bucket, n Node, now mono.Time) {
+	b.live = append(b.live, n)
+	b.changed = now
+	t.live++
+	if _, ok := t.byAddr[n.Addr]; !ok {
+		t.count(n, 1)
+	}
+}
+
+// keepSpare puts a counted node into the replacement cache, at the cost of the
+// least useful spare when it is full, and reports whether n itself stayed.
+func (t *Table) keepSpare(b *bucket, n Node) bool {
+	b.spare = append(b.spare, n)
+	if len(b.spare) <= spares {
+		return true
+	}
+	w := worst(b.spare)
+	out := b.spare[w]
+	b.spare = slices.Delete(b.spare, w, w+1)
+	t.forget(out)
+	return out.Addr != n.Addr
+}
+
+// worst is the node that a bucket misses least: most failures, then an id that
+// does not fit its address, then the longest silence.
+func worst(ns []Node) int {
+	w := -1
+	for i := range ns {
+		if w < 0 || cmpWorth(&ns[i], &ns[w]) < 0 {
+			w = i
+		}
+	}
+	return w
+}
+
+// cmpWorth is negative when a is worth less than b.
+func cmpWorth(a, b *Node) int {
+	if c := cmp.Compare(b.Fails, a.Fails); c != 0 {
+		return c
+	}
+	if a.Secure != b.Secure {
+		if b.Secure {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(a.Replied, b.Replied)
+}
+
+// Asked records a query that the node sent us. It does not add a node: a query
+// proves nothing about its source. Wants tells whether to ping it.
+func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
+	if known, ok := t.byAddr[addr]; ok && known == node {
+		t.node(node).Asked = now
+	}
+}
+
+// Wants reports whether a node that we only heard of would find a place, so
+// that a ping is worth its while.
+func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
+	if node == t.own || !Usable(addr, t.relaxed) {
+		return false
+	}
+	if _, known := t.byAddr[addr]; known || !t.admits(addr.Addr()) {
+		return false
+	}
+	b, i := t.bucketOf(node)
+	if at := find(b.live, node); at >= 0 {
+		return b.live[at].Fails > 0
+	}
+	if len(b.live) < capacity(i) {
+		return true
+	}
+	w := worst(b.live)
+	return b.live[w].Fails > 0 || !b.live[w].Secure && Secure(node, addr.Addr())
+}
+
+// Pinged records that we are trying to reach the node now, so that
+// Questionable goes on to the next.
+func (t *Table) Pinged(now mono.Time, addr netip.AddrPort) {
+	if known, ok := t.byAddr[addr]; ok {
+		t.node(known).Pinged = now
+	}
+}
+
+// Failed records that the node left a query of ours unanswered. After three in
+// a row, or at once where a spare node waits, it leaves.
+func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
+	known, ok := t.byAddr[addr]
+	if !ok {
+		return
+	}
+	n := t.node(known)
+	n.Fails++
+	n.Pinged = now
+	b, _ := t.bucketOf(known)
+	if n.Fails < maxFailures && (len(b.spare) == 0 || n.Fails < 2) {
+		return
+	}
+	t.remove(known)
+	for len(b.spare) > 0 {
+		best := slices.MaxFunc(b.spare, func(x, y Node) int { return cmpWorth(&x, &y) })
+		b.spare = slices.Delete(b.spare, find(b.spare, best.ID), find(b.spare, best.ID)+1)
+		if best.Fails > 0 {
+			t.forget(best)
+			continue
+		}
+		t.insertLive(b, best, now)
+		return
+	}
+}
+
+// node is the live or spare node with the id.
+func (t *Table) node(x id.ID) *Node {
+	b, _ := t.bucketOf(x)
+	if i := find(b.live, x); i >= 0 {
+		return &b.live[i]
+	}
+	if i := find(b.spare, x); i >= 0 {
+		return &b.spare[i]
+	}
+	return nil
+}
+
+// Get is what the table knows of the node at addr.
+func (t *Table) Get(addr netip.AddrPort) (Node, bool) {
+	known, ok := t.byAddr[addr]
+	if !ok {
+		return Node{}, false
+	}
+	return *t.node(known), true
+}
+
+func (t *Table) remove(x id.ID) {
+	b, _ := t.bucketOf(x)
+	if i := find(b.live, x); i >= 0 {
+		n := b.live[i]
+		b.live = slices.Delete(b.live, i, i+1)
+		t.live--
+		t.forget(n)
+	} else if i := find(b.spare, x); i >= 0 {
+		n := b.spare[i]
+		b.spare = slices.Delete(b.spare, i, i+1)
+		t.forget(n)
+	}
+}
+
+// Closest appends to dst the k closest nodes to target that pass keep (nil for
+// all), closest first.
+func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) []Node {
+	var store [2 * K]*Node
+	for _, n := range t.closest(store[:0], target, k, keep) {
+		dst = append(dst, *n)
+	}
+	return dst
+}
+
+// AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38
+// bytes) of the k closest good nodes to target.
+func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte {
+	var store [2 * K]*Node
+	for _, n := range t.closest(store[:0], target, k, func(n *Node) bool { return n.Good(now) }) {
+		dst = AppendCompact(dst, n.ID, n.Addr)
+	}
+	return dst
+}
+
+// AppendCompact appends the compact node info of one node.
+func AppendCompact(dst []byte, node id.ID, addr netip.AddrPort) []byte {
+	dst = append(dst, node[:]...)
+	if a := addr.Addr(); a.Is4() {
+		ip := a.As4()
+		dst = append(dst, ip[:]...)
+	} else {
+		ip := a.As16()
+		dst = append(dst, ip[:]...)
+	}
+	return binary.BigEndian.AppendUint16(dst, addr.Port())
+}
+
+func (t *Table) closest(dst []*Node, target id.ID, k int, keep func(*Node) bool) []*Node {
+	take := func(b *bucket) {
+		for i := range b.live {
+			n := &b.live[i]
+			full := len(dst) == k
+			if full && (k == 0 || target.CmpDistance(n.ID, dst[k-1].ID) > 0) || keep != nil && !keep(n) {
+				continue
+			}
+			at := len(dst)
+			for at > 0 && target.CmpDistance(n.ID, dst[at-1].ID) < 0 {
+				at--
+			}
+			if full {
+				dst = dst[:k-1]
+			}
+			dst = slices.Insert(dst, at, n)
+		}
+	}
+	// A node in the target's own bucket agrees with the target on the bit where
+	// both leave our id: it is closer than any in a deeper bucket. Those differ
+	// from the target at that bit first. Then each bucket towards 0 is farther
+	// than the one before.
+	_, home := t.bucketOf(target)
+	take(&t.buckets[home])
+	if len(dst) < k {
+		for i := home + 1; i < numBuckets; i++ {
+			take(&t.buckets[i])
+		}
+	}
+	for i := home - 1; i >= 0 && len(dst) < k; i-- {
+		take(&t.buckets[i])
+	}
+	return dst
+}

@@ -1,0 +1,110 @@
+package table
+
+import (
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// pingAfter is how long a node may be silent before it is asked whether it is
+// still there: early enough that it never ceases to be good meanwhile.
+const pingAfter = GoodFor - 3*time.Minute
+
+// retryAfter is the least time between two attempts to reach a failing node.
+const retryAfter = time.Minute
+
+// Questionable is the live node that has been silent the longest, if any has
+// been silent for long enough to be pinged. The caller pings it and says
+// Pinged, then Replied or Failed.
+func (t *Table) Questionable(now mono.Time) (Node, bool) {
+	var stalest *Node
+	for i := range t.buckets {
+		for j := range t.buckets[i].live {
+			n := &t.buckets[i].live[j]
+			due := n.Fails > 0 || now.Sub(max(n.Replied, n.Asked)) >= pingAfter
+			if !due || now.Sub(n.Pinged) < retryAfter {
+				continue
+			}
+			if stalest == nil || max(n.Replied, n.Asked) < max(stalest.Replied, stalest.Asked) {
+				stalest = n
+			}
+		}
+	}
+	if stalest == nil {
+		return Node{}, false
+	}
+	return *stalest, true
+}
+
+// Refresh is a target in the bucket that has not changed for the longest, if
+// that is 15 minutes or more (BEP 5). Asking marks the bucket as refreshed.
+// random fills the bits that the bucket leaves open.
+func (t *Table) Refresh(now mono.Time, random id.ID) (target id.ID, ok bool) {
+	stalest := -1
+	for i := range t.depth() {
+		b := &t.buckets[i]
+		if now.Sub(b.changed) < GoodFor {
+			continue
+		}
+		if stalest < 0 || b.changed < t.buckets[stalest].changed {
+			stalest = i
+		}
+	}
+	if stalest < 0 {
+		return id.ID{}, false
+	}
+	t.buckets[stalest].changed = now
+	return t.inBucket(stalest, random), true
+}
+
+// depth is one past the deepest bucket worth a refresh: the deepest that holds
+// a node, and one more where neighbours may hide.
+func (t *Table) depth() int {
+	for i := numBuckets - 1; i >= 0; i-- {
+		if len(t.buckets[i].live) > 0 {
+			return min(i+2, numBuckets)
+		}
+	}
+	return 0
+}
+
+// inBucket is random moved into the bucket: it shares that many leading bits
+// with our id and differs in the next.
+func (t *Table) inBucket(bucket int, random id.ID) id.ID {
+	x := random
+	for i := 0; i <= bucket; i++ {
+		mask := byte(0x80) >> (i % 8)
+		x[i/8] = x[i/8]&^mask | t.own[i/8]&mask
+	}
+	x[bucket/8] ^= 0x80 >> (bucket % 8)
+	return x
+}
+
+// Rebase moves the table around a new id of ours and keeps what fits of its
+// nodes.
+func (t *Table) Rebase(now mono.Time, own id.ID) {
+	old := t.Nodes()
+	*t = *New(Config{ID: own, Relaxed: t.relaxed, Now: now})
+	for _, n := range old {
+		b, i := t.bucketOf(n.ID)
+		switch {
+		case n.ID == own:
+		case len(b.live) < capacity(i):
+			t.insertLive(b, n, now)
+		default:
+			t.count(n, 1)
+			t.keepSpare(b, n)
+		}
+	}
+}
+
+// Nodes is every live node, the far buckets first; what a node saves for its
+// next start.
+func (t *Table) Nodes() []Node {
+	ns := make([]Node, 0, t.live)
+	for i := range t.buckets {
+		ns = append(ns, t.buckets[i].live...)
+	}
+	return ns
+}
