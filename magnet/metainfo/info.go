@@ -1,0 +1,95 @@
+// Package metainfo reads, checks and makes info dictionaries and torrent files
+// (BEP 3), and assembles the metadata that peers send (BEP 9).
+package metainfo
+
+import (
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+)
+
+// BlockSize is the unit of requests on the wire (BEP 3) and of metadata
+// transfer (BEP 9): 16 KiB. A piece's last block may be shorter.
+const BlockSize = 16 << 10
+
+// hashLen is the length of a piece hash, a SHA-1.
+const hashLen = 20
+
+// Info is a checked info dictionary: every number fits every other, every
+// path is safe below a directory of ours. It is read-only.
+type Info struct {
+	Raw         []byte // the dictionary as it is on the wire; what Hash is of
+	Hash        id.ID  // the infohash: SHA-1 of Raw
+	Name        string // one safe path component
+	PieceLength int64  // bytes; the last piece may be shorter
+	Length      int64  // bytes of all files, pads included
+	Private     bool   // BEP 27: neither DHT nor PEX
+	Files       []File // in the torrent's order; at least one
+
+	pieces []byte // within Raw
+	multi  bool
+}
+
+// File is one file of a torrent.
+type File struct {
+	// Path is made of safe components, without the torrent's name when the
+	// torrent has several files; of a single-file torrent it is [Name]. No two
+	// files have equal paths and none lies below another.
+	Path       []string
+	Offset     int64 // of the first byte within the torrent
+	Length     int64
+	Pad        bool // BEP 47: all zeros, never stored
+	Executable bool // BEP 47 attribute x
+	// Literal is the path as the torrent spells it, where that differs from
+	// Path and this system can hold it: seedbed stores nothing there, but the
+	// original or another program's copy may lie there. Otherwise nil.
+	Literal []string
+}
+
+// IsMulti reports whether the torrent's files lie in a directory called Name;
+// otherwise it has one file and Name is its name.
+func (i *Info) IsMulti() bool { return i.multi }
+
+// NumPieces is the number of pieces.
+func (i *Info) NumPieces() int { return len(i.pieces) / hashLen }
+
+// PieceSize is the length of piece p in bytes: PieceLength, but for the last.
+func (i *Info) PieceSize(p int) int64 {
+	return min(i.PieceLength, i.Length-int64(p)*i.PieceLength)
+}
+
+// PieceHash is the SHA-1 of piece p.
+func (i *Info) PieceHash(p int) [20]byte {
+	return [hashLen]byte(i.pieces[p*hashLen : (p+1)*hashLen])
+}
+
+// NumBlocks is the number of blocks in piece p.
+func (i *Info) NumBlocks(p int) int {
+	return int((i.PieceSize(p) + BlockSize - 1) / BlockSize)
+}
+
+// PiecesOf is the range [first, end) of pieces that hold a byte of the file;
+// it is empty for an empty file.
+func (i *Info) PiecesOf(file int) (first, end int) {
+	f := &i.Files[file]
+	first = int(f.Offset / i.PieceLength)
+	if f.Length == 0 {
+		return first, first
+	}
+	return first, int((f.Offset+f.Length-1)/i.PieceLength) + 1
+}
+
+// Wanted is the set of pieces that hold any byte of these files, given by
+// their index in Files; nil means all of them.
+func (i *Info) Wanted(files []int) bitset.Set {
+	s := bitset.New(i.NumPieces())
+	if files == nil {
+		s.Fill()
+		return s
+	}
+	for _, f := range files {
+		for p, end := i.PiecesOf(f); p < end; p++ {
+			s.Add(p)
+		}
+	}
+	return s
+}

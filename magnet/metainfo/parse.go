@@ -1,0 +1,142 @@
+package metainfo
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"fmt"
+	"strconv"
+
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+)
+
+// ParseInfo checks an info dictionary and keeps a copy of it. The error is an
+// *Error.
+func ParseInfo(raw []byte) (*Info, error) {
+	return parseInfo(raw, local)
+}
+
+// fields are the values of an info dictionary that we read, found in one pass.
+type fields struct {
+	files, fileTree, length, metaVersion, name, nameUTF8, pieceLength, pieces, private bencode.Value
+}
+
+func (f *fields) slot(key []byte) *bencode.Value {
+	switch string(key) {
+	case "files":
+		return &f.files
+	case "file tree":
+		return &f.fileTree
+	case "length":
+		return &f.length
+	case "meta version":
+		return &f.metaVersion
+	case "name":
+		return &f.name
+	case "name.utf-8":
+		return &f.nameUTF8
+	case "piece length":
+		return &f.pieceLength
+	case "pieces":
+		return &f.pieces
+	case "private":
+		return &f.private
+	}
+	return nil
+}
+
+func parseInfo(raw []byte, sys system) (*Info, error) {
+	if len(raw) > MaxInfo {
+		return nil, &Error{Reason: fmt.Sprintf("the info dictionary has %d bytes; at most %d are accepted", len(raw), MaxInfo)}
+	}
+	raw = bytes.Clone(raw)
+	v, rest, err := bencode.Parse(raw, limits)
+	if err != nil {
+		return nil, &Error{Reason: "the info dictionary is not bencoded: " + err.Error()}
+	}
+	if len(rest) != 0 {
+		return nil, &Error{Reason: fmt.Sprintf("%d bytes follow the info dictionary", len(rest))}
+	}
+	if v.Kind() != bencode.Dict {
+		return nil, &Error{Reason: "the info is not a dictionary"}
+	}
+	var f fields
+	for key, val := range v.Dict() {
+		slot := f.slot(key)
+		if slot == nil {
+			continue
+		}
+		if *slot != nil {
+			// Clients differ in which of the two they believe.
+			return nil, &Error{Field: string(key), Reason: "is there twice"}
+		}
+		*slot = val
+	}
+	i := &Info{Raw: raw, Hash: id.ID(sha1.Sum(raw))}
+	if err := i.pieceTable(&f); err != nil {
+		return nil, err
+	}
+	if err := i.layOut(&f, sys); err != nil {
+		return nil, err
+	}
+	if err := i.fit(); err != nil {
+		return nil, err
+	}
+	// BEP 27: "private=1". Whoever wrote something odd there did not mean
+	// "public", and a private torrent that leaks is the worse mistake.
+	if f.private != nil {
+		n, ok := f.private.Int()
+		i.Private = !ok || n != 0
+	}
+	return i, nil
+}
+
+// pieceTable reads the pieces and their length.
+func (i *Info) pieceTable(f *fields) error {
+	if f.pieces == nil && (f.metaVersion != nil || f.fileTree != nil) {
+		// BEP 52: a v2 torrent has piece layers outside of the info dictionary.
+		return &Error{Reason: "is a v2 torrent without a v1 side, which is not supported yet: look for a v1 or hybrid one"}
+	}
+	pieces, ok := f.pieces.Bytes()
+	switch {
+	case f.pieces == nil:
+		return &Error{Field: "pieces", Reason: "is missing"}
+	case !ok:
+		return &Error{Field: "pieces", Reason: "is not a string"}
+	case len(pieces)%hashLen != 0:
+		// BEP 3: "a string whose length is a multiple of 20".
+		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d bytes, not a multiple of %d", len(pieces), hashLen)}
+	}
+	n, err := integer("piece length", f.pieceLength)
+	if err != nil {
+		return err
+	}
+	if n < 1 || n > MaxPieceLength {
+		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: fmt.Sprintf("is not between 1 and %d", MaxPieceLength)}
+	}
+	i.pieces, i.PieceLength = pieces, n
+	return nil
+}
+
+// fit checks that the pieces cover the files exactly.
+func (i *Info) fit() error {
+	if i.Length == 0 {
+		return &Error{Reason: "holds no data: all files are empty"}
+	}
+	if want := (i.Length + i.PieceLength - 1) / i.PieceLength; want != int64(i.NumPieces()) {
+		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d hashes where %d bytes in pieces of %d need %d",
+			i.NumPieces(), i.Length, i.PieceLength, want)}
+	}
+	return nil
+}
+
+func integer(field string, v bencode.Value) (int64, error) {
+	if v == nil {
+		return 0, &Error{Field: field, Reason: "is missing"}
+	}
+	n, ok := v.Int()
+	if !ok {
+		return 0, &Error{Field: field, Reason: "is not an integer that fits 64 bits"}
+	}
+	return n, nil
+}

@@ -1,0 +1,6 @@
+//go:build !windows
+
+package metainfo
+
+// local is the system that this program is built for.
+const local = unix

@@ -1,0 +1,4 @@
+package metainfo
+
+// local is the system that this program is built for.
+const local = windows

@@ -1,0 +1,203 @@
+package metainfo
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"seedbed/internal/bencode"
+)
+
+// Torrent is a torrent file: an info dictionary and what goes along with it.
+type Torrent struct {
+	Info         *Info
+	Trackers     [][]string // tiers (BEP 12); kept for others, never contacted
+	WebSeeds     []string   // BEP 19 url-list; kept, never contacted
+	Nodes        []string   // BEP 5: DHT nodes as host:port
+	Comment      string
+	CreatedBy    string
+	CreationDate int64 // Unix seconds; 0 is none
+}
+
+// maxExtras bounds the trackers, web seeds and nodes that are kept, each.
+const maxExtras = 4096
+
+// ParseTorrent checks a torrent file. The error is an *Error. Beside the info
+// dictionary nothing is vital: an entry of the wrong type is passed over, as
+// every client does.
+func ParseTorrent(b []byte) (*Torrent, error) {
+	if len(b) > MaxTorrent {
+		return nil, &Error{Reason: fmt.Sprintf("the file has %d bytes; at most %d are accepted", len(b), MaxTorrent)}
+	}
+	v, _, err := bencode.Parse(b, limits)
+	if err != nil {
+		return nil, &Error{Reason: "this is no torrent file: " + err.Error()}
+	}
+	if v.Kind() != bencode.Dict {
+		return nil, &Error{Reason: "this is no torrent file: it does not hold a dictionary"}
+	}
+	var info bencode.Value
+	t := &Torrent{}
+	var announce string
+	for key, val := range v.Dict() {
+		switch string(key) {
+		case "info":
+			if info != nil {
+				return nil, &Error{Field: "info", Reason: "is there twice"}
+			}
+			info = val
+		case "announce":
+			announce = text(val)
+		case "announce-list":
+			t.Trackers = tiers(val)
+		case "comment":
+			t.Comment = text(val)
+		case "comment.utf-8":
+			if s := text(val); s != "" && utf8.ValidString(s) {
+				t.Comment = s
+			}
+		case "created by":
+			t.CreatedBy = text(val)
+		case "creation date":
+			t.CreationDate, _ = val.Int()
+		case "nodes":
+			t.Nodes = nodes(val)
+		case "url-list":
+			t.WebSeeds = urls(val)
+		}
+	}
+	if info == nil {
+		return nil, &Error{Field: "info", Reason: "is missing: this is no torrent file"}
+	}
+	if t.Info, err = ParseInfo(info); err != nil {
+		return nil, err
+	}
+	// BEP 12: "If the 'announce-list' key is present, the client will ignore
+	// the 'announce' key".
+	if len(t.Trackers) == 0 && announce != "" {
+		t.Trackers = [][]string{{announce}}
+	}
+	return t, nil
+}
+
+// Append writes the torrent file, in the one canonical order of keys.
+func (t *Torrent) Append(dst []byte) []byte {
+	str := func(key, s string) {
+		if s != "" {
+			dst = bencode.AppendString(bencode.AppendString(dst, key), s)
+		}
+	}
+	dst = append(dst, 'd')
+	if len(t.Trackers) > 0 && len(t.Trackers[0]) > 0 {
+		str("announce", t.Trackers[0][0])
+	}
+	if len(t.Trackers) > 1 || len(t.Trackers) == 1 && len(t.Trackers[0]) > 1 {
+		dst = append(bencode.AppendString(dst, "announce-list"), 'l')
+		for _, tier := range t.Trackers {
+			dst = appendList(dst, tier)
+		}
+		dst = append(dst, 'e')
+	}
+	str("comment", t.Comment)
+	str("created by", t.CreatedBy)
+	if t.CreationDate != 0 {
+		dst = bencode.AppendInt(bencode.AppendString(dst, "creation date"), t.CreationDate)
+	}
+	dst = append(bencode.AppendString(dst, "info"), t.Info.Raw...)
+	if len(t.Nodes) > 0 {
+		dst = append(bencode.AppendString(dst, "nodes"), 'l')
+		for _, n := range t.Nodes {
+			host, port, ok := splitNode(n)
+			if !ok {
+				continue
+			}
+			dst = bencode.AppendString(append(dst, 'l'), host)
+			dst = append(bencode.AppendInt(dst, port), 'e')
+		}
+		dst = append(dst, 'e')
+	}
+	if len(t.WebSeeds) > 0 {
+		dst = appendList(bencode.AppendString(dst, "url-list"), t.WebSeeds)
+	}
+	return append(dst, 'e')
+}
+
+func appendList(dst []byte, list []string) []byte {
+	dst = append(dst, 'l')
+	for _, s := range list {
+		dst = bencode.AppendString(dst, s)
+	}
+	return append(dst, 'e')
+}
+
+func text(v bencode.Value) string {
+	b, _ := v.Bytes()
+	return string(b)
+}
+
+// tiers reads BEP 12's list of lists of trackers.
+func tiers(v bencode.Value) (out [][]string) {
+	n := 0
+	for tier := range v.List() {
+		var urls []string
+		for u := range tier.List() {
+			if s := text(u); s != "" && n < maxExtras {
+				urls = append(urls, s)
+				n++
+			}
+		}
+		if len(urls) > 0 {
+			out = append(out, urls)
+		}
+	}
+	return out
+}
+
+// urls reads BEP 19's url-list: "a single URL as a string or a list of them".
+func urls(v bencode.Value) (out []string) {
+	if s := text(v); s != "" {
+		return []string{s}
+	}
+	for u := range v.List() {
+		if s := text(u); s != "" && len(out) < maxExtras {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// nodes reads BEP 5's [["<host>", <port>], ...].
+func nodes(v bencode.Value) (out []string) {
+	for n := range v.List() {
+		var part []bencode.Value
+		for p := range n.List() {
+			part = append(part, p)
+		}
+		if len(part) != 2 || len(out) == maxExtras {
+			continue
+		}
+		host := text(part[0])
+		port, _ := part[1].Int()
+		if host == "" || port < 1 || port > math.MaxUint16 {
+			continue
+		}
+		if strings.Contains(host, ":") {
+			host = "[" + strings.Trim(host, "[]") + "]"
+		}
+		out = append(out, host+":"+strconv.FormatInt(port, 10))
+	}
+	return slices.Clip(out)
+}
+
+func splitNode(s string) (host string, port int64, ok bool) {
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 1 {
+		return "", 0, false
+	}
+	host = strings.Trim(s[:colon], "[]")
+	n, err := strconv.ParseUint(s[colon+1:], 10, 16)
+	return host, int64(n), err == nil && host != ""
+}
