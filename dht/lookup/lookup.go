@@ -1,0 +1,415 @@
+// Package lookup is one iterative lookup in the DHT (BEP 5): from the closest
+// nodes that we know towards a target, collecting values and write tokens.
+//
+// It decides whom to ask and when the lookup is over; it never sends or asks
+// for the time. The shell loops: Next until it yields nothing, send; Reply and
+// Fail as answers come; wake at Deadline.
+//
+// Speed comes from three rules. Only the k closest candidates that are not
+// known to be dead, and a few behind them while slots are free, are asked, at
+// most Alpha at a time: queries are not wasted on the crowd further back. A node that has not answered within about
+// the 90th percentile of the round trips seen so far gives its slot and its
+// place among the k to the next one, yet its late reply is still taken. And the
+// lookup is over as soon as the k closest have answered, however many
+// stragglers there are.
+//
+// What strangers send is bounded: the candidates kept, the queries made, the
+// nodes taken from one reply, the values remembered. One /24 or /64 has one
+// node asked at a time and one among the answers, each address is known under
+// two ids at most, and when the first nodes that a source named are all dead,
+// the rest of what it named is forgotten.
+package lookup
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// Config of a lookup; zero fields take the defaults named here.
+type Config struct {
+	Own        id.ID         // our id: nobody's answer makes us ask ourselves
+	K          int           // 8: how many of the closest must have answered
+	Alpha      int           // 8: queries that may wait for an answer at a time
+	Soft       time.Duration // 400 ms: soft timeout while no round trip is known
+	Hard       time.Duration // 3 s: when a query has failed for good
+	MaxQueries int           // 128: then the lookup ends with what it has
+	Relaxed    bool          // private network: many nodes may share a /24 or /64
+}
+
+const (
+	ahead         = 6 // candidates behind the k closest that may use free slots
+	maxCandidates = 192
+	maxSeeds      = 64   // start addresses without an id
+	maxPerReply   = 20   // nodes taken from one reply
+	maxValues     = 4096 // values that are remembered to not yield them twice
+	minSoft       = 25 * time.Millisecond
+	trust         = 4 // dead nodes in a row, none alive, that discredit a source
+)
+
+func (c *Config) defaults() {
+	set := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	set(&c.K, 8)
+	set(&c.Alpha, 8)
+	set(&c.MaxQueries, 128)
+	if c.Soft == 0 {
+		c.Soft = 400 * time.Millisecond
+	}
+	if c.Hard == 0 {
+		c.Hard = 3 * time.Second
+	}
+}
+
+// Node is a node as a lookup takes and gives it.
+type Node struct {
+	ID    id.ID // zero: not known yet (a bootstrap address)
+	Addr  netip.AddrPort
+	RTT   time.Duration // zero: not known; else it helps to choose timeouts
+	Token []byte        // of nodes that answered: the right to announce
+}
+
+type state uint8
+
+const (
+	fresh    state = iota
+	asked          // waits for an answer and holds a slot
+	late           // past the soft timeout: no slot, no place among the k
+	answered       // its answer is in
+	dead           // failed, or discredited
+)
+
+type candidate struct {
+	Node
+	state  state
+	sent   mono.Time
+	source int // index into sources of who named it; -1: a start node
+}
+
+// source is the record of one node that named others.
+type source struct{ alive, dead int }
+
+// Stats counts what a lookup did.
+type Stats struct {
+	Asked, Answered, Failed, Late int
+	Values                        int // distinct values
+	Refused                       int // nodes and replies that the limits turned away
+}
+
+// Lookup is one lookup. It is not safe for concurrent use.
+type Lookup struct {
+	cfg        Config
+	target     id.ID
+	seeds      []*candidate // start addresses without an id, in order
+	list       []*candidate // candidates by distance, closest first
+	flight     map[netip.AddrPort]*candidate
+	sources    []source
+	rtt        quantile
+	values     map[netip.AddrPort]struct{}
+	slots      int // candidates in state asked
+	seedsAsked int
+	stats      Stats
+	now        mono.Time // the latest moment that we were told of
+	done       bool
+}
+
+// New begins a lookup of target from the start nodes, those without an id
+// first.
+func New(cfg Config, target id.ID, start []Node, now mono.Time) *Lookup {
+	cfg.defaults()
+	l := &Lookup{
+		cfg: cfg, target: target,
+		flight: make(map[netip.AddrPort]*candidate),
+		values: make(map[netip.AddrPort]struct{}),
+	}
+	l.Add(start)
+	return l
+}
+
+// Add gives the lookup more start nodes, such as bootstrap hosts whose names
+// have just been resolved.
+func (l *Lookup) Add(start []Node) {
+	for _, n := range start {
+		if n.RTT > 0 && n.RTT < l.cfg.Hard {
+			l.rtt.add(n.RTT)
+		}
+		if !n.ID.IsZero() {
+			l.insert(n, -1)
+			continue
+		}
+		known := slices.ContainsFunc(l.seeds, func(c *candidate) bool { return c.Addr == n.Addr }) ||
+			slices.ContainsFunc(l.list, func(c *candidate) bool { return c.Addr == n.Addr })
+		if !known && len(l.seeds) < maxSeeds {
+			l.seeds = append(l.seeds, &candidate{Node: n, source: -1})
+		}
+	}
+}
+
+// insert puts a node that we heard of in its place.
+func (l *Lookup) insert(n Node, source int) {
+	if n.ID == l.cfg.Own || !n.Addr.IsValid() {
+		l.stats.Refused++
+		return
+	}
+	same := 0
+	for _, c := range l.list {
+		if c.Addr == n.Addr {
+			if c.ID == n.ID || c.state == answered {
+				return
+			}
+			same++
+		}
+	}
+	if same >= 2 {
+		l.stats.Refused++
+		return
+	}
+	l.place(&candidate{Node: n, source: source})
+}
+
+func (l *Lookup) place(c *candidate) {
+	at, _ := slices.BinarySearchFunc(l.list, c, func(a, b *candidate) int {
+		return l.target.CmpDistance(a.ID, b.ID)
+	})
+	l.list = slices.Insert(l.list, at, c)
+	if len(l.list) <= maxCandidates {
+		return
+	}
+	for i := len(l.list) - 1; i >= 0; i-- {
+		if s := l.list[i].state; s == fresh || s == dead {
+			l.list = slices.Delete(l.list, i, i+1)
+			return
+		}
+	}
+}
+
+// Next is the node to ask now, if any. The caller sends it a query and reports
+// Reply or Fail for its address.
+func (l *Lookup) Next(now mono.Time) (Node, bool) {
+	l.expire(now)
+	if l.done || l.slots >= l.cfg.Alpha {
+		return Node{}, false
+	}
+	if l.stats.Asked >= l.cfg.MaxQueries {
+		return Node{}, false
+	}
+	c := l.pick()
+	if c == nil {
+		return Node{}, false
+	}
+	if c.ID.IsZero() {
+		l.seedsAsked++
+	}
+	c.state, c.sent = asked, now
+	l.flight[c.Addr] = c
+	l.slots++
+	l.stats.Asked++
+	return c.Node, true
+}
+
+// pick is the next candidate worth a query: the closest fresh one among the
+// first that count, else a start address whose id we do not know.
+func (l *Lookup) pick() *candidate {
+	if l.stats.Answered == 0 && l.seedsAsked < l.cfg.Alpha/2 {
+		// Nobody has answered yet: start addresses and known nodes go side by side,
+		// so that neither waits for the other's silence.
+		if c := l.seed(); c != nil {
+			return c
+		}
+	}
+	window := 0
+	for _, c := range l.list {
+		switch c.state {
+		case answered, asked:
+			window++
+		case fresh:
+			if l.flight[c.Addr] != nil || l.crowded(c) {
+				continue
+			}
+			return c
+		}
+		if window == l.cfg.K+ahead {
+			return nil
+		}
+	}
+	return l.seed()
+}
+
+// seed is the next start address that has not been asked.
+func (l *Lookup) seed() *candidate {
+	for _, c := range l.seeds {
+		if c.state == fresh && l.flight[c.Addr] == nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// crowded reports whether the candidate's neighbourhood has had its turn.
+func (l *Lookup) crowded(c *candidate) bool {
+	if l.cfg.Relaxed {
+		return false
+	}
+	net := subnet(c.Addr.Addr())
+	for _, o := range l.list {
+		if o != c && (o.state == asked || o.state == answered) && subnet(o.Addr.Addr()) == net {
+			return true
+		}
+	}
+	return false
+}
+
+func subnet(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+// Reply takes the answer of the node at addr: its id, the nodes that it named,
+// values and a token. It returns the values that are new. A reply that nobody
+// waits for is ignored.
+func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) (news []netip.AddrPort) {
+	c := l.flight[addr]
+	if c == nil {
+		l.stats.Refused++
+		return nil
+	}
+	l.land(c)
+	l.rtt.add(now.Sub(c.sent))
+	if c.ID != node {
+		// A bootstrap address tells its id, or the node is not who it was said
+		// to be: it counts where it says it is.
+		if c = l.rehome(c, node); c == nil {
+			return nil
+		}
+	}
+	c.state, c.Token = answered, slices.Clone(token)
+	l.stats.Answered++
+	if c.source >= 0 {
+		l.sources[c.source].alive++
+	}
+	if len(nodes) > maxPerReply {
+		l.stats.Refused += len(nodes) - maxPerReply
+		nodes = nodes[:maxPerReply]
+	}
+	if len(nodes) > 0 {
+		l.sources = append(l.sources, source{})
+		for _, n := range nodes {
+			n.Token, n.RTT = nil, 0
+			if !n.ID.IsZero() {
+				l.insert(n, len(l.sources)-1)
+			}
+		}
+	}
+	for _, v := range values {
+		if _, ok := l.values[v]; ok || len(l.values) >= maxValues {
+			continue
+		}
+		l.values[v] = struct{}{}
+		news = append(news, v)
+	}
+	l.stats.Values = len(l.values)
+	l.settle(now)
+	return news
+}
+
+// rehome moves a node to the place of the id that it answered with. It is nil
+// when that id is taken or ours.
+func (l *Lookup) rehome(c *candidate, node id.ID) *candidate {
+	known := !c.ID.IsZero()
+	if known {
+		c.state = dead
+		l.discredit(c)
+	} else {
+		l.seeds = slices.DeleteFunc(l.seeds, func(s *candidate) bool { return s == c })
+	}
+	if node == l.cfg.Own || node.IsZero() {
+		l.stats.Refused++
+		return nil
+	}
+	for _, o := range l.list {
+		if o.ID != node || o.state == dead {
+			continue
+		}
+		if o.Addr == c.Addr {
+			return o
+		}
+		if o.state == answered {
+			l.stats.Refused++
+			return nil
+		}
+	}
+	n := &candidate{Node: Node{ID: node, Addr: c.Addr}, sent: c.sent, source: -1}
+	n.state = answered
+	l.place(n)
+	return n
+}
+
+// land takes a candidate out of the air.
+func (l *Lookup) land(c *candidate) {
+	delete(l.flight, c.Addr)
+	if c.state == asked {
+		l.slots--
+	}
+}
+
+// Fail records that the node at addr will not answer.
+func (l *Lookup) Fail(now mono.Time, addr netip.AddrPort) {
+	if c := l.flight[addr]; c != nil {
+		l.fail(c)
+		l.settle(now)
+	}
+}
+
+func (l *Lookup) fail(c *candidate) {
+	l.land(c)
+	c.state = dead
+	l.stats.Failed++
+	l.discredit(c)
+}
+
+// discredit counts a dead candidate against who named it. A source of nothing
+// but dead nodes loses what it still has in the list.
+func (l *Lookup) discredit(c *candidate) {
+	if c.source < 0 {
+		return
+	}
+	s := &l.sources[c.source]
+	if s.dead++; s.alive > 0 || s.dead < trust {
+		return
+	}
+	for _, o := range l.list {
+		if o.source == c.source && o.state == fresh {
+			o.state = dead
+			l.stats.Refused++
+		}
+	}
+}
+
+// Done reports whether the lookup is over. Replies that come later are still
+// taken: they can add values and tokens.
+func (l *Lookup) Done() bool { return l.done }
+
+// Closest is the k closest nodes that answered, closest first, each with the
+// token that it gave.
+func (l *Lookup) Closest() []Node {
+	var ns []Node
+	for _, c := range l.list {
+		if c.state == answered && len(ns) < l.cfg.K {
+			ns = append(ns, c.Node)
+		}
+	}
+	return ns
+}
+
+// Stats is what the lookup did so far.
+func (l *Lookup) Stats() Stats { return l.stats }

@@ -1,0 +1,138 @@
+package lookup
+
+import (
+	"slices"
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+// soft is how long an answer may take before its slot is given on.
+func (l *Lookup) soft() time.Duration {
+	d, ok := l.rtt.p90()
+	if !ok {
+		return l.cfg.Soft
+	}
+	return min(max(d+d/16, minSoft), l.cfg.Hard)
+}
+
+// grace is how long the end of the lookup waits for a node among the closest.
+// Its slot has long been given on; a little more patience finds most of the
+// last tenth.
+func (l *Lookup) grace() time.Duration {
+	d := l.soft()
+	return min(d+d/8, l.cfg.Hard)
+}
+
+// expire applies the timeouts that have passed.
+func (l *Lookup) expire(now mono.Time) {
+	soft := l.soft()
+	each := func(c *candidate) {
+		if c.state == asked && now.Sub(c.sent) >= soft {
+			c.state = late
+			l.slots--
+			l.stats.Late++
+		}
+		if c.state == late && now.Sub(c.sent) >= l.cfg.Hard {
+			l.fail(c)
+		}
+	}
+	for _, c := range l.list {
+		each(c)
+	}
+	for _, c := range l.seeds {
+		each(c)
+	}
+	l.settle(now)
+}
+
+// settle decides whether the lookup is over: nothing closer is left to ask or
+// to wait for.
+func (l *Lookup) settle(now mono.Time) {
+	l.now = max(l.now, now)
+	if l.done {
+		return
+	}
+	if l.slots == 0 && l.stats.Asked >= l.cfg.MaxQueries {
+		l.done = true
+		return
+	}
+	if answers, ready := l.closestAnswered(); ready && (answers >= l.cfg.K || now >= l.patience(answers)) {
+		l.done = true
+	}
+}
+
+// closestAnswered counts the answers among the k closest that count, and
+// reports whether none of these is still to be asked or waited for.
+func (l *Lookup) closestAnswered() (answers int, ready bool) {
+	grace := l.grace()
+	for _, c := range l.list {
+		switch c.state {
+		case answered:
+			answers++
+		case asked:
+			return answers, false
+		case late:
+			if l.now < c.sent.Add(grace) {
+				return answers, false
+			}
+		case fresh:
+			if l.flight[c.Addr] != nil || l.crowded(c) {
+				continue
+			}
+			return answers, false
+		}
+		if answers == l.cfg.K {
+			return answers, true
+		}
+	}
+	for _, c := range l.seeds {
+		if c.state == fresh || c.state == asked {
+			return answers, false
+		}
+	}
+	return answers, true
+}
+
+// patience is how long the stragglers of a small or broken network are waited
+// for: fewer than k nodes have answered and nobody else is left to ask. Without
+// any answer at all each of them has until its hard timeout.
+func (l *Lookup) patience(answers int) mono.Time {
+	last := mono.Time(-1 << 62)
+	for _, c := range slices.Concat(l.list, l.seeds) {
+		if c.state == late {
+			last = max(last, c.sent)
+		}
+	}
+	if answers == 0 {
+		return last.Add(l.cfg.Hard)
+	}
+	return last.Add(min(4*l.soft(), l.cfg.Hard))
+}
+
+// Deadline is when Next must be called again though nothing came in.
+func (l *Lookup) Deadline() mono.Time {
+	if l.done {
+		return mono.Never
+	}
+	at, soft, grace := mono.Never, l.soft(), l.grace()
+	waiting := false
+	for _, c := range slices.Concat(l.list, l.seeds) {
+		switch c.state {
+		case asked:
+			at = min(at, c.sent.Add(soft))
+		case late:
+			if g := c.sent.Add(grace); g > l.now {
+				at = min(at, g)
+			}
+			at = min(at, c.sent.Add(l.cfg.Hard))
+			waiting = true
+		}
+	}
+	if waiting && l.slots == 0 {
+		if answers, ready := l.closestAnswered(); ready {
+			at = min(at, l.patience(answers))
+		}
+	}
+	return at
+}
