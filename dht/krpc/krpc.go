@@ -1,0 +1,162 @@
+// Package krpc reads the messages of the DHT (BEP 5) as they stand in the
+// datagram and writes the replies to queries.
+//
+// Parse scans a datagram once, copies no strings and allocates nothing; slices
+// of a Message are windows on the datagram. It accepts three kinds:
+//
+//   - Queries, with every argument that BEP 5, 32, 33 and 43 name. A query
+//     whose arguments are wrong is still a query: Query.Bad says what to
+//     answer. A query of an unknown name is one too.
+//   - Responses and errors, checked so closely that Raw may be handed to the
+//     decoder of github.com/anacrolix/dht/v2/krpc: it neither panics on what
+//     passes here nor recurses or allocates beyond what the datagram pays for.
+//   - Nothing else. What does not decode, or lacks what every message must
+//     have, yields an Error, and deserves no answer.
+//
+// Append and AppendError write replies: always with the asker's address (BEP
+// 42) and our version, never above MaxDatagram bytes (BEP 32).
+//
+// Queries that we send, and the meaning of responses, are not for this package.
+package krpc
+
+import (
+	"net/netip"
+
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+)
+
+const (
+	// MaxDatagram is BEP 32's: a node must not send UDP datagrams with a
+	// payload larger than 1024 octets.
+	MaxDatagram = 1024
+	// MaxT is the longest transaction id that is answered. BEP 5 expects 2
+	// bytes; what is echoed must leave room for the reply.
+	MaxT = 32
+	// MaxToken is the longest token that is accepted: longer than any in use,
+	// and short enough to be kept for the announce.
+	MaxToken = 128
+
+	// The lengths of compact peers and nodes (BEP 5 and 32).
+	PeerLen4, PeerLen6 = 6, 18
+	NodeLen4, NodeLen6 = id.Len + PeerLen4, id.Len + PeerLen6
+)
+
+// limits holds every honest message: of a response the largest seen, uncapped
+// by its sender, carries some thousand values in a fragmented datagram.
+var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16}
+
+// Error is why a datagram is no KRPC message.
+type Error uint8
+
+const (
+	_           Error = iota
+	ErrBencode        // not bencode, or beyond the limits
+	ErrNotDict        // another value than a dictionary
+	ErrRepeated       // a key of the protocol twice
+	ErrT              // no transaction id, or none of 0 to 32 bytes
+	ErrY              // no "y" of "q", "r" or "e"
+	ErrQ              // a query without a name
+	ErrArgs           // a query without arguments
+	ErrID             // no id of 20 bytes
+	ErrReturn         // a response without return values, or with malformed ones
+	ErrErr            // an error that is no list of a number and a string
+	ErrHeader         // "ip", "v" or "ro" malformed in a response
+)
+
+func (e Error) Error() string {
+	return [...]string{
+		ErrBencode:  "krpc: not bencode, or beyond the limits",
+		ErrNotDict:  "krpc: not a dictionary",
+		ErrRepeated: "krpc: a key appears twice",
+		ErrT:        "krpc: no transaction id of at most 32 bytes",
+		ErrY:        "krpc: neither query nor response nor error",
+		ErrQ:        "krpc: a query without a name",
+		ErrArgs:     "krpc: a query without arguments",
+		ErrID:       "krpc: no node id of 20 bytes",
+		ErrReturn:   "krpc: a response without return values, or with malformed ones",
+		ErrErr:      "krpc: an error that is no list of a number and a text",
+		ErrHeader:   "krpc: malformed header of a response",
+	}[e]
+}
+
+// The codes of errors (BEP 5).
+const (
+	CodeGeneric  = 201
+	CodeServer   = 202
+	CodeProtocol = 203 // malformed packet, invalid arguments or bad token
+	CodeUnknown  = 204 // method unknown
+)
+
+// Kind is the method of a query.
+type Kind uint8
+
+const (
+	Unknown Kind = iota
+	Ping
+	FindNode
+	GetPeers
+	AnnouncePeer
+)
+
+func (k Kind) String() string {
+	return [...]string{"unknown", "ping", "find_node", "get_peers", "announce_peer"}[k]
+}
+
+// Message is one datagram. Slices are windows on it.
+type Message struct {
+	Raw     []byte // the dictionary, without what may follow it in the datagram
+	Y       byte   // 'q', 'r' or 'e': which of the three below is filled
+	T       []byte // transaction id
+	Version []byte // "v", nil if absent
+
+	// IP is our address as the sender saw it (BEP 42), of a response or
+	// error; the zero AddrPort if absent, port 0 if it names none.
+	IP netip.AddrPort
+
+	Query    Query
+	Response Response
+	Error    ErrorReply
+}
+
+// Query is a question to us. The arguments that its Kind does not have are
+// left as they came.
+type Query struct {
+	T    []byte
+	Name []byte
+	Kind Kind
+	ID   id.ID // of the asking node
+
+	// Bad is why the arguments of a known query are invalid: the text for an
+	// error 203. Empty: they are valid, and those that the Kind needs are set.
+	Bad string
+
+	// Target is what to look for: "target" of find_node, "info_hash" of
+	// get_peers and announce_peer, either of an unknown query if HasTarget.
+	Target    id.ID
+	HasTarget bool
+
+	Port        uint16 // announce_peer; 0 only if ImpliedPort
+	ImpliedPort bool
+	Token       []byte
+
+	Seed, NoSeed, Scrape    bool // BEP 33
+	ReadOnly                bool // BEP 43: keep the asking node out of the table
+	HasWant, WantV4, WantV6 bool // BEP 32; HasWant: it names a family that we know
+	Version                 []byte
+}
+
+// Response is an answer to us: the return values that a traversal uses.
+type Response struct {
+	ID     id.ID
+	Nodes  []byte        // compact nodes of 26 bytes, nil if absent
+	Nodes6 []byte        // of 38 bytes
+	Values bencode.Value // a list of strings of 6 and 18 bytes
+	Token  []byte        // nil if absent
+}
+
+// ErrorReply is a refusal.
+type ErrorReply struct {
+	Code int64
+	Text []byte
+}

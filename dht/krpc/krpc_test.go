@@ -1,0 +1,468 @@
+package krpc
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	theirs "github.com/anacrolix/dht/v2/krpc"
+	naive "github.com/anacrolix/torrent/bencode"
+
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+)
+
+const (
+	idA = "abcdefghij0123456789"
+	idM = "mnopqrstuvwxyz123456"
+)
+
+// The example packets of BEP 5.
+const (
+	pingQuery     = "d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:y1:qe"
+	pingReply     = "d1:rd2:id20:" + idM + "e1:t2:aa1:y1:re"
+	findNodeQuery = "d1:ad2:id20:" + idA + "6:target20:" + idM + "e1:q9:find_node1:t2:aa1:y1:qe"
+	getPeersQuery = "d1:ad2:id20:" + idA + "9:info_hash20:" + idM + "e1:q9:get_peers1:t2:aa1:y1:qe"
+	getPeersReply = "d1:rd2:id20:" + idA + "5:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t2:aa1:y1:re"
+	announceQuery = "d1:ad2:id20:" + idA + "12:implied_porti1e9:info_hash20:" + idM + "4:porti6881e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe"
+	genericError  = "d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee"
+)
+
+func parse(t *testing.T, s string) Message {
+	t.Helper()
+	var m Message
+	if err := Parse([]byte(s), &m); err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	return m
+}
+
+func ident(s string) (v id.ID) { copy(v[:], s); return v }
+
+// query makes one with the given name and content of "a" behind the id.
+func query(name, args string) string {
+	return fmt.Sprintf("d1:ad2:id20:%s%se1:q%d:%s1:t2:aa1:y1:qe", idA, args, len(name), name)
+}
+
+func TestExamplePacketsOfBEP5(t *testing.T) {
+	for s, kind := range map[string]Kind{pingQuery: Ping, findNodeQuery: FindNode, getPeersQuery: GetPeers, announceQuery: AnnouncePeer} {
+		m := parse(t, s)
+		q := m.Query
+		if m.Y != 'q' || string(m.T) != "aa" || string(q.T) != "aa" || q.Kind != kind || q.ID != ident(idA) || q.Bad != "" || string(m.Raw) != s {
+			t.Errorf("%q: %+v", s, m)
+		}
+		if (kind != Ping) != (q.HasTarget && q.Target == ident(idM)) {
+			t.Errorf("%q: target %v", s, q.Target)
+		}
+		if kind == AnnouncePeer && (!q.ImpliedPort || string(q.Token) != "aoeusnth") {
+			t.Errorf("%q: %+v", s, q)
+		}
+	}
+	if m := parse(t, pingReply); m.Y != 'r' || m.Response.ID != ident(idM) || string(m.T) != "aa" {
+		t.Errorf("%+v", m)
+	}
+	if m := parse(t, getPeersReply); string(m.Response.Token) != "aoeusnth" || m.Response.Values.Len() != 2 || string(m.Response.Values) != "l6:axje.u6:idhtnme" {
+		t.Errorf("%+v", m)
+	}
+	if m := parse(t, genericError); m.Y != 'e' || m.Error.Code != CodeGeneric || string(m.Error.Text) != "A Generic Error Ocurred" {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	q := func(name, args string) Query { return parse(t, query(name, args)).Query }
+	hash := "9:info_hash20:" + idM
+	announce := func(rest string) Query { return q("announce_peer", hash+rest) }
+
+	for _, c := range []struct {
+		sentence string
+		ok       bool
+	}{
+		{"BEP 5: the port as an integer", announce("4:porti6881e5:token1:x").Port == 6881},
+		{"BEP 5: if implied_port is present and non-zero, port should be ignored", announce("12:implied_porti1e5:token1:x").Bad == "" &&
+			announce("12:implied_porti1e4:porti0e5:token1:x").Bad == "" && announce("12:implied_porti2e5:token1:x").ImpliedPort},
+		{"BEP 5: implied_port 0 is as if absent", announce("12:implied_porti0e4:porti7e5:token1:x").Port == 7},
+		{"BEP 33: seed=1", announce("4:porti1e4:seedi1e5:token1:x").Seed},
+		{"BEP 33: if the value was not 1, the announcing node is a peer", !announce("4:porti1e4:seedi2e5:token1:x").Seed},
+		{"BEP 33: noseed=1 and scrape=1", q("get_peers", hash+"6:noseedi1e6:scrapei1e").NoSeed && q("get_peers", hash+"6:scrapei1e").Scrape},
+		{"BEP 32: want n4 and n6", q("get_peers", hash+"4:wantl2:n42:n6e").WantV4 && q("get_peers", hash+"4:wantl2:n62:n4e").WantV6},
+		{"BEP 32: want one", q("get_peers", hash+"4:wantl2:n6e").HasWant && !q("get_peers", hash+"4:wantl2:n6e").WantV4},
+		{"BEP 32: other strings must be silently ignored", q("get_peers", hash+"4:wantl2:n92:n4e").WantV4 && !q("get_peers", hash+"4:wantl2:n9e").HasWant},
+		{"BEP 43: ro=1", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping2:roi1e1:t2:aa1:y1:qe").Query.ReadOnly},
+		{"BEP 43: ro other than 1", !parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping2:roi0e1:t2:aa1:y1:qe").Query.ReadOnly},
+		{"the version", string(parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:v4:UTxx1:y1:qe").Query.Version) == "UTxx"},
+		{"an odd ip, v or ro does not spoil a query", parse(t, "d1:ad2:id20:"+idA+"e2:ip3:abc1:q4:ping2:role1:t2:aa1:vi1e1:y1:qe").Query.Kind == Ping},
+		{"keys in any order", parse(t, "d1:y1:q1:t2:aa1:q4:ping1:ad2:id20:"+idA+"ee").Query.Kind == Ping},
+		{"bytes behind the message are not of it", string(parse(t, pingQuery+"\x00\x00").Raw) == pingQuery},
+		{"unknown keys of any type are passed over", parse(t, "d1:ad2:id20:"+idA+"1:xd1:yleee1:q4:ping1:t2:aa1:y1:q1:zlli1eeee").Query.Kind == Ping},
+		{"an empty transaction id is one", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:y1:qe").Query.Kind == Ping},
+	} {
+		if !c.ok {
+			t.Error(c.sentence)
+		}
+	}
+}
+
+func TestUnknownQueries(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		target bool
+	}{
+		{"6:target20:" + idM, true},
+		{"9:info_hash20:" + idM, true},
+		{"9:info_hash20:" + idA + "6:target20:" + idM, true},
+		{"", false},
+		{"6:target3:abc", false},
+		{"6:targeti1e", false},
+		{"9:info_hashle", false},
+	} {
+		q := parse(t, query("vote", c.args)).Query
+		if q.Kind != Unknown || q.Bad != "" || q.HasTarget != c.target || c.target && q.Target != ident(idM) {
+			t.Errorf("%q: %+v", c.args, q)
+		}
+	}
+}
+
+func TestInvalidArgumentsOfAKnownQueryAreBad(t *testing.T) {
+	hash := "9:info_hash20:" + idM
+	for _, s := range []string{
+		query("find_node", ""), query("find_node", "6:target19:"+idM[1:]), query("find_node", "6:target21:"+idM+"x"),
+		query("find_node", "6:targeti7e"), query("find_node", "9:info_hash20:"+idM), query("find_node", "6:target20:"+idM+"4:wanti4e"),
+		query("find_node", "6:target20:"+idM+"4:wantli4ee"),
+		query("get_peers", ""), query("get_peers", "6:target20:"+idM), query("get_peers", "9:info_hashle"),
+		query("get_peers", hash+"4:want2:n4"), query("get_peers", hash+"6:noseed1:1"), query("get_peers", hash+"6:scrapele"),
+		query("announce_peer", ""), query("announce_peer", "4:porti1e5:token1:x"), query("announce_peer", hash+"4:porti1e"),
+		query("announce_peer", hash+"4:porti1e5:tokeni1e"), query("announce_peer", hash+"5:token1:x"),
+		query("announce_peer", hash+"4:porti0e5:token1:x"), query("announce_peer", hash+"4:porti65536e5:token1:x"),
+		query("announce_peer", hash+"4:porti-1e5:token1:x"), query("announce_peer", hash+"4:port4:68815:token1:x"),
+		query("announce_peer", "12:implied_port1:1"+hash+"4:porti1e5:token1:x"), query("announce_peer", hash+"4:porti1e4:seedle5:token1:x"),
+		query("announce_peer", hash+"4:porti1e5:token129:"+strings.Repeat("x", 129)),
+	} {
+		if m := parse(t, s); m.Query.Bad == "" || m.Query.Kind == Unknown {
+			t.Errorf("%q passes", s)
+		}
+	}
+}
+
+func TestWhatIsNoMessageIsRefused(t *testing.T) {
+	for s, want := range map[string]Error{
+		"":                                    ErrNotDict,
+		"d":                                   ErrBencode,
+		"le":                                  ErrNotDict,
+		"hello":                               ErrNotDict,
+		pingQuery[:len(pingQuery)-1]:          ErrBencode,
+		strings.Repeat("d1:a", 100_000):       ErrBencode,
+		"d1:x" + strings.Repeat("l", 100_000): ErrBencode,
+		"d1:t2:aai03ei1ee":                    ErrBencode,
+		"de":                                  ErrT,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:y1:qe":                                      ErrT,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:ti1e1:y1:qe":                                ErrT,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t33:" + strings.Repeat("t", 33) + "1:y1:qe": ErrT,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aae":                                     ErrY,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:y1:xe":                               ErrY,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:y2:qqe":                              ErrY,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:yi1ee":                               ErrY,
+		"d1:ad2:id20:" + idA + "e1:t2:aa1:y1:qe":                                        ErrQ,
+		"d1:ad2:id20:" + idA + "e1:qi4e1:t2:aa1:y1:qe":                                  ErrQ,
+		"d1:q4:ping1:t2:aa1:y1:qe":                                                      ErrArgs,
+		"d1:ale1:q4:ping1:t2:aa1:y1:qe":                                                 ErrArgs,
+		"d1:ade1:q4:ping1:t2:aa1:y1:qe":                                                 ErrID,
+		"d1:ad2:id19:" + idA[1:] + "e1:q4:ping1:t2:aa1:y1:qe":                           ErrID,
+		"d1:ad2:id21:" + idA + "xe1:q4:ping1:t2:aa1:y1:qe":                              ErrID,
+		"d1:ad2:idi20ee1:q4:ping1:t2:aa1:y1:qe":                                         ErrID,
+		"d1:ad2:id20:" + idA + "2:id20:" + idM + "e1:q4:ping1:t2:aa1:y1:qe":             ErrRepeated,
+		"d1:ad2:id20:" + idA + "e1:ad2:id20:" + idM + "e1:q4:ping1:t2:aa1:y1:qe":        ErrRepeated,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:t2:bb1:y1:qe":                        ErrRepeated,
+		"d1:ad2:id20:" + idA + "e1:q4:ping1:rd2:id20:" + idA + "e1:t2:aa1:y1:qe":        ErrY,
+		"d1:t2:aa1:y1:re":                                                                   ErrReturn,
+		"d1:ri1e1:t2:aa1:y1:re":                                                             ErrReturn,
+		"d1:rde1:t2:aa1:y1:re":                                                              ErrID,
+		"d1:rd2:id19:" + idA[1:] + "e1:t2:aa1:y1:re":                                        ErrID,
+		"d2:ip5:xxxxx1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                 ErrHeader,
+		"d2:ip1:x1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                     ErrHeader,
+		"d1:ade1:t2:aa1:y1:re":                                                              ErrHeader,
+		"d1:rd2:id20:" + idA + "e1:t2:aa1:vi1e1:y1:re":                                      ErrHeader,
+		"d1:t2:aa1:y1:ee":                                                                   ErrErr,
+		"d1:ele1:t2:aa1:y1:ee":                                                              ErrErr,
+		"d1:eli201ee1:t2:aa1:y1:ee":                                                         ErrErr,
+		"d1:e3:bad1:t2:aa1:y1:ee":                                                           ErrErr,
+		"d1:el3:bad3:bade1:t2:aa1:y1:ee":                                                    ErrErr,
+		"d1:ei7e1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                      ErrErr,
+		"d1:eli201e1:xe1:rd2:id3:abce1:t2:aa1:y1:ee":                                        ErrID,
+		"d1:rd2:id20:" + idA + "6:valuesl5:abcdeee1:t2:aa1:y1:re":                           ErrReturn,
+		"d1:rd2:id20:" + idA + "6:valuesl1:aee1:t2:aa1:y1:re":                               ErrReturn,
+		"d1:rd2:id20:" + idA + "6:values6:abcdefe1:t2:aa1:y1:re":                            ErrReturn,
+		"d1:rd2:id20:" + idA + "5:nodes25:" + strings.Repeat("n", 25) + "e1:t2:aa1:y1:re":   ErrReturn,
+		"d1:rd2:id20:" + idA + "5:nodesle" + "e1:t2:aa1:y1:re":                              ErrReturn,
+		"d1:rd2:id20:" + idA + "6:nodes639:" + strings.Repeat("n", 39) + "e1:t2:aa1:y1:re":  ErrReturn,
+		"d1:rd2:id20:" + idA + "5:tokeni1e" + "e1:t2:aa1:y1:re":                             ErrReturn,
+		"d1:rd2:id20:" + idA + "5:token129:" + strings.Repeat("x", 129) + "e1:t2:aa1:y1:re": ErrReturn,
+		"d1:rd2:id20:" + idA + "7:samples21:" + strings.Repeat("x", 21) + "e1:t2:aa1:y1:re": ErrReturn,
+		"d1:rd4:BFsd255:" + strings.Repeat("x", 255) + "2:id20:" + idA + "e1:t2:aa1:y1:re":  ErrReturn,
+		"d1:rd2:id20:" + idA + "3:seq1:1" + "e1:t2:aa1:y1:re":                               ErrReturn,
+		"d1:rd2:id20:" + idA + "1:k31:" + strings.Repeat("x", 31) + "e1:t2:aa1:y1:re":       ErrReturn,
+	} {
+		var m Message
+		if err := Parse([]byte(s), &m); err != want {
+			t.Errorf("%.120q: %v, want %v", s, err, want)
+		}
+	}
+}
+
+func TestAQueryCutAnywhereIsRefused(t *testing.T) {
+	var m Message
+	for _, s := range []string{pingQuery, announceQuery, getPeersReply, genericError} {
+		for i := range s {
+			if err := Parse([]byte(s[:i]), &m); err == nil {
+				t.Errorf("%q passes", s[:i])
+			}
+		}
+	}
+}
+
+func TestBEP42IP(t *testing.T) {
+	for _, c := range []struct{ raw, want string }{
+		{"\x01\x02\x03\x04\x1a\xe1", "1.2.3.4:6881"},
+		{"\x01\x02\x03\x04", "1.2.3.4:0"},
+		{"\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x1a\xe1", "[2001:db8::1]:6881"},
+		{"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04\x1a\xe1", "1.2.3.4:6881"},
+	} {
+		for _, s := range []string{
+			"d2:ip%d:%s1:rd2:id20:" + idA + "e1:t2:aa1:y1:re",
+			"d1:eli203e3:bade2:ip%d:%s1:t2:aa1:y1:ee",
+		} {
+			if m := parse(t, fmt.Sprintf(s, len(c.raw), c.raw)); m.IP.String() != c.want {
+				t.Errorf("%q: %v", c.raw, m.IP)
+			}
+		}
+	}
+	if m := parse(t, pingReply); m.IP.IsValid() {
+		t.Error("an address from nowhere")
+	}
+}
+
+func TestBEP32HybridValues(t *testing.T) {
+	s := "d1:rd2:id20:" + idA + "6:valuesl6:abcdef18:abcdefghijklmnopqr6:abcdefee1:t2:aa1:y1:re"
+	if m := parse(t, s); m.Response.Values.Len() != 3 {
+		t.Errorf("%+v", m.Response)
+	}
+}
+
+var (
+	to4 = netip.MustParseAddrPort("192.0.2.1:6881")
+	to6 = netip.MustParseAddrPort("[2001:db8::1]:6881")
+)
+
+func TestRepliesAreCanonicalAndTellTheAskersAddress(t *testing.T) {
+	ip4 := "2:ip6:\xc0\x00\x02\x01\x1a\xe1"
+	tail := "1:t2:aa1:v4:" + Version + "1:y1:"
+	r := Reply{To: to4, T: []byte("aa"), ID: ident(idM)}
+	if got, want := string(r.Append(nil)), "d"+ip4+"1:rd2:id20:"+idM+"e"+tail+"re"; got != want {
+		t.Errorf("pong\n%q\n%q", got, want)
+	}
+	r.Nodes = []byte{}
+	if got, want := string(r.Append(nil)), "d"+ip4+"1:rd2:id20:"+idM+"5:nodes0:e"+tail+"re"; got != want {
+		t.Errorf("no nodes\n%q\n%q", got, want)
+	}
+	r = Reply{To: netip.AddrPortFrom(netip.AddrFrom16(to4.Addr().As16()), to4.Port()), T: []byte("aa"), ID: ident(idM), Nodes: bytes.Repeat([]byte("n"), 52),
+		Nodes6: bytes.Repeat([]byte("m"), 38), Token: []byte("tok"), Values: []byte("axje.uidhtnm")}
+	if got, want := string(r.Append([]byte("x"))), "xd"+ip4+"1:rd2:id20:"+idM+"5:nodes52:"+strings.Repeat("n", 52)+"6:nodes638:"+strings.Repeat("m", 38)+
+		"5:token3:tok6:valuesl6:axje.u6:idhtnmee"+tail+"re"; got != want {
+		t.Errorf("peers\n%q\n%q", got, want)
+	}
+	r = Reply{To: to6, T: []byte("aa"), ID: ident(idM), Values: bytes.Repeat([]byte("v"), 18)}
+	if got, want := string(r.Append(nil)), "d2:ip18:\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x1a\xe11:rd2:id20:"+idM+
+		"6:valuesl18:vvvvvvvvvvvvvvvvvvee"+tail+"re"; got != want {
+		t.Errorf("peers over IPv6\n%q\n%q", got, want)
+	}
+	if got, want := string(AppendError(nil, to4, []byte("aa"), CodeProtocol, "bad token")), "d1:eli203e9:bad tokene"+ip4+tail+"ee"; got != want {
+		t.Errorf("error\n%q\n%q", got, want)
+	}
+}
+
+func TestBEP32NoDatagramAbove1024Octets(t *testing.T) {
+	long := bytes.Repeat([]byte{7}, 40*NodeLen6*NodeLen4)
+	for _, to := range []netip.AddrPort{to4, to6} {
+		for _, tl := range []int{0, 1, 2, 9, 10, 32} {
+			for _, n4 := range []int{-1, 0, 8, 20, 60} {
+				for _, n6 := range []int{-1, 0, 8, 20, 60} {
+					for _, nv := range []int{0, 1, 40, 500} {
+						r := Reply{To: to, T: long[:tl], ID: ident(idM), Token: long[:8]}
+						if n4 >= 0 {
+							r.Nodes = long[:n4*NodeLen4]
+						}
+						if n6 >= 0 {
+							r.Nodes6 = long[:n6*NodeLen6]
+						}
+						size := PeerLen4
+						if to == to6 {
+							size = PeerLen6
+						}
+						r.Values = long[:nv*size]
+						b := r.Append(nil)
+						if _, err := bencode.ParseStrict(b, bencode.Limits{}); err != nil || len(b) > MaxDatagram {
+							t.Fatalf("%d bytes, %v", len(b), err)
+						}
+						m := parse(t, string(b))
+						v := m.Response.Values.Len()
+						all := len(m.Response.Nodes) == len(r.Nodes) && len(m.Response.Nodes6) == len(r.Nodes6)
+						if v < nv && all && len(b) < MaxDatagram-size-len("18:")-len("6:valuesle") {
+							t.Errorf("%d of %d values in %d bytes", v, nv, len(b))
+						}
+						if v > 0 && !all {
+							t.Error("values in the place of nodes")
+						}
+						if n4 <= 8 && n6 <= 8 && !all {
+							t.Error("nodes left out for values")
+						}
+						if to == to4 && len(m.Response.Nodes) < len(r.Nodes) && len(m.Response.Nodes6) > 0 ||
+							to == to6 && len(m.Response.Nodes6) < len(r.Nodes6) && len(m.Response.Nodes) > 0 {
+							t.Error("mandatory nodes left out for others")
+						}
+					}
+				}
+			}
+		}
+		if b := AppendError(nil, to, long[:32], CodeServer, string(long)); len(b) > MaxDatagram {
+			t.Error(len(b))
+		} else if m := parse(t, string(b)); m.Error.Code != CodeServer {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+func TestALongTransactionIDOfOursPanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	(&Reply{To: to4, T: make([]byte, MaxT+1)}).Append(nil)
+}
+
+func TestErrorTexts(t *testing.T) {
+	for e := ErrBencode; e <= ErrHeader; e++ {
+		if !strings.HasPrefix(e.Error(), "krpc: ") {
+			t.Error(uint8(e), e.Error())
+		}
+	}
+	for k := Unknown; k <= AnnouncePeer; k++ {
+		if k.String() == "" {
+			t.Error(uint8(k))
+		}
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	var m Message
+	buf := make([]byte, 0, MaxDatagram)
+	r := Reply{To: to4, T: []byte("aa"), Nodes: make([]byte, 8*NodeLen4), Token: make([]byte, 8), Values: make([]byte, 600)}
+	for _, s := range []string{pingQuery, findNodeQuery, getPeersQuery, announceQuery, getPeersReply, genericError, "d1:q4:ping1:t2:aa1:y1:qe", "rubbish", "d1:ad2:id"} {
+		b := []byte(s)
+		if n := testing.AllocsPerRun(100, func() { Parse(b, &m) }); n != 0 {
+			t.Errorf("%q: %v allocations", s, n)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		r.Append(buf)
+		AppendError(buf, to6, r.T, CodeProtocol, "bad token")
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, c := range []struct{ name, s string }{{"ping", pingQuery}, {"find_node", findNodeQuery}, {"get_peers", getPeersQuery}, {"announce_peer", announceQuery}, {"reply", getPeersReply}} {
+		b.Run(c.name, func(b *testing.B) {
+			in := []byte(c.s)
+			var m Message
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := Parse(in, &m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("anacrolix find_node", func(b *testing.B) {
+		in := []byte(findNodeQuery)
+		b.ReportAllocs()
+		for b.Loop() {
+			var m theirs.Msg
+			if err := naive.Unmarshal(in, &m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	buf := make([]byte, 0, MaxDatagram)
+	r := Reply{To: to4, T: []byte("aa"), Nodes: make([]byte, 8*NodeLen4)}
+	b.Run("nodes", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r.Append(buf)
+		}
+	})
+	r.Token, r.Values = make([]byte, 8), make([]byte, 600)
+	b.Run("nodes and values", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r.Append(buf)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"", "d", "de", pingQuery, pingReply, findNodeQuery, getPeersQuery, getPeersReply, announceQuery, genericError, pingQuery + "x",
+		query("vote", "6:target20:"+idM), query("get_peers", "9:info_hash20:"+idM+"6:noseedi1e6:scrapei1e4:wantl2:n42:n6e"),
+		"d2:ip6:abcdef1:rd2:id20:" + idA + "5:nodes26:abcdefghijklmnopqrstuvwxyz6:nodes60:5:token2:xx6:valuesl18:abcdefghijklmnopqree1:t2:aa1:v4:LT\x01\x021:y1:re",
+		"d1:rd2:id20:" + idA + "8:intervali60e1:k32:abcdefghijklmnopqrstuvwxyz012345" + "3:numi4e7:samples20:" + idM + "3:seqi1e1:vd1:bi1e1:ali1eeee2:roi1e1:t2:aa1:y1:re",
+		"d1:eli203e3:badli1eee1:rd2:id20:" + idA + "e1:t2:aa1:y1:ee", "d1:x" + strings.Repeat("l", 1000)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m Message
+		err := Parse(b, &m)
+		if err != nil {
+			if _, ok := err.(Error); !ok || err.Error() == "" {
+				t.Fatalf("%T %v", err, err)
+			}
+			return
+		}
+		if !bytes.HasPrefix(b, m.Raw) || len(m.T) > MaxT {
+			t.Fatalf("%+v", m)
+		}
+		v, rest, err := bencode.Parse(m.Raw, bencode.Limits{})
+		if err != nil || len(rest) != 0 {
+			t.Fatal(err)
+		}
+		switch m.Y {
+		case 'q':
+			a, _ := v.Get("a").Get("id").Bytes()
+			if m.Query.ID != ident(string(a)) || len(a) != id.Len {
+				t.Fatalf("%+v", m.Query)
+			}
+			if m.Query.Kind == AnnouncePeer && m.Query.Bad == "" && m.Query.Port == 0 && !m.Query.ImpliedPort {
+				t.Fatal("an announce without a port")
+			}
+			reply := (&Reply{To: to4, T: m.T, ID: m.Query.ID, Nodes: []byte{}}).Append(nil)
+			if err := Parse(reply, &m); err != nil || m.Response.ID != ident(string(a)) {
+				t.Fatal(err)
+			}
+		case 'r', 'e':
+			var msg theirs.Msg // must not panic
+			if naive.Unmarshal(m.Raw, &msg) == nil && (msg.Y != string(m.Y) || msg.T != string(m.T)) {
+				t.Fatalf("%+v is to them %+v", m, msg)
+			}
+			if m.Y == 'r' && len(m.Response.Nodes)%NodeLen4+len(m.Response.Nodes6)%NodeLen6 != 0 {
+				t.Fatal("broken nodes")
+			}
+		default:
+			t.Fatal(m.Y)
+		}
+	})
+}
