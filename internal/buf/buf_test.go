@@ -1,0 +1,246 @@
+package buf
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// One block, two connections that hold a lease of it, and the torrent's loop,
+// which takes the leases back and drops the slot at any moment. Every order of
+// their steps is tried. Always: at most one fills; nobody writes to memory that
+// is free; the chunk goes back exactly once, and only when all are through.
+func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
+	const none = -1
+	type world struct {
+		p       *Pool
+		c       *Chunk
+		leases  [2]Lease
+		inTable [2]bool // whoever finds it there takes it, under the connection's lock
+		has     [2]bool // the filler took it
+		won     [2]bool
+		filler  int
+		fills   int
+	}
+	free := func(w *world) bool { out, _ := w.p.Held(); return out == 0 }
+	check := func(w *world, ok bool, what string) {
+		if !ok {
+			t.Helper()
+			panic(what)
+		}
+	}
+	fill := func(i int) []func(w *world) {
+		return []func(w *world){
+			func(w *world) { w.has[i], w.inTable[i] = w.inTable[i], false },
+			func(w *world) {
+				if w.has[i] && w.leases[i].Begin() != nil {
+					check(w, w.filler == none, "two fill at once")
+					w.won[i], w.filler = true, i
+					w.fills++
+				}
+			},
+			func(w *world) {
+				if w.won[i] {
+					check(w, !free(w), "memory was freed under the filler")
+					w.leases[i].Done()
+					w.filler = none
+				}
+			},
+			func(w *world) {
+				if w.has[i] {
+					w.leases[i].Release()
+				}
+			},
+		}
+	}
+	cancel := func(i int) func(w *world) {
+		return func(w *world) {
+			if w.inTable[i] {
+				w.inTable[i] = false
+				w.leases[i].Release()
+			}
+		}
+	}
+	actors := [3][]func(*world){fill(0), fill(1), {cancel(0), cancel(1), func(w *world) { w.c.Release() }}}
+
+	p := NewPool(BlockSize, 1)
+	defer p.Close()
+	orders, taken := 0, make([]int, 0, 11)
+	run := func() {
+		defer func() {
+			if e := recover(); e != nil {
+				t.Fatalf("order %v: %v", taken, e)
+			}
+		}()
+		c := p.Get()
+		w := &world{p: p, c: c, leases: [2]Lease{c.Lease(0, 9), c.Lease(0, 9)}, inTable: [2]bool{true, true}, filler: none}
+		var at [3]int
+		for _, a := range taken {
+			actors[a][at[a]](w)
+			at[a]++
+		}
+		check(w, free(w), "memory was not given back")
+		check(w, w.fills <= 1, "filled twice")
+		check(w, w.fills == 1 || !w.has[0] && !w.has[1], "a lease was taken and nobody filled")
+		orders++
+	}
+	var extend func(left [3]int)
+	extend = func(left [3]int) {
+		if left == [3]int{} {
+			run()
+			return
+		}
+		for a := range left {
+			if left[a] > 0 {
+				next := left
+				next[a]--
+				taken = append(taken, a)
+				extend(next)
+				taken = taken[:len(taken)-1]
+			}
+		}
+	}
+	extend([3]int{len(actors[0]), len(actors[1]), len(actors[2])})
+	if want := 11550; orders != want { // 11! / (4! 4! 3!)
+		t.Fatalf("%d orders tried, not %d", orders, want)
+	}
+}
+
+// The same three with real goroutines, for the race detector.
+func TestFillersAndCancellerRace(t *testing.T) {
+	p := NewPool(2*BlockSize, 4)
+	defer p.Close()
+	for round := range 2000 {
+		c := p.Get()
+		var mu sync.Mutex
+		table := map[int]Lease{0: c.Lease(BlockSize, 100), 1: c.Lease(BlockSize, 100)}
+		take := func(i int) (Lease, bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			l, ok := table[i]
+			delete(table, i)
+			return l, ok
+		}
+		var wg sync.WaitGroup
+		for i := range 2 {
+			wg.Go(func() {
+				l, ok := take(i)
+				if !ok {
+					return
+				}
+				if b := l.Begin(); b != nil {
+					for k := range b {
+						b[k] = byte(round + i)
+					}
+					l.Done()
+				}
+				l.Release()
+			})
+		}
+		wg.Go(func() {
+			for i := range 2 {
+				if l, ok := take(i); ok {
+					l.Release()
+				}
+			}
+			c.Release()
+		})
+		wg.Wait()
+	}
+	if out, _ := p.Held(); out != 0 {
+		t.Fatal(out, "chunks were lost")
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	p := NewPool(2*BlockSize, 2)
+	defer p.Close()
+	freed := p.Get()
+	freed.Release()
+	fresh := p.Get()
+	if fresh != freed {
+		t.Fatal("the chunk used last is not handed out first")
+	}
+	for name, misuse := range map[string]func(){
+		"released twice":            func() { c := NewPool(BlockSize, 1).Get(); c.Release(); c.Release() },
+		"lease on a free chunk":     func() { c := NewPool(BlockSize, 1).Get(); c.Release(); c.Lease(0, 1) },
+		"lease across blocks":       func() { fresh.Lease(0, BlockSize+1) },
+		"lease inside a block":      func() { fresh.Lease(5, 1) },
+		"lease past the end":        func() { fresh.Lease(2*BlockSize, 1) },
+		"empty lease":               func() { fresh.Lease(0, 0) },
+		"done that was not begun":   func() { fresh.Lease(0, 1).Done() },
+		"pool of no chunks":         func() { NewPool(BlockSize, 0) },
+		"chunk that is no multiple": func() { NewPool(BlockSize+1, 1) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			misuse()
+		}()
+	}
+}
+
+func TestIdleMemoryIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool(BlockSize, 8)
+		var cs []*Chunk
+		for range 10 {
+			cs = append(cs, p.Get())
+		}
+		want := func(out, free int) {
+			t.Helper()
+			if o, f := p.Held(); o != out || f != free {
+				t.Fatalf("%d out and %d free, not %d and %d", o, f, out, free)
+			}
+		}
+		for _, c := range cs {
+			c.Release()
+		}
+		want(0, 8) // no more than the cap is kept
+		// What is in use now and then stays, the rest goes.
+		for range 20 {
+			a, b := p.Get(), p.Get()
+			a.Release()
+			b.Release()
+			time.Sleep(idleAfter / 5)
+		}
+		want(0, 2)
+		time.Sleep(3 * idleAfter)
+		want(0, 0)
+		p.Get().Release()
+		want(0, 1)
+		p.Close()
+		want(0, 0)
+	})
+}
+
+func BenchmarkLease(b *testing.B) {
+	p := NewPool(1<<20, 4)
+	defer p.Close()
+	src := make([]byte, BlockSize)
+	for _, fill := range []bool{false, true} {
+		b.Run(fmt.Sprintf("copy=%v", fill), func(b *testing.B) {
+			b.ReportAllocs()
+			c := p.Get()
+			for i := 0; b.Loop(); i++ {
+				if i%64 == 0 {
+					c.Release()
+					c = p.Get()
+				}
+				l := c.Lease(uint32(i%64)*BlockSize, BlockSize)
+				m := l.Begin()
+				if fill {
+					copy(m, src)
+				}
+				l.Done()
+				l.Release()
+			}
+			c.Release()
+		})
+	}
+}
