@@ -1,0 +1,224 @@
+// Package pex is peer exchange (BEP 11): peers of a torrent tell one another
+// whom they are connected to.
+//
+// Parse and Append are the codec of ut_pex messages. A Sender decides what one
+// peer is told and when, from the connections that its caller lists; an Intake
+// decides what of one peer's messages is believed. Rules say which addresses
+// may be told or believed at all. Both hold the state of one connection, are
+// made when it begins and dropped when it ends, and bound their memory.
+//
+// Private torrents use none of this (BEP 27); that is for the caller to see to,
+// as is asking Sender for peers only once their handshake is done.
+//
+// A peer's faults are *Error. BEP 11 asks for trust in nothing that comes this
+// way: an address here is a rumour, worth one dial.
+package pex
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"seedbed/internal/bencode"
+)
+
+// Flags are what a teller knows of a peer (BEP 11).
+type Flags uint8
+
+const (
+	PrefersEncryption Flags = 0x01
+	Seed              Flags = 0x02 // or upload only
+	UTP               Flags = 0x04
+	Holepunch         Flags = 0x08
+	Reachable         Flags = 0x10 // the teller has dialled it itself
+)
+
+// known are the flags of BEP 11; "other bits are reserved for future use".
+const known = PrefersEncryption | Seed | UTP | Holepunch | Reachable
+
+// Peer is an address and what is said of it.
+type Peer struct {
+	Addr  netip.AddrPort
+	Flags Flags
+}
+
+// Update is one message: whom its sender has connected to since the last one,
+// and whom it is connected to no more.
+type Update struct {
+	Added   []Peer
+	Dropped []netip.AddrPort
+}
+
+// Limits of one message.
+const (
+	// MaxEntries is BEP 11's limit: IPv4 and IPv6 together, of added and dropped each.
+	MaxEntries = 50
+	// MaxFirst bounds what is read of any message, since BEP 11 has no limit for
+	// the first. libtorrent's has 100 at most.
+	MaxFirst = 200
+	// MaxLen is the longest payload that is read, in bytes.
+	MaxLen = 32 << 10
+)
+
+// Error is a peer's fault.
+type Error struct {
+	Kind Kind
+	Len  int   // of the payload, in bytes
+	Err  error // of BadBencode, what the scanner said
+}
+
+// Kind is what a peer got wrong.
+type Kind uint8
+
+const (
+	TooLong    Kind = iota + 1 // a message of more than MaxLen bytes
+	BadBencode                 // no dictionary
+	Flood                      // far more messages than BEP 11 allows
+)
+
+func (e *Error) Error() string {
+	switch e.Kind {
+	case TooLong:
+		return fmt.Sprintf("peer exchange message of %d bytes", e.Len)
+	case BadBencode:
+		return fmt.Sprintf("peer exchange message of %d bytes: %v", e.Len, e.Err)
+	case Flood:
+		return "peer exchange messages far more often than once a minute"
+	}
+	return "unknown fault"
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+var (
+	errNoDict = errors.New("no dictionary")
+	limits    = bencode.Limits{Depth: 8, Tokens: 100, StringLen: MaxLen}
+)
+
+// Parse reads the payload of a ut_pex message. Like other clients it takes what
+// is there: whole contacts of a string with a few bytes more, flags only where
+// there is one for each contact, MaxFirst contacts of longer lists. A message
+// of none of the fields breaks BEP 11 and is an empty Update.
+func Parse(payload []byte) (Update, error) {
+	if len(payload) > MaxLen {
+		return Update{}, &Error{Kind: TooLong, Len: len(payload)}
+	}
+	v, _, err := bencode.Parse(payload, limits)
+	if err == nil && v.Kind() != bencode.Dict {
+		err = errNoDict
+	}
+	if err != nil {
+		return Update{}, &Error{Kind: BadBencode, Len: len(payload), Err: err}
+	}
+	var added4, flags4, added6, flags6, dropped4, dropped6 []byte
+	for key, v := range v.Dict() {
+		b, _ := v.Bytes()
+		switch string(key) {
+		case "added":
+			added4 = b
+		case "added.f":
+			flags4 = b
+		case "added6":
+			added6 = b
+		case "added6.f":
+			flags6 = b
+		case "dropped":
+			dropped4 = b
+		case "dropped6":
+			dropped6 = b
+		}
+	}
+	var u Update
+	if n := min(len(added4)/len4+len(added6)/len6, MaxFirst); n > 0 {
+		u.Added = make([]Peer, 0, n)
+		u.Added = readPeers(u.Added, added4, flags4, len4)
+		u.Added = readPeers(u.Added, added6, flags6, len6)
+	}
+	if n := min(len(dropped4)/len4+len(dropped6)/len6, MaxFirst); n > 0 {
+		u.Dropped = make([]netip.AddrPort, 0, n)
+		u.Dropped = readAddrs(u.Dropped, dropped4, len4)
+		u.Dropped = readAddrs(u.Dropped, dropped6, len6)
+	}
+	return u, nil
+}
+
+// The lengths of a compact contact: an address and two bytes of port.
+const (
+	len4 = 4 + 2
+	len6 = 16 + 2
+)
+
+func readPeers(dst []Peer, b, flags []byte, size int) []Peer {
+	if len(flags) != len(b)/size {
+		flags = nil // BEP 11: "optional, bit-flags, 1 byte per added peer"
+	}
+	for i := 0; len(b) >= size && len(dst) < MaxFirst; i++ {
+		p := Peer{Addr: contact(b[:size])}
+		if flags != nil {
+			p.Flags = Flags(flags[i]) & known
+		}
+		dst, b = append(dst, p), b[size:]
+	}
+	return dst
+}
+
+func readAddrs(dst []netip.AddrPort, b []byte, size int) []netip.AddrPort {
+	for len(b) >= size && len(dst) < MaxFirst {
+		dst, b = append(dst, contact(b[:size])), b[size:]
+	}
+	return dst
+}
+
+func contact(b []byte) netip.AddrPort {
+	n := len(b) - 2
+	ip, _ := netip.AddrFromSlice(b[:n])
+	return netip.AddrPortFrom(ip.Unmap(), uint16(b[n])<<8|uint16(b[n+1]))
+}
+
+// Append writes the payload of a ut_pex message. Flags are always written,
+// since libtorrent ignores contacts that come without.
+func Append(dst []byte, u Update) []byte {
+	var added, flags, dropped [2][]byte // by family
+	for _, p := range u.Added {
+		f := family(p.Addr)
+		added[f] = appendContact(added[f], p.Addr)
+		flags[f] = append(flags[f], byte(p.Flags&known))
+	}
+	for _, a := range u.Dropped {
+		f := family(a)
+		dropped[f] = appendContact(dropped[f], a)
+	}
+	dst = append(dst, 'd')
+	field := func(key string, b []byte) {
+		dst = bencode.AppendBytes(bencode.AppendString(dst, key), b)
+	}
+	// BEP 11: messages must contain at least one of the fields.
+	if len(added[0]) > 0 || len(u.Added)+len(u.Dropped) == 0 {
+		field("added", added[0])
+		field("added.f", flags[0])
+	}
+	if len(added[1]) > 0 {
+		field("added6", added[1])
+		field("added6.f", flags[1])
+	}
+	if len(dropped[0]) > 0 {
+		field("dropped", dropped[0])
+	}
+	if len(dropped[1]) > 0 {
+		field("dropped6", dropped[1])
+	}
+	return append(dst, 'e')
+}
+
+// family is 0 of an IPv4 address and 1 of another.
+func family(a netip.AddrPort) int {
+	if a.Addr().Unmap().Is4() {
+		return 0
+	}
+	return 1
+}
+
+func appendContact(dst []byte, a netip.AddrPort) []byte {
+	dst = append(dst, a.Addr().Unmap().AsSlice()...)
+	return append(dst, byte(a.Port()>>8), byte(a.Port()))
+}
