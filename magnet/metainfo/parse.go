@@ -49,7 +49,11 @@ func parseInfo(raw []byte, sys system) (*Info, error) {
 	if len(raw) > MaxInfo {
 		return nil, &Error{Reason: fmt.Sprintf("the info dictionary has %d bytes; at most %d are accepted", len(raw), MaxInfo)}
 	}
-	raw = bytes.Clone(raw)
+	return adoptInfo(bytes.Clone(raw), sys)
+}
+
+// adoptInfo is parseInfo of bytes that nobody else writes to.
+func adoptInfo(raw []byte, sys system) (*Info, error) {
 	v, rest, err := bencode.Parse(raw, limits)
 	if err != nil {
 		return nil, &Error{Reason: "the info dictionary is not bencoded: " + err.Error()}

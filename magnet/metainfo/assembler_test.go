@@ -1,0 +1,515 @@
+package metainfo
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"seedbed/internal/id"
+
+	"pgregory.net/rapid"
+)
+
+// metadata is an info dictionary of n bytes, and its hash.
+func metadata(t testing.TB, n int) ([]byte, id.ID) {
+	pieces := max(1, (n-130)/hashLen)
+	for name := "n"; len(name) < 99; name += "n" {
+		i, err := Build(Plan{Name: name, PieceLength: BlockSize, Files: []PlanFile{{Length: int64(pieces) * BlockSize}}},
+			bytes.Repeat([]byte("0123456789abcdefghij"), pieces))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(i.Raw) == n {
+			return i.Raw, i.Hash
+		}
+	}
+	t.Fatalf("no name makes %d bytes", n)
+	return nil, id.ID{}
+}
+
+func block(raw []byte, p int) []byte {
+	return raw[p*BlockSize : min((p+1)*BlockSize, len(raw))]
+}
+
+// all asks Next until it has enough.
+func all(a *Assembler, from uint32) (out []int) {
+	for {
+		p, ok := a.Next(from)
+		if !ok {
+			return out
+		}
+		out = append(out, p)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSizeIsChecked(t *testing.T) {
+	a := NewAssembler(id.ID{1})
+	for _, n := range []int64{0, -1, MaxInfo + 1, 1 << 62} {
+		if err := a.Size(1, n); err != ErrSize {
+			t.Errorf("size %d: %v", n, err)
+		}
+	}
+	must(t, a.Size(1, 100))
+	must(t, a.Size(1, 100))
+	if err := a.Size(1, 101); err != ErrResized {
+		t.Error(err)
+	}
+	must(t, a.Size(2, MaxInfo))
+}
+
+func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
+	raw, hash := metadata(t, 10*BlockSize+5)
+	n := (len(raw) + BlockSize - 1) / BlockSize
+	a := NewAssembler(hash)
+	for s := range uint32(3) {
+		must(t, a.Size(s, int64(len(raw))))
+	}
+	// Each of three senders, called in turn, is asked for other blocks.
+	seen := make(map[int]bool)
+	asks := make([][]int, 3)
+	for k := range n {
+		s := uint32(k % 3)
+		p, ok := a.Next(s)
+		if !ok || seen[p] {
+			t.Fatalf("block %d is asked twice while others are not asked at all", p)
+		}
+		seen[p] = true
+		asks[s] = append(asks[s], p)
+	}
+	var done *Info
+	for s, ps := range asks {
+		for _, p := range ps {
+			i, liars, err := a.Block(uint32(s), p, int64(len(raw)), block(raw, p))
+			if len(liars) > 0 || err != nil {
+				t.Fatal(liars, err)
+			}
+			if i != nil {
+				done = i
+			}
+		}
+	}
+	if done == nil || !bytes.Equal(done.Raw, raw) {
+		t.Fatal("not done")
+	}
+	if have, size := a.Progress(); have != size || size != int64(len(raw)) {
+		t.Error(have, size)
+	}
+	if p, ok := a.Next(0); ok {
+		t.Error("asks for", p, "after the end")
+	}
+}
+
+func TestOneSenderIsAskedForAll(t *testing.T) {
+	raw, hash := metadata(t, 20*BlockSize)
+	a := NewAssembler(hash)
+	must(t, a.Size(7, int64(len(raw))))
+	ps := all(a, 7)
+	if want := (len(raw) + BlockSize - 1) / BlockSize; len(ps) != want {
+		t.Fatalf("%d blocks asked, want %d", len(ps), want)
+	}
+	for k, p := range ps {
+		done, liars, err := a.Block(7, p, int64(len(raw)), block(raw, p))
+		if liars != nil || err != nil || (done != nil) != (k == len(ps)-1) {
+			t.Fatal(k, done, liars, err)
+		}
+	}
+}
+
+func TestBlocksAreChecked(t *testing.T) {
+	raw, hash := metadata(t, 2*BlockSize+9)
+	size := int64(len(raw))
+	a := NewAssembler(hash)
+	check := func(want error, from uint32, p int, total int64, data []byte) {
+		t.Helper()
+		done, liars, err := a.Block(from, p, total, data)
+		se := (*SenderError)(nil)
+		if err != want || done != nil || liars != nil || !errors.As(err, &se) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+	check(ErrUnasked, 1, 0, size, block(raw, 0))
+	must(t, a.Size(1, size))
+	check(ErrUnasked, 1, 0, size, block(raw, 0))
+	all(a, 1)
+	check(ErrUnasked, 1, -1, size, block(raw, 0))
+	check(ErrUnasked, 1, 99, size, block(raw, 0))
+	check(ErrResized, 1, 0, size+1, block(raw, 0))
+	check(ErrBlockLen, 1, 1, size, block(raw, 0)[1:])
+	check(ErrBlockLen, 1, 2, size, append(block(raw, 2), 0))
+	// All three count as refused now; to say the size again forgives.
+	if p, ok := a.Next(1); ok {
+		t.Error("asked again for", p)
+	}
+	must(t, a.Size(1, size))
+	if ps := all(a, 1); !slices.Equal(ps, []int{0, 1, 2}) {
+		t.Error(ps)
+	}
+}
+
+func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
+	raw, hash := metadata(t, 100)
+	a := NewAssembler(hash)
+	size := int64(len(raw))
+	must(t, a.Size(1, size))
+	must(t, a.Size(2, size))
+	all(a, 1)
+	a.Reject(1, 0)
+	a.Reject(1, 0)
+	a.Reject(1, 5)
+	a.Reject(9, 0)
+	if _, ok := a.Next(1); ok {
+		t.Error("asked again")
+	}
+	if ps := all(a, 2); !slices.Equal(ps, []int{0}) {
+		t.Error(ps)
+	}
+	// What comes after all is taken.
+	if done, _, err := a.Block(1, 0, size, raw); done == nil || err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneThatStallsHoldsNobodyUp(t *testing.T) {
+	raw, hash := metadata(t, 100)
+	a := NewAssembler(hash)
+	for s := range uint32(4) {
+		must(t, a.Size(s, int64(len(raw))))
+	}
+	for s := range uint32(3) {
+		if ps := all(a, s); !slices.Equal(ps, []int{0}) {
+			t.Error(s, ps)
+		}
+	}
+	if ps := all(a, 3); ps != nil {
+		t.Error("a fourth is asked for a block that three were asked for")
+	}
+	a.Gone(0)
+	if ps := all(a, 3); !slices.Equal(ps, []int{0}) {
+		t.Error(ps)
+	}
+}
+
+func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
+	raw, hash := metadata(t, 3*BlockSize)
+	a := NewAssembler(hash)
+	size := int64(len(raw))
+	must(t, a.Size(1, size))
+	var liars []uint32
+	for _, p := range all(a, 1) {
+		_, l, err := a.Block(1, p, size, make([]byte, len(block(raw, p))))
+		must(t, err)
+		liars = append(liars, l...)
+	}
+	if !slices.Equal(liars, []uint32{1}) {
+		t.Fatal(liars)
+	}
+	if _, _, err := a.Block(1, 0, size, block(raw, 0)); err != ErrLiar {
+		t.Error(err)
+	}
+	if _, ok := a.Next(1); ok {
+		t.Error("a liar is asked again")
+	}
+	must(t, a.Size(2, size))
+	for _, p := range all(a, 2) {
+		if done, l, err := a.Block(2, p, size, block(raw, p)); err != nil || l != nil || (done != nil) != (p == 2) {
+			t.Error(p, done, l, err)
+		}
+	}
+}
+
+func TestNobodyIsBlamedUntilProven(t *testing.T) {
+	raw, hash := metadata(t, 4*BlockSize-50)
+	size := int64(len(raw))
+	a := NewAssembler(hash)
+	must(t, a.Size(1, size))
+	must(t, a.Size(2, size))
+	give := func(s uint32, p int, data []byte) (*Info, []uint32) {
+		t.Helper()
+		done, liars, err := a.Block(s, p, size, data)
+		must(t, err)
+		return done, liars
+	}
+	p, _ := a.Next(1)
+	q, _ := a.Next(2)
+	give(1, p, block(raw, p))
+	give(2, q, make([]byte, BlockSize)) // a lie
+	for _, p := range all(a, 1) {
+		if done, liars := give(1, p, block(raw, p)); done != nil || liars != nil {
+			t.Fatal("blamed too early:", liars)
+		}
+	}
+	// Now each is on its own, and need not send again what it gave.
+	ps := all(a, 1)
+	if len(ps) != 1 || ps[0] != q {
+		t.Fatal(ps)
+	}
+	done, liars := give(1, q, block(raw, q))
+	if done == nil || !slices.Equal(liars, []uint32{2}) {
+		t.Fatal(done, liars)
+	}
+}
+
+func TestALiarThatLeftIsNamedStill(t *testing.T) {
+	raw, hash := metadata(t, 2*BlockSize)
+	size := int64(len(raw))
+	a := NewAssembler(hash)
+	must(t, a.Size(1, size))
+	must(t, a.Size(2, size))
+	p, _ := a.Next(1)
+	_, _, err := a.Block(1, p, size, make([]byte, BlockSize))
+	must(t, err)
+	a.Gone(1)
+	var liars []uint32
+	var done *Info
+	for done == nil {
+		ps := all(a, 2)
+		if len(ps) == 0 {
+			t.Fatal("nothing is asked")
+		}
+		for _, p := range ps {
+			i, l, err := a.Block(2, p, size, block(raw, p))
+			must(t, err)
+			liars = append(liars, l...)
+			if i != nil {
+				done = i
+			}
+		}
+	}
+	if !slices.Equal(liars, []uint32{1}) {
+		t.Error(liars)
+	}
+}
+
+func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
+	raw := []byte("d4:name1:xe")
+	a := NewAssembler(sha1.Sum(raw))
+	must(t, a.Size(1, int64(len(raw))))
+	all(a, 1)
+	done, liars, err := a.Block(1, 0, int64(len(raw)), raw)
+	if te := (*Error)(nil); done != nil || liars != nil || !errors.As(err, &te) {
+		t.Error(done, liars, err)
+	}
+	if _, ok := a.Next(1); ok {
+		t.Error("asks on")
+	}
+}
+
+func TestHugeClaimsKeepNobodyOut(t *testing.T) {
+	raw, hash := metadata(t, 8<<20)
+	a := NewAssembler(hash)
+	// Liars reserve all the memory and say nothing.
+	for s := range uint32(20) {
+		must(t, a.Size(s, MaxInfo-int64(s)))
+		all(a, s)
+	}
+	must(t, a.Size(99, int64(len(raw))))
+	if done, _ := fill(t, a, raw, 99); done == nil {
+		t.Error("the honest sender is kept out")
+	}
+}
+
+// fill lets one sender answer truthfully until it is asked no more.
+func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liars []uint32) {
+	for {
+		ps := all(a, from)
+		if len(ps) == 0 {
+			return done, liars
+		}
+		for _, p := range ps {
+			i, l, err := a.Block(from, p, int64(len(raw)), block(raw, p))
+			must(t, err)
+			liars = append(liars, l...)
+			if i != nil {
+				done = i
+			}
+		}
+		checkMemory(t, a)
+	}
+}
+
+// checkMemory compares the accounts with what is really held.
+func checkMemory(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, a *Assembler) {
+	t.Helper()
+	var reserved, held int64
+	for _, s := range a.seats() {
+		reserved += s.group.size
+		var have int64
+		for _, b := range s.assembly.blocks {
+			have += int64(len(b))
+		}
+		if have != s.assembly.have {
+			t.Fatalf("an assembly holds %d bytes and counts %d", have, s.assembly.have)
+		}
+		held += have
+	}
+	if reserved != a.reserved || reserved > MaxInfo || held > reserved {
+		t.Fatalf("reserved %d, counted %d, held %d", a.reserved, reserved, held)
+	}
+	for _, g := range a.groups {
+		if g.solo || !g.shared.seated {
+			continue
+		}
+		for p := range g.askers {
+			n := 0
+			for _, m := range g.members {
+				if m.marks != nil && m.marks[p]&asked != 0 {
+					n++
+				}
+			}
+			if n != int(g.askers[p]) {
+				t.Fatalf("block %d: %d askers, counted %d", p, n, g.askers[p])
+			}
+		}
+	}
+}
+
+// kind is how a simulated sender behaves.
+type kind int
+
+const (
+	honest kind = iota
+	corrupt
+	partly  // corrupts some of its blocks
+	resized // claims another size and sends noise
+	silent  // never answers: the caller rejects for it
+	refuser // rejects everything
+	leaver  // sends something false and leaves
+	kinds
+)
+
+// TestOneHonestSenderIsEnough plays swarms of liars in a random order of
+// events. The honest sender always completes, and is never blamed.
+func TestOneHonestSenderIsEnough(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		raw := simRaw[rapid.IntRange(0, len(simRaw)-1).Draw(t, "metadata")]
+		liars := rapid.SliceOfN(rapid.IntRange(1, int(kinds)-1), 0, 30).Draw(t, "liars")
+		simulate(t, rng, raw, liars)
+	})
+}
+
+var simRaw = func() (out [][]byte) {
+	for _, n := range []int{0, BlockSize, 5 * BlockSize, 70 * BlockSize} {
+		pieces := n/hashLen + 1
+		i, err := Build(Plan{Name: "sim", PieceLength: BlockSize, Files: []PlanFile{{Length: int64(pieces) * BlockSize}}}, make([]byte, pieces*hashLen))
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, i.Raw)
+	}
+	return out
+}()
+
+type simSender struct {
+	id    uint32
+	kind  kind
+	size  int64
+	asks  []int
+	gone  bool
+	false bool // has sent a false block
+}
+
+func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
+	a := NewAssembler(sha1.Sum(raw))
+	var ss []*simSender
+	for k, kd := range kindsOf {
+		s := &simSender{id: uint32(k + 1), kind: kind(kd), size: int64(len(raw))}
+		if s.kind == resized {
+			s.size = []int64{int64(len(raw)) + 1, 1, MaxInfo, MaxInfo / 3, int64(len(raw))/2 + 1}[rng.IntN(5)]
+			if s.size > 4<<20 {
+				s.kind = silent // to send so much takes long
+			}
+		}
+		ss = append(ss, s)
+	}
+	ss = append(ss, &simSender{id: 1000, kind: honest, size: int64(len(raw))})
+	rng.Shuffle(len(ss), func(i, j int) { ss[i], ss[j] = ss[j], ss[i] })
+	for _, s := range ss {
+		if err := a.Size(s.id, s.size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blamed := make(map[uint32]bool)
+	quiet := 0
+	for step := 0; ; step++ {
+		if step > 1_000_000 || quiet > 50*len(ss) {
+			t.Fatalf("no end: step %d, quiet %d", step, quiet)
+		}
+		quiet++
+		s := ss[rng.IntN(len(ss))]
+		if s.gone {
+			continue
+		}
+		if rng.IntN(3) == 0 {
+			if p, ok := a.Next(s.id); ok {
+				s.asks = append(s.asks, p)
+				quiet = 0
+			}
+			continue
+		}
+		if len(s.asks) == 0 {
+			continue
+		}
+		quiet = 0
+		k := rng.IntN(len(s.asks))
+		p := s.asks[k]
+		s.asks = slices.Delete(s.asks, k, k+1)
+		data := make([]byte, min(BlockSize, s.size-int64(p)*BlockSize))
+		switch s.kind {
+		case honest:
+			copy(data, block(raw, p))
+		case silent, refuser:
+			a.Reject(s.id, p)
+			continue
+		case partly:
+			copy(data, block(raw, p))
+			if rng.IntN(4) == 0 {
+				data[0]++
+				s.false = true
+			}
+		default:
+			data[0] = 'x' // no block of ours begins so
+			s.false = true
+		}
+		done, liars, err := a.Block(s.id, p, s.size, data)
+		if err != nil && (err != ErrLiar || s.kind == honest) {
+			t.Fatal(s.kind, err)
+		}
+		for _, l := range liars {
+			k := slices.IndexFunc(ss, func(s *simSender) bool { return s.id == l })
+			if !ss[k].false {
+				t.Fatalf("sender %d of kind %d is blamed and never lied", l, ss[k].kind)
+			}
+			if blamed[l] {
+				t.Fatal("blamed twice")
+			}
+			blamed[l] = true
+		}
+		if done != nil {
+			if !bytes.Equal(done.Raw, raw) {
+				t.Fatal("wrong metadata")
+			}
+			return
+		}
+		if s.kind == leaver && rng.IntN(2) == 0 {
+			a.Gone(s.id)
+			s.gone = true
+		}
+		if step%16 == 0 {
+			checkMemory(t, a)
+		}
+	}
+}
