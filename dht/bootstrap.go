@@ -1,0 +1,97 @@
+package dht
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"seedbed/dht/lookup"
+	"seedbed/dht/table"
+)
+
+// resolveTimeout bounds one DNS query.
+const resolveTimeout = 10 * time.Second
+
+// maxBootstrap bounds the addresses that DNS can make us keep.
+const maxBootstrap = 64
+
+// bootstrap knows the addresses of the bootstrap hosts, as they become known:
+// every host is resolved at the same time, each address is used as soon as it
+// is there, and all that a dead host or a bad answer costs is itself.
+type bootstrap struct {
+	mu      sync.Mutex
+	addrs   []netip.AddrPort
+	waiting int           // hosts that are being resolved
+	changed chan struct{} // closed and replaced whenever addrs or waiting change
+}
+
+func (b *bootstrap) init(d *DHT) {
+	b.changed = make(chan struct{})
+	b.resolve(d)
+}
+
+// resolve asks for the addresses of every host. Literal addresses are there at
+// once.
+func (b *bootstrap) resolve(d *DHT) {
+	for _, hostport := range d.cfg.Bootstrap {
+		host, portText, _ := net.SplitHostPort(hostport) // validated
+		port, err := strconv.ParseUint(portText, 10, 16)
+		if err != nil {
+			p, err := net.LookupPort("udp", portText)
+			if err != nil {
+				d.log.Warn("a bootstrap host has no usable port", "host", hostport, "error", err)
+				continue
+			}
+			port = uint64(p)
+		}
+		if ip, err := netip.ParseAddr(host); err == nil {
+			b.add([]netip.Addr{ip}, uint16(port), 0)
+			continue
+		}
+		b.add(nil, 0, 1)
+		started := d.spawn(func() {
+			ctx, cancel := context.WithTimeout(d.ctx, resolveTimeout)
+			defer cancel()
+			ips, err := d.cfg.Resolve(ctx, host)
+			if err != nil && d.ctx.Err() == nil {
+				d.log.Info("a bootstrap host could not be resolved", "host", host, "error", err)
+			}
+			b.add(ips, uint16(port), -1)
+		})
+		if !started {
+			b.add(nil, 0, -1)
+		}
+	}
+}
+
+func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, ip := range ips {
+		// Bootstrap hosts are the user's word: a private one is fine.
+		a := netip.AddrPortFrom(ip.Unmap(), port)
+		if table.Usable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {
+			b.addrs = append(b.addrs, a)
+		}
+	}
+	b.waiting += waiting
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// known is what is known so far, whether more may come, and a channel that
+// tells when that has changed.
+func (b *bootstrap) known(v6 bool) (seeds []lookup.Node, more bool, changed <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.addrs {
+		if a.Addr().Is6() == v6 {
+			seeds = append(seeds, lookup.Node{Addr: a})
+		}
+	}
+	return seeds, b.waiting > 0, b.changed
+}

@@ -1,0 +1,248 @@
+// Package dht is a node of the DHT (BEP 5, 32, 42, 43): the shell around the
+// pure rooms dht/table, dht/lookup, dht/respond and dht/krpc.
+//
+// It owns the read loops of the packet connections that it is given, one for
+// each address family; each family is a DHT of its own (BEP 32) with its own
+// id, table and lock. Every datagram is scanned once. Queries are answered in
+// place from our tables. A response is taken only if we asked that address
+// under that unguessable transaction id; it is then rebuilt from what was
+// checked and handed to the query engine, dht.Server of anacrolix/dht, which
+// knows nothing of the network but a virtual connection.
+//
+// Nothing here trusts or waits for a single node: bootstrap hosts are resolved
+// and asked all at once, and a lookup that begins before anybody has answered
+// asks the bootstrap addresses themselves.
+//
+// Close ends every goroutine, running lookups included, and closes the
+// connections. All methods may be called from any goroutine.
+package dht
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"seedbed/dht/table"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/internal/netx"
+)
+
+// Config of a DHT node. Only Conns is required.
+type Config struct {
+	// Conns are the packet connections, at most one for each family. Close
+	// closes them.
+	Conns []netx.PacketConn
+	// Bootstrap are the hosts ("name:port") to ask when nobody is known.
+	Bootstrap []string
+	// Resolve finds the addresses of a bootstrap host; nil: the system's resolver.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Nodes were saved by an earlier run.
+	Nodes []SavedNode
+	// ID4 and ID6 are our ids of an earlier run; zero: new ones.
+	ID4, ID6 id.ID
+	// ReadOnly keeps us out of other nodes' tables and answers no queries (BEP 43).
+	ReadOnly bool
+	// Private lifts the rules that keep forged neighbourhoods and martian
+	// addresses out. It is implied where the local address is private or
+	// loopback.
+	Private bool
+	// Rate is how many queries we send a second at most, over both families;
+	// 0: 250.
+	Rate float64
+	// Logger takes what a user may want to know; nil: nobody does.
+	Logger *slog.Logger
+}
+
+func (c *Config) validate() error {
+	if len(c.Conns) == 0 {
+		return errors.New("dht: no packet connection to work on")
+	}
+	seen := map[bool]bool{}
+	for _, conn := range c.Conns {
+		v6 := conn.LocalAddr().Addr().Unmap().Is6()
+		if seen[v6] {
+			return errors.New("dht: two packet connections of one address family")
+		}
+		seen[v6] = true
+	}
+	for _, b := range c.Bootstrap {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return fmt.Errorf("dht: bootstrap host %q is not HOST:PORT: %w", b, err)
+		}
+	}
+	if c.Rate == 0 {
+		c.Rate = 250
+	}
+	if c.Rate < 1 {
+		return fmt.Errorf("dht: %v packets a second are too few to work with", c.Rate)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Resolve == nil {
+		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	return nil
+}
+
+// SavedNode is a node worth remembering over a restart.
+type SavedNode struct {
+	ID   id.ID
+	Addr netip.AddrPort
+}
+
+// DHT is a running node of the DHT.
+type DHT struct {
+	cfg      Config
+	log      *slog.Logger
+	epoch    time.Time
+	families []*family
+	limiter  *rate.Limiter
+	boot     bootstrap
+	ready    chan struct{}
+	isReady  sync.Once
+
+	// ctx is the life of the node; wg counts every goroutine of ours.
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	life sync.Mutex // guards closed against wg.Add
+	dead bool
+
+	lookups lookupCounters
+}
+
+// ErrClosed is what every method returns after Close.
+var ErrClosed = errors.New("dht: closed")
+
+// New starts a node on the connections and lets it find its neighbours.
+func New(cfg Config) (*DHT, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	d := &DHT{
+		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
+		limiter: rate.NewLimiter(rate.Limit(cfg.Rate), int(max(cfg.Rate/2, 16))),
+		ready:   make(chan struct{}),
+	}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	for _, conn := range cfg.Conns {
+		f, err := newFamily(d, conn)
+		if err != nil {
+			d.stop()
+			for _, f := range d.families {
+				f.engine.close()
+			}
+			return nil, err
+		}
+		d.families = append(d.families, f)
+	}
+	d.boot.init(d)
+	for _, f := range d.families {
+		d.spawn(f.read)
+		d.spawn(f.upkeep)
+	}
+	return d, nil
+}
+
+// spawn runs fn as a goroutine of the node, unless it is closing.
+func (d *DHT) spawn(fn func()) bool {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.dead {
+		return false
+	}
+	d.wg.Go(fn)
+	return true
+}
+
+// Close ends the node and closes its connections.
+func (d *DHT) Close() error {
+	d.life.Lock()
+	was := d.dead
+	d.dead = true
+	d.life.Unlock()
+	if was {
+		return nil
+	}
+	d.stop()
+	var errs []error
+	for _, f := range d.families {
+		errs = append(errs, f.conn.Close())
+	}
+	d.wg.Wait()
+	for _, f := range d.families {
+		f.closeEngines()
+	}
+	return errors.Join(errs...)
+}
+
+// now is the time on the clock of the pure rooms.
+func (d *DHT) now() mono.Time { return mono.From(d.epoch, time.Now()) }
+
+// Ready is closed once a first node has answered.
+func (d *DHT) Ready() <-chan struct{} { return d.ready }
+
+// AddNode pings the address, and keeps the node if it answers: where PORT
+// messages, magnet links and .torrent files name nodes.
+func (d *DHT) AddNode(addr netip.AddrPort) {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	for _, f := range d.families {
+		if f.v6 == addr.Addr().Is6() && table.Usable(addr, f.relaxed) {
+			f.tryPing(addr)
+		}
+	}
+}
+
+// SavedNodes is what to hand to the next run: the nodes that answered last.
+func (d *DHT) SavedNodes() []SavedNode {
+	var out []SavedNode
+	for _, f := range d.families {
+		f.mu.Lock()
+		for _, n := range f.table.Nodes() {
+			if n.Fails == 0 {
+				out = append(out, SavedNode{ID: n.ID, Addr: n.Addr})
+			}
+		}
+		f.mu.Unlock()
+	}
+	return out
+}
+
+// ID is our id in the DHT of a family.
+func (d *DHT) ID(v6 bool) id.ID {
+	for _, f := range d.families {
+		if f.v6 == v6 {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.table.ID()
+		}
+	}
+	return id.ID{}
+}
+
+// YourIP counts what a peer says our address is (BEP 10's yourip) as its vote.
+func (d *DHT) YourIP(voter, ours netip.Addr) {
+	voter, ours = voter.Unmap(), ours.Unmap()
+	for _, f := range d.families {
+		if f.v6 == ours.Is6() {
+			f.vote(voter, ours)
+		}
+	}
+}
+
+func randomID() (x id.ID) {
+	crand.Read(x[:])
+	return x
+}

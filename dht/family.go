@@ -1,0 +1,303 @@
+package dht
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/table"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/internal/netx"
+	tokens "seedbed/internal/rate"
+)
+
+var (
+	errNoReturn = errors.New("dht: a response without return values")
+	errEngine   = errors.New("dht: the query engine wrote what we cannot read")
+	errFull     = errors.New("dht: too many queries under way")
+)
+
+// family is our node in the DHT of one address family.
+type family struct {
+	d       *DHT
+	conn    netx.PacketConn
+	v6      bool
+	relaxed bool
+
+	mu       sync.Mutex // guards everything below
+	table    *table.Table
+	answers  *answers
+	votes    votes
+	external netip.Addr
+	engine   *engine
+	retired  []retired // engines of former ids that still have queries under way
+	pending  map[uint32]pending
+	random   *rand.Rand // transaction ids: a keyed stream that nobody can foretell
+	pings    tokens.Bucket
+	pinging  map[netip.AddrPort]struct{}
+	counts   counts
+}
+
+// pending is a query of ours that is under way.
+type pending struct {
+	addr   netip.AddrPort
+	sent   mono.Time
+	inner  string // the engine's transaction id
+	engine *engine
+}
+
+type retired struct {
+	engine *engine
+	until  mono.Time
+}
+
+const (
+	maxPending = 4096
+	maxPinging = 64
+	pingRate   = 50 // pings a second of nodes that we only heard of
+)
+
+func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
+	local := conn.LocalAddr()
+	ip := local.Addr().Unmap()
+	f := &family{
+		d: d, conn: conn, v6: ip.Is6(),
+		relaxed: d.cfg.Private || table.Local(ip),
+		pending: make(map[uint32]pending),
+		pinging: make(map[netip.AddrPort]struct{}),
+		pings:   tokens.NewBucket(d.now(), pingRate, pingRate),
+	}
+	var seed [32]byte
+	half := randomID()
+	copy(seed[:], half[:])
+	half = randomID()
+	copy(seed[20:], half[:])
+	f.random = rand.New(rand.NewChaCha8(seed))
+	own := d.cfg.ID4
+	if f.v6 {
+		own = d.cfg.ID6
+	}
+	if own.IsZero() {
+		own = randomID()
+	}
+	f.table = table.New(table.Config{ID: own, Relaxed: f.relaxed, Now: d.now()})
+	f.answers = newAnswers(f, own)
+	var err error
+	f.engine, err = f.newEngine(own)
+	if err != nil {
+		return nil, fmt.Errorf("dht: %w", err)
+	}
+	return f, nil
+}
+
+func (f *family) newEngine(own id.ID) (*engine, error) {
+	var e *engine
+	e, err := newEngine(own, f.d.cfg.ReadOnly, f.d.limiter, f.conn.LocalAddr(), func(b []byte, to netip.AddrPort) error {
+		return f.send(e, b, to)
+	})
+	return e, err
+}
+
+// send puts a query of the engine on the wire.
+func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	f.mu.Lock()
+	if len(f.pending) >= maxPending {
+		f.mu.Unlock()
+		return errFull
+	}
+	key := f.random.Uint32()
+	for _, taken := f.pending[key]; taken; _, taken = f.pending[key] {
+		key = f.random.Uint32()
+	}
+	var t [4]byte
+	binary.BigEndian.PutUint32(t[:], key)
+	out, inner, ok := outbound(make([]byte, 0, 192), b, t[:])
+	if !ok {
+		f.mu.Unlock()
+		return errEngine
+	}
+	f.pending[key] = pending{addr: to, sent: f.d.now(), inner: inner, engine: e}
+	f.counts.Out++
+	f.mu.Unlock()
+	err := f.conn.WriteTo(out, to)
+	if err != nil {
+		f.mu.Lock()
+		delete(f.pending, key)
+		f.counts.SendErrors++
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// query asks the node at addr.
+func (f *family) query(ctx context.Context, to netip.AddrPort, method string, args akrpc.MsgArgs) (*akrpc.Return, error) {
+	f.mu.Lock()
+	e := f.engine
+	f.mu.Unlock()
+	return e.query(ctx, to, method, args)
+}
+
+const (
+	batch       = 32
+	maxDatagram = 4 << 10 // whatever is longer is no honest KRPC
+)
+
+// read takes datagrams until the connection closes. The replies to a batch of
+// queries leave as a batch.
+func (f *family) read() {
+	in := make([]netx.Datagram, batch)
+	room := make([]byte, batch*maxDatagram)
+	for i := range in {
+		in[i].Buf = room[i*maxDatagram : (i+1)*maxDatagram]
+	}
+	out := make([]netx.Datagram, 0, batch)
+	replies := make([]byte, 0, batch*krpc.MaxDatagram)
+	var m krpc.Message
+	for {
+		n, err := f.conn.ReadBatch(in)
+		if err != nil {
+			if f.d.ctx.Err() == nil {
+				f.d.log.Error("the DHT cannot read from its socket any more", "error", err)
+			}
+			return
+		}
+		out, replies = out[:0], replies[:0]
+		for i := range in[:n] {
+			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
+			begin := len(replies)
+			replies = f.datagram(replies, in[i].Buf[:in[i].N], from, &m)
+			if end := len(replies); end > begin {
+				out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
+			}
+		}
+		if len(out) > 0 {
+			if sent, err := f.conn.WriteBatch(out); err != nil {
+				f.mu.Lock()
+				f.counts.SendErrors += uint64(len(out) - sent)
+				f.mu.Unlock()
+			}
+		}
+	}
+}
+
+// datagram takes one datagram, and appends the reply to it if it has one.
+func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
+	now := f.d.now()
+	if !netx.IsKRPC(b) {
+		f.drop(&f.counts.NotKRPC)
+		return out
+	}
+	if err := krpc.Parse(b, m); err != nil {
+		f.drop(&f.counts.Malformed)
+		return out
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts.In++
+	if m.Y != 'q' {
+		f.response(now, from, m)
+		return out
+	}
+	q := &m.Query
+	f.counts.Queries++
+	f.table.Asked(now, from, q.ID)
+	if f.d.cfg.ReadOnly {
+		return out // BEP 43: a read-only node does not answer
+	}
+	if q.ID != f.table.ID() && !q.ReadOnly && f.table.Wants(from, q.ID) {
+		f.wanted(now, from)
+	}
+	return f.answers.answer(out, now, from, q)
+}
+
+func (f *family) drop(reason *uint64) {
+	f.mu.Lock()
+	f.counts.In++
+	*reason++
+	f.mu.Unlock()
+}
+
+// response takes a response or an error reply. The caller holds f.mu.
+func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
+	if len(m.T) != 4 {
+		f.counts.Unasked++
+		return
+	}
+	key := binary.BigEndian.Uint32(m.T)
+	p, ok := f.pending[key]
+	if !ok {
+		f.counts.Unasked++
+		return
+	}
+	if p.addr != from {
+		f.counts.Spoofed++
+		return
+	}
+	delete(f.pending, key)
+	f.counts.Replies++
+	if m.Y == 'r' {
+		out := f.table.Replied(now, from, m.Response.ID, now.Sub(p.sent))
+		if out == table.Inserted {
+			f.d.isReady.Do(func() { close(f.d.ready) })
+		}
+		if m.IP.IsValid() {
+			f.voteLocked(now, from.Addr(), m.IP.Addr())
+		}
+	}
+	if !p.engine.pipe.deliver(inbound(m, p.inner), from) {
+		f.counts.Busy++
+	}
+}
+
+// vote counts what voter says our address is.
+func (f *family) vote(voter, ours netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.voteLocked(f.d.now(), voter, ours)
+}
+
+func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
+	if ours.Is6() != f.v6 || !table.Usable(netip.AddrPortFrom(ours, 1), f.relaxed) {
+		return
+	}
+	settled, ok := f.votes.add(voter, ours)
+	if !ok || settled == f.external {
+		return
+	}
+	f.external = settled
+	f.d.log.Info("our address, as others see it", "address", settled)
+	// BEP 42: once the external address is known, the node id must fit it.
+	if f.relaxed || table.Secure(f.table.ID(), settled) {
+		return
+	}
+	own := table.SecureID(randomID(), settled)
+	e, err := f.newEngine(own)
+	if err != nil {
+		f.d.log.Warn("keeping a node id that does not fit our address", "error", err)
+		return
+	}
+	f.retired = append(f.retired, retired{f.engine, now.Add(2 * hardTimeout)})
+	f.engine = e
+	f.table.Rebase(now, own)
+	f.answers.setID(own)
+}
+
+// closeEngines ends the query engines; nothing uses them any more.
+func (f *family) closeEngines() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.engine.close()
+	for _, r := range f.retired {
+		r.engine.close()
+	}
+	f.retired = nil
+}

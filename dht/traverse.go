@@ -1,0 +1,419 @@
+package dht
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
+	"seedbed/dht/lookup"
+	"seedbed/dht/table"
+	"seedbed/internal/id"
+)
+
+// LookupStats is what a lookup did, over both families.
+type LookupStats struct {
+	Asked    int           // queries sent
+	Answered int           // nodes that answered
+	Failed   int           // nodes that did not, as far as we waited
+	Closest  int           // of the closest nodes to the infohash, those that answered
+	Peers    int           // distinct peers found
+	Took     time.Duration // until the closest were known
+}
+
+// AnnounceStats is what an announce did.
+type AnnounceStats struct {
+	LookupStats
+	Sent     int // announce_peer queries
+	Accepted int // of these, accepted by the node
+}
+
+type lookupCounters struct {
+	running, asked, made atomic.Int64
+}
+
+// Lookup finds peers of an infohash in the DHT. found is called with peers as
+// they arrive, never twice with the same one and never at the same time; it
+// must not block. Lookup returns when the closest nodes have answered. Asked is
+// 0 when no node is known at all.
+func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found func([]netip.AddrPort)) (LookupStats, error) {
+	s, err := d.peers(ctx, infohash, 0, found)
+	return s.LookupStats, err
+}
+
+// Announce finds peers as Lookup does, and tells the closest nodes that
+// we are one, on the TCP port given (BEP 5).
+func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
+	return d.peers(ctx, infohash, port, found)
+}
+
+func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
+	t := newTraversal(d, "get_peers", infohash)
+	t.port, t.found = port, found
+	for _, f := range d.families {
+		t.addLeg(f)
+	}
+	d.lookups.made.Add(1)
+	d.lookups.running.Add(1)
+	defer d.lookups.running.Add(-1)
+	defer func() { d.lookups.asked.Add(-int64(t.counted)) }()
+	err := t.run(ctx)
+	return t.stats(), err
+}
+
+// findNodes looks a target up in one family, for the sake of its table.
+func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID) {
+	t := newTraversal(d, "find_node", target)
+	t.addLeg(f)
+	_ = t.run(ctx) // it ends early only with the node
+}
+
+// traversal drives the lookups of one target, one for each family. One
+// goroutine owns it; queries report to it over a channel.
+type traversal struct {
+	d       *DHT
+	method  string
+	target  id.ID
+	port    uint16 // announce when not 0
+	found   func([]netip.AddrPort)
+	want    []akrpc.Want
+	legs    []*leg
+	replies chan reply
+	values  map[netip.AddrPort]struct{}
+	begun   time.Time
+	took    time.Duration
+	counted int // of our queries, those in d.lookups.asked
+	sent    int // announces
+	ok      int
+	waiting int // announces under way
+}
+
+// leg is the part of a traversal in one family.
+type leg struct {
+	f         *family
+	l         *lookup.Lookup
+	past      lookup.Stats            // of lookups that this one replaced
+	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
+	seeds     map[netip.AddrPort]bool // start addresses that were used
+	announced bool
+}
+
+type reply struct {
+	leg    *leg
+	lookup *lookup.Lookup // that asked; nil: an announce
+	addr   netip.AddrPort
+	ret    *akrpc.Return // nil: no answer
+}
+
+func newTraversal(d *DHT, method string, target id.ID) *traversal {
+	t := &traversal{
+		d: d, method: method, target: target,
+		found:   func([]netip.AddrPort) {},
+		replies: make(chan reply, 16),
+		values:  make(map[netip.AddrPort]struct{}),
+		begun:   time.Now(),
+	}
+	if len(d.families) > 1 {
+		// BEP 32: ask for the nodes of both families when we are in both.
+		t.want = []akrpc.Want{akrpc.WantNodes, akrpc.WantNodes6}
+	}
+	return t
+}
+
+const (
+	startNodes = 16 // nodes of the table that a lookup begins with
+	enough     = 8  // good nodes that make bootstrap hosts unnecessary
+)
+
+// addLeg begins the lookup in one family: from the closest nodes that we know
+// and, while these are few, from saved nodes and bootstrap addresses as well.
+func (t *traversal) addLeg(f *family) {
+	g := &leg{f: f, seeds: make(map[netip.AddrPort]bool)}
+	f.mu.Lock()
+	var start []lookup.Node
+	for _, n := range f.table.Closest(nil, t.target, startNodes, func(n *table.Node) bool { return n.Fails == 0 }) {
+		start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr, RTT: n.RTT})
+	}
+	f.mu.Unlock()
+	if len(start) < enough {
+		g.boot = true
+		for _, s := range t.d.cfg.Nodes {
+			if s.Addr.Addr().Unmap().Is6() == f.v6 && !s.ID.IsZero() && table.Usable(s.Addr, f.relaxed) {
+				start = append(start, lookup.Node{ID: s.ID, Addr: s.Addr})
+			}
+		}
+	}
+	t.begin(g, start)
+	t.legs = append(t.legs, g)
+}
+
+func (t *traversal) begin(g *leg, start []lookup.Node) {
+	if g.l != nil {
+		s := g.l.Stats()
+		g.past.Asked += s.Asked
+		g.past.Failed += s.Failed
+	}
+	g.f.mu.Lock()
+	own := g.f.table.ID()
+	g.f.mu.Unlock()
+	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
+}
+
+// feed gives a leg start nodes that came up later. A lookup that ended without
+// a single answer begins anew with them.
+func (t *traversal) feed(g *leg, nodes []lookup.Node) {
+	switch {
+	case len(nodes) == 0:
+	case !g.l.Done():
+		g.l.Add(nodes)
+	case g.l.Stats().Answered == 0 && g.past.Asked < 256:
+		t.begin(g, nodes)
+	}
+}
+
+// bootstrap feeds the addresses of bootstrap hosts to the legs that need them.
+// It reports whether more may come, and tells when.
+func (t *traversal) bootstrap() (more bool, changed <-chan struct{}) {
+	for _, g := range t.legs {
+		if !g.boot {
+			continue
+		}
+		var seeds []lookup.Node
+		seeds, more, changed = t.d.boot.known(g.f.v6)
+		var fresh []lookup.Node
+		for _, s := range seeds {
+			if !g.seeds[s.Addr] {
+				g.seeds[s.Addr] = true
+				fresh = append(fresh, s)
+			}
+		}
+		t.feed(g, fresh)
+	}
+	return more, changed
+}
+
+// run drives the lookups to their end.
+func (t *traversal) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(t.d.ctx, cancel)()
+	if t.method == "get_peers" {
+		for _, g := range t.legs {
+			t.yield(g.f.answers.stored(t.target, t.d.now()))
+		}
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		more, changed := t.bootstrap()
+		busy := t.step(ctx)
+		if t.d.ctx.Err() != nil {
+			return ErrClosed
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if t.took == 0 && !busy {
+			t.took = time.Since(t.begun)
+		}
+		if !busy && t.waiting == 0 && !(more && t.answered() == 0) {
+			return nil
+		}
+		if !more {
+			changed = nil
+		}
+		timer.Reset(t.wait())
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-timer.C:
+		case r := <-t.replies:
+			t.take(r)
+			for len(t.replies) > 0 {
+				t.take(<-t.replies)
+			}
+		}
+	}
+}
+
+// step sends what the lookups want sent, announces where a lookup is over, and
+// reports whether any is not.
+func (t *traversal) step(ctx context.Context) (busy bool) {
+	for _, g := range t.legs {
+		now := t.d.now()
+		for {
+			n, ok := g.l.Next(now)
+			if !ok {
+				break
+			}
+			if t.method == "get_peers" {
+				t.counted++
+				t.d.lookups.asked.Add(1)
+			}
+			t.ask(ctx, g, n.Addr)
+		}
+		if !g.l.Done() {
+			busy = true
+		} else if t.port != 0 && !g.announced && g.l.Stats().Answered > 0 {
+			g.announced = true
+			t.announce(ctx, g)
+		}
+	}
+	return busy
+}
+
+// wait is how long the lookups can do without us.
+func (t *traversal) wait() time.Duration {
+	now, d := t.d.now(), time.Hour
+	for _, g := range t.legs {
+		if at := g.l.Deadline(); at < now.Add(d) {
+			d = max(0, at.Sub(now))
+		}
+	}
+	return d
+}
+
+func (t *traversal) answered() (n int) {
+	for _, g := range t.legs {
+		n += g.l.Stats().Answered
+	}
+	return n
+}
+
+// ask sends one query of the traversal.
+func (t *traversal) ask(ctx context.Context, g *leg, addr netip.AddrPort) {
+	args := akrpc.MsgArgs{Want: t.want}
+	if t.method == "get_peers" {
+		args.InfoHash = akrpc.ID(t.target)
+	} else {
+		args.Target = akrpc.ID(t.target)
+	}
+	l := g.l
+	t.d.spawn(func() {
+		ret, err := g.f.query(ctx, addr, t.method, args)
+		if err != nil {
+			ret = nil
+		}
+		select {
+		case t.replies <- reply{leg: g, lookup: l, addr: addr, ret: ret}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// announce tells the closest nodes of a leg that we are a peer.
+func (t *traversal) announce(ctx context.Context, g *leg) {
+	port := int(t.port)
+	for _, n := range g.l.Closest() {
+		if len(n.Token) == 0 {
+			continue
+		}
+		args := akrpc.MsgArgs{InfoHash: akrpc.ID(t.target), Port: &port, Token: string(n.Token)}
+		started := t.d.spawn(func() {
+			ret, err := g.f.query(ctx, n.Addr, "announce_peer", args)
+			if err != nil {
+				ret = nil
+			}
+			select {
+			case t.replies <- reply{leg: g, addr: n.Addr, ret: ret}:
+			case <-ctx.Done():
+			}
+		})
+		if started {
+			t.sent++
+			t.waiting++
+		}
+	}
+	g.f.answers.announceSelf(t.target, t.port, t.d.now())
+}
+
+// take takes the outcome of one query.
+func (t *traversal) take(r reply) {
+	now := t.d.now()
+	if r.lookup == nil {
+		t.waiting--
+		if r.ret != nil {
+			t.ok++
+		}
+		return
+	}
+	if r.lookup != r.leg.l {
+		return // of a lookup that was begun anew
+	}
+	if r.ret == nil {
+		r.leg.l.Fail(now, r.addr)
+		return
+	}
+	var nodes [2][]lookup.Node // of IPv4, of IPv6
+	r.ret.ForAllNodes(func(n akrpc.NodeInfo) {
+		a := n.Addr.ToNodeAddrPort().AddrPort
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		family := 0
+		if a.Addr().Is6() {
+			family = 1
+		}
+		nodes[family] = append(nodes[family], lookup.Node{ID: id.ID(n.ID), Addr: a})
+	})
+	var peers []netip.AddrPort
+	for _, v := range r.ret.Values {
+		a := v.ToNodeAddrPort().AddrPort
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		if table.Usable(a, r.leg.f.relaxed) {
+			peers = append(peers, a)
+		}
+	}
+	var token []byte
+	if r.ret.Token != nil {
+		token = []byte(*r.ret.Token)
+	}
+	for _, g := range t.legs {
+		mine := nodes[0]
+		if g.f.v6 {
+			mine = nodes[1]
+		}
+		usable := mine[:0]
+		for _, n := range mine {
+			if table.Usable(n.Addr, g.f.relaxed) {
+				usable = append(usable, n)
+			}
+		}
+		if g == r.leg {
+			t.yield(g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token))
+		} else {
+			t.feed(g, usable)
+		}
+	}
+}
+
+// maxFound bounds the peers of one lookup.
+const maxFound = 8192
+
+// yield hands peers on that are new to this traversal.
+func (t *traversal) yield(peers []netip.AddrPort) {
+	fresh := make([]netip.AddrPort, 0, len(peers))
+	for _, p := range peers {
+		if _, known := t.values[p]; !known && len(t.values) < maxFound {
+			t.values[p] = struct{}{}
+			fresh = append(fresh, p)
+		}
+	}
+	if len(fresh) > 0 {
+		t.found(fresh)
+	}
+}
+
+func (t *traversal) stats() AnnounceStats {
+	s := AnnounceStats{Sent: t.sent, Accepted: t.ok}
+	for _, g := range t.legs {
+		l := g.l.Stats()
+		s.Asked += l.Asked + g.past.Asked
+		s.Answered += l.Answered
+		s.Failed += l.Failed + g.past.Failed
+		s.Closest += len(g.l.Closest())
+	}
+	s.Peers = len(t.values)
+	s.Took = t.took
+	return s
+}
