@@ -1,0 +1,61 @@
+# make help lists the targets.
+
+GO       ?= go
+PREFIX   ?= $(HOME)/.local
+FUZZTIME ?= 10s
+BENCH    ?= .
+VERSION  ?=
+
+# A checkout of another owner, or none at all, has no commit to stamp.
+VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
+RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench demo install clean peers cc
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ./seedbed (VERSION=1.2.3 names a release)
+	$(GO) build $(RELEASE) -o seedbed ./cmd/seedbed
+
+test: peers ## everything, with real clients where they can be had (root and apt)
+	$(GO) test $(TESTFLAGS) ./...
+
+race: peers cc ## the same under the race detector
+	$(GO) test -race $(TESTFLAGS) ./...
+
+lint: ## gofmt, vet for three systems, staticcheck (pinned in go.mod)
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "not formatted by gofmt:"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@$(GO) test -list '^Fuzz' ./... >/dev/null || { $(GO) test -list '^Fuzz' ./...; exit 1; }
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }' | \
+	while read -r pkg name; do \
+		echo "$$pkg $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; \
+	done
+
+bench: ## every benchmark with its allocations (BENCH=regexp chooses)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+demo: ## see it work on this machine, without a network
+	$(GO) run ./cmd/seedbed demo
+
+install: ## install seedbed into PREFIX/bin (~/.local/bin)
+	@mkdir -p "$(DESTDIR)$(PREFIX)/bin"
+	$(GO) build $(RELEASE) -o "$(DESTDIR)$(PREFIX)/bin/seedbed" ./cmd/seedbed
+
+clean: ## remove what was built here
+	rm -rf seedbed dist
+
+peers: ## install the clients that integration tests against
+	@sh integration/peers/setup
+
+# The race detector needs a C compiler on Linux.
+cc:
+	@sh integration/peers/setup cc
