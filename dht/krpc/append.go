@@ -29,20 +29,9 @@ type Reply struct {
 // returning the mandatory node lists".
 func (r *Reply) Append(dst []byte) []byte {
 	v6 := is6(r.To)
-	nodes, nodes6 := r.Nodes, r.Nodes6
-	room := MaxDatagram - r.fixed(v6)
-	if v6 {
-		nodes6, room = cut(nodes6, NodeLen6, room)
-		nodes, room = cut(nodes, NodeLen4, room)
-	} else {
-		nodes, room = cut(nodes, NodeLen4, room)
-		nodes6, room = cut(nodes6, NodeLen6, room)
-	}
-	size, encoded := PeerLen4, len("6:")+PeerLen4
-	if v6 {
-		size, encoded = PeerLen6, len("18:")+PeerLen6
-	}
-	values := r.Values[:min(len(r.Values)/size, max(0, room)/encoded)*size]
+	size, _ := valueLen(v6)
+	nodes, nodes6, n := r.layout(v6)
+	values := r.Values[:min(len(r.Values)/size, n)*size]
 
 	dst = appendHead(append(dst, 'd'), r.To)
 	dst = append(dst, "1:rd2:id20:"...)
@@ -72,25 +61,44 @@ func (r *Reply) Append(dst []byte) []byte {
 	return appendTail(append(dst, 'e'), r.T, 'r')
 }
 
-// fixed is the length of all but the contents of nodes and values.
-func (r *Reply) fixed(v6 bool) int {
+// MaxValues is how many values fit beside the nodes and the token that r has.
+func (r *Reply) MaxValues() int {
+	_, _, n := r.layout(is6(r.To))
+	return n
+}
+
+// layout is the nodes that fit, and the number of values that fit beside them.
+func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	if len(r.Token) > MaxToken {
 		panic("krpc: a token of ours is too long")
 	}
-	n := len("d") + headLen(v6) + len("1:rd2:id20:") + id.Len + len("e") + tailLen(r.T)
+	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:") - id.Len - len("6:valueslee") - tailLen(r.T)
 	if r.Nodes != nil {
-		n += len("5:nodes") + len("123:")
+		room -= len("5:nodes123:")
 	}
 	if r.Nodes6 != nil {
-		n += len("6:nodes6") + len("123:")
+		room -= len("6:nodes6123:")
 	}
 	if r.Token != nil {
-		n += len("5:token") + len("123:") + len(r.Token)
+		room -= len("5:token123:") + len(r.Token)
 	}
-	if len(r.Values) > 0 {
-		n += len("6:valuesl") + len("e")
+	if v6 {
+		nodes6, room = cut(r.Nodes6, NodeLen6, room)
+		nodes, room = cut(r.Nodes, NodeLen4, room)
+	} else {
+		nodes, room = cut(r.Nodes, NodeLen4, room)
+		nodes6, room = cut(r.Nodes6, NodeLen6, room)
 	}
-	return n
+	_, encoded := valueLen(v6)
+	return nodes, nodes6, max(0, room) / encoded
+}
+
+// valueLen is the length of a compact peer and that of its encoding.
+func valueLen(v6 bool) (raw, encoded int) {
+	if v6 {
+		return PeerLen6, len("18:") + PeerLen6
+	}
+	return PeerLen4, len("6:") + PeerLen4
 }
 
 // cut is the head of nodes that fits the room, and the room that it leaves to

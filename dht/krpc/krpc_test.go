@@ -311,6 +311,9 @@ func TestBEP32NoDatagramAbove1024Octets(t *testing.T) {
 						if v < nv && all && len(b) < MaxDatagram-size-len("18:")-len("6:valuesle") {
 							t.Errorf("%d of %d values in %d bytes", v, nv, len(b))
 						}
+						if v != min(nv, r.MaxValues()) {
+							t.Errorf("%d of %d values, said to be %d", v, nv, r.MaxValues())
+						}
 						if v > 0 && !all {
 							t.Error("values in the place of nodes")
 						}

@@ -1,0 +1,165 @@
+// Package store holds what other nodes entrust to this one: the peers that
+// announced themselves for an infohash (BEP 5), and the tokens that they had to
+// show.
+//
+// Memory is bounded twice: so many infohashes, of which the one that was
+// neither announced nor asked for the longest is forgotten first, and so many
+// peers of each, beyond which announces are refused until others expire. Full
+// says so beforehand, for then no token is given out (BEP 33) and the announce
+// goes to another node. The two address families are two tables (BEP 32: no
+// IPv6 data is stored in the IPv4 DHT and conversely), each with these bounds.
+//
+// A peer is one record of 8 or 20 bytes in the one slice of its infohash, the
+// latest announce last. Peers expire by themselves: the store looks at the
+// time that it is handed, and sweeps now and then.
+//
+// Neither Store nor Tokens is safe for concurrent use, and nothing here fails:
+// what does not fit is refused. Randomness comes from the caller, and must be
+// unpredictable outside of tests: a ChaCha8 with a seed of the system.
+package store
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// The defaults of a Config are libtorrent's.
+const (
+	DefaultInfohashes = 2000
+	DefaultPeers      = 500
+)
+
+const (
+	// Lifetime is how long a peer is kept after its last announce. Clients
+	// announce every 15 to 30 minutes.
+	Lifetime = 45 * time.Minute
+
+	// sweepEvery bounds how long expired peers take up memory, and keeps the
+	// age of every record far below what its 15 bits can tell.
+	sweepEvery = 5 * time.Minute
+)
+
+// Config is fixed for the life of a Store. A zero field means its default.
+type Config struct {
+	Infohashes int // kept in each address family; DefaultInfohashes
+	Peers      int // kept of one infohash; DefaultPeers
+
+	// ManyPerIP keeps peers apart that share an IP address and differ in their
+	// port. BEP 33 wants <infohash, IP> to be unique, which keeps one host from
+	// filling a list; on a private network of one host it keeps all but one out.
+	ManyPerIP bool
+}
+
+// Store is the peers of many infohashes.
+type Store struct {
+	v4, v6 table
+	swept  mono.Time
+	rnd    *rand.Rand
+	picked []uint32 // scratch of Sample
+}
+
+// New is an empty store at now. It samples with rnd.
+func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
+	if cfg.Infohashes <= 0 {
+		cfg.Infohashes = DefaultInfohashes
+	}
+	if cfg.Peers <= 0 {
+		cfg.Peers = DefaultPeers
+	}
+	s := &Store{swept: now, rnd: rnd, picked: make([]uint32, 0, cfg.Peers)}
+	s.v4.init(cfg, 4, rnd)
+	s.v6.init(cfg, 16, rnd)
+	return s
+}
+
+// Announce keeps peer for the infohash, or renews its time, port and seed
+// flag. It reports false, and keeps nothing, if the infohash has no room.
+func (s *Store) Announce(now mono.Time, infohash id.ID, peer netip.AddrPort, seed bool) bool {
+	s.sweep(now)
+	return s.of(peer.Addr()).announce(now, infohash, peer, seed)
+}
+
+// Full reports whether an announce for the infohash from this address would be
+// refused. A peer that is kept already always has room.
+func (s *Store) Full(now mono.Time, infohash id.ID, from netip.Addr) bool {
+	s.sweep(now)
+	t := s.of(from)
+	_, l, ok := t.peek(infohash)
+	if !ok {
+		return false
+	}
+	recs := l.records()
+	recs = recs[t.expired(recs, now):]
+	return len(recs) >= t.most && t.find(recs, t.record(now, netip.AddrPortFrom(from, 0), false), t.peer-2) < 0
+}
+
+// Sample appends to dst the compact form (BEP 5: 6 bytes, BEP 32: 18) of up to
+// n peers of the infohash, chosen at random from those of one family. With
+// noSeed, seeds come only where other peers are too few (BEP 33).
+func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int, noSeed bool) []byte {
+	s.sweep(now)
+	t := &s.v4
+	if v6 {
+		t = &s.v6
+	}
+	key, l, ok := t.peek(infohash)
+	if !ok {
+		return dst
+	}
+	t.lru.Get(key) // it is of use
+	recs := l.records()
+	recs = recs[t.expired(recs, now):]
+	if !noSeed {
+		return s.pick(dst, t, recs, n, every)
+	}
+	before := len(dst)
+	dst = s.pick(dst, t, recs, n, leechers)
+	return s.pick(dst, t, recs, n-(len(dst)-before)/t.peer, seeds)
+}
+
+// pick appends n peers of the class, or all if there are fewer. Each choice of
+// n is equally likely: the head of a Fisher-Yates shuffle.
+func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
+	at := s.picked[:0]
+	for i := 0; i < len(recs); i += t.rec {
+		if t.is(c, recs[i:]) {
+			at = append(at, uint32(i))
+		}
+	}
+	for i := range min(n, len(at)) {
+		if n < len(at) {
+			j := i + int(s.rnd.Uint32N(uint32(len(at)-i)))
+			at[i], at[j] = at[j], at[i]
+		}
+		dst = append(dst, recs[at[i]:int(at[i])+t.peer]...)
+	}
+	return dst
+}
+
+// Len is how many infohashes are kept and how many peers in all, some of which
+// may have expired since the last sweep.
+func (s *Store) Len() (infohashes, peers int) {
+	return s.v4.lru.Len() + s.v6.lru.Len(), s.v4.peers + s.v6.peers
+}
+
+func (s *Store) of(a netip.Addr) *table {
+	if a.Unmap().Is4() {
+		return &s.v4
+	}
+	return &s.v6
+}
+
+// sweep forgets what has expired, if it did not do so lately.
+func (s *Store) sweep(now mono.Time) {
+	idle := now.Sub(s.swept)
+	if idle < sweepEvery {
+		return
+	}
+	s.swept = now
+	s.v4.sweep(now, idle)
+	s.v6.sweep(now, idle)
+}

@@ -1,0 +1,453 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+const minute = mono.Time(time.Minute)
+
+func rnd() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+func hash(n int) (h id.ID) {
+	binary.BigEndian.PutUint64(h[:], uint64(n)*0x9e3779b97f4a7c15)
+	binary.BigEndian.PutUint64(h[8:], uint64(n))
+	return h
+}
+
+// peer4 and peer6 are the nth peer of a family.
+func peer4(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(1 + n>>24), byte(n >> 16), byte(n >> 8), byte(n)}), uint16(1+n%65535))
+}
+
+func peer6(n int) netip.AddrPort {
+	a := netip.MustParseAddr("2001:db8::").As16()
+	binary.BigEndian.PutUint32(a[4:], uint32(n))
+	return netip.AddrPortFrom(netip.AddrFrom16(a), uint16(1+n%65535))
+}
+
+// decode reads a sample.
+func decode(b []byte, v6 bool) (ps []netip.AddrPort) {
+	n := 4
+	if v6 {
+		n = 16
+	}
+	for ; len(b) > 0; b = b[n+2:] {
+		a, _ := netip.AddrFromSlice(b[:n])
+		ps = append(ps, netip.AddrPortFrom(a, binary.BigEndian.Uint16(b[n:])))
+	}
+	slices.SortFunc(ps, netip.AddrPort.Compare)
+	return ps
+}
+
+func (s *Store) all(now mono.Time, h id.ID, v6 bool) []netip.AddrPort {
+	return decode(s.Sample(nil, now, h, v6, 1<<20, false), v6)
+}
+
+func TestPeersAreReturnedInTheFamilyOfTheirAddress(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	a, b := netip.MustParseAddrPort("192.0.2.1:6881"), netip.MustParseAddrPort("[2001:db8::1]:51413")
+	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.2]:1")
+	for _, p := range []netip.AddrPort{a, b, mapped} {
+		if !s.Announce(0, hash(1), p, false) {
+			t.Error("refused", p)
+		}
+	}
+	if got := s.all(0, hash(1), false); !slices.Equal(got, []netip.AddrPort{a, netip.MustParseAddrPort("192.0.2.2:1")}) {
+		t.Error(got)
+	}
+	if got := s.all(0, hash(1), true); !slices.Equal(got, []netip.AddrPort{b}) {
+		t.Error(got)
+	}
+	if got := s.all(0, hash(2), false); got != nil {
+		t.Error(got)
+	}
+}
+
+func TestPeersExpireAfter45Minutes(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	s.Announce(0, hash(1), peer4(1), false)
+	s.Announce(20*minute, hash(1), peer4(2), false)
+	s.Announce(30*minute, hash(1), peer4(1), false) // again
+	s.Announce(30*minute, hash(2), peer6(1), false)
+	for _, c := range []struct {
+		now  mono.Time
+		want int
+	}{{45*minute + 1, 2}, {65*minute - 1, 2}, {65 * minute, 1}, {75*minute - 1, 1}, {75 * minute, 0}} {
+		if got := s.all(c.now, hash(1), false); len(got) != c.want {
+			t.Errorf("at %v: %v", time.Duration(c.now), got)
+		}
+	}
+	if h, p := s.Len(); h != 2 || p != 2 {
+		t.Error("swept early or late:", h, p)
+	}
+	s.all(80*minute, hash(1), false)
+	if h, p := s.Len(); h != 0 || p != 0 {
+		t.Error("not swept:", h, p)
+	}
+}
+
+func TestExpiredPeersDoNotComeBackHoursLater(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	s.Announce(0, hash(1), peer4(1), false)
+	for _, h := range []mono.Time{9, 10, 18, 19, 100} {
+		probe := *s
+		if got := probe.all(h*60*minute+7*mono.Time(time.Minute), hash(1), false); got != nil {
+			t.Errorf("after %d hours: %v", h, got)
+		}
+		if probe.Full(h*60*minute, hash(1), peer4(2).Addr()) {
+			t.Errorf("full after %d hours", h)
+		}
+	}
+}
+
+func TestBEP33InfohashAndIPAreUnique(t *testing.T) {
+	a, b := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.1:2")
+	s := New(Config{}, 0, rnd())
+	s.Announce(0, hash(1), a, false)
+	s.Announce(0, hash(1), b, true)
+	if got := s.all(0, hash(1), false); !slices.Equal(got, []netip.AddrPort{b}) {
+		t.Error(got)
+	}
+	s = New(Config{ManyPerIP: true}, 0, rnd())
+	s.Announce(0, hash(1), a, false)
+	s.Announce(0, hash(1), b, true)
+	s.Announce(0, hash(1), b, true)
+	if got := s.all(0, hash(1), false); !slices.Equal(got, []netip.AddrPort{a, b}) {
+		t.Error(got)
+	}
+}
+
+func TestBEP33NoseedFillsTheListWithOthersFirst(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	for i := range 20 {
+		s.Announce(0, hash(1), peer4(i), i%4 == 0) // 5 seeds
+	}
+	isSeed := func(p netip.AddrPort) bool { return p.Addr().As4()[3]%4 == 0 }
+	for n := range 25 {
+		got := decode(s.Sample(nil, 0, hash(1), false, n, true), false)
+		seeds := 0
+		for _, p := range got {
+			if isSeed(p) {
+				seeds++
+			}
+		}
+		if len(got) != min(n, 20) || seeds != max(0, min(n, 20)-15) {
+			t.Errorf("%d of %d are seeds, asked for %d", seeds, len(got), n)
+		}
+	}
+	// BEP 33: port numbers, seed status and other values may be updated.
+	s.Announce(0, hash(1), peer4(0), false)
+	if got := decode(s.Sample(nil, 0, hash(1), false, 16, true), false); !slices.Contains(got, peer4(0)) {
+		t.Error("a seed that leeches is still taken for a seed")
+	}
+}
+
+func TestFullWithholdsUntilPeersExpire(t *testing.T) {
+	s := New(Config{Peers: 3}, 0, rnd())
+	for i := range 3 {
+		if s.Full(0, hash(1), peer4(i).Addr()) || !s.Announce(mono.Time(i)*minute, hash(1), peer4(i), false) {
+			t.Error("refused", i)
+		}
+	}
+	if !s.Full(2*minute, hash(1), peer4(9).Addr()) || s.Announce(2*minute, hash(1), peer4(9), false) {
+		t.Error("a fourth of three")
+	}
+	if s.Full(2*minute, hash(1), peer6(9).Addr()) || s.Full(2*minute, hash(2), peer4(9).Addr()) {
+		t.Error("another table is full as well")
+	}
+	if s.Full(2*minute, hash(1), peer4(2).Addr()) || !s.Announce(2*minute, hash(1), peer4(2), true) {
+		t.Error("a peer that is kept cannot announce again")
+	}
+	if s.Full(45*minute, hash(1), peer4(9).Addr()) || !s.Announce(45*minute, hash(1), peer4(9), false) {
+		t.Error("no room after one has expired")
+	}
+	if _, n := s.Len(); n != 3 {
+		t.Error(n)
+	}
+}
+
+func TestAMillionAnnouncesStayAtTheCaps(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() {
+		n = 50_000
+	}
+	s := New(Config{Infohashes: 100, Peers: 50}, 0, rnd())
+	r := rnd()
+	for i := range n {
+		s.Announce(mono.Time(i)*mono.Time(time.Millisecond), hash(r.IntN(1000)), peer4(r.IntN(1<<20)), false)
+		s.Announce(mono.Time(i)*mono.Time(time.Millisecond), hash(7), peer4(i), false)
+	}
+	h, p := s.Len()
+	if h != 100 || p > 100*50 {
+		t.Error(h, p)
+	}
+	if got := s.all(mono.Time(n)*mono.Time(time.Millisecond), hash(7), false); len(got) != 50 {
+		t.Error(len(got))
+	}
+}
+
+func TestTheLeastRecentlyUsedInfohashIsForgotten(t *testing.T) {
+	s := New(Config{Infohashes: 3}, 0, rnd())
+	for i := range 3 {
+		s.Announce(0, hash(i), peer4(i), false)
+	}
+	s.all(0, hash(0), false) // asked for
+	s.all(6*minute, hash(9), false)
+	s.Announce(6*minute, hash(3), peer4(3), false)
+	if len(s.all(6*minute, hash(0), false)) != 1 || len(s.all(6*minute, hash(1), false)) != 0 || len(s.all(6*minute, hash(2), false)) != 1 {
+		t.Error("another one was forgotten")
+	}
+}
+
+func TestSamplesAreFair(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	const peers, n, rounds = 40, 8, 20_000
+	for i := range peers {
+		s.Announce(0, hash(1), peer4(i), i < 20)
+	}
+	for _, noSeed := range []bool{false, true} {
+		seen := map[netip.AddrPort]int{}
+		for range rounds {
+			got := decode(s.Sample(nil, 0, hash(1), false, n, noSeed), false)
+			if len(slices.Compact(got)) != n {
+				t.Fatal(got)
+			}
+			for _, p := range got {
+				seen[p]++
+			}
+		}
+		of := peers
+		if noSeed {
+			of = 20
+		}
+		want := rounds * n / of
+		for p, k := range seen {
+			if k < want*9/10 || k > want*11/10 {
+				t.Errorf("%v: %d times, want about %d", p, k, want)
+			}
+		}
+		if len(seen) != of {
+			t.Error(len(seen))
+		}
+	}
+}
+
+// twin is the store as it is meant, without any thrift.
+type twin struct {
+	cfg   Config
+	order []id.ID // least recently used first
+	peers map[id.ID][]twinPeer
+}
+
+type twinPeer struct {
+	addr netip.AddrPort
+	at   mono.Time
+}
+
+func (w *twin) touch(h id.ID) {
+	w.order = append(slices.DeleteFunc(w.order, func(o id.ID) bool { return o == h }), h)
+}
+
+func (w *twin) expire(now mono.Time) {
+	for h, ps := range w.peers {
+		w.peers[h] = slices.DeleteFunc(ps, func(p twinPeer) bool { return now.Sub(p.at) >= Lifetime })
+	}
+}
+
+func (w *twin) announce(now mono.Time, h id.ID, a netip.AddrPort) bool {
+	w.expire(now)
+	if _, ok := w.peers[h]; !ok && len(w.peers) == w.cfg.Infohashes {
+		delete(w.peers, w.order[0])
+		w.order = w.order[1:]
+	}
+	w.touch(h)
+	ps := slices.DeleteFunc(w.peers[h], func(p twinPeer) bool {
+		return p.addr == a || !w.cfg.ManyPerIP && p.addr.Addr() == a.Addr()
+	})
+	defer func() { w.peers[h] = ps }()
+	if len(ps) == w.cfg.Peers {
+		return false
+	}
+	ps = append(ps, twinPeer{a, now})
+	return true
+}
+
+// TestAgainstNaiveTwin lets infohashes be as many as fit, so that the moment
+// of sweeping, which the twin does not have, cannot change what is evicted.
+func TestAgainstNaiveTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := Config{Infohashes: rapid.IntRange(1, 8).Draw(t, "infohashes"), Peers: rapid.IntRange(1, 6).Draw(t, "peers"), ManyPerIP: rapid.Bool().Draw(t, "many")}
+		evicting := rapid.Bool().Draw(t, "evicting")
+		step := 20 * minute
+		if evicting {
+			step = 0
+		} else {
+			cfg.Infohashes = 8
+		}
+		v6 := rapid.Bool().Draw(t, "v6")
+		s, w := New(cfg, 0, rnd()), &twin{cfg: cfg, peers: map[id.ID][]twinPeer{}}
+		now := mono.Time(0)
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			now = (now + mono.Time(rapid.Int64Range(0, int64(step)).Draw(t, "wait"))) / mono.Time(time.Second) * mono.Time(time.Second)
+			h := hash(rapid.IntRange(0, 7).Draw(t, "hash"))
+			n := rapid.IntRange(0, 9).Draw(t, "peer")
+			a := peer4(n)
+			if v6 {
+				a = peer6(n)
+			}
+			a = netip.AddrPortFrom(a.Addr(), uint16(rapid.IntRange(1, 2).Draw(t, "port")))
+			if rapid.Bool().Draw(t, "announce") {
+				if got, want := s.Announce(now, h, a, rapid.Bool().Draw(t, "seed")), w.announce(now, h, a); got != want {
+					t.Fatalf("announce %v, want %v", got, want)
+				}
+				continue
+			}
+			w.expire(now)
+			var want []netip.AddrPort
+			for _, p := range w.peers[h] {
+				want = append(want, p.addr)
+			}
+			slices.SortFunc(want, netip.AddrPort.Compare)
+			if _, ok := w.peers[h]; ok {
+				w.touch(h)
+			}
+			if got := s.all(now, h, v6); !slices.Equal(got, want) {
+				t.Fatalf("%v, want %v", got, want)
+			}
+			k := rapid.IntRange(0, 7).Draw(t, "n")
+			some := decode(s.Sample(nil, now, h, v6, k, rapid.Bool().Draw(t, "noseed")), v6)
+			if len(some) != min(k, len(want)) || len(slices.Compact(some)) != len(some) {
+				t.Fatalf("%v of %v", some, want)
+			}
+			for _, p := range some {
+				if !slices.Contains(want, p) {
+					t.Fatalf("%v of %v", some, want)
+				}
+			}
+		}
+	})
+}
+
+func TestNoAllocations(t *testing.T) {
+	s, tok := New(Config{}, 0, rnd()), NewTokens(0, rnd())
+	for i := range 600 {
+		s.Announce(0, hash(1), peer4(i), false)
+	}
+	buf := make([]byte, 0, 1024)
+	n := 0
+	if a := testing.AllocsPerRun(200, func() {
+		n++
+		buf = s.Sample(buf[:0], 1, hash(1), false, 70, true)
+		s.Announce(1, hash(1), peer4(n%500), false)
+		s.Full(1, hash(1), peer4(n).Addr())
+		buf = tok.Append(buf[:0], 1, peer4(n).Addr(), hash(1))
+		if !tok.Valid(1, buf, peer4(n).Addr(), hash(1)) {
+			t.Error("invalid")
+		}
+	}); a != 0 {
+		t.Error(a, "allocations")
+	}
+}
+
+func TestInfohashesWhoseKeysMeetDoNotMix(t *testing.T) {
+	s := New(Config{}, 0, rnd())
+	s.v4.factor = [3]uint64{} // every infohash that begins with 8 zeros has key 0
+	a, b := id.ID{19: 1}, id.ID{19: 2}
+	s.Announce(0, a, peer4(1), false)
+	if s.all(0, b, false) != nil || s.Full(0, b, peer4(2).Addr()) {
+		t.Error("the peers of another infohash")
+	}
+	s.Announce(0, b, peer4(2), false)
+	if got := s.all(0, b, false); !slices.Equal(got, []netip.AddrPort{peer4(2)}) || s.all(0, a, false) != nil {
+		t.Error(got)
+	}
+	if h, p := s.Len(); h != 1 || p != 1 {
+		t.Error(h, p)
+	}
+}
+
+// TestMemory holds issue 3's bounds: at most 35 bytes a stored peer at 10 peers
+// an infohash, 200 at one.
+func TestMemory(t *testing.T) {
+	for _, c := range []struct{ peers, most int }{{1, 200}, {10, 35}} {
+		if got := bytesPerPeer(2000, c.peers, false); got > float64(c.most) {
+			t.Errorf("%.1f bytes a peer at %d peers an infohash", got, c.peers)
+		}
+	}
+}
+
+func bytesPerPeer(infohashes, peers int, v6 bool) float64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := New(Config{Infohashes: infohashes}, 0, rnd())
+	for p := range peers {
+		for i := range infohashes {
+			a := peer4(p*infohashes + i)
+			if v6 {
+				a = peer6(p*infohashes + i)
+			}
+			s.Announce(0, hash(i), a, false)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if h, n := s.Len(); h != infohashes || n != infohashes*peers {
+		panic(fmt.Sprint(h, n))
+	}
+	return float64(after.HeapAlloc-before.HeapAlloc) / float64(infohashes*peers)
+}
+
+func BenchmarkMemory(b *testing.B) {
+	for _, v6 := range []bool{false, true} {
+		for _, infohashes := range []int{1000, 2000, 10_000} {
+			for _, peers := range []int{1, 10, 100} {
+				b.Run(fmt.Sprintf("v6=%v/infohashes=%d/peers=%d", v6, infohashes, peers), func(b *testing.B) {
+					var n float64
+					for b.Loop() {
+						n = bytesPerPeer(infohashes, peers, v6)
+					}
+					b.ReportMetric(n, "bytes/peer")
+				})
+			}
+		}
+	}
+}
+
+func BenchmarkSample(b *testing.B) {
+	for _, peers := range []int{1, 70, 500} {
+		b.Run(fmt.Sprint(peers), func(b *testing.B) {
+			s := New(Config{}, 0, rand.New(rand.NewChaCha8([32]byte{})))
+			for i := range peers {
+				s.Announce(0, hash(1), peer4(i), i%2 == 0)
+			}
+			buf := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = s.Sample(buf[:0], 0, hash(1), false, 70, false)
+			}
+		})
+	}
+}
+
+func BenchmarkAnnounce(b *testing.B) {
+	s := New(Config{}, 0, rnd())
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		s.Announce(mono.Time(i)*mono.Time(time.Microsecond), hash(i%1000), peer4(i%100_000), false)
+	}
+}
