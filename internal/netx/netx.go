@@ -12,6 +12,7 @@ package netx
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 )
@@ -99,3 +100,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 	p := t.AddrPort()
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
+
+// ErrSelf is Dial's error when the address turned out to be our own.
+var ErrSelf = errors.New("that address is our own")
+
+// ErrNoFamily is Dial's error when the Host has no address of the peer's family.
+var ErrNoFamily = errors.New("no local address of that family")

@@ -1,0 +1,174 @@
+package simnet
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"seedbed/internal/netx"
+)
+
+// queueLen is how many datagrams a socket holds that were not read; more are lost.
+const queueLen = 4096
+
+// packetConn is a UDP socket. It implements netx.PacketConn.
+type packetConn struct {
+	host  *Host
+	local netip.AddrPort
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when anything changes, if anyone waits
+	queue   []datagram    // by arrival
+	closed  bool
+}
+
+type datagram struct {
+	at   time.Time
+	from netip.AddrPort
+	b    []byte
+}
+
+// PacketConn is a UDP socket at port (0 for any) of the host's first address.
+func (h *Host) PacketConn(port uint16) (netx.PacketConn, error) {
+	return h.packetConn(netip.AddrPortFrom(h.addrs[0], port))
+}
+
+func (h *Host) packetConn(local netip.AddrPort) (netx.PacketConn, error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	for p := uint16(40000); local.Port() == 0; p++ {
+		if a := netip.AddrPortFrom(local.Addr(), p); h.packets[a] == nil {
+			local = a
+		}
+	}
+	if h.packets[local] != nil {
+		return nil, &net.OpError{Op: "listen", Net: "udp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+	}
+	p := &packetConn{host: h, local: local}
+	h.packets[local] = p
+	return p, nil
+}
+
+func (p *packetConn) LocalAddr() netip.AddrPort { return p.local }
+
+func (p *packetConn) change() {
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+func (p *packetConn) ReadBatch(ms []netx.Datagram) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		if p.closed {
+			return 0, net.ErrClosed
+		}
+		now, n := time.Now(), 0
+		for n < len(ms) && n < len(p.queue) && !p.queue[n].at.After(now) {
+			ms[n].N = copy(ms[n].Buf, p.queue[n].b)
+			ms[n].Addr = p.queue[n].from
+			n++
+		}
+		if n > 0 || len(ms) == 0 {
+			p.queue = slices.Delete(p.queue, 0, n)
+			return n, nil
+		}
+		p.wait()
+	}
+}
+
+// wait lets go of the lock until something changes or the next datagram arrives.
+func (p *packetConn) wait() {
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	ch, late := p.changed, (<-chan time.Time)(nil)
+	if len(p.queue) > 0 {
+		t := time.NewTimer(time.Until(p.queue[0].at))
+		defer t.Stop()
+		late = t.C
+	}
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	select {
+	case <-ch:
+	case <-late:
+	}
+}
+
+func (p *packetConn) WriteTo(b []byte, to netip.AddrPort) error {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return net.ErrClosed
+	}
+	if len(b) > 65507 {
+		return os.NewSyscallError("sendto", syscall.EMSGSIZE)
+	}
+	if to.Addr().Is4() != p.local.Addr().Is4() {
+		return os.NewSyscallError("sendto", syscall.ENETUNREACH)
+	}
+	at, lost := p.host.net.depart(flow{'u', p.local, to}, len(b))
+	n := p.host.net
+	n.mu.Lock()
+	var q *packetConn
+	if h := p.host.reaches(to.Addr()); h != nil {
+		q = h.packets[to]
+	}
+	n.mu.Unlock()
+	if q != nil && !lost {
+		q.push(datagram{at, p.local, slices.Clone(b)})
+	}
+	return nil
+}
+
+func (p *packetConn) push(d datagram) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.queue) == queueLen {
+		return
+	}
+	i := len(p.queue)
+	for i > 0 && p.queue[i-1].at.After(d.at) {
+		i--
+	}
+	p.queue = slices.Insert(p.queue, i, d)
+	p.change()
+}
+
+func (p *packetConn) WriteBatch(ms []netx.Datagram) (n int, err error) {
+	for i := range ms {
+		if e := p.WriteTo(ms[i].Buf, ms[i].Addr); e == nil {
+			n++
+		} else if err == nil {
+			err = e
+		}
+	}
+	return n, err
+}
+
+func (p *packetConn) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return net.ErrClosed
+	}
+	p.closed, p.queue = true, nil
+	p.change()
+	n := p.host.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p.host.packets[p.local] == p {
+		delete(p.host.packets, p.local)
+	}
+	return nil
+}
+
+var _ netx.PacketConn = (*packetConn)(nil)

@@ -1,0 +1,431 @@
+// Package simnet is a network in memory, for tests: hosts with addresses, TCP
+// connections and UDP sockets between them, with delay, jitter, loss and a
+// limited rate. It stands behind the interfaces of internal/netx.
+//
+// It starts no goroutine. Whoever reads waits itself until what was sent has
+// arrived, on channels and timers, so that in a bubble of testing/synctest
+// every wait is durable and time is exact. Outside of one it runs in real time.
+//
+//	n := simnet.New(1, simnet.Link{Delay: 50 * time.Millisecond})
+//	a, b := n.Host(addrA), n.Host(addrB)
+//	l, _ := b.Listen(6881)
+//	c, _ := a.Dial(ctx, netip.AddrPortFrom(addrB, 6881))
+//
+// Chance comes from the seed. Each flow between two ports has a random source of
+// its own, so what is lost does not depend on the order in which goroutines run.
+//
+// Where nobody listens a dial is refused; where no host is, or a host is
+// unplugged, it hangs until its context ends.
+package simnet
+
+import (
+	"context"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"seedbed/internal/netx"
+)
+
+// Link is how data travels from one host to another.
+type Link struct {
+	Delay  time.Duration // one way
+	Jitter time.Duration // up to this much more; streams keep their order
+	Loss   float64       // 0 to 1: of datagrams lost; of segments sent twice, and so late
+	Rate   float64       // bytes a second that a host can send; 0 for no limit
+}
+
+// Net is a network.
+type Net struct {
+	seed uint64
+	link Link
+
+	mu    sync.Mutex
+	hosts map[netip.Addr]*Host
+	links map[[2]netip.Addr]Link
+	flows map[flow]*rand.Rand
+}
+
+// flow is what travels from one port to another.
+type flow struct {
+	proto    byte // 't' or 'u'
+	from, to netip.AddrPort
+}
+
+// New is a network whose links are all like link, until SetLink.
+func New(seed uint64, link Link) *Net {
+	return &Net{
+		seed: seed, link: link,
+		hosts: make(map[netip.Addr]*Host),
+		links: make(map[[2]netip.Addr]Link),
+		flows: make(map[flow]*rand.Rand),
+	}
+}
+
+// Host is the host at addrs, which are at most one of each family; a new one if
+// none has been asked for there.
+func (n *Net) Host(addrs ...netip.Addr) *Host {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.hosts[addrs[0]]; h != nil {
+		return h
+	}
+	h := &Host{
+		net: n, addrs: addrs,
+		listeners: make(map[uint16]*listener),
+		packets:   make(map[netip.AddrPort]*packetConn),
+		conns:     make(map[tuple]*conn),
+		filtered:  make(map[uint16]bool),
+		ephemeral: 32768,
+	}
+	for _, a := range addrs {
+		n.hosts[a] = h
+	}
+	return h
+}
+
+// SetLink changes how data travels between a and b, both ways.
+func (n *Net) SetLink(a, b netip.Addr, l Link) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.links[[2]netip.Addr{a, b}], n.links[[2]netip.Addr{b, a}] = l, l
+}
+
+func (n *Net) linkOf(from, to netip.Addr) Link {
+	if l, ok := n.links[[2]netip.Addr{from, to}]; ok {
+		return l
+	}
+	return n.link
+}
+
+// depart says when size bytes of a flow reach their end, after previous, and
+// whether they get lost (a datagram) or had to be sent again (a segment).
+func (n *Net) depart(f flow, size int) (at time.Time, lost bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.linkOf(f.from.Addr(), f.to.Addr())
+	rng := n.flows[f]
+	if rng == nil {
+		h := fnv.New64a()
+		a, _ := f.from.MarshalBinary()
+		b, _ := f.to.MarshalBinary()
+		h.Write([]byte{f.proto})
+		h.Write(a)
+		h.Write(b)
+		rng = rand.New(rand.NewPCG(n.seed, h.Sum64()))
+		n.flows[f] = rng
+	}
+	at = time.Now()
+	if l.Rate > 0 {
+		h := n.hosts[f.from.Addr()]
+		if h.busy.After(at) {
+			at = h.busy
+		}
+		at = at.Add(time.Duration(float64(size) / l.Rate * float64(time.Second)))
+		h.busy = at
+	}
+	at = at.Add(l.Delay)
+	if l.Jitter > 0 {
+		at = at.Add(time.Duration(rng.Int64N(int64(l.Jitter))))
+	}
+	return at, l.Loss > 0 && rng.Float64() < l.Loss
+}
+
+// Host is a machine on the network. It implements netx.Dialer.
+type Host struct {
+	net   *Net
+	addrs []netip.Addr
+
+	// All below is guarded by net.mu.
+	busy      time.Time // until when its line is taken, if the rate is limited
+	unplugged bool
+	port      uint16 // of the first Listen, from which it dials
+	ephemeral uint16
+	listeners map[uint16]*listener
+	packets   map[netip.AddrPort]*packetConn
+	conns     map[tuple]*conn
+	filtered  map[uint16]bool
+}
+
+// tuple names a connection on one host.
+type tuple struct{ local, remote netip.AddrPort }
+
+var (
+	_ netx.Dialer  = (*Host)(nil)
+	_ netx.Network = (*Stack)(nil)
+)
+
+// Addr is the host's first address.
+func (h *Host) Addr() netip.Addr { return h.addrs[0] }
+
+// Unplug cuts the host's line for good: nothing that is sent from now on leaves
+// or reaches it, and nobody is told.
+func (h *Host) Unplug() {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.unplugged = true
+}
+
+// Filter lets a firewall swallow what tries to connect to port, or no longer.
+func (h *Host) Filter(port uint16, on bool) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.filtered[port] = on
+}
+
+// Crash ends whatever runs on the host, as when its process is killed:
+// connections are reset and sockets closed. New ones can be opened afterwards.
+func (h *Host) Crash() {
+	h.net.mu.Lock()
+	listeners, packets, conns := h.listeners, h.packets, h.conns
+	h.listeners, h.packets, h.conns = make(map[uint16]*listener), make(map[netip.AddrPort]*packetConn), make(map[tuple]*conn)
+	h.port = 0
+	h.net.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+	for _, p := range packets {
+		p.Close()
+	}
+	for _, c := range conns {
+		c.Reset()
+	}
+}
+
+// Conns is how many connections the host has open.
+func (h *Host) Conns() int {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	return len(h.conns)
+}
+
+// source is the host's address of the family of to.
+func (h *Host) source(to netip.Addr) (netip.Addr, bool) {
+	for _, a := range h.addrs {
+		if a.Is4() == to.Is4() {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// reaches is the host at to, if a packet from h gets there; net.mu is held.
+func (h *Host) reaches(to netip.Addr) *Host {
+	if t := h.net.hosts[to]; t != nil && !t.unplugged && !h.unplugged {
+		return t
+	}
+	return nil
+}
+
+// Dial implements netx.Dialer. As with netx the connection comes from the port
+// that the host listens on, or another when those two ports are connected
+// already.
+func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	src, ok := h.source(to.Addr())
+	if !ok {
+		return nil, dialError(to, netx.ErrNoFamily)
+	}
+	h.net.mu.Lock()
+	if h.port != 0 && to.Port() == h.port && slices.Contains(h.addrs, to.Addr()) {
+		h.net.mu.Unlock()
+		return nil, dialError(to, netx.ErrSelf)
+	}
+	t := tuple{netip.AddrPortFrom(src, h.port), to}
+	for t.local.Port() == 0 || h.conns[t] != nil {
+		h.ephemeral = max(32768, h.ephemeral+1)
+		t.local = netip.AddrPortFrom(src, h.ephemeral)
+	}
+	local := newPair(h, t)
+	h.conns[t] = local // the ports are taken from now on
+	link := h.net.linkOf(src, to.Addr())
+	h.net.mu.Unlock()
+
+	if err := sleep(ctx, link.Delay); err != nil {
+		local.forget()
+		return nil, dialError(to, err)
+	}
+	there, err := h.arrive(local)
+	if there {
+		// The answer travels back.
+		if e := sleep(ctx, link.Delay); e != nil {
+			err = e
+		}
+	} else {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	if err != nil {
+		local.Reset()
+		return nil, dialError(to, err)
+	}
+	return local, nil
+}
+
+// arrive lets the dial of c reach its target: nothing there (false), a refusal,
+// or a listener, which gets the other end.
+func (h *Host) arrive(c *conn) (there bool, err error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	to := h.reaches(c.t.remote.Addr())
+	if to == nil || to.filtered[c.t.remote.Port()] {
+		return false, nil
+	}
+	l := to.listeners[c.t.remote.Port()]
+	if l == nil {
+		return true, os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	}
+	if len(l.queue) == backlog {
+		return false, nil // a full backlog answers nothing
+	}
+	c.peer.host = to
+	to.conns[c.peer.t] = c.peer
+	l.queue <- c.peer
+	return true, nil
+}
+
+func dialError(to netip.AddrPort, err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// backlog is how many connections wait to be accepted.
+const backlog = 128
+
+type listener struct {
+	host  *Host
+	port  uint16
+	queue chan *conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+// Listen takes connections to port on all addresses of the host; port 0 is any.
+func (h *Host) Listen(port uint16) (netx.Listener, error) {
+	l, err := h.listen(port)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (h *Host) listen(port uint16) (*listener, error) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	for p := uint16(20000); port == 0; p++ {
+		if h.listeners[p] == nil && h.packets[netip.AddrPortFrom(h.addrs[0], p)] == nil {
+			port = p
+		}
+	}
+	if h.listeners[port] != nil {
+		return nil, &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
+	}
+	l := &listener{host: h, port: port, queue: make(chan *conn, backlog), done: make(chan struct{})}
+	h.listeners[port] = l
+	if h.port == 0 {
+		h.port = port
+	}
+	return l, nil
+}
+
+func (l *listener) Accept(ctx context.Context) (net.Conn, error) {
+	select {
+	case <-l.done:
+		return nil, net.ErrClosed
+	default:
+	}
+	select {
+	case c := <-l.queue:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *listener) Addrs() []netip.AddrPort {
+	var as []netip.AddrPort
+	for _, a := range l.host.addrs {
+		as = append(as, netip.AddrPortFrom(a, l.port))
+	}
+	return as
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		close(l.done)
+		n := l.host.net
+		n.mu.Lock()
+		if l.host.listeners[l.port] == l {
+			delete(l.host.listeners, l.port)
+		}
+		if l.host.port == l.port {
+			l.host.port = 0
+		}
+		n.mu.Unlock()
+		for {
+			select {
+			case c := <-l.queue:
+				c.Reset()
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Stack is one port of a host for everything, as netx.Host is.
+type Stack struct {
+	*Host
+	*listener
+	udp []netx.PacketConn
+}
+
+// Open takes port (0 for any) for TCP and UDP on all addresses of the host.
+func (h *Host) Open(port uint16) (*Stack, error) {
+	l, err := h.listen(port)
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{Host: h, listener: l}
+	for _, a := range h.addrs {
+		p, err := h.packetConn(netip.AddrPortFrom(a, l.port))
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.udp = append(s.udp, p)
+	}
+	return s, nil
+}
+
+// Port implements netx.Network.
+func (s *Stack) Port() uint16 { return s.listener.port }
+
+// UDP implements netx.Network.
+func (s *Stack) UDP() []netx.PacketConn { return s.udp }
+
+// Close closes the listener and the UDP sockets; connections stay.
+func (s *Stack) Close() error {
+	for _, p := range s.udp {
+		p.Close()
+	}
+	return s.listener.Close()
+}
