@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"net/netip"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/wire"
+)
+
+// Conn names a connection. The shell numbers connections from 1 and never
+// uses a number twice within a torrent.
+type Conn uint32
+
+// Slot names a chunk buffer, from 0 to the budget less one. The engine hands
+// slots out and takes them back; what memory stands behind one is the shell's
+// affair.
+type Slot uint32
+
+// NoSlot is the absence of a slot.
+const NoSlot = ^Slot(0)
+
+// Block is a stretch of a piece as BEP 3's request names it.
+type Block struct {
+	Piece  uint32
+	Begin  uint32 // bytes into the piece
+	Length uint32 // bytes; 16 KiB but for a piece's last
+}
+
+// Source says how an address was learned; a Candidate may come from several.
+type Source uint8
+
+const (
+	FromDHT Source = 1 << iota
+	FromPEX
+	FromHint     // x.pe of the magnet, or --peer
+	FromLastRun  // the state directory's known peers
+	FromIncoming // it dialled us
+)
+
+// Candidate is an address that may be a peer.
+type Candidate struct {
+	Addr   netip.AddrPort
+	Source Source
+}
+
+// EventKind says what happened and which fields of an Event are set.
+type EventKind uint8
+
+const (
+	// EvCandidates: Candidates were found.
+	EvCandidates EventKind = iota + 1
+	// EvDialFailed: the dial of Addr came to nothing; Fault says how.
+	EvDialFailed
+	// EvConnected: the handshake with Addr is done on Conn. Incoming, PeerID
+	// and Reserved are set. (The infohash has been checked by the shell.)
+	EvConnected
+	// EvClosed: Conn is gone, by either side; every lease it held is free and
+	// no further event of it follows. Fault says why.
+	EvClosed
+	// EvMessage: Conn sent Msg (never a piece message). Msg.Payload is the
+	// engine's for the call of Step alone.
+	EvMessage
+	// EvBlock: the payload of Block came from Conn and is in its slot.
+	EvBlock
+	// EvUnwanted: Conn sent a piece message for Block that held no lease
+	// (cancelled, lost a race in the endgame, or never asked for).
+	EvUnwanted
+	// EvUploaded: Block, of a CmdUpload, is on its way to Conn: written to the
+	// socket.
+	EvUploaded
+	// EvInfo: the info dictionary is known (from CmdMetadata, a .torrent file
+	// or the resume record) and storage is open: Info, Have and Wanted are set.
+	// Ends the metadata phase. Wanted has a bit for each wanted piece.
+	EvInfo
+	// EvStored: the chunk at Block (Begin and Length are the chunk's) is
+	// written, or is of no more use; Slot is free again.
+	EvStored
+	// EvVerified: every chunk of Block.Piece was hashed. OK says whether the
+	// piece is right; if so it is written and under the record's care. Sums has
+	// one checksum a block when OK is false or when CmdStore asked for them.
+	EvVerified
+	// EvStorageFailed: a write or read failed; Slot, if not NoSlot, is free
+	// again and its chunk (Block) lost. The engine asks for nothing until
+	// EvStorageBack.
+	EvStorageFailed
+	// EvStorageBack: storage works again; Have is what it holds now, as checked.
+	EvStorageBack
+	// EvBudget: Budget is the new number of slots, HalfOpen of dials at once
+	// and MaxConns of connections.
+	EvBudget
+	// EvWanted: Wanted replaced the set of wanted pieces.
+	EvWanted
+	// EvExternal: our own address as the network sees it is Addr.
+	EvExternal
+	// EvStop: close every connection; afterwards only EvClosed and worker results come.
+	EvStop
+)
+
+// Event is something that happened outside. Which fields count depends on Kind.
+type Event struct {
+	Kind       EventKind
+	Conn       Conn
+	Incoming   bool
+	OK         bool
+	Slot       Slot
+	Block      Block
+	Fault      Fault
+	Addr       netip.AddrPort
+	PeerID     id.ID
+	Reserved   wire.Reserved
+	Msg        wire.Msg
+	Candidates []Candidate
+	Info       *metainfo.Info
+	Have       bitset.Set
+	Wanted     bitset.Set
+	Sums       []uint64
+	Budget     int
+	HalfOpen   int
+	MaxConns   int
+}
+
+// Fault classifies why a dial or a connection ended.
+type Fault uint8
+
+const (
+	FaultNone      Fault = iota
+	FaultRefused         // connection refused
+	FaultTimeout         // no answer, or silent too long
+	FaultUnreach         // no route, network or host unreachable
+	FaultReset           // closed or reset by the peer
+	FaultHandshake       // wrong infohash or not BitTorrent
+	FaultProtocol        // broke the protocol: costs the sender its connection
+	FaultSelf            // it was ourselves
+	FaultDuplicate       // a second connection to one peer
+	FaultBanned          // it sent bad data
+	FaultSlow            // its outbox overflowed
+	FaultUseless         // neither has what the other needs, or room was wanted
+	FaultLocal           // we stopped
+)
+
+// CommandKind says what is to be done and which fields of a Command are set.
+type CommandKind uint8
+
+const (
+	// CmdDial: connect to Addr, do the handshake; answer EvConnected or EvDialFailed.
+	CmdDial CommandKind = iota + 1
+	// CmdClose: close Conn because of Fault; EvClosed follows.
+	CmdClose
+	// CmdSend: write Bytes, whole encoded messages, to Conn. Bytes is valid
+	// until the next Step.
+	CmdSend
+	// CmdRequest: lease Block on Conn, its payload to land in Slot at Offset,
+	// and send the request. Several conns may hold a lease of one block in the
+	// endgame; the first to begin filling wins.
+	CmdRequest
+	// CmdCancel: take the lease of Block back from Conn and, if it was not yet
+	// being filled, send cancel.
+	CmdCancel
+	// CmdUpload: read Block and send it to Conn as a piece message; EvUploaded follows.
+	CmdUpload
+	// CmdStore: the chunk Block (Begin, Length) is whole in Slot: hash it, write
+	// it. EvStored follows; after a piece's last chunk EvVerified too. WantSums
+	// asks for block checksums even if the hash agrees.
+	CmdStore
+	// CmdDropSlot: Slot's chunk is given up; its memory may go. No event follows.
+	CmdDropSlot
+	// CmdMetadata: Info was assembled from peers and is right: open storage,
+	// check what is there, answer EvInfo.
+	CmdMetadata
+	// CmdHave: Block.Piece is verified and announced to the peers.
+	CmdHave
+	// CmdComplete: every wanted piece is verified. Comes each time that becomes true.
+	CmdComplete
+	// CmdWantPeers: candidates have run short; look for more when it is polite to.
+	CmdWantPeers
+	// CmdDHTNode: Addr is the UDP address of a peer's DHT node (BEP 5 PORT).
+	CmdDHTNode
+	// CmdBan: Addr sent bad data and is not to be dialled or accepted again.
+	CmdBan
+	// CmdKnown: Addr proved to be a peer of this torrent, worth remembering.
+	CmdKnown
+	// CmdYourIP: a peer at Conn says that our address is Addr (BEP 10 yourip; port 0).
+	CmdYourIP
+)
+
+// Command is something that the shell is to do. Which fields count depends on Kind.
+type Command struct {
+	Kind     CommandKind
+	Conn     Conn
+	Slot     Slot
+	Offset   uint32 // bytes into the slot
+	Block    Block
+	Fault    Fault
+	WantSums bool
+	Quiet    bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
+	Addr     netip.AddrPort
+	Bytes    []byte
+	Info     *metainfo.Info
+	Err      error // of CmdMetadata: what agrees with the infohash is no torrent that can be opened; Info is nil
+}
+
+// Config is what an engine is made with.
+type Config struct {
+	InfoHash   id.ID
+	PeerID     id.ID  // our own
+	ListenPort uint16 // told to peers (BEP 10 p); 0 when nothing listens
+	DHTPort    uint16 // told to peers (BEP 5 PORT); 0 when no DHT runs
+	Version    string // BEP 10 v
+	ChunkSize  uint32 // bytes a slot holds at most; a multiple of 64 KiB
+	Budget     int    // slots
+	HalfOpen   int    // dials at once
+	MaxConns   int
+	Uploads    int    // regular unchoke slots, the optimistic one apart
+	Hints      bool   // hints are dialled even when the torrent is private
+	LocalPEX   bool   // private and loopback addresses are told and believed whoever the peer is; labs
+	Seed       uint64 // of the engine's random choices
+}
+
+// Stats is a snapshot for people: sizes in bytes, rates in bytes a second.
+type Stats struct {
+	Metadata     bool // the info dictionary is known
+	Complete     bool // every wanted piece is verified
+	Size         int64
+	Wanted       int64 // bytes of wanted pieces
+	Have         int64 // bytes of verified pieces
+	HaveWanted   int64 // bytes of verified wanted pieces
+	Pieces       int
+	HavePieces   int
+	DownRate     float64 // payload
+	UpRate       float64
+	Downloaded   int64 // payload, this session
+	Uploaded     int64
+	Wasted       int64 // received and thrown away
+	HashFails    int
+	Known        int // candidates ever learned and not banned
+	Dialing      int
+	Tried        int // addresses dialled at least once
+	Refused      int // of those, the ones that have never answered
+	Connected    int
+	Seeds        int // connected peers that have everything
+	ChokedBy     int // connected peers that choke us while we are interested
+	MetaPeers    int // connected peers that we wait for metadata from
+	Availability float64
+	Paused       bool // storage failed
+}

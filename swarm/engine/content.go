@@ -1,0 +1,390 @@
+package engine
+
+import (
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/wire"
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+// content is what is known and done about the torrent's data, from EvInfo on.
+type content struct {
+	info   *metainfo.Info
+	n      int        // pieces
+	have   bitset.Set // verified
+	wanted bitset.Set
+	need   bitset.Set // wanted and not verified
+	full   bitset.Set // every piece; shared by all peers that have everything
+	nHave  int
+	nNeed  int
+	seeds  int // peers counted as having everything, apart from pick.avail
+
+	haveBytes       int64
+	wantedBytes     int64
+	haveWantedBytes int64
+
+	pick   *picker
+	slots  slots
+	open   map[uint32]*piece // to find a piece; never ranged over
+	opened []*piece          // the same, in the order they were begun
+	needy  []*chunk          // open chunks with a free block, longest open first
+	spare  []*piece          // to be used again
+
+	suspects map[uint32]*suspect
+	accused  []uint32 // the keys of suspects, oldest first
+
+	fresh   []uint32  // verified and not yet announced
+	haveAt  mono.Time // when fresh is due
+	lastHad mono.Time // when haves were last announced
+
+	complete bool // CmdComplete was said of the present set
+}
+
+// haveEvery is how long haves wait for company.
+const haveEvery = 50 * time.Millisecond
+
+// onInfo handles EvInfo: the metadata phase, if there was one, is over.
+func (e *Engine) onInfo(ev *Event) {
+	if e.content != nil {
+		panic("engine: EvInfo came twice")
+	}
+	info := ev.Info
+	n := info.NumPieces()
+	c := &content{
+		info: info, n: n,
+		have: sized(ev.Have, n, false), wanted: sized(ev.Wanted, n, true),
+		need: bitset.New(n), full: bitset.New(n),
+		pick:     newPicker(n, e.rng),
+		open:     make(map[uint32]*piece),
+		suspects: make(map[uint32]*suspect),
+		haveAt:   mono.Never,
+	}
+	c.full.Fill()
+	c.slots.resize(e.cfg.Budget)
+	e.content = c
+	e.meta.done = true
+	if info.Private {
+		e.goPrivate()
+	}
+	e.recount()
+	for _, p := range e.peers {
+		if p.closing {
+			continue
+		}
+		e.sendExtHandshake(p) // now with metadata_size
+		e.sendBitfield(p)
+		e.decodeEarly(p)
+	}
+	e.checkComplete()
+}
+
+// sized is s, or an empty or full set when s was left out.
+func sized(s bitset.Set, n int, fill bool) bitset.Set {
+	if s.Len() == n && (n > 0 || !fill) {
+		return s.Clone()
+	}
+	if s.Len() != 0 {
+		panic("engine: a piece set has the wrong length")
+	}
+	s = bitset.New(n)
+	if fill {
+		s.Fill()
+	}
+	return s
+}
+
+// recount makes need, the counts and the picker's idle pieces anew from have
+// and wanted.
+func (e *Engine) recount() {
+	c := e.content
+	c.nHave, c.nNeed = 0, 0
+	c.haveBytes, c.wantedBytes, c.haveWantedBytes = 0, 0, 0
+	for i := range c.n {
+		size := c.info.PieceSize(i)
+		have, wanted := c.have.Has(i), c.wanted.Has(i)
+		if have {
+			c.nHave++
+			c.haveBytes += size
+		}
+		if wanted {
+			c.wantedBytes += size
+		}
+		if have && wanted {
+			c.haveWantedBytes += size
+		}
+		if need := wanted && !have; need {
+			c.nNeed++
+			c.need.Add(i)
+		} else {
+			c.need.Remove(i)
+			c.pick.take(uint32(i))
+		}
+	}
+	for i := len(c.opened) - 1; i >= 0; i-- {
+		if pc := c.opened[i]; !c.need.Has(int(pc.index)) {
+			e.abandon(pc)
+		}
+	}
+	for i := c.need.Next(0); i >= 0; i = c.need.Next(i + 1) {
+		if c.open[uint32(i)] == nil {
+			c.pick.put(uint32(i))
+		}
+	}
+	for _, p := range e.peers {
+		if p.has.Len() == c.n {
+			p.want = c.need.CountAnd(p.has)
+			e.updateInterest(p)
+		}
+	}
+	e.freed = true
+}
+
+// gotPiece notes that a piece is verified.
+func (e *Engine) gotPiece(index uint32) {
+	c := e.content
+	i := int(index)
+	if !c.have.Add(i) {
+		return
+	}
+	size := c.info.PieceSize(i)
+	c.nHave++
+	c.haveBytes += size
+	if c.wanted.Has(i) {
+		c.haveWantedBytes += size
+	}
+	c.pick.take(index)
+	if c.need.Remove(i) {
+		c.nNeed--
+		for _, p := range e.peers {
+			if p.has.Len() == c.n && p.has.Has(i) {
+				p.want--
+				e.updateInterest(p)
+			}
+		}
+	}
+	e.cmd(Command{Kind: CmdHave, Block: Block{Piece: index}})
+	c.fresh = append(c.fresh, index)
+	c.haveAt = min(c.haveAt, max(e.now, c.lastHad.Add(haveEvery)))
+}
+
+// lostPiece notes that a piece that was verified is there no more.
+func (e *Engine) lostPiece(index uint32) {
+	e.content.have.Remove(int(index))
+	for _, p := range e.peers {
+		if !p.closing && p.ext.LtDontHave != 0 { // BEP 54
+			e.sendExt(p, p.ext.LtDontHave, wire.AppendDontHave(e.scratch[:0], index))
+		}
+	}
+}
+
+// announceHaves tells every peer of the fresh pieces, those that have them
+// too: a seed may want to know how far we are.
+func (e *Engine) announceHaves() {
+	c := e.content
+	if len(c.fresh) == 0 || (e.now < c.haveAt && !c.complete) {
+		return
+	}
+	for _, p := range e.peers {
+		if p.closing || !p.told {
+			continue
+		}
+		for _, i := range c.fresh {
+			e.send(p, wire.Msg{Type: wire.Have, Index: i})
+		}
+	}
+	c.fresh = c.fresh[:0]
+	c.lastHad, c.haveAt = e.now, mono.Never
+}
+
+// flushFresh forgets haves that a bitfield about to be sent would say twice; so
+// it sends them to the others first.
+func (e *Engine) flushFresh() {
+	if c := e.content; len(c.fresh) > 0 {
+		c.haveAt = e.now
+		e.announceHaves()
+	}
+}
+
+// store hands a whole chunk to the shell.
+func (e *Engine) store(k *chunk) {
+	k.state = chunkStoring
+	e.setNeedy(k)
+	_, suspect := e.content.suspects[k.piece.index]
+	e.cmd(Command{Kind: CmdStore, Slot: k.slot, WantSums: suspect,
+		Block: Block{Piece: k.piece.index, Begin: k.begin, Length: k.length}})
+}
+
+// chunkAt is the chunk of an event that names one, or nil when its piece is
+// open no more.
+func (c *content) chunkAt(b Block, slot Slot) *chunk {
+	pc := c.open[b.Piece]
+	if pc == nil || int(b.Begin/blockSize) >= len(pc.block) {
+		return nil
+	}
+	if k := pc.chunkOf(b.Begin / blockSize); k.state == chunkStoring && k.slot == slot {
+		return k
+	}
+	return nil
+}
+
+// onStored handles EvStored.
+func (e *Engine) onStored(ev *Event) {
+	c := e.content
+	k := c.chunkAt(ev.Block, ev.Slot)
+	c.slots.give(ev.Slot)
+	e.freed = true
+	if k == nil {
+		return
+	}
+	pc := k.piece
+	if k.spoiled {
+		k.spoiled = false
+		e.reset(k)
+	} else {
+		k.state, k.slot = chunkStored, NoSlot
+		pc.stored++
+		pc.sent = pc.stored == len(pc.chunk)
+	}
+	e.settle(pc)
+}
+
+// onVerified handles EvVerified, which may come before the EvStored of the
+// piece's last chunk.
+func (e *Engine) onVerified(ev *Event) {
+	c := e.content
+	index := ev.Block.Piece
+	pc := c.open[index]
+	if ev.OK {
+		if pc != nil {
+			e.acquit(pc, ev.Sums)
+		}
+		e.gotPiece(index)
+		if pc != nil {
+			e.abandon(pc)
+		}
+		e.checkComplete()
+		return
+	}
+	if pc == nil || !pc.whole() {
+		return // of data that was given up meanwhile
+	}
+	e.hashFails++
+	e.wasted += int64(pc.size)
+	e.blame(pc, ev.Sums)
+	for i := range pc.chunk {
+		if k := &pc.chunk[i]; k.state == chunkStoring {
+			k.spoiled = true
+		} else {
+			e.reset(k)
+		}
+	}
+	e.settle(pc)
+}
+
+// whole reports whether every chunk is with the shell or stored.
+func (p *piece) whole() bool {
+	for i := range p.chunk {
+		if k := &p.chunk[i]; k.spoiled || (k.state != chunkStoring && k.state != chunkStored) {
+			return false
+		}
+	}
+	return true
+}
+
+// onStorageFailed handles EvStorageFailed: nothing is asked for until storage
+// is back, while connections stay.
+func (e *Engine) onStorageFailed(ev *Event) {
+	e.paused = true
+	c := e.content
+	if c == nil || ev.Slot == NoSlot {
+		return
+	}
+	k := c.chunkAt(ev.Block, ev.Slot)
+	c.slots.give(ev.Slot)
+	if k != nil {
+		k.spoiled = false
+		e.reset(k)
+		e.settle(k.piece)
+	}
+}
+
+// onStorageBack handles EvStorageBack. What was stored of pieces that are not
+// verified is not relied on any more, lest its senders be blamed for the disk.
+func (e *Engine) onStorageBack(ev *Event) {
+	e.paused = false
+	c := e.content
+	if c == nil {
+		return
+	}
+	back := sized(ev.Have, c.n, false)
+	e.flushFresh()
+	for i := range c.n {
+		switch had, has := c.have.Has(i), back.Has(i); {
+		case has && !had:
+			if pc := c.open[uint32(i)]; pc != nil {
+				e.gotPiece(uint32(i))
+				e.abandon(pc)
+			} else {
+				e.gotPiece(uint32(i))
+			}
+		case had && !has:
+			e.lostPiece(uint32(i))
+		}
+	}
+	for i := len(c.opened) - 1; i >= 0; i-- {
+		pc := c.opened[i]
+		for j := range pc.chunk {
+			if k := &pc.chunk[j]; k.state == chunkStored {
+				e.reset(k)
+			}
+		}
+		e.settle(pc)
+	}
+	for _, pc := range c.opened {
+		for j := range pc.chunk {
+			if k := &pc.chunk[j]; k.state == chunkOpen && k.done == k.blocks {
+				e.store(k)
+			}
+		}
+	}
+	c.complete = c.complete && c.nNeed == 0
+	e.recount()
+	e.checkComplete()
+}
+
+// onWanted handles EvWanted.
+func (e *Engine) onWanted(ev *Event) {
+	c := e.content
+	if c == nil {
+		return // EvInfo will bring the set
+	}
+	c.wanted = sized(ev.Wanted, c.n, true)
+	c.complete = false
+	e.recount()
+	e.checkComplete()
+}
+
+// checkComplete says CmdComplete when the last wanted piece has come.
+func (e *Engine) checkComplete() {
+	c := e.content
+	if c.nNeed > 0 {
+		if c.complete {
+			c.complete = false
+			e.tellUploadOnly()
+		}
+		return
+	}
+	if c.complete {
+		return
+	}
+	c.complete = true
+	e.cmd(Command{Kind: CmdComplete})
+	e.announceHaves()
+	e.tellUploadOnly()
+	for _, p := range e.peers {
+		e.dropUseless(p)
+	}
+	e.rechokeSoon()
+}

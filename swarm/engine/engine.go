@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"seedbed/internal/mono"
+	"seedbed/internal/rate"
+	"seedbed/magnet/metainfo"
+	"seedbed/pex"
+	"seedbed/swarm/wire"
+)
+
+// Engine is one torrent's decisions; see the package comment. It belongs to one
+// goroutine.
+type Engine struct {
+	cfg Config
+	now mono.Time
+	rng *rand.Rand
+
+	output
+	scratch []byte // payload of the message being written
+
+	book    book
+	conns   map[Conn]*peer // to find a connection; never ranged over
+	peers   []*peer        // the same, in the order they came
+	open    int            // of those, not closing
+	origins origins
+	meta    metaPhase
+	content *content // nil until EvInfo
+
+	timers
+	paused      bool // storage failed
+	stopped     bool
+	freed       bool // a slot, a block or a piece became free: all may look again
+	freeUnchoke bool // an upload slot may have become free
+
+	tally
+	ranking []*peer // of rechoke
+	pexList []pex.Peer
+	ownAddr [1]netip.AddrPort
+}
+
+// timers are when things are due.
+type timers struct {
+	secondAt     mono.Time // upkeep; Never without connections
+	rechokeAt    mono.Time
+	optimisticAt mono.Time
+	pexAt        mono.Time
+	wantAt       mono.Time // CmdWantPeers may be said again
+}
+
+// tally is what was counted.
+type tally struct {
+	downRate, upRate     rate.Meter
+	downloaded, uploaded int64
+	wasted               int64
+	hashFails            int
+	active               int     // peers that deliver
+	downTotal            float64 // bytes a second of all of them
+}
+
+const (
+	pexEvery = 10 * time.Second
+	// wantEvery is the least time between two CmdWantPeers.
+	wantEvery = 15 * time.Second
+	// enoughPeers connected or waiting, no more are looked for.
+	enoughPeers = 30
+)
+
+// validate fills in what was left out and panics at what cannot be meant.
+func (c *Config) validate() {
+	if c.ChunkSize == 0 {
+		c.ChunkSize = 1 << 20
+	}
+	if c.ChunkSize%(64<<10) != 0 || c.Budget < 1 {
+		panic("engine: ChunkSize must be a multiple of 64 KiB and Budget positive")
+	}
+	if c.HalfOpen == 0 {
+		c.HalfOpen = 16
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 100
+	}
+	if c.Uploads == 0 {
+		c.Uploads = 8
+	}
+}
+
+// New is an engine that knows the infohash alone.
+func New(cfg Config, now mono.Time) *Engine {
+	cfg.validate()
+	e := &Engine{
+		cfg: cfg, now: now,
+		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x73656564)),
+		conns:   make(map[Conn]*peer),
+		origins: newOrigins(),
+	}
+	e.book = newBook(&e.cfg, e.rng)
+	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash)
+	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now}
+	return e
+}
+
+// Step tells the engine what happened.
+func (e *Engine) Step(now mono.Time, ev *Event) {
+	e.begin(now)
+	switch ev.Kind {
+	case EvCandidates:
+		for _, c := range ev.Candidates {
+			e.book.add(e.now, c.Addr, c.Source)
+		}
+	case EvDialFailed:
+		if c := e.book.find(ev.Addr); c != nil && c.state == candDialing {
+			e.book.failed(e.now, c)
+			if ev.Fault == FaultSelf {
+				c.state = candSelf
+			}
+		}
+	case EvConnected:
+		e.onConnected(ev)
+	case EvClosed:
+		e.onClosed(ev)
+	case EvMessage, EvBlock, EvUnwanted, EvUploaded:
+		e.onTraffic(ev)
+	case EvInfo:
+		e.onInfo(ev)
+	case EvStored:
+		e.onStored(ev)
+	case EvVerified:
+		e.onVerified(ev)
+	case EvStorageFailed:
+		e.onStorageFailed(ev)
+	case EvStorageBack:
+		e.onStorageBack(ev)
+	case EvBudget:
+		e.onBudget(ev)
+	case EvWanted:
+		e.onWanted(ev)
+	case EvExternal:
+		e.book.setSelf(ev.Addr.Addr())
+	case EvStop:
+		e.onStop()
+	default:
+		panic("engine: an event of no known kind")
+	}
+	if e.secondAt == mono.Never && len(e.peers) > 0 {
+		e.secondAt = e.now.Add(time.Second)
+		e.rechokeAt = e.now.Add(rechokeEvery)
+		e.pexAt = e.now
+	}
+}
+
+// onTraffic handles what comes over a connection.
+func (e *Engine) onTraffic(ev *Event) {
+	p := e.conns[ev.Conn]
+	if p == nil {
+		return
+	}
+	switch ev.Kind {
+	case EvUploaded:
+		e.onUploaded(p, ev.Block)
+	case EvBlock:
+		p.lastIn = e.now
+		p.began = true
+		e.received(p, ev)
+	case EvUnwanted:
+		p.lastIn = e.now
+		p.began = true
+		e.onUnwanted(p, ev.Block)
+	case EvMessage:
+		p.lastIn = e.now
+		if !p.closing {
+			e.message(p, &ev.Msg)
+		}
+	}
+}
+
+func (e *Engine) onBudget(ev *Event) {
+	e.cfg.HalfOpen, e.cfg.MaxConns = ev.HalfOpen, ev.MaxConns
+	e.cfg.Budget = max(ev.Budget, 1)
+	if e.content != nil {
+		e.content.slots.resize(e.cfg.Budget)
+		e.freed = true
+	}
+	e.book.next = min(e.book.next, e.now)
+}
+
+func (e *Engine) onStop() {
+	e.stopped = true
+	for _, p := range e.peers {
+		e.close(p, FaultLocal)
+	}
+}
+
+// Tick does what is due by now.
+func (e *Engine) Tick(now mono.Time) {
+	e.begin(now)
+	if e.now < e.secondAt {
+		return
+	}
+	e.secondAt = e.now.Add(time.Second)
+	if len(e.peers) == 0 {
+		e.secondAt = mono.Never
+		return
+	}
+	e.active, e.downTotal = 0, 0
+	for _, p := range e.peers {
+		if !p.closing && !p.down.choked && p.down.interested {
+			e.active++
+			e.downTotal += p.down.rate.Rate(e.now)
+		}
+	}
+	for _, p := range e.peers {
+		e.upkeep(p)
+	}
+	e.metaUpkeep()
+	if e.now >= e.rechokeAt {
+		e.rechoke()
+	}
+	if e.now >= e.pexAt {
+		e.pexAt = e.now.Add(pexEvery)
+		e.sendPex()
+	}
+}
+
+// Deadline is when Tick is wanted next, if nothing happens before.
+func (e *Engine) Deadline() mono.Time {
+	d := e.secondAt
+	if e.stopped {
+		return d
+	}
+	if e.wantsDials() {
+		d = min(d, e.book.next)
+	}
+	if e.short() {
+		d = min(d, e.wantAt)
+	}
+	if c := e.content; c != nil && len(c.fresh) > 0 {
+		d = min(d, c.haveAt)
+	}
+	return d
+}
+
+// Drain is what is to be done since the last Drain; it is valid until the next
+// Step or Tick.
+func (e *Engine) Drain() []Command {
+	o := &e.output
+	if o.drained {
+		return nil
+	}
+	if !e.stopped {
+		e.pump()
+	}
+	o.drained = true
+	return o.cmds
+}
+
+// pump does what was put off until a batch of events was in.
+func (e *Engine) pump() {
+	if e.content != nil {
+		if e.rechokeAt <= e.now && len(e.peers) > 0 {
+			e.rechoke()
+		}
+		if e.freeUnchoke {
+			e.fillUnchokes()
+		}
+		e.refillAll()
+		for _, p := range e.peers {
+			e.serve(p)
+		}
+		e.announceHaves()
+	} else {
+		e.askMetadata()
+	}
+	e.dial()
+	e.wantPeers()
+}
+
+// refillAll orders blocks wherever there is room. Peers that snub us come last,
+// so that they do not hold what others could fetch.
+func (e *Engine) refillAll() {
+	freed := e.freed
+	e.freed = false
+	for _, snubbed := range [2]bool{false, true} {
+		for _, p := range e.peers {
+			d := &p.down
+			if d.snubbed != snubbed || !e.mayRequest(p) || e.now < d.pause {
+				continue
+			}
+			if freed {
+				d.dry = false
+			}
+			if !d.dry {
+				e.refill(p)
+			}
+		}
+	}
+}
+
+func (e *Engine) wantsDials() bool {
+	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns
+}
+
+// dial asks for connections to the best of the book.
+func (e *Engine) dial() {
+	seeding := e.content != nil && e.content.complete
+	for e.wantsDials() {
+		c := e.book.pick(e.now, seeding)
+		if c == nil {
+			return
+		}
+		e.book.dial(c)
+		e.cmd(Command{Kind: CmdDial, Addr: c.addr})
+	}
+}
+
+// short reports whether more candidates would help.
+func (e *Engine) short() bool {
+	if e.stopped || e.book.private || (e.content != nil && e.content.complete) {
+		return false
+	}
+	have := e.open + e.book.dialing
+	return have < min(enoughPeers, e.cfg.MaxConns) && have+e.book.waiting(e.now) < enoughPeers
+}
+
+func (e *Engine) wantPeers() {
+	if e.now >= e.wantAt && e.short() {
+		e.wantAt = e.now.Add(wantEvery)
+		e.cmd(Command{Kind: CmdWantPeers})
+	}
+}
+
+// output collects commands. Messages to one connection that follow each other
+// become one CmdSend.
+type output struct {
+	cmds    []Command
+	arena   []byte // the bytes of CmdSend
+	last    int    // in arena, where the last command's bytes begin
+	drained bool
+}
+
+// maxArena is how large an arena is kept for the next batch.
+const maxArena = 1 << 20
+
+func (e *Engine) begin(now mono.Time) {
+	if now > e.now {
+		e.now = now
+	}
+	if o := &e.output; o.drained {
+		o.drained = false
+		clear(o.cmds)
+		o.cmds, o.arena = o.cmds[:0], o.arena[:0]
+		if cap(o.arena) > maxArena {
+			o.arena = nil
+		}
+	}
+}
+
+func (e *Engine) cmd(c Command) { e.cmds = append(e.cmds, c) }
+
+// send writes a message to p.
+func (e *Engine) send(p *peer, m wire.Msg) {
+	if p.closing {
+		return
+	}
+	p.lastOut = e.now
+	o := &e.output
+	start := len(o.arena)
+	o.arena = wire.Append(o.arena, m)
+	if n := len(o.cmds); n > 0 {
+		if c := &o.cmds[n-1]; c.Kind == CmdSend && c.Conn == p.conn && o.last+len(c.Bytes) == start {
+			c.Bytes = o.arena[o.last:len(o.arena):len(o.arena)]
+			return
+		}
+	}
+	o.last = start
+	e.cmd(Command{Kind: CmdSend, Conn: p.conn, Bytes: o.arena[start:len(o.arena):len(o.arena)]})
+}

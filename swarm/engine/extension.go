@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+
+	"seedbed/pex"
+	"seedbed/swarm/wire"
+)
+
+// sendExt sends an extended message (BEP 10). payload may be e.scratch.
+func (e *Engine) sendExt(p *peer, ext uint8, payload []byte) {
+	e.send(p, wire.Msg{Type: wire.Extended, Ext: ext, Payload: payload})
+}
+
+// sendExtHandshake says what we take and who we are (BEP 10). It is said again
+// when the metadata becomes known, for BEP 10 lets it be repeated.
+func (e *Engine) sendExtHandshake(p *peer) {
+	if !p.reserved.Extended() {
+		return
+	}
+	h := wire.ExtHandshake{
+		UtMetadata: wire.ExtMetadata, LtDontHave: wire.ExtDontHave, UploadOnlyID: wire.ExtUploadOnly,
+		Version: e.cfg.Version, Port: e.cfg.ListenPort, Reqq: ourReqq, YourIP: p.addr.Addr(),
+	}
+	if !e.book.private {
+		h.UtPex = wire.ExtPex
+	}
+	if c := e.content; c != nil {
+		h.MetadataSize = int64(len(c.info.Raw))
+		h.UploadOnly = c.complete && c.n > 0 // BEP 21
+	}
+	e.scratch = wire.AppendExtHandshake(e.scratch[:0], h)
+	e.sendExt(p, wire.ExtHandshakeID, e.scratch)
+}
+
+// tellUploadOnly tells peers that we stopped, or began again, to download
+// (BEP 21).
+func (e *Engine) tellUploadOnly() {
+	for _, p := range e.peers {
+		if !p.closing && p.ext.UploadOnlyID != 0 {
+			e.scratch = wire.AppendUploadOnly(e.scratch[:0], e.content.complete)
+			e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
+		}
+	}
+}
+
+// onExtended handles an extended message. One that we never named is ignored.
+func (e *Engine) onExtended(p *peer, m *wire.Msg) {
+	var err error
+	switch m.Ext {
+	case wire.ExtHandshakeID:
+		err = e.onExtHandshake(p, m.Payload)
+	case wire.ExtMetadata:
+		err = e.onMetadata(p, m.Payload)
+	case wire.ExtPex:
+		err = e.onPex(p, m.Payload)
+	case wire.ExtDontHave:
+		var index uint32
+		if index, err = wire.ParseDontHave(m.Payload); err == nil {
+			e.onDontHave(p, index)
+		}
+	case wire.ExtUploadOnly:
+		if p.ext.UploadOnly, err = wire.ParseUploadOnly(m.Payload); err == nil {
+			e.dropUseless(p)
+		}
+	}
+	if err != nil {
+		e.close(p, FaultProtocol)
+	}
+}
+
+func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
+	h, err := wire.ParseExtHandshake(payload)
+	if err != nil {
+		return err
+	}
+	had := p.ext.YourIP
+	p.ext.Merge(h)
+	e.learnListen(p, p.ext.Port)
+	if ip := p.ext.YourIP; ip.IsValid() && ip != had {
+		e.cmd(Command{Kind: CmdYourIP, Conn: p.conn, Addr: netip.AddrPortFrom(ip, 0)})
+	}
+	e.metaOffer(p)
+	if h.UploadKnown {
+		e.dropUseless(p)
+	}
+	return nil
+}
+
+// onPex takes addresses from a peer (BEP 11). In a private torrent it was never
+// offered, and is ignored.
+func (e *Engine) onPex(p *peer, payload []byte) error {
+	if e.book.private {
+		return nil
+	}
+	u, err := pex.Parse(payload)
+	if err != nil {
+		return err
+	}
+	p.pexIn.Rules = e.pexRules(p)
+	news, err := p.pexIn.Accept(e.now, u)
+	if err != nil {
+		return err
+	}
+	for _, n := range news {
+		e.book.add(e.now, n.Addr, FromPEX)
+		if n.Flags&pex.Seed != 0 {
+			if c := e.book.find(n.Addr); c != nil && c.state == candIdle {
+				c.seed = true
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) pexRules(p *peer) pex.Rules {
+	r := pex.Rules{Peer: p.listen, Local: e.cfg.LocalPEX}
+	if !r.Peer.IsValid() {
+		r.Peer = p.addr
+	}
+	if e.book.self.IsValid() {
+		r.Own = append(e.ownAddr[:0], netip.AddrPortFrom(e.book.self, e.cfg.ListenPort))
+	}
+	return r
+}
+
+// sendPex tells every peer that wants it who else is connected (BEP 11). It
+// looks once in ten seconds; each peer's Sender keeps the minute between two
+// messages.
+func (e *Engine) sendPex() {
+	if e.book.private {
+		return
+	}
+	list := e.pexList[:0]
+	for _, p := range e.peers {
+		if p.closing || !p.listen.IsValid() {
+			continue
+		}
+		var f pex.Flags
+		if !p.incoming {
+			f |= pex.Reachable
+		}
+		if p.ext.UploadOnly || p.counted {
+			f |= pex.Seed
+		}
+		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
+	}
+	e.pexList = list
+	if len(list) < 2 {
+		return
+	}
+	// Not all that are told are the same first fifty.
+	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, p := range e.peers {
+		if p.closing || p.ext.UtPex == 0 || e.now < p.pexOut.Due() {
+			continue
+		}
+		p.pexOut.Rules = e.pexRules(p)
+		if u, ok := p.pexOut.Next(e.now, list); ok {
+			e.scratch = pex.Append(e.scratch[:0], u)
+			e.sendExt(p, p.ext.UtPex, e.scratch)
+		}
+	}
+}
+
+// goPrivate obeys BEP 27: no DHT and no PEX, and nobody who was found by them.
+func (e *Engine) goPrivate() {
+	e.book.setPrivate()
+	for _, p := range slices.Clone(e.peers) {
+		if p.incoming || p.closing {
+			continue
+		}
+		if c := e.book.find(p.addr); c != nil && e.book.refusedSource(c.source) {
+			e.close(p, FaultUseless)
+		}
+	}
+}

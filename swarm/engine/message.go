@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/swarm/wire"
+)
+
+// Caps of what a peer can make us remember.
+const (
+	maxAllowed   = 64      // allowed-fast pieces; BEP 6 has ten
+	maxSuggested = 16      // suggestions
+	maxEarly     = 8 << 20 // bytes of bitfields of all peers, while the geometry is unknown
+	maxEarlyList = 1 << 14 // haves of a peer in that time
+	maxRejects   = 1000    // rejects in a row from a peer that does not choke us
+)
+
+// rejectPause is how long a peer that rejects though it does not choke is left
+// alone.
+const rejectPause = time.Second
+
+// early is what a peer told of its pieces before we knew how many there are.
+type early struct {
+	all   bool
+	bits  []byte
+	haves []uint32
+}
+
+func (x *early) size() int { return len(x.bits) + 4*cap(x.haves) }
+
+// message handles EvMessage.
+func (e *Engine) message(p *peer, m *wire.Msg) {
+	d, u := &p.down, &p.up
+	switch m.Type {
+	case wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast:
+		if !p.reserved.Fast() { // BEP 6: both must set the bit
+			e.close(p, FaultProtocol)
+			return
+		}
+	}
+	switch m.Type {
+	case wire.KeepAlive:
+
+	case wire.Choke:
+		if !d.choked {
+			d.choked, d.chokedAt = true, e.now
+		}
+		if !p.reserved.Fast() { // BEP 6: with it a choke rejects nothing by itself
+			e.release(p, true)
+		}
+	case wire.Unchoke:
+		d.choked, d.dry = false, false
+
+	case wire.Interested:
+		if !u.interested {
+			u.interested = true
+			e.greetInterest(p)
+		}
+	case wire.NotInterested:
+		if u.interested {
+			u.interested = false
+			e.freeUnchoke = true
+		}
+
+	case wire.Bitfield, wire.HaveAll, wire.HaveNone:
+		// BEP 3: the bitfield is only ever sent as the first message; BEP 6 says
+		// so of have all and have none. Extension messages and (un)chokes are let
+		// before it: clients that start from a magnet send it when they know how long it is.
+		if p.fielded || p.began {
+			e.close(p, FaultProtocol)
+			return
+		}
+		p.fielded = true
+		e.onField(p, m)
+	case wire.Have:
+		p.began = true
+		e.onHave(p, m.Index)
+
+	case wire.Request:
+		p.began = true
+		e.onRequest(p, Block{m.Index, m.Begin, m.Length})
+	case wire.Cancel:
+		p.began = true
+		e.onCancel(p, Block{m.Index, m.Begin, m.Length})
+	case wire.Reject:
+		p.began = true
+		e.onReject(p, Block{m.Index, m.Begin, m.Length})
+
+	case wire.Suggest:
+		if e.inRange(p, m.Index) {
+			if len(d.suggested) == maxSuggested {
+				d.suggested = d.suggested[:copy(d.suggested, d.suggested[1:])]
+			}
+			d.suggested = append(d.suggested, m.Index)
+		}
+	case wire.AllowedFast:
+		if e.inRange(p, m.Index) && len(d.allowed) < maxAllowed && !slices.Contains(d.allowed, m.Index) {
+			d.allowed = append(d.allowed, m.Index)
+			d.dry = false
+		}
+
+	case wire.Port:
+		if m.Port != 0 { // BEP 5
+			e.cmd(Command{Kind: CmdDHTNode, Addr: netip.AddrPortFrom(p.addr.Addr(), m.Port)})
+		}
+	case wire.Extended:
+		e.onExtended(p, m)
+	}
+}
+
+// inRange reports whether index can be used now; one that cannot exist is a
+// fault.
+func (e *Engine) inRange(p *peer, index uint32) bool {
+	if e.content == nil {
+		return false
+	}
+	if int64(index) >= int64(e.content.n) {
+		e.close(p, FaultProtocol)
+		return false
+	}
+	return true
+}
+
+func (e *Engine) onField(p *peer, m *wire.Msg) {
+	if e.content != nil {
+		e.setField(p, m.Type == wire.HaveAll, m.Payload)
+		return
+	}
+	switch {
+	case m.Type == wire.HaveAll:
+		p.early.all = true
+	case len(m.Payload) > maxEarly-e.meta.early:
+		e.close(p, FaultUseless) // no room to remember it
+	default:
+		p.early.bits = slices.Clone(m.Payload)
+		e.meta.early += len(p.early.bits)
+	}
+}
+
+// geometry gives p an empty set of pieces.
+func (e *Engine) geometry(p *peer) {
+	p.has = bitset.New(e.content.n)
+	p.want = 0
+}
+
+// decodeEarly takes over what p said before the geometry was known.
+func (e *Engine) decodeEarly(p *peer) {
+	e.geometry(p)
+	x := p.early
+	e.meta.early -= x.size()
+	p.early = early{}
+	if x.all || x.bits != nil {
+		e.setField(p, x.all, x.bits)
+	}
+	for _, i := range x.haves {
+		if p.closing {
+			return
+		}
+		e.onHave(p, i)
+	}
+	e.dropUseless(p)
+}
+
+// setField takes a peer's whole set: everything, or the pieces of bits.
+func (e *Engine) setField(p *peer, all bool, bits []byte) {
+	c := e.content
+	if bits != nil {
+		has, err := bitset.Parse(bits, c.n)
+		if err != nil {
+			p.has = bitset.New(c.n)
+			e.close(p, FaultProtocol)
+			return
+		}
+		p.has = has
+		p.nHas = has.Count()
+		all = p.nHas == c.n
+	}
+	if all {
+		p.has, p.nHas, p.counted = c.full, c.n, true
+		p.want = c.nNeed
+		c.seeds++
+	} else {
+		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
+			c.pick.inc(uint32(i))
+		}
+		p.want = c.need.CountAnd(p.has)
+	}
+	p.down.dry = false
+	e.updateInterest(p)
+	e.dropUseless(p)
+}
+
+func (e *Engine) onHave(p *peer, index uint32) {
+	c := e.content
+	if c == nil {
+		// Past the cap the peer looks poorer than it is, which harms only itself.
+		if !p.early.all && len(p.early.haves) < maxEarlyList && e.meta.early < maxEarly {
+			before := p.early.size()
+			p.early.haves = append(p.early.haves, index)
+			e.meta.early += p.early.size() - before
+		}
+		return
+	}
+	if !e.inRange(p, index) || p.nHas == c.n || !p.has.Add(int(index)) {
+		return
+	}
+	p.nHas++
+	c.pick.inc(index)
+	if c.need.Has(int(index)) {
+		p.want++
+		p.down.dry = false
+		e.updateInterest(p)
+	}
+	if p.nHas == c.n {
+		e.dropUseless(p)
+	}
+}
+
+// onDontHave handles lt_donthave (BEP 54).
+func (e *Engine) onDontHave(p *peer, index uint32) {
+	c := e.content
+	if !e.inRange(p, index) || !p.has.Has(int(index)) {
+		return
+	}
+	if p.counted {
+		p.has, p.counted = c.full.Clone(), false
+		c.seeds--
+		for i := range c.n {
+			c.pick.inc(uint32(i))
+		}
+	}
+	p.has.Remove(int(index))
+	p.nHas--
+	c.pick.dec(index)
+	if c.need.Has(int(index)) {
+		p.want--
+		e.updateInterest(p)
+	}
+}
+
+// updateInterest keeps our interest in p in step with what it has.
+func (e *Engine) updateInterest(p *peer) {
+	if want := p.want > 0; want != p.down.interested && !p.closing && p.told {
+		p.down.interested = want
+		t := wire.NotInterested
+		if want {
+			t = wire.Interested
+		}
+		e.send(p, wire.Msg{Type: t})
+	}
+}
+
+func (e *Engine) onReject(p *peer, b Block) {
+	d := &p.down
+	i := -1
+	if e.content != nil && b.Begin%blockSize == 0 {
+		i = d.find(b)
+	}
+	if i < 0 {
+		return // it crossed our cancel
+	}
+	pc := d.queue[d.head+i].chunk.piece
+	if pc.only == p.conn {
+		pc.only = 0
+	}
+	e.cancel(p, i, true)
+	if d.choked {
+		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })
+		return
+	}
+	// An unchoked peer that rejects is not asked again at once.
+	d.pause = e.now.Add(rejectPause)
+	if d.rejects++; d.rejects > maxRejects {
+		e.close(p, FaultUseless)
+	}
+}

@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/pex"
+	"seedbed/swarm/wire"
+)
+
+const (
+	// keepAliveAfter is how long we may be silent: BEP 3 has two minutes.
+	keepAliveAfter = 110 * time.Second
+	// silentFor is how long a peer may be silent; twice what BEP 3 has it send.
+	silentFor = 4 * time.Minute
+	// staleAfter: a second connection of the same peer in the same direction
+	// replaces one that has been silent for so long.
+	staleAfter = time.Minute
+	// idleFor is how long a connection that neither side wants is kept when a
+	// newcomer wants its place.
+	idleFor = time.Minute
+)
+
+// peer is one connection, from EvConnected to EvClosed.
+type peer struct {
+	conn     Conn
+	addr     netip.AddrPort // the other end
+	listen   netip.AddrPort // where it can be dialled, if known
+	id       id.ID
+	incoming bool
+	reserved wire.Reserved
+	origin   uint32 // whom its payload is blamed on; see blame.go
+	ext      wire.ExtHandshake
+
+	since   mono.Time
+	lastIn  mono.Time
+	lastOut mono.Time
+	closing bool
+	fault   Fault // why we are closing it
+	began   bool  // a message came that a bitfield must precede
+	fielded bool  // a bitfield, have all or have none came
+	told    bool  // ours was sent
+
+	has     bitset.Set // pieces; length 0 until the geometry is known
+	nHas    int
+	counted bool // in content.seeds; otherwise each piece in pick.avail
+	early   early
+	want    int // pieces that it has and we need
+
+	down download
+	up   upload
+	meta metaPeer
+
+	pexOut pex.Sender
+	pexIn  pex.Intake
+}
+
+// onConnected handles EvConnected.
+func (e *Engine) onConnected(ev *Event) {
+	if ev.Conn == 0 || e.conns[ev.Conn] != nil {
+		panic("engine: a connection number was used twice")
+	}
+	p := &peer{
+		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
+		since: e.now, lastIn: e.now, lastOut: e.now,
+	}
+	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
+	p.down.slowStart, p.down.depth = true, firstDepth
+	e.conns[p.conn] = p
+	e.peers = append(e.peers, p)
+	if !p.incoming {
+		p.listen = p.addr
+		if c := e.book.find(p.addr); c != nil && c.state == candDialing {
+			e.book.connected(c)
+		}
+	}
+	if f := e.refuse(p); f != FaultNone {
+		e.close(p, f)
+		return
+	}
+	p.origin = e.origins.of(banKey(p.addr))
+	e.open++
+	if !p.incoming {
+		e.cmd(Command{Kind: CmdKnown, Addr: p.listen})
+	}
+	e.greet(p)
+}
+
+// refuse says why a fresh connection is not wanted, if it is not.
+func (e *Engine) refuse(p *peer) Fault {
+	switch {
+	case e.stopped:
+		return FaultLocal
+	case p.id == e.cfg.PeerID:
+		return FaultSelf
+	case e.book.banned(p.addr):
+		return FaultBanned
+	}
+	for _, q := range e.peers {
+		if q == p || q.closing || q.id != p.id {
+			continue
+		}
+		if !e.survives(p, q) {
+			return FaultDuplicate
+		}
+		e.close(q, FaultDuplicate)
+	}
+	if e.open >= e.cfg.MaxConns && !e.makeRoom() {
+		return FaultUseless
+	}
+	return FaultNone
+}
+
+// survives decides between two connections to one peer: fresh or old. When the
+// two sides have dialled each other, both keep the one that the smaller peer id
+// began. When one side dialled twice, the first stays unless it has gone silent.
+func (e *Engine) survives(fresh, old *peer) bool {
+	if fresh.incoming == old.incoming {
+		return e.now.Sub(old.lastIn) > staleAfter
+	}
+	weAreSmaller := e.cfg.PeerID.Cmp(fresh.id) < 0
+	return fresh.incoming != weAreSmaller
+}
+
+// makeRoom closes the connection that matters least, if there is one that does
+// not matter: neither side has wanted anything of the other for a while.
+func (e *Engine) makeRoom() bool {
+	for _, p := range e.peers {
+		if !p.closing && !p.down.interested && !p.up.interested && e.now.Sub(p.since) > idleFor && !p.meta.usable() {
+			e.close(p, FaultUseless)
+			return true
+		}
+	}
+	return false
+}
+
+// greet says what comes first on a connection.
+func (e *Engine) greet(p *peer) {
+	if e.content != nil {
+		e.flushFresh()
+		e.sendBitfield(p)
+	}
+	e.sendExtHandshake(p)
+	if e.cfg.DHTPort != 0 && p.reserved.DHT() { // BEP 5: both must set the bit
+		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.DHTPort})
+	}
+	if e.content != nil {
+		e.geometry(p)
+	}
+}
+
+// sendBitfield tells what we have: the first message that is not an extension's.
+// A peer that was met before the metadata was known is told afterwards, as
+// libtorrent does.
+func (e *Engine) sendBitfield(p *peer) {
+	c := e.content
+	p.told = true
+	switch {
+	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield must be sent
+		e.send(p, wire.Msg{Type: wire.HaveAll})
+	case p.reserved.Fast() && c.nHave == 0:
+		e.send(p, wire.Msg{Type: wire.HaveNone})
+	case c.nHave > 0:
+		e.scratch = c.have.AppendTo(e.scratch[:0])
+		e.send(p, wire.Msg{Type: wire.Bitfield, Payload: e.scratch})
+	}
+}
+
+// close asks the shell to close p. Its leases stay on the books until EvClosed,
+// for a block may still be landing.
+func (e *Engine) close(p *peer, f Fault) {
+	if p.closing {
+		return
+	}
+	p.closing, p.fault = true, f
+	if p.origin != 0 {
+		e.open--
+	}
+	e.leaveSwarm(p)
+	e.cmd(Command{Kind: CmdClose, Conn: p.conn, Fault: f})
+}
+
+// leaveSwarm takes p out of all that is decided from.
+func (e *Engine) leaveSwarm(p *peer) {
+	e.metaGone(p)
+	if c := e.content; c != nil && p.has.Len() == c.n {
+		if p.counted {
+			c.seeds--
+		} else {
+			for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
+				c.pick.dec(uint32(i))
+			}
+		}
+	}
+	e.meta.early -= p.early.size()
+	p.early = early{}
+	p.up.queue.clear()
+	if !p.up.choking || p.up.interested {
+		p.up.choking = true
+		e.freeUnchoke = true
+	}
+	p.up.interested, p.down.interested = false, false
+	p.want = 0
+}
+
+// onClosed handles EvClosed.
+func (e *Engine) onClosed(ev *Event) {
+	p := e.conns[ev.Conn]
+	if p == nil {
+		return
+	}
+	f := ev.Fault
+	if p.closing {
+		f = p.fault
+	} else {
+		p.closing = true
+		e.open--
+		e.leaveSwarm(p)
+	}
+	e.release(p, true)
+	delete(e.conns, p.conn)
+	for i, q := range e.peers {
+		if q == p {
+			e.peers = append(e.peers[:i], e.peers[i+1:]...)
+			break
+		}
+	}
+	if p.origin != 0 {
+		e.origins.release(p.origin)
+	}
+	if c := e.book.find(p.listen); c != nil && c.state == candConnected && !e.connectedTo(p.listen) {
+		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n
+		c.seed = seed
+		e.book.parted(e.now, c, f, e.now.Sub(p.since))
+	}
+}
+
+// connectedTo reports whether a live connection leads to addr.
+func (e *Engine) connectedTo(addr netip.AddrPort) bool {
+	for _, p := range e.peers {
+		if !p.closing && p.listen == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// learnListen notes where an incoming peer listens (BEP 10 p), so that it can
+// be dialled later and told to others.
+func (e *Engine) learnListen(p *peer, port uint16) {
+	if !p.incoming || port == 0 || p.listen.IsValid() {
+		return
+	}
+	addr := netip.AddrPortFrom(p.addr.Addr(), port)
+	e.book.add(e.now, addr, FromIncoming)
+	c := e.book.find(addr)
+	if c == nil || c.state == candSelf {
+		return
+	}
+	p.listen = addr
+	if c.state == candIdle {
+		e.book.connected(c)
+	}
+	e.cmd(Command{Kind: CmdKnown, Addr: addr})
+}
+
+// dropUseless closes p if neither side can want anything of the other: both
+// are done with downloading (BEP 21).
+func (e *Engine) dropUseless(p *peer) {
+	c := e.content
+	if p.closing || c == nil || !c.complete || c.n == 0 {
+		return
+	}
+	if p.nHas == c.n || (p.ext.UploadOnly && p.told) {
+		e.close(p, FaultUseless)
+	}
+}
+
+// upkeep is done once a second for each peer.
+func (e *Engine) upkeep(p *peer) {
+	if p.closing {
+		return
+	}
+	if e.now.Sub(p.lastIn) > silentFor {
+		e.close(p, FaultTimeout)
+		return
+	}
+	if e.now.Sub(p.lastOut) >= keepAliveAfter {
+		e.send(p, wire.Msg{Type: wire.KeepAlive})
+	}
+	e.measure(p)
+	d := &p.down
+	d.dry = false
+	if d.out() == 0 {
+		return
+	}
+	oldest := d.queue[d.head].at
+	switch quiet := e.now.Sub(max(oldest, d.lastBlock)); {
+	case quiet > snubAfter:
+		d.snubbed = true
+		e.release(p, false)
+	case d.choked && e.now.Sub(max(oldest, d.chokedAt)) > rejectAfter && len(d.allowed) == 0:
+		e.release(p, false)
+	}
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"math/rand/v2"
+
+	"seedbed/internal/bitset"
+)
+
+// randomFirst is how many pieces are picked at random before the rarest go
+// first: a newcomer wants something to trade soon, and rare pieces are slow.
+const randomFirst = 4
+
+// A picker keeps the pieces that are wanted, lacking and not begun ("idle") in
+// order of rarity. order is partitioned by availability: bound[a] is where the
+// pieces that a peers have begin. A piece changes place by swaps alone, so a have
+// costs O(1), and taking a piece out or in O(number of different availabilities).
+//
+// Peers that have everything are not counted here: they make no difference
+// between pieces.
+type picker struct {
+	avail []uint16 // peers that have the piece, seeds apart
+	order []uint32 // idle pieces, rarest first, shuffled among equals
+	pos   []int32  // piece -> index in order, -1 when not idle
+	bound []int32  // availability -> first index in order; bound[len-1] = len(order)
+	idle  bitset.Set
+	rng   *rand.Rand
+}
+
+func newPicker(pieces int, rng *rand.Rand) *picker {
+	k := &picker{
+		avail: make([]uint16, pieces),
+		order: make([]uint32, 0, pieces),
+		pos:   make([]int32, pieces),
+		bound: make([]int32, 2, 64),
+		idle:  bitset.New(pieces),
+		rng:   rng,
+	}
+	for i := range k.pos {
+		k.pos[i] = -1
+	}
+	return k
+}
+
+// grow makes room for availability a.
+func (k *picker) grow(a uint16) {
+	for len(k.bound) < int(a)+2 {
+		k.bound = append(k.bound, int32(len(k.order)))
+	}
+}
+
+func (k *picker) swap(i, j int32) {
+	if i == j {
+		return
+	}
+	p, q := k.order[i], k.order[j]
+	k.order[i], k.order[j] = q, p
+	k.pos[p], k.pos[q] = j, i
+}
+
+// shuffle moves the piece at i to a random place among its equals.
+func (k *picker) shuffle(i int32) {
+	a := k.avail[k.order[i]]
+	lo, hi := k.bound[a], k.bound[a+1]
+	if hi-lo > 1 {
+		k.swap(i, lo+k.rng.Int32N(hi-lo))
+	}
+}
+
+// put makes a piece idle.
+func (k *picker) put(piece uint32) {
+	if !k.idle.Add(int(piece)) {
+		return
+	}
+	a := k.avail[piece]
+	k.grow(a)
+	// Open a hole at the end of a's stretch by moving the first of each later
+	// stretch to its end.
+	k.order = append(k.order, piece)
+	hole := int32(len(k.order) - 1)
+	last := len(k.bound) - 1
+	k.bound[last]++
+	for b := last - 1; b > int(a); b-- {
+		first := k.bound[b]
+		if first != hole {
+			q := k.order[first]
+			k.order[hole], k.pos[q] = q, hole
+			hole = first
+		}
+		k.bound[b]++
+	}
+	k.order[hole], k.pos[piece] = piece, hole
+	k.shuffle(hole)
+}
+
+// take makes a piece busy: begun, had, or no longer wanted.
+func (k *picker) take(piece uint32) {
+	if !k.idle.Remove(int(piece)) {
+		return
+	}
+	hole := k.pos[piece]
+	k.pos[piece] = -1
+	last := len(k.bound) - 1
+	for b := int(k.avail[piece]) + 1; b <= last; b++ {
+		k.bound[b]--
+		if end := k.bound[b]; end != hole {
+			q := k.order[end]
+			k.order[hole], k.pos[q] = q, hole
+			hole = end
+		}
+	}
+	k.order = k.order[:len(k.order)-1]
+}
+
+// inc counts one more peer that has the piece.
+func (k *picker) inc(piece uint32) {
+	a := k.avail[piece]
+	k.grow(a + 1)
+	k.avail[piece] = a + 1
+	if i := k.pos[piece]; i >= 0 {
+		k.bound[a+1]--
+		k.swap(i, k.bound[a+1])
+		k.shuffle(k.bound[a+1])
+	}
+}
+
+// dec counts one peer less that has the piece.
+func (k *picker) dec(piece uint32) {
+	a := k.avail[piece]
+	if a == 0 {
+		panic("engine: availability below zero")
+	}
+	k.avail[piece] = a - 1
+	if i := k.pos[piece]; i >= 0 {
+		j := k.bound[a]
+		k.swap(i, j)
+		k.bound[a]++
+		k.shuffle(j)
+	}
+}
+
+// walkFirst is how far rarest looks along order before it considers the peer's
+// own pieces: a peer that has a fair share is served within it.
+const walkFirst = 512
+
+// rarest is the first idle piece in order that the peer has; count is how many
+// pieces it has.
+func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
+	near := min(walkFirst, len(k.order))
+	for _, p := range k.order[:near] {
+		if has.Has(int(p)) {
+			return p, true
+		}
+	}
+	if count >= len(k.order) {
+		for _, p := range k.order[near:] {
+			if has.Has(int(p)) {
+				return p, true
+			}
+		}
+		return 0, false
+	}
+	best := int32(-1)
+	for p := has.Next(0); p >= 0; p = has.Next(p + 1) {
+		if i := k.pos[p]; i >= 0 && (best < 0 || i < best) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return 0, false
+	}
+	return k.order[best], true
+}
+
+// random is any idle piece that the peer has.
+func (k *picker) random(has bitset.Set, count int) (uint32, bool) {
+	n := len(k.order)
+	if n == 0 {
+		return 0, false
+	}
+	start := k.rng.IntN(n)
+	for i := range min(n, walkFirst) {
+		if p := k.order[(start+i)%n]; has.Has(int(p)) {
+			return p, true
+		}
+	}
+	return k.rarest(has, count)
+}

@@ -1,0 +1,263 @@
+package engine
+
+import "slices"
+
+// blockSize is what everyone requests: 16 KiB (BEP 3).
+const blockSize = 16 << 10
+
+// block is the state of one block of an open piece.
+type block struct {
+	done   bool
+	leases uint8  // connections that were asked for it
+	from   uint32 // origin of the payload, when done; see blame.go
+}
+
+type chunkState uint8
+
+const (
+	chunkClosed  chunkState = iota // no slot yet
+	chunkOpen                      // has a slot, blocks come in
+	chunkStoring                   // whole, with the shell; the slot comes back with EvStored
+	chunkStored                    // hashed, and written or about to be
+)
+
+// chunk is an aligned stretch of an open piece, as long as a slot at most.
+type chunk struct {
+	piece   *piece
+	state   chunkState
+	spoiled bool // of a piece whose hash failed while this was storing
+	needy   bool // in content.needy: open, with a free block
+	slot    Slot
+	begin   uint32 // bytes into the piece
+	length  uint32
+	first   uint32 // block of the piece
+	blocks  uint32
+	free    uint32 // neither done nor leased
+	done    uint32
+	next    uint32 // no free block before this one
+}
+
+// piece is a piece that was begun.
+type piece struct {
+	index  uint32
+	size   uint32
+	block  []block
+	chunk  []chunk
+	closed int  // chunks without a slot
+	stored int  // chunks stored
+	sent   bool // the last chunk was stored: the verdict is awaited
+	only   Conn // on parole: the one connection that may be asked; 0 is anyone
+	parole bool
+}
+
+// blockOf is block b of p as the wire names it.
+func (p *piece) blockOf(b uint32) Block {
+	begin := b * blockSize
+	return Block{Piece: p.index, Begin: begin, Length: min(blockSize, p.size-begin)}
+}
+
+func (p *piece) chunkOf(b uint32) *chunk {
+	return &p.chunk[b/p.chunk[0].blocks]
+}
+
+// slots hands out the budget. A slot above a budget that was cut is not handed
+// out again once it comes back.
+type slots struct {
+	budget int
+	free   []Slot
+	used   []bool
+	inUse  int
+}
+
+func (s *slots) resize(n int) {
+	s.budget = n
+	for len(s.used) < n {
+		s.used = append(s.used, false)
+	}
+	s.free = s.free[:0]
+	for i := n - 1; i >= 0; i-- {
+		if !s.used[i] {
+			s.free = append(s.free, Slot(i))
+		}
+	}
+}
+
+func (s *slots) take() (Slot, bool) {
+	if len(s.free) == 0 || s.inUse >= s.budget {
+		return NoSlot, false
+	}
+	v := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.used[v] = true
+	s.inUse++
+	return v, true
+}
+
+func (s *slots) give(v Slot) {
+	if int(v) >= len(s.used) || !s.used[v] {
+		panic("engine: a slot came back that was not out")
+	}
+	s.used[v] = false
+	s.inUse--
+	if int(v) < s.budget {
+		s.free = append(s.free, v)
+	}
+}
+
+func (s *slots) available() bool { return len(s.free) > 0 && s.inUse < s.budget }
+
+// start takes an idle piece and makes it an open one, without a slot yet.
+func (e *Engine) start(index uint32) *piece {
+	c := e.content
+	c.pick.take(index)
+	var p *piece
+	if n := len(c.spare); n > 0 {
+		p, c.spare = c.spare[n-1], c.spare[:n-1]
+	} else {
+		p = new(piece)
+	}
+	size := uint32(c.info.PieceSize(int(index)))
+	nblocks := int((size + blockSize - 1) / blockSize)
+	nchunks := int((size + e.cfg.ChunkSize - 1) / e.cfg.ChunkSize)
+	*p = piece{index: index, size: size, closed: nchunks,
+		block: slices.Grow(p.block[:0], nblocks)[:nblocks],
+		chunk: slices.Grow(p.chunk[:0], nchunks)[:nchunks],
+	}
+	clear(p.block)
+	perChunk := e.cfg.ChunkSize / blockSize
+	for i := range p.chunk {
+		begin := uint32(i) * e.cfg.ChunkSize
+		k := chunk{piece: p, slot: NoSlot, begin: begin, length: min(e.cfg.ChunkSize, size-begin), first: uint32(i) * perChunk}
+		k.blocks = (k.length + blockSize - 1) / blockSize
+		k.free, k.next = k.blocks, k.first
+		p.chunk[i] = k
+	}
+	_, p.parole = c.suspects[index]
+	c.open[index] = p
+	c.opened = append(c.opened, p)
+	return p
+}
+
+// openChunk gives the first closed chunk of p a slot.
+func (e *Engine) openChunk(p *piece) *chunk {
+	c := e.content
+	slot, ok := c.slots.take()
+	if !ok {
+		return nil
+	}
+	for i := range p.chunk {
+		k := &p.chunk[i]
+		if k.state != chunkClosed {
+			continue
+		}
+		k.state, k.slot = chunkOpen, slot
+		p.closed--
+		e.setNeedy(k)
+		return k
+	}
+	panic("engine: a piece counts a closed chunk that it has not")
+}
+
+// setNeedy keeps content.needy in step with k: the open chunks with a free
+// block, the longest open first, for those are to be finished first.
+func (e *Engine) setNeedy(k *chunk) {
+	c := e.content
+	want := k.state == chunkOpen && k.free > 0
+	if want == k.needy {
+		return
+	}
+	k.needy = want
+	if want {
+		c.needy = append(c.needy, k)
+		return
+	}
+	i := slices.Index(c.needy, k)
+	c.needy = slices.Delete(c.needy, i, i+1)
+}
+
+// reset makes a chunk closed again, its blocks to be fetched anew.
+func (e *Engine) reset(k *chunk) {
+	p := k.piece
+	for b := k.first; b < k.first+k.blocks; b++ {
+		if p.block[b].done {
+			e.origins.release(p.block[b].from)
+		}
+		p.block[b] = block{}
+	}
+	if k.state == chunkStored {
+		p.stored--
+	}
+	if k.state != chunkClosed {
+		p.closed++
+	}
+	k.state, k.slot = chunkClosed, NoSlot
+	k.free, k.done, k.next = k.blocks, 0, k.first
+	e.setNeedy(k)
+	p.sent = false
+}
+
+// dropChunk gives an open chunk up, slot and all; it must hold no lease.
+func (e *Engine) dropChunk(k *chunk) {
+	e.wasted += int64(k.done) * blockSize
+	slot := k.slot
+	e.reset(k)
+	e.cmd(Command{Kind: CmdDropSlot, Slot: slot})
+	e.content.slots.give(slot)
+	e.freed = true
+}
+
+// forget takes p off the list of open pieces. If it is still wanted it becomes
+// idle.
+func (e *Engine) forget(p *piece) {
+	c := e.content
+	for i := range p.chunk {
+		if s := p.chunk[i].state; s == chunkOpen || s == chunkStoring {
+			panic("engine: an open piece is forgotten with a slot out")
+		}
+	}
+	for i := range p.block {
+		if p.block[i].done {
+			e.origins.release(p.block[i].from)
+		}
+	}
+	delete(c.open, p.index)
+	i := slices.Index(c.opened, p)
+	c.opened = slices.Delete(c.opened, i, i+1)
+	if len(c.spare) < 64 {
+		c.spare = append(c.spare, p)
+	}
+	if c.need.Has(int(p.index)) {
+		c.pick.put(p.index)
+	}
+	e.freed = true
+}
+
+// abandon stops whatever is under way for p: leases are cancelled, slots that
+// are ours given back. A chunk that is with the shell comes back by itself; then
+// the piece is forgotten.
+func (e *Engine) abandon(p *piece) {
+	e.cancelWhere(func(k *chunk) bool { return k.piece == p })
+	for i := range p.chunk {
+		if p.chunk[i].state == chunkOpen {
+			e.dropChunk(&p.chunk[i])
+		}
+	}
+	e.settle(p)
+}
+
+// settle forgets p if nothing of it is under way or worth keeping.
+func (e *Engine) settle(p *piece) {
+	c := e.content
+	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent)
+	for i := range p.chunk {
+		switch p.chunk[i].state {
+		case chunkOpen:
+			keep = true
+		case chunkStoring:
+			return
+		}
+	}
+	if !keep {
+		e.forget(p)
+	}
+}

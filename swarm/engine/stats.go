@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"slices"
+
+	"seedbed/internal/mono"
+)
+
+// Stats is a snapshot at now.
+func (e *Engine) Stats(now mono.Time) Stats {
+	s := Stats{
+		DownRate: e.downRate.Rate(now), UpRate: e.upRate.Rate(now),
+		Downloaded: e.downloaded, Uploaded: e.uploaded, Wasted: e.wasted, HashFails: e.hashFails,
+		Known: e.book.known(), Dialing: e.book.dialing, Tried: e.book.tried, Refused: e.book.refused,
+		Connected: e.open, Paused: e.paused,
+	}
+	c := e.content
+	for _, p := range e.peers {
+		if p.closing {
+			continue
+		}
+		if p.meta.usable() && !e.meta.done {
+			s.MetaPeers++
+		}
+		if c == nil {
+			continue
+		}
+		if p.nHas == c.n {
+			s.Seeds++
+		}
+		if p.down.choked && p.down.interested {
+			s.ChokedBy++
+		}
+	}
+	if c == nil {
+		return s
+	}
+	s.Metadata, s.Complete = true, c.nNeed == 0
+	s.Size, s.Wanted, s.Have, s.HaveWanted = c.info.Length, c.wantedBytes, c.haveBytes, c.haveWantedBytes
+	s.Pieces, s.HavePieces = c.n, c.nHave
+	s.Availability = c.availability()
+	return s
+}
+
+// availability is how many copies of the torrent the peers hold together: the
+// whole copies, and of the next one the part that is there.
+func (c *content) availability() float64 {
+	if c.n == 0 {
+		return 0
+	}
+	least, above := slices.Min(c.pick.avail), 0
+	for _, a := range c.pick.avail {
+		if a > least {
+			above++
+		}
+	}
+	return float64(c.seeds) + float64(least) + float64(above)/float64(c.n)
+}

@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"slices"
+
+	"seedbed/internal/mono"
+	"seedbed/internal/rate"
+	"seedbed/swarm/wire"
+)
+
+const (
+	// ourReqq is how many requests of a peer we keep (BEP 10 reqq); what comes
+	// beyond is rejected. 16 MiB on order feed any connection.
+	ourReqq = 1024
+	// defaultReqq is what a peer that does not say is taken to keep.
+	defaultReqq = wire.DefaultReqq
+	// What is handed to the shell at a time, by the peer's speed: half a second's
+	// worth, so that a choke or a cancel cuts quickly.
+	minWindow = 256 << 10
+	maxWindow = 4 << 20
+	// allowedFast is how many pieces a peer that has little may have while it
+	// is choked (BEP 6: k = 10).
+	allowedFast = 10
+)
+
+// requests is a first-in first-out queue of blocks.
+type requests struct {
+	list []Block
+	head int
+}
+
+func (q *requests) len() int { return len(q.list) - q.head }
+
+func (q *requests) push(b Block) {
+	if q.head > 64 && q.head > len(q.list)/2 {
+		n := copy(q.list, q.list[q.head:])
+		q.list, q.head = q.list[:n], 0
+	}
+	q.list = append(q.list, b)
+}
+
+func (q *requests) pop() Block {
+	b := q.list[q.head]
+	if q.head++; q.head == len(q.list) {
+		q.list, q.head = q.list[:0], 0
+	}
+	return b
+}
+
+func (q *requests) remove(b Block) bool {
+	i := slices.Index(q.list[q.head:], b)
+	if i < 0 {
+		return false
+	}
+	q.list = slices.Delete(q.list, q.head+i, q.head+i+1)
+	return true
+}
+
+func (q *requests) clear() { q.list, q.head = q.list[:0], 0 }
+
+// upload is the sending side of a connection.
+type upload struct {
+	choking    bool // we choke the peer
+	interested bool // it is interested in us
+	optimistic bool // it has the slot that needs no merit
+	queue      requests
+	inflight   int64 // bytes with the shell
+	rate       rate.Meter
+	since      mono.Time // when it was unchoked last; 0 never
+	sent       int64     // bytes since then
+	fast       []uint32  // what it may ask for while choked
+	fastLeft   int       // blocks of that it may still have
+}
+
+func (e *Engine) onRequest(p *peer, b Block) {
+	c := e.content
+	if c == nil {
+		e.reject(p, b)
+		return
+	}
+	if int64(b.Piece) >= int64(c.n) || b.Length == 0 || b.Length > wire.MaxBlock ||
+		int64(b.Begin)+int64(b.Length) > c.info.PieceSize(int(b.Piece)) {
+		e.close(p, FaultProtocol)
+		return
+	}
+	u := &p.up
+	allowed := !u.choking
+	if u.choking && u.fastLeft > 0 && slices.Contains(u.fast, b.Piece) {
+		u.fastLeft--
+		allowed = true
+	}
+	// A request that crossed our choke, or that lost a race with lt_donthave, is
+	// no fault.
+	if !allowed || !c.have.Has(int(b.Piece)) || u.queue.len() >= ourReqq {
+		e.reject(p, b)
+		return
+	}
+	u.queue.push(b)
+}
+
+// reject answers a request that will not be served; without the fast extension
+// silence is the answer.
+func (e *Engine) reject(p *peer, b Block) {
+	if p.reserved.Fast() {
+		e.send(p, wire.Msg{Type: wire.Reject, Index: b.Piece, Begin: b.Begin, Length: b.Length})
+	}
+}
+
+func (e *Engine) onCancel(p *peer, b Block) {
+	if p.up.queue.remove(b) {
+		e.reject(p, b) // BEP 6: a cancelled request is answered too
+	}
+}
+
+// serve hands p's requests to the shell, half a window at a time at least.
+func (e *Engine) serve(p *peer) {
+	u := &p.up
+	if u.queue.len() == 0 || e.paused || p.closing {
+		return
+	}
+	window := min(max(int64(u.rate.Rate(e.now)/2), minWindow), maxWindow)
+	if u.inflight > window/2 {
+		return
+	}
+	for u.queue.len() > 0 && u.inflight < window {
+		b := u.queue.pop()
+		if !e.content.have.Has(int(b.Piece)) {
+			e.reject(p, b)
+			continue
+		}
+		u.inflight += int64(b.Length)
+		e.cmd(Command{Kind: CmdUpload, Conn: p.conn, Block: b})
+		p.lastOut = e.now
+	}
+}
+
+// onUploaded handles EvUploaded.
+func (e *Engine) onUploaded(p *peer, b Block) {
+	n := int(b.Length)
+	u := &p.up
+	u.inflight -= int64(n)
+	u.sent += int64(n)
+	u.rate.Add(e.now, n)
+	e.upRate.Add(e.now, n)
+	e.uploaded += int64(n)
+}
+
+// allowFast tells an interested peer that we choke which pieces it may have all
+// the same, so that a newcomer has something to trade (BEP 6: not to a peer
+// that has more than k pieces already).
+func (e *Engine) allowFast(p *peer) {
+	c := e.content
+	if c == nil || !p.reserved.Fast() || p.up.fast != nil || p.nHas > allowedFast {
+		return
+	}
+	p.up.fast = wire.AllowedFastSet(p.addr.Addr(), e.cfg.InfoHash, c.n, allowedFast)
+	p.up.fast = slices.DeleteFunc(p.up.fast, func(i uint32) bool { return !c.have.Has(int(i)) })
+	for _, i := range p.up.fast {
+		e.send(p, wire.Msg{Type: wire.AllowedFast, Index: i})
+		p.up.fastLeft += int((c.info.PieceSize(int(i)) + blockSize - 1) / blockSize)
+	}
+	p.up.fastLeft *= 2 // one more try of each
+}
