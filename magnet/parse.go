@@ -1,0 +1,292 @@
+package magnet
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"seedbed/internal/id"
+)
+
+const (
+	// MaxLen bounds a link: the largest in the wild, with hundreds of
+	// trackers, have some 20 KB.
+	MaxLen = 256 << 10
+
+	// maxDecoded bounds its parameters once decoded. As a byte takes at most
+	// three to write, what was parsed can be written and parsed again.
+	maxDecoded = MaxLen / 4
+
+	maxParams = 4096
+
+	// maxSalt is BEP 44's: "salt [...] may not be longer than 64 bytes".
+	maxSalt = 64
+)
+
+// Parse reads a magnet link. The error is an *Error.
+func Parse(s string) (*Link, error) {
+	s = strings.TrimSpace(s)
+	if len(s) > MaxLen {
+		return nil, &Error{Part: s[:32] + "…", Reason: fmt.Sprintf("has %d bytes; at most %d are read", len(s), MaxLen)}
+	}
+	const scheme = "magnet:?"
+	// RFC 3986: schemes are case-insensitive.
+	if len(s) < len(scheme) || !strings.EqualFold(s[:len(scheme)], scheme) {
+		if _, err := id.ParseHex(s); err == nil {
+			return nil, &Error{Part: s, Reason: "is a bare infohash: write magnet:?xt=" + v1Prefix + s}
+		}
+		if s == "" {
+			return nil, &Error{Reason: "there is none: it would begin with " + scheme}
+		}
+		return nil, &Error{Part: s, Reason: "does not begin with " + scheme}
+	}
+	p := parser{l: &Link{}}
+	for part := range strings.SplitSeq(s[len(scheme):], "&") {
+		if err := p.param(part); err != nil {
+			return nil, err
+		}
+	}
+	return p.finish()
+}
+
+// parser is a Link in the making.
+type parser struct {
+	l       *Link
+	salts   []string
+	params  int
+	decoded int
+}
+
+// param reads one parameter.
+func (p *parser) param(part string) error {
+	key, raw, _ := strings.Cut(part, "=")
+	key = unescape(key)
+	value := unescape(raw)
+	if value == "" && key == "" {
+		return nil
+	}
+	p.params++
+	p.decoded += len(key) + len(value) + len("&=")
+	switch {
+	case p.params > maxParams:
+		return &Error{Part: part, Reason: fmt.Sprintf("is one parameter too many: at most %d are read", maxParams)}
+	case p.decoded > maxDecoded:
+		return &Error{Part: part, Reason: fmt.Sprintf("is too much: at most %d bytes of parameters are read", maxDecoded)}
+	}
+	l := p.l
+	name, known := canonical(key)
+	if known && value == "" {
+		return nil // as good as absent
+	}
+	var err error
+	switch name {
+	case "xt":
+		err = p.topic(value)
+	case "xs":
+		err = p.source(value)
+	case "s":
+		p.salts = append(p.salts, value)
+	case "dn":
+		if l.Name != "" {
+			p.other("dn", value)
+			break
+		}
+		// Web forms write spaces as plus signs, and so do most clients here.
+		l.Name = unescape(strings.ReplaceAll(raw, "+", " "))
+	case "xl":
+		err = p.length(value)
+	case "tr":
+		l.Trackers = append(l.Trackers, value)
+	case "ws":
+		l.WebSeeds = append(l.WebSeeds, value)
+	case "as":
+		l.Sources = append(l.Sources, value)
+	case "kt":
+		for word := range strings.SplitSeq(raw, "+") {
+			if word != "" {
+				l.Keywords = append(l.Keywords, unescape(word))
+			}
+		}
+	case "x.pe":
+		var peer string
+		if peer, err = endpoint(value); err == nil {
+			l.Peers = append(l.Peers, peer)
+		}
+	case "so":
+		l.Select, err = appendRanges(l.Select, value)
+	default:
+		p.other(key, value)
+	}
+	return err
+}
+
+func (p *parser) other(key, value string) {
+	p.l.Other = append(p.l.Other, Param{key, value})
+}
+
+// canonical is the name of a parameter that we know: without the number that
+// tells repeated ones apart ("tr.1"), and in lower case.
+func canonical(key string) (name string, known bool) {
+	if dot := strings.LastIndexByte(key, '.'); dot >= 0 && digits(key[dot+1:]) {
+		key = key[:dot]
+	}
+	name = strings.ToLower(key)
+	switch name {
+	case "xt", "xs", "s", "dn", "xl", "tr", "ws", "as", "kt", "x.pe", "so":
+		return name, true
+	}
+	return "", false
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// topic reads the value of xt.
+func (p *parser) topic(value string) error {
+	l := p.l
+	part := "xt=" + value
+	switch {
+	case hasPrefix(value, v1Prefix):
+		h, err := infoHash(value[len(v1Prefix):])
+		if err != nil {
+			return &Error{Part: part, Reason: err.Error() + " behind " + v1Prefix}
+		}
+		if l.HasInfoHash && h != l.InfoHash {
+			return &Error{Part: part, Reason: "names a second torrent after " + l.InfoHash.String() + ": a link opens one"}
+		}
+		l.InfoHash, l.HasInfoHash = h, true
+	case hasPrefix(value, "urn:btmh:"):
+		if !hasPrefix(value, v2Prefix) {
+			return &Error{Part: part, Reason: "has no SHA-256 multihash: 1220 and 64 hexadecimal digits belong behind urn:btmh:"}
+		}
+		h, err := hash32(value[len(v2Prefix):])
+		if err != nil {
+			return &Error{Part: part, Reason: err.Error() + " behind " + v2Prefix}
+		}
+		if l.HasV2 && h != l.V2 {
+			return &Error{Part: part, Reason: "names a second v2 torrent after " + l.V2.String() + ": a link opens one"}
+		}
+		l.V2, l.HasV2 = h, true
+	default:
+		// Other networks' identities may stand beside ours.
+		p.other("xt", value)
+	}
+	return nil
+}
+
+// infoHash reads an infohash. BEP 9: hexadecimal "for a total of 40
+// characters"; "clients should also support the 32 character base32".
+func infoHash(s string) (id.ID, error) {
+	switch len(s) {
+	case 40:
+		if err := onlyDigits(s, hexDigits); err != nil {
+			return id.ID{}, err
+		}
+		return id.ParseHex(s)
+	case 32:
+		if err := onlyDigits(s, base32Digits); err != nil {
+			return id.ID{}, err
+		}
+		return id.ParseBase32(s)
+	}
+	return id.ID{}, fmt.Errorf("has %d characters where 40 hexadecimal or 32 base32 digits belong", len(s))
+}
+
+// hash32 reads a v2 infohash or a public key.
+func hash32(s string) (id.ID32, error) {
+	if len(s) != 64 {
+		return id.ID32{}, fmt.Errorf("has %d characters where 64 hexadecimal digits belong", len(s))
+	}
+	if err := onlyDigits(s, hexDigits); err != nil {
+		return id.ID32{}, err
+	}
+	return id.ParseHex32(s)
+}
+
+const (
+	hexDigits    = "0123456789abcdefABCDEF"
+	base32Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz234567"
+)
+
+func onlyDigits(s, alphabet string) error {
+	rest := strings.TrimLeft(s, alphabet)
+	if rest == "" {
+		return nil
+	}
+	kind := "hexadecimal"
+	if alphabet == base32Digits {
+		kind = "base32"
+	}
+	c, _ := utf8.DecodeRuneInString(rest)
+	return fmt.Errorf("has %q where a %s digit belongs", c, kind)
+}
+
+// source reads the value of xs.
+func (p *parser) source(value string) error {
+	l := p.l
+	if !hasPrefix(value, keyPrefix) {
+		l.ExactSources = append(l.ExactSources, value)
+		return nil
+	}
+	part := "xs=" + value
+	k, err := hash32(value[len(keyPrefix):])
+	if err != nil {
+		return &Error{Part: part, Reason: err.Error() + " behind " + keyPrefix}
+	}
+	if l.HasPublicKey && k != l.PublicKey {
+		return &Error{Part: part, Reason: "names a second public key after " + l.PublicKey.String() + ": a link opens one"}
+	}
+	l.PublicKey, l.HasPublicKey = k, true
+	return nil
+}
+
+func (p *parser) length(value string) error {
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err != nil {
+		return &Error{Part: "xl=" + value, Reason: "is no length: a number of bytes belongs there"}
+	}
+	if p.l.Length != 0 {
+		p.other("xl", value)
+		return nil
+	}
+	p.l.Length = int64(n)
+	return nil
+}
+
+// finish reads what depends on other parameters, and checks the whole.
+func (p *parser) finish() (*Link, error) {
+	l := p.l
+	for _, value := range p.salts {
+		if !l.HasPublicKey || l.Salt != nil {
+			p.other("s", value)
+			continue
+		}
+		salt, err := hex.DecodeString(value)
+		if err != nil {
+			return nil, &Error{Part: "s=" + value, Reason: "is no salt: an even number of hexadecimal digits belongs there"}
+		}
+		if len(salt) > maxSalt {
+			return nil, &Error{Part: "s=" + value, Reason: fmt.Sprintf("is a salt of %d bytes; at most %d are allowed", len(salt), maxSalt)}
+		}
+		l.Salt = bytes.Clone(salt)
+	}
+	l.Select = merge(l.Select)
+	if l.HasInfoHash || l.HasV2 || l.HasPublicKey {
+		return l, nil
+	}
+	for _, o := range l.Other {
+		if o.Key == "xt" {
+			return nil, &Error{Part: "xt=" + o.Value, Reason: "is nothing that BitTorrent knows: " + wantTopic}
+		}
+	}
+	return nil, l.Openable()
+}
+
+// hasPrefix compares without regard to case: URN namespaces have none.
+func hasPrefix(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
