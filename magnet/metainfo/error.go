@@ -1,6 +1,9 @@
 package metainfo
 
-import "strconv"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // Error says what is wrong with an info dictionary or a torrent file.
 type Error struct {
@@ -16,11 +19,20 @@ func (e *Error) Error() string {
 		s += e.Field + ": "
 	}
 	if e.Part != "" {
-		p := e.Part
-		if len(p) > 80 {
-			p = p[:80] + "…"
-		}
-		s += strconv.Quote(p) + " "
+		s += strconv.Quote(cut(e.Part)) + " "
 	}
 	return s + e.Reason
+}
+
+// cut shortens what is too long to be read.
+func cut(s string) string {
+	const enough = 80
+	if len(s) <= enough {
+		return s
+	}
+	n := enough
+	for n > enough-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
