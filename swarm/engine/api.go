@@ -194,6 +194,7 @@ type Command struct {
 	Block    Block
 	Fault    Fault
 	WantSums bool
+	Round    uint32 // CmdStore: chunks of one piece count together only within a round
 	Quiet    bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
 	Addr     netip.AddrPort
 	Bytes    []byte

@@ -153,7 +153,7 @@ func (e *Engine) trusted(p *peer, index uint32) bool {
 		return true
 	}
 	for _, q := range e.peers {
-		if q != p && e.mayRequest(q) && !q.down.choked && !q.down.snubbed && q.has.Has(int(index)) && !s.names(q.origin) {
+		if q != p && e.serves(q) && q.has.Has(int(index)) && !s.names(q.origin) {
 			return false
 		}
 	}

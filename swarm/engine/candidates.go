@@ -37,7 +37,7 @@ const (
 	candIdle candState = iota
 	candDialing
 	candConnected
-	candSelf // it is our own address: never again
+	candBarred // our own address, or banned: never again
 )
 
 // candidate is an address in the book.
@@ -166,7 +166,11 @@ func (b *book) evict(c *candidate) bool {
 	worst := int32(-1)
 	for range evictSample {
 		i := b.rng.Int32N(int32(len(b.list)))
-		if b.list[i].state == candIdle && (worst < 0 || better(&b.list[worst], &b.list[i])) {
+		switch x := &b.list[i]; {
+		case x.state == candBarred:
+			b.remove(i)
+			return true
+		case x.state == candIdle && (worst < 0 || better(&b.list[worst], x)):
 			worst = i
 		}
 	}
@@ -177,7 +181,7 @@ func (b *book) evict(c *candidate) bool {
 	return true
 }
 
-// remove forgets an idle address; the last of the list takes its place.
+// remove forgets an address that is neither dialled nor connected; the last of the list takes its place.
 func (b *book) remove(i int32) {
 	delete(b.index, b.list[i].addr)
 	last := int32(len(b.list) - 1)
@@ -299,7 +303,7 @@ func (b *book) parted(now mono.Time, c *candidate, f Fault, lived time.Duration)
 	c.state = candIdle
 	switch f {
 	case FaultSelf:
-		c.state = candSelf
+		c.state = candBarred
 		return
 	case FaultUseless:
 		b.rest(now, c, retryUseless)
@@ -329,6 +333,10 @@ func (b *book) backoff(c *candidate) time.Duration {
 }
 
 func (b *book) rest(now mono.Time, c *candidate, d time.Duration) {
+	if b.banned(c.addr) {
+		c.state = candBarred
+		return
+	}
 	c.next = now.Add(d)
 	b.next = min(b.next, c.next)
 }
@@ -347,7 +355,7 @@ func (b *book) setPrivate() {
 func (b *book) setSelf(ip netip.Addr) {
 	b.self = ip.Unmap()
 	if c := b.find(netip.AddrPortFrom(b.self, b.port)); c != nil && c.state == candIdle {
-		c.state = candSelf
+		c.state = candBarred
 	}
 }
 
@@ -361,10 +369,10 @@ func (b *book) waiting(now mono.Time) (n int) {
 	return n
 }
 
-// known is how many addresses may be peers: all but our own.
+// known is how many addresses may be peers.
 func (b *book) known() (n int) {
 	for i := range b.list {
-		if b.list[i].state != candSelf {
+		if b.list[i].state != candBarred {
 			n++
 		}
 	}

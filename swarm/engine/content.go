@@ -31,6 +31,7 @@ type content struct {
 	opened []*piece          // the same, in the order they were begun
 	needy  []*chunk          // open chunks with a free block, longest open first
 	spare  []*piece          // to be used again
+	rounds uint32            // see restart
 
 	suspects map[uint32]*suspect
 	accused  []uint32 // the keys of suspects, oldest first
@@ -212,7 +213,7 @@ func (e *Engine) store(k *chunk) {
 	k.state = chunkStoring
 	e.setNeedy(k)
 	_, suspect := e.content.suspects[k.piece.index]
-	e.cmd(Command{Kind: CmdStore, Slot: k.slot, WantSums: suspect,
+	e.cmd(Command{Kind: CmdStore, Slot: k.slot, WantSums: suspect, Round: k.piece.round,
 		Block: Block{Piece: k.piece.index, Begin: k.begin, Length: k.length}})
 }
 
@@ -273,6 +274,7 @@ func (e *Engine) onVerified(ev *Event) {
 	e.hashFails++
 	e.wasted += int64(pc.size)
 	e.blame(pc, ev.Sums)
+	c.restart(pc)
 	for i := range pc.chunk {
 		if k := &pc.chunk[i]; k.state == chunkStoring {
 			k.spoiled = true
@@ -335,6 +337,7 @@ func (e *Engine) onStorageBack(ev *Event) {
 	}
 	for i := len(c.opened) - 1; i >= 0; i-- {
 		pc := c.opened[i]
+		c.restart(pc)
 		for j := range pc.chunk {
 			if k := &pc.chunk[j]; k.state == chunkStored {
 				e.reset(k)

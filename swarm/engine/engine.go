@@ -115,7 +115,7 @@ func (e *Engine) Step(now mono.Time, ev *Event) {
 		if c := e.book.find(ev.Addr); c != nil && c.state == candDialing {
 			e.book.failed(e.now, c)
 			if ev.Fault == FaultSelf {
-				c.state = candSelf
+				c.state = candBarred
 			}
 		}
 	case EvConnected:

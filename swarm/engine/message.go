@@ -262,10 +262,6 @@ func (e *Engine) onReject(p *peer, b Block) {
 	if i < 0 {
 		return // it crossed our cancel
 	}
-	pc := d.queue[d.head+i].chunk.piece
-	if pc.only == p.conn {
-		pc.only = 0
-	}
 	e.cancel(p, i, true)
 	if d.choked {
 		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })

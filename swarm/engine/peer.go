@@ -257,7 +257,7 @@ func (e *Engine) learnListen(p *peer, port uint16) {
 	addr := netip.AddrPortFrom(p.addr.Addr(), port)
 	e.book.add(e.now, addr, FromIncoming)
 	c := e.book.find(addr)
-	if c == nil || c.state == candSelf {
+	if c == nil || c.state == candBarred {
 		return
 	}
 	p.listen = addr

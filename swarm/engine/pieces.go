@@ -46,8 +46,9 @@ type piece struct {
 	closed int  // chunks without a slot
 	stored int  // chunks stored
 	sent   bool // the last chunk was stored: the verdict is awaited
-	only   Conn // on parole: the one connection that may be asked; 0 is anyone
+	only   Conn // on parole: the one connection that is asked, while it serves us
 	parole bool
+	round  uint32 // of content.rounds: when it was begun, or begun again from nothing
 }
 
 // blockOf is block b of p as the wire names it.
@@ -133,9 +134,17 @@ func (e *Engine) start(index uint32) *piece {
 		p.chunk[i] = k
 	}
 	_, p.parole = c.suspects[index]
+	c.restart(p)
 	c.open[index] = p
 	c.opened = append(c.opened, p)
 	return p
+}
+
+// restart tells the shell, by the next CmdStore, that what it holds of p counts
+// no more.
+func (c *content) restart(p *piece) {
+	c.rounds++
+	p.round = c.rounds
 }
 
 // openChunk gives the first closed chunk of p a slot.

@@ -163,7 +163,7 @@ func (e *Engine) refill(p *peer) {
 // leaseFrom leases free blocks of k to p up to limit.
 func (e *Engine) leaseFrom(p *peer, k *chunk, limit int) {
 	pc := k.piece
-	if pc.parole && pc.only == 0 {
+	if pc.parole {
 		pc.only = p.conn
 	}
 	end := k.first + k.blocks
@@ -191,9 +191,17 @@ func (e *Engine) may(p *peer, pc *piece) bool {
 		return false
 	}
 	if pc.parole && pc.only != p.conn {
-		return pc.only == 0 && e.trusted(p, pc.index)
+		if q := e.conns[pc.only]; q != nil && e.serves(q) && q.has.Has(int(pc.index)) {
+			return false
+		}
+		return e.trusted(p, pc.index)
 	}
 	return true
+}
+
+// serves reports whether q can be expected to deliver soon.
+func (e *Engine) serves(q *peer) bool {
+	return e.mayRequest(q) && !q.down.choked && !q.down.snubbed && e.now >= q.down.pause
 }
 
 // nextChunk is an open chunk with a free block for p: of those begun if there
@@ -305,7 +313,7 @@ func (e *Engine) useful(p *peer) bool {
 // servable reports whether a peer that serves us could go on with pc.
 func (e *Engine) servable(pc *piece) bool {
 	for _, q := range e.peers {
-		if e.mayRequest(q) && !q.down.choked && !q.down.snubbed && e.may(q, pc) {
+		if e.serves(q) && e.may(q, pc) {
 			return true
 		}
 	}
@@ -439,10 +447,6 @@ func (e *Engine) cancelBlock(b Block) {
 // release takes every lease of p back.
 func (e *Engine) release(p *peer, told bool) {
 	for p.down.out() > 0 {
-		pc := p.down.queue[p.down.head].chunk.piece
-		if pc.only == p.conn {
-			pc.only = 0
-		}
 		e.cancel(p, 0, told)
 	}
 }

@@ -1,12 +1,73 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
+	"time"
 )
 
-func TestOneSeedOneLeecher(t *testing.T) {
-	for seed := range uint64(20) {
-		s := newSim(t, simConfig{seed: seed, nodes: 2, seeds: 1, pieces: 40, magnet: seed%2 == 0, plain: seed%3 == 0})
+// Every swarm here must come to rest complete, whatever befalls it, with the
+// invariants of sim_test.go checked at every step on the way.
+func TestSwarmsComplete(t *testing.T) {
+	for name, cfg := range map[string]simConfig{
+		"one seed, one leecher":           {nodes: 2, seeds: 1, pieces: 40},
+		"one seed, one leecher, magnet":   {nodes: 2, seeds: 1, pieces: 40, magnet: true},
+		"without the fast extension":      {nodes: 6, seeds: 1, pieces: 40, magnet: true, plain: true},
+		"ten from one seed":               {nodes: 10, seeds: 1, pieces: 60, magnet: true, uploads: 2},
+		"one slot of memory":              {nodes: 8, seeds: 2, pieces: 30, budget: 1, dropEvery: 2 * time.Second},
+		"one slot, pieces of four chunks": {nodes: 6, seeds: 1, pieces: 12, pieceLen: 256 << 10, budget: 1, dropEvery: 2 * time.Second},
+		"pieces of four chunks":           {nodes: 10, seeds: 1, pieces: 12, pieceLen: 256 << 10, magnet: true, dropEvery: time.Second},
+		"links break":                     {nodes: 12, seeds: 1, pieces: 40, magnet: true, dropEvery: 300 * time.Millisecond},
+		"disks fail":                      {nodes: 6, seeds: 1, pieces: 40, pieceLen: 128 << 10, diskFails: 700 * time.Millisecond},
+		"one piece":                       {nodes: 5, seeds: 1, pieces: 1, magnet: true},
+		"blocks that do not fill":         {nodes: 4, seeds: 1, pieces: 20, pieceLen: 32 << 10, magnet: true},
+		"private":                         {nodes: 6, seeds: 1, pieces: 20, magnet: true, private: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(10) {
+				cfg.seed = seed
+				newSim(t, cfg).run()
+			}
+		})
+	}
+}
+
+// Fifty nodes of which a fifth vanish and come back.
+func TestFiftyWithChurnAlwaysComplete(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			newSim(t, simConfig{seed: seed, nodes: 50, seeds: 2, pieces: 30, churn: 0.2, magnet: true, dropEvery: time.Second}).run()
+		})
+	}
+}
+
+func TestOneSeedGivesOneTranscript(t *testing.T) {
+	cfg := simConfig{seed: 7, nodes: 12, seeds: 1, liars: 1, pieces: 30, churn: 0.2, magnet: true, dropEvery: time.Second}
+	a, b := newSim(t, cfg).run(), newSim(t, cfg).run()
+	cfg.seed++
+	if c := newSim(t, cfg).run(); a != b || a == c {
+		t.Errorf("transcripts %x and %x of one seed, %x of another", a, b, c)
+	}
+}
+
+// Who sends bad blocks is banned by all whom it harmed; nobody else is.
+func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
+	bans := 0
+	for seed := range uint64(10) {
+		s := newSim(t, simConfig{seed: seed, nodes: 10, seeds: 2, liars: 2, pieces: 40, pieceLen: 128 << 10, chunk: 64 << 10, magnet: true})
 		s.run()
+		for _, n := range s.nodes {
+			for _, b := range n.banned {
+				bans++
+				for _, o := range s.nodes {
+					if o.addr.Addr() == b.Addr() && !o.liar {
+						t.Errorf("seed %d: node %d banned %d, which is honest", seed, n.name, o.name)
+					}
+				}
+			}
+		}
+	}
+	if bans == 0 {
+		t.Error("nobody was banned")
 	}
 }
