@@ -1,0 +1,107 @@
+package swarm
+
+import (
+	"seedbed/internal/buf"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
+)
+
+// do carries out one command.
+func (t *Torrent) do(c *engine.Command) {
+	switch c.Kind {
+	case engine.CmdDial:
+		t.dial(c.Addr)
+	case engine.CmdClose:
+		if cn := t.conns[c.Conn]; cn != nil {
+			// What the engine said before may tell the peer why.
+			cn.flush()
+			cn.close(c.Fault)
+		}
+	case engine.CmdSend:
+		if cn := t.output(c.Conn); cn != nil {
+			cn.bytes = append(cn.bytes, c.Bytes...)
+		}
+	case engine.CmdRequest:
+		if cn := t.output(c.Conn); cn != nil {
+			t.request(cn, c)
+		}
+	case engine.CmdCancel:
+		if cn := t.output(c.Conn); cn != nil {
+			if g, ok := cn.leases.take(c.Block); ok {
+				g.lease.Release()
+				cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
+			}
+		}
+	case engine.CmdUpload:
+		if cn := t.output(c.Conn); cn != nil {
+			cn.uploads = append(cn.uploads, c.Block)
+		}
+	case engine.CmdStore:
+		chunk := t.slots[c.Slot]
+		t.slots[c.Slot] = nil
+		t.storeMu.Lock()
+		t.jobs++
+		t.storeMu.Unlock()
+		t.cfg.Shared.work.push(storeJob{t: t, chunk: chunk, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round})
+	case engine.CmdDropSlot:
+		if chunk := t.slots[c.Slot]; chunk != nil {
+			t.slots[c.Slot] = nil
+			chunk.Release()
+		}
+	case engine.CmdMetadata:
+		t.metadata(c.Info)
+	case engine.CmdHave:
+		if !t.first {
+			t.first = true
+			t.tell(Event{Kind: FirstPiece, Piece: int(c.Block.Piece)})
+		}
+		t.tell(Event{Kind: PieceDone, Piece: int(c.Block.Piece)})
+	case engine.CmdComplete:
+		t.complete()
+	case engine.CmdWantPeers:
+		t.tell(Event{Kind: WantPeers})
+	case engine.CmdDHTNode:
+		t.tell(Event{Kind: DHTNode, Addr: c.Addr})
+	case engine.CmdBan:
+		t.tell(Event{Kind: Ban, Addr: c.Addr})
+	case engine.CmdKnown:
+		t.tell(Event{Kind: KnownPeer, Addr: c.Addr})
+	case engine.CmdYourIP:
+		t.tell(Event{Kind: External, Addr: c.Addr})
+	default:
+		panic("swarm: a command of no known kind")
+	}
+}
+
+// output is the connection of that number, which will be flushed at the end of
+// this turn; nil if it has closed meanwhile.
+func (t *Torrent) output(n engine.Conn) *conn {
+	c := t.conns[n]
+	if c != nil && !c.dirty {
+		c.dirty = true
+		t.dirty = append(t.dirty, c)
+	}
+	return c
+}
+
+// request leases a block to a connection and asks for it.
+func (t *Torrent) request(cn *conn, c *engine.Command) {
+	chunk := t.chunk(c.Slot)
+	l := chunk.Lease(c.Offset, c.Block.Length)
+	if !cn.leases.put(grant{block: c.Block, slot: c.Slot, chunk: chunk, lease: l}) {
+		l.Release()
+		return // EvClosed is on its way
+	}
+	cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
+}
+
+// chunk is what stands behind a slot, fetched when the first block is leased.
+func (t *Torrent) chunk(s engine.Slot) *buf.Chunk {
+	for int(s) >= len(t.slots) {
+		t.slots = append(t.slots, nil)
+	}
+	if t.slots[s] == nil {
+		t.slots[s] = t.cfg.Shared.pool.Get()
+	}
+	return t.slots[s]
+}

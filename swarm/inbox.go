@@ -1,0 +1,92 @@
+package swarm
+
+import (
+	"sync"
+
+	"seedbed/internal/buf"
+	"seedbed/swarm/engine"
+)
+
+// An item is what the loop takes in: an event for the engine, or a function to
+// run between events, and what must travel with it.
+type item struct {
+	ev    engine.Event
+	chunk *buf.Chunk // of EvBlock: where the payload is, with a reference
+	conn  *conn      // of EvConnected and EvClosed
+	fn    func()
+}
+
+// inboxSize is how many items may wait before connections have to.
+const inboxSize = 4096
+
+// An inbox is the one way into the loop: a mutex, two slices that are swapped,
+// and a one-slot notification.
+type inbox struct {
+	mu     sync.Mutex
+	room   sync.Cond
+	items  []item
+	shut   bool
+	notify chan struct{}
+}
+
+func (b *inbox) init() {
+	b.room.L = &b.mu
+	b.notify = make(chan struct{}, 1)
+}
+
+// post takes items in at once, however many wait: for those who must not block.
+// It reports whether the loop will see them.
+func (b *inbox) post(items ...item) bool {
+	b.mu.Lock()
+	if b.shut {
+		b.mu.Unlock()
+		return false
+	}
+	b.items = append(b.items, items...)
+	b.mu.Unlock()
+	b.wake()
+	return true
+}
+
+// push waits for room first.
+func (b *inbox) push(items []item) bool {
+	b.mu.Lock()
+	for len(b.items) >= inboxSize && !b.shut {
+		b.room.Wait()
+	}
+	if b.shut {
+		b.mu.Unlock()
+		return false
+	}
+	b.items = append(b.items, items...)
+	b.mu.Unlock()
+	b.wake()
+	return true
+}
+
+func (b *inbox) wake() {
+	select {
+	case b.notify <- struct{}{}:
+	default:
+	}
+}
+
+// swap takes everything out and leaves spare, which must be empty, in its place.
+func (b *inbox) swap(spare []item) []item {
+	b.mu.Lock()
+	items := b.items
+	b.items = spare
+	if len(items) >= inboxSize {
+		b.room.Broadcast()
+	}
+	b.mu.Unlock()
+	return items
+}
+
+// close makes later posts fail. What waits is still swapped out.
+func (b *inbox) close() {
+	b.mu.Lock()
+	b.shut = true
+	b.room.Broadcast()
+	b.mu.Unlock()
+}

@@ -1,0 +1,133 @@
+package swarm
+
+import (
+	"sync"
+	"time"
+
+	"seedbed/swarm/engine"
+)
+
+// outboxSize bounds what waits for a peer that reads slowly, blocks apart: the
+// engine counts those. A single longer message is let through.
+const outboxSize = 1 << 20
+
+// writeTimeout is how long one write may take: of at most uploadBatch bytes, but
+// for a peer that lets messages pile up.
+const writeTimeout = 2 * time.Minute
+
+// An outbox holds what a connection has to send. The loop fills it and never
+// waits; a writer goroutine empties it and ends when it is empty.
+type outbox struct {
+	c *conn
+
+	mu      sync.Mutex
+	room    sync.Cond // signalled when the writer ends
+	bytes   []byte
+	uploads []engine.Block
+	writing bool // a writer runs
+	shut    bool
+
+	spare []byte // the writer's, to be swapped with bytes
+}
+
+// flush hands over what the loop's turn made for the connection.
+func (c *conn) flush() {
+	c.dirty = false
+	if f := c.out.add(c.bytes, c.uploads); f != engine.FaultNone {
+		c.close(f)
+	}
+	c.bytes, c.uploads = c.bytes[:0], c.uploads[:0]
+	if cap(c.bytes) > 64<<10 {
+		c.bytes = nil
+	}
+}
+
+// add sends b if the socket takes it at once and keeps the rest for a writer.
+func (o *outbox) add(b []byte, uploads []engine.Block) engine.Fault {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.shut {
+		return engine.FaultNone
+	}
+	if !o.writing && o.c.raw != nil && len(b) > 0 {
+		n, err := o.c.raw.tryWrite(b)
+		if err != nil {
+			return faultOf(err)
+		}
+		b = b[n:]
+	}
+	if len(o.bytes) > 0 && len(o.bytes)+len(b) > outboxSize {
+		return engine.FaultSlow
+	}
+	o.bytes = append(o.bytes, b...)
+	o.uploads = append(o.uploads, uploads...)
+	if !o.writing && len(o.bytes)+len(o.uploads) > 0 {
+		o.writing = true
+		go o.c.write()
+	}
+	return engine.FaultNone
+}
+
+// write is the writer's goroutine. Messages go before blocks: they are short,
+// and what they answer waits.
+func (c *conn) write() {
+	o := &c.out
+	var blocks []engine.Block
+	for {
+		o.mu.Lock()
+		if o.shut || len(o.bytes)+len(o.uploads)+len(blocks) == 0 {
+			o.writing = false
+			// A deadline that passes while nothing is written would fail the loop's
+			// next write.
+			_ = c.nc.SetWriteDeadline(time.Time{})
+			o.room.Broadcast()
+			o.mu.Unlock()
+			return
+		}
+		b := o.bytes
+		o.bytes, o.spare = o.spare[:0], nil
+		blocks = append(blocks, o.uploads...)
+		o.uploads = o.uploads[:0]
+		o.mu.Unlock()
+
+		err := c.writeBytes(b)
+		if cap(b) <= 64<<10 {
+			o.spare = b
+		}
+		if err == nil && len(blocks) > 0 {
+			var n int
+			n, err = c.upload(blocks)
+			blocks = blocks[:copy(blocks, blocks[n:])]
+		}
+		if err != nil {
+			c.close(faultOf(err))
+		}
+	}
+}
+
+func (c *conn) writeBytes(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := c.nc.Write(b)
+	return err
+}
+
+func (o *outbox) close() {
+	o.mu.Lock()
+	o.shut = true
+	o.mu.Unlock()
+}
+
+// wait returns when no writer runs any more.
+func (o *outbox) wait() {
+	o.mu.Lock()
+	for o.writing {
+		o.room.Wait()
+	}
+	o.bytes, o.uploads, o.spare = nil, nil, nil
+	o.mu.Unlock()
+}

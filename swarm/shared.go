@@ -1,0 +1,149 @@
+package swarm
+
+import (
+	"hash/maphash"
+	"runtime"
+	"sync"
+
+	"seedbed/internal/buf"
+)
+
+// SharedConfig bounds what the torrents of a node use together.
+type SharedConfig struct {
+	Memory    int64 // bytes of piece buffers; 24 MiB by default
+	ChunkSize int   // bytes of one; a multiple of 64 KiB; 1 MiB by default
+	Workers   int   // that hash and write; GOMAXPROCS by default
+}
+
+// Shared is what the torrents of a node have in common: memory and workers.
+type Shared struct {
+	pool        *buf.Pool
+	readBuffers bufferPool
+	uploads     uploadPool
+	disk        chan struct{} // held while reading for an upload: two at once
+	sums        maphash.Seed  // of block checksums, secret to this process
+	work        workQueue
+	wg          sync.WaitGroup
+}
+
+// NewShared starts the workers; Close ends them.
+func NewShared(cfg SharedConfig) *Shared {
+	if cfg.Memory == 0 {
+		cfg.Memory = 24 << 20
+	}
+	if cfg.ChunkSize == 0 {
+		cfg.ChunkSize = 1 << 20
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = runtime.GOMAXPROCS(0)
+	}
+	s := &Shared{
+		pool: buf.NewPool(cfg.ChunkSize, max(1, int(cfg.Memory/int64(cfg.ChunkSize)))),
+		disk: make(chan struct{}, 2),
+		sums: maphash.MakeSeed(),
+	}
+	s.uploads.init()
+	s.work.ready.L = &s.work.mu
+	for range cfg.Workers {
+		s.wg.Go(s.worker)
+	}
+	return s
+}
+
+// Budget is how many chunks there are to grant, of all torrents together.
+func (s *Shared) Budget() int { return s.pool.Cap() }
+
+// ChunkSize is the length of a chunk in bytes.
+func (s *Shared) ChunkSize() int { return s.pool.ChunkSize() }
+
+// Close ends the workers; every torrent must have stopped.
+func (s *Shared) Close() {
+	s.work.close()
+	s.wg.Wait()
+	s.pool.Close()
+}
+
+// A workQueue is the store jobs that wait for a worker. Slots bound its length.
+type workQueue struct {
+	mu    sync.Mutex
+	ready sync.Cond
+	jobs  []storeJob
+	head  int
+	shut  bool
+}
+
+func (q *workQueue) push(j storeJob) {
+	q.mu.Lock()
+	q.jobs = append(q.jobs, j)
+	q.mu.Unlock()
+	q.ready.Signal()
+}
+
+func (q *workQueue) pop() (storeJob, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.head == len(q.jobs) {
+		if q.shut {
+			return storeJob{}, false
+		}
+		q.ready.Wait()
+	}
+	j := q.jobs[q.head]
+	q.jobs[q.head] = storeJob{}
+	if q.head++; q.head == len(q.jobs) {
+		q.jobs, q.head = q.jobs[:0], 0
+	}
+	return j, true
+}
+
+func (q *workQueue) close() {
+	q.mu.Lock()
+	q.shut = true
+	q.mu.Unlock()
+	q.ready.Broadcast()
+}
+
+// A bufferPool keeps read buffers for connections that data flows on.
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) get() []byte {
+	if b, ok := p.pool.Get().(*[readBuffer]byte); ok {
+		return b[:]
+	}
+	return make([]byte, readBuffer)
+}
+
+func (p *bufferPool) put(b []byte) { p.pool.Put((*[readBuffer]byte)(b)) }
+
+// maxUploads is how many upload buffers exist at most.
+const maxUploads = 32
+
+// An uploadPool hands out upload buffers, of which there is a fixed number:
+// peers that read slowly wait for each other and not on our memory.
+type uploadPool struct {
+	slots chan struct{}
+	pool  sync.Pool
+}
+
+func (p *uploadPool) init() {
+	p.slots = make(chan struct{}, maxUploads)
+	p.pool.New = func() any {
+		return &uploadBuffer{data: make([]byte, uploadBatch)}
+	}
+}
+
+// get waits for a buffer; it is nil if done comes first.
+func (p *uploadPool) get(done <-chan struct{}) *uploadBuffer {
+	select {
+	case p.slots <- struct{}{}:
+		return p.pool.Get().(*uploadBuffer)
+	case <-done:
+		return nil
+	}
+}
+
+func (p *uploadPool) put(u *uploadBuffer) {
+	clear(u.done)
+	p.pool.Put(u)
+	<-p.slots
+}

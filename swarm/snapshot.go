@@ -1,0 +1,61 @@
+package swarm
+
+import "seedbed/swarm/engine"
+
+// State is what a torrent is at.
+type State uint8
+
+const (
+	// FetchingMetadata: only the infohash is known.
+	FetchingMetadata State = iota
+	// Checking: storage is being opened and what is there is verified.
+	Checking
+	// Downloading: wanted pieces are lacking.
+	Downloading
+	// Seeding: every wanted piece is there.
+	Seeding
+	// Stalled: storage failed; Snapshot.Err says how.
+	Stalled
+	// Stopped: Stop was called.
+	Stopped
+)
+
+var stateNames = [...]string{"fetching metadata", "checking", "downloading", "seeding", "paused", "stopped"}
+
+// String is a word or two for people.
+func (s State) String() string { return stateNames[s] }
+
+// A Snapshot is a torrent at a moment, for people.
+type Snapshot struct {
+	engine.Stats
+	State            State
+	Err              error // why the torrent is paused
+	Checked, ToCheck int64 // bytes, while checking
+}
+
+// Snapshot is cheap and may be asked for often.
+func (t *Torrent) Snapshot() Snapshot {
+	t.engMu.Lock()
+	s := Snapshot{Stats: t.eng.Stats(t.now())}
+	t.engMu.Unlock()
+	t.keepMu.Lock()
+	s.Err = t.err
+	opening := t.opening
+	t.keepMu.Unlock()
+	s.Checked, s.ToCheck = t.checked.Load(), t.toCheck.Load()
+	switch {
+	case t.stopping.Load():
+		s.State = Stopped
+	case s.Err != nil:
+		s.State = Stalled
+	case opening:
+		s.State = Checking
+	case !s.Metadata:
+		s.State = FetchingMetadata
+	case s.Complete:
+		s.State = Seeding
+	default:
+		s.State = Downloading
+	}
+	return s
+}

@@ -1,0 +1,248 @@
+package swarm
+
+import (
+	"crypto/sha1"
+	"hash"
+	"hash/maphash"
+	"sync"
+
+	"seedbed/internal/buf"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
+)
+
+// A storeJob is a chunk on its way from memory to storage. It owns the slot's
+// reference to the chunk.
+type storeJob struct {
+	t     *Torrent
+	chunk *buf.Chunk
+	slot  engine.Slot
+	block engine.Block
+	sums  bool
+	round uint32
+}
+
+// worker hashes and writes until the queue is closed.
+func (s *Shared) worker() {
+	for {
+		j, ok := s.work.pop()
+		if !ok {
+			return
+		}
+		j.run()
+		j.t.jobDone()
+	}
+}
+
+func (j *storeJob) run() {
+	mem := j.chunk.Bytes()[:j.block.Length]
+	if int64(j.block.Length) == j.t.info.PieceSize(int(j.block.Piece)) {
+		j.whole(mem)
+	} else {
+		j.part(mem)
+	}
+}
+
+// whole stores a piece that is one chunk: it is written only if it is right.
+func (j *storeJob) whole(mem []byte) {
+	t, p := j.t, int(j.block.Piece)
+	ok := sha1.Sum(mem) == t.info.PieceHash(p)
+	if ok {
+		if err := t.write(mem, j.offset()); err != nil {
+			j.failed(err)
+			return
+		}
+		t.content.Storage.MarkVerified(p)
+	}
+	var sums []uint64
+	if !ok || j.sums {
+		sums = t.cfg.Shared.appendSums(nil, mem)
+	}
+	j.chunk.Release()
+	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums))
+}
+
+// part stores one chunk of several. The piece's hash advances in the order of
+// chunks, each from memory if its turn comes while it is there. What was written
+// before its turn is read again when the last chunk is written.
+func (j *storeJob) part(mem []byte) {
+	t := j.t
+	ps := t.partial(j.block.Piece, j.round)
+	hashed := ps.advance(j.block.Begin, mem)
+	if err := t.write(mem, j.offset()); err != nil {
+		j.failed(err)
+		return
+	}
+	if !hashed {
+		ps.advance(j.block.Begin, mem) // its turn may have come meanwhile
+	}
+	last := ps.wrote(j.block.Begin / uint32(t.cfg.Shared.ChunkSize()))
+	j.chunk.Release()
+	t.inbox.post(j.stored())
+	if !last {
+		return
+	}
+	ok, sums, err := t.verdict(j.block.Piece, ps, j.sums)
+	if err != nil {
+		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot, Block: j.block})
+		return
+	}
+	t.forgetPartial(j.block.Piece, ps)
+	if ok {
+		t.content.Storage.MarkVerified(int(j.block.Piece))
+	}
+	t.inbox.post(verified(j.block.Piece, ok, sums))
+}
+
+func (j *storeJob) offset() int64 {
+	return int64(j.block.Piece)*j.t.info.PieceLength + int64(j.block.Begin)
+}
+
+func (j *storeJob) stored() item {
+	return item{ev: engine.Event{Kind: engine.EvStored, Slot: j.slot, Block: j.block}}
+}
+
+func (j *storeJob) failed(err error) {
+	j.chunk.Release()
+	j.t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: j.slot, Block: j.block})
+}
+
+func verified(piece uint32, ok bool, sums []uint64) item {
+	return item{ev: engine.Event{Kind: engine.EvVerified, Block: engine.Block{Piece: piece}, OK: ok, Sums: sums}}
+}
+
+// appendSums appends a checksum of each block of mem, which begins at a block.
+// Peers cannot aim at it: the seed is this process's secret.
+func (s *Shared) appendSums(dst []uint64, mem []byte) []uint64 {
+	for len(mem) > 0 {
+		n := min(len(mem), metainfo.BlockSize)
+		dst = append(dst, maphash.Bytes(s.sums, mem[:n]))
+		mem = mem[n:]
+	}
+	return dst
+}
+
+// A partial is a piece of several chunks, some of which are written.
+type partial struct {
+	round uint32
+
+	mu      sync.Mutex
+	busy    bool // somebody advances the hash
+	hash    hash.Hash
+	next    uint32 // bytes hashed
+	written []bool // by chunk
+	left    int    // chunks not written
+}
+
+// advance hashes mem if it is next and nobody else is hashing.
+func (ps *partial) advance(begin uint32, mem []byte) bool {
+	ps.mu.Lock()
+	if ps.busy || ps.next != begin {
+		ps.mu.Unlock()
+		return false
+	}
+	ps.busy = true
+	ps.mu.Unlock()
+	ps.hash.Write(mem)
+	ps.mu.Lock()
+	ps.busy = false
+	ps.next += uint32(len(mem))
+	ps.mu.Unlock()
+	return true
+}
+
+// wrote notes that a chunk is written and reports whether it was the last.
+func (ps *partial) wrote(chunk uint32) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.written[chunk] {
+		return false
+	}
+	ps.written[chunk] = true
+	ps.left--
+	return ps.left == 0
+}
+
+// partial is the state of a piece in this round: since the engine began it, or
+// began it again.
+func (t *Torrent) partial(piece, round uint32) *partial {
+	t.storeMu.Lock()
+	defer t.storeMu.Unlock()
+	ps := t.partials[piece]
+	if ps == nil || ps.round != round {
+		size := int64(t.cfg.Shared.ChunkSize())
+		n := int((t.info.PieceSize(int(piece)) + size - 1) / size)
+		ps = &partial{round: round, hash: sha1.New(), written: make([]bool, n), left: n}
+		t.partials[piece] = ps
+	}
+	return ps
+}
+
+func (t *Torrent) forgetPartial(piece uint32, ps *partial) {
+	t.storeMu.Lock()
+	defer t.storeMu.Unlock()
+	if t.partials[piece] == ps {
+		delete(t.partials, piece)
+	}
+}
+
+// verdict ends the hash of a piece that is written whole.
+func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, err error) {
+	size := uint32(t.info.PieceSize(int(piece)))
+	start := int64(piece) * t.info.PieceLength
+	var scratch []byte
+	again := func(from uint32, use func([]byte)) error {
+		if scratch == nil {
+			scratch = make([]byte, 16*metainfo.BlockSize)
+		}
+		for from < size {
+			b := scratch[:min(size-from, uint32(len(scratch)))]
+			if err := t.content.Storage.ReadAt(b, start+int64(from)); err != nil {
+				return err
+			}
+			use(b)
+			from += uint32(len(b))
+		}
+		return nil
+	}
+	if err := again(ps.next, func(b []byte) { ps.hash.Write(b) }); err != nil {
+		return false, nil, err
+	}
+	ok = [sha1.Size]byte(ps.hash.Sum(nil)) == t.info.PieceHash(int(piece))
+	if !ok || want {
+		err = again(0, func(b []byte) { sums = t.cfg.Shared.appendSums(sums, b) })
+	}
+	return ok, sums, err
+}
+
+// write writes and counts what the flusher will have to do.
+func (t *Torrent) write(b []byte, off int64) error {
+	if err := t.content.Storage.WriteAt(b, off); err != nil {
+		return err
+	}
+	t.wrote(int64(len(b)))
+	return nil
+}
+
+// jobDone counts a job down; see quiet.
+func (t *Torrent) jobDone() {
+	t.storeMu.Lock()
+	t.jobs--
+	if t.jobs == 0 {
+		t.jobsIdle.Broadcast()
+	}
+	t.storeMu.Unlock()
+	if t.stopping.Load() {
+		t.inbox.wake()
+	}
+}
+
+// quiet waits until no store job is under way and forgets what is half stored.
+func (t *Torrent) quiet() {
+	t.storeMu.Lock()
+	defer t.storeMu.Unlock()
+	for t.jobs > 0 {
+		t.jobsIdle.Wait()
+	}
+	clear(t.partials)
+}

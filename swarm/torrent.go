@@ -1,0 +1,263 @@
+package swarm
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/buf"
+	"seedbed/internal/mono"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
+)
+
+// A Torrent is one torrent that runs, from New to Stop. Its methods may be
+// called from any goroutine.
+type Torrent struct {
+	cfg    Config
+	epoch  time.Time
+	ctx    context.Context // ends when the torrent is told to stop
+	cancel context.CancelFunc
+	done   chan struct{} // closed when everything has ended
+	inbox  inbox
+	tasks  sync.WaitGroup // goroutines that are neither loop nor connection
+
+	nextConn atomic.Uint32
+	maxFrame atomic.Int64
+	stopping atomic.Bool
+
+	// engMu lets Snapshot read the engine between the loop's turns.
+	engMu sync.Mutex
+	eng   *engine.Engine
+
+	// The loop's own.
+	conns   map[engine.Conn]*conn
+	dirty   []*conn
+	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
+	reqs    []byte
+	stopped bool // EvStop was stepped
+	ending  bool // the last things are being done
+	first   bool // FirstPiece was told
+	ended   bool
+
+	// Set by the loop before the first command that needs them, never changed.
+	info    *metainfo.Info
+	content Content
+
+	storeMu  sync.Mutex
+	jobs     int // store jobs handed to the workers and not done
+	jobsIdle sync.Cond
+	partials map[uint32]*partial
+
+	keeper
+}
+
+// New starts a torrent.
+func New(cfg Config) *Torrent {
+	if cfg.Shared == nil || cfg.Dialer == nil || cfg.Open == nil {
+		panic("swarm: a torrent needs Shared, Dialer and Open")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(Event) {}
+	}
+	t := &Torrent{
+		cfg: cfg, epoch: time.Now(), done: make(chan struct{}),
+		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.inbox.init()
+	t.jobsIdle.L = &t.storeMu
+	t.keeper.init()
+	t.maxFrame.Store(wire.MaxFrame)
+	t.eng = engine.New(engine.Config{
+		InfoHash: cfg.InfoHash, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
+		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
+		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed,
+	}, 0)
+	go t.loop()
+	if cfg.Info != nil {
+		t.inbox.post(item{fn: func() { t.metadata(cfg.Info) }})
+	}
+	return t
+}
+
+// AddCandidates tells of addresses that may be peers.
+func (t *Torrent) AddCandidates(cs []engine.Candidate) {
+	if len(cs) > 0 {
+		t.inbox.post(item{ev: engine.Event{Kind: engine.EvCandidates, Candidates: slices.Clone(cs)}})
+	}
+}
+
+// SetWanted replaces the set of wanted pieces; it has a bit for each piece.
+func (t *Torrent) SetWanted(pieces bitset.Set) {
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvWanted, Wanted: pieces.Clone()}})
+}
+
+// SetLimits changes what is granted: chunks, dials at once and connections.
+func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvBudget, Budget: max(1, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
+}
+
+// SetExternal tells our own address as the network sees it.
+func (t *Torrent) SetExternal(addr netip.AddrPort) {
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvExternal, Addr: addr}})
+}
+
+// Stop closes every connection, lets the workers finish, flushes and closes the
+// storage. When ctx ends first it returns at once with ctx's error, and the rest
+// follows by itself.
+func (t *Torrent) Stop(ctx context.Context) error {
+	if !t.stopping.Swap(true) {
+		t.inbox.post(item{ev: engine.Event{Kind: engine.EvStop}, fn: func() { t.stopped = true }})
+		t.cancel()
+	}
+	select {
+	case <-t.done:
+		return t.closeErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Done is closed when the torrent has stopped altogether.
+func (t *Torrent) Done() <-chan struct{} { return t.done }
+
+func (t *Torrent) now() mono.Time { return mono.From(t.epoch, time.Now()) }
+
+// loop is the torrent's goroutine.
+func (t *Torrent) loop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var spare []item
+	for !t.ended {
+		t.engMu.Lock()
+		at := t.eng.Deadline()
+		t.engMu.Unlock()
+		if at == mono.Never {
+			timer.Stop()
+		} else {
+			timer.Reset(at.Sub(t.now()))
+		}
+		select {
+		case <-t.inbox.notify:
+		case <-timer.C:
+		}
+		items := t.inbox.swap(spare)
+		t.turn(items)
+		clear(items)
+		spare = items[:0]
+		if cap(spare) > inboxSize {
+			spare = nil
+		}
+	}
+	t.inbox.close()
+	for _, it := range t.inbox.swap(nil) {
+		t.refuse(&it)
+	}
+	close(t.done)
+}
+
+// turn steps what came in and does what the engine decides. Its work is bounded
+// by the inbox.
+func (t *Torrent) turn(items []item) {
+	now := t.now()
+	for i := range items {
+		it := &items[i]
+		if it.conn != nil {
+			t.register(it)
+		}
+		if it.ev.Kind != 0 {
+			t.check(&it.ev, it.chunk)
+			t.engMu.Lock()
+			t.eng.Step(now, &it.ev)
+			t.engMu.Unlock()
+		}
+		if it.chunk != nil {
+			it.chunk.Release()
+		}
+		if it.fn != nil {
+			it.fn()
+		}
+	}
+	t.engMu.Lock()
+	if now >= t.eng.Deadline() {
+		t.eng.Tick(now)
+	}
+	cmds := t.eng.Drain()
+	t.engMu.Unlock()
+	for i := range cmds {
+		t.do(&cmds[i])
+	}
+	for i, c := range t.dirty {
+		c.flush()
+		t.dirty[i] = nil
+	}
+	t.dirty = t.dirty[:0]
+	if t.stopped {
+		t.tryEnd()
+	}
+}
+
+// register keeps the loop's list of connections.
+func (t *Torrent) register(it *item) {
+	switch it.ev.Kind {
+	case engine.EvConnected:
+		t.conns[it.conn.id] = it.conn
+		if t.stopped {
+			it.conn.close(engine.FaultLocal)
+		}
+	case engine.EvClosed:
+		delete(t.conns, it.conn.id)
+	}
+}
+
+// check turns a block into an unwanted one if its slot was given up, and perhaps
+// given out again, while it was filled: its payload is not where it seems.
+func (t *Torrent) check(ev *engine.Event, chunk *buf.Chunk) {
+	if ev.Kind == engine.EvBlock && t.slots[ev.Slot] != chunk {
+		ev.Kind = engine.EvUnwanted
+	}
+}
+
+// refuse undoes what an item carries that came after the end.
+func (t *Torrent) refuse(it *item) {
+	if it.chunk != nil {
+		it.chunk.Release()
+	}
+	if it.conn != nil {
+		it.conn.close(engine.FaultLocal)
+	}
+}
+
+func (t *Torrent) tell(ev Event) { t.cfg.OnEvent(ev) }
+
+// tryEnd begins the end when nothing is under way any more.
+func (t *Torrent) tryEnd() {
+	t.storeMu.Lock()
+	idle := t.jobs == 0
+	t.storeMu.Unlock()
+	if !idle || len(t.conns) > 0 || t.ending {
+		return
+	}
+	t.ending = true
+	for s, c := range t.slots {
+		if c != nil {
+			c.Release()
+			t.slots[s] = nil
+		}
+	}
+	go func() {
+		t.tasks.Wait()
+		t.endContent()
+		t.inbox.post(item{fn: func() { t.ended = true }})
+	}()
+}
