@@ -1,10 +1,8 @@
 package table
 
 import (
+	"hash/crc32"
 	"net/netip"
-
-	"github.com/anacrolix/dht/v2"
-	"github.com/anacrolix/dht/v2/krpc"
 
 	"seedbed/internal/id"
 )
@@ -12,15 +10,44 @@ import (
 // Secure reports whether BEP 42 ties the id to the address. Private and
 // loopback addresses fit every id.
 func Secure(node id.ID, addr netip.Addr) bool {
-	return Local(addr) || dht.NodeIdSecure(node, addr.AsSlice())
+	if Local(addr) {
+		return true
+	}
+	// BEP 42: the first 21 bits must match.
+	h := prefix42(addr, node[19])
+	return node[0] == byte(h>>24) && node[1] == byte(h>>16) && (node[2]^byte(h>>8))&0xf8 == 0
 }
 
 // SecureID is an id that BEP 42 ties to the address; the bits that it leaves
 // open are those of random.
 func SecureID(random id.ID, addr netip.Addr) id.ID {
-	x := krpc.ID(random)
-	dht.SecureNodeId(&x, addr.AsSlice())
-	return id.ID(x)
+	h := prefix42(addr, random[19])
+	random[0], random[1] = byte(h>>24), byte(h>>16)
+	random[2] = byte(h>>8)&0xf8 | random[2]&7
+	return random
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// prefix42 is BEP 42's crc32c((ip & mask) | (r << 29)) with r the low three
+// bits of the id's last byte; of an IPv6 address its upper half.
+func prefix42(addr netip.Addr, last byte) uint32 {
+	addr = addr.Unmap()
+	r := last & 7 << 5
+	if addr.Is4() {
+		ip := addr.As4()
+		for i, m := range [4]byte{0x03, 0x0f, 0x3f, 0xff} {
+			ip[i] &= m
+		}
+		ip[0] |= r
+		return crc32.Checksum(ip[:], castagnoli)
+	}
+	ip := addr.As16()
+	for i, m := range [8]byte{0x01, 0x03, 0x07, 0x0f, 0x1f, 0x3f, 0x7f, 0xff} {
+		ip[i] &= m
+	}
+	ip[0] |= r
+	return crc32.Checksum(ip[:8], castagnoli)
 }
 
 // Local reports whether the address belongs to a private network, this link or

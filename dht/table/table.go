@@ -287,12 +287,12 @@ func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	n := t.node(known)
 	n.Fails++
 	n.Pinged = now
-	b, _ := t.bucketOf(known)
+	b, i := t.bucketOf(known)
 	if n.Fails < maxFailures && (len(b.spare) == 0 || n.Fails < 2) {
 		return
 	}
 	t.remove(known)
-	for len(b.spare) > 0 {
+	for len(b.spare) > 0 && len(b.live) < capacity(i) {
 		best := slices.MaxFunc(b.spare, func(x, y Node) int { return cmpWorth(&x, &y) })
 		b.spare = slices.Delete(b.spare, find(b.spare, best.ID), find(b.spare, best.ID)+1)
 		if best.Fails > 0 {
@@ -340,10 +340,10 @@ func (t *Table) remove(x id.ID) {
 }
 
 // Closest appends to dst the k closest nodes to target that pass keep (nil for
-// all), closest first.
+// all), closest first. No more than 32 can be asked for.
 func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) []Node {
-	var store [2 * K]*Node
-	for _, n := range t.closest(store[:0], target, k, keep) {
+	c := t.closest(target, k, keep)
+	for _, n := range c.nodes[:c.n] {
 		dst = append(dst, *n)
 	}
 	return dst
@@ -352,8 +352,8 @@ func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) 
 // AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38
 // bytes) of the k closest good nodes to target.
 func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte {
-	var store [2 * K]*Node
-	for _, n := range t.closest(store[:0], target, k, func(n *Node) bool { return n.Good(now) }) {
+	c := t.closest(target, k, func(n *Node) bool { return n.Good(now) })
+	for _, n := range c.nodes[:c.n] {
 		dst = AppendCompact(dst, n.ID, n.Addr)
 	}
 	return dst
@@ -372,22 +372,49 @@ func AppendCompact(dst []byte, node id.ID, addr netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(dst, addr.Port())
 }
 
-func (t *Table) closest(dst []*Node, target id.ID, k int, keep func(*Node) bool) []*Node {
-	take := func(b *bucket) {
+// nearest gathers the k nodes closest to a target, in order.
+type nearest struct {
+	target id.ID
+	head   uint64 // of the target
+	keep   func(*Node) bool
+	k, n   int
+	nodes  [maxClosest]*Node
+	dists  [maxClosest]uint64 // the first 8 bytes of their distances
+}
+
+// maxClosest is the most nodes that one can ask for.
+const maxClosest = 32
+
+// take offers a node. Most are turned away by the head of their distance.
+func (c *nearest) take(n *Node) {
+	d := binary.BigEndian.Uint64(n.ID[:]) ^ c.head
+	if c.n == c.k && d > c.dists[c.k-1] || c.keep != nil && !c.keep(n) {
+		return
+	}
+	at := c.n
+	for at > 0 && (d < c.dists[at-1] || d == c.dists[at-1] && c.target.CmpDistance(n.ID, c.nodes[at-1].ID) < 0) {
+		at--
+	}
+	if at == c.k {
+		return
+	}
+	if c.n < c.k {
+		c.n++
+	}
+	for i := c.n - 1; i > at; i-- {
+		c.nodes[i], c.dists[i] = c.nodes[i-1], c.dists[i-1]
+	}
+	c.nodes[at], c.dists[at] = n, d
+}
+
+func (t *Table) closest(target id.ID, k int, keep func(*Node) bool) (c nearest) {
+	c = nearest{target: target, keep: keep, head: binary.BigEndian.Uint64(target[:]), k: min(k, maxClosest)}
+	if k == 0 {
+		return c
+	}
+	offer := func(b *bucket) {
 		for i := range b.live {
-			n := &b.live[i]
-			full := len(dst) == k
-			if full && (k == 0 || target.CmpDistance(n.ID, dst[k-1].ID) > 0) || keep != nil && !keep(n) {
-				continue
-			}
-			at := len(dst)
-			for at > 0 && target.CmpDistance(n.ID, dst[at-1].ID) < 0 {
-				at--
-			}
-			if full {
-				dst = dst[:k-1]
-			}
-			dst = slices.Insert(dst, at, n)
+			c.take(&b.live[i])
 		}
 	}
 	// A node in the target's own bucket agrees with the target on the bit where
@@ -395,14 +422,14 @@ func (t *Table) closest(dst []*Node, target id.ID, k int, keep func(*Node) bool)
 	// from the target at that bit first. Then each bucket towards 0 is farther
 	// than the one before.
 	_, home := t.bucketOf(target)
-	take(&t.buckets[home])
-	if len(dst) < k {
+	offer(&t.buckets[home])
+	if c.n < k {
 		for i := home + 1; i < numBuckets; i++ {
-			take(&t.buckets[i])
+			offer(&t.buckets[i])
 		}
 	}
-	for i := home - 1; i >= 0 && len(dst) < k; i-- {
-		take(&t.buckets[i])
+	for i := home - 1; i >= 0 && c.n < k; i-- {
+		offer(&t.buckets[i])
 	}
-	return dst
+	return c
 }
