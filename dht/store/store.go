@@ -130,11 +130,21 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 			at = append(at, uint32(i))
 		}
 	}
-	for i := range min(n, len(at)) {
-		if n < len(at) {
-			j := i + int(s.rnd.Uint32N(uint32(len(at)-i)))
-			at[i], at[j] = at[j], at[i]
+	if n >= len(at) {
+		for _, o := range at {
+			dst = append(dst, recs[o:int(o)+t.peer]...)
 		}
+		return dst
+	}
+	var dice uint64
+	for i := range n {
+		// Two draws of 32 bits out of one of 64. Scaling down instead of
+		// rejecting favours none by more than one in some millions.
+		if dice >>= 32; i%2 == 0 {
+			dice = s.rnd.Uint64()
+		}
+		j := i + int(uint64(uint32(dice))*uint64(len(at)-i)>>32)
+		at[i], at[j] = at[j], at[i]
 		dst = append(dst, recs[at[i]:int(at[i])+t.peer]...)
 	}
 	return dst

@@ -110,8 +110,9 @@ func (t *table) expired(recs []byte, now mono.Time) int {
 
 // find is the index of the record that agrees with r in its first n bytes, or -1.
 func (t *table) find(recs []byte, r maxRec, n int) int {
+	head := binary.NativeEndian.Uint32(r[:])
 	for i := 0; i < len(recs); i += t.rec {
-		if bytes.Equal(recs[i:i+n], r[:n]) {
+		if binary.NativeEndian.Uint32(recs[i:]) == head && bytes.Equal(recs[i:i+n], r[:n]) {
 			return i
 		}
 	}

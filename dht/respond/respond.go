@@ -1,0 +1,203 @@
+// Package respond is everything that an inbound query does: who is answered,
+// what is stored, and the reply (BEP 5, 32, 33, 42 and 43).
+//
+// Handle takes a query that dht/krpc has parsed and appends the reply, or
+// nothing. It answers from the routing tables and the store that it is given,
+// allocates nothing, and is not safe for concurrent use: a query changes the
+// store, the tokens and the limiter.
+//
+// A source can be forged, so nothing is done for one that costs more than the
+// query did, beyond the reply that BEP 5 demands. Replies are at most 1024
+// bytes (BEP 32), and a source that asks more often than Config.Rate is not
+// answered at all, which bounds what can be reflected at a victim.
+package respond
+
+import (
+	"math/rand/v2"
+	"net/netip"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/store"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// K is how many nodes a reply has of a family (BEP 5: "the K (8) closest good
+// nodes").
+const K = 8
+
+// Table is a routing table of one address family as a query meets it.
+type Table interface {
+	// ID is our node id in this DHT.
+	ID() id.ID
+	// AppendClosest appends the compact node info of the k closest good nodes
+	// to target, the closest first.
+	AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte
+	// Asked hears of a node that sent a query and may be remembered.
+	Asked(now mono.Time, addr netip.AddrPort, node id.ID)
+}
+
+// Config is fixed for the life of a Responder.
+type Config struct {
+	// Table4 and Table6 are the DHTs that we take part in (BEP 32: two
+	// distinct DHTs). A family whose table is nil is neither answered nor
+	// told about.
+	Table4, Table6 Table
+
+	Store  *store.Store
+	Tokens *store.Tokens
+
+	// Rate is how many queries a second one source (an IPv4 address, an IPv6
+	// /64) may send on the average, and Burst how many at once. Zero means
+	// DefaultRate and DefaultBurst. A negative Rate is no limit: for private
+	// networks, where many nodes share an address.
+	Rate, Burst float64
+
+	// Rand must be unpredictable outside of tests.
+	Rand *rand.Rand
+}
+
+// One source may be a household or a carrier's NAT with many nodes behind it;
+// a node alone has no reason for more than a query a second.
+const (
+	DefaultRate  = 25
+	DefaultBurst = 100
+)
+
+// Outcome is what became of a query.
+type Outcome uint8
+
+const (
+	Answered Outcome = iota // with a response
+	Refused                 // with an error
+	Limited                 // dropped: its source asks too often
+	Martian                 // dropped: no node can have such an address
+)
+
+func (o Outcome) String() string {
+	return [...]string{"answered", "refused", "limited", "martian"}[o]
+}
+
+// Responder answers queries.
+type Responder struct {
+	cfg   Config
+	limit limiter
+
+	// Scratch, so that a query allocates nothing.
+	nodes4 [K * krpc.NodeLen4]byte
+	nodes6 [K * krpc.NodeLen6]byte
+	token  [store.TokenLen]byte
+	values [krpc.MaxDatagram]byte
+}
+
+// New is a Responder. Store, Tokens, Rand and one of the tables must be set.
+func New(cfg Config) *Responder {
+	if cfg.Store == nil || cfg.Tokens == nil || cfg.Rand == nil || cfg.Table4 == nil && cfg.Table6 == nil {
+		panic("respond: Config lacks what must be set")
+	}
+	if cfg.Rate == 0 {
+		cfg.Rate = DefaultRate
+	}
+	if cfg.Burst == 0 {
+		cfg.Burst = DefaultBurst
+	}
+	return &Responder{cfg: cfg, limit: newLimiter(cfg.Rate, cfg.Burst, cfg.Rand)}
+}
+
+// Handle answers the query q that came from the address from: it appends to
+// dst the datagram to send there, unless the query is dropped.
+func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *krpc.Query) ([]byte, Outcome) {
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	own := r.cfg.Table4
+	if from.Addr().Is6() {
+		own = r.cfg.Table6
+	}
+	if martian(from) || own == nil {
+		return dst, Martian
+	}
+	if !r.limit.allow(now, from.Addr()) {
+		return dst, Limited
+	}
+	// BEP 43: if ro is found, the node should not be added to the routing
+	// table; the query is merely serviced as usual.
+	if !q.ReadOnly {
+		own.Asked(now, from, q.ID)
+	}
+	if q.Bad != "" {
+		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, q.Bad), Refused
+	}
+	reply := krpc.Reply{To: from, T: q.T, ID: own.ID()}
+	switch {
+	case q.Kind == krpc.Ping:
+	case q.Kind == krpc.GetPeers:
+		r.closest(&reply, now, q)
+		r.peers(&reply, now, q)
+	case q.Kind == krpc.AnnouncePeer:
+		if code, text := r.announce(now, from, q); code != 0 {
+			return krpc.AppendError(dst, from, q.T, code, text), Refused
+		}
+	// An extension that we do not know: nodes are what a traversal needs of
+	// those that cannot do more. libtorrent answers so too.
+	case q.HasTarget:
+		r.closest(&reply, now, q)
+	default:
+		return krpc.AppendError(dst, from, q.T, krpc.CodeUnknown, "method unknown"), Refused
+	}
+	return reply.Append(dst), Answered
+}
+
+// closest fills in the closest nodes of the families that the query wants.
+func (r *Responder) closest(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
+	// BEP 32: in the absence of a "want" parameter, the reply should include
+	// "nodes" if the request was sent over IPv4, and "nodes6" if over IPv6.
+	want4, want6 := q.WantV4, q.WantV6
+	if !q.HasWant {
+		want6 = reply.To.Addr().Is6()
+		want4 = !want6
+	}
+	if want4 && r.cfg.Table4 != nil {
+		reply.Nodes = r.cfg.Table4.AppendClosest(r.nodes4[:0], now, q.Target, K)
+	}
+	if want6 && r.cfg.Table6 != nil {
+		reply.Nodes6 = r.cfg.Table6.AppendClosest(r.nodes6[:0], now, q.Target, K)
+	}
+}
+
+// peers fills in a token, and as many peers as fit beside the nodes.
+func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
+	addr := reply.To.Addr()
+	// BEP 33: a node that does not return a token indicates that it currently
+	// cannot accept announces for this infohash.
+	if !r.cfg.Store.Full(now, q.Target, addr) {
+		reply.Token = r.cfg.Tokens.Append(r.token[:0], now, addr, q.Target)
+	}
+	// BEP 32: 6-octet strings if the request was sent over IPv4, 18-octet
+	// strings over IPv6, whatever it wants.
+	reply.Values = r.cfg.Store.Sample(r.values[:0], now, q.Target, addr.Is6(), reply.MaxValues(), q.NoSeed)
+}
+
+// announce stores the announcing peer, or says why not.
+func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) (code int, text string) {
+	// BEP 5: the queried node must verify that the token was previously sent
+	// to the same IP address as the querying node.
+	if !r.cfg.Tokens.Valid(now, q.Token, from.Addr(), q.Target) {
+		return krpc.CodeProtocol, "bad token"
+	}
+	port := q.Port
+	if q.ImpliedPort {
+		// BEP 5: the source port of the UDP packet should be used instead.
+		port = from.Port()
+	}
+	if !r.cfg.Store.Announce(now, q.Target, netip.AddrPortFrom(from.Addr(), port), q.Seed) {
+		return krpc.CodeServer, "no room for more peers of this infohash"
+	}
+	return 0, ""
+}
+
+// martian reports whether no node can have sent from this address. Private
+// addresses are not martian here: who can reach us from one can be answered.
+func martian(a netip.AddrPort) bool {
+	ip := a.Addr()
+	return a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() ||
+		ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
