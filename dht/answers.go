@@ -5,68 +5,52 @@ import (
 	"net/netip"
 
 	"seedbed/dht/krpc"
+	"seedbed/dht/respond"
 	"seedbed/dht/store"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
 
+// answers is what we answer queries from: the tables of both families and the
+// peers that were announced to us. d.mu guards it.
 type answers struct {
-	f      *family
-	own    id.ID
-	store  *store.Store
-	tokens *store.Tokens
-	rnd    *rand.Rand
+	*respond.Responder
+	store *store.Store
 }
 
-func newAnswers(f *family, own id.ID) *answers {
-	now := f.d.now()
-	return &answers{f: f, own: own, store: store.New(store.Config{ManyPerIP: f.relaxed}, now), tokens: store.NewTokens(now, f.random), rnd: f.random}
+func newAnswers(d *DHT, random *rand.Rand) answers {
+	now, private := d.now(), false
+	cfg := respond.Config{Tokens: store.NewTokens(now, random), Rand: random}
+	for _, f := range d.families {
+		private = private || f.relaxed
+		if f.v6 {
+			cfg.Table6 = f.table
+		} else {
+			cfg.Table4 = f.table
+		}
+	}
+	if private {
+		cfg.Rate = -1 // a network of one machine has one address
+	}
+	a := answers{store: store.New(store.Config{ManyPerIP: private}, now, random)}
+	cfg.Store = a.store
+	a.Responder = respond.New(cfg)
+	return a
 }
 
-func (a *answers) setID(own id.ID) { a.own = own }
+// maxStored is how many of the peers that were announced to us a lookup of our
+// own takes at most.
+const maxStored = 200
 
-func (a *answers) answer(out []byte, now mono.Time, from netip.AddrPort, q *krpc.Query) []byte {
-	r := krpc.Reply{To: from, T: q.T, ID: a.own}
-	if q.Bad != "" {
-		return krpc.AppendError(out, from, q.T, 203, q.Bad)
+// stored is the peers of an infohash that were announced to us.
+func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
+	size := krpc.PeerLen4
+	if f.v6 {
+		size = krpc.PeerLen6
 	}
-	switch q.Kind {
-	case krpc.AnnouncePeer:
-		if !a.tokens.Valid(now, q.Token, from.Addr(), q.Target) {
-			return krpc.AppendError(out, from, q.T, 203, "bad token")
-		}
-		port := q.Port
-		if q.ImpliedPort {
-			port = from.Port()
-		}
-		a.store.Announce(now, q.Target, netip.AddrPortFrom(from.Addr(), port), q.Seed)
-	case krpc.GetPeers:
-		r.Token = a.tokens.Append(nil, now, from.Addr(), q.Target)
-		r.Values = a.store.Sample(nil, now, q.Target, a.f.v6, 50, q.NoSeed, a.rnd)
-		fallthrough
-	case krpc.FindNode:
-		for _, f := range a.f.d.families {
-			if f != a.f {
-				continue
-			}
-			if f.v6 {
-				r.Nodes6 = f.table.AppendClosest(nil, now, q.Target, 8)
-			} else {
-				r.Nodes = f.table.AppendClosest(nil, now, q.Target, 8)
-			}
-		}
-	}
-	return r.Append(out)
-}
-
-func (a *answers) stored(target id.ID, now mono.Time) (peers []netip.AddrPort) {
-	a.f.mu.Lock()
-	defer a.f.mu.Unlock()
-	size := 6
-	if a.f.v6 {
-		size = 18
-	}
-	b := a.store.Sample(nil, now, target, a.f.v6, 100, false, a.rnd)
+	f.d.mu.Lock()
+	b := f.d.answers.store.Sample(nil, f.d.now(), infohash, f.v6, maxStored, false)
+	f.d.mu.Unlock()
 	for ; len(b) >= size; b = b[size:] {
 		ip, _ := netip.AddrFromSlice(b[:size-2])
 		peers = append(peers, netip.AddrPortFrom(ip, uint16(b[size-2])<<8|uint16(b[size-1])))
@@ -74,14 +58,16 @@ func (a *answers) stored(target id.ID, now mono.Time) (peers []netip.AddrPort) {
 	return peers
 }
 
-func (a *answers) announceSelf(target id.ID, port uint16, now mono.Time) {
-	a.f.mu.Lock()
-	defer a.f.mu.Unlock()
-	ip := a.f.external
-	if l := a.f.conn.LocalAddr().Addr(); !l.IsUnspecified() {
-		ip = l
+// announceSelf keeps our own announce for those who ask us, if we know our
+// address: in a network of few nodes we are one of the closest ourselves.
+func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	ip := f.conn.LocalAddr().Addr().Unmap()
+	if ip.IsUnspecified() {
+		ip = f.external
 	}
 	if ip.IsValid() {
-		a.store.Announce(now, target, netip.AddrPortFrom(ip, port), false)
+		f.d.answers.store.Announce(now, infohash, netip.AddrPortFrom(ip, port), false)
 	}
 }

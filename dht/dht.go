@@ -3,7 +3,7 @@
 //
 // It owns the read loops of the packet connections that it is given, one for
 // each address family; each family is a DHT of its own (BEP 32) with its own
-// id, table and lock. Every datagram is scanned once. Queries are answered in
+// id and table. Every datagram is scanned once. Queries are answered in
 // place from our tables. A response is taken only if we asked that address
 // under that unguessable transaction id; it is then rebuilt from what was
 // checked and handed to the query engine, dht.Server of anacrolix/dht, which
@@ -23,8 +23,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,7 +55,7 @@ type Config struct {
 	ReadOnly bool
 	// Private lifts the rules that keep forged neighbourhoods and martian
 	// addresses out. It is implied where the local address is private or
-	// loopback.
+	// loopback, and where all bootstrap hosts are given as such addresses.
 	Private bool
 	// Rate is how many queries we send a second at most, over both families;
 	// 0: 250.
@@ -96,6 +98,19 @@ func (c *Config) validate() error {
 	return nil
 }
 
+// private reports whether the node is meant for a private network.
+func (c *Config) private() bool {
+	if c.Private {
+		return true
+	}
+	for _, b := range c.Bootstrap {
+		if a, err := netip.ParseAddrPort(b); err != nil || !table.Local(a.Addr().Unmap()) {
+			return false
+		}
+	}
+	return len(c.Bootstrap) > 0
+}
+
 // SavedNode is a node worth remembering over a restart.
 type SavedNode struct {
 	ID   id.ID
@@ -108,10 +123,17 @@ type DHT struct {
 	log      *slog.Logger
 	epoch    time.Time
 	families []*family
-	limiter  *rate.Limiter
-	boot     bootstrap
-	ready    chan struct{}
-	isReady  sync.Once
+
+	// mu guards the state of the families, the random source and answers: a
+	// query may be told of the nodes of both.
+	mu      sync.Mutex
+	random  *rand.Rand // a keyed stream that nobody can foretell: transaction ids, tokens
+	answers answers
+
+	limiter *rate.Limiter
+	boot    bootstrap
+	ready   chan struct{}
+	isReady sync.Once
 
 	// ctx is the life of the node; wg counts every goroutine of ours.
 	ctx  context.Context
@@ -120,8 +142,14 @@ type DHT struct {
 	life sync.Mutex // guards closed against wg.Add
 	dead bool
 
-	lookups lookupCounters
+	lookups   lookupCounters
+	searching chan struct{} // slots of Lookup
+	telling   chan struct{} // slots of Announce
 }
+
+// Lookups and announces that run at a time, each; the others wait for their
+// turn. More would outrun the send rate, and then live nodes look slow or dead.
+const maxTraversals = 6
 
 // ErrClosed is what every method returns after Close.
 var ErrClosed = errors.New("dht: closed")
@@ -133,10 +161,19 @@ func New(cfg Config) (*DHT, error) {
 	}
 	d := &DHT{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
-		limiter: rate.NewLimiter(rate.Limit(cfg.Rate), int(max(cfg.Rate/2, 16))),
-		ready:   make(chan struct{}),
+		limiter:   rate.NewLimiter(rate.Limit(cfg.Rate), int(max(cfg.Rate/2, 16))),
+		ready:     make(chan struct{}),
+		searching: make(chan struct{}, maxTraversals),
+		telling:   make(chan struct{}, maxTraversals),
+	}
+	d.cfg.Nodes = slices.Clone(cfg.Nodes)
+	for i, n := range d.cfg.Nodes {
+		d.cfg.Nodes[i].Addr = netip.AddrPortFrom(n.Addr.Addr().Unmap(), n.Addr.Port())
 	}
 	d.ctx, d.stop = context.WithCancel(context.Background())
+	var seed [32]byte
+	crand.Read(seed[:])
+	d.random = rand.New(rand.NewChaCha8(seed))
 	for _, conn := range cfg.Conns {
 		f, err := newFamily(d, conn)
 		if err != nil {
@@ -148,6 +185,7 @@ func New(cfg Config) (*DHT, error) {
 		}
 		d.families = append(d.families, f)
 	}
+	d.answers = newAnswers(d, d.random)
 	d.boot.init(d)
 	for _, f := range d.families {
 		d.spawn(f.read)
@@ -209,13 +247,13 @@ func (d *DHT) AddNode(addr netip.AddrPort) {
 func (d *DHT) SavedNodes() []SavedNode {
 	var out []SavedNode
 	for _, f := range d.families {
-		f.mu.Lock()
+		d.mu.Lock()
 		for _, n := range f.table.Nodes() {
 			if n.Fails == 0 {
 				out = append(out, SavedNode{ID: n.ID, Addr: n.Addr})
 			}
 		}
-		f.mu.Unlock()
+		d.mu.Unlock()
 	}
 	return out
 }
@@ -224,8 +262,8 @@ func (d *DHT) SavedNodes() []SavedNode {
 func (d *DHT) ID(v6 bool) id.ID {
 	for _, f := range d.families {
 		if f.v6 == v6 {
-			f.mu.Lock()
-			defer f.mu.Unlock()
+			d.mu.Lock()
+			defer d.mu.Unlock()
 			return f.table.ID()
 		}
 	}

@@ -5,13 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
-	"sync"
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
 	"seedbed/dht/krpc"
+	"seedbed/dht/respond"
 	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -32,15 +31,14 @@ type family struct {
 	v6      bool
 	relaxed bool
 
-	mu       sync.Mutex // guards everything below
+	// d.mu guards everything below.
 	table    *table.Table
-	answers  *answers
+	former   []table.Node // of a time when the table was full enough
 	votes    votes
 	external netip.Addr
 	engine   *engine
 	retired  []retired // engines of former ids that still have queries under way
 	pending  map[uint32]pending
-	random   *rand.Rand // transaction ids: a keyed stream that nobody can foretell
 	pings    tokens.Bucket
 	pinging  map[netip.AddrPort]struct{}
 	counts   counts
@@ -70,17 +68,11 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 	ip := local.Addr().Unmap()
 	f := &family{
 		d: d, conn: conn, v6: ip.Is6(),
-		relaxed: d.cfg.Private || table.Local(ip),
+		relaxed: d.cfg.private() || table.Local(ip),
 		pending: make(map[uint32]pending),
 		pinging: make(map[netip.AddrPort]struct{}),
 		pings:   tokens.NewBucket(d.now(), pingRate, pingRate),
 	}
-	var seed [32]byte
-	half := randomID()
-	copy(seed[:], half[:])
-	half = randomID()
-	copy(seed[20:], half[:])
-	f.random = rand.New(rand.NewChaCha8(seed))
 	own := d.cfg.ID4
 	if f.v6 {
 		own = d.cfg.ID6
@@ -89,7 +81,6 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 		own = randomID()
 	}
 	f.table = table.New(table.Config{ID: own, Relaxed: f.relaxed, Now: d.now()})
-	f.answers = newAnswers(f, own)
 	var err error
 	f.engine, err = f.newEngine(own)
 	if err != nil {
@@ -109,40 +100,40 @@ func (f *family) newEngine(own id.ID) (*engine, error) {
 // send puts a query of the engine on the wire.
 func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	f.mu.Lock()
+	f.d.mu.Lock()
 	if len(f.pending) >= maxPending {
-		f.mu.Unlock()
+		f.d.mu.Unlock()
 		return errFull
 	}
-	key := f.random.Uint32()
+	key := f.d.random.Uint32()
 	for _, taken := f.pending[key]; taken; _, taken = f.pending[key] {
-		key = f.random.Uint32()
+		key = f.d.random.Uint32()
 	}
 	var t [4]byte
 	binary.BigEndian.PutUint32(t[:], key)
 	out, inner, ok := outbound(make([]byte, 0, 192), b, t[:])
 	if !ok {
-		f.mu.Unlock()
+		f.d.mu.Unlock()
 		return errEngine
 	}
 	f.pending[key] = pending{addr: to, sent: f.d.now(), inner: inner, engine: e}
 	f.counts.Out++
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 	err := f.conn.WriteTo(out, to)
 	if err != nil {
-		f.mu.Lock()
+		f.d.mu.Lock()
 		delete(f.pending, key)
 		f.counts.SendErrors++
-		f.mu.Unlock()
+		f.d.mu.Unlock()
 	}
 	return err
 }
 
 // query asks the node at addr.
 func (f *family) query(ctx context.Context, to netip.AddrPort, method string, args akrpc.MsgArgs) (*akrpc.Return, error) {
-	f.mu.Lock()
+	f.d.mu.Lock()
 	e := f.engine
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 	return e.query(ctx, to, method, args)
 }
 
@@ -181,9 +172,9 @@ func (f *family) read() {
 		}
 		if len(out) > 0 {
 			if sent, err := f.conn.WriteBatch(out); err != nil {
-				f.mu.Lock()
+				f.d.mu.Lock()
 				f.counts.SendErrors += uint64(len(out) - sent)
-				f.mu.Unlock()
+				f.d.mu.Unlock()
 			}
 		}
 	}
@@ -200,33 +191,38 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 		f.drop(&f.counts.Malformed)
 		return out
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	f.counts.In++
 	if m.Y != 'q' {
 		f.response(now, from, m)
 		return out
 	}
-	q := &m.Query
 	f.counts.Queries++
-	f.table.Asked(now, from, q.ID)
 	if f.d.cfg.ReadOnly {
 		return out // BEP 43: a read-only node does not answer
 	}
-	if q.ID != f.table.ID() && !q.ReadOnly && f.table.Wants(from, q.ID) {
-		f.wanted(now, from)
+	q := &m.Query
+	out, outcome := f.d.answers.Handle(out, now, from, q)
+	switch outcome {
+	case respond.Limited, respond.Martian:
+		f.counts.Limited++
+	default:
+		if !q.ReadOnly && f.table.Wants(from, q.ID) {
+			f.wanted(now, from)
+		}
 	}
-	return f.answers.answer(out, now, from, q)
+	return out
 }
 
 func (f *family) drop(reason *uint64) {
-	f.mu.Lock()
+	f.d.mu.Lock()
 	f.counts.In++
 	*reason++
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 }
 
-// response takes a response or an error reply. The caller holds f.mu.
+// response takes a response or an error reply. The caller holds d.mu.
 func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	if len(m.T) != 4 {
 		f.counts.Unasked++
@@ -260,8 +256,8 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 
 // vote counts what voter says our address is.
 func (f *family) vote(voter, ours netip.Addr) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	f.voteLocked(f.d.now(), voter, ours)
 }
 
@@ -288,13 +284,12 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 	f.retired = append(f.retired, retired{f.engine, now.Add(2 * hardTimeout)})
 	f.engine = e
 	f.table.Rebase(now, own)
-	f.answers.setID(own)
 }
 
 // closeEngines ends the query engines; nothing uses them any more.
 func (f *family) closeEngines() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	f.engine.close()
 	for _, r := range f.retired {
 		r.engine.close()

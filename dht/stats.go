@@ -20,6 +20,7 @@ type counts struct {
 	Unasked   uint64 // a response without a question, or too late
 	Spoofed   uint64 // a response from another address than was asked
 	Busy      uint64 // the query engine could not keep up
+	Limited   uint64 // a query whose source asks too often, or cannot be one
 }
 
 // FamilyStats is the state of our node in the DHT of one address family.
@@ -44,7 +45,7 @@ type Dropped struct {
 	Unasked   uint64 // a response without a question, or too late
 	Spoofed   uint64 // a response from another address than was asked
 	Busy      uint64 // the query engine could not keep up
-	Limited   uint64 // queries above the rate that one address may have
+	Limited   uint64 // a query whose source asks too often, or cannot be one
 }
 
 // Stats is a snapshot for people and programs that watch the node.
@@ -81,14 +82,14 @@ func (d *DHT) Stats() Stats {
 
 func (f *family) stats() FamilyStats {
 	now := f.d.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	c := &f.counts
 	return FamilyStats{
 		ID: f.table.ID(), External: f.external,
 		Good: f.table.Good(now), Nodes: f.table.Len(), Pending: len(f.pending),
 		In: c.In, Out: c.Out, Queries: c.Queries, Replies: c.Replies,
 		Timeouts: c.Timeouts, SendErrors: c.SendErrors,
-		Dropped: Dropped{NotKRPC: c.NotKRPC, Malformed: c.Malformed, Unasked: c.Unasked, Spoofed: c.Spoofed, Busy: c.Busy},
+		Dropped: Dropped{NotKRPC: c.NotKRPC, Malformed: c.Malformed, Unasked: c.Unasked, Spoofed: c.Spoofed, Busy: c.Busy, Limited: c.Limited},
 	}
 }

@@ -50,6 +50,18 @@ func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, found f
 }
 
 func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
+	slots := d.searching
+	if port != 0 {
+		slots = d.telling
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return AnnounceStats{}, ctx.Err()
+	case <-d.ctx.Done():
+		return AnnounceStats{}, ErrClosed
+	}
 	t := newTraversal(d, "get_peers", infohash)
 	t.port, t.found = port, found
 	for _, f := range d.families {
@@ -63,10 +75,16 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func
 	return t.stats(), err
 }
 
-// findNodes looks a target up in one family, for the sake of its table.
-func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID) {
+// findNodes looks a target up in one family, for the sake of its table. With
+// all, the nodes of the other family are asked too: they may know the first
+// nodes of this one (BEP 32).
+func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID, all bool) {
 	t := newTraversal(d, "find_node", target)
-	t.addLeg(f)
+	for _, g := range d.families {
+		if g == f || all {
+			t.addLeg(g)
+		}
+	}
 	_ = t.run(ctx) // it ends early only with the node
 }
 
@@ -128,25 +146,37 @@ const (
 )
 
 // addLeg begins the lookup in one family: from the closest nodes that we know
-// and, while these are few, from saved nodes and bootstrap addresses as well.
+// and, while these are few, from all other ways in as well.
 func (t *traversal) addLeg(f *family) {
 	g := &leg{f: f, seeds: make(map[netip.AddrPort]bool)}
-	f.mu.Lock()
+	f.d.mu.Lock()
 	var start []lookup.Node
 	for _, n := range f.table.Closest(nil, t.target, startNodes, func(n *table.Node) bool { return n.Fails == 0 }) {
 		start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr, RTT: n.RTT})
 	}
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 	if len(start) < enough {
-		g.boot = true
-		for _, s := range t.d.cfg.Nodes {
-			if s.Addr.Addr().Unmap().Is6() == f.v6 && !s.ID.IsZero() && table.Usable(s.Addr, f.relaxed) {
-				start = append(start, lookup.Node{ID: s.ID, Addr: s.Addr})
-			}
-		}
+		start = append(start, t.waysIn(g)...)
 	}
 	t.begin(g, start)
 	t.legs = append(t.legs, g)
+}
+
+// waysIn is the nodes of better days, and from now on the leg asks bootstrap
+// hosts too.
+func (t *traversal) waysIn(g *leg) (nodes []lookup.Node) {
+	g.boot = true
+	t.d.mu.Lock()
+	for _, n := range g.f.former {
+		nodes = append(nodes, lookup.Node{ID: n.ID, Addr: n.Addr})
+	}
+	t.d.mu.Unlock()
+	for _, s := range t.d.cfg.Nodes {
+		if s.Addr.Addr().Is6() == g.f.v6 && !s.ID.IsZero() && table.Usable(s.Addr, g.f.relaxed) {
+			nodes = append(nodes, lookup.Node{ID: s.ID, Addr: s.Addr})
+		}
+	}
+	return nodes
 }
 
 func (t *traversal) begin(g *leg, start []lookup.Node) {
@@ -155,9 +185,9 @@ func (t *traversal) begin(g *leg, start []lookup.Node) {
 		g.past.Asked += s.Asked
 		g.past.Failed += s.Failed
 	}
-	g.f.mu.Lock()
+	t.d.mu.Lock()
 	own := g.f.table.ID()
-	g.f.mu.Unlock()
+	t.d.mu.Unlock()
 	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
 }
 
@@ -201,19 +231,22 @@ func (t *traversal) run(ctx context.Context) error {
 	defer context.AfterFunc(t.d.ctx, cancel)()
 	if t.method == "get_peers" {
 		for _, g := range t.legs {
-			t.yield(g.f.answers.stored(t.target, t.d.now()))
+			t.yield(g.f.stored(t.target))
 		}
 	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		more, changed := t.bootstrap()
-		busy := t.step(ctx)
+		busy, again := t.step(ctx)
 		if t.d.ctx.Err() != nil {
 			return ErrClosed
 		}
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if again {
+			continue
 		}
 		if t.took == 0 && !busy {
 			t.took = time.Since(t.begun)
@@ -239,8 +272,9 @@ func (t *traversal) run(ctx context.Context) error {
 }
 
 // step sends what the lookups want sent, announces where a lookup is over, and
-// reports whether any is not.
-func (t *traversal) step(ctx context.Context) (busy bool) {
+// reports whether any is not. When a leg has found new ways in, step wants to be
+// called again at once.
+func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	for _, g := range t.legs {
 		now := t.d.now()
 		for {
@@ -254,6 +288,11 @@ func (t *traversal) step(ctx context.Context) (busy bool) {
 			}
 			t.ask(ctx, g, n.Addr)
 		}
+		if g.l.Done() && g.l.Stats().Answered == 0 && !g.boot {
+			// Nobody of the table answered: it is a table of former times.
+			t.feed(g, t.waysIn(g))
+			return true, true
+		}
 		if !g.l.Done() {
 			busy = true
 		} else if t.port != 0 && !g.announced && g.l.Stats().Answered > 0 {
@@ -261,7 +300,7 @@ func (t *traversal) step(ctx context.Context) (busy bool) {
 			t.announce(ctx, g)
 		}
 	}
-	return busy
+	return busy, false
 }
 
 // wait is how long the lookups can do without us.
@@ -326,7 +365,7 @@ func (t *traversal) announce(ctx context.Context, g *leg) {
 			t.waiting++
 		}
 	}
-	g.f.answers.announceSelf(t.target, t.port, t.d.now())
+	g.f.announceSelf(t.d.now(), t.target, t.port)
 }
 
 // take takes the outcome of one query.

@@ -15,12 +15,14 @@ import (
 const upkeepEvery = time.Second
 
 // upkeep keeps the table of a family in order for as long as the node lives:
-// it joins, pings who has been silent, refreshes what has not changed.
+// it joins, and joins again while hardly anybody is known, pings who has been
+// silent, refreshes what has not changed.
 func (f *family) upkeep() {
-	f.join(true)
+	f.join()
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
-	backoff, rejoin := 2*time.Second, f.d.now().Add(2*time.Second)
+	backoff := upkeepEvery
+	again, snapshot := f.d.now().Add(backoff), f.d.now()
 	for {
 		select {
 		case <-f.d.ctx.Done():
@@ -29,63 +31,69 @@ func (f *family) upkeep() {
 		}
 		now := f.d.now()
 		f.sweep(now)
-		f.mu.Lock()
-		n := f.table.Len()
-		f.mu.Unlock()
-		if n == 0 {
-			if now >= rejoin {
-				backoff = min(2*backoff, time.Minute)
-				f.join(false)
-				rejoin = f.d.now().Add(backoff)
-			}
-			continue
-		}
-		backoff, rejoin = 2*time.Second, now
 		f.pingQuestionable(now)
 		f.refresh(now)
+		f.d.mu.Lock()
+		n := f.table.Len()
+		if n >= enough && now >= snapshot {
+			f.former = f.table.Nodes()
+			snapshot = now.Add(5 * time.Minute)
+		}
+		f.d.mu.Unlock()
+		switch {
+		case n >= enough:
+			backoff, again = upkeepEvery, now.Add(upkeepEvery)
+		case now >= again:
+			// A lost network is looked for more eagerly than a small one.
+			most := 15 * time.Minute
+			if n == 0 {
+				most = time.Minute
+				f.d.boot.resolve(f.d)
+			}
+			f.join()
+			backoff = min(2*backoff, most)
+			again = f.d.now().Add(backoff)
+		}
 	}
 }
 
 // join finds our neighbours: a lookup of our own id, then of targets far away
 // to fill the other buckets.
-func (f *family) join(first bool) {
-	if !first {
-		f.d.boot.resolve(f.d)
-	}
-	f.mu.Lock()
-	own := f.table.ID()
-	f.mu.Unlock()
-	f.d.findNodes(f.d.ctx, f, own)
+func (f *family) join() {
+	f.d.mu.Lock()
+	own, lost := f.table.ID(), f.table.Len() == 0
+	f.d.mu.Unlock()
+	f.d.findNodes(f.d.ctx, f, own, lost)
 	for range 3 {
-		f.mu.Lock()
+		f.d.mu.Lock()
 		n := f.table.Len()
-		f.mu.Unlock()
-		if n < 8 || f.d.ctx.Err() != nil {
+		f.d.mu.Unlock()
+		if n < enough || f.d.ctx.Err() != nil {
 			return // a network so small is known whole
 		}
-		f.d.findNodes(f.d.ctx, f, randomID())
+		f.d.findNodes(f.d.ctx, f, randomID(), false)
 	}
 }
 
 // refresh looks up a target in the bucket that has not changed for longest.
 func (f *family) refresh(now mono.Time) {
-	f.mu.Lock()
+	f.d.mu.Lock()
 	target, ok := f.table.Refresh(now, randomID())
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 	if ok {
-		f.d.findNodes(f.d.ctx, f, target)
+		f.d.findNodes(f.d.ctx, f, target, false)
 	}
 }
 
 // pingQuestionable pings up to four silent nodes a tick.
 func (f *family) pingQuestionable(now mono.Time) {
 	for range 4 {
-		f.mu.Lock()
+		f.d.mu.Lock()
 		n, ok := f.table.Questionable(now)
 		if ok {
 			f.table.Pinged(now, n.Addr)
 		}
-		f.mu.Unlock()
+		f.d.mu.Unlock()
 		if !ok {
 			return
 		}
@@ -95,8 +103,8 @@ func (f *family) pingQuestionable(now mono.Time) {
 
 // sweep forgets the queries that were not answered, at their nodes' cost.
 func (f *family) sweep(now mono.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	for key, p := range f.pending {
 		if now.Sub(p.sent) >= hardTimeout {
 			delete(f.pending, key)
@@ -116,7 +124,7 @@ func (f *family) sweep(now mono.Time) {
 }
 
 // wanted pings a node that asked us something and would find a place in the
-// table. The caller holds f.mu.
+// table. The caller holds d.mu.
 func (f *family) wanted(now mono.Time, addr netip.AddrPort) {
 	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !f.pings.Take(now, 1) {
 		return
@@ -129,8 +137,8 @@ func (f *family) wanted(now mono.Time, addr netip.AddrPort) {
 
 // tryPing pings a node that we were told of, within the limits.
 func (f *family) tryPing(addr netip.AddrPort) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
 	f.wanted(f.d.now(), addr)
 }
 
@@ -139,7 +147,7 @@ func (f *family) ping(addr netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(f.d.ctx, 2*hardTimeout)
 	defer cancel()
 	_, _ = f.query(ctx, addr, "ping", akrpc.MsgArgs{}) // silence is counted by sweep
-	f.mu.Lock()
+	f.d.mu.Lock()
 	delete(f.pinging, addr)
-	f.mu.Unlock()
+	f.d.mu.Unlock()
 }
