@@ -82,7 +82,8 @@ const (
 	// one checksum a block when OK is false or when CmdStore asked for them.
 	EvVerified
 	// EvStorageFailed: a write or read failed; Slot, if not NoSlot, is free
-	// again and its chunk (Block) lost. The engine asks for nothing until
+	// again and its chunk (Block) lost. If Conn is set, Block was a CmdUpload for
+	// it that will not be sent. The engine asks for nothing until
 	// EvStorageBack.
 	EvStorageFailed
 	// EvStorageBack: storage works again; Have is what it holds now, as checked.
@@ -195,7 +196,7 @@ type Command struct {
 	Fault    Fault
 	WantSums bool
 	Round    uint32 // CmdStore: chunks of one piece count together only within a round
-	Quiet    bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
+	Quiet    bool   // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
 	Addr     netip.AddrPort
 	Bytes    []byte
 	Info     *metainfo.Info

@@ -300,6 +300,10 @@ func (p *piece) whole() bool {
 func (e *Engine) onStorageFailed(ev *Event) {
 	e.paused = true
 	c := e.content
+	if p := e.conns[ev.Conn]; p != nil { // a block that p asked for could not be read
+		p.up.inflight -= int64(ev.Block.Length)
+		e.reject(p, ev.Block)
+	}
 	if c == nil || ev.Slot == NoSlot {
 		return
 	}

@@ -138,9 +138,14 @@ func (k *picker) dec(piece uint32) {
 	}
 }
 
-// walkFirst is how far rarest looks along order before it considers the peer's
-// own pieces: a peer that has a fair share is served within it.
-const walkFirst = 512
+const (
+	// walkFirst is how far rarest looks along order before it considers the
+	// peer's own pieces: a peer that has a fair share is served within it.
+	walkFirst = 512
+	// fewPieces: a peer with less than this part of the idle pieces has its own
+	// looked through instead, for a step of that costs so many of the other.
+	fewPieces = 8
+)
 
 // rarest is the first idle piece in order that the peer has; count is how many
 // pieces it has.
@@ -151,7 +156,7 @@ func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
 			return p, true
 		}
 	}
-	if count >= len(k.order) {
+	if count > len(k.order)/fewPieces {
 		for _, p := range k.order[near:] {
 			if has.Has(int(p)) {
 				return p, true

@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
 )
+
+var seedsFlag = flag.Uint64("seeds", 5, "how many seeds each swarm is run with")
 
 // Every swarm here must come to rest complete, whatever befalls it, with the
 // invariants of sim_test.go checked at every step on the way.
@@ -24,7 +27,7 @@ func TestSwarmsComplete(t *testing.T) {
 		"private":                         {nodes: 6, seeds: 1, pieces: 20, magnet: true, private: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(10) {
+			for seed := range *seedsFlag {
 				cfg.seed = seed
 				newSim(t, cfg).run()
 			}
@@ -34,7 +37,7 @@ func TestSwarmsComplete(t *testing.T) {
 
 // Fifty nodes of which a fifth vanish and come back.
 func TestFiftyWithChurnAlwaysComplete(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range *seedsFlag {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			newSim(t, simConfig{seed: seed, nodes: 50, seeds: 2, pieces: 30, churn: 0.2, magnet: true, dropEvery: time.Second}).run()
 		})
@@ -53,7 +56,7 @@ func TestOneSeedGivesOneTranscript(t *testing.T) {
 // Who sends bad blocks is banned by all whom it harmed; nobody else is.
 func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 	bans := 0
-	for seed := range uint64(10) {
+	for seed := range *seedsFlag {
 		s := newSim(t, simConfig{seed: seed, nodes: 10, seeds: 2, liars: 2, pieces: 40, pieceLen: 128 << 10, chunk: 64 << 10, magnet: true})
 		s.run()
 		for _, n := range s.nodes {

@@ -1,0 +1,211 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/swarm/wire"
+)
+
+// rig is an engine with peers made of fields: what a test or a benchmark drives
+// by hand.
+type rig struct {
+	t   testing.TB
+	e   *Engine
+	now mono.Time
+	n   Conn
+}
+
+func newRig(t testing.TB, cfg Config, pieces int, pieceLen int64) *rig {
+	if cfg.Budget == 0 {
+		cfg.Budget = 64
+	}
+	cfg.PeerID = id.ID{1}
+	cfg.Seed = 1
+	cfg.ListenPort = 6881
+	r := &rig{t: t, e: New(cfg, 0), now: 1}
+	if pieces > 0 {
+		r.info(pieces, pieceLen)
+	}
+	return r
+}
+
+func (r *rig) info(pieces int, pieceLen int64) {
+	r.step(&Event{Kind: EvInfo, Info: testInfo(r.t, pieces, pieceLen, pieceLen, false)})
+}
+
+func (r *rig) step(ev *Event) { r.e.Step(r.now, ev) }
+
+func (r *rig) connect(fast bool) Conn {
+	r.n++
+	res := wire.Reserved{}
+	res.SetExtended()
+	if fast {
+		res.SetFast()
+	}
+	r.step(&Event{Kind: EvConnected, Conn: r.n, PeerID: id.ID{2, byte(r.n >> 8), byte(r.n)}, Reserved: res,
+		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(r.n >> 8), byte(r.n)}), 6881)})
+	return r.n
+}
+
+func (r *rig) msg(c Conn, m wire.Msg) { r.step(&Event{Kind: EvMessage, Conn: c, Msg: m}) }
+
+// A block's way through the engine: lease, arrival, store, verdict; one peer
+// that has everything and answers at once, 64 blocks a batch.
+func BenchmarkBlock(b *testing.B) {
+	for _, pieceLen := range []int64{256 << 10, 1 << 20, 4 << 20} {
+		b.Run(fmt.Sprintf("piece=%dK", pieceLen>>10), func(b *testing.B) {
+			r := newRig(b, Config{Budget: 64}, 100_000, pieceLen)
+			c := r.connect(true)
+			r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi500ee")})
+			r.msg(c, wire.Msg{Type: wire.HaveAll})
+			r.msg(c, wire.Msg{Type: wire.Unchoke})
+			r.e.conns[c].down.depth = 500
+			queue := make([]Command, 0, 4096)
+			head, blocks, batches := 0, 0, 0
+			var out []Command
+			done := make([]uint32, 100_000)
+			chunks := uint32((pieceLen + 1<<20 - 1) >> 20)
+			one := func() {
+				out = append(out[:0], r.e.Drain()...)
+				for i := range out {
+					if x := &out[i]; x.Kind == CmdRequest {
+						queue = append(queue, *x)
+					}
+				}
+				for i := range out {
+					if x := &out[i]; x.Kind == CmdStore {
+						slot, block := x.Slot, x.Block
+						r.now += 10
+						r.step(&Event{Kind: EvStored, Slot: slot, Block: block})
+						if done[block.Piece]++; done[block.Piece] == chunks {
+							done[block.Piece] = 0
+							r.step(&Event{Kind: EvVerified, Block: block, OK: true})
+							// Back to the picker, so that the torrent never ends.
+							r.e.content.have.Remove(int(block.Piece))
+							r.e.content.need.Add(int(block.Piece))
+							r.e.content.nNeed++
+							r.e.content.pick.put(block.Piece)
+							r.e.conns[c].want++
+						}
+					}
+				}
+				n := min(64, len(queue)-head)
+				for range n {
+					x := &queue[head]
+					head++
+					r.now += 16_000
+					r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+					blocks++
+				}
+				if head == len(queue) || head > 2048 {
+					queue = append(queue[:0], queue[head:]...)
+					head = 0
+				}
+				if r.now >= r.e.Deadline() {
+					r.e.Tick(r.now)
+				}
+				batches++
+			}
+			for range 2000 {
+				one()
+			}
+			blocks, batches = 0, 0
+			b.ReportAllocs()
+			for b.Loop() {
+				one()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(blocks), "ns/block")
+			b.ReportMetric(float64(blocks)/float64(batches), "blocks/op")
+		})
+	}
+}
+
+// Haves of 50 peers in a torrent of 100,000 pieces, 10,000 an operation.
+func BenchmarkTenThousandHaves(b *testing.B) {
+	const pieces, peers = 100_000, 50
+	r := newRig(b, Config{}, pieces, 256<<10)
+	for range peers {
+		c := r.connect(true)
+		r.msg(c, wire.Msg{Type: wire.HaveNone})
+	}
+	r.e.Drain()
+	rng := rand.New(rand.NewPCG(1, 2))
+	order := rng.Perm(pieces * peers)
+	at := 0
+	// The first haves of all make room for what comes.
+	one := func() {
+		for range 10_000 {
+			k := order[at%len(order)]
+			c, i := Conn(1+k%peers), uint32(k/peers)
+			if at/len(order)%2 == 0 {
+				r.msg(c, wire.Msg{Type: wire.Have, Index: i})
+			} else {
+				r.e.onDontHave(r.e.conns[c], i)
+			}
+			at++
+		}
+		r.e.Drain()
+	}
+	one()
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+// Picking the rarest of 100,000 pieces by peers that have a part of them, and
+// giving it back.
+func BenchmarkPick(b *testing.B) {
+	const pieces = 100_000
+	for _, share := range []float64{1, 0.5, 0.01, 0.0001} {
+		b.Run(fmt.Sprintf("has=%g", share), func(b *testing.B) {
+			rng := rand.New(rand.NewPCG(1, 2))
+			k := newPicker(pieces, rng)
+			for i := range uint32(pieces) {
+				for range rng.IntN(40) {
+					k.inc(i)
+				}
+				k.put(i)
+			}
+			has, n := bitset.New(pieces), 0
+			for i := range pieces {
+				if rng.Float64() < share {
+					has.Add(i)
+					n++
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p, ok := k.rarest(has, n)
+				if !ok {
+					b.Fatal("nothing to pick")
+				}
+				k.take(p)
+				k.put(p)
+			}
+		})
+	}
+}
+
+// A turn in which nothing is to be done, with 200 peers: what idling costs.
+func BenchmarkIdleTurn(b *testing.B) {
+	r := newRig(b, Config{MaxConns: 200}, 10_000, 256<<10)
+	for range 200 {
+		c := r.connect(true)
+		r.msg(c, wire.Msg{Type: wire.HaveNone})
+	}
+	r.e.Drain()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.now += mono.Time(time.Microsecond)
+		r.msg(1, wire.Msg{Type: wire.KeepAlive})
+		r.e.Drain()
+	}
+}
