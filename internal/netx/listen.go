@@ -1,0 +1,263 @@
+package netx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-reuseport"
+)
+
+// DefaultPort is tried first when the user asks for no port.
+const DefaultPort = 6881
+
+// Config is what Open is asked for.
+type Config struct {
+	// Listen are the addresses to hold, as HOST:PORT. An empty host is every
+	// address of both families; a family that the machine lacks is then left out.
+	// Port 0 is any free one. All must have the same port. None at all is
+	// DefaultPort of every address, or a free port when that is taken.
+	Listen []string
+	// DefaultPort replaces DefaultPort when it is not 0.
+	DefaultPort uint16
+	// Logger is told when connections cannot be taken; nil for nobody.
+	Logger *slog.Logger
+}
+
+// Error is why Open could not have an address, for the user.
+type Error struct {
+	Addr   string // as far as it is known
+	Reason string // what happened
+	Hint   string // what to do
+	Err    error  // what the system said, if it did
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s; %s", e.Addr, e.Reason, e.Hint) }
+func (e *Error) Unwrap() error { return e.Err }
+
+// target is an address to hold.
+type target struct {
+	ip       netip.Addr
+	optional bool // the machine may lack its family
+}
+
+func (t target) network(proto string) string {
+	if t.ip.Is4() {
+		return proto + "4"
+	}
+	return proto + "6" // with IPV6_V6ONLY: the families have sockets of their own
+}
+
+// sockets are those of one target.
+type sockets struct {
+	ip  netip.Addr
+	udp *net.UDPConn
+	tcp net.Listener
+}
+
+func (s *sockets) close() {
+	if s.udp != nil {
+		s.udp.Close()
+	}
+	if s.tcp != nil {
+		s.tcp.Close()
+	}
+}
+
+// Open takes the sockets of cfg and begins to accept connections.
+func Open(cfg Config) (*Host, error) {
+	targets, port, err := resolve(cfg)
+	if err != nil {
+		return nil, err
+	}
+	socks, err := take(targets, port)
+	if err != nil && len(cfg.Listen) == 0 && errors.Is(err, errTaken) {
+		socks, err = take(targets, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newHost(socks, cfg.Logger), nil
+}
+
+// resolve turns cfg into addresses and the one port.
+func resolve(cfg Config) (ts []target, port uint16, err error) {
+	if len(cfg.Listen) == 0 {
+		if port = cfg.DefaultPort; port == 0 {
+			port = DefaultPort
+		}
+		return everywhere(), port, nil
+	}
+	for i, spec := range cfg.Listen {
+		more, p, err := parse(spec)
+		if err != nil {
+			return nil, 0, err
+		}
+		if i > 0 && p != port {
+			return nil, 0, &Error{Addr: spec, Reason: fmt.Sprintf("has another port than %s", cfg.Listen[0]), Hint: "give all addresses one port"}
+		}
+		ts, port = append(ts, more...), p
+	}
+	return ts, port, nil
+}
+
+func everywhere() []target {
+	return []target{{netip.IPv4Unspecified(), true}, {netip.IPv6Unspecified(), true}}
+}
+
+func parse(spec string) ([]target, uint16, error) {
+	const form = "write HOST:PORT, [IPV6]:PORT, or :PORT for all addresses"
+	host, service, err := net.SplitHostPort(spec)
+	if err != nil {
+		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: "is no address to listen on", Hint: form, Err: err}
+	}
+	p, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: fmt.Sprintf("has no port from 0 to 65535 but %q", service), Hint: form, Err: err}
+	}
+	if host == "" || host == "*" {
+		return everywhere(), uint16(p), nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []target{{ip: ip.Unmap()}}, uint16(p), nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "has no address", Hint: "check the name, or give an address as it is", Err: err}
+	}
+	// One address of each family: the first, as a program that connects would do.
+	var ts []target
+	for _, ip := range ips {
+		t := target{ip: ip.Unmap()}
+		if len(ts) == 0 || len(ts) == 1 && ts[0].ip.Is4() != t.ip.Is4() {
+			ts = append(ts, t)
+		}
+	}
+	return ts, uint16(p), nil
+}
+
+// attempts is how often a port that was free for one socket may turn out to be
+// taken for the next.
+const attempts = 64
+
+// take holds port on every target; port 0 is one that is free on all.
+func take(ts []target, port uint16) ([]sockets, error) {
+	if port != 0 {
+		return takePort(ts, port)
+	}
+	var err error
+	for range attempts {
+		var socks []sockets
+		if socks, err = takePort(ts, 0); err == nil || !errors.Is(err, errTaken) {
+			return socks, err
+		}
+	}
+	return nil, err
+}
+
+// takePort holds port on every target; port 0 is what the system gives to the
+// first.
+//
+// A bind with SO_REUSEPORT succeeds on a port that the same user's other
+// process holds in that way, and the two would then share its connections. So
+// each address is bound without it first. For UDP that socket is the one that
+// stays: nothing else is ever bound to its port, and as long as it stands no
+// second seedbed gets past it to TCP, not even one that starts at the same
+// moment. TCP needs the option, to dial from the port that it listens on.
+func takePort(ts []target, port uint16) (socks []sockets, err error) {
+	defer func() {
+		if err != nil {
+			for i := range socks {
+				socks[i].close()
+			}
+			socks = nil
+		}
+	}()
+	var absent error
+	for _, t := range ts {
+		s := sockets{ip: t.ip}
+		err := s.open(t, port)
+		if err == nil {
+			port = s.udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+			socks = append(socks, s)
+			continue
+		}
+		s.close()
+		if !t.optional || isInUse(err) || errors.Is(err, fs.ErrPermission) {
+			return socks, explain(t, port, err)
+		}
+		absent = explain(t, port, err)
+	}
+	if len(socks) == 0 {
+		return nil, absent
+	}
+	return socks, nil
+}
+
+func (s *sockets) open(t target, port uint16) error {
+	ctx := context.Background()
+	addr := func() string { return netip.AddrPortFrom(t.ip, port).String() }
+	pc, err := new(net.ListenConfig).ListenPacket(ctx, t.network("udp"), addr())
+	if err != nil {
+		return err
+	}
+	s.udp = pc.(*net.UDPConn)
+	port = s.udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+
+	exclusive := tcpListenConfig()
+	probe, err := exclusive.Listen(ctx, t.network("tcp"), addr())
+	if err != nil {
+		return err
+	}
+	probe.Close()
+	shared := tcpListenConfig()
+	shared.Control = reuseport.Control
+	s.tcp, err = shared.Listen(ctx, t.network("tcp"), addr())
+	return err
+}
+
+// tcpListenConfig is plain TCP without the system's keepalives: BEP 3 has its
+// own, and a dead peer is found by its silence. TCP_NODELAY is Go's default and
+// right here, since whole turns of output are written at once.
+func tcpListenConfig() *net.ListenConfig {
+	lc := &net.ListenConfig{KeepAlive: -1}
+	lc.SetMultipathTCP(false)
+	return lc
+}
+
+// errTaken is within the errors of addresses that somebody else holds.
+var errTaken = errors.New("taken")
+
+func explain(t target, port uint16, err error) error {
+	e := &Error{Addr: netip.AddrPortFrom(t.ip, port).String(), Err: err}
+	proto := "TCP"
+	var op *net.OpError
+	if errors.As(err, &op) && strings.HasPrefix(op.Net, "udp") {
+		proto = "UDP"
+	}
+	switch {
+	case isInUse(err):
+		e.Err = fmt.Errorf("%w: %w", errTaken, err)
+		e.Reason = fmt.Sprintf("is taken: another program holds its %s port", proto)
+		e.Hint = "end that program, or listen on another port (port 0 is any free one)"
+	case errors.Is(err, fs.ErrPermission):
+		e.Reason = "is not allowed to this user"
+		e.Hint = "listen on a port of 1024 or above"
+	case isNoSuchAddr(err):
+		e.Reason = "is no address of this machine"
+		e.Hint = "listen on one that is, or leave the host empty for all"
+	default:
+		e.Reason = fmt.Sprintf("cannot be opened: %v", err)
+		e.Hint = "listen on another address"
+	}
+	return e
+}

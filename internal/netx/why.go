@@ -1,0 +1,53 @@
+package netx
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+)
+
+// Reason is the kind of thing that ends a dial or a connection.
+type Reason uint8
+
+const (
+	Other       Reason = iota
+	Refused            // the host is there and nobody listens
+	TimedOut           // no answer in time
+	Unreachable        // no way there, or a local rule against it
+	Reset              // the other end went away
+	Self               // it was us
+	Exhausted          // this machine has no file, port or memory left: it says nothing of the peer
+	Stopped            // we ended it ourselves
+)
+
+// Why sorts an error of Dial or of a connection.
+func Why(err error) Reason {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, ErrSelf):
+		return Self
+	case errors.Is(err, ErrNoFamily), isUnreachable(err):
+		return Unreachable
+	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
+		return Stopped
+	case isRefused(err):
+		return Refused
+	case isReset(err), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.ErrClosedPipe):
+		return Reset
+	case isExhausted(err), isInUse(err), isNoSuchAddr(err):
+		return Exhausted
+	case errors.As(err, &timeout) && timeout.Timeout(), isTimedOut(err):
+		return TimedOut
+	}
+	return Other
+}
+
+func isAny(err error, these ...error) bool {
+	for _, t := range these {
+		if errors.Is(err, t) {
+			return true
+		}
+	}
+	return false
+}
