@@ -178,11 +178,8 @@ func TestFullWithholdsUntilPeersExpire(t *testing.T) {
 	}
 }
 
-func TestAMillionAnnouncesStayAtTheCaps(t *testing.T) {
-	n := 1_000_000
-	if testing.Short() {
-		n = 50_000
-	}
+func TestAFloodOfAnnouncesStaysAtTheCaps(t *testing.T) {
+	const n = 200_000
 	s := New(Config{Infohashes: 100, Peers: 50}, 0, rnd())
 	r := rnd()
 	for i := range n {

@@ -86,14 +86,16 @@ func TestLimits(t *testing.T) {
 		{"depth as set", nest(3), Limits{Depth: 3}, true},
 		{"depth past what is set", nest(4), Limits{Depth: 3}, false},
 		{"siblings do not add up", "l" + strings.Repeat("le", 100) + "e", Limits{Depth: 2}, true},
-		{"depth at the most", nest(1024), Limits{Depth: 1 << 40}, true},
-		{"depth past the most", nest(1025), Limits{Depth: 1 << 40}, false},
+		{"depth at the most", nest(1024), Limits{Depth: math.MaxInt}, true},
+		{"depth past the most", nest(1025), Limits{Depth: math.MaxInt}, false},
 		{"tokens", "li1e1:ae", Limits{Tokens: 3}, true},
 		{"too many tokens", "li1e1:ae", Limits{Tokens: 2}, false},
 		{"keys are tokens", "d1:ai1ee", Limits{Tokens: 2}, false},
 		{"string length", "3:abc", Limits{StringLen: 3}, true},
 		{"string too long", "4:abcd", Limits{StringLen: 3}, false},
 		{"huge length", "99999999999999999999999:", Limits{}, false},
+		{"huge length without a limit", "99999999999999999999999:", Limits{StringLen: math.MaxInt}, false},
+		{"length that wraps around", "18446744073709551617:a", Limits{StringLen: math.MaxInt}, false},
 		{"length beyond the input", "1000:abc", Limits{}, false},
 	} {
 		if _, _, err := Parse([]byte(c.in), c.lim); (err == nil) != c.ok {

@@ -147,11 +147,15 @@ func (s *Scanner) Bytes() ([]byte, bool) {
 	if !s.token() {
 		return nil, false
 	}
-	i, n := s.off, 0
+	i, n := s.off, uint64(0)
 	for ; i < len(s.b) && s.b[i]-'0' <= 9; i++ {
-		n = n*10 + int(s.b[i]-'0')
-		if n > s.strLen {
+		// Checked at each digit, the product cannot overflow.
+		n = n*10 + uint64(s.b[i]-'0')
+		if n > uint64(s.strLen) {
 			return nil, s.fail("string too long")
+		}
+		if n > uint64(len(s.b)) {
+			return nil, s.fail("string runs past the end")
 		}
 	}
 	switch {
@@ -165,10 +169,10 @@ func (s *Scanner) Bytes() ([]byte, bool) {
 	// One value, one form: they are refused here too.
 	case s.b[s.off] == '0' && i-s.off > 1:
 		return nil, s.fail("string length with a leading zero")
-	case n > len(s.b)-i-1:
+	case n > uint64(len(s.b)-i-1):
 		return nil, s.fail("string runs past the end")
 	}
-	s.off = i + 1 + n
+	s.off = i + 1 + int(n)
 	return s.b[i+1 : s.off : s.off], true
 }
 
