@@ -106,7 +106,7 @@ const (
 	Ban
 	// KnownPeer: Addr proved to be a peer of this torrent.
 	KnownPeer
-	// External: a peer sees us at Addr (without a port).
+	// External: the peer at From sees us at Addr (without a port).
 	External
 )
 
@@ -115,6 +115,7 @@ type Event struct {
 	Kind  EventKind
 	Piece int
 	Addr  netip.AddrPort
+	From  netip.AddrPort
 	Info  *metainfo.Info
 	Err   error
 }

@@ -67,7 +67,9 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdKnown:
 		t.tell(Event{Kind: KnownPeer, Addr: c.Addr})
 	case engine.CmdYourIP:
-		t.tell(Event{Kind: External, Addr: c.Addr})
+		if from := t.conns[c.Conn]; from != nil {
+			t.tell(Event{Kind: External, Addr: c.Addr, From: from.addr})
+		}
 	default:
 		panic("swarm: a command of no known kind")
 	}

@@ -200,7 +200,6 @@ type Command struct {
 	Addr     netip.AddrPort
 	Bytes    []byte
 	Info     *metainfo.Info
-	Err      error // of CmdMetadata: what agrees with the infohash is no torrent that can be opened; Info is nil
 }
 
 // Config is what an engine is made with.
@@ -241,9 +240,12 @@ type Stats struct {
 	Tried        int // addresses dialled at least once
 	Refused      int // of those, the ones that have never answered
 	Connected    int
-	Seeds        int // connected peers that have everything
-	ChokedBy     int // connected peers that choke us while we are interested
-	MetaPeers    int // connected peers that we wait for metadata from
+	Seeds        int   // connected peers that have everything
+	ChokedBy     int   // connected peers that choke us while we are interested
+	MetaPeers    int   // connected peers that we wait for metadata from
+	MetaHave     int64 // bytes of metadata, of the assembly that has come furthest
+	MetaSize     int64 // 0 while no peer has told it
 	Availability float64
-	Paused       bool // storage failed
+	Paused       bool  // storage failed
+	Broken       error // what agrees with the infohash is no torrent that can be opened; nothing more will come
 }
