@@ -2,7 +2,8 @@ package netx
 
 import "golang.org/x/sys/windows"
 
-func isInUse(err error) bool      { return isAny(err, windows.WSAEADDRINUSE) }
+// A port that is held exclusively is WSAEACCES to the next.
+func isInUse(err error) bool      { return isAny(err, windows.WSAEADDRINUSE, windows.WSAEACCES) }
 func isNoSuchAddr(err error) bool { return isAny(err, windows.WSAEADDRNOTAVAIL) }
 func isAborted(err error) bool    { return isAny(err, windows.WSAECONNABORTED) }
 func isRefused(err error) bool    { return isAny(err, windows.WSAECONNREFUSED) }
@@ -12,7 +13,7 @@ func isReset(err error) bool {
 }
 func isExhausted(err error) bool { return isAny(err, windows.WSAEMFILE, windows.WSAENOBUFS) }
 func isUnreachable(err error) bool {
-	return isAny(err, windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEHOSTDOWN, windows.WSAEACCES, windows.WSAEINVAL, windows.WSAEAFNOSUPPORT)
+	return isAny(err, windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEHOSTDOWN, windows.WSAEINVAL, windows.WSAEAFNOSUPPORT)
 }
 
 // passing reports whether a UDP read failed for what one datagram did: Windows

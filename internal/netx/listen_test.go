@@ -197,3 +197,46 @@ func TestListenErrorsAreSentences(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Binding with SO_REUSEPORT alone, all of these would succeed.
+func TestOneOfManyThatStartTogetherHasThePort(t *testing.T) {
+	port := freePort(t)
+	start, results := make(chan struct{}), make(chan *Host)
+	const many = 16
+	for range many {
+		go func() {
+			<-start
+			h, err := Open(Config{Listen: []string{fmt.Sprintf(":%d", port)}})
+			if err != nil && !errors.Is(err, errTaken) {
+				t.Error(err)
+			}
+			results <- h
+		}()
+	}
+	close(start)
+	winners := 0
+	for range many {
+		if h := <-results; h != nil {
+			winners++
+			defer h.Close()
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d have the port", winners)
+	}
+}
+
+func TestFamilyThatTheMachineLacks(t *testing.T) {
+	here, gone := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::77")
+	socks, err := takePort([]target{{here, true}, {gone, true}}, 0)
+	if err != nil || len(socks) != 1 || socks[0].ip != here {
+		t.Fatal(socks, err)
+	}
+	socks[0].close()
+	if _, err := takePort([]target{{here, true}, {gone, false}}, 0); err == nil {
+		t.Error("an address that was asked for by name was left out")
+	}
+	if _, err := takePort([]target{{gone, true}}, 0); err == nil {
+		t.Error("a Host of no address")
+	}
+}
