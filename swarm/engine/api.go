@@ -62,7 +62,8 @@ const (
 	// EvMessage: Conn sent Msg (never a piece message). Msg.Payload is the
 	// engine's for the call of Step alone.
 	EvMessage
-	// EvBlock: the payload of Block came from Conn and is in its slot.
+	// EvBlock: the payload of Block came from Conn and is in Slot. It may have
+	// crossed a CmdCancel; if its chunk is still in that slot it counts.
 	EvBlock
 	// EvUnwanted: Conn sent a piece message for Block that held no lease
 	// (cancelled, lost a race in the endgame, or never asked for).
@@ -178,7 +179,8 @@ const (
 	CmdWantPeers
 	// CmdDHTNode: Addr is the UDP address of a peer's DHT node (BEP 5 PORT).
 	CmdDHTNode
-	// CmdBan: Addr sent bad data and is not to be dialled or accepted again.
+	// CmdBan: Addr sent bad data and is not to be dialled or accepted again. Its
+	// port is 0 and the whole IP address meant, but on loopback.
 	CmdBan
 	// CmdKnown: Addr proved to be a peer of this torrent, worth remembering.
 	CmdKnown

@@ -343,8 +343,11 @@ func (e *Engine) onStorageBack(ev *Event) {
 		pc := c.opened[i]
 		c.restart(pc)
 		for j := range pc.chunk {
-			if k := &pc.chunk[j]; k.state == chunkStored {
+			switch k := &pc.chunk[j]; k.state {
+			case chunkStored:
 				e.reset(k)
+			case chunkStoring:
+				k.spoiled = true
 			}
 		}
 		e.settle(pc)

@@ -33,8 +33,9 @@ type Engine struct {
 	timers
 	paused      bool // storage failed
 	stopped     bool
-	freed       bool // a slot, a block or a piece became free: all may look again
-	freeUnchoke bool // an upload slot may have become free
+	broken      error // why the metadata cannot be used
+	freed       bool  // a slot, a block or a piece became free: all may look again
+	freeUnchoke bool  // an upload slot may have become free
 
 	tally
 	ranking []*peer // of rechoke

@@ -139,7 +139,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	case errors.As(err, &broken):
 		// What the infohash stands for is known, and cannot be opened.
 		e.meta.done = true
-		e.cmd(Command{Kind: CmdMetadata, Err: err})
+		e.broken = err
 		return nil
 	case err != nil:
 		return err

@@ -100,6 +100,7 @@ type simNode struct {
 	nextConn Conn
 	slots    map[Slot]*simSlot
 	stored   map[uint32][]byte // piece -> quality of its blocks, as written
+	rounds   map[uint32]uint32 // piece -> the round in which
 	have     bitset.Set
 	complete bool
 	banned   []netip.AddrPort
@@ -186,7 +187,7 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 		s.byIP[n.addr] = n
 		s.nodes = append(s.nodes, n)
 		n.have = bitset.New(cfg.pieces)
-		n.stored = map[uint32][]byte{}
+		n.stored, n.rounds = map[uint32][]byte{}, map[uint32]uint32{}
 		if n.seed || n.liar {
 			n.have.Fill()
 		}
@@ -339,7 +340,7 @@ func (n *simNode) do(c *Command) {
 		delete(n.slots, c.Slot)
 	case CmdMetadata:
 		if c.Info == nil || c.Info.Hash != s.info.Hash {
-			n.fatal("metadata is wrong: %v", c.Err)
+			n.fatal("metadata is wrong")
 		}
 		info := c.Info
 		n.later(50*time.Millisecond, func() { n.step(&Event{Kind: EvInfo, Info: info, Have: n.have}) })
@@ -594,7 +595,7 @@ func (n *simNode) store(c *Command) {
 		n.fatal("stores a chunk of %d blocks with %d", want, len(sl.blocks))
 	}
 	sl.storing = true
-	slot, block, wantSums := c.Slot, c.Block, c.WantSums
+	slot, block, wantSums, round := c.Slot, c.Block, c.WantSums, c.Round
 	n.later(time.Duration(1+n.s.rng.IntN(20))*time.Millisecond, func() {
 		delete(n.slots, slot)
 		if n.broken {
@@ -604,7 +605,8 @@ func (n *simNode) store(c *Command) {
 		piece := block.Piece
 		blocks := n.s.info.NumBlocks(int(piece))
 		q := n.stored[piece]
-		if q == nil {
+		if q == nil || n.rounds[piece] != round {
+			n.rounds[piece] = round
 			q = make([]byte, blocks)
 			for i := range q {
 				q[i] = 255 // not there
@@ -789,7 +791,6 @@ func (s *sim) run() uint64 {
 						n.have.Remove(i) // truncated
 						n.complete = false
 					}
-					n.stored = map[uint32][]byte{}
 					n.step(&Event{Kind: EvStorageBack, Have: n.have.Clone()})
 				})
 			}
