@@ -9,6 +9,7 @@ import (
 	"seedbed/internal/bitset"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
 )
 
 const (
@@ -54,8 +55,8 @@ func (t *Torrent) metadata(info *metainfo.Info) {
 		return
 	}
 	t.info = info
-	// Bitfields and metadata are the longest messages, and now we know them.
-	t.maxFrame.Store(int64(max(info.NumPieces()/8+2, 2*readBuffer)))
+	// The longest messages that make sense are a bitfield and a block.
+	t.maxFrame.Store(int64(max(info.NumPieces()/8+2, wire.PieceHeaderLen+wire.MaxBlock)))
 	t.keepMu.Lock()
 	t.opening = true
 	t.keepMu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,7 +19,13 @@ import (
 	"seedbed/swarm/engine"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if arg := os.Getenv(rawEnv); arg != "" {
+		runRawSeed(arg)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // node is a torrent on a host of the simulated network.
 type node struct {
