@@ -108,8 +108,25 @@ func resolve(cfg Config) (ts []target, port uint16, err error) {
 	return ts, port, nil
 }
 
+// everywhere is every address of the families that the machine has.
 func everywhere() []target {
-	return []target{{netip.IPv4Unspecified(), true}, {netip.IPv6Unspecified(), true}}
+	ts := []target{{netip.IPv4Unspecified(), true}}
+	if hasIPv6() {
+		ts = append(ts, target{netip.IPv6Unspecified(), true})
+	}
+	return ts
+}
+
+// hasIPv6 reports whether IPv6 is on. Where it is switched off (Linux,
+// disable_ipv6), the unspecified address can be bound all the same, and nothing
+// would ever come of it.
+func hasIPv6() bool {
+	c, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 func parse(spec string) ([]target, uint16, error) {

@@ -23,15 +23,6 @@ func open(t *testing.T, cfg Config) *Host {
 	return h
 }
 
-// hasIPv6 reports whether this machine can listen on IPv6.
-func hasIPv6() bool {
-	c, err := net.ListenPacket("udp6", "[::1]:0")
-	if err == nil {
-		c.Close()
-	}
-	return err == nil
-}
-
 func TestOpenHoldsOnePortForAll(t *testing.T) {
 	h := open(t, Config{Listen: []string{":0"}})
 	if h.Port() == 0 {

@@ -88,7 +88,7 @@ func TestDialsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := New(1, Link{Delay: 50 * ms})
 		a, b := both(n)
-		dial := func(to netip.AddrPort) (error, time.Duration) {
+		dial := func(to netip.AddrPort) (time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			start := time.Now()
@@ -96,14 +96,14 @@ func TestDialsThatFail(t *testing.T) {
 			if a.Conns() != 0 {
 				t.Error("a failed dial keeps its port")
 			}
-			return err, time.Since(start)
+			return time.Since(start), err
 		}
-		if err, d := dial(atB); !errors.Is(err, syscall.ECONNREFUSED) || d != 100*ms {
+		if d, err := dial(atB); !errors.Is(err, syscall.ECONNREFUSED) || d != 100*ms {
 			t.Errorf("nobody listens: %v after %v", err, d)
 		}
 		timeout := func(what string, to netip.AddrPort) {
 			t.Helper()
-			err, d := dial(to)
+			d, err := dial(to)
 			var ne net.Error
 			if !errors.As(err, &ne) || !ne.Timeout() || d != 5*time.Second {
 				t.Errorf("%s: %v after %v", what, err, d)
@@ -121,11 +121,11 @@ func TestDialsThatFail(t *testing.T) {
 		b.Unplug()
 		timeout("an unplugged host", atB)
 		l.Close()
-		if err, _ := dial(netip.AddrPortFrom(addr6, 1)); !errors.Is(err, netx.ErrNoFamily) {
+		if _, err := dial(netip.AddrPortFrom(addr6, 1)); !errors.Is(err, netx.ErrNoFamily) {
 			t.Error(err)
 		}
 		must(a.Listen(7000))
-		if err, _ := dial(netip.AddrPortFrom(addrA, 7000)); !errors.Is(err, netx.ErrSelf) {
+		if _, err := dial(netip.AddrPortFrom(addrA, 7000)); !errors.Is(err, netx.ErrSelf) {
 			t.Error(err)
 		}
 	})

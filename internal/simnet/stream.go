@@ -181,7 +181,7 @@ func (c *conn) send(b []byte) {
 		p.size += len(b) // never acknowledged: it takes its room for good
 	case p.closed:
 		// Data for a closed socket is answered by a reset.
-		c.reset = earliest(c.reset, at.Add(at.Sub(time.Now())))
+		c.reset = earliest(c.reset, at.Add(time.Until(at)))
 		c.change()
 	default:
 		p.in = append(p.in, seg{at, append([]byte(nil), b...)})
