@@ -217,7 +217,6 @@ type Config struct {
 	MaxConns   int
 	Uploads    int    // regular unchoke slots, the optimistic one apart
 	Hints      bool   // hints are dialled even when the torrent is private
-	LocalPEX   bool   // private and loopback addresses are told and believed whoever the peer is; labs
 	Seed       uint64 // of the engine's random choices
 }
 

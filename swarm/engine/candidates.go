@@ -48,6 +48,7 @@ type candidate struct {
 	fails    uint8 // dials in a row that came to nothing
 	tried    bool  // dialled at least once
 	answered bool  // a handshake was done at least once
+	refused  bool  // a dial failed, and none has succeeded
 	seed     bool  // had everything when last seen
 	next     mono.Time
 }
@@ -269,7 +270,6 @@ func (b *book) dial(c *candidate) {
 	if !c.tried {
 		c.tried = true
 		b.tried++
-		b.refused++
 	}
 	c.state = candDialing
 	b.dialing++
@@ -281,6 +281,10 @@ func (b *book) failed(now mono.Time, c *candidate) {
 		b.dialing--
 	}
 	c.state = candIdle
+	if !c.answered && !c.refused {
+		c.refused = true
+		b.refused++
+	}
 	if c.fails < 255 {
 		c.fails++
 	}
@@ -292,7 +296,8 @@ func (b *book) connected(c *candidate) {
 	if c.state == candDialing {
 		b.dialing--
 	}
-	if c.tried && !c.answered {
+	if c.refused {
+		c.refused = false
 		b.refused--
 	}
 	c.state, c.answered = candConnected, true

@@ -35,6 +35,7 @@ type Engine struct {
 	stopped     bool
 	broken      error // why the metadata cannot be used
 	freed       bool  // a slot, a block or a piece became free: all may look again
+	first       int   // of peers, who is asked first; counts on
 	freeUnchoke bool  // an upload slot may have become free
 
 	tally
@@ -284,8 +285,13 @@ func (e *Engine) pump() {
 func (e *Engine) refillAll() {
 	freed := e.freed
 	e.freed = false
+	n := len(e.peers)
+	if freed {
+		e.first++ // what became free is not always offered to the same peer first
+	}
 	for _, snubbed := range [2]bool{false, true} {
-		for _, p := range e.peers {
+		for i := range n {
+			p := e.peers[(e.first+i)%n]
 			d := &p.down
 			if d.snubbed != snubbed || !e.mayRequest(p) || e.now < d.pause {
 				continue

@@ -115,7 +115,7 @@ func (e *Engine) onPex(p *peer, payload []byte) error {
 }
 
 func (e *Engine) pexRules(p *peer) pex.Rules {
-	r := pex.Rules{Peer: p.listen, Local: e.cfg.LocalPEX}
+	r := pex.Rules{Peer: p.listen}
 	if !r.Peer.IsValid() {
 		r.Peer = p.addr
 	}
