@@ -60,7 +60,8 @@ type retired struct {
 const (
 	maxPending = 4096
 	maxPinging = 64
-	pingRate   = 50 // pings a second of nodes that we only heard of
+	pingRate   = 10 // pings a second of nodes that we only heard of, on the average
+	pingBurst  = 64
 )
 
 func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
@@ -71,7 +72,7 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 		relaxed: d.cfg.private() || table.Local(ip),
 		pending: make(map[uint32]pending),
 		pinging: make(map[netip.AddrPort]struct{}),
-		pings:   tokens.NewBucket(d.now(), pingRate, pingRate),
+		pings:   tokens.NewBucket(d.now(), pingRate, pingBurst),
 	}
 	own := d.cfg.ID4
 	if f.v6 {
