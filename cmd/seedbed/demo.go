@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/magnet"
+	"seedbed/node"
+)
+
+const (
+	demoNodes   = 32
+	demoTimeout = time.Minute
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Watch it work without a network: a private DHT in this process",
+		Long: `Start a private DHT of 32 nodes on loopback in this process. One node shares a
+sample folder; another opens it by its bare magnet link. Shows each step.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := os.MkdirTemp("", "seedbed-demo-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			ctx, cancel := context.WithTimeout(cmd.Context(), demoTimeout)
+			defer cancel()
+			d := &demo{app: a, dir: dir, began: time.Now()}
+			defer d.close()
+			err = d.run(ctx)
+			if errors.Is(err, context.Canceled) {
+				return fail(exitUnfinished, "", errors.New("the demo was stopped"))
+			}
+			return err
+		},
+	}
+}
+
+// demo is one run of the demonstration.
+type demo struct {
+	app   *app
+	dir   string
+	began time.Time
+	step  int
+	nodes []*node.Node
+}
+
+func (d *demo) say(format string, args ...any) {
+	d.step++
+	if !d.app.quiet {
+		fmt.Fprintf(d.app.stdout, "%6.2f s  %d. %s\n", time.Since(d.began).Seconds(), d.step, fmt.Sprintf(format, args...))
+	}
+}
+
+func (d *demo) run(ctx context.Context) error {
+	var boot []string
+	for i := range demoNodes {
+		n, err := d.open(fmt.Sprintf("dht-%d", i), boot, nil)
+		if err != nil {
+			return err
+		}
+		if boot == nil {
+			boot = []string{n.Addrs()[0].String()}
+		}
+	}
+	d.say("a private DHT of %d nodes runs on loopback; the first is %s", demoNodes, boot[0])
+
+	sample := filepath.Join(d.dir, "sample")
+	size, err := writeSample(sample)
+	if err != nil {
+		return err
+	}
+	d.say("made a sample folder of %s", formatSize(size))
+
+	spec, err := node.Share(ctx, sample, node.ShareOptions{})
+	if err != nil {
+		return err
+	}
+	sharer, err := d.open("sharer", boot, nil)
+	if err != nil {
+		return err
+	}
+	shared, err := sharer.Add(spec)
+	if err != nil {
+		return err
+	}
+	if err := waitFor(ctx, shared.Announced()); err != nil {
+		return fmt.Errorf("announcing to the DHT: %w", err)
+	}
+	link := (&magnet.Link{InfoHash: shared.InfoHash(), HasInfoHash: true}).String()
+	d.say("one node shares it and has announced so to the DHT:\n             %s", link)
+
+	bare, err := magnet.Parse(link)
+	if err != nil {
+		return err
+	}
+	opener, err := d.open("opener", boot, d.narrate)
+	if err != nil {
+		return err
+	}
+	got := filepath.Join(d.dir, "got")
+	d.say("another node knows nothing but this link and one DHT node; it asks the DHT")
+	t, err := opener.Add(node.Spec{Link: bare, Dir: got})
+	if err != nil {
+		return err
+	}
+	if err := waitFor(ctx, t.Done()); err != nil {
+		return fmt.Errorf("downloading: %w", err)
+	}
+	if err := sameTree(sample, filepath.Join(got, "sample")); err != nil {
+		return err
+	}
+	d.say("the copy is byte for byte the same; all done without a tracker")
+	return nil
+}
+
+// narrate tells the opener's steps.
+func (d *demo) narrate(e node.Event) {
+	switch e.Kind {
+	case node.Metadata:
+		info := e.Torrent.Info()
+		d.say("it found a peer and has the metadata from it: %s, %s, %s", info.Name,
+			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"))
+	case node.Complete:
+		d.say("every piece is downloaded and verified")
+	}
+}
+
+func (d *demo) open(name string, boot []string, onEvent func(node.Event)) (*node.Node, error) {
+	if boot == nil {
+		boot = []string{}
+	}
+	n, err := node.Open(node.Config{
+		State: filepath.Join(d.dir, "state", name), Listen: "127.0.0.1:0",
+		Bootstrap: boot, Version: "seedbed " + version(), Log: d.app.logger(), OnEvent: onEvent,
+	})
+	if err == nil {
+		d.nodes = append(d.nodes, n)
+	}
+	return n, err
+}
+
+func (d *demo) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	done := make(chan struct{}, len(d.nodes))
+	for _, n := range d.nodes {
+		go func() {
+			_ = n.Close(ctx) // the state of a demo is thrown away
+			done <- struct{}{}
+		}()
+	}
+	for range d.nodes {
+		<-done
+	}
+}
+
+func waitFor(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// writeSample makes a small folder of several files and returns its size.
+func writeSample(dir string) (int64, error) {
+	files := map[string]int{"readme.txt": 700, "pictures/harbour.raw": 3_000_000, "pictures/island.raw": 1_500_000, "film.raw": 12_000_000}
+	var total int64
+	for name, size := range files {
+		b := make([]byte, size)
+		rng := rand.NewChaCha8([32]byte{byte(size), byte(size >> 8)})
+		_, _ = rng.Read(b) // never fails
+		p := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			return 0, err
+		}
+		if err := os.WriteFile(p, b, 0o644); err != nil {
+			return 0, err
+		}
+		total += int64(size)
+	}
+	return total, nil
+}
+
+// sameTree compares every file of want with its namesake in got.
+func sameTree(want, got string) error {
+	return filepath.WalkDir(want, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(want, p)
+		if err != nil {
+			return err
+		}
+		a, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(got, rel))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(a, b) {
+			return fmt.Errorf("%s differs from what was shared", rel)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// exitCode is the process's status. The numbers are aria2's, so that scripts
+// written for it keep their meaning; docs/manual.md lists them.
+type exitCode int
+
+const (
+	exitOK         exitCode = 0
+	exitUnknown    exitCode = 1
+	exitTimeout    exitCode = 2
+	exitNotFound   exitCode = 3  // a file or folder that was named is not there
+	exitNetwork    exitCode = 6  // no socket to be had
+	exitUnfinished exitCode = 7  // stopped by a signal before everything was complete
+	exitDiskFull   exitCode = 9  // no space where the data belongs
+	exitSameHash   exitCode = 12 // another process has the torrent open
+	exitExists     exitCode = 13 // a file that is not ours is in the way
+	exitOpen       exitCode = 15 // no permission for a file that is there
+	exitIO         exitCode = 17 // the disk failed
+	exitBencode    exitCode = 25 // a .torrent file that does not parse
+	exitTorrent    exitCode = 26 // a .torrent file that parses and makes no sense
+	exitMagnet     exitCode = 27 // a magnet link that does not parse
+	exitUsage      exitCode = 28 // wrong flags or arguments
+	exitHash       exitCode = 32 // data that is missing or fails its hash
+)
+
+// A userError is a sentence for a person, what to do about it, and the exit
+// code that goes with it.
+type userError struct {
+	code exitCode
+	hint string
+	err  error
+}
+
+func (e *userError) Error() string { return e.err.Error() }
+func (e *userError) Unwrap() error { return e.err }
+
+func fail(code exitCode, hint string, err error) error {
+	return &userError{code: code, hint: hint, err: err}
+}
+
+func usage(err error) error {
+	return fail(exitUsage, "see seedbed help", err)
+}
+
+func codeOf(err error) exitCode {
+	var u *userError
+	var f *node.Fault
+	var m *magnet.Error
+	var t *metainfo.Error
+	switch {
+	case errors.As(err, &u):
+		return u.code
+	case errors.As(err, &f):
+		return faultCodes[f.Kind]
+	case errors.Is(err, node.ErrLocked):
+		return exitSameHash
+	case errors.As(err, &m):
+		return exitMagnet
+	case errors.As(err, &t):
+		return exitTorrent
+	case errors.Is(err, context.DeadlineExceeded):
+		return exitTimeout
+	case errors.Is(err, fs.ErrNotExist):
+		return exitNotFound
+	case errors.Is(err, fs.ErrPermission):
+		return exitOpen
+	}
+	return exitUnknown
+}
+
+var faultCodes = map[node.FaultKind]exitCode{
+	node.FaultFull:       exitDiskFull,
+	node.FaultExists:     exitExists,
+	node.FaultPermission: exitOpen,
+	node.FaultVanished:   exitNotFound,
+	node.FaultIO:         exitIO,
+	node.FaultIncomplete: exitHash,
+	node.FaultNetwork:    exitNetwork,
+}
+
+// hintOf is what to do about err, or "".
+func hintOf(err error) string {
+	var u *userError
+	if errors.As(err, &u) && u.hint != "" {
+		return u.hint
+	}
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	if errors.Is(err, node.ErrLocked) {
+		return "stop that process, or give this one a --state directory of its own"
+	}
+	return ""
+}
+
+// sentence is err with its hint, for one line on a terminal.
+func sentence(err error) string {
+	s := err.Error()
+	if h := hintOf(err); h != "" && !strings.Contains(s, h) {
+		s += "; " + h
+	}
+	return s
+}

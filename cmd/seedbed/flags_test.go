@@ -1,0 +1,92 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSizesAreBytesOrTakeKMG(t *testing.T) {
+	for in, want := range map[string]int64{"0": 0, "1500": 1500, "16K": 16 << 10, "1M": 1 << 20, "2g": 2 << 30} {
+		if got, err := parseSize(in); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "K", "-1", "1.5M", "1T", "1MB", "99999999999G", "+", "0x10"} {
+		if got, err := parseSize(in); err == nil {
+			t.Errorf("parseSize(%q) = %d", in, got)
+		}
+	}
+}
+
+func TestSelectionCountsFromOne(t *testing.T) {
+	for in, want := range map[string][]int{"1": {0}, "1,3-5": {0, 2, 3, 4}, "5-5, 2": {1, 4}, "1-3,2": {0, 1, 2}} {
+		got, err := parseSelection(in)
+		if err != nil || !cmp.Equal(got, want) {
+			t.Errorf("parseSelection(%q) = %v, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"", "0", "3-1", "a", "1-", "-2", "1,,2", "1-99999999999", "1-9000000"} {
+		if got, err := parseSelection(in); err == nil {
+			t.Errorf("parseSelection(%q) = %d files", in, len(got))
+		}
+	}
+}
+
+func TestSizesForPeople(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 16384: "16 kB",
+		999_999: "1.0 MB", 12_345_678: "12 MB", 5_800_000_000: "5.8 GB", 1 << 62: "4.6 EB"} {
+		if got := formatSize(n); got != want {
+			t.Errorf("formatSize(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestTimeLeftForPeople(t *testing.T) {
+	for _, c := range []struct {
+		left int64
+		rate float64
+		want string
+	}{{100, 0, ""}, {0, 5, ""}, {10, 10, "1s"}, {90, 1, "1m30s"}, {7384, 1, "2h03m"}, {400_000, 1, "4 days"}, {1 << 60, 1, ""}} {
+		if got := formatETA(c.left, c.rate); got != c.want {
+			t.Errorf("formatETA(%d, %g) = %q, want %q", c.left, c.rate, got, c.want)
+		}
+	}
+}
+
+// A name from the network must not move the cursor or hide what follows.
+func TestNamesCannotControlTheTerminal(t *testing.T) {
+	if got := printable("a\x1b[2Jb\u202ec\nd"); got != "a\uFFFD[2Jb\uFFFDc\uFFFDd" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestEveryFlagHasAnEnvironmentTwin(t *testing.T) {
+	t.Setenv("SEEDBED_NO_DHT", "true")
+	t.Setenv("SEEDBED_PEER", "10.0.0.1:1,10.0.0.2:2 [::1]:3")
+	t.Setenv("SEEDBED_TIMEOUT", "90s")
+	t.Setenv("SEEDBED_DIR", "ignored: the flag is given")
+	a := &app{}
+	cmd, _, err := a.rootCommand().Find([]string{"get"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.ParseFlags([]string{"-d", "here"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := applyEnv(cmd); err != nil {
+		t.Fatal(err)
+	}
+	noDHT, _ := cmd.Flags().GetBool("no-dht")
+	peers, _ := cmd.Flags().GetStringArray("peer")
+	timeout, _ := cmd.Flags().GetDuration("timeout")
+	dir, _ := cmd.Flags().GetString("dir")
+	if !noDHT || !cmp.Equal(peers, []string{"10.0.0.1:1", "10.0.0.2:2", "[::1]:3"}) || timeout != 90*time.Second || dir != "here" {
+		t.Fatal(noDHT, peers, timeout, dir)
+	}
+	t.Setenv("SEEDBED_SEED", "perhaps")
+	if err := applyEnv(cmd); err == nil || codeOf(err) != exitUsage {
+		t.Fatalf("a bad value in the environment: %v", err)
+	}
+}

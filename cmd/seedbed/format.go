@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// formatSize is n bytes in the unit that leaves one to four digits: "3.4 MB".
+// Units are decimal, as disks and networks are sold.
+func formatSize(n int64) string {
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, units := float64(n)/1000, "kMGTPE"
+	for v >= 999.5 && len(units) > 1 {
+		v /= 1000
+		units = units[1:]
+	}
+	if v < 9.95 {
+		return fmt.Sprintf("%.1f %cB", v, units[0])
+	}
+	return fmt.Sprintf("%.0f %cB", v, units[0])
+}
+
+func formatRate(perSecond float64) string { return formatSize(int64(perSecond)) + "/s" }
+
+// formatETA is d to the second below an hour, to the minute above; "" when
+// there is nothing to say.
+func formatETA(left int64, perSecond float64) string {
+	if perSecond < 1 || left <= 0 {
+		return ""
+	}
+	secs := float64(left) / perSecond
+	if secs > (99 * 24 * time.Hour).Seconds() {
+		return ""
+	}
+	d := time.Duration(secs * float64(time.Second))
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%ds", int(d.Seconds()+0.999))
+}
+
+// plural is "1 peer", "3 peers".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printable is a name from the network made safe for a terminal: control
+// characters and invisible formatting become replacement characters.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	var c common
+	var seed, overwrite, metadataOnly bool
+	cmd := &cobra.Command{
+		Use:   "get MAGNET|FILE.torrent...",
+		Short: "Download; ends when all is complete, or goes on with --seed",
+		Long: `Download what magnet links or .torrent files name. A magnet link alone is enough:
+the swarm is found over the DHT and peer exchange, the metadata comes from peers.
+
+Ctrl-C saves; the same command again goes on where it stopped.`,
+		Example: `  seedbed get 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
+  seedbed get --select 1,3-5 -d ~/films film.torrent
+  seedbed get --metadata-only 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.nodeConfig(&c)
+			if err != nil {
+				return err
+			}
+			var selected []int
+			if c.selection != "" {
+				if len(args) > 1 {
+					return usage(errors.New("--select goes with one torrent at a time"))
+				}
+				if selected, err = parseSelection(c.selection); err != nil {
+					return usage(err)
+				}
+			}
+			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: seed}
+			for _, arg := range args {
+				spec, err := openArgument(arg)
+				if err != nil {
+					return err
+				}
+				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers, selected
+				spec.Overwrite, spec.MetadataOnly = overwrite, metadataOnly
+				if !s.has(spec) {
+					s.specs = append(s.specs, spec)
+				}
+			}
+			return s.run(cmd.Context())
+		},
+	}
+	fs := cmd.Flags()
+	c.addDir(fs, "download into")
+	c.addNetwork(fs)
+	c.addState(fs)
+	fs.StringVar(&c.selection, "select", "", "files to download, as `1,3-5`, numbered as show lists them")
+	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
+	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
+	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
+	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
+	return cmd
+}
+
+func (a *app) nodeConfig(c *common) (node.Config, error) {
+	boot, err := c.bootstrapList()
+	if err != nil {
+		return node.Config{}, err
+	}
+	return node.Config{
+		State:     stateDir(c.state),
+		Listen:    c.listen,
+		Bootstrap: boot,
+		NoDHT:     c.noDHT,
+	}, nil
+}
+
+// has reports whether the torrent of spec was given before.
+func (s *session) has(spec node.Spec) bool {
+	for _, other := range s.specs {
+		if other.InfoHash() == spec.InfoHash() {
+			return true
+		}
+	}
+	return false
+}
+
+func isMagnet(arg string) bool {
+	return len(arg) >= 7 && strings.EqualFold(arg[:7], "magnet:")
+}
+
+// openArgument reads a magnet link, or the .torrent file that arg names.
+func openArgument(arg string) (node.Spec, error) {
+	if isMagnet(arg) {
+		link, err := magnet.Parse(arg)
+		if err != nil {
+			return node.Spec{}, err
+		}
+		if err := link.Openable(); err != nil {
+			return node.Spec{}, fail(exitMagnet, "", err)
+		}
+		return node.Spec{Link: link}, nil
+	}
+	t, err := readTorrent(arg)
+	if err != nil {
+		return node.Spec{}, err
+	}
+	return node.Spec{Torrent: t}, nil
+}
+
+// maxTorrentFile bounds a .torrent file: 64 MiB of metadata and room for its lists.
+const maxTorrentFile = 80 << 20
+
+func readTorrent(path string) (*metainfo.Torrent, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fail(codeOf(err), "give a magnet link or the path of a .torrent file", describePathError(path, err))
+	}
+	if st.IsDir() {
+		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
+	}
+	if st.Size() > maxTorrentFile {
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, formatSize(st.Size())))
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail(codeOf(err), "", describePathError(path, err))
+	}
+	t, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		code := exitTorrent
+		if len(b) == 0 || b[0] != 'd' {
+			code = exitBencode
+		}
+		return nil, fail(code, "", fmt.Errorf("%s is no usable .torrent file: %w", filepath.Base(path), err))
+	}
+	return t, nil
+}
+
+// describePathError drops the name of the system call from err.
+func describePathError(path string, err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", path, pe.Err)
+	}
+	return err
+}

@@ -1,0 +1,53 @@
+// Command seedbed opens magnet links with no tracker, shares files, and shows
+// what links and .torrent files name.
+//
+// This package owns the command line alone: flags and their environment
+// twins, signals, exit codes, and what a person or a script reads. Everything
+// that happens is done by package node. Stdout carries results (with --json
+// nothing but event lines), stderr carries errors and logs.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+func main() {
+	// Piece buffers are pooled and bounded, so the heap is small and steady; a
+	// soft limit keeps garbage from a burst of small messages from doubling it.
+	debug.SetMemoryLimit(memoryGoal)
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		// A second signal ends the process at once.
+		stop()
+	})
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	os.Exit(int(code))
+}
+
+const memoryGoal = 48 << 20 // bytes
+
+// run is the program without the process: what main and the tests call.
+func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
+	app := &app{stdout: stdout, stderr: stderr}
+	root := app.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if !app.told {
+		if app.json {
+			newJSONReporter(stdout).fail(err)
+		}
+		fmt.Fprintln(stderr, "seedbed: "+sentence(err))
+	}
+	return codeOf(err)
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/term"
+
+	"seedbed/node"
+)
+
+// A reporter tells what happens: to a script as JSON lines, to a person as
+// plain lines or, on a terminal, as live bars. Calls may come from any
+// goroutine.
+type reporter interface {
+	event(node.Event)
+	// tick comes once a second, and when the goal is reached.
+	tick(*node.Node, []*node.Torrent)
+	// ready says that everything given to seed is verified and shared.
+	ready([]*node.Torrent)
+	// fail tells the error that ends the command.
+	fail(error)
+	close()
+}
+
+func (a *app) reporter() reporter {
+	switch {
+	case a.json:
+		return newJSONReporter(a.stdout)
+	case a.quiet:
+		return &plainReporter{out: a.stdout, errs: a.stderr, quiet: true}
+	case term.IsTerminal(int(a.stdout.Fd())) && os.Getenv("TERM") != "dumb":
+		return newBarReporter(a.stdout, a.stderr)
+	}
+	return &plainReporter{out: a.stdout, errs: a.stderr}
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"seedbed/node"
+)
+
+// barReporter shows live bars on a terminal, one a torrent, and under a bar
+// that does not move one calm line that says why. Events scroll by above.
+type barReporter struct {
+	p      *mpb.Progress
+	errs   io.Writer
+	color  bool
+	cancel context.CancelFunc
+
+	mu   sync.Mutex
+	bars map[*node.Torrent]*torrentBar
+	end  []string // said when the bars are gone
+}
+
+// torrentBar is what the drawing goroutine reads of one torrent.
+type torrentBar struct {
+	bar *mpb.Bar
+	mu  sync.Mutex
+	s   node.Snapshot
+}
+
+func (b *torrentBar) snapshot() node.Snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.s
+}
+
+func newBarReporter(out *os.File, errs io.Writer) *barReporter {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &barReporter{
+		p:      mpb.NewWithContext(ctx, mpb.WithOutput(out), mpb.WithAutoRefresh()),
+		errs:   errs,
+		color:  os.Getenv("NO_COLOR") == "",
+		cancel: cancel,
+		bars:   map[*node.Torrent]*torrentBar{},
+	}
+}
+
+const (
+	dim   = "\x1b[2m"
+	green = "\x1b[32m"
+	reset = "\x1b[0m"
+)
+
+func (r *barReporter) paint(code, s string) string {
+	if !r.color || s == "" {
+		return s
+	}
+	return code + s + reset
+}
+
+func (r *barReporter) event(e node.Event) {
+	line := describe(e)
+	if line == "" {
+		return
+	}
+	switch e.Kind {
+	case node.Complete:
+		line = r.paint(green, "✓ ") + line
+	case node.Warning:
+		line = "! " + line
+	case node.Listening:
+		line = r.paint(dim, line)
+	}
+	fmt.Fprintln(r.p, line)
+}
+
+func (r *barReporter) tick(_ *node.Node, ts []*node.Torrent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range ts {
+		b := r.bars[t]
+		if b == nil {
+			b = r.addBar(t)
+			r.bars[t] = b
+		}
+		s := t.Snapshot()
+		b.mu.Lock()
+		b.s = s
+		b.mu.Unlock()
+		switch s.State {
+		case node.FindingMetadata:
+			b.bar.SetTotal(max(s.MetaSize, 1), false)
+			b.bar.SetCurrent(s.MetaHave)
+		case node.Checking:
+			b.bar.SetTotal(max(s.ToCheck, 1), false)
+			b.bar.SetCurrent(s.Checked)
+		default:
+			b.bar.SetTotal(max(s.Wanted, 1), false)
+			b.bar.SetCurrent(s.HaveWanted)
+		}
+	}
+}
+
+const nameWidth = 28
+
+func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
+	b := &torrentBar{}
+	style := mpb.BarStyle().Lbound("").Filler("━").Tip("╸").Padding("┄").Rbound("")
+	b.bar = r.p.New(1, style,
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			return clip(printable(t.Name()), nameWidth)
+		}, decor.WC{W: nameWidth + 1, C: decor.DindentRight})),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return barNumbers(b.snapshot()) })),
+		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
+			why := b.snapshot().Why
+			if why == "" {
+				return nil
+			}
+			_, err := fmt.Fprintln(w, r.paint(dim, "  "+clip(why, max(st.AvailableWidth-2, 20))))
+			return err
+		}), false))
+	return b
+}
+
+// barNumbers is what stands behind a bar.
+func barNumbers(s node.Snapshot) string {
+	switch s.State {
+	case node.FindingMetadata:
+		return " metadata"
+	case node.Checking:
+		return fmt.Sprintf(" checking %3d %%", percent(s.Checked, s.ToCheck))
+	case node.SeedingState:
+		return fmt.Sprintf(" sharing  ↑ %s  %s", formatRate(s.UpRate), plural(s.Connected, "peer"))
+	}
+	parts := []string{fmt.Sprintf(" %3d %%", percent(s.HaveWanted, s.Wanted)), "↓ " + formatRate(s.DownRate)}
+	if s.UpRate >= 1 {
+		parts = append(parts, "↑ "+formatRate(s.UpRate))
+	}
+	parts = append(parts, plural(s.Connected, "peer"))
+	if eta := formatETA(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
+		parts = append(parts, eta)
+	}
+	return strings.Join(parts, "  ")
+}
+
+// clip shortens s to n characters with an ellipsis.
+func clip(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}
+
+func (r *barReporter) ready(ts []*node.Torrent) {
+	if len(ts) > 1 {
+		fmt.Fprintf(r.p, "all %d torrents are verified and shared\n", len(ts))
+	}
+	fmt.Fprintln(r.p, r.paint(dim, "Ctrl-C ends the sharing."))
+}
+
+func (r *barReporter) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end = append(r.end, "seedbed: "+sentence(err))
+}
+
+func (r *barReporter) close() {
+	r.cancel()
+	r.p.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range r.end {
+		fmt.Fprintln(r.errs, line)
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+
+	"seedbed/node"
+)
+
+// jsonReporter prints one object a line. The fields of each event are part of
+// the command line's contract: docs/manual.md lists them.
+type jsonReporter struct {
+	mu    sync.Mutex
+	enc   *json.Encoder
+	nodes int                         // last "dht" told
+	seen  map[*node.Torrent]jsonPeers // last "peers" told
+}
+
+type jsonPeers struct{ known, connected int }
+
+func newJSONReporter(w io.Writer) *jsonReporter {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return &jsonReporter{enc: enc, nodes: -1, seen: map[*node.Torrent]jsonPeers{}}
+}
+
+type jsonHead struct {
+	Event    string `json:"event"`
+	Time     string `json:"time"`
+	InfoHash string `json:"infohash,omitempty"`
+}
+
+type jsonError struct {
+	jsonHead
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+type jsonFile struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+}
+
+func head(event string, at time.Time, t *node.Torrent) jsonHead {
+	h := jsonHead{Event: event, Time: at.Format(time.RFC3339Nano)}
+	if t != nil {
+		h.InfoHash = t.InfoHash().String()
+	}
+	return h
+}
+
+func (r *jsonReporter) put(v any) {
+	// A reader that went away is noticed by the command's signal handling, not here.
+	_ = r.enc.Encode(v)
+}
+
+func (r *jsonReporter) event(e node.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch e.Kind {
+	case node.Listening:
+		r.put(struct {
+			jsonHead
+			Addr string `json:"addr"`
+		}{head("listening", e.Time, nil), e.Addr})
+	case node.Added:
+		r.put(struct {
+			jsonHead
+			Magnet string `json:"magnet"`
+		}{head("added", e.Time, e.Torrent), e.Torrent.Link()})
+	case node.Metadata:
+		info := e.Torrent.Info()
+		r.put(struct {
+			jsonHead
+			Name        string     `json:"name"`
+			Size        int64      `json:"size"`
+			Pieces      int        `json:"pieces"`
+			PieceLength int64      `json:"piece_length"`
+			Files       []jsonFile `json:"files"`
+		}{head("metadata", e.Time, e.Torrent), info.Name, info.Length, info.NumPieces(), info.PieceLength, jsonFiles(info)})
+	case node.FirstPiece:
+		r.put(head("first_piece", e.Time, e.Torrent))
+	case node.Complete:
+		r.put(head("complete", e.Time, e.Torrent))
+	case node.Seeding:
+		r.put(struct {
+			jsonHead
+			Magnet string `json:"magnet"`
+			Addr   string `json:"addr"`
+		}{head("seeding", e.Time, e.Torrent), e.Torrent.Link(), e.Addr})
+	case node.Warning:
+		r.put(jsonError{head("warning", e.Time, e.Torrent), e.Err.Error(), hintOf(e.Err)})
+	}
+}
+
+func (r *jsonReporter) tick(n *node.Node, ts []*node.Torrent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if nodes := n.DHTNodes(); nodes != r.nodes && !(r.nodes < 0 && nodes == 0) {
+		r.nodes = nodes
+		r.put(struct {
+			jsonHead
+			Nodes int `json:"nodes"`
+		}{head("dht", now, nil), nodes})
+	}
+	for _, t := range ts {
+		s := t.Snapshot()
+		if p := (jsonPeers{s.Known, s.Connected}); p != r.seen[t] {
+			r.seen[t] = p
+			r.put(struct {
+				jsonHead
+				Known     int `json:"known"`
+				Connected int `json:"connected"`
+			}{head("peers", now, t), p.known, p.connected})
+		}
+		if !s.Metadata {
+			continue
+		}
+		r.put(struct {
+			jsonHead
+			Have     int64 `json:"have"`
+			Size     int64 `json:"size"`
+			DownRate int64 `json:"down_rate"`
+			UpRate   int64 `json:"up_rate"`
+			Peers    int   `json:"peers"`
+			Seeds    int   `json:"seeds"`
+		}{head("progress", now, t), s.HaveWanted, s.Wanted, int64(s.DownRate), int64(s.UpRate), s.Connected, s.Seeds})
+	}
+}
+
+func (r *jsonReporter) ready([]*node.Torrent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.put(head("ready", time.Now(), nil))
+}
+
+func (r *jsonReporter) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.put(jsonError{head("error", time.Now(), nil), err.Error(), hintOf(err)})
+}
+
+func (r *jsonReporter) close() {}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"seedbed/node"
+)
+
+// plainReporter prints lines without control codes: what a log file or a pipe
+// should hold. Progress is a line only now and then.
+type plainReporter struct {
+	mu    sync.Mutex
+	out   io.Writer
+	errs  io.Writer
+	quiet bool // results and errors only
+
+	last map[*node.Torrent]plainLine
+}
+
+type plainLine struct {
+	at   time.Time
+	text string
+}
+
+const (
+	plainEvery = 10 * time.Second // between progress lines of one torrent
+	plainCalm  = 3 * time.Second  // before the first word on why nothing moves
+)
+
+func (r *plainReporter) say(format string, args ...any) {
+	if !r.quiet {
+		fmt.Fprintf(r.out, format+"\n", args...)
+	}
+}
+
+func (r *plainReporter) event(e node.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.Kind == node.Seeding && r.quiet {
+		fmt.Fprintln(r.out, e.Torrent.Link())
+		return
+	}
+	if line := describe(e); line != "" {
+		if e.Kind == node.Warning {
+			fmt.Fprintln(r.errs, "seedbed: "+line)
+			return
+		}
+		r.say("%s", line)
+	}
+}
+
+// describe is an event as one line for a person; "" where there is nothing to say.
+func describe(e node.Event) string {
+	name := ""
+	if e.Torrent != nil {
+		name = printable(e.Torrent.Name())
+	}
+	switch e.Kind {
+	case node.Listening:
+		return "listening on " + e.Addr
+	case node.Metadata:
+		info := e.Torrent.Info()
+		return fmt.Sprintf("%s: %s in %s, %s of %s", name, formatSize(info.Length),
+			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"), formatSize(info.PieceLength))
+	case node.Complete:
+		return name + ": complete and verified"
+	case node.Seeding:
+		return name + ": sharing as\n" + e.Torrent.Link()
+	case node.Warning:
+		return prefixed(name, sentence(e.Err))
+	case node.Recovered:
+		return name + ": going on"
+	}
+	return ""
+}
+
+func prefixed(name, s string) string {
+	if name == "" {
+		return s
+	}
+	return name + ": " + s
+}
+
+func (r *plainReporter) tick(_ *node.Node, ts []*node.Torrent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.quiet {
+		return
+	}
+	if r.last == nil {
+		r.last = map[*node.Torrent]plainLine{}
+	}
+	now := time.Now()
+	for _, t := range ts {
+		last, told := r.last[t]
+		if !told {
+			r.last[t] = plainLine{at: now.Add(plainCalm - plainEvery)}
+			continue
+		}
+		if now.Sub(last.at) < plainEvery {
+			continue
+		}
+		if line := status(t.Snapshot()); line != "" && line != last.text {
+			r.say("%s: %s", printable(t.Name()), line)
+			r.last[t] = plainLine{now, line}
+		}
+	}
+}
+
+// status is where a torrent stands, in one line.
+func status(s node.Snapshot) string {
+	switch {
+	case s.Why != "":
+		return s.Why
+	case s.State == node.Checking:
+		return fmt.Sprintf("checking what is there, %d %%", percent(s.Checked, s.ToCheck))
+	case s.State == node.Downloading:
+		line := fmt.Sprintf("%d %%, %s of %s, %s from %s", percent(s.HaveWanted, s.Wanted),
+			formatSize(s.HaveWanted), formatSize(s.Wanted), formatRate(s.DownRate), plural(s.Connected, "peer"))
+		if eta := formatETA(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
+			line += ", " + eta + " left"
+		}
+		return line
+	case s.State == node.SeedingState && s.UpRate >= 1:
+		return fmt.Sprintf("sharing at %s with %s", formatRate(s.UpRate), plural(s.Connected, "peer"))
+	}
+	return ""
+}
+
+func percent(part, whole int64) int64 {
+	if whole == 0 {
+		return 100
+	}
+	return int64(float64(part) / float64(whole) * 100)
+}
+
+func (r *plainReporter) ready(ts []*node.Torrent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(ts) > 1 {
+		r.say("all %d torrents are verified and shared", len(ts))
+	}
+	r.say("Ctrl-C ends the sharing.")
+}
+
+func (r *plainReporter) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintln(r.errs, "seedbed: "+sentence(err))
+}
+
+func (r *plainReporter) close() {}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/adrg/xdg"
+	"github.com/spf13/cobra"
+)
+
+const defaultStateText = "~/.local/state/seedbed"
+
+// app is one run of the program: where it writes and what every command shares.
+type app struct {
+	stdout, stderr *os.File
+	json           bool
+	quiet          bool
+	verbose        int
+	told           bool // the error that run returns was shown already
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "seedbed",
+		Short: "Open magnet links with no tracker",
+		Long: `seedbed opens magnet links with no tracker: it finds the swarm over the DHT and
+peer exchange, fetches the metadata from peers, downloads and verifies.
+
+Every flag has an environment twin: --no-dht is SEEDBED_NO_DHT=true.
+Exit codes follow aria2's list: see seedbed help exit-codes.`,
+		Example: `  seedbed get 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
+  seedbed seed holiday/
+  seedbed demo`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return applyEnv(cmd)
+		},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("%q is not a command of seedbed", args[0]))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
+	})
+	pf := root.PersistentFlags()
+	pf.BoolVar(&a.json, "json", false, "print one JSON object a line on stdout")
+	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
+	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
+	root.AddCommand(a.getCommand(), a.seedCommand(), a.checkCommand(), a.showCommand(),
+		a.demoCommand(), a.versionCommand(), exitCodesTopic())
+	for _, c := range root.Commands() {
+		if inner := c.Args; inner != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := inner(cmd, args); err != nil {
+					return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelInfo
+	switch {
+	case a.verbose == 0:
+		return slog.New(slog.DiscardHandler)
+	case a.verbose > 1:
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+}
+
+func stateDir(given string) string {
+	if given != "" {
+		return given
+	}
+	return filepath.Join(xdg.StateHome, "seedbed")
+}
+
+func exitCodesTopic() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "The exit codes, which follow aria2's list",
+		Long: `Exit codes (aria2's list):
+
+   0  everything asked for is done; or only seeding was left when stopped
+   1  an error that has no number of its own
+   2  --timeout ran out
+   3  a file or folder that was named is not there
+   6  a network problem: no address to listen on
+   7  stopped by a signal before everything was complete; run again to go on
+   9  not enough disk space
+  12  another process has this torrent open
+  13  a file is in the way that is not part of the torrent (--overwrite)
+  15  no permission to open a file
+  17  the disk failed to read or write
+  25  a .torrent file that is not bencoded
+  26  a .torrent file that makes no sense
+  27  a magnet link that is wrong
+  28  wrong flags or arguments
+  32  data is missing or fails its hash`,
+	}
+}

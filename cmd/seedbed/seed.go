@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/node"
+)
+
+func (a *app) seedCommand() *cobra.Command {
+	var c common
+	var torrents string
+	var pieceLength sizeFlag
+	var private bool
+	cmd := &cobra.Command{
+		Use:   "seed PATH|FILE.torrent...",
+		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
+		Long: `Share files: a file or folder gets its torrent made on the spot; a .torrent file
+names data that is already in --dir and is verified first. Prints the magnet link.
+Data that is not complete is an error.`,
+		Example: `  seedbed seed holiday/
+  seedbed seed film.torrent -d ~/films
+  seedbed seed --torrents ~/torrents -d ~/data`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && torrents == "" {
+				return fail(exitUsage, "see seedbed seed --help", errors.New("nothing to share was named"))
+			}
+			cfg, err := a.nodeConfig(&c)
+			if err != nil {
+				return err
+			}
+			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
+			more, err := listTorrents(torrents, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			opts := node.ShareOptions{PieceLength: int64(pieceLength), Private: private}
+			for _, arg := range slices.Concat(args, more) {
+				spec, err := a.shareArgument(cmd.Context(), arg, c.dir, opts)
+				if err != nil {
+					return err
+				}
+				spec.Peers = c.peers
+				if !s.has(spec) {
+					s.specs = append(s.specs, spec)
+				}
+			}
+			return s.run(cmd.Context())
+		},
+	}
+	fs := cmd.Flags()
+	c.addDir(fs, "where the data of .torrent files is:")
+	c.addNetwork(fs)
+	c.addState(fs)
+	fs.StringVar(&torrents, "torrents", "", "share every .torrent file in `DIR`, or those whose paths come on standard input (-)")
+	fs.Var(&pieceLength, "piece-length", "piece length of torrents made here, a power of two (default by size)")
+	fs.BoolVar(&private, "private", false, "make private torrents: neither DHT nor peer exchange")
+	return cmd
+}
+
+// shareArgument turns a .torrent file, or a file or folder that is hashed now,
+// into something to seed.
+func (a *app) shareArgument(ctx context.Context, arg, dir string, opts node.ShareOptions) (node.Spec, error) {
+	st, err := os.Stat(arg)
+	if err != nil {
+		return node.Spec{}, fail(codeOf(err), "give the path of a file, a folder or a .torrent file", describePathError(arg, err))
+	}
+	if !st.IsDir() && strings.EqualFold(filepath.Ext(arg), ".torrent") {
+		t, err := readTorrent(arg)
+		if err != nil {
+			return node.Spec{}, err
+		}
+		return node.Spec{Torrent: t, Dir: dir, Seed: true}, nil
+	}
+	progress := a.hashProgress(filepath.Base(filepath.Clean(arg)))
+	defer progress.close()
+	opts.Progress = progress.set
+	opts.Warn = func(err error) { fmt.Fprintln(a.stderr, "seedbed: "+sentence(err)) }
+	spec, err := node.Share(ctx, arg, opts)
+	if errors.Is(err, context.Canceled) {
+		return node.Spec{}, fail(exitUnfinished, "", fmt.Errorf("stopped while hashing %s", arg))
+	}
+	return spec, err
+}
+
+// listTorrents is every .torrent file of a folder, in order of name, or the
+// paths that in lists, one a line, when from is "-".
+func listTorrents(from string, in io.Reader) ([]string, error) {
+	switch from {
+	case "":
+		return nil, nil
+	case "-":
+		var out []string
+		sc := bufio.NewScanner(in)
+		sc.Buffer(nil, 64<<10)
+		for sc.Scan() {
+			if line := strings.TrimSpace(sc.Text()); line != "" {
+				out = append(out, line)
+			}
+		}
+		if err := sc.Err(); err != nil {
+			return nil, fail(exitUsage, "give one path a line", fmt.Errorf("standard input: %w", err))
+		}
+		return out, nil
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return nil, fail(codeOf(err), "--torrents takes a folder, or - for paths on standard input", describePathError(from, err))
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.IsDir() && strings.EqualFold(filepath.Ext(e.Name()), ".torrent") {
+			out = append(out, filepath.Join(from, e.Name()))
+		}
+	}
+	if len(out) == 0 {
+		return nil, fail(exitNotFound, "", fmt.Errorf("no .torrent file in %s", from))
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show MAGNET|FILE.torrent",
+		Short: "Print what a link or .torrent file names",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var v shown
+			if isMagnet(args[0]) {
+				link, err := magnet.Parse(args[0])
+				if err != nil {
+					return err
+				}
+				v = showLink(link)
+			} else {
+				t, err := readTorrent(args[0])
+				if err != nil {
+					return err
+				}
+				v = showTorrent(t)
+			}
+			if a.json {
+				enc := json.NewEncoder(a.stdout)
+				enc.SetEscapeHTML(false)
+				return enc.Encode(v)
+			}
+			return v.print(a.stdout)
+		},
+	}
+}
+
+// shown is what show --json prints. A link knows less than a .torrent file:
+// what it cannot know is left out.
+type shown struct {
+	InfoHash    string     `json:"infohash,omitempty"`
+	InfoHashV2  string     `json:"infohash_v2,omitempty"`
+	PublicKey   string     `json:"public_key,omitempty"`
+	Salt        string     `json:"salt,omitempty"`
+	Name        string     `json:"name"`
+	Size        *int64     `json:"size,omitempty"`
+	PieceLength int64      `json:"piece_length,omitempty"`
+	Pieces      *int       `json:"pieces,omitempty"`
+	Private     *bool      `json:"private,omitempty"`
+	Files       []jsonFile `json:"files,omitempty"`
+	Peers       []string   `json:"peers,omitempty"`
+	Select      string     `json:"select,omitempty"` // as --select takes it
+	Trackers    []string   `json:"trackers,omitempty"`
+	WebSeeds    []string   `json:"web_seeds,omitempty"`
+	Comment     string     `json:"comment,omitempty"`
+	Magnet      string     `json:"magnet"`
+
+	note error // why it cannot be opened yet
+}
+
+func showLink(l *magnet.Link) shown {
+	v := shown{Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds,
+		Select: selection(l.Select), Magnet: l.String(), note: l.Openable()}
+	if l.HasInfoHash {
+		v.InfoHash = l.InfoHash.String()
+	}
+	if l.HasV2 {
+		v.InfoHashV2 = l.V2.String()
+	}
+	if l.HasPublicKey {
+		v.PublicKey, v.Salt = l.PublicKey.String(), string(l.Salt)
+	}
+	if l.Length > 0 {
+		v.Size = &l.Length
+	}
+	return v
+}
+
+func showTorrent(t *metainfo.Torrent) shown {
+	pieces := t.Info.NumPieces()
+	link := magnet.Link{InfoHash: t.Info.Hash, HasInfoHash: true, Name: t.Info.Name, Length: t.Info.Length}
+	v := shown{
+		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &t.Info.Length,
+		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
+		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: link.String(),
+	}
+	for _, tier := range t.Trackers {
+		v.Trackers = append(v.Trackers, tier...)
+	}
+	return v
+}
+
+// jsonFiles lists the files of info by their paths within the torrent, with
+// slashes; pad files (BEP 47) keep their place so that numbers stay true.
+func jsonFiles(info *metainfo.Info) []jsonFile {
+	out := make([]jsonFile, len(info.Files))
+	for i, f := range info.Files {
+		out[i] = jsonFile{strings.Join(f.Path, "/"), f.Length}
+	}
+	return out
+}
+
+// selection is BEP 53's so=, counted from 0, as --select counts, from 1.
+func selection(rs []magnet.Range) string {
+	var parts []string
+	for _, r := range rs {
+		s := strconv.FormatUint(uint64(r.First)+1, 10)
+		if r.Last != r.First {
+			s += "-" + strconv.FormatUint(uint64(r.Last)+1, 10)
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ",")
+}
+
+func (v shown) print(w io.Writer) error {
+	var b strings.Builder
+	row := func(label, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%-10s  %s\n", label, printable(value))
+		}
+	}
+	row("name", v.Name)
+	row("infohash", v.InfoHash)
+	row("v2", v.InfoHashV2)
+	row("key", v.PublicKey)
+	row("salt", v.Salt)
+	if v.Size != nil {
+		row("size", fmt.Sprintf("%s (%d bytes)", formatSize(*v.Size), *v.Size))
+	}
+	if v.Pieces != nil {
+		row("pieces", fmt.Sprintf("%d of %d bytes", *v.Pieces, v.PieceLength))
+	}
+	if v.Private != nil && *v.Private {
+		row("private", "yes: neither DHT nor peer exchange")
+	}
+	row("select", v.Select)
+	for _, p := range v.Peers {
+		row("peer", p)
+	}
+	for _, t := range v.Trackers {
+		row("tracker", t+"  (kept, never contacted)")
+	}
+	for _, s := range v.WebSeeds {
+		row("web seed", s)
+	}
+	row("comment", v.Comment)
+	if v.note != nil {
+		row("note", v.note.Error())
+	}
+	if len(v.Files) > 0 {
+		fmt.Fprintf(&b, "files\n")
+		width := len(strconv.Itoa(len(v.Files)))
+		for i, f := range v.Files {
+			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), printable(f.Path))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+)
+
+// PublicBootstrap are the DHT nodes that are asked first when the state
+// directory knows none: long-lived entry points run by several projects.
+var PublicBootstrap = []string{
+	"dht.libtorrent.org:25401",
+	"router.bittorrent.com:6881",
+	"router.utorrent.com:6881",
+	"dht.transmissionbt.com:6881",
+	"dht.aelitis.com:6881",
+	"router.bittorrent.cloud:42069",
+}
+
+// DefaultPort is where a node listens unless told: the first of the ports that
+// BEP 3 names.
+const DefaultPort = 6881
+
+// Config is everything a node can be told. The zero value of each field means
+// its default.
+type Config struct {
+	// State is the state directory: node id, saved DHT nodes, resume records.
+	// It is made when missing. Required.
+	State string
+
+	// Listen is HOST:PORT for TCP and UDP alike. An empty host is every address
+	// of both families, port 0 any free port. When Listen is empty the node
+	// takes DefaultPort, or a free port if that is taken; a port that was asked
+	// for and is taken is an error.
+	Listen string
+
+	// Bootstrap are HOST:PORT addresses of DHT nodes to begin with. Nil is
+	// PublicBootstrap; an empty list is none.
+	Bootstrap []string
+
+	// NoDHT turns the DHT off: peers then come from hints, PEX and the last run.
+	NoDHT bool
+
+	// Memory bounds the piece buffers of all torrents together, in bytes;
+	// 24 MiB by default. A download needs at least two chunks.
+	Memory int64
+
+	// MaxConns bounds the connections of all torrents together; 500 by default.
+	MaxConns int
+
+	// HalfOpen bounds the dials under way of all torrents together; 64 by default.
+	HalfOpen int
+
+	// Uploads is the number of peers a torrent unchokes at once by merit; 8 by
+	// default, the optimistic one apart.
+	Uploads int
+
+	// Version is told to peers (BEP 10 "v").
+	Version string
+
+	// Log receives what is worth a line; nil is silence.
+	Log *slog.Logger
+
+	// OnEvent receives events one at a time, in order; it must return soon.
+	OnEvent func(Event)
+}
+
+func (c *Config) validate() error {
+	if c.State == "" {
+		return errors.New("no state directory given")
+	}
+	if c.Listen != "" {
+		if err := checkHostPort(c.Listen); err != nil {
+			return fmt.Errorf("listen address %q: %w", c.Listen, err)
+		}
+	}
+	if c.Bootstrap == nil {
+		c.Bootstrap = PublicBootstrap
+	}
+	for _, b := range c.Bootstrap {
+		if err := checkHostPort(b); err != nil {
+			return fmt.Errorf("bootstrap address %q: %w", b, err)
+		}
+	}
+	setDefault(&c.Memory, 24<<20)
+	setDefault(&c.MaxConns, 500)
+	setDefault(&c.HalfOpen, 64)
+	setDefault(&c.Uploads, 8)
+	if c.Memory < 2*chunkSize {
+		return fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	return nil
+}
+
+func setDefault[T int | int64](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+func checkHostPort(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("not of the form HOST:PORT")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("%q is not a port between 0 and 65535", port)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm"
+	"seedbed/swarm/storage"
+)
+
+// errEnded tells the swarm that there is nothing to open: the metadata was all
+// that was asked for, or the torrent has failed.
+var errEnded = errors.New("the torrent has ended")
+
+// learn takes note of the info dictionary, from peers or from the start.
+func (t *Torrent) learn(info *metainfo.Info) {
+	t.info.Store(info)
+	t.applyShare()
+	t.node.emit(Event{Kind: Metadata, Torrent: t})
+}
+
+// openContent is called by the swarm, on a goroutine of its own, when the info
+// dictionary is known: it opens the storage and proves what is there. The swarm
+// calls again after an error, which is told as a warning; what cannot be mended
+// by waiting ends the torrent instead.
+func (t *Torrent) openContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
+	c, err := t.tryContent(ctx, info, progress)
+	var f *Fault
+	switch err = asFault(err); {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return swarm.Content{}, err
+	case errors.Is(err, errEnded):
+	case !errors.As(err, &f) || t.spec.Seed || f.Kind == FaultExists:
+		t.fail(err)
+	default:
+		return swarm.Content{}, err
+	}
+	<-ctx.Done()
+	return swarm.Content{}, errEnded
+}
+
+func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (_ swarm.Content, err error) {
+	torrent := t.spec.Torrent
+	if torrent == nil {
+		torrent = &metainfo.Torrent{Info: info}
+		if err := writeFile(t.state.torrentPath(), torrent.Append(nil)); err != nil {
+			t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
+		}
+	}
+	if t.spec.MetadataOnly {
+		if err := t.writeTorrent(torrent); err != nil {
+			return swarm.Content{}, err
+		}
+		t.doneOnce.Do(func() { close(t.done) })
+		return swarm.Content{}, errEnded
+	}
+	files, err := t.spec.files(info)
+	if err != nil {
+		return swarm.Content{}, err
+	}
+	s, err := storage.Open(storage.Options{
+		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed,
+		Record: t.state.resumePath(), Handles: t.node.handles, Verified: t.spec.hashed,
+	})
+	if err != nil {
+		return swarm.Content{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	have := s.Have()
+	if s.NeedsCheck() {
+		if have, err = s.CheckDoubtful(ctx, progress); err != nil {
+			return swarm.Content{}, err
+		}
+	}
+	wanted := info.Wanted(files)
+	if t.spec.Seed && wanted.AnyNotIn(have) {
+		return swarm.Content{}, &Fault{Kind: FaultIncomplete,
+			Err:  fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, displayDir(t.spec.Dir), count(missing(wanted, have), "piece"), wanted.Count()),
+			hint: "fetch the rest with seedbed get"}
+	}
+	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
+}
+
+func missing(wanted, have bitset.Set) int { return wanted.Count() - wanted.CountAnd(have) }
+
+func displayDir(dir string) string {
+	if dir == "" {
+		return "."
+	}
+	return dir
+}
+
+// writeTorrent writes NAME.torrent into the download folder.
+func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) error {
+	path := filepath.Join(t.spec.Dir, torrent.Info.Name+".torrent")
+	if !t.spec.Overwrite {
+		if _, err := os.Lstat(path); err == nil {
+			return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return writeFile(path, torrent.Append(nil))
+}

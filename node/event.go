@@ -1,0 +1,37 @@
+package node
+
+import "time"
+
+// EventKind says what an Event tells.
+type EventKind uint8
+
+const (
+	// Listening: the node is reachable at Event.Addr, one event an address.
+	Listening EventKind = iota + 1
+	// Added: Event.Torrent was taken on.
+	Added
+	// Metadata: the info dictionary of Event.Torrent is known.
+	Metadata
+	// FirstPiece: the first piece of this run was verified.
+	FirstPiece
+	// Complete: every wanted piece is verified, written and under its final name.
+	Complete
+	// Seeding: Event.Torrent is complete and shared from now on.
+	Seeding
+	// Warning: Event.Err holds the torrent up or was passed over; the torrent goes on.
+	Warning
+	// Recovered: what held the torrent up is mended.
+	Recovered
+	// Failed: Event.Err ended the torrent.
+	Failed
+)
+
+// Event is something worth telling a person. Torrent is nil where it is about
+// the node.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time
+	Torrent *Torrent
+	Addr    string
+	Err     error
+}

@@ -1,0 +1,53 @@
+package node
+
+import (
+	"errors"
+
+	"seedbed/swarm/storage"
+)
+
+// FaultKind classifies what holds a torrent up or ended it.
+type FaultKind uint8
+
+const (
+	FaultOther      FaultKind = iota
+	FaultFull                 // no space
+	FaultExists               // a file that is not ours is in the way
+	FaultPermission           // a file or folder may not be read or written
+	FaultVanished             // a file is gone or shorter than it was
+	FaultIO                   // the disk failed
+	FaultIncomplete           // data given to seed is not whole
+	FaultNetwork              // no socket to be had
+)
+
+// Fault is an error in a person's terms: the sentence, and what to do.
+type Fault struct {
+	Kind FaultKind
+	Err  error
+	hint string
+}
+
+func (f *Fault) Error() string { return f.Err.Error() }
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Hint is what to do about it, or "".
+func (f *Fault) Hint() string { return f.hint }
+
+// asFault puts storage's errors into a person's terms.
+func asFault(err error) error {
+	var have *Fault
+	var se *storage.Error
+	if err == nil || errors.As(err, &have) || !errors.As(err, &se) {
+		return err
+	}
+	kinds := map[storage.Kind]FaultKind{
+		storage.Full:        FaultFull,
+		storage.Exists:      FaultExists,
+		storage.Permission:  FaultPermission,
+		storage.Vanished:    FaultVanished,
+		storage.Truncated:   FaultVanished,
+		storage.IO:          FaultIO,
+		storage.TooManyOpen: FaultIO,
+	}
+	return &Fault{Kind: kinds[se.Kind], Err: err, hint: se.Hint()}
+}

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+const sec = mono.Time(time.Second)
+
+// A magnet without peers is looked up for ever, ever more slowly, and never
+// more often than politeness allows.
+func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
+	var p pace
+	now, last, n := mono.Time(0), time.Duration(0), 0
+	for now < 24*3600*sec {
+		p.began = now
+		p.done(now, 0, 0)
+		gap := p.next.Sub(now)
+		if gap < last || gap < paceFirst || gap > paceLongest {
+			t.Fatalf("lookup %d: next after %v, the one before after %v", n, gap, last)
+		}
+		last, now, n = gap, p.next, n+1
+	}
+	if n < 280 || n > 310 {
+		t.Fatalf("%d lookups in a day without a peer", n)
+	}
+}
+
+func TestFoundPeersMeanTheAnnounceInterval(t *testing.T) {
+	var p pace
+	p.done(0, 0, 0)
+	p.done(10*sec, 3, 3)
+	if p.next != (10 * sec).Add(paceAnnounce) {
+		t.Fatal(p.next)
+	}
+}
+
+func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
+	var p pace
+	p.done(0, 50, 50)
+	p.lacking(60 * sec)
+	if p.next != 60*sec {
+		t.Fatalf("next at %v", p.next)
+	}
+}
+
+// A small swarm whose few members are all known would otherwise be looked up
+// every few seconds.
+func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
+	var p pace
+	p.done(0, 3, 3)
+	n := 0
+	for now := 60 * sec; now < 24*3600*sec; now = p.next {
+		p.lacking(now)
+		p.began = max(now, p.next)
+		p.done(p.began.Add(time.Second), 3, 0)
+		p.lacking(p.began.Add(2 * time.Second))
+		n++
+	}
+	if n < 280 || n > 320 {
+		t.Fatalf("%d lookups in a day", n)
+	}
+}
+
+func TestAFreshlyJoinedDHTIsAskedAtOnce(t *testing.T) {
+	var p pace
+	for now := mono.Time(0); now < 600*sec; now = p.next {
+		p.done(now, 0, 0)
+	}
+	p.joined(700 * sec)
+	if p.next != 700*sec {
+		t.Fatal(p.next)
+	}
+	p.done(701*sec, 9, 1)
+	p.joined(702 * sec)
+	if p.next != (701 * sec).Add(paceAnnounce) {
+		t.Fatal("a torrent that has peers need not hurry")
+	}
+}

@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
+)
+
+// ShareOptions says how Share makes a torrent.
+type ShareOptions struct {
+	PieceLength int64 // a power of two; 0 is by size
+	Private     bool  // BEP 27
+	Progress    func(done, total int64)
+	Warn        func(error) // something in the folder was left out
+}
+
+// Share hashes the file or folder at path and makes its torrent: a Spec ready
+// for Add, which need not hash again.
+func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Spec{}, err
+	}
+	plan, hashes, err := storage.HashTree(ctx, abs, storage.HashOptions{
+		PieceLength: o.PieceLength, Progress: o.Progress, Warn: o.Warn,
+	})
+	if err != nil {
+		return Spec{}, asFault(err)
+	}
+	plan.Private = o.Private
+	info, err := metainfo.Build(plan, hashes)
+	if err != nil {
+		return Spec{}, fmt.Errorf("%s makes no torrent: %w", path, err)
+	}
+	return Spec{Torrent: &metainfo.Torrent{Info: info}, Dir: filepath.Dir(abs), Seed: true, hashed: true}, nil
+}
+
+// CheckResult is what Check found.
+type CheckResult struct {
+	Info *metainfo.Info
+	Have bitset.Set // pieces that are there and right
+}
+
+// Check hashes the data of a torrent again, without a network, and corrects
+// the resume record in the state directory. Of a link the metadata must be
+// known from an earlier run.
+func Check(ctx context.Context, state string, spec Spec, progress func(done, total int64)) (_ CheckResult, err error) {
+	if err := spec.validate(); err != nil {
+		return CheckResult{}, err
+	}
+	dir, err := openState(state)
+	if err != nil {
+		return CheckResult{}, err
+	}
+	defer dir.close()
+	st, err := dir.openTorrent(spec.InfoHash())
+	if err != nil {
+		return CheckResult{}, fmt.Errorf("%s: %w", spec.Name(), err)
+	}
+	defer st.close()
+	info := st.loadInfo(&spec)
+	if info == nil {
+		return CheckResult{}, &Fault{Kind: FaultIncomplete,
+			Err:  fmt.Errorf("the metadata of %s is not known here", spec.Name()),
+			hint: "fetch it with seedbed get --metadata-only, or give the .torrent file"}
+	}
+	handles := storage.NewHandles(0)
+	defer handles.Close()
+	s, err := storage.Open(storage.Options{Dir: spec.Dir, Info: info, Record: st.resumePath(), Handles: handles, ReadOnly: true})
+	if err != nil {
+		return CheckResult{}, asFault(err)
+	}
+	defer s.Close()
+	have, err := s.Check(ctx, progress)
+	if err != nil {
+		return CheckResult{}, asFault(err)
+	}
+	if err := s.Flush(); err != nil {
+		return CheckResult{}, asFault(err)
+	}
+	return CheckResult{Info: info, Have: have}, nil
+}

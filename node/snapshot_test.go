@@ -1,0 +1,40 @@
+package node
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"seedbed/swarm/engine"
+)
+
+// When nothing moves, one line says why; when something moves, none does.
+func TestTheCalmLineSaysWhy(t *testing.T) {
+	down := func(s engine.Stats) Snapshot { return Snapshot{Stats: s, State: Downloading} }
+	for _, c := range []struct {
+		name string
+		s    Snapshot
+		d    dhtView
+		want string
+	}{
+		{"no nodes", Snapshot{}, dhtView{hosts: 6}, "no DHT nodes yet, 6 bootstrap hosts asked"},
+		{"no nodes and none to ask", Snapshot{}, dhtView{}, "no DHT nodes known and no bootstrap hosts given"},
+		{"dht off", Snapshot{}, dhtView{off: true}, "the DHT is off: only peers given with --peer or x.pe are tried"},
+		{"lookup", Snapshot{}, dhtView{nodes: 9, running: true, asked: 1}, "lookup running, 1 DHT node asked"},
+		{"between lookups", Snapshot{}, dhtView{nodes: 9, untilAsk: 8500 * time.Millisecond}, "no peers found yet, next lookup in 8 s"},
+		{"dialling", Snapshot{Stats: engine.Stats{Dialing: 2}}, dhtView{nodes: 1}, "dialling 2 peers"},
+		{"refused", Snapshot{Stats: engine.Stats{Tried: 3, Refused: 2}}, dhtView{nodes: 9, running: true, asked: 4}, "3 peers tried, of which 2 refused; lookup running, 4 DHT nodes asked"},
+		{"metadata", Snapshot{Stats: engine.Stats{Connected: 3, MetaPeers: 1}}, dhtView{}, "waiting for metadata from 1 peer"},
+		{"no metadata offered", Snapshot{Stats: engine.Stats{Connected: 1}}, dhtView{}, "connected to 1 peer, none of which offers the metadata"},
+		{"choked", down(engine.Stats{Connected: 3, ChokedBy: 3, Metadata: true}), dhtView{}, "choked by all 3 peers"},
+		{"half choked", down(engine.Stats{Connected: 3, ChokedBy: 1, Metadata: true}), dhtView{}, "choked by 1 of 3 peers"},
+		{"not there", down(engine.Stats{Connected: 2, Metadata: true}), dhtView{}, "connected to 2 peers, which together lack some of the missing pieces"},
+		{"moving", down(engine.Stats{Connected: 3, DownRate: 5, ChokedBy: 2}), dhtView{}, ""},
+		{"paused", Snapshot{State: Downloading, Paused: errors.New("no space")}, dhtView{}, "paused: no space"},
+		{"seeding alone", Snapshot{State: SeedingState}, dhtView{}, ""},
+	} {
+		if got := why(&c.s, c.d); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"seedbed/internal/id"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+)
+
+// Spec is a torrent to take on: what, where to, and how.
+type Spec struct {
+	// Link or Torrent says what; one of them is set.
+	Link    *magnet.Link
+	Torrent *metainfo.Torrent
+
+	// Dir is the folder that the torrent's file or folder is in; "" is the
+	// current one.
+	Dir string
+
+	// Select are indices into the torrent's files, from 0; nil is the link's
+	// so= (BEP 53), else all.
+	Select []int
+
+	// Peers are HOST:PORT addresses to try besides the link's x.pe.
+	Peers []string
+
+	// Overwrite lets files that are in the way be replaced.
+	Overwrite bool
+
+	// MetadataOnly writes NAME.torrent into Dir and ends there.
+	MetadataOnly bool
+
+	// Seed says that the data is there: it is opened read-only, and when it
+	// turns out not to be whole the torrent fails.
+	Seed bool
+
+	// hashed says that the data was hashed just now, by Share.
+	hashed bool
+}
+
+// InfoHash is what the torrent is known by.
+func (s *Spec) InfoHash() id.ID {
+	if s.Torrent != nil {
+		return s.Torrent.Info.Hash
+	}
+	return s.Link.InfoHash
+}
+
+// Name is what to call the torrent while nothing better is known.
+func (s *Spec) Name() string {
+	switch {
+	case s.Torrent != nil:
+		return s.Torrent.Info.Name
+	case s.Link.Name != "":
+		return s.Link.Name
+	}
+	return s.Link.InfoHash.String()
+}
+
+func (s *Spec) validate() error {
+	switch {
+	case s.Torrent == nil && s.Link == nil:
+		return errors.New("neither a link nor a torrent was given")
+	case s.Torrent == nil:
+		return s.Link.Openable()
+	}
+	return nil
+}
+
+// files is the selection for info: indices, or nil for all.
+func (s *Spec) files(info *metainfo.Info) ([]int, error) {
+	if s.Select != nil {
+		for _, i := range s.Select {
+			if i >= len(info.Files) {
+				return nil, fmt.Errorf("file %d was selected and %s has %s", i+1, info.Name, count(len(info.Files), "file"))
+			}
+		}
+		return s.Select, nil
+	}
+	if s.Link == nil || len(s.Link.Select) == 0 {
+		return nil, nil
+	}
+	var out []int
+	for _, r := range s.Link.Select {
+		for i := int64(r.First); i <= int64(r.Last) && i < int64(len(info.Files)); i++ {
+			out = append(out, int(i))
+		}
+	}
+	if out == nil {
+		return nil, fmt.Errorf("the link selects files that %s does not have: it has %s", info.Name, count(len(info.Files), "file"))
+	}
+	return out, nil
+}

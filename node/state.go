@@ -1,0 +1,179 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+)
+
+// A stateDir is what outlives the process:
+//
+//	node.json                  node ids and saved DHT nodes
+//	node.lock                  held by the process that owns node.json
+//	torrents/INFOHASH/lock     held by the process that runs the torrent
+//	torrents/INFOHASH/torrent  the info dictionary, as a .torrent file
+//	torrents/INFOHASH/resume   what storage has proven
+//	torrents/INFOHASH/peers    addresses that were peers in the last run
+//
+// Files are replaced whole, by rename; a file that does not parse is treated
+// as absent, for all of them can be had again from the network or the disk.
+type stateDir struct {
+	path string
+	lock *flock.Flock // held, or nil: another process owns node.json
+}
+
+// maxStateFile bounds what is read of any state file: far above what is ever
+// written, far below what would hurt.
+const maxStateFile = 64 << 20
+
+func openState(path string) (*stateDir, error) {
+	if err := os.MkdirAll(filepath.Join(path, "torrents"), 0o700); err != nil {
+		return nil, fmt.Errorf("the state directory cannot be made: %w; choose another with --state", err)
+	}
+	s := &stateDir{path: path}
+	l := flock.New(filepath.Join(path, "node.lock"))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
+	}
+	if ok {
+		s.lock = l
+	}
+	return s, nil
+}
+
+func (s *stateDir) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Unlock()
+}
+
+// owned reports whether this process may write node.json.
+func (s *stateDir) owned() bool { return s.lock != nil }
+
+// savedNode is one DHT node worth asking first next time.
+type savedNode struct {
+	ID   string         `json:"id"`
+	Addr netip.AddrPort `json:"addr"`
+}
+
+type nodeFile struct {
+	ID4   string      `json:"id4,omitempty"`
+	ID6   string      `json:"id6,omitempty"`
+	Nodes []savedNode `json:"nodes"`
+}
+
+func (s *stateDir) loadNode() (f nodeFile) {
+	b, err := readFile(filepath.Join(s.path, "node.json"))
+	if err != nil || json.Unmarshal(b, &f) != nil {
+		return nodeFile{}
+	}
+	return f
+}
+
+func (s *stateDir) saveNode(f nodeFile) error {
+	b, err := json.MarshalIndent(f, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(s.path, "node.json"), b)
+}
+
+// torrentState is one torrent's folder in the state directory, locked.
+type torrentState struct {
+	path string
+	lock *flock.Flock
+}
+
+// ErrLocked is a torrent that another process with the same state directory runs.
+var ErrLocked = errors.New("another seedbed process with the same state directory has this torrent open")
+
+func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
+	p := filepath.Join(s.path, "torrents", infohash.String())
+	if err := os.MkdirAll(p, 0o700); err != nil {
+		return nil, fmt.Errorf("the state directory cannot be written: %w; choose another with --state", err)
+	}
+	l := flock.New(filepath.Join(p, "lock"))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
+	}
+	if !ok {
+		return nil, ErrLocked
+	}
+	return &torrentState{path: p, lock: l}, nil
+}
+
+func (t *torrentState) close() error { return t.lock.Unlock() }
+
+func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resume") }
+func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }
+func (t *torrentState) peersPath() string   { return filepath.Join(t.path, "peers") }
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxStateFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxStateFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxStateFile)
+	}
+	return b, nil
+}
+
+// writeFile replaces path by b as a whole: whoever reads it sees the old or
+// the new content, whenever the power fails.
+func writeFile(path string, b []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(b); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// loadInfo is the info dictionary of spec if it is known: from the spec, or
+// from an earlier run.
+func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
+	if spec.Torrent != nil {
+		return spec.Torrent.Info
+	}
+	b, err := readFile(t.torrentPath())
+	if err != nil {
+		return nil
+	}
+	saved, err := metainfo.ParseTorrent(b)
+	if err != nil || saved.Info.Hash != spec.InfoHash() {
+		return nil
+	}
+	return saved.Info
+}

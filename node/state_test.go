@@ -1,0 +1,118 @@
+package node
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"seedbed/internal/id"
+)
+
+// Two processes with the same state directory both run; one owns the node
+// file, and a torrent is run by one of them.
+func TestTwoProcessesShareAStateDirectory(t *testing.T) {
+	path := t.TempDir()
+	a, err := openState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := openState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !a.owned() || b.owned() {
+		t.Fatalf("owned: %v and %v", a.owned(), b.owned())
+	}
+	ih := id.ID{1}
+	ta, err := a.openTorrent(ih)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.openTorrent(ih); !errors.Is(err, ErrLocked) {
+		t.Fatalf("a torrent opened twice: %v", err)
+	}
+	if _, err := b.openTorrent(id.ID{2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ta.close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.openTorrent(ih); err != nil {
+		t.Fatalf("after the first let go: %v", err)
+	}
+	if err := errors.Join(a.close(), b.close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedNodeFileIsAsGoodAsNone(t *testing.T) {
+	s, err := openState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := nodeFile{ID4: id.ID{7}.String(), Nodes: []savedNode{{id.ID{9}.String(), netip.MustParseAddrPort("[fd00::1]:6881")}}}
+	if err := s.saveNode(want); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.loadNode(); got.ID4 != want.ID4 || len(got.Nodes) != 1 || got.Nodes[0] != want.Nodes[0] {
+		t.Fatalf("%+v", got)
+	}
+	p := filepath.Join(s.path, "node.json")
+	b, err := os.ReadFile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range b {
+		if err := os.WriteFile(p, b[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.loadNode(); got.ID4 != "" || got.Nodes != nil {
+			t.Fatalf("%d of %d bytes gave %+v", n, len(b), got)
+		}
+	}
+}
+
+func TestWriteFileLeavesNothingBehindWhenItFails(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "taken")
+	if err := os.MkdirAll(filepath.Join(target, "inside"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeFile(target, []byte("x")); err == nil {
+		t.Fatal("a folder was replaced by a file")
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Fatalf("%v, %v", left, err)
+	}
+}
+
+func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
+	now := time.Unix(1_000_000_000, 0)
+	k := newKnownPeers()
+	addr := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 6881)
+	}
+	for i := range 3 * maxKnownPeers {
+		k.add(addr(i), now)
+	}
+	k.remove(addr(3*maxKnownPeers - 1))
+	back := newKnownPeers()
+	back.decode(k.encode(), now.Add(time.Hour))
+	got := back.addrs()
+	if len(got) != maxKnownPeers-1 || got[0] != addr(3*maxKnownPeers-2) {
+		t.Fatalf("%d addresses, first %v", len(got), got[0])
+	}
+	back = newKnownPeers()
+	back.decode(k.encode(), now.Add(knownPeerAge+time.Hour))
+	if n := len(back.addrs()); n != 0 {
+		t.Fatalf("%d addresses outlived their age", n)
+	}
+	back.decode([]byte("nonsense\n10.0.0.1:0 5\n10.0.0.1:1 x\n\x00\xff \n[fd00::1]:9 1000000000"), now)
+	if got := back.addrs(); len(got) != 1 || got[0] != netip.MustParseAddrPort("[fd00::1]:9") {
+		t.Fatalf("%v", got)
+	}
+}
