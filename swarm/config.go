@@ -108,6 +108,9 @@ const (
 	KnownPeer
 	// External: the peer at From sees us at Addr (without a port).
 	External
+	// Broken: what the infohash names is no torrent that can be opened, as Err
+	// says. Nothing more will come.
+	Broken
 )
 
 // Event is something that a torrent has to tell.

@@ -29,7 +29,9 @@ func (t *Torrent) do(c *engine.Command) {
 		if cn := t.output(c.Conn); cn != nil {
 			if g, ok := cn.leases.take(c.Block); ok {
 				g.lease.Release()
-				cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
+				if !c.Quiet {
+					cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
+				}
 			}
 		}
 	case engine.CmdUpload:
@@ -103,7 +105,7 @@ func (t *Torrent) chunk(s engine.Slot) *buf.Chunk {
 		t.slots = append(t.slots, nil)
 	}
 	if t.slots[s] == nil {
-		t.slots[s] = t.cfg.Shared.pool.Get()
+		t.slots[s] = t.cfg.Shared.pool.Get(int(min(t.info.PieceLength, int64(t.cfg.Shared.chunkSize))))
 	}
 	return t.slots[s]
 }

@@ -95,11 +95,7 @@ func (t *Torrent) dial(addr netip.AddrPort) {
 		nc, err := t.cfg.Dialer.Dial(ctx, addr)
 		cancel()
 		fail := func(err error) {
-			f := faultOf(err)
-			if f == engine.FaultLocal && !t.stopping.Load() {
-				f = engine.FaultReset
-			}
-			t.inbox.post(item{ev: engine.Event{Kind: engine.EvDialFailed, Addr: addr, Fault: f}})
+			t.inbox.post(item{ev: engine.Event{Kind: engine.EvDialFailed, Addr: addr, Fault: faultOf(err)}})
 		}
 		if err != nil {
 			fail(err)

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"seedbed/internal/buf"
 )
@@ -11,13 +12,14 @@ import (
 // SharedConfig bounds what the torrents of a node use together.
 type SharedConfig struct {
 	Memory    int64 // bytes of piece buffers; 24 MiB by default
-	ChunkSize int   // bytes of one; a multiple of 64 KiB; 1 MiB by default
+	ChunkSize int   // the most bytes in one; a multiple of 64 KiB; 1 MiB by default
 	Workers   int   // that hash and write; GOMAXPROCS by default
 }
 
 // Shared is what the torrents of a node have in common: memory and workers.
 type Shared struct {
 	pool        *buf.Pool
+	chunkSize   int
 	readBuffers bufferPool
 	uploads     uploadPool
 	disk        chan struct{} // held while reading for an upload: two at once
@@ -38,7 +40,7 @@ func NewShared(cfg SharedConfig) *Shared {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	s := &Shared{
-		pool: buf.NewPool(cfg.ChunkSize, max(1, int(cfg.Memory/int64(cfg.ChunkSize)))),
+		pool: buf.NewPool(max(cfg.Memory, int64(cfg.ChunkSize))), chunkSize: cfg.ChunkSize,
 		disk: make(chan struct{}, 2),
 		sums: maphash.MakeSeed(),
 	}
@@ -50,11 +52,13 @@ func NewShared(cfg SharedConfig) *Shared {
 	return s
 }
 
-// Budget is how many chunks there are to grant, of all torrents together.
-func (s *Shared) Budget() int { return s.pool.Cap() }
+// Budget is how many chunks there are to grant, of all torrents together. A
+// torrent whose pieces are shorter than a chunk takes only as much as a piece
+// for each, and may have more of them.
+func (s *Shared) Budget() int { return int(s.pool.Limit() / int64(s.chunkSize)) }
 
-// ChunkSize is the length of a chunk in bytes.
-func (s *Shared) ChunkSize() int { return s.pool.ChunkSize() }
+// ChunkSize is the length of a chunk in bytes, of a piece that long.
+func (s *Shared) ChunkSize() int { return s.chunkSize }
 
 // Close ends the workers; every torrent must have stopped.
 func (s *Shared) Close() {
@@ -104,16 +108,23 @@ func (q *workQueue) close() {
 }
 
 // A bufferPool keeps read buffers for connections that data flows on.
-type bufferPool struct{ pool sync.Pool }
+type bufferPool struct {
+	pool sync.Pool
+	out  atomic.Int64
+}
 
 func (p *bufferPool) get() []byte {
+	p.out.Add(1)
 	if b, ok := p.pool.Get().(*[readBuffer]byte); ok {
 		return b[:]
 	}
 	return make([]byte, readBuffer)
 }
 
-func (p *bufferPool) put(b []byte) { p.pool.Put((*[readBuffer]byte)(b)) }
+func (p *bufferPool) put(b []byte) {
+	p.out.Add(-1)
+	p.pool.Put((*[readBuffer]byte)(b))
+}
 
 // maxUploads is how many upload buffers exist at most.
 const maxUploads = 32

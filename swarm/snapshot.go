@@ -1,6 +1,10 @@
 package swarm
 
-import "seedbed/swarm/engine"
+import (
+	"cmp"
+
+	"seedbed/swarm/engine"
+)
 
 // State is what a torrent is at.
 type State uint8
@@ -29,7 +33,7 @@ func (s State) String() string { return stateNames[s] }
 type Snapshot struct {
 	engine.Stats
 	State            State
-	Err              error // why the torrent is paused
+	Err              error // why the torrent is paused, or cannot be opened at all
 	Checked, ToCheck int64 // bytes, while checking
 }
 
@@ -39,14 +43,14 @@ func (t *Torrent) Snapshot() Snapshot {
 	s := Snapshot{Stats: t.eng.Stats(t.now())}
 	t.engMu.Unlock()
 	t.keepMu.Lock()
-	s.Err = t.err
+	s.Err = cmp.Or(t.err, s.Broken)
 	opening := t.opening
 	t.keepMu.Unlock()
 	s.Checked, s.ToCheck = t.checked.Load(), t.toCheck.Load()
 	switch {
 	case t.stopping.Load():
 		s.State = Stopped
-	case s.Err != nil:
+	case s.Err != nil && s.Broken == nil:
 		s.State = Stalled
 	case opening:
 		s.State = Checking

@@ -44,6 +44,7 @@ type Torrent struct {
 	stopped bool // EvStop was stepped
 	ending  bool // the last things are being done
 	first   bool // FirstPiece was told
+	broken  bool // Broken was told
 	ended   bool
 
 	// Set by the loop before the first command that needs them, never changed.
@@ -193,7 +194,15 @@ func (t *Torrent) turn(items []item) {
 		t.eng.Tick(now)
 	}
 	cmds := t.eng.Drain()
+	var broken error
+	if t.info == nil && !t.broken {
+		broken = t.eng.Stats(now).Broken
+	}
 	t.engMu.Unlock()
+	if broken != nil {
+		t.broken = true
+		t.tell(Event{Kind: Broken, Err: broken})
+	}
 	for i := range cmds {
 		t.do(&cmds[i])
 	}

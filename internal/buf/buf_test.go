@@ -65,7 +65,7 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 	}
 	actors := [3][]func(*world){fill(0), fill(1), {cancel(0), cancel(1), func(w *world) { w.c.Release() }}}
 
-	p := NewPool(BlockSize, 1)
+	p := NewPool(BlockSize)
 	defer p.Close()
 	orders, taken := 0, make([]int, 0, 11)
 	run := func() {
@@ -74,7 +74,7 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 				t.Fatalf("order %v: %v", taken, e)
 			}
 		}()
-		c := p.Get()
+		c := p.Get(9)
 		w := &world{p: p, c: c, leases: [2]Lease{c.Lease(0, 9), c.Lease(0, 9)}, inTable: [2]bool{true, true}, filler: none}
 		var at [3]int
 		for _, a := range taken {
@@ -110,10 +110,10 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 
 // The same three with real goroutines, for the race detector.
 func TestFillersAndCancellerRace(t *testing.T) {
-	p := NewPool(2*BlockSize, 4)
+	p := NewPool(8 * BlockSize)
 	defer p.Close()
 	for round := range 2000 {
-		c := p.Get()
+		c := p.Get(2 * BlockSize)
 		var mu sync.Mutex
 		table := map[int]Lease{0: c.Lease(BlockSize, 100), 1: c.Lease(BlockSize, 100)}
 		take := func(i int) (Lease, bool) {
@@ -155,24 +155,25 @@ func TestFillersAndCancellerRace(t *testing.T) {
 }
 
 func TestMisusePanics(t *testing.T) {
-	p := NewPool(2*BlockSize, 2)
+	p := NewPool(4 * BlockSize)
 	defer p.Close()
-	freed := p.Get()
+	freed := p.Get(2 * BlockSize)
 	freed.Release()
-	fresh := p.Get()
+	fresh := p.Get(BlockSize + 1)
 	if fresh != freed {
 		t.Fatal("the chunk used last is not handed out first")
 	}
 	for name, misuse := range map[string]func(){
-		"released twice":            func() { c := NewPool(BlockSize, 1).Get(); c.Release(); c.Release() },
-		"lease on a free chunk":     func() { c := NewPool(BlockSize, 1).Get(); c.Release(); c.Lease(0, 1) },
-		"lease across blocks":       func() { fresh.Lease(0, BlockSize+1) },
-		"lease inside a block":      func() { fresh.Lease(5, 1) },
-		"lease past the end":        func() { fresh.Lease(2*BlockSize, 1) },
-		"empty lease":               func() { fresh.Lease(0, 0) },
-		"done that was not begun":   func() { fresh.Lease(0, 1).Done() },
-		"pool of no chunks":         func() { NewPool(BlockSize, 0) },
-		"chunk that is no multiple": func() { NewPool(BlockSize+1, 1) },
+		"released twice":          func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Release() },
+		"lease on a free chunk":   func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Lease(0, 1) },
+		"lease across blocks":     func() { fresh.Lease(0, BlockSize+1) },
+		"lease inside a block":    func() { fresh.Lease(5, 1) },
+		"lease past the end":      func() { fresh.Lease(2*BlockSize, 1) },
+		"empty lease":             func() { fresh.Lease(0, 0) },
+		"done that was not begun": func() { fresh.Lease(0, 1).Done() },
+		"pool of nothing":         func() { NewPool(0) },
+		"chunk of nothing":        func() { p.Get(0) },
+		"chunk that is too large": func() { p.Get(MaxChunk + 1) },
 	} {
 		func() {
 			defer func() {
@@ -187,24 +188,25 @@ func TestMisusePanics(t *testing.T) {
 
 func TestIdleMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPool(BlockSize, 8)
+		p := NewPool(8 * BlockSize)
 		var cs []*Chunk
 		for range 10 {
-			cs = append(cs, p.Get())
+			cs = append(cs, p.Get(BlockSize))
 		}
-		want := func(out, free int) {
+		want := func(out, blocks int) {
 			t.Helper()
-			if o, f := p.Held(); o != out || f != free {
-				t.Fatalf("%d out and %d free, not %d and %d", o, f, out, free)
+			if o, b := p.Held(); o != out || b != int64(blocks)*BlockSize {
+				t.Fatalf("%d out and %d blocks held, not %d and %d", o, b/BlockSize, out, blocks)
 			}
 		}
+		want(10, 10)
 		for _, c := range cs {
 			c.Release()
 		}
-		want(0, 8) // no more than the cap is kept
+		want(0, 8) // no more than the limit is kept
 		// What is in use now and then stays, the rest goes.
 		for range 20 {
-			a, b := p.Get(), p.Get()
+			a, b := p.Get(BlockSize), p.Get(BlockSize)
 			a.Release()
 			b.Release()
 			time.Sleep(idleAfter / 5)
@@ -212,25 +214,48 @@ func TestIdleMemoryIsGivenBack(t *testing.T) {
 		want(0, 2)
 		time.Sleep(3 * idleAfter)
 		want(0, 0)
-		p.Get().Release()
+		p.Get(1).Release()
 		want(0, 1)
 		p.Close()
 		want(0, 0)
 	})
 }
 
+func TestAnotherSizeTakesTheRoomOver(t *testing.T) {
+	p := NewPool(8 * BlockSize)
+	defer p.Close()
+	var cs []*Chunk
+	for range 8 {
+		cs = append(cs, p.Get(BlockSize))
+	}
+	for _, c := range cs {
+		c.Release()
+	}
+	c := p.Get(3 * BlockSize)
+	if len(c.Bytes()) != 4*BlockSize {
+		t.Error(len(c.Bytes()))
+	}
+	if out, b := p.Held(); out != 1 || b != 8*BlockSize {
+		t.Errorf("%d chunks out, %d bytes held", out, b)
+	}
+	c.Release()
+	if again := p.Get(4 * BlockSize); again != c {
+		t.Error("a free chunk of the size is not used")
+	}
+}
+
 func BenchmarkLease(b *testing.B) {
-	p := NewPool(1<<20, 4)
+	p := NewPool(4 << 20)
 	defer p.Close()
 	src := make([]byte, BlockSize)
 	for _, fill := range []bool{false, true} {
 		b.Run(fmt.Sprintf("copy=%v", fill), func(b *testing.B) {
 			b.ReportAllocs()
-			c := p.Get()
+			c := p.Get(1 << 20)
 			for i := 0; b.Loop(); i++ {
 				if i%64 == 0 {
 					c.Release()
-					c = p.Get()
+					c = p.Get(1 << 20)
 				}
 				l := c.Lease(uint32(i%64)*BlockSize, BlockSize)
 				m := l.Begin()

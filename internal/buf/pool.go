@@ -1,20 +1,20 @@
-// Package buf is a node's memory for payload: one pool of equal chunk buffers
-// that all torrents share, and the lease, by which several connections and a
-// torrent's loop share one chunk safely.
+// Package buf is a node's memory for payload: one pool of chunk buffers that all
+// torrents share, and the lease, by which several connections and a torrent's
+// loop share one chunk safely.
 //
 // A [Chunk] comes from [Pool.Get] with one reference, its holder's. Every
 // [Lease] on one of its blocks holds another. The last reference that is
 // released gives the chunk back, so memory is never handed on while anybody may
 // still write to it. Releasing once too often is a bug of ours and panics.
 //
-// The pool never refuses: what bounds it is that torrents are granted as many
-// slots as [Pool.Cap] says in sum, and that each slot holds one chunk. While
-// grants move from one torrent to another there may be a few chunks more; those
-// are not kept.
+// The pool never refuses: what bounds it is that torrents are granted as much as
+// [Pool.Limit] says in sum. While grants move from one torrent to another there
+// may be a little more; that is not kept.
 package buf
 
 import (
 	"fmt"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,55 +27,84 @@ const BlockSize = 16 << 10
 // system is slow to get again, so a pause between two pieces keeps it.
 const idleAfter = 5 * time.Second
 
-// A Pool hands out chunks of one size. It is safe for concurrent use.
+// classes is the number of chunk sizes: a block times a power of two, up to
+// MaxChunk.
+const classes = 9
+
+// MaxChunk is the largest chunk.
+const MaxChunk = BlockSize << (classes - 1)
+
+// classOf is the class of the smallest chunk that holds size bytes.
+func classOf(size int) int {
+	if size <= 0 || size > MaxChunk {
+		panic(fmt.Sprintf("buf: a chunk of %d bytes", size))
+	}
+	return bits.Len(uint(size-1) / BlockSize)
+}
+
+// A Pool hands out chunks. It is safe for concurrent use.
 type Pool struct {
-	size int
-	cap  int
+	limit int64
 
 	mu    sync.Mutex
-	free  []*Chunk // the latest used last: its cache lines are the warmest
-	out   int      // chunks handed out
-	low   int      // the fewest free chunks since the timer ran
+	held  int64 // bytes, handed out and free
+	out   int   // chunks handed out
+	free  [classes]shelf
 	timer *time.Timer
 }
 
-// NewPool is a pool of n chunks of size bytes, a multiple of BlockSize.
-func NewPool(size, n int) *Pool {
-	if size <= 0 || size%BlockSize != 0 || n <= 0 {
-		panic(fmt.Sprintf("buf: a pool of %d chunks of %d bytes", n, size))
-	}
-	return &Pool{size: size, cap: n}
+// A shelf is the free chunks of one size, the one used last on top: its cache
+// lines are the warmest.
+type shelf struct {
+	chunks []*Chunk
+	low    int // the fewest since the timer ran
 }
 
-// Cap is how many chunks may be granted.
-func (p *Pool) Cap() int { return p.cap }
+// NewPool is a pool of limit bytes.
+func NewPool(limit int64) *Pool {
+	if limit < BlockSize {
+		panic(fmt.Sprintf("buf: a pool of %d bytes", limit))
+	}
+	return &Pool{limit: limit}
+}
 
-// ChunkSize is the length of a chunk in bytes.
-func (p *Pool) ChunkSize() int { return p.size }
+// Limit is how many bytes may be granted.
+func (p *Pool) Limit() int64 { return p.limit }
 
-// Held is how many chunks have memory at present: handed out, and free ones
-// that are kept.
-func (p *Pool) Held() (out, free int) {
+// Held is how many chunks are handed out, and how many bytes they and the free
+// ones have.
+func (p *Pool) Held() (out int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.out, len(p.free)
+	return p.out, p.held
 }
 
-// Get is a chunk with one reference and no block filled. Its bytes are
-// whatever they were.
-func (p *Pool) Get() *Chunk {
+// Get is a chunk of size bytes or more, with one reference and no block filled.
+// Its bytes are whatever they were.
+func (p *Pool) Get(size int) *Chunk {
+	class := classOf(size)
+	full := BlockSize << class
 	p.mu.Lock()
 	p.out++
 	var c *Chunk
-	if n := len(p.free); n > 0 {
-		c = p.free[n-1]
-		p.free[n-1] = nil
-		p.free = p.free[:n-1]
-		p.low = min(p.low, n-1)
+	s := &p.free[class]
+	if n := len(s.chunks); n > 0 {
+		c = s.chunks[n-1]
+		s.chunks[n-1] = nil
+		s.chunks = s.chunks[:n-1]
+		s.low = min(s.low, n-1)
+	} else {
+		p.held += int64(full)
+		// A torrent with other pieces than the last one takes its room over.
+		for k := range p.free {
+			for p.held > p.limit && len(p.free[k].chunks) > 0 {
+				p.drop(k, 1)
+			}
+		}
 	}
 	p.mu.Unlock()
 	if c == nil {
-		c = &Chunk{pool: p, mem: make([]byte, p.size), state: make([]atomic.Uint32, p.size/BlockSize)}
+		c = &Chunk{pool: p, mem: make([]byte, full), state: make([]atomic.Uint32, full/BlockSize)}
 	}
 	for i := range c.state {
 		c.state[i].Store(leased)
@@ -86,43 +115,58 @@ func (p *Pool) Get() *Chunk {
 	return c
 }
 
+// drop leaves the n chunks of a class that were idle longest to the collector.
+func (p *Pool) drop(class, n int) {
+	s := &p.free[class]
+	left := copy(s.chunks, s.chunks[n:])
+	clear(s.chunks[left:])
+	s.chunks = s.chunks[:left]
+	s.low = min(s.low, left)
+	p.held -= int64(n) * BlockSize << class
+}
+
 func (p *Pool) put(c *Chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.out--
-	if p.out+len(p.free) >= p.cap {
+	if p.held > p.limit {
+		p.held -= int64(len(c.mem))
 		return
 	}
-	p.free = append(p.free, c)
+	s := &p.free[classOf(len(c.mem))]
+	s.chunks = append(s.chunks, c)
 	if p.timer == nil {
-		p.low = 0
 		p.timer = time.AfterFunc(idleAfter, p.trim)
 	}
 }
 
-// trim drops as many chunks as lay idle all the time since it last ran; the
-// collector does the rest.
+// trim drops the chunks that lay idle all the time since it last ran.
 func (p *Pool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := copy(p.free, p.free[p.low:])
-	clear(p.free[n:])
-	p.free = p.free[:n]
-	p.low = n
-	if n == 0 {
+	left := 0
+	for k := range p.free {
+		s := &p.free[k]
+		p.drop(k, s.low)
+		s.low = len(s.chunks)
+		left += s.low
+	}
+	if left == 0 {
 		p.timer = nil
 		return
 	}
 	p.timer.Reset(idleAfter)
 }
 
-// Close drops what is free and stops the pool's timer. Chunks that are out may
-// still be released.
+// Close drops what is free and keeps nothing from now on. Chunks that are out
+// may still be released.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.free)
-	p.free, p.cap = nil, 0
+	p.limit = -1
+	for k := range p.free {
+		p.drop(k, len(p.free[k].chunks))
+	}
 	if p.timer != nil {
 		p.timer.Stop()
 	}

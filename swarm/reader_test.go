@@ -1,0 +1,251 @@
+package swarm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
+)
+
+// pieces is a net.Conn that hands a stream out in pieces of random length.
+type choppy struct {
+	net.Conn
+	rng  *rand.Rand
+	rest []byte
+}
+
+func (c *choppy) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := min(1+c.rng.IntN(1<<c.rng.IntN(18)), len(b), len(c.rest))
+	if n == 0 {
+		panic("a read with no room")
+	}
+	copy(b, c.rest[:n])
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (c *choppy) Close() error { return nil }
+
+// readAll runs a reader over a stream, with leases, and returns what it posts.
+func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (items []item, mem []byte, sh *Shared, err error) {
+	sh = NewShared(SharedConfig{Memory: 1 << 20, ChunkSize: 256 << 10, Workers: 1})
+	defer sh.Close()
+	t := &Torrent{cfg: Config{Shared: sh}}
+	t.inbox.init()
+	t.maxFrame.Store(int64(maxFrame))
+	c := newConn(t, 1, &choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, wireAddr)
+	chunk := sh.pool.Get(256 << 10)
+	defer chunk.Release()
+	for i, b := range leases {
+		c.leases.put(grant{block: b, slot: 3, chunk: chunk, lease: chunk.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
+	}
+	done := make(chan struct{})
+	go func() {
+		err = c.in.loop()
+		c.in.drop()
+		c.leases.close()
+		close(done)
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-t.inbox.notify:
+		}
+		items = append(items, t.inbox.swap(nil)...)
+	}
+	for _, it := range items {
+		if it.chunk != nil {
+			it.chunk.Release()
+		}
+	}
+	return items, chunk.Bytes(), sh, err
+}
+
+// What the reader makes of a stream does not depend on how it was cut, and is
+// what parsing frame by frame says.
+func TestReaderAgreesWithFrameByFrame(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for seed := range uint64(200) {
+		var stream, want []byte
+		var leases []engine.Block
+		var payload [][]byte
+		line := func(format string, a ...any) { want = fmt.Appendf(want, format+"\n", a...) }
+		for range rng.IntN(40) {
+			var m wire.Msg
+			switch rng.IntN(6) {
+			case 0:
+				m = wire.Msg{Type: wire.KeepAlive}
+			case 1:
+				m = wire.Msg{Type: wire.Request, Index: rng.Uint32(), Begin: 5, Length: 7}
+			case 2:
+				m = wire.Msg{Type: wire.Extended, Ext: 1, Payload: make([]byte, rng.IntN(200<<10))}
+			case 3, 4:
+				m = wire.Msg{Type: wire.Piece, Index: rng.Uint32(), Begin: 0, Payload: make([]byte, 1+rng.IntN(metainfo.BlockSize))}
+				for i := range m.Payload {
+					m.Payload[i] = byte(rng.Uint32())
+				}
+				b := engine.Block{Piece: m.Index, Length: uint32(len(m.Payload))}
+				if len(leases) < 16 && rng.IntN(4) > 0 {
+					leases, payload = append(leases, b), append(payload, m.Payload)
+					line("block %v", b)
+				} else {
+					line("unwanted %v", b)
+				}
+			case 5:
+				m = wire.Msg{Type: wire.Piece, Index: 1 << 31, Begin: 3, Payload: make([]byte, wire.MaxBlock)}
+				line("unwanted %v", engine.Block{Piece: m.Index, Begin: 3, Length: wire.MaxBlock})
+			}
+			if m.Type != wire.Piece {
+				line("%d %d %d", m.Type, m.Index, len(m.Payload))
+			}
+			stream = wire.Append(stream, m)
+		}
+		items, mem, sh, err := readAll(stream, seed, wire.MaxFrame, leases)
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		var got []byte
+		for _, it := range items {
+			switch it.ev.Kind {
+			case engine.EvBlock:
+				got = fmt.Appendf(got, "block %v\n", it.ev.Block)
+			case engine.EvUnwanted:
+				got = fmt.Appendf(got, "unwanted %v\n", it.ev.Block)
+			case engine.EvMessage:
+				got = fmt.Appendf(got, "%d %d %d\n", it.ev.Msg.Type, it.ev.Msg.Index, len(it.ev.Msg.Payload))
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("seed %d:\n%s\nand not\n%s", seed, got, want)
+		}
+		for i, p := range payload {
+			if !bytes.Equal(mem[i*metainfo.BlockSize:][:len(p)], p) {
+				t.Fatalf("seed %d: block %d is not in its place", seed, i)
+			}
+		}
+		if n := sh.readBuffers.out.Load(); n != 0 {
+			t.Fatalf("%d read buffers were not given back", n)
+		}
+	}
+}
+
+func TestReaderRefuses(t *testing.T) {
+	for name, stream := range map[string][]byte{
+		"a frame longer than any":      {0x7f, 0xff, 0xff, 0xff},
+		"a frame longer than may be":   {0, 2, 0, 1},
+		"a piece message with no room": {0, 0, 0, 3, 7, 1, 2},
+		"a block of no bytes":          wire.AppendPieceHeader(nil, 1, 2, 0),
+		"a block longer than any":      wire.AppendPieceHeader(nil, 1, 2, wire.MaxBlock+1),
+		"a have of three bytes":        {0, 0, 0, 4, 4, 1, 2, 3},
+	} {
+		_, _, _, err := readAll(stream, 1, 128<<10, nil)
+		var we *wire.Error
+		if !errors.As(err, &we) || faultOf(err) != engine.FaultProtocol {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A long frame takes memory by what came of it and not by what it announces.
+func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
+	sh := NewShared(SharedConfig{Workers: 1})
+	defer sh.Close()
+	tt := &Torrent{cfg: Config{Shared: sh}}
+	tt.maxFrame.Store(wire.MaxFrame)
+	rd := &reader{c: &conn{t: tt}}
+	copy(rd.take(), []byte{0, 0x0f, 0xff, 0xff, 5})
+	rd.w = 5
+	need, err := rd.parse()
+	if err != nil || need != 0x0fffff+4 {
+		t.Fatal(need, err)
+	}
+	rd.makeRoom(need)
+	if len(rd.b) != readBuffer {
+		t.Fatalf("a buffer of %d bytes for 5", len(rd.b))
+	}
+	for rd.w = len(rd.b); rd.w < need; rd.w = len(rd.b) {
+		was := len(rd.b)
+		if rd.makeRoom(need); len(rd.b) > 2*was || len(rd.b) <= was {
+			t.Fatalf("from %d to %d bytes", was, len(rd.b))
+		}
+	}
+	rd.drop()
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add(wire.Append(wire.Append(nil, wire.Msg{Type: wire.Have, Index: 3}), wire.Msg{Type: wire.Piece, Payload: []byte("x")}), uint64(1))
+	f.Add([]byte{0, 0, 0, 9, 7, 0, 0, 0, 0, 0, 0, 0, 0}, uint64(2))
+	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
+		leases := []engine.Block{{Length: 1}, {Piece: 1, Length: 16 << 10}}
+		a, _, _, errA := readAll(slices.Clone(stream), seed, 128<<10, leases)
+		b, _, _, errB := readAll(slices.Clone(stream), seed+1, 128<<10, leases)
+		if len(a) != len(b) || fmt.Sprint(errA) != fmt.Sprint(errB) {
+			t.Fatalf("%d items (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
+		}
+	})
+}
+
+// An idle connection over a real socket holds no buffer and costs no writer.
+func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
+	info, full := makeContent(t, 1<<20, 256<<10)
+	sh := NewShared(SharedConfig{Workers: 1})
+	defer sh.Close()
+	tt := New(Config{
+		Shared: sh, InfoHash: info.Hash, PeerID: id.ID{1}, Info: info, Dialer: &netDialer{},
+		Budget: 4, HalfOpen: 4, MaxConns: 50,
+		Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
+			return Content{Storage: full, Have: full.verified}, nil
+		},
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const n = 20
+	for i := range n {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		in, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info.Hash, id.ID{2, byte(i)}))
+		h, err := ReadHello(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tt.Incoming(in, h)
+		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, out := tt.Snapshot(), sh.readBuffers.out.Load()
+		if s.Connected == n && out == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections hold %d buffers", s.Connected, out)
+		}
+	}
+	if err := tt.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
