@@ -1,0 +1,239 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha1"
+	"path/filepath"
+	"sync"
+
+	"seedbed/internal/bitset"
+)
+
+// Check hashes everything that is there, on all cores, and returns the pieces
+// that are right; Have agrees with it from then on. The error ErrExists means
+// that a file under a final name proved to be none of this torrent.
+func (s *Storage) Check(ctx context.Context, progress func(done, total int64)) (bitset.Set, error) {
+	all := bitset.New(s.info.NumPieces())
+	all.Fill()
+	return s.check(ctx, all, progress)
+}
+
+// CheckDoubtful is Check of the doubtful pieces alone. The set is Have.
+func (s *Storage) CheckDoubtful(ctx context.Context, progress func(done, total int64)) (bitset.Set, error) {
+	return s.check(ctx, s.Doubtful(), progress)
+}
+
+// CheckPieces is Check of some pieces. The set is Have.
+func (s *Storage) CheckPieces(ctx context.Context, pieces bitset.Set, progress func(done, total int64)) (bitset.Set, error) {
+	return s.check(ctx, pieces.Clone(), progress)
+}
+
+// HashPiece reports whether piece p is on the disk and right. buf is used for
+// reading; it may be of any length but none.
+func (s *Storage) HashPiece(p int, buf []byte) (bool, error) {
+	h := sha1.New()
+	off, size := int64(p)*s.info.PieceLength, s.info.PieceSize(p)
+	for size > 0 {
+		b := buf[:min(int64(len(buf)), size)]
+		if err := s.ReadAt(b, off); err != nil {
+			return false, err
+		}
+		_, _ = h.Write(b)
+		off, size = off+int64(len(b)), size-int64(len(b))
+	}
+	return [20]byte(h.Sum(nil)) == s.info.PieceHash(p), nil
+}
+
+func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done, total int64)) (bitset.Set, error) {
+	var mu sync.Mutex
+	good := bitset.New(set.Len())
+	var total int64
+	for p := range set.All() {
+		total += s.info.PieceSize(p)
+	}
+	zeros := sync.OnceValue(func() [20]byte { return zeroSum(s.info.PieceLength) })
+	job := hashJob{
+		pieces: set.All(), total: total, size: s.info.PieceSize,
+		offset: func(p int) int64 { return int64(p) * s.info.PieceLength },
+		read:   s.checkRead, advise: s.advise, progress: progress,
+		known: func(p int) (sum [20]byte, skip, ok bool) {
+			switch there, hole := s.there(p); {
+			case !there:
+				return sum, true, true
+			case !hole:
+				return sum, false, false
+			}
+			if n := s.info.PieceSize(p); n < s.info.PieceLength {
+				return zeroSum(n), false, true
+			}
+			return zeros(), false, true
+		},
+		done: func(p int, sum [20]byte, skip bool) {
+			if !skip && sum == s.info.PieceHash(p) {
+				mu.Lock()
+				good.Add(p)
+				mu.Unlock()
+			}
+		},
+	}
+	if err := job.run(ctx); err != nil {
+		return bitset.Set{}, s.failed(err)
+	}
+	if err := s.settle(set, good); err != nil {
+		return bitset.Set{}, s.failed(err)
+	}
+	return s.Have(), nil
+}
+
+// checkRead is ReadAt whose failures are no faults to be mended.
+func (s *Storage) checkRead(b []byte, off int64) error {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	if s.closed {
+		return wrap("read", s.dir, errClosed)
+	}
+	return s.read(b, off)
+}
+
+// zeroSum is the SHA-1 of n zeros.
+func zeroSum(n int64) [20]byte {
+	h := sha1.New()
+	b := make([]byte, min(n, readSize))
+	for ; n > 0; n -= int64(len(b)) {
+		b = b[:min(n, int64(len(b)))]
+		_, _ = h.Write(b)
+	}
+	return [20]byte(h.Sum(nil))
+}
+
+// there reports whether every byte of a piece has a place, and if so, whether
+// all these places are holes in sparse files.
+func (s *Storage) there(p int) (there, hole bool) {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	off := int64(p) * s.info.PieceLength
+	end := off + s.info.PieceSize(p)
+	hole = true
+	for i := range s.filesOf(p) {
+		f := &s.info.Files[i]
+		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
+		if s.files[i].place == absent {
+			if _, ok := s.slot(p); !ok || s.files[s.parts()].place == absent {
+				return false, false
+			}
+			hole = false
+			continue
+		}
+		if !hole {
+			continue
+		}
+		h, fh, err := s.acquire(i)
+		if err != nil {
+			return true, false // reading tells
+		}
+		at, err := fh.nextData(lo - f.Offset)
+		hole = err == nil && at >= hi-f.Offset
+		if fi, err := fh.stat(); hole && (err != nil || fi.Size() < hi-f.Offset) {
+			hole = false
+		}
+		s.handles.put(h)
+	}
+	return true, hole
+}
+
+// advise asks the disk to read a stretch of the torrent soon.
+func (s *Storage) advise(off, n int64) {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	end := min(off+n, s.info.Length)
+	for i := s.at(off); i < len(s.info.Files) && s.info.Files[i].Offset < end; i++ {
+		f := &s.info.Files[i]
+		if f.Length == 0 || f.Pad || s.files[i].place == absent {
+			continue
+		}
+		h, fh, err := s.acquire(i)
+		if err != nil {
+			return // reading tells
+		}
+		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
+		fh.willRead(lo-f.Offset, hi-lo)
+		s.handles.put(h)
+	}
+}
+
+// settle takes the outcome of a check of set: good pieces are verified, the
+// others are not. Files under a final name are ours if they have a good piece.
+func (s *Storage) settle(set, good bitset.Set) error {
+	s.places.Lock()
+	defer s.places.Unlock()
+	s.mu.Lock()
+	for p := range set.All() {
+		s.doubt.Remove(p)
+		switch {
+		case !good.Has(p):
+			s.synced.Remove(p)
+			s.written.Remove(p)
+			s.suspect.Remove(p)
+		case !s.synced.Has(p):
+			s.written.Add(p)
+		}
+	}
+	s.changed = true
+	s.mu.Unlock()
+	var err error
+	for i := range s.info.Files {
+		st := &s.files[i]
+		if st.candidate {
+			err = firstOf(err, s.judge(i))
+		}
+	}
+	s.mu.Lock()
+	s.recount()
+	s.mu.Unlock()
+	s.soilAll()
+	return err
+}
+
+// judge decides whether a file under its final name is ours.
+func (s *Storage) judge(i int) error {
+	st := &s.files[i]
+	own := false // a piece that lies in this file alone proves it either way
+	have, doubt := s.Have(), s.Doubtful()
+	for p, end := s.info.PiecesOf(i); p < end; p++ {
+		switch {
+		case doubt.Has(p):
+			return nil
+		case have.Has(p):
+			st.candidate = false
+			return nil
+		}
+		if _, shared := s.slot(p); !shared {
+			own = true
+		}
+	}
+	if st.id != nil && st.id.Size() == 0 {
+		st.candidate = false // nothing to lose
+		return nil
+	}
+	if own && !s.o.Overwrite {
+		return wrap("write", filepath.Join(s.dir, s.final(i)), ErrExists)
+	}
+	// The end will tell: the file then there is compared, or replaced.
+	s.leave(i)
+	return nil
+}
+
+// soilAll lets the next flush sync every file with verified pieces.
+func (s *Storage) soilAll() {
+	s.mu.Lock()
+	var list []int
+	for i := range s.files {
+		if st := &s.files[i]; st.place != absent && !st.candidate {
+			list = append(list, i)
+		}
+	}
+	s.mu.Unlock()
+	for _, i := range list {
+		s.soil(i)
+	}
+}

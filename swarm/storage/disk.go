@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// A disk is one directory as storage uses it. Names are relative to it and
+// cannot leave it. Tests put a model with faults and power cuts in its place.
+type disk interface {
+	open(name string, flag int, perm fs.FileMode) (file, error)
+	// lstat does not follow a symbolic link in the last component, stat does.
+	lstat(name string) (fs.FileInfo, error)
+	stat(name string) (fs.FileInfo, error)
+	mkdirAll(name string) error
+	rename(from, to string) error
+	remove(name string) error
+	// syncDir makes the entries of a directory last.
+	syncDir(name string) error
+	// same reports whether two infos are of one file, whatever its name.
+	same(a, b fs.FileInfo) bool
+	// refresh forgets a descriptor of the directory that may be stale.
+	refresh()
+}
+
+// A file is one open file. Its methods are safe for concurrent use.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	stat() (fs.FileInfo, error)
+	truncate(size int64) error
+	// sync makes the content and the size last.
+	sync() error
+	// nextData is the offset of the first byte at or after off that is not
+	// in a hole; the size of the file if there is none.
+	nextData(off int64) (int64, error)
+	// willRead hints that a range is read soon.
+	willRead(off, n int64)
+}
+
+// rootDisk is a directory of the system under os.Root: no name, and no
+// symbolic link on the way, leads out of it. The directory's descriptor is in
+// the LRU too, shared by all torrents of that directory.
+type rootDisk struct {
+	dir     string
+	handles *Handles
+}
+
+// withRoot calls f with the directory, again if descriptors run short.
+func (d rootDisk) withRoot(f func(*os.Root) error) error {
+	h, err := d.handles.get(handleKey{dir: d.dir}, func() (io.Closer, error) { return os.OpenRoot(d.dir) })
+	if err != nil {
+		return err
+	}
+	defer d.handles.put(h)
+	return d.handles.retry(func() error { return f(h.c.(*os.Root)) })
+}
+
+func (d rootDisk) open(name string, flag int, perm fs.FileMode) (out file, err error) {
+	err = d.withRoot(func(r *os.Root) error {
+		f, err := r.OpenFile(name, flag, perm)
+		if err == nil {
+			out = osFile{f, flag&(os.O_WRONLY|os.O_RDWR) != 0}
+		}
+		return err
+	})
+	return out, err
+}
+
+func (d rootDisk) lstat(name string) (fi fs.FileInfo, err error) {
+	err = d.withRoot(func(r *os.Root) error { fi, err = r.Lstat(name); return err })
+	return fi, err
+}
+
+func (d rootDisk) stat(name string) (fi fs.FileInfo, err error) {
+	err = d.withRoot(func(r *os.Root) error { fi, err = r.Stat(name); return err })
+	return fi, err
+}
+
+func (d rootDisk) mkdirAll(name string) error {
+	return d.withRoot(func(r *os.Root) error { return r.MkdirAll(name, 0o777) })
+}
+
+func (d rootDisk) rename(from, to string) error {
+	return d.withRoot(func(r *os.Root) error { return r.Rename(from, to) })
+}
+
+func (d rootDisk) remove(name string) error {
+	return d.withRoot(func(r *os.Root) error { return r.Remove(name) })
+}
+
+func (d rootDisk) syncDir(name string) error {
+	return d.withRoot(func(r *os.Root) error {
+		f, err := r.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return syncDirectory(f)
+	})
+}
+
+func (d rootDisk) same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
+
+func (d rootDisk) refresh() { d.handles.drop(handleKey{dir: d.dir}) }
+
+// openDisk opens a directory, made if it is not there and create is set.
+func openDisk(dir string, create bool, handles *Handles) (disk, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if create {
+		if err := handles.retry(func() error { return os.MkdirAll(abs, 0o777) }); err != nil {
+			return nil, err
+		}
+	}
+	d := rootDisk{abs, handles}
+	return d, d.withRoot(func(*os.Root) error { return nil })
+}
+
+// osFile is a file of the system.
+type osFile struct {
+	*os.File
+	writable bool
+}
+
+func (f osFile) stat() (fs.FileInfo, error) { return f.File.Stat() }
+func (f osFile) truncate(size int64) error {
+	setSparse(f.File)
+	return f.File.Truncate(size)
+}

@@ -1,0 +1,61 @@
+// Package storage keeps the bytes of a torrent in files and remembers which
+// pieces are there. Offsets are those of BEP 3: in the torrent, all files laid
+// end to end. Nothing it does leaves the download folder (os.Root), whatever
+// names or symbolic links are there.
+//
+// # What is where
+//
+//	DIR/NAME/a/b.txt                a complete file
+//	DIR/NAME/a/b.txt.1f0e9d3c.part  one that is not: the digits begin the infohash
+//	RECORD                          the resume record
+//	RECORD.parts                    bytes of files that are not wanted
+//
+// A file is made, sparse and of its full size, when the first byte of it comes.
+// It takes its final name when all of its pieces are verified, at the next Flush
+// or Finish; when a piece of a complete file proves wrong later and is written
+// anew, the file first goes back. Empty files are made by Finish. Padding
+// (BEP 47) is not stored. The infohash in the name says whose a file is: two
+// torrents with the same names in one folder do not meet before the end, and
+// after the record was lost the file is found and checked.
+//
+// Where wanted files share a piece with others, the others' part of it goes to the parts
+// file: one slot for each piece that several files share, so that its place
+// follows from the torrent alone. Without a record it is DIR/.INFOHASH.parts.
+// When the file is wanted later the bytes move.
+//
+// # Files of others
+//
+// A file under a final name is part of the torrent if the record says so or if a
+// check finds any of its pieces right. It is not if its size is wrong, or if
+// pieces that lie in it alone were checked and none is right: then Open, or the
+// check, fails with ErrExists and nothing was touched. A file so small that it
+// can be judged only with its neighbours is left alone, and compared with ours
+// at the end: equal, it is replaced by its equal; else Finish fails with
+// ErrExists. With Overwrite none of this is an error, and the old file is
+// replaced when the new one is complete.
+//
+// # What survives
+//
+// MarkVerified makes a piece written: verified, and in the care of the system.
+// Flush takes the pieces that are written when it begins, syncs every file that
+// has writes, renames what is complete, syncs the directories, and only then
+// writes the record, under another name, synced, renamed and its directory synced.
+// In that record these pieces are synced and all later ones are written. So a
+// record never claims a piece that a power cut can take; pieces that it lists as
+// written are doubtful when it is read and are checked then. After a sync that
+// failed the system may take for clean what never reached the disk: pieces of
+// that file are not claimed before they are written again.
+//
+// A record is believed about a file whose size and time it knows; all pieces of
+// other files are doubtful. Of a file that is being written the time
+// is not known before Close. A record that is torn, damaged or about something
+// else is ignored (RecordError), and what is there is doubtful.
+//
+// # Errors
+//
+// Reads and writes fail with an *Error whose Kind says what to do. The torrent
+// then pauses and calls Recheck now and then, which looks whether the trouble is
+// over and which pieces are left.
+//
+// Open files are an LRU that all torrents of a node share (Handles).
+package storage

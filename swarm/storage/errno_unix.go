@@ -1,0 +1,19 @@
+//go:build unix
+
+package storage
+
+import "syscall"
+
+func kindOfErrno(n syscall.Errno) Kind {
+	switch n {
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return Full
+	case syscall.EROFS:
+		return Permission
+	case syscall.EMFILE, syscall.ENFILE:
+		return TooManyOpen
+	case syscall.ENOTDIR:
+		return Exists
+	}
+	return IO
+}

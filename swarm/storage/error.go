@@ -1,0 +1,106 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Kind says what went wrong with a file, as far as a caller does something
+// else about it.
+type Kind uint8
+
+const (
+	IO          Kind = iota + 1 // the disk, or the file system, failed
+	Full                        // no space, or no quota
+	Permission                  // not allowed
+	Vanished                    // a file or folder that was there is gone
+	Truncated                   // a file is shorter than it was
+	Exists                      // a file that is not part of the torrent is in the way
+	TooManyOpen                 // no descriptor to be had
+)
+
+// ErrExists is what an Error of the kind Exists wraps.
+var ErrExists = errors.New("a file that is not part of this torrent is there already")
+
+var (
+	errGone     = errors.New("it was deleted or moved")
+	errShort    = errors.New("it is shorter than it was")
+	errReadOnly = errors.New("the torrent is opened for reading only")
+	errClosed   = errors.New("the torrent is closed")
+)
+
+// Error is a file operation that failed.
+type Error struct {
+	Op   string // "read", "write", "rename", ...
+	Path string
+	Err  error
+	Kind Kind
+	// Of Vanished and Truncated: the pieces [First, End) lost part of
+	// their bytes.
+	First, End int
+}
+
+func (e *Error) Error() string {
+	if e.Kind == Exists {
+		return fmt.Sprintf("%s: %v", e.Path, ErrExists)
+	}
+	return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Path, reason(e.Err))
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint is what to do about it.
+func (e *Error) Hint() string {
+	switch e.Kind {
+	case Full:
+		return "make room there; nothing written is lost, and it goes on by itself"
+	case Permission:
+		return "allow it for this user, or choose another folder with --dir"
+	case Vanished:
+		return "put it back and it goes on by itself, or run the same command again to fetch it anew"
+	case Truncated:
+		return "what is missing is fetched again"
+	case Exists:
+		return "move it away, choose another folder with --dir, or replace it with --overwrite"
+	case TooManyOpen:
+		return "raise the limit of open files (ulimit -n)"
+	default:
+		return "look at the disk's health and the system's log"
+	}
+}
+
+// reason strips what Error says itself from an error of package os.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func wrap(op, path string, err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Op: op, Path: path, Err: err, Kind: kindOf(err)}
+}
+
+func kindOf(err error) Kind {
+	var n syscall.Errno
+	switch {
+	case errors.Is(err, ErrExists):
+		return Exists
+	case errors.Is(err, errGone), errors.Is(err, fs.ErrNotExist):
+		return Vanished
+	case errors.Is(err, errShort):
+		return Truncated
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnly):
+		return Permission
+	case errors.As(err, &n):
+		return kindOfErrno(n)
+	}
+	return IO
+}

@@ -1,0 +1,156 @@
+package storage
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// handleKey names an open file: of a Storage by its index, or a directory.
+type handleKey struct {
+	owner *Storage
+	file  int
+	dir   string
+}
+
+// A handle is an open file in use by refs callers.
+type handle struct {
+	c    io.Closer
+	refs int
+	out  bool // no longer in the LRU: the last one to put it closes it
+}
+
+// Handles is the LRU of open files that all torrents of a node share. Files in
+// use may exceed its size for as long as they are in use.
+type Handles struct {
+	mu     sync.Mutex
+	lru    *simplelru.LRU[handleKey, *handle]
+	spare  []io.Closer // to close when mu is free
+	closed bool
+}
+
+// NewHandles is an LRU of at most max open files; 0 is a quarter of the
+// process's limit and at most 512, so that the sockets find room.
+func NewHandles(max int) *Handles {
+	if max <= 0 {
+		max = defaultHandles()
+	}
+	h := &Handles{}
+	h.lru, _ = simplelru.NewLRU(max, func(_ handleKey, e *handle) { // max is positive
+		e.out = true
+		if e.refs == 0 {
+			h.spare = append(h.spare, e.c)
+		}
+	})
+	return h
+}
+
+// get is the open file of the key, opened by open if need be. Every get has
+// a put.
+func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, error) {
+	h.mu.Lock()
+	e, ok := h.lru.Get(k)
+	if ok {
+		e.refs++
+		h.mu.Unlock()
+		return e, nil
+	}
+	h.mu.Unlock()
+	var c io.Closer
+	if err := h.retry(func() (err error) { c, err = open(); return err }); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.unlock()
+	if e, ok := h.lru.Get(k); ok { // another was quicker
+		h.spare = append(h.spare, c)
+		e.refs++
+		return e, nil
+	}
+	e = &handle{c: c, refs: 1}
+	if h.closed {
+		e.out = true
+	} else {
+		h.lru.Add(k, e)
+	}
+	return e, nil
+}
+
+func (h *Handles) put(e *handle) {
+	h.mu.Lock()
+	e.refs--
+	if e.refs == 0 && e.out {
+		h.spare = append(h.spare, e.c)
+	}
+	h.unlock()
+}
+
+// unlock frees mu, then closes what has left the LRU.
+func (h *Handles) unlock() {
+	spare := h.spare
+	h.spare = nil
+	h.mu.Unlock()
+	for _, c := range spare {
+		_ = c.Close() // errors of writing were told by sync
+	}
+}
+
+// drop closes the file of the key, as soon as nobody uses it.
+func (h *Handles) drop(k handleKey) {
+	h.mu.Lock()
+	h.lru.Remove(k)
+	h.unlock()
+}
+
+// dropAll closes the files of a torrent.
+func (h *Handles) dropAll(owner *Storage) {
+	h.mu.Lock()
+	for _, k := range h.lru.Keys() {
+		if k.owner == owner {
+			h.lru.Remove(k)
+		}
+	}
+	h.unlock()
+}
+
+// Close closes every file that is not in use, and the others after use.
+func (h *Handles) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.lru.Purge()
+	h.unlock()
+}
+
+// retry calls f until it does not lack descriptors: it closes what nobody uses,
+// longest unused first, and then waits for others to close some, 1 s at most.
+func (h *Handles) retry(f func() error) error {
+	for wait := time.Millisecond; ; {
+		err := f()
+		if err == nil || kindOf(err) != TooManyOpen {
+			return err
+		}
+		if h.evict() {
+			continue
+		}
+		if wait > 512*time.Millisecond {
+			return err
+		}
+		time.Sleep(wait)
+		wait *= 2
+	}
+}
+
+// evict closes the longest unused file and reports whether there was one.
+func (h *Handles) evict() bool {
+	h.mu.Lock()
+	defer h.unlock()
+	for _, k := range h.lru.Keys() {
+		if e, _ := h.lru.Peek(k); e.refs == 0 {
+			h.lru.Remove(k)
+			return true
+		}
+	}
+	return false
+}

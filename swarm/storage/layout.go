@@ -1,0 +1,92 @@
+package storage
+
+import (
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"seedbed/magnet/metainfo"
+)
+
+// layout knows where the bytes of a torrent belong: names of files, and where a
+// torrent offset lies.
+type layout struct {
+	info   *metainfo.Info
+	suffix string
+	// shared are the pieces in which several files meet, ascending: only of
+	// these can a part be unwanted.
+	shared []int32
+}
+
+func newLayout(info *metainfo.Info) layout {
+	l := layout{info: info, suffix: "." + info.Hash.String()[:8] + ".part"}
+	last := int32(-1)
+	for i := range info.Files {
+		f := &info.Files[i]
+		// A torrent whose author has spent hours on names that end in the first
+		// digits of its own infohash: nobody can do so with all of them.
+		if len(l.suffix) < 40 && slices.ContainsFunc(f.Path, func(c string) bool {
+			return len(c) >= len(l.suffix) && strings.EqualFold(c[len(c)-len(l.suffix):], l.suffix)
+		}) {
+			l.suffix = "." + info.Hash.String() + ".part"
+		}
+		if f.Pad || f.Length == 0 {
+			continue
+		}
+		first, end := info.PiecesOf(i)
+		if int32(first) == last && (len(l.shared) == 0 || l.shared[len(l.shared)-1] != last) {
+			l.shared = append(l.shared, last)
+		}
+		last = int32(end - 1)
+	}
+	return l
+}
+
+// final is the name of a file when it is complete.
+func (l *layout) final(i int) string { return l.join(l.info.Files[i].Path) }
+
+// literal is the name as the torrent spells it, or "".
+func (l *layout) literal(i int) string {
+	if p := l.info.Files[i].Literal; p != nil {
+		return l.join(p)
+	}
+	return ""
+}
+
+func (l *layout) join(path []string) string {
+	if !l.info.IsMulti() {
+		return filepath.Join(path...)
+	}
+	return filepath.Join(l.info.Name, filepath.Join(path...))
+}
+
+// part is the name of a file until it is complete.
+func (l *layout) part(i int) string {
+	dir, base := filepath.Split(l.final(i))
+	if len(base)+len(l.suffix) > metainfo.MaxName {
+		n := strconv.Itoa(i)
+		base = base[:metainfo.MaxName-len(l.suffix)-len(n)-1]
+		for len(base) > 0 && !utf8.ValidString(base) {
+			base = base[:len(base)-1]
+		}
+		base += "~" + n
+	}
+	return dir + base + l.suffix
+}
+
+// at is the index of the file that holds the torrent offset.
+func (l *layout) at(off int64) int {
+	files := l.info.Files
+	return sort.Search(len(files), func(i int) bool { return files[i].Offset+files[i].Length > off })
+}
+
+// slot is where the bytes of a shared piece are in the parts file, and whether
+// the piece is shared. The place depends on nothing but the torrent, so that
+// the parts file needs no table and survives any change of the selection.
+func (l *layout) slot(p int) (off int64, ok bool) {
+	i, ok := slices.BinarySearch(l.shared, int32(p))
+	return int64(i) * l.info.PieceLength, ok
+}

@@ -1,0 +1,163 @@
+package storage
+
+import (
+	"context"
+
+	"seedbed/internal/bitset"
+)
+
+// Recheck is asked after a failure. It looks whether what failed is mended and
+// whether the files are still what they were; pieces of files that changed are
+// hashed again, and what is lost falls out of the set that it returns. The error
+// says what still has to be mended: a file that vanished is waited for, since
+// a disk that is not mounted looks the same.
+func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	if err := s.reopen(); err != nil {
+		return bitset.Set{}, s.failed(err)
+	}
+	if err := s.rewrite(); err != nil {
+		return bitset.Set{}, s.failed(err)
+	}
+	have, err := s.CheckDoubtful(ctx, nil)
+	if err == nil {
+		s.mu.Lock()
+		s.fault = nil
+		s.mu.Unlock()
+	}
+	return have, err
+}
+
+// reopen looks at every file anew.
+func (s *Storage) reopen() error {
+	s.places.Lock()
+	defer s.places.Unlock()
+	if s.closed {
+		return wrap("open", s.dir, errClosed)
+	}
+	s.handles.dropAll(s)
+	s.disk.refresh()
+	s.state.refresh()
+	if _, err := s.disk.stat("."); err != nil {
+		return wrap("open", s.dir, err)
+	}
+	for i := range s.files {
+		if s.files[i].place == absent {
+			continue
+		}
+		if err := s.relook(i); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.recount()
+	fault := s.fault
+	s.mu.Unlock()
+	if fault != nil && fault.Kind == Full {
+		return s.probe()
+	}
+	return nil
+}
+
+// relook compares a file with what it was.
+func (s *Storage) relook(i int) error {
+	st := &s.files[i]
+	d, name := s.where(i)
+	fi, err := d.stat(name)
+	if err != nil && kindOf(err) == Vanished && i == s.parts() {
+		st.place = absent // our own affair: what it had is fetched again
+		s.fall(i, 0)
+		return nil
+	}
+	if err != nil {
+		return s.lost("find", i, 0, err)
+	}
+	from := int64(-1)
+	switch short := i < s.parts() && fi.Size() < s.info.Files[i].Length; {
+	case st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
+		from = 0
+	case short && !s.o.ReadOnly:
+		from = fi.Size()
+	case short && st.id != nil && fi.Size() < st.id.Size():
+		from = 0
+	}
+	s.mu.Lock()
+	st.id = fi
+	if st.place == inFinal {
+		st.mtime = fi.ModTime().UnixNano()
+	}
+	s.mu.Unlock()
+	if from >= 0 {
+		s.fall(i, from)
+	}
+	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
+		return s.extend(i) // proves the right to write, too
+	}
+	h, _, err := s.acquire(i)
+	if err == nil {
+		s.handles.put(h)
+	}
+	return err
+}
+
+// fall makes the pieces of a file doubtful, from an offset in it on.
+func (s *Storage) fall(i int, from int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.piecesIn(i) {
+		if i < s.parts() && int64(p+1)*s.info.PieceLength <= s.info.Files[i].Offset+from {
+			continue
+		}
+		if s.synced.Remove(p) || s.written.Remove(p) {
+			s.doubt.Add(p)
+			s.suspect.Remove(p)
+			s.changed = true
+		}
+	}
+}
+
+// probe finds out whether there is room again.
+func (s *Storage) probe() error {
+	name := "." + s.info.Hash.String() + ".probe"
+	err := writeWhole(s.disk, name, make([]byte, 1<<20))
+	if e := s.disk.remove(name); e != nil && kindOf(e) != Vanished {
+		err = firstOf(err, e)
+	}
+	if err != nil {
+		return wrap("write", s.dir, err)
+	}
+	return nil
+}
+
+// rewrite writes again what a failed sync may have lost, while memory still has
+// it: only what is written anew is synced anew.
+func (s *Storage) rewrite() error {
+	s.mu.Lock()
+	suspect := s.suspect.Clone()
+	s.mu.Unlock()
+	buf := make([]byte, writeSize)
+	for p := range suspect.All() {
+		ok, err := s.HashPiece(p, buf)
+		if err != nil {
+			return err
+		}
+		off, size := int64(p)*s.info.PieceLength, s.info.PieceSize(p)
+		for at := int64(0); ok && at < size; at += writeSize {
+			b := buf[:min(writeSize, size-at)]
+			if err := s.ReadAt(b, off+at); err != nil {
+				return err
+			}
+			if err := s.WriteAt(b, off+at); err != nil {
+				return err
+			}
+		}
+		s.mu.Lock()
+		s.suspect.Remove(p)
+		if !ok && s.written.Remove(p) {
+			s.changed = true
+		}
+		s.mu.Unlock()
+	}
+	return nil
+}

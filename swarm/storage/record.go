@@ -1,0 +1,130 @@
+package storage
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+)
+
+// place is where the bytes of a file are.
+type place uint8
+
+const (
+	absent  place = iota // nowhere, or its shares of shared pieces in the parts file
+	inPart               // under the name for incomplete files
+	inFinal              // under its final name
+)
+
+// record is the resume record: what is known of the files.
+//
+// Its form, all numbers big-endian:
+//
+//	"sbresume" version(1) infohash(20) pieces(4) files(4) dirLength(2) dir
+//	synced bitfield, written bitfield
+//	for each file: place(1) size(8) mtime(8)
+//	SHA-256 of all that
+type record struct {
+	hash    id.ID
+	dir     string     // absolute: the record is about the files there
+	synced  bitset.Set // pieces that are on the disk
+	written bitset.Set // pieces that a power cut may have taken; not in synced
+	files   []fileRecord
+}
+
+type fileRecord struct {
+	place place
+	size  int64
+	mtime int64 // Unix nanoseconds; 0 while the file is being written to
+}
+
+const (
+	recordMagic   = "sbresume"
+	recordVersion = 1
+	recordHead    = len(recordMagic) + 1 + 20 + 4 + 4 + 2
+	recordFile    = 1 + 8 + 8
+	maxRecordDir  = 4 << 10
+)
+
+// recordSize is the length of the record of a torrent.
+func recordSize(info *metainfo.Info, dir string) int {
+	return recordHead + len(dir) + 2*((info.NumPieces()+7)/8) + recordFile*len(info.Files) + sha256.Size
+}
+
+// RecordError says why a resume record is not used.
+type RecordError struct{ Reason string }
+
+func (e *RecordError) Error() string {
+	return "the resume record " + e.Reason + "; the files are checked instead"
+}
+
+func (r *record) append(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, recordMagic...)
+	dst = append(dst, recordVersion)
+	dst = append(dst, r.hash[:]...)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.synced.Len()))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.files)))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(r.dir)))
+	dst = append(dst, r.dir...)
+	dst = r.written.AppendTo(r.synced.AppendTo(dst))
+	for _, f := range r.files {
+		dst = append(dst, byte(f.place))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(f.size))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(f.mtime))
+	}
+	sum := sha256.Sum256(dst[start:])
+	return append(dst, sum[:]...)
+}
+
+// parseRecord reads the record of the torrent with this infohash and so many
+// pieces and files. It allocates no more than these call for. The error is a
+// *RecordError.
+func parseRecord(b []byte, hash id.ID, pieces, files int) (*record, error) {
+	if len(b) < recordHead+sha256.Size || !bytes.HasPrefix(b, []byte(recordMagic)) {
+		return nil, &RecordError{"is none"}
+	}
+	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	if sha256.Sum256(body) != [sha256.Size]byte(sum) {
+		return nil, &RecordError{"is damaged"}
+	}
+	body = body[len(recordMagic):]
+	if body[0] != recordVersion {
+		return nil, &RecordError{"is of another version"}
+	}
+	r := &record{hash: id.ID(body[1:21])}
+	body = body[21:]
+	dir := int(binary.BigEndian.Uint16(body[8:]))
+	switch {
+	case r.hash != hash, binary.BigEndian.Uint32(body) != uint32(pieces), binary.BigEndian.Uint32(body[4:]) != uint32(files):
+		return nil, &RecordError{"is of another torrent"}
+	case dir > maxRecordDir, len(body) != 10+dir+2*((pieces+7)/8)+recordFile*files:
+		return nil, &RecordError{"has the wrong length"}
+	}
+	r.dir = string(body[10 : 10+dir])
+	body = body[10+dir:]
+	var err error
+	for _, s := range []*bitset.Set{&r.synced, &r.written} {
+		n := (pieces + 7) / 8
+		if *s, err = bitset.Parse(body[:n], pieces); err != nil {
+			return nil, &RecordError{"has a bad bitfield"}
+		}
+		body = body[n:]
+	}
+	if r.synced.CountAnd(r.written) != 0 {
+		return nil, &RecordError{"contradicts itself"}
+	}
+	r.files = make([]fileRecord, files)
+	for i := range r.files {
+		f := fileRecord{place(body[0]), int64(binary.BigEndian.Uint64(body[1:])), int64(binary.BigEndian.Uint64(body[9:]))}
+		if f.place > inFinal || f.size < 0 {
+			return nil, &RecordError{"has a bad file entry"}
+		}
+		r.files[i] = f
+		body = body[recordFile:]
+	}
+	return r, nil
+}

@@ -1,0 +1,352 @@
+package storage
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// writeSize is the most that is written at once: larger writes take large folios
+// from the page cache, which on virtual machines costs several times more.
+const writeSize = 64 << 10
+
+// ReadAt fills b with the bytes at the torrent offset. The error is an *Error.
+func (s *Storage) ReadAt(b []byte, off int64) error {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	if s.closed {
+		return wrap("read", s.dir, errClosed)
+	}
+	if err := s.read(b, off); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+func (s *Storage) inside(b []byte, off int64) {
+	if off < 0 || off > s.info.Length-int64(len(b)) {
+		panic("storage: range outside of the torrent")
+	}
+}
+
+func (s *Storage) read(b []byte, off int64) error {
+	s.inside(b, off)
+	for i := s.at(off); len(b) > 0; i++ {
+		f := &s.info.Files[i]
+		n := min(int64(len(b)), f.Offset+f.Length-off)
+		var err error
+		switch {
+		case n == 0:
+		case f.Pad: // BEP 47: pad files are all zeros and not stored
+			clear(b[:n])
+		case s.files[i].place == absent:
+			err = s.inParts(i, b[:n], off, s.readFile)
+		default:
+			err = s.readFile(i, b[:n], off-f.Offset)
+		}
+		if err != nil {
+			return err
+		}
+		b, off = b[n:], off+n
+	}
+	return nil
+}
+
+func (s *Storage) readFile(i int, b []byte, at int64) error {
+	h, f, err := s.acquire(i)
+	if err != nil {
+		return wrap("read", s.path(i), err)
+	}
+	defer s.handles.put(h)
+	n, err := f.ReadAt(b, at)
+	switch {
+	case n == len(b):
+		return nil
+	case errors.Is(err, io.EOF):
+		return s.lost("read", i, at+int64(n), errShort)
+	}
+	return s.lost("read", i, 0, err)
+}
+
+// inParts does do with the parts file for a stretch of a file that is absent.
+func (s *Storage) inParts(i int, b []byte, off int64, do func(i int, b []byte, at int64) error) error {
+	for len(b) > 0 {
+		p := off / s.info.PieceLength
+		in := off - p*s.info.PieceLength
+		n := min(int64(len(b)), s.info.PieceLength-in)
+		slot, ok := s.slot(int(p))
+		if !ok || s.files[s.parts()].place == absent {
+			return s.lost("read", i, 0, errGone)
+		}
+		if err := do(s.parts(), b[:n], slot+in); err != nil {
+			return err
+		}
+		b, off = b[n:], off+n
+	}
+	return nil
+}
+
+// WriteAt writes b at the torrent offset, to the files and, of what is not
+// wanted, to the parts file. The error is an *Error.
+func (s *Storage) WriteAt(b []byte, off int64) error {
+	s.inside(b, off)
+	if s.o.ReadOnly {
+		return wrap("write", s.dir, errReadOnly)
+	}
+	for i := s.at(off); len(b) > 0; i++ {
+		f := &s.info.Files[i]
+		n := min(int64(len(b)), f.Offset+f.Length-off)
+		if n > 0 && !f.Pad {
+			if err := s.write(i, b[:n], off); err != nil {
+				return s.failed(err)
+			}
+		}
+		b, off = b[n:], off+n
+	}
+	return nil
+}
+
+// write writes a stretch of one file, making what has to be made first.
+func (s *Storage) write(i int, b []byte, off int64) error {
+	for {
+		s.places.RLock()
+		need, err := s.tryWrite(i, b, off)
+		s.places.RUnlock()
+		if err != nil || need < 0 {
+			return err
+		}
+		s.places.Lock()
+		err = s.makeWritable(need)
+		s.places.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// tryWrite returns the file that must be made first, or -1.
+func (s *Storage) tryWrite(i int, b []byte, off int64) (need int, err error) {
+	st := &s.files[i]
+	switch {
+	case s.closed:
+		return -1, wrap("write", s.dir, errClosed)
+	case st.place == inPart:
+		return -1, s.writeFile(i, b, off-s.info.Files[i].Offset)
+	case st.place == inFinal || s.isWanted(i) || !s.allShared(off, int64(len(b))):
+		return i, nil
+	case s.files[s.parts()].place == absent:
+		return s.parts(), nil
+	}
+	return -1, s.inParts(i, b, off, s.writeFile)
+}
+
+func (s *Storage) isWanted(i int) bool { return s.files[i].wanted }
+
+// allShared reports whether all pieces of a stretch are shared.
+func (s *Storage) allShared(off, n int64) bool {
+	for p := off / s.info.PieceLength; p*s.info.PieceLength < off+n; p++ {
+		if _, ok := s.slot(int(p)); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Storage) writeFile(i int, b []byte, at int64) error {
+	h, f, err := s.acquire(i)
+	if err != nil {
+		return wrap("write", s.path(i), err)
+	}
+	defer s.handles.put(h)
+	// After the write: a flush in between must not believe it has synced it.
+	defer s.soil(i)
+	for len(b) > 0 {
+		n := min(len(b), writeSize)
+		if _, err := f.WriteAt(b[:n], at); err != nil {
+			return wrap("write", s.path(i), err)
+		}
+		b, at = b[n:], at+int64(n)
+	}
+	return nil
+}
+
+// soil notes that a file has writes that are not synced.
+func (s *Storage) soil(i int) {
+	if !s.files[i].dirty.Swap(true) {
+		s.mu.Lock()
+		s.dirty = append(s.dirty, i)
+		s.mu.Unlock()
+	}
+}
+
+// makeWritable gives a file its place under the name for incomplete files.
+// places is held for writing.
+func (s *Storage) makeWritable(i int) error {
+	st := &s.files[i]
+	if s.closed {
+		return wrap("write", s.dir, errClosed)
+	}
+	if st.place == inFinal && st.candidate {
+		// Nobody has proven that it is ours: leave it alone.
+		s.leave(i)
+	}
+	if st.place == inPart {
+		return nil // another was quicker
+	}
+	was := st.place
+	_, from := s.where(i)
+	st.place = inPart
+	d, to := s.where(i)
+	err := func() error {
+		if i == s.parts() {
+			return s.create(i, d, to, 0o666, -1, false)
+		}
+		f := &s.info.Files[i]
+		perm := os.FileMode(0o666)
+		if f.Executable { // BEP 47 attribute x
+			perm = 0o777
+		}
+		if was == inFinal {
+			s.handles.drop(handleKey{owner: s, file: i})
+			if err := d.rename(from, to); err != nil {
+				return s.lost("rename", i, 0, err)
+			}
+		} else if dir := filepath.Dir(to); dir != "." {
+			if err := d.mkdirAll(dir); err != nil {
+				return wrap("make", filepath.Join(s.dir, dir), err)
+			}
+		}
+		return s.create(i, d, to, perm, f.Length, was == absent)
+	}()
+	if err != nil {
+		st.place = was
+		return err
+	}
+	s.noteDir(i, to)
+	if i == s.parts() || was == inFinal {
+		return nil
+	}
+	s.leaveParts(i)
+	return nil
+}
+
+// create makes the file if need be, at the given size if that is not negative.
+func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int64, adopt bool) (err error) {
+	defer func() {
+		if err != nil {
+			err = wrap("make", s.path(i), err)
+		}
+	}()
+	if fi, err := d.lstat(name); err == nil && !fi.Mode().IsRegular() {
+		return ErrExists
+	}
+	f, err := d.open(name, os.O_RDWR|os.O_CREATE, perm)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	fi, err := f.stat()
+	if err != nil {
+		return err
+	}
+	if size >= 0 && fi.Size() != size {
+		if err := f.truncate(size); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.files[i].id = fi
+	s.mu.Unlock()
+	s.handles.drop(handleKey{owner: s, file: i})
+	if adopt {
+		return s.adopt(i, f)
+	}
+	return nil
+}
+
+// adopt copies to the new file of a wanted file what the parts file kept of it.
+func (s *Storage) adopt(i int, to file) error {
+	if i == s.parts() || s.files[s.parts()].place == absent {
+		return nil
+	}
+	f := &s.info.Files[i]
+	first, end := s.info.PiecesOf(i)
+	// Only its first and its last piece can be shared.
+	for k, p := range []int{first, end - 1} {
+		slot, ok := s.slot(p)
+		if !ok || k == 1 && p == first {
+			continue
+		}
+		start := int64(p) * s.info.PieceLength
+		lo, hi := max(start, f.Offset), min(start+s.info.PieceSize(p), f.Offset+f.Length)
+		if err := s.copyParts(to, slot+lo-start, lo-f.Offset, hi-lo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Storage) copyParts(to file, from, at, n int64) error {
+	h, f, err := s.acquire(s.parts())
+	if err != nil {
+		return err
+	}
+	defer s.handles.put(h)
+	buf := make([]byte, min(n, writeSize))
+	for n > 0 {
+		b := buf[:min(n, int64(len(buf)))]
+		got, err := f.ReadAt(b, from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if got == 0 {
+			return nil // nothing was kept so far
+		}
+		if _, err := to.WriteAt(b[:got], at); err != nil {
+			return err
+		}
+		from, at, n = from+int64(got), at+int64(got), n-int64(got)
+	}
+	return nil
+}
+
+// leaveParts notes that what a file has in shared pieces is in a new place,
+// where it is not synced yet.
+func (s *Storage) leaveParts(i int) {
+	if s.files[s.parts()].place == absent {
+		return
+	}
+	s.mu.Lock()
+	for p, end := s.info.PiecesOf(i); p < end; p++ {
+		if _, ok := s.slot(p); !ok {
+			continue
+		}
+		s.moved.Add(p)
+		if s.synced.Remove(p) {
+			s.written.Add(p)
+			s.changed = true
+		}
+	}
+	s.mu.Unlock()
+	s.soil(i)
+}
+
+// noteDir notes that the name of a file is new in its directory, which may be
+// new itself.
+func (s *Storage) noteDir(i int, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = true
+	if i == s.parts() {
+		if s.o.Record != "" {
+			return // flush syncs that directory anyway
+		}
+	}
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		s.dirs[dir] = struct{}{}
+		if dir == "." {
+			return
+		}
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux && !windows
+
+package storage
+
+import "os"
+
+func setSparse(*os.File) {}

@@ -1,0 +1,329 @@
+package storage
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+)
+
+// Options say what to open and where.
+type Options struct {
+	Dir       string         // the download folder; made unless ReadOnly; "" is the current one
+	Info      *metainfo.Info // required
+	Select    []int          // wanted files, by index; nil is all
+	Overwrite bool           // replace files of others that are in the way
+	// ReadOnly shares or checks data that is there, complete or not, and
+	// changes none of it.
+	ReadOnly bool
+	// Verified says that the data was hashed just now: files of the right
+	// size are believed without a check.
+	Verified bool
+	Record   string   // path of the resume record; "" is none
+	Handles  *Handles // required
+
+	openDisk func(dir string, create bool) (disk, error) // of tests
+}
+
+// Storage is the files of one torrent. Its methods may be called concurrently.
+type Storage struct {
+	layout
+	o       Options
+	dir     string // absolute
+	disk    disk
+	state   disk // where the record and the parts file are
+	handles *Handles
+
+	// flushing serialises what syncs, renames and writes the record.
+	flushing sync.Mutex
+
+	// places is held for reading around every read and write of a file, and for
+	// writing while a file changes its place.
+	places sync.RWMutex
+	closed bool
+
+	// mu guards the sets and lists; the disk is never waited for under it.
+	mu      sync.Mutex
+	files   []fileState // one for each of Info.Files, and the parts file
+	synced  bitset.Set  // verified and on the disk
+	written bitset.Set  // verified and written
+	doubt   bitset.Set  // may be there: to be checked
+	suspect bitset.Set  // of written: a sync failed, so that the next one proves nothing
+	moved   bitset.Set  // bytes left the parts file since the last flush began
+	dirty   []int       // files with writes that are not synced
+	whole   []int       // files that may take their final names
+	dirs    map[string]struct{}
+	changed bool // what the record would say
+	fault   *Error
+	recErr  error
+}
+
+type fileState struct {
+	place     place // guarded by places
+	candidate bool  // guarded by places: at the final name, and not proven to be ours
+	other     string
+	wanted    bool
+	dirty     atomic.Bool
+	left      int   // pieces that are not verified
+	mtime     int64 // of a file in its final place, when it was last known to be right
+	id        fs.FileInfo
+}
+
+// Open finds what is there of a torrent. It creates no file but the folder.
+func Open(o Options) (*Storage, error) {
+	abs, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, wrap("find", o.Dir, err)
+	}
+	if o.openDisk == nil {
+		o.openDisk = func(dir string, create bool) (disk, error) { return openDisk(dir, create, o.Handles) }
+	}
+	n := o.Info.NumPieces()
+	s := &Storage{
+		layout: newLayout(o.Info), o: o, dir: abs, handles: o.Handles,
+		files:  make([]fileState, len(o.Info.Files)+1),
+		synced: bitset.New(n), written: bitset.New(n), doubt: bitset.New(n), suspect: bitset.New(n), moved: bitset.New(n),
+		dirs: map[string]struct{}{},
+	}
+	if s.disk, err = o.openDisk(abs, !o.ReadOnly); err != nil {
+		return nil, wrap("open", abs, err)
+	}
+	s.state = s.disk
+	if o.Record != "" {
+		if s.state, err = o.openDisk(filepath.Dir(o.Record), true); err != nil {
+			return nil, wrap("open", filepath.Dir(o.Record), err)
+		}
+	}
+	s.selectFiles(o.Select)
+	if err := s.survey(); err != nil {
+		s.handles.dropAll(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Storage) selectFiles(list []int) {
+	for i := range s.info.Files {
+		s.files[i].wanted = list == nil
+	}
+	for _, i := range list {
+		s.files[i].wanted = true
+	}
+}
+
+// parts is the index of the parts file among files.
+func (s *Storage) parts() int { return len(s.files) - 1 }
+
+// where is the disk and the name of a file that is not absent.
+func (s *Storage) where(i int) (disk, string) {
+	switch st := &s.files[i]; {
+	case i == s.parts():
+		if s.o.Record != "" {
+			return s.state, filepath.Base(s.o.Record) + ".parts"
+		}
+		return s.disk, "." + s.info.Hash.String() + ".parts"
+	case st.other != "":
+		return s.disk, st.other
+	case st.place == inFinal:
+		return s.disk, s.final(i)
+	}
+	return s.disk, s.part(i)
+}
+
+// path is where a person finds the file.
+func (s *Storage) path(i int) string {
+	d, name := s.where(i)
+	if i == s.parts() && d == s.state && s.o.Record != "" {
+		return filepath.Join(filepath.Dir(s.o.Record), name)
+	}
+	return filepath.Join(s.dir, name)
+}
+
+// acquire is the open file; the caller holds places and puts it back.
+func (s *Storage) acquire(i int) (*handle, file, error) {
+	h, err := s.handles.get(handleKey{owner: s, file: i}, func() (io.Closer, error) { return s.openFile(i) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, h.c.(file), nil
+}
+
+// openFile opens a file where it is. A file in its final place is complete, so
+// that the right to read it is enough.
+func (s *Storage) openFile(i int) (file, error) {
+	d, name := s.where(i)
+	st := &s.files[i]
+	// Of a pipe, opening would wait.
+	fi, err := d.stat(name)
+	switch {
+	case err != nil:
+		return nil, s.lost("open", i, 0, err)
+	case !fi.Mode().IsRegular():
+		return nil, wrap("open", s.path(i), ErrExists)
+	}
+	flag := os.O_RDONLY
+	if st.place == inPart && !s.o.ReadOnly {
+		flag = os.O_RDWR
+	}
+	f, err := d.open(name, flag, 0)
+	if err != nil {
+		return nil, s.lost("open", i, 0, err)
+	}
+	fi, err = f.stat()
+	if err == nil && flag == os.O_RDWR && i < s.parts() && fi.Size() < s.info.Files[i].Length {
+		err = s.lost("open", i, fi.Size(), errShort)
+	}
+	if err == nil {
+		s.mu.Lock()
+		if st.id != nil && !d.same(st.id, fi) {
+			err = s.lost("open", i, 0, errGone)
+		} else {
+			st.id = fi
+		}
+		s.mu.Unlock()
+	}
+	if err != nil {
+		return nil, errors.Join(wrap("open", s.path(i), err), f.Close())
+	}
+	return f, nil
+}
+
+// lost is the error of a file that lacks its bytes from size on.
+func (s *Storage) lost(op string, i int, size int64, err error) *Error {
+	e := wrap(op, s.path(i), err)
+	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated) && e.End == 0 {
+		e.First, e.End = s.info.PiecesOf(i)
+		e.First = max(e.First, int((s.info.Files[i].Offset+size)/s.info.PieceLength))
+	}
+	return e
+}
+
+// failed remembers what Recheck has to see mended.
+func (s *Storage) failed(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		s.mu.Lock()
+		s.fault = e
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Have is the set of pieces that are verified: at first those which the record
+// proves.
+func (s *Storage) Have() bitset.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.have()
+}
+
+func (s *Storage) have() bitset.Set {
+	have := s.synced.Clone()
+	for p := range s.written.All() {
+		have.Add(p)
+	}
+	return have
+}
+
+// Doubtful is the set of pieces of which data is there that nothing proves.
+func (s *Storage) Doubtful() bitset.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doubt.Clone()
+}
+
+// NeedsCheck reports whether any piece is doubtful: CheckDoubtful settles it.
+func (s *Storage) NeedsCheck() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doubt.Next(0) >= 0
+}
+
+// RecordError is why there is a resume record that is not used, or nil.
+func (s *Storage) RecordError() error { return s.recErr }
+
+// MarkVerified notes that piece p is written and that its hash agreed.
+func (s *Storage) MarkVerified(p int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubt.Remove(p)
+	s.suspect.Remove(p)
+	if s.synced.Has(p) || !s.written.Add(p) {
+		return
+	}
+	s.changed = true
+	for i := range s.filesOf(p) {
+		st := &s.files[i]
+		if st.left--; st.left == 0 {
+			s.whole = append(s.whole, i)
+		}
+	}
+}
+
+// filesOf yields the stored files that have bytes in piece p.
+func (l *layout) filesOf(p int) func(func(int) bool) {
+	return func(yield func(int) bool) {
+		off := int64(p) * l.info.PieceLength
+		end := off + l.info.PieceSize(p)
+		for i := l.at(off); i < len(l.info.Files) && l.info.Files[i].Offset < end; i++ {
+			if f := &l.info.Files[i]; !f.Pad && f.Length > 0 && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// recount derives what follows from the sets; mu and places are held.
+func (s *Storage) recount() {
+	s.whole = s.whole[:0]
+	have := s.have()
+	for i := range s.info.Files {
+		f, st := &s.info.Files[i], &s.files[i]
+		st.left = 0
+		if f.Pad || f.Length == 0 {
+			continue
+		}
+		for p, end := s.info.PiecesOf(i); p < end; p++ {
+			if !have.Has(p) {
+				st.left++
+			}
+		}
+		if st.left == 0 && (st.place == inPart || st.place == absent && st.wanted) {
+			s.whole = append(s.whole, i)
+		}
+	}
+}
+
+// SetSelect changes which files are wanted. Bytes of a newly wanted file that
+// were kept in the parts file move when the file is made.
+func (s *Storage) SetSelect(files []int) {
+	s.places.Lock()
+	defer s.places.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.selectFiles(files)
+	s.recount()
+}
+
+// Close flushes, also the times of the files, by which the next Open knows
+// that they are untouched, and closes them.
+func (s *Storage) Close() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.places.Lock()
+	was := s.closed
+	s.closed = true
+	s.places.Unlock()
+	if was {
+		return nil
+	}
+	err := s.flush(true)
+	s.handles.dropAll(s)
+	return err
+}

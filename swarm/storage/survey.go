@@ -1,0 +1,249 @@
+package storage
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"path/filepath"
+)
+
+// survey looks for the files of the torrent, with the record's help if there is
+// one, and sorts the pieces into synced and doubt.
+func (s *Storage) survey() error {
+	rec, err := s.loadRecord()
+	var bad *RecordError
+	if errors.As(err, &bad) {
+		s.recErr = bad
+	} else if err != nil {
+		return err
+	}
+	partsSize := int64(0)
+	if d, name := s.where(s.parts()); true {
+		switch fi, err := d.lstat(name); {
+		case err == nil && fi.Mode().IsRegular():
+			s.files[s.parts()].place = inPart
+			partsSize = fi.Size()
+		case err != nil && kindOf(err) != Vanished:
+			return s.lost("open", s.parts(), 0, err)
+		}
+	}
+	if rec != nil {
+		s.synced, s.doubt = rec.synced, rec.written
+	} else {
+		s.changed = true
+	}
+	all := true
+	for i := range s.info.Files {
+		if s.info.Files[i].Pad {
+			continue
+		}
+		var known fileRecord
+		if rec != nil {
+			known = rec.files[i]
+		}
+		trust, err := s.find(i, known)
+		if err != nil {
+			return err
+		}
+		if s.files[i].place != known.place {
+			s.changed = true
+		}
+		all = all && trust == proven
+		size := partsSize
+		if known.place != absent {
+			size = 0 // the file that had them is gone
+		}
+		s.believe(i, trust, size)
+	}
+	if s.o.Verified && all {
+		s.doubt.Clear()
+		s.written.Fill()
+		for p := range s.synced.All() {
+			s.written.Remove(p)
+		}
+		s.soilAll()
+	}
+	for p := range s.doubt.All() {
+		if s.synced.Has(p) {
+			s.doubt.Remove(p)
+		}
+	}
+	s.recount()
+	return nil
+}
+
+// trust says how far the pieces of a file that was found can be believed.
+type trust uint8
+
+const (
+	proven  trust = iota // as the record says
+	checked              // to be hashed
+	nothing              // no bytes there
+)
+
+// find finds out where a file is. Of a file that is in the way it returns
+// ErrExists, or leaves it alone when it may be overwritten later.
+func (s *Storage) find(i int, known fileRecord) (trust, error) {
+	st := &s.files[i]
+	size := s.info.Files[i].Length
+	look := func(name string) (fs.FileInfo, error) {
+		stat := s.disk.lstat
+		if s.o.ReadOnly {
+			stat = s.disk.stat
+		}
+		fi, err := stat(name)
+		if err != nil && kindOf(err) == Vanished || err != nil && s.o.ReadOnly && kindOf(err) == Exists {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, wrap("open", filepath.Join(s.dir, name), err)
+		}
+		return fi, nil
+	}
+	if !st.wanted && known.place == absent && !s.o.ReadOnly {
+		return nothing, nil // whatever is there is no business of ours
+	}
+	final, err := look(s.final(i))
+	if err != nil {
+		return nothing, err
+	}
+	part, err := look(s.part(i))
+	if err != nil {
+		return nothing, err
+	}
+	if part != nil && !part.Mode().IsRegular() {
+		part = nil
+	}
+	if s.o.ReadOnly && final == nil && part == nil && s.literal(i) != "" {
+		if final, err = look(s.literal(i)); err != nil {
+			return nothing, err
+		}
+		if final != nil {
+			st.other = s.literal(i)
+		}
+	}
+	switch {
+	case final != nil && part != nil && known.place != inFinal && (known.place == inPart || !s.o.ReadOnly):
+		// What is in the way of the final name is compared at the end.
+	case final != nil:
+		t, err := s.findFinal(i, known, final)
+		if err != nil || st.place == inFinal {
+			return t, err
+		}
+	}
+	if part == nil {
+		return nothing, nil
+	}
+	st.place, st.id = inPart, part
+	if known.place == inPart && part.Size() == size && (known.mtime == 0 || known.mtime == part.ModTime().UnixNano()) {
+		return proven, nil
+	}
+	if part.Size() < size && !s.o.ReadOnly {
+		if err := s.extend(i); err != nil {
+			return nothing, err
+		}
+	}
+	return s.justHashed(part, size), nil
+}
+
+// extend gives a file that was cut short its size again.
+func (s *Storage) extend(i int) error {
+	d, name := s.where(i)
+	return s.create(i, d, name, 0o666, s.info.Files[i].Length, false)
+}
+
+func (s *Storage) justHashed(fi fs.FileInfo, size int64) trust {
+	if s.o.Verified && fi.Size() == size {
+		return proven
+	}
+	return checked
+}
+
+// findFinal judges what is under a file's final name. It is ours if the record
+// says so or, which a check will tell, if any of its pieces is right.
+func (s *Storage) findFinal(i int, known fileRecord, fi fs.FileInfo) (trust, error) {
+	st := &s.files[i]
+	size := s.info.Files[i].Length
+	owned := known.place != absent
+	switch {
+	case !fi.Mode().IsRegular(),
+		!s.o.ReadOnly && fi.Size() != size && !owned:
+		if s.o.Overwrite || s.o.ReadOnly {
+			return nothing, nil
+		}
+		return nothing, wrap("write", filepath.Join(s.dir, s.final(i)), ErrExists)
+	}
+	st.place, st.id, st.mtime = inFinal, fi, fi.ModTime().UnixNano()
+	if known.place == inFinal && fi.Size() == size && known.mtime == st.mtime {
+		return proven, nil
+	}
+	st.candidate = size > 0 && !s.o.ReadOnly
+	return s.justHashed(fi, size), nil
+}
+
+// leave forgets a file under a final name that is not ours.
+func (s *Storage) leave(i int) {
+	st := &s.files[i]
+	s.handles.drop(handleKey{owner: s, file: i})
+	s.mu.Lock()
+	st.place, st.candidate, st.id, st.mtime = absent, false, nil, 0
+	s.mu.Unlock()
+}
+
+// believe takes the pieces of a file for what trust says.
+func (s *Storage) believe(i int, t trust, partsSize int64) {
+	if s.info.Files[i].Length == 0 || t == proven {
+		return
+	}
+	for p, end := s.info.PiecesOf(i); p < end; p++ {
+		switch {
+		case t == nothing:
+			// The parts file may have it, if it reaches so far.
+			if slot, ok := s.slot(p); !ok || slot+s.endIn(i, p) > partsSize {
+				s.synced.Remove(p)
+				s.doubt.Remove(p)
+			}
+		default:
+			s.synced.Remove(p)
+			s.doubt.Add(p)
+		}
+	}
+}
+
+// endIn is where the file ends within piece p.
+func (s *Storage) endIn(i, p int) int64 {
+	f := &s.info.Files[i]
+	return min(f.Offset+f.Length-int64(p)*s.info.PieceLength, s.info.PieceSize(p))
+}
+
+// loadRecord is the resume record, or nil if there is none.
+func (s *Storage) loadRecord() (*record, error) {
+	if s.o.Record == "" {
+		return nil, nil
+	}
+	f, err := s.state.open(filepath.Base(s.o.Record), 0, 0)
+	if kindOf(err) == Vanished {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap("read", s.o.Record, err)
+	}
+	defer f.Close()
+	fi, err := f.stat()
+	if err != nil {
+		return nil, wrap("read", s.o.Record, err)
+	}
+	dir := recordDir(s.dir)
+	if fi.Size() > math.MaxInt32 || fi.Size() > int64(recordSize(s.info, "")+maxRecordDir) {
+		return nil, &RecordError{"has the wrong length"}
+	}
+	b := make([]byte, fi.Size())
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return nil, wrap("read", s.o.Record, err)
+	}
+	r, err := parseRecord(b, s.info.Hash, s.info.NumPieces(), len(s.info.Files))
+	if err == nil && r.dir != dir {
+		return nil, &RecordError{"is about another folder"}
+	}
+	return r, err
+}
