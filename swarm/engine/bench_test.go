@@ -3,58 +3,13 @@ package engine
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"testing"
 	"time"
 
 	"seedbed/internal/bitset"
-	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/swarm/wire"
 )
-
-// rig is an engine with peers made of fields: what a test or a benchmark drives
-// by hand.
-type rig struct {
-	t   testing.TB
-	e   *Engine
-	now mono.Time
-	n   Conn
-}
-
-func newRig(t testing.TB, cfg Config, pieces int, pieceLen int64) *rig {
-	if cfg.Budget == 0 {
-		cfg.Budget = 64
-	}
-	cfg.PeerID = id.ID{1}
-	cfg.Seed = 1
-	cfg.ListenPort = 6881
-	r := &rig{t: t, e: New(cfg, 0), now: 1}
-	if pieces > 0 {
-		r.info(pieces, pieceLen)
-	}
-	return r
-}
-
-func (r *rig) info(pieces int, pieceLen int64) {
-	r.step(&Event{Kind: EvInfo, Info: testInfo(r.t, pieces, pieceLen, pieceLen, false)})
-}
-
-func (r *rig) step(ev *Event) { r.e.Step(r.now, ev) }
-
-func (r *rig) connect(fast bool) Conn {
-	r.n++
-	res := wire.Reserved{}
-	res.SetExtended()
-	if fast {
-		res.SetFast()
-	}
-	r.step(&Event{Kind: EvConnected, Conn: r.n, PeerID: id.ID{2, byte(r.n >> 8), byte(r.n)}, Reserved: res,
-		Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(r.n >> 8), byte(r.n)}), 6881)})
-	return r.n
-}
-
-func (r *rig) msg(c Conn, m wire.Msg) { r.step(&Event{Kind: EvMessage, Conn: c, Msg: m}) }
 
 // A block's way through the engine: lease, arrival, store, verdict; one peer
 // that has everything and answers at once, 64 blocks a batch.

@@ -106,7 +106,7 @@ func (e *Engine) limit(p *peer) int {
 	// Where several download, none may hold all the memory: each has a share by
 	// its speed, and never less than half of an equal one.
 	if e.active > 1 {
-		pool := e.content.slots.budget * int(min(int64(e.cfg.ChunkSize), e.content.info.PieceLength)/blockSize)
+		pool := e.content.slots.budget * int(max(1, min(int64(e.cfg.ChunkSize), e.content.info.PieceLength)/blockSize))
 		share := pool / (2 * e.active)
 		if e.downTotal > 0 {
 			share = max(share, int(float64(pool)*d.rate.Rate(e.now)/e.downTotal/2))

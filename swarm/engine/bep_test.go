@@ -1,0 +1,429 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/swarm/wire"
+)
+
+// One test for each sentence of a BEP that the engine obeys.
+
+func TestBEP3BitfieldIsOnlyEverSentFirst(t *testing.T) {
+	field := wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}
+	ext := wire.Msg{Type: wire.Extended, Payload: []byte("de")}
+	for name, x := range map[string]struct {
+		ms    []wire.Msg
+		fault Fault
+	}{
+		"first":               {[]wire.Msg{field}, 0},
+		"after an extension":  {[]wire.Msg{ext, field}, 0},
+		"twice":               {[]wire.Msg{field, field}, FaultProtocol},
+		"after have":          {[]wire.Msg{{Type: wire.Have}, field}, FaultProtocol},
+		"have all after have": {[]wire.Msg{{Type: wire.Have}, {Type: wire.HaveAll}}, FaultProtocol},
+		"none and then all":   {[]wire.Msg{{Type: wire.HaveNone}, {Type: wire.HaveAll}}, FaultProtocol},
+		"too short":           {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{}}}, FaultProtocol},
+		"too long":            {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
+		"a spare bit is set":  {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{1}}}, FaultProtocol},
+	} {
+		r := newRig(t, Config{}, 4, 64<<10)
+		c := r.connect(true)
+		r.msg(c, x.ms...)
+		if f := closed(r.drain(), c); f != x.fault {
+			t.Errorf("%s: fault %d, not %d", name, f, x.fault)
+		}
+	}
+}
+
+// The same, said before the number of pieces was known.
+func TestEarlyFieldsAreJudgedWhenTheGeometryIsKnown(t *testing.T) {
+	for name, x := range map[string]struct {
+		ms    []wire.Msg
+		fault Fault
+		has   int
+	}{
+		"all":              {[]wire.Msg{{Type: wire.HaveAll}}, 0, 50},
+		"bits and a have":  {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0x80, 0, 0, 0, 0, 0, 0}}, {Type: wire.Have, Index: 49}}, 0, 2},
+		"no such piece":    {[]wire.Msg{{Type: wire.Have, Index: 50}}, FaultProtocol, 0},
+		"too many pieces":  {[]wire.Msg{{Type: wire.Bitfield, Payload: make([]byte, 8)}}, FaultProtocol, 0},
+		"a flood of haves": {slices.Repeat([]wire.Msg{{Type: wire.Have, Index: 3}}, 2*maxEarlyList), 0, 1},
+	} {
+		r := newRig(t, Config{}, 0, 0)
+		c := r.connect(true)
+		r.msg(c, x.ms...)
+		r.info(50, 64<<10)
+		if f := closed(r.drain(), c); f != x.fault {
+			t.Errorf("%s: fault %d, not %d", name, f, x.fault)
+		}
+		if p := r.e.conns[c]; x.fault == 0 && p.nHas != x.has {
+			t.Errorf("%s: it has %d, not %d", name, p.nHas, x.has)
+		}
+		if r.e.meta.early != 0 {
+			t.Errorf("%s: %d bytes are still held", name, r.e.meta.early)
+		}
+	}
+}
+
+func TestBEP3IndicesAndBoundsAreChecked(t *testing.T) {
+	for name, m := range map[string]wire.Msg{
+		"have":                {Type: wire.Have, Index: 4},
+		"have, huge":          {Type: wire.Have, Index: 1 << 31},
+		"suggest":             {Type: wire.Suggest, Index: 4},
+		"allowed fast":        {Type: wire.AllowedFast, Index: 4},
+		"request, no piece":   {Type: wire.Request, Index: 4, Length: 1},
+		"request, nothing":    {Type: wire.Request, Index: 0},
+		"request, past end":   {Type: wire.Request, Begin: 64<<10 - 1, Length: 2},
+		"request, overflow":   {Type: wire.Request, Begin: ^uint32(0), Length: 2},
+		"request, too much":   {Type: wire.Request, Length: wire.MaxBlock + 1},
+		"lt_donthave":         {Type: wire.Extended, Ext: wire.ExtDontHave, Payload: []byte{0, 0, 0, 4}},
+		"extension, no dict":  {Type: wire.Extended, Payload: []byte("i1e")},
+		"metadata, no dict":   {Type: wire.Extended, Ext: wire.ExtMetadata, Payload: []byte("x")},
+		"pex, no dict":        {Type: wire.Extended, Ext: wire.ExtPex, Payload: []byte("le")},
+		"upload_only, length": {Type: wire.Extended, Ext: wire.ExtUploadOnly, Payload: nil},
+	} {
+		r := newRig(t, Config{}, 4, 64<<10)
+		c := r.connect(true)
+		r.msg(c, m)
+		if f := closed(r.drain(), c); f != FaultProtocol {
+			t.Errorf("%s: fault %d", name, f)
+		}
+	}
+}
+
+func TestBEP6FastMessagesNeedTheBit(t *testing.T) {
+	for _, ty := range []wire.Type{wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast} {
+		r := newRig(t, Config{}, 4, 64<<10)
+		c := r.connect(false)
+		r.msg(c, wire.Msg{Type: ty})
+		if f := closed(r.drain(), c); f != FaultProtocol {
+			t.Errorf("%v: fault %d", ty, f)
+		}
+	}
+}
+
+func TestBEP6ExactlyOneOfAllNoneAndBitfieldComesFirst(t *testing.T) {
+	some := bitset.New(9)
+	some.Add(8)
+	for name, x := range map[string]struct {
+		have bitset.Set
+		fast bool
+		want wire.Type
+	}{
+		"all": {full(9), true, wire.HaveAll}, "none": {bitset.New(9), true, wire.HaveNone}, "some": {some, true, wire.Bitfield},
+		"all, plain": {full(9), false, wire.Bitfield}, "none, plain": {bitset.New(9), false, wire.Extended},
+	} {
+		r := newRig(t, Config{}, 0, 0)
+		r.step(&Event{Kind: EvInfo, Info: testInfo(t, 9, 64<<10, 5, false), Have: x.have})
+		c := r.connect(x.fast)
+		ms := sent(t, r.drain(), c)
+		if len(ms) == 0 || ms[0].Type != x.want {
+			t.Errorf("%s: %v", name, typesOf(ms))
+		}
+		n := 0
+		for _, m := range ms {
+			if m.Type == wire.HaveAll || m.Type == wire.HaveNone || m.Type == wire.Bitfield {
+				n++
+			}
+		}
+		if x.fast && n != 1 {
+			t.Errorf("%s: %d of them", name, n)
+		}
+	}
+}
+
+func TestBEP6ARequestWhileChokedIsRejectedAndWithoutTheBitIgnored(t *testing.T) {
+	for _, fast := range []bool{true, false} {
+		r := seeding(t, Config{}, 100)
+		c := r.connect(fast)
+		r.drain()
+		r.msg(c, wire.Msg{Type: wire.Request, Index: 3, Length: 1 << 14})
+		cmds := r.drain()
+		ms := sent(t, cmds, c)
+		if fast && (len(ms) != 1 || ms[0].Type != wire.Reject || ms[0].Index != 3) || !fast && len(ms) > 0 || len(of(cmds, CmdUpload)) > 0 {
+			t.Errorf("fast %v: %v", fast, cmds)
+		}
+	}
+}
+
+func TestBEP6AllowedFastPiecesAreServedWhileChoked(t *testing.T) {
+	r := seeding(t, Config{Uploads: 1}, 100)
+	r.leecher(true)
+	r.leecher(true)
+	c := r.leecher(true) // two slots, and this is the third
+	var allowed []uint32
+	for _, m := range sent(t, r.drain(), c) {
+		switch m.Type {
+		case wire.AllowedFast:
+			allowed = append(allowed, m.Index)
+		case wire.Unchoke:
+			t.Fatal("a third was unchoked")
+		}
+	}
+	if len(allowed) != allowedFast {
+		t.Fatalf("allowed are %v", allowed)
+	}
+	served := 0
+	for range 20 {
+		for _, p := range allowed {
+			r.msg(c, wire.Msg{Type: wire.Request, Index: p, Length: 1 << 14})
+		}
+		cmds := r.drain()
+		for _, u := range of(cmds, CmdUpload) {
+			served++
+			r.step(&Event{Kind: EvUploaded, Conn: c, Block: u.Block})
+		}
+	}
+	if want := 2 * allowedFast * 4; served != want { // each of their blocks twice
+		t.Errorf("%d blocks were served, not %d", served, want)
+	}
+}
+
+func TestBEP6WeAskForAllowedFastPiecesWhileChoked(t *testing.T) {
+	r := newRig(t, Config{}, 10, 64<<10)
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveAll}, wire.Msg{Type: wire.AllowedFast, Index: 7})
+	reqs := of(r.drain(), CmdRequest)
+	for _, q := range reqs {
+		if q.Block.Piece != 7 {
+			t.Errorf("asks for %v", q.Block)
+		}
+	}
+	if len(reqs) != 4 {
+		t.Errorf("%d requests, not the 4 of the piece", len(reqs))
+	}
+}
+
+func TestBEP3AChokeReturnsWhatWasAskedAndBEP6DoesNot(t *testing.T) {
+	for _, fast := range []bool{false, true} {
+		r := newRig(t, Config{}, 10, 64<<10)
+		c := r.seed(fast)
+		n := len(of(r.drain(), CmdRequest))
+		r.msg(c, wire.Msg{Type: wire.Choke})
+		back := of(r.drain(), CmdCancel)
+		if !fast && len(back) != n || fast && len(back) > 0 || n == 0 {
+			t.Errorf("fast %v: of %d leases %d came back", fast, n, len(back))
+		}
+		for _, x := range back {
+			if !x.Quiet {
+				t.Error("a cancel follows a choke")
+			}
+		}
+		if fast { // BEP 6: it must reject or send; one that does neither is given up on
+			if back := of(r.wait(rejectAfter+2*time.Second), CmdCancel); len(back) != n {
+				t.Errorf("%d of %d came back from one that does not reject", len(back), n)
+			}
+		}
+	}
+}
+
+func TestBEP6ARejectedBlockIsAskedOfAnother(t *testing.T) {
+	r := newRig(t, Config{}, 1, 16<<10)
+	a := r.seed(true)
+	q := of(r.drain(), CmdRequest)
+	if len(q) != 1 || q[0].Conn != a {
+		t.Fatal(q)
+	}
+	r.msg(a, wire.Msg{Type: wire.Reject, Index: 0, Length: 16 << 10})
+	b := r.seed(true)
+	q = of(r.drain(), CmdRequest)
+	if len(q) != 1 || q[0].Conn != b {
+		t.Error(q)
+	}
+}
+
+func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
+	r := newRig(t, Config{DHTPort: 7000}, 4, 64<<10)
+	c := r.connect(true)
+	if ms := sent(t, r.drain(), c); !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Type == wire.Port && m.Port == 7000 }) {
+		t.Error("no port:", typesOf(ms))
+	}
+	r.msg(c, wire.Msg{Type: wire.Port, Port: 9})
+	if n := of(r.drain(), CmdDHTNode); len(n) != 1 || n[0].Addr.Port() != 9 || n[0].Addr.Addr() != addrOf(1).Addr() {
+		t.Error(n)
+	}
+	c = r.join(Event{})
+	if ms := sent(t, r.drain(), c); slices.Contains(typesOf(ms), wire.Port) {
+		t.Error("a port to one without DHT")
+	}
+}
+
+func TestBEP10TheHandshakeSaysWhatWeTake(t *testing.T) {
+	r := seeding(t, Config{Version: "seedbed"}, 5)
+	c := r.connect(true)
+	for _, m := range sent(t, r.drain(), c) {
+		if m.Type != wire.Extended {
+			continue
+		}
+		h, err := wire.ParseExtHandshake(m.Payload)
+		if err != nil || h.UtMetadata == 0 || h.UtPex == 0 || h.LtDontHave == 0 || h.Port != 6881 || h.Reqq != ourReqq ||
+			h.MetadataSize != int64(len(r.e.content.info.Raw)) || !h.UploadOnly || h.YourIP != addrOf(1).Addr() || h.Version != "seedbed" {
+			t.Errorf("%+v %v", h, err)
+		}
+		return
+	}
+	t.Error("no handshake")
+}
+
+func TestBEP9AskedForMetadataIsServedAndFloodsAreRejected(t *testing.T) {
+	r := seeding(t, Config{}, 5)
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:ut_metadatai9eee")})
+	r.drain()
+	data, rejects := 0, 0
+	ask := func(piece int) {
+		r.msg(c, wire.Msg{Type: wire.Extended, Ext: wire.ExtMetadata,
+			Payload: wire.AppendMetadata(nil, wire.MetadataMsg{Type: wire.MetadataRequest, Piece: piece})})
+		for _, m := range sent(t, r.drain(), c) {
+			x, err := wire.ParseMetadata(m.Payload)
+			if err != nil || m.Ext != 9 {
+				t.Fatal(m, err)
+			}
+			switch x.Type {
+			case wire.MetadataData:
+				data++
+				if string(x.Data) != string(r.e.content.info.Raw) {
+					t.Fatal("wrong data")
+				}
+			case wire.MetadataReject:
+				rejects++
+			}
+		}
+	}
+	ask(1)
+	if rejects != 1 {
+		t.Error("a block that is not was not rejected")
+	}
+	for range 100 {
+		ask(0)
+	}
+	if data != 10 || rejects != 91 {
+		t.Errorf("%d served, %d rejected", data, rejects)
+	}
+}
+
+func TestBEP11PeersAreToldOfEachOther(t *testing.T) {
+	r := newRig(t, Config{}, 4, 64<<10)
+	a, _ := r.connect(true), r.connect(true)
+	r.msg(a, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
+	told := 0
+	for _, m := range sent(t, r.wait(50*time.Second), a) {
+		if m.Type == wire.Extended && m.Ext == 5 {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d messages", told)
+	}
+}
+
+func TestBEP21TwoThatDownloadNothingPart(t *testing.T) {
+	r := seeding(t, Config{}, 5)
+	a := r.connect(true)
+	r.msg(a, wire.Msg{Type: wire.HaveAll})
+	b := r.connect(true)
+	r.msg(b, wire.Msg{Type: wire.Extended, Payload: []byte("d11:upload_onlyi1ee")})
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveNone})
+	cmds := r.drain()
+	if closed(cmds, a) != FaultUseless || closed(cmds, b) != FaultUseless || closed(cmds, c) != FaultNone {
+		t.Error(of(cmds, CmdClose))
+	}
+}
+
+func TestBEP27PrivateTorrentsTakeNoPeersFromDHTAndPEX(t *testing.T) {
+	for _, hints := range []bool{false, true} {
+		r := newRig(t, Config{Hints: hints}, 0, 0)
+		r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+		r.drain()
+		found := r.join(Event{Addr: addrOf(1)})
+		came := r.join(Event{Addr: addrOf(2), Incoming: true})
+		r.step(&Event{Kind: EvInfo, Info: testInfo(t, 4, 64<<10, 9, true)})
+		r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(3), FromDHT}, {addrOf(4), FromPEX}, {addrOf(5), FromHint}}})
+		cmds := r.wait(time.Minute)
+		if closed(cmds, found) != FaultUseless || closed(cmds, came) != FaultNone {
+			t.Error("connections:", of(cmds, CmdClose))
+		}
+		dials := of(cmds, CmdDial)
+		if hints != (len(dials) == 1 && dials[0].Addr == addrOf(5)) {
+			t.Errorf("hints %v: dials %v", hints, dials)
+		}
+		if len(of(cmds, CmdWantPeers)) > 0 {
+			t.Error("looks for peers")
+		}
+	}
+}
+
+func TestBEP54APieceThatIsLostIsNotAskedFor(t *testing.T) {
+	r := newRig(t, Config{}, 3, 16<<10)
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveAll},
+		wire.Msg{Type: wire.Extended, Ext: wire.ExtDontHave, Payload: []byte{0, 0, 0, 1}}, wire.Msg{Type: wire.Unchoke})
+	for _, q := range of(r.drain(), CmdRequest) {
+		if q.Block.Piece == 1 {
+			t.Error("asks for it")
+		}
+	}
+	if r.e.conns[c].want != 2 {
+		t.Error("wants", r.e.conns[c].want)
+	}
+}
+
+func TestBEP3KeepAlivesGoOutAndTheSilentAreClosed(t *testing.T) {
+	r := newRig(t, Config{}, 3, 16<<10)
+	c := r.connect(true)
+	r.drain()
+	cmds := r.wait(119 * time.Second)
+	if ms := sent(t, cmds, c); len(ms) != 1 || ms[0].Type != wire.KeepAlive {
+		t.Error(typesOf(ms))
+	}
+	if f := closed(r.wait(silentFor), c); f != FaultTimeout {
+		t.Error("fault", f)
+	}
+}
+
+// Both ends of two connections that crossed must close the same one.
+func TestCrossingConnectionsEndWithOne(t *testing.T) {
+	small, large := id.ID{1}, id.ID{9}
+	for _, outFirst := range []bool{true, false} {
+		kept := func(own, other id.ID) bool { // whether the one that own began is kept
+			r := newRig(t, Config{}, 3, 16<<10)
+			r.e.cfg.PeerID = own
+			a := r.join(Event{PeerID: other, Incoming: !outFirst})
+			b := r.join(Event{PeerID: other, Incoming: outFirst})
+			cmds := r.drain()
+			if (closed(cmds, a) == FaultDuplicate) == (closed(cmds, b) == FaultDuplicate) {
+				t.Fatal("not one of two was closed:", of(cmds, CmdClose))
+			}
+			return (closed(cmds, a) == FaultNone) == outFirst
+		}
+		if !kept(small, large) || kept(large, small) {
+			t.Error("the one that the smaller id began is not kept; out first:", outFirst)
+		}
+	}
+	r := newRig(t, Config{}, 3, 16<<10)
+	r.join(Event{PeerID: large, Incoming: true})
+	b := r.join(Event{PeerID: large, Incoming: true})
+	if closed(r.drain(), b) != FaultDuplicate {
+		t.Error("a second connection in the same direction stays")
+	}
+}
+
+func TestOurselvesAreNotDialledTwice(t *testing.T) {
+	r := newRig(t, Config{}, 3, 16<<10)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromHint}}})
+	if len(of(r.drain(), CmdDial)) != 1 {
+		t.Fatal("no dial")
+	}
+	c := r.join(Event{Addr: addrOf(1), PeerID: r.e.cfg.PeerID})
+	if f := closed(r.drain(), c); f != FaultSelf {
+		t.Fatal("fault", f)
+	}
+	r.step(&Event{Kind: EvClosed, Conn: c})
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromHint}}})
+	if d := of(r.wait(time.Hour), CmdDial); len(d) > 0 {
+		t.Error(d)
+	}
+}
