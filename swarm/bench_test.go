@@ -84,12 +84,6 @@ func cycleInfo(tb testing.TB, data []byte, pieceLength int64) *metainfo.Info {
 	return info
 }
 
-type netDialer struct{ net.Dialer }
-
-func (d *netDialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return d.DialContext(ctx, "tcp", to.String())
-}
-
 // anonKiB is the process's private memory.
 func anonKiB() (n int) {
 	b, _ := os.ReadFile("/proc/self/status")

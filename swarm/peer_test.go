@@ -126,3 +126,10 @@ func (s *script) serve(m *memStorage, reply func(req wire.Msg, block []byte) boo
 		}
 	}
 }
+
+// netDialer is the real network.
+type netDialer struct{ net.Dialer }
+
+func (d *netDialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return d.DialContext(ctx, "tcp", to.String())
+}

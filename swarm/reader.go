@@ -125,7 +125,7 @@ func (rd *reader) parse() (need int, err error) {
 			return 0, &wire.Error{Kind: wire.TooLong, Len: int64(n)}
 		}
 		n += wire.PrefixLen
-		if len(b) > wire.PrefixLen && wire.Type(b[wire.PrefixLen]) == wire.Piece {
+		if n > wire.PrefixLen && len(b) > wire.PrefixLen && wire.Type(b[wire.PrefixLen]) == wire.Piece {
 			if len(b) < wire.PieceHeaderLen && n >= wire.PieceHeaderLen {
 				return n, nil
 			}

@@ -18,7 +18,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// pieces is a net.Conn that hands a stream out in pieces of random length.
+// choppy is a net.Conn that hands a stream out in pieces of random length.
 type choppy struct {
 	net.Conn
 	rng  *rand.Rand
@@ -190,6 +190,7 @@ func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	f.Add(wire.Append(wire.Append(nil, wire.Msg{Type: wire.Have, Index: 3}), wire.Msg{Type: wire.Piece, Payload: []byte("x")}), uint64(1))
 	f.Add([]byte{0, 0, 0, 9, 7, 0, 0, 0, 0, 0, 0, 0, 0}, uint64(2))
+	f.Add([]byte{0, 0, 0, 0, 7, 0, 0, 0, 1}, uint64(3)) // a keep-alive before what looks like a piece
 	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
 		leases := []engine.Block{{Length: 1}, {Piece: 1, Length: 16 << 10}}
 		a, _, _, errA := readAll(slices.Clone(stream), seed, 128<<10, leases)
