@@ -274,6 +274,8 @@ func (e *Engine) onVerified(ev *Event) {
 	e.hashFails++
 	e.wasted += int64(pc.size)
 	e.blame(pc, ev.Sums)
+	_, pc.parole = c.suspects[index]
+	pc.only = 0
 	c.restart(pc)
 	for i := range pc.chunk {
 		if k := &pc.chunk[i]; k.state == chunkStoring {

@@ -257,7 +257,8 @@ func (e *Engine) abandon(p *piece) {
 // settle forgets p if nothing of it is under way or worth keeping.
 func (e *Engine) settle(p *piece) {
 	c := e.content
-	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent)
+	_, suspect := c.suspects[p.index] // the picker would give it to anyone
+	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent || suspect)
 	for i := range p.chunk {
 		switch p.chunk[i].state {
 		case chunkOpen:

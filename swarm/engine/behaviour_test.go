@@ -1,0 +1,500 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/swarm/wire"
+)
+
+func TestASilentPeersBlocksGoToAnother(t *testing.T) {
+	r := newRig(t, Config{}, 1, 64<<10)
+	a := r.seed(true)
+	if n := len(of(r.drain(), CmdRequest)); n != 4 {
+		t.Fatalf("%d requests", n)
+	}
+	b := r.connect(true)
+	r.msg(b, wire.Msg{Type: wire.HaveAll})
+	cmds := r.wait(snubAfter + 2*time.Second)
+	if back := of(cmds, CmdCancel); len(back) < 4 {
+		t.Fatalf("%d leases came back", len(back))
+	}
+	if p := r.e.conns[a]; !p.down.snubbed || p.down.out() > 1 {
+		t.Error("it is not snubbed:", p.down.out())
+	}
+	r.msg(b, wire.Msg{Type: wire.Unchoke})
+	cmds = r.drain()
+	got := r.e.conns[b].down.out()
+	if got < 3 {
+		t.Error("the other has", got)
+	}
+}
+
+func TestTheEndgameAsksTwiceAndCancels(t *testing.T) {
+	r := newRig(t, Config{}, 1, 128<<10)
+	a := r.seed(true)
+	first := of(r.drain(), CmdRequest)
+	b := r.seed(true)
+	second := of(r.drain(), CmdRequest)
+	if len(first) != 8 || len(second) != 8 || second[0].Block != first[7].Block || second[0].Slot != first[7].Slot {
+		t.Fatalf("%v then %v", first, second)
+	}
+	r.step(&Event{Kind: EvBlock, Conn: b, Block: second[0].Block, Slot: second[0].Slot})
+	c := of(r.drain(), CmdCancel)
+	if len(c) != 1 || c[0].Conn != a || c[0].Block != second[0].Block {
+		t.Error(c)
+	}
+	// What crossed our cancel is of no use, and no harm.
+	r.step(&Event{Kind: EvUnwanted, Conn: a, Block: second[0].Block})
+	if w := r.e.Stats(r.now).Wasted; w != 16<<10 {
+		t.Error("wasted", w)
+	}
+	out := r.give(a, first[:7])
+	if st := of(out, CmdStore); len(st) != 1 {
+		t.Fatal(out)
+	}
+	out = r.verify(of(out, CmdStore), true, nil)
+	if len(of(out, CmdHave)) != 1 || len(of(out, CmdComplete)) != 1 {
+		t.Error(out)
+	}
+}
+
+func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
+	r := newRig(t, Config{}, 2, 32<<10)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	a := r.seed(true)
+	cmds := r.give(a, r.drain())
+	cmds = r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2} })
+	bans := of(cmds, CmdBan)
+	if closed(cmds, a) != FaultBanned || len(bans) != 1 || bans[0].Addr != netip.AddrPortFrom(addrOf(1).Addr(), 0) {
+		t.Fatal(cmds)
+	}
+	r.step(&Event{Kind: EvClosed, Conn: a})
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{netip.AddrPortFrom(addrOf(1).Addr(), 99), FromHint}, {addrOf(1), FromHint}}})
+	again := r.join(Event{Addr: netip.AddrPortFrom(addrOf(1).Addr(), 4000), Incoming: true})
+	cmds = r.wait(time.Hour)
+	if len(of(cmds, CmdDial)) > 0 || closed(cmds, again) != FaultBanned {
+		t.Error(cmds)
+	}
+}
+
+// Two gave to a bad piece. It is fetched from a third alone, with checksums,
+// and whose blocks differ from the good copy is banned.
+func TestBlameFallsOnTheBlocksThatDiffer(t *testing.T) {
+	r := newRig(t, Config{}, 1, 64<<10)
+	a := r.seed(true)
+	q := of(r.drain(), CmdRequest)
+	for _, x := range q[:2] {
+		r.step(&Event{Kind: EvBlock, Conn: a, Block: x.Block, Slot: x.Slot})
+	}
+	r.msg(a, wire.Msg{Type: wire.Choke})
+	for _, x := range q[2:] {
+		r.msg(a, wire.Msg{Type: wire.Reject, Index: x.Block.Piece, Begin: x.Block.Begin, Length: x.Block.Length})
+	}
+	b := r.seed(true)
+	cmds := r.give(b, r.drain())
+	c := r.seed(true)
+	cmds = r.verify(append(cmds, r.drain()...), false, func(Block) []uint64 { return []uint64{10, 11, 12, 66} })
+	if len(of(cmds, CmdBan)) > 0 {
+		t.Fatal("banned too soon", cmds)
+	}
+	asked := of(cmds, CmdRequest)
+	for _, x := range asked {
+		if x.Conn != c {
+			t.Error("asks one of the two, though a third is there")
+		}
+	}
+	cmds = r.give(c, cmds)
+	st := of(cmds, CmdStore)
+	if len(st) != 1 || !st[0].WantSums {
+		t.Fatal("no checksums are asked for:", cmds)
+	}
+	cmds = r.verify(st, true, func(Block) []uint64 { return []uint64{10, 11, 12, 13} })
+	if closed(cmds, b) != FaultBanned || len(of(cmds, CmdBan)) != 1 {
+		t.Error(cmds)
+	}
+	if len(r.e.content.suspects) != 0 || len(r.e.content.accused) != 0 {
+		t.Error("evidence is kept")
+	}
+}
+
+func TestNothingIsAskedWhileStorageFails(t *testing.T) {
+	r := newRig(t, Config{}, 8, 32<<10)
+	a := r.seed(true)
+	q := of(r.drain(), CmdRequest)
+	cmds := r.give(a, q[:2])
+	st := of(cmds, CmdStore)
+	if len(st) != 1 {
+		t.Fatal(cmds)
+	}
+	r.step(&Event{Kind: EvStorageFailed, Slot: st[0].Slot, Block: st[0].Block})
+	b := r.seed(true)
+	cmds = r.give(a, q[2:])
+	cmds = append(cmds, r.wait(10*time.Second)...)
+	if len(of(cmds, CmdRequest)) > 0 || len(of(cmds, CmdStore)) > 0 || len(of(cmds, CmdClose)) > 0 || !r.e.Stats(r.now).Paused {
+		t.Fatal("while it fails:", cmds)
+	}
+	r.step(&Event{Kind: EvStorageBack, Have: bitset.New(8)})
+	cmds = r.drain()
+	if len(of(cmds, CmdStore)) == 0 || len(of(cmds, CmdRequest)) == 0 {
+		t.Error("after it came back:", cmds)
+	}
+	_ = b
+}
+
+func TestWhatStorageLostIsFetchedAgain(t *testing.T) {
+	r := seeding(t, Config{}, 5)
+	if len(of(r.drain(), CmdComplete)) != 1 {
+		t.Fatal("not complete")
+	}
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveNone}, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:lt_donthavei7eee")})
+	r.drain()
+	r.step(&Event{Kind: EvStorageFailed, Slot: NoSlot})
+	back := full(5)
+	back.Remove(3)
+	r.step(&Event{Kind: EvStorageBack, Have: back})
+	ms := sent(t, r.drain(), c)
+	if !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Ext == 7 && string(m.Payload) == "\x00\x00\x00\x03" }) {
+		t.Error("it is not told:", ms)
+	}
+	s := r.seed(true)
+	cmds := r.give(s, r.drain())
+	cmds = r.verify(cmds, true, nil)
+	if len(of(cmds, CmdComplete)) != 1 {
+		t.Error("not complete again:", cmds)
+	}
+}
+
+func TestTheWantedSetDecides(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	want := bitset.New(6)
+	want.Add(2)
+	r.step(&Event{Kind: EvInfo, Info: testInfo(t, 6, 16<<10, 16<<10, false), Wanted: want})
+	c := r.seed(true)
+	q := r.drain()
+	for _, x := range of(q, CmdRequest) {
+		if x.Block.Piece != 2 {
+			t.Error("asks for", x.Block)
+		}
+	}
+	cmds := r.verify(r.give(c, q), true, nil)
+	if len(of(cmds, CmdComplete)) != 1 || closed(cmds, c) != FaultUseless {
+		t.Fatal(cmds)
+	}
+	r.step(&Event{Kind: EvClosed, Conn: c})
+	// More is wanted, then less, while it is under way.
+	r.step(&Event{Kind: EvWanted, Wanted: full(6)})
+	c = r.seed(true)
+	if n := len(of(r.drain(), CmdRequest)); n != 5 {
+		t.Errorf("%d requests", n)
+	}
+	r.step(&Event{Kind: EvWanted, Wanted: want})
+	cmds = r.drain()
+	if len(of(cmds, CmdCancel)) != 5 || len(of(cmds, CmdDropSlot)) != 5 || len(of(cmds, CmdComplete)) != 1 {
+		t.Error(cmds)
+	}
+	if r.e.content.slots.inUse != 0 {
+		t.Error("slots are out")
+	}
+}
+
+func TestOneSlotIsGivenUpWhenNobodyCanGoOn(t *testing.T) {
+	r := newRig(t, Config{Budget: 1}, 2, 32<<10)
+	a := r.connect(true)
+	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
+	r.give(a, of(r.drain(), CmdRequest)[:1])
+	r.step(&Event{Kind: EvClosed, Conn: a})
+	b := r.connect(true)
+	r.msg(b, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x40}}, wire.Msg{Type: wire.Unchoke})
+	cmds := r.drain()
+	if len(of(cmds, CmdDropSlot)) != 1 || len(of(cmds, CmdRequest)) != 2 {
+		t.Error(cmds)
+	}
+}
+
+func TestMemoryIsTakenFromOneThatCrawls(t *testing.T) {
+	r := newRig(t, Config{Budget: 1}, 4, 64<<10)
+	a := r.seed(true)
+	r.drain()
+	r.wait(10 * time.Second)
+	b := r.seed(true)
+	r.e.conns[b].down.rate.Add(r.now, 10<<20)
+	cmds := r.wait(2 * time.Second)
+	if c, q := of(cmds, CmdCancel), of(cmds, CmdRequest); len(c) != 2 || c[0].Conn != a || len(q) != 2 || q[0].Conn != b {
+		t.Error(c, q)
+	}
+}
+
+func TestDepthFollowsWhatThePeerDelivers(t *testing.T) {
+	for _, perSecond := range []int{4, 40, 400} {
+		r := newRig(t, Config{Budget: 256}, 2000, 256<<10)
+		c := r.seed(true)
+		r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi5000ee")})
+		q := of(r.drain(), CmdRequest)
+		for range 30 * perSecond {
+			if len(q) == 0 {
+				t.Fatal("the queue ran dry")
+			}
+			x := q[0]
+			q = q[1:]
+			r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+			cmds := r.wait(time.Second / time.Duration(perSecond))
+			q = append(q, of(cmds, CmdRequest)...)
+			q = append(q, of(r.verify(cmds, true, nil), CmdRequest)...)
+		}
+		depth, want := r.e.conns[c].down.depth, perSecond*int(queueTime/time.Second)
+		if depth < want*8/10 || depth > want*13/10 {
+			t.Errorf("%d blocks a second: depth %d, not about %d", perSecond, depth, want)
+		}
+	}
+}
+
+func TestRequestsTravelInCompany(t *testing.T) {
+	r := newRig(t, Config{}, 100, 256<<10)
+	c := r.seed(true)
+	q := of(r.drain(), CmdRequest)
+	r.e.conns[c].down.depth, r.e.conns[c].down.slowStart = 100, false
+	q = append(q, of(r.drain(), CmdRequest)...)
+	turns, asked := 0, 0
+	for range 400 {
+		x := q[0]
+		q = q[1:]
+		r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+		cmds := r.drain()
+		more := append(of(cmds, CmdRequest), of(r.verify(cmds, true, nil), CmdRequest)...)
+		q = append(q, more...)
+		if len(more) > 0 {
+			turns++
+			asked += len(more)
+		}
+	}
+	if asked < 20*turns {
+		t.Errorf("%d requests in %d batches", asked, turns)
+	}
+}
+
+func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
+	r := seeding(t, Config{}, 100)
+	c := r.leecher(true)
+	r.drain()
+	for i := range uint32(ourReqq + 10) {
+		r.msg(c, wire.Msg{Type: wire.Request, Index: i % 100, Begin: i / 100 % 4 << 14, Length: 1 << 14})
+	}
+	cmds := r.drain()
+	up := of(cmds, CmdUpload)
+	rejects := 0
+	for _, m := range sent(t, cmds, c) {
+		if m.Type == wire.Reject {
+			rejects++
+		}
+	}
+	if len(up) != minWindow>>14 || rejects != 10 {
+		t.Errorf("%d at once, %d rejected", len(up), rejects)
+	}
+	// A cancel is answered, and a choke rejects all that waits.
+	last := r.e.conns[c].up.queue.list[500]
+	r.msg(c, wire.Msg{Type: wire.Cancel, Index: last.Piece, Begin: last.Begin, Length: last.Length})
+	if ms := sent(t, r.drain(), c); len(ms) != 1 || ms[0].Type != wire.Reject {
+		t.Error(ms)
+	}
+	waiting := r.e.conns[c].up.queue.len()
+	r.e.begin(r.now)
+	r.e.choke(r.e.conns[c])
+	if ms := sent(t, r.drain(), c); len(ms) != waiting+1 || ms[0].Type != wire.Choke {
+		t.Error(len(ms), waiting)
+	}
+}
+
+func TestTheFirstInterestedAreUnchokedAtOnce(t *testing.T) {
+	r := seeding(t, Config{Uploads: 3}, 20)
+	for i := range 6 {
+		c := r.leecher(true)
+		if got := slices.Contains(typesOf(sent(t, r.drain(), c)), wire.Unchoke); got != (i < 4) {
+			t.Errorf("interested peer %d: unchoked %v", i, got)
+		}
+	}
+	// One that goes makes room for the next.
+	r.step(&Event{Kind: EvClosed, Conn: 1})
+	if !slices.Contains(typesOf(sent(t, r.drain(), 5)), wire.Unchoke) {
+		t.Error("the free slot is not given")
+	}
+}
+
+func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
+	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
+	for i := range 8 {
+		c := r.leecher(true)
+		r.e.conns[c].down.rate.Add(r.now, 1)
+		_ = i
+	}
+	optimistic := map[Conn]bool{}
+	for range 60 {
+		for i := range 8 {
+			r.e.conns[Conn(i+1)].down.rate.Add(r.now, (i+1)*100_000)
+		}
+		r.wait(10 * time.Second)
+		for i := range 8 {
+			p := r.e.conns[Conn(i+1)]
+			p.lastIn = r.now
+			if i >= 6 && p.up.choking {
+				t.Fatalf("at %v peer %d, among the best two, is choked", time.Duration(r.now), i)
+			}
+			if i < 6 && !p.up.choking {
+				optimistic[p.conn] = true
+			}
+		}
+		if r.e.unchoked() != 3 {
+			t.Fatalf("%d are unchoked", r.e.unchoked())
+		}
+	}
+	if len(optimistic) < 5 {
+		t.Error("the optimistic unchoke went to", optimistic)
+	}
+}
+
+func TestASeedServesAllInTurns(t *testing.T) {
+	r := seeding(t, Config{Uploads: 2}, 1000)
+	for range 12 {
+		r.leecher(true)
+	}
+	served := map[Conn]time.Duration{}
+	for range 240 {
+		r.wait(5 * time.Second)
+		for _, p := range r.e.peers {
+			p.lastIn = r.now
+			if !p.up.choking {
+				served[p.conn] += 5 * time.Second
+				p.up.sent += 5 << 20
+			}
+		}
+	}
+	for c := range Conn(12) {
+		if s := served[c+1]; s < 4*time.Minute || s > 6*time.Minute {
+			t.Errorf("peer %d was served for %v of 20 minutes, not 5", c+1, s)
+		}
+	}
+}
+
+func TestAddressesRestLongerWithEachFailure(t *testing.T) {
+	r := newRig(t, Config{}, 5, 64<<10)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	var gaps []time.Duration
+	last := mono.Time(0)
+	for range 10 {
+		for len(of(r.drain(), CmdDial)) == 0 {
+			r.now = r.e.Deadline()
+			r.e.Tick(r.now)
+		}
+		gaps = append(gaps, r.now.Sub(last))
+		last = r.now
+		r.step(&Event{Kind: EvDialFailed, Addr: addrOf(1), Fault: FaultRefused})
+	}
+	for i, g := range gaps[1:] {
+		if low := min(retryFirst<<i, retryMax); g < low || g > low*5/4+time.Second {
+			t.Errorf("retry %d after %v", i+1, g)
+		}
+	}
+	s := r.e.Stats(r.now)
+	if s.Tried != 1 || s.Refused != 1 || s.Known != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
+	r := newRig(t, Config{HalfOpen: 5}, 5, 64<<10)
+	var list []Candidate
+	for i := range 3 * maxKnown {
+		list = append(list, Candidate{addrOf(i + 1), FromDHT})
+	}
+	hint := netip.MustParseAddrPort("192.0.2.1:1")
+	list = append(list, Candidate{hint, FromHint})
+	r.step(&Event{Kind: EvCandidates, Candidates: list})
+	if n := r.e.Stats(r.now).Known; n != maxKnown {
+		t.Errorf("%d known", n)
+	}
+	d := of(r.drain(), CmdDial)
+	if len(d) != 5 || d[0].Addr != hint {
+		t.Error(d)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	r := newRig(t, Config{MaxConns: 3}, 5, 64<<10)
+	for range 3 {
+		r.join(Event{Incoming: true})
+	}
+	if c := r.join(Event{Incoming: true}); closed(r.drain(), c) != FaultUseless {
+		t.Error("a fourth is let in")
+	}
+	r.now = r.now.Add(2 * idleFor)
+	c := r.join(Event{Incoming: true})
+	cmds := r.drain()
+	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
+		t.Error("no room is made:", of(cmds, CmdClose))
+	}
+}
+
+func TestStopClosesAllAndDialsNoMore(t *testing.T) {
+	r := newRig(t, Config{}, 5, 64<<10)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(77), FromHint}}})
+	c := r.seed(true)
+	r.drain()
+	r.step(&Event{Kind: EvStop})
+	cmds := r.drain()
+	if closed(cmds, c) != FaultLocal {
+		t.Error(cmds)
+	}
+	r.step(&Event{Kind: EvClosed, Conn: c})
+	late := r.join(Event{Incoming: true, PeerID: id.ID{9}})
+	cmds = r.wait(time.Hour)
+	if closed(cmds, late) != FaultLocal || len(cmds) != 1 {
+		t.Error(cmds)
+	}
+}
+
+// A peer that tells a wrong size or sends false metadata costs itself alone.
+func TestMetadataComesInSpiteOfLiars(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	info := testInfo(t, 50, 64<<10, 100, false)
+	offer := func(size int) Conn {
+		c := r.connect(true)
+		r.msg(c, wire.Msg{Type: wire.Extended, Payload: wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 3, MetadataSize: int64(size)})})
+		return c
+	}
+	liars := map[Conn]bool{offer(1 << 40): true, offer(17): true, offer(len(info.Raw)): true}
+	honest := offer(len(info.Raw))
+	var done []Command
+	for range 30 {
+		cmds := r.wait(time.Second)
+		done = append(done, of(cmds, CmdMetadata)...)
+		for _, c := range of(cmds, CmdClose) {
+			if !liars[c.Conn] {
+				t.Error("an honest peer is closed")
+			}
+		}
+		for c := Conn(1); c <= honest; c++ {
+			for _, m := range sent(t, cmds, c) {
+				x, err := wire.ParseMetadata(m.Payload)
+				if m.Type != wire.Extended || m.Ext != 3 || err != nil {
+					continue
+				}
+				raw := slices.Clone(info.Raw)
+				if liars[c] {
+					raw = raw[:min(len(raw), int(r.e.conns[c].meta.size))]
+					raw[5] ^= 1
+				}
+				out := wire.MetadataMsg{Type: wire.MetadataData, Piece: x.Piece, TotalSize: int64(len(raw)), Data: raw}
+				r.msg(c, wire.Msg{Type: wire.Extended, Ext: wire.ExtMetadata, Payload: wire.AppendMetadata(nil, out)})
+			}
+		}
+	}
+	if len(done) != 1 || done[0].Info.Hash != info.Hash {
+		t.Error(done)
+	}
+}
