@@ -24,6 +24,17 @@ func formatSize(n int64) string {
 	return fmt.Sprintf("%.0f %cB", v, units[0])
 }
 
+// formatPiece is a piece length: a power of two reads best in binary units.
+func formatPiece(n int64) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
 func formatRate(perSecond float64) string { return formatSize(int64(perSecond)) + "/s" }
 
 // formatETA is d to the second below an hour, to the minute above; "" when

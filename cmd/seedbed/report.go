@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/term"
 
@@ -13,8 +14,9 @@ import (
 // goroutine.
 type reporter interface {
 	event(node.Event)
-	// tick comes once a second, and when the goal is reached.
+	// tick comes at the pace that every asks for, and when the goal is reached.
 	tick(*node.Node, []*node.Torrent)
+	every() time.Duration
 	// ready says that everything given to seed is verified and shared.
 	ready([]*node.Torrent)
 	// fail tells the error that ends the command.

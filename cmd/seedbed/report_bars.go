@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -79,6 +80,8 @@ func (r *barReporter) event(e node.Event) {
 	}
 	fmt.Fprintln(r.p, line)
 }
+
+func (*barReporter) every() time.Duration { return 200 * time.Millisecond }
 
 func (r *barReporter) tick(_ *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()

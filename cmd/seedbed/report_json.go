@@ -95,6 +95,8 @@ func (r *jsonReporter) event(e node.Event) {
 	}
 }
 
+func (*jsonReporter) every() time.Duration { return time.Second }
+
 func (r *jsonReporter) tick(n *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

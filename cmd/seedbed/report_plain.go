@@ -64,7 +64,7 @@ func describe(e node.Event) string {
 	case node.Metadata:
 		info := e.Torrent.Info()
 		return fmt.Sprintf("%s: %s in %s, %s of %s", name, formatSize(info.Length),
-			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"), formatSize(info.PieceLength))
+			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"), formatPiece(info.PieceLength))
 	case node.Complete:
 		return name + ": complete and verified"
 	case node.Seeding:
@@ -83,6 +83,8 @@ func prefixed(name, s string) string {
 	}
 	return name + ": " + s
 }
+
+func (*plainReporter) every() time.Duration { return time.Second }
 
 func (r *plainReporter) tick(_ *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()

@@ -43,6 +43,9 @@ func (s *session) run(ctx context.Context) (err error) {
 
 	faults := make(chan error, 1)
 	s.cfg.OnEvent = func(e node.Event) {
+		if e.Kind == node.Seeding && !s.stay {
+			return // the command ends here, and the sharing with it
+		}
 		s.rep.event(e)
 		if e.Kind == node.Failed {
 			select {
@@ -81,7 +84,7 @@ func (s *session) run(ctx context.Context) (err error) {
 
 // wait reports until the goal, an error, a signal or the timeout.
 func (s *session) wait(ctx context.Context, n *node.Node, faults <-chan error) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(s.rep.every())
 	defer tick.Stop()
 	var timeout <-chan time.Time
 	if s.timeout > 0 {

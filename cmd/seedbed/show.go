@@ -137,7 +137,7 @@ func (v shown) print(w io.Writer) error {
 		row("size", fmt.Sprintf("%s (%d bytes)", formatSize(*v.Size), *v.Size))
 	}
 	if v.Pieces != nil {
-		row("pieces", fmt.Sprintf("%d of %d bytes", *v.Pieces, v.PieceLength))
+		row("pieces", fmt.Sprintf("%d of %s", *v.Pieces, formatPiece(v.PieceLength)))
 	}
 	if v.Private != nil && *v.Private {
 		row("private", "yes: neither DHT nor peer exchange")
