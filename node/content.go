@@ -112,5 +112,8 @@ func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return writeFile(path, torrent.Append(nil))
+	if err := writeFile(path, torrent.Append(nil)); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on
 }

@@ -110,7 +110,11 @@ func (t *Torrent) Link() string {
 	if t.spec.Link != nil {
 		l = *t.spec.Link
 	}
-	if i := t.Info(); i != nil {
+	i := t.Info()
+	if i == nil && t.spec.Torrent != nil {
+		i = t.spec.Torrent.Info
+	}
+	if i != nil {
 		l.Name, l.Length = i.Name, i.Length
 	}
 	return l.String()
