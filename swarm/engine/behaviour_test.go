@@ -498,3 +498,89 @@ func TestMetadataComesInSpiteOfLiars(t *testing.T) {
 		t.Error(done)
 	}
 }
+
+// A block that crossed our cancel is in its slot: it counts, and is not asked
+// for again.
+func TestABlockThatCrossedACancelCounts(t *testing.T) {
+	r := newRig(t, Config{}, 1, 64<<10)
+	a := r.seed(false)
+	q := of(r.drain(), CmdRequest)
+	r.msg(a, wire.Msg{Type: wire.Choke})
+	r.drain()
+	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
+	b := r.seed(false)
+	if again := of(r.drain(), CmdRequest); len(again) != 3 {
+		t.Fatal(again)
+	}
+	// The same while another was asked: that one is told to forget it.
+	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[1].Block, Slot: q[1].Slot})
+	if c := of(r.drain(), CmdCancel); len(c) != 1 || c[0].Conn != b {
+		t.Error(c)
+	}
+	// And in a slot that holds something else by now it is waste.
+	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[2].Block, Slot: q[2].Slot + 1})
+	if w := r.e.Stats(r.now).Wasted; w != 16<<10 {
+		t.Error("wasted", w)
+	}
+}
+
+func TestAPeerThatDoesNotAnswerForMetadataIsPassedOver(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	size := int64(len(testInfo(t, 50, 64<<10, 100, false).Raw))
+	hello := wire.Msg{Type: wire.Extended, Payload: wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 3, MetadataSize: size})}
+	ask := func(cmds []Command, c Conn) (n int) {
+		for _, m := range sent(t, cmds, c) {
+			if m.Type == wire.Extended && m.Ext == 3 {
+				n++
+			}
+		}
+		return n
+	}
+	var conns []Conn
+	for range maxMetaPeers + 1 {
+		c := r.connect(true)
+		conns = append(conns, c)
+		r.msg(c, hello)
+	}
+	cmds := r.drain()
+	asked := 0
+	for _, c := range conns {
+		asked += ask(cmds, c)
+	}
+	if asked != 3 { // one block, of three at once
+		t.Errorf("%d were asked", asked)
+	}
+	if s := r.e.Stats(r.now); s.MetaPeers != len(conns) {
+		t.Errorf("waits for %d", s.MetaPeers)
+	}
+	cmds = r.wait(metaTimeout + 2*time.Second)
+	if ask(cmds, conns[3]) != 1 {
+		t.Error("the next is not asked when the first are silent")
+	}
+	cmds = r.wait(metaPause + 2*time.Second)
+	if ask(cmds, conns[0]) != 1 {
+		t.Error("the first are not asked again")
+	}
+}
+
+func TestOurOwnAddressIsNotDialled(t *testing.T) {
+	r := newRig(t, Config{}, 3, 16<<10)
+	r.step(&Event{Kind: EvExternal, Addr: netip.AddrPortFrom(addrOf(1).Addr(), 0)})
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}, {addrOf(2), FromDHT}}})
+	if d := of(r.drain(), CmdDial); len(d) != 1 || d[0].Addr != addrOf(2) {
+		t.Error(d)
+	}
+}
+
+// Peers that share one machine are told apart by their ports.
+func TestABanOnLoopbackIsOfThePort(t *testing.T) {
+	r := newRig(t, Config{}, 1, 16<<10)
+	lo := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
+	a := r.join(Event{Addr: lo(1)})
+	b := r.join(Event{Addr: lo(2)})
+	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
+	cmds := r.verify(r.give(a, r.drain()), false, nil)
+	if closed(cmds, a) != FaultBanned || closed(cmds, b) != FaultNone {
+		t.Error(of(cmds, CmdClose))
+	}
+}
