@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -512,4 +513,131 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 			checkMemory(t, a)
 		}
 	}
+}
+
+// FuzzAssembler plays a script of events, three bytes each: sender, what, how.
+func FuzzAssembler(f *testing.F) {
+	for _, script := range []string{
+		"", "a0a0b0", "\x00\x00\x02\x00\x01\x00\x00\x02\x00", "\x01\x00\x00\x02\x00\x00\x01\x01\x00\x02\x01\x00\x01\x03\x00\x02\x02\x00\x01\x01\x00\x01\x02\x00",
+		"\x01\x00\x01\x01\x01\x00\x01\x04\x00\x01\x05\x00\x01\x00\x01",
+	} {
+		f.Add([]byte(script))
+	}
+	raw := simRaw[2]
+	f.Fuzz(func(t *testing.T, script []byte) {
+		script = script[:min(len(script), 600)]
+		a := NewAssembler(sha1.Sum(raw))
+		sizes := []int64{int64(len(raw)), 1, BlockSize, MaxInfo, MaxInfo / 2, int64(len(raw)) + 1, 0, -1}
+		size := make(map[uint32]int64)
+		open := make(map[uint32][]int)
+		lied := make(map[uint32]bool)
+		for ; len(script) >= 3; script = script[3:] {
+			from, how := uint32(script[0]%5), script[2]
+			switch script[1] % 6 {
+			case 0:
+				n := sizes[int(how)%len(sizes)]
+				if a.Size(from, n) == nil {
+					size[from] = n
+				}
+			case 1:
+				if p, ok := a.Next(from); ok {
+					if slices.Contains(open[from], p) {
+						t.Fatal("asked twice")
+					}
+					open[from] = append(open[from], p)
+				}
+			case 2, 3: // the truth, or a lie
+				p := int(how)
+				if o := open[from]; len(o) > 0 {
+					p = o[int(how)%len(o)]
+				}
+				data := make([]byte, max(0, min(BlockSize, size[from]-int64(p)*BlockSize)))
+				if p*BlockSize < len(raw) {
+					copy(data, block(raw, p))
+				}
+				if size[from] == int64(len(raw)) && script[1]%6 == 3 && len(data) > 0 {
+					data[0] ^= 0xff
+				}
+				if size[from] != int64(len(raw)) || p*BlockSize >= len(raw) || !bytes.Equal(data, block(raw, p)) {
+					lied[from] = true // in its data or its size
+				}
+				done, liars, err := a.Block(from, p, size[from], data)
+				if se := (*SenderError)(nil); err != nil && !errors.As(err, &se) {
+					t.Fatal(err)
+				}
+				if done != nil && !bytes.Equal(done.Raw, raw) {
+					t.Fatal("wrong metadata")
+				}
+				for _, l := range liars {
+					if !lied[l] {
+						t.Fatal("blamed without a lie:", l)
+					}
+				}
+				open[from] = slices.DeleteFunc(open[from], func(o int) bool { return o == p })
+			case 4:
+				p := int(how)
+				if o := open[from]; len(o) > 0 {
+					p = o[0]
+					open[from] = o[1:]
+				}
+				a.Reject(from, p)
+			case 5:
+				a.Gone(from)
+				delete(size, from)
+				delete(open, from)
+			}
+			checkMemory(t, a)
+			if have, size := a.Progress(); have < 0 || have > size {
+				t.Fatal(have, size)
+			}
+		}
+	})
+}
+
+func BenchmarkAssembler(b *testing.B) {
+	raw, hash := metadata(b, 100*BlockSize)
+	size := int64(len(raw))
+	b.ReportAllocs()
+	b.SetBytes(size)
+	for b.Loop() {
+		a := NewAssembler(hash)
+		for s := range uint32(5) {
+			must(b, a.Size(s, size))
+		}
+		for done := false; !done; {
+			for s := range uint32(5) {
+				if p, ok := a.Next(s); ok {
+					i, _, err := a.Block(s, p, size, block(raw, p))
+					must(b, err)
+					done = done || i != nil
+				}
+			}
+		}
+	}
+}
+
+func ExampleAssembler() {
+	raw := []byte("d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:....................e")
+	a := NewAssembler(sha1.Sum(raw))
+	const peer = 1
+	if err := a.Size(peer, int64(len(raw))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for {
+		piece, ok := a.Next(peer)
+		if !ok {
+			return
+		}
+		// The request goes to the peer and the answer comes back.
+		done, _, err := a.Block(peer, piece, int64(len(raw)), raw)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if done != nil {
+			fmt.Println(done.Name, done.Length)
+		}
+	}
+	// Output: a 5
 }

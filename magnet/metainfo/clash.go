@@ -13,7 +13,7 @@ import (
 // resolveClashes gives new names to files that would be stored under a path
 // that another file or a directory has, as some file systems see it.
 func resolveClashes(files []File, sys system) error {
-	t := tree{nodes: make(map[edge]int32, len(files)), folder: cases.Fold()}
+	t := newTree(len(files))
 	for k := range files {
 		if !files[k].Pad {
 			t.dir(files[k].Path)
@@ -29,9 +29,6 @@ func resolveClashes(files []File, sys system) error {
 	tries := 0
 	for _, k := range late {
 		f := &files[k]
-		if f.Literal == nil {
-			f.Literal = sys.literal(f.Path)
-		}
 		path := slices.Clone(f.Path)
 		last := len(path) - 1
 		base, ext := splitExt(path[last])
@@ -46,6 +43,9 @@ func resolveClashes(files []File, sys system) error {
 				path[last] = shorten(path[last])
 			}
 			if t.file(path) {
+				if f.Literal == nil {
+					f.Literal = sys.literal(f.Path, path)
+				}
 				f.Path = path
 				break
 			}
@@ -74,6 +74,10 @@ type tree struct {
 type edge struct {
 	dir  int32 // the root is 1
 	name string
+}
+
+func newTree(size int) *tree {
+	return &tree{nodes: make(map[edge]int32, size), folder: cases.Fold()}
 }
 
 // dir enters the directories above path and returns the number of the nearest.

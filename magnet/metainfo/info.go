@@ -1,5 +1,3 @@
-// Package metainfo reads, checks and makes info dictionaries and torrent files
-// (BEP 3), and assembles the metadata that peers send (BEP 9).
 package metainfo
 
 import (

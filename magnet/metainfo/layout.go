@@ -3,7 +3,6 @@ package metainfo
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -16,8 +15,9 @@ func (i *Info) layOut(f *fields, sys system) error {
 	if err != nil {
 		return err
 	}
-	if i.Name, err = sys.component("name", name); err != nil {
-		return err
+	var bad string
+	if i.Name, bad = sys.component(name); bad != "" {
+		return &Error{Field: "name", Part: name, Reason: bad}
 	}
 	if i.Name == "" {
 		// As libtorrent does; the name is only advisory (BEP 3).
@@ -28,17 +28,19 @@ func (i *Info) layOut(f *fields, sys system) error {
 		return i.readFiles(f.files, sys)
 	}
 	if f.length == nil {
-		return &Error{Reason: "has neither length nor files"}
+		return &Error{Reason: "it has neither length nor files"}
 	}
-	n, err := integer("length", f.length)
-	if err != nil {
-		return err
+	attrs, _ := f.attr.Bytes()
+	if isSymlink(attrs, f.symlink) {
+		return &Error{Field: "name", Part: name, Reason: noSymlinks}
 	}
-	file := File{Path: []string{i.Name}}
-	if i.Name != name {
-		file.Literal = sys.literal([]string{name})
+	file := File{Path: []string{i.Name}, Executable: bytes.IndexByte(attrs, 'x') >= 0}
+	file.Literal = sys.literal([]string{name}, file.Path)
+	if e := i.add(file, f.length); e != nil {
+		e.Field = "length"
+		return e
 	}
-	return i.add(file, n, "length")
+	return nil
 }
 
 func (i *Info) name(f *fields) (string, error) {
@@ -68,17 +70,18 @@ func (i *Info) readFiles(list bencode.Value, sys system) error {
 	}
 	i.Files = make([]File, 0, n)
 	for v := range list.List() {
-		if err := i.readFile(v, sys); err != nil {
-			return err
+		if e := i.readFile(v, sys); e != nil {
+			e.Field = "files[" + strconv.Itoa(len(i.Files)) + "]" + e.Field
+			return e
 		}
 	}
 	return resolveClashes(i.Files, sys)
 }
 
-func (i *Info) readFile(v bencode.Value, sys system) error {
-	field := func(s string) string { return "files[" + strconv.Itoa(len(i.Files)) + "]" + s }
+// readFile adds a file. The Field of its error is below the file's own.
+func (i *Info) readFile(v bencode.Value, sys system) *Error {
 	if v.Kind() != bencode.Dict {
-		return &Error{Field: field(""), Reason: "is not a dictionary"}
+		return &Error{Reason: "is not a dictionary"}
 	}
 	var length, path, pathUTF8, attr, symlink bencode.Value
 	for key, val := range v.Dict() {
@@ -98,7 +101,7 @@ func (i *Info) readFile(v bencode.Value, sys system) error {
 			continue
 		}
 		if *slot != nil {
-			return &Error{Field: field("." + string(key)), Reason: "is there twice"}
+			return &Error{Field: "." + string(key), Reason: "is there twice"}
 		}
 		*slot = val
 	}
@@ -106,90 +109,101 @@ func (i *Info) readFile(v bencode.Value, sys system) error {
 		path = pathUTF8
 	}
 	var file File
-	raw, err := i.readPath(&file, path, field, sys)
-	if err != nil {
-		return err
+	if e := i.readPath(&file, path, sys); e != nil {
+		return e
 	}
 	attrs, _ := attr.Bytes()
-	if bytes.IndexByte(attrs, 'l') >= 0 || symlink != nil {
-		return &Error{Field: field(""), Part: joined(raw), Reason: "is a symbolic link (BEP 47), which is not supported yet"}
-	}
-	n, err := integer(field(".length"), length)
-	if err != nil {
-		return err
+	if isSymlink(attrs, symlink) {
+		return &Error{Part: joined(file.Path), Reason: noSymlinks}
 	}
 	file.Executable = bytes.IndexByte(attrs, 'x') >= 0
-	file.Pad = bytes.IndexByte(attrs, 'p') >= 0 || isPadPath(raw)
-	return i.add(file, n, field(".length"))
+	file.Pad = bytes.IndexByte(attrs, 'p') >= 0 || isPadPath(file.Path)
+	if e := i.add(file, length); e != nil {
+		e.Field = ".length"
+		return e
+	}
+	return nil
 }
 
-// readPath sets the file's paths and returns the torrent's own.
-func (i *Info) readPath(file *File, path bencode.Value, field func(string) string, sys system) ([]string, error) {
+// readPath sets the file's paths.
+func (i *Info) readPath(file *File, path bencode.Value, sys system) *Error {
+	bad := func(part, reason string) *Error { return &Error{Field: ".path", Part: part, Reason: reason} }
 	switch {
 	case path == nil:
-		return nil, &Error{Field: field(".path"), Reason: "is missing"}
+		return bad("", "is missing")
 	case path.Kind() != bencode.List:
-		return nil, &Error{Field: field(".path"), Reason: "is not a list"}
+		return bad("", "is not a list")
 	}
 	depth := path.Len()
 	if depth > MaxDepth {
-		return nil, &Error{Field: field(".path"), Reason: fmt.Sprintf("is %d directories deep; at most %d are accepted", depth, MaxDepth)}
+		return bad("", fmt.Sprintf("is %d directories deep; at most %d are accepted", depth, MaxDepth))
 	}
-	raw := make([]string, 0, depth)
-	file.Path = make([]string, 0, depth)
 	// Neighbours mostly share their directory: share its strings too.
 	var prev []string
 	if len(i.Files) > 0 {
 		prev = i.Files[len(i.Files)-1].Path
 	}
-	size := 0
+	file.Path = make([]string, 0, depth)
+	size, same := 0, true
 	for v := range path.List() {
 		b, ok := v.Bytes()
 		if !ok {
-			return nil, &Error{Field: field(".path"), Reason: "has a component that is not a string"}
+			return bad("", "has a component that is not a string")
 		}
-		var s string
-		if k := len(raw); k < len(prev) && string(b) == prev[k] {
-			s = prev[k]
+		if k := len(file.Path); k < len(prev) && string(b) == prev[k] {
+			file.Path = append(file.Path, prev[k])
 		} else {
-			s = string(b)
+			raw := string(b)
+			safe, reason := sys.component(raw)
+			if reason != "" {
+				return bad(raw, reason)
+			}
+			same = same && safe == raw
+			if safe == "" {
+				continue
+			}
+			file.Path = append(file.Path, safe)
 		}
-		raw = append(raw, s)
-		c, err := sys.component(field(".path"), s)
-		if err != nil {
-			return nil, err
-		}
-		if c == "" {
-			continue
-		}
-		file.Path = append(file.Path, c)
-		size += len(c) + 1
+		size += len(file.Path[len(file.Path)-1]) + 1
 	}
 	switch {
 	case len(file.Path) == 0:
 		// BEP 3: a zero length list "is an error case".
-		return nil, &Error{Field: field(".path"), Reason: "names nothing"}
+		return bad("", "names nothing")
 	case size > MaxPath:
-		return nil, &Error{Field: field(".path"), Reason: fmt.Sprintf("has %d bytes; at most %d are accepted", size, MaxPath)}
+		return bad("", fmt.Sprintf("has %d bytes; at most %d are accepted", size, MaxPath))
 	}
-	if !slices.Equal(file.Path, raw) {
-		file.Literal = sys.literal(raw)
+	if !same {
+		var raw []string
+		for v := range path.List() {
+			raw = append(raw, text(v))
+		}
+		file.Literal = sys.literal(raw, file.Path)
 	}
-	return raw, nil
+	return nil
 }
 
 // add appends the file behind those before it.
-func (i *Info) add(f File, length int64, field string) error {
+func (i *Info) add(f File, length bencode.Value) *Error {
+	n, bad := integer(length)
 	switch {
-	case length < 0:
-		return &Error{Field: field, Part: strconv.FormatInt(length, 10), Reason: "is negative"}
-	case length > maxLength-i.Length:
-		return &Error{Field: field, Part: strconv.FormatInt(length, 10), Reason: "is more than any torrent holds"}
+	case bad != "":
+		return &Error{Reason: bad}
+	case n < 0:
+		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is negative"}
+	case n > maxLength-i.Length:
+		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is more than any torrent holds"}
 	}
-	f.Offset, f.Length = i.Length, length
-	i.Length += length
+	f.Offset, f.Length = i.Length, n
+	i.Length += n
 	i.Files = append(i.Files, f)
 	return nil
+}
+
+const noSymlinks = "is a symbolic link (BEP 47), which is not supported yet"
+
+func isSymlink(attrs []byte, path bencode.Value) bool {
+	return bytes.IndexByte(attrs, 'l') >= 0 || path != nil
 }
 
 // validPath reports whether v is a path whose components are all UTF-8.

@@ -3,6 +3,7 @@ package metainfo
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,27 +17,26 @@ const (
 )
 
 // component is the safe name for one component of a path; "" is none at all.
-func (sys system) component(field, s string) (string, error) {
+// bad says why there can be none.
+func (sys system) component(s string) (safe, bad string) {
 	if s == "" || s == "." {
-		return "", nil
+		return "", ""
 	}
-	if reason := escapes(s); reason != "" {
-		return "", &Error{Field: field, Part: s, Reason: reason}
+	if bad = escapes(s); bad != "" {
+		return "", bad
 	}
 	s = sys.replace(s)
+	if sys == windows {
+		// Win32 drops them silently, so that "a." would be "a".
+		s = strings.TrimRight(s, ". ")
+	}
+	if s == "" || sys.reserved(s) {
+		s = "_" + s
+	}
 	if len(s) > MaxName {
 		s = shorten(s)
 	}
-	if sys == windows {
-		// CreateFile drops them silently, so that "a." would be "a".
-		if s = strings.TrimRight(s, ". "); s == "" {
-			s = "_"
-		}
-	}
-	if sys.reserved(s) {
-		s = "_" + s
-	}
-	return s, nil
+	return s, ""
 }
 
 // escapes says how a component leads out of its directory; "" if it does not.
@@ -59,30 +59,28 @@ func isSeparator(r rune) bool { return r == '/' || r == '\\' }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// replace puts "_" for what no name should hold.
+// replace puts "_" for every character that no name should hold.
 func (sys system) replace(s string) string {
-	clean := true
+	bad := func(i int, r rune) bool {
+		return sys.bad(r) ||
+			r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) || // a byte that is not UTF-8
+			i == 1 && r == ':' && isLetter(s[0]) // a drive
+	}
 	for i, r := range s {
-		if sys.bad(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD") || i == 1 && r == ':' && isLetter(s[0]) {
-			clean = false
-			break
+		if !bad(i, r) {
+			continue
 		}
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case sys.bad(r), i == 1 && r == ':' && isLetter(s[0]):
-			b.WriteByte('_')
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			b.WriteByte('_')
-		default:
+		var b strings.Builder
+		b.WriteString(s[:i])
+		for j, r := range s[i:] {
+			if bad(i+j, r) {
+				r = '_'
+			}
 			b.WriteRune(r)
 		}
+		return b.String()
 	}
-	return b.String()
+	return s
 }
 
 // bad reports whether r may not be in a name.
@@ -138,21 +136,20 @@ func shorten(s string) string {
 	return s[:cut] + tail
 }
 
-// literal is the path as the torrent spells it if this system can hold a file
-// of that name, and nil if not.
-func (sys system) literal(path []string) []string {
+// literal is the path as the torrent spells it, if that is not safe, and this
+// system can hold a file of that name all the same; otherwise nil.
+func (sys system) literal(raw, safe []string) []string {
 	if sys == windows {
 		return nil // it would drop or read as syntax what we replaced
 	}
-	out := make([]string, 0, len(path))
-	for _, s := range path {
-		if s == "" || s == "." {
-			continue
-		}
+	out := slices.DeleteFunc(slices.Clone(raw), func(s string) bool { return s == "" || s == "." })
+	if len(out) == 0 || slices.Equal(out, safe) {
+		return nil
+	}
+	for _, s := range out {
 		if strings.ContainsAny(s, "/\x00") || len(s) > MaxName {
 			return nil
 		}
-		out = append(out, s)
 	}
 	return out
 }

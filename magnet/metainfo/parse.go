@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"seedbed/internal/bencode"
@@ -18,11 +19,13 @@ func ParseInfo(raw []byte) (*Info, error) {
 
 // fields are the values of an info dictionary that we read, found in one pass.
 type fields struct {
-	files, fileTree, length, metaVersion, name, nameUTF8, pieceLength, pieces, private bencode.Value
+	attr, files, fileTree, length, metaVersion, name, nameUTF8, pieceLength, pieces, private, symlink bencode.Value
 }
 
 func (f *fields) slot(key []byte) *bencode.Value {
 	switch string(key) {
+	case "attr":
+		return &f.attr
 	case "files":
 		return &f.files
 	case "file tree":
@@ -41,6 +44,8 @@ func (f *fields) slot(key []byte) *bencode.Value {
 		return &f.pieces
 	case "private":
 		return &f.private
+	case "symlink path":
+		return &f.symlink
 	}
 	return nil
 }
@@ -99,7 +104,7 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 func (i *Info) pieceTable(f *fields) error {
 	if f.pieces == nil && (f.metaVersion != nil || f.fileTree != nil) {
 		// BEP 52: a v2 torrent has piece layers outside of the info dictionary.
-		return &Error{Reason: "is a v2 torrent without a v1 side, which is not supported yet: look for a v1 or hybrid one"}
+		return &Error{Reason: "this is a v2 torrent without a v1 side, which is not supported yet: look for a v1 or hybrid one"}
 	}
 	pieces, ok := f.pieces.Bytes()
 	switch {
@@ -111,9 +116,9 @@ func (i *Info) pieceTable(f *fields) error {
 		// BEP 3: "a string whose length is a multiple of 20".
 		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d bytes, not a multiple of %d", len(pieces), hashLen)}
 	}
-	n, err := integer("piece length", f.pieceLength)
-	if err != nil {
-		return err
+	n, bad := integer(f.pieceLength)
+	if bad != "" {
+		return &Error{Field: "piece length", Reason: bad}
 	}
 	if n < 1 || n > MaxPieceLength {
 		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: fmt.Sprintf("is not between 1 and %d", MaxPieceLength)}
@@ -124,8 +129,9 @@ func (i *Info) pieceTable(f *fields) error {
 
 // fit checks that the pieces cover the files exactly.
 func (i *Info) fit() error {
-	if i.Length == 0 {
-		return &Error{Reason: "holds no data: all files are empty"}
+	if !slices.ContainsFunc(i.Files, func(f File) bool { return f.Length > 0 && !f.Pad }) {
+		// Other clients refuse it too: there is nothing to ask for or to prove.
+		return &Error{Reason: "it holds no data: all files are empty"}
 	}
 	if want := (i.Length + i.PieceLength - 1) / i.PieceLength; want != int64(i.NumPieces()) {
 		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d hashes where %d bytes in pieces of %d need %d",
@@ -134,13 +140,14 @@ func (i *Info) fit() error {
 	return nil
 }
 
-func integer(field string, v bencode.Value) (int64, error) {
+// integer reads v; bad says why it is none.
+func integer(v bencode.Value) (n int64, bad string) {
 	if v == nil {
-		return 0, &Error{Field: field, Reason: "is missing"}
+		return 0, "is missing"
 	}
 	n, ok := v.Int()
 	if !ok {
-		return 0, &Error{Field: field, Reason: "is not an integer that fits 64 bits"}
+		return 0, "is not an integer"
 	}
-	return n, nil
+	return n, ""
 }

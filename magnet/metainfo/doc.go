@@ -1,0 +1,49 @@
+// Package metainfo reads, checks and makes info dictionaries and torrent files
+// (BEP 3), and assembles the metadata that peers send (BEP 9).
+//
+// An info dictionary is checked once, here; an Info is a promise to every other
+// room: the pieces cover the files exactly, no sum overflows, every path is made
+// of names that a file system can hold and stays below the torrent's directory,
+// and no two files are stored in one place. Offsets and lengths are in bytes,
+// pieces and blocks are counted from 0. ParseInfo takes what a peer or a
+// stranger sent and answers with an *Error that names the bad part; the caps on
+// what it takes are the Max constants.
+//
+// # Names
+//
+// Torrents are made on one system and opened on another, by people with typing
+// habits and by attackers. What leads out of the directory is refused. What is
+// merely no name everywhere gets one, and always the same one:
+//
+//	component                                   what becomes of it
+//	..  a/../b  a\..\b                          refused
+//	/etc  \\host  C:  C:\x  C:/x                refused: absolute
+//	empty, "."                                  left out; a path of nothing else is refused
+//	a/b  a\b  (separators inside)               a_b
+//	C:x  (a letter and a colon)                 C_x
+//	control characters, DEL, line separators    _
+//	bytes that are not UTF-8                    _ each
+//	overrides of writing direction              _ (they let gpj.exe be shown as exe.jpg)
+//	CON, nul, COM1, ... (devices of Windows)    _CON; on Windows aux.c is _aux.c too
+//	< > : " | ? *                               _ on Windows, kept elsewhere
+//	trailing dots and spaces                    dropped on Windows, kept elsewhere
+//	more than 255 bytes                         cut, with a hash of the whole, keeping the extension
+//	more than 100 deep or 4096 bytes            refused
+//	the path of an earlier file or of a         numbered: a.txt, a.1.txt
+//	directory, also by case or normalisation
+//	a name of the torrent that is empty         the infohash
+//
+// Reserved characters and trailing dots are kept where the system can, because
+// titles have them and libtorrent and today's Transmission keep them too;
+// libtorrent's numbering is copied, so that its downloads are recognised. File.Literal tells where others may have put a
+// file that has another name here. name.utf-8 and path.utf-8 go before name and
+// path when they are UTF-8.
+//
+// Padding files (BEP 47) keep their place among the bytes; they are never
+// stored, and need no name of their own. Symbolic links are refused.
+//
+// # Versions
+//
+// The v1 side of a hybrid torrent is used; v2 alone (BEP 52) is refused with a
+// sentence of its own.
+package metainfo
