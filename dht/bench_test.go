@@ -63,3 +63,74 @@ func BenchmarkQuery(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOverUDP is a query and its reply over real sockets of this machine,
+// 32 at a time, beside an echo of the same datagrams over the same sockets.
+func BenchmarkOverUDP(b *testing.B) {
+	own, target := randomID(), randomID()
+	query := fmt.Appendf(nil, "d1:ad2:id20:%s6:target20:%se1:q9:find_node1:t2:aa1:y1:qe", string(own[:]), string(target[:]))
+	b.Run("echo", func(b *testing.B) {
+		server := loopback(b, "127.0.0.1:0")[0]
+		go func() {
+			ms := datagrams(nil)
+			for {
+				n, err := server.ReadBatch(ms)
+				if err != nil {
+					return
+				}
+				for i := range ms[:n] {
+					ms[i].Buf = ms[i].Buf[:ms[i].N]
+				}
+				server.WriteBatch(ms[:n])
+				for i := range ms[:n] {
+					ms[i].Buf = ms[i].Buf[:cap(ms[i].Buf)]
+				}
+			}
+		}()
+		blast(b, query, server.LocalAddr())
+	})
+	b.Run("find_node", func(b *testing.B) {
+		conns := loopback(b, "127.0.0.1:0")
+		d := newNode(b, Config{Conns: conns})
+		d.mu.Lock()
+		for i := range 4000 {
+			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 6881)
+			d.families[0].table.Replied(d.now(), a, randomID(), time.Millisecond)
+		}
+		d.mu.Unlock()
+		blast(b, query, conns[0].LocalAddr())
+	})
+}
+
+func datagrams(fill []byte) []netx.Datagram {
+	ms := make([]netx.Datagram, batch)
+	for i := range ms {
+		ms[i].Buf = make([]byte, 2048)
+		if fill != nil {
+			ms[i].Buf = fill
+		}
+	}
+	return ms
+}
+
+func blast(b *testing.B, query []byte, to netip.AddrPort) {
+	client := loopback(b, "127.0.0.1:0")[0]
+	out, in := datagrams(query), datagrams(nil)
+	for i := range out {
+		out[i].Addr = to
+	}
+	b.ResetTimer()
+	for done := 0; done < b.N; {
+		if _, err := client.WriteBatch(out); err != nil {
+			b.Fatal(err)
+		}
+		for got := 0; got < len(out); {
+			n, err := client.ReadBatch(in)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got += n
+		}
+		done += len(out)
+	}
+}

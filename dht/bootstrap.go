@@ -16,8 +16,11 @@ import (
 // resolveTimeout bounds one DNS query.
 const resolveTimeout = 10 * time.Second
 
-// maxBootstrap bounds the addresses that DNS can make us keep.
-const maxBootstrap = 64
+// What DNS can make us keep: addresses in all, and of one host.
+const (
+	maxBootstrap = 64
+	maxPerHost   = 6
+)
 
 // bootstrap knows the addresses of the bootstrap hosts, as they become known:
 // every host is resolved at the same time, each address is used as soon as it
@@ -71,7 +74,7 @@ func (b *bootstrap) resolve(d *DHT) {
 func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, ip := range ips {
+	for _, ip := range ips[:min(len(ips), maxPerHost)] {
 		// Bootstrap hosts are the user's word: a private one is fine.
 		a := netip.AddrPortFrom(ip.Unmap(), port)
 		if table.Usable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {

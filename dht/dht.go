@@ -217,7 +217,9 @@ func (d *DHT) Close() error {
 	d.stop()
 	var errs []error
 	for _, f := range d.families {
-		errs = append(errs, f.conn.Close())
+		if err := f.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
 	d.wg.Wait()
 	for _, f := range d.families {
@@ -238,7 +240,9 @@ func (d *DHT) AddNode(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, f := range d.families {
 		if f.v6 == addr.Addr().Is6() && table.Usable(addr, f.relaxed) {
-			f.tryPing(addr)
+			d.mu.Lock()
+			f.tryPing(d.now(), addr, &f.hints)
+			d.mu.Unlock()
 		}
 	}
 }

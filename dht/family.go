@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
@@ -39,7 +40,8 @@ type family struct {
 	engine   *engine
 	retired  []retired // engines of former ids that still have queries under way
 	pending  map[uint32]pending
-	pings    tokens.Bucket
+	pings    tokens.Bucket // for nodes that asked us: anybody can forge these
+	hints    tokens.Bucket // for nodes that peers and users named
 	pinging  map[netip.AddrPort]struct{}
 	counts   counts
 }
@@ -59,7 +61,7 @@ type retired struct {
 
 const (
 	maxPending = 4096
-	maxPinging = 64
+	maxPinging = 128
 	pingRate   = 10 // pings a second of nodes that we only heard of, on the average
 	pingBurst  = 64
 )
@@ -73,6 +75,7 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 		pending: make(map[uint32]pending),
 		pinging: make(map[netip.AddrPort]struct{}),
 		pings:   tokens.NewBucket(d.now(), pingRate, pingBurst),
+		hints:   tokens.NewBucket(d.now(), pingRate, pingBurst),
 	}
 	own := d.cfg.ID4
 	if f.v6 {
@@ -157,7 +160,7 @@ func (f *family) read() {
 	for {
 		n, err := f.conn.ReadBatch(in)
 		if err != nil {
-			if f.d.ctx.Err() == nil {
+			if f.d.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
 				f.d.log.Error("the DHT cannot read from its socket any more", "error", err)
 			}
 			return
@@ -210,7 +213,7 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 		f.counts.Limited++
 	default:
 		if !q.ReadOnly && f.table.Wants(from, q.ID) {
-			f.wanted(now, from)
+			f.tryPing(now, from, &f.pings)
 		}
 	}
 	return out

@@ -45,6 +45,17 @@ func (f *found) add(ps []netip.AddrPort) {
 	f.peers = append(f.peers, ps...)
 }
 
+// loopback is the UDP sockets of a port of this machine.
+func loopback(t testing.TB, listen string) []netx.PacketConn {
+	t.Helper()
+	h, err := netx.Open(netx.Config{Listen: []string{listen}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h.UDP()
+}
+
 func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 	for _, local := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(local, func(t *testing.T) {
@@ -53,10 +64,10 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 			var nodes []*DHT
 			var boot []string
 			for range 16 {
-				conn := listenUDP(t, local)
-				nodes = append(nodes, newNode(t, Config{Conns: []netx.PacketConn{conn}, Bootstrap: boot}))
+				conns := loopback(t, local)
+				nodes = append(nodes, newNode(t, Config{Conns: conns, Bootstrap: boot}))
 				if boot == nil {
-					boot = []string{conn.LocalAddr().String()}
+					boot = []string{conns[0].LocalAddr().String()}
 				}
 			}
 			for _, n := range nodes[1:] {
@@ -71,14 +82,14 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 			// A node that has just been started finds the peer through its
 			// bootstrap node, without waiting for a table.
 			f := newFound()
-			conn := listenUDP(t, local)
-			late := newNode(t, Config{Conns: []netx.PacketConn{conn}, Bootstrap: boot})
+			conns := loopback(t, local)
+			late := newNode(t, Config{Conns: conns, Bootstrap: boot})
 			ls, err := late.Lookup(ctx, infohash, f.add)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("lookup %+v; first peer after %v: %v", ls, f.first, f.peers)
-			want := netip.AddrPortFrom(conn.LocalAddr().Addr(), 7777)
+			want := netip.AddrPortFrom(conns[0].LocalAddr().Addr(), 7777)
 			if len(f.peers) != 1 || f.peers[0] != want {
 				t.Fatalf("found %v, want %v", f.peers, want)
 			}

@@ -49,7 +49,7 @@ func within(t testing.TB, d time.Duration, what string, ok func() bool) {
 // nodes vanished, and the real shell on each.
 func TestShellInANetworkWithDeadNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const size = 120
+		const size = 90
 		net := simnet.New(1, simnet.Link{Delay: 25 * ms, Jitter: 50 * ms})
 		var nodes []*DHT
 		for i := range size {
@@ -67,7 +67,7 @@ func TestShellInANetworkWithDeadNodes(t *testing.T) {
 		var took, first []time.Duration
 		asked, missing := 0, 0
 		for i := range 30 {
-			from, to := nodes[11+3*(i%36)], nodes[12+3*((i*7)%36)]
+			from, to := nodes[11+3*(i%26)], nodes[12+3*((i*7)%26)]
 			infohash := randomID()
 			as, err := from.Announce(t.Context(), infohash, 4000, func([]netip.AddrPort) {})
 			if err != nil || as.Accepted < 4 {
@@ -418,7 +418,7 @@ func TestCloseEndsLookups(t *testing.T) {
 }
 
 func TestConfigMistakesAreSentences(t *testing.T) {
-	four := func() netx.PacketConn { return listenUDP(t, "127.0.0.1:0") }
+	four := func() netx.PacketConn { return loopback(t, "127.0.0.1:0")[0] }
 	for want, cfg := range map[string]Config{
 		"no packet connection": {},
 		"one address family":   {Conns: []netx.PacketConn{four(), four()}},

@@ -44,14 +44,15 @@ func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found func([]netip.Add
 }
 
 // Announce finds peers as Lookup does, and tells the closest nodes that
-// we are one, on the TCP port given (BEP 5).
+// we are one, on the TCP port given (BEP 5). Each family announces as soon as
+// its own closest nodes are known. found may be nil.
 func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
 	return d.peers(ctx, infohash, port, found)
 }
 
 func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
 	slots := d.searching
-	if port != 0 {
+	if port != 0 { // port 0 cannot be announced, so that it is a mere lookup
 		slots = d.telling
 	}
 	select {
@@ -63,7 +64,10 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func
 		return AnnounceStats{}, ErrClosed
 	}
 	t := newTraversal(d, "get_peers", infohash)
-	t.port, t.found = port, found
+	t.port = port
+	if found != nil {
+		t.found = found
+	}
 	for _, f := range d.families {
 		t.addLeg(f)
 	}
@@ -248,7 +252,9 @@ func (t *traversal) run(ctx context.Context) error {
 		if again {
 			continue
 		}
-		if t.took == 0 && !busy {
+		if busy {
+			t.took = 0
+		} else if t.took == 0 {
 			t.took = time.Since(t.begun)
 		}
 		if !busy && t.waiting == 0 && !(more && t.answered() == 0) {

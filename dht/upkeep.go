@@ -8,6 +8,7 @@ import (
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
 	"seedbed/internal/mono"
+	tokens "seedbed/internal/rate"
 )
 
 // upkeepEvery is the pace of maintenance: fast enough to notice a dead node,
@@ -123,23 +124,16 @@ func (f *family) sweep(now mono.Time) {
 	f.retired = keep
 }
 
-// wanted pings a node that asked us something and would find a place in the
-// table. The caller holds d.mu.
-func (f *family) wanted(now mono.Time, addr netip.AddrPort) {
-	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !f.pings.Take(now, 1) {
+// tryPing pings a node that we only heard of, within the limits. The caller
+// holds d.mu.
+func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Bucket) {
+	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !budget.Take(now, 1) {
 		return
 	}
 	f.pinging[addr] = struct{}{}
 	if !f.d.spawn(func() { f.ping(addr) }) {
 		delete(f.pinging, addr)
 	}
-}
-
-// tryPing pings a node that we were told of, within the limits.
-func (f *family) tryPing(addr netip.AddrPort) {
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	f.wanted(f.d.now(), addr)
 }
 
 // ping asks the node whether it is there; the read loop tells the table.

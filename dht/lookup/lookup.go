@@ -44,6 +44,7 @@ const (
 	ahead         = 6 // candidates behind the k closest that may use free slots
 	maxCandidates = 192
 	maxSeeds      = 64   // start addresses without an id
+	maxAtOnce     = 24   // of these, asked at the same time
 	maxPerReply   = 20   // nodes taken from one reply
 	maxValues     = 4096 // values that are remembered to not yield them twice
 	minSoft       = 25 * time.Millisecond
@@ -193,10 +194,11 @@ func (l *Lookup) place(c *candidate) {
 // Reply or Fail for its address.
 func (l *Lookup) Next(now mono.Time) (Node, bool) {
 	l.expire(now)
-	if l.done || l.slots >= l.cfg.Alpha {
-		return Node{}, false
+	slots := l.cfg.Alpha
+	if l.stats.Answered == 0 {
+		slots += maxAtOnce // start addresses go out beside the rest
 	}
-	if l.stats.Asked >= l.cfg.MaxQueries {
+	if l.done || l.slots >= slots || l.stats.Asked >= l.cfg.MaxQueries {
 		return Node{}, false
 	}
 	c := l.pick()
@@ -216,11 +218,16 @@ func (l *Lookup) Next(now mono.Time) (Node, bool) {
 // pick is the next candidate worth a query: the closest fresh one among the
 // first that count, else a start address whose id we do not know.
 func (l *Lookup) pick() *candidate {
-	if l.stats.Answered == 0 && l.seedsAsked < l.cfg.Alpha/2 {
-		// Nobody has answered yet: start addresses and known nodes go side by side,
-		// so that neither waits for the other's silence.
-		if c := l.seed(); c != nil {
-			return c
+	if l.stats.Answered == 0 {
+		// Nobody has answered yet. Every start address is asked at once, and known
+		// nodes beside them: none waits for the silence of another.
+		if l.seedsAsked < maxAtOnce {
+			if c := l.seed(); c != nil {
+				return c
+			}
+		}
+		if l.slots-min(l.slots, l.seedsAsked) >= l.cfg.Alpha {
+			return nil
 		}
 	}
 	window := 0

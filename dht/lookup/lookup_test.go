@@ -199,23 +199,36 @@ func TestWeNeverAskOurselves(t *testing.T) {
 	}
 }
 
-func TestBootstrapAddressesGoSideBySideWithKnownNodes(t *testing.T) {
+// One dead bootstrap host, or many, delay nothing.
+func TestAllBootstrapAddressesAndKnownNodesAreAskedAtOnce(t *testing.T) {
 	target := id.ID{1}
-	start := []Node{{Addr: addr("9.9.9.9:1")}}
+	var start []Node
 	for i := range byte(20) {
 		start = append(start, Node{ID: near(target, i+1), Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{1, 1, i, 1}), 1)})
 	}
+	for i := range byte(12) {
+		start = append(start, Node{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{9, 9, i, 1}), 1)})
+	}
 	l := New(Config{}, target, start, t0)
-	seen := map[netip.AddrPort]bool{}
+	seeds, known := 0, 0
 	for {
 		q, ok := l.Next(t0)
 		if !ok {
 			break
 		}
-		seen[q.Addr] = true
+		if q.ID.IsZero() {
+			seeds++
+		} else {
+			known++
+		}
 	}
-	if len(seen) != 8 || !seen[addr("9.9.9.9:1")] || !seen[start[1].Addr] {
-		t.Fatalf("first asked: %v", seen)
+	if seeds != 12 || known != 8 {
+		t.Fatalf("asked %d bootstrap addresses and %d known nodes at once", seeds, known)
+	}
+	// With the first answer the lookup goes back to its ordinary width.
+	l.Reply(t0+1, addr("9.9.3.1:1"), id.ID{7}, nil, nil, nil)
+	if q, ok := l.Next(t0 + 1); ok {
+		t.Fatalf("and then %v", q)
 	}
 }
 
