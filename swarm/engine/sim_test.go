@@ -211,11 +211,16 @@ func (n *simNode) start() {
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: 8, MaxConns: 30, Uploads: s.cfg.uploads,
-		Seed: s.rng.Uint64()}, s.now)
+		Hints: true, Seed: s.rng.Uint64()}, s.now)
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
 		n.step(&Event{Kind: EvInfo, Info: s.info, Have: n.have})
 	}
 	n.candidates(6)
+	if s.cfg.private { // nobody else will tell
+		for _, o := range s.nodes {
+			n.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{o.addr, FromHint}}})
+		}
+	}
 }
 
 func (n *simNode) candidates(k int) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -72,5 +73,34 @@ func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 	}
 	if bans == 0 {
 		t.Error("nobody was banned")
+	}
+}
+
+// Whatever the mixture.
+func TestAnySwarmCompletes(t *testing.T) {
+	for seed := range 8 * *seedsFlag {
+		rng := rand.New(rand.NewPCG(seed, 42))
+		one := func(n int) bool { return rng.IntN(n) == 0 }
+		cfg := simConfig{
+			seed: seed, nodes: 2 + rng.IntN(14), seeds: 1 + rng.IntN(2), pieces: 1 + rng.IntN(40),
+			pieceLen: 16 << 10 << rng.IntN(5), budget: 1 + rng.IntN(10), uploads: 1 + rng.IntN(4),
+			magnet: one(2), plain: one(3), private: one(5),
+		}
+		if cfg.nodes > cfg.seeds+4 {
+			cfg.liars = rng.IntN(3)
+		}
+		if one(2) {
+			cfg.dropEvery = time.Duration(200+rng.IntN(3000)) * time.Millisecond
+		}
+		if one(2) {
+			cfg.churn = rng.Float64() / 2
+		}
+		if one(4) && cfg.liars == 0 {
+			cfg.diskFails = time.Duration(500+rng.IntN(2000)) * time.Millisecond
+		}
+		newSim(t, cfg).run()
+		if t.Failed() {
+			t.Fatalf("%+v", cfg)
+		}
 	}
 }
