@@ -24,14 +24,16 @@ type reporter interface {
 	close()
 }
 
-func (a *app) reporter() reporter {
+// reporter is the one that suits the flags and the terminal. stay says that the
+// command goes on when all is complete.
+func (a *app) reporter(stay bool) reporter {
 	switch {
 	case a.json:
 		return newJSONReporter(a.stdout)
 	case a.quiet:
 		return &plainReporter{out: a.stdout, errs: a.stderr, quiet: true}
 	case term.IsTerminal(int(a.stdout.Fd())) && os.Getenv("TERM") != "dumb":
-		return newBarReporter(a.stdout, a.stderr)
+		return newBarReporter(a.stdout, a.stderr, stay)
 	}
 	return &plainReporter{out: a.stdout, errs: a.stderr}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -18,10 +17,10 @@ import (
 // barReporter shows live bars on a terminal, one a torrent, and under a bar
 // that does not move one calm line that says why. Events scroll by above.
 type barReporter struct {
-	p      *mpb.Progress
-	errs   io.Writer
-	color  bool
-	cancel context.CancelFunc
+	p     *mpb.Progress
+	errs  io.Writer
+	color bool
+	stay  bool // complete torrents are shared, not the end
 
 	mu   sync.Mutex
 	bars map[*node.Torrent]*torrentBar
@@ -41,14 +40,13 @@ func (b *torrentBar) snapshot() node.Snapshot {
 	return b.s
 }
 
-func newBarReporter(out *os.File, errs io.Writer) *barReporter {
-	ctx, cancel := context.WithCancel(context.Background())
+func newBarReporter(out *os.File, errs io.Writer, stay bool) *barReporter {
 	return &barReporter{
-		p:      mpb.NewWithContext(ctx, mpb.WithOutput(out), mpb.WithAutoRefresh()),
-		errs:   errs,
-		color:  os.Getenv("NO_COLOR") == "",
-		cancel: cancel,
-		bars:   map[*node.Torrent]*torrentBar{},
+		p:     mpb.New(mpb.WithOutput(out), mpb.WithAutoRefresh()),
+		errs:  errs,
+		color: os.Getenv("NO_COLOR") == "",
+		stay:  stay,
+		bars:  map[*node.Torrent]*torrentBar{},
 	}
 }
 
@@ -115,11 +113,12 @@ const nameWidth = 28
 func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 	b := &torrentBar{}
 	style := mpb.BarStyle().Lbound("").Filler("━").Tip("╸").Padding("┄").Rbound("")
-	b.bar = r.p.New(1, style,
+	b.bar = r.p.New(0, style, // a bar without a total can be given one later
+
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
 			return clip(printable(t.Name()), nameWidth)
 		}, decor.WC{W: nameWidth + 1, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return barNumbers(b.snapshot()) })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return r.numbers(b.snapshot()) })),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
 			why := b.snapshot().Why
 			if why == "" {
@@ -131,14 +130,17 @@ func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 	return b
 }
 
-// barNumbers is what stands behind a bar.
-func barNumbers(s node.Snapshot) string {
+// numbers is what stands behind a bar.
+func (r *barReporter) numbers(s node.Snapshot) string {
 	switch s.State {
 	case node.FindingMetadata:
 		return " metadata"
 	case node.Checking:
 		return fmt.Sprintf(" checking %3d %%", percent(s.Checked, s.ToCheck))
 	case node.SeedingState:
+		if !r.stay {
+			return " done"
+		}
 		return fmt.Sprintf(" sharing  ↑ %s  %s", formatRate(s.UpRate), plural(s.Connected, "peer"))
 	}
 	parts := []string{fmt.Sprintf(" %3d %%", percent(s.HaveWanted, s.Wanted)), "↓ " + formatRate(s.DownRate)}
@@ -175,11 +177,17 @@ func (r *barReporter) fail(err error) {
 }
 
 func (r *barReporter) close() {
-	r.cancel()
-	r.p.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, b := range r.bars {
+		if b.snapshot().State == node.SeedingState {
+			b.bar.SetTotal(-1, true)
+		} else {
+			b.bar.Abort(false)
+		}
+	}
+	r.p.Wait() // draws once more
 	for _, line := range r.end {
-		fmt.Fprintln(r.errs, line)
+		fmt.Fprintln(r.errs, "\r"+line) // over the ^C that the terminal echoed
 	}
 }

@@ -32,7 +32,7 @@ type session struct {
 const closeWithin = 8 * time.Second
 
 func (s *session) run(ctx context.Context) (err error) {
-	s.rep = s.app.reporter()
+	s.rep = s.app.reporter(s.stay)
 	defer s.rep.close()
 	defer func() {
 		if err != nil {

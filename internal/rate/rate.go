@@ -8,12 +8,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Meter is an exponentially weighted average of a flow, in bytes a second.
-// The zero Meter is ready and reads 0.
+// Meter is an exponentially weighted average of a flow, in bytes a second, over
+// the time since its first byte. The zero Meter is ready and reads 0.
 type Meter struct {
 	last  mono.Time
 	begun bool
-	rate  float64 // bytes a second, as of last
+	rate  float64 // weighted sum of bytes a second, as of last
+	known float64 // sum of the weights: below 1 while the flow is young
 	fresh float64 // bytes since last that rate does not hold yet
 	total int64
 }
@@ -41,6 +42,7 @@ func (m *Meter) fold(now mono.Time) {
 	}
 	keep := math.Exp(-float64(d) / float64(window))
 	m.rate = m.rate*keep + m.fresh/d.Seconds()*(1-keep)
+	m.known = m.known*keep + 1 - keep
 	m.fresh, m.last = 0, now
 }
 
@@ -50,7 +52,10 @@ func (m *Meter) Rate(now mono.Time) float64 {
 		return 0
 	}
 	m.fold(now)
-	return m.rate
+	if m.known == 0 {
+		return 0
+	}
+	return m.rate / m.known
 }
 
 // Total is every byte ever counted.

@@ -27,6 +27,17 @@ func TestMeterFindsASteadyFlow(t *testing.T) {
 	}
 }
 
+// A download of two seconds would otherwise be shown at half its rate.
+func TestMeterOfAYoungFlowIsTrueAtOnce(t *testing.T) {
+	var m Meter
+	for now := mono.Time(0); now < second/2; now += second / 100 {
+		m.Add(now, 1000)
+		if r := m.Rate(now); now >= second/5 && (r < 90_000 || r > 115_000) {
+			t.Fatalf("rate %.0f of a flow of 100,000 B/s after %v", r, now.Sub(0))
+		}
+	}
+}
+
 func TestMeterThatNothingEnteredReadsZero(t *testing.T) {
 	var m Meter
 	if r := m.Rate(5 * second); r != 0 {
