@@ -56,7 +56,7 @@ func must(t testing.TB, err error) {
 func TestSizeIsChecked(t *testing.T) {
 	a := NewAssembler(id.ID{1})
 	for _, n := range []int64{0, -1, MaxInfo + 1, 1 << 62} {
-		if err := a.Size(1, n); err != ErrSize {
+		if err := a.Size(1, n); err != ErrSize || err.Error() != "metadata: its size is not between 1 byte and 64 MiB" {
 			t.Errorf("size %d: %v", n, err)
 		}
 	}
@@ -66,6 +66,81 @@ func TestSizeIsChecked(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, a.Size(2, MaxInfo))
+}
+
+func TestALiarThatSharesIsReplaced(t *testing.T) {
+	// Many liars poison the shared assembly, take every seat of the group and
+	// say nothing more.
+	raw, hash := metadata(t, 2<<20)
+	size := int64(len(raw))
+	a := NewAssembler(hash)
+	const liars = 12
+	for s := range uint32(liars) {
+		must(t, a.Size(s, size))
+	}
+	for g := a.groups[0]; !g.solo; {
+		for s := range uint32(liars) {
+			if p, ok := a.Next(s); ok {
+				_, _, err := a.Block(s, p, size, make([]byte, g.blockLen(p)))
+				must(t, err)
+			}
+		}
+	}
+	asks := make(map[uint32][]int)
+	for s := range uint32(liars) {
+		asks[s] = all(a, s)
+	}
+	must(t, a.Size(99, size))
+	if _, ok := a.Next(99); ok {
+		t.Error("the group has more seats than it should")
+	}
+	// One of them runs out of time: that is enough.
+	for s := range uint32(liars) {
+		if len(asks[s]) == 0 {
+			continue
+		}
+		for len(asks[s]) > 0 {
+			for _, p := range asks[s] {
+				a.Reject(s, p)
+			}
+			asks[s] = all(a, s)
+		}
+		break
+	}
+	done, blamed := fill(t, a, raw, 99)
+	if done == nil || len(blamed) != liars {
+		t.Error(done != nil, blamed)
+	}
+	a.Gone(99)
+	a.Gone(99)
+}
+
+func TestProgressIsOfTheFurthest(t *testing.T) {
+	a := NewAssembler(id.ID{1})
+	check := func(have, size int64) {
+		t.Helper()
+		if h, s := a.Progress(); h != have || s != size {
+			t.Errorf("%d of %d, want %d of %d", h, s, have, size)
+		}
+	}
+	check(0, 0)
+	must(t, a.Size(1, 5*BlockSize))
+	check(0, 5*BlockSize)
+	must(t, a.Size(2, 3*BlockSize))
+	give := func(s uint32, size int64) {
+		p, _ := a.Next(s)
+		_, _, err := a.Block(s, p, size, make([]byte, BlockSize))
+		must(t, err)
+	}
+	give(2, 3*BlockSize)
+	check(BlockSize, 3*BlockSize)
+	give(1, 5*BlockSize)
+	give(1, 5*BlockSize)
+	check(2*BlockSize, 5*BlockSize)
+	a.Gone(1)
+	check(2*BlockSize, 5*BlockSize) // its blocks stay
+	a.Gone(2)
+	check(2*BlockSize, 5*BlockSize)
 }
 
 func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {

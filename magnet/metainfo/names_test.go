@@ -48,6 +48,7 @@ func TestComponents(t *testing.T) {
 		{"a space", " ", " ", "_"},
 		{"the longest", strings.Repeat("x", 255), strings.Repeat("x", 255), strings.Repeat("x", 255)},
 		{"too long", strings.Repeat("x", 300) + ".tar", strings.Repeat("x", 242) + "~hash.tar", strings.Repeat("x", 242) + "~hash.tar"},
+		{"too long, cut within a character", "x" + long, "x" + strings.Repeat("é", 122) + "~hash", "x" + strings.Repeat("é", 122) + "~hash"},
 		{"too long, of two bytes each", long, strings.Repeat("é", 123) + "~hash", strings.Repeat("é", 123) + "~hash"},
 	} {
 		for sys, want := range map[system]string{unix: c.unix, windows: c.windows} {
@@ -244,6 +245,15 @@ func TestLiteral(t *testing.T) {
 		}
 		if got := windows.literal(c.raw, c.safe); got != nil {
 			t.Errorf("%q on Windows: %q", c.raw, got)
+		}
+	}
+}
+
+func TestErrorsCutWhatIsLong(t *testing.T) {
+	for n := range 4 {
+		s := (&Error{Field: "name", Part: strings.Repeat("x", n) + strings.Repeat("é", 300), Reason: "r"}).Error()
+		if len(s) > 150 || strings.Contains(s, `\x`) {
+			t.Error(s)
 		}
 	}
 }

@@ -21,6 +21,8 @@ func appendBe(dst []byte, v any) []byte {
 	switch v := v.(type) {
 	case int:
 		return bencode.AppendInt(dst, int64(v))
+	case int64:
+		return bencode.AppendInt(dst, v)
 	case string:
 		return bencode.AppendString(dst, v)
 	case raw:
@@ -54,7 +56,7 @@ func path(s string) list {
 	return l
 }
 
-func file(length int, p string) dict { return dict{"length", length, "path", path(p)} }
+func file(length int64, p string) dict { return dict{"length", length, "path", path(p)} }
 
 // hashes is n piece hashes.
 func hashes(n int) string { return strings.Repeat("0123456789abcdefghij", n) }
@@ -199,7 +201,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"piece length 0", set("piece length", 0), `piece length: "0" is not between 1 and 536870912`},
 		{"negative piece length", set("piece length", -BlockSize), `piece length: "-16384" is not between`},
 		{"huge piece length", set("piece length", MaxPieceLength+1), "is not between"},
-		{"largest integer as piece length", set("piece length", math.MaxInt64), "is not between"},
+		{"largest integer as piece length", set("piece length", int64(math.MaxInt64)), "is not between"},
 		{"integer of too many digits", set("piece length", raw("i99999999999999999999e")), "not bencoded"},
 		{"no pieces", drop("pieces"), "pieces: is missing"},
 		{"pieces of the wrong type", set("pieces", list{}), "pieces: is not a string"},
@@ -210,7 +212,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"neither length nor files", drop("length"), "it has neither length nor files"},
 		{"length of the wrong type", set("length", "1"), "length: is not an integer"},
 		{"negative length", set("length", -1), `length: "-1" is negative`},
-		{"huge length", set("length", math.MaxInt64), "is more than any torrent holds"},
+		{"huge length", set("length", int64(math.MaxInt64)), "is more than any torrent holds"},
 		{"no bytes", raw(be(dict{"length", 0, "name", "a", "piece length", BlockSize, "pieces", ""})), "it holds no data"},
 		{"symlink as a single file", raw(be(append(ok(), "symlink path", path("x")))), `name: "a" is a symbolic link (BEP 47), which is not supported yet`},
 
