@@ -29,6 +29,8 @@ const (
 	retryUseless = 10 * time.Minute
 	// What we are connected to by another way is dialled when that ends.
 	retryDuplicate = time.Minute
+	// What served us well and broke off.
+	retryGood = 3 * time.Second
 )
 
 type candState uint8
@@ -303,8 +305,9 @@ func (b *book) connected(c *candidate) {
 	c.state, c.answered = candConnected, true
 }
 
-// parted notes that the connection to c is over.
-func (b *book) parted(now mono.Time, c *candidate, f Fault, lived time.Duration) {
+// parted notes that the connection to c is over. A good one, that lasted or
+// brought us something, is missed: it is tried again soon.
+func (b *book) parted(now mono.Time, c *candidate, f Fault, good bool) {
 	c.state = candIdle
 	switch f {
 	case FaultSelf:
@@ -317,14 +320,26 @@ func (b *book) parted(now mono.Time, c *candidate, f Fault, lived time.Duration)
 		b.rest(now, c, retryDuplicate)
 		return
 	}
-	if f == FaultProtocol || lived < time.Minute {
-		if c.fails < 255 {
-			c.fails++
-		}
-	} else {
+	switch {
+	case good && f != FaultProtocol:
 		c.fails = 0
+		b.rest(now, c, retryGood+time.Duration(b.rng.Int64N(int64(retryGood))))
+		return
+	case c.fails < 255:
+		c.fails++
 	}
 	b.rest(now, c, b.backoff(c))
+}
+
+// revive lets addresses that rest for want of use be dialled again: we need
+// pieces after all.
+func (b *book) revive(now mono.Time) {
+	for i := range b.list {
+		if c := &b.list[i]; c.state == candIdle && c.fails == 0 {
+			c.next = min(c.next, now)
+		}
+	}
+	b.next = min(b.next, now)
 }
 
 func (b *book) backoff(c *candidate) time.Duration {

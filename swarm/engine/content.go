@@ -361,7 +361,6 @@ func (e *Engine) onStorageBack(ev *Event) {
 			}
 		}
 	}
-	c.complete = c.complete && c.nNeed == 0
 	e.recount()
 	e.checkComplete()
 }
@@ -373,9 +372,11 @@ func (e *Engine) onWanted(ev *Event) {
 		return // EvInfo will bring the set
 	}
 	c.wanted = sized(ev.Wanted, c.n, true)
-	c.complete = false
+	was := c.complete
 	e.recount()
-	e.checkComplete()
+	if e.checkComplete(); was && c.complete { // of another set, and so said again
+		e.cmd(Command{Kind: CmdComplete})
+	}
 }
 
 // checkComplete says CmdComplete when the last wanted piece has come.
@@ -385,6 +386,7 @@ func (e *Engine) checkComplete() {
 		if c.complete {
 			c.complete = false
 			e.tellUploadOnly()
+			e.book.revive(e.now)
 		}
 		return
 	}

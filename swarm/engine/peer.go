@@ -234,7 +234,8 @@ func (e *Engine) onClosed(ev *Event) {
 	if c := e.book.find(p.listen); c != nil && c.state == candConnected && !e.connectedTo(p.listen) {
 		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n
 		c.seed = seed
-		e.book.parted(e.now, c, f, e.now.Sub(p.since))
+		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
+		e.book.parted(e.now, c, f, good)
 	}
 }
 
