@@ -63,11 +63,16 @@ func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	ip := f.conn.LocalAddr().Addr().Unmap()
-	if ip.IsUnspecified() {
-		ip = f.external
-	}
-	if ip.IsValid() {
+	if ip := f.self(); ip.IsValid() {
 		f.d.answers.store.Announce(now, infohash, netip.AddrPortFrom(ip, port), false)
 	}
+}
+
+// self is our address: the one that we listen on, or what others see. The
+// caller holds d.mu.
+func (f *family) self() netip.Addr {
+	if ip := f.conn.LocalAddr().Addr().Unmap(); !ip.IsUnspecified() {
+		return ip
+	}
+	return f.external
 }

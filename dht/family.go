@@ -43,7 +43,7 @@ type family struct {
 	pings    tokens.Bucket // for nodes that asked us: anybody can forge these
 	hints    tokens.Bucket // for nodes that peers and users named
 	pinging  map[netip.AddrPort]struct{}
-	counts   counts
+	counts   Counts
 }
 
 // pending is a query of ours that is under way.
@@ -188,11 +188,11 @@ func (f *family) read() {
 func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
 	now := f.d.now()
 	if !netx.IsKRPC(b) {
-		f.drop(&f.counts.NotKRPC)
+		f.drop(&f.counts.Dropped.NotKRPC)
 		return out
 	}
 	if err := krpc.Parse(b, m); err != nil {
-		f.drop(&f.counts.Malformed)
+		f.drop(&f.counts.Dropped.Malformed)
 		return out
 	}
 	f.d.mu.Lock()
@@ -210,7 +210,7 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 	out, outcome := f.d.answers.Handle(out, now, from, q)
 	switch outcome {
 	case respond.Limited, respond.Martian:
-		f.counts.Limited++
+		f.counts.Dropped.Limited++
 	default:
 		if !q.ReadOnly && f.table.Wants(from, q.ID) {
 			f.tryPing(now, from, &f.pings)
@@ -229,17 +229,17 @@ func (f *family) drop(reason *uint64) {
 // response takes a response or an error reply. The caller holds d.mu.
 func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	if len(m.T) != 4 {
-		f.counts.Unasked++
+		f.counts.Dropped.Unasked++
 		return
 	}
 	key := binary.BigEndian.Uint32(m.T)
 	p, ok := f.pending[key]
 	if !ok {
-		f.counts.Unasked++
+		f.counts.Dropped.Unasked++
 		return
 	}
 	if p.addr != from {
-		f.counts.Spoofed++
+		f.counts.Dropped.Spoofed++
 		return
 	}
 	delete(f.pending, key)
@@ -254,7 +254,7 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 		}
 	}
 	if !p.engine.pipe.deliver(inbound(m, p.inner), from) {
-		f.counts.Busy++
+		f.counts.Dropped.Busy++
 	}
 }
 

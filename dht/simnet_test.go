@@ -392,6 +392,27 @@ func TestTablesAreKeptInOrder(t *testing.T) {
 	})
 }
 
+// A node that knows nobody announces to itself, and who comes later finds it.
+// It does not find itself.
+func TestALoneAnnouncerIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(13, simnet.Link{Delay: 20 * ms})
+		lone := newNode(t, Config{Conns: conn(t, net, public(1))})
+		infohash := randomID()
+		if as, err := lone.Announce(t.Context(), infohash, 6881, nil); err != nil || as.Asked != 0 {
+			t.Fatalf("%+v, %v", as, err)
+		}
+		f, self := newFound(), newFound()
+		late := newNode(t, Config{Conns: conn(t, net, public(2)), Bootstrap: []string{at(public(1)).String()}})
+		if _, err := late.Announce(t.Context(), infohash, 6881, f.add); err != nil || len(f.peers) != 1 || f.peers[0] != at(public(1)) {
+			t.Fatalf("found %v, %v", f.peers, err)
+		}
+		if _, err := lone.Lookup(t.Context(), infohash, self.add); err != nil || len(self.peers) != 1 || self.peers[0] != at(public(2)) {
+			t.Fatalf("the first found %v, %v", self.peers, err)
+		}
+	})
+}
+
 func TestCloseEndsLookups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(11, simnet.Link{Delay: 20 * ms})

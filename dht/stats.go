@@ -6,57 +6,45 @@ import (
 	"seedbed/internal/id"
 )
 
-// counts are a family's counters since its start.
-type counts struct {
-	In, Out    uint64 // datagrams taken, queries sent
-	Queries    uint64 // of those taken, queries to us
-	Replies    uint64 // and replies to queries of ours
-	Timeouts   uint64 // queries of ours that nobody answered
-	SendErrors uint64
-
-	// Datagrams that were dropped, by reason.
-	NotKRPC   uint64 // first byte is not 'd'
-	Malformed uint64 // no KRPC message
-	Unasked   uint64 // a response without a question, or too late
-	Spoofed   uint64 // a response from another address than was asked
-	Busy      uint64 // the query engine could not keep up
-	Limited   uint64 // a query whose source asks too often, or cannot be one
+// Stats is a snapshot for people and programs that watch the node.
+type Stats struct {
+	V4, V6         FamilyStats
+	Nodes4, Nodes6 int        // good nodes
+	External       netip.Addr // our address, of the first family that knows it
+	Lookups        int        // lookups and announces that are running
+	Asked          int        // nodes that these have asked so far
+	Made           int64      // lookups and announces since the start
 }
 
 // FamilyStats is the state of our node in the DHT of one address family.
 type FamilyStats struct {
-	ID         id.ID
-	External   netip.Addr // our address as others see it; zero while unsettled
-	Good       int        // good nodes in the table
-	Nodes      int        // all nodes in the table
-	Pending    int        // queries of ours under way
-	In, Out    uint64     // datagrams taken, queries sent
-	Queries    uint64     // of those taken, queries to us
-	Replies    uint64     // and replies to us
-	Timeouts   uint64
-	SendErrors uint64
+	ID       id.ID
+	External netip.Addr // our address as others see it; zero while unsettled
+	Good     int        // good nodes in the table
+	Nodes    int        // all nodes in the table
+	Pending  int        // queries of ours under way
+	Counts
+}
+
+// Counts are counters since the start.
+type Counts struct {
+	In         uint64 // datagrams taken, dropped ones too
+	Queries    uint64 // of these, queries to us
+	Replies    uint64 // and replies to queries of ours
+	Out        uint64 // queries that we sent
+	Timeouts   uint64 // of these, left unanswered
+	SendErrors uint64 // datagrams that the system did not send
 	Dropped    Dropped
 }
 
 // Dropped counts the datagrams that were dropped, by reason.
 type Dropped struct {
-	NotKRPC   uint64 // the first byte is not 'd'
+	NotKRPC   uint64 // no dictionary
 	Malformed uint64 // no KRPC message
 	Unasked   uint64 // a response without a question, or too late
 	Spoofed   uint64 // a response from another address than was asked
-	Busy      uint64 // the query engine could not keep up
+	Busy      uint64 // a response that the query engine had no time for
 	Limited   uint64 // a query whose source asks too often, or cannot be one
-}
-
-// Stats is a snapshot for people and programs that watch the node.
-type Stats struct {
-	V4, V6   FamilyStats
-	Nodes4   int // good nodes
-	Nodes6   int
-	Lookups  int        // get_peers lookups that are running
-	Asked    int        // nodes that these have asked so far
-	Made     int64      // lookups since the start
-	External netip.Addr // of the first family that knows it
 }
 
 // Stats is the state of the node now.
@@ -66,8 +54,15 @@ func (d *DHT) Stats() Stats {
 		Asked:   int(d.lookups.asked.Load()),
 		Made:    d.lookups.made.Load(),
 	}
+	now := d.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, f := range d.families {
-		fs := f.stats()
+		fs := FamilyStats{
+			ID: f.table.ID(), External: f.external,
+			Good: f.table.Good(now), Nodes: f.table.Len(), Pending: len(f.pending),
+			Counts: f.counts,
+		}
 		if f.v6 {
 			s.V6, s.Nodes6 = fs, fs.Good
 		} else {
@@ -78,18 +73,4 @@ func (d *DHT) Stats() Stats {
 		}
 	}
 	return s
-}
-
-func (f *family) stats() FamilyStats {
-	now := f.d.now()
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	c := &f.counts
-	return FamilyStats{
-		ID: f.table.ID(), External: f.external,
-		Good: f.table.Good(now), Nodes: f.table.Len(), Pending: len(f.pending),
-		In: c.In, Out: c.Out, Queries: c.Queries, Replies: c.Replies,
-		Timeouts: c.Timeouts, SendErrors: c.SendErrors,
-		Dropped: Dropped{NotKRPC: c.NotKRPC, Malformed: c.Malformed, Unasked: c.Unasked, Spoofed: c.Spoofed, Busy: c.Busy, Limited: c.Limited},
-	}
 }

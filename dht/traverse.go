@@ -70,6 +70,9 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func
 	}
 	for _, f := range d.families {
 		t.addLeg(f)
+		if port != 0 {
+			f.announceSelf(d.now(), infohash, port)
+		}
 	}
 	d.lookups.made.Add(1)
 	d.lookups.running.Add(1)
@@ -235,7 +238,7 @@ func (t *traversal) run(ctx context.Context) error {
 	defer context.AfterFunc(t.d.ctx, cancel)()
 	if t.method == "get_peers" {
 		for _, g := range t.legs {
-			t.yield(g.f.stored(t.target))
+			t.yield(g.f, g.f.stored(t.target))
 		}
 	}
 	timer := time.NewTimer(time.Hour)
@@ -371,7 +374,6 @@ func (t *traversal) announce(ctx context.Context, g *leg) {
 			t.waiting++
 		}
 	}
-	g.f.announceSelf(t.d.now(), t.target, t.port)
 }
 
 // take takes the outcome of one query.
@@ -425,7 +427,7 @@ func (t *traversal) take(r reply) {
 			}
 		}
 		if g == r.leg {
-			t.yield(g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token))
+			t.yield(g.f, g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token))
 		} else {
 			t.feed(g, usable)
 		}
@@ -435,10 +437,19 @@ func (t *traversal) take(r reply) {
 // maxFound bounds the peers of one lookup.
 const maxFound = 8192
 
-// yield hands peers on that are new to this traversal.
-func (t *traversal) yield(peers []netip.AddrPort) {
+// yield hands peers on that are new to this traversal and not ourselves.
+func (t *traversal) yield(f *family, peers []netip.AddrPort) {
+	if len(peers) == 0 {
+		return
+	}
+	t.d.mu.Lock()
+	self := f.self()
+	t.d.mu.Unlock()
 	fresh := make([]netip.AddrPort, 0, len(peers))
 	for _, p := range peers {
+		if p.Addr() == self && (p.Port() == t.port || p.Port() == f.conn.LocalAddr().Port()) {
+			continue
+		}
 		if _, known := t.values[p]; !known && len(t.values) < maxFound {
 			t.values[p] = struct{}{}
 			fresh = append(fresh, p)
