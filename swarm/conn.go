@@ -32,7 +32,7 @@ type conn struct {
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
 	c := &conn{t: t, id: id, nc: nc, addr: addr}
 	c.in.c, c.out.c = c, c
-	c.out.room.L = &c.out.mu
+	c.out.room.L, c.out.batch = &c.out.mu, uploadBatch
 	c.raw = newRawIO(nc, c.in.take, c.in.idle)
 	return c
 }

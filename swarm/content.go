@@ -33,11 +33,12 @@ type keeper struct {
 
 	checked, toCheck atomic.Int64 // bytes, while opening
 
-	unflushed atomic.Int64 // bytes written since the last flush
-	flushNow  chan struct{}
+	unflushed atomic.Int64  // bytes written since the last flush
+	soiled    chan struct{} // the first write since
+	flushNow  chan struct{} // it was much
 }
 
-func (k *keeper) init() { k.flushNow = make(chan struct{}, 1) }
+func (k *keeper) init() { k.soiled, k.flushNow = make(chan struct{}, 1), make(chan struct{}, 1) }
 
 // errStopped is why a task gave up when the torrent stopped.
 var errStopped = errors.New("the torrent was stopped")
@@ -175,28 +176,40 @@ func (t *Torrent) mend() {
 
 // wrote counts what a flush will make last.
 func (t *Torrent) wrote(n int64) {
-	if now := t.unflushed.Add(n); now >= flushBytes && now-n < flushBytes {
-		select {
-		case t.flushNow <- struct{}{}:
-		default:
-		}
+	now := t.unflushed.Add(n)
+	if now == n {
+		signal(t.soiled)
+	}
+	if now >= flushBytes && now-n < flushBytes {
+		signal(t.flushNow)
 	}
 }
 
-// flusher flushes until the torrent stops.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// flusher flushes until the torrent stops: a while after something was written,
+// or when it is much.
 func (t *Torrent) flusher() {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(flushEvery)
+	timer.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-t.soiled:
+			timer.Reset(flushEvery)
+			continue
+		case <-timer.C:
 		case <-t.flushNow:
+			timer.Stop()
 		case <-t.ctx.Done():
+			timer.Stop()
 			return
 		}
-		if t.unflushed.Swap(0) == 0 {
-			continue
-		}
+		t.unflushed.Store(0)
 		if err := t.content.Storage.Flush(); err != nil {
 			t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
 		}

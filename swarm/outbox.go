@@ -9,10 +9,9 @@ import (
 
 // outboxSize bounds what waits for a peer that reads slowly, blocks apart: the
 // engine counts those. A single longer message is let through.
-const outboxSize = 1 << 20
+const outboxSize = 256 << 10
 
-// writeTimeout is how long one write may take: of at most uploadBatch bytes, but
-// for a peer that lets messages pile up.
+// writeTimeout is how long one write may take: of a block, mostly.
 const writeTimeout = 2 * time.Minute
 
 // An outbox holds what a connection has to send. The loop fills it and never
@@ -28,6 +27,7 @@ type outbox struct {
 	shut    bool
 
 	spare []byte // the writer's, to be swapped with bytes
+	batch int    // the writer's: how much is read at once for this peer
 }
 
 // flush hands over what the loop's turn made for the connection.

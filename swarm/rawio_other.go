@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !darwin && !linux && !openbsd
 
 package swarm
 
@@ -9,5 +9,6 @@ type rawIO struct{}
 
 func newRawIO(net.Conn, func() []byte, func()) *rawIO { return nil }
 
-func (*rawIO) read() (int, error)           { panic("swarm: no raw sockets here") }
-func (*rawIO) tryWrite([]byte) (int, error) { panic("swarm: no raw sockets here") }
+func (*rawIO) read() (int, error)                { panic("swarm: no raw sockets here") }
+func (*rawIO) tryWrite([]byte) (int, error)      { panic("swarm: no raw sockets here") }
+func (*rawIO) tryWriteVec([][]byte) (int, error) { panic("swarm: no raw sockets here") }

@@ -44,7 +44,7 @@ func (rd *reader) idle() {
 
 // drop gives the buffer back.
 func (rd *reader) drop() {
-	if len(rd.b) == readBuffer {
+	if rd.b != nil {
 		rd.c.t.cfg.Shared.readBuffers.put(rd.b)
 	}
 	rd.b, rd.r, rd.w = nil, 0, 0
@@ -72,7 +72,9 @@ func (rd *reader) loop() error {
 		if err != nil {
 			return err
 		}
-		rd.makeRoom(need)
+		if err := rd.makeRoom(need); err != nil {
+			return err
+		}
 	}
 }
 
@@ -86,22 +88,30 @@ func (rd *reader) read() (int, error) {
 // makeRoom brings what is unread to the front and sees to it that a frame of
 // need bytes can become whole. A frame longer than the buffer gets a larger one,
 // which grows with what has come and not with what was announced.
-func (rd *reader) makeRoom(need int) {
+func (rd *reader) makeRoom(need int) error {
 	rd.w = copy(rd.b, rd.b[rd.r:rd.w])
 	rd.r = 0
 	if rd.w == 0 && len(rd.b) > readBuffer {
 		rd.drop()
-		return
+		return nil
 	}
-	if need > len(rd.b) && rd.w == len(rd.b) {
-		old := rd.b
-		rd.b = make([]byte, min(need, 2*len(old)))
-		copy(rd.b, old)
-		if len(old) == readBuffer {
-			rd.c.t.cfg.Shared.readBuffers.put(old)
-		}
+	if need <= len(rd.b) || rd.w < len(rd.b) {
+		return nil
 	}
+	longer := min(need, 2*len(rd.b))
+	if !rd.c.t.cfg.Shared.readBuffers.grow(longer) {
+		return errLongFrames
+	}
+	old, w := rd.b, rd.w
+	copied := append(make([]byte, 0, longer), old...)[:longer]
+	rd.drop()
+	rd.b, rd.w = copied, w
+	return nil
 }
+
+// errLongFrames ends a connection for want of memory: too many peers are in the
+// middle of a message that few send at all.
+var errLongFrames = &wire.Error{Kind: wire.TooLong}
 
 // parse handles every frame that is whole. need is the length of the one that
 // is not.

@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +9,7 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
 
-	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
@@ -138,8 +135,8 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 				t.Fatalf("seed %d: block %d is not in its place", seed, i)
 			}
 		}
-		if n := sh.readBuffers.out.Load(); n != 0 {
-			t.Fatalf("%d read buffers were not given back", n)
+		if n, long := sh.readBuffers.out.Load(), sh.readBuffers.long.Load(); n != 0 || long != 0 {
+			t.Fatalf("%d read buffers and %d bytes of long ones were not given back", n, long)
 		}
 	}
 }
@@ -174,17 +171,31 @@ func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
 	if err != nil || need != 0x0fffff+4 {
 		t.Fatal(need, err)
 	}
-	rd.makeRoom(need)
-	if len(rd.b) != readBuffer {
+	if err := rd.makeRoom(need); err != nil || len(rd.b) != readBuffer {
 		t.Fatalf("a buffer of %d bytes for 5", len(rd.b))
 	}
 	for rd.w = len(rd.b); rd.w < need; rd.w = len(rd.b) {
 		was := len(rd.b)
-		if rd.makeRoom(need); len(rd.b) > 2*was || len(rd.b) <= was {
-			t.Fatalf("from %d to %d bytes", was, len(rd.b))
+		if err := rd.makeRoom(need); err != nil || len(rd.b) > 2*was || len(rd.b) <= was {
+			t.Fatalf("from %d to %d bytes, %v", was, len(rd.b), err)
 		}
 	}
+	// Of such there are no more than memory allows.
+	n, room := 0, int(maxLong-sh.readBuffers.long.Load())>>20
+	for sh.readBuffers.grow(1 << 20) {
+		n++
+	}
+	if n != room {
+		t.Errorf("room for %d more", n)
+	}
+	rd.w = len(rd.b)
+	if rd.makeRoom(2*len(rd.b)) == nil {
+		t.Error("there was no room and it grew")
+	}
 	rd.drop()
+	if out, long := sh.readBuffers.out.Load(), sh.readBuffers.long.Load(); out != 0 || long != int64(n)<<20 {
+		t.Errorf("%d buffers and %d bytes were not given back", out, long-int64(n)<<20)
+	}
 }
 
 func FuzzReader(f *testing.F) {
@@ -199,54 +210,4 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("%d items (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
 		}
 	})
-}
-
-// An idle connection over a real socket holds no buffer and costs no writer.
-func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
-	info, full := makeContent(t, 1<<20, 256<<10)
-	sh := NewShared(SharedConfig{Workers: 1})
-	defer sh.Close()
-	tt := New(Config{
-		Shared: sh, InfoHash: info.Hash, PeerID: id.ID{1}, Info: info, Dialer: &netDialer{},
-		Budget: 4, HalfOpen: 4, MaxConns: 50,
-		Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
-			return Content{Storage: full, Have: full.verified}, nil
-		},
-	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	const n = 20
-	for i := range n {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		in, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info.Hash, id.ID{2, byte(i)}))
-		h, err := ReadHello(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tt.Incoming(in, h)
-		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		s, out := tt.Snapshot(), sh.readBuffers.out.Load()
-		if s.Connected == n && out == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections hold %d buffers", s.Connected, out)
-		}
-	}
-	if err := tt.Stop(context.Background()); err != nil {
-		t.Error(err)
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"seedbed/internal/buf"
+	"seedbed/swarm/wire"
 )
 
 // SharedConfig bounds what the torrents of a node use together.
@@ -107,10 +108,15 @@ func (q *workQueue) close() {
 	q.ready.Broadcast()
 }
 
+// maxLong bounds the buffers of frames that are longer than a read buffer: the
+// bitfields of very large torrents, or the claims of liars.
+const maxLong = 16 << 20
+
 // A bufferPool keeps read buffers for connections that data flows on.
 type bufferPool struct {
 	pool sync.Pool
-	out  atomic.Int64
+	out  atomic.Int64 // read buffers handed out
+	long atomic.Int64 // bytes of longer ones
 }
 
 func (p *bufferPool) get() []byte {
@@ -121,16 +127,29 @@ func (p *bufferPool) get() []byte {
 	return make([]byte, readBuffer)
 }
 
+// grow asks whether a buffer of n bytes may be made; put takes it back.
+func (p *bufferPool) grow(n int) bool {
+	if p.long.Add(int64(n)) > maxLong {
+		p.long.Add(-int64(n))
+		return false
+	}
+	return true
+}
+
 func (p *bufferPool) put(b []byte) {
+	if len(b) > readBuffer {
+		p.long.Add(-int64(len(b)))
+		return
+	}
 	p.out.Add(-1)
 	p.pool.Put((*[readBuffer]byte)(b))
 }
 
-// maxUploads is how many upload buffers exist at most.
-const maxUploads = 32
+// maxUploads is how many upload buffers exist at most. They are held while
+// memory and sockets are copied, never while a peer is waited for.
+const maxUploads = 8
 
-// An uploadPool hands out upload buffers, of which there is a fixed number:
-// peers that read slowly wait for each other and not on our memory.
+// An uploadPool hands out upload buffers.
 type uploadPool struct {
 	slots chan struct{}
 	pool  sync.Pool
@@ -139,7 +158,7 @@ type uploadPool struct {
 func (p *uploadPool) init() {
 	p.slots = make(chan struct{}, maxUploads)
 	p.pool.New = func() any {
-		return &uploadBuffer{data: make([]byte, uploadBatch)}
+		return &uploadBuffer{data: make([]byte, uploadBatch), headers: make([]byte, 0, 16*wire.PieceHeaderLen)}
 	}
 }
 
@@ -154,7 +173,6 @@ func (p *uploadPool) get(done <-chan struct{}) *uploadBuffer {
 }
 
 func (p *uploadPool) put(u *uploadBuffer) {
-	clear(u.done)
 	p.pool.Put(u)
 	<-p.slots
 }
