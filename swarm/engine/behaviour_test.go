@@ -8,7 +8,6 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
-	"seedbed/internal/mono"
 	"seedbed/swarm/wire"
 )
 
@@ -32,6 +31,26 @@ func TestASilentPeersBlocksGoToAnother(t *testing.T) {
 	got := r.e.conns[b].down.out()
 	if got < 3 {
 		t.Error("the other has", got)
+	}
+}
+
+// A request that a peer dropped without a word does not wait for ever.
+func TestABlockThatWasOvertakenIsAskedForAgain(t *testing.T) {
+	r := newRig(t, Config{}, 50, 64<<10)
+	a := r.seed(false)
+	q := of(r.drain(), CmdRequest)
+	lost := q[0].Block
+	var back []Command
+	for range 70 {
+		q = q[1:]
+		r.step(&Event{Kind: EvBlock, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
+		cmds := r.wait(time.Second)
+		q = append(q, of(cmds, CmdRequest)...)
+		q = append(q, of(r.verify(cmds, true, nil), CmdRequest)...)
+		back = append(back, of(cmds, CmdCancel)...)
+	}
+	if len(back) == 0 || back[0].Block != lost {
+		t.Error(back)
 	}
 }
 
@@ -308,135 +327,6 @@ func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
 	r.e.choke(r.e.conns[c])
 	if ms := sent(t, r.drain(), c); len(ms) != waiting+1 || ms[0].Type != wire.Choke {
 		t.Error(len(ms), waiting)
-	}
-}
-
-func TestTheFirstInterestedAreUnchokedAtOnce(t *testing.T) {
-	r := seeding(t, Config{Uploads: 3}, 20)
-	for i := range 6 {
-		c := r.leecher(true)
-		if got := slices.Contains(typesOf(sent(t, r.drain(), c)), wire.Unchoke); got != (i < 4) {
-			t.Errorf("interested peer %d: unchoked %v", i, got)
-		}
-	}
-	// One that goes makes room for the next.
-	r.step(&Event{Kind: EvClosed, Conn: 1})
-	if !slices.Contains(typesOf(sent(t, r.drain(), 5)), wire.Unchoke) {
-		t.Error("the free slot is not given")
-	}
-}
-
-func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
-	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
-	for i := range 8 {
-		c := r.leecher(true)
-		r.e.conns[c].down.rate.Add(r.now, 1)
-		_ = i
-	}
-	optimistic := map[Conn]bool{}
-	for range 60 {
-		for i := range 8 {
-			r.e.conns[Conn(i+1)].down.rate.Add(r.now, (i+1)*100_000)
-		}
-		r.wait(10 * time.Second)
-		for i := range 8 {
-			p := r.e.conns[Conn(i+1)]
-			p.lastIn = r.now
-			if i >= 6 && p.up.choking {
-				t.Fatalf("at %v peer %d, among the best two, is choked", time.Duration(r.now), i)
-			}
-			if i < 6 && !p.up.choking {
-				optimistic[p.conn] = true
-			}
-		}
-		if r.e.unchoked() != 3 {
-			t.Fatalf("%d are unchoked", r.e.unchoked())
-		}
-	}
-	if len(optimistic) < 5 {
-		t.Error("the optimistic unchoke went to", optimistic)
-	}
-}
-
-func TestASeedServesAllInTurns(t *testing.T) {
-	r := seeding(t, Config{Uploads: 2}, 1000)
-	for range 12 {
-		r.leecher(true)
-	}
-	served := map[Conn]time.Duration{}
-	for range 240 {
-		r.wait(5 * time.Second)
-		for _, p := range r.e.peers {
-			p.lastIn = r.now
-			if !p.up.choking {
-				served[p.conn] += 5 * time.Second
-				p.up.sent += 5 << 20
-			}
-		}
-	}
-	for c := range Conn(12) {
-		if s := served[c+1]; s < 4*time.Minute || s > 6*time.Minute {
-			t.Errorf("peer %d was served for %v of 20 minutes, not 5", c+1, s)
-		}
-	}
-}
-
-func TestAddressesRestLongerWithEachFailure(t *testing.T) {
-	r := newRig(t, Config{}, 5, 64<<10)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
-	var gaps []time.Duration
-	last := mono.Time(0)
-	for range 10 {
-		for len(of(r.drain(), CmdDial)) == 0 {
-			r.now = r.e.Deadline()
-			r.e.Tick(r.now)
-		}
-		gaps = append(gaps, r.now.Sub(last))
-		last = r.now
-		r.step(&Event{Kind: EvDialFailed, Addr: addrOf(1), Fault: FaultRefused})
-	}
-	for i, g := range gaps[1:] {
-		if low := min(retryFirst<<i, retryMax); g < low || g > low*5/4+time.Second {
-			t.Errorf("retry %d after %v", i+1, g)
-		}
-	}
-	s := r.e.Stats(r.now)
-	if s.Tried != 1 || s.Refused != 1 || s.Known != 1 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
-	r := newRig(t, Config{HalfOpen: 5}, 5, 64<<10)
-	var list []Candidate
-	for i := range 3 * maxKnown {
-		list = append(list, Candidate{addrOf(i + 1), FromDHT})
-	}
-	hint := netip.MustParseAddrPort("192.0.2.1:1")
-	list = append(list, Candidate{hint, FromHint})
-	r.step(&Event{Kind: EvCandidates, Candidates: list})
-	if n := r.e.Stats(r.now).Known; n != maxKnown {
-		t.Errorf("%d known", n)
-	}
-	d := of(r.drain(), CmdDial)
-	if len(d) != 5 || d[0].Addr != hint {
-		t.Error(d)
-	}
-}
-
-func TestConnectionsAreBounded(t *testing.T) {
-	r := newRig(t, Config{MaxConns: 3}, 5, 64<<10)
-	for range 3 {
-		r.join(Event{Incoming: true})
-	}
-	if c := r.join(Event{Incoming: true}); closed(r.drain(), c) != FaultUseless {
-		t.Error("a fourth is let in")
-	}
-	r.now = r.now.Add(2 * idleFor)
-	c := r.join(Event{Incoming: true})
-	cmds := r.drain()
-	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
-		t.Error("no room is made:", of(cmds, CmdClose))
 	}
 }
 

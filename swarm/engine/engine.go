@@ -236,7 +236,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
-	if e.short() {
+	if e.few() {
 		d = min(d, e.wantAt)
 	}
 	if c := e.content; c != nil && len(c.fresh) > 0 {
@@ -323,18 +323,22 @@ func (e *Engine) dial() {
 	}
 }
 
-// short reports whether more candidates would help.
-func (e *Engine) short() bool {
+// few reports whether there are too few connections.
+func (e *Engine) few() bool {
 	if e.stopped || e.book.private || (e.content != nil && e.content.complete) {
 		return false
 	}
-	have := e.open + e.book.dialing
-	return have < min(enoughPeers, e.cfg.MaxConns) && have+e.book.waiting(e.now) < enoughPeers
+	return e.open+e.book.dialing < min(enoughPeers, e.cfg.MaxConns)
 }
 
+// wantPeers asks for candidates when there are few connections and not many to
+// be dialled soon. It looks once in a while, for it counts the book.
 func (e *Engine) wantPeers() {
-	if e.now >= e.wantAt && e.short() {
-		e.wantAt = e.now.Add(wantEvery)
+	if e.now < e.wantAt || !e.few() {
+		return
+	}
+	e.wantAt = e.now.Add(wantEvery)
+	if e.open+e.book.dialing+e.book.waiting(e.now) < enoughPeers {
 		e.cmd(Command{Kind: CmdWantPeers})
 	}
 }

@@ -305,5 +305,11 @@ func (e *Engine) upkeep(p *peer) {
 		e.release(p, false)
 	case d.choked && e.now.Sub(max(oldest, d.chokedAt)) > rejectAfter && len(d.allowed) == 0:
 		e.release(p, false)
+	default:
+		// While others come, one that was overtaken for so long was dropped
+		// without a word, as peers without the fast extension do.
+		for d.out() > 0 && e.now.Sub(d.queue[d.head].at) > snubAfter {
+			e.cancel(p, 0, false)
+		}
 	}
 }

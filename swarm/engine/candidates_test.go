@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+func TestAddressesRestLongerWithEachFailure(t *testing.T) {
+	r := newRig(t, Config{}, 5, 64<<10)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	var gaps []time.Duration
+	last := mono.Time(0)
+	for range 10 {
+		for len(of(r.drain(), CmdDial)) == 0 {
+			r.now = r.e.Deadline()
+			r.e.Tick(r.now)
+		}
+		gaps = append(gaps, r.now.Sub(last))
+		last = r.now
+		r.step(&Event{Kind: EvDialFailed, Addr: addrOf(1), Fault: FaultRefused})
+	}
+	for i, g := range gaps[1:] {
+		if low := min(retryFirst<<i, retryMax); g < low || g > low*5/4+time.Second {
+			t.Errorf("retry %d after %v", i+1, g)
+		}
+	}
+	s := r.e.Stats(r.now)
+	if s.Tried != 1 || s.Refused != 1 || s.Known != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
+	r := newRig(t, Config{HalfOpen: 5}, 5, 64<<10)
+	var list []Candidate
+	for i := range 3 * maxKnown {
+		list = append(list, Candidate{addrOf(i + 1), FromDHT})
+	}
+	hint := netip.MustParseAddrPort("192.0.2.1:1")
+	list = append(list, Candidate{hint, FromHint})
+	r.step(&Event{Kind: EvCandidates, Candidates: list})
+	if n := r.e.Stats(r.now).Known; n != maxKnown {
+		t.Errorf("%d known", n)
+	}
+	d := of(r.drain(), CmdDial)
+	if len(d) != 5 || d[0].Addr != hint {
+		t.Error(d)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	r := newRig(t, Config{MaxConns: 3}, 5, 64<<10)
+	for range 3 {
+		r.join(Event{Incoming: true})
+	}
+	if c := r.join(Event{Incoming: true}); closed(r.drain(), c) != FaultUseless {
+		t.Error("a fourth is let in")
+	}
+	r.now = r.now.Add(2 * idleFor)
+	c := r.join(Event{Incoming: true})
+	cmds := r.drain()
+	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
+		t.Error("no room is made:", of(cmds, CmdClose))
+	}
+}

@@ -1,0 +1,103 @@
+package engine
+
+// check is made after every drain: the books agree with the memory.
+func (n *simNode) check() {
+	c := n.e.content
+	if c == nil {
+		return
+	}
+	if c.slots.inUse != len(n.slots) && !n.slotsLag() {
+		n.fatal("has %d slots out, the shell %d", c.slots.inUse, len(n.slots))
+	}
+	if n.s.steps%64 != 0 {
+		return
+	}
+	n.deepCheck()
+}
+
+// slotsLag: a slot whose first request was never made is known to the engine alone.
+func (n *simNode) slotsLag() bool {
+	for _, pc := range n.e.content.opened {
+		for i := range pc.chunk {
+			if k := &pc.chunk[i]; k.state == chunkOpen && n.slots[k.slot] == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (n *simNode) deepCheck() {
+	c := n.e.content
+	// Availability is what the peers have.
+	for i := range c.n {
+		want := 0
+		for _, p := range n.e.peers {
+			if !p.closing && !p.counted && p.has.Len() == c.n && p.has.Has(i) {
+				want++
+			}
+		}
+		if int(c.pick.avail[i]) != want {
+			n.fatal("piece %d: availability %d, not %d", i, c.pick.avail[i], want)
+		}
+		_, open := c.open[uint32(i)]
+		if idle := c.pick.pos[i] >= 0; idle != (c.need.Has(i) && !open) {
+			n.fatal("piece %d: idle %v, needed %v, open %v", i, idle, c.need.Has(i), open)
+		}
+	}
+	leases := map[Block]int{}
+	for _, p := range n.e.peers {
+		for _, l := range p.down.queue[p.down.head:] {
+			leases[l.chunk.piece.blockOf(l.block)]++
+		}
+		if !p.closing && p.has.Len() == c.n && p.want != c.need.CountAnd(p.has) {
+			n.fatal("conn %d: want %d, not %d", p.conn, p.want, c.need.CountAnd(p.has))
+		}
+	}
+	held := 0
+	for _, pc := range c.opened {
+		closed, stored := 0, 0
+		for i := range pc.chunk {
+			k := &pc.chunk[i]
+			free, done := uint32(0), uint32(0)
+			for b := k.first; b < k.first+k.blocks; b++ {
+				x := &pc.block[b]
+				if x.done {
+					done++
+				} else if x.leases == 0 {
+					free++
+					if b < k.next {
+						n.fatal("piece %d: block %d is free before next %d", pc.index, b, k.next)
+					}
+				}
+				if got := leases[pc.blockOf(b)]; got != int(x.leases) {
+					n.fatal("block %v: %d leases, not %d", pc.blockOf(b), x.leases, got)
+				}
+				delete(leases, pc.blockOf(b))
+			}
+			if free != k.free || done != k.done {
+				n.fatal("piece %d chunk %d: free %d done %d, not %d %d", pc.index, i, k.free, k.done, free, done)
+			}
+			switch k.state {
+			case chunkClosed:
+				closed++
+			case chunkStored:
+				stored++
+			default:
+				held++
+			}
+			if k.needy != (k.state == chunkOpen && k.free > 0) {
+				n.fatal("piece %d chunk %d is needy: %v", pc.index, i, k.needy)
+			}
+		}
+		if closed != pc.closed || stored != pc.stored {
+			n.fatal("piece %d: closed %d stored %d, not %d %d", pc.index, pc.closed, pc.stored, closed, stored)
+		}
+	}
+	if len(leases) > 0 {
+		n.fatal("leases of blocks that are not open: %v", leases)
+	}
+	if held > c.slots.inUse {
+		n.fatal("%d chunks hold %d slots", held, c.slots.inUse)
+	}
+}

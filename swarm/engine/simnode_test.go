@@ -1,0 +1,370 @@
+package engine
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/internal/id"
+	"seedbed/swarm/wire"
+)
+
+// What a node of the simulation does with commands: its links, its memory and
+// its disk.
+
+func (n *simNode) do(c *Command) {
+	s := n.s
+	s.note(n, "%d %d %d %d %v %d %v %x", c.Kind, c.Conn, int32(c.Slot), c.Offset, c.Block, c.Fault, c.Addr, c.Bytes)
+	end := n.conns[c.Conn]
+	switch c.Kind {
+	case CmdDial:
+		n.dial(c.Addr)
+	case CmdClose:
+		if end != nil {
+			end.shut(c.Fault)
+		}
+	case CmdSend:
+		if end != nil { // else it went in the same batch of events
+			end.send(c.Bytes)
+		}
+	case CmdRequest:
+		n.request(end, c)
+	case CmdCancel:
+		if end == nil {
+			return
+		}
+		if _, ok := end.leases[c.Block]; ok {
+			delete(end.leases, c.Block)
+			if !c.Quiet {
+				end.send(wire.Append(nil, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
+			}
+		}
+	case CmdUpload:
+		if !n.have.Has(int(c.Block.Piece)) {
+			n.fatal("uploads piece %d that it has not verified", c.Block.Piece)
+		}
+		if end == nil {
+			n.fatal("uploads to a connection that is gone")
+		}
+		n.upload(end, c.Block)
+	case CmdStore:
+		n.store(c)
+	case CmdDropSlot:
+		if sl := n.slots[c.Slot]; sl == nil || sl.storing {
+			n.fatal("drops slot %d that it does not hold", c.Slot)
+		}
+		for _, o := range n.order {
+			for b, sl := range n.conns[o].leases {
+				if sl == c.Slot {
+					n.fatal("drops slot %d while block %v is leased", c.Slot, b)
+				}
+			}
+		}
+		delete(n.slots, c.Slot)
+	case CmdMetadata:
+		if c.Info == nil || c.Info.Hash != s.info.Hash {
+			n.fatal("metadata is wrong")
+		}
+		info := c.Info
+		n.later(50*time.Millisecond, func() { n.step(&Event{Kind: EvInfo, Info: info, Have: n.have}) })
+	case CmdHave:
+		if !n.have.Has(int(c.Block.Piece)) {
+			n.fatal("has piece %d that is not verified", c.Block.Piece)
+		}
+		if n.haves[c.Block.Piece] && s.cfg.diskFails == 0 {
+			n.fatal("says have %d twice", c.Block.Piece)
+		}
+		n.haves[c.Block.Piece] = true
+	case CmdComplete:
+		if !n.have.Full() {
+			n.fatal("is complete with %d pieces", n.have.Count())
+		}
+		n.complete = true
+	case CmdWantPeers:
+		n.wants++
+		n.later(100*time.Millisecond, func() { n.candidates(4) })
+	case CmdBan:
+		n.banned = append(n.banned, c.Addr)
+	}
+}
+
+func (n *simNode) dial(to netip.AddrPort) {
+	s := n.s
+	if o := s.byIP[netip.AddrPortFrom(to.Addr(), 6881)]; o != nil {
+		for _, b := range n.banned {
+			if b.Addr() == to.Addr() {
+				n.fatal("dials %v, which it banned", to)
+			}
+		}
+	}
+	delay := time.Duration(5+s.rng.IntN(100)) * time.Millisecond
+	o := s.byIP[to]
+	n.later(2*delay, func() {
+		if o == nil || !o.up {
+			n.step(&Event{Kind: EvDialFailed, Addr: to, Fault: FaultRefused})
+			return
+		}
+		a := &simEnd{owner: n, delay: delay}
+		b := &simEnd{owner: o, delay: delay}
+		a.other, b.other = b, a
+		from := netip.AddrPortFrom(n.addr.Addr(), uint16(40000+s.rng.IntN(20000)))
+		a.attach(to, o.id, false)
+		b.attach(from, n.id, true)
+	})
+}
+
+func (x *simEnd) attach(addr netip.AddrPort, peer id.ID, incoming bool) {
+	n := x.owner
+	n.nextConn++
+	x.conn = n.nextConn
+	x.open, x.choked = true, true
+	x.leases = map[Block]Slot{}
+	x.allowed = map[uint32]bool{}
+	x.has = bitset.New(n.s.cfg.pieces)
+	n.conns[x.conn] = x
+	n.order = append(n.order, x.conn)
+	var r wire.Reserved
+	r.SetExtended()
+	r.SetDHT()
+	if !n.s.cfg.plain {
+		r.SetFast()
+	}
+	n.step(&Event{Kind: EvConnected, Conn: x.conn, Addr: addr, Incoming: incoming, PeerID: peer, Reserved: r})
+}
+
+// shut ends a link from this side; the other hears of it a delay later.
+func (x *simEnd) shut(f Fault) {
+	if !x.open {
+		return
+	}
+	x.open = false
+	n := x.owner
+	n.later(0, func() { n.closed(x, f) })
+	o := x.other
+	if o.open {
+		life := o.owner.life
+		n.s.at(max(n.s.now.Add(x.delay), x.last), func() {
+			if o.open && o.owner.up && o.owner.life == life {
+				o.open = false
+				o.owner.closed(o, FaultReset)
+			}
+		})
+	}
+}
+
+func (n *simNode) closed(x *simEnd, f Fault) {
+	if n.conns[x.conn] != x {
+		return
+	}
+	delete(n.conns, x.conn)
+	for i, c := range n.order {
+		if c == x.conn {
+			n.order = append(n.order[:i], n.order[i+1:]...)
+			break
+		}
+	}
+	n.step(&Event{Kind: EvClosed, Conn: x.conn, Fault: f})
+}
+
+// arrive has do happen at the other end when size bytes sent now have come.
+func (x *simEnd) arrive(size int, do func(o *simEnd)) {
+	n, o := x.owner, x.other
+	s := n.s
+	if !x.open {
+		return
+	}
+	n.free = max(n.free, s.now).Add(time.Duration(float64(size) / n.rate * 1e9))
+	x.last = max(x.last, n.free.Add(x.delay))
+	life := o.owner.life
+	s.at(x.last, func() {
+		if o.open && o.owner.up && o.owner.life == life {
+			do(o)
+		}
+	})
+}
+
+// send carries whole messages.
+func (x *simEnd) send(b []byte) {
+	b = append([]byte(nil), b...)
+	x.arrive(len(b), func(o *simEnd) {
+		for len(b) > 0 && o.open {
+			size := int(binary.BigEndian.Uint32(b))
+			m, err := wire.Parse(b[4 : 4+size])
+			if err != nil {
+				x.owner.fatal("sends what does not parse: %v", err)
+			}
+			b = b[4+size:]
+			if m.Type == wire.Bitfield || m.Type == wire.Extended {
+				m.Payload = append([]byte(nil), m.Payload...)
+			}
+			o.hear(m)
+		}
+	})
+}
+
+// hear keeps what the wire said for the invariants, and passes the message on.
+func (x *simEnd) hear(m wire.Msg) {
+	switch m.Type {
+	case wire.Choke:
+		x.choked = true
+	case wire.Unchoke:
+		x.choked = false
+	case wire.AllowedFast:
+		x.allowed[m.Index] = true
+	case wire.HaveAll:
+		x.has.Fill()
+	case wire.Bitfield:
+		x.has, _ = bitset.Parse(m.Payload, x.has.Len())
+	case wire.Have:
+		x.has.Add(int(m.Index))
+	case wire.Extended:
+		if m.Ext == wire.ExtDontHave {
+			p, _ := wire.ParseDontHave(m.Payload)
+			x.has.Remove(int(p))
+		}
+	}
+	x.owner.step(&Event{Kind: EvMessage, Conn: x.conn, Msg: m})
+}
+
+func (n *simNode) request(x *simEnd, c *Command) {
+	if x == nil {
+		n.fatal("requests of a connection that is gone")
+	}
+	if x.open {
+		if !x.has.Has(int(c.Block.Piece)) {
+			n.fatal("requests piece %d that conn %d lacks", c.Block.Piece, c.Conn)
+		}
+		if x.choked && !x.allowed[c.Block.Piece] {
+			n.fatal("requests while it is choked")
+		}
+	}
+	if n.broken {
+		n.fatal("requests while its disk is broken")
+	}
+	if n.have.Has(int(c.Block.Piece)) {
+		n.fatal("requests piece %d that it has", c.Block.Piece)
+	}
+	if _, dup := x.leases[c.Block]; dup {
+		n.fatal("leases %v twice on one connection", c.Block)
+	}
+	sl := n.slots[c.Slot]
+	begin := c.Block.Begin - c.Offset
+	if sl == nil {
+		if int(c.Slot) >= n.s.cfg.budget {
+			n.fatal("uses slot %d of a budget of %d", c.Slot, n.s.cfg.budget)
+		}
+		sl = &simSlot{piece: c.Block.Piece, begin: begin, blocks: map[uint32]byte{}}
+		n.slots[c.Slot] = sl
+	}
+	if sl.piece != c.Block.Piece || sl.begin != begin || sl.storing {
+		n.fatal("leases %v in slot %d, which holds another chunk", c.Block, c.Slot)
+	}
+	if _, done := sl.blocks[c.Block.Begin/blockSize]; done {
+		n.fatal("leases %v, which it has", c.Block)
+	}
+	if !n.e.content.inEndgame() {
+		for _, o := range n.order {
+			if y := n.conns[o]; y.open {
+				if _, dup := y.leases[c.Block]; dup {
+					n.fatal("leases %v twice outside the endgame", c.Block)
+				}
+			}
+		}
+	}
+	x.leases[c.Block] = c.Slot
+	x.send(wire.Append(nil, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
+}
+
+func (n *simNode) upload(x *simEnd, b Block) {
+	quality := byte(0)
+	if n.liar && n.s.rng.IntN(3) == 0 {
+		quality = 1 + byte(n.s.rng.IntN(200))
+	}
+	x.arrive(int(b.Length), func(o *simEnd) {
+		m := o.owner
+		slot, ok := o.leases[b]
+		if !ok {
+			m.step(&Event{Kind: EvUnwanted, Conn: o.conn, Block: b})
+			return
+		}
+		delete(o.leases, b)
+		sl := m.slots[slot]
+		if sl == nil || sl.piece != b.Piece {
+			m.fatal("block %v lands in slot %d, which is not its own", b, slot)
+		}
+		if _, done := sl.blocks[b.Begin/blockSize]; done {
+			m.step(&Event{Kind: EvUnwanted, Conn: o.conn, Block: b})
+			return
+		}
+		sl.blocks[b.Begin/blockSize] = quality
+		m.step(&Event{Kind: EvBlock, Conn: o.conn, Block: b, Slot: slot})
+	})
+	if x.open {
+		n.later(n.free.Sub(n.s.now), func() {
+			if n.conns[x.conn] == x {
+				n.step(&Event{Kind: EvUploaded, Conn: x.conn, Block: b})
+			}
+		})
+	}
+}
+
+func (n *simNode) store(c *Command) {
+	sl := n.slots[c.Slot]
+	if sl == nil || sl.storing || sl.piece != c.Block.Piece || sl.begin != c.Block.Begin {
+		n.fatal("stores slot %d, which holds something else", c.Slot)
+	}
+	if want := (int(c.Block.Length) + blockSize - 1) / blockSize; len(sl.blocks) != want {
+		n.fatal("stores a chunk of %d blocks with %d", want, len(sl.blocks))
+	}
+	sl.storing = true
+	slot, block, wantSums, round := c.Slot, c.Block, c.WantSums, c.Round
+	n.later(time.Duration(1+n.s.rng.IntN(20))*time.Millisecond, func() {
+		delete(n.slots, slot)
+		if n.broken {
+			n.step(&Event{Kind: EvStorageFailed, Slot: slot, Block: block})
+			return
+		}
+		piece := block.Piece
+		blocks := n.s.info.NumBlocks(int(piece))
+		q := n.stored[piece]
+		if q == nil || n.rounds[piece] != round {
+			n.rounds[piece] = round
+			q = make([]byte, blocks)
+			for i := range q {
+				q[i] = 255 // not there
+			}
+			n.stored[piece] = q
+		}
+		for b, v := range sl.blocks {
+			q[b] = v
+		}
+		verify := func() {
+			ok := true
+			sums := make([]uint64, blocks)
+			for i, v := range q {
+				if v == 255 {
+					return
+				}
+				ok = ok && v == 0
+				sums[i] = uint64(v)
+			}
+			delete(n.stored, piece)
+			if ok {
+				n.have.Add(int(piece))
+				if !wantSums {
+					sums = nil
+				}
+			}
+			n.step(&Event{Kind: EvVerified, Block: Block{Piece: piece}, OK: ok, Sums: sums})
+		}
+		stored := func() { n.step(&Event{Kind: EvStored, Slot: slot, Block: block}) }
+		if n.s.rng.IntN(2) == 0 { // the order of the two is the shell's affair
+			stored()
+			verify()
+		} else {
+			verify()
+			stored()
+		}
+	})
+}
