@@ -88,9 +88,9 @@ func (t *Torrent) open(info *metainfo.Info) {
 }
 
 // retry does f until it works or the torrent stops, telling of each new reason
-// why it does not.
+// why it does not, and of the mend of what it told.
 func (t *Torrent) retry(wait time.Duration, f func() error) error {
-	for {
+	for paused := false; ; paused = true {
 		if wait > 0 && !t.sleep(wait) {
 			return errStopped
 		}
@@ -102,7 +102,9 @@ func (t *Torrent) retry(wait time.Duration, f func() error) error {
 			}
 			return errStopped
 		case err == nil:
-			t.pause(nil)
+			if paused {
+				t.pause(nil)
+			}
 			return nil
 		}
 		t.pause(err)
@@ -167,6 +169,8 @@ func (t *Torrent) mend() {
 	if err != nil {
 		return
 	}
+	t.pause(nil)
+	signal(t.soiled) // what failed may have been a flush
 	t.inbox.post(item{ev: engine.Event{Kind: engine.EvStorageBack, Have: have}, fn: func() {
 		t.keepMu.Lock()
 		t.mending = false

@@ -21,6 +21,7 @@ type memStorage struct {
 	verified bitset.Set
 	fail     error // of writes and checks
 	failRead error
+	failSync error
 	flushes  int
 	finished bool
 	closed   bool
@@ -65,6 +66,9 @@ func (m *memStorage) MarkVerified(p int) {
 func (m *memStorage) Flush() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.failSync != nil {
+		return m.failSync
+	}
 	m.flushes++
 	return nil
 }
@@ -79,7 +83,7 @@ func (m *memStorage) Finish() error {
 func (m *memStorage) Recheck(context.Context) (bitset.Set, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := errors.Join(m.fail, m.failRead); err != nil {
+	if err := errors.Join(m.fail, m.failRead, m.failSync); err != nil {
 		return bitset.Set{}, err
 	}
 	return m.verified.Clone(), nil
@@ -95,10 +99,16 @@ func (m *memStorage) Close() error {
 	return nil
 }
 
-func (m *memStorage) break_(err error) {
+func (m *memStorage) breakWrites(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fail = err
+}
+
+func (m *memStorage) breakFlush(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failSync = err
 }
 
 // makeContent is random content with its info dictionary and a storage that

@@ -296,7 +296,7 @@ func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
 				leech.meet(seed)
 				leech.await(FirstPiece, time.Minute)
 				had := leech.Snapshot().HavePieces
-				leech.store.break_(errors.New("no space left on device"))
+				leech.store.breakWrites(errors.New("no space left on device"))
 				leech.await(Paused, time.Minute)
 				// It stays calm and connected for as long as it takes.
 				time.Sleep(10 * time.Minute)
@@ -304,7 +304,7 @@ func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
 				if s.State != Stalled || s.Err == nil || s.Connected != 1 || s.HavePieces < had {
 					t.Fatalf("%+v", s)
 				}
-				leech.store.break_(nil)
+				leech.store.breakWrites(nil)
 				start := time.Now()
 				if d := leech.await(Resumed, time.Minute).Sub(start); d > retryLongest {
 					t.Errorf("it noticed after %v", d)

@@ -1,0 +1,220 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"seedbed/internal/buf"
+	"seedbed/internal/id"
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
+)
+
+// We dial; the other side accepts and is silent, or answers wrongly.
+func TestAnOutgoingHandshakeThatFails(t *testing.T) {
+	info, _ := makeContent(t, 1<<20, 256<<10)
+	other := wire.AppendHandshake(nil, wire.Reserved{}, id.ID{1, 2, 3}, id.ID{4})
+	for name, c := range map[string]struct {
+		answer []byte
+		after  time.Duration
+	}{
+		"silence":         {nil, HandshakeTimeout},
+		"half of it":      {other[:40], HandshakeTimeout},
+		"another torrent": {other, 0},
+		"another protocol": {[]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" +
+			"                                        "), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim(t, func(t *testing.T, n *simnet.Net) {
+				nd := startNode(t, n, 1, info, nil)
+				defer nd.close()
+				l, err := n.Host(netip.AddrFrom4([4]byte{10, 9, 0, 1})).Listen(6881)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer l.Close()
+				nd.AddCandidates([]engine.Candidate{{Addr: l.Addrs()[0], Source: engine.FromDHT}})
+				nc, err := l.Accept(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				start := time.Now()
+				nc.Write(c.answer)
+				io.Copy(io.Discard, nc)
+				if d := time.Since(start); d < c.after || d > c.after+100*time.Millisecond {
+					t.Errorf("left after %v", d)
+				}
+				time.Sleep(time.Second)
+				if s := nd.Snapshot(); s.Dialing != 0 || s.Connected != 0 || s.Tried != 1 {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
+}
+
+// A block that was filled while its slot was given up and out again is not
+// taken for the content of the new one.
+func TestABlockOfAnOldSlotIsUnwanted(t *testing.T) {
+	pool := buf.NewPool(1 << 20)
+	defer pool.Close()
+	old, fresh := pool.Get(1), pool.Get(1)
+	tt := &Torrent{slots: []*buf.Chunk{fresh}}
+	for _, c := range []struct {
+		in   *buf.Chunk
+		want engine.EventKind
+	}{{old, engine.EvUnwanted}, {fresh, engine.EvBlock}} {
+		ev := engine.Event{Kind: engine.EvBlock, Slot: 0}
+		if tt.check(&ev, c.in); ev.Kind != c.want {
+			t.Errorf("event %d, not %d", ev.Kind, c.want)
+		}
+	}
+}
+
+func TestAFlushThatFailsPausesUntilItWorks(t *testing.T) {
+	info, full := makeContent(t, 4<<20, 256<<10)
+	sim(t, func(t *testing.T, n *simnet.Net) {
+		seed := startNode(t, n, 1, info, full)
+		defer seed.close()
+		leech := startNode(t, n, 2, info, nil)
+		defer leech.close()
+		leech.meet(seed)
+		leech.await(Complete, time.Minute)
+		leech.store.breakFlush(errors.New("input/output error"))
+		start := time.Now()
+		leech.await(Paused, time.Minute)
+		if d := time.Since(start); d > flushEvery {
+			t.Errorf("a failed flush shows after %v", d)
+		}
+		time.Sleep(time.Minute)
+		leech.store.breakFlush(nil)
+		leech.await(Resumed, time.Minute)
+		time.Sleep(flushEvery + time.Second)
+		leech.store.mu.Lock()
+		defer leech.store.mu.Unlock()
+		if leech.store.flushes == 0 {
+			t.Error("what could not be flushed was forgotten")
+		}
+	})
+}
+
+// Stop's patience ends with its context; the rest follows by itself.
+func TestStopWithAStorageThatHangs(t *testing.T) {
+	info, full := makeContent(t, 1<<20, 256<<10)
+	sim(t, func(t *testing.T, n *simnet.Net) {
+		release := make(chan struct{})
+		nd := startNode(t, n, 1, info, full, func(c *Config, _ *SharedConfig) {
+			open := c.Open
+			c.Open = func(ctx context.Context, info *metainfo.Info, p func(int64, int64)) (Content, error) {
+				p(5, 10)
+				<-release
+				return open(ctx, info, p)
+			}
+		})
+		time.Sleep(time.Second)
+		if s := nd.Snapshot(); s.State != Checking || s.Checked != 5 || s.ToCheck != 10 {
+			t.Errorf("%+v", s)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		if err := nd.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		close(release)
+		nd.close()
+		select {
+		case <-nd.Done():
+		default:
+			t.Error("not done")
+		}
+		if !full.closed {
+			t.Error("storage stays open")
+		}
+	})
+}
+
+// Wishes and limits that change all the time lose nothing and stall nothing.
+func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
+	for name, piece := range map[string]int64{"pieces of one chunk": 128 << 10, "pieces of four chunks": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			info, full := makeContent(t, 12<<20, piece)
+			sim(t, func(t *testing.T, n *simnet.Net) {
+				n.SetLink(netip.AddrFrom4([4]byte{10, 0, 0, 1}), netip.AddrFrom4([4]byte{10, 0, 0, 2}), simnet.Link{Delay: 10 * time.Millisecond, Rate: 3 << 20})
+				seed := startNode(t, n, 1, info, full)
+				defer seed.close()
+				leech := startNode(t, n, 2, info, nil)
+				defer leech.close()
+				leech.meet(seed)
+				leech.await(Opened, time.Minute)
+				all := info.Wanted(nil)
+				for i := range 60 {
+					some := all.Clone()
+					some.Clear()
+					for p := i % 3; p < some.Len(); p += 3 {
+						some.Add(p)
+					}
+					leech.SetWanted(some)
+					leech.SetLimits(1+i%8, 8, 50)
+					leech.SetExternal(netip.MustParseAddrPort("192.0.2.1:6881"))
+					time.Sleep(37 * time.Millisecond)
+				}
+				leech.SetLimits(8, 8, 50)
+				leech.SetWanted(all)
+				time.Sleep(2 * time.Minute)
+				if s := leech.Snapshot(); s.HavePieces != s.Pieces || s.State != Seeding {
+					t.Fatalf("%+v", s)
+				}
+				leech.same(full)
+			})
+		})
+	}
+}
+
+// Many peers over lines with loss and jitter, of which one is cut every second.
+func TestChurn(t *testing.T) {
+	info, full := makeContent(t, 6<<20, 256<<10)
+	sim(t, func(t *testing.T, _ *simnet.Net) {
+		n := simnet.New(3, simnet.Link{Delay: 30 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: 0.01, Rate: 2 << 20})
+		nodes := []*node{startNode(t, n, 1, info, full)}
+		for i := range 8 {
+			nodes = append(nodes, startNode(t, n, 2+i, info, nil))
+		}
+		for i, nd := range nodes {
+			defer nd.close()
+			nd.meet(nodes[:i]...)
+			nd.meet(nodes[i+1:]...)
+		}
+		var wg sync.WaitGroup
+		quit := make(chan struct{})
+		wg.Go(func() {
+			for i := 1; ; i++ {
+				select {
+				case <-quit:
+					return
+				case <-time.After(time.Second):
+				}
+				nd := nodes[1+i%8]
+				nd.inbox.post(item{fn: func() {
+					for _, c := range nd.conns {
+						c.nc.(interface{ Reset() }).Reset()
+						break
+					}
+				}})
+			}
+		})
+		for _, nd := range nodes[1:] {
+			nd.await(Complete, 10*time.Minute)
+			nd.same(full)
+		}
+		close(quit)
+		wg.Wait()
+	})
+}
