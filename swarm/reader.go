@@ -60,7 +60,7 @@ func (rd *reader) loop() error {
 		need, err := rd.parse()
 		if len(rd.items) > 0 {
 			open := rd.c.t.inbox.push(rd.items)
-			if cap(rd.items) > 256 {
+			if cap(rd.items) > 32 {
 				rd.items = nil
 			}
 			clear(rd.items)

@@ -40,11 +40,10 @@ type Torrent struct {
 	conns   map[engine.Conn]*conn
 	dirty   []*conn
 	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
-	reqs    []byte
-	stopped bool // EvStop was stepped
-	ending  bool // the last things are being done
-	first   bool // FirstPiece was told
-	broken  bool // Broken was told
+	stopped bool         // EvStop was stepped
+	ending  bool         // the last things are being done
+	first   bool         // FirstPiece was told
+	broken  bool         // Broken was told
 	ended   bool
 
 	// Set by the loop before the first command that needs them, never changed.
