@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"seedbed/internal/bitset"
 )
 
 // Flush makes what was written last, gives complete files their final names and
@@ -24,6 +26,9 @@ func (s *Storage) Flush() error {
 // flush is Flush; with closing it also notes the times of incomplete files,
 // which change no more.
 func (s *Storage) flush(closing bool) error {
+	if err := s.gather(); err != nil {
+		return s.failed(err)
+	}
 	s.mu.Lock()
 	s.moved.Clear()
 	pending := s.written.Clone()
@@ -54,6 +59,27 @@ func (s *Storage) flush(closing bool) error {
 		return s.failed(e)
 	}
 	return s.failed(err)
+}
+
+// gather makes those complete files that are in the parts file so far, so that
+// they are synced before the record knows them and the parts file may go.
+func (s *Storage) gather() error {
+	if s.o.ReadOnly {
+		return nil
+	}
+	s.mu.Lock()
+	whole := slices.Clone(s.whole)
+	s.mu.Unlock()
+	s.places.Lock()
+	defer s.places.Unlock()
+	for _, i := range whole {
+		if st := &s.files[i]; st.place == absent && st.wanted {
+			if err := s.makeWritable(i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Storage) syncFiles() error {
@@ -169,6 +195,9 @@ func (s *Storage) Finish() error {
 	if s.o.ReadOnly {
 		return nil
 	}
+	if err := s.noteFinish(); err != nil {
+		return s.failed(err)
+	}
 	err := s.finish()
 	for i := range s.info.Files {
 		if f := &s.info.Files[i]; f.Length == 0 && !f.Pad && s.isWanted(i) {
@@ -176,6 +205,42 @@ func (s *Storage) Finish() error {
 		}
 	}
 	return s.failed(err)
+}
+
+// finishSuffix names the note of what Finish renames.
+const finishSuffix = ".finish"
+
+// noteFinish notes which files are renamed before they are synced. Should the
+// power fail before the next record, a file that lost its content would seem to be of others.
+// The note is not synced either: names mostly last in the order of their
+// change, and to wait here for all the data would cost more than the note is
+// worth.
+func (s *Storage) noteFinish() error {
+	s.mu.Lock()
+	whole := slices.Clone(s.whole)
+	s.mu.Unlock()
+	if s.o.Record == "" || len(whole) == 0 {
+		return nil
+	}
+	n := s.info.NumPieces()
+	r := &record{hash: s.info.Hash, dir: recordDir(s.dir), synced: bitset.New(n), written: bitset.New(n),
+		files: make([]fileRecord, len(s.info.Files))}
+	for _, i := range whole {
+		r.files[i].place = inFinal
+	}
+	if err := writeWhole(s.state, filepath.Base(s.o.Record)+finishSuffix, r.append(nil), false); err != nil {
+		return wrap("write", s.o.Record+finishSuffix, err)
+	}
+	return nil
+}
+
+// dropNote removes the note: a record says the same now.
+func (s *Storage) dropNote() error {
+	err := s.state.remove(filepath.Base(s.o.Record) + finishSuffix)
+	if kindOf(err) == Vanished {
+		return nil
+	}
+	return err
 }
 
 func firstOf(first, second error) error {
@@ -249,7 +314,7 @@ func (s *Storage) finishFile(i int) error {
 	if fi, err := s.disk.lstat(to); err == nil {
 		st.mtime = fi.ModTime().UnixNano()
 	}
-	s.noteDir(i, to)
+	s.noteDir(i)
 	return nil
 }
 
@@ -331,12 +396,11 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	}()
 	r := s.snapshot(closing)
 	name := filepath.Base(s.o.Record)
-	if s.files[s.parts()].place != absent {
-		if err := s.state.syncDir("."); err != nil {
-			return err
-		}
+	// The parts file may be new there, and the record relies on it.
+	if err := s.state.syncDir("."); err != nil {
+		return err
 	}
-	if err := writeWhole(s.state, name+".new", r.append(nil)); err != nil {
+	if err := writeWhole(s.state, name+".new", r.append(nil), true); err != nil {
 		return err
 	}
 	if err := s.state.rename(name+".new", name); err != nil {
@@ -345,7 +409,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	if err := s.state.syncDir("."); err != nil {
 		return err
 	}
-	return s.dropParts(r)
+	return firstOf(s.dropNote(), s.dropParts(r))
 }
 
 // snapshot is the record of this moment.
@@ -385,7 +449,10 @@ func (s *Storage) dropParts(r *record) error {
 	s.places.Lock()
 	defer s.places.Unlock()
 	parts := &s.files[s.parts()]
-	if parts.place == absent {
+	s.mu.Lock()
+	unsynced := len(s.dirty) > 0
+	s.mu.Unlock()
+	if parts.place == absent || unsynced {
 		return nil
 	}
 	for i := range r.files {
@@ -404,13 +471,13 @@ func (s *Storage) dropParts(r *record) error {
 	return nil
 }
 
-func writeWhole(d disk, name string, b []byte) (err error) {
+func writeWhole(d disk, name string, b []byte, sync bool) (err error) {
 	f, err := d.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteAt(b, 0); err != nil {
+	if _, err := f.WriteAt(b, 0); err != nil || !sync {
 		return err
 	}
 	return f.sync()

@@ -75,7 +75,8 @@ func (s *Storage) relook(i int) error {
 	}
 	from := int64(-1)
 	switch short := i < s.parts() && fi.Size() < s.info.Files[i].Length; {
-	case st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
+	// The number of a file that was deleted is soon given to another.
+	case st.gone.Swap(false), st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
 		from = 0
 	case short && !s.o.ReadOnly:
 		from = fi.Size()
@@ -89,10 +90,11 @@ func (s *Storage) relook(i int) error {
 	}
 	s.mu.Unlock()
 	if from >= 0 {
+		s.noteDir(i)
 		s.fall(i, from)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
-		return s.extend(i) // proves the right to write, too
+		return s.mend(i, false) // proves the right to write, too
 	}
 	h, _, err := s.acquire(i)
 	if err == nil {
@@ -120,7 +122,7 @@ func (s *Storage) fall(i int, from int64) {
 // probe finds out whether there is room again.
 func (s *Storage) probe() error {
 	name := "." + s.info.Hash.String() + ".probe"
-	err := writeWhole(s.disk, name, make([]byte, 1<<20))
+	err := writeWhole(s.disk, name, make([]byte, 1<<20), true)
 	if e := s.disk.remove(name); e != nil && kindOf(e) != Vanished {
 		err = firstOf(err, e)
 	}

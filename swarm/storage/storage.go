@@ -70,6 +70,7 @@ type fileState struct {
 	other     string
 	wanted    bool
 	dirty     atomic.Bool
+	gone      atomic.Bool // was missed: what comes in its place has to be checked
 	left      int   // pieces that are not verified
 	mtime     int64 // of a file in its final place, when it was last known to be right
 	id        fs.FileInfo
@@ -197,6 +198,9 @@ func (s *Storage) openFile(i int) (file, error) {
 // lost is the error of a file that lacks its bytes from size on.
 func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	e := wrap(op, s.path(i), err)
+	if e.Kind == Vanished {
+		s.files[i].gone.Store(true)
+	}
 	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated) && e.End == 0 {
 		e.First, e.End = s.info.PiecesOf(i)
 		e.First = max(e.First, int((s.info.Files[i].Offset+size)/s.info.PieceLength))
