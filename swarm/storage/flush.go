@@ -427,8 +427,9 @@ func (s *Storage) snapshot(closing bool) *record {
 	}
 	for i := range r.files {
 		st := &s.files[i]
-		if st.place == absent || st.candidate {
-			continue
+		first, end := s.info.PiecesOf(i)
+		if st.place == absent || st.candidate || st.place == inFinal && st.left == end-first && end > first {
+			continue // of no proven use, so that it is not ours to change later
 		}
 		f := fileRecord{place: st.place, size: s.info.Files[i].Length}
 		if st.place == inFinal {

@@ -71,8 +71,8 @@ type fileState struct {
 	wanted    bool
 	dirty     atomic.Bool
 	gone      atomic.Bool // was missed: what comes in its place has to be checked
-	left      int   // pieces that are not verified
-	mtime     int64 // of a file in its final place, when it was last known to be right
+	left      int         // pieces that are not verified
+	mtime     int64       // of a file in its final place, when it was last known to be right
 	id        fs.FileInfo
 }
 

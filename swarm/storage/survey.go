@@ -36,6 +36,10 @@ func (s *Storage) survey() error {
 	} else {
 		s.changed = true
 	}
+	bare, err := s.bare()
+	if err != nil {
+		return err
+	}
 	all := true
 	for i := range s.info.Files {
 		if s.info.Files[i].Pad {
@@ -46,9 +50,11 @@ func (s *Storage) survey() error {
 			known = rec.files[i]
 		}
 		ours := note != nil && note.files[i].place == inFinal
-		trust, err := s.find(i, known, rec != nil, ours)
-		if err != nil {
-			return err
+		trust := nothing
+		if !bare {
+			if trust, err = s.find(i, known, rec != nil, ours); err != nil {
+				return err
+			}
 		}
 		if s.files[i].place != known.place {
 			s.changed = true
@@ -78,6 +84,19 @@ func (s *Storage) survey() error {
 	}
 	s.recount()
 	return nil
+}
+
+// bare reports whether there is not even the torrent's folder, which spares
+// looking for each of perhaps a million files.
+func (s *Storage) bare() (bool, error) {
+	if !s.info.IsMulti() || s.o.ReadOnly {
+		return false, nil
+	}
+	_, err := s.disk.lstat(s.info.Name)
+	if err != nil && kindOf(err) != Vanished {
+		return false, wrap("open", filepath.Join(s.dir, s.info.Name), err)
+	}
+	return err != nil, nil
 }
 
 // trust says how far the pieces of a file that was found can be believed.
@@ -115,9 +134,11 @@ func (s *Storage) find(i int, known fileRecord, record, ours bool) (trust, error
 	if err != nil {
 		return nothing, err
 	}
-	part, err := look(s.part(i))
-	if err != nil {
-		return nothing, err
+	var part fs.FileInfo
+	if final == nil || known.place != inFinal {
+		if part, err = look(s.part(i)); err != nil {
+			return nothing, err
+		}
 	}
 	if part != nil && !part.Mode().IsRegular() {
 		part = nil
