@@ -204,6 +204,13 @@ func TestUseFromManyGoroutines(t *testing.T) {
 			s.SetSelect(nil)
 		}
 	})
+	bg.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.Finish(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	for w := range 4 {
 		wg.Go(func() {
 			for p := w; p < f.info.NumPieces(); p += 4 {

@@ -39,7 +39,9 @@ func (s *Storage) flush(closing bool) error {
 	if err := s.syncFiles(); err != nil {
 		return s.failed(err)
 	}
+	s.renaming.Lock()
 	err := s.finish()
+	s.renaming.Unlock()
 	if e := s.syncDirs(); e != nil {
 		return s.failed(e)
 	}
@@ -188,13 +190,13 @@ func (s *Storage) syncDirs() error {
 }
 
 // Finish gives complete files their final names and makes the empty ones. It
-// does not wait for the disk: Flush does.
+// does not wait for the disk, nor for a Flush that does.
 func (s *Storage) Finish() error {
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
 	if s.o.ReadOnly {
 		return nil
 	}
+	s.renaming.Lock()
+	defer s.renaming.Unlock()
 	if err := s.noteFinish(); err != nil {
 		return s.failed(err)
 	}
@@ -218,6 +220,7 @@ const finishSuffix = ".finish"
 func (s *Storage) noteFinish() error {
 	s.mu.Lock()
 	whole := slices.Clone(s.whole)
+	s.noted++
 	s.mu.Unlock()
 	if s.o.Record == "" || len(whole) == 0 {
 		return nil
@@ -234,8 +237,17 @@ func (s *Storage) noteFinish() error {
 	return nil
 }
 
-// dropNote removes the note: a record says the same now.
-func (s *Storage) dropNote() error {
+// dropNote removes the note when a record says the same: one that was begun
+// after the last note.
+func (s *Storage) dropNote(noted int) error {
+	s.renaming.Lock()
+	defer s.renaming.Unlock()
+	s.mu.Lock()
+	stale := noted != s.noted
+	s.mu.Unlock()
+	if stale {
+		return nil
+	}
 	err := s.state.remove(filepath.Base(s.o.Record) + finishSuffix)
 	if kindOf(err) == Vanished {
 		return nil
@@ -250,7 +262,8 @@ func firstOf(first, second error) error {
 	return second
 }
 
-// finish renames what is complete; what it cannot rename stays listed.
+// finish renames what is complete; what it cannot rename stays listed. renaming
+// is held.
 func (s *Storage) finish() error {
 	if s.o.ReadOnly {
 		return nil
@@ -380,7 +393,7 @@ func recordDir(dir string) string {
 // writeRecord replaces the record as a whole.
 func (s *Storage) writeRecord(closing bool) (err error) {
 	s.mu.Lock()
-	changed := s.changed
+	changed, noted := s.changed, s.noted
 	s.changed = false
 	s.mu.Unlock()
 	if s.o.Record == "" || !changed && (!closing || s.o.ReadOnly) {
@@ -409,7 +422,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	if err := s.state.syncDir("."); err != nil {
 		return err
 	}
-	return firstOf(s.dropNote(), s.dropParts(r))
+	return firstOf(s.dropNote(noted), s.dropParts(r))
 }
 
 // snapshot is the record of this moment.

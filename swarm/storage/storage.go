@@ -40,8 +40,10 @@ type Storage struct {
 	state   disk // where the record and the parts file are
 	handles *Handles
 
-	// flushing serialises what syncs, renames and writes the record.
+	// flushing serialises what syncs and writes the record; renaming, taken
+	// after it, what gives files their final names.
 	flushing sync.Mutex
+	renaming sync.Mutex
 
 	// places is held for reading around every read and write of a file, and for
 	// writing while a file changes its place.
@@ -60,6 +62,7 @@ type Storage struct {
 	whole   []int       // files that may take their final names
 	dirs    map[string]struct{}
 	changed bool // what the record would say
+	noted   int  // notes of Finish
 	fault   *Error
 	recErr  error
 }
