@@ -55,7 +55,7 @@ func (s *Storage) reopen() error {
 	fault := s.fault
 	s.mu.Unlock()
 	if fault != nil && fault.Kind == Full {
-		return s.probe()
+		return s.probe(fault)
 	}
 	return nil
 }
@@ -119,17 +119,25 @@ func (s *Storage) fall(i int, from int64) {
 	}
 }
 
-// probe finds out whether there is room again.
-func (s *Storage) probe() error {
+// probe finds out whether there is room again, for what is missing or at least
+// enough to be worth going on. While there is not, the reason stays the same.
+func (s *Storage) probe(full *Error) error {
+	need := int64(256 << 10)
+	s.mu.Lock()
+	missing := int64(s.info.NumPieces()-s.synced.Count()-s.written.Count()) * s.info.PieceLength
+	s.mu.Unlock()
 	name := "." + s.info.Hash.String() + ".probe"
-	err := writeWhole(s.disk, name, make([]byte, 1<<20), true)
+	err := writeWhole(s.disk, name, make([]byte, max(4<<10, min(need, missing))), true)
 	if e := s.disk.remove(name); e != nil && kindOf(e) != Vanished {
 		err = firstOf(err, e)
 	}
-	if err != nil {
-		return wrap("write", s.dir, err)
+	switch {
+	case err == nil:
+		return nil
+	case kindOf(err) == Full:
+		return full
 	}
-	return nil
+	return wrap("write", s.dir, err)
 }
 
 // rewrite writes again what a failed sync may have lost, while memory still has
