@@ -21,7 +21,13 @@ func benchFixture(b *testing.B, pieceLength int64) fixture {
 // BenchmarkCheck compares a check of data in the page cache with the bare hash
 // of as many bytes of memory on as many cores.
 func BenchmarkCheck(b *testing.B) {
-	f := benchFixture(b, 1<<20)
+	for name, length := range map[string]int64{"1 MiB pieces": 1 << 20, "16 KiB pieces": 16 << 10} {
+		b.Run(name, func(b *testing.B) { benchmarkCheck(b, length) })
+	}
+}
+
+func benchmarkCheck(b *testing.B, pieceLength int64) {
+	f := benchFixture(b, pieceLength)
 	dir := b.TempDir()
 	h := NewHandles(10)
 	defer h.Close()

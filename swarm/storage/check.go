@@ -144,8 +144,9 @@ func (s *Storage) there(p int) (there, hole bool) {
 		}
 		at, err := fh.nextData(lo - f.Offset)
 		hole = err == nil && at >= hi-f.Offset
-		if fi, err := fh.stat(); hole && (err != nil || fi.Size() < hi-f.Offset) {
-			hole = false
+		if hole {
+			fi, err := fh.stat()
+			hole = err == nil && fi.Size() >= hi-f.Offset
 		}
 		s.handles.put(h)
 	}
