@@ -138,7 +138,7 @@ func (t *Torrent) keepLooking() {
 			busy = false
 			p.done(t.node.now(), o)
 		case <-timer.C:
-			if busy || t.node.now() < p.next {
+			if busy || t.lookups.Err() != nil || t.node.now() < p.next {
 				break
 			}
 			busy = true
