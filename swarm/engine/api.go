@@ -90,7 +90,7 @@ const (
 	// EvStorageBack: storage works again; Have is what it holds now, as checked.
 	EvStorageBack
 	// EvBudget: Budget is the new number of slots, HalfOpen of dials at once
-	// and MaxConns of connections.
+	// and MaxConns of connections. Without slots nothing new is asked for.
 	EvBudget
 	// EvWanted: Wanted replaced the set of wanted pieces.
 	EvWanted
@@ -217,6 +217,7 @@ type Config struct {
 	MaxConns   int
 	Uploads    int    // regular unchoke slots, the optimistic one apart
 	Hints      bool   // hints are dialled even when the torrent is private
+	Private    bool   // the torrent is known to be private (BEP 27) before EvInfo
 	Seed       uint64 // of the engine's random choices
 }
 
