@@ -97,6 +97,9 @@ func (c *Config) validate() error {
 	setDefault(&c.MaxConns, 500)
 	setDefault(&c.HalfOpen, 64)
 	setDefault(&c.Uploads, 8)
+	if c.MaxConns < 1 || c.HalfOpen < 1 || c.Uploads < 1 {
+		return errors.New("connections, dials and uploads must each be 1 or more")
+	}
 	if c.Memory < 2*chunkSize {
 		return fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize)
 	}

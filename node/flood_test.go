@@ -2,7 +2,6 @@ package node
 
 import (
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,7 +94,6 @@ func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 			time.Sleep(ms)
 		}
 		time.Sleep(time.Second)
-		var conns []net.Conn
 		for i := range 120 {
 			c, err := n.Host(addr(50+i)).Dial(t.Context(), at(1))
 			if err != nil {
@@ -106,7 +104,6 @@ func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 			if _, err := c.Write(wire.AppendHandshake(nil, r, specs[i%len(specs)].InfoHash(), id.ID{byte(i), 1})); err != nil {
 				t.Fatal(err)
 			}
-			conns = append(conns, c)
 			time.Sleep(50 * ms)
 		}
 		time.Sleep(time.Second)

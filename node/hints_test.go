@@ -23,6 +23,8 @@ func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 		wait(t, got.Done(), time.Minute, "the download")
 		same(t, dir, to+"/things")
 		time.Sleep(time.Hour)
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		told := map[string]int{}
 		for _, e := range b.events {
 			if e.Kind == Warning {
