@@ -142,6 +142,14 @@ const (
 	FaultLocal           // we stopped
 )
 
+var faultNames = [...]string{
+	"no fault", "refused", "timed out", "unreachable", "reset by the peer", "no handshake", "broke the protocol",
+	"ourselves", "second connection", "sent bad data", "too slow", "of no use", "stopped by us",
+}
+
+// String is a word or a few for people.
+func (f Fault) String() string { return faultNames[f] }
+
 // CommandKind says what is to be done and which fields of a Command are set.
 type CommandKind uint8
 
