@@ -19,13 +19,13 @@ func TestBEP3BitfieldIsOnlyEverSentFirst(t *testing.T) {
 		ms    []wire.Msg
 		fault Fault
 	}{
-		"first":               {[]wire.Msg{field}, 0},
-		"after an extension":  {[]wire.Msg{ext, field}, 0},
-		"late and too long":   {[]wire.Msg{field, {Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
-		"none after have":     {[]wire.Msg{{Type: wire.Have}, {Type: wire.HaveNone}}, FaultProtocol},
-		"too short":           {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{}}}, FaultProtocol},
-		"too long":            {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
-		"a spare bit is set":  {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{1}}}, FaultProtocol},
+		"first":              {[]wire.Msg{field}, 0},
+		"after an extension": {[]wire.Msg{ext, field}, 0},
+		"late and too long":  {[]wire.Msg{field, {Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
+		"none after have":    {[]wire.Msg{{Type: wire.Have}, {Type: wire.HaveNone}}, FaultProtocol},
+		"too short":          {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{}}}, FaultProtocol},
+		"too long":           {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
+		"a spare bit is set": {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{1}}}, FaultProtocol},
 	} {
 		r := newRig(t, Config{}, 4, 64<<10)
 		c := r.connect(true)
