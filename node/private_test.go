@@ -26,7 +26,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 		lookups := b.dht.Stats().Made
 		wait(t, got.Done(), time.Minute, "the download")
 		same(t, dir, to+"/things")
-		time.Sleep(24 * time.Hour)
+		time.Sleep(24 * time.Hour / scale)
 		if n := a.dht.Stats().Made; n != 0 {
 			t.Errorf("the seed asked the DHT %d times", n)
 		}
