@@ -385,10 +385,16 @@ func (rtorrent) name() string { return "rtorrent" }
 
 func (rtorrent) missing() string { return command("rtorrent") }
 
+// rtorrentDaemon finds nobody by itself: version 0.9.8 reads the peers that
+// the DHT tells two bytes off and dials 54.58.x.y ("6:" is 54 58). It announces
+// itself well, and peers that dial it are welcome; one that does not must be
+// told to it.
 type rtorrentDaemon struct {
 	*process
-	socket string
-	dht    bool
+	socket   string
+	dht      bool
+	infohash string
+	peer     string // told every few seconds, for rtorrent forgets
 }
 
 func (rtorrent) start(t scope, ip string, dht []string) daemon {
@@ -481,12 +487,18 @@ func (d *rtorrentDaemon) seed(ctx context.Context, p *payload) {
 
 func (d *rtorrentDaemon) leech(ctx context.Context, magnet, dir string) {
 	d.t.Helper()
+	d.infohash = strings.ToUpper(magnet[strings.LastIndex(magnet, ":")+1:])
 	d.add(ctx, magnet, dir)
 }
 
 func (d *rtorrentDaemon) done(ctx context.Context) {
 	d.t.Helper()
+	var told time.Time
 	d.poll(ctx, "rtorrent to have all", func() bool {
+		if d.peer != "" && time.Since(told) > 2*time.Second {
+			told = time.Now()
+			d.call("add_peer", d.infohash, d.peer)
+		}
 		r, err := d.call("d.multicall2", "", "main", "d.is_meta=", "d.complete=")
 		if err != nil {
 			return false

@@ -44,6 +44,7 @@ func start(t scope, name string, line func(string), argv ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), change: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = withoutOurs()
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its children as well
 	p.log.WriteString("$ " + strings.Join(argv, " ") + "\n")
 	if line == nil {
 		line = p.logf
@@ -77,15 +78,13 @@ func start(t scope, name string, line func(string), argv ...string) *process {
 // stop asks the program to go and makes it go.
 func (p *process) stop() {
 	p.in.Close()
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		p.cmd.Process.Signal(s)
-		select {
-		case <-p.ended:
-			return
-		case <-time.After(10 * time.Second):
-		}
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.ended
 	}
-	<-p.ended
 }
 
 func (p *process) read(r io.Reader, line func(string)) {

@@ -5,6 +5,7 @@ package integration
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // Each real client is the only seed of a bare magnet link that seedbed opens,
@@ -18,21 +19,23 @@ func TestRealClients(t *testing.T) {
 		t.Run("seed/"+c.name(), func(t *testing.T) {
 			t.Parallel()
 			need(t, c)
-			ctx := patience(t)
+			ctx, began := patience(t), time.Now()
 			p := tree(t, "only "+c.name()+" seeds", 12<<20)
 			ip := fmt.Sprintf("10.2.%d.1", i+1)
 			c.start(t, ip, dht).seed(ctx, p)
+			t.Logf("seeding after %v", time.Since(began))
 			// Before it is announced, on purpose: seedbed looks again.
 			dir := t.TempDir()
 			o := run(t, fmt.Sprintf("10.3.%d.1", i+1), entered(entries, "get", p.magnet(), "-d", dir)...)
 			o.ends(ctx, 0)
+			t.Logf("opened after %v", time.Since(began))
 			p.same(t, dir, true)
 			o.sequence(t, p, "listening", "added", "metadata", "first_piece", "complete")
 		})
 		t.Run("leech/"+c.name(), func(t *testing.T) {
 			t.Parallel()
 			need(t, c)
-			ctx := patience(t)
+			ctx, began := patience(t), time.Now()
 			p := tree(t, "only seedbed seeds "+c.name(), 12<<20)
 			ip := fmt.Sprintf("10.2.%d.1", i+11)
 			d := c.start(t, fmt.Sprintf("10.3.%d.1", i+11), dht)
@@ -40,9 +43,14 @@ func TestRealClients(t *testing.T) {
 			o.wait(ctx, "ready")
 			// Clients that find nothing at their first lookup wait long.
 			announced(ctx, t, dht, p.infohash, ip)
+			if r, ok := d.(*rtorrentDaemon); ok {
+				r.peer = endpoint(ip)
+			}
+			t.Logf("announced after %v", time.Since(began))
 			dir := t.TempDir()
 			d.leech(ctx, p.magnet(), dir)
 			d.done(ctx)
+			t.Logf("complete after %v", time.Since(began))
 			p.as(c).same(t, dir, false)
 			o.cmd.Process.Signal(interrupt)
 			o.ends(ctx, 0) // only seeding is left
