@@ -111,7 +111,7 @@ func (d *libtorrentDaemon) run() {
 		d.t.Fatalf("%v", err)
 		return
 	}
-	d.process = start(d.t, "libtorrent", func(line string) {
+	d.process = start(d.t, "libtorrent", func(p *process, line string) {
 		var e struct {
 			Event string
 			Peers [][2]any
@@ -119,7 +119,7 @@ func (d *libtorrentDaemon) run() {
 		if json.Unmarshal([]byte(line), &e) != nil {
 			return
 		}
-		d.process.logf(line)
+		p.logf(line)
 		d.seen[e.Event]++
 		if e.Event == "peers" {
 			d.peers = map[string]bool{}

@@ -96,6 +96,7 @@ func (d *dhtNet) Helper()                   {}
 func (d *dhtNet) Cleanup(f func())          { d.cleanup = append(d.cleanup, f) }
 func (d *dhtNet) Failed() bool              { return d.err != nil }
 func (d *dhtNet) Logf(f string, a ...any)   { fmt.Fprintf(os.Stderr, f+"\n", a...) }
+func (d *dhtNet) Errorf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 func (d *dhtNet) Fatalf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 
 // announced waits until DHT nodes tell that ip:6881 is a peer of infohash.

@@ -21,6 +21,7 @@ type scope interface {
 	Cleanup(func())
 	Failed() bool
 	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
@@ -33,6 +34,7 @@ type process struct {
 
 	mu     sync.Mutex
 	log    bytes.Buffer
+	raced  bool
 	change chan struct{} // closed and renewed at each line and at the end
 	ended  chan struct{}
 	err    error
@@ -40,14 +42,14 @@ type process struct {
 
 // start runs argv until the test ends. Lines of its stdout go to line, which
 // runs under the process's lock; nil logs them.
-func start(t scope, name string, line func(string), argv ...string) *process {
+func start(t scope, name string, line func(*process, string), argv ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), change: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = withoutOurs()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its children as well
 	p.log.WriteString("$ " + strings.Join(argv, " ") + "\n")
 	if line == nil {
-		line = p.logf
+		line = (*process).logf
 	}
 	out, _ := p.cmd.StdoutPipe()
 	bad, _ := p.cmd.StderrPipe()
@@ -57,7 +59,7 @@ func start(t scope, name string, line func(string), argv ...string) *process {
 	}
 	var readers sync.WaitGroup
 	readers.Go(func() { p.read(out, line) })
-	readers.Go(func() { p.read(bad, p.logf) })
+	readers.Go(func() { p.read(bad, (*process).logf) })
 	go func() {
 		readers.Wait()
 		p.err = p.cmd.Wait()
@@ -68,6 +70,9 @@ func start(t scope, name string, line func(string), argv ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.stop()
+		if p.raced {
+			t.Errorf("%s has a data race", name)
+		}
 		if t.Failed() {
 			t.Logf("--- %s\n%s", name, p.tail())
 		}
@@ -87,12 +92,12 @@ func (p *process) stop() {
 	}
 }
 
-func (p *process) read(r io.Reader, line func(string)) {
+func (p *process) read(r io.Reader, line func(*process, string)) {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, 16<<20)
 	for s.Scan() {
 		p.mu.Lock()
-		line(s.Text())
+		line(p, s.Text())
 		p.wake()
 		p.mu.Unlock()
 	}
@@ -100,6 +105,7 @@ func (p *process) read(r io.Reader, line func(string)) {
 }
 
 func (p *process) logf(line string) {
+	p.raced = p.raced || strings.Contains(line, "WARNING: DATA RACE")
 	if p.log.Len() < 1<<20 {
 		p.log.WriteString(line + "\n")
 	}

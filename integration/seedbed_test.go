@@ -94,13 +94,13 @@ func run(t *testing.T, ip string, args ...string) *ours {
 		argv = append(argv, "--state", t.TempDir())
 	}
 	o := &ours{t: t}
-	o.process = start(t, "seedbed "+ip, func(line string) {
+	o.process = start(t, "seedbed "+ip, func(p *process, line string) {
 		e, err := parseEvent(line)
 		if err != nil {
 			t.Errorf("stdout has %q: %v", line, err)
 		}
 		if e.Event != "progress" && e.Event != "dht" {
-			o.logf(line)
+			p.logf(line)
 		}
 		o.events = append(o.events, e)
 	}, argv...)
