@@ -91,6 +91,20 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// A peer in the link (x.pe) is as good as one on the command line.
+func TestPeerInLink(t *testing.T) {
+	need(t)
+	t.Parallel()
+	ctx := patience(t)
+	p := single(t, "hinted at", 4<<20)
+	seeded(t, "10.2.53.1", p, 0)
+	dir := t.TempDir()
+	o := run(t, "10.4.12.1", offline("get", p.magnet()+"&x.pe=10.2.53.1:6881", "-d", dir)...)
+	o.ends(ctx, 0)
+	p.same(t, dir, true)
+	o.sequence(t, p, "listening", "added", "metadata", "first_piece", "complete")
+}
+
 // A file that is there and is no part of the torrent is never touched.
 func TestForeignFilesAreNotTouched(t *testing.T) {
 	need(t)

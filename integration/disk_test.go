@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,4 +82,29 @@ func TestTruncatedWhileSeeding(t *testing.T) {
 	}
 	o.cmd.Process.Signal(interrupt)
 	o.exit(ctx)
+}
+
+// More files than the process may open at once stop nothing, neither on the
+// way in nor on the way out.
+func TestFewDescriptors(t *testing.T) {
+	need(t)
+	t.Parallel()
+	ctx := patience(t)
+	sizes := map[string]int{}
+	for i := range 300 {
+		sizes[fmt.Sprintf("%d/%d", i%7, i)] = 10_000 + i
+	}
+	p := newPayload(t, "many files", 32<<10, false, sizes)
+	_, online := seeded(t, "10.2.64.1", p, 0)
+	limited := func(ip string, args ...string) *ours {
+		t.Helper()
+		return runAs(t, []string{"sh", "-c", "ulimit -n 40 && exec \"$@\"", "sh", seedbed}, ip, args...)
+	}
+	dir := t.TempDir()
+	limited("10.4.23.1", with([]string{"get", p.magnet(), "-d", dir}, online...)...).ends(ctx, 0)
+	p.same(t, dir, true)
+	limited("10.2.65.1", offline("seed", p.torrent, "-d", dir)...).wait(ctx, "ready")
+	again := t.TempDir()
+	run(t, "10.4.24.1", offline("get", p.magnet(), "-d", again, "--peer", "10.2.65.1:6881")...).ends(ctx, 0)
+	p.same(t, again, true)
 }

@@ -170,14 +170,22 @@ func (p *process) exit(ctx context.Context) int {
 	return 0
 }
 
+// over reports whether the program has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // poll tries f every 100 ms until it is true, as long as the program runs.
 func (p *process) poll(ctx context.Context, what string, f func() bool) {
 	p.t.Helper()
 	poll(ctx, p.t, what, func() bool {
-		select {
-		case <-p.ended:
+		if p.over() {
 			p.t.Fatalf("%s ended (%v) before %s", p.name, p.err, what)
-		default:
 		}
 		return f()
 	})

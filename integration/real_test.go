@@ -22,11 +22,15 @@ func TestRealClients(t *testing.T) {
 			ctx, began := patience(t), time.Now()
 			p := tree(t, "only "+c.name()+" seeds", 12<<20)
 			ip := fmt.Sprintf("10.2.%d.1", i+1)
-			c.start(t, ip, dht).seed(ctx, p)
+			d := c.start(t, ip, dht)
+			d.seed(ctx, p)
 			t.Logf("seeding after %v", time.Since(began))
 			// Before it is announced, on purpose: seedbed looks again.
 			dir := t.TempDir()
 			o := run(t, fmt.Sprintf("10.3.%d.1", i+1), entered(entries, "get", p.magnet(), "-d", dir)...)
+			if r, ok := d.(*rtorrentDaemon); ok {
+				poll(ctx, t, "seedbed to open it", func() bool { return r.load() && o.over() })
+			}
 			o.ends(ctx, 0)
 			t.Logf("opened after %v", time.Since(began))
 			p.same(t, dir, true)

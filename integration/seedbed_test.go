@@ -85,8 +85,13 @@ type ours struct {
 // arguments name one.
 func run(t *testing.T, ip string, args ...string) *ours {
 	t.Helper()
-	argv := append([]string{seedbed}, args...)
-	argv = append(argv, "--json", "-v")
+	return runAs(t, []string{seedbed}, ip, args...)
+}
+
+// runAs is run by another command than the binary alone.
+func runAs(t *testing.T, command []string, ip string, args ...string) *ours {
+	t.Helper()
+	argv := slices.Concat(command, args, []string{"--json", "-v"})
 	if ip != "" {
 		argv = append(argv, "--listen", endpoint(ip))
 	}

@@ -1,0 +1,111 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// aria2 is driven over its JSON-RPC. It first asks the DHT after 11 seconds.
+type aria2 struct{}
+
+func (aria2) name() string { return "aria2" }
+
+func (aria2) missing() string { return command("aria2c") }
+
+type aria2Daemon struct {
+	*process
+	url, gid string
+}
+
+func (aria2) start(t scope, ip string, dht []string) daemon {
+	t.Helper()
+	rpc := ownPort()
+	argv := []string{"aria2c", "--no-conf=true", "--enable-rpc=true", "--rpc-listen-port=" + rpc, "--console-log-level=notice",
+		"--show-console-readout=false", "--summary-interval=0", "--interface=" + ip, "--listen-port=6881", "--dht-listen-port=6881",
+		"--bt-enable-lpd=false", "--enable-peer-exchange=true", "--bt-min-crypto-level=plain", "--bt-require-crypto=false",
+		"--seed-ratio=0.0", "--bt-max-peers=0", "--file-allocation=none", "--check-integrity=true",
+		"--bt-request-peer-speed-limit=0", "--max-overall-upload-limit=0", "--auto-save-interval=0",
+		"--enable-dht=" + fmt.Sprint(len(dht) > 0), "--enable-dht6=false", "--dht-file-path=" + filepath.Join(tempDir(t), "dht.dat")}
+	if len(dht) > 0 {
+		argv = append(argv, "--dht-entry-point="+dht[0])
+	}
+	return &aria2Daemon{process: start(t, "aria2", nil, argv...), url: "http://127.0.0.1:" + rpc + "/jsonrpc"}
+}
+
+func (d *aria2Daemon) call(ctx context.Context, method string, result any, params ...any) error {
+	body := encode(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "aria2." + method, "params": params})
+	q, _ := http.NewRequestWithContext(ctx, "POST", d.url, strings.NewReader(body))
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	answer := struct {
+		Error  *struct{ Message string }
+		Result any
+	}{Result: result}
+	if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return errors.New(answer.Error.Message)
+	}
+	return nil
+}
+
+func (d *aria2Daemon) add(ctx context.Context, method string, params ...any) {
+	d.t.Helper()
+	var last error
+	d.poll(ctx, "aria2's RPC", func() bool {
+		last = d.call(ctx, method, &d.gid, params...)
+		var refused *net.OpError
+		return last == nil || !errors.As(last, &refused)
+	})
+	if last != nil {
+		d.t.Fatalf("%s: %v", method, last)
+	}
+}
+
+func (d *aria2Daemon) seed(ctx context.Context, p *payload) {
+	d.t.Helper()
+	b, err := os.ReadFile(p.torrent)
+	must(d.t, err)
+	d.add(ctx, "addTorrent", base64.StdEncoding.EncodeToString(b), []string{}, map[string]string{"dir": p.parent})
+	d.done(ctx)
+}
+
+func (d *aria2Daemon) leech(ctx context.Context, magnet, dir string) {
+	d.t.Helper()
+	d.add(ctx, "addUri", []string{magnet}, map[string]string{"dir": dir})
+}
+
+func (d *aria2Daemon) done(ctx context.Context) {
+	d.t.Helper()
+	d.poll(ctx, "aria2 to have all", func() bool {
+		var s struct {
+			Status, CompletedLength, TotalLength, Seeder, ErrorMessage string
+			FollowedBy                                                 []string
+		}
+		if d.call(ctx, "tellStatus", &s, d.gid) != nil {
+			return false
+		}
+		if s.Status == "error" {
+			d.t.Fatalf("%v", s.ErrorMessage)
+		}
+		if len(s.FollowedBy) > 0 { // the magnet gave way to the real download
+			d.gid = s.FollowedBy[0]
+			return false
+		}
+		return s.Seeder == "true" && s.TotalLength != "0" && s.CompletedLength == s.TotalLength
+	})
+}

@@ -1,0 +1,175 @@
+//go:build linux
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// rtorrent is driven by XML-RPC over SCGI.
+type rtorrent struct{}
+
+func (rtorrent) name() string { return "rtorrent" }
+
+func (rtorrent) missing() string { return command("rtorrent") }
+
+// rtorrentDaemon finds nobody by itself: version 0.9.8 reads the peers that
+// the DHT tells two bytes off and dials 54.58.x.y ("6:" is 54 58). It announces
+// itself well, and peers that dial it are welcome; one that does not must be
+// told to it. Now and then its DHT ends it by an internal error; it is started
+// again then, as its user would.
+type rtorrentDaemon struct {
+	*process
+	ip     string
+	dht    []string
+	crash  int
+	socket string
+
+	torrent, dir string // torrent is a path or a magnet link
+	loaded       bool
+	infohash     string // of the magnet link
+	peer         string // told every few seconds, for rtorrent forgets
+	told         time.Time
+}
+
+func (rtorrent) start(t scope, ip string, dht []string) daemon {
+	t.Helper()
+	d := &rtorrentDaemon{ip: ip, dht: dht}
+	d.launch(t)
+	return d
+}
+
+func (d *rtorrentDaemon) launch(t scope) {
+	t.Helper()
+	home := tempDir(t)
+	d.socket, d.loaded = filepath.Join(home, "rpc"), false
+	rc := fmt.Sprintf(`
+system.daemon.set = true
+session.path.set = %[1]s
+directory.default.set = %[1]s
+network.scgi.open_local = %[2]s
+network.bind_address.set = %[3]s
+network.port_range.set = 6881-6881
+network.port_random.set = no
+protocol.encryption.set = none
+protocol.pex.set = yes
+trackers.enable = 1
+trackers.use_udp.set = no
+dht.port.set = 6881
+dht.mode.set = %[4]s
+pieces.hash.on_completion.set = no
+log.open_file = "log", (cat, "/dev/stderr")
+log.add_output = "info", "log"
+`, home, d.socket, d.ip, map[bool]string{true: "on", false: "disable"}[len(d.dht) > 0])
+	for i, n := range d.dht {
+		rc += fmt.Sprintf("schedule2 = node%d, 1, 20, \"dht.add_node=%s\"\n", i, n)
+	}
+	path := filepath.Join(home, "rc")
+	must(t, os.WriteFile(path, []byte(rc), 0o644))
+	d.process = start(t, "rtorrent", nil, "rtorrent", "-n", "-o", "import="+path)
+}
+
+// call does one XML-RPC call with string arguments over SCGI.
+func (d *rtorrentDaemon) call(method string, args ...string) (string, error) {
+	var body bytes.Buffer
+	body.WriteString("<?xml version=\"1.0\"?><methodCall><methodName>" + method + "</methodName><params>")
+	for _, a := range args {
+		body.WriteString("<param><value><string>" + strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(a) + "</string></value></param>")
+	}
+	body.WriteString("</params></methodCall>")
+	conn, err := net.Dial("unix", d.socket)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	head := fmt.Sprintf("CONTENT_LENGTH\x00%d\x00SCGI\x001\x00", body.Len())
+	fmt.Fprintf(conn, "%d:%s,%s", len(head), head, body.Bytes())
+	b, err := io.ReadAll(conn)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(string(b), "<fault>") {
+		return "", fmt.Errorf("%s: %s", method, b)
+	}
+	return string(b), nil
+}
+
+// load gives it the torrent, once it can take it, and reports whether it has it.
+func (d *rtorrentDaemon) load() bool {
+	d.t.Helper()
+	if d.over() {
+		if d.crash++; d.crash > 5 || !strings.Contains(d.tail(), "internal_error") {
+			d.t.Fatalf("rtorrent ended: %v", d.err)
+		}
+		d.launch(d.t)
+	}
+	if d.loaded {
+		return true
+	}
+	if len(d.dht) > 0 {
+		// It asks the DHT when a torrent is added and then not for twenty minutes.
+		r, err := d.call("dht.statistics", "")
+		_, nodes, _ := strings.Cut(r, "<name>nodes</name>")
+		if v := values(nodes); err != nil || len(v) == 0 || v[0] < 10 {
+			return false
+		}
+	}
+	_, err := d.call("load.start", "", d.torrent, "d.directory.set=\""+d.dir+"\"")
+	if down := (*net.OpError)(nil); err != nil && !errors.As(err, &down) {
+		d.t.Fatalf("%v", err)
+	}
+	d.loaded = err == nil
+	return d.loaded
+}
+
+func (d *rtorrentDaemon) seed(ctx context.Context, p *payload) {
+	d.t.Helper()
+	d.torrent, d.dir = p.torrent, p.parent
+	d.done(ctx)
+}
+
+func (d *rtorrentDaemon) leech(ctx context.Context, magnet, dir string) {
+	d.t.Helper()
+	d.torrent, d.dir = magnet, dir
+	d.infohash = strings.ToUpper(magnet[strings.LastIndex(magnet, ":")+1:])
+	poll(ctx, d.t, "rtorrent to take the magnet link", d.load)
+}
+
+func (d *rtorrentDaemon) done(ctx context.Context) {
+	d.t.Helper()
+	poll(ctx, d.t, "rtorrent to have all", func() bool {
+		if !d.load() {
+			return false
+		}
+		if d.peer != "" && time.Since(d.told) > 2*time.Second {
+			d.told = time.Now()
+			d.call("add_peer", d.infohash, d.peer)
+		}
+		r, err := d.call("d.multicall2", "", "main", "d.is_meta=", "d.complete=")
+		if err != nil {
+			return false
+		}
+		v := values(r) // two for the one torrent: the magnet's stand-in is meta
+		return len(v) == 2 && v[0] == 0 && v[1] == 1
+	})
+}
+
+// values are the numbers of an XML-RPC answer.
+func values(xml string) (all []int) {
+	for _, v := range strings.Split(xml, "<i8>")[1:] {
+		v, _, _ = strings.Cut(v, "<")
+		n, _ := strconv.Atoi(v)
+		all = append(all, n)
+	}
+	return all
+}

@@ -1,0 +1,138 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// transmission is driven over its RPC. It joins a small DHT slowly: half a
+// minute to a minute.
+type transmission struct{}
+
+func (transmission) name() string { return "transmission" }
+
+func (transmission) missing() string { return command("transmission-daemon") }
+
+type transmissionDaemon struct {
+	*process
+	url, session string
+}
+
+func (transmission) start(t scope, ip string, dht []string) daemon {
+	t.Helper()
+	conf := tempDir(t)
+	v4, v6 := ip, "::1"
+	if strings.Contains(ip, ":") {
+		v4, v6 = "127.0.0.1", ip
+	}
+	must(t, os.WriteFile(filepath.Join(conf, "settings.json"), []byte(encode(map[string]any{
+		"bind-address-ipv4": v4, "bind-address-ipv6": v6, "peer-port": 6881,
+		"dht-enabled": len(dht) > 0, "lpd-enabled": false, "pex-enabled": true, "utp-enabled": false,
+		"port-forwarding-enabled": false, "encryption": 0, "blocklist-enabled": false,
+		"rpc-bind-address": ip, "rpc-port": 9091, "rpc-whitelist-enabled": false,
+		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
+		"download-queue-enabled": false, "seed-queue-enabled": false, "ratio-limit-enabled": false,
+		"idle-seeding-limit-enabled": false, "start-added-torrents": true, "rename-partial-files": true,
+		"message-level": 3, "preallocation": 0, "umask": 18,
+	})), 0o644))
+	// It says 'broken' and asks nobody until it has about ten good nodes, and
+	// pings those of this file one after the other.
+	must(t, os.WriteFile(filepath.Join(conf, "dht.bootstrap"), []byte(strings.ReplaceAll(strings.Join(dht, "\n"), ":", " ")+"\n"), 0o644))
+	return &transmissionDaemon{
+		process: start(t, "transmission", nil, "transmission-daemon", "-f", "-g", conf),
+		url:     "http://" + net.JoinHostPort(ip, "9091") + "/transmission/rpc",
+	}
+}
+
+func (d *transmissionDaemon) call(ctx context.Context, method string, args, result any) error {
+	body := encode(map[string]any{"method": method, "arguments": args})
+	for range 2 {
+		q, _ := http.NewRequestWithContext(ctx, "POST", d.url, strings.NewReader(body))
+		q.Header.Set("X-Transmission-Session-Id", d.session)
+		r, err := http.DefaultClient.Do(q)
+		if err != nil {
+			return err
+		}
+		b, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return err
+		}
+		if r.StatusCode == http.StatusConflict {
+			d.session = r.Header.Get("X-Transmission-Session-Id")
+			continue
+		}
+		var answer struct {
+			Result    string
+			Arguments json.RawMessage
+		}
+		if err := json.Unmarshal(b, &answer); err != nil {
+			return fmt.Errorf("%s: %w: %s", r.Status, err, b)
+		}
+		if answer.Result != "success" {
+			return errors.New(answer.Result)
+		}
+		if result == nil {
+			return nil
+		}
+		return json.Unmarshal(answer.Arguments, result)
+	}
+	return errors.New("no session id")
+}
+
+func (d *transmissionDaemon) add(ctx context.Context, torrent, dir string) {
+	d.t.Helper()
+	var last error
+	d.poll(ctx, "transmission's RPC", func() bool {
+		last = d.call(ctx, "torrent-add", map[string]any{"filename": torrent, "download-dir": dir}, nil)
+		var refused *net.OpError
+		return last == nil || !errors.As(last, &refused)
+	})
+	if last != nil {
+		d.t.Fatalf("torrent-add: %v", last)
+	}
+}
+
+func (d *transmissionDaemon) seed(ctx context.Context, p *payload) {
+	d.t.Helper()
+	d.add(ctx, p.torrent, p.parent)
+	d.done(ctx)
+}
+
+func (d *transmissionDaemon) leech(ctx context.Context, magnet, dir string) {
+	d.t.Helper()
+	d.add(ctx, magnet, dir)
+}
+
+func (d *transmissionDaemon) done(ctx context.Context) {
+	d.t.Helper()
+	d.poll(ctx, "transmission to have all", func() bool {
+		var r struct {
+			Torrents []struct {
+				MetadataPercentComplete float64
+				HaveValid, SizeWhenDone int64
+				Status, Error           int
+				ErrorString             string
+			}
+		}
+		fields := []string{"metadataPercentComplete", "haveValid", "sizeWhenDone", "status", "error", "errorString"}
+		if err := d.call(ctx, "torrent-get", map[string]any{"fields": fields}, &r); err != nil || len(r.Torrents) != 1 {
+			return false
+		}
+		s := r.Torrents[0]
+		if s.Error == 3 {
+			d.t.Fatalf("%v", s.ErrorString)
+		}
+		return s.MetadataPercentComplete == 1 && s.SizeWhenDone > 0 && s.HaveValid == s.SizeWhenDone && s.Status >= 5
+	})
+}
