@@ -27,7 +27,7 @@ func TestASilentPeersBlocksGoToAnother(t *testing.T) {
 		t.Error("it is not snubbed:", p.down.out())
 	}
 	r.msg(b, wire.Msg{Type: wire.Unchoke})
-	cmds = r.drain()
+	r.drain()
 	got := r.e.conns[b].down.out()
 	if got < 3 {
 		t.Error("the other has", got)
@@ -209,7 +209,7 @@ func TestTheWantedSetDecides(t *testing.T) {
 	r.step(&Event{Kind: EvClosed, Conn: c})
 	// More is wanted, then less, while it is under way.
 	r.step(&Event{Kind: EvWanted, Wanted: full(6)})
-	c = r.seed(true)
+	r.seed(true)
 	if n := len(of(r.drain(), CmdRequest)); n != 5 {
 		t.Errorf("%d requests", n)
 	}
