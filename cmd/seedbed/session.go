@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,17 +42,14 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	faults := make(chan error, 1)
+	settled := make(chan outcome, 2*len(s.specs)) // each torrent is done or fails, and at most both
 	s.cfg.OnEvent = func(e node.Event) {
 		if e.Kind == node.Seeding && !s.stay {
 			return // the command ends here, and the sharing with it
 		}
 		s.rep.event(e)
 		if e.Kind == node.Failed {
-			select {
-			case faults <- e.Err:
-			default: // the first one ends the session
-			}
+			settled <- outcome{e.Torrent, e.Err}
 		}
 	}
 	s.cfg.Log = s.app.logger()
@@ -77,13 +75,21 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 		s.torrents = append(s.torrents, t)
 	}
-	err = s.wait(ctx, n, faults)
+	err = s.wait(ctx, n, settled)
 	closeNode()
 	return err
 }
 
-// wait reports until the goal, an error, a signal or the timeout.
-func (s *session) wait(ctx context.Context, n *node.Node, faults <-chan error) error {
+// outcome is what became of a torrent: done, or ended by err.
+type outcome struct {
+	t   *node.Torrent
+	err error
+}
+
+// wait reports until the goal, an error, a signal or the timeout. What ends one
+// of several downloads is told, and the others go on; the first such error is
+// the session's in the end.
+func (s *session) wait(ctx context.Context, n *node.Node, settled chan outcome) (first error) {
 	tick := time.NewTicker(s.rep.every())
 	defer tick.Stop()
 	var timeout <-chan time.Time
@@ -92,38 +98,52 @@ func (s *session) wait(ctx context.Context, n *node.Node, faults <-chan error) e
 		defer t.Stop()
 		timeout = t.C
 	}
-	all := make(chan struct{})
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() {
-		defer close(all)
-		for _, t := range s.torrents {
+	open, complete := map[*node.Torrent]bool{}, 0
+	for _, t := range s.torrents {
+		open[t] = true
+		go func() {
 			select {
 			case <-t.Done():
+				settled <- outcome{t, nil}
 			case <-ended:
-				return
 			}
-		}
-	}()
+		}()
+	}
 	s.rep.tick(n, s.torrents)
 	for {
 		select {
-		case <-all:
+		case o := <-settled:
+			if !open[o.t] {
+				break
+			}
+			if o.err != nil && (s.seeding || len(s.torrents) == 1) {
+				return o.err
+			}
+			delete(open, o.t)
+			if o.err == nil {
+				complete++
+			} else {
+				s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
+				first = cmp.Or(first, o.err)
+			}
+			if len(open) > 0 {
+				break
+			}
 			s.rep.tick(n, s.torrents)
 			if s.seeding {
 				s.rep.ready(s.torrents)
 			}
-			if !s.stay {
-				return nil
+			if !s.stay || complete == 0 {
+				return first
 			}
-			all, timeout = nil, nil
-		case err := <-faults:
-			return err
+			timeout = nil
 		case <-timeout:
 			return s.timedOut()
 		case <-ctx.Done():
-			if all == nil {
-				return nil
+			if len(open) == 0 {
+				return first
 			}
 			return s.interrupted()
 		case <-tick.C:
