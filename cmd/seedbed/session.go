@@ -42,14 +42,14 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	settled := make(chan outcome, 2*len(s.specs)) // each torrent is done or fails, and at most both
+	settled := make(chan ending, 2*len(s.specs)) // each torrent is done or fails, and at most both
 	s.cfg.OnEvent = func(e node.Event) {
 		if e.Kind == node.Seeding && !s.stay {
 			return // the command ends here, and the sharing with it
 		}
 		s.rep.event(e)
 		if e.Kind == node.Failed {
-			settled <- outcome{e.Torrent, e.Err}
+			settled <- ending{e.Torrent, e.Err}
 		}
 	}
 	s.cfg.Log = s.app.logger()
@@ -80,8 +80,8 @@ func (s *session) run(ctx context.Context) (err error) {
 	return err
 }
 
-// outcome is what became of a torrent: done, or ended by err.
-type outcome struct {
+// ending is what became of a torrent: done, or ended by err.
+type ending struct {
 	t   *node.Torrent
 	err error
 }
@@ -89,7 +89,7 @@ type outcome struct {
 // wait reports until the goal, an error, a signal or the timeout. What ends one
 // of several downloads is told, and the others go on; the first such error is
 // the session's in the end.
-func (s *session) wait(ctx context.Context, n *node.Node, settled chan outcome) (first error) {
+func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (first error) {
 	tick := time.NewTicker(s.rep.every())
 	defer tick.Stop()
 	var timeout <-chan time.Time
@@ -106,7 +106,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan outcome) 
 		go func() {
 			select {
 			case <-t.Done():
-				settled <- outcome{t, nil}
+				settled <- ending{t, nil}
 			case <-ended:
 			}
 		}()
