@@ -83,6 +83,7 @@ type Table struct {
 	perIP   map[netip.Addr]int       // strict tables only
 	perNet  map[netip.Prefix]int
 	live    int
+	index   index
 }
 
 // New is an empty table around cfg.ID.
@@ -153,6 +154,7 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 		n := t.node(node)
 		n.Replied, n.Pinged, n.Fails = now, now, 0
 		n.RTT = (3*n.RTT + rtt) / 4
+		t.index.update(n)
 		return Updated
 	}
 	b, i := t.bucketOf(node)
@@ -177,6 +179,7 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 		out := b.live[w]
 		b.live = slices.Delete(b.live, w, w+1)
 		t.live--
+		t.index.remove(out.ID)
 		t.insertLive(b, n, now)
 		if out.Fails > 0 {
 			t.forget(out)
@@ -196,6 +199,7 @@ func (t *Table) insertLive(b *bucket, n Node, now mono.Time) {
 	b.live = append(b.live, n)
 	b.changed = now
 	t.live++
+	t.index.insert(&n)
 	if _, ok := t.byAddr[n.Addr]; !ok {
 		t.count(n, 1)
 	}
@@ -245,7 +249,9 @@ func cmpWorth(a, b *Node) int {
 // proves nothing about its source. Wants tells whether to ping it.
 func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 	if known, ok := t.byAddr[addr]; ok && known == node {
-		t.node(node).Asked = now
+		n := t.node(node)
+		n.Asked = now
+		t.index.update(n)
 	}
 }
 
@@ -287,6 +293,7 @@ func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	n := t.node(known)
 	n.Fails++
 	n.Pinged = now
+	t.index.update(n)
 	b, i := t.bucketOf(known)
 	if n.Fails < maxFailures && (len(b.spare) == 0 || n.Fails < 2) {
 		return
@@ -331,6 +338,7 @@ func (t *Table) remove(x id.ID) {
 		n := b.live[i]
 		b.live = slices.Delete(b.live, i, i+1)
 		t.live--
+		t.index.remove(x)
 		t.forget(n)
 	} else if i := find(b.spare, x); i >= 0 {
 		n := b.spare[i]
@@ -352,11 +360,7 @@ func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) 
 // AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38
 // bytes) of the k closest good nodes to target.
 func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte {
-	c := t.closest(target, k, func(n *Node) bool { return n.Good(now) })
-	for _, n := range c.nodes[:c.n] {
-		dst = AppendCompact(dst, n.ID, n.Addr)
-	}
-	return dst
+	return t.index.appendClosest(dst, now, target, k)
 }
 
 // AppendCompact appends the compact node info of one node.
