@@ -86,15 +86,16 @@ var rooms = map[string]room{
 
 // owners are third-party packages that one room alone may know.
 var owners = map[string]struct{ room, why string }{
-	"github.com/anacrolix/dht/v2":     {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
-	"github.com/libp2p/go-reuseport":  {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
-	"github.com/spf13/cobra":          {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
-	"github.com/vbauerster/mpb/v8":    {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
-	"golang.org/x/term":               {"cmd/seedbed", "only the terminal asks what the terminal can do"},
-	"github.com/rogpeppe/go-internal": {"", "its test scripts are for tests"},
-	"github.com/google/go-cmp/cmp":    {"", "it panics by design on what it cannot compare: it is for tests"},
-	"go.uber.org/goleak":              {"", "it inspects all goroutines: it is for tests"},
-	"pgregory.net/rapid":              {"", "it generates inputs: it is for tests"},
+	"github.com/anacrolix/dht/v2":         {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
+	"github.com/libp2p/go-reuseport":      {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
+	"github.com/spf13/cobra":              {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
+	"github.com/vbauerster/mpb/v8":        {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
+	"github.com/prometheus/client_golang": {"cmd/seedbed", "rooms count in plain numbers; only the command exposes them"},
+	"golang.org/x/term":                   {"cmd/seedbed", "only the terminal asks what the terminal can do"},
+	"github.com/rogpeppe/go-internal":     {"", "its test scripts are for tests"},
+	"github.com/google/go-cmp/cmp":        {"", "it panics by design on what it cannot compare: it is for tests"},
+	"go.uber.org/goleak":                  {"", "it inspects all goroutines: it is for tests"},
+	"pgregory.net/rapid":                  {"", "it generates inputs: it is for tests"},
 }
 
 // impure are packages of the standard library (with "/..." all below it too)
