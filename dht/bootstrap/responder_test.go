@@ -505,7 +505,7 @@ func FuzzDatagram(f *testing.F) {
 		if !ok {
 			return
 		}
-		s := newServer(t)
+		s := newServer(t, func(c *Config) { c.Sources, c.Candidates = 64, 64 })
 		s.verify(50)
 		for _, r := range s.loops {
 			r.Pressure(fill)
