@@ -70,8 +70,9 @@ var rooms = map[string]room{
 	"swarm/storage": {layer: 4, owns: "files and the resume record"},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 
-	"dht":   {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
-	"swarm": {layer: 5, owns: "the torrent shell"},
+	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
+	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
+	"swarm":        {layer: 5, owns: "the torrent shell"},
 
 	"node": {layer: 6, owns: "the composition"},
 

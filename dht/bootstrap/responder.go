@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -72,6 +73,7 @@ func NewResponder(s *Shared, now mono.Time, v6 bool) *Responder {
 	if v6 {
 		r.family = six
 	}
+	r.cfg.Rand = rand.New(rand.NewPCG(s.cfg.Rand.Uint64(), s.cfg.Rand.Uint64())) // of its own
 	s.Sync(now, r)
 	return r
 }
