@@ -221,6 +221,9 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 	case respond.Limited, respond.Martian:
 		f.counts.Dropped.Limited++
 	default:
+		if outcome == respond.Verify && !f.d.answers.await(f, from, q) {
+			f.counts.Dropped.Busy++
+		}
 		if !q.ReadOnly && f.table.Wants(from, q.ID) {
 			f.tryPing(now, from, &f.pings)
 		}

@@ -119,6 +119,9 @@ func Defer(from netip.AddrPort, q *krpc.Query) *Deferred {
 	return d
 }
 
+// To is where the reply goes.
+func (d *Deferred) To() netip.AddrPort { return d.to }
+
 // Verify reports whether the signature is that of the key. It takes a tenth of
 // a millisecond or so and may run in any goroutine.
 func (d *Deferred) Verify() bool { return d.item.Verify(d.salt) }
