@@ -23,6 +23,7 @@ package store
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"seedbed/internal/id"
@@ -76,7 +77,9 @@ type Store struct {
 	blooms *blooms // nil until somebody asks for one
 	swept  mono.Time
 	rnd    *rand.Rand
-	picked []uint32 // scratch of Sample
+
+	// Scratch of Sample: the numbers from 0, and room for as many.
+	order, picked, swaps []uint16
 }
 
 // New is an empty store at now. It samples with rnd.
@@ -91,7 +94,10 @@ func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 	if cfg.Items <= 0 {
 		cfg.Items = DefaultItems
 	}
-	s := &Store{swept: now, rnd: rnd, picked: make([]uint32, 0, cfg.Peers)}
+	s := &Store{swept: now, rnd: rnd, order: make([]uint16, cfg.Peers), picked: make([]uint16, 0, cfg.Peers), swaps: make([]uint16, 0, cfg.Peers)}
+	for i := range s.order {
+		s.order[i] = uint16(i)
+	}
 	s.v4.init(cfg, 4, rnd)
 	s.v6.init(cfg, 16, rnd)
 	s.items.init(cfg.Items)
@@ -139,18 +145,23 @@ func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int
 // pick appends n peers of the class, or all if there are fewer. Each choice of
 // n is equally likely: the head of a Fisher-Yates shuffle.
 func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
-	at := s.picked[:0]
-	for i := 0; i < len(recs); i += t.rec {
-		if t.is(c, recs[i:]) {
-			at = append(at, uint32(i))
+	of := len(recs) / t.rec
+	at := s.order[:of]
+	if c != every {
+		at = s.picked[:0]
+		for i := range of {
+			if t.is(c, recs[i*t.rec:]) {
+				at = append(at, uint16(i))
+			}
 		}
 	}
-	if n >= len(at) {
-		for _, o := range at {
-			dst = append(dst, recs[o:int(o)+t.peer]...)
+	if n = min(n, len(at)); n == len(at) {
+		for _, i := range at {
+			dst = t.appendPeer(dst, recs, i)
 		}
 		return dst
 	}
+	swaps := s.swaps[:0]
 	var dice uint64
 	for i := range n {
 		// Two draws of 32 bits out of one of 64. Scaling down instead of
@@ -160,7 +171,12 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 		}
 		j := i + int(uint64(uint32(dice))*uint64(len(at)-i)>>32)
 		at[i], at[j] = at[j], at[i]
-		dst = append(dst, recs[at[i]:int(at[i])+t.peer]...)
+		swaps = append(swaps, uint16(j))
+		dst = t.appendPeer(dst, recs, at[i])
+	}
+	// The shuffle is undone, so that the order of all need not be written anew.
+	for i, j := range slices.Backward(swaps) {
+		at[i], at[j] = at[j], at[i]
 	}
 	return dst
 }

@@ -260,6 +260,15 @@ func (t *table) is(c class, rec []byte) bool {
 	return c == every || (rec[t.peer]&(seedBit>>8) != 0) == (c == seeds)
 }
 
+// appendPeer appends the ith peer.
+func (t *table) appendPeer(dst, recs []byte, i uint16) []byte {
+	r := recs[int(i)*t.rec:]
+	if t.peer == 6 { // most are, and this is quicker than to copy a slice
+		return append(dst, r[0], r[1], r[2], r[3], r[4], r[5])
+	}
+	return append(dst, r[:t.peer]...)
+}
+
 // sweep forgets expired peers and empty lists. idle is the time since the last
 // sweep.
 func (t *table) sweep(now mono.Time, idle time.Duration) {
