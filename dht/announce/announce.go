@@ -115,10 +115,12 @@ type Scheduler struct {
 	cost          float64   // packets of a visit, on average
 
 	active map[uint32]*visit
+	extra  int      // of these, those out of turn
 	idle   []*visit // for use again
 	ready  ring[turn]
 	air    ring[flight]
 	landed uint64 // flights that left the ring: the Ref of its first is one more
+	soft   uint64 // flights that the soft timeout has come to
 
 	dark      int // visits in a row that nobody answered
 	probe     mono.Time
@@ -138,6 +140,7 @@ type flight struct {
 	gen  uint32
 	kind Kind
 	over bool
+	late bool // its slot was given on
 	addr netip.AddrPort
 	sent mono.Time
 }
@@ -165,6 +168,7 @@ func (s *Scheduler) Add(now mono.Time, infohash id.ID, port uint16) {
 		r := s.items.at(i)
 		*r = record{key: infohash, since: now}
 		s.all.insert(i)
+		s.slot = min(s.slot, now.Add(s.aim()/time.Duration(s.all.n)))
 	}
 	r := s.items.at(i)
 	if known && r.port == port {
@@ -210,6 +214,9 @@ func (s *Scheduler) Remove(infohash id.ID) {
 	}
 	s.items.release(i)
 }
+
+// SetOwn tells of a change of our id.
+func (s *Scheduler) SetOwn(own id.ID) { s.cfg.Own = own }
 
 // SetRate changes how many packets a second are sent at most.
 func (s *Scheduler) SetRate(perSecond float64) { s.cfg.Rate = perSecond }
@@ -273,12 +280,38 @@ func (s *Scheduler) expire(now mono.Time) {
 		s.landed++
 	}
 	for {
+		f := s.pressing()
+		if f == nil || now.Sub(f.sent) < softTimeout {
+			break
+		}
+		s.soft++
+		f.late = true
+		f.v.late(f.addr)
+		s.wake(f.v)
+	}
+	for {
 		i, ok := s.retry.due(now, &s.items)
 		if !ok {
 			return
 		}
 		s.urgent(i)
 	}
+}
+
+// pressing is the first get_peers of a visit out of turn that the soft timeout
+// may still apply to.
+func (s *Scheduler) pressing() *flight {
+	s.soft = max(s.soft, s.landed)
+	if s.extra == 0 {
+		s.soft = s.landed + uint64(s.air.len())
+	}
+	for ; s.soft < s.landed+uint64(s.air.len()); s.soft++ {
+		f := s.air.at(int(s.soft - s.landed))
+		if !f.over && f.v.gen == f.gen && f.v.extra && f.kind == GetPeers {
+			return f
+		}
+	}
+	return nil
 }
 
 // flight is the query of that name, if it is still under way.
@@ -302,16 +335,23 @@ func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, v
 	}
 	f.over = true
 	s.count.Answered++
-	s.light(now)
+	if s.Offline() {
+		s.Wake()
+	}
+	s.dark = 0
 	s.book.answered(now, node, f.addr)
 	v := f.v
 	if v.gen != f.gen {
 		return
 	}
-	if f.kind == AnnouncePeer {
+	switch {
+	case f.kind == AnnouncePeer:
 		v.telling--
 		v.accepted++
-	} else {
+	default:
+		if !f.late {
+			v.flying--
+		}
 		if news := v.answer(&s.book, now, f.addr, node, nodes, values, token); len(news) > 0 {
 			s.cfg.Found(v.key, news)
 		}
@@ -329,16 +369,20 @@ func (s *Scheduler) Fail(now mono.Time, ref uint64) {
 func (s *Scheduler) fail(now mono.Time, f *flight) {
 	f.over = true
 	s.count.Failed++
-	if s.dark < darkAfter {
+	if !s.Offline() {
 		s.book.failed(now, f.addr)
 	}
 	v := f.v
 	if v.gen != f.gen {
 		return
 	}
-	if f.kind == AnnouncePeer {
+	switch {
+	case f.kind == AnnouncePeer:
 		v.telling--
-	} else {
+	default:
+		if !f.late {
+			v.flying--
+		}
 		v.silent(f.addr)
 	}
 	s.wake(v)
@@ -352,6 +396,9 @@ func (s *Scheduler) Deadline() mono.Time {
 			at = min(at, f.sent.Add(s.cfg.Timeout))
 			break
 		}
+	}
+	if f := s.pressing(); f != nil {
+		at = min(at, f.sent.Add(softTimeout))
 	}
 	if s.ready.len() > 0 {
 		return min(at, s.tick)

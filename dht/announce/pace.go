@@ -39,7 +39,7 @@ func (s *Scheduler) pace(now mono.Time) float64 {
 	// A visit should not take long although there are few, and first announces
 	// are worth a peak where the walk needs little.
 	floor := 0.1
-	if s.fresh.n > 0 {
+	if s.fresh.n+s.extra > 0 {
 		floor = 0.6
 	}
 	return min(s.cfg.Rate, max(walk, floor*s.cfg.Rate))
@@ -64,7 +64,7 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 	if len(s.active) >= maxVisits || s.all.n == 0 {
 		return nil
 	}
-	if s.dark >= darkAfter {
+	if s.Offline() {
 		if now < s.probe {
 			return nil
 		}
@@ -80,7 +80,7 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 	s.walkNext = false
 	for range 8 {
 		behind := s.oldest(now) - s.cycle()
-		if now < s.slot && s.fresh.n == 0 && s.dark < darkAfter && behind <= s.cycle()/20 {
+		if now < s.slot && s.fresh.n == 0 && !s.Offline() && behind <= s.cycle()/20 {
 			return nil
 		}
 		i := s.all.after(s.cursor)
@@ -105,7 +105,7 @@ func (s *Scheduler) beginAt() mono.Time {
 	switch {
 	case len(s.active) >= maxVisits || s.all.n == 0:
 		return mono.Never
-	case s.dark >= darkAfter:
+	case s.Offline():
 		return s.probe
 	case s.fresh.n > 0:
 		return 0
@@ -120,8 +120,10 @@ func (s *Scheduler) beginAt() mono.Time {
 // visit begins a visit.
 func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 	r := s.items.at(i)
-	if r.state == urgent {
+	extra := r.state == urgent
+	if extra {
 		s.fresh.remove(r.key)
+		s.extra++
 	}
 	r.state, r.visited = visiting, now
 	s.ages.remove(i)
@@ -133,6 +135,7 @@ func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 		v = new(visit)
 	}
 	v.reset(i, r, &s.cfg)
+	v.extra = extra
 	s.active[i] = v
 	// What the window knows of is alive for certain, so it comes before the table.
 	var near [startNodes]Node
@@ -163,7 +166,10 @@ func (s *Scheduler) finish(now mono.Time, v *visit) {
 		s.cost += (float64(v.asked+v.told) - s.cost) / 64
 	}
 	s.count.Visits++
-	if v.answered == 0 {
+	switch {
+	case v.asked == 0:
+		s.dark = max(s.dark, darkAfter) // nobody to ask
+	case v.answered == 0:
 		if s.dark++; s.dark == darkAfter {
 			s.book.pardon() // it was not the nodes' fault
 		}
@@ -193,25 +199,29 @@ func (s *Scheduler) release(v *visit) {
 	if r := s.items.at(v.item); r.state == visiting {
 		r.state = idle
 	}
+	if v.extra {
+		s.extra--
+	}
 	delete(s.active, v.item)
 	v.gen++
 	v.waiting = false
 	s.idle = append(s.idle, v)
 }
 
-// light ends the time without answers: what failed meanwhile is tried again at
-// once.
-func (s *Scheduler) light(now mono.Time) {
-	if s.dark >= darkAfter {
-		for {
-			i, ok := s.retry.due(mono.Never, &s.items)
-			if !ok {
-				break
-			}
-			s.urgent(i)
-		}
-	}
+// Offline reports whether nobody answers, or nobody is known at all.
+func (s *Scheduler) Offline() bool { return s.dark >= darkAfter }
+
+// Wake says that the network has come to life: what failed meanwhile is tried
+// again at once.
+func (s *Scheduler) Wake() {
 	s.dark = 0
+	for {
+		i, ok := s.retry.due(mono.Never, &s.items)
+		if !ok {
+			return
+		}
+		s.urgent(i)
+	}
 }
 
 // Late yields the infohashes whose last announce is longer ago than the

@@ -73,7 +73,7 @@ func (s *seeds) addrs(dst []netip.AddrPort) []netip.AddrPort {
 }
 
 const (
-	pageSize = 256
+	pageSize = 1024 // 88 KiB: the allocator wastes nothing of it
 	none     = ^uint32(0)
 )
 

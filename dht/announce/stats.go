@@ -39,7 +39,7 @@ func (s *Scheduler) Stats(now mono.Time) Stats {
 		Visiting: len(s.active), Urgent: s.fresh.n,
 		Cost: s.cost, Rate: s.pace(now), Interval: s.cycle(),
 		Overloaded: s.cycle() > s.cfg.Interval,
-		Offline:    s.dark >= darkAfter,
+		Offline:    s.Offline(),
 		Window:     len(s.book.nodes),
 		Counts:     s.count,
 	}

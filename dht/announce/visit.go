@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"time"
 
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -20,13 +21,18 @@ const (
 	maxValues   = 1024
 	maxToken    = 128
 	trust       = 3 // dead nodes in a row, none alive, that discredit a source
+
+	// softTimeout is the patience of a visit out of turn. The walk has the
+	// patience that saves packets.
+	softTimeout = 600 * time.Millisecond
 )
 
 type standing uint8
 
 const (
 	heard  standing = iota // not asked yet
-	asked                  // waits for an answer
+	asked                  // waits for an answer and holds a slot
+	late                   // past the soft timeout: no slot, no place among the closest
 	giving                 // answered with a token
 	mute                   // answered without: BEP 5's right to announce is not ours
 	dead                   // did not answer, or was discredited
@@ -45,7 +51,7 @@ type candidate struct {
 // start is a node to begin with whose id is not known yet.
 type start struct {
 	addr  netip.AddrPort
-	state standing // heard, asked or dead
+	state standing // heard, asked, late or dead
 }
 
 type source struct{ alive, dead uint8 }
@@ -60,6 +66,7 @@ type visit struct {
 	port    uint16
 	relaxed bool
 	waiting bool // in Scheduler.ready
+	extra   bool // out of turn
 
 	near      []candidate // by distance, closest first
 	seeds     [maxSeeds]start
@@ -69,7 +76,7 @@ type visit struct {
 	news      []netip.AddrPort
 
 	asked    int // get_peers sent
-	flying   int // of these, under way
+	flying   int // of these, those that hold a slot
 	answered int
 	announce bool // the closest are known
 	told     int  // announce_peer sent
@@ -239,7 +246,6 @@ func (v *visit) crowded(c *candidate) bool {
 // answer takes the answer to a get_peers, and returns the peers that are new to
 // this visit.
 func (v *visit) answer(b *book, now mono.Time, addr netip.AddrPort, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) []netip.AddrPort {
-	v.flying--
 	v.answered++
 	c := v.find(addr)
 	if c != nil && c.ID != node {
@@ -278,13 +284,23 @@ func (v *visit) answer(b *book, now mono.Time, addr netip.AddrPort, node id.ID, 
 	return v.news
 }
 
+// late gives the slot of a node on that has not answered within the soft timeout.
+func (v *visit) late(addr netip.AddrPort) {
+	v.flying--
+	if i := v.seed(addr); i >= 0 {
+		v.seeds[i].state = late
+	}
+	if c := v.find(addr); c != nil && c.state == asked {
+		c.state = late
+	}
+}
+
 // silent records that a node did not answer its get_peers.
 func (v *visit) silent(addr netip.AddrPort) {
-	v.flying--
 	if i := v.seed(addr); i >= 0 {
 		v.seeds[i].state = dead
 	}
-	if c := v.find(addr); c != nil && c.state == asked {
+	if c := v.find(addr); c != nil && (c.state == asked || c.state == late) {
 		c.state = dead
 		v.discredit(c.source)
 	}
