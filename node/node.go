@@ -80,12 +80,7 @@ func Open(cfg Config) (*Node, error) {
 	host, err := netx.Open(listen)
 	if err != nil {
 		_ = st.close()
-		f := &Fault{Kind: FaultNetwork, Err: err}
-		var ne *netx.Error
-		if errors.As(err, &ne) {
-			f.hint = ne.Hint
-		}
-		return nil, f
+		return nil, networkFault(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Node{
