@@ -50,7 +50,7 @@ const (
 	// MaxSamples is how many infohashes a sample has at most, as in libtorrent.
 	MaxSamples = 20
 	// maxPeers is the most peers of an infohash. BEP 33: nodes should keep
-	// max(seeds, peers) below 6000. A list of IPv6 has at most 3275.
+	// max(seeds, peers) below 6000. A list of IPv6 has at most 3276.
 	maxPeers = 5999
 
 	// sweepEvery bounds how long expired peers take up memory, and keeps the

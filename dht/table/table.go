@@ -10,7 +10,8 @@
 // leading bits that a node's id shares with ours (BEP 5's splitting tree, fully
 // split). The buckets far away are larger than k, as in libtorrent: a lookup
 // then starts closer to its target. A full bucket keeps a few spare nodes that
-// step in when one of its nodes fails.
+// step in when one of its nodes fails. Beside the buckets, an index of the live
+// nodes in the order of their ids answers queries.
 //
 // Outside of private networks, one IP address holds one place and one /24 (IPv4)
 // or /64 (IPv6) holds two, which makes surrounding us costly; a node whose id
