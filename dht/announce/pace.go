@@ -12,7 +12,7 @@ const (
 	maxVisits = 256 // under way at a time
 	// headroom of the pace over what the walk needs: enough to catch up by, too
 	// little to make a peak.
-	headroom = 1.12
+	headroom = 1.08
 	slack    = 50 * time.Millisecond // of packets that a shell which woke late may send at once
 	maxDebt  = 2 * time.Second       // of visits that were missed and are made up for
 

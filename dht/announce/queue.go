@@ -93,3 +93,39 @@ func (r *ring[T]) pop() (x T, ok bool) {
 	r.n--
 	return x, true
 }
+
+// queue is the infohashes in the order of their last visits, as a list through
+// the records.
+type queue struct {
+	items      *slab
+	head, tail uint32
+}
+
+func (q *queue) push(i uint32) {
+	r := q.items.at(i)
+	r.prev, r.next, r.listed = q.tail, none, true
+	if q.tail == none {
+		q.head = i
+	} else {
+		q.items.at(q.tail).next = i
+	}
+	q.tail = i
+}
+
+func (q *queue) remove(i uint32) {
+	r := q.items.at(i)
+	if !r.listed {
+		return
+	}
+	r.listed = false
+	if r.prev == none {
+		q.head = r.next
+	} else {
+		q.items.at(r.prev).next = r.next
+	}
+	if r.next == none {
+		q.tail = r.prev
+	} else {
+		q.items.at(r.next).prev = r.prev
+	}
+}

@@ -2,9 +2,11 @@ package announce
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -185,5 +187,100 @@ func TestSeeds(t *testing.T) {
 		if got := s.addrs(nil); !slices.Equal(got, c.in[:c.kept]) {
 			t.Errorf("%v became %v", c.in, got)
 		}
+	}
+}
+
+// Whatever happens in whatever order, the books balance, nothing is sent for
+// what is not there, and the rate holds.
+func TestRandomLife(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		table := []Node{{id.ID{1}, simAddr(1)}, {id.ID{2}, simAddr(2)}, {id.ID{3}, simAddr(3)}}
+		s := New(Config{Rate: 50, Start: func(id.ID) []Node { return table }}, 0, r)
+		twin := map[id.ID]uint16{}
+		var refs []uint64
+		now, sent := mono.Time(0), 0
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			key := id.ID{rapid.ByteRange(0, 20).Draw(t, "key")}
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0, 1:
+				port := rapid.Uint16Range(1, 3).Draw(t, "port")
+				s.Add(now, key, port)
+				twin[key] = port
+			case 2:
+				s.Remove(key)
+				delete(twin, key)
+			case 3:
+				s.Wake()
+			case 4:
+				now = now.Add(time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "long")))
+			default:
+				now = max(now, min(s.Deadline(), now.Add(time.Minute)))
+				for range 100 {
+					q, ok := s.Next(now)
+					if !ok {
+						break
+					}
+					sent++
+					if port, ok := twin[q.Infohash]; !ok || q.Kind == AnnouncePeer && (q.Port != port || len(q.Token) == 0) {
+						t.Fatalf("%+v of %v", q, twin)
+					}
+					refs = append(refs, q.Ref)
+				}
+				for len(refs) > 0 && rapid.IntRange(0, 3).Draw(t, "come") > 0 {
+					ref := refs[r.IntN(len(refs))] // now and then one that is over
+					if r.IntN(4) == 0 {
+						s.Fail(now, ref)
+					} else {
+						far := Node{randomID(r), simAddr(r.IntN(60))}
+						s.Reply(now, ref, randomID(r), []Node{far, table[r.IntN(3)]}, nil, make([]byte, r.IntN(3)))
+					}
+				}
+			}
+			balance(t, s, twin)
+		}
+		if most := 50*now.Sub(0).Seconds() + 5; float64(sent) > most {
+			t.Fatalf("%d packets in %v", sent, now.Sub(0))
+		}
+	})
+}
+
+func balance(t *rapid.T, s *Scheduler, twin map[id.ID]uint16) {
+	count, announced, listed, extra := map[state]int{}, 0, 0, 0
+	for _, c := range s.all.chunks {
+		for _, i := range c {
+			r := s.items.at(i)
+			if port, ok := twin[r.key]; !ok || port != r.port {
+				t.Fatalf("%v is kept", r.key)
+			}
+			count[r.state]++
+			if r.announced {
+				announced++
+			}
+			if r.listed {
+				listed++
+			}
+			if _, ok := s.fresh.find(r.key); ok != (r.state == urgent) || (s.active[i] != nil) != (r.state == visiting) {
+				t.Fatalf("%v in state %d", r.key, r.state)
+			}
+		}
+	}
+	for _, v := range s.active {
+		if v.extra {
+			extra++
+		}
+	}
+	last := mono.Time(-1)
+	for i := s.ages.head; i != none; i = s.items.at(i).next {
+		if r := s.items.at(i); !r.listed || r.visited < last {
+			t.Fatalf("%v is out of order", r.key)
+		} else {
+			last = r.visited
+		}
+		listed--
+	}
+	if s.all.n != len(twin) || s.fresh.n != count[urgent] || len(s.active) != count[visiting] || len(s.retry) < count[waiting] ||
+		s.announced != announced || listed != 0 || s.extra != extra {
+		t.Fatalf("%d infohashes of %d, %v, %+v", s.all.n, len(twin), count, s.Stats(0))
 	}
 }
