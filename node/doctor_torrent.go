@@ -33,8 +33,7 @@ func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 	if len(peers) == 0 || ctx.Err() != nil {
 		return
 	}
-	w := &ward{e: e, infohash: link.InfoHash, peerID: newPeerID(), asm: metainfo.NewAssembler(link.InfoHash),
-		dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
+	w := newWard(e, link.InfoHash)
 	begun := time.Now()
 	w.visit(ctx, peers[:min(len(peers), maxPatients)])
 	w.report(time.Since(begun))
@@ -108,6 +107,11 @@ type ward struct {
 	dials     map[string]int // faults by kind, of each stage
 	shakes    map[string]int
 	talks     map[string]int
+}
+
+func newWard(e *examination, infohash id.ID) *ward {
+	return &ward{e: e, infohash: infohash, peerID: newPeerID(), asm: metainfo.NewAssembler(infohash),
+		dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
 }
 
 func (w *ward) note(m map[string]int, what string) {
