@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -59,7 +60,7 @@ type Report struct {
 	Failed   int           // that refused or stayed silent, as far as we waited
 	First    time.Duration // until the first answer
 	Took     time.Duration
-	Closest  []Contact // the closest that answered, in order; of each family at most 8
+	Closest  []Contact // that answered, in order: of each family the 8 closest, or all if it was cut short
 }
 
 // Distance is how many leading bits the closest node shares with the target.
@@ -320,6 +321,10 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 				r.Closest = append(r.Closest, c)
 			}
 		}
+	}
+	if err != nil { // cut short: what was heard last had not reached the lookup
+		r.Answered = max(r.Answered, len(q.heard))
+		r.Closest = slices.Collect(maps.Values(q.heard))
 	}
 	slices.SortStableFunc(r.Closest, func(a, b Contact) int { return q.target.CmpDistance(a.ID, b.ID) })
 	return r, err

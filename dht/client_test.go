@@ -486,7 +486,7 @@ func TestImmutableItems(t *testing.T) {
 		}
 		d := v.client(t)
 		g, err := d.Get(t.Context(), item.Target(), nil, nil, nil)
-		if err != nil || g.Item == nil || string(g.Item.Value) != "4:true" || g.Took == 0 {
+		if err != nil || g.Item == nil || string(g.Item.Value) != "4:true" || g.Took == 0 || g.Answered == 0 || len(g.Closest) == 0 {
 			t.Errorf("%+v, %v", g, err)
 		}
 	})

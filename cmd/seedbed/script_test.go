@@ -16,6 +16,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":          checkCode,
+			"network":       network,
 			"notify-socket": notifySocketCmd,
 			"notified":      notifiedCmd,
 		},
