@@ -81,8 +81,9 @@ var rooms = map[string]room{
 
 	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
 
-	"internal/simnet": {layer: top, owns: "the in-memory network and disk"},
-	"integration":     {layer: top, owns: "scenarios with real clients"},
+	"internal/simnet":  {layer: top, owns: "the in-memory network and disk"},
+	"internal/udpload": {layer: top, owns: "the load and the echo that UDP servers are measured with"},
+	"integration":      {layer: top, owns: "scenarios with real clients"},
 }
 
 // owners are third-party packages that one room alone may know.
