@@ -77,3 +77,28 @@ func TestReturned(t *testing.T) {
 		}
 	}
 }
+
+// Whatever Parse accepts, Returned reads without panic, and only in the lengths
+// that callers rely on.
+func FuzzReturned(f *testing.F) {
+	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa1:k32:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk3:seqi1e1:v1:ae1:t2:tt1:y1:re"))
+	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa7:samples20:iiiiiiiiiiiiiiiiiiii8:intervali1e3:numi-1ee1:t2:tt1:y1:re"))
+	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa1:vde1:vlee1:t2:tt1:y1:re"))
+	f.Add([]byte("d1:eli203e1:xe1:t2:tt1:y1:ee"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m Message
+		if Parse(b, &m) != nil {
+			return
+		}
+		r := m.Returned()
+		ok := func(b []byte, n int) bool { return b == nil || len(b) == n }
+		if !ok(r.K, 32) || !ok(r.Sig, 64) || !ok(r.BloomSeeds, 256) || !ok(r.BloomPeers, 256) || len(r.Samples)%id.Len != 0 {
+			t.Errorf("%+v", r)
+		}
+		if r.Value != nil {
+			if _, rest, err := bencode.Parse(r.Value, bencode.Limits{}); err != nil || len(rest) > 0 {
+				t.Errorf("value %q: %v", r.Value, err)
+			}
+		}
+	})
+}
