@@ -151,7 +151,7 @@ func (b *Bootstrap) keepSaved(ctx context.Context) {
 
 func (b *Bootstrap) save() error {
 	st := b.srv.State()
-	if err := writeFile(b.path, st.Append(nil)); err != nil {
+	if err := writeFile(b.path, st.Append(nil), false); err != nil {
 		return fmt.Errorf("the known nodes cannot be saved: %w", err)
 	}
 	return nil

@@ -1,11 +1,15 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
+
+	"seedbed/internal/netx"
 )
 
 // PublicBootstrap are the DHT nodes that are asked first when the state
@@ -44,7 +48,7 @@ type Config struct {
 	NoDHT bool
 
 	// Memory bounds the piece buffers of all torrents together, in bytes;
-	// 24 MiB by default. A download needs at least two chunks.
+	// 24 MiB by default. Torrents that it is too small for take turns.
 	Memory int64
 
 	// MaxConns bounds the connections of all torrents together; 500 by default.
@@ -63,8 +67,13 @@ type Config struct {
 	// Log receives what is worth a line; nil is silence.
 	Log *slog.Logger
 
-	// OnEvent receives events one at a time, in order; it must return soon.
+	// OnEvent receives events one at a time, in order; it must return soon and
+	// must not call Add or Close.
 	OnEvent func(Event)
+
+	// What tests put in place of the machine's network and its resolver.
+	network netx.Network
+	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
 func (c *Config) validate() error {
@@ -88,6 +97,9 @@ func (c *Config) validate() error {
 	setDefault(&c.MaxConns, 500)
 	setDefault(&c.HalfOpen, 64)
 	setDefault(&c.Uploads, 8)
+	if c.MaxConns < 1 || c.HalfOpen < 1 || c.Uploads < 1 {
+		return errors.New("connections, dials and uploads must each be 1 or more")
+	}
 	if c.Memory < 2*chunkSize {
 		return fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize)
 	}
@@ -96,6 +108,11 @@ func (c *Config) validate() error {
 	}
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}
+	}
+	if c.resolve == nil {
+		c.resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
 	}
 	return nil
 }

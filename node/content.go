@@ -17,13 +17,6 @@ import (
 // that was asked for, or the torrent has failed.
 var errEnded = errors.New("the torrent has ended")
 
-// learn takes note of the info dictionary, from peers or from the start.
-func (t *Torrent) learn(info *metainfo.Info) {
-	t.info.Store(info)
-	t.applyShare()
-	t.node.emit(Event{Kind: Metadata, Torrent: t})
-}
-
 // openContent is called by the swarm, on a goroutine of its own, when the info
 // dictionary is known: it opens the storage and proves what is there. The swarm
 // calls again after an error, which is told as a warning; what cannot be mended
@@ -50,16 +43,19 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	torrent := t.spec.Torrent
 	if torrent == nil {
 		torrent = &metainfo.Torrent{Info: info}
-		if err := writeFile(t.state.torrentPath(), torrent.Append(nil)); err != nil {
-			t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
-		}
 	}
 	if t.spec.MetadataOnly {
 		if err := t.writeTorrent(torrent); err != nil {
 			return swarm.Content{}, err
 		}
 		t.doneOnce.Do(func() { close(t.done) })
+		t.stop()
 		return swarm.Content{}, errEnded
+	}
+	if t.spec.Torrent == nil && t.state.loadInfo(&t.spec) == nil {
+		if err := writeFile(t.state.torrentPath(), torrent.Append(nil), true); err != nil {
+			t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
+		}
 	}
 	files, err := t.spec.files(info)
 	if err != nil {
@@ -112,7 +108,7 @@ func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := writeFile(path, torrent.Append(nil)); err != nil {
+	if err := writeFile(path, torrent.Append(nil), true); err != nil {
 		return err
 	}
 	return os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on

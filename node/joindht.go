@@ -7,8 +7,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// saveEvery is how often the DHT's nodes are written down: a crash loses at
-// most so much of what was learned.
+// saveEvery is how often the DHT's nodes and known peers are written down: a
+// crash loses at most so much of what was learned.
 const saveEvery = 5 * time.Minute
 
 // openDHT joins the DHT with what the last run learned. A process that does
@@ -16,7 +16,7 @@ const saveEvery = 5 * time.Minute
 // with one id would shadow each other.
 func (n *Node) openDHT() (*dht.DHT, error) {
 	f := n.state.loadNode()
-	cfg := dht.Config{Conns: n.host.UDP(), Bootstrap: n.cfg.Bootstrap, Logger: n.log}
+	cfg := dht.Config{Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log}
 	for _, s := range f.Nodes {
 		if v, err := id.ParseHex(s.ID); err == nil && s.Addr.IsValid() && s.Addr.Port() != 0 {
 			cfg.Nodes = append(cfg.Nodes, dht.SavedNode{ID: v, Addr: s.Addr})
@@ -29,7 +29,8 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 	return dht.New(cfg)
 }
 
-func (n *Node) keepSaved() {
+// keepDHT saves the DHT's nodes now and then.
+func (n *Node) keepDHT() {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -13,7 +14,8 @@ import (
 // latest last, so that the next run need not wait for the DHT. It is safe for
 // concurrent use.
 type knownPeers struct {
-	lru *lru.Cache[netip.AddrPort, int64] // Unix seconds when it last proved itself
+	lru     *lru.Cache[netip.AddrPort, int64] // Unix seconds when it last proved itself
+	changed atomic.Bool                       // since it was encoded
 }
 
 const (
@@ -26,11 +28,23 @@ func newKnownPeers() *knownPeers {
 	if err != nil {
 		panic(err) // the size is positive
 	}
-	return &knownPeers{c}
+	return &knownPeers{lru: c}
 }
 
-func (k *knownPeers) add(a netip.AddrPort, now time.Time) { k.lru.Add(a, now.Unix()) }
-func (k *knownPeers) remove(a netip.AddrPort)             { k.lru.Remove(a) }
+func (k *knownPeers) add(a netip.AddrPort, now time.Time) {
+	k.lru.Add(a, now.Unix())
+	k.changed.Store(true)
+}
+
+// ban forgets an address; with port 0, every one of that IP.
+func (k *knownPeers) ban(a netip.AddrPort) {
+	for _, o := range k.lru.Keys() {
+		if o == a || a.Port() == 0 && o.Addr() == a.Addr() {
+			k.lru.Remove(o)
+			k.changed.Store(true)
+		}
+	}
+}
 
 // addrs are the remembered addresses, the latest first.
 func (k *knownPeers) addrs() []netip.AddrPort {
@@ -41,9 +55,10 @@ func (k *knownPeers) addrs() []netip.AddrPort {
 	return keys
 }
 
-// encode is one line an address, the latest last: "ADDR SECONDS".
-func (k *knownPeers) encode() []byte {
-	var b []byte
+// encode is one line an address, the latest last, "ADDR SECONDS", and whether
+// that has changed since it was last asked for.
+func (k *knownPeers) encode() (b []byte, changed bool) {
+	changed = k.changed.Swap(false)
 	for _, a := range k.lru.Keys() {
 		when, ok := k.lru.Peek(a)
 		if !ok {
@@ -54,7 +69,7 @@ func (k *knownPeers) encode() []byte {
 		b = strconv.AppendInt(b, when, 10)
 		b = append(b, '\n')
 	}
-	return b
+	return b, changed
 }
 
 // decode adds what encode wrote, passing over lines that it cannot read and

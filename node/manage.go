@@ -1,16 +1,15 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
+	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/storage"
 )
 
 // onSwarm hears of what happens in the swarm. It is called by the swarm's loop
@@ -28,7 +27,7 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 	case swarm.KnownPeer:
 		t.known.add(e.Addr, time.Now())
 	case swarm.Ban:
-		t.known.remove(e.Addr)
+		t.known.ban(e.Addr)
 		t.node.log.Info("a peer sent bad data and is banned", "torrent", t.Name(), "peer", e.Addr)
 	case swarm.DHTNode:
 		if t.node.dht != nil && !t.private() {
@@ -41,17 +40,44 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 	case swarm.FirstPiece:
 		t.node.emit(Event{Kind: FirstPiece, Torrent: t})
 	case swarm.Complete:
+		if !t.whole.Swap(true) {
+			t.node.reshare()
+		}
 		t.node.emit(Event{Kind: Complete, Torrent: t})
 		t.doneOnce.Do(func() { close(t.done) })
 		t.node.emit(Event{Kind: Seeding, Torrent: t, Addr: t.node.Addrs()[0].String()})
 	case swarm.Paused:
-		t.node.emit(Event{Kind: Warning, Torrent: t, Err: asFault(e.Err)})
+		t.paused(e.Err)
 	case swarm.Resumed:
 		t.node.emit(Event{Kind: Recovered, Torrent: t})
+	case swarm.Broken:
+		t.fail(fmt.Errorf("what the link names cannot be opened: %w", e.Err))
 	}
 }
 
-// manage feeds the swarm with candidates until the torrent stops.
+// learn takes note of the info dictionary, from peers or from the start.
+func (t *Torrent) learn(info *metainfo.Info) {
+	t.info.Store(info)
+	if info.Private {
+		t.endLookups()
+	}
+	t.node.reshare()
+	t.node.emit(Event{Kind: Metadata, Torrent: t})
+}
+
+// paused tells what holds the torrent up. A file of somebody else that has a
+// name which ours must have at the end does not go away by itself.
+func (t *Torrent) paused(err error) {
+	var se *storage.Error
+	if errors.As(err, &se) && se.Kind == storage.Exists && se.Op == "rename" {
+		t.fail(err)
+		return
+	}
+	t.node.emit(Event{Kind: Warning, Torrent: t, Err: asFault(err)})
+}
+
+// manage feeds the swarm with candidates, and saves those that proved to be
+// peers, until the torrent stops.
 func (t *Torrent) manage() {
 	var last []engine.Candidate
 	for _, a := range t.known.addrs() {
@@ -59,26 +85,47 @@ func (t *Torrent) manage() {
 	}
 	t.swarm.AddCandidates(last)
 	t.wg.Go(t.addHints)
-	if t.node.dht == nil {
-		<-t.ctx.Done()
+	if t.node.dht != nil {
+		t.wg.Go(t.keepLooking)
+	}
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.savePeers()
+		case <-t.ctx.Done():
+			<-t.swarm.Done()
+			t.savePeers()
+			return
+		}
+	}
+}
+
+// savePeers writes the known peers down if they have changed.
+func (t *Torrent) savePeers() {
+	b, changed := t.known.encode()
+	if !changed {
 		return
 	}
-	t.keepLooking()
+	if err := writeFile(t.state.peersPath(), b, false); err != nil {
+		t.node.log.Warn("known peers could not be saved", "torrent", t.Name(), "err", err)
+	}
 }
 
 // keepLooking asks the DHT for peers, and announces us to it, at the pace that
 // the swarm's need sets.
 func (t *Torrent) keepLooking() {
 	var p pace
-	type found struct{ peers, fresh int }
-	results := make(chan found, 1)
+	results := make(chan outcome, 1)
 	ready := t.node.dht.Ready()
+	busy := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-t.ctx.Done():
-			if t.looking.Load() {
+		case <-t.lookups.Done():
+			if busy {
 				<-results
 			}
 			return
@@ -87,36 +134,46 @@ func (t *Torrent) keepLooking() {
 		case <-ready:
 			ready = nil
 			p.joined(t.node.now())
-		case f := <-results:
-			t.looking.Store(false)
-			p.done(t.node.now(), f.peers, f.fresh)
+		case o := <-results:
+			busy = false
+			p.done(t.node.now(), o)
 		case <-timer.C:
-			if t.looking.Load() || t.private() || t.node.now() < p.next {
+			if busy || t.lookups.Err() != nil || t.node.now() < p.next {
 				break
 			}
+			busy = true
 			p.began = t.node.now()
-			t.looking.Store(true)
-			t.wg.Go(func() {
-				peers, fresh := t.askDHT()
-				results <- found{peers, fresh}
-			})
+			t.wg.Go(func() { results <- t.askDHT() })
 		}
 		t.nextAsk.Store(int64(p.next))
-		if !t.looking.Load() && !t.private() {
+		if !busy {
 			timer.Reset(max(p.next.Sub(t.node.now()), 0))
 		}
 	}
 }
 
 // askDHT runs one lookup that also announces us. Peers go to the swarm as they
-// are found; the counts are of distinct addresses and of those new to the swarm.
-func (t *Torrent) askDHT() (peers, fresh int) {
-	stats, err := t.node.dht.Announce(t.ctx, t.InfoHash(), t.node.host.Port(), func(found []netip.AddrPort) {
+// are found.
+func (t *Torrent) askDHT() (o outcome) {
+	if t.whole.Load() {
+		select {
+		case t.node.budget.calm <- struct{}{}:
+			defer func() { <-t.node.budget.calm }()
+		case <-t.lookups.Done():
+			return o
+		}
+	}
+	t.looking.Store(true)
+	defer t.looking.Store(false)
+	stats, err := t.node.dht.Announce(t.lookups, t.InfoHash(), t.node.net.Port(), func(found []netip.AddrPort) {
+		if t.lookups.Err() != nil {
+			return
+		}
 		cs := make([]engine.Candidate, len(found))
 		for i, a := range found {
 			cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT}
 			if known, _ := t.seen.ContainsOrAdd(a, struct{}{}); !known {
-				fresh++
+				o.fresh++
 			}
 		}
 		t.swarm.AddCandidates(cs)
@@ -124,54 +181,11 @@ func (t *Torrent) askDHT() (peers, fresh int) {
 	if stats.Accepted > 0 {
 		t.annOnce.Do(func() { close(t.announced) })
 	}
-	if err != nil && t.ctx.Err() == nil {
+	if err != nil && t.lookups.Err() == nil {
 		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)
 	}
 	t.node.log.Debug("DHT lookup done", "torrent", t.Name(), "peers", stats.Peers, "asked", stats.Asked, "announced to", stats.Accepted)
-	return stats.Peers, fresh
-}
-
-// addHints hands the swarm the addresses that the link and the user gave,
-// names among them as they resolve.
-func (t *Torrent) addHints() {
-	hints := t.spec.Peers
-	if t.spec.Link != nil {
-		hints = append(hints[:len(hints):len(hints)], t.spec.Link.Peers...)
-	}
-	var numeric []engine.Candidate
-	for _, h := range hints {
-		if a, err := netip.ParseAddrPort(h); err == nil && a.Port() != 0 {
-			numeric = append(numeric, engine.Candidate{Addr: a, Source: engine.FromHint})
-			continue
-		}
-		t.wg.Go(func() {
-			cs, err := resolvePeer(t.ctx, h)
-			if err != nil && t.ctx.Err() == nil {
-				t.node.emit(Event{Kind: Warning, Torrent: t,
-					Err: &Fault{Err: fmt.Errorf("the peer address %q is passed over: %w", h, err), hint: "give HOST:PORT"}})
-			}
-			t.swarm.AddCandidates(cs)
-		})
-	}
-	t.swarm.AddCandidates(numeric)
-}
-
-func resolvePeer(ctx context.Context, hostPort string) ([]engine.Candidate, error) {
-	host, port, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		return nil, errors.New("it is not of the form HOST:PORT")
-	}
-	num, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || num == 0 {
-		return nil, fmt.Errorf("%q is no port", port)
-	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	var out []engine.Candidate
-	for _, a := range addrs {
-		out = append(out, engine.Candidate{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint})
-	}
-	return out, nil
+	o.found = stats.Peers
+	o.settled = t.whole.Load() && stats.Accepted > 0
+	return o
 }

@@ -9,9 +9,11 @@
 //
 // The way of the data: Add locks the torrent in the state directory and starts
 // its swarm; the torrent's manager (manage.go) asks the DHT for peers at the
-// pace that pace.go sets and hands what it finds to the swarm as candidates;
-// the swarm asks back for storage once the metadata is known (content.go).
-// Incoming connections are told apart by infohash (accept.go).
+// pace that pace.go sets and hands what it finds to the swarm as candidates,
+// beside what the user and the link name (hints.go); the swarm asks back for
+// storage once the metadata is known (content.go). Incoming connections are
+// told apart by infohash (accept.go). What is bounded for the whole node is
+// divided in budget.go.
 package node
 
 import (
@@ -32,10 +34,6 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// chunkSize is the unit of piece buffers: a piece up to this size is hashed
-// and written from memory as a whole.
-const chunkSize = 1 << 20
-
 // Node is a running node. Its methods may be called from any goroutine.
 type Node struct {
 	cfg     Config
@@ -43,10 +41,11 @@ type Node struct {
 	epoch   time.Time
 	peerID  id.ID
 	state   *stateDir
-	host    *netx.Host
+	net     netx.Network
 	dht     *dht.DHT // nil when it is off
 	handles *storage.Handles
 	shared  *swarm.Shared // hash workers and piece buffers
+	budget  budget
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -56,7 +55,11 @@ type Node struct {
 
 	mu       sync.Mutex
 	torrents map[id.ID]*Torrent
-	closed   bool
+	order    []*Torrent // as they were added
+	closing  bool
+
+	closed   chan struct{} // everything has ended
+	closeErr error         // set before closed is closed
 }
 
 // ErrDuplicate is a torrent that this node has already.
@@ -73,35 +76,49 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	listen := netx.Config{DefaultPort: DefaultPort, Logger: cfg.Log}
-	if cfg.Listen != "" {
-		listen.Listen = []string{cfg.Listen}
-	}
-	host, err := netx.Open(listen)
-	if err != nil {
-		_ = st.close()
-		return nil, networkFault(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n := &Node{
-		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, host: host,
-		handles: storage.NewHandles(0), shared: swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize}),
-		ctx: ctx, cancel: cancel, torrents: map[id.ID]*Torrent{},
-	}
-	if !cfg.NoDHT {
-		if n.dht, err = n.openDHT(); err != nil {
-			n.shared.Close()
-			return nil, errors.Join(err, host.Close(), st.close())
+	network := cfg.network
+	if network == nil {
+		if network, err = listen(&cfg); err != nil {
+			return nil, errors.Join(err, st.close())
 		}
 	}
-	for _, a := range host.Addrs() {
+	n := &Node{
+		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
+		handles:  storage.NewHandles(0),
+		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize}),
+		torrents: map[id.ID]*Torrent{}, closed: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.budget.init(&n.cfg)
+	if !cfg.NoDHT {
+		if n.dht, err = n.openDHT(); err != nil {
+			n.cancel()
+			n.shared.Close()
+			return nil, errors.Join(err, network.Close(), st.close())
+		}
+	}
+	for _, a := range network.Addrs() {
 		n.emit(Event{Kind: Listening, Addr: a.String()})
 	}
 	n.wg.Go(n.accept)
+	n.wg.Go(n.keepBudget)
 	if n.dht != nil {
-		n.wg.Go(n.keepSaved)
+		n.wg.Go(n.keepDHT)
 	}
 	return n, nil
+}
+
+// listen takes the port.
+func listen(cfg *Config) (netx.Network, error) {
+	c := netx.Config{DefaultPort: DefaultPort, Logger: cfg.Log}
+	if cfg.Listen != "" {
+		c.Listen = []string{cfg.Listen}
+	}
+	host, err := netx.Open(c)
+	if err != nil {
+		return nil, networkFault(err)
+	}
+	return host, nil
 }
 
 // newPeerID follows BEP 20: client letters and version, then random.
@@ -113,7 +130,7 @@ func newPeerID() id.ID {
 }
 
 // Addrs are the addresses that the node listens on, TCP and UDP alike.
-func (n *Node) Addrs() []netip.AddrPort { return n.host.Addrs() }
+func (n *Node) Addrs() []netip.AddrPort { return n.net.Addrs() }
 
 // DHTNodes is the number of good nodes in the DHT's routing tables.
 func (n *Node) DHTNodes() int {
@@ -130,9 +147,19 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
 	}
+	t, err := n.add(spec)
+	if err != nil {
+		return nil, err
+	}
+	n.emit(Event{Kind: Added, Torrent: t})
+	close(t.started)
+	return t, nil
+}
+
+func (n *Node) add(spec Spec) (*Torrent, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed {
+	if n.closing {
 		return nil, errClosed
 	}
 	ih := spec.InfoHash()
@@ -143,12 +170,10 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
-	t, err := n.startTorrent(spec, st)
-	if err != nil {
-		return nil, errors.Join(err, st.close())
-	}
+	t := n.startTorrent(spec, st)
 	n.torrents[ih] = t
-	n.shareBudget()
+	n.order = append(n.order, t)
+	n.share()
 	return t, nil
 }
 
@@ -159,49 +184,66 @@ func (n *Node) lookup(ih id.ID) *Torrent {
 	return n.torrents[ih]
 }
 
-// shareBudget divides what is bounded for the whole node among its torrents.
-// The caller holds mu.
-func (n *Node) shareBudget() {
-	k := len(n.torrents)
-	for _, t := range n.torrents {
-		t.setShare(share{
-			memory:   max(n.cfg.Memory/int64(k), 2*chunkSize),
-			halfOpen: max(n.cfg.HalfOpen/k, 4),
-			conns:    max(n.cfg.MaxConns/k, 8),
-		})
+// forget lets go of a torrent that has ended, unless the node ends with it.
+func (n *Node) forget(t *Torrent) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return
 	}
+	delete(n.torrents, t.InfoHash())
+	for i, o := range n.order {
+		if o == t {
+			n.order = append(n.order[:i:i], n.order[i+1:]...)
+			break
+		}
+	}
+	n.share()
 }
 
 // Close stops every torrent, saves what is worth saving and frees the port. It
-// gives up waiting when ctx ends; what was not saved is hashed again next time.
+// gives up waiting when ctx ends, and the rest follows by itself; what is not
+// saved by the end of the process is hashed again next time.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
-	if n.closed {
-		n.mu.Unlock()
-		return nil
-	}
-	n.closed = true
-	ts := make([]*Torrent, 0, len(n.torrents))
-	for _, t := range n.torrents {
-		ts = append(ts, t)
-	}
+	first := !n.closing
+	n.closing = true
 	n.mu.Unlock()
-	n.cancel()
-
-	errs := make([]error, len(ts))
-	var wg sync.WaitGroup
-	for i, t := range ts {
-		wg.Go(func() { errs[i] = t.stop(ctx) })
+	if first {
+		n.cancel()
+		go n.end()
 	}
-	wg.Wait()
+	select {
+	case <-n.closed:
+		return n.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("not everything was saved in time; what is missing is hashed again next time: %w", ctx.Err())
+	}
+}
+
+// end does the work of Close. The network goes first: a disk that hangs keeps
+// neither the port nor what the DHT has learned.
+func (n *Node) end() {
+	defer close(n.closed)
+	n.mu.Lock()
+	ts := n.order
+	n.mu.Unlock()
+	for _, t := range ts {
+		t.stop()
+	}
+	var errs []error
 	if n.dht != nil {
 		errs = append(errs, n.saveDHT(), n.dht.Close())
 	}
-	errs = append(errs, n.host.Close())
+	errs = append(errs, n.net.Close())
+	for _, t := range ts {
+		<-t.ended
+		errs = append(errs, t.endErr)
+	}
 	n.wg.Wait()
 	n.shared.Close()
 	n.handles.Close()
-	return errors.Join(append(errs, n.state.close())...)
+	n.closeErr = errors.Join(append(errs, n.state.close())...)
 }
 
 func (n *Node) emit(e Event) {

@@ -11,8 +11,7 @@ import (
 // interval once it is well. It never gives up.
 type pace struct {
 	next  mono.Time     // of the next lookup
-	wait  time.Duration // that the last fruitless lookup earned
-	poor  bool          // the engine lacks candidates
+	wait  time.Duration // that fruitless lookups have earned
 	began mono.Time     // of the last lookup
 }
 
@@ -23,14 +22,19 @@ const (
 	paceApart    = 5 * time.Second  // between lookups that want of peers alone calls for
 )
 
-// done plans the next lookup after one that ended at now and found so many
-// peers, of which fresh were not known before.
-func (p *pace) done(now mono.Time, found, fresh int) {
-	p.poor = false
-	if fresh > 0 {
+// outcome is what a lookup brought.
+type outcome struct {
+	found   int  // peers
+	fresh   int  // of these, not known before
+	settled bool // we are announced, and lack nothing ourselves
+}
+
+// done plans the next lookup after one that ended at now.
+func (p *pace) done(now mono.Time, o outcome) {
+	if o.fresh > 0 {
 		p.wait = 0
 	}
-	if found > 0 {
+	if o.found > 0 || o.settled {
 		p.next = now.Add(paceAnnounce)
 		return
 	}
@@ -42,12 +46,10 @@ func (p *pace) done(now mono.Time, found, fresh int) {
 // have waited for its next announce looks again sooner, backing off while that
 // stays without effect.
 func (p *pace) lacking(now mono.Time) {
-	if p.poor {
-		return
+	wait := min(max(2*p.wait, paceApart), paceLongest)
+	if at := max(now, p.began.Add(wait)); at < p.next {
+		p.wait, p.next = wait, at
 	}
-	p.poor = true
-	p.wait = min(max(2*p.wait, paceApart), paceLongest)
-	p.next = mono.Min(p.next, max(now, p.began.Add(p.wait)))
 }
 
 // joined says that the DHT has come to life, so that what failed for want of

@@ -16,7 +16,7 @@ func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
 	now, last, n := mono.Time(0), time.Duration(0), 0
 	for now < 24*3600*sec {
 		p.began = now
-		p.done(now, 0, 0)
+		p.done(now, outcome{})
 		gap := p.next.Sub(now)
 		if gap < last || gap < paceFirst || gap > paceLongest {
 			t.Fatalf("lookup %d: next after %v, the one before after %v", n, gap, last)
@@ -30,8 +30,8 @@ func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
 
 func TestFoundPeersMeanTheAnnounceInterval(t *testing.T) {
 	var p pace
-	p.done(0, 0, 0)
-	p.done(10*sec, 3, 3)
+	p.done(0, outcome{})
+	p.done(10*sec, outcome{found: 3, fresh: 3})
 	if p.next != (10 * sec).Add(paceAnnounce) {
 		t.Fatal(p.next)
 	}
@@ -39,7 +39,7 @@ func TestFoundPeersMeanTheAnnounceInterval(t *testing.T) {
 
 func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
 	var p pace
-	p.done(0, 50, 50)
+	p.done(0, outcome{found: 50, fresh: 50})
 	p.lacking(60 * sec)
 	if p.next != 60*sec {
 		t.Fatalf("next at %v", p.next)
@@ -50,12 +50,12 @@ func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
 // every few seconds.
 func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
 	var p pace
-	p.done(0, 3, 3)
+	p.done(0, outcome{found: 3, fresh: 3})
 	n := 0
 	for now := 60 * sec; now < 24*3600*sec; now = p.next {
 		p.lacking(now)
 		p.began = max(now, p.next)
-		p.done(p.began.Add(time.Second), 3, 0)
+		p.done(p.began.Add(time.Second), outcome{found: 3})
 		p.lacking(p.began.Add(2 * time.Second))
 		n++
 	}
@@ -67,15 +67,40 @@ func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
 func TestAFreshlyJoinedDHTIsAskedAtOnce(t *testing.T) {
 	var p pace
 	for now := mono.Time(0); now < 600*sec; now = p.next {
-		p.done(now, 0, 0)
+		p.done(now, outcome{})
 	}
 	p.joined(700 * sec)
 	if p.next != 700*sec {
 		t.Fatal(p.next)
 	}
-	p.done(701*sec, 9, 1)
+	p.done(701*sec, outcome{found: 9, fresh: 1})
 	p.joined(702 * sec)
 	if p.next != (701 * sec).Add(paceAnnounce) {
 		t.Fatal("a torrent that has peers need not hurry")
+	}
+}
+
+// Want that is told again and again does not make the next lookup later.
+func TestLackChangesNothingWhereALookupIsNearer(t *testing.T) {
+	var p pace
+	for now := mono.Time(0); now < 600*sec; now = p.next {
+		p.began = now
+		p.done(now, outcome{})
+		before := p
+		for range 20 {
+			p.lacking(now.Add(time.Second))
+		}
+		if p != before {
+			t.Fatalf("%+v became %+v", before, p)
+		}
+	}
+}
+
+// A seed that nobody else shares has nothing to look for: it announces itself.
+func TestALoneSeedKeepsTheAnnounceInterval(t *testing.T) {
+	var p pace
+	p.done(0, outcome{settled: true})
+	if p.next != mono.Time(paceAnnounce) {
+		t.Fatal(p.next)
 	}
 }

@@ -73,7 +73,7 @@ func (s *Spec) validate() error {
 func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.Select != nil {
 		for _, i := range s.Select {
-			if i >= len(info.Files) {
+			if i < 0 || i >= len(info.Files) {
 				return nil, fmt.Errorf("file %d was selected and %s has %s", i+1, info.Name, count(len(info.Files), "file"))
 			}
 		}

@@ -86,7 +86,7 @@ func (s *stateDir) saveNode(f nodeFile) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.path, "node.json"), b)
+	return writeFile(filepath.Join(s.path, "node.json"), b, true)
 }
 
 // torrentState is one torrent's folder in the state directory, locked.
@@ -137,8 +137,8 @@ func readFile(path string) ([]byte, error) {
 }
 
 // writeFile replaces path by b as a whole: whoever reads it sees the old or
-// the new content, whenever the power fails.
-func writeFile(path string, b []byte) (err error) {
+// the new content. With sync that holds whenever the power fails.
+func writeFile(path string, b []byte, sync bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
 	if err != nil {
 		return err
@@ -152,8 +152,10 @@ func writeFile(path string, b []byte) (err error) {
 	if _, err = f.Write(b); err != nil {
 		return err
 	}
-	if err = f.Sync(); err != nil {
-		return err
+	if sync {
+		if err = f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err = f.Close(); err != nil {
 		return err

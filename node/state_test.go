@@ -81,7 +81,7 @@ func TestWriteFileLeavesNothingBehindWhenItFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(target, "inside"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeFile(target, []byte("x")); err == nil {
+	if err := writeFile(target, []byte("x"), true); err == nil {
 		t.Fatal("a folder was replaced by a file")
 	}
 	left, err := os.ReadDir(dir)
@@ -99,15 +99,19 @@ func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 	for i := range 3 * maxKnownPeers {
 		k.add(addr(i), now)
 	}
-	k.remove(addr(3*maxKnownPeers - 1))
+	k.ban(addr(3*maxKnownPeers - 1))
 	back := newKnownPeers()
-	back.decode(k.encode(), now.Add(time.Hour))
+	saved, changed := k.encode()
+	if _, again := k.encode(); !changed || again {
+		t.Fatal("what has changed is told wrongly")
+	}
+	back.decode(saved, now.Add(time.Hour))
 	got := back.addrs()
 	if len(got) != maxKnownPeers-1 || got[0] != addr(3*maxKnownPeers-2) {
 		t.Fatalf("%d addresses, first %v", len(got), got[0])
 	}
 	back = newKnownPeers()
-	back.decode(k.encode(), now.Add(knownPeerAge+time.Hour))
+	back.decode(saved, now.Add(knownPeerAge+time.Hour))
 	if n := len(back.addrs()); n != 0 {
 		t.Fatalf("%d addresses outlived their age", n)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -25,12 +26,18 @@ type Torrent struct {
 	state *torrentState
 	swarm *swarm.Torrent
 	known *knownPeers
+	share share // as told to the swarm last; guarded by Node.mu
 
 	ctx    context.Context // ends when the torrent is to stop
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	started chan struct{}                        // closed when swarm is set
+	// lookups ends when the DHT is not to be asked any more: the torrent stops or
+	// proves to be private (BEP 27).
+	lookups    context.Context
+	endLookups context.CancelFunc
+
+	started chan struct{}                        // closed when Added was told
 	want    chan struct{}                        // the swarm lacks candidates; holds one
 	seen    *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
 
@@ -40,31 +47,29 @@ type Torrent struct {
 	annOnce   sync.Once
 
 	info    atomic.Pointer[metainfo.Info]
+	whole   atomic.Bool  // as far as is known, nothing is lacking
 	looking atomic.Bool  // a DHT lookup runs
 	nextAsk atomic.Int64 // mono.Time of the next one
 
-	mu    sync.Mutex
-	share share
-	fault error // ended the torrent
+	failOnce sync.Once
+	stopOnce sync.Once
+	ended    chan struct{} // closed when it has stopped and everything is saved
+	endErr   error         // what could not be saved; set before ended is closed
 }
 
 // maxSeenPeers bounds what a torrent remembers of the DHT's answers, only to
 // tell new ones from old.
 const maxSeenPeers = 2000
 
-// share is a torrent's part of what is bounded for the whole node.
-type share struct {
-	memory          int64 // bytes of piece buffers
-	halfOpen, conns int
-}
-
-func (n *Node) startTorrent(spec Spec, st *torrentState) (*Torrent, error) {
-	ctx, cancel := context.WithCancel(n.ctx)
+// startTorrent runs a torrent, which tells nothing before started is closed.
+func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 	t := &Torrent{
-		node: n, spec: spec, state: st, known: newKnownPeers(), ctx: ctx, cancel: cancel,
+		node: n, spec: spec, state: st, known: newKnownPeers(),
 		started: make(chan struct{}), want: make(chan struct{}, 1),
-		done: make(chan struct{}), announced: make(chan struct{}),
+		done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
 	}
+	t.ctx, t.cancel = context.WithCancel(n.ctx)
+	t.lookups, t.endLookups = context.WithCancel(t.ctx)
 	var err error
 	if t.seen, err = lru.New[netip.AddrPort, struct{}](maxSeenPeers); err != nil {
 		panic(err) // the size is positive
@@ -72,21 +77,28 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) (*Torrent, error) {
 	if b, err := readFile(st.peersPath()); err == nil {
 		t.known.decode(b, time.Now())
 	}
+	t.whole.Store(spec.Seed)
+	info := st.loadInfo(&spec)
 	dhtPort := uint16(0)
 	if n.dht != nil {
-		dhtPort = n.host.Port()
+		dhtPort = n.net.Port()
+	}
+	if info != nil {
+		t.info.Store(info)
+		if info.Private {
+			dhtPort = 0
+			t.endLookups()
+		}
 	}
 	t.swarm = swarm.New(swarm.Config{
-		Shared: n.shared, InfoHash: spec.InfoHash(), PeerID: n.peerID, Info: st.loadInfo(&spec),
-		Open: t.openContent, Dialer: n.host, OnEvent: t.onSwarm,
-		ListenPort: n.host.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
-		Budget: 2, HalfOpen: 4, MaxConns: 8, // until shareBudget has counted the torrents
+		Shared: n.shared, InfoHash: spec.InfoHash(), PeerID: n.peerID, Info: info,
+		Open: t.openContent, Dialer: dialer{n}, OnEvent: t.onSwarm,
+		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
+		HalfOpen: 2, MaxConns: 8, // until the budget is divided
 		Uploads: n.cfg.Uploads, Seed: rand.Uint64(), Log: n.log,
 	})
-	n.emit(Event{Kind: Added, Torrent: t})
-	close(t.started)
 	t.wg.Go(t.manage)
-	return t, nil
+	return t
 }
 
 // InfoHash is what the torrent is known by.
@@ -141,6 +153,16 @@ func (t *Torrent) Snapshot() Snapshot {
 	case swarm.Stopped:
 		s.State = Stopped
 	}
+	s.Why = why(&s, t.dhtView(&s))
+	return s
+}
+
+// dhtView is how the torrent stands with the DHT, which matters while it has no
+// peers.
+func (t *Torrent) dhtView(s *Snapshot) dhtView {
+	if s.Connected > 0 {
+		return dhtView{}
+	}
 	d := dhtView{off: t.node.dht == nil, private: t.private(), hosts: len(t.node.cfg.Bootstrap),
 		running:  t.looking.Load(),
 		untilAsk: max(time.Duration(t.nextAsk.Load()-int64(t.node.now())), 0)}
@@ -148,8 +170,7 @@ func (t *Torrent) Snapshot() Snapshot {
 		s := t.node.dht.Stats()
 		d.nodes, d.asked = s.Nodes4+s.Nodes6, s.Asked
 	}
-	s.Why = why(&s, d)
-	return s
+	return d
 }
 
 // private says that neither DHT nor PEX may be used (BEP 27).
@@ -158,55 +179,31 @@ func (t *Torrent) private() bool {
 	return i != nil && i.Private
 }
 
-func (t *Torrent) setShare(s share) {
-	t.mu.Lock()
-	t.share = s
-	t.mu.Unlock()
-	t.applyShare()
-}
-
-// applyShare tells the swarm its limits, in chunks of the torrent's own size.
-func (t *Torrent) applyShare() {
-	t.mu.Lock()
-	s := t.share
-	t.mu.Unlock()
-	chunk := int64(chunkSize)
-	if i := t.Info(); i != nil {
-		chunk = min(chunk, i.PieceLength)
-	}
-	t.swarm.SetLimits(int(max(s.memory/chunk, 2)), s.halfOpen, s.conns)
-}
-
-// fail ends the torrent with an error.
+// fail ends the torrent with an error, which is told once.
 func (t *Torrent) fail(err error) {
-	err = asFault(err)
-	t.mu.Lock()
-	first := t.fault == nil
-	if first {
-		t.fault = err
-	}
-	t.mu.Unlock()
-	if first {
-		t.cancel()
-		t.node.emit(Event{Kind: Failed, Torrent: t, Err: err})
-	}
+	t.failOnce.Do(func() {
+		t.node.emit(Event{Kind: Failed, Torrent: t, Err: asFault(err)})
+		t.stop()
+	})
 }
 
-// stop ends the torrent, saving what it has.
-func (t *Torrent) stop(ctx context.Context) error {
-	t.cancel()
-	err := t.swarm.Stop(ctx)
-	t.wg.Wait()
-	if b := t.known.encode(); len(b) > 0 {
-		if werr := writeFile(t.state.peersPath(), b); werr != nil {
-			t.node.log.Warn("known peers could not be saved", "torrent", t.Name(), "err", werr)
-		}
-	}
-	if cerr := t.state.close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("%s: saving: %w", t.Name(), asFault(err))
-	}
-	return nil
+// stop begins the end of the torrent, which saves what it has and lets go of
+// its folder in the state directory. It waits for nothing: ended is closed when
+// that is done.
+func (t *Torrent) stop() {
+	t.stopOnce.Do(func() {
+		t.cancel()
+		go func() {
+			defer close(t.ended)
+			err := t.swarm.Stop(context.Background())
+			t.wg.Wait()
+			if err != nil {
+				t.endErr = fmt.Errorf("%s: saving: %w", t.Name(), asFault(err))
+			}
+			if err := t.state.close(); err != nil {
+				t.endErr = errors.Join(t.endErr, err)
+			}
+			t.node.forget(t)
+		}()
+	})
 }

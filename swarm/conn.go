@@ -56,6 +56,7 @@ func (c *conn) close(f engine.Fault) {
 func (c *conn) run() {
 	err := c.in.loop()
 	c.close(faultOf(err))
+	c.t.cfg.Log.Debug("connection ended", "peer", c.addr, "fault", c.fault.String(), "error", err)
 	c.leases.close()
 	c.out.wait()
 	c.in.drop()

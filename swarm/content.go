@@ -28,8 +28,8 @@ type keeper struct {
 	err      error // why the torrent is paused; nil if it is not
 	mending  bool  // from a failure until the engine knows that it is over
 	opening  bool
-	opened   bool
-	closeErr error
+	opened   bool  // content is set
+	closeErr error // set before done is closed
 
 	checked, toCheck atomic.Int64 // bytes, while opening
 
@@ -171,11 +171,19 @@ func (t *Torrent) mend() {
 	}
 	t.pause(nil)
 	signal(t.soiled) // what failed may have been a flush
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvStorageBack, Have: have}, fn: func() {
-		t.keepMu.Lock()
-		t.mending = false
-		t.keepMu.Unlock()
-	}})
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvStorageBack, Have: have}, fn: t.mended})
+}
+
+// mended is when the engine knows that storage works. If it failed once more in
+// between, which nobody was there to see to, it all begins again.
+func (t *Torrent) mended() {
+	t.keepMu.Lock()
+	t.mending = false
+	err := t.err
+	t.keepMu.Unlock()
+	if err != nil {
+		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
+	}
 }
 
 // wrote counts what a flush will make last.
@@ -232,8 +240,9 @@ func (t *Torrent) complete() {
 // endContent flushes and closes the storage at the end.
 func (t *Torrent) endContent() {
 	t.keepMu.Lock()
-	defer t.keepMu.Unlock()
-	if !t.opened {
+	opened := t.opened
+	t.keepMu.Unlock()
+	if !opened {
 		return
 	}
 	t.closeErr = t.content.Storage.Flush()

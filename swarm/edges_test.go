@@ -106,6 +106,40 @@ func TestAFlushThatFailsPausesUntilItWorks(t *testing.T) {
 	})
 }
 
+// A failure that comes while the last one is being declared over is not lost.
+func TestStorageFailsAgainAsItIsMended(t *testing.T) {
+	info, full := makeContent(t, 1<<20, 256<<10)
+	sim(t, func(t *testing.T, n *simnet.Net) {
+		nd := startNode(t, n, 1, info, full)
+		defer nd.close()
+		nd.await(Complete, time.Minute)
+		failed := engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot}
+		nd.storageFailed(errors.New("first"), failed)
+		nd.inbox.post(item{fn: func() { // the loop stands still while the mend succeeds
+			time.Sleep(time.Minute)
+			nd.storageFailed(errors.New("second"), failed)
+		}})
+		time.Sleep(2 * time.Minute)
+		if s := nd.Snapshot(); s.State != Seeding || s.Paused || s.Err != nil {
+			t.Errorf("%+v", s)
+		}
+		nd.mu.Lock()
+		defer nd.mu.Unlock()
+		paused, resumed := 0, 0
+		for _, ev := range nd.events {
+			switch ev.Kind {
+			case Paused:
+				paused++
+			case Resumed:
+				resumed++
+			}
+		}
+		if paused != 2 || resumed != 2 {
+			t.Errorf("paused %d times, resumed %d", paused, resumed)
+		}
+	})
+}
+
 // Stop's patience ends with its context; the rest follows by itself.
 func TestStopWithAStorageThatHangs(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)

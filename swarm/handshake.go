@@ -19,6 +19,9 @@ const (
 	DialTimeout = 10 * time.Second
 	// HandshakeTimeout is how long it may take over its handshake.
 	HandshakeTimeout = 15 * time.Second
+	// maxGreeting bounds the incoming connections of a torrent that have not told
+	// their peer id yet.
+	maxGreeting = 64
 )
 
 // A Hello is the part of an incoming handshake that says which torrent is
@@ -58,9 +61,15 @@ func ReadHello(nc net.Conn) (Hello, error) {
 	return h, nil
 }
 
-// Incoming takes over a connection whose Hello named this torrent.
+// Incoming takes over a connection whose Hello named this torrent. It is closed
+// when too many are at their handshake already.
 func (t *Torrent) Incoming(nc net.Conn, h Hello) {
 	if t.stopping.Load() {
+		nc.Close()
+		return
+	}
+	if t.greeting.Add(1) > maxGreeting {
+		t.greeting.Add(-1)
 		nc.Close()
 		return
 	}
@@ -76,6 +85,7 @@ func (t *Torrent) Incoming(nc net.Conn, h Hello) {
 			_, err := io.ReadFull(nc, pid[:])
 			return err
 		})
+		t.greeting.Add(-1)
 		if err != nil {
 			t.cfg.Log.Debug("incoming handshake failed", "from", nc.RemoteAddr(), "error", err)
 			nc.Close()

@@ -37,6 +37,9 @@ func (b *inbox) init() {
 // post takes items in at once, however many wait: for those who must not block.
 // It reports whether the loop will see them.
 func (b *inbox) post(items ...item) bool {
+	if len(items) == 0 {
+		return true
+	}
 	b.mu.Lock()
 	if b.shut {
 		b.mu.Unlock()

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"encoding/binary"
+	"net"
 	"slices"
 
 	"seedbed/swarm/engine"
@@ -13,8 +14,8 @@ import (
 // system calls are twice as many, and larger ones fall out of the cache.
 const readBuffer = 64 << 10
 
-// A reader turns the bytes of a connection into items for the inbox. Whatever
-// one read brought is one push, so a lock is taken once for several blocks.
+// A reader turns the bytes of a connection into items for the inbox. What one
+// read brought is pushed together, so a lock is taken once for several blocks.
 //
 // A block is copied from the buffer to its chunk when all of it is there: the
 // copy is from the cache and costs 0.4 µs, and a peer that falls silent in the
@@ -58,16 +59,8 @@ func (rd *reader) loop() error {
 		}
 		rd.w += n
 		need, err := rd.parse()
-		if len(rd.items) > 0 {
-			open := rd.c.t.inbox.push(rd.items)
-			if cap(rd.items) > 256 {
-				rd.items = nil
-			}
-			clear(rd.items)
-			rd.items = rd.items[:0]
-			if !open {
-				return nil
-			}
+		if !rd.push() {
+			return nil
 		}
 		if err != nil {
 			return err
@@ -76,6 +69,20 @@ func (rd *reader) loop() error {
 			return err
 		}
 	}
+}
+
+// pushAt is how many items are pushed at once, at most.
+const pushAt = 32
+
+// push hands the items to the loop. It reports whether there still is one.
+func (rd *reader) push() bool {
+	if len(rd.items) == 0 {
+		return true
+	}
+	ok := rd.c.t.inbox.push(rd.items)
+	clear(rd.items)
+	rd.items = rd.items[:0]
+	return ok
 }
 
 func (rd *reader) read() (int, error) {
@@ -118,6 +125,9 @@ var errLongFrames = &wire.Error{Kind: wire.TooLong}
 func (rd *reader) parse() (need int, err error) {
 	limit := int(rd.c.t.maxFrame.Load())
 	for {
+		if len(rd.items) >= pushAt && !rd.push() {
+			return 0, net.ErrClosed
+		}
 		if rd.skip > 0 {
 			n := min(rd.skip, rd.w-rd.r)
 			rd.skip -= n

@@ -29,6 +29,7 @@ type Torrent struct {
 	tasks  sync.WaitGroup // goroutines that are neither loop nor connection
 
 	nextConn atomic.Uint32
+	greeting atomic.Int32 // incoming handshakes under way
 	maxFrame atomic.Int64
 	stopping atomic.Bool
 
@@ -40,11 +41,10 @@ type Torrent struct {
 	conns   map[engine.Conn]*conn
 	dirty   []*conn
 	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
-	reqs    []byte
-	stopped bool // EvStop was stepped
-	ending  bool // the last things are being done
-	first   bool // FirstPiece was told
-	broken  bool // Broken was told
+	stopped bool         // EvStop was stepped
+	ending  bool         // the last things are being done
+	first   bool         // FirstPiece was told
+	broken  bool         // Broken was told
 	ended   bool
 
 	// Set by the loop before the first command that needs them, never changed.
@@ -83,6 +83,7 @@ func New(cfg Config) *Torrent {
 		InfoHash: cfg.InfoHash, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
 		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed,
+		Private: cfg.Info != nil && cfg.Info.Private,
 	}, 0)
 	go t.loop()
 	if cfg.Info != nil {
@@ -104,8 +105,9 @@ func (t *Torrent) SetWanted(pieces bitset.Set) {
 }
 
 // SetLimits changes what is granted: chunks, dials at once and connections.
+// Without chunks nothing is downloaded until there are some.
 func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvBudget, Budget: max(1, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvBudget, Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
 }
 
 // SetExternal tells our own address as the network sees it.

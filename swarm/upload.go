@@ -20,6 +20,7 @@ type uploadBuffer struct {
 	blocks  []engine.Block // that were read
 	headers []byte
 	vec     [][]byte // header, block, header, block ...
+	done    []item
 }
 
 // upload sends the first of these blocks, as many as fit a batch, and tells the
@@ -45,20 +46,25 @@ func (c *conn) upload(blocks []engine.Block) (n int, err error) {
 		c.t.storageFailed(err, lost...)
 		return n, nil
 	}
-	n, rest, err := c.writeBlocks(u)
+	whole, rest, err := c.writeBlocks(u)
+	u.done = u.done[:0]
+	for _, b := range blocks[:whole] {
+		u.done = append(u.done, c.uploaded(b))
+	}
+	c.t.inbox.post(u.done...)
 	sh.uploads.put(u)
-	if err == nil {
-		err = c.writeBytes(rest)
+	if err != nil || rest == nil {
+		return whole, err
 	}
-	if err != nil {
-		return n, err
+	if err := c.writeBytes(rest); err != nil {
+		return whole, err
 	}
-	done := make([]item, n)
-	for i, b := range blocks[:n] {
-		done[i].ev = engine.Event{Kind: engine.EvUploaded, Conn: c.id, Block: b}
-	}
-	c.t.inbox.post(done...)
-	return n, nil
+	c.t.inbox.post(c.uploaded(blocks[whole]))
+	return whole + 1, nil
+}
+
+func (c *conn) uploaded(b engine.Block) item {
+	return item{ev: engine.Event{Kind: engine.EvUploaded, Conn: c.id, Block: b}}
 }
 
 // run is how many of the blocks follow each other in the torrent and have room
@@ -118,8 +124,9 @@ func (c *conn) readBlocks(u *uploadBuffer, blocks []engine.Block) error {
 	return nil
 }
 
-// writeBlocks writes what the socket takes. n counts the blocks that are begun
-// or, if there is none, the first; rest is a copy of what is lacking of the last.
+// writeBlocks writes what the socket takes: n whole blocks, and perhaps a part
+// of the next. rest is a copy of what is lacking of that one, or of the first if
+// nothing was taken; nil if nothing is lacking.
 func (c *conn) writeBlocks(u *uploadBuffer) (n int, rest []byte, err error) {
 	sent := 0
 	if c.raw != nil {
@@ -138,9 +145,8 @@ func (c *conn) writeBlocks(u *uploadBuffer) (n int, rest []byte, err error) {
 	}
 	c.out.batch = max(min(sent, c.out.batch), minBatch)
 	if left > 0 || n == 0 {
-		whole := append(append([]byte(nil), u.vec[2*n]...), u.vec[2*n+1]...)
-		rest = whole[left:]
-		n++
+		next := append(append([]byte(nil), u.vec[2*n]...), u.vec[2*n+1]...)
+		rest = next[left:]
 	}
 	return n, rest, nil
 }

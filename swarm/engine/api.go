@@ -90,7 +90,7 @@ const (
 	// EvStorageBack: storage works again; Have is what it holds now, as checked.
 	EvStorageBack
 	// EvBudget: Budget is the new number of slots, HalfOpen of dials at once
-	// and MaxConns of connections.
+	// and MaxConns of connections. Without slots nothing new is asked for.
 	EvBudget
 	// EvWanted: Wanted replaced the set of wanted pieces.
 	EvWanted
@@ -141,6 +141,14 @@ const (
 	FaultUseless         // neither has what the other needs, or room was wanted
 	FaultLocal           // we stopped
 )
+
+var faultNames = [...]string{
+	"no fault", "refused", "timed out", "unreachable", "reset by the peer", "no handshake", "broke the protocol",
+	"ourselves", "second connection", "sent bad data", "too slow", "of no use", "stopped by us",
+}
+
+// String is a word or a few for people.
+func (f Fault) String() string { return faultNames[f] }
 
 // CommandKind says what is to be done and which fields of a Command are set.
 type CommandKind uint8
@@ -217,6 +225,7 @@ type Config struct {
 	MaxConns   int
 	Uploads    int    // regular unchoke slots, the optimistic one apart
 	Hints      bool   // hints are dialled even when the torrent is private
+	Private    bool   // the torrent is known to be private (BEP 27) before EvInfo
 	Seed       uint64 // of the engine's random choices
 }
 

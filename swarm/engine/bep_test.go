@@ -19,21 +19,51 @@ func TestBEP3BitfieldIsOnlyEverSentFirst(t *testing.T) {
 		ms    []wire.Msg
 		fault Fault
 	}{
-		"first":               {[]wire.Msg{field}, 0},
-		"after an extension":  {[]wire.Msg{ext, field}, 0},
-		"twice":               {[]wire.Msg{field, field}, FaultProtocol},
-		"after have":          {[]wire.Msg{{Type: wire.Have}, field}, FaultProtocol},
-		"have all after have": {[]wire.Msg{{Type: wire.Have}, {Type: wire.HaveAll}}, FaultProtocol},
-		"none and then all":   {[]wire.Msg{{Type: wire.HaveNone}, {Type: wire.HaveAll}}, FaultProtocol},
-		"too short":           {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{}}}, FaultProtocol},
-		"too long":            {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
-		"a spare bit is set":  {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{1}}}, FaultProtocol},
+		"first":              {[]wire.Msg{field}, 0},
+		"after an extension": {[]wire.Msg{ext, field}, 0},
+		"late and too long":  {[]wire.Msg{field, {Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
+		"none after have":    {[]wire.Msg{{Type: wire.Have}, {Type: wire.HaveNone}}, FaultProtocol},
+		"too short":          {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{}}}, FaultProtocol},
+		"too long":           {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{0, 0}}}, FaultProtocol},
+		"a spare bit is set": {[]wire.Msg{{Type: wire.Bitfield, Payload: []byte{1}}}, FaultProtocol},
 	} {
 		r := newRig(t, Config{}, 4, 64<<10)
 		c := r.connect(true)
 		r.msg(c, x.ms...)
 		if f := closed(r.drain(), c); f != x.fault {
 			t.Errorf("%s: fault %d, not %d", name, f, x.fault)
+		}
+	}
+}
+
+// aria2 sends a bitfield, and have all, in the middle of a download where that is shorter than
+// the haves that are due: it adds to what is known and takes nothing away.
+func TestALateBitfieldStandsForHaves(t *testing.T) {
+	for name, known := range map[string]bool{"geometry known": true, "still without metadata": false} {
+		r := newRig(t, Config{}, 0, 0)
+		if known {
+			r.info(4, 64<<10)
+		}
+		c := r.connect(true)
+		r.msg(c, wire.Msg{Type: wire.HaveNone}, wire.Msg{Type: wire.Have, Index: 3})
+		for _, bits := range []byte{0x80, 0x40, 0x40} {
+			r.msg(c, wire.Msg{Type: wire.Bitfield, Payload: []byte{bits}})
+		}
+		if !known {
+			r.info(4, 64<<10)
+		}
+		if f := closed(r.drain(), c); f != 0 {
+			t.Fatalf("%s: fault %v", name, f)
+		}
+		if p := r.e.conns[c]; p.nHas != 3 || p.has.Has(2) {
+			t.Errorf("%s: it has %d pieces, not 3", name, p.nHas)
+		}
+		r.msg(c, wire.Msg{Type: wire.HaveAll})
+		if p := r.e.conns[c]; closed(r.drain(), c) != 0 || p.nHas != 4 {
+			t.Errorf("%s: it has %d pieces after have all", name, p.nHas)
+		}
+		if r.e.meta.early != 0 {
+			t.Errorf("%s: %d bytes are still held", name, r.e.meta.early)
 		}
 	}
 }

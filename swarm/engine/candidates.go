@@ -79,10 +79,10 @@ func newBook(cfg *Config, rng *rand.Rand) book {
 	return book{
 		index: make(map[netip.AddrPort]int32),
 		bans:  make(map[netip.AddrPort]struct{}),
-		hints: cfg.Hints,
-		port:  cfg.ListenPort,
-		next:  mono.Never,
-		rng:   rng,
+		hints: cfg.Hints, private: cfg.Private,
+		port: cfg.ListenPort,
+		next: mono.Never,
+		rng:  rng,
 	}
 }
 

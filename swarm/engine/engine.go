@@ -181,7 +181,7 @@ func (e *Engine) onTraffic(ev *Event) {
 
 func (e *Engine) onBudget(ev *Event) {
 	e.cfg.HalfOpen, e.cfg.MaxConns = ev.HalfOpen, ev.MaxConns
-	e.cfg.Budget = max(ev.Budget, 1)
+	e.cfg.Budget = max(ev.Budget, 0)
 	if e.content != nil {
 		e.content.slots.resize(e.cfg.Budget)
 		e.freed = true

@@ -68,13 +68,18 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 	case wire.Bitfield, wire.HaveAll, wire.HaveNone:
 		// BEP 3: the bitfield is only ever sent as the first message; BEP 6 says
 		// so of have all and have none. Extension messages and (un)chokes are let
-		// before it: clients that start from a magnet send it when they know how long it is.
-		if p.fielded || p.began {
+		// before it: clients that start from a magnet send it when they know how
+		// long it is. And aria2 sends a bitfield, or have all, later on where that
+		// is shorter than the haves that are due.
+		switch {
+		case !p.fielded && !p.began:
+			p.fielded = true
+			e.onField(p, m)
+		case m.Type == wire.HaveNone:
 			e.close(p, FaultProtocol)
-			return
+		default:
+			e.onLateField(p, m)
 		}
-		p.fielded = true
-		e.onField(p, m)
 	case wire.Have:
 		p.began = true
 		e.onHave(p, m.Index)
@@ -137,6 +142,33 @@ func (e *Engine) onField(p *peer, m *wire.Msg) {
 	default:
 		p.early.bits = slices.Clone(m.Payload)
 		e.meta.early += len(p.early.bits)
+	}
+}
+
+// onLateField takes a bitfield, or have all, as the haves that it stands for.
+func (e *Engine) onLateField(p *peer, m *wire.Msg) {
+	switch c := e.content; {
+	case c != nil:
+		has := c.full
+		if m.Type == wire.Bitfield {
+			var err error
+			if has, err = bitset.Parse(m.Payload, c.n); err != nil {
+				e.close(p, FaultProtocol)
+				return
+			}
+		}
+		for i := has.Next(0); i >= 0 && p.nHas < c.n && !p.closing; i = has.Next(i + 1) {
+			e.onHave(p, uint32(i))
+		}
+	case p.early.all:
+	case m.Type == wire.HaveAll || p.early.bits == nil:
+		e.onField(p, m)
+	case len(m.Payload) != len(p.early.bits):
+		e.close(p, FaultProtocol)
+	default:
+		for i, b := range m.Payload {
+			p.early.bits[i] |= b
+		}
 	}
 }
 

@@ -146,6 +146,9 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	case info != nil:
 		e.meta.done = true
 		e.cmd(Command{Kind: CmdMetadata, Info: info})
+		if info.Private {
+			e.goPrivate() // what is there may take long to check
+		}
 	}
 	return nil
 }

@@ -31,11 +31,21 @@ func (s *Storage) CheckPieces(ctx context.Context, pieces bitset.Set, progress f
 // HashPiece reports whether piece p is on the disk and right. buf is used for
 // reading; it may be of any length but none.
 func (s *Storage) HashPiece(p int, buf []byte) (bool, error) {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	if s.closed {
+		return false, wrap("read", s.dir, errClosed)
+	}
+	ok, err := s.hashPiece(p, buf)
+	return ok, s.failed(err)
+}
+
+func (s *Storage) hashPiece(p int, buf []byte) (bool, error) {
 	h := sha1.New()
 	off, size := int64(p)*s.info.PieceLength, s.info.PieceSize(p)
 	for size > 0 {
 		b := buf[:min(int64(len(buf)), size)]
-		if err := s.ReadAt(b, off); err != nil {
+		if err := s.read(b, off); err != nil {
 			return false, err
 		}
 		_, _ = h.Write(b)
@@ -57,7 +67,10 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 		offset: func(p int) int64 { return int64(p) * s.info.PieceLength },
 		read:   s.checkRead, advise: s.advise, progress: progress,
 		known: func(p int) (sum [20]byte, skip, ok bool) {
-			switch there, hole := s.there(p); {
+			s.places.RLock()
+			there, hole := s.there(p)
+			s.places.RUnlock()
+			switch {
 			case !there:
 				return sum, true, true
 			case !hole:
@@ -107,10 +120,8 @@ func zeroSum(n int64) [20]byte {
 }
 
 // there reports whether every byte of a piece has a place, and if so, whether
-// all these places are holes in sparse files.
+// all these places are holes in sparse files. places is held.
 func (s *Storage) there(p int) (there, hole bool) {
-	s.places.RLock()
-	defer s.places.RUnlock()
 	off := int64(p) * s.info.PieceLength
 	end := off + s.info.PieceSize(p)
 	hole = true
@@ -133,8 +144,9 @@ func (s *Storage) there(p int) (there, hole bool) {
 		}
 		at, err := fh.nextData(lo - f.Offset)
 		hole = err == nil && at >= hi-f.Offset
-		if fi, err := fh.stat(); hole && (err != nil || fi.Size() < hi-f.Offset) {
-			hole = false
+		if hole {
+			fi, err := fh.stat()
+			hole = err == nil && fi.Size() >= hi-f.Offset
 		}
 		s.handles.put(h)
 	}
@@ -186,6 +198,9 @@ func (s *Storage) settle(set, good bitset.Set) error {
 		if st.candidate {
 			err = firstOf(err, s.judge(i))
 		}
+		if st.place == inFinal && !st.candidate && !s.o.ReadOnly && st.id != nil && st.id.Size() != s.info.Files[i].Length {
+			err = firstOf(err, s.makeWritable(i)) // ours, and damaged
+		}
 	}
 	s.mu.Lock()
 	s.recount()
@@ -220,6 +235,32 @@ func (s *Storage) judge(i int) error {
 	}
 	// The end will tell: the file then there is compared, or replaced.
 	s.leave(i)
+	return s.fallBack(i)
+}
+
+// fallBack looks whether the parts file has what a file that was left alone
+// had not.
+func (s *Storage) fallBack(i int) error {
+	if s.files[s.parts()].place == absent {
+		return nil
+	}
+	first, end := s.info.PiecesOf(i)
+	for _, p := range []int{first, end - 1} {
+		if there, _ := s.there(p); !there {
+			continue
+		}
+		ok, err := s.hashPiece(p, make([]byte, readSize))
+		if err != nil && kindOf(err) != Truncated && kindOf(err) != Vanished {
+			return err
+		}
+		if ok {
+			s.mu.Lock()
+			if !s.synced.Has(p) {
+				s.written.Add(p)
+			}
+			s.mu.Unlock()
+		}
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@
 //	DIR/NAME/a/b.txt.1f0e9d3c.part  one that is not: the digits begin the infohash
 //	RECORD                          the resume record
 //	RECORD.parts                    bytes of files that are not wanted
+//	RECORD.finish                   what was renamed since the last Flush
 //
 // A file is made, sparse and of its full size, when the first byte of it comes.
 // It takes its final name when all of its pieces are verified, at the next Flush
@@ -45,6 +46,9 @@
 // written are doubtful when it is read and are checked then. After a sync that
 // failed the system may take for clean what never reached the disk: pieces of
 // that file are not claimed before they are written again.
+//
+// Finish renames at once, before the data is synced, and leaves a note of it: a
+// file that lost its content with the power is then known as ours.
 //
 // A record is believed about a file whose size and time it knows; all pieces of
 // other files are doubtful. Of a file that is being written the time

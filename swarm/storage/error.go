@@ -88,10 +88,17 @@ func wrap(op, path string, err error) *Error {
 	return &Error{Op: op, Path: path, Err: err, Kind: kindOf(err)}
 }
 
+// escapes reports whether os.Root refused a symbolic link that leads outside,
+// which it has no exported error for.
+func escapes(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Err.Error() == "path escapes from parent"
+}
+
 func kindOf(err error) Kind {
 	var n syscall.Errno
 	switch {
-	case errors.Is(err, ErrExists):
+	case errors.Is(err, ErrExists), errors.Is(err, fs.ErrExist), escapes(err):
 		return Exists
 	case errors.Is(err, errGone), errors.Is(err, fs.ErrNotExist):
 		return Vanished

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/sha1"
+	"hash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,10 @@ import (
 // readSize is how much is read at once for hashing: it stays in a core's cache
 // between the copy and the hash.
 const readSize = 128 << 10
+
+// batchSize is how many bytes one core takes at a time, or a piece if that is
+// more.
+const batchSize = 1 << 20
 
 // ahead is how far in front of the hashing the disk is asked to read.
 const ahead = 8 << 20
@@ -40,28 +45,43 @@ func (j *hashJob) run(ctx context.Context) error {
 		wg      sync.WaitGroup
 		advised atomic.Int64
 		report  = reporter{total: j.total, f: j.progress}
-		next    = make(chan int, 4*runtime.GOMAXPROCS(0))
+		next    = make(chan []int, runtime.GOMAXPROCS(0))
 	)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			buf := make([]byte, readSize)
-			for p := range next {
-				if err := j.piece(ctx, p, buf, &advised, &report); err != nil {
-					cancel(err)
-					for range next {
+			buf, h := make([]byte, readSize), sha1.New()
+			for batch := range next {
+				for _, p := range batch {
+					if err := j.piece(ctx, p, buf, h, &advised, &report); err != nil {
+						cancel(err)
+						for range next {
+						}
+						return
 					}
-					return
 				}
 			}
 		})
 	}
-feed:
-	for p := range j.pieces {
+	// Small pieces go in batches, so that handing them out costs little.
+	var batch []int
+	var size int64
+	hand := func() bool {
 		select {
-		case next <- p:
+		case next <- batch:
+			batch, size = nil, 0
+			return true
 		case <-ctx.Done():
-			break feed
+			return false
 		}
+	}
+	for p := range j.pieces {
+		batch = append(batch, p)
+		if size += j.size(p); size >= batchSize && !hand() {
+			break
+		}
+	}
+	if len(batch) > 0 {
+		hand()
 	}
 	close(next)
 	wg.Wait()
@@ -69,14 +89,14 @@ feed:
 	return context.Cause(ctx)
 }
 
-func (j *hashJob) piece(ctx context.Context, p int, buf []byte, advised *atomic.Int64, report *reporter) error {
+func (j *hashJob) piece(ctx context.Context, p int, buf []byte, h hash.Hash, advised *atomic.Int64, report *reporter) error {
 	size, off := j.size(p), j.offset(p)
 	if sum, skip, ok := j.known(p); ok {
 		j.done(p, sum, skip)
 		report.add(size)
 		return nil
 	}
-	h := sha1.New()
+	h.Reset()
 	for at := int64(0); at < size; {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -100,7 +120,9 @@ func (j *hashJob) piece(ctx context.Context, p int, buf []byte, advised *atomic.
 		at += int64(len(b))
 		report.add(int64(len(b)))
 	}
-	j.done(p, [20]byte(h.Sum(nil)), false)
+	var sum [20]byte
+	h.Sum(sum[:0])
+	j.done(p, sum, false)
 	return nil
 }
 

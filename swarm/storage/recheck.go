@@ -55,7 +55,7 @@ func (s *Storage) reopen() error {
 	fault := s.fault
 	s.mu.Unlock()
 	if fault != nil && fault.Kind == Full {
-		return s.probe()
+		return s.probe(fault)
 	}
 	return nil
 }
@@ -75,7 +75,8 @@ func (s *Storage) relook(i int) error {
 	}
 	from := int64(-1)
 	switch short := i < s.parts() && fi.Size() < s.info.Files[i].Length; {
-	case st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
+	// The number of a file that was deleted is soon given to another.
+	case st.gone.Swap(false), st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
 		from = 0
 	case short && !s.o.ReadOnly:
 		from = fi.Size()
@@ -89,10 +90,11 @@ func (s *Storage) relook(i int) error {
 	}
 	s.mu.Unlock()
 	if from >= 0 {
+		s.noteDir(i)
 		s.fall(i, from)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
-		return s.extend(i) // proves the right to write, too
+		return s.mend(i, false) // proves the right to write, too
 	}
 	h, _, err := s.acquire(i)
 	if err == nil {
@@ -117,17 +119,25 @@ func (s *Storage) fall(i int, from int64) {
 	}
 }
 
-// probe finds out whether there is room again.
-func (s *Storage) probe() error {
+// probe finds out whether there is room again, for what is missing or at least
+// enough to be worth going on. While there is not, the reason stays the same.
+func (s *Storage) probe(full *Error) error {
+	need := int64(256 << 10)
+	s.mu.Lock()
+	missing := int64(s.info.NumPieces()-s.synced.Count()-s.written.Count()) * s.info.PieceLength
+	s.mu.Unlock()
 	name := "." + s.info.Hash.String() + ".probe"
-	err := writeWhole(s.disk, name, make([]byte, 1<<20))
+	err := writeWhole(s.disk, name, make([]byte, max(4<<10, min(need, missing))), true)
 	if e := s.disk.remove(name); e != nil && kindOf(e) != Vanished {
 		err = firstOf(err, e)
 	}
-	if err != nil {
-		return wrap("write", s.dir, err)
+	switch {
+	case err == nil:
+		return nil
+	case kindOf(err) == Full:
+		return full
 	}
-	return nil
+	return wrap("write", s.dir, err)
 }
 
 // rewrite writes again what a failed sync may have lost, while memory still has

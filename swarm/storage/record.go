@@ -76,8 +76,13 @@ func (r *record) append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.size))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.mtime))
 	}
-	sum := sha256.Sum256(dst[start:])
-	return append(dst, sum[:]...)
+	return append(dst, seal(dst[start:])...)
+}
+
+// seal is the checksum at the end of a record.
+func seal(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return sum[:]
 }
 
 // parseRecord reads the record of the torrent with this infohash and so many

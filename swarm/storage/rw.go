@@ -184,9 +184,6 @@ func (s *Storage) soil(i int) {
 // places is held for writing.
 func (s *Storage) makeWritable(i int) error {
 	st := &s.files[i]
-	if s.closed {
-		return wrap("write", s.dir, errClosed)
-	}
 	if st.place == inFinal && st.candidate {
 		// Nobody has proven that it is ours: leave it alone.
 		s.leave(i)
@@ -212,6 +209,12 @@ func (s *Storage) makeWritable(i int) error {
 			if err := d.rename(from, to); err != nil {
 				return s.lost("rename", i, 0, err)
 			}
+			was = inPart
+			s.mu.Lock()
+			if st.left == 0 { // nothing that is to come will bring it back
+				s.whole = append(s.whole, i)
+			}
+			s.mu.Unlock()
 		} else if dir := filepath.Dir(to); dir != "." {
 			if err := d.mkdirAll(dir); err != nil {
 				return wrap("make", filepath.Join(s.dir, dir), err)
@@ -219,16 +222,17 @@ func (s *Storage) makeWritable(i int) error {
 		}
 		return s.create(i, d, to, perm, f.Length, was == absent)
 	}()
-	if err != nil {
-		st.place = was
-		return err
+	st.place = was
+	if err == nil {
+		st.place = inPart
 	}
-	s.noteDir(i, to)
-	if i == s.parts() || was == inFinal {
-		return nil
+	if st.place == inPart {
+		s.noteDir(i)
 	}
-	s.leaveParts(i)
-	return nil
+	if err == nil && was == absent && i != s.parts() {
+		s.leaveParts(i)
+	}
+	return err
 }
 
 // create makes the file if need be, at the given size if that is not negative.
@@ -267,7 +271,7 @@ func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int6
 
 // adopt copies to the new file of a wanted file what the parts file kept of it.
 func (s *Storage) adopt(i int, to file) error {
-	if i == s.parts() || s.files[s.parts()].place == absent {
+	if i == s.parts() || s.files[s.parts()].place == absent || s.info.Files[i].Length == 0 {
 		return nil
 	}
 	f := &s.info.Files[i]
@@ -334,7 +338,8 @@ func (s *Storage) leaveParts(i int) {
 
 // noteDir notes that the name of a file is new in its directory, which may be
 // new itself.
-func (s *Storage) noteDir(i int, name string) {
+func (s *Storage) noteDir(i int) {
+	_, name := s.where(i)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed = true

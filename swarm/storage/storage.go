@@ -40,8 +40,10 @@ type Storage struct {
 	state   disk // where the record and the parts file are
 	handles *Handles
 
-	// flushing serialises what syncs, renames and writes the record.
+	// flushing serialises what syncs and writes the record; renaming, taken
+	// after it, what gives files their final names.
 	flushing sync.Mutex
+	renaming sync.Mutex
 
 	// places is held for reading around every read and write of a file, and for
 	// writing while a file changes its place.
@@ -60,6 +62,7 @@ type Storage struct {
 	whole   []int       // files that may take their final names
 	dirs    map[string]struct{}
 	changed bool // what the record would say
+	noted   int  // notes of Finish
 	fault   *Error
 	recErr  error
 }
@@ -70,8 +73,9 @@ type fileState struct {
 	other     string
 	wanted    bool
 	dirty     atomic.Bool
-	left      int   // pieces that are not verified
-	mtime     int64 // of a file in its final place, when it was last known to be right
+	gone      atomic.Bool // was missed: what comes in its place has to be checked
+	left      int         // pieces that are not verified
+	mtime     int64       // of a file in its final place, when it was last known to be right
 	id        fs.FileInfo
 }
 
@@ -197,6 +201,9 @@ func (s *Storage) openFile(i int) (file, error) {
 // lost is the error of a file that lacks its bytes from size on.
 func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	e := wrap(op, s.path(i), err)
+	if e.Kind == Vanished {
+		s.files[i].gone.Store(true)
+	}
 	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated) && e.End == 0 {
 		e.First, e.End = s.info.PiecesOf(i)
 		e.First = max(e.First, int((s.info.Files[i].Offset+size)/s.info.PieceLength))

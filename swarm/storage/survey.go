@@ -10,11 +10,15 @@ import (
 // survey looks for the files of the torrent, with the record's help if there is
 // one, and sorts the pieces into synced and doubt.
 func (s *Storage) survey() error {
-	rec, err := s.loadRecord()
+	rec, err := s.loadRecord("")
 	var bad *RecordError
 	if errors.As(err, &bad) {
 		s.recErr = bad
 	} else if err != nil {
+		return err
+	}
+	note, err := s.loadRecord(finishSuffix)
+	if err != nil && !errors.As(err, &bad) {
 		return err
 	}
 	partsSize := int64(0)
@@ -32,6 +36,10 @@ func (s *Storage) survey() error {
 	} else {
 		s.changed = true
 	}
+	bare, err := s.bare()
+	if err != nil {
+		return err
+	}
 	all := true
 	for i := range s.info.Files {
 		if s.info.Files[i].Pad {
@@ -41,12 +49,18 @@ func (s *Storage) survey() error {
 		if rec != nil {
 			known = rec.files[i]
 		}
-		trust, err := s.find(i, known)
-		if err != nil {
-			return err
+		ours := note != nil && note.files[i].place == inFinal
+		trust := nothing
+		if !bare {
+			if trust, err = s.find(i, known, rec != nil, ours); err != nil {
+				return err
+			}
 		}
 		if s.files[i].place != known.place {
 			s.changed = true
+		}
+		if trust == checked {
+			s.noteDir(i) // nobody may have synced it
 		}
 		all = all && trust == proven
 		size := partsSize
@@ -72,6 +86,19 @@ func (s *Storage) survey() error {
 	return nil
 }
 
+// bare reports whether there is not even the torrent's folder, which spares
+// looking for each of perhaps a million files.
+func (s *Storage) bare() (bool, error) {
+	if !s.info.IsMulti() || s.o.ReadOnly {
+		return false, nil
+	}
+	_, err := s.disk.lstat(s.info.Name)
+	if err != nil && kindOf(err) != Vanished {
+		return false, wrap("open", filepath.Join(s.dir, s.info.Name), err)
+	}
+	return err != nil, nil
+}
+
 // trust says how far the pieces of a file that was found can be believed.
 type trust uint8
 
@@ -83,7 +110,7 @@ const (
 
 // find finds out where a file is. Of a file that is in the way it returns
 // ErrExists, or leaves it alone when it may be overwritten later.
-func (s *Storage) find(i int, known fileRecord) (trust, error) {
+func (s *Storage) find(i int, known fileRecord, record, ours bool) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
 	look := func(name string) (fs.FileInfo, error) {
@@ -107,9 +134,11 @@ func (s *Storage) find(i int, known fileRecord) (trust, error) {
 	if err != nil {
 		return nothing, err
 	}
-	part, err := look(s.part(i))
-	if err != nil {
-		return nothing, err
+	var part fs.FileInfo
+	if final == nil || known.place != inFinal {
+		if part, err = look(s.part(i)); err != nil {
+			return nothing, err
+		}
 	}
 	if part != nil && !part.Mode().IsRegular() {
 		part = nil
@@ -126,7 +155,7 @@ func (s *Storage) find(i int, known fileRecord) (trust, error) {
 	case final != nil && part != nil && known.place != inFinal && (known.place == inPart || !s.o.ReadOnly):
 		// What is in the way of the final name is compared at the end.
 	case final != nil:
-		t, err := s.findFinal(i, known, final)
+		t, err := s.findFinal(i, known, ours, final)
 		if err != nil || st.place == inFinal {
 			return t, err
 		}
@@ -138,18 +167,21 @@ func (s *Storage) find(i int, known fileRecord) (trust, error) {
 	if known.place == inPart && part.Size() == size && (known.mtime == 0 || known.mtime == part.ModTime().UnixNano()) {
 		return proven, nil
 	}
-	if part.Size() < size && !s.o.ReadOnly {
-		if err := s.extend(i); err != nil {
+	if !s.o.ReadOnly {
+		// If the record does not know the file yet, it was made from the parts
+		// file, which is the one that was synced.
+		if err := s.mend(i, record && known.place == absent); err != nil {
 			return nothing, err
 		}
 	}
 	return s.justHashed(part, size), nil
 }
 
-// extend gives a file that was cut short its size again.
-func (s *Storage) extend(i int) error {
+// mend gives a file that was cut short its size again and, with adopt, what the
+// parts file has of it.
+func (s *Storage) mend(i int, adopt bool) error {
 	d, name := s.where(i)
-	return s.create(i, d, name, 0o666, s.info.Files[i].Length, false)
+	return s.create(i, d, name, 0o666, s.info.Files[i].Length, adopt)
 }
 
 func (s *Storage) justHashed(fi fs.FileInfo, size int64) trust {
@@ -159,12 +191,13 @@ func (s *Storage) justHashed(fi fs.FileInfo, size int64) trust {
 	return checked
 }
 
-// findFinal judges what is under a file's final name. It is ours if the record
-// says so or, which a check will tell, if any of its pieces is right.
-func (s *Storage) findFinal(i int, known fileRecord, fi fs.FileInfo) (trust, error) {
+// findFinal judges what is under a file's final name. It is ours if it is as the
+// record says, if Finish noted that it was about to rename it or, which a check
+// will tell, if any of its pieces is right.
+func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
-	owned := known.place != absent
+	owned := ours || known.place != absent
 	switch {
 	case !fi.Mode().IsRegular(),
 		!s.o.ReadOnly && fi.Size() != size && !owned:
@@ -177,7 +210,7 @@ func (s *Storage) findFinal(i int, known fileRecord, fi fs.FileInfo) (trust, err
 	if known.place == inFinal && fi.Size() == size && known.mtime == st.mtime {
 		return proven, nil
 	}
-	st.candidate = size > 0 && !s.o.ReadOnly
+	st.candidate = size > 0 && !s.o.ReadOnly && !ours
 	return s.justHashed(fi, size), nil
 }
 
@@ -217,11 +250,11 @@ func (s *Storage) endIn(i, p int) int64 {
 }
 
 // loadRecord is the resume record, or nil if there is none.
-func (s *Storage) loadRecord() (*record, error) {
+func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil
 	}
-	f, err := s.state.open(filepath.Base(s.o.Record), 0, 0)
+	f, err := s.state.open(filepath.Base(s.o.Record)+suffix, 0, 0)
 	if kindOf(err) == Vanished {
 		return nil, nil
 	}

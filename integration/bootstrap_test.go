@@ -1,0 +1,37 @@
+//go:build linux
+
+package integration
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// Hosts that are dead, silent or have no address delay nothing: the metadata
+// comes as fast with them as without. The name server of these tests is silent
+// too.
+func TestDeadBootstrapHosts(t *testing.T) {
+	need(t, libtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	dht, entries := private4.join(t), private4.entries(t)
+	silent, err := net.ListenPacket("udp4", "10.9.2.1:6881")
+	must(t, err)
+	defer silent.Close()
+	p := single(t, "found in spite of the dead", 2<<20)
+	run(t, "10.2.71.1", entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
+	announced(ctx, t, dht, p.infohash, "10.2.71.1")
+
+	took := func(ip string, hosts ...string) time.Duration {
+		o := run(t, ip, entered(hosts, "get", "--metadata-only", p.magnet(), "-d", t.TempDir())...)
+		o.ends(ctx, 0)
+		return o.first("metadata").at().Sub(o.first("added").at())
+	}
+	dead := []string{"10.9.2.1:6881", "10.9.3.1:6881", "no.such.host.invalid:6881", "also.none.invalid:6881", "[fd00:9::9]:6881", entries[0]}
+	alone, among := took("10.3.71.1", entries[0]), took("10.3.72.1", dead...)
+	// A silent host or name costs seconds where it is waited for.
+	if among > alone+2*time.Second {
+		t.Errorf("the metadata took %v among dead hosts and %v without", among, alone)
+	}
+}

@@ -1,0 +1,140 @@
+//go:build linux
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"seedbed/node"
+)
+
+// private4 and private6 are the DHTs of all tests. Most nodes are seedbed's
+// and run in this process, some are libtorrent's; the clients under test join
+// with their own.
+var (
+	private4 = dhtNet{address: "10.1.%d.1", ours: 20, theirs: 12}
+	private6 = dhtNet{address: "fd00:1:%d::1", ours: 5, theirs: 3}
+)
+
+type dhtNet struct {
+	address      string // of node i, from 1
+	ours, theirs int
+
+	once    sync.Once
+	nodes   []string
+	err     error
+	cleanup []func()
+}
+
+// join starts the DHT if need be and returns its nodes, ours first.
+func (d *dhtNet) join(t *testing.T) []string {
+	t.Helper()
+	need(t, libtorrent{})
+	d.once.Do(d.start)
+	if d.err != nil {
+		t.Fatal("the private DHT: ", d.err)
+	}
+	return d.nodes
+}
+
+// entries are two of the nodes to begin with, one of ours and one of theirs.
+func (d *dhtNet) entries(t *testing.T) []string {
+	t.Helper()
+	all := d.join(t)
+	return []string{all[0], all[d.ours]}
+}
+
+func (d *dhtNet) start() {
+	for i := range d.ours + d.theirs {
+		d.nodes = append(d.nodes, endpoint(fmt.Sprintf(d.address, i+1)))
+	}
+	for i, addr := range d.nodes[:d.ours] {
+		state, err := os.MkdirTemp("", "dht")
+		if err != nil {
+			d.err = err
+			return
+		}
+		boot := d.nodes[:1]
+		if i == 0 {
+			boot = []string{}
+		}
+		n, err := node.Open(node.Config{State: state, Listen: addr, Bootstrap: boot})
+		if err != nil {
+			d.err = err
+			return
+		}
+		d.cleanup = append(d.cleanup, func() { n.Close(context.Background()) })
+	}
+	l := libtorrent{}.start(d, "", d.nodes[:3]).(*libtorrentDaemon)
+	l.settings["listen"] = d.nodes[d.ours:]
+	l.run()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	l.event(ctx, "ready")
+}
+
+// close ends the DHT after all tests.
+func (d *dhtNet) close() {
+	for _, f := range d.cleanup {
+		f()
+	}
+}
+
+// dhtNet is the scope of its libtorrent process, which outlives every test.
+
+func (d *dhtNet) Helper()                   {}
+func (d *dhtNet) Cleanup(f func())          { d.cleanup = append(d.cleanup, f) }
+func (d *dhtNet) Failed() bool              { return d.err != nil }
+func (d *dhtNet) Logf(f string, a ...any)   { fmt.Fprintf(os.Stderr, f+"\n", a...) }
+func (d *dhtNet) Errorf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
+func (d *dhtNet) Fatalf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
+
+// announced waits until DHT nodes tell that ip:6881 is a peer of infohash.
+func announced(ctx context.Context, t *testing.T, dht []string, infohash, ip string) {
+	t.Helper()
+	poll(ctx, t, "the announce of "+ip, func() bool { return knowers(t, dht, infohash, ip) >= 2 })
+}
+
+// knowers counts the DHT nodes that tell that ip:6881 is a peer of infohash.
+func knowers(t *testing.T, dht []string, infohash, ip string) (know int) {
+	t.Helper()
+	addr := netip.MustParseAddr(ip)
+	compact := append(addr.AsSlice(), 6881>>8, 6881&0xff)
+	raw, err := hex.DecodeString(infohash)
+	must(t, err)
+	query := bencode(nil, map[string]any{"t": "aa", "y": "q", "q": "get_peers",
+		"a": map[string]any{"id": string(raw[10:]) + string(raw[:10]), "info_hash": string(raw)}})
+	// Nodes stop answering who asks often, so somebody else asks each time.
+	network, from := "udp4", fmt.Sprintf("10.9.%d.%d", 10+rand.IntN(200), 1+rand.IntN(200))
+	if addr.Is6() {
+		network, from = "udp6", "fd00:4:8::1"
+	}
+	sock, err := net.ListenPacket(network, net.JoinHostPort(from, "0"))
+	must(t, err)
+	defer sock.Close()
+	for _, n := range dht {
+		to, err := net.ResolveUDPAddr(network, n)
+		must(t, err)
+		sock.WriteTo(query, to)
+	}
+	sock.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	for b := make([]byte, 4096); ; {
+		n, _, err := sock.ReadFrom(b)
+		if err != nil {
+			return know
+		}
+		if bytes.Contains(b[:n], fmt.Appendf(nil, "%d:%s", len(compact), compact)) {
+			know++
+		}
+	}
+}

@@ -1,0 +1,84 @@
+//go:build linux
+
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// small mounts a file system of that size, seen by these tests only.
+func small(t *testing.T, size string) (dir string, resize func(string)) {
+	t.Helper()
+	dir = t.TempDir()
+	mount := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+			t.Fatalf("mount: %v: %s", err, out)
+		}
+	}
+	mount("-t", "tmpfs", "-o", "size="+size, "none", dir)
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	return dir, func(size string) { mount("-o", "remount,size="+size, dir) }
+}
+
+// A full disk pauses the torrent with a sentence; it goes on after the mend
+// and nothing written is lost.
+func TestFullDisk(t *testing.T) {
+	need(t)
+	t.Parallel()
+	ctx := patience(t)
+	p := tree(t, "too much", 12<<20)
+	_, online := seeded(t, "10.2.61.1", p, 0)
+	dir, resize := small(t, "6M")
+	o := run(t, "10.4.21.1", with([]string{"get", p.magnet(), "-d", dir}, online...)...)
+	if w := o.wait(ctx, "warning"); w.Hint == "" || !strings.Contains(w.Error, "space") {
+		t.Errorf("the warning is %q with the hint %q", w.Error, w.Hint)
+	}
+	if o.has("complete") {
+		t.Fatal("complete on a full disk")
+	}
+	resize("64M")
+	o.ends(ctx, 0)
+	p.same(t, dir, true)
+}
+
+// With --timeout it ends with 9, and the next run goes on.
+func TestFullDiskTimeout(t *testing.T) {
+	need(t)
+	t.Parallel()
+	ctx := patience(t)
+	p := tree(t, "too much for now", 12<<20)
+	_, online := seeded(t, "10.2.62.1", p, 0)
+	dir, resize := small(t, "6M")
+	get := with([]string{"get", p.magnet(), "-d", dir, "--state", t.TempDir()}, online...)
+	o := run(t, "10.4.22.1", with(get, "--timeout", "4s")...)
+	o.ends(ctx, 9)
+	resize("64M")
+	o = run(t, "10.4.22.1", get...)
+	o.ends(ctx, 0)
+	p.same(t, dir, true)
+}
+
+// A file that goes while it is shared is noticed when a peer asks for it, not
+// answered with something else; the peers' other pieces go on.
+func TestTruncatedWhileSeeding(t *testing.T) {
+	need(t, libtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	p := tree(t, "cut short", 8<<20)
+	o := run(t, "10.2.63.1", offline("seed", p.torrent, "-d", p.parent)...)
+	o.wait(ctx, "ready")
+	must(t, os.Truncate(filepath.Join(p.parent, p.name, "folder", "deep", "rest.bin"), 1<<20))
+	l := libtorrent{}.with(t, "10.3.63.1", nil, map[string]any{"peers": []string{"10.2.63.1:6881"}})
+	l.leech(ctx, p.magnet(), t.TempDir())
+	l.event(ctx, "metadata")
+	if w := o.wait(ctx, "warning"); !strings.Contains(w.Error, "rest.bin") || w.Hint == "" {
+		t.Errorf("the warning is %q with the hint %q", w.Error, w.Hint)
+	}
+	o.cmd.Process.Signal(interrupt)
+	o.exit(ctx)
+}

@@ -1,0 +1,84 @@
+"""A libtorrent peer for the tests: settings as one JSON argument, events as JSON lines on stdout, commands as JSON lines on
+stdin; it goes when stdin closes.
+
+Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers, and
+up/down (bytes a second).
+Events: ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
+Commands: {"up": n, "down": n}."""
+import json, select, sys, time
+import libtorrent as lt
+
+C = json.loads(sys.argv[1])
+
+
+def emit(event, **more):
+    print(json.dumps({'event': event, **more}), flush=True)
+
+
+def session(listen):
+    return lt.session({
+        'listen_interfaces': listen, 'outgoing_interfaces': listen.rsplit(':', 1)[0].strip('[]'),
+        'alert_mask': lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
+        'enable_dht': bool(C.get('dht')), 'dht_bootstrap_nodes': ','.join(C.get('dht') or []),
+        'enable_lsd': False, 'enable_upnp': False, 'enable_natpmp': False,
+        'enable_outgoing_utp': False, 'enable_incoming_utp': False, 'out_enc_policy': 2, 'in_enc_policy': 2,  # plain TCP only
+        'allow_multiple_connections_per_ip': True, 'min_reconnect_time': 1, 'max_failcount': 1000,
+        'close_redundant_connections': False, 'active_limit': 1000, 'active_seeds': -1, 'active_downloads': -1,
+        # A DHT of private addresses.
+        'dht_restrict_routing_ips': False, 'dht_restrict_search_ips': False, 'dht_prefer_verified_node_ids': False,
+        'dht_enforce_node_id': False, 'dht_ignore_dark_internet': False,
+        'aio_threads': 1, 'hashing_threads': 1})
+
+
+def limit(h, c):
+    # Private addresses have a class of their own that no session limit touches; a torrent's limit holds for all.
+    if 'up' in c:
+        h.set_upload_limit(c['up'])
+    if 'down' in c:
+        h.set_download_limit(c['down'])
+
+
+sessions = [session(l) for l in C['listen']]
+ses, h = sessions[0], None
+if C.get('torrent') or C.get('magnet'):
+    if C.get('torrent'):
+        p = lt.add_torrent_params()
+        p.ti = lt.torrent_info(C['torrent'])
+    else:
+        p = lt.parse_magnet_uri(C['magnet'])
+    p.save_path = C['dir']
+    p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
+    h = ses.add_torrent(p)
+    limit(h, C)
+    for a in C.get('peers') or []:
+        ip, port = a.rsplit(':', 1)
+        h.connect_peer((ip.strip('[]'), int(port)))
+else:
+    emit('ready')
+known, announce = None, 0.0
+while True:
+    if select.select([sys.stdin], [], [], 0.1)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            break
+        limit(h, json.loads(line))
+        emit('limited')
+    for s in sessions:
+        for a in s.pop_alerts():
+            if isinstance(a, lt.metadata_received_alert):
+                emit('metadata')
+            elif isinstance(a, lt.torrent_finished_alert):
+                emit('ready' if C.get('torrent') else 'finished')
+            elif a.category() & lt.alert.category_t.error_notification:
+                print(a.what(), a.message(), file=sys.stderr, flush=True)
+    if h is None:
+        continue
+    peers = sorted([f'[{p.ip[0]}]:{p.ip[1]}' if ':' in p.ip[0] else '%s:%d' % p.ip, bool(p.source & lt.peer_info.pex)]
+                   for p in h.get_peer_info())
+    if peers != known:
+        known = peers
+        emit('peers', peers=peers)
+    # libtorrent asks the DHT once when a torrent is added and then not for long: its table is empty then.
+    if C.get('dht') and time.monotonic() > announce and not (C.get('magnet') and peers):
+        announce = time.monotonic() + 2
+        h.force_dht_announce()

@@ -1,0 +1,67 @@
+//go:build linux
+
+package integration
+
+import (
+	"strings"
+	"testing"
+)
+
+// There is no DHT, and the leecher is told of one peer that has nothing to
+// give: the seed is known through that peer's PEX alone.
+func TestPEXReceived(t *testing.T) {
+	need(t, libtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	p := tree(t, "seed known by PEX", 8<<20)
+	libtorrent{}.start(t, "10.2.41.1", nil).seed(ctx, p)
+	// A piece would take it two minutes, a PEX message at most one.
+	middle := libtorrent{}.with(t, "10.3.41.1", nil, map[string]any{"peers": []string{"10.2.41.1:6881"}, "down": 2 << 10})
+	middle.leech(ctx, p.magnet(), t.TempDir())
+	middle.event(ctx, "metadata")
+	dir := t.TempDir()
+	o := run(t, "10.3.42.1", offline("get", p.magnet(), "-d", dir, "--peer", "10.3.41.1:6881")...)
+	o.ends(ctx, 0)
+	p.same(t, dir, true)
+}
+
+// The other way about: a leecher and a seed learn of each other from seedbed
+// alone.
+func TestPEXSent(t *testing.T) {
+	need(t, libtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	p := tree(t, "seedbed tells of the seed", 8<<20)
+	// Slow, so that seedbed is not complete, and done with it, too soon.
+	libtorrent{}.with(t, "10.2.43.1", nil, map[string]any{"up": 200 << 10}).seed(ctx, p)
+	o := run(t, "10.3.43.1", offline("get", p.magnet(), "-d", t.TempDir(), "--seed", "--peer", "10.2.43.1:6881")...)
+	o.wait(ctx, "first_piece")
+	l := libtorrent{}.with(t, "10.3.44.1", nil, map[string]any{"peers": []string{"10.3.43.1:6881"}})
+	dir := t.TempDir()
+	l.leech(ctx, p.magnet(), dir)
+	l.until(ctx, "the seed through PEX", func() bool {
+		for addr := range l.peers { // whoever of the two dialled the other
+			if strings.HasPrefix(addr, "10.2.43.1:") {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// A private torrent (BEP 27) is in neither: an open one that the same process
+// shares is the sign that it has had its chance.
+func TestPrivateTorrentsStayPrivate(t *testing.T) {
+	need(t, libtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	dht, entries := private4.join(t), private4.entries(t)
+	secret, open := newPayload(t, "secret", piece, true, map[string]int{"": 2 << 20}), single(t, "open", 2<<20)
+	secret.write(t, open.parent)
+	o := run(t, "10.2.45.1", entered(entries, "seed", secret.torrent, open.torrent, "-d", open.parent)...)
+	o.wait(ctx, "ready")
+	announced(ctx, t, dht, open.infohash, "10.2.45.1")
+	if n := knowers(t, dht, secret.infohash, "10.2.45.1"); n > 0 {
+		t.Errorf("%d DHT nodes know a seed of a private torrent", n)
+	}
+}

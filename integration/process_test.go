@@ -1,0 +1,196 @@
+//go:build linux
+
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// scope is what a process lives in: a *testing.T, or the whole run.
+type scope interface {
+	Helper()
+	Cleanup(func())
+	Failed() bool
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// process is a running program whose output is kept for the failure's report.
+type process struct {
+	t    scope
+	name string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+
+	mu     sync.Mutex
+	log    bytes.Buffer
+	raced  bool
+	change chan struct{} // closed and renewed at each line and at the end
+	ended  chan struct{}
+	err    error
+}
+
+// start runs argv until the test ends. Lines of its stdout go to line, which
+// runs under the process's lock; nil logs them.
+func start(t scope, name string, line func(*process, string), argv ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), change: make(chan struct{}), ended: make(chan struct{})}
+	p.cmd.Env = withoutOurs()
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its children as well
+	p.log.WriteString("$ " + strings.Join(argv, " ") + "\n")
+	if line == nil {
+		line = (*process).logf
+	}
+	out, _ := p.cmd.StdoutPipe()
+	bad, _ := p.cmd.StderrPipe()
+	p.in, _ = p.cmd.StdinPipe()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	var readers sync.WaitGroup
+	readers.Go(func() { p.read(out, line) })
+	readers.Go(func() { p.read(bad, (*process).logf) })
+	go func() {
+		readers.Wait()
+		p.err = p.cmd.Wait()
+		close(p.ended)
+		p.mu.Lock()
+		p.wake()
+		p.mu.Unlock()
+	}()
+	t.Cleanup(func() {
+		p.stop()
+		if p.raced {
+			t.Errorf("%s has a data race", name)
+		}
+		if t.Failed() {
+			t.Logf("--- %s\n%s", name, p.tail())
+		}
+	})
+	return p
+}
+
+// stop asks the program to go and makes it go.
+func (p *process) stop() {
+	p.in.Close()
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.ended
+	}
+}
+
+func (p *process) read(r io.Reader, line func(*process, string)) {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, 16<<20)
+	for s.Scan() {
+		p.mu.Lock()
+		line(p, s.Text())
+		p.wake()
+		p.mu.Unlock()
+	}
+	io.Copy(io.Discard, r)
+}
+
+func (p *process) logf(line string) {
+	p.raced = p.raced || strings.Contains(line, "WARNING: DATA RACE")
+	if p.log.Len() < 1<<20 {
+		p.log.WriteString(line + "\n")
+	}
+}
+
+func (p *process) wake() {
+	close(p.change)
+	p.change = make(chan struct{})
+}
+
+func (p *process) tail() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.log.Bytes()
+	if len(b) > 12<<10 {
+		head, _, _ := bytes.Cut(b, []byte("\n"))
+		return string(head) + "\n…\n" + string(b[len(b)-11<<10:])
+	}
+	return string(b)
+}
+
+// until waits for ok, which is tried at each line that the program prints.
+func (p *process) until(ctx context.Context, what string, ok func() bool) {
+	p.t.Helper()
+	for {
+		p.mu.Lock()
+		done, change := ok(), p.change
+		p.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			p.t.Fatalf("%s: waited in vain for %s", p.name, what)
+		case <-p.ended:
+			p.mu.Lock()
+			done = ok()
+			p.mu.Unlock()
+			if !done {
+				p.t.Fatalf("%s ended (%v) before %s", p.name, p.err, what)
+			}
+			return
+		}
+	}
+}
+
+// exit waits for the end and gives the exit code.
+func (p *process) exit(ctx context.Context) int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		p.t.Fatalf("%s did not end", p.name)
+	}
+	if e := (*exec.ExitError)(nil); errors.As(p.err, &e) {
+		return e.ExitCode()
+	}
+	if p.err != nil {
+		p.t.Fatalf("%s: %v", p.name, p.err)
+	}
+	return 0
+}
+
+// poll tries f every 100 ms until it is true, as long as the program runs.
+func (p *process) poll(ctx context.Context, what string, f func() bool) {
+	p.t.Helper()
+	poll(ctx, p.t, what, func() bool {
+		select {
+		case <-p.ended:
+			p.t.Fatalf("%s ended (%v) before %s", p.name, p.err, what)
+		default:
+		}
+		return f()
+	})
+}
+
+// poll tries f every 100 ms until it is true.
+func poll(ctx context.Context, t scope, what string, f func() bool) {
+	t.Helper()
+	for !f() {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// event is one line of --json.
+type event struct {
+	Event, Time, Infohash   string
+	Addr, Magnet            string
+	Nodes                   int
+	Known, Connected        int
+	Name                    string
+	Size, PieceLength, Have int64
+	Pieces                  int
+	Files                   []struct {
+		Path string
+		Size int64
+	}
+	Error, Hint string
+}
+
+// fields are the keys of each event, from the manual. All of them are there
+// whatever their value, and infohash where the event is about a torrent.
+var fields = map[string]string{
+	"listening":   "addr",
+	"added":       "infohash magnet",
+	"dht":         "nodes",
+	"peers":       "infohash known connected",
+	"metadata":    "infohash name size pieces piece_length files",
+	"first_piece": "infohash",
+	"progress":    "infohash have size down_rate up_rate peers seeds",
+	"complete":    "infohash",
+	"seeding":     "infohash magnet addr",
+	"ready":       "",
+	"warning":     "error hint",
+	"error":       "error hint",
+}
+
+func parseEvent(line string) (e event, err error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(line), &keys); err != nil {
+		return e, fmt.Errorf("not a JSON object: %w", err)
+	}
+	// Keys of the manual have underscores where Go's have none.
+	if err := json.Unmarshal([]byte(strings.ReplaceAll(line, `"piece_length"`, `"piecelength"`)), &e); err != nil {
+		return e, err
+	}
+	want, known := fields[e.Event]
+	if !known {
+		return e, fmt.Errorf("the manual knows no event %q", e.Event)
+	}
+	for _, k := range append(strings.Fields(want), "event", "time") {
+		if _, ok := keys[k]; !ok {
+			return e, fmt.Errorf("%s lacks %q", e.Event, k)
+		}
+	}
+	if _, err := time.Parse(time.RFC3339Nano, e.Time); err != nil {
+		return e, err
+	}
+	return e, nil
+}
+
+const interrupt = syscall.SIGINT // Ctrl-C
+
+// ours is a running seedbed.
+type ours struct {
+	*process
+	t      *testing.T
+	events []event
+}
+
+// run starts seedbed with --json and a state directory of its own, unless the
+// arguments name one.
+func run(t *testing.T, ip string, args ...string) *ours {
+	t.Helper()
+	argv := append([]string{seedbed}, args...)
+	argv = append(argv, "--json", "-v")
+	if ip != "" {
+		argv = append(argv, "--listen", endpoint(ip))
+	}
+	if !slices.Contains(args, "--state") {
+		argv = append(argv, "--state", t.TempDir())
+	}
+	o := &ours{t: t}
+	o.process = start(t, "seedbed "+ip, func(p *process, line string) {
+		e, err := parseEvent(line)
+		if err != nil {
+			t.Errorf("stdout has %q: %v", line, err)
+		}
+		if e.Event != "progress" && e.Event != "dht" {
+			p.logf(line)
+		}
+		o.events = append(o.events, e)
+	}, argv...)
+	return o
+}
+
+// offline are the arguments that leave the DHT alone.
+func offline(args ...string) []string { return append(args, "--no-dht") }
+
+// entered are the arguments that enter the DHT at the given nodes.
+func entered(dht []string, args ...string) []string {
+	for _, n := range dht {
+		args = append(args, "--bootstrap", n)
+	}
+	return args
+}
+
+// wait returns the first event of that name, with ok true if given.
+func (o *ours) wait(ctx context.Context, name string, ok ...func(event) bool) (found event) {
+	o.t.Helper()
+	next := 0
+	o.until(ctx, "the event "+name, func() bool {
+		for ; next < len(o.events); next++ {
+			e := o.events[next]
+			if e.Event == name && (len(ok) == 0 || ok[0](e)) {
+				found = e
+				return true
+			}
+			if e.Event == "error" {
+				o.t.Errorf("%s instead of %s: %s (%s)", e.Event, name, e.Error, e.Hint)
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// ends waits for the exit code, and for the one error event that precedes any
+// but 0; it returns that.
+func (o *ours) ends(ctx context.Context, code int) (last event) {
+	o.t.Helper()
+	if got := o.exit(ctx); got != code {
+		o.t.Errorf("%s ended with %d, want %d", o.name, got, code)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := 0
+	for _, e := range o.events {
+		if e.Event == "error" {
+			n++
+		}
+	}
+	if len(o.events) > 0 {
+		last = o.events[len(o.events)-1]
+	}
+	switch {
+	case code == 0 && n > 0:
+		o.t.Errorf("%s ended well and has %d error events", o.name, n)
+	case code != 0 && (n != 1 || last.Event != "error" || last.Error == ""):
+		o.t.Errorf("%s has %d error events, want one as the last event, which is %+v", o.name, n, last)
+	}
+	return last
+}
+
+// sequence checks that the first events of these names came in this order, and
+// that metadata tells what p holds.
+func (o *ours) sequence(t *testing.T, p *payload, names ...string) {
+	t.Helper()
+	last := -1
+	for _, name := range names {
+		i := slices.IndexFunc(o.events, func(e event) bool { return e.Event == name })
+		if i <= last {
+			t.Errorf("event %q came as number %d, after %d", name, i, last)
+		}
+		last = i
+	}
+	for _, e := range o.events {
+		if e.Infohash != "" && e.Infohash != p.infohash {
+			t.Errorf("%s is about infohash %s, want %s", e.Event, e.Infohash, p.infohash)
+		}
+		if e.Event != "metadata" {
+			continue
+		}
+		pieces := int((p.size + p.piece - 1) / p.piece)
+		if e.Name != p.name || e.Size != p.size || e.PieceLength != p.piece || e.Pieces != pieces || len(e.Files) != len(p.files) {
+			t.Errorf("metadata tells %+v", e)
+			return
+		}
+		for i, f := range p.files {
+			// Relative to the torrent's folder.
+			if want := strings.TrimPrefix(f.path, p.name+"/"); e.Files[i].Path != want || e.Files[i].Size != int64(len(f.data)) {
+				t.Errorf("metadata tells file %d as %+v, want %s", i, e.Files[i], want)
+			}
+		}
+	}
+}
+
+// last is the latest event of that name.
+func (o *ours) last(name string) (found event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.events {
+		if e.Event == name {
+			found = e
+		}
+	}
+	return found
+}
+
+// first is the first event of that name.
+func (o *ours) first(name string) event {
+	o.t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.events, func(e event) bool { return e.Event == name })
+	if i < 0 {
+		o.t.Fatalf("there was no event %s", name)
+	}
+	return o.events[i]
+}
+
+func (e event) at() time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, e.Time)
+	return at
+}
+
+// has reports whether an event of that name came so far.
+func (o *ours) has(name string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.events, func(e event) bool { return e.Event == name })
+}
+
+// object runs a command that prints one object.
+func object(t *testing.T, v any, args ...string) {
+	t.Helper()
+	out, err := exec.CommandContext(patience(t), seedbed, append(args, "--json")...).Output()
+	if err != nil {
+		t.Fatalf("seedbed %s: %v", strings.Join(args, " "), err)
+	}
+	must(t, json.Unmarshal(out, v))
+}
+
+// withoutOurs is the environment without seedbed's flags.
+func withoutOurs() []string {
+	return slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SEEDBED_") })
+}

@@ -1,0 +1,189 @@
+package node
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"seedbed/internal/netx"
+)
+
+// chunkSize is the unit of piece buffers: a piece up to this size is hashed
+// and written from memory as a whole.
+const chunkSize = 1 << 20
+
+// shareEvery is how often the node's budget is divided anew: who got no memory
+// has his turn then.
+const shareEvery = 30 * time.Second
+
+// maxCalm is how many torrents that are whole may announce themselves at a
+// time. The DHT runs a few announces at once and makes the others wait: places
+// are left for torrents that need peers.
+const maxCalm = 4
+
+// budget is what is bounded for the whole node and cannot be divided
+// beforehand.
+type budget struct {
+	turn  int           // moves on with every shareEvery; guarded by Node.mu
+	dials chan struct{} // held by a dial under way
+	calm  chan struct{} // held by an announce of a torrent that is whole
+
+	mu      sync.Mutex
+	counted time.Time // when conns was counted
+	conns   int       // then, and those taken since
+}
+
+func (b *budget) init(cfg *Config) {
+	b.dials = make(chan struct{}, cfg.HalfOpen)
+	b.calm = make(chan struct{}, maxCalm)
+}
+
+// share is a torrent's part.
+type share struct {
+	slots           int // piece buffers of its own size
+	halfOpen, conns int
+}
+
+// keepBudget divides anew now and then: turns pass on, and torrents become
+// whole or lose what they had.
+func (n *Node) keepBudget() {
+	tick := time.NewTicker(shareEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-tick.C:
+			for _, t := range n.running() {
+				t.whole.Store(t.swarm.Snapshot().Complete)
+			}
+			n.mu.Lock()
+			n.budget.turn++
+			n.share()
+			n.mu.Unlock()
+		}
+	}
+}
+
+// running are the torrents that have not been told to stop.
+func (n *Node) running() (ts []*Torrent) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range n.order {
+		if t.ctx.Err() == nil {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// reshare divides the budget anew.
+func (n *Node) reshare() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.share()
+}
+
+// share divides what is bounded for the whole node among its torrents. The
+// caller holds mu.
+func (n *Node) share() {
+	var hungry []need
+	seeking := 0
+	for _, t := range n.order {
+		if t.whole.Load() || t.ctx.Err() != nil {
+			continue
+		}
+		seeking++
+		if i := t.Info(); i != nil && !t.spec.Seed && !t.spec.MetadataOnly {
+			hungry = append(hungry, need{t, bufferSize(i.PieceLength)})
+		}
+	}
+	slots := divide(n.cfg.Memory, hungry, n.budget.turn)
+	for _, t := range n.order {
+		s := share{slots: slots[t]}
+		switch {
+		case !t.whole.Load():
+			s.halfOpen = max(n.cfg.HalfOpen/max(seeking, 1), 2)
+			s.conns = max(n.cfg.MaxConns/max(seeking, 1), 2)
+		case len(n.order) == 1:
+			s.halfOpen, s.conns = 8, n.cfg.MaxConns
+		default:
+			// Few of many are asked for at a time, and nobody knows which: the
+			// sum is kept where connections come in.
+			s.halfOpen, s.conns = 2, max(n.cfg.MaxConns/4, 8)
+		}
+		if s != t.share {
+			t.share = s
+			t.swarm.SetLimits(s.slots, s.halfOpen, s.conns)
+		}
+	}
+}
+
+// need is a torrent that needs piece buffers, of size bytes each.
+type need struct {
+	t    *Torrent
+	size int64
+}
+
+// bufferSize is the memory that one piece buffer takes: buffers come in
+// powers of two.
+func bufferSize(pieceLength int64) int64 {
+	size := int64(16 << 10)
+	for size < min(pieceLength, chunkSize) {
+		size *= 2
+	}
+	return size
+}
+
+// divide gives each its part of memory, in buffers, so that the sum stays
+// within it. Each has two buffers at least, to fill one while the other is
+// hashed; who gets none because there are too many has his turn later.
+func divide(memory int64, needs []need, turn int) map[*Torrent]int {
+	slots := make(map[*Torrent]int, len(needs))
+	left := memory
+	for k := range needs {
+		x := needs[(k+turn)%len(needs)]
+		n := max(left/int64(len(needs)-k), 2*x.size) / x.size
+		if n*x.size > left {
+			n = left / x.size
+		}
+		slots[x.t] = int(n)
+		left -= n * x.size
+	}
+	return slots
+}
+
+// dialer dials for all torrents under one bound.
+type dialer struct{ n *Node }
+
+func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	select {
+	case d.n.budget.dials <- struct{}{}:
+		defer func() { <-d.n.budget.dials }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return d.n.net.Dial(ctx, to)
+}
+
+// room reports whether one more connection fits the node, and counts it.
+func (n *Node) room() bool {
+	b := &n.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Since(b.counted) >= time.Second {
+		b.conns, b.counted = 0, time.Now()
+		for _, t := range n.running() {
+			b.conns += t.swarm.Snapshot().Connected
+		}
+	}
+	if b.conns >= n.cfg.MaxConns {
+		return false
+	}
+	b.conns++
+	return true
+}
+
+var _ netx.Dialer = dialer{}

@@ -1,0 +1,191 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+)
+
+// seedOf is a node that shares a folder without a DHT.
+func seedOf(t testing.TB, n *simnet.Net, num int, s Spec) *rig {
+	r := start(t, n, num, noDHT)
+	r.add(s)
+	return r
+}
+
+// failed waits for the fault that ends a torrent.
+func (r *rig) failed(kind FaultKind) {
+	r.t.Helper()
+	e := r.await(Failed, time.Minute)
+	var f *Fault
+	if !errors.As(e.Err, &f) || f.Kind != kind || f.Hint() == "" {
+		r.t.Errorf("failed with %v (%+v)", e.Err, f)
+	}
+	wait(r.t, e.Torrent.ended, time.Minute, "a failed torrent ends")
+	if s := e.Torrent.Snapshot(); s.State != Stopped || s.Connected != 0 {
+		r.t.Errorf("%+v", s)
+	}
+}
+
+// With MetadataOnly a .torrent file is all that is left, and the torrent ends.
+func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(11, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 1, spec)
+		b := start(t, n, 2, noDHT)
+		to := filepath.Join(t.TempDir(), "new", "folder")
+		only := Spec{Link: withPeers(spec, at(1).String()), Dir: to, MetadataOnly: true}
+		got := b.add(only)
+		wait(t, got.Done(), time.Minute, "the .torrent file")
+		files := tree(t, to)
+		if ns := names(files); !slices.Equal(ns, []string{"things.torrent"}) {
+			t.Fatal(ns)
+		}
+		torrent, err := metainfo.ParseTorrent(files["things.torrent"])
+		if err != nil || torrent.Info.Hash != spec.InfoHash() {
+			t.Errorf("%v", err)
+		}
+		wait(t, got.ended, time.Second, "the torrent ends with that")
+		if ks := b.kinds(); !slices.Equal(ks, []EventKind{Added, Metadata}) {
+			t.Errorf("events: %v", ks)
+		}
+
+		// It is not overwritten unless told to.
+		path := filepath.Join(to, "things.torrent")
+		write(t, path, []byte("something else"))
+		b.add(only)
+		b.failed(FaultExists)
+		if now, err := os.ReadFile(path); err != nil || string(now) != "something else" {
+			t.Errorf("the file is %q, %v", now, err)
+		}
+		only.Overwrite = true
+		wait(t, b.add(only).Done(), time.Minute, "the .torrent file")
+		if now := tree(t, to); len(now) != 1 || len(now["things.torrent"]) != len(files["things.torrent"]) {
+			t.Errorf("%v", names(now))
+		}
+	})
+}
+
+// Data that is to be seeded is verified; what is not whole is an error at once.
+func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
+	for name, damage := range map[string]func(file string) error{
+		"whole":   func(string) error { return nil },
+		"damaged": func(f string) error { return os.WriteFile(f, make([]byte, 300_000), 0o644) },
+		"short":   func(f string) error { return os.Truncate(f, 299_999) },
+		"missing": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(12, simnet.Link{Delay: 20 * ms})
+				spec, dir := folder(t, ShareOptions{}, small)
+				if err := damage(filepath.Join(dir, "a.bin")); err != nil {
+					t.Fatal(err)
+				}
+				before := names(tree(t, filepath.Dir(dir)))
+				b := start(t, n, 2, noDHT)
+				got := b.add(Spec{Torrent: spec.Torrent, Dir: filepath.Dir(dir), Seed: true})
+				if name == "whole" {
+					wait(t, got.Done(), time.Second, "the data is verified")
+				} else {
+					b.failed(FaultIncomplete)
+				}
+				if after := names(tree(t, filepath.Dir(dir))); !slices.Equal(before, after) {
+					t.Errorf("seeding changed %v to %v", before, after)
+				}
+			})
+		})
+	}
+}
+
+// Of a selection nothing else appears in the folder.
+func TestOnlySelectedFilesAppear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(13, simnet.Link{Delay: 20 * ms})
+		spec, dir := folder(t, ShareOptions{}, small)
+		want := tree(t, dir)
+		var order []string // a.bin, c.txt, empty, sub/b.bin
+		for _, f := range spec.Torrent.Info.Files {
+			order = append(order, filepath.ToSlash(filepath.Join(f.Path...)))
+		}
+		seedOf(t, n, 1, spec)
+		link := withPeers(spec, at(1).String())
+		link.Select = []magnet.Range{{First: 0, Last: 1}}
+		for i, c := range []struct {
+			spec Spec
+			want []string
+		}{
+			{Spec{Link: link}, order[:2]},
+			{Spec{Link: link, Select: []int{3}}, order[3:]},
+			{Spec{Link: link, Select: []int{2, 0}}, []string{order[0], order[2]}},
+		} {
+			b := start(t, n, 2+i, noDHT)
+			c.spec.Dir = t.TempDir()
+			got := b.add(c.spec)
+			wait(t, got.Done(), time.Minute, "the selected files")
+			files := tree(t, filepath.Join(c.spec.Dir, "things"))
+			if ns := names(files); !slices.Equal(ns, c.want) {
+				t.Errorf("%v, not %v", ns, c.want)
+			}
+			for name, data := range files {
+				if string(data) != string(want[name]) {
+					t.Errorf("%s differs", name)
+				}
+			}
+			b.close()
+			if ns := names(tree(t, c.spec.Dir)); len(ns) != len(c.want) {
+				t.Errorf("left behind: %v", ns)
+			}
+		}
+		b := start(t, n, 9, noDHT)
+		b.add(Spec{Link: link, Dir: t.TempDir(), Select: []int{4}})
+		e := b.await(Failed, time.Minute)
+		if want := "file 5 was selected and things has 4 files"; e.Err.Error() != want {
+			t.Errorf("%v, not %s", e.Err, want)
+		}
+	})
+}
+
+// A file of somebody else is not touched, wherever it is noticed: when the
+// storage is opened, or when a small file gets its name at the end.
+func TestAForeignFileIsNotTouched(t *testing.T) {
+	for name, content := range map[string][]byte{
+		"a.bin": randomBytes("foreign", 300_000),
+		"c.txt": []byte("0123456789"),
+		"empty": []byte("not so empty"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(14, simnet.Link{Delay: 20 * ms})
+				spec, dir := folder(t, ShareOptions{}, small)
+				seedOf(t, n, 1, spec)
+				b := start(t, n, 2, noDHT)
+				to := t.TempDir()
+				foreign := filepath.Join(to, "things", name)
+				write(t, foreign, content)
+				get := Spec{Link: withPeers(spec, at(1).String()), Dir: to}
+				got := b.add(get)
+				b.failed(FaultExists)
+				if now, err := os.ReadFile(foreign); err != nil || string(now) != string(content) {
+					t.Errorf("%s was touched: %v", name, err)
+				}
+				select {
+				case <-got.Done():
+					t.Error("done though it failed")
+				default:
+				}
+				get.Overwrite = true
+				wait(t, b.add(get).Done(), time.Minute, "the download")
+				same(t, dir, filepath.Join(to, "things"))
+			})
+		})
+	}
+}

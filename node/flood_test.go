@@ -1,0 +1,114 @@
+package node
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/simnet"
+	"seedbed/swarm"
+	"seedbed/swarm/wire"
+)
+
+// Connections that never say which torrent they mean are few for each host and
+// in all, end soon, and keep nobody out.
+func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(17, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		a := seedOf(t, n, 1, spec)
+		time.Sleep(time.Second)
+		silent := func(from, count int) {
+			for range count {
+				c, err := n.Host(addr(from)).Dial(t.Context(), at(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+			}
+		}
+		silent(50, 3*maxGreetingPerHost)
+		time.Sleep(100 * ms)
+		if n := a.host.Conns(); n != maxGreetingPerHost {
+			t.Errorf("%d silent connections of one host", n)
+		}
+		for i := range 30 {
+			silent(60+i, maxGreetingPerHost/2)
+		}
+		time.Sleep(100 * ms)
+		if n := a.host.Conns(); n > maxGreeting {
+			t.Errorf("%d silent connections", n)
+		}
+		b := start(t, n, 2, noDHT)
+		wait(t, b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()}).Done(), 5*time.Second, "a download among the flood")
+		b.close()
+		time.Sleep(swarm.HandshakeTimeout + time.Second)
+		if n := a.host.Conns(); n != 0 {
+			t.Errorf("%d connections are still there", n)
+		}
+	})
+}
+
+// hello is the first part of a handshake, without the peer id.
+func hello(ih id.ID) []byte {
+	var r wire.Reserved
+	return wire.AppendHandshake(nil, r, ih, id.ID{})[:48]
+}
+
+func TestAnUnknownInfohashIsClosedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(18, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 1, spec)
+		for _, first := range [][]byte{hello(id.ID{7}), []byte("GET / HTTP/1.1\r\n\r\n")} {
+			c, err := n.Host(addr(50)).Dial(t.Context(), at(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if _, err := c.Write(first); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := io.ReadAll(c); len(b) > 0 || time.Since(began) > 100*ms {
+				t.Errorf("%q was answered by %q after %v", first, b, time.Since(began))
+			}
+			c.Close()
+		}
+	})
+}
+
+// Nor are connections that name a torrent and then fall silent without bound,
+// and all torrents together take no more than the node may have.
+func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(19, simnet.Link{Delay: 20 * ms})
+		const most = 40
+		a := start(t, n, 1, noDHT, func(c *Config) { c.MaxConns = most })
+		var specs []Spec
+		for range 8 {
+			spec, _ := folder(t, ShareOptions{}, map[string]int{"x" + t.Name() + time.Now().String(): 1000})
+			specs = append(specs, spec)
+			a.add(spec)
+			time.Sleep(ms)
+		}
+		time.Sleep(time.Second)
+		for i := range 120 {
+			c, err := n.Host(addr(50+i)).Dial(t.Context(), at(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			var r wire.Reserved
+			if _, err := c.Write(wire.AppendHandshake(nil, r, specs[i%len(specs)].InfoHash(), id.ID{byte(i), 1})); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * ms)
+		}
+		time.Sleep(time.Second)
+		if n := a.host.Conns(); n > most || n < most/2 {
+			t.Errorf("%d connections of at most %d", n, most)
+		}
+	})
+}

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"seedbed/swarm/engine"
+)
+
+const (
+	// resolveFirst and resolveLongest bound the wait between tries to resolve a
+	// peer's name while DNS itself does not answer.
+	resolveFirst   = 5 * time.Second
+	resolveLongest = 10 * time.Minute
+	// maxHints bounds what is taken of a link: names cost a query each.
+	maxHints = 256
+	// resolveTimeout bounds one DNS query.
+	resolveTimeout = 15 * time.Second
+)
+
+// addHints hands the swarm the addresses that the link and the user gave,
+// names among them as they resolve.
+func (t *Torrent) addHints() {
+	hints := t.spec.Peers
+	if t.spec.Link != nil {
+		hints = append(hints[:len(hints):len(hints)], t.spec.Link.Peers...)
+	}
+	var numeric []engine.Candidate
+	for _, h := range hints[:min(len(hints), maxHints)] {
+		if a, err := netip.ParseAddrPort(h); err == nil && a.Port() != 0 {
+			numeric = append(numeric, engine.Candidate{Addr: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), Source: engine.FromHint})
+			continue
+		}
+		t.wg.Go(func() { t.addNamed(h) })
+	}
+	t.swarm.AddCandidates(numeric)
+}
+
+// addNamed resolves one hint. What is wrong with it is told once; a name that
+// does not exist is passed over, and DNS that does not answer is asked again.
+func (t *Torrent) addNamed(hint string) {
+	wait := resolveFirst
+	for try := 0; ; try++ {
+		cs, err := t.resolveHint(hint)
+		t.swarm.AddCandidates(cs)
+		if err == nil || t.ctx.Err() != nil {
+			return
+		}
+		var dns *net.DNSError
+		again := errors.As(err, &dns) && !dns.IsNotFound || errors.Is(err, context.DeadlineExceeded)
+		if try == 0 {
+			f := &Fault{Err: fmt.Errorf("the peer address %q is passed over: %w", hint, err), hint: "give HOST:PORT"}
+			if again {
+				f = &Fault{Err: fmt.Errorf("the peer address %q is not found for now: %w", hint, err), hint: "it is tried again"}
+			}
+			t.node.emit(Event{Kind: Warning, Torrent: t, Err: f})
+		}
+		if !again {
+			return
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-t.ctx.Done():
+			timer.Stop()
+			return
+		}
+		wait = min(2*wait, resolveLongest)
+	}
+}
+
+func (t *Torrent) resolveHint(hint string) ([]engine.Candidate, error) {
+	host, port, err := net.SplitHostPort(hint)
+	if err != nil {
+		return nil, errors.New("it is not of the form HOST:PORT")
+	}
+	num, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || num == 0 {
+		return nil, fmt.Errorf("%q is no port", port)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []engine.Candidate{{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint}}, nil
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, resolveTimeout)
+	defer cancel()
+	addrs, err := t.node.cfg.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	var out []engine.Candidate
+	for _, a := range addrs {
+		out = append(out, engine.Candidate{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint})
+	}
+	return out, nil
+}

@@ -1,0 +1,63 @@
+package node
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+)
+
+// Of each hint that is wrong one Warning comes, and the others are used.
+func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(15, simnet.Link{Delay: 20 * ms})
+		spec, dir := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 1, spec)
+		b := start(t, n, 2, noDHT, resolver(map[string]netip.Addr{"seed.example": addr(1)}))
+		wrong := []string{"nonsense", "10.0.0.1:0", "10.0.0.1:66000", "nowhere.example:6881"}
+		to := t.TempDir()
+		got := b.add(Spec{Link: withPeers(spec, "seed.example:6881"), Peers: wrong, Dir: to})
+		wait(t, got.Done(), time.Minute, "the download")
+		same(t, dir, to+"/things")
+		time.Sleep(time.Hour)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		told := map[string]int{}
+		for _, e := range b.events {
+			if e.Kind == Warning {
+				for _, w := range wrong {
+					if strings.Contains(e.Err.Error(), `"`+w+`"`) {
+						told[w]++
+					}
+				}
+			}
+		}
+		for _, w := range wrong {
+			if told[w] != 1 {
+				t.Errorf("%d warnings of %q", told[w], w)
+			}
+		}
+	})
+}
+
+// A name that cannot be resolved for now is found when DNS is back.
+func TestAHintOutlivesBadDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(16, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 1, spec)
+		b := start(t, n, 2, noDHT, resolver(map[string]netip.Addr{"flaky.example": addr(1)}))
+		began := time.Now()
+		got := b.add(Spec{Link: withPeers(spec, "flaky.example:6881"), Dir: t.TempDir()})
+		wait(t, got.Done(), time.Minute, "the download")
+		if took := time.Since(began); took < resolveFirst || took > resolveFirst+time.Second {
+			t.Errorf("after %v", took)
+		}
+		if e := b.await(Warning, 0); !strings.Contains(e.Err.Error(), "for now") {
+			t.Error(e.Err)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"seedbed/internal/simnet"
+	"seedbed/magnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const ms = time.Millisecond
+
+// addr is where the node of that number is.
+func addr(num int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(num >> 8), byte(num), 1}) }
+
+func at(num int) netip.AddrPort { return netip.AddrPortFrom(addr(num), DefaultPort) }
+
+// rig is a whole node on a host of the simulated network. Its events are kept.
+type rig struct {
+	*Node
+	t     testing.TB
+	host  *simnet.Host
+	state string
+	once  sync.Once
+
+	mu     sync.Mutex
+	events []Event
+}
+
+// start opens a node, which ends with the test; without an option it knows
+// nobody.
+func start(t testing.TB, n *simnet.Net, num int, opts ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, host: n.Host(addr(num)), state: t.TempDir()}
+	cfg := Config{State: r.state, Bootstrap: []string{}, OnEvent: func(e Event) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.events = append(r.events, e)
+	}}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	r.state = cfg.State
+	network, err := r.host.Open(DefaultPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.network = network
+	if r.Node, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	return r
+}
+
+func (r *rig) close() {
+	r.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			r.t.Error("closing:", err)
+		}
+	})
+}
+
+// boot is an option: these nodes are the way into the DHT.
+func boot(nums ...int) func(*Config) {
+	return func(c *Config) {
+		for _, n := range nums {
+			c.Bootstrap = append(c.Bootstrap, at(n).String())
+		}
+	}
+}
+
+func noDHT(c *Config) { c.NoDHT = true }
+
+func state(dir string) func(*Config) { return func(c *Config) { c.State = dir } }
+
+// ring starts a private DHT of nodes 100, 101, ...
+func ring(t testing.TB, n *simnet.Net, size int) {
+	for i := range size {
+		start(t, n, 100+i, boot(100+i/2))
+	}
+	time.Sleep(30 * time.Second)
+}
+
+func (r *rig) add(s Spec) *Torrent {
+	r.t.Helper()
+	t, err := r.Add(s)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return t
+}
+
+// kinds are the events of torrents so far.
+func (r *rig) kinds() (ks []EventKind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Torrent != nil {
+			ks = append(ks, e.Kind)
+		}
+	}
+	return ks
+}
+
+// await waits, in fake time, for the first event of a kind.
+func (r *rig) await(k EventKind, limit time.Duration) Event {
+	r.t.Helper()
+	for end := time.Now().Add(limit); ; time.Sleep(10 * ms) {
+		r.mu.Lock()
+		for _, e := range r.events {
+			if e.Kind == k {
+				r.mu.Unlock()
+				return e
+			}
+		}
+		r.mu.Unlock()
+		if time.Now().After(end) {
+			r.t.Fatalf("no event %d within %v; %v", k, limit, r.kinds())
+		}
+	}
+}
+
+func wait(t testing.TB, c <-chan struct{}, limit time.Duration, what string) {
+	t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+	case <-timer.C:
+		t.Fatalf("not within %v: %s", limit, what)
+	}
+}
+
+// bare is a link with nothing but the infohash.
+func bare(s Spec) *magnet.Link { return &magnet.Link{InfoHash: s.InfoHash(), HasInfoHash: true} }
+
+// withPeers is a bare link with hints.
+func withPeers(s Spec, peers ...string) *magnet.Link {
+	l := bare(s)
+	l.Peers = peers
+	return l
+}
+
+// folder makes a folder of files with random content and the torrent of it.
+func folder(t testing.TB, o ShareOptions, files map[string]int) (Spec, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "things")
+	for name, size := range files {
+		write(t, filepath.Join(dir, filepath.FromSlash(name)), randomBytes(name, size))
+	}
+	spec, err := Share(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec, dir
+}
+
+// small is a folder of a few pieces.
+var small = map[string]int{"a.bin": 300_000, "sub/b.bin": 500_000, "empty": 0, "c.txt": 10}
+
+func randomBytes(seed string, size int) []byte {
+	b := make([]byte, size)
+	var key [32]byte
+	copy(key[:], seed)
+	_, _ = rand.NewChaCha8(key).Read(b)
+	return b
+}
+
+func write(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree is the files below dir, by path.
+func tree(t testing.TB, dir string) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		files[filepath.ToSlash(rel)], err = os.ReadFile(p)
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// same compares two folders.
+func same(t testing.TB, want, got string) {
+	t.Helper()
+	a, b := tree(t, want), tree(t, got)
+	if len(a) != len(b) {
+		t.Errorf("%d files became %d: %v", len(a), len(b), names(b))
+	}
+	for name, data := range a {
+		if !bytes.Equal(b[name], data) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+func names(files map[string][]byte) (ns []string) {
+	for n := range files {
+		ns = append(ns, n)
+	}
+	slices.Sort(ns)
+	return ns
+}

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/wire"
+)
+
+// BEP 27 binds from the moment that the metadata is known, not only when the
+// storage is open: what is there may take an hour to check.
+func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
+	info := testInfo(t, 50, 64<<10, 100, true)
+	found := Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(70), FromDHT}, {addrOf(71), FromPEX}, {addrOf(72), FromHint}}}
+	check := func(r *rig, hints int) {
+		t.Helper()
+		r.step(&found)
+		cmds := r.wait(time.Minute)
+		if dials := of(cmds, CmdDial); len(dials) != hints || hints == 1 && dials[0].Addr != addrOf(72) {
+			t.Errorf("dials %v", dials)
+		}
+		if len(of(cmds, CmdWantPeers)) > 0 {
+			t.Error("looks for peers")
+		}
+	}
+
+	r := newRig(t, Config{InfoHash: info.Hash, Hints: true, Private: true}, 0, 0)
+	c := r.connect(true)
+	for _, m := range sent(t, r.drain(), c) {
+		if m.Type != wire.Extended || m.Ext != wire.ExtHandshakeID {
+			continue
+		}
+		if h, err := wire.ParseExtHandshake(m.Payload); err != nil || h.UtPex != 0 {
+			t.Errorf("offers peer exchange: %+v, %v", h, err)
+		}
+	}
+	check(r, 1)
+
+	r = newRig(t, Config{}, 0, 0)
+	r.e.meta.asm = metainfo.NewAssembler(info.Hash)
+	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.drain()
+	var extended wire.Reserved
+	extended.SetExtended()
+	giver, other := r.join(Event{Addr: addrOf(1), Reserved: extended}), r.connect(true)
+	r.msg(giver, wire.Msg{Type: wire.Extended, Payload: wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 3, MetadataSize: int64(len(info.Raw))})})
+	var done, all []Command
+	for range 5 {
+		cmds := r.wait(time.Second)
+		done, all = append(done, of(cmds, CmdMetadata)...), append(all, cmds...)
+		for _, m := range sent(t, cmds, giver) {
+			if x, err := wire.ParseMetadata(m.Payload); m.Type == wire.Extended && m.Ext == 3 && err == nil {
+				out := wire.MetadataMsg{Type: wire.MetadataData, Piece: x.Piece, TotalSize: int64(len(info.Raw)), Data: info.Raw}
+				r.msg(giver, wire.Msg{Type: wire.Extended, Ext: wire.ExtMetadata, Payload: wire.AppendMetadata(nil, out)})
+			}
+		}
+	}
+	if len(done) != 1 || closed(all, giver) != FaultUseless || closed(all, other) == FaultUseless {
+		t.Errorf("metadata %v, connections %v", done, of(all, CmdClose))
+	}
+	check(r, 0)
+	r.step(&Event{Kind: EvInfo, Info: info})
+	check(r, 0)
+}
+
+// Slots may be few to nothing: then nothing is asked for, until there are some.
+func TestWithoutSlotsNothingIsAskedFor(t *testing.T) {
+	r := newRig(t, Config{}, 20, 64<<10)
+	r.step(&Event{Kind: EvBudget, HalfOpen: 5, MaxConns: 50})
+	r.seed(true)
+	r.seed(false)
+	if cmds := of(r.wait(time.Minute), CmdRequest); len(cmds) > 0 {
+		t.Fatal(cmds)
+	}
+	r.step(&Event{Kind: EvBudget, Budget: 2, HalfOpen: 5, MaxConns: 50})
+	if cmds := of(r.wait(time.Second), CmdRequest); len(cmds) == 0 {
+		t.Fatal("nothing is asked for with two slots")
+	}
+}

@@ -1,0 +1,232 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+func kind(t *testing.T, err error, want Kind) *Error {
+	t.Helper()
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != want || e.Path == "" || e.Hint() == "" || !strings.Contains(e.Error(), e.Path) {
+		t.Fatalf("%v is not of kind %d", err, want)
+	}
+	return e
+}
+
+func TestVanishedFileIsWaitedFor(t *testing.T) {
+	f := small(t)
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Record: filepath.Join(t.TempDir(), "r"), Handles: handles(t, 10)})
+	f.put(t, s, 0, 1, 2)
+	part := filepath.Join(dir, s.part(3))
+	away := filepath.Join(t.TempDir(), "x")
+	must(t, os.Rename(part, away))
+	if e := kind(t, s.Flush(), Vanished); e.Path != part || e.First != 1 || e.End != 6 {
+		t.Fatalf("%+v", e)
+	}
+	_, err := s.Recheck(t.Context())
+	kind(t, err, Vanished)
+	must(t, os.Rename(away, part))
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	if have.Count() != 3 {
+		t.Fatal("lost", have.Count())
+	}
+	must(t, s.Flush())
+	// A copy in its place counts for what it holds.
+	b, err := os.ReadFile(part)
+	must(t, err)
+	must(t, os.Remove(part))
+	kind(t, s.reopen(), Vanished)
+	clear(b[:40000])
+	must(t, os.WriteFile(part, b, 0o644))
+	have, err = s.Recheck(t.Context())
+	must(t, err)
+	if have.Count() != 1 || !have.Has(0) {
+		t.Fatal(have.Count())
+	}
+	f.put(t, s, 1, 2, 3, 4, 5)
+	must(t, s.Finish())
+	must(t, s.Close())
+	m := contents(t, dir)
+	if m["T/a"]+m["T/d/b"]+m["T/d/c"] != string(f.data) {
+		t.Fatal("other bytes than were written")
+	}
+}
+
+func TestVanishedFolderIsNotMadeAnew(t *testing.T) {
+	f := small(t)
+	dir := filepath.Join(t.TempDir(), "mnt")
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
+	f.put(t, s, 0)
+	must(t, os.Rename(dir, dir+".away"))
+	_, err := s.Recheck(t.Context())
+	kind(t, err, Vanished)
+	if _, err := os.Stat(dir); err == nil {
+		t.Fatal("the folder was made anew")
+	}
+	must(t, os.Rename(dir+".away", dir))
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	if !have.Has(0) {
+		t.Fatal("lost")
+	}
+	must(t, s.Close())
+}
+
+func TestTruncatedFileLosesOnlyWhatItLacks(t *testing.T) {
+	f := small(t)
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
+	f.put(t, s, 0, 1, 2, 3, 4, 5)
+	must(t, s.Finish())
+	must(t, os.Truncate(filepath.Join(dir, "T/d/c"), 30000)) // torrent offset 50100, in piece 3
+	e := kind(t, s.ReadAt(make([]byte, 100), 60000), Truncated)
+	if e.First != 3 || e.End != 6 {
+		t.Fatalf("%+v", e)
+	}
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	for p := range 6 {
+		if have.Has(p) != (p < 3) {
+			t.Fatal(p, have.Has(p))
+		}
+	}
+	f.put(t, s, 3, 4, 5)
+	must(t, s.Finish())
+	must(t, s.Close())
+	if m := contents(t, dir); m["T/d/c"] != string(f.data[20100:]) || len(m) != 4 {
+		t.Fatal(names(m))
+	}
+}
+
+func TestNoPermission(t *testing.T) {
+	if os.Getuid() == 0 || runtime.GOOS == "windows" {
+		t.Skip("nothing is forbidden here")
+	}
+	f := small(t)
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o500))
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
+	off, b := f.piece(0)
+	kind(t, s.WriteAt(b, off), Permission)
+	must(t, os.Chmod(dir, 0o700))
+	_, err := s.Recheck(t.Context())
+	must(t, err)
+	f.put(t, s, 0)
+}
+
+func TestSymbolicLinksLeadNowhere(t *testing.T) {
+	f := small(t)
+	dir, out := t.TempDir(), t.TempDir()
+	must(t, os.Symlink(out, filepath.Join(dir, "T")))
+	_, err := Open(Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
+	kind(t, err, Exists)
+	if m := contents(t, out); len(m) != 0 {
+		t.Fatal("written outside", names(m))
+	}
+}
+
+type closer struct{ open *int }
+
+func (c closer) Close() error { *c.open--; return nil }
+
+func TestHandlesGiveWayWhenDescriptorsRunShort(t *testing.T) {
+	h := NewHandles(100)
+	open, most := 0, 5
+	get := func(i int) (*handle, error) {
+		return h.get(handleKey{file: i}, func() (io.Closer, error) {
+			if open == most {
+				return nil, syscall.EMFILE
+			}
+			open++
+			return closer{&open}, nil
+		})
+	}
+	for i := range 50 {
+		e, err := get(i)
+		must(t, err)
+		h.put(e)
+	}
+	var held []*handle
+	for i := range most {
+		e, err := get(100 + i)
+		must(t, err)
+		held = append(held, e)
+	}
+	if _, err := get(200); kindOf(err) != TooManyOpen {
+		t.Fatal(err)
+	}
+	for _, e := range held {
+		h.put(e)
+	}
+	h.Close()
+	if open != 0 {
+		t.Fatal(open, "left open")
+	}
+}
+
+func TestHandlesAreBounded(t *testing.T) {
+	h := NewHandles(3)
+	open := 0
+	for i := range 20 {
+		e, err := h.get(handleKey{file: i}, func() (io.Closer, error) { open++; return closer{&open}, nil })
+		must(t, err)
+		h.put(e)
+		if open > 3 {
+			t.Fatal(open)
+		}
+	}
+}
+
+func TestUseFromManyGoroutines(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"a", "b", "c"}, []int64{300000, 20, 500000})
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Record: filepath.Join(t.TempDir(), "r"), Handles: handles(t, 2)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg, bg sync.WaitGroup
+	bg.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.Flush(); err != nil {
+				t.Error(err)
+			}
+			s.SetSelect([]int{0})
+			_ = s.Have()
+			s.SetSelect(nil)
+		}
+	})
+	bg.Go(func() {
+		for ctx.Err() == nil {
+			if err := s.Finish(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for w := range 4 {
+		wg.Go(func() {
+			for p := w; p < f.info.NumPieces(); p += 4 {
+				f.put(t, s, p)
+				if ok, err := s.HashPiece(p, make([]byte, 5000)); !ok {
+					t.Error(p, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	bg.Wait()
+	must(t, s.Finish())
+	must(t, s.Close())
+	if m := contents(t, dir); m["T/a"]+m["T/b"]+m["T/c"] != string(f.data) || len(m) != 3 {
+		t.Fatal(names(m))
+	}
+}

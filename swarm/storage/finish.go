@@ -1,0 +1,205 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"seedbed/internal/bitset"
+)
+
+// Finish gives complete files their final names and makes the empty ones. It
+// does not wait for the disk, nor for a Flush that does.
+func (s *Storage) Finish() error {
+	if s.o.ReadOnly {
+		return nil
+	}
+	s.renaming.Lock()
+	defer s.renaming.Unlock()
+	if err := s.noteFinish(); err != nil {
+		return s.failed(err)
+	}
+	err := s.finish()
+	for i := range s.info.Files {
+		if f := &s.info.Files[i]; f.Length == 0 && !f.Pad && s.isWanted(i) {
+			err = firstOf(err, s.finishFile(i))
+		}
+	}
+	return s.failed(err)
+}
+
+// finishSuffix names the note of what Finish renames.
+const finishSuffix = ".finish"
+
+// noteFinish notes which files are renamed before they are synced. Should the
+// power fail before the next record, a file that lost its content would seem to be of others.
+// The note is not synced either: names mostly last in the order of their
+// change, and to wait here for all the data would cost more than the note is
+// worth.
+func (s *Storage) noteFinish() error {
+	s.mu.Lock()
+	whole := slices.Clone(s.whole)
+	s.noted++
+	s.mu.Unlock()
+	if s.o.Record == "" || len(whole) == 0 {
+		return nil
+	}
+	n := s.info.NumPieces()
+	r := &record{hash: s.info.Hash, dir: recordDir(s.dir), synced: bitset.New(n), written: bitset.New(n),
+		files: make([]fileRecord, len(s.info.Files))}
+	for _, i := range whole {
+		r.files[i].place = inFinal
+	}
+	if err := writeWhole(s.state, filepath.Base(s.o.Record)+finishSuffix, r.append(nil), false); err != nil {
+		return wrap("write", s.o.Record+finishSuffix, err)
+	}
+	return nil
+}
+
+// dropNote removes the note when a record says the same: one that was begun
+// after the last note.
+func (s *Storage) dropNote(noted int) error {
+	s.renaming.Lock()
+	defer s.renaming.Unlock()
+	s.mu.Lock()
+	stale := noted != s.noted
+	s.mu.Unlock()
+	if stale {
+		return nil
+	}
+	err := s.state.remove(filepath.Base(s.o.Record) + finishSuffix)
+	if kindOf(err) == Vanished {
+		return nil
+	}
+	return err
+}
+
+func firstOf(first, second error) error {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// finish renames what is complete; what it cannot rename stays listed. renaming
+// is held.
+func (s *Storage) finish() error {
+	if s.o.ReadOnly {
+		return nil
+	}
+	s.mu.Lock()
+	whole := s.whole
+	s.whole = nil
+	s.mu.Unlock()
+	var first error
+	for _, i := range whole {
+		if err := s.finishFile(i); err != nil {
+			s.mu.Lock()
+			s.whole = append(s.whole, i)
+			s.mu.Unlock()
+			first = firstOf(first, err)
+		}
+	}
+	return first
+}
+
+// finishFile gives one file its final name.
+func (s *Storage) finishFile(i int) error {
+	s.places.Lock()
+	defer s.places.Unlock()
+	st := &s.files[i]
+	s.mu.Lock()
+	left := st.left
+	s.mu.Unlock()
+	if st.place == inFinal || left > 0 || st.place == absent && !st.wanted {
+		return nil
+	}
+	if st.place == absent {
+		if err := s.makeWritable(i); err != nil {
+			return err
+		}
+	}
+	if err := s.identify(i); err != nil {
+		return err
+	}
+	from, to := s.part(i), s.final(i)
+	if err := s.clearWay(i, to); err != nil {
+		return err
+	}
+	if runtime.GOOS == "windows" && st.dirty.Load() {
+		// A file in its final place is opened for reading, and there that is
+		// not enough to sync it.
+		h, f, err := s.acquire(i)
+		if err == nil {
+			err = f.sync()
+			s.handles.put(h)
+		}
+		if err != nil {
+			return wrap("sync", s.path(i), err)
+		}
+	}
+	s.handles.drop(handleKey{owner: s, file: i})
+	if err := s.disk.rename(from, to); err != nil {
+		return s.lost("rename", i, 0, err)
+	}
+	st.place = inFinal
+	if fi, err := s.disk.lstat(to); err == nil {
+		st.mtime = fi.ModTime().UnixNano()
+	}
+	s.noteDir(i)
+	return nil
+}
+
+// clearWay sees to it that nothing of others is replaced by a rename.
+func (s *Storage) clearWay(i int, to string) error {
+	fi, err := s.disk.lstat(to)
+	if kindOf(err) == Vanished {
+		return nil
+	}
+	path := filepath.Join(s.dir, to)
+	switch {
+	case err != nil:
+		return wrap("rename", path, err)
+	case fi.IsDir():
+		return wrap("rename", path, ErrExists)
+	case s.o.Overwrite:
+		return nil
+	case !fi.Mode().IsRegular() || fi.Size() != s.info.Files[i].Length:
+		return wrap("rename", path, ErrExists)
+	}
+	same, err := s.sameContent(i, to)
+	if err != nil {
+		return wrap("rename", path, err)
+	}
+	if !same {
+		return wrap("rename", path, ErrExists)
+	}
+	return nil
+}
+
+// sameContent reports whether a file of the right size has our file's content.
+func (s *Storage) sameContent(i int, name string) (bool, error) {
+	other, err := s.disk.open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	a, b := make([]byte, writeSize), make([]byte, writeSize)
+	for at, size := int64(0), s.info.Files[i].Length; at < size; at += writeSize {
+		n := min(writeSize, size-at)
+		if err := s.readFile(i, a[:n], at); err != nil {
+			return false, err
+		}
+		if _, err := other.ReadAt(b[:n], at); err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}

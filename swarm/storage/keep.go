@@ -1,0 +1,125 @@
+package storage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// recordDir is how the record names a folder.
+func recordDir(dir string) string {
+	if len(dir) > maxRecordDir {
+		sum := sha256.Sum256([]byte(dir))
+		return hex.EncodeToString(sum[:])
+	}
+	return dir
+}
+
+// writeRecord replaces the record as a whole.
+func (s *Storage) writeRecord(closing bool) (err error) {
+	s.mu.Lock()
+	changed, noted := s.changed, s.noted
+	s.changed = false
+	s.mu.Unlock()
+	if s.o.Record == "" || !changed && (!closing || s.o.ReadOnly) {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			s.mu.Lock()
+			s.changed = true
+			s.mu.Unlock()
+			err = wrap("write", s.o.Record, err)
+		}
+	}()
+	r := s.snapshot(closing)
+	name := filepath.Base(s.o.Record)
+	// The parts file may be new there, and the record relies on it.
+	if err := s.state.syncDir("."); err != nil {
+		return err
+	}
+	if err := writeWhole(s.state, name+".new", r.append(nil), true); err != nil {
+		return err
+	}
+	if err := s.state.rename(name+".new", name); err != nil {
+		return err
+	}
+	if err := s.state.syncDir("."); err != nil {
+		return err
+	}
+	return firstOf(s.dropNote(noted), s.dropParts(r))
+}
+
+// snapshot is the record of this moment.
+func (s *Storage) snapshot(closing bool) *record {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &record{hash: s.info.Hash, dir: recordDir(s.dir), synced: s.synced.Clone(), written: s.written.Clone(),
+		files: make([]fileRecord, len(s.info.Files))}
+	for p := range s.doubt.All() {
+		if !r.synced.Has(p) {
+			r.written.Add(p)
+		}
+	}
+	for i := range r.files {
+		st := &s.files[i]
+		first, end := s.info.PiecesOf(i)
+		if st.place == absent || st.candidate || st.place == inFinal && st.left == end-first && end > first {
+			continue // of no proven use, so that it is not ours to change later
+		}
+		f := fileRecord{place: st.place, size: s.info.Files[i].Length}
+		if st.place == inFinal {
+			f.mtime = st.mtime
+		} else if closing {
+			d, name := s.where(i)
+			if fi, err := d.lstat(name); err == nil {
+				f.mtime = fi.ModTime().UnixNano()
+			}
+		}
+		r.files[i] = f
+	}
+	return r
+}
+
+// dropParts removes the parts file once a record that does without is written.
+func (s *Storage) dropParts(r *record) error {
+	s.places.Lock()
+	defer s.places.Unlock()
+	parts := &s.files[s.parts()]
+	s.mu.Lock()
+	unsynced := len(s.dirty) > 0
+	s.mu.Unlock()
+	if parts.place == absent || unsynced {
+		return nil
+	}
+	for i := range r.files {
+		if f := &s.info.Files[i]; f.Length > 0 && !f.Pad && (r.files[i].place == absent || s.files[i].place == absent) {
+			return nil
+		}
+	}
+	s.handles.drop(handleKey{owner: s, file: s.parts()})
+	d, name := s.where(s.parts())
+	if err := d.remove(name); err != nil && kindOf(err) != Vanished {
+		return err
+	}
+	s.mu.Lock()
+	parts.place, parts.id = absent, nil
+	s.mu.Unlock()
+	return nil
+}
+
+func writeWhole(d disk, name string, b []byte, sync bool) (err error) {
+	f, err := d.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteAt(b, 0); err != nil || !sync {
+		return err
+	}
+	return f.sync()
+}

@@ -1,0 +1,256 @@
+package storage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+)
+
+// twin drives a Storage on a model disk. Its naive twin is the torrent as one
+// slice of bytes and the set of pieces that were marked.
+type twin struct {
+	t       *rapid.T
+	f       fixture
+	disk    *model
+	s       *Storage
+	sel     []int
+	marked  bitset.Set // verified as far as we told or were told
+	flushed bitset.Set // verified when a Flush succeeded last
+	handles *Handles
+	record  bool
+	// renamed tells that Finish renamed files that are not flushed yet; if the
+	// power failed then, a file that is left may be taken for one of others.
+	renamed, overwrite bool
+}
+
+func genFixture(t *rapid.T) fixture {
+	n := rapid.IntRange(1, 8).Draw(t, "files")
+	plan := metainfo.Plan{Name: "T", PieceLength: 16 << 10}
+	var total int64
+	for i := range n {
+		size := rapid.SampledFrom([]int64{0, 1, 100, 5000, 16 << 10, 20000, 40000, 70000}).Draw(t, "size")
+		path := []string{fmt.Sprintf("f%d", i)}
+		if rapid.Bool().Draw(t, "deep") {
+			path = []string{fmt.Sprintf("d%d", i%2), path[0]}
+		}
+		plan.Files = append(plan.Files, metainfo.PlanFile{Path: path, Length: size})
+		total += size
+	}
+	if total == 0 {
+		plan.Files[0].Length, total = 1, 1
+	}
+	data := make([]byte, total)
+	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	for i := range data {
+		data[i] = byte(r.Uint32() | 1)
+	}
+	return fixture{build(t, plan, data), data}
+}
+
+func (w *twin) open() {
+	o := Options{Dir: "dl", Info: w.f.info, Select: w.sel, Handles: w.handles, Overwrite: w.overwrite}
+	if w.record {
+		o.Record = "st/resume"
+	}
+	o.openDisk = func(dir string, _ bool) (disk, error) {
+		if strings.HasSuffix(dir, "dl") {
+			return w.disk.sub("dl"), nil
+		}
+		return w.disk.sub("st"), nil
+	}
+	w.s = open(w.t, o)
+	if err := w.s.RecordError(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// proven checks that every piece that is claimed is there.
+func (w *twin) proven() {
+	buf := make([]byte, 10000)
+	for p := range w.s.Have().All() {
+		if ok, err := w.s.HashPiece(p, buf); !ok {
+			w.t.Fatalf("piece %d is claimed and not there: %v", p, err)
+		}
+	}
+}
+
+// cut is a power cut.
+func (w *twin) cut(dice *rand.Rand) {
+	w.overwrite = w.overwrite || w.renamed
+	w.disk.cut(dice)
+	w.reopen(w.flushed)
+}
+
+// reopen opens again; kept is what must not be lost.
+func (w *twin) reopen(kept bitset.Set) {
+	w.handles.Close()
+	w.handles = NewHandles(3)
+	w.open()
+	w.proven()
+	have, err := w.s.CheckDoubtful(w.t.Context(), nil)
+	must(w.t, err)
+	if kept.AnyNotIn(have) && !w.overwrite {
+		w.t.Fatalf("kept %d pieces of %d", kept.CountAnd(have), kept.Count())
+	}
+	w.marked = have
+	w.proven()
+}
+
+func (w *twin) selection() []int {
+	if rapid.Bool().Draw(w.t, "all") {
+		return nil
+	}
+	sel := []int{}
+	for i := range w.f.info.Files {
+		if rapid.Bool().Draw(w.t, "wanted") {
+			sel = append(sel, i)
+		}
+	}
+	return sel
+}
+
+func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &twin{t: t, f: genFixture(t), disk: newModel(), handles: NewHandles(3), record: rapid.Bool().Draw(t, "record")}
+		defer func() { w.handles.Close() }()
+		n := w.f.info.NumPieces()
+		w.marked, w.flushed = bitset.New(n), bitset.New(n)
+		w.sel = w.selection()
+		w.open()
+		dice := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "dice"), 1))
+		piece := func() int { return rapid.IntRange(0, n-1).Draw(t, "piece") }
+		put := func(p int) {
+			w.f.put(t, w.s, p)
+			w.marked.Add(p)
+		}
+		flush := func() {
+			must(t, w.s.Flush())
+			w.flushed, w.renamed = w.marked.Clone(), false
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(*rapid.T) { put(piece()) },
+			"put wanted": func(*rapid.T) {
+				if p := w.f.info.Wanted(w.sel).Next(piece()); p >= 0 {
+					put(p)
+				}
+			},
+			"scribble": func(*rapid.T) {
+				p := piece()
+				if w.marked.Has(p) {
+					return
+				}
+				off, b := w.f.piece(p)
+				must(t, w.s.WriteAt(bytes.Repeat([]byte{7}, len(b)/2), off))
+			},
+			"read": func(*rapid.T) {
+				p := piece()
+				if !w.marked.Has(p) {
+					return
+				}
+				off, b := w.f.piece(p)
+				lo := rapid.IntRange(0, len(b)-1).Draw(t, "from")
+				got := make([]byte, len(b)-lo)
+				must(t, w.s.ReadAt(got, off+int64(lo)))
+				if !bytes.Equal(got, b[lo:]) {
+					t.Fatal("other bytes than were written")
+				}
+			},
+			"flush":  func(*rapid.T) { flush() },
+			"finish": func(*rapid.T) { must(t, w.s.Finish()); w.renamed = true },
+			"select": func(*rapid.T) {
+				w.sel = w.selection()
+				w.s.SetSelect(w.sel)
+			},
+			"close": func(*rapid.T) {
+				must(t, w.s.Close())
+				w.sel = w.selection()
+				kept := w.marked
+				if !w.record {
+					kept = bitset.New(n) // of files that are no longer wanted nothing is known then
+				}
+				w.reopen(kept)
+			},
+			"kill": func(*rapid.T) {
+				if !w.record {
+					return
+				}
+				w.reopen(w.flushed)
+			},
+			"power cut": func(*rapid.T) {
+				if !w.record {
+					return
+				}
+				w.cut(dice)
+				// What is left after the cut lasts.
+				flush()
+			},
+			"fault": func(*rapid.T) {
+				op := rapid.SampledFrom([]string{"write", "sync", "open", "rename", "syncdir", "truncate"}).Draw(t, "op")
+				errno := rapid.SampledFrom([]syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EACCES}).Draw(t, "errno")
+				after := rapid.IntRange(0, 3).Draw(t, "after")
+				*w.disk.fail = func(o, name string) error {
+					if o != op {
+						return nil
+					}
+					if after--; after < 0 {
+						return errno
+					}
+					return nil
+				}
+				p := piece()
+				off, b := w.f.piece(p)
+				err := w.s.WriteAt(b, off)
+				if err == nil {
+					w.s.MarkVerified(p)
+					w.marked.Add(p)
+					err = w.s.Flush()
+				}
+				*w.disk.fail = nil
+				if err == nil {
+					w.flushed = w.marked.Clone()
+					return
+				}
+				var e *Error
+				if !errors.As(err, &e) || e.Path == "" || errors.Is(errno, syscall.ENOSPC) && e.Kind != Full {
+					t.Fatalf("%#v", err)
+				}
+				have, err := w.s.Recheck(t.Context())
+				must(t, err)
+				if w.marked.AnyNotIn(have) {
+					t.Fatal("a fault cost what was written")
+				}
+			},
+			"": func(*rapid.T) { w.proven() },
+		})
+		// In the end all that is wanted comes.
+		for p := range w.f.info.Wanted(w.sel).All() {
+			put(p)
+		}
+		must(t, w.s.Finish())
+		w.proven()
+		for i, file := range w.f.info.Files {
+			fi, err := w.disk.sub("dl").lstat(w.s.final(i))
+			wanted := w.sel == nil
+			for _, k := range w.sel {
+				wanted = wanted || k == i
+			}
+			if wanted && (err != nil || fi.Size() != file.Length) {
+				t.Fatalf("file %d has no final name", i)
+			}
+		}
+		flush()
+		if w.record {
+			w.cut(dice)
+		}
+		must(t, w.s.Close())
+	})
+}
