@@ -35,12 +35,15 @@ const (
 	compactLen6 = id.Len + 16 + 2
 )
 
+// never is the goodUntil of a failing node.
+const never = math.MinInt64
+
 func headOf(x id.ID) uint64 { return binary.BigEndian.Uint64(x[:]) }
 
 // goodUntil is the moment from which on Good is false, if nothing happens.
 func (n *Node) goodUntil() mono.Time {
 	if n.Fails > 0 {
-		return math.MinInt64
+		return never
 	}
 	return max(n.Replied, n.Asked).Add(GoodFor)
 }

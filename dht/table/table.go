@@ -73,7 +73,18 @@ type bucket struct {
 	live    []Node
 	spare   []Node
 	changed mono.Time // last insertion or refresh
+	weak    weakness  // of the live nodes, once it was asked for
 }
+
+// weakness is what gives way to a newcomer in a full bucket.
+type weakness uint8
+
+const (
+	unsurveyed weakness = iota
+	none                // no live node does
+	insecure            // one whose id does not fit its address does, to one whose id fits
+	failing             // one that left a query unanswered does
+)
 
 // Table is a routing table. It is not safe for concurrent use.
 type Table struct {
@@ -153,6 +164,10 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 			return Dropped
 		}
 		n := t.node(node)
+		if n.Fails > 0 {
+			b, _ := t.bucketOf(node)
+			b.weak = unsurveyed
+		}
 		n.Replied, n.Pinged, n.Fails = now, now, 0
 		n.RTT = (3*n.RTT + rtt) / 4
 		t.index.update(n)
@@ -198,6 +213,7 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 
 func (t *Table) insertLive(b *bucket, n Node, now mono.Time) {
 	b.live = append(b.live, n)
+	b.weak = unsurveyed
 	b.changed = now
 	t.live++
 	t.index.insert(&n)
@@ -265,15 +281,32 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	if _, known := t.byAddr[addr]; known || !t.admits(addr.Addr()) {
 		return false
 	}
-	b, i := t.bucketOf(node)
-	if at := find(b.live, node); at >= 0 {
-		return b.live[at].Fails > 0
+	if at, live := t.index.find(node); live {
+		return t.index.nodes[at].until == never // Fails > 0
 	}
+	b, i := t.bucketOf(node)
 	if len(b.live) < capacity(i) {
 		return true
 	}
-	w := worst(b.live)
-	return b.live[w].Fails > 0 || !b.live[w].Secure && Secure(node, addr.Addr())
+	if b.weak == unsurveyed {
+		b.survey()
+	}
+	return b.weak == failing || b.weak == insecure && Secure(node, addr.Addr())
+}
+
+// survey finds the weakness of the live nodes. Every query of a node that we
+// do not know asks for it, and it seldom changes.
+func (b *bucket) survey() {
+	b.weak = none
+	for i := range b.live {
+		switch n := &b.live[i]; {
+		case n.Fails > 0:
+			b.weak = failing
+			return
+		case !n.Secure:
+			b.weak = insecure
+		}
+	}
 }
 
 // Pinged records that we are trying to reach the node now, so that
@@ -296,6 +329,7 @@ func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	n.Pinged = now
 	t.index.update(n)
 	b, i := t.bucketOf(known)
+	b.weak = unsurveyed
 	if n.Fails < maxFailures && (len(b.spare) == 0 || n.Fails < 2) {
 		return
 	}
@@ -338,6 +372,7 @@ func (t *Table) remove(x id.ID) {
 	if i := find(b.live, x); i >= 0 {
 		n := b.live[i]
 		b.live = slices.Delete(b.live, i, i+1)
+		b.weak = unsurveyed
 		t.live--
 		t.index.remove(x)
 		t.forget(n)
