@@ -221,7 +221,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 	}
 	switch {
 	case q.Bad != "":
-		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, q.Bad), Refused
+		return krpc.AppendError(dst, from, q.T, q.BadCode, q.Bad), Refused
 	case q.Kind == krpc.AnnouncePeer, q.Kind == krpc.Put:
 		// We never gave a token.
 		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "bad token"), Refused

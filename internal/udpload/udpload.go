@@ -205,7 +205,7 @@ func (l *Load) run(to netip.AddrPort, end time.Time, left int, query func(i int)
 		}
 		for i := range l.in[:n] {
 			b := l.in[i].Buffers[0][:l.in[i].N]
-			if isPing(b) {
+			if isPing(b) || l.in[i].Addr.(*net.UDPAddr).Port != addr.Port { // late, of another
 				continue
 			}
 			answered++
