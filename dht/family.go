@@ -175,14 +175,17 @@ func (f *family) read() {
 			return
 		}
 		out, replies = out[:0], replies[:0]
+		f.d.mu.Lock()
+		now := f.d.now()
 		for i := range in[:n] {
 			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
 			begin := len(replies)
-			replies = f.datagram(replies, in[i].Buf[:in[i].N], from, &m)
+			replies = f.datagram(now, replies, in[i].Buf[:in[i].N], from, &m)
 			if end := len(replies); end > begin {
 				out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
 			}
 		}
+		f.d.mu.Unlock()
 		if len(out) > 0 {
 			if sent, err := f.conn.WriteBatch(out); err != nil {
 				f.d.mu.Lock()
@@ -193,20 +196,18 @@ func (f *family) read() {
 	}
 }
 
-// datagram takes one datagram, and appends the reply to it if it has one.
-func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
-	now := f.d.now()
+// datagram takes one datagram, and appends the reply to it if it has one. The
+// caller holds d.mu, for a whole batch: it is some microseconds.
+func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
+	f.counts.In++
 	if !netx.IsKRPC(b) {
-		f.drop(&f.counts.Dropped.NotKRPC)
+		f.counts.Dropped.NotKRPC++
 		return out
 	}
 	if err := krpc.Parse(b, m); err != nil {
-		f.drop(&f.counts.Dropped.Malformed)
+		f.counts.Dropped.Malformed++
 		return out
 	}
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	f.counts.In++
 	if m.Y != 'q' {
 		f.response(now, from, m)
 		return out
@@ -229,13 +230,6 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 		}
 	}
 	return out
-}
-
-func (f *family) drop(reason *uint64) {
-	f.d.mu.Lock()
-	f.counts.In++
-	*reason++
-	f.d.mu.Unlock()
 }
 
 // response takes a response or an error reply. The caller holds d.mu.

@@ -278,20 +278,21 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	if node == t.own || !Usable(addr, t.relaxed) {
 		return false
 	}
+	b, i := t.bucketOf(node)
+	full := len(b.live) >= capacity(i)
+	if full && b.weak == unsurveyed {
+		b.survey()
+	}
+	if full && (b.weak == none || b.weak == insecure && !Secure(node, addr.Addr())) {
+		return false // most of the time, and with little ado
+	}
 	if _, known := t.byAddr[addr]; known || !t.admits(addr.Addr()) {
 		return false
 	}
 	if at, live := t.index.find(node); live {
 		return t.index.nodes[at].until == never // Fails > 0
 	}
-	b, i := t.bucketOf(node)
-	if len(b.live) < capacity(i) {
-		return true
-	}
-	if b.weak == unsurveyed {
-		b.survey()
-	}
-	return b.weak == failing || b.weak == insecure && Secure(node, addr.Addr())
+	return true
 }
 
 // survey finds the weakness of the live nodes. Every query of a node that we
