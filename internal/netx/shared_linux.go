@@ -27,8 +27,11 @@ func spread(c *net.UDPConn, six bool, n int) error {
 	} else {
 		prog = append(prog, load(12), mul())
 	}
+	// One product alone would send addresses in a row to sockets in a row, or all
+	// to one.
 	prog = append(prog,
-		op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 16),
+		op(unix.BPF_MISC|unix.BPF_TAX, 0), op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15), op(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0), mul(),
+		op(unix.BPF_MISC|unix.BPF_TAX, 0), op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15), op(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0),
 		op(unix.BPF_ALU|unix.BPF_MOD|unix.BPF_K, uint32(n)),
 		op(unix.BPF_RET|unix.BPF_A, 0))
 	raw, err := c.SyscallConn()
