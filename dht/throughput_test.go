@@ -97,7 +97,7 @@ func BenchmarkThroughput(b *testing.B) {
 				return nil
 			}
 			for range b.N {
-				load.Compare(echo, node, 15, 100*time.Millisecond, func(i int) []byte { return queries[i] }, check).Report(b)
+				load.Compare(echo, node, 25, 80*time.Millisecond, func(i int) []byte { return queries[i] }, check).Report(b)
 			}
 		})
 	}

@@ -80,7 +80,7 @@ func BenchmarkThroughput(b *testing.B) {
 				return nil
 			}
 			for range b.N {
-				load.Compare(echo, server, 15, 100*time.Millisecond, func(i int) []byte { return queries[i] }, check).Report(b)
+				load.Compare(echo, server, 25, 80*time.Millisecond, func(i int) []byte { return queries[i] }, check).Report(b)
 			}
 		})
 	}
