@@ -36,7 +36,7 @@ type family struct {
 	// d.mu guards everything below.
 	table    *table.Table
 	former   []table.Node // of a time when the table was full enough
-	votes    votes
+	votes    table.Votes
 	external netip.Addr
 	engine   *engine
 	retired  []retired // engines of former ids that still have queries under way
@@ -279,7 +279,7 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 	if ours.Is6() != f.v6 || !table.Usable(netip.AddrPortFrom(ours, 1), f.relaxed) {
 		return
 	}
-	settled, ok := f.votes.add(voter, ours)
+	settled, ok := f.votes.Add(voter, ours)
 	if !ok || settled == f.external {
 		return
 	}
