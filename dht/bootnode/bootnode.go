@@ -65,7 +65,7 @@ const freshFor = 15 * time.Minute
 // candidates and sources are for all sockets together.
 const (
 	candidates = 1 << 18
-	sources    = 1 << 18
+	sources    = 1 << 17
 )
 
 func (c *Config) validate() error {

@@ -206,7 +206,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 		r.note(now, from, src)
 	}
 	nodes := q.HasTarget && q.Kind != krpc.AnnouncePeer && q.Kind != krpc.Put && q.Bad == ""
-	again := r.cfg.Repeat > 0 && now.Sub(src.Answered) < r.cfg.Repeat
+	again := r.cfg.Repeat > 0 && since(now, src.Answered) < r.cfg.Repeat
 	w := faulty
 	switch {
 	case nodes && !again:
@@ -236,7 +236,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 		if again {
 			k, outcome = kSmall, Small
 		} else {
-			src.Answered = now
+			src.Answered = seconds(now)
 		}
 		r.fill(reply, q, k)
 	}
@@ -288,10 +288,10 @@ func (r *Responder) window(buf []byte, f, k int, from netip.AddrPort) []byte {
 
 // note remembers to ping a node that may be worth telling others about.
 func (r *Responder) note(now mono.Time, from netip.AddrPort, src *rate.Source) {
-	if now.Sub(src.Noted) < max(r.delay, renote) {
+	if since(now, src.Noted) < max(r.delay, renote) {
 		return
 	}
-	src.Noted = now
+	src.Noted = seconds(now)
 	if kept(from, r.cfg.Relaxed) && r.waiting.add(now.Add(r.delay), from, r.cfg.Rand) {
 		r.counts.Noted++
 	}

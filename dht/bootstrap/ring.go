@@ -53,6 +53,11 @@ func (r *Ring) Size() int { return r.size }
 
 func seconds(t mono.Time) int32 { return int32(t / mono.Time(time.Second)) }
 
+// since is the time from a moment in seconds to now, to the second.
+func since(now mono.Time, then int32) time.Duration {
+	return time.Duration(seconds(now)-then) * time.Second
+}
+
 // Add takes in a node that has just proven that it is there. It reports
 // whether it is new here.
 func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
@@ -74,7 +79,7 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 		return false
 	}
 	r.gen++
-	if len(r.meta) == r.size && now.Sub(mono.Time(r.meta[r.write].entered)*mono.Time(time.Second)) < r.cfg.Turn {
+	if len(r.meta) == r.size && since(now, r.meta[r.write].entered) < r.cfg.Turn {
 		r.size = min(2*r.size, r.cfg.MaxNodes)
 	}
 	m := meta{entered: s, verified: s}
@@ -126,8 +131,8 @@ func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 		i := r.sweep
 		m := &r.meta[i]
 		switch {
-		case m.tries > 0 && time.Duration(s-m.asked)*time.Second < patience,
-			m.tries == 0 && time.Duration(s-m.verified)*time.Second < r.cfg.Turn:
+		case m.tries > 0 && since(now, m.asked) < patience,
+			m.tries == 0 && since(now, m.verified) < r.cfg.Turn:
 		case m.tries >= maxTries:
 			r.remove(i)
 			if len(r.meta) == 0 {

@@ -19,25 +19,28 @@ import (
 // packet, pushes out one another and never the ones that sent a lot, where a
 // plain LRU would forget just these.
 type Sources struct {
-	keys   []uint64 // a set is one line of the processor's cache
-	states []Source
+	places []Source
 	secret [2]uint64
 	shift  uint
 	cost   mono.Time // a packet's worth; 0: no limit
 	burst  mono.Time // how far in the future a bucket may be full
 }
 
-// Source is what is kept of one source.
+// Source is what is kept of one source. It is small, so that one is mostly in
+// one line of the processor's cache.
 type Source struct {
+	key  uint64
 	full mono.Time
-	// Noted and Answered are for the caller; both are long ago at first.
-	Noted, Answered mono.Time
+	// Noted and Answered are for the caller, in seconds of its clock; both are
+	// long ago at first.
+	Noted, Answered int32
 }
 
 const (
 	setSize = 8
-	// longAgo is before all that a caller measures, and far from overflow.
-	longAgo = -1 << 62
+	// longAgo is decades before all that a caller measures, and what comes
+	// decades later does not overflow.
+	longAgo = -1 << 30
 )
 
 // NewSources has room for at least places sources. perSecond is what each may
@@ -49,8 +52,7 @@ func NewSources(perSecond, burst float64, places int, random *rand.Rand) *Source
 		bits++
 	}
 	s := &Sources{
-		keys:   make([]uint64, setSize<<bits),
-		states: make([]Source, setSize<<bits),
+		places: make([]Source, setSize<<bits),
 		secret: [2]uint64{random.Uint64(), random.Uint64() | 1},
 		shift:  64 - bits,
 	}
@@ -76,21 +78,23 @@ func SourceOf(a netip.Addr) uint64 {
 // Source is valid until the next Take.
 func (s *Sources) Take(now mono.Time, source uint64) (*Source, bool) {
 	at := int((source^s.secret[0])*s.secret[1]>>s.shift) * setSize
-	keys, states := s.keys[at:at+setSize:at+setSize], s.states[at:at+setSize:at+setSize]
-	i := 0
-	for i < setSize && keys[i] != source {
-		i++
+	set := s.places[at : at+setSize : at+setSize]
+	var st *Source
+	for i := range set {
+		if set[i].key == source {
+			st = &set[i]
+			break
+		}
 	}
-	if i == setSize {
-		i = 0
-		for j := range states {
-			if states[j].full < states[i].full {
-				i = j
+	if st == nil {
+		st = &set[0]
+		for i := range set {
+			if set[i].full < st.full {
+				st = &set[i]
 			}
 		}
-		keys[i], states[i] = source, Source{full: now, Noted: longAgo, Answered: longAgo}
+		*st = Source{key: source, full: now, Noted: longAgo, Answered: longAgo}
 	}
-	st := &states[i]
 	full := max(st.full, now) + s.cost
 	if s.cost > 0 && full-now > s.burst {
 		return st, false

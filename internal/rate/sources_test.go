@@ -82,7 +82,7 @@ func TestANegativeRateIsNone(t *testing.T) {
 func TestTheNotesOfASourceStay(t *testing.T) {
 	s := newSources(1, 10, 8)
 	st, _ := s.Take(5, 7)
-	if mono.Time(0).Sub(st.Noted) <= 0 || mono.Time(0).Sub(st.Answered) <= 0 {
+	if st.Noted > -1e9 || st.Answered > -1e9 {
 		t.Fatal("a new source has notes of the future")
 	}
 	st.Noted, st.Answered = 5, 6
