@@ -70,8 +70,9 @@ var rooms = map[string]room{
 	"swarm/storage": {layer: 4, owns: "files and the resume record"},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 
-	"dht":   {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
-	"swarm": {layer: 5, owns: "the torrent shell"},
+	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
+	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
+	"swarm":        {layer: 5, owns: "the torrent shell"},
 
 	"node": {layer: 6, owns: "the composition"},
 
@@ -80,21 +81,23 @@ var rooms = map[string]room{
 
 	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
 
-	"internal/simnet": {layer: top, owns: "the in-memory network and disk"},
-	"integration":     {layer: top, owns: "scenarios with real clients"},
+	"internal/simnet":  {layer: top, owns: "the in-memory network and disk"},
+	"internal/udpload": {layer: top, owns: "the load and the echo that UDP servers are measured with"},
+	"integration":      {layer: top, owns: "scenarios with real clients"},
 }
 
 // owners are third-party packages that one room alone may know.
 var owners = map[string]struct{ room, why string }{
-	"github.com/anacrolix/dht/v2":     {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
-	"github.com/libp2p/go-reuseport":  {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
-	"github.com/spf13/cobra":          {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
-	"github.com/vbauerster/mpb/v8":    {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
-	"golang.org/x/term":               {"cmd/seedbed", "only the terminal asks what the terminal can do"},
-	"github.com/rogpeppe/go-internal": {"", "its test scripts are for tests"},
-	"github.com/google/go-cmp/cmp":    {"", "it panics by design on what it cannot compare: it is for tests"},
-	"go.uber.org/goleak":              {"", "it inspects all goroutines: it is for tests"},
-	"pgregory.net/rapid":              {"", "it generates inputs: it is for tests"},
+	"github.com/anacrolix/dht/v2":         {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
+	"github.com/libp2p/go-reuseport":      {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
+	"github.com/spf13/cobra":              {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
+	"github.com/vbauerster/mpb/v8":        {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
+	"github.com/prometheus/client_golang": {"cmd/seedbed", "rooms count in plain numbers; only the command exposes them"},
+	"golang.org/x/term":                   {"cmd/seedbed", "only the terminal asks what the terminal can do"},
+	"github.com/rogpeppe/go-internal":     {"", "its test scripts are for tests"},
+	"github.com/google/go-cmp/cmp":        {"", "it panics by design on what it cannot compare: it is for tests"},
+	"go.uber.org/goleak":                  {"", "it inspects all goroutines: it is for tests"},
+	"pgregory.net/rapid":                  {"", "it generates inputs: it is for tests"},
 }
 
 // impure are packages of the standard library (with "/..." all below it too)

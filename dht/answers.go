@@ -11,16 +11,17 @@ import (
 	"seedbed/internal/mono"
 )
 
-// answers is what we answer queries from: the tables of both families and the
-// peers that were announced to us. d.mu guards it.
+// answers is what we answer queries from: the tables of both families, and the
+// peers and items that were entrusted to us. d.mu guards it.
 type answers struct {
 	*respond.Responder
-	store *store.Store
+	store   *store.Store
+	waiting chan waiting
 }
 
 func newAnswers(d *DHT, random *rand.Rand) answers {
 	now, private := d.now(), false
-	cfg := respond.Config{Tokens: store.NewTokens(now, random), Rand: random}
+	cfg := respond.Config{Tokens: store.NewTokens(now, random), Rand: random, EnforceID: d.cfg.EnforceID}
 	for _, f := range d.families {
 		private = private || f.relaxed
 		if f.v6 {
@@ -32,9 +33,14 @@ func newAnswers(d *DHT, random *rand.Rand) answers {
 	if private {
 		cfg.Rate = -1 // a network of one machine has one address
 	}
-	a := answers{store: store.New(store.Config{ManyPerIP: private}, now, random)}
+	keep := d.cfg.Store
+	keep.ManyPerIP = keep.ManyPerIP || private
+	a := answers{store: store.New(keep, now, random), waiting: make(chan waiting, maxWaiting)}
 	cfg.Store = a.store
 	a.Responder = respond.New(cfg)
+	for range verifiers {
+		d.spawn(func() { d.verify(a.waiting) })
+	}
 	return a
 }
 

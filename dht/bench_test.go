@@ -56,7 +56,10 @@ func BenchmarkQuery(b *testing.B) {
 			var m krpc.Message
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if out = f.datagram(out[:0], packets[i%256], from, &m); len(out) == 0 {
+				d.mu.Lock()
+				out = f.datagram(d.now(), out[:0], packets[i%256], from, &m)
+				d.mu.Unlock()
+				if len(out) == 0 {
 					b.Fatal("no reply")
 				}
 			}

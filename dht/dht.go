@@ -32,6 +32,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"seedbed/dht/store"
 	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -57,6 +58,11 @@ type Config struct {
 	// addresses out. It is implied where the local address is private or
 	// loopback, and where all bootstrap hosts are given as such addresses.
 	Private bool
+	// EnforceID answers a node whose id does not fit its address with an error
+	// (BEP 42) instead of merely preferring others.
+	EnforceID bool
+	// Store is how much we keep for others; zero fields mean libtorrent's caps.
+	Store store.Config
 	// Rate is how many queries we send a second at most, over both families;
 	// 0: 250.
 	Rate float64

@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -35,7 +36,7 @@ type family struct {
 	// d.mu guards everything below.
 	table    *table.Table
 	former   []table.Node // of a time when the table was full enough
-	votes    votes
+	votes    table.Votes
 	external netip.Addr
 	engine   *engine
 	retired  []retired // engines of former ids that still have queries under way
@@ -52,6 +53,7 @@ type pending struct {
 	sent   mono.Time
 	inner  string // the engine's transaction id
 	engine *engine
+	answer chan<- answer // of a query that bypassed the engine: has room for one
 }
 
 type retired struct {
@@ -109,10 +111,7 @@ func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 		f.d.mu.Unlock()
 		return errFull
 	}
-	key := f.d.random.Uint32()
-	for _, taken := f.pending[key]; taken; _, taken = f.pending[key] {
-		key = f.d.random.Uint32()
-	}
+	key := f.freeKey()
 	var t [4]byte
 	binary.BigEndian.PutUint32(t[:], key)
 	out, inner, ok := outbound(make([]byte, 0, 192), b, t[:])
@@ -131,6 +130,16 @@ func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 		f.d.mu.Unlock()
 	}
 	return err
+}
+
+// freeKey is a transaction id that nobody can guess. The caller holds d.mu.
+func (f *family) freeKey() uint32 {
+	for {
+		key := f.d.random.Uint32()
+		if _, taken := f.pending[key]; !taken {
+			return key
+		}
+	}
 }
 
 // query asks the node at addr.
@@ -166,14 +175,17 @@ func (f *family) read() {
 			return
 		}
 		out, replies = out[:0], replies[:0]
+		f.d.mu.Lock()
+		now := f.d.now()
 		for i := range in[:n] {
 			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
 			begin := len(replies)
-			replies = f.datagram(replies, in[i].Buf[:in[i].N], from, &m)
+			replies = f.datagram(now, replies, in[i].Buf[:in[i].N], from, &m)
 			if end := len(replies); end > begin {
 				out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
 			}
 		}
+		f.d.mu.Unlock()
 		if len(out) > 0 {
 			if sent, err := f.conn.WriteBatch(out); err != nil {
 				f.d.mu.Lock()
@@ -184,20 +196,18 @@ func (f *family) read() {
 	}
 }
 
-// datagram takes one datagram, and appends the reply to it if it has one.
-func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
-	now := f.d.now()
+// datagram takes one datagram, and appends the reply to it if it has one. The
+// caller holds d.mu, for a whole batch: it is some microseconds.
+func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
+	f.counts.In++
 	if !netx.IsKRPC(b) {
-		f.drop(&f.counts.Dropped.NotKRPC)
+		f.counts.Dropped.NotKRPC++
 		return out
 	}
 	if err := krpc.Parse(b, m); err != nil {
-		f.drop(&f.counts.Dropped.Malformed)
+		f.counts.Dropped.Malformed++
 		return out
 	}
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	f.counts.In++
 	if m.Y != 'q' {
 		f.response(now, from, m)
 		return out
@@ -212,18 +222,14 @@ func (f *family) datagram(out, b []byte, from netip.AddrPort, m *krpc.Message) [
 	case respond.Limited, respond.Martian:
 		f.counts.Dropped.Limited++
 	default:
+		if outcome == respond.Verify && !f.d.answers.await(f, from, q) {
+			f.counts.Dropped.Busy++
+		}
 		if !q.ReadOnly && f.table.Wants(from, q.ID) {
 			f.tryPing(now, from, &f.pings)
 		}
 	}
 	return out
-}
-
-func (f *family) drop(reason *uint64) {
-	f.d.mu.Lock()
-	f.counts.In++
-	*reason++
-	f.d.mu.Unlock()
 }
 
 // response takes a response or an error reply. The caller holds d.mu.
@@ -253,6 +259,10 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 			f.voteLocked(now, from.Addr(), m.IP.Addr())
 		}
 	}
+	if p.answer != nil {
+		p.answer <- answer{bytes.Clone(m.Raw), now.Sub(p.sent)}
+		return
+	}
 	if !p.engine.pipe.deliver(inbound(m, p.inner), from) {
 		f.counts.Dropped.Busy++
 	}
@@ -269,7 +279,7 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 	if ours.Is6() != f.v6 || !table.Usable(netip.AddrPortFrom(ours, 1), f.relaxed) {
 		return
 	}
-	settled, ok := f.votes.add(voter, ours)
+	settled, ok := f.votes.Add(voter, ours)
 	if !ok || settled == f.external {
 		return
 	}

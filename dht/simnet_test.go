@@ -201,29 +201,6 @@ func TestExternalAddressVoting(t *testing.T) {
 	})
 }
 
-func TestVotes(t *testing.T) {
-	var v votes
-	ours, lie := public(1), public(2)
-	for i := range 100 {
-		// One liar of many addresses in one /24 has one vote.
-		if _, ok := v.add(netip.AddrFrom4([4]byte{66, 6, 6, byte(i)}), lie); ok {
-			t.Fatal("one subnet settled our address")
-		}
-	}
-	for i := range quorum {
-		got, ok := v.add(public(100+i), ours)
-		if want := i == quorum-1; ok != want || ok && got != ours {
-			t.Fatalf("after %d voters: %v %v", i+1, got, ok)
-		}
-	}
-	for i := range 1000 {
-		v.add(public(1000+i), netip.AddrFrom4([4]byte{7, 7, byte(i >> 8), byte(i)}))
-	}
-	if len(v.cast) != maxVotes {
-		t.Fatalf("%d votes are kept", len(v.cast))
-	}
-}
-
 // BEP 43: a read-only node does not answer queries, says ro in its own, and
 // others do not keep it.
 func TestBEP43ReadOnly(t *testing.T) {

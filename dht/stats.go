@@ -43,7 +43,7 @@ type Dropped struct {
 	Malformed uint64 // no KRPC message
 	Unasked   uint64 // a response without a question, or too late
 	Spoofed   uint64 // a response from another address than was asked
-	Busy      uint64 // a response that the query engine had no time for
+	Busy      uint64 // a response, or an item put to us, that nobody had time for
 	Limited   uint64 // a query whose source asks too often, or cannot be one
 }
 

@@ -104,6 +104,7 @@ type traversal struct {
 	port    uint16 // announce when not 0
 	found   func([]netip.AddrPort)
 	want    []akrpc.Want
+	query   func(ctx context.Context, f *family, to netip.AddrPort) (*akrpc.Return, error) // nil: the engine's
 	legs    []*leg
 	replies chan reply
 	values  map[netip.AddrPort]struct{}
@@ -340,7 +341,13 @@ func (t *traversal) ask(ctx context.Context, g *leg, addr netip.AddrPort) {
 	}
 	l := g.l
 	t.d.spawn(func() {
-		ret, err := g.f.query(ctx, addr, t.method, args)
+		var ret *akrpc.Return
+		var err error
+		if t.query != nil {
+			ret, err = t.query(ctx, g.f, addr)
+		} else {
+			ret, err = g.f.query(ctx, addr, t.method, args)
+		}
 		if err != nil {
 			ret = nil
 		}

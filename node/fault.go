@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 
+	"seedbed/internal/netx"
 	"seedbed/swarm/storage"
 )
 
@@ -32,6 +33,16 @@ func (f *Fault) Unwrap() error { return f.Err }
 
 // Hint is what to do about it, or "".
 func (f *Fault) Hint() string { return f.hint }
+
+// networkFault is an error of netx.
+func networkFault(err error) error {
+	f := &Fault{Kind: FaultNetwork, Err: err}
+	var ne *netx.Error
+	if errors.As(err, &ne) {
+		f.hint = ne.Hint
+	}
+	return f
+}
 
 // asFault puts storage's errors into a person's terms.
 func asFault(err error) error {

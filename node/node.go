@@ -116,12 +116,7 @@ func listen(cfg *Config) (netx.Network, error) {
 	}
 	host, err := netx.Open(c)
 	if err != nil {
-		f := &Fault{Kind: FaultNetwork, Err: err}
-		var ne *netx.Error
-		if errors.As(err, &ne) {
-			f.hint = ne.Hint
-		}
-		return nil, f
+		return nil, networkFault(err)
 	}
 	return host, nil
 }

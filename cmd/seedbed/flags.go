@@ -124,6 +124,13 @@ func (c *common) addNetwork(fs *pflag.FlagSet) {
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")
 }
 
+// addVisit is for commands that only ask the DHT.
+func (c *common) addVisit(fs *pflag.FlagSet) {
+	fs.StringVar(&c.listen, "listen", "", "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)")
+	fs.StringArrayVar(&c.bootstrap, "bootstrap", nil, "`HOST:PORT` of a DHT node to begin with; repeatable; replaces the public list; none for no hosts")
+	fs.DurationVar(&c.timeout, "timeout", dhtTimeout, "give up after this long (as 90s or 2h) with exit code 2")
+}
+
 func (c *common) addDir(fs *pflag.FlagSet, what string) {
 	fs.StringVarP(&c.dir, "dir", "d", ".", what+" `DIR`")
 }

@@ -54,8 +54,9 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
 	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
 	root.AddCommand(a.getCommand(), a.seedCommand(), a.checkCommand(), a.showCommand(),
-		a.demoCommand(), a.versionCommand(), exitCodesTopic())
-	for _, c := range root.Commands() {
+		a.bootstrapCommand(),
+		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.versionCommand(), exitCodesTopic())
+	for _, c := range below(root) {
 		if inner := c.Args; inner != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := inner(cmd, args); err != nil {
@@ -66,6 +67,14 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		}
 	}
 	return root
+}
+
+// below is every command under cmd.
+func below(cmd *cobra.Command) (all []*cobra.Command) {
+	for _, c := range cmd.Commands() {
+		all = append(append(all, c), below(c)...)
+	}
+	return all
 }
 
 func (a *app) logger() *slog.Logger {
@@ -94,9 +103,9 @@ func exitCodesTopic() *cobra.Command {
 
    0  everything asked for is done; or only seeding was left when stopped
    1  an error that has no number of its own
-   2  --timeout ran out
-   3  a file or folder that was named is not there
-   6  a network problem: no address to listen on
+   2  --timeout ran out, or a DHT node did not answer
+   3  a file or folder that was named is not there, or nothing was found in the DHT
+   6  a network problem: no address to listen on, or no DHT node answered
    7  stopped by a signal before everything was complete; run again to go on
    9  not enough disk space
   12  another process has this torrent open

@@ -15,11 +15,15 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": checkCode,
+			"code":          checkCode,
+			"network":       network,
+			"notify-socket": notifySocketCmd,
+			"notified":      notifiedCmd,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			e.Setenv("HOME", e.WorkDir)
+			e.Values[manager{}] = &manager{}
 			return nil
 		},
 	})

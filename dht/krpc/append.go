@@ -21,12 +21,27 @@ type Reply struct {
 	Nodes, Nodes6 []byte // compact nodes, the closest first; nil leaves the key out
 	Token         []byte // nil leaves the key out
 	Values        []byte // compact peers of To's family, one behind the other; empty leaves the key out
+
+	// BEP 33: BloomLen bytes each, or nil.
+	BloomPeers, BloomSeeds []byte
+
+	// BEP 44. V is nil if there is no item to return. Seq is in the reply if
+	// HasSeq, for which the item is mutable.
+	V      []byte // encoded
+	K, Sig []byte
+	Seq    int64
+	HasSeq bool
+
+	// BEP 51: at most 20 infohashes; nil leaves out all three.
+	Samples       []byte
+	Interval, Num int
 }
 
 // Append appends r in canonical form, at most MaxDatagram bytes of it. If it
 // would be longer, it has fewer values, then fewer nodes of the family that To
 // is not of, then fewer nodes: BEP 32 and 33, "returning less values and only
-// returning the mandatory node lists".
+// returning the mandatory node lists". Blooms, samples and items are always
+// whole, which for an item may take up to MaxItemDatagram bytes.
 func (r *Reply) Append(dst []byte) []byte {
 	v6 := is6(r.To)
 	size, _ := valueLen(v6)
@@ -34,16 +49,40 @@ func (r *Reply) Append(dst []byte) []byte {
 	values := r.Values[:min(len(r.Values)/size, n)*size]
 
 	dst = appendHead(append(dst, 'd'), r.To)
-	dst = append(dst, "1:rd2:id20:"...)
+	dst = append(dst, "1:rd"...)
+	if r.BloomPeers != nil {
+		dst = append(append(dst, "4:BFpe256:"...), r.BloomPeers...)
+		dst = append(append(dst, "4:BFsd256:"...), r.BloomSeeds...)
+	}
+	dst = append(dst, "2:id20:"...)
 	dst = append(dst, r.ID[:]...)
+	if r.Samples != nil {
+		dst = bencode.AppendInt(append(dst, "8:interval"...), int64(r.Interval))
+	}
+	if r.K != nil {
+		dst = append(append(dst, "1:k32:"...), r.K...)
+	}
 	if nodes != nil {
 		dst = bencode.AppendBytes(append(dst, "5:nodes"...), nodes)
 	}
 	if nodes6 != nil {
 		dst = bencode.AppendBytes(append(dst, "6:nodes6"...), nodes6)
 	}
+	if r.Samples != nil {
+		dst = bencode.AppendInt(append(dst, "3:num"...), int64(r.Num))
+		dst = bencode.AppendBytes(append(dst, "7:samples"...), r.Samples)
+	}
+	if r.HasSeq {
+		dst = bencode.AppendInt(append(dst, "3:seq"...), r.Seq)
+	}
+	if r.Sig != nil {
+		dst = append(append(dst, "3:sig64:"...), r.Sig...)
+	}
 	if r.Token != nil {
 		dst = bencode.AppendBytes(append(dst, "5:token"...), r.Token)
+	}
+	if r.V != nil {
+		dst = append(append(dst, "1:v"...), r.V...)
 	}
 	if len(values) > 0 {
 		dst = append(dst, "6:valuesl"...)
@@ -61,6 +100,9 @@ func (r *Reply) Append(dst []byte) []byte {
 	return appendTail(append(dst, 'e'), r.T, 'r')
 }
 
+// maxInt is the length of the longest integer.
+const maxInt = len("i-9223372036854775808e")
+
 // MaxValues is how many values fit beside the nodes and the token that r has.
 func (r *Reply) MaxValues() int {
 	_, _, n := r.layout(is6(r.To))
@@ -69,8 +111,15 @@ func (r *Reply) MaxValues() int {
 
 // layout is the nodes that fit, and the number of values that fit beside them.
 func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
-	if len(r.Token) > MaxToken {
+	switch {
+	case len(r.Token) > MaxToken:
 		panic("krpc: a token of ours is too long")
+	case len(r.BloomPeers) != len(r.BloomSeeds) || r.BloomPeers != nil && len(r.BloomPeers) != BloomLen:
+		panic("krpc: bloom filters that are none")
+	case r.K != nil && len(r.K) != KeyLen || r.Sig != nil && len(r.Sig) != SigLen || len(r.V) > MaxValue:
+		panic("krpc: an item that Parse refuses")
+	case len(r.Samples) > MaxSamples*id.Len:
+		panic("krpc: too many samples")
 	}
 	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:") - id.Len - len("6:valueslee") - tailLen(r.T)
 	if r.Nodes != nil {
@@ -81,6 +130,24 @@ func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	}
 	if r.Token != nil {
 		room -= len("5:token123:") + len(r.Token)
+	}
+	if r.BloomPeers != nil {
+		room -= 2 * (len("4:BFpe256:") + BloomLen)
+	}
+	if r.Samples != nil {
+		room -= len("8:intervali12345e3:num") + maxInt + len("7:samples123:") + len(r.Samples)
+	}
+	if r.K != nil {
+		room -= len("1:k32:") + KeyLen
+	}
+	if r.Sig != nil {
+		room -= len("3:sig64:") + SigLen
+	}
+	if r.HasSeq {
+		room -= len("3:seq") + maxInt
+	}
+	if r.V != nil {
+		room -= len("1:v") + len(r.V)
 	}
 	if v6 {
 		nodes6, room = cut(r.Nodes6, NodeLen6, room)

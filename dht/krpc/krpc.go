@@ -4,8 +4,8 @@
 // Parse scans a datagram once, copies no strings and allocates nothing; slices
 // of a Message are windows on the datagram. It accepts three kinds:
 //
-//   - Queries, with every argument that BEP 5, 32, 33 and 43 name. A query
-//     whose arguments are wrong is still a query: Query.Bad says what to
+//   - Queries, with every argument that BEP 5, 32, 33, 43, 44 and 51 name. A
+//     query whose arguments are wrong is still a query: Query.Bad says what to
 //     answer. A query of an unknown name is one too.
 //   - Responses and errors, checked so closely that Raw may be handed to the
 //     decoder of github.com/anacrolix/dht/v2/krpc: it neither panics on what
@@ -14,7 +14,8 @@
 //     have, yields an Error, and deserves no answer.
 //
 // Append and AppendError write replies: always with the asker's address (BEP
-// 42) and our version, never above MaxDatagram bytes (BEP 32).
+// 42) and our version, never above MaxDatagram bytes (BEP 32) but for an item
+// that does not fit in so many.
 //
 // Queries that we send, and the meaning of responses, are not for this package.
 package krpc
@@ -28,14 +29,31 @@ import (
 
 const (
 	// MaxDatagram is BEP 32's: a node must not send UDP datagrams with a
-	// payload larger than 1024 octets.
-	MaxDatagram = 1024
+	// payload larger than 1024 octets. BEP 44's values of up to 1000 bytes are
+	// the one exception: neither the put that brings one nor the reply that
+	// returns it can be so short. Nothing else travels in such a reply, which
+	// then has at most MaxItemDatagram bytes.
+	MaxDatagram     = 1024
+	MaxItemDatagram = 1300
 	// MaxT is the longest transaction id that is answered. BEP 5 expects 2
 	// bytes; what is echoed must leave room for the reply.
 	MaxT = 32
 	// MaxToken is the longest token that is accepted: longer than any in use,
 	// and short enough to be kept for the announce.
 	MaxToken = 128
+
+	// BEP 44: values above 1000 bytes may be rejected; the salt must not be
+	// longer than 64 bytes.
+	MaxValue = 1000
+	MaxSalt  = 64
+	KeyLen   = 32 // of an ed25519 public key
+	SigLen   = 64 // of a signature
+
+	BloomLen = 256 // BEP 33
+
+	// MaxSamples is how many infohashes a sample has at most (BEP 51 leaves it
+	// to what fits; libtorrent's number).
+	MaxSamples = 20
 
 	// The lengths of compact peers and nodes (BEP 5 and 32).
 	PeerLen4, PeerLen6 = 6, 18
@@ -80,12 +98,17 @@ func (e Error) Error() string {
 	}[e]
 }
 
-// The codes of errors (BEP 5).
+// The codes of errors (BEP 5 and 44).
 const (
-	CodeGeneric  = 201
-	CodeServer   = 202
-	CodeProtocol = 203 // malformed packet, invalid arguments or bad token
-	CodeUnknown  = 204 // method unknown
+	CodeGeneric     = 201
+	CodeServer      = 202
+	CodeProtocol    = 203 // malformed packet, invalid arguments or bad token
+	CodeUnknown     = 204 // method unknown
+	CodeValueTooBig = 205
+	CodeBadSig      = 206
+	CodeSaltTooBig  = 207
+	CodeCASMismatch = 301 // re-read the value and try again
+	CodeOldSeq      = 302 // sequence number less than current
 )
 
 // Kind is the method of a query.
@@ -97,10 +120,13 @@ const (
 	FindNode
 	GetPeers
 	AnnouncePeer
+	Get
+	Put
+	SampleInfohashes
 )
 
 func (k Kind) String() string {
-	return [...]string{"unknown", "ping", "find_node", "get_peers", "announce_peer"}[k]
+	return [...]string{"unknown", "ping", "find_node", "get_peers", "announce_peer", "get", "put", "sample_infohashes"}[k]
 }
 
 // Message is one datagram. Slices are windows on it.
@@ -128,17 +154,29 @@ type Query struct {
 	ID   id.ID // of the asking node
 
 	// Bad is why the arguments of a known query are invalid: the text for an
-	// error 203. Empty: they are valid, and those that the Kind needs are set.
-	Bad string
+	// error of the code BadCode. Empty: they are valid, and those that the Kind
+	// needs are set.
+	Bad     string
+	BadCode int
 
-	// Target is what to look for: "target" of find_node, "info_hash" of
-	// get_peers and announce_peer, either of an unknown query if HasTarget.
+	// Target is what to look for: "target" of find_node, get and
+	// sample_infohashes, "info_hash" of get_peers and announce_peer, either of
+	// an unknown query if HasTarget. A put has none: its item implies it.
 	Target    id.ID
 	HasTarget bool
 
 	Port        uint16 // announce_peer; 0 only if ImpliedPort
 	ImpliedPort bool
 	Token       []byte
+
+	// BEP 44. A put is one of a mutable item if K is not nil.
+	V      bencode.Value // in strict form, at most MaxValue bytes
+	K, Sig []byte
+	Salt   []byte
+	Seq    int64 // of a put of a mutable item; of a get only if HasSeq
+	CAS    int64 // only if HasCAS
+	HasSeq bool
+	HasCAS bool
 
 	Seed, NoSeed, Scrape    bool // BEP 33
 	ReadOnly                bool // BEP 43: keep the asking node out of the table

@@ -351,7 +351,7 @@ func TestErrorTexts(t *testing.T) {
 			t.Error(uint8(e), e.Error())
 		}
 	}
-	for k := Unknown; k <= AnnouncePeer; k++ {
+	for k := Unknown; k <= SampleInfohashes; k++ {
 		if k.String() == "" {
 			t.Error(uint8(k))
 		}
@@ -422,6 +422,7 @@ func BenchmarkAppend(b *testing.B) {
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "d", "de", pingQuery, pingReply, findNodeQuery, getPeersQuery, getPeersReply, announceQuery, genericError, pingQuery + "x",
 		query("vote", "6:target20:"+idM), query("get_peers", "9:info_hash20:"+idM+"6:noseedi1e6:scrapei1e4:wantl2:n42:n6e"),
+		query("put", "1:k32:"+strings.Repeat("k", 32)+"4:salt3:abc3:seqi1e3:sig64:"+strings.Repeat("s", 64)+"5:token2:xx1:vd1:ai1ee"), query("get", "3:seqi1e6:target20:"+idM),
 		"d2:ip6:abcdef1:rd2:id20:" + idA + "5:nodes26:abcdefghijklmnopqrstuvwxyz6:nodes60:5:token2:xx6:valuesl18:abcdefghijklmnopqree1:t2:aa1:v4:LT\x01\x021:y1:re",
 		"d1:rd2:id20:" + idA + "8:intervali60e1:k32:abcdefghijklmnopqrstuvwxyz012345" + "3:numi4e7:samples20:" + idM + "3:seqi1e1:vd1:bi1e1:ali1eeee2:roi1e1:t2:aa1:y1:re",
 		"d1:eli203e3:badli1eee1:rd2:id20:" + idA + "e1:t2:aa1:y1:ee", "d1:x" + strings.Repeat("l", 1000)} {
@@ -451,6 +452,12 @@ func FuzzParse(f *testing.F) {
 			}
 			if m.Query.Kind == AnnouncePeer && m.Query.Bad == "" && m.Query.Port == 0 && !m.Query.ImpliedPort {
 				t.Fatal("an announce without a port")
+			}
+			if q := m.Query; q.Kind == Put && q.Bad == "" && (len(q.V) == 0 || len(q.V) > MaxValue || len(q.Salt) > MaxSalt || q.K != nil && (len(q.K) != KeyLen || len(q.Sig) != SigLen || q.Seq < 0)) {
+				t.Fatalf("%+v", q)
+			}
+			if (m.Query.Bad == "") != (m.Query.BadCode == 0) {
+				t.Fatalf("%+v", m.Query)
 			}
 			reply := (&Reply{To: to4, T: m.T, ID: m.Query.ID, Nodes: []byte{}}).Append(nil)
 			if err := Parse(reply, &m); err != nil || m.Response.ID != ident(string(a)) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Keys of the protocol, as bits of what was seen and of what was malformed.
-// A bit has one meaning at the top, in "a" and in "r".
+// The top has its own set of them: "v" is a version there and an item below.
 type keys uint32
 
 const (
@@ -43,6 +43,8 @@ const (
 	kSeq
 	kInterval
 	kNum
+	kCAS
+	kSalt
 )
 
 // parser holds what is known before "y" tells what it means: dictionaries are
@@ -183,6 +185,10 @@ func (p *parser) dict(k keys, seen *keys, field func(key []byte) (keys, bool)) E
 func (p *parser) argument(key []byte) (k keys, good bool) {
 	q := &p.m.Query
 	switch string(key) {
+	case "cas":
+		q.CAS, good = p.int()
+		q.HasCAS = good
+		return kCAS, good
 	case "id":
 		return kID, p.id(&q.ID)
 	case "implied_port":
@@ -193,23 +199,39 @@ func (p *parser) argument(key []byte) (k keys, good bool) {
 		return kImpliedPort, good
 	case "info_hash":
 		return kInfoHash, p.id(&p.hash)
+	case "k":
+		q.K, good = p.str()
+		return kK, good && len(q.K) == KeyLen
 	case "noseed":
 		q.NoSeed, good = p.flag()
 		return kNoSeed, good
 	case "port":
 		p.port, good = p.int()
 		return kPort, good
+	case "salt":
+		q.Salt, good = p.str()
+		return kSalt, good
 	case "scrape":
 		q.Scrape, good = p.flag()
 		return kScrape, good
 	case "seed":
 		q.Seed, good = p.flag()
 		return kSeed, good
+	case "seq":
+		q.Seq, good = p.int()
+		q.HasSeq = good
+		return kSeq, good
+	case "sig":
+		q.Sig, good = p.str()
+		return kSig, good && len(q.Sig) == SigLen
 	case "target":
 		return kTarget, p.id(&q.Target)
 	case "token":
 		q.Token, good = p.str()
 		return kToken, good && len(q.Token) <= MaxToken
+	case "v":
+		q.V, good = p.s.Value()
+		return kV, good
 	case "want":
 		return kWant, p.want()
 	}
@@ -260,13 +282,13 @@ func (p *parser) result(key []byte) (k keys, good bool) {
 	case "samples": // BEP 51
 		return kSamples, p.sized(id.Len, false)
 	case "BFsd": // BEP 33
-		return kBloomSeeds, p.sized(256, true)
+		return kBloomSeeds, p.sized(BloomLen, true)
 	case "BFpe":
-		return kBloomPeers, p.sized(256, true)
+		return kBloomPeers, p.sized(BloomLen, true)
 	case "k": // BEP 44
-		return kK, p.sized(32, true)
+		return kK, p.sized(KeyLen, true)
 	case "sig":
-		return kSig, p.sized(64, true)
+		return kSig, p.sized(SigLen, true)
 	case "seq":
 		_, good = p.int()
 		return kSeq, good
@@ -382,47 +404,69 @@ func (p *parser) judgeQuery() Error {
 	m.Response, m.Error = Response{}, ErrorReply{}
 	q.T, q.Version = m.T, m.Version
 
+	if q.Bad = p.judgeArguments(q); q.Bad != "" && q.BadCode == 0 {
+		q.BadCode = CodeProtocol
+	}
+	return 0
+}
+
+const (
+	noTarget = "no target of 20 bytes"
+	noHash   = "no info_hash of 20 bytes"
+	badWant  = "want is no list of strings"
+)
+
+// judgeArguments sets the kind of the query, and says what is wrong with its
+// arguments.
+func (p *parser) judgeArguments(q *Query) (bad string) {
 	good := p.in &^ p.badIn
 	switch string(q.Name) {
 	case "ping":
 		q.Kind = Ping
 	case "find_node":
-		q.Kind = FindNode
-		q.HasTarget = true
-		if good&kTarget == 0 {
-			q.Bad = "no target of 20 bytes"
-		} else if p.badIn&kWant != 0 {
-			q.Bad = "want is no list of strings"
-		}
+		q.Kind, q.HasTarget = FindNode, true
+		return p.judgeTarget()
 	case "get_peers":
-		q.Kind = GetPeers
-		q.Target, q.HasTarget = p.hash, true
+		q.Kind, q.HasTarget = GetPeers, true
+		q.Target = p.hash
 		switch {
 		case good&kInfoHash == 0:
-			q.Bad = "no info_hash of 20 bytes"
+			return noHash
 		case p.badIn&kWant != 0:
-			q.Bad = "want is no list of strings"
+			return badWant
 		case p.badIn&(kNoSeed|kScrape) != 0:
-			q.Bad = "noseed or scrape is no integer"
+			return "noseed or scrape is no integer"
 		}
 	case "announce_peer":
-		q.Kind = AnnouncePeer
-		q.Target, q.HasTarget = p.hash, true
+		q.Kind, q.HasTarget = AnnouncePeer, true
+		q.Target = p.hash
 		switch {
 		case good&kInfoHash == 0:
-			q.Bad = "no info_hash of 20 bytes"
+			return noHash
 		case good&kToken == 0:
-			q.Bad = "no token"
+			return "no token"
 		case p.badIn&(kImpliedPort|kSeed) != 0:
-			q.Bad = "implied_port or seed is no integer"
+			return "implied_port or seed is no integer"
 		// BEP 5: if implied_port is present and non-zero, the port argument
 		// should be ignored.
 		case q.ImpliedPort:
 		case good&kPort == 0 || p.port < 1 || p.port > 65535:
-			q.Bad = "no port from 1 to 65535"
+			return "no port from 1 to 65535"
 		default:
 			q.Port = uint16(p.port)
 		}
+	case "get":
+		q.Kind, q.HasTarget = Get, true
+		if p.badIn&kSeq != 0 {
+			return "seq is no integer"
+		}
+		return p.judgeTarget()
+	case "put":
+		q.Kind = Put
+		return p.judgePut(q)
+	case "sample_infohashes":
+		q.Kind, q.HasTarget = SampleInfohashes, true
+		return p.judgeTarget()
 	default:
 		// As libtorrent: an unknown query with a target or an info_hash can
 		// be answered with nodes, so that extensions can spread.
@@ -433,7 +477,52 @@ func (p *parser) judgeQuery() Error {
 			q.Target, q.HasTarget = p.hash, true
 		}
 	}
-	return 0
+	return ""
+}
+
+func (p *parser) judgeTarget() (bad string) {
+	switch {
+	case p.in&^p.badIn&kTarget == 0:
+		return noTarget
+	case p.badIn&kWant != 0:
+		return badWant
+	}
+	return ""
+}
+
+// judgePut is BEP 44's put: of a mutable item if it has a key or a signature,
+// and then it needs both and a sequence number.
+func (p *parser) judgePut(q *Query) (bad string) {
+	good := p.in &^ p.badIn
+	switch {
+	case good&kToken == 0:
+		return "no token"
+	case good&kV == 0:
+		return "no v"
+	case len(q.V) > MaxValue:
+		q.BadCode = CodeValueTooBig
+		return "v is longer than 1000 bytes"
+	case p.badIn&kSalt != 0:
+		return "salt is no string"
+	case len(q.Salt) > MaxSalt:
+		q.BadCode = CodeSaltTooBig
+		return "salt is longer than 64 bytes"
+	case p.badIn&(kSeq|kCAS) != 0:
+		return "seq or cas is no integer"
+	case p.in&(kK|kSig) == 0:
+		// BEP 44: the cas field only applies to mutable puts.
+		q.Seq, q.CAS, q.HasSeq, q.HasCAS = 0, 0, false, false
+	case good&(kK|kSig|kSeq) != kK|kSig|kSeq:
+		return "a mutable item needs k of 32 bytes, sig of 64 bytes and seq"
+	case q.Seq < 0:
+		return "seq is negative"
+	}
+	// BEP 44: if the value contains invalid bencoding (e.g. a dictionary with
+	// unsorted keys), the storing node must reject the request.
+	if _, err := bencode.ParseStrict(q.V, limits); err != nil {
+		return "v is no canonical bencoding"
+	}
+	return ""
 }
 
 // The readers below take one value of any kind; false if it is of another

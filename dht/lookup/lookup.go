@@ -5,13 +5,15 @@
 // for the time. The shell loops: Next until it yields nothing, send; Reply and
 // Fail as answers come; wake at Deadline.
 //
-// Speed comes from three rules. Only the k closest candidates that are not
-// known to be dead, and a few behind them while slots are free, are asked, at
-// most Alpha at a time: queries are not wasted on the crowd further back. A node that has not answered within about
-// the 90th percentile of the round trips seen so far gives its slot and its
-// place among the k to the next one, yet its late reply is still taken. And the
-// lookup is over as soon as the k closest have answered, however many
-// stragglers there are.
+// Speed comes from four rules. Only the k closest candidates that are not
+// known to be dead, and a few behind them while slots are free, are asked:
+// queries are not wasted on the crowd further back. A candidate waits for a
+// slot only while Alpha closer ones are asked: those at the start of the way,
+// whose answers matter less with each better one, hold nobody up. A node that
+// has not answered within about the 90th percentile of the round trips seen so
+// far gives its slot and its place among the k to the next one, yet its late
+// reply is still taken. And the lookup is over as soon as the k closest have
+// answered, however many stragglers there are.
 //
 // What strangers send is bounded: the candidates kept, the queries made, the
 // nodes taken from one reply, the values remembered. One /24 or /64 has one
@@ -33,7 +35,7 @@ import (
 type Config struct {
 	Own        id.ID         // our id: nobody's answer makes us ask ourselves
 	K          int           // 8: how many of the closest must have answered
-	Alpha      int           // 8: queries that may wait for an answer at a time
+	Alpha      int           // 8: queries to closer nodes that a candidate waits for; three times as many are under way at most
 	Soft       time.Duration // 400 ms: soft timeout while no round trip is known
 	Hard       time.Duration // 3 s: when a query has failed for good
 	MaxQueries int           // 128: then the lookup ends with what it has
@@ -41,7 +43,8 @@ type Config struct {
 }
 
 const (
-	ahead         = 6 // candidates behind the k closest that may use free slots
+	ahead         = 2 // candidates behind the k closest that may use free slots
+	wide          = 3 // times Alpha: queries under way
 	maxCandidates = 192
 	maxSeeds      = 64   // start addresses without an id
 	maxAtOnce     = 24   // of these, asked at the same time
@@ -194,7 +197,7 @@ func (l *Lookup) place(c *candidate) {
 // Reply or Fail for its address.
 func (l *Lookup) Next(now mono.Time) (Node, bool) {
 	l.expire(now)
-	slots := l.cfg.Alpha
+	slots := wide * l.cfg.Alpha
 	if l.stats.Answered == 0 {
 		slots += maxAtOnce // start addresses go out beside the rest
 	}
@@ -226,22 +229,22 @@ func (l *Lookup) pick() *candidate {
 				return c
 			}
 		}
-		if l.slots-min(l.slots, l.seedsAsked) >= l.cfg.Alpha {
-			return nil
-		}
 	}
-	window := 0
+	window, closer := 0, 0
 	for _, c := range l.list {
 		switch c.state {
-		case answered, asked:
+		case answered:
 			window++
+		case asked:
+			window++
+			closer++
 		case fresh:
 			if l.flight[c.Addr] != nil || l.crowded(c) {
 				continue
 			}
 			return c
 		}
-		if window == l.cfg.K+ahead {
+		if window == l.cfg.K+ahead || closer == l.cfg.Alpha {
 			return nil
 		}
 	}

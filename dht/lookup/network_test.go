@@ -22,12 +22,14 @@ type network struct {
 	nodes  []*simNode
 	byAddr map[netip.AddrPort]*simNode
 	liar   func(n *simNode, target id.ID) []Node // what a hostile node answers
+	round  uint64                                // of lookups: each has round trips of its own
+	stores map[id.ID]bool                        // nodes that know a peer
 }
 
 type simNode struct {
 	Node
 	dead, hostile bool
-	buckets       [id.Len * 8][]Node
+	buckets       [24][]Node
 }
 
 func randomID(r *rand.Rand) (x id.ID) {
@@ -52,7 +54,7 @@ func newNetwork(seed uint64, size int, dead, hostile float64) *network {
 	for _, s := range n.nodes {
 		for _, i := range n.r.Perm(size) {
 			o := n.nodes[i]
-			if b := &s.buckets[min(159, s.ID.CommonPrefix(o.ID))]; o != s && len(*b) < 8 {
+			if b := &s.buckets[min(23, s.ID.CommonPrefix(o.ID))]; o != s && len(*b) < 8 {
 				*b = append(*b, o.Node)
 			}
 		}
@@ -61,13 +63,19 @@ func newNetwork(seed uint64, size int, dead, hostile float64) *network {
 }
 
 // closest is what a node answers: the closest 8 of its table.
-func (s *simNode) closest(target id.ID) []Node {
-	var all []Node
+func (s *simNode) closest(target id.ID) (out []Node) {
 	for _, b := range s.buckets {
-		all = append(all, b...)
+		for _, o := range b {
+			at := len(out)
+			for at > 0 && target.CmpDistance(o.ID, out[at-1].ID) < 0 {
+				at--
+			}
+			if at < 8 {
+				out = slices.Insert(out[:min(7, len(out))], at, o)
+			}
+		}
 	}
-	slices.SortFunc(all, func(a, b Node) int { return target.CmpDistance(a.ID, b.ID) })
-	return all[:min(8, len(all))]
+	return out
 }
 
 func (n *network) rtt() time.Duration {
@@ -104,6 +112,7 @@ func (a *arrivals) Pop() any          { x := (*a)[len(*a)-1]; *a = (*a)[:len(*a)
 
 type result struct {
 	took   time.Duration
+	first  time.Duration // until the first peer; zero: none
 	stats  Stats
 	recall float64
 	log    string
@@ -115,6 +124,7 @@ func (n *network) run(cfg Config, target id.ID, start []Node) result {
 	now := begin
 	l := New(cfg, target, start, now)
 	var flying arrivals
+	var first time.Duration
 	var log strings.Builder
 	for !l.Done() {
 		for {
@@ -124,7 +134,7 @@ func (n *network) run(cfg Config, target id.ID, start []Node) result {
 			}
 			fmt.Fprintf(&log, "%d ask %v\n", now.Sub(begin).Microseconds(), q.Addr)
 			if s := n.byAddr[q.Addr]; s != nil && !s.dead {
-				heap.Push(&flying, arrival{now.Add(n.rtt()), q.Addr})
+				heap.Push(&flying, arrival{now.Add(n.trip(q.Addr)), q.Addr})
 			}
 		}
 		if l.Done() {
@@ -139,7 +149,13 @@ func (n *network) run(cfg Config, target id.ID, start []Node) result {
 			if s.hostile {
 				nodes = n.liar(s, target)
 			}
-			l.Reply(now, a.addr, s.ID, nodes, nil, []byte("token"))
+			var values []netip.AddrPort
+			if n.stores[s.ID] {
+				values = []netip.AddrPort{simAddr(1 << 21)}
+			}
+			if len(l.Reply(now, a.addr, s.ID, nodes, values, []byte("token"))) > 0 {
+				first = now.Sub(begin)
+			}
 			continue
 		}
 		if next == mono.Never {
@@ -154,7 +170,7 @@ func (n *network) run(cfg Config, target id.ID, start []Node) result {
 			hit++
 		}
 	}
-	return result{now.Sub(begin), l.Stats(), float64(hit) / 8, log.String()}
+	return result{now.Sub(begin), first, l.Stats(), float64(hit) / 8, log.String()}
 }
 
 // startOf is what a node with a warm table begins with: the live nodes closest
@@ -187,6 +203,7 @@ func (n *network) many(t testing.TB, runs int, cold bool) (sum summary) {
 		if cold {
 			start = []Node{{Addr: n.alive().Addr}, {Addr: n.alive().Addr}, {Addr: n.nodes[0].Addr}}
 		}
+		n.round++
 		res := n.run(Config{Own: from.ID}, target, start)
 		took = append(took, res.took)
 		sum.queries += float64(res.stats.Asked) / float64(runs)

@@ -21,7 +21,7 @@ func (l *Lookup) soft() time.Duration {
 // last tenth.
 func (l *Lookup) grace() time.Duration {
 	d := l.soft()
-	return min(d+d/8, l.cfg.Hard)
+	return min(d+d/16, l.cfg.Hard)
 }
 
 // expire applies the timeouts that have passed.

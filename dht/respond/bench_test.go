@@ -2,6 +2,7 @@ package respond
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -42,7 +43,8 @@ func TestNoAllocations(t *testing.T) {
 	var m krpc.Message
 	i := 0
 	for _, q := range [][]byte{query("ping", ""), query("find_node", with("target", target)), query("find_node", with("target", target)+"4:wantl2:n42:n6e"),
-		query("get_peers", with("info_hash", target)), query("announce_peer", ""), query("vote", ""), announce(nil, with("info_hash", target)+"4:porti1e")} {
+		query("get_peers", with("info_hash", target)), query("announce_peer", ""), query("vote", ""), get(with("target", target)),
+		query("sample_infohashes", with("target", target)), query("get_peers", with("info_hash", target)+"6:scrapei1e"), announce(nil, with("info_hash", target)+"4:porti1e")} {
 		if n := testing.AllocsPerRun(200, func() {
 			i++
 			if err := krpc.Parse(q, &m); err != nil {
@@ -102,6 +104,16 @@ func BenchmarkQuery(b *testing.B) {
 	})
 	run("get_peers/full", func(*Responder, int, netip.AddrPort) []byte {
 		return query("get_peers", with("info_hash", target))
+	})
+	run("get_peers/scrape", func(*Responder, int, netip.AddrPort) []byte {
+		return query("get_peers", with("info_hash", target)+"6:scrapei1e")
+	})
+	run("sample_infohashes", func(_ *Responder, i int, _ netip.AddrPort) []byte {
+		return query("sample_infohashes", with("target", spread(i)))
+	})
+	run("put/immutable", func(r *Responder, i int, from netip.AddrPort) []byte {
+		v := fmt.Appendf(nil, "100:%0100d", i)
+		return query("put", fmt.Sprintf("5:token8:%s1:v%s", r.cfg.Tokens.Append(nil, 1, from.Addr(), store.ImmutableTarget(v)), v))
 	})
 	run("announce_peer", func(r *Responder, i int, from netip.AddrPort) []byte {
 		h := spread(i % 1000)

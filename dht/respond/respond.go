@@ -1,23 +1,35 @@
 // Package respond is everything that an inbound query does: who is answered,
-// what is stored, and the reply (BEP 5, 32, 33, 42 and 43).
+// what is stored, and the reply (BEP 5, 32, 33, 42, 43, 44, 45 and 51).
 //
 // Handle takes a query that dht/krpc has parsed and appends the reply, or
 // nothing. It answers from the routing tables and the store that it is given,
-// allocates nothing, and is not safe for concurrent use: a query changes the
-// store, the tokens and the limiter.
+// allocates nothing unless an item is put, and is not safe for concurrent use:
+// a query changes the store, the tokens and the limiter.
+//
+// One thing takes too long to be done in place: the signature of a mutable
+// item that is put. Handle checks all else, its token too, and says Verify.
+// Then Defer copies the put, Deferred.Verify, from whatever goroutine, looks at
+// the signature, and Finish stores the item and appends the reply.
 //
 // A source can be forged, so nothing is done for one that costs more than the
 // query did, beyond the reply that BEP 5 demands. Replies are at most 1024
-// bytes (BEP 32), and a source that asks more often than Config.Rate is not
-// answered at all, which bounds what can be reflected at a victim.
+// bytes (BEP 32) but for an item of BEP 44 that needs more, and a source that
+// asks more often than Config.Rate is not answered at all, which bounds what
+// can be reflected at a victim.
+//
+// A node with several sockets has a Responder for each (BEP 45: it should
+// appear to the outside world as separate, independent nodes), with tables of
+// their own. They may share the Store, the limits of their memory with it.
 package respond
 
 import (
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"seedbed/dht/krpc"
 	"seedbed/dht/store"
+	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -44,8 +56,14 @@ type Config struct {
 	// told about.
 	Table4, Table6 Table
 
+	// Store and Tokens are what takes announces and puts. Both nil: there is
+	// nothing to be stored here, so no token is given out and none is good.
 	Store  *store.Store
 	Tokens *store.Tokens
+
+	// EnforceID answers a node whose id does not fit its address with an error
+	// (BEP 42). Without it such nodes are served, and the table prefers others.
+	EnforceID bool
 
 	// Rate is how many queries a second one source (an IPv4 address, an IPv6
 	// /64) may send on the average, and Burst how many at once. Zero means
@@ -72,10 +90,11 @@ const (
 	Refused                 // with an error
 	Limited                 // dropped: its source asks too often
 	Martian                 // dropped: no node can have such an address
+	Verify                  // not answered yet: see Responder.Defer
 )
 
 func (o Outcome) String() string {
-	return [...]string{"answered", "refused", "limited", "martian"}[o]
+	return [...]string{"answered", "refused", "limited", "martian", "verify"}[o]
 }
 
 // Responder answers queries.
@@ -90,9 +109,9 @@ type Responder struct {
 	values [krpc.MaxDatagram]byte
 }
 
-// New is a Responder. Store, Tokens, Rand and one of the tables must be set.
+// New is a Responder. Rand and one of the tables must be set.
 func New(cfg Config) *Responder {
-	if cfg.Store == nil || cfg.Tokens == nil || cfg.Rand == nil || cfg.Table4 == nil && cfg.Table6 == nil {
+	if (cfg.Store == nil) != (cfg.Tokens == nil) || cfg.Rand == nil || cfg.Table4 == nil && cfg.Table6 == nil {
 		panic("respond: Config lacks what must be set")
 	}
 	if cfg.Rate == 0 {
@@ -118,14 +137,20 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	if !r.limit.allow(now, from.Addr()) {
 		return dst, Limited
 	}
+	// BEP 42: a node whose id does not fit its address may be answered with an
+	// error. libtorrent's, which has this switched off too unless told.
+	if r.cfg.EnforceID && !table.Secure(q.ID, from.Addr()) {
+		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "invalid node ID"), Refused
+	}
 	// BEP 43: if ro is found, the node should not be added to the routing
 	// table; the query is merely serviced as usual.
 	if !q.ReadOnly {
 		own.Asked(now, from, q.ID)
 	}
 	if q.Bad != "" {
-		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, q.Bad), Refused
+		return krpc.AppendError(dst, from, q.T, q.BadCode, q.Bad), Refused
 	}
+	// BEP 45: each socket address has its own node id.
 	reply := krpc.Reply{To: from, T: q.T, ID: own.ID()}
 	switch {
 	case q.Kind == krpc.Ping:
@@ -136,6 +161,20 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 		if code, text := r.announce(now, from, q); code != 0 {
 			return krpc.AppendError(dst, from, q.T, code, text), Refused
 		}
+	case q.Kind == krpc.Get:
+		r.closest(&reply, now, q)
+		r.item(&reply, now, q)
+	case q.Kind == krpc.Put:
+		verify, code, text := r.put(now, from, q)
+		if verify {
+			return dst, Verify
+		}
+		if code != 0 {
+			return krpc.AppendError(dst, from, q.T, code, text), Refused
+		}
+	case q.Kind == krpc.SampleInfohashes:
+		r.closest(&reply, now, q)
+		r.sample(&reply, now)
 	// An extension that we do not know: nodes are what a traversal needs of
 	// those that cannot do more. libtorrent answers so too.
 	case q.HasTarget:
@@ -163,13 +202,20 @@ func (r *Responder) closest(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	}
 }
 
-// peers fills in a token, and as many peers as fit beside the nodes.
+// peers fills in a token, filters if they are asked for, and as many peers as
+// fit beside the nodes.
 func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
+	if r.cfg.Store == nil {
+		return
+	}
 	addr := reply.To.Addr()
 	// BEP 33: a node that does not return a token indicates that it currently
 	// cannot accept announces for this infohash.
 	if !r.cfg.Store.Full(now, q.Target, addr) {
 		reply.Token = r.cfg.Tokens.Append(r.token[:0], now, addr, q.Target)
+	}
+	if q.Scrape {
+		reply.BloomPeers, reply.BloomSeeds = r.cfg.Store.Blooms(now, q.Target, addr.Is6())
 	}
 	// BEP 32: 6-octet strings if the request was sent over IPv4, 18-octet
 	// strings over IPv6, whatever it wants.
@@ -180,8 +226,8 @@ func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) (code int, text string) {
 	// BEP 5: the queried node must verify that the token was previously sent
 	// to the same IP address as the querying node.
-	if !r.cfg.Tokens.Valid(now, q.Token, from.Addr(), q.Target) {
-		return krpc.CodeProtocol, "bad token"
+	if !r.valid(now, q.Token, from, q.Target) {
+		return krpc.CodeProtocol, badToken
 	}
 	port := q.Port
 	if q.ImpliedPort {
@@ -192,6 +238,21 @@ func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) 
 		return krpc.CodeServer, "no room for more peers of this infohash"
 	}
 	return 0, ""
+}
+
+const badToken = "bad token"
+
+func (r *Responder) valid(now mono.Time, token []byte, from netip.AddrPort, target id.ID) bool {
+	return r.cfg.Tokens != nil && r.cfg.Tokens.Valid(now, token, from.Addr(), target)
+}
+
+// sample fills in BEP 51's answer.
+func (r *Responder) sample(reply *krpc.Reply, now mono.Time) {
+	reply.Interval = int(store.SampleInterval / time.Second)
+	reply.Samples = []byte{}
+	if r.cfg.Store != nil {
+		reply.Samples, reply.Num = r.cfg.Store.Infohashes(now, reply.To.Addr().Is6())
+	}
 }
 
 // martian reports whether no node can have sent from this address. Private

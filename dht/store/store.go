@@ -1,17 +1,19 @@
 // Package store holds what other nodes entrust to this one: the peers that
-// announced themselves for an infohash (BEP 5), and the tokens that they had to
-// show.
+// announced themselves for an infohash (BEP 5, 33 and 51), items (BEP 44), and
+// the tokens that they had to show.
 //
-// Memory is bounded twice: so many infohashes, of which the one that was
-// neither announced nor asked for the longest is forgotten first, and so many
+// Memory is bounded thrice. So many infohashes are kept: a further one takes
+// the place of one that was neither announced nor asked for lately. So many
 // peers of each, beyond which announces are refused until others expire. Full
-// says so beforehand, for then no token is given out (BEP 33) and the announce
-// goes to another node. The two address families are two tables (BEP 32: no
-// IPv6 data is stored in the IPv4 DHT and conversely), each with these bounds.
+// says of both beforehand that there is no room, for then no token is given
+// out (BEP 33) and the announce goes to another node; only who has a token of
+// before can still displace anybody. And so many items, of which the one that
+// was neither put nor asked for the longest is forgotten first. The two address
+// families are two tables of peers (BEP 32: no IPv6 data is stored in the IPv4
+// DHT and conversely), each with these bounds.
 //
-// A peer is one record of 8 or 20 bytes in the one slice of its infohash, the
-// latest announce last. Peers expire by themselves: the store looks at the
-// time that it is handed, and sweeps now and then.
+// A peer is one record of 8 or 20 bytes. Peers and items expire by themselves:
+// the store looks at the time that it is handed, and sweeps now and then.
 //
 // Neither Store nor Tokens is safe for concurrent use, and nothing here fails:
 // what does not fit is refused. Randomness comes from the caller, and must be
@@ -21,6 +23,7 @@ package store
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"seedbed/internal/id"
@@ -31,12 +34,24 @@ import (
 const (
 	DefaultInfohashes = 2000
 	DefaultPeers      = 500
+	DefaultItems      = 700
 )
 
 const (
 	// Lifetime is how long a peer is kept after its last announce. Clients
 	// announce every 15 to 30 minutes.
 	Lifetime = 45 * time.Minute
+	// ItemLifetime is how long an item is kept after its last put. BEP 44:
+	// without re-announcement, these items may expire in 2 hours.
+	ItemLifetime = 2 * time.Hour
+	// SampleInterval is how long a sample of the infohashes stays the same. BEP
+	// 51: between 0 and 21600 seconds; libtorrent too takes the longest.
+	SampleInterval = 6 * time.Hour
+	// MaxSamples is how many infohashes a sample has at most, as in libtorrent.
+	MaxSamples = 20
+	// maxPeers is the most peers of an infohash. BEP 33: nodes should keep
+	// max(seeds, peers) below 6000. A list of IPv6 has at most 3276.
+	maxPeers = 5999
 
 	// sweepEvery bounds how long expired peers take up memory, and keeps the
 	// age of every record far below what its 15 bits can tell.
@@ -47,6 +62,7 @@ const (
 type Config struct {
 	Infohashes int // kept in each address family; DefaultInfohashes
 	Peers      int // kept of one infohash; DefaultPeers
+	Items      int // kept; DefaultItems
 
 	// ManyPerIP keeps peers apart that share an IP address and differ in their
 	// port. BEP 33 wants <infohash, IP> to be unique, which keeps one host from
@@ -54,12 +70,16 @@ type Config struct {
 	ManyPerIP bool
 }
 
-// Store is the peers of many infohashes.
+// Store is the peers of many infohashes, and items.
 type Store struct {
 	v4, v6 table
+	items  items
+	blooms *blooms // nil until somebody asks for one
 	swept  mono.Time
 	rnd    *rand.Rand
-	picked []uint32 // scratch of Sample
+
+	// Scratch of Sample: the numbers from 0, and room for as many.
+	order, picked, swaps []uint16
 }
 
 // New is an empty store at now. It samples with rnd.
@@ -70,9 +90,17 @@ func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 	if cfg.Peers <= 0 {
 		cfg.Peers = DefaultPeers
 	}
-	s := &Store{swept: now, rnd: rnd, picked: make([]uint32, 0, cfg.Peers)}
+	cfg.Peers = min(cfg.Peers, maxPeers)
+	if cfg.Items <= 0 {
+		cfg.Items = DefaultItems
+	}
+	s := &Store{swept: now, rnd: rnd, order: make([]uint16, cfg.Peers), picked: make([]uint16, 0, cfg.Peers), swaps: make([]uint16, 0, cfg.Peers)}
+	for i := range s.order {
+		s.order[i] = uint16(i)
+	}
 	s.v4.init(cfg, 4, rnd)
 	s.v6.init(cfg, 16, rnd)
+	s.items.init(cfg.Items)
 	return s
 }
 
@@ -80,21 +108,20 @@ func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 // flag. It reports false, and keeps nothing, if the infohash has no room.
 func (s *Store) Announce(now mono.Time, infohash id.ID, peer netip.AddrPort, seed bool) bool {
 	s.sweep(now)
-	return s.of(peer.Addr()).announce(now, infohash, peer, seed)
+	t := s.family(!peer.Addr().Unmap().Is4())
+	room, changed := t.announce(now, &infohash, peer, seed)
+	if changed {
+		s.outdated(t, &infohash)
+	}
+	return room
 }
 
 // Full reports whether an announce for the infohash from this address would be
-// refused. A peer that is kept already always has room.
+// refused, or take the place of another infohash. A peer that is kept already
+// always has room.
 func (s *Store) Full(now mono.Time, infohash id.ID, from netip.Addr) bool {
 	s.sweep(now)
-	t := s.of(from)
-	_, l, ok := t.peek(infohash)
-	if !ok {
-		return false
-	}
-	recs := l.records()
-	recs = recs[t.expired(recs, now):]
-	return len(recs) >= t.most && t.find(recs, t.record(now, netip.AddrPortFrom(from, 0), false), t.peer-2) < 0
+	return s.family(!from.Unmap().Is4()).full(now, &infohash, from)
 }
 
 // Sample appends to dst the compact form (BEP 5: 6 bytes, BEP 32: 18) of up to
@@ -102,17 +129,11 @@ func (s *Store) Full(now mono.Time, infohash id.ID, from netip.Addr) bool {
 // noSeed, seeds come only where other peers are too few (BEP 33).
 func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int, noSeed bool) []byte {
 	s.sweep(now)
-	t := &s.v4
-	if v6 {
-		t = &s.v6
-	}
-	key, l, ok := t.peek(infohash)
-	if !ok {
+	t := s.family(v6)
+	recs := t.records(now, &infohash, true)
+	if len(recs) == 0 {
 		return dst
 	}
-	t.lru.Get(key) // it is of use
-	recs := l.records()
-	recs = recs[t.expired(recs, now):]
 	if !noSeed {
 		return s.pick(dst, t, recs, n, every)
 	}
@@ -124,18 +145,23 @@ func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int
 // pick appends n peers of the class, or all if there are fewer. Each choice of
 // n is equally likely: the head of a Fisher-Yates shuffle.
 func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
-	at := s.picked[:0]
-	for i := 0; i < len(recs); i += t.rec {
-		if t.is(c, recs[i:]) {
-			at = append(at, uint32(i))
+	of := len(recs) / t.rec
+	at := s.order[:of]
+	if c != every {
+		at = s.picked[:0]
+		for i := range of {
+			if t.is(c, recs[i*t.rec:]) {
+				at = append(at, uint16(i))
+			}
 		}
 	}
-	if n >= len(at) {
-		for _, o := range at {
-			dst = append(dst, recs[o:int(o)+t.peer]...)
+	if n = min(n, len(at)); n == len(at) {
+		for _, i := range at {
+			dst = t.appendPeer(dst, recs, i)
 		}
 		return dst
 	}
+	swaps := s.swaps[:0]
 	var dice uint64
 	for i := range n {
 		// Two draws of 32 bits out of one of 64. Scaling down instead of
@@ -145,22 +171,36 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 		}
 		j := i + int(uint64(uint32(dice))*uint64(len(at)-i)>>32)
 		at[i], at[j] = at[j], at[i]
-		dst = append(dst, recs[at[i]:int(at[i])+t.peer]...)
+		swaps = append(swaps, uint16(j))
+		dst = t.appendPeer(dst, recs, at[i])
+	}
+	// The shuffle is undone, so that the order of all need not be written anew.
+	for i, j := range slices.Backward(swaps) {
+		at[i], at[j] = at[j], at[i]
 	}
 	return dst
+}
+
+// Infohashes is a sample of the infohashes that are kept in one family, of 20
+// bytes each, and how many are kept there (BEP 51). It is of use until the next
+// call of the Store.
+func (s *Store) Infohashes(now mono.Time, v6 bool) (sample []byte, kept int) {
+	s.sweep(now)
+	t := s.family(v6)
+	return t.samples(now, s.rnd), t.kept
 }
 
 // Len is how many infohashes are kept and how many peers in all, some of which
 // may have expired since the last sweep.
 func (s *Store) Len() (infohashes, peers int) {
-	return s.v4.lru.Len() + s.v6.lru.Len(), s.v4.peers + s.v6.peers
+	return s.v4.kept + s.v6.kept, s.v4.peers + s.v6.peers
 }
 
-func (s *Store) of(a netip.Addr) *table {
-	if a.Unmap().Is4() {
-		return &s.v4
+func (s *Store) family(v6 bool) *table {
+	if v6 {
+		return &s.v6
 	}
-	return &s.v6
+	return &s.v4
 }
 
 // sweep forgets what has expired, if it did not do so lately.
@@ -172,4 +212,5 @@ func (s *Store) sweep(now mono.Time) {
 	s.swept = now
 	s.v4.sweep(now, idle)
 	s.v6.sweep(now, idle)
+	s.items.sweep(now)
 }

@@ -16,35 +16,76 @@ import (
 
 // table is the peers of one address family.
 //
-// What an entry of the LRU costs is most of the memory, for most infohashes
-// have few peers. A key of 8 bytes saves a quarter of it: a hash of the
-// infohash, with secret factors so that nobody can choose two infohashes that
-// meet. If two do meet, the later takes the place of the earlier.
+// Most infohashes have few peers, and an entry of the LRU alone takes several
+// times what these do. So an entry is a shard: the lists of some infohashes in
+// one slice. A hash with secret factors says which shard an infohash is in, so
+// that nobody can fill one. A shard is as recently used as any of its
+// infohashes; when there is one infohash too many, the shard that was used the
+// longest ago loses that of its infohashes which was announced the longest ago.
 type table struct {
-	lru    *simplelru.LRU[uint64, list]
-	factor [3]uint64
-	peer   int // length of a compact peer
-	rec    int // length of a record
-	unique int // length of the part of a record that is unique in its list
-	most   int // length of the longest list's records
-	peers  int // records in all
+	lru     *simplelru.LRU[uint32, *shard]
+	factor  [3]uint64
+	peer    int // length of a compact peer
+	rec     int // length of a record
+	unique  int // length of the part of a record that is unique in its list
+	most    int // length of the longest list's records
+	room    int // for infohashes
+	kept    int // infohashes
+	peers   int // records in all
+	scratch []byte
+	sample  sample
 }
 
-// list is an infohash and behind it the records of its peers, the latest
-// announce last. A record is address and port, both big-endian as on the wire,
-// and two bytes that hold the seed flag and the second of the announce modulo
-// 2^15. That is unambiguous for 9 hours, and no record grows older than
-// Lifetime and sweepEvery.
-type list []byte
+// shard is lists one behind the other, the latest announced last. A list is an
+// infohash, the length of its records in two bytes, and the records of its
+// peers, the latest announce last.
+//
+// A record is address and port, both big-endian as on the wire, and two bytes
+// that hold the seed flag and the second of the announce modulo 2^15. That is
+// unambiguous for 9 hours, and no record grows older than Lifetime and
+// sweepEvery.
+type shard struct{ b []byte }
 
 const (
+	perShard = 4 // infohashes of a shard on the average, when the table is full
+
 	stampLen = 2
 	seedBit  = 1 << 15
 	stampMax = seedBit - 1
+	headLen  = id.Len + 2
 )
 
-func (l list) of(infohash id.ID) bool { return bytes.Equal(l[:id.Len], infohash[:]) }
-func (l list) records() []byte        { return l[id.Len:] }
+// list is where the list that begins at i lies: its records, and their end.
+func (s *shard) list(i int) (begin, end int) {
+	begin = i + headLen
+	return begin, begin + int(binary.BigEndian.Uint16(s.b[i+id.Len:]))
+}
+
+// find is where the records of the infohash lie.
+func (s *shard) find(infohash *id.ID) (begin, end int, ok bool) {
+	for i := 0; i < len(s.b); i = end {
+		begin, end = s.list(i)
+		if bytes.Equal(s.b[i:i+id.Len], infohash[:]) {
+			return begin, end, true
+		}
+	}
+	return 0, 0, false
+}
+
+// add puts a list at the end.
+func (s *shard) add(infohash *id.ID, recs []byte) {
+	n := len(s.b) + headLen + len(recs)
+	if n > cap(s.b) {
+		s.b = resize(s.b, n+n/16)
+	}
+	s.b = append(s.b, infohash[:]...)
+	s.b = binary.BigEndian.AppendUint16(s.b, uint16(len(recs)))
+	s.b = append(s.b, recs...)
+}
+
+func (s *shard) remove(begin, end int) {
+	s.b = s.b[:begin-headLen+copy(s.b[begin-headLen:], s.b[end:])]
+}
 
 func (t *table) init(cfg Config, addr int, rnd *rand.Rand) {
 	t.peer = addr + 2
@@ -53,18 +94,20 @@ func (t *table) init(cfg Config, addr int, rnd *rand.Rand) {
 	if cfg.ManyPerIP {
 		t.unique = t.peer
 	}
-	t.most = cfg.Peers * t.rec
+	t.room = cfg.Infohashes
+	t.most = min(cfg.Peers*t.rec, 1<<16-t.rec)
 	for i := range t.factor {
 		t.factor[i] = rnd.Uint64() | 1
 	}
-	lru, err := simplelru.NewLRU(cfg.Infohashes, func(_ uint64, l list) { t.peers -= len(l.records()) / t.rec })
+	lru, err := simplelru.NewLRU[uint32, *shard]((cfg.Infohashes+perShard-1)/perShard, nil)
 	if err != nil {
 		panic(err) // the size is positive
 	}
 	t.lru = lru
 }
 
-func (t *table) key(h id.ID) uint64 {
+// hash spreads infohashes so that nobody outside can foretell it.
+func (t *table) hash(h *id.ID) uint64 {
 	a := binary.LittleEndian.Uint64(h[:]) ^ t.factor[0]
 	b := binary.LittleEndian.Uint64(h[8:]) ^ t.factor[1]
 	hi, lo := bits.Mul64(a, b)
@@ -72,11 +115,38 @@ func (t *table) key(h id.ID) uint64 {
 	return hi ^ lo
 }
 
-// peek is the list of the infohash, without making it more recently used.
-func (t *table) peek(infohash id.ID) (uint64, list, bool) {
+// key is the key of the infohash's shard.
+func (t *table) key(h *id.ID) uint32 {
+	key, _ := bits.Mul64(t.hash(h), uint64((t.room+perShard-1)/perShard))
+	return uint32(key)
+}
+
+// records is what is kept of the infohash and has not expired, nil if it is not
+// kept. used says whether that makes it more recently used.
+func (t *table) records(now mono.Time, infohash *id.ID, used bool) []byte {
 	key := t.key(infohash)
-	l, ok := t.lru.Peek(key)
-	return key, l, ok && l.of(infohash)
+	s, ok := t.lru.Peek(key)
+	if !ok {
+		return nil
+	}
+	begin, end, ok := s.find(infohash)
+	if !ok {
+		return nil
+	}
+	if used {
+		t.lru.Get(key)
+	}
+	return s.b[begin+t.expired(s.b[begin:end], now) : end]
+}
+
+// full reports whether there is no room for a further peer. A peer that is
+// kept already always has room.
+func (t *table) full(now mono.Time, infohash *id.ID, from netip.Addr) bool {
+	recs := t.records(now, infohash, false)
+	if recs == nil && t.kept >= t.room {
+		return true
+	}
+	return len(recs) >= t.most && t.find(recs, t.record(now, netip.AddrPortFrom(from, 0), false), t.peer-2) < 0
 }
 
 // maxRec is room for a record of either family.
@@ -119,32 +189,55 @@ func (t *table) find(recs []byte, r maxRec, n int) int {
 	return -1
 }
 
-func (t *table) announce(now mono.Time, infohash id.ID, peer netip.AddrPort, seed bool) bool {
-	key, l, ok := t.peek(infohash)
-	if !ok {
-		t.lru.Remove(key)
-		l = resize(infohash[:], id.Len+t.rec)
+// announce keeps a peer, if the list has room. changed says whether that makes
+// another set of seeds or of other peers.
+func (t *table) announce(now mono.Time, infohash *id.ID, peer netip.AddrPort, seed bool) (room, changed bool) {
+	key, begin, end := t.key(infohash), 0, 0
+	s, ok := t.lru.Peek(key)
+	if ok {
+		begin, end, ok = s.find(infohash)
 	}
-	before := len(l)
-	if n := t.expired(l.records(), now); n > 0 {
-		l = l[:id.Len+copy(l.records(), l.records()[n:])]
+	if !ok && t.kept >= t.room {
+		t.evict()
+	}
+	if s, _ = t.lru.Get(key); s == nil {
+		s = new(shard)
+		t.lru.Add(key, s)
+	}
+	recs := t.scratch[:0]
+	if ok {
+		recs = append(recs, s.b[begin+t.expired(s.b[begin:end], now):end]...)
+		s.remove(begin, end)
+		t.peers -= (end - begin) / t.rec
+	} else {
+		t.kept++
+		t.sample.changed = true
 	}
 	r := t.record(now, peer, seed)
-	recs, room := l.records(), true
 	if i := t.find(recs, r, t.unique); i >= 0 {
+		room, changed = true, (recs[i+t.peer]^r[t.peer])&(seedBit>>8) != 0
 		copy(recs[i:], recs[i+t.rec:])
 		copy(recs[len(recs)-t.rec:], r[:t.rec])
-	} else if room = len(recs) < t.most; room {
-		if len(l)+t.rec > cap(l) {
-			// Most lists are short and stay so: they grow by little.
-			n := len(recs)/t.rec + 1
-			l = resize(l, id.Len+(n+n/8)*t.rec)
-		}
-		l = append(l, r[:t.rec]...)
+	} else if len(recs) < t.most {
+		room, changed = true, true
+		recs = append(recs, r[:t.rec]...)
 	}
-	t.peers += (len(l) - before) / t.rec
-	t.lru.Add(key, l)
-	return room
+	s.add(infohash, recs)
+	t.peers += len(recs) / t.rec
+	t.scratch = recs
+	return room, changed
+}
+
+// evict forgets the infohash that was of no use for the longest.
+func (t *table) evict() {
+	key, s, _ := t.lru.GetOldest()
+	begin, end := s.list(0)
+	s.remove(begin, end)
+	t.kept--
+	t.peers -= (end - begin) / t.rec
+	if len(s.b) == 0 {
+		t.lru.Remove(key)
+	}
 }
 
 // resize is a copy of b with a capacity of n bytes, or a little more where the
@@ -167,6 +260,15 @@ func (t *table) is(c class, rec []byte) bool {
 	return c == every || (rec[t.peer]&(seedBit>>8) != 0) == (c == seeds)
 }
 
+// appendPeer appends the ith peer.
+func (t *table) appendPeer(dst, recs []byte, i uint16) []byte {
+	r := recs[int(i)*t.rec:]
+	if t.peer == 6 { // most are, and this is quicker than to copy a slice
+		return append(dst, r[0], r[1], r[2], r[3], r[4], r[5])
+	}
+	return append(dst, r[:t.peer]...)
+}
+
 // sweep forgets expired peers and empty lists. idle is the time since the last
 // sweep.
 func (t *table) sweep(now mono.Time, idle time.Duration) {
@@ -174,25 +276,67 @@ func (t *table) sweep(now mono.Time, idle time.Duration) {
 		// Every announce sweeps, so all are older than Lifetime, and some
 		// perhaps too old for their stamps to tell.
 		t.lru.Purge()
+		t.kept, t.peers, t.sample.changed = 0, 0, true
 		return
 	}
-	// From the least to the most recently used: to touch all in this order
-	// leaves the order as it is.
 	for _, key := range t.lru.Keys() {
-		l, _ := t.lru.Peek(key)
-		recs := l.records()
-		n := t.expired(recs, now)
-		if n == len(recs) {
-			t.lru.Remove(key)
-			continue
-		}
-		if n > 0 {
+		s, _ := t.lru.Peek(key)
+		old := s.b
+		s.b = s.b[:0] // filled in place: it never overtakes what it is read from
+		for i := 0; i < len(old); {
+			begin, end := (&shard{old}).list(i)
+			infohash := id.ID(old[i : i+id.Len])
+			i = end
+			n := t.expired(old[begin:end], now)
 			t.peers -= n / t.rec
-			l = l[:id.Len+copy(recs, recs[n:])]
+			if begin+n == end {
+				t.kept--
+				t.sample.changed = true
+				continue
+			}
+			s.add(&infohash, old[begin+n:end])
 		}
-		if cap(l) > len(l)+len(l)/4+t.rec {
-			l = resize(l, len(l))
+		switch n := len(s.b); {
+		case n == 0:
+			t.lru.Remove(key)
+		case cap(s.b) > n+n/4+t.rec:
+			s.b = resize(s.b, n)
 		}
-		t.lru.Add(key, l)
 	}
+}
+
+// sample is the infohashes that BEP 51 asks for.
+type sample struct {
+	infohashes []byte
+	at         mono.Time
+	changed    bool // other infohashes are kept than when it was drawn
+}
+
+// samples draws a sample when the last one has served its time. Until there
+// are as many infohashes as it wants, it has them all, as in libtorrent.
+func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
+	s := &t.sample
+	fewer := len(s.infohashes) < MaxSamples*id.Len
+	if s.infohashes != nil && now.Sub(s.at) < SampleInterval && !(fewer && s.changed) {
+		return s.infohashes
+	}
+	if s.infohashes == nil {
+		s.infohashes = make([]byte, 0, MaxSamples*id.Len)
+	}
+	s.infohashes, s.at, s.changed = s.infohashes[:0], now, false
+	seen := 0
+	for _, sh := range t.lru.Values() {
+		for i, end := 0, 0; i < len(sh.b); i = end {
+			_, end = sh.list(i)
+			// Of those seen so far, each is in the sample with the same
+			// probability.
+			seen++
+			if seen <= MaxSamples {
+				s.infohashes = append(s.infohashes, sh.b[i:i+id.Len]...)
+			} else if at := rnd.IntN(seen); at < MaxSamples {
+				copy(s.infohashes[at*id.Len:], sh.b[i:i+id.Len])
+			}
+		}
+	}
+	return s.infohashes
 }

@@ -10,7 +10,8 @@
 // leading bits that a node's id shares with ours (BEP 5's splitting tree, fully
 // split). The buckets far away are larger than k, as in libtorrent: a lookup
 // then starts closer to its target. A full bucket keeps a few spare nodes that
-// step in when one of its nodes fails.
+// step in when one of its nodes fails. Beside the buckets, an index of the live
+// nodes in the order of their ids answers queries.
 //
 // Outside of private networks, one IP address holds one place and one /24 (IPv4)
 // or /64 (IPv6) holds two, which makes surrounding us costly; a node whose id
@@ -72,7 +73,18 @@ type bucket struct {
 	live    []Node
 	spare   []Node
 	changed mono.Time // last insertion or refresh
+	weak    weakness  // of the live nodes, once it was asked for
 }
+
+// weakness is what gives way to a newcomer in a full bucket.
+type weakness uint8
+
+const (
+	unsurveyed weakness = iota
+	none                // no live node does
+	insecure            // one whose id does not fit its address does, to one whose id fits
+	failing             // one that left a query unanswered does
+)
 
 // Table is a routing table. It is not safe for concurrent use.
 type Table struct {
@@ -83,6 +95,7 @@ type Table struct {
 	perIP   map[netip.Addr]int       // strict tables only
 	perNet  map[netip.Prefix]int
 	live    int
+	index   index
 }
 
 // New is an empty table around cfg.ID.
@@ -151,8 +164,13 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 			return Dropped
 		}
 		n := t.node(node)
+		if n.Fails > 0 {
+			b, _ := t.bucketOf(node)
+			b.weak = unsurveyed
+		}
 		n.Replied, n.Pinged, n.Fails = now, now, 0
 		n.RTT = (3*n.RTT + rtt) / 4
+		t.index.update(n)
 		return Updated
 	}
 	b, i := t.bucketOf(node)
@@ -177,6 +195,7 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 		out := b.live[w]
 		b.live = slices.Delete(b.live, w, w+1)
 		t.live--
+		t.index.remove(out.ID)
 		t.insertLive(b, n, now)
 		if out.Fails > 0 {
 			t.forget(out)
@@ -194,8 +213,10 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 
 func (t *Table) insertLive(b *bucket, n Node, now mono.Time) {
 	b.live = append(b.live, n)
+	b.weak = unsurveyed
 	b.changed = now
 	t.live++
+	t.index.insert(&n)
 	if _, ok := t.byAddr[n.Addr]; !ok {
 		t.count(n, 1)
 	}
@@ -245,7 +266,9 @@ func cmpWorth(a, b *Node) int {
 // proves nothing about its source. Wants tells whether to ping it.
 func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 	if known, ok := t.byAddr[addr]; ok && known == node {
-		t.node(node).Asked = now
+		n := t.node(node)
+		n.Asked = now
+		t.index.update(n)
 	}
 }
 
@@ -255,18 +278,36 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	if node == t.own || !Usable(addr, t.relaxed) {
 		return false
 	}
+	b, i := t.bucketOf(node)
+	full := len(b.live) >= capacity(i)
+	if full && b.weak == unsurveyed {
+		b.survey()
+	}
+	if full && (b.weak == none || b.weak == insecure && !Secure(node, addr.Addr())) {
+		return false // most of the time, and with little ado
+	}
 	if _, known := t.byAddr[addr]; known || !t.admits(addr.Addr()) {
 		return false
 	}
-	b, i := t.bucketOf(node)
-	if at := find(b.live, node); at >= 0 {
-		return b.live[at].Fails > 0
+	if at, live := t.index.find(node); live {
+		return t.index.nodes[at].until == never // Fails > 0
 	}
-	if len(b.live) < capacity(i) {
-		return true
+	return true
+}
+
+// survey finds the weakness of the live nodes. Every query of a node that we
+// do not know asks for it, and it seldom changes.
+func (b *bucket) survey() {
+	b.weak = none
+	for i := range b.live {
+		switch n := &b.live[i]; {
+		case n.Fails > 0:
+			b.weak = failing
+			return
+		case !n.Secure:
+			b.weak = insecure
+		}
 	}
-	w := worst(b.live)
-	return b.live[w].Fails > 0 || !b.live[w].Secure && Secure(node, addr.Addr())
 }
 
 // Pinged records that we are trying to reach the node now, so that
@@ -287,7 +328,9 @@ func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	n := t.node(known)
 	n.Fails++
 	n.Pinged = now
+	t.index.update(n)
 	b, i := t.bucketOf(known)
+	b.weak = unsurveyed
 	if n.Fails < maxFailures && (len(b.spare) == 0 || n.Fails < 2) {
 		return
 	}
@@ -330,7 +373,9 @@ func (t *Table) remove(x id.ID) {
 	if i := find(b.live, x); i >= 0 {
 		n := b.live[i]
 		b.live = slices.Delete(b.live, i, i+1)
+		b.weak = unsurveyed
 		t.live--
+		t.index.remove(x)
 		t.forget(n)
 	} else if i := find(b.spare, x); i >= 0 {
 		n := b.spare[i]
@@ -352,11 +397,7 @@ func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) 
 // AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38
 // bytes) of the k closest good nodes to target.
 func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte {
-	c := t.closest(target, k, func(n *Node) bool { return n.Good(now) })
-	for _, n := range c.nodes[:c.n] {
-		dst = AppendCompact(dst, n.ID, n.Addr)
-	}
-	return dst
+	return t.index.appendClosest(dst, now, target, k)
 }
 
 // AppendCompact appends the compact node info of one node.

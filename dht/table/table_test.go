@@ -59,6 +59,17 @@ func check(t interface{ Fatalf(string, ...any) }, tab *Table) {
 	if live != tab.Len() || addrs != len(tab.byAddr) {
 		t.Fatalf("%d nodes and %d addresses in the buckets, %d and %d in the books", live, addrs, tab.Len(), len(tab.byAddr))
 	}
+	if len(tab.index.nodes) != live || len(tab.index.heads) != live || !slices.IsSorted(tab.index.heads) {
+		t.Fatalf("%d nodes and %d heads in the index, %d live", len(tab.index.nodes), len(tab.index.heads), live)
+	}
+	for i := range tab.buckets {
+		for _, n := range tab.buckets[i].live {
+			at, known := tab.index.find(n.ID)
+			if e := tab.index.nodes[at]; !known || e.until != n.goodUntil() || !slices.Equal(e.info[:e.size], AppendCompact(nil, n.ID, n.Addr)) {
+				t.Fatalf("node %v is %+v in the index", n, e)
+			}
+		}
+	}
 	if tab.relaxed {
 		return
 	}

@@ -48,6 +48,12 @@ type PacketConn interface {
 	Close() error
 }
 
+// Filler is a PacketConn that knows how full the system's buffer for incoming
+// datagrams is: from 0, nothing waits, to 1, the next ones are lost.
+type Filler interface {
+	Fill() float64
+}
+
 // Datagram is one of a batch. For reading, the caller provides Buf, and gets
 // the first N bytes of it filled; what a longer datagram has more is lost. The
 // memory stays the caller's throughout.

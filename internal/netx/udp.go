@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,9 @@ type udpConn struct {
 	c     *net.UDPConn
 	local netip.AddrPort
 	batch batcher
+
+	metering sync.Mutex
+	meter    meter
 }
 
 func newUDP(c *net.UDPConn) PacketConn {

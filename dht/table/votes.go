@@ -1,14 +1,10 @@
-package dht
+package table
 
-import (
-	"net/netip"
+import "net/netip"
 
-	"seedbed/dht/table"
-)
-
-// votes finds our address from what others say it is (BEP 42). One voter, and
+// Votes finds our address from what others say it is (BEP 42). One voter, and
 // one /24 or /64, has one vote; the latest 32 votes count.
-type votes struct {
+type Votes struct {
 	cast []vote
 	next int
 }
@@ -23,10 +19,10 @@ const (
 	quorum   = 4 // votes that it takes to be believed
 )
 
-// add counts a vote and returns the address that has the quorum and more than
+// Add counts a vote and returns the address that has the quorum and more than
 // half of all votes, if any has.
-func (v *votes) add(voter, ours netip.Addr) (settled netip.Addr, ok bool) {
-	n := vote{table.Subnet(voter), ours}
+func (v *Votes) Add(voter, ours netip.Addr) (settled netip.Addr, ok bool) {
+	n := vote{Subnet(voter), ours}
 	for i := range v.cast {
 		if v.cast[i].net == n.net {
 			v.cast[i] = n
@@ -42,7 +38,7 @@ func (v *votes) add(voter, ours netip.Addr) (settled netip.Addr, ok bool) {
 	return v.winner()
 }
 
-func (v *votes) winner() (netip.Addr, bool) {
+func (v *Votes) winner() (netip.Addr, bool) {
 	for _, c := range v.cast {
 		n := 0
 		for _, o := range v.cast {

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/dht/bootnode"
+	"seedbed/dht/bootstrap"
+	"seedbed/node"
+)
+
+// bootstrapMemory is the soft memory limit of a bootstrap node, whose rings may
+// hold half a million nodes.
+const bootstrapMemory = 256 << 20
+
+func (a *app) bootstrapCommand() *cobra.Command {
+	var cfg node.BootstrapConfig
+	var state, metrics string
+	cmd := &cobra.Command{
+		Use:   "bootstrap",
+		Short: "Run a public entry point to the DHT",
+		Long: `Run a node that others begin with: it tells newcomers of nodes that have proven
+that they are there, and keeps neither torrents nor peers. It needs an address
+that others can reach, and no node to begin with: those who ask make it known.
+
+Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
+		Example: `  seedbed bootstrap
+  seedbed bootstrap --listen 203.0.113.5:6881 --metrics 127.0.0.1:9090`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.VerifyAfter < 0 || cfg.VerifyAfter > 24*time.Hour {
+				return fail(exitUsage, "give a time such as 15m", fmt.Errorf("--verify-after %v is not between 0s and 24h", cfg.VerifyAfter))
+			}
+			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero is the node's default
+			cfg.State = stateDir(state)
+			cfg.Log = a.logger()
+			return a.runBootstrap(cmd.Context(), cfg, metrics)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringArrayVar(&cfg.Listen, "listen", nil, "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
+	fs.StringVar(&state, "state", "", "state directory `DIR` (default by XDG: "+defaultStateText+")")
+	fs.StringVar(&metrics, "metrics", "", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
+	fs.DurationVar(&cfg.VerifyAfter, "verify-after", 15*time.Minute, "how long after its first query a node is verified, at the most")
+	return cmd
+}
+
+func (a *app) runBootstrap(ctx context.Context, cfg node.BootstrapConfig, metrics string) (err error) {
+	debug.SetMemoryLimit(bootstrapMemory)
+	b, err := node.OpenBootstrap(cfg)
+	if err != nil {
+		return err
+	}
+	rep := a.bootstrapReporter()
+	defer func() {
+		if e := b.Close(); err == nil {
+			err = e
+		}
+		if err == nil {
+			rep.stopped(b.Stats())
+		}
+	}()
+	for _, addr := range b.Addrs() {
+		rep.listening(addr.String())
+	}
+	if metrics != "" {
+		web, err := serveMetrics(metrics, b)
+		if err != nil {
+			return err
+		}
+		defer web.Close()
+		rep.metrics(web.addr)
+	}
+	manager := notifySocket()
+	manager.say("READY=1")
+	tick := time.NewTicker(rep.every())
+	defer tick.Stop()
+	for last := (bootstrapMark{time.Now(), b.Stats()}); ; {
+		select {
+		case <-ctx.Done():
+			manager.say("STOPPING=1")
+			return nil
+		case now := <-tick.C:
+			mark := bootstrapMark{now, b.Stats()}
+			rep.status(last, mark)
+			manager.say("STATUS=" + bootstrapLine(last, mark))
+			last = mark
+		}
+	}
+}
+
+// bootstrapMark is the state at a time; what happens is between two of them.
+type bootstrapMark struct {
+	at time.Time
+	s  bootnode.Stats
+}
+
+// A bootstrapReporter tells what happens to a script or to a person.
+type bootstrapReporter interface {
+	listening(addr string)
+	metrics(addr string)
+	every() time.Duration
+	status(from, to bootstrapMark)
+	stopped(bootnode.Stats)
+}
+
+func (a *app) bootstrapReporter() bootstrapReporter {
+	if a.json {
+		return bootstrapJSON{newJSONReporter(a.stdout)}
+	}
+	if a.quiet {
+		return bootstrapPlain{io.Discard}
+	}
+	return bootstrapPlain{a.stdout}
+}
+
+// bootstrapPlain writes a line now and then.
+type bootstrapPlain struct{ out io.Writer }
+
+func (p bootstrapPlain) listening(addr string) { fmt.Fprintf(p.out, "listening on %s (UDP)\n", addr) }
+func (p bootstrapPlain) metrics(addr string) {
+	fmt.Fprintf(p.out, "metrics on http://%s/metrics\n", addr)
+}
+func (bootstrapPlain) every() time.Duration { return time.Minute }
+
+func (p bootstrapPlain) status(from, to bootstrapMark) {
+	fmt.Fprintln(p.out, bootstrapLine(from, to))
+}
+
+func (p bootstrapPlain) stopped(s bootnode.Stats) {
+	fmt.Fprintf(p.out, "stopped; %s saved\n", plural(s.V4.Nodes+s.V6.Nodes, "node"))
+}
+
+// bootstrapLine is the state and what happened since the last time.
+func bootstrapLine(from, to bootstrapMark) string {
+	secs := max(to.at.Sub(from.at).Seconds(), 1e-3)
+	rate := func(a, b uint64) float64 { return float64(b-a) / secs }
+	var by []string
+	for _, f := range []struct {
+		name string
+		s    bootnode.FamilyStats
+	}{{"IPv4", to.s.V4}, {"IPv6", to.s.V6}} {
+		if f.s.Has {
+			by = append(by, fmt.Sprintf("%d %s", f.s.Nodes, f.name))
+		}
+	}
+	q0, q1 := bootstrapAnswered(&from.s), bootstrapAnswered(&to.s)
+	d0, d1 := bootstrapDropped(&from.s), bootstrapDropped(&to.s)
+	return fmt.Sprintf("%s verified, %d waiting; %.0f queries/s answered, %.0f datagrams/s dropped; ↓ %s ↑ %s",
+		strings.Join(by, " and ")+" nodes", to.s.Waiting, rate(q0, q1), rate(d0, d1),
+		formatRate(rate(from.s.InBytes, to.s.InBytes)), formatRate(rate(from.s.OutBytes, to.s.OutBytes)))
+}
+
+func bootstrapAnswered(s *bootnode.Stats) uint64 {
+	return s.Sum(bootstrap.Answered) + s.Sum(bootstrap.Small) + s.Sum(bootstrap.Refused)
+}
+
+func bootstrapDropped(s *bootnode.Stats) (n uint64) {
+	for _, d := range s.Dropped {
+		n += d
+	}
+	return n + s.Sum(bootstrap.Shed)
+}
+
+// bootstrapJSON writes an object a line; docs/manual.md lists the fields.
+type bootstrapJSON struct{ r *jsonReporter }
+
+func (j bootstrapJSON) addr(event, addr string) {
+	j.r.put(struct {
+		jsonHead
+		Addr string `json:"addr"`
+	}{head(event, time.Now(), nil), addr})
+}
+
+func (j bootstrapJSON) listening(addr string) { j.addr("listening", addr) }
+func (j bootstrapJSON) metrics(addr string)   { j.addr("metrics", addr) }
+func (bootstrapJSON) every() time.Duration    { return 10 * time.Second }
+
+func (j bootstrapJSON) status(_, to bootstrapMark) { j.put("status", to.s) }
+func (j bootstrapJSON) stopped(s bootnode.Stats)   { j.put("stopped", s) }
+
+func (j bootstrapJSON) put(event string, s bootnode.Stats) {
+	j.r.put(struct {
+		jsonHead
+		Nodes4   int    `json:"nodes4"`
+		Nodes6   int    `json:"nodes6"`
+		Waiting  int    `json:"waiting"`
+		Answered uint64 `json:"answered"`
+		Dropped  uint64 `json:"dropped"`
+		Pinged   uint64 `json:"pinged"`
+		Verified uint64 `json:"verified"`
+		InBytes  uint64 `json:"in_bytes"`
+		OutBytes uint64 `json:"out_bytes"`
+	}{head(event, time.Now(), nil), s.V4.Nodes, s.V6.Nodes, s.Waiting, bootstrapAnswered(&s), bootstrapDropped(&s),
+		s.Pinged, s.Verified, s.InBytes, s.OutBytes})
+}

@@ -1,0 +1,386 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/internal/id"
+	"seedbed/node"
+)
+
+// dhtTimeout is how long a visit to the DHT may take unless told.
+const dhtTimeout = 30 * time.Second
+
+func (a *app) dhtCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dht",
+		Short: "Ask the DHT: ping, find-node, get-peers, announce, get, put, sample, nodes",
+		Long: `Ask the DHT one thing and say what it answered, and what that took.
+
+These commands join the DHT for a moment, beginning with the nodes that the state
+directory knows, and leave nothing behind. But for announce, they do so as a
+read-only node (BEP 43), which others do not keep.
+
+Exit codes: 3 nothing was found, 2 --timeout ran out or a node did not answer,
+6 no DHT node answered.`,
+		Example: `  seedbed dht ping router.bittorrent.com:6881
+  seedbed dht get-peers --scrape c9e15763f722f23e98a29decdfae341b98d53056
+  seedbed dht put --key name.key --new-key --salt blog 'hello'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is not a command of seedbed dht", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.dhtPing(), a.dhtFindNode(), a.dhtGetPeers(), a.dhtAnnounce(), a.dhtGet(), a.dhtPut(), a.dhtSample(), a.dhtNodes())
+	return cmd
+}
+
+// visitor is one command's stay in the DHT.
+type visitor struct {
+	*app
+	*node.Visit
+	timeout time.Duration
+}
+
+// visits makes the RunE of a command that visits the DHT, and its flags.
+func (a *app) visits(cmd *cobra.Command, serve bool, do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
+	var c common
+	fs := cmd.Flags()
+	c.addVisit(fs)
+	c.addState(fs)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		boot, err := c.bootstrapList()
+		if err != nil {
+			return err
+		}
+		if c.timeout <= 0 {
+			return usage(errors.New("--timeout must be longer than nothing"))
+		}
+		visit, err := node.OpenVisit(node.VisitConfig{State: stateDir(c.state), Listen: c.listen, Bootstrap: boot, Serve: serve, Log: a.logger()})
+		if err != nil {
+			return err
+		}
+		v := &visitor{a, visit, c.timeout}
+		ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
+		defer cancel()
+		err = do(ctx, v, args)
+		return errors.Join(v.explain(err), visit.Close())
+	}
+	return cmd
+}
+
+// explain puts what ended a visit into a person's terms.
+func (v *visitor) explain(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fail(exitTimeout, "give it a longer --timeout, or see seedbed doctor", fmt.Errorf("not done after %v", v.timeout))
+	case errors.Is(err, context.Canceled):
+		return fail(exitUnfinished, "", errors.New("stopped before the answer was there"))
+	}
+	return err
+}
+
+// alone is why a lookup came to nothing: nobody answered. Else nil.
+func (v *visitor) alone(r *node.DHTReport) error {
+	switch {
+	case r.Answered > 0:
+		return nil
+	case r.Asked == 0:
+		return fail(exitNetwork, "give --bootstrap HOST:PORT, or see seedbed doctor",
+			errors.New("no DHT node is known to ask: none saved, and no bootstrap host with an address"))
+	}
+	return fail(exitNetwork, "see seedbed doctor", fmt.Errorf("none of %s answered", plural(r.Asked, "DHT node")))
+}
+
+func parseID(s string) (id.ID, error) {
+	x, err := id.ParseHex(s)
+	if err != nil && len(s) == 32 {
+		x, err = id.ParseBase32(s)
+	}
+	if err != nil {
+		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", printable(s)))
+	}
+	return x, nil
+}
+
+// put prints one JSON object.
+func (a *app) put(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// say prints a line unless --quiet or --json asks for less.
+func (a *app) say(format string, args ...any) {
+	if !a.quiet && !a.json {
+		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+// result prints a line that --quiet leaves.
+func (a *app) result(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.stdout, format+"\n", args...)
+	}
+}
+
+func millis(d time.Duration) string {
+	if d < 10*time.Millisecond {
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+func jsonMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+type jsonContact struct {
+	ID       string   `json:"id,omitempty"`
+	Addr     string   `json:"addr"`
+	Bits     *int     `json:"bits,omitempty"` // that it shares with the target
+	RTT      float64  `json:"rtt_ms,omitempty"`
+	Client   string   `json:"client,omitempty"`
+	External string   `json:"external,omitempty"`
+	Secure   bool     `json:"secure"`
+	Accepted *bool    `json:"accepted,omitempty"`
+	Kept     *bool    `json:"kept,omitempty"`
+	Code     int      `json:"code,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	Samples  *int     `json:"samples,omitempty"`
+	Num      *int64   `json:"num,omitempty"`
+	Interval *float64 `json:"interval_s,omitempty"`
+}
+
+func contactJSON(c node.DHTContact, target *id.ID) jsonContact {
+	j := jsonContact{ID: c.ID.String(), Addr: c.Addr.String(), RTT: jsonMillis(c.RTT), Client: c.Client, Secure: c.Secure}
+	if c.External.IsValid() {
+		j.External = externalText(c.External)
+	}
+	if target != nil {
+		bits := target.CommonPrefix(c.ID)
+		j.Bits = &bits
+	}
+	return j
+}
+
+// externalText is an address whose port may be unknown.
+func externalText(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+type jsonReport struct {
+	jsonHead
+	Target   string        `json:"target,omitempty"`
+	Asked    int           `json:"asked"`
+	Answered int           `json:"answered"`
+	Failed   int           `json:"failed"`
+	First    float64       `json:"first_answer_ms"`
+	Took     float64       `json:"took_ms"`
+	Bits     *int          `json:"closest_bits,omitempty"`
+	Closest  []jsonContact `json:"closest"`
+}
+
+func reportJSON(event string, r *node.DHTReport) jsonReport {
+	j := jsonReport{jsonHead: head(event, time.Now(), nil), Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
+		Failed: r.Failed, First: jsonMillis(r.First), Took: jsonMillis(r.Took), Closest: []jsonContact{}}
+	if bits, ok := r.Distance(); ok {
+		j.Bits = &bits
+	}
+	for _, c := range r.Closest {
+		j.Closest = append(j.Closest, contactJSON(c, &r.Target))
+	}
+	return j
+}
+
+// reportLine is what a lookup did, for a person.
+func reportLine(r *node.DHTReport) string {
+	s := fmt.Sprintf("%s asked, %d answered", plural(r.Asked, "node"), r.Answered)
+	if r.Failed > 0 {
+		s += fmt.Sprintf(", %d failed", r.Failed)
+	}
+	if r.First > 0 {
+		s += ", the first after " + millis(r.First)
+	}
+	s += "; done after " + millis(r.Took)
+	if bits, ok := r.Distance(); ok {
+		s += fmt.Sprintf("; the closest shares %s with the target", plural(bits, "bit"))
+	}
+	return s
+}
+
+// contactRow is one line of a list of nodes.
+func contactRow(c *node.DHTContact, target id.ID, outcome string) string {
+	return strings.TrimRight(fmt.Sprintf("  %3d bits  %s  %-21s  %8s  %-8s  %s",
+		target.CommonPrefix(c.ID), c.ID, c.Addr, millis(c.RTT), c.Client, outcome), " ")
+}
+
+func (a *app) dhtPing() *cobra.Command {
+	return a.visits(&cobra.Command{
+		Use:   "ping HOST:PORT",
+		Short: "Ask one node whether it is there",
+		Args:  cobra.ExactArgs(1),
+	}, false, func(ctx context.Context, v *visitor, args []string) error {
+		begun := time.Now()
+		addrs, err := v.Resolve(ctx, args[0])
+		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fail(exitNotFound, "", err)
+		}
+		resolved := time.Since(begun)
+		type pong struct {
+			c   node.DHTContact
+			err error
+		}
+		pongs := make(chan pong, len(addrs))
+		for _, addr := range addrs {
+			go func() {
+				c, err := v.Ping(ctx, addr)
+				if errors.Is(err, node.ErrNoAnswer) {
+					c, err = v.Ping(ctx, addr) // one datagram may be lost
+				}
+				c.Addr = addr
+				pongs <- pong{c, err}
+			}()
+		}
+		answered := 0
+		var last error
+		for range addrs {
+			p := <-pongs
+			if p.err == nil {
+				answered++
+			} else {
+				last = p.err
+			}
+			a.printPong(p.c, p.err)
+		}
+		switch {
+		case answered > 0:
+			return nil
+		case errors.Is(last, node.ErrNoAnswer):
+			return fail(exitTimeout, "see seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], plural(len(addrs), "address"), millis(resolved)))
+		}
+		var refused *node.DHTRemoteError
+		if errors.As(last, &refused) || ctx.Err() != nil {
+			return last
+		}
+		return fail(exitNetwork, "", last)
+	})
+}
+
+func (a *app) printPong(c node.DHTContact, err error) {
+	if a.json {
+		j := contactJSON(c, nil)
+		if err != nil {
+			j = jsonContact{Addr: c.Addr.String(), Error: err.Error()}
+		}
+		_ = a.put(struct {
+			jsonHead
+			jsonContact
+		}{head("ping", time.Now(), nil), j})
+		return
+	}
+	if err != nil {
+		a.say("%s: %s", c.Addr, printable(strings.TrimPrefix(err.Error(), "dht: ")))
+		return
+	}
+	line := fmt.Sprintf("%s answered in %s: node %s", c.Addr, millis(c.RTT), c.ID)
+	if c.Client != "" {
+		line += ", client " + c.Client
+	}
+	if c.External.IsValid() {
+		line += ", sees us as " + externalText(c.External)
+	}
+	if !c.Secure {
+		line += ", its id does not fit its address (BEP 42)"
+	}
+	a.result("%s", line)
+}
+
+func (a *app) dhtFindNode() *cobra.Command {
+	return a.visits(&cobra.Command{
+		Use:   "find-node ID",
+		Short: "Find the nodes closest to an id",
+		Args:  cobra.ExactArgs(1),
+	}, false, func(ctx context.Context, v *visitor, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		r, err := v.FindNode(ctx, target)
+		if a.json {
+			_ = a.put(reportJSON("find_node", &r))
+		}
+		for _, c := range r.Closest {
+			a.result("%s", contactRow(&c, target, ""))
+		}
+		a.say("%s", reportLine(&r))
+		if err == nil {
+			err = v.alone(&r)
+		}
+		return err
+	})
+}
+
+func (a *app) dhtNodes() *cobra.Command {
+	return a.visits(&cobra.Command{
+		Use:   "nodes",
+		Short: "Join, and list the routing table",
+		Args:  cobra.NoArgs,
+	}, false, func(ctx context.Context, v *visitor, args []string) error {
+		took := v.Settle(ctx)
+		nodes := v.Nodes()
+		type jsonNode struct {
+			ID     string  `json:"id"`
+			Addr   string  `json:"addr"`
+			RTT    float64 `json:"rtt_ms"`
+			Shared int     `json:"bits"`
+			Good   bool    `json:"good"`
+			Secure bool    `json:"secure"`
+		}
+		list, good := []jsonNode{}, 0
+		for _, n := range nodes {
+			list = append(list, jsonNode{n.ID.String(), n.Addr.String(), jsonMillis(n.RTT), n.Shared, n.Good, n.Secure})
+			state := ""
+			if !n.Good {
+				state = "questionable"
+			} else {
+				good++
+			}
+			if !n.Secure {
+				state = strings.TrimSpace(state + " id does not fit its address")
+			}
+			a.result("%s", strings.TrimRight(fmt.Sprintf("  %3d bits  %s  %-21s  %8s  %s", n.Shared, n.ID, n.Addr, millis(n.RTT), state), " "))
+		}
+		if a.json {
+			_ = a.put(struct {
+				jsonHead
+				Saved int        `json:"saved"`
+				Good  int        `json:"good"`
+				Took  float64    `json:"took_ms"`
+				Nodes []jsonNode `json:"nodes"`
+			}{head("nodes", time.Now(), nil), v.Saved, good, jsonMillis(took), list})
+		}
+		a.say("%s, %d of them good, after %s; %d were saved by an earlier run", plural(len(nodes), "node"), good, millis(took), v.Saved)
+		if len(nodes) == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fail(exitNetwork, "see seedbed doctor", errors.New("no DHT node answered"))
+		}
+		return nil
+	})
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/magnet"
+	"seedbed/node"
+)
+
+// parseInfoHash takes an infohash, or the magnet link that it is in.
+func parseInfoHash(s string) (node.InfoHash, error) {
+	if isMagnet(s) {
+		link, err := magnet.Parse(s)
+		if err != nil {
+			return node.InfoHash{}, err
+		}
+		if !link.HasInfoHash {
+			return node.InfoHash{}, fail(exitMagnet, "", errors.New("the link has no infohash of the first version (xt=urn:btih)"))
+		}
+		return link.InfoHash, nil
+	}
+	return parseID(s)
+}
+
+// showPeers prints peers as they are found.
+func (a *app) showPeers(peers []netip.AddrPort) {
+	if a.json {
+		_ = a.put(struct {
+			jsonHead
+			Peers []netip.AddrPort `json:"peers"`
+		}{head("peers", time.Now(), nil), peers})
+		return
+	}
+	for _, p := range peers {
+		a.result("%s", p)
+	}
+}
+
+type jsonPeersReport struct {
+	jsonReport
+	Peers     int           `json:"peers"`
+	FirstPeer float64       `json:"first_peer_ms,omitempty"`
+	Scrape    *jsonScrape   `json:"scrape,omitempty"`
+	Port      uint16        `json:"port,omitempty"`
+	Accepted  *int          `json:"accepted,omitempty"`
+	Nodes     []jsonContact `json:"nodes,omitempty"`
+}
+
+type jsonScrape struct {
+	Seeds   int `json:"seeds"`
+	Peers   int `json:"peers"`
+	Filters int `json:"filters"`
+	Dropped int `json:"dropped"`
+}
+
+func (a *app) dhtGetPeers() *cobra.Command {
+	var scrape bool
+	cmd := &cobra.Command{
+		Use:   "get-peers INFOHASH",
+		Short: "Find the peers of a torrent",
+		Long: `Find the peers of a torrent, named by its infohash or magnet link, and print them
+as they come. With --scrape the closest nodes are also asked how many seeds and
+other peers they know of (BEP 33), which is an estimate.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().BoolVar(&scrape, "scrape", false, "estimate how many seeds and peers there are (BEP 33)")
+	return a.visits(cmd, false, func(ctx context.Context, v *visitor, args []string) error {
+		infohash, err := parseInfoHash(args[0])
+		if err != nil {
+			return err
+		}
+		r, err := v.GetPeers(ctx, infohash, scrape, a.showPeers)
+		if a.json {
+			j := jsonPeersReport{jsonReport: reportJSON("get_peers", &r.Report), Peers: r.Peers, FirstPeer: jsonMillis(r.FirstPeer)}
+			if scrape {
+				j.Scrape = &jsonScrape{r.Scrape.Seeds, r.Scrape.Peers, r.Scrape.Filters, r.Scrape.Dropped}
+			}
+			_ = a.put(j)
+		}
+		line := plural(r.Peers, "peer")
+		if r.Peers > 0 {
+			line += ", the first after " + millis(r.FirstPeer)
+		}
+		a.say("%s; %s", line, reportLine(&r.Report))
+		if s := r.Scrape; scrape {
+			switch {
+			case s.Filters > 0:
+				line = fmt.Sprintf("scrape: about %s and %s, from the filters of %s", plural(s.Seeds, "seed"), plural(s.Peers, "other peer"), plural(s.Filters, "node"))
+			default:
+				line = "scrape: none of the closest nodes gave filters"
+			}
+			if s.Dropped > 0 {
+				line += fmt.Sprintf("; %d that cannot be true left out", s.Dropped)
+			}
+			a.say("%s", line)
+		}
+		if err == nil {
+			err = v.alone(&r.Report)
+		}
+		if err == nil && r.Peers == 0 {
+			err = fail(exitNotFound, "the torrent may have no peers now", errors.New("no peers found"))
+		}
+		return err
+	})
+}
+
+func (a *app) dhtAnnounce() *cobra.Command {
+	var port uint16
+	var seed bool
+	cmd := &cobra.Command{
+		Use:   "announce INFOHASH",
+		Short: "Tell the closest nodes that this machine is a peer",
+		Long: `Find the peers of a torrent, and tell the nodes closest to its infohash that this
+machine is one: on the port that this command listens on, or on --port where
+something else does. Nodes keep an announce for a while, about 30 to 45 minutes.`,
+		Args: cobra.ExactArgs(1),
+	}
+	cmd.Flags().Uint16Var(&port, "port", 0, "`PORT` where the peer takes connections (default: the port of --listen)")
+	cmd.Flags().BoolVar(&seed, "seed", false, "say that it has all of the torrent (BEP 33)")
+	return a.visits(cmd, true, func(ctx context.Context, v *visitor, args []string) error {
+		infohash, err := parseInfoHash(args[0])
+		if err != nil {
+			return err
+		}
+		if port == 0 {
+			port = v.Port()
+		}
+		begun := time.Now()
+		r, err := v.AnnouncePeer(ctx, infohash, port, seed, a.showPeers)
+		took := time.Since(begun)
+		if a.json {
+			j := jsonPeersReport{jsonReport: reportJSON("announce", &r.Report), Peers: r.Peers, FirstPeer: jsonMillis(r.FirstPeer),
+				Port: port, Accepted: &r.Accepted, Nodes: toldJSON(r.Nodes, false, r.Target)}
+			_ = a.put(j)
+		}
+		for _, n := range r.Nodes {
+			a.say("%s", contactRow(&n.Contact, infohash, outcome(&n, "announced", "")))
+		}
+		a.say("%s; %s", plural(r.Peers, "peer"), reportLine(&r.Report))
+		a.say("announced port %d to %d of %s, all after %s", port, r.Accepted, plural(len(r.Nodes), "node"), millis(took))
+		if err == nil {
+			err = v.alone(&r.Report)
+		}
+		if err == nil && r.Accepted == 0 {
+			err = refusal("announce", r.Nodes)
+		}
+		return err
+	})
+}
+
+// outcome is what became of a request to a node, in a few words.
+func outcome(n *node.DHTTold, done, kept string) string {
+	var refused *node.DHTRemoteError
+	switch {
+	case n.Kept:
+		return kept
+	case n.Accepted:
+		return done
+	case errors.As(n.Err, &refused):
+		return fmt.Sprintf("error %d: %s", refused.Code, printable(refused.Text))
+	}
+	return printable(strings.TrimPrefix(n.Err.Error(), "dht: "))
+}
+
+func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonContact {
+	out := []jsonContact{}
+	for _, n := range nodes {
+		j := contactJSON(n.Contact, &target)
+		j.Accepted = &n.Accepted
+		if item {
+			j.Kept = &n.Kept
+		}
+		if n.Err != nil {
+			j.Error = strings.TrimPrefix(n.Err.Error(), "dht: ")
+			var refused *node.DHTRemoteError
+			if errors.As(n.Err, &refused) {
+				j.Code, j.Error = refused.Code, refused.Text
+			}
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+// refusal is the error of a request that no node took.
+func refusal(what string, nodes []node.DHTTold) error {
+	if len(nodes) == 0 {
+		return fail(exitUnknown, "full nodes give no tokens, and others may not know how to store it; try again later",
+			errors.New("none of the closest nodes gave a token"))
+	}
+	codes := map[string]int{}
+	most := ""
+	for _, n := range nodes {
+		s := outcome(&n, "", "")
+		if codes[s]++; codes[s] > codes[most] || most == "" {
+			most = s
+		}
+	}
+	hint := ""
+	var refused *node.DHTRemoteError
+	if errors.As(nodes[0].Err, &refused) {
+		hint = map[int]string{
+			204: "these nodes do not store items (BEP 44)",
+			301: "somebody wrote meanwhile: get the item, and put again with its seq as --cas",
+			302: "a newer one is stored: leave out --seq to put the next one",
+		}[refused.Code]
+	}
+	return fail(exitUnknown, hint, fmt.Errorf("none of %s took the %s: %s", plural(len(nodes), "node"), what, most))
+}

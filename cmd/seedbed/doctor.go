@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"seedbed/magnet"
+	"seedbed/node"
+)
+
+// doctorTimeout is enough for every step to fail slowly.
+const doctorTimeout = 2 * time.Minute
+
+func (a *app) doctorCommand() *cobra.Command {
+	var c common
+	cmd := &cobra.Command{
+		Use:   "doctor [MAGNET]",
+		Short: "Find out why it does not work",
+		Long: `Examine step by step what a node needs: sockets, each bootstrap host, the external
+address as the network sees it, what kind of NAT is between, node id and routing
+table. With a magnet link it goes on: lookup, peers, dials, handshakes, metadata.
+Each step says what was found, and what can be done.
+
+Leaves nothing behind. Exits with 0 when nothing is broken, with 6 when the network
+is, and with 3 when the torrent has no peers that can be reached.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var link *magnet.Link
+			if len(args) > 0 {
+				var err error
+				if link, err = magnet.Parse(args[0]); err != nil {
+					return err
+				}
+				if err := link.Openable(); err != nil {
+					return fail(exitMagnet, "", err)
+				}
+			}
+			boot, err := c.bootstrapList()
+			if err != nil {
+				return err
+			}
+			if c.timeout <= 0 {
+				return usage(errors.New("--timeout must be longer than nothing"))
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
+			defer cancel()
+			d := &diagnosis{app: a, color: term.IsTerminal(int(a.stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: c.listen, Bootstrap: boot, Log: a.logger()}, link, d.tell)
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.timeout, d.step))
+			case errors.Is(err, context.Canceled):
+				return fail(exitUnfinished, "", errors.New("stopped before everything was examined"))
+			case err != nil:
+				return err
+			}
+			return d.end(link != nil)
+		},
+	}
+	fs := cmd.Flags()
+	c.addVisit(fs)
+	c.addState(fs)
+	fs.Lookup("timeout").DefValue = doctorTimeout.String()
+	c.timeout = doctorTimeout
+	return cmd
+}
+
+// diagnosis prints findings as they come.
+type diagnosis struct {
+	*app
+	color   bool
+	step    node.Step
+	notices int
+	bad     []node.Finding
+}
+
+var marks = map[node.Verdict]struct{ mark, word, color string }{
+	node.Fine:   {"✓", "fine", green},
+	node.Notice: {"!", "notice", "\x1b[33m"},
+	node.Bad:    {"✗", "bad", "\x1b[31m"},
+}
+
+func (d *diagnosis) paint(code, s string) string {
+	if !d.color {
+		return s
+	}
+	return code + s + reset
+}
+
+func (d *diagnosis) tell(f node.Finding) {
+	switch f.Verdict {
+	case node.Notice:
+		d.notices++
+	case node.Bad:
+		d.bad = append(d.bad, f)
+	}
+	first := f.Step != d.step
+	d.step = f.Step
+	m := marks[f.Verdict]
+	if d.json {
+		_ = d.put(struct {
+			jsonHead
+			Step    node.Step      `json:"step"`
+			What    string         `json:"what,omitempty"`
+			Verdict string         `json:"verdict"`
+			Text    string         `json:"text"`
+			Advice  string         `json:"advice,omitempty"`
+			Took    float64        `json:"took_ms,omitempty"`
+			Data    map[string]any `json:"data,omitempty"`
+		}{head("finding", time.Now(), nil), f.Step, f.What, m.word, f.Text, f.Advice, jsonMillis(f.Took), f.Data})
+		return
+	}
+	if d.quiet && f.Verdict == node.Fine {
+		return
+	}
+	step := ""
+	if first {
+		step = string(f.Step)
+	}
+	text := f.Text
+	if f.What != "" {
+		text = f.What + ": " + text
+	}
+	line := fmt.Sprintf("%s %-16s  %s", d.paint(m.color, m.mark), step, printable(text))
+	if f.Took > 0 {
+		line += d.paint(dim, "  "+millis(f.Took))
+	}
+	fmt.Fprintln(d.stdout, line)
+	if f.Advice != "" {
+		fmt.Fprintf(d.stdout, "%20s%s\n", "", d.paint(dim, "→ "+printable(f.Advice)))
+	}
+}
+
+// end sums up, and makes the exit code.
+func (d *diagnosis) end(torrent bool) error {
+	if len(d.bad) == 0 {
+		verdict := "nothing is broken"
+		if torrent {
+			verdict += "; the torrent can be opened"
+		}
+		if d.notices > 0 {
+			verdict += fmt.Sprintf("; %s above", plural(d.notices, "notice"))
+		}
+		d.say("\n%s", verdict)
+		return nil
+	}
+	f := d.bad[0]
+	code := exitNetwork
+	switch f.Step {
+	case node.StepLookup, node.StepDial, node.StepHandshake, node.StepMetadata:
+		code = exitNotFound
+	}
+	d.say("")
+	what := string(f.Step)
+	if f.What != "" {
+		what += " (" + f.What + ")"
+	}
+	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(printable(f.Text))))
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"seedbed/dht/bootnode"
+	"seedbed/dht/bootstrap"
+)
+
+// statser is what has the numbers.
+type statser interface{ Stats() bootnode.Stats }
+
+// metricsServer serves /metrics and /healthz.
+type metricsServer struct {
+	*http.Server
+	addr string
+}
+
+func serveMetrics(addr string, b statser) (*metricsServer, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fail(exitNetwork, "give another --metrics HOST:PORT", fmt.Errorf("metrics cannot be served at %s: %w", addr, err))
+	}
+	s := &metricsServer{
+		Server: &http.Server{Handler: metricsHandler(b), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute},
+		addr:   l.Addr().String(),
+	}
+	go func() {
+		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			panic(err) // only a Close of ours ends it
+		}
+	}()
+	return s, nil
+}
+
+func metricsHandler(b statser) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(newBootstrapMetrics(b), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		s := b.Stats()
+		if s.Running < s.Loops {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(w, "%d of %d sockets served, %d nodes verified\n", s.Running, s.Loops, s.V4.Nodes+s.V6.Nodes)
+	})
+	return mux
+}
+
+// bootstrapMetrics collects the numbers of a bootstrap node when they are asked
+// for.
+type bootstrapMetrics struct {
+	b                               statser
+	queries, dropped, nodes, size   *prometheus.Desc
+	waiting, noted, pings, verified *prometheus.Desc
+	datagrams, bytes, sockets       *prometheus.Desc
+}
+
+func newBootstrapMetrics(b statser) *bootstrapMetrics {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("seedbed_bootstrap_"+name, help, labels, nil)
+	}
+	return &bootstrapMetrics{
+		b:         b,
+		queries:   d("queries_total", "Queries that could be read, by kind and by what became of them.", "kind", "outcome"),
+		dropped:   d("dropped_total", "Datagrams dropped, by reason.", "reason"),
+		nodes:     d("verified_nodes", "Nodes in the ring.", "family"),
+		size:      d("ring_size", "Nodes that the ring may have now.", "family"),
+		waiting:   d("candidates", "Nodes that wait for their ping."),
+		noted:     d("candidates_total", "Nodes that were noted to be pinged later."),
+		pings:     d("pings_total", "Pings sent."),
+		verified:  d("verifications_total", "Pings answered with their cookie."),
+		datagrams: d("datagrams_total", "Datagrams received (in) and sent (out).", "direction"),
+		bytes:     d("bytes_total", "Bytes of UDP payload received (in) and sent (out).", "direction"),
+		sockets:   d("sockets", "Sockets, by whether they are served.", "served"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *bootstrapMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *bootstrapMetrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.b.Stats()
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge := func(d *prometheus.Desc, n int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
+	}
+	for k, kind := range bootnode.Kinds() {
+		for o := range bootstrap.NumOutcomes {
+			count(m.queries, s.Queries[k][o], kind, o.String())
+		}
+	}
+	for r := range bootstrap.NumReasons {
+		count(m.dropped, s.Dropped[r], r.String())
+	}
+	count(m.dropped, s.Sum(bootstrap.Shed), bootstrap.Shed.String())
+	for family, f := range map[string]bootnode.FamilyStats{"ipv4": s.V4, "ipv6": s.V6} {
+		if f.Has {
+			gauge(m.nodes, f.Nodes, family)
+			gauge(m.size, f.Size, family)
+		}
+	}
+	gauge(m.waiting, s.Waiting)
+	count(m.noted, s.Noted)
+	count(m.pings, s.Pinged)
+	count(m.verified, s.Verified)
+	count(m.datagrams, s.In, "in")
+	count(m.datagrams, s.Out, "out")
+	count(m.bytes, s.InBytes, "in")
+	count(m.bytes, s.OutBytes, "out")
+	gauge(m.sockets, s.Running, "true")
+	gauge(m.sockets, s.Loops-s.Running, "false")
+}

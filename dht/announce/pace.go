@@ -1,0 +1,237 @@
+package announce
+
+import (
+	"net/netip"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+const (
+	maxVisits = 256 // under way at a time
+	// headroom of the pace over what the walk needs: enough to catch up by, too
+	// little to make a peak.
+	headroom = 1.08
+	slack    = 50 * time.Millisecond // of packets that a shell which woke late may send at once
+	maxDebt  = 2 * time.Second       // of visits that were missed and are made up for
+
+	darkAfter = 6               // visits without any answer: we are offline
+	darkEvery = 3 * time.Second // between visits while we are
+)
+
+// aim is the time in which all infohashes come round when the rate allows it:
+// early enough that a failed visit can be repeated within the interval.
+func (s *Scheduler) aim() time.Duration { return s.cfg.Interval / 4 * 3 }
+
+// cycle is the time in which all infohashes come round at the rate that we
+// have.
+func (s *Scheduler) cycle() time.Duration {
+	return max(s.aim(), time.Duration(float64(s.all.n)*s.cost/s.cfg.Rate*float64(time.Second)))
+}
+
+// pace is how many packets a second are sent at most right now.
+func (s *Scheduler) pace(now mono.Time) float64 {
+	if s.oldest(now) > s.cfg.Interval {
+		return s.cfg.Rate
+	}
+	walk := float64(s.all.n) * s.cost / s.aim().Seconds() * headroom
+	// A visit should not take long although there are few, and first announces
+	// are worth a peak where the walk needs little.
+	floor := 0.1
+	if s.fresh.n+s.extra > 0 {
+		floor = 0.6
+	}
+	return min(s.cfg.Rate, max(walk, floor*s.cfg.Rate))
+}
+
+// spend accounts for a packet sent now.
+func (s *Scheduler) spend(now mono.Time) {
+	gap := time.Duration(float64(time.Second) / s.pace(now))
+	s.tick = max(s.tick, now.Add(-slack)).Add(gap)
+}
+
+// oldest is how long ago the visit was that is the longest ago.
+func (s *Scheduler) oldest(now mono.Time) time.Duration {
+	if s.ages.head == none {
+		return 0
+	}
+	return now.Sub(s.items.at(s.ages.head).visited)
+}
+
+// begin starts the next visit, if its time has come.
+func (s *Scheduler) begin(now mono.Time) *visit {
+	if len(s.active) >= maxVisits || s.all.n == 0 {
+		return nil
+	}
+	if s.Offline() {
+		if now < s.probe {
+			return nil
+		}
+		s.probe = now.Add(darkEvery)
+	}
+	overdue := s.oldest(now) >= s.cycle()
+	if s.fresh.n > 0 && !(overdue && s.walkNext) {
+		s.walkNext = true
+		i := s.fresh.after(s.sweep)
+		s.sweep = s.items.at(i).key
+		return s.visit(now, i)
+	}
+	s.walkNext = false
+	for range 8 {
+		behind := s.oldest(now) - s.cycle()
+		if now < s.slot && s.fresh.n == 0 && !s.Offline() && behind <= s.cycle()/20 {
+			return nil
+		}
+		i := s.all.after(s.cursor)
+		if s.fresh.n > 0 || behind > s.cycle()/7 {
+			// The walk has stood back for new infohashes, or it has lost its
+			// way: it goes on where it is needed most.
+			i = s.ages.head
+		}
+		r := s.items.at(i)
+		s.cursor = r.key
+		s.slot = max(s.slot, now.Add(-maxDebt)).Add(s.aim() / time.Duration(s.all.n))
+		if r.state != visiting && (r.state != idle || now.Sub(r.visited) > s.cycle()/16) {
+			return s.visit(now, i)
+		}
+	}
+	return nil
+}
+
+// beginAt is when begin will have something to start, as far as time alone
+// decides.
+func (s *Scheduler) beginAt() mono.Time {
+	switch {
+	case len(s.active) >= maxVisits || s.all.n == 0:
+		return mono.Never
+	case s.Offline():
+		return s.probe
+	case s.fresh.n > 0:
+		return 0
+	}
+	at := s.slot
+	if s.ages.head != none {
+		at = min(at, s.items.at(s.ages.head).visited.Add(s.cycle()+s.cycle()/20+1))
+	}
+	return at
+}
+
+// visit begins a visit.
+func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
+	r := s.items.at(i)
+	extra := r.state == urgent
+	if extra {
+		s.fresh.remove(r.key)
+		s.extra++
+	}
+	r.state, r.visited = visiting, now
+	s.ages.remove(i)
+	s.ages.push(i)
+	var v *visit
+	if n := len(s.idle); n > 0 {
+		v, s.idle = s.idle[n-1], s.idle[:n-1]
+	} else {
+		v = new(visit)
+	}
+	v.reset(i, r, &s.cfg)
+	v.extra = extra
+	s.active[i] = v
+	// What the window knows of is alive for certain, so it comes before the table.
+	var near [startNodes]Node
+	for _, n := range s.book.closest(near[:0], r.key, startNodes) {
+		v.insert(n, 0)
+	}
+	for _, n := range s.cfg.Start(r.key) {
+		if !s.book.shunned(now, n.Addr) {
+			v.insert(n, 0)
+		}
+	}
+	var former [maxSeeds]netip.AddrPort
+	for _, a := range r.seeds.addrs(former[:0]) {
+		if node, known := s.book.id(a); known {
+			v.insert(Node{node, a}, 0)
+		} else if !s.book.shunned(now, a) && v.find(a) == nil {
+			v.seeds[v.seedCount] = start{addr: a}
+			v.seedCount++
+		}
+	}
+	return v
+}
+
+// finish ends a visit and plans what comes of it.
+func (s *Scheduler) finish(now mono.Time, v *visit) {
+	r := s.items.at(v.item)
+	if v.asked > 0 {
+		s.cost += (float64(v.asked+v.told) - s.cost) / 64
+	}
+	s.count.Visits++
+	switch {
+	case v.asked == 0:
+		s.dark = max(s.dark, darkAfter) // nobody to ask
+	case v.answered == 0:
+		if s.dark++; s.dark == darkAfter {
+			s.book.pardon() // it was not the nodes' fault
+		}
+	}
+	r.state = idle
+	if v.accepted > 0 {
+		if !r.announced {
+			r.announced = true
+			s.announced++
+		}
+		r.since, r.fails = now, 0
+		v.remember(&r.seeds)
+	} else {
+		s.count.Fruitless++
+		r.state = waiting
+		r.fails = min(r.fails+1, maxBackoff)
+		s.retry.add(now.Add(retryAfter<<(r.fails-1)), v.item, r.visited)
+	}
+	infohash, accepted := v.key, v.accepted
+	s.release(v)
+	s.cfg.Done(infohash, accepted)
+}
+
+// release takes a visit out of the world. Queries of it that are still under
+// way concern nobody any more.
+func (s *Scheduler) release(v *visit) {
+	if r := s.items.at(v.item); r.state == visiting {
+		r.state = idle
+	}
+	if v.extra {
+		s.extra--
+	}
+	delete(s.active, v.item)
+	v.gen++
+	v.waiting = false
+	s.idle = append(s.idle, v)
+}
+
+// Offline reports whether nobody answers, or nobody is known at all.
+func (s *Scheduler) Offline() bool { return s.dark >= darkAfter }
+
+// Wake says that the network has come to life: what failed meanwhile is tried
+// again at once.
+func (s *Scheduler) Wake() {
+	s.dark = 0
+	for {
+		i, ok := s.retry.due(mono.Never, &s.items)
+		if !ok {
+			return
+		}
+		s.urgent(i)
+	}
+}
+
+// Late yields the infohashes whose last announce is longer ago than the
+// interval allows, and those that have waited for their first as long.
+func (s *Scheduler) Late(now mono.Time, yield func(id.ID) bool) {
+	for _, c := range s.all.chunks {
+		for _, i := range c {
+			if r := s.items.at(i); now.Sub(r.since) > s.cfg.Interval && !yield(r.key) {
+				return
+			}
+		}
+	}
+}

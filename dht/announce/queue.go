@@ -1,0 +1,131 @@
+package announce
+
+import (
+	"container/heap"
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+// A visit that announced to nobody is repeated after 15 s, then 30, up to 4
+// minutes.
+const (
+	retryAfter = 15 * time.Second
+	maxBackoff = 5
+)
+
+// retries are the fruitless visits to repeat, the next one first. An entry whose
+// infohash was visited or removed meanwhile is void.
+type retries []again
+
+type again struct {
+	at      mono.Time
+	item    uint32
+	visited mono.Time
+}
+
+func (r retries) Len() int           { return len(r) }
+func (r retries) Less(i, j int) bool { return r[i].at < r[j].at }
+func (r retries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
+
+// Push and Pop are for container/heap.
+func (r *retries) Push(x any) { *r = append(*r, x.(again)) }
+
+// Pop is for container/heap.
+func (r *retries) Pop() any {
+	last := (*r)[len(*r)-1]
+	*r = (*r)[:len(*r)-1]
+	return last
+}
+
+func (r *retries) add(at mono.Time, item uint32, visited mono.Time) {
+	heap.Push(r, again{at, item, visited})
+}
+
+func (r retries) next() mono.Time {
+	if len(r) == 0 {
+		return mono.Never
+	}
+	return r[0].at
+}
+
+// due takes the next one out whose time has come.
+func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
+	for len(*r) > 0 && (*r)[0].at <= now {
+		a := heap.Pop(r).(again)
+		if rec := items.at(a.item); rec.state == waiting && rec.visited == a.visited {
+			return a.item, true
+		}
+	}
+	return 0, false
+}
+
+// ring is a queue that grows as needed and reuses its room.
+type ring[T any] struct {
+	buf  []T // its length is a power of two
+	head int
+	n    int
+}
+
+func (r *ring[T]) len() int { return r.n }
+
+// at is the ith element, counted from the front.
+func (r *ring[T]) at(i int) *T { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
+
+func (r *ring[T]) push(x T) {
+	if r.n == len(r.buf) {
+		grown := make([]T, max(16, 2*len(r.buf)))
+		for i := range r.n {
+			grown[i] = *r.at(i)
+		}
+		r.buf, r.head = grown, 0
+	}
+	r.n++
+	*r.at(r.n - 1) = x
+}
+
+func (r *ring[T]) pop() (x T, ok bool) {
+	if r.n == 0 {
+		return x, false
+	}
+	x, *r.at(0) = *r.at(0), x
+	r.head = (r.head + 1) & (len(r.buf) - 1)
+	r.n--
+	return x, true
+}
+
+// queue is the infohashes in the order of their last visits, as a list through
+// the records.
+type queue struct {
+	items      *slab
+	head, tail uint32
+}
+
+func (q *queue) push(i uint32) {
+	r := q.items.at(i)
+	r.prev, r.next, r.listed = q.tail, none, true
+	if q.tail == none {
+		q.head = i
+	} else {
+		q.items.at(q.tail).next = i
+	}
+	q.tail = i
+}
+
+func (q *queue) remove(i uint32) {
+	r := q.items.at(i)
+	if !r.listed {
+		return
+	}
+	r.listed = false
+	if r.prev == none {
+		q.head = r.next
+	} else {
+		q.items.at(r.prev).next = r.next
+	}
+	if r.next == none {
+		q.tail = r.prev
+	} else {
+		q.items.at(r.next).prev = r.prev
+	}
+}

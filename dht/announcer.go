@@ -1,0 +1,350 @@
+package dht
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"seedbed/dht/announce"
+	"seedbed/dht/krpc"
+	"seedbed/dht/table"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// Announcer keeps many torrents announced, each at least every 20 minutes where
+// the send rate allows it: one announce.Scheduler for each family, whose
+// queries it sends. It leaves a fifth of the node's rate to lookups. It ends
+// with its DHT.
+type Announcer struct {
+	d    *DHT
+	legs []*announceLeg
+
+	mu       sync.Mutex
+	torrents map[id.ID]*torrent
+
+	calls sync.Mutex // held while a caller's function runs
+}
+
+// torrent is an infohash as its owner added it.
+type torrent struct {
+	port  uint16
+	found func([]netip.AddrPort)
+	done  func(accepted int)
+}
+
+// announceShare is the part of the node's rate that announcing may use up.
+const announceShare = 0.8
+
+// announceLeg is the part of an Announcer in one family.
+type announceLeg struct {
+	a       *Announcer
+	f       *family
+	poke    chan struct{} // something has changed: look again
+	offline atomic.Bool
+
+	mu   sync.Mutex
+	s    *announce.Scheduler
+	news []news // for the owners of torrents
+}
+
+// news is peers of an infohash, or else the end of an announce.
+type news struct {
+	infohash id.ID
+	peers    []netip.AddrPort
+	over     bool
+	accepted int
+}
+
+// NewAnnouncer starts an announcer without torrents. A node needs no more than
+// one.
+func NewAnnouncer(d *DHT) *Announcer {
+	a := &Announcer{d: d, torrents: make(map[id.ID]*torrent)}
+	for _, f := range d.families {
+		l := &announceLeg{a: a, f: f, poke: make(chan struct{}, 1)}
+		d.mu.Lock()
+		l.s = announce.New(announce.Config{
+			Own:     f.table.ID(),
+			Rate:    announceShare * d.cfg.Rate / float64(len(d.families)),
+			Timeout: 2 * hardTimeout, // query reports failure earlier
+			Relaxed: f.relaxed,
+			Start:   l.start,
+			Found: func(infohash id.ID, peers []netip.AddrPort) {
+				l.news = append(l.news, news{infohash: infohash, peers: append([]netip.AddrPort(nil), peers...)})
+			},
+			Done: func(infohash id.ID, accepted int) {
+				l.news = append(l.news, news{infohash: infohash, over: true, accepted: accepted})
+			},
+		}, d.now(), d.random)
+		d.mu.Unlock()
+		a.legs = append(a.legs, l)
+	}
+	for _, l := range a.legs {
+		d.spawn(l.run)
+	}
+	return a
+}
+
+// Add has an infohash announced on a TCP port from now on, the first time at
+// once. found hears of peers that others announced, done of each announce in a
+// family that ended: how many nodes took it. Both may be nil. They are never
+// called at the same time nor after remove has returned, and must neither block
+// nor call remove. Adding an infohash again replaces what was said before.
+func (a *Announcer) Add(infohash id.ID, port uint16, found func([]netip.AddrPort), done func(accepted int)) (remove func()) {
+	t := &torrent{port: port, found: found, done: done}
+	a.mu.Lock()
+	a.torrents[infohash] = t
+	for _, l := range a.legs {
+		l.mu.Lock()
+		l.s.Add(a.d.now(), infohash, port)
+		// What we know ourselves need not wait for the first announce.
+		l.news = append(l.news, news{infohash: infohash})
+		l.mu.Unlock()
+		l.wake()
+	}
+	a.mu.Unlock()
+	return func() {
+		a.mu.Lock()
+		if a.torrents[infohash] == t {
+			delete(a.torrents, infohash)
+			for _, l := range a.legs {
+				l.mu.Lock()
+				l.s.Remove(infohash)
+				l.mu.Unlock()
+				l.wake()
+			}
+		}
+		a.mu.Unlock()
+		a.calls.Lock() // a call under way ends first
+		a.calls.Unlock()
+	}
+}
+
+func (l *announceLeg) wake() {
+	select {
+	case l.poke <- struct{}{}:
+	default:
+	}
+}
+
+// run sends what the scheduler wants sent, for as long as the node lives.
+func (l *announceLeg) run() {
+	d := l.a.d
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	ready := d.ready
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-ready:
+			ready = nil
+			l.mu.Lock()
+			l.s.Wake()
+			l.mu.Unlock()
+		case <-l.poke:
+		case <-timer.C:
+		}
+		timer.Reset(l.step())
+	}
+}
+
+// step sends what is due and delivers the news. It returns how long it can do
+// without us.
+func (l *announceLeg) step() time.Duration {
+	d := l.a.d
+	d.mu.Lock()
+	own := l.f.table.ID()
+	d.mu.Unlock()
+	rate := l.rate()
+	l.mu.Lock()
+	now := d.now()
+	l.s.SetOwn(own)
+	l.s.SetRate(rate)
+	for {
+		q, ok := l.s.Next(now)
+		if !ok {
+			break
+		}
+		l.ask(q)
+	}
+	l.offline.Store(l.s.Offline())
+	at, all := l.s.Deadline(), l.news
+	l.news = nil
+	l.mu.Unlock()
+	for _, n := range all {
+		l.deliver(now, n)
+	}
+	return min(max(at.Sub(now), 0), time.Hour)
+}
+
+// rate is our share of the packets: a family that nobody answers in needs none
+// worth mentioning.
+func (l *announceLeg) rate() float64 {
+	online := 1
+	for _, o := range l.a.legs {
+		if o != l && !o.offline.Load() {
+			online++
+		}
+	}
+	return announceShare * l.a.d.cfg.Rate / float64(online)
+}
+
+// start is the nodes of the table that a visit begins with.
+func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
+	d := l.a.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range l.f.table.Closest(nil, target, startNodes, func(n *table.Node) bool { return n.Fails == 0 }) {
+		nodes = append(nodes, announce.Node{ID: n.ID, Addr: n.Addr})
+	}
+	return nodes
+}
+
+// ask sends one query and reports what comes of it.
+func (l *announceLeg) ask(q announce.Query) {
+	method, ask := "get_peers", krpc.Ask{InfoHash: &q.Infohash}
+	if q.Kind == announce.AnnouncePeer {
+		method = "announce_peer"
+		ask.Port, ask.Token = q.Port, append([]byte(nil), q.Token...)
+	}
+	l.a.d.spawn(func() {
+		m, _, err := l.f.exchange(l.a.d.ctx, q.Addr, method, ask)
+		now := l.a.d.now()
+		l.mu.Lock()
+		if err != nil {
+			l.s.Fail(now, q.Ref)
+		} else {
+			l.s.Reply(now, q.Ref, m.Response.ID, l.nodes(m), l.peers(m), m.Response.Token)
+		}
+		l.mu.Unlock()
+		l.wake()
+	})
+}
+
+// nodes are the nodes of our family that a response names.
+func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
+	b, size := m.Response.Nodes, krpc.NodeLen4
+	if l.f.v6 {
+		b, size = m.Response.Nodes6, krpc.NodeLen6
+	}
+	for ; len(b) >= size; b = b[size:] {
+		if a := compactAddr(b[id.Len:size]); table.Usable(a, l.f.relaxed) {
+			nodes = append(nodes, announce.Node{ID: id.ID(b[:id.Len]), Addr: a})
+		}
+	}
+	return nodes
+}
+
+// peers are the peers of a response that can be such.
+func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
+	for v := range m.Response.Values.List() {
+		b, _ := v.Bytes()
+		if len(b) != krpc.PeerLen4 && len(b) != krpc.PeerLen6 {
+			continue
+		}
+		if a := compactAddr(b); table.Usable(a, l.f.relaxed) {
+			peers = append(peers, a)
+		}
+	}
+	return peers
+}
+
+// compactAddr reads an address and port of 6 or 18 bytes.
+func compactAddr(b []byte) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(b[:len(b)-2])
+	return netip.AddrPortFrom(ip.Unmap(), uint16(b[len(b)-2])<<8|uint16(b[len(b)-1]))
+}
+
+// deliver hands news to the owner of the torrent. With the news of an announce
+// that ended or begins go the peers that were announced to ourselves: in a
+// network of few nodes we are one of the closest.
+func (l *announceLeg) deliver(now mono.Time, n news) {
+	l.a.calls.Lock()
+	defer l.a.calls.Unlock()
+	l.a.mu.Lock()
+	t := l.a.torrents[n.infohash]
+	l.a.mu.Unlock()
+	if t == nil {
+		return
+	}
+	if n.peers == nil {
+		l.f.announceSelf(now, n.infohash, t.port)
+		n.peers = l.f.stored(n.infohash)
+	}
+	if n.peers = l.others(n.peers, t.port); len(n.peers) > 0 && t.found != nil {
+		t.found(n.peers)
+	}
+	if n.over && t.done != nil {
+		t.done(n.accepted)
+	}
+}
+
+// others is the peers that are not ourselves.
+func (l *announceLeg) others(peers []netip.AddrPort, port uint16) []netip.AddrPort {
+	l.a.d.mu.Lock()
+	self := netip.AddrPortFrom(l.f.self(), port)
+	l.a.d.mu.Unlock()
+	kept := peers[:0]
+	for _, p := range peers {
+		if p != self {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// AnnouncerStats is the state of an announcer.
+type AnnouncerStats struct {
+	Torrents int
+	Late     int // announced longer ago than 20 minutes, in any family that is online
+	// Interval is the time in which all torrents come round. Stretched says
+	// that this is more than 20 minutes: the rate cannot carry so many.
+	Interval  time.Duration
+	Stretched bool
+	V4, V6    announce.Stats
+}
+
+// Stats is the state of the announcer now.
+func (a *Announcer) Stats() AnnouncerStats {
+	a.mu.Lock()
+	st := AnnouncerStats{Torrents: len(a.torrents)}
+	a.mu.Unlock()
+	for _, l := range a.legs {
+		l.mu.Lock()
+		s := l.s.Stats(a.d.now())
+		l.mu.Unlock()
+		if l.f.v6 {
+			st.V6 = s
+		} else {
+			st.V4 = s
+		}
+		if !s.Offline || len(a.legs) == 1 {
+			st.Late = max(st.Late, s.Late)
+			st.Interval = max(st.Interval, s.Interval)
+			st.Stretched = st.Stretched || s.Overloaded
+		}
+	}
+	return st
+}
+
+// Late is the torrents whose announce in some family that is online is older
+// than 20 minutes.
+func (a *Announcer) Late() (late []id.ID) {
+	seen := make(map[id.ID]bool)
+	for _, l := range a.legs {
+		l.mu.Lock()
+		if !l.s.Offline() || len(a.legs) == 1 {
+			l.s.Late(a.d.now(), func(infohash id.ID) bool {
+				if !seen[infohash] {
+					seen[infohash] = true
+					late = append(late, infohash)
+				}
+				return true
+			})
+		}
+		l.mu.Unlock()
+	}
+	return late
+}

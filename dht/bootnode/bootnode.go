@@ -1,0 +1,214 @@
+// Package bootnode is a public entry point to the DHT: the UDP shell around the
+// pure room dht/bootstrap, which decides everything.
+//
+// Each socket has a loop: it reads a batch, answers it in place and sends the
+// replies as a batch. A loop has limits and candidates of its own, and shares
+// with the others the rings of verified nodes alone, once a batch. Sockets that
+// share a port (netx.OpenUDP) so use all processors.
+//
+//	socket ── loop: Responder ──┐
+//	socket ── loop: Responder ──┼── Shared: rings, ids (mu)
+//	socket ── loop: Responder ──┘
+//
+// A second goroutine for each loop sends the pings whose time has come while
+// the socket is quiet. All methods may be called from any goroutine.
+package bootnode
+
+import (
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"seedbed/dht/bootstrap"
+	"seedbed/dht/krpc"
+	"seedbed/dht/table"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/internal/netx"
+)
+
+// Config of a server. Only Conns is required.
+type Config struct {
+	// Conns are the sockets, of both families and as many as there are. Close
+	// closes them.
+	Conns []netx.PacketConn
+
+	// Saved is what an earlier run left; its nodes count as verified if it is
+	// younger than bootstrap.Config.Turn.
+	Saved bootstrap.State
+
+	// Private lifts the rules for the public internet. It is implied where all
+	// sockets listen on private or loopback addresses.
+	Private bool
+
+	// SecureOnly, VerifyAfter, MaxNodes, Rate, Burst and PingRate are those of
+	// bootstrap.Config; PingRate is for all sockets together, 500 by default.
+	SecureOnly  bool
+	VerifyAfter time.Duration
+	MaxNodes    int
+	Rate, Burst float64
+	PingRate    float64
+
+	// Logger takes what an operator may want to know; nil: nobody does.
+	Logger *slog.Logger
+}
+
+// freshFor is the age at which a saved ring still counts as verified.
+const freshFor = 15 * time.Minute
+
+// candidates and sources are for all sockets together.
+const (
+	candidates = 1 << 18
+	sources    = 1 << 17
+)
+
+func (c *Config) validate() error {
+	switch {
+	case len(c.Conns) == 0:
+		return errors.New("bootnode: no packet connection to work on")
+	case c.VerifyAfter < 0:
+		return fmt.Errorf("bootnode: a delay of %v before nodes are verified", c.VerifyAfter)
+	case c.VerifyAfter > 24*time.Hour:
+		return fmt.Errorf("bootnode: a delay of %v before nodes are verified: after a day hardly any is left", c.VerifyAfter)
+	}
+	if c.PingRate == 0 {
+		c.PingRate = 500
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// Server is a running entry point.
+type Server struct {
+	log   *slog.Logger
+	epoch time.Time
+	loops []*loop
+
+	mu     sync.Mutex // guards shared; taken after a loop's own
+	shared *bootstrap.Shared
+
+	done    chan struct{}
+	closing sync.Once
+	wg      sync.WaitGroup
+}
+
+// New starts a server on the sockets.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{log: cfg.Logger, epoch: time.Now(), done: make(chan struct{})}
+	var seed [32]byte
+	crand.Read(seed[:])
+	pure := bootstrap.Config{
+		Relaxed: true, SecureOnly: cfg.SecureOnly, VerifyAfter: cfg.VerifyAfter,
+		MaxNodes: cfg.MaxNodes, Rate: cfg.Rate, Burst: cfg.Burst,
+		Candidates: max(1024, candidates/len(cfg.Conns)), Sources: max(1024, sources/len(cfg.Conns)),
+		PingRate: max(1, cfg.PingRate/float64(len(cfg.Conns))),
+		Rand:     rand.New(rand.NewChaCha8(seed)),
+	}
+	for _, c := range cfg.Conns {
+		ip := c.LocalAddr().Addr().Unmap()
+		pure.V4, pure.V6 = pure.V4 || ip.Is4(), pure.V6 || ip.Is6()
+		pure.Relaxed = pure.Relaxed && table.Local(ip)
+	}
+	pure.Relaxed = pure.Relaxed || cfg.Private
+	age := time.Since(cfg.Saved.Saved)
+	cfg.Saved.Fresh = age >= 0 && age < freshFor
+	s.shared = bootstrap.NewShared(pure, s.now(), cfg.Saved)
+	for _, c := range cfg.Conns {
+		ip := c.LocalAddr().Addr().Unmap()
+		if !ip.IsUnspecified() && (pure.Relaxed || bootstrap.Routable(ip)) {
+			s.shared.SetExternal(ip)
+		}
+	}
+	for _, c := range cfg.Conns {
+		s.loops = append(s.loops, newLoop(s, c))
+	}
+	for _, l := range s.loops {
+		s.wg.Go(l.serve)
+		s.wg.Go(l.ping)
+	}
+	return s, nil
+}
+
+func (s *Server) now() mono.Time { return mono.From(s.epoch, time.Now()) }
+
+// Close ends the server and closes its sockets.
+func (s *Server) Close() error {
+	var errs []error
+	s.closing.Do(func() {
+		close(s.done)
+		for _, l := range s.loops {
+			if err := l.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	})
+	s.wg.Wait()
+	return errors.Join(errs...)
+}
+
+// State is what to hand to the next run.
+func (s *Server) State() bootstrap.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shared.State(time.Now())
+}
+
+// Stats is a snapshot for people and programs that watch the server.
+type Stats struct {
+	V4, V6  FamilyStats
+	Waiting int // nodes that are to be pinged
+	Running int // loops
+	Loops   int // loops that should be running
+	bootstrap.Counts
+}
+
+// FamilyStats is of the ring of one address family.
+type FamilyStats struct {
+	Has      bool // there are sockets of it
+	ID       id.ID
+	External netip.Addr // our address as others see it; zero while unsettled
+	Nodes    int        // verified nodes
+	Size     int        // nodes that the ring may have now
+}
+
+// Stats is the state of the server now.
+func (s *Server) Stats() (st Stats) {
+	st.Loops = len(s.loops)
+	for _, l := range s.loops {
+		l.mu.Lock()
+		c := l.r.Counts()
+		st.Counts.Add(&c)
+		st.Waiting += l.r.Waiting()
+		if !l.ended {
+			st.Running++
+		}
+		l.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for v6, f := range map[bool]*FamilyStats{false: &st.V4, true: &st.V6} {
+		if r := s.shared.Ring(v6); r != nil {
+			*f = FamilyStats{Has: true, ID: s.shared.ID(v6), External: s.shared.External(v6), Nodes: r.Len(), Size: r.Size()}
+		}
+	}
+	return st
+}
+
+// Kinds are the names of the kinds that Counts.Queries is by.
+func Kinds() (names [bootstrap.NumKinds]string) {
+	for k := range names {
+		names[k] = krpc.Kind(k).String()
+	}
+	return names
+}

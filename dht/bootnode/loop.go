@@ -1,0 +1,149 @@
+package bootnode
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"seedbed/dht/bootstrap"
+	"seedbed/dht/krpc"
+	"seedbed/internal/mono"
+	"seedbed/internal/netx"
+)
+
+const (
+	batch = 64
+	// room for a datagram: whatever is longer is no honest query.
+	room = 2 << 10
+	// maxPings is how many pings go with one batch.
+	maxPings = 16
+	// pause is how long a quiet loop lets a ping wait.
+	pause = 200 * time.Millisecond
+)
+
+// loop serves one socket.
+type loop struct {
+	s    *Server
+	conn netx.PacketConn
+
+	mu    sync.Mutex
+	r     *bootstrap.Responder
+	ended bool
+}
+
+func newLoop(s *Server, c netx.PacketConn) *loop {
+	return &loop{s: s, conn: c, r: bootstrap.NewResponder(s.shared, s.now(), c.LocalAddr().Addr().Unmap().Is6())}
+}
+
+// outbox is datagrams to send, in memory that is used again and again.
+type outbox struct {
+	ms []netx.Datagram
+	b  []byte
+}
+
+func newOutbox(n int) outbox {
+	return outbox{ms: make([]netx.Datagram, 0, n), b: make([]byte, 0, n*krpc.MaxDatagram)}
+}
+
+// post takes what was appended to o.b, if anything was.
+func (o *outbox) post(b []byte, to netip.AddrPort) {
+	if begin := len(o.b); len(b) > begin {
+		o.ms = append(o.ms, netx.Datagram{Buf: b[begin:len(b):len(b)], Addr: to})
+		o.b = b
+	}
+}
+
+func (o *outbox) reset() { o.ms, o.b = o.ms[:0], o.b[:0] }
+
+// serve answers until the socket is closed.
+func (l *loop) serve() {
+	in := make([]netx.Datagram, batch)
+	space := make([]byte, batch*room)
+	for i := range in {
+		in[i].Buf = space[i*room : (i+1)*room]
+	}
+	out := newOutbox(batch + maxPings)
+	filler, _ := l.conn.(netx.Filler)
+	for {
+		n, err := l.conn.ReadBatch(in)
+		if err != nil {
+			l.mu.Lock()
+			l.ended = true
+			l.mu.Unlock()
+			if !errors.Is(err, net.ErrClosed) {
+				l.s.log.Error("a socket cannot be read any more", "addr", l.conn.LocalAddr(), "err", err)
+			}
+			return
+		}
+		out.reset()
+		now := l.s.now()
+		l.mu.Lock()
+		if filler != nil {
+			l.r.Pressure(filler.Fill())
+		}
+		l.sync(now)
+		for i := range in[:n] {
+			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
+			out.post(l.r.Datagram(out.b, now, from, in[i].Buf[:in[i].N]), from)
+		}
+		if l.r.Fresh() {
+			l.sync(now)
+		}
+		l.takePings(now, &out)
+		l.mu.Unlock()
+		l.send(&out)
+	}
+}
+
+// ping sends what is due, and keeps the ring true, while nothing comes in.
+func (l *loop) ping() {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	out := newOutbox(maxPings)
+	for {
+		select {
+		case <-l.s.done:
+			return
+		case <-tick.C:
+		}
+		for full := true; full; full = len(out.ms) == maxPings {
+			out.reset()
+			now := l.s.now()
+			l.mu.Lock()
+			l.sync(now)
+			l.takePings(now, &out)
+			l.mu.Unlock()
+			l.send(&out)
+		}
+	}
+}
+
+// sync exchanges with the others. The caller holds l.mu.
+func (l *loop) sync(now mono.Time) {
+	l.s.mu.Lock()
+	l.s.shared.Sync(now, l.r)
+	l.s.mu.Unlock()
+}
+
+func (l *loop) takePings(now mono.Time, out *outbox) {
+	for range maxPings {
+		b, to, ok := l.r.Ping(out.b, now)
+		if !ok {
+			return
+		}
+		out.post(b, to)
+	}
+}
+
+func (l *loop) send(out *outbox) {
+	if len(out.ms) == 0 {
+		return
+	}
+	if sent, err := l.conn.WriteBatch(out.ms); err != nil && sent < len(out.ms) {
+		l.mu.Lock()
+		l.r.Unsent(len(out.ms) - sent)
+		l.mu.Unlock()
+	}
+}

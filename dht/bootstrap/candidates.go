@@ -1,0 +1,65 @@
+package bootstrap
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+
+	"seedbed/internal/mono"
+)
+
+// candidates are the addresses that wait to be pinged, in the order of their
+// time: a bounded queue in one block of memory that grows with it.
+type candidates struct {
+	b      []byte
+	stride int
+	head   int // index of the first
+	n      int
+	max    int
+}
+
+const timeLen = 8
+
+func newCandidates(v6 bool, max int) candidates {
+	stride := timeLen + 4 + 2
+	if v6 {
+		stride = timeLen + 16 + 2
+	}
+	return candidates{stride: stride, max: max}
+}
+
+// add takes the address in. As the queue fills, more and more are refused, so
+// that the pings spread over the time and over who comes.
+func (c *candidates) add(due mono.Time, a netip.AddrPort, random *rand.Rand) bool {
+	if over := c.n - c.max/2; over > 0 && int(random.Uint32N(uint32(c.max-c.max/2))) < over {
+		return false
+	}
+	if have := len(c.b) / c.stride; c.n == have {
+		grown := make([]byte, min(max(64, 2*have), c.max)*c.stride)
+		n := copy(grown, c.b[c.head*c.stride:])
+		copy(grown[n:], c.b[:c.head*c.stride])
+		c.b, c.head = grown, 0
+	}
+	at := (c.head + c.n) % (len(c.b) / c.stride) * c.stride
+	e := binary.BigEndian.AppendUint64(c.b[at:at:at+c.stride], uint64(due))
+	appendAddr(e, a)
+	c.n++
+	return true
+}
+
+// due reports whether the time of the first address has come.
+func (c *candidates) due(now mono.Time) bool {
+	return c.n > 0 && mono.Time(binary.BigEndian.Uint64(c.b[c.head*c.stride:])) <= now
+}
+
+// pop takes out the first address.
+func (c *candidates) pop() netip.AddrPort {
+	e := c.b[c.head*c.stride : (c.head+1)*c.stride]
+	c.head = (c.head + 1) % (len(c.b) / c.stride)
+	c.n--
+	port := binary.BigEndian.Uint16(e[len(e)-2:])
+	if c.stride == timeLen+4+2 {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(e[timeLen:])), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(e[timeLen:])), port)
+}

@@ -1,0 +1,224 @@
+package dht
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/anacrolix/dht/v2/bep44"
+
+	"seedbed/dht/krpc"
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+)
+
+const (
+	maxValue = 1000 // BEP 44: bytes of an encoded value
+	maxSalt  = 64
+)
+
+// Item is a value of the DHT (BEP 44): immutable, found by the hash of the
+// value; or mutable, found by the hash of a public key and a salt.
+type Item struct {
+	Value   bencode.Value // encoded, at most 1000 bytes
+	Mutable bool
+	Key     [ed25519.PublicKeySize]byte
+	Salt    []byte
+	Seq     int64
+	Sig     [ed25519.SignatureSize]byte
+}
+
+// NewItem is an immutable item.
+func NewItem(value bencode.Value) (Item, error) {
+	return Item{Value: value}, checkValue(value, nil)
+}
+
+// SignItem is a mutable item, signed.
+func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Value) (Item, error) {
+	if err := checkValue(value, salt); err != nil {
+		return Item{}, err
+	}
+	i := Item{Value: value, Mutable: true, Salt: salt, Seq: seq}
+	copy(i.Key[:], key.Public().(ed25519.PublicKey))
+	copy(i.Sig[:], bep44.Sign(key, salt, seq, value))
+	return i, nil
+}
+
+// checkValue refuses what no node would store. What we put is canonical, so
+// that a node which decodes and encodes it again keeps its hash.
+func checkValue(value bencode.Value, salt []byte) error {
+	if len(value) > maxValue {
+		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), maxValue)
+	}
+	if len(salt) > maxSalt {
+		return fmt.Errorf("dht: the salt is %d bytes long, and BEP 44 allows %d", len(salt), maxSalt)
+	}
+	if _, err := bencode.ParseStrict(value, bencode.Limits{Depth: 32}); err != nil {
+		return fmt.Errorf("dht: the value is not canonical bencode: %w", err)
+	}
+	return nil
+}
+
+// Target is where the item is stored: BEP 44, the SHA-1 of the value, or of
+// the public key and the salt.
+func (i *Item) Target() id.ID {
+	if !i.Mutable {
+		return sha1.Sum(i.Value)
+	}
+	return ItemTarget(i.Key, i.Salt)
+}
+
+// ItemTarget is where the mutable items of a key are stored.
+func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
+	return sha1.Sum(append(key[:], salt...))
+}
+
+// ItemFaults counts answers that came with an item and were not believed.
+type ItemFaults struct {
+	Oversized int // a value above 1000 bytes
+	Wrong     int // a value or key that does not hash to the target
+	Unsigned  int // a signature that is missing or wrong
+}
+
+// GetReport is what Get did.
+type GetReport struct {
+	Report
+	Item   *Item // the newest that was found, or nil
+	Have   int   // nodes that have it
+	Older  int   // that have an older one
+	Faults ItemFaults
+}
+
+// Get finds the item at target (BEP 44). Found is called with it as soon as it
+// is there, and again when a node has a newer one; never at the same time. An
+// immutable item ends the search; of a mutable one all the closest nodes are
+// heard, since any may have an old one. salt is that of the item. With seq,
+// only items newer than that are wanted. found may be nil.
+func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, found func(Item)) (GetReport, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	q := d.inquiry("get", target)
+	q.ask.Target, q.ask.Seq = &target, seq
+	out, err := q.get(ctx, salt, seq, func(i Item) {
+		if found != nil {
+			found(i)
+		}
+		if !i.Mutable {
+			cancel(errEnough)
+		}
+	})
+	if err != nil && context.Cause(ctx) == errEnough {
+		err = nil
+	}
+	return out, err
+}
+
+// errEnough ends a search that has found all there is.
+var errEnough = errors.New("dht: found")
+
+func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, err error) {
+	q.on = func(_ Contact, r krpc.Returned) {
+		i, ok := out.Faults.judge(r, q.target, salt)
+		switch {
+		case !ok:
+		case after != nil && i.Mutable && i.Seq <= *after, out.Item != nil && i.Seq < out.Item.Seq:
+			out.Older++
+		case out.Item != nil && i.Seq == out.Item.Seq:
+			out.Have++ // with two values of one number, the first counts
+		default:
+			if out.Item != nil {
+				out.Older += out.Have
+			}
+			out.Item, out.Have = &i, 1
+			found(i)
+		}
+	}
+	r, err := q.run(ctx)
+	q.mu.Lock() // late answers are not heard any more
+	defer q.mu.Unlock()
+	out.Report = r
+	return out, err
+}
+
+// judge reads the item of an answer, if it has one that belongs to the target.
+func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, ok bool) {
+	switch {
+	case r.Value == nil:
+		return i, false
+	case len(r.Value) > maxValue:
+		n.Oversized++
+		return i, false
+	case r.K == nil:
+		// BEP 44: a node that gets an immutable item should verify its hash.
+		if sha1.Sum(r.Value) != target {
+			n.Wrong++
+			return i, false
+		}
+		return Item{Value: bytes.Clone(r.Value)}, true
+	}
+	i = Item{Mutable: true, Salt: salt, Seq: r.Seq, Value: bytes.Clone(r.Value)}
+	copy(i.Key[:], r.K)
+	if i.Target() != target {
+		n.Wrong++
+		return i, false
+	}
+	copy(i.Sig[:], r.Sig)
+	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !bep44.Verify(i.Key[:], salt, i.Seq, i.Value, i.Sig[:]) {
+		n.Unsigned++
+		return i, false
+	}
+	return i, true
+}
+
+// PutReport is what Put did.
+type PutReport struct {
+	GetReport // how the closest nodes were found, and what they had
+	Nodes     []Told
+	Accepted  int // nodes that took the item
+	Kept      int // of these, those that gave it back
+}
+
+// Put stores the item at the closest nodes of each family, and reads it back
+// from every one. cas is the number that a stored mutable item must have for it
+// to be replaced (BEP 44); nil replaces any that is older.
+func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error) {
+	if err := checkValue(item.Value, item.Salt); err != nil {
+		return PutReport{}, err
+	}
+	target := item.Target()
+	q := d.inquiry("get", target)
+	q.ask.Target = &target
+	g, err := q.get(ctx, item.Salt, nil, func(Item) {})
+	out := PutReport{GetReport: g}
+	if err != nil {
+		return out, err
+	}
+	out.Nodes = q.tell(ctx, "put", func(token []byte) krpc.Ask {
+		a := krpc.Ask{Token: token, Value: item.Value}
+		if item.Mutable {
+			a.K, a.Sig, a.Salt, a.Seq, a.Cas = item.Key[:], item.Sig[:], item.Salt, &item.Seq, cas
+		}
+		return a
+	}, func(f *family, to netip.AddrPort) bool {
+		m, _, err := f.exchange(ctx, to, "get", krpc.Ask{Target: &target})
+		if err != nil {
+			return false
+		}
+		var faults ItemFaults
+		i, ok := faults.judge(m.Returned(), target, item.Salt)
+		return ok && bytes.Equal(i.Value, item.Value)
+	})
+	for _, n := range out.Nodes {
+		if n.Accepted {
+			out.Accepted++
+		}
+		if n.Kept {
+			out.Kept++
+		}
+	}
+	return out, ctx.Err()
+}

@@ -1,0 +1,241 @@
+package respond
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/store"
+	"seedbed/internal/mono"
+)
+
+var methods = []string{"ping", "find_node", "get_peers", "announce_peer", "get", "put", "sample_infohashes", "vote", ""}
+
+// arguments are valid ones, of every method at once, in the order of a
+// canonical dictionary. The put that they make has no valid signature.
+var arguments = []struct{ key, good string }{
+	{"cas", "i1e"}, {"id", "20:01234567890123456789"}, {"implied_port", "i0e"}, {"info_hash", "20:01234567890123456789"}, {"k", "32:" + strings.Repeat("k", 32)},
+	{"noseed", "i0e"}, {"port", "i1e"}, {"salt", "3:abc"}, {"scrape", "i1e"}, {"seed", "i1e"}, {"seq", "i1e"}, {"sig", "64:" + strings.Repeat("s", 64)},
+	{"target", "20:01234567890123456789"}, {"token", "8:abcdefgh"}, {"v", "d1:ai1ee"}, {"want", "l2:n4e"},
+}
+
+// spoilt is what stands in the place of a good value; "" leaves the key out.
+var spoilt = []string{"", "i0e", "i-1e", "i1e", "i65536e", "i9223372036854775807e", "i-9223372036854775808e", "i9223372036854775808e", "i99999999999999999999e", "i01e", "ie",
+	"0:", "1:x", "19:0123456789012345678", "20:01234567890123456789", "21:012345678901234567890", "99999999999999999999:x",
+	"le", "de", "li1ei2ee", "l2:n4i4ee", "d1:ai1ee", "d1:bi1e1:ai1ee", "di1ei1ee", strings.Repeat("l", 30) + strings.Repeat("e", 30), strings.Repeat("l", 100) + strings.Repeat("e", 100),
+	strings.Repeat("d1:a", 100) + "de" + strings.Repeat("e", 100), strings.Repeat("l", 5000), "64:" + strings.Repeat("s", 64), "65:" + strings.Repeat("s", 65),
+	"996:" + strings.Repeat("x", 996), "997:" + strings.Repeat("x", 997), "2000:" + strings.Repeat("x", 2000)}
+
+// args is the dictionary "a" with some of its values replaced.
+func args(replaced map[string]string) string {
+	var b strings.Builder
+	b.WriteString("d")
+	for _, a := range arguments {
+		v, ok := replaced[a.key]
+		if !ok {
+			v = a.good
+		}
+		if v != "" {
+			fmt.Fprintf(&b, "%d:%s%s", len(a.key), a.key, v)
+		}
+	}
+	return b.String() + "e"
+}
+
+func hostile(name, a string) []byte {
+	return fmt.Appendf(nil, "d1:a%s1:q%d:%s1:t2:aa1:y1:qe", a, len(name), name)
+}
+
+// Every method × {no "a", wrong types, short ids, huge integers, deep nesting,
+// extra keys, cut anywhere}: no panic, no wrong reply. What ask checks of a
+// reply is the measure: canonical, of at most 1024 bytes, to whom it belongs.
+func TestHostileBattery(t *testing.T) {
+	r := setup(Config{Rate: -1}, store.Config{})
+	replies := map[bool]int{}
+	try := func(b []byte) {
+		var m krpc.Message
+		if krpc.Parse(b, &m) != nil || m.Y != 'q' {
+			replies[false]++
+			return
+		}
+		replies[true]++
+		m2, _ := r.ask(t, from4, b)
+		// A query that something is wrong with is refused, whoever it is from.
+		if (m.Query.Kind == krpc.AnnouncePeer || m.Query.Kind == krpc.Put) && m2.Y != 'e' {
+			t.Errorf("%q was not refused", b)
+		}
+		if m.Query.Bad != "" && (m2.Y != 'e' || m2.Error.Code != int64(m.Query.BadCode)) {
+			t.Errorf("%q: %+v", b, m2)
+		}
+	}
+	for _, name := range methods {
+		good := hostile(name, args(nil))
+		try(good)
+		try(fmt.Appendf(nil, "d1:q%d:%s1:t2:aa1:y1:qe", len(name), name)) // no "a"
+		for _, v := range spoilt {
+			try(hostile(name, v)) // "a" of another type
+			for _, a := range arguments {
+				try(hostile(name, args(map[string]string{a.key: v})))
+			}
+			extra := "d1:\x00" + v + args(nil)[1:]
+			try(hostile(name, extra))
+			try(hostile(name, args(nil)[:len(args(nil))-1]+"1:z"+v+"e"))
+			for _, key := range []string{"q", "t", "y"} {
+				b := bytes.Replace(good, fmt.Appendf(nil, "1:%s", key), fmt.Appendf(nil, "1:%s%s1:%s", key, v, key), 1) // twice
+				try(b)
+			}
+		}
+		for cut := range good {
+			if m := new(krpc.Message); krpc.Parse(good[:cut], m) == nil {
+				t.Fatalf("%q passes", good[:cut])
+			}
+			flipped := bytes.Clone(good)
+			for _, flip := range []byte{1, 0x10, 0x80, 'e' ^ flipped[cut], 'd' ^ flipped[cut]} {
+				flipped[cut] = good[cut] ^ flip
+				try(flipped)
+			}
+		}
+	}
+	if replies[true] < 3000 || replies[false] < 1000 {
+		t.Error("the battery is blunt:", replies)
+	}
+	if _, n := r.cfg.Store.Len(); n != 0 || r.cfg.Store.Items() != 0 {
+		t.Error("something was stored")
+	}
+}
+
+// A million announces and a hundred thousand puts, each with its token, over
+// the whole way of a packet: sizes stay at the caps.
+func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
+	announces, puts, mutable := 1_000_000, 100_000, 300
+	if testing.Short() {
+		announces, puts, mutable = 50_000, 5_000, 30
+	}
+	r := setup(Config{Rate: -1}, store.Config{})
+	// Not fakes: these note everyone who asks.
+	b, _ := bench(t, -1)
+	r.cfg.Table4 = b.cfg.Table4
+	buf := make([]byte, 0, 2048)
+	var m krpc.Message
+	outcomes := map[Outcome]int{}
+	send := func(now mono.Time, from netip.AddrPort, b []byte) {
+		if err := krpc.Parse(b, &m); err != nil {
+			t.Fatal(err)
+		}
+		_, out := r.Handle(buf[:0], now, from, &m.Query)
+		if out == Verify {
+			d := Defer(from, &m.Query)
+			_, out = r.Finish(buf[:0], now, d, d.Verify())
+		}
+		outcomes[out]++
+	}
+	stored := func() {
+		h, p := r.cfg.Store.Len()
+		if h > store.DefaultInfohashes || p > store.DefaultInfohashes*store.DefaultPeers || r.cfg.Store.Items() > store.DefaultItems {
+			t.Fatal(h, p, r.cfg.Store.Items())
+		}
+	}
+	source := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i >> 16), byte(i >> 8), byte(i)}), 6881)
+	}
+	hash := target
+	q := announce(make([]byte, store.TokenLen), with("info_hash", hash)+"4:porti1e")
+	atHash, atToken := bytes.Index(q, hash[:]), bytes.Index(q, make([]byte, store.TokenLen))
+	for i := range announces {
+		// An hour and more: some expire.
+		now, from := mono.Time(i)*mono.Time(5e6), source(i%200_000)
+		binary.BigEndian.PutUint32(hash[:], uint32(i%7)*uint32(i%3001))
+		copy(q[atHash:], hash[:])
+		r.cfg.Tokens.Append(q[:atToken], now, from.Addr(), hash)
+		send(now, from, q)
+		stored()
+	}
+	if outcomes[Answered] < announces/3 {
+		t.Error("hardly an announce was taken:", outcomes)
+	}
+	clear(outcomes)
+	now := mono.Time(announces) * mono.Time(5e6)
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	for i := range puts {
+		now += mono.Time(1e6)
+		from := source(i)
+		v := fmt.Appendf(nil, "8:%08d", i)
+		token := r.cfg.Tokens.Append(nil, now, from.Addr(), store.ImmutableTarget(v))
+		send(now, from, query("put", fmt.Sprintf("5:token8:%s1:v%s", token, v)))
+		if i%(puts/mutable) == 0 {
+			salt := fmt.Sprintf("%08d", i)
+			send(now, from, r.mutablePut(now, from, key, salt, 1, "3:abc", ""))
+		}
+		stored()
+	}
+	if outcomes[Answered] != puts+mutable && outcomes[Answered] != puts+mutable+1 || r.cfg.Store.Items() != store.DefaultItems {
+		t.Error(outcomes, r.cfg.Store.Items())
+	}
+}
+
+// FuzzPacket goes the whole way of a packet.
+func FuzzPacket(f *testing.F) {
+	for _, s := range [][]byte{query("ping", ""), query("find_node", with("target", target)), query("get_peers", with("info_hash", target)+"6:noseedi1e6:scrapei1e4:wantl2:n42:n6e"),
+		announce([]byte("aoeusnth"), with("info_hash", target)+"4:porti1e"), query("vote", with("target", target)), query("vote", ""), query("find_node", ""),
+		query("get", "3:seqi1e"+with("target", target)), query("sample_infohashes", with("target", target)), query("put", "5:token8:aoeusnth1:v3:abc"),
+		[]byte("d1:rd2:id20:01234567890123456789e1:t2:aa1:y1:re"), []byte("d1:q4:ping1:t2:aa1:y1:qe"), []byte("d1:ad2:id20:01234567890123456789e1:q4:ping1:t32:01234567890123456789012345678901" + "1:y1:qe")} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	for _, name := range methods {
+		f.Add(hostile(name, args(nil)), false)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, v6 bool) {
+		r := setup(Config{}, store.Config{})
+		for i := range 100 {
+			r.cfg.Store.Announce(0, target, netip.AddrPortFrom(netip.AddrFrom4([4]byte{13, 0, 0, byte(i)}), 1), i%2 == 0)
+		}
+		r.cfg.Store.Put(0, target, store.Item{V: []byte("3:abc"), Mutable: true, Seq: 1})
+		var q, m krpc.Message
+		if krpc.Parse(b, &q) != nil || q.Y != 'q' {
+			return
+		}
+		from := from4
+		if v6 {
+			from = from6
+		}
+		// Tokens are good, so that what they guard is fuzzed too.
+		if q.Query.Bad == "" && len(q.Query.Token) == store.TokenLen {
+			at := q.Query.Target
+			if q.Query.Kind == krpc.Put {
+				at = impliedTarget(&q.Query)
+			}
+			q.Query.Token = r.cfg.Tokens.Append(nil, 0, from.Addr(), at)
+		}
+		reply, out := r.Handle(nil, 0, from, &q.Query)
+		if out == Verify {
+			d := Defer(from, &q.Query)
+			d.Verify()
+			reply, out = r.Finish(reply, 0, d, len(b)%2 == 0)
+		}
+		if out != Answered && out != Refused {
+			t.Fatal(out)
+		}
+		check(t, reply, &q, from, &m)
+		if n, _ := r.cfg.Store.Len(); n > 2 || r.cfg.Store.Items() > 2 {
+			t.Fatal("more was stored than one packet can bring")
+		}
+	})
+}
+
+// mutablePut is a put with a token, as its query.
+func (r *rig) mutablePut(now mono.Time, from netip.AddrPort, key ed25519.PrivateKey, salt string, seq int64, v, cas string) []byte {
+	k := []byte(key.Public().(ed25519.PublicKey))
+	token := r.cfg.Tokens.Append(nil, now, from.Addr(), store.MutableTarget(k, []byte(salt)))
+	sig := ed25519.Sign(key, store.AppendSigned(nil, []byte(salt), seq, []byte(v)))
+	saltArg := ""
+	if salt != "" {
+		saltArg = fmt.Sprintf("4:salt%d:%s", len(salt), salt)
+	}
+	return fmt.Appendf(nil, "d1:ad%s2:id20:%s1:k32:%s%s3:seqi%de3:sig64:%s5:token8:%s1:v%se1:q3:put1:t2:aa1:y1:qe", cas, asker[:], k, saltArg, seq, sig, token, v)
+}

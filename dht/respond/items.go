@@ -1,0 +1,149 @@
+package respond
+
+import (
+	"bytes"
+	"net/netip"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/store"
+	"seedbed/internal/id"
+	"seedbed/internal/mono"
+)
+
+// item fills in a token and the item under the target (BEP 44).
+func (r *Responder) item(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
+	if r.cfg.Store == nil {
+		return
+	}
+	// A put can always be taken: it displaces the item that was of no use for
+	// the longest.
+	reply.Token = r.cfg.Tokens.Append(r.token[:0], now, reply.To.Addr(), q.Target)
+	it := r.cfg.Store.Item(now, q.Target)
+	if it == nil {
+		return
+	}
+	if it.Mutable {
+		reply.Seq, reply.HasSeq = it.Seq, true
+		// BEP 44: if its sequence number is less than or equal to the seq field
+		// then k, v, and sig should be omitted from the response.
+		if q.HasSeq && it.Seq <= q.Seq {
+			return
+		}
+		reply.K, reply.Sig = it.K[:], it.Sig[:]
+	}
+	reply.V = it.V
+}
+
+// impliedTarget is where the item of a put is kept. BEP 44: it is implied.
+func impliedTarget(q *krpc.Query) id.ID {
+	if q.K != nil {
+		return store.MutableTarget(q.K, q.Salt)
+	}
+	return store.ImmutableTarget(q.V)
+}
+
+// asItem is the item of a put, still in the datagram.
+func asItem(q *krpc.Query) store.Item {
+	it := store.Item{V: q.V}
+	if q.K != nil {
+		it.Mutable, it.Seq = true, q.Seq
+		copy(it.K[:], q.K)
+		copy(it.Sig[:], q.Sig)
+	}
+	return it
+}
+
+// put stores the item of a put, says why not, or that its signature is to be
+// verified first.
+func (r *Responder) put(now mono.Time, from netip.AddrPort, q *krpc.Query) (verify bool, code int, text string) {
+	at := impliedTarget(q)
+	if !r.valid(now, q.Token, from, at) {
+		return false, krpc.CodeProtocol, badToken
+	}
+	it := asItem(q)
+	var cas *int64
+	if q.HasCAS {
+		cas = &q.CAS
+	}
+	verdict := r.cfg.Store.Judge(now, at, &it, cas)
+	switch {
+	case verdict == store.Known:
+		r.cfg.Store.Renew(now, at)
+	case verdict == store.Fresh && it.Mutable:
+		return true, 0, ""
+	case verdict == store.Fresh:
+		it.V = bytes.Clone(it.V)
+		r.cfg.Store.Put(now, at, it)
+	}
+	code, text = refusal(verdict)
+	return false, code, text
+}
+
+// refusal is BEP 44's error of a verdict, 0 if it is none.
+func refusal(v store.Verdict) (code int, text string) {
+	switch v {
+	case store.CASMismatch:
+		return krpc.CodeCASMismatch, "the CAS number does not match: re-read the value and try again"
+	case store.OldSeq:
+		return krpc.CodeOldSeq, "sequence number not greater than the current one"
+	}
+	return 0, ""
+}
+
+// Deferred is the put of a mutable item whose signature nobody has looked at
+// yet. It is a copy: the datagram may be overwritten.
+type Deferred struct {
+	to     netip.AddrPort
+	t      []byte
+	target id.ID
+	item   store.Item
+	salt   []byte
+	cas    *int64
+}
+
+// Defer copies what is left to do of a query for which Handle said Verify. The
+// caller may drop it instead, as if the datagram had been lost.
+func Defer(from netip.AddrPort, q *krpc.Query) *Deferred {
+	d := &Deferred{
+		to:     netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
+		t:      bytes.Clone(q.T),
+		target: impliedTarget(q),
+		item:   asItem(q),
+		salt:   bytes.Clone(q.Salt),
+	}
+	d.item.V = bytes.Clone(q.V)
+	if q.HasCAS {
+		cas := q.CAS
+		d.cas = &cas
+	}
+	return d
+}
+
+// To is where the reply goes.
+func (d *Deferred) To() netip.AddrPort { return d.to }
+
+// Verify reports whether the signature is that of the key. It takes a tenth of
+// a millisecond or so and may run in any goroutine.
+func (d *Deferred) Verify() bool { return d.item.Verify(d.salt) }
+
+// Finish stores the item of a put that has been verified, and appends the reply
+// to it. BEP 44: on the storage node, the signature must be verified before
+// accepting the store command.
+func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool) ([]byte, Outcome) {
+	if !verified {
+		return krpc.AppendError(dst, d.to, d.t, krpc.CodeBadSig, "invalid signature"), Refused
+	}
+	// Meanwhile another put may have been accepted: only now the number that is
+	// stored decides.
+	verdict := r.cfg.Store.Judge(now, d.target, &d.item, d.cas)
+	if code, text := refusal(verdict); code != 0 {
+		return krpc.AppendError(dst, d.to, d.t, code, text), Refused
+	}
+	r.cfg.Store.Put(now, d.target, d.item)
+	own := r.cfg.Table4
+	if d.to.Addr().Is6() {
+		own = r.cfg.Table6
+	}
+	reply := krpc.Reply{To: d.to, T: d.t, ID: own.ID()}
+	return reply.Append(dst), Answered
+}

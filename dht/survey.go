@@ -1,0 +1,205 @@
+package dht
+
+import (
+	"context"
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
+	"seedbed/dht/krpc"
+	"seedbed/internal/id"
+)
+
+// Scrape is how large a swarm is, as the nodes that its peers announce to
+// estimate it (BEP 33).
+type Scrape struct {
+	Seeds, Peers int // Peers are those that are no seeds
+	Filters      int // nodes that gave filters which were counted
+	Dropped      int // that gave filters which cannot be true
+}
+
+// PeersReport is what GetPeers and AnnouncePeer did.
+type PeersReport struct {
+	Report
+	Peers     int           // distinct peers found
+	FirstPeer time.Duration // until the first one; 0: none
+	Scrape    Scrape
+	Nodes     []Told // of AnnouncePeer
+	Accepted  int
+}
+
+// GetPeers finds peers of an infohash as Lookup does; with scrape it also asks
+// how many there are. found may be nil.
+func (d *DHT) GetPeers(ctx context.Context, infohash id.ID, scrape bool, found func([]netip.AddrPort)) (PeersReport, error) {
+	_, out, err := d.survey(ctx, infohash, scrape, found)
+	return out, err
+}
+
+// AnnouncePeer finds peers and tells the closest nodes that we are one, on the
+// TCP port given; seed says that we have all of it (BEP 33).
+func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (PeersReport, error) {
+	q, out, err := d.survey(ctx, infohash, false, found)
+	if err != nil {
+		return out, err
+	}
+	out.Nodes = q.tell(ctx, "announce_peer", func(token []byte) krpc.Ask {
+		return krpc.Ask{InfoHash: &infohash, Port: port, Seed: seed, Token: token}
+	}, nil)
+	for _, n := range out.Nodes {
+		if n.Accepted {
+			out.Accepted++
+		}
+	}
+	return out, ctx.Err()
+}
+
+func (d *DHT) survey(ctx context.Context, infohash id.ID, scrape bool, found func([]netip.AddrPort)) (*inquiry, PeersReport, error) {
+	var out PeersReport
+	q := d.inquiry("get_peers", infohash)
+	q.ask.InfoHash, q.ask.Scrape = &infohash, scrape
+	begun := time.Now()
+	q.found = func(ps []netip.AddrPort) {
+		if out.Peers == 0 {
+			out.FirstPeer = time.Since(begun)
+		}
+		out.Peers += len(ps)
+		if found != nil {
+			found(ps)
+		}
+	}
+	filters := make(map[netip.AddrPort]krpc.Returned)
+	if scrape {
+		q.on = func(c Contact, r krpc.Returned) {
+			if r.BloomSeeds != nil || r.BloomPeers != nil {
+				filters[c.Addr] = r
+			}
+		}
+	}
+	r, err := q.run(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out.Report = r
+	var given []krpc.Returned
+	for _, c := range r.Closest {
+		// Peers announce to the closest nodes: those further away know nothing.
+		if f, ok := filters[c.Addr]; ok {
+			given = append(given, f)
+		}
+	}
+	out.Scrape = merge(given)
+	return q, out, err
+}
+
+type bloom = akrpc.ScrapeBloomFilter
+
+// merge is what the union of the filters says. BEP 33: filters of several nodes
+// are combined by or. One node that sets every bit would so fake any number:
+// filters that alone say far more than the middle one are left out.
+func merge(given []krpc.Returned) (s Scrape) {
+	var sizes []float64
+	of := func(b []byte) (f bloom) {
+		copy(f[:], b)
+		return f
+	}
+	size := func(r krpc.Returned) float64 {
+		seeds, peers := of(r.BloomSeeds), of(r.BloomPeers)
+		return seeds.EstimateCount() + peers.EstimateCount()
+	}
+	for _, r := range given {
+		sizes = append(sizes, size(r))
+	}
+	limit := float64(math.MaxInt32) // a full filter says infinity
+	if len(sizes) > 2 {
+		sorted := slices.Sorted(slices.Values(sizes))
+		limit = min(limit, 3*sorted[(len(sorted)-1)/2]+50)
+	}
+	var seeds, peers bloom
+	for i, r := range given {
+		if sizes[i] > limit {
+			s.Dropped++
+			continue
+		}
+		s.Filters++
+		for j, b := range r.BloomSeeds {
+			seeds[j] |= b
+		}
+		for j, b := range r.BloomPeers {
+			peers[j] |= b
+		}
+	}
+	count := func(f *bloom) int {
+		n := f.EstimateCount()
+		if n > 1<<16 { // together full: beyond what 256 bytes can tell
+			n = 1 << 16
+		}
+		return int(math.Round(n))
+	}
+	if s.Filters > 0 {
+		s.Seeds, s.Peers = none(&seeds, count), none(&peers, count)
+	}
+	return s
+}
+
+// none is 0 for an empty filter, which the library's estimate takes for one of
+// a single bit.
+func none(f *bloom, count func(*bloom) int) int {
+	if *f == (bloom{}) {
+		return 0
+	}
+	return count(f)
+}
+
+// Sampled is what one node answered to sample_infohashes.
+type Sampled struct {
+	Contact
+	Samples  int           // infohashes in its answer
+	Num      int64         // that it says it has in all
+	Interval time.Duration // after which it takes others
+}
+
+// SampleReport is what Sample did.
+type SampleReport struct {
+	Report
+	Infohashes []id.ID // distinct, in the order of their coming
+	Nodes      []Sampled
+	Dropped    int // infohashes beyond what is kept
+}
+
+// maxSamples bounds the infohashes of one survey.
+const maxSamples = 8192
+
+// Sample asks the nodes on the way to target for samples of the infohashes
+// that they store peers of (BEP 51).
+func (d *DHT) Sample(ctx context.Context, target id.ID) (out SampleReport, err error) {
+	q := d.inquiry("sample_infohashes", target)
+	q.ask.Target = &target
+	seen := make(map[id.ID]struct{})
+	q.on = func(c Contact, r krpc.Returned) {
+		if !r.HasSamples {
+			return
+		}
+		// BEP 51: interval is 0 to 21600 seconds.
+		every := time.Duration(min(max(r.Interval, 0), 21600)) * time.Second
+		out.Nodes = append(out.Nodes, Sampled{c, len(r.Samples) / id.Len, max(r.Num, 0), every})
+		for b := r.Samples; len(b) > 0; b = b[id.Len:] {
+			x := id.ID(b[:id.Len])
+			if _, ok := seen[x]; ok {
+				continue
+			}
+			if len(seen) == maxSamples {
+				out.Dropped++
+				continue
+			}
+			seen[x] = struct{}{}
+			out.Infohashes = append(out.Infohashes, x)
+		}
+	}
+	r, err := q.run(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	out.Report = r
+	return out, err
+}

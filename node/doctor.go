@@ -1,0 +1,500 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/dht/table"
+	"seedbed/internal/netx"
+	"seedbed/magnet"
+)
+
+// Verdict is how a finding of Doctor is to be taken.
+type Verdict uint8
+
+const (
+	Fine   Verdict = iota // as it should be
+	Notice                // works, but not at its best; or could not be told
+	Bad                   // does not work
+)
+
+// Step is what a finding of Doctor is about, in the order of examination.
+type Step string
+
+const (
+	StepSockets   Step = "sockets"
+	StepState     Step = "state"
+	StepBootstrap Step = "bootstrap"
+	StepExternal  Step = "external address"
+	StepNAT       Step = "nat"
+	StepID        Step = "node id"
+	StepTable     Step = "table"
+	StepLookup    Step = "lookup"
+	StepDial      Step = "dial"
+	StepHandshake Step = "handshake"
+	StepMetadata  Step = "metadata"
+)
+
+// Finding is one thing that Doctor found.
+type Finding struct {
+	Step    Step
+	What    string // the host, family or stage; may be empty
+	Verdict Verdict
+	Text    string
+	Advice  string         // one sentence; only where something can be done
+	Took    time.Duration  // 0 where it says nothing
+	Data    map[string]any // the numbers of Text, for programs
+}
+
+// Doctor looks for the reason why a node does not work, step by step, and tells
+// each finding as soon as it is there. With a link it goes on to the torrent, up
+// to its metadata. It leaves nothing behind. The error is that of the first
+// step without which the others cannot be taken, or ctx's.
+func Doctor(ctx context.Context, cfg VisitConfig, link *magnet.Link, tell func(Finding)) error {
+	cfg.Serve = false
+	v, err := OpenVisit(cfg)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	e := &examination{v: v, tell: tell}
+	e.sockets(ctx)
+	e.state()
+	boots := e.bootstrap(ctx)
+	took := v.Settle(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e.addresses(ctx, boots)
+	e.table(took)
+	if link == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e.torrent(ctx, link)
+	return ctx.Err()
+}
+
+type examination struct {
+	v    *Visit
+	tell func(Finding)
+}
+
+func familyName(v6 bool) string {
+	if v6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+// A route test sends nothing: connecting a UDP socket only looks for the way.
+var routeTargets = map[bool]string{false: "192.0.2.1:9", true: "[2001:db8::1]:9"}
+
+// localAddr is the address of this machine on the way to another.
+func localAddr(v6 bool, to string) netip.Addr {
+	network := "udp4"
+	if v6 {
+		network = "udp6"
+	}
+	c, err := net.Dial(network, to)
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+// chosen reports whether the user named an address to listen on, and with it
+// the families.
+func (v *Visit) chosen() bool {
+	host, _, _ := net.SplitHostPort(v.cfg.Listen)
+	return host != ""
+}
+
+func (e *examination) sockets(ctx context.Context) {
+	if e.v.cfg.Listen == "" && e.v.Port() != DefaultPort {
+		e.tell(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is taken, perhaps by another seedbed: another port is used here", DefaultPort)})
+	}
+	for _, v6 := range []bool{false, true} {
+		family := familyName(v6)
+		i := slices.IndexFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 })
+		if i < 0 {
+			f := Finding{Step: StepSockets, What: family, Verdict: Notice, Text: "no socket", Advice: "this machine has no " + family}
+			switch {
+			case e.v.chosen():
+				f.Verdict, f.Text, f.Advice = Fine, "not used: --listen names an address of the other family", ""
+			case !v6:
+				f.Advice = "without IPv4 most peers are out of reach: check the network of this machine"
+			}
+			e.tell(f)
+			continue
+		}
+		addr := e.v.Addrs()[i]
+		e.tell(Finding{Step: StepSockets, What: "UDP " + family, Text: "listens on " + addr.String(), Data: map[string]any{"addr": addr}})
+		e.listener(ctx, addr, family)
+		if addr.Addr().IsUnspecified() {
+			if from := localAddr(v6, routeTargets[v6]); from.IsValid() {
+				e.tell(Finding{Step: StepSockets, What: "route " + family, Text: "leaves from " + from.String(), Data: map[string]any{"from": from}})
+			} else {
+				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no way out", Advice: "this network has no " + family + "; seedbed then works with the other family alone"}
+				e.tell(f)
+			}
+		}
+	}
+}
+
+// listener takes a connection from this machine to itself.
+func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
+	to := addr
+	if addr.Addr().IsUnspecified() {
+		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+		if addr.Addr().Is6() {
+			to = netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	taken := make(chan error, 1)
+	go func() {
+		c, err := e.v.host.Accept(ctx)
+		if err == nil {
+			c.Close()
+		}
+		taken <- err
+	}()
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	if err == nil {
+		err = <-taken
+		c.Close()
+	} else {
+		cancel()
+		<-taken
+	}
+	f := Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + " and takes connections", Data: map[string]any{"addr": addr}}
+	if err != nil {
+		f.Verdict, f.Text = Bad, fmt.Sprintf("a connection to our own %s failed: %v", to, err)
+		f.Advice = "a firewall on this machine is in the way: allow TCP and UDP to port " + fmt.Sprint(addr.Port())
+	}
+	e.tell(f)
+}
+
+func (e *examination) state() {
+	f := Finding{Step: StepState, Text: fmt.Sprintf("%s of an earlier run in %s", count(e.v.Saved, "saved DHT node"), e.v.cfg.State), Data: map[string]any{"saved": e.v.Saved}}
+	if e.v.Saved == 0 {
+		f.Text = "no saved DHT nodes in " + e.v.cfg.State
+		if _, err := os.Stat(e.v.cfg.State); err != nil {
+			f.Text = "no state directory at " + e.v.cfg.State + " yet"
+		}
+	}
+	e.tell(f)
+}
+
+// pong is what one address answered.
+type pong struct {
+	addr netip.AddrPort
+	c    dht.Contact
+	err  error
+}
+
+// bootstrap asks every address of every bootstrap host at once.
+func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
+	if len(e.v.cfg.Bootstrap) == 0 {
+		e.tell(Finding{Step: StepBootstrap, Verdict: Notice, Text: "no hosts: only saved nodes lead into the DHT"})
+		return nil
+	}
+	type host struct {
+		addrs []netip.AddrPort
+		took  time.Duration
+		err   error
+		pongs []pong
+	}
+	hosts := make([]host, len(e.v.cfg.Bootstrap))
+	var wg sync.WaitGroup
+	for i, name := range e.v.cfg.Bootstrap {
+		wg.Go(func() {
+			begun := time.Now()
+			dns, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			h := &hosts[i]
+			h.addrs, h.err = resolveAll(dns, name)
+			h.took = time.Since(begun)
+			h.addrs = h.addrs[:min(len(h.addrs), 8)]
+			h.pongs = make([]pong, len(h.addrs))
+			var each sync.WaitGroup
+			for j, a := range h.addrs {
+				each.Go(func() {
+					c, err := e.v.Ping(ctx, a)
+					h.pongs[j] = pong{a, c, err}
+				})
+			}
+			each.Wait()
+		})
+	}
+	wg.Wait()
+	for i, name := range e.v.cfg.Bootstrap {
+		h := &hosts[i]
+		if h.err != nil {
+			e.tell(Finding{Step: StepBootstrap, What: name, Verdict: Notice, Text: "its name could not be resolved: " + dnsReason(h.err), Took: h.took})
+			continue
+		}
+		for _, p := range h.pongs {
+			f := Finding{Step: StepBootstrap, Data: map[string]any{"addr": p.addr, "answered": p.err == nil, "resolved_ms": h.took.Seconds() * 1000}}
+			var refused *dht.RemoteError
+			switch {
+			case p.err == nil:
+				f.Text, f.Took = p.addr.String()+" answered", p.c.RTT
+				if p.c.External.IsValid() {
+					f.Text += ", sees us as " + seenAs(p.c.External)
+					f.Data["external"] = seenAs(p.c.External)
+				}
+			case errors.As(p.err, &refused):
+				f.Text = fmt.Sprintf("%s answered with error %d", p.addr, refused.Code)
+			default:
+				f.Verdict, f.Text = Notice, p.addr.String()+": "+strings.TrimPrefix(p.err.Error(), "dht: ")
+			}
+			if name != p.addr.String() {
+				f.What = name
+			}
+			e.tell(f)
+		}
+		pongs = append(pongs, h.pongs...)
+	}
+	if !slices.ContainsFunc(pongs, func(p pong) bool { return p.err == nil }) {
+		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "none answered", Advice: "UDP is blocked, by a firewall here or in this network, or there is no internet: allow UDP out from port " + fmt.Sprint(e.v.Port())}
+		if len(pongs) == 0 {
+			f.Text, f.Advice = "no host has an address", "DNS does not work here: check the resolver, or give --bootstrap ADDRESS:PORT"
+		}
+		if e.v.Saved > 0 {
+			f.Verdict = Notice
+		}
+		e.tell(f)
+	}
+	return pongs
+}
+
+func dnsReason(err error) string {
+	var de *net.DNSError
+	if errors.As(err, &de) {
+		return de.Err
+	}
+	return err.Error()
+}
+
+func seenAs(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+// maxWitnesses is how many nodes of a family are asked what they see of us.
+const maxWitnesses = 12
+
+// addresses asks nodes of the table what they see of us, and says what that
+// tells of our address, of a NAT between, and of our id.
+func (e *examination) addresses(ctx context.Context, boots []pong) {
+	nodes := e.v.Nodes()
+	slices.SortFunc(nodes, func(a, b DHTNode) int { return cmp.Compare(a.RTT, b.RTT) })
+	for _, v6 := range []bool{false, true} {
+		if !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 }) {
+			continue
+		}
+		var seen []netip.AddrPort
+		nets := map[netip.Prefix]bool{}
+		witness := func(p pong) {
+			// A network of one machine has one address: each port is a witness.
+			n := table.Subnet(p.addr.Addr())
+			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || table.Local(p.addr.Addr())) {
+				nets[n] = true
+				seen = append(seen, p.c.External)
+			}
+		}
+		for _, p := range boots {
+			witness(p)
+		}
+		pongs := make([]pong, 0, maxWitnesses)
+		for _, n := range nodes {
+			asked := slices.ContainsFunc(boots, func(p pong) bool { return p.addr == n.Addr })
+			if n.Addr.Addr().Is6() == v6 && !asked && len(pongs) < maxWitnesses {
+				pongs = append(pongs, pong{addr: n.Addr})
+			}
+		}
+		var wg sync.WaitGroup
+		for i := range pongs {
+			wg.Go(func() { pongs[i].c, pongs[i].err = e.v.Ping(ctx, pongs[i].addr) })
+		}
+		wg.Wait()
+		for _, p := range pongs {
+			witness(p)
+		}
+		e.external(v6, seen)
+	}
+}
+
+// external says what the witnesses tell.
+func (e *examination) external(v6 bool, seen []netip.AddrPort) {
+	family := familyName(v6)
+	if len(seen) == 0 {
+		if len(e.v.Nodes()) > 0 {
+			e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: "no node of this family says how it sees us"})
+		}
+		return
+	}
+	addrs, ports := map[netip.Addr]int{}, map[uint16]int{}
+	for _, s := range seen {
+		addrs[s.Addr()]++
+		if s.Port() != 0 {
+			ports[s.Port()]++
+		}
+	}
+	ours, votes := commonest(addrs)
+	data := map[string]any{"addr": ours, "nodes": len(seen), "agree": votes}
+	switch {
+	case votes == len(seen):
+		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, as %s", ours, agree(votes)), Data: data})
+	case 2*votes > len(seen):
+		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, as %d of %s say", ours, votes, count(len(seen), "node")), Data: data})
+	default:
+		e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: fmt.Sprintf("%d nodes see us at %d addresses", len(seen), len(addrs)),
+			Advice: "traffic leaves by several addresses (a carrier's NAT or several uplinks): other nodes cannot find this one under one address", Data: data})
+	}
+	e.nat(v6, ours, ports)
+	e.nodeID(v6, ours)
+}
+
+func agree(n int) string {
+	if n == 1 {
+		return "1 node says"
+	}
+	return fmt.Sprintf("all of %d nodes say", n)
+}
+
+func commonest[K comparable](m map[K]int) (best K, n int) {
+	for k, c := range m {
+		if c > n {
+			best, n = k, c
+		}
+	}
+	return best, n
+}
+
+// nat says what stands between us and the network: RFC 4787's mapping
+// behaviour, as far as the ports that several nodes see tell.
+func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
+	f := Finding{Step: StepNAT, What: familyName(v6)}
+	own := localAddr(v6, netip.AddrPortFrom(ours, 9).String())
+	if !own.IsValid() || own != ours && table.Local(ours) {
+		own = localAddr(v6, routeTargets[v6])
+	}
+	mine := own == ours || slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
+	f.Data = map[string]any{"local": own, "port": e.v.Port(), "seen_ports": ports}
+	f.Verdict, f.Text, f.Advice = mapping(mine, e.v.Port(), ports)
+	e.tell(f)
+}
+
+// mapping judges the ports that nodes see, by how many see each.
+func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, advice string) {
+	seen, n := commonest(ports)
+	all := 0
+	for _, c := range ports {
+		all += c
+	}
+	advice = fmt.Sprintf("to be reached by more peers, forward TCP and UDP port %d to this machine in the router", port)
+	switch {
+	case mine && (all == 0 || n == all && seen == port):
+		return Fine, "none: the address is this machine's own", ""
+	case all == 0:
+		return Notice, "our address is translated; no node tells the port that it sees", advice
+	case all == 1:
+		return Notice, fmt.Sprintf("one node sees port %d where ours is %d: one is not enough to tell the kind of NAT", seen, port), advice
+	case 10*n < 8*all:
+		return Notice, fmt.Sprintf("endpoint-dependent mapping: %d nodes see %d ports", all, len(ports)),
+			"this NAT gives each flow a port of its own, so that nobody can call in unasked: " + advice
+	case seen == port:
+		text = fmt.Sprintf("endpoint-independent mapping that keeps our port %d", port)
+	default:
+		text = fmt.Sprintf("endpoint-independent mapping of our port %d to %d", port, seen)
+	}
+	// A few may have seen an earlier mapping, or lie.
+	return Fine, fmt.Sprintf("%s, as %d of %s see it", text, n, count(all, "node")), advice
+}
+
+// nodeID says whether BEP 42 ties our id to our address.
+func (e *examination) nodeID(v6 bool, ours netip.Addr) {
+	own := e.v.ID(v6)
+	f := Finding{Step: StepID, What: familyName(v6), Text: fmt.Sprintf("%s fits %s (BEP 42)", own, ours), Data: map[string]any{"id": own.String()}}
+	switch {
+	case table.Local(ours):
+		f.Text = fmt.Sprintf("%s: any id fits a private address (BEP 42)", own)
+	case !table.Secure(own, ours):
+		f.Verdict, f.Text = Notice, fmt.Sprintf("%s does not fit %s yet (BEP 42)", own, ours)
+		f.Advice = "seedbed takes a fitting id once four nodes agree on the address; strict nodes do not keep this one before"
+	}
+	e.tell(f)
+}
+
+func (e *examination) table(took time.Duration) {
+	s := e.v.Stats()
+	for _, v6 := range []bool{false, true} {
+		fs := s.V4
+		if v6 {
+			fs = s.V6
+		}
+		if fs.ID.IsZero() {
+			continue
+		}
+		secure, all, local := 0, 0, 0
+		var rtts []time.Duration
+		for _, n := range e.v.Nodes() {
+			if n.Addr.Addr().Is6() == v6 {
+				all++
+				rtts = append(rtts, n.RTT)
+				if n.Secure {
+					secure++
+				}
+				if table.Local(n.Addr.Addr()) {
+					local++
+				}
+			}
+		}
+		slices.Sort(rtts)
+		f := Finding{Step: StepTable, What: familyName(v6), Data: map[string]any{
+			"nodes": all, "good": fs.Good, "secure": secure, "queries": fs.Out, "replies": fs.Replies, "unanswered": fs.Timeouts}}
+		if all > 0 {
+			f.Took = took
+			f.Data["rtt_p50_ms"] = rtts[all/2].Seconds() * 1000
+			f.Text = fmt.Sprintf("%d good nodes of %d, %d with ids that fit, median round trip %d ms; %d of %d queries answered",
+				fs.Good, all, secure, rtts[all/2].Milliseconds(), fs.Replies, fs.Out)
+		}
+		switch {
+		case all == 0 && v6:
+			f.Verdict, f.Text = Notice, "no nodes"
+		case all == 0:
+			f.Verdict, f.Text, f.Advice = Bad, "no nodes", "without a DHT node no magnet link can be opened: see what the bootstrap hosts answered"
+		case fs.Good < table.K && local < all: // a private network may be small
+			f.Verdict = Notice
+			f.Advice = "so few nodes are a sign of UDP that is blocked, or loses much, on the way"
+		}
+		e.tell(f)
+	}
+}
+
+// reasonText is why a dial or a connection ended.
+func reasonText(err error) string {
+	if errors.Is(err, netx.ErrNoFamily) {
+		return "of a family that we lack"
+	}
+	return map[netx.Reason]string{
+		netx.Refused: "refused", netx.TimedOut: "timed out", netx.Unreachable: "unreachable", netx.Reset: "closed by the peer",
+		netx.Self: "ourselves", netx.Exhausted: "no port or file left here", netx.Stopped: "not finished",
+	}[netx.Why(err)]
+}
