@@ -116,7 +116,8 @@ func (a *Announcer) Add(infohash id.ID, port uint16, found func([]netip.AddrPort
 			}
 		}
 		a.mu.Unlock()
-		a.calls.Lock() // a call under way ends first
+		a.calls.Lock()
+		//lint:ignore SA2001 taking the lock waits for a call under way
 		a.calls.Unlock()
 	}
 }
