@@ -5,12 +5,15 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -105,27 +108,34 @@ func announced(ctx context.Context, t *testing.T, dht []string, infohash, ip str
 	poll(ctx, t, "the announce of "+ip, func() bool { return knowers(t, dht, infohash, ip) >= 2 })
 }
 
-// knowers counts the DHT nodes that tell that ip:6881 is a peer of infohash.
+// knowers counts the DHT nodes that tell that ip:6881 is a peer of infohash:
+// of the given ones and of those that they name, for the closest nodes to an
+// infohash may be clients of other tests.
 func knowers(t *testing.T, dht []string, infohash, ip string) (know int) {
 	t.Helper()
 	addr := netip.MustParseAddr(ip)
-	compact := append(addr.AsSlice(), 6881>>8, 6881&0xff)
+	peer := append(addr.AsSlice(), 6881>>8, 6881&0xff)
 	raw, err := hex.DecodeString(infohash)
 	must(t, err)
 	query := bencode(nil, map[string]any{"t": "aa", "y": "q", "q": "get_peers",
 		"a": map[string]any{"id": string(raw[10:]) + string(raw[:10]), "info_hash": string(raw)}})
 	// Nodes stop answering who asks often, so somebody else asks each time.
-	network, from := "udp4", fmt.Sprintf("10.9.%d.%d", 10+rand.IntN(200), 1+rand.IntN(200))
+	network, from, key := "udp4", fmt.Sprintf("10.9.%d.%d", 10+rand.IntN(200), 1+rand.IntN(200)), "5:nodes"
 	if addr.Is6() {
-		network, from = "udp6", "fd00:4:8::1"
+		network, from, key = "udp6", "fd00:4:8::1", "6:nodes6"
 	}
 	sock, err := net.ListenPacket(network, net.JoinHostPort(from, "0"))
 	must(t, err)
 	defer sock.Close()
+	asked := map[netip.AddrPort]bool{}
+	ask := func(a netip.AddrPort) {
+		if a.IsValid() && !asked[a] {
+			asked[a] = true
+			sock.WriteTo(query, net.UDPAddrFromAddrPort(a))
+		}
+	}
 	for _, n := range dht {
-		to, err := net.ResolveUDPAddr(network, n)
-		must(t, err)
-		sock.WriteTo(query, to)
+		ask(netip.MustParseAddrPort(n))
 	}
 	sock.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 	for b := make([]byte, 4096); ; {
@@ -133,8 +143,17 @@ func knowers(t *testing.T, dht []string, infohash, ip string) (know int) {
 		if err != nil {
 			return know
 		}
-		if bytes.Contains(b[:n], fmt.Appendf(nil, "%d:%s", len(compact), compact)) {
+		if bytes.Contains(b[:n], fmt.Appendf(nil, "%d:%s", len(peer), peer)) {
 			know++
+		}
+		_, nodes, _ := bytes.Cut(b[:n], []byte(key))
+		size, nodes, _ := bytes.Cut(nodes, []byte(":"))
+		length, _ := strconv.Atoi(string(size))
+		for c := range slices.Chunk(nodes[:min(length, len(nodes))], 20+len(peer)) {
+			if len(c) == 20+len(peer) {
+				a, _ := netip.AddrFromSlice(c[20 : len(c)-2])
+				ask(netip.AddrPortFrom(a, binary.BigEndian.Uint16(c[len(c)-2:])))
+			}
 		}
 	}
 }

@@ -91,7 +91,7 @@ func run(t *testing.T, ip string, args ...string) *ours {
 // runAs is run by another command than the binary alone.
 func runAs(t *testing.T, command []string, ip string, args ...string) *ours {
 	t.Helper()
-	argv := slices.Concat(command, args, []string{"--json", "-v"})
+	argv := slices.Concat(command, args, []string{"--json", "-vv"})
 	if ip != "" {
 		argv = append(argv, "--listen", endpoint(ip))
 	}
