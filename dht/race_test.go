@@ -9,3 +9,5 @@ import "runtime"
 // (go.dev/issue/78156). One thread finds races too: they are told by what
 // happens before what, not by what happens at the same time.
 func init() { runtime.GOMAXPROCS(1) }
+
+const raceEnabled = true

@@ -124,11 +124,15 @@ type leg struct {
 	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
 	seeds     map[netip.AddrPort]bool // start addresses that were used
 	announced bool
+	widened   bool          // the neighbourhood is forged, and we look beside it
+	sides     int           // lookups there that are under way
+	beside    []lookup.Node // what they found
 }
 
 type reply struct {
 	leg    *leg
-	lookup *lookup.Lookup // that asked; nil: an announce
+	lookup *lookup.Lookup // that asked; nil: an announce, or a lookup beside a forged neighbourhood
+	beside *traversal     // that lookup
 	addr   netip.AddrPort
 	ret    *akrpc.Return // nil: no answer
 }
@@ -194,9 +198,9 @@ func (t *traversal) begin(g *leg, start []lookup.Node) {
 		g.past.Failed += s.Failed
 	}
 	t.d.mu.Lock()
-	own := g.f.table.ID()
+	own, zone := g.f.table.ID(), lookup.Zone(g.f.table.Distance(lookup.Neighbours))
 	t.d.mu.Unlock()
-	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
+	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Zone: zone, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
 }
 
 // feed gives a leg start nodes that came up later. A lookup that ended without
@@ -303,7 +307,11 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 			t.feed(g, t.waysIn(g))
 			return true, true
 		}
-		if !g.l.Done() {
+		if targets := g.l.Around(); targets != nil && !g.widened && t.method != "find_node" {
+			g.widened = true
+			t.lookBeside(ctx, g, targets)
+		}
+		if !g.l.Done() || g.sides > 0 {
 			busy = true
 		} else if t.port != 0 && !g.announced && g.l.Stats().Answered > 0 {
 			g.announced = true
@@ -358,6 +366,33 @@ func (t *traversal) ask(ctx context.Context, g *leg, addr netip.AddrPort) {
 	})
 }
 
+// lookBeside finds the honest nodes around a forged neighbourhood.
+func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
+	for _, x := range targets {
+		side := newTraversal(t.d, "find_node", x)
+		side.addLeg(g.f)
+		started := t.d.spawn(func() {
+			_ = side.run(ctx) // it ends early only with this one
+			select {
+			case t.replies <- reply{leg: g, beside: side}:
+			case <-ctx.Done():
+			}
+		})
+		if started {
+			g.sides++
+		}
+	}
+}
+
+// widen goes on with what a lookup beside a forged neighbourhood has found.
+func (t *traversal) widen(g *leg, side *traversal) {
+	g.sides--
+	g.beside = append(g.beside, side.legs[0].l.Closest()...)
+	if g.sides == 0 {
+		g.l.Widen(t.d.now(), g.beside)
+	}
+}
+
 // announce tells the closest nodes of a leg that we are a peer.
 func (t *traversal) announce(ctx context.Context, g *leg) {
 	port := int(t.port)
@@ -386,6 +421,10 @@ func (t *traversal) announce(ctx context.Context, g *leg) {
 // take takes the outcome of one query.
 func (t *traversal) take(r reply) {
 	now := t.d.now()
+	if r.beside != nil {
+		t.widen(r.leg, r.beside)
+		return
+	}
 	if r.lookup == nil {
 		t.waiting--
 		if r.ret != nil {

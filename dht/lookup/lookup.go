@@ -19,7 +19,8 @@
 // nodes taken from one reply, the values remembered. One /24 or /64 has one
 // node asked at a time and one among the answers, each address is known under
 // two ids at most, and when the first nodes that a source named are all dead,
-// the rest of what it named is forgotten.
+// the rest of what it named is forgotten. A neighbourhood that is far denser than
+// ours is taken for forged (forged.go): the lookup goes on to the nodes around it.
 package lookup
 
 import (
@@ -39,6 +40,7 @@ type Config struct {
 	Soft       time.Duration // 400 ms: soft timeout while no round trip is known
 	Hard       time.Duration // 3 s: when a query has failed for good
 	MaxQueries int           // 128: then the lookup ends with what it has
+	Zone       uint64        // distance (its first 64 bits) within which K nodes are too many to be honest; 0: not known
 	Relaxed    bool          // private network: many nodes may share a /24 or /64
 }
 
@@ -52,6 +54,7 @@ const (
 	maxValues     = 4096 // values that are remembered to not yield them twice
 	minSoft       = 25 * time.Millisecond
 	trust         = 4 // dead nodes in a row, none alive, that discredit a source
+	inForged      = 2 // times K: nodes of a forged neighbourhood that are asked
 )
 
 func (c *Config) defaults() {
@@ -93,7 +96,8 @@ type candidate struct {
 	Node
 	state  state
 	sent   mono.Time
-	source int // index into sources of who named it; -1: a start node
+	source int  // index into sources of who named it; -1: a start node
+	beside bool // of a forged neighbourhood: asked and returned in any case
 }
 
 // source is the record of one node that named others.
@@ -118,6 +122,9 @@ type Lookup struct {
 	values     map[netip.AddrPort]struct{}
 	slots      int // candidates in state asked
 	seedsAsked int
+	zone       int  // answers from within cfg.Zone
+	zoneAsked  int  // queries there
+	forged     bool // these are too many
 	stats      Stats
 	now        mono.Time // the latest moment that we were told of
 	done       bool
@@ -185,11 +192,19 @@ func (l *Lookup) place(c *candidate) {
 	if len(l.list) <= maxCandidates {
 		return
 	}
-	for i := len(l.list) - 1; i >= 0; i-- {
-		if s := l.list[i].state; s == fresh || s == dead {
-			l.list = slices.Delete(l.list, i, i+1)
-			return
+	// The farthest goes, but of forged nodes, which lie closest, sooner one of those.
+	spare := -1
+	for i, c := range l.list {
+		if c.state != fresh && c.state != dead {
+			continue
 		}
+		if !l.inZone(c) && spare >= 0 && l.inZone(l.list[spare]) {
+			break
+		}
+		spare = i
+	}
+	if spare >= 0 {
+		l.list = slices.Delete(l.list, spare, spare+1)
 	}
 }
 
@@ -212,6 +227,9 @@ func (l *Lookup) Next(now mono.Time) (Node, bool) {
 		l.seedsAsked++
 	}
 	c.state, c.sent = asked, now
+	if distance(l.target, c.ID) < l.cfg.Zone {
+		l.zoneAsked++
+	}
 	l.flight[c.Addr] = c
 	l.slots++
 	l.stats.Asked++
@@ -232,23 +250,38 @@ func (l *Lookup) pick() *candidate {
 	}
 	window, closer := 0, 0
 	for _, c := range l.list {
-		switch c.state {
-		case answered:
-			window++
-		case asked:
-			window++
-			closer++
-		case fresh:
-			if l.flight[c.Addr] != nil || l.crowded(c) {
+		zone := l.inZone(c)
+		switch {
+		case c.state == fresh:
+			if l.flight[c.Addr] != nil || l.crowded(c) || zone && l.zoneAsked >= inForged*l.cfg.K {
 				continue
 			}
 			return c
+		case zone:
+		case c.state == answered:
+			window++
+		case c.state == asked:
+			window++
+			closer++
 		}
 		if window == l.cfg.K+ahead || closer == l.cfg.Alpha {
-			return nil
+			return l.besides()
 		}
 	}
+	if c := l.besides(); c != nil {
+		return c
+	}
 	return l.seed()
+}
+
+// besides is the next of the nodes beside a forged neighbourhood.
+func (l *Lookup) besides() *candidate {
+	for _, c := range l.list {
+		if c.beside && c.state == fresh && l.flight[c.Addr] == nil {
+			return c
+		}
+	}
+	return nil
 }
 
 // seed is the next start address that has not been asked.
@@ -304,6 +337,7 @@ func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []N
 	}
 	c.state, c.Token = answered, slices.Clone(token)
 	l.stats.Answered++
+	l.watch(c)
 	if c.source >= 0 {
 		l.sources[c.source].alive++
 	}
@@ -410,11 +444,21 @@ func (l *Lookup) discredit(c *candidate) {
 func (l *Lookup) Done() bool { return l.done }
 
 // Closest is the k closest nodes that answered, closest first, each with the
-// token that it gave.
+// token that it gave. Where the neighbourhood is forged it is k nodes of it, the k
+// closest of the others, and those that Widen added.
 func (l *Lookup) Closest() []Node {
 	var ns []Node
+	zone, others := 0, 0
 	for _, c := range l.list {
-		if c.state == answered && len(ns) < l.cfg.K {
+		if c.state != answered {
+			continue
+		}
+		n := &others
+		if l.inZone(c) {
+			n = &zone
+		}
+		if *n < l.cfg.K || c.beside {
+			*n++
 			ns = append(ns, c.Node)
 		}
 	}

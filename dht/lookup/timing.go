@@ -62,11 +62,15 @@ func (l *Lookup) settle(now mono.Time) {
 	}
 }
 
-// closestAnswered counts the answers among the k closest that count, and
-// reports whether none of these is still to be asked or waited for.
+// closestAnswered counts the answers among the k closest that count and, where
+// the neighbourhood is forged, those beside it, and reports whether none of these
+// is still to be asked or waited for.
 func (l *Lookup) closestAnswered() (answers int, ready bool) {
 	grace := l.grace()
 	for _, c := range l.list {
+		if l.inZone(c) || answers >= l.cfg.K && !c.beside {
+			continue
+		}
 		switch c.state {
 		case answered:
 			answers++
@@ -82,7 +86,7 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 			}
 			return answers, false
 		}
-		if answers == l.cfg.K {
+		if answers == l.cfg.K && !l.forged {
 			return answers, true
 		}
 	}

@@ -76,6 +76,21 @@ func (x *index) find(node id.ID) (int, bool) {
 	}
 }
 
+// distance is the first 64 bits of the distance from own to its n-th closest
+// node, counted from 1; 0 if there are fewer.
+func (x *index) distance(own id.ID, n int) uint64 {
+	if len(x.heads) < n {
+		return 0
+	}
+	head := headOf(own)
+	ds := make([]uint64, len(x.heads))
+	for i, h := range x.heads {
+		ds[i] = h ^ head
+	}
+	slices.Sort(ds)
+	return ds[n-1]
+}
+
 func (x *index) insert(n *Node) {
 	at, known := x.find(n.ID)
 	if known {

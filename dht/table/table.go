@@ -130,6 +130,10 @@ func (t *Table) Good(now mono.Time) (n int) {
 	return n
 }
 
+// Distance is how far our n-th closest live node is, as the first 64 bits of the
+// distance: the spacing of nodes in this DHT. It is 0 if there are fewer.
+func (t *Table) Distance(n int) uint64 { return t.index.distance(t.own, n) }
+
 func (t *Table) bucketOf(x id.ID) (*bucket, int) {
 	i := min(t.own.CommonPrefix(x), numBuckets-1)
 	return &t.buckets[i], i

@@ -1,0 +1,99 @@
+package dht
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/lookup"
+	"seedbed/dht/table"
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+	"seedbed/internal/netx"
+	"seedbed/internal/simnet"
+)
+
+// forgery is a group of nodes that surround a target: they name one another,
+// give tokens, take every announce and forget it.
+type forgery struct{ members []lookup.Node }
+
+func (f *forgery) answer(r *rand.Rand, own id.ID, q *krpc.Query) []byte {
+	b := append([]byte("d1:rd2:id20:"), own[:]...)
+	if q.Kind != krpc.Ping && q.Kind != krpc.AnnouncePeer {
+		var nodes []byte
+		for range table.K {
+			o := f.members[r.IntN(len(f.members))]
+			ip := o.Addr.Addr().As4()
+			nodes = binary.BigEndian.AppendUint16(append(append(nodes, o.ID[:]...), ip[:]...), o.Addr.Port())
+		}
+		b = bencode.AppendBytes(append(b, "5:nodes"...), nodes)
+		b = append(b, "5:token4:lies"...)
+	}
+	return append(bencode.AppendBytes(append(b, "e1:t"...), q.T), "1:y1:re"...)
+}
+
+// near is an id that shares so many bits with the target, and is x beyond.
+func near(target id.ID, shared int, x id.ID) id.ID {
+	for i := range shared {
+		bit := byte(0x80 >> (i % 8))
+		x[i/8] = x[i/8]&^bit | target[i/8]&bit
+	}
+	return x
+}
+
+// The nodes closest to an infohash are all forged, and what the others of the
+// network were told is found all the same.
+func TestLookupGoesAroundAForgedNeighbourhood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, sybils = 60, 30
+		net := simnet.New(3, simnet.Link{Delay: 10 * ms, Jitter: 20 * ms})
+		var nodes []*DHT
+		for i := range size {
+			var boot []string
+			if i > 0 {
+				boot = []string{at(public(0)).String(), at(public(i / 2)).String()}
+			}
+			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
+			time.Sleep(200 * ms)
+		}
+		infohash := randomID()
+		var f forgery
+		for i := range sybils {
+			f.members = append(f.members, lookup.Node{ID: near(infohash, 14, randomID()), Addr: at(public(1000 + i))})
+		}
+		for i, m := range f.members {
+			c := conn(t, net, m.Addr.Addr())[0]
+			go func() {
+				r := rand.New(rand.NewPCG(uint64(i), 0))
+				in := []netx.Datagram{{Buf: make([]byte, 2048)}}
+				for {
+					if _, err := c.ReadBatch(in); err != nil {
+						return
+					}
+					var k krpc.Message
+					if krpc.Parse(in[0].Buf[:in[0].N], &k) == nil && k.Y == 'q' {
+						_ = c.WriteTo(f.answer(r, m.ID, &k.Query), in[0].Addr)
+					}
+				}
+			}()
+			hello := append(append([]byte("d1:ad2:id20:"), m.ID[:]...), "e1:q4:ping1:t2:aa1:y1:qe"...)
+			for to := range size {
+				_ = c.WriteTo(hello, at(public(to)))
+			}
+		}
+		time.Sleep(20 * time.Second)
+
+		if s, err := nodes[5].Announce(t.Context(), infohash, 4000, nil); err != nil || s.Accepted < 8+sybils/4 {
+			t.Fatalf("announced to %+v, %v", s, err)
+		}
+		for _, d := range nodes[20:40] {
+			found := newFound()
+			if s, err := d.Lookup(t.Context(), infohash, found.add); err != nil || len(found.peers) != 1 {
+				t.Errorf("found %v: %+v, %v", found.peers, s, err)
+			}
+		}
+	})
+}
