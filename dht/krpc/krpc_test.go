@@ -282,60 +282,6 @@ func TestRepliesAreCanonicalAndTellTheAskersAddress(t *testing.T) {
 	}
 }
 
-func TestBEP32NoDatagramAbove1024Octets(t *testing.T) {
-	long := bytes.Repeat([]byte{7}, 40*NodeLen6*NodeLen4)
-	for _, to := range []netip.AddrPort{to4, to6} {
-		for _, tl := range []int{0, 1, 2, 9, 10, 32} {
-			for _, n4 := range []int{-1, 0, 8, 20, 60} {
-				for _, n6 := range []int{-1, 0, 8, 20, 60} {
-					for _, nv := range []int{0, 1, 40, 500} {
-						r := Reply{To: to, T: long[:tl], ID: ident(idM), Token: long[:8]}
-						if n4 >= 0 {
-							r.Nodes = long[:n4*NodeLen4]
-						}
-						if n6 >= 0 {
-							r.Nodes6 = long[:n6*NodeLen6]
-						}
-						size := PeerLen4
-						if to == to6 {
-							size = PeerLen6
-						}
-						r.Values = long[:nv*size]
-						b := r.Append(nil)
-						if _, err := bencode.ParseStrict(b, bencode.Limits{}); err != nil || len(b) > MaxDatagram {
-							t.Fatalf("%d bytes, %v", len(b), err)
-						}
-						m := parse(t, string(b))
-						v := m.Response.Values.Len()
-						all := len(m.Response.Nodes) == len(r.Nodes) && len(m.Response.Nodes6) == len(r.Nodes6)
-						if v < nv && all && len(b) < MaxDatagram-size-len("18:")-len("6:valuesle") {
-							t.Errorf("%d of %d values in %d bytes", v, nv, len(b))
-						}
-						if v != min(nv, r.MaxValues()) {
-							t.Errorf("%d of %d values, said to be %d", v, nv, r.MaxValues())
-						}
-						if v > 0 && !all {
-							t.Error("values in the place of nodes")
-						}
-						if n4 <= 8 && n6 <= 8 && !all {
-							t.Error("nodes left out for values")
-						}
-						if to == to4 && len(m.Response.Nodes) < len(r.Nodes) && len(m.Response.Nodes6) > 0 ||
-							to == to6 && len(m.Response.Nodes6) < len(r.Nodes6) && len(m.Response.Nodes) > 0 {
-							t.Error("mandatory nodes left out for others")
-						}
-					}
-				}
-			}
-		}
-		if b := AppendError(nil, to, long[:32], CodeServer, string(long)); len(b) > MaxDatagram {
-			t.Error(len(b))
-		} else if m := parse(t, string(b)); m.Error.Code != CodeServer {
-			t.Errorf("%+v", m)
-		}
-	}
-}
-
 func TestALongTransactionIDOfOursPanics(t *testing.T) {
 	defer func() {
 		if recover() == nil {
