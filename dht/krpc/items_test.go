@@ -54,6 +54,8 @@ func TestBEP44PutsThatAreRefused(t *testing.T) {
 		{"a token that is no string", "5:tokeni1e1:v0:", 203},
 		{"no v", token8, 203},
 		{"1000 bytes", token8 + v1000, 0},
+		{"v is any bencoded type, an integer of any size too", token8 + "1:vi99999999999999999999e", 0},
+		{"a seq above MAX_INT64", put("", k, "", "3:seqi9223372036854775808e", sig, token8, "1:v0:"), 203},
 		{"message (v field) too big", token8 + v1001, 205},
 		{"message (v field) too big, mutable", put("", k, "", seq, sig, token8, v1001), 205},
 		{"a salt of 64 bytes", put("", k, "4:salt64:"+sig64, seq, sig, token8, "1:v0:"), 0},

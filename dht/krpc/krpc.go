@@ -63,7 +63,7 @@ const (
 
 // limits holds every honest message: of a response the largest seen, uncapped
 // by its sender, carries some thousand values in a fragmented datagram.
-var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16}
+var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16, BigInts: true}
 
 // Error is why a datagram is no KRPC message.
 type Error uint8

@@ -97,6 +97,7 @@ func TestArguments(t *testing.T) {
 		{"keys in any order", parse(t, "d1:y1:q1:t2:aa1:q4:ping1:ad2:id20:"+idA+"ee").Query.Kind == Ping},
 		{"bytes behind the message are not of it", string(parse(t, pingQuery+"\x00\x00").Raw) == pingQuery},
 		{"unknown keys of any type are passed over", parse(t, "d1:ad2:id20:"+idA+"1:xd1:yleee1:q4:ping1:t2:aa1:y1:q1:zlli1eeee").Query.Kind == Ping},
+		{"integers of any size decode", parse(t, query("ping", "1:xi99999999999999999999e")).Query.Bad == ""},
 		{"an empty transaction id is one", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:y1:qe").Query.Kind == Ping},
 	} {
 		if !c.ok {
@@ -136,7 +137,7 @@ func TestInvalidArgumentsOfAKnownQueryAreBad(t *testing.T) {
 		query("announce_peer", ""), query("announce_peer", "4:porti1e5:token1:x"), query("announce_peer", hash+"4:porti1e"),
 		query("announce_peer", hash+"4:porti1e5:tokeni1e"), query("announce_peer", hash+"5:token1:x"),
 		query("announce_peer", hash+"4:porti0e5:token1:x"), query("announce_peer", hash+"4:porti65536e5:token1:x"),
-		query("announce_peer", hash+"4:porti-1e5:token1:x"), query("announce_peer", hash+"4:port4:68815:token1:x"),
+		query("announce_peer", hash+"4:porti99999999999999999999e5:token1:x"), query("announce_peer", hash+"4:porti-1e5:token1:x"), query("announce_peer", hash+"4:port4:68815:token1:x"),
 		query("announce_peer", "12:implied_port1:1"+hash+"4:porti1e5:token1:x"), query("announce_peer", hash+"4:porti1e4:seedle5:token1:x"),
 		query("announce_peer", hash+"4:porti1e5:token129:"+strings.Repeat("x", 129)),
 	} {
