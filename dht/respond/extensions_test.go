@@ -211,7 +211,7 @@ func TestBEP44SeqOfGet(t *testing.T) {
 }
 
 func TestBEP44Errors(t *testing.T) {
-	r := setup(Config{}, store.Config{})
+	r := setup(Config{Rate: -1}, store.Config{})
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	at := store.MutableTarget(key.Public().(ed25519.PublicKey), nil)
 	put := func(seq int64, v, cas string) []byte { return r.mutablePut(0, from4, key, "", seq, v, cas) }
