@@ -59,7 +59,9 @@ func since(now mono.Time, then int32) time.Duration {
 }
 
 // Add takes in a node that has just proven that it is there. It reports
-// whether it is new here.
+// whether it is new here. One that has changed its id is forgotten: nodes do not
+// do that while they run, and who does wants to be in many places. As a new node
+// it may come again.
 func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	s := seconds(now)
 	key := place(a, r.cfg.Relaxed)
@@ -72,6 +74,9 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 				return false
 			}
 			m.entered = s
+		} else if id.ID(old) != node {
+			r.remove(int(i))
+			return false
 		}
 		m.verified, m.tries = s, 0
 		appendCompact(old[:0], node, a)
