@@ -103,7 +103,7 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 	defer cancel(nil)
 	q := d.inquiry("get", target)
 	q.ask.Target, q.ask.Seq = &target, seq
-	out, err := q.get(ctx, salt, seq, func(i Item) {
+	out, _, err := q.get(ctx, salt, seq, func(i Item) {
 		if found != nil {
 			found(i)
 		}
@@ -120,8 +120,13 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 // errEnough ends a search that has found all there is.
 var errEnough = errors.New("dht: found")
 
-func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, err error) {
-	q.on = func(_ Contact, r krpc.Returned) {
+// get is Get; has is the nodes that have anything at the target.
+func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]bool, err error) {
+	has = make(map[netip.AddrPort]bool)
+	q.on = func(c Contact, r krpc.Returned) {
+		if r.Value != nil || r.HasSeq {
+			has[c.Addr] = true
+		}
 		i, ok := out.Faults.judge(r, q.target, salt)
 		switch {
 		case !ok:
@@ -141,7 +146,7 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 	q.mu.Lock() // late answers are not heard any more
 	defer q.mu.Unlock()
 	out.Report = r
-	return out, err
+	return out, has, err
 }
 
 // judge reads the item of an answer, if it has one that belongs to the target.
@@ -192,15 +197,20 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	target := item.Target()
 	q := d.inquiry("get", target)
 	q.ask.Target = &target
-	g, err := q.get(ctx, item.Salt, nil, func(Item) {})
+	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out := PutReport{GetReport: g}
 	if err != nil {
 		return out, err
 	}
-	out.Nodes = q.tell(ctx, "put", func(token []byte) krpc.Ask {
+	out.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
 		a := krpc.Ask{Token: token, Value: item.Value}
 		if item.Mutable {
-			a.K, a.Sig, a.Salt, a.Seq, a.Cas = item.Key[:], item.Sig[:], item.Salt, &item.Seq, cas
+			a.K, a.Sig, a.Salt, a.Seq = item.Key[:], item.Sig[:], item.Salt, &item.Seq
+			// BEP 44: cas should not go to a node that did not return any data
+			// for the get.
+			if has[to] {
+				a.Cas = cas
+			}
 		}
 		return a
 	}, func(f *family, to netip.AddrPort) bool {
