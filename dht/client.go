@@ -347,10 +347,8 @@ func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.Add
 	}
 	var nodes []target
 	for _, g := range q.legs {
-		for _, n := range g.l.Closest() {
-			if len(n.Token) > 0 {
-				nodes = append(nodes, target{g.f, n})
-			}
+		for _, n := range g.l.Takers() {
+			nodes = append(nodes, target{g.f, n})
 		}
 	}
 	told := make([]Told, len(nodes))

@@ -43,6 +43,7 @@ type villager struct {
 	extra  map[string]string // return values by method, encoded, instead of the usual ones but id, nodes and token
 	refuse map[string]string // error replies by method: "li302e3:case"
 	mute   bool
+	full   bool // gives no tokens
 	asked  map[string]int
 	puts   []string // the arguments of each put
 }
@@ -155,7 +156,9 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 	out = append(append(out, "1:rd2:id20:"...), n.id[:]...)
 	if nodes != nil {
 		out = bencode.AppendBytes(append(out, "5:nodes"...), nodes)
-		out = append(out, "5:token3:tok"...)
+		if !n.full {
+			out = append(out, "5:token3:tok"...)
+		}
 	}
 	return append(out, r+"e"+tail+"re"...)
 }
@@ -334,6 +337,29 @@ func TestAnnouncePeerTellsWhatEachNodeSaid(t *testing.T) {
 		if r, err = d.GetPeers(t.Context(), infohash, false, func(p []netip.AddrPort) { peers = append(peers, p...) }); err != nil ||
 			!slices.Equal(peers, []netip.AddrPort{netip.AddrPortFrom(public(1), 7000)}) {
 			t.Errorf("%v, %+v, %v", peers, r, err)
+		}
+	})
+}
+
+// BEP 33: "the requesting node should only announce to the K nodes which are the
+// the closest to the target and have returned a token".
+func TestBEP33AnnouncesGoPastNodesWithoutAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t, 20)
+		infohash := randomID()
+		near := v.closest(infohash)
+		for _, n := range near[:3] {
+			n.full = true
+		}
+		d := v.client(t)
+		r, err := d.AnnouncePeer(t.Context(), infohash, 7000, false, nil)
+		if err != nil || len(r.Nodes) <= 8-3 || r.Accepted != len(r.Nodes) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		for i, n := range near {
+			if n.full != (n.asked["announce_peer"] == 0) && i < 8 {
+				t.Errorf("node %d was told %d times", i, n.asked["announce_peer"])
+			}
 		}
 	})
 }
