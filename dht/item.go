@@ -4,21 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"net/netip"
 
-	"github.com/anacrolix/dht/v2/bep44"
-
 	"seedbed/dht/krpc"
+	"seedbed/dht/store"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
-)
-
-const (
-	maxValue = 1000 // BEP 44: bytes of an encoded value
-	maxSalt  = 64
 )
 
 // Item is a value of the DHT (BEP 44): immutable, found by the hash of the
@@ -44,18 +37,18 @@ func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Valu
 	}
 	i := Item{Value: value, Mutable: true, Salt: salt, Seq: seq}
 	copy(i.Key[:], key.Public().(ed25519.PublicKey))
-	copy(i.Sig[:], bep44.Sign(key, salt, seq, value))
+	copy(i.Sig[:], ed25519.Sign(key, store.AppendSigned(nil, salt, seq, value)))
 	return i, nil
 }
 
 // checkValue refuses what no node would store. What we put is canonical, so
 // that a node which decodes and encodes it again keeps its hash.
 func checkValue(value bencode.Value, salt []byte) error {
-	if len(value) > maxValue {
-		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), maxValue)
+	if len(value) > krpc.MaxValue {
+		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), krpc.MaxValue)
 	}
-	if len(salt) > maxSalt {
-		return fmt.Errorf("dht: the salt is %d bytes long, and BEP 44 allows %d", len(salt), maxSalt)
+	if len(salt) > krpc.MaxSalt {
+		return fmt.Errorf("dht: the salt is %d bytes long, and BEP 44 allows %d", len(salt), krpc.MaxSalt)
 	}
 	if _, err := bencode.ParseStrict(value, bencode.Limits{Depth: 32}); err != nil {
 		return fmt.Errorf("dht: the value is not canonical bencode: %w", err)
@@ -67,14 +60,14 @@ func checkValue(value bencode.Value, salt []byte) error {
 // the public key and the salt.
 func (i *Item) Target() id.ID {
 	if !i.Mutable {
-		return sha1.Sum(i.Value)
+		return store.ImmutableTarget(i.Value)
 	}
 	return ItemTarget(i.Key, i.Salt)
 }
 
 // ItemTarget is where the mutable items of a key are stored.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
-	return sha1.Sum(append(key[:], salt...))
+	return store.MutableTarget(key[:], salt)
 }
 
 // ItemFaults counts answers that came with an item and were not believed.
@@ -154,12 +147,12 @@ func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, 
 	switch {
 	case r.Value == nil:
 		return i, false
-	case len(r.Value) > maxValue:
+	case len(r.Value) > krpc.MaxValue:
 		n.Oversized++
 		return i, false
 	case r.K == nil:
 		// BEP 44: a node that gets an immutable item should verify its hash.
-		if sha1.Sum(r.Value) != target {
+		if store.ImmutableTarget(r.Value) != target {
 			n.Wrong++
 			return i, false
 		}
@@ -172,7 +165,7 @@ func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, 
 		return i, false
 	}
 	copy(i.Sig[:], r.Sig)
-	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !bep44.Verify(i.Key[:], salt, i.Seq, i.Value, i.Sig[:]) {
+	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !ed25519.Verify(i.Key[:], store.AppendSigned(nil, salt, i.Seq, i.Value), i.Sig[:]) {
 		n.Unsigned++
 		return i, false
 	}

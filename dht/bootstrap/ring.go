@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -79,7 +80,7 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 			return false
 		}
 		m.verified, m.tries = s, 0
-		appendCompact(old[:0], node, a)
+		table.AppendCompact(old[:0], node, a)
 		r.gen++
 		return false
 	}
@@ -90,13 +91,13 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	m := meta{entered: s, verified: s}
 	if len(r.meta) < r.size {
 		r.places[key] = int32(len(r.meta))
-		r.nodes = appendCompact(r.nodes, node, a)
+		r.nodes = table.AppendCompact(r.nodes, node, a)
 		r.meta = append(r.meta, m)
 		return true
 	}
 	delete(r.places, place(compactAddr(r.node(r.write)), r.cfg.Relaxed))
 	r.places[key] = int32(r.write)
-	appendCompact(r.node(r.write)[:0], node, a)
+	table.AppendCompact(r.node(r.write)[:0], node, a)
 	r.meta[r.write] = m
 	r.write = (r.write + 1) % r.size
 	return true

@@ -133,7 +133,9 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	if from.Addr().Is6() {
 		own = r.cfg.Table6
 	}
-	if martian(from) || own == nil {
+	// Private addresses are no martians here: who can reach us from one can be
+	// answered.
+	if !table.Usable(from, true) || own == nil {
 		return dst, Martian
 	}
 	if r.bans.banned(now, from.Addr()) || !r.limit.allow(now, from.Addr()) {
@@ -255,12 +257,4 @@ func (r *Responder) sample(reply *krpc.Reply, now mono.Time) {
 	if r.cfg.Store != nil {
 		reply.Samples, reply.Num = r.cfg.Store.Infohashes(now, reply.To.Addr().Is6())
 	}
-}
-
-// martian reports whether no node can have sent from this address. Private
-// addresses are not martian here: who can reach us from one can be answered.
-func martian(a netip.AddrPort) bool {
-	ip := a.Addr()
-	return a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() ||
-		ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
