@@ -340,17 +340,15 @@ type Told struct {
 
 // tell sends every one of the closest nodes that gave a token the request that
 // ask makes, all at once, and then, if it is accepted, asks check.
-func (q *inquiry) tell(ctx context.Context, method string, ask func(token []byte) krpc.Ask, check func(f *family, to netip.AddrPort) bool) []Told {
+func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) krpc.Ask, check func(f *family, to netip.AddrPort) bool) []Told {
 	type target struct {
 		f *family
 		lookup.Node
 	}
 	var nodes []target
 	for _, g := range q.legs {
-		for _, n := range g.l.Closest() {
-			if len(n.Token) > 0 {
-				nodes = append(nodes, target{g.f, n})
-			}
+		for _, n := range g.l.Takers() {
+			nodes = append(nodes, target{g.f, n})
 		}
 	}
 	told := make([]Told, len(nodes))
@@ -358,7 +356,7 @@ func (q *inquiry) tell(ctx context.Context, method string, ask func(token []byte
 	for i, n := range nodes {
 		told[i].Contact = q.heard[n.Addr]
 		wg.Go(func() {
-			_, _, err := n.f.exchange(ctx, n.Addr, method, ask(n.Token))
+			_, _, err := n.f.exchange(ctx, n.Addr, method, ask(n.Addr, n.Token))
 			told[i].Accepted, told[i].Err = err == nil, err
 			if err == nil && check != nil {
 				told[i].Kept = check(n.f, n.Addr)

@@ -43,6 +43,7 @@ type villager struct {
 	extra  map[string]string // return values by method, encoded, instead of the usual ones but id, nodes and token
 	refuse map[string]string // error replies by method: "li302e3:case"
 	mute   bool
+	full   bool // gives no tokens
 	asked  map[string]int
 	puts   []string // the arguments of each put
 }
@@ -155,7 +156,9 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 	out = append(append(out, "1:rd2:id20:"...), n.id[:]...)
 	if nodes != nil {
 		out = bencode.AppendBytes(append(out, "5:nodes"...), nodes)
-		out = append(out, "5:token3:tok"...)
+		if !n.full {
+			out = append(out, "5:token3:tok"...)
+		}
 	}
 	return append(out, r+"e"+tail+"re"...)
 }
@@ -338,6 +341,29 @@ func TestAnnouncePeerTellsWhatEachNodeSaid(t *testing.T) {
 	})
 }
 
+// BEP 33: "the requesting node should only announce to the K nodes which are the
+// the closest to the target and have returned a token".
+func TestBEP33AnnouncesGoPastNodesWithoutAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t, 20)
+		infohash := randomID()
+		near := v.closest(infohash)
+		for _, n := range near[:3] {
+			n.full = true
+		}
+		d := v.client(t)
+		r, err := d.AnnouncePeer(t.Context(), infohash, 7000, false, nil)
+		if err != nil || len(r.Nodes) <= 8-3 || r.Accepted != len(r.Nodes) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		for i, n := range near {
+			if n.full != (n.asked["announce_peer"] == 0) && i < 8 {
+				t.Errorf("node %d was told %d times", i, n.asked["announce_peer"])
+			}
+		}
+	})
+}
+
 func TestBEP44PutAndGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 30)
@@ -399,8 +425,12 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 		if p.Accepted != 7 || p.Kept != 5 || p.Item == nil || p.Item.Seq != 4 {
 			t.Errorf("accepted %d, kept %d, found %+v", p.Accepted, p.Kept, p.Item)
 		}
-		if len(near[1].puts) != 1 || !strings.Contains(near[1].puts[0], "3:casi0e") || !strings.Contains(near[1].puts[0], "4:salt1:s") {
-			t.Errorf("sent %q", near[1].puts)
+		// "When sending a put request to a node that did not return any data for
+		// the get, the cas field SHOULD NOT be included."
+		for i, want := range map[int]bool{1: false, 5: true} {
+			if puts := near[i].puts; len(puts) != 1 || strings.Contains(puts[0], "3:casi0e") != want || !strings.Contains(puts[0], "4:salt1:s") {
+				t.Errorf("sent %q", puts)
+			}
 		}
 	})
 }

@@ -4,21 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 	"net/netip"
 
-	"github.com/anacrolix/dht/v2/bep44"
-
 	"seedbed/dht/krpc"
+	"seedbed/dht/store"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
-)
-
-const (
-	maxValue = 1000 // BEP 44: bytes of an encoded value
-	maxSalt  = 64
 )
 
 // Item is a value of the DHT (BEP 44): immutable, found by the hash of the
@@ -44,18 +37,18 @@ func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Valu
 	}
 	i := Item{Value: value, Mutable: true, Salt: salt, Seq: seq}
 	copy(i.Key[:], key.Public().(ed25519.PublicKey))
-	copy(i.Sig[:], bep44.Sign(key, salt, seq, value))
+	copy(i.Sig[:], ed25519.Sign(key, store.AppendSigned(nil, salt, seq, value)))
 	return i, nil
 }
 
 // checkValue refuses what no node would store. What we put is canonical, so
 // that a node which decodes and encodes it again keeps its hash.
 func checkValue(value bencode.Value, salt []byte) error {
-	if len(value) > maxValue {
-		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), maxValue)
+	if len(value) > krpc.MaxValue {
+		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), krpc.MaxValue)
 	}
-	if len(salt) > maxSalt {
-		return fmt.Errorf("dht: the salt is %d bytes long, and BEP 44 allows %d", len(salt), maxSalt)
+	if len(salt) > krpc.MaxSalt {
+		return fmt.Errorf("dht: the salt is %d bytes long, and BEP 44 allows %d", len(salt), krpc.MaxSalt)
 	}
 	if _, err := bencode.ParseStrict(value, bencode.Limits{Depth: 32}); err != nil {
 		return fmt.Errorf("dht: the value is not canonical bencode: %w", err)
@@ -67,14 +60,14 @@ func checkValue(value bencode.Value, salt []byte) error {
 // the public key and the salt.
 func (i *Item) Target() id.ID {
 	if !i.Mutable {
-		return sha1.Sum(i.Value)
+		return store.ImmutableTarget(i.Value)
 	}
 	return ItemTarget(i.Key, i.Salt)
 }
 
 // ItemTarget is where the mutable items of a key are stored.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
-	return sha1.Sum(append(key[:], salt...))
+	return store.MutableTarget(key[:], salt)
 }
 
 // ItemFaults counts answers that came with an item and were not believed.
@@ -103,7 +96,7 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 	defer cancel(nil)
 	q := d.inquiry("get", target)
 	q.ask.Target, q.ask.Seq = &target, seq
-	out, err := q.get(ctx, salt, seq, func(i Item) {
+	out, _, err := q.get(ctx, salt, seq, func(i Item) {
 		if found != nil {
 			found(i)
 		}
@@ -120,8 +113,13 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 // errEnough ends a search that has found all there is.
 var errEnough = errors.New("dht: found")
 
-func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, err error) {
-	q.on = func(_ Contact, r krpc.Returned) {
+// get is Get; has is the nodes that have anything at the target.
+func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]bool, err error) {
+	has = make(map[netip.AddrPort]bool)
+	q.on = func(c Contact, r krpc.Returned) {
+		if r.Value != nil || r.HasSeq {
+			has[c.Addr] = true
+		}
 		i, ok := out.Faults.judge(r, q.target, salt)
 		switch {
 		case !ok:
@@ -141,7 +139,7 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 	q.mu.Lock() // late answers are not heard any more
 	defer q.mu.Unlock()
 	out.Report = r
-	return out, err
+	return out, has, err
 }
 
 // judge reads the item of an answer, if it has one that belongs to the target.
@@ -149,12 +147,12 @@ func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, 
 	switch {
 	case r.Value == nil:
 		return i, false
-	case len(r.Value) > maxValue:
+	case len(r.Value) > krpc.MaxValue:
 		n.Oversized++
 		return i, false
 	case r.K == nil:
 		// BEP 44: a node that gets an immutable item should verify its hash.
-		if sha1.Sum(r.Value) != target {
+		if store.ImmutableTarget(r.Value) != target {
 			n.Wrong++
 			return i, false
 		}
@@ -167,7 +165,7 @@ func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, 
 		return i, false
 	}
 	copy(i.Sig[:], r.Sig)
-	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !bep44.Verify(i.Key[:], salt, i.Seq, i.Value, i.Sig[:]) {
+	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !ed25519.Verify(i.Key[:], store.AppendSigned(nil, salt, i.Seq, i.Value), i.Sig[:]) {
 		n.Unsigned++
 		return i, false
 	}
@@ -192,15 +190,20 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	target := item.Target()
 	q := d.inquiry("get", target)
 	q.ask.Target = &target
-	g, err := q.get(ctx, item.Salt, nil, func(Item) {})
+	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out := PutReport{GetReport: g}
 	if err != nil {
 		return out, err
 	}
-	out.Nodes = q.tell(ctx, "put", func(token []byte) krpc.Ask {
+	out.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
 		a := krpc.Ask{Token: token, Value: item.Value}
 		if item.Mutable {
-			a.K, a.Sig, a.Salt, a.Seq, a.Cas = item.Key[:], item.Sig[:], item.Salt, &item.Seq, cas
+			a.K, a.Sig, a.Salt, a.Seq = item.Key[:], item.Sig[:], item.Salt, &item.Seq
+			// BEP 44: cas should not go to a node that did not return any data
+			// for the get.
+			if has[to] {
+				a.Cas = cas
+			}
 		}
 		return a
 	}, func(f *family, to netip.AddrPort) bool {

@@ -45,7 +45,7 @@ func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, see
 	if err != nil {
 		return out, err
 	}
-	out.Nodes = q.tell(ctx, "announce_peer", func(token []byte) krpc.Ask {
+	out.Nodes = q.tell(ctx, "announce_peer", func(_ netip.AddrPort, token []byte) krpc.Ask {
 		return krpc.Ask{InfoHash: &infohash, Port: port, Seed: seed, Token: token}
 	}, nil)
 	for _, n := range out.Nodes {

@@ -396,10 +396,7 @@ func (t *traversal) widen(g *leg, side *traversal) {
 // announce tells the closest nodes of a leg that we are a peer.
 func (t *traversal) announce(ctx context.Context, g *leg) {
 	port := int(t.port)
-	for _, n := range g.l.Closest() {
-		if len(n.Token) == 0 {
-			continue
-		}
+	for _, n := range g.l.Takers() {
 		args := akrpc.MsgArgs{InfoHash: akrpc.ID(t.target), Port: &port, Token: string(n.Token)}
 		started := t.d.spawn(func() {
 			ret, err := g.f.query(ctx, n.Addr, "announce_peer", args)

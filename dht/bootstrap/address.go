@@ -84,11 +84,7 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// appendCompact appends the compact node info of BEP 5 and 32.
-func appendCompact(dst []byte, node id.ID, a netip.AddrPort) []byte {
-	return appendAddr(append(dst, node[:]...), a)
-}
-
+// appendAddr appends a compact address.
 func appendAddr(dst []byte, a netip.AddrPort) []byte {
 	if a.Addr().Is4() {
 		b := a.Addr().As4()

@@ -12,7 +12,9 @@
 // transaction id of that ping is a cookie, a keyed hash of the address and the
 // time, so that nothing is kept for the ping and a forged source enters
 // nothing. Nodes are asked again after a while, and leave the ring when they
-// are silent. No torrents and no peers are stored.
+// are silent, or come back under another id. No torrents and no peers are
+// stored, and nobody is banned: who sends too much is limited, and a source that
+// may be forged deserves no worse.
 //
 // The parts for a server with a loop for each socket:
 //

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -59,7 +60,9 @@ func since(now mono.Time, then int32) time.Duration {
 }
 
 // Add takes in a node that has just proven that it is there. It reports
-// whether it is new here.
+// whether it is new here. One that has changed its id is forgotten: nodes do not
+// do that while they run, and who does wants to be in many places. As a new node
+// it may come again.
 func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	s := seconds(now)
 	key := place(a, r.cfg.Relaxed)
@@ -72,9 +75,12 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 				return false
 			}
 			m.entered = s
+		} else if id.ID(old) != node {
+			r.remove(int(i))
+			return false
 		}
 		m.verified, m.tries = s, 0
-		appendCompact(old[:0], node, a)
+		table.AppendCompact(old[:0], node, a)
 		r.gen++
 		return false
 	}
@@ -85,13 +91,13 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	m := meta{entered: s, verified: s}
 	if len(r.meta) < r.size {
 		r.places[key] = int32(len(r.meta))
-		r.nodes = appendCompact(r.nodes, node, a)
+		r.nodes = table.AppendCompact(r.nodes, node, a)
 		r.meta = append(r.meta, m)
 		return true
 	}
 	delete(r.places, place(compactAddr(r.node(r.write)), r.cfg.Relaxed))
 	r.places[key] = int32(r.write)
-	appendCompact(r.node(r.write)[:0], node, a)
+	table.AppendCompact(r.node(r.write)[:0], node, a)
 	r.meta[r.write] = m
 	r.write = (r.write + 1) % r.size
 	return true

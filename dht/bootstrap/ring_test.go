@@ -92,7 +92,7 @@ func TestANodeThatComesBackIsRenewed(t *testing.T) {
 	r := ring(config(), false)
 	a := node4(1)
 	r.Add(0, nodeID(1), a)
-	if r.Add(minute, nodeID(2), a) || r.Len() != 1 || id.ID(r.node(0)[:20]) != nodeID(2) || r.meta[0].verified != 60 {
+	if r.Add(minute, nodeID(1), a) || r.Len() != 1 || id.ID(r.node(0)[:20]) != nodeID(1) || r.meta[0].verified != 60 {
 		t.Fatal("not renewed")
 	}
 	// Another port of the address is refused as long as the first answers.
@@ -105,6 +105,21 @@ func TestANodeThatComesBackIsRenewed(t *testing.T) {
 	r.Add(3*minute, nodeID(3), b)
 	if compactAddr(r.node(0)) != b {
 		t.Fatal("a silent node keeps its address from others")
+	}
+	r.consistent(t)
+}
+
+func TestANodeThatChangesItsIDIsForgotten(t *testing.T) {
+	r := ring(config(), false)
+	for i := range 3 {
+		r.Add(0, nodeID(i), node4(i))
+	}
+	if r.Add(minute, nodeID(9), node4(1)) || r.Len() != 2 {
+		t.Fatal("kept under another id")
+	}
+	r.consistent(t)
+	if !r.Add(20*minute, nodeID(9), node4(1)) || r.Len() != 3 || id.ID(r.node(2)[:20]) != nodeID(9) {
+		t.Fatal("cannot come again")
 	}
 	r.consistent(t)
 }

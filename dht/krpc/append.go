@@ -39,9 +39,10 @@ type Reply struct {
 
 // Append appends r in canonical form, at most MaxDatagram bytes of it. If it
 // would be longer, it has fewer values, then fewer nodes of the family that To
-// is not of, then fewer nodes: BEP 32 and 33, "returning less values and only
-// returning the mandatory node lists". Blooms, samples and items are always
-// whole, which for an item may take up to MaxItemDatagram bytes.
+// is not of, then fewer nodes, and at last not even the keys of the nodes: BEP
+// 32 and 33, "returning less values and only returning the mandatory node
+// lists". Blooms, samples and items are always whole: an item that does not fit
+// travels alone, in at most MaxItemDatagram bytes.
 func (r *Reply) Append(dst []byte) []byte {
 	v6 := is6(r.To)
 	size, _ := valueLen(v6)
@@ -100,9 +101,6 @@ func (r *Reply) Append(dst []byte) []byte {
 	return appendTail(append(dst, 'e'), r.T, 'r')
 }
 
-// maxInt is the length of the longest integer.
-const maxInt = len("i-9223372036854775808e")
-
 // MaxValues is how many values fit beside the nodes and the token that r has.
 func (r *Reply) MaxValues() int {
 	_, _, n := r.layout(is6(r.To))
@@ -111,6 +109,42 @@ func (r *Reply) MaxValues() int {
 
 // layout is the nodes that fit, and the number of values that fit beside them.
 func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
+	r.check()
+	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:e") - id.Len - tailLen(r.T)
+	if r.Token != nil {
+		room -= len("5:token") + stringLen(len(r.Token))
+	}
+	if r.BloomPeers != nil {
+		room -= 2 * (len("4:BFpe256:") + BloomLen)
+	}
+	if r.Samples != nil {
+		room -= len("8:interval3:num7:samples") + intLen(int64(r.Interval)) + intLen(int64(r.Num)) + stringLen(len(r.Samples))
+	}
+	if r.K != nil {
+		room -= len("1:k32:") + KeyLen
+	}
+	if r.Sig != nil {
+		room -= len("3:sig64:") + SigLen
+	}
+	if r.HasSeq {
+		room -= len("3:seq") + intLen(r.Seq)
+	}
+	if r.V != nil {
+		room -= len("1:v") + len(r.V)
+	}
+	if v6 {
+		nodes6, room = cut(r.Nodes6, len("6:nodes6"), NodeLen6, room)
+		nodes, room = cut(r.Nodes, len("5:nodes"), NodeLen4, room)
+	} else {
+		nodes, room = cut(r.Nodes, len("5:nodes"), NodeLen4, room)
+		nodes6, room = cut(r.Nodes6, len("6:nodes6"), NodeLen6, room)
+	}
+	_, encoded := valueLen(v6)
+	return nodes, nodes6, max(0, room-len("6:valuesle")) / encoded
+}
+
+// check panics if r holds what Parse would refuse.
+func (r *Reply) check() {
 	switch {
 	case len(r.Token) > MaxToken:
 		panic("krpc: a token of ours is too long")
@@ -121,43 +155,26 @@ func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	case len(r.Samples) > MaxSamples*id.Len:
 		panic("krpc: too many samples")
 	}
-	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:") - id.Len - len("6:valueslee") - tailLen(r.T)
-	if r.Nodes != nil {
-		room -= len("5:nodes123:")
+}
+
+// intLen and stringLen are the lengths of an encoded integer and string.
+func intLen(n int64) int {
+	digits := len("ie") + 1
+	if n < 0 {
+		digits++
 	}
-	if r.Nodes6 != nil {
-		room -= len("6:nodes6123:")
+	for ; n > 9 || n < -9; n /= 10 {
+		digits++
 	}
-	if r.Token != nil {
-		room -= len("5:token123:") + len(r.Token)
+	return digits
+}
+
+func stringLen(n int) int {
+	digits := 1
+	for m := n; m > 9; m /= 10 {
+		digits++
 	}
-	if r.BloomPeers != nil {
-		room -= 2 * (len("4:BFpe256:") + BloomLen)
-	}
-	if r.Samples != nil {
-		room -= len("8:intervali12345e3:num") + maxInt + len("7:samples123:") + len(r.Samples)
-	}
-	if r.K != nil {
-		room -= len("1:k32:") + KeyLen
-	}
-	if r.Sig != nil {
-		room -= len("3:sig64:") + SigLen
-	}
-	if r.HasSeq {
-		room -= len("3:seq") + maxInt
-	}
-	if r.V != nil {
-		room -= len("1:v") + len(r.V)
-	}
-	if v6 {
-		nodes6, room = cut(r.Nodes6, NodeLen6, room)
-		nodes, room = cut(r.Nodes, NodeLen4, room)
-	} else {
-		nodes, room = cut(r.Nodes, NodeLen4, room)
-		nodes6, room = cut(r.Nodes6, NodeLen6, room)
-	}
-	_, encoded := valueLen(v6)
-	return nodes, nodes6, max(0, room) / encoded
+	return digits + len(":") + n
 }
 
 // valueLen is the length of a compact peer and that of its encoding.
@@ -168,13 +185,24 @@ func valueLen(v6 bool) (raw, encoded int) {
 	return PeerLen4, len("6:") + PeerLen4
 }
 
-// cut is the head of nodes that fits the room, and the room that it leaves to
-// what matters less: none if not all of it fits.
-func cut(nodes []byte, size, room int) ([]byte, int) {
-	if fits := max(0, room) / size * size; len(nodes) > fits {
-		return nodes[:fits], 0
+// cut is the head of nodes that fits the room behind their key, nil if not even
+// the key does, and the room that is left to what matters less: none if not all
+// of them fit.
+func cut(nodes []byte, key, size, room int) ([]byte, int) {
+	if nodes == nil {
+		return nil, room
 	}
-	return nodes, room - len(nodes)
+	if left := room - key - stringLen(len(nodes)); left >= 0 {
+		return nodes, left
+	}
+	n := max(0, room-key) / size * size // too many by one at the most
+	for n > 0 && key+stringLen(n) > room {
+		n -= size
+	}
+	if key+stringLen(n) > room {
+		return nil, 0
+	}
+	return nodes[:n], 0
 }
 
 // AppendError appends an error reply in canonical form. A long text is cut.
@@ -218,5 +246,5 @@ func tailLen(t []byte) int {
 	if len(t) > MaxT {
 		panic("krpc: a transaction id that Parse refuses")
 	}
-	return len("1:t12:") + len(t) + len("1:v4:1:y1:ye") + len(Version)
+	return len("1:t") + stringLen(len(t)) + len("1:v4:1:y1:ye") + len(Version)
 }

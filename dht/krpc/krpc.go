@@ -31,10 +31,11 @@ const (
 	// MaxDatagram is BEP 32's: a node must not send UDP datagrams with a
 	// payload larger than 1024 octets. BEP 44's values of up to 1000 bytes are
 	// the one exception: neither the put that brings one nor the reply that
-	// returns it can be so short. Nothing else travels in such a reply, which
-	// then has at most MaxItemDatagram bytes.
+	// returns it can be so short. Such a reply has nothing else that can be left
+	// out, so it has at most MaxItemDatagram bytes: those of the largest mutable
+	// item over IPv6, with a token of 8 bytes.
 	MaxDatagram     = 1024
-	MaxItemDatagram = 1300
+	MaxItemDatagram = 1268
 	// MaxT is the longest transaction id that is answered. BEP 5 expects 2
 	// bytes; what is echoed must leave room for the reply.
 	MaxT = 32
@@ -62,7 +63,7 @@ const (
 
 // limits holds every honest message: of a response the largest seen, uncapped
 // by its sender, carries some thousand values in a fragmented datagram.
-var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16}
+var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16, BigInts: true}
 
 // Error is why a datagram is no KRPC message.
 type Error uint8

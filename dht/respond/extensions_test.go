@@ -168,6 +168,31 @@ func TestBEP44MutablePutThenGet(t *testing.T) {
 	}
 }
 
+// BEP 32 allows 1024 bytes and BEP 44 a value of 1000: nodes make room for the
+// item, and what needs more than 1024 by itself has no more than it needs.
+func TestBEP44NodesMakeRoomForTheItem(t *testing.T) {
+	r := setup(Config{Rate: -1}, store.Config{})
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	for _, from := range []netip.AddrPort{from4, from6} {
+		for size := 1; size <= 996; size++ {
+			salt := fmt.Sprint(from, size)
+			v := fmt.Sprintf("%d:%s", size, strings.Repeat("x", size))
+			at := store.MutableTarget(key.Public().(ed25519.PublicKey), []byte(salt))
+			it := store.Item{V: []byte(v), Mutable: true, Seq: 1 << 62}
+			copy(it.K[:], key.Public().(ed25519.PublicKey))
+			r.cfg.Store.Put(0, at, it)
+			m, _ := r.ask(t, from, get(with("target", at)+"4:wantl2:n42:n6e"))
+			nodes := len(m.Response.Nodes) + len(m.Response.Nodes6)
+			if string(m.Returned().Value) != v || m.Response.Token == nil || size < 300 && nodes < 8*26 {
+				t.Fatalf("%d bytes: %d of nodes, %+v", size, nodes, m.Returned())
+			}
+			if bare := len(m.Raw) - nodes; nodes > 0 && bare > krpc.MaxDatagram {
+				t.Fatalf("%d bytes of nodes beside an item of %d", nodes, bare)
+			}
+		}
+	}
+}
+
 // "an item's value should only be sent if its sequence number is greater than
 // the given value. If ... less than or equal to the seq field then the k, v,
 // and sig fields SHOULD be omitted".
@@ -186,7 +211,7 @@ func TestBEP44SeqOfGet(t *testing.T) {
 }
 
 func TestBEP44Errors(t *testing.T) {
-	r := setup(Config{}, store.Config{})
+	r := setup(Config{Rate: -1}, store.Config{})
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	at := store.MutableTarget(key.Public().(ed25519.PublicKey), nil)
 	put := func(seq int64, v, cas string) []byte { return r.mutablePut(0, from4, key, "", seq, v, cas) }

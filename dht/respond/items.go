@@ -131,6 +131,9 @@ func (d *Deferred) Verify() bool { return d.item.Verify(d.salt) }
 // accepting the store command.
 func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool) ([]byte, Outcome) {
 	if !verified {
+		if r.cfg.Rate >= 0 {
+			r.bans.fault(now, d.to.Addr())
+		}
 		return krpc.AppendError(dst, d.to, d.t, krpc.CodeBadSig, "invalid signature"), Refused
 	}
 	// Meanwhile another put may have been accepted: only now the number that is

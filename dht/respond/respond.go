@@ -15,7 +15,8 @@
 // query did, beyond the reply that BEP 5 demands. Replies are at most 1024
 // bytes (BEP 32) but for an item of BEP 44 that needs more, and a source that
 // asks more often than Config.Rate is not answered at all, which bounds what
-// can be reflected at a victim.
+// can be reflected at a victim. Only who has proven its address by a token can
+// be banned, for false signatures.
 //
 // A node with several sockets has a Responder for each (BEP 45: it should
 // appear to the outside world as separate, independent nodes), with tables of
@@ -67,8 +68,8 @@ type Config struct {
 
 	// Rate is how many queries a second one source (an IPv4 address, an IPv6
 	// /64) may send on the average, and Burst how many at once. Zero means
-	// DefaultRate and DefaultBurst. A negative Rate is no limit: for private
-	// networks, where many nodes share an address.
+	// DefaultRate and DefaultBurst. With a negative Rate nobody is limited or
+	// banned: for private networks, where many nodes share an address.
 	Rate, Burst float64
 
 	// Rand must be unpredictable outside of tests.
@@ -88,7 +89,7 @@ type Outcome uint8
 const (
 	Answered Outcome = iota // with a response
 	Refused                 // with an error
-	Limited                 // dropped: its source asks too often
+	Limited                 // dropped: its source asks too often, or is banned
 	Martian                 // dropped: no node can have such an address
 	Verify                  // not answered yet: see Responder.Defer
 )
@@ -101,6 +102,7 @@ func (o Outcome) String() string {
 type Responder struct {
 	cfg   Config
 	limit limiter
+	bans  bans
 
 	// Scratch, so that a query allocates nothing.
 	nodes4 [K * krpc.NodeLen4]byte
@@ -120,7 +122,7 @@ func New(cfg Config) *Responder {
 	if cfg.Burst == 0 {
 		cfg.Burst = DefaultBurst
 	}
-	return &Responder{cfg: cfg, limit: newLimiter(cfg.Rate, cfg.Burst, cfg.Rand)}
+	return &Responder{cfg: cfg, limit: newLimiter(cfg.Rate, cfg.Burst, cfg.Rand), bans: newBans()}
 }
 
 // Handle answers the query q that came from the address from: it appends to
@@ -131,10 +133,12 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	if from.Addr().Is6() {
 		own = r.cfg.Table6
 	}
-	if martian(from) || own == nil {
+	// Private addresses are no martians here: who can reach us from one can be
+	// answered.
+	if !table.Usable(from, true) || own == nil {
 		return dst, Martian
 	}
-	if !r.limit.allow(now, from.Addr()) {
+	if r.bans.banned(now, from.Addr()) || !r.limit.allow(now, from.Addr()) {
 		return dst, Limited
 	}
 	// BEP 42: a node whose id does not fit its address may be answered with an
@@ -253,12 +257,4 @@ func (r *Responder) sample(reply *krpc.Reply, now mono.Time) {
 	if r.cfg.Store != nil {
 		reply.Samples, reply.Num = r.cfg.Store.Infohashes(now, reply.To.Addr().Is6())
 	}
-}
-
-// martian reports whether no node can have sent from this address. Private
-// addresses are not martian here: who can reach us from one can be answered.
-func martian(a netip.AddrPort) bool {
-	ip := a.Addr()
-	return a.Port() == 0 || !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() ||
-		ip == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/anacrolix/dht/v2/bep44"
+
+	"seedbed/dht/krpc"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -111,7 +114,7 @@ func TestBEP51SampleIsFixedForTheInterval(t *testing.T) {
 		t.Error("an empty store:", b, n)
 	}
 	for i := range 100 {
-		if i < MaxSamples {
+		if i < krpc.MaxSamples {
 			if got := read(0); len(got) != i {
 				t.Fatalf("%d of %d", len(got), i)
 			}
@@ -130,7 +133,7 @@ func TestBEP51SampleIsFixedForTheInterval(t *testing.T) {
 			s.Announce(now, hash(i), peer4(i), false)
 		}
 		got := read(now)
-		if len(slices.Compact(got)) != MaxSamples {
+		if len(slices.Compact(got)) != krpc.MaxSamples {
 			t.Fatal(len(got))
 		}
 		for i := range 100 {
@@ -181,6 +184,23 @@ func TestBEP44TestVectors(t *testing.T) {
 	}
 	if got := ImmutableTarget(v).String(); got != "e5f96f6f38320f0f33959cb4d3d656452117aadb" {
 		t.Error(got)
+	}
+}
+
+func TestBEP44SignaturesAgainstAnacrolix(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(make([]byte, 32))
+	for _, salt := range []string{"", "s", strings.Repeat("s", 64)} {
+		for _, seq := range []int64{0, 1, 1<<63 - 1} {
+			for _, v := range []string{"0:", "i-7e", "d1:ali1eee"} {
+				it := signed(key, salt, seq, v)
+				if !bytes.Equal(it.Sig[:], bep44.Sign(key, []byte(salt), seq, []byte(v))) || !it.Verify([]byte(salt)) {
+					t.Errorf("salt %q, number %d, value %q", salt, seq, v)
+				}
+			}
+		}
+		if got, want := MutableTarget(key.Public().(ed25519.PublicKey), []byte(salt)), bep44.MakeMutableTarget([32]byte(key.Public().(ed25519.PublicKey)), []byte(salt)); got != want {
+			t.Errorf("salt %q: %v, not %v", salt, got, want)
+		}
 	}
 }
 

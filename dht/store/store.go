@@ -47,8 +47,6 @@ const (
 	// SampleInterval is how long a sample of the infohashes stays the same. BEP
 	// 51: between 0 and 21600 seconds; libtorrent too takes the longest.
 	SampleInterval = 6 * time.Hour
-	// MaxSamples is how many infohashes a sample has at most, as in libtorrent.
-	MaxSamples = 20
 	// maxPeers is the most peers of an infohash. BEP 33: nodes should keep
 	// max(seeds, peers) below 6000. A list of IPv6 has at most 3276.
 	maxPeers = 5999

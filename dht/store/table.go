@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"seedbed/dht/krpc"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -316,12 +317,12 @@ type sample struct {
 // are as many infohashes as it wants, it has them all, as in libtorrent.
 func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
 	s := &t.sample
-	fewer := len(s.infohashes) < MaxSamples*id.Len
+	fewer := len(s.infohashes) < krpc.MaxSamples*id.Len
 	if s.infohashes != nil && now.Sub(s.at) < SampleInterval && !(fewer && s.changed) {
 		return s.infohashes
 	}
 	if s.infohashes == nil {
-		s.infohashes = make([]byte, 0, MaxSamples*id.Len)
+		s.infohashes = make([]byte, 0, krpc.MaxSamples*id.Len)
 	}
 	s.infohashes, s.at, s.changed = s.infohashes[:0], now, false
 	seen := 0
@@ -331,9 +332,9 @@ func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
 			// Of those seen so far, each is in the sample with the same
 			// probability.
 			seen++
-			if seen <= MaxSamples {
+			if seen <= krpc.MaxSamples {
 				s.infohashes = append(s.infohashes, sh.b[i:i+id.Len]...)
-			} else if at := rnd.IntN(seen); at < MaxSamples {
+			} else if at := rnd.IntN(seen); at < krpc.MaxSamples {
 				copy(s.infohashes[at*id.Len:], sh.b[i:i+id.Len])
 			}
 		}

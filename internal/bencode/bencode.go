@@ -9,7 +9,7 @@
 // appends the 'l', 'd' and 'e' of containers, and dictionary keys in order.
 //
 // Only canonical numbers pass: no leading zeros (in string lengths neither),
-// no negative zero, nothing outside int64. Limits bound depth, count and
+// no negative zero, and nothing outside int64 unless Limits.BigInts. Limits bound depth, count and
 // string length, and no input makes a scan recurse. Errors are *SyntaxError.
 //
 // A Value made in another way than by this package may make an accessor panic.
@@ -117,22 +117,36 @@ func (v Value) Kind() Kind {
 	return kindOf(v[0])
 }
 
-// Int is the integer v, false if it is none.
+// Int is the integer v, false if it is none or beyond int64.
 func (v Value) Int() (int64, bool) {
 	if v.Kind() != Int {
 		return 0, false
 	}
-	var u uint64
-	neg := v[1] == '-'
-	for _, c := range v[1 : len(v)-1] {
-		if c != '-' {
-			u = u*10 + uint64(c-'0')
-		}
-	}
+	return readInt(v)
+}
+
+// readInt is the checked integer b, false if it is beyond int64.
+func readInt(b []byte) (int64, bool) {
+	digits := b[1 : len(b)-1]
+	neg := digits[0] == '-'
 	if neg {
-		return -int64(u), true
+		digits = digits[1:]
 	}
-	return int64(u), true
+	if len(digits) > 19 { // as many as an int64 may have, and cannot overflow an uint64
+		return 0, false
+	}
+	var u uint64
+	for _, c := range digits {
+		u = u*10 + uint64(c-'0')
+	}
+	const most = 1<<63 - 1
+	switch {
+	case neg && u <= most+1:
+		return -int64(u), true
+	case !neg && u <= most:
+		return int64(u), true
+	}
+	return 0, false
 }
 
 // Bytes is the content of the string v, false if it is none.

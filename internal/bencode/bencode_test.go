@@ -97,6 +97,9 @@ func TestLimits(t *testing.T) {
 		{"huge length without a limit", "99999999999999999999999:", Limits{StringLen: math.MaxInt}, false},
 		{"length that wraps around", "18446744073709551617:a", Limits{StringLen: math.MaxInt}, false},
 		{"length beyond the input", "1000:abc", Limits{}, false},
+		{"integers of any size", "li9223372036854775808ei-9223372036854775809ei" + strings.Repeat("9", 5000) + "ee", Limits{BigInts: true}, true},
+		{"integers of any size in one form", "i00000000000000000000e", Limits{BigInts: true}, false},
+		{"integers of any size with an end", "i99999999999999999999", Limits{BigInts: true}, false},
 	} {
 		if _, _, err := Parse([]byte(c.in), c.lim); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
@@ -130,6 +133,12 @@ func TestAccessors(t *testing.T) {
 	}
 	if n, ok := v.Get("c").Int(); !ok || n != 42 {
 		t.Error(n, ok)
+	}
+	for _, s := range []string{"i9223372036854775808e", "i-9223372036854775809e", "i18446744073709551617e", "i99999999999999999999e"} {
+		v, _, err := Parse([]byte(s), Limits{BigInts: true})
+		if n, ok := v.Int(); err != nil || ok || n != 0 || string(v) != s {
+			t.Errorf("%q is %d, %v, %v", s, n, ok, err)
+		}
 	}
 	var kinds []Kind
 	for e := range v.Get("b").List() {

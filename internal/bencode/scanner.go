@@ -18,6 +18,10 @@ type Limits struct {
 	Depth     int // lists and dictionaries inside one another; DefaultDepth, at most MaxDepth
 	Tokens    int // strings, keys, integers, lists and dictionaries together; DefaultTokens
 	StringLen int // bytes of one string; DefaultStringLen
+
+	// BigInts lets integers beyond int64 pass, whose value cannot be read: BEP
+	// 3, "Integers have no size limitation".
+	BigInts bool
 }
 
 const (
@@ -41,6 +45,7 @@ type Scanner struct {
 	depth  int // containers that may still be opened
 	tokens int
 	strLen int
+	big    bool // Limits.BigInts
 	reason string
 }
 
@@ -55,7 +60,7 @@ func NewScanner(b []byte, lim Limits) Scanner {
 	if lim.StringLen <= 0 {
 		lim.StringLen = DefaultStringLen
 	}
-	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen}
+	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts}
 }
 
 // Err is nil or a *SyntaxError.
@@ -99,7 +104,8 @@ func (s *Scanner) token() bool {
 	return true
 }
 
-// Int reads an integer.
+// Int reads an integer. One beyond int64 is an error, but with Limits.BigInts
+// it is stepped over: then Int is false, and Err is nil.
 func (s *Scanner) Int() (int64, bool) {
 	if !s.token() {
 		return 0, false
@@ -107,18 +113,13 @@ func (s *Scanner) Int() (int64, bool) {
 	if s.b[s.off] != 'i' {
 		return 0, s.fail("something else where an integer belongs")
 	}
-	i, neg := s.off+1, false
+	i := s.off + 1
 	if i < len(s.b) && s.b[i] == '-' {
-		i, neg = i+1, true
+		i++
 	}
 	first := i
-	var u uint64
-	for ; i < len(s.b) && s.b[i]-'0' <= 9; i++ {
-		// 19 digits cannot overflow an uint64; a 20th is beyond any int64.
-		if i-first == 19 {
-			return 0, s.fail("integer too large")
-		}
-		u = u*10 + uint64(s.b[i]-'0')
+	for i < len(s.b) && s.b[i]-'0' <= 9 {
+		i++
 	}
 	switch {
 	case i == first:
@@ -128,18 +129,15 @@ func (s *Scanner) Int() (int64, bool) {
 	case s.b[i] != 'e':
 		return 0, s.fail("integer with something else than digits")
 	// BEP 3: integers with a leading zero, other than i0e, are invalid; i-0e is invalid.
-	case s.b[first] == '0' && (neg || i-first > 1):
+	case s.b[first] == '0' && (s.b[first-1] == '-' || i-first > 1):
 		return 0, s.fail("integer with a leading zero or negative zero")
 	}
-	const most = 1<<63 - 1
-	if neg && u > most+1 || !neg && u > most {
+	n, ok := readInt(s.b[s.off : i+1])
+	if !ok && !s.big {
 		return 0, s.fail("integer too large")
 	}
 	s.off = i + 1
-	if neg {
-		return -int64(u), true
-	}
-	return int64(u), true
+	return n, ok
 }
 
 // Bytes reads a string. The bytes are those of the input.
@@ -243,7 +241,8 @@ func (s *Scanner) Value() (Value, bool) {
 		ok := false
 		switch k := s.Kind(); k {
 		case Int:
-			_, ok = s.Int()
+			s.Int()
+			ok = s.reason == ""
 		case String:
 			_, ok = s.Bytes()
 		case List, Dict:
