@@ -245,7 +245,7 @@ func (c *citizen) upkeep() {
 // announce has a node announce itself, port 77.
 func (c *citizen) announce(infohash id.ID) {
 	c.find(infohash, "get_peers", nil, func(tr trace) {
-		for _, n := range tr.Closest() {
+		for _, n := range tr.Takers() {
 			c.ask(n.Addr, "announce_peer", infohash, string(n.Token), func(*krpc.Message) {})
 		}
 	})
