@@ -42,11 +42,11 @@ func newBans() bans {
 }
 
 // banned reports whether the source is banned.
-func (b *bans) banned(now mono.Time, a netip.Addr) bool {
+func (b *bans) banned(now mono.Time, source uint64) bool {
 	if b.lru.Len() == 0 {
 		return false
 	}
-	f, ok := b.lru.Peek(rate.SourceOf(a))
+	f, ok := b.lru.Peek(source)
 	return ok && f.faults >= banAfter && now.Sub(f.last) < banFor
 }
 

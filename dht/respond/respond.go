@@ -33,6 +33,7 @@ import (
 	"seedbed/dht/table"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
+	"seedbed/internal/rate"
 )
 
 // K is how many nodes a reply has of a family (BEP 5: "the K (8) closest good
@@ -98,11 +99,14 @@ func (o Outcome) String() string {
 	return [...]string{"answered", "refused", "limited", "martian", "verify"}[o]
 }
 
+// maxSources is how many sources are told apart: 384 KiB.
+const maxSources = 16384
+
 // Responder answers queries.
 type Responder struct {
-	cfg   Config
-	limit limiter
-	bans  bans
+	cfg     Config
+	sources *rate.Sources
+	bans    bans
 
 	// Scratch, so that a query allocates nothing.
 	nodes4 [K * krpc.NodeLen4]byte
@@ -122,7 +126,11 @@ func New(cfg Config) *Responder {
 	if cfg.Burst == 0 {
 		cfg.Burst = DefaultBurst
 	}
-	return &Responder{cfg: cfg, limit: newLimiter(cfg.Rate, cfg.Burst, cfg.Rand), bans: newBans()}
+	return &Responder{
+		cfg:     cfg,
+		sources: rate.NewSources(cfg.Rate, cfg.Burst, maxSources, cfg.Rand),
+		bans:    newBans(),
+	}
 }
 
 // Handle answers the query q that came from the address from: it appends to
@@ -138,7 +146,11 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	if !table.Usable(from, true) || own == nil {
 		return dst, Martian
 	}
-	if r.bans.banned(now, from.Addr()) || !r.limit.allow(now, from.Addr()) {
+	source := rate.SourceOf(from.Addr())
+	if r.bans.banned(now, source) {
+		return dst, Limited
+	}
+	if _, ok := r.sources.Take(now, source); !ok {
 		return dst, Limited
 	}
 	// BEP 42: a node whose id does not fit its address may be answered with an

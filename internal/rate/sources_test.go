@@ -31,29 +31,43 @@ func TestEachSourceHasItsRate(t *testing.T) {
 	}
 }
 
-// As long as no set overflows, it does what a bucket for each source does.
+// As long as no set overflows, it does what a bucket for each source does. The
+// rates are powers of two, so that no rounding tells the two apart.
 func TestSourcesAreBuckets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := newSources(7, 3, 4096)
+		perSecond := float64(int(1) << rapid.IntRange(0, 6).Draw(t, "rate"))
+		burst := float64(rapid.IntRange(1, 20).Draw(t, "burst"))
+		s := newSources(perSecond, burst, 4096)
 		twin := map[uint64]*Bucket{}
 		now := mono.Time(0)
-		for range rapid.IntRange(1, 200).Draw(t, "packets") {
-			now += mono.Time(rapid.IntRange(0, 300).Draw(t, "ms")) * second / 1000
-			src := rapid.Uint64Range(1, 8).Draw(t, "source")
+		for range rapid.IntRange(1, 300).Draw(t, "packets") {
+			now += second / 64 * mono.Time(rapid.IntRange(0, 30).Draw(t, "wait"))
+			src := rapid.Uint64Range(1<<32+1<<24, 1<<32+1<<24+20).Draw(t, "source")
 			if twin[src] == nil {
-				b := NewBucket(now, 7, 3)
+				b := NewBucket(now, perSecond, burst)
 				twin[src] = &b
 			}
-			wait := twin[src].Wait(now, 1)
-			_, ok := s.Take(now, src)
-			if !ok && wait == 0 && twin[src].Wait(now, 1.000001) == 0 || ok && wait > 10 {
-				t.Fatalf("source %d: %v, and its bucket is %v away", src, ok, wait)
-			}
-			if ok {
-				twin[src].tokens--
+			if _, got := s.Take(now, src); got != twin[src].Take(now, 1) {
+				t.Fatalf("%x at %v: %v, and its bucket says otherwise", src, now, got)
 			}
 		}
 	})
+}
+
+func TestNeighboursSpreadOverTheSets(t *testing.T) {
+	s := newSources(1, 10, 16384)
+	for i := range uint64(8000) { // half of the places
+		s.Take(0, 1<<32+10<<24+i)
+	}
+	kept := 0
+	for i := range s.places {
+		if s.places[i].key != 0 {
+			kept++
+		}
+	}
+	if kept < 7000 {
+		t.Error("of 8000 neighbours only", kept, "are kept")
+	}
 }
 
 // What a source sent is not forgotten for those that forge addresses.
