@@ -49,7 +49,7 @@ var rooms = map[string]room{
 	"internal/id":      {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
 	"internal/bitset":  {layer: 0, pure: true, owns: "sets of small numbers"},
 	"internal/mono":    {layer: 0, pure: true, owns: "time as an argument"},
-	"internal/rate":    {layer: 0, pure: true, owns: "token buckets and averages", peers: []string{"internal/mono"}},
+	"internal/rate":    {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
 	"internal/buf":     {layer: 0, owns: "the pool of piece buffers"},
 
 	"magnet":          {layer: 1, pure: true, owns: "magnet links", third: []string{"golang.org/x/text/..."}},

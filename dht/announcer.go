@@ -34,9 +34,6 @@ type torrent struct {
 	done  func(accepted int)
 }
 
-// announceShare is the part of the node's rate that announcing may use up.
-const announceShare = 0.8
-
 // announceLeg is the part of an Announcer in one family.
 type announceLeg struct {
 	a       *Announcer
@@ -163,21 +160,34 @@ func (l *announceLeg) step() time.Duration {
 	now := d.now()
 	l.s.SetOwn(own)
 	l.s.SetRate(rate)
-	for {
-		q, ok := l.s.Next(now)
-		if !ok {
-			break
-		}
-		l.ask(q)
-	}
+	at := l.due(now)
 	l.offline.Store(l.s.Offline())
-	at, all := l.s.Deadline(), l.news
+	all := l.news
 	l.news = nil
 	l.mu.Unlock()
 	for _, n := range all {
 		l.deliver(now, n)
 	}
 	return min(max(at.Sub(now), 0), time.Hour)
+}
+
+// due sends the queries that are due and have a flow to take, and tells when the
+// next will be.
+func (l *announceLeg) due(now mono.Time) mono.Time {
+	d := l.a.d
+	for {
+		d.mu.Lock()
+		room, freed := l.f.room(now, announceShare), d.flows.Next()
+		d.mu.Unlock()
+		if !room {
+			return freed
+		}
+		q, ok := l.s.Next(now)
+		if !ok {
+			return l.s.Deadline()
+		}
+		l.ask(q)
+	}
 }
 
 // rate is our share of the packets: a family that nobody answers in needs none
@@ -210,6 +220,9 @@ func (l *announceLeg) ask(q announce.Query) {
 		method = "announce_peer"
 		ask.Port, ask.Token = q.Port, append([]byte(nil), q.Token...)
 	}
+	l.a.d.mu.Lock()
+	l.f.useFlow(q.Addr) // at once: the query itself may have to wait for the rate
+	l.a.d.mu.Unlock()
 	l.a.d.spawn(func() {
 		m, _, err := l.f.exchange(l.a.d.ctx, q.Addr, method, ask)
 		now := l.a.d.now()

@@ -117,6 +117,7 @@ func (f *family) put(to netip.AddrPort, method string, ask krpc.Ask, back chan<-
 	}
 	key := f.freeKey()
 	f.pending[key] = pending{addr: to, sent: f.d.now(), answer: back}
+	f.useFlow(to)
 	f.counts.Out++
 	ask.ID = f.table.ID()
 	f.d.mu.Unlock()

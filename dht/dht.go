@@ -37,6 +37,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
+	tokens "seedbed/internal/rate"
 )
 
 // Config of a DHT node. Only Conns is required.
@@ -66,6 +67,10 @@ type Config struct {
 	// Rate is how many queries we send a second at most, over both families;
 	// 0: 250.
 	Rate float64
+	// Flows is how many addresses we ask within rate.FlowTime at most, so that
+	// the table of a home router has room for others; 0: 500, negative: no limit.
+	// A node of a private network has none: no router is on its way.
+	Flows int
 	// Logger takes what a user may want to know; nil: nobody does.
 	Logger *slog.Logger
 }
@@ -92,6 +97,9 @@ func (c *Config) validate() error {
 	}
 	if c.Rate < 1 {
 		return fmt.Errorf("dht: %v packets a second are too few to work with", c.Rate)
+	}
+	if c.Flows == 0 {
+		c.Flows = 500
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -130,11 +138,12 @@ type DHT struct {
 	epoch    time.Time
 	families []*family
 
-	// mu guards the state of the families, the random source and answers: a
+	// mu guards the state of the families, the random source, flows and answers: a
 	// query may be told of the nodes of both.
 	mu      sync.Mutex
 	random  *rand.Rand // a keyed stream that nobody can foretell: transaction ids, tokens
 	answers answers
+	flows   tokens.Flows
 
 	limiter *rate.Limiter
 	boot    bootstrap
@@ -168,6 +177,7 @@ func New(cfg Config) (*DHT, error) {
 	d := &DHT{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
 		limiter:   rate.NewLimiter(rate.Limit(cfg.Rate), int(max(cfg.Rate/2, 16))),
+		flows:     tokens.NewFlows(cfg.Flows),
 		ready:     make(chan struct{}),
 		searching: make(chan struct{}, maxTraversals),
 		telling:   make(chan struct{}, maxTraversals),

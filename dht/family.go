@@ -120,6 +120,7 @@ func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 		return errEngine
 	}
 	f.pending[key] = pending{addr: to, sent: f.d.now(), inner: inner, engine: e}
+	f.useFlow(to)
 	f.counts.Out++
 	f.d.mu.Unlock()
 	err := f.conn.WriteTo(out, to)

@@ -11,6 +11,7 @@ import (
 	"seedbed/dht/lookup"
 	"seedbed/dht/table"
 	"seedbed/internal/id"
+	"seedbed/internal/mono"
 )
 
 // LookupStats is what a lookup did, over both families.
@@ -124,6 +125,7 @@ type leg struct {
 	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
 	seeds     map[netip.AddrPort]bool // start addresses that were used
 	announced bool
+	full      bool          // it waits for a flow to end
 	widened   bool          // the neighbourhood is forged, and we look beside it
 	sides     int           // lookups there that are under way
 	beside    []lookup.Node // what they found
@@ -292,7 +294,7 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	for _, g := range t.legs {
 		now := t.d.now()
 		for {
-			n, ok := g.l.Next(now)
+			n, ok := t.next(g, now)
 			if !ok {
 				break
 			}
@@ -321,11 +323,32 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	return busy, false
 }
 
+// next is whom a leg asks next, if there is a flow for it.
+func (t *traversal) next(g *leg, now mono.Time) (lookup.Node, bool) {
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	if g.full = !g.f.room(now, 1); g.full {
+		g.l.Tick(now)
+		return lookup.Node{}, false
+	}
+	n, ok := g.l.Next(now)
+	if ok {
+		g.f.useFlow(n.Addr) // at once: the query itself may have to wait for the rate
+	}
+	return n, ok
+}
+
 // wait is how long the lookups can do without us.
 func (t *traversal) wait() time.Duration {
 	now, d := t.d.now(), time.Hour
 	for _, g := range t.legs {
-		if at := g.l.Deadline(); at < now.Add(d) {
+		at := g.l.Deadline()
+		if g.full {
+			t.d.mu.Lock()
+			at = min(at, t.d.flows.Next())
+			t.d.mu.Unlock()
+		}
+		if at < now.Add(d) {
 			d = max(0, at.Sub(now))
 		}
 	}

@@ -91,6 +91,7 @@ func (f *family) pingQuestionable(now mono.Time) {
 	for range 4 {
 		f.d.mu.Lock()
 		n, ok := f.table.Questionable(now)
+		ok = ok && f.roomFor(now, n.Addr, 1)
 		if ok {
 			f.table.Pinged(now, n.Addr)
 		}
@@ -127,7 +128,7 @@ func (f *family) sweep(now mono.Time) {
 // tryPing pings a node that we only heard of, within the limits. The caller
 // holds d.mu.
 func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Bucket) {
-	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !budget.Take(now, 1) {
+	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !f.roomFor(now, addr, pingShare) || !budget.Take(now, 1) {
 		return
 	}
 	f.pinging[addr] = struct{}{}

@@ -24,6 +24,9 @@ func (l *Lookup) grace() time.Duration {
 	return min(d+d/16, l.cfg.Hard)
 }
 
+// Tick is for a caller that cannot ask anybody now: time has passed all the same.
+func (l *Lookup) Tick(now mono.Time) { l.expire(now) }
+
 // expire applies the timeouts that have passed.
 func (l *Lookup) expire(now mono.Time) {
 	soft := l.soft()

@@ -1,0 +1,108 @@
+package dht
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/dht/krpc"
+	"seedbed/internal/netx"
+	"seedbed/internal/rate"
+	"seedbed/internal/simnet"
+)
+
+// counting notes when each address was last written to, and the most addresses
+// within rate.FlowTime.
+type counting struct {
+	netx.PacketConn
+	mu   sync.Mutex
+	last map[netip.AddrPort]time.Time
+	most int
+}
+
+func (c *counting) note(to netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last[to] = time.Now()
+	open := 0
+	for _, at := range c.last {
+		if time.Since(at) < rate.FlowTime {
+			open++
+		}
+	}
+	c.most = max(c.most, open)
+}
+
+func (c *counting) WriteTo(b []byte, to netip.AddrPort) error {
+	var m krpc.Message
+	if krpc.Parse(b, &m) == nil && m.Y == 'q' {
+		c.note(to)
+	}
+	return c.PacketConn.WriteTo(b, to)
+}
+
+// The flows that a node's queries open stay within the limit, lookups that find
+// none free wait and go on, and all find what they look for.
+func TestLookupsWaitForAFlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, limit = 80, 60
+		net := simnet.New(4, simnet.Link{Delay: 20 * ms})
+		var nodes []*DHT
+		for i := range size {
+			var boot []string
+			if i > 0 {
+				boot = []string{at(public(0)).String(), at(public(i / 2)).String()}
+			}
+			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
+			time.Sleep(100 * ms)
+		}
+		c := &counting{PacketConn: conn(t, net, public(900))[0], last: map[netip.AddrPort]time.Time{}}
+		d := newNode(t, Config{Conns: []netx.PacketConn{c}, Bootstrap: []string{at(public(0)).String()}, Flows: limit})
+		<-d.Ready()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			infohash := randomID()
+			if s, err := nodes[3*i].Announce(t.Context(), infohash, 4000, nil); err != nil || s.Accepted == 0 {
+				t.Fatal(s, err)
+			}
+			wg.Go(func() {
+				found := newFound()
+				if s, err := d.Lookup(t.Context(), infohash, found.add); err != nil || len(found.peers) != 1 {
+					t.Errorf("%d peers, %+v, %v", len(found.peers), s, err)
+				}
+			})
+		}
+		began := time.Now()
+		wg.Wait()
+		t.Logf("20 lookups in a network of %d nodes with %d flows took %v; at most %d were open", size, limit, time.Since(began), c.most)
+		if c.most > limit {
+			t.Errorf("%d flows at a time, of %d", c.most, limit)
+		}
+		if c.most < limit/2 {
+			t.Errorf("%d flows at a time: the limit was not in force", c.most)
+		}
+		// A lookup takes some 35 queries.
+		if took, enough := time.Since(began), 20*35*rate.FlowTime/limit; took > enough {
+			t.Errorf("the lookups took %v, and the flows were enough for %v", took, enough)
+		}
+	})
+}
+
+// Whoever names nodes to us opens no more than half of the flows.
+func TestPingsOfNamedNodesLeaveFlowsForLookups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
+		d := newNode(t, Config{Conns: conn(t, net, public(0)), Flows: 100})
+		for i := range 600 {
+			d.AddNode(at(public(1 + i)))
+			time.Sleep(50 * ms)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if n := d.flows.Len(); n != 50 {
+			t.Errorf("%d flows of 100 are open", n)
+		}
+	})
+}
