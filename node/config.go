@@ -47,6 +47,17 @@ type Config struct {
 	// NoDHT turns the DHT off: peers then come from hints, PEX and the last run.
 	NoDHT bool
 
+	// DHTRate is how many DHT queries are sent a second at most; 250 by default.
+	DHTRate int
+
+	// DHTFlows is how many addresses the DHT asks within half a minute at most,
+	// for the sake of home routers; 500 by default, negative for no limit.
+	DHTFlows int
+
+	// EnforceID answers DHT nodes whose id does not fit their address with an
+	// error (BEP 42).
+	EnforceID bool
+
 	// Memory bounds the piece buffers of all torrents together, in bytes;
 	// 24 MiB by default. Torrents that it is too small for take turns.
 	Memory int64
@@ -93,10 +104,15 @@ func (c *Config) validate() error {
 			return fmt.Errorf("bootstrap address %q: %w", b, err)
 		}
 	}
+	setDefault(&c.DHTRate, 250)
+	setDefault(&c.DHTFlows, 500)
 	setDefault(&c.Memory, 24<<20)
 	setDefault(&c.MaxConns, 500)
 	setDefault(&c.HalfOpen, 64)
 	setDefault(&c.Uploads, 8)
+	if c.DHTRate < 1 {
+		return fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate)
+	}
 	if c.MaxConns < 1 || c.HalfOpen < 1 || c.Uploads < 1 {
 		return errors.New("connections, dials and uploads must each be 1 or more")
 	}

@@ -16,7 +16,10 @@ const saveEvery = 5 * time.Minute
 // with one id would shadow each other.
 func (n *Node) openDHT() (*dht.DHT, error) {
 	f := n.state.loadNode()
-	cfg := dht.Config{Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log}
+	cfg := dht.Config{
+		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log,
+		Rate: float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
+	}
 	for _, s := range f.Nodes {
 		if v, err := id.ParseHex(s.ID); err == nil && s.Addr.IsValid() && s.Addr.Port() != 0 {
 			cfg.Nodes = append(cfg.Nodes, dht.SavedNode{ID: v, Addr: s.Addr})

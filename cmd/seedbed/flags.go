@@ -110,6 +110,9 @@ type common struct {
 	listen    string
 	bootstrap []string
 	noDHT     bool
+	dhtRate   int
+	dhtFlows  int
+	enforceID bool
 	peers     []string
 	state     string
 	timeout   time.Duration
@@ -120,6 +123,9 @@ func (c *common) addNetwork(fs *pflag.FlagSet) {
 	fs.StringVar(&c.listen, "listen", "", "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)")
 	fs.StringArrayVar(&c.bootstrap, "bootstrap", nil, "`HOST:PORT` of a DHT node to begin with; repeatable; replaces the public list; none for no hosts")
 	fs.BoolVar(&c.noDHT, "no-dht", false, "do not use the DHT")
+	fs.IntVar(&c.dhtRate, "dht-rate", 250, "send at most `N` DHT queries a second; 0: the default")
+	fs.IntVar(&c.dhtFlows, "dht-flows", 500, "ask at most `N` DHT nodes within half a minute, for the sake of the router; -1: no limit")
+	fs.BoolVar(&c.enforceID, "dht-enforce-id", false, "refuse DHT nodes whose id does not fit their address (BEP 42)")
 	fs.StringArrayVar(&c.peers, "peer", nil, "`HOST:PORT` of a peer to try; repeatable")
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")
 }

@@ -79,6 +79,9 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 		Listen:    c.listen,
 		Bootstrap: boot,
 		NoDHT:     c.noDHT,
+		DHTRate:   c.dhtRate,
+		DHTFlows:  c.dhtFlows,
+		EnforceID: c.enforceID,
 	}, nil
 }
 
