@@ -22,16 +22,25 @@ type Announcer struct {
 	legs []*announceLeg
 
 	mu       sync.Mutex
-	torrents map[id.ID]*torrent
+	torrents map[id.ID]*Announcement
 
 	calls sync.Mutex // held while a caller's function runs
 }
 
-// torrent is an infohash as its owner added it.
-type torrent struct {
-	port  uint16
-	found func([]netip.AddrPort)
-	done  func(accepted int)
+// Announcement is what an Announcer says of an infohash, and who hears what
+// comes of it.
+type Announcement struct {
+	Port uint16
+	Seed bool // BEP 33: we have all of it
+	// Told4 and Told6 say that the closest nodes of a family have just been told,
+	// by DHT.Announce.
+	Told4, Told6 bool
+	// Found hears of peers that others announced, Done of each announce in a
+	// family that ended: how many nodes took it. Both may be nil. They are never
+	// called at the same time nor after the infohash was removed, and must neither
+	// block nor call the function that removes it.
+	Found func([]netip.AddrPort)
+	Done  func(accepted int)
 }
 
 // announceLeg is the part of an Announcer in one family.
@@ -57,7 +66,7 @@ type news struct {
 // NewAnnouncer starts an announcer without torrents. A node needs no more than
 // one.
 func NewAnnouncer(d *DHT) *Announcer {
-	a := &Announcer{d: d, torrents: make(map[id.ID]*torrent)}
+	a := &Announcer{d: d, torrents: make(map[id.ID]*Announcement)}
 	for _, f := range d.families {
 		l := &announceLeg{a: a, f: f, poke: make(chan struct{}, 1)}
 		d.mu.Lock()
@@ -83,18 +92,20 @@ func NewAnnouncer(d *DHT) *Announcer {
 	return a
 }
 
-// Add has an infohash announced on a TCP port from now on, the first time at
-// once. found hears of peers that others announced, done of each announce in a
-// family that ended: how many nodes took it. Both may be nil. They are never
-// called at the same time nor after remove has returned, and must neither block
-// nor call remove. Adding an infohash again replaces what was said before.
-func (a *Announcer) Add(infohash id.ID, port uint16, found func([]netip.AddrPort), done func(accepted int)) (remove func()) {
-	t := &torrent{port: port, found: found, done: done}
+// Add has an infohash announced from now on, the first time at once unless the
+// closest nodes have been told. Adding an infohash again replaces what was said
+// before: the function that removes it is then the latest one.
+func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
+	t := &what
 	a.mu.Lock()
 	a.torrents[infohash] = t
 	for _, l := range a.legs {
 		l.mu.Lock()
-		l.s.Add(a.d.now(), infohash, port)
+		told := what.Told4
+		if l.f.v6 {
+			told = what.Told6
+		}
+		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Port, Seed: what.Seed, Told: told})
 		// What we know ourselves need not wait for the first announce.
 		l.news = append(l.news, news{infohash: infohash})
 		l.mu.Unlock()
@@ -218,7 +229,7 @@ func (l *announceLeg) ask(q announce.Query) {
 	method, ask := "get_peers", krpc.Ask{InfoHash: &q.Infohash}
 	if q.Kind == announce.AnnouncePeer {
 		method = "announce_peer"
-		ask.Port, ask.Token = q.Port, append([]byte(nil), q.Token...)
+		ask.Port, ask.Seed, ask.Token = q.Port, q.Seed, append([]byte(nil), q.Token...)
 	}
 	l.a.d.mu.Lock()
 	l.f.useFlow(q.Addr) // at once: the query itself may have to wait for the rate
@@ -284,14 +295,14 @@ func (l *announceLeg) deliver(now mono.Time, n news) {
 		return
 	}
 	if n.peers == nil {
-		l.f.announceSelf(now, n.infohash, t.port)
+		l.f.announceSelf(now, n.infohash, t.Port, t.Seed)
 		n.peers = l.f.stored(n.infohash)
 	}
-	if n.peers = l.others(n.peers, t.port); len(n.peers) > 0 && t.found != nil {
-		t.found(n.peers)
+	if n.peers = l.others(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
+		t.Found(n.peers)
 	}
-	if n.over && t.done != nil {
-		t.done(n.accepted)
+	if n.over && t.Done != nil {
+		t.Done(n.accepted)
 	}
 }
 

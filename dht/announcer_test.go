@@ -20,7 +20,7 @@ type told struct {
 }
 
 func (o *told) add(a *Announcer, infohash id.ID, port uint16) func() {
-	return a.Add(infohash, port, func(ps []netip.AddrPort) {
+	return a.Add(infohash, Announcement{Port: port, Found: func(ps []netip.AddrPort) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.peers[infohash] == nil {
@@ -29,12 +29,12 @@ func (o *told) add(a *Announcer, infohash id.ID, port uint16) func() {
 		for _, p := range ps {
 			o.peers[infohash][p] = true
 		}
-	}, func(accepted int) {
+	}, Done: func(accepted int) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.accepted[infohash] += accepted
 		o.ends[infohash]++
-	})
+	}})
 }
 
 func newTold() *told {
@@ -153,7 +153,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 		time.Sleep(time.Minute)
 		a := NewAnnouncer(nodes[3])
 		infohash := randomID()
-		a.Add(infohash, 9, nil, nil)
+		a.Add(infohash, Announcement{Port: 9})
 		time.Sleep(10 * time.Second)
 		if st := a.Stats(); st.V4.Unheard != 0 || st.V6.Unheard != 0 || st.Interval != 15*time.Minute {
 			t.Fatalf("%+v", st)
@@ -176,7 +176,7 @@ func TestAnnouncerBeyondTheRate(t *testing.T) {
 		d := newNode(t, Config{Conns: conn(t, net, public(30)), Bootstrap: []string{at(public(0)).String()}, Rate: 20})
 		a := NewAnnouncer(d)
 		for range 3000 {
-			a.Add(randomID(), 1, nil, nil)
+			a.Add(randomID(), Announcement{Port: 1})
 		}
 		before := d.Stats().V4.Out
 		time.Sleep(10 * time.Minute)

@@ -66,11 +66,11 @@ func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 
 // announceSelf keeps our own announce for those who ask us, if we know our
 // address: in a network of few nodes we are one of the closest ourselves.
-func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16) {
+func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed bool) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if ip := f.self(); ip.IsValid() {
-		f.d.answers.store.Announce(now, infohash, netip.AddrPortFrom(ip, port), false)
+		f.d.answers.store.Announce(now, infohash, netip.AddrPortFrom(ip, port), seed)
 	}
 }
 

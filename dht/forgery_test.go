@@ -86,7 +86,7 @@ func TestLookupGoesAroundAForgedNeighbourhood(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 
-		if s, err := nodes[5].Announce(t.Context(), infohash, 4000, nil); err != nil || s.Accepted < 8+sybils/4 {
+		if s, err := nodes[5].Announce(t.Context(), infohash, 4000, false, nil); err != nil || s.Accepted < 8+sybils/4 {
 			t.Fatalf("announced to %+v, %v", s, err)
 		}
 		for _, d := range nodes[20:40] {

@@ -74,7 +74,7 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 				<-n.Ready()
 			}
 			infohash := randomID()
-			as, err := nodes[3].Announce(ctx, infohash, 7777, func([]netip.AddrPort) {})
+			as, err := nodes[3].Announce(ctx, infohash, 7777, false, func([]netip.AddrPort) {})
 			if err != nil || as.Accepted == 0 || as.Accepted != as.Sent {
 				t.Fatalf("announce: %+v, %v", as, err)
 			}

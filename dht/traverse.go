@@ -8,6 +8,7 @@ import (
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
+	"seedbed/dht/krpc"
 	"seedbed/dht/lookup"
 	"seedbed/dht/table"
 	"seedbed/internal/id"
@@ -27,8 +28,9 @@ type LookupStats struct {
 // AnnounceStats is what an announce did.
 type AnnounceStats struct {
 	LookupStats
-	Sent     int // announce_peer queries
-	Accepted int // of these, accepted by the node
+	Sent      int // announce_peer queries
+	Accepted  int // of these, accepted by the node
+	Accepted6 int // of these, by nodes of IPv6
 }
 
 type lookupCounters struct {
@@ -40,18 +42,19 @@ type lookupCounters struct {
 // must not block. Lookup returns when the closest nodes have answered. Asked is
 // 0 when no node is known at all.
 func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found func([]netip.AddrPort)) (LookupStats, error) {
-	s, err := d.peers(ctx, infohash, 0, found)
+	s, err := d.peers(ctx, infohash, 0, false, found)
 	return s.LookupStats, err
 }
 
 // Announce finds peers as Lookup does, and tells the closest nodes that
-// we are one, on the TCP port given (BEP 5). Each family announces as soon as
-// its own closest nodes are known. found may be nil.
-func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
-	return d.peers(ctx, infohash, port, found)
+// we are one, on the TCP port given (BEP 5), and whether we have all of it
+// (BEP 33). Each family announces as soon as its own closest nodes are known.
+// found may be nil.
+func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (AnnounceStats, error) {
+	return d.peers(ctx, infohash, port, seed, found)
 }
 
-func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func([]netip.AddrPort)) (AnnounceStats, error) {
+func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (AnnounceStats, error) {
 	slots := d.searching
 	if port != 0 { // port 0 cannot be announced, so that it is a mere lookup
 		slots = d.telling
@@ -65,14 +68,14 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, found func
 		return AnnounceStats{}, ErrClosed
 	}
 	t := newTraversal(d, "get_peers", infohash)
-	t.port = port
+	t.port, t.seed = port, seed
 	if found != nil {
 		t.found = found
 	}
 	for _, f := range d.families {
 		t.addLeg(f)
 		if port != 0 {
-			f.announceSelf(d.now(), infohash, port)
+			f.announceSelf(d.now(), infohash, port, seed)
 		}
 	}
 	d.lookups.made.Add(1)
@@ -103,6 +106,7 @@ type traversal struct {
 	method  string
 	target  id.ID
 	port    uint16 // announce when not 0
+	seed    bool   // and whether we have all of it
 	found   func([]netip.AddrPort)
 	want    []akrpc.Want
 	query   func(ctx context.Context, f *family, to netip.AddrPort) (*akrpc.Return, error) // nil: the engine's
@@ -113,7 +117,7 @@ type traversal struct {
 	took    time.Duration
 	counted int // of our queries, those in d.lookups.asked
 	sent    int // announces
-	ok      int
+	ok, ok6 int // of these, accepted: in all, and over IPv6
 	waiting int // announces under way
 }
 
@@ -132,11 +136,12 @@ type leg struct {
 }
 
 type reply struct {
-	leg    *leg
-	lookup *lookup.Lookup // that asked; nil: an announce, or a lookup beside a forged neighbourhood
-	beside *traversal     // that lookup
-	addr   netip.AddrPort
-	ret    *akrpc.Return // nil: no answer
+	leg      *leg
+	lookup   *lookup.Lookup // that asked; nil: an announce, or a lookup beside a forged neighbourhood
+	beside   *traversal     // that lookup
+	addr     netip.AddrPort
+	ret      *akrpc.Return // nil: no answer
+	accepted bool          // of an announce
 }
 
 func newTraversal(d *DHT, method string, target id.ID) *traversal {
@@ -418,16 +423,12 @@ func (t *traversal) widen(g *leg, side *traversal) {
 
 // announce tells the closest nodes of a leg that we are a peer.
 func (t *traversal) announce(ctx context.Context, g *leg) {
-	port := int(t.port)
 	for _, n := range g.l.Takers() {
-		args := akrpc.MsgArgs{InfoHash: akrpc.ID(t.target), Port: &port, Token: string(n.Token)}
+		ask := krpc.Ask{InfoHash: &t.target, Port: t.port, Seed: t.seed, Token: n.Token}
 		started := t.d.spawn(func() {
-			ret, err := g.f.query(ctx, n.Addr, "announce_peer", args)
-			if err != nil {
-				ret = nil
-			}
+			_, _, err := g.f.exchange(ctx, n.Addr, "announce_peer", ask)
 			select {
-			case t.replies <- reply{leg: g, addr: n.Addr, ret: ret}:
+			case t.replies <- reply{leg: g, addr: n.Addr, accepted: err == nil}:
 			case <-ctx.Done():
 			}
 		})
@@ -447,8 +448,11 @@ func (t *traversal) take(r reply) {
 	}
 	if r.lookup == nil {
 		t.waiting--
-		if r.ret != nil {
+		if r.accepted {
 			t.ok++
+			if r.leg.f.v6 {
+				t.ok6++
+			}
 		}
 		return
 	}
@@ -527,7 +531,7 @@ func (t *traversal) yield(f *family, peers []netip.AddrPort) {
 }
 
 func (t *traversal) stats() AnnounceStats {
-	s := AnnounceStats{Sent: t.sent, Accepted: t.ok}
+	s := AnnounceStats{Sent: t.sent, Accepted: t.ok, Accepted6: t.ok6}
 	for _, g := range t.legs {
 		l := g.l.Stats()
 		s.Asked += l.Asked + g.past.Asked

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -18,17 +19,12 @@ const chunkSize = 1 << 20
 // has his turn then.
 const shareEvery = 30 * time.Second
 
-// maxCalm is how many torrents that are whole may announce themselves at a
-// time. The DHT runs a few announces at once and makes the others wait: places
-// are left for torrents that need peers.
-const maxCalm = 4
-
 // budget is what is bounded for the whole node and cannot be divided
 // beforehand.
 type budget struct {
-	turn  int           // moves on with every shareEvery; guarded by Node.mu
-	dials chan struct{} // held by a dial under way
-	calm  chan struct{} // held by an announce of a torrent that is whole
+	turn      int           // moves on with every shareEvery; guarded by Node.mu
+	dials     chan struct{} // held by a dial under way
+	stretched bool          // more torrents than can be announced in time; of keepBudget
 
 	mu      sync.Mutex
 	counted time.Time // when conns was counted
@@ -37,7 +33,6 @@ type budget struct {
 
 func (b *budget) init(cfg *Config) {
 	b.dials = make(chan struct{}, cfg.HalfOpen)
-	b.calm = make(chan struct{}, maxCalm)
 }
 
 // share is a torrent's part.
@@ -57,14 +52,29 @@ func (n *Node) keepBudget() {
 			return
 		case <-tick.C:
 			for _, t := range n.running() {
-				t.whole.Store(t.swarm.Snapshot().Complete)
+				if whole := t.swarm.Snapshot().Complete; t.whole.Swap(whole) != whole {
+					t.turn()
+				}
 			}
 			n.mu.Lock()
 			n.budget.turn++
 			n.share()
 			n.mu.Unlock()
+			n.tellStretch()
 		}
 	}
+}
+
+// tellStretch says so when there are more torrents than can be announced in time,
+// once until there are fewer again.
+func (n *Node) tellStretch() {
+	s := n.Announcing()
+	if s.Stretched && !n.budget.stretched {
+		n.emit(Event{Kind: Warning, Err: fmt.Errorf(
+			"%d torrents are too many to tell the DHT about every 20 minutes with %d queries a second: each is announced every %d minutes; --dht-rate raises the rate",
+			s.Torrents, n.cfg.DHTRate, int(s.Interval.Round(time.Minute).Minutes()))})
+	}
+	n.budget.stretched = s.Stretched
 }
 
 // running are the torrents that have not been told to stop.

@@ -2,12 +2,15 @@ package node
 
 import (
 	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"seedbed/dht"
 	"seedbed/internal/simnet"
 )
 
@@ -95,42 +98,105 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 	})
 }
 
-// Many seeds announce themselves a few at a time, all of them, and go on.
-func TestManySeedsAnnounceAFewAtATime(t *testing.T) {
+// Many seeds are all announced soon, each as a seed, and from then on in time and
+// at an even rate: as long as they are whole, nobody looks anything up.
+func TestManySeedsAreAnnouncedEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(21, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 4)
-		const seeds = 64 / scale
-		var specs []Spec
-		for i := range seeds {
-			spec, _ := folder(t, ShareOptions{}, map[string]int{fmt.Sprint("file", i): 1000})
-			specs = append(specs, spec)
-		}
+		asker := start(t, n, 3, boot(100))
+		const seeds = 240 / scale
 		a := start(t, n, 1, boot(100))
 		time.Sleep(10 * time.Second)
-		for _, s := range specs {
-			a.add(s)
-		}
-		for _, x := range a.running() {
-			for announced := false; !announced; {
-				select {
-				case <-x.Announced():
-					announced = true
-				case <-time.After(5 * ms):
-					if l := a.dht.Stats().Lookups; l > maxCalm {
-						t.Fatalf("%d lookups at once", l)
-					}
-					if time.Since(a.epoch) > 5*time.Minute {
-						t.Fatal("not all are announced after five minutes")
-					}
-				}
+		var first *Torrent
+		for i := range seeds {
+			spec, _ := folder(t, ShareOptions{}, map[string]int{fmt.Sprint("file", i): 1000})
+			if x := a.add(spec); i == 0 {
+				first = x
 			}
 		}
-		made := a.dht.Stats().Made
-		time.Sleep(24 * time.Hour / scale)
-		// Once every fifteen minutes each, whether they find anybody or not.
-		if perDay := float64(a.dht.Stats().Made-made) / seeds * scale; perDay < 88 || perDay > 97 {
-			t.Errorf("%.1f announces of a seed in a day", perDay)
+		for _, x := range a.running() {
+			wait(t, x.Announced(), 5*time.Minute, "every seed is announced")
+		}
+		if r, err := asker.dht.GetPeers(t.Context(), first.InfoHash(), true, nil); err != nil || r.Scrape.Seeds != 1 || r.Scrape.Peers != 0 {
+			t.Errorf("counted as %+v, %v", r.Scrape, err)
+		}
+		time.Sleep(30 * time.Minute)
+		made, least, most := a.dht.Stats().Made, uint64(math.MaxUint64), uint64(0)
+		for range 30 {
+			before := a.dht.Stats().V4.Out
+			time.Sleep(time.Minute)
+			sent := a.dht.Stats().V4.Out - before
+			least, most = min(least, sent), max(most, sent)
+			if s := a.Announcing(); s.Late != 0 || s.Torrents != seeds || s.Stretched {
+				t.Fatalf("%+v", s)
+			}
+		}
+		t.Logf("%d to %d packets a minute", least, most)
+		if most > 2*least {
+			t.Errorf("between %d and %d packets a minute", least, most)
+		}
+		if n := a.dht.Stats().Made - made; n != 0 {
+			t.Errorf("%d lookups of seeds", n)
+		}
+	})
+}
+
+// More torrents than the rate can carry are told of once.
+func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(24, simnet.Link{Delay: 20 * ms})
+		ring(t, n, 12)
+		a := start(t, n, 1, boot(100), func(c *Config) { c.DHTRate = 1 })
+		for i := range 150 {
+			spec, _ := folder(t, ShareOptions{}, map[string]int{fmt.Sprint("file", i): 1000})
+			a.add(spec)
+		}
+		time.Sleep(20 * time.Minute)
+		s := a.Announcing()
+		if !s.Stretched || s.Interval <= 20*time.Minute {
+			t.Fatalf("%+v", s)
+		}
+		var told []string
+		a.mu.Lock()
+		for _, e := range a.events {
+			if e.Kind == Warning {
+				told = append(told, e.Err.Error())
+			}
+		}
+		a.mu.Unlock()
+		if len(told) != 1 || !strings.Contains(told[0], "150 torrents are too many") {
+			t.Errorf("%q", told)
+		}
+	})
+}
+
+// Who has got everything says so: he was counted as a peer, and is a seed now.
+func TestWhoBecomesASeedIsAnnouncedAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(23, simnet.Link{Delay: 20 * ms, Rate: 100e3})
+		ring(t, n, 4)
+		asker := start(t, n, 3, boot(100))
+		spec, _ := folder(t, ShareOptions{}, map[string]int{"a": 3 << 20})
+		seed := start(t, n, 2, boot(100))
+		wait(t, seed.add(spec).Announced(), time.Minute, "the seed is announced")
+		leech := start(t, n, 1, boot(100))
+		x := leech.add(Spec{Link: bare(spec), Dir: t.TempDir()})
+		wait(t, x.Announced(), time.Minute, "the leech is announced")
+		count := func() dht.Scrape {
+			r, err := asker.dht.GetPeers(t.Context(), x.InfoHash(), true, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Scrape
+		}
+		if s := count(); s.Seeds != 1 || s.Peers != 1 {
+			t.Errorf("while it downloads: %+v", s)
+		}
+		wait(t, x.Done(), 10*time.Minute, "the leech is done")
+		time.Sleep(time.Minute)
+		if s := count(); s.Seeds != 2 || s.Peers != 0 {
+			t.Errorf("when it has all: %+v", s)
 		}
 	})
 }

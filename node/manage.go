@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"seedbed/magnet/metainfo"
@@ -42,6 +41,7 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 	case swarm.Complete:
 		if !t.whole.Swap(true) {
 			t.node.reshare()
+			t.turn()
 		}
 		t.node.emit(Event{Kind: Complete, Torrent: t})
 		t.doneOnce.Do(func() { close(t.done) })
@@ -111,81 +111,4 @@ func (t *Torrent) savePeers() {
 	if err := writeFile(t.state.peersPath(), b, false); err != nil {
 		t.node.log.Warn("known peers could not be saved", "torrent", t.Name(), "err", err)
 	}
-}
-
-// keepLooking asks the DHT for peers, and announces us to it, at the pace that
-// the swarm's need sets.
-func (t *Torrent) keepLooking() {
-	var p pace
-	results := make(chan outcome, 1)
-	ready := t.node.dht.Ready()
-	busy := false
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-t.lookups.Done():
-			if busy {
-				<-results
-			}
-			return
-		case <-t.want:
-			p.lacking(t.node.now())
-		case <-ready:
-			ready = nil
-			p.joined(t.node.now())
-		case o := <-results:
-			busy = false
-			p.done(t.node.now(), o)
-		case <-timer.C:
-			if busy || t.lookups.Err() != nil || t.node.now() < p.next {
-				break
-			}
-			busy = true
-			p.began = t.node.now()
-			t.wg.Go(func() { results <- t.askDHT() })
-		}
-		t.nextAsk.Store(int64(p.next))
-		if !busy {
-			timer.Reset(max(p.next.Sub(t.node.now()), 0))
-		}
-	}
-}
-
-// askDHT runs one lookup that also announces us. Peers go to the swarm as they
-// are found.
-func (t *Torrent) askDHT() (o outcome) {
-	if t.whole.Load() {
-		select {
-		case t.node.budget.calm <- struct{}{}:
-			defer func() { <-t.node.budget.calm }()
-		case <-t.lookups.Done():
-			return o
-		}
-	}
-	t.looking.Store(true)
-	defer t.looking.Store(false)
-	stats, err := t.node.dht.Announce(t.lookups, t.InfoHash(), t.node.net.Port(), func(found []netip.AddrPort) {
-		if t.lookups.Err() != nil {
-			return
-		}
-		cs := make([]engine.Candidate, len(found))
-		for i, a := range found {
-			cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT}
-			if known, _ := t.seen.ContainsOrAdd(a, struct{}{}); !known {
-				o.fresh++
-			}
-		}
-		t.swarm.AddCandidates(cs)
-	})
-	if stats.Accepted > 0 {
-		t.annOnce.Do(func() { close(t.announced) })
-	}
-	if err != nil && t.lookups.Err() == nil {
-		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)
-	}
-	t.node.log.Debug("DHT lookup done", "torrent", t.Name(), "peers", stats.Peers, "asked", stats.Asked, "announced to", stats.Accepted)
-	o.found = stats.Peers
-	o.settled = t.whole.Load() && stats.Accepted > 0
-	return o
 }

@@ -36,16 +36,17 @@ import (
 
 // Node is a running node. Its methods may be called from any goroutine.
 type Node struct {
-	cfg     Config
-	log     *slog.Logger
-	epoch   time.Time
-	peerID  id.ID
-	state   *stateDir
-	net     netx.Network
-	dht     *dht.DHT // nil when it is off
-	handles *storage.Handles
-	shared  *swarm.Shared // hash workers and piece buffers
-	budget  budget
+	cfg       Config
+	log       *slog.Logger
+	epoch     time.Time
+	peerID    id.ID
+	state     *stateDir
+	net       netx.Network
+	dht       *dht.DHT       // nil when it is off
+	announcer *dht.Announcer // of all torrents; nil with dht
+	handles   *storage.Handles
+	shared    *swarm.Shared // hash workers and piece buffers
+	budget    budget
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -103,6 +104,7 @@ func Open(cfg Config) (*Node, error) {
 	n.wg.Go(n.accept)
 	n.wg.Go(n.keepBudget)
 	if n.dht != nil {
+		n.announcer = dht.NewAnnouncer(n.dht)
 		n.wg.Go(n.keepDHT)
 	}
 	return n, nil
@@ -139,6 +141,14 @@ func (n *Node) DHTNodes() int {
 	}
 	s := n.dht.Stats()
 	return s.Nodes4 + s.Nodes6
+}
+
+// Announcing is how the torrents stand with their announces in the DHT.
+func (n *Node) Announcing() dht.AnnouncerStats {
+	if n.announcer == nil {
+		return dht.AnnouncerStats{}
+	}
+	return n.announcer.Stats()
 }
 
 // Add takes on a torrent and starts it. ErrLocked says that another process

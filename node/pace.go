@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"seedbed/dht"
 	"seedbed/internal/mono"
 )
 
@@ -24,9 +25,9 @@ const (
 
 // outcome is what a lookup brought.
 type outcome struct {
-	found   int  // peers
-	fresh   int  // of these, not known before
-	settled bool // we are announced, and lack nothing ourselves
+	found     int // peers
+	fresh     int // of these, not known before
+	announced dht.AnnounceStats
 }
 
 // done plans the next lookup after one that ended at now.
@@ -34,7 +35,7 @@ func (p *pace) done(now mono.Time, o outcome) {
 	if o.fresh > 0 {
 		p.wait = 0
 	}
-	if o.found > 0 || o.settled {
+	if o.found > 0 {
 		p.next = now.Add(paceAnnounce)
 		return
 	}

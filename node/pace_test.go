@@ -95,12 +95,3 @@ func TestLackChangesNothingWhereALookupIsNearer(t *testing.T) {
 		}
 	}
 }
-
-// A seed that nobody else shares has nothing to look for: it announces itself.
-func TestALoneSeedKeepsTheAnnounceInterval(t *testing.T) {
-	var p pace
-	p.done(0, outcome{settled: true})
-	if p.next != mono.Time(paceAnnounce) {
-		t.Fatal(p.next)
-	}
-}

@@ -39,6 +39,7 @@ type Torrent struct {
 
 	started chan struct{}                        // closed when Added was told
 	want    chan struct{}                        // the swarm lacks candidates; holds one
+	turned  chan struct{}                        // whole has changed; holds one
 	seen    *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
 
 	done      chan struct{} // closed at the first completion
@@ -65,7 +66,7 @@ const maxSeenPeers = 2000
 func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 	t := &Torrent{
 		node: n, spec: spec, state: st, known: newKnownPeers(),
-		started: make(chan struct{}), want: make(chan struct{}, 1),
+		started: make(chan struct{}), want: make(chan struct{}, 1), turned: make(chan struct{}, 1),
 		done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(n.ctx)

@@ -12,10 +12,12 @@ import (
 // jsonReporter prints one object a line. The fields of each event are part of
 // the command line's contract: docs/manual.md lists them.
 type jsonReporter struct {
-	mu    sync.Mutex
-	enc   *json.Encoder
-	nodes int                         // last "dht" told
-	seen  map[*node.Torrent]jsonPeers // last "peers" told
+	mu        sync.Mutex
+	enc       *json.Encoder
+	nodes     int // last "dht" told
+	late      int // last "announcing" told
+	stretched bool
+	seen      map[*node.Torrent]jsonPeers // last "peers" told
 }
 
 type jsonPeers struct{ known, connected int }
@@ -107,6 +109,15 @@ func (r *jsonReporter) tick(n *node.Node, ts []*node.Torrent) {
 			jsonHead
 			Nodes int `json:"nodes"`
 		}{head("dht", now, nil), nodes})
+	}
+	if a := n.Announcing(); a.Torrents > 0 && (a.Late != r.late || a.Stretched != r.stretched) {
+		r.late, r.stretched = a.Late, a.Stretched
+		r.put(struct {
+			jsonHead
+			Torrents int     `json:"torrents"`
+			Late     int     `json:"late"`
+			Interval float64 `json:"interval_s"`
+		}{head("announcing", now, nil), a.Torrents, a.Late, a.Interval.Seconds()})
 	}
 	for _, t := range ts {
 		s := t.Snapshot()

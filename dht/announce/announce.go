@@ -95,6 +95,7 @@ type Query struct {
 	Infohash id.ID
 	Addr     netip.AddrPort
 	Port     uint16 // AnnouncePeer: the port to announce
+	Seed     bool   // AnnouncePeer: that we have all of it (BEP 33)
 	Token    []byte // AnnouncePeer: the right to
 }
 
@@ -159,24 +160,37 @@ func New(cfg Config, now mono.Time, random *rand.Rand) *Scheduler {
 	return s
 }
 
-// Add has an infohash announced from now on, on the port given. Adding it again
-// changes the port, and announces it anew.
-func (s *Scheduler) Add(now mono.Time, infohash id.ID, port uint16) {
+// Announcement is what is said of an infohash.
+type Announcement struct {
+	Port uint16
+	Seed bool // BEP 33: we have all of it
+	Told bool // the closest nodes have just been told, by somebody else
+}
+
+// Add has an infohash announced from now on. Adding it again changes what is
+// said, and announces it anew if that is different.
+func (s *Scheduler) Add(now mono.Time, infohash id.ID, what Announcement) {
 	i, known := s.all.find(infohash)
 	if !known {
 		i = s.items.alloc()
 		r := s.items.at(i)
-		*r = record{key: infohash, since: now}
+		*r = record{key: infohash, since: now, prev: i}
 		s.all.insert(i)
 		s.slot = min(s.slot, now.Add(s.aim()/time.Duration(s.all.n)))
 	}
 	r := s.items.at(i)
-	if known && r.port == port {
+	if known && r.port == what.Port && r.seed == what.Seed {
 		return
 	}
-	r.port = port
+	r.port, r.seed = what.Port, what.Seed
 	if v := s.active[i]; v != nil {
 		s.release(v)
+	}
+	if what.Told && !known {
+		r.visited, r.announced = now, true
+		s.announced++
+		s.ages.push(i)
+		return
 	}
 	s.urgent(i)
 }

@@ -158,12 +158,12 @@ func TestAnotherPortIsAnnouncedAtOnce(t *testing.T) {
 			ports[q.Port]++
 		}
 	}
-	w.Add(w.now, k, 6881)
+	w.Add(w.now, k, Announcement{Port: 6881})
 	w.run(10 * time.Second)
 	if len(ports) != 0 {
 		t.Errorf("added again with the same port, it was announced anew: %v", ports)
 	}
-	w.Add(w.now, k, 7000)
+	w.Add(w.now, k, Announcement{Port: 7000})
 	w.run(10 * time.Second)
 	if ports[7000] != 8 || len(ports) != 1 || w.Stats(w.now).Infohashes != 1 {
 		t.Errorf("%v", ports)
@@ -288,7 +288,7 @@ func TestWithheldTokensSpillOver(t *testing.T) {
 			tries++
 		}
 	}
-	w.Add(w.now, k, 1)
+	w.Add(w.now, k, Announcement{Port: 1})
 	w.run(12 * time.Minute)
 	if tries < 5 || tries > 8 {
 		t.Errorf("%d tries in 12 minutes", tries)
@@ -308,7 +308,7 @@ func TestPeersAreReportedOnceAVisit(t *testing.T) {
 			got = append(got, peers...)
 		},
 	}, 0, rand.New(rand.NewPCG(1, 1)))
-	s.Add(0, target, 1)
+	s.Add(0, target, Announcement{Port: 1})
 	now := mono.Time(0)
 	for range 2 {
 		now = max(now, s.Deadline())
@@ -334,7 +334,7 @@ func TestOneNodeOfASubnetUnlessRelaxed(t *testing.T) {
 			}
 			return ns
 		}}, 0, rand.New(rand.NewPCG(1, 1)))
-		s.Add(0, id.ID{}, 1)
+		s.Add(0, id.ID{}, Announcement{Port: 1})
 		asked := 0
 		for now := mono.Time(0); now < mono.Time(softTimeout); now += mono.Time(10 * time.Millisecond) {
 			if _, ok := s.Next(now); ok {
@@ -352,7 +352,7 @@ func TestPaceOfALateShell(t *testing.T) {
 	n := newNetwork(11, 300, 0)
 	s := New(Config{Rate: 100, Start: func(x id.ID) []Node { return near(n.nodes[0].known, x, 16) }}, 0, n.r)
 	for range 10_000 {
-		s.Add(0, randomID(n.r), 1)
+		s.Add(0, randomID(n.r), Announcement{Port: 1})
 	}
 	now, sent := mono.Time(0), 0
 	for now < mono.Time(10*time.Second) {
@@ -385,7 +385,7 @@ func TestMemoryOfAnInfohash(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range count {
-		s.Add(0, randomID(r), 1)
+		s.Add(0, randomID(r), Announcement{Port: 1})
 	}
 	for s.fresh.n > 0 {
 		i := s.fresh.after(s.sweep)
@@ -413,7 +413,7 @@ func BenchmarkPacket(b *testing.B) {
 				s.book.answered(0, o.ID, o.Addr)
 			}
 			for range count {
-				s.Add(0, randomID(n.r), 1)
+				s.Add(0, randomID(n.r), Announcement{Port: 1})
 			}
 			now := mono.Time(0)
 			var room [8]Node
@@ -434,5 +434,31 @@ func BenchmarkPacket(b *testing.B) {
 				packet()
 			}
 		})
+	}
+}
+
+// An infohash whose nodes have just been told is not announced out of turn, and
+// counts as announced; what is said of it later is said at once.
+func TestToldInfohashWaitsForItsTurn(t *testing.T) {
+	s := New(Config{Start: func(id.ID) []Node { return []Node{{id.ID{1}, simAddr(1)}} }}, 0, rand.New(rand.NewPCG(1, 1)))
+	key := id.ID{9}
+	s.Add(0, key, Announcement{Port: 1, Told: true})
+	if q, ok := s.Next(0); ok {
+		t.Fatalf("%+v is sent at once", q)
+	}
+	if st := s.Stats(0); st.Unheard != 0 || st.Late != 0 {
+		t.Fatalf("%+v", st)
+	}
+	if at := s.Deadline(); at > mono.Time(20*time.Minute) {
+		t.Fatalf("it is not announced again before %v", at)
+	}
+	s.Add(0, key, Announcement{Port: 1, Seed: true, Told: true})
+	q, ok := s.Next(0)
+	if !ok || q.Kind != GetPeers {
+		t.Fatalf("a change is not told: %+v", q)
+	}
+	s.Reply(0, q.Ref, id.ID{1}, nil, nil, []byte("t"))
+	if q, ok = s.Next(mono.Time(time.Second)); !ok || q.Kind != AnnouncePeer || !q.Seed {
+		t.Fatalf("%+v", q)
 	}
 }

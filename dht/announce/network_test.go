@@ -156,7 +156,7 @@ func newWorld(n *network, cfg Config) *world {
 func (w *world) addMany(count int) (keys []id.ID) {
 	for range count {
 		k := randomID(w.r)
-		w.Add(w.now, k, 6881)
+		w.Add(w.now, k, Announcement{Port: 6881})
 		keys = append(keys, k)
 	}
 	return keys

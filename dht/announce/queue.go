@@ -103,7 +103,7 @@ type queue struct {
 
 func (q *queue) push(i uint32) {
 	r := q.items.at(i)
-	r.prev, r.next, r.listed = q.tail, none, true
+	r.prev, r.next = q.tail, none
 	if q.tail == none {
 		q.head = i
 	} else {
@@ -112,12 +112,15 @@ func (q *queue) push(i uint32) {
 	q.tail = i
 }
 
+// listed reports whether an infohash is in the queue: one that is not is its own
+// predecessor.
+func (q *queue) listed(i uint32) bool { return q.items.at(i).prev != i }
+
 func (q *queue) remove(i uint32) {
 	r := q.items.at(i)
-	if !r.listed {
+	if !q.listed(i) {
 		return
 	}
-	r.listed = false
 	if r.prev == none {
 		q.head = r.next
 	} else {
@@ -128,4 +131,5 @@ func (q *queue) remove(i uint32) {
 	} else {
 		q.items.at(r.next).prev = r.prev
 	}
+	r.prev = i
 }

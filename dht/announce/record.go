@@ -24,11 +24,11 @@ type record struct {
 	fails     uint8 // fruitless visits in a row
 	state     state
 	announced bool
-	listed    bool      // in Scheduler.ages, between prev and next
+	seed      bool
 	visited   mono.Time // when its last visit began
 	since     mono.Time // its last announce, else when it was added
-	prev      uint32
-	next      uint32 // also the next free record
+	prev      uint32    // in Scheduler.ages; itself when it is not there
+	next      uint32    // also the next free record
 }
 
 // seeds are some nodes that an infohash was announced to, closest first: six

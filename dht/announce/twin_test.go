@@ -197,7 +197,7 @@ func TestRandomLife(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		table := []Node{{id.ID{1}, simAddr(1)}, {id.ID{2}, simAddr(2)}, {id.ID{3}, simAddr(3)}}
 		s := New(Config{Rate: 50, Start: func(id.ID) []Node { return table }}, 0, r)
-		twin := map[id.ID]uint16{}
+		twin := map[id.ID]Announcement{}
 		var refs []uint64
 		now, sent := mono.Time(0), 0
 		for range rapid.IntRange(1, 300).Draw(t, "steps") {
@@ -205,8 +205,9 @@ func TestRandomLife(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0, 1:
 				port := rapid.Uint16Range(1, 3).Draw(t, "port")
-				s.Add(now, key, port)
-				twin[key] = port
+				what := Announcement{Port: port, Seed: rapid.Bool().Draw(t, "seed"), Told: rapid.Bool().Draw(t, "told")}
+				s.Add(now, key, what)
+				twin[key] = what
 			case 2:
 				s.Remove(key)
 				delete(twin, key)
@@ -222,7 +223,7 @@ func TestRandomLife(t *testing.T) {
 						break
 					}
 					sent++
-					if port, ok := twin[q.Infohash]; !ok || q.Kind == AnnouncePeer && (q.Port != port || len(q.Token) == 0) {
+					if what, ok := twin[q.Infohash]; !ok || q.Kind == AnnouncePeer && (q.Port != what.Port || q.Seed != what.Seed || len(q.Token) == 0) {
 						t.Fatalf("%+v of %v", q, twin)
 					}
 					refs = append(refs, q.Ref)
@@ -245,19 +246,19 @@ func TestRandomLife(t *testing.T) {
 	})
 }
 
-func balance(t *rapid.T, s *Scheduler, twin map[id.ID]uint16) {
+func balance(t *rapid.T, s *Scheduler, twin map[id.ID]Announcement) {
 	count, announced, listed, extra := map[state]int{}, 0, 0, 0
 	for _, c := range s.all.chunks {
 		for _, i := range c {
 			r := s.items.at(i)
-			if port, ok := twin[r.key]; !ok || port != r.port {
+			if what, ok := twin[r.key]; !ok || what.Port != r.port || what.Seed != r.seed {
 				t.Fatalf("%v is kept", r.key)
 			}
 			count[r.state]++
 			if r.announced {
 				announced++
 			}
-			if r.listed {
+			if s.ages.listed(i) {
 				listed++
 			}
 			if _, ok := s.fresh.find(r.key); ok != (r.state == urgent) || (s.active[i] != nil) != (r.state == visiting) {
@@ -272,7 +273,7 @@ func balance(t *rapid.T, s *Scheduler, twin map[id.ID]uint16) {
 	}
 	last := mono.Time(-1)
 	for i := s.ages.head; i != none; i = s.items.at(i).next {
-		if r := s.items.at(i); !r.listed || r.visited < last {
+		if r := s.items.at(i); !s.ages.listed(i) || r.visited < last {
 			t.Fatalf("%v is out of order", r.key)
 		} else {
 			last = r.visited

@@ -64,6 +64,7 @@ type visit struct {
 	key     id.ID
 	own     id.ID
 	port    uint16
+	whole   bool // we have all of it
 	relaxed bool
 	waiting bool // in Scheduler.ready
 	extra   bool // out of turn
@@ -89,7 +90,7 @@ func (v *visit) reset(item uint32, r *record, cfg *Config) {
 	near, values, news := v.near, v.values, v.news
 	clear(values)
 	*v = visit{
-		item: item, gen: v.gen, key: r.key, own: cfg.Own, port: r.port, relaxed: cfg.Relaxed,
+		item: item, gen: v.gen, key: r.key, own: cfg.Own, port: r.port, whole: r.seed, relaxed: cfg.Relaxed,
 		near: near[:0], values: values, news: news,
 	}
 }
@@ -191,7 +192,7 @@ func (v *visit) next() (Query, bool) {
 			c.state = told
 			v.told++
 			v.telling++
-			return Query{Kind: AnnouncePeer, Infohash: v.key, Addr: c.Addr, Port: v.port, Token: c.token}, true
+			return Query{Kind: AnnouncePeer, Infohash: v.key, Addr: c.Addr, Port: v.port, Seed: v.whole, Token: c.token}, true
 		}
 	}
 	return Query{}, false

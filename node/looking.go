@@ -1,0 +1,151 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/swarm/engine"
+)
+
+// looking is what one goroutine of a torrent does with the DHT. The announcer of
+// the node keeps the torrent announced, and brings peers each time; whoever lacks
+// more has lookups of his own, the first of which announces too: its replies are
+// all that an announce needs.
+type looking struct {
+	t     *Torrent
+	pace  pace
+	leave func() // ends the announcing; nil: it has not begun
+	busy  bool   // a lookup is under way
+	over  chan outcome
+}
+
+// keepLooking asks the DHT for peers, at the pace that the swarm's need sets, and
+// has the torrent announced.
+func (t *Torrent) keepLooking() {
+	l := looking{t: t, over: make(chan outcome, 1)}
+	if t.whole.Load() {
+		l.announce(dht.AnnounceStats{})
+	}
+	l.run()
+	if l.busy {
+		<-l.over
+	}
+	if l.leave != nil {
+		l.leave()
+	}
+}
+
+func (l *looking) run() {
+	t := l.t
+	ready := t.node.dht.Ready()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-t.lookups.Done():
+			return
+		case <-t.want:
+			l.pace.lacking(t.node.now())
+		case <-t.turned:
+			if l.leave != nil {
+				l.announce(dht.AnnounceStats{})
+			}
+		case <-ready:
+			ready = nil
+			l.pace.joined(t.node.now())
+		case o := <-l.over:
+			l.busy = false
+			l.pace.done(t.node.now(), o)
+			if l.leave == nil {
+				l.announce(o.announced)
+			}
+		case <-timer.C:
+			l.ask()
+		}
+		t.nextAsk.Store(int64(l.pace.next))
+		if !l.busy {
+			timer.Reset(max(l.pace.next.Sub(t.node.now()), 0))
+		}
+	}
+}
+
+// ask begins a lookup, if it is time for one and the torrent needs it.
+func (l *looking) ask() {
+	t := l.t
+	now := t.node.now()
+	switch {
+	case l.busy || t.lookups.Err() != nil || now < l.pace.next:
+	case t.whole.Load():
+		l.pace.next = now.Add(paceAnnounce)
+	default:
+		l.busy, l.pace.began = true, now
+		first := l.leave == nil
+		t.wg.Go(func() { l.over <- t.askDHT(first) })
+	}
+}
+
+// announce has the torrent announced from now on; told is what a lookup that
+// announced it has done already.
+func (l *looking) announce(told dht.AnnounceStats) {
+	t := l.t
+	l.leave = t.node.announcer.Add(t.InfoHash(), dht.Announcement{
+		Port: t.node.net.Port(), Seed: t.whole.Load(),
+		Told4: told.Accepted > told.Accepted6, Told6: told.Accepted6 > 0,
+		Found: func(peers []netip.AddrPort) { t.hear(peers) },
+		Done:  t.accepted,
+	})
+}
+
+// turn says that the torrent has become whole, or is not any more: who counts
+// seeds shall know it (BEP 33).
+func (t *Torrent) turn() {
+	select {
+	case t.turned <- struct{}{}:
+	default:
+	}
+}
+
+// hear takes peers that the DHT named. It returns how many are new.
+func (t *Torrent) hear(peers []netip.AddrPort) (fresh int) {
+	if t.lookups.Err() != nil {
+		return 0
+	}
+	cs := make([]engine.Candidate, len(peers))
+	for i, a := range peers {
+		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT}
+		if known, _ := t.seen.ContainsOrAdd(a, struct{}{}); !known {
+			fresh++
+		}
+	}
+	t.swarm.AddCandidates(cs)
+	return fresh
+}
+
+// accepted takes note of an announce that so many nodes took.
+func (t *Torrent) accepted(nodes int) {
+	if nodes > 0 {
+		t.annOnce.Do(func() { close(t.announced) })
+	}
+}
+
+// askDHT runs one lookup, and with announce tells the nodes that it ends at that
+// we are a peer. Peers go to the swarm as they are found.
+func (t *Torrent) askDHT(announce bool) (o outcome) {
+	t.looking.Store(true)
+	defer t.looking.Store(false)
+	found := func(peers []netip.AddrPort) { o.fresh += t.hear(peers) }
+	var err error
+	if announce {
+		o.announced, err = t.node.dht.Announce(t.lookups, t.InfoHash(), t.node.net.Port(), t.whole.Load(), found)
+		t.accepted(o.announced.Accepted)
+	} else {
+		o.announced.LookupStats, err = t.node.dht.Lookup(t.lookups, t.InfoHash(), found)
+	}
+	if err != nil && t.lookups.Err() == nil {
+		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)
+	}
+	o.found = o.announced.Peers
+	t.node.log.Debug("DHT lookup done", "torrent", t.Name(), "peers", o.found, "asked", o.announced.Asked, "announced to", o.announced.Accepted)
+	return o
+}
