@@ -407,7 +407,7 @@ func TestBEP44PutAndGet(t *testing.T) {
 func TestBEP44CasAndRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 20)
-		item, cas := signed(t, "s", 5, "3:new"), int64(0)
+		item, cas := signed(t, "s", 5, "3:new"), int64(4)
 		near := v.closest(item.Target())
 		near[0].refuse["put"] = "li301e12:cas mismatche"
 		near[3].mute = true
@@ -425,10 +425,15 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 		if p.Accepted != 7 || p.Kept != 5 || p.Item == nil || p.Item.Seq != 4 {
 			t.Errorf("accepted %d, kept %d, found %+v", p.Accepted, p.Kept, p.Item)
 		}
+		var conflict *CASError
+		wrong := int64(3)
+		if q, err := d.Put(t.Context(), item, &wrong); !errors.As(err, &conflict) || conflict.Stored < 4 || len(q.Nodes) != 0 {
+			t.Errorf("put over another number: %+v, %v", q.Nodes, err)
+		}
 		// "When sending a put request to a node that did not return any data for
 		// the get, the cas field SHOULD NOT be included."
 		for i, want := range map[int]bool{1: false, 5: true} {
-			if puts := near[i].puts; len(puts) != 1 || strings.Contains(puts[0], "3:casi0e") != want || !strings.Contains(puts[0], "4:salt1:s") {
+			if puts := near[i].puts; len(puts) != 1 || strings.Contains(puts[0], "3:casi4e") != want || !strings.Contains(puts[0], "4:salt1:s") {
 				t.Errorf("sent %q", puts)
 			}
 		}

@@ -180,6 +180,15 @@ type PutReport struct {
 	Kept      int // of these, those that gave it back
 }
 
+// CASError is a stored item that has not the number that it was to be replaced
+// under. Nothing was put then: nodes that have no item yet would have taken the
+// new one (BEP 44).
+type CASError struct{ Stored, CAS int64 }
+
+func (e *CASError) Error() string {
+	return fmt.Sprintf("dht: number %d is stored, and was to be replaced only if it is %d", e.Stored, e.CAS)
+}
+
 // Put stores the item at the closest nodes of each family, and reads it back
 // from every one. cas is the number that a stored mutable item must have for it
 // to be replaced (BEP 44); nil replaces any that is older.
@@ -194,6 +203,9 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	out := PutReport{GetReport: g}
 	if err != nil {
 		return out, err
+	}
+	if item.Mutable && cas != nil && g.Item != nil && g.Item.Seq != *cas {
+		return out, &CASError{Stored: g.Item.Seq, CAS: *cas}
 	}
 	out.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
 		a := krpc.Ask{Token: token, Value: item.Value}

@@ -54,13 +54,14 @@ type libtorrentDaemon struct {
 	t        scope
 	settings map[string]any
 	*process
+	items *scripted // takes commands about items of the DHT
 	seen  map[string]int
 	peers map[string]bool // address -> known through PEX
 }
 
 func (d *libtorrentDaemon) run() {
 	d.t.Helper()
-	d.seen = map[string]int{}
+	d.seen, d.items = map[string]int{}, &scripted{answers: map[int]answer{}}
 	script, err := libtorrentPath()
 	if err != nil {
 		d.t.Fatalf("%v", err)
@@ -76,6 +77,7 @@ func (d *libtorrentDaemon) run() {
 		}
 		p.logf(line)
 		d.seen[e.Event]++
+		d.items.take(line)
 		if e.Event == "peers" {
 			d.peers = map[string]bool{}
 			for _, p := range e.Peers {
@@ -83,6 +85,7 @@ func (d *libtorrentDaemon) run() {
 			}
 		}
 	}, systemPython, script, encode(d.settings))
+	d.items.process = d.process
 }
 
 func (d *libtorrentDaemon) seed(ctx context.Context, p *payload) {

@@ -38,6 +38,7 @@ var fields = map[string]string{
 	"added":       "infohash magnet",
 	"dht":         "nodes",
 	"peers":       "infohash known connected",
+	"announcing":  "torrents late interval_s",
 	"metadata":    "infohash name size pieces piece_length files",
 	"first_piece": "infohash",
 	"progress":    "infohash have size down_rate up_rate peers seeds",

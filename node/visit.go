@@ -25,6 +25,7 @@ type (
 	DHTNode        = dht.NodeInfo
 	DHTItem        = dht.Item
 	DHTRemoteError = dht.RemoteError
+	DHTCASError    = dht.CASError
 	InfoHash       = id.ID // also the target of an item
 )
 

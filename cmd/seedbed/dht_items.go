@@ -222,6 +222,11 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 		begun := time.Now()
 		p, err := v.Put(ctx, item, when)
 		took := time.Since(begun)
+		var conflict *node.DHTCASError
+		if errors.As(err, &conflict) {
+			return fail(exitUnknown, fmt.Sprintf("somebody wrote meanwhile: get the item, and put again with --cas %d if that is as it should be", conflict.Stored),
+				fmt.Errorf("number %d is stored, not %d: nothing was put", conflict.Stored, conflict.CAS))
+		}
 		if a.json {
 			_ = a.put(struct {
 				jsonReport

@@ -4,8 +4,11 @@ stdin; it goes when stdin closes.
 Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers, and
 up/down (bytes a second).
 Events: ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
-Commands: {"up": n, "down": n}."""
-import json, select, sys, time
+Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
+{"id", "do": "put", "value", "seed"?, "key"?, "salt"?} -> {"target"?, "nodes"}
+{"id", "do": "get", "target" or "key", "salt"?} -> {"value", "seq"?}
+Values are byte strings: the binding knows no others."""
+import hashlib, json, select, sys, time
 import libtorrent as lt
 
 C = json.loads(sys.argv[1])
@@ -18,7 +21,8 @@ def emit(event, **more):
 def session(listen):
     return lt.session({
         'listen_interfaces': listen, 'outgoing_interfaces': listen.rsplit(':', 1)[0].strip('[]'),
-        'alert_mask': lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
+        'alert_mask': lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
+                      | lt.alert.category_t.dht_notification,
         'enable_dht': bool(C.get('dht')), 'dht_bootstrap_nodes': ','.join(C.get('dht') or []),
         'enable_lsd': False, 'enable_upnp': False, 'enable_natpmp': False,
         'enable_outgoing_utp': False, 'enable_incoming_utp': False, 'out_enc_policy': 2, 'in_enc_policy': 2,  # plain TCP only
@@ -36,6 +40,55 @@ def limit(h, c):
         h.set_upload_limit(c['up'])
     if 'down' in c:
         h.set_download_limit(c['down'])
+
+
+def expanded(seed):
+    """The form of a secret ed25519 key that libtorrent works with (RFC 8032, 5.1.5)."""
+    k = bytearray(hashlib.sha512(seed).digest())
+    k[0] &= 248
+    k[31] &= 63
+    k[31] |= 64
+    return bytes(k)
+
+
+waiting = {}  # what an answer is for -> id of the command
+
+
+def item(c):
+    salt, key = bytes.fromhex(c.get('salt', '')), bytes.fromhex(c.get('key', ''))
+    if c['do'] == 'put' and key:
+        waiting['put', key, salt] = c['id']
+        ses.dht_put_mutable_item(expanded(bytes.fromhex(c['seed'])), key, bytes.fromhex(c['value']), salt)
+    elif c['do'] == 'put':
+        target = ses.dht_put_immutable_item(bytes.fromhex(c['value'])).to_bytes()
+        waiting['put', target] = c['id']
+    elif key:
+        waiting['get', key, salt] = c['id']
+        ses.dht_get_mutable_item(key, salt)
+    else:
+        target = bytes.fromhex(c['target'])
+        waiting['get', target] = c['id']
+        ses.dht_get_immutable_item(lt.sha1_hash(target))
+
+
+def octets(s):
+    return s if isinstance(s, bytes) else s.encode('latin1', 'surrogateescape')
+
+
+def item_alert(a):
+    if isinstance(a, lt.dht_put_alert):
+        target = a.target.to_bytes()
+        what = ('put', target) if any(target) else ('put', octets(a.public_key), octets(a.salt))
+        more = {'nodes': a.num_success, **({'target': target.hex()} if any(target) else {})}
+    elif isinstance(a, lt.dht_immutable_item_alert):
+        what, more = ('get', a.target.to_bytes()), {'value': a.item['value'].hex()}
+    elif isinstance(a, lt.dht_mutable_item_alert) and a.authoritative:
+        i = a.item  # its value is bytes, whatever was stored
+        what, more = ('get', octets(i['key']), octets(i['salt'])), {'value': octets(i['value']).hex(), 'seq': i['seq']}
+    else:
+        return
+    if what in waiting:
+        emit(what[0], id=waiting.pop(what), **more)
 
 
 sessions = [session(l) for l in C['listen']]
@@ -61,14 +114,20 @@ while True:
         line = sys.stdin.readline()
         if not line:
             break
-        limit(h, json.loads(line))
-        emit('limited')
+        c = json.loads(line)
+        if 'do' in c:
+            item(c)
+        else:
+            limit(h, c)
+            emit('limited')
     for s in sessions:
         for a in s.pop_alerts():
             if isinstance(a, lt.metadata_received_alert):
                 emit('metadata')
             elif isinstance(a, lt.torrent_finished_alert):
                 emit('ready' if C.get('torrent') else 'finished')
+            elif isinstance(a, (lt.dht_put_alert, lt.dht_immutable_item_alert, lt.dht_mutable_item_alert)):
+                item_alert(a)
             elif a.category() & lt.alert.category_t.error_notification:
                 print(a.what(), a.message(), file=sys.stderr, flush=True)
     if h is None:

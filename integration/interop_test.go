@@ -1,0 +1,291 @@
+//go:build linux
+
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	crand "crypto/rand"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"seedbed/node"
+)
+
+// entry is the only address that anybody in this network begins with: that of
+// `seedbed bootstrap`, which keeps neither peers nor items.
+const entry = "10.6.1.1"
+
+// Clients of five kinds know one bootstrap node. They find each other's announces
+// through seedbed's nodes, and what one of them stores the others read.
+func TestOneBootstrapNodeJoinsAll(t *testing.T) {
+	need(t, transmission{}, aria2{}, libtorrent{}, webtorrent{})
+	t.Parallel()
+	state := t.TempDir()
+	start(t, "seedbed bootstrap", nil, seedbed, "bootstrap", "--json", "--listen", endpoint(entry), "--state", state, "--verify-after", "10s")
+	boot := []string{endpoint(entry)}
+	var dht []string
+	for i := range 14 {
+		addr := endpoint(fmt.Sprintf("10.6.%d.1", i+2))
+		dht = append(dht, addr)
+		n, err := node.Open(node.Config{State: t.TempDir(), Listen: addr, Bootstrap: boot})
+		must(t, err)
+		t.Cleanup(func() { n.Close(context.Background()) })
+	}
+	for i, c := range []client{transmission{}, aria2{}, libtorrent{}} {
+		t.Run("seed/"+c.name(), func(t *testing.T) {
+			t.Parallel()
+			ctx := patience(t)
+			p := single(t, c.name()+" in one network", 3<<20)
+			d := c.start(t, fmt.Sprintf("10.6.%d.1", 40+i), boot)
+			d.seed(ctx, p)
+			dir := t.TempDir()
+			run(t, fmt.Sprintf("10.6.%d.1", 50+i), entered(boot, "get", p.magnet(), "-d", dir)...).ends(ctx, 0)
+			p.same(t, dir, true)
+		})
+		t.Run("leech/"+c.name(), func(t *testing.T) {
+			t.Parallel()
+			ctx := patience(t)
+			p := single(t, "for "+c.name()+" in one network", 3<<20)
+			ip := fmt.Sprintf("10.6.%d.1", 60+i)
+			run(t, ip, entered(boot, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
+			announced(ctx, t, dht, p.infohash, ip)
+			d := c.start(t, fmt.Sprintf("10.6.%d.1", 70+i), boot)
+			dir := t.TempDir()
+			d.leech(ctx, p.magnet(), dir)
+			d.done(ctx)
+			p.as(c).same(t, dir, false)
+		})
+	}
+	t.Run("announce", func(t *testing.T) {
+		t.Parallel()
+		ctx := patience(t)
+		js := webtorrent{}.join(ctx, t, "10.6.30.1", boot)
+		theirs, ours := randomHex(t, 20), randomHex(t, 20)
+		js.ask(ctx, map[string]any{"do": "announce", "infohash": theirs, "port": 7001})
+		poll(ctx, t, "the announce of bittorrent-dht", func() bool {
+			out, _ := askDHT(t, boot, "get-peers", theirs)
+			return bytes.Contains(out, []byte(`"10.6.30.1:7001"`))
+		})
+		var told struct{ Accepted int }
+		if code := asked(t, boot, &told, "announce", ours, "--port", "7002", "--listen", "10.6.80.1:0"); code != 0 || told.Accepted < 5 {
+			t.Fatalf("announced to %d nodes, exit %d", told.Accepted, code)
+		}
+		js.tried(ctx, map[string]any{"do": "lookup", "infohash": ours}, func(a answer) bool { return slices.Contains(a.Peers, "10.6.80.1:7002") })
+		var scraped struct{ Scrape struct{ Seeds, Peers int } }
+		if code := asked(t, boot, &scraped, "get-peers", ours, "--scrape"); code != 0 || scraped.Scrape.Peers != 1 || scraped.Scrape.Seeds != 0 {
+			t.Errorf("scraped %+v, exit %d", scraped, code)
+		}
+		var sampled struct{ Infohashes []string }
+		poll(ctx, t, "a sample with what was announced", func() bool {
+			return asked(t, boot, &sampled, "sample", ours) == 0 && slices.Contains(sampled.Infohashes, ours)
+		})
+	})
+	for i, c := range []struct {
+		name string
+		do   func(*readers)
+	}{
+		{"items/immutable", (*readers).immutable},
+		{"items/mutable", func(r *readers) { r.mutable("") }},
+		{"items/salted", func(r *readers) { r.mutable("a salt") }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.do(join(t, boot, 32+2*i))
+		})
+	}
+}
+
+// readers are three kinds of clients that read what one of them has put.
+type readers struct {
+	t      *testing.T
+	ctx    context.Context
+	boot   []string
+	js, lt *scripted
+}
+
+func join(t *testing.T, boot []string, host int) *readers {
+	r := &readers{t: t, ctx: patience(t), boot: boot}
+	r.js = webtorrent{}.join(r.ctx, t, fmt.Sprintf("10.6.%d.1", host), boot)
+	l := libtorrent{}.start(t, fmt.Sprintf("10.6.%d.1", host+1), boot).(*libtorrentDaemon)
+	l.run()
+	l.event(r.ctx, "ready")
+	r.lt = l.items
+	return r
+}
+
+// stored is an item that somebody has put.
+type stored struct {
+	by, target, key, salt string
+	value                 string // encoded
+	seq                   int64
+}
+
+func (r *readers) bySeedbed(i stored) {
+	r.t.Helper()
+	args := []string{"get", i.target}
+	if i.key != "" {
+		args = []string{"get", i.key, "--salt", i.salt}
+	}
+	var got struct {
+		Item struct {
+			Seq      int64
+			Bencoded []byte
+		}
+	}
+	poll(r.ctx, r.t, "seedbed to get "+i.value, func() bool {
+		return asked(r.t, r.boot, &got, args...) == 0 && string(got.Item.Bencoded) == i.value && got.Item.Seq == i.seq
+	})
+}
+
+func (r *readers) byWebtorrent(i stored) {
+	r.t.Helper()
+	r.js.tried(r.ctx, map[string]any{"do": "get", "target": i.target, "salt": inHex(i.salt)}, func(a answer) bool {
+		return a.Value != nil && *a.Value == inHex(i.value) && a.Seq == i.seq
+	})
+}
+
+func (r *readers) byLibtorrent(i stored) {
+	r.t.Helper()
+	_, text, _ := strings.Cut(i.value, ":")
+	r.lt.tried(r.ctx, map[string]any{"do": "get", "target": i.target, "key": i.key, "salt": inHex(i.salt)}, func(a answer) bool {
+		return a.Value != nil && *a.Value == inHex(text) && a.Seq == i.seq
+	})
+}
+
+// read has everybody read the item but for him who put it. libtorrent, whose
+// binding tells of strings alone, waits 15 seconds for clients that have gone.
+func (r *readers) read(i stored, libtorrentToo bool) {
+	r.t.Helper()
+	if i.by != "seedbed" {
+		r.bySeedbed(i)
+	}
+	if i.by != "bittorrent-dht" {
+		r.byWebtorrent(i)
+	}
+	if i.by != "libtorrent" && libtorrentToo {
+		r.byLibtorrent(i)
+	}
+}
+
+type putReport struct {
+	Target   string
+	Accepted int
+	Item     struct{ Seq int64 }
+}
+
+func (r *readers) put(args ...string) (p putReport) {
+	r.t.Helper()
+	if code := asked(r.t, r.boot, &p, append([]string{"put"}, args...)...); code != 0 || p.Accepted < 5 {
+		r.t.Fatalf("put %v: %d nodes, exit %d", args, p.Accepted, code)
+	}
+	return p
+}
+
+func (r *readers) immutable() {
+	p := r.put("by seedbed")
+	r.read(stored{by: "seedbed", target: p.Target, value: bencoded("by seedbed")}, true)
+	const dict = "d1:ai7e1:bl3:onei2eee"
+	a := r.js.ask(r.ctx, map[string]any{"do": "put", "value": inHex(dict)})
+	r.read(stored{by: "bittorrent-dht", target: a.Target, value: dict}, false)
+	a = r.lt.ask(r.ctx, map[string]any{"do": "put", "value": inHex("by libtorrent")})
+	r.read(stored{by: "libtorrent", target: a.Target, value: bencoded("by libtorrent")}, true)
+}
+
+// mutable has each client put two versions, the second with cas by those who
+// know it.
+func (r *readers) mutable(salt string) {
+	for _, by := range []string{"seedbed", "bittorrent-dht", "libtorrent"} {
+		seed := randomHex(r.t, 32)
+		raw, _ := hex.DecodeString(seed)
+		public := ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey)
+		file := filepath.Join(r.t.TempDir(), "key")
+		must(r.t, os.WriteFile(file, []byte(seed+"\n"), 0o600))
+		i := stored{by: by, key: hex.EncodeToString(public), salt: salt, target: fmt.Sprintf("%x", sha1.Sum(append(public, salt...)))}
+		for version := range 2 {
+			text := fmt.Sprintf("version %d of %s", version, by)
+			i.value = bencoded(text)
+			switch by {
+			case "seedbed":
+				args := []string{text, "--key", file, "--salt", salt}
+				if version > 0 {
+					args = append(args, "--cas", fmt.Sprint(i.seq))
+				}
+				i.seq = r.put(args...).Item.Seq
+			case "bittorrent-dht":
+				what := map[string]any{"do": "put", "value": inHex(i.value), "seed": seed, "salt": inHex(salt), "seq": i.seq + 1}
+				if version > 0 {
+					what["cas"] = i.seq
+				}
+				r.js.ask(r.ctx, what)
+				i.seq++
+			case "libtorrent":
+				// It counts by itself.
+				r.lt.ask(r.ctx, map[string]any{"do": "put", "value": inHex(text), "seed": seed, "key": i.key, "salt": inHex(salt)})
+				var got struct{ Item struct{ Seq int64 } }
+				poll(r.ctx, r.t, "seedbed to get what libtorrent put", func() bool {
+					return asked(r.t, r.boot, &got, "get", i.key, "--salt", salt, "--seq", fmt.Sprint(i.seq)) == 0
+				})
+				i.seq = got.Item.Seq
+			}
+			r.read(i, version > 0)
+		}
+		var p putReport
+		if code := asked(r.t, r.boot, &p, "put", "too late", "--key", file, "--salt", salt, "--cas", fmt.Sprint(i.seq-1)); code != 1 {
+			r.t.Errorf("an old cas replaced an item of %s: exit %d, %+v", by, code, p)
+		}
+	}
+}
+
+func bencoded(s string) string { return fmt.Sprintf("%d:%s", len(s), s) }
+func inHex(s string) string    { return hex.EncodeToString([]byte(s)) }
+
+// asked runs a command of `seedbed dht`, reads the last object that it prints and
+// returns its exit code.
+func asked(t *testing.T, boot []string, v any, args ...string) int {
+	t.Helper()
+	out, code := askDHT(t, boot, args...)
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	if len(out) > 0 {
+		if err := json.Unmarshal(lines[len(lines)-1], v); err != nil {
+			t.Fatalf("seedbed dht %v printed %q: %v", args, out, err)
+		}
+	}
+	return code
+}
+
+// askDHT runs a command of `seedbed dht` from an address that nobody has seen.
+func askDHT(t *testing.T, boot []string, args ...string) (out []byte, code int) {
+	t.Helper()
+	argv := entered(boot, append([]string{"dht"}, args...)...)
+	argv = append(argv, "--json", "--state", t.TempDir())
+	if !slices.Contains(args, "--listen") {
+		argv = append(argv, "--listen", fmt.Sprintf("10.7.%d.%d:0", rand.IntN(250), 1+rand.IntN(250)))
+	}
+	cmd := exec.CommandContext(patience(t), seedbed, argv...)
+	cmd.Env = withoutOurs()
+	out, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("seedbed %v: %v", argv, err)
+	}
+	return out, cmd.ProcessState.ExitCode()
+}
+
+func randomHex(t *testing.T, n int) string {
+	t.Helper()
+	b := make([]byte, n)
+	_, err := crand.Read(b)
+	must(t, err)
+	return hex.EncodeToString(b)
+}

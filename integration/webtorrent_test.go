@@ -1,0 +1,121 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// webtorrent is the npm package bittorrent-dht, the DHT of WebTorrent: a node
+// without torrents, driven by a script.
+type webtorrent struct{}
+
+//go:embed peers/bittorrent-dht/peer.mjs
+var webtorrentScript string
+
+// webtorrentPath is where the script was written, beside the packages that it
+// imports: peers/setup keeps these in the user's cache.
+var webtorrentPath = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "webtorrent")
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	if err := os.Symlink(filepath.Join(cache, "seedbed-peers", "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "peer.mjs")
+	return path, os.WriteFile(path, []byte(webtorrentScript), 0o644)
+})
+
+func (webtorrent) name() string { return "bittorrent-dht" }
+
+func (webtorrent) missing() string {
+	if why := command("node"); why != "" {
+		return why
+	}
+	cache, _ := os.UserCacheDir()
+	if _, err := os.Stat(filepath.Join(cache, "seedbed-peers", "node_modules", "bittorrent-dht")); err != nil {
+		return "there is no npm package bittorrent-dht (`make peers` installs it)"
+	}
+	return ""
+}
+
+func (webtorrent) start(scope, string, []string) daemon { panic("bittorrent-dht has no torrents") }
+
+// join runs a node of the DHT and returns when it has joined.
+func (webtorrent) join(ctx context.Context, t scope, ip string, dht []string) *scripted {
+	t.Helper()
+	script, err := webtorrentPath()
+	must(t, err)
+	d := &scripted{answers: map[int]answer{}}
+	ready := false
+	d.process = start(t, "bittorrent-dht", func(p *process, line string) {
+		p.logf(line)
+		d.take(line)
+		ready = ready || line == `{"event":"ready"}`
+	}, "node", script, encode(map[string]any{"host": ip, "port": 6881, "dht": dht}))
+	d.until(ctx, "ready", func() bool { return ready })
+	return d
+}
+
+// scripted is a client that takes commands and answers each with an event of
+// the same id.
+type scripted struct {
+	*process
+	last    int
+	answers map[int]answer
+}
+
+type answer struct {
+	ID     int
+	Target string
+	Nodes  int
+	Value  *string // hex
+	Seq    int64
+	Peers  []string
+	Error  string
+}
+
+func (s *scripted) take(line string) {
+	var a answer
+	if json.Unmarshal([]byte(line), &a) == nil && a.ID > 0 {
+		s.answers[a.ID] = a
+	}
+}
+
+// ask has it do something and waits for the answer.
+func (s *scripted) ask(ctx context.Context, what map[string]any) (a answer) {
+	s.t.Helper()
+	s.mu.Lock()
+	s.last++
+	id := s.last
+	s.mu.Unlock()
+	what["id"] = id
+	fmt.Fprintln(s.in, encode(what))
+	s.until(ctx, fmt.Sprint("the answer to ", what), func() (ok bool) {
+		a, ok = s.answers[id]
+		return ok
+	})
+	return a
+}
+
+// tried is ask as often as it takes: what the DHT does not find at once may
+// still be on its way.
+func (s *scripted) tried(ctx context.Context, what map[string]any, good func(answer) bool) (a answer) {
+	s.t.Helper()
+	poll(ctx, s.t, fmt.Sprint("a good answer to ", what), func() bool {
+		a = s.ask(ctx, what)
+		return good(a)
+	})
+	return a
+}
