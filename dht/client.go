@@ -126,8 +126,7 @@ func (f *family) put(to netip.AddrPort, method string, ask krpc.Ask, back chan<-
 	err := f.conn.WriteTo(krpc.AppendQuery(nil, t[:], method, &ask, f.d.cfg.ReadOnly), to)
 	if err != nil {
 		f.d.mu.Lock()
-		delete(f.pending, key)
-		f.counts.SendErrors++
+		f.unsent(key)
 		f.d.mu.Unlock()
 	}
 	return err

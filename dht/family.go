@@ -45,6 +45,7 @@ type family struct {
 	hints    tokens.Bucket // for nodes that peers and users named
 	pinging  map[netip.AddrPort]struct{}
 	counts   Counts
+	silence  int // queries in a row that came to nothing
 }
 
 // pending is a query of ours that is under way.
@@ -126,11 +127,17 @@ func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 	err := f.conn.WriteTo(out, to)
 	if err != nil {
 		f.d.mu.Lock()
-		delete(f.pending, key)
-		f.counts.SendErrors++
+		f.unsent(key)
 		f.d.mu.Unlock()
 	}
 	return err
+}
+
+// unsent forgets a query that could not be sent. The caller holds d.mu.
+func (f *family) unsent(key uint32) {
+	delete(f.pending, key)
+	f.counts.SendErrors++
+	f.silence++
 }
 
 // freeKey is a transaction id that nobody can guess. The caller holds d.mu.
@@ -251,6 +258,7 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	}
 	delete(f.pending, key)
 	f.counts.Replies++
+	f.silence = 0
 	if m.Y == 'r' {
 		out := f.table.Replied(now, from, m.Response.ID, now.Sub(p.sent))
 		if out == table.Inserted {

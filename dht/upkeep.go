@@ -24,6 +24,7 @@ func (f *family) upkeep() {
 	defer tick.Stop()
 	backoff := upkeepEvery
 	again, snapshot := f.d.now().Add(backoff), f.d.now()
+	dark := false
 	for {
 		select {
 		case <-f.d.ctx.Done():
@@ -32,22 +33,27 @@ func (f *family) upkeep() {
 		}
 		now := f.d.now()
 		f.sweep(now)
+		was := dark
+		if dark = f.probe(); was && !dark {
+			f.join() // back again: see who is still there
+			continue
+		}
 		f.pingQuestionable(now)
 		f.refresh(now)
 		f.d.mu.Lock()
 		n := f.table.Len()
-		if n >= enough && now >= snapshot {
+		if n >= enough && !dark && now >= snapshot {
 			f.former = f.table.Nodes()
 			snapshot = now.Add(5 * time.Minute)
 		}
 		f.d.mu.Unlock()
 		switch {
-		case n >= enough:
+		case n >= enough && !dark:
 			backoff, again = upkeepEvery, now.Add(upkeepEvery)
 		case now >= again:
 			// A lost network is looked for more eagerly than a small one.
 			most := 15 * time.Minute
-			if n == 0 {
+			if n == 0 || dark {
 				most = time.Minute
 				f.d.boot.resolve(f.d)
 			}
@@ -56,6 +62,27 @@ func (f *family) upkeep() {
 			again = f.d.now().Add(backoff)
 		}
 	}
+}
+
+// darkAfter is how many queries in a row come to nothing where we are offline.
+// Even of a table of former times one node in sixteen is alive.
+const darkAfter = 16
+
+// offline reports whether nobody answers any more. The table is then left as it
+// is, for the time when they do. The caller holds d.mu.
+func (f *family) offline() bool { return f.silence > darkAfter }
+
+// probe reports whether we are offline, and pings a few nodes if so.
+func (f *family) probe() bool {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if !f.offline() {
+		return false
+	}
+	for _, n := range f.table.Closest(nil, randomID(), 2, nil) {
+		f.d.spawn(func() { f.ping(n.Addr) })
+	}
+	return true
 }
 
 // join finds our neighbours: a lookup of our own id, then of targets far away
@@ -110,8 +137,11 @@ func (f *family) sweep(now mono.Time) {
 	for key, p := range f.pending {
 		if now.Sub(p.sent) >= hardTimeout {
 			delete(f.pending, key)
-			f.table.Failed(now, p.addr)
 			f.counts.Timeouts++
+			// When nobody answers any more, that is not the nodes' fault.
+			if f.silence++; !f.offline() {
+				f.table.Failed(now, p.addr)
+			}
 		}
 	}
 	keep := f.retired[:0]

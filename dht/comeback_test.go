@@ -1,0 +1,127 @@
+package dht
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+)
+
+// town is a network of real shells, and the addresses of its nodes.
+func town(t *testing.T, net *simnet.Net, size int) (addrs []netip.Addr) {
+	for i := range size {
+		addrs = append(addrs, public(i))
+		var boot []string
+		if i > 0 {
+			boot = []string{at(public(0)).String(), at(public(i / 2)).String()}
+		}
+		newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot})
+		time.Sleep(100 * ms)
+	}
+	return addrs
+}
+
+// heard is how many nodes of the table have answered since then.
+func (d *DHT) heard(since time.Time) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.families {
+		for _, x := range f.table.Nodes() {
+			if x.Replied >= d.now().Add(-time.Since(since)) && x.Fails == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Every bootstrap host is dead or has no address, the name server is silent, and
+// of the saved nodes a third is gone.
+func TestSavedNodesSufficeWhereEveryHostIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(30, simnet.Link{Delay: 30 * ms, Jitter: 40 * ms})
+		addrs := town(t, net, 80)
+		d := newNode(t, Config{Conns: conn(t, net, public(500)), Bootstrap: []string{at(public(0)).String()}})
+		time.Sleep(10 * time.Minute)
+		saved := d.SavedNodes()
+		d.Close()
+		for i, a := range addrs {
+			if i%3 == 0 {
+				net.Host(a).Unplug()
+			}
+		}
+		began := time.Now()
+		d = newNode(t, Config{
+			Conns: conn(t, net, public(501)), Nodes: saved,
+			Bootstrap: []string{"a.example:6881", "b.example:6881", at(public(900)).String(), at(public(901)).String()},
+			Resolve: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		})
+		within(t, 10*time.Second, "32 nodes answer", func() bool { return d.heard(began) >= 32 })
+		t.Logf("32 of %d saved nodes after %v", len(saved), time.Since(began))
+	})
+}
+
+// Ten minutes without a network empty no table, and cost nothing afterwards.
+func TestBackAfterTenMinutesOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(31, simnet.Link{Delay: 30 * ms, Jitter: 40 * ms})
+		addrs := town(t, net, 80)
+		d := newNode(t, Config{Conns: conn(t, net, public(500)), Bootstrap: []string{at(public(0)).String()}})
+		time.Sleep(30 * time.Minute)
+		before := d.Stats().V4.Nodes
+		link := func(l simnet.Link) {
+			for _, a := range addrs {
+				net.SetLink(public(500), a, l)
+			}
+		}
+		link(simnet.Link{Loss: 1})
+		for range 10 { // somebody goes on to use it
+			s, err := d.Lookup(t.Context(), randomID(), nil)
+			if err != nil || s.Answered > 0 {
+				t.Fatal(s, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := d.Stats().V4.Nodes; n < before*3/4 {
+			t.Errorf("%d of %d nodes are left after ten minutes offline", n, before)
+		}
+		link(simnet.Link{Delay: 30 * ms, Jitter: 40 * ms})
+		back := time.Now()
+		within(t, 10*time.Second, "32 nodes answer", func() bool { return d.heard(back) >= 32 })
+		t.Logf("32 nodes after %v; %d were known before", time.Since(back), before)
+	})
+}
+
+// Everybody that was known has gone while we were offline: the hosts are asked
+// again, though nobody looks anything up.
+func TestBackInAnotherNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(32, simnet.Link{Delay: 20 * ms})
+		addrs := town(t, net, 20)
+		d := newNode(t, Config{Conns: conn(t, net, public(500)), Bootstrap: []string{at(public(600)).String()}, Nodes: []SavedNode{{ID: randomID(), Addr: at(addrs[0])}}})
+		time.Sleep(10 * time.Minute)
+		if n := d.Stats().V4.Nodes; n < enough {
+			t.Fatalf("%d nodes", n)
+		}
+		for _, a := range addrs {
+			net.Host(a).Unplug()
+		}
+		time.Sleep(10 * time.Minute)
+		back := time.Now()
+		for i := range 12 {
+			var boot []string
+			if i > 0 {
+				boot = []string{at(public(600)).String()}
+			}
+			newNode(t, Config{Conns: conn(t, net, public(600+i)), Bootstrap: boot})
+		}
+		within(t, 3*time.Minute, "the other network is found", func() bool { return d.heard(back) >= enough })
+		within(t, 20*time.Minute, "the dead are forgotten", func() bool { return d.Stats().V4.Nodes == 12 })
+	})
+}
