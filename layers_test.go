@@ -45,12 +45,13 @@ const (
 )
 
 var rooms = map[string]room{
-	"internal/bencode": {layer: 0, pure: true, owns: "the bencode scanner and writer"},
-	"internal/id":      {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
-	"internal/bitset":  {layer: 0, pure: true, owns: "sets of small numbers"},
-	"internal/mono":    {layer: 0, pure: true, owns: "time as an argument"},
-	"internal/rate":    {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
-	"internal/buf":     {layer: 0, owns: "the pool of piece buffers"},
+	"internal/bencode":  {layer: 0, pure: true, owns: "the bencode scanner and writer"},
+	"internal/id":       {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
+	"internal/bitset":   {layer: 0, pure: true, owns: "sets of small numbers"},
+	"internal/mono":     {layer: 0, pure: true, owns: "time as an argument"},
+	"internal/hashpair": {layer: 0, pure: true, owns: "two SHA-1 at once", third: []string{"github.com/klauspost/cpuid/v2"}},
+	"internal/rate":     {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
+	"internal/buf":      {layer: 0, owns: "the pool of piece buffers"},
 
 	"magnet":          {layer: 1, pure: true, owns: "magnet links", third: []string{"golang.org/x/text/..."}},
 	"magnet/metainfo": {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},

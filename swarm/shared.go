@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"seedbed/internal/buf"
+	"seedbed/internal/hashpair"
 	"seedbed/swarm/wire"
 )
 
@@ -74,6 +75,7 @@ type workQueue struct {
 	ready sync.Cond
 	jobs  []storeJob
 	head  int
+	idle  int // workers that wait for a job
 	shut  bool
 }
 
@@ -84,21 +86,36 @@ func (q *workQueue) push(j storeJob) {
 	q.ready.Signal()
 }
 
-func (q *workQueue) pop() (storeJob, bool) {
+// pop waits for a job, and takes a second one with it if no worker is free for
+// that and the two can be hashed at once. n is 0 when the queue is closed.
+func (q *workQueue) pop() (j, second storeJob, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.head == len(q.jobs) {
 		if q.shut {
-			return storeJob{}, false
+			return j, second, 0
 		}
+		q.idle++
 		q.ready.Wait()
+		q.idle--
 	}
+	j = q.take()
+	if q.idle > 0 || q.head == len(q.jobs) || !hashpair.Fast() || !j.isWhole() {
+		return j, second, 1
+	}
+	if next := &q.jobs[q.head]; next.block.Length != j.block.Length || !next.isWhole() {
+		return j, second, 1
+	}
+	return j, q.take(), 2
+}
+
+func (q *workQueue) take() storeJob {
 	j := q.jobs[q.head]
 	q.jobs[q.head] = storeJob{}
 	if q.head++; q.head == len(q.jobs) {
 		q.jobs, q.head = q.jobs[:0], 0
 	}
-	return j, true
+	return j
 }
 
 func (q *workQueue) close() {

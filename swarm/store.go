@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"seedbed/internal/buf"
+	"seedbed/internal/hashpair"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
 )
@@ -22,31 +23,46 @@ type storeJob struct {
 	round uint32
 }
 
-// worker hashes and writes until the queue is closed.
+// worker hashes and writes until the queue is closed. When jobs wait for workers,
+// it hashes two pieces at once.
 func (s *Shared) worker() {
 	for {
-		j, ok := s.work.pop()
-		if !ok {
+		j, second, n := s.work.pop()
+		switch n {
+		case 0:
 			return
+		case 1:
+			j.run()
+			j.t.jobDone()
+		default:
+			x, y := hashpair.Sum(j.mem(), second.mem())
+			j.whole(x)
+			j.t.jobDone()
+			second.whole(y)
+			second.t.jobDone()
 		}
-		j.run()
-		j.t.jobDone()
 	}
 }
 
+func (j *storeJob) mem() []byte { return j.chunk.Bytes()[:j.block.Length] }
+
+// isWhole reports whether the chunk is a piece.
+func (j *storeJob) isWhole() bool {
+	return int64(j.block.Length) == j.t.info.PieceSize(int(j.block.Piece))
+}
+
 func (j *storeJob) run() {
-	mem := j.chunk.Bytes()[:j.block.Length]
-	if int64(j.block.Length) == j.t.info.PieceSize(int(j.block.Piece)) {
-		j.whole(mem)
+	if j.isWhole() {
+		j.whole(sha1.Sum(j.mem()))
 	} else {
-		j.part(mem)
+		j.part(j.mem())
 	}
 }
 
 // whole stores a piece that is one chunk: it is written only if it is right.
-func (j *storeJob) whole(mem []byte) {
-	t, p := j.t, int(j.block.Piece)
-	ok := sha1.Sum(mem) == t.info.PieceHash(p)
+func (j *storeJob) whole(sum [sha1.Size]byte) {
+	t, p, mem := j.t, int(j.block.Piece), j.mem()
+	ok := sum == t.info.PieceHash(p)
 	if ok {
 		if err := t.write(mem, j.offset()); err != nil {
 			j.failed(err)

@@ -7,13 +7,15 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"seedbed/internal/hashpair"
 )
 
 // readSize is how much is read at once for hashing: it stays in a core's cache
 // between the copy and the hash.
 const readSize = 128 << 10
 
-// batchSize is how many bytes one core takes at a time, or a piece if that is
+// batchSize is how many bytes one core takes at a time, or two pieces if that is
 // more.
 const batchSize = 1 << 20
 
@@ -49,15 +51,13 @@ func (j *hashJob) run(ctx context.Context) error {
 	)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			buf, h := make([]byte, readSize), sha1.New()
+			w := hasher{hashJob: j, advised: &advised, report: &report, buf: make([]byte, readSize), one: sha1.New()}
 			for batch := range next {
-				for _, p := range batch {
-					if err := j.piece(ctx, p, buf, h, &advised, &report); err != nil {
-						cancel(err)
-						for range next {
-						}
-						return
+				if err := w.batch(ctx, batch); err != nil {
+					cancel(err)
+					for range next {
 					}
+					return
 				}
 			}
 		})
@@ -76,7 +76,7 @@ func (j *hashJob) run(ctx context.Context) error {
 	}
 	for p := range j.pieces {
 		batch = append(batch, p)
-		if size += j.size(p); size >= batchSize && !hand() {
+		if size += j.size(p); size >= batchSize && len(batch) > 1 && !hand() {
 			break
 		}
 	}
@@ -89,41 +89,134 @@ func (j *hashJob) run(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (j *hashJob) piece(ctx context.Context, p int, buf []byte, h hash.Hash, advised *atomic.Int64, report *reporter) error {
-	size, off := j.size(p), j.offset(p)
-	if sum, skip, ok := j.known(p); ok {
-		j.done(p, sum, skip)
-		report.add(size)
-		return nil
-	}
-	h.Reset()
-	for at := int64(0); at < size; {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+// hasher is one goroutine of a job.
+type hasher struct {
+	*hashJob
+	advised *atomic.Int64 // how far the disk was asked to read
+	report  *reporter
+	buf     []byte
+	second  []byte // of two pieces at once
+	one     hash.Hash
+	two     hashpair.Pair
+}
+
+// batch hashes pieces, two at a time where that is faster.
+func (w *hasher) batch(ctx context.Context, pieces []int) error {
+	waits := -1 // for another one
+	for _, p := range pieces {
+		if sum, skip, ok := w.known(p); ok {
+			w.done(p, sum, skip)
+			w.report.add(w.size(p))
+			continue
 		}
-		if was := advised.Load(); off+at+ahead/2 > was {
-			from := max(was, off+at)
-			if advised.CompareAndSwap(was, from+ahead) {
-				j.advise(from, ahead)
-			}
-		}
-		b := buf[:min(int64(len(buf)), size-at)]
-		if err := j.read(b, off+at); err != nil {
-			if kind := wrap("read", "", err).Kind; j.strict || kind != Vanished && kind != Truncated {
+		if !hashpair.Fast() {
+			if err := w.piece(ctx, p); err != nil {
 				return err
 			}
-			j.done(p, [20]byte{}, true)
-			report.add(size - at)
+			continue
+		}
+		if waits < 0 {
+			waits = p
+			continue
+		}
+		if err := w.pair(ctx, waits, p); err != nil {
+			return err
+		}
+		waits = -1
+	}
+	if waits >= 0 {
+		return w.piece(ctx, waits)
+	}
+	return nil
+}
+
+// piece hashes one piece.
+func (w *hasher) piece(ctx context.Context, p int) error {
+	w.one.Reset()
+	size := w.size(p)
+	for at := int64(0); at < size; {
+		b := w.buf[:min(int64(len(w.buf)), size-at)]
+		if err := w.fill(ctx, b, w.offset(p)+at); err != nil {
+			if !w.absent(err) {
+				return err
+			}
+			w.done(p, [20]byte{}, true)
+			w.report.add(size - at)
 			return nil
 		}
-		_, _ = h.Write(b) // a hash never fails
+		_, _ = w.one.Write(b) // a hash never fails
 		at += int64(len(b))
-		report.add(int64(len(b)))
+		w.report.add(int64(len(b)))
 	}
 	var sum [20]byte
-	h.Sum(sum[:0])
-	j.done(p, sum, false)
+	w.one.Sum(sum[:0])
+	w.done(p, sum, false)
 	return nil
+}
+
+// pair hashes two pieces at once, or one after the other if they have not the
+// same length or one is not there.
+func (w *hasher) pair(ctx context.Context, p, q int) error {
+	size := w.size(p)
+	if w.size(q) != size {
+		return w.each(ctx, p, q)
+	}
+	if w.second == nil {
+		w.second = make([]byte, readSize)
+	}
+	w.two = hashpair.Pair{}
+	for at := int64(0); ; {
+		n := min(readSize, size-at)
+		a, b := w.buf[:n], w.second[:n]
+		err := w.fill(ctx, a, w.offset(p)+at)
+		if err == nil {
+			err = w.fill(ctx, b, w.offset(q)+at)
+		}
+		if err != nil {
+			if !w.absent(err) {
+				return err
+			}
+			w.report.add(-2 * at)
+			return w.each(ctx, p, q)
+		}
+		w.report.add(2 * n)
+		if at += n; at < size {
+			w.two.Write(a, b)
+			continue
+		}
+		x, y := w.two.Sum(a, b)
+		w.done(p, x, false)
+		w.done(q, y, false)
+		return nil
+	}
+}
+
+func (w *hasher) each(ctx context.Context, p, q int) error {
+	if err := w.piece(ctx, p); err != nil {
+		return err
+	}
+	return w.piece(ctx, q)
+}
+
+// fill reads, and now and then asks the disk to read ahead.
+func (w *hasher) fill(ctx context.Context, b []byte, off int64) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if was := w.advised.Load(); off+ahead/2 > was {
+		from := max(was, off)
+		if w.advised.CompareAndSwap(was, from+ahead) {
+			w.advise(from, ahead)
+		}
+	}
+	return w.read(b, off)
+}
+
+// absent reports whether an error says that bytes are not there, and that is no
+// fault of the job.
+func (w *hasher) absent(err error) bool {
+	kind := wrap("read", "", err).Kind
+	return !w.strict && (kind == Vanished || kind == Truncated)
 }
 
 // A reporter tells progress, by one goroutine at a time and in order.

@@ -1,0 +1,39 @@
+package swarm
+
+import (
+	"testing"
+
+	"seedbed/internal/hashpair"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
+)
+
+// Two pieces of one length go to one worker, if none is free for the second; a
+// part of a piece, and what has another length, goes alone.
+func TestAWorkerTakesTwoPiecesWhenNobodyIsFree(t *testing.T) {
+	if !hashpair.Fast() {
+		t.Skip("did not run: this processor has no SHA instructions")
+	}
+	const piece = 32 << 10
+	tor := &Torrent{info: &metainfo.Info{PieceLength: piece, Length: 4*piece + 100}}
+	job := func(p, n uint32) storeJob {
+		return storeJob{t: tor, block: engine.Block{Piece: p, Length: n}}
+	}
+	jobs := []storeJob{job(0, piece), job(1, piece), job(2, piece), job(4, 100), job(3, 16<<10), job(3, piece)}
+	for _, idle := range []int{0, 1} {
+		var q workQueue
+		q.ready.L, q.idle = &q.mu, idle
+		for _, j := range jobs {
+			q.push(j)
+		}
+		var got []int
+		for q.head < len(q.jobs) {
+			_, _, n := q.pop()
+			got = append(got, n)
+		}
+		want := [][]int{{2, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1}}[idle]
+		if len(got) != len(want) || got[0] != want[0] {
+			t.Errorf("with %d free workers: %v, want %v", idle, got, want)
+		}
+	}
+}
