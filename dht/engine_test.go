@@ -74,7 +74,9 @@ func TestEngineKeepsToItself(t *testing.T) {
 		}
 		time.Sleep(20 * time.Minute)
 		for i, d := range nodes {
+			d.mu.Lock()
 			s := d.families[0].engine.server
+			d.mu.Unlock()
 			if st := s.Stats(); st.Nodes != 0 || st.OutstandingTransactions != 0 || st.OutboundQueriesAttempted == 0 {
 				t.Errorf("node %d: the engine has %+v", i, st)
 			}

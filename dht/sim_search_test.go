@@ -46,7 +46,7 @@ func (c *citizen) find(target id.ID, method string, seeds []lookup.Node, done fu
 	}
 	s := &search{
 		c: c, target: target, method: method, begun: c.w.now, done: done,
-		cfg: lookup.Config{Own: c.table.ID(), Zone: lookup.Zone(c.table.Distance(lookup.Neighbours))},
+		cfg: lookup.Config{Own: c.table.ID(), Zone: lookup.Zone(c.table.Len(), c.table.Distance(lookup.Neighbours))},
 		far: make(map[netip.AddrPort]int),
 	}
 	s.Lookup = lookup.New(s.cfg, target, start, c.w.now)

@@ -120,7 +120,7 @@ func (t *traversal) begin(g *leg, start []lookup.Node) {
 		g.past.Failed += s.Failed
 	}
 	t.d.mu.Lock()
-	own, zone := g.f.table.ID(), lookup.Zone(g.f.table.Distance(lookup.Neighbours))
+	own, zone := g.f.table.ID(), lookup.Zone(g.f.table.Len(), g.f.table.Distance(lookup.Neighbours))
 	t.d.mu.Unlock()
 	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Zone: zone, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
 }

@@ -36,7 +36,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	start(t, "seedbed bootstrap", nil, seedbed, "bootstrap", "--json", "--listen", endpoint(entry), "--state", state, "--verify-after", "10s")
 	boot := []string{endpoint(entry)}
 	var dht []string
-	for i := range 14 {
+	for i := range 26 {
 		addr := endpoint(fmt.Sprintf("10.6.%d.1", i+2))
 		dht = append(dht, addr)
 		n, err := node.Open(node.Config{State: t.TempDir(), Listen: addr, Bootstrap: boot})

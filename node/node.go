@@ -101,12 +101,12 @@ func Open(cfg Config) (*Node, error) {
 	for _, a := range network.Addrs() {
 		n.emit(Event{Kind: Listening, Addr: a.String()})
 	}
-	n.wg.Go(n.accept)
-	n.wg.Go(n.keepBudget)
 	if n.dht != nil {
 		n.announcer = dht.NewAnnouncer(n.dht)
 		n.wg.Go(n.keepDHT)
 	}
+	n.wg.Go(n.accept)
+	n.wg.Go(n.keepBudget)
 	return n, nil
 }
 

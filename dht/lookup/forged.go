@@ -24,11 +24,20 @@ const around = 5
 // of those that every node keeps to know.
 const Neighbours = 8
 
-// Zone is Config.Zone in a network where our 8th neighbour is that far from us;
-// 0, for no such judgement, where we have fewer. Three honest nodes are to be
+// enough is how many nodes one must know to judge of spacing: a network of fewer
+// is asked whole.
+const enough = 32
+
+// Zone is Config.Zone for who knows so many nodes, the 8th of them that far from
+// himself; 0, for no such judgement, where they are few. Three honest nodes are to be
 // expected in the zone; that there are eight happens in a few lookups of a
 // hundred, and costs them some queries.
-func Zone(distance uint64) uint64 { return distance / 8 * 3 }
+func Zone(known int, distance uint64) uint64 {
+	if known < enough {
+		return 0
+	}
+	return distance / 8 * 3
+}
 
 // distance is the first 64 bits of the distance between two ids: all that
 // matters in a network of fewer than some 2^50 nodes.
