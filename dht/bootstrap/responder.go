@@ -223,7 +223,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 	case q.Bad != "":
 		return krpc.AppendError(dst, from, q.T, q.BadCode, q.Bad), Refused
 	case q.Kind == krpc.AnnouncePeer, q.Kind == krpc.Put:
-		// We never gave a token.
+		// No token of ours lets anybody store here.
 		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "bad token"), Refused
 	case w == faulty:
 		return krpc.AppendError(dst, from, q.T, krpc.CodeUnknown, "method unknown"), Refused
@@ -255,7 +255,8 @@ const sampleInterval = 21600
 // fill puts k nodes of each family that the query wants into the reply.
 //
 // BEP 33: without a token in the reply to get_peers nobody announces here; BEP
-// 44 has it the same way.
+// 44 has it the same way. But aria2 throws away a reply to get_peers that has
+// none, the nodes along with it, and so is given an empty one.
 func (r *Responder) fill(reply *krpc.Reply, q *krpc.Query, k int) {
 	// BEP 32: in the absence of a "want" parameter, the reply should include
 	// "nodes" if the request was sent over IPv4, and "nodes6" if over IPv6.
@@ -265,6 +266,9 @@ func (r *Responder) fill(reply *krpc.Reply, q *krpc.Query, k int) {
 	}
 	if want4 && r.cfg.V4 {
 		reply.Nodes = r.window(r.nodes[:0], four, k, reply.To)
+	}
+	if q.Kind == krpc.GetPeers {
+		reply.Token = none
 	}
 	if want6 && r.cfg.V6 {
 		reply.Nodes6 = r.window(r.node6[:0], six, k, reply.To)

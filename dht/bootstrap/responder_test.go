@@ -260,8 +260,11 @@ func TestWhatIsAnswered(t *testing.T) {
 		s := newServer(t)
 		s.verify(100)
 		m := s.ask(alice, c.datagram)
-		if m.Error.Code != c.code || len(m.Response.Nodes) != c.nodes*krpc.NodeLen4 || m.Response.Token != nil || m.Response.Values != nil {
+		if m.Error.Code != c.code || len(m.Response.Nodes) != c.nodes*krpc.NodeLen4 || len(m.Response.Token) != 0 || m.Response.Values != nil {
 			t.Errorf("%s: %q", c.name, m.Raw)
+		}
+		if (m.Response.Token != nil) != (c.name == "get_peers") {
+			t.Errorf("%s: an empty token is for aria2, which reads no reply to get_peers without one: %q", c.name, m.Raw)
 		}
 		// BEP 42: all responses include the asker's address.
 		if m.IP != alice {

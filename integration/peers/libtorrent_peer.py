@@ -81,6 +81,8 @@ def item_alert(a):
         what = ('put', target) if any(target) else ('put', octets(a.public_key), octets(a.salt))
         more = {'nodes': a.num_success, **({'target': target.hex()} if any(target) else {})}
     elif isinstance(a, lt.dht_immutable_item_alert):
+        if not a.item:
+            return  # nobody had it
         what, more = ('get', a.target.to_bytes()), {'value': a.item['value'].hex()}
     elif isinstance(a, lt.dht_mutable_item_alert) and a.authoritative:
         i = a.item  # its value is bytes, whatever was stored
