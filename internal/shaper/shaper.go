@@ -1,0 +1,234 @@
+// Package shaper makes flows of bytes wait for each other within limits that may
+// change.
+package shaper
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Grain is how many bytes a flow may pass in its turn. Whoever asks for about so
+// much at a time shares most evenly.
+const Grain = 16 << 10
+
+// A Shaper bounds the bytes a second of many flows together and of each. What a
+// flow leaves is the others'. Flows that want more than there is take turns, and
+// so do those who wait within one: nobody's share grows with his number of
+// waiters. All methods may be called concurrently; the zero Shaper bounds
+// nothing.
+type Shaper struct {
+	limited atomic.Bool // any limit is set
+
+	mu      sync.Mutex
+	all     allowance
+	bounded int     // flows with a limit of their own
+	turns   []*Flow // that have waiters
+	timer   *time.Timer
+}
+
+// A Flow is one torrent's part in a Shaper.
+type Flow struct {
+	s      *Shaper
+	own    allowance
+	queue  []*waiter
+	queued bool // is in turns
+	credit int  // bytes left in this turn
+}
+
+type waiter struct {
+	n       int
+	granted chan struct{} // closed by the pump
+}
+
+// An allowance is a bucket that may be overdrawn: whoever finds it above zero
+// may take, and the next waits for the debt to be paid. So what passes is exact
+// however large the pieces are.
+type allowance struct {
+	rate  float64 // bytes a second; 0: no limit
+	level float64
+	at    time.Time
+}
+
+// depth is how long an allowance that nobody uses may be saved for.
+const depth = 100 * time.Millisecond
+
+func (a *allowance) set(now time.Time, bytesPerSecond int64) {
+	a.fill(now)
+	a.rate, a.at = float64(bytesPerSecond), now
+	a.level = min(a.level, 0)
+	if a.rate == 0 {
+		a.level = 0
+	}
+}
+
+func (a *allowance) fill(now time.Time) {
+	if a.rate > 0 {
+		a.level = min(a.level+a.rate*now.Sub(a.at).Seconds(), a.rate*depth.Seconds())
+		a.at = now
+	}
+}
+
+func (a *allowance) take(n int) {
+	if a.rate > 0 {
+		a.level -= float64(n)
+	}
+}
+
+func (a *allowance) open() bool { return a.rate == 0 || a.level > 0 }
+
+// wait is how long it takes until open.
+func (a *allowance) wait() time.Duration {
+	if a.open() {
+		return 0
+	}
+	return time.Duration(-a.level/a.rate*float64(time.Second)) + time.Microsecond
+}
+
+// NewFlow joins.
+func (s *Shaper) NewFlow() *Flow { return &Flow{s: s} }
+
+// Close leaves; nobody may wait any more.
+func (f *Flow) Close() { f.SetRate(0) }
+
+// SetRate bounds all flows together, in bytes a second from now on; 0 is no
+// bound.
+func (s *Shaper) SetRate(bytesPerSecond int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all.set(time.Now(), bytesPerSecond)
+	s.relimit()
+}
+
+// SetRate bounds the flow alone, within what all may.
+func (f *Flow) SetRate(bytesPerSecond int64) {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if f.own.rate > 0 {
+		f.s.bounded--
+	}
+	f.own.set(time.Now(), bytesPerSecond)
+	if f.own.rate > 0 {
+		f.s.bounded++
+	}
+	f.s.relimit()
+}
+
+// relimit notes whether there is any limit, and lets those pass who may now.
+func (s *Shaper) relimit() {
+	s.limited.Store(s.all.rate > 0 || s.bounded > 0)
+	s.pump()
+}
+
+// Limited reports whether anything has to wait or be counted at present.
+func (f *Flow) Limited() bool { return f.s.limited.Load() }
+
+// Spend counts bytes that could not wait.
+func (f *Flow) Spend(n int) {
+	if !f.Limited() {
+		return
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	now := time.Now()
+	f.s.all.fill(now)
+	f.own.fill(now)
+	f.s.all.take(n)
+	f.own.take(n)
+}
+
+// Wait returns when n bytes may pass, or false when done is closed before that.
+func (f *Flow) Wait(done <-chan struct{}, n int) bool {
+	if !f.Limited() {
+		return true
+	}
+	w := &waiter{n: n, granted: make(chan struct{})}
+	f.s.mu.Lock()
+	if !f.queued {
+		f.s.turns = append(f.s.turns, f)
+		f.queued, f.credit = true, 0
+	}
+	f.queue = append(f.queue, w)
+	f.s.pump()
+	f.s.mu.Unlock()
+	select {
+	case <-w.granted:
+		return true
+	case <-done:
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	i := slices.Index(f.queue, w)
+	if i < 0 {
+		return true // granted meanwhile
+	}
+	f.queue = slices.Delete(f.queue, i, i+1)
+	return false
+}
+
+// pump lets those pass who may now, and comes again when more may. The caller
+// holds mu.
+func (s *Shaper) pump() {
+	if len(s.turns) == 0 {
+		return
+	}
+	now := time.Now()
+	s.all.fill(now)
+	for _, f := range s.turns {
+		f.own.fill(now)
+	}
+	for blocked := 0; s.all.open() && blocked < len(s.turns); {
+		f := s.turns[0]
+		if len(f.queue) > 0 && !f.own.open() {
+			s.turns = append(s.turns[1:], f)
+			blocked++
+			continue
+		}
+		blocked = 0
+		f.credit += Grain
+		for len(f.queue) > 0 && f.queue[0].n <= f.credit && s.all.open() && f.own.open() {
+			w := f.queue[0]
+			f.queue[0] = nil
+			f.queue = f.queue[1:]
+			f.credit -= w.n
+			s.all.take(w.n)
+			f.own.take(w.n)
+			close(w.granted)
+		}
+		switch {
+		case len(f.queue) == 0:
+			f.queue, f.queued = nil, false
+			s.turns = s.turns[1:]
+		case !s.all.open() && f.queue[0].n <= f.credit:
+			// His turn goes on when there is more.
+			f.credit -= Grain
+		default:
+			s.turns = append(s.turns[1:], f)
+		}
+	}
+	s.sleep()
+}
+
+// sleep sets the timer to when somebody may pass next.
+func (s *Shaper) sleep() {
+	if len(s.turns) == 0 {
+		return
+	}
+	next := time.Duration(-1)
+	for _, f := range s.turns {
+		if d := f.own.wait(); next < 0 || d < next {
+			next = d
+		}
+	}
+	next = max(next, s.all.wait())
+	if s.timer == nil {
+		s.timer = time.AfterFunc(next, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.pump()
+		})
+	} else {
+		s.timer.Reset(next)
+	}
+}

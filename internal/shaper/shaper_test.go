@@ -1,0 +1,191 @@
+package shaper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// a user moves pieces of some size through a flow for as long as the test runs.
+type user struct {
+	f     *Flow
+	size  int
+	moved atomic.Int64
+}
+
+func (u *user) run(done <-chan struct{}) {
+	for u.f.Wait(done, u.size) {
+		u.moved.Add(int64(u.size))
+		select {
+		case <-done:
+			return
+		default:
+			time.Sleep(time.Microsecond) // or an unlimited one would never let time pass
+		}
+	}
+}
+
+// within asserts that got is want, give or take a percentage.
+func within(t *testing.T, what string, got, want, percent float64) {
+	t.Helper()
+	if got < want*(1-percent/100) || got > want*(1+percent/100) {
+		t.Errorf("%s: %.0f, not %.0f ± %v %%", what, got, want, percent)
+	}
+}
+
+type stage struct {
+	users []*user
+	done  chan struct{}
+	wg    sync.WaitGroup
+}
+
+func (s *stage) add(f *Flow, sizes ...int) (total func() float64) {
+	var mine []*user
+	for _, size := range sizes {
+		u := &user{f: f, size: size}
+		mine = append(mine, u)
+		s.wg.Go(func() { u.run(s.done) })
+	}
+	s.users = append(s.users, mine...)
+	return func() (n float64) {
+		for _, u := range mine {
+			n += float64(u.moved.Load())
+		}
+		return n
+	}
+}
+
+func play(t *testing.T, f func(t *testing.T, s *stage)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{done: make(chan struct{})}
+		f(t, s)
+		close(s.done)
+		s.wg.Wait()
+	})
+}
+
+// tenSeconds is what each of these moved in the next ten seconds.
+func tenSeconds(totals ...func() float64) []float64 {
+	before := make([]float64, len(totals))
+	for i, f := range totals {
+		before[i] = f()
+	}
+	time.Sleep(10 * time.Second)
+	for i, f := range totals {
+		before[i] = f() - before[i]
+	}
+	return before
+}
+
+// What passes in ten seconds is the limit, within 5 %, whatever the limit and
+// the size of the pieces.
+func TestLimitIsExact(t *testing.T) {
+	for _, rate := range []int64{20 << 10, 100 << 10, 1 << 20, 50 << 20} {
+		for _, sizes := range [][]int{{16 << 10}, {1 << 10, 16 << 10, 300}, {16397, 16397, 16397, 16397, 16397, 16397, 16397, 16397}} {
+			t.Run(fmt.Sprint(rate, sizes), func(t *testing.T) {
+				play(t, func(t *testing.T, s *stage) {
+					var sh Shaper
+					sh.SetRate(rate)
+					total := s.add(sh.NewFlow(), sizes...)
+					// One piece may pass in advance.
+					percent := 5.0
+					if piece := float64(16397) / float64(10*rate) * 100; piece > 4 {
+						percent = piece + 1
+					}
+					for range 3 {
+						within(t, "ten seconds", tenSeconds(total)[0], float64(10*rate), percent)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Torrents share evenly however many connections each has and however large
+// their pieces are; what one cannot use is the others'.
+func TestTorrentsShareEvenly(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		var sh Shaper
+		sh.SetRate(1 << 20)
+		one := s.add(sh.NewFlow(), 16<<10)
+		many := s.add(sh.NewFlow(), 16<<10, 16<<10, 16<<10, 16<<10, 16<<10, 16<<10, 16<<10, 16<<10)
+		small := s.add(sh.NewFlow(), 1400, 1400)
+		for _, n := range tenSeconds(one, many, small) {
+			within(t, "a third", n, 10<<20/3, 5)
+		}
+		slow := sh.NewFlow()
+		slow.SetRate(100 << 10)
+		bound := s.add(slow, 16<<10, 16<<10)
+		got := tenSeconds(one, many, small, bound)
+		within(t, "the slow one", got[3], 1000<<10, 5)
+		for _, n := range got[:3] {
+			within(t, "a third of the rest", n, (10<<20-1000<<10)/3, 5)
+		}
+	})
+}
+
+// Limits change while others wait for them.
+func TestLimitsChange(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		var sh Shaper
+		f := sh.NewFlow()
+		if f.Limited() {
+			t.Error("limited by nothing")
+		}
+		sh.SetRate(1 << 10)
+		total := s.add(f, 16<<10, 16<<10, 16<<10)
+		time.Sleep(time.Second)
+		sh.SetRate(1 << 20)
+		within(t, "raised", tenSeconds(total)[0], 10<<20, 5)
+		sh.SetRate(100 << 10)
+		within(t, "lowered", tenSeconds(total)[0], 1000<<10, 5)
+		f.SetRate(50 << 10)
+		within(t, "the torrent's", tenSeconds(total)[0], 500<<10, 5)
+		sh.SetRate(0)
+		within(t, "the torrent's alone", tenSeconds(total)[0], 500<<10, 5)
+		f.Spend(100 << 10)
+		within(t, "after what could not wait", tenSeconds(total)[0], 400<<10, 5)
+		f.SetRate(0)
+		if f.Limited() {
+			t.Error("still limited")
+		}
+	})
+}
+
+// Who gives up waiting takes nothing and holds up nobody.
+func TestGivingUp(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		var sh Shaper
+		sh.SetRate(100 << 10)
+		f := sh.NewFlow()
+		total := s.add(f, 16<<10, 16<<10)
+		for i := range 50 {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			s.wg.Go(func() {
+				for range 40 {
+					gone := make(chan struct{})
+					time.AfterFunc(time.Millisecond, func() { close(gone) })
+					if f.Wait(gone, 1) {
+						continue
+					}
+					time.Sleep(time.Duration(1+rng.IntN(100)) * time.Millisecond)
+				}
+			})
+		}
+		within(t, "those who stayed", tenSeconds(total)[0], 1000<<10, 5)
+	})
+}
+
+// Without a limit there is nothing to pay but a look.
+func BenchmarkUnlimited(b *testing.B) {
+	var sh Shaper
+	f := sh.NewFlow()
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Wait(nil, 16<<10)
+	}
+}
