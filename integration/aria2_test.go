@@ -16,7 +16,7 @@ import (
 )
 
 // aria2 is driven over its JSON-RPC. It first asks the DHT after 11 seconds.
-type aria2 struct{}
+type aria2 struct{ secrecy }
 
 func (aria2) name() string { return "aria2" }
 
@@ -27,12 +27,13 @@ type aria2Daemon struct {
 	url, gid string
 }
 
-func (aria2) start(t scope, ip string, dht []string) daemon {
+func (c aria2) start(t scope, ip string, dht []string) daemon {
 	t.Helper()
 	rpc := ownPort()
 	argv := []string{"aria2c", "--no-conf=true", "--enable-rpc=true", "--rpc-listen-port=" + rpc, "--console-log-level=notice",
 		"--show-console-readout=false", "--summary-interval=0", "--interface=" + ip, "--listen-port=6881", "--dht-listen-port=6881",
-		"--bt-enable-lpd=false", "--enable-peer-exchange=true", "--bt-min-crypto-level=plain", "--bt-require-crypto=false",
+		"--bt-enable-lpd=false", "--enable-peer-exchange=true", "--bt-min-crypto-level=" + map[bool]string{true: "arc4", false: "plain"}[c.secrecy == required],
+		"--bt-require-crypto=" + fmt.Sprint(c.secrecy == required),
 		"--seed-ratio=0.0", "--bt-max-peers=0", "--file-allocation=none", "--check-integrity=true",
 		"--bt-request-peer-speed-limit=0", "--max-overall-upload-limit=0", "--auto-save-interval=0",
 		"--enable-dht=" + fmt.Sprint(len(dht) > 0), "--enable-dht6=false", "--dht-file-path=" + filepath.Join(tempDir(t), "dht.dat")}

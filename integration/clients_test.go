@@ -33,6 +33,15 @@ type daemon interface {
 	done(ctx context.Context)
 }
 
+// secrecy is what a client does about encrypted connections.
+type secrecy int
+
+const (
+	clear secrecy = iota // as little as it can
+	willing
+	required
+)
+
 func command(name string) string {
 	if _, err := exec.LookPath(name); err != nil {
 		return fmt.Sprintf("there is no %s command (`make peers` installs it)", name)

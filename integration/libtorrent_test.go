@@ -15,7 +15,7 @@ import (
 
 // libtorrent is libtorrent-rasterbar, the engine of qBittorrent and Deluge,
 // driven by a script in Python.
-type libtorrent struct{}
+type libtorrent struct{ secrecy }
 
 //go:embed peers/libtorrent_peer.py
 var libtorrentScript string
@@ -37,8 +37,8 @@ func (libtorrent) missing() string {
 	return ""
 }
 
-func (libtorrent) start(t scope, ip string, dht []string) daemon {
-	return &libtorrentDaemon{t: t, settings: map[string]any{"listen": []string{endpoint(ip)}, "dht": dht}}
+func (c libtorrent) start(t scope, ip string, dht []string) daemon {
+	return &libtorrentDaemon{t: t, settings: map[string]any{"listen": []string{endpoint(ip)}, "dht": dht, "encryption": c.secrecy}}
 }
 
 // with starts it with settings of the script that the interface does not know.

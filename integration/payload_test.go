@@ -108,7 +108,7 @@ func (p *payload) write(t *testing.T, parent string) {
 // as is what client c makes of the payload: transmission writes no file of
 // zero length.
 func (p *payload) as(c client) *payload {
-	if c != (transmission{}) {
+	if _, is := c.(transmission); !is {
 		return p
 	}
 	return p.only(func(f file) bool { return len(f.data) > 0 })

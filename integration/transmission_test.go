@@ -17,7 +17,7 @@ import (
 
 // transmission is driven over its RPC. It joins a small DHT slowly: half a
 // minute to a minute.
-type transmission struct{}
+type transmission struct{ secrecy }
 
 func (transmission) name() string { return "transmission" }
 
@@ -28,7 +28,7 @@ type transmissionDaemon struct {
 	url, session string
 }
 
-func (transmission) start(t scope, ip string, dht []string) daemon {
+func (c transmission) start(t scope, ip string, dht []string) daemon {
 	t.Helper()
 	conf := tempDir(t)
 	v4, v6 := ip, "::1"
@@ -38,7 +38,7 @@ func (transmission) start(t scope, ip string, dht []string) daemon {
 	must(t, os.WriteFile(filepath.Join(conf, "settings.json"), []byte(encode(map[string]any{
 		"bind-address-ipv4": v4, "bind-address-ipv6": v6, "peer-port": 6881,
 		"dht-enabled": len(dht) > 0, "lpd-enabled": false, "pex-enabled": true, "utp-enabled": false,
-		"port-forwarding-enabled": false, "encryption": 0, "blocklist-enabled": false,
+		"port-forwarding-enabled": false, "encryption": int(c.secrecy), "blocklist-enabled": false,
 		"rpc-bind-address": ip, "rpc-port": 9091, "rpc-whitelist-enabled": false,
 		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
 		"download-queue-enabled": false, "seed-queue-enabled": false, "ratio-limit-enabled": false,

@@ -31,6 +31,10 @@ func (n *Node) accept() {
 			}
 			return
 		}
+		if n.cfg.Blocklist.Contains(netx.RemoteAddr(c).Addr()) {
+			c.Close()
+			continue
+		}
 		l.enter(c)
 		n.wg.Go(func() { n.greet(&l, c) })
 	}
@@ -40,7 +44,7 @@ func (n *Node) accept() {
 func (n *Node) greet(l *lobby, c net.Conn) {
 	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // a stopping node waits for nobody
 	defer stop()
-	h, err := swarm.ReadHello(c)
+	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.ofKeyHash)
 	l.leave(c)
 	if err != nil {
 		n.log.Debug("an incoming connection made no handshake", "from", c.RemoteAddr(), "err", err)
@@ -52,7 +56,7 @@ func (n *Node) greet(l *lobby, c net.Conn) {
 		c.Close()
 		return
 	}
-	t.swarm.Incoming(c, h)
+	t.swarm.Incoming(h)
 }
 
 // lobby holds the connections that have not named a torrent yet.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -55,6 +56,7 @@ func (n *Node) keepBudget() {
 				if whole := t.swarm.Snapshot().Complete; t.whole.Swap(whole) != whole {
 					t.turn()
 				}
+				t.seedGoal(time.Now())
 			}
 			n.mu.Lock()
 			n.budget.turn++
@@ -169,6 +171,9 @@ func divide(memory int64, needs []need, turn int) map[*Torrent]int {
 type dialer struct{ n *Node }
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if d.n.cfg.Blocklist.Contains(to.Addr()) {
+		return nil, errBlocked
+	}
 	select {
 	case d.n.budget.dials <- struct{}{}:
 		defer func() { <-d.n.budget.dials }()
@@ -177,6 +182,9 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	}
 	return d.n.net.Dial(ctx, to)
 }
+
+// errBlocked is an address that the user's list forbids.
+var errBlocked = errors.New("on the blocklist")
 
 // room reports whether one more connection fits the node, and counts it.
 func (n *Node) room() bool {

@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 
+	"seedbed/internal/blocklist"
 	"seedbed/internal/netx"
+	"seedbed/swarm"
 )
 
 // PublicBootstrap are the DHT nodes that are asked first when the state
@@ -72,6 +75,25 @@ type Config struct {
 	// default, the optimistic one apart.
 	Uploads int
 
+	// UpRate and DownRate bound what all torrents together send and receive over
+	// peer connections, in bytes a second, all messages included;
+	// TorrentUpRate and TorrentDownRate do so for each. 0 is no limit.
+	UpRate, DownRate               int64
+	TorrentUpRate, TorrentDownRate int64
+
+	// SeedRatio and SeedTime end a torrent that is whole: when it has uploaded, in
+	// all runs, so many times the size of what is wanted of it, or has been shared
+	// for so long in this one. 0 is never.
+	SeedRatio float64
+	SeedTime  time.Duration
+
+	// Blocklist are addresses that are neither dialled nor accepted as peers.
+	Blocklist *blocklist.List
+
+	// Encryption is what is done about encrypted connections (MSE); in the clear
+	// where that will do by default.
+	Encryption swarm.Encryption
+
 	// Version is told to peers (BEP 10 "v").
 	Version string
 
@@ -115,6 +137,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxConns < 1 || c.HalfOpen < 1 || c.Uploads < 1 {
 		return errors.New("connections, dials and uploads must each be 1 or more")
+	}
+	if c.UpRate < 0 || c.DownRate < 0 || c.TorrentUpRate < 0 || c.TorrentDownRate < 0 || !(c.SeedRatio >= 0) || c.SeedTime < 0 {
+		return errors.New("rates, and the ratio and time of seeding, must not be negative")
 	}
 	if c.Memory < 2*chunkSize {
 		return fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize)

@@ -18,6 +18,9 @@ const (
 	Complete
 	// Seeding: Event.Torrent is complete and shared from now on.
 	Seeding
+	// Seeded: Event.Torrent has been shared as far as Config.SeedRatio or SeedTime
+	// says, and stops.
+	Seeded
 	// Warning: Event.Err holds the torrent up or was passed over; the torrent goes on.
 	Warning
 	// Recovered: what held the torrent up is mended.

@@ -45,6 +45,7 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 		}
 		t.node.emit(Event{Kind: Complete, Torrent: t})
 		t.doneOnce.Do(func() { close(t.done) })
+		t.seeding.CompareAndSwap(0, time.Now().UnixNano())
 		t.node.emit(Event{Kind: Seeding, Torrent: t, Addr: t.node.Addrs()[0].String()})
 	case swarm.Paused:
 		t.paused(e.Err)
@@ -94,9 +95,11 @@ func (t *Torrent) manage() {
 		select {
 		case <-tick.C:
 			t.savePeers()
+			t.saveTally()
 		case <-t.ctx.Done():
 			<-t.swarm.Done()
 			t.savePeers()
+			t.saveTally()
 			return
 		}
 	}

@@ -56,7 +56,8 @@ type Node struct {
 
 	mu       sync.Mutex
 	torrents map[id.ID]*Torrent
-	order    []*Torrent // as they were added
+	keys     map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
+	order    []*Torrent         // as they were added
 	closing  bool
 
 	closed   chan struct{} // everything has ended
@@ -86,8 +87,8 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
 		handles:  storage.NewHandles(0),
-		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize}),
-		torrents: map[id.ID]*Torrent{}, closed: make(chan struct{}),
+		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
+		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.budget.init(&n.cfg)
@@ -122,6 +123,9 @@ func listen(cfg *Config) (netx.Network, error) {
 	}
 	return host, nil
 }
+
+// SetRates changes Config.UpRate and DownRate.
+func (n *Node) SetRates(up, down int64) { n.shared.SetRates(max(up, 0), max(down, 0)) }
 
 // newPeerID follows BEP 20: client letters and version, then random.
 func newPeerID() id.ID {
@@ -182,6 +186,7 @@ func (n *Node) add(spec Spec) (*Torrent, error) {
 	}
 	t := n.startTorrent(spec, st)
 	n.torrents[ih] = t
+	n.keys[swarm.KeyHash(ih)] = ih
 	n.order = append(n.order, t)
 	n.share()
 	return t, nil
@@ -194,6 +199,14 @@ func (n *Node) lookup(ih id.ID) *Torrent {
 	return n.torrents[ih]
 }
 
+// ofKeyHash finds the infohash that an encrypted handshake names.
+func (n *Node) ofKeyHash(keyHash [20]byte) (id.ID, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ih, ok := n.keys[keyHash]
+	return ih, ok
+}
+
 // forget lets go of a torrent that has ended, unless the node ends with it.
 func (n *Node) forget(t *Torrent) {
 	n.mu.Lock()
@@ -202,6 +215,7 @@ func (n *Node) forget(t *Torrent) {
 		return
 	}
 	delete(n.torrents, t.InfoHash())
+	delete(n.keys, swarm.KeyHash(t.InfoHash()))
 	for i, o := range n.order {
 		if o == t {
 			n.order = append(n.order[:i:i], n.order[i+1:]...)

@@ -23,6 +23,7 @@ import (
 //	torrents/INFOHASH/torrent  the info dictionary, as a .torrent file
 //	torrents/INFOHASH/resume   what storage has proven
 //	torrents/INFOHASH/peers    addresses that were peers in the last run
+//	torrents/INFOHASH/tally    what was uploaded in all runs
 //
 // Files are replaced whole, by rename; a file that does not parse is treated
 // as absent, for all of them can be had again from the network or the disk.
@@ -119,6 +120,7 @@ func (t *torrentState) close() error { return t.lock.Unlock() }
 func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resume") }
 func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }
 func (t *torrentState) peersPath() string   { return filepath.Join(t.path, "peers") }
+func (t *torrentState) tallyPath() string   { return filepath.Join(t.path, "tally") }
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)

@@ -52,6 +52,11 @@ type Torrent struct {
 	looking atomic.Bool  // a DHT lookup runs
 	nextAsk atomic.Int64 // mono.Time of the next one
 
+	before   tally        // uploaded before this run
+	saved    tally        // as it was written last; of manage
+	seeding  atomic.Int64 // Unix nanoseconds since when it is shared whole; 0: not yet
+	goalOnce sync.Once
+
 	failOnce sync.Once
 	stopOnce sync.Once
 	ended    chan struct{} // closed when it has stopped and everything is saved
@@ -79,6 +84,8 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 		t.known.decode(b, time.Now())
 	}
 	t.whole.Store(spec.Seed)
+	t.before = st.loadTally()
+	t.saved = t.before
 	info := st.loadInfo(&spec)
 	dhtPort := uint16(0)
 	if n.dht != nil {
@@ -95,12 +102,17 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 		Shared: n.shared, InfoHash: spec.InfoHash(), PeerID: n.peerID, Info: info,
 		Open: t.openContent, Dialer: dialer{n}, OnEvent: t.onSwarm,
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
+		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided
-		Uploads: n.cfg.Uploads, Seed: rand.Uint64(), Log: n.log,
+		Uploads: n.cfg.Uploads, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
 	t.wg.Go(t.manage)
 	return t
 }
+
+// SetRates bounds what the torrent sends and receives, in bytes a second, within
+// what all may; 0 is no limit of its own.
+func (t *Torrent) SetRates(up, down int64) { t.swarm.SetRates(max(up, 0), max(down, 0)) }
 
 // InfoHash is what the torrent is known by.
 func (t *Torrent) InfoHash() id.ID { return t.spec.InfoHash() }

@@ -284,8 +284,8 @@ func benchSeed(b *testing.B, info *metainfo.Info, data []byte) (netip.AddrPort, 
 			if err != nil {
 				return
 			}
-			if h, err := ReadHello(c); err == nil {
-				t.Incoming(c, h)
+			if h, err := ReadHello(c, NoEncryption, nil); err == nil {
+				t.Incoming(h)
 			}
 		}
 	}()

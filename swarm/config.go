@@ -70,11 +70,14 @@ type Config struct {
 	Version    string // our name for peers
 	Hints      bool   // hints are dialled even when the torrent is private
 
-	Budget   int // chunks of the shared pool granted to this torrent
-	HalfOpen int // dials at once
-	MaxConns int
-	Uploads  int    // regular unchoke slots
-	Seed     uint64 // of the engine's dice
+	UpRate, DownRate int64 // of this torrent, in bytes a second; 0: no limit of its own
+
+	Budget     int // chunks of the shared pool granted to this torrent
+	HalfOpen   int // dials at once
+	Encryption Encryption
+	MaxConns   int
+	Uploads    int    // regular unchoke slots
+	Seed       uint64 // of the engine's dice
 
 	Log *slog.Logger // nil is silence
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"seedbed/swarm/engine"
+	"seedbed/swarm/mse"
 )
 
 // A conn is one connection after its handshake.
@@ -14,7 +15,8 @@ type conn struct {
 	id     engine.Conn
 	nc     net.Conn
 	addr   netip.AddrPort
-	raw    *rawIO // nil if the system has no such thing
+	raw    *rawIO      // nil if the system has no such thing
+	crypt  *mse.Stream // around nc, whether raw or not; nil in the clear
 	leases leaseTable
 	in     reader
 	out    outbox
@@ -24,16 +26,21 @@ type conn struct {
 	uploads []engine.Block
 	dirty   bool
 
+	gone chan struct{} // closed with the connection
+
 	endMu sync.Mutex
 	fault engine.Fault // why it ended: the first reason given
 	ended bool
 }
 
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
-	c := &conn{t: t, id: id, nc: nc, addr: addr}
+	c := &conn{t: t, id: id, nc: nc, addr: addr, gone: make(chan struct{})}
 	c.in.c, c.out.c = c, c
 	c.out.room.L, c.out.batch = &c.out.mu, uploadBatch
-	c.raw = newRawIO(nc, c.in.take, c.in.idle)
+	if m, ok := nc.(*mse.Conn); ok {
+		c.nc, c.in.early, c.crypt = m.Unwrap()
+	}
+	c.raw = newRawIO(c.nc, c.in.take, c.in.idle)
 	return c
 }
 
@@ -47,6 +54,7 @@ func (c *conn) close(f engine.Fault) {
 	}
 	c.endMu.Unlock()
 	if first {
+		close(c.gone)
 		c.nc.Close()
 		c.out.close()
 	}

@@ -5,6 +5,7 @@ import (
 
 	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/mse"
 	"seedbed/swarm/wire"
 )
 
@@ -12,6 +13,7 @@ import (
 // a connection.
 func faultOf(err error) engine.Fault {
 	var we *wire.Error
+	var me *mse.Error
 	switch {
 	case err == nil:
 		return engine.FaultNone
@@ -20,6 +22,8 @@ func faultOf(err error) engine.Fault {
 			return engine.FaultHandshake
 		}
 		return engine.FaultProtocol
+	case errors.As(err, &me):
+		return engine.FaultHandshake
 	}
 	switch netx.Why(err) {
 	case netx.Refused:

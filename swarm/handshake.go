@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/mse"
 	"seedbed/swarm/wire"
 )
 
@@ -24,117 +26,106 @@ const (
 	maxGreeting = 64
 )
 
-// A Hello is the part of an incoming handshake that says which torrent is
-// meant. The peer id comes after it, and some peers send it only when they have
-// seen our handshake (BEP 3: "the peer id ... is transmitted last").
-type Hello struct {
-	Reserved wire.Reserved
-	InfoHash id.ID
-
-	by time.Time // when the rest must be there
-}
-
-const helloLen = wire.HandshakeLen - id.Len
-
-// ReadHello reads the first part of an incoming handshake, giving up at the
-// first byte that is wrong or after HandshakeTimeout. The rest is for
-// (*Torrent).Incoming.
-func ReadHello(nc net.Conn) (Hello, error) {
-	h := Hello{by: time.Now().Add(HandshakeTimeout)}
-	if err := nc.SetReadDeadline(h.by); err != nil {
-		return Hello{}, err
-	}
-	var b [helloLen]byte
-	for n := 0; n < len(b); {
-		k, err := nc.Read(b[n:])
-		n += k
-		var short *wire.Error
-		if _, _, _, e := wire.ParseHandshake(b[:n]); errors.As(e, &short) && short.Kind != wire.Short {
-			return Hello{}, e
-		}
-		if err != nil && n < len(b) {
-			return Hello{}, err
-		}
-	}
-	copy(h.Reserved[:], b[20:])
-	copy(h.InfoHash[:], b[28:])
-	return h, nil
+// A greeted is a connection whose handshake is done.
+type greeted struct {
+	nc        net.Conn
+	encrypted bool // the handshake, and perhaps the rest
+	id        id.ID
+	reserved  wire.Reserved
 }
 
 // Incoming takes over a connection whose Hello named this torrent. It is closed
 // when too many are at their handshake already.
-func (t *Torrent) Incoming(nc net.Conn, h Hello) {
+func (t *Torrent) Incoming(h Hello) {
 	if t.stopping.Load() {
-		nc.Close()
+		h.nc.Close()
 		return
 	}
 	if t.greeting.Add(1) > maxGreeting {
 		t.greeting.Add(-1)
-		nc.Close()
+		h.nc.Close()
 		return
 	}
 	go func() {
-		if h.by.IsZero() {
-			h.by = time.Now().Add(HandshakeTimeout)
-		}
-		var pid id.ID
-		err := t.shake(nc, h.by, func() error {
-			if _, err := nc.Write(t.handshake()); err != nil {
+		g := greeted{nc: h.nc, encrypted: h.encrypted, reserved: h.Reserved}
+		err := t.shake(g.nc, h.by, func() error {
+			if _, err := g.nc.Write(t.handshake()); err != nil {
 				return err
 			}
-			_, err := io.ReadFull(nc, pid[:])
+			_, err := io.ReadFull(g.nc, g.id[:])
 			return err
 		})
 		t.greeting.Add(-1)
 		if err != nil {
-			t.cfg.Log.Debug("incoming handshake failed", "from", nc.RemoteAddr(), "error", err)
-			nc.Close()
+			t.cfg.Log.Debug("incoming handshake failed", "from", g.nc.RemoteAddr(), "error", err)
+			g.nc.Close()
 			return
 		}
-		t.adopt(nc, netx.RemoteAddr(nc), true, pid, h.Reserved)
+		t.adopt(g, netx.RemoteAddr(g.nc), true)
 	}()
 }
 
-// dial connects to a candidate and shakes hands.
-func (t *Torrent) dial(addr netip.AddrPort) {
+// dial connects to a candidate and shakes hands. encrypted says that it has
+// taken to that before.
+func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
 	if t.stopping.Load() {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(t.ctx, DialTimeout)
-		nc, err := t.cfg.Dialer.Dial(ctx, addr)
-		cancel()
-		fail := func(err error) {
+		var g greeted
+		var err error
+		for _, offer := range t.cfg.Encryption.ways(encrypted) {
+			if g, err = t.call(addr, offer); !errors.Is(err, errHungUp) {
+				break
+			}
+		}
+		if err != nil {
 			t.inbox.post(item{ev: engine.Event{Kind: engine.EvDialFailed, Addr: addr, Fault: faultOf(err)}})
-		}
-		if err != nil {
-			fail(err)
 			return
 		}
-		var r wire.Reserved
-		var pid id.ID
-		err = t.shake(nc, time.Now().Add(HandshakeTimeout), func() error {
-			if _, err := nc.Write(t.handshake()); err != nil {
-				return err
-			}
-			var b [wire.HandshakeLen]byte
-			if _, err := io.ReadFull(nc, b[:]); err != nil {
-				return err
-			}
-			var ih id.ID
-			var err error
-			if r, ih, pid, err = wire.ParseHandshake(b[:]); err == nil && ih != t.cfg.InfoHash {
-				err = &wire.Error{Kind: wire.BadHandshake}
-			}
-			return err
-		})
-		if err != nil {
-			nc.Close()
-			fail(err)
-			return
-		}
-		t.adopt(nc, addr, false, pid, r)
+		t.adopt(g, addr, false)
 	}()
+}
+
+// errHungUp ends the handshake with a peer who closed the connection over it, as
+// those do who speak the other kind alone.
+var errHungUp = errors.New("closed in the handshake")
+
+// call dials once, in one way.
+func (t *Torrent) call(addr netip.AddrPort, offer mse.Methods) (greeted, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, DialTimeout)
+	nc, err := t.cfg.Dialer.Dial(ctx, addr)
+	cancel()
+	if err != nil {
+		return greeted{}, err
+	}
+	g := greeted{nc: nc, encrypted: offer != inTheClear}
+	err = t.shake(nc, time.Now().Add(HandshakeTimeout), func() (err error) {
+		if g.encrypted {
+			g.nc, err = initiate(nc, t.cfg.InfoHash, offer, t.handshake())
+		} else {
+			_, err = nc.Write(t.handshake())
+		}
+		if err != nil {
+			return err
+		}
+		var b [wire.HandshakeLen]byte
+		if _, err := io.ReadFull(g.nc, b[:]); err != nil {
+			return err
+		}
+		var ih id.ID
+		if g.reserved, ih, g.id, err = wire.ParseHandshake(b[:]); err == nil && ih != t.cfg.InfoHash {
+			err = &wire.Error{Kind: wire.BadHandshake}
+		}
+		return err
+	})
+	if err != nil {
+		nc.Close()
+	}
+	if faultOf(err) == engine.FaultReset && t.ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", errHungUp, err)
+	}
+	return g, err
 }
 
 // shake runs a handshake under its deadline, and ends it when the torrent stops.
@@ -166,13 +157,16 @@ func (t *Torrent) handshake() []byte {
 
 // adopt makes a connection out of a socket whose handshake is done and reads it
 // to its end.
-func (t *Torrent) adopt(nc net.Conn, addr netip.AddrPort, incoming bool, pid id.ID, r wire.Reserved) {
-	c := newConn(t, engine.Conn(t.nextConn.Add(1)), nc, addr)
+func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {
+	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.nc, addr)
 	if !t.inbox.post(item{
-		ev:   engine.Event{Kind: engine.EvConnected, Conn: c.id, Addr: addr, Incoming: incoming, PeerID: pid, Reserved: r},
+		ev: engine.Event{
+			Kind: engine.EvConnected, Conn: c.id, Addr: addr, Incoming: incoming,
+			PeerID: g.id, Reserved: g.reserved, Encrypted: g.encrypted,
+		},
 		conn: c,
 	}) {
-		nc.Close()
+		g.nc.Close()
 		return
 	}
 	c.run()

@@ -133,3 +133,8 @@ func makeContent(t testing.TB, size, pieceLength int64) (*metainfo.Info, *memSto
 	m.verified.Fill()
 	return info, m
 }
+
+// copy is the same content on a disk of its own.
+func (m *memStorage) copy() *memStorage {
+	return &memStorage{info: m.info, data: m.data, verified: m.verified.Clone()}
+}

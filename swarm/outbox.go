@@ -22,6 +22,7 @@ type outbox struct {
 	mu      sync.Mutex
 	room    sync.Cond // signalled when the writer ends
 	bytes   []byte
+	sealed  int // so many of bytes are encrypted already
 	uploads []engine.Block
 	writing bool // a writer runs
 	shut    bool
@@ -42,7 +43,8 @@ func (c *conn) flush() {
 	}
 }
 
-// add sends b if the socket takes it at once and keeps the rest for a writer.
+// add sends b if the socket takes it at once and keeps the rest for a writer. It
+// may encrypt b.
 func (o *outbox) add(b []byte, uploads []engine.Block) engine.Fault {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -50,11 +52,14 @@ func (o *outbox) add(b []byte, uploads []engine.Block) engine.Fault {
 		return engine.FaultNone
 	}
 	if !o.writing && o.c.raw != nil && len(b) > 0 {
+		o.c.seal(b)
 		n, err := o.c.raw.tryWrite(b)
 		if err != nil {
 			return faultOf(err)
 		}
+		o.c.t.up.Spend(n)
 		b = b[n:]
+		o.sealed = len(b)
 	}
 	if len(o.bytes) > 0 && len(o.bytes)+len(b) > outboxSize {
 		return engine.FaultSlow
@@ -84,12 +89,14 @@ func (c *conn) write() {
 			o.mu.Unlock()
 			return
 		}
-		b := o.bytes
-		o.bytes, o.spare = o.spare[:0], nil
+		b, sealed := o.bytes, o.sealed
+		o.bytes, o.spare, o.sealed = o.spare[:0], nil, 0
 		blocks = append(blocks, o.uploads...)
 		o.uploads = o.uploads[:0]
 		o.mu.Unlock()
 
+		c.seal(b[sealed:])
+		c.t.up.Spend(len(b))
 		err := c.writeBytes(b)
 		if cap(b) <= 64<<10 {
 			o.spare = b
@@ -105,6 +112,14 @@ func (c *conn) write() {
 	}
 }
 
+// seal encrypts in place what is written next, if the connection is encrypted.
+func (c *conn) seal(b []byte) {
+	if c.crypt != nil {
+		c.crypt.Encrypt(b)
+	}
+}
+
+// writeBytes writes what is sealed.
 func (c *conn) writeBytes(b []byte) error {
 	if len(b) == 0 {
 		return nil

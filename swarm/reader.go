@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 
+	"seedbed/internal/shaper"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
 )
@@ -22,6 +23,7 @@ const readBuffer = 64 << 10
 // middle of a block keeps nobody else from filling it.
 type reader struct {
 	c     *conn
+	early []byte // what came with the handshake, of which there is little
 	b     []byte // nil while the connection is idle
 	r, w  int    // b[r:w] is unread
 	skip  int    // bytes of a block that nobody wants, still to come
@@ -33,7 +35,11 @@ func (rd *reader) take() []byte {
 	if rd.b == nil {
 		rd.b = rd.c.t.cfg.Shared.readBuffers.get()
 	}
-	return rd.b[rd.w:]
+	room := rd.b[rd.w:]
+	if rd.c.t.down.Limited() {
+		room = room[:min(len(room), shaper.Grain)]
+	}
+	return room
 }
 
 // idle is called when a read would have to wait.
@@ -85,11 +91,26 @@ func (rd *reader) push() bool {
 	return ok
 }
 
-func (rd *reader) read() (int, error) {
-	if rd.c.raw != nil {
-		return rd.c.raw.read()
+func (rd *reader) read() (n int, err error) {
+	switch {
+	case rd.early != nil:
+		n = copy(rd.take(), rd.early)
+		rd.early = nil
+		return n, nil
+	case rd.c.raw != nil:
+		n, err = rd.c.raw.read()
+	default:
+		n, err = rd.c.nc.Read(rd.take())
 	}
-	return rd.c.nc.Read(rd.take())
+	if rd.c.crypt != nil && n > 0 {
+		rd.c.crypt.Decrypt(rd.b[rd.w : rd.w+n])
+	}
+	// What has come is paid for before it counts; meanwhile the socket fills up,
+	// and so the sender is slowed.
+	if n > 0 && !rd.c.t.down.Wait(rd.c.gone, n) {
+		return 0, net.ErrClosed
+	}
+	return n, err
 }
 
 // makeRoom brings what is unread to the front and sees to it that a frame of

@@ -41,7 +41,7 @@ func (c *choppy) Close() error { return nil }
 func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (items []item, mem []byte, sh *Shared, err error) {
 	sh = NewShared(SharedConfig{Memory: 1 << 20, ChunkSize: 256 << 10, Workers: 1})
 	defer sh.Close()
-	t := &Torrent{cfg: Config{Shared: sh}}
+	t := &Torrent{cfg: Config{Shared: sh}, up: sh.up.NewFlow(), down: sh.down.NewFlow()}
 	t.inbox.init()
 	t.maxFrame.Store(int64(maxFrame))
 	c := newConn(t, 1, &choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, wireAddr)
@@ -162,7 +162,7 @@ func TestReaderRefuses(t *testing.T) {
 func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
 	sh := NewShared(SharedConfig{Workers: 1})
 	defer sh.Close()
-	tt := &Torrent{cfg: Config{Shared: sh}}
+	tt := &Torrent{cfg: Config{Shared: sh}, up: sh.up.NewFlow(), down: sh.down.NewFlow()}
 	tt.maxFrame.Store(wire.MaxFrame)
 	rd := &reader{c: &conn{t: tt}}
 	copy(rd.take(), []byte{0, 0x0f, 0xff, 0xff, 5})

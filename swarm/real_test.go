@@ -43,8 +43,8 @@ func startReal(t *testing.T, num byte, info *metainfo.Info, st *memStorage, comp
 			if err != nil {
 				return
 			}
-			if h, err := ReadHello(nc); err == nil {
-				tt.Incoming(nc, h)
+			if h, err := ReadHello(nc, NoEncryption, nil); err == nil {
+				tt.Incoming(h)
 			}
 		}
 	}()
@@ -184,11 +184,11 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info.Hash, id.ID{2, byte(i)}))
-		h, err := ReadHello(in)
+		h, err := ReadHello(in, NoEncryption, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tt.Incoming(in, h)
+		tt.Incoming(h)
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {

@@ -8,6 +8,7 @@ import (
 
 	"seedbed/internal/buf"
 	"seedbed/internal/hashpair"
+	"seedbed/internal/shaper"
 	"seedbed/swarm/wire"
 )
 
@@ -16,6 +17,8 @@ type SharedConfig struct {
 	Memory    int64 // bytes of piece buffers; 24 MiB by default
 	ChunkSize int   // the most bytes in one; a multiple of 64 KiB; 1 MiB by default
 	Workers   int   // that hash and write; GOMAXPROCS by default
+
+	UpRate, DownRate int64 // of all torrents together, in bytes a second; 0: no limit
 }
 
 // Shared is what the torrents of a node have in common: memory and workers.
@@ -24,6 +27,7 @@ type Shared struct {
 	chunkSize   int
 	readBuffers bufferPool
 	uploads     uploadPool
+	up, down    shaper.Shaper
 	disk        chan struct{} // held while reading for an upload: two at once
 	sums        maphash.Seed  // of block checksums, secret to this process
 	work        workQueue
@@ -47,6 +51,7 @@ func NewShared(cfg SharedConfig) *Shared {
 		sums: maphash.MakeSeed(),
 	}
 	s.uploads.init()
+	s.SetRates(cfg.UpRate, cfg.DownRate)
 	s.work.ready.L = &s.work.mu
 	for range cfg.Workers {
 		s.wg.Go(s.worker)
@@ -61,6 +66,13 @@ func (s *Shared) Budget() int { return int(s.pool.Limit() / int64(s.chunkSize)) 
 
 // ChunkSize is the length of a chunk in bytes, of a piece that long.
 func (s *Shared) ChunkSize() int { return s.chunkSize }
+
+// SetRates bounds what all torrents together send and receive over their
+// connections, in bytes a second, all messages included; 0 is no limit.
+func (s *Shared) SetRates(up, down int64) {
+	s.up.SetRate(up)
+	s.down.SetRate(down)
+}
 
 // Close ends the workers; every torrent must have stopped.
 func (s *Shared) Close() {

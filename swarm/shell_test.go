@@ -75,7 +75,7 @@ func TestAPeerThatDoesNotShakeHandsIsLeftAfterTheTimeout(t *testing.T) {
 func TestAStrangerIsTurnedAwayAtOnce(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
-		nd := startNode(t, n, 1, info, full)
+		nd := startNode(t, n, 1, info, full, encryption(NoEncryption))
 		defer nd.close()
 		nc, err := n.Host(netip.AddrFrom4([4]byte{10, 9, 0, 1})).Dial(context.Background(), nd.addr)
 		if err != nil {

@@ -94,12 +94,12 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 				return
 			}
 			wg.Go(func() {
-				h, err := ReadHello(nc)
+				h, err := ReadHello(nc, cfg.Encryption, func(k [20]byte) (id.ID, bool) { return info.Hash, k == KeyHash(info.Hash) })
 				if err != nil || h.InfoHash != info.Hash {
 					nc.Close()
 					return
 				}
-				nd.Incoming(nc, h)
+				nd.Incoming(h)
 			})
 		}
 	}()

@@ -12,6 +12,7 @@ import (
 	"seedbed/internal/bitset"
 	"seedbed/internal/buf"
 	"seedbed/internal/mono"
+	"seedbed/internal/shaper"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
@@ -27,6 +28,8 @@ type Torrent struct {
 	done   chan struct{} // closed when everything has ended
 	inbox  inbox
 	tasks  sync.WaitGroup // goroutines that are neither loop nor connection
+
+	up, down *shaper.Flow
 
 	nextConn atomic.Uint32
 	greeting atomic.Int32 // incoming handshakes under way
@@ -75,6 +78,8 @@ func New(cfg Config) *Torrent {
 		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.up, t.down = cfg.Shared.up.NewFlow(), cfg.Shared.down.NewFlow()
+	t.SetRates(cfg.UpRate, cfg.DownRate)
 	t.inbox.init()
 	t.jobsIdle.L = &t.storeMu
 	t.keeper.init()
@@ -108,6 +113,13 @@ func (t *Torrent) SetWanted(pieces bitset.Set) {
 // Without chunks nothing is downloaded until there are some.
 func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
 	t.inbox.post(item{ev: engine.Event{Kind: engine.EvBudget, Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
+}
+
+// SetRates bounds what the torrent sends and receives, in bytes a second, within
+// what all torrents may; 0 is no limit of its own.
+func (t *Torrent) SetRates(up, down int64) {
+	t.up.SetRate(up)
+	t.down.SetRate(down)
 }
 
 // SetExternal tells our own address as the network sees it.
@@ -268,6 +280,8 @@ func (t *Torrent) tryEnd() {
 	}
 	go func() {
 		t.tasks.Wait()
+		t.up.Close()
+		t.down.Close()
 		t.endContent()
 		t.inbox.post(item{fn: func() { t.ended = true }})
 	}()

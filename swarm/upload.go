@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"net"
+	"slices"
 
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
@@ -31,6 +32,9 @@ type uploadBuffer struct {
 // the socket does not take at once is read again later, but for the rest of a
 // block that is half on its way.
 func (c *conn) upload(blocks []engine.Block) (n int, err error) {
+	if !c.t.up.Wait(c.gone, wire.PieceHeaderLen+int(blocks[0].Length)) {
+		return 0, net.ErrClosed
+	}
 	sh := c.t.cfg.Shared
 	u := sh.uploads.get(c.t.ctx.Done())
 	if u == nil {
@@ -46,25 +50,32 @@ func (c *conn) upload(blocks []engine.Block) (n int, err error) {
 		c.t.storageFailed(err, lost...)
 		return n, nil
 	}
-	whole, rest, err := c.writeBlocks(u)
-	u.done = u.done[:0]
-	for _, b := range blocks[:whole] {
-		u.done = append(u.done, c.uploaded(b))
-	}
-	c.t.inbox.post(u.done...)
+	n, begun, rest, err := c.writeBlocks(u)
+	c.uploaded(u, blocks[:n])
 	sh.uploads.put(u)
-	if err != nil || rest == nil {
-		return whole, err
+	if err != nil || begun == 0 {
+		return n, err
 	}
 	if err := c.writeBytes(rest); err != nil {
-		return whole, err
+		return n, err
 	}
-	c.t.inbox.post(c.uploaded(blocks[whole]))
-	return whole + 1, nil
+	c.uploaded(nil, blocks[n:n+begun])
+	return n + begun, nil
 }
 
-func (c *conn) uploaded(b engine.Block) item {
-	return item{ev: engine.Event{Kind: engine.EvUploaded, Conn: c.id, Block: b}}
+// uploaded tells the engine, by way of u's scratch if there is one.
+func (c *conn) uploaded(u *uploadBuffer, blocks []engine.Block) {
+	var items []item
+	if u != nil {
+		items = u.done[:0]
+	}
+	for _, b := range blocks {
+		items = append(items, item{ev: engine.Event{Kind: engine.EvUploaded, Conn: c.id, Block: b}})
+	}
+	c.t.inbox.post(items...)
+	if u != nil {
+		u.done = items
+	}
 }
 
 // run is how many of the blocks follow each other in the torrent and have room
@@ -90,7 +101,7 @@ func (c *conn) readBlocks(u *uploadBuffer, blocks []engine.Block) error {
 	size := 0
 	limit := int(blocks[0].Length)
 	if c.raw != nil {
-		limit = max(c.out.batch, limit)
+		limit = max(c.batch(), limit)
 	}
 	for len(u.blocks) < len(blocks) {
 		more := blocks[len(u.blocks):]
@@ -124,14 +135,31 @@ func (c *conn) readBlocks(u *uploadBuffer, blocks []engine.Block) error {
 	return nil
 }
 
-// writeBlocks writes what the socket takes: n whole blocks, and perhaps a part
-// of the next. rest is a copy of what is lacking of that one, or of the first if
-// nothing was taken; nil if nothing is lacking.
-func (c *conn) writeBlocks(u *uploadBuffer) (n int, rest []byte, err error) {
+// batch is how much is read at once for this peer: not more than has been paid
+// for, and what is encrypted has to be sent, so it is never more than may wait.
+func (c *conn) batch() int {
+	switch {
+	case c.t.up.Limited():
+		return 0
+	case c.crypt != nil:
+		return minBatch
+	}
+	return c.out.batch
+}
+
+// writeBlocks writes what the socket takes: n whole blocks. Begun are as many
+// more, of which rest is a copy of what is lacking: the one that was cut, or the
+// first if nothing was taken, or all that are encrypted.
+func (c *conn) writeBlocks(u *uploadBuffer) (n, begun int, rest []byte, err error) {
+	if c.crypt != nil {
+		for _, b := range u.vec {
+			c.seal(b)
+		}
+	}
 	sent := 0
 	if c.raw != nil {
 		if sent, err = c.raw.tryWriteVec(u.vec); err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 	}
 	left := sent
@@ -141,12 +169,17 @@ func (c *conn) writeBlocks(u *uploadBuffer) (n int, rest []byte, err error) {
 	}
 	if n == len(u.blocks) {
 		c.out.batch = min(2*c.out.batch, uploadBatch)
-		return n, nil, nil
+		return n, 0, nil, nil
 	}
 	c.out.batch = max(min(sent, c.out.batch), minBatch)
-	if left > 0 || n == 0 {
-		next := append(append([]byte(nil), u.vec[2*n]...), u.vec[2*n+1]...)
-		rest = next[left:]
+	switch {
+	case c.crypt != nil:
+		begun = len(u.blocks) - n
+	case left > 0 || n == 0:
+		begun = 1
+	default:
+		return n, 0, nil, nil
 	}
-	return n, rest, nil
+	next := slices.Concat(u.vec[2*n : 2*(n+begun)]...)
+	return n, begun, next[left:], nil
 }

@@ -106,17 +106,19 @@ const maxSelection = 4 << 20
 
 // common are the flags of every command that opens sockets.
 type common struct {
-	dir       string
-	listen    string
-	bootstrap []string
-	noDHT     bool
-	dhtRate   int
-	dhtFlows  int
-	enforceID bool
-	peers     []string
-	state     string
-	timeout   time.Duration
-	selection string
+	dir        string
+	listen     string
+	bootstrap  []string
+	noDHT      bool
+	dhtRate    int
+	dhtFlows   int
+	enforceID  bool
+	peers      []string
+	encryption string
+	limits     limits
+	state      string
+	timeout    time.Duration
+	selection  string
 }
 
 func (c *common) addNetwork(fs *pflag.FlagSet) {
@@ -127,6 +129,8 @@ func (c *common) addNetwork(fs *pflag.FlagSet) {
 	fs.IntVar(&c.dhtFlows, "dht-flows", 500, "ask at most `N` DHT nodes within half a minute, for the sake of the router; -1: no limit")
 	fs.BoolVar(&c.enforceID, "dht-enforce-id", false, "refuse DHT nodes whose id does not fit their address (BEP 42)")
 	fs.StringArrayVar(&c.peers, "peer", nil, "`HOST:PORT` of a peer to try; repeatable")
+	c.limits.add(fs)
+	fs.StringVar(&c.encryption, "encryption", "prefer", "`WHETHER`: off, prefer or require; prefer takes and makes encrypted connections beside plain ones")
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")
 }
 

@@ -12,6 +12,7 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/swarm"
 )
 
 func (a *app) getCommand() *cobra.Command {
@@ -74,15 +75,21 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	return node.Config{
-		State:     stateDir(c.state),
-		Listen:    c.listen,
-		Bootstrap: boot,
-		NoDHT:     c.noDHT,
-		DHTRate:   c.dhtRate,
-		DHTFlows:  c.dhtFlows,
-		EnforceID: c.enforceID,
-	}, nil
+	enc, err := swarm.ParseEncryption(c.encryption)
+	if err != nil {
+		return node.Config{}, usage(fmt.Errorf("--encryption: %w", err))
+	}
+	cfg := node.Config{
+		State:      stateDir(c.state),
+		Listen:     c.listen,
+		Bootstrap:  boot,
+		NoDHT:      c.noDHT,
+		DHTRate:    c.dhtRate,
+		DHTFlows:   c.dhtFlows,
+		EnforceID:  c.enforceID,
+		Encryption: enc,
+	}
+	return cfg, c.limits.apply(&cfg)
 }
 
 // has reports whether the torrent of spec was given before.

@@ -92,6 +92,12 @@ func (r *jsonReporter) event(e node.Event) {
 			Magnet string `json:"magnet"`
 			Addr   string `json:"addr"`
 		}{head("seeding", e.Time, e.Torrent), e.Torrent.Link(), e.Addr})
+	case node.Seeded:
+		r.put(struct {
+			jsonHead
+			Uploaded int64   `json:"uploaded"`
+			Ratio    float64 `json:"ratio"`
+		}{head("seeded", e.Time, e.Torrent), e.Torrent.Uploaded(), e.Torrent.Ratio()})
 	case node.Warning:
 		r.put(jsonError{head("warning", e.Time, e.Torrent), e.Err.Error(), hintOf(e.Err)})
 	}

@@ -67,6 +67,8 @@ func describe(e node.Event) string {
 			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"), formatPiece(info.PieceLength))
 	case node.Complete:
 		return name + ": complete and verified"
+	case node.Seeded:
+		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, formatSize(e.Torrent.Uploaded()), e.Torrent.Ratio())
 	case node.Seeding:
 		return name + ": sharing as\n" + e.Torrent.Link()
 	case node.Warning:

@@ -27,6 +27,7 @@ type session struct {
 
 	rep      reporter
 	torrents []*node.Torrent
+	seeded   chan struct{} // a torrent has been shared as far as it was to be
 }
 
 // closeWithin is how long a stop may take to save everything.
@@ -42,14 +43,18 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 	}()
 
+	s.seeded = make(chan struct{}, len(s.specs))
 	settled := make(chan ending, 2*len(s.specs)) // each torrent is done or fails, and at most both
 	s.cfg.OnEvent = func(e node.Event) {
 		if e.Kind == node.Seeding && !s.stay {
 			return // the command ends here, and the sharing with it
 		}
 		s.rep.event(e)
-		if e.Kind == node.Failed {
+		switch e.Kind {
+		case node.Failed:
 			settled <- ending{e.Torrent, e.Err}
+		case node.Seeded:
+			s.seeded <- struct{}{}
 		}
 	}
 	s.cfg.Log = s.app.logger()
@@ -100,7 +105,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 	}
 	ended := make(chan struct{})
 	defer close(ended)
-	open, complete := map[*node.Torrent]bool{}, 0
+	open, complete, sharing := map[*node.Torrent]bool{}, 0, len(s.torrents)
 	for _, t := range s.torrents {
 		open[t] = true
 		go func() {
@@ -127,6 +132,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			} else {
 				s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
 				first = cmp.Or(first, o.err)
+				sharing--
 			}
 			if len(open) > 0 {
 				break
@@ -139,6 +145,10 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 				return first
 			}
 			timeout = nil
+		case <-s.seeded:
+			if sharing--; sharing == 0 {
+				return first
+			}
 		case <-timeout:
 			return s.timedOut()
 		case <-ctx.Done():

@@ -1,8 +1,8 @@
 """A libtorrent peer for the tests: settings as one JSON argument, events as JSON lines on stdout, commands as JSON lines on
 stdin; it goes when stdin closes.
 
-Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers, and
-up/down (bytes a second).
+Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers,
+encryption (0 none, 1 as well, 2 alone), and up/down (bytes a second).
 Events: ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
 Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
 {"id", "do": "put", "value", "seed"?, "key"?, "salt"?} -> {"target"?, "nodes"}
@@ -25,7 +25,9 @@ def session(listen):
                       | lt.alert.category_t.dht_notification,
         'enable_dht': bool(C.get('dht')), 'dht_bootstrap_nodes': ','.join(C.get('dht') or []),
         'enable_lsd': False, 'enable_upnp': False, 'enable_natpmp': False,
-        'enable_outgoing_utp': False, 'enable_incoming_utp': False, 'out_enc_policy': 2, 'in_enc_policy': 2,  # plain TCP only
+        'enable_outgoing_utp': False, 'enable_incoming_utp': False,  # TCP only
+        'out_enc_policy': 2 - C.get('encryption', 0), 'in_enc_policy': 2 - C.get('encryption', 0),
+        'allowed_enc_level': 2 if C.get('encryption', 0) == 2 else 3,
         'allow_multiple_connections_per_ip': True, 'min_reconnect_time': 1, 'max_failcount': 1000,
         'close_redundant_connections': False, 'active_limit': 1000, 'active_seeds': -1, 'active_downloads': -1,
         # A DHT of private addresses.

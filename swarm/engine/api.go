@@ -53,8 +53,8 @@ const (
 	EvCandidates EventKind = iota + 1
 	// EvDialFailed: the dial of Addr came to nothing; Fault says how.
 	EvDialFailed
-	// EvConnected: the handshake with Addr is done on Conn. Incoming, PeerID
-	// and Reserved are set. (The infohash has been checked by the shell.)
+	// EvConnected: the handshake with Addr is done on Conn. Incoming, PeerID,
+	// Reserved and Encrypted are set. (The infohash has been checked by the shell.)
 	EvConnected
 	// EvClosed: Conn is gone, by either side; every lease it held is free and
 	// no further event of it follows. Fault says why.
@@ -105,6 +105,7 @@ type Event struct {
 	Kind       EventKind
 	Conn       Conn
 	Incoming   bool
+	Encrypted  bool // the handshake, and perhaps what follows
 	OK         bool
 	Slot       Slot
 	Block      Block
@@ -154,7 +155,8 @@ func (f Fault) String() string { return faultNames[f] }
 type CommandKind uint8
 
 const (
-	// CmdDial: connect to Addr, do the handshake; answer EvConnected or EvDialFailed.
+	// CmdDial: connect to Addr, do the handshake; answer EvConnected or
+	// EvDialFailed. Encrypted: the peer likes that better, as was seen or told.
 	CmdDial CommandKind = iota + 1
 	// CmdClose: close Conn because of Fault; EvClosed follows.
 	CmdClose
@@ -198,18 +200,19 @@ const (
 
 // Command is something that the shell is to do. Which fields count depends on Kind.
 type Command struct {
-	Kind     CommandKind
-	Conn     Conn
-	Slot     Slot
-	Offset   uint32 // bytes into the slot
-	Block    Block
-	Fault    Fault
-	WantSums bool
-	Round    uint32 // CmdStore: chunks of one piece count together only within a round
-	Quiet    bool   // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
-	Addr     netip.AddrPort
-	Bytes    []byte
-	Info     *metainfo.Info
+	Kind      CommandKind
+	Conn      Conn
+	Slot      Slot
+	Offset    uint32 // bytes into the slot
+	Block     Block
+	Fault     Fault
+	WantSums  bool
+	Round     uint32 // CmdStore: chunks of one piece count together only within a round
+	Encrypted bool
+	Quiet     bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
+	Addr      netip.AddrPort
+	Bytes     []byte
+	Info      *metainfo.Info
 }
 
 // Config is what an engine is made with.

@@ -44,15 +44,16 @@ const (
 
 // candidate is an address in the book.
 type candidate struct {
-	addr     netip.AddrPort
-	source   Source
-	state    candState
-	fails    uint8 // dials in a row that came to nothing
-	tried    bool  // dialled at least once
-	answered bool  // a handshake was done at least once
-	refused  bool  // a dial failed, and none has succeeded
-	seed     bool  // had everything when last seen
-	next     mono.Time
+	addr      netip.AddrPort
+	source    Source
+	state     candState
+	fails     uint8 // dials in a row that came to nothing
+	tried     bool  // dialled at least once
+	answered  bool  // a handshake was done at least once
+	refused   bool  // a dial failed, and none has succeeded
+	seed      bool  // had everything when last seen
+	encrypted bool  // encrypts or would like to, as we or who told us saw
+	next      mono.Time
 }
 
 // A book is the bounded memory of addresses. Deciding reads the slice only; the

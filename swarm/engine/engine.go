@@ -319,7 +319,7 @@ func (e *Engine) dial() {
 			return
 		}
 		e.book.dial(c)
-		e.cmd(Command{Kind: CmdDial, Addr: c.addr})
+		e.cmd(Command{Kind: CmdDial, Addr: c.addr, Encrypted: c.encrypted})
 	}
 }
 

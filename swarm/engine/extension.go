@@ -105,9 +105,10 @@ func (e *Engine) onPex(p *peer, payload []byte) error {
 	}
 	for _, n := range news {
 		e.book.add(e.now, n.Addr, FromPEX)
-		if n.Flags&pex.Seed != 0 {
-			if c := e.book.find(n.Addr); c != nil && c.state == candIdle {
-				c.seed = true
+		if c := e.book.find(n.Addr); c != nil && c.state == candIdle {
+			c.seed = c.seed || n.Flags&pex.Seed != 0
+			if !c.answered {
+				c.encrypted = n.Flags&pex.PrefersEncryption != 0
 			}
 		}
 	}
@@ -140,6 +141,9 @@ func (e *Engine) sendPex() {
 		var f pex.Flags
 		if !p.incoming {
 			f |= pex.Reachable
+			if p.encrypted {
+				f |= pex.PrefersEncryption
+			}
 		}
 		if p.ext.UploadOnly || p.counted {
 			f |= pex.Seed

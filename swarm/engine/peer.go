@@ -26,14 +26,15 @@ const (
 
 // peer is one connection, from EvConnected to EvClosed.
 type peer struct {
-	conn     Conn
-	addr     netip.AddrPort // the other end
-	listen   netip.AddrPort // where it can be dialled, if known
-	id       id.ID
-	incoming bool
-	reserved wire.Reserved
-	origin   uint32 // whom its payload is blamed on; see blame.go
-	ext      wire.ExtHandshake
+	conn      Conn
+	addr      netip.AddrPort // the other end
+	listen    netip.AddrPort // where it can be dialled, if known
+	id        id.ID
+	incoming  bool
+	encrypted bool
+	reserved  wire.Reserved
+	origin    uint32 // whom its payload is blamed on; see blame.go
+	ext       wire.ExtHandshake
 
 	since   mono.Time
 	lastIn  mono.Time
@@ -65,7 +66,7 @@ func (e *Engine) onConnected(ev *Event) {
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
-		since: e.now, lastIn: e.now, lastOut: e.now,
+		encrypted: ev.Encrypted, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
 	p.down.slowStart, p.down.depth = true, firstDepth
@@ -75,6 +76,7 @@ func (e *Engine) onConnected(ev *Event) {
 		p.listen = p.addr
 		if c := e.book.find(p.addr); c != nil && c.state == candDialing {
 			e.book.connected(c)
+			c.encrypted = ev.Encrypted
 		}
 	}
 	if f := e.refuse(p); f != FaultNone {

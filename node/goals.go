@@ -1,0 +1,66 @@
+package node
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// tally is what counts towards the goals of seeding, over all runs.
+type tally struct {
+	Uploaded int64 `json:"uploaded"` // bytes of payload
+}
+
+// loadTally is what earlier runs have uploaded.
+func (t *torrentState) loadTally() (y tally) {
+	b, err := readFile(t.tallyPath())
+	if err != nil || json.Unmarshal(b, &y) != nil || y.Uploaded < 0 {
+		return tally{}
+	}
+	return y
+}
+
+// saveTally writes down what has been uploaded, if it has grown.
+func (t *Torrent) saveTally() {
+	y := tally{t.Uploaded()}
+	if y == t.saved {
+		return
+	}
+	b, err := json.Marshal(y)
+	if err == nil {
+		err = writeFile(t.state.tallyPath(), b, false)
+	}
+	if err != nil {
+		t.node.log.Warn("what was uploaded could not be saved", "torrent", t.Name(), "err", err)
+		return
+	}
+	t.saved = y
+}
+
+// Uploaded is the bytes of payload that were sent to peers, in all runs.
+func (t *Torrent) Uploaded() int64 { return t.before.Uploaded + t.swarm.Snapshot().Uploaded }
+
+// Ratio is Uploaded by the size of what is wanted of the torrent; 0 while that is
+// not known.
+func (t *Torrent) Ratio() float64 {
+	s := t.swarm.Snapshot()
+	if s.Wanted == 0 {
+		return 0
+	}
+	return float64(t.before.Uploaded+s.Uploaded) / float64(s.Wanted)
+}
+
+// seedGoal ends a torrent that has been seeded as far as it was to be. It is
+// called now and then while the torrent is whole.
+func (t *Torrent) seedGoal(now time.Time) {
+	cfg := &t.node.cfg
+	since := t.seeding.Load()
+	if since == 0 {
+		return
+	}
+	if cfg.SeedRatio > 0 && t.Ratio() >= cfg.SeedRatio || cfg.SeedTime > 0 && now.UnixNano()-since >= int64(cfg.SeedTime) {
+		t.goalOnce.Do(func() {
+			t.node.emit(Event{Kind: Seeded, Torrent: t})
+			t.stop()
+		})
+	}
+}

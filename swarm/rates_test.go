@@ -1,0 +1,79 @@
+package swarm
+
+import (
+	"testing"
+	"time"
+
+	"seedbed/internal/simnet"
+)
+
+func rates(up, down int64) option {
+	return func(_ *Config, sc *SharedConfig) { sc.UpRate, sc.DownRate = up, down }
+}
+
+// tenSeconds is what the node received in ten seconds.
+func (nd *node) tenSeconds(stat func(Snapshot) int64) float64 {
+	before := stat(nd.Snapshot())
+	time.Sleep(10 * time.Second)
+	return float64(stat(nd.Snapshot()) - before)
+}
+
+func downloaded(s Snapshot) int64 { return s.Downloaded }
+func uploaded(s Snapshot) int64   { return s.Uploaded }
+
+func within(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if got < 0.95*want || got > 1.05*want {
+		t.Errorf("%s: %.0f bytes in ten seconds, not %.0f ± 5 %%", what, got, want)
+	}
+}
+
+// A limit is kept within 5 % over ten seconds, with one peer and with many, and
+// whoever waits for it is neither dropped nor asked in vain.
+func TestRateLimits(t *testing.T) {
+	const limit = 200 << 10
+	t.Run("down", func(t *testing.T) {
+		info, full := makeContent(t, 16<<20, 256<<10)
+		sim(t, func(t *testing.T, n *simnet.Net) {
+			leech := startNode(t, n, 1, info, nil, rates(0, limit))
+			defer leech.close()
+			for i := range 6 {
+				seed := startNode(t, n, 10+i, info, full.copy())
+				defer seed.close()
+				leech.meet(seed)
+			}
+			leech.await(FirstPiece, time.Minute)
+			time.Sleep(5 * time.Second)
+			within(t, "down", leech.tenSeconds(downloaded), limit*10)
+			leech.shared.SetRates(0, 2*limit)
+			time.Sleep(time.Second)
+			within(t, "twice", leech.tenSeconds(downloaded), 2*limit*10)
+			leech.SetRates(0, limit/2)
+			time.Sleep(time.Second)
+			within(t, "half, for the torrent", leech.tenSeconds(downloaded), limit/2*10)
+			if s := leech.Snapshot(); s.Wasted != 0 || s.Connected != 6 {
+				t.Errorf("%d bytes were wasted, and %d of 6 peers are left", s.Wasted, s.Connected)
+			}
+			leech.shared.SetRates(0, 0)
+			leech.SetRates(0, 0)
+			leech.await(Complete, time.Minute)
+		})
+	})
+	t.Run("up", func(t *testing.T) {
+		info, full := makeContent(t, 16<<20, 256<<10)
+		sim(t, func(t *testing.T, n *simnet.Net) {
+			seed := startNode(t, n, 1, info, full, rates(limit, 0))
+			defer seed.close()
+			for i := range 4 {
+				leech := startNode(t, n, 10+i, info, nil)
+				defer leech.close()
+				leech.meet(seed)
+			}
+			time.Sleep(10 * time.Second)
+			within(t, "up", seed.tenSeconds(uploaded), limit*10)
+			seed.SetRates(limit/4, 0)
+			time.Sleep(time.Second)
+			within(t, "a quarter, for the torrent", seed.tenSeconds(uploaded), limit/4*10)
+		})
+	})
+}
