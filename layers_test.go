@@ -80,8 +80,9 @@ var rooms = map[string]room{
 
 	"node": {layer: 6, owns: "the composition"},
 
-	"node/api": {layer: 7, owns: "HTTP"},
-	"node/web": {layer: 7, owns: "the embedded page"},
+	"node/api":    {layer: 7, owns: "HTTP"},
+	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
+	"node/web":    {layer: 7, owns: "the embedded page"},
 
 	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
 

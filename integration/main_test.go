@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -179,12 +180,26 @@ func namespaces() string {
 // required. Clients are named by their command or Python module.
 func need(t *testing.T, clients ...client) {
 	t.Helper()
-	why := os.Getenv(envWhyNot)
+	var lacking []string
 	for _, c := range clients {
-		if why == "" {
-			why = c.missing()
-		}
+		lacking = append(lacking, c.missing())
 	}
+	unless(t, lacking)
+}
+
+// needCommands is need for programs that are no clients.
+func needCommands(t *testing.T, names ...string) {
+	t.Helper()
+	var lacking []string
+	for _, n := range names {
+		lacking = append(lacking, command(n))
+	}
+	unless(t, lacking)
+}
+
+func unless(t *testing.T, lacking []string) {
+	t.Helper()
+	why := cmp.Or(append([]string{os.Getenv(envWhyNot)}, lacking...)...)
 	if why == "" {
 		return
 	}

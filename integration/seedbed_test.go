@@ -28,6 +28,7 @@ type event struct {
 		Path string
 		Size int64
 	}
+	URL, Path   string
 	Error, Hint string
 }
 
@@ -45,6 +46,8 @@ var fields = map[string]string{
 	"complete":    "infohash",
 	"seeding":     "infohash magnet addr",
 	"ready":       "",
+	"seeded":      "infohash uploaded ratio",
+	"streaming":   "infohash file path size url",
 	"warning":     "error hint",
 	"error":       "error hint",
 }

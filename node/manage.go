@@ -15,6 +15,9 @@ import (
 // and waits for nothing but the torrent's own start.
 func (t *Torrent) onSwarm(e swarm.Event) {
 	<-t.started
+	if t.player != nil {
+		t.player.heard()
+	}
 	switch e.Kind {
 	case swarm.MetadataKnown:
 		t.learn(e.Info)
@@ -62,8 +65,12 @@ func (t *Torrent) learn(info *metainfo.Info) {
 	if info.Private {
 		t.endLookups()
 	}
+	if t.player != nil {
+		t.player.begin(info)
+	}
 	t.node.reshare()
 	t.node.emit(Event{Kind: Metadata, Torrent: t})
+	close(t.named)
 }
 
 // paused tells what holds the torrent up. A file of somebody else that has a

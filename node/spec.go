@@ -36,6 +36,10 @@ type Spec struct {
 	// turns out not to be whole the torrent fails.
 	Seed bool
 
+	// ReadAhead, if not 0, says that the torrent is played: it fetches nothing but
+	// what comes next for those who read its files (OpenFile), so many bytes far.
+	ReadAhead int64
+
 	// hashed says that the data was hashed just now, by Share.
 	hashed bool
 }

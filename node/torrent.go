@@ -37,11 +37,14 @@ type Torrent struct {
 	lookups    context.Context
 	endLookups context.CancelFunc
 
+	player *player // nil unless Spec.ReadAhead is set
+
 	started chan struct{}                        // closed when Added was told
 	want    chan struct{}                        // the swarm lacks candidates; holds one
 	turned  chan struct{}                        // whole has changed; holds one
 	seen    *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
 
+	named     chan struct{} // closed when the metadata is known
 	done      chan struct{} // closed at the first completion
 	announced chan struct{} // closed when a DHT node has taken our first announce
 	doneOnce  sync.Once
@@ -72,7 +75,7 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 	t := &Torrent{
 		node: n, spec: spec, state: st, known: newKnownPeers(),
 		started: make(chan struct{}), want: make(chan struct{}, 1), turned: make(chan struct{}, 1),
-		done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
+		named: make(chan struct{}), done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(n.ctx)
 	t.lookups, t.endLookups = context.WithCancel(t.ctx)
@@ -106,6 +109,9 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided
 		Uploads: n.cfg.Uploads, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
+	if spec.ReadAhead > 0 {
+		t.player = newPlayer(t, spec.ReadAhead)
+	}
 	t.wg.Go(t.manage)
 	return t
 }
@@ -148,6 +154,9 @@ func (t *Torrent) Link() string {
 // Done is closed when every wanted piece is verified and under its final name;
 // with Spec.MetadataOnly, when the .torrent file is written.
 func (t *Torrent) Done() <-chan struct{} { return t.done }
+
+// Named is closed when the metadata is known.
+func (t *Torrent) Named() <-chan struct{} { return t.named }
 
 // Announced is closed when a DHT node has taken our first announce.
 func (t *Torrent) Announced() <-chan struct{} { return t.announced }

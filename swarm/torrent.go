@@ -109,6 +109,12 @@ func (t *Torrent) SetWanted(pieces bitset.Set) {
 	t.inbox.post(item{ev: engine.Event{Kind: engine.EvWanted, Wanted: pieces.Clone()}})
 }
 
+// SetFocus says that of all that is wanted only these pieces are to be fetched
+// for now, most urgent first; an empty list is none, nil lifts the focus.
+func (t *Torrent) SetFocus(pieces []uint32) {
+	t.inbox.post(item{ev: engine.Event{Kind: engine.EvFocus, Pieces: slices.Clone(pieces)}})
+}
+
 // SetLimits changes what is granted: chunks, dials at once and connections.
 // Without chunks nothing is downloaded until there are some.
 func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {

@@ -19,6 +19,8 @@ type reporter interface {
 	every() time.Duration
 	// ready says that everything given to seed is verified and shared.
 	ready([]*node.Torrent)
+	// streaming says where the files of a torrent can be played.
+	streaming(*node.Torrent, []streamed)
 	// fail tells the error that ends the command.
 	fail(error)
 	close()

@@ -170,6 +170,12 @@ func (r *barReporter) ready(ts []*node.Torrent) {
 	fmt.Fprintln(r.p, r.paint(dim, "Ctrl-C ends the sharing."))
 }
 
+func (r *barReporter) streaming(t *node.Torrent, files []streamed) {
+	for _, line := range streamingLines(t, files) {
+		fmt.Fprintln(r.p, line)
+	}
+}
+
 func (r *barReporter) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

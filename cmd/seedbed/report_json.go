@@ -156,6 +156,20 @@ func (r *jsonReporter) ready([]*node.Torrent) {
 	r.put(head("ready", time.Now(), nil))
 }
 
+func (r *jsonReporter) streaming(t *node.Torrent, files []streamed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range files {
+		r.put(struct {
+			jsonHead
+			File int    `json:"file"`
+			Path string `json:"path"`
+			Size int64  `json:"size"`
+			URL  string `json:"url"`
+		}{head("streaming", time.Now(), t), f.number, f.path, f.size, f.url})
+	}
+}
+
 func (r *jsonReporter) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -150,6 +150,36 @@ func (r *plainReporter) ready(ts []*node.Torrent) {
 	r.say("Ctrl-C ends the sharing.")
 }
 
+func (r *plainReporter) streaming(t *node.Torrent, files []streamed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.quiet {
+		for _, f := range files {
+			fmt.Fprintln(r.out, f.url)
+		}
+		return
+	}
+	for _, line := range streamingLines(t, files) {
+		r.say("%s", line)
+	}
+}
+
+// shownFiles is how many files are listed one by one.
+const shownFiles = 20
+
+// streamingLines says where to point a player.
+func streamingLines(t *node.Torrent, files []streamed) (lines []string) {
+	lines = append(lines, printable(t.Name())+": play it at")
+	for i, f := range files {
+		if i == shownFiles {
+			lines = append(lines, fmt.Sprintf("  and %d more, see %s", len(files)-i, f.root))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("  %s  %s", f.url, formatSize(f.size)))
+	}
+	return append(lines, "Ctrl-C ends it; what was fetched is kept.")
+}
+
 func (r *plainReporter) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

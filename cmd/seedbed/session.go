@@ -25,6 +25,12 @@ type session struct {
 	stay    bool
 	seeding bool // the data is given: anything missing is an error
 
+	// serve, if set, makes something of the first torrent. It is called when that
+	// was added, and the session ends, in good order, when over tells how it went,
+	// or at a signal. stop comes before the node is closed.
+	serve func(*node.Torrent, reporter) (over <-chan error, stop func(), err error)
+	over  <-chan error
+
 	rep      reporter
 	torrents []*node.Torrent
 	seeded   chan struct{} // a torrent has been shared as far as it was to be
@@ -79,6 +85,14 @@ func (s *session) run(ctx context.Context) (err error) {
 			return err
 		}
 		s.torrents = append(s.torrents, t)
+	}
+	if s.serve != nil {
+		over, stop, err := s.serve(s.torrents[0], s.rep)
+		if err != nil {
+			return err
+		}
+		s.over = over
+		defer stop()
 	}
 	err = s.wait(ctx, n, settled)
 	closeNode()
@@ -149,10 +163,12 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			if sharing--; sharing == 0 {
 				return first
 			}
+		case err := <-s.over:
+			return err
 		case <-timeout:
 			return s.timedOut()
 		case <-ctx.Done():
-			if len(open) == 0 {
+			if len(open) == 0 || s.serve != nil {
 				return first
 			}
 			return s.interrupted()

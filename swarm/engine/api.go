@@ -94,6 +94,9 @@ const (
 	EvBudget
 	// EvWanted: Wanted replaced the set of wanted pieces.
 	EvWanted
+	// EvFocus: nothing but Pieces is asked for from now on, in that order; an
+	// empty list is nothing, nil all that is wanted. It may come before EvInfo.
+	EvFocus
 	// EvExternal: our own address as the network sees it is Addr.
 	EvExternal
 	// EvStop: close every connection; afterwards only EvClosed and worker results come.
@@ -118,6 +121,7 @@ type Event struct {
 	Info       *metainfo.Info
 	Have       bitset.Set
 	Wanted     bitset.Set
+	Pieces     []uint32
 	Sums       []uint64
 	Budget     int
 	HalfOpen   int

@@ -29,6 +29,7 @@ type Engine struct {
 	origins origins
 	meta    metaPhase
 	content *content // nil until EvInfo
+	focus   focus
 
 	timers
 	paused      bool // storage failed
@@ -140,6 +141,8 @@ func (e *Engine) Step(now mono.Time, ev *Event) {
 		e.onBudget(ev)
 	case EvWanted:
 		e.onWanted(ev)
+	case EvFocus:
+		e.onFocus(ev)
 	case EvExternal:
 		e.book.setSelf(ev.Addr.Addr())
 	case EvStop:

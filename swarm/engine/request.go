@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"seedbed/internal/mono"
@@ -115,11 +116,16 @@ func (e *Engine) limit(p *peer) int {
 func (e *Engine) measure(p *peer) {
 	d := &p.down
 	flow := max(d.rate.Rate(e.now), float64(d.second))
-	want := int(flow * queueTime.Seconds() / blockSize)
+	keep := queueTime
+	if e.focus.on {
+		keep = focusTime
+	}
+	want := int(flow * keep.Seconds() / blockSize)
 	if d.slowStart && d.before > 0 && float64(d.second) < 1.25*float64(d.before) {
 		d.slowStart = false
 	}
-	if !d.slowStart {
+	idle := d.out() == 0 && d.second == 0 // which says nothing about its speed
+	if !d.slowStart && !idle {
 		d.depth = min(max(want, minDepth), maxDepth)
 	}
 	d.before, d.second = d.second, 0
@@ -140,6 +146,9 @@ func (e *Engine) refill(p *peer) {
 	if out >= limit || (limit >= 8 && out > limit-limit/4) {
 		return
 	}
+	if e.focus.on {
+		e.hasten(p, limit, urgentPieces)
+	}
 	for d.out() < limit {
 		k := e.nextChunk(p)
 		if k == nil {
@@ -148,6 +157,10 @@ func (e *Engine) refill(p *peer) {
 		e.leaseFrom(p, k, limit)
 	}
 	if d.out() > out {
+		return
+	}
+	if e.focus.on {
+		d.dry = !e.hasten(p, limit, maxFocus)
 		return
 	}
 	if !d.choked && !e.endgame(p, min(limit, endgameDepth)) && out == 0 && !e.steal(p, limit) {
@@ -206,6 +219,9 @@ func (e *Engine) nextChunk(p *peer) *chunk {
 	if p.down.choked {
 		return e.nextFast(p)
 	}
+	if e.focus.on {
+		return e.nextFocused(p)
+	}
 	for _, k := range c.needy {
 		if e.may(p, k.piece) {
 			return k
@@ -247,7 +263,7 @@ func (e *Engine) choose(p *peer) (uint32, bool) {
 func (e *Engine) nextFast(p *peer) *chunk {
 	c := e.content
 	for _, index := range p.down.allowed {
-		if !c.need.Has(int(index)) || !p.has.Has(int(index)) {
+		if !c.need.Has(int(index)) || !p.has.Has(int(index)) || (e.focus.on && !slices.Contains(e.focus.order, index)) {
 			continue
 		}
 		pc := c.open[index]

@@ -57,3 +57,17 @@ func (c *content) availability() float64 {
 	}
 	return float64(c.seeds) + float64(least) + float64(above)/float64(c.n)
 }
+
+// Has reports whether a piece is verified.
+func (e *Engine) Has(piece int) bool {
+	c := e.content
+	return c != nil && piece >= 0 && piece < c.n && c.have.Has(piece)
+}
+
+// PieceLength is that of the torrent in bytes, or 0 before EvInfo.
+func (e *Engine) PieceLength() int64 {
+	if e.content == nil {
+		return 0
+	}
+	return e.content.info.PieceLength
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/node"
+	"seedbed/node/stream"
+)
+
+// streamed is a file that can be played.
+type streamed struct {
+	number    int // from 1, as show lists them
+	path      string
+	size      int64
+	url, root string
+}
+
+// defaultHTTP is where files are played unless told; any free port if it is taken.
+const defaultHTTP = "127.0.0.1:8008"
+
+func (a *app) streamCommand() *cobra.Command {
+	var c common
+	var st streaming
+	var file int
+	ahead := sizeFlag(16 << 20)
+	cmd := &cobra.Command{
+		Use:   "stream MAGNET|FILE.torrent",
+		Short: "Play files while they come: serves them over HTTP",
+		Long: `Serve the files of a torrent over HTTP, to any player or browser, while they come:
+what is played next is fetched first, and only so far ahead. Seeking works at once,
+and a paused player does not make the whole file come.
+
+What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
+		Example: `  seedbed stream 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056' --open mpv
+  seedbed stream film.torrent --file 2
+  seedbed stream film.torrent --http 192.168.1.5:8008`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.nodeConfig(&c)
+			if err != nil {
+				return err
+			}
+			spec, err := openArgument(args[0])
+			if err != nil {
+				return err
+			}
+			if ahead < 1 {
+				return usage(errors.New("--readahead must be 1 or more"))
+			}
+			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.peers, int64(ahead)
+			if cmd.Flags().Changed("file") {
+				if file < 1 {
+					return usage(errors.New("--file takes a number from 1, as show lists them"))
+				}
+				spec.Select = []int{file - 1}
+			}
+			if err := st.listen(cmd.Flags().Changed("http")); err != nil {
+				return err
+			}
+			defer st.close()
+			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, specs: []node.Spec{spec},
+				serve: func(t *node.Torrent, rep reporter) (<-chan error, func(), error) {
+					return st.serve(cmd.Context(), t, rep)
+				}}
+			return s.run(cmd.Context())
+		},
+	}
+	fs := cmd.Flags()
+	c.addDir(fs, "keep what was fetched in")
+	c.addNetwork(fs)
+	c.addState(fs)
+	fs.IntVar(&file, "file", 0, "play file `N` alone, numbered as show lists them")
+	fs.StringVar(&st.open, "open", "", "run `CMD` with the URL of what is to be played; ends when CMD does")
+	fs.StringVar(&st.addr, "http", defaultHTTP, "`HOST:PORT` to serve at; requests for other hosts are refused")
+	fs.Var(&ahead, "readahead", "how far ahead of a player to fetch")
+	return cmd
+}
+
+// streaming is the HTTP side of the command.
+type streaming struct {
+	addr, open string
+
+	listener net.Listener
+	server   *http.Server
+	handler  *stream.Server
+	over     chan error // holds one
+	once     sync.Once
+}
+
+// listen takes the address; one that was not asked for gives way to a free one.
+func (s *streaming) listen(asked bool) (err error) {
+	host, _, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return usage(fmt.Errorf("--http %s: %w", s.addr, err))
+	}
+	s.listener, err = net.Listen("tcp", s.addr)
+	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
+		s.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if err != nil {
+		return fail(exitNetwork, "give another --http HOST:PORT", fmt.Errorf("nothing can be served at %s: %w", s.addr, err))
+	}
+	return nil
+}
+
+func (s *streaming) close() { s.listener.Close() }
+
+// serve begins to serve t, tells where as soon as that is known, and runs the
+// player.
+func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<-chan error, func(), error) {
+	host, _, _ := net.SplitHostPort(s.addr) // listen has seen it
+	s.over = make(chan error, 1)
+	s.handler = stream.New(t, host)
+	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}
+	ctx, cancel := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			s.end(fail(exitNetwork, "", fmt.Errorf("serving at %s: %w", s.listener.Addr(), err)))
+		}
+	})
+	tasks.Go(func() {
+		if err := s.tell(ctx, t, rep); err != nil {
+			s.end(err)
+		}
+	})
+	return s.over, func() {
+		cancel()
+		s.server.Close()
+		tasks.Wait()
+	}, nil
+}
+
+func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
+
+// tell waits for the metadata, says what can be played where, and opens it.
+func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep reporter) error {
+	select {
+	case <-t.Named():
+	case <-ctx.Done():
+		return nil
+	}
+	files := s.files(t)
+	if len(files) == 0 {
+		return fail(exitUsage, "see seedbed show for its files", fmt.Errorf("%s has no file of that number", t.Name()))
+	}
+	rep.streaming(t, files)
+	if s.open == "" {
+		return nil
+	}
+	return s.play(ctx, s.toOpen(t, files), rep)
+}
+
+func (s *streaming) files(t *node.Torrent) (out []streamed) {
+	root := url.URL{Scheme: "http", Host: reachable(s.listener.Addr()), Path: "/"}
+	for _, i := range t.Files() {
+		f := &t.Info().Files[i]
+		out = append(out, streamed{i + 1, strings.Join(f.Path, "/"), f.Length, strings.TrimSuffix(root.String(), "/") + stream.Path(t, i), root.String()})
+	}
+	return out
+}
+
+// reachable is an address at which this machine reaches itself.
+func reachable(a net.Addr) string {
+	tcp := a.(*net.TCPAddr)
+	if tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+	}
+	return tcp.String()
+}
+
+// toOpen is the URL of the one file to play, or of the list of several.
+func (s *streaming) toOpen(t *node.Torrent, files []streamed) string {
+	playable := stream.Playable(t)
+	if len(playable) > 1 {
+		return files[0].root + "playlist.m3u"
+	}
+	for _, f := range files {
+		if len(playable) == 1 && f.number == playable[0]+1 {
+			return f.url
+		}
+	}
+	largest := files[0]
+	for _, f := range files {
+		if f.size > largest.size {
+			largest = f
+		}
+	}
+	return largest.url
+}
+
+// settleFor is how long connections of a player that has ended may linger.
+const settleFor = time.Second
+
+// play runs the player. When it ends, so does everything; but a command that ends
+// before anything was played, or while something is, has only started the player.
+func (s *streaming) play(ctx context.Context, what string, rep reporter) error {
+	words := strings.Fields(s.open)
+	if len(words) == 0 {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, words[0], append(words[1:], what)...)
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", words[0], err)
+		rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fail(exitUnknown, "open "+what+" in a player", err)})
+		return nil
+	}
+	for range 10 {
+		served, open := s.handler.Requests()
+		if served > 0 && open == 0 {
+			s.end(nil)
+			return nil
+		}
+		select {
+		case <-time.After(settleFor / 10):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"seedbed/magnet/metainfo"
+)
+
+// A player says what is fetched of a torrent whose files are played: what comes
+// next for each reader, the nearest first, and nothing else. A reader that reads
+// no more, because its player is paused, keeps what it has ahead and no more.
+type player struct {
+	t     *Torrent
+	ahead int64 // bytes
+
+	mu      sync.Mutex
+	info    *metainfo.Info
+	readers []*FileReader // that have read, the latest last
+	rest    []window      // what to have at hand while nobody reads
+	told    []uint32
+	changed chan struct{} // closed when a piece may have come
+}
+
+// window is a run of pieces, [first, end).
+type window struct{ first, end uint32 }
+
+func newPlayer(t *Torrent, ahead int64) *player {
+	p := &player{t: t, ahead: ahead, told: []uint32{}, changed: make(chan struct{})}
+	t.swarm.SetFocus(p.told)
+	return p
+}
+
+// begin has the start of the largest file fetched, where any player begins, and
+// its end, where many containers have their index.
+func (p *player) begin(info *metainfo.Info) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.info = info
+	files := p.t.Files()
+	if len(files) == 0 {
+		return
+	}
+	f := slices.MaxFunc(files, func(a, b int) int { return cmp.Compare(info.Files[a].Length, info.Files[b].Length) })
+	if first, end := info.PiecesOf(f); first < end {
+		p.rest = []window{p.from(f, 0), {uint32(end - 1), uint32(end)}}
+	}
+	p.update()
+}
+
+// from is the window of a reader at pos of a file.
+func (p *player) from(file int, pos int64) window {
+	f := &p.info.Files[file]
+	last := min(pos+p.ahead, f.Length) - 1
+	if last < pos {
+		return window{}
+	}
+	return window{uint32((f.Offset + pos) / p.info.PieceLength), uint32((f.Offset+last)/p.info.PieceLength) + 1}
+}
+
+// update tells the swarm what to fetch, if that has changed.
+func (p *player) update() {
+	var all []window
+	for _, r := range p.readers {
+		all = append(all, r.window)
+	}
+	if len(all) == 0 {
+		all = p.rest
+	}
+	slices.Reverse(all) // who came last is waited for
+	if order := interleave(all); !slices.Equal(order, p.told) {
+		p.told = order
+		p.t.swarm.SetFocus(order)
+	}
+}
+
+// interleave is the pieces of all windows, the first of each before the second
+// of any.
+func interleave(ws []window) []uint32 {
+	order := []uint32{}
+	for i, more := uint32(0), true; more; i++ {
+		more = false
+		for _, w := range ws {
+			piece := w.first + i
+			if piece >= w.end {
+				continue
+			}
+			more = true
+			if !slices.Contains(order, piece) {
+				order = append(order, piece)
+			}
+		}
+	}
+	return order
+}
+
+// moved takes note of where r reads.
+func (p *player) moved(r *FileReader, w window) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.window == w {
+		return
+	}
+	r.window = w
+	if !slices.Contains(p.readers, r) {
+		p.readers = append(p.readers, r)
+	}
+	p.update()
+}
+
+// left forgets r. Of the last one its window stays: players hang up and come
+// back where they were.
+func (p *player) left(r *FileReader) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.Index(p.readers, r)
+	if i < 0 {
+		return
+	}
+	p.readers = slices.Delete(p.readers, i, i+1)
+	p.rest = []window{r.window}
+	p.update()
+}
+
+// heard wakes those who wait for a piece.
+func (p *player) heard() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// next is closed when a piece may have come.
+func (p *player) next() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}

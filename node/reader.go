@@ -1,0 +1,139 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Errors of OpenFile.
+var (
+	ErrNoMetadata = errors.New("the metadata is not known yet")
+	ErrNoFile     = errors.New("there is no such file, or it is not wanted")
+)
+
+// errEnd is why a reader ends whose torrent does.
+var errEnd = errors.New("the torrent was stopped")
+
+// A FileReader reads a file of a torrent while it comes. It is an io.ReadSeeker
+// for one goroutine at a time; Close ends what it has fetched ahead.
+type FileReader struct {
+	t      *Torrent
+	ctx    context.Context
+	file   int
+	pos    int64
+	window window // guarded by player.mu
+}
+
+// OpenFile opens a wanted file for reading, given by its index in Info.Files; the
+// torrent must have been added with Spec.ReadAhead. Read waits for what is not
+// there yet, until ctx ends or the torrent stops.
+func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
+	if t.player == nil {
+		return nil, errors.New("the torrent is not one that is played")
+	}
+	info := t.Info()
+	if info == nil {
+		return nil, ErrNoMetadata
+	}
+	if file < 0 || file >= len(info.Files) || !t.wants(file) {
+		return nil, ErrNoFile
+	}
+	return &FileReader{t: t, ctx: ctx, file: file}, nil
+}
+
+// Files are the wanted files, by their index in Info.Files, without pads; none
+// while the metadata is not known.
+func (t *Torrent) Files() (out []int) {
+	info := t.Info()
+	if info == nil {
+		return nil
+	}
+	for i := range info.Files {
+		if t.wants(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (t *Torrent) wants(file int) bool {
+	info := t.Info()
+	if info.Files[file].Pad {
+		return false
+	}
+	files, err := t.spec.files(info)
+	if err != nil {
+		return false
+	}
+	return files == nil || slices.Contains(files, file)
+}
+
+// Size is the length of the file in bytes.
+func (r *FileReader) Size() int64 { return r.t.Info().Files[r.file].Length }
+
+// Read reads what is verified, up to the end of a piece, and waits for the first
+// byte of it.
+func (r *FileReader) Read(b []byte) (int, error) {
+	info := r.t.Info()
+	f := &info.Files[r.file]
+	if r.pos >= f.Length {
+		return 0, io.EOF
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	p := r.t.player
+	p.moved(r, p.from(r.file, r.pos))
+	off := f.Offset + r.pos
+	piece := off / info.PieceLength
+	if err := r.await(int(piece)); err != nil {
+		return 0, err
+	}
+	n := int(min(int64(len(b)), f.Length-r.pos, (piece+1)*info.PieceLength-off))
+	if err := r.t.swarm.ReadAt(b[:n], off); err != nil {
+		return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
+	}
+	r.pos += int64(n)
+	return n, nil
+}
+
+// await returns when a piece is there.
+func (r *FileReader) await(piece int) error {
+	for {
+		changed := r.t.player.next()
+		if r.t.swarm.Has(piece) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		case <-r.t.ctx.Done():
+			return errEnd
+		}
+	}
+}
+
+// Seek sets where the next Read begins; nothing is fetched for it before.
+func (r *FileReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		offset += r.Size()
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the start of the file")
+	}
+	r.pos = offset
+	return offset, nil
+}
+
+// Close ends the reading.
+func (r *FileReader) Close() error {
+	r.t.player.left(r)
+	return nil
+}

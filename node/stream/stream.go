@@ -1,0 +1,203 @@
+// Package stream serves the files of a torrent over HTTP while they come, to
+// players and browsers: with ranges, right types and HEAD. It is for the person at
+// this machine: a request for another host than the one it arrived at is refused,
+// since a page elsewhere could otherwise read along (DNS rebinding).
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"seedbed/node"
+)
+
+// maxRequests bounds the files that are read at once; players take two or three.
+const maxRequests = 64
+
+// A Server serves one torrent. It is an http.Handler.
+type Server struct {
+	t    *node.Torrent
+	name string // a host name that is ours besides the addresses; "" for none
+	mux  http.ServeMux
+
+	served atomic.Int64
+	open   atomic.Int64
+}
+
+// New serves t, which was added with Spec.ReadAhead. Requests may name the
+// address that they arrived at, localhost if that is loopback, or name.
+func New(t *node.Torrent, name string) *Server {
+	s := &Server{t: t, name: strings.ToLower(name)}
+	s.mux.HandleFunc("GET /{$}", s.index)
+	s.mux.HandleFunc("GET /playlist.m3u", s.playlist)
+	s.mux.HandleFunc("GET /{file}/{name...}", s.file)
+	s.mux.HandleFunc("GET /{file}", s.file)
+	return s
+}
+
+// Requests are the requests for files so far, and those that are open now.
+func (s *Server) Requests() (served, open int) { return int(s.served.Load()), int(s.open.Load()) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.ours(r) {
+		http.Error(w, "this is not the host that was asked for", http.StatusMisdirectedRequest)
+		return
+	}
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	// What a torrent holds may be a page with scripts: it gets no origin.
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	s.mux.ServeHTTP(w, r)
+}
+
+// ours reports whether the request names an address of ours as its host.
+func (s *Server) ours(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	if err != nil {
+		return false
+	}
+	host, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host, port = strings.Trim(r.Host, "[]"), "80"
+	}
+	if port != strconv.Itoa(int(at.Port())) {
+		return false
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap() == at.Addr().Unmap()
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return (host == "localhost" && at.Addr().IsLoopback()) || (host == s.name && s.name != "")
+}
+
+// Path is where a file is, by its index in the torrent's files.
+func Path(t *node.Torrent, file int) string {
+	path := t.Info().Files[file].Path
+	return "/" + strconv.Itoa(file+1) + "/" + url.PathEscape(path[len(path)-1])
+}
+
+// file serves one file, or what of it is asked for.
+func (s *Server) file(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(r.PathValue("file"))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	if s.open.Add(1) > maxRequests {
+		s.open.Add(-1)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.open.Add(-1)
+	f, err := s.t.OpenFile(r.Context(), number-1)
+	switch {
+	case errors.Is(err, node.ErrNoMetadata):
+		notYet(w)
+		return
+	case err != nil:
+		http.NotFound(w, r)
+		return
+	}
+	defer f.Close()
+	s.served.Add(1)
+	path := s.t.Info().Files[number-1].Path
+	name := path[len(path)-1]
+	h := w.Header()
+	h.Set("Content-Type", typeOf(name))
+	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, s.t.InfoHash(), number))
+	h.Set("Cache-Control", "private, max-age=86400")
+	http.ServeContent(w, r, name, time.Time{}, f)
+}
+
+func notYet(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "2")
+	http.Error(w, "the metadata is not known yet", http.StatusServiceUnavailable)
+}
+
+// entry is a file in the lists.
+type entry struct {
+	Path, URL, Type string
+	Size            int64
+}
+
+func (s *Server) entries() (out []entry) {
+	info := s.t.Info()
+	for _, i := range s.t.Files() {
+		f := &info.Files[i]
+		out = append(out, entry{strings.Join(f.Path, "/"), Path(s.t, i), typeOf(f.Path[len(f.Path)-1]), f.Length})
+	}
+	return out
+}
+
+var page = template.Must(template.New("index").Parse(`<!doctype html>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Name}}</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:50em;margin:2em auto;padding:0 1em}td{padding:.2em 1em .2em 0}td+td{text-align:right;white-space:nowrap}</style>
+<h1>{{.Name}}</h1><p><a href="/playlist.m3u">playlist</a></p>
+<table>{{range .Files}}<tr><td><a href="{{.URL}}">{{.Path}}</a></td><td>{{.Size}} bytes</td></tr>
+{{end}}</table>
+`))
+
+func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+	if s.t.Info() == nil {
+		notYet(w)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_ = page.Execute(w, struct {
+		Name  string
+		Files []entry
+	}{s.t.Name(), s.entries()}) // an error is the reader's, who went away
+}
+
+// playlist is the files that players play, in the torrent's order.
+func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
+	if s.t.Info() == nil {
+		notYet(w)
+		return
+	}
+	w.Header().Set("Content-Type", "audio/x-mpegurl; charset=utf-8")
+	fmt.Fprintln(w, "#EXTM3U")
+	for _, e := range s.entries() {
+		if playable(e.Type) {
+			fmt.Fprintf(w, "#EXTINF:-1,%s\nhttp://%s%s\n", strings.Map(printable, e.Path), r.Host, e.URL)
+		}
+	}
+}
+
+func printable(r rune) rune {
+	if r < ' ' {
+		return ' '
+	}
+	return r
+}
+
+// Playable are the wanted files that a player plays, by their index.
+func Playable(t *node.Torrent) (out []int) {
+	for _, i := range t.Files() {
+		path := t.Info().Files[i].Path
+		if playable(typeOf(path[len(path)-1])) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func playable(mime string) bool {
+	return strings.HasPrefix(mime, "video/") || strings.HasPrefix(mime, "audio/")
+}

@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"seedbed/internal/bitset"
+	"seedbed/swarm/wire"
+)
+
+// asked is the pieces that were requested, in the order in which they came up.
+func asked(cmds []Command) (out []uint32) {
+	for _, c := range of(cmds, CmdRequest) {
+		if n := len(out); n == 0 || out[n-1] != c.Block.Piece {
+			out = append(out, c.Block.Piece)
+		}
+	}
+	return out
+}
+
+func (r *rig) focus(pieces ...uint32) {
+	if pieces == nil {
+		pieces = []uint32{}
+	}
+	r.step(&Event{Kind: EvFocus, Pieces: pieces})
+}
+
+// Only the pieces of the focus are asked for, in its order; when they are there
+// nothing more is, and everything goes on when the focus is lifted.
+func TestFocusIsAllThatIsAskedFor(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	r.focus(7, 3, 40, 1<<31) // before the metadata is known, and one is no piece
+	r.info(40, 64<<10)
+	c := r.seed(true)
+	var got []uint32
+	for range 50 {
+		cmds := r.drain()
+		got = append(got, asked(cmds)...)
+		if len(of(cmds, CmdRequest)) == 0 {
+			break
+		}
+		r.give(c, cmds)
+	}
+	if got = slices.Compact(got); !slices.Equal(got, []uint32{7, 3}) {
+		t.Fatalf("asked for %v", got)
+	}
+	if cmds := r.wait(10 * time.Second); len(of(cmds, CmdRequest)) != 0 {
+		t.Errorf("more than the focus is asked for: %v", asked(cmds))
+	}
+	r.step(&Event{Kind: EvFocus})
+	if cmds := r.drain(); len(asked(cmds)) < 2 {
+		t.Errorf("with the focus lifted %v", asked(cmds))
+	}
+}
+
+// A focus that moves takes back what was ordered, and the slots with it.
+func TestFocusMoves(t *testing.T) {
+	r := newRig(t, Config{Budget: 2}, 0, 0)
+	r.focus(0, 1, 2, 3)
+	r.info(40, 64<<10)
+	r.seed(true)
+	before := r.drain()
+	if got := asked(before); !slices.Equal(got, []uint32{0, 1}) {
+		t.Fatalf("asked for %v", got)
+	}
+	r.focus(30, 31)
+	after := r.drain()
+	if n := len(of(after, CmdCancel)); n != len(of(before, CmdRequest)) {
+		t.Errorf("%d of %d requests are cancelled", n, len(of(before, CmdRequest)))
+	}
+	if n := len(of(after, CmdDropSlot)); n != 2 {
+		t.Errorf("%d slots are dropped", n)
+	}
+	if got := asked(after); !slices.Equal(got, []uint32{30, 31}) {
+		t.Errorf("asked for %v", got)
+	}
+}
+
+// What has begun to come is kept while there is room, and makes room when there
+// is none.
+func TestFocusTakesTheRoomItNeeds(t *testing.T) {
+	r := newRig(t, Config{Budget: 2}, 0, 0)
+	r.focus(0, 1)
+	r.info(40, 64<<10)
+	c := r.seed(true)
+	first := of(r.drain(), CmdRequest)
+	r.step(&Event{Kind: EvBlock, Conn: c, Block: first[0].Block, Slot: first[0].Slot})
+	r.focus(30)
+	if got := asked(r.drain()); !slices.Equal(got, []uint32{30}) {
+		t.Fatalf("asked for %v", got)
+	}
+	if r.e.content.open[0] == nil {
+		t.Fatal("what had come was given up with room to spare")
+	}
+	r.focus(30, 31, 32)
+	if got := asked(r.drain()); !slices.Contains(got, 31) || slices.Contains(got, 32) {
+		t.Errorf("asked for %v", got)
+	}
+	if r.e.content.open[0] != nil {
+		t.Error("what is not in the focus holds the room")
+	}
+}
+
+// A late block of the first pieces is asked of a faster peer too; one that is not
+// urgent only when that peer has nothing else to do.
+func TestFocusHastens(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	r.focus(0)
+	r.info(4, 16<<10*4)
+	slow := r.connect(true)
+	one := bitset.New(4)
+	one.Add(0)
+	r.msg(slow, wire.Msg{Type: wire.Bitfield, Payload: one.AppendTo(nil)}, wire.Msg{Type: wire.Unchoke})
+	owed := of(r.drain(), CmdRequest)
+	if len(owed) != 4 {
+		t.Fatalf("%d requests", len(owed))
+	}
+	fast := r.seed(true)
+	r.focus(0, 1)
+	for _, x := range of(r.drain(), CmdRequest) {
+		if x.Conn != fast || x.Block.Piece != 1 {
+			t.Fatalf("too early: %+v", x)
+		}
+		r.step(&Event{Kind: EvBlock, Conn: fast, Block: x.Block, Slot: x.Slot})
+	}
+	cmds := r.wait(1100 * time.Millisecond)
+	twice := 0
+	for _, x := range of(cmds, CmdRequest) {
+		if x.Conn == fast && x.Block.Piece == 0 {
+			twice++
+		}
+	}
+	if twice != 4 {
+		t.Fatalf("%d late blocks are asked of the faster peer", twice)
+	}
+	r.step(&Event{Kind: EvBlock, Conn: fast, Block: owed[0].Block, Slot: owed[0].Slot})
+	cancelled := of(r.drain(), CmdCancel)
+	if len(cancelled) != 1 || cancelled[0].Conn != slow || cancelled[0].Block != owed[0].Block {
+		t.Errorf("cancelled: %+v", cancelled)
+	}
+}
+
+// A peer that chokes us and allows two pieces all the same is asked for the one
+// in the focus.
+func TestFocusAndAllowedFast(t *testing.T) {
+	r := newRig(t, Config{}, 0, 0)
+	r.focus(5)
+	r.info(8, 64<<10)
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.HaveAll}, wire.Msg{Type: wire.AllowedFast, Index: 2}, wire.Msg{Type: wire.AllowedFast, Index: 5})
+	if got := asked(r.drain()); !slices.Equal(got, []uint32{5}) {
+		t.Errorf("asked for %v", got)
+	}
+}
