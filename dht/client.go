@@ -252,8 +252,9 @@ func (q *inquiry) query(ctx context.Context, f *family, to netip.AddrPort) (*akr
 			q.first = time.Since(q.begun)
 		}
 		c := contact(to, m, rtt)
+		_, again := q.heard[to]
 		q.heard[to] = c
-		if q.on != nil {
+		if q.on != nil && !again {
 			q.on(c, m.Returned())
 		}
 	}

@@ -31,6 +31,7 @@ type village struct {
 	net   *simnet.Net
 	mu    sync.Mutex // guards how the nodes answer
 	nodes []*villager
+	born  time.Time
 }
 
 type villager struct {
@@ -41,6 +42,7 @@ type villager struct {
 	peers  []string          // compact
 	item   string            // the return values of an item, sorted: "1:k32:…3:seqi1e3:sig64:…1:v…"
 	extra  map[string]string // return values by method, encoded, instead of the usual ones but id, nodes and token
+	stale  string            // return values of replies to lookups in the first second, encoded
 	refuse map[string]string // error replies by method: "li302e3:case"
 	mute   bool
 	full   bool // gives no tokens
@@ -49,7 +51,7 @@ type villager struct {
 }
 
 func newVillage(t *testing.T, size int) *village {
-	v := &village{net: simnet.New(21, simnet.Link{Delay: 20 * ms})}
+	v := &village{net: simnet.New(21, simnet.Link{Delay: 20 * ms}), born: time.Now()}
 	for i := range size {
 		v.add(t, randomID(), public(100+i))
 	}
@@ -116,6 +118,11 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 		}
 	}
 	r := ""
+	lookup := method != "ping" && method != "put" && method != "announce_peer"
+	only := ""
+	if lookup && time.Since(n.v.born) < time.Second {
+		only = n.stale
+	}
 	if extra, ok := n.extra[method]; ok {
 		r = extra
 	} else {
@@ -144,7 +151,7 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 		}
 	}
 	var nodes []byte
-	if method != "ping" && method != "put" && method != "announce_peer" {
+	if lookup && only == "" {
 		for _, o := range n.v.closest(target)[:min(12, len(n.v.nodes))] {
 			nodes = table.AppendCompact(nodes, o.id, o.addr)
 		}
@@ -160,7 +167,7 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 			out = append(out, "5:token3:tok"...)
 		}
 	}
-	return append(out, r+"e"+tail+"re"...)
+	return append(out, only+r+"e"+tail+"re"...)
 }
 
 var testKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte("s"), ed25519.SeedSize))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"seedbed/dht/table"
+	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/internal/simnet"
@@ -130,6 +131,34 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 		if took := time.Since(began); took != 55*ms {
 			t.Errorf("the first peer came after %v, not after one name and one round trip", took)
 		}
+	})
+}
+
+// A bootstrap host's first words are of nodes that have gone. It is asked once
+// more, and the item is there.
+func TestAHostThatNamesTheDeadIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVillage(t, 20)
+		item, err := NewItem([]byte("5:hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range v.nodes[1:] {
+			n.item = "1:v" + string(item.Value)
+		}
+		host := v.nodes[0]
+		var dead []byte
+		for i := range 8 {
+			dead = table.AppendCompact(dead, randomID(), at(public(900+i)))
+		}
+		host.stale = string(bencode.AppendBytes([]byte("5:nodes"), dead))
+		d := newNode(t, Config{Conns: conn(t, v.net, public(1)), Bootstrap: []string{host.addr.String()}, ReadOnly: true})
+		began := time.Now()
+		g, err := d.Get(t.Context(), item.Target(), nil, nil, nil)
+		if err != nil || g.Item == nil {
+			t.Errorf("%+v, %v", g.Report, err)
+		}
+		t.Logf("found after %v with %d queries", time.Since(began), g.Asked)
 	})
 }
 

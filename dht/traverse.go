@@ -2,7 +2,9 @@ package dht
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
@@ -43,6 +45,7 @@ type leg struct {
 	past      lookup.Stats            // of lookups that this one replaced
 	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
 	seeds     map[netip.AddrPort]bool // start addresses that were used
+	again     int                     // times that they were asked once more
 	announced bool
 	full      bool          // it waits for a flow to end
 	widened   bool          // the neighbourhood is forged, and we look beside it
@@ -77,6 +80,7 @@ func newTraversal(d *DHT, method string, target id.ID) *traversal {
 const (
 	startNodes = 16 // nodes of the table that a lookup begins with
 	enough     = 8  // good nodes that make bootstrap hosts unnecessary
+	maxAgain   = 3  // times that a lookup gone astray asks them once more
 )
 
 // addLeg begins the lookup in one family: from the closest nodes that we know
@@ -227,6 +231,11 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 		if g.l.Done() && g.l.Stats().Answered == 0 && !g.boot {
 			// Nobody of the table answered: it is a table of former times.
 			t.feed(g, t.waysIn(g))
+			return true, true
+		}
+		if g.boot && g.again < maxAgain && g.l.Astray() {
+			g.again++
+			g.l.Again(slices.Collect(maps.Keys(g.seeds)))
 			return true, true
 		}
 		if targets := g.l.Around(); targets != nil && !g.widened && t.method != "find_node" {

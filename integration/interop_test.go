@@ -202,7 +202,8 @@ func (r *readers) put(args ...string) (p putReport) {
 	poll(r.ctx, r.t, "a node to take what seedbed puts", func() bool {
 		out, code := askDHT(r.t, r.boot, append([]string{"put"}, args...)...)
 		p = putReport{}
-		if err := json.Unmarshal(bytes.TrimSpace(out), &p); err != nil {
+		report, _, _ := bytes.Cut(out, []byte("\n")) // an error may follow it
+		if err := json.Unmarshal(report, &p); err != nil {
 			r.t.Fatalf("put %v: exit %d, %v: %s", args, code, err, out)
 		}
 		if p.Accepted < 5 {

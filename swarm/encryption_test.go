@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ func TestEncryptionPolicies(t *testing.T) {
 
 // tap is a peer that requires encryption, and counts who came how.
 type tap struct {
-	clear, encrypted int
+	clear, encrypted atomic.Int32
 }
 
 func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
@@ -79,7 +80,7 @@ func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
 			continue
 		}
 		if bytes.HasPrefix(first, []byte("\x13BitTorrent")) {
-			p.clear++
+			p.clear.Add(1)
 			nc.Close()
 			continue
 		}
@@ -87,7 +88,7 @@ func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
 		if err != nil {
 			continue
 		}
-		p.encrypted++
+		p.encrypted.Add(1)
 		c := r.Wrap(nc)
 		io.ReadFull(c, make([]byte, wire.HandshakeLen))
 		c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info, id.ID{9}))
@@ -117,8 +118,8 @@ func TestEncryptionIsRemembered(t *testing.T) {
 		go p.serve(t.Context(), l, info.Hash)
 		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromHint}})
 		time.Sleep(10 * time.Minute)
-		if p.clear != 1 || p.encrypted < 3 {
-			t.Errorf("%d times in the clear, %d times encrypted", p.clear, p.encrypted)
+		if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
+			t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
 		}
 	})
 }

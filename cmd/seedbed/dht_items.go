@@ -209,7 +209,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 		item, err := node.NewDHTItem(value)
 		var when *int64
 		if keyPath != "" && err == nil {
-			if item, err = v.sign(ctx, keyPath, fresh, []byte(salt), changed("seq"), seq, value); err != nil {
+			if item, err = v.sign(ctx, keyPath, fresh, []byte(salt), changed("seq"), seq, cas, value); err != nil {
 				return err
 			}
 			if changed("cas") {
@@ -263,8 +263,9 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 	})
 }
 
-// sign makes a mutable item. A number that was not given is the next one.
-func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []byte, numbered bool, seq int64, value []byte) (node.DHTItem, error) {
+// sign makes a mutable item. A number that was not given is the next one after
+// what is stored, and after the one that it is to replace (0: none).
+func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []byte, numbered bool, seq, replaces int64, value []byte) (node.DHTItem, error) {
 	// What cannot be signed is refused before a key file is made for it.
 	probe := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	if _, err := node.SignDHTItem(probe, salt, seq, value); err != nil {
@@ -280,12 +281,12 @@ func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []b
 		if err != nil {
 			return node.DHTItem{}, err
 		}
-		seq = 1
+		last := max(replaces, 0)
 		if g.Item != nil {
-			seq = g.Item.Seq + 1
+			last = max(last, g.Item.Seq)
 		}
-		if seq < 1 {
-			return node.DHTItem{}, fail(exitUsage, "give --seq", fmt.Errorf("the number of what is stored is %d: there is no next one", g.Item.Seq))
+		if seq = last + 1; seq < 1 {
+			return node.DHTItem{}, fail(exitUsage, "give --seq", fmt.Errorf("the number of what is stored is %d: there is no next one", last))
 		}
 	}
 	return node.SignDHTItem(key, salt, seq, value)

@@ -162,6 +162,24 @@ func (l *Lookup) Add(start []Node) {
 	}
 }
 
+// Astray reports whether the lookup is over with fewer than k answers while
+// nodes that it was told of are silent: the few that it knew told it of the dead.
+func (l *Lookup) Astray() bool {
+	return l.done && l.stats.Answered > 0 && l.stats.Asked < l.cfg.MaxQueries && l.stats.Asked > l.stats.Answered && len(l.Closest()) < l.cfg.K
+}
+
+// Again goes on with a lookup that went astray: the start addresses are asked once
+// more. What a bootstrap host names is never the same.
+func (l *Lookup) Again(start []netip.AddrPort) {
+	l.seeds = slices.DeleteFunc(l.seeds, func(c *candidate) bool { return c.state == dead })
+	for _, a := range start[:min(len(start), maxSeeds-len(l.seeds))] {
+		if l.flight[a] == nil {
+			l.seeds = append(l.seeds, &candidate{Node: Node{Addr: a}, source: -1})
+			l.done = false
+		}
+	}
+}
+
 // insert puts a node that we heard of in its place.
 func (l *Lookup) insert(n Node, source int) {
 	if n.ID == l.cfg.Own || !n.Addr.IsValid() {

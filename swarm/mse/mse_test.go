@@ -10,6 +10,7 @@ import (
 	mrand "math/rand/v2"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,9 +62,11 @@ func talk(t *testing.T, a, b io.ReadWriter) {
 		for _, way := range [][2]io.ReadWriter{{a, b}, {b, a}} {
 			sent := make([]byte, n)
 			rand.Read(sent)
-			go way[0].Write(slices.Clone(sent))
+			var writing sync.WaitGroup
+			writing.Go(func() { way[0].Write(slices.Clone(sent)) })
 			got := make([]byte, n)
-			if _, err := io.ReadFull(way[1], got); err != nil || !bytes.Equal(got, sent) {
+			_, err := io.ReadFull(way[1], got)
+			if writing.Wait(); err != nil || !bytes.Equal(got, sent) {
 				t.Fatalf("%d bytes: %v", n, err)
 			}
 		}
