@@ -127,6 +127,9 @@ func TestPlaySeveral(t *testing.T) {
 				t.Fatal("a reader starves")
 			}
 		}
+		synctest.Wait() // they close after they have told
+		x.player.mu.Lock()
+		defer x.player.mu.Unlock()
 		if n := len(x.player.readers); n != 0 {
 			t.Errorf("%d readers are left", n)
 		}
