@@ -34,11 +34,10 @@ func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
 	if t.player == nil {
 		return nil, errors.New("the torrent is not one that is played")
 	}
-	info := t.Info()
-	if info == nil {
+	if t.Info() == nil {
 		return nil, ErrNoMetadata
 	}
-	if file < 0 || file >= len(info.Files) || !t.wants(file) {
+	if !slices.Contains(t.Files(), file) {
 		return nil, ErrNoFile
 	}
 	return &FileReader{t: t, ctx: ctx, file: file}, nil
@@ -51,24 +50,16 @@ func (t *Torrent) Files() (out []int) {
 	if info == nil {
 		return nil
 	}
+	wanted, err := t.spec.files(info)
+	if err != nil {
+		return nil
+	}
 	for i := range info.Files {
-		if t.wants(i) {
+		if !info.Files[i].Pad && (wanted == nil || slices.Contains(wanted, i)) {
 			out = append(out, i)
 		}
 	}
 	return out
-}
-
-func (t *Torrent) wants(file int) bool {
-	info := t.Info()
-	if info.Files[file].Pad {
-		return false
-	}
-	files, err := t.spec.files(info)
-	if err != nil {
-		return false
-	}
-	return files == nil || slices.Contains(files, file)
 }
 
 // Size is the length of the file in bytes.
@@ -88,12 +79,12 @@ func (r *FileReader) Read(b []byte) (int, error) {
 	p := r.t.player
 	p.moved(r, p.from(r.file, r.pos))
 	off := f.Offset + r.pos
-	piece := off / info.PieceLength
-	if err := r.await(int(piece)); err != nil {
+	piece, begin := int(off/info.PieceLength), off%info.PieceLength
+	if err := r.await(piece); err != nil {
 		return 0, err
 	}
-	n := int(min(int64(len(b)), f.Length-r.pos, (piece+1)*info.PieceLength-off))
-	if err := r.t.swarm.ReadAt(b[:n], off); err != nil {
+	n := int(min(int64(len(b)), f.Length-r.pos, info.PieceLength-begin))
+	if err := r.t.swarm.ReadAt(b[:n], piece, begin); err != nil {
 		return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
 	}
 	r.pos += int64(n)

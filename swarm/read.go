@@ -16,26 +16,25 @@ func (t *Torrent) Has(piece int) bool {
 	return t.eng.Has(piece)
 }
 
-// ReadAt reads verified data, by its offset in the torrent; b must not go beyond
-// what Has says is there. When the storage fails it is mended as after any
-// failure, and what is lost fetched again.
-func (t *Torrent) ReadAt(b []byte, off int64) error {
-	if !t.Has(int(off / max(1, t.pieceLength()))) {
+// ReadAt reads verified data from begin of a piece on; b must not go beyond what
+// Has says is there. When the storage fails it is mended as after any failure, and
+// what is lost fetched again.
+func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
+	if !t.Has(piece) {
 		return ErrLacking
 	}
-	sh := t.cfg.Shared
-	sh.disk <- struct{}{}
-	err := t.content.Storage.ReadAt(b, off)
-	<-sh.disk
+	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
 	if err != nil && !t.stopping.Load() {
 		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
 	}
 	return err
 }
 
-// pieceLength is 0 while the metadata is not known.
-func (t *Torrent) pieceLength() int64 {
-	t.engMu.Lock()
-	defer t.engMu.Unlock()
-	return t.eng.PieceLength()
+// readAt reads what is stored, in turn with the other readers of the node.
+func (t *Torrent) readAt(b []byte, off int64) error {
+	disk := t.cfg.Shared.disk
+	disk <- struct{}{}
+	err := t.content.Storage.ReadAt(b, off)
+	<-disk
+	return err
 }

@@ -96,7 +96,7 @@ func run(blocks []engine.Block, size int, pieceLength int64) (n int) {
 // readBlocks reads a batch, neighbours at once. It fails if the first could not
 // be read; what could not behind others waits for its turn.
 func (c *conn) readBlocks(u *uploadBuffer, blocks []engine.Block) error {
-	sh, pieceLength := c.t.cfg.Shared, c.t.info.PieceLength
+	pieceLength := c.t.info.PieceLength
 	u.blocks, u.headers, u.vec = u.blocks[:0], u.headers[:0], u.vec[:0]
 	size := 0
 	limit := int(blocks[0].Length)
@@ -114,10 +114,7 @@ func (c *conn) readBlocks(u *uploadBuffer, blocks []engine.Block) error {
 			n += int(b.Length)
 		}
 		data := u.data[size : size+n]
-		sh.disk <- struct{}{}
-		err := c.t.content.Storage.ReadAt(data, int64(more[0].Piece)*pieceLength+int64(more[0].Begin))
-		<-sh.disk
-		if err != nil {
+		if err := c.t.readAt(data, int64(more[0].Piece)*pieceLength+int64(more[0].Begin)); err != nil {
 			if size == 0 {
 				return err
 			}

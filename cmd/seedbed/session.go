@@ -28,7 +28,7 @@ type session struct {
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
 	// or at a signal. stop comes before the node is closed.
-	serve func(*node.Torrent, reporter) (over <-chan error, stop func(), err error)
+	serve func(*node.Torrent, reporter) (over <-chan error, stop func())
 	over  <-chan error
 
 	rep      reporter
@@ -87,10 +87,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		s.torrents = append(s.torrents, t)
 	}
 	if s.serve != nil {
-		over, stop, err := s.serve(s.torrents[0], s.rep)
-		if err != nil {
-			return err
-		}
+		over, stop := s.serve(s.torrents[0], s.rep)
 		s.over = over
 		defer stop()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,7 +73,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			}
 			defer st.close()
 			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, specs: []node.Spec{spec},
-				serve: func(t *node.Torrent, rep reporter) (<-chan error, func(), error) {
+				serve: func(t *node.Torrent, rep reporter) (<-chan error, func()) {
 					return st.serve(cmd.Context(), t, rep)
 				}}
 			return s.run(cmd.Context())
@@ -119,7 +121,7 @@ func (s *streaming) close() { s.listener.Close() }
 
 // serve begins to serve t, tells where as soon as that is known, and runs the
 // player.
-func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<-chan error, func(), error) {
+func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<-chan error, func()) {
 	host, _, _ := net.SplitHostPort(s.addr) // listen has seen it
 	s.over = make(chan error, 1)
 	s.handler = stream.New(t, host)
@@ -140,7 +142,7 @@ func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<
 		cancel()
 		s.server.Close()
 		tasks.Wait()
-	}, nil
+	}
 }
 
 func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
@@ -192,12 +194,7 @@ func (s *streaming) toOpen(t *node.Torrent, files []streamed) string {
 			return f.url
 		}
 	}
-	largest := files[0]
-	for _, f := range files {
-		if f.size > largest.size {
-			largest = f
-		}
-	}
+	largest := slices.MaxFunc(files, func(a, b streamed) int { return cmp.Compare(a.size, b.size) })
 	return largest.url
 }
 

@@ -87,8 +87,13 @@ func (s *Server) ours(r *http.Request) bool {
 
 // Path is where a file is, by its index in the torrent's files.
 func Path(t *node.Torrent, file int) string {
+	return "/" + strconv.Itoa(file+1) + "/" + url.PathEscape(fileName(t, file))
+}
+
+// fileName is the last part of a file's path.
+func fileName(t *node.Torrent, file int) string {
 	path := t.Info().Files[file].Path
-	return "/" + strconv.Itoa(file+1) + "/" + url.PathEscape(path[len(path)-1])
+	return path[len(path)-1]
 }
 
 // file serves one file, or what of it is asked for.
@@ -116,8 +121,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.Close()
 	s.served.Add(1)
-	path := s.t.Info().Files[number-1].Path
-	name := path[len(path)-1]
+	name := fileName(s.t, number-1)
 	h := w.Header()
 	h.Set("Content-Type", typeOf(name))
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, s.t.InfoHash(), number))
@@ -132,17 +136,20 @@ func notYet(w http.ResponseWriter) {
 
 // entry is a file in the lists.
 type entry struct {
-	Path, URL, Type string
-	Size            int64
+	Path, URL string
+	Size      int64
 }
 
 func (s *Server) entries() (out []entry) {
-	info := s.t.Info()
 	for _, i := range s.t.Files() {
-		f := &info.Files[i]
-		out = append(out, entry{strings.Join(f.Path, "/"), Path(s.t, i), typeOf(f.Path[len(f.Path)-1]), f.Length})
+		out = append(out, s.entry(i))
 	}
 	return out
+}
+
+func (s *Server) entry(file int) entry {
+	f := &s.t.Info().Files[file]
+	return entry{strings.Join(f.Path, "/"), Path(s.t, file), f.Length}
 }
 
 var page = template.Must(template.New("index").Parse(`<!doctype html>
@@ -173,10 +180,9 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "audio/x-mpegurl; charset=utf-8")
 	fmt.Fprintln(w, "#EXTM3U")
-	for _, e := range s.entries() {
-		if playable(e.Type) {
-			fmt.Fprintf(w, "#EXTINF:-1,%s\nhttp://%s%s\n", strings.Map(printable, e.Path), r.Host, e.URL)
-		}
+	for _, i := range Playable(s.t) {
+		e := s.entry(i)
+		fmt.Fprintf(w, "#EXTINF:-1,%s\nhttp://%s%s\n", strings.Map(printable, e.Path), r.Host, e.URL)
 	}
 }
 
@@ -190,14 +196,10 @@ func printable(r rune) rune {
 // Playable are the wanted files that a player plays, by their index.
 func Playable(t *node.Torrent) (out []int) {
 	for _, i := range t.Files() {
-		path := t.Info().Files[i].Path
-		if playable(typeOf(path[len(path)-1])) {
+		mime := typeOf(fileName(t, i))
+		if strings.HasPrefix(mime, "video/") || strings.HasPrefix(mime, "audio/") {
 			out = append(out, i)
 		}
 	}
 	return out
-}
-
-func playable(mime string) bool {
-	return strings.HasPrefix(mime, "video/") || strings.HasPrefix(mime, "audio/")
 }

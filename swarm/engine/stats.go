@@ -63,11 +63,3 @@ func (e *Engine) Has(piece int) bool {
 	c := e.content
 	return c != nil && piece >= 0 && piece < c.n && c.have.Has(piece)
 }
-
-// PieceLength is that of the torrent in bytes, or 0 before EvInfo.
-func (e *Engine) PieceLength() int64 {
-	if e.content == nil {
-		return 0
-	}
-	return e.content.info.PieceLength
-}
