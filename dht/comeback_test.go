@@ -98,6 +98,47 @@ func TestBackAfterTenMinutesOffline(t *testing.T) {
 	})
 }
 
+// What was asked while offline, and is still waited for when the network is back,
+// is held against nobody.
+func TestQueriesLostOfflineAreForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(33, simnet.Link{Delay: 20 * ms})
+		addrs := town(t, net, 60)
+		d := newNode(t, Config{Conns: conn(t, net, public(500)), Bootstrap: []string{at(public(0)).String()}})
+		time.Sleep(10 * time.Minute)
+		for _, a := range addrs {
+			net.SetLink(public(500), a, simnet.Link{Loss: 1})
+		}
+		time.Sleep(5 * time.Minute)
+		for range 3 {
+			go d.Lookup(t.Context(), randomID(), nil)
+		}
+		time.Sleep(2 * time.Second)
+		for _, a := range addrs {
+			net.SetLink(public(500), a, simnet.Link{Delay: 20 * ms})
+		}
+		before := failed(d) // those who were asked until it was clear
+		for range 80 {
+			time.Sleep(100 * ms)
+			if n := failed(d); n > before {
+				t.Fatalf("%d of %d nodes count as failed, and %d did", n, d.Stats().V4.Nodes, before)
+			}
+		}
+	})
+}
+
+// failed is how many nodes of the table have not answered last.
+func failed(d *DHT) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range d.families[0].table.Nodes() {
+		if x.Fails > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Everybody that was known has gone while we were offline: the hosts are asked
 // again, though nobody looks anything up.
 func TestBackInAnotherNetwork(t *testing.T) {

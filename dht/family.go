@@ -45,7 +45,8 @@ type family struct {
 	hints    tokens.Bucket // for nodes that peers and users named
 	pinging  map[netip.AddrPort]struct{}
 	counts   Counts
-	silence  int // queries in a row that came to nothing
+	silence  int       // queries in a row that came to nothing
+	back     mono.Time // when an answer ended the last time offline
 }
 
 // pending is a query of ours that is under way.
@@ -258,6 +259,9 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	}
 	delete(f.pending, key)
 	f.counts.Replies++
+	if f.offline() {
+		f.back = now
+	}
 	f.silence = 0
 	if m.Y == 'r' {
 		out := f.table.Replied(now, from, m.Response.ID, now.Sub(p.sent))

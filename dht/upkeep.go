@@ -138,6 +138,9 @@ func (f *family) sweep(now mono.Time) {
 		if now.Sub(p.sent) >= hardTimeout {
 			delete(f.pending, key)
 			f.counts.Timeouts++
+			if p.sent < f.back {
+				continue // lost while we were offline: it tells nothing of now
+			}
 			// When nobody answers any more, that is not the nodes' fault.
 			if f.silence++; !f.offline() {
 				f.table.Failed(now, p.addr)

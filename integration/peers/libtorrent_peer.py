@@ -83,9 +83,13 @@ def item_alert(a):
         what = ('put', target) if any(target) else ('put', octets(a.public_key), octets(a.salt))
         more = {'nodes': a.num_success, **({'target': target.hex()} if any(target) else {})}
     elif isinstance(a, lt.dht_immutable_item_alert):
-        if not a.item:
+        try:
+            i = a.item
+        except RuntimeError:
+            return  # nobody had it: an entry without a type, which the binding cannot hand over
+        if not i:
             return  # nobody had it
-        what, more = ('get', a.target.to_bytes()), {'value': a.item['value'].hex()}
+        what, more = ('get', a.target.to_bytes()), {'value': i['value'].hex()}
     elif isinstance(a, lt.dht_mutable_item_alert) and a.authoritative:
         i = a.item  # its value is bytes, whatever was stored
         what, more = ('get', octets(i['key']), octets(i['salt'])), {'value': octets(i['value']).hex(), 'seq': i['seq']}
