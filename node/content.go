@@ -10,6 +10,7 @@ import (
 	"seedbed/internal/bitset"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 	"seedbed/swarm/storage"
 )
 
@@ -85,7 +86,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			Err:  fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, displayDir(t.spec.Dir), count(missing(wanted, have), "piece"), wanted.Count()),
 			hint: "fetch the rest with seedbed get"}
 	}
-	return swarm.Content{Storage: s, Have: have, Wanted: wanted}, nil
+	var stored []engine.Block
+	for _, c := range s.Chunks() {
+		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
+	}
+	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Stored: stored}, nil
 }
 
 func missing(wanted, have bitset.Set) int { return wanted.Count() - wanted.CountAnd(have) }

@@ -45,6 +45,7 @@ func (s fileStorage) WriteAt(b []byte, off int64) error {
 	return nil
 }
 func (fileStorage) MarkVerified(int)                              {}
+func (fileStorage) MarkChunk(int, uint32, []byte)                 {}
 func (fileStorage) Flush() error                                  { return nil }
 func (fileStorage) Finish() error                                 { return nil }
 func (s fileStorage) Recheck(context.Context) (bitset.Set, error) { return bitset.New(s.n), nil }

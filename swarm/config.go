@@ -9,6 +9,7 @@ import (
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/engine"
 )
 
 // A Dialer connects to peers.
@@ -23,6 +24,8 @@ type Storage interface {
 	WriteAt(b []byte, off int64) error
 	// MarkVerified notes that piece p was hashed, is right and is written.
 	MarkVerified(p int)
+	// MarkChunk notes that b is written at begin of piece p, which is not whole yet.
+	MarkChunk(p int, begin uint32, b []byte)
 	// Flush makes what was written last and then the record of it.
 	Flush() error
 	// Finish gives complete files their final names. It may come again.
@@ -39,6 +42,9 @@ type Content struct {
 	Storage Storage
 	Have    bitset.Set
 	Wanted  bitset.Set
+	// Stored is what is there of pieces that Have has not. What is no chunk as
+	// Shared cuts them is fetched again.
+	Stored []engine.Block
 }
 
 // Config is what a torrent is made with.

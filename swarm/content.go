@@ -80,9 +80,12 @@ func (t *Torrent) open(info *metainfo.Info) {
 	t.keepMu.Lock()
 	t.content, t.opening, t.opened = c, false, true
 	t.keepMu.Unlock()
+	t.storeMu.Lock()
+	t.resumed = c.Stored
+	t.storeMu.Unlock()
 	t.tasks.Go(t.flusher)
 	t.inbox.post(item{
-		ev: engine.Event{Kind: engine.EvInfo, Info: info, Have: c.Have, Wanted: c.Wanted},
+		ev: engine.Event{Kind: engine.EvInfo, Info: info, Have: c.Have, Wanted: c.Wanted, Stored: c.Stored},
 		fn: func() { t.tell(Event{Kind: Opened, Info: info}) },
 	})
 }

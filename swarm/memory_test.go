@@ -53,6 +53,8 @@ func (m *memStorage) WriteAt(b []byte, off int64) error {
 	return nil
 }
 
+func (m *memStorage) MarkChunk(p int, begin uint32, b []byte) {}
+
 func (m *memStorage) MarkVerified(p int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

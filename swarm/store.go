@@ -89,6 +89,7 @@ func (j *storeJob) part(mem []byte) {
 		j.failed(err)
 		return
 	}
+	t.content.Storage.MarkChunk(int(j.block.Piece), j.block.Begin, mem)
 	if !hashed {
 		ps.advance(j.block.Begin, mem) // its turn may have come meanwhile
 	}
@@ -180,7 +181,7 @@ func (ps *partial) wrote(chunk uint32) bool {
 }
 
 // partial is the state of a piece in this round: since the engine began it, or
-// began it again.
+// began it again. Round 0 goes on with what storage had of it.
 func (t *Torrent) partial(piece, round uint32) *partial {
 	t.storeMu.Lock()
 	defer t.storeMu.Unlock()
@@ -189,6 +190,14 @@ func (t *Torrent) partial(piece, round uint32) *partial {
 		size := int64(t.cfg.Shared.ChunkSize())
 		n := int((t.info.PieceSize(int(piece)) + size - 1) / size)
 		ps = &partial{round: round, hash: sha1.New(), written: make([]bool, n), left: n}
+		if round == 0 {
+			for _, b := range t.resumed {
+				if b.Piece == piece && int64(b.Begin)%size == 0 {
+					ps.written[int64(b.Begin)/size] = true
+					ps.left--
+				}
+			}
+		}
 		t.partials[piece] = ps
 	}
 	return ps
@@ -261,4 +270,5 @@ func (t *Torrent) quiet() {
 		t.jobsIdle.Wait()
 	}
 	clear(t.partials)
+	t.resumed = nil
 }

@@ -58,6 +58,7 @@ type Torrent struct {
 	jobs     int // store jobs handed to the workers and not done
 	jobsIdle sync.Cond
 	partials map[uint32]*partial
+	resumed  []engine.Block // chunks that storage had at the beginning
 
 	keeper
 }

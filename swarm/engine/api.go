@@ -72,7 +72,8 @@ const (
 	// socket.
 	EvUploaded
 	// EvInfo: the info dictionary is known (from CmdMetadata, a .torrent file
-	// or the resume record) and storage is open: Info, Have and Wanted are set.
+	// or the resume record) and storage is open: Info, Have, Wanted and Stored,
+	// chunks that are there of pieces that are not, are set.
 	// Ends the metadata phase. Wanted has a bit for each wanted piece.
 	EvInfo
 	// EvStored: the chunk at Block (Begin and Length are the chunk's) is
@@ -121,6 +122,7 @@ type Event struct {
 	Info       *metainfo.Info
 	Have       bitset.Set
 	Wanted     bitset.Set
+	Stored     []Block
 	Pieces     []uint32
 	Sums       []uint64
 	Budget     int
@@ -211,7 +213,7 @@ type Command struct {
 	Block     Block
 	Fault     Fault
 	WantSums  bool
-	Round     uint32 // CmdStore: chunks of one piece count together only within a round
+	Round     uint32 // CmdStore: chunks of one piece count together only within a round; those of EvInfo's Stored are in round 0
 	Encrypted bool
 	Quiet     bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort

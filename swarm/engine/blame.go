@@ -16,7 +16,7 @@ const (
 // connection or a block refers to one. Blocks are blamed on addresses, not on
 // connections, since a ban is on the address.
 type origins struct {
-	list  []origin // 0 is nobody
+	list  []origin // 0 is nobody, of whom no count is kept
 	free  []uint32
 	index map[netip.AddrPort]uint32
 }
@@ -50,6 +50,9 @@ func (o *origins) of(key netip.AddrPort) uint32 {
 func (o *origins) hold(i uint32) { o.list[i].refs++ }
 
 func (o *origins) release(i uint32) {
+	if i == 0 {
+		return
+	}
 	x := &o.list[i]
 	if x.refs--; x.refs == 0 {
 		delete(o.index, x.key)

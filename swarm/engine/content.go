@@ -70,6 +70,9 @@ func (e *Engine) onInfo(ev *Event) {
 		e.goPrivate()
 	}
 	e.recount()
+	for _, b := range ev.Stored {
+		e.resume(b)
+	}
 	for _, p := range e.peers {
 		if p.closing {
 			continue

@@ -147,6 +147,35 @@ func (c *content) restart(p *piece) {
 	p.round = c.rounds
 }
 
+// resume takes over a chunk that storage had from the beginning. One that is
+// cut otherwise than ours are is left to be fetched again, and so is the last of
+// its piece: no verdict on that piece would come.
+func (e *Engine) resume(b Block) {
+	c := e.content
+	if int64(b.Piece) >= int64(c.n) || !c.need.Has(int(b.Piece)) || b.Begin%e.cfg.ChunkSize != 0 {
+		return
+	}
+	size := uint32(c.info.PieceSize(int(b.Piece)))
+	if b.Begin >= size || b.Length != min(e.cfg.ChunkSize, size-b.Begin) || b.Length == size {
+		return
+	}
+	p := c.open[b.Piece]
+	if p == nil {
+		p = e.start(b.Piece)
+		p.round = 0
+	}
+	k := &p.chunk[b.Begin/e.cfg.ChunkSize]
+	if k.state != chunkClosed || p.stored+1 == len(p.chunk) {
+		return
+	}
+	for i := k.first; i < k.first+k.blocks; i++ {
+		p.block[i].done = true // from nobody: origin 0
+	}
+	k.state, k.free, k.done, k.next = chunkStored, 0, k.blocks, k.first+k.blocks
+	p.closed--
+	p.stored++
+}
+
 // openChunk gives the first closed chunk of p a slot.
 func (e *Engine) openChunk(p *piece) *chunk {
 	c := e.content

@@ -10,6 +10,7 @@
 //	RECORD                          the resume record
 //	RECORD.parts                    bytes of files that are not wanted
 //	RECORD.finish                   what was renamed since the last Flush
+//	RECORD.journal                  what was written since the record
 //
 // A file is made, sparse and of its full size, when the first byte of it comes.
 // It takes its final name when all of its pieces are verified, at the next Flush
@@ -49,6 +50,11 @@
 //
 // Finish renames at once, before the data is synced, and leaves a note of it: a
 // file that lost its content with the power is then known as ours.
+//
+// Between records the journal lists what is written, pieces and parts of large
+// ones, as soon as the system has them. So a process that is killed loses what it
+// had in memory and no more. The journal proves nothing: its pieces are doubtful,
+// and parts have a checksum, which after a power cut tells what is there.
 //
 // A record is believed about a file whose size and time it knows; all pieces of
 // other files are doubtful. Of a file that is being written the time

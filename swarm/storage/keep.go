@@ -34,6 +34,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 			err = wrap("write", s.o.Record, err)
 		}
 	}()
+	journaled := s.journaled()
 	r := s.snapshot(closing)
 	name := filepath.Base(s.o.Record)
 	// The parts file may be new there, and the record relies on it.
@@ -49,7 +50,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	if err := s.state.syncDir("."); err != nil {
 		return err
 	}
-	return firstOf(s.dropNote(noted), s.dropParts(r))
+	return firstOf(firstOf(s.dropNote(noted), s.dropParts(r)), s.trimJournal(journaled))
 }
 
 // snapshot is the record of this moment.

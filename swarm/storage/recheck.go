@@ -94,7 +94,7 @@ func (s *Storage) relook(i int) error {
 		s.fall(i, from)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
-		return s.mend(i, false) // proves the right to write, too
+		return s.mend(i, nil) // proves the right to write, too
 	}
 	h, _, err := s.acquire(i)
 	if err == nil {

@@ -197,7 +197,7 @@ func (s *Storage) makeWritable(i int) error {
 	d, to := s.where(i)
 	err := func() error {
 		if i == s.parts() {
-			return s.create(i, d, to, 0o666, -1, false)
+			return s.create(i, d, to, 0o666, -1, nil)
 		}
 		f := &s.info.Files[i]
 		perm := os.FileMode(0o666)
@@ -220,7 +220,11 @@ func (s *Storage) makeWritable(i int) error {
 				return wrap("make", filepath.Join(s.dir, dir), err)
 			}
 		}
-		return s.create(i, d, to, perm, f.Length, was == absent)
+		var adopt func(int) bool
+		if was == absent {
+			adopt = func(int) bool { return true }
+		}
+		return s.create(i, d, to, perm, f.Length, adopt)
 	}()
 	st.place = was
 	if err == nil {
@@ -235,8 +239,9 @@ func (s *Storage) makeWritable(i int) error {
 	return err
 }
 
-// create makes the file if need be, at the given size if that is not negative.
-func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int64, adopt bool) (err error) {
+// create makes the file if need be, at the given size if that is not negative,
+// and lets it adopt what adopt says, if that is not nil.
+func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int64, adopt func(p int) bool) (err error) {
 	defer func() {
 		if err != nil {
 			err = wrap("make", s.path(i), err)
@@ -263,14 +268,15 @@ func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int6
 	s.files[i].id = fi
 	s.mu.Unlock()
 	s.handles.drop(handleKey{owner: s, file: i})
-	if adopt {
-		return s.adopt(i, f)
+	if adopt != nil {
+		return s.adopt(i, f, adopt)
 	}
 	return nil
 }
 
-// adopt copies to the new file of a wanted file what the parts file kept of it.
-func (s *Storage) adopt(i int, to file) error {
+// adopt copies to the file of a wanted file what the parts file kept of it in
+// these pieces.
+func (s *Storage) adopt(i int, to file, piece func(p int) bool) error {
 	if i == s.parts() || s.files[s.parts()].place == absent || s.info.Files[i].Length == 0 {
 		return nil
 	}
@@ -279,7 +285,7 @@ func (s *Storage) adopt(i int, to file) error {
 	// Only its first and its last piece can be shared.
 	for k, p := range []int{first, end - 1} {
 		slot, ok := s.slot(p)
-		if !ok || k == 1 && p == first {
+		if !ok || k == 1 && p == first || !piece(p) {
 			continue
 		}
 		start := int64(p) * s.info.PieceLength
@@ -307,7 +313,8 @@ func (s *Storage) copyParts(to file, from, at, n int64) error {
 		if got == 0 {
 			return nil // nothing was kept so far
 		}
-		if _, err := to.WriteAt(b[:got], at); err != nil {
+		b = b[:got]
+		if _, err := to.WriteAt(b, at); err != nil {
 			return err
 		}
 		from, at, n = from+int64(got), at+int64(got), n-int64(got)

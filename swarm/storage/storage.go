@@ -65,6 +65,8 @@ type Storage struct {
 	noted   int  // notes of Finish
 	fault   *Error
 	recErr  error
+
+	journal journal
 }
 
 type fileState struct {
@@ -109,6 +111,7 @@ func Open(o Options) (*Storage, error) {
 		s.handles.dropAll(s)
 		return nil, err
 	}
+	s.loadJournal()
 	return s, nil
 }
 
@@ -257,12 +260,19 @@ func (s *Storage) RecordError() error { return s.recErr }
 
 // MarkVerified notes that piece p is written and that its hash agreed.
 func (s *Storage) MarkVerified(p int) {
+	if s.verified(p) {
+		s.markWhole(p)
+	}
+}
+
+// verified is MarkVerified but for the journal; false means that it was known.
+func (s *Storage) verified(p int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.doubt.Remove(p)
 	s.suspect.Remove(p)
 	if s.synced.Has(p) || !s.written.Add(p) {
-		return
+		return false
 	}
 	s.changed = true
 	for i := range s.filesOf(p) {
@@ -271,6 +281,7 @@ func (s *Storage) MarkVerified(p int) {
 			s.whole = append(s.whole, i)
 		}
 	}
+	return true
 }
 
 // filesOf yields the stored files that have bytes in piece p.

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+
+	"seedbed/internal/bitset"
 )
 
 // survey looks for the files of the torrent, with the record's help if there is
@@ -31,8 +33,13 @@ func (s *Storage) survey() error {
 			return s.lost("open", s.parts(), 0, err)
 		}
 	}
+	var recorded bitset.Set
 	if rec != nil {
 		s.synced, s.doubt = rec.synced, rec.written
+		recorded = rec.synced.Clone()
+		for p := range rec.written.All() {
+			recorded.Add(p)
+		}
 	} else {
 		s.changed = true
 	}
@@ -52,7 +59,7 @@ func (s *Storage) survey() error {
 		ours := note != nil && note.files[i].place == inFinal
 		trust := nothing
 		if !bare {
-			if trust, err = s.find(i, known, rec != nil, ours); err != nil {
+			if trust, err = s.find(i, known, recorded, ours); err != nil {
 				return err
 			}
 		}
@@ -110,7 +117,7 @@ const (
 
 // find finds out where a file is. Of a file that is in the way it returns
 // ErrExists, or leaves it alone when it may be overwritten later.
-func (s *Storage) find(i int, known fileRecord, record, ours bool) (trust, error) {
+func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
 	look := func(name string) (fs.FileInfo, error) {
@@ -168,18 +175,21 @@ func (s *Storage) find(i int, known fileRecord, record, ours bool) (trust, error
 		return proven, nil
 	}
 	if !s.o.ReadOnly {
-		// If the record does not know the file yet, it was made from the parts
-		// file, which is the one that was synced.
-		if err := s.mend(i, record && known.place == absent); err != nil {
+		// The record does not know a file that is newer: what it tells of, the
+		// parts file has, where that was synced; the rest was written later.
+		var adopt func(int) bool
+		if recorded.Len() > 0 && known.place == absent {
+			adopt = recorded.Has
+		}
+		if err := s.mend(i, adopt); err != nil {
 			return nothing, err
 		}
 	}
 	return s.justHashed(part, size), nil
 }
 
-// mend gives a file that was cut short its size again and, with adopt, what the
-// parts file has of it.
-func (s *Storage) mend(i int, adopt bool) error {
+// mend gives a file that was cut short its size again and what it is to adopt.
+func (s *Storage) mend(i int, adopt func(p int) bool) error {
 	d, name := s.where(i)
 	return s.create(i, d, name, 0o666, s.info.Files[i].Length, adopt)
 }
