@@ -16,6 +16,9 @@
 //
 // Where nobody listens a dial is refused; where no host is, or a host is
 // unplugged, it hangs until its context ends.
+//
+// A [Disk] is what a node writes to there: it loses what was not synced, it fills
+// up and it fails.
 package simnet
 
 import (

@@ -142,10 +142,10 @@ func (s *Storage) there(p int) (there, hole bool) {
 		if err != nil {
 			return true, false // reading tells
 		}
-		at, err := fh.nextData(lo - f.Offset)
+		at, err := fh.NextData(lo - f.Offset)
 		hole = err == nil && at >= hi-f.Offset
 		if hole {
-			fi, err := fh.stat()
+			fi, err := fh.Stat()
 			hole = err == nil && fi.Size() >= hi-f.Offset
 		}
 		s.handles.put(h)
@@ -168,7 +168,7 @@ func (s *Storage) advise(off, n int64) {
 			return // reading tells
 		}
 		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
-		fh.willRead(lo-f.Offset, hi-lo)
+		fh.WillRead(lo-f.Offset, hi-lo)
 		s.handles.put(h)
 	}
 }

@@ -166,7 +166,7 @@ type tree struct {
 	ends    []int64 // of each file, in the torrent
 	dir     string
 	single  bool
-	disk    disk
+	disk    Disk
 	handles *Handles
 }
 
@@ -196,12 +196,12 @@ func (t *tree) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64
 	return nil
 }
 
-func (t *tree) open(i int) (*handle, file, error) {
-	h, err := t.handles.get(handleKey{file: i}, func() (io.Closer, error) { return t.disk.open(t.name(i), os.O_RDONLY, 0) })
+func (t *tree) open(i int) (*handle, File, error) {
+	h, err := t.handles.get(handleKey{file: i}, func() (io.Closer, error) { return t.disk.Open(t.name(i), os.O_RDONLY, 0) })
 	if err != nil {
 		return nil, nil, wrap("read", filepath.Join(t.dir, t.name(i)), err)
 	}
-	return h, h.c.(file), nil
+	return h, h.c.(File), nil
 }
 
 func (t *tree) read(i int, b []byte, at, _ int64) error {
@@ -225,14 +225,14 @@ func (t *tree) advise(i int, _ []byte, at, n int64) error {
 		return err
 	}
 	defer t.handles.put(h)
-	f.willRead(at, n)
+	f.WillRead(at, n)
 	return nil
 }
 
 // unchanged checks that no file grew or shrank while it was hashed.
 func (t *tree) unchanged() error {
 	for i, f := range t.plan.Files {
-		fi, err := t.disk.stat(t.name(i))
+		fi, err := t.disk.Stat(t.name(i))
 		if err == nil && fi.Size() != f.Length {
 			err = errors.New("it changed while it was hashed; wait until it is complete")
 		}

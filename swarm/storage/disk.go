@@ -7,38 +7,39 @@ import (
 	"path/filepath"
 )
 
-// A disk is one directory as storage uses it. Names are relative to it and
-// cannot leave it. Tests put a model with faults and power cuts in its place.
-type disk interface {
-	open(name string, flag int, perm fs.FileMode) (file, error)
-	// lstat does not follow a symbolic link in the last component, stat does.
-	lstat(name string) (fs.FileInfo, error)
-	stat(name string) (fs.FileInfo, error)
-	mkdirAll(name string) error
-	rename(from, to string) error
-	remove(name string) error
-	// syncDir makes the entries of a directory last.
-	syncDir(name string) error
-	// same reports whether two infos are of one file, whatever its name.
-	same(a, b fs.FileInfo) bool
-	// refresh forgets a descriptor of the directory that may be stale.
-	refresh()
+// A Disk is one directory as storage uses it. Names are relative to it and
+// cannot leave it. Tests put one with faults and power cuts in its place.
+type Disk interface {
+	// Open is os.OpenFile.
+	Open(name string, flag int, perm fs.FileMode) (File, error)
+	// Lstat does not follow a symbolic link in the last component, Stat does.
+	Lstat(name string) (fs.FileInfo, error)
+	Stat(name string) (fs.FileInfo, error)
+	MkdirAll(name string) error
+	Rename(from, to string) error
+	Remove(name string) error
+	// SyncDir makes the entries of a directory last.
+	SyncDir(name string) error
+	// Same reports whether two infos are of one file, whatever its name.
+	Same(a, b fs.FileInfo) bool
+	// Refresh forgets a descriptor of the directory that may be stale.
+	Refresh()
 }
 
-// A file is one open file. Its methods are safe for concurrent use.
-type file interface {
+// A File is one open file. Its methods are safe for concurrent use.
+type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
-	stat() (fs.FileInfo, error)
-	truncate(size int64) error
-	// sync makes the content and the size last.
-	sync() error
-	// nextData is the offset of the first byte at or after off that is not
+	Stat() (fs.FileInfo, error)
+	Truncate(size int64) error
+	// Sync makes the content and the size last.
+	Sync() error
+	// NextData is the offset of the first byte at or after off that is not
 	// in a hole; the size of the file if there is none.
-	nextData(off int64) (int64, error)
-	// willRead hints that a range is read soon.
-	willRead(off, n int64)
+	NextData(off int64) (int64, error)
+	// WillRead hints that a range is read soon.
+	WillRead(off, n int64)
 }
 
 // rootDisk is a directory of the system under os.Root: no name, and no
@@ -59,7 +60,7 @@ func (d rootDisk) withRoot(f func(*os.Root) error) error {
 	return d.handles.retry(func() error { return f(h.c.(*os.Root)) })
 }
 
-func (d rootDisk) open(name string, flag int, perm fs.FileMode) (out file, err error) {
+func (d rootDisk) Open(name string, flag int, perm fs.FileMode) (out File, err error) {
 	err = d.withRoot(func(r *os.Root) error {
 		f, err := r.OpenFile(name, flag, perm)
 		if err == nil {
@@ -70,29 +71,29 @@ func (d rootDisk) open(name string, flag int, perm fs.FileMode) (out file, err e
 	return out, err
 }
 
-func (d rootDisk) lstat(name string) (fi fs.FileInfo, err error) {
+func (d rootDisk) Lstat(name string) (fi fs.FileInfo, err error) {
 	err = d.withRoot(func(r *os.Root) error { fi, err = r.Lstat(name); return err })
 	return fi, err
 }
 
-func (d rootDisk) stat(name string) (fi fs.FileInfo, err error) {
+func (d rootDisk) Stat(name string) (fi fs.FileInfo, err error) {
 	err = d.withRoot(func(r *os.Root) error { fi, err = r.Stat(name); return err })
 	return fi, err
 }
 
-func (d rootDisk) mkdirAll(name string) error {
+func (d rootDisk) MkdirAll(name string) error {
 	return d.withRoot(func(r *os.Root) error { return r.MkdirAll(name, 0o777) })
 }
 
-func (d rootDisk) rename(from, to string) error {
+func (d rootDisk) Rename(from, to string) error {
 	return d.withRoot(func(r *os.Root) error { return r.Rename(from, to) })
 }
 
-func (d rootDisk) remove(name string) error {
+func (d rootDisk) Remove(name string) error {
 	return d.withRoot(func(r *os.Root) error { return r.Remove(name) })
 }
 
-func (d rootDisk) syncDir(name string) error {
+func (d rootDisk) SyncDir(name string) error {
 	return d.withRoot(func(r *os.Root) error {
 		f, err := r.Open(name)
 		if err != nil {
@@ -103,12 +104,12 @@ func (d rootDisk) syncDir(name string) error {
 	})
 }
 
-func (d rootDisk) same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
+func (d rootDisk) Same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
 
-func (d rootDisk) refresh() { d.handles.drop(handleKey{dir: d.dir}) }
+func (d rootDisk) Refresh() { d.handles.drop(handleKey{dir: d.dir}) }
 
 // openDisk opens a directory, made if it is not there and create is set.
-func openDisk(dir string, create bool, handles *Handles) (disk, error) {
+func openDisk(dir string, create bool, handles *Handles) (Disk, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -128,8 +129,8 @@ type osFile struct {
 	writable bool
 }
 
-func (f osFile) stat() (fs.FileInfo, error) { return f.File.Stat() }
-func (f osFile) truncate(size int64) error {
+func (f osFile) Stat() (fs.FileInfo, error) { return f.File.Stat() }
+func (f osFile) Truncate(size int64) error {
 	setSparse(f.File)
 	return f.File.Truncate(size)
 }

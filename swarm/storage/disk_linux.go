@@ -8,7 +8,7 @@ import (
 )
 
 // sync writes the content and what is needed to find it, but not the times.
-func (f osFile) sync() error {
+func (f osFile) Sync() error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, unix.EINTR) {
@@ -17,7 +17,7 @@ func (f osFile) sync() error {
 	}
 }
 
-func (f osFile) nextData(off int64) (int64, error) {
+func (f osFile) NextData(off int64) (int64, error) {
 	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
 	switch {
 	case errors.Is(err, unix.ENXIO): // nothing but a hole up to the end
@@ -32,7 +32,7 @@ func (f osFile) nextData(off int64) (int64, error) {
 	return at, nil
 }
 
-func (f osFile) willRead(off, n int64) {
+func (f osFile) WillRead(off, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // a hint
 }
 

@@ -7,15 +7,15 @@ import (
 	"runtime"
 )
 
-func (f osFile) sync() error {
+func (f osFile) Sync() error {
 	if !f.writable && runtime.GOOS == "windows" {
 		return nil // FlushFileBuffers wants the right to write
 	}
 	return f.File.Sync()
 }
 
-func (f osFile) nextData(off int64) (int64, error) { return off, nil }
-func (f osFile) willRead(int64, int64)             {}
+func (f osFile) NextData(off int64) (int64, error) { return off, nil }
+func (f osFile) WillRead(int64, int64)             {}
 
 func syncDirectory(f *os.File) error {
 	if runtime.GOOS == "windows" {

@@ -71,7 +71,7 @@ func (s *Storage) dropNote(noted int) error {
 	if stale {
 		return nil
 	}
-	err := s.state.remove(filepath.Base(s.o.Record) + finishSuffix)
+	err := s.state.Remove(filepath.Base(s.o.Record) + finishSuffix)
 	if kindOf(err) == Vanished {
 		return nil
 	}
@@ -135,7 +135,7 @@ func (s *Storage) finishFile(i int) error {
 		// not enough to sync it.
 		h, f, err := s.acquire(i)
 		if err == nil {
-			err = f.sync()
+			err = f.Sync()
 			s.handles.put(h)
 		}
 		if err != nil {
@@ -143,11 +143,11 @@ func (s *Storage) finishFile(i int) error {
 		}
 	}
 	s.handles.drop(handleKey{owner: s, file: i})
-	if err := s.disk.rename(from, to); err != nil {
+	if err := s.disk.Rename(from, to); err != nil {
 		return s.lost("rename", i, 0, err)
 	}
 	st.place = inFinal
-	if fi, err := s.disk.lstat(to); err == nil {
+	if fi, err := s.disk.Lstat(to); err == nil {
 		st.mtime = fi.ModTime().UnixNano()
 	}
 	s.noteDir(i)
@@ -156,7 +156,7 @@ func (s *Storage) finishFile(i int) error {
 
 // clearWay sees to it that nothing of others is replaced by a rename.
 func (s *Storage) clearWay(i int, to string) error {
-	fi, err := s.disk.lstat(to)
+	fi, err := s.disk.Lstat(to)
 	if kindOf(err) == Vanished {
 		return nil
 	}
@@ -183,7 +183,7 @@ func (s *Storage) clearWay(i int, to string) error {
 
 // sameContent reports whether a file of the right size has our file's content.
 func (s *Storage) sameContent(i int, name string) (bool, error) {
-	other, err := s.disk.open(name, os.O_RDONLY, 0)
+	other, err := s.disk.Open(name, os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}

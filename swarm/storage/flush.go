@@ -111,7 +111,7 @@ func (s *Storage) syncFile(i int) error {
 	}
 	// Syncing takes its time: let files change their places meanwhile.
 	s.places.RUnlock()
-	err = f.sync()
+	err = f.Sync()
 	s.places.RLock()
 	if err != nil {
 		// What the disk did not take may now count as clean: no later sync
@@ -146,7 +146,7 @@ func (s *Storage) piecesIn(i int) (list []int) {
 // identify checks that a file's name still leads to the file.
 func (s *Storage) identify(i int) error {
 	d, name := s.where(i)
-	fi, err := d.stat(name)
+	fi, err := d.Stat(name)
 	if err != nil {
 		return s.lost("find", i, 0, err)
 	}
@@ -154,7 +154,7 @@ func (s *Storage) identify(i int) error {
 	id := s.files[i].id
 	s.mu.Unlock()
 	switch {
-	case id != nil && !d.same(id, fi):
+	case id != nil && !d.Same(id, fi):
 		return s.lost("find", i, 0, errGone)
 	case i < s.parts() && !s.o.ReadOnly && fi.Size() < s.info.Files[i].Length:
 		return s.lost("read", i, fi.Size(), errShort)
@@ -168,7 +168,7 @@ func (s *Storage) syncDirs() error {
 	clear(s.dirs)
 	s.mu.Unlock()
 	for k, dir := range dirs {
-		if err := s.disk.syncDir(dir); err != nil {
+		if err := s.disk.SyncDir(dir); err != nil {
 			s.mu.Lock()
 			for _, d := range dirs[k:] {
 				s.dirs[d] = struct{}{}

@@ -113,7 +113,7 @@ func (s *Storage) appendJournal(c Chunk) {
 		return
 	}
 	h, err := s.handles.get(handleKey{owner: s, file: journalHandle}, func() (io.Closer, error) {
-		return s.state.open(s.journalName(), os.O_RDWR|os.O_CREATE, 0o666)
+		return s.state.Open(s.journalName(), os.O_RDWR|os.O_CREATE, 0o666)
 	})
 	if err != nil {
 		return
@@ -123,7 +123,7 @@ func (s *Storage) appendJournal(c Chunk) {
 	if j.size == 0 {
 		b = s.journalHeader()
 	}
-	if n, err := h.c.(file).WriteAt(c.append(b), j.size); err == nil {
+	if n, err := h.c.(File).WriteAt(c.append(b), j.size); err == nil {
 		j.size += int64(n)
 	}
 }
@@ -148,12 +148,12 @@ func (s *Storage) loadJournal() {
 	if s.o.Record == "" || s.o.ReadOnly {
 		return
 	}
-	f, err := s.state.open(s.journalName(), os.O_RDONLY, 0)
+	f, err := s.state.Open(s.journalName(), os.O_RDONLY, 0)
 	if err != nil {
 		return
 	}
 	defer f.Close()
-	fi, err := f.stat()
+	fi, err := f.Stat()
 	if err != nil || fi.Size() > maxJournal {
 		return
 	}
@@ -260,7 +260,7 @@ func (s *Storage) trimJournal(n int) error {
 	s.handles.drop(handleKey{owner: s, file: journalHandle})
 	if len(b) == journalHead {
 		j.size = 0
-		if err := s.state.remove(name); kindOf(err) != Vanished {
+		if err := s.state.Remove(name); kindOf(err) != Vanished {
 			return err
 		}
 		return nil
@@ -269,5 +269,5 @@ func (s *Storage) trimJournal(n int) error {
 		return err
 	}
 	j.size = int64(len(b))
-	return s.state.rename(name+".new", name)
+	return s.state.Rename(name+".new", name)
 }

@@ -38,16 +38,16 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	r := s.snapshot(closing)
 	name := filepath.Base(s.o.Record)
 	// The parts file may be new there, and the record relies on it.
-	if err := s.state.syncDir("."); err != nil {
+	if err := s.state.SyncDir("."); err != nil {
 		return err
 	}
 	if err := writeWhole(s.state, name+".new", r.append(nil), true); err != nil {
 		return err
 	}
-	if err := s.state.rename(name+".new", name); err != nil {
+	if err := s.state.Rename(name+".new", name); err != nil {
 		return err
 	}
-	if err := s.state.syncDir("."); err != nil {
+	if err := s.state.SyncDir("."); err != nil {
 		return err
 	}
 	return firstOf(firstOf(s.dropNote(noted), s.dropParts(r)), s.trimJournal(journaled))
@@ -77,7 +77,7 @@ func (s *Storage) snapshot(closing bool) *record {
 			f.mtime = st.mtime
 		} else if closing {
 			d, name := s.where(i)
-			if fi, err := d.lstat(name); err == nil {
+			if fi, err := d.Lstat(name); err == nil {
 				f.mtime = fi.ModTime().UnixNano()
 			}
 		}
@@ -104,7 +104,7 @@ func (s *Storage) dropParts(r *record) error {
 	}
 	s.handles.drop(handleKey{owner: s, file: s.parts()})
 	d, name := s.where(s.parts())
-	if err := d.remove(name); err != nil && kindOf(err) != Vanished {
+	if err := d.Remove(name); err != nil && kindOf(err) != Vanished {
 		return err
 	}
 	s.mu.Lock()
@@ -113,8 +113,8 @@ func (s *Storage) dropParts(r *record) error {
 	return nil
 }
 
-func writeWhole(d disk, name string, b []byte, sync bool) (err error) {
-	f, err := d.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+func writeWhole(d Disk, name string, b []byte, sync bool) (err error) {
+	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return err
 	}
@@ -122,5 +122,5 @@ func writeWhole(d disk, name string, b []byte, sync bool) (err error) {
 	if _, err := f.WriteAt(b, 0); err != nil || !sync {
 		return err
 	}
-	return f.sync()
+	return f.Sync()
 }

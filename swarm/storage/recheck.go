@@ -37,9 +37,9 @@ func (s *Storage) reopen() error {
 		return wrap("open", s.dir, errClosed)
 	}
 	s.handles.dropAll(s)
-	s.disk.refresh()
-	s.state.refresh()
-	if _, err := s.disk.stat("."); err != nil {
+	s.disk.Refresh()
+	s.state.Refresh()
+	if _, err := s.disk.Stat("."); err != nil {
 		return wrap("open", s.dir, err)
 	}
 	for i := range s.files {
@@ -64,7 +64,7 @@ func (s *Storage) reopen() error {
 func (s *Storage) relook(i int) error {
 	st := &s.files[i]
 	d, name := s.where(i)
-	fi, err := d.stat(name)
+	fi, err := d.Stat(name)
 	if err != nil && kindOf(err) == Vanished && i == s.parts() {
 		st.place = absent // our own affair: what it had is fetched again
 		s.fall(i, 0)
@@ -76,7 +76,7 @@ func (s *Storage) relook(i int) error {
 	from := int64(-1)
 	switch short := i < s.parts() && fi.Size() < s.info.Files[i].Length; {
 	// The number of a file that was deleted is soon given to another.
-	case st.gone.Swap(false), st.id != nil && !d.same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
+	case st.gone.Swap(false), st.id != nil && !d.Same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
 		from = 0
 	case short && !s.o.ReadOnly:
 		from = fi.Size()
@@ -128,7 +128,7 @@ func (s *Storage) probe(full *Error) error {
 	s.mu.Unlock()
 	name := "." + s.info.Hash.String() + ".probe"
 	err := writeWhole(s.disk, name, make([]byte, max(4<<10, min(need, missing))), true)
-	if e := s.disk.remove(name); e != nil && kindOf(e) != Vanished {
+	if e := s.disk.Remove(name); e != nil && kindOf(e) != Vanished {
 		err = firstOf(err, e)
 	}
 	switch {

@@ -206,7 +206,7 @@ func (s *Storage) makeWritable(i int) error {
 		}
 		if was == inFinal {
 			s.handles.drop(handleKey{owner: s, file: i})
-			if err := d.rename(from, to); err != nil {
+			if err := d.Rename(from, to); err != nil {
 				return s.lost("rename", i, 0, err)
 			}
 			was = inPart
@@ -216,7 +216,7 @@ func (s *Storage) makeWritable(i int) error {
 			}
 			s.mu.Unlock()
 		} else if dir := filepath.Dir(to); dir != "." {
-			if err := d.mkdirAll(dir); err != nil {
+			if err := d.MkdirAll(dir); err != nil {
 				return wrap("make", filepath.Join(s.dir, dir), err)
 			}
 		}
@@ -241,26 +241,26 @@ func (s *Storage) makeWritable(i int) error {
 
 // create makes the file if need be, at the given size if that is not negative,
 // and lets it adopt what adopt says, if that is not nil.
-func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int64, adopt func(p int) bool) (err error) {
+func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int64, adopt func(p int) bool) (err error) {
 	defer func() {
 		if err != nil {
 			err = wrap("make", s.path(i), err)
 		}
 	}()
-	if fi, err := d.lstat(name); err == nil && !fi.Mode().IsRegular() {
+	if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() {
 		return ErrExists
 	}
-	f, err := d.open(name, os.O_RDWR|os.O_CREATE, perm)
+	f, err := d.Open(name, os.O_RDWR|os.O_CREATE, perm)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	fi, err := f.stat()
+	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	if size >= 0 && fi.Size() != size {
-		if err := f.truncate(size); err != nil {
+		if err := f.Truncate(size); err != nil {
 			return err
 		}
 	}
@@ -276,7 +276,7 @@ func (s *Storage) create(i int, d disk, name string, perm os.FileMode, size int6
 
 // adopt copies to the file of a wanted file what the parts file kept of it in
 // these pieces.
-func (s *Storage) adopt(i int, to file, piece func(p int) bool) error {
+func (s *Storage) adopt(i int, to File, piece func(p int) bool) error {
 	if i == s.parts() || s.files[s.parts()].place == absent || s.info.Files[i].Length == 0 {
 		return nil
 	}
@@ -297,7 +297,7 @@ func (s *Storage) adopt(i int, to file, piece func(p int) bool) error {
 	return nil
 }
 
-func (s *Storage) copyParts(to file, from, at, n int64) error {
+func (s *Storage) copyParts(to File, from, at, n int64) error {
 	h, f, err := s.acquire(s.parts())
 	if err != nil {
 		return err

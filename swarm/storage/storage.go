@@ -28,7 +28,9 @@ type Options struct {
 	Record   string   // path of the resume record; "" is none
 	Handles  *Handles // required
 
-	openDisk func(dir string, create bool) (disk, error) // of tests
+	// OpenDisk opens the download folder and that of the record; nil is those of
+	// the system.
+	OpenDisk func(dir string, create bool) (Disk, error)
 }
 
 // Storage is the files of one torrent. Its methods may be called concurrently.
@@ -36,8 +38,8 @@ type Storage struct {
 	layout
 	o       Options
 	dir     string // absolute
-	disk    disk
-	state   disk // where the record and the parts file are
+	disk    Disk
+	state   Disk // where the record and the parts file are
 	handles *Handles
 
 	// flushing serialises what syncs and writes the record; renaming, taken
@@ -87,8 +89,8 @@ func Open(o Options) (*Storage, error) {
 	if err != nil {
 		return nil, wrap("find", o.Dir, err)
 	}
-	if o.openDisk == nil {
-		o.openDisk = func(dir string, create bool) (disk, error) { return openDisk(dir, create, o.Handles) }
+	if o.OpenDisk == nil {
+		o.OpenDisk = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, o.Handles) }
 	}
 	n := o.Info.NumPieces()
 	s := &Storage{
@@ -97,12 +99,12 @@ func Open(o Options) (*Storage, error) {
 		synced: bitset.New(n), written: bitset.New(n), doubt: bitset.New(n), suspect: bitset.New(n), moved: bitset.New(n),
 		dirs: map[string]struct{}{},
 	}
-	if s.disk, err = o.openDisk(abs, !o.ReadOnly); err != nil {
+	if s.disk, err = o.OpenDisk(abs, !o.ReadOnly); err != nil {
 		return nil, wrap("open", abs, err)
 	}
 	s.state = s.disk
 	if o.Record != "" {
-		if s.state, err = o.openDisk(filepath.Dir(o.Record), true); err != nil {
+		if s.state, err = o.OpenDisk(filepath.Dir(o.Record), true); err != nil {
 			return nil, wrap("open", filepath.Dir(o.Record), err)
 		}
 	}
@@ -128,7 +130,7 @@ func (s *Storage) selectFiles(list []int) {
 func (s *Storage) parts() int { return len(s.files) - 1 }
 
 // where is the disk and the name of a file that is not absent.
-func (s *Storage) where(i int) (disk, string) {
+func (s *Storage) where(i int) (Disk, string) {
 	switch st := &s.files[i]; {
 	case i == s.parts():
 		if s.o.Record != "" {
@@ -153,21 +155,21 @@ func (s *Storage) path(i int) string {
 }
 
 // acquire is the open file; the caller holds places and puts it back.
-func (s *Storage) acquire(i int) (*handle, file, error) {
+func (s *Storage) acquire(i int) (*handle, File, error) {
 	h, err := s.handles.get(handleKey{owner: s, file: i}, func() (io.Closer, error) { return s.openFile(i) })
 	if err != nil {
 		return nil, nil, err
 	}
-	return h, h.c.(file), nil
+	return h, h.c.(File), nil
 }
 
 // openFile opens a file where it is. A file in its final place is complete, so
 // that the right to read it is enough.
-func (s *Storage) openFile(i int) (file, error) {
+func (s *Storage) openFile(i int) (File, error) {
 	d, name := s.where(i)
 	st := &s.files[i]
 	// Of a pipe, opening would wait.
-	fi, err := d.stat(name)
+	fi, err := d.Stat(name)
 	switch {
 	case err != nil:
 		return nil, s.lost("open", i, 0, err)
@@ -178,17 +180,17 @@ func (s *Storage) openFile(i int) (file, error) {
 	if st.place == inPart && !s.o.ReadOnly {
 		flag = os.O_RDWR
 	}
-	f, err := d.open(name, flag, 0)
+	f, err := d.Open(name, flag, 0)
 	if err != nil {
 		return nil, s.lost("open", i, 0, err)
 	}
-	fi, err = f.stat()
+	fi, err = f.Stat()
 	if err == nil && flag == os.O_RDWR && i < s.parts() && fi.Size() < s.info.Files[i].Length {
 		err = s.lost("open", i, fi.Size(), errShort)
 	}
 	if err == nil {
 		s.mu.Lock()
-		if st.id != nil && !d.same(st.id, fi) {
+		if st.id != nil && !d.Same(st.id, fi) {
 			err = s.lost("open", i, 0, errGone)
 		} else {
 			st.id = fi

@@ -25,7 +25,7 @@ func (s *Storage) survey() error {
 	}
 	partsSize := int64(0)
 	if d, name := s.where(s.parts()); true {
-		switch fi, err := d.lstat(name); {
+		switch fi, err := d.Lstat(name); {
 		case err == nil && fi.Mode().IsRegular():
 			s.files[s.parts()].place = inPart
 			partsSize = fi.Size()
@@ -99,7 +99,7 @@ func (s *Storage) bare() (bool, error) {
 	if !s.info.IsMulti() || s.o.ReadOnly {
 		return false, nil
 	}
-	_, err := s.disk.lstat(s.info.Name)
+	_, err := s.disk.Lstat(s.info.Name)
 	if err != nil && kindOf(err) != Vanished {
 		return false, wrap("open", filepath.Join(s.dir, s.info.Name), err)
 	}
@@ -121,9 +121,9 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 	st := &s.files[i]
 	size := s.info.Files[i].Length
 	look := func(name string) (fs.FileInfo, error) {
-		stat := s.disk.lstat
+		stat := s.disk.Lstat
 		if s.o.ReadOnly {
-			stat = s.disk.stat
+			stat = s.disk.Stat
 		}
 		fi, err := stat(name)
 		if err != nil && kindOf(err) == Vanished || err != nil && s.o.ReadOnly && kindOf(err) == Exists {
@@ -264,7 +264,7 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil
 	}
-	f, err := s.state.open(filepath.Base(s.o.Record)+suffix, 0, 0)
+	f, err := s.state.Open(filepath.Base(s.o.Record)+suffix, 0, 0)
 	if kindOf(err) == Vanished {
 		return nil, nil
 	}
@@ -272,7 +272,7 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 		return nil, wrap("read", s.o.Record, err)
 	}
 	defer f.Close()
-	fi, err := f.stat()
+	fi, err := f.Stat()
 	if err != nil {
 		return nil, wrap("read", s.o.Record, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"strings"
 	"syscall"
@@ -12,15 +13,27 @@ import (
 	"pgregory.net/rapid"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 )
+
+// modelDisk is a disk of simnet as storage wants it.
+type modelDisk struct{ *simnet.Disk }
+
+func (d modelDisk) Open(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := d.Disk.Open(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
 // twin drives a Storage on a model disk. Its naive twin is the torrent as one
 // slice of bytes and the set of pieces that were marked.
 type twin struct {
 	t       *rapid.T
 	f       fixture
-	disk    *model
+	disk    *simnet.Disk
 	s       *Storage
 	sel     []int
 	marked  bitset.Set // verified as far as we told or were told
@@ -64,11 +77,11 @@ func (w *twin) open() {
 	if w.record {
 		o.Record = "st/resume"
 	}
-	o.openDisk = func(dir string, _ bool) (disk, error) {
+	o.OpenDisk = func(dir string, _ bool) (Disk, error) {
 		if strings.HasSuffix(dir, "dl") {
-			return w.disk.sub("dl"), nil
+			return modelDisk{w.disk.Sub("dl")}, nil
 		}
-		return w.disk.sub("st"), nil
+		return modelDisk{w.disk.Sub("st")}, nil
 	}
 	w.s = open(w.t, o)
 	if err := w.s.RecordError(); err != nil {
@@ -89,7 +102,7 @@ func (w *twin) proven() {
 // cut is a power cut.
 func (w *twin) cut(dice *rand.Rand) {
 	w.overwrite = w.overwrite || w.renamed
-	w.disk.cut(dice)
+	w.disk.Cut(dice)
 	w.reopen(w.flushed)
 }
 
@@ -123,7 +136,7 @@ func (w *twin) selection() []int {
 
 func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &twin{t: t, f: genFixture(t), disk: newModel(), handles: NewHandles(3), record: rapid.Bool().Draw(t, "record")}
+		w := &twin{t: t, f: genFixture(t), disk: simnet.NewDisk(), handles: NewHandles(3), record: rapid.Bool().Draw(t, "record")}
 		defer func() { w.handles.Close() }()
 		n := w.f.info.NumPieces()
 		w.marked, w.flushed = bitset.New(n), bitset.New(n)
@@ -211,7 +224,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 				errno := rapid.SampledFrom([]syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EACCES}).Draw(t, "errno")
 				w.gaps = true
 				after := rapid.IntRange(0, 3).Draw(t, "after")
-				*w.disk.fail = func(o, name string) error {
+				w.disk.SetFail(func(o, name string) error {
 					if o != op {
 						return nil
 					}
@@ -219,7 +232,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 						return errno
 					}
 					return nil
-				}
+				})
 				p := piece()
 				off, b := w.f.piece(p)
 				err := w.s.WriteAt(b, off)
@@ -228,7 +241,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 					w.marked.Add(p)
 					err = w.s.Flush()
 				}
-				*w.disk.fail = nil
+				w.disk.SetFail(nil)
 				if err == nil {
 					w.flushed = w.marked.Clone()
 					return
@@ -252,7 +265,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 		must(t, w.s.Finish())
 		w.proven()
 		for i, file := range w.f.info.Files {
-			fi, err := w.disk.sub("dl").lstat(w.s.final(i))
+			fi, err := w.disk.Sub("dl").Lstat(w.s.final(i))
 			wanted := w.sel == nil
 			for _, k := range w.sel {
 				wanted = wanted || k == i

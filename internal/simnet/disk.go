@@ -1,0 +1,442 @@
+package simnet
+
+import (
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Disk is a directory in memory that keeps what a careless reader of POSIX may
+// rely on and no more: content lasts from Sync on, page by page in any order
+// before; names last from SyncDir on, each directory by itself. Cut takes the
+// rest away. It may be full, and any operation may be made to fail.
+type Disk struct {
+	*volume
+	root *inode
+}
+
+// volume is what all directories of a disk share.
+type volume struct {
+	mu   sync.Mutex
+	now  int64
+	fail func(op, name string) error
+	room int64 // bytes free; negative is no limit
+}
+
+type inode struct {
+	dir     bool
+	mtime   int64
+	data    []byte            // as the system shows it
+	disk    []byte            // as the disk has it
+	pages   map[int64]bool    // that take room
+	entries map[string]*inode // as the system shows them
+	lasting map[string]*inode // as the disk has them
+	journal []map[string]*inode
+}
+
+// diskPage is what is written or lost as a whole: 4 KiB.
+const diskPage = 4 << 10
+
+// NewDisk is an empty disk without limit.
+func NewDisk() *Disk { return &Disk{&volume{room: -1}, newDir()} }
+
+func newDir() *inode {
+	return &inode{dir: true, entries: map[string]*inode{}, lasting: map[string]*inode{}}
+}
+
+// Sub is the directory name, which lasts.
+func (d *Disk) Sub(name string) *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.root.entries[name]
+	if n == nil {
+		n = newDir()
+		d.root.entries[name], d.root.lasting[name] = n, n
+	}
+	return &Disk{d.volume, n}
+}
+
+// SetFail makes operations fail for which f has an error: open, rename, read,
+// write, truncate, sync, syncdir. Nil ends that.
+func (d *Disk) SetFail(f func(op, name string) error) {
+	d.mu.Lock()
+	d.fail = f
+	d.mu.Unlock()
+}
+
+// SetRoom says how many bytes more there is room for; what is negative is no
+// limit.
+func (d *Disk) SetRoom(n int64) {
+	d.mu.Lock()
+	d.room = n
+	d.mu.Unlock()
+}
+
+// Cut is the power failing: what is left is up to the dice.
+func (d *Disk) Cut(dice *rand.Rand) {
+	d.mu.Lock()
+	d.root.cut(dice)
+	d.mu.Unlock()
+}
+
+func (n *inode) cut(dice *rand.Rand) {
+	if !n.dir {
+		size := len(n.disk)
+		if dice.IntN(2) == 0 {
+			size = len(n.data)
+		}
+		after := make([]byte, size)
+		copy(after, n.disk)
+		for at := 0; at < min(size, len(n.data)); at += diskPage {
+			if dice.IntN(2) == 0 {
+				copy(after[at:min(at+diskPage, size)], n.data[at:])
+			}
+		}
+		n.data, n.disk = after, slices.Clone(after)
+		return
+	}
+	for range n.journal[:dice.IntN(len(n.journal)+1)] {
+		n.apply()
+	}
+	n.journal = nil
+	n.entries = maps.Clone(n.lasting)
+	for _, name := range slices.Sorted(maps.Keys(n.entries)) {
+		n.entries[name].cut(dice)
+	}
+}
+
+// apply makes the oldest change of names last.
+func (n *inode) apply() {
+	for name, to := range n.journal[0] {
+		if to == nil {
+			delete(n.lasting, name)
+		} else {
+			n.lasting[name] = to
+		}
+	}
+	n.journal = n.journal[1:]
+}
+
+func (n *inode) change(c map[string]*inode) {
+	for name, to := range c {
+		if to == nil {
+			delete(n.entries, name)
+		} else {
+			n.entries[name] = to
+		}
+	}
+	n.journal = append(n.journal, c)
+}
+
+func (v *volume) injected(op, name string) error {
+	if v.fail != nil {
+		return v.fail(op, name)
+	}
+	return nil
+}
+
+func (v *volume) tick() int64 { v.now++; return v.now }
+
+// at finds the directory of a name and the last component.
+func (d *Disk) at(name string) (*inode, string, error) {
+	dir := d.root
+	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
+	for _, p := range parts[:len(parts)-1] {
+		dir = dir.entries[p]
+		if dir == nil {
+			return nil, "", syscall.ENOENT
+		}
+		if !dir.dir {
+			return nil, "", syscall.ENOTDIR
+		}
+	}
+	return dir, parts[len(parts)-1], nil
+}
+
+func (d *Disk) find(name string) (*inode, error) {
+	if name == "." {
+		return d.root, nil
+	}
+	dir, base, err := d.at(name)
+	if err != nil {
+		return nil, err
+	}
+	if n := dir.entries[base]; n != nil {
+		return n, nil
+	}
+	return nil, syscall.ENOENT
+}
+
+// Open opens or makes a file as os.OpenFile does.
+func (d *Disk) Open(name string, flag int, _ fs.FileMode) (*DiskFile, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.injected("open", name); err != nil {
+		return nil, err
+	}
+	dir, base, err := d.at(name)
+	if err != nil {
+		return nil, err
+	}
+	n := dir.entries[base]
+	if n == nil {
+		if flag&os.O_CREATE == 0 {
+			return nil, syscall.ENOENT
+		}
+		n = &inode{mtime: d.tick(), pages: map[int64]bool{}}
+		dir.change(map[string]*inode{base: n})
+	}
+	if flag&os.O_TRUNC != 0 {
+		n.data = nil
+		d.free(n, 0)
+	}
+	return &DiskFile{d, n, name}, nil
+}
+
+// Lstat is os.Lstat; the disk has no symbolic links.
+func (d *Disk) Lstat(name string) (fs.FileInfo, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return inodeInfo{n, int64(len(n.data)), n.mtime}, nil
+}
+
+// Stat is Lstat.
+func (d *Disk) Stat(name string) (fs.FileInfo, error) { return d.Lstat(name) }
+
+// MkdirAll makes a directory and those above it.
+func (d *Disk) MkdirAll(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dir := d.root
+	for p := range strings.SplitSeq(filepath.ToSlash(name), "/") {
+		n := dir.entries[p]
+		if n == nil {
+			n = newDir()
+			dir.change(map[string]*inode{p: n})
+		}
+		if !n.dir {
+			return syscall.ENOTDIR
+		}
+		dir = n
+	}
+	return nil
+}
+
+// Rename renames within one directory.
+func (d *Disk) Rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.injected("rename", from); err != nil {
+		return err
+	}
+	dir, a, err := d.at(from)
+	if err != nil {
+		return err
+	}
+	other, b, err := d.at(to)
+	if err != nil {
+		return err
+	}
+	if dir != other {
+		panic("simnet: renamed to another directory")
+	}
+	n := dir.entries[a]
+	if n == nil {
+		return syscall.ENOENT
+	}
+	if old := dir.entries[b]; old != nil && old != n {
+		d.free(old, 0)
+	}
+	dir.change(map[string]*inode{a: nil, b: n})
+	return nil
+}
+
+// Remove removes a name.
+func (d *Disk) Remove(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	dir, base, err := d.at(name)
+	if err != nil {
+		return err
+	}
+	n := dir.entries[base]
+	if n == nil {
+		return syscall.ENOENT
+	}
+	d.free(n, 0)
+	dir.change(map[string]*inode{base: nil})
+	return nil
+}
+
+// SyncDir makes the names in a directory last.
+func (d *Disk) SyncDir(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.injected("syncdir", name); err != nil {
+		return err
+	}
+	n, err := d.find(name)
+	if err != nil {
+		return err
+	}
+	for len(n.journal) > 0 {
+		n.apply()
+	}
+	return nil
+}
+
+// Same reports whether two infos are of one file.
+func (d *Disk) Same(a, b fs.FileInfo) bool { return a.(inodeInfo).n == b.(inodeInfo).n }
+
+// Refresh does nothing.
+func (d *Disk) Refresh() {}
+
+// free gives the room of pages from size on back.
+func (v *volume) free(n *inode, size int64) {
+	for p := range n.pages {
+		if p*diskPage >= size {
+			delete(n.pages, p)
+			if v.room >= 0 {
+				v.room += diskPage
+			}
+		}
+	}
+}
+
+// take finds room for a page.
+func (v *volume) take(n *inode, page int64) bool {
+	if n.pages[page] {
+		return true
+	}
+	if v.room >= 0 {
+		if v.room < diskPage {
+			return false
+		}
+		v.room -= diskPage
+	}
+	n.pages[page] = true
+	return true
+}
+
+// DiskFile is an open file of a Disk.
+type DiskFile struct {
+	d    *Disk
+	n    *inode
+	name string
+}
+
+// Close does nothing.
+func (f *DiskFile) Close() error { return nil }
+
+// ReadAt is os.File's.
+func (f *DiskFile) ReadAt(b []byte, off int64) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.injected("read", f.name); err != nil {
+		return 0, err
+	}
+	if off >= int64(len(f.n.data)) {
+		return 0, io.EOF
+	}
+	n := copy(b, f.n.data[off:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// WriteAt is os.File's; on a full disk it writes what there is room for.
+func (f *DiskFile) WriteAt(b []byte, off int64) (int, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.injected("write", f.name); err != nil {
+		return 0, err
+	}
+	var err error
+	for at := off / diskPage * diskPage; at < off+int64(len(b)); at += diskPage {
+		if !f.d.take(f.n, at/diskPage) {
+			b, err = b[:max(0, at-off)], syscall.ENOSPC
+			break
+		}
+	}
+	if n := int(off) + len(b) - len(f.n.data); n > 0 && len(b) > 0 {
+		f.n.data = append(f.n.data, make([]byte, n)...)
+	}
+	f.n.mtime = f.d.tick()
+	if len(b) == 0 {
+		return 0, err
+	}
+	return copy(f.n.data[off:], b), err
+}
+
+// Stat is os.File's.
+func (f *DiskFile) Stat() (fs.FileInfo, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return inodeInfo{f.n, int64(len(f.n.data)), f.n.mtime}, nil
+}
+
+// Truncate is os.File's; what it adds is a hole, which takes no room.
+func (f *DiskFile) Truncate(size int64) error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.injected("truncate", f.name); err != nil {
+		return err
+	}
+	f.n.mtime = f.d.tick()
+	if more := size - int64(len(f.n.data)); more > 0 {
+		f.n.data = append(f.n.data, make([]byte, more)...)
+	}
+	f.n.data = f.n.data[:size]
+	f.d.free(f.n, size)
+	return nil
+}
+
+// Sync makes the content last. When it fails, that stays as it was on the disk
+// until it is written anew: as on Linux, what could not be written counts as
+// clean.
+func (f *DiskFile) Sync() error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.injected("sync", f.name); err != nil {
+		return err
+	}
+	f.n.disk = slices.Clone(f.n.data)
+	return nil
+}
+
+// NextData is off: holes are not told from zeros.
+func (f *DiskFile) NextData(off int64) (int64, error) { return off, nil }
+
+// WillRead does nothing.
+func (f *DiskFile) WillRead(int64, int64) {}
+
+type inodeInfo struct {
+	n     *inode
+	size  int64
+	mtime int64
+}
+
+func (i inodeInfo) Name() string { return "" }
+func (i inodeInfo) Size() int64  { return i.size }
+func (i inodeInfo) Mode() fs.FileMode {
+	if i.n.dir {
+		return fs.ModeDir
+	}
+	return 0
+}
+func (i inodeInfo) ModTime() time.Time { return time.Unix(0, i.mtime) }
+func (i inodeInfo) IsDir() bool        { return i.n.dir }
+func (i inodeInfo) Sys() any           { return nil }
