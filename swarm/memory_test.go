@@ -32,6 +32,11 @@ func newMem(info *metainfo.Info) *memStorage {
 	return &memStorage{info: info, data: make([]byte, info.Length), verified: bitset.New(info.NumPieces())}
 }
 
+// again is another storage with the same content.
+func (m *memStorage) again() *memStorage {
+	return &memStorage{info: m.info, data: m.data, verified: m.verified.Clone()}
+}
+
 func (m *memStorage) ReadAt(b []byte, off int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +58,7 @@ func (m *memStorage) WriteAt(b []byte, off int64) error {
 	return nil
 }
 
-func (m *memStorage) MarkChunk(p int, begin uint32, b []byte) {}
+func (m *memStorage) MarkChunk(int, uint32, []byte) {}
 
 func (m *memStorage) MarkVerified(p int) {
 	m.mu.Lock()
