@@ -15,7 +15,7 @@ const (
 	FaultFull                 // no space
 	FaultExists               // a file that is not ours is in the way
 	FaultPermission           // a file or folder may not be read or written
-	FaultVanished             // a file is gone or shorter than it was
+	FaultVanished             // a file is gone, shorter than it was or changed by others
 	FaultIO                   // the disk failed
 	FaultIncomplete           // data given to seed is not whole
 	FaultNetwork              // no socket to be had
@@ -57,6 +57,7 @@ func asFault(err error) error {
 		storage.Permission:  FaultPermission,
 		storage.Vanished:    FaultVanished,
 		storage.Truncated:   FaultVanished,
+		storage.Changed:     FaultVanished,
 		storage.IO:          FaultIO,
 		storage.TooManyOpen: FaultIO,
 	}

@@ -17,6 +17,7 @@ const (
 	Permission                  // not allowed
 	Vanished                    // a file or folder that was there is gone
 	Truncated                   // a file is shorter than it was
+	Changed                     // a file was written to by somebody else
 	Exists                      // a file that is not part of the torrent is in the way
 	TooManyOpen                 // no descriptor to be had
 )
@@ -26,6 +27,7 @@ var ErrExists = errors.New("a file that is not part of this torrent is there alr
 
 var (
 	errGone     = errors.New("it was deleted or moved")
+	errChanged  = errors.New("somebody wrote to it")
 	errShort    = errors.New("it is shorter than it was")
 	errReadOnly = errors.New("the torrent is opened for reading only")
 	errClosed   = errors.New("the torrent is closed")
@@ -37,7 +39,7 @@ type Error struct {
 	Path string
 	Err  error
 	Kind Kind
-	// Of Vanished and Truncated: the pieces [First, End) lost part of
+	// Of Vanished, Truncated and Changed: the pieces [First, End) lost part of
 	// their bytes.
 	First, End int
 }
@@ -60,6 +62,8 @@ func (e *Error) Hint() string {
 		return "allow it for this user, or choose another folder with --dir"
 	case Vanished:
 		return "put it back and it goes on by itself, or run the same command again to fetch it anew"
+	case Changed:
+		return "it is checked again, and what is wrong is fetched again"
 	case Truncated:
 		return "what is missing is fetched again"
 	case Exists:
@@ -104,6 +108,8 @@ func kindOf(err error) Kind {
 		return Vanished
 	case errors.Is(err, errShort):
 		return Truncated
+	case errors.Is(err, errChanged):
+		return Changed
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, errReadOnly):
 		return Permission
 	case errors.As(err, &n):

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func kind(t *testing.T, err error, want Kind) *Error {
@@ -107,6 +108,35 @@ func TestTruncatedFileLosesOnlyWhatItLacks(t *testing.T) {
 	if m := contents(t, dir); m["T/d/c"] != string(f.data[20100:]) || len(m) != 4 {
 		t.Fatal(names(m))
 	}
+}
+
+// Whoever writes to a file that is shared is noticed, if not at once.
+func TestAFileThatSomebodyWroteToIsCheckedAgain(t *testing.T) {
+	f := small(t)
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
+	f.put(t, s, 0, 1, 2, 3, 4, 5)
+	must(t, s.Finish())
+	read := func() error { return s.ReadAt(make([]byte, 100), 60000) }
+	must(t, read())
+	path := filepath.Join(dir, "T/d/c")
+	b, err := os.ReadFile(path)
+	must(t, err)
+	b[60000-20100] ^= 1
+	must(t, os.WriteFile(path, b, 0o644))
+	must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
+	for _, k := range s.handles.lru.Keys() { // as if time had passed
+		if h, ok := s.handles.lru.Peek(k); ok {
+			h.seen.Store(0)
+		}
+	}
+	kind(t, read(), Changed)
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	if p := int(60000 / f.info.PieceLength); have.Has(p) || have.Count() != 5 {
+		t.Fatal(have.Count(), "pieces are left")
+	}
+	must(t, s.Close())
 }
 
 func TestNoPermission(t *testing.T) {

@@ -3,6 +3,7 @@ package storage
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -18,6 +19,7 @@ type handleKey struct {
 // A handle is an open file in use by refs callers.
 type handle struct {
 	c    io.Closer
+	seen atomic.Int64 // when its name was last seen to lead to it, in Unix nanoseconds
 	refs int
 	out  bool // no longer in the LRU: the last one to put it closes it
 }
@@ -70,6 +72,7 @@ func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, err
 		return e, nil
 	}
 	e = &handle{c: c, refs: 1}
+	e.seen.Store(time.Now().UnixNano())
 	if h.closed {
 		e.out = true
 	} else {

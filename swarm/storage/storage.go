@@ -209,7 +209,7 @@ func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	if e.Kind == Vanished {
 		s.files[i].gone.Store(true)
 	}
-	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated) && e.End == 0 {
+	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated || e.Kind == Changed) && e.End == 0 {
 		e.First, e.End = s.info.PiecesOf(i)
 		e.First = max(e.First, int((s.info.Files[i].Offset+size)/s.info.PieceLength))
 	}

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"bytes"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+)
+
+// What the state directory holds is damaged by a byte, or cut: nothing crashes,
+// the other torrents load, the one that it is about finds what is there, and no
+// file of the user is touched.
+func TestBatteryRecords(t *testing.T) {
+	flips, cuts := 40, 10
+	if os.Getenv("SEEDBED_SOAK") != "" {
+		flips, cuts = 1000, 200
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 5 * ms})
+		var specs []Spec
+		var dirs []string
+		for i := range 3 {
+			_, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+			dirs = append(dirs, dir)
+			// The same names and sizes, and yet torrents of their own.
+			write(t, filepath.Join(dir, "c.txt"), randomBytes(strconv.Itoa(i), 10))
+			spec, err := Share(t.Context(), dir, ShareOptions{PieceLength: 32 << 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec.Seed = false
+			specs = append(specs, spec)
+		}
+		ring(t, n, 4)
+		first := start(t, n, 1, boot(100))
+		time.Sleep(10 * time.Second)
+		for _, s := range specs {
+			whole(t, first.add(s))
+		}
+		first.close()
+		for _, s := range specs { // as when the metadata came from peers
+			write(t, filepath.Join(first.state, "torrents", s.InfoHash().String(), "torrent"), s.Torrent.Append(nil))
+		}
+		pristine := tree(t, first.state)
+		files := slices.DeleteFunc(names(pristine), func(f string) bool { return len(pristine[f]) == 0 })
+		if len(files) < 7 {
+			t.Fatal("the state is no more than", files)
+		}
+		var before []map[string][]byte
+		for _, d := range dirs {
+			before = append(before, tree(t, d))
+		}
+		dice := rand.New(rand.NewPCG(1, 1))
+		hit := map[string]int{}
+		for k := range flips + cuts {
+			victim := files[dice.IntN(len(files))]
+			hit[filepath.Base(victim)]++
+			state1 := t.TempDir()
+			for f, b := range pristine {
+				if f == victim {
+					b = bytes.Clone(b)
+					if k < flips {
+						b[dice.IntN(len(b))] ^= 1 << dice.IntN(8)
+					} else {
+						b = b[:dice.IntN(len(b))]
+					}
+				}
+				write(t, filepath.Join(state1, filepath.FromSlash(f)), b)
+			}
+			r := start(t, n, 1, boot(100), state(state1))
+			for i, s := range specs {
+				lost := filepath.Base(victim) == "torrent" && strings.Contains(victim, s.InfoHash().String())
+				tt := r.add(Spec{Link: bare(s), Dir: filepath.Dir(dirs[i])})
+				if !lost {
+					whole(t, tt)
+				}
+			}
+			r.close()
+			if t.Failed() {
+				t.Fatalf("%s was damaged, for the %d. time", victim, k)
+			}
+		}
+		for i, d := range dirs {
+			if !maps.EqualFunc(before[i], tree(t, d), bytes.Equal) {
+				t.Errorf("the files in %s were touched", d)
+			}
+		}
+		t.Logf("battery: %d bytes flipped and %d files cut in the state of three torrents %v: all others loaded, and the damaged as far as its metadata was there", flips, cuts, hit)
+	})
+}
+
+// whole waits until a torrent has all that it wants.
+func whole(t *testing.T, tt *Torrent) {
+	t.Helper()
+	for range 6000 {
+		if tt.Snapshot().Complete {
+			return
+		}
+		time.Sleep(10 * ms)
+	}
+	t.Errorf("%s is not whole: %+v", tt.Name(), tt.Snapshot())
+}
