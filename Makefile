@@ -11,7 +11,7 @@ VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
 RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench demo install clean peers cc
+.PHONY: help build test race lint fuzz bench battery soak demo install clean peers cc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,16 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 bench: ## every benchmark with its allocations (BENCH=regexp chooses)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The batteries say what they did; without -v nobody would read it.
+BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
+
+battery: peers ## the batteries against faults and hostile peers, small, telling what they did
+	@bash -o pipefail -c "$(BATTERY)"
+
+soak: peers ## the same, large: some minutes, and the large simulations of the DHT
+	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
+	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
 
 demo: ## see it work on this machine, without a network
 	$(GO) run ./cmd/seedbed demo

@@ -22,8 +22,9 @@ const (
 	// HandshakeTimeout is how long it may take over its handshake.
 	HandshakeTimeout = 15 * time.Second
 	// maxGreeting bounds the incoming connections of a torrent that have not told
-	// their peer id yet.
-	maxGreeting = 64
+	// their peer id yet, and maxGreetingPerHost those of one address.
+	maxGreeting        = 64
+	maxGreetingPerHost = 16
 )
 
 // A greeted is a connection whose handshake is done.
@@ -34,18 +35,13 @@ type greeted struct {
 	reserved  wire.Reserved
 }
 
-// Incoming takes over a connection whose Hello named this torrent. It is closed
-// when too many are at their handshake already.
+// Incoming takes over a connection whose Hello named this torrent.
 func (t *Torrent) Incoming(h Hello) {
 	if t.stopping.Load() {
 		h.nc.Close()
 		return
 	}
-	if t.greeting.Add(1) > maxGreeting {
-		t.greeting.Add(-1)
-		h.nc.Close()
-		return
-	}
+	t.lobby.Enter(h.nc)
 	go func() {
 		g := greeted{nc: h.nc, encrypted: h.encrypted, reserved: h.Reserved}
 		err := t.shake(g.nc, h.by, func() error {
@@ -55,7 +51,7 @@ func (t *Torrent) Incoming(h Hello) {
 			_, err := io.ReadFull(g.nc, g.id[:])
 			return err
 		})
-		t.greeting.Add(-1)
+		t.lobby.Leave(h.nc)
 		if err != nil {
 			t.cfg.Log.Debug("incoming handshake failed", "from", g.nc.RemoteAddr(), "error", err)
 			g.nc.Close()

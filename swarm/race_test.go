@@ -9,3 +9,5 @@ import "runtime"
 // too: they are told by what happens before what, not by what happens at the
 // same time.
 func init() { runtime.GOMAXPROCS(1) }
+
+const raceEnabled = true

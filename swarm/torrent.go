@@ -32,7 +32,7 @@ type Torrent struct {
 	up, down *shaper.Flow
 
 	nextConn atomic.Uint32
-	greeting atomic.Int32 // incoming handshakes under way
+	lobby    *Lobby // of incoming handshakes
 	maxFrame atomic.Int64
 	stopping atomic.Bool
 
@@ -75,7 +75,7 @@ func New(cfg Config) *Torrent {
 		cfg.OnEvent = func(Event) {}
 	}
 	t := &Torrent{
-		cfg: cfg, epoch: time.Now(), done: make(chan struct{}),
+		cfg: cfg, epoch: time.Now(), done: make(chan struct{}), lobby: NewLobby(maxGreeting, maxGreetingPerHost),
 		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())

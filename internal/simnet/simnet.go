@@ -93,6 +93,20 @@ func (n *Net) Host(addrs ...netip.Addr) *Host {
 	return h
 }
 
+// Unread is how many bytes of all connections are on their way or not read.
+func (n *Net) Unread() (size int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.hosts {
+		for _, c := range h.conns {
+			c.mu.Lock()
+			size += c.size
+			c.mu.Unlock()
+		}
+	}
+	return size
+}
+
 // SetLink changes how data travels between a and b, both ways.
 func (n *Net) SetLink(a, b netip.Addr, l Link) {
 	n.mu.Lock()

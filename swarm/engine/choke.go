@@ -79,7 +79,7 @@ func (e *Engine) fillUnchokes() {
 	for free := e.uploadSlots() - e.unchoked(); free > 0; free-- {
 		var best *peer
 		for _, p := range e.peers {
-			if !p.closing && p.up.choking && p.up.interested && (best == nil || p.up.since < best.up.since) {
+			if !p.closing && p.up.choking && p.up.interested && e.now >= p.up.retry && (best == nil || p.up.since < best.up.since) {
 				best = p
 			}
 		}
@@ -109,6 +109,7 @@ func (e *Engine) rechoke() {
 	if len(list) > slots {
 		if c.complete {
 			slices.SortStableFunc(list, e.byTurn)
+			e.trySomebody(list, slots)
 		} else {
 			slices.SortStableFunc(list, e.byMerit)
 			e.optimism(list, slots)
@@ -125,9 +126,26 @@ func (e *Engine) rechoke() {
 	clear(e.ranking)
 }
 
+// trySomebody gives the last slot to the first of those who have not proven
+// themselves: without it nobody new ever could.
+func (e *Engine) trySomebody(list []*peer, slots int) {
+	if !e.crowd.on || e.turn(list[slots-1]) >= 3 {
+		return
+	}
+	if k := slices.IndexFunc(list[slots:], func(p *peer) bool { return e.turn(p) == 3 }); k >= 0 {
+		list[slots-1], list[slots+k] = list[slots+k], list[slots-1]
+	}
+}
+
 // byMerit puts those first who give us most. A peer that snubs us has none
 // (BEP 3: anti-snubbing).
 func (e *Engine) byMerit(x, y *peer) int {
+	if out := e.now < x.up.retry; out != (e.now < y.up.retry) {
+		if out {
+			return 1
+		}
+		return -1
+	}
 	if x.down.snubbed != y.down.snubbed {
 		if x.down.snubbed {
 			return 1
@@ -138,19 +156,28 @@ func (e *Engine) byMerit(x, y *peer) int {
 }
 
 // byTurn puts those first whose turn is not over, the fastest before the
-// others, then those who wait, the longest first, then those who had their turn.
+// others, then those who wait, the longest first, then those who had their turn;
+// in a crowd those who have not proven themselves come after these, and last
+// those who took nothing.
 func (e *Engine) byTurn(x, y *peer) int {
 	if k := cmp.Compare(e.turn(x), e.turn(y)); k != 0 {
 		return k
 	}
-	if e.turn(x) == 0 {
+	switch e.turn(x) {
+	case 0:
 		return cmp.Compare(y.up.rate.Rate(e.now), x.up.rate.Rate(e.now))
+	case 3: // the newest is the one that is least likely to have been there to harm
+		return cmp.Compare(y.since, x.since)
 	}
 	return cmp.Compare(x.up.since, y.up.since)
 }
 
 func (e *Engine) turn(p *peer) int {
 	switch {
+	case e.now < p.up.retry:
+		return 4
+	case e.crowd.on && !p.up.proven():
+		return 3
 	case p.up.choking:
 		return 1
 	case p.up.sent >= turnBytes && e.now.Sub(p.up.since) >= turnTime:
@@ -196,7 +223,7 @@ func (e *Engine) optimism(list []*peer, slots int) {
 // chance is a peer's weight in the draw for the optimistic unchoke.
 func (e *Engine) chance(p *peer) int {
 	switch {
-	case p.up.optimistic:
+	case p.up.optimistic, e.now < p.up.retry:
 		return 0 // it had its chance
 	case e.now.Sub(p.since) < newcomerFor:
 		return 3

@@ -30,6 +30,8 @@ type Engine struct {
 	meta    metaPhase
 	content *content // nil until EvInfo
 	focus   focus
+	crowd   crowd
+	sense   bool // the message at hand has; see noise.go
 
 	timers
 	paused      bool // storage failed
@@ -177,7 +179,9 @@ func (e *Engine) onTraffic(ev *Event) {
 	case EvMessage:
 		p.lastIn = e.now
 		if !p.closing {
+			e.sense = false
 			e.message(p, &ev.Msg)
+			e.hear(p)
 		}
 	}
 }
@@ -217,6 +221,7 @@ func (e *Engine) Tick(now mono.Time) {
 			e.downTotal += p.down.rate.Rate(e.now)
 		}
 	}
+	e.watchCrowd()
 	for _, p := range e.peers {
 		e.upkeep(p)
 	}

@@ -228,6 +228,7 @@ func (e *Engine) setField(p *peer, all bool, bits []byte) {
 func (e *Engine) onHave(p *peer, index uint32) {
 	c := e.content
 	if c == nil {
+		e.sense = true
 		// Past the cap the peer looks poorer than it is, which harms only itself.
 		if !p.early.all && len(p.early.haves) < maxEarlyList && e.meta.early < maxEarly {
 			before := p.early.size()
@@ -239,6 +240,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	if !e.inRange(p, index) || p.nHas == c.n || !p.has.Add(int(index)) {
 		return
 	}
+	e.sense = true
 	p.nHas++
 	c.pick.inc(index)
 	if c.need.Has(int(index)) {
@@ -294,6 +296,7 @@ func (e *Engine) onReject(p *peer, b Block) {
 	if i < 0 {
 		return // it crossed our cancel
 	}
+	e.sense = true
 	e.cancel(p, i, true)
 	if d.choked {
 		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })

@@ -104,6 +104,7 @@ func (e *Engine) onMetadata(p *peer, payload []byte) error {
 		return e.onMetadataBlock(p, &m)
 	case wire.MetadataReject:
 		if e.metaAnswered(p, m.Piece) {
+			e.sense = true
 			e.meta.asm.Reject(uint32(p.conn), m.Piece)
 			p.meta.pause = e.now.Add(rejectedPause)
 		}
@@ -128,6 +129,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	if !e.metaAnswered(p, m.Piece) {
 		return nil // it came too late, or another was faster
 	}
+	e.sense = true
 	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.TotalSize, m.Data)
 	for _, l := range liars {
 		if q := e.conns[Conn(l)]; q != nil {
@@ -169,6 +171,7 @@ func (e *Engine) serveMetadata(p *peer, piece int) {
 		}
 		if piece < blocks && p.meta.serve.Take(e.now, 1) {
 			begin := piece * wire.MetadataBlock
+			e.sense = true
 			out.Type, out.TotalSize = wire.MetadataData, int64(len(raw))
 			out.Data = raw[begin:min(begin+wire.MetadataBlock, len(raw))]
 		}

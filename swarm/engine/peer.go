@@ -7,6 +7,7 @@ import (
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
+	"seedbed/internal/rate"
 	"seedbed/pex"
 	"seedbed/swarm/wire"
 )
@@ -55,6 +56,7 @@ type peer struct {
 	up   upload
 	meta metaPeer
 
+	noise  rate.Bucket // of messages that make no sense
 	pexOut pex.Sender
 	pexIn  pex.Intake
 }
@@ -128,11 +130,18 @@ func (e *Engine) survives(fresh, old *peer) bool {
 }
 
 // makeRoom closes the connection that matters least, if there is one that does
-// not matter: neither side has wanted anything of the other for a while.
+// not matter: neither side has wanted anything of the other for a while, or it
+// takes nothing and never gave anything.
 func (e *Engine) makeRoom() bool {
 	for _, p := range e.peers {
 		if !p.closing && !p.down.interested && !p.up.interested && e.now.Sub(p.since) > idleFor && !p.meta.usable() {
 			e.close(p, FaultUseless)
+			return true
+		}
+	}
+	for _, p := range e.peers {
+		if !p.closing && p.up.stalls > 0 && !p.up.proven() && p.down.rate.Total() == 0 && !p.meta.usable() {
+			e.close(p, FaultSlow)
 			return true
 		}
 	}
@@ -295,6 +304,7 @@ func (e *Engine) upkeep(p *peer) {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
 	e.measure(p)
+	e.dropStalled(p)
 	d := &p.down
 	d.dry = false
 	if d.out() == 0 {

@@ -39,6 +39,8 @@ func (q *requests) push(b Block) {
 	q.list = append(q.list, b)
 }
 
+func (q *requests) first() Block { return q.list[q.head] }
+
 func (q *requests) pop() Block {
 	b := q.list[q.head]
 	if q.head++; q.head == len(q.list) {
@@ -68,6 +70,10 @@ type upload struct {
 	rate       rate.Meter
 	since      mono.Time // when it was unchoked last; 0 never
 	sent       int64     // bytes since then
+	took       int64     // bytes ever
+	tookAt     mono.Time // when the last of them went
+	stalls     uint8     // times that it was unchoked and took nothing
+	retry      mono.Time // not unchoked until then, if others wait
 	fast       []uint32  // what it may ask for while choked
 	fastLeft   int       // blocks of that it may still have
 }
@@ -96,6 +102,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	u.queue.push(b)
+	e.sense = true
 }
 
 // reject answers a request that will not be served; without the fast extension
@@ -108,6 +115,7 @@ func (e *Engine) reject(p *peer, b Block) {
 
 func (e *Engine) onCancel(p *peer, b Block) {
 	if p.up.queue.remove(b) {
+		e.sense = true
 		e.reject(p, b) // BEP 6: a cancelled request is answered too
 	}
 }
@@ -122,7 +130,7 @@ func (e *Engine) serve(p *peer) {
 	if u.inflight > window/2 {
 		return
 	}
-	for u.queue.len() > 0 && u.inflight < window {
+	for u.queue.len() > 0 && u.inflight < window && e.worth(p, u.queue.first()) {
 		b := u.queue.pop()
 		if !e.content.have.Has(int(b.Piece)) {
 			e.reject(p, b)
@@ -140,6 +148,8 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	u := &p.up
 	u.inflight -= int64(n)
 	u.sent += int64(n)
+	u.took += int64(n)
+	u.tookAt = e.now
 	u.rate.Add(e.now, n)
 	e.upRate.Add(e.now, n)
 	e.uploaded += int64(n)
