@@ -110,7 +110,7 @@ type ward struct {
 }
 
 func newWard(e *examination, infohash id.ID) *ward {
-	return &ward{e: e, infohash: infohash, peerID: newPeerID(), asm: metainfo.NewAssembler(infohash),
+	return &ward{e: e, infohash: infohash, peerID: newPeerID(), asm: metainfo.NewAssembler(infohash, id.ID32{}),
 		dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
 }
 

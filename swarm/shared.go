@@ -112,10 +112,10 @@ func (q *workQueue) pop() (j, second storeJob, n int) {
 		q.idle--
 	}
 	j = q.take()
-	if q.idle > 0 || q.head == len(q.jobs) || !hashpair.Fast() || !j.isWhole() {
+	if q.idle > 0 || q.head == len(q.jobs) || !hashpair.Fast() || !j.pairs() {
 		return j, second, 1
 	}
-	if next := &q.jobs[q.head]; next.block.Length != j.block.Length || !next.isWhole() {
+	if next := &q.jobs[q.head]; next.block.Length != j.block.Length || !next.pairs() {
 		return j, second, 1
 	}
 	return j, q.take(), 2

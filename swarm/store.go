@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"crypto/sha1"
-	"hash"
 	"hash/maphash"
 	"sync"
 
@@ -36,9 +35,9 @@ func (s *Shared) worker() {
 			j.t.jobDone()
 		default:
 			x, y := hashpair.Sum(j.mem(), second.mem())
-			j.whole(x)
+			j.whole(metainfo.Digest{V1: x})
 			j.t.jobDone()
-			second.whole(y)
+			second.whole(metainfo.Digest{V1: y})
 			second.t.jobDone()
 		}
 	}
@@ -48,21 +47,30 @@ func (j *storeJob) mem() []byte { return j.chunk.Bytes()[:j.block.Length] }
 
 // isWhole reports whether the chunk is a piece.
 func (j *storeJob) isWhole() bool {
-	return int64(j.block.Length) == j.t.info.PieceSize(int(j.block.Piece))
+	return int64(j.block.Length) == j.t.info.DataSize(int(j.block.Piece))
 }
 
+// pairs reports whether the job is the SHA-1 of a whole piece, of which two are
+// hashed at once.
+func (j *storeJob) pairs() bool { return j.isWhole() && j.t.info.Plain(int(j.block.Piece)) }
+
 func (j *storeJob) run() {
-	if j.isWhole() {
-		j.whole(sha1.Sum(j.mem()))
-	} else {
+	switch info, p := j.t.info, int(j.block.Piece); {
+	case !j.isWhole():
 		j.part(j.mem())
+	case info.Plain(p):
+		j.whole(metainfo.Digest{V1: sha1.Sum(j.mem())})
+	default:
+		h := info.NewPieceHash(p)
+		_, _ = h.Write(j.mem())
+		j.whole(h.Digest())
 	}
 }
 
 // whole stores a piece that is one chunk: it is written only if it is right.
-func (j *storeJob) whole(sum [sha1.Size]byte) {
+func (j *storeJob) whole(sum metainfo.Digest) {
 	t, p, mem := j.t, int(j.block.Piece), j.mem()
-	ok := sum == t.info.PieceHash(p)
+	ok := sum == t.info.Digest(p)
 	if ok {
 		if err := t.write(mem, j.offset()); err != nil {
 			j.failed(err)
@@ -145,7 +153,7 @@ type partial struct {
 
 	mu      sync.Mutex
 	busy    bool // somebody advances the hash
-	hash    hash.Hash
+	hash    *metainfo.PieceHash
 	next    uint32 // bytes hashed
 	written []bool // by chunk
 	left    int    // chunks not written
@@ -160,7 +168,7 @@ func (ps *partial) advance(begin uint32, mem []byte) bool {
 	}
 	ps.busy = true
 	ps.mu.Unlock()
-	ps.hash.Write(mem)
+	_, _ = ps.hash.Write(mem)
 	ps.mu.Lock()
 	ps.busy = false
 	ps.next += uint32(len(mem))
@@ -188,8 +196,8 @@ func (t *Torrent) partial(piece, round uint32) *partial {
 	ps := t.partials[piece]
 	if ps == nil || ps.round != round {
 		size := int64(t.cfg.Shared.ChunkSize())
-		n := int((t.info.PieceSize(int(piece)) + size - 1) / size)
-		ps = &partial{round: round, hash: sha1.New(), written: make([]bool, n), left: n}
+		n := int((t.info.DataSize(int(piece)) + size - 1) / size)
+		ps = &partial{round: round, hash: t.info.NewPieceHash(int(piece)), written: make([]bool, n), left: n}
 		if round == 0 {
 			for _, b := range t.resumed {
 				if b.Piece == piece && int64(b.Begin)%size == 0 {
@@ -213,7 +221,7 @@ func (t *Torrent) forgetPartial(piece uint32, ps *partial) {
 
 // verdict ends the hash of a piece that is written whole.
 func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, err error) {
-	size := uint32(t.info.PieceSize(int(piece)))
+	size := uint32(t.info.DataSize(int(piece)))
 	start := int64(piece) * t.info.PieceLength
 	var scratch []byte
 	again := func(from uint32, use func([]byte)) error {
@@ -230,10 +238,10 @@ func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums [
 		}
 		return nil
 	}
-	if err := again(ps.next, func(b []byte) { ps.hash.Write(b) }); err != nil {
+	if err := again(ps.next, func(b []byte) { _, _ = ps.hash.Write(b) }); err != nil {
 		return false, nil, err
 	}
-	ok = [sha1.Size]byte(ps.hash.Sum(nil)) == t.info.PieceHash(int(piece))
+	ok = ps.hash.Digest() == t.info.Digest(int(piece))
 	if !ok || want {
 		err = again(0, func(b []byte) { sums = t.cfg.Shared.appendSums(sums, b) })
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha1"
+	"crypto/sha256"
 	"slices"
 
 	"seedbed/internal/id"
@@ -48,6 +49,7 @@ const (
 // nothing more is asked and further blocks are ignored.
 type Assembler struct {
 	hash     id.ID
+	v2       id.ID32
 	groups   []*group // by first claim of their size
 	senders  map[uint32]*sender
 	reserved int64 // bytes that seated assemblies may come to hold
@@ -98,9 +100,18 @@ type assembly struct {
 	count  int
 }
 
-// NewAssembler is an assembler for the info dictionary with this hash.
-func NewAssembler(hash id.ID) *Assembler {
-	return &Assembler{hash: hash, senders: make(map[uint32]*sender)}
+// NewAssembler is an assembler for the info dictionary with this infohash and, if
+// v2 is not zero, that of BEP 52, of which hash may be the beginning.
+func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
+	return &Assembler{hash: hash, v2: v2, senders: make(map[uint32]*sender)}
+}
+
+// right reports whether raw is the info dictionary that is looked for.
+func (a *Assembler) right(raw []byte) bool {
+	if a.v2 == (id.ID32{}) {
+		return sha1.Sum(raw) == a.hash
+	}
+	return sha256.Sum256(raw) == a.v2 && (id.ID(a.v2[:id.Len]) == a.hash || sha1.Sum(raw) == a.hash)
 }
 
 // Size tells the metadata_size of a sender's extension handshake (BEP 9). The
@@ -295,7 +306,7 @@ func (s *sender) answered(piece int) {
 
 // finishShared judges a shared assembly that is full.
 func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
-	if raw := g.shared.join(g.size); sha1.Sum(raw) == a.hash {
+	if raw := g.shared.join(g.size); a.right(raw) {
 		return a.finish(raw)
 	}
 	first := g.from[0]
@@ -344,7 +355,7 @@ func (s *sender) given() (n int) {
 
 // finishSolo judges an assembly that one sender filled alone.
 func (a *Assembler) finishSolo(s *sender) (*Info, []uint32, error) {
-	if raw := s.own.join(s.group.size); sha1.Sum(raw) == a.hash {
+	if raw := s.own.join(s.group.size); a.right(raw) {
 		return a.finish(raw)
 	}
 	return nil, a.bar(s), nil

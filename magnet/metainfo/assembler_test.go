@@ -54,7 +54,7 @@ func must(t testing.TB, err error) {
 }
 
 func TestSizeIsChecked(t *testing.T) {
-	a := NewAssembler(id.ID{1})
+	a := NewAssembler(id.ID{1}, id.ID32{})
 	for _, n := range []int64{0, -1, MaxInfo + 1, 1 << 62} {
 		if err := a.Size(1, n); err != ErrSize || err.Error() != "metadata: its size is not between 1 byte and 64 MiB" {
 			t.Errorf("size %d: %v", n, err)
@@ -73,7 +73,7 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 	// say nothing more.
 	raw, hash := metadata(t, 2<<20)
 	size := int64(len(raw))
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	const liars = 12
 	for s := range uint32(liars) {
 		must(t, a.Size(s, size))
@@ -116,7 +116,7 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 }
 
 func TestProgressIsOfTheFurthest(t *testing.T) {
-	a := NewAssembler(id.ID{1})
+	a := NewAssembler(id.ID{1}, id.ID32{})
 	check := func(have, size int64) {
 		t.Helper()
 		if h, s := a.Progress(); h != have || s != size {
@@ -146,7 +146,7 @@ func TestProgressIsOfTheFurthest(t *testing.T) {
 func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
 	raw, hash := metadata(t, 10*BlockSize+5)
 	n := (len(raw) + BlockSize - 1) / BlockSize
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	for s := range uint32(3) {
 		must(t, a.Size(s, int64(len(raw))))
 	}
@@ -187,7 +187,7 @@ func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
 
 func TestOneSenderIsAskedForAll(t *testing.T) {
 	raw, hash := metadata(t, 20*BlockSize)
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	must(t, a.Size(7, int64(len(raw))))
 	ps := all(a, 7)
 	if want := (len(raw) + BlockSize - 1) / BlockSize; len(ps) != want {
@@ -204,7 +204,7 @@ func TestOneSenderIsAskedForAll(t *testing.T) {
 func TestBlocksAreChecked(t *testing.T) {
 	raw, hash := metadata(t, 2*BlockSize+9)
 	size := int64(len(raw))
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	check := func(want error, from uint32, p int, total int64, data []byte) {
 		t.Helper()
 		done, liars, err := a.Block(from, p, total, data)
@@ -234,7 +234,7 @@ func TestBlocksAreChecked(t *testing.T) {
 
 func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 	raw, hash := metadata(t, 100)
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	size := int64(len(raw))
 	must(t, a.Size(1, size))
 	must(t, a.Size(2, size))
@@ -257,7 +257,7 @@ func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 
 func TestOneThatStallsHoldsNobodyUp(t *testing.T) {
 	raw, hash := metadata(t, 100)
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	for s := range uint32(4) {
 		must(t, a.Size(s, int64(len(raw))))
 	}
@@ -277,7 +277,7 @@ func TestOneThatStallsHoldsNobodyUp(t *testing.T) {
 
 func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 	raw, hash := metadata(t, 3*BlockSize)
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	size := int64(len(raw))
 	must(t, a.Size(1, size))
 	var liars []uint32
@@ -306,7 +306,7 @@ func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 func TestNobodyIsBlamedUntilProven(t *testing.T) {
 	raw, hash := metadata(t, 4*BlockSize-50)
 	size := int64(len(raw))
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	must(t, a.Size(1, size))
 	must(t, a.Size(2, size))
 	give := func(s uint32, p int, data []byte) (*Info, []uint32) {
@@ -338,7 +338,7 @@ func TestNobodyIsBlamedUntilProven(t *testing.T) {
 func TestALiarThatLeftIsNamedStill(t *testing.T) {
 	raw, hash := metadata(t, 2*BlockSize)
 	size := int64(len(raw))
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	must(t, a.Size(1, size))
 	must(t, a.Size(2, size))
 	p, _ := a.Next(1)
@@ -368,7 +368,7 @@ func TestALiarThatLeftIsNamedStill(t *testing.T) {
 
 func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
 	raw := []byte("d4:name1:xe")
-	a := NewAssembler(sha1.Sum(raw))
+	a := NewAssembler(sha1.Sum(raw), id.ID32{})
 	must(t, a.Size(1, int64(len(raw))))
 	all(a, 1)
 	done, liars, err := a.Block(1, 0, int64(len(raw)), raw)
@@ -382,7 +382,7 @@ func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
 
 func TestHugeClaimsKeepNobodyOut(t *testing.T) {
 	raw, hash := metadata(t, 8<<20)
-	a := NewAssembler(hash)
+	a := NewAssembler(hash, id.ID32{})
 	// Liars reserve all the memory and say nothing.
 	for s := range uint32(20) {
 		must(t, a.Size(s, MaxInfo-int64(s)))
@@ -499,7 +499,7 @@ type simSender struct {
 }
 
 func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
-	a := NewAssembler(sha1.Sum(raw))
+	a := NewAssembler(sha1.Sum(raw), id.ID32{})
 	var ss []*simSender
 	for k, kd := range kindsOf {
 		s := &simSender{id: uint32(k + 1), kind: kind(kd), size: int64(len(raw))}
@@ -601,7 +601,7 @@ func FuzzAssembler(f *testing.F) {
 	raw := simRaw[2]
 	f.Fuzz(func(t *testing.T, script []byte) {
 		script = script[:min(len(script), 600)]
-		a := NewAssembler(sha1.Sum(raw))
+		a := NewAssembler(sha1.Sum(raw), id.ID32{})
 		sizes := []int64{int64(len(raw)), 1, BlockSize, MaxInfo, MaxInfo / 2, int64(len(raw)) + 1, 0, -1}
 		size := make(map[uint32]int64)
 		open := make(map[uint32][]int)
@@ -675,7 +675,7 @@ func BenchmarkAssembler(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(size)
 	for b.Loop() {
-		a := NewAssembler(hash)
+		a := NewAssembler(hash, id.ID32{})
 		for s := range uint32(5) {
 			must(b, a.Size(s, size))
 		}
@@ -693,7 +693,7 @@ func BenchmarkAssembler(b *testing.B) {
 
 func ExampleAssembler() {
 	raw := []byte("d6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:....................e")
-	a := NewAssembler(sha1.Sum(raw))
+	a := NewAssembler(sha1.Sum(raw), id.ID32{})
 	const peer = 1
 	if err := a.Size(peer, int64(len(raw))); err != nil {
 		fmt.Println(err)

@@ -15,16 +15,22 @@ const hashLen = 20
 // Info is a checked info dictionary: every number fits every other, every
 // path is safe below a directory of ours. It is read-only.
 type Info struct {
-	Raw         []byte // the dictionary as it is on the wire; what Hash is of
-	Hash        id.ID  // the infohash: SHA-1 of Raw
-	Name        string // one safe path component
-	PieceLength int64  // bytes; the last piece may be shorter
-	Length      int64  // bytes of all files, pads included
-	Private     bool   // BEP 27: neither DHT nor PEX
-	Files       []File // in the torrent's order; at least one
+	Raw         []byte  // the dictionary as it is on the wire; what the hashes are of
+	Hash        id.ID   // the infohash: SHA-1 of Raw, or HashV2 cut short where there is no v1 side
+	HashV2      id.ID32 // BEP 52: SHA-256 of Raw; zero without a v2 side
+	Name        string  // one safe path component
+	PieceLength int64   // bytes; the last piece may be shorter
+	Length      int64   // bytes of all files, pads included
+	Private     bool    // BEP 27: neither DHT nor PEX
+	Files       []File  // in the torrent's order; at least one
 
-	pieces []byte // within Raw
+	pieces []byte          // within Raw; nil without a v1 side
+	layers map[Root][]byte // see layers.go
+	number int             // of pieces
 	multi  bool
+	v2     bool
+	pads   bool     // there are padding files
+	raw    []string // while a hybrid is read: the v1 paths as they are spelled
 }
 
 // File is one file of a torrent.
@@ -37,6 +43,7 @@ type File struct {
 	Length     int64
 	Pad        bool // BEP 47: all zeros, never stored
 	Executable bool // BEP 47 attribute x
+	Root       Root // BEP 52: of its merkle tree; zero without a v2 side, of an empty file and of padding
 	// Literal is the path as the torrent spells it, where that differs from
 	// Path and this system can hold it: seedbed stores nothing there, but the
 	// original or another program's copy may lie there. Otherwise nil.
@@ -48,21 +55,44 @@ type File struct {
 func (i *Info) IsMulti() bool { return i.multi }
 
 // NumPieces is the number of pieces.
-func (i *Info) NumPieces() int { return len(i.pieces) / hashLen }
+func (i *Info) NumPieces() int { return i.number }
+
+// HasV1 reports whether the torrent has the piece hashes of BEP 3.
+func (i *Info) HasV1() bool { return i.pieces != nil }
+
+// HasV2 reports whether it has the file tree of BEP 52; a hybrid has both.
+func (i *Info) HasV2() bool { return i.v2 }
 
 // PieceSize is the length of piece p in bytes: PieceLength, but for the last.
 func (i *Info) PieceSize(p int) int64 {
 	return min(i.PieceLength, i.Length-int64(p)*i.PieceLength)
 }
 
-// PieceHash is the SHA-1 of piece p.
+// DataSize is PieceSize without the padding at the piece's end (BEP 47), which is
+// neither asked for nor stored. It is PieceSize of a piece that is nothing else.
+func (i *Info) DataSize(p int) int64 {
+	size := i.PieceSize(p)
+	if !i.pads {
+		return size
+	}
+	start := int64(p) * i.PieceLength
+	for k := i.fileAt(start + size - 1); i.Files[k].Pad || i.Files[k].Length == 0; k-- {
+		if i.Files[k].Offset <= start {
+			return size
+		}
+		size = i.Files[k].Offset - start
+	}
+	return size
+}
+
+// PieceHash is the SHA-1 of piece p, of a torrent with a v1 side.
 func (i *Info) PieceHash(p int) [20]byte {
 	return [hashLen]byte(i.pieces[p*hashLen : (p+1)*hashLen])
 }
 
-// NumBlocks is the number of blocks in piece p.
+// NumBlocks is the number of blocks in piece p, padding left out.
 func (i *Info) NumBlocks(p int) int {
-	return int((i.PieceSize(p) + BlockSize - 1) / BlockSize)
+	return int((i.DataSize(p) + BlockSize - 1) / BlockSize)
 }
 
 // PiecesOf is the range [first, end) of pieces that hold a byte of the file;

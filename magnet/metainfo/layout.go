@@ -23,6 +23,17 @@ func (i *Info) layOut(f *fields, sys system) error {
 		// As libtorrent does; the name is only advisory (BEP 3).
 		i.Name = i.Hash.String()
 	}
+	if i.v2 && !i.HasV1() {
+		return i.readTree(f.fileTree, sys)
+	}
+	if err := i.readV1(f, name, sys); err != nil || !i.v2 {
+		return err
+	}
+	return i.matchTree(f.fileTree, name)
+}
+
+// readV1 reads the files as BEP 3 has them.
+func (i *Info) readV1(f *fields, name string, sys system) error {
 	if f.files != nil {
 		i.multi = true
 		return i.readFiles(f.files, sys)
@@ -121,6 +132,13 @@ func (i *Info) readFile(v bencode.Value, sys system) *Error {
 	if e := i.add(file, length); e != nil {
 		e.Field = ".length"
 		return e
+	}
+	if i.v2 {
+		var raw []string
+		for c := range path.List() {
+			raw = append(raw, text(c))
+		}
+		i.raw = append(i.raw, joined(raw))
 	}
 	return nil
 }

@@ -14,6 +14,9 @@ const (
 	// room for trackers and the piece layers of a hybrid.
 	MaxTorrent = MaxInfo + 64<<20
 
+	// maxPieces of a v2 torrent are as many as MaxInfo has room for in v1.
+	maxPieces = MaxInfo / hashLen
+
 	// MaxPieceLength is 512 MiB: libtorrent's cap is one block less, and
 	// qBittorrent makes at most 256 MiB. A piece is the least that can be
 	// verified, so a huge one lets a liar waste much.

@@ -3,6 +3,7 @@ package metainfo
 import (
 	"bytes"
 	"crypto/sha1"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strconv"
@@ -82,6 +83,9 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 		*slot = val
 	}
 	i := &Info{Raw: raw, Hash: id.ID(sha1.Sum(raw))}
+	if err := i.version(&f); err != nil {
+		return nil, err
+	}
 	if err := i.pieceTable(&f); err != nil {
 		return nil, err
 	}
@@ -91,6 +95,7 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 	if err := i.fit(); err != nil {
 		return nil, err
 	}
+	i.pads = slices.ContainsFunc(i.Files, func(f File) bool { return f.Pad })
 	// BEP 27: "private=1". Whoever wrote something odd there did not mean
 	// "public", and a private torrent that leaks is the worse mistake.
 	if f.private != nil {
@@ -102,19 +107,8 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 
 // pieceTable reads the pieces and their length.
 func (i *Info) pieceTable(f *fields) error {
-	if f.pieces == nil && (f.metaVersion != nil || f.fileTree != nil) {
-		// BEP 52: a v2 torrent has piece layers outside of the info dictionary.
-		return &Error{Reason: "this is a v2 torrent without a v1 side, which is not supported yet: look for a v1 or hybrid one"}
-	}
-	pieces, ok := f.pieces.Bytes()
-	switch {
-	case f.pieces == nil:
+	if f.pieces == nil && !i.v2 {
 		return &Error{Field: "pieces", Reason: "is missing"}
-	case !ok:
-		return &Error{Field: "pieces", Reason: "is not a string"}
-	case len(pieces)%hashLen != 0:
-		// BEP 3: "a string whose length is a multiple of 20".
-		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d bytes, not a multiple of %d", len(pieces), hashLen)}
 	}
 	n, bad := integer(f.pieceLength)
 	if bad != "" {
@@ -123,7 +117,47 @@ func (i *Info) pieceTable(f *fields) error {
 	if n < 1 || n > MaxPieceLength {
 		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: fmt.Sprintf("is not between 1 and %d", MaxPieceLength)}
 	}
-	i.pieces, i.PieceLength = pieces, n
+	if i.v2 && (n < BlockSize || n&(n-1) != 0) {
+		// BEP 52: "It must be a power of two and at least 16KiB."
+		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: "is no power of two from 16384 on, as a v2 torrent needs it"}
+	}
+	i.PieceLength = n
+	if f.pieces == nil {
+		return nil
+	}
+	pieces, ok := f.pieces.Bytes()
+	switch {
+	case !ok:
+		return &Error{Field: "pieces", Reason: "is not a string"}
+	case len(pieces)%hashLen != 0:
+		// BEP 3: "a string whose length is a multiple of 20".
+		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d bytes, not a multiple of %d", len(pieces), hashLen)}
+	}
+	i.pieces, i.number = pieces, len(pieces)/hashLen
+	return nil
+}
+
+// version decides whether there is a v2 side.
+func (i *Info) version(f *fields) error {
+	if f.metaVersion == nil && f.fileTree == nil {
+		return nil
+	}
+	// BEP 52: "Implementations must check this field first".
+	switch n, bad := integer(f.metaVersion); {
+	case f.metaVersion == nil && f.pieces != nil:
+		return nil // a file tree means nothing then
+	case bad != "":
+		return &Error{Field: "meta version", Reason: bad}
+	case n != 2:
+		return &Error{Field: "meta version", Part: strconv.FormatInt(n, 10), Reason: "is of a newer kind of torrent than 2, which this program does not know: look for a newer one"}
+	case f.fileTree == nil:
+		return &Error{Field: "file tree", Reason: "is missing"}
+	}
+	i.v2 = true
+	i.HashV2 = sha256.Sum256(i.Raw)
+	if f.pieces == nil {
+		i.Hash = id.ID(i.HashV2[:id.Len])
+	}
 	return nil
 }
 
@@ -133,7 +167,15 @@ func (i *Info) fit() error {
 		// Other clients refuse it too: there is nothing to ask for or to prove.
 		return &Error{Reason: "it holds no data: all files are empty"}
 	}
-	if want := (i.Length + i.PieceLength - 1) / i.PieceLength; want != int64(i.NumPieces()) {
+	want := (i.Length + i.PieceLength - 1) / i.PieceLength
+	if !i.HasV1() {
+		if want > maxPieces {
+			return &Error{Field: "file tree", Reason: fmt.Sprintf("has %d pieces; at most %d are accepted", want, maxPieces)}
+		}
+		i.number = int(want)
+		return nil
+	}
+	if want != int64(i.NumPieces()) {
 		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d hashes where %d bytes in pieces of %d need %d",
 			i.NumPieces(), i.Length, i.PieceLength, want)}
 	}

@@ -238,8 +238,8 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"too long", m(file(1, strings.TrimSuffix(strings.Repeat(strings.Repeat("x", 200)+"/", 21), "/"))), "has 4221 bytes; at most 4096 are accepted"},
 		{"symlink attribute", m(file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s"), "symlink path", path("../../x")}), `files[1]: "s" is a symbolic link`},
 		{"nothing but padding", m(dict{"attr", "p", "length", 5, "path", path(".pad/5")}), "it holds no data"},
-		{"v2 alone", raw(be(dict{"file tree", dict{}, "meta version", 2, "name", "n", "piece length", BlockSize})),
-			"torrent: this is a v2 torrent without a v1 side, which is not supported yet: look for a v1 or hybrid one"},
+		{"v2 of nothing", raw(be(dict{"file tree", dict{}, "meta version", 2, "name", "n", "piece length", BlockSize})),
+			"file tree: is an empty directory"},
 	} {
 		i, err := ParseInfo([]byte(c.in))
 		te := (*Error)(nil)

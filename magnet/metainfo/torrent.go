@@ -42,6 +42,7 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	var info bencode.Value
 	t := &Torrent{}
 	var announce string
+	var layers bencode.Value
 	for key, val := range v.Dict() {
 		switch string(key) {
 		case "info":
@@ -65,6 +66,8 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 			t.CreationDate, _ = val.Int()
 		case "nodes":
 			t.Nodes = nodes(val)
+		case "piece layers":
+			layers = val
 		case "url-list":
 			t.WebSeeds = urls(val)
 		}
@@ -74,6 +77,13 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	}
 	if t.Info, err = ParseInfo(info); err != nil {
 		return nil, err
+	}
+	if t.Info.HasV2() {
+		// BEP 52: "A torrent is not valid if this field is absent" or wrong. A hybrid
+		// can do without.
+		if err := readLayers(layers, t.Info); err != nil && !t.Info.HasV1() {
+			return nil, err
+		}
 	}
 	// BEP 12: "If the 'announce-list' key is present, the client will ignore
 	// the 'announce' key".
@@ -118,6 +128,9 @@ func (t *Torrent) Append(dst []byte) []byte {
 			dst = append(bencode.AppendInt(dst, port), 'e')
 		}
 		dst = append(dst, 'e')
+	}
+	if t.Info.HasLayers() {
+		dst = t.Info.appendLayers(bencode.AppendString(dst, "piece layers"))
 	}
 	if len(t.WebSeeds) > 0 {
 		dst = appendList(bencode.AppendString(dst, "url-list"), t.WebSeeds)

@@ -223,14 +223,15 @@ type Command struct {
 
 // Config is what an engine is made with.
 type Config struct {
-	InfoHash   id.ID
-	PeerID     id.ID  // our own
-	ListenPort uint16 // told to peers (BEP 10 p); 0 when nothing listens
-	DHTPort    uint16 // told to peers (BEP 5 PORT); 0 when no DHT runs
-	Version    string // BEP 10 v
-	ChunkSize  uint32 // bytes a slot holds at most; a multiple of 64 KiB
-	Budget     int    // slots
-	HalfOpen   int    // dials at once
+	InfoHash   id.ID   // what is shaken hands by first
+	InfoHashV2 id.ID32 // BEP 52; zero if it is not known
+	PeerID     id.ID   // our own
+	ListenPort uint16  // told to peers (BEP 10 p); 0 when nothing listens
+	DHTPort    uint16  // told to peers (BEP 5 PORT); 0 when no DHT runs
+	Version    string  // BEP 10 v
+	ChunkSize  uint32  // bytes a slot holds at most; a multiple of 64 KiB
+	Budget     int     // slots
+	HalfOpen   int     // dials at once
 	MaxConns   int
 	Uploads    int    // regular unchoke slots, the optimistic one apart
 	Hints      bool   // hints are dialled even when the torrent is private

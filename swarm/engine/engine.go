@@ -103,7 +103,7 @@ func New(cfg Config, now mono.Time) *Engine {
 		origins: newOrigins(),
 	}
 	e.book = newBook(&e.cfg, e.rng)
-	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash)
+	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)
 	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now}
 	return e
 }

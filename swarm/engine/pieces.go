@@ -117,7 +117,7 @@ func (e *Engine) start(index uint32) *piece {
 	} else {
 		p = new(piece)
 	}
-	size := uint32(c.info.PieceSize(int(index)))
+	size := uint32(c.info.DataSize(int(index)))
 	nblocks := int((size + blockSize - 1) / blockSize)
 	nchunks := int((size + e.cfg.ChunkSize - 1) / e.cfg.ChunkSize)
 	*p = piece{index: index, size: size, closed: nchunks,
@@ -155,7 +155,7 @@ func (e *Engine) resume(b Block) {
 	if int64(b.Piece) >= int64(c.n) || !c.need.Has(int(b.Piece)) || b.Begin%e.cfg.ChunkSize != 0 {
 		return
 	}
-	size := uint32(c.info.PieceSize(int(b.Piece)))
+	size := uint32(c.info.DataSize(int(b.Piece)))
 	if b.Begin >= size || b.Length != min(e.cfg.ChunkSize, size-b.Begin) || b.Length == size {
 		return
 	}

@@ -38,7 +38,7 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 	check(r, 1)
 
 	r = newRig(t, Config{}, 0, 0)
-	r.e.meta.asm = metainfo.NewAssembler(info.Hash)
+	r.e.meta.asm = metainfo.NewAssembler(info.Hash, info.HashV2)
 	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
 	r.drain()
 	var extended wire.Reserved

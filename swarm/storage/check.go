@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha1"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
 )
 
 // Check hashes everything that is there, on all cores, and returns the pieces
@@ -41,8 +43,8 @@ func (s *Storage) HashPiece(p int, buf []byte) (bool, error) {
 }
 
 func (s *Storage) hashPiece(p int, buf []byte) (bool, error) {
-	h := sha1.New()
-	off, size := int64(p)*s.info.PieceLength, s.info.PieceSize(p)
+	h := s.info.NewPieceHash(p)
+	off, size := int64(p)*s.info.PieceLength, s.info.DataSize(p)
 	for size > 0 {
 		b := buf[:min(int64(len(buf)), size)]
 		if err := s.read(b, off); err != nil {
@@ -51,7 +53,7 @@ func (s *Storage) hashPiece(p int, buf []byte) (bool, error) {
 		_, _ = h.Write(b)
 		off, size = off+int64(len(b)), size-int64(len(b))
 	}
-	return [20]byte(h.Sum(nil)) == s.info.PieceHash(p), nil
+	return h.Digest() == s.info.Digest(p), nil
 }
 
 func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done, total int64)) (bitset.Set, error) {
@@ -59,35 +61,38 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 	good := bitset.New(set.Len())
 	var total int64
 	for p := range set.All() {
-		total += s.info.PieceSize(p)
+		total += s.info.DataSize(p)
 	}
 	zeros := sync.OnceValue(func() [20]byte { return zeroSum(s.info.PieceLength) })
 	job := hashJob{
-		pieces: set.All(), total: total, size: s.info.PieceSize,
+		pieces: set.All(), total: total, size: s.info.DataSize,
 		offset: func(p int) int64 { return int64(p) * s.info.PieceLength },
 		read:   s.checkRead, advise: s.advise, progress: progress,
-		known: func(p int) (sum [20]byte, skip, ok bool) {
+		known: func(p int) (sum metainfo.Digest, skip, ok bool) {
 			s.places.RLock()
 			there, hole := s.there(p)
 			s.places.RUnlock()
 			switch {
 			case !there:
 				return sum, true, true
-			case !hole:
+			case !hole || !s.info.Plain(p):
 				return sum, false, false
 			}
 			if n := s.info.PieceSize(p); n < s.info.PieceLength {
-				return zeroSum(n), false, true
+				return metainfo.Digest{V1: zeroSum(n)}, false, true
 			}
-			return zeros(), false, true
+			return metainfo.Digest{V1: zeros()}, false, true
 		},
-		done: func(p int, sum [20]byte, skip bool) {
-			if !skip && sum == s.info.PieceHash(p) {
+		done: func(p int, sum metainfo.Digest, skip bool) {
+			if !skip && sum == s.info.Digest(p) {
 				mu.Lock()
 				good.Add(p)
 				mu.Unlock()
 			}
 		},
+	}
+	if s.info.HasV2() || slices.ContainsFunc(s.info.Files, func(f metainfo.File) bool { return f.Pad }) {
+		job.begin = s.info.NewPieceHash
 	}
 	if err := job.run(ctx); err != nil {
 		return bitset.Set{}, s.failed(err)

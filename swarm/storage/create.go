@@ -62,10 +62,10 @@ func HashTree(ctx context.Context, path string, o HashOptions) (metainfo.Plan, [
 		offset: func(p int) int64 { return int64(p) * length },
 		read:   func(b []byte, off int64) error { return t.each(b, off, int64(len(b)), t.read) },
 		advise: func(off, n int64) { _ = t.each(nil, off, min(n, total-off), t.advise) },
-		known:  func(int) (sum [20]byte, skip, ok bool) { return },
-		done: func(p int, sum [20]byte, skip bool) {
+		known:  func(int) (sum metainfo.Digest, skip, ok bool) { return },
+		done: func(p int, sum metainfo.Digest, skip bool) {
 			if !skip {
-				copy(hashes[20*p:], sum[:])
+				copy(hashes[20*p:], sum.V1[:])
 			}
 		},
 		progress: o.Progress,

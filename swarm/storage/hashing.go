@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha1"
 	"hash"
+	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"seedbed/internal/hashpair"
+	"seedbed/magnet/metainfo"
 )
 
 // readSize is how much is read at once for hashing: it stays in a core's cache
@@ -31,10 +33,12 @@ type hashJob struct {
 	read   func(b []byte, off int64) error
 	// advise says that a stretch is read soon.
 	advise func(off, n int64)
-	// known is the sum of a piece that need not be read, or ok is false.
-	known func(p int) (sum [20]byte, skip, ok bool)
+	// known is the digest of a piece that need not be read, or ok is false.
+	known func(p int) (sum metainfo.Digest, skip, ok bool)
 	// done is told each piece, on any goroutine; skip says that it is not there.
-	done     func(p int, sum [20]byte, skip bool)
+	done func(p int, sum metainfo.Digest, skip bool)
+	// begin starts the hash of a piece; nil is its SHA-1.
+	begin    func(p int) *metainfo.PieceHash
 	progress func(done, total int64)
 	strict   bool // bytes that are not there are an error
 }
@@ -109,7 +113,7 @@ func (w *hasher) batch(ctx context.Context, pieces []int) error {
 			w.report.add(w.size(p))
 			continue
 		}
-		if !hashpair.Fast() {
+		if !hashpair.Fast() || w.begin != nil {
 			if err := w.piece(ctx, p); err != nil {
 				return err
 			}
@@ -132,6 +136,12 @@ func (w *hasher) batch(ctx context.Context, pieces []int) error {
 
 // piece hashes one piece.
 func (w *hasher) piece(ctx context.Context, p int) error {
+	var h io.Writer = w.one
+	var other *metainfo.PieceHash
+	if w.begin != nil {
+		other = w.begin(p)
+		h = other
+	}
 	w.one.Reset()
 	size := w.size(p)
 	for at := int64(0); at < size; {
@@ -140,16 +150,20 @@ func (w *hasher) piece(ctx context.Context, p int) error {
 			if !w.absent(err) {
 				return err
 			}
-			w.done(p, [20]byte{}, true)
+			w.done(p, metainfo.Digest{}, true)
 			w.report.add(size - at)
 			return nil
 		}
-		_, _ = w.one.Write(b) // a hash never fails
+		_, _ = h.Write(b) // a hash never fails
 		at += int64(len(b))
 		w.report.add(int64(len(b)))
 	}
-	var sum [20]byte
-	w.one.Sum(sum[:0])
+	var sum metainfo.Digest
+	if other != nil {
+		sum = other.Digest()
+	} else {
+		w.one.Sum(sum.V1[:0])
+	}
 	w.done(p, sum, false)
 	return nil
 }
@@ -185,8 +199,8 @@ func (w *hasher) pair(ctx context.Context, p, q int) error {
 			continue
 		}
 		x, y := w.two.Sum(a, b)
-		w.done(p, x, false)
-		w.done(q, y, false)
+		w.done(p, metainfo.Digest{V1: x}, false)
+		w.done(q, metainfo.Digest{V1: y}, false)
 		return nil
 	}
 }

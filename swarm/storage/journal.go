@@ -195,7 +195,7 @@ func (s *Storage) Chunks() (list []Chunk) {
 	defer j.mu.Unlock()
 	for p, cs := range j.parts {
 		cs = slices.DeleteFunc(cs, func(c Chunk) bool { return !s.holds(c) })
-		left := s.info.PieceSize(p)
+		left := s.info.DataSize(p)
 		for _, c := range cs {
 			left -= int64(c.Length)
 		}

@@ -152,7 +152,7 @@ func (s *Storage) rewrite() error {
 		if err != nil {
 			return err
 		}
-		off, size := int64(p)*s.info.PieceLength, s.info.PieceSize(p)
+		off, size := int64(p)*s.info.PieceLength, s.info.DataSize(p)
 		for at := int64(0); ok && at < size; at += writeSize {
 			b := buf[:min(writeSize, size-at)]
 			if err := s.ReadAt(b, off+at); err != nil {

@@ -1,0 +1,94 @@
+package metainfo
+
+import (
+	"crypto/sha1"
+	"hash"
+)
+
+// A Digest is what proves a piece: its SHA-1 where the torrent has a v1 side, and
+// its merkle root where that is known (BEP 52: of a hybrid "they must also verify
+// that pieces match both piece hash formats"). What a torrent has not is zero.
+type Digest struct {
+	V1 [sha1.Size]byte
+	V2 Root
+}
+
+// Digest is that of piece p. Of a torrent that is v2 alone, LacksLayers must be
+// false.
+func (i *Info) Digest(p int) (d Digest) {
+	if i.HasV1() {
+		d.V1 = i.PieceHash(p)
+	}
+	if i.v2 {
+		d.V2, _ = i.pieceRoot(p)
+	}
+	return d
+}
+
+// Plain reports whether the digest of piece p is the SHA-1 of its data and nothing
+// else.
+func (i *Info) Plain(p int) bool {
+	if i.v2 {
+		if _, known := i.pieceRoot(p); known || !i.HasV1() {
+			return false
+		}
+	}
+	return !i.pads || i.DataSize(p) == i.PieceSize(p)
+}
+
+// A PieceHash computes the digest of a piece from its data, without the padding
+// at its end.
+type PieceHash struct {
+	v1  hash.Hash
+	v2  *treeHash
+	pad int64
+}
+
+// NewPieceHash is one for piece p.
+func (i *Info) NewPieceHash(p int) *PieceHash {
+	h := &PieceHash{pad: i.PieceSize(p) - i.DataSize(p)}
+	if i.HasV1() {
+		h.v1 = sha1.New()
+	}
+	if i.v2 {
+		if _, known := i.pieceRoot(p); known {
+			h.v2 = newTreeHash(i.pieceWidth(p))
+		}
+	}
+	return h
+}
+
+// Write never fails.
+func (h *PieceHash) Write(b []byte) (int, error) {
+	if h.v1 != nil {
+		h.v1.Write(b)
+	}
+	if h.v2 != nil {
+		_, _ = h.v2.Write(b)
+	}
+	return len(b), nil
+}
+
+// Digest ends the hash.
+func (h *PieceHash) Digest() (d Digest) {
+	if h.v1 != nil {
+		for zeros := make([]byte, min(h.pad, BlockSize)); h.pad > 0; h.pad -= int64(len(zeros)) {
+			zeros = zeros[:min(h.pad, int64(len(zeros)))]
+			h.v1.Write(zeros)
+		}
+		h.v1.Sum(d.V1[:0])
+	}
+	if h.v2 != nil {
+		d.V2 = h.v2.root()
+	}
+	return d
+}
+
+// Leaves appends the hashes of the blocks of b, which begins at one (BEP 52).
+func Leaves(dst []Root, b []byte) []Root {
+	t := newTreeHash(1)
+	t.leaf = func(r Root) { dst = append(dst, r) }
+	_, _ = t.Write(b)
+	t.flush()
+	return dst
+}

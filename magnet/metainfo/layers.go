@@ -1,0 +1,343 @@
+package metainfo
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"seedbed/internal/bencode"
+)
+
+// The piece layers of BEP 52 are the roots of the pieces of each file that has
+// several. They are not in the info dictionary: a torrent file has them beside it,
+// peers are asked for them, and what they give is proven by the file's root.
+
+// maxHashes is the most hashes of a layer that are asked for at once (BEP 52:
+// "SHOULD NOT be greater than 512").
+const maxHashes = 512
+
+// maxLeaves bounds what is asked of us: the leaves of a piece of 128 MiB.
+const maxLeaves = 8192
+
+// A HashRequest names hashes of a file's tree, as BEP 52's hash request does.
+type HashRequest struct {
+	Root        Root   // of the file
+	Base        uint32 // layers above the leaves
+	Index       uint32 // of the first, in its layer
+	Length      uint32 // hashes
+	ProofLayers uint32 // layers above, of which uncles are wanted
+}
+
+// LacksLayers reports whether pieces cannot be proven for want of piece layers:
+// of a torrent without a v1 side.
+func (i *Info) LacksLayers() bool {
+	return i.v2 && !i.HasV1() && len(i.layers) == 0 && slices.ContainsFunc(i.Files, i.layered)
+}
+
+// HasLayers reports whether all piece layers are known, if there are any.
+func (i *Info) HasLayers() bool {
+	return i.v2 && (len(i.layers) > 0 || !slices.ContainsFunc(i.Files, i.layered))
+}
+
+// layered reports whether the file has a piece layer.
+func (i *Info) layered(f File) bool { return !f.Pad && f.Length > i.PieceLength }
+
+// fileAt is the index of the file that the byte at off lies in.
+func (i *Info) fileAt(off int64) int {
+	k := sort.Search(len(i.Files), func(k int) bool { return i.Files[k].Offset+i.Files[k].Length > off })
+	return k
+}
+
+// pieceRoot is the merkle root of piece p, if it is known.
+func (i *Info) pieceRoot(p int) (Root, bool) {
+	off := int64(p) * i.PieceLength
+	k := i.fileAt(off)
+	f := &i.Files[k]
+	if !i.layered(*f) {
+		return f.Root, true
+	}
+	layer := i.layers[f.Root]
+	if layer == nil {
+		return Root{}, false
+	}
+	at := (off - f.Offset) / i.PieceLength * int64(len(Root{}))
+	return Root(layer[at : at+int64(len(Root{}))]), true
+}
+
+// pieceWidth is the leaves of piece p's tree.
+func (i *Info) pieceWidth(p int) int64 {
+	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
+	if i.layered(*f) {
+		return i.PieceLength / BlockSize
+	}
+	return treeWidth((f.Length + BlockSize - 1) / BlockSize)
+}
+
+// base is the height of the piece layers.
+func (i *Info) base() int { return log2(i.PieceLength / BlockSize) }
+
+func (i *Info) piecesIn(f *File) int64 { return (f.Length + i.PieceLength - 1) / i.PieceLength }
+
+// setLayers takes piece layers by their file's root. Those of a torrent file are
+// all there and right, or the torrent is not.
+func (i *Info) setLayers(layers map[Root][]byte) error {
+	for k := range i.Files {
+		f := &i.Files[k]
+		if !i.layered(*f) {
+			continue
+		}
+		layer := layers[f.Root]
+		n := i.piecesIn(f)
+		switch {
+		case layer == nil:
+			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has none there"}
+		case int64(len(layer)) != n*int64(len(Root{})):
+			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: fmt.Sprintf("has %d bytes of hashes there, not %d", len(layer), n*int64(len(Root{})))}
+		case rootOf(layer, treeWidth(n), i.base()) != f.Root:
+			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has hashes there that do not lead to its root"}
+		}
+	}
+	i.layers = layers
+	return nil
+}
+
+// readLayers reads the piece layers of a torrent file.
+func readLayers(v bencode.Value, i *Info) error {
+	layers := map[Root][]byte{}
+	for key, val := range v.Dict() {
+		if b, ok := val.Bytes(); ok && len(key) == len(Root{}) {
+			layers[Root(key)] = b
+		}
+	}
+	kept := map[Root][]byte{}
+	for k := range i.Files {
+		if f := &i.Files[k]; i.layered(*f) && layers[f.Root] != nil {
+			kept[f.Root] = slices.Clone(layers[f.Root])
+		}
+	}
+	return i.setLayers(kept)
+}
+
+// appendLayers writes the piece layers, in the order of their keys.
+func (i *Info) appendLayers(dst []byte) []byte {
+	roots := make([]Root, 0, len(i.layers))
+	for r := range i.layers {
+		roots = append(roots, r)
+	}
+	slices.SortFunc(roots, func(a, b Root) int { return slices.Compare(a[:], b[:]) })
+	dst = append(dst, 'd')
+	for _, r := range roots {
+		dst = bencode.AppendBytes(bencode.AppendBytes(dst, r[:]), i.layers[r])
+	}
+	return append(dst, 'e')
+}
+
+// Layers collects the piece layers of a torrent from peers.
+type Layers struct {
+	info  *Info
+	bytes map[Root][]byte
+	asks  []HashRequest
+	got   []bool
+	left  int
+}
+
+// NewLayers is what there is to ask for.
+func NewLayers(info *Info) *Layers {
+	l := &Layers{info: info, bytes: map[Root][]byte{}}
+	for k := range info.Files {
+		f := &info.Files[k]
+		if !info.layered(*f) || l.bytes[f.Root] != nil {
+			continue
+		}
+		n := info.piecesIn(f)
+		l.bytes[f.Root] = make([]byte, n*int64(len(Root{})))
+		for at := int64(0); at < n; at += maxHashes {
+			l.asks = append(l.asks, HashRequest{Root: f.Root, Base: uint32(info.base()), Index: uint32(at),
+				Length: uint32(max(2, treeWidth(min(maxHashes, n-at)))), ProofLayers: uint32(log2(treeWidth(n)) - 1)})
+		}
+	}
+	l.got = make([]bool, len(l.asks))
+	l.left = len(l.asks)
+	return l
+}
+
+// Asks are the requests that together bring everything; they are not to be
+// changed.
+func (l *Layers) Asks() []HashRequest { return l.asks }
+
+// Got reports whether the answer to request k has come.
+func (l *Layers) Got(k int) bool { return l.got[k] }
+
+// Progress is how many answers have come, of how many.
+func (l *Layers) Progress() (got, all int) { return len(l.asks) - l.left, len(l.asks) }
+
+// Take takes the answer to a request and reports whether it is right: whether its
+// hashes lead to the file's root.
+func (l *Layers) Take(k int, hashes []byte) bool {
+	q := &l.asks[k]
+	layer := l.bytes[q.Root]
+	total := treeWidth(int64(len(layer) / len(Root{})))
+	if !q.proves(hashes, total) {
+		return false
+	}
+	if !l.got[k] {
+		l.got[k] = true
+		l.left--
+		copy(layer[int(q.Index)*len(Root{}):], hashes[:int(q.Length)*len(Root{})])
+	}
+	return true
+}
+
+// proves reports whether hashes, those asked for and the uncles above them, lead
+// to the root of a tree with so many nodes in their layer.
+func (q *HashRequest) proves(hashes []byte, total int64) bool {
+	const size = len(Root{})
+	own, top := log2(int64(q.Length)), log2(total)
+	if len(hashes) != (int(q.Length)+max(0, top-own))*size {
+		return false
+	}
+	node := rootOf(hashes[:int(q.Length)*size], int64(q.Length), int(q.Base))
+	at := int64(q.Index) >> own
+	for uncles := hashes[int(q.Length)*size:]; len(uncles) > 0; uncles = uncles[size:] {
+		if uncle := Root(uncles[:size]); at&1 == 0 {
+			node = join2(node, uncle)
+		} else {
+			node = join2(uncle, node)
+		}
+		at >>= 1
+	}
+	return node == q.Root
+}
+
+// Finish gives the layers to the torrent when all have come, and reports whether
+// they have.
+func (l *Layers) Finish() bool {
+	if l.left > 0 {
+		return false
+	}
+	if err := l.info.setLayers(l.bytes); err != nil {
+		panic("metainfo: proven layers are wrong: " + err.Error())
+	}
+	return true
+}
+
+// Hashes answers a request for hashes of the piece layer, appended to dst; false
+// means that we have not what is asked for.
+func (i *Info) Hashes(dst []byte, q HashRequest) ([]byte, bool) {
+	layer := i.layers[q.Root]
+	if layer == nil || int(q.Base) != i.base() {
+		return dst, false
+	}
+	const size = len(Root{})
+	total := treeWidth(int64(len(layer) / size))
+	if !q.sound(total) {
+		return dst, false
+	}
+	return appendProof(dst, q, layer, total), true
+}
+
+// LeavesOf says which piece a request for leaves is about; ok is false for one
+// that is about no piece of ours, or not about all of one.
+func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
+	if q.Base != 0 {
+		return 0, false
+	}
+	for k := range i.Files {
+		f := &i.Files[k]
+		if f.Root != q.Root || f.Pad || f.Length == 0 || !i.v2 {
+			continue
+		}
+		width := treeWidth((f.Length + BlockSize - 1) / BlockSize)
+		per := min(width, max(1, i.PieceLength/BlockSize))
+		if !q.sound(width) || int64(q.Length) != per || int64(q.Index)*BlockSize >= f.Length {
+			return 0, false
+		}
+		return int((f.Offset + int64(q.Index)*BlockSize) / i.PieceLength), true
+	}
+	return 0, false
+}
+
+// LeafHashes answers a request for the leaves of a piece, which are given, those
+// beyond the file's end left out.
+func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, bool) {
+	piece, ok := i.LeavesOf(q)
+	if !ok {
+		return dst, false
+	}
+	for _, r := range leaves {
+		dst = append(dst, r[:]...)
+	}
+	for range int(q.Length) - len(leaves) {
+		dst = append(dst, padRoots[0][:]...)
+	}
+	f := &i.Files[i.fileAt(int64(piece)*i.PieceLength)]
+	layer := i.layers[f.Root]
+	own := log2(int64(q.Length))
+	if uncles := int(q.ProofLayers) + 1 - own; uncles > 0 && i.layered(*f) && layer != nil {
+		above := HashRequest{Index: q.Index / q.Length, Length: 1, Base: uint32(i.base()), ProofLayers: uint32(uncles - 1)}
+		proof := appendProof(nil, above, layer, treeWidth(int64(len(layer)/len(Root{}))))
+		dst = append(dst, proof[len(Root{}):]...)
+	}
+	return dst, true
+}
+
+// CheckLeaves compares an answer to a request for the leaves of piece p with what
+// the piece is known to be, and gives the leaves.
+func (i *Info) CheckLeaves(p int, hashes []byte) ([]Root, bool) {
+	root, known := i.pieceRoot(p)
+	width := i.pieceWidth(p)
+	const size = len(Root{})
+	if !known || int64(len(hashes)) < width*int64(size) || rootOf(hashes[:width*int64(size)], width, 0) != root {
+		return nil, false
+	}
+	leaves := make([]Root, i.NumBlocks(p))
+	for k := range leaves {
+		leaves[k] = Root(hashes[k*size:])
+	}
+	return leaves, true
+}
+
+// LeafRequest asks for the leaves of piece p; ok is false where they are known
+// without: of a piece of one block.
+func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
+	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
+	width := i.pieceWidth(p)
+	if !i.v2 || width < 2 {
+		return q, false
+	}
+	first := (int64(p)*i.PieceLength - f.Offset) / BlockSize
+	return HashRequest{Root: f.Root, Index: uint32(first), Length: uint32(width)}, true
+}
+
+// sound reports whether a request obeys BEP 52 and fits a layer of so many nodes.
+func (q *HashRequest) sound(total int64) bool {
+	n := int64(q.Length)
+	return n >= 2 && n&(n-1) == 0 && n <= maxLeaves && int64(q.Index)%n == 0 && int64(q.Index)+n <= max(total, n) &&
+		int(q.ProofLayers) <= log2(total)
+}
+
+// appendProof appends the hashes that q asks for and the uncles that prove them.
+func appendProof(dst []byte, q HashRequest, layer []byte, total int64) []byte {
+	const size = len(Root{})
+	at := func(k int64) (r Root) {
+		if k*int64(size) < int64(len(layer)) {
+			return Root(layer[k*int64(size):])
+		}
+		return padRoots[q.Base]
+	}
+	for k := range int64(q.Length) {
+		r := at(int64(q.Index) + k)
+		dst = append(dst, r[:]...)
+	}
+	// Uncles: the roots of the stretches beside ours, ever larger ones.
+	own := log2(int64(q.Length))
+	for k := own; k < log2(total) && k <= int(q.ProofLayers); k++ {
+		width := int64(1) << k
+		first := (int64(q.Index)/width ^ 1) * width
+		from := min(first*int64(size), int64(len(layer)))
+		part := layer[from:min((first+width)*int64(size), int64(len(layer)))]
+		r := rootOf(part, width, int(q.Base))
+		dst = append(dst, r[:]...)
+	}
+	return dst
+}

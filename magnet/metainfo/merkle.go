@@ -1,0 +1,133 @@
+package metainfo
+
+import (
+	"crypto/sha256"
+	"hash"
+	"math/bits"
+)
+
+// Root is a node of a merkle tree of BEP 52: a SHA-256. The leaves are the hashes
+// of a file's blocks; those beyond its end are zero.
+type Root [sha256.Size]byte
+
+func join2(a, b Root) Root {
+	var both [2 * len(a)]byte
+	copy(both[:], a[:])
+	copy(both[len(a):], b[:])
+	return sha256.Sum256(both[:])
+}
+
+// padRoots are the roots of trees that lie beyond the end, by height.
+var padRoots = func() (r [64]Root) {
+	for k := 1; k < len(r); k++ {
+		r[k] = join2(r[k-1], r[k-1])
+	}
+	return r
+}()
+
+// treeWidth is the leaves of the tree over n blocks, pads included: a power of
+// two.
+func treeWidth(n int64) int64 {
+	if n <= 1 {
+		return 1
+	}
+	return 1 << bits.Len64(uint64(n-1))
+}
+
+func log2(width int64) int { return bits.TrailingZeros64(uint64(width)) }
+
+// merkle joins nodes of one layer, as they come, to the root above them.
+type merkle struct {
+	n    int64
+	left [64]Root // left[k] waits for its sibling where bit k of n is set
+}
+
+func (m *merkle) add(node Root) {
+	k := 0
+	for ; m.n>>k&1 == 1; k++ {
+		node = join2(m.left[k], node)
+	}
+	m.left[k] = node
+	m.n++
+}
+
+// root is that of a tree of so many nodes whose missing ones are pads, of the
+// height base.
+func (m *merkle) root(width int64, base int) Root {
+	top := log2(width)
+	if m.n == width {
+		return m.left[top]
+	}
+	var node Root
+	begun := false
+	for k := range top {
+		set := m.n>>k&1 == 1
+		switch {
+		case begun && set:
+			node = join2(m.left[k], node)
+		case begun:
+			node = join2(node, padRoots[base+k])
+		case set:
+			node, begun = join2(m.left[k], padRoots[base+k]), true
+		}
+	}
+	if !begun {
+		return padRoots[base+top]
+	}
+	return node
+}
+
+// rootOf is the root over the nodes of one layer, of the given height, that are
+// laid end to end.
+func rootOf(layer []byte, width int64, base int) Root {
+	var m merkle
+	for ; len(layer) > 0; layer = layer[len(Root{}):] {
+		m.add(Root(layer[:len(Root{})]))
+	}
+	return m.root(width, base)
+}
+
+// treeHash hashes what is written to it, up to width blocks, to the root of their
+// tree.
+type treeHash struct {
+	width int64
+	m     merkle
+	block hash.Hash
+	n     int        // bytes in block
+	leaf  func(Root) // is told each leaf, if not nil
+}
+
+func newTreeHash(width int64) *treeHash { return &treeHash{width: width, block: sha256.New()} }
+
+func (t *treeHash) Write(b []byte) (int, error) {
+	size := len(b)
+	for len(b) > 0 {
+		k := min(len(b), BlockSize-t.n)
+		t.block.Write(b[:k])
+		b = b[k:]
+		if t.n += k; t.n == BlockSize {
+			t.flush()
+		}
+	}
+	return size, nil
+}
+
+func (t *treeHash) flush() {
+	if t.n == 0 {
+		return
+	}
+	var r Root
+	t.block.Sum(r[:0])
+	t.block.Reset()
+	t.n = 0
+	t.m.add(r)
+	if t.leaf != nil {
+		t.leaf(r)
+	}
+}
+
+// root ends the hash.
+func (t *treeHash) root() Root {
+	t.flush()
+	return t.m.root(t.width, 0)
+}

@@ -1,0 +1,206 @@
+package metainfo
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"seedbed/internal/bencode"
+)
+
+// leaf is a file of a file tree (BEP 52).
+type leaf struct {
+	path                          []string // as the torrent spells it
+	length, attr, symlink, pieces bencode.Value
+}
+
+// walkTree calls do with each file of a file tree, in its order.
+func walkTree(v bencode.Value, path []string, do func(leaf) *Error) *Error {
+	bad := func(reason string) *Error { return &Error{Field: "file tree", Part: joined(path), Reason: reason} }
+	if v.Kind() != bencode.Dict {
+		return bad("is not a dictionary")
+	}
+	if len(path) > MaxDepth {
+		return bad(fmt.Sprintf("is more than %d directories deep", MaxDepth))
+	}
+	file, entries := false, 0
+	var before []byte
+	for key, val := range v.Dict() {
+		if entries > 0 && bytes.Compare(before, key) >= 0 {
+			return bad("has names that are not in order") // clients would differ in what comes first
+		}
+		before = key
+		entries++
+		if len(key) > 0 {
+			if file {
+				return bad("is a file and a directory") // BEP 52: "it must not have any sibling entries"
+			}
+			if err := walkTree(val, append(path[:len(path):len(path)], string(key)), do); err != nil {
+				return err
+			}
+			continue
+		}
+		file = true
+		if len(path) == 0 {
+			return bad("is a file itself")
+		}
+		if val.Kind() != bencode.Dict {
+			return bad("is not described by a dictionary")
+		}
+		l := leaf{path: path}
+		for key, val := range val.Dict() {
+			switch string(key) {
+			case "attr":
+				l.attr = val
+			case "length":
+				l.length = val
+			case "pieces root":
+				l.pieces = val
+			case "symlink path":
+				l.symlink = val
+			}
+		}
+		if err := do(l); err != nil {
+			return err
+		}
+	}
+	if entries == 0 {
+		return bad("is an empty directory")
+	}
+	return nil
+}
+
+// root reads the merkle root of a file.
+func (l *leaf) root(length int64) (r Root, bad string) {
+	b, ok := l.pieces.Bytes()
+	switch {
+	case length == 0:
+		return r, "" // BEP 52: it has none
+	case l.pieces == nil:
+		return r, "is missing"
+	case !ok || len(b) != len(r):
+		return r, fmt.Sprintf("is not a string of %d bytes", len(r))
+	}
+	return Root(b), ""
+}
+
+// readTree reads the files of a torrent that is v2 alone. Each begins at a piece
+// (BEP 52: "each non-empty file is aligned to a piece boundary"); what is between
+// them is padding, as it is with hybrids.
+func (i *Info) readTree(v bencode.Value, sys system) error {
+	name, single := "", 0
+	err := walkTree(v, nil, func(l leaf) *Error {
+		attrs, _ := l.attr.Bytes()
+		if isSymlink(attrs, l.symlink) {
+			return &Error{Part: joined(l.path), Reason: noSymlinks}
+		}
+		if len(i.Files) >= MaxFiles {
+			return &Error{Field: "file tree", Reason: fmt.Sprintf("has more than %d files", MaxFiles)}
+		}
+		file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0}
+		if bad := i.treePath(&file, l.path, sys); bad != nil {
+			return bad
+		}
+		if rest := i.Length % i.PieceLength; rest != 0 {
+			if n, _ := l.length.Int(); n > 0 {
+				gap := i.PieceLength - rest
+				i.Files = append(i.Files, File{Path: []string{".pad", strconv.FormatInt(gap, 10)}, Offset: i.Length, Length: gap, Pad: true})
+				i.Length += gap
+			}
+		}
+		if e := i.add(file, l.length); e != nil {
+			e.Field, e.Part = "length", joined(l.path)
+			return e
+		}
+		f := &i.Files[len(i.Files)-1]
+		var bad string
+		if f.Root, bad = l.root(f.Length); bad != "" {
+			return &Error{Field: "pieces root", Part: joined(l.path), Reason: bad}
+		}
+		single++
+		if len(l.path) == 1 {
+			name = f.Path[0]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if single == 1 && name == i.Name { // {name: {"": ...}} is a file of its own
+		return nil
+	}
+	i.multi = true
+	return resolveClashes(i.Files, sys)
+}
+
+// treePath makes a safe path.
+func (i *Info) treePath(file *File, raw []string, sys system) *Error {
+	size, same := 0, true
+	for _, c := range raw {
+		safe, reason := sys.component(c)
+		if reason != "" {
+			return &Error{Field: "file tree", Part: c, Reason: reason}
+		}
+		same = same && safe == c
+		if safe != "" {
+			file.Path = append(file.Path, safe)
+			size += len(safe) + 1
+		}
+	}
+	switch {
+	case len(file.Path) == 0:
+		return &Error{Field: "file tree", Part: joined(raw), Reason: "names nothing"}
+	case size > MaxPath:
+		return &Error{Field: "file tree", Reason: fmt.Sprintf("has a path of %d bytes; at most %d are accepted", size, MaxPath)}
+	}
+	if !same {
+		file.Literal = sys.literal(raw, file.Path)
+	}
+	return nil
+}
+
+// matchTree compares the v2 side of a hybrid with its v1 side and takes the roots.
+// BEP 52: "they must validate that the content (file names, order, piece
+// alignment) is identical".
+func (i *Info) matchTree(v bencode.Value, name string) error {
+	k := 0
+	differ := func(part []string) *Error {
+		return &Error{Field: "file tree", Part: joined(part), Reason: "is not what the v1 side has there: the two sides disagree"}
+	}
+	err := walkTree(v, nil, func(l leaf) *Error {
+		for k < len(i.Files) && i.Files[k].Pad {
+			k++
+		}
+		n, bad := integer(l.length)
+		if k == len(i.Files) || bad != "" || i.Files[k].Length != n {
+			return differ(l.path)
+		}
+		f := &i.Files[k]
+		if n > 0 && f.Offset%i.PieceLength != 0 {
+			return differ(l.path)
+		}
+		if !i.multi && (len(l.path) != 1 || l.path[0] != name) {
+			return differ(l.path)
+		}
+		if i.multi {
+			if i.raw[k] != joined(l.path) {
+				return differ(l.path)
+			}
+		}
+		if f.Root, bad = l.root(n); bad != "" {
+			return &Error{Field: "pieces root", Part: joined(l.path), Reason: bad}
+		}
+		k++
+		return nil
+	})
+	i.raw = nil
+	if err != nil {
+		return err
+	}
+	for ; k < len(i.Files); k++ {
+		if !i.Files[k].Pad {
+			return differ(i.Files[k].Path)
+		}
+	}
+	return nil
+}
