@@ -53,14 +53,21 @@ type Range struct{ First, Last uint32 }
 // Param is a parameter, decoded.
 type Param struct{ Key, Value string }
 
+// Hash is the infohash as handshakes and the DHT have it: that of BEP 3 if the link
+// has it, or else the v2 one cut to 20 bytes (BEP 52).
+func (l *Link) Hash() id.ID {
+	if l.HasInfoHash || !l.HasV2 {
+		return l.InfoHash
+	}
+	return id.ID(l.V2[:id.Len])
+}
+
 // Openable is nil if the link can be opened, and otherwise an *Error that says
 // why not.
 func (l *Link) Openable() error {
 	switch {
-	case l.HasInfoHash:
+	case l.HasInfoHash, l.HasV2:
 		return nil
-	case l.HasV2:
-		return &Error{Part: v2Prefix + l.V2.String(), Reason: "names a v2 torrent alone, which is not supported yet: look for a link that has urn:btih too"}
 	case l.HasPublicKey:
 		return &Error{Part: keyPrefix + l.PublicKey.String(), Reason: "names a mutable torrent (BEP 46), which is not supported yet: look for a link that has urn:btih too"}
 	}

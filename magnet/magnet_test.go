@@ -185,7 +185,7 @@ func TestOpenable(t *testing.T) {
 	for in, want := range map[string]string{
 		v1: "",
 		v1 + "&xt=urn:btmh:1220" + hash2 + "&xs=urn:btpk:" + key: "",
-		"magnet:?xt=urn:btmh:1220" + hash2:                       "v2 torrent alone, which is not supported yet",
+		"magnet:?xt=urn:btmh:1220" + hash2:                       "",
 		"magnet:?xs=urn:btpk:" + key:                             "mutable torrent (BEP 46), which is not supported yet",
 	} {
 		l, err := Parse(in)
@@ -202,6 +202,18 @@ func TestOpenable(t *testing.T) {
 		}
 		if me := (*Error)(nil); !errors.As(err, &me) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", in, err)
+		}
+	}
+}
+
+// BEP 52: "For some uses as torrent identifier it is truncated to 20 bytes."
+func TestHashOfALink(t *testing.T) {
+	for in, want := range map[string]string{
+		v1: hash1, "magnet:?xt=urn:btmh:1220" + hash2: hash2[:40], v1 + "&xt=urn:btmh:1220" + hash2: hash1,
+	} {
+		l, err := Parse(in)
+		if err != nil || l.Hash().String() != want {
+			t.Errorf("%s: %v, %v", in, l, err)
 		}
 	}
 }

@@ -206,7 +206,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	for _, a := range l.Peers {
 		peers = append(peers, netip.MustParseAddrPort(a))
 	}
-	w := newWard(e, l.InfoHash)
+	w := newWard(e, l)
 	w.visit(t.Context(), peers)
 	w.report(time.Second)
 	for want := range bad {

@@ -33,7 +33,7 @@ func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 	if len(peers) == 0 || ctx.Err() != nil {
 		return
 	}
-	w := newWard(e, link.InfoHash)
+	w := newWard(e, link)
 	begun := time.Now()
 	w.visit(ctx, peers[:min(len(peers), maxPatients)])
 	w.report(time.Since(begun))
@@ -55,7 +55,7 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []ne
 		e.tell(Finding{Step: StepLookup, What: "x.pe", Text: "the link names " + count(len(peers), "peer")})
 	}
 	var mu sync.Mutex
-	r, err := e.v.GetPeers(ctx, link.InfoHash, true, func(ps []netip.AddrPort) {
+	r, err := e.v.GetPeers(ctx, link.Hash(), true, func(ps []netip.AddrPort) {
 		mu.Lock()
 		defer mu.Unlock()
 		peers = append(peers, ps...)
@@ -109,8 +109,9 @@ type ward struct {
 	talks     map[string]int
 }
 
-func newWard(e *examination, infohash id.ID) *ward {
-	return &ward{e: e, infohash: infohash, peerID: newPeerID(), asm: metainfo.NewAssembler(infohash, id.ID32{}),
+func newWard(e *examination, link *magnet.Link) *ward {
+	infohash := link.Hash()
+	return &ward{e: e, infohash: infohash, peerID: newPeerID(), asm: metainfo.NewAssembler(infohash, link.V2),
 		dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/swarm/engine"
 )
 
@@ -13,17 +14,20 @@ import (
 // more has lookups of his own, the first of which announces too: its replies are
 // all that an announce needs.
 type looking struct {
-	t     *Torrent
-	pace  pace
-	leave func() // ends the announcing; nil: it has not begun
-	busy  bool   // a lookup is under way
-	over  chan outcome
+	t      *Torrent
+	hash   id.ID
+	want   chan struct{} // the swarm lacks candidates; holds one
+	turned chan struct{} // whole has changed; holds one
+	pace   pace
+	leave  func() // ends the announcing; nil: it has not begun
+	busy   bool   // a lookup is under way
+	over   chan outcome
 }
 
-// keepLooking asks the DHT for peers, at the pace that the swarm's need sets, and
+// keep asks the DHT for peers, at the pace that the swarm's need sets, and
 // has the torrent announced.
-func (t *Torrent) keepLooking() {
-	l := looking{t: t, over: make(chan outcome, 1)}
+func (l *looking) keep() {
+	t := l.t
 	if t.whole.Load() {
 		l.announce(dht.AnnounceStats{})
 	}
@@ -45,9 +49,9 @@ func (l *looking) run() {
 		select {
 		case <-t.lookups.Done():
 			return
-		case <-t.want:
+		case <-l.want:
 			l.pace.lacking(t.node.now())
-		case <-t.turned:
+		case <-l.turned:
 			if l.leave != nil {
 				l.announce(dht.AnnounceStats{})
 			}
@@ -81,7 +85,7 @@ func (l *looking) ask() {
 	default:
 		l.busy, l.pace.began = true, now
 		first := l.leave == nil
-		t.wg.Go(func() { l.over <- t.askDHT(first) })
+		t.wg.Go(func() { l.over <- l.askDHT(first) })
 	}
 }
 
@@ -89,7 +93,7 @@ func (l *looking) ask() {
 // announced it has done already.
 func (l *looking) announce(told dht.AnnounceStats) {
 	t := l.t
-	l.leave = t.node.announcer.Add(t.InfoHash(), dht.Announcement{
+	l.leave = t.node.announcer.Add(l.hash, dht.Announcement{
 		Port: t.node.net.Port(), Seed: t.whole.Load(),
 		Told4: told.Accepted > told.Accepted6, Told6: told.Accepted6 > 0,
 		Found: func(peers []netip.AddrPort) { t.hear(peers) },
@@ -100,10 +104,36 @@ func (l *looking) announce(told dht.AnnounceStats) {
 // turn says that the torrent has become whole, or is not any more: who counts
 // seeds shall know it (BEP 33).
 func (t *Torrent) turn() {
+	t.eachLooker(func(l *looking) { nudge(l.turned) })
+}
+
+// eachLooker calls f with what asks the DHT for the torrent, of which there is one
+// for each infohash.
+func (t *Torrent) eachLooker(f func(*looking)) {
+	t.node.mu.Lock()
+	defer t.node.mu.Unlock()
+	for _, l := range t.lookers {
+		f(l)
+	}
+}
+
+// nudge fills a channel that holds one.
+func nudge(c chan struct{}) {
 	select {
-	case t.turned <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
+}
+
+// look has the DHT asked by another infohash, until the torrent stops. Node.mu is
+// held.
+func (t *Torrent) look(hash id.ID) {
+	if t.node.dht == nil || t.ctx.Err() != nil {
+		return
+	}
+	l := &looking{t: t, hash: hash, over: make(chan outcome, 1), want: make(chan struct{}, 1), turned: make(chan struct{}, 1)}
+	t.lookers = append(t.lookers, l)
+	t.wg.Go(l.keep)
 }
 
 // hear takes peers that the DHT named. It returns how many are new.
@@ -131,16 +161,17 @@ func (t *Torrent) accepted(nodes int) {
 
 // askDHT runs one lookup, and with announce tells the nodes that it ends at that
 // we are a peer. Peers go to the swarm as they are found.
-func (t *Torrent) askDHT(announce bool) (o outcome) {
+func (l *looking) askDHT(announce bool) (o outcome) {
+	t := l.t
 	t.looking.Store(true)
 	defer t.looking.Store(false)
 	found := func(peers []netip.AddrPort) { o.fresh += t.hear(peers) }
 	var err error
 	if announce {
-		o.announced, err = t.node.dht.Announce(t.lookups, t.InfoHash(), t.node.net.Port(), t.whole.Load(), found)
+		o.announced, err = t.node.dht.Announce(t.lookups, l.hash, t.node.net.Port(), t.whole.Load(), found)
 		t.accepted(o.announced.Accepted)
 	} else {
-		o.announced.LookupStats, err = t.node.dht.Lookup(t.lookups, t.InfoHash(), found)
+		o.announced.LookupStats, err = t.node.dht.Lookup(t.lookups, l.hash, found)
 	}
 	if err != nil && t.lookups.Err() == nil {
 		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)

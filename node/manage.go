@@ -22,10 +22,7 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 	case swarm.MetadataKnown:
 		t.learn(e.Info)
 	case swarm.WantPeers:
-		select {
-		case t.want <- struct{}{}:
-		default:
-		}
+		t.eachLooker(func(l *looking) { nudge(l.want) })
 	case swarm.KnownPeer:
 		t.known.add(e.Addr, time.Now())
 	case swarm.Ban:
@@ -68,6 +65,7 @@ func (t *Torrent) learn(info *metainfo.Info) {
 	if t.player != nil {
 		t.player.begin(info)
 	}
+	t.node.rename(t, hashesOf(info))
 	t.node.reshare()
 	t.node.emit(Event{Kind: Metadata, Torrent: t})
 	close(t.named)
@@ -93,9 +91,6 @@ func (t *Torrent) manage() {
 	}
 	t.swarm.AddCandidates(last)
 	t.wg.Go(t.addHints)
-	if t.node.dht != nil {
-		t.wg.Go(t.keepLooking)
-	}
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {

@@ -177,19 +177,48 @@ func (n *Node) add(spec Spec) (*Torrent, error) {
 		return nil, errClosed
 	}
 	ih := spec.InfoHash()
-	if n.torrents[ih] != nil {
-		return nil, ErrDuplicate
+	hashes := []id.ID{ih}
+	switch v2 := spec.InfoHashV2(); {
+	case spec.Torrent != nil:
+		hashes = hashesOf(spec.Torrent.Info)
+	case v2 != (id.ID32{}) && id.ID(v2[:id.Len]) != ih:
+		hashes = append(hashes, id.ID(v2[:id.Len]))
+	}
+	for _, h := range hashes {
+		if n.torrents[h] != nil {
+			return nil, ErrDuplicate
+		}
 	}
 	st, err := n.state.openTorrent(ih)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
 	t := n.startTorrent(spec, st)
-	n.torrents[ih] = t
-	n.keys[swarm.KeyHash(ih)] = ih
+	n.call(t, hashes)
 	n.order = append(n.order, t)
 	n.share()
 	return t, nil
+}
+
+// call has a torrent found by these infohashes, and looked for. mu is held.
+func (n *Node) call(t *Torrent, hashes []id.ID) {
+	for _, h := range hashes {
+		if n.torrents[h] == nil {
+			n.torrents[h] = t
+			n.keys[swarm.KeyHash(h)] = h
+			t.hashes = append(t.hashes, h)
+			t.look(h)
+		}
+	}
+}
+
+// rename adds the infohashes that only the info dictionary tells.
+func (n *Node) rename(t *Torrent, hashes []id.ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closing {
+		n.call(t, hashes)
+	}
 }
 
 // lookup finds a torrent by its infohash.
@@ -214,8 +243,10 @@ func (n *Node) forget(t *Torrent) {
 	if n.closing {
 		return
 	}
-	delete(n.torrents, t.InfoHash())
-	delete(n.keys, swarm.KeyHash(t.InfoHash()))
+	for _, h := range t.hashes {
+		delete(n.torrents, h)
+		delete(n.keys, swarm.KeyHash(h))
+	}
 	for i, o := range n.order {
 		if o == t {
 			n.order = append(n.order[:i:i], n.order[i+1:]...)

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"seedbed/internal/id"
 	"seedbed/magnet"
@@ -49,7 +50,32 @@ func (s *Spec) InfoHash() id.ID {
 	if s.Torrent != nil {
 		return s.Torrent.Info.Hash
 	}
-	return s.Link.InfoHash
+	return s.Link.Hash()
+}
+
+// InfoHashV2 is the infohash of BEP 52; zero if there is none, or it is not known.
+func (s *Spec) InfoHashV2() id.ID32 {
+	if s.Torrent != nil {
+		return s.Torrent.Info.HashV2
+	}
+	return s.Link.V2
+}
+
+// names reports whether info is what the spec asks for.
+func (s *Spec) names(info *metainfo.Info) bool {
+	if v2 := s.InfoHashV2(); v2 != (id.ID32{}) && v2 != info.HashV2 {
+		return false
+	}
+	return slices.Contains(hashesOf(info), s.InfoHash())
+}
+
+// hashesOf are the infohashes that a torrent's swarms go by: a hybrid has two.
+func hashesOf(info *metainfo.Info) []id.ID {
+	list := []id.ID{info.Hash}
+	if info.HasV2() && info.HasV1() {
+		list = append(list, id.ID(info.HashV2[:id.Len]))
+	}
+	return list
 }
 
 // Name is what to call the torrent while nothing better is known.
@@ -60,7 +86,7 @@ func (s *Spec) Name() string {
 	case s.Link.Name != "":
 		return s.Link.Name
 	}
-	return s.Link.InfoHash.String()
+	return s.Link.Hash().String()
 }
 
 func (s *Spec) validate() error {

@@ -176,7 +176,7 @@ func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
 		return nil
 	}
 	saved, err := metainfo.ParseTorrent(b)
-	if err != nil || saved.Info.Hash != spec.InfoHash() {
+	if err != nil || !spec.names(saved.Info) {
 		return nil
 	}
 	return saved.Info

@@ -37,11 +37,14 @@ type Torrent struct {
 	lookups    context.Context
 	endLookups context.CancelFunc
 
+	// hashes are what its swarms go by, and lookers what asks the DHT for each;
+	// guarded by Node.mu.
+	hashes  []id.ID
+	lookers []*looking
+
 	player *player // nil unless Spec.ReadAhead is set
 
 	started chan struct{}                        // closed when Added was told
-	want    chan struct{}                        // the swarm lacks candidates; holds one
-	turned  chan struct{}                        // whole has changed; holds one
 	seen    *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
 
 	named     chan struct{} // closed when the metadata is known
@@ -74,8 +77,8 @@ const maxSeenPeers = 2000
 func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 	t := &Torrent{
 		node: n, spec: spec, state: st, known: newKnownPeers(),
-		started: make(chan struct{}), want: make(chan struct{}, 1), turned: make(chan struct{}, 1),
-		named: make(chan struct{}), done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
+		started: make(chan struct{}),
+		named:   make(chan struct{}), done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(n.ctx)
 	t.lookups, t.endLookups = context.WithCancel(t.ctx)
@@ -102,7 +105,7 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 		}
 	}
 	t.swarm = swarm.New(swarm.Config{
-		Shared: n.shared, InfoHash: spec.InfoHash(), PeerID: n.peerID, Info: info,
+		Shared: n.shared, InfoHash: spec.InfoHash(), InfoHashV2: spec.InfoHashV2(), PeerID: n.peerID, Info: info,
 		Open: t.openContent, Dialer: dialer{n}, OnEvent: t.onSwarm,
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
 		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
@@ -137,7 +140,7 @@ func (t *Torrent) Name() string {
 
 // Link is the magnet link that opens the torrent.
 func (t *Torrent) Link() string {
-	l := magnet.Link{InfoHash: t.InfoHash(), HasInfoHash: true}
+	var l magnet.Link
 	if t.spec.Link != nil {
 		l = *t.spec.Link
 	}
@@ -147,6 +150,10 @@ func (t *Torrent) Link() string {
 	}
 	if i != nil {
 		l.Name, l.Length = i.Name, i.Length
+		if i.HasV1() {
+			l.InfoHash, l.HasInfoHash = i.Hash, true
+		}
+		l.V2, l.HasV2 = i.HashV2, i.HasV2()
 	}
 	return l.String()
 }

@@ -52,8 +52,9 @@ type Config struct {
 	// Shared is what the torrents of a node have in common. Required.
 	Shared *Shared
 
-	InfoHash id.ID
-	PeerID   id.ID // our own
+	InfoHash   id.ID   // of the swarm that is joined first
+	InfoHashV2 id.ID32 // BEP 52; zero if it is not known
+	PeerID     id.ID   // our own
 
 	// Info is the info dictionary if it is known; else it comes from peers.
 	Info *metainfo.Info

@@ -56,6 +56,7 @@ func (t *Torrent) metadata(info *metainfo.Info) {
 		return
 	}
 	t.info = info
+	t.learnNames(info)
 	// The longest messages that make sense are a bitfield and a block.
 	t.maxFrame.Store(int64(max(info.NumPieces()/8+2, wire.PieceHeaderLen+wire.MaxBlock)))
 	t.keepMu.Lock()

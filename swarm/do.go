@@ -68,6 +68,9 @@ func (t *Torrent) do(c *engine.Command) {
 		t.tell(Event{Kind: Ban, Addr: c.Addr})
 	case engine.CmdKnown:
 		t.tell(Event{Kind: KnownPeer, Addr: c.Addr})
+	case engine.CmdLeaves:
+		conn, piece, q := c.Conn, c.Block, c.Hash
+		t.task(func() { t.leaves(conn, piece, q) })
 	case engine.CmdYourIP:
 		if from := t.conns[c.Conn]; from != nil {
 			t.tell(Event{Kind: External, Addr: c.Addr, From: from.addr})

@@ -33,6 +33,7 @@ type greeted struct {
 	encrypted bool // the handshake, and perhaps the rest
 	id        id.ID
 	reserved  wire.Reserved
+	v2        bool // by the v2 infohash (BEP 52)
 }
 
 // Incoming takes over a connection whose Hello named this torrent.
@@ -41,11 +42,19 @@ func (t *Torrent) Incoming(h Hello) {
 		h.nc.Close()
 		return
 	}
+	n, ok := t.called(h.InfoHash)
+	if !ok {
+		h.nc.Close()
+		return
+	}
+	if h.Reserved.V2() { // BEP 52: "The remote peer may then respond with the new infohash"
+		n = t.upgrade(n)
+	}
 	t.lobby.Enter(h.nc)
 	go func() {
-		g := greeted{nc: h.nc, encrypted: h.encrypted, reserved: h.Reserved}
+		g := greeted{nc: h.nc, encrypted: h.encrypted, reserved: h.Reserved, v2: n.v2}
 		err := t.shake(g.nc, h.by, func() error {
-			if _, err := g.nc.Write(t.handshake()); err != nil {
+			if _, err := g.nc.Write(t.handshake(n)); err != nil {
 				return err
 			}
 			_, err := io.ReadFull(g.nc, g.id[:])
@@ -70,8 +79,8 @@ func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
 	go func() {
 		var g greeted
 		var err error
-		for _, offer := range t.cfg.Encryption.ways(encrypted) {
-			if g, err = t.call(addr, offer); !errors.Is(err, errHungUp) {
+		for _, way := range t.ways(encrypted) {
+			if g, err = t.call(addr, way); !errors.Is(err, errHungUp) {
 				break
 			}
 		}
@@ -87,20 +96,37 @@ func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
 // those do who speak the other kind alone.
 var errHungUp = errors.New("closed in the handshake")
 
+// A way is how a peer may be dialled: by a name of the torrent, and with what
+// encryption.
+type way struct {
+	name  name
+	offer mse.Methods
+}
+
+// ways are those that are tried one after the other.
+func (t *Torrent) ways(encrypted bool) (list []way) {
+	for _, n := range *t.names.Load() {
+		for _, offer := range t.cfg.Encryption.ways(encrypted) {
+			list = append(list, way{n, offer})
+		}
+	}
+	return list
+}
+
 // call dials once, in one way.
-func (t *Torrent) call(addr netip.AddrPort, offer mse.Methods) (greeted, error) {
+func (t *Torrent) call(addr netip.AddrPort, w way) (greeted, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, DialTimeout)
 	nc, err := t.cfg.Dialer.Dial(ctx, addr)
 	cancel()
 	if err != nil {
 		return greeted{}, err
 	}
-	g := greeted{nc: nc, encrypted: offer != inTheClear}
+	g := greeted{nc: nc, encrypted: w.offer != inTheClear}
 	err = t.shake(nc, time.Now().Add(HandshakeTimeout), func() (err error) {
 		if g.encrypted {
-			g.nc, err = initiate(nc, t.cfg.InfoHash, offer, t.handshake())
+			g.nc, err = initiate(nc, w.name.hash, w.offer, t.handshake(w.name))
 		} else {
-			_, err = nc.Write(t.handshake())
+			_, err = nc.Write(t.handshake(w.name))
 		}
 		if err != nil {
 			return err
@@ -110,10 +136,15 @@ func (t *Torrent) call(addr netip.AddrPort, offer mse.Methods) (greeted, error) 
 			return err
 		}
 		var ih id.ID
-		if g.reserved, ih, g.id, err = wire.ParseHandshake(b[:]); err == nil && ih != t.cfg.InfoHash {
-			err = &wire.Error{Kind: wire.BadHandshake}
+		if g.reserved, ih, g.id, err = wire.ParseHandshake(b[:]); err != nil {
+			return err
 		}
-		return err
+		n, ok := t.called(ih)
+		if !ok || n != w.name && !n.v2 {
+			return &wire.Error{Kind: wire.BadHandshake}
+		}
+		g.v2 = n.v2
+		return nil
 	})
 	if err != nil {
 		nc.Close()
@@ -141,14 +172,17 @@ func (t *Torrent) shake(nc net.Conn, by time.Time, f func() error) error {
 }
 
 // handshake is our own.
-func (t *Torrent) handshake() []byte {
+func (t *Torrent) handshake(n name) []byte {
 	var r wire.Reserved
+	if t.upgrade(n) != n {
+		r.SetV2() // BEP 52: "to indicate that it also supports the new format"
+	}
 	r.SetExtended()
 	r.SetFast()
 	if t.cfg.DHTPort != 0 {
 		r.SetDHT()
 	}
-	return wire.AppendHandshake(make([]byte, 0, wire.HandshakeLen), r, t.cfg.InfoHash, t.cfg.PeerID)
+	return wire.AppendHandshake(make([]byte, 0, wire.HandshakeLen), r, n.hash, t.cfg.PeerID)
 }
 
 // adopt makes a connection out of a socket whose handshake is done and reads it
@@ -158,7 +192,7 @@ func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {
 	if !t.inbox.post(item{
 		ev: engine.Event{
 			Kind: engine.EvConnected, Conn: c.id, Addr: addr, Incoming: incoming,
-			PeerID: g.id, Reserved: g.reserved, Encrypted: g.encrypted,
+			PeerID: g.id, Reserved: g.reserved, Encrypted: g.encrypted, V2: g.v2,
 		},
 		conn: c,
 	}) {

@@ -82,8 +82,12 @@ func (j *storeJob) whole(sum metainfo.Digest) {
 	if !ok || j.sums {
 		sums = t.cfg.Shared.appendSums(nil, mem)
 	}
+	var leaves []metainfo.Root
+	if !ok && t.info.HasV2() {
+		leaves = metainfo.Leaves(nil, mem)
+	}
 	j.chunk.Release()
-	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums))
+	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums, leaves))
 }
 
 // part stores one chunk of several. The piece's hash advances in the order of
@@ -107,7 +111,7 @@ func (j *storeJob) part(mem []byte) {
 	if !last {
 		return
 	}
-	ok, sums, err := t.verdict(j.block.Piece, ps, j.sums)
+	ok, sums, leaves, err := t.verdict(j.block.Piece, ps, j.sums)
 	if err != nil {
 		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot, Block: j.block})
 		return
@@ -116,7 +120,7 @@ func (j *storeJob) part(mem []byte) {
 	if ok {
 		t.content.Storage.MarkVerified(int(j.block.Piece))
 	}
-	t.inbox.post(verified(j.block.Piece, ok, sums))
+	t.inbox.post(verified(j.block.Piece, ok, sums, leaves))
 }
 
 func (j *storeJob) offset() int64 {
@@ -132,8 +136,8 @@ func (j *storeJob) failed(err error) {
 	j.t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: j.slot, Block: j.block})
 }
 
-func verified(piece uint32, ok bool, sums []uint64) item {
-	return item{ev: engine.Event{Kind: engine.EvVerified, Block: engine.Block{Piece: piece}, OK: ok, Sums: sums}}
+func verified(piece uint32, ok bool, sums []uint64, leaves []metainfo.Root) item {
+	return item{ev: engine.Event{Kind: engine.EvVerified, Block: engine.Block{Piece: piece}, OK: ok, Sums: sums, Leaves: leaves}}
 }
 
 // appendSums appends a checksum of each block of mem, which begins at a block.
@@ -220,7 +224,7 @@ func (t *Torrent) forgetPartial(piece uint32, ps *partial) {
 }
 
 // verdict ends the hash of a piece that is written whole.
-func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, err error) {
+func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, leaves []metainfo.Root, err error) {
 	size := uint32(t.info.DataSize(int(piece)))
 	start := int64(piece) * t.info.PieceLength
 	var scratch []byte
@@ -239,13 +243,18 @@ func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums [
 		return nil
 	}
 	if err := again(ps.next, func(b []byte) { _, _ = ps.hash.Write(b) }); err != nil {
-		return false, nil, err
+		return false, nil, nil, err
 	}
 	ok = ps.hash.Digest() == t.info.Digest(int(piece))
 	if !ok || want {
-		err = again(0, func(b []byte) { sums = t.cfg.Shared.appendSums(sums, b) })
+		err = again(0, func(b []byte) {
+			sums = t.cfg.Shared.appendSums(sums, b)
+			if !ok && t.info.HasV2() {
+				leaves = metainfo.Leaves(leaves, b)
+			}
+		})
 	}
-	return ok, sums, err
+	return ok, sums, leaves, err
 }
 
 // write writes and counts what the flusher will have to do.

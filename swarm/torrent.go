@@ -33,6 +33,7 @@ type Torrent struct {
 
 	nextConn atomic.Uint32
 	lobby    *Lobby // of incoming handshakes
+	names    atomic.Pointer[[]name]
 	maxFrame atomic.Int64
 	stopping atomic.Bool
 
@@ -79,6 +80,8 @@ func New(cfg Config) *Torrent {
 		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
+	names := namesOf(&t.cfg)
+	t.names.Store(&names)
 	t.up, t.down = cfg.Shared.up.NewFlow(), cfg.Shared.down.NewFlow()
 	t.SetRates(cfg.UpRate, cfg.DownRate)
 	t.inbox.init()
@@ -86,7 +89,7 @@ func New(cfg Config) *Torrent {
 	t.keeper.init()
 	t.maxFrame.Store(wire.MaxFrame)
 	t.eng = engine.New(engine.Config{
-		InfoHash: cfg.InfoHash, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
+		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
 		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed,
 		Private: cfg.Info != nil && cfg.Info.Private,

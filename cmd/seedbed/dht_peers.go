@@ -21,10 +21,10 @@ func parseInfoHash(s string) (node.InfoHash, error) {
 		if err != nil {
 			return node.InfoHash{}, err
 		}
-		if !link.HasInfoHash {
-			return node.InfoHash{}, fail(exitMagnet, "", errors.New("the link has no infohash of the first version (xt=urn:btih)"))
+		if !link.HasInfoHash && !link.HasV2 {
+			return node.InfoHash{}, fail(exitMagnet, "", errors.New("the link has no infohash of either version (xt=urn:btih, xt=urn:btmh)"))
 		}
-		return link.InfoHash, nil
+		return link.Hash(), nil
 	}
 	return parseID(s)
 }

@@ -86,11 +86,15 @@ func showLink(l *magnet.Link) shown {
 
 func showTorrent(t *metainfo.Torrent) shown {
 	pieces := t.Info.NumPieces()
-	link := magnet.Link{InfoHash: t.Info.Hash, HasInfoHash: true, Name: t.Info.Name, Length: t.Info.Length}
+	link := magnet.Link{InfoHash: t.Info.Hash, HasInfoHash: t.Info.HasV1(), V2: t.Info.HashV2, HasV2: t.Info.HasV2(),
+		Name: t.Info.Name, Length: t.Info.Length}
 	v := shown{
 		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &t.Info.Length,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
 		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: link.String(),
+	}
+	if t.Info.HasV2() {
+		v.InfoHashV2 = t.Info.HashV2.String()
 	}
 	for _, tier := range t.Trackers {
 		v.Trackers = append(v.Trackers, tier...)

@@ -54,7 +54,7 @@ const (
 	// EvDialFailed: the dial of Addr came to nothing; Fault says how.
 	EvDialFailed
 	// EvConnected: the handshake with Addr is done on Conn. Incoming, PeerID,
-	// Reserved and Encrypted are set. (The infohash has been checked by the shell.)
+	// Reserved, Encrypted and V2 are set. (The infohash has been checked by the shell.)
 	EvConnected
 	// EvClosed: Conn is gone, by either side; every lease it held is free and
 	// no further event of it follows. Fault says why.
@@ -81,7 +81,8 @@ const (
 	EvStored
 	// EvVerified: every chunk of Block.Piece was hashed. OK says whether the
 	// piece is right; if so it is written and under the record's care. Sums has
-	// one checksum a block when OK is false or when CmdStore asked for them.
+	// one checksum a block when OK is false or when CmdStore asked for them; Leaves
+	// one hash a block (BEP 52) of a bad piece of a torrent with a v2 side.
 	EvVerified
 	// EvStorageFailed: a write or read failed; Slot, if not NoSlot, is free
 	// again and its chunk (Block) lost. If Conn is set, Block was a CmdUpload for
@@ -100,6 +101,9 @@ const (
 	EvFocus
 	// EvExternal: our own address as the network sees it is Addr.
 	EvExternal
+	// EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are
+	// Leaves if OK; else the piece could not be read.
+	EvLeaves
 	// EvStop: close every connection; afterwards only EvClosed and worker results come.
 	EvStop
 )
@@ -111,6 +115,7 @@ type Event struct {
 	Incoming   bool
 	Encrypted  bool // the handshake, and perhaps what follows
 	OK         bool
+	V2         bool // by the v2 infohash (BEP 52)
 	Slot       Slot
 	Block      Block
 	Fault      Fault
@@ -125,6 +130,8 @@ type Event struct {
 	Stored     []Block
 	Pieces     []uint32
 	Sums       []uint64
+	Leaves     []metainfo.Root
+	Hash       metainfo.HashRequest
 	Budget     int
 	HalfOpen   int
 	MaxConns   int
@@ -200,6 +207,9 @@ const (
 	CmdBan
 	// CmdKnown: Addr proved to be a peer of this torrent, worth remembering.
 	CmdKnown
+	// CmdLeaves: read Block.Piece and hash its blocks; EvLeaves with Conn, Block and
+	// Hash follows.
+	CmdLeaves
 	// CmdYourIP: a peer at Conn says that our address is Addr (BEP 10 yourip; port 0).
 	CmdYourIP
 )
@@ -219,6 +229,7 @@ type Command struct {
 	Addr      netip.AddrPort
 	Bytes     []byte
 	Info      *metainfo.Info
+	Hash      metainfo.HashRequest
 }
 
 // Config is what an engine is made with.

@@ -3,6 +3,8 @@ package engine
 import (
 	"net/netip"
 	"slices"
+
+	"seedbed/magnet/metainfo"
 )
 
 const (
@@ -69,14 +71,16 @@ type suspect struct {
 }
 
 type attempt struct {
-	from []uint32
-	sums []uint64
+	from   []uint32
+	sums   []uint64
+	leaves []metainfo.Root // with a v2 side
 }
 
 // blame judges a piece that came out wrong. Who gave all of it is the liar. If
 // several did, the evidence is kept and the piece fetched from one peer alone;
-// the good copy will tell the liars from the others.
-func (e *Engine) blame(pc *piece, sums []uint64) {
+// the good copy will tell the liars from the others, if the leaves of BEP 52 have not
+// told before.
+func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
 	c := e.content
 	first := pc.block[0].from
 	sole := true
@@ -112,7 +116,13 @@ func (e *Engine) blame(pc *piece, sums []uint64) {
 	if len(sums) == len(pc.block) {
 		a.sums = slices.Clone(sums)
 	}
+	if len(leaves) == len(pc.block) {
+		a.leaves = leaves
+	}
 	s.attempts = append(s.attempts, a)
+	if a.leaves != nil {
+		e.askLeaves(pc.index)
+	}
 }
 
 // acquit ends the case of a piece of which a good copy has come: whose blocks

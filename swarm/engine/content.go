@@ -276,7 +276,7 @@ func (e *Engine) onVerified(ev *Event) {
 	}
 	e.hashFails++
 	e.wasted += int64(pc.size)
-	e.blame(pc, ev.Sums)
+	e.blame(pc, ev.Sums, ev.Leaves)
 	_, pc.parole = c.suspects[index]
 	pc.only = 0
 	c.restart(pc)

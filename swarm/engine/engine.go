@@ -28,6 +28,7 @@ type Engine struct {
 	open    int            // of those, not closing
 	origins origins
 	meta    metaPhase
+	layer   layerPhase
 	content *content // nil until EvInfo
 	focus   focus
 	crowd   crowd
@@ -147,6 +148,10 @@ func (e *Engine) Step(now mono.Time, ev *Event) {
 		e.onFocus(ev)
 	case EvExternal:
 		e.book.setSelf(ev.Addr.Addr())
+	case EvLeaves:
+		if p := e.conns[ev.Conn]; p != nil {
+			e.onLeaves(p, ev)
+		}
 	case EvStop:
 		e.onStop()
 	default:
@@ -226,6 +231,7 @@ func (e *Engine) Tick(now mono.Time) {
 		e.upkeep(p)
 	}
 	e.metaUpkeep()
+	e.layerUpkeep()
 	if e.now >= e.rechokeAt {
 		e.rechoke()
 	}
@@ -283,6 +289,7 @@ func (e *Engine) pump() {
 		e.announceHaves()
 	} else {
 		e.askMetadata()
+		e.askLayers()
 	}
 	e.dial()
 	e.wantPeers()

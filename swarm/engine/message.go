@@ -111,6 +111,9 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		if m.Port != 0 { // BEP 5
 			e.cmd(Command{Kind: CmdDHTNode, Addr: netip.AddrPortFrom(p.addr.Addr(), m.Port)})
 		}
+	case wire.HashRequest, wire.Hashes, wire.HashReject:
+		p.began = true
+		e.onHash(p, m)
 	case wire.Extended:
 		e.onExtended(p, m)
 	}

@@ -147,7 +147,9 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 		return err
 	case info != nil:
 		e.meta.done = true
-		e.cmd(Command{Kind: CmdMetadata, Info: info})
+		if !e.needLayers(info) {
+			e.cmd(Command{Kind: CmdMetadata, Info: info})
+		}
 		if info.Private {
 			e.goPrivate() // what is there may take long to check
 		}

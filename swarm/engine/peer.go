@@ -33,6 +33,7 @@ type peer struct {
 	id        id.ID
 	incoming  bool
 	encrypted bool
+	v2        bool // met by the v2 infohash (BEP 52)
 	reserved  wire.Reserved
 	origin    uint32 // whom its payload is blamed on; see blame.go
 	ext       wire.ExtHandshake
@@ -55,6 +56,7 @@ type peer struct {
 	down download
 	up   upload
 	meta metaPeer
+	hash hashPeer
 
 	noise  rate.Bucket // of messages that make no sense
 	pexOut pex.Sender
@@ -68,7 +70,7 @@ func (e *Engine) onConnected(ev *Event) {
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
-		encrypted: ev.Encrypted, since: e.now, lastIn: e.now, lastOut: e.now,
+		encrypted: ev.Encrypted, v2: ev.V2, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
 	p.down.slowStart, p.down.depth = true, firstDepth
@@ -197,6 +199,7 @@ func (e *Engine) close(p *peer, f Fault) {
 // leaveSwarm takes p out of all that is decided from.
 func (e *Engine) leaveSwarm(p *peer) {
 	e.metaGone(p)
+	e.layersGone(p)
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
 			c.seeds--

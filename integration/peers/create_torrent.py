@@ -1,0 +1,14 @@
+"""Makes a torrent with libtorrent: SOURCE OUT PIECE v2|hybrid. Prints the v1 and the v2 infohash."""
+import os, sys
+import libtorrent as lt
+
+source, out, piece, kind = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+files = lt.file_storage()
+lt.add_files(files, source)
+t = lt.create_torrent(files, piece, lt.create_torrent_flags_t.v2_only if kind == 'v2' else 0)
+lt.set_piece_hashes(t, os.path.dirname(source))
+encoded = lt.bencode(t.generate())
+with open(out, 'wb') as f:
+    f.write(encoded)
+hashes = lt.torrent_info(lt.bdecode(encoded)).info_hashes()
+print(hashes.v1, hashes.v2)

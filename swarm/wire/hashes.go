@@ -1,0 +1,42 @@
+package wire
+
+import "encoding/binary"
+
+// HashMsg is the body of the three hash messages of BEP 52. All numbers but
+// Length and ProofLayers, which count hashes and layers, are as there.
+type HashMsg struct {
+	Root        [32]byte // of a file's tree
+	Base        uint32   // layers above the leaves
+	Index       uint32   // of the first hash, in its layer
+	Length      uint32
+	ProofLayers uint32
+	Hashes      []byte // of a hashes message: 32 bytes each
+}
+
+const hashHead = 32 + 4*4
+
+// ParseHash reads the body of a message of type HashRequest, Hashes or
+// HashReject. Hashes is a part of it.
+func ParseHash(m *Msg) (h HashMsg, err error) {
+	b := m.Payload
+	rest := len(b) - hashHead
+	if rest < 0 || rest%32 != 0 || rest > 0 && m.Type != Hashes {
+		return h, &Error{Kind: BadLength, Type: m.Type, Len: int64(len(b) + 1)}
+	}
+	copy(h.Root[:], b)
+	h.Base = binary.BigEndian.Uint32(b[32:])
+	h.Index = binary.BigEndian.Uint32(b[36:])
+	h.Length = binary.BigEndian.Uint32(b[40:])
+	h.ProofLayers = binary.BigEndian.Uint32(b[44:])
+	h.Hashes = b[hashHead:]
+	return h, nil
+}
+
+// AppendHash writes the body of a hash message.
+func AppendHash(dst []byte, h HashMsg) []byte {
+	dst = append(dst, h.Root[:]...)
+	for _, n := range []uint32{h.Base, h.Index, h.Length, h.ProofLayers} {
+		dst = binary.BigEndian.AppendUint32(dst, n)
+	}
+	return append(dst, h.Hashes...)
+}
