@@ -118,7 +118,7 @@ func TestBatteryFullDisk(t *testing.T) {
 			n := simnet.New(uint64(k), simnet.Link{Delay: 10 * time.Millisecond, Rate: 4e6})
 			disk := simnet.NewDisk()
 			disk.SetRoom(room)
-			seed := startNode(t, n, 1, info, full.again())
+			seed := startNode(t, n, 1, info, full.copy())
 			defer seed.close()
 			leech := startNode(t, n, 2, info, nil, onSimDisk(t, disk))
 			defer leech.close()
@@ -163,7 +163,7 @@ func TestBatteryDiskFaults(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(uint64(k), simnet.Link{Delay: 10 * time.Millisecond, Rate: 4e6})
 			disk := simnet.NewDisk()
-			seed := startNode(t, n, 1, info, full.again())
+			seed := startNode(t, n, 1, info, full.copy())
 			defer seed.close()
 			leech := startNode(t, n, 2, info, nil, onSimDisk(t, disk))
 			defer leech.close()

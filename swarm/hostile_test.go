@@ -127,7 +127,7 @@ func TestBatteryHostilePeers(t *testing.T) {
 	measure := func(t *testing.T, attacked bool) (took time.Duration, growth int64) {
 		n := simnet.New(3, simnet.Link{Delay: 20 * time.Millisecond, Rate: 1e6})
 		more := func(c *Config, _ *SharedConfig) { c.MaxConns = 200 }
-		seed := startNode(t, n, 1, info, full.again(), more)
+		seed := startNode(t, n, 1, info, full.copy(), more)
 		leech := startNode(t, n, 2, info, nil, more)
 		ctx, cancel := context.WithCancel(t.Context())
 		var attackers sync.WaitGroup

@@ -32,11 +32,6 @@ func newMem(info *metainfo.Info) *memStorage {
 	return &memStorage{info: info, data: make([]byte, info.Length), verified: bitset.New(info.NumPieces())}
 }
 
-// again is another storage with the same content.
-func (m *memStorage) again() *memStorage {
-	return &memStorage{info: m.info, data: m.data, verified: m.verified.Clone()}
-}
-
 func (m *memStorage) ReadAt(b []byte, off int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +59,9 @@ func (m *memStorage) MarkVerified(p int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	off := int64(p) * m.info.PieceLength
-	if sha1.Sum(m.data[off:off+m.info.PieceSize(p)]) != m.info.PieceHash(p) {
+	h := m.info.NewPieceHash(p)
+	_, _ = h.Write(m.data[off : off+m.info.DataSize(p)])
+	if h.Digest() != m.info.Digest(p) {
 		panic("a piece is marked verified that is not written, or wrong")
 	}
 	m.verified.Add(p)

@@ -30,8 +30,16 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	return err
 }
 
-// readAt reads what is stored, in turn with the other readers of the node.
+// readAt reads what is stored, in turn with the other readers of the node. What is
+// behind the end of the torrent is padding: zeros.
 func (t *Torrent) readAt(b []byte, off int64) error {
+	if over := off + int64(len(b)) - t.info.Length; over > 0 {
+		in := max(0, len(b)-int(over))
+		clear(b[in:])
+		if b = b[:in]; in == 0 {
+			return nil
+		}
+	}
 	disk := t.cfg.Shared.disk
 	disk <- struct{}{}
 	err := t.content.Storage.ReadAt(b, off)

@@ -96,7 +96,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 			}
 			wg.Go(func() {
 				h, err := ReadHello(nc, cfg.Encryption, func(k [20]byte) (id.ID, bool) { return info.Hash, k == KeyHash(info.Hash) })
-				if err != nil || h.InfoHash != info.Hash {
+				if _, ours := nd.called(h.InfoHash); err != nil || !ours {
 					nc.Close()
 					return
 				}

@@ -85,7 +85,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	if int64(b.Piece) >= int64(c.n) || b.Length == 0 || b.Length > wire.MaxBlock ||
-		int64(b.Begin)+int64(b.Length) > c.info.PieceSize(int(b.Piece)) {
+		int64(b.Begin)+int64(b.Length) > c.askable(b.Piece) {
 		e.close(p, FaultProtocol)
 		return
 	}
@@ -103,6 +103,15 @@ func (e *Engine) onRequest(p *peer, b Block) {
 	}
 	u.queue.push(b)
 	e.sense = true
+}
+
+// askable is how far into a piece a peer may ask. Some clients take the padding of
+// a v2 torrent to go on to the end of its last piece.
+func (c *content) askable(piece uint32) int64 {
+	if !c.info.HasV1() {
+		return c.info.PieceLength
+	}
+	return c.info.PieceSize(int(piece))
 }
 
 // reject answers a request that will not be served; without the fast extension

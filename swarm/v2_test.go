@@ -1,0 +1,83 @@
+package swarm
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+)
+
+// madeByLibtorrent is a torrent of metainfo's testdata and its content.
+func madeByLibtorrent(t testing.TB, name string) (*metainfo.Info, *memStorage) {
+	t.Helper()
+	b, err := os.ReadFile("../magnet/metainfo/testdata/" + name + ".torrent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tt, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMem(tt.Info)
+	at := 0
+	for _, f := range tt.Info.Files {
+		for i := range int(f.Length) {
+			if !f.Pad {
+				m.data[at+i] = byte(i*i*7 + int(f.Length) + i>>8)
+			}
+		}
+		at += int(f.Length)
+	}
+	for p := range tt.Info.NumPieces() {
+		m.MarkVerified(p)
+	}
+	return tt.Info, m
+}
+
+// named changes by what infohashes a torrent begins.
+func named(hash id.ID, v2 id.ID32) option {
+	return func(c *Config, _ *SharedConfig) { c.InfoHash, c.InfoHashV2 = hash, v2 }
+}
+
+// From a v2 infohash alone: the metadata, the layers, the pieces. From either
+// infohash of a hybrid, and by way of the other: whoever knows one name of it meets
+// whoever knows the other when the metadata tells.
+func TestV2FromTheBareInfohash(t *testing.T) {
+	for _, c := range []struct {
+		name, torrent string
+		v2            bool // the leecher knows the v2 infohash
+	}{
+		{"v2", "v2-tree", true}, {"v2, one file", "v2-single", true},
+		{"hybrid by v1", "hybrid-tree", false}, {"hybrid by v2", "hybrid-tree", true}, {"hybrid, one file, by v2", "hybrid-single", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			info, full := madeByLibtorrent(t, c.torrent)
+			sim(t, func(t *testing.T, n *simnet.Net) {
+				seed := startNode(t, n, 1, info, full, named(info.Hash, info.HashV2))
+				defer seed.close()
+				hash, v2 := info.Hash, id.ID32{}
+				if c.v2 {
+					hash, v2 = short(info.HashV2), info.HashV2
+				}
+				leech := startNode(t, n, 2, info, nil, named(hash, v2))
+				defer leech.close()
+				leech.meet(seed)
+				leech.await(Complete, time.Minute)
+				leech.same(full)
+				// A third, which knows nothing but the v1 name of a hybrid, and the
+				// second alone.
+				other := startNode(t, n, 3, info, nil, named(info.Hash, id.ID32{}))
+				defer other.close()
+				if !info.HasV1() {
+					return
+				}
+				other.meet(leech)
+				other.await(Complete, time.Minute)
+				other.same(full)
+			})
+		})
+	}
+}
