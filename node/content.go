@@ -62,8 +62,12 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	if err != nil {
 		return swarm.Content{}, err
 	}
+	if n := links(info); n > 0 && !t.spec.Symlinks && !t.spec.Seed {
+		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf("%s of %s left out", count(n, "symbolic link"), info.Name),
+			hint: "have them made with --symlinks; they lead to files of the torrent only"}})
+	}
 	s, err := storage.Open(storage.Options{
-		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed,
+		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
 		Record: t.state.resumePath(), Handles: t.node.handles, Verified: t.spec.hashed,
 	})
 	if err != nil {
@@ -91,6 +95,16 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
 	}
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Stored: stored}, nil
+}
+
+// links is how many symbolic links there are.
+func links(info *metainfo.Info) (n int) {
+	for i := range info.Files {
+		if info.Files[i].Symlink != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func missing(wanted, have bitset.Set) int { return wanted.Count() - wanted.CountAnd(have) }

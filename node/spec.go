@@ -30,6 +30,10 @@ type Spec struct {
 	// Overwrite lets files that are in the way be replaced.
 	Overwrite bool
 
+	// Symlinks lets symbolic links be made (BEP 47), which lead to places in the
+	// torrent. Otherwise they are left out, and that is told.
+	Symlinks bool
+
 	// MetadataOnly writes NAME.torrent into Dir and ends there.
 	MetadataOnly bool
 

@@ -17,7 +17,7 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var c common
-	var seed, overwrite, metadataOnly bool
+	var seed, overwrite, metadataOnly, symlinks bool
 	cmd := &cobra.Command{
 		Use:   "get MAGNET|FILE.torrent...",
 		Short: "Download; ends when all is complete, or goes on with --seed",
@@ -50,7 +50,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					return err
 				}
 				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers, selected
-				spec.Overwrite, spec.MetadataOnly = overwrite, metadataOnly
+				spec.Overwrite, spec.MetadataOnly, spec.Symlinks = overwrite, metadataOnly, symlinks
 				if !s.has(spec) {
 					s.specs = append(s.specs, spec)
 				}
@@ -65,6 +65,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 	fs.StringVar(&c.selection, "select", "", "files to download, as `1,3-5`, numbered as show lists them")
 	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
 	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
+	fs.BoolVar(&symlinks, "symlinks", false, "make the symbolic links of a torrent, which lead to its own files only")
 	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	return cmd

@@ -280,6 +280,12 @@ func (d *Disk) Remove(name string) error {
 	return nil
 }
 
+// Symlink fails: there are none here.
+func (d *Disk) Symlink(string, string) error { return syscall.ENOTSUP }
+
+// Readlink fails.
+func (d *Disk) Readlink(string) (string, error) { return "", syscall.EINVAL }
+
 // SyncDir makes the names in a directory last.
 func (d *Disk) SyncDir(name string) error {
 	d.mu.Lock()

@@ -40,10 +40,15 @@
 // path when they are UTF-8.
 //
 // Padding files (BEP 47) keep their place among the bytes; they are never
-// stored, and need no name of their own. Symbolic links are refused.
+// stored, and need no name of their own. What a symbolic link leads to is refused
+// if it leads out; whether one is made is for others to say.
 //
 // # Versions
 //
-// The v1 side of a hybrid torrent is used; v2 alone (BEP 52) is refused with a
-// sentence of its own.
+// A torrent has a v1 side (BEP 3), a v2 side (BEP 52), or both: a hybrid, whose
+// sides are compared. Files of a v2 torrent begin at a piece each; what is between
+// them is padding, whether the torrent says so or not. A Digest proves a piece by
+// whatever sides there are. Piece layers, which prove the pieces of the v2 side,
+// are not in the info dictionary: they come with a torrent file or, by Layers, from
+// peers. A hybrid can do without.
 package metainfo

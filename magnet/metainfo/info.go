@@ -43,7 +43,10 @@ type File struct {
 	Length     int64
 	Pad        bool // BEP 47: all zeros, never stored
 	Executable bool // BEP 47 attribute x
-	Root       Root // BEP 52: of its merkle tree; zero without a v2 side, of an empty file and of padding
+	// Symlink is what a symbolic link leads to (BEP 47), as a path within the torrent
+	// like Path; nil of a file. A link has no bytes.
+	Symlink []string
+	Root    Root // BEP 52: of its merkle tree; zero without a v2 side, of an empty file and of padding
 	// Literal is the path as the torrent spells it, where that differs from
 	// Path and this system can hold it: seedbed stores nothing there, but the
 	// original or another program's copy may lie there. Otherwise nil.

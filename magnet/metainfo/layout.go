@@ -43,7 +43,7 @@ func (i *Info) readV1(f *fields, name string, sys system) error {
 	}
 	attrs, _ := f.attr.Bytes()
 	if isSymlink(attrs, f.symlink) {
-		return &Error{Field: "name", Part: name, Reason: noSymlinks}
+		return &Error{Field: "name", Part: name, Reason: "is a symbolic link and nothing else"}
 	}
 	file := File{Path: []string{i.Name}, Executable: bytes.IndexByte(attrs, 'x') >= 0}
 	file.Literal = sys.literal([]string{name}, file.Path)
@@ -125,10 +125,15 @@ func (i *Info) readFile(v bencode.Value, sys system) *Error {
 	}
 	attrs, _ := attr.Bytes()
 	if isSymlink(attrs, symlink) {
-		return &Error{Part: joined(file.Path), Reason: noSymlinks}
+		if e := file.link(symlink, sys); e != nil {
+			return e
+		}
 	}
 	file.Executable = bytes.IndexByte(attrs, 'x') >= 0
 	file.Pad = bytes.IndexByte(attrs, 'p') >= 0 || isPadPath(file.Path)
+	if file.Symlink != nil && length == nil {
+		length = noBytes
+	}
 	if e := i.add(file, length); e != nil {
 		e.Field = ".length"
 		return e
@@ -212,13 +217,44 @@ func (i *Info) add(f File, length bencode.Value) *Error {
 	case n > maxLength-i.Length:
 		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is more than any torrent holds"}
 	}
+	if f.Symlink != nil && n != 0 {
+		return &Error{Part: joined(f.Path), Reason: "is a symbolic link with bytes of its own"}
+	}
 	f.Offset, f.Length = i.Length, n
 	i.Length += n
 	i.Files = append(i.Files, f)
 	return nil
 }
 
-const noSymlinks = "is a symbolic link (BEP 47), which is not supported yet"
+// noBytes is the length of a link that has none said.
+var noBytes = bencode.Value("i0e")
+
+// link reads what a symbolic link leads to. BEP 47: "a list of path components
+// [...] relative to the torrent root"; one that leads out of it is refused.
+func (f *File) link(target bencode.Value, sys system) *Error {
+	bad := func(part, reason string) *Error { return &Error{Field: ".symlink path", Part: part, Reason: reason} }
+	if target.Kind() != bencode.List || target.Len() == 0 || target.Len() > MaxDepth {
+		return bad(joined(f.Path), "is a symbolic link that leads nowhere")
+	}
+	f.Symlink = []string{}
+	for v := range target.List() {
+		b, ok := v.Bytes()
+		if !ok {
+			return bad(joined(f.Path), "has a component that is not a string")
+		}
+		safe, reason := sys.component(string(b))
+		if reason != "" {
+			return bad(string(b), reason)
+		}
+		if safe != "" {
+			f.Symlink = append(f.Symlink, safe)
+		}
+	}
+	if len(f.Symlink) == 0 {
+		return bad(joined(f.Path), "is a symbolic link that leads nowhere")
+	}
+	return nil
+}
 
 func isSymlink(attrs []byte, path bencode.Value) bool {
 	return bytes.IndexByte(attrs, 'l') >= 0 || path != nil

@@ -91,15 +91,20 @@ func (i *Info) readTree(v bencode.Value, sys system) error {
 	name, single := "", 0
 	err := walkTree(v, nil, func(l leaf) *Error {
 		attrs, _ := l.attr.Bytes()
-		if isSymlink(attrs, l.symlink) {
-			return &Error{Part: joined(l.path), Reason: noSymlinks}
-		}
 		if len(i.Files) >= MaxFiles {
 			return &Error{Field: "file tree", Reason: fmt.Sprintf("has more than %d files", MaxFiles)}
 		}
 		file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0}
 		if bad := i.treePath(&file, l.path, sys); bad != nil {
 			return bad
+		}
+		if isSymlink(attrs, l.symlink) {
+			if bad := file.link(l.symlink, sys); bad != nil {
+				return bad
+			}
+			if l.length == nil {
+				l.length = noBytes
+			}
 		}
 		if rest := i.Length % i.PieceLength; rest != 0 {
 			if n, _ := l.length.Int(); n > 0 {
@@ -172,6 +177,9 @@ func (i *Info) matchTree(v bencode.Value, name string) error {
 			k++
 		}
 		n, bad := integer(l.length)
+		if l.length == nil && l.symlink != nil {
+			n, bad = 0, ""
+		}
 		if k == len(i.Files) || bad != "" || i.Files[k].Length != n {
 			return differ(l.path)
 		}

@@ -18,6 +18,9 @@ type Disk interface {
 	MkdirAll(name string) error
 	Rename(from, to string) error
 	Remove(name string) error
+	// Symlink and Readlink are those of package os.
+	Symlink(target, name string) error
+	Readlink(name string) (string, error)
 	// SyncDir makes the entries of a directory last.
 	SyncDir(name string) error
 	// Same reports whether two infos are of one file, whatever its name.
@@ -91,6 +94,15 @@ func (d rootDisk) Rename(from, to string) error {
 
 func (d rootDisk) Remove(name string) error {
 	return d.withRoot(func(r *os.Root) error { return r.Remove(name) })
+}
+
+func (d rootDisk) Symlink(target, name string) error {
+	return d.withRoot(func(r *os.Root) error { return r.Symlink(target, name) })
+}
+
+func (d rootDisk) Readlink(name string) (target string, err error) {
+	err = d.withRoot(func(r *os.Root) error { target, err = r.Readlink(name); return err })
+	return target, err
 }
 
 func (d rootDisk) SyncDir(name string) error {

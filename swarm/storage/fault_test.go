@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"seedbed/magnet/metainfo"
 )
 
 func kind(t *testing.T, err error, want Kind) *Error {
@@ -164,6 +167,40 @@ func TestSymbolicLinksLeadNowhere(t *testing.T) {
 	if m := contents(t, out); len(m) != 0 {
 		t.Fatal("written outside", names(m))
 	}
+}
+
+// BEP 47: a link of the torrent is made when that is asked for, and leads inside.
+func TestLinksOfTheTorrentAreMadeOnRequest(t *testing.T) {
+	raw := "d5:filesld6:lengthi4e4:pathl1:d1:aeed4:attr1:l6:lengthi0e4:pathl1:e4:linke12:symlink pathl1:d1:aeee4:name1:T12:piece lengthi16384e6:pieces20:"
+	sum := sha1.Sum([]byte("data"))
+	info, err := metainfo.ParseInfo(append(append([]byte(raw), sum[:]...), 'e'))
+	must(t, err)
+	for _, asked := range []bool{false, true} {
+		dir := t.TempDir()
+		s := open(t, Options{Dir: dir, Info: info, Symlinks: asked, Handles: handles(t, 10)})
+		must(t, s.WriteAt([]byte("data"), 0))
+		s.MarkVerified(0)
+		must(t, s.Finish())
+		must(t, s.Finish()) // it is there
+		must(t, s.Close())
+		b, err := os.ReadFile(filepath.Join(dir, "T/e/link"))
+		if made := err == nil && string(b) == "data"; made != asked {
+			t.Errorf("asked %v, made %v: %v", asked, made, err)
+		}
+		if asked {
+			if to, err := os.Readlink(filepath.Join(dir, "T/e/link")); err != nil || to != "../d/a" {
+				t.Error(to, err)
+			}
+		}
+	}
+	// What is in the way stays.
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "T/e"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "T/e/link"), []byte("mine"), 0o644))
+	s := open(t, Options{Dir: dir, Info: info, Symlinks: true, Handles: handles(t, 10)})
+	must(t, s.WriteAt([]byte("data"), 0))
+	s.MarkVerified(0)
+	kind(t, s.Finish(), Exists)
 }
 
 type closer struct{ open *int }

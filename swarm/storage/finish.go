@@ -25,8 +25,12 @@ func (s *Storage) Finish() error {
 	}
 	err := s.finish()
 	for i := range s.info.Files {
-		if f := &s.info.Files[i]; f.Length == 0 && !f.Pad && s.isWanted(i) {
+		switch f := &s.info.Files[i]; {
+		case f.Length > 0 || f.Pad || !s.isWanted(i):
+		case f.Symlink == nil:
 			err = firstOf(err, s.finishFile(i))
+		case s.o.Symlinks:
+			err = firstOf(err, s.makeLink(i))
 		}
 	}
 	return s.failed(err)
@@ -151,6 +155,31 @@ func (s *Storage) finishFile(i int) error {
 		st.mtime = fi.ModTime().UnixNano()
 	}
 	s.noteDir(i)
+	return nil
+}
+
+// makeLink makes a symbolic link (BEP 47). It leads to a place in the torrent,
+// whether that is there or not, by a way that stays in it.
+func (s *Storage) makeLink(i int) error {
+	name := s.final(i)
+	target, err := filepath.Rel(filepath.Dir(name), s.join(s.info.Files[i].Symlink))
+	if err != nil {
+		return wrap("link", filepath.Join(s.dir, name), err)
+	}
+	if dir := filepath.Dir(name); dir != "." {
+		if err := s.disk.MkdirAll(dir); err != nil {
+			return wrap("make", filepath.Join(s.dir, dir), err)
+		}
+	}
+	err = s.disk.Symlink(target, name)
+	if kindOf(err) == Exists {
+		if there, e := s.disk.Readlink(name); e == nil && there == target {
+			return nil
+		}
+	}
+	if err != nil {
+		return wrap("link", filepath.Join(s.dir, name), err)
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ type Options struct {
 	Info      *metainfo.Info // required
 	Select    []int          // wanted files, by index; nil is all
 	Overwrite bool           // replace files of others that are in the way
+	Symlinks  bool           // make symbolic links, which lead to places in the torrent
 	// ReadOnly shares or checks data that is there, complete or not, and
 	// changes none of it.
 	ReadOnly bool

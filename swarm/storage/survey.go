@@ -49,7 +49,7 @@ func (s *Storage) survey() error {
 	}
 	all := true
 	for i := range s.info.Files {
-		if s.info.Files[i].Pad {
+		if s.info.Files[i].Pad || s.info.Files[i].Symlink != nil {
 			continue
 		}
 		var known fileRecord
