@@ -51,5 +51,10 @@ func (n *Node) greet(l *swarm.Lobby, c net.Conn) {
 		c.Close()
 		return
 	}
-	t.swarm.Incoming(h)
+	s := t.wake()
+	if s == nil {
+		c.Close()
+		return
+	}
+	s.Incoming(h)
 }

@@ -25,6 +25,7 @@ const shareEvery = 30 * time.Second
 type budget struct {
 	turn      int           // moves on with every shareEvery; guarded by Node.mu
 	dials     chan struct{} // held by a dial under way
+	anew      chan struct{} // holds one: it is to be divided anew
 	stretched bool          // more torrents than can be announced in time; of keepBudget
 
 	mu      sync.Mutex
@@ -34,6 +35,7 @@ type budget struct {
 
 func (b *budget) init(cfg *Config) {
 	b.dials = make(chan struct{}, cfg.HalfOpen)
+	b.anew = make(chan struct{}, 1)
 }
 
 // share is a torrent's part.
@@ -53,16 +55,23 @@ func (n *Node) keepBudget() {
 			return
 		case <-tick.C:
 			for _, t := range n.running() {
-				if whole := t.swarm.Snapshot().Complete; t.whole.Swap(whole) != whole {
-					t.turn()
+				if s := t.live.Load(); s != nil {
+					if whole := s.Snapshot().Complete; t.whole.Swap(whole) != whole {
+						t.turn()
+					}
 				}
 				t.seedGoal(time.Now())
 			}
+			n.parkIdle(time.Now())
 			n.mu.Lock()
 			n.budget.turn++
 			n.share()
 			n.mu.Unlock()
 			n.tellStretch()
+		case <-n.budget.anew:
+			n.mu.Lock()
+			n.share()
+			n.mu.Unlock()
 		}
 	}
 }
@@ -91,12 +100,9 @@ func (n *Node) running() (ts []*Torrent) {
 	return ts
 }
 
-// reshare divides the budget anew.
-func (n *Node) reshare() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.share()
-}
+// reshare has the budget divided anew, soon: once for many torrents that come
+// together.
+func (n *Node) reshare() { nudge(n.budget.anew) }
 
 // share divides what is bounded for the whole node among its torrents. The
 // caller holds mu.
@@ -108,12 +114,16 @@ func (n *Node) share() {
 			continue
 		}
 		seeking++
-		if i := t.Info(); i != nil && !t.spec.Seed && !t.spec.MetadataOnly {
+		if i := t.info.Load(); i != nil && !t.spec.Seed && !t.spec.MetadataOnly {
 			hungry = append(hungry, need{t, bufferSize(i.PieceLength)})
 		}
 	}
 	slots := divide(n.cfg.Memory, hungry, n.budget.turn)
 	for _, t := range n.order {
+		live := t.live.Load()
+		if live == nil {
+			continue
+		}
 		s := share{slots: slots[t]}
 		switch {
 		case !t.whole.Load():
@@ -128,7 +138,7 @@ func (n *Node) share() {
 		}
 		if s != t.share {
 			t.share = s
-			t.swarm.SetLimits(s.slots, s.halfOpen, s.conns)
+			live.SetLimits(s.slots, s.halfOpen, s.conns)
 		}
 	}
 }
@@ -194,7 +204,9 @@ func (n *Node) room() bool {
 	if time.Since(b.counted) >= time.Second {
 		b.conns, b.counted = 0, time.Now()
 		for _, t := range n.running() {
-			b.conns += t.swarm.Snapshot().Connected
+			if s := t.live.Load(); s != nil {
+				b.conns += s.Snapshot().Connected
+			}
 		}
 	}
 	if b.conns >= n.cfg.MaxConns {

@@ -92,6 +92,7 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 				}
 			}
 		}
+		time.Sleep(time.Second)
 		if sum := granted(); sum != 0 {
 			t.Errorf("%d buffers are granted to nobody", sum)
 		}

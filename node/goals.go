@@ -37,16 +37,21 @@ func (t *Torrent) saveTally() {
 }
 
 // Uploaded is the bytes of payload that were sent to peers, in all runs.
-func (t *Torrent) Uploaded() int64 { return t.before.Uploaded + t.swarm.Snapshot().Uploaded }
+func (t *Torrent) Uploaded() int64 {
+	if s := t.live.Load(); s != nil {
+		return t.before.Load() + s.Snapshot().Uploaded
+	}
+	return t.before.Load()
+}
 
 // Ratio is Uploaded by the size of what is wanted of the torrent; 0 while that is
 // not known.
 func (t *Torrent) Ratio() float64 {
-	s := t.swarm.Snapshot()
-	if s.Wanted == 0 {
+	wanted := t.Snapshot().Wanted
+	if wanted == 0 {
 		return 0
 	}
-	return float64(t.before.Uploaded+s.Uploaded) / float64(s.Wanted)
+	return float64(t.Uploaded()) / float64(wanted)
 }
 
 // seedGoal ends a torrent that has been seeded as far as it was to be. It is

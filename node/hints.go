@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"seedbed/swarm"
 	"seedbed/swarm/engine"
 )
 
@@ -25,7 +26,7 @@ const (
 
 // addHints hands the swarm the addresses that the link and the user gave,
 // names among them as they resolve.
-func (t *Torrent) addHints() {
+func (t *Torrent) addHints(s *swarm.Torrent) {
 	hints := t.spec.Peers
 	if t.spec.Link != nil {
 		hints = append(hints[:len(hints):len(hints)], t.spec.Link.Peers...)
@@ -36,19 +37,19 @@ func (t *Torrent) addHints() {
 			numeric = append(numeric, engine.Candidate{Addr: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), Source: engine.FromHint})
 			continue
 		}
-		t.wg.Go(func() { t.addNamed(h) })
+		t.wg.Go(func() { t.addNamed(s, h) })
 	}
-	t.swarm.AddCandidates(numeric)
+	s.AddCandidates(numeric)
 }
 
 // addNamed resolves one hint. What is wrong with it is told once; a name that
 // does not exist is passed over, and DNS that does not answer is asked again.
-func (t *Torrent) addNamed(hint string) {
+func (t *Torrent) addNamed(s *swarm.Torrent, hint string) {
 	wait := resolveFirst
 	for try := 0; ; try++ {
 		cs, err := t.resolveHint(hint)
-		t.swarm.AddCandidates(cs)
-		if err == nil || t.ctx.Err() != nil {
+		s.AddCandidates(cs)
+		if err == nil || t.run.Err() != nil {
 			return
 		}
 		var dns *net.DNSError
@@ -66,7 +67,7 @@ func (t *Torrent) addNamed(hint string) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-t.ctx.Done():
+		case <-t.run.Done():
 			timer.Stop()
 			return
 		}

@@ -28,15 +28,24 @@ type looking struct {
 // has the torrent announced.
 func (l *looking) keep() {
 	t := l.t
-	if t.whole.Load() {
+	if t.whole.Load() && l.leave == nil && t.lookups.Err() == nil {
 		l.announce(dht.AnnounceStats{})
 	}
 	l.run()
 	if l.busy {
 		<-l.over
+		l.busy = false
 	}
+	if t.lookups.Err() != nil {
+		l.stop()
+	}
+}
+
+// stop ends the announcing.
+func (l *looking) stop() {
 	if l.leave != nil {
 		l.leave()
+		l.leave = nil
 	}
 }
 
@@ -48,6 +57,8 @@ func (l *looking) run() {
 	for {
 		select {
 		case <-t.lookups.Done():
+			return
+		case <-t.run.Done():
 			return
 		case <-l.want:
 			l.pace.lacking(t.node.now())
@@ -133,7 +144,12 @@ func (t *Torrent) look(hash id.ID) {
 	}
 	l := &looking{t: t, hash: hash, over: make(chan outcome, 1), want: make(chan struct{}, 1), turned: make(chan struct{}, 1)}
 	t.lookers = append(t.lookers, l)
-	t.wg.Go(l.keep)
+	switch {
+	case t.live.Load() != nil: // the metadata has told another name
+		t.wg.Go(l.keep)
+	case t.rest.hashes.Load() != nil && t.lookups.Err() == nil: // parked
+		l.announce(dht.AnnounceStats{})
+	}
 }
 
 // hear takes peers that the DHT named. It returns how many are new.
@@ -141,15 +157,29 @@ func (t *Torrent) hear(peers []netip.AddrPort) (fresh int) {
 	if t.lookups.Err() != nil {
 		return 0
 	}
+	s, seen := t.live.Load(), t.seen.Load()
+	if s == nil || seen == nil {
+		if len(peers) > 0 { // they may not be able to reach us
+			go t.wakeFor(peers)
+		}
+		return 0
+	}
 	cs := make([]engine.Candidate, len(peers))
 	for i, a := range peers {
 		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT}
-		if known, _ := t.seen.ContainsOrAdd(a, struct{}{}); !known {
+		if known, _ := seen.ContainsOrAdd(a, struct{}{}); !known {
 			fresh++
 		}
 	}
-	t.swarm.AddCandidates(cs)
+	s.AddCandidates(cs)
 	return fresh
+}
+
+// wakeFor wakes a parked torrent for peers that the DHT has told of.
+func (t *Torrent) wakeFor(peers []netip.AddrPort) {
+	if s := t.wake(); s != nil {
+		t.hear(peers)
+	}
 }
 
 // accepted takes note of an announce that so many nodes took.

@@ -12,15 +12,18 @@ import (
 )
 
 // onSwarm hears of what happens in the swarm. It is called by the swarm's loop
-// and waits for nothing but the torrent's own start.
-func (t *Torrent) onSwarm(e swarm.Event) {
+// and waits for nothing but the torrent's own start. awake says that the torrent
+// was parked: that its metadata is known and that it is whole was told before.
+func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 	<-t.started
 	if t.player != nil {
 		t.player.heard()
 	}
 	switch e.Kind {
 	case swarm.MetadataKnown:
-		t.learn(e.Info)
+		if !awake {
+			t.learn(e.Info)
+		}
 	case swarm.WantPeers:
 		t.eachLooker(func(l *looking) { nudge(l.want) })
 	case swarm.KnownPeer:
@@ -43,6 +46,9 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 			t.node.reshare()
 			t.turn()
 		}
+		if awake {
+			return
+		}
 		t.node.emit(Event{Kind: Complete, Torrent: t})
 		t.doneOnce.Do(func() { close(t.done) })
 		t.seeding.CompareAndSwap(0, time.Now().UnixNano())
@@ -59,6 +65,7 @@ func (t *Torrent) onSwarm(e swarm.Event) {
 // learn takes note of the info dictionary, from peers or from the start.
 func (t *Torrent) learn(info *metainfo.Info) {
 	t.info.Store(info)
+	t.rest.name.Store(&info.Name)
 	if info.Private {
 		t.endLookups()
 	}
@@ -84,13 +91,13 @@ func (t *Torrent) paused(err error) {
 
 // manage feeds the swarm with candidates, and saves those that proved to be
 // peers, until the torrent stops.
-func (t *Torrent) manage() {
+func (t *Torrent) manage(s *swarm.Torrent) {
 	var last []engine.Candidate
 	for _, a := range t.known.addrs() {
 		last = append(last, engine.Candidate{Addr: a, Source: engine.FromLastRun})
 	}
-	t.swarm.AddCandidates(last)
-	t.wg.Go(t.addHints)
+	s.AddCandidates(last)
+	t.wg.Go(func() { t.addHints(s) })
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {
@@ -98,8 +105,8 @@ func (t *Torrent) manage() {
 		case <-tick.C:
 			t.savePeers()
 			t.saveTally()
-		case <-t.ctx.Done():
-			<-t.swarm.Done()
+		case <-t.run.Done():
+			<-s.Done()
 			t.savePeers()
 			t.saveTally()
 			return

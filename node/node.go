@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/dht"
@@ -54,11 +55,12 @@ type Node struct {
 
 	emitMu sync.Mutex // makes events come one at a time
 
-	mu       sync.Mutex
-	torrents map[id.ID]*Torrent
-	keys     map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
-	order    []*Torrent         // as they were added
-	closing  bool
+	mu         sync.Mutex
+	torrents   map[id.ID]*Torrent
+	keys       map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
+	order      []*Torrent         // as they were added
+	population atomic.Int32       // of order
+	closing    bool
 
 	closed   chan struct{} // everything has ended
 	closeErr error         // set before closed is closed
@@ -167,15 +169,13 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 	}
 	n.emit(Event{Kind: Added, Torrent: t})
 	close(t.started)
+	if t.live.Load() == nil {
+		t.tellParked()
+	}
 	return t, nil
 }
 
 func (n *Node) add(spec Spec) (*Torrent, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closing {
-		return nil, errClosed
-	}
 	ih := spec.InfoHash()
 	hashes := []id.ID{ih}
 	switch v2 := spec.InfoHashV2(); {
@@ -185,7 +185,7 @@ func (n *Node) add(spec Spec) (*Torrent, error) {
 		hashes = append(hashes, id.ID(v2[:id.Len]))
 	}
 	for _, h := range hashes {
-		if n.torrents[h] != nil {
+		if n.lookup(h) != nil {
 			return nil, ErrDuplicate
 		}
 	}
@@ -193,10 +193,41 @@ func (n *Node) add(spec Spec) (*Torrent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
-	t := n.startTorrent(spec, st)
+	if n.parkable(&spec) && n.proven(&spec, st) {
+		return n.enter(n.parked(spec, st), hashes)
+	}
+	t := n.newTorrent(spec, st)
+	t.rest.hash = ih
+	if t, err = n.enter(t, hashes); err != nil {
+		return nil, err
+	}
+	t.runMu.Lock()
+	t.start(st.loadInfo(&t.spec), false)
+	t.eachLooker(func(l *looking) { t.wg.Go(l.keep) })
+	t.runMu.Unlock()
+	n.reshare()
+	return t, nil
+}
+
+// enter puts a torrent on the node's list.
+func (n *Node) enter(t *Torrent, hashes []id.ID) (*Torrent, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	taken := n.closing
+	for _, h := range hashes {
+		taken = taken || n.torrents[h] != nil
+	}
+	if taken {
+		t.cancel()
+		err := ErrDuplicate
+		if n.closing {
+			err = errClosed
+		}
+		return nil, errors.Join(err, t.state.close())
+	}
 	n.call(t, hashes)
 	n.order = append(n.order, t)
-	n.share()
+	n.population.Store(int32(len(n.order)))
 	return t, nil
 }
 
@@ -253,6 +284,7 @@ func (n *Node) forget(t *Torrent) {
 			break
 		}
 	}
+	n.population.Store(int32(len(n.order)))
 	n.share()
 }
 

@@ -28,7 +28,7 @@ type window struct{ first, end uint32 }
 
 func newPlayer(t *Torrent, ahead int64) *player {
 	p := &player{t: t, ahead: ahead, told: []uint32{}, changed: make(chan struct{})}
-	t.swarm.SetFocus(p.told)
+	t.live.Load().SetFocus(p.told)
 	return p
 }
 
@@ -71,7 +71,7 @@ func (p *player) update() {
 	slices.Reverse(all) // who came last is waited for
 	if order := interleave(all); !slices.Equal(order, p.told) {
 		p.told = order
-		p.t.swarm.SetFocus(order)
+		p.t.live.Load().SetFocus(order)
 	}
 }
 

@@ -84,7 +84,7 @@ func (r *FileReader) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	n := int(min(int64(len(b)), f.Length-r.pos, info.PieceLength-begin))
-	if err := r.t.swarm.ReadAt(b[:n], piece, begin); err != nil {
+	if err := r.t.live.Load().ReadAt(b[:n], piece, begin); err != nil {
 		return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
 	}
 	r.pos += int64(n)
@@ -95,7 +95,7 @@ func (r *FileReader) Read(b []byte) (int, error) {
 func (r *FileReader) await(piece int) error {
 	for {
 		changed := r.t.player.next()
-		if r.t.swarm.Has(piece) {
+		if r.t.live.Load().Has(piece) {
 			return nil
 		}
 		select {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gofrs/flock"
 
@@ -171,13 +173,41 @@ func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
 	if spec.Torrent != nil {
 		return spec.Torrent.Info
 	}
+	saved := t.loadTorrent(nil)
+	if saved == nil || !spec.names(saved.Info) {
+		return nil
+	}
+	return saved.Info
+}
+
+// loadTorrent is the saved torrent, or nil if there is none; it must have all of
+// these infohashes.
+func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
 	b, err := readFile(t.torrentPath())
 	if err != nil {
 		return nil
 	}
 	saved, err := metainfo.ParseTorrent(b)
-	if err != nil || !spec.names(saved.Info) {
+	if err != nil {
 		return nil
 	}
-	return saved.Info
+	have := hashesOf(saved.Info)
+	for _, h := range hashes {
+		if !slices.Contains(have, h) {
+			return nil
+		}
+	}
+	return saved
+}
+
+// keepTorrent saves a torrent if it is not saved yet.
+func (t *torrentState) keepTorrent(torrent *metainfo.Torrent) error {
+	b := torrent.Append(nil)
+	if saved, err := readFile(t.torrentPath()); err == nil && bytes.Equal(saved, b) {
+		return nil
+	}
+	if saved := t.loadTorrent(hashesOf(torrent.Info)); saved != nil {
+		return nil
+	}
+	return writeFile(t.torrentPath(), b, false)
 }

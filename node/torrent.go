@@ -22,15 +22,22 @@ import (
 // goroutine.
 type Torrent struct {
 	node  *Node
-	spec  Spec
+	spec  Spec // while it is parked, what can be had from the state directory is not there
 	state *torrentState
-	swarm *swarm.Torrent
-	known *knownPeers
 	share share // as told to the swarm last; guarded by Node.mu
+
+	// live is the swarm, or nil while the torrent is parked; see park.go. What
+	// belongs to it is known, endRun and wg.
+	live   atomic.Pointer[swarm.Torrent]
+	runMu  sync.Mutex // held while live changes
+	known  *knownPeers
+	run    context.Context // ends when the torrent is to stop or is parked
+	endRun context.CancelFunc
+	wg     sync.WaitGroup
+	rest   resting
 
 	ctx    context.Context // ends when the torrent is to stop
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
 
 	// lookups ends when the DHT is not to be asked any more: the torrent stops or
 	// proves to be private (BEP 27).
@@ -44,8 +51,8 @@ type Torrent struct {
 
 	player *player // nil unless Spec.ReadAhead is set
 
-	started chan struct{}                        // closed when Added was told
-	seen    *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
+	started chan struct{}                                       // closed when Added was told
+	seen    atomic.Pointer[lru.Cache[netip.AddrPort, struct{}]] // what the DHT has told us
 
 	named     chan struct{} // closed when the metadata is known
 	done      chan struct{} // closed at the first completion
@@ -58,7 +65,7 @@ type Torrent struct {
 	looking atomic.Bool  // a DHT lookup runs
 	nextAsk atomic.Int64 // mono.Time of the next one
 
-	before   tally        // uploaded before this run
+	before   atomic.Int64 // bytes uploaded before the swarm was started
 	saved    tally        // as it was written last; of manage
 	seeding  atomic.Int64 // Unix nanoseconds since when it is shared whole; 0: not yet
 	goalOnce sync.Once
@@ -73,26 +80,35 @@ type Torrent struct {
 // tell new ones from old.
 const maxSeenPeers = 2000
 
-// startTorrent runs a torrent, which tells nothing before started is closed.
-func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
+// newTorrent is a torrent that does nothing yet, and tells nothing before started
+// is closed.
+func (n *Node) newTorrent(spec Spec, st *torrentState) *Torrent {
 	t := &Torrent{
-		node: n, spec: spec, state: st, known: newKnownPeers(),
-		started: make(chan struct{}),
-		named:   make(chan struct{}), done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
+		node: n, spec: spec, state: st, started: make(chan struct{}),
+		named: make(chan struct{}), done: make(chan struct{}), announced: make(chan struct{}), ended: make(chan struct{}),
 	}
 	t.ctx, t.cancel = context.WithCancel(n.ctx)
 	t.lookups, t.endLookups = context.WithCancel(t.ctx)
-	var err error
-	if t.seen, err = lru.New[netip.AddrPort, struct{}](maxSeenPeers); err != nil {
-		panic(err) // the size is positive
-	}
-	if b, err := readFile(st.peersPath()); err == nil {
+	t.whole.Store(spec.Seed)
+	t.saved = st.loadTally()
+	t.before.Store(t.saved.Uploaded)
+	return t
+}
+
+// start runs a torrent. info is the info dictionary if it is known; awake says that
+// the torrent was parked: what is told of it was told before.
+func (t *Torrent) start(info *metainfo.Info, awake bool) {
+	n := t.node
+	t.run, t.endRun = context.WithCancel(t.ctx)
+	t.known = newKnownPeers()
+	if b, err := readFile(t.state.peersPath()); err == nil {
 		t.known.decode(b, time.Now())
 	}
-	t.whole.Store(spec.Seed)
-	t.before = st.loadTally()
-	t.saved = t.before
-	info := st.loadInfo(&spec)
+	seen, err := lru.New[netip.AddrPort, struct{}](maxSeenPeers)
+	if err != nil {
+		panic(err) // the size is positive
+	}
+	t.seen.Store(seen)
 	dhtPort := uint16(0)
 	if n.dht != nil {
 		dhtPort = n.net.Port()
@@ -104,35 +120,60 @@ func (n *Node) startTorrent(spec Spec, st *torrentState) *Torrent {
 			t.endLookups()
 		}
 	}
-	t.swarm = swarm.New(swarm.Config{
-		Shared: n.shared, InfoHash: spec.InfoHash(), InfoHashV2: spec.InfoHashV2(), PeerID: n.peerID, Info: info,
-		Open: t.openContent, Dialer: dialer{n}, OnEvent: t.onSwarm,
+	v2 := t.spec.InfoHashV2()
+	if info != nil {
+		v2 = info.HashV2
+	}
+	s := swarm.New(swarm.Config{
+		Shared: n.shared, InfoHash: t.rest.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
+		Open: t.openContent, Dialer: dialer{n}, OnEvent: func(e swarm.Event) { t.onSwarm(e, awake) },
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
 		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided
 		Uploads: n.cfg.Uploads, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
-	if spec.ReadAhead > 0 {
-		t.player = newPlayer(t, spec.ReadAhead)
+	t.live.Store(s)
+	if t.spec.ReadAhead > 0 {
+		t.player = newPlayer(t, t.spec.ReadAhead)
 	}
-	t.wg.Go(t.manage)
-	return t
+	t.wg.Go(func() { t.manage(s) })
 }
 
 // SetRates bounds what the torrent sends and receives, in bytes a second, within
 // what all may; 0 is no limit of its own.
-func (t *Torrent) SetRates(up, down int64) { t.swarm.SetRates(max(up, 0), max(down, 0)) }
+func (t *Torrent) SetRates(up, down int64) {
+	if s := t.wake(); s != nil { // one with rates of its own is not parked any more
+		t.rest.never.Store(true)
+		s.SetRates(max(up, 0), max(down, 0))
+	}
+}
 
 // InfoHash is what the torrent is known by.
-func (t *Torrent) InfoHash() id.ID { return t.spec.InfoHash() }
+func (t *Torrent) InfoHash() id.ID { return t.rest.hash }
 
-// Info is the info dictionary, or nil while it is not known.
-func (t *Torrent) Info() *metainfo.Info { return t.info.Load() }
+// Info is the info dictionary, or nil while it is not known. Of a parked torrent it
+// is read from the state directory.
+func (t *Torrent) Info() *metainfo.Info {
+	if i := t.info.Load(); i != nil || t.live.Load() != nil {
+		return i
+	}
+	hashes := t.rest.hashes.Load()
+	if hashes == nil {
+		return nil
+	}
+	if saved := t.state.loadTorrent(*hashes); saved != nil {
+		return saved.Info
+	}
+	return nil
+}
 
 // Name is the torrent's name, or what the link calls it while the metadata is
 // not known.
 func (t *Torrent) Name() string {
-	if i := t.Info(); i != nil {
+	if name := t.rest.name.Load(); name != nil {
+		return *name
+	}
+	if i := t.info.Load(); i != nil {
 		return i.Name
 	}
 	return t.spec.Name()
@@ -144,11 +185,7 @@ func (t *Torrent) Link() string {
 	if t.spec.Link != nil {
 		l = *t.spec.Link
 	}
-	i := t.Info()
-	if i == nil && t.spec.Torrent != nil {
-		i = t.spec.Torrent.Info
-	}
-	if i != nil {
+	if i := t.Info(); i != nil {
 		l.Name, l.Length = i.Name, i.Length
 		if i.HasV1() {
 			l.InfoHash, l.HasInfoHash = i.Hash, true
@@ -170,7 +207,11 @@ func (t *Torrent) Announced() <-chan struct{} { return t.announced }
 
 // Snapshot is how the torrent stands.
 func (t *Torrent) Snapshot() Snapshot {
-	v := t.swarm.Snapshot()
+	live := t.live.Load()
+	if live == nil {
+		return t.rest.snapshot()
+	}
+	v := live.Snapshot()
 	s := Snapshot{Stats: v.Stats, Paused: asFault(v.Err), Checked: v.Checked, ToCheck: v.ToCheck}
 	switch v.State {
 	case swarm.Checking:
@@ -204,7 +245,7 @@ func (t *Torrent) dhtView(s *Snapshot) dhtView {
 
 // private says that neither DHT nor PEX may be used (BEP 27).
 func (t *Torrent) private() bool {
-	i := t.Info()
+	i := t.info.Load()
 	return i != nil && i.Private
 }
 
@@ -224,8 +265,14 @@ func (t *Torrent) stop() {
 		t.cancel()
 		go func() {
 			defer close(t.ended)
-			err := t.swarm.Stop(context.Background())
+			var err error
+			t.runMu.Lock()
+			if s := t.live.Load(); s != nil {
+				err = s.Stop(context.Background())
+			}
 			t.wg.Wait()
+			t.runMu.Unlock()
+			t.eachLooker((*looking).stop)
 			if err != nil {
 				t.endErr = fmt.Errorf("%s: saving: %w", t.Name(), asFault(err))
 			}

@@ -43,7 +43,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					return usage(err)
 				}
 			}
-			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: seed}
+			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: seed, metadataOnly: metadataOnly}
 			for _, arg := range args {
 				spec, err := openArgument(arg)
 				if err != nil {
@@ -93,13 +93,16 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 	return cfg, c.limits.apply(&cfg)
 }
 
-// has reports whether the torrent of spec was given before.
+// has reports whether the torrent of spec was given before, and notes it.
 func (s *session) has(spec node.Spec) bool {
-	for _, other := range s.specs {
-		if other.InfoHash() == spec.InfoHash() {
-			return true
-		}
+	ih := spec.InfoHash()
+	if s.given[ih] {
+		return true
 	}
+	if s.given == nil {
+		s.given = map[node.InfoHash]bool{}
+	}
+	s.given[ih] = true
 	return false
 }
 

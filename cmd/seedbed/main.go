@@ -17,8 +17,6 @@ import (
 )
 
 func main() {
-	// Piece buffers are pooled and bounded, so the heap is small and steady; a
-	// soft limit keeps garbage from a burst of small messages from doubling it.
 	debug.SetMemoryLimit(memoryGoal)
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -29,8 +27,6 @@ func main() {
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(int(code))
 }
-
-const memoryGoal = 48 << 20 // bytes
 
 // run is the program without the process: what main and the tests call.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {

@@ -18,6 +18,7 @@ type jsonReporter struct {
 	late      int // last "announcing" told
 	stretched bool
 	seen      map[*node.Torrent]jsonPeers // last "peers" told
+	told      map[*node.Torrent]jsonProgress
 }
 
 type jsonPeers struct{ known, connected int }
@@ -25,7 +26,7 @@ type jsonPeers struct{ known, connected int }
 func newJSONReporter(w io.Writer) *jsonReporter {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return &jsonReporter{enc: enc, nodes: -1, seen: map[*node.Torrent]jsonPeers{}}
+	return &jsonReporter{enc: enc, nodes: -1, seen: map[*node.Torrent]jsonPeers{}, told: map[*node.Torrent]jsonProgress{}}
 }
 
 type jsonHead struct {
@@ -138,16 +139,26 @@ func (r *jsonReporter) tick(n *node.Node, ts []*node.Torrent) {
 		if !s.Metadata {
 			continue
 		}
+		p := jsonProgress{s.HaveWanted, s.Wanted, int64(s.DownRate), int64(s.UpRate), s.Connected, s.Seeds}
+		if s.State == node.SeedingState && p == r.told[t] {
+			continue // of ten thousand that are shared, those that nobody asks for
+		}
+		r.told[t] = p
 		r.put(struct {
 			jsonHead
-			Have     int64 `json:"have"`
-			Size     int64 `json:"size"`
-			DownRate int64 `json:"down_rate"`
-			UpRate   int64 `json:"up_rate"`
-			Peers    int   `json:"peers"`
-			Seeds    int   `json:"seeds"`
-		}{head("progress", now, t), s.HaveWanted, s.Wanted, int64(s.DownRate), int64(s.UpRate), s.Connected, s.Seeds})
+			jsonProgress
+		}{head("progress", now, t), p})
 	}
+}
+
+// jsonProgress is how a torrent stands.
+type jsonProgress struct {
+	Have     int64 `json:"have"`
+	Size     int64 `json:"size"`
+	DownRate int64 `json:"down_rate"`
+	UpRate   int64 `json:"up_rate"`
+	Peers    int   `json:"peers"`
+	Seeds    int   `json:"seeds"`
 }
 
 func (r *jsonReporter) ready([]*node.Torrent) {

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"seedbed/node"
 )
@@ -18,12 +21,14 @@ type session struct {
 	app     *app
 	cfg     node.Config
 	specs   []node.Spec
+	given   map[node.InfoHash]bool // of specs; see has
 	timeout time.Duration
 
 	// goal is reached when every torrent is complete (or, with metadataOnly,
 	// named). The session then ends unless stay is set.
-	stay    bool
-	seeding bool // the data is given: anything missing is an error
+	stay         bool
+	metadataOnly bool
+	seeding      bool // the data is given: anything missing is an error
 
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
@@ -51,7 +56,12 @@ func (s *session) run(ctx context.Context) (err error) {
 
 	s.seeded = make(chan struct{}, len(s.specs))
 	settled := make(chan ending, 2*len(s.specs)) // each torrent is done or fails, and at most both
+	whole := map[*node.Torrent]bool{}            // told as settled; OnEvent is called by one at a time
 	s.cfg.OnEvent = func(e node.Event) {
+		if e.Kind == node.Complete && !whole[e.Torrent] {
+			whole[e.Torrent] = true
+			defer func() { settled <- ending{e.Torrent, nil} }()
+		}
 		if e.Kind == node.Seeding && !s.stay {
 			return // the command ends here, and the sharing with it
 		}
@@ -79,12 +89,13 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	defer closeNode()
 
-	for _, spec := range s.specs {
-		t, err := n.Add(spec)
-		if err != nil {
-			return err
-		}
-		s.torrents = append(s.torrents, t)
+	if len(s.specs) > addAtOnce {
+		watch, done := context.WithCancel(ctx)
+		defer done()
+		go keepGoal(watch)
+	}
+	if err := s.add(n); err != nil {
+		return err
 	}
 	if s.serve != nil {
 		over, stop := s.serve(s.torrents[0], s.rep)
@@ -95,6 +106,27 @@ func (s *session) run(ctx context.Context) (err error) {
 	closeNode()
 	return err
 }
+
+// add takes the torrents on, several at a time where they are many.
+func (s *session) add(n *node.Node) error {
+	s.torrents = make([]*node.Torrent, len(s.specs))
+	var g errgroup.Group
+	g.SetLimit(1)
+	if len(s.specs) > addAtOnce {
+		g.SetLimit(runtime.GOMAXPROCS(0))
+	}
+	for i := range s.specs {
+		g.Go(func() (err error) {
+			s.torrents[i], err = n.Add(s.specs[i])
+			s.specs[i].Torrent = nil // the node has it
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// addAtOnce torrents are added in order, one after the other.
+const addAtOnce = 64
 
 // ending is what became of a torrent: done, or ended by err.
 type ending struct {
@@ -116,16 +148,19 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 	}
 	ended := make(chan struct{})
 	defer close(ended)
+	named := func(t *node.Torrent) { // all that is asked for is the metadata
+		select {
+		case <-t.Done():
+			settled <- ending{t, nil}
+		case <-ended:
+		}
+	}
 	open, complete, sharing := map[*node.Torrent]bool{}, 0, len(s.torrents)
 	for _, t := range s.torrents {
 		open[t] = true
-		go func() {
-			select {
-			case <-t.Done():
-				settled <- ending{t, nil}
-			case <-ended:
-			}
-		}()
+		if s.metadataOnly {
+			go named(t)
+		}
 	}
 	s.rep.tick(n, s.torrents)
 	for {

@@ -37,18 +37,24 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	journaled := s.journaled()
 	r := s.snapshot(closing)
 	name := filepath.Base(s.o.Record)
-	// The parts file may be new there, and the record relies on it.
-	if err := s.state.SyncDir("."); err != nil {
-		return err
+	// What is only read lasts without us: a record of it that is lost, or torn, which
+	// its checksum tells, costs a check.
+	sync := !s.o.ReadOnly
+	if sync { // the parts file may be new there, and the record relies on it
+		if err := s.state.SyncDir("."); err != nil {
+			return err
+		}
 	}
-	if err := writeWhole(s.state, name+".new", r.append(nil), true); err != nil {
+	if err := writeWhole(s.state, name+".new", r.append(nil), sync); err != nil {
 		return err
 	}
 	if err := s.state.Rename(name+".new", name); err != nil {
 		return err
 	}
-	if err := s.state.SyncDir("."); err != nil {
-		return err
+	if sync {
+		if err := s.state.SyncDir("."); err != nil {
+			return err
+		}
 	}
 	return firstOf(firstOf(s.dropNote(noted), s.dropParts(r)), s.trimJournal(journaled))
 }

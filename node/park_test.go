@@ -1,0 +1,163 @@
+package node
+
+import (
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+)
+
+// many makes n torrents of one small file each, in one folder.
+func many(t testing.TB, n int) []Spec {
+	t.Helper()
+	dir := t.TempDir()
+	specs := make([]Spec, n)
+	for i := range specs {
+		path := filepath.Join(dir, strconv.Itoa(i))
+		write(t, path, randomBytes(strconv.Itoa(i), 20_000))
+		spec, err := Share(t.Context(), path, ShareOptions{PieceLength: 16 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		specs[i] = spec
+	}
+	return specs
+}
+
+func parked(r *rig) (n int) {
+	for _, t := range r.running() {
+		if t.live.Load() == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Many torrents that are proven whole rest from the beginning, tell what others
+// tell, are announced, and serve whoever comes; then they rest again.
+func TestParkedTorrentsWakeForPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		ring(t, n, 6)
+		specs := many(t, parkBeyond+20)
+		a := start(t, n, 1, boot(100))
+		for _, s := range specs {
+			whole(t, a.add(s))
+		}
+		if got := parked(a); got != 20 {
+			t.Fatalf("%d of %d rest, not 20", got, len(specs))
+		}
+		told := map[EventKind]int{}
+		for _, k := range a.kinds() {
+			told[k]++
+		}
+		for _, k := range []EventKind{Added, Metadata, Complete, Seeding} {
+			if told[k] != len(specs) {
+				t.Errorf("event %d was told %d times", k, told[k])
+			}
+		}
+		last := a.order[len(a.order)-1]
+		wait(t, last.Announced(), 10*time.Minute, "the announce of a torrent at rest")
+		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Snapshot().State != SeedingState {
+			t.Errorf("at rest it is %q %q", last.Name(), l)
+		}
+		// By the DHT alone.
+		b := start(t, n, 2, boot(100))
+		to := t.TempDir()
+		got := b.add(Spec{Link: bare(specs[len(specs)-1]), Dir: to})
+		wait(t, got.Done(), 5*time.Minute, "the download from a torrent that rested")
+		if last.live.Load() == nil || last.Uploaded() == 0 {
+			t.Errorf("it did not wake: %d bytes uploaded", last.Uploaded())
+		}
+		b.close()
+		time.Sleep(5 * time.Minute)
+		if got := parked(a); got < len(specs)-1 {
+			t.Errorf("%d of %d rest when nobody asks", got, len(specs))
+		}
+		if last.Uploaded() == 0 {
+			t.Error("what was uploaded is forgotten at rest")
+		}
+		told = map[EventKind]int{}
+		for _, k := range a.kinds() {
+			told[k]++
+		}
+		if told[Complete] != len(specs) || told[Failed] != 0 {
+			t.Errorf("waking told: %v", told)
+		}
+		// Everything is asked for at once.
+		c := start(t, n, 3, boot(100), func(c *Config) { c.MaxConns = 500 })
+		for _, s := range specs[:40] {
+			c.add(Spec{Link: withPeers(s, at(1).String()), Dir: t.TempDir()})
+		}
+		for _, tt := range c.running() {
+			wait(t, tt.Done(), 10*time.Minute, "a download")
+		}
+	})
+}
+
+// A file that has changed while its torrent rested is found out.
+func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		specs := many(t, parkBeyond+1)
+		a := start(t, n, 1, noDHT)
+		for _, s := range specs {
+			whole(t, a.add(s))
+		}
+		last := a.order[parkBeyond]
+		if last.live.Load() != nil {
+			t.Fatal("it does not rest")
+		}
+		write(t, filepath.Join(last.spec.Dir, last.Name()), randomBytes("another", 20_000))
+		b := start(t, n, 2, noDHT)
+		got := b.add(Spec{Link: withPeers(specs[parkBeyond], at(1).String()), Dir: t.TempDir()})
+		time.Sleep(time.Minute)
+		if e := a.await(Failed, time.Minute); e.Torrent != last || e.Err == nil {
+			t.Errorf("%+v", e)
+		}
+		select {
+		case <-got.Done():
+			t.Error("something was downloaded")
+		default:
+		}
+	})
+}
+
+// What a torrent at rest costs, beside one that runs.
+func BenchmarkTorrentAtRest(b *testing.B) {
+	const n = 2000
+	specs := many(b, n)
+	net := simnet.New(1, simnet.Link{})
+	dir := b.TempDir()
+	first := start(b, net, 1, noDHT, state(dir))
+	for _, s := range specs {
+		first.add(s)
+	}
+	first.close()
+	for b.Loop() {
+		before, began := inUse(), time.Now()
+		r := start(b, net, 1, noDHT, state(dir), func(c *Config) { c.OnEvent = func(Event) {} })
+		for i := range specs {
+			s := specs[i]
+			r.add(s)
+		}
+		took := time.Since(began)
+		rest := parked(r)
+		b.ReportMetric(float64(inUse()-before)/n/1024, "KiB/torrent")
+		b.ReportMetric(float64(took.Microseconds())/n, "µs/torrent")
+		b.ReportMetric(float64(rest), "at-rest")
+		r.close()
+	}
+}
+
+// inUse is the heap and the stacks.
+func inUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
