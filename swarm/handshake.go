@@ -199,5 +199,5 @@ func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {
 		g.nc.Close()
 		return
 	}
-	c.run()
+	go c.run() // with a stack of its own
 }

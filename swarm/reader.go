@@ -23,17 +23,19 @@ const readBuffer = 64 << 10
 // middle of a block keeps nobody else from filling it.
 type reader struct {
 	c     *conn
-	early []byte // what came with the handshake, of which there is little
-	b     []byte // nil while the connection is idle
-	r, w  int    // b[r:w] is unread
-	skip  int    // bytes of a block that nobody wants, still to come
+	early []byte     // what came with the handshake, of which there is little
+	space *readSpace // nil while the connection is idle, or b is longer than usual
+	b     []byte     // nil while the connection is idle
+	r, w  int        // b[r:w] is unread
+	skip  int        // bytes of a block that nobody wants, still to come
 	items []item
 }
 
 // take is the room for the next read. It fetches a buffer if there is none.
 func (rd *reader) take() []byte {
 	if rd.b == nil {
-		rd.b = rd.c.t.cfg.Shared.readBuffers.get()
+		rd.space = rd.c.t.cfg.Shared.readBuffers.get()
+		rd.b, rd.items = rd.space.b[:], rd.space.items
 	}
 	room := rd.b[rd.w:]
 	if rd.c.t.down.Limited() {
@@ -49,12 +51,16 @@ func (rd *reader) idle() {
 	}
 }
 
-// drop gives the buffer back.
+// drop gives the buffer back; all items have been pushed.
 func (rd *reader) drop() {
-	if rd.b != nil {
-		rd.c.t.cfg.Shared.readBuffers.put(rd.b)
+	switch pool := &rd.c.t.cfg.Shared.readBuffers; {
+	case rd.space != nil:
+		rd.space.items = rd.items[:0]
+		pool.put(rd.space)
+	case rd.b != nil:
+		pool.shrink(len(rd.b))
 	}
-	rd.b, rd.r, rd.w = nil, 0, 0
+	rd.space, rd.b, rd.r, rd.w, rd.items = nil, nil, 0, 0, nil
 }
 
 func (rd *reader) loop() error {

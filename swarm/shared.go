@@ -148,15 +148,26 @@ type bufferPool struct {
 	long atomic.Int64 // bytes of longer ones
 }
 
-func (p *bufferPool) get() []byte {
-	p.out.Add(1)
-	if b, ok := p.pool.Get().(*[readBuffer]byte); ok {
-		return b[:]
-	}
-	return make([]byte, readBuffer)
+// readSpace is what a connection reads into, and the items that come of it.
+type readSpace struct {
+	b     [readBuffer]byte
+	items []item
 }
 
-// grow asks whether a buffer of n bytes may be made; put takes it back.
+func (p *bufferPool) get() *readSpace {
+	p.out.Add(1)
+	if s, ok := p.pool.Get().(*readSpace); ok {
+		return s
+	}
+	return new(readSpace)
+}
+
+func (p *bufferPool) put(s *readSpace) {
+	p.out.Add(-1)
+	p.pool.Put(s)
+}
+
+// grow asks whether a buffer of n bytes may be made; shrink gives it up.
 func (p *bufferPool) grow(n int) bool {
 	if p.long.Add(int64(n)) > maxLong {
 		p.long.Add(-int64(n))
@@ -165,14 +176,7 @@ func (p *bufferPool) grow(n int) bool {
 	return true
 }
 
-func (p *bufferPool) put(b []byte) {
-	if len(b) > readBuffer {
-		p.long.Add(-int64(len(b)))
-		return
-	}
-	p.out.Add(-1)
-	p.pool.Put((*[readBuffer]byte)(b))
-}
+func (p *bufferPool) shrink(n int) { p.long.Add(-int64(n)) }
 
 // maxUploads is how many upload buffers exist at most. They are held while
 // memory and sockets are copied, never while a peer is waited for.
