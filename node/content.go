@@ -31,7 +31,7 @@ func (t *Torrent) openContent(ctx context.Context, info *metainfo.Info, progress
 	case ctx.Err() != nil:
 		return swarm.Content{}, err
 	case errors.Is(err, errEnded):
-	case !errors.As(err, &f) || t.spec.Seed || f.Kind == FaultExists:
+	case !errors.As(err, &f) || t.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection:
 		t.fail(err)
 	default:
 		return swarm.Content{}, err

@@ -19,6 +19,7 @@ const (
 	FaultIO                   // the disk failed
 	FaultIncomplete           // data given to seed is not whole
 	FaultNetwork              // no socket to be had
+	FaultSelection            // files were selected that the torrent does not have
 )
 
 // Fault is an error in a person's terms: the sentence, and what to do.

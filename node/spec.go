@@ -108,7 +108,8 @@ func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.Select != nil {
 		for _, i := range s.Select {
 			if i < 0 || i >= len(info.Files) {
-				return nil, fmt.Errorf("file %d was selected and %s has %s", i+1, info.Name, count(len(info.Files), "file"))
+				return nil, &Fault{Kind: FaultSelection, hint: "seedbed show lists them by number",
+					Err: fmt.Errorf("file %d was selected and %s has %s", i+1, info.Name, count(len(info.Files), "file"))}
 			}
 		}
 		return s.Select, nil
@@ -123,7 +124,8 @@ func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 		}
 	}
 	if out == nil {
-		return nil, fmt.Errorf("the link selects files that %s does not have: it has %s", info.Name, count(len(info.Files), "file"))
+		return nil, &Fault{Kind: FaultSelection, hint: "choose with --select; seedbed show lists them by number",
+			Err: fmt.Errorf("the link selects files that %s does not have: it has %s", info.Name, count(len(info.Files), "file"))}
 	}
 	return out, nil
 }

@@ -87,6 +87,7 @@ var faultCodes = map[node.FaultKind]exitCode{
 	node.FaultIO:         exitIO,
 	node.FaultIncomplete: exitHash,
 	node.FaultNetwork:    exitNetwork,
+	node.FaultSelection:  exitUsage,
 }
 
 // hintOf is what to do about err, or "".
