@@ -14,7 +14,7 @@ import (
 )
 
 // A torrent that is whole and that nobody asks for is parked: it has neither swarm
-// nor goroutine nor metadata in memory, stays announced in the DHT, and wakes when
+// nor goroutine nor descriptor nor metadata in memory, stays announced in the DHT, and wakes when
 // somebody connects to it, or when the DHT tells of peers who may not be able to.
 //
 // Up to parkBeyond torrents there is nothing to gain. From then on those that are
@@ -115,8 +115,11 @@ func (t *Torrent) tellParked() {
 	}
 }
 
-// strip lets go of what the state directory has.
+// strip lets go of what the state directory has, and of the lock there.
 func (t *Torrent) strip() {
+	if err := t.state.close(); err != nil {
+		t.node.log.Warn("the lock of a torrent at rest was not freed", "torrent", t.Name(), "err", err)
+	}
 	t.spec.Torrent, t.spec.hashed = nil, false
 	t.info.Store(nil)
 	t.seen.Store(nil)
@@ -202,6 +205,10 @@ func (t *Torrent) restart() *swarm.Torrent {
 	defer t.runMu.Unlock()
 	if s := t.live.Load(); s != nil || t.ctx.Err() != nil {
 		return s
+	}
+	if !t.state.take() {
+		t.node.log.Debug("another process runs a torrent that rests here", "torrent", t.Name())
+		return nil
 	}
 	saved := t.state.loadTorrent(*t.rest.hashes.Load())
 	if saved == nil {

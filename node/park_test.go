@@ -99,6 +99,30 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 	})
 }
 
+// A torrent at rest is locked by nobody: another process may run it, and then it
+// does not wake.
+func TestAParkedTorrentMayRunElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		specs := many(t, parkBeyond+2)
+		a := start(t, n, 1, noDHT)
+		for _, s := range specs {
+			whole(t, a.add(s))
+		}
+		last := a.order[parkBeyond]
+		other := start(t, n, 2, noDHT, state(a.state))
+		running := other.add(specs[parkBeyond])
+		whole(t, running)
+		if last.wake() != nil {
+			t.Error("it runs in two nodes at once")
+		}
+		other.close()
+		if last.wake() == nil {
+			t.Error("it does not wake when the other has gone")
+		}
+	})
+}
+
 // A file that has changed while its torrent rested is found out.
 func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 //
 //	node.json                  node ids and saved DHT nodes
 //	node.lock                  held by the process that owns node.json
-//	torrents/INFOHASH/lock     held by the process that runs the torrent
+//	torrents/INFOHASH/lock     held by the process that runs the torrent; not while it is parked
 //	torrents/INFOHASH/torrent  the info dictionary, as a .torrent file
 //	torrents/INFOHASH/resume   what storage has proven
 //	torrents/INFOHASH/peers    addresses that were peers in the last run
@@ -117,7 +117,16 @@ func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
 	return &torrentState{path: p, lock: l}, nil
 }
 
+// close lets go of the lock, and of its descriptor. Of a parked torrent take takes it
+// again.
 func (t *torrentState) close() error { return t.lock.Unlock() }
+
+// take reports whether the lock is ours again; else another process runs the
+// torrent.
+func (t *torrentState) take() bool {
+	ok, err := t.lock.TryLock()
+	return ok && err == nil
+}
 
 func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resume") }
 func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }
