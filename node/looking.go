@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"seedbed/dht"
@@ -159,7 +160,7 @@ func (t *Torrent) hear(peers []netip.AddrPort) (fresh int) {
 	}
 	s, seen := t.live.Load(), t.seen.Load()
 	if s == nil || seen == nil {
-		if len(peers) > 0 { // they may not be able to reach us
+		if peers = t.node.others(peers); len(peers) > 0 { // they may not be able to reach us
 			go t.wakeFor(peers)
 		}
 		return 0
@@ -173,6 +174,23 @@ func (t *Torrent) hear(peers []netip.AddrPort) (fresh int) {
 	}
 	s.AddCandidates(cs)
 	return fresh
+}
+
+// others are those peers that are not ourselves, as far as is known: the DHT tells
+// of everybody who announced.
+func (n *Node) others(peers []netip.AddrPort) []netip.AddrPort {
+	if len(peers) == 0 {
+		return nil
+	}
+	s := n.dht.Stats()
+	own := []netip.Addr{s.V4.External, s.V6.External}
+	for _, a := range n.net.Addrs() {
+		own = append(own, a.Addr())
+	}
+	port := n.net.Port()
+	return slices.DeleteFunc(slices.Clone(peers), func(a netip.AddrPort) bool {
+		return a.Port() == port && slices.Contains(own, a.Addr())
+	})
 }
 
 // wakeFor wakes a parked torrent for peers that the DHT has told of.

@@ -65,6 +65,11 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Snapshot().State != SeedingState {
 			t.Errorf("at rest it is %q %q", last.Name(), l)
 		}
+		// The DHT tells of ourselves at each announce: nobody wakes for that.
+		time.Sleep(50 * time.Minute)
+		if got := parked(a); got < len(specs)-1 {
+			t.Errorf("%d of %d rest after three announces", got, len(specs))
+		}
 		// By the DHT alone.
 		b := start(t, n, 2, boot(100))
 		to := t.TempDir()
