@@ -56,7 +56,7 @@ func TestFullDiskTimeout(t *testing.T) {
 	_, online := seeded(t, "10.2.62.1", p, 0)
 	dir, resize := small(t, "6M")
 	get := with([]string{"get", p.magnet(), "-d", dir, "--state", t.TempDir()}, online...)
-	o := run(t, "10.4.22.1", with(get, "--timeout", "4s")...)
+	o := run(t, "10.4.22.1", with(get, "--timeout", "12s")...)
 	o.ends(ctx, 9)
 	resize("64M")
 	o = run(t, "10.4.22.1", get...)

@@ -54,9 +54,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 		return swarm.Content{}, errEnded
 	}
 	if t.spec.Torrent == nil && t.state.loadInfo(&t.spec) == nil {
-		if err := writeFile(t.state.torrentPath(), torrent.Append(nil), true); err != nil {
-			t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
-		}
+		t.wg.Go(func() { // a busy disk does not hold up the first piece
+			if err := writeFile(t.state.torrentPath(), torrent.Append(nil), true); err != nil {
+				t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
+			}
+		})
 	}
 	files, err := t.spec.files(info)
 	if err != nil {
