@@ -37,9 +37,7 @@ type rtorrentDaemon struct {
 
 	torrent, dir string // torrent is a path or a magnet link
 	loaded       bool
-	at           time.Time // when it was loaded
-	seeding      bool      // it has all, and waits to be found
-	infohash     string
+	infohash     string // of the magnet link
 	peer         string // told every few seconds, for rtorrent forgets
 	told         time.Time
 }
@@ -115,12 +113,6 @@ func (d *rtorrentDaemon) load() bool {
 		}
 		d.launch(d.t)
 	}
-	if d.seeding && d.loaded && len(d.dht) > 0 && time.Since(d.at) > 40*time.Second {
-		// Nobody has found it: its one announce was lost. A torrent that is taken
-		// out and added again is announced again.
-		d.call("d.erase", d.infohash)
-		d.loaded = false
-	}
 	if d.loaded {
 		return true
 	}
@@ -136,16 +128,14 @@ func (d *rtorrentDaemon) load() bool {
 	if down := (*net.OpError)(nil); err != nil && !errors.As(err, &down) {
 		d.t.Fatalf("%v", err)
 	}
-	d.loaded, d.at = err == nil, time.Now()
+	d.loaded = err == nil
 	return d.loaded
 }
 
 func (d *rtorrentDaemon) seed(ctx context.Context, p *payload) {
 	d.t.Helper()
 	d.torrent, d.dir = p.torrent, p.parent
-	d.infohash = strings.ToUpper(p.infohash)
 	d.done(ctx)
-	d.seeding = true
 }
 
 func (d *rtorrentDaemon) leech(ctx context.Context, magnet, dir string) {
