@@ -37,7 +37,7 @@ func (p *payload) recreate(t *testing.T, kind string) (v1, v2 string) {
 // libtorrent, by magnet links alone; those of a hybrid by either of its infohashes.
 func TestV2(t *testing.T) {
 	need(t, libtorrent{})
-	t.Parallel()
+	// Its twelve pairs of clients keep to themselves: see TestBatteryKills.
 	dht, entries := private4.join(t), private4.entries(t)
 	for i, c := range []struct{ kind, link string }{{"v2", "btmh"}, {"hybrid", "btmh"}, {"hybrid", "btih"}} {
 		for k, shape := range []string{"tree", "single"} {
