@@ -110,13 +110,16 @@ func (s *session) run(ctx context.Context) (err error) {
 // add takes the torrents on, several at a time where they are many.
 func (s *session) add(n *node.Node) error {
 	s.torrents = make([]*node.Torrent, len(s.specs))
-	var g errgroup.Group
+	g, failed := errgroup.WithContext(context.Background())
 	g.SetLimit(1)
 	if len(s.specs) > addAtOnce {
 		g.SetLimit(runtime.GOMAXPROCS(0))
 	}
 	for i := range s.specs {
 		g.Go(func() (err error) {
+			if failed.Err() != nil {
+				return nil // another's error ends it all
+			}
 			s.torrents[i], err = n.Add(s.specs[i])
 			s.specs[i].Torrent = nil // the node has it
 			return err
