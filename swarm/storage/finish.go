@@ -127,7 +127,7 @@ func (s *Storage) finishFile(i int) error {
 			return err
 		}
 	}
-	if err := s.identify(i); err != nil {
+	if _, err := s.identify(i); err != nil {
 		return err
 	}
 	from, to := s.part(i), s.final(i)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -106,7 +107,7 @@ func (s *Storage) syncFile(i int) error {
 		return wrap("sync", s.path(i), err)
 	}
 	defer s.handles.put(h)
-	if err := s.identify(i); err != nil {
+	if _, err := s.identify(i); err != nil {
 		return err
 	}
 	// Syncing takes its time: let files change their places meanwhile.
@@ -143,23 +144,24 @@ func (s *Storage) piecesIn(i int) (list []int) {
 	return list
 }
 
-// identify checks that a file's name still leads to the file.
-func (s *Storage) identify(i int) error {
+// identify checks that a file's name still leads to the file, and tells what is
+// there.
+func (s *Storage) identify(i int) (fs.FileInfo, error) {
 	d, name := s.where(i)
 	fi, err := d.Stat(name)
 	if err != nil {
-		return s.lost("find", i, 0, err)
+		return nil, s.lost("find", i, 0, err)
 	}
 	s.mu.Lock()
 	id := s.files[i].id
 	s.mu.Unlock()
 	switch {
 	case id != nil && !d.Same(id, fi):
-		return s.lost("find", i, 0, errGone)
+		return nil, s.lost("find", i, 0, errGone)
 	case i < s.parts() && !s.o.ReadOnly && fi.Size() < s.info.Files[i].Length:
-		return s.lost("read", i, fi.Size(), errShort)
+		return nil, s.lost("read", i, fi.Size(), errShort)
 	}
-	return nil
+	return fi, nil
 }
 
 func (s *Storage) syncDirs() error {

@@ -74,8 +74,9 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 }
 
 // glanceEvery is how often a file that is read is looked after: whether its name
-// still leads to it. While it is open, one that was deleted or replaced could be
-// read for days, and shared as what the folder no longer has.
+// still leads to it and, in its final place, nobody wrote to it. While it is open,
+// one that was deleted or replaced could be read for days, and shared as what the
+// folder no longer has.
 const glanceEvery = 5 * time.Second
 
 func (s *Storage) glance(i int, h *handle) error {
@@ -83,30 +84,19 @@ func (s *Storage) glance(i int, h *handle) error {
 	if seen := h.seen.Load(); now-seen < int64(glanceEvery) || !h.seen.CompareAndSwap(seen, now) {
 		return nil
 	}
-	err := s.identify(i)
+	fi, err := s.identify(i)
 	if err == nil && s.files[i].place == inFinal {
-		err = s.unchanged(i)
+		s.mu.Lock()
+		was := s.files[i].mtime
+		s.mu.Unlock()
+		if was != 0 && was != fi.ModTime().UnixNano() {
+			err = s.lost("read", i, 0, errChanged)
+		}
 	}
 	if err != nil {
 		h.seen.Store(0) // whoever comes next is told too
 	}
 	return err
-}
-
-// unchanged checks that a file in its final place has the time that it had.
-func (s *Storage) unchanged(i int) error {
-	d, name := s.where(i)
-	fi, err := d.Stat(name)
-	if err != nil {
-		return s.lost("find", i, 0, err)
-	}
-	s.mu.Lock()
-	was := s.files[i].mtime
-	s.mu.Unlock()
-	if was != 0 && was != fi.ModTime().UnixNano() {
-		return s.lost("read", i, 0, errChanged)
-	}
-	return nil
 }
 
 // inParts does do with the parts file for a stretch of a file that is absent.
