@@ -127,6 +127,13 @@ func (s Set) All() iter.Seq[int] {
 	}
 }
 
+// AddAll adds every member of t, which must be as long.
+func (s Set) AddAll(t Set) {
+	for i, w := range t.w {
+		s.w[i] |= w
+	}
+}
+
 // AnyNotIn reports whether s has a member that t lacks; both must have the
 // same length.
 func (s Set) AnyNotIn(t Set) bool {

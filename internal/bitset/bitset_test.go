@@ -53,6 +53,14 @@ func TestSetAgreesWithAMap(t *testing.T) {
 		if c.Count() != 0 || c.Next(0) != -1 {
 			t.Fatal("Clear left members")
 		}
+		if n > 0 {
+			c.Add(n - 1)
+			twin[n-1] = true
+		}
+		c.AddAll(s)
+		if c.Count() != len(twin) || s.AnyNotIn(c) {
+			t.Fatal("AddAll is no union")
+		}
 	})
 }
 

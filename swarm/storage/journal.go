@@ -186,9 +186,7 @@ func (s *Storage) loadJournal() {
 func (s *Storage) Chunks() (list []Chunk) {
 	s.mu.Lock()
 	settled := s.have()
-	for p := range s.doubt.All() {
-		settled.Add(p)
-	}
+	settled.AddAll(s.doubt)
 	s.mu.Unlock()
 	j := &s.journal
 	j.mu.Lock()

@@ -238,9 +238,7 @@ func (s *Storage) Have() bitset.Set {
 
 func (s *Storage) have() bitset.Set {
 	have := s.synced.Clone()
-	for p := range s.written.All() {
-		have.Add(p)
-	}
+	have.AddAll(s.written)
 	return have
 }
 

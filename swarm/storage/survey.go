@@ -37,9 +37,7 @@ func (s *Storage) survey() error {
 	if rec != nil {
 		s.synced, s.doubt = rec.synced, rec.written
 		recorded = rec.synced.Clone()
-		for p := range rec.written.All() {
-			recorded.Add(p)
-		}
+		recorded.AddAll(rec.written)
 	} else {
 		s.changed = true
 	}
