@@ -59,7 +59,7 @@ func (l *Link) Hash() id.ID {
 	if l.HasInfoHash || !l.HasV2 {
 		return l.InfoHash
 	}
-	return id.ID(l.V2[:id.Len])
+	return l.V2.Short()
 }
 
 // Openable is nil if the link can be opened, and otherwise an *Error that says

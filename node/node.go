@@ -176,34 +176,25 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 }
 
 func (n *Node) add(spec Spec) (*Torrent, error) {
-	ih := spec.InfoHash()
-	hashes := []id.ID{ih}
-	switch v2 := spec.InfoHashV2(); {
-	case spec.Torrent != nil:
-		hashes = hashesOf(spec.Torrent.Info)
-	case v2 != (id.ID32{}) && id.ID(v2[:id.Len]) != ih:
-		hashes = append(hashes, id.ID(v2[:id.Len]))
-	}
+	hashes := spec.hashes()
 	for _, h := range hashes {
 		if n.lookup(h) != nil {
 			return nil, ErrDuplicate
 		}
 	}
-	st, err := n.state.openTorrent(ih)
+	st, err := n.state.openTorrent(spec.InfoHash())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
 	}
 	if n.parkable(&spec) && n.proven(&spec, st) {
 		return n.enter(n.parked(spec, st), hashes)
 	}
-	t := n.newTorrent(spec, st)
-	t.rest.hash = ih
-	if t, err = n.enter(t, hashes); err != nil {
+	t, err := n.enter(n.newTorrent(spec, st), hashes)
+	if err != nil {
 		return nil, err
 	}
 	t.runMu.Lock()
 	t.start(st.loadInfo(&t.spec), false)
-	t.eachLooker(func(l *looking) { t.wg.Go(l.keep) })
 	t.runMu.Unlock()
 	n.reshare()
 	return t, nil

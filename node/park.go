@@ -14,8 +14,9 @@ import (
 )
 
 // A torrent that is whole and that nobody asks for is parked: it has neither swarm
-// nor goroutine nor descriptor nor metadata in memory, stays announced in the DHT, and wakes when
-// somebody connects to it, or when the DHT tells of peers who may not be able to.
+// nor goroutine nor descriptor nor metadata in memory, stays announced in the DHT,
+// and wakes when somebody connects to it, or when the DHT tells of peers who may
+// not be able to.
 //
 // Up to parkBeyond torrents there is nothing to gain. From then on those that are
 // given as whole, and whose record proves it, are parked from the beginning.
@@ -87,7 +88,6 @@ func (n *Node) proven(spec *Spec, st *torrentState) bool {
 func (n *Node) parked(spec Spec, st *torrentState) *Torrent {
 	info := spec.Torrent.Info
 	t := n.newTorrent(spec, st)
-	t.rest.hash = spec.InfoHash()
 	t.rest.remember(info, info.Length)
 	if info.Private {
 		t.endLookups()
@@ -221,6 +221,5 @@ func (t *Torrent) restart() *swarm.Torrent {
 	t.share = share{}
 	t.node.mu.Unlock()
 	t.start(saved.Info, true)
-	t.eachLooker(func(l *looking) { t.wg.Go(l.keep) })
 	return t.live.Load()
 }

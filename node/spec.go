@@ -67,17 +67,29 @@ func (s *Spec) InfoHashV2() id.ID32 {
 
 // names reports whether info is what the spec asks for.
 func (s *Spec) names(info *metainfo.Info) bool {
-	if v2 := s.InfoHashV2(); v2 != (id.ID32{}) && v2 != info.HashV2 {
+	if v2 := s.InfoHashV2(); !v2.IsZero() && v2 != info.HashV2 {
 		return false
 	}
 	return slices.Contains(hashesOf(info), s.InfoHash())
+}
+
+// hashes are the infohashes that are known before the metadata is.
+func (s *Spec) hashes() []id.ID {
+	if s.Torrent != nil {
+		return hashesOf(s.Torrent.Info)
+	}
+	list := []id.ID{s.InfoHash()}
+	if v2 := s.InfoHashV2(); !v2.IsZero() && v2.Short() != list[0] {
+		list = append(list, v2.Short())
+	}
+	return list
 }
 
 // hashesOf are the infohashes that a torrent's swarms go by: a hybrid has two.
 func hashesOf(info *metainfo.Info) []id.ID {
 	list := []id.ID{info.Hash}
 	if info.HasV2() && info.HasV1() {
-		list = append(list, id.ID(info.HashV2[:id.Len]))
+		list = append(list, info.HashV2.Short())
 	}
 	return list
 }

@@ -89,6 +89,7 @@ func (n *Node) newTorrent(spec Spec, st *torrentState) *Torrent {
 	}
 	t.ctx, t.cancel = context.WithCancel(n.ctx)
 	t.lookups, t.endLookups = context.WithCancel(t.ctx)
+	t.rest.hash = spec.InfoHash()
 	t.whole.Store(spec.Seed)
 	t.saved = st.loadTally()
 	t.before.Store(t.saved.Uploaded)
@@ -96,7 +97,7 @@ func (n *Node) newTorrent(spec Spec, st *torrentState) *Torrent {
 }
 
 // start runs a torrent. info is the info dictionary if it is known; awake says that
-// the torrent was parked: what is told of it was told before.
+// the torrent was parked: what is told of it was told before. runMu is held.
 func (t *Torrent) start(info *metainfo.Info, awake bool) {
 	n := t.node
 	t.run, t.endRun = context.WithCancel(t.ctx)
@@ -137,6 +138,7 @@ func (t *Torrent) start(info *metainfo.Info, awake bool) {
 		t.player = newPlayer(t, t.spec.ReadAhead)
 	}
 	t.wg.Go(func() { t.manage(s) })
+	t.eachLooker(func(l *looking) { t.wg.Go(l.keep) })
 }
 
 // SetRates bounds what the torrent sends and receives, in bytes a second, within
@@ -186,13 +188,25 @@ func (t *Torrent) Link() string {
 		l = *t.spec.Link
 	}
 	if i := t.Info(); i != nil {
-		l.Name, l.Length = i.Name, i.Length
-		if i.HasV1() {
-			l.InfoHash, l.HasInfoHash = i.Hash, true
-		}
-		l.V2, l.HasV2 = i.HashV2, i.HasV2()
+		describe(&l, i)
 	}
 	return l.String()
+}
+
+// LinkOf is the bare magnet link of a torrent.
+func LinkOf(i *metainfo.Info) string {
+	var l magnet.Link
+	describe(&l, i)
+	return l.String()
+}
+
+// describe puts into a link what the metadata tells.
+func describe(l *magnet.Link, i *metainfo.Info) {
+	l.Name, l.Length = i.Name, i.Length
+	if i.HasV1() {
+		l.InfoHash, l.HasInfoHash = i.Hash, true
+	}
+	l.V2, l.HasV2 = i.HashV2, i.HasV2()
 }
 
 // Done is closed when every wanted piece is verified and under its final name;

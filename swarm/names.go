@@ -14,16 +14,13 @@ type name struct {
 	v2   bool
 }
 
-// short is a v2 infohash as handshakes and the DHT have it.
-func short(v2 id.ID32) id.ID { return id.ID(v2[:id.Len]) }
-
 // namesOf are those of cfg, the first one first.
 func namesOf(cfg *Config) []name {
 	first := name{hash: cfg.InfoHash}
-	if cfg.InfoHashV2 == (id.ID32{}) {
+	if cfg.InfoHashV2.IsZero() {
 		return []name{first}
 	}
-	second := name{hash: short(cfg.InfoHashV2), v2: true}
+	second := name{hash: cfg.InfoHashV2.Short(), v2: true}
 	if second.hash == first.hash {
 		return []name{second}
 	}
@@ -44,7 +41,7 @@ func (t *Torrent) learnNames(info *metainfo.Info) {
 		add(name{hash: info.Hash})
 	}
 	if info.HasV2() {
-		add(name{hash: short(info.HashV2), v2: true})
+		add(name{hash: info.HashV2.Short(), v2: true})
 	}
 	t.names.Store(&names)
 }

@@ -60,7 +60,7 @@ func TestV2FromTheBareInfohash(t *testing.T) {
 				defer seed.close()
 				hash, v2 := info.Hash, id.ID32{}
 				if c.v2 {
-					hash, v2 = short(info.HashV2), info.HashV2
+					hash, v2 = info.HashV2.Short(), info.HashV2
 				}
 				leech := startNode(t, n, 2, info, nil, named(hash, v2))
 				defer leech.close()

@@ -11,6 +11,7 @@ import (
 
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/node"
 )
 
 func (a *app) showCommand() *cobra.Command {
@@ -86,12 +87,10 @@ func showLink(l *magnet.Link) shown {
 
 func showTorrent(t *metainfo.Torrent) shown {
 	pieces := t.Info.NumPieces()
-	link := magnet.Link{InfoHash: t.Info.Hash, HasInfoHash: t.Info.HasV1(), V2: t.Info.HashV2, HasV2: t.Info.HasV2(),
-		Name: t.Info.Name, Length: t.Info.Length}
 	v := shown{
 		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &t.Info.Length,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
-		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: link.String(),
+		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
 	}
 	if t.Info.HasV2() {
 		v.InfoHashV2 = t.Info.HashV2.String()

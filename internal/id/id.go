@@ -94,6 +94,13 @@ func (a ID) CommonPrefix(b ID) int {
 // Bit is bit i of a, counted from the most significant.
 func (a ID) Bit(i int) bool { return a[i/8]>>(7-i%8)&1 == 1 }
 
+// Short is the first 20 bytes: what handshakes and the DHT have of a v2 infohash
+// (BEP 52).
+func (a ID32) Short() ID { return ID(a[:Len]) }
+
+// IsZero reports whether every byte is zero.
+func (a ID32) IsZero() bool { return a == ID32{} }
+
 // String is the lower-case hexadecimal form.
 func (a ID32) String() string { return hex.EncodeToString(a[:]) }
 

@@ -108,10 +108,10 @@ func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 
 // right reports whether raw is the info dictionary that is looked for.
 func (a *Assembler) right(raw []byte) bool {
-	if a.v2 == (id.ID32{}) {
+	if a.v2.IsZero() {
 		return sha1.Sum(raw) == a.hash
 	}
-	return sha256.Sum256(raw) == a.v2 && (id.ID(a.v2[:id.Len]) == a.hash || sha1.Sum(raw) == a.hash)
+	return sha256.Sum256(raw) == a.v2 && (a.v2.Short() == a.hash || sha1.Sum(raw) == a.hash)
 }
 
 // Size tells the metadata_size of a sender's extension handshake (BEP 9). The

@@ -44,8 +44,7 @@ func (i *Info) layered(f File) bool { return !f.Pad && f.Length > i.PieceLength 
 
 // fileAt is the index of the file that the byte at off lies in.
 func (i *Info) fileAt(off int64) int {
-	k := sort.Search(len(i.Files), func(k int) bool { return i.Files[k].Offset+i.Files[k].Length > off })
-	return k
+	return sort.Search(len(i.Files), func(k int) bool { return i.Files[k].Offset+i.Files[k].Length > off })
 }
 
 // pieceRoot is the merkle root of piece p, if it is known.
@@ -167,9 +166,6 @@ func (l *Layers) Asks() []HashRequest { return l.asks }
 
 // Got reports whether the answer to request k has come.
 func (l *Layers) Got(k int) bool { return l.got[k] }
-
-// Progress is how many answers have come, of how many.
-func (l *Layers) Progress() (got, all int) { return len(l.asks) - l.left, len(l.asks) }
 
 // Take takes the answer to a request and reports whether it is right: whether its
 // hashes lead to the file's root.

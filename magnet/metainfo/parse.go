@@ -156,7 +156,7 @@ func (i *Info) version(f *fields) error {
 	i.v2 = true
 	i.HashV2 = sha256.Sum256(i.Raw)
 	if f.pieces == nil {
-		i.Hash = id.ID(i.HashV2[:id.Len])
+		i.Hash = i.HashV2.Short()
 	}
 	return nil
 }
