@@ -57,6 +57,9 @@ func TestBatteryKills(t *testing.T) {
 				p := newPayload(t, "killed, "+l.name, l.piece, false, l.files)
 				k := killed{t: t, p: p, args: l.args, seed: startMeter(t, fmt.Sprintf("10.2.190.%d", i+1), p, 40*mib), dice: rand.New(rand.NewPCG(uint64(i), 1))}
 				k.run(patience(t), fmt.Sprintf("10.4.190.%d", i+1), kills)
+				if t.Failed() {
+					return
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				lines = append(lines, fmt.Sprintf("%s: again %.1f MiB, at most %.1f; the restart asked after %d ms, at most %d",
@@ -143,11 +146,16 @@ type meter struct {
 	sent  atomic.Int64 // bytes of payload
 	first atomic.Int64 // when the latest connection asked for the first time, Unix ms
 	last  atomic.Int64 // when the latest payload was sent, Unix ms
-	conns sync.WaitGroup
+
+	// The open connections. No WaitGroup: the next may come while idle waits.
+	mu    sync.Mutex
+	conns int
+	gone  sync.Cond // of mu: conns went down
 }
 
 func startMeter(t *testing.T, ip string, p *payload, rate int64) *meter {
 	m := &meter{t: t, ip: ip, p: p, rate: rate}
+	m.gone.L = &m.mu
 	for _, f := range p.files {
 		m.data = append(m.data, f.data...)
 	}
@@ -160,20 +168,35 @@ func startMeter(t *testing.T, ip string, p *payload, rate int64) *meter {
 			if err != nil {
 				return
 			}
-			m.conns.Go(func() {
+			m.count(1)
+			go func() {
+				defer m.count(-1)
 				defer nc.Close()
 				_ = m.serve(nc)
-			})
+			}()
 		}
 	})
-	t.Cleanup(func() { l.Close(); accepting.Wait(); m.conns.Wait() })
+	t.Cleanup(func() { l.Close(); accepting.Wait(); m.idle() })
 	return m
 }
 
 func (m *meter) reset() { m.idle(); m.sent.Store(0) }
 
+func (m *meter) count(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.conns += n
+	m.gone.Broadcast()
+}
+
 // idle waits for the connections to be gone.
-func (m *meter) idle() { m.conns.Wait() }
+func (m *meter) idle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.conns > 0 {
+		m.gone.Wait()
+	}
+}
 
 func (m *meter) serve(nc net.Conn) error {
 	if tc, ok := nc.(*net.TCPConn); ok {
