@@ -10,33 +10,36 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// ShareOptions says how Share makes a torrent.
-type ShareOptions struct {
-	PieceLength int64 // a power of two; 0 is by size
-	Private     bool  // BEP 27
-	Progress    func(done, total int64)
-	Warn        func(error) // something in the folder was left out
+// ShareOptions says how Share makes a torrent; package storage documents it.
+type ShareOptions = storage.MakeOptions
+
+// Make hashes the file or folder at path and makes its torrent.
+func Make(ctx context.Context, path string, o ShareOptions) (*storage.Made, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	made, err := storage.Make(ctx, abs, o)
+	return made, asFault(err)
 }
 
-// Share hashes the file or folder at path and makes its torrent: a Spec ready
-// for Add, which need not hash again.
-func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
+// MadeSpec is a Spec of what Make made of path, ready for Add, which need not hash
+// again.
+func MadeSpec(path string, made *storage.Made) (Spec, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return Spec{}, err
 	}
-	plan, hashes, err := storage.HashTree(ctx, abs, storage.HashOptions{
-		PieceLength: o.PieceLength, Progress: o.Progress, Warn: o.Warn,
-	})
+	return Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Dir: filepath.Dir(abs), Seed: true, hashed: true}, nil
+}
+
+// Share is Make and MadeSpec.
+func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
+	made, err := Make(ctx, path, o)
 	if err != nil {
-		return Spec{}, asFault(err)
+		return Spec{}, err
 	}
-	plan.Private = o.Private
-	info, err := metainfo.Build(plan, hashes)
-	if err != nil {
-		return Spec{}, fmt.Errorf("%s makes no torrent: %w", path, err)
-	}
-	return Spec{Torrent: &metainfo.Torrent{Info: info}, Dir: filepath.Dir(abs), Seed: true, hashed: true}, nil
+	return MadeSpec(path, made)
 }
 
 // CheckResult is what Check found.

@@ -202,7 +202,7 @@ func LinkOf(i *metainfo.Info) string {
 
 // describe puts into a link what the metadata tells.
 func describe(l *magnet.Link, i *metainfo.Info) {
-	l.Name, l.Length = i.Name, i.Length
+	l.Name, l.Length = i.Name, i.Payload()
 	if i.HasV1() {
 		l.InfoHash, l.HasInfoHash = i.Hash, true
 	}

@@ -44,6 +44,7 @@ type jsonError struct {
 type jsonFile struct {
 	Path string `json:"path"`
 	Size int64  `json:"size"`
+	Pad  bool   `json:"padding,omitempty"` // BEP 47
 }
 
 func head(event string, at time.Time, t *node.Torrent) jsonHead {
@@ -82,7 +83,7 @@ func (r *jsonReporter) event(e node.Event) {
 			Pieces      int        `json:"pieces"`
 			PieceLength int64      `json:"piece_length"`
 			Files       []jsonFile `json:"files"`
-		}{head("metadata", e.Time, e.Torrent), info.Name, info.Length, info.NumPieces(), info.PieceLength, jsonFiles(info)})
+		}{head("metadata", e.Time, e.Torrent), info.Name, info.Payload(), info.NumPieces(), info.PieceLength, jsonFiles(info)})
 	case node.FirstPiece:
 		r.put(head("first_piece", e.Time, e.Torrent))
 	case node.Complete:

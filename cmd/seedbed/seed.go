@@ -19,8 +19,7 @@ import (
 func (a *app) seedCommand() *cobra.Command {
 	var c common
 	var torrents string
-	var pieceLength sizeFlag
-	var private bool
+	var m making
 	cmd := &cobra.Command{
 		Use:   "seed PATH|FILE.torrent...",
 		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
@@ -43,7 +42,10 @@ Data that is not complete is an error.`,
 			if err != nil {
 				return err
 			}
-			opts := node.ShareOptions{PieceLength: int64(pieceLength), Private: private}
+			opts, err := m.options(a)
+			if err != nil {
+				return err
+			}
 			for _, arg := range slices.Concat(args, more) {
 				spec, err := a.shareArgument(cmd.Context(), arg, c.dir, opts)
 				if err != nil {
@@ -62,8 +64,7 @@ Data that is not complete is an error.`,
 	c.addNetwork(fs)
 	c.addState(fs)
 	fs.StringVar(&torrents, "torrents", "", "share every .torrent file in `DIR`, or those whose paths come on standard input (-)")
-	fs.Var(&pieceLength, "piece-length", "piece length of torrents made here, a power of two (default by size)")
-	fs.BoolVar(&private, "private", false, "make private torrents: neither DHT nor peer exchange")
+	m.add(cmd)
 	return cmd
 }
 
@@ -81,15 +82,11 @@ func (a *app) shareArgument(ctx context.Context, arg, dir string, opts node.Shar
 		}
 		return node.Spec{Torrent: t, Dir: dir, Seed: true}, nil
 	}
-	progress := a.hashProgress(filepath.Base(filepath.Clean(arg)))
-	defer progress.close()
-	opts.Progress = progress.set
-	opts.Warn = func(err error) { fmt.Fprintln(a.stderr, "seedbed: "+sentence(err)) }
-	spec, err := node.Share(ctx, arg, opts)
-	if errors.Is(err, context.Canceled) {
-		return node.Spec{}, fail(exitUnfinished, "", fmt.Errorf("stopped while hashing %s", arg))
+	made, err := a.make(ctx, arg, opts)
+	if err != nil {
+		return node.Spec{}, err
 	}
-	return spec, err
+	return node.MadeSpec(arg, made)
 }
 
 // listTorrents is every .torrent file of a folder, in order of name, or the

@@ -86,9 +86,9 @@ func showLink(l *magnet.Link) shown {
 }
 
 func showTorrent(t *metainfo.Torrent) shown {
-	pieces := t.Info.NumPieces()
+	pieces, size := t.Info.NumPieces(), t.Info.Payload()
 	v := shown{
-		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &t.Info.Length,
+		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
 		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
 	}
@@ -102,11 +102,11 @@ func showTorrent(t *metainfo.Torrent) shown {
 }
 
 // jsonFiles lists the files of info by their paths within the torrent, with
-// slashes; pad files (BEP 47) keep their place so that numbers stay true.
+// slashes; padding files (BEP 47) keep their place so that numbers stay true.
 func jsonFiles(info *metainfo.Info) []jsonFile {
 	out := make([]jsonFile, len(info.Files))
 	for i, f := range info.Files {
-		out[i] = jsonFile{strings.Join(f.Path, "/"), f.Length}
+		out[i] = jsonFile{strings.Join(f.Path, "/"), f.Length, f.Pad}
 	}
 	return out
 }
@@ -163,6 +163,9 @@ func (v shown) print(w io.Writer) error {
 		fmt.Fprintf(&b, "files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
+			if f.Pad {
+				continue
+			}
 			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), printable(f.Path))
 		}
 	}

@@ -1,26 +1,48 @@
 package metainfo
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"seedbed/internal/bencode"
 )
 
-// Plan is what an info dictionary is made of, but for the piece hashes.
+// Format says which sides a torrent is made with.
+type Format uint8
+
+const (
+	V1     Format = iota // BEP 3: every client reads it
+	V2                   // BEP 52: merkle trees, one for each file
+	Hybrid               // both: every client reads it, and has the benefit that it can
+)
+
+func (f Format) String() string { return [...]string{"v1", "v2", "hybrid"}[f] }
+
+// Plan is what an info dictionary is made of, but for the hashes.
 type Plan struct {
 	Name        string // of the directory or, of a single-file torrent, the file
 	PieceLength int64
-	// Files in the order of their bytes. One file with the Path [Name]
-	// (or with none) makes a single-file torrent.
+	// Files in the order of their bytes; with a v2 side that must be SortFiles's.
+	// One file with the Path [Name] (or with none) makes a single-file torrent.
 	Files   []PlanFile
+	Format  Format
 	Private bool
+	Source  string // sets the infohash apart from that of other places; "" is none
 }
 
 // PlanFile is one file of a Plan.
 type PlanFile struct {
-	Path   []string // below the directory Name
-	Length int64
+	Path       []string // below the directory Name
+	Length     int64
+	Executable bool     // BEP 47
+	Symlink    []string // BEP 47: what a link leads to, from the torrent's root; it has no bytes
+}
+
+// SortFiles puts files into the order of a file tree (BEP 52): by the bytes of the
+// components of their paths.
+func SortFiles(files []PlanFile) {
+	slices.SortFunc(files, func(a, b PlanFile) int { return slices.Compare(a.Path, b.Path) })
 }
 
 // PieceLengthFor is a sensible piece length for so many bytes: a power of two
@@ -35,43 +57,286 @@ func PieceLengthFor(total int64) int64 {
 	return n
 }
 
-// Build makes the info dictionary of a plan from the SHA-1 hashes of its
-// pieces, one behind the other. The same arguments make the same bytes. What
-// it makes passes ParseInfo; what would not is an *Error.
-func Build(p Plan, hashes []byte) (*Info, error) {
-	if !utf8.ValidString(p.Name) {
-		return nil, &Error{Field: "name", Part: p.Name, Reason: "is not UTF-8: rename it"}
+// A Draft is a torrent in the making: its files are laid out, its pieces are to be
+// hashed.
+type Draft struct {
+	plan   Plan
+	layout *Info // with zeros for hashes
+	places []int // of the plan's files, in layout.Files
+}
+
+// NewDraft lays out a plan. What would not pass ParseInfo is an *Error, told before
+// anything is hashed.
+func NewDraft(p Plan) (*Draft, error) {
+	if p.Format != V1 && !slices.IsSortedFunc(p.Files, func(a, b PlanFile) int { return slices.Compare(a.Path, b.Path) }) {
+		return nil, &Error{Field: "file tree", Reason: "has names that are not in order"}
 	}
-	single := len(p.Files) == 1 && (len(p.Files[0].Path) == 0 || len(p.Files[0].Path) == 1 && p.Files[0].Path[0] == p.Name)
+	if p.Format == V2 && !p.single() && len(p.Files) == 1 && slices.Equal(p.Files[0].Path, []string{p.Name}) {
+		return nil, &Error{Field: "name", Part: p.Name, Reason: "is that of the folder and of its one file, which a v2 torrent cannot tell from the file alone: rename one, or make a hybrid"}
+	}
+	layout, err := p.encode(nil)
+	if err != nil {
+		return nil, err
+	}
+	d := &Draft{plan: p, layout: layout}
+	for k := range layout.Files {
+		if !layout.Files[k].Pad {
+			d.places = append(d.places, k)
+		}
+	}
+	return d, nil
+}
+
+// Layout is the torrent's geometry. Its hashes are not those of the torrent.
+func (d *Draft) Layout() *Info { return d.layout }
+
+// Files are the files that hold bytes, by their index in the plan and their offset in the
+// torrent, until yield returns false.
+func (d *Draft) Files(yield func(file int, offset int64) bool) {
+	for k, at := range d.places {
+		if f := &d.layout.Files[at]; f.Length > 0 && !yield(k, f.Offset) {
+			return
+		}
+	}
+}
+
+// Renamed yields what a file is called elsewhere, where that is not its name:
+// because of what the name is made of, or because it would clash with another's.
+func (d *Draft) Renamed(yield func(file int, as []string) bool) {
+	for k, at := range d.places {
+		path := d.plan.Files[k].Path
+		if as := d.layout.Files[at].Path; len(path) > 0 && d.layout.IsMulti() && !slices.Equal(path, as) && !yield(k, as) {
+			return
+		}
+	}
+}
+
+// NewPieceHash is one for piece p, of all the sides that the torrent is made with.
+func (d *Draft) NewPieceHash(p int) *PieceHash {
+	h := d.layout.NewPieceHash(p)
+	if d.layout.v2 && h.v2 == nil {
+		h.v2 = newTreeHash(d.layout.pieceWidth(p))
+	}
+	return h
+}
+
+// Finish makes the info dictionary from the digests of all pieces. The same
+// arguments make the same bytes.
+func (d *Draft) Finish(digests []Digest) (*Info, error) { return d.plan.encode(&hashed{d, digests}) }
+
+// hashed is a draft with what NewDraft does not know yet.
+type hashed struct {
+	*Draft
+	digests []Digest
+}
+
+// of is a file's merkle root, and its piece layer if it has one.
+func (h *hashed) of(file int) (root Root, layer []byte) {
+	i := h.layout
+	f := &i.Files[h.places[file]]
+	first, end := i.PiecesOf(h.places[file])
+	if !i.layered(*f) {
+		return h.digests[first].V2, nil
+	}
+	layer = make([]byte, 0, (end-first)*len(root))
+	for p := first; p < end; p++ {
+		layer = append(layer, h.digests[p].V2[:]...)
+	}
+	return rootOf(layer, treeWidth(int64(end-first)), i.base()), layer
+}
+
+func (p *Plan) single() bool {
+	return len(p.Files) == 1 && (len(p.Files[0].Path) == 0 || p.Format == V1 && len(p.Files[0].Path) == 1 && p.Files[0].Path[0] == p.Name)
+}
+
+// gap is the padding behind a file: with a v2 side every file begins at a piece.
+// libtorrent pads the last one too, and so the same folder has the same infohash.
+func (p *Plan) gap(f *PlanFile) int64 {
+	if rest := f.Length % p.PieceLength; p.Format == Hybrid && rest != 0 && !p.single() {
+		return p.PieceLength - rest
+	}
+	return 0
+}
+
+// encode writes the info dictionary; without hashes, with zeros for them.
+func (p *Plan) encode(h *hashed) (*Info, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	var total int64
+	for k := range p.Files {
+		total += p.Files[k].Length + p.gap(&p.Files[k])
+	}
 	// BEP 3: keys in sorted order.
 	dst := []byte{'d'}
-	if single {
-		dst = bencode.AppendInt(bencode.AppendString(dst, "length"), p.Files[0].Length)
-	} else {
-		dst = append(bencode.AppendString(dst, "files"), 'l')
-		for k, f := range p.Files {
-			for _, c := range f.Path {
-				if !utf8.ValidString(c) {
-					return nil, &Error{Field: "files[" + strconv.Itoa(k) + "].path", Part: joined(f.Path), Reason: "is not UTF-8: rename it"}
-				}
+	if p.single() && p.Format != V2 {
+		dst = p.Files[0].appendAttr(dst)
+	}
+	var layers map[Root][]byte
+	if p.Format != V1 {
+		layers = map[Root][]byte{}
+		dst = p.appendTree(bencode.AppendString(dst, "file tree"), func(file int) (root Root) {
+			if h == nil {
+				return root
 			}
-			dst = bencode.AppendInt(bencode.AppendString(append(dst, 'd'), "length"), f.Length)
-			dst = append(appendList(bencode.AppendString(dst, "path"), f.Path), 'e')
-		}
-		dst = append(dst, 'e')
+			root, layer := h.of(file)
+			if layer != nil {
+				layers[root] = layer
+			}
+			return root
+		})
+	}
+	if p.Format != V2 {
+		dst = p.appendFiles(dst)
+	}
+	if p.Format != V1 {
+		dst = bencode.AppendInt(bencode.AppendString(dst, "meta version"), 2)
 	}
 	dst = bencode.AppendString(bencode.AppendString(dst, "name"), p.Name)
 	dst = bencode.AppendInt(bencode.AppendString(dst, "piece length"), p.PieceLength)
-	dst = bencode.AppendBytes(bencode.AppendString(dst, "pieces"), hashes)
+	if p.Format != V2 {
+		v1 := make([]byte, 0, hashLen*(total+p.PieceLength-1)/p.PieceLength)
+		if h == nil {
+			v1 = v1[:(total+p.PieceLength-1)/p.PieceLength*hashLen]
+		} else {
+			for i := range h.digests {
+				v1 = append(v1, h.digests[i].V1[:]...)
+			}
+		}
+		dst = bencode.AppendBytes(bencode.AppendString(dst, "pieces"), v1)
+	}
 	if p.Private {
 		dst = bencode.AppendInt(bencode.AppendString(dst, "private"), 1)
 	}
-	i, err := ParseInfo(append(dst, 'e'))
+	if p.Source != "" {
+		dst = bencode.AppendString(bencode.AppendString(dst, "source"), p.Source)
+	}
+	return p.parse(append(dst, 'e'), h != nil, layers)
+}
+
+// parse makes sure that others read what was meant.
+func (p *Plan) parse(raw []byte, final bool, layers map[Root][]byte) (*Info, error) {
+	i, err := ParseInfo(raw)
 	if err != nil {
 		return nil, err
 	}
 	if i.Name != p.Name {
 		return nil, &Error{Field: "name", Part: p.Name, Reason: "would become " + strconv.Quote(i.Name) + " elsewhere: rename it"}
 	}
+	if final && i.v2 {
+		return i, i.setLayers(layers)
+	}
 	return i, nil
+}
+
+func (p *Plan) validate() error {
+	if p.PieceLength < 1 || p.PieceLength > MaxPieceLength {
+		return &Error{Field: "piece length", Part: strconv.FormatInt(p.PieceLength, 10), Reason: "is not between 1 and " + strconv.Itoa(MaxPieceLength)}
+	}
+	if !utf8.ValidString(p.Name) {
+		return &Error{Field: "name", Part: p.Name, Reason: "is not UTF-8: rename it"}
+	}
+	for k := range p.Files {
+		for _, c := range p.Files[k].Path {
+			if !utf8.ValidString(c) {
+				return &Error{Field: "files[" + strconv.Itoa(k) + "].path", Part: joined(p.Files[k].Path), Reason: "is not UTF-8: rename it"}
+			}
+		}
+	}
+	return nil
+}
+
+// appendFiles writes the files as BEP 3 has them, with BEP 47's padding between.
+func (p *Plan) appendFiles(dst []byte) []byte {
+	if p.single() {
+		return bencode.AppendInt(bencode.AppendString(dst, "length"), p.Files[0].Length)
+	}
+	dst = append(bencode.AppendString(dst, "files"), 'l')
+	for k := range p.Files {
+		f := &p.Files[k]
+		dst = f.appendAttr(append(dst, 'd'))
+		dst = bencode.AppendInt(bencode.AppendString(dst, "length"), f.Length)
+		dst = appendList(bencode.AppendString(dst, "path"), f.Path)
+		dst = append(f.appendLink(dst), 'e')
+		if gap := p.gap(f); gap > 0 {
+			dst = bencode.AppendString(bencode.AppendString(append(dst, 'd'), "attr"), "p")
+			dst = bencode.AppendInt(bencode.AppendString(dst, "length"), gap)
+			dst = append(appendList(bencode.AppendString(dst, "path"), []string{".pad", strconv.FormatInt(gap, 10)}), 'e')
+		}
+	}
+	return append(dst, 'e')
+}
+
+// appendTree writes BEP 52's file tree. The files are in its order, so that a
+// directory is one run of them.
+func (p *Plan) appendTree(dst []byte, root func(file int) Root) []byte {
+	if p.single() {
+		dst = bencode.AppendString(append(dst, 'd'), p.Name)
+		return append(p.appendLeaf(dst, 0, root), 'e')
+	}
+	var open []string
+	dst = append(dst, 'd')
+	for k := range p.Files {
+		dirs := p.Files[k].Path[:len(p.Files[k].Path)-1]
+		same := 0
+		for same < min(len(open), len(dirs)) && open[same] == dirs[same] {
+			same++
+		}
+		for range len(open) - same {
+			dst = append(dst, 'e')
+		}
+		for _, d := range dirs[same:] {
+			dst = append(bencode.AppendString(dst, d), 'd')
+		}
+		open = dirs
+		dst = p.appendLeaf(bencode.AppendString(dst, p.Files[k].Path[len(dirs)]), k, root)
+	}
+	for range open {
+		dst = append(dst, 'e')
+	}
+	return append(dst, 'e')
+}
+
+func (p *Plan) appendLeaf(dst []byte, file int, root func(int) Root) []byte {
+	f := &p.Files[file]
+	dst = f.appendAttr(append(bencode.AppendString(append(dst, 'd'), ""), 'd'))
+	if f.Symlink == nil {
+		dst = bencode.AppendInt(bencode.AppendString(dst, "length"), f.Length)
+	}
+	if f.Length > 0 {
+		r := root(file)
+		dst = bencode.AppendBytes(bencode.AppendString(dst, "pieces root"), r[:])
+	}
+	return append(f.appendLink(dst), 'e', 'e')
+}
+
+func (f *PlanFile) appendAttr(dst []byte) []byte {
+	switch {
+	case f.Symlink != nil:
+		return bencode.AppendString(bencode.AppendString(dst, "attr"), "l")
+	case f.Executable:
+		return bencode.AppendString(bencode.AppendString(dst, "attr"), "x")
+	}
+	return dst
+}
+
+func (f *PlanFile) appendLink(dst []byte) []byte {
+	if f.Symlink == nil {
+		return dst
+	}
+	return appendList(bencode.AppendString(dst, "symlink path"), f.Symlink)
+}
+
+// Build makes the info dictionary of a v1 plan from the SHA-1 hashes of its
+// pieces, one behind the other.
+func Build(p Plan, sums []byte) (*Info, error) {
+	d, err := NewDraft(p)
+	if err != nil {
+		return nil, err
+	}
+	digests := make([]Digest, len(sums)/hashLen)
+	for k := range digests {
+		copy(digests[k].V1[:], sums[k*hashLen:])
+	}
+	return d.Finish(digests)
 }

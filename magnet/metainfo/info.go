@@ -88,6 +88,26 @@ func (i *Info) DataSize(p int) int64 {
 	return size
 }
 
+// Payload is the bytes of all files without padding.
+func (i *Info) Payload() (n int64) {
+	for k := range i.Files {
+		if !i.Files[k].Pad {
+			n += i.Files[k].Length
+		}
+	}
+	return n
+}
+
+// Stored is the number of files without padding.
+func (i *Info) Stored() (n int) {
+	for k := range i.Files {
+		if !i.Files[k].Pad {
+			n++
+		}
+	}
+	return n
+}
+
 // PieceHash is the SHA-1 of piece p, of a torrent with a v1 side.
 func (i *Info) PieceHash(p int) [20]byte {
 	return [hashLen]byte(i.pieces[p*hashLen : (p+1)*hashLen])

@@ -142,9 +142,9 @@ func TestBuild(t *testing.T) {
 		want string
 	}{
 		{"a single file", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, string(single)},
-		{"a single file by its path", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{[]string{"a"}, 100}}}, string(single)},
-		{"one file in a directory", Plan{Name: "n", PieceLength: BlockSize, Files: []PlanFile{{[]string{"a", "b"}, 100}}}, be(multi(file(100, "a/b")))},
-		{"several files, private", Plan{Name: "n", PieceLength: BlockSize, Private: true, Files: []PlanFile{{[]string{"z"}, 1}, {[]string{"a"}, 0}}},
+		{"a single file by its path", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Path: []string{"a"}, Length: 100}}}, string(single)},
+		{"one file in a directory", Plan{Name: "n", PieceLength: BlockSize, Files: []PlanFile{{Path: []string{"a", "b"}, Length: 100}}}, be(multi(file(100, "a/b")))},
+		{"several files, private", Plan{Name: "n", PieceLength: BlockSize, Private: true, Files: []PlanFile{{Path: []string{"z"}, Length: 1}, {Path: []string{"a"}}}},
 			be(append(multi(file(1, "z"), file(0, "a")), "private", 1))},
 	} {
 		i, err := Build(c.plan, h)
@@ -161,7 +161,7 @@ func TestBuild(t *testing.T) {
 		{"no bytes", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Length: 0}}}, "it holds no data"},
 		{"hashes that do not fit", Plan{Name: "a", PieceLength: 10, Files: []PlanFile{{Length: 100}}}, "pieces: has 1 hashes"},
 		{"a name that is not UTF-8", Plan{Name: "a\xff", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "a\xff" is not UTF-8: rename it`},
-		{"a path that is not UTF-8", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{[]string{"x", "\xff"}, 100}}}, `files[0].path: "x/\xff" is not UTF-8`},
+		{"a path that is not UTF-8", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Path: []string{"x", "\xff"}, Length: 100}}}, `files[0].path: "x/\xff" is not UTF-8`},
 		{"a name that is none elsewhere", Plan{Name: "CON", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "CON" would become "_CON" elsewhere: rename it`},
 		{"..", Plan{Name: "..", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, "leads out"},
 	} {

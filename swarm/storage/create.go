@@ -5,76 +5,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"seedbed/magnet/metainfo"
 )
 
-// HashOptions say how HashTree makes a torrent.
-type HashOptions struct {
-	PieceLength int64 // 0 is by size
-	Progress    func(done, total int64)
-	Warn        func(error) // told of what is left out
+// MakeOptions say how Make makes a torrent.
+type MakeOptions struct {
+	Format       metainfo.Format
+	PieceLength  int64 // 0 is by size, or that of Before
+	Private      bool
+	Source       string
+	NoAttributes bool // do not tell which files are executable
+	Odd          Odd
+
+	// Before is what an earlier Make of the same path made. Files that were not
+	// touched since are not read again, if the torrent has a v2 side, where every
+	// file begins at a piece.
+	Before *Made
+
+	Progress func(done, total int64)
+	Warn     func(error) // told of what is left out, and of names that are odd
 }
 
-// HashTree reads a file or a folder and returns the plan and the piece hashes
-// of its torrent: all regular files, ordered by the bytes of their path's
-// components. Symbolic links and other things that are no files are left out
-// with a warning.
-func HashTree(ctx context.Context, path string, o HashOptions) (metainfo.Plan, []byte, error) {
-	plan, err := walk(path, o.Warn)
-	if err != nil {
-		return metainfo.Plan{}, nil, err
+// Made is a torrent, and what its files were like.
+type Made struct {
+	Info   *metainfo.Info
+	Stamps []Stamp // of Info.Files, zero for padding
+	Read   int64   // bytes that were read and hashed
+}
+
+// Stamp tells whether a file was touched. The zero Stamp is that of no file.
+type Stamp struct {
+	Size          int64
+	Modified, Set int64 // when content and inode changed last, Unix nanoseconds; Set is 0 where that is not known
+}
+
+// maxTries bounds how often what changes or cannot be read is tried.
+const maxTries = 16
+
+// Make reads a file or a folder and makes its torrent: of all regular files, in the
+// order of a file tree. The same files make the same torrent on every machine.
+func Make(ctx context.Context, path string, o MakeOptions) (*Made, error) {
+	o.Odd.defaults()
+	omit := map[string]bool{}
+	for try := 1; ; try++ {
+		list, err := walk(path, &o, omit)
+		if err != nil {
+			return nil, err
+		}
+		if slices.IndexFunc(list.files, func(f foundFile) bool { return f.Length > 0 }) < 0 {
+			return nil, &EmptyError{path}
+		}
+		made, err := list.hash(ctx, &o)
+		var bad *fileError
+		if err == nil || !errors.As(err, &bad) || try == maxTries || ctx.Err() != nil {
+			return made, err
+		}
+		f := &list.files[bad.file]
+		full := filepath.Join(path, f.name)
+		if list.single {
+			full = path
+		}
+		treat := o.Odd.Unreadable
+		if bad.changed {
+			treat = o.Odd.Changing
+		}
+		switch {
+		case treat == Again:
+			o.warn("%s changed while it was read, and is read again", full)
+		case treat == Skip && !list.single:
+			omit[f.name] = true
+			o.warn("%s is left out: %w", full, reason(bad.err))
+		default:
+			return nil, wrap("read", full, bad.err)
+		}
 	}
-	t := tree{handles: NewHandles(0), plan: plan}
-	defer t.handles.Close()
-	t.dir, t.single = path, len(plan.Files) == 1 && len(plan.Files[0].Path) == 0
-	if t.single {
-		t.dir = filepath.Dir(path)
-	}
-	if t.disk, err = openDisk(t.dir, false, t.handles); err != nil {
-		return metainfo.Plan{}, nil, wrap("open", t.dir, err)
-	}
-	var total int64
-	for _, f := range plan.Files {
-		t.ends = append(t.ends, total+f.Length)
-		total += f.Length
-	}
-	if total == 0 {
-		return metainfo.Plan{}, nil, &EmptyError{path}
-	}
-	if t.plan.PieceLength = o.PieceLength; t.plan.PieceLength == 0 {
-		t.plan.PieceLength = metainfo.PieceLengthFor(total)
-	}
-	length := t.plan.PieceLength
-	n := int((total + length - 1) / length)
-	hashes := make([]byte, 20*n)
-	job := hashJob{
-		pieces: func(yield func(int) bool) {
-			for p := 0; p < n && yield(p); p++ {
-			}
-		},
-		total:  total,
-		size:   func(p int) int64 { return min(length, total-int64(p)*length) },
-		offset: func(p int) int64 { return int64(p) * length },
-		read:   func(b []byte, off int64) error { return t.each(b, off, int64(len(b)), t.read) },
-		advise: func(off, n int64) { _ = t.each(nil, off, min(n, total-off), t.advise) },
-		known:  func(int) (sum metainfo.Digest, skip, ok bool) { return },
-		done: func(p int, sum metainfo.Digest, skip bool) {
-			if !skip {
-				copy(hashes[20*p:], sum.V1[:])
-			}
-		},
-		progress: o.Progress,
-		strict:   true,
-	}
-	if err := job.run(ctx); err != nil {
-		return metainfo.Plan{}, nil, err
-	}
-	return t.plan, hashes, t.unchanged()
 }
 
 // EmptyError is a path with nothing in it to share.
@@ -82,129 +92,199 @@ type EmptyError struct{ Path string }
 
 func (e *EmptyError) Error() string { return e.Path + " holds no data: there is nothing to share" }
 
-// walk lists the files at path.
-func walk(path string, warn func(error)) (metainfo.Plan, error) {
-	plan := metainfo.Plan{Name: filepath.Base(path)}
-	fi, err := os.Lstat(path)
+// fileError is what keeps a file from being hashed.
+type fileError struct {
+	file    int
+	changed bool
+	err     error
+}
+
+func (e *fileError) Error() string { return e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+var errChanging = errors.New("it changed while it was hashed; wait until it is complete")
+
+// draft lays out the torrent.
+func (l *found) draft(o *MakeOptions) (*metainfo.Draft, error) {
+	plan := metainfo.Plan{Name: filepath.Base(l.top), PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
+	var total int64
+	for i := range l.files {
+		plan.Files = append(plan.Files, l.files[i].PlanFile)
+		total += l.files[i].Length
+	}
+	if plan.PieceLength == 0 && o.Before != nil {
+		plan.PieceLength = o.Before.Info.PieceLength
+	}
+	if fit := metainfo.PieceLengthFor(total); plan.PieceLength == 0 || o.PieceLength == 0 && fit > 4*plan.PieceLength {
+		plan.PieceLength = fit
+	}
+	d, err := metainfo.NewDraft(plan)
 	if err != nil {
-		return plan, wrap("read", path, err)
+		return nil, fmt.Errorf("%s makes no torrent: %w", l.top, err)
 	}
-	if fi.Mode()&fs.ModeSymlink != 0 {
-		// It could not be shared either: peers get nothing from outside of the folder.
-		return plan, wrap("read", path, errors.New("it is a symbolic link; name what it leads to"))
+	for i, as := range d.Renamed {
+		f := &l.files[i]
+		if slices.ContainsFunc(f.Path, func(c string) bool { return metainfo.Fragile(c) != "" }) {
+			continue // that was told
+		}
+		full := filepath.Join(l.top, f.name)
+		if o.Odd.Names == Refuse {
+			return nil, wrap("take", full, errors.New("its name differs from another's in nothing that every system sees"))
+		}
+		o.warn("%s: its name differs from another's in nothing that every system sees; others write it as %s", full, strings.Join(as, "/"))
 	}
-	if fi.Mode().IsRegular() {
-		plan.Files = []metainfo.PlanFile{{Length: fi.Size()}}
-		return plan, nil
-	}
-	if !fi.IsDir() {
-		return plan, wrap("read", path, errors.New("it is neither a file nor a folder"))
-	}
-	root, err := os.OpenRoot(path)
+	return d, nil
+}
+
+// hash makes the torrent of what was found.
+func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
+	began := time.Now()
+	d, err := l.draft(o)
 	if err != nil {
-		return plan, wrap("read", path, err)
+		return nil, err
 	}
-	defer root.Close()
-	var visit func(dir string, at []string) error
-	visit = func(dir string, at []string) error {
-		f, err := root.Open(dir)
-		if err != nil {
-			return wrap("read", filepath.Join(path, dir), err)
+	t := reading{found: l, handles: NewHandles(0)}
+	defer t.handles.Close()
+	dir := l.top
+	if l.single {
+		dir = filepath.Dir(l.top)
+	}
+	if t.disk, err = openDisk(dir, false, t.handles); err != nil {
+		return nil, wrap("open", dir, err)
+	}
+	for file, offset := range d.Files {
+		t.places = append(t.places, span{file, offset, offset + l.files[file].Length})
+	}
+	info := d.Layout()
+	known := l.unchanged(o, info, t.places)
+	digests := make([]metainfo.Digest, info.NumPieces())
+	var total int64
+	var pieces []int
+	for p := range info.NumPieces() {
+		if was, ok := known[p]; ok {
+			digests[p] = was
+			continue
 		}
-		names, err := f.Readdirnames(-1)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return wrap("read", filepath.Join(path, dir), err)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			below := filepath.Join(dir, name)
-			fi, err := root.Lstat(below)
-			if err != nil {
-				return wrap("read", filepath.Join(path, below), err)
+		pieces = append(pieces, p)
+		total += info.DataSize(p)
+	}
+	job := hashJob{
+		pieces: slices.Values(pieces),
+		total:  total,
+		size:   info.DataSize,
+		offset: func(p int) int64 { return int64(p) * info.PieceLength },
+		read:   func(b []byte, off int64) error { return t.each(b, off, int64(len(b)), t.read) },
+		advise: func(off, n int64) { _ = t.each(nil, off, n, t.advise) },
+		known:  func(int) (sum metainfo.Digest, skip, ok bool) { return },
+		done: func(p int, sum metainfo.Digest, skip bool) {
+			if !skip {
+				digests[p] = sum
 			}
-			next := append(slices.Clip(at), name)
-			switch {
-			case fi.IsDir():
-				if len(next) >= metainfo.MaxDepth {
-					return wrap("read", filepath.Join(path, below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
-				}
-				err = visit(below, next)
-			case fi.Mode().IsRegular():
-				if len(plan.Files) == metainfo.MaxFiles {
-					return wrap("read", path, fmt.Errorf("it holds more than %d files", metainfo.MaxFiles))
-				}
-				plan.Files = append(plan.Files, metainfo.PlanFile{Path: next, Length: fi.Size()})
-			case warn != nil:
-				warn(fmt.Errorf("%s is left out: it is %s", filepath.Join(path, below), species(fi.Mode())))
-			}
-			if err != nil {
-				return err
-			}
-		}
+		},
+		progress: o.Progress,
+		strict:   true,
+	}
+	if o.Format != metainfo.V1 {
+		job.begin = d.NewPieceHash
+	}
+	if err := job.run(ctx); err != nil {
+		return nil, err
+	}
+	made := &Made{Read: total}
+	if made.Info, err = d.Finish(digests); err != nil {
+		return nil, err
+	}
+	made.Stamps, err = t.stamps(made.Info, began)
+	return made, err
+}
+
+// unchanged are the digests of pieces of files that were not touched since Before.
+func (l *found) unchanged(o *MakeOptions, info *metainfo.Info, places []span) map[int]metainfo.Digest {
+	if o.Before == nil || o.Format == metainfo.V1 {
 		return nil
 	}
-	return plan, visit(".", nil)
-}
-
-func species(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
+	old := o.Before.Info
+	if old.PieceLength != info.PieceLength || old.HasV1() != info.HasV1() || !old.HasV2() || !old.HasLayers() || old.IsMulti() != info.IsMulti() {
+		return nil
 	}
-	return "no regular file"
+	index := map[string]int{}
+	for i := range old.Files {
+		if !old.Files[i].Pad && i < len(o.Before.Stamps) && o.Before.Stamps[i] != (Stamp{}) {
+			index[strings.Join(old.Files[i].Path, "/")] = i
+		}
+	}
+	out := map[int]metainfo.Digest{}
+	for _, s := range places {
+		f := &l.files[s.file]
+		path := f.Path
+		if l.single {
+			path = []string{old.Name}
+		}
+		i, ok := index[strings.Join(path, "/")]
+		if !ok || o.Before.Stamps[i] != f.stamp {
+			continue
+		}
+		first, end := old.PiecesOf(i)
+		at := int(s.offset / info.PieceLength)
+		for p := first; p < end; p++ {
+			out[at+p-first] = old.Digest(p)
+		}
+	}
+	return out
 }
 
-// tree is the files of a plan, for reading.
-type tree struct {
-	plan    metainfo.Plan
-	ends    []int64 // of each file, in the torrent
-	dir     string
-	single  bool
+// reading is the files of a torrent in the making, for reading.
+type reading struct {
+	*found
+	places  []span
 	disk    Disk
 	handles *Handles
 }
 
-func (t *tree) name(i int) string {
-	if t.single {
-		return t.plan.Name
-	}
-	return filepath.Join(t.plan.Files[i].Path...)
+// span is where a file lies in the torrent.
+type span struct {
+	file        int
+	offset, end int64
 }
 
 // each does do with the stretch of every file in a stretch of the torrent.
-func (t *tree) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
-	i, _ := slices.BinarySearch(t.ends, off+1)
-	for n > 0 {
-		m := min(n, t.ends[i]-off)
-		if m > 0 {
-			var part []byte
-			if b != nil {
-				part, b = b[:m], b[m:]
-			}
-			if err := do(i, part, off-t.ends[i]+t.plan.Files[i].Length, m); err != nil {
-				return err
-			}
+func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
+	k, _ := slices.BinarySearchFunc(t.places, off+1, func(s span, off int64) int {
+		if s.end < off {
+			return -1
 		}
-		off, n, i = off+m, n-m, i+1
+		return 1
+	})
+	for ; n > 0 && k < len(t.places); k++ {
+		s := &t.places[k]
+		if pad := s.offset - off; pad > 0 { // read ahead goes over it
+			off, n = off+pad, n-pad
+		}
+		m := min(n, s.end-off)
+		if m <= 0 {
+			return nil
+		}
+		var part []byte
+		if b != nil {
+			part, b = b[:m], b[m:]
+		}
+		if err := do(s.file, part, off-s.offset, m); err != nil {
+			return err
+		}
+		off, n = off+m, n-m
 	}
 	return nil
 }
 
-func (t *tree) open(i int) (*handle, File, error) {
-	h, err := t.handles.get(handleKey{file: i}, func() (io.Closer, error) { return t.disk.Open(t.name(i), os.O_RDONLY, 0) })
+func (t *reading) open(i int) (*handle, File, error) {
+	h, err := t.handles.get(handleKey{file: i}, func() (io.Closer, error) { return t.disk.Open(t.files[i].name, os.O_RDONLY, 0) })
 	if err != nil {
-		return nil, nil, wrap("read", filepath.Join(t.dir, t.name(i)), err)
+		return nil, nil, &fileError{i, errors.Is(err, os.ErrNotExist), err}
 	}
 	return h, h.c.(File), nil
 }
 
-func (t *tree) read(i int, b []byte, at, _ int64) error {
+func (t *reading) read(i int, b []byte, at, _ int64) error {
 	h, f, err := t.open(i)
 	if err != nil {
 		return err
@@ -212,14 +292,14 @@ func (t *tree) read(i int, b []byte, at, _ int64) error {
 	defer t.handles.put(h)
 	if n, err := f.ReadAt(b, at); n < len(b) {
 		if errors.Is(err, io.EOF) {
-			err = errShort
+			return &fileError{i, true, errChanging}
 		}
-		return wrap("read", filepath.Join(t.dir, t.name(i)), err)
+		return &fileError{i, false, err}
 	}
 	return nil
 }
 
-func (t *tree) advise(i int, _ []byte, at, n int64) error {
+func (t *reading) advise(i int, _ []byte, at, n int64) error {
 	h, f, err := t.open(i)
 	if err != nil {
 		return err
@@ -229,16 +309,37 @@ func (t *tree) advise(i int, _ []byte, at, n int64) error {
 	return nil
 }
 
-// unchanged checks that no file grew or shrank while it was hashed.
-func (t *tree) unchanged() error {
-	for i, f := range t.plan.Files {
-		fi, err := t.disk.Stat(t.name(i))
-		if err == nil && fi.Size() != f.Length {
-			err = errors.New("it changed while it was hashed; wait until it is complete")
+// stamps checks that no file was touched since it was found, and tells what the
+// files are like.
+func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) {
+	out := make([]Stamp, len(info.Files))
+	k := 0
+	for i := range t.files {
+		for info.Files[k].Pad {
+			k++
 		}
-		if err != nil {
-			return wrap("read", filepath.Join(t.dir, t.name(i)), err)
+		f := &t.files[i]
+		if f.Symlink == nil {
+			fi, err := t.disk.Stat(f.name)
+			if err != nil || stampOf(fi) != f.stamp {
+				return nil, &fileError{i, true, errChanging}
+			}
+			if f.stamp.settled(began) {
+				out[k] = f.stamp
+			}
 		}
+		k++
 	}
-	return nil
+	return out, nil
+}
+
+// settled reports whether a file was touched long enough before now for another
+// touch to have another time: most clocks tick every few milliseconds, those of
+// some file systems every second or two.
+func (s Stamp) settled(now time.Time) bool {
+	last, tick := max(s.Modified, s.Set), 50*time.Millisecond
+	if last%int64(time.Second) == 0 {
+		tick = 2 * time.Second
+	}
+	return now.Sub(time.Unix(0, last)) > tick
 }

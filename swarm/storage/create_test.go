@@ -9,11 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"seedbed/magnet/metainfo"
 )
 
-func TestHashTreeMakesWhatStorageVerifies(t *testing.T) {
+func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "share")
 	must(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755))
@@ -31,8 +32,8 @@ func TestHashTreeMakesWhatStorageVerifies(t *testing.T) {
 	}
 	var warned []error
 	last := int64(0)
-	plan, hashes, err := HashTree(t.Context(), dir, HashOptions{
-		PieceLength: 16 << 10,
+	made, err := Make(t.Context(), dir, MakeOptions{
+		PieceLength: 16 << 10, Odd: Odd{Hidden: Keep},
 		Progress: func(done, total int64) {
 			if done < last || total != 170009 {
 				t.Error(done, total)
@@ -43,7 +44,7 @@ func TestHashTreeMakesWhatStorageVerifies(t *testing.T) {
 	})
 	must(t, err)
 	var order []string
-	for _, f := range plan.Files {
+	for _, f := range made.Info.Files {
 		order = append(order, strings.Join(f.Path, "/"))
 	}
 	if !slices.Equal(order, []string{".hidden", "a/b/z", "a/y", "a.txt", "Ä"}) {
@@ -52,8 +53,7 @@ func TestHashTreeMakesWhatStorageVerifies(t *testing.T) {
 	if len(warned) != warnings || last != 170009 {
 		t.Fatal(warned, last)
 	}
-	info, err := metainfo.Build(plan, hashes)
-	must(t, err)
+	info := made.Info
 	for _, verified := range []bool{false, true} {
 		s := open(t, Options{Dir: top, Info: info, ReadOnly: true, Verified: verified, Handles: handles(t, 3)})
 		if s.NeedsCheck() == verified {
@@ -72,13 +72,12 @@ func TestHashTreeMakesWhatStorageVerifies(t *testing.T) {
 	}
 }
 
-func TestHashTreeOfOneFile(t *testing.T) {
+func TestMakeOfOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "one.bin")
 	must(t, os.WriteFile(path, make([]byte, 40000), 0o644))
-	plan, hashes, err := HashTree(t.Context(), path, HashOptions{})
+	made, err := Make(t.Context(), path, MakeOptions{})
 	must(t, err)
-	info, err := metainfo.Build(plan, hashes)
-	must(t, err)
+	info := made.Info
 	if info.IsMulti() || info.Name != "one.bin" || info.Length != 40000 {
 		t.Fatalf("%+v", info)
 	}
@@ -90,22 +89,151 @@ func TestHashTreeOfOneFile(t *testing.T) {
 	}
 }
 
-func TestHashTreeRefuses(t *testing.T) {
+func TestMakeRefuses(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "empty"), nil, 0o644))
-	_, _, err := HashTree(t.Context(), dir, HashOptions{})
+	_, err := Make(t.Context(), dir, MakeOptions{})
 	var empty *EmptyError
 	if !errors.As(err, &empty) {
 		t.Fatal(err)
 	}
-	_, _, err = HashTree(t.Context(), filepath.Join(dir, "none"), HashOptions{})
+	_, err = Make(t.Context(), filepath.Join(dir, "none"), MakeOptions{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "windows" {
 		must(t, os.Symlink(dir, filepath.Join(dir, "link")))
-		if _, _, err = HashTree(t.Context(), filepath.Join(dir, "link"), HashOptions{}); err == nil {
+		if _, err = Make(t.Context(), filepath.Join(dir, "link"), MakeOptions{}); err == nil {
 			t.Fatal("a symbolic link was shared")
 		}
+	}
+}
+
+// What is odd is told and treated as the options say.
+func TestMakeTellsWhatIsOdd(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links and such names cannot be made here")
+	}
+	dir := filepath.Join(t.TempDir(), "share")
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o755))
+	for _, name := range []string{"plain", ".hidden", "con.txt", "File", "file", "e\u0301", "sub/x"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
+	}
+	must(t, os.Symlink("../plain", filepath.Join(dir, "sub", "link")))
+	must(t, os.Symlink("../../etc", filepath.Join(dir, "out")))
+	paths := func(o Odd) (list []string, warned string, err error) {
+		var told []string
+		made, err := Make(t.Context(), dir, MakeOptions{Format: metainfo.Hybrid, Odd: o, Warn: func(err error) { told = append(told, strings.TrimPrefix(err.Error(), dir+"/")) }})
+		if err != nil {
+			return nil, "", err
+		}
+		for _, f := range made.Info.Files {
+			if !f.Pad {
+				p := strings.Join(f.Path, "/")
+				if f.Symlink != nil {
+					p += " -> " + strings.Join(f.Symlink, "/")
+				}
+				list = append(list, p)
+			}
+		}
+		return list, strings.Join(told, "\n"), nil
+	}
+	list, warned, err := paths(Odd{})
+	must(t, err)
+	if want := []string{"File", "con.txt", "e\u0301", "file.1", "plain", "sub/x"}; !slices.Equal(list, want) {
+		t.Errorf("%q", list)
+	}
+	for _, want := range []string{".hidden is left out: it is hidden", "con.txt: its name cannot be a name on Windows", "separate accents",
+		"sub/link is left out: it is a symbolic link", "file: its name differs from another's in nothing that every system sees; others write it as file.1"} {
+		if !strings.Contains(warned, want) {
+			t.Errorf("%q is not told in\n%s", want, warned)
+		}
+	}
+	list, warned, err = paths(Odd{Hidden: Keep, Links: Keep, Names: Skip})
+	must(t, err)
+	if want := []string{".hidden", "File", "file.1", "plain", "sub/link -> plain", "sub/x"}; !slices.Equal(list, want) {
+		t.Errorf("%q", list)
+	}
+	if !strings.Contains(warned, "out is left out: it is a symbolic link that leads out of the folder") {
+		t.Error(warned)
+	}
+	for _, o := range []Odd{{Links: Refuse}, {Names: Refuse}} {
+		if _, _, err := paths(o); err == nil {
+			t.Errorf("%+v was not refused", o)
+		}
+	}
+	// A torrent cannot spell what is not UTF-8.
+	if os.WriteFile(filepath.Join(dir, "\xff"), nil, 0o644) == nil {
+		if _, _, err := paths(Odd{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+			t.Error(err)
+		}
+	}
+}
+
+// A file that changes while it is hashed is refused, left out, or read again.
+func TestMakeOfAFileThatChanges(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "share")
+	must(t, os.MkdirAll(dir, 0o755))
+	still, moving := filepath.Join(dir, "a still"), filepath.Join(dir, "moving")
+	for _, c := range []struct {
+		treat Treatment
+		files int // 0: refused
+	}{{Refuse, 0}, {Skip, 1}, {Again, 2}} {
+		must(t, os.WriteFile(still, make([]byte, 1<<20), 0o644))
+		must(t, os.WriteFile(moving, make([]byte, 1<<20), 0o644))
+		changes := 0
+		made, err := Make(t.Context(), dir, MakeOptions{Format: metainfo.Hybrid, Odd: Odd{Changing: c.treat}, Progress: func(done, total int64) {
+			if changes++; changes == 1 {
+				must(t, os.WriteFile(moving, make([]byte, 1<<20+5), 0o644))
+			}
+		}})
+		if c.files == 0 {
+			if err == nil || !strings.Contains(err.Error(), "moving: it changed while it was hashed") {
+				t.Error(err)
+			}
+			continue
+		}
+		must(t, err)
+		if n := made.Info.Stored(); n != c.files {
+			t.Errorf("%d files", n)
+		}
+		if c.treat == Again && made.Info.Payload() != 2<<20+5 {
+			t.Error(made.Info.Payload())
+		}
+	}
+}
+
+// Of a torrent with a v2 side only what was touched is read again, and the result is
+// that of a fresh start.
+func TestMakeReadsOnlyWhatWasTouched(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "share")
+	must(t, os.MkdirAll(dir, 0o755))
+	for i := range 20 {
+		b := make([]byte, 50_000+i)
+		b[0] = byte(i)
+		must(t, os.WriteFile(filepath.Join(dir, string(rune('a'+i))), b, 0o644))
+	}
+	time.Sleep(60 * time.Millisecond) // more than a tick of the file system's clock
+	o := MakeOptions{Format: metainfo.Hybrid, PieceLength: 16 << 10}
+	first, err := Make(t.Context(), dir, o)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "c"), make([]byte, 70_000), 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "bb"), make([]byte, 10), 0o644))
+	must(t, os.Remove(filepath.Join(dir, "e")))
+	o.Before = first
+	second, err := Make(t.Context(), dir, o)
+	must(t, err)
+	if second.Read != 70_010 {
+		t.Errorf("%d bytes were read", second.Read)
+	}
+	o.Before = nil
+	fresh, err := Make(t.Context(), dir, o)
+	must(t, err)
+	if fresh.Info.Hash != second.Info.Hash || fresh.Info.HashV2 != second.Info.HashV2 || !second.Info.HasLayers() {
+		t.Error("it is not the torrent of a fresh start")
+	}
+	// What was touched a moment ago may be touched again under the same time.
+	if i := slices.IndexFunc(second.Info.Files, func(f metainfo.File) bool { return f.Path[0] == "bb" }); second.Stamps[i] != (Stamp{}) {
+		t.Error("a file that was touched just now is believed")
 	}
 }

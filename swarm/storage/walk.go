@@ -1,0 +1,250 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"seedbed/magnet/metainfo"
+)
+
+// Treatment is what Make does about something of which a person may want this or
+// that.
+type Treatment uint8
+
+const (
+	ByDefault Treatment = iota
+	Keep                // take it in
+	Skip                // leave it out
+	Refuse              // make no torrent
+	Again               // of a file that changes while it is read: read it again
+)
+
+// Odd says what Make does about what is odd in a folder. All of it is told through
+// MakeOptions.Warn, but for what is refused.
+type Odd struct {
+	Hidden     Treatment // names that begin with a dot: Skip, or Keep
+	Links      Treatment // symbolic links: Skip, Keep (as links within the torrent, BEP 47), or Refuse
+	Unreadable Treatment // Refuse, or Skip
+	Changing   Treatment // files written to meanwhile: Refuse, Skip, or Again
+	Names      Treatment // names that would not survive on another system: Keep, Skip, or Refuse
+}
+
+func (o *Odd) defaults() {
+	for _, t := range []struct {
+		what *Treatment
+		is   Treatment
+	}{{&o.Hidden, Skip}, {&o.Links, Skip}, {&o.Unreadable, Refuse}, {&o.Changing, Refuse}, {&o.Names, Keep}} {
+		if *t.what == ByDefault {
+			*t.what = t.is
+		}
+	}
+}
+
+// found is the files of a torrent in the making, in the order of a file tree.
+type found struct {
+	top    string // the path that was named
+	single bool
+	files  []foundFile
+}
+
+type foundFile struct {
+	metainfo.PlanFile
+	name  string // on the disk, below top; of a single file its base name
+	stamp Stamp
+}
+
+// walker lists a folder.
+type walker struct {
+	o     *MakeOptions
+	out   *found
+	root  *os.Root
+	omit  map[string]bool // by name: what an earlier try could not read
+	count struct{ hidden, links, others int }
+}
+
+// walk lists the files at top.
+func walk(top string, o *MakeOptions, omit map[string]bool) (*found, error) {
+	fi, err := os.Lstat(top)
+	if err != nil {
+		return nil, wrap("read", top, err)
+	}
+	out := &found{top: top}
+	switch {
+	case fi.Mode()&fs.ModeSymlink != 0:
+		// It could not be shared either: peers get nothing from outside of the folder.
+		return nil, wrap("read", top, errors.New("it is a symbolic link; name what it leads to"))
+	case fi.Mode().IsRegular():
+		out.single = true
+		f := metainfo.PlanFile{Length: fi.Size(), Executable: o.executable(fi)}
+		out.files = []foundFile{{f, filepath.Base(top), stampOf(fi)}}
+		return out, nil
+	case !fi.IsDir():
+		return nil, wrap("read", top, errors.New("it is neither a file nor a folder"))
+	}
+	w := walker{o: o, out: out, omit: omit}
+	if w.root, err = os.OpenRoot(top); err != nil {
+		return nil, wrap("read", top, err)
+	}
+	defer w.root.Close()
+	if err := w.dir(".", nil); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out.files, func(a, b foundFile) int { return slices.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+func (o *MakeOptions) executable(fi fs.FileInfo) bool {
+	return !o.NoAttributes && fi.Mode().Perm()&0o100 != 0
+}
+
+func (o *MakeOptions) warn(format string, args ...any) {
+	if o.Warn != nil {
+		o.Warn(fmt.Errorf(format, args...))
+	}
+}
+
+// dir lists one directory.
+func (w *walker) dir(dir string, at []string) error {
+	f, err := w.root.Open(dir)
+	if err != nil {
+		return w.unreadable(dir, err)
+	}
+	names, err := f.Readdirnames(-1)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return w.unreadable(dir, err)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := w.entry(filepath.Join(dir, name), name, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *walker) full(name string) string { return filepath.Join(w.out.top, name) }
+
+// unreadable decides about what cannot be read.
+func (w *walker) unreadable(name string, err error) error {
+	if w.o.Odd.Unreadable != Skip || name == "." {
+		return wrap("read", w.full(name), err)
+	}
+	w.o.warn("%s is left out: %w", w.full(name), reason(err))
+	return nil
+}
+
+func (w *walker) entry(below, name string, at []string) error {
+	if w.omit[below] {
+		return nil
+	}
+	if name[0] == '.' && w.o.Odd.Hidden == Skip {
+		w.o.warn("%s is left out: it is hidden", w.full(below))
+		return nil
+	}
+	fi, err := w.root.Lstat(below)
+	if err != nil {
+		return w.unreadable(below, err)
+	}
+	if ok, err := w.name(below, name); !ok {
+		return err
+	}
+	next := append(slices.Clip(at), w.spell(below, name, fi))
+	switch {
+	case fi.IsDir():
+		if len(next) >= metainfo.MaxDepth {
+			return wrap("read", w.full(below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
+		}
+		return w.dir(below, next)
+	case fi.Mode().IsRegular():
+		if fi.Mode().Perm()&0o444 != 0o444 { // perhaps not for us
+			f, err := w.root.Open(below)
+			if err != nil {
+				return w.unreadable(below, err)
+			}
+			f.Close()
+		}
+		return w.add(below, metainfo.PlanFile{Path: next, Length: fi.Size(), Executable: w.o.executable(fi)}, fi)
+	case fi.Mode()&fs.ModeSymlink != 0:
+		return w.link(below, next, fi)
+	}
+	w.o.warn("%s is left out: it is %s", w.full(below), species(fi.Mode()))
+	return nil
+}
+
+func (w *walker) add(below string, f metainfo.PlanFile, fi fs.FileInfo) error {
+	if len(w.out.files) == metainfo.MaxFiles {
+		return wrap("read", w.out.top, fmt.Errorf("it holds more than %d files", metainfo.MaxFiles))
+	}
+	w.out.files = append(w.out.files, foundFile{f, below, stampOf(fi)})
+	return nil
+}
+
+// name decides about a name that would not survive elsewhere; ok says that it is taken.
+func (w *walker) name(below, name string) (ok bool, err error) {
+	why := metainfo.Fragile(name)
+	if why == "" {
+		return true, nil
+	}
+	switch treat := w.o.Odd.Names; {
+	case treat == Skip:
+		w.o.warn("%s is left out: its name %s", w.full(below), why)
+		return false, nil
+	case treat == Refuse, strings.ToValidUTF8(name, "") != name:
+		return false, wrap("take", w.full(below), fmt.Errorf("its name %s", why))
+	}
+	w.o.warn("%s: its name %s", w.full(below), why)
+	return true, nil
+}
+
+// spell is the name as the torrent has it: with accents joined if this file system
+// takes that for the same name, as that of macOS does.
+func (w *walker) spell(below, name string, fi fs.FileInfo) string {
+	composed := metainfo.Composed(name)
+	if composed == name {
+		return name
+	}
+	if same, err := w.root.Lstat(filepath.Join(filepath.Dir(below), composed)); err == nil && os.SameFile(fi, same) {
+		return composed
+	}
+	return name
+}
+
+// link decides about a symbolic link.
+func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
+	switch w.o.Odd.Links {
+	case Refuse:
+		return wrap("take", w.full(below), errors.New("it is a symbolic link"))
+	case Skip:
+		w.o.warn("%s is left out: it is a symbolic link", w.full(below))
+		return nil
+	}
+	target, err := w.root.Readlink(below)
+	if err != nil {
+		return w.unreadable(below, err)
+	}
+	// BEP 47: the path is that of the target from the torrent's root.
+	inside := path.Join(path.Dir(filepath.ToSlash(below)), filepath.ToSlash(target))
+	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.FromSlash(inside)) || inside == "." {
+		w.o.warn("%s is left out: it is a symbolic link that leads out of the folder", w.full(below))
+		return nil
+	}
+	return w.add(below, metainfo.PlanFile{Path: at, Symlink: strings.Split(inside, "/")}, fi)
+}
+
+func species(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "no regular file"
+}
