@@ -74,6 +74,39 @@ func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed b
 	}
 }
 
+// putSelf keeps an item of ours for those who ask us: in a network of few nodes we
+// are one of the closest ourselves.
+func (d *DHT) putSelf(item Item) {
+	if d.cfg.ReadOnly {
+		return
+	}
+	it := store.Item{V: item.Value, Mutable: item.Mutable, K: item.Key, Sig: item.Sig, Seq: item.Seq}
+	target := item.Target()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch now := d.now(); d.answers.store.Judge(now, target, &it, nil) {
+	case store.Fresh:
+		d.answers.store.Put(now, target, it)
+	case store.Known:
+		d.answers.store.Renew(now, target)
+	}
+}
+
+// ownItem is what others have put here.
+func (d *DHT) ownItem(target id.ID, salt []byte) (Item, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	it := d.answers.store.Item(d.now(), target)
+	if it == nil {
+		return Item{}, false
+	}
+	i := Item{Value: it.V, Mutable: it.Mutable, Key: it.K, Sig: it.Sig, Seq: it.Seq}
+	if it.Mutable {
+		i.Salt = salt
+	}
+	return i, true
+}
+
 // self is our address: the one that we listen on, or what others see. The
 // caller holds d.mu.
 func (f *family) self() netip.Addr {

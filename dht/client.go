@@ -340,8 +340,10 @@ type Told struct {
 }
 
 // tell sends every one of the closest nodes that gave a token the request that
-// ask makes, all at once, and then, if it is accepted, asks check.
-func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) krpc.Ask, check func(f *family, to netip.AddrPort) bool) []Told {
+// ask makes, all at once, and then, if it is accepted, asks check. Those that has
+// names need not be told. check and has may be nil.
+func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) krpc.Ask,
+	check func(f *family, to netip.AddrPort) bool, has func(netip.AddrPort) bool) []Told {
 	type target struct {
 		f *family
 		lookup.Node
@@ -356,6 +358,10 @@ func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.Add
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		told[i].Contact = q.heard[n.Addr]
+		if has != nil && has(n.Addr) {
+			told[i].Accepted, told[i].Kept = true, true
+			continue
+		}
 		wg.Go(func() {
 			_, _, err := n.f.exchange(ctx, n.Addr, method, ask(n.Addr, n.Token))
 			told[i].Accepted, told[i].Err = err == nil, err

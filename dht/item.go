@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"seedbed/dht/krpc"
 	"seedbed/dht/store"
@@ -77,13 +78,25 @@ type ItemFaults struct {
 	Unsigned  int // a signature that is missing or wrong
 }
 
+// Holder is a node that gave something for a target.
+type Holder struct {
+	Contact
+	Seq    int64 // of a mutable item
+	Newest bool  // it has the item that was found
+	Bad    bool  // what it gave was not believed
+}
+
 // GetReport is what Get did.
 type GetReport struct {
 	Report
 	Item   *Item // the newest that was found, or nil
 	Have   int   // nodes that have it
 	Older  int   // that have an older one
+	Forked bool  // two values are signed under its number
 	Faults ItemFaults
+	// Holders are the nodes that have something there, the closest first. With a
+	// number to be newer than, those that have nothing newer may be among them.
+	Holders []Holder
 }
 
 // Get finds the item at target (BEP 44). Found is called with it as soon as it
@@ -113,25 +126,28 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 // errEnough ends a search that has found all there is.
 var errEnough = errors.New("dht: found")
 
-// get is Get; has is the nodes that have anything at the target.
-func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]bool, err error) {
-	has = make(map[netip.AddrPort]bool)
+// get is Get; has is what the nodes have at the target: an item as they gave it, or
+// the zero Item where it was not believed or not given.
+func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]Item, err error) {
+	has = make(map[netip.AddrPort]Item)
 	q.on = func(c Contact, r krpc.Returned) {
-		if r.Value != nil || r.HasSeq {
-			has[c.Addr] = true
-		}
 		i, ok := out.Faults.judge(r, q.target, salt)
+		if r.Value != nil || r.HasSeq {
+			has[c.Addr] = i
+			out.Holders = append(out.Holders, Holder{Contact: c, Seq: r.Seq, Bad: r.Value != nil && !ok})
+		}
 		switch {
 		case !ok:
 		case after != nil && i.Mutable && i.Seq <= *after, out.Item != nil && i.Seq < out.Item.Seq:
 			out.Older++
 		case out.Item != nil && i.Seq == out.Item.Seq:
 			out.Have++ // with two values of one number, the first counts
+			out.Forked = out.Forked || !bytes.Equal(i.Value, out.Item.Value)
 		default:
 			if out.Item != nil {
 				out.Older += out.Have
 			}
-			out.Item, out.Have = &i, 1
+			out.Item, out.Have, out.Forked = &i, 1, false
 			found(i)
 		}
 	}
@@ -139,6 +155,17 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 	q.mu.Lock() // late answers are not heard any more
 	defer q.mu.Unlock()
 	out.Report = r
+	for k := range out.Holders {
+		h := &out.Holders[k]
+		i := has[h.Addr]
+		h.Newest = !h.Bad && out.Item != nil && i.Seq == out.Item.Seq && bytes.Equal(i.Value, out.Item.Value)
+	}
+	slices.SortStableFunc(out.Holders, func(a, b Holder) int { return q.target.CmpDistance(a.ID, b.ID) })
+	if own, ok := q.d.ownItem(q.target, salt); ok && (after == nil || own.Seq > *after) && (out.Item == nil || own.Seq > out.Item.Seq) {
+		out.Older += out.Have
+		out.Item, out.Have, out.Forked = &own, 0, false
+		found(own)
+	}
 	return out, has, err
 }
 
@@ -207,33 +234,85 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	if item.Mutable && cas != nil && g.Item != nil && g.Item.Seq != *cas {
 		return out, &CASError{Stored: g.Item.Seq, CAS: *cas}
 	}
-	out.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
+	out.put(ctx, q, item, func(to netip.AddrPort) *int64 {
+		// BEP 44: cas should not go to a node that did not return any data
+		// for the get.
+		if _, stored := has[to]; !stored {
+			return nil
+		}
+		return cas
+	}, nil)
+	return out, ctx.Err()
+}
+
+// put tells the closest nodes, but for those that keep, and reads back.
+func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(netip.AddrPort) *int64, keep func(netip.AddrPort) bool) {
+	q.d.putSelf(item)
+	r.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
 		a := krpc.Ask{Token: token, Value: item.Value}
 		if item.Mutable {
-			a.K, a.Sig, a.Salt, a.Seq = item.Key[:], item.Sig[:], item.Salt, &item.Seq
-			// BEP 44: cas should not go to a node that did not return any data
-			// for the get.
-			if has[to] {
-				a.Cas = cas
-			}
+			a.K, a.Sig, a.Salt, a.Seq, a.Cas = item.Key[:], item.Sig[:], item.Salt, &item.Seq, cas(to)
 		}
 		return a
 	}, func(f *family, to netip.AddrPort) bool {
-		m, _, err := f.exchange(ctx, to, "get", krpc.Ask{Target: &target})
+		m, _, err := f.exchange(ctx, to, "get", krpc.Ask{Target: &q.target})
 		if err != nil {
 			return false
 		}
 		var faults ItemFaults
-		i, ok := faults.judge(m.Returned(), target, item.Salt)
+		i, ok := faults.judge(m.Returned(), q.target, item.Salt)
 		return ok && bytes.Equal(i.Value, item.Value)
-	})
-	for _, n := range out.Nodes {
+	}, keep)
+	for _, n := range r.Nodes {
 		if n.Accepted {
-			out.Accepted++
+			r.Accepted++
 		}
 		if n.Kept {
-			out.Kept++
+			r.Kept++
 		}
 	}
+}
+
+// TendReport is what Tend did.
+type TendReport struct {
+	PutReport
+	// Newer is an item of the same key and salt with a higher number, if there is
+	// one: nothing was put then.
+	Newer *Item
+	// Fork is one with the same number and another value: whoever has the key has
+	// signed two.
+	Fork *Item
+	Told int // nodes that were sent the item
+}
+
+// Tend looks after a mutable item that was put before: it puts it again at those of
+// the closest nodes that lack it, or with all at every one, which makes them keep
+// it longer, and reads it back.
+func (d *DHT) Tend(ctx context.Context, item Item, all bool) (out TendReport, err error) {
+	target := item.Target()
+	q := d.inquiry("get", target)
+	q.ask.Target = &target
+	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
+	out.GetReport = g
+	if err != nil {
+		return out, err
+	}
+	if g.Item != nil && g.Item.Seq > item.Seq {
+		out.Newer = g.Item
+		return out, nil
+	}
+	same := func(i Item) bool { return i.Seq == item.Seq && bytes.Equal(i.Value, item.Value) }
+	for _, i := range has {
+		if i.Mutable && i.Seq == item.Seq && !same(i) {
+			out.Fork = &i
+		}
+	}
+	out.put(ctx, q, item, func(netip.AddrPort) *int64 { return nil }, func(to netip.AddrPort) bool {
+		if i, ok := has[to]; ok && same(i) && !all {
+			return true
+		}
+		out.Told++
+		return false
+	})
 	return out, ctx.Err()
 }

@@ -47,7 +47,7 @@ func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, see
 	}
 	out.Nodes = q.tell(ctx, "announce_peer", func(_ netip.AddrPort, token []byte) krpc.Ask {
 		return krpc.Ask{InfoHash: &infohash, Port: port, Seed: seed, Token: token}
-	}, nil)
+	}, nil, nil)
 	for _, n := range out.Nodes {
 		if n.Accepted {
 			out.Accepted++

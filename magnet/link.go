@@ -69,7 +69,7 @@ func (l *Link) Openable() error {
 	case l.HasInfoHash, l.HasV2:
 		return nil
 	case l.HasPublicKey:
-		return &Error{Part: keyPrefix + l.PublicKey.String(), Reason: "names a mutable torrent (BEP 46), which is not supported yet: look for a link that has urn:btih too"}
+		return &Error{Part: keyPrefix + l.PublicKey.String(), Reason: "names what is published under a key (BEP 46), not one torrent: its newest version is opened by get, and kept up with by follow"}
 	}
 	return &Error{Part: "xt", Reason: "is missing: " + wantTopic}
 }

@@ -186,7 +186,7 @@ func TestOpenable(t *testing.T) {
 		v1: "",
 		v1 + "&xt=urn:btmh:1220" + hash2 + "&xs=urn:btpk:" + key: "",
 		"magnet:?xt=urn:btmh:1220" + hash2:                       "",
-		"magnet:?xs=urn:btpk:" + key:                             "mutable torrent (BEP 46), which is not supported yet",
+		"magnet:?xs=urn:btpk:" + key:                             "what is published under a key (BEP 46), not one torrent",
 	} {
 		l, err := Parse(in)
 		if err != nil {

@@ -68,6 +68,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf("%s of %s left out", count(n, "symbolic link"), info.Name),
 			hint: "have them made with --symlinks; they lead to files of the torrent only"}})
 	}
+	if t.spec.prepare != nil {
+		if err := t.spec.prepare(info); err != nil {
+			return swarm.Content{}, err
+		}
+	}
 	s, err := storage.Open(storage.Options{
 		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
 		Record: t.state.resumePath(), Handles: t.node.handles, Verified: t.spec.hashed,

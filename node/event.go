@@ -27,6 +27,13 @@ const (
 	Recovered
 	// Failed: Event.Err ended the torrent.
 	Failed
+	// PublishedItem: a version of Event.Publication was put into the DHT.
+	PublishedItem
+	// FoundVersion: a newer version of what is followed, Event.Publication, is there
+	// and is fetched.
+	FoundVersion
+	// SwitchedVersion: that version is whole, and current.
+	SwitchedVersion
 )
 
 // Event is something worth telling a person. Torrent is nil where it is about
@@ -37,4 +44,20 @@ type Event struct {
 	Torrent *Torrent
 	Addr    string
 	Err     error
+	// Publication is what PublishedItem, FoundVersion and SwitchedVersion are about.
+	Publication *PublicationEvent
+}
+
+// PublicationEvent is about one version of what is published under a key.
+type PublicationEvent struct {
+	Link string // with the key
+	Seq  int64
+
+	// Of PublishedItem: of the closest nodes, those that gave the item back.
+	Kept, Nodes int
+
+	// Of FoundVersion and SwitchedVersion.
+	InfoHash string
+	Dir      string // the version's folder
+	Reused   int64  // bytes of files that were there already
 }

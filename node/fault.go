@@ -20,6 +20,8 @@ const (
 	FaultIncomplete           // data given to seed is not whole
 	FaultNetwork              // no socket to be had
 	FaultSelection            // files were selected that the torrent does not have
+	FaultUsage                // what was asked for makes no sense
+	FaultConflict             // somebody else publishes under the same key
 )
 
 // Fault is an error in a person's terms: the sentence, and what to do.

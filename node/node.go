@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type Node struct {
 	net       netx.Network
 	dht       *dht.DHT       // nil when it is off
 	announcer *dht.Announcer // of all torrents; nil with dht
+	keeper    *dht.Keeper    // of all items; nil with dht
 	handles   *storage.Handles
 	shared    *swarm.Shared // hash workers and piece buffers
 	budget    budget
@@ -60,6 +62,7 @@ type Node struct {
 	keys       map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
 	order      []*Torrent         // as they were added
 	population atomic.Int32       // of order
+	tenants    map[tenant]struct{}
 	closing    bool
 
 	closed   chan struct{} // everything has ended
@@ -90,6 +93,7 @@ func Open(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
 		handles:  storage.NewHandles(0),
 		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
+		tenants:  map[tenant]struct{}{},
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -105,7 +109,7 @@ func Open(cfg Config) (*Node, error) {
 		n.emit(Event{Kind: Listening, Addr: a.String()})
 	}
 	if n.dht != nil {
-		n.announcer = dht.NewAnnouncer(n.dht)
+		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(n.keepDHT)
 	}
 	n.wg.Go(n.accept)
@@ -243,6 +247,13 @@ func (n *Node) rename(t *Torrent, hashes []id.ID) {
 	}
 }
 
+// Torrents are all that the node runs, in the order that they were added.
+func (n *Node) Torrents() []*Torrent {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.order)
+}
+
 // lookup finds a torrent by its infohash.
 func (n *Node) lookup(ih id.ID) *Torrent {
 	n.mu.Lock()
@@ -314,6 +325,9 @@ func (n *Node) end() {
 		errs = append(errs, n.saveDHT(), n.dht.Close())
 	}
 	errs = append(errs, n.net.Close())
+	for _, p := range n.guests() {
+		p.Close()
+	}
 	for _, t := range ts {
 		<-t.ended
 		errs = append(errs, t.endErr)
@@ -322,6 +336,41 @@ func (n *Node) end() {
 	n.shared.Close()
 	n.handles.Close()
 	n.closeErr = errors.Join(append(errs, n.state.close())...)
+}
+
+// A tenant is a publication, or who follows one: it ends with the node.
+type tenant interface{ Close() }
+
+// enlist has a tenant closed when the node ends; false means that it has.
+func (n *Node) enlist(t tenant) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closing {
+		n.tenants[t] = struct{}{}
+	}
+	return !n.closing
+}
+
+func (n *Node) delist(t tenant) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.tenants, t)
+}
+
+func (n *Node) guests() (all []tenant) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for t := range n.tenants {
+		all = append(all, t)
+	}
+	return all
+}
+
+// within is ctx that ends with the node, too.
+func (n *Node) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(n.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func (n *Node) emit(e Event) {

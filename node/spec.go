@@ -47,6 +47,10 @@ type Spec struct {
 
 	// hashed says that the data was hashed just now, by Share.
 	hashed bool
+
+	// prepare, if not nil, is called with the metadata before the download folder is
+	// looked at.
+	prepare func(*metainfo.Info) error
 }
 
 // InfoHash is what the torrent is known by.

@@ -15,6 +15,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
+	"seedbed/magnet"
 )
 
 // What the operations of a Visit answer; package dht documents them.
@@ -24,6 +25,7 @@ type (
 	DHTTold        = dht.Told
 	DHTNode        = dht.NodeInfo
 	DHTItem        = dht.Item
+	DHTGetReport   = dht.GetReport
 	DHTRemoteError = dht.RemoteError
 	DHTCASError    = dht.CASError
 	InfoHash       = id.ID // also the target of an item
@@ -172,6 +174,16 @@ func SignDHTItem(key ed25519.PrivateKey, salt []byte, seq int64, value []byte) (
 // DHTItemTarget is where the mutable items of a public key are found.
 func DHTItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
 	return dht.ItemTarget(key, salt)
+}
+
+// Newest is the newest version of what a link with a public key names (BEP 46), and
+// what the nodes have of it. infohash is zero if there is none, or if it names no torrent.
+func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash InfoHash, r DHTGetReport, err error) {
+	r, err = v.Get(ctx, targetOf(l), l.Salt, nil, nil)
+	if r.Item != nil {
+		infohash, _ = parsePointer(r.Item.Value)
+	}
+	return infohash, r, err
 }
 
 // RandomTarget is a point of the DHT that nobody chose.

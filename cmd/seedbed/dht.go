@@ -54,11 +54,23 @@ type visitor struct {
 
 // visits makes the RunE of a command that visits the DHT, and its flags.
 func (a *app) visits(cmd *cobra.Command, serve bool, do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
+	return a.visitsWhen(cmd, serve, func([]string) (bool, error) { return true, nil }, do)
+}
+
+// visitsWhen is visits of a command that may do without: do gets no visitor then.
+func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string) (bool, error), do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
 	var c common
 	fs := cmd.Flags()
 	c.addVisit(fs)
 	c.addState(fs)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		visiting, err := when(args)
+		if err != nil {
+			return err
+		}
+		if !visiting {
+			return do(cmd.Context(), nil, args)
+		}
 		boot, err := c.bootstrapList()
 		if err != nil {
 			return err

@@ -58,6 +58,7 @@ func codeOf(err error) exitCode {
 	var f *node.Fault
 	var m *magnet.Error
 	var t *metainfo.Error
+	var k *node.KeyError
 	switch {
 	case errors.As(err, &u):
 		return u.code
@@ -75,6 +76,8 @@ func codeOf(err error) exitCode {
 		return exitNotFound
 	case errors.Is(err, fs.ErrPermission):
 		return exitOpen
+	case errors.As(err, &k):
+		return exitUsage
 	}
 	return exitUnknown
 }
@@ -88,6 +91,8 @@ var faultCodes = map[node.FaultKind]exitCode{
 	node.FaultIncomplete: exitHash,
 	node.FaultNetwork:    exitNetwork,
 	node.FaultSelection:  exitUsage,
+	node.FaultUsage:      exitUsage,
+	node.FaultConflict:   exitUnknown,
 }
 
 // hintOf is what to do about err, or "".

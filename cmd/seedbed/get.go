@@ -95,14 +95,17 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 
 // has reports whether the torrent of spec was given before, and notes it.
 func (s *session) has(spec node.Spec) bool {
-	ih := spec.InfoHash()
-	if s.given[ih] {
+	what := spec.InfoHash().String()
+	if spec.Torrent == nil && spec.Link.HasPublicKey {
+		what = spec.Link.PublicKey.String() + string(spec.Link.Salt)
+	}
+	if s.given[what] {
 		return true
 	}
 	if s.given == nil {
-		s.given = map[node.InfoHash]bool{}
+		s.given = map[string]bool{}
 	}
-	s.given[ih] = true
+	s.given[what] = true
 	return false
 }
 
@@ -117,7 +120,7 @@ func openArgument(arg string) (node.Spec, error) {
 		if err != nil {
 			return node.Spec{}, err
 		}
-		if err := link.Openable(); err != nil {
+		if err := link.Openable(); err != nil && !link.HasPublicKey {
 			return node.Spec{}, fail(exitMagnet, "", err)
 		}
 		return node.Spec{Link: link}, nil

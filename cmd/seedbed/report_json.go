@@ -100,9 +100,34 @@ func (r *jsonReporter) event(e node.Event) {
 			Uploaded int64   `json:"uploaded"`
 			Ratio    float64 `json:"ratio"`
 		}{head("seeded", e.Time, e.Torrent), e.Torrent.Uploaded(), e.Torrent.Ratio()})
+	case node.PublishedItem:
+		r.put(struct {
+			jsonVersion
+			Kept  int `json:"kept"`
+			Nodes int `json:"nodes"`
+		}{versionJSON("published", &e), e.Publication.Kept, e.Publication.Nodes})
+	case node.FoundVersion:
+		r.put(versionJSON("version", &e))
+	case node.SwitchedVersion:
+		r.put(struct {
+			jsonVersion
+			Dir    string `json:"dir"`
+			Reused int64  `json:"reused"`
+		}{versionJSON("current", &e), e.Publication.Dir, e.Publication.Reused})
 	case node.Warning:
 		r.put(jsonError{head("warning", e.Time, e.Torrent), e.Err.Error(), hintOf(e.Err)})
 	}
+}
+
+// jsonVersion is about one version of a publication.
+type jsonVersion struct {
+	jsonHead
+	Link string `json:"link"`
+	Seq  int64  `json:"seq"`
+}
+
+func versionJSON(event string, e *node.Event) jsonVersion {
+	return jsonVersion{head(event, e.Time, e.Torrent), e.Publication.Link, e.Publication.Seq}
 }
 
 func (*jsonReporter) every() time.Duration { return time.Second }

@@ -43,6 +43,10 @@ func (r *plainReporter) event(e node.Event) {
 		fmt.Fprintln(r.out, e.Torrent.Link())
 		return
 	}
+	if e.Kind == node.PublishedItem && r.quiet {
+		fmt.Fprintln(r.out, e.Publication.Link)
+		return
+	}
 	if line := describe(e); line != "" {
 		if e.Kind == node.Warning {
 			fmt.Fprintln(r.errs, "seedbed: "+line)
@@ -63,8 +67,8 @@ func describe(e node.Event) string {
 		return "listening on " + e.Addr
 	case node.Metadata:
 		info := e.Torrent.Info()
-		return fmt.Sprintf("%s: %s in %s, %s of %s", name, formatSize(info.Length),
-			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"), formatPiece(info.PieceLength))
+		return fmt.Sprintf("%s: %s in %s, %s of %s", name, formatSize(info.Payload()),
+			plural(info.Stored(), "file"), plural(info.NumPieces(), "piece"), formatPiece(info.PieceLength))
 	case node.Complete:
 		return name + ": complete and verified"
 	case node.Seeded:
@@ -75,8 +79,27 @@ func describe(e node.Event) string {
 		return prefixed(name, sentence(e.Err))
 	case node.Recovered:
 		return name + ": going on"
+	case node.PublishedItem:
+		return publishedLine(name, e.Publication)
+	case node.FoundVersion:
+		return fmt.Sprintf("version %d is there and is fetched", e.Publication.Seq)
+	case node.SwitchedVersion:
+		line := fmt.Sprintf("version %d is current: %s", e.Publication.Seq, printable(e.Publication.Dir))
+		if e.Publication.Reused > 0 {
+			line += fmt.Sprintf(" (%s of it were there already)", formatSize(e.Publication.Reused))
+		}
+		return line
 	}
 	return ""
+}
+
+// publishedLine says what became of a put.
+func publishedLine(name string, p *node.PublicationEvent) string {
+	where := fmt.Sprintf("held by %d of the %s closest to it", p.Kept, plural(p.Nodes, "node"))
+	if p.Kept == 0 {
+		where = "held by no DHT node yet: it is put again until one takes it"
+	}
+	return fmt.Sprintf("%s: version %d is published, %s\n%s", name, p.Seq, where, p.Link)
 }
 
 func prefixed(name, s string) string {

@@ -53,7 +53,7 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	pf.BoolVar(&a.json, "json", false, "print one JSON object a line on stdout")
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
 	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
-	root.AddCommand(a.getCommand(), a.streamCommand(), a.seedCommand(), a.createCommand(), a.checkCommand(), a.showCommand(),
+	root.AddCommand(a.getCommand(), a.streamCommand(), a.seedCommand(), a.createCommand(), a.publishCommand(), a.followCommand(), a.keyCommand(), a.checkCommand(), a.showCommand(),
 		a.bootstrapCommand(),
 		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.versionCommand(), exitCodesTopic())
 	for _, c := range below(root) {

@@ -37,26 +37,15 @@ Data that is not complete is an error.`,
 			if err != nil {
 				return err
 			}
-			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
-			more, err := listTorrents(torrents, cmd.InOrStdin())
-			if err != nil {
-				return err
-			}
 			opts, err := m.options(a)
 			if err != nil {
 				return err
 			}
-			for _, arg := range slices.Concat(args, more) {
-				spec, err := a.shareArgument(cmd.Context(), arg, c.dir, opts)
-				if err != nil {
-					return err
-				}
-				spec.Peers = c.peers
-				if !s.has(spec) {
-					s.specs = append(s.specs, spec)
-				}
+			more, err := listTorrents(torrents, cmd.InOrStdin())
+			if err != nil {
+				return err
 			}
-			return s.run(cmd.Context())
+			return a.seedPaths(cmd.Context(), cfg, slices.Concat(args, more), &c, opts)
 		},
 	}
 	fs := cmd.Flags()
@@ -66,6 +55,25 @@ Data that is not complete is an error.`,
 	fs.StringVar(&torrents, "torrents", "", "share every .torrent file in `DIR`, or those whose paths come on standard input (-)")
 	m.add(cmd)
 	return cmd
+}
+
+// seedPaths shares files, folders, and the data of .torrent files, until a signal.
+func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c *common, opts node.ShareOptions) error {
+	if len(paths) == 0 {
+		return usage(errors.New("nothing to share was named"))
+	}
+	s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
+	for _, arg := range paths {
+		spec, err := a.shareArgument(ctx, arg, c.dir, opts)
+		if err != nil {
+			return err
+		}
+		spec.Peers = c.peers
+		if !s.has(spec) {
+			s.specs = append(s.specs, spec)
+		}
+	}
+	return s.run(ctx)
 }
 
 // shareArgument turns a .torrent file, or a file or folder that is hashed now,

@@ -21,7 +21,7 @@ type session struct {
 	app     *app
 	cfg     node.Config
 	specs   []node.Spec
-	given   map[node.InfoHash]bool // of specs; see has
+	given   map[string]bool // of specs; see has
 	timeout time.Duration
 
 	// goal is reached when every torrent is complete (or, with metadataOnly,
@@ -94,6 +94,9 @@ func (s *session) run(ctx context.Context) (err error) {
 		defer done()
 		go keepGoal(watch)
 	}
+	if err := s.resolve(ctx, n); err != nil {
+		return err
+	}
 	if err := s.add(n); err != nil {
 		return err
 	}
@@ -105,6 +108,38 @@ func (s *session) run(ctx context.Context) (err error) {
 	err = s.wait(ctx, n, settled)
 	closeNode()
 	return err
+}
+
+// resolve puts the newest version in the place of links with a public key (BEP 46).
+// A link that names a version too is opened by that if no newer one is found.
+func (s *session) resolve(ctx context.Context, n *node.Node) error {
+	if s.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+	}
+	for i := range s.specs {
+		l := s.specs[i].Link
+		if l == nil || !l.HasPublicKey {
+			continue
+		}
+		link, item, err := n.Resolve(ctx, l)
+		switch {
+		case err == nil:
+			s.specs[i].Link = link
+			s.rep.event(node.Event{Kind: node.FoundVersion, Time: time.Now(), Publication: &node.PublicationEvent{
+				Link: l.String(), Seq: item.Seq, InfoHash: link.InfoHash.String()}})
+		case errors.Is(err, context.DeadlineExceeded):
+			return fail(exitTimeout, "give it a longer --timeout, or see seedbed show of the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
+		case errors.Is(err, context.Canceled):
+			return fail(exitUnfinished, "", errors.New("stopped before the newest version was found"))
+		case l.Openable() == nil:
+			s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fmt.Errorf("the version that the link itself names is opened: %w", err)})
+		default:
+			return err
+		}
+	}
+	return nil
 }
 
 // add takes the torrents on, several at a time where they are many.

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -15,33 +15,45 @@ import (
 )
 
 func (a *app) showCommand() *cobra.Command {
-	return &cobra.Command{
+	var offline bool
+	cmd := a.visitsWhen(&cobra.Command{
 		Use:   "show MAGNET|FILE.torrent",
 		Short: "Print what a link or .torrent file names",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			var v shown
-			if isMagnet(args[0]) {
-				link, err := magnet.Parse(args[0])
-				if err != nil {
-					return err
-				}
-				v = showLink(link)
-			} else {
-				t, err := readTorrent(args[0])
-				if err != nil {
-					return err
-				}
-				v = showTorrent(t)
+		Long: `Print what a link or .torrent file names. Of a link with a public key (xs=urn:btpk:)
+the DHT is asked for the newest version, who holds it, and whether it is signed; with
+--no-dht it is not. Nothing else here takes a network.`,
+		Args: cobra.ExactArgs(1),
+	}, false, func(args []string) (bool, error) {
+		if !isMagnet(args[0]) {
+			return false, nil
+		}
+		l, err := magnet.Parse(args[0])
+		return err == nil && l.HasPublicKey && !offline, err
+	}, func(ctx context.Context, v *visitor, args []string) error {
+		s := shown{}
+		if isMagnet(args[0]) {
+			link, err := magnet.Parse(args[0])
+			if err != nil {
+				return err
 			}
-			if a.json {
-				enc := json.NewEncoder(a.stdout)
-				enc.SetEscapeHTML(false)
-				return enc.Encode(v)
+			s = showLink(link)
+			if v != nil {
+				return a.showPublication(ctx, v, link, s)
 			}
-			return v.print(a.stdout)
-		},
-	}
+		} else {
+			t, err := readTorrent(args[0])
+			if err != nil {
+				return err
+			}
+			s = showTorrent(t)
+		}
+		if a.json {
+			return a.put(s)
+		}
+		return s.print(a.stdout)
+	})
+	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not ask the DHT")
+	return cmd
 }
 
 // shown is what show --json prints. A link knows less than a .torrent file:

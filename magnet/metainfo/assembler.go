@@ -100,8 +100,8 @@ type assembly struct {
 	count  int
 }
 
-// NewAssembler is an assembler for the info dictionary with this infohash and, if
-// v2 is not zero, that of BEP 52, of which hash may be the beginning.
+// NewAssembler is an assembler for the info dictionary with this infohash, which may be
+// the beginning of the one of BEP 52, and with v2, if that is not zero.
 func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 	return &Assembler{hash: hash, v2: v2, senders: make(map[uint32]*sender)}
 }
@@ -109,7 +109,8 @@ func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 // right reports whether raw is the info dictionary that is looked for.
 func (a *Assembler) right(raw []byte) bool {
 	if a.v2.IsZero() {
-		return sha1.Sum(raw) == a.hash
+		// BEP 46: an item names a torrent that is v2 alone by its hash cut short.
+		return sha1.Sum(raw) == a.hash || id.ID32(sha256.Sum256(raw)).Short() == a.hash
 	}
 	return sha256.Sum256(raw) == a.v2 && (a.v2.Short() == a.hash || sha1.Sum(raw) == a.hash)
 }

@@ -61,11 +61,10 @@ type foundFile struct {
 
 // walker lists a folder.
 type walker struct {
-	o     *MakeOptions
-	out   *found
-	root  *os.Root
-	omit  map[string]bool // by name: what an earlier try could not read
-	count struct{ hidden, links, others int }
+	o    *MakeOptions
+	out  *found
+	root *os.Root
+	omit map[string]bool // by name: what an earlier try could not read
 }
 
 // walk lists the files at top.

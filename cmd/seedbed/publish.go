@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/node"
+)
+
+func (a *app) publishCommand() *cobra.Command {
+	var c common
+	var m making
+	var p publishing
+	cmd := &cobra.Command{
+		Use:   "publish PATH [--key NAME]",
+		Short: "Share a file or folder under a link that stays when it changes",
+		Long: `Publish a file or folder. Without a key that is seedbed seed. With a key the link names
+the key: what it leads to can change. Run it again after a change, or with --watch,
+and those who follow the link fetch what is new. It goes on until Ctrl-C, seeding,
+and keeping alive what the DHT has; see docs/publishing.md.
+
+The key is made if there is none of that name. One key can publish several things,
+each under its --salt.`,
+		Example: `  seedbed publish site/ --key site --watch
+  seedbed publish --all
+  seedbed publish --history site
+  seedbed publish --rollback 3 site`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.history != "" {
+				return a.history(stateDir(c.state), p.history, p.salt)
+			}
+			cfg, err := a.nodeConfig(&c)
+			if err != nil {
+				return err
+			}
+			o, err := m.options(a)
+			if err != nil {
+				return err
+			}
+			p.app, p.cfg = a, cfg
+			if cmd.Flags().Changed("watch") && p.key == "" && !p.all {
+				return usage(errors.New("--watch goes with --key: a link without a key cannot lead to something new"))
+			}
+			switch {
+			case p.all:
+				if len(args) > 0 || p.key != "" {
+					return usage(errors.New("--all takes no path and no key: it publishes again all that was published before"))
+				}
+				return p.everything(cmd.Context())
+			case p.rollback != 0:
+				if len(args) != 1 {
+					return usage(errors.New("--rollback N takes the name of a key"))
+				}
+				p.key = args[0]
+				return p.one(cmd.Context(), "", nil)
+			case p.key == "":
+				return a.seedPaths(cmd.Context(), cfg, args, &c, o)
+			case len(args) > 1:
+				return usage(errors.New("a key publishes one file or folder at a time; give each a --salt of its own"))
+			case len(args) == 0:
+				return p.one(cmd.Context(), "", nil)
+			}
+			return p.one(cmd.Context(), args[0], p.chosen(cmd, o))
+		},
+	}
+	fs := cmd.Flags()
+	c.addNetwork(fs)
+	c.addState(fs)
+	m.add(cmd)
+	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
+	fs.StringVar(&p.salt, "salt", "", "`TEXT` that tells apart what one key publishes")
+	fs.BoolVar(&p.watch, "watch", false, "publish what changes, when it has been left alone for a moment")
+	fs.DurationVar(&p.every, "watch-every", 2*time.Second, "with --watch, look this often")
+	fs.BoolVar(&p.all, "all", false, "publish again all that this state directory has published")
+	fs.StringVar(&p.history, "history", "", "list the versions that were published under the key of this `NAME`")
+	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` of the key that is named again")
+	fs.BoolVar(&p.overrule, "overrule", false, "go on from a version that another machine has put under the key")
+	return cmd
+}
+
+// publishing is a run of publish with keys.
+type publishing struct {
+	*app
+	cfg       node.Config
+	key, salt string
+	watch     bool
+	every     time.Duration
+	all       bool
+	history   string
+	rollback  int64
+	overrule  bool
+}
+
+// makingFlags are those that decide what the torrent is.
+var makingFlags = []string{"v1", "v2", "hybrid", "piece-length", "private", "source", "no-attributes", "hidden", "links", "unreadable", "changing", "odd-names"}
+
+// chosen is the options if any of them was given, or if this is the first time;
+// else nil, which are those of the last time.
+func (p *publishing) chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
+	for _, name := range makingFlags {
+		if cmd.Flags().Changed(name) {
+			return &o
+		}
+	}
+	list, err := node.Publications(p.cfg.State)
+	for _, known := range list {
+		if err == nil && known.KeyName == p.key && known.Salt == p.salt {
+			return nil
+		}
+	}
+	return &o
+}
+
+// one publishes under one key, and stays.
+func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions) error {
+	keys := node.OpenKeys(p.cfg.State)
+	key, err := keys.Open(p.key)
+	var f *node.Fault
+	if errors.As(err, &f) && f.Kind == node.FaultVanished && path != "" {
+		key = node.NewKey()
+		if err = keys.Save(p.key, key); err == nil && !p.quiet {
+			fmt.Fprintf(p.stderr, "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return fail(codeOf(err), "give the path of a file or a folder", describePathError(path, err))
+		}
+	}
+	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
+		progress := p.hashProgress(p.key)
+		pub, err := n.Publish(ctx, node.PublishConfig{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: path, Options: o,
+			Rollback: p.rollback, Overrule: p.overrule, Warn: p.warn, Progress: progress.set})
+		progress.close()
+		if errors.Is(err, context.Canceled) {
+			return fail(exitUnfinished, "", errors.New("stopped before it was published"))
+		}
+		if err != nil {
+			return err
+		}
+		if p.watch {
+			return pub.Watch(ctx, p.every)
+		}
+		<-ctx.Done()
+		return nil
+	})
+}
+
+func (a *app) warn(err error) { fmt.Fprintln(a.stderr, "seedbed: "+sentence(err)) }
+
+// everything publishes again all that was published; what cannot be is told, and the
+// others go on.
+func (p *publishing) everything(ctx context.Context) error {
+	list, err := node.Publications(p.cfg.State)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return fail(exitNotFound, "seedbed publish PATH --key NAME", errors.New("nothing was published from this state directory"))
+	}
+	keys := node.OpenKeys(p.cfg.State)
+	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
+		watching, fine := make(chan error, len(list)), 0
+		for _, one := range list {
+			key, err := keys.Open(one.KeyName)
+			if err == nil {
+				var pub *node.Publication
+				pub, err = n.Publish(ctx, node.PublishConfig{Key: key, KeyName: one.KeyName, Salt: []byte(one.Salt), Warn: p.warn, Overrule: p.overrule})
+				if err == nil {
+					fine++
+					if p.watch {
+						go func() { watching <- pub.Watch(ctx, p.every) }()
+					}
+				}
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				p.warn(fmt.Errorf("%s is not published: %w", one.KeyName, err))
+			}
+		}
+		if fine == 0 {
+			return fail(exitUnknown, "", errors.New("nothing could be published"))
+		}
+		for {
+			select {
+			case err := <-watching:
+				if err != nil {
+					p.warn(err)
+				}
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+}
+
+// history lists the versions that were published under a key.
+func (a *app) history(state, name, salt string) error {
+	list, err := node.Publications(state)
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.KeyName != name || p.Salt != salt {
+			continue
+		}
+		if a.json {
+			return a.put(struct {
+				Key      string         `json:"public_key"`
+				Name     string         `json:"name"`
+				Salt     string         `json:"salt,omitempty"`
+				Path     string         `json:"path"`
+				Link     string         `json:"link"`
+				Versions []node.Version `json:"versions"`
+			}{p.Key, p.KeyName, p.Salt, p.Path, p.Link, p.Versions})
+		}
+		a.say("%s, from %s", p.Link, printable(p.Path))
+		width := len(strconv.FormatInt(p.Versions[len(p.Versions)-1].Seq, 10))
+		for _, v := range p.Versions {
+			a.result("%*d  %s  %s  %8s in %s", width, v.Seq, v.Time.Local().Format("2006-01-02 15:04:05"), v.InfoHash, formatSize(v.Size), plural(v.Files, "file"))
+		}
+		return nil
+	}
+	return fail(exitNotFound, "seedbed key list shows the keys; several publications of one key differ in --salt", fmt.Errorf("nothing was published under the key %q", name))
+}

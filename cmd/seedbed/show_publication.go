@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"seedbed/magnet"
+	"seedbed/node"
+)
+
+// jsonPublication is what show --json adds for a link with a public key.
+type jsonPublication struct {
+	shown
+	Found     bool         `json:"found"`
+	Seq       *int64       `json:"seq,omitempty"`
+	Current   string       `json:"current_infohash,omitempty"`
+	Signature string       `json:"signature,omitempty"` // valid, or bad where only that was found
+	Forked    bool         `json:"forked,omitempty"`
+	Target    string       `json:"target"`
+	Holders   []jsonHolder `json:"holders"`
+	Asked     int          `json:"asked"`
+	Answered  int          `json:"answered"`
+}
+
+type jsonHolder struct {
+	jsonContact
+	Seq   int64  `json:"seq"`
+	State string `json:"state"` // newest, older, or bad
+}
+
+// holderState is what a node has.
+func holderState(newest, bad bool) string {
+	switch {
+	case bad:
+		return "bad"
+	case newest:
+		return "newest"
+	}
+	return "older"
+}
+
+// showPublication prints what anybody can know of a publication.
+func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link, s shown) error {
+	s.note = nil
+	infohash, g, err := v.Newest(ctx, link)
+	j := jsonPublication{shown: s, Found: g.Item != nil, Target: g.Target.String(), Forked: g.Forked, Asked: g.Asked, Answered: g.Answered, Holders: []jsonHolder{}}
+	for _, h := range g.Holders {
+		j.Holders = append(j.Holders, jsonHolder{contactJSON(h.Contact, &g.Target), h.Seq, holderState(h.Newest, h.Bad)})
+	}
+	switch {
+	case g.Item != nil:
+		j.Seq, j.Signature = &g.Item.Seq, "valid"
+		if !infohash.IsZero() {
+			j.Current = infohash.String()
+		}
+	case g.Faults.Unsigned > 0:
+		j.Signature = "bad"
+	}
+	if a.json {
+		if e := a.put(j); e != nil {
+			return e
+		}
+	} else if err := a.printPublication(&j, &g); err != nil {
+		return err
+	}
+	if err == nil {
+		err = v.alone(&g.Report)
+	}
+	if err == nil && g.Item == nil {
+		err = fail(exitNotFound, "it is forgotten two hours after the publisher and those who keep it alive have gone", errors.New("no DHT node has what is published under this key"))
+	}
+	return err
+}
+
+func (a *app) printPublication(j *jsonPublication, g *node.DHTGetReport) error {
+	if err := j.shown.print(a.stdout); err != nil {
+		return err
+	}
+	row := func(label, format string, args ...any) { a.result("%-10s  "+format, append([]any{label}, args...)...) }
+	if g.Item != nil {
+		row("version", "%d", g.Item.Seq)
+		if j.Current != "" {
+			row("current", "%s", j.Current)
+		} else {
+			row("current", "names no torrent (BEP 46): %s", render(g.Item.Value))
+		}
+		row("signature", "right: %x", g.Item.Sig)
+	}
+	if j.Forked {
+		row("warning", "two different items are signed with this number: the key is used in two places")
+	}
+	if n := g.Faults.Unsigned; n > 0 {
+		row("warning", "%s gave an item that the key has not signed", plural(n, "node"))
+	}
+	row("target", "%s", j.Target)
+	newest := 0
+	var lines []string
+	for _, h := range g.Holders {
+		if h.Newest {
+			newest++
+		}
+		state := fmt.Sprintf("version %d", h.Seq)
+		if h.Bad {
+			state = "an item that is not right"
+		}
+		lines = append(lines, "  "+contactRow(&h.Contact, g.Target, state))
+	}
+	row("held by", "%s of the %d that answered", plural(newest, "node"), g.Answered)
+	if len(lines) > 0 {
+		a.say("%s", strings.Join(lines, "\n"))
+	}
+	return nil
+}

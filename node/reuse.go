@@ -1,0 +1,205 @@
+package node
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+
+	"seedbed/internal/bitset"
+	"seedbed/magnet/metainfo"
+)
+
+// source is a version that is there, whole.
+type source struct {
+	name string // its folder
+	info *metainfo.Info
+}
+
+// reuse puts into the folder of a new version what earlier ones have of it, and
+// returns how many bytes. A file that is proven to be the same, by its merkle root
+// (BEP 52) or by the pieces that it lies in, is linked; one of which some pieces are
+// the same is copied, so that writing the others changes nothing of the old
+// version. Nothing here is believed without a check: whoever opens the torrent
+// hashes what is in its folder.
+func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reused int64, err error) {
+	r := reuser{versions: v, name: name, info: info, files: make([]string, len(info.Files))}
+	for _, s := range from {
+		r.match(s)
+	}
+	proven, touched := r.prove()
+	var errs []error
+	for i := range info.Files {
+		if r.files[i] == "" {
+			continue
+		}
+		to := path.Join(name, filePath(info, &info.Files[i]))
+		if _, err := v.root.Lstat(to); err == nil {
+			continue // of an earlier try
+		}
+		err := v.root.MkdirAll(path.Dir(to), 0o755)
+		switch {
+		case err != nil:
+		case proven.Has(i):
+			if err = v.root.Link(r.files[i], to); err != nil { // a file system without links, or another one
+				err = v.copy(r.files[i], to)
+			}
+			if err == nil {
+				reused += info.Files[i].Length
+			}
+		case touched.Has(i):
+			err = v.copy(r.files[i], to)
+		}
+		errs = append(errs, err)
+	}
+	return reused, errors.Join(errs...)
+}
+
+type reuser struct {
+	*versions
+	name  string
+	info  *metainfo.Info
+	files []string // for each file one that may be the same, or ""
+}
+
+// match finds files of a version that may be those of ours. Without roots a file may be
+// the same if it has the same size and path, or the same size and name.
+func (r *reuser) match(s source) {
+	type named struct {
+		name string
+		size int64
+	}
+	roots := map[metainfo.Root]int{}
+	paths, names := map[named]int{}, map[named]int{}
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		if f.Pad || f.Symlink != nil || f.Length == 0 {
+			continue
+		}
+		if s.info.HasV2() {
+			roots[f.Root] = i
+		}
+		paths[named{path.Join(f.Path...), f.Length}] = i
+		names[named{path.Base(path.Join(f.Path...)), f.Length}] = i
+	}
+	for i := range r.info.Files {
+		f := &r.info.Files[i]
+		if f.Pad || f.Symlink != nil || f.Length == 0 || r.files[i] != "" {
+			continue
+		}
+		full := path.Join(f.Path...)
+		k, ok := roots[f.Root]
+		ok = ok && r.info.HasV2() && s.info.Files[k].Length == f.Length
+		if !ok && (!r.info.HasV2() || !s.info.HasV2()) {
+			if k, ok = paths[named{full, f.Length}]; !ok {
+				k, ok = names[named{path.Base(full), f.Length}]
+			}
+		}
+		if !ok {
+			continue
+		}
+		at := path.Join(s.name, filePath(s.info, &s.info.Files[k]))
+		if fi, err := r.root.Lstat(at); err == nil && fi.Mode().IsRegular() && fi.Size() == f.Length {
+			r.files[i] = at
+		}
+	}
+}
+
+// prove sorts the matched files: those that are the same to the last byte, and of
+// the others those of which a piece is the same. With a v2 side equal roots prove it;
+// else the pieces are hashed as they would be with the matched files.
+func (r *reuser) prove() (proven, touched bitset.Set) {
+	n := len(r.info.Files)
+	proven, touched = bitset.New(n), bitset.New(n)
+	if r.info.HasV2() {
+		for i := range r.files {
+			if r.files[i] != "" {
+				proven.Add(i)
+			}
+		}
+		return proven, touched
+	}
+	open := map[int]*os.File{}
+	defer func() {
+		for _, f := range open {
+			f.Close()
+		}
+	}()
+	for i := range r.files {
+		if r.files[i] != "" {
+			proven.Add(i) // until a piece says otherwise
+		}
+	}
+	buf := make([]byte, 128<<10)
+	first := 0
+	for p := range r.info.NumPieces() {
+		off := int64(p) * r.info.PieceLength
+		end := off + r.info.PieceSize(p)
+		for first < n && r.info.Files[first].Offset+r.info.Files[first].Length <= off {
+			if f := open[first]; f != nil {
+				f.Close()
+				delete(open, first)
+			}
+			first++
+		}
+		right := r.hash(p, first, off, end, open, buf)
+		for i := first; i < n && r.info.Files[i].Offset < end; i++ {
+			switch {
+			case r.files[i] == "":
+			case right:
+				touched.Add(i)
+			default:
+				proven.Remove(i)
+			}
+		}
+	}
+	return proven, touched
+}
+
+// hash reports whether piece p is right when it is made of the matched files.
+func (r *reuser) hash(p, first int, off, end int64, open map[int]*os.File, buf []byte) bool {
+	h := r.info.NewPieceHash(p)
+	for i := first; i < len(r.info.Files) && r.info.Files[i].Offset < end; i++ {
+		f := &r.info.Files[i]
+		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
+		if hi <= lo || f.Pad {
+			continue
+		}
+		if r.files[i] == "" {
+			return false
+		}
+		file := open[i]
+		if file == nil {
+			var err error
+			if file, err = r.root.Open(r.files[i]); err != nil {
+				return false
+			}
+			open[i] = file
+		}
+		for lo < hi {
+			b := buf[:min(int64(len(buf)), hi-lo)]
+			if _, err := file.ReadAt(b, lo-f.Offset); err != nil {
+				return false
+			}
+			_, _ = h.Write(b)
+			lo += int64(len(b))
+		}
+	}
+	return h.Digest() == r.info.Digest(p)
+}
+
+// copy makes a file with the content of another; the kernel shares the blocks where
+// the file system can.
+func (v *versions) copy(from, to string) (err error) {
+	in, err := v.root.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := v.root.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
