@@ -71,6 +71,7 @@ var rooms = map[string]room{
 	"dht/announce":  {layer: 3, pure: true, owns: "the announce scheduler"},
 	"dht/bootstrap": {layer: 3, pure: true, owns: "the ring of verified nodes", third: []string{lru, krpc, int160}},
 
+	"swarm/webseed": {layer: 4, owns: "HTTP servers as peers"},
 	"swarm/storage": {layer: 4, owns: "files and the resume record"},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 

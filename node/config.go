@@ -94,6 +94,11 @@ type Config struct {
 	// where that will do by default.
 	Encryption swarm.Encryption
 
+	// NoWebSeeds leaves HTTP mirrors alone (BEP 19). LocalWebSeeds lets them be at
+	// private and loopback addresses too, which whoever makes a link could otherwise
+	// have us ask.
+	NoWebSeeds, LocalWebSeeds bool
+
 	// Version is told to peers (BEP 10 "v").
 	Version string
 

@@ -23,6 +23,9 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 	case swarm.MetadataKnown:
 		if !awake {
 			t.learn(e.Info)
+			if !t.whole.Load() && !t.spec.MetadataOnly {
+				t.askMirrors(t.live.Load(), e.Info)
+			}
 		}
 	case swarm.WantPeers:
 		t.eachLooker(func(l *looking) { nudge(l.want) })
@@ -30,6 +33,9 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 		t.known.add(e.Addr, time.Now())
 	case swarm.Ban:
 		t.known.ban(e.Addr)
+		if isMirror(e.Addr.Addr()) {
+			t.barred.Store(e.Addr.Addr(), nil)
+		}
 		t.node.log.Info("a peer sent bad data and is banned", "torrent", t.Name(), "peer", e.Addr)
 	case swarm.DHTNode:
 		if t.node.dht != nil && !t.private() {

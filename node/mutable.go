@@ -58,7 +58,7 @@ func targetOf(l *magnet.Link) id.ID { return dht.ItemTarget(l.PublicKey, l.Salt)
 // pinned is the link to one version: the infohash of the item in place of the key,
 // and the hints, which are for all versions.
 func pinned(l *magnet.Link, ih id.ID) *magnet.Link {
-	return &magnet.Link{InfoHash: ih, HasInfoHash: true, Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, Select: l.Select}
+	return &magnet.Link{InfoHash: ih, HasInfoHash: true, Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds, Select: l.Select}
 }
 
 // resolveTries is how often an item is asked for before nobody has it, and

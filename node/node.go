@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -49,6 +50,7 @@ type Node struct {
 	keeper    *dht.Keeper    // of all items; nil with dht
 	handles   *storage.Handles
 	shared    *swarm.Shared // hash workers and piece buffers
+	mirrors   *http.Client  // that asks web seeds
 	budget    budget
 
 	ctx    context.Context // ends when Close begins
@@ -97,6 +99,7 @@ func Open(cfg Config) (*Node, error) {
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.mirrors = newMirrors(&n.cfg)
 	n.budget.init(&n.cfg)
 	if !cfg.NoDHT {
 		if n.dht, err = n.openDHT(); err != nil {
@@ -333,6 +336,7 @@ func (n *Node) end() {
 		errs = append(errs, t.endErr)
 	}
 	n.wg.Wait()
+	n.mirrors.CloseIdleConnections()
 	n.shared.Close()
 	n.handles.Close()
 	n.closeErr = errors.Join(append(errs, n.state.close())...)

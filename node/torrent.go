@@ -51,6 +51,8 @@ type Torrent struct {
 
 	player *player // nil unless Spec.ReadAhead is set
 
+	barred sync.Map // addresses of web seeds that sent wrong data, see webseeds.go
+
 	started chan struct{}                                       // closed when Added was told
 	seen    atomic.Pointer[lru.Cache[netip.AddrPort, struct{}]] // what the DHT has told us
 

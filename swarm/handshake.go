@@ -185,6 +185,15 @@ func (t *Torrent) handshake(n name) []byte {
 	return wire.AppendHandshake(make([]byte, 0, wire.HandshakeLen), r, n.hash, t.cfg.PeerID)
 }
 
+// Join takes over one end of a connection whose other end is a peer of ours in this
+// process, which needs no handshake. addr is what it is called and banned by; id is its peer
+// id.
+func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
+	g := greeted{nc: nc, id: id}
+	g.reserved.SetFast()
+	t.adopt(g, addr, true)
+}
+
 // adopt makes a connection out of a socket whose handshake is done and reads it
 // to its end.
 func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {

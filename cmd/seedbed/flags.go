@@ -115,6 +115,8 @@ type common struct {
 	enforceID  bool
 	peers      []string
 	encryption string
+	noWeb      bool
+	localWeb   bool
 	limits     limits
 	state      string
 	timeout    time.Duration
@@ -129,6 +131,8 @@ func (c *common) addNetwork(fs *pflag.FlagSet) {
 	fs.IntVar(&c.dhtFlows, "dht-flows", 500, "ask at most `N` DHT nodes within half a minute, for the sake of the router; -1: no limit")
 	fs.BoolVar(&c.enforceID, "dht-enforce-id", false, "refuse DHT nodes whose id does not fit their address (BEP 42)")
 	fs.StringArrayVar(&c.peers, "peer", nil, "`HOST:PORT` of a peer to try; repeatable")
+	fs.BoolVar(&c.noWeb, "no-web-seeds", false, "do not fetch from HTTP mirrors that links and torrents name (BEP 19)")
+	fs.BoolVar(&c.localWeb, "local-web-seeds", false, "fetch from HTTP mirrors at private and loopback addresses too")
 	c.limits.add(fs)
 	fs.StringVar(&c.encryption, "encryption", "prefer", "`WHETHER`: off, prefer or require; prefer takes and makes encrypted connections beside plain ones")
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")

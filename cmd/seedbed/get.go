@@ -89,6 +89,8 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 		DHTFlows:   c.dhtFlows,
 		EnforceID:  c.enforceID,
 		Encryption: enc,
+
+		NoWebSeeds: c.noWeb, LocalWebSeeds: c.localWeb,
 	}
 	return cfg, c.limits.apply(&cfg)
 }

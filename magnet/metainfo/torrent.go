@@ -15,7 +15,7 @@ import (
 type Torrent struct {
 	Info         *Info
 	Trackers     [][]string // tiers (BEP 12); kept for others, never contacted
-	WebSeeds     []string   // BEP 19 url-list; kept, never contacted
+	WebSeeds     []string   // BEP 19 url-list
 	Nodes        []string   // BEP 5: DHT nodes as host:port
 	Comment      string
 	CreatedBy    string

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+)
+
+// A torrent that nobody but HTTP mirrors has is fetched whole, in all three
+// formats; a mirror that lies is known by the first piece, and told.
+func TestWebSeeds(t *testing.T) {
+	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
+		t.Run(format.String(), func(t *testing.T) {
+			spec, dir := folder(t, ShareOptions{Format: format, PieceLength: 32 << 10}, small)
+			files := http.FileServer(http.Dir(filepath.Dir(dir)))
+			var asked, lies atomic.Int64
+			honest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				files.ServeHTTP(w, r)
+			}))
+			defer honest.Close()
+			wrong := t.TempDir()
+			for name, size := range small {
+				write(t, filepath.Join(wrong, "things", filepath.FromSlash(name)), make([]byte, size))
+			}
+			lie := http.FileServer(http.Dir(wrong))
+			liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				lies.Add(1)
+				lie.ServeHTTP(w, r)
+			}))
+			defer liar.Close()
+
+			b := start(t, simnet.New(1, simnet.Link{}), 1, noDHT, func(c *Config) { c.LocalWebSeeds = true })
+			to := t.TempDir()
+			torrent := *spec.Torrent
+			torrent.WebSeeds = []string{liar.URL + "/"}
+			got := b.add(Spec{Torrent: &torrent, Dir: to})
+			for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "has sent wrong data and is not asked any more"); time.Sleep(10 * ms) {
+				if time.Now().After(end) {
+					t.Fatalf("the liar was not told of: %q; %+v", b.warnings(), got.Snapshot())
+				}
+			}
+			asks := lies.Load()
+			b.close()
+			torrent.WebSeeds = []string{honest.URL + "/"}
+			c := start(t, simnet.New(1, simnet.Link{}), 2, noDHT, func(c *Config) { c.LocalWebSeeds = true })
+			got = c.add(Spec{Torrent: &torrent, Dir: to})
+			wait(t, got.Done(), time.Minute, "the download")
+			same(t, dir, filepath.Join(to, "things"))
+			if s := got.Snapshot(); s.Downloaded < 800_000 || asked.Load() == 0 {
+				t.Errorf("%+v", s)
+			}
+			if lies.Load() != asks {
+				t.Error("the liar was asked again")
+			}
+		})
+	}
+}
+
+// Without being asked to, nothing in the local network is.
+func TestLocalWebSeedsAreLeftAlone(t *testing.T) {
+	spec, _ := folder(t, ShareOptions{}, small)
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	defer srv.Close()
+	b := start(t, simnet.New(1, simnet.Link{}), 1, noDHT)
+	torrent := *spec.Torrent
+	torrent.WebSeeds = []string{srv.URL + "/"}
+	b.add(Spec{Torrent: &torrent, Dir: t.TempDir()})
+	for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "no public address"); time.Sleep(10 * ms) {
+		if time.Now().After(end) {
+			t.Fatal("nothing was told: ", b.warnings())
+		}
+	}
+}
