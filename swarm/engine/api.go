@@ -244,10 +244,12 @@ type Config struct {
 	Budget     int     // slots
 	HalfOpen   int     // dials at once
 	MaxConns   int
-	Uploads    int    // regular unchoke slots, the optimistic one apart
-	Hints      bool   // hints are dialled even when the torrent is private
-	Private    bool   // the torrent is known to be private (BEP 27) before EvInfo
-	Seed       uint64 // of the engine's random choices
+	Uploads    int  // regular unchoke slots, the optimistic one apart
+	Hints      bool // hints are dialled even when the torrent is private
+	Private    bool // the torrent is known to be private (BEP 27) before EvInfo
+	// NoSuperSeed shows everybody everything, whoever else is there (BEP 16).
+	NoSuperSeed bool
+	Seed        uint64 // of the engine's random choices
 }
 
 // Stats is a snapshot for people: sizes in bytes, rates in bytes a second.

@@ -42,6 +42,7 @@ type Engine struct {
 	first       int   // of peers, who is asked first; counts on
 	freeUnchoke bool  // an upload slot may have become free
 
+	super superSeed
 	tally
 	ranking []*peer // of rechoke
 	pexList []pex.Peer
@@ -232,6 +233,7 @@ func (e *Engine) Tick(now mono.Time) {
 	}
 	e.metaUpkeep()
 	e.layerUpkeep()
+	e.liftVeils()
 	if e.now >= e.rechokeAt {
 		e.rechoke()
 	}
@@ -287,6 +289,7 @@ func (e *Engine) pump() {
 			e.serve(p)
 		}
 		e.announceHaves()
+		e.reveal()
 	} else {
 		e.askMetadata()
 		e.askLayers()

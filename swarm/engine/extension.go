@@ -28,7 +28,7 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	}
 	if c := e.content; c != nil {
 		h.MetadataSize = int64(len(c.info.Raw))
-		h.UploadOnly = c.complete && c.n > 0 // BEP 21
+		h.UploadOnly = c.complete && c.n > 0 && p.veil == nil // BEP 21
 	}
 	e.scratch = wire.AppendExtHandshake(e.scratch[:0], h)
 	e.sendExt(p, wire.ExtHandshakeID, e.scratch)
@@ -38,7 +38,7 @@ func (e *Engine) sendExtHandshake(p *peer) {
 // (BEP 21).
 func (e *Engine) tellUploadOnly() {
 	for _, p := range e.peers {
-		if !p.closing && p.ext.UploadOnlyID != 0 {
+		if !p.closing && p.ext.UploadOnlyID != 0 && p.veil == nil {
 			e.scratch = wire.AppendUploadOnly(e.scratch[:0], e.content.complete)
 			e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
 		}

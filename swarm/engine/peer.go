@@ -58,6 +58,8 @@ type peer struct {
 	meta metaPeer
 	hash hashPeer
 
+	veil *veil // of a seed that does not show the peer everything, see super.go
+
 	noise  rate.Bucket // of messages that make no sense
 	pexOut pex.Sender
 	pexIn  pex.Intake
@@ -170,7 +172,12 @@ func (e *Engine) greet(p *peer) {
 // libtorrent does.
 func (e *Engine) sendBitfield(p *peer) {
 	c := e.content
+	veiled := e.veils(p)
 	p.told = true
+	if veiled {
+		e.veil(p)
+		return
+	}
 	switch {
 	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield must be sent
 		e.send(p, wire.Msg{Type: wire.HaveAll})
@@ -200,6 +207,7 @@ func (e *Engine) close(p *peer, f Fault) {
 func (e *Engine) leaveSwarm(p *peer) {
 	e.metaGone(p)
 	e.layersGone(p)
+	e.unveiled(p)
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
 			c.seeds--

@@ -39,6 +39,7 @@ type simConfig struct {
 	limit     time.Duration
 	private   bool
 	diskFails time.Duration // a leecher's storage fails so often
+	noSuper   bool          // seeds show everybody everything (BEP 16)
 }
 
 type simEvent struct {
@@ -80,6 +81,10 @@ type sim struct {
 		Sum64() uint64
 	}
 	steps int
+
+	elsewhere bitset.Set // pieces that leechers have, if that is counted; see passedOn
+	firstCopy float64    // copies that the first seed had sent when that was full
+	lastDone  time.Duration
 }
 
 // simNode is one peer: an engine, its memory and its disk.
@@ -208,7 +213,7 @@ func (n *simNode) start() {
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: 8, MaxConns: 30, Uploads: s.cfg.uploads,
-		Hints: true, Seed: s.rng.Uint64()}, s.now)
+		Hints: true, Seed: s.rng.Uint64(), NoSuperSeed: s.cfg.noSuper}, s.now)
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
 		n.step(&Event{Kind: EvInfo, Info: s.info, Have: n.have})
 	}

@@ -76,11 +76,15 @@ func (n *simNode) do(c *Command) {
 			n.fatal("says have %d twice", c.Block.Piece)
 		}
 		n.haves[c.Block.Piece] = true
+		if !n.seed {
+			s.passedOn(c.Block.Piece)
+		}
 	case CmdComplete:
 		if !n.have.Full() {
 			n.fatal("is complete with %d pieces", n.have.Count())
 		}
 		n.complete = true
+		s.lastDone = time.Duration(s.now)
 	case CmdWantPeers:
 		n.wants++
 		n.later(100*time.Millisecond, func() { n.candidates(4) })

@@ -169,7 +169,7 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 // that has more than k pieces already).
 func (e *Engine) allowFast(p *peer) {
 	c := e.content
-	if c == nil || !p.reserved.Fast() || p.up.fast != nil || p.nHas > allowedFast {
+	if c == nil || !p.reserved.Fast() || p.veil != nil || p.up.fast != nil || p.nHas > allowedFast {
 		return
 	}
 	p.up.fast = wire.AllowedFastSet(p.addr.Addr(), e.cfg.InfoHash, c.n, allowedFast)
