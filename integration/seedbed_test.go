@@ -29,6 +29,10 @@ type event struct {
 		Size int64
 	}
 	URL, Path   string
+	Link, Dir   string
+	Seq         int64
+	Kept        int
+	Fetched     int64
 	Error, Hint string
 }
 
@@ -48,6 +52,9 @@ var fields = map[string]string{
 	"ready":       "",
 	"seeded":      "infohash uploaded ratio",
 	"streaming":   "infohash file path size url",
+	"published":   "infohash link seq kept nodes",
+	"version":     "link seq",
+	"current":     "infohash link seq dir reused fetched",
 	"warning":     "error hint",
 	"error":       "error hint",
 }

@@ -60,4 +60,5 @@ type PublicationEvent struct {
 	InfoHash string
 	Dir      string // the version's folder
 	Reused   int64  // bytes of files that were there already
+	Fetched  int64  // bytes of blocks that came from peers
 }

@@ -498,5 +498,6 @@ func (f *Follower) keep(item DHTItem, just bool) {
 func (f *Follower) tell(kind EventKind, fe *fetch) {
 	ih, _ := parsePointer(fe.item.Value)
 	f.node.emit(Event{Kind: kind, Torrent: fe.torrent, Publication: &PublicationEvent{
-		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: ih.String(), Dir: f.dirs.path(fe.name), Reused: fe.reused.Load()}})
+		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: ih.String(), Dir: f.dirs.path(fe.name),
+		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}})
 }

@@ -161,6 +161,84 @@ func TestFollowersKeepUp(t *testing.T) {
 	})
 }
 
+// Torrents of v1 alone have pieces that several files share: files that lie in right
+// pieces are linked, those beside a change are copied, and what was old stays as it
+// was.
+func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
+		ring(t, n, 6)
+		dir, to := site(t, 60), t.TempDir() // 20 KB each, in pieces of 32 KiB
+		a := start(t, n, 1, boot(100))
+		p, err := a.Publish(t.Context(), PublishConfig{Key: testKey(0), KeyName: "k", Path: dir, Options: &ShareOptions{Format: metainfo.V1, PieceLength: 32 << 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := start(t, n, 2, boot(101)).follow(testKey(0), to)
+		reaches(t, f, 1, 2*time.Minute)
+		old := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(old, os.DirFS(filepath.Join(to, "current", "site"))); err != nil {
+			t.Fatal(err)
+		}
+		first := filepath.Join(to, "versions", versionName(1, p.state.last().InfoHash)[len("versions/"):], "site")
+		write(t, filepath.Join(dir, "d1", "page 10"), randomBytes("changed", 20_010)) // as long as it was
+		write(t, filepath.Join(dir, "d2", "page 20"), randomBytes("longer", 27_000))  // and all behind it moves
+		a.update(p)
+		reaches(t, f, 2, time.Minute)
+		same(t, dir, filepath.Join(to, "current", "site"))
+		same(t, old, first)
+		// Two files and what shares pieces with them.
+		if got := f.Torrent().Snapshot().Downloaded; got > 47_000+4*32<<10 {
+			t.Errorf("%d bytes were fetched", got)
+		}
+		one, _ := os.Stat(filepath.Join(first, "d0", "page 0"))
+		two, _ := os.Stat(filepath.Join(to, "current", "site", "d0", "page 0"))
+		if !os.SameFile(one, two) {
+			t.Error("an unchanged file was not linked")
+		}
+	})
+}
+
+// What an earlier version published under the key is published again, also when only
+// followers have kept it.
+func TestRollback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(10, simnet.Link{Delay: 10 * ms})
+		ring(t, n, 6)
+		dir, to, st := site(t, 6), t.TempDir(), t.TempDir()
+		first := filepath.Join(t.TempDir(), "first")
+		if err := os.CopyFS(first, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		a := start(t, n, 1, boot(100), state(st))
+		p := a.publish(testKey(0), dir)
+		f := start(t, n, 2, boot(101)).follow(testKey(0), to)
+		reaches(t, f, 1, 2*time.Minute)
+		write(t, filepath.Join(dir, "d0", "page 0"), []byte("spoilt"))
+		a.update(p)
+		reaches(t, f, 2, time.Minute)
+		a.close()
+		a = start(t, n, 3, boot(100), state(st))
+		var fault *Fault
+		if _, err := a.Publish(t.Context(), PublishConfig{Key: testKey(0), Rollback: 7}); !errors.As(err, &fault) || fault.Kind != FaultUsage {
+			t.Error(err)
+		}
+		p, err := a.Publish(t.Context(), PublishConfig{Key: testKey(0), Rollback: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := p.state.last(); v.Seq != 3 || v.InfoHash != p.state.file.Versions[0].InfoHash {
+			t.Errorf("%+v", v)
+		}
+		reaches(t, f, 3, time.Minute)
+		same(t, first, filepath.Join(to, "current", "site"))
+		wait(t, p.Torrent().Done(), time.Minute, "the publisher has it again")
+		if list, _ := Publications(st); len(list) != 1 || len(list[0].Versions) != 3 {
+			t.Errorf("%+v", list)
+		}
+	})
+}
+
 // Whoever was away comes back to the newest, from the same folder; and what he has is
 // served although the publisher is gone.
 func TestAFollowerComesBack(t *testing.T) {

@@ -111,9 +111,10 @@ func (r *jsonReporter) event(e node.Event) {
 	case node.SwitchedVersion:
 		r.put(struct {
 			jsonVersion
-			Dir    string `json:"dir"`
-			Reused int64  `json:"reused"`
-		}{versionJSON("current", &e), e.Publication.Dir, e.Publication.Reused})
+			Dir     string `json:"dir"`
+			Reused  int64  `json:"reused"`
+			Fetched int64  `json:"fetched"`
+		}{versionJSON("current", &e), e.Publication.Dir, e.Publication.Reused, e.Publication.Fetched})
 	case node.Warning:
 		r.put(jsonError{head("warning", e.Time, e.Torrent), e.Err.Error(), hintOf(e.Err)})
 	}

@@ -1,0 +1,280 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pages is a folder of many small files.
+func pages(t *testing.T, n int) (dir string, page func(i int) string) {
+	dir = filepath.Join(t.TempDir(), "pages")
+	page = func(i int) string { return filepath.Join(dir, fmt.Sprint("shelf ", i%10), fmt.Sprint("page ", i)) }
+	for i := range n {
+		must(t, os.MkdirAll(filepath.Dir(page(i)), 0o755))
+		must(t, os.WriteFile(page(i), fmt.Appendf(nil, "%04d%s", i, strings.Repeat("x", 2000+i)), 0o644))
+	}
+	return dir, page
+}
+
+// digestOf is a hash of all files below dir and their paths.
+func digestOf(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		fmt.Fprintf(h, "%s\x00%d\x00", rel, len(b))
+		h.Write(b)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+func version(n int64) func(event) bool { return func(e event) bool { return e.Seq == n } }
+
+// One publishes, three follow, in a DHT of nodes of three kinds. A change of one file of a
+// thousand is with all three within a minute of its put, for less than twice the
+// bytes of that file, and a reader that resolves current once sees one version,
+// whenever it does. When the publisher is gone the others still serve all of it.
+func TestPublications(t *testing.T) {
+	need(t, libtorrent{}, webtorrent{})
+	t.Parallel()
+	ctx := patience(t)
+	private4.join(t)
+	entries := private4.entries(t)
+	webtorrent{}.join(ctx, t, "10.8.1.9", entries)
+	dir, page := pages(t, 1000)
+	before, err := digestOf(dir)
+	must(t, err)
+	p := run(t, "10.8.1.1", entered(entries, "publish", dir, "--key", "pages", "--watch", "--watch-every", "300ms")...)
+	first := p.wait(ctx, "published", version(1))
+	if first.Kept == 0 || !strings.HasPrefix(first.Link, "magnet:?xs=urn:btpk:") {
+		t.Errorf("%+v", first)
+	}
+	var followers []*ours
+	var dirs []string
+	for i := range 3 {
+		to := t.TempDir()
+		dirs = append(dirs, to)
+		args := entered(entries, "follow", first.Link, "-d", to, "--poll", "5s")
+		if i == 0 {
+			args = append(args, "--keep-alive")
+		}
+		followers = append(followers, run(t, fmt.Sprint("10.8.1.", 2+i), args...))
+	}
+	for _, f := range followers {
+		f.wait(ctx, "current", version(1))
+	}
+	readers, stop := context.WithCancel(ctx)
+	defer stop()
+	var reads, mixtures atomic.Int64
+	seen := make(chan map[string]int, len(dirs))
+	for _, to := range dirs {
+		go func() {
+			had := map[string]int{}
+			for readers.Err() == nil {
+				at, err := os.Readlink(filepath.Join(to, "current"))
+				if err == nil {
+					var d string
+					if d, err = digestOf(filepath.Join(to, at, "pages")); err == nil {
+						had[d]++
+						reads.Add(1)
+					}
+				}
+				if err != nil {
+					mixtures.Add(1) // one kept version beside the current one: nothing vanishes while it is read
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			seen <- had
+		}()
+	}
+	changed := []byte(strings.Repeat("new ", 700))
+	must(t, os.WriteFile(page(500), changed, 0o644))
+	after, err := digestOf(dir)
+	must(t, err)
+	put := p.wait(ctx, "published", version(2))
+	for i, f := range followers {
+		e := f.wait(ctx, "current", version(2))
+		if took := e.at().Sub(put.at()); took > time.Minute {
+			t.Errorf("follower %d was there %v after the put", i, took)
+		}
+		if limit := 2 * int64(len(changed)); e.Fetched > limit {
+			t.Errorf("follower %d fetched %d bytes for a change of %d", i, e.Fetched, len(changed))
+		}
+	}
+	time.Sleep(300 * time.Millisecond)
+	stop()
+	for range dirs {
+		for d, n := range <-seen {
+			if d != before && d != after {
+				t.Errorf("a reader saw %d times what is no version", n)
+			}
+		}
+	}
+	if reads.Load() < 10 || mixtures.Load() > 0 {
+		t.Errorf("%d reads, %d failed", reads.Load(), mixtures.Load())
+	}
+	// The publisher dies; a newcomer gets everything all the same.
+	p.cmd.Process.Signal(syscall.SIGKILL)
+	<-p.ended
+	got := t.TempDir()
+	run(t, "10.8.1.6", entered(entries, "get", first.Link, "-d", got)...).ends(ctx, 0)
+	if d, err := digestOf(filepath.Join(got, "pages")); err != nil || d != after {
+		t.Error("what the followers serve is not the newest version: ", err)
+	}
+	var shown struct {
+		Found             bool
+		Seq               int64
+		Signature         string
+		Current           string `json:"current_infohash"`
+		Holders           []struct{ State string }
+		PublicKey, Target string
+	}
+	object(t, &shown, entered(entries, "show", first.Link, "--listen", "10.8.1.7:0", "--state", t.TempDir())...)
+	if !shown.Found || shown.Seq != 2 || shown.Signature != "valid" || shown.Current != put.Infohash || len(shown.Holders) == 0 {
+		t.Errorf("%+v", shown)
+	}
+	// Nothing that was written down or said has the secret in it.
+	key, err := os.ReadFile(filepath.Join(stateOf(p), "keys", "pages"))
+	must(t, err)
+	if fi, err := os.Stat(filepath.Join(stateOf(p), "keys", "pages")); err != nil || fi.Mode().Perm() != 0o600 {
+		t.Error("the key's file: ", fi, err)
+	}
+	for _, o := range append(followers, p) {
+		o.mu.Lock()
+		if strings.Contains(o.log.String(), strings.TrimSpace(string(key))) {
+			t.Error("the secret was printed")
+		}
+		o.mu.Unlock()
+	}
+}
+
+// resolved is the folder that current leads to.
+func resolved(t *testing.T, dir string) string {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(filepath.Join(dir, "current"))
+	must(t, err)
+	return path
+}
+
+// stateOf is the state directory that a seedbed was given.
+func stateOf(o *ours) string {
+	for i, a := range o.cmd.Args {
+		if a == "--state" {
+			return o.cmd.Args[i+1]
+		}
+	}
+	return ""
+}
+
+// An item of ours that only libtorrent nodes hold is found by who follows, after the
+// publisher has gone; so is one that bittorrent-dht put.
+func TestItemsOfOthersAreFollowed(t *testing.T) {
+	need(t, libtorrent{}, webtorrent{})
+	t.Run("held by libtorrent alone", func(t *testing.T) {
+		t.Parallel()
+		ctx := patience(t)
+		var nodes []string
+		for i := range 9 {
+			nodes = append(nodes, endpoint(fmt.Sprint("10.8.2.", 10+i)))
+		}
+		l := libtorrent{}.start(t, "", nodes[:3]).(*libtorrentDaemon)
+		l.settings["listen"] = nodes
+		l.run()
+		l.event(ctx, "ready")
+		p := single(t, "held by others", 2<<20)
+		o := run(t, "10.8.2.1", entered(nodes[:2], "publish", filepath.Join(p.parent, p.name), "--key", "k", "--v1", "--piece-length", fmt.Sprint(p.piece))...)
+		e := o.wait(ctx, "published", func(e event) bool { return e.Kept > 0 })
+		if e.Infohash != p.infohash {
+			t.Errorf("the torrent is %s, made without seedbed it is %s", e.Infohash, p.infohash)
+		}
+		o.cmd.Process.Signal(syscall.SIGKILL)
+		<-o.ended
+		run(t, "10.8.2.2", offline("seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
+		dir := t.TempDir()
+		run(t, "10.8.2.3", entered(nodes[3:5], "follow", e.Link, "-d", dir, "--poll", "5s", "--peer", "10.8.2.2:6881")...).wait(ctx, "current")
+		p.same(t, resolved(t, dir), true)
+	})
+	t.Run("put by bittorrent-dht", func(t *testing.T) {
+		t.Parallel()
+		ctx := patience(t)
+		private4.join(t)
+		entries := private4.entries(t)
+		p := tree(t, "named by another", 3<<20)
+		run(t, "10.8.3.1", entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
+		js := webtorrent{}.join(ctx, t, "10.8.3.2", entries)
+		seed := randomHex(t, 32)
+		raw, _ := hex.DecodeString(seed)
+		public := hex.EncodeToString(ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey))
+		ih, _ := hex.DecodeString(p.infohash)
+		js.ask(ctx, map[string]any{"do": "put", "value": hex.EncodeToString(bencode(nil, map[string]any{"ih": string(ih)})), "seed": seed, "salt": inHex("a salt"), "seq": 7})
+		dir := t.TempDir()
+		o := run(t, "10.8.3.3", entered(entries, "follow", "magnet:?xs=urn:btpk:"+public+"&s="+inHex("a salt"), "-d", dir, "--poll", "5s")...)
+		if e := o.wait(ctx, "current"); e.Seq != 7 {
+			t.Errorf("%+v", e)
+		}
+		p.same(t, resolved(t, dir), true)
+	})
+}
+
+// What create makes is opened by the others: v1 by all, v2 and both sides of hybrids
+// by libtorrent. Transmission 3.00 and aria2 1.36 cannot read the empty keys of a file tree (BEP 52), whoever made it: one calls the
+// torrent corrupt, the other works out another infohash.
+func TestCreatedTorrentsAreOpened(t *testing.T) {
+	need(t, libtorrent{}, transmission{}, aria2{})
+	private4.join(t)
+	dht, entries := private4.nodes, private4.entries(t)
+	host := 0
+	for _, c := range []struct {
+		format, link string
+		by           client
+	}{
+		{"v1", "btih", libtorrent{}}, {"v1", "btih", transmission{}}, {"v1", "btih", aria2{}},
+		{"hybrid", "btih", libtorrent{}},
+		{"hybrid", "btmh", libtorrent{}}, {"v2", "btmh", libtorrent{}},
+	} {
+		host++
+		n := host
+		t.Run(c.format+" by "+c.link+"/"+c.by.name(), func(t *testing.T) {
+			t.Parallel()
+			ctx := patience(t)
+			p := tree(t, "created "+c.format+" "+c.link+" for "+c.by.name(), 5<<20)
+			p.torrent = filepath.Join(t.TempDir(), "x.torrent")
+			var made struct {
+				Infohash string `json:"infohash"`
+				V2       string `json:"infohash_v2"`
+			}
+			object(t, &made, "create", filepath.Join(p.parent, p.name), "-o", p.torrent, "--"+c.format)
+			p.infohash = made.Infohash
+			link := "magnet:?xt=urn:btih:" + made.Infohash
+			if c.link == "btmh" {
+				link = "magnet:?xt=urn:btmh:1220" + made.V2
+				p.infohash = made.V2[:40]
+			}
+			ip := fmt.Sprint("10.8.4.", n)
+			run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
+			announced(ctx, t, dht, p.infohash, ip)
+			d := c.by.start(t, fmt.Sprint("10.8.5.", n), dht)
+			dir := t.TempDir()
+			d.leech(ctx, link, dir)
+			d.done(ctx)
+			p.as(c.by).same(t, dir, false)
+		})
+	}
+}
