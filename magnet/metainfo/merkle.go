@@ -102,6 +102,11 @@ func newTreeHash(width int64) *treeHash { return &treeHash{width: width, block: 
 func (t *treeHash) Write(b []byte) (int, error) {
 	size := len(b)
 	for len(b) > 0 {
+		if t.n == 0 && len(b) >= BlockSize {
+			t.add(sha256.Sum256(b[:BlockSize]))
+			b = b[BlockSize:]
+			continue
+		}
 		k := min(len(b), BlockSize-t.n)
 		t.block.Write(b[:k])
 		b = b[k:]
@@ -120,9 +125,13 @@ func (t *treeHash) flush() {
 	t.block.Sum(r[:0])
 	t.block.Reset()
 	t.n = 0
-	t.m.add(r)
+	t.add(r)
+}
+
+func (t *treeHash) add(leaf Root) {
+	t.m.add(leaf)
 	if t.leaf != nil {
-		t.leaf(r)
+		t.leaf(leaf)
 	}
 }
 
