@@ -14,6 +14,11 @@
 // storage once the metadata is known (content.go). Incoming connections are
 // told apart by infohash (accept.go). What is bounded for the whole node is
 // divided in budget.go.
+//
+// What changes under one link: Publish shares a file or folder under a key
+// (publish.go), with its versions on record (publication_record.go); Follow has the
+// newest version of what somebody publishes (follow.go), each in a folder of its own
+// (versions.go) that is filled with what earlier ones have (reuse.go).
 package node
 
 import (

@@ -144,16 +144,18 @@ func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 // Watch calls Update when the files have changed and then been left alone for a
 // while, until ctx ends; every is how often it is looked.
 func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
-	var last storage.Fingerprint
-	var failed storage.Fingerprint
+	var last, failed storage.Fingerprint
+	wait := every
 	for {
-		if err := sleep(ctx, every); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return nil
 		}
 		p.mu.Lock()
 		path, options, published := p.state.file.Path, p.options, p.print
 		p.mu.Unlock()
+		began := time.Now()
 		now, err := storage.Print(path, options)
+		wait = max(every, watchShare*time.Since(began)) // a large folder is not walked all the time
 		settled := err == nil && now == last
 		last = now
 		if !settled || now == published || now == failed {
@@ -172,6 +174,9 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 		}
 	}
 }
+
+// watchShare bounds the share of a processor that watching takes: one in so many.
+const watchShare = 20
 
 // update is Update with mu held.
 func (p *Publication) update(ctx context.Context, overrule bool) (bool, error) {

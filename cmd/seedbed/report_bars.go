@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,7 +85,13 @@ func (*barReporter) every() time.Duration { return 200 * time.Millisecond }
 func (r *barReporter) tick(_ *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range ts {
+	for t, b := range r.bars {
+		if !slices.Contains(ts[:min(len(ts), maxBars)], t) {
+			b.bar.Abort(true) // another version has taken its place
+			delete(r.bars, t)
+		}
+	}
+	for _, t := range ts[:min(len(ts), maxBars)] {
 		b := r.bars[t]
 		if b == nil {
 			b = r.addBar(t)
@@ -109,6 +116,9 @@ func (r *barReporter) tick(_ *node.Node, ts []*node.Torrent) {
 }
 
 const nameWidth = 28
+
+// maxBars is how many fit a terminal.
+const maxBars = 20
 
 func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 	b := &torrentBar{}
