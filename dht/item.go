@@ -236,8 +236,8 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	}
 	out.put(ctx, q, item, func(to netip.AddrPort) *int64 {
 		// BEP 44: cas should not go to a node that did not return any data
-		// for the get.
-		if _, stored := has[to]; !stored {
+		// for the get. One that has an older item is to have the new one all the same.
+		if i, stored := has[to]; !stored || cas != nil && i.Mutable && i.Seq < *cas {
 			return nil
 		}
 		return cas

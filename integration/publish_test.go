@@ -114,6 +114,7 @@ func TestPublications(t *testing.T) {
 		if took := e.at().Sub(put.at()); took > time.Minute {
 			t.Errorf("follower %d was there %v after the put", i, took)
 		}
+		t.Logf("follower %d: %v after the put, %d bytes fetched for a change of %d", i, e.at().Sub(put.at()), e.Fetched, len(changed))
 		if limit := 2 * int64(len(changed)); e.Fetched > limit {
 			t.Errorf("follower %d fetched %d bytes for a change of %d", i, e.Fetched, len(changed))
 		}

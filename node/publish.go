@@ -50,6 +50,8 @@ type Publication struct {
 	torrent *Torrent
 	unkeep  func()
 	told    int64 // number of a stranger's item that was told of
+	spoken  bool  // what became of the newest item was told
+	held    bool  // nodes hold it, as far as was told
 	ended   bool
 }
 
@@ -60,6 +62,9 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (_ *Publication, 
 	}
 	public := [ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey))
 	target := dht.ItemTarget(public, cfg.Salt)
+	if cfg.Options != nil && cfg.Options.Private {
+		return nil, &Fault{Kind: FaultUsage, Err: errors.New("a private torrent is kept out of the DHT, where followers look for it"), hint: "publish without --private, or share it with seedbed seed"}
+	}
 	ctx, cancel := n.within(ctx)
 	defer cancel()
 	// What cannot be signed is refused before anything is hashed.
@@ -253,6 +258,7 @@ func (p *Publication) release(ctx context.Context, spec Spec, fresh, overrule bo
 	if old != nil && old != t {
 		old.stop()
 	}
+	p.spoken, p.held = false, false
 	just := fresh && p.put(ctx, item, cas)
 	if p.unkeep != nil {
 		p.unkeep()
@@ -326,16 +332,17 @@ func (p *Publication) put(ctx context.Context, item DHTItem, cas *int64) bool {
 	case err != nil:
 		p.node.log.Debug("the item was not put", "err", err)
 	}
-	p.tell(item, r.Kept, len(r.Nodes))
+	p.tell(item.Seq, r.Kept, len(r.Nodes))
 	return r.Kept > 0
 }
 
 // putTimeout bounds the first put: the torrent is shared all the while.
 const putTimeout = 30 * time.Second
 
-func (p *Publication) tell(item DHTItem, kept, nodes int) {
-	p.node.emit(Event{Kind: PublishedItem, Torrent: p.torrent, Publication: &PublicationEvent{
-		Link: p.link(), Seq: item.Seq, Kept: kept, Nodes: nodes}})
+// tell says where the newest item is.
+func (p *Publication) tell(seq int64, kept, nodes int) {
+	p.spoken, p.held = true, kept > 0
+	p.node.emit(Event{Kind: PublishedItem, Torrent: p.torrent, Publication: &PublicationEvent{Link: p.link(), Seq: seq, Kept: kept, Nodes: nodes}})
 }
 
 // strange reports whether an item is none that this record knows, and is not older
@@ -354,23 +361,26 @@ func (p *Publication) conflict(i *DHTItem) error {
 		hint: "publish from one machine only; to go on from here all the same, --overrule"}
 }
 
-// tended hears of each round of the keeper, and tells once of what a stranger put.
-func (p *Publication) tended(r dht.TendReport, err error) {
-	s := r.Newer
-	if s == nil {
-		s = r.Fork
-	}
-	if s == nil {
-		return
-	}
+// tended hears of each round of the keeper. It tells once where the item is, or that
+// it is nowhere, and then that it got somewhere; and once of what a stranger put.
+func (p *Publication) tended(r dht.TendReport, _ error) {
 	go func() { // the keeper waits for nobody who holds mu
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.ended || !p.strange(s) || p.told == s.Seq {
+		if p.ended {
 			return
 		}
-		p.told = s.Seq
-		p.node.emit(Event{Kind: Warning, Torrent: p.torrent, Err: p.conflict(s)})
+		s := r.Newer
+		if s == nil {
+			s = r.Fork
+		}
+		if s != nil && p.strange(s) && p.told != s.Seq {
+			p.told = s.Seq
+			p.node.emit(Event{Kind: Warning, Torrent: p.torrent, Err: p.conflict(s)})
+		}
+		if r.Newer == nil && (!p.spoken || !p.held && r.Kept > 0) {
+			p.tell(p.state.last().Seq, r.Kept, len(r.Nodes))
+		}
 	}()
 }
 

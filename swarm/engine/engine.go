@@ -38,6 +38,7 @@ type Engine struct {
 	paused      bool // storage failed
 	stopped     bool
 	broken      error // why the metadata cannot be used
+	v2alone     bool  // every connection is by the v2 infohash
 	freed       bool  // a slot, a block or a piece became free: all may look again
 	first       int   // of peers, who is asked first; counts on
 	freeUnchoke bool  // an upload slot may have become free

@@ -47,6 +47,12 @@ func (e *Engine) needLayers(info *metainfo.Info) bool {
 	if !info.LacksLayers() {
 		return false
 	}
+	// Without a v1 side the infohash that we go by is the v2 one, also where it was
+	// given cut short and nobody knew (BEP 46).
+	e.v2alone = true
+	for _, p := range e.peers {
+		p.v2 = true
+	}
 	e.layer = layerPhase{info: info, layers: metainfo.NewLayers(info)}
 	e.layer.by = make([]Conn, len(e.layer.layers.Asks()))
 	return true

@@ -72,7 +72,7 @@ func (e *Engine) onConnected(ev *Event) {
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
-		encrypted: ev.Encrypted, v2: ev.V2, since: e.now, lastIn: e.now, lastOut: e.now,
+		encrypted: ev.Encrypted, v2: ev.V2 || e.v2alone, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
 	p.down.slowStart, p.down.depth = true, firstDepth
