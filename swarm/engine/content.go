@@ -40,6 +40,8 @@ type content struct {
 	haveAt  mono.Time // when fresh is due
 	lastHad mono.Time // when haves were last announced
 
+	endgameAt mono.Time // when the endgame began; Never outside of it
+
 	complete bool // CmdComplete was said of the present set
 }
 
@@ -60,7 +62,7 @@ func (e *Engine) onInfo(ev *Event) {
 		pick:     newPicker(n, e.rng),
 		open:     make(map[uint32]*piece),
 		suspects: make(map[uint32]*suspect),
-		haveAt:   mono.Never,
+		haveAt:   mono.Never, endgameAt: mono.Never,
 	}
 	c.full.Fill()
 	c.slots.resize(e.cfg.Budget)

@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"seedbed/internal/mono"
+)
 
 // What is done when a peer could deliver and there is nothing free to ask of
 // it: because every slot is held (relieve, steal), or because everything is on
@@ -12,6 +16,9 @@ const (
 	stealAfter = 4 * time.Second
 	// endgameDepth bounds what is asked twice of one peer.
 	endgameDepth = 16
+	// endgameLong after the endgame began a block may be on order at three peers; until
+	// then at two, so that what is little to begin with is not fetched three times.
+	endgameLong = 2 * time.Second
 )
 
 // relieve frees a slot for p when all are held by chunks that nobody can go on
@@ -75,8 +82,17 @@ func (c *content) inEndgame() bool {
 // get a cancel.
 func (e *Engine) endgame(p *peer, limit int) bool {
 	c := e.content
-	if p.down.out() > 0 || !c.inEndgame() {
+	if p.down.out() > 0 {
 		return false
+	}
+	if !c.inEndgame() {
+		c.endgameAt = mono.Never
+		return false
+	}
+	c.endgameAt = min(c.endgameAt, e.now)
+	copies := uint8(2)
+	if e.now.Sub(c.endgameAt) > endgameLong {
+		copies = 3
 	}
 	asked := false
 	for _, pc := range c.opened {
@@ -90,7 +106,7 @@ func (e *Engine) endgame(p *peer, limit int) bool {
 			}
 			for b := k.first + k.blocks; b > k.first; b-- {
 				s := &pc.block[b-1]
-				if s.done || s.leases == 0 || s.leases >= 3 || p.down.find(pc.blockOf(b-1)) >= 0 {
+				if s.done || s.leases == 0 || s.leases >= copies || p.down.find(pc.blockOf(b-1)) >= 0 {
 					continue
 				}
 				e.grant(p, k, b-1)

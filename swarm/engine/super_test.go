@@ -10,7 +10,11 @@ import (
 // the swarm has it all, and less than one that shows everybody everything.
 func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 	var sum, took [2]float64
-	for seed := range *seedsFlag {
+	if raceEnabled {
+		t.Skip("one goroutine, and slow: there is nothing to race")
+	}
+	seeds := *seedsFlag
+	for seed := range seeds {
 		for k, off := range []bool{false, true} {
 			s := newSim(t, simConfig{seed: seed, nodes: 25, seeds: 1, pieces: 240, uploads: 4, noSuper: off})
 			s.elsewhere = bitset.New(240)
@@ -19,11 +23,11 @@ func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 			took[k] += s.lastDone.Seconds()
 		}
 	}
-	t.Logf("everybody was complete after %.0f s, without super-seeding %.0f s", took[0]/float64(*seedsFlag), took[1]/float64(*seedsFlag))
+	t.Logf("everybody was complete after %.0f s, without super-seeding %.0f s", took[0]/float64(seeds), took[1]/float64(seeds))
 	if took[0] > 1.1*took[1] {
 		t.Error("super-seeding made it slower")
 	}
-	super, plain := sum[0]/float64(*seedsFlag), sum[1]/float64(*seedsFlag)
+	super, plain := sum[0]/float64(seeds), sum[1]/float64(seeds)
 	t.Logf("the seed sent %.2f copies until all pieces were elsewhere, %.2f without super-seeding", super, plain)
 	if super > 1.15 || super > plain {
 		t.Errorf("%.2f copies, %.2f without super-seeding", super, plain)
