@@ -44,12 +44,15 @@ type Version struct {
 
 // publicationFile is the record.
 type publicationFile struct {
-	Key      string        `json:"key"` // public
-	KeyName  string        `json:"key_name"`
-	Salt     []byte        `json:"salt,omitempty"`
-	Path     string        `json:"path"`
-	Options  recordOptions `json:"options"`
-	Versions []Version     `json:"versions"` // ascending
+	Key     string        `json:"key"` // public
+	KeyName string        `json:"key_name"`
+	Salt    []byte        `json:"salt,omitempty"`
+	Path    string        `json:"path"`
+	Options recordOptions `json:"options"`
+	// RolledBack says that the newest version is an old content, which the path need
+	// not hold.
+	RolledBack bool      `json:"rolled_back,omitempty"`
+	Versions   []Version `json:"versions"` // ascending
 }
 
 // recordOptions are what of ShareOptions makes the infohash.

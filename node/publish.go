@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/dht"
@@ -47,7 +48,7 @@ type Publication struct {
 	state   *publicationState
 	options ShareOptions
 	print   storage.Fingerprint // of the files as they were published
-	torrent *Torrent
+	torrent atomic.Pointer[Torrent]
 	unkeep  func()
 	told    int64 // number of a stranger's item that was told of
 	spoken  bool  // what became of the newest item was told
@@ -104,11 +105,28 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (_ *Publication, 
 	p.options.Warn, p.options.Progress = cfg.Warn, cfg.Progress
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if cfg.Rollback != 0 {
-		return p, p.rollback(ctx, cfg.Rollback, cfg.Overrule)
+	switch {
+	case cfg.Rollback != 0:
+		err = p.rollback(ctx, cfg.Rollback, cfg.Overrule)
+	case cfg.Path == "" && f.RolledBack:
+		err = p.rollback(ctx, st.last().Seq, cfg.Overrule) // until the folder is published again
+	default:
+		_, err = p.update(ctx, cfg.Overrule)
 	}
-	_, err = p.update(ctx, cfg.Overrule)
+	p.options.Progress = nil
 	return p, err
+}
+
+// published reports whether a torrent is the newest version of a publication.
+func (n *Node) published(t *Torrent) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for other := range n.tenants {
+		if p, ok := other.(*Publication); ok && p.Torrent() == t {
+			return true
+		}
+	}
+	return false
 }
 
 // Link is the link that followers open.
@@ -127,11 +145,7 @@ func (p *Publication) link() string {
 }
 
 // Torrent is the torrent of the newest version.
-func (p *Publication) Torrent() *Torrent {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.torrent
-}
+func (p *Publication) Torrent() *Torrent { return p.torrent.Load() }
 
 // Update looks whether the files have changed, and if so makes and puts the next
 // version. Only files that were touched are hashed.
@@ -201,6 +215,7 @@ func (p *Publication) update(ctx context.Context, overrule bool) (bool, error) {
 		return false, err
 	}
 	v := p.state.last()
+	p.state.file.RolledBack = false
 	fresh := v == nil || v.InfoHash != made.Info.Hash.String() || v.InfoHashV2 != hexV2(made.Info)
 	if err := p.release(ctx, spec, fresh, overrule); err != nil {
 		return false, err
@@ -212,9 +227,10 @@ func (p *Publication) update(ctx context.Context, overrule bool) (bool, error) {
 	return fresh, nil
 }
 
-// rollback publishes the torrent of an earlier version. Its data comes from the path,
-// if that holds it again, or else from those who have kept it.
-func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) error {
+// rollback publishes the torrent of an earlier version, or goes on with that. Its data
+// comes from the path, if that holds it again, or else from those who have kept it.
+// What is in the path is not published again before it changes, or is named.
+func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) (err error) {
 	k := slices.IndexFunc(p.state.file.Versions, func(v Version) bool { return v.Seq == seq })
 	if k < 0 {
 		return &Fault{Kind: FaultUsage, Err: fmt.Errorf("there is no version %d of this publication", seq), hint: "seedbed publish --history lists them"}
@@ -225,6 +241,10 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 		return &Fault{Kind: FaultVanished, Err: fmt.Errorf("the torrent of version %d is not in the state directory any more", seq)}
 	}
 	fresh := k != len(p.state.file.Versions)-1
+	p.state.file.RolledBack = true
+	if p.print, err = storage.Print(p.state.file.Path, p.options); err != nil {
+		p.print = storage.Fingerprint{} // the folder is gone
+	}
 	o := p.options
 	o.Before = p.state.before()
 	if made, err := Make(ctx, p.state.file.Path, o); err == nil && made.Info.Hash == torrent.Info.Hash {
@@ -246,7 +266,6 @@ func (p *Publication) release(ctx context.Context, spec Spec, fresh, overrule bo
 	if err != nil {
 		return err
 	}
-	old := p.torrent
 	t, err := p.node.Add(spec)
 	if errors.Is(err, ErrDuplicate) {
 		t, err = p.node.lookup(spec.InfoHash()), nil
@@ -254,8 +273,7 @@ func (p *Publication) release(ctx context.Context, spec Spec, fresh, overrule bo
 	if err != nil {
 		return err
 	}
-	p.torrent = t
-	if old != nil && old != t {
+	if old := p.torrent.Swap(t); old != nil && old != t && !p.node.published(old) {
 		old.stop()
 	}
 	p.spoken, p.held = false, false
@@ -327,7 +345,7 @@ func (p *Publication) put(ctx context.Context, item DHTItem, cas *int64) bool {
 	switch {
 	case errors.As(err, &raced) && r.Item != nil && p.strange(r.Item):
 		p.told = r.Item.Seq
-		p.node.emit(Event{Kind: Warning, Torrent: p.torrent, Err: p.conflict(r.Item)})
+		p.node.emit(Event{Kind: Warning, Torrent: p.Torrent(), Err: p.conflict(r.Item)})
 		return false
 	case err != nil:
 		p.node.log.Debug("the item was not put", "err", err)
@@ -342,7 +360,7 @@ const putTimeout = 30 * time.Second
 // tell says where the newest item is.
 func (p *Publication) tell(seq int64, kept, nodes int) {
 	p.spoken, p.held = true, kept > 0
-	p.node.emit(Event{Kind: PublishedItem, Torrent: p.torrent, Publication: &PublicationEvent{Link: p.link(), Seq: seq, Kept: kept, Nodes: nodes}})
+	p.node.emit(Event{Kind: PublishedItem, Torrent: p.Torrent(), Publication: &PublicationEvent{Link: p.link(), Seq: seq, Kept: kept, Nodes: nodes}})
 }
 
 // strange reports whether an item is none that this record knows, and is not older
@@ -376,7 +394,7 @@ func (p *Publication) tended(r dht.TendReport, _ error) {
 		}
 		if s != nil && p.strange(s) && p.told != s.Seq {
 			p.told = s.Seq
-			p.node.emit(Event{Kind: Warning, Torrent: p.torrent, Err: p.conflict(s)})
+			p.node.emit(Event{Kind: Warning, Torrent: p.Torrent(), Err: p.conflict(s)})
 		}
 		if r.Newer == nil && (!p.spoken || !p.held && r.Kept > 0) {
 			p.tell(p.state.last().Seq, r.Kept, len(r.Nodes))

@@ -236,6 +236,19 @@ func TestRollback(t *testing.T) {
 		if list, _ := Publications(st); len(list) != 1 || len(list[0].Versions) != 3 {
 			t.Errorf("%+v", list)
 		}
+		// Taken up again it stays as it is, until the folder is published again.
+		a.close()
+		a = start(t, n, 4, boot(100), state(st))
+		if p, err = a.Publish(t.Context(), PublishConfig{Key: testKey(0)}); err != nil {
+			t.Fatal(err)
+		}
+		if v := p.state.last(); v.Seq != 3 {
+			t.Errorf("%+v", v)
+		}
+		p.Close()
+		a.publish(testKey(0), dir)
+		reaches(t, f, 4, 2*time.Minute)
+		same(t, dir, filepath.Join(to, "current", "site"))
 	})
 }
 
