@@ -234,11 +234,11 @@ func TestItemsOfOthersAreFollowed(t *testing.T) {
 	})
 }
 
-// What create makes is opened by the others: v1 by all, v2 and both sides of hybrids
-// by libtorrent. Transmission 3.00 and aria2 1.36 cannot read the empty keys of a file tree (BEP 52), whoever made it: one calls the
+// What create makes is opened by the others: v1 by all, hybrids by libtorrent, on either
+// side, and by rTorrent, v2 by libtorrent. Transmission 3.00 and aria2 1.36 cannot read the empty keys of a file tree (BEP 52), whoever made it: one calls the
 // torrent corrupt, the other works out another infohash.
 func TestCreatedTorrentsAreOpened(t *testing.T) {
-	need(t, libtorrent{}, transmission{}, aria2{})
+	need(t, libtorrent{}, transmission{}, aria2{}, rtorrent{})
 	private4.join(t)
 	dht, entries := private4.nodes, private4.entries(t)
 	host := 0
@@ -247,7 +247,7 @@ func TestCreatedTorrentsAreOpened(t *testing.T) {
 		by           client
 	}{
 		{"v1", "btih", libtorrent{}}, {"v1", "btih", transmission{}}, {"v1", "btih", aria2{}},
-		{"hybrid", "btih", libtorrent{}},
+		{"hybrid", "btih", libtorrent{}}, {"hybrid", "btih", rtorrent{}},
 		{"hybrid", "btmh", libtorrent{}}, {"v2", "btmh", libtorrent{}},
 	} {
 		host++
@@ -272,6 +272,9 @@ func TestCreatedTorrentsAreOpened(t *testing.T) {
 			run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
 			announced(ctx, t, dht, p.infohash, ip)
 			d := c.by.start(t, fmt.Sprint("10.8.5.", n), dht)
+			if r, ok := d.(*rtorrentDaemon); ok {
+				r.peer = endpoint(ip)
+			}
 			dir := t.TempDir()
 			d.leech(ctx, link, dir)
 			d.done(ctx)
