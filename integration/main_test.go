@@ -55,6 +55,9 @@ func TestMain(m *testing.M) {
 		// These tests wait for other processes far more than they compute.
 		flag.Set("test.parallel", "32")
 	}
+	if !given("rapid.checks") {
+		flag.Set("rapid.checks", "40") // each makes six torrents here and six there
+	}
 	dependOnSource()
 	if seedbed != "" {
 		if err := silenceNames(); err != nil {

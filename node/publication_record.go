@@ -199,13 +199,14 @@ func (p *publicationState) before() *storage.Made {
 	}
 	b, err := readFile(filepath.Join(p.path, "stamps"))
 	var f stampsFile
-	if err != nil || json.Unmarshal(b, &f) != nil || f.InfoHash != v.InfoHash || len(f.Stamps) != len(t.Info.Files) {
+	if err != nil || json.Unmarshal(b, &f) != nil || f.Path != p.file.Path || f.InfoHash != v.InfoHash || len(f.Stamps) != len(t.Info.Files) {
 		return nil
 	}
 	return &storage.Made{Info: t.Info, Stamps: f.Stamps}
 }
 
 type stampsFile struct {
+	Path     string          `json:"path"`
 	InfoHash string          `json:"infohash"`
 	Stamps   []storage.Stamp `json:"stamps"`
 }
@@ -213,7 +214,7 @@ type stampsFile struct {
 // keepStamps saves what the files of the latest version are like. Without it they
 // are hashed again, and that is all.
 func (p *publicationState) keepStamps(made *storage.Made) error {
-	b, err := json.Marshal(stampsFile{made.Info.Hash.String(), made.Stamps})
+	b, err := json.Marshal(stampsFile{p.file.Path, made.Info.Hash.String(), made.Stamps})
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type Plan struct {
 	Name        string // of the directory or, of a single-file torrent, the file
 	PieceLength int64
 	// Files in the order of their bytes; with a v2 side that must be SortFiles's.
-	// One file with the Path [Name] (or with none) makes a single-file torrent.
+	// One file without a Path makes a single-file torrent.
 	Files   []PlanFile
 	Format  Format
 	Private bool
@@ -145,9 +145,7 @@ func (h *hashed) of(file int) (root Root, layer []byte) {
 	return rootOf(layer, treeWidth(int64(end-first)), i.base()), layer
 }
 
-func (p *Plan) single() bool {
-	return len(p.Files) == 1 && (len(p.Files[0].Path) == 0 || p.Format == V1 && len(p.Files[0].Path) == 1 && p.Files[0].Path[0] == p.Name)
-}
+func (p *Plan) single() bool { return len(p.Files) == 1 && len(p.Files[0].Path) == 0 }
 
 // gap is the padding behind a file: with a v2 side every file begins at a piece.
 // libtorrent pads the last one too, and so the same folder has the same infohash.
@@ -328,8 +326,13 @@ func (f *PlanFile) appendLink(dst []byte) []byte {
 }
 
 // Build makes the info dictionary of a v1 plan from the SHA-1 hashes of its
-// pieces, one behind the other.
+// pieces, one behind the other. One file with the Path [Name] makes a single-file
+// torrent too.
 func Build(p Plan, sums []byte) (*Info, error) {
+	if len(p.Files) == 1 && slices.Equal(p.Files[0].Path, []string{p.Name}) {
+		p.Files = []PlanFile{p.Files[0]}
+		p.Files[0].Path = nil
+	}
 	d, err := NewDraft(p)
 	if err != nil {
 		return nil, err
