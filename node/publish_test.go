@@ -294,7 +294,7 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 			b := start(t, n, 2, boot(101))
 			reaches(t, b.follow(testKey(0), t.TempDir(), func(c *FollowConfig) { c.KeepAlive = alive }), 1, 2*time.Minute)
 			a.close()
-			time.Sleep(5 * time.Hour) // two and a half lives of an item
+			time.Sleep(150*time.Minute + 150*time.Minute/scale) // more than the two hours that an item lives
 			c := start(t, n, 3, boot(102))
 			time.Sleep(10 * time.Second)
 			link, item, err := c.Resolve(t.Context(), keyLink(testKey(0)))
@@ -618,13 +618,14 @@ func TestFollowersAskPolitely(t *testing.T) {
 		f := start(t, n, 2, boot(101)).follow(testKey(0), t.TempDir(), func(c *FollowConfig) { c.Poll = 10 * time.Minute })
 		reaches(t, f, 1, 2*time.Minute)
 		time.Sleep(time.Hour) // until it is calm
+		const calm, often = 5 * time.Hour / scale, int64(30 / scale)
 		polls := func(d time.Duration) int64 {
 			before := f.Stats().Polls
 			time.Sleep(d)
 			return f.Stats().Polls - before
 		}
-		if n := polls(5 * time.Hour); n < 29 || n > 31 {
-			t.Errorf("%d polls in 5 calm hours", n)
+		if n := polls(calm); n < often-1 || n > often+1 {
+			t.Errorf("%d polls in %v of calm", n, calm)
 		}
 		write(t, filepath.Join(dir, "x"), []byte("x"))
 		a.update(p)
@@ -633,8 +634,8 @@ func TestFollowersAskPolitely(t *testing.T) {
 			t.Errorf("%d polls in the 10 minutes after a change", n)
 		}
 		time.Sleep(time.Hour)
-		if n := polls(5 * time.Hour); n < 29 || n > 31 {
-			t.Errorf("%d polls in 5 hours that are calm again", n)
+		if n := polls(calm); n < often-1 || n > often+1 {
+			t.Errorf("%d polls in %v when it is calm again", n, calm)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var seedsFlag = flag.Uint64("seeds", 5, "how many seeds each swarm is run with")
+var seedsFlag = flag.Uint64("seeds", defaultSeeds, "how many seeds each swarm is run with")
 
 // Every swarm here must come to rest complete, whatever befalls it, with the
 // invariants of sim_test.go checked at every step on the way.
