@@ -3,8 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
@@ -92,57 +88,10 @@ type Follower struct {
 // fetch is a version on its way.
 type fetch struct {
 	item    DHTItem
+	ih      id.ID  // that it names
 	name    string // its folder
 	torrent *Torrent
 	reused  atomic.Int64
-}
-
-// adopted is the version that current leads to, as it is remembered.
-type adopted struct {
-	Seq      int64  `json:"seq"`
-	InfoHash string `json:"infohash"`
-	Folder   string `json:"folder"`
-	Value    []byte `json:"value"`
-	Sig      []byte `json:"sig"`
-}
-
-// followState is follows/TARGET in the state directory, locked: what was adopted.
-type followState struct {
-	path string
-	lock *flock.Flock
-	last adopted // Seq is 0 before the first
-}
-
-func (s *stateDir) openFollow(target id.ID) (*followState, error) {
-	f := &followState{path: filepath.Join(s.path, "follows", target.String())}
-	if err := os.MkdirAll(f.path, 0o700); err != nil {
-		return nil, fmt.Errorf("the state directory cannot be written: %w; choose another with --state", err)
-	}
-	f.lock = flock.New(filepath.Join(f.path, "lock"))
-	if ok, err := f.lock.TryLock(); err != nil || !ok {
-		return nil, &Fault{Kind: FaultConflict, Err: errors.Join(errors.New("another seedbed process with the same state directory follows this"), err), hint: "stop that process first"}
-	}
-	b, err := readFile(filepath.Join(f.path, "record"))
-	if err == nil {
-		err = json.Unmarshal(b, &f.last)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(&Fault{Kind: FaultIO, Err: fmt.Errorf("%s is damaged: %w", filepath.Join(f.path, "record"), err),
-			hint: "move it away to follow anew"}, f.lock.Unlock())
-	}
-	return f, nil
-}
-
-func (f *followState) save(a adopted) error {
-	b, err := json.MarshalIndent(a, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(f.path, "record"), b, true); err != nil {
-		return err
-	}
-	f.last = a
-	return syncDir(f.path)
 }
 
 // Follow begins to follow a publication. It goes on until Close or the node's end.
@@ -250,12 +199,12 @@ func (f *Follower) resume() {
 	if last.Seq == 0 {
 		return
 	}
-	item, err := f.item(last)
+	item, err := last.item(f.cfg.Link)
 	if err != nil {
 		f.warn(err)
 		return
 	}
-	f.keep(item, false)
+	f.keep(item)
 	ih, err := parsePointer(item.Value)
 	if err != nil {
 		return
@@ -266,15 +215,6 @@ func (f *Follower) resume() {
 		return
 	}
 	f.current.Store(t)
-}
-
-// item is the signed item of a version on record.
-func (f *Follower) item(a adopted) (DHTItem, error) {
-	i := DHTItem{Value: a.Value, Mutable: true, Key: f.cfg.Link.PublicKey, Salt: f.cfg.Link.Salt, Seq: a.Seq}
-	if copy(i.Sig[:], a.Sig) != ed25519.SignatureSize {
-		return i, errors.New("the record of what is followed has a version without a signature")
-	}
-	return i, nil
 }
 
 func (f *Follower) warn(err error) {
@@ -344,7 +284,7 @@ func (f *Follower) consider(item DHTItem) bool {
 	if f.fetching != nil {
 		f.drop()
 	}
-	fe := &fetch{item: item, name: versionName(item.Seq, ih.String())}
+	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String())}
 	if t := f.current.Load(); t != nil && f.state.last.InfoHash == ih.String() {
 		// The same content under a new number: nothing to fetch.
 		fe.name, fe.torrent = f.state.last.Folder, t
@@ -389,27 +329,13 @@ func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 		if name == fe.name {
 			continue
 		}
-		if t := f.known(name); t != nil {
-			from = append(from, source{name, t})
+		if t := readTorrent(f.state.torrentPath(name)); t != nil {
+			from = append(from, source{name, t.Info})
 		}
 	}
 	n, err := f.dirs.reuse(fe.name, info, from)
 	fe.reused.Store(n)
 	return err
-}
-
-// known is the metadata of a version that was adopted before, which the state
-// directory has by its infohash.
-func (f *Follower) known(name string) *metainfo.Info {
-	b, err := readFile(filepath.Join(f.state.path, filepath.Base(name)+".torrent"))
-	if err != nil {
-		return nil
-	}
-	t, err := metainfo.ParseTorrent(b)
-	if err != nil {
-		return nil
-	}
-	return t.Info
 }
 
 // adopt makes the version that has become whole the current one.
@@ -428,7 +354,7 @@ func (f *Follower) adopt() {
 	}
 	f.clear()
 	f.count(func(s *FollowStats) { s.Switched++ })
-	f.keep(fe.item, false)
+	f.keep(fe.item)
 	f.tell(SwitchedVersion, fe)
 }
 
@@ -438,15 +364,11 @@ func (f *Follower) install(fe *fetch) error {
 	if info == nil {
 		return ErrNoMetadata
 	}
-	ih, err := parsePointer(fe.item.Value)
-	if err != nil {
-		return err
-	}
 	if err := f.dirs.seal(fe.name, info); err != nil {
 		return err
 	}
 	torrent := metainfo.Torrent{Info: info}
-	if err := writeFile(filepath.Join(f.state.path, filepath.Base(fe.name)+".torrent"), torrent.Append(nil), true); err != nil {
+	if err := writeFile(f.state.torrentPath(fe.name), torrent.Append(nil), true); err != nil {
 		return err
 	}
 	if err := f.dirs.switchTo(fe.name); err != nil {
@@ -454,7 +376,7 @@ func (f *Follower) install(fe *fetch) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state.save(adopted{Seq: fe.item.Seq, InfoHash: ih.String(), Folder: fe.name, Value: fe.item.Value, Sig: fe.item.Sig[:]})
+	return f.state.save(adopted{Seq: fe.item.Seq, InfoHash: fe.ih.String(), Folder: fe.name, Value: fe.item.Value, Sig: fe.item.Sig[:]})
 }
 
 // clear removes versions beyond those that are to be kept, and their metadata.
@@ -464,25 +386,25 @@ func (f *Follower) clear() {
 	}
 	there := map[string]bool{}
 	for _, name := range f.dirs.list() {
-		there[filepath.Base(name)+".torrent"] = true
+		there[f.state.torrentPath(name)] = true
 	}
 	saved, _ := filepath.Glob(filepath.Join(f.state.path, "*.torrent"))
 	for _, p := range saved {
-		if !there[filepath.Base(p)] {
+		if !there[p] {
 			os.Remove(p)
 		}
 	}
 }
 
 // keep has the publisher's item kept alive, if that was asked for.
-func (f *Follower) keep(item DHTItem, just bool) {
+func (f *Follower) keep(item DHTItem) {
 	if !f.cfg.KeepAlive {
 		return
 	}
 	if f.unkeep != nil {
 		f.unkeep()
 	}
-	f.unkeep = f.node.keeper.Keep(item, just, func(r dht.TendReport, err error) {
+	f.unkeep = f.node.keeper.Keep(item, false, func(r dht.TendReport, _ error) {
 		if r.Fork != nil {
 			f.count(func(s *FollowStats) { s.Forked++ })
 		}
@@ -496,8 +418,7 @@ func (f *Follower) keep(item DHTItem, just bool) {
 }
 
 func (f *Follower) tell(kind EventKind, fe *fetch) {
-	ih, _ := parsePointer(fe.item.Value)
 	f.node.emit(Event{Kind: kind, Torrent: fe.torrent, Publication: &PublicationEvent{
-		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: ih.String(), Dir: f.dirs.path(fe.name),
+		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),
 		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}})
 }

@@ -64,11 +64,7 @@ func (t *Torrent) addNamed(s *swarm.Torrent, hint string) {
 		if !again {
 			return
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-t.run.Done():
-			timer.Stop()
+		if sleep(t.run, wait) != nil {
 			return
 		}
 		wait = min(2*wait, resolveLongest)

@@ -83,26 +83,15 @@ type publicationState struct {
 	file publicationFile
 }
 
-// publicationDir is where a target's folder is.
-func (s *stateDir) publicationDir(target id.ID) string {
-	return filepath.Join(s.path, "publications", target.String())
-}
-
 // errPublished is a publication that another process keeps.
-var errPublished = errors.New("another seedbed process with the same state directory publishes this")
+var errPublished = &Fault{Kind: FaultConflict, Err: errors.New("another seedbed process with the same state directory publishes this"),
+	hint: "stop that process first; it goes on publishing what it began with"}
 
 func (s *stateDir) openPublication(target id.ID) (*publicationState, error) {
-	p := &publicationState{path: s.publicationDir(target)}
-	if err := os.MkdirAll(p.path, 0o700); err != nil {
-		return nil, fmt.Errorf("the state directory cannot be written: %w; choose another with --state", err)
-	}
-	p.lock = flock.New(filepath.Join(p.path, "lock"))
-	ok, err := p.lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
-	}
-	if !ok {
-		return nil, &Fault{Kind: FaultConflict, Err: errPublished, hint: "stop that process first; it goes on publishing what it began with"}
+	p := &publicationState{path: filepath.Join(s.path, "publications", target.String())}
+	var err error
+	if p.lock, err = lockFolder(p.path, errPublished); err != nil {
+		return nil, err
 	}
 	if p.file, err = readPublication(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(err, p.close())
@@ -175,12 +164,8 @@ func syncDir(path string) error {
 
 // torrent is the torrent of a version, or nil if it is not there any more.
 func (p *publicationState) torrent(v *Version) *metainfo.Torrent {
-	b, err := readFile(p.torrentPath(v.Seq))
-	if err != nil {
-		return nil
-	}
-	t, err := metainfo.ParseTorrent(b)
-	if err != nil || t.Info.Hash.String() != v.InfoHash {
+	t := readTorrent(p.torrentPath(v.Seq))
+	if t == nil || t.Info.Hash.String() != v.InfoHash {
 		return nil
 	}
 	return t

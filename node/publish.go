@@ -25,7 +25,7 @@ type PublishConfig struct {
 	KeyName string // as it is called here, for the record
 	Salt    []byte // one of several publications of a key; at most 64 bytes
 	Path    string // "": where it was the last time
-	// Options make the torrent; nil are those of the last time.
+	// Options make the torrent; nil are those of the last time, or of a plain hybrid.
 	Options *ShareOptions
 	// Warn and Progress are those of ShareOptions.
 	Warn     func(error)
@@ -95,8 +95,11 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (_ *Publication, 
 			return nil, err
 		}
 	}
-	if cfg.Options != nil {
+	switch {
+	case cfg.Options != nil:
 		f.Options = recorded(*cfg.Options)
+	case len(f.Versions) == 0:
+		f.Options = recordOptions{Format: metainfo.Hybrid}
 	}
 	if f.Path == "" {
 		return nil, &Fault{Kind: FaultUsage, Err: errors.New("nothing was published under this key yet"), hint: "name the file or folder to publish"}
@@ -202,10 +205,6 @@ func (p *Publication) update(ctx context.Context, overrule bool) (bool, error) {
 	o := p.options
 	o.Before = p.state.before()
 	path := p.state.file.Path
-	print, err := storage.Print(path, o)
-	if err != nil {
-		return false, asFault(err)
-	}
 	made, err := Make(ctx, path, o)
 	if err != nil {
 		return false, err
@@ -220,7 +219,7 @@ func (p *Publication) update(ctx context.Context, overrule bool) (bool, error) {
 	if err := p.release(ctx, spec, fresh, overrule); err != nil {
 		return false, err
 	}
-	p.print = print
+	p.print = made.Print
 	if err := p.state.keepStamps(made); err != nil {
 		p.node.log.Warn("what the files are like could not be saved; they are hashed again next time", "err", err)
 	}

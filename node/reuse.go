@@ -111,12 +111,12 @@ func (r *reuser) match(s source) {
 func (r *reuser) prove() (proven, touched bitset.Set) {
 	n := len(r.info.Files)
 	proven, touched = bitset.New(n), bitset.New(n)
-	if r.info.HasV2() {
-		for i := range r.files {
-			if r.files[i] != "" {
-				proven.Add(i)
-			}
+	for i := range r.files {
+		if r.files[i] != "" {
+			proven.Add(i) // until a piece says otherwise
 		}
+	}
+	if r.info.HasV2() {
 		return proven, touched
 	}
 	open := map[int]*os.File{}
@@ -125,11 +125,6 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 			f.Close()
 		}
 	}()
-	for i := range r.files {
-		if r.files[i] != "" {
-			proven.Add(i) // until a piece says otherwise
-		}
-	}
 	buf := make([]byte, 128<<10)
 	first := 0
 	for p := range r.info.NumPieces() {

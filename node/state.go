@@ -103,18 +103,28 @@ var ErrLocked = errors.New("another seedbed process with the same state director
 
 func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
 	p := filepath.Join(s.path, "torrents", infohash.String())
-	if err := os.MkdirAll(p, 0o700); err != nil {
+	l, err := lockFolder(p, ErrLocked)
+	if err != nil {
+		return nil, err
+	}
+	return &torrentState{path: p, lock: l}, nil
+}
+
+// lockFolder makes a folder of the state directory and takes its lock; held is the
+// error where another process has it.
+func lockFolder(path string, held error) (*flock.Flock, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("the state directory cannot be written: %w; choose another with --state", err)
 	}
-	l := flock.New(filepath.Join(p, "lock"))
+	l := flock.New(filepath.Join(path, "lock"))
 	ok, err := l.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
 	}
 	if !ok {
-		return nil, ErrLocked
+		return nil, held
 	}
-	return &torrentState{path: p, lock: l}, nil
+	return l, nil
 }
 
 // close lets go of the lock, and of its descriptor. Of a parked torrent take takes it
@@ -192,12 +202,8 @@ func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
 // loadTorrent is the saved torrent, or nil if there is none; it must have all of
 // these infohashes.
 func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
-	b, err := readFile(t.torrentPath())
-	if err != nil {
-		return nil
-	}
-	saved, err := metainfo.ParseTorrent(b)
-	if err != nil {
+	saved := readTorrent(t.torrentPath())
+	if saved == nil {
 		return nil
 	}
 	have := hashesOf(saved.Info)
@@ -207,6 +213,19 @@ func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
 		}
 	}
 	return saved
+}
+
+// readTorrent is the torrent file at path, or nil if there is none that parses.
+func readTorrent(path string) *metainfo.Torrent {
+	b, err := readFile(path)
+	if err != nil {
+		return nil
+	}
+	t, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		return nil
+	}
+	return t
 }
 
 // keepTorrent saves a torrent if it is not saved yet.

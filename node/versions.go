@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,7 +106,7 @@ func (v *versions) list() (names []string) {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		return int(min(max(versionSeq(path.Base(b))-versionSeq(path.Base(a)), -1), 1))
+		return cmp.Compare(versionSeq(path.Base(b)), versionSeq(path.Base(a)))
 	})
 	return names
 }
@@ -120,11 +121,11 @@ func versionSeq(base string) int64 {
 	return n
 }
 
-// prune removes all versions but those of these names and the newest keep others.
-func (v *versions) prune(keep int, but ...string) error {
+// prune removes all versions but one and the newest keep others.
+func (v *versions) prune(keep int, but string) error {
 	var errs []error
 	for _, name := range v.list() {
-		if slices.Contains(but, name) {
+		if name == but {
 			continue
 		}
 		if keep > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,7 +67,7 @@ each under its --salt.`,
 			case len(args) == 0:
 				return p.one(cmd.Context(), "", nil)
 			}
-			return p.one(cmd.Context(), args[0], p.chosen(cmd, o))
+			return p.one(cmd.Context(), args[0], chosen(cmd, o))
 		},
 	}
 	fs := cmd.Flags()
@@ -100,21 +101,13 @@ type publishing struct {
 // makingFlags are those that decide what the torrent is.
 var makingFlags = []string{"v1", "v2", "hybrid", "piece-length", "private", "source", "no-attributes", "hidden", "links", "unreadable", "changing", "odd-names"}
 
-// chosen is the options if any of them was given, or if this is the first time;
-// else nil, which are those of the last time.
-func (p *publishing) chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
-	for _, name := range makingFlags {
-		if cmd.Flags().Changed(name) {
-			return &o
-		}
+// chosen is the options if any of them was given; else nil, which leaves them to what
+// is on record.
+func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
+	if slices.ContainsFunc(makingFlags, cmd.Flags().Changed) {
+		return &o
 	}
-	list, err := node.Publications(p.cfg.State)
-	for _, known := range list {
-		if err == nil && known.KeyName == p.key && known.Salt == p.salt {
-			return nil
-		}
-	}
-	return &o
+	return nil
 }
 
 // one publishes under one key, and stays.

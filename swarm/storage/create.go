@@ -37,6 +37,7 @@ type Made struct {
 	Info   *metainfo.Info
 	Stamps []Stamp // of Info.Files, zero for padding
 	Read   int64   // bytes that were read and hashed
+	Print  Fingerprint
 }
 
 // Stamp tells whether a file was touched. The zero Stamp is that of no file.
@@ -53,18 +54,26 @@ const maxTries = 16
 func Make(ctx context.Context, path string, o MakeOptions) (*Made, error) {
 	o.Odd.defaults()
 	omit := map[string]bool{}
+	var print Fingerprint // with what comes to be left out: as others see the folder
 	for try := 1; ; try++ {
 		list, err := walk(path, &o, omit)
 		if err != nil {
 			return nil, err
 		}
+		if try == 1 {
+			print = list.print()
+		}
 		if slices.IndexFunc(list.files, func(f foundFile) bool { return f.Length > 0 }) < 0 {
 			return nil, &EmptyError{path}
 		}
 		made, err := list.hash(ctx, &o)
+		if err == nil {
+			made.Print = print
+			return made, nil
+		}
 		var bad *fileError
-		if err == nil || !errors.As(err, &bad) || try == maxTries || ctx.Err() != nil {
-			return made, err
+		if !errors.As(err, &bad) || try == maxTries || ctx.Err() != nil {
+			return nil, err
 		}
 		f := &list.files[bad.file]
 		full := filepath.Join(path, f.name)

@@ -16,10 +16,14 @@ func Print(path string, o MakeOptions) (f Fingerprint, err error) {
 	if err != nil {
 		return f, err
 	}
+	return list.print(), nil
+}
+
+func (l *found) print() Fingerprint {
 	h := sha256.New()
 	var b []byte
-	for i := range list.files {
-		e := &list.files[i]
+	for i := range l.files {
+		e := &l.files[i]
 		b = binary.AppendUvarint(b[:0], uint64(len(e.name)))
 		b = append(b, e.name...)
 		for _, n := range []int64{e.stamp.Size, e.stamp.Modified, e.stamp.Set} {
@@ -27,5 +31,5 @@ func Print(path string, o MakeOptions) (f Fingerprint, err error) {
 		}
 		_, _ = h.Write(b) // a hash never fails
 	}
-	return Fingerprint(h.Sum(nil)), nil
+	return Fingerprint(h.Sum(nil))
 }
