@@ -130,9 +130,12 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	}
 }
 
-func (l *announceLeg) wake() {
+func (l *announceLeg) wake() { nudge(l.poke) }
+
+// nudge fills a channel that holds one.
+func nudge(c chan<- struct{}) {
 	select {
-	case l.poke <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -80,7 +80,7 @@ func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop 
 	k.items[target] = c
 	heap.Push(&k.queue, c)
 	k.mu.Unlock()
-	k.wake()
+	nudge(k.poke)
 	return func() {
 		k.mu.Lock()
 		if k.items[target] == c {
@@ -101,13 +101,6 @@ func (k *Keeper) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.items)
-}
-
-func (k *Keeper) wake() {
-	select {
-	case k.poke <- struct{}{}:
-	default:
-	}
 }
 
 // spacing is the time between the beginnings of two rounds.
@@ -183,7 +176,7 @@ func (k *Keeper) round(c *kept) {
 		heap.Push(&k.queue, c)
 	}
 	k.mu.Unlock()
-	k.wake()
+	nudge(k.poke)
 	c.calls.Lock()
 	defer c.calls.Unlock()
 	if !c.over && c.told != nil && d.ctx.Err() == nil {

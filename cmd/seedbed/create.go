@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -15,6 +13,7 @@ import (
 
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/swarm/webseed"
 )
 
 func (a *app) createCommand() *cobra.Command {
@@ -41,8 +40,8 @@ Links, hidden files and what else is odd is told, and a flag decides about it.`,
 			}
 			t := metainfo.Torrent{Comment: comment, CreatedBy: "seedbed", WebSeeds: webSeeds, Nodes: nodes}
 			for _, w := range webSeeds {
-				if u, err := url.Parse(w); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-					return usage(fmt.Errorf("--web-seed %q is no http or https URL", printable(w)))
+				if err := webseed.CheckURL(w); err != nil {
+					return usage(fmt.Errorf("--web-seed %w", err))
 				}
 			}
 			for _, n := range nodes {
@@ -124,13 +123,10 @@ func (a *app) writeCreated(t *metainfo.Torrent, out string, overwrite bool) erro
 	}
 	link := node.LinkOf(t.Info)
 	if a.json {
-		j := struct {
+		return a.put(struct {
 			Torrent string `json:"torrent"`
 			shown
-		}{out, showTorrent(t)}
-		enc := json.NewEncoder(a.stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(j)
+		}{out, showTorrent(t)})
 	}
 	if a.quiet {
 		a.result("%s", link)

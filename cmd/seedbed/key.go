@@ -1,14 +1,13 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-
-	"crypto/ed25519"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"

@@ -53,7 +53,7 @@ func (m *making) options(a *app) (node.ShareOptions, error) {
 	o := node.ShareOptions{
 		Format: metainfo.Hybrid, PieceLength: int64(m.pieceLength), Private: m.private, Source: m.source,
 		NoAttributes: m.noAttributes, Odd: m.odd,
-		Warn: func(err error) { fmt.Fprintln(a.stderr, "seedbed: "+sentence(err)) },
+		Warn: a.warn,
 	}
 	switch {
 	case m.v1:

@@ -73,18 +73,14 @@ func (s *session) run(ctx context.Context) (err error) {
 			s.seeded <- struct{}{}
 		}
 	}
-	s.cfg.Log = s.app.logger()
-	s.cfg.Version = "seedbed " + version()
-	n, err := node.Open(s.cfg)
+	n, err := s.app.openNode(s.cfg)
 	if err != nil {
 		return err
 	}
 	var once sync.Once
 	closeNode := func() {
 		once.Do(func() {
-			c, cancel := context.WithTimeout(context.Background(), closeWithin)
-			defer cancel()
-			err = errors.Join(err, n.Close(c))
+			err = errors.Join(err, closeInTime(n))
 		})
 	}
 	defer closeNode()

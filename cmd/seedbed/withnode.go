@@ -26,9 +26,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 		}
 		rep.event(e)
 	}
-	cfg.Log = a.logger()
-	cfg.Version = "seedbed " + version()
-	n, err := node.Open(cfg)
+	n, err := a.openNode(cfg)
 	if err != nil {
 		return err
 	}
@@ -49,7 +47,19 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	err = do(ctx, n)
 	cancel()
 	ticking.Wait()
-	closing, done := context.WithTimeout(context.Background(), closeWithin)
-	defer done()
-	return errors.Join(err, n.Close(closing))
+	return errors.Join(err, closeInTime(n))
+}
+
+// openNode opens a node that logs and names itself as the program does.
+func (a *app) openNode(cfg node.Config) (*node.Node, error) {
+	cfg.Log = a.logger()
+	cfg.Version = "seedbed " + version()
+	return node.Open(cfg)
+}
+
+// closeInTime closes a node, or gives up waiting.
+func closeInTime(n *node.Node) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	return n.Close(ctx)
 }

@@ -38,10 +38,14 @@ func (e *Engine) sendExtHandshake(p *peer) {
 // (BEP 21).
 func (e *Engine) tellUploadOnly() {
 	for _, p := range e.peers {
-		if !p.closing && p.ext.UploadOnlyID != 0 && p.veil == nil {
-			e.scratch = wire.AppendUploadOnly(e.scratch[:0], e.content.complete)
-			e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
-		}
+		e.sendUploadOnly(p)
+	}
+}
+
+func (e *Engine) sendUploadOnly(p *peer) {
+	if !p.closing && p.ext.UploadOnlyID != 0 && p.veil == nil {
+		e.scratch = wire.AppendUploadOnly(e.scratch[:0], e.content.complete)
+		e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
 	}
 }
 

@@ -241,8 +241,7 @@ func (e *Engine) lift(p *peer) {
 		e.send(p, wire.Msg{Type: wire.Have, Index: uint32(i)})
 	}
 	e.unveiled(p)
-	if p.ext.UploadOnlyID != 0 && c.complete { // BEP 21, which was kept back
-		e.scratch = wire.AppendUploadOnly(e.scratch[:0], true)
-		e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
+	if c.complete {
+		e.sendUploadOnly(p) // which was kept back
 	}
 }
