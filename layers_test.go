@@ -49,6 +49,7 @@ var rooms = map[string]room{
 	"internal/id":       {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
 	"internal/bitset":   {layer: 0, pure: true, owns: "sets of small numbers"},
 	"internal/mono":     {layer: 0, pure: true, owns: "time as an argument"},
+	"internal/fifo":     {layer: 0, pure: true, owns: "the one queue"},
 	"internal/hashpair": {layer: 0, pure: true, owns: "two SHA-1 at once", third: []string{"github.com/klauspost/cpuid/v2"}},
 	"internal/rate":     {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
 	"internal/buf":      {layer: 0, owns: "the pool of piece buffers"},
