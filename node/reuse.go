@@ -126,25 +126,19 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 		}
 	}()
 	buf := make([]byte, 128<<10)
-	first := 0
 	for p := range r.info.NumPieces() {
-		off := int64(p) * r.info.PieceLength
-		end := off + r.info.PieceSize(p)
-		for first < n && r.info.Files[first].Offset+r.info.Files[first].Length <= off {
-			if f := open[first]; f != nil {
-				f.Close()
-				delete(open, first)
-			}
-			first++
-		}
-		right := r.hash(p, first, off, end, open, buf)
-		for i := first; i < n && r.info.Files[i].Offset < end; i++ {
+		right := r.hash(p, open, buf)
+		for sp := range r.info.PieceSpans(p) {
 			switch {
-			case r.files[i] == "":
+			case r.files[sp.File] == "":
 			case right:
-				touched.Add(i)
+				touched.Add(sp.File)
 			default:
-				proven.Remove(i)
+				proven.Remove(sp.File)
+			}
+			if f := open[sp.File]; f != nil && sp.Offset+sp.Length == r.info.Files[sp.File].Length {
+				f.Close()
+				delete(open, sp.File)
 			}
 		}
 	}
@@ -152,32 +146,30 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 }
 
 // hash reports whether piece p is right when it is made of the matched files.
-func (r *reuser) hash(p, first int, off, end int64, open map[int]*os.File, buf []byte) bool {
+func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	h := r.info.NewPieceHash(p)
-	for i := first; i < len(r.info.Files) && r.info.Files[i].Offset < end; i++ {
-		f := &r.info.Files[i]
-		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
-		if hi <= lo || f.Pad {
+	for sp := range r.info.PieceSpans(p) {
+		if r.info.Files[sp.File].Pad {
 			continue
 		}
-		if r.files[i] == "" {
+		if r.files[sp.File] == "" {
 			return false
 		}
-		file := open[i]
+		file := open[sp.File]
 		if file == nil {
 			var err error
-			if file, err = r.root.Open(r.files[i]); err != nil {
+			if file, err = r.root.Open(r.files[sp.File]); err != nil {
 				return false
 			}
-			open[i] = file
+			open[sp.File] = file
 		}
-		for lo < hi {
-			b := buf[:min(int64(len(buf)), hi-lo)]
-			if _, err := file.ReadAt(b, lo-f.Offset); err != nil {
+		for at, n := sp.Offset, sp.Length; n > 0; {
+			b := buf[:min(int64(len(buf)), n)]
+			if _, err := file.ReadAt(b, at); err != nil {
 				return false
 			}
 			_, _ = h.Write(b)
-			lo += int64(len(b))
+			at, n = at+int64(len(b)), n-int64(len(b))
 		}
 	}
 	return h.Digest() == r.info.Digest(p)

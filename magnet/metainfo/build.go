@@ -90,11 +90,11 @@ func NewDraft(p Plan) (*Draft, error) {
 // Layout is the torrent's geometry. Its hashes are not those of the torrent.
 func (d *Draft) Layout() *Info { return d.layout }
 
-// Files are the files that hold bytes, by their index in the plan and their offset in the
-// torrent, until yield returns false.
-func (d *Draft) Files(yield func(file int, offset int64) bool) {
+// Files yields the files that hold bytes, by their index in the plan and that in the files
+// of Layout.
+func (d *Draft) Files(yield func(file, at int) bool) {
 	for k, at := range d.places {
-		if f := &d.layout.Files[at]; f.Length > 0 && !yield(k, f.Offset) {
+		if d.layout.Files[at].Length > 0 && !yield(k, at) {
 			return
 		}
 	}

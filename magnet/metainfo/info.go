@@ -30,6 +30,7 @@ type Info struct {
 	multi  bool
 	v2     bool
 	pads   bool     // there are padding files
+	index  index    // see spans.go
 	raw    []string // while a hybrid is read: the v1 paths as they are spelled
 }
 
@@ -79,11 +80,8 @@ func (i *Info) DataSize(p int) int64 {
 		return size
 	}
 	start := int64(p) * i.PieceLength
-	for k := i.fileAt(start + size - 1); i.Files[k].Pad || i.Files[k].Length == 0; k-- {
-		if i.Files[k].Offset <= start {
-			return size
-		}
-		size = i.Files[k].Offset - start
+	if data := i.dataEnd(start+size) - start; data > 0 {
+		return data
 	}
 	return size
 }

@@ -3,7 +3,6 @@ package metainfo
 import (
 	"fmt"
 	"slices"
-	"sort"
 
 	"seedbed/internal/bencode"
 )
@@ -41,11 +40,6 @@ func (i *Info) HasLayers() bool {
 
 // layered reports whether the file has a piece layer.
 func (i *Info) layered(f File) bool { return !f.Pad && f.Length > i.PieceLength }
-
-// fileAt is the index of the file that the byte at off lies in.
-func (i *Info) fileAt(off int64) int {
-	return sort.Search(len(i.Files), func(k int) bool { return i.Files[k].Offset+i.Files[k].Length > off })
-}
 
 // pieceRoot is the merkle root of piece p, if it is known.
 func (i *Info) pieceRoot(p int) (Root, bool) {
@@ -238,19 +232,17 @@ func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
 	if q.Base != 0 {
 		return 0, false
 	}
-	for k := range i.Files {
-		f := &i.Files[k]
-		if f.Root != q.Root || f.Pad || f.Length == 0 || !i.v2 {
-			continue
-		}
-		width := treeWidth((f.Length + BlockSize - 1) / BlockSize)
-		per := min(width, max(1, i.PieceLength/BlockSize))
-		if !q.sound(width) || int64(q.Length) != per || int64(q.Index)*BlockSize >= f.Length {
-			return 0, false
-		}
-		return int((f.Offset + int64(q.Index)*BlockSize) / i.PieceLength), true
+	k, ok := i.fileOf(q.Root)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	f := &i.Files[k]
+	width := treeWidth((f.Length + BlockSize - 1) / BlockSize)
+	per := min(width, max(1, i.PieceLength/BlockSize))
+	if !q.sound(width) || int64(q.Length) != per || int64(q.Index)*BlockSize >= f.Length {
+		return 0, false
+	}
+	return int((f.Offset + int64(q.Index)*BlockSize) / i.PieceLength), true
 }
 
 // LeafHashes answers a request for the leaves of a piece, which are given, those

@@ -95,7 +95,7 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 	if err := i.fit(); err != nil {
 		return nil, err
 	}
-	i.pads = slices.ContainsFunc(i.Files, func(f File) bool { return f.Pad })
+	i.buildIndex()
 	// BEP 27: "private=1". Whoever wrote something odd there did not mean
 	// "public", and a private torrent that leaks is the worse mistake.
 	if f.private != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -304,6 +305,20 @@ func TestGeometryAgainstBytes(t *testing.T) {
 		}
 		if total != i.Length {
 			t.Fatal("pieces add up to", total)
+		}
+		off, n := rapid.IntRange(0, len(owner)).Draw(t, "offset"), rapid.IntRange(0, len(owner)+1).Draw(t, "bytes")
+		var spanned []int
+		for s := range i.Spans(int64(off), int64(n)) {
+			f := &i.Files[s.File]
+			if s.Length < 1 || s.Offset < 0 || s.Offset+s.Length > f.Length || f.Offset+s.Offset != int64(off+len(spanned)) {
+				t.Fatalf("%+v of %+v", s, f)
+			}
+			for range s.Length {
+				spanned = append(spanned, s.File)
+			}
+		}
+		if !slices.Equal(spanned, owner[off:min(off+n, len(owner))]) {
+			t.Fatalf("[%d, %d) is in %v", off, off+n, spanned)
 		}
 		var chosen []int
 		want := make([]bool, pieces)

@@ -127,12 +127,12 @@ func zeroSum(n int64) [20]byte {
 // there reports whether every byte of a piece has a place, and if so, whether
 // all these places are holes in sparse files. places is held.
 func (s *Storage) there(p int) (there, hole bool) {
-	off := int64(p) * s.info.PieceLength
-	end := off + s.info.PieceSize(p)
 	hole = true
-	for i := range s.filesOf(p) {
-		f := &s.info.Files[i]
-		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
+	for sp := range s.info.PieceSpans(p) {
+		i := sp.File
+		if s.info.Files[i].Pad {
+			continue
+		}
 		if s.files[i].place == absent {
 			if _, ok := s.slot(p); !ok || s.files[s.parts()].place == absent {
 				return false, false
@@ -147,11 +147,12 @@ func (s *Storage) there(p int) (there, hole bool) {
 		if err != nil {
 			return true, false // reading tells
 		}
-		at, err := fh.NextData(lo - f.Offset)
-		hole = err == nil && at >= hi-f.Offset
+		end := sp.Offset + sp.Length
+		at, err := fh.NextData(sp.Offset)
+		hole = err == nil && at >= end
 		if hole {
 			fi, err := fh.Stat()
-			hole = err == nil && fi.Size() >= hi-f.Offset
+			hole = err == nil && fi.Size() >= end
 		}
 		s.handles.put(h)
 	}
@@ -162,18 +163,15 @@ func (s *Storage) there(p int) (there, hole bool) {
 func (s *Storage) advise(off, n int64) {
 	s.places.RLock()
 	defer s.places.RUnlock()
-	end := min(off+n, s.info.Length)
-	for i := s.at(off); i < len(s.info.Files) && s.info.Files[i].Offset < end; i++ {
-		f := &s.info.Files[i]
-		if f.Length == 0 || f.Pad || s.files[i].place == absent {
+	for sp := range s.info.Spans(off, n) {
+		if s.info.Files[sp.File].Pad || s.files[sp.File].place == absent {
 			continue
 		}
-		h, fh, err := s.acquire(i)
+		h, fh, err := s.acquire(sp.File)
 		if err != nil {
 			return // reading tells
 		}
-		lo, hi := max(off, f.Offset), min(end, f.Offset+f.Length)
-		fh.WillRead(lo-f.Offset, hi-lo)
+		fh.WillRead(sp.Offset, sp.Length)
 		s.handles.put(h)
 	}
 }

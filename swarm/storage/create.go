@@ -152,7 +152,8 @@ func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := reading{found: l, handles: NewHandles(0)}
+	info := d.Layout()
+	t := reading{found: l, layout: info, fileOf: make([]int, len(info.Files)), handles: NewHandles(0)}
 	defer t.handles.Close()
 	dir := l.top
 	if l.single {
@@ -161,11 +162,10 @@ func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
 	if t.disk, err = openDisk(dir, false, t.handles); err != nil {
 		return nil, wrap("open", dir, err)
 	}
-	for file, offset := range d.Files {
-		t.places = append(t.places, span{file, offset, offset + l.files[file].Length})
+	for file, at := range d.Files {
+		t.fileOf[at] = file
 	}
-	info := d.Layout()
-	known := l.unchanged(o, info, t.places)
+	known := l.unchanged(o, d)
 	digests := make([]metainfo.Digest, info.NumPieces())
 	var total int64
 	var pieces []int
@@ -208,11 +208,11 @@ func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
 }
 
 // unchanged are the digests of pieces of files that were not touched since Before.
-func (l *found) unchanged(o *MakeOptions, info *metainfo.Info, places []span) map[int]metainfo.Digest {
+func (l *found) unchanged(o *MakeOptions, d *metainfo.Draft) map[int]metainfo.Digest {
 	if o.Before == nil || o.Format == metainfo.V1 {
 		return nil
 	}
-	old := o.Before.Info
+	old, info := o.Before.Info, d.Layout()
 	if old.PieceLength != info.PieceLength || old.HasV1() != info.HasV1() || !old.HasV2() || !old.HasLayers() || old.IsMulti() != info.IsMulti() {
 		return nil
 	}
@@ -223,8 +223,8 @@ func (l *found) unchanged(o *MakeOptions, info *metainfo.Info, places []span) ma
 		}
 	}
 	out := map[int]metainfo.Digest{}
-	for _, s := range places {
-		f := &l.files[s.file]
+	for file, at := range d.Files {
+		f := &l.files[file]
 		path := f.Path
 		if l.single {
 			path = []string{old.Name}
@@ -234,9 +234,9 @@ func (l *found) unchanged(o *MakeOptions, info *metainfo.Info, places []span) ma
 			continue
 		}
 		first, end := old.PiecesOf(i)
-		at := int(s.offset / info.PieceLength)
+		begin, _ := info.PiecesOf(at)
 		for p := first; p < end; p++ {
-			out[at+p-first] = old.Digest(p)
+			out[begin+p-first] = old.Digest(p)
 		}
 	}
 	return out
@@ -245,42 +245,25 @@ func (l *found) unchanged(o *MakeOptions, info *metainfo.Info, places []span) ma
 // reading is the files of a torrent in the making, for reading.
 type reading struct {
 	*found
-	places  []span
+	layout  *metainfo.Info
+	fileOf  []int // for each file of layout its index in found.files
 	disk    Disk
 	handles *Handles
 }
 
-// span is where a file lies in the torrent.
-type span struct {
-	file        int
-	offset, end int64
-}
-
 // each does do with the stretch of every file in a stretch of the torrent.
 func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
-	k, _ := slices.BinarySearchFunc(t.places, off+1, func(s span, off int64) int {
-		if s.end < off {
-			return -1
-		}
-		return 1
-	})
-	for ; n > 0 && k < len(t.places); k++ {
-		s := &t.places[k]
-		if pad := s.offset - off; pad > 0 { // read ahead goes over it
-			off, n = off+pad, n-pad
-		}
-		m := min(n, s.end-off)
-		if m <= 0 {
-			return nil
-		}
+	for s := range t.layout.Spans(off, n) {
 		var part []byte
 		if b != nil {
-			part, b = b[:m], b[m:]
+			part, b = b[:s.Length], b[s.Length:]
 		}
-		if err := do(s.file, part, off-s.offset, m); err != nil {
+		if t.layout.Files[s.File].Pad { // read ahead goes over it
+			continue
+		}
+		if err := do(t.fileOf[s.File], part, s.Offset, s.Length); err != nil {
 			return err
 		}
-		off, n = off+m, n-m
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package storage
 import (
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -75,12 +74,6 @@ func (l *layout) part(i int) string {
 		base += "~" + n
 	}
 	return dir + base + l.suffix
-}
-
-// at is the index of the file that holds the torrent offset.
-func (l *layout) at(off int64) int {
-	files := l.info.Files
-	return sort.Search(len(files), func(i int) bool { return files[i].Offset+files[i].Length > off })
 }
 
 // slot is where the bytes of a shared piece are in the parts file, and whether

@@ -33,18 +33,16 @@ func (s *Storage) inside(b []byte, off int64) {
 
 func (s *Storage) read(b []byte, off int64) error {
 	s.inside(b, off)
-	for i := s.at(off); len(b) > 0; i++ {
-		f := &s.info.Files[i]
-		n := min(int64(len(b)), f.Offset+f.Length-off)
+	for sp := range s.info.Spans(off, int64(len(b))) {
+		i, n := sp.File, sp.Length
 		var err error
 		switch {
-		case n == 0:
-		case f.Pad: // BEP 47: pad files are all zeros and not stored
+		case s.info.Files[i].Pad: // BEP 47: pad files are all zeros and not stored
 			clear(b[:n])
 		case s.files[i].place == absent:
 			err = s.inParts(i, b[:n], off, s.readFile)
 		default:
-			err = s.readFile(i, b[:n], off-f.Offset)
+			err = s.readFile(i, b[:n], sp.Offset)
 		}
 		if err != nil {
 			return err
@@ -124,15 +122,13 @@ func (s *Storage) WriteAt(b []byte, off int64) error {
 	if s.o.ReadOnly {
 		return wrap("write", s.dir, errReadOnly)
 	}
-	for i := s.at(off); len(b) > 0; i++ {
-		f := &s.info.Files[i]
-		n := min(int64(len(b)), f.Offset+f.Length-off)
-		if n > 0 && !f.Pad {
-			if err := s.write(i, b[:n], off); err != nil {
+	for sp := range s.info.Spans(off, int64(len(b))) {
+		if !s.info.Files[sp.File].Pad {
+			if err := s.write(sp.File, b[:sp.Length], off); err != nil {
 				return s.failed(err)
 			}
 		}
-		b, off = b[n:], off+n
+		b, off = b[sp.Length:], off+sp.Length
 	}
 	return nil
 }

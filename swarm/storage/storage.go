@@ -276,26 +276,16 @@ func (s *Storage) verified(p int) bool {
 		return false
 	}
 	s.changed = true
-	for i := range s.filesOf(p) {
-		st := &s.files[i]
+	for sp := range s.info.PieceSpans(p) {
+		if s.info.Files[sp.File].Pad {
+			continue
+		}
+		st := &s.files[sp.File]
 		if st.left--; st.left == 0 {
-			s.whole = append(s.whole, i)
+			s.whole = append(s.whole, sp.File)
 		}
 	}
 	return true
-}
-
-// filesOf yields the stored files that have bytes in piece p.
-func (l *layout) filesOf(p int) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		off := int64(p) * l.info.PieceLength
-		end := off + l.info.PieceSize(p)
-		for i := l.at(off); i < len(l.info.Files) && l.info.Files[i].Offset < end; i++ {
-			if f := &l.info.Files[i]; !f.Pad && f.Length > 0 && !yield(i) {
-				return
-			}
-		}
-	}
 }
 
 // recount derives what follows from the sets; mu and places are held.

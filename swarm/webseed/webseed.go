@@ -256,23 +256,17 @@ func (s *server) answer(o order) error {
 // read fetches a stretch of the torrent; until is how far it will go on.
 func (s *server) read(b []byte, off, until int64) error {
 	info := s.cfg.Info
-	for i := range info.Files {
-		f := &info.Files[i]
-		end := f.Offset + f.Length
-		if end <= off || f.Length == 0 {
-			continue
-		}
-		part := b[:min(int64(len(b)), end-off)]
+	for sp := range info.Spans(off, int64(len(b))) {
+		f := &info.Files[sp.File]
+		part := b[:sp.Length]
 		if f.Pad {
 			clear(part)
-		} else if err := s.readFile(part, i, off-f.Offset, min(until, end)-f.Offset); err != nil {
+		} else if err := s.readFile(part, sp.File, sp.Offset, min(until-f.Offset, f.Length)); err != nil {
 			return err
 		}
-		if b, off = b[len(part):], off+int64(len(part)); len(b) == 0 {
-			return nil
-		}
+		b = b[sp.Length:]
 	}
-	return io.ErrUnexpectedEOF // not reached: orders lie in the torrent
+	return nil
 }
 
 // readFile fetches a stretch of a file.
