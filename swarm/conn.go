@@ -76,5 +76,5 @@ func (c *conn) end(err error) {
 	c.leases.close()
 	c.out.wait()
 	c.in.drop()
-	c.t.inbox.post(item{ev: engine.Event{Kind: engine.EvClosed, Conn: c.id, Addr: c.addr, Fault: c.fault}, conn: c})
+	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: c.fault}, conn: c})
 }

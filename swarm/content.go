@@ -86,7 +86,7 @@ func (t *Torrent) open(info *metainfo.Info) {
 	t.storeMu.Unlock()
 	t.tasks.Go(t.flusher)
 	t.inbox.post(item{
-		ev: engine.Event{Kind: engine.EvInfo, Info: info, Have: c.Have, Wanted: c.Wanted, Stored: c.Stored},
+		ev: &engine.EvInfo{Info: info, Have: c.Have, Wanted: c.Wanted, Stored: c.Stored},
 		fn: func() { t.tell(Event{Kind: Opened, Info: info}) },
 	})
 }
@@ -143,11 +143,10 @@ func (t *Torrent) pause(err error) {
 	}
 }
 
-// storageFailed tells the engine, and mends the storage if nobody is at it.
-func (t *Torrent) storageFailed(err error, evs ...engine.Event) {
-	for _, ev := range evs {
-		t.inbox.post(item{ev: ev})
-	}
+// storageFailed tells the engine that storage failed and what was lost by it, and
+// starts the recovery unless it is under way.
+func (t *Torrent) storageFailed(err error, lost ...item) {
+	t.inbox.post(append([]item{{ev: new(engine.EvStorageFailed)}}, lost...)...)
 	t.pause(err)
 	t.keepMu.Lock()
 	start := !t.mending && !t.stopping.Load()
@@ -175,7 +174,7 @@ func (t *Torrent) mend() {
 	}
 	t.pause(nil)
 	signal(t.soiled) // what failed may have been a flush
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvStorageBack, Have: have}, fn: t.mended})
+	t.inbox.post(item{ev: &engine.EvStorageBack{Have: have}, fn: t.mended})
 }
 
 // mended is when the engine knows that storage works. If it failed once more in
@@ -186,7 +185,7 @@ func (t *Torrent) mended() {
 	err := t.err
 	t.keepMu.Unlock()
 	if err != nil {
-		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
+		t.storageFailed(err)
 	}
 }
 
@@ -227,7 +226,7 @@ func (t *Torrent) flusher() {
 		}
 		t.unflushed.Store(0)
 		if err := t.content.Storage.Flush(); err != nil {
-			t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
+			t.storageFailed(err)
 		}
 	}
 }

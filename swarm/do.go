@@ -60,6 +60,8 @@ func (t *Torrent) do(c *engine.Command) {
 		t.tell(Event{Kind: PieceDone, Piece: int(c.Block.Piece)})
 	case engine.CmdComplete:
 		t.complete()
+	case engine.CmdBroken:
+		t.tell(Event{Kind: Broken, Err: c.Err})
 	case engine.CmdWantPeers:
 		t.tell(Event{Kind: WantPeers})
 	case engine.CmdDHTNode:

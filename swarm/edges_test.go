@@ -70,11 +70,11 @@ func TestABlockOfAnOldSlotIsUnwanted(t *testing.T) {
 	tt := &Torrent{slots: []*buf.Chunk{fresh}}
 	for _, c := range []struct {
 		in   *buf.Chunk
-		want engine.EventKind
-	}{{old, engine.EvUnwanted}, {fresh, engine.EvBlock}} {
-		ev := engine.Event{Kind: engine.EvBlock, Slot: 0}
-		if tt.check(&ev, c.in); ev.Kind != c.want {
-			t.Errorf("event %d, not %d", ev.Kind, c.want)
+		want engine.BlockEventKind
+	}{{old, engine.BlockUnwanted}, {fresh, engine.BlockArrived}} {
+		it := item{block: engine.BlockEvent{Kind: engine.BlockArrived, Slot: 0}, chunk: c.in}
+		if tt.check(&it); it.block.Kind != c.want {
+			t.Errorf("event %d, not %d", it.block.Kind, c.want)
 		}
 	}
 }
@@ -113,11 +113,10 @@ func TestStorageFailsAgainAsItIsMended(t *testing.T) {
 		nd := startNode(t, n, 1, info, full)
 		defer nd.close()
 		nd.await(Complete, time.Minute)
-		failed := engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot}
-		nd.storageFailed(errors.New("first"), failed)
+		nd.storageFailed(errors.New("first"))
 		nd.inbox.post(item{fn: func() { // the loop stands still while the mend succeeds
 			time.Sleep(time.Minute)
-			nd.storageFailed(errors.New("second"), failed)
+			nd.storageFailed(errors.New("second"))
 		}})
 		time.Sleep(2 * time.Minute)
 		if s := nd.Snapshot(); s.State != Seeding || s.Paused || s.Err != nil {
@@ -197,7 +196,7 @@ func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 					}
 					leech.SetWanted(some)
 					leech.SetLimits(1+i%8, 8, 50)
-					leech.SetExternal(netip.MustParseAddrPort("192.0.2.1:6881"))
+					leech.SetExternal(netip.MustParseAddr("192.0.2.1"))
 					time.Sleep(37 * time.Millisecond)
 				}
 				leech.SetLimits(8, 8, 50)

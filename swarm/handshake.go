@@ -85,7 +85,7 @@ func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
 			}
 		}
 		if err != nil {
-			t.inbox.post(item{ev: engine.Event{Kind: engine.EvDialFailed, Addr: addr, Fault: faultOf(err)}})
+			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err)}})
 			return
 		}
 		t.adopt(g, addr, false)
@@ -199,8 +199,8 @@ func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
 func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {
 	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.nc, addr)
 	if !t.inbox.post(item{
-		ev: engine.Event{
-			Kind: engine.EvConnected, Conn: c.id, Addr: addr, Incoming: incoming,
+		ev: &engine.EvConnected{
+			Conn: c.id, Addr: addr, Incoming: incoming,
 			PeerID: g.id, Reserved: g.reserved, Encrypted: g.encrypted, V2: g.v2,
 		},
 		conn: c,

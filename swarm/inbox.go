@@ -8,11 +8,13 @@ import (
 )
 
 // An item is what the loop takes in: an event for the engine, or a function to
-// run between events, and what must travel with it.
+// run after it, and what must travel with it. There is one a block, so it is
+// small.
 type item struct {
-	ev    engine.Event
-	chunk *buf.Chunk // of EvBlock: where the payload is, with a reference
-	conn  *conn      // of EvConnected and EvClosed
+	block engine.BlockEvent // or none, when its kind is 0
+	chunk *buf.Chunk        // of BlockArrived: where the payload is, with a reference
+	ev    engine.Event      // or nil
+	conn  *conn             // of EvConnected and EvClosed
 	fn    func()
 }
 

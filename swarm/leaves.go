@@ -7,14 +7,14 @@ import (
 
 // leaves reads a piece and hashes its blocks for a peer that asked (BEP 52).
 func (t *Torrent) leaves(conn engine.Conn, block engine.Block, q metainfo.HashRequest) {
-	ev := engine.Event{Kind: engine.EvLeaves, Conn: conn, Block: block, Hash: q}
+	ev := &engine.EvLeaves{Conn: conn, Block: block, Hash: q}
 	p := int(block.Piece)
 	b := make([]byte, min(t.info.DataSize(p), uploadBatch))
 	off, size := int64(p)*t.info.PieceLength, t.info.DataSize(p)
 	for size > 0 {
 		b = b[:min(size, int64(len(b)))]
 		if err := t.readAt(b, off); err != nil {
-			t.storageFailed(err, ev, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
+			t.storageFailed(err, item{ev: ev})
 			return
 		}
 		ev.Leaves = metainfo.Leaves(ev.Leaves, b)

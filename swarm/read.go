@@ -1,10 +1,6 @@
 package swarm
 
-import (
-	"errors"
-
-	"seedbed/swarm/engine"
-)
+import "errors"
 
 // ErrLacking says that a piece which was to be read is not there, or not yet.
 var ErrLacking = errors.New("the piece is not there")
@@ -25,7 +21,7 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	}
 	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
 	if err != nil && !t.stopping.Load() {
-		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot})
+		t.storageFailed(err)
 	}
 	return err
 }

@@ -188,9 +188,14 @@ func (rd *reader) parse() (need int, err error) {
 		if err != nil {
 			return 0, err
 		}
+		if m.Type == wire.Request {
+			rd.block(engine.BlockRequested, engine.Block{Piece: m.Index, Begin: m.Begin, Length: m.Length})
+			rd.r += n
+			continue
+		}
 		// The buffer goes on to other frames while the item waits.
 		m.Payload = slices.Clone(m.Payload)
-		rd.items = append(rd.items, item{ev: engine.Event{Kind: engine.EvMessage, Conn: rd.c.id, Msg: m}})
+		rd.items = append(rd.items, item{ev: &engine.EvMessage{Conn: rd.c.id, Msg: m}})
 		rd.r += n
 	}
 }
@@ -215,24 +220,25 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 		dst := g.lease.Begin()
 		if dst == nil {
 			g.lease.Release()
-			rd.unwanted(block)
+			rd.block(engine.BlockUnwanted, block)
 			return true, nil
 		}
 		copy(dst, b[wire.PieceHeaderLen:n])
 		g.lease.Done()
 		// The lease's reference goes along.
 		rd.items = append(rd.items, item{
-			ev:    engine.Event{Kind: engine.EvBlock, Conn: rd.c.id, Block: block, Slot: g.slot},
+			block: engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.id, Block: block, Slot: g.slot},
 			chunk: g.chunk,
 		})
 		return true, nil
 	}
 	rd.r += wire.PieceHeaderLen
 	rd.skip = int(block.Length)
-	rd.unwanted(block)
+	rd.block(engine.BlockUnwanted, block)
 	return true, nil
 }
 
-func (rd *reader) unwanted(b engine.Block) {
-	rd.items = append(rd.items, item{ev: engine.Event{Kind: engine.EvUnwanted, Conn: rd.c.id, Block: b}})
+// block appends what happened to a block and has no payload.
+func (rd *reader) block(kind engine.BlockEventKind, b engine.Block) {
+	rd.items = append(rd.items, item{block: engine.BlockEvent{Kind: kind, Conn: rd.c.id, Block: b}})
 }

@@ -118,13 +118,16 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 		}
 		var got []byte
 		for _, it := range items {
-			switch it.ev.Kind {
-			case engine.EvBlock:
-				got = fmt.Appendf(got, "block %v\n", it.ev.Block)
-			case engine.EvUnwanted:
-				got = fmt.Appendf(got, "unwanted %v\n", it.ev.Block)
-			case engine.EvMessage:
-				got = fmt.Appendf(got, "%d %d %d\n", it.ev.Msg.Type, it.ev.Msg.Index, len(it.ev.Msg.Payload))
+			switch b := it.block.Block; it.block.Kind {
+			case engine.BlockArrived:
+				got = fmt.Appendf(got, "block %v\n", b)
+			case engine.BlockUnwanted:
+				got = fmt.Appendf(got, "unwanted %v\n", b)
+			case engine.BlockRequested:
+				got = fmt.Appendf(got, "%d %d %d\n", wire.Request, b.Piece, 0)
+			default:
+				m := it.ev.(*engine.EvMessage).Msg
+				got = fmt.Appendf(got, "%d %d %d\n", m.Type, m.Index, len(m.Payload))
 			}
 		}
 		if !bytes.Equal(got, want) {

@@ -113,7 +113,7 @@ func (j *storeJob) part(mem []byte) {
 	}
 	ok, sums, leaves, err := t.verdict(j.block.Piece, ps, j.sums)
 	if err != nil {
-		t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: engine.NoSlot, Block: j.block})
+		t.storageFailed(err)
 		return
 	}
 	t.forgetPartial(j.block.Piece, ps)
@@ -128,16 +128,16 @@ func (j *storeJob) offset() int64 {
 }
 
 func (j *storeJob) stored() item {
-	return item{ev: engine.Event{Kind: engine.EvStored, Slot: j.slot, Block: j.block}}
+	return item{ev: &engine.EvStored{Slot: j.slot, Block: j.block}}
 }
 
 func (j *storeJob) failed(err error) {
 	j.chunk.Release()
-	j.t.storageFailed(err, engine.Event{Kind: engine.EvStorageFailed, Slot: j.slot, Block: j.block})
+	j.t.storageFailed(err, item{ev: &engine.EvChunkLost{Slot: j.slot, Block: j.block}})
 }
 
 func verified(piece uint32, ok bool, sums []uint64, leaves []metainfo.Root) item {
-	return item{ev: engine.Event{Kind: engine.EvVerified, Block: engine.Block{Piece: piece}, OK: ok, Sums: sums, Leaves: leaves}}
+	return item{ev: &engine.EvVerified{Piece: piece, OK: ok, Sums: sums, Leaves: leaves}}
 }
 
 // appendSums appends a checksum of each block of mem, which begins at a block.

@@ -48,7 +48,6 @@ type Torrent struct {
 	stopped bool         // EvStop was stepped
 	ending  bool         // the last things are being done
 	first   bool         // FirstPiece was told
-	broken  bool         // Broken was told
 	ended   bool
 
 	// Set by the loop before the first command that needs them, never changed.
@@ -104,25 +103,25 @@ func New(cfg Config) *Torrent {
 // AddCandidates tells of addresses that may be peers.
 func (t *Torrent) AddCandidates(cs []engine.Candidate) {
 	if len(cs) > 0 {
-		t.inbox.post(item{ev: engine.Event{Kind: engine.EvCandidates, Candidates: slices.Clone(cs)}})
+		t.inbox.post(item{ev: &engine.EvCandidates{Candidates: slices.Clone(cs)}})
 	}
 }
 
 // SetWanted replaces the set of wanted pieces; it has a bit for each piece.
 func (t *Torrent) SetWanted(pieces bitset.Set) {
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvWanted, Wanted: pieces.Clone()}})
+	t.inbox.post(item{ev: &engine.EvWanted{Wanted: pieces.Clone()}})
 }
 
 // SetFocus says that of all that is wanted only these pieces are to be fetched
 // for now, most urgent first; an empty list is none, nil lifts the focus.
 func (t *Torrent) SetFocus(pieces []uint32) {
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvFocus, Pieces: slices.Clone(pieces)}})
+	t.inbox.post(item{ev: &engine.EvFocus{Pieces: slices.Clone(pieces)}})
 }
 
 // SetLimits changes what is granted: chunks, dials at once and connections.
 // Without chunks nothing is downloaded until there are some.
 func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvBudget, Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
+	t.inbox.post(item{ev: &engine.EvBudget{Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
 }
 
 // SetRates bounds what the torrent sends and receives, in bytes a second, within
@@ -133,8 +132,8 @@ func (t *Torrent) SetRates(up, down int64) {
 }
 
 // SetExternal tells our own address as the network sees it.
-func (t *Torrent) SetExternal(addr netip.AddrPort) {
-	t.inbox.post(item{ev: engine.Event{Kind: engine.EvExternal, Addr: addr}})
+func (t *Torrent) SetExternal(addr netip.Addr) {
+	t.inbox.post(item{ev: &engine.EvExternal{Addr: addr}})
 }
 
 // Stop closes every connection, lets the workers finish, flushes and closes the
@@ -142,7 +141,7 @@ func (t *Torrent) SetExternal(addr netip.AddrPort) {
 // follows by itself.
 func (t *Torrent) Stop(ctx context.Context) error {
 	if !t.stopping.Swap(true) {
-		t.inbox.post(item{ev: engine.Event{Kind: engine.EvStop}, fn: func() { t.stopped = true }})
+		t.inbox.post(item{ev: &engine.EvStop{}, fn: func() { t.stopped = true }})
 		t.cancel()
 	}
 	select {
@@ -200,10 +199,15 @@ func (t *Torrent) turn(items []item) {
 		if it.conn != nil {
 			t.register(it)
 		}
-		if it.ev.Kind != 0 {
-			t.check(&it.ev, it.chunk)
+		switch {
+		case it.block.Kind != 0:
+			t.check(it)
 			t.engMu.Lock()
-			t.eng.Step(now, &it.ev)
+			t.eng.StepBlock(now, it.block)
+			t.engMu.Unlock()
+		case it.ev != nil:
+			t.engMu.Lock()
+			t.eng.Step(now, it.ev)
 			t.engMu.Unlock()
 		}
 		if it.chunk != nil {
@@ -218,15 +222,7 @@ func (t *Torrent) turn(items []item) {
 		t.eng.Tick(now)
 	}
 	cmds := t.eng.Drain()
-	var broken error
-	if t.info == nil && !t.broken {
-		broken = t.eng.Stats(now).Broken
-	}
 	t.engMu.Unlock()
-	if broken != nil {
-		t.broken = true
-		t.tell(Event{Kind: Broken, Err: broken})
-	}
 	for i := range cmds {
 		t.do(&cmds[i])
 	}
@@ -242,22 +238,22 @@ func (t *Torrent) turn(items []item) {
 
 // register keeps the loop's list of connections.
 func (t *Torrent) register(it *item) {
-	switch it.ev.Kind {
-	case engine.EvConnected:
+	switch it.ev.(type) {
+	case *engine.EvConnected:
 		t.conns[it.conn.id] = it.conn
 		if t.stopped {
 			it.conn.close(engine.FaultLocal)
 		}
-	case engine.EvClosed:
+	case *engine.EvClosed:
 		delete(t.conns, it.conn.id)
 	}
 }
 
 // check turns a block into an unwanted one if its slot was given up, and perhaps
 // given out again, while it was filled: its payload is not where it seems.
-func (t *Torrent) check(ev *engine.Event, chunk *buf.Chunk) {
-	if ev.Kind == engine.EvBlock && t.slots[ev.Slot] != chunk {
-		ev.Kind = engine.EvUnwanted
+func (t *Torrent) check(it *item) {
+	if it.block.Kind == engine.BlockArrived && t.slots[it.block.Slot] != it.chunk {
+		it.block.Kind = engine.BlockUnwanted
 	}
 }
 

@@ -43,9 +43,9 @@ func (c *conn) upload(blocks []engine.Block) (n int, err error) {
 	if err := c.readBlocks(u, blocks); err != nil {
 		sh.uploads.put(u)
 		n := run(blocks, uploadBatch, c.t.info.PieceLength)
-		lost := make([]engine.Event, n)
+		lost := make([]item, n)
 		for i, b := range blocks[:n] {
-			lost[i] = engine.Event{Kind: engine.EvStorageFailed, Conn: c.id, Slot: engine.NoSlot, Block: b}
+			lost[i] = item{block: engine.BlockEvent{Kind: engine.BlockUnread, Conn: c.id, Block: b}}
 		}
 		c.t.storageFailed(err, lost...)
 		return n, nil
@@ -70,7 +70,7 @@ func (c *conn) uploaded(u *uploadBuffer, blocks []engine.Block) {
 		items = u.done[:0]
 	}
 	for _, b := range blocks {
-		items = append(items, item{ev: engine.Event{Kind: engine.EvUploaded, Conn: c.id, Block: b}})
+		items = append(items, item{block: engine.BlockEvent{Kind: engine.BlockUploaded, Conn: c.id, Block: b}})
 	}
 	c.t.inbox.post(items...)
 	if u != nil {

@@ -45,96 +45,156 @@ type Candidate struct {
 	Source Source
 }
 
-// EventKind says what happened and which fields of an Event are set.
-type EventKind uint8
+// Event is something that happened outside, one of the types EvXxx of this
+// package: the rare ones. What happens for every block is a [BlockEvent].
+type Event interface{ event() }
+
+// EvCandidates: addresses were found that may be peers.
+type EvCandidates struct{ Candidates []Candidate }
+
+// EvDialFailed: the dial of Addr came to nothing.
+type EvDialFailed struct {
+	Addr  netip.AddrPort
+	Fault Fault // how it failed
+}
+
+// EvConnected: the handshake with Addr is done on Conn. The shell has checked
+// the infohash.
+type EvConnected struct {
+	Conn      Conn
+	Addr      netip.AddrPort
+	Incoming  bool
+	PeerID    id.ID
+	Reserved  wire.Reserved
+	Encrypted bool // the handshake, and perhaps what follows
+	V2        bool // by the v2 infohash (BEP 52)
+}
+
+// EvClosed: Conn is gone, by either side; every lease it held is free and no
+// further event of it follows.
+type EvClosed struct {
+	Conn  Conn
+	Addr  netip.AddrPort
+	Fault Fault // why
+}
+
+// EvMessage: Conn sent Msg, which is neither a piece nor a request (those are
+// [BlockEvent]s). Msg.Payload is the engine's for the call of Step alone.
+type EvMessage struct {
+	Conn Conn
+	Msg  wire.Msg
+}
+
+// EvInfo: the info dictionary is known (from CmdMetadata, a .torrent file or the
+// resume record) and storage is open. It ends the metadata phase.
+type EvInfo struct {
+	Info   *metainfo.Info
+	Have   bitset.Set // verified pieces; no set is none
+	Wanted bitset.Set // wanted pieces; no set is all
+	Stored []Block    // chunks that are there of pieces that are not
+}
+
+// EvStored: the chunk at Block (Begin and Length are the chunk's) is written, or
+// is of no more use; Slot is free again.
+type EvStored struct {
+	Slot  Slot
+	Block Block
+}
+
+// EvVerified: every chunk of a piece was hashed.
+type EvVerified struct {
+	Piece  uint32
+	OK     bool            // it is right, written and under the record's care
+	Sums   []uint64        // one checksum a block, if it is not or CmdStore asked for them
+	Leaves []metainfo.Root // one hash a block (BEP 52) of a bad piece of a torrent with a v2 side
+}
+
+// EvStorageFailed: a read, a write or a flush failed. The engine asks for nothing
+// until EvStorageBack. What was lost by the failure is told apart, after this:
+// by EvChunkLost, BlockUnread or EvLeaves.
+type EvStorageFailed struct{}
+
+// EvChunkLost: the chunk at Block could not be written; Slot is free again.
+type EvChunkLost struct {
+	Slot  Slot
+	Block Block
+}
+
+// EvStorageBack: storage works again; Have is what it holds now, as checked.
+type EvStorageBack struct{ Have bitset.Set }
+
+// EvBudget: the torrent is granted so many slots, dials at once and connections.
+// Without slots nothing new is asked for.
+type EvBudget struct{ Budget, HalfOpen, MaxConns int }
+
+// EvWanted: Wanted replaced the set of wanted pieces.
+type EvWanted struct{ Wanted bitset.Set }
+
+// EvFocus: nothing but Pieces is asked for from now on, in that order; an empty
+// list is nothing, nil all that is wanted. It may come before EvInfo.
+type EvFocus struct{ Pieces []uint32 }
+
+// EvExternal: our own address as the network sees it is Addr.
+type EvExternal struct{ Addr netip.Addr }
+
+// EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are
+// Leaves if OK; else the piece could not be read.
+type EvLeaves struct {
+	Conn   Conn
+	Block  Block
+	Hash   metainfo.HashRequest
+	OK     bool
+	Leaves []metainfo.Root
+}
+
+// EvStop: close every connection; afterwards only EvClosed and results of
+// workers come.
+type EvStop struct{}
+
+func (*EvCandidates) event()    {}
+func (*EvDialFailed) event()    {}
+func (*EvConnected) event()     {}
+func (*EvClosed) event()        {}
+func (*EvMessage) event()       {}
+func (*EvInfo) event()          {}
+func (*EvStored) event()        {}
+func (*EvVerified) event()      {}
+func (*EvStorageFailed) event() {}
+func (*EvChunkLost) event()     {}
+func (*EvStorageBack) event()   {}
+func (*EvBudget) event()        {}
+func (*EvWanted) event()        {}
+func (*EvFocus) event()         {}
+func (*EvExternal) event()      {}
+func (*EvLeaves) event()        {}
+func (*EvStop) event()          {}
+
+// BlockEventKind says what happened to a block.
+type BlockEventKind uint8
 
 const (
-	// EvCandidates: Candidates were found.
-	EvCandidates EventKind = iota + 1
-	// EvDialFailed: the dial of Addr came to nothing; Fault says how.
-	EvDialFailed
-	// EvConnected: the handshake with Addr is done on Conn. Incoming, PeerID,
-	// Reserved, Encrypted and V2 are set. (The infohash has been checked by the shell.)
-	EvConnected
-	// EvClosed: Conn is gone, by either side; every lease it held is free and
-	// no further event of it follows. Fault says why.
-	EvClosed
-	// EvMessage: Conn sent Msg (never a piece message). Msg.Payload is the
-	// engine's for the call of Step alone.
-	EvMessage
-	// EvBlock: the payload of Block came from Conn and is in Slot. It may have
+	// BlockArrived: the payload of Block came from Conn and is in Slot. It may have
 	// crossed a CmdCancel; if its chunk is still in that slot it counts.
-	EvBlock
-	// EvUnwanted: Conn sent a piece message for Block that held no lease
+	BlockArrived BlockEventKind = iota + 1
+	// BlockUnwanted: Conn sent a piece message for Block that held no lease
 	// (cancelled, lost a race in the endgame, or never asked for).
-	EvUnwanted
-	// EvUploaded: Block, of a CmdUpload, is on its way to Conn: written to the
+	BlockUnwanted
+	// BlockRequested: Conn asks for Block.
+	BlockRequested
+	// BlockUploaded: Block, of a CmdUpload, is on its way to Conn: written to the
 	// socket.
-	EvUploaded
-	// EvInfo: the info dictionary is known (from CmdMetadata, a .torrent file
-	// or the resume record) and storage is open: Info, Have, Wanted and Stored,
-	// chunks that are there of pieces that are not, are set.
-	// Ends the metadata phase. Wanted has a bit for each wanted piece.
-	EvInfo
-	// EvStored: the chunk at Block (Begin and Length are the chunk's) is
-	// written, or is of no more use; Slot is free again.
-	EvStored
-	// EvVerified: every chunk of Block.Piece was hashed. OK says whether the
-	// piece is right; if so it is written and under the record's care. Sums has
-	// one checksum a block when OK is false or when CmdStore asked for them; Leaves
-	// one hash a block (BEP 52) of a bad piece of a torrent with a v2 side.
-	EvVerified
-	// EvStorageFailed: a write or read failed; Slot, if not NoSlot, is free
-	// again and its chunk (Block) lost. If Conn is set, Block was a CmdUpload for
-	// it that will not be sent. The engine asks for nothing until
-	// EvStorageBack.
-	EvStorageFailed
-	// EvStorageBack: storage works again; Have is what it holds now, as checked.
-	EvStorageBack
-	// EvBudget: Budget is the new number of slots, HalfOpen of dials at once
-	// and MaxConns of connections. Without slots nothing new is asked for.
-	EvBudget
-	// EvWanted: Wanted replaced the set of wanted pieces.
-	EvWanted
-	// EvFocus: nothing but Pieces is asked for from now on, in that order; an
-	// empty list is nothing, nil all that is wanted. It may come before EvInfo.
-	EvFocus
-	// EvExternal: our own address as the network sees it is Addr.
-	EvExternal
-	// EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are
-	// Leaves if OK; else the piece could not be read.
-	EvLeaves
-	// EvStop: close every connection; afterwards only EvClosed and worker results come.
-	EvStop
+	BlockUploaded
+	// BlockUnread: Block, of a CmdUpload for Conn, could not be read and will not
+	// be sent.
+	BlockUnread
 )
 
-// Event is something that happened outside. Which fields count depends on Kind.
-type Event struct {
-	Kind       EventKind
-	Conn       Conn
-	Incoming   bool
-	Encrypted  bool // the handshake, and perhaps what follows
-	OK         bool
-	V2         bool // by the v2 infohash (BEP 52)
-	Slot       Slot
-	Block      Block
-	Fault      Fault
-	Addr       netip.AddrPort
-	PeerID     id.ID
-	Reserved   wire.Reserved
-	Msg        wire.Msg
-	Candidates []Candidate
-	Info       *metainfo.Info
-	Have       bitset.Set
-	Wanted     bitset.Set
-	Stored     []Block
-	Pieces     []uint32
-	Sums       []uint64
-	Leaves     []metainfo.Root
-	Hash       metainfo.HashRequest
-	Budget     int
-	HalfOpen   int
-	MaxConns   int
+// BlockEvent is what happens for every block, and so is small.
+type BlockEvent struct {
+	Kind  BlockEventKind
+	Conn  Conn
+	Slot  Slot // of BlockArrived
+	Block Block
 }
 
 // Fault classifies why a dial or a connection ended.
@@ -198,6 +258,9 @@ const (
 	CmdHave
 	// CmdComplete: every wanted piece is verified. Comes each time that becomes true.
 	CmdComplete
+	// CmdBroken: what agrees with the infohash is no torrent that can be opened, as
+	// Err says. Nothing more will come.
+	CmdBroken
 	// CmdWantPeers: candidates have run short; look for more when it is polite to.
 	CmdWantPeers
 	// CmdDHTNode: Addr is the UDP address of a peer's DHT node (BEP 5 PORT).
@@ -230,6 +293,7 @@ type Command struct {
 	Bytes     []byte
 	Info      *metainfo.Info
 	Hash      metainfo.HashRequest
+	Err       error
 }
 
 // Config is what an engine is made with.

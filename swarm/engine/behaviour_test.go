@@ -43,7 +43,7 @@ func TestABlockThatWasOvertakenIsAskedForAgain(t *testing.T) {
 	var back []Command
 	for range 70 {
 		q = q[1:]
-		r.step(&Event{Kind: EvBlock, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
+		r.block(BlockEvent{Kind: BlockArrived, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
 		cmds := r.wait(time.Second)
 		q = append(q, of(cmds, CmdRequest)...)
 		q = append(q, of(r.verify(cmds, true, nil), CmdRequest)...)
@@ -63,13 +63,13 @@ func TestTheEndgameAsksTwiceAndCancels(t *testing.T) {
 	if len(first) != 8 || len(second) != 8 || second[0].Block != first[7].Block || second[0].Slot != first[7].Slot {
 		t.Fatalf("%v then %v", first, second)
 	}
-	r.step(&Event{Kind: EvBlock, Conn: b, Block: second[0].Block, Slot: second[0].Slot})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: b, Block: second[0].Block, Slot: second[0].Slot})
 	c := of(r.drain(), CmdCancel)
 	if len(c) != 1 || c[0].Conn != a || c[0].Block != second[0].Block {
 		t.Error(c)
 	}
 	// What crossed our cancel is of no use, and no harm.
-	r.step(&Event{Kind: EvUnwanted, Conn: a, Block: second[0].Block})
+	r.block(BlockEvent{Kind: BlockUnwanted, Conn: a, Block: second[0].Block})
 	if w := r.e.Stats(r.now).Wasted; w != 16<<10 {
 		t.Error("wasted", w)
 	}
@@ -85,7 +85,7 @@ func TestTheEndgameAsksTwiceAndCancels(t *testing.T) {
 
 func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
 	r := newRig(t, Config{}, 2, 32<<10)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
 	a := r.seed(true)
 	cmds := r.give(a, r.drain())
 	cmds = r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2} })
@@ -93,9 +93,9 @@ func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
 	if closed(cmds, a) != FaultBanned || len(bans) != 1 || bans[0].Addr != netip.AddrPortFrom(addrOf(1).Addr(), 0) {
 		t.Fatal(cmds)
 	}
-	r.step(&Event{Kind: EvClosed, Conn: a})
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{netip.AddrPortFrom(addrOf(1).Addr(), 99), FromHint}, {addrOf(1), FromHint}}})
-	again := r.join(Event{Addr: netip.AddrPortFrom(addrOf(1).Addr(), 4000), Incoming: true})
+	r.step(&EvClosed{Conn: a})
+	r.step(&EvCandidates{Candidates: []Candidate{{netip.AddrPortFrom(addrOf(1).Addr(), 99), FromHint}, {addrOf(1), FromHint}}})
+	again := r.join(EvConnected{Addr: netip.AddrPortFrom(addrOf(1).Addr(), 4000), Incoming: true})
 	cmds = r.wait(time.Hour)
 	if len(of(cmds, CmdDial)) > 0 || closed(cmds, again) != FaultBanned {
 		t.Error(cmds)
@@ -109,7 +109,7 @@ func TestBlameFallsOnTheBlocksThatDiffer(t *testing.T) {
 	a := r.seed(true)
 	q := of(r.drain(), CmdRequest)
 	for _, x := range q[:2] {
-		r.step(&Event{Kind: EvBlock, Conn: a, Block: x.Block, Slot: x.Slot})
+		r.block(BlockEvent{Kind: BlockArrived, Conn: a, Block: x.Block, Slot: x.Slot})
 	}
 	r.msg(a, wire.Msg{Type: wire.Choke})
 	for _, x := range q[2:] {
@@ -151,14 +151,15 @@ func TestNothingIsAskedWhileStorageFails(t *testing.T) {
 	if len(st) != 1 {
 		t.Fatal(cmds)
 	}
-	r.step(&Event{Kind: EvStorageFailed, Slot: st[0].Slot, Block: st[0].Block})
+	r.step(&EvStorageFailed{})
+	r.step(&EvChunkLost{Slot: st[0].Slot, Block: st[0].Block})
 	b := r.seed(true)
 	cmds = r.give(a, q[2:])
 	cmds = append(cmds, r.wait(10*time.Second)...)
 	if len(of(cmds, CmdRequest)) > 0 || len(of(cmds, CmdStore)) > 0 || len(of(cmds, CmdClose)) > 0 || !r.e.Stats(r.now).Paused {
 		t.Fatal("while it fails:", cmds)
 	}
-	r.step(&Event{Kind: EvStorageBack, Have: bitset.New(8)})
+	r.step(&EvStorageBack{Have: bitset.New(8)})
 	cmds = r.drain()
 	if len(of(cmds, CmdStore)) == 0 || len(of(cmds, CmdRequest)) == 0 {
 		t.Error("after it came back:", cmds)
@@ -174,10 +175,10 @@ func TestWhatStorageLostIsFetchedAgain(t *testing.T) {
 	c := r.connect(true)
 	r.msg(c, wire.Msg{Type: wire.HaveNone}, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:lt_donthavei7eee")})
 	r.drain()
-	r.step(&Event{Kind: EvStorageFailed, Slot: NoSlot})
+	r.step(&EvStorageFailed{})
 	back := full(5)
 	back.Remove(3)
-	r.step(&Event{Kind: EvStorageBack, Have: back})
+	r.step(&EvStorageBack{Have: back})
 	ms := sent(t, r.drain(), c)
 	if !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Ext == 7 && string(m.Payload) == "\x00\x00\x00\x03" }) {
 		t.Error("it is not told:", ms)
@@ -194,7 +195,7 @@ func TestTheWantedSetDecides(t *testing.T) {
 	r := newRig(t, Config{}, 0, 0)
 	want := bitset.New(6)
 	want.Add(2)
-	r.step(&Event{Kind: EvInfo, Info: testInfo(t, 6, 16<<10, 16<<10, false), Wanted: want})
+	r.step(&EvInfo{Info: testInfo(t, 6, 16<<10, 16<<10, false), Wanted: want})
 	c := r.seed(true)
 	q := r.drain()
 	for _, x := range of(q, CmdRequest) {
@@ -206,14 +207,14 @@ func TestTheWantedSetDecides(t *testing.T) {
 	if len(of(cmds, CmdComplete)) != 1 || closed(cmds, c) != FaultUseless {
 		t.Fatal(cmds)
 	}
-	r.step(&Event{Kind: EvClosed, Conn: c})
+	r.step(&EvClosed{Conn: c})
 	// More is wanted, then less, while it is under way.
-	r.step(&Event{Kind: EvWanted, Wanted: full(6)})
+	r.step(&EvWanted{Wanted: full(6)})
 	r.seed(true)
 	if n := len(of(r.drain(), CmdRequest)); n != 5 {
 		t.Errorf("%d requests", n)
 	}
-	r.step(&Event{Kind: EvWanted, Wanted: want})
+	r.step(&EvWanted{Wanted: want})
 	cmds = r.drain()
 	if len(of(cmds, CmdCancel)) != 5 || len(of(cmds, CmdDropSlot)) != 5 || len(of(cmds, CmdComplete)) != 1 {
 		t.Error(cmds)
@@ -228,7 +229,7 @@ func TestOneSlotIsGivenUpWhenNobodyCanGoOn(t *testing.T) {
 	a := r.connect(true)
 	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
 	r.give(a, of(r.drain(), CmdRequest)[:1])
-	r.step(&Event{Kind: EvClosed, Conn: a})
+	r.step(&EvClosed{Conn: a})
 	b := r.connect(true)
 	r.msg(b, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x40}}, wire.Msg{Type: wire.Unchoke})
 	cmds := r.drain()
@@ -262,7 +263,7 @@ func TestDepthFollowsWhatThePeerDelivers(t *testing.T) {
 			}
 			x := q[0]
 			q = q[1:]
-			r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+			r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: x.Block, Slot: x.Slot})
 			cmds := r.wait(time.Second / time.Duration(perSecond))
 			q = append(q, of(cmds, CmdRequest)...)
 			q = append(q, of(r.verify(cmds, true, nil), CmdRequest)...)
@@ -284,7 +285,7 @@ func TestRequestsTravelInCompany(t *testing.T) {
 	for range 400 {
 		x := q[0]
 		q = q[1:]
-		r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+		r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: x.Block, Slot: x.Slot})
 		cmds := r.drain()
 		more := append(of(cmds, CmdRequest), of(r.verify(cmds, true, nil), CmdRequest)...)
 		q = append(q, more...)
@@ -332,16 +333,16 @@ func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
 
 func TestStopClosesAllAndDialsNoMore(t *testing.T) {
 	r := newRig(t, Config{}, 5, 64<<10)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(77), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(77), FromHint}}})
 	c := r.seed(true)
 	r.drain()
-	r.step(&Event{Kind: EvStop})
+	r.step(&EvStop{})
 	cmds := r.drain()
 	if closed(cmds, c) != FaultLocal {
 		t.Error(cmds)
 	}
-	r.step(&Event{Kind: EvClosed, Conn: c})
-	late := r.join(Event{Incoming: true, PeerID: id.ID{9}})
+	r.step(&EvClosed{Conn: c})
+	late := r.join(EvConnected{Incoming: true, PeerID: id.ID{9}})
 	cmds = r.wait(time.Hour)
 	if closed(cmds, late) != FaultLocal || len(cmds) != 1 {
 		t.Error(cmds)
@@ -397,18 +398,18 @@ func TestABlockThatCrossedACancelCounts(t *testing.T) {
 	q := of(r.drain(), CmdRequest)
 	r.msg(a, wire.Msg{Type: wire.Choke})
 	r.drain()
-	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: a, Block: q[0].Block, Slot: q[0].Slot})
 	b := r.seed(false)
 	if again := of(r.drain(), CmdRequest); len(again) != 3 {
 		t.Fatal(again)
 	}
 	// The same while another was asked: that one is told to forget it.
-	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[1].Block, Slot: q[1].Slot})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: a, Block: q[1].Block, Slot: q[1].Slot})
 	if c := of(r.drain(), CmdCancel); len(c) != 1 || c[0].Conn != b {
 		t.Error(c)
 	}
 	// And in a slot that holds something else by now it is waste.
-	r.step(&Event{Kind: EvBlock, Conn: a, Block: q[2].Block, Slot: q[2].Slot + 1})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: a, Block: q[2].Block, Slot: q[2].Slot + 1})
 	if w := r.e.Stats(r.now).Wasted; w != 16<<10 {
 		t.Error("wasted", w)
 	}
@@ -455,8 +456,8 @@ func TestAPeerThatDoesNotAnswerForMetadataIsPassedOver(t *testing.T) {
 
 func TestOurOwnAddressIsNotDialled(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
-	r.step(&Event{Kind: EvExternal, Addr: netip.AddrPortFrom(addrOf(1).Addr(), 0)})
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}, {addrOf(2), FromDHT}}})
+	r.step(&EvExternal{Addr: addrOf(1).Addr()})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}, {addrOf(2), FromDHT}}})
 	if d := of(r.drain(), CmdDial); len(d) != 1 || d[0].Addr != addrOf(2) {
 		t.Error(d)
 	}
@@ -466,8 +467,8 @@ func TestOurOwnAddressIsNotDialled(t *testing.T) {
 func TestABanOnLoopbackIsOfThePort(t *testing.T) {
 	r := newRig(t, Config{}, 1, 16<<10)
 	lo := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port) }
-	a := r.join(Event{Addr: lo(1)})
-	b := r.join(Event{Addr: lo(2)})
+	a := r.join(EvConnected{Addr: lo(1)})
+	b := r.join(EvConnected{Addr: lo(2)})
 	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
 	cmds := r.verify(r.give(a, r.drain()), false, nil)
 	if closed(cmds, a) != FaultBanned || closed(cmds, b) != FaultNone {

@@ -38,10 +38,10 @@ func BenchmarkBlock(b *testing.B) {
 					if x := &out[i]; x.Kind == CmdStore {
 						slot, block := x.Slot, x.Block
 						r.now += 10
-						r.step(&Event{Kind: EvStored, Slot: slot, Block: block})
+						r.step(&EvStored{Slot: slot, Block: block})
 						if done[block.Piece]++; done[block.Piece] == chunks {
 							done[block.Piece] = 0
-							r.step(&Event{Kind: EvVerified, Block: block, OK: true})
+							r.step(&EvVerified{Piece: block.Piece, OK: true})
 							// Back to the picker, so that the torrent never ends.
 							r.e.content.have.Remove(int(block.Piece))
 							r.e.content.need.Add(int(block.Piece))
@@ -56,7 +56,7 @@ func BenchmarkBlock(b *testing.B) {
 					x := &queue[head]
 					head++
 					r.now += 16_000
-					r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+					r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: x.Block, Slot: x.Slot})
 					blocks++
 				}
 				if head == len(queue) || head > 2048 {

@@ -146,7 +146,7 @@ func TestBEP6ExactlyOneOfAllNoneAndBitfieldComesFirst(t *testing.T) {
 		"all, plain": {full(9), false, wire.Bitfield}, "none, plain": {bitset.New(9), false, wire.Extended},
 	} {
 		r := newRig(t, Config{}, 0, 0)
-		r.step(&Event{Kind: EvInfo, Info: testInfo(t, 9, 64<<10, 5, false), Have: x.have})
+		r.step(&EvInfo{Info: testInfo(t, 9, 64<<10, 5, false), Have: x.have})
 		c := r.connect(x.fast)
 		ms := sent(t, r.drain(), c)
 		if len(ms) == 0 || ms[0].Type != x.want {
@@ -203,7 +203,7 @@ func TestBEP6AllowedFastPiecesAreServedWhileChoked(t *testing.T) {
 		cmds := r.drain()
 		for _, u := range of(cmds, CmdUpload) {
 			served++
-			r.step(&Event{Kind: EvUploaded, Conn: c, Block: u.Block})
+			r.block(BlockEvent{Kind: BlockUploaded, Conn: c, Block: u.Block})
 		}
 	}
 	if want := 2 * allowedFast * 4; served != want { // each of their blocks twice
@@ -274,7 +274,7 @@ func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
 	if n := of(r.drain(), CmdDHTNode); len(n) != 1 || n[0].Addr.Port() != 9 || n[0].Addr.Addr() != addrOf(1).Addr() {
 		t.Error(n)
 	}
-	c = r.join(Event{})
+	c = r.join(EvConnected{})
 	if ms := sent(t, r.drain(), c); slices.Contains(typesOf(ms), wire.Port) {
 		t.Error("a port to one without DHT")
 	}
@@ -366,12 +366,12 @@ func TestBEP21TwoThatDownloadNothingPart(t *testing.T) {
 func TestBEP27PrivateTorrentsTakeNoPeersFromDHTAndPEX(t *testing.T) {
 	for _, hints := range []bool{false, true} {
 		r := newRig(t, Config{Hints: hints}, 0, 0)
-		r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+		r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
 		r.drain()
-		found := r.join(Event{Addr: addrOf(1)})
-		came := r.join(Event{Addr: addrOf(2), Incoming: true})
-		r.step(&Event{Kind: EvInfo, Info: testInfo(t, 4, 64<<10, 9, true)})
-		r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(3), FromDHT}, {addrOf(4), FromPEX}, {addrOf(5), FromHint}}})
+		found := r.join(EvConnected{Addr: addrOf(1)})
+		came := r.join(EvConnected{Addr: addrOf(2), Incoming: true})
+		r.step(&EvInfo{Info: testInfo(t, 4, 64<<10, 9, true)})
+		r.step(&EvCandidates{Candidates: []Candidate{{addrOf(3), FromDHT}, {addrOf(4), FromPEX}, {addrOf(5), FromHint}}})
 		cmds := r.wait(time.Minute)
 		if closed(cmds, found) != FaultUseless || closed(cmds, came) != FaultNone {
 			t.Error("connections:", of(cmds, CmdClose))
@@ -421,8 +421,8 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 		kept := func(own, other id.ID) bool { // whether the one that own began is kept
 			r := newRig(t, Config{}, 3, 16<<10)
 			r.e.cfg.PeerID = own
-			a := r.join(Event{PeerID: other, Incoming: !outFirst})
-			b := r.join(Event{PeerID: other, Incoming: outFirst})
+			a := r.join(EvConnected{PeerID: other, Incoming: !outFirst})
+			b := r.join(EvConnected{PeerID: other, Incoming: outFirst})
 			cmds := r.drain()
 			if (closed(cmds, a) == FaultDuplicate) == (closed(cmds, b) == FaultDuplicate) {
 				t.Fatal("not one of two was closed:", of(cmds, CmdClose))
@@ -434,8 +434,8 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 		}
 	}
 	r := newRig(t, Config{}, 3, 16<<10)
-	r.join(Event{PeerID: large, Incoming: true})
-	b := r.join(Event{PeerID: large, Incoming: true})
+	r.join(EvConnected{PeerID: large, Incoming: true})
+	b := r.join(EvConnected{PeerID: large, Incoming: true})
 	if closed(r.drain(), b) != FaultDuplicate {
 		t.Error("a second connection in the same direction stays")
 	}
@@ -443,16 +443,16 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 
 func TestOurselvesAreNotDialledTwice(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromHint}}})
 	if len(of(r.drain(), CmdDial)) != 1 {
 		t.Fatal("no dial")
 	}
-	c := r.join(Event{Addr: addrOf(1), PeerID: r.e.cfg.PeerID})
+	c := r.join(EvConnected{Addr: addrOf(1), PeerID: r.e.cfg.PeerID})
 	if f := closed(r.drain(), c); f != FaultSelf {
 		t.Fatal("fault", f)
 	}
-	r.step(&Event{Kind: EvClosed, Conn: c})
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromHint}}})
+	r.step(&EvClosed{Conn: c})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromHint}}})
 	if d := of(r.wait(time.Hour), CmdDial); len(d) > 0 {
 		t.Error(d)
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestAddressesRestLongerWithEachFailure(t *testing.T) {
 	r := newRig(t, Config{}, 5, 64<<10)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
 	var gaps []time.Duration
 	last := mono.Time(0)
 	for range 10 {
@@ -20,7 +20,7 @@ func TestAddressesRestLongerWithEachFailure(t *testing.T) {
 		}
 		gaps = append(gaps, r.now.Sub(last))
 		last = r.now
-		r.step(&Event{Kind: EvDialFailed, Addr: addrOf(1), Fault: FaultRefused})
+		r.step(&EvDialFailed{Addr: addrOf(1), Fault: FaultRefused})
 	}
 	for i, g := range gaps[1:] {
 		if low := min(retryFirst<<i, retryMax); g < low || g > low*5/4+time.Second {
@@ -41,7 +41,7 @@ func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
 	}
 	hint := netip.MustParseAddrPort("192.0.2.1:1")
 	list = append(list, Candidate{hint, FromHint})
-	r.step(&Event{Kind: EvCandidates, Candidates: list})
+	r.step(&EvCandidates{Candidates: list})
 	if n := r.e.Stats(r.now).Known; n != maxKnown {
 		t.Errorf("%d known", n)
 	}
@@ -54,13 +54,13 @@ func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	r := newRig(t, Config{MaxConns: 3}, 5, 64<<10)
 	for range 3 {
-		r.join(Event{Incoming: true})
+		r.join(EvConnected{Incoming: true})
 	}
-	if c := r.join(Event{Incoming: true}); closed(r.drain(), c) != FaultUseless {
+	if c := r.join(EvConnected{Incoming: true}); closed(r.drain(), c) != FaultUseless {
 		t.Error("a fourth is let in")
 	}
 	r.now = r.now.Add(2 * idleFor)
-	c := r.join(Event{Incoming: true})
+	c := r.join(EvConnected{Incoming: true})
 	cmds := r.drain()
 	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
 		t.Error("no room is made:", of(cmds, CmdClose))

@@ -17,7 +17,7 @@ func TestTheFirstInterestedAreUnchokedAtOnce(t *testing.T) {
 		}
 	}
 	// One that goes makes room for the next.
-	r.step(&Event{Kind: EvClosed, Conn: 1})
+	r.step(&EvClosed{Conn: 1})
 	if !slices.Contains(typesOf(sent(t, r.drain(), 5)), wire.Unchoke) {
 		t.Error("the free slot is not given")
 	}

@@ -49,7 +49,7 @@ type content struct {
 const haveEvery = 50 * time.Millisecond
 
 // onInfo handles EvInfo: the metadata phase, if there was one, is over.
-func (e *Engine) onInfo(ev *Event) {
+func (e *Engine) onInfo(ev *EvInfo) {
 	if e.content != nil {
 		panic("engine: EvInfo came twice")
 	}
@@ -236,7 +236,7 @@ func (c *content) chunkAt(b Block, slot Slot) *chunk {
 }
 
 // onStored handles EvStored.
-func (e *Engine) onStored(ev *Event) {
+func (e *Engine) onStored(ev *EvStored) {
 	c := e.content
 	k := c.chunkAt(ev.Block, ev.Slot)
 	c.slots.give(ev.Slot)
@@ -258,9 +258,9 @@ func (e *Engine) onStored(ev *Event) {
 
 // onVerified handles EvVerified, which may come before the EvStored of the
 // piece's last chunk.
-func (e *Engine) onVerified(ev *Event) {
+func (e *Engine) onVerified(ev *EvVerified) {
 	c := e.content
-	index := ev.Block.Piece
+	index := ev.Piece
 	pc := c.open[index]
 	if ev.OK {
 		if pc != nil {
@@ -302,18 +302,9 @@ func (p *piece) whole() bool {
 	return true
 }
 
-// onStorageFailed handles EvStorageFailed: nothing is asked for until storage
-// is back, while connections stay.
-func (e *Engine) onStorageFailed(ev *Event) {
-	e.paused = true
+// onChunkLost handles EvChunkLost: its blocks are fetched again.
+func (e *Engine) onChunkLost(ev *EvChunkLost) {
 	c := e.content
-	if p := e.conns[ev.Conn]; p != nil { // a block that p asked for could not be read
-		p.up.inflight -= int64(ev.Block.Length)
-		e.reject(p, ev.Block)
-	}
-	if c == nil || ev.Slot == NoSlot {
-		return
-	}
 	k := c.chunkAt(ev.Block, ev.Slot)
 	c.slots.give(ev.Slot)
 	if k != nil {
@@ -325,7 +316,7 @@ func (e *Engine) onStorageFailed(ev *Event) {
 
 // onStorageBack handles EvStorageBack. What was stored of pieces that are not
 // verified is not relied on any more, lest its senders be blamed for the disk.
-func (e *Engine) onStorageBack(ev *Event) {
+func (e *Engine) onStorageBack(ev *EvStorageBack) {
 	e.paused = false
 	c := e.content
 	if c == nil {
@@ -371,7 +362,7 @@ func (e *Engine) onStorageBack(ev *Event) {
 }
 
 // onWanted handles EvWanted.
-func (e *Engine) onWanted(ev *Event) {
+func (e *Engine) onWanted(ev *EvWanted) {
 	c := e.content
 	if c == nil {
 		return // EvInfo will bring the set

@@ -112,49 +112,53 @@ func New(cfg Config, now mono.Time) *Engine {
 }
 
 // Step tells the engine what happened.
-func (e *Engine) Step(now mono.Time, ev *Event) {
+func (e *Engine) Step(now mono.Time, ev Event) {
 	e.begin(now)
-	switch ev.Kind {
-	case EvCandidates:
+	switch ev := ev.(type) {
+	case *EvCandidates:
 		for _, c := range ev.Candidates {
 			e.book.add(e.now, c.Addr, c.Source)
 		}
-	case EvDialFailed:
+	case *EvDialFailed:
 		if c := e.book.find(ev.Addr); c != nil && c.state == candDialing {
 			e.book.failed(e.now, c)
 			if ev.Fault == FaultSelf {
 				c.state = candBarred
 			}
 		}
-	case EvConnected:
+	case *EvConnected:
 		e.onConnected(ev)
-	case EvClosed:
+	case *EvClosed:
 		e.onClosed(ev)
-	case EvMessage, EvBlock, EvUnwanted, EvUploaded:
-		e.onTraffic(ev)
-	case EvInfo:
+	case *EvMessage:
+		if p := e.conns[ev.Conn]; p != nil {
+			e.onMessage(p, &ev.Msg)
+		}
+	case *EvInfo:
 		e.onInfo(ev)
-	case EvStored:
+	case *EvStored:
 		e.onStored(ev)
-	case EvVerified:
+	case *EvVerified:
 		e.onVerified(ev)
-	case EvStorageFailed:
-		e.onStorageFailed(ev)
-	case EvStorageBack:
+	case *EvStorageFailed:
+		e.paused = true // nothing is asked for, while connections stay
+	case *EvChunkLost:
+		e.onChunkLost(ev)
+	case *EvStorageBack:
 		e.onStorageBack(ev)
-	case EvBudget:
+	case *EvBudget:
 		e.onBudget(ev)
-	case EvWanted:
+	case *EvWanted:
 		e.onWanted(ev)
-	case EvFocus:
+	case *EvFocus:
 		e.onFocus(ev)
-	case EvExternal:
-		e.book.setSelf(ev.Addr.Addr())
-	case EvLeaves:
+	case *EvExternal:
+		e.book.setSelf(ev.Addr)
+	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
 		}
-	case EvStop:
+	case *EvStop:
 		e.onStop()
 	default:
 		panic("engine: an event of no known kind")
@@ -166,34 +170,46 @@ func (e *Engine) Step(now mono.Time, ev *Event) {
 	}
 }
 
-// onTraffic handles what comes over a connection.
-func (e *Engine) onTraffic(ev *Event) {
+// StepBlock tells the engine what happened to a block. It is Step for what
+// happens most.
+func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
+	e.begin(now)
 	p := e.conns[ev.Conn]
 	if p == nil {
 		return
 	}
 	switch ev.Kind {
-	case EvUploaded:
+	case BlockUploaded:
 		e.onUploaded(p, ev.Block)
-	case EvBlock:
+	case BlockUnread:
+		e.onUnread(p, ev.Block)
+	case BlockArrived:
 		p.lastIn = e.now
 		p.began = true
 		e.received(p, ev)
-	case EvUnwanted:
+	case BlockUnwanted:
 		p.lastIn = e.now
 		p.began = true
 		e.onUnwanted(p, ev.Block)
-	case EvMessage:
-		p.lastIn = e.now
-		if !p.closing {
-			e.sense = false
-			e.message(p, &ev.Msg)
-			e.hear(p)
-		}
+	case BlockRequested:
+		e.onMessage(p, &wire.Msg{Type: wire.Request, Index: ev.Block.Piece, Begin: ev.Block.Begin, Length: ev.Block.Length})
+	default:
+		panic("engine: a block event of no known kind")
 	}
 }
 
-func (e *Engine) onBudget(ev *Event) {
+// onMessage handles a message of p.
+func (e *Engine) onMessage(p *peer, m *wire.Msg) {
+	p.lastIn = e.now
+	if p.closing {
+		return
+	}
+	e.sense = false
+	e.message(p, m)
+	e.hear(p)
+}
+
+func (e *Engine) onBudget(ev *EvBudget) {
 	e.cfg.HalfOpen, e.cfg.MaxConns = ev.HalfOpen, ev.MaxConns
 	e.cfg.Budget = max(ev.Budget, 0)
 	if e.content != nil {

@@ -32,7 +32,7 @@ type focus struct {
 
 // onFocus handles EvFocus. What was ordered of other pieces is cancelled; what
 // has come of them stays while there is room for it.
-func (e *Engine) onFocus(ev *Event) {
+func (e *Engine) onFocus(ev *EvFocus) {
 	f := &e.focus
 	f.on = ev.Pieces != nil
 	f.order = append(f.order[:0], ev.Pieces[:min(len(ev.Pieces), maxFocus)]...)

@@ -23,7 +23,7 @@ func (r *rig) focus(pieces ...uint32) {
 	if pieces == nil {
 		pieces = []uint32{}
 	}
-	r.step(&Event{Kind: EvFocus, Pieces: pieces})
+	r.step(&EvFocus{Pieces: pieces})
 }
 
 // Only the pieces of the focus are asked for, in its order; when they are there
@@ -48,7 +48,7 @@ func TestFocusIsAllThatIsAskedFor(t *testing.T) {
 	if cmds := r.wait(10 * time.Second); len(of(cmds, CmdRequest)) != 0 {
 		t.Errorf("more than the focus is asked for: %v", asked(cmds))
 	}
-	r.step(&Event{Kind: EvFocus})
+	r.step(&EvFocus{})
 	if cmds := r.drain(); len(asked(cmds)) < 2 {
 		t.Errorf("with the focus lifted %v", asked(cmds))
 	}
@@ -85,7 +85,7 @@ func TestFocusTakesTheRoomItNeeds(t *testing.T) {
 	r.info(40, 64<<10)
 	c := r.seed(true)
 	first := of(r.drain(), CmdRequest)
-	r.step(&Event{Kind: EvBlock, Conn: c, Block: first[0].Block, Slot: first[0].Slot})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: first[0].Block, Slot: first[0].Slot})
 	r.focus(30)
 	if got := asked(r.drain()); !slices.Equal(got, []uint32{30}) {
 		t.Fatalf("asked for %v", got)
@@ -122,7 +122,7 @@ func TestFocusHastens(t *testing.T) {
 		if x.Conn != fast || x.Block.Piece != 1 {
 			t.Fatalf("too early: %+v", x)
 		}
-		r.step(&Event{Kind: EvBlock, Conn: fast, Block: x.Block, Slot: x.Slot})
+		r.block(BlockEvent{Kind: BlockArrived, Conn: fast, Block: x.Block, Slot: x.Slot})
 	}
 	cmds := r.wait(1100 * time.Millisecond)
 	twice := 0
@@ -134,7 +134,7 @@ func TestFocusHastens(t *testing.T) {
 	if twice != 4 {
 		t.Fatalf("%d late blocks are asked of the faster peer", twice)
 	}
-	r.step(&Event{Kind: EvBlock, Conn: fast, Block: owed[0].Block, Slot: owed[0].Slot})
+	r.block(BlockEvent{Kind: BlockArrived, Conn: fast, Block: owed[0].Block, Slot: owed[0].Slot})
 	cancelled := of(r.drain(), CmdCancel)
 	if len(cancelled) != 1 || cancelled[0].Conn != slow || cancelled[0].Block != owed[0].Block {
 		t.Errorf("cancelled: %+v", cancelled)

@@ -41,7 +41,7 @@ func (h *hostile) take() {
 }
 
 func (h *hostile) gone(c Conn) {
-	h.r.step(&Event{Kind: EvClosed, Conn: c, Fault: FaultReset})
+	h.r.step(&EvClosed{Conn: c, Fault: FaultReset})
 	for i, x := range h.conns {
 		if x == c {
 			h.conns = append(h.conns[:i], h.conns[i+1:]...)
@@ -78,20 +78,21 @@ func (h *hostile) act(op, arg byte, data []byte) {
 			i := pick(len(h.owed))
 			o := h.owed[i]
 			h.owed = append(h.owed[:i], h.owed[i+1:]...)
-			r.step(&Event{Kind: EvBlock, Conn: o.Conn, Block: o.Block, Slot: o.Slot})
+			r.block(BlockEvent{Kind: BlockArrived, Conn: o.Conn, Block: o.Block, Slot: o.Slot})
 		}
 	case 5:
 		if len(h.store) > 0 {
 			s := h.store[0]
 			h.store = h.store[1:]
 			if arg%7 == 0 {
-				r.step(&Event{Kind: EvStorageFailed, Slot: s.Slot, Block: s.Block})
+				r.step(&EvStorageFailed{})
+				r.step(&EvChunkLost{Slot: s.Slot, Block: s.Block})
 				h.take()
-				r.step(&Event{Kind: EvStorageBack, Have: r.e.content.have.Clone()})
+				r.step(&EvStorageBack{Have: r.e.content.have.Clone()})
 				break
 			}
-			r.step(&Event{Kind: EvStored, Slot: s.Slot, Block: s.Block})
-			r.step(&Event{Kind: EvVerified, Block: Block{Piece: s.Block.Piece}, OK: arg%5 != 0,
+			r.step(&EvStored{Slot: s.Slot, Block: s.Block})
+			r.step(&EvVerified{Piece: s.Block.Piece, OK: arg%5 != 0,
 				Sums: make([]uint64, r.e.content.info.NumBlocks(int(s.Block.Piece)))})
 		}
 	case 6:
@@ -104,12 +105,12 @@ func (h *hostile) act(op, arg byte, data []byte) {
 				w.Add(i)
 			}
 		}
-		r.step(&Event{Kind: EvWanted, Wanted: w})
+		r.step(&EvWanted{Wanted: w})
 	case 8:
-		r.step(&Event{Kind: EvBudget, Budget: 1 + pick(5), HalfOpen: 4, MaxConns: 5})
+		r.step(&EvBudget{Budget: 1 + pick(5), HalfOpen: 4, MaxConns: 5})
 	case 9:
 		if c != 0 {
-			h.r.step(&Event{Kind: EvUnwanted, Conn: c, Block: Block{Piece: uint32(arg), Length: 1 << 14}})
+			h.r.block(BlockEvent{Kind: BlockUnwanted, Conn: c, Block: Block{Piece: uint32(arg), Length: 1 << 14}})
 		}
 	default:
 		if m, err := wire.Parse(data); err == nil && c != 0 && m.Type != wire.Piece {

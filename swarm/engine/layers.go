@@ -186,7 +186,7 @@ func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 }
 
 // onLeaves handles EvLeaves.
-func (e *Engine) onLeaves(p *peer, ev *Event) {
+func (e *Engine) onLeaves(p *peer, ev *EvLeaves) {
 	p.hash.leaves--
 	if hashes, ok := e.content.info.LeafHashes(nil, ev.Hash, ev.Leaves); ok && ev.OK {
 		e.sendHash(p, wire.Hashes, ev.Hash, hashes)

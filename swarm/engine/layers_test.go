@@ -58,7 +58,7 @@ func TestBEP52LayersComeBeforePieces(t *testing.T) {
 	var res wire.Reserved
 	res.SetExtended()
 	var all []Command
-	peers := []Conn{r.join(Event{Reserved: res, V2: true}), r.join(Event{Reserved: res, V2: true}), r.join(Event{Reserved: res, V2: true})}
+	peers := []Conn{r.join(EvConnected{Reserved: res, V2: true}), r.join(EvConnected{Reserved: res, V2: true}), r.join(EvConnected{Reserved: res, V2: true})}
 	ext := wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 7, MetadataSize: int64(len(info.Raw))})
 	r.msg(peers[0], wire.Msg{Type: wire.Extended, Payload: ext})
 	r.drain()
@@ -114,11 +114,11 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 	info, data := v2Info(t)
 	r := &rig{t: t, now: 1}
 	r.e = New(Config{InfoHash: info.Hash, InfoHashV2: info.HashV2, Budget: 64}, 0)
-	r.step(&Event{Kind: EvInfo, Info: info})
+	r.step(&EvInfo{Info: info})
 	var res wire.Reserved
 	res.SetFast()
 	join := func() Conn {
-		c := r.join(Event{Reserved: res, V2: true})
+		c := r.join(EvConnected{Reserved: res, V2: true})
 		r.msg(c, wire.Msg{Type: wire.HaveAll}, wire.Msg{Type: wire.Unchoke})
 		return c
 	}
@@ -131,7 +131,7 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 		cmds = append(r.drain(), r.wait(time.Second)...)
 		for _, x := range of(cmds, CmdRequest) {
 			if x.Block.Piece != piece {
-				r.step(&Event{Kind: EvBlock, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
+				r.block(BlockEvent{Kind: BlockArrived, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
 				continue
 			}
 			// The second block comes from the liar: the first one lets it go.
@@ -144,7 +144,7 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 				continue
 			}
 			got[x.Block.Begin] = x.Conn
-			r.step(&Event{Kind: EvBlock, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
+			r.block(BlockEvent{Kind: BlockArrived, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
 		}
 		if len(got) == 2 {
 			break
@@ -160,8 +160,8 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 		if x.Block.Piece != piece {
 			continue
 		}
-		r.step(&Event{Kind: EvStored, Slot: x.Slot, Block: x.Block})
-		r.step(&Event{Kind: EvVerified, Block: Block{Piece: piece}, Sums: []uint64{1, 2}, Leaves: metainfo.Leaves(nil, bad)})
+		r.step(&EvStored{Slot: x.Slot, Block: x.Block})
+		r.step(&EvVerified{Piece: piece, Sums: []uint64{1, 2}, Leaves: metainfo.Leaves(nil, bad)})
 	}
 	cmds = r.drain()
 	asked := false
@@ -196,8 +196,8 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	info, data := v2Info(t)
 	r := &rig{t: t, now: 1}
 	r.e = New(Config{InfoHash: info.Hash, InfoHashV2: info.HashV2, Budget: 8}, 0)
-	r.step(&Event{Kind: EvInfo, Info: info, Have: full(info.NumPieces())})
-	c := r.join(Event{V2: true})
+	r.step(&EvInfo{Info: info, Have: full(info.NumPieces())})
+	c := r.join(EvConnected{V2: true})
 	for _, q := range metainfo.NewLayers(info).Asks() {
 		r.msg(c, hashes(wire.HashRequest, q, nil))
 		ms := sent(t, r.drain(), c)
@@ -212,7 +212,7 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	if len(cmds) != 1 {
 		t.Fatal("the leaves are not computed")
 	}
-	r.step(&Event{Kind: EvLeaves, Conn: c, Block: cmds[0].Block, Hash: cmds[0].Hash, OK: true, Leaves: metainfo.Leaves(nil, data[:info.DataSize(0)])})
+	r.step(&EvLeaves{Conn: c, Block: cmds[0].Block, Hash: cmds[0].Hash, OK: true, Leaves: metainfo.Leaves(nil, data[:info.DataSize(0)])})
 	ms := sent(t, r.drain(), c)
 	if got, b := hashMsg(t, ms[0]); ms[0].Type != wire.Hashes || got != q || len(b) != 32*int(q.Length) {
 		t.Errorf("leaves are answered by %v with %d bytes", ms[0].Type, len(b))
@@ -222,7 +222,7 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	if ms := sent(t, r.drain(), c); len(ms) != 1 || ms[0].Type != wire.HashReject {
 		t.Errorf("a request for what we have not is answered by %v", typesOf(ms))
 	}
-	v1 := r.join(Event{})
+	v1 := r.join(EvConnected{})
 	r.msg(v1, hashes(wire.HashRequest, q, nil))
 	if closed(r.drain(), v1) != FaultProtocol {
 		t.Error("a v1 peer may ask for hashes")

@@ -142,6 +142,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 		// What the infohash stands for is known, and cannot be opened.
 		e.meta.done = true
 		e.broken = err
+		e.cmd(Command{Kind: CmdBroken, Err: err})
 		return nil
 	case err != nil:
 		return err

@@ -66,7 +66,7 @@ type peer struct {
 }
 
 // onConnected handles EvConnected.
-func (e *Engine) onConnected(ev *Event) {
+func (e *Engine) onConnected(ev *EvConnected) {
 	if ev.Conn == 0 || e.conns[ev.Conn] != nil {
 		panic("engine: a connection number was used twice")
 	}
@@ -229,7 +229,7 @@ func (e *Engine) leaveSwarm(p *peer) {
 }
 
 // onClosed handles EvClosed.
-func (e *Engine) onClosed(ev *Event) {
+func (e *Engine) onClosed(ev *EvClosed) {
 	p := e.conns[ev.Conn]
 	if p == nil {
 		return

@@ -12,10 +12,10 @@ import (
 // storage is open: what is there may take an hour to check.
 func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 	info := testInfo(t, 50, 64<<10, 100, true)
-	found := Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(70), FromDHT}, {addrOf(71), FromPEX}, {addrOf(72), FromHint}}}
+	found := &EvCandidates{Candidates: []Candidate{{addrOf(70), FromDHT}, {addrOf(71), FromPEX}, {addrOf(72), FromHint}}}
 	check := func(r *rig, hints int) {
 		t.Helper()
-		r.step(&found)
+		r.step(found)
 		cmds := r.wait(time.Minute)
 		if dials := of(cmds, CmdDial); len(dials) != hints || hints == 1 && dials[0].Addr != addrOf(72) {
 			t.Errorf("dials %v", dials)
@@ -39,11 +39,11 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 
 	r = newRig(t, Config{}, 0, 0)
 	r.e.meta.asm = metainfo.NewAssembler(info.Hash, info.HashV2)
-	r.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
 	r.drain()
 	var extended wire.Reserved
 	extended.SetExtended()
-	giver, other := r.join(Event{Addr: addrOf(1), Reserved: extended}), r.connect(true)
+	giver, other := r.join(EvConnected{Addr: addrOf(1), Reserved: extended}), r.connect(true)
 	r.msg(giver, wire.Msg{Type: wire.Extended, Payload: wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 3, MetadataSize: int64(len(info.Raw))})})
 	var done, all []Command
 	for range 5 {
@@ -60,20 +60,20 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 		t.Errorf("metadata %v, connections %v", done, of(all, CmdClose))
 	}
 	check(r, 0)
-	r.step(&Event{Kind: EvInfo, Info: info})
+	r.step(&EvInfo{Info: info})
 	check(r, 0)
 }
 
 // Slots may be few to nothing: then nothing is asked for, until there are some.
 func TestWithoutSlotsNothingIsAskedFor(t *testing.T) {
 	r := newRig(t, Config{}, 20, 64<<10)
-	r.step(&Event{Kind: EvBudget, HalfOpen: 5, MaxConns: 50})
+	r.step(&EvBudget{HalfOpen: 5, MaxConns: 50})
 	r.seed(true)
 	r.seed(false)
 	if cmds := of(r.wait(time.Minute), CmdRequest); len(cmds) > 0 {
 		t.Fatal(cmds)
 	}
-	r.step(&Event{Kind: EvBudget, Budget: 2, HalfOpen: 5, MaxConns: 50})
+	r.step(&EvBudget{Budget: 2, HalfOpen: 5, MaxConns: 50})
 	if cmds := of(r.wait(time.Second), CmdRequest); len(cmds) == 0 {
 		t.Fatal("nothing is asked for with two slots")
 	}

@@ -339,8 +339,8 @@ func (e *Engine) release(p *peer, told bool) {
 	}
 }
 
-// received handles EvBlock.
-func (e *Engine) received(p *peer, ev *Event) {
+// received handles BlockArrived.
+func (e *Engine) received(p *peer, ev BlockEvent) {
 	c := e.content
 	d := &p.down
 	n := int(ev.Block.Length)
@@ -384,7 +384,7 @@ func (e *Engine) received(p *peer, ev *Event) {
 }
 
 // landed is the open chunk that a block of no lease is in, or nil.
-func (c *content) landed(ev *Event) *chunk {
+func (c *content) landed(ev BlockEvent) *chunk {
 	pc := c.open[ev.Block.Piece]
 	b := ev.Block.Begin / blockSize
 	if pc == nil || int(b) >= len(pc.block) {
@@ -397,7 +397,7 @@ func (c *content) landed(ev *Event) *chunk {
 	return k
 }
 
-// onUnwanted handles EvUnwanted: a block that is of no use, and if p was
+// onUnwanted handles BlockUnwanted: a block that is of no use, and if p was
 // thought to owe it, owes it no more.
 func (e *Engine) onUnwanted(p *peer, b Block) {
 	n := int(b.Length)

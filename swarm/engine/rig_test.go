@@ -38,13 +38,13 @@ func newRig(t testing.TB, cfg Config, pieces int, pieceLen int64) *rig {
 }
 
 func (r *rig) info(pieces int, pieceLen int64) {
-	r.step(&Event{Kind: EvInfo, Info: testInfo(r.t, pieces, pieceLen, pieceLen, false)})
+	r.step(&EvInfo{Info: testInfo(r.t, pieces, pieceLen, pieceLen, false)})
 }
 
 // seeding is a rig that has everything.
 func seeding(t testing.TB, cfg Config, pieces int) *rig {
 	r := newRig(t, cfg, 0, 0)
-	r.step(&Event{Kind: EvInfo, Info: testInfo(t, pieces, 64<<10, 64<<10, false), Have: full(pieces)})
+	r.step(&EvInfo{Info: testInfo(t, pieces, 64<<10, 64<<10, false), Have: full(pieces)})
 	return r
 }
 
@@ -54,7 +54,9 @@ func full(n int) bitset.Set {
 	return s
 }
 
-func (r *rig) step(ev *Event) { r.e.Step(r.now, ev) }
+func (r *rig) step(ev Event) { r.e.Step(r.now, ev) }
+
+func (r *rig) block(ev BlockEvent) { r.e.StepBlock(r.now, ev) }
 
 func addrOf(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 6881)
@@ -67,12 +69,12 @@ func (r *rig) connect(fast bool) Conn {
 	if fast {
 		res.SetFast()
 	}
-	return r.join(Event{Reserved: res})
+	return r.join(EvConnected{Reserved: res})
 }
 
-func (r *rig) join(ev Event) Conn {
+func (r *rig) join(ev EvConnected) Conn {
 	r.n++
-	ev.Kind, ev.Conn = EvConnected, r.n
+	ev.Conn = r.n
 	if !ev.Addr.IsValid() {
 		ev.Addr = addrOf(int(r.n))
 	}
@@ -85,7 +87,7 @@ func (r *rig) join(ev Event) Conn {
 
 func (r *rig) msg(c Conn, ms ...wire.Msg) {
 	for _, m := range ms {
-		r.step(&Event{Kind: EvMessage, Conn: c, Msg: m})
+		r.step(&EvMessage{Conn: c, Msg: m})
 	}
 }
 
@@ -179,7 +181,7 @@ func closed(cmds []Command, c Conn) Fault {
 func (r *rig) give(c Conn, cmds []Command) []Command {
 	for _, x := range of(cmds, CmdRequest) {
 		if x.Conn == c {
-			r.step(&Event{Kind: EvBlock, Conn: c, Block: x.Block, Slot: x.Slot})
+			r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: x.Block, Slot: x.Slot})
 		}
 	}
 	return r.drain()
@@ -188,12 +190,12 @@ func (r *rig) give(c Conn, cmds []Command) []Command {
 // verify answers the stores of cmds.
 func (r *rig) verify(cmds []Command, ok bool, sums func(Block) []uint64) []Command {
 	for _, x := range of(cmds, CmdStore) {
-		r.step(&Event{Kind: EvStored, Slot: x.Slot, Block: x.Block})
+		r.step(&EvStored{Slot: x.Slot, Block: x.Block})
 		var s []uint64
 		if sums != nil {
 			s = sums(x.Block)
 		}
-		r.step(&Event{Kind: EvVerified, Block: Block{Piece: x.Block.Piece}, OK: ok, Sums: s})
+		r.step(&EvVerified{Piece: x.Block.Piece, OK: ok, Sums: s})
 	}
 	return r.drain()
 }

@@ -215,12 +215,12 @@ func (n *simNode) start() {
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: 8, MaxConns: 30, Uploads: s.cfg.uploads,
 		Hints: true, Seed: s.rng.Uint64(), NoSuperSeed: s.cfg.noSuper}, s.now)
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
-		n.step(&Event{Kind: EvInfo, Info: s.info, Have: n.have})
+		n.step(&EvInfo{Info: s.info, Have: n.have})
 	}
 	n.candidates(6)
 	if s.cfg.private { // nobody else will tell
 		for _, o := range s.nodes {
-			n.step(&Event{Kind: EvCandidates, Candidates: []Candidate{{o.addr, FromHint}}})
+			n.step(&EvCandidates{Candidates: []Candidate{{o.addr, FromHint}}})
 		}
 	}
 }
@@ -231,7 +231,7 @@ func (n *simNode) candidates(k int) {
 		o := n.s.nodes[n.s.rng.IntN(len(n.s.nodes))]
 		c = append(c, Candidate{o.addr, FromHint})
 	}
-	n.step(&Event{Kind: EvCandidates, Candidates: c})
+	n.step(&EvCandidates{Candidates: c})
 }
 
 // later does something in this life of the node.
@@ -244,9 +244,15 @@ func (n *simNode) later(d time.Duration, do func()) {
 	})
 }
 
-func (n *simNode) step(ev *Event) {
+func (n *simNode) step(ev Event) {
 	n.s.steps++
 	n.e.Step(n.s.now, ev)
+	n.soon()
+}
+
+func (n *simNode) block(ev BlockEvent) {
+	n.s.steps++
+	n.e.StepBlock(n.s.now, ev)
 	n.soon()
 }
 
@@ -334,14 +340,14 @@ func (s *sim) run() uint64 {
 		fail = func() {
 			if n := s.nodes[s.cfg.seeds+s.rng.IntN(len(s.nodes)-s.cfg.seeds)]; n.up && !n.broken && n.e.content != nil {
 				n.broken = true
-				n.step(&Event{Kind: EvStorageFailed, Slot: NoSlot})
+				n.step(&EvStorageFailed{})
 				n.later(3*time.Second, func() {
 					n.broken = false
 					if i := n.have.Next(0); i >= 0 && !n.liar {
 						n.have.Remove(i) // truncated
 						n.complete = false
 					}
-					n.step(&Event{Kind: EvStorageBack, Have: n.have.Clone()})
+					n.step(&EvStorageBack{Have: n.have.Clone()})
 				})
 			}
 			if s.now < mono.Time(20*time.Second) {

@@ -67,7 +67,7 @@ func (n *simNode) do(c *Command) {
 			n.fatal("metadata is wrong")
 		}
 		info := c.Info
-		n.later(50*time.Millisecond, func() { n.step(&Event{Kind: EvInfo, Info: info, Have: n.have}) })
+		n.later(50*time.Millisecond, func() { n.step(&EvInfo{Info: info, Have: n.have}) })
 	case CmdHave:
 		if !n.have.Has(int(c.Block.Piece)) {
 			n.fatal("has piece %d that is not verified", c.Block.Piece)
@@ -106,7 +106,7 @@ func (n *simNode) dial(to netip.AddrPort) {
 	o := s.byIP[to]
 	n.later(2*delay, func() {
 		if o == nil || !o.up {
-			n.step(&Event{Kind: EvDialFailed, Addr: to, Fault: FaultRefused})
+			n.step(&EvDialFailed{Addr: to, Fault: FaultRefused})
 			return
 		}
 		a := &simEnd{owner: n, delay: delay}
@@ -134,7 +134,7 @@ func (x *simEnd) attach(addr netip.AddrPort, peer id.ID, incoming bool) {
 	if !n.s.cfg.plain {
 		r.SetFast()
 	}
-	n.step(&Event{Kind: EvConnected, Conn: x.conn, Addr: addr, Incoming: incoming, PeerID: peer, Reserved: r})
+	n.step(&EvConnected{Conn: x.conn, Addr: addr, Incoming: incoming, PeerID: peer, Reserved: r})
 }
 
 // shut ends a link from this side; the other hears of it a delay later.
@@ -168,7 +168,7 @@ func (n *simNode) closed(x *simEnd, f Fault) {
 			break
 		}
 	}
-	n.step(&Event{Kind: EvClosed, Conn: x.conn, Fault: f})
+	n.step(&EvClosed{Conn: x.conn, Fault: f})
 }
 
 // arrive has do happen at the other end when size bytes sent now have come.
@@ -228,7 +228,7 @@ func (x *simEnd) hear(m wire.Msg) {
 			x.has.Remove(int(p))
 		}
 	}
-	x.owner.step(&Event{Kind: EvMessage, Conn: x.conn, Msg: m})
+	x.owner.step(&EvMessage{Conn: x.conn, Msg: m})
 }
 
 func (n *simNode) request(x *simEnd, c *Command) {
@@ -289,7 +289,7 @@ func (n *simNode) upload(x *simEnd, b Block) {
 		m := o.owner
 		slot, ok := o.leases[b]
 		if !ok {
-			m.step(&Event{Kind: EvUnwanted, Conn: o.conn, Block: b})
+			m.block(BlockEvent{Kind: BlockUnwanted, Conn: o.conn, Block: b})
 			return
 		}
 		delete(o.leases, b)
@@ -298,16 +298,16 @@ func (n *simNode) upload(x *simEnd, b Block) {
 			m.fatal("block %v lands in slot %d, which is not its own", b, slot)
 		}
 		if _, done := sl.blocks[b.Begin/blockSize]; done {
-			m.step(&Event{Kind: EvUnwanted, Conn: o.conn, Block: b})
+			m.block(BlockEvent{Kind: BlockUnwanted, Conn: o.conn, Block: b})
 			return
 		}
 		sl.blocks[b.Begin/blockSize] = quality
-		m.step(&Event{Kind: EvBlock, Conn: o.conn, Block: b, Slot: slot})
+		m.block(BlockEvent{Kind: BlockArrived, Conn: o.conn, Block: b, Slot: slot})
 	})
 	if x.open {
 		n.later(n.free.Sub(n.s.now), func() {
 			if n.conns[x.conn] == x {
-				n.step(&Event{Kind: EvUploaded, Conn: x.conn, Block: b})
+				n.block(BlockEvent{Kind: BlockUploaded, Conn: x.conn, Block: b})
 			}
 		})
 	}
@@ -326,7 +326,8 @@ func (n *simNode) store(c *Command) {
 	n.later(time.Duration(1+n.s.rng.IntN(20))*time.Millisecond, func() {
 		delete(n.slots, slot)
 		if n.broken {
-			n.step(&Event{Kind: EvStorageFailed, Slot: slot, Block: block})
+			n.step(&EvStorageFailed{})
+			n.step(&EvChunkLost{Slot: slot, Block: block})
 			return
 		}
 		piece := block.Piece
@@ -360,9 +361,9 @@ func (n *simNode) store(c *Command) {
 					sums = nil
 				}
 			}
-			n.step(&Event{Kind: EvVerified, Block: Block{Piece: piece}, OK: ok, Sums: sums})
+			n.step(&EvVerified{Piece: piece, OK: ok, Sums: sums})
 		}
-		stored := func() { n.step(&Event{Kind: EvStored, Slot: slot, Block: block}) }
+		stored := func() { n.step(&EvStored{Slot: slot, Block: block}) }
 		if n.s.rng.IntN(2) == 0 { // the order of the two is the shell's affair
 			stored()
 			verify()

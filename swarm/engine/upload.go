@@ -151,7 +151,7 @@ func (e *Engine) serve(p *peer) {
 	}
 }
 
-// onUploaded handles EvUploaded.
+// onUploaded handles BlockUploaded.
 func (e *Engine) onUploaded(p *peer, b Block) {
 	n := int(b.Length)
 	u := &p.up
@@ -162,6 +162,12 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	u.rate.Add(e.now, n)
 	e.upRate.Add(e.now, n)
 	e.uploaded += int64(n)
+}
+
+// onUnread handles BlockUnread.
+func (e *Engine) onUnread(p *peer, b Block) {
+	p.up.inflight -= int64(b.Length)
+	e.reject(p, b)
 }
 
 // allowFast tells an interested peer that we choke which pieces it may have all
