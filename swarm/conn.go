@@ -36,7 +36,7 @@ type conn struct {
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
 	c := &conn{t: t, id: id, nc: nc, addr: addr, gone: make(chan struct{})}
 	c.in.c, c.out.c = c, c
-	c.out.room.L, c.out.batch = &c.out.mu, uploadBatch
+	c.out.room.L, c.out.batch = &c.out.mu, batchBytes
 	if m, ok := nc.(*mse.Conn); ok {
 		c.nc, c.in.early, c.crypt = m.Unwrap()
 	}

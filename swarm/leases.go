@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"seedbed/internal/buf"
+	"seedbed/internal/fifo"
 	"seedbed/swarm/engine"
 )
 
@@ -21,8 +22,7 @@ type grant struct {
 // the order of the requests, and peers answer in that order nearly always.
 type leaseTable struct {
 	mu    sync.Mutex
-	queue []grant
-	head  int
+	queue fifo.Queue[grant]
 	shut  bool
 }
 
@@ -33,12 +33,7 @@ func (t *leaseTable) put(g grant) bool {
 	if t.shut {
 		return false
 	}
-	if t.head > 64 && t.head > len(t.queue)/2 {
-		n := copy(t.queue, t.queue[t.head:])
-		clear(t.queue[n:])
-		t.queue, t.head = t.queue[:n], 0
-	}
-	t.queue = append(t.queue, g)
+	t.queue.Push(g)
 	return true
 }
 
@@ -50,8 +45,8 @@ func (t *leaseTable) has(b engine.Block) bool {
 }
 
 func (t *leaseTable) find(b engine.Block) int {
-	for i := t.head; i < len(t.queue); i++ {
-		if t.queue[i].block == b {
+	for i := range t.queue.Len() {
+		if t.queue.At(i).block == b {
 			return i
 		}
 	}
@@ -66,21 +61,16 @@ func (t *leaseTable) take(b engine.Block) (grant, bool) {
 	if i < 0 {
 		return grant{}, false
 	}
-	g := t.queue[i]
-	copy(t.queue[t.head+1:i+1], t.queue[t.head:i])
-	t.queue[t.head] = grant{}
-	if t.head++; t.head == len(t.queue) {
-		t.queue, t.head = t.queue[:0], 0
-	}
-	return g, true
+	return t.queue.RemoveAt(i), true
 }
 
 // close releases all leases and lets no more in.
 func (t *leaseTable) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, g := range t.queue[t.head:] {
+	for _, g := range t.queue.All() {
 		g.lease.Release()
 	}
-	t.queue, t.head, t.shut = nil, 0, true
+	t.queue.Clear()
+	t.shut = true
 }

@@ -9,7 +9,7 @@ import (
 func (t *Torrent) leaves(conn engine.Conn, block engine.Block, q metainfo.HashRequest) {
 	ev := &engine.EvLeaves{Conn: conn, Block: block, Hash: q}
 	p := int(block.Piece)
-	b := make([]byte, min(t.info.DataSize(p), uploadBatch))
+	b := make([]byte, min(t.info.DataSize(p), batchBytes))
 	off, size := int64(p)*t.info.PieceLength, t.info.DataSize(p)
 	for size > 0 {
 		b = b[:min(size, int64(len(b)))]

@@ -82,9 +82,6 @@ func (c *conn) write() {
 		o.mu.Lock()
 		if o.shut || len(o.bytes)+len(o.uploads)+len(blocks) == 0 {
 			o.writing = false
-			// A deadline that passes while nothing is written would fail the loop's
-			// next write.
-			_ = c.nc.SetWriteDeadline(time.Time{})
 			o.room.Broadcast()
 			o.mu.Unlock()
 			return
@@ -128,7 +125,12 @@ func (c *conn) writeBytes(b []byte) error {
 		return err
 	}
 	_, err := c.nc.Write(b)
-	return err
+	if err != nil {
+		return err
+	}
+	// A wait that is none of the peer's fault, for the rate limit or for the disk,
+	// follows: the deadline must not pass meanwhile.
+	return c.nc.SetWriteDeadline(time.Time{})
 }
 
 func (o *outbox) close() {

@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 
 	"seedbed/internal/buf"
+	"seedbed/internal/fifo"
 	"seedbed/internal/hashpair"
 	"seedbed/internal/shaper"
-	"seedbed/swarm/wire"
 )
 
 // SharedConfig bounds what the torrents of a node use together.
@@ -85,15 +85,14 @@ func (s *Shared) Close() {
 type workQueue struct {
 	mu    sync.Mutex
 	ready sync.Cond
-	jobs  []storeJob
-	head  int
+	jobs  fifo.Queue[storeJob]
 	idle  int // workers that wait for a job
 	shut  bool
 }
 
 func (q *workQueue) push(j storeJob) {
 	q.mu.Lock()
-	q.jobs = append(q.jobs, j)
+	q.jobs.Push(j)
 	q.mu.Unlock()
 	q.ready.Signal()
 }
@@ -103,7 +102,7 @@ func (q *workQueue) push(j storeJob) {
 func (q *workQueue) pop() (j, second storeJob, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.head == len(q.jobs) {
+	for q.jobs.Len() == 0 {
 		if q.shut {
 			return j, second, 0
 		}
@@ -111,23 +110,14 @@ func (q *workQueue) pop() (j, second storeJob, n int) {
 		q.ready.Wait()
 		q.idle--
 	}
-	j = q.take()
-	if q.idle > 0 || q.head == len(q.jobs) || !hashpair.Fast() || !j.pairs() {
+	j = q.jobs.Pop()
+	if q.idle > 0 || q.jobs.Len() == 0 || !hashpair.Fast() || !j.pairs() {
 		return j, second, 1
 	}
-	if next := &q.jobs[q.head]; next.block.Length != j.block.Length || !next.pairs() {
+	if next := q.jobs.Front(); next.block.Length != j.block.Length || !next.pairs() {
 		return j, second, 1
 	}
-	return j, q.take(), 2
-}
-
-func (q *workQueue) take() storeJob {
-	j := q.jobs[q.head]
-	q.jobs[q.head] = storeJob{}
-	if q.head++; q.head == len(q.jobs) {
-		q.jobs, q.head = q.jobs[:0], 0
-	}
-	return j
+	return j, q.jobs.Pop(), 2
 }
 
 func (q *workQueue) close() {
@@ -190,22 +180,20 @@ type uploadPool struct {
 
 func (p *uploadPool) init() {
 	p.slots = make(chan struct{}, maxUploads)
-	p.pool.New = func() any {
-		return &uploadBuffer{data: make([]byte, uploadBatch), headers: make([]byte, 0, 16*wire.PieceHeaderLen)}
-	}
+	p.pool.New = func() any { return newBatch() }
 }
 
 // get waits for a buffer; it is nil if done comes first.
-func (p *uploadPool) get(done <-chan struct{}) *uploadBuffer {
+func (p *uploadPool) get(done <-chan struct{}) *batch {
 	select {
 	case p.slots <- struct{}{}:
-		return p.pool.Get().(*uploadBuffer)
+		return p.pool.Get().(*batch)
 	case <-done:
 		return nil
 	}
 }
 
-func (p *uploadPool) put(u *uploadBuffer) {
+func (p *uploadPool) put(u *batch) {
 	p.pool.Put(u)
 	<-p.slots
 }

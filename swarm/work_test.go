@@ -27,7 +27,7 @@ func TestAWorkerTakesTwoPiecesWhenNobodyIsFree(t *testing.T) {
 			q.push(j)
 		}
 		var got []int
-		for q.head < len(q.jobs) {
+		for q.jobs.Len() > 0 {
 			_, _, n := q.pop()
 			got = append(got, n)
 		}
