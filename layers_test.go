@@ -47,6 +47,7 @@ const (
 var rooms = map[string]room{
 	"internal/bencode":  {layer: 0, pure: true, owns: "the bencode scanner and writer"},
 	"internal/id":       {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
+	"internal/addrs":    {layer: 0, pure: true, owns: "compact addresses and special-purpose ranges"},
 	"internal/bitset":   {layer: 0, pure: true, owns: "sets of small numbers"},
 	"internal/mono":     {layer: 0, pure: true, owns: "time as an argument"},
 	"internal/fifo":     {layer: 0, pure: true, owns: "the one queue"},

@@ -9,6 +9,7 @@ import (
 	"seedbed/dht/announce"
 	"seedbed/dht/krpc"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -258,7 +259,7 @@ func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 		b, size = m.Response.Nodes6, krpc.NodeLen6
 	}
 	for ; len(b) >= size; b = b[size:] {
-		if a := compactAddr(b[id.Len:size]); table.Usable(a, l.f.relaxed) {
+		if a := addrs.Parse(b[id.Len:size]); a.Addr().Is6() == l.f.v6 && addrs.IsUsable(a, l.f.relaxed) {
 			nodes = append(nodes, announce.Node{ID: id.ID(b[:id.Len]), Addr: a})
 		}
 	}
@@ -269,20 +270,11 @@ func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
 	for v := range m.Response.Values.List() {
 		b, _ := v.Bytes()
-		if len(b) != krpc.PeerLen4 && len(b) != krpc.PeerLen6 {
-			continue
-		}
-		if a := compactAddr(b); table.Usable(a, l.f.relaxed) {
+		if a := addrs.Parse(b); addrs.IsUsable(a, l.f.relaxed) {
 			peers = append(peers, a)
 		}
 	}
 	return peers
-}
-
-// compactAddr reads an address and port of 6 or 18 bytes.
-func compactAddr(b []byte) netip.AddrPort {
-	ip, _ := netip.AddrFromSlice(b[:len(b)-2])
-	return netip.AddrPortFrom(ip.Unmap(), uint16(b[len(b)-2])<<8|uint16(b[len(b)-1]))
 }
 
 // deliver hands news to the owner of the torrent. With the news of an announce

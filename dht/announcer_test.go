@@ -140,7 +140,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(22, simnet.Link{Delay: 20 * ms})
 		six := func(n int) netip.Addr {
-			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0, byte(n), 15: 1})
+			return netip.AddrFrom16([16]byte{0x2a, 1, 0xd, 0xb8, 0, 0, byte(n), 15: 1})
 		}
 		var nodes []*DHT
 		for i := range 12 {

@@ -7,6 +7,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/dht/respond"
 	"seedbed/dht/store"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -58,8 +59,7 @@ func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 	b := f.d.answers.store.Sample(nil, f.d.now(), infohash, f.v6, maxStored, false)
 	f.d.mu.Unlock()
 	for ; len(b) >= size; b = b[size:] {
-		ip, _ := netip.AddrFromSlice(b[:size-2])
-		peers = append(peers, netip.AddrPortFrom(ip, uint16(b[size-2])<<8|uint16(b[size-1])))
+		peers = append(peers, addrs.Parse(b[:size]))
 	}
 	return peers
 }

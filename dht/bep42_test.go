@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 )
 
@@ -29,7 +30,7 @@ func TestBEP42AgainstAnacrolix(t *testing.T) {
 		if ours != id.ID(theirs) {
 			rt.Fatalf("%v: %v, theirs %v", addr, ours, theirs)
 		}
-		if !table.Secure(ours, addr) || !table.Local(addr) && table.Secure(seed, addr) != dht.NodeIdSecure(seed, net.IP(ip)) {
+		if !table.Secure(ours, addr) || !addrs.IsLocal(addr) && table.Secure(seed, addr) != dht.NodeIdSecure(seed, net.IP(ip)) {
 			rt.Fatalf("%v: the verdicts differ", addr)
 		}
 	})

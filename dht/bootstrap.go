@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"seedbed/dht/lookup"
-	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 )
 
 // resolveTimeout bounds one DNS query.
@@ -77,7 +77,7 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	for _, ip := range ips[:min(len(ips), maxPerHost)] {
 		// Bootstrap hosts are the user's word: a private one is fine.
 		a := netip.AddrPortFrom(ip.Unmap(), port)
-		if table.Usable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {
+		if addrs.IsUsable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {
 			b.addrs = append(b.addrs, a)
 		}
 	}

@@ -33,7 +33,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"seedbed/dht/store"
-	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
@@ -118,7 +118,7 @@ func (c *Config) private() bool {
 		return true
 	}
 	for _, b := range c.Bootstrap {
-		if a, err := netip.ParseAddrPort(b); err != nil || !table.Local(a.Addr().Unmap()) {
+		if a, err := netip.ParseAddrPort(b); err != nil || !addrs.IsLocal(a.Addr().Unmap()) {
 			return false
 		}
 	}
@@ -255,7 +255,7 @@ func (d *DHT) Ready() <-chan struct{} { return d.ready }
 func (d *DHT) AddNode(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, f := range d.families {
-		if f.v6 == addr.Addr().Is6() && table.Usable(addr, f.relaxed) {
+		if f.v6 == addr.Addr().Is6() && addrs.IsUsable(addr, f.relaxed) {
 			d.mu.Lock()
 			f.tryPing(d.now(), addr, &f.hints)
 			d.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/dht/respond"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
@@ -75,7 +76,7 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 	ip := local.Addr().Unmap()
 	f := &family{
 		d: d, conn: conn, v6: ip.Is6(),
-		relaxed: d.cfg.private() || table.Local(ip),
+		relaxed: d.cfg.private() || addrs.IsLocal(ip),
 		pending: make(map[uint32]pending),
 		pinging: make(map[netip.AddrPort]struct{}),
 		pings:   tokens.NewBucket(d.now(), pingRate, pingBurst),
@@ -289,7 +290,7 @@ func (f *family) vote(voter, ours netip.Addr) {
 }
 
 func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
-	if ours.Is6() != f.v6 || !table.Usable(netip.AddrPortFrom(ours, 1), f.relaxed) {
+	if ours.Is6() != f.v6 || !addrs.IsUsable(netip.AddrPortFrom(ours, 1), f.relaxed) {
 		return
 	}
 	settled, ok := f.votes.Add(voter, ours)

@@ -122,7 +122,7 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 					return []netip.Addr{public(99)}, nil
 				}
 				time.Sleep(15 * ms)
-				return []netip.Addr{netip.MustParseAddr("2001:db8::9"), public(1)}, nil
+				return []netip.Addr{netip.MustParseAddr("2a01:db8::9"), public(1)}, nil
 			},
 		})
 		f := newFound()
@@ -254,7 +254,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(7, simnet.Link{Delay: 20 * ms})
 		six := func(n int) netip.Addr {
-			return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0, byte(n), 15: 1})
+			return netip.AddrFrom16([16]byte{0x2a, 1, 0xd, 0xb8, 0, 0, byte(n), 15: 1})
 		}
 		var nodes []*DHT
 		for i := range 12 {

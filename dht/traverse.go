@@ -12,6 +12,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/dht/lookup"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -110,7 +111,7 @@ func (t *traversal) waysIn(g *leg) (nodes []lookup.Node) {
 	}
 	t.d.mu.Unlock()
 	for _, s := range t.d.cfg.Nodes {
-		if s.Addr.Addr().Is6() == g.f.v6 && !s.ID.IsZero() && table.Usable(s.Addr, g.f.relaxed) {
+		if s.Addr.Addr().Is6() == g.f.v6 && !s.ID.IsZero() && addrs.IsUsable(s.Addr, g.f.relaxed) {
 			nodes = append(nodes, lookup.Node{ID: s.ID, Addr: s.Addr})
 		}
 	}
@@ -401,7 +402,7 @@ func (t *traversal) take(r reply) {
 	for _, v := range r.ret.Values {
 		a := v.ToNodeAddrPort().AddrPort
 		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		if table.Usable(a, r.leg.f.relaxed) {
+		if addrs.IsUsable(a, r.leg.f.relaxed) {
 			peers = append(peers, a)
 		}
 	}
@@ -416,7 +417,7 @@ func (t *traversal) take(r reply) {
 		}
 		usable := mine[:0]
 		for _, n := range mine {
-			if table.Usable(n.Addr, g.f.relaxed) {
+			if addrs.IsUsable(n.Addr, g.f.relaxed) {
 				usable = append(usable, n)
 			}
 		}

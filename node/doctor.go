@@ -14,6 +14,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/netx"
 	"seedbed/magnet"
 )
@@ -314,7 +315,7 @@ func (e *examination) table(took time.Duration) {
 				if n.Secure {
 					secure++
 				}
-				if table.Local(n.Addr.Addr()) {
+				if addrs.IsLocal(n.Addr.Addr()) {
 					local++
 				}
 			}

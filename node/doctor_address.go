@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 )
 
 // maxWitnesses is how many nodes of a family are asked what they see of us.
@@ -28,7 +29,7 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 		witness := func(p pong) {
 			// A network of one machine has one address: each port is a witness.
 			n := table.Subnet(p.addr.Addr())
-			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || table.Local(p.addr.Addr())) {
+			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || addrs.IsLocal(p.addr.Addr())) {
 				nets[n] = true
 				seen = append(seen, p.c.External)
 			}
@@ -107,7 +108,7 @@ func commonest[K comparable](m map[K]int) (best K, n int) {
 func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	f := Finding{Step: StepNAT, What: familyName(v6)}
 	own := localAddr(v6, netip.AddrPortFrom(ours, 9).String())
-	if !own.IsValid() || own != ours && table.Local(ours) {
+	if !own.IsValid() || own != ours && addrs.IsLocal(ours) {
 		own = localAddr(v6, routeTargets[v6])
 	}
 	mine := own == ours || slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
@@ -148,7 +149,7 @@ func (e *examination) nodeID(v6 bool, ours netip.Addr) {
 	own := e.v.ID(v6)
 	f := Finding{Step: StepID, What: familyName(v6), Text: fmt.Sprintf("%s fits %s (BEP 42)", own, ours), Data: map[string]any{"id": own.String()}}
 	switch {
-	case table.Local(ours):
+	case addrs.IsLocal(ours):
 		f.Text = fmt.Sprintf("%s: any id fits a private address (BEP 42)", own)
 	case !table.Secure(own, ours):
 		f.Verdict, f.Text = Notice, fmt.Sprintf("%s does not fit %s yet (BEP 42)", own, ours)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
 )
@@ -77,8 +78,8 @@ func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 // aim many peers at one victim. On a private network or this machine many
 // clients do share an address, and the victim would be near.
 func key(a netip.AddrPort) netip.AddrPort {
-	if scopeOf(a.Addr().Unmap()) == public {
-		return netip.AddrPortFrom(a.Addr(), 0)
+	if addrs.IsPublic(a.Addr()) {
+		return netip.AddrPortFrom(addrs.Host(a.Addr()), 0)
 	}
 	return a
 }

@@ -83,7 +83,8 @@ func TestRules(t *testing.T) {
 		ok   [3]bool
 	}{
 		{addr: "1.2.3.4:6881", ok: [3]bool{true, true, true}},
-		{addr: "[2001:db8::1]:6881", ok: [3]bool{true, true, true}},
+		{addr: "[2a00::1]:6881", ok: [3]bool{true, true, true}},
+		{addr: "[2001:db8::1]:6881", ok: [3]bool{false, true, true}},
 		{addr: "10.1.2.3:6881", ok: [3]bool{false, true, true}},
 		{addr: "172.16.0.1:6881", ok: [3]bool{false, true, true}},
 		{addr: "192.168.1.1:6881", ok: [3]bool{false, true, true}},

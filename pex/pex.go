@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 )
 
@@ -129,31 +130,25 @@ func Parse(payload []byte) (Update, error) {
 		}
 	}
 	var u Update
-	if n := min(len(added4)/len4+len(added6)/len6, MaxFirst); n > 0 {
+	if n := min(len(added4)/addrs.Len4+len(added6)/addrs.Len6, MaxFirst); n > 0 {
 		u.Added = make([]Peer, 0, n)
-		u.Added = readPeers(u.Added, added4, flags4, len4)
-		u.Added = readPeers(u.Added, added6, flags6, len6)
+		u.Added = readPeers(u.Added, added4, flags4, addrs.Len4)
+		u.Added = readPeers(u.Added, added6, flags6, addrs.Len6)
 	}
-	if n := min(len(dropped4)/len4+len(dropped6)/len6, MaxFirst); n > 0 {
+	if n := min(len(dropped4)/addrs.Len4+len(dropped6)/addrs.Len6, MaxFirst); n > 0 {
 		u.Dropped = make([]netip.AddrPort, 0, n)
-		u.Dropped = readAddrs(u.Dropped, dropped4, len4)
-		u.Dropped = readAddrs(u.Dropped, dropped6, len6)
+		u.Dropped = readAddrs(u.Dropped, dropped4, addrs.Len4)
+		u.Dropped = readAddrs(u.Dropped, dropped6, addrs.Len6)
 	}
 	return u, nil
 }
-
-// The lengths of a compact contact: an address and two bytes of port.
-const (
-	len4 = 4 + 2
-	len6 = 16 + 2
-)
 
 func readPeers(dst []Peer, b, flags []byte, size int) []Peer {
 	if len(flags) != len(b)/size {
 		flags = nil // BEP 11: "optional, bit-flags, 1 byte per added peer"
 	}
 	for i := 0; len(b) >= size && len(dst) < MaxFirst; i++ {
-		p := Peer{Addr: contact(b[:size])}
+		p := Peer{Addr: addrs.Parse(b[:size])}
 		if flags != nil {
 			p.Flags = Flags(flags[i]) & known
 		}
@@ -164,15 +159,9 @@ func readPeers(dst []Peer, b, flags []byte, size int) []Peer {
 
 func readAddrs(dst []netip.AddrPort, b []byte, size int) []netip.AddrPort {
 	for len(b) >= size && len(dst) < MaxFirst {
-		dst, b = append(dst, contact(b[:size])), b[size:]
+		dst, b = append(dst, addrs.Parse(b[:size])), b[size:]
 	}
 	return dst
-}
-
-func contact(b []byte) netip.AddrPort {
-	n := len(b) - 2
-	ip, _ := netip.AddrFromSlice(b[:n])
-	return netip.AddrPortFrom(ip.Unmap(), uint16(b[n])<<8|uint16(b[n+1]))
 }
 
 // Append writes the payload of a ut_pex message. Flags are always written,
@@ -181,12 +170,12 @@ func Append(dst []byte, u Update) []byte {
 	var added, flags, dropped [2][]byte // by family
 	for _, p := range u.Added {
 		f := family(p.Addr)
-		added[f] = appendContact(added[f], p.Addr)
+		added[f] = addrs.Append(added[f], p.Addr)
 		flags[f] = append(flags[f], byte(p.Flags&known))
 	}
 	for _, a := range u.Dropped {
 		f := family(a)
-		dropped[f] = appendContact(dropped[f], a)
+		dropped[f] = addrs.Append(dropped[f], a)
 	}
 	dst = append(dst, 'd')
 	field := func(key string, b []byte) {
@@ -216,9 +205,4 @@ func family(a netip.AddrPort) int {
 		return 0
 	}
 	return 1
-}
-
-func appendContact(dst []byte, a netip.AddrPort) []byte {
-	dst = append(dst, a.Addr().Unmap().AsSlice()...)
-	return append(dst, byte(a.Port()>>8), byte(a.Port()))
 }

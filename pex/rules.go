@@ -1,6 +1,10 @@
 package pex
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"seedbed/internal/addrs"
+)
 
 // Rules say which addresses one peer is told and which of its are believed.
 type Rules struct {
@@ -26,43 +30,13 @@ func (r *Rules) Allow(a netip.AddrPort) bool {
 			return false
 		}
 	}
-	switch scopeOf(ip) {
-	case public:
+	switch scope := addrs.ScopeOf(ip); {
+	case scope == addrs.Public:
 		return true
-	case private:
-		return r.Local || scopeOf(r.Peer.Addr().Unmap()) != public
-	case loopback:
-		return r.Local || scopeOf(r.Peer.Addr().Unmap()) == loopback
+	case scope == addrs.Never, scope == addrs.LinkLocal && ip.Is6(): // of no use without the zone, which has no compact form
+		return false
+	case scope == addrs.Loopback:
+		return r.Local || addrs.ScopeOf(r.Peer.Addr()) == addrs.Loopback
 	}
-	return false
-}
-
-// scope is how far an address reaches.
-type scope uint8
-
-const (
-	martian  scope = iota // nobody can be there
-	loopback              // this machine
-	private               // this network
-	public
-)
-
-var (
-	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")     // RFC 1122, "this network"
-	shared      = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598, carriers' NAT
-	reserved    = netip.MustParsePrefix("240.0.0.0/4")   // RFC 1112, and broadcast
-)
-
-func scopeOf(ip netip.Addr) scope {
-	switch {
-	case !ip.IsValid(), ip.IsUnspecified(), ip.IsMulticast(), thisNetwork.Contains(ip), reserved.Contains(ip):
-		return martian
-	case ip.IsLoopback():
-		return loopback
-	case ip.Is6() && ip.IsLinkLocalUnicast():
-		return martian // of no use without the zone, which nobody can tell
-	case ip.IsPrivate(), ip.IsLinkLocalUnicast(), shared.Contains(ip):
-		return private
-	}
-	return public
+	return r.Local || !addrs.IsPublic(r.Peer.Addr())
 }

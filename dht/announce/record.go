@@ -3,6 +3,7 @@ package announce
 import (
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -42,22 +43,15 @@ type seeds struct {
 const maxSeeds = 6
 
 // set keeps as many of the addresses, all of one family, as fit.
-func (s *seeds) set(addrs []netip.AddrPort) {
+func (s *seeds) set(list []netip.AddrPort) {
 	s.n = 0
 	b := s.b[:0]
-	for _, a := range addrs {
+	for _, a := range list {
 		s.size = uint8(a.Addr().BitLen()/8 + 2)
 		if len(b)+int(s.size) > len(s.b) {
 			return
 		}
-		if ip := a.Addr(); ip.Is4() {
-			x := ip.As4()
-			b = append(b, x[:]...)
-		} else {
-			x := ip.As16()
-			b = append(b, x[:]...)
-		}
-		b = append(b, byte(a.Port()>>8), byte(a.Port()))
+		b = addrs.Append(b, a)
 		s.n++
 	}
 }
@@ -65,9 +59,7 @@ func (s *seeds) set(addrs []netip.AddrPort) {
 // addrs appends the addresses to dst.
 func (s *seeds) addrs(dst []netip.AddrPort) []netip.AddrPort {
 	for i := range int(s.n) {
-		e := s.b[i*int(s.size) : (i+1)*int(s.size)]
-		ip, _ := netip.AddrFromSlice(e[:len(e)-2])
-		dst = append(dst, netip.AddrPortFrom(ip, uint16(e[len(e)-2])<<8|uint16(e[len(e)-1])))
+		dst = append(dst, addrs.Parse(s.b[i*int(s.size):(i+1)*int(s.size)]))
 	}
 	return dst
 }

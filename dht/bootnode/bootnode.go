@@ -27,7 +27,7 @@ import (
 
 	"seedbed/dht/bootstrap"
 	"seedbed/dht/krpc"
-	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
@@ -118,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 	for _, c := range cfg.Conns {
 		ip := c.LocalAddr().Addr().Unmap()
 		pure.V4, pure.V6 = pure.V4 || ip.Is4(), pure.V6 || ip.Is6()
-		pure.Relaxed = pure.Relaxed && table.Local(ip)
+		pure.Relaxed = pure.Relaxed && addrs.IsLocal(ip)
 	}
 	pure.Relaxed = pure.Relaxed || cfg.Private
 	age := time.Since(cfg.Saved.Saved)
@@ -126,7 +126,7 @@ func New(cfg Config) (*Server, error) {
 	s.shared = bootstrap.NewShared(pure, s.now(), cfg.Saved)
 	for _, c := range cfg.Conns {
 		ip := c.LocalAddr().Addr().Unmap()
-		if !ip.IsUnspecified() && (pure.Relaxed || bootstrap.Routable(ip)) {
+		if !ip.IsUnspecified() && (pure.Relaxed || addrs.IsPublic(ip)) {
 			s.shared.SetExternal(ip)
 		}
 	}

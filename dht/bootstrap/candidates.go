@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/mono"
 )
 
@@ -42,7 +43,7 @@ func (c *candidates) add(due mono.Time, a netip.AddrPort, random *rand.Rand) boo
 	}
 	at := (c.head + c.n) % (len(c.b) / c.stride) * c.stride
 	e := binary.BigEndian.AppendUint64(c.b[at:at:at+c.stride], uint64(due))
-	appendAddr(e, a)
+	addrs.Append(e, a)
 	c.n++
 	return true
 }
@@ -57,9 +58,5 @@ func (c *candidates) pop() netip.AddrPort {
 	e := c.b[c.head*c.stride : (c.head+1)*c.stride]
 	c.head = (c.head + 1) % (len(c.b) / c.stride)
 	c.n--
-	port := binary.BigEndian.Uint16(e[len(e)-2:])
-	if c.stride == timeLen+4+2 {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(e[timeLen:])), port)
-	}
-	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(e[timeLen:])), port)
+	return addrs.Parse(e[timeLen:])
 }

@@ -7,6 +7,7 @@ import (
 
 	"seedbed/dht/krpc"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
@@ -287,7 +288,7 @@ func (r *Responder) window(buf []byte, f, k int, from netip.AddrPort) []byte {
 		return w
 	}
 	var a [krpc.PeerLen6]byte
-	return without(buf, w, appendAddr(a[:0], from))
+	return without(buf, w, addrs.Append(a[:0], from))
 }
 
 // note remembers to ping a node that may be worth telling others about.

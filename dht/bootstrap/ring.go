@@ -162,7 +162,7 @@ func (r *Ring) restore(now mono.Time, nodes []byte, fresh bool) {
 	for ; len(nodes) >= r.stride; nodes = nodes[r.stride:] {
 		a := compactAddr(nodes[:r.stride])
 		switch {
-		case !kept(a, r.cfg.Relaxed):
+		case !kept(a, r.cfg.Relaxed), a.Addr().Is4() != (r.stride == nodeLen(false)):
 		case fresh:
 			r.size = min(max(r.size, len(r.meta)+1), r.cfg.MaxNodes)
 			r.Add(now, id.ID(nodes[:id.Len]), a)

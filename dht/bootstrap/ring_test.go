@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -353,7 +354,7 @@ func TestOnlyRoutableAddressesAreTold(t *testing.T) {
 		"2a00::1": true, "2001:db8::1": false, "2001::1": false, "2001:470::1": true, "2002::1": false,
 		"fe80::1": false, "fc00::1": false, "ff02::1": false, "::1": false, "::": false,
 	} {
-		if Routable(netip.MustParseAddr(a)) != want {
+		if addrs.IsPublic(netip.MustParseAddr(a)) != want {
 			t.Error(a, !want)
 		}
 	}

@@ -1,9 +1,9 @@
 package krpc
 
 import (
-	"encoding/binary"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 )
@@ -219,14 +219,10 @@ func is6(a netip.AddrPort) bool { return !a.Addr().Unmap().Is4() }
 // BEP 42: all DHT responses include a top-level "ip": the compact binary
 // representation of the requestor's IP and port.
 func appendHead(dst []byte, to netip.AddrPort) []byte {
-	if a := to.Addr().Unmap(); a.Is4() {
-		b := a.As4()
-		dst = append(append(dst, "2:ip6:"...), b[:]...)
-	} else {
-		b := a.As16()
-		dst = append(append(dst, "2:ip18:"...), b[:]...)
+	if is6(to) {
+		return addrs.Append(append(dst, "2:ip18:"...), to)
 	}
-	return binary.BigEndian.AppendUint16(dst, to.Port())
+	return addrs.Append(append(dst, "2:ip6:"...), to)
 }
 
 func headLen(v6 bool) int {

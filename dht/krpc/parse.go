@@ -1,9 +1,9 @@
 package krpc
 
 import (
-	"encoding/binary"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 )
@@ -262,15 +262,9 @@ func (p *parser) sized(n int, exactly bool) bool {
 // address reads BEP 42's "ip": a compact address and port; some clients leave
 // out the port.
 func address(b []byte) (netip.AddrPort, bool) {
-	port := uint16(0)
-	switch len(b) {
-	case PeerLen4, PeerLen6:
-		port = binary.BigEndian.Uint16(b[len(b)-2:])
-		b = b[:len(b)-2]
-	case 4, 16:
-	default:
-		return netip.AddrPort{}, false
+	a := addrs.Parse(b)
+	if !a.IsValid() {
+		a = netip.AddrPortFrom(addrs.ParseIP(b), 0)
 	}
-	a, _ := netip.AddrFromSlice(b)
-	return netip.AddrPortFrom(a.Unmap(), port), true
+	return a, a.IsValid()
 }

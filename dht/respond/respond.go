@@ -31,6 +31,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/dht/store"
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
@@ -143,7 +144,7 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	}
 	// Private addresses are no martians here: who can reach us from one can be
 	// answered.
-	if !table.Usable(from, true) || own == nil {
+	if !addrs.IsUsable(from, true) || own == nil {
 		return dst, Martian
 	}
 	source := rate.SourceOf(from.Addr())

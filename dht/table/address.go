@@ -4,13 +4,14 @@ import (
 	"hash/crc32"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 )
 
 // Secure reports whether BEP 42 ties the id to the address. Private and
 // loopback addresses fit every id.
 func Secure(node id.ID, addr netip.Addr) bool {
-	if Local(addr) {
+	if addrs.IsLocal(addr) {
 		return true
 	}
 	// BEP 42: the first 21 bits must match.
@@ -48,25 +49,6 @@ func prefix42(addr netip.Addr, last byte) uint32 {
 	}
 	ip[0] |= r
 	return crc32.Checksum(ip[:8], castagnoli)
-}
-
-// Local reports whether the address belongs to a private network, this link or
-// this machine, where the rules against forged neighbourhoods do not apply.
-func Local(a netip.Addr) bool {
-	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
-}
-
-// Usable reports whether a node can be asked at the address: a port, a unicast
-// address and, unless relaxed, one of the public internet.
-func Usable(a netip.AddrPort, relaxed bool) bool {
-	ip := a.Addr()
-	switch {
-	case !a.IsValid(), a.Port() == 0, ip.Is4In6(), ip.IsMulticast(), ip.IsUnspecified():
-		return false
-	case ip.Is4() && (ip.As4()[0] == 0 || ip.As4()[0] >= 240):
-		return false // "this network" and reserved, broadcast among them
-	}
-	return relaxed || !Local(ip)
 }
 
 // Subnet is the neighbourhood that one owner is likely to hold whole: /24 or /64.

@@ -25,6 +25,7 @@ import (
 	"slices"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -157,7 +158,7 @@ const (
 // Replied records a validated reply of the node after rtt, and keeps the node
 // if there is room and reason.
 func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time.Duration) Outcome {
-	if node == t.own || !Usable(addr, t.relaxed) {
+	if node == t.own || !addrs.IsUsable(addr, t.relaxed) {
 		return Refused
 	}
 	if known, ok := t.byAddr[addr]; ok {
@@ -279,7 +280,7 @@ func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 // Wants reports whether a node that we only heard of would find a place, so
 // that a ping is worth its while.
 func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
-	if node == t.own || !Usable(addr, t.relaxed) {
+	if node == t.own || !addrs.IsUsable(addr, t.relaxed) {
 		return false
 	}
 	b, i := t.bucketOf(node)
@@ -406,15 +407,7 @@ func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 
 // AppendCompact appends the compact node info of one node.
 func AppendCompact(dst []byte, node id.ID, addr netip.AddrPort) []byte {
-	dst = append(dst, node[:]...)
-	if a := addr.Addr(); a.Is4() {
-		ip := a.As4()
-		dst = append(dst, ip[:]...)
-	} else {
-		ip := a.As16()
-		dst = append(dst, ip[:]...)
-	}
-	return binary.BigEndian.AppendUint16(dst, addr.Port())
+	return addrs.Append(append(dst, node[:]...), addr)
 }
 
 // nearest gathers the k nodes closest to a target, in order.

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -320,7 +321,8 @@ func TestUsable(t *testing.T) {
 		"10.0.0.1:1":          {false, true},
 		"224.0.0.1:1":         {false, false},
 		"255.255.255.255:1":   {false, false},
-		"[2001:db8::1]:1":     {true, true},
+		"[2a00::1]:1":         {true, true},
+		"[2001:db8::1]:1":     {false, true},
 		"[::1]:1":             {false, true},
 		"[::]:1":              {false, false},
 		"[fd00::1]:1":         {false, true},
@@ -328,7 +330,7 @@ func TestUsable(t *testing.T) {
 		"[ff02::1]:1":         {false, false},
 	} {
 		ap := netip.MustParseAddrPort(a)
-		if got := [2]bool{Usable(ap, false), Usable(ap, true)}; got != want {
+		if got := [2]bool{addrs.IsUsable(ap, false), addrs.IsUsable(ap, true)}; got != want {
 			t.Errorf("%s: strict and relaxed %v, want %v", a, got, want)
 		}
 	}

@@ -7,13 +7,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
 
 // wants is Wants as one would write it first.
 func (t *Table) wants(addr netip.AddrPort, node id.ID) bool {
-	if _, known := t.byAddr[addr]; known || node == t.own || !Usable(addr, t.relaxed) || !t.admits(addr.Addr()) {
+	if _, known := t.byAddr[addr]; known || node == t.own || !addrs.IsUsable(addr, t.relaxed) || !t.admits(addr.Addr()) {
 		return false
 	}
 	b, i := t.bucketOf(node)

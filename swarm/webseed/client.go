@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"seedbed/internal/addrs"
 )
 
 // maxRedirects bounds how often a mirror may send us on.
@@ -34,7 +36,7 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 				return err
 			}
 			ip := to.Addr().Unmap().WithZone("")
-			if !local && !Public(ip) || allowed != nil && !allowed(ip) {
+			if !local && !addrs.IsPublic(ip) || allowed != nil && !allowed(ip) {
 				return &addressError{ip}
 			}
 			return nil
@@ -65,27 +67,4 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 			return nil
 		},
 	}
-}
-
-// special are networks that are no public hosts, beyond what netip knows: RFC 6598,
-// 6890, 2544, 5737, 1112, 6052, 3849, 6666.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"),
-}
-
-// Public reports whether an address is one of a host of the public internet.
-func Public(ip netip.Addr) bool {
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
-		return false
-	}
-	for _, p := range special {
-		if p.Contains(ip) {
-			return false
-		}
-	}
-	return true
 }

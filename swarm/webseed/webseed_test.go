@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"seedbed/internal/addrs"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/wire"
 )
@@ -282,13 +283,13 @@ func TestCertificatesAreVerified(t *testing.T) {
 
 func TestPublic(t *testing.T) {
 	for _, s := range []string{"8.8.8.8", "2606:4700::1111"} {
-		if !Public(netip.MustParseAddr(s)) {
+		if !addrs.IsPublic(netip.MustParseAddr(s)) {
 			t.Error(s)
 		}
 	}
 	for _, s := range []string{"127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "255.255.255.255",
 		"224.0.0.1", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "100::1", "64:ff9b::7f00:1", "2002:7f00:1::"} {
-		if Public(netip.MustParseAddr(s)) {
+		if addrs.IsPublic(netip.MustParseAddr(s)) {
 			t.Error(s)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 )
 
@@ -228,22 +229,18 @@ func appendAddr(dst []byte, key string, a netip.Addr) []byte {
 		return dst
 	}
 	dst = bencode.AppendString(dst, key)
-	if a = a.Unmap(); a.Is4() {
-		b := a.As4()
-		return bencode.AppendBytes(dst, b[:])
-	}
-	b := a.As16()
-	return bencode.AppendBytes(dst, b[:])
+	var b [16]byte
+	return bencode.AppendBytes(dst, addrs.AppendIP(b[:0], a))
 }
 
 // readAddr reads 4 or 16 bytes (BEP 10 yourip: "compact", so without a port).
 func readAddr(v bencode.Value) netip.Addr {
 	b, _ := v.Bytes()
-	a, ok := netip.AddrFromSlice(b)
-	if !ok || a.IsUnspecified() {
+	a := addrs.ParseIP(b)
+	if a.IsUnspecified() {
 		return netip.Addr{}
 	}
-	return a.Unmap()
+	return a
 }
 
 // printable is b as text that can be shown on a terminal: no control or

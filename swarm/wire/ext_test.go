@@ -104,7 +104,7 @@ func TestExtHandshakesMerge(t *testing.T) {
 	}
 }
 
-func addrs(t *rapid.T, name string, lens ...int) netip.Addr {
+func anyIP(t *rapid.T, name string, lens ...int) netip.Addr {
 	n := rapid.SampledFrom(append(lens, 0)).Draw(t, name+" length")
 	a, _ := netip.AddrFromSlice(rapid.SliceOfN(rapid.ByteRange(1, 255), n, n).Draw(t, name))
 	return a
@@ -120,9 +120,9 @@ func TestParseExtHandshakeIsTheInverseOfAppend(t *testing.T) {
 			Version:      rapid.StringMatching(`[a-zäß /0-9.]{0,40}`).Draw(t, "version"),
 			Port:         rapid.Uint16().Draw(t, "port"),
 			Reqq:         rapid.IntRange(0, MaxReqq).Draw(t, "reqq"),
-			YourIP:       addrs(t, "yourip", 4, 16),
-			IPv4:         addrs(t, "ipv4", 4),
-			IPv6:         addrs(t, "ipv6", 16),
+			YourIP:       anyIP(t, "yourip", 4, 16),
+			IPv4:         anyIP(t, "ipv4", 4),
+			IPv6:         anyIP(t, "ipv6", 16),
 			UploadKnown:  rapid.Bool().Draw(t, "known"),
 		}
 		h.UploadOnly = h.UploadKnown && rapid.Bool().Draw(t, "upload only")

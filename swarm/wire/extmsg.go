@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 )
 
@@ -145,8 +146,7 @@ func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
 	if len(b) != n+2+4 && (len(b) != n+2 || m.Type == HolepunchError) {
 		return HolepunchMsg{}, badLength(payload)
 	}
-	ip, _ := netip.AddrFromSlice(b[:n])
-	m.Addr = netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[n:]))
+	m.Addr = addrs.Parse(b[:n+2])
 	if len(b) > n+2 {
 		m.Err = binary.BigEndian.Uint32(b[n+2:])
 	}
@@ -155,14 +155,11 @@ func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
 
 // AppendHolepunch writes the payload of a ut_holepunch message.
 func AppendHolepunch(dst []byte, m HolepunchMsg) []byte {
-	if a := m.Addr.Addr(); a.Is4() {
-		b := a.As4()
-		dst = append(append(dst, m.Type, 0), b[:]...)
-	} else {
-		b := a.As16()
-		dst = append(append(dst, m.Type, 1), b[:]...)
+	addrType := byte(0)
+	if !m.Addr.Addr().Unmap().Is4() {
+		addrType = 1
 	}
-	dst = binary.BigEndian.AppendUint16(dst, m.Addr.Port())
+	dst = addrs.Append(append(dst, m.Type, addrType), m.Addr)
 	return binary.BigEndian.AppendUint32(dst, m.Err)
 }
 

@@ -1,0 +1,229 @@
+// Package addrs owns the compact form of addresses and the special-purpose
+// ranges, for every part of seedbed that learns addresses from the network.
+//
+// ScopeOf classifies an address by the IANA special-purpose registries for IPv4
+// and IPv6. IsUsable, IsPublic and IsLocal answer what callers ask.
+package addrs
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Scope is how far an address reaches.
+type Scope uint8
+
+const (
+	// Never is no unicast address, or one that no host may have: unspecified,
+	// multicast, reserved, discard, or IPv4 in a form that no host listens on.
+	Never Scope = iota
+	Loopback
+	LinkLocal
+	// Private is an address of a network behind a router: RFC 1918, carriers'
+	// NAT, unique local and site local addresses.
+	Private
+	// Special is an address that a host may have in a laboratory or by means of a
+	// tunnel, and that nobody can be told: documentation, benchmarks, protocol
+	// assignments, Teredo, 6to4, unassigned IPv6.
+	Special
+	Public
+)
+
+var scopeNames = [...]string{"never", "loopback", "link-local", "private", "special", "public"}
+
+func (s Scope) String() string { return scopeNames[s] }
+
+// block is a special-purpose range. Of several that contain an address, the
+// first in the table counts.
+type block struct {
+	prefix netip.Prefix
+	scope  Scope
+}
+
+func blocks(scope Scope, prefixes ...string) (bs []block) {
+	for _, p := range prefixes {
+		bs = append(bs, block{netip.MustParsePrefix(p), scope})
+	}
+	return bs
+}
+
+func join(lists ...[]block) (all []block) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// special4 is the IANA IPv4 special-purpose registry without the ranges that it
+// calls globally reachable, and multicast.
+var special4 = join(
+	blocks(Never, "0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"),
+	blocks(Loopback, "127.0.0.0/8"),
+	blocks(LinkLocal, "169.254.0.0/16"),
+	blocks(Private, "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16"),
+	blocks(Special,
+		"192.0.0.0/24",    // IETF protocol assignments (RFC 6890)
+		"192.0.2.0/24",    // documentation (RFC 5737)
+		"192.88.99.0/24",  // 6to4 relays, deprecated (RFC 7526)
+		"198.18.0.0/15",   // benchmarks (RFC 2544)
+		"198.51.100.0/24", // documentation
+		"203.0.113.0/24",  // documentation
+	),
+)
+
+// special6 is the same for IPv6. What it does not name is public within
+// 2000::/3, the only part of IPv6 that is given out.
+var special6 = join(
+	blocks(Loopback, "::1/128"),
+	blocks(Never,
+		"::/96",           // unspecified, and IPv4-compatible addresses (RFC 4291)
+		"::ffff:0:0:0/96", // IPv4-translated addresses (RFC 2765)
+		"100::/64",        // discard (RFC 6666)
+		"100:0:0:1::/64",  // dummy prefix (RFC 9780)
+		"5f00::/16",       // segment identifiers (RFC 9602)
+		"ff00::/8",        // multicast
+	),
+	blocks(LinkLocal, "fe80::/10"),
+	blocks(Private, "fc00::/7", "fec0::/10"), // unique local, site local (RFC 3879)
+	blocks(Special,
+		"64:ff9b:1::/48", // translation inside a network (RFC 8215)
+		"2001::/23",      // protocol assignments: Teredo, ORCHID, benchmarks (RFC 2928)
+		"2001:db8::/32",  // documentation (RFC 3849)
+		"2002::/16",      // 6to4 (RFC 3056)
+		"3fff::/20",      // documentation (RFC 9637)
+	),
+)
+
+// first4 is the scope of all addresses with a first byte, where they have one
+// scope; it saves most look-ups in special4.
+var first4 = func() (first [256]struct {
+	scope Scope
+	mixed bool
+}) {
+	for i := range first {
+		first[i].scope = Public
+		for _, b := range special4 {
+			if ip := b.prefix.Addr().As4(); b.prefix.Bits() > 8 && int(ip[0]) == i {
+				first[i].mixed = true
+			} else if b.prefix.Contains(netip.AddrFrom4([4]byte{byte(i)})) {
+				first[i].scope = b.scope
+			}
+		}
+	}
+	return first
+}()
+
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
+	globalIPv6 = netip.MustParsePrefix("2000::/3")
+)
+
+// ScopeOf returns the scope of an address. An IPv4-mapped address has the scope
+// of the IPv4 address, because that is where a socket connects to.
+func ScopeOf(ip netip.Addr) Scope {
+	if !ip.IsValid() {
+		return Never
+	}
+	if ip = ip.Unmap(); ip.Is4() {
+		f := &first4[ip.As4()[0]]
+		if !f.mixed {
+			return f.scope
+		}
+		return scopeIn(special4, ip, Public)
+	}
+	ip = ip.WithZone("")
+	switch {
+	case globalIPv6.Contains(ip):
+		return scopeIn(special6, ip, Public)
+	case nat64.Contains(ip):
+		// RFC 6052, 3.1: the prefix must not be used for IPv4 addresses that are
+		// not global.
+		if ScopeOf(Host(ip)) != Public {
+			return Never
+		}
+		return Public
+	}
+	return scopeIn(special6, ip, Special)
+}
+
+func scopeIn(list []block, ip netip.Addr, other Scope) Scope {
+	for i := range list {
+		if list[i].prefix.Contains(ip) {
+			return list[i].scope
+		}
+	}
+	return other
+}
+
+// IsPublic reports whether ip can be a host of the public internet.
+func IsPublic(ip netip.Addr) bool { return ScopeOf(ip) == Public }
+
+// IsLocal reports whether ip belongs to this machine, this link or a private
+// network. BEP 42 and the limits per address do not apply there.
+func IsLocal(ip netip.Addr) bool {
+	s := ScopeOf(ip)
+	return s == Loopback || s == LinkLocal || s == Private
+}
+
+// IsUsable reports whether a packet may be sent to a: it has a port, a host may
+// have the address and, unless relaxed, the host is one of the public internet.
+// An IPv4-mapped address is not usable: BEP 32 has none.
+func IsUsable(a netip.AddrPort, relaxed bool) bool {
+	if a.Port() == 0 || a.Addr().Is4In6() {
+		return false
+	}
+	s := ScopeOf(a.Addr())
+	return s == Public || relaxed && s != Never
+}
+
+// Host returns the address that a packet to ip arrives at: ip without its zone,
+// and the IPv4 address where ip is mapped or translated (NAT64). Limits for each
+// address count it.
+func Host(ip netip.Addr) netip.Addr {
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() && nat64.Contains(ip) {
+		b := ip.As16()
+		return netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return ip
+}
+
+// The length of a compact address and its port (BEP 5, BEP 32), in bytes.
+const (
+	Len4 = 4 + 2
+	Len6 = 16 + 2
+)
+
+// Append appends the compact form of a: 6 bytes of IPv4 (IPv4-mapped addresses
+// among them), 18 of IPv6. The port is big-endian.
+func Append(dst []byte, a netip.AddrPort) []byte {
+	return binary.BigEndian.AppendUint16(AppendIP(dst, a.Addr()), a.Port())
+}
+
+// AppendIP appends the 4 or 16 bytes of ip.
+func AppendIP(dst []byte, ip netip.Addr) []byte {
+	if ip = ip.Unmap(); ip.Is4() {
+		b := ip.As4()
+		return append(dst, b[:]...)
+	}
+	b := ip.As16()
+	return append(dst, b[:]...)
+}
+
+// Parse reads a compact address of 6 or 18 bytes. It returns the zero AddrPort
+// for another length. An IPv4-mapped address becomes IPv4, so that one host has
+// one form.
+func Parse(b []byte) netip.AddrPort {
+	n := len(b) - 2
+	if n != 4 && n != 16 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ParseIP(b[:n]), binary.BigEndian.Uint16(b[n:]))
+}
+
+// ParseIP reads an address of 4 or 16 bytes. It returns the zero Addr for
+// another length.
+func ParseIP(b []byte) netip.Addr {
+	ip, _ := netip.AddrFromSlice(b)
+	return ip.Unmap()
+}
