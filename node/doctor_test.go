@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"seedbed/magnet"
+	"seedbed/swarm"
 	"seedbed/swarm/wire"
 )
 
@@ -42,7 +43,7 @@ func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
 }
 
 // pair is two nodes on loopback, of which one shares a file.
-func pair(t *testing.T) (boot, link string) {
+func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	t.Helper()
 	dir := t.TempDir()
 	var nodes []*Node
@@ -51,7 +52,7 @@ func pair(t *testing.T) (boot, link string) {
 		if i > 0 {
 			list = append(list, boot)
 		}
-		n, err := Open(Config{State: filepath.Join(dir, "state", string(rune('a'+i))), Listen: "127.0.0.1:0", Bootstrap: list})
+		n, err := Open(Config{State: filepath.Join(dir, "state", string(rune('a'+i))), Listen: "127.0.0.1:0", Bootstrap: list, Encryption: e})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +121,7 @@ func diagnose(t *testing.T, boot, link, state string) map[Step][]Finding {
 }
 
 func TestDoctorGoesAllTheWay(t *testing.T) {
-	boot, link := pair(t)
+	boot, link := pair(t, swarm.PreferPlain)
 	state := filepath.Join(t.TempDir(), "state")
 	found := diagnose(t, boot, link, state)
 	for _, s := range []Step{StepSockets, StepState, StepBootstrap, StepExternal, StepNAT, StepID, StepTable, StepLookup, StepDial, StepHandshake, StepMetadata} {
@@ -138,9 +139,21 @@ func TestDoctorGoesAllTheWay(t *testing.T) {
 	}
 }
 
+// A peer that requires encryption is no different from others.
+func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
+	boot, link := pair(t, swarm.RequireEncryption)
+	found := diagnose(t, boot, link, t.TempDir())
+	if f := found[StepHandshake]; len(f) != 1 || !strings.Contains(f[0].Text, "1 of 1 peer shook hands, 1 encrypted") {
+		t.Errorf("%+v", f)
+	}
+	if f := found[StepMetadata]; len(f) != 1 || f[0].Verdict != Fine {
+		t.Errorf("%+v", f)
+	}
+}
+
 // Peers that refuse, close, or lie are counted, and one that is honest is enough.
 func TestDoctorTellsHowPeersFail(t *testing.T) {
-	boot, link := pair(t)
+	boot, link := pair(t, swarm.PreferPlain)
 	l, err := magnet.Parse(link)
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +239,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 }
 
 func TestAVisitLeavesNothingBehind(t *testing.T) {
-	boot, _ := pair(t)
+	boot, _ := pair(t, swarm.PreferPlain)
 	dir := t.TempDir()
 	state := filepath.Join(dir, "none")
 	v, err := OpenVisit(VisitConfig{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{boot}})

@@ -17,6 +17,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm"
 	"seedbed/swarm/wire"
 )
 
@@ -103,6 +104,7 @@ type ward struct {
 	from      netip.AddrPort
 	connected int
 	shaken    int
+	encrypted int            // of those shaken, the ones that wanted an encrypted handshake
 	offering  int            // peers with metadata to give
 	dials     map[string]int // faults by kind, of each stage
 	shakes    map[string]int
@@ -151,63 +153,66 @@ func (w *ward) visit(ctx context.Context, peers []netip.AddrPort) {
 }
 
 func (w *ward) peer(ctx context.Context, done func(), addr netip.AddrPort) {
-	dial, stop := context.WithTimeout(ctx, patientDial)
-	c, err := w.e.v.host.Dial(dial, addr)
-	stop()
-	if err != nil {
-		if ctx.Err() == nil {
-			w.note(w.dials, reasonText(err))
+	isConnected := false
+	h, err := w.connect(ctx, addr, &isConnected)
+	if isConnected {
+		w.count(&w.connected)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil && !isConnected:
+		w.note(w.dials, reasonText(err))
+		return
+	case err != nil:
+		var we *wire.Error
+		if errors.As(err, &we) {
+			w.note(w.shakes, "no BitTorrent handshake")
+		} else {
+			w.note(w.shakes, reasonText(err))
 		}
 		return
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	w.count(&w.connected)
-	if err := c.SetDeadline(time.Now().Add(patientTalk)); err != nil {
-		return
-	}
-	extended, err := w.shake(c)
-	if err != nil {
-		if ctx.Err() == nil {
-			var we *wire.Error
-			switch {
-			case errors.As(err, &we):
-				w.note(w.shakes, "no BitTorrent handshake")
-			case errors.Is(err, errOtherTorrent):
-				w.note(w.shakes, err.Error())
-			default:
-				w.note(w.shakes, reasonText(err))
-			}
-		}
+	defer h.Conn.Close()
+	defer context.AfterFunc(ctx, func() { h.Conn.Close() })()
+	if h.InfoHash != w.infohash {
+		w.note(w.shakes, "another torrent")
 		return
 	}
 	w.count(&w.shaken)
-	if !extended {
+	if h.Encrypted {
+		w.count(&w.encrypted)
+	}
+	if !h.Reserved.Extended() {
 		w.note(w.talks, "without extensions")
 		return
 	}
-	if why := w.talk(ctx, c, addr, done); why != "" && ctx.Err() == nil {
+	if err := h.Conn.SetDeadline(time.Now().Add(patientTalk)); err != nil {
+		return
+	}
+	if why := w.talk(ctx, h.Conn, addr, done); why != "" && ctx.Err() == nil {
 		w.note(w.talks, why)
 	}
 }
 
-var errOtherTorrent = errors.New("another torrent")
-
-func (w *ward) shake(c net.Conn) (extended bool, err error) {
+// connect dials a peer as a download does: in the clear, and encrypted where the peer
+// wants that. isConnected is set when the peer has accepted a connection.
+func (w *ward) connect(ctx context.Context, addr netip.AddrPort, isConnected *bool) (swarm.Handshake, error) {
 	var r wire.Reserved
 	r.SetExtended()
-	if _, err := c.Write(wire.AppendHandshake(nil, r, w.infohash, w.peerID)); err != nil {
-		return false, err
+	o := swarm.Outgoing{
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, patientDial)
+			defer cancel()
+			c, err := w.e.v.host.Dial(ctx, addr)
+			*isConnected = *isConnected || err == nil
+			return c, err
+		},
+		Hellos:  []swarm.OutgoingHello{{InfoHash: w.infohash, Bytes: wire.AppendHandshake(nil, r, w.infohash, w.peerID)}},
+		Accepts: func(asked, answer id.ID) bool { return true }, // reported apart
 	}
-	var b [wire.HandshakeLen]byte
-	if _, err := io.ReadFull(c, b[:]); err != nil {
-		return false, err
-	}
-	theirs, infohash, _, err := wire.ParseHandshake(b[:])
-	if err == nil && infohash != w.infohash {
-		err = errOtherTorrent
-	}
-	return theirs.Extended(), err
+	h, _, err := o.Connect(ctx, false)
+	return h, err
 }
 
 // talk asks for the metadata and says why that ended without it.
@@ -383,8 +388,12 @@ func (w *ward) report(took time.Duration) {
 	if !stage(StepDial, w.connected, tried, "took a connection", w.dials, advice) {
 		return
 	}
-	if !stage(StepHandshake, w.shaken, w.connected, "shook hands", w.shakes,
-		"peers that close at once accept encrypted connections alone, are full, or have this torrent no more") {
+	did := "shook hands"
+	if w.encrypted > 0 {
+		did += fmt.Sprintf(", %d encrypted", w.encrypted)
+	}
+	if !stage(StepHandshake, w.shaken, w.connected, did, w.shakes,
+		"peers that close at once are full, or have this torrent no more") {
 		return
 	}
 	f := Finding{Step: StepMetadata, Took: took, Data: map[string]any{"offering": w.offering, "faults": w.talks}}

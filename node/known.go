@@ -3,19 +3,29 @@ package node
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+
+	"seedbed/swarm/engine"
 )
 
 // knownPeers remembers addresses that proved to be peers of one torrent, the
 // latest last, so that the next run need not wait for the DHT. It is safe for
 // concurrent use.
 type knownPeers struct {
-	lru     *lru.Cache[netip.AddrPort, int64] // Unix seconds when it last proved itself
-	changed atomic.Bool                       // since it was encoded
+	lru     *lru.Cache[netip.AddrPort, knownPeer]
+	changed atomic.Bool // since it was encoded
+}
+
+// knownPeer is what is kept of an address.
+type knownPeer struct {
+	seen      int64 // Unix seconds when it last proved itself
+	encrypted bool  // with an encrypted handshake
 }
 
 const (
@@ -24,15 +34,15 @@ const (
 )
 
 func newKnownPeers() *knownPeers {
-	c, err := lru.New[netip.AddrPort, int64](maxKnownPeers)
+	c, err := lru.New[netip.AddrPort, knownPeer](maxKnownPeers)
 	if err != nil {
 		panic(err) // the size is positive
 	}
 	return &knownPeers{lru: c}
 }
 
-func (k *knownPeers) add(a netip.AddrPort, now time.Time) {
-	k.lru.Add(a, now.Unix())
+func (k *knownPeers) add(a netip.AddrPort, encrypted bool, now time.Time) {
+	k.lru.Add(a, knownPeer{now.Unix(), encrypted})
 	k.changed.Store(true)
 }
 
@@ -46,48 +56,55 @@ func (k *knownPeers) ban(a netip.AddrPort) {
 	}
 }
 
-// addrs are the remembered addresses, the latest first.
-func (k *knownPeers) addrs() []netip.AddrPort {
-	keys := k.lru.Keys()
-	for i, j := 0, len(keys)-1; i < j; i, j = i+1, j-1 {
-		keys[i], keys[j] = keys[j], keys[i]
+// candidates returns the remembered addresses for the swarm, the latest first.
+func (k *knownPeers) candidates() (list []engine.Candidate) {
+	for _, a := range slices.Backward(k.lru.Keys()) {
+		if p, ok := k.lru.Peek(a); ok {
+			list = append(list, engine.Candidate{Addr: a, Source: engine.FromLastRun, Encrypted: p.encrypted})
+		}
 	}
-	return keys
+	return list
 }
 
-// encode is one line an address, the latest last, "ADDR SECONDS", and whether
-// that has changed since it was last asked for.
+// encode returns one line an address, the latest last, "ADDR SECONDS" or
+// "ADDR SECONDS encrypted", and whether that has changed since the last call.
 func (k *knownPeers) encode() (b []byte, changed bool) {
 	changed = k.changed.Swap(false)
 	for _, a := range k.lru.Keys() {
-		when, ok := k.lru.Peek(a)
+		p, ok := k.lru.Peek(a)
 		if !ok {
 			continue // pushed out meanwhile
 		}
 		b = a.AppendTo(b)
 		b = append(b, ' ')
-		b = strconv.AppendInt(b, when, 10)
+		b = strconv.AppendInt(b, p.seen, 10)
+		if p.encrypted {
+			b = append(b, ' ')
+			b = append(b, encryptedMark...)
+		}
 		b = append(b, '\n')
 	}
 	return b, changed
 }
 
+const encryptedMark = "encrypted"
+
 // decode adds what encode wrote, passing over lines that it cannot read and
 // addresses that have been silent too long.
 func (k *knownPeers) decode(b []byte, now time.Time) {
 	for line := range bytes.Lines(b) {
-		addr, when, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		if !ok {
+		fields := strings.Fields(string(line))
+		if len(fields) < 2 {
 			continue
 		}
-		a, err := netip.ParseAddrPort(string(addr))
+		a, err := netip.ParseAddrPort(fields[0])
 		if err != nil || a.Port() == 0 {
 			continue
 		}
-		at, err := strconv.ParseInt(string(when), 10, 64)
+		at, err := strconv.ParseInt(fields[1], 10, 64)
 		if err != nil || now.Sub(time.Unix(at, 0)) > knownPeerAge {
 			continue
 		}
-		k.lru.Add(a, at)
+		k.lru.Add(a, knownPeer{at, slices.Contains(fields[2:], encryptedMark)})
 	}
 }

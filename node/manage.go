@@ -7,7 +7,6 @@ import (
 
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
-	"seedbed/swarm/engine"
 	"seedbed/swarm/storage"
 )
 
@@ -30,7 +29,7 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 	case swarm.WantPeers:
 		t.eachLooker(func(l *looking) { nudge(l.want) })
 	case swarm.KnownPeer:
-		t.known.add(e.Addr, time.Now())
+		t.known.add(e.Addr, e.Encrypted, time.Now())
 	case swarm.Ban:
 		t.known.ban(e.Addr)
 		if isMirror(e.Addr.Addr()) {
@@ -98,11 +97,7 @@ func (t *Torrent) paused(err error) {
 // manage feeds the swarm with candidates, and saves those that proved to be
 // peers, until the torrent stops.
 func (t *Torrent) manage(s *swarm.Torrent) {
-	var last []engine.Candidate
-	for _, a := range t.known.addrs() {
-		last = append(last, engine.Candidate{Addr: a, Source: engine.FromLastRun})
-	}
-	s.AddCandidates(last)
+	s.AddCandidates(t.known.candidates())
 	t.wg.Go(func() { t.addHints(s) })
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()

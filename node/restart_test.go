@@ -163,7 +163,7 @@ func TestKnownPeersAndNodesAreSavedNowAndThen(t *testing.T) {
 		k := newKnownPeers()
 		saved, err := os.ReadFile(got.state.peersPath())
 		k.decode(saved, time.Now())
-		if as := k.addrs(); err != nil || len(as) != 1 || as[0] != at(1) {
+		if as := k.candidates(); err != nil || len(as) != 1 || as[0].Addr != at(1) {
 			t.Errorf("known peers %v, %v", as, err)
 		}
 	})
@@ -172,11 +172,11 @@ func TestKnownPeersAndNodesAreSavedNowAndThen(t *testing.T) {
 func TestABanForgetsEveryPortOfTheAddress(t *testing.T) {
 	k := newKnownPeers()
 	for _, a := range []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"} {
-		k.add(netip.MustParseAddrPort(a), time.Now())
+		k.add(netip.MustParseAddrPort(a), false, time.Now())
 	}
 	k.ban(netip.MustParseAddrPort("10.0.0.1:0"))
 	k.ban(netip.MustParseAddrPort("10.0.0.2:7"))
-	if as := k.addrs(); len(as) != 1 || as[0] != netip.MustParseAddrPort("10.0.0.2:1") {
+	if as := k.candidates(); len(as) != 1 || as[0].Addr != netip.MustParseAddrPort("10.0.0.2:1") {
 		t.Error(as)
 	}
 }

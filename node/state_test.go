@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"seedbed/internal/id"
+	"seedbed/swarm/engine"
 )
 
 // Two processes with the same state directory both run; one owns the node
@@ -97,7 +98,7 @@ func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 6881)
 	}
 	for i := range 3 * maxKnownPeers {
-		k.add(addr(i), now)
+		k.add(addr(i), i%3 == 0, now)
 	}
 	k.ban(addr(3*maxKnownPeers - 1))
 	back := newKnownPeers()
@@ -106,17 +107,22 @@ func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 		t.Fatal("what has changed is told wrongly")
 	}
 	back.decode(saved, now.Add(time.Hour))
-	got := back.addrs()
-	if len(got) != maxKnownPeers-1 || got[0] != addr(3*maxKnownPeers-2) {
+	got := back.candidates()
+	if len(got) != maxKnownPeers-1 || got[0].Addr != addr(3*maxKnownPeers-2) {
 		t.Fatalf("%d addresses, first %v", len(got), got[0])
+	}
+	for i, c := range got {
+		if i := 3*maxKnownPeers - 2 - i; c.Addr != addr(i) || c.Encrypted != (i%3 == 0) || c.Source != engine.FromLastRun {
+			t.Fatalf("%+v", c)
+		}
 	}
 	back = newKnownPeers()
 	back.decode(saved, now.Add(knownPeerAge+time.Hour))
-	if n := len(back.addrs()); n != 0 {
+	if n := len(back.candidates()); n != 0 {
 		t.Fatalf("%d addresses outlived their age", n)
 	}
 	back.decode([]byte("nonsense\n10.0.0.1:0 5\n10.0.0.1:1 x\n\x00\xff \n[fd00::1]:9 1000000000"), now)
-	if got := back.addrs(); len(got) != 1 || got[0] != netip.MustParseAddrPort("[fd00::1]:9") {
+	if got := back.candidates(); len(got) != 1 || got[0].Addr != netip.MustParseAddrPort("[fd00::1]:9") {
 		t.Fatalf("%v", got)
 	}
 }

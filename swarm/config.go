@@ -114,7 +114,8 @@ const (
 	DHTNode
 	// Ban: Addr sent bad data; its IP is to be kept away from this torrent.
 	Ban
-	// KnownPeer: Addr proved to be a peer of this torrent.
+	// KnownPeer: Addr proved to be a peer of this torrent; Encrypted says that its
+	// handshake was encrypted.
 	KnownPeer
 	// External: the peer at From sees us at Addr (without a port).
 	External
@@ -131,4 +132,6 @@ type Event struct {
 	From  netip.AddrPort
 	Info  *metainfo.Info
 	Err   error
+
+	Encrypted bool
 }

@@ -69,7 +69,7 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdBan:
 		t.tell(Event{Kind: Ban, Addr: c.Addr})
 	case engine.CmdKnown:
-		t.tell(Event{Kind: KnownPeer, Addr: c.Addr})
+		t.tell(Event{Kind: KnownPeer, Addr: c.Addr, Encrypted: c.Encrypted})
 	case engine.CmdLeaves:
 		conn, piece, q := c.Conn, c.Block, c.Hash
 		t.task(func() { t.leaves(conn, piece, q) })

@@ -24,16 +24,17 @@ func TestAnOutgoingHandshakeThatFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer []byte
 		after  time.Duration
+		policy Encryption
 	}{
-		"silence":         {nil, HandshakeTimeout},
-		"half of it":      {other[:40], HandshakeTimeout},
-		"another torrent": {other, 0},
+		"silence":         {nil, HandshakeTimeout, NoEncryption},
+		"half of it":      {other[:40], HandshakeTimeout, PreferPlain},
+		"another torrent": {other, 0, PreferPlain},
 		"another protocol": {[]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" +
-			"                                        "), 0},
+			"                                        "), 0, PreferPlain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sim(t, func(t *testing.T, n *simnet.Net) {
-				nd := startNode(t, n, 1, info, nil)
+				nd := startNode(t, n, 1, info, nil, encryption(c.policy))
 				defer nd.close()
 				l, err := n.Host(netip.AddrFrom4([4]byte{10, 9, 0, 1})).Listen(6881)
 				if err != nil {

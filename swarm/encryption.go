@@ -18,8 +18,8 @@ import (
 type Encryption uint8
 
 const (
-	// PreferPlain dials in the clear and, where the peer hangs up on that, once
-	// more encrypted; it accepts both.
+	// PreferPlain dials in the clear and, where the peer hangs up on that, does not
+	// answer soon or answers something else, once more encrypted; it accepts both.
 	PreferPlain Encryption = iota
 	// NoEncryption neither dials nor accepts it.
 	NoEncryption
@@ -60,8 +60,9 @@ func (e Encryption) choose(offered mse.Methods) mse.Methods {
 // inTheClear is to dial without an encrypted handshake.
 const inTheClear mse.Methods = 0
 
-// ways are how a peer is dialled, one after the other: inTheClear or what an
-// encrypted handshake offers. encrypted says that it has taken to that before.
+// ways returns the kinds of handshake that are tried with a peer, one after the
+// other: inTheClear or what an encrypted handshake offers. encrypted says that the
+// peer is known to encrypt.
 func (e Encryption) ways(encrypted bool) []mse.Methods {
 	switch {
 	case e == NoEncryption:
@@ -149,13 +150,4 @@ func readHello(nc io.Reader, b []byte) (n int, err error) {
 func isBad(err error) bool {
 	var we *wire.Error
 	return errors.As(err, &we) && we.Kind == wire.BadHandshake
-}
-
-// initiate is the encrypted handshake with a peer we dialled; ours goes along.
-func initiate(nc net.Conn, infohash id.ID, offer mse.Methods, ours []byte) (net.Conn, error) {
-	r, err := mse.Initiate(nc, infohash, offer, ours, rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return r.Wrap(nc), nil
 }

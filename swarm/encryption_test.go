@@ -3,6 +3,7 @@ package swarm
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -66,8 +67,21 @@ func TestEncryptionPolicies(t *testing.T) {
 
 // tap is a peer that requires encryption, and counts who came how.
 type tap struct {
+	turnAway         turnAway
 	clear, encrypted atomic.Int32
+	met              atomic.Int64 // when the first encrypted handshake was done, in Unix nanoseconds
 }
+
+// turnAway is what a tap does about a handshake in the clear.
+type turnAway string
+
+const (
+	hangsUp    turnAway = "hangs up"
+	isSilent   turnAway = "is silent"    // as rain
+	sendsAKey  turnAway = "sends a key"  // as anacrolix/torrent, before it reads anything
+	sendsNoise turnAway = "sends noise"  // a key that begins as a handshake does
+	sendsText  turnAway = "sends a text" // no peer at all
+)
 
 func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
 	for {
@@ -75,25 +89,50 @@ func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
 		if err != nil {
 			return
 		}
-		first := make([]byte, 20)
-		if _, err := io.ReadFull(nc, first); err != nil {
-			continue
+		go p.peer(ctx, nc, info)
+	}
+}
+
+func (p *tap) peer(ctx context.Context, nc net.Conn, info id.ID) {
+	defer nc.Close()
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	switch p.turnAway {
+	case sendsText:
+		nc.Write([]byte("SSH-2.0-OpenSSH_9.9\r\n"))
+	case sendsNoise:
+		nc.Write(append([]byte("\x13Bit"), bytes.Repeat([]byte{0x9a}, 92)...))
+	}
+	first := make([]byte, 20)
+	if _, err := io.ReadFull(nc, first); err != nil {
+		return
+	}
+	if bytes.HasPrefix(first, []byte("\x13BitTorrent")) {
+		p.clear.Add(1)
+		switch p.turnAway {
+		case sendsAKey:
+			nc.Write(bytes.Repeat([]byte{0x9a, 0x01, 0xf3}, 32))
+			fallthrough
+		case isSilent, sendsNoise, sendsText:
+			io.Copy(io.Discard, nc)
 		}
-		if bytes.HasPrefix(first, []byte("\x13BitTorrent")) {
-			p.clear.Add(1)
-			nc.Close()
-			continue
-		}
-		r, err := mse.Receive(nc, first, func([20]byte) (id.ID, bool) { return info, true }, RequireEncryption.choose, zeros{})
-		if err != nil {
-			continue
-		}
-		p.encrypted.Add(1)
-		c := r.Wrap(nc)
-		io.ReadFull(c, make([]byte, wire.HandshakeLen))
-		c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info, id.ID{9}))
-		time.Sleep(time.Second)
-		nc.Close()
+		return
+	}
+	p.encrypted.Add(1)
+	if p.turnAway == sendsText || p.turnAway == sendsNoise {
+		return
+	}
+	r, err := mse.Receive(nc, first, func([20]byte) (id.ID, bool) { return info, true }, RequireEncryption.choose, zeros{})
+	if err != nil {
+		return
+	}
+	c := r.Wrap(nc)
+	io.ReadFull(c, make([]byte, wire.HandshakeLen))
+	c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info, id.ID{9}))
+	p.met.CompareAndSwap(0, time.Now().UnixNano())
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
 	}
 }
 
@@ -101,8 +140,116 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); b[0] = 7; return len(b), nil }
 
-// Who took to encryption once is dialled so from then on.
+// A peer that takes encrypted connections alone is reached within seconds, whatever
+// it does about a handshake in the clear, and from then on at the first attempt.
 func TestEncryptionIsRemembered(t *testing.T) {
+	info, _ := makeContent(t, 1<<20, 256<<10)
+	for _, does := range []turnAway{hangsUp, isSilent, sendsAKey} {
+		t.Run(string(does), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
+				leech := startNode(t, n, 2, info, nil)
+				defer leech.close()
+				p := tap{turnAway: does}
+				at := p.start(t, n, info.Hash)
+				start := time.Now()
+				leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromHint}})
+				time.Sleep(10 * time.Minute)
+				if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
+					t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
+				}
+				if took := time.Duration(p.met.Load() - start.UnixNano()); took > 4*time.Second {
+					t.Errorf("reached after %v", took)
+				}
+				if ev, ok := leech.first(KnownPeer); !ok || !ev.Encrypted {
+					t.Errorf("the node is not told that the peer encrypts: %+v", ev)
+				}
+			})
+		})
+	}
+}
+
+func (p *tap) start(t *testing.T, n *simnet.Net, info id.ID) netip.AddrPort {
+	at := netip.MustParseAddrPort("10.0.0.7:6881")
+	l, err := n.Host(at.Addr()).Listen(at.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go p.serve(t.Context(), l, info)
+	return at
+}
+
+// An address that was seen to encrypt in an earlier run is dialled so at once.
+func TestACandidateThatEncrypts(t *testing.T) {
+	info, _ := makeContent(t, 1<<20, 256<<10)
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
+		leech := startNode(t, n, 2, info, nil)
+		defer leech.close()
+		p := tap{turnAway: isSilent}
+		at := p.start(t, n, info.Hash)
+		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromLastRun, Encrypted: true}})
+		time.Sleep(time.Second)
+		if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 0 || encrypted != 1 {
+			t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
+		}
+	})
+}
+
+// What answers with a text is no peer, and is not dialled twice for one attempt.
+func TestAServiceThatIsNoPeerIsNotDialledAgain(t *testing.T) {
+	info, _ := makeContent(t, 1<<20, 256<<10)
+	for does, encrypted := range map[turnAway]int32{sendsText: 0, sendsNoise: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
+			leech := startNode(t, n, 2, info, nil)
+			defer leech.close()
+			p := tap{turnAway: does}
+			at := p.start(t, n, info.Hash)
+			leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromDHT}})
+			time.Sleep(8 * time.Second)
+			if p.clear.Load() != 1 || p.encrypted.Load() != encrypted {
+				t.Errorf("%s: %d times in the clear, %d times encrypted", does, p.clear.Load(), p.encrypted.Load())
+			}
+		})
+	}
+}
+
+// A peer in the clear that was told to encrypt, and one on a slow path that answers
+// late, are met too.
+func TestEncryptionKeepsNobodyOut(t *testing.T) {
+	info, _ := makeContent(t, 1<<20, 256<<10)
+	for _, c := range []struct {
+		name      string
+		accepts   Encryption
+		link      simnet.Link
+		encrypted bool
+	}{
+		{"plain alone, said to encrypt", NoEncryption, simnet.Link{Delay: 20 * time.Millisecond}, true},
+		{"plain alone, slow", NoEncryption, simnet.Link{Delay: 3 * time.Second}, false},
+		{"either, slow", PreferPlain, simnet.Link{Delay: 3 * time.Second}, false},
+		{"encrypted alone, slow", RequireEncryption, simnet.Link{Delay: 2 * time.Second}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(1, c.link)
+				seed := startNode(t, n, 1, info, newMem(info), encryption(c.accepts))
+				defer seed.close()
+				leech := startNode(t, n, 2, info, newMem(info))
+				defer leech.close()
+				leech.AddCandidates([]engine.Candidate{{Addr: seed.addr, Source: engine.FromPEX, Encrypted: c.encrypted}})
+				time.Sleep(50 * time.Second)
+				if ev, ok := leech.first(KnownPeer); !ok || ev.Encrypted != (c.accepts == RequireEncryption) {
+					t.Errorf("met: %v, %+v", ok, ev)
+				}
+			})
+		})
+	}
+}
+
+// A peer that does not answer at all takes no longer than one handshake may.
+func TestAMutePeerHoldsADialNoLonger(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
@@ -114,12 +261,27 @@ func TestEncryptionIsRemembered(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		var p tap
-		go p.serve(t.Context(), l, info.Hash)
-		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromHint}})
-		time.Sleep(10 * time.Minute)
-		if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
-			t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
+		start := time.Now()
+		var ended atomic.Int64
+		var dialled atomic.Int32
+		go func() {
+			for {
+				nc, err := l.Accept(t.Context())
+				if err != nil {
+					return
+				}
+				dialled.Add(1)
+				go func() {
+					defer nc.Close()
+					io.Copy(io.Discard, nc)
+					ended.Store(int64(time.Since(start)))
+				}()
+			}
+		}()
+		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromDHT}})
+		time.Sleep(20 * time.Second)
+		if d := time.Duration(ended.Load()); dialled.Load() != 2 || d < HandshakeTimeout || d > HandshakeTimeout+time.Second {
+			t.Errorf("dialled %d times, left after %v", dialled.Load(), d)
 		}
 	})
 }
@@ -143,11 +305,11 @@ func TestReadHello(t *testing.T) {
 			}
 		}, true},
 		{"clear where encryption is required", RequireEncryption, func(nc net.Conn) { nc.Write(shake) }, false},
-		{"encrypted", PreferPlain, func(nc net.Conn) { initiate(nc, info, mse.RC4, shake) }, true},
-		{"encrypted where there is none", NoEncryption, func(nc net.Conn) { initiate(nc, info, mse.RC4, shake) }, false},
-		{"of another torrent", PreferPlain, func(nc net.Conn) { initiate(nc, id.ID{6}, mse.RC4, shake) }, false},
+		{"encrypted", PreferPlain, func(nc net.Conn) { mse.Initiate(nc, info, mse.RC4, shake, rand.Reader) }, true},
+		{"encrypted where there is none", NoEncryption, func(nc net.Conn) { mse.Initiate(nc, info, mse.RC4, shake, rand.Reader) }, false},
+		{"of another torrent", PreferPlain, func(nc net.Conn) { mse.Initiate(nc, id.ID{6}, mse.RC4, shake, rand.Reader) }, false},
 		{"of one torrent outside and another inside", PreferPlain, func(nc net.Conn) {
-			initiate(nc, info, mse.RC4, wire.AppendHandshake(nil, wire.Reserved{}, id.ID{6}, id.ID{}))
+			mse.Initiate(nc, info, mse.RC4, wire.AppendHandshake(nil, wire.Reserved{}, id.ID{6}, id.ID{}), rand.Reader)
 		}, false},
 		{"noise", PreferPlain, func(nc net.Conn) { nc.Write(bytes.Repeat([]byte{0xaa}, 2000)) }, false},
 		{"silence", PreferPlain, func(net.Conn) {}, false},
@@ -187,4 +349,16 @@ func TestReadHello(t *testing.T) {
 			})
 		})
 	}
+}
+
+// first is the first event of this kind.
+func (nd *node) first(k EventKind) (Event, bool) {
+	nd.mu.Lock()
+	defer nd.mu.Unlock()
+	for _, ev := range nd.events {
+		if ev.Kind == k {
+			return ev, true
+		}
+	}
+	return Event{}, false
 }

@@ -2,8 +2,6 @@ package swarm
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -12,7 +10,6 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
-	"seedbed/swarm/mse"
 	"seedbed/swarm/wire"
 )
 
@@ -26,15 +23,6 @@ const (
 	maxGreeting        = 64
 	maxGreetingPerHost = 16
 )
-
-// A greeted is a connection whose handshake is done.
-type greeted struct {
-	nc        net.Conn
-	encrypted bool // the handshake, and perhaps the rest
-	id        id.ID
-	reserved  wire.Reserved
-	v2        bool // by the v2 infohash (BEP 52)
-}
 
 // Incoming takes over a connection whose Hello named this torrent.
 func (t *Torrent) Incoming(h Hello) {
@@ -52,123 +40,54 @@ func (t *Torrent) Incoming(h Hello) {
 	}
 	t.lobby.Enter(h.nc)
 	go func() {
-		g := greeted{nc: h.nc, encrypted: h.encrypted, reserved: h.Reserved, v2: n.v2}
-		err := t.shake(g.nc, h.by, func() error {
-			if _, err := g.nc.Write(t.handshake(n)); err != nil {
+		g := Handshake{Conn: h.nc, Encrypted: h.encrypted, Reserved: h.Reserved, InfoHash: n.hash}
+		err := shake(t.ctx, g.Conn, h.by, func() error {
+			if _, err := g.Conn.Write(t.handshake(n)); err != nil {
 				return err
 			}
-			_, err := io.ReadFull(g.nc, g.id[:])
+			_, err := io.ReadFull(g.Conn, g.PeerID[:])
 			return err
 		})
 		t.lobby.Leave(h.nc)
 		if err != nil {
-			t.cfg.Log.Debug("incoming handshake failed", "from", g.nc.RemoteAddr(), "error", err)
-			g.nc.Close()
+			t.cfg.Log.Debug("incoming handshake failed", "from", g.Conn.RemoteAddr(), "error", err)
+			g.Conn.Close()
 			return
 		}
-		t.adopt(g, netx.RemoteAddr(g.nc), true)
+		t.adopt(g, netx.RemoteAddr(g.Conn), n.v2, true)
 	}()
 }
 
-// dial connects to a candidate and shakes hands. encrypted says that it has
-// taken to that before.
+// dial connects to a candidate and completes the handshake. encrypted says that
+// the peer is known to encrypt.
 func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
 	if t.stopping.Load() {
 		return
 	}
 	go func() {
-		var g greeted
-		var err error
-		for _, way := range t.ways(encrypted) {
-			if g, err = t.call(addr, way); !errors.Is(err, errHungUp) {
-				break
-			}
+		o := Outgoing{
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, DialTimeout)
+				defer cancel()
+				return t.cfg.Dialer.Dial(ctx, addr)
+			},
+			Encryption: t.cfg.Encryption,
+			Accepts: func(asked, answer id.ID) bool {
+				n, ok := t.called(answer)
+				return ok && (n.hash == asked || n.v2)
+			},
 		}
+		for _, n := range *t.names.Load() {
+			o.Hellos = append(o.Hellos, OutgoingHello{n.hash, t.handshake(n)})
+		}
+		g, next, err := o.Connect(t.ctx, encrypted)
 		if err != nil {
-			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err)}})
+			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err), Encrypted: next}})
 			return
 		}
-		t.adopt(g, addr, false)
+		n, _ := t.called(g.InfoHash)
+		t.adopt(g, addr, n.v2, false)
 	}()
-}
-
-// errHungUp ends the handshake with a peer who closed the connection over it, as
-// those do who speak the other kind alone.
-var errHungUp = errors.New("closed in the handshake")
-
-// A way is how a peer may be dialled: by a name of the torrent, and with what
-// encryption.
-type way struct {
-	name  name
-	offer mse.Methods
-}
-
-// ways are those that are tried one after the other.
-func (t *Torrent) ways(encrypted bool) (list []way) {
-	for _, n := range *t.names.Load() {
-		for _, offer := range t.cfg.Encryption.ways(encrypted) {
-			list = append(list, way{n, offer})
-		}
-	}
-	return list
-}
-
-// call dials once, in one way.
-func (t *Torrent) call(addr netip.AddrPort, w way) (greeted, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, DialTimeout)
-	nc, err := t.cfg.Dialer.Dial(ctx, addr)
-	cancel()
-	if err != nil {
-		return greeted{}, err
-	}
-	g := greeted{nc: nc, encrypted: w.offer != inTheClear}
-	err = t.shake(nc, time.Now().Add(HandshakeTimeout), func() (err error) {
-		if g.encrypted {
-			g.nc, err = initiate(nc, w.name.hash, w.offer, t.handshake(w.name))
-		} else {
-			_, err = nc.Write(t.handshake(w.name))
-		}
-		if err != nil {
-			return err
-		}
-		var b [wire.HandshakeLen]byte
-		if _, err := io.ReadFull(g.nc, b[:]); err != nil {
-			return err
-		}
-		var ih id.ID
-		if g.reserved, ih, g.id, err = wire.ParseHandshake(b[:]); err != nil {
-			return err
-		}
-		n, ok := t.called(ih)
-		if !ok || n != w.name && !n.v2 {
-			return &wire.Error{Kind: wire.BadHandshake}
-		}
-		g.v2 = n.v2
-		return nil
-	})
-	if err != nil {
-		nc.Close()
-	}
-	if faultOf(err) == engine.FaultReset && t.ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", errHungUp, err)
-	}
-	return g, err
-}
-
-// shake runs a handshake under its deadline, and ends it when the torrent stops.
-func (t *Torrent) shake(nc net.Conn, by time.Time, f func() error) error {
-	if err := nc.SetDeadline(by); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(t.ctx, func() { nc.Close() })
-	err := f()
-	if !stop() {
-		return net.ErrClosed
-	}
-	if err != nil {
-		return err
-	}
-	return nc.SetDeadline(time.Time{})
 }
 
 // handshake is our own.
@@ -189,23 +108,23 @@ func (t *Torrent) handshake(n name) []byte {
 // process, which needs no handshake. addr is what it is called and banned by; id is its peer
 // id.
 func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
-	g := greeted{nc: nc, id: id}
-	g.reserved.SetFast()
-	t.adopt(g, addr, true)
+	g := Handshake{Conn: nc, PeerID: id}
+	g.Reserved.SetFast()
+	t.adopt(g, addr, false, true)
 }
 
 // adopt makes a connection out of a socket whose handshake is done and reads it
-// to its end.
-func (t *Torrent) adopt(g greeted, addr netip.AddrPort, incoming bool) {
-	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.nc, addr)
+// to its end. v2 says that the handshake was by the v2 infohash (BEP 52).
+func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming bool) {
+	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr)
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
 			Conn: c.id, Addr: addr, Incoming: incoming,
-			PeerID: g.id, Reserved: g.reserved, Encrypted: g.encrypted, V2: g.v2,
+			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2,
 		},
 		conn: c,
 	}) {
-		g.nc.Close()
+		g.Conn.Close()
 		return
 	}
 	go c.run() // with a stack of its own

@@ -41,8 +41,9 @@ const (
 
 // Candidate is an address that may be a peer.
 type Candidate struct {
-	Addr   netip.AddrPort
-	Source Source
+	Addr      netip.AddrPort
+	Source    Source
+	Encrypted bool // it was met encrypted in an earlier run
 }
 
 // Event is something that happened outside, one of the types EvXxx of this
@@ -54,8 +55,9 @@ type EvCandidates struct{ Candidates []Candidate }
 
 // EvDialFailed: the dial of Addr came to nothing.
 type EvDialFailed struct {
-	Addr  netip.AddrPort
-	Fault Fault // how it failed
+	Addr      netip.AddrPort
+	Fault     Fault // how it failed
+	Encrypted bool  // an encrypted handshake should come first the next time
 }
 
 // EvConnected: the handshake with Addr is done on Conn. The shell has checked
@@ -269,6 +271,7 @@ const (
 	// port is 0 and the whole IP address meant, but on loopback.
 	CmdBan
 	// CmdKnown: Addr proved to be a peer of this torrent, worth remembering.
+	// Encrypted says that its handshake was.
 	CmdKnown
 	// CmdLeaves: read Block.Piece and hash its blocks; EvLeaves with Conn, Block and
 	// Hash follows.

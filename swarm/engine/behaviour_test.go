@@ -85,7 +85,7 @@ func TestTheEndgameAsksTwiceAndCancels(t *testing.T) {
 
 func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
 	r := newRig(t, Config{}, 2, 32<<10)
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 	a := r.seed(true)
 	cmds := r.give(a, r.drain())
 	cmds = r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2} })
@@ -94,7 +94,7 @@ func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
 		t.Fatal(cmds)
 	}
 	r.step(&EvClosed{Conn: a})
-	r.step(&EvCandidates{Candidates: []Candidate{{netip.AddrPortFrom(addrOf(1).Addr(), 99), FromHint}, {addrOf(1), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: netip.AddrPortFrom(addrOf(1).Addr(), 99), Source: FromHint}, {Addr: addrOf(1), Source: FromHint}}})
 	again := r.join(EvConnected{Addr: netip.AddrPortFrom(addrOf(1).Addr(), 4000), Incoming: true})
 	cmds = r.wait(time.Hour)
 	if len(of(cmds, CmdDial)) > 0 || closed(cmds, again) != FaultBanned {
@@ -333,7 +333,7 @@ func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
 
 func TestStopClosesAllAndDialsNoMore(t *testing.T) {
 	r := newRig(t, Config{}, 5, 64<<10)
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(77), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(77), Source: FromHint}}})
 	c := r.seed(true)
 	r.drain()
 	r.step(&EvStop{})
@@ -457,7 +457,7 @@ func TestAPeerThatDoesNotAnswerForMetadataIsPassedOver(t *testing.T) {
 func TestOurOwnAddressIsNotDialled(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
 	r.step(&EvExternal{Addr: addrOf(1).Addr()})
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}, {addrOf(2), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}, {Addr: addrOf(2), Source: FromDHT}}})
 	if d := of(r.drain(), CmdDial); len(d) != 1 || d[0].Addr != addrOf(2) {
 		t.Error(d)
 	}

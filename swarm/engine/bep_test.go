@@ -366,12 +366,12 @@ func TestBEP21TwoThatDownloadNothingPart(t *testing.T) {
 func TestBEP27PrivateTorrentsTakeNoPeersFromDHTAndPEX(t *testing.T) {
 	for _, hints := range []bool{false, true} {
 		r := newRig(t, Config{Hints: hints}, 0, 0)
-		r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
+		r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 		r.drain()
 		found := r.join(EvConnected{Addr: addrOf(1)})
 		came := r.join(EvConnected{Addr: addrOf(2), Incoming: true})
 		r.step(&EvInfo{Info: testInfo(t, 4, 64<<10, 9, true)})
-		r.step(&EvCandidates{Candidates: []Candidate{{addrOf(3), FromDHT}, {addrOf(4), FromPEX}, {addrOf(5), FromHint}}})
+		r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(3), Source: FromDHT}, {Addr: addrOf(4), Source: FromPEX}, {Addr: addrOf(5), Source: FromHint}}})
 		cmds := r.wait(time.Minute)
 		if closed(cmds, found) != FaultUseless || closed(cmds, came) != FaultNone {
 			t.Error("connections:", of(cmds, CmdClose))
@@ -443,7 +443,7 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 
 func TestOurselvesAreNotDialledTwice(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromHint}}})
 	if len(of(r.drain(), CmdDial)) != 1 {
 		t.Fatal("no dial")
 	}
@@ -452,7 +452,7 @@ func TestOurselvesAreNotDialledTwice(t *testing.T) {
 		t.Fatal("fault", f)
 	}
 	r.step(&EvClosed{Conn: c})
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromHint}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromHint}}})
 	if d := of(r.wait(time.Hour), CmdDial); len(d) > 0 {
 		t.Error(d)
 	}

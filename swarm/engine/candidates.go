@@ -205,6 +205,14 @@ func (b *book) find(addr netip.AddrPort) *candidate {
 	return nil
 }
 
+// setEncrypted notes that an earlier run met addr encrypted; what this run has seen
+// of it counts more.
+func (b *book) setEncrypted(addr netip.AddrPort) {
+	if c := b.find(addr); c != nil && !c.tried {
+		c.encrypted = true
+	}
+}
+
 // sourceRank orders sources by how likely a live peer stands behind them.
 func sourceRank(s Source) int {
 	switch {

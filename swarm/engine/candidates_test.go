@@ -10,7 +10,7 @@ import (
 
 func TestAddressesRestLongerWithEachFailure(t *testing.T) {
 	r := newRig(t, Config{}, 5, 64<<10)
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 	var gaps []time.Duration
 	last := mono.Time(0)
 	for range 10 {
@@ -37,10 +37,10 @@ func TestTheBookIsBoundedAndPrefersHints(t *testing.T) {
 	r := newRig(t, Config{HalfOpen: 5}, 5, 64<<10)
 	var list []Candidate
 	for i := range 3 * maxKnown {
-		list = append(list, Candidate{addrOf(i + 1), FromDHT})
+		list = append(list, Candidate{Addr: addrOf(i + 1), Source: FromDHT})
 	}
 	hint := netip.MustParseAddrPort("192.0.2.1:1")
-	list = append(list, Candidate{hint, FromHint})
+	list = append(list, Candidate{Addr: hint, Source: FromHint})
 	r.step(&EvCandidates{Candidates: list})
 	if n := r.e.Stats(r.now).Known; n != maxKnown {
 		t.Errorf("%d known", n)

@@ -118,9 +118,13 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvCandidates:
 		for _, c := range ev.Candidates {
 			e.book.add(e.now, c.Addr, c.Source)
+			if c.Encrypted {
+				e.book.setEncrypted(c.Addr)
+			}
 		}
 	case *EvDialFailed:
 		if c := e.book.find(ev.Addr); c != nil && c.state == candDialing {
+			c.encrypted = ev.Encrypted
 			e.book.failed(e.now, c)
 			if ev.Fault == FaultSelf {
 				c.state = candBarred

@@ -92,7 +92,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	p.origin = e.origins.of(banKey(p.addr))
 	e.open++
 	if !p.incoming {
-		e.cmd(Command{Kind: CmdKnown, Addr: p.listen})
+		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
 	}
 	e.greet(p)
 }

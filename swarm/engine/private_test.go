@@ -12,7 +12,7 @@ import (
 // storage is open: what is there may take an hour to check.
 func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 	info := testInfo(t, 50, 64<<10, 100, true)
-	found := &EvCandidates{Candidates: []Candidate{{addrOf(70), FromDHT}, {addrOf(71), FromPEX}, {addrOf(72), FromHint}}}
+	found := &EvCandidates{Candidates: []Candidate{{Addr: addrOf(70), Source: FromDHT}, {Addr: addrOf(71), Source: FromPEX}, {Addr: addrOf(72), Source: FromHint}}}
 	check := func(r *rig, hints int) {
 		t.Helper()
 		r.step(found)
@@ -39,7 +39,7 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 
 	r = newRig(t, Config{}, 0, 0)
 	r.e.meta.asm = metainfo.NewAssembler(info.Hash, info.HashV2)
-	r.step(&EvCandidates{Candidates: []Candidate{{addrOf(1), FromDHT}}})
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 	r.drain()
 	var extended wire.Reserved
 	extended.SetExtended()

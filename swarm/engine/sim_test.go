@@ -220,7 +220,7 @@ func (n *simNode) start() {
 	n.candidates(6)
 	if s.cfg.private { // nobody else will tell
 		for _, o := range s.nodes {
-			n.step(&EvCandidates{Candidates: []Candidate{{o.addr, FromHint}}})
+			n.step(&EvCandidates{Candidates: []Candidate{{Addr: o.addr, Source: FromHint}}})
 		}
 	}
 }
@@ -229,7 +229,7 @@ func (n *simNode) candidates(k int) {
 	var c []Candidate
 	for range k {
 		o := n.s.nodes[n.s.rng.IntN(len(n.s.nodes))]
-		c = append(c, Candidate{o.addr, FromHint})
+		c = append(c, Candidate{Addr: o.addr, Source: FromHint})
 	}
 	n.step(&EvCandidates{Candidates: c})
 }

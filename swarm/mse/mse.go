@@ -48,6 +48,8 @@ const (
 	// discard is how much of RC4's stream is not used: its beginning betrays the
 	// key.
 	discard = 1024
+	// clearHandshake is how a handshake of BEP 3 begins.
+	clearHandshake = "\x13BitTorrent protocol"
 )
 
 var (
@@ -196,7 +198,16 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	if err != nil {
 		return Result{}, err
 	}
-	theirs, err := publicKey(rw, nil)
+	// A peer that does not encrypt may answer with a handshake of BEP 3, which is
+	// shorter than a key: do not wait for the rest of one.
+	first := make([]byte, len(clearHandshake))
+	if _, err := io.ReadFull(rw, first); err != nil {
+		return Result{}, err
+	}
+	if string(first) == clearHandshake {
+		return Result{}, &Error{"an answer in the clear"}
+	}
+	theirs, err := publicKey(rw, first)
 	if err != nil {
 		return Result{}, err
 	}
