@@ -296,7 +296,7 @@ func TestOneNodePerAddressUnlessRelaxed(t *testing.T) {
 		for port := range uint16(20) {
 			a := netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), 1000+port)
 			tab.Replied(minute, a, rid(r, tab.ID(), 0), 0)
-			a6 := netip.AddrPortFrom(netip.MustParseAddr("2001:db8::").Next(), 1000+port)
+			a6 := netip.AddrPortFrom(netip.MustParseAddr("2a01:db8::").Next(), 1000+port)
 			tab.Replied(minute, a6, rid(r, tab.ID(), 0), 0)
 		}
 		for i := range uint32(20) {
