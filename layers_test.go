@@ -64,10 +64,11 @@ var rooms = map[string]room{
 	"pex":                {layer: 1, pure: true, owns: "peer exchange messages and limits"},
 	"dht/krpc":           {layer: 1, pure: true, owns: "the KRPC view and the reply writer", third: []string{krpc, int160}},
 
-	"dht/table":    {layer: 2, pure: true, owns: "the routing table", third: []string{lru, krpc, int160}},
-	"dht/lookup":   {layer: 2, pure: true, owns: "one iterative lookup", third: []string{krpc, int160}},
-	"dht/store":    {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru, krpc, int160, bep44}},
-	"swarm/engine": {layer: 2, pure: true, owns: "one torrent's decisions", third: []string{lru}},
+	"dht/table":          {layer: 2, pure: true, owns: "the routing table", third: []string{lru, krpc, int160}},
+	"dht/lookup":         {layer: 2, pure: true, owns: "one iterative lookup", third: []string{krpc, int160}},
+	"dht/store":          {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru, krpc, int160, bep44}},
+	"internal/piecehash": {layer: 2, owns: "hashing pieces on all cores"},
+	"swarm/engine":       {layer: 2, pure: true, owns: "one torrent's decisions", third: []string{lru}},
 
 	"dht/respond":   {layer: 3, pure: true, owns: "what an inbound query does", third: []string{lru, krpc, int160}},
 	"dht/announce":  {layer: 3, pure: true, owns: "the announce scheduler"},
@@ -75,6 +76,8 @@ var rooms = map[string]room{
 
 	"swarm/webseed": {layer: 4, owns: "HTTP servers as peers"},
 	"swarm/storage": {layer: 4, owns: "files and the resume record"},
+	// It reads folders as storage does: within them (os.Root), with its LRU and its errors.
+	"swarm/create":  {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 
 	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT rooms"},

@@ -20,7 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
+	"seedbed/swarm/create"
 )
 
 //go:embed peers/infohash.py
@@ -106,19 +106,19 @@ func TestCreatedLikeLibtorrent(t *testing.T) {
 		}
 		piece := int64(16384) << rapid.IntRange(0, 3).Draw(rt, "piece")
 		for _, f := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
-			o.compare(rt, dir, storage.MakeOptions{Format: f, PieceLength: piece, Odd: storage.Odd{Hidden: storage.Keep, Links: storage.Keep}})
+			o.compare(rt, dir, create.Options{Format: f, PieceLength: piece, Odd: create.Odd{Hidden: create.Keep, Links: create.Keep}})
 			if len(paths) > 0 {
-				o.compare(rt, filepath.Join(dir, paths[0]), storage.MakeOptions{Format: f, PieceLength: piece})
+				o.compare(rt, filepath.Join(dir, paths[0]), create.Options{Format: f, PieceLength: piece})
 			}
 		}
 	})
 }
 
 // compare makes the torrent of a path here and there.
-func (o *oracle) compare(t *rapid.T, path string, options storage.MakeOptions) {
-	made, err := storage.Make(o.t.Context(), path, options)
+func (o *oracle) compare(t *rapid.T, path string, options create.Options) {
+	made, err := create.Make(o.t.Context(), path, options)
 	if err != nil {
-		var empty *storage.EmptyError
+		var empty *create.EmptyError
 		var bad *metainfo.Error
 		if errors.As(err, &empty) || options.Format == metainfo.V2 && errors.As(err, &bad) && bad.Field == "name" {
 			return

@@ -16,7 +16,7 @@ import (
 
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
+	"seedbed/swarm/create"
 )
 
 // What is published under a key and a salt is remembered in the state directory:
@@ -62,7 +62,7 @@ type recordOptions struct {
 	Private      bool            `json:"private,omitempty"`
 	Source       string          `json:"source,omitempty"`
 	NoAttributes bool            `json:"no_attributes,omitempty"`
-	Odd          storage.Odd     `json:"odd"`
+	Odd          create.Odd      `json:"odd"`
 }
 
 func recorded(o ShareOptions) recordOptions {
@@ -173,7 +173,7 @@ func (p *publicationState) torrent(v *Version) *metainfo.Torrent {
 
 // before is what the latest version's files were like, to hash only what is not so
 // any more.
-func (p *publicationState) before() *storage.Made {
+func (p *publicationState) before() *create.Made {
 	v := p.last()
 	if v == nil {
 		return nil
@@ -187,18 +187,18 @@ func (p *publicationState) before() *storage.Made {
 	if err != nil || json.Unmarshal(b, &f) != nil || f.Path != p.file.Path || f.InfoHash != v.InfoHash || len(f.Stamps) != len(t.Info.Files) {
 		return nil
 	}
-	return &storage.Made{Info: t.Info, Stamps: f.Stamps}
+	return &create.Made{Info: t.Info, Stamps: f.Stamps}
 }
 
 type stampsFile struct {
-	Path     string          `json:"path"`
-	InfoHash string          `json:"infohash"`
-	Stamps   []storage.Stamp `json:"stamps"`
+	Path     string         `json:"path"`
+	InfoHash string         `json:"infohash"`
+	Stamps   []create.Stamp `json:"stamps"`
 }
 
 // keepStamps saves what the files of the latest version are like. Without it they
 // are hashed again, and that is all.
-func (p *publicationState) keepStamps(made *storage.Made) error {
+func (p *publicationState) keepStamps(made *create.Made) error {
 	b, err := json.Marshal(stampsFile{p.file.Path, made.Info.Hash.String(), made.Stamps})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm/storage"
+	"seedbed/swarm/create"
 )
 
 // PublishConfig says what to publish under a key.
@@ -47,7 +47,7 @@ type Publication struct {
 	mu      sync.Mutex // held while a version is made
 	state   *publicationState
 	options ShareOptions
-	print   storage.Fingerprint // of the files as they were published
+	print   create.Fingerprint // of the files as they were published
 	torrent atomic.Pointer[Torrent]
 	unkeep  func()
 	told    int64 // number of a stranger's item that was told of
@@ -166,7 +166,7 @@ func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 // Watch calls Update when the files have changed and then been left alone for a
 // while, until ctx ends; every is how often it is looked.
 func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
-	var last, failed storage.Fingerprint
+	var last, failed create.Fingerprint
 	wait := every
 	for {
 		if err := sleep(ctx, wait); err != nil {
@@ -176,7 +176,7 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 		path, options, published := p.state.file.Path, p.options, p.print
 		p.mu.Unlock()
 		began := time.Now()
-		now, err := storage.Print(path, options)
+		now, err := create.Print(path, options)
 		wait = max(every, watchShare*time.Since(began)) // a large folder is not walked all the time
 		settled := err == nil && now == last
 		last = now
@@ -241,8 +241,8 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) (e
 	}
 	fresh := k != len(p.state.file.Versions)-1
 	p.state.file.RolledBack = true
-	if p.print, err = storage.Print(p.state.file.Path, p.options); err != nil {
-		p.print = storage.Fingerprint{} // the folder is gone
+	if p.print, err = create.Print(p.state.file.Path, p.options); err != nil {
+		p.print = create.Fingerprint{} // the folder is gone
 	}
 	o := p.options
 	o.Before = p.state.before()

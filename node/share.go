@@ -7,25 +7,26 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/create"
 	"seedbed/swarm/storage"
 )
 
 // ShareOptions says how Share makes a torrent; package storage documents it.
-type ShareOptions = storage.MakeOptions
+type ShareOptions = create.Options
 
 // Make hashes the file or folder at path and makes its torrent.
-func Make(ctx context.Context, path string, o ShareOptions) (*storage.Made, error) {
+func Make(ctx context.Context, path string, o ShareOptions) (*create.Made, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	made, err := storage.Make(ctx, abs, o)
+	made, err := create.Make(ctx, abs, o)
 	return made, asFault(err)
 }
 
 // MadeSpec is a Spec of what Make made of path, ready for Add, which need not hash
 // again.
-func MadeSpec(path string, made *storage.Made) (Spec, error) {
+func MadeSpec(path string, made *create.Made) (Spec, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return Spec{}, err

@@ -12,7 +12,7 @@ import (
 
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	"seedbed/swarm/storage"
+	"seedbed/swarm/create"
 )
 
 // making is the flags of every command that makes a torrent of a file or folder.
@@ -22,7 +22,7 @@ type making struct {
 	private        bool
 	source         string
 	noAttributes   bool
-	odd            storage.Odd
+	odd            create.Odd
 }
 
 func (m *making) add(cmd *cobra.Command) {
@@ -35,14 +35,14 @@ func (m *making) add(cmd *cobra.Command) {
 	fs.BoolVar(&m.private, "private", false, "make private torrents: neither DHT nor peer exchange")
 	fs.StringVar(&m.source, "source", "", "`TEXT` that sets the infohash apart from that of the same data elsewhere")
 	fs.BoolVar(&m.noAttributes, "no-attributes", false, "do not tell which files are executable")
-	odd := func(what *storage.Treatment, name, usage string, may ...storage.Treatment) {
+	odd := func(what *create.Treatment, name, usage string, may ...create.Treatment) {
 		fs.Var(&treatmentFlag{what, may}, name, usage)
 	}
-	odd(&m.odd.Hidden, "hidden", "files whose names begin with a dot: skip or keep (default skip)", storage.Skip, storage.Keep)
-	odd(&m.odd.Links, "links", "symbolic links: skip, keep or refuse (default skip)", storage.Skip, storage.Keep, storage.Refuse)
-	odd(&m.odd.Unreadable, "unreadable", "what may not or cannot be read: refuse or skip (default refuse)", storage.Refuse, storage.Skip)
-	odd(&m.odd.Changing, "changing", "files that change while they are read: refuse, skip or again (default refuse)", storage.Refuse, storage.Skip, storage.Again)
-	odd(&m.odd.Names, "odd-names", "names that would not survive on another system: keep, skip or refuse (default keep)", storage.Keep, storage.Skip, storage.Refuse)
+	odd(&m.odd.Hidden, "hidden", "files whose names begin with a dot: skip or keep (default skip)", create.Skip, create.Keep)
+	odd(&m.odd.Links, "links", "symbolic links: skip, keep or refuse (default skip)", create.Skip, create.Keep, create.Refuse)
+	odd(&m.odd.Unreadable, "unreadable", "what may not or cannot be read: refuse or skip (default refuse)", create.Refuse, create.Skip)
+	odd(&m.odd.Changing, "changing", "files that change while they are read: refuse, skip or again (default refuse)", create.Refuse, create.Skip, create.Again)
+	odd(&m.odd.Names, "odd-names", "names that would not survive on another system: keep, skip or refuse (default keep)", create.Keep, create.Skip, create.Refuse)
 }
 
 // options are what the flags say; warnings go to stderr.
@@ -65,7 +65,7 @@ func (m *making) options(a *app) (node.ShareOptions, error) {
 }
 
 // make makes the torrent of a path, with its progress shown.
-func (a *app) make(ctx context.Context, path string, o node.ShareOptions) (*storage.Made, error) {
+func (a *app) make(ctx context.Context, path string, o node.ShareOptions) (*create.Made, error) {
 	progress := a.hashProgress(filepath.Base(filepath.Clean(path)))
 	defer progress.close()
 	o.Progress = progress.set
@@ -81,11 +81,11 @@ func (a *app) make(ctx context.Context, path string, o node.ShareOptions) (*stor
 
 // treatmentFlag is a word for what to do.
 type treatmentFlag struct {
-	to  *storage.Treatment
-	may []storage.Treatment
+	to  *create.Treatment
+	may []create.Treatment
 }
 
-var treatments = map[storage.Treatment]string{storage.Keep: "keep", storage.Skip: "skip", storage.Refuse: "refuse", storage.Again: "again"}
+var treatments = map[create.Treatment]string{create.Keep: "keep", create.Skip: "skip", create.Refuse: "refuse", create.Again: "again"}
 
 func (f *treatmentFlag) Type() string   { return "WHAT" }
 func (f *treatmentFlag) String() string { return treatments[*f.to] }

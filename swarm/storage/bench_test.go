@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"crypto/sha1"
-	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -143,40 +142,4 @@ func BenchmarkBlock(b *testing.B) {
 			}
 		})
 	}
-}
-
-// BenchmarkMake compares the making of a torrent, of files in the page cache, with
-// the bare hashes of as many bytes of memory on as many cores.
-func BenchmarkMake(b *testing.B) {
-	f := benchFixture(b, 1<<20)
-	dir := filepath.Join(b.TempDir(), "made")
-	must(b, os.MkdirAll(dir, 0o755))
-	for k, name := range []string{"a", "b", "c", "d"} {
-		must(b, os.WriteFile(filepath.Join(dir, name), f.data[k*benchSize/4:(k+1)*benchSize/4], 0o644))
-	}
-	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
-		b.Run(format.String(), func(b *testing.B) {
-			b.SetBytes(benchSize)
-			for b.Loop() {
-				_, err := Make(context.Background(), dir, MakeOptions{Format: format, PieceLength: 1 << 20})
-				must(b, err)
-			}
-		})
-	}
-	b.Run("bare SHA-1", func(b *testing.B) { bareHash(b, f.data, func(p []byte) { sha1.Sum(p) }) })
-	b.Run("bare SHA-256", func(b *testing.B) {
-		bareHash(b, f.data, func(p []byte) {
-			for ; len(p) > 0; p = p[16<<10:] {
-				sha256.Sum256(p[:16<<10])
-			}
-		})
-	})
-	b.Run("bare SHA-1 and SHA-256", func(b *testing.B) {
-		bareHash(b, f.data, func(p []byte) {
-			sha1.Sum(p)
-			for ; len(p) > 0; p = p[16<<10:] {
-				sha256.Sum256(p[:16<<10])
-			}
-		})
-	})
 }

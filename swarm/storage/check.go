@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/piecehash"
 	"seedbed/magnet/metainfo"
 )
 
@@ -64,11 +65,11 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 		total += s.info.DataSize(p)
 	}
 	zeros := sync.OnceValue(func() [20]byte { return zeroSum(s.info.PieceLength) })
-	job := hashJob{
-		pieces: set.All(), total: total, size: s.info.DataSize,
-		offset: func(p int) int64 { return int64(p) * s.info.PieceLength },
-		read:   s.checkRead, advise: s.advise, progress: progress,
-		known: func(p int) (sum metainfo.Digest, skip, ok bool) {
+	job := piecehash.Job{
+		Pieces: set.All(), Total: total, Size: s.info.DataSize,
+		Offset: func(p int) int64 { return int64(p) * s.info.PieceLength },
+		Read:   s.checkRead, Advise: s.advise, Progress: progress,
+		Known: func(p int) (sum metainfo.Digest, skip, ok bool) {
 			s.places.RLock()
 			there, hole := s.there(p)
 			s.places.RUnlock()
@@ -83,18 +84,19 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 			}
 			return metainfo.Digest{V1: zeros()}, false, true
 		},
-		done: func(p int, sum metainfo.Digest, skip bool) {
+		Done: func(p int, sum metainfo.Digest, skip bool) {
 			if !skip && sum == s.info.Digest(p) {
 				mu.Lock()
 				good.Add(p)
 				mu.Unlock()
 			}
 		},
+		Absent: func(err error) bool { kind := kindOf(err); return kind == Vanished || kind == Truncated },
 	}
 	if s.info.HasV2() || slices.ContainsFunc(s.info.Files, func(f metainfo.File) bool { return f.Pad }) {
-		job.begin = s.info.NewPieceHash
+		job.Begin = s.info.NewPieceHash
 	}
-	if err := job.run(ctx); err != nil {
+	if err := job.Run(ctx); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
 	if err := s.settle(set, good); err != nil {
@@ -116,7 +118,7 @@ func (s *Storage) checkRead(b []byte, off int64) error {
 // zeroSum is the SHA-1 of n zeros.
 func zeroSum(n int64) [20]byte {
 	h := sha1.New()
-	b := make([]byte, min(n, readSize))
+	b := make([]byte, min(n, piecehash.ReadSize))
 	for ; n > 0; n -= int64(len(b)) {
 		b = b[:min(n, int64(len(b)))]
 		_, _ = h.Write(b)
@@ -252,7 +254,7 @@ func (s *Storage) fallBack(i int) error {
 		if there, _ := s.there(p); !there {
 			continue
 		}
-		ok, err := s.hashPiece(p, make([]byte, readSize))
+		ok, err := s.hashPiece(p, make([]byte, piecehash.ReadSize))
 		if err != nil && kindOf(err) != Truncated && kindOf(err) != Vanished {
 			return err
 		}

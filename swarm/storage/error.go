@@ -48,7 +48,7 @@ func (e *Error) Error() string {
 	if e.Kind == Exists {
 		return fmt.Sprintf("%s: %v", e.Path, ErrExists)
 	}
-	return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Path, reason(e.Err))
+	return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Path, Reason(e.Err))
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -75,14 +75,19 @@ func (e *Error) Hint() string {
 	}
 }
 
-// reason strips what Error says itself from an error of package os.
-func reason(err error) error {
+// Reason is an error without the operation and the path that package os adds to it, which
+// an Error says itself.
+func Reason(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err
 	}
 	return err
 }
+
+// Wrap is the Error of an operation that failed with err; an err that is an Error
+// already is returned as it is.
+func Wrap(op, path string, err error) *Error { return wrap(op, path, err) }
 
 func wrap(op, path string, err error) *Error {
 	var e *Error

@@ -9,11 +9,13 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// handleKey names an open file: of a Storage by its index, or a directory.
+// handleKey names an open file: of a Storage by its index, or a directory, or a
+// file in a directory.
 type handleKey struct {
 	owner *Storage
 	file  int
 	dir   string
+	name  string
 }
 
 // A handle is an open file in use by refs callers.

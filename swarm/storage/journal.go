@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"seedbed/internal/id"
+	"seedbed/internal/piecehash"
 	"seedbed/magnet/metainfo"
 )
 
@@ -212,7 +213,7 @@ func (s *Storage) Chunks() (list []Chunk) {
 
 // holds reports whether the bytes of c are what was written.
 func (s *Storage) holds(c Chunk) bool {
-	buf := make([]byte, min(c.Length, readSize))
+	buf := make([]byte, min(c.Length, piecehash.ReadSize))
 	sum := uint32(0)
 	for at := uint32(0); at < c.Length; at += uint32(len(buf)) {
 		buf = buf[:min(c.Length-at, uint32(len(buf)))]

@@ -1,4 +1,4 @@
-package storage
+package create
 
 import (
 	"crypto/sha256"
@@ -9,7 +9,7 @@ import (
 type Fingerprint [sha256.Size]byte
 
 // Print is the fingerprint of the files at path that Make would take. It reads none of them.
-func Print(path string, o MakeOptions) (f Fingerprint, err error) {
+func Print(path string, o Options) (f Fingerprint, err error) {
 	o.Odd.defaults()
 	o.Warn = nil
 	list, err := walk(path, &o, nil)

@@ -1,21 +1,30 @@
-package storage
+// Package create makes torrents of files and folders. Make decides what of a folder
+// is taken (Odd), reads and hashes it on all cores, and tells afterwards whether anything
+// was touched meanwhile; what an earlier run made need not be read again.
+// Print tells without reading whether anything in a folder changed.
+//
+// Sizes and offsets are in bytes, times in Unix nanoseconds. A file that cannot be
+// read is a *storage.Error, a folder with nothing in it an *EmptyError.
+package create
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"seedbed/internal/piecehash"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
 )
 
-// MakeOptions say how Make makes a torrent.
-type MakeOptions struct {
+// Options say how Make makes a torrent.
+type Options struct {
 	Format       metainfo.Format
 	PieceLength  int64 // 0 is by size, or that of Before
 	Private      bool
@@ -51,7 +60,7 @@ const maxTries = 16
 
 // Make reads a file or a folder and makes its torrent: of all regular files, in the
 // order of a file tree. The same files make the same torrent on every machine.
-func Make(ctx context.Context, path string, o MakeOptions) (*Made, error) {
+func Make(ctx context.Context, path string, o Options) (*Made, error) {
 	o.Odd.defaults()
 	omit := map[string]bool{}
 	var print Fingerprint // with what comes to be left out: as others see the folder
@@ -89,9 +98,9 @@ func Make(ctx context.Context, path string, o MakeOptions) (*Made, error) {
 			o.warn("%s changed while it was read, and is read again", full)
 		case treat == Skip && !list.single:
 			omit[f.name] = true
-			o.warn("%s is left out: %w", full, reason(bad.err))
+			o.warn("%s is left out: %w", full, storage.Reason(bad.err))
 		default:
-			return nil, wrap("read", full, bad.err)
+			return nil, storage.Wrap("read", full, bad.err)
 		}
 	}
 }
@@ -114,7 +123,7 @@ func (e *fileError) Unwrap() error { return e.err }
 var errChanging = errors.New("it changed while it was hashed; wait until it is complete")
 
 // draft lays out the torrent.
-func (l *found) draft(o *MakeOptions) (*metainfo.Draft, error) {
+func (l *found) draft(o *Options) (*metainfo.Draft, error) {
 	plan := metainfo.Plan{Name: filepath.Base(l.top), PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
 	var total int64
 	for i := range l.files {
@@ -138,7 +147,7 @@ func (l *found) draft(o *MakeOptions) (*metainfo.Draft, error) {
 		}
 		full := filepath.Join(l.top, f.name)
 		if o.Odd.Names == Refuse {
-			return nil, wrap("take", full, errors.New("its name differs from another's in nothing that every system sees"))
+			return nil, storage.Wrap("take", full, errors.New("its name differs from another's in nothing that every system sees"))
 		}
 		o.warn("%s: its name differs from another's in nothing that every system sees; others write it as %s", full, strings.Join(as, "/"))
 	}
@@ -146,21 +155,22 @@ func (l *found) draft(o *MakeOptions) (*metainfo.Draft, error) {
 }
 
 // hash makes the torrent of what was found.
-func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
+func (l *found) hash(ctx context.Context, o *Options) (*Made, error) {
 	began := time.Now()
 	d, err := l.draft(o)
 	if err != nil {
 		return nil, err
 	}
 	info := d.Layout()
-	t := reading{found: l, layout: info, fileOf: make([]int, len(info.Files)), handles: NewHandles(0)}
-	defer t.handles.Close()
+	t := reading{found: l, layout: info, fileOf: make([]int, len(info.Files))}
+	handles := storage.NewHandles(0)
+	defer handles.Close()
 	dir := l.top
 	if l.single {
 		dir = filepath.Dir(l.top)
 	}
-	if t.disk, err = openDisk(dir, false, t.handles); err != nil {
-		return nil, wrap("open", dir, err)
+	if t.folder, err = storage.NewReader(dir, handles); err != nil {
+		return nil, storage.Wrap("open", dir, err)
 	}
 	for file, at := range d.Files {
 		t.fileOf[at] = file
@@ -177,26 +187,25 @@ func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
 		pieces = append(pieces, p)
 		total += info.DataSize(p)
 	}
-	job := hashJob{
-		pieces: slices.Values(pieces),
-		total:  total,
-		size:   info.DataSize,
-		offset: func(p int) int64 { return int64(p) * info.PieceLength },
-		read:   func(b []byte, off int64) error { return t.each(b, off, int64(len(b)), t.read) },
-		advise: func(off, n int64) { _ = t.each(nil, off, n, t.advise) },
-		known:  func(int) (sum metainfo.Digest, skip, ok bool) { return },
-		done: func(p int, sum metainfo.Digest, skip bool) {
+	job := piecehash.Job{
+		Pieces: slices.Values(pieces),
+		Total:  total,
+		Size:   info.DataSize,
+		Offset: func(p int) int64 { return int64(p) * info.PieceLength },
+		Read:   func(b []byte, off int64) error { return t.each(b, off, int64(len(b)), t.read) },
+		Advise: func(off, n int64) { _ = t.each(nil, off, n, t.advise) },
+		Done: func(p int, sum metainfo.Digest, skip bool) {
 			if !skip {
 				digests[p] = sum
 			}
 		},
-		progress: o.Progress,
-		strict:   true,
+		Progress: o.Progress,
+		Absent:   func(error) bool { return false },
 	}
 	if o.Format != metainfo.V1 {
-		job.begin = d.NewPieceHash
+		job.Begin = d.NewPieceHash
 	}
-	if err := job.run(ctx); err != nil {
+	if err := job.Run(ctx); err != nil {
 		return nil, err
 	}
 	made := &Made{Read: total}
@@ -208,7 +217,7 @@ func (l *found) hash(ctx context.Context, o *MakeOptions) (*Made, error) {
 }
 
 // unchanged are the digests of pieces of files that were not touched since Before.
-func (l *found) unchanged(o *MakeOptions, d *metainfo.Draft) map[int]metainfo.Digest {
+func (l *found) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest {
 	if o.Before == nil || o.Format == metainfo.V1 {
 		return nil
 	}
@@ -245,10 +254,9 @@ func (l *found) unchanged(o *MakeOptions, d *metainfo.Draft) map[int]metainfo.Di
 // reading is the files of a torrent in the making, for reading.
 type reading struct {
 	*found
-	layout  *metainfo.Info
-	fileOf  []int // for each file of layout its index in found.files
-	disk    Disk
-	handles *Handles
+	layout *metainfo.Info
+	fileOf []int // for each file of layout its index in found.files
+	folder *storage.Reader
 }
 
 // each does do with the stretch of every file in a stretch of the torrent.
@@ -268,37 +276,19 @@ func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n in
 	return nil
 }
 
-func (t *reading) open(i int) (*handle, File, error) {
-	h, err := t.handles.get(handleKey{file: i}, func() (io.Closer, error) { return t.disk.Open(t.files[i].name, os.O_RDONLY, 0) })
-	if err != nil {
-		return nil, nil, &fileError{i, errors.Is(err, os.ErrNotExist), err}
-	}
-	return h, h.c.(File), nil
-}
-
 func (t *reading) read(i int, b []byte, at, _ int64) error {
-	h, f, err := t.open(i)
-	if err != nil {
-		return err
+	switch n, err := t.folder.ReadAt(t.files[i].name, b, at); {
+	case n == len(b):
+		return nil
+	case errors.Is(err, io.EOF):
+		return &fileError{i, true, errChanging}
+	default:
+		return &fileError{i, errors.Is(err, fs.ErrNotExist), err}
 	}
-	defer t.handles.put(h)
-	if n, err := f.ReadAt(b, at); n < len(b) {
-		if errors.Is(err, io.EOF) {
-			return &fileError{i, true, errChanging}
-		}
-		return &fileError{i, false, err}
-	}
-	return nil
 }
 
 func (t *reading) advise(i int, _ []byte, at, n int64) error {
-	h, f, err := t.open(i)
-	if err != nil {
-		return err
-	}
-	defer t.handles.put(h)
-	f.WillRead(at, n)
-	return nil
+	return t.folder.WillRead(t.files[i].name, at, n)
 }
 
 // stamps checks that no file was touched since it was found, and tells what the
@@ -312,7 +302,7 @@ func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) 
 		}
 		f := &t.files[i]
 		if f.Symlink == nil {
-			fi, err := t.disk.Stat(f.name)
+			fi, err := t.folder.Stat(f.name)
 			if err != nil || stampOf(fi) != f.stamp {
 				return nil, &fileError{i, true, errChanging}
 			}

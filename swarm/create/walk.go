@@ -1,4 +1,4 @@
-package storage
+package create
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
 )
 
 // Treatment is what Make does about something of which a person may want this or
@@ -26,7 +27,7 @@ const (
 )
 
 // Odd says what Make does about what is odd in a folder. All of it is told through
-// MakeOptions.Warn, but for what is refused.
+// Options.Warn, but for what is refused.
 type Odd struct {
 	Hidden     Treatment // names that begin with a dot: Skip, or Keep
 	Links      Treatment // symbolic links: Skip, Keep (as links within the torrent, BEP 47), or Refuse
@@ -61,34 +62,34 @@ type foundFile struct {
 
 // walker lists a folder.
 type walker struct {
-	o    *MakeOptions
+	o    *Options
 	out  *found
 	root *os.Root
 	omit map[string]bool // by name: what an earlier try could not read
 }
 
 // walk lists the files at top.
-func walk(top string, o *MakeOptions, omit map[string]bool) (*found, error) {
+func walk(top string, o *Options, omit map[string]bool) (*found, error) {
 	fi, err := os.Lstat(top)
 	if err != nil {
-		return nil, wrap("read", top, err)
+		return nil, storage.Wrap("read", top, err)
 	}
 	out := &found{top: top}
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		// It could not be shared either: peers get nothing from outside of the folder.
-		return nil, wrap("read", top, errors.New("it is a symbolic link; name what it leads to"))
+		return nil, storage.Wrap("read", top, errors.New("it is a symbolic link; name what it leads to"))
 	case fi.Mode().IsRegular():
 		out.single = true
 		f := metainfo.PlanFile{Length: fi.Size(), Executable: o.executable(fi)}
 		out.files = []foundFile{{f, filepath.Base(top), stampOf(fi)}}
 		return out, nil
 	case !fi.IsDir():
-		return nil, wrap("read", top, errors.New("it is neither a file nor a folder"))
+		return nil, storage.Wrap("read", top, errors.New("it is neither a file nor a folder"))
 	}
 	w := walker{o: o, out: out, omit: omit}
 	if w.root, err = os.OpenRoot(top); err != nil {
-		return nil, wrap("read", top, err)
+		return nil, storage.Wrap("read", top, err)
 	}
 	defer w.root.Close()
 	if err := w.dir(".", nil); err != nil {
@@ -98,11 +99,11 @@ func walk(top string, o *MakeOptions, omit map[string]bool) (*found, error) {
 	return out, nil
 }
 
-func (o *MakeOptions) executable(fi fs.FileInfo) bool {
+func (o *Options) executable(fi fs.FileInfo) bool {
 	return !o.NoAttributes && fi.Mode().Perm()&0o100 != 0
 }
 
-func (o *MakeOptions) warn(format string, args ...any) {
+func (o *Options) warn(format string, args ...any) {
 	if o.Warn != nil {
 		o.Warn(fmt.Errorf(format, args...))
 	}
@@ -132,9 +133,9 @@ func (w *walker) full(name string) string { return filepath.Join(w.out.top, name
 // unreadable decides about what cannot be read.
 func (w *walker) unreadable(name string, err error) error {
 	if w.o.Odd.Unreadable != Skip || name == "." {
-		return wrap("read", w.full(name), err)
+		return storage.Wrap("read", w.full(name), err)
 	}
-	w.o.warn("%s is left out: %w", w.full(name), reason(err))
+	w.o.warn("%s is left out: %w", w.full(name), storage.Reason(err))
 	return nil
 }
 
@@ -157,7 +158,7 @@ func (w *walker) entry(below, name string, at []string) error {
 	switch {
 	case fi.IsDir():
 		if len(next) >= metainfo.MaxDepth {
-			return wrap("read", w.full(below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
+			return storage.Wrap("read", w.full(below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
 		}
 		return w.dir(below, next)
 	case fi.Mode().IsRegular():
@@ -178,7 +179,7 @@ func (w *walker) entry(below, name string, at []string) error {
 
 func (w *walker) add(below string, f metainfo.PlanFile, fi fs.FileInfo) error {
 	if len(w.out.files) == metainfo.MaxFiles {
-		return wrap("read", w.out.top, fmt.Errorf("it holds more than %d files", metainfo.MaxFiles))
+		return storage.Wrap("read", w.out.top, fmt.Errorf("it holds more than %d files", metainfo.MaxFiles))
 	}
 	w.out.files = append(w.out.files, foundFile{f, below, stampOf(fi)})
 	return nil
@@ -195,7 +196,7 @@ func (w *walker) name(below, name string) (ok bool, err error) {
 		w.o.warn("%s is left out: its name %s", w.full(below), why)
 		return false, nil
 	case treat == Refuse, strings.ToValidUTF8(name, "") != name:
-		return false, wrap("take", w.full(below), fmt.Errorf("its name %s", why))
+		return false, storage.Wrap("take", w.full(below), fmt.Errorf("its name %s", why))
 	}
 	w.o.warn("%s: its name %s", w.full(below), why)
 	return true, nil
@@ -218,7 +219,7 @@ func (w *walker) spell(below, name string, fi fs.FileInfo) string {
 func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
 	switch w.o.Odd.Links {
 	case Refuse:
-		return wrap("take", w.full(below), errors.New("it is a symbolic link"))
+		return storage.Wrap("take", w.full(below), errors.New("it is a symbolic link"))
 	case Skip:
 		w.o.warn("%s is left out: it is a symbolic link", w.full(below))
 		return nil

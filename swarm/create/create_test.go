@@ -1,4 +1,4 @@
-package storage
+package create
 
 import (
 	"errors"
@@ -12,7 +12,24 @@ import (
 	"time"
 
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/storage"
 )
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, o storage.Options) *storage.Storage {
+	t.Helper()
+	o.Handles = storage.NewHandles(3)
+	t.Cleanup(o.Handles.Close)
+	s, err := storage.Open(o)
+	must(t, err)
+	return s
+}
 
 func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 	top := t.TempDir()
@@ -32,7 +49,7 @@ func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 	}
 	var warned []error
 	last := int64(0)
-	made, err := Make(t.Context(), dir, MakeOptions{
+	made, err := Make(t.Context(), dir, Options{
 		PieceLength: 16 << 10, Odd: Odd{Hidden: Keep},
 		Progress: func(done, total int64) {
 			if done < last || total != 170009 {
@@ -55,7 +72,7 @@ func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 	}
 	info := made.Info
 	for _, verified := range []bool{false, true} {
-		s := open(t, Options{Dir: top, Info: info, ReadOnly: true, Verified: verified, Handles: handles(t, 3)})
+		s := open(t, storage.Options{Dir: top, Info: info, ReadOnly: true, Verified: verified})
 		if s.NeedsCheck() == verified {
 			t.Fatal("needs a check:", !verified)
 		}
@@ -67,7 +84,10 @@ func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 		if !have.Full() {
 			t.Fatal(have.Count())
 		}
-		kind(t, s.WriteAt(make([]byte, 1), 0), Permission)
+		var refused *storage.Error
+		if err := s.WriteAt(make([]byte, 1), 0); !errors.As(err, &refused) || refused.Kind != storage.Permission {
+			t.Fatal(err)
+		}
 		must(t, s.Close())
 	}
 }
@@ -75,13 +95,13 @@ func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 func TestMakeOfOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "one.bin")
 	must(t, os.WriteFile(path, make([]byte, 40000), 0o644))
-	made, err := Make(t.Context(), path, MakeOptions{})
+	made, err := Make(t.Context(), path, Options{})
 	must(t, err)
 	info := made.Info
 	if info.IsMulti() || info.Name != "one.bin" || info.Length != 40000 {
 		t.Fatalf("%+v", info)
 	}
-	s := open(t, Options{Dir: filepath.Dir(path), Info: info, ReadOnly: true, Handles: handles(t, 3)})
+	s := open(t, storage.Options{Dir: filepath.Dir(path), Info: info, ReadOnly: true})
 	have, err := s.Check(t.Context(), nil)
 	must(t, err)
 	if !have.Full() {
@@ -92,18 +112,18 @@ func TestMakeOfOneFile(t *testing.T) {
 func TestMakeRefuses(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "empty"), nil, 0o644))
-	_, err := Make(t.Context(), dir, MakeOptions{})
+	_, err := Make(t.Context(), dir, Options{})
 	var empty *EmptyError
 	if !errors.As(err, &empty) {
 		t.Fatal(err)
 	}
-	_, err = Make(t.Context(), filepath.Join(dir, "none"), MakeOptions{})
+	_, err = Make(t.Context(), filepath.Join(dir, "none"), Options{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS != "windows" {
 		must(t, os.Symlink(dir, filepath.Join(dir, "link")))
-		if _, err = Make(t.Context(), filepath.Join(dir, "link"), MakeOptions{}); err == nil {
+		if _, err = Make(t.Context(), filepath.Join(dir, "link"), Options{}); err == nil {
 			t.Fatal("a symbolic link was shared")
 		}
 	}
@@ -123,7 +143,7 @@ func TestMakeTellsWhatIsOdd(t *testing.T) {
 	must(t, os.Symlink("../../etc", filepath.Join(dir, "out")))
 	paths := func(o Odd) (list []string, warned string, err error) {
 		var told []string
-		made, err := Make(t.Context(), dir, MakeOptions{Format: metainfo.Hybrid, Odd: o, Warn: func(err error) { told = append(told, strings.TrimPrefix(err.Error(), dir+"/")) }})
+		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Odd: o, Warn: func(err error) { told = append(told, strings.TrimPrefix(err.Error(), dir+"/")) }})
 		if err != nil {
 			return nil, "", err
 		}
@@ -182,7 +202,7 @@ func TestMakeOfAFileThatChanges(t *testing.T) {
 		must(t, os.WriteFile(still, make([]byte, 1<<20), 0o644))
 		must(t, os.WriteFile(moving, make([]byte, 1<<20), 0o644))
 		changes := 0
-		made, err := Make(t.Context(), dir, MakeOptions{Format: metainfo.Hybrid, Odd: Odd{Changing: c.treat}, Progress: func(done, total int64) {
+		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Odd: Odd{Changing: c.treat}, Progress: func(done, total int64) {
 			if changes++; changes == 1 {
 				must(t, os.WriteFile(moving, make([]byte, 1<<20+5), 0o644))
 			}
@@ -214,7 +234,7 @@ func TestMakeReadsOnlyWhatWasTouched(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, string(rune('a'+i))), b, 0o644))
 	}
 	time.Sleep(60 * time.Millisecond) // more than a tick of the file system's clock
-	o := MakeOptions{Format: metainfo.Hybrid, PieceLength: 16 << 10}
+	o := Options{Format: metainfo.Hybrid, PieceLength: 16 << 10}
 	first, err := Make(t.Context(), dir, o)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "c"), make([]byte, 70_000), 0o644))

@@ -1,4 +1,4 @@
-package storage
+package create
 
 import (
 	"io/fs"

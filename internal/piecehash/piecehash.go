@@ -1,4 +1,7 @@
-package storage
+// Package piecehash hashes the pieces of a torrent on all cores, each byte once and
+// while it is in a cache: for checks of what is there, and for torrents in the making.
+// Where bytes come from and what becomes of the digests are functions of the caller.
+package piecehash
 
 import (
 	"context"
@@ -13,9 +16,9 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// readSize is how much is read at once for hashing: it stays in a core's cache
+// ReadSize is how many bytes are read at once for hashing: it stays in a core's cache
 // between the copy and the hash.
-const readSize = 128 << 10
+const ReadSize = 128 << 10
 
 // batchSize is how many bytes one core takes at a time, or two pieces if that is
 // more.
@@ -24,38 +27,41 @@ const batchSize = 1 << 20
 // ahead is how far in front of the hashing the disk is asked to read.
 const ahead = 8 << 20
 
-// hashJob hashes pieces on all cores.
-type hashJob struct {
-	pieces func(yield func(p int) bool) // in ascending order
-	total  int64                        // bytes of them all
-	size   func(p int) int64
-	offset func(p int) int64
-	read   func(b []byte, off int64) error
-	// advise says that a stretch is read soon.
-	advise func(off, n int64)
-	// known is the digest of a piece that need not be read, or ok is false.
-	known func(p int) (sum metainfo.Digest, skip, ok bool)
-	// done is told each piece, on any goroutine; skip says that it is not there.
-	done func(p int, sum metainfo.Digest, skip bool)
-	// begin starts the hash of a piece; nil is its SHA-1.
-	begin    func(p int) *metainfo.PieceHash
-	progress func(done, total int64)
-	strict   bool // bytes that are not there are an error
+// A Job hashes pieces. Its functions are called on several goroutines.
+type Job struct {
+	Pieces func(yield func(p int) bool) // in ascending order
+	Total  int64                        // bytes of them all
+	Size   func(p int) int64
+	Offset func(p int) int64 // of the first byte in the torrent
+	Read   func(b []byte, off int64) error
+	// Advise says that a stretch is read soon.
+	Advise func(off, n int64)
+	// Known is the digest of a piece that need not be read, or ok is false; skip
+	// says that the piece is not there. nil: none is known.
+	Known func(p int) (sum metainfo.Digest, skip, ok bool)
+	// Done takes the digest of each piece; skip says that it is not there.
+	Done func(p int, sum metainfo.Digest, skip bool)
+	// Begin starts the hash of a piece; nil is its SHA-1.
+	Begin    func(p int) *metainfo.PieceHash
+	Progress func(done, total int64) // bytes; nil is none
+	// Absent reports whether an error of Read says that bytes are not there, so that the piece
+	// is skipped. Any other error ends the job.
+	Absent func(error) bool
 }
 
-// run hashes all pieces, or returns the first error.
-func (j *hashJob) run(ctx context.Context) error {
+// Run hashes all pieces, or returns the first error.
+func (j *Job) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
 		wg      sync.WaitGroup
 		advised atomic.Int64
-		report  = reporter{total: j.total, f: j.progress}
+		report  = reporter{total: j.Total, f: j.Progress}
 		next    = make(chan []int, runtime.GOMAXPROCS(0))
 	)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			w := hasher{hashJob: j, advised: &advised, report: &report, buf: make([]byte, readSize), one: sha1.New()}
+			w := hasher{Job: j, advised: &advised, report: &report, buf: make([]byte, ReadSize), one: sha1.New()}
 			for batch := range next {
 				if err := w.batch(ctx, batch); err != nil {
 					cancel(err)
@@ -78,9 +84,9 @@ func (j *hashJob) run(ctx context.Context) error {
 			return false
 		}
 	}
-	for p := range j.pieces {
+	for p := range j.Pieces {
 		batch = append(batch, p)
-		if size += j.size(p); size >= batchSize && len(batch) > 1 && !hand() {
+		if size += j.Size(p); size >= batchSize && len(batch) > 1 && !hand() {
 			break
 		}
 	}
@@ -95,7 +101,7 @@ func (j *hashJob) run(ctx context.Context) error {
 
 // hasher is one goroutine of a job.
 type hasher struct {
-	*hashJob
+	*Job
 	advised *atomic.Int64 // how far the disk was asked to read
 	report  *reporter
 	buf     []byte
@@ -109,11 +115,11 @@ func (w *hasher) batch(ctx context.Context, pieces []int) error {
 	waits := -1 // for another one
 	for _, p := range pieces {
 		if sum, skip, ok := w.known(p); ok {
-			w.done(p, sum, skip)
-			w.report.add(w.size(p))
+			w.Done(p, sum, skip)
+			w.report.add(w.Size(p))
 			continue
 		}
-		if !hashpair.Fast() || w.begin != nil {
+		if !hashpair.Fast() || w.Begin != nil {
 			if err := w.piece(ctx, p); err != nil {
 				return err
 			}
@@ -134,23 +140,30 @@ func (w *hasher) batch(ctx context.Context, pieces []int) error {
 	return nil
 }
 
+func (w *hasher) known(p int) (sum metainfo.Digest, skip, ok bool) {
+	if w.Known == nil {
+		return sum, false, false
+	}
+	return w.Known(p)
+}
+
 // piece hashes one piece.
 func (w *hasher) piece(ctx context.Context, p int) error {
 	var h io.Writer = w.one
 	var other *metainfo.PieceHash
-	if w.begin != nil {
-		other = w.begin(p)
+	if w.Begin != nil {
+		other = w.Begin(p)
 		h = other
 	}
 	w.one.Reset()
-	size := w.size(p)
+	size := w.Size(p)
 	for at := int64(0); at < size; {
 		b := w.buf[:min(int64(len(w.buf)), size-at)]
-		if err := w.fill(ctx, b, w.offset(p)+at); err != nil {
-			if !w.absent(err) {
+		if err := w.fill(ctx, b, w.Offset(p)+at); err != nil {
+			if !w.Absent(err) {
 				return err
 			}
-			w.done(p, metainfo.Digest{}, true)
+			w.Done(p, metainfo.Digest{}, true)
 			w.report.add(size - at)
 			return nil
 		}
@@ -164,30 +177,30 @@ func (w *hasher) piece(ctx context.Context, p int) error {
 	} else {
 		w.one.Sum(sum.V1[:0])
 	}
-	w.done(p, sum, false)
+	w.Done(p, sum, false)
 	return nil
 }
 
 // pair hashes two pieces at once, or one after the other if they have not the
 // same length or one is not there.
 func (w *hasher) pair(ctx context.Context, p, q int) error {
-	size := w.size(p)
-	if w.size(q) != size {
+	size := w.Size(p)
+	if w.Size(q) != size {
 		return w.each(ctx, p, q)
 	}
 	if w.second == nil {
-		w.second = make([]byte, readSize)
+		w.second = make([]byte, ReadSize)
 	}
 	w.two = hashpair.Pair{}
 	for at := int64(0); ; {
-		n := min(readSize, size-at)
+		n := min(ReadSize, size-at)
 		a, b := w.buf[:n], w.second[:n]
-		err := w.fill(ctx, a, w.offset(p)+at)
+		err := w.fill(ctx, a, w.Offset(p)+at)
 		if err == nil {
-			err = w.fill(ctx, b, w.offset(q)+at)
+			err = w.fill(ctx, b, w.Offset(q)+at)
 		}
 		if err != nil {
-			if !w.absent(err) {
+			if !w.Absent(err) {
 				return err
 			}
 			w.report.add(-2 * at)
@@ -199,8 +212,8 @@ func (w *hasher) pair(ctx context.Context, p, q int) error {
 			continue
 		}
 		x, y := w.two.Sum(a, b)
-		w.done(p, metainfo.Digest{V1: x}, false)
-		w.done(q, metainfo.Digest{V1: y}, false)
+		w.Done(p, metainfo.Digest{V1: x}, false)
+		w.Done(q, metainfo.Digest{V1: y}, false)
 		return nil
 	}
 }
@@ -220,17 +233,10 @@ func (w *hasher) fill(ctx context.Context, b []byte, off int64) error {
 	if was := w.advised.Load(); off+ahead/2 > was {
 		from := max(was, off)
 		if w.advised.CompareAndSwap(was, from+ahead) {
-			w.advise(from, ahead)
+			w.Advise(from, ahead)
 		}
 	}
-	return w.read(b, off)
-}
-
-// absent reports whether an error says that bytes are not there, and that is no
-// fault of the job.
-func (w *hasher) absent(err error) bool {
-	kind := wrap("read", "", err).Kind
-	return !w.strict && (kind == Vanished || kind == Truncated)
+	return w.Read(b, off)
 }
 
 // A reporter tells progress, by one goroutine at a time and in order.
