@@ -101,7 +101,19 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	for _, c := range s.Chunks() {
 		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
 	}
-	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Stored: stored}, nil
+	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored}, nil
+}
+
+// fileSet returns files as a set; nil, which is all of them, is an empty one.
+func fileSet(info *metainfo.Info, files []int) (s bitset.Set) {
+	if files == nil {
+		return s
+	}
+	s = bitset.New(len(info.Files))
+	for _, i := range files {
+		s.Add(i)
+	}
+	return s
 }
 
 // links is how many symbolic links there are.

@@ -124,8 +124,8 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 			want []string
 		}{
 			{Spec{Link: link}, order[:2]},
-			{Spec{Link: link, Select: []int{3}}, order[3:]},
-			{Spec{Link: link, Select: []int{2, 0}}, []string{order[0], order[2]}},
+			{Spec{Link: link, Select: []int{4}}, order[3:]},
+			{Spec{Link: link, Select: []int{3, 1}}, []string{order[0], order[2]}},
 		} {
 			b := start(t, n, 2+i, noDHT)
 			c.spec.Dir = t.TempDir()
@@ -146,7 +146,7 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 			}
 		}
 		b := start(t, n, 9, noDHT)
-		b.add(Spec{Link: link, Dir: t.TempDir(), Select: []int{4}})
+		b.add(Spec{Link: link, Dir: t.TempDir(), Select: []int{5}})
 		e := b.await(Failed, time.Minute)
 		if want := "file 5 was selected and things has 4 files"; e.Err.Error() != want {
 			t.Errorf("%v, not %s", e.Err, want)

@@ -43,7 +43,7 @@ func (r *resting) remember(info *metainfo.Info, wanted int64) {
 	hashes := hashesOf(info)
 	r.hashes.Store(&hashes)
 	r.name.Store(&info.Name)
-	r.size.Store(info.Length)
+	r.size.Store(info.Payload())
 	r.wanted.Store(wanted)
 	r.pieces.Store(int32(info.NumPieces()))
 }

@@ -143,7 +143,7 @@ func TestPlayEnds(t *testing.T) {
 		n := simnet.New(53, simnet.Link{Delay: 20 * ms})
 		spec, _ := film(t)
 		b := start(t, n, 2, noDHT)
-		x := b.add(Spec{Torrent: spec.Torrent, Dir: t.TempDir(), ReadAhead: 1 << 20, Select: []int{1}})
+		x := b.add(Spec{Torrent: spec.Torrent, Dir: t.TempDir(), ReadAhead: 1 << 20, Select: []int{2}})
 		wait(t, x.Named(), time.Minute, "the metadata")
 		if _, err := x.OpenFile(t.Context(), 0); !errors.Is(err, ErrNoFile) {
 			t.Errorf("a file that was not selected: %v", err)

@@ -54,8 +54,9 @@ func (t *Torrent) Files() (out []int) {
 	if err != nil {
 		return nil
 	}
+	set := fileSet(info, wanted)
 	for i := range info.Files {
-		if !info.Files[i].Pad && (wanted == nil || slices.Contains(wanted, i)) {
+		if !info.Files[i].Pad && (wanted == nil || set.Has(i)) {
 			out = append(out, i)
 		}
 	}

@@ -20,8 +20,8 @@ type Spec struct {
 	// current one.
 	Dir string
 
-	// Select are indices into the torrent's files, from 0; nil is the link's
-	// so= (BEP 53), else all.
+	// Select are numbers of files, from 1 as metainfo.Info.FileNumber gives them:
+	// padding has none. nil is the link's so= (BEP 53), else all.
 	Select []int
 
 	// Peers are HOST:PORT addresses to try besides the link's x.pe.
@@ -122,26 +122,33 @@ func (s *Spec) validate() error {
 // files is the selection for info: indices, or nil for all.
 func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.Select != nil {
-		for _, i := range s.Select {
-			if i < 0 || i >= len(info.Files) {
+		out := make([]int, 0, len(s.Select))
+		for _, n := range s.Select {
+			i, ok := info.FileIndex(n)
+			if !ok {
 				return nil, &Fault{Kind: FaultSelection, hint: "seedbed show lists them by number",
-					Err: fmt.Errorf("file %d was selected and %s has %s", i+1, info.Name, count(len(info.Files), "file"))}
+					Err: fmt.Errorf("file %d was selected and %s has %s", n, info.Name, count(info.Stored(), "file"))}
 			}
+			out = append(out, i)
 		}
-		return s.Select, nil
+		return out, nil
 	}
 	if s.Link == nil || len(s.Link.Select) == 0 {
 		return nil, nil
 	}
+	// BEP 53 counts the entries of the files list. Padding is among them, as
+	// libtorrent counts too; nobody can want it.
 	var out []int
 	for _, r := range s.Link.Select {
 		for i := int64(r.First); i <= int64(r.Last) && i < int64(len(info.Files)); i++ {
-			out = append(out, int(i))
+			if !info.Files[i].Pad {
+				out = append(out, int(i))
+			}
 		}
 	}
 	if out == nil {
 		return nil, &Fault{Kind: FaultSelection, hint: "choose with --select; seedbed show lists them by number",
-			Err: fmt.Errorf("the link selects files that %s does not have: it has %s", info.Name, count(len(info.Files), "file"))}
+			Err: fmt.Errorf("the link selects files that %s does not have: it has %s", info.Name, count(info.Stored(), "file"))}
 	}
 	return out, nil
 }

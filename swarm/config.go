@@ -37,11 +37,12 @@ type Storage interface {
 }
 
 // Content is an opened storage with what it holds and what is wanted of it.
-// A zero Wanted is everything.
+// A zero Wanted or Files is everything.
 type Content struct {
 	Storage Storage
 	Have    bitset.Set
-	Wanted  bitset.Set
+	Wanted  bitset.Set // pieces
+	Files   bitset.Set // whose bytes count as wanted
 	// Stored is what is there of pieces that Have has not. What is no chunk as
 	// Shared cuts them is fetched again.
 	Stored []engine.Block

@@ -86,7 +86,7 @@ func (t *Torrent) open(info *metainfo.Info) {
 	t.storeMu.Unlock()
 	t.tasks.Go(t.flusher)
 	t.inbox.post(item{
-		ev: &engine.EvInfo{Info: info, Have: c.Have, Wanted: c.Wanted, Stored: c.Stored},
+		ev: &engine.EvInfo{Info: info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored},
 		fn: func() { t.tell(Event{Kind: Opened, Info: info}) },
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"seedbed/internal/bitset"
 	"sync"
 	"testing"
 	"time"
@@ -195,13 +196,13 @@ func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 					for p := i % 3; p < some.Len(); p += 3 {
 						some.Add(p)
 					}
-					leech.SetWanted(some)
+					leech.SetWanted(some, bitset.Set{})
 					leech.SetLimits(1+i%8, 8, 50)
 					leech.SetExternal(netip.MustParseAddr("192.0.2.1"))
 					time.Sleep(37 * time.Millisecond)
 				}
 				leech.SetLimits(8, 8, 50)
-				leech.SetWanted(all)
+				leech.SetWanted(all, bitset.Set{})
 				time.Sleep(2 * time.Minute)
 				if s := leech.Snapshot(); s.HavePieces != s.Pieces || s.State != Seeding {
 					t.Fatalf("%+v", s)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"seedbed/internal/bitset"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -435,7 +436,7 @@ func TestSelectedPiecesAlone(t *testing.T) {
 		if s := leech.Snapshot(); s.HavePieces != 1 || s.State != Seeding {
 			t.Errorf("%+v", s)
 		}
-		leech.SetWanted(info.Wanted(nil))
+		leech.SetWanted(info.Wanted(nil), bitset.Set{})
 		time.Sleep(2 * time.Minute)
 		if s := leech.Snapshot(); s.HavePieces != s.Pieces {
 			t.Errorf("%+v", s)

@@ -107,9 +107,10 @@ func (t *Torrent) AddCandidates(cs []engine.Candidate) {
 	}
 }
 
-// SetWanted replaces the set of wanted pieces; it has a bit for each piece.
-func (t *Torrent) SetWanted(pieces bitset.Set) {
-	t.inbox.post(item{ev: &engine.EvWanted{Wanted: pieces.Clone()}})
+// SetWanted replaces the set of wanted pieces, which has a bit for each piece, and
+// that of the files whose bytes count as wanted, which may be left out: all.
+func (t *Torrent) SetWanted(pieces, files bitset.Set) {
+	t.inbox.post(item{ev: &engine.EvWanted{Wanted: pieces.Clone(), Files: files.Clone()}})
 }
 
 // SetFocus says that of all that is wanted only these pieces are to be fetched

@@ -51,7 +51,8 @@ Exits with 32 when anything is missing or wrong.`,
 
 // printCheck prints one result; its error names what is not complete.
 func (a *app) printCheck(r node.CheckResult) error {
-	good, all := r.Have.Count(), r.Info.NumPieces()
+	wanted := r.Info.Wanted(nil)
+	good, all := wanted.CountAnd(r.Have), wanted.Count()
 	if a.json {
 		if err := json.NewEncoder(a.stdout).Encode(struct {
 			InfoHash string `json:"infohash"`

@@ -76,8 +76,8 @@ func parseSize(v string) (int64, error) {
 	return n << shift, nil
 }
 
-// parseSelection reads "1,3-5" into ascending file numbers from 0. Numbers in
-// the text count from 1, as show lists them.
+// parseSelection reads "1,3-5" into ascending file numbers, which count
+// from 1 as show lists them.
 func parseSelection(v string) ([]int, error) {
 	var out []int
 	for part := range strings.SplitSeq(v, ",") {
@@ -94,7 +94,7 @@ func parseSelection(v string) ([]int, error) {
 			return nil, fmt.Errorf("%q in --select names more files than any torrent has", part)
 		}
 		for n := a; n <= b; n++ {
-			out = append(out, n-1)
+			out = append(out, n)
 		}
 	}
 	slices.Sort(out)

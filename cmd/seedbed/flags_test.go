@@ -21,7 +21,7 @@ func TestSizesAreBytesOrTakeKMG(t *testing.T) {
 }
 
 func TestSelectionCountsFromOne(t *testing.T) {
-	for in, want := range map[string][]int{"1": {0}, "1,3-5": {0, 2, 3, 4}, "5-5, 2": {1, 4}, "1-3,2": {0, 1, 2}} {
+	for in, want := range map[string][]int{"1": {1}, "1,3-5": {1, 3, 4, 5}, "5-5, 2": {2, 5}, "1-3,2": {1, 2, 3}} {
 		got, err := parseSelection(in)
 		if err != nil || !cmp.Equal(got, want) {
 			t.Errorf("parseSelection(%q) = %v, %v", in, got, err)

@@ -44,7 +44,6 @@ type jsonError struct {
 type jsonFile struct {
 	Path string `json:"path"`
 	Size int64  `json:"size"`
-	Pad  bool   `json:"padding,omitempty"` // BEP 47
 }
 
 func head(event string, at time.Time, t *node.Torrent) jsonHead {

@@ -114,11 +114,13 @@ func showTorrent(t *metainfo.Torrent) shown {
 }
 
 // jsonFiles lists the files of info by their paths within the torrent, with
-// slashes; padding files (BEP 47) keep their place so that numbers stay true.
+// slashes. Padding (BEP 47) is left out, so that the file with number n is the nth.
 func jsonFiles(info *metainfo.Info) []jsonFile {
-	out := make([]jsonFile, len(info.Files))
-	for i, f := range info.Files {
-		out[i] = jsonFile{strings.Join(f.Path, "/"), f.Length, f.Pad}
+	out := make([]jsonFile, 0, info.Stored())
+	for i := range info.Files {
+		if f := &info.Files[i]; !f.Pad {
+			out = append(out, jsonFile{strings.Join(f.Path, "/"), f.Length})
+		}
 	}
 	return out
 }
@@ -175,9 +177,6 @@ func (v shown) print(w io.Writer) error {
 		fmt.Fprintf(&b, "files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
-			if f.Pad {
-				continue
-			}
 			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), printable(f.Path))
 		}
 	}

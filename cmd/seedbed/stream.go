@@ -66,7 +66,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 				if file < 1 {
 					return usage(errors.New("--file takes a number from 1, as show lists them"))
 				}
-				spec.Select = []int{file - 1}
+				spec.Select = []int{file}
 			}
 			if err := st.listen(cmd.Flags().Changed("http")); err != nil {
 				return err
@@ -169,7 +169,7 @@ func (s *streaming) files(t *node.Torrent) (out []streamed) {
 	root := url.URL{Scheme: "http", Host: reachable(s.listener.Addr()), Path: "/"}
 	for _, i := range t.Files() {
 		f := &t.Info().Files[i]
-		out = append(out, streamed{i + 1, strings.Join(f.Path, "/"), f.Length, strings.TrimSuffix(root.String(), "/") + stream.Path(t, i), root.String()})
+		out = append(out, streamed{t.Info().FileNumber(i), strings.Join(f.Path, "/"), f.Length, strings.TrimSuffix(root.String(), "/") + stream.Path(t, i), root.String()})
 	}
 	return out
 }
@@ -190,7 +190,7 @@ func (s *streaming) toOpen(t *node.Torrent, files []streamed) string {
 		return files[0].root + "playlist.m3u"
 	}
 	for _, f := range files {
-		if len(playable) == 1 && f.number == playable[0]+1 {
+		if len(playable) == 1 && f.number == t.Info().FileNumber(playable[0]) {
 			return f.url
 		}
 	}

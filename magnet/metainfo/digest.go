@@ -33,7 +33,7 @@ func (i *Info) Plain(p int) bool {
 			return false
 		}
 	}
-	return !i.pads || i.DataSize(p) == i.PieceSize(p)
+	return i.pads == nil || i.DataSize(p) == i.PieceSize(p)
 }
 
 // A PieceHash computes the digest of a piece from its data, without the padding

@@ -29,7 +29,7 @@ type Info struct {
 	number int             // of pieces
 	multi  bool
 	v2     bool
-	pads   bool     // there are padding files
+	pads   *padding // nil without padding files
 	index  index    // see spans.go
 	raw    []string // while a hybrid is read: the v1 paths as they are spelled
 }
@@ -76,7 +76,7 @@ func (i *Info) PieceSize(p int) int64 {
 // neither asked for nor stored. It is PieceSize of a piece that is nothing else.
 func (i *Info) DataSize(p int) int64 {
 	size := i.PieceSize(p)
-	if !i.pads {
+	if i.pads == nil {
 		return size
 	}
 	start := int64(p) * i.PieceLength
@@ -98,6 +98,9 @@ func (i *Info) Payload() (n int64) {
 
 // Stored is the number of files without padding.
 func (i *Info) Stored() (n int) {
+	if i.pads != nil {
+		return len(i.pads.listed)
+	}
 	for k := range i.Files {
 		if !i.Files[k].Pad {
 			n++
@@ -128,14 +131,23 @@ func (i *Info) PiecesOf(file int) (first, end int) {
 }
 
 // Wanted is the set of pieces that hold any byte of these files, given by
-// their index in Files; nil means all of them.
+// their index in Files; nil means all of them. Pieces of nothing but padding are
+// never wanted.
 func (i *Info) Wanted(files []int) bitset.Set {
 	s := bitset.New(i.NumPieces())
 	if files == nil {
 		s.Fill()
+		for p := range s.All() {
+			if i.IsPadding(p) {
+				s.Remove(p)
+			}
+		}
 		return s
 	}
 	for _, f := range files {
+		if i.Files[f].Pad {
+			continue
+		}
 		for p, end := i.PiecesOf(f); p < end; p++ {
 			s.Add(p)
 		}

@@ -59,11 +59,11 @@ func (i *Info) buildIndex() {
 		}
 		return list
 	}
-	i.pads = slices.ContainsFunc(i.Files, func(f File) bool { return f.Pad })
 	if slices.ContainsFunc(i.Files, func(f File) bool { return f.Length == 0 }) {
 		i.index.filled = pick(func(f *File) bool { return f.Length > 0 })
 	}
-	if i.pads {
+	i.findPadding()
+	if i.pads != nil {
 		i.index.data = pick(func(f *File) bool { return f.Length > 0 && !f.Pad })
 	}
 	if i.v2 {

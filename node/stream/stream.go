@@ -5,7 +5,6 @@
 package stream
 
 import (
-	"errors"
 	"fmt"
 	"html/template"
 	"net"
@@ -87,7 +86,7 @@ func (s *Server) ours(r *http.Request) bool {
 
 // Path is where a file is, by its index in the torrent's files.
 func Path(t *node.Torrent, file int) string {
-	return "/" + strconv.Itoa(file+1) + "/" + url.PathEscape(fileName(t, file))
+	return "/" + strconv.Itoa(t.Info().FileNumber(file)) + "/" + url.PathEscape(fileName(t, file))
 }
 
 // fileName is the last part of a file's path.
@@ -110,22 +109,38 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.open.Add(-1)
-	f, err := s.t.OpenFile(r.Context(), number-1)
-	switch {
-	case errors.Is(err, node.ErrNoMetadata):
+	info := s.t.Info()
+	if info == nil {
 		notYet(w)
 		return
-	case err != nil:
+	}
+	index, ok := info.FileIndex(number)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	f, err := s.t.OpenFile(r.Context(), index)
+	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
 	defer f.Close()
 	s.served.Add(1)
-	name := fileName(s.t, number-1)
+	name := fileName(s.t, index)
 	h := w.Header()
 	h.Set("Content-Type", typeOf(name))
 	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, s.t.InfoHash(), number))
 	h.Set("Cache-Control", "private, max-age=86400")
+	ranges, satisfiable := cleanRange(r.Header.Get("Range"))
+	if !satisfiable {
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", f.Size()))
+		http.Error(w, "no such range", http.StatusRequestedRangeNotSatisfiable)
+		return
+	}
+	r.Header.Del("Range")
+	if ranges != "" {
+		r.Header.Set("Range", ranges)
+	}
 	http.ServeContent(w, r, name, time.Time{}, f)
 }
 

@@ -93,6 +93,7 @@ type EvInfo struct {
 	Info   *metainfo.Info
 	Have   bitset.Set // verified pieces; no set is none
 	Wanted bitset.Set // wanted pieces; no set is all
+	Files  bitset.Set // files whose bytes count as wanted; no set is all
 	Stored []Block    // chunks that are there of pieces that are not
 }
 
@@ -129,8 +130,8 @@ type EvStorageBack struct{ Have bitset.Set }
 // Without slots nothing new is asked for.
 type EvBudget struct{ Budget, HalfOpen, MaxConns int }
 
-// EvWanted: Wanted replaced the set of wanted pieces.
-type EvWanted struct{ Wanted bitset.Set }
+// EvWanted: Wanted and Files replaced the sets of EvInfo.
+type EvWanted struct{ Wanted, Files bitset.Set }
 
 // EvFocus: nothing but Pieces is asked for from now on, in that order; an empty
 // list is nothing, nil all that is wanted. It may come before EvInfo.
@@ -321,12 +322,12 @@ type Config struct {
 
 // Stats is a snapshot for people: sizes in bytes, rates in bytes a second.
 type Stats struct {
-	Metadata     bool // the info dictionary is known
-	Complete     bool // every wanted piece is verified
-	Size         int64
-	Wanted       int64 // bytes of wanted pieces
-	Have         int64 // bytes of verified pieces
-	HaveWanted   int64 // bytes of verified wanted pieces
+	Metadata     bool  // the info dictionary is known
+	Complete     bool  // every wanted piece is verified
+	Size         int64 // of all files; like the next three without padding
+	Wanted       int64 // bytes of wanted files
+	Have         int64 // bytes of files in verified pieces
+	HaveWanted   int64 // bytes of wanted files in verified pieces
 	Pieces       int
 	HavePieces   int
 	DownRate     float64 // payload

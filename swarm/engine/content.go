@@ -15,6 +15,7 @@ type content struct {
 	n      int        // pieces
 	have   bitset.Set // verified
 	wanted bitset.Set
+	files  bitset.Set // the wanted files, to count their bytes; of length 0: all
 	need   bitset.Set // wanted and not verified
 	full   bitset.Set // every piece; shared by all peers that have everything
 	nHave  int
@@ -57,7 +58,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	n := info.NumPieces()
 	c := &content{
 		info: info, n: n,
-		have: sized(ev.Have, n, false), wanted: sized(ev.Wanted, n, true),
+		have: sized(ev.Have, n), wanted: wantedPieces(ev.Wanted, info), files: ev.Files,
 		need: bitset.New(n), full: bitset.New(n),
 		pick:     newPicker(n, e.rng),
 		open:     make(map[uint32]*piece),
@@ -86,19 +87,23 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	e.checkComplete()
 }
 
-// sized is s, or an empty or full set when s was left out.
-func sized(s bitset.Set, n int, fill bool) bitset.Set {
-	if s.Len() == n && (n > 0 || !fill) {
+// sized returns a copy of s, or an empty set if s was left out.
+func sized(s bitset.Set, n int) bitset.Set {
+	switch s.Len() {
+	case n:
 		return s.Clone()
+	case 0:
+		return bitset.New(n)
 	}
-	if s.Len() != 0 {
-		panic("engine: a piece set has the wrong length")
+	panic("engine: a piece set has the wrong length")
+}
+
+// wantedPieces returns a copy of wanted, or all pieces if it was left out.
+func wantedPieces(wanted bitset.Set, info *metainfo.Info) bitset.Set {
+	if wanted.Len() == 0 {
+		return info.Wanted(nil)
 	}
-	s = bitset.New(n)
-	if fill {
-		s.Fill()
-	}
-	return s
+	return sized(wanted, info.NumPieces())
 }
 
 // recount makes need, the counts and the picker's idle pieces anew from have
@@ -108,17 +113,17 @@ func (e *Engine) recount() {
 	c.nHave, c.nNeed = 0, 0
 	c.haveBytes, c.wantedBytes, c.haveWantedBytes = 0, 0, 0
 	for i := range c.n {
-		size := c.info.PieceSize(i)
 		have, wanted := c.have.Has(i), c.wanted.Has(i)
 		if have {
 			c.nHave++
-			c.haveBytes += size
+			c.haveBytes += c.info.PayloadIn(i, bitset.Set{})
 		}
 		if wanted {
+			size := c.info.PayloadIn(i, c.files)
 			c.wantedBytes += size
-		}
-		if have && wanted {
-			c.haveWantedBytes += size
+			if have {
+				c.haveWantedBytes += size
+			}
 		}
 		if need := wanted && !have; need {
 			c.nNeed++
@@ -154,11 +159,10 @@ func (e *Engine) gotPiece(index uint32) {
 	if !c.have.Add(i) {
 		return
 	}
-	size := c.info.PieceSize(i)
 	c.nHave++
-	c.haveBytes += size
+	c.haveBytes += c.info.PayloadIn(i, bitset.Set{})
 	if c.wanted.Has(i) {
-		c.haveWantedBytes += size
+		c.haveWantedBytes += c.info.PayloadIn(i, c.files)
 	}
 	c.pick.take(index)
 	if c.need.Remove(i) {
@@ -322,7 +326,7 @@ func (e *Engine) onStorageBack(ev *EvStorageBack) {
 	if c == nil {
 		return
 	}
-	back := sized(ev.Have, c.n, false)
+	back := sized(ev.Have, c.n)
 	e.flushFresh()
 	for i := range c.n {
 		switch had, has := c.have.Has(i), back.Has(i); {
@@ -367,7 +371,7 @@ func (e *Engine) onWanted(ev *EvWanted) {
 	if c == nil {
 		return // EvInfo will bring the set
 	}
-	c.wanted = sized(ev.Wanted, c.n, true)
+	c.wanted, c.files = wantedPieces(ev.Wanted, c.info), ev.Files
 	was := c.complete
 	e.recount()
 	if e.checkComplete(); was && c.complete { // of another set, and so said again

@@ -37,7 +37,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		return s
 	}
 	s.Metadata, s.Complete = true, c.nNeed == 0
-	s.Size, s.Wanted, s.Have, s.HaveWanted = c.info.Length, c.wantedBytes, c.haveBytes, c.haveWantedBytes
+	s.Size, s.Wanted, s.Have, s.HaveWanted = c.info.Payload(), c.wantedBytes, c.haveBytes, c.haveWantedBytes
 	s.Pieces, s.HavePieces = c.n, c.nHave
 	s.Availability = c.availability()
 	return s

@@ -62,6 +62,10 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 	good := bitset.New(set.Len())
 	var total int64
 	for p := range set.All() {
+		if s.info.IsPadding(p) {
+			set.Remove(p)
+			continue
+		}
 		total += s.info.DataSize(p)
 	}
 	zeros := sync.OnceValue(func() [20]byte { return zeroSum(s.info.PieceLength) })

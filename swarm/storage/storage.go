@@ -114,6 +114,7 @@ func Open(o Options) (*Storage, error) {
 		s.handles.dropAll(s)
 		return nil, err
 	}
+	s.holdPadding()
 	s.loadJournal()
 	return s, nil
 }
@@ -263,6 +264,18 @@ func (s *Storage) RecordError() error { return s.recErr }
 func (s *Storage) MarkVerified(p int) {
 	if s.verified(p) {
 		s.markWhole(p)
+	}
+}
+
+// holdPadding counts pieces of nothing but padding as verified where their hash is
+// that of zeros: no file holds them, so that nothing can happen to them.
+func (s *Storage) holdPadding() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.info.ProvenPadding {
+		s.doubt.Remove(p)
+		s.written.Remove(p)
+		s.synced.Add(p)
 	}
 }
 
