@@ -1,8 +1,10 @@
-// Package seedbed_test keeps the plan of the house: which package may know
-// which, and which packages stay pure. It reads imports and syntax only, so it
-// needs nothing built and covers the files of every platform.
+// Package seedbed_test checks the layers: which package may import which, what a
+// package may bring in through others, and which packages stay pure.
 //
-// A new package gets a row in rooms below, with the layer that its imports
+// layers_test.go reads the syntax of every file, so that it covers all platforms;
+// layers_deps_test.go asks the go command for what is imported in the end.
+//
+// A new package gets a row in the table packages, with the layer that its imports
 // allow and one line on what it owns.
 package seedbed_test
 
@@ -23,28 +25,24 @@ import (
 
 const module = "seedbed"
 
-// top marks what stands outside of the layers: scenarios and test networks. It
-// may know every room, and no room may know it but in its tests.
+// top is the layer of scenarios and test networks. They may import every package,
+// and only tests may import them.
 const top = 100
 
-type room struct {
+// A pkg is the rules for one package.
+type pkg struct {
 	layer int
 	pure  bool
 	owns  string
-	// peers are rooms of the same layer that this one may know all the same.
+	// peers are the packages of the same layer that this one may import.
 	peers []string
-	// third are the third-party packages that a pure room may import.
+	// third are the third-party packages that a pure package may import.
 	third []string
 }
 
-const (
-	lru    = "github.com/hashicorp/golang-lru/v2/simplelru"
-	krpc   = "github.com/anacrolix/dht/v2/krpc"
-	int160 = "github.com/anacrolix/dht/v2/int160"
-	bep44  = "github.com/anacrolix/dht/v2/bep44"
-)
+const lru = "github.com/hashicorp/golang-lru/v2/simplelru"
 
-var rooms = map[string]room{
+var packages = map[string]pkg{
 	"internal/bencode":  {layer: 0, pure: true, owns: "the bencode scanner and writer"},
 	"internal/id":       {layer: 0, pure: true, owns: "identifiers and the XOR distance"},
 	"internal/addrs":    {layer: 0, pure: true, owns: "compact addresses and special-purpose ranges"},
@@ -55,24 +53,24 @@ var rooms = map[string]room{
 	"internal/rate":     {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
 	"internal/buf":      {layer: 0, owns: "the pool of piece buffers"},
 
-	"magnet":             {layer: 1, pure: true, owns: "magnet links", third: []string{"golang.org/x/text/..."}},
+	"magnet":             {layer: 1, pure: true, owns: "magnet links"},
 	"magnet/metainfo":    {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},
 	"swarm/wire":         {layer: 1, pure: true, owns: "the peer wire messages"},
 	"internal/blocklist": {layer: 1, owns: "lists of unwanted addresses", third: []string{"github.com/gaissmai/bart", "go4.org/netipx"}},
 	"internal/shaper":    {layer: 1, owns: "limits of rates"},
 	"swarm/mse":          {layer: 1, owns: "the encryption of peer connections"},
 	"pex":                {layer: 1, pure: true, owns: "peer exchange messages and limits"},
-	"dht/krpc":           {layer: 1, pure: true, owns: "the KRPC view and the reply writer", third: []string{krpc, int160}},
+	"dht/krpc":           {layer: 1, pure: true, owns: "the KRPC view and the reply writer"},
 
-	"dht/table":          {layer: 2, pure: true, owns: "the routing table", third: []string{lru, krpc, int160}},
-	"dht/lookup":         {layer: 2, pure: true, owns: "one iterative lookup", third: []string{krpc, int160}},
-	"dht/store":          {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru, krpc, int160, bep44}},
+	"dht/table":          {layer: 2, pure: true, owns: "the routing table"},
+	"dht/lookup":         {layer: 2, pure: true, owns: "one iterative lookup"},
+	"dht/store":          {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru}},
 	"internal/piecehash": {layer: 2, owns: "hashing pieces on all cores"},
-	"swarm/engine":       {layer: 2, pure: true, owns: "one torrent's decisions", third: []string{lru}},
+	"swarm/engine":       {layer: 2, pure: true, owns: "one torrent's decisions"},
 
-	"dht/respond":   {layer: 3, pure: true, owns: "what an inbound query does", third: []string{lru, krpc, int160}},
+	"dht/respond":   {layer: 3, pure: true, owns: "what an inbound query does", third: []string{lru}},
 	"dht/announce":  {layer: 3, pure: true, owns: "the announce scheduler"},
-	"dht/bootstrap": {layer: 3, pure: true, owns: "the ring of verified nodes", third: []string{lru, krpc, int160}},
+	"dht/bootstrap": {layer: 3, pure: true, owns: "the ring of verified nodes"},
 
 	"swarm/webseed": {layer: 4, owns: "HTTP servers as peers"},
 	"swarm/storage": {layer: 4, owns: "files and the resume record"},
@@ -80,15 +78,13 @@ var rooms = map[string]room{
 	"swarm/create":  {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 
-	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT rooms"},
+	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT packages"},
 	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
 	"swarm":        {layer: 5, owns: "the torrent shell"},
 
 	"node": {layer: 6, owns: "the composition"},
 
-	"node/api":    {layer: 7, owns: "HTTP"},
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
-	"node/web":    {layer: 7, owns: "the embedded page"},
 
 	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
 
@@ -97,22 +93,33 @@ var rooms = map[string]room{
 	"integration":      {layer: top, owns: "scenarios with real clients"},
 }
 
-// owners are third-party packages that one room alone may know.
-var owners = map[string]struct{ room, why string }{
-	"github.com/anacrolix/dht/v2":         {"dht", "one place knows dht.Server, so that it can go without the others noticing"},
-	"github.com/libp2p/go-reuseport":      {"internal/netx", "netx owns the sockets, so that there is one port and one demultiplexer"},
-	"github.com/spf13/cobra":              {"cmd/seedbed", "the command line is the terminal's business; below it are Config structs"},
-	"github.com/vbauerster/mpb/v8":        {"cmd/seedbed", "rooms report events and numbers; only the terminal draws"},
-	"github.com/prometheus/client_golang": {"cmd/seedbed", "rooms count in plain numbers; only the command exposes them"},
-	"golang.org/x/term":                   {"cmd/seedbed", "only the terminal asks what the terminal can do"},
-	"github.com/rogpeppe/go-internal":     {"", "its test scripts are for tests"},
-	"github.com/google/go-cmp/cmp":        {"", "it panics by design on what it cannot compare: it is for tests"},
-	"go.uber.org/goleak":                  {"", "it inspects all goroutines: it is for tests"},
-	"pgregory.net/rapid":                  {"", "it generates inputs: it is for tests"},
+type owner struct {
+	pkg, why string
+	alone    bool // the rule is not for the packages below it in the tree
+}
+
+// covers reports whether the rule for mod is about an import.
+func (o owner) covers(mod, imp string) bool {
+	return imp == mod || !o.alone && strings.HasPrefix(imp, mod+"/")
+}
+
+// owners are third-party packages that one package of ours alone may import; only
+// tests may where it is none.
+var owners = map[string]owner{
+	"github.com/anacrolix/dht/v2":         {pkg: "dht", why: "one place knows dht.Server, so that it can go without the others noticing", alone: true},
+	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
+	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
+	"github.com/vbauerster/mpb/v8":        {pkg: "cmd/seedbed", why: "packages report events and numbers; only the terminal draws"},
+	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
+	"golang.org/x/term":                   {pkg: "cmd/seedbed", why: "only the terminal asks what the terminal can do"},
+	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
+	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},
+	"go.uber.org/goleak":                  {pkg: "", why: "it inspects all goroutines: it is for tests"},
+	"pgregory.net/rapid":                  {pkg: "", why: "it generates inputs: it is for tests"},
 }
 
 // impure are packages of the standard library (with "/..." all below it too)
-// that a pure room does not import, and why.
+// that a pure package does not import, and why.
 var impure = map[string]string{
 	"net":           "sockets belong to internal/netx; addresses are netip.AddrPort",
 	"net/...":       "sockets belong to internal/netx; addresses are netip.AddrPort",
@@ -124,21 +131,21 @@ var impure = map[string]string{
 	"syscall":       "the kernel belongs to internal/netx and swarm/storage",
 	"runtime/...":   "the scheduler and its measurements belong to the shells",
 	"runtime":       "the scheduler and its measurements belong to the shells",
-	"sync":          "a pure room is called by one goroutine at a time; locks belong to its shell",
-	"sync/...":      "a pure room is called by one goroutine at a time; atomics belong to its shell",
+	"sync":          "a pure package is called by one goroutine at a time; locks belong to its shell",
+	"sync/...":      "a pure package is called by one goroutine at a time; atomics belong to its shell",
 	"context":       "nothing here waits, so there is nothing to cancel",
-	"log":           "a pure room returns what happened; its shell logs it",
-	"log/...":       "a pure room returns what happened; its shell logs it",
+	"log":           "a pure package returns what happened; its shell logs it",
+	"log/...":       "a pure package returns what happened; its shell logs it",
 	"crypto/rand":   "randomness is an argument, so that the same seed gives the same run",
 	"crypto/tls":    "sockets belong to internal/netx",
 	"crypto/x509":   "it reads the machine's certificates",
 	"hash/maphash":  "its seed is random per process, so runs would differ",
-	"embed":         "data of a pure room is Go source",
+	"embed":         "data of a pure package is Go source",
 	"testing":       "test helpers belong to _test.go files",
 }
 
 // allowed overrides impure.
-var allowed = []string{"net/netip", "net/url"}
+var allowed = []string{"net/netip"}
 
 // impureNames are functions of packages that are otherwise fine.
 var impureNames = map[string]struct {
@@ -156,19 +163,20 @@ var impureNames = map[string]struct {
 		why: "the terminal belongs to cmd/seedbed"},
 }
 
-// strangers keep apart although their layers would let them meet.
-var strangers = []string{"dht", "swarm", "pex"}
+// separate packages do not import one another although their layers would allow it.
+var separate = []string{"dht", "swarm", "pex"}
 
+// TestLayers checks every import against the table.
 func TestLayers(t *testing.T) {
 	for dir, files := range sources(t) {
 		t.Run(dir, func(t *testing.T) {
-			r, known := rooms[dir]
+			r, known := packages[dir]
 			if !known && dir != "." {
-				t.Fatalf("package %s is not in the table of rooms in layers_test.go: give it the layer that its imports allow "+
-					"and say what it owns, or put the code in a room that exists", dir)
+				t.Fatalf("package %s is not in the table of packages in layers_test.go: give it the layer that its imports allow "+
+					"and say what it owns, or put the code in a package that exists", dir)
 			}
-			if dir == "." { // only tests of the whole house live at the root
-				r = room{layer: top}
+			if dir == "." { // only tests of the whole module are at the root
+				r = pkg{layer: top}
 			}
 			for _, f := range files {
 				for _, v := range edges(dir, r, f) {
@@ -184,7 +192,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// A reader who opens a package meets a guide first.
+// TestPackageComments checks that every package begins with a guide for its readers.
 func TestPackageComments(t *testing.T) {
 	for dir, files := range sources(t) {
 		documented, code := false, false
@@ -252,19 +260,19 @@ func sources(t *testing.T) map[string][]source {
 	return all
 }
 
-// edges are the imports of f that the layers forbid, each with the reason.
-func edges(dir string, r room, f source) (bad []string) {
+// edges returns the imports of f that the layers forbid, each with the reason.
+func edges(dir string, r pkg, f source) (bad []string) {
 	for _, spec := range f.ast.Imports {
 		imp, _ := strconv.Unquote(spec.Path.Value)
 		say := func(format string, args ...any) {
 			bad = append(bad, fmt.Sprintf("%s: %s imports %s: %s", f.at(spec.Pos()), dir, imp, fmt.Sprintf(format, args...)))
 		}
 		for mod, o := range owners {
-			if !f.test && r.layer != top && o.room != dir && (imp == mod || strings.HasPrefix(imp, mod+"/") && o.room == "") {
-				if o.room == "" {
+			if !f.test && r.layer != top && o.pkg != dir && o.covers(mod, imp) {
+				if o.pkg == "" {
 					say("%s", o.why)
 				} else {
-					say("%s alone knows it: %s", o.room, o.why)
+					say("%s alone knows it: %s", o.pkg, o.why)
 				}
 			}
 		}
@@ -272,38 +280,43 @@ func edges(dir string, r room, f source) (bad []string) {
 		if !inside || to == dir {
 			continue
 		}
-		target, known := rooms[to]
+		target, known := packages[to]
 		switch {
 		case !known:
-			say("that package is not in the table of rooms")
+			say("that package is not in the table of packages")
 		case r.layer == top || slices.Contains(r.peers, to):
 		case f.test && target.layer == top:
 		case target.layer == top:
 			say("it is for tests; what a user runs does not carry it")
-		case estranged(dir, to):
+		case keptApart(dir, to):
 			say("dht, swarm and pex do not know one another: node introduces them, and turns what one finds into the " +
 				"engine's Candidate, so that each can be read, tested and used alone (the engine alone uses pex, as a codec)")
 		case target.layer == r.layer:
-			say("both are rooms of layer %d, and rooms of one layer do not know each other: "+
-				"let a room above introduce them, or move what they share below", r.layer)
+			say("both are of layer %d, and packages of one layer do not import each other: "+
+				"let a package above introduce them, or move what they share below", r.layer)
 		case target.layer > r.layer:
-			say("a room of layer %d knows lower layers only, and that is layer %d (%s): "+
-				"take what you need as an argument or return what the upper room should do", r.layer, target.layer, target.owns)
+			say("a package of layer %d imports lower layers only, and that is layer %d (%s): "+
+				"take what you need as an argument or return what the upper package should do", r.layer, target.layer, target.owns)
 		case r.pure && !target.pure:
-			say("%s is pure and imports pure rooms only; %s is not (%s)", dir, to, target.owns)
+			say("%s is pure and imports pure packages only; %s is not (%s)", dir, to, target.owns)
 		}
 	}
 	return bad
 }
 
-func estranged(from, to string) bool {
-	a, _, _ := strings.Cut(from, "/")
-	b, _, _ := strings.Cut(to, "/")
-	return a != b && slices.Contains(strangers, a) && slices.Contains(strangers, b) && !(from == "swarm/engine" && to == "pex")
+func keptApart(from, to string) bool {
+	a, b := groupOf(from), groupOf(to)
+	return a != b && slices.Contains(separate, a) && slices.Contains(separate, b) && !(from == "swarm/engine" && to == "pex")
 }
 
-// impurities are the uses in f of what a pure room leaves to its shell.
-func impurities(dir string, r room, f source) (bad []string) {
+// groupOf returns the top-level folder of a package.
+func groupOf(dir string) string {
+	group, _, _ := strings.Cut(dir, "/")
+	return group
+}
+
+// impurities returns the uses in f of what a pure package leaves to its shell.
+func impurities(dir string, r pkg, f source) (bad []string) {
 	say := func(p token.Pos, what, why string) {
 		bad = append(bad, fmt.Sprintf("%s: %s is pure, but %s: %s", f.at(p), dir, what, why))
 	}
@@ -324,7 +337,7 @@ func impurities(dir string, r room, f source) (bad []string) {
 		case first == module || slices.Contains(allowed, imp):
 		case strings.Contains(first, "."):
 			if !slices.ContainsFunc(r.third, func(p string) bool { return covers(p, imp) }) {
-				say(spec.Pos(), "imports "+imp, "a pure room imports the third-party packages that the table lists, which have neither lock nor clock")
+				say(spec.Pos(), "imports "+imp, "a pure package imports the third-party packages that the table lists, which have neither lock nor clock")
 			}
 		default:
 			for _, p := range slices.Sorted(maps.Keys(impure)) {
@@ -371,7 +384,7 @@ func covers(pattern, imp string) bool {
 	return pattern == imp
 }
 
-// The rules are tried on snippets, so that a quiet test means a clean house.
+// TestTheRulesCatch tries the rules on snippets: a rule that catches nothing proves nothing.
 func TestTheRulesCatch(t *testing.T) {
 	for _, c := range []struct{ dir, src, want string }{
 		{"swarm/wire", `import "seedbed/swarm"`, "lower layers only"},
@@ -380,22 +393,23 @@ func TestTheRulesCatch(t *testing.T) {
 		{"swarm", `import "seedbed/pex"`, "do not know one another"},
 		{"dht", `import "seedbed/swarm/wire"`, "do not know one another"},
 		{"swarm", `import "seedbed/swarm/engine"`, ""},
-		{"magnet", `import "seedbed/dht/krpc"`, "rooms of one layer"},
+		{"magnet", `import "seedbed/dht/krpc"`, "packages of one layer"},
 		{"internal/rate", `import "seedbed/internal/mono"`, ""},
-		{"magnet", `import "seedbed/internal/buf"`, "imports pure rooms only"},
+		{"magnet", `import "seedbed/internal/buf"`, "imports pure packages only"},
 		{"node", `import "seedbed/integration"`, "for tests"},
 		{"node", `import "seedbed/attic"`, "not in the table"},
 		{"integration", `import "seedbed/dht"`, ""},
 		{"node", `import "github.com/anacrolix/dht/v2"`, "dht alone knows it"},
 		{"dht", `import "github.com/anacrolix/dht/v2"`, ""},
-		{"dht/krpc", `import "github.com/anacrolix/dht/v2/krpc"`, ""},
+		{"dht/krpc", `import "github.com/anacrolix/dht/v2/krpc"`, "the table lists"},
+		{"dht/store", `import "github.com/hashicorp/golang-lru/v2/simplelru"`, ""},
 		{"dht/krpc", `import "github.com/anacrolix/dht/v2"`, "dht alone knows it"},
 		{"pex", `import "net/netip"`, ""},
 		{"pex", `import "net"`, "sockets belong"},
 		{"pex", `import "net/http"`, "sockets belong"},
 		{"pex", `import "sync/atomic"`, "atomics belong"},
 		{"pex", `import "golang.org/x/text/unicode/norm"`, "the table lists"},
-		{"magnet", `import "golang.org/x/text/unicode/norm"`, ""},
+		{"magnet/metainfo", `import "golang.org/x/text/unicode/norm"`, ""},
 		{"pex", `import "time"; var t = time.Second`, ""},
 		{"pex", `import "time"; var t = time.Now()`, "time is an argument"},
 		{"pex", `import clock "time"; var t = clock.Since`, "time is an argument"},
@@ -412,9 +426,9 @@ func TestTheRulesCatch(t *testing.T) {
 		if s.ast, err = parser.ParseFile(s.fset, "x.go", "package x; "+c.src, 0); err != nil {
 			t.Fatal(c.src, err)
 		}
-		bad := edges(c.dir, rooms[c.dir], s)
-		if rooms[c.dir].pure {
-			bad = append(bad, impurities(c.dir, rooms[c.dir], s)...)
+		bad := edges(c.dir, packages[c.dir], s)
+		if packages[c.dir].pure {
+			bad = append(bad, impurities(c.dir, packages[c.dir], s)...)
 		}
 		got := strings.Join(bad, "\n")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {

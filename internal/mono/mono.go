@@ -32,6 +32,3 @@ func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
 
 // Before reports whether t is earlier than u.
 func (t Time) Before(u Time) bool { return t < u }
-
-// Min is the earlier of two moments.
-func Min(t, u Time) Time { return min(t, u) }

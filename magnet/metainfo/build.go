@@ -39,12 +39,6 @@ type PlanFile struct {
 	Symlink    []string // BEP 47: what a link leads to, from the torrent's root; it has no bytes
 }
 
-// SortFiles puts files into the order of a file tree (BEP 52): by the bytes of the
-// components of their paths.
-func SortFiles(files []PlanFile) {
-	slices.SortFunc(files, func(a, b PlanFile) int { return slices.Compare(a.Path, b.Path) })
-}
-
 // PieceLengthFor is a sensible piece length for so many bytes: a power of two
 // that makes at most 2,048 pieces, from 16 KiB (one block) up to 16 MiB, which
 // goes as far as 4 TiB in a quarter million pieces; beyond, still larger ones.
