@@ -28,6 +28,8 @@ const (
 	// mirrorLongest.
 	mirrorRetry   = 5 * time.Second
 	mirrorLongest = 10 * time.Minute
+	// maxMirrorWarnings files of a mirror are reported.
+	maxMirrorWarnings = 5
 )
 
 // webSeeds are the mirrors of a torrent.
@@ -54,9 +56,11 @@ var mirrorNet = netip.MustParsePrefix("100::/64")
 
 func isMirror(ip netip.Addr) bool { return mirrorNet.Contains(ip) }
 
-// mirrorID is what a mirror is called among peers.
-func mirrorID(url string) (netip.AddrPort, id.ID) {
-	sum := sha256.Sum256([]byte(url))
+// mirrorID is what a mirror is called among peers. A mirror that has sent wrong data is
+// banned under its address and comes back, without the file that was wrong, under the
+// address of the next generation.
+func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", generation, url))
 	ip := mirrorNet.Addr().As16()
 	copy(ip[8:], sum[:8])
 	peer := id.ID(sum[:id.Len])
@@ -76,40 +80,47 @@ func (t *Torrent) askMirrors(s *swarm.Torrent, info *metainfo.Info) {
 
 // askMirror serves the swarm from one mirror until nothing is lacking.
 func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
-	addr, peer := mirrorID(url)
-	wait := mirrorRetry
+	m := webseed.New(webseed.Config{URL: url, Info: info, Client: t.node.mirrors, Agent: t.node.cfg.Version})
+	wait, generation, warned := mirrorRetry, 0, 0
+	warn := func(err error, hint string) {
+		if warned++; warned <= maxMirrorWarnings {
+			t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: err, hint: hint}})
+		}
+	}
 	for t.run.Err() == nil && !t.whole.Load() {
-		ours, theirs := net.Pipe()
-		ctx, cancel := context.WithCancel(t.run)
-		go func() {
-			select {
-			case <-t.done:
-				cancel()
-			case <-ctx.Done():
+		if rest := m.Rest(time.Now()); rest > 0 {
+			if sleep(t.run, rest) != nil {
+				return
 			}
-		}()
-		s.Join(ours, addr, peer)
+			continue
+		}
+		addr, peer := mirrorID(url, generation)
 		began := time.Now()
-		err := webseed.Serve(ctx, theirs, webseed.Config{URL: url, Info: info, Client: t.node.mirrors, Agent: t.node.cfg.Version, Log: t.node.log})
-		cancel()
+		err := t.serveMirror(s, m, addr, peer)
 		if t.run.Err() != nil || t.whole.Load() {
 			return
 		}
-		if _, banned := t.barred.Load(addr.Addr()); banned {
-			t.node.emit(Event{Kind: Warning, Torrent: t, Err: fmt.Errorf("the web seed %s has sent wrong data and is not asked any more", url)})
-			return
-		}
+		_, banned := t.barred.LoadAndDelete(addr.Addr())
 		var bad *webseed.Error
-		if errors.As(err, &bad) {
-			f := &Fault{Err: err, hint: "it is tried again"}
-			if bad.Final {
-				f.hint = "it is not asked any more"
+		switch {
+		case errors.As(err, &bad) && bad.File >= 0:
+			hint := "other files go on; this one is asked for again in an hour"
+			if m.Rest(time.Now()) > 0 {
+				hint = "it is asked again later"
 			}
-			if wait == mirrorRetry || bad.Final {
-				t.node.emit(Event{Kind: Warning, Torrent: t, Err: f})
-			}
-			if bad.Final {
-				return
+			warn(err, hint)
+			generation++ // the ban, if it was for wrong data, may be on its way
+			wait = mirrorRetry
+			continue
+		case banned:
+			warn(fmt.Errorf("the web seed %s has sent wrong data", url), "it is tried again later")
+			generation++
+		case bad != nil && bad.Final:
+			warn(err, "it is not asked any more")
+			return
+		case bad != nil:
+			if wait == mirrorRetry {
+				warn(err, "it is tried again")
 			}
 			wait = max(wait, bad.Wait)
 		}
@@ -121,4 +132,21 @@ func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
 		}
 		wait = min(2*wait, mirrorLongest)
 	}
+}
+
+// serveMirror connects the mirror to the swarm as the peer at addr until it fails or
+// nothing is lacking.
+func (t *Torrent) serveMirror(s *swarm.Torrent, m *webseed.Mirror, addr netip.AddrPort, peer id.ID) error {
+	ours, theirs := net.Pipe()
+	ctx, cancel := context.WithCancel(t.run)
+	defer cancel()
+	go func() {
+		select {
+		case <-t.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s.Join(ours, addr, peer)
+	return m.Serve(ctx, theirs)
 }

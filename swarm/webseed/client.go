@@ -61,6 +61,7 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 			case req.URL.Scheme != "https" && (req.URL.Scheme != "http" || first.Scheme == "https"):
 				return fmt.Errorf("it sends on to a URL that begins with %q", req.URL.Scheme)
 			}
+			req.URL.RawQuery = encodeQuery(req.URL.RawQuery) // net/http sends it as it is
 			// A header of ours does not follow a redirect to another host by itself.
 			req.Header.Set("Range", via[0].Header.Get("Range"))
 			req.Header.Set("Accept-Encoding", "identity")

@@ -5,15 +5,16 @@
 //	engine --requests--> Serve --GET, Range--> server
 //	engine <---pieces--- Serve <----body-----
 //
-// The engine treats it like any peer: it hashes what comes, and bans the address of
-// who sends what is wrong. Blocks are asked for in a row, so that a body which is
-// open is read on from where it is; a range ends with its piece, or with what is on
-// order behind that.
+// The engine treats it like any peer and hashes what comes. Blocks are asked for in a
+// row, so that a body which is open is read on from where it is; a range ends with its
+// piece, or with what is on order behind that.
 //
-// Nothing that a server says is believed but the bytes, which are hashed: a status,
-// a range or a length that is not what was asked for ends the connection with an
-// *Error. Addresses that Client is not allowed to reach are refused when they
-// are dialled, so also after a redirect and whatever a name resolves to.
+// Nothing that a server says is believed but the bytes, which are hashed. What is
+// wrong with one file (it is missing, has another length or other content) costs that
+// file alone: the Mirror does not offer its pieces for an hour. Serve ends then with an
+// *Error, and the next Serve goes on with the rest. Addresses that Client is not allowed to
+// reach are refused when they are dialled, so also after a redirect and whatever a name
+// resolves to.
 package webseed
 
 import (
@@ -21,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -40,14 +40,14 @@ type Config struct {
 	Info   *metainfo.Info // required
 	Client *http.Client   // see NewClient
 	Agent  string         // User-Agent
-	Log    *slog.Logger
 }
 
-// Error is a mirror that does not serve.
+// Error is a mirror that does not serve, or does not serve one file.
 type Error struct {
 	URL    string
+	File   int           // index of the file that is not asked for a while; -1: none
 	Reason string        // the end of a sentence
-	Wait   time.Duration // the server asks to come again after that; 0: it does not say
+	Wait   time.Duration // how long the mirror wants to be left alone; 0: it does not say
 	Final  bool          // coming again is of no use
 	Err    error         // what the network said, if it did
 }
@@ -69,20 +69,17 @@ const (
 	stallAfter = 30 * time.Second
 	// maxOrders bounds what is on order.
 	maxOrders = 4096
+	// An answer that breaks off after so many bytes is asked for anew at once; after
+	// fewer only maxShort times in a row, shortPause apart.
+	minAnswer  = 16 << 10
+	maxShort   = 2
+	shortPause = time.Second
 )
-
-// CheckURL says why a URL cannot be one of a web seed.
-func CheckURL(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is no http or https URL", s)
-	}
-	return nil
-}
 
 // server is one connection.
 type server struct {
-	cfg    Config
+	m      *Mirror
+	cfg    *Config
 	nc     net.Conn
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -92,19 +89,18 @@ type server struct {
 	some   sync.Cond // of mu: orders grew, or over was set
 	over   bool
 
-	body body
+	body  body
+	check checker
+	short int // answers in a row that broke off early
 }
 
 // order is a block that the other end wants.
 type order struct{ index, begin, length uint32 }
 
-// Serve speaks as a seed on nc until nc is closed (nil), ctx ends, or the mirror
-// fails (*Error). It closes nc.
-func Serve(ctx context.Context, nc net.Conn, cfg Config) error {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	s := &server{cfg: cfg, nc: nc}
+// Serve speaks as a seed on nc until nc is closed (nil), ctx ends, or the mirror or one
+// of its files fails (*Error). It closes nc.
+func (m *Mirror) Serve(ctx context.Context, nc net.Conn) error {
+	s := &server{m: m, cfg: &m.cfg, nc: nc, check: checker{info: m.cfg.Info}}
 	s.some.L = &s.mu
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, func() { nc.Close(); s.end() })
@@ -117,7 +113,7 @@ func Serve(ctx context.Context, nc net.Conn, cfg Config) error {
 		defer s.cancel()
 		s.listen()
 	})
-	b := wire.Append(nil, wire.Msg{Type: wire.HaveAll})
+	b := wire.Append(nil, m.offer())
 	if _, err := nc.Write(wire.Append(b, wire.Msg{Type: wire.Unchoke})); err != nil {
 		return nil
 	}
@@ -242,15 +238,25 @@ func (s *server) until(o order) int64 {
 	return last*i.PieceLength + i.DataSize(int(last))
 }
 
-// answer fetches a block and sends it.
+// answer fetches a block and sends it. A block that completes a piece with another hash
+// is sent too: the engine finds the same, and takes the piece from elsewhere.
 func (s *server) answer(o order) error {
 	b := wire.AppendPieceHeader(make([]byte, 0, wire.PieceHeaderLen+int(o.length)), o.index, o.begin, int(o.length))
 	b = b[:cap(b)]
-	if err := s.read(b[wire.PieceHeaderLen:], int64(o.index)*s.cfg.Info.PieceLength+int64(o.begin), s.until(o)); err != nil {
+	block := b[wire.PieceHeaderLen:]
+	if err := s.read(block, int64(o.index)*s.cfg.Info.PieceLength+int64(o.begin), s.until(o)); err != nil {
 		return err
 	}
-	_, err := s.nc.Write(b)
-	return err
+	if _, err := s.nc.Write(b); err != nil {
+		return err
+	}
+	switch s.check.add(int(o.index), int64(o.begin), block) {
+	case pieceGood, pieceUntracked:
+		s.m.failures = 0
+	case pieceBad:
+		return s.m.badPiece(int(o.index))
+	}
+	return nil
 }
 
 // read fetches a stretch of the torrent; until is how far it will go on.
@@ -269,7 +275,7 @@ func (s *server) read(b []byte, off, until int64) error {
 	return nil
 }
 
-// readFile fetches a stretch of a file.
+// readFile fetches a stretch of a file. What breaks off goes on from there.
 func (s *server) readFile(b []byte, file int, at, until int64) error {
 	for len(b) > 0 {
 		if !s.body.goesOn(file, at) {
@@ -281,16 +287,35 @@ func (s *server) readFile(b []byte, file int, at, until int64) error {
 		n := min(int64(len(b)), s.body.end-at)
 		k, err := s.body.read(b[:n])
 		b, at = b[k:], at+int64(k)
-		if err != nil {
-			s.body.close()
-			return s.broken("broke off", err)
+		if err == nil {
+			continue
+		}
+		gave := s.body.at - s.body.begin
+		s.body.close()
+		switch {
+		case gave >= minAnswer:
+			s.short = 0
+		case gave > 0 && s.short < maxShort:
+			s.short++
+			if err := s.sleep(shortPause); err != nil {
+				return err
+			}
+		default:
+			return s.m.fail(file, restShort, fmt.Sprintf("breaks off in %q", s.m.name(file)), err)
 		}
 	}
 	return nil
 }
 
-func (s *server) broken(reason string, err error) error {
-	return &Error{URL: s.cfg.URL, Reason: reason, Err: err}
+func (s *server) sleep(d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
 }
 
 // open asks for [from, to) of a file.
@@ -302,7 +327,7 @@ func (s *server) open(file int, from, to int64) error {
 	if err != nil {
 		cancel()
 		stall.Stop()
-		return &Error{URL: s.cfg.URL, Reason: "is no URL that can be asked", Final: true, Err: err}
+		return &Error{URL: s.cfg.URL, File: -1, Reason: "is no URL that can be asked", Final: true, Err: err}
 	}
 	if s.cfg.Agent != "" {
 		req.Header.Set("User-Agent", s.cfg.Agent)
@@ -314,10 +339,10 @@ func (s *server) open(file int, from, to int64) error {
 		cancel()
 		stall.Stop()
 		var refused *addressError
-		return &Error{URL: s.cfg.URL, Reason: "is not reached", Err: plain(err), Final: errors.As(err, &refused)}
+		return &Error{URL: s.cfg.URL, File: -1, Reason: "is not reached", Err: plain(err), Final: errors.As(err, &refused)}
 	}
-	s.body = body{file: file, at: from, end: to, from: resp.Body, stall: stall, cancel: cancel}
-	if err := s.check(resp, f.Length, from, to); err != nil {
+	s.body = body{file: file, begin: from, at: from, end: to, from: resp.Body, stall: stall, cancel: cancel}
+	if err := s.judge(resp, file, f.Length, from, to); err != nil {
 		s.body.close()
 		return err
 	}
@@ -333,32 +358,35 @@ func plain(err error) error {
 	return err
 }
 
-// check says what is wrong with an answer.
-func (s *server) check(resp *http.Response, size, from, to int64) error {
-	bad := func(final bool, format string, args ...any) error {
-		return &Error{URL: s.cfg.URL, Reason: fmt.Sprintf(format, args...), Wait: retryAfter(resp), Final: final}
+// judge returns what is wrong with an answer. A Content-Encoding is not: servers name the
+// kind of a .tgz so though its bytes are those of the file, and the hash decides.
+func (s *server) judge(resp *http.Response, file int, size, from, to int64) error {
+	name := s.m.name(file)
+	bad := func(rest time.Duration, format string, args ...any) error {
+		return s.m.fail(file, rest, fmt.Sprintf(format, args...), nil)
 	}
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-%d/", from, to-1)
 		total, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), want)
 		if !ok || total != "*" && total != strconv.FormatInt(size, 10) {
-			return bad(true, "has a file of another size: it answers the range %s%d with %.60q", want, size, resp.Header.Get("Content-Range"))
+			return bad(restLong, "has %q in another size: it answers the range %s%d with %.60q", name, want, size, resp.Header.Get("Content-Range"))
 		}
 	case http.StatusOK:
-		if resp.ContentLength != size {
-			return bad(true, "has a file of another size")
+		if resp.ContentLength >= 0 && resp.ContentLength != size {
+			return bad(restLong, "has %q in another size", name)
 		}
 		if from != 0 {
-			return bad(true, "does not give parts of files (no Range)")
+			return bad(restLong, "does not give parts of %q (no Range)", name)
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return bad(false, "is busy (%s)", resp.Status)
+		return &Error{URL: s.cfg.URL, File: -1, Reason: fmt.Sprintf("is busy (%s)", resp.Status), Wait: retryAfter(resp)}
 	default:
-		return bad(resp.StatusCode < 500, "answers %s", resp.Status)
-	}
-	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return bad(true, "gives files that are encoded (%.20q)", enc)
+		rest := restLong
+		if resp.StatusCode >= 500 {
+			rest = restShort
+		}
+		return bad(rest, "answers %s for %q", resp.Status, name)
 	}
 	return nil
 }
@@ -375,7 +403,8 @@ func retryAfter(resp *http.Response) time.Duration {
 // body is an answer that is being read.
 type body struct {
 	file    int
-	at, end int64 // in the file
+	begin   int64 // in the file, as at and end
+	at, end int64
 	from    io.ReadCloser
 	stall   *time.Timer
 	cancel  context.CancelFunc
@@ -404,26 +433,4 @@ func (b *body) close() {
 	b.from.Close()
 	b.cancel()
 	b.from = nil
-}
-
-// FileURL is where a file of a torrent is (BEP 19): at the URL itself, if that does
-// not end in a slash and the torrent is a single file; else at the torrent's name,
-// and the file's path, below it.
-func FileURL(base string, info *metainfo.Info, file int) string {
-	if !info.IsMulti() && !strings.HasSuffix(base, "/") {
-		return base
-	}
-	f := &info.Files[file]
-	path := f.Path
-	if f.Literal != nil {
-		path = f.Literal // as the torrent spells it
-	}
-	parts := []string{strings.TrimSuffix(base, "/")}
-	if info.IsMulti() {
-		parts = append(parts, url.PathEscape(info.Name))
-	}
-	for _, c := range path {
-		parts = append(parts, url.PathEscape(c))
-	}
-	return strings.Join(parts, "/")
 }

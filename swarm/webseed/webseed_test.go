@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,9 +66,13 @@ type session struct {
 }
 
 func serve(t testing.TB, url string, info *metainfo.Info, client *http.Client) *session {
+	return join(t, New(Config{URL: url, Info: info, Client: client}), client)
+}
+
+func join(t testing.TB, m *Mirror, client *http.Client) *session {
 	ours, theirs := net.Pipe()
 	s := &session{t: t, nc: ours, end: make(chan error, 1)}
-	go func() { s.end <- Serve(t.Context(), theirs, Config{URL: url, Info: info, Client: client}) }()
+	go func() { s.end <- m.Serve(t.Context(), theirs) }()
 	t.Cleanup(func() { ours.Close(); client.CloseIdleConnections() })
 	return s
 }
@@ -94,17 +100,12 @@ func (s *session) fetch(info *metainfo.Info, all []byte, pieces ...int) error {
 			return fmt.Errorf("%v instead of %v: %w", m.Type, want, err)
 		}
 	}
-	want := 0
-	var asks []byte
-	for _, p := range pieces {
-		for b := range info.NumBlocks(p) {
-			begin := b * metainfo.BlockSize
-			asks = wire.Append(asks, wire.Msg{Type: wire.Request, Index: uint32(p), Begin: uint32(begin), Length: uint32(min(metainfo.BlockSize, int(info.DataSize(p))-begin))})
-			want++
-		}
-	}
-	go s.nc.Write(asks)
-	for range want {
+	return s.take(info, all, pieces...)
+}
+
+// take asks for whole pieces, all at once, and checks what comes.
+func (s *session) take(info *metainfo.Info, all []byte, pieces ...int) error {
+	for range s.ask(info, pieces...) {
 		m, err := s.message()
 		if err != nil {
 			return err
@@ -115,6 +116,21 @@ func (s *session) fetch(info *metainfo.Info, all []byte, pieces ...int) error {
 		}
 	}
 	return nil
+}
+
+// ask asks for whole pieces, all at once, and returns how many blocks that are.
+func (s *session) ask(info *metainfo.Info, pieces ...int) int {
+	want := 0
+	var asks []byte
+	for _, p := range pieces {
+		for b := range info.NumBlocks(p) {
+			begin := b * metainfo.BlockSize
+			asks = wire.Append(asks, wire.Msg{Type: wire.Request, Index: uint32(p), Begin: uint32(begin), Length: uint32(min(metainfo.BlockSize, int(info.DataSize(p))-begin))})
+			want++
+		}
+	}
+	go s.nc.Write(asks)
+	return want
 }
 
 // BEP 19: ranges over several files, with names that have to be escaped; what is
@@ -151,7 +167,9 @@ func TestBEP19RangesOverSeveralFiles(t *testing.T) {
 
 // BEP 19: a single file is at the URL itself, or below a folder.
 func TestBEP19URLs(t *testing.T) {
-	_, multi, _ := mirror(t, odd, oddOrder...)
+	names := maps.Clone(odd)
+	names["x&y=+%"] = 1
+	_, multi, _ := mirror(t, names, append(slices.Clone(oddOrder), "x&y=+%")...)
 	single, err := metainfo.Build(metainfo.Plan{Name: "x y", PieceLength: 16 << 10, Files: []metainfo.PlanFile{{Length: 1}}}, make([]byte, 20))
 	if err != nil {
 		t.Fatal(err)
@@ -166,9 +184,25 @@ func TestBEP19URLs(t *testing.T) {
 		{"http://h/d/", single, 0, "http://h/d/x%20y"},
 		{"http://h/d/", multi, 2, "http://h/d/a%20thing/sub%20dir/%C3%BC%20%231%3F.bin"},
 		{"http://h/d", multi, 0, "http://h/d/a%20thing/a.bin"},
+		// What was given is encoded too, as far as it is not: in the query as in the path.
+		{"http://h/dl.php?id=5&n=a b", single, 0, "http://h/dl.php?id=5&n=a%20b"},
+		{"HTTP://h/ü #1 100%.iso", single, 0, "http://h/%C3%BC%20%231%20100%25.iso"},
+		{" http://h/a%20b%zz[x]|\"<>\n\x80 ", single, 0, "http://h/a%20b%25zz%5Bx%5D%7C%22%3C%3E%0A%80"},
+		{"http://u:p@[::1]:80/a b", single, 0, "http://u:p@[::1]:80/a%20b"},
+		{"http://h?f=/", multi, 2, "http://h?f=/a%20thing/sub%20dir/%C3%BC%20%231%3F.bin"},
+		{"http://h/get?f=", multi, 4, "http://h/get?f=/a%20thing/x%26y%3D%2B%25"},
+		{"http://h/d/", multi, 4, "http://h/d/a%20thing/x&y=+%25"},
 	} {
-		if got := FileURL(c.base, c.info, c.file); got != c.want {
+		got := FileURL(c.base, c.info, c.file)
+		if got != c.want {
 			t.Errorf("%s, not %s", got, c.want)
+		}
+		req, err := http.NewRequest(http.MethodGet, got, nil)
+		if err != nil || strings.ContainsAny(req.URL.RequestURI(), " \n#") {
+			t.Errorf("%s: %v", got, err)
+		}
+		if err := CheckURL(c.base); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -182,52 +216,63 @@ func TestMirrorsThatDoNotServe(t *testing.T) {
 		name  string
 		serve http.HandlerFunc
 		want  string
-		final bool
-		wait  time.Duration
+		file  int           // that rests; -1: none
+		rest  time.Duration // how long
+		wait  time.Duration // as the mirror asks
 	}{
 		{"no ranges", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "200000")
 			_, _ = w.Write(file)
-		}, "does not give parts", true, 0},
+		}, "does not give parts", 0, time.Hour, 0},
 		{"another size", func(w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "a", time.Time{}, bytes.NewReader(append(file, 0)))
-		}, "has a file of another size", true, 0},
+		}, `has "a" in another size`, 0, time.Hour, 0},
 		{"another range", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Range", "bytes 0-9/200000")
 			w.WriteHeader(http.StatusPartialContent)
-		}, "another size", true, 0},
-		{"not there", http.NotFound, "answers 404", true, 0},
+		}, "another size", 0, time.Hour, 0},
+		{"not there", http.NotFound, "answers 404", 0, time.Hour, 0},
 		{"busy", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Retry-After", "17")
 			w.WriteHeader(http.StatusServiceUnavailable)
-		}, "is busy", false, 17 * time.Second},
-		{"broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "answers 502", false, 0},
+		}, "is busy", -1, 0, 17 * time.Second},
+		{"broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "answers 502", 0, time.Minute, 0},
 		{"encoded", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			http.ServeContent(w, r, "a", time.Time{}, bytes.NewReader(file))
-		}, "encoded", true, 0},
-		{"breaks off", func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Range", r.Header.Get("Range")[6:])
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write(file[:1000])
+		}, "another size", 0, time.Hour, 0},
+		{"wrong data", func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "a", time.Time{}, bytes.NewReader(make([]byte, len(file))))
+		}, `has sent wrong data in "a"`, 0, time.Hour, 0},
+		{"breaks off before it gave anything", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Range", "bytes "+strings.TrimPrefix(r.Header.Get("Range"), "bytes=")+"/200000")
+			w.Header().Set("Content-Length", "65536")
 			w.WriteHeader(http.StatusPartialContent)
-			_, _ = w.Write(file[:100])
-		}, "broke off", false, 0},
-		{"for ever elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, "on and on", false, 0},
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, "breaks off", 0, time.Minute, 0},
+		{"for ever elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, "on and on", -1, 0, 0},
 		{"to another scheme", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
-		}, "begins with \"file\"", false, 0},
+		}, "begins with \"file\"", -1, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			srv := httptest.NewServer(c.serve)
 			defer srv.Close()
 			client := NewClient(true, nil)
 			defer client.CloseIdleConnections()
-			s := serve(t, srv.URL+"/", info, client)
+			m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
+			s := join(t, m, client)
 			_ = s.fetch(info, all, 1)
+			go io.Copy(io.Discard, s.nc)
 			err := <-s.end
 			var bad *Error
-			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || bad.Final != c.final || bad.Wait != c.wait {
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) || bad.File != c.file || bad.Wait != c.wait || bad.Final {
 				t.Errorf("%v %+v", err, bad)
+			}
+			if rest := m.Rest(time.Now()); rest > c.rest || rest < c.rest-10*time.Second {
+				t.Errorf("it rests for %v", rest)
 			}
 		})
 	}
@@ -292,5 +337,157 @@ func TestPublic(t *testing.T) {
 		if addrs.IsPublic(netip.MustParseAddr(s)) {
 			t.Error(s)
 		}
+	}
+}
+
+// One file that is gone, of another length or of other content costs its own pieces: the
+// mirror goes on with the others at once, and offers the file again after an hour.
+func TestOneBadFileCostsThatFileAlone(t *testing.T) {
+	files := map[string]int{"a.bin": 4 * 64 << 10, "meta.xml": 64 << 10, "z.bin": 4*64<<10 - 5}
+	for name, change := range map[string]func(path string) error{
+		"gone":    os.Remove,
+		"shorter": func(path string) error { return os.Truncate(path, 100) },
+		"changed": func(path string) error { return os.WriteFile(path, make([]byte, 64<<10), 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, info, all := mirror(t, files, "a.bin", "meta.xml", "z.bin")
+			if err := change(filepath.Join(dir, info.Name, "meta.xml")); err != nil {
+				t.Fatal(err)
+			}
+			srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+			defer srv.Close()
+			client := NewClient(true, nil)
+			m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
+			s := join(t, m, client)
+			if err := s.fetch(info, all, 0, 1, 2, 3); err != nil {
+				t.Fatal(err)
+			}
+			_ = s.take(info, all, 4)
+			go io.Copy(io.Discard, s.nc)
+			var bad *Error
+			if err := <-s.end; !errors.As(err, &bad) || bad.File != 1 || !strings.Contains(err.Error(), "meta.xml") {
+				t.Fatalf("%v", err)
+			}
+			if rest := m.Rest(time.Now()); rest != 0 {
+				t.Errorf("the whole mirror rests for %v", rest)
+			}
+			s = join(t, m, client)
+			have, err := s.message()
+			if err != nil || have.Type != wire.Bitfield || !bytes.Equal(have.Payload, []byte{0b11110111, 0b10000000}) {
+				t.Fatalf("%v, %b, %v", have.Type, have.Payload, err)
+			}
+			if m, err := s.message(); err != nil || m.Type != wire.Unchoke {
+				t.Fatalf("%v, %v", m.Type, err)
+			}
+			if err := s.take(info, all, 5, 6, 7, 8); err != nil {
+				t.Error(err)
+			}
+			if set := m.offered(time.Now().Add(time.Hour)); !set.Full() {
+				t.Error("the file is not offered again after an hour")
+			}
+		})
+	}
+}
+
+// A piece with another hash that spans two files says nothing of either.
+func TestAWrongPieceOfSeveralFilesCostsThatPiece(t *testing.T) {
+	dir, info, _ := mirror(t, map[string]int{"a": 100_000, "b": 100_000}, "a", "b")
+	if err := os.WriteFile(filepath.Join(dir, info.Name, "b"), make([]byte, 100_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	client := NewClient(true, nil)
+	m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
+	for _, c := range []struct{ ask, left int }{{1, 3}, {2, 1}} { // piece 1 is of both, 2 of b alone
+		s := join(t, m, client)
+		go io.Copy(io.Discard, s.nc)
+		_ = s.ask(info, c.ask)
+		if err := <-s.end; err == nil {
+			t.Fatal("wrong data was not found")
+		}
+		if n := m.offered(time.Now()).Count(); n != c.left {
+			t.Errorf("%d pieces are offered, not %d", n, c.left)
+		}
+	}
+}
+
+// A mirror of which nothing is of use is left alone as a whole, before each of its files was
+// asked for.
+func TestAMirrorWithoutAnyFileRests(t *testing.T) {
+	files := map[string]int{}
+	var order []string
+	for i := range 20 {
+		name := fmt.Sprintf("%02d", i)
+		files[name], order = 64<<10, append(order, name)
+	}
+	_, info, _ := mirror(t, files, order...)
+	var asked atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); http.NotFound(w, r) }))
+	defer srv.Close()
+	client := NewClient(true, nil)
+	m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
+	for p := 0; m.Rest(time.Now()) == 0; p++ {
+		s := join(t, m, client)
+		go io.Copy(io.Discard, s.nc)
+		_ = s.ask(info, p)
+		<-s.end
+	}
+	if n := asked.Load(); n != maxFailures {
+		t.Errorf("it was asked %d times", n)
+	}
+	if rest := m.Rest(time.Now()); rest < 59*time.Minute {
+		t.Errorf("it rests for %v", rest)
+	}
+}
+
+// What breaks off after it gave something goes on from there at once.
+func TestABodyThatBreaksOffGoesOn(t *testing.T) {
+	dir, info, all := mirror(t, map[string]int{"a": 1_000_000}, "a")
+	var gets atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		gets.Add(1)
+		http.ServeFile(&breaking{w, 100_000}, r, filepath.Join(dir, info.Name, "a"))
+	}))
+	defer srv.Close()
+	var pieces []int
+	for p := range info.NumPieces() {
+		pieces = append(pieces, p)
+	}
+	if err := serve(t, srv.URL+"/", info, NewClient(true, nil)).fetch(info, all, pieces...); err != nil {
+		t.Error(err)
+	}
+	if n := gets.Load(); n < 10 || n > 20 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// breaking drops the connection after so many bytes.
+type breaking struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		_, _ = b.ResponseWriter.Write(p[:b.left])
+		b.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	b.left -= len(p)
+	return b.ResponseWriter.Write(p)
+}
+
+// A server that says "x-gzip" of a .tgz sends the file as it is: the hash decides.
+func TestContentEncodingIsLeftToTheHash(t *testing.T) {
+	dir, info, all := mirror(t, map[string]int{"a.tgz": 200_000}, "a.tgz")
+	files := http.FileServer(http.Dir(dir))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "x-gzip")
+		files.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	if err := serve(t, srv.URL+"/", info, NewClient(true, nil)).fetch(info, all, 0, 1, 2, 3); err != nil {
+		t.Error(err)
 	}
 }
