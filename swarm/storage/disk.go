@@ -1,10 +1,13 @@
 package storage
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // A Disk is one directory as storage uses it. Names are relative to it and
@@ -25,7 +28,7 @@ type Disk interface {
 	SyncDir(name string) error
 	// Same reports whether two infos are of one file, whatever its name.
 	Same(a, b fs.FileInfo) bool
-	// Refresh forgets a descriptor of the directory that may be stale.
+	// Refresh forgets descriptors of directories, which may be stale.
 	Refresh()
 }
 
@@ -47,11 +50,17 @@ type File interface {
 
 // rootDisk is a directory of the system under os.Root: no name, and no
 // symbolic link on the way, leads out of it. The directory's descriptor is in
-// the LRU too, shared by all torrents of that directory.
+// the LRU too, shared by all torrents of that directory, and so are those of the
+// directories below it that are in use: to go through every directory on the way to each of
+// many small files costs several times what the file does.
 type rootDisk struct {
 	dir     string
 	handles *Handles
 }
+
+// dirCheckEvery is how long a directory that is open is taken for the one that its name
+// leads to.
+const dirCheckEvery = time.Second
 
 // withRoot calls f with the directory, again if descriptors run short.
 func (d rootDisk) withRoot(f func(*os.Root) error) error {
@@ -63,8 +72,63 @@ func (d rootDisk) withRoot(f func(*os.Root) error) error {
 	return d.handles.retry(func() error { return f(h.c.(*os.Root)) })
 }
 
+// withDir calls f with the directory that a name is in, and with the name there. Where that
+// fails for a reason that the way from our directory on may not have, f is called once more.
+// makes says that f makes a name: then one that is not there is its directory.
+func (d rootDisk) withDir(name string, makes bool, f func(r *os.Root, name string) error) error {
+	dir, base := filepath.Split(name)
+	if dir = filepath.Clean(dir); dir == "." || base == "" {
+		return d.withRoot(func(r *os.Root) error { return f(r, name) })
+	}
+	h, err := d.openDir(dir)
+	if err != nil {
+		return err
+	}
+	defer d.handles.put(h)
+	err = d.handles.retry(func() error { return f(h.c.(*os.Root), base) })
+	// A link may lead out of its directory and stay in the folder, and the directory
+	// may have been removed.
+	if err != nil && (escapes(err) || makes && errors.Is(err, fs.ErrNotExist) && !d.isDir(h, dir)) {
+		d.handles.drop(d.dirKey(dir))
+		return d.withRoot(func(r *os.Root) error { return f(r, name) })
+	}
+	return err
+}
+
+func (d rootDisk) dirKey(dir string) handleKey { return handleKey{dir: d.dir, name: dir, isDir: true} }
+
+// openDir is an open directory below ours. The caller puts it back.
+func (d rootDisk) openDir(dir string) (*handle, error) {
+	for {
+		h, err := d.handles.get(d.dirKey(dir), func() (c io.Closer, err error) {
+			err = d.withRoot(func(r *os.Root) (err error) { c, err = r.OpenRoot(dir); return err })
+			return c, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		now := time.Now().UnixNano()
+		if seen := h.seen.Load(); now-seen < int64(dirCheckEvery) || !h.seen.CompareAndSwap(seen, now) || d.isDir(h, dir) {
+			return h, nil
+		}
+		d.handles.drop(d.dirKey(dir))
+		d.handles.put(h)
+	}
+}
+
+// isDir reports whether the name of a directory still leads to the one that is open.
+func (d rootDisk) isDir(h *handle, dir string) bool {
+	open, err := h.c.(*os.Root).Stat(".")
+	if err != nil {
+		return false
+	}
+	var there fs.FileInfo
+	err = d.withRoot(func(r *os.Root) (err error) { there, err = r.Stat(dir); return err })
+	return err == nil && os.SameFile(open, there)
+}
+
 func (d rootDisk) Open(name string, flag int, perm fs.FileMode) (out File, err error) {
-	err = d.withRoot(func(r *os.Root) error {
+	err = d.withDir(name, flag&os.O_CREATE != 0, func(r *os.Root, name string) error {
 		f, err := r.OpenFile(name, flag, perm)
 		if err == nil {
 			out = osFile{f, flag&(os.O_WRONLY|os.O_RDWR) != 0}
@@ -75,25 +139,38 @@ func (d rootDisk) Open(name string, flag int, perm fs.FileMode) (out File, err e
 }
 
 func (d rootDisk) Lstat(name string) (fi fs.FileInfo, err error) {
-	err = d.withRoot(func(r *os.Root) error { fi, err = r.Lstat(name); return err })
+	err = d.withDir(name, false, func(r *os.Root, name string) error { fi, err = r.Lstat(name); return err })
 	return fi, err
 }
 
 func (d rootDisk) Stat(name string) (fi fs.FileInfo, err error) {
-	err = d.withRoot(func(r *os.Root) error { fi, err = r.Stat(name); return err })
+	err = d.withDir(name, false, func(r *os.Root, name string) error { fi, err = r.Stat(name); return err })
 	return fi, err
 }
 
 func (d rootDisk) MkdirAll(name string) error {
+	if h, err := d.openDir(name); err == nil {
+		d.handles.put(h)
+		return nil
+	}
 	return d.withRoot(func(r *os.Root) error { return r.MkdirAll(name, 0o777) })
 }
 
 func (d rootDisk) Rename(from, to string) error {
-	return d.withRoot(func(r *os.Root) error { return r.Rename(from, to) })
+	dir, base := filepath.Split(to)
+	if fromDir, _ := filepath.Split(from); fromDir != dir {
+		return d.withRoot(func(r *os.Root) error { return r.Rename(from, to) })
+	}
+	return d.withDir(from, true, func(r *os.Root, name string) error {
+		if strings.HasPrefix(name, dir) {
+			return r.Rename(name, to)
+		}
+		return r.Rename(name, base)
+	})
 }
 
 func (d rootDisk) Remove(name string) error {
-	return d.withRoot(func(r *os.Root) error { return r.Remove(name) })
+	return d.withDir(name, false, func(r *os.Root, name string) error { return r.Remove(name) })
 }
 
 func (d rootDisk) Symlink(target, name string) error {
@@ -118,7 +195,7 @@ func (d rootDisk) SyncDir(name string) error {
 
 func (d rootDisk) Same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
 
-func (d rootDisk) Refresh() { d.handles.drop(handleKey{dir: d.dir}) }
+func (d rootDisk) Refresh() { d.handles.dropFolder(d.dir) }
 
 // openDisk opens a directory, made if it is not there and create is set.
 func openDisk(dir string, create bool, handles *Handles) (Disk, error) {

@@ -9,13 +9,14 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// handleKey names an open file: of a Storage by its index, or a directory, or a
-// file in a directory.
+// handleKey names an open file: of a Storage by its index, or a directory, or what
+// is in a directory.
 type handleKey struct {
 	owner *Storage
 	file  int
 	dir   string
-	name  string
+	name  string // in dir; "" is dir itself
+	isDir bool   // name is a directory
 }
 
 // A handle is an open file in use by refs callers.
@@ -83,6 +84,20 @@ func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, err
 	return e, nil
 }
 
+// add hands over an open file, in the place of the one that the key had.
+func (h *Handles) add(k handleKey, c io.Closer) {
+	h.mu.Lock()
+	defer h.unlock()
+	h.lru.Remove(k)
+	if h.closed {
+		h.spare = append(h.spare, c)
+		return
+	}
+	e := &handle{c: c}
+	e.seen.Store(time.Now().UnixNano())
+	h.lru.Add(k, e)
+}
+
 func (h *Handles) put(e *handle) {
 	h.mu.Lock()
 	e.refs--
@@ -111,9 +126,18 @@ func (h *Handles) drop(k handleKey) {
 
 // dropAll closes the files of a torrent.
 func (h *Handles) dropAll(owner *Storage) {
+	h.dropWhere(func(k handleKey) bool { return k.owner == owner })
+}
+
+// dropFolder closes a folder and the directories in it.
+func (h *Handles) dropFolder(dir string) {
+	h.dropWhere(func(k handleKey) bool { return k.owner == nil && k.dir == dir && (k.isDir || k.name == "") })
+}
+
+func (h *Handles) dropWhere(match func(handleKey) bool) {
 	h.mu.Lock()
 	for _, k := range h.lru.Keys() {
-		if k.owner == owner {
+		if match(k) {
 			h.lru.Remove(k)
 		}
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -273,14 +274,23 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 			err = wrap("make", s.path(i), err)
 		}
 	}()
-	if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() {
-		return ErrExists
+	// Mostly nothing is there.
+	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+	if errors.Is(err, fs.ErrExist) {
+		if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() { // of a pipe, opening would wait
+			return ErrExists
+		}
+		f, err = d.Open(name, os.O_RDWR|os.O_CREATE, perm)
 	}
-	f, err := d.Open(name, os.O_RDWR|os.O_CREATE, perm)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	keep := false
+	defer func() {
+		if !keep {
+			err = errors.Join(err, f.Close())
+		}
+	}()
 	fi, err := f.Stat()
 	if err != nil {
 		return err
@@ -293,10 +303,13 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 	s.mu.Lock()
 	s.files[i].id = fi
 	s.mu.Unlock()
-	s.handles.drop(handleKey{owner: s, file: i})
 	if adopt != nil {
-		return s.adopt(i, f, adopt)
+		if err := s.adopt(i, f, adopt); err != nil {
+			return err
+		}
 	}
+	keep = true // what is made is written to next
+	s.handles.add(handleKey{owner: s, file: i}, f)
 	return nil
 }
 

@@ -1,0 +1,94 @@
+package storage
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"seedbed/magnet/metainfo"
+)
+
+// manyFixture is a torrent of n files of 100 bytes to 10 KB in folders of a hundred, of the sizes
+// that lie evenly on a logarithmic scale.
+func manyFixture(t tb, n int, format metainfo.Format) (*metainfo.Info, []byte) {
+	t.Helper()
+	plan := metainfo.Plan{Name: "many", PieceLength: 16 << 10, Format: format}
+	dice := rand.New(rand.NewPCG(1, 2))
+	for k := range n {
+		size := int64(100 << dice.IntN(7))
+		plan.Files = append(plan.Files, metainfo.PlanFile{Path: []string{fmt.Sprintf("d%05d", k/100), fmt.Sprintf("f%07d.txt", k)}, Length: size + dice.Int64N(size)})
+	}
+	d, err := metainfo.NewDraft(plan)
+	must(t, err)
+	layout := d.Layout()
+	data := make([]byte, layout.Length)
+	for s := range layout.Spans(0, layout.Length) {
+		if f := &layout.Files[s.File]; !f.Pad {
+			for k := range f.Length {
+				data[f.Offset+k] = byte(dice.Uint32())
+			}
+		}
+	}
+	digests := make([]metainfo.Digest, layout.NumPieces())
+	for p := range digests {
+		h := d.NewPieceHash(p)
+		_, _ = h.Write(data[int64(p)*layout.PieceLength:][:layout.DataSize(p)])
+		digests[p] = h.Digest()
+	}
+	info, err := d.Finish(digests)
+	must(t, err)
+	return info, data
+}
+
+// BenchmarkManyFiles compares storing 10,000 small files with the least that any program must
+// do: open, write, close and rename each. Finish is where get says "complete".
+func BenchmarkManyFiles(b *testing.B) {
+	const n = 10000
+	for _, format := range []metainfo.Format{metainfo.V1, metainfo.Hybrid} {
+		info, data := manyFixture(b, n, format)
+		b.Run(format.String(), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				top := b.TempDir()
+				b.StartTimer()
+				h := NewHandles(0)
+				s := open(b, Options{Dir: top, Info: info, Record: filepath.Join(top, "state", "resume"), Handles: h})
+				for p := range info.NumPieces() {
+					off := int64(p) * info.PieceLength
+					must(b, s.WriteAt(data[off:][:info.DataSize(p)], off))
+					s.MarkVerified(p)
+				}
+				must(b, s.Finish())
+				b.StopTimer()
+				must(b, s.Close())
+				h.Close()
+				must(b, os.RemoveAll(top))
+				b.StartTimer()
+			}
+		})
+		b.Run(format.String()+" plain", func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				top := b.TempDir()
+				b.StartTimer()
+				for i := range info.Files {
+					f := &info.Files[i]
+					if f.Pad {
+						continue
+					}
+					name := filepath.Join(top, filepath.Join(f.Path...))
+					if i == 0 || filepath.Dir(name) != filepath.Join(top, info.Files[i-1].Path[0]) {
+						must(b, os.MkdirAll(filepath.Dir(name), 0o777))
+					}
+					must(b, os.WriteFile(name+".part", data[f.Offset:][:f.Length], 0o666))
+					must(b, os.Rename(name+".part", name))
+				}
+				b.StopTimer()
+				must(b, os.RemoveAll(top))
+				b.StartTimer()
+			}
+		})
+	}
+}
