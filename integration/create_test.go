@@ -135,8 +135,8 @@ func (o *oracle) compare(t *rapid.T, path string, options create.Options) {
 			}
 			// As it is called on the disk.
 			p := f.Path
-			if f.Literal != nil {
-				p = f.Literal
+			if f.Spelled != nil {
+				p = f.Spelled
 			}
 			files = append(files, [4]any{strings.Join(p, "/"), f.Length, f.Executable, strings.Join(f.Symlink, "/")})
 		}

@@ -64,10 +64,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	if err != nil {
 		return swarm.Content{}, err
 	}
-	if n := links(info); n > 0 && !t.spec.Symlinks && !t.spec.Seed {
-		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf("%s of %s left out", count(n, "symbolic link"), info.Name),
-			hint: "have them made with --symlinks; they lead to files of the torrent only"}})
-	}
+	t.oddities.Do(func() {
+		for _, err := range oddities(info, t.spec.Symlinks || t.spec.Seed) {
+			t.node.emit(Event{Kind: Warning, Torrent: t, Err: err})
+		}
+	})
 	if t.spec.prepare != nil {
 		if err := t.spec.prepare(info); err != nil {
 			return swarm.Content{}, err
@@ -114,16 +115,6 @@ func fileSet(info *metainfo.Info, files []int) (s bitset.Set) {
 		s.Add(i)
 	}
 	return s
-}
-
-// links is how many symbolic links there are.
-func links(info *metainfo.Info) (n int) {
-	for i := range info.Files {
-		if info.Files[i].Symlink != nil {
-			n++
-		}
-	}
-	return n
 }
 
 func missing(wanted, have bitset.Set) int { return wanted.Count() - wanted.CountAnd(have) }

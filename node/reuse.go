@@ -73,7 +73,7 @@ func (r *reuser) match(s source) {
 	paths, names := map[named]int{}, map[named]int{}
 	for i := range s.info.Files {
 		f := &s.info.Files[i]
-		if f.Pad || f.Symlink != nil || f.Length == 0 {
+		if !f.IsRegular() || f.Length == 0 {
 			continue
 		}
 		if s.info.HasV2() {
@@ -84,7 +84,7 @@ func (r *reuser) match(s source) {
 	}
 	for i := range r.info.Files {
 		f := &r.info.Files[i]
-		if f.Pad || f.Symlink != nil || f.Length == 0 || r.files[i] != "" {
+		if !f.IsRegular() || f.Length == 0 || r.files[i] != "" {
 			continue
 		}
 		full := path.Join(f.Path...)

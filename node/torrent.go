@@ -60,6 +60,7 @@ type Torrent struct {
 	done      chan struct{} // closed at the first completion
 	announced chan struct{} // closed when a DHT node has taken our first announce
 	doneOnce  sync.Once
+	oddities  sync.Once // told of the names
 	annOnce   sync.Once
 
 	info    atomic.Pointer[metainfo.Info]

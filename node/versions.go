@@ -142,7 +142,7 @@ func (v *versions) prune(keep int, but string) error {
 func (v *versions) seal(name string, info *metainfo.Info) error {
 	for i := range info.Files {
 		f := &info.Files[i]
-		if f.Pad || f.Symlink != nil {
+		if !f.IsRegular() {
 			continue
 		}
 		file, err := v.root.Open(path.Join(name, filePath(info, f)))

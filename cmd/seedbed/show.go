@@ -64,6 +64,7 @@ type shown struct {
 	PublicKey   string     `json:"public_key,omitempty"`
 	Salt        string     `json:"salt,omitempty"`
 	Name        string     `json:"name"`
+	Spelled     string     `json:"spelled,omitempty"` // the name in the torrent, if it differs
 	Size        *int64     `json:"size,omitempty"`
 	PieceLength int64      `json:"piece_length,omitempty"`
 	Pieces      *int       `json:"pieces,omitempty"`
@@ -100,7 +101,7 @@ func showLink(l *magnet.Link) shown {
 func showTorrent(t *metainfo.Torrent) shown {
 	pieces, size := t.Info.NumPieces(), t.Info.Payload()
 	v := shown{
-		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Size: &size,
+		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
 		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
 	}
@@ -119,10 +120,31 @@ func jsonFiles(info *metainfo.Info) []jsonFile {
 	out := make([]jsonFile, 0, info.Stored())
 	for i := range info.Files {
 		if f := &info.Files[i]; !f.Pad {
-			out = append(out, jsonFile{strings.Join(f.Path, "/"), f.Length})
+			file := jsonFile{Path: strings.Join(f.Path, "/"), Size: f.Length, Spelled: strings.Join(f.Spelled, "/"), Folder: f.Folder, Link: strings.Join(f.Symlink, "/")}
+			if f.Symlink != nil && file.Link == "" {
+				file.Link = ".."
+			}
+			out = append(out, file)
 		}
 	}
 	return out
+}
+
+// line is a file as show lists it.
+func (f *jsonFile) line() string {
+	s := printable(f.Path)
+	switch {
+	case f.Folder:
+		s += "/"
+	case f.Link == "..":
+		s += "  (a symbolic link out of the torrent, never made)"
+	case f.Link != "":
+		s += " -> " + printable(f.Link)
+	}
+	if f.Spelled != "" {
+		s += fmt.Sprintf("  (spelled %q)", f.Spelled)
+	}
+	return s
 }
 
 // selection is BEP 53's so=, counted from 0, as --select counts, from 1.
@@ -146,6 +168,9 @@ func (v shown) print(w io.Writer) error {
 		}
 	}
 	row("name", v.Name)
+	if v.Spelled != "" {
+		row("spelled", strconv.Quote(v.Spelled))
+	}
 	row("infohash", v.InfoHash)
 	row("v2", v.InfoHashV2)
 	row("key", v.PublicKey)
@@ -177,7 +202,7 @@ func (v shown) print(w io.Writer) error {
 		fmt.Fprintf(&b, "files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
-			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), printable(f.Path))
+			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), f.line())
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -409,7 +409,7 @@ func (a *Assembler) finish(raw []byte) (*Info, []uint32, error) {
 	}
 	slices.Sort(liars)
 	a.size, a.groups, a.reserved = int64(len(raw)), nil, 0
-	info, err := adoptInfo(raw, local)
+	info, err := adoptInfo(raw)
 	return info, liars, err
 }
 

@@ -95,11 +95,19 @@ func (d *Draft) Files(yield func(file, at int) bool) {
 }
 
 // Renamed yields what a file is called elsewhere, where that is not its name:
-// because of what the name is made of, or because it would clash with another's.
+// because of what the name is made of, or because it clashes with another's on file
+// systems that ignore case or normalisation.
 func (d *Draft) Renamed(yield func(file int, as []string) bool) {
+	if !d.layout.IsMulti() {
+		return
+	}
+	_, folded := d.layout.Substitutes(NameRules{Fold: true})
 	for k, at := range d.places {
-		path := d.plan.Files[k].Path
-		if as := d.layout.Files[at].Path; len(path) > 0 && d.layout.IsMulti() && !slices.Equal(path, as) && !yield(k, as) {
+		as, ok := folded[at]
+		if !ok {
+			as = d.layout.Files[at].Path
+		}
+		if path := d.plan.Files[k].Path; len(path) > 0 && !slices.Equal(path, as) && !yield(k, as) {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package metainfo
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,48 +9,50 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// resolveClashes gives new names to files that would be stored under a path
-// that another file or a directory has, as some file systems see it.
-func resolveClashes(files []File, sys system) error {
-	t := newTree(len(files))
+// resolveClashes gives new paths to files that would be stored under a path that
+// another file or a directory has. If fold is true, paths are compared as file
+// systems do that ignore case and normalisation.
+func resolveClashes(files []File, fold bool) {
+	t := newTree(len(files), fold)
 	for k := range files {
-		if !files[k].Pad {
-			t.dir(files[k].Path)
+		switch f := &files[k]; {
+		case f.Pad:
+		case f.Folder:
+			t.dir(append(f.Path[:len(f.Path):len(f.Path)], ""))
+		default:
+			t.dir(f.Path)
 		}
 	}
 	// Every file that can have its own name has it before others get new ones.
 	var late []int
 	for k := range files {
-		if !files[k].Pad && !t.file(files[k].Path) {
+		if f := &files[k]; !f.Pad && !f.Folder && !t.file(f.Path) {
 			late = append(late, k)
 		}
 	}
-	tries := 0
+	tried := map[edge]int{} // numbers that are taken, by the name that is numbered
 	for _, k := range late {
 		f := &files[k]
 		path := slices.Clone(f.Path)
 		last := len(path) - 1
 		base, ext := splitExt(path[last])
-		for n := 1; ; n++ {
-			if tries++; tries > maxClashes {
-				return &Error{Field: "files[" + strconv.Itoa(k) + "].path", Part: joined(f.Path),
-					Reason: fmt.Sprintf("is one of very many names that are taken (more than %d)", maxClashes)}
-			}
+		clash := edge{t.dir(path), t.fold(path[last])}
+		for {
+			tried[clash]++
 			// As libtorrent does it, so that its data is found.
-			path[last] = base + "." + strconv.Itoa(n) + ext
+			path[last] = base + "." + strconv.Itoa(tried[clash]) + ext
 			if len(path[last]) > MaxName {
 				path[last] = shorten(path[last])
 			}
 			if t.file(path) {
-				if f.Literal == nil {
-					f.Literal = sys.literal(f.Path, path)
-				}
-				f.Path = path
 				break
 			}
 		}
+		if f.Spelled == nil {
+			f.Spelled = f.Path
+		}
+		f.Path = path
 	}
-	return nil
 }
 
 // splitExt splits a name before its last dot, if that leaves a base.
@@ -62,13 +63,14 @@ func splitExt(s string) (base, ext string) {
 	return s, ""
 }
 
-// tree is the directories and files of a torrent by folded names.
+// tree is the directories and files of a torrent by their names, folded if folder
+// is set.
 type tree struct {
 	nodes  map[edge]int32 // to a directory's number; 0 is a file
 	dirs   int32          // directories but the root
 	prev   []string       // the directory that dir saw last, and its number
 	prevN  int32
-	folder cases.Caser // not for several goroutines, so each tree has its own
+	folder *cases.Caser // not for several goroutines, so each tree has its own
 }
 
 type edge struct {
@@ -76,8 +78,13 @@ type edge struct {
 	name string
 }
 
-func newTree(size int) *tree {
-	return &tree{nodes: make(map[edge]int32, size), folder: cases.Fold()}
+func newTree(size int, fold bool) *tree {
+	t := &tree{nodes: make(map[edge]int32, size)}
+	if fold {
+		c := cases.Fold()
+		t.folder = &c
+	}
+	return t
 }
 
 // dir enters the directories above path and returns the number of the nearest.
@@ -115,6 +122,9 @@ func (t *tree) file(path []string) bool {
 // Unicode's canonical caseless matching (D145), and without the invisible
 // characters that HFS+ ignores.
 func (t *tree) fold(s string) string {
+	if t.folder == nil {
+		return s
+	}
 	ascii, lower := true, true
 	for _, c := range []byte(s) {
 		ascii = ascii && c < 0x80

@@ -12,36 +12,37 @@
 // # Names
 //
 // Torrents are made on one system and opened on another, by people with typing
-// habits and by attackers. What leads out of the directory is refused. What is
-// merely no name everywhere gets one, and always the same one:
+// habits and by attackers. Whatever the names are, the torrent opens: each name
+// that is not safe is replaced by one that is, and always by the same, on every
+// system. File.Spelled and Info.SpelledName keep what the torrent says.
 //
 //	component                                   what becomes of it
-//	..  a/../b  a\..\b                          refused
-//	/etc  \\host  C:  C:\x  C:/x                refused: absolute
-//	empty, "."                                  left out; a path of nothing else is refused
-//	a/b  a\b  (separators inside)               a_b
-//	C:x  (a letter and a colon)                 C_x
+//	empty, ".", "..", and these with            left out; a path of nothing else is "_"
+//	separators, such as "/" and "../"
+//	/etc  \\host  (leading separators)          left out: etc, host
+//	a/b  a\b  a/../b  (separators inside)       a_b, a_.._b
+//	C:  C:x  C:\x  (a letter and a colon)       C_, C_x, C__x
 //	control characters, DEL, line separators    _
 //	bytes that are not UTF-8                    _ each
 //	overrides of writing direction              _ (they let gpj.exe be shown as exe.jpg)
-//	CON, nul, COM1, ... (devices of Windows)    _CON; on Windows aux.c is _aux.c too
-//	< > : " | ? *                               _ on Windows, kept elsewhere
-//	trailing dots and spaces                    dropped on Windows, kept elsewhere
+//	CON, nul, COM1, ... (devices of Windows)    _CON
 //	more than 255 bytes                         cut, with a hash of the whole, keeping the extension
-//	more than 100 deep or 4096 bytes            refused
+//	more than 100 deep or 4096 bytes            one folder, named by a hash of the folders, and the name
 //	the path of an earlier file or of a         numbered: a.txt, a.1.txt
-//	directory, also by case or normalisation
-//	a name of the torrent that is empty         the infohash
+//	directory
+//	a name of the torrent that names nothing    the infohash
 //
-// Reserved characters and trailing dots are kept where the system can, because
-// titles have them and libtorrent and today's Transmission keep them too;
-// libtorrent's numbering is copied, so that its downloads are recognised. File.Literal tells where others may have put a
-// file that has another name here. name.utf-8 and path.utf-8 go before name and
-// path when they are UTF-8.
+// What a file system refuses or does not tell apart, and others hold (reserved
+// characters of Windows, trailing dots, case), is kept here, since titles have it.
+// Info.Substitutes has names for such file systems. libtorrent's numbering is
+// copied, so that its downloads are recognised. File.Literal tells where others may
+// have put a file that has another name here. name.utf-8 and path.utf-8 go before
+// name and path when they are UTF-8.
 //
 // Padding files (BEP 47) keep their place among the bytes; they are never
-// stored, and need no name of their own. What a symbolic link leads to is refused
-// if it leads out; whether one is made is for others to say.
+// stored, and need no path. A file of no bytes whose last component is empty is an
+// empty folder. A symbolic link may lead anywhere; Symlink is empty of one that
+// leads out of the torrent, and whether others are made is for the caller to say.
 //
 // # Versions
 //

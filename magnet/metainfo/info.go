@@ -19,6 +19,7 @@ type Info struct {
 	Hash        id.ID   // the infohash: SHA-1 of Raw, or HashV2 cut short where there is no v1 side
 	HashV2      id.ID32 // BEP 52: SHA-256 of Raw; zero without a v2 side
 	Name        string  // one safe path component
+	SpelledName string  // the name as the torrent spells it, where that differs; else empty
 	PieceLength int64   // bytes; the last piece may be shorter
 	Length      int64   // bytes of all files, pads included
 	Private     bool    // BEP 27: neither DHT nor PEX
@@ -38,21 +39,27 @@ type Info struct {
 type File struct {
 	// Path is made of safe components, without the torrent's name when the
 	// torrent has several files; of a single-file torrent it is [Name]. No two
-	// files have equal paths and none lies below another.
+	// files have equal paths and none lies below another; padding and folders
+	// aside.
 	Path       []string
 	Offset     int64 // of the first byte within the torrent
 	Length     int64
 	Pad        bool // BEP 47: all zeros, never stored
 	Executable bool // BEP 47 attribute x
+	Folder     bool // a placeholder for an empty folder at Path; it has no bytes
 	// Symlink is what a symbolic link leads to (BEP 47), as a path within the torrent
-	// like Path; nil of a file. A link has no bytes.
+	// like Path; nil of a file. It is empty, but not nil, if the link leads out of the
+	// torrent or nowhere: such a link is never made. A link has no bytes.
 	Symlink []string
 	Root    Root // BEP 52: of its merkle tree; zero without a v2 side, of an empty file and of padding
-	// Literal is the path as the torrent spells it, where that differs from
-	// Path and this system can hold it: seedbed stores nothing there, but the
-	// original or another program's copy may lie there. Otherwise nil.
-	Literal []string
+	// Spelled is the path as the torrent spells it, where that differs from Path;
+	// otherwise nil.
+	Spelled []string
 }
+
+// IsRegular reports whether f is a file with a place of its own on the disk:
+// neither padding nor a symbolic link nor a folder.
+func (f *File) IsRegular() bool { return !f.Pad && f.Symlink == nil && !f.Folder }
 
 // IsMulti reports whether the torrent's files lie in a directory called Name;
 // otherwise it has one file and Name is its name.

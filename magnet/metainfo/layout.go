@@ -2,6 +2,8 @@ package metainfo
 
 import (
 	"bytes"
+	"crypto/sha1"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -10,33 +12,35 @@ import (
 )
 
 // layOut reads the name and the files and lays these end to end.
-func (i *Info) layOut(f *fields, sys system) error {
+func (i *Info) layOut(f *fields) error {
 	name, err := i.name(f)
 	if err != nil {
 		return err
 	}
-	var bad string
-	if i.Name, bad = sys.component(name); bad != "" {
-		return &Error{Field: "name", Part: name, Reason: bad}
-	}
-	if i.Name == "" {
+	if i.Name = component(name); i.Name == "" {
 		// As libtorrent does; the name is only advisory (BEP 3).
 		i.Name = i.Hash.String()
 	}
+	if i.Name != name {
+		i.SpelledName = name
+	}
 	if i.v2 && !i.HasV1() {
-		return i.readTree(f.fileTree, sys)
+		err = i.readTree(f.fileTree)
+	} else if err = i.readV1(f, name); err == nil && i.v2 {
+		err = i.matchTree(f.fileTree, name)
 	}
-	if err := i.readV1(f, name, sys); err != nil || !i.v2 {
-		return err
+	if err == nil && i.multi {
+		resolveClashes(i.Files, false)
+		i.resolveLinks()
 	}
-	return i.matchTree(f.fileTree, name)
+	return err
 }
 
 // readV1 reads the files as BEP 3 has them.
-func (i *Info) readV1(f *fields, name string, sys system) error {
+func (i *Info) readV1(f *fields, name string) error {
 	if f.files != nil {
 		i.multi = true
-		return i.readFiles(f.files, sys)
+		return i.readFiles(f.files)
 	}
 	if f.length == nil {
 		return &Error{Reason: "it has neither length nor files"}
@@ -46,7 +50,9 @@ func (i *Info) readV1(f *fields, name string, sys system) error {
 		return &Error{Field: "name", Part: name, Reason: "is a symbolic link and nothing else"}
 	}
 	file := File{Path: []string{i.Name}, Executable: bytes.IndexByte(attrs, 'x') >= 0}
-	file.Literal = sys.literal([]string{name}, file.Path)
+	if i.SpelledName != "" {
+		file.Spelled = []string{name}
+	}
 	if e := i.add(file, f.length); e != nil {
 		e.Field = "length"
 		return e
@@ -68,7 +74,7 @@ func (i *Info) name(f *fields) (string, error) {
 	return string(b), nil
 }
 
-func (i *Info) readFiles(list bencode.Value, sys system) error {
+func (i *Info) readFiles(list bencode.Value) error {
 	if list.Kind() != bencode.List {
 		return &Error{Field: "files", Reason: "is not a list"}
 	}
@@ -81,16 +87,16 @@ func (i *Info) readFiles(list bencode.Value, sys system) error {
 	}
 	i.Files = make([]File, 0, n)
 	for v := range list.List() {
-		if e := i.readFile(v, sys); e != nil {
+		if e := i.readFile(v); e != nil {
 			e.Field = "files[" + strconv.Itoa(len(i.Files)) + "]" + e.Field
 			return e
 		}
 	}
-	return resolveClashes(i.Files, sys)
+	return nil
 }
 
 // readFile adds a file. The Field of its error is below the file's own.
-func (i *Info) readFile(v bencode.Value, sys system) *Error {
+func (i *Info) readFile(v bencode.Value) *Error {
 	if v.Kind() != bencode.Dict {
 		return &Error{Reason: "is not a dictionary"}
 	}
@@ -119,91 +125,106 @@ func (i *Info) readFile(v bencode.Value, sys system) *Error {
 	if validPath(pathUTF8) {
 		path = pathUTF8
 	}
-	var file File
-	if e := i.readPath(&file, path, sys); e != nil {
-		return e
-	}
 	attrs, _ := attr.Bytes()
+	file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0, Pad: bytes.IndexByte(attrs, 'p') >= 0}
 	if isSymlink(attrs, symlink) {
-		if e := file.link(symlink, sys); e != nil {
+		// Its bytes, which some programs count, are in no piece.
+		file.Symlink, length = linkTarget(symlink), noBytes
+	}
+	var raw []string
+	if !file.Pad {
+		var e *Error
+		if raw, e = i.readPath(&file, path, length); e != nil {
 			return e
 		}
+		file.Pad = isPadPath(file.Path)
 	}
-	file.Executable = bytes.IndexByte(attrs, 'x') >= 0
-	file.Pad = bytes.IndexByte(attrs, 'p') >= 0 || isPadPath(file.Path)
-	if file.Symlink != nil && length == nil {
-		length = noBytes
+	if file.Pad { // whose path, if there is one, says nothing
+		n, _ := length.Int()
+		file.Path, file.Spelled, file.Symlink = []string{".pad", strconv.FormatInt(n, 10)}, nil, nil
 	}
 	if e := i.add(file, length); e != nil {
 		e.Field = ".length"
 		return e
 	}
 	if i.v2 {
-		var raw []string
-		for c := range path.List() {
-			raw = append(raw, text(c))
-		}
 		i.raw = append(i.raw, joined(raw))
 	}
 	return nil
 }
 
-// readPath sets the file's paths.
-func (i *Info) readPath(file *File, path bencode.Value, sys system) *Error {
-	bad := func(part, reason string) *Error { return &Error{Field: ".path", Part: part, Reason: reason} }
+// readPath sets what the path of a file says. It returns the path as it is spelled
+// if this is a hybrid, whose v2 side has the same.
+func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Error) {
+	bad := func(reason string) ([]string, *Error) { return nil, &Error{Field: ".path", Reason: reason} }
 	switch {
 	case path == nil:
-		return bad("", "is missing")
+		return bad("is missing")
 	case path.Kind() != bencode.List:
-		return bad("", "is not a list")
-	}
-	depth := path.Len()
-	if depth > MaxDepth {
-		return bad("", fmt.Sprintf("is %d directories deep; at most %d are accepted", depth, MaxDepth))
+		return bad("is not a list")
+	case path.Len() == 0:
+		return bad("names nothing") // BEP 3: a zero length list "is an error case".
 	}
 	// Neighbours mostly share their directory: share its strings too.
 	var prev []string
 	if len(i.Files) > 0 {
 		prev = i.Files[len(i.Files)-1].Path
 	}
-	file.Path = make([]string, 0, depth)
-	size, same := 0, true
+	same, last := true, false
+	file.Path = make([]string, 0, min(path.Len(), MaxDepth))
 	for v := range path.List() {
 		b, ok := v.Bytes()
 		if !ok {
-			return bad("", "has a component that is not a string")
+			return bad("has a component that is not a string")
 		}
+		last = len(b) == 0
 		if k := len(file.Path); k < len(prev) && string(b) == prev[k] {
 			file.Path = append(file.Path, prev[k])
-		} else {
-			raw := string(b)
-			safe, reason := sys.component(raw)
-			if reason != "" {
-				return bad(raw, reason)
-			}
-			same = same && safe == raw
-			if safe == "" {
-				continue
-			}
+			continue
+		}
+		raw := string(b)
+		safe := component(raw)
+		same = same && safe == raw
+		if safe != "" {
 			file.Path = append(file.Path, safe)
 		}
-		size += len(file.Path[len(file.Path)-1]) + 1
 	}
-	switch {
-	case len(file.Path) == 0:
-		// BEP 3: a zero length list "is an error case".
-		return bad("", "names nothing")
-	case size > MaxPath:
-		return bad("", fmt.Sprintf("has %d bytes; at most %d are accepted", size, MaxPath))
+	if n, isInt := length.Int(); last && isInt && n == 0 && len(file.Path) > 0 && file.Symlink == nil {
+		file.Folder, same = true, true
+	}
+	same = file.fitPath() && same
+	if same && !i.v2 {
+		return nil, nil
+	}
+	var raw []string
+	for v := range path.List() {
+		raw = append(raw, text(v))
 	}
 	if !same {
-		var raw []string
-		for v := range path.List() {
-			raw = append(raw, text(v))
-		}
-		file.Literal = sys.literal(raw, file.Path)
+		file.Spelled = raw
 	}
-	return nil
+	return raw, nil
+}
+
+// fitPath gives a path of which nothing is left a name, and makes one that is too
+// deep or too long fit. It reports whether nothing had to be done.
+func (f *File) fitPath() bool {
+	size := 0
+	for _, c := range f.Path {
+		size += len(c) + 1
+	}
+	switch {
+	case len(f.Path) == 0:
+		f.Path = []string{"_"}
+	case len(f.Path) > MaxDepth, size > MaxPath:
+		// Files of one directory stay together.
+		dirs, base := f.Path[:len(f.Path)-1], f.Path[len(f.Path)-1]
+		sum := sha1.Sum([]byte(joined(dirs)))
+		f.Path = []string{"~" + hex.EncodeToString(sum[:8]), base}
+	default:
+		return true
+	}
+	return false
 }
 
 // add appends the file behind those before it.
@@ -217,44 +238,14 @@ func (i *Info) add(f File, length bencode.Value) *Error {
 	case n > maxLength-i.Length:
 		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is more than any torrent holds"}
 	}
-	if f.Symlink != nil && n != 0 {
-		return &Error{Part: joined(f.Path), Reason: "is a symbolic link with bytes of its own"}
-	}
 	f.Offset, f.Length = i.Length, n
 	i.Length += n
 	i.Files = append(i.Files, f)
 	return nil
 }
 
-// noBytes is the length of a link that has none said.
+// noBytes is the length of a link.
 var noBytes = bencode.Value("i0e")
-
-// link reads what a symbolic link leads to. BEP 47: "a list of path components
-// [...] relative to the torrent root"; one that leads out of it is refused.
-func (f *File) link(target bencode.Value, sys system) *Error {
-	bad := func(part, reason string) *Error { return &Error{Field: ".symlink path", Part: part, Reason: reason} }
-	if target.Kind() != bencode.List || target.Len() == 0 || target.Len() > MaxDepth {
-		return bad(joined(f.Path), "is a symbolic link that leads nowhere")
-	}
-	f.Symlink = []string{}
-	for v := range target.List() {
-		b, ok := v.Bytes()
-		if !ok {
-			return bad(joined(f.Path), "has a component that is not a string")
-		}
-		safe, reason := sys.component(string(b))
-		if reason != "" {
-			return bad(string(b), reason)
-		}
-		if safe != "" {
-			f.Symlink = append(f.Symlink, safe)
-		}
-	}
-	if len(f.Symlink) == 0 {
-		return bad(joined(f.Path), "is a symbolic link that leads nowhere")
-	}
-	return nil
-}
 
 func isSymlink(attrs []byte, path bencode.Value) bool {
 	return bytes.IndexByte(attrs, 'l') >= 0 || path != nil

@@ -38,10 +38,6 @@ const (
 	// maxLength is more bytes than pieces can cover, and small enough that
 	// sums do not overflow.
 	maxLength = MaxInfo / hashLen * MaxPieceLength
-
-	// maxClashes bounds the names tried for files that may not have their own
-	// (libtorrent: 500).
-	maxClashes = 4096
 )
 
 // limits are what the syntax may cost: a file takes about eight tokens, and a

@@ -8,72 +8,53 @@ import (
 	"unicode/utf8"
 )
 
-// system is what the names of files may be made of.
-type system bool
-
-const (
-	unix    system = false
-	windows system = true
-)
-
-// component is the safe name for one component of a path; "" is none at all.
-// bad says why there can be none.
-func (sys system) component(s string) (safe, bad string) {
-	if s == "" || s == "." {
-		return "", ""
+// component returns the safe name for one component of a path, the same on every
+// system. It is empty if s names nothing below its directory: "", ".", "..", and
+// what separators make of these, such as "/" and "../".
+func component(s string) string {
+	if namesNothing(s) {
+		return ""
 	}
-	if bad = escapes(s); bad != "" {
-		return "", bad
-	}
-	s = sys.replace(s)
-	if sys == windows {
-		// Win32 drops them silently, so that "a." would be "a".
-		s = strings.TrimRight(s, ". ")
-	}
-	if s == "" || sys.reserved(s) {
+	s = replace(strings.TrimLeftFunc(s, isSeparator), badAnywhere)
+	if isDevice(s) {
 		s = "_" + s
 	}
 	if len(s) > MaxName {
 		s = shorten(s)
 	}
-	return s, ""
+	return s
 }
 
-// escapes says how a component leads out of its directory; "" if it does not.
-func escapes(s string) string {
+// namesNothing reports whether no part of s between separators is a name.
+func namesNothing(s string) bool {
 	for part := range strings.FieldsFuncSeq(s, isSeparator) {
-		if part == ".." {
-			return "leads out of the torrent's directory"
+		if part != "." && part != ".." {
+			return false
 		}
 	}
-	if isSeparator(rune(s[0])) {
-		return "is an absolute path"
-	}
-	if len(s) >= 2 && s[1] == ':' && isLetter(s[0]) && (len(s) == 2 || isSeparator(rune(s[2]))) {
-		return "is an absolute path on a drive"
-	}
-	return ""
+	return true
 }
 
 func isSeparator(r rune) bool { return r == '/' || r == '\\' }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// replace puts "_" for every character that no name should hold.
-func (sys system) replace(s string) string {
-	bad := func(i int, r rune) bool {
-		return sys.bad(r) ||
-			r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) || // a byte that is not UTF-8
-			i == 1 && r == ':' && isLetter(s[0]) // a drive
+// replace puts "_" for every character that bad reports, for bytes that are not
+// UTF-8 and for the colon of a drive.
+func replace(s string, bad func(rune) bool) string {
+	isBad := func(i int, r rune) bool {
+		return bad(r) ||
+			r == utf8.RuneError && !strings.HasPrefix(s[i:], string(utf8.RuneError)) ||
+			i == 1 && r == ':' && isLetter(s[0])
 	}
 	for i, r := range s {
-		if !bad(i, r) {
+		if !isBad(i, r) {
 			continue
 		}
 		var b strings.Builder
 		b.WriteString(s[:i])
 		for j, r := range s[i:] {
-			if bad(i+j, r) {
+			if isBad(i+j, r) {
 				r = '_'
 			}
 			b.WriteRune(r)
@@ -83,8 +64,8 @@ func (sys system) replace(s string) string {
 	return s
 }
 
-// bad reports whether r may not be in a name.
-func (sys system) bad(r rune) bool {
+// badAnywhere reports whether no name should hold r on any system.
+func badAnywhere(r rune) bool {
 	switch {
 	case r < 0x20, 0x7f <= r && r < 0xa0:
 		return true // C0, DEL and C1 controls
@@ -96,10 +77,25 @@ func (sys system) bad(r rune) bool {
 		// Embeddings, overrides and isolates of writing direction, which let
 		// "gpj.exe" be shown as "exe.jpg".
 		return true
-	case r < 0x80:
-		return sys == windows && strings.ContainsRune(`<>:"|?*`, r)
 	}
 	return false
+}
+
+// dosName returns the name that Windows and its file systems can hold in place of
+// a safe one, mostly itself.
+func dosName(s string) string {
+	s = replace(s, func(r rune) bool { return strings.ContainsRune(`<>:"|?*`, r) })
+	// Win32 drops them silently, so that "a." would be "a".
+	s = strings.TrimRight(s, ". ")
+	stem, _, _ := strings.Cut(s, ".")
+	// With an extension ("aux.c") a device is one on some versions of Windows only.
+	if s == "" || isDevice(strings.TrimRight(stem, " ")) {
+		s = "_" + s
+	}
+	if len(s) > MaxName {
+		s = shorten(s)
+	}
+	return s
 }
 
 // devices are the names that Windows takes for devices.
@@ -111,47 +107,53 @@ var devices = map[string]bool{
 	"LPT8": true, "LPT9": true, "LPT¹": true, "LPT²": true, "LPT³": true,
 }
 
-// reserved reports whether s names a device. With an extension ("aux.c") that
-// is so on some versions of Windows only, and source trees have such files.
-func (sys system) reserved(s string) bool {
-	if sys == windows {
-		s, _, _ = strings.Cut(s, ".")
-		s = strings.TrimRight(s, " ")
-	}
-	return len(s) <= 7 && devices[strings.ToUpper(s)]
-}
+// isDevice reports whether s names a device of Windows.
+func isDevice(s string) bool { return len(s) <= 7 && devices[strings.ToUpper(s)] }
 
 // shorten cuts a name that is too long, keeps its extension, and puts in a
 // part of the whole name's hash so that long names with one beginning differ.
-func shorten(s string) string {
+func shorten(s string) string { return shortenTo(s, MaxName) }
+
+func shortenTo(s string, limit int) string {
 	sum := sha1.Sum([]byte(s))
 	tail := "~" + hex.EncodeToString(sum[:4])
 	if dot := strings.LastIndexByte(s, '.'); dot > len(s)-16 {
 		tail += s[dot:]
 	}
-	cut := MaxName - len(tail)
+	cut := limit - len(tail)
 	for !utf8.RuneStart(s[cut]) {
 		cut--
 	}
 	return s[:cut] + tail
 }
 
-// literal is the path as the torrent spells it, if that is not safe, and this
-// system can hold a file of that name all the same; otherwise nil.
-func (sys system) literal(raw, safe []string) []string {
-	if sys == windows {
-		return nil // it would drop or read as syntax what we replaced
+// Literal returns the path as the torrent spells it, if that differs from Path and
+// a file of that name can exist below the torrent's directory; otherwise nil.
+// seedbed stores nothing there of its own accord, but the original or another
+// program's copy may lie there.
+func (f *File) Literal() []string {
+	if f.Spelled == nil {
+		return nil
 	}
-	out := slices.DeleteFunc(slices.Clone(raw), func(s string) bool { return s == "" || s == "." })
-	if len(out) == 0 || slices.Equal(out, safe) {
+	out := slices.DeleteFunc(slices.Clone(f.Spelled), func(s string) bool { return s == "" || s == "." })
+	if len(out) == 0 || slices.Equal(out, f.Path) {
 		return nil
 	}
 	for _, s := range out {
-		if strings.ContainsAny(s, "/\x00") || len(s) > MaxName {
+		if s == ".." || strings.ContainsAny(s, "/\x00") || len(s) > MaxName {
 			return nil
 		}
 	}
 	return out
+}
+
+// LiteralName is the same of the torrent's name; empty if there is none.
+func (i *Info) LiteralName() string {
+	if i.SpelledName == "" {
+		return ""
+	}
+	f := File{Path: []string{i.Name}, Spelled: []string{i.SpelledName}}
+	return joined(f.Literal())
 }
 
 // joined is a path for people.

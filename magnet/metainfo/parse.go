@@ -15,7 +15,10 @@ import (
 // ParseInfo checks an info dictionary and keeps a copy of it. The error is an
 // *Error.
 func ParseInfo(raw []byte) (*Info, error) {
-	return parseInfo(raw, local)
+	if len(raw) > MaxInfo {
+		return nil, &Error{Reason: fmt.Sprintf("the info dictionary has %d bytes; at most %d are accepted", len(raw), MaxInfo)}
+	}
+	return adoptInfo(bytes.Clone(raw))
 }
 
 // fields are the values of an info dictionary that we read, found in one pass.
@@ -51,15 +54,8 @@ func (f *fields) slot(key []byte) *bencode.Value {
 	return nil
 }
 
-func parseInfo(raw []byte, sys system) (*Info, error) {
-	if len(raw) > MaxInfo {
-		return nil, &Error{Reason: fmt.Sprintf("the info dictionary has %d bytes; at most %d are accepted", len(raw), MaxInfo)}
-	}
-	return adoptInfo(bytes.Clone(raw), sys)
-}
-
-// adoptInfo is parseInfo of bytes that nobody else writes to.
-func adoptInfo(raw []byte, sys system) (*Info, error) {
+// adoptInfo is ParseInfo of bytes that nobody else writes to.
+func adoptInfo(raw []byte) (*Info, error) {
 	v, rest, err := bencode.Parse(raw, limits)
 	if err != nil {
 		return nil, &Error{Reason: "the info dictionary is not bencoded: " + err.Error()}
@@ -89,7 +85,7 @@ func adoptInfo(raw []byte, sys system) (*Info, error) {
 	if err := i.pieceTable(&f); err != nil {
 		return nil, err
 	}
-	if err := i.layOut(&f, sys); err != nil {
+	if err := i.layOut(&f); err != nil {
 		return nil, err
 	}
 	if err := i.fit(); err != nil {

@@ -12,10 +12,10 @@ func Fragile(name string) string {
 	if !utf8.ValidString(name) {
 		return "is not UTF-8, which a torrent needs"
 	}
-	if safe, bad := unix.component(name); bad != "" || safe != name {
+	if component(name) != name {
 		return "holds what no other client would write"
 	}
-	if safe, _ := windows.component(name); safe != name {
+	if dosName(name) != name {
 		return "cannot be a name on Windows"
 	}
 	if !norm.NFC.IsNormalString(name) {

@@ -3,6 +3,7 @@ package metainfo
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"seedbed/internal/bencode"
@@ -87,7 +88,7 @@ func (l *leaf) root(length int64) (r Root, bad string) {
 // readTree reads the files of a torrent that is v2 alone. Each begins at a piece
 // (BEP 52: "each non-empty file is aligned to a piece boundary"); what is between
 // them is padding, as it is with hybrids.
-func (i *Info) readTree(v bencode.Value, sys system) error {
+func (i *Info) readTree(v bencode.Value) error {
 	name, single := "", 0
 	err := walkTree(v, nil, func(l leaf) *Error {
 		attrs, _ := l.attr.Bytes()
@@ -95,16 +96,9 @@ func (i *Info) readTree(v bencode.Value, sys system) error {
 			return &Error{Field: "file tree", Reason: fmt.Sprintf("has more than %d files", MaxFiles)}
 		}
 		file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0}
-		if bad := i.treePath(&file, l.path, sys); bad != nil {
-			return bad
-		}
+		file.treePath(l.path)
 		if isSymlink(attrs, l.symlink) {
-			if bad := file.link(l.symlink, sys); bad != nil {
-				return bad
-			}
-			if l.length == nil {
-				l.length = noBytes
-			}
+			file.Symlink, l.length = linkTarget(l.symlink), noBytes
 		}
 		if rest := i.Length % i.PieceLength; rest != 0 {
 			if n, _ := l.length.Int(); n > 0 {
@@ -135,33 +129,22 @@ func (i *Info) readTree(v bencode.Value, sys system) error {
 		return nil
 	}
 	i.multi = true
-	return resolveClashes(i.Files, sys)
+	return nil
 }
 
-// treePath makes a safe path.
-func (i *Info) treePath(file *File, raw []string, sys system) *Error {
-	size, same := 0, true
+// treePath sets the paths of a file from that of a file tree.
+func (f *File) treePath(raw []string) {
+	same := true
 	for _, c := range raw {
-		safe, reason := sys.component(c)
-		if reason != "" {
-			return &Error{Field: "file tree", Part: c, Reason: reason}
-		}
+		safe := component(c)
 		same = same && safe == c
 		if safe != "" {
-			file.Path = append(file.Path, safe)
-			size += len(safe) + 1
+			f.Path = append(f.Path, safe)
 		}
 	}
-	switch {
-	case len(file.Path) == 0:
-		return &Error{Field: "file tree", Part: joined(raw), Reason: "names nothing"}
-	case size > MaxPath:
-		return &Error{Field: "file tree", Reason: fmt.Sprintf("has a path of %d bytes; at most %d are accepted", size, MaxPath)}
+	if !f.fitPath() || !same {
+		f.Spelled = slices.Clone(raw)
 	}
-	if !same {
-		file.Literal = sys.literal(raw, file.Path)
-	}
-	return nil
 }
 
 // matchTree compares the v2 side of a hybrid with its v1 side and takes the roots.
@@ -177,7 +160,7 @@ func (i *Info) matchTree(v bencode.Value, name string) error {
 			k++
 		}
 		n, bad := integer(l.length)
-		if l.length == nil && l.symlink != nil {
+		if k < len(i.Files) && i.Files[k].Symlink != nil {
 			n, bad = 0, ""
 		}
 		if k == len(i.Files) || bad != "" || i.Files[k].Length != n {

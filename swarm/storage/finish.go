@@ -27,9 +27,11 @@ func (s *Storage) Finish() error {
 	for i := range s.info.Files {
 		switch f := &s.info.Files[i]; {
 		case f.Length > 0 || f.Pad || !s.isWanted(i):
+		case f.Folder:
+			err = firstOf(err, s.makeFolder(i))
 		case f.Symlink == nil:
 			err = firstOf(err, s.finishFile(i))
-		case s.o.Symlinks:
+		case s.o.Symlinks && len(f.Symlink) > 0:
 			err = firstOf(err, s.makeLink(i))
 		}
 	}
@@ -156,6 +158,16 @@ func (s *Storage) finishFile(i int) error {
 	}
 	s.noteDir(i)
 	return nil
+}
+
+// makeFolder makes an empty folder. What else is at its place is left alone: no
+// byte of the torrent is missing for it.
+func (s *Storage) makeFolder(i int) error {
+	err := s.disk.MkdirAll(s.final(i))
+	if err == nil || kindOf(err) == Exists {
+		return nil
+	}
+	return wrap("make", filepath.Join(s.dir, s.final(i)), err)
 }
 
 // makeLink makes a symbolic link (BEP 47). It leads to a place in the torrent,

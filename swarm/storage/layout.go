@@ -49,7 +49,7 @@ func (l *layout) final(i int) string { return l.join(l.info.Files[i].Path) }
 
 // literal is the name as the torrent spells it, or "".
 func (l *layout) literal(i int) string {
-	if p := l.info.Files[i].Literal; p != nil {
+	if p := l.info.Files[i].Literal(); p != nil {
 		return l.join(p)
 	}
 	return ""

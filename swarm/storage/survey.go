@@ -47,7 +47,7 @@ func (s *Storage) survey() error {
 	}
 	all := true
 	for i := range s.info.Files {
-		if s.info.Files[i].Pad || s.info.Files[i].Symlink != nil {
+		if !s.info.Files[i].IsRegular() {
 			continue
 		}
 		var known fileRecord

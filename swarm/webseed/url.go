@@ -1,6 +1,7 @@
 package webseed
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
@@ -27,13 +28,13 @@ func FileURL(base string, info *metainfo.Info, file int) string {
 	}
 	f := &info.Files[file]
 	path := f.Path
-	if f.Literal != nil {
-		path = f.Literal // as the torrent spells it
+	if l := f.Literal(); l != nil {
+		path = l // as the torrent spells it
 	}
 	inQuery := strings.Contains(base, "?")
 	parts := []string{strings.TrimSuffix(base, "/")}
 	if info.IsMulti() {
-		parts = append(parts, encodeName(info.Name, inQuery))
+		parts = append(parts, encodeName(cmp.Or(info.LiteralName(), info.Name), inQuery))
 	}
 	for _, c := range path {
 		parts = append(parts, encodeName(c, inQuery))

@@ -1,6 +1,0 @@
-//go:build !windows
-
-package metainfo
-
-// local is the system that this program is built for.
-const local = unix

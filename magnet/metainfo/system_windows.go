@@ -1,4 +1,0 @@
-package metainfo
-
-// local is the system that this program is built for.
-const local = windows
