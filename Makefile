@@ -11,7 +11,7 @@ VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
 RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench battery soak demo install clean peers cc
+.PHONY: help build test race lint fuzz bench battery soak bars demo install clean peers cc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ battery: peers ## the batteries against faults and hostile peers, small, telling
 soak: peers ## the same, large: some minutes, and the large simulations of the DHT
 	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
 	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
+
+bars: peers ## compare with physical limits and other clients, in one run each; fails where a figure falls short
+	$(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkBar' -benchtime 1x ./integration
 
 demo: ## see it work on this machine, without a network
 	$(GO) run ./cmd/seedbed demo

@@ -181,7 +181,7 @@ func namespaces() string {
 
 // need skips a test that lacks its surroundings, or fails it where they are
 // required. Clients are named by their command or Python module.
-func need(t *testing.T, clients ...client) {
+func need(t testing.TB, clients ...client) {
 	t.Helper()
 	var lacking []string
 	for _, c := range clients {
@@ -191,7 +191,7 @@ func need(t *testing.T, clients ...client) {
 }
 
 // needCommands is need for programs that are no clients.
-func needCommands(t *testing.T, names ...string) {
+func needCommands(t testing.TB, names ...string) {
 	t.Helper()
 	var lacking []string
 	for _, n := range names {
@@ -200,7 +200,7 @@ func needCommands(t *testing.T, names ...string) {
 	unless(t, lacking)
 }
 
-func unless(t *testing.T, lacking []string) {
+func unless(t testing.TB, lacking []string) {
 	t.Helper()
 	why := cmp.Or(append([]string{os.Getenv(envWhyNot)}, lacking...)...)
 	if why == "" {
@@ -214,7 +214,7 @@ func unless(t *testing.T, lacking []string) {
 
 // patience bounds the wait for what must happen, so that a failure is told
 // with its logs instead of by the timeout of go test.
-func patience(t *testing.T) context.Context {
+func patience(t testing.TB) context.Context {
 	d := 150 * time.Second
 	if raceEnabled {
 		d *= 2

@@ -40,7 +40,7 @@ func (p *payload) magnet() string { return "magnet:?xt=urn:btih:" + p.infohash }
 
 // tree is a folder with the shapes that go wrong: a zero-length file, files
 // that end inside a piece, several files in one piece, and one past a border.
-func tree(t *testing.T, name string, size int) *payload {
+func tree(t testing.TB, name string, size int) *payload {
 	rest := size - 3*piece - 123 - 1 - 77
 	return newPayload(t, name, piece, false, map[string]int{
 		"a first.bin":          piece + 123,
@@ -53,11 +53,11 @@ func tree(t *testing.T, name string, size int) *payload {
 }
 
 // single is one file that does not fill its last piece.
-func single(t *testing.T, name string, size int) *payload {
+func single(t testing.TB, name string, size int) *payload {
 	return newPayload(t, name, piece, false, map[string]int{"": size - 5})
 }
 
-func newPayload(t *testing.T, name string, piece int, private bool, sizes map[string]int) *payload {
+func newPayload(t testing.TB, name string, piece int, private bool, sizes map[string]int) *payload {
 	t.Helper()
 	p := &payload{name: name, parent: t.TempDir(), piece: int64(piece)}
 	var seed [32]byte
@@ -96,7 +96,7 @@ func newPayload(t *testing.T, name string, piece int, private bool, sizes map[st
 	return p
 }
 
-func (p *payload) write(t *testing.T, parent string) {
+func (p *payload) write(t testing.TB, parent string) {
 	t.Helper()
 	for _, f := range p.files {
 		path := filepath.Join(parent, filepath.FromSlash(f.path))
@@ -123,7 +123,7 @@ func (p *payload) only(keep func(file) bool) *payload {
 
 // same compares the files in dir with the payload's, byte by byte. With exact,
 // nothing else may be there: no temporary name, no record.
-func (p *payload) same(t *testing.T, dir string, exact bool) {
+func (p *payload) same(t testing.TB, dir string, exact bool) {
 	t.Helper()
 	for _, f := range p.files {
 		got, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(f.path)))
@@ -144,7 +144,7 @@ func (p *payload) same(t *testing.T, dir string, exact bool) {
 }
 
 // listing is every file below dir, relative, with slashes.
-func listing(t *testing.T, dir string) (files []string) {
+func listing(t testing.TB, dir string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {

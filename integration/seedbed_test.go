@@ -88,19 +88,19 @@ const interrupt = syscall.SIGINT // Ctrl-C
 // ours is a running seedbed.
 type ours struct {
 	*process
-	t      *testing.T
+	t      testing.TB
 	events []event
 }
 
 // run starts seedbed with --json and a state directory of its own, unless the
 // arguments name one.
-func run(t *testing.T, ip string, args ...string) *ours {
+func run(t testing.TB, ip string, args ...string) *ours {
 	t.Helper()
 	return runAs(t, []string{seedbed}, ip, args...)
 }
 
 // runAs is run by another command than the binary alone.
-func runAs(t *testing.T, command []string, ip string, args ...string) *ours {
+func runAs(t testing.TB, command []string, ip string, args ...string) *ours {
 	t.Helper()
 	argv := slices.Concat(command, args, []string{"--json", "-vv"})
 	if ip != "" {

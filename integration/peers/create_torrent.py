@@ -1,11 +1,11 @@
-"""Makes a torrent with libtorrent: SOURCE OUT PIECE v2|hybrid. Prints the v1 and the v2 infohash."""
+"""Makes a torrent with libtorrent: SOURCE OUT PIECE v1|v2|hybrid. Prints the v1 and the v2 infohash."""
 import os, sys
 import libtorrent as lt
 
 source, out, piece, kind = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 files = lt.file_storage()
 lt.add_files(files, source)
-t = lt.create_torrent(files, piece, lt.create_torrent_flags_t.v2_only if kind == 'v2' else 0)
+t = lt.create_torrent(files, piece, {'v1': lt.create_torrent_flags_t.v1_only, 'v2': lt.create_torrent_flags_t.v2_only, 'hybrid': 0}[kind])
 lt.set_piece_hashes(t, os.path.dirname(source))
 encoded = lt.bencode(t.generate())
 with open(out, 'wb') as f:

@@ -2,8 +2,9 @@
 stdin; it goes when stdin closes.
 
 Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers,
-encryption (0 none, 1 as well, 2 alone), and up/down (bytes a second).
-Events: ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
+encryption (0 none, 1 as well, 2 alone), up/down (bytes a second), poll (seconds between looks at what happened), and
+connections (the most at once; peers are not told then).
+Events: start (before the torrent is added), ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
 Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
 {"id", "do": "put", "value", "seed"?, "key"?, "salt"?} -> {"target"?, "nodes"}
 {"id", "do": "get", "target" or "key", "salt"?} -> {"value", "seq"?}
@@ -29,7 +30,7 @@ def session(listen):
         'out_enc_policy': 2 - C.get('encryption', 0), 'in_enc_policy': 2 - C.get('encryption', 0),
         'allowed_enc_level': 2 if C.get('encryption', 0) == 2 else 3,
         'allow_multiple_connections_per_ip': True, 'min_reconnect_time': 1, 'max_failcount': 1000,
-        'close_redundant_connections': False, 'active_limit': 1000, 'active_seeds': -1, 'active_downloads': -1,
+        'close_redundant_connections': False, 'active_limit': 1000, 'connections_limit': C.get('connections', 200), 'active_seeds': -1, 'active_downloads': -1,
         # A DHT of private addresses.
         'dht_restrict_routing_ips': False, 'dht_restrict_search_ips': False, 'dht_prefer_verified_node_ids': False,
         'dht_enforce_node_id': False, 'dht_ignore_dark_internet': False,
@@ -101,6 +102,7 @@ def item_alert(a):
 
 sessions = [session(l) for l in C['listen']]
 ses, h = sessions[0], None
+emit('start')
 if C.get('torrent') or C.get('magnet'):
     if C.get('torrent'):
         p = lt.add_torrent_params()
@@ -118,7 +120,7 @@ else:
     emit('ready')
 known, announce = None, 0.0
 while True:
-    if select.select([sys.stdin], [], [], 0.1)[0]:
+    if select.select([sys.stdin], [], [], C.get('poll', 0.1))[0]:
         line = sys.stdin.readline()
         if not line:
             break
@@ -142,7 +144,7 @@ while True:
         continue
     peers = sorted([f'[{p.ip[0]}]:{p.ip[1]}' if ':' in p.ip[0] else '%s:%d' % p.ip, bool(p.source & lt.peer_info.pex)]
                    for p in h.get_peer_info())
-    if peers != known:
+    if peers != known and not C.get('connections'):
         known = peers
         emit('peers', peers=peers)
     # libtorrent asks the DHT once when a torrent is added and then not for long: its table is empty then.

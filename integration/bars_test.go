@@ -1,0 +1,394 @@
+//go:build linux
+
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"seedbed/swarm/wire"
+)
+
+// The bars are figures that are not to be missed. Each compares two things that
+// are measured in one run, one after the other, and fails when the ratio is over
+// its limit. `make bars` runs them, on a machine that does nothing else; they are
+// no tests, since a busy machine fails them.
+
+// barRuns is how often each side is measured. The medians count.
+const barRuns = 3
+
+// compare measures ours and theirs in turn and fails when the medians' ratio is
+// over limit.
+func compare(b *testing.B, unit string, limit float64, ours, theirs func() float64) {
+	b.Helper()
+	for range b.N { // -benchtime 1x
+		var x, y []float64
+		for range barRuns {
+			y = append(y, theirs())
+			x = append(x, ours())
+		}
+		mx, my := median(x), median(y)
+		b.ReportMetric(mx, unit)
+		b.ReportMetric(my, "other-"+unit)
+		b.ReportMetric(mx/my, "ratio")
+		b.ReportMetric(limit, "limit")
+		b.ReportMetric(0, "ns/op")
+		if mx/my > limit {
+			b.Errorf("%.2f %s where the other takes %.2f: %.2f x, over the limit of %.2f", mx, unit, my, mx/my, limit)
+		}
+	}
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// barTime bounds one measurement, so that what hangs fails.
+func barTime(b *testing.B) context.Context {
+	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
+	b.Cleanup(cancel)
+	return ctx
+}
+
+// peersAt are the arguments that name peers.
+func peersAt(ips ...string) (args []string) {
+	for _, ip := range ips {
+		args = append(args, "--peer", endpoint(ip))
+	}
+	return args
+}
+
+// shared is a torrent on the disk, with its data in memory.
+type shared struct {
+	*payload
+	hash [20]byte
+	data []byte
+}
+
+func big(b *testing.B, size, piece int) shared {
+	p := newPayload(b, fmt.Sprintf("big %d", piece), piece, false, map[string]int{"": size})
+	s := shared{payload: p, data: p.files[0].data}
+	_, err := hex.Decode(s.hash[:], []byte(p.infohash))
+	must(b, err)
+	return s
+}
+
+// from is the magnet link that names peers.
+func (p *payload) from(ips ...string) string {
+	link := p.magnet()
+	for _, ip := range ips {
+		link += "&x.pe=" + endpoint(ip)
+	}
+	return link
+}
+
+// timeGet runs seedbed get of a link or a .torrent file in a fresh folder. It
+// returns the seconds from before the start of the process to its complete event,
+// and the process's CPU seconds.
+func timeGet(b *testing.B, ctx context.Context, ip, link string, args ...string) (wall, cpu float64) {
+	b.Helper()
+	dir, err := os.MkdirTemp("", "get")
+	must(b, err)
+	defer os.RemoveAll(dir)
+	began := time.Now()
+	o := run(b, ip, offline(slices.Concat([]string{"get", link, "-d", dir}, args)...)...)
+	o.wait(ctx, "complete")
+	wall = time.Since(began).Seconds()
+	o.ends(ctx, 0)
+	u := o.cmd.ProcessState
+	return wall, (u.UserTime() + u.SystemTime()).Seconds()
+}
+
+// timeLibtorrent is timeGet with libtorrent, from when its session runs.
+func timeLibtorrent(b *testing.B, ctx context.Context, ip string, p *payload, peer string) float64 {
+	b.Helper()
+	dir, err := os.MkdirTemp("", "get")
+	must(b, err)
+	defer os.RemoveAll(dir)
+	d := libtorrent{}.with(b, ip, nil, map[string]any{"peers": []string{endpoint(peer)}, "poll": 0.005})
+	d.leech(ctx, p.magnet(), dir)
+	defer d.stop()
+	d.event(ctx, "start")
+	began := time.Now()
+	d.done(ctx)
+	return time.Since(began).Seconds()
+}
+
+// seedLibtorrent and seedOurs share p until the benchmark ends.
+func seedLibtorrent(b *testing.B, ctx context.Context, ip string, p *payload) *libtorrentDaemon {
+	d := libtorrent{}.start(b, ip, nil).(*libtorrentDaemon)
+	d.seed(ctx, p)
+	return d
+}
+
+func seedOurs(b *testing.B, ctx context.Context, ip string, p *payload, args ...string) *ours {
+	o := run(b, ip, offline(slices.Concat([]string{"seed", p.torrent, "-d", p.parent}, args)...)...)
+	o.wait(ctx, "ready")
+	return o
+}
+
+// A libtorrent seed is the limit: what a bare peer takes from it is all there is.
+func BenchmarkBarFromLibtorrent(b *testing.B) {
+	for _, piece := range []int{1 << 20, 256 << 10} {
+		b.Run(strconv.Itoa(piece>>10)+"KiB", func(b *testing.B) {
+			need(b, libtorrent{})
+			ctx := barTime(b)
+			p := big(b, 1<<30, piece)
+			seedLibtorrent(b, ctx, "10.2.1.1", p.payload)
+			compare(b, "s", 1.12,
+				func() float64 { wall, _ := timeGet(b, ctx, "10.3.1.1", p.from("10.2.1.1")); return wall },
+				func() float64 {
+					began := time.Now()
+					must(b, leechRaw(ctx, "10.3.2.1", "10.2.1.1", p.hash, p.size, p.piece))
+					return time.Since(began).Seconds()
+				})
+		})
+	}
+}
+
+// Ten thousand small files, each of its own pieces where the torrent is a hybrid.
+func BenchmarkBarManyFiles(b *testing.B) {
+	for _, kind := range []string{"v1", "hybrid"} {
+		b.Run(kind, func(b *testing.B) {
+			need(b, libtorrent{})
+			ctx := barTime(b)
+			p := manyFiles(b, ctx, kind, 10_000)
+			seedOurs(b, ctx, "10.2.1.1", p)
+			seedLibtorrent(b, ctx, "10.2.2.1", p)
+			compare(b, "s", 1,
+				func() float64 { wall, _ := timeGet(b, ctx, "10.3.1.1", p.from("10.2.1.1")); return wall },
+				func() float64 { return timeLibtorrent(b, ctx, "10.3.2.1", p, "10.2.2.1") })
+		})
+	}
+}
+
+// manyFiles is a folder of files of 100 bytes to 10 KB, in a torrent that
+// libtorrent makes.
+func manyFiles(b *testing.B, ctx context.Context, kind string, n int) *payload {
+	p := &payload{name: "many", parent: b.TempDir()}
+	rng := rand.New(rand.NewPCG(1, 2))
+	data := make([]byte, 10_000)
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	for i := range n {
+		dir := filepath.Join(p.parent, p.name, fmt.Sprintf("%02d", i%100))
+		must(b, os.MkdirAll(dir, 0o755))
+		size := 100 + rng.IntN(len(data)-100)
+		copy(data, strconv.Itoa(i)) // no two files are the same
+		must(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", i)), data[:size], 0o644))
+	}
+	p.torrent = filepath.Join(b.TempDir(), "many.torrent")
+	out := start(b, "create", nil, systemPython, "peers/create_torrent.py", filepath.Join(p.parent, p.name), p.torrent, strconv.Itoa(64<<10), kind)
+	if out.exit(ctx) != 0 {
+		b.Fatal("libtorrent did not make the torrent")
+	}
+	for line := range strings.Lines(out.tail()) {
+		if f := strings.Fields(line); len(f) == 2 && len(f[0]) == 40 {
+			p.infohash = f[0]
+		}
+	}
+	return p
+}
+
+// Peers that never send a block cost next to nothing beside one that does.
+func BenchmarkBarMutePeers(b *testing.B) {
+	const mute = 20
+	ctx := barTime(b)
+	need(b)
+	p := big(b, 32<<20, 256<<10)
+	seedRaw(b, "10.2.1.1", p.hash, p.piece, p.data)
+	peers := []string{"10.2.1.1"}
+	for i := range mute {
+		ip := fmt.Sprintf("10.2.%d.1", 2+i)
+		muteRaw(b, ip, p.hash)
+		peers = append(peers, ip)
+	}
+	get := func(peers ...string) float64 {
+		wall, _ := timeGet(b, ctx, "10.3.1.1", p.torrent, peersAt(peers...)...)
+		return wall
+	}
+	// 1.5 x and 5 s more: the second is most of it, as the bare time is so short.
+	alone := get(peers[0])
+	compare(b, "s", (1.5*alone+5)/alone, func() float64 { return get(peers...) }, func() float64 { return get(peers[0]) })
+}
+
+// The floor of a download is TCP, SHA-1 and a write in two stages: what a bare
+// peer sends at full speed, hashed and written by the least code that can.
+func BenchmarkBarFromRaw(b *testing.B) {
+	need(b)
+	ctx := barTime(b)
+	p := big(b, 1<<30, 1<<20)
+	seedRaw(b, "10.2.1.1", p.hash, p.piece, p.data)
+	var cpu, floorCPU []float64
+	compare(b, "s", 1.25,
+		func() float64 {
+			wall, c := timeGet(b, ctx, "10.3.1.1", p.torrent, peersAt("10.2.1.1")...)
+			cpu = append(cpu, c)
+			return wall
+		},
+		func() float64 {
+			began, before := time.Now(), usedCPU()
+			must(b, floorOf(ctx, b.TempDir(), p))
+			floorCPU = append(floorCPU, usedCPU()-before)
+			return time.Since(began).Seconds()
+		})
+	b.ReportMetric(median(cpu), "cpu-s")
+	b.ReportMetric(median(floorCPU), "other-cpu-s")
+}
+
+// usedCPU is what this process has used, in seconds.
+func usedCPU() float64 {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// floorOf sends p's data over TCP to a reader that hands each piece to a second
+// goroutine, which hashes and writes it.
+func floorOf(ctx context.Context, dir string, p shared) error {
+	l, err := net.Listen("tcp", "10.2.9.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go func() {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer nc.Close()
+		_, _ = nc.Write(p.data)
+	}()
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	f, err := os.Create(filepath.Join(dir, "floor"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	free, full := make(chan []byte, 8), make(chan []byte, 8)
+	for range cap(free) {
+		free <- make([]byte, p.piece)
+	}
+	wrote := make(chan error, 1)
+	go func() { wrote <- hashAndWrite(f, full, free) }()
+	for range int(p.size / p.piece) {
+		b := <-free
+		if _, err := io.ReadFull(nc, b); err != nil {
+			close(full)
+			<-wrote
+			return err
+		}
+		full <- b
+	}
+	close(full)
+	return <-wrote
+}
+
+func hashAndWrite(f *os.File, full <-chan []byte, free chan<- []byte) (err error) {
+	off := int64(0)
+	for b := range full {
+		sha1.Sum(b)
+		if err == nil {
+			_, err = f.WriteAt(b, off)
+		}
+		off += int64(len(b))
+		free <- b
+	}
+	return err
+}
+
+// An idle connection should cost no more than in the client that is known for
+// its small ones.
+func BenchmarkBarIdlePeers(b *testing.B) {
+	const peers = 2500
+	need(b, libtorrent{})
+	ctx := barTime(b)
+	p := big(b, 64<<20, 256<<10)
+	host := byte(0)
+	measure := func(pid int, ip string) float64 {
+		before := anonymous(b, pid)
+		conns := idlePeers(b, ctx, ip, p.hash, host, peers)
+		host++
+		time.Sleep(4 * time.Second) // until buffers are given back
+		after := anonymous(b, pid)
+		for _, nc := range conns {
+			nc.Close()
+		}
+		return (after - before) / float64(len(conns))
+	}
+	// Each is measured in a process of its own.
+	compare(b, "KiB", 4.2/3.8,
+		func() float64 {
+			o := seedOurs(b, ctx, "10.2.1.1", p.payload, "--connections", "3000")
+			defer o.stop()
+			time.Sleep(time.Second)
+			return measure(o.cmd.Process.Pid, "10.2.1.1")
+		},
+		func() float64 {
+			d := libtorrent{}.with(b, "10.2.2.1", nil, map[string]any{"connections": 20_000})
+			d.seed(ctx, p.payload)
+			defer d.stop()
+			time.Sleep(time.Second)
+			return measure(d.cmd.Process.Pid, "10.2.2.1")
+		})
+}
+
+// idlePeers opens connections from as many addresses, each interested and
+// silent from then on.
+func idlePeers(b *testing.B, ctx context.Context, to string, infohash [20]byte, group byte, n int) (conns []net.Conn) {
+	for i := range n {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 5+group, byte(i>>8), byte(i))}}
+		nc, err := d.DialContext(ctx, "tcp", endpoint(to))
+		must(b, err)
+		id := [20]byte{'-', 'R', 'A', '0', '0', '0', '1', '-', byte(i), byte(i >> 8)}
+		h := wire.AppendHandshake(nil, wire.Reserved{}, infohash, id)
+		_, err = nc.Write(h)
+		must(b, err)
+		var answer [wire.HandshakeLen]byte
+		_, err = io.ReadFull(nc, answer[:])
+		must(b, err)
+		_, err = nc.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
+		must(b, err)
+		go func() { _, _ = io.Copy(io.Discard, nc) }()
+		conns = append(conns, nc)
+		time.Sleep(time.Millisecond) // neither is to be flooded
+	}
+	return conns
+}
+
+// anonymous is the private memory of a process, in KiB.
+func anonymous(b *testing.B, pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	must(b, err)
+	s := bufio.NewScanner(bytes.NewReader(status))
+	for s.Scan() {
+		if f := strings.Fields(s.Text()); len(f) > 1 && f[0] == "RssAnon:" {
+			n, err := strconv.ParseFloat(f[1], 64)
+			must(b, err)
+			return n
+		}
+	}
+	b.Fatal("the kernel does not tell RssAnon")
+	return 0
+}
