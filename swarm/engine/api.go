@@ -43,7 +43,8 @@ const (
 type Candidate struct {
 	Addr      netip.AddrPort
 	Source    Source
-	Encrypted bool // it was met encrypted in an earlier run
+	From      netip.Addr // the DHT node or peer that named it, if known
+	Encrypted bool       // it was met encrypted in an earlier run
 }
 
 // Event is something that happened outside, one of the types EvXxx of this
@@ -292,6 +293,7 @@ type Command struct {
 	WantSums  bool
 	Round     uint32 // CmdStore: chunks of one piece count together only within a round; those of EvInfo's Stored are in round 0
 	Encrypted bool
+	Unproven  bool // CmdDial: the address is known from the DHT or PEX alone
 	Quiet     bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort
 	Bytes     []byte
@@ -317,7 +319,10 @@ type Config struct {
 	Private    bool // the torrent is known to be private (BEP 27) before EvInfo
 	// NoSuperSeed shows everybody everything, whoever else is there (BEP 16).
 	NoSuperSeed bool
-	Seed        uint64 // of the engine's random choices
+	// Relaxed lifts the limits for addresses that only the DHT or PEX has named,
+	// where the addresses are private: we listen on a private address ourselves.
+	Relaxed bool
+	Seed    uint64 // of the engine's random choices
 }
 
 // Stats is a snapshot for people: sizes in bytes, rates in bytes a second.

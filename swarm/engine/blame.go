@@ -188,10 +188,9 @@ func (e *Engine) banOrigin(o uint32) {
 	if !key.IsValid() {
 		return
 	}
-	if _, ok := e.book.bans[key]; ok {
+	if !e.book.ban(e.now, key, e.now.Add(banFor)) {
 		return
 	}
-	e.book.ban(key)
 	e.cmd(Command{Kind: CmdBan, Addr: key})
 	for _, p := range e.peers {
 		if !p.closing && p.origin == o {

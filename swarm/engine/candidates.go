@@ -13,8 +13,6 @@ const (
 	// maxKnown addresses are remembered: more than a torrent dials in an hour.
 	// Beyond that the worst of a few chosen at random makes room.
 	maxKnown = 4000
-	// maxBans bounds the memory of bans; the oldest is forgotten first.
-	maxBans = 4096
 	// evictSample addresses are looked at to find one to forget.
 	evictSample = 16
 )
@@ -39,7 +37,7 @@ const (
 	candIdle candState = iota
 	candDialing
 	candConnected
-	candBarred // our own address, or banned: never again
+	candBarred // our own address: never again
 )
 
 // candidate is an address in the book.
@@ -51,13 +49,17 @@ type candidate struct {
 	tried     bool  // dialled at least once
 	answered  bool  // a handshake was done at least once
 	refused   bool  // a dial failed, and none has succeeded
+	unproven  bool  // the limits of unproven.go hold
+	charged   bool  // it counts for the source that named it first
 	seed      bool  // had everything when last seen
 	encrypted bool  // encrypts or would like to, as we or who told us saw
 	next      mono.Time
+	first     sourceID           // who named it first
+	names     [maxNames]sourceID // who has named it
 }
 
 // A book is the bounded memory of addresses. Deciding reads the slice only; the
-// map finds an address in it.
+// maps find an address in it, and count.
 type book struct {
 	list    []candidate
 	index   map[netip.AddrPort]int32
@@ -71,16 +73,16 @@ type book struct {
 	self    netip.Addr // our own address, as the network sees it
 	port    uint16     // our own
 
-	bans    map[netip.AddrPort]struct{}
-	banList []netip.AddrPort
-	banNext int
+	relaxed  bool // unproven addresses have no limits on private networks
+	unproven unproven
+	bans     banList
 }
 
 func newBook(cfg *Config, rng *rand.Rand) book {
 	return book{
 		index: make(map[netip.AddrPort]int32),
-		bans:  make(map[netip.AddrPort]struct{}),
-		hints: cfg.Hints, private: cfg.Private,
+		hints: cfg.Hints, private: cfg.Private, relaxed: cfg.Relaxed,
+		unproven: newUnproven(), bans: newBanList(),
 		port: cfg.ListenPort,
 		next: mono.Never,
 		rng:  rng,
@@ -91,39 +93,26 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// banKey is what a ban is on: the IP address, whatever the port. On loopback,
-// where every peer of a lab shares an address, it is the port as well.
-func banKey(a netip.AddrPort) netip.AddrPort {
-	a = unmap(a)
-	if a.Addr().IsLoopback() {
-		return a
-	}
-	return netip.AddrPortFrom(a.Addr(), 0)
-}
-
-func (b *book) banned(a netip.AddrPort) bool {
-	_, ok := b.bans[banKey(a)]
-	return ok
-}
-
-func (b *book) ban(key netip.AddrPort) {
-	if _, ok := b.bans[key]; ok {
-		return
-	}
-	if len(b.banList) < maxBans {
-		b.banList = append(b.banList, key)
-	} else {
-		delete(b.bans, b.banList[b.banNext])
-		b.banList[b.banNext] = key
-		b.banNext = (b.banNext + 1) % maxBans
-	}
-	b.bans[key] = struct{}{}
+// ban keeps addresses out until a time; mono.Never is for good. Connections are
+// closed by the caller. It reports whether the key was free before.
+func (b *book) ban(now mono.Time, key netip.AddrPort, until mono.Time) bool {
+	fresh := b.bans.add(now, key, until)
 	for i := len(b.list) - 1; i >= 0; i-- {
-		if c := &b.list[i]; c.state == candIdle && b.banned(c.addr) {
+		c := &b.list[i]
+		if c.state != candIdle || banKey(c.addr) != key {
+			continue
+		}
+		if b.isUnproven(c) {
 			b.remove(int32(i))
+		} else {
+			c.next = max(c.next, until)
 		}
 	}
+	return fresh
 }
+
+// isBanned reports whether a ban on the address is in force.
+func (b *book) isBanned(now mono.Time, a netip.AddrPort) bool { return b.bans.of(a) > now }
 
 // refusedSource reports whether an address learned so must not be used: in a
 // private torrent peers come from hints alone, if at all (BEP 27).
@@ -139,30 +128,46 @@ func (b *book) refusedSource(s Source) bool {
 }
 
 // add learns an address and returns whether it is new.
-func (b *book) add(now mono.Time, addr netip.AddrPort, source Source) bool {
-	addr = unmap(addr)
+func (b *book) add(now mono.Time, k Candidate) bool {
+	addr, from := unmap(k.Addr), sourceOf(k.From)
 	ip := addr.Addr()
 	if !addr.IsValid() || addr.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() ||
-		b.refusedSource(source) || b.banned(addr) || (addr.Port() == b.port && ip == b.self) {
+		b.refusedSource(k.Source) || (addr.Port() == b.port && ip == b.self) {
 		return false
 	}
 	if i, ok := b.index[addr]; ok {
-		c := &b.list[i]
-		if c.source|source != c.source && source == FromHint {
-			c.next = min(c.next, now) // a hint revives what was given up
-			b.next = min(b.next, now)
-		}
-		c.source |= source
+		b.renew(now, &b.list[i], k.Source, from)
 		return false
 	}
-	c := candidate{addr: addr, source: source, next: now}
+	c := candidate{addr: addr, source: k.Source, first: from, next: max(now, b.bans.of(addr))}
+	c.addName(from)
+	limited := b.isUnproven(&c)
+	if limited && (c.next > now || !b.makePlace(&c)) {
+		return false
+	}
 	if len(b.list) >= maxKnown && !b.evict(&c) {
 		return false
 	}
 	b.index[addr] = int32(len(b.list))
 	b.list = append(b.list, c)
-	b.next = min(b.next, now)
+	if limited {
+		b.charge(&b.list[len(b.list)-1])
+	}
+	b.next = min(b.next, c.next)
 	return true
+}
+
+// renew notes that a known address was named again.
+func (b *book) renew(now mono.Time, c *candidate, source Source, from sourceID) {
+	if c.source|source != c.source && source == FromHint {
+		c.next = max(min(c.next, now), b.bans.of(c.addr)) // a hint revives what was given up
+		b.next = min(b.next, c.next)
+	}
+	c.source |= source
+	c.addName(from)
+	if !b.isUnproven(c) {
+		b.release(c)
+	}
 }
 
 // evict makes room for c if something in the book is worse than it.
@@ -187,6 +192,7 @@ func (b *book) evict(c *candidate) bool {
 
 // remove forgets an address that is neither dialled nor connected; the last of the list takes its place.
 func (b *book) remove(i int32) {
+	b.release(&b.list[i])
 	delete(b.index, b.list[i].addr)
 	last := int32(len(b.list) - 1)
 	if i != last {
@@ -196,13 +202,23 @@ func (b *book) remove(i int32) {
 	b.list = b.list[:last]
 }
 
-// find is the candidate of addr, or nil. The pointer is good until the book
+// find returns the candidate of addr, or nil. The pointer is good until the book
 // changes.
 func (b *book) find(addr netip.AddrPort) *candidate {
 	if i, ok := b.index[unmap(addr)]; ok {
 		return &b.list[i]
 	}
 	return nil
+}
+
+// describe notes what others say of an address that we are not connected to.
+func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
+	if c := b.find(addr); c != nil && c.state == candIdle {
+		c.seed = c.seed || seed
+		if !c.answered {
+			c.encrypted = encrypted
+		}
+	}
 }
 
 // setEncrypted notes that an earlier run met addr encrypted; what this run has seen
@@ -213,14 +229,16 @@ func (b *book) setEncrypted(addr netip.AddrPort) {
 	}
 }
 
-// sourceRank orders sources by how likely a live peer stands behind them.
-func sourceRank(s Source) int {
-	switch {
+// sourceRank orders addresses by how likely a live peer stands behind them.
+func (c *candidate) sourceRank() int {
+	switch s := c.source; {
 	case s&FromHint != 0:
-		return 4
+		return 5
 	case s&FromIncoming != 0:
-		return 3
+		return 4
 	case s&FromLastRun != 0:
+		return 3
+	case c.isCorroborated():
 		return 2
 	case s&FromPEX != 0: // a peer was connected to it a minute ago
 		return 1
@@ -228,15 +246,24 @@ func sourceRank(s Source) int {
 	return 0
 }
 
+// tier orders addresses by their failures. What several sources name is dialled
+// a few times before what one source names.
+func (c *candidate) tier() int {
+	if c.isCorroborated() {
+		return int(c.fails) - chargedFails
+	}
+	return int(c.fails)
+}
+
 // better reports whether x is to be dialled before y.
 func better(x, y *candidate) bool {
-	if x.fails != y.fails {
-		return x.fails < y.fails
+	if x, y := x.tier(), y.tier(); x != y {
+		return x < y
 	}
 	if x.answered != y.answered {
 		return x.answered
 	}
-	return sourceRank(x.source) > sourceRank(y.source)
+	return x.sourceRank() > y.sourceRank()
 }
 
 // pick is the best address to dial now, or nil. Equals are taken from a random
@@ -262,8 +289,15 @@ func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 		if c.state != candIdle || (skipSeeds && c.seed) {
 			continue
 		}
-		if c.next > now {
-			next = min(next, c.next)
+		at := c.next
+		if h := b.hostOf(c); h != nil {
+			if h.dialing {
+				continue // the end of that dial sets next
+			}
+			at = max(at, h.next)
+		}
+		if at > now {
+			next = min(next, at)
 			continue
 		}
 		if best == nil || better(c, best) {
@@ -282,16 +316,22 @@ func (b *book) dial(c *candidate) {
 		c.tried = true
 		b.tried++
 	}
+	if h := b.hostOf(c); h != nil {
+		h.dialing = true
+	}
 	c.state = candDialing
 	b.dialing++
 }
 
-// failed is the end of a dial that came to nothing.
-func (b *book) failed(now mono.Time, c *candidate) {
-	if c.state == candDialing {
-		b.dialing--
+// dialFailed ends a dial that came to nothing. encrypted says that an encrypted
+// handshake should come first the next time.
+func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted bool) {
+	c := b.find(addr)
+	if c == nil || c.state != candDialing {
+		return
 	}
-	c.state = candIdle
+	b.dialing--
+	c.state, c.encrypted = candIdle, encrypted
 	if !c.answered && !c.refused {
 		c.refused = true
 		b.refused++
@@ -299,25 +339,56 @@ func (b *book) failed(now mono.Time, c *candidate) {
 	if c.fails < 255 {
 		c.fails++
 	}
+	b.hostFailed(now, c)
 	b.rest(now, c, b.backoff(c))
+	if f == FaultSelf {
+		c.state = candBarred
+	}
 }
 
-// connected notes that c answered.
-func (b *book) connected(c *candidate) {
-	if c.state == candDialing {
+// dialled ends a dial that led to a connection.
+func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
+	if c := b.find(addr); c != nil && c.state == candDialing {
 		b.dialing--
+		b.connected(now, c)
+		c.encrypted = encrypted
 	}
+}
+
+// joined learns where a peer that dialled us listens. It returns false if the
+// address cannot be dialled.
+func (b *book) joined(now mono.Time, addr netip.AddrPort) bool {
+	b.add(now, Candidate{Addr: addr, Source: FromIncoming})
+	c := b.find(addr)
+	if c == nil || c.state == candBarred {
+		return false
+	}
+	if c.state == candIdle {
+		b.connected(now, c)
+	}
+	return true
+}
+
+// connected notes that c answered, which proves it.
+func (b *book) connected(now mono.Time, c *candidate) {
 	if c.refused {
 		c.refused = false
 		b.refused--
 	}
+	b.release(c)
 	c.state, c.answered = candConnected, true
+	b.next = min(b.next, now) // other addresses of its host may be dialled
 }
 
-// parted notes that the connection to c is over. A good one, that lasted or
-// brought us something, is missed: it is tried again soon.
-func (b *book) parted(now mono.Time, c *candidate, f Fault, good bool) {
-	c.state = candIdle
+// parted notes that the connection to addr is over. A good one, that lasted or
+// brought us something, is missed: it is tried again soon. seed says that the
+// peer had everything.
+func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
+	c := b.find(addr)
+	if c == nil || c.state != candConnected {
+		return
+	}
+	c.state, c.seed = candIdle, seed
 	switch f {
 	case FaultSelf:
 		c.state = candBarred
@@ -345,7 +416,7 @@ func (b *book) parted(now mono.Time, c *candidate, f Fault, good bool) {
 func (b *book) revive(now mono.Time) {
 	for i := range b.list {
 		if c := &b.list[i]; c.state == candIdle && c.fails == 0 {
-			c.next = min(c.next, now)
+			c.next = max(min(c.next, now), b.bans.of(c.addr))
 		}
 	}
 	b.next = min(b.next, now)
@@ -362,12 +433,15 @@ func (b *book) backoff(c *candidate) time.Duration {
 }
 
 func (b *book) rest(now mono.Time, c *candidate, d time.Duration) {
-	if b.banned(c.addr) {
-		c.state = candBarred
-		return
-	}
-	c.next = now.Add(d)
+	c.next = max(now.Add(d), b.bans.of(c.addr))
 	b.next = min(b.next, c.next)
+}
+
+// isForbidden reports whether the address was learned in a way that a private torrent
+// forbids.
+func (b *book) isForbidden(addr netip.AddrPort) bool {
+	c := b.find(addr)
+	return c != nil && b.refusedSource(c.source)
 }
 
 // setPrivate refuses DHT and PEX from now on and forgets what they told.

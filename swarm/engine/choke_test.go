@@ -154,7 +154,7 @@ func TestAFloodOfNonsenseIsBanned(t *testing.T) {
 	if r.e.conns[honest].closing {
 		t.Error("two queues of requests are taken for a flood")
 	}
-	if p := r.e.conns[bad]; !p.closing || !r.e.book.banned(p.addr) {
+	if p := r.e.conns[bad]; !p.closing || !r.e.book.isBanned(r.now, p.addr) {
 		t.Error("a flood of keepalives goes on")
 	}
 }

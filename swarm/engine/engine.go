@@ -117,19 +117,13 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	switch ev := ev.(type) {
 	case *EvCandidates:
 		for _, c := range ev.Candidates {
-			e.book.add(e.now, c.Addr, c.Source)
+			e.book.add(e.now, c)
 			if c.Encrypted {
 				e.book.setEncrypted(c.Addr)
 			}
 		}
 	case *EvDialFailed:
-		if c := e.book.find(ev.Addr); c != nil && c.state == candDialing {
-			c.encrypted = ev.Encrypted
-			e.book.failed(e.now, c)
-			if ev.Fault == FaultSelf {
-				c.state = candBarred
-			}
-		}
+		e.book.dialFailed(e.now, ev.Addr, ev.Fault, ev.Encrypted)
 	case *EvConnected:
 		e.onConnected(ev)
 	case *EvClosed:
@@ -358,7 +352,7 @@ func (e *Engine) dial() {
 			return
 		}
 		e.book.dial(c)
-		e.cmd(Command{Kind: CmdDial, Addr: c.addr, Encrypted: c.encrypted})
+		e.cmd(Command{Kind: CmdDial, Addr: c.addr, Encrypted: c.encrypted, Unproven: c.unproven})
 	}
 }
 

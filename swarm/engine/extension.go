@@ -108,13 +108,8 @@ func (e *Engine) onPex(p *peer, payload []byte) error {
 		return err
 	}
 	for _, n := range news {
-		e.book.add(e.now, n.Addr, FromPEX)
-		if c := e.book.find(n.Addr); c != nil && c.state == candIdle {
-			c.seed = c.seed || n.Flags&pex.Seed != 0
-			if !c.answered {
-				c.encrypted = n.Flags&pex.PrefersEncryption != 0
-			}
-		}
+		e.book.add(e.now, Candidate{Addr: n.Addr, Source: FromPEX, From: p.addr.Addr()})
+		e.book.describe(n.Addr, n.Flags&pex.Seed != 0, n.Flags&pex.PrefersEncryption != 0)
 	}
 	return nil
 }
@@ -179,7 +174,7 @@ func (e *Engine) goPrivate() {
 		if p.incoming || p.closing {
 			continue
 		}
-		if c := e.book.find(p.addr); c != nil && e.book.refusedSource(c.source) {
+		if e.book.isForbidden(p.addr) {
 			e.close(p, FaultUseless)
 		}
 	}

@@ -20,7 +20,7 @@ func (e *Engine) hear(p *peer) {
 		p.noise = rate.NewBucket(e.now, noiseRate, noiseBurst)
 	}
 	if !p.noise.Take(e.now, 1) {
-		e.book.ban(banKey(p.addr))
+		e.book.ban(e.now, banKey(p.addr), e.now.Add(banFor))
 		e.close(p, FaultProtocol)
 	}
 }

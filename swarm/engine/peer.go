@@ -80,10 +80,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.peers = append(e.peers, p)
 	if !p.incoming {
 		p.listen = p.addr
-		if c := e.book.find(p.addr); c != nil && c.state == candDialing {
-			e.book.connected(c)
-			c.encrypted = ev.Encrypted
-		}
+		e.book.dialled(e.now, p.addr, ev.Encrypted)
 	}
 	if f := e.refuse(p); f != FaultNone {
 		e.close(p, f)
@@ -104,7 +101,7 @@ func (e *Engine) refuse(p *peer) Fault {
 		return FaultLocal
 	case p.id == e.cfg.PeerID:
 		return FaultSelf
-	case e.book.banned(p.addr):
+	case e.book.isBanned(e.now, p.addr):
 		return FaultBanned
 	}
 	for _, q := range e.peers {
@@ -253,11 +250,10 @@ func (e *Engine) onClosed(ev *EvClosed) {
 	if p.origin != 0 {
 		e.origins.release(p.origin)
 	}
-	if c := e.book.find(p.listen); c != nil && c.state == candConnected && !e.connectedTo(p.listen) {
+	if !e.connectedTo(p.listen) {
 		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n
-		c.seed = seed
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
-		e.book.parted(e.now, c, f, good)
+		e.book.parted(e.now, p.listen, f, good, seed)
 	}
 }
 
@@ -278,15 +274,10 @@ func (e *Engine) learnListen(p *peer, port uint16) {
 		return
 	}
 	addr := netip.AddrPortFrom(p.addr.Addr(), port)
-	e.book.add(e.now, addr, FromIncoming)
-	c := e.book.find(addr)
-	if c == nil || c.state == candBarred {
+	if !e.book.joined(e.now, addr) {
 		return
 	}
 	p.listen = addr
-	if c.state == candIdle {
-		e.book.connected(c)
-	}
 	e.cmd(Command{Kind: CmdKnown, Addr: addr})
 }
 
