@@ -40,7 +40,7 @@ type Announcement struct {
 	// family that ended: how many nodes took it. Both may be nil. They are never
 	// called at the same time nor after the infohash was removed, and must neither
 	// block nor call the function that removes it.
-	Found func([]netip.AddrPort)
+	Found Found
 	Done  func(accepted int)
 }
 
@@ -59,6 +59,7 @@ type announceLeg struct {
 // news is peers of an infohash, or else the end of an announce.
 type news struct {
 	infohash id.ID
+	from     netip.AddrPort // the node that named peers
 	peers    []netip.AddrPort
 	over     bool
 	accepted int
@@ -77,8 +78,8 @@ func NewAnnouncer(d *DHT) *Announcer {
 			Timeout: 2 * hardTimeout, // query reports failure earlier
 			Relaxed: f.relaxed,
 			Start:   l.start,
-			Found: func(infohash id.ID, peers []netip.AddrPort) {
-				l.news = append(l.news, news{infohash: infohash, peers: append([]netip.AddrPort(nil), peers...)})
+			Found: func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort) {
+				l.news = append(l.news, news{infohash: infohash, from: from, peers: append([]netip.AddrPort(nil), peers...)})
 			},
 			Done: func(infohash id.ID, accepted int) {
 				l.news = append(l.news, news{infohash: infohash, over: true, accepted: accepted})
@@ -294,7 +295,7 @@ func (l *announceLeg) deliver(now mono.Time, n news) {
 		n.peers = l.f.stored(n.infohash)
 	}
 	if n.peers = l.others(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
-		t.Found(n.peers)
+		t.Found(n.from, n.peers)
 	}
 	if n.over && t.Done != nil {
 		t.Done(n.accepted)

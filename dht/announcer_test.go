@@ -20,7 +20,7 @@ type told struct {
 }
 
 func (o *told) add(a *Announcer, infohash id.ID, port uint16) func() {
-	return a.Add(infohash, Announcement{Port: port, Found: func(ps []netip.AddrPort) {
+	return a.Add(infohash, Announcement{Port: port, Found: func(_ netip.AddrPort, ps []netip.AddrPort) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.peers[infohash] == nil {

@@ -297,7 +297,11 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 	t := newTraversal(q.d, q.method, q.target)
 	t.query = q.query
 	if q.found != nil {
-		t.found = q.found
+		t.found = func(_ netip.AddrPort, peers []netip.AddrPort, fresh int) {
+			if fresh > 0 {
+				q.found(peers[:fresh])
+			}
+		}
 	}
 	q.begun = t.begun
 	for _, f := range q.d.families {

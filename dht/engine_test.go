@@ -148,7 +148,7 @@ func ExampleDHT_Lookup() {
 		return
 	}
 	defer d.Close()
-	s, err := d.Lookup(context.Background(), id.ID{1}, func(peers []netip.AddrPort) { fmt.Println(peers) })
+	s, err := d.Lookup(context.Background(), id.ID{1}, func(_ netip.AddrPort, peers []netip.AddrPort) { fmt.Println(peers) })
 	fmt.Println(s.Asked, s.Peers, err)
 	// Output: 0 0 <nil>
 }

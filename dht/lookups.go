@@ -31,11 +31,15 @@ type lookupCounters struct {
 	running, asked, made atomic.Int64
 }
 
+// Found takes peers that a node named; from is not valid for those that were
+// announced to ourselves. It must not block.
+type Found func(from netip.AddrPort, peers []netip.AddrPort)
+
 // Lookup finds peers of an infohash in the DHT. found is called with peers as
-// they arrive, never twice with the same one and never at the same time; it
-// must not block. Lookup returns when the closest nodes have answered. Asked is
+// they arrive, never at the same time; a peer that several nodes name comes as
+// often. Lookup returns when the closest nodes have answered. Asked is
 // 0 when no node is known at all.
-func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found func([]netip.AddrPort)) (LookupStats, error) {
+func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found Found) (LookupStats, error) {
 	s, err := d.peers(ctx, infohash, 0, false, found)
 	return s.LookupStats, err
 }
@@ -44,11 +48,11 @@ func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found func([]netip.Add
 // we are one, on the TCP port given (BEP 5), and whether we have all of it
 // (BEP 33). Each family announces as soon as its own closest nodes are known.
 // found may be nil.
-func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (AnnounceStats, error) {
+func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	return d.peers(ctx, infohash, port, seed, found)
 }
 
-func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (AnnounceStats, error) {
+func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	slots := d.searching
 	if port != 0 { // port 0 cannot be announced, so that it is a mere lookup
 		slots = d.telling
@@ -64,7 +68,7 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool,
 	t := newTraversal(d, "get_peers", infohash)
 	t.port, t.seed = port, seed
 	if found != nil {
-		t.found = found
+		t.found = func(from netip.AddrPort, peers []netip.AddrPort, _ int) { found(from, peers) }
 	}
 	for _, f := range d.families {
 		t.addLeg(f)

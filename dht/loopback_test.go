@@ -3,6 +3,7 @@ package dht
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,14 +36,18 @@ type found struct {
 
 func newFound() *found { return &found{begun: time.Now(), any: make(chan struct{})} }
 
-func (f *found) add(ps []netip.AddrPort) {
+func (f *found) add(_ netip.AddrPort, ps []netip.AddrPort) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.peers) == 0 {
 		f.first = time.Since(f.begun)
 		close(f.any)
 	}
-	f.peers = append(f.peers, ps...)
+	for _, p := range ps {
+		if !slices.Contains(f.peers, p) {
+			f.peers = append(f.peers, p)
+		}
+	}
 }
 
 // loopback is the UDP sockets of a port of this machine.
@@ -74,7 +79,7 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 				<-n.Ready()
 			}
 			infohash := randomID()
-			as, err := nodes[3].Announce(ctx, infohash, 7777, false, func([]netip.AddrPort) {})
+			as, err := nodes[3].Announce(ctx, infohash, 7777, false, func(netip.AddrPort, []netip.AddrPort) {})
 			if err != nil || as.Accepted == 0 || as.Accepted != as.Sent {
 				t.Fatalf("announce: %+v, %v", as, err)
 			}

@@ -70,7 +70,7 @@ func TestShellInANetworkWithDeadNodes(t *testing.T) {
 		for i := range 30 {
 			from, to := nodes[11+3*(i%26)], nodes[12+3*((i*7)%26)]
 			infohash := randomID()
-			as, err := from.Announce(t.Context(), infohash, 4000, false, func([]netip.AddrPort) {})
+			as, err := from.Announce(t.Context(), infohash, 4000, false, func(netip.AddrPort, []netip.AddrPort) {})
 			if err != nil || as.Accepted < 4 {
 				t.Errorf("announce %+v, %v", as, err)
 			}
@@ -104,7 +104,7 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 		announcer := newNode(t, Config{Conns: conn(t, net, public(2)), Bootstrap: []string{at(public(1)).String()}})
 		infohash := randomID()
 		<-announcer.Ready()
-		if as, err := announcer.Announce(t.Context(), infohash, 5, false, func([]netip.AddrPort) {}); err != nil || as.Accepted != 1 {
+		if as, err := announcer.Announce(t.Context(), infohash, 5, false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 1 {
 			t.Fatalf("announce %+v, %v", as, err)
 		}
 		began := time.Now()
@@ -166,7 +166,7 @@ func TestBootstrapIsTriedAgainWhileNobodyIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(3, simnet.Link{Delay: 20 * ms})
 		d := newNode(t, Config{Conns: conn(t, net, public(1)), Bootstrap: []string{at(public(2)).String()}})
-		if s, err := d.Lookup(t.Context(), randomID(), func([]netip.AddrPort) {}); err != nil || s.Asked != 1 || s.Answered != 0 {
+		if s, err := d.Lookup(t.Context(), randomID(), func(netip.AddrPort, []netip.AddrPort) {}); err != nil || s.Asked != 1 || s.Answered != 0 {
 			t.Fatalf("a lookup of nobody: %+v, %v", s, err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -218,7 +218,7 @@ func TestExternalAddressVoting(t *testing.T) {
 			t.Error("the id does not fit the address")
 		}
 		within(t, time.Minute, "the nodes are still known", func() bool { return d.Stats().Nodes4 == 6 })
-		if _, err := d.Lookup(t.Context(), randomID(), func([]netip.AddrPort) {}); err != nil {
+		if _, err := d.Lookup(t.Context(), randomID(), func(netip.AddrPort, []netip.AddrPort) {}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
@@ -269,7 +269,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 			return !slices.ContainsFunc(nodes, func(d *DHT) bool { s := d.Stats(); return s.Nodes4 < 8 || s.Nodes6 < 8 })
 		})
 		infohash := randomID()
-		if as, err := nodes[3].Announce(t.Context(), infohash, 9, false, func([]netip.AddrPort) {}); err != nil || as.Accepted != 16 {
+		if as, err := nodes[3].Announce(t.Context(), infohash, 9, false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 16 {
 			t.Fatalf("announce %+v, %v", as, err)
 		}
 		f := newFound()
@@ -425,7 +425,7 @@ func TestCloseEndsLookups(t *testing.T) {
 		d := newNode(t, Config{Conns: conn(t, net, public(1)), Bootstrap: []string{at(public(2)).String()}})
 		done := make(chan error)
 		go func() {
-			_, err := d.Lookup(t.Context(), id.ID{1}, func([]netip.AddrPort) {})
+			_, err := d.Lookup(t.Context(), id.ID{1}, func(netip.AddrPort, []netip.AddrPort) {})
 			done <- err
 		}()
 		time.Sleep(ms)
@@ -434,7 +434,7 @@ func TestCloseEndsLookups(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrClosed) || time.Since(began) != 0 {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
-		if _, err := d.Lookup(t.Context(), id.ID{1}, func([]netip.AddrPort) {}); !errors.Is(err, ErrClosed) {
+		if _, err := d.Lookup(t.Context(), id.ID{1}, func(netip.AddrPort, []netip.AddrPort) {}); !errors.Is(err, ErrClosed) {
 			t.Errorf("a lookup of a closed node: %v", err)
 		}
 		d.AddNode(at(public(5)))

@@ -23,9 +23,9 @@ type traversal struct {
 	d       *DHT
 	method  string
 	target  id.ID
-	port    uint16 // announce when not 0
-	seed    bool   // and whether we have all of it
-	found   func([]netip.AddrPort)
+	port    uint16                                                       // announce when not 0
+	seed    bool                                                         // and whether we have all of it
+	found   func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh are new to this traversal
 	want    []akrpc.Want
 	query   func(ctx context.Context, f *family, to netip.AddrPort) (*akrpc.Return, error) // nil: the engine's
 	legs    []*leg
@@ -66,7 +66,7 @@ type reply struct {
 func newTraversal(d *DHT, method string, target id.ID) *traversal {
 	t := &traversal{
 		d: d, method: method, target: target,
-		found:   func([]netip.AddrPort) {},
+		found:   func(netip.AddrPort, []netip.AddrPort, int) {},
 		replies: make(chan reply, 16),
 		values:  make(map[netip.AddrPort]struct{}),
 		begun:   time.Now(),
@@ -170,7 +170,7 @@ func (t *traversal) run(ctx context.Context) error {
 	defer context.AfterFunc(t.d.ctx, cancel)()
 	if t.method == "get_peers" {
 		for _, g := range t.legs {
-			t.yield(g.f, g.f.stored(t.target))
+			t.yield(g.f, netip.AddrPort{}, g.f.stored(t.target), nil)
 		}
 	}
 	timer := time.NewTimer(time.Hour)
@@ -422,7 +422,8 @@ func (t *traversal) take(r reply) {
 			}
 		}
 		if g == r.leg {
-			t.yield(g.f, g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token))
+			news := g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token)
+			t.yield(g.f, r.addr, news, peers)
 		} else {
 			t.feed(g, usable)
 		}
@@ -432,26 +433,34 @@ func (t *traversal) take(r reply) {
 // maxFound bounds the peers of one lookup.
 const maxFound = 8192
 
-// yield hands peers on that are new to this traversal and not ourselves.
-func (t *traversal) yield(f *family, peers []netip.AddrPort) {
-	if len(peers) == 0 {
+// yield hands on peers that a node named and that are not ourselves: news is what
+// counts as new to its lookup, and of all that it named only what is known is
+// handed on once more.
+func (t *traversal) yield(f *family, from netip.AddrPort, news, named []netip.AddrPort) {
+	if len(news)+len(named) == 0 {
 		return
 	}
 	t.d.mu.Lock()
 	self := f.self()
 	t.d.mu.Unlock()
-	fresh := make([]netip.AddrPort, 0, len(peers))
-	for _, p := range peers {
+	list := make([]netip.AddrPort, 0, len(news)+len(named))
+	for _, p := range news {
 		if p.Addr() == self && (p.Port() == t.port || p.Port() == f.conn.LocalAddr().Port()) {
 			continue
 		}
 		if _, known := t.values[p]; !known && len(t.values) < maxFound {
 			t.values[p] = struct{}{}
-			fresh = append(fresh, p)
+			list = append(list, p)
 		}
 	}
-	if len(fresh) > 0 {
-		t.found(fresh)
+	fresh := len(list)
+	for _, p := range named {
+		if _, known := t.values[p]; known && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	if len(list) > 0 {
+		t.found(from, list, fresh)
 	}
 }
 

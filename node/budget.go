@@ -1,15 +1,9 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
-
-	"seedbed/internal/netx"
 )
 
 // chunkSize is the unit of piece buffers: a piece up to this size is hashed
@@ -23,8 +17,8 @@ const shareEvery = 30 * time.Second
 // budget is what is bounded for the whole node and cannot be divided
 // beforehand.
 type budget struct {
-	turn      int           // moves on with every shareEvery; guarded by Node.mu
-	dials     chan struct{} // held by a dial under way
+	turn      int // moves on with every shareEvery; guarded by Node.mu
+	dials     dialGate
 	anew      chan struct{} // holds one: it is to be divided anew
 	stretched bool          // more torrents than can be announced in time; of keepBudget
 
@@ -34,7 +28,7 @@ type budget struct {
 }
 
 func (b *budget) init(cfg *Config) {
-	b.dials = make(chan struct{}, cfg.HalfOpen)
+	b.dials.init(cfg)
 	b.anew = make(chan struct{}, 1)
 }
 
@@ -177,25 +171,6 @@ func divide(memory int64, needs []need, turn int) map[*Torrent]int {
 	return slots
 }
 
-// dialer dials for all torrents under one bound.
-type dialer struct{ n *Node }
-
-func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	if d.n.cfg.Blocklist.Contains(to.Addr()) {
-		return nil, errBlocked
-	}
-	select {
-	case d.n.budget.dials <- struct{}{}:
-		defer func() { <-d.n.budget.dials }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	return d.n.net.Dial(ctx, to)
-}
-
-// errBlocked is an address that the user's list forbids.
-var errBlocked = errors.New("on the blocklist")
-
 // room reports whether one more connection fits the node, and counts it.
 func (n *Node) room() bool {
 	b := &n.budget
@@ -215,5 +190,3 @@ func (n *Node) room() bool {
 	b.conns++
 	return true
 }
-
-var _ netx.Dialer = dialer{}

@@ -71,6 +71,10 @@ type Config struct {
 	// HalfOpen bounds the dials under way of all torrents together; 64 by default.
 	HalfOpen int
 
+	// DialRate bounds how many connections all torrents together begin a second; 30
+	// by default.
+	DialRate int
+
 	// Uploads is the number of peers a torrent unchokes at once by merit; 8 by
 	// default, the optimistic one apart.
 	Uploads int
@@ -136,12 +140,13 @@ func (c *Config) validate() error {
 	setDefault(&c.Memory, 24<<20)
 	setDefault(&c.MaxConns, 500)
 	setDefault(&c.HalfOpen, 64)
+	setDefault(&c.DialRate, 30)
 	setDefault(&c.Uploads, 8)
 	if c.DHTRate < 1 {
 		return fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate)
 	}
-	if c.MaxConns < 1 || c.HalfOpen < 1 || c.Uploads < 1 {
-		return errors.New("connections, dials and uploads must each be 1 or more")
+	if c.MaxConns < 1 || c.HalfOpen < 1 || c.DialRate < 1 || c.Uploads < 1 {
+		return errors.New("connections, dials, the dial rate and uploads must each be 1 or more")
 	}
 	if c.UpRate < 0 || c.DownRate < 0 || c.TorrentUpRate < 0 || c.TorrentDownRate < 0 || !(c.SeedRatio >= 0) || c.SeedTime < 0 {
 		return errors.New("rates, and the ratio and time of seeding, must not be negative")

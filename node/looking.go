@@ -108,7 +108,7 @@ func (l *looking) announce(told dht.AnnounceStats) {
 	l.leave = t.node.announcer.Add(l.hash, dht.Announcement{
 		Port: t.node.net.Port(), Seed: t.whole.Load(),
 		Told4: told.Accepted > told.Accepted6, Told6: told.Accepted6 > 0,
-		Found: func(peers []netip.AddrPort) { t.hear(peers) },
+		Found: func(from netip.AddrPort, peers []netip.AddrPort) { t.hear(from, peers) },
 		Done:  t.accepted,
 	})
 }
@@ -153,21 +153,25 @@ func (t *Torrent) look(hash id.ID) {
 	}
 }
 
-// hear takes peers that the DHT named. It returns how many are new.
-func (t *Torrent) hear(peers []netip.AddrPort) (fresh int) {
+// hear takes peers that a DHT node named. It returns how many are new.
+func (t *Torrent) hear(from netip.AddrPort, peers []netip.AddrPort) (fresh int) {
 	if t.lookups.Err() != nil {
 		return 0
 	}
 	s, seen := t.live.Load(), t.seen.Load()
 	if s == nil || seen == nil {
 		if peers = t.node.others(peers); len(peers) > 0 { // they may not be able to reach us
-			go t.wakeFor(peers)
+			go t.wakeFor(from, peers)
 		}
 		return 0
 	}
+	by := from.Addr()
+	if !by.IsValid() { // announced to ourselves: one source like others
+		by = netip.IPv4Unspecified()
+	}
 	cs := make([]engine.Candidate, len(peers))
 	for i, a := range peers {
-		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT}
+		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT, From: by}
 		if known, _ := seen.ContainsOrAdd(a, struct{}{}); !known {
 			fresh++
 		}
@@ -194,9 +198,9 @@ func (n *Node) others(peers []netip.AddrPort) []netip.AddrPort {
 }
 
 // wakeFor wakes a parked torrent for peers that the DHT has told of.
-func (t *Torrent) wakeFor(peers []netip.AddrPort) {
+func (t *Torrent) wakeFor(from netip.AddrPort, peers []netip.AddrPort) {
 	if s := t.wake(); s != nil {
-		t.hear(peers)
+		t.hear(from, peers)
 	}
 }
 
@@ -213,7 +217,7 @@ func (l *looking) askDHT(announce bool) (o outcome) {
 	t := l.t
 	t.looking.Store(true)
 	defer t.looking.Store(false)
-	found := func(peers []netip.AddrPort) { o.fresh += t.hear(peers) }
+	found := func(from netip.AddrPort, peers []netip.AddrPort) { o.fresh += t.hear(from, peers) }
 	var err error
 	if announce {
 		o.announced, err = t.node.dht.Announce(t.lookups, l.hash, t.node.net.Port(), t.whole.Load(), found)

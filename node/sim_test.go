@@ -44,7 +44,13 @@ type rig struct {
 // nobody.
 func start(t testing.TB, n *simnet.Net, num int, opts ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, host: n.Host(addr(num)), state: t.TempDir()}
+	return startAt(t, n, at(num), opts...)
+}
+
+// startAt is start on a host of any address.
+func startAt(t testing.TB, n *simnet.Net, where netip.AddrPort, opts ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, host: n.Host(where.Addr()), state: t.TempDir()}
 	cfg := Config{State: r.state, Bootstrap: []string{}, OnEvent: func(e Event) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -54,11 +60,15 @@ func start(t testing.TB, n *simnet.Net, num int, opts ...func(*Config)) *rig {
 		o(&cfg)
 	}
 	r.state = cfg.State
-	network, err := r.host.Open(DefaultPort)
+	network, err := r.host.Open(where.Port())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.network = network
+	if tap, ok := cfg.network.(*dialTap); ok {
+		tap.Network = network
+	} else {
+		cfg.network = network
+	}
 	if r.Node, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,8 @@ func (t *Torrent) start(info *metainfo.Info, awake bool) {
 	}
 	s := swarm.New(swarm.Config{
 		Shared: n.shared, InfoHash: t.rest.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
-		Open: t.openContent, Dialer: dialer{n}, OnEvent: func(e swarm.Event) { t.onSwarm(e, awake) },
+		Open: t.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Relaxed: n.isLab(),
+		OnEvent:    func(e swarm.Event) { t.onSwarm(e, awake) },
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
 		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided

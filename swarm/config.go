@@ -68,6 +68,13 @@ type Config struct {
 
 	// Dialer makes outgoing connections. Required.
 	Dialer Dialer
+	// Admit waits until a connection to an address may be made; nil lets all be made
+	// at once. unproven says that only the DHT or PEX has named the address. The
+	// caller of Admit calls leave when the dial has ended.
+	Admit func(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error)
+	// Relaxed lifts the limits for unproven addresses that are private; see
+	// engine.Config.
+	Relaxed bool
 
 	// OnEvent is told what happens, one event at a time and in order, on the
 	// torrent's own goroutine: it must return soon and must not call Stop.

@@ -10,7 +10,7 @@ import (
 func (t *Torrent) do(c *engine.Command) {
 	switch c.Kind {
 	case engine.CmdDial:
-		t.dial(c.Addr, c.Encrypted)
+		t.dial(c)
 	case engine.CmdClose:
 		if cn := t.conns[c.Conn]; cn != nil {
 			// What the engine said before may tell the peer why.

@@ -58,18 +58,24 @@ func (t *Torrent) Incoming(h Hello) {
 	}()
 }
 
-// dial connects to a candidate and completes the handshake. encrypted says that
-// the peer is known to encrypt.
-func (t *Torrent) dial(addr netip.AddrPort, encrypted bool) {
+// dial connects to a candidate, as a CmdDial says, and completes the handshake.
+func (t *Torrent) dial(cmd *engine.Command) {
 	if t.stopping.Load() {
 		return
 	}
+	addr, encrypted, unproven := cmd.Addr, cmd.Encrypted, cmd.Unproven
 	go func() {
 		o := Outgoing{
 			Dial: func(ctx context.Context) (net.Conn, error) {
+				leave, err := t.cfg.Admit(ctx, addr, unproven)
+				if err != nil {
+					return nil, err
+				}
 				ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 				defer cancel()
-				return t.cfg.Dialer.Dial(ctx, addr)
+				c, err := t.cfg.Dialer.Dial(ctx, addr)
+				leave(err == nil)
+				return c, err
 			},
 			Encryption: t.cfg.Encryption,
 			Accepts: func(asked, answer id.ID) bool {

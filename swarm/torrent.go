@@ -71,6 +71,9 @@ func New(cfg Config) *Torrent {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Admit == nil {
+		cfg.Admit = func(context.Context, netip.AddrPort, bool) (func(bool), error) { return func(bool) {}, nil }
+	}
 	if cfg.OnEvent == nil {
 		cfg.OnEvent = func(Event) {}
 	}
@@ -90,7 +93,7 @@ func New(cfg Config) *Torrent {
 	t.eng = engine.New(engine.Config{
 		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
-		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed,
+		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
 		Private: cfg.Info != nil && cfg.Info.Private,
 	}, 0)
 	go t.loop()

@@ -48,7 +48,7 @@ type Config struct {
 	// Done hears of every visit that ended, and by how many nodes the announce
 	// was accepted. Both are called from within Next, Reply and Fail, and must not
 	// call back. The slice is the scheduler's.
-	Found func(infohash id.ID, peers []netip.AddrPort)
+	Found func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort)
 	Done  func(infohash id.ID, accepted int)
 }
 
@@ -66,7 +66,7 @@ func (c *Config) defaults() {
 		c.Start = func(id.ID) []Node { return nil }
 	}
 	if c.Found == nil {
-		c.Found = func(id.ID, []netip.AddrPort) {}
+		c.Found = func(id.ID, netip.AddrPort, []netip.AddrPort) {}
 	}
 	if c.Done == nil {
 		c.Done = func(id.ID, int) {}
@@ -367,7 +367,7 @@ func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, v
 			v.flying--
 		}
 		if news := v.answer(&s.book, now, f.addr, node, nodes, values, token); len(news) > 0 {
-			s.cfg.Found(v.key, news)
+			s.cfg.Found(v.key, f.addr, news)
 		}
 	}
 	s.wake(v)

@@ -301,7 +301,7 @@ func TestPeersAreReportedOnceAVisit(t *testing.T) {
 	peer := netip.MustParseAddrPort("9.9.9.9:9")
 	s := New(Config{
 		Start: func(id.ID) []Node { return []Node{{id.ID{2}, simAddr(1)}, {id.ID{3}, simAddr(2)}} },
-		Found: func(infohash id.ID, peers []netip.AddrPort) {
+		Found: func(infohash id.ID, _ netip.AddrPort, peers []netip.AddrPort) {
 			if infohash != target {
 				t.Errorf("peers of %v", infohash)
 			}

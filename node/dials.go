@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"seedbed/internal/addrs"
+	"seedbed/internal/netx"
+)
+
+// The dials of all torrents go through one gate, so that nobody can have the node
+// attack a third party: Config.DialRate connections begin a second, Config.HalfOpen
+// are under way, and to the unproven addresses of one IP address (known from the
+// DHT or PEX alone) one at a time, with pauses while none succeeds.
+type dialGate struct {
+	halfOpen chan struct{} // held by a dial under way
+
+	mu    sync.Mutex
+	begun []time.Time // of the last DialRate dials, a ring; some may be in the future
+	next  int         // of begun, the oldest
+	hosts map[netip.Addr]*dialedHost
+}
+
+// dialedHost is an IP address with unproven addresses that were dialled of late.
+type dialedHost struct {
+	turn  chan struct{} // holds one while a dial is under way
+	users int           // that hold or wait for turn
+	fails int           // dials in a row that came to nothing
+	next  time.Time     // no dial before
+}
+
+const (
+	// unprovenPause is the pause after a dial to an unproven address has failed. It
+	// doubles with each failure in a row, up to unprovenPauseMax.
+	unprovenPause    = time.Second
+	unprovenPauseMax = 30 * time.Second
+	// unprovenWait is how long a dial waits for its turn at such a host. The torrent
+	// has other addresses to dial.
+	unprovenWait = 3 * time.Second
+	// maxDialedHosts bounds the memory; hosts that are free and rested go first.
+	maxDialedHosts = 4096
+)
+
+// errBusyHost is a dial to a host that others are dialling.
+var errBusyHost = errors.New("other addresses of this host are being dialled")
+
+func (g *dialGate) init(cfg *Config) {
+	g.halfOpen = make(chan struct{}, cfg.HalfOpen)
+	g.begun = make([]time.Time, cfg.DialRate)
+	g.hosts = make(map[netip.Addr]*dialedHost)
+}
+
+// enter waits until a dial may begin. The caller calls leave when it has ended, and
+// says whether it led to a connection.
+func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (leave func(connected bool), err error) {
+	leaveHost := func(bool) {}
+	if unproven {
+		if leaveHost, err = g.enterHost(ctx, to); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case g.halfOpen <- struct{}{}:
+	case <-ctx.Done():
+		leaveHost(true) // no failure of the host
+		return nil, ctx.Err()
+	}
+	leave = func(connected bool) {
+		<-g.halfOpen
+		leaveHost(connected)
+	}
+	if err := sleep(ctx, time.Until(g.reserve())); err != nil {
+		leave(true)
+		return nil, err
+	}
+	return leave, nil
+}
+
+// reserve returns when the next dial may begin. Of any second, the dials that begin
+// in it are DialRate at most.
+func (g *dialGate) reserve() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := time.Now()
+	if free := g.begun[g.next].Add(time.Second); free.After(at) {
+		at = free
+	}
+	g.begun[g.next] = at
+	g.next = (g.next + 1) % len(g.begun)
+	return at
+}
+
+// enterHost waits for the turn at a host with unproven addresses.
+func (g *dialGate) enterHost(ctx context.Context, ip netip.Addr) (leave func(connected bool), err error) {
+	ip = addrs.Host(ip)
+	g.mu.Lock()
+	h := g.hosts[ip]
+	if h == nil {
+		g.forgetRested()
+		h = &dialedHost{turn: make(chan struct{}, 1)}
+		g.hosts[ip] = h
+	}
+	h.users++
+	g.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, unprovenWait, errBusyHost)
+	defer cancel()
+	select {
+	case h.turn <- struct{}{}:
+	case <-ctx.Done():
+		g.leaveHost(h, nil)
+		return nil, context.Cause(ctx)
+	}
+	g.mu.Lock()
+	next := h.next
+	g.mu.Unlock()
+	if sleep(ctx, time.Until(next)) != nil {
+		<-h.turn
+		g.leaveHost(h, nil)
+		return nil, context.Cause(ctx)
+	}
+	return func(connected bool) {
+		g.leaveHost(h, &connected)
+		<-h.turn
+	}, nil
+}
+
+// leaveHost notes that a dial to a host has ended, or was not made if connected is
+// nil.
+func (g *dialGate) leaveHost(h *dialedHost, connected *bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h.users--
+	switch {
+	case connected == nil:
+	case *connected:
+		h.fails, h.next = 0, time.Time{}
+	default:
+		h.next = time.Now().Add(min(unprovenPause<<min(h.fails, 10), unprovenPauseMax))
+		h.fails++
+	}
+}
+
+// forgetRested makes place for another host, if there are many. The caller holds mu.
+func (g *dialGate) forgetRested() {
+	if len(g.hosts) < maxDialedHosts {
+		return
+	}
+	now := time.Now()
+	for ip, h := range g.hosts {
+		if h.users == 0 && now.After(h.next) {
+			delete(g.hosts, ip)
+		}
+	}
+}
+
+// errBlocked is an address that the user's list forbids.
+var errBlocked = errors.New("on the blocklist")
+
+// dialer dials for all torrents.
+type dialer struct{ n *Node }
+
+var _ netx.Dialer = dialer{}
+
+// Admit waits until a torrent may dial; see swarm.Config.
+func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error) {
+	if d.n.cfg.Blocklist.Contains(to.Addr()) {
+		return nil, errBlocked
+	}
+	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)
+}
+
+func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	return d.n.net.Dial(ctx, to)
+}
+
+// isLab reports whether the node listens on private and loopback addresses alone:
+// the limits that protect third parties are lifted for such addresses.
+func (n *Node) isLab() bool {
+	all := n.net.Addrs()
+	for _, a := range all {
+		if !addrs.IsLocal(a.Addr()) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
