@@ -48,6 +48,7 @@ func (fileStorage) MarkVerified(int)                              {}
 func (fileStorage) MarkChunk(int, uint32, []byte)                 {}
 func (fileStorage) Flush() error                                  { return nil }
 func (fileStorage) Finish() error                                 { return nil }
+func (fileStorage) Complete() (bool, error)                       { return true, nil }
 func (s fileStorage) Recheck(context.Context) (bitset.Set, error) { return bitset.New(s.n), nil }
 func (s fileStorage) Close() error                                { return s.f.Close() }
 

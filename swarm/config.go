@@ -30,6 +30,9 @@ type Storage interface {
 	Flush() error
 	// Finish gives complete files their final names. It may come again.
 	Finish() error
+	// Complete reports whether all that is wanted is verified and under its final name.
+	// The error says that something changed it since.
+	Complete() (bool, error)
 	// Recheck is asked after a failure: it makes the storage usable again, or
 	// says why not, and returns the pieces that are there.
 	Recheck(ctx context.Context) (bitset.Set, error)

@@ -59,7 +59,7 @@ func (t *Torrent) do(c *engine.Command) {
 		}
 		t.tell(Event{Kind: PieceDone, Piece: int(c.Block.Piece)})
 	case engine.CmdComplete:
-		t.complete()
+		t.storage.complete()
 	case engine.CmdBroken:
 		t.tell(Event{Kind: Broken, Err: c.Err})
 	case engine.CmdWantPeers:

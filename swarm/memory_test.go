@@ -84,6 +84,12 @@ func (m *memStorage) Finish() error {
 	return nil
 }
 
+func (m *memStorage) Complete() (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.finished, nil
+}
+
 func (m *memStorage) Recheck(context.Context) (bitset.Set, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

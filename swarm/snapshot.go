@@ -42,11 +42,9 @@ func (t *Torrent) Snapshot() Snapshot {
 	t.engMu.Lock()
 	s := Snapshot{Stats: t.eng.Stats(t.now())}
 	t.engMu.Unlock()
-	t.keepMu.Lock()
-	s.Err = cmp.Or(t.err, s.Broken)
-	opening := t.opening
-	t.keepMu.Unlock()
-	s.Checked, s.ToCheck = t.checked.Load(), t.toCheck.Load()
+	opening, reason := t.storage.state()
+	s.Err = cmp.Or(reason, s.Broken)
+	s.Checked, s.ToCheck = t.storage.checked.Load(), t.storage.toCheck.Load()
 	switch {
 	case t.stopping.Load():
 		s.State = Stopped

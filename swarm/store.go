@@ -262,11 +262,11 @@ func (t *Torrent) write(b []byte, off int64) error {
 	if err := t.content.Storage.WriteAt(b, off); err != nil {
 		return err
 	}
-	t.wrote(int64(len(b)))
+	t.storage.wrote(int64(len(b)))
 	return nil
 }
 
-// jobDone counts a job down; see quiet.
+// jobDone counts a job down; see waitIdle.
 func (t *Torrent) jobDone() {
 	t.storeMu.Lock()
 	t.jobs--
@@ -279,8 +279,8 @@ func (t *Torrent) jobDone() {
 	}
 }
 
-// quiet waits until no store job is under way and forgets what is half stored.
-func (t *Torrent) quiet() {
+// waitIdle waits until no store job is under way and forgets what is half stored.
+func (t *Torrent) waitIdle() {
 	t.storeMu.Lock()
 	defer t.storeMu.Unlock()
 	for t.jobs > 0 {

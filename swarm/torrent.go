@@ -54,13 +54,15 @@ type Torrent struct {
 	info    *metainfo.Info
 	content Content
 
+	closeErr error // set before done is closed
+
 	storeMu  sync.Mutex
 	jobs     int // store jobs handed to the workers and not done
 	jobsIdle sync.Cond
 	partials map[uint32]*partial
 	resumed  []engine.Block // chunks that storage had at the beginning
 
-	keeper
+	storage *storageSession
 }
 
 // New starts a torrent.
@@ -88,7 +90,9 @@ func New(cfg Config) *Torrent {
 	t.SetRates(cfg.UpRate, cfg.DownRate)
 	t.inbox.init()
 	t.jobsIdle.L = &t.storeMu
-	t.keeper.init()
+	t.storage = newStorageSession(t.ctx, t, func(ctx context.Context, progress func(done, total int64)) (Content, error) {
+		return t.cfg.Open(ctx, t.info, progress)
+	})
 	t.maxFrame.Store(wire.MaxFrame)
 	t.eng = engine.New(engine.Config{
 		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
@@ -292,7 +296,7 @@ func (t *Torrent) tryEnd() {
 		t.tasks.Wait()
 		t.up.Close()
 		t.down.Close()
-		t.endContent()
+		t.closeErr = t.storage.close()
 		t.inbox.post(item{fn: func() { t.ended = true }})
 	}()
 }

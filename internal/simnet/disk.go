@@ -306,6 +306,9 @@ func (d *Disk) SyncDir(name string) error {
 // Same reports whether two infos are of one file.
 func (d *Disk) Same(a, b fs.FileInfo) bool { return a.(inodeInfo).n == b.(inodeInfo).n }
 
+// SteadyTimes is true: a file's time changes with each write and truncation.
+func (d *Disk) SteadyTimes() bool { return true }
+
 // Refresh does nothing.
 func (d *Disk) Refresh() {}
 
@@ -393,6 +396,16 @@ func (f *DiskFile) Stat() (fs.FileInfo, error) {
 	defer f.d.mu.Unlock()
 	return inodeInfo{f.n, int64(len(f.n.data)), f.n.mtime}, nil
 }
+
+// Version returns the size, the time of the last write, and that the file has one name.
+func (f *DiskFile) Version() (size, mtime int64, links uint64, err error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return int64(len(f.n.data)), f.n.mtime, 1, nil
+}
+
+// SetTime does nothing: no two writes have the same time.
+func (f *DiskFile) SetTime(int64) error { return nil }
 
 // Truncate is os.File's; what it adds is a hole, which takes no room.
 func (f *DiskFile) Truncate(size int64) error {

@@ -187,6 +187,7 @@ func (s *Storage) advise(off, n int64) {
 func (s *Storage) settle(set, good bitset.Set) error {
 	s.places.Lock()
 	defer s.places.Unlock()
+	err := s.dropChanged(set)
 	s.mu.Lock()
 	for p := range set.All() {
 		s.doubt.Remove(p)
@@ -201,21 +202,44 @@ func (s *Storage) settle(set, good bitset.Set) error {
 	}
 	s.changed = true
 	s.mu.Unlock()
-	var err error
 	for i := range s.info.Files {
 		st := &s.files[i]
 		if st.candidate {
 			err = firstOf(err, s.judge(i))
 		}
-		if st.place == inFinal && !st.candidate && !s.o.ReadOnly && st.id != nil && st.id.Size() != s.info.Files[i].Length {
+		if st.place == inFinal && !st.candidate && !s.o.ReadOnly && st.id != nil && st.version.size != s.info.Files[i].Length {
 			err = firstOf(err, s.makeWritable(i)) // ours, and damaged
 		}
 	}
 	s.mu.Lock()
+	s.trust()
 	s.recount()
 	s.mu.Unlock()
 	s.soilAll()
 	return err
+}
+
+// dropChanged takes out of set the pieces of files that changed while they were hashed.
+// They stay doubtful. places is held.
+func (s *Storage) dropChanged(set bitset.Set) (first error) {
+	for i := range s.files {
+		pieces := s.piecesIn(i)
+		if s.files[i].place == absent || !slices.ContainsFunc(pieces, set.Has) {
+			continue
+		}
+		if _, err := s.identify(i); err != nil {
+			first = firstOf(first, err)
+			s.mu.Lock()
+			for _, p := range pieces {
+				if set.Remove(p) {
+					s.doubtPiece(p)
+					s.changed = s.doubt.Add(p) || s.changed
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
+	return first
 }
 
 // judge decides whether a file under its final name is ours.
@@ -235,7 +259,7 @@ func (s *Storage) judge(i int) error {
 			own = true
 		}
 	}
-	if st.id != nil && st.id.Size() == 0 {
+	if st.id != nil && st.version.size == 0 {
 		st.candidate = false // nothing to lose
 		return nil
 	}

@@ -28,6 +28,9 @@ type Disk interface {
 	SyncDir(name string) error
 	// Same reports whether two infos are of one file, whatever its name.
 	Same(a, b fs.FileInfo) bool
+	// SteadyTimes reports whether the time of a file changes with a write and at no
+	// other moment. On network file systems the server may set it later.
+	SteadyTimes() bool
 	// Refresh forgets descriptors of directories, which may be stale.
 	Refresh()
 }
@@ -38,6 +41,12 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Stat() (fs.FileInfo, error)
+	// Version returns the size, the time of the last write in Unix nanoseconds, and how
+	// many names the file has, or 0 if the system does not say.
+	Version() (size, mtime int64, links uint64, err error)
+	// SetTime sets the time of the last write, where the system's clock is so coarse
+	// that it is of use.
+	SetTime(mtime int64) error
 	Truncate(size int64) error
 	// Sync makes the content and the size last.
 	Sync() error
@@ -216,6 +225,19 @@ func openDisk(dir string, create bool, handles *Handles) (Disk, error) {
 type osFile struct {
 	*os.File
 	writable bool
+}
+
+func (d rootDisk) SteadyTimes() (steady bool) {
+	_ = d.withRoot(func(r *os.Root) error {
+		f, err := r.Open(".")
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		steady = steadyTimes(f)
+		return nil
+	})
+	return steady
 }
 
 func (f osFile) Stat() (fs.FileInfo, error) { return f.File.Stat() }

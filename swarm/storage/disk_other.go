@@ -23,3 +23,9 @@ func syncDirectory(f *os.File) error {
 	}
 	return f.Sync()
 }
+
+func (f osFile) SetTime(int64) error { return nil }
+
+// steadyTimes reports whether the system sets the times of files at once: Windows may
+// set them when a file is closed.
+func steadyTimes(*os.File) bool { return runtime.GOOS != "windows" }

@@ -29,6 +29,7 @@ var (
 	errGone     = errors.New("it was deleted or moved")
 	errChanged  = errors.New("somebody wrote to it")
 	errShort    = errors.New("it is shorter than it was")
+	errLinked   = errors.New("it has a second name")
 	errReadOnly = errors.New("the torrent is opened for reading only")
 	errClosed   = errors.New("the torrent is closed")
 )

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"seedbed/internal/bitset"
 )
@@ -20,6 +21,7 @@ func (s *Storage) Finish() error {
 	}
 	s.renaming.Lock()
 	defer s.renaming.Unlock()
+	s.disk.Refresh() // the folder may have been renamed
 	if err := s.noteFinish(); err != nil {
 		return s.failed(err)
 	}
@@ -153,11 +155,44 @@ func (s *Storage) finishFile(i int) error {
 		return s.lost("rename", i, 0, err)
 	}
 	st.place = inFinal
-	if fi, err := s.disk.Lstat(to); err == nil {
-		st.mtime = fi.ModTime().UnixNano()
-	}
 	s.noteDir(i)
-	return nil
+	// Another file may have taken the name just before.
+	_, err := s.identify(i)
+	return err
+}
+
+// lookEvery is how long Complete relies on a look at a file.
+const lookEvery = 2 * time.Second
+
+// Complete reports whether all pieces of the wanted files are verified, none is doubtful,
+// and every wanted file has its final name and is as it was left. The error is an *Error
+// and says that somebody changed a file; Recheck says then what is left.
+func (s *Storage) Complete() (bool, error) {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	if s.closed {
+		return false, wrap("read", s.dir, errClosed)
+	}
+	now := time.Now().UnixNano()
+	for i := range s.info.Files {
+		f, st := &s.info.Files[i], &s.files[i]
+		if f.Pad || f.Length == 0 || !st.wanted {
+			continue
+		}
+		s.mu.Lock()
+		settled := st.left == 0 && !st.foreign
+		s.mu.Unlock()
+		switch {
+		case !settled, st.place != inFinal && !s.o.ReadOnly:
+			return false, nil
+		case s.o.ReadOnly, now-st.looked.Load() < int64(lookEvery):
+			continue
+		}
+		if _, err := s.identify(i); err != nil {
+			return false, s.failed(err)
+		}
+	}
+	return true, nil
 }
 
 // makeFolder makes an empty folder. What else is at its place is left alone: no

@@ -18,6 +18,7 @@ func (s *Storage) Flush() error {
 // flush is Flush; with closing it also notes the times of incomplete files,
 // which change no more.
 func (s *Storage) flush(closing bool) error {
+	s.disk.Refresh() // the folder may have been renamed
 	if err := s.gather(); err != nil {
 		return s.failed(err)
 	}
@@ -144,24 +145,17 @@ func (s *Storage) piecesIn(i int) (list []int) {
 	return list
 }
 
-// identify checks that a file's name still leads to the file, and tells what is
-// there.
+// identify checks that a file's name still leads to the file and that nobody wrote to
+// it, and returns what is there.
 func (s *Storage) identify(i int) (fs.FileInfo, error) {
+	s.files[i].writing.Lock()
+	defer s.files[i].writing.Unlock()
 	d, name := s.where(i)
 	fi, err := d.Stat(name)
 	if err != nil {
 		return nil, s.lost("find", i, 0, err)
 	}
-	s.mu.Lock()
-	id := s.files[i].id
-	s.mu.Unlock()
-	switch {
-	case id != nil && !d.Same(id, fi):
-		return nil, s.lost("find", i, 0, errGone)
-	case i < s.parts() && !s.o.ReadOnly && fi.Size() < s.info.Files[i].Length:
-		return nil, s.lost("read", i, fi.Size(), errShort)
-	}
-	return fi, nil
+	return fi, s.compareInfo("find", i, fi)
 }
 
 func (s *Storage) syncDirs() error {

@@ -79,8 +79,9 @@ func (s *Storage) snapshot(closing bool) *record {
 			continue // of no proven use, so that it is not ours to change later
 		}
 		f := fileRecord{place: st.place, size: s.info.Files[i].Length}
-		if st.place == inFinal {
-			f.mtime = st.mtime
+		// As we left it, not as it is: what others changed since is noticed then.
+		if st.place == inFinal || !s.coarse {
+			f.mtime = st.version.mtime
 		} else if closing {
 			d, name := s.where(i)
 			if fi, err := d.Lstat(name); err == nil {
@@ -114,7 +115,7 @@ func (s *Storage) dropParts(r *record) error {
 		return err
 	}
 	s.mu.Lock()
-	parts.place, parts.id = absent, nil
+	parts.place, parts.id, parts.version = absent, nil, version{}
 	s.mu.Unlock()
 	return nil
 }

@@ -76,6 +76,17 @@ func (l *layout) part(i int) string {
 	return dir + base + l.suffix
 }
 
+// filesOf yields the stored files that have bytes in piece p.
+func (l *layout) filesOf(p int) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for sp := range l.info.PieceSpans(p) {
+			if !l.info.Files[sp.File].Pad && !yield(sp.File) {
+				return
+			}
+		}
+	}
+}
+
 // slot is where the bytes of a shared piece are in the parts file, and whether
 // the piece is shared. The place depends on nothing but the torrent, so that
 // the parts file needs no table and survives any change of the selection.

@@ -7,8 +7,9 @@ import (
 )
 
 // Recheck is asked after a failure. It looks whether what failed is mended and
-// whether the files are still what they were; pieces of files that changed are
-// hashed again, and what is lost falls out of the set that it returns. The error
+// whether the files are still as they were left; all pieces of files that changed are
+// hashed again, and what is lost falls out of the set that it returns. Nothing must be
+// written meanwhile. The error
 // says what still has to be mended: a file that vanished is waited for, since
 // a disk that is not mounted looks the same.
 func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
@@ -60,38 +61,29 @@ func (s *Storage) reopen() error {
 	return nil
 }
 
-// relook compares a file with what it was.
+// relook compares a file with how we left it and takes it as it is: what changed is
+// doubtful. places is held.
 func (s *Storage) relook(i int) error {
 	st := &s.files[i]
 	d, name := s.where(i)
 	fi, err := d.Stat(name)
 	if err != nil && kindOf(err) == Vanished && i == s.parts() {
-		st.place = absent // our own affair: what it had is fetched again
-		s.fall(i, 0)
+		s.distrust(i) // it is our own: what it had is fetched again
+		s.mu.Lock()
+		st.place, st.id, st.version = absent, nil, version{}
+		s.mu.Unlock()
 		return nil
 	}
 	if err != nil {
 		return s.lost("find", i, 0, err)
 	}
-	from := int64(-1)
-	switch short := i < s.parts() && fi.Size() < s.info.Files[i].Length; {
-	// The number of a file that was deleted is soon given to another.
-	case st.gone.Swap(false), st.id != nil && !d.Same(st.id, fi), st.place == inFinal && st.mtime != fi.ModTime().UnixNano():
-		from = 0
-	case short && !s.o.ReadOnly:
-		from = fi.Size()
-	case short && st.id != nil && fi.Size() < st.id.Size():
-		from = 0
-	}
+	_ = s.compareInfo("find", i, fi)
+	s.note(i, fi)
 	s.mu.Lock()
-	st.id = fi
-	if st.place == inFinal {
-		st.mtime = fi.ModTime().UnixNano()
-	}
+	foreign := st.foreign
 	s.mu.Unlock()
-	if from >= 0 {
+	if foreign {
 		s.noteDir(i)
-		s.fall(i, from)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
 		return s.mend(i, nil) // proves the right to write, too
@@ -101,22 +93,6 @@ func (s *Storage) relook(i int) error {
 		s.handles.put(h)
 	}
 	return err
-}
-
-// fall makes the pieces of a file doubtful, from an offset in it on.
-func (s *Storage) fall(i int, from int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.piecesIn(i) {
-		if i < s.parts() && int64(p+1)*s.info.PieceLength <= s.info.Files[i].Offset+from {
-			continue
-		}
-		if s.synced.Remove(p) || s.written.Remove(p) {
-			s.doubt.Add(p)
-			s.suspect.Remove(p)
-			s.changed = true
-		}
-	}
 }
 
 // probe finds out whether there is room again, for what is missing or at least

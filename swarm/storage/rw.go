@@ -72,10 +72,9 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 	return s.lost("read", i, 0, err)
 }
 
-// glanceEvery is how often a file that is read is looked after: whether its name
-// still leads to it and, in its final place, nobody wrote to it. While it is open,
-// one that was deleted or replaced could be read for days, and shared as what the
-// folder no longer has.
+// glanceEvery is how often we check that the name of a file that is read still leads to
+// it and that nobody wrote to it. While it is open, one that was deleted or replaced
+// could be read for days, and shared as what the folder no longer has.
 const glanceEvery = 5 * time.Second
 
 func (s *Storage) glance(i int, h *handle) error {
@@ -83,17 +82,9 @@ func (s *Storage) glance(i int, h *handle) error {
 	if seen := h.seen.Load(); now-seen < int64(glanceEvery) || !h.seen.CompareAndSwap(seen, now) {
 		return nil
 	}
-	fi, err := s.identify(i)
-	if err == nil && s.files[i].place == inFinal {
-		s.mu.Lock()
-		was := s.files[i].mtime
-		s.mu.Unlock()
-		if was != 0 && was != fi.ModTime().UnixNano() {
-			err = s.lost("read", i, 0, errChanged)
-		}
-	}
+	_, err := s.identify(i)
 	if err != nil {
-		h.seen.Store(0) // whoever comes next is told too
+		h.seen.Store(0) // the next reader gets the error too
 	}
 	return err
 }
@@ -159,7 +150,10 @@ func (s *Storage) tryWrite(i int, b []byte, off int64) (need int, err error) {
 	case s.closed:
 		return -1, wrap("write", s.dir, errClosed)
 	case st.place == inPart:
-		return -1, s.writeFile(i, b, off-s.info.Files[i].Offset)
+		if err := s.writeFile(i, b, off-s.info.Files[i].Offset); err != errLinked {
+			return -1, err
+		}
+		return i, nil
 	case st.place == inFinal || s.isWanted(i) || !s.allShared(off, int64(len(b))):
 		return i, nil
 	case s.files[s.parts()].place == absent:
@@ -186,16 +180,23 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 		return wrap("write", s.path(i), err)
 	}
 	defer s.handles.put(h)
+	s.files[i].writing.Lock()
+	defer s.files[i].writing.Unlock()
+	if err := s.beforeWrite(i, f); err != nil {
+		return err
+	}
 	// After the write: a flush in between must not believe it has synced it.
 	defer s.soil(i)
-	for len(b) > 0 {
+	for len(b) > 0 && err == nil {
 		n := min(len(b), writeSize)
-		if _, err := f.WriteAt(b[:n], at); err != nil {
-			return wrap("write", s.path(i), err)
-		}
+		_, err = f.WriteAt(b[:n], at)
 		b, at = b[n:], at+int64(n)
 	}
-	return nil
+	after := s.afterWrite(i, f)
+	if err != nil {
+		return wrap("write", s.path(i), err)
+	}
+	return after
 }
 
 // soil notes that a file has writes that are not synced.
@@ -216,7 +217,10 @@ func (s *Storage) makeWritable(i int) error {
 		s.leave(i)
 	}
 	if st.place == inPart {
-		return nil // another was quicker
+		if i < s.parts() {
+			return s.mend(i, nil) // it has a second name, or another was quicker
+		}
+		return nil
 	}
 	was := st.place
 	_, from := s.where(i)
@@ -233,8 +237,8 @@ func (s *Storage) makeWritable(i int) error {
 		}
 		if was == inFinal {
 			s.handles.drop(handleKey{owner: s, file: i})
-			if err := d.Rename(from, to); err != nil {
-				return s.lost("rename", i, 0, err)
+			if err := s.takeBack(i, d, from, to, perm); err != nil {
+				return err
 			}
 			was = inPart
 			s.mu.Lock()
@@ -291,23 +295,39 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	fi, err := f.Stat()
+	now, err := versionOf(f)
 	if err != nil {
 		return err
 	}
-	if size >= 0 && fi.Size() != size {
+	if i < s.parts() && now.links > 1 {
+		if err := s.copyFresh(i, d, name, name, perm); err != nil {
+			return err
+		}
+		fresh, err := d.Open(name, os.O_RDWR, perm)
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+		f = fresh
+		if now, err = versionOf(f); err != nil {
+			return err
+		}
+	}
+	if size >= 0 && now.size != size {
 		if err := f.Truncate(size); err != nil {
 			return err
 		}
 	}
-	s.mu.Lock()
-	s.files[i].id = fi
-	s.mu.Unlock()
 	if adopt != nil {
 		if err := s.adopt(i, f, adopt); err != nil {
 			return err
 		}
 	}
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s.note(i, fi)
 	keep = true // what is made is written to next
 	s.handles.add(handleKey{owner: s, file: i}, f)
 	return nil

@@ -69,6 +69,9 @@ type Storage struct {
 	fault   *Error
 	recErr  error
 
+	coarse bool        // the times of files that we write do not tell who wrote last
+	fine   atomic.Bool // the system gives every write a time of its own
+
 	journal journal
 }
 
@@ -78,10 +81,15 @@ type fileState struct {
 	other     string
 	wanted    bool
 	dirty     atomic.Bool
-	gone      atomic.Bool // was missed: what comes in its place has to be checked
-	left      int         // pieces that are not verified
-	mtime     int64       // of a file in its final place, when it was last known to be right
-	id        fs.FileInfo
+	left      int          // pieces that are not verified
+	foreign   bool         // others changed it: its pieces are doubtful until they are hashed
+	version   version      // as we left it
+	id        fs.FileInfo  // which file it is
+	looked    atomic.Int64 // when it was last seen to be as we left it, in Unix nanoseconds
+
+	// writing is held from the look before a write to the one after it. It comes
+	// after places and before mu.
+	writing sync.Mutex
 }
 
 // Open finds what is there of a torrent. It creates no file but the folder.
@@ -109,6 +117,7 @@ func Open(o Options) (*Storage, error) {
 			return nil, wrap("open", filepath.Dir(o.Record), err)
 		}
 	}
+	s.coarse = !o.ReadOnly && !s.disk.SteadyTimes()
 	s.selectFiles(o.Select)
 	if err := s.survey(); err != nil {
 		s.handles.dropAll(s)
@@ -186,18 +195,8 @@ func (s *Storage) openFile(i int) (File, error) {
 	if err != nil {
 		return nil, s.lost("open", i, 0, err)
 	}
-	fi, err = f.Stat()
-	if err == nil && flag == os.O_RDWR && i < s.parts() && fi.Size() < s.info.Files[i].Length {
-		err = s.lost("open", i, fi.Size(), errShort)
-	}
 	if err == nil {
-		s.mu.Lock()
-		if st.id != nil && !d.Same(st.id, fi) {
-			err = s.lost("open", i, 0, errGone)
-		} else {
-			st.id = fi
-		}
-		s.mu.Unlock()
+		err = s.compare("open", i, f)
 	}
 	if err != nil {
 		return nil, errors.Join(wrap("open", s.path(i), err), f.Close())
@@ -205,13 +204,15 @@ func (s *Storage) openFile(i int) (File, error) {
 	return f, nil
 }
 
-// lost is the error of a file that lacks its bytes from size on.
+// lost is the error of a file that lacks its bytes from size on. If others changed the
+// file, nothing in it is trusted any more.
 func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	e := wrap(op, s.path(i), err)
-	if e.Kind == Vanished {
-		s.files[i].gone.Store(true)
+	changed := e.Kind == Vanished || e.Kind == Truncated || e.Kind == Changed
+	if changed && (e.Kind != Truncated || !s.endsBefore(i, size)) {
+		s.distrust(i)
 	}
-	if i < s.parts() && (e.Kind == Vanished || e.Kind == Truncated || e.Kind == Changed) && e.End == 0 {
+	if i < s.parts() && changed && e.End == 0 {
 		e.First, e.End = s.info.PiecesOf(i)
 		e.First = max(e.First, int((s.info.Files[i].Offset+size)/s.info.PieceLength))
 	}
@@ -260,7 +261,8 @@ func (s *Storage) NeedsCheck() bool {
 // RecordError is why there is a resume record that is not used, or nil.
 func (s *Storage) RecordError() error { return s.recErr }
 
-// MarkVerified notes that piece p is written and that its hash agreed.
+// MarkVerified notes that piece p is written and that its hash agreed. If others
+// changed one of its files meanwhile, the piece is doubtful instead.
 func (s *Storage) MarkVerified(p int) {
 	if s.verified(p) {
 		s.markWhole(p)
@@ -283,19 +285,23 @@ func (s *Storage) holdPadding() {
 func (s *Storage) verified(p int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.isDistrusted(p) {
+		// It may have been written before the change and verified after it.
+		if !s.synced.Has(p) && !s.written.Has(p) {
+			s.changed = s.doubt.Add(p) || s.changed
+		}
+		return false
+	}
 	s.doubt.Remove(p)
 	s.suspect.Remove(p)
 	if s.synced.Has(p) || !s.written.Add(p) {
 		return false
 	}
 	s.changed = true
-	for sp := range s.info.PieceSpans(p) {
-		if s.info.Files[sp.File].Pad {
-			continue
-		}
-		st := &s.files[sp.File]
+	for i := range s.filesOf(p) {
+		st := &s.files[i]
 		if st.left--; st.left == 0 {
-			s.whole = append(s.whole, sp.File)
+			s.whole = append(s.whole, i)
 		}
 	}
 	return true

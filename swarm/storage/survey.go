@@ -28,6 +28,7 @@ func (s *Storage) survey() error {
 		switch fi, err := d.Lstat(name); {
 		case err == nil && fi.Mode().IsRegular():
 			s.files[s.parts()].place = inPart
+			s.note(s.parts(), fi)
 			partsSize = fi.Size()
 		case err != nil && kindOf(err) != Vanished:
 			return s.lost("open", s.parts(), 0, err)
@@ -168,7 +169,8 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 	if part == nil {
 		return nothing, nil
 	}
-	st.place, st.id = inPart, part
+	st.place = inPart
+	s.note(i, part)
 	if known.place == inPart && part.Size() == size && (known.mtime == 0 || known.mtime == part.ModTime().UnixNano()) {
 		return proven, nil
 	}
@@ -214,8 +216,9 @@ func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) 
 		}
 		return nothing, wrap("write", filepath.Join(s.dir, s.final(i)), ErrExists)
 	}
-	st.place, st.id, st.mtime = inFinal, fi, fi.ModTime().UnixNano()
-	if known.place == inFinal && fi.Size() == size && known.mtime == st.mtime {
+	st.place = inFinal
+	s.note(i, fi)
+	if known.place == inFinal && fi.Size() == size && known.mtime == st.version.mtime {
 		return proven, nil
 	}
 	st.candidate = size > 0 && !s.o.ReadOnly && !ours
@@ -227,7 +230,7 @@ func (s *Storage) leave(i int) {
 	st := &s.files[i]
 	s.handles.drop(handleKey{owner: s, file: i})
 	s.mu.Lock()
-	st.place, st.candidate, st.id, st.mtime = absent, false, nil, 0
+	st.place, st.candidate, st.id, st.version = absent, false, nil, version{}
 	s.mu.Unlock()
 }
 

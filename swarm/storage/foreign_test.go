@@ -1,0 +1,319 @@
+package storage
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// download puts what s lacks as a torrent does: after a failure it asks Recheck, and
+// it ends when Complete says so. change runs before the write of each piece.
+func download(t *testing.T, f fixture, s *Storage, change func(p int)) (faults []*Error) {
+	t.Helper()
+	for range 10 {
+		err := func() error {
+			have := s.Have()
+			for p := range f.info.NumPieces() {
+				if have.Has(p) {
+					continue
+				}
+				if change != nil {
+					change(p)
+				}
+				off, b := f.piece(p)
+				if err := s.WriteAt(b, off); err != nil {
+					return err
+				}
+				s.MarkVerified(p)
+			}
+			if change != nil {
+				change(-1)
+			}
+			if err := s.Finish(); err != nil {
+				return err
+			}
+			done, err := s.Complete()
+			if err == nil && !done {
+				t.Fatal("everything was put and no failure reported, yet it is not complete")
+			}
+			return err
+		}()
+		if err == nil {
+			return faults
+		}
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		faults = append(faults, e)
+		if _, err := s.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("never complete")
+	return nil
+}
+
+func once(at int, f func()) func(int) {
+	done := false
+	return func(p int) {
+		if p == at && !done {
+			done = true
+			f()
+		}
+	}
+}
+
+// A change that others make to an incomplete file, at any moment, costs what it
+// spoilt and never ends in a wrong file.
+func TestChangesToIncompleteFilesAreNoticed(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	n := f.info.NumPieces()
+	for name, change := range map[string]func(path string){
+		"replaced": func(path string) {
+			must(t, os.WriteFile(path+".x", make([]byte, 160_000), 0o644))
+			must(t, os.Rename(path+".x", path))
+		},
+		"replaced by a shorter one": func(path string) {
+			must(t, os.WriteFile(path+".x", make([]byte, 70_000), 0o644))
+			must(t, os.Rename(path+".x", path))
+		},
+		"deleted and made anew": func(path string) {
+			must(t, os.Remove(path))
+			must(t, os.WriteFile(path, make([]byte, 160_000), 0o644))
+		},
+		"truncated": func(path string) { must(t, os.Truncate(path, 20_000)) },
+		"truncated and extended": func(path string) {
+			must(t, os.Truncate(path, 20_000))
+			must(t, os.Truncate(path, 160_000))
+		},
+		"overwritten": func(path string) {
+			w, err := os.OpenFile(path, os.O_WRONLY, 0)
+			must(t, err)
+			_, err = w.WriteAt(make([]byte, 10), 5000)
+			must(t, errors.Join(err, w.Close()))
+		},
+		"appended to": func(path string) {
+			w, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			must(t, err)
+			_, err = w.Write(make([]byte, 10))
+			must(t, errors.Join(err, w.Close()))
+		},
+	} {
+		for _, at := range []int{1, n / 2, n - 1, -1} {
+			dir := t.TempDir()
+			s := open(t, Options{Dir: dir, Info: f.info, Record: filepath.Join(t.TempDir(), "r"), Handles: handles(t, 4)})
+			faults := download(t, f, s, once(at, func() { change(filepath.Join(dir, s.part(0))) }))
+			if len(faults) == 0 {
+				t.Errorf("%s before piece %d: not noticed", name, at)
+			}
+			must(t, s.Close())
+			if m := contents(t, dir); m["one"] != string(f.data) || len(m) != 1 {
+				t.Errorf("%s before piece %d: complete with other bytes or names: %v", name, at, names(m))
+			}
+		}
+	}
+}
+
+// A piece that is verified after somebody changed its file proves nothing.
+func TestPiecesVerifiedBesideAChangeAreDoubtful(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
+	f.put(t, s, 0)
+	off, b := f.piece(1)
+	must(t, s.WriteAt(b, off))
+	must(t, os.WriteFile(filepath.Join(dir, s.part(0)), make([]byte, 160_000), 0o644))
+	off, b = f.piece(2)
+	kind(t, s.WriteAt(b, off), Changed)
+	s.MarkVerified(1)
+	if have := s.Have(); have.Count() != 0 || s.Doubtful().Count() != 2 {
+		t.Fatal(have.Count(), "pieces are believed", s.Doubtful().Count())
+	}
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	if have.Count() != 0 || s.NeedsCheck() {
+		t.Fatal(have.Count())
+	}
+	download(t, f, s, nil)
+	must(t, s.Close())
+	if contents(t, dir)["one"] != string(f.data) {
+		t.Fatal("wrong bytes")
+	}
+}
+
+// What changes while it is hashed is hashed again.
+func TestAFileThatChangesDuringItsCheck(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	dir := t.TempDir()
+	path := filepath.Join(dir, "one")
+	must(t, os.WriteFile(path, f.data, 0o644))
+	for _, readOnly := range []bool{false, true} {
+		s := open(t, Options{Dir: dir, Info: f.info, ReadOnly: readOnly, Handles: handles(t, 4)})
+		first := true
+		_, err := s.Check(t.Context(), func(int64, int64) {
+			if first {
+				first = false
+				must(t, os.WriteFile(path, make([]byte, 160_000), 0o644))
+				must(t, os.WriteFile(path, f.data, 0o644))
+			}
+		})
+		kind(t, err, Changed)
+		if s.Have().Count() != 0 || s.Doubtful().Count() != f.info.NumPieces() {
+			t.Fatal(s.Have().Count(), "pieces are believed")
+		}
+		have, err := s.Recheck(t.Context())
+		must(t, err)
+		if !have.Full() {
+			t.Fatal(have.Count())
+		}
+		must(t, s.Close())
+	}
+}
+
+// Files that are complete are watched too while others are downloaded.
+func TestChangesToFinalFilesAreNoticedBeforeTheEnd(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"a", "b"}, []int64{80_000, 80_000})
+	for name, change := range map[string]func(path string){
+		"overwritten": func(path string) { must(t, os.WriteFile(path, make([]byte, 80_000), 0o644)) },
+		"truncated":   func(path string) { must(t, os.Truncate(path, 10)) },
+		"replaced": func(path string) {
+			must(t, os.WriteFile(path+".x", make([]byte, 80_000), 0o644))
+			must(t, os.Rename(path+".x", path))
+		},
+		"equal and replaced": func(path string) {
+			must(t, os.WriteFile(path+".x", f.data[:80_000], 0o644))
+			must(t, os.Rename(path+".x", path))
+		},
+	} {
+		for _, at := range []int{7, -1} {
+			dir := t.TempDir()
+			s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
+			f.put(t, s, 0, 1, 2, 3, 4)
+			must(t, s.Flush())
+			path := filepath.Join(dir, "T", "a")
+			if _, err := os.Stat(path); err != nil {
+				t.Fatal(err)
+			}
+			forgetLooks(s)
+			if len(download(t, f, s, once(at, func() { change(path) }))) == 0 {
+				t.Errorf("%s: not noticed", name)
+			}
+			must(t, s.Close())
+			m := contents(t, dir)
+			if m["T/a"]+m["T/b"] != string(f.data) || len(m) != 2 {
+				t.Errorf("%s: complete with other bytes or names: %v", name, names(m))
+			}
+		}
+	}
+}
+
+// forgetLooks lets every file count as not looked at for long.
+func forgetLooks(s *Storage) {
+	for i := range s.files {
+		s.files[i].looked.Store(0)
+	}
+}
+
+// What others do to a file between two runs, or after the last Flush of a run that was
+// killed, is noticed by the next.
+func TestChangesBetweenRunsAreNoticed(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	for _, killed := range []bool{false, true} {
+		dir, rec := t.TempDir(), filepath.Join(t.TempDir(), "r")
+		o := Options{Dir: dir, Info: f.info, Record: rec, Handles: handles(t, 4)}
+		s := open(t, o)
+		f.put(t, s, 0, 1, 2)
+		must(t, s.Flush())
+		part := filepath.Join(dir, s.part(0))
+		if !killed {
+			must(t, s.Close())
+		}
+		w, err := os.OpenFile(part, os.O_WRONLY, 0)
+		must(t, err)
+		_, err = w.WriteAt(make([]byte, 10), 5000)
+		must(t, errors.Join(err, w.Close()))
+		o.Handles = handles(t, 4)
+		s = open(t, o)
+		have, err := s.CheckDoubtful(t.Context(), nil)
+		must(t, err)
+		if have.Has(0) || have.Count() != 2 {
+			t.Errorf("killed %v: %d pieces are believed", killed, have.Count())
+		}
+		must(t, s.Close())
+	}
+}
+
+// A file that has another name is never written into, complete or not, found or made:
+// the other name keeps its content.
+func TestHardLinksAreNeverWrittenInto(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"d/a", "d/b"}, []int64{100_000, 60_000})
+	dice := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		name string
+		bad  int  // bytes that differ
+		part bool // under the name for incomplete files
+	}{{"one wrong piece", 1, false}, {"whole", 0, false}, {"incomplete", 1, true}} {
+		dir, out, rec := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "r")
+		s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
+		name := s.final(0)
+		if c.part {
+			name = s.part(0)
+		}
+		must(t, s.Close())
+		orig := append([]byte(nil), f.data[:100_000]...)
+		for range c.bad {
+			orig[20_000+dice.IntN(10_000)] ^= 1
+		}
+		other := filepath.Join(out, "orig")
+		must(t, os.WriteFile(other, orig, 0o644))
+		must(t, os.MkdirAll(filepath.Join(dir, "T/d"), 0o755))
+		must(t, os.Link(other, filepath.Join(dir, name)))
+		s = open(t, Options{Dir: dir, Info: f.info, Record: rec, Handles: handles(t, 4)})
+		have, err := s.CheckDoubtful(t.Context(), nil)
+		must(t, err)
+		if have.Count() < 4 {
+			t.Errorf("%s: only %d pieces are used of what is there", c.name, have.Count())
+		}
+		download(t, f, s, nil)
+		must(t, s.Close())
+		m := contents(t, dir)
+		if m["T/d/a"]+m["T/d/b"] != string(f.data) || len(m) != 2 {
+			t.Errorf("%s: wrong bytes or names: %v", c.name, names(m))
+		}
+		if now := contents(t, out)["orig"]; now != string(orig) {
+			t.Errorf("%s: the other name was written into", c.name)
+		}
+	}
+}
+
+// A second name that appears during the download keeps what it has.
+func TestAHardLinkMadeDuringTheDownload(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	dir, out := t.TempDir(), t.TempDir()
+	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
+	f.put(t, s, 0, 1, 2)
+	must(t, os.Link(filepath.Join(dir, s.part(0)), filepath.Join(out, "copy")))
+	was := contents(t, out)["copy"]
+	download(t, f, s, nil)
+	must(t, s.Close())
+	if contents(t, out)["copy"] != was || contents(t, dir)["one"] != string(f.data) {
+		t.Error("the other name was written into, or ours is wrong")
+	}
+}
+
+// The parts file ends where its last slot was written. Reading beyond is no change.
+func TestReadingBehindTheEndOfThePartsFileIsNoChange(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"a", "b", "c"}, []int64{1, 16384, 16384})
+	s := open(t, Options{Dir: t.TempDir(), Info: f.info, Select: []int{}, Handles: handles(t, 4)})
+	f.put(t, s, 0)
+	if ok, err := s.HashPiece(1, make([]byte, 1000)); ok || err == nil {
+		t.Fatal(ok, err)
+	}
+	if !s.Have().Has(0) || s.NeedsCheck() {
+		t.Error("piece 0 is in doubt")
+	}
+	must(t, s.Close())
+}

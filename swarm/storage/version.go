@@ -1,0 +1,195 @@
+package storage
+
+import (
+	"io/fs"
+	"time"
+)
+
+// A version tells whether others wrote to a file: it is what the system says of the
+// file after our last write.
+//
+// A write of others is missed only if it falls between the two looks around one of our
+// own writes, some microseconds, and leaves the size as it was.
+type version struct {
+	size  int64
+	mtime int64  // Unix nanoseconds
+	links uint64 // names of the file; 0 if that is not known
+}
+
+// fineClock is shorter than any tick of a clock that stamps files. Two writes that the
+// system stamps with less between them prove that it stamps every write apart, as Linux
+// does from 6.13 on.
+const fineClock = int64(500 * time.Microsecond)
+
+func versionOf(f File) (v version, err error) {
+	v.size, v.mtime, v.links, err = f.Version()
+	return v, err
+}
+
+// differs reports whether a file is no longer as it was left. s.mu is held.
+func (s *Storage) differs(i int, now version) bool {
+	was := &s.files[i].version
+	return now.size != was.size || now.mtime != was.mtime && !s.coarse
+}
+
+// note takes what the system says of a file for how we left it.
+func (s *Storage) note(i int, fi fs.FileInfo) {
+	s.mu.Lock()
+	st := &s.files[i]
+	st.id = fi
+	st.version = version{size: fi.Size(), mtime: fi.ModTime().UnixNano()}
+	s.mu.Unlock()
+	st.looked.Store(time.Now().UnixNano())
+}
+
+// endsBefore reports whether a file that we left ended at or before size.
+func (s *Storage) endsBefore(i int, size int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files[i].version.size <= size
+}
+
+// compare checks that an open file is the one that we know and as we left it.
+func (s *Storage) compare(op string, i int, f File) error {
+	s.files[i].writing.Lock()
+	defer s.files[i].writing.Unlock()
+	fi, err := f.Stat()
+	if err != nil {
+		return wrap(op, s.path(i), err)
+	}
+	return s.compareInfo(op, i, fi)
+}
+
+// compareInfo is compare with what the system says of a file. st.writing is held.
+func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
+	d, _ := s.where(i)
+	st := &s.files[i]
+	s.mu.Lock()
+	id := st.id
+	differs := s.differs(i, version{size: fi.Size(), mtime: fi.ModTime().UnixNano()})
+	s.mu.Unlock()
+	switch {
+	case id == nil:
+		s.note(i, fi)
+		return nil
+	case !d.Same(id, fi):
+		return s.lost(op, i, 0, errGone)
+	case differs && i < s.parts() && fi.Size() < s.info.Files[i].Length:
+		return s.lost(op, i, fi.Size(), errShort)
+	case differs:
+		return s.lost(op, i, 0, errChanged)
+	}
+	st.looked.Store(time.Now().UnixNano())
+	return nil
+}
+
+// beforeWrite checks that an open file is as we left it, and that a write into it is
+// seen under no other name. st.writing is held.
+func (s *Storage) beforeWrite(i int, f File) error {
+	now, err := versionOf(f)
+	if err != nil {
+		return wrap("write", s.path(i), err)
+	}
+	s.mu.Lock()
+	was := s.files[i].version
+	differs := s.differs(i, now)
+	s.mu.Unlock()
+	switch {
+	case now.links == 0 && was.links > 0:
+		return s.lost("write", i, 0, errGone)
+	case i < s.parts() && now.size < s.info.Files[i].Length:
+		return s.lost("write", i, now.size, errShort)
+	case differs:
+		return s.lost("write", i, 0, errChanged)
+	case i < s.parts() && now.links > 1:
+		return errLinked
+	}
+	return nil
+}
+
+// afterWrite notes how we left a file. st.writing is held.
+func (s *Storage) afterWrite(i int, f File) error {
+	now, err := versionOf(f)
+	if err != nil {
+		return wrap("write", s.path(i), err)
+	}
+	s.mu.Lock()
+	was := s.files[i].version
+	s.mu.Unlock()
+	if between := now.mtime - was.mtime; between > 0 && between < fineClock {
+		s.fine.Store(true)
+	}
+	if !s.fine.Load() && !s.coarse {
+		// The clock may give the next write the same time, whoever makes it. So we
+		// leave a time that it does not give.
+		if err := f.SetTime(now.mtime + 1); err == nil {
+			if now, err = versionOf(f); err != nil {
+				return wrap("write", s.path(i), err)
+			}
+		}
+	}
+	s.mu.Lock()
+	s.files[i].version = now
+	s.mu.Unlock()
+	if i < s.parts() && now.size < s.info.Files[i].Length {
+		return s.lost("write", i, now.size, errShort)
+	}
+	return nil
+}
+
+// distrust notes that others changed a file. Its pieces are doubtful until they are
+// hashed again, also those that are verified meanwhile.
+func (s *Storage) distrust(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files[i].foreign {
+		return
+	}
+	s.files[i].foreign = true
+	for _, p := range s.piecesIn(i) {
+		s.doubtPiece(p)
+	}
+}
+
+// doubtPiece makes a piece that counted as verified doubtful. s.mu is held.
+func (s *Storage) doubtPiece(p int) {
+	if !s.synced.Remove(p) && !s.written.Remove(p) {
+		return
+	}
+	s.suspect.Remove(p)
+	s.doubt.Add(p)
+	s.changed = true
+	for i := range s.filesOf(p) {
+		s.files[i].left++
+	}
+}
+
+// isDistrusted reports whether others changed a file that holds part of piece p.
+// s.mu is held.
+func (s *Storage) isDistrusted(p int) bool {
+	if _, shared := s.slot(p); shared && s.files[s.parts()].foreign {
+		return true
+	}
+	for i := range s.filesOf(p) {
+		if s.files[i].foreign {
+			return true
+		}
+	}
+	return false
+}
+
+// trust ends the distrust of files whose pieces are all settled. s.mu is held.
+func (s *Storage) trust() {
+	for i := range s.files {
+		if !s.files[i].foreign {
+			continue
+		}
+		s.files[i].foreign = false
+		for _, p := range s.piecesIn(i) {
+			if s.doubt.Has(p) {
+				s.files[i].foreign = true
+				break
+			}
+		}
+	}
+}
