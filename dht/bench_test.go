@@ -29,7 +29,7 @@ func (s *silent) Close() error                               { close(s.closed); 
 // BenchmarkQuery is what one query costs from its datagram to its reply, with
 // the sockets left out.
 func BenchmarkQuery(b *testing.B) {
-	d := newNode(b, Config{Conns: []netx.PacketConn{&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})}}})
+	d := newNode(b, Config{Conns: []*netx.Socket{netx.NewSocket(&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})})}})
 	f := d.families[0]
 	for i := range 4000 {
 		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 6881)
@@ -106,7 +106,7 @@ func BenchmarkOverUDP(b *testing.B) {
 }
 
 func datagrams(fill []byte) []netx.Datagram {
-	ms := make([]netx.Datagram, batch)
+	ms := make([]netx.Datagram, netx.BatchLen)
 	for i := range ms {
 		ms[i].Buf = make([]byte, 2048)
 		if fill != nil {

@@ -1,8 +1,8 @@
 // Package dht is a node of the DHT (BEP 5, 32, 42, 43): the shell around the
 // pure rooms dht/table, dht/lookup, dht/respond and dht/krpc.
 //
-// It owns the read loops of the packet connections that it is given, one for
-// each address family; each family is a DHT of its own (BEP 32) with its own
+// It handles the KRPC datagrams of the sockets that it is given, one for each
+// address family; each family is a DHT of its own (BEP 32) with its own
 // id and table. Every datagram is scanned once. Queries are answered in
 // place from our tables. A response is taken only if we asked that address
 // under that unguessable transaction id; it is then rebuilt from what was
@@ -42,9 +42,9 @@ import (
 
 // Config of a DHT node. Only Conns is required.
 type Config struct {
-	// Conns are the packet connections, at most one for each family. Close
-	// closes them.
-	Conns []netx.PacketConn
+	// Conns are the sockets, at most one for each family, whose KRPC datagrams the
+	// node handles. Close closes them.
+	Conns []*netx.Socket
 	// Bootstrap are the hosts ("name:port") to ask when nobody is known.
 	Bootstrap []string
 	// Resolve finds the addresses of a bootstrap host; nil: the system's resolver.
@@ -204,8 +204,8 @@ func New(cfg Config) (*DHT, error) {
 	d.answers = newAnswers(d, d.random)
 	d.boot.init(d)
 	for _, f := range d.families {
-		d.spawn(f.read)
 		d.spawn(f.upkeep)
+		f.conn.Handle(netx.KRPC, f.handle)
 	}
 	return d, nil
 }

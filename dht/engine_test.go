@@ -142,7 +142,7 @@ func TestALostNetworkIsFoundAgain(t *testing.T) {
 
 func ExampleDHT_Lookup() {
 	// A node without a connection to anybody finds nobody, and says so.
-	d, err := New(Config{Conns: []netx.PacketConn{&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})}}})
+	d, err := New(Config{Conns: []*netx.Socket{netx.NewSocket(&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})})}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
@@ -30,9 +29,14 @@ var (
 // family is our node in the DHT of one address family.
 type family struct {
 	d       *DHT
-	conn    netx.PacketConn
+	conn    *netx.Socket
 	v6      bool
 	relaxed bool
+
+	// Of handle alone, which is one call at a time.
+	message krpc.Message
+	out     []netx.Datagram
+	replies []byte
 
 	// d.mu guards everything below.
 	table    *table.Table
@@ -71,7 +75,7 @@ const (
 	pingBurst  = 64
 )
 
-func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
+func newFamily(d *DHT, conn *netx.Socket) (*family, error) {
 	local := conn.LocalAddr()
 	ip := local.Addr().Unmap()
 	f := &family{
@@ -79,8 +83,9 @@ func newFamily(d *DHT, conn netx.PacketConn) (*family, error) {
 		relaxed: d.cfg.private() || addrs.IsLocal(ip),
 		pending: make(map[uint32]pending),
 		pinging: make(map[netip.AddrPort]struct{}),
-		pings:   tokens.NewBucket(d.now(), pingRate, pingBurst),
-		hints:   tokens.NewBucket(d.now(), pingRate, pingBurst),
+		out:     make([]netx.Datagram, 0, netx.BatchLen), replies: make([]byte, 0, netx.BatchLen*krpc.MaxDatagram),
+		pings: tokens.NewBucket(d.now(), pingRate, pingBurst),
+		hints: tokens.NewBucket(d.now(), pingRate, pingBurst),
 	}
 	own := d.cfg.ID4
 	if f.v6 {
@@ -160,60 +165,34 @@ func (f *family) query(ctx context.Context, to netip.AddrPort, method string, ar
 	return e.query(ctx, to, method, args)
 }
 
-const (
-	batch       = 32
-	maxDatagram = 4 << 10 // whatever is longer is no honest KRPC
-)
-
-// read takes datagrams until the connection closes. The replies to a batch of
-// queries leave as a batch.
-func (f *family) read() {
-	in := make([]netx.Datagram, batch)
-	room := make([]byte, batch*maxDatagram)
+// handle takes a batch of datagrams. The replies leave as a batch.
+func (f *family) handle(in []netx.Datagram) {
+	out, replies := f.out[:0], f.replies[:0]
+	f.d.mu.Lock()
+	now := f.d.now()
 	for i := range in {
-		in[i].Buf = room[i*maxDatagram : (i+1)*maxDatagram]
-	}
-	out := make([]netx.Datagram, 0, batch)
-	replies := make([]byte, 0, batch*krpc.MaxDatagram)
-	var m krpc.Message
-	for {
-		n, err := f.conn.ReadBatch(in)
-		if err != nil {
-			if f.d.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-				f.d.log.Error("the DHT cannot read from its socket any more", "error", err)
-			}
-			return
-		}
-		out, replies = out[:0], replies[:0]
-		f.d.mu.Lock()
-		now := f.d.now()
-		for i := range in[:n] {
-			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
-			begin := len(replies)
-			replies = f.datagram(now, replies, in[i].Buf[:in[i].N], from, &m)
-			if end := len(replies); end > begin {
-				out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
-			}
-		}
-		f.d.mu.Unlock()
-		if len(out) > 0 {
-			if sent, err := f.conn.WriteBatch(out); err != nil {
-				f.d.mu.Lock()
-				f.counts.SendErrors += uint64(len(out) - sent)
-				f.d.mu.Unlock()
-			}
+		from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
+		begin := len(replies)
+		replies = f.datagram(now, replies, in[i].Buf[:in[i].N], from, &f.message)
+		if end := len(replies); end > begin {
+			out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
 		}
 	}
+	f.d.mu.Unlock()
+	if len(out) > 0 {
+		if sent, err := f.conn.WriteBatch(out); err != nil {
+			f.d.mu.Lock()
+			f.counts.SendErrors += uint64(len(out) - sent)
+			f.d.mu.Unlock()
+		}
+	}
+	f.out, f.replies = out, replies
 }
 
 // datagram takes one datagram, and appends the reply to it if it has one. The
 // caller holds d.mu, for a whole batch: it is some microseconds.
 func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
 	f.counts.In++
-	if !netx.IsKRPC(b) {
-		f.counts.Dropped.NotKRPC++
-		return out
-	}
 	if err := krpc.Parse(b, m); err != nil {
 		f.counts.Dropped.Malformed++
 		return out

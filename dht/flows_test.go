@@ -59,7 +59,7 @@ func TestLookupsWaitForAFlow(t *testing.T) {
 			time.Sleep(100 * ms)
 		}
 		c := &counting{PacketConn: conn(t, net, public(900))[0], last: map[netip.AddrPort]time.Time{}}
-		d := newNode(t, Config{Conns: []netx.PacketConn{c}, Bootstrap: []string{at(public(0)).String()}, Flows: limit})
+		d := newNode(t, Config{Conns: []*netx.Socket{netx.NewSocket(c)}, Bootstrap: []string{at(public(0)).String()}, Flows: limit})
 		<-d.Ready()
 		var wg sync.WaitGroup
 		for i := range 20 {

@@ -51,7 +51,7 @@ func (f *found) add(_ netip.AddrPort, ps []netip.AddrPort) {
 }
 
 // loopback is the UDP sockets of a port of this machine.
-func loopback(t testing.TB, listen string) []netx.PacketConn {
+func loopback(t testing.TB, listen string) []*netx.Socket {
 	t.Helper()
 	h, err := netx.Open(netx.Config{Listen: []string{listen}})
 	if err != nil {

@@ -24,7 +24,7 @@ const ms = time.Millisecond
 // public is the nth address of a row of public ones without a common /24.
 func public(n int) netip.Addr { return netip.AddrFrom4([4]byte{20, byte(n >> 8), byte(n), 1}) }
 
-func conn(t testing.TB, net *simnet.Net, addrs ...netip.Addr) []netx.PacketConn {
+func conn(t testing.TB, net *simnet.Net, addrs ...netip.Addr) []*netx.Socket {
 	t.Helper()
 	s, err := net.Host(addrs...).Open(6881)
 	if err != nil {
@@ -445,12 +445,12 @@ func TestCloseEndsLookups(t *testing.T) {
 }
 
 func TestConfigMistakesAreSentences(t *testing.T) {
-	four := func() netx.PacketConn { return loopback(t, "127.0.0.1:0")[0] }
+	four := func() *netx.Socket { return loopback(t, "127.0.0.1:0")[0] }
 	for want, cfg := range map[string]Config{
 		"no packet connection": {},
-		"one address family":   {Conns: []netx.PacketConn{four(), four()}},
-		"is not HOST:PORT":     {Conns: []netx.PacketConn{four()}, Bootstrap: []string{"router"}},
-		"too few to work with": {Conns: []netx.PacketConn{four()}, Rate: 0.5},
+		"one address family":   {Conns: []*netx.Socket{four(), four()}},
+		"is not HOST:PORT":     {Conns: []*netx.Socket{four()}, Bootstrap: []string{"router"}},
+		"too few to work with": {Conns: []*netx.Socket{four()}, Rate: 0.5},
 	} {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -39,7 +39,7 @@ type Counts struct {
 
 // Dropped counts the datagrams that were dropped, by reason.
 type Dropped struct {
-	NotKRPC   uint64 // no dictionary
+	NotKRPC   uint64 // of no protocol that we speak
 	Malformed uint64 // no KRPC message
 	Unasked   uint64 // a response without a question, or too late
 	Spoofed   uint64 // a response from another address than was asked
@@ -63,6 +63,9 @@ func (d *DHT) Stats() Stats {
 			Good: f.table.Good(now), Nodes: f.table.Len(), Pending: len(f.pending),
 			Counts: f.counts,
 		}
+		strays := f.conn.Strays()
+		fs.In += strays
+		fs.Dropped.NotKRPC += strays
 		if f.v6 {
 			s.V6, s.Nodes6 = fs, fs.Good
 		} else {

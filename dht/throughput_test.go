@@ -12,6 +12,7 @@ import (
 	"seedbed/dht/krpc"
 	"seedbed/dht/respond"
 	"seedbed/dht/store"
+	"seedbed/internal/netx"
 	"seedbed/internal/udpload"
 )
 
@@ -20,7 +21,7 @@ func TestServer(t *testing.T) {
 	switch {
 	case udpload.Child("echo"):
 		conn := loopback(t, "127.0.0.1:0")[0]
-		go udpload.Echo(conn, batch)
+		go udpload.Echo(conn, netx.BatchLen)
 		udpload.Serve(conn.LocalAddr())
 	case udpload.Child("node"):
 		conns := loopback(t, "127.0.0.1:0")

@@ -118,5 +118,5 @@ func TestOpenFailsCleanly(t *testing.T) {
 // deaf is a network without UDP.
 type deaf struct{ netx.Network }
 
-func (deaf) UDP() []netx.PacketConn { return nil }
-func (deaf) Close() error           { return nil }
+func (deaf) UDP() []*netx.Socket { return nil }
+func (deaf) Close() error        { return nil }

@@ -25,7 +25,7 @@ func TestServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range conns {
-			go udpload.Echo(c, batch)
+			go udpload.Echo(c, netx.BatchLen)
 		}
 		udpload.Serve(conns[0].LocalAddr())
 	case udpload.Child("bootstrap"):

@@ -188,6 +188,9 @@ func (s *Server) Stats() (st Stats) {
 	for _, l := range s.loops {
 		l.mu.Lock()
 		c := l.r.Counts()
+		strays := l.conn.Strays()
+		c.In += strays
+		c.Dropped[bootstrap.Malformed] += strays
 		st.Counts.Add(&c)
 		st.Waiting += l.r.Waiting()
 		if !l.ended {

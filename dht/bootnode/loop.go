@@ -1,8 +1,6 @@
 package bootnode
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,9 +12,6 @@ import (
 )
 
 const (
-	batch = 64
-	// room for a datagram: whatever is longer is no honest query.
-	room = 2 << 10
 	// maxPings is how many pings go with one batch.
 	maxPings = 16
 	// pause is how long a quiet loop lets a ping wait.
@@ -25,8 +20,10 @@ const (
 
 // loop serves one socket.
 type loop struct {
-	s    *Server
-	conn netx.PacketConn
+	s      *Server
+	conn   *netx.Socket
+	filler netx.Filler // conn, if it is one
+	out    outbox      // of handle
 
 	mu    sync.Mutex
 	r     *bootstrap.Responder
@@ -34,7 +31,12 @@ type loop struct {
 }
 
 func newLoop(s *Server, c netx.PacketConn) *loop {
-	return &loop{s: s, conn: c, r: bootstrap.NewResponder(s.shared, s.now(), c.LocalAddr().Addr().Unmap().Is6())}
+	l := &loop{
+		s: s, conn: netx.NewSocket(c), out: newOutbox(netx.BatchLen + maxPings),
+		r: bootstrap.NewResponder(s.shared, s.now(), c.LocalAddr().Addr().Unmap().Is6()),
+	}
+	l.filler, _ = c.(netx.Filler)
+	return l
 }
 
 // outbox is datagrams to send, in memory that is used again and again.
@@ -59,42 +61,33 @@ func (o *outbox) reset() { o.ms, o.b = o.ms[:0], o.b[:0] }
 
 // serve answers until the socket is closed.
 func (l *loop) serve() {
-	in := make([]netx.Datagram, batch)
-	space := make([]byte, batch*room)
+	l.conn.Handle(netx.KRPC, l.handle)
+	<-l.conn.Done()
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+}
+
+// handle takes a batch of datagrams. The replies leave as a batch.
+func (l *loop) handle(in []netx.Datagram) {
+	out := &l.out
+	out.reset()
+	now := l.s.now()
+	l.mu.Lock()
+	if l.filler != nil {
+		l.r.Pressure(l.filler.Fill())
+	}
+	l.sync(now)
 	for i := range in {
-		in[i].Buf = space[i*room : (i+1)*room]
+		from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
+		out.post(l.r.Datagram(out.b, now, from, in[i].Buf[:in[i].N]), from)
 	}
-	out := newOutbox(batch + maxPings)
-	filler, _ := l.conn.(netx.Filler)
-	for {
-		n, err := l.conn.ReadBatch(in)
-		if err != nil {
-			l.mu.Lock()
-			l.ended = true
-			l.mu.Unlock()
-			if !errors.Is(err, net.ErrClosed) {
-				l.s.log.Error("a socket cannot be read any more", "addr", l.conn.LocalAddr(), "err", err)
-			}
-			return
-		}
-		out.reset()
-		now := l.s.now()
-		l.mu.Lock()
-		if filler != nil {
-			l.r.Pressure(filler.Fill())
-		}
+	if l.r.Fresh() {
 		l.sync(now)
-		for i := range in[:n] {
-			from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
-			out.post(l.r.Datagram(out.b, now, from, in[i].Buf[:in[i].N]), from)
-		}
-		if l.r.Fresh() {
-			l.sync(now)
-		}
-		l.takePings(now, &out)
-		l.mu.Unlock()
-		l.send(&out)
 	}
+	l.takePings(now, out)
+	l.mu.Unlock()
+	l.send(out)
 }
 
 // ping sends what is due, and keeps the ring true, while nothing comes in.

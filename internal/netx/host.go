@@ -19,7 +19,7 @@ import (
 // next ones.
 type Host struct {
 	socks    []sockets
-	udp      []PacketConn
+	udp      []*Socket
 	port     uint16
 	accepted chan net.Conn
 	done     chan struct{}
@@ -40,7 +40,7 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 		done:     make(chan struct{}),
 	}
 	for _, s := range socks {
-		h.udp = append(h.udp, newUDP(s.udp))
+		h.udp = append(h.udp, NewSocket(newUDP(s.udp)))
 		h.accepts.Go(func() { acceptLoop(s.tcp, h.accepted, h.done, log) })
 	}
 	return h
@@ -50,7 +50,7 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 func (h *Host) Port() uint16 { return h.port }
 
 // UDP implements Network. The sockets are closed by the Host, or one by one.
-func (h *Host) UDP() []PacketConn { return h.udp }
+func (h *Host) UDP() []*Socket { return h.udp }
 
 // Addrs implements Listener. An unspecified address stands for all of its family.
 func (h *Host) Addrs() (as []netip.AddrPort) {
@@ -66,6 +66,9 @@ func (h *Host) Close() error {
 		close(h.done)
 		for i := range h.socks {
 			h.socks[i].close()
+		}
+		for _, s := range h.udp {
+			_ = s.Close() // its UDP socket is closed: this waits for its reader
 		}
 	})
 	h.accepts.Wait()

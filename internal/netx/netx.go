@@ -70,26 +70,7 @@ type Network interface {
 	// Port is the one port number, of every address.
 	Port() uint16
 	// UDP are the sockets, one for each family at hand.
-	UDP() []PacketConn
-}
-
-// IsKRPC tells the DHT's datagrams by their ends: they are bencoded
-// dictionaries (BEP 5).
-func IsKRPC(b []byte) bool {
-	return len(b) >= 2 && b[0] == 'd' && b[len(b)-1] == 'e'
-}
-
-// KRPC moves the DHT's datagrams of a batch to its front, in order, and returns
-// how many they are. The rest belongs to nobody yet, for its reader to count.
-func KRPC(ms []Datagram) int {
-	n := 0
-	for i := range ms {
-		if IsKRPC(ms[i].Buf[:ms[i].N]) {
-			ms[n], ms[i] = ms[i], ms[n]
-			n++
-		}
-	}
-	return n
+	UDP() []*Socket
 }
 
 // RemoteAddr is the address of c's other end, without the mapped form.

@@ -100,24 +100,6 @@ func TestClosingWakesTheReader(t *testing.T) {
 	}
 }
 
-func TestKRPC(t *testing.T) {
-	var ms []Datagram
-	for _, s := range []string{"d1:y1:qe", "", "d", "\x41\x00uTP", "de", "de\x00", "d1:ae", "xe"} {
-		ms = append(ms, Datagram{Buf: []byte(s + "rest of the buffer"), N: len(s)})
-	}
-	n := KRPC(ms)
-	var got []string
-	seen := map[*byte]bool{}
-	for i, m := range ms {
-		if seen[&m.Buf[0]] = true; i < n {
-			got = append(got, string(m.Buf[:m.N]))
-		}
-	}
-	if fmt.Sprint(got) != "[d1:y1:qe de d1:ae]" || len(seen) != len(ms) {
-		t.Error(got, len(seen))
-	}
-}
-
 func TestDatagramsDoNotAllocate(t *testing.T) {
 	a, b := open(t, Config{Listen: []string{"127.0.0.1:0"}}).UDP()[0], open(t, Config{Listen: []string{"127.0.0.1:0"}}).UDP()[0]
 	out, in := batch(16, 100), batch(16, 2048)

@@ -412,7 +412,7 @@ func (l *listener) Close() error {
 type Stack struct {
 	*Host
 	*listener
-	udp []netx.PacketConn
+	udp []*netx.Socket
 }
 
 // Open takes port (0 for any) for TCP and UDP on all addresses of the host.
@@ -428,7 +428,7 @@ func (h *Host) Open(port uint16) (*Stack, error) {
 			s.Close()
 			return nil, err
 		}
-		s.udp = append(s.udp, p)
+		s.udp = append(s.udp, netx.NewSocket(p))
 	}
 	return s, nil
 }
@@ -437,7 +437,7 @@ func (h *Host) Open(port uint16) (*Stack, error) {
 func (s *Stack) Port() uint16 { return s.listener.port }
 
 // UDP implements netx.Network.
-func (s *Stack) UDP() []netx.PacketConn { return s.udp }
+func (s *Stack) UDP() []*netx.Socket { return s.udp }
 
 // Close closes the listener and the UDP sockets; connections stay.
 func (s *Stack) Close() error {

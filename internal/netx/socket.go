@@ -1,0 +1,120 @@
+package netx
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Protocol is what a datagram of our port belongs to.
+type Protocol uint8
+
+// The protocols that share the port.
+const (
+	KRPC Protocol = iota // the DHT (BEP 5)
+	UTP                  // connections over UDP (BEP 29)
+	numProtocols
+)
+
+// ProtocolOf tells the protocol of a datagram by its first byte, and for uTP by its
+// length; ok is false if it is none.
+func ProtocolOf(b []byte) (p Protocol, ok bool) {
+	switch {
+	case len(b) == 0:
+		return 0, false
+	case b[0] == 'd': // BEP 5: messages are bencoded dictionaries
+		return KRPC, true
+	case b[0]&0x0f == 1 && b[0]>>4 <= 4 && len(b) >= 20: // BEP 29: version 1, types 0 to 4, a header of 20 bytes
+		return UTP, true
+	}
+	return 0, false
+}
+
+// Sizes of a Socket's batches.
+const (
+	// BatchLen is the most datagrams that a handler gets at once.
+	BatchLen = 64
+	// MaxDatagram is how much of a datagram is read; a longer one is cut. KRPC and
+	// uTP stay below an Ethernet frame.
+	MaxDatagram = 2 << 10
+)
+
+// Socket is a PacketConn whose datagrams are dispatched to the handler of their
+// protocol. One goroutine reads them in batches; it begins with the first handler.
+// Whoever registers one does not call ReadBatch.
+type Socket struct {
+	PacketConn
+	handlers [numProtocols]atomic.Pointer[func([]Datagram)]
+	parts    [numProtocols][]Datagram // of one batch, for dispatch alone
+	strays   atomic.Uint64
+	reading  sync.Once
+	done     chan struct{}
+}
+
+// NewSocket returns a Socket that reads from conn and closes it.
+func NewSocket(conn PacketConn) *Socket {
+	return &Socket{PacketConn: conn, done: make(chan struct{})}
+}
+
+// Handle has h called with the datagrams of a protocol from now on, those of one batch
+// at a time, in the order of arrival. The memory of the datagrams is the Socket's again when
+// h returns. While h works, nothing is read.
+func (s *Socket) Handle(p Protocol, h func(ms []Datagram)) {
+	s.handlers[p].Store(&h)
+	s.reading.Do(func() { go s.read() })
+}
+
+// Strays returns how many datagrams were dropped that are of no protocol, or of one that
+// has no handler.
+func (s *Socket) Strays() uint64 { return s.strays.Load() }
+
+// Done is closed when no handler is called any more.
+func (s *Socket) Done() <-chan struct{} { return s.done }
+
+// Close closes the PacketConn, and waits until no handler is called any more.
+func (s *Socket) Close() error {
+	err := s.PacketConn.Close()
+	s.reading.Do(func() { close(s.done) })
+	<-s.done
+	return err
+}
+
+// read dispatches until the PacketConn is closed.
+func (s *Socket) read() {
+	defer close(s.done)
+	ms := make([]Datagram, BatchLen)
+	room := make([]byte, BatchLen*MaxDatagram)
+	for i := range ms {
+		ms[i].Buf = room[i*MaxDatagram : (i+1)*MaxDatagram]
+	}
+	for {
+		n, err := s.ReadBatch(ms)
+		if err != nil {
+			return
+		}
+		s.dispatch(ms[:n])
+	}
+}
+
+// dispatch gives the datagrams of one batch to their handlers.
+func (s *Socket) dispatch(ms []Datagram) {
+	for p := range s.parts {
+		s.parts[p] = s.parts[p][:0]
+	}
+	for i := range ms {
+		if p, ok := ProtocolOf(ms[i].Buf[:ms[i].N]); ok {
+			s.parts[p] = append(s.parts[p], ms[i])
+		} else {
+			s.strays.Add(1)
+		}
+	}
+	for p, part := range s.parts {
+		if len(part) == 0 {
+			continue
+		}
+		if h := s.handlers[p].Load(); h != nil {
+			(*h)(part)
+		} else {
+			s.strays.Add(uint64(len(part)))
+		}
+	}
+}
