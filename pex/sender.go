@@ -8,23 +8,33 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Interval is the least time between two messages to one peer (BEP 11:
-// "Clients must batch updates to send no more than 1 PEX message per minute").
-const Interval = time.Minute
+const (
+	// Interval is the least time between two messages to one peer (BEP 11:
+	// "Clients must batch updates to send no more than 1 PEX message per minute").
+	Interval = time.Minute
+	// SendInterval is the least time between two messages of ours. webtorrent
+	// disconnects a peer whose messages arrive less than a minute apart, and the
+	// network may delay the first more than the second.
+	SendInterval = 65 * time.Second
+)
 
 // Sender is what one peer has been told. The zero Sender has told nothing; set
 // Rules before the first Next.
+//
+// A message counts from when it is sent, not from when it is made: after Next the
+// caller says when that was by Sent, and until then no other message is due.
 type Sender struct {
 	Rules Rules
 
-	due  mono.Time
+	due  mono.Time        // Never while a message waits to be sent
 	told []netip.AddrPort // sorted; as the peer must believe after our messages
 }
 
-// Due is when Next may have something to say, if there is anything to say.
+// Due is when Next may have something to say, if there is anything to say; Never
+// until a message that was made is sent.
 func (s *Sender) Due() mono.Time { return s.due }
 
-// Next is the message for now, given all peers that are connected, by the
+// Next is the message to send now, given all peers that are connected, by the
 // addresses under which they can be dialled; false when none is due or there is
 // no news. The first comes at once. What does not fit is told next time, in
 // the order of connected; a peer that came and went in between is not told.
@@ -67,6 +77,13 @@ func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 	if len(u.Added)+len(u.Dropped) == 0 {
 		return Update{}, false
 	}
-	s.due = now.Add(Interval)
+	s.due = mono.Never
 	return u, true
+}
+
+// Sent notes that the message of the last Next was sent now.
+func (s *Sender) Sent(now mono.Time) {
+	if s.due == mono.Never {
+		s.due = now.Add(SendInterval)
+	}
 }

@@ -13,7 +13,10 @@ import (
 	"seedbed/internal/mono"
 )
 
-const minute = mono.Time(time.Minute)
+const (
+	minute = mono.Time(time.Minute)
+	gap    = mono.Time(SendInterval)
+)
 
 // nth is the nth of many public addresses.
 func nth(i int) netip.AddrPort {
@@ -30,6 +33,7 @@ func peers(from, end int) (ps []Peer) {
 func want(t *testing.T, s *Sender, now mono.Time, connected []Peer, added []Peer, dropped []netip.AddrPort) {
 	t.Helper()
 	u, ok := s.Next(now, connected)
+	s.Sent(now)
 	if ok != (len(added)+len(dropped) > 0) {
 		t.Fatalf("%v, %v", u, ok)
 	}
@@ -44,30 +48,47 @@ func TestSenderOfBEP11(t *testing.T) {
 		want(t, &s, 0, nil, nil, nil)
 		// And the silence costs nothing: the first message still comes at once.
 		want(t, &s, 1, peers(0, 1), peers(0, 1), nil)
-		want(t, &s, minute+1, peers(0, 1), nil, nil)
+		want(t, &s, gap+1, peers(0, 1), nil, nil)
 	})
-	t.Run("no more than 1 message per minute", func(t *testing.T) {
+	t.Run("no more than 1 message per gap", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 5, peers(0, 2), peers(0, 2), nil)
-		if s.Due() != minute+5 {
+		if s.Due() != gap+5 {
 			t.Error(s.Due())
 		}
-		want(t, &s, minute+4, peers(0, 3), nil, nil)
-		want(t, &s, minute+5, peers(0, 3), peers(2, 3), nil)
+		want(t, &s, gap+4, peers(0, 3), nil, nil)
+		want(t, &s, gap+5, peers(0, 3), peers(2, 3), nil)
+	})
+	t.Run("a message counts from when it is sent", func(t *testing.T) {
+		var s Sender
+		if _, ok := s.Next(0, peers(0, 1)); !ok || s.Due() != mono.Never {
+			t.Error(ok, s.Due())
+		}
+		if u, ok := s.Next(3*gap, peers(0, 2)); ok {
+			t.Error("a second message before the first is sent:", u)
+		}
+		s.Sent(3 * gap)
+		s.Sent(5 * gap) // of something else
+		if s.Due() != 4*gap || s.Due() < 3*gap+minute {
+			t.Error(s.Due())
+		}
+		if u, ok := s.Next(4*gap, peers(0, 2)); !ok || len(u.Added) != 1 {
+			t.Error(u, ok)
+		}
 	})
 	t.Run("dropped once it is disconnected", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, peers(0, 2), peers(0, 2), nil)
-		want(t, &s, minute, peers(1, 3), peers(2, 3), []netip.AddrPort{nth(0)})
-		want(t, &s, 2*minute, nil, nil, []netip.AddrPort{nth(1), nth(2)})
-		want(t, &s, 3*minute, peers(0, 1), peers(0, 1), nil)
+		want(t, &s, gap, peers(1, 3), peers(2, 3), []netip.AddrPort{nth(0)})
+		want(t, &s, 2*gap, nil, nil, []netip.AddrPort{nth(1), nth(2)})
+		want(t, &s, 3*gap, peers(0, 1), peers(0, 1), nil)
 	})
 	t.Run("not exceed 50 entries, the rest next time", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, peers(0, 120), peers(0, 50), nil)
-		want(t, &s, minute, peers(0, 120), peers(50, 100), nil)
-		want(t, &s, 2*minute, peers(0, 120), peers(100, 120), nil)
-		u, _ := s.Next(3*minute, peers(119, 200))
+		want(t, &s, gap, peers(0, 120), peers(50, 100), nil)
+		want(t, &s, 2*gap, peers(0, 120), peers(100, 120), nil)
+		u, _ := s.Next(3*gap, peers(119, 200))
 		if len(u.Added) != 50 || len(u.Dropped) != 50 {
 			t.Error(len(u.Added), len(u.Dropped))
 		}
@@ -75,8 +96,8 @@ func TestSenderOfBEP11(t *testing.T) {
 	t.Run("transient connections are elided", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, peers(0, 1), peers(0, 1), nil)
-		s.Next(minute/2, peers(0, 5))
-		want(t, &s, minute, peers(0, 1), nil, nil)
+		s.Next(gap/2, peers(0, 5))
+		want(t, &s, gap, peers(0, 1), nil, nil)
 	})
 	t.Run("no duplicates", func(t *testing.T) {
 		var s Sender
@@ -98,14 +119,15 @@ func TestSenderOfBEP11(t *testing.T) {
 func TestSenderConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s Sender
-		now, last := mono.Time(0), -minute
+		now, last := mono.Time(0), -gap
 		believed := map[netip.AddrPort]bool{}
 		hear := func(connected []Peer) bool {
 			u, ok := s.Next(now, connected)
+			s.Sent(now)
 			if !ok {
 				return false
 			}
-			if now-last < minute {
+			if now-last < gap {
 				t.Fatalf("a message %v after the last", now-last)
 			}
 			last = now
@@ -128,14 +150,14 @@ func TestSenderConverges(t *testing.T) {
 		}
 		var connected []Peer
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
-			now += mono.Time(rapid.Int64Range(0, int64(2*minute)).Draw(t, "pause"))
+			now += mono.Time(rapid.Int64Range(0, int64(2*gap)).Draw(t, "pause"))
 			from := rapid.IntRange(0, 150).Draw(t, "from")
 			connected = peers(from, from+rapid.IntRange(0, 150).Draw(t, "number"))
 			connected = rapid.Permutation(connected).Draw(t, "order")
 			hear(connected)
 		}
 		for range 10 {
-			now += minute
+			now += gap
 			hear(connected)
 		}
 		truth := map[netip.AddrPort]bool{}
@@ -155,7 +177,8 @@ func BenchmarkNext(b *testing.B) {
 		now := mono.Time(0)
 		for range 4 {
 			s.Next(now, connected)
-			now += minute
+			s.Sent(now)
+			now += gap
 		}
 		b.ReportAllocs()
 		for b.Loop() {

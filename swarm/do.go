@@ -20,6 +20,9 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdSend:
 		if cn := t.output(c.Conn); cn != nil {
 			cn.bytes = append(cn.bytes, c.Bytes...)
+			if c.Timed {
+				t.timed = append(t.timed, cn)
+			}
 		}
 	case engine.CmdRequest:
 		if cn := t.output(c.Conn); cn != nil {

@@ -22,6 +22,7 @@ type outbox struct {
 	mu      sync.Mutex
 	room    sync.Cond // signalled when the writer ends
 	bytes   []byte
+	unsent  int // bytes of messages that are not written, in bytes or with the writer
 	sealed  int // so many of bytes are encrypted already
 	uploads []engine.Block
 	writing bool // a writer runs
@@ -65,6 +66,7 @@ func (o *outbox) add(b []byte, uploads []engine.Block) engine.Fault {
 		return engine.FaultSlow
 	}
 	o.bytes = append(o.bytes, b...)
+	o.unsent += len(b)
 	o.uploads = append(o.uploads, uploads...)
 	if !o.writing && len(o.bytes)+len(o.uploads) > 0 {
 		o.writing = true
@@ -95,6 +97,11 @@ func (c *conn) write() {
 		c.seal(b[sealed:])
 		c.t.up.Spend(len(b))
 		err := c.writeBytes(b)
+		if len(b) > 0 {
+			o.mu.Lock()
+			o.unsent -= len(b)
+			o.mu.Unlock()
+		}
 		if cap(b) <= 64<<10 {
 			o.spare = b
 		}
@@ -107,6 +114,13 @@ func (c *conn) write() {
 			c.close(faultOf(err))
 		}
 	}
+}
+
+// hasMessages reports whether messages, blocks apart, wait to be written.
+func (o *outbox) hasMessages() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unsent > 0
 }
 
 // seal encrypts in place what is written next, if the connection is encrypted.

@@ -44,6 +44,7 @@ type Torrent struct {
 	// The loop's own.
 	conns   map[engine.Conn]*conn
 	dirty   []*conn
+	timed   []*conn      // a message that they have to send is waited for
 	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
 	stopped bool         // EvStop was stepped
 	ending  bool         // the last things are being done
@@ -239,9 +240,28 @@ func (t *Torrent) turn(items []item) {
 		t.dirty[i] = nil
 	}
 	t.dirty = t.dirty[:0]
+	t.tellSent()
 	if t.stopped {
 		t.tryEnd()
 	}
+}
+
+// tellSent tells the engine which of the messages that it times are written. It
+// runs at every turn, and while there are connections one comes every second.
+func (t *Torrent) tellSent() {
+	waiting := t.timed[:0]
+	for _, c := range t.timed {
+		if t.conns[c.id] == nil {
+			continue
+		}
+		if c.out.hasMessages() {
+			waiting = append(waiting, c)
+		} else {
+			t.inbox.post(item{ev: &engine.EvSent{Conn: c.id}})
+		}
+	}
+	clear(t.timed[len(waiting):])
+	t.timed = waiting
 }
 
 // register keeps the loop's list of connections.

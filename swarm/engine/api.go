@@ -81,6 +81,9 @@ type EvClosed struct {
 	Fault Fault // why
 }
 
+// EvSent: the bytes of a CmdSend that is Timed have been written to Conn.
+type EvSent struct{ Conn Conn }
+
 // EvMessage: Conn sent Msg, which is neither a piece nor a request (those are
 // [BlockEvent]s). Msg.Payload is the engine's for the call of Step alone.
 type EvMessage struct {
@@ -159,6 +162,7 @@ func (*EvCandidates) event()    {}
 func (*EvDialFailed) event()    {}
 func (*EvConnected) event()     {}
 func (*EvClosed) event()        {}
+func (*EvSent) event()          {}
 func (*EvMessage) event()       {}
 func (*EvInfo) event()          {}
 func (*EvStored) event()        {}
@@ -238,7 +242,7 @@ const (
 	// CmdClose: close Conn because of Fault; EvClosed follows.
 	CmdClose
 	// CmdSend: write Bytes, whole encoded messages, to Conn. Bytes is valid
-	// until the next Step.
+	// until the next Step. If Timed is set, EvSent follows when they are written.
 	CmdSend
 	// CmdRequest: lease Block on Conn, its payload to land in Slot at Offset,
 	// and send the request. Several conns may hold a lease of one block in the
@@ -294,6 +298,7 @@ type Command struct {
 	Round     uint32 // CmdStore: chunks of one piece count together only within a round; those of EvInfo's Stored are in round 0
 	Encrypted bool
 	Unproven  bool // CmdDial: the address is known from the DHT or PEX alone
+	Timed     bool // of CmdSend
 	Quiet     bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort
 	Bytes     []byte

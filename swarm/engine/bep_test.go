@@ -7,6 +7,8 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
+	"seedbed/internal/mono"
+	"seedbed/pex"
 	"seedbed/swarm/wire"
 )
 
@@ -346,6 +348,74 @@ func TestBEP11PeersAreToldOfEachOther(t *testing.T) {
 	}
 	if told != 1 {
 		t.Errorf("%d messages", told)
+	}
+}
+
+// rain and webtorrent name no listening port; they are told of the peer that can be
+// dialled, and told when it leaves.
+func TestBEP11APeerWithoutAListeningPortIsToldOfTheOnlyOther(t *testing.T) {
+	r := newRig(t, Config{}, 4, 64<<10)
+	dialable := r.connect(true)
+	var res wire.Reserved
+	res.SetExtended()
+	other := r.join(EvConnected{Incoming: true, Reserved: res})
+	r.msg(other, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
+	told := func(d time.Duration) (list []pex.Update, at []mono.Time) {
+		for end := r.now.Add(d); r.now < end; {
+			for _, m := range sent(t, r.wait(time.Second), other) {
+				if m.Type == wire.Extended && m.Ext == 5 {
+					u, err := pex.Parse(m.Payload)
+					if err != nil {
+						t.Fatal(err)
+					}
+					list, at = append(list, u), append(at, r.now)
+				}
+			}
+		}
+		return list, at
+	}
+	list, first := told(20 * time.Second)
+	if len(list) != 1 || len(list[0].Added) != 1 || list[0].Added[0].Addr != r.e.conns[dialable].listen {
+		t.Fatal("with one peer that can be dialled:", list)
+	}
+	r.step(&EvClosed{Conn: dialable})
+	list, second := told(100 * time.Second)
+	if len(list) != 1 || len(list[0].Dropped) != 1 {
+		t.Fatal("when that peer has left:", list)
+	}
+	if gap := second[0].Sub(first[0]); gap < pex.SendInterval-time.Second {
+		t.Errorf("%v between two messages", gap)
+	}
+}
+
+// The interval counts from when a message is written, however long it waits before.
+func TestBEP11TheIntervalCountsOnTheWire(t *testing.T) {
+	r := newRig(t, Config{}, 4, 64<<10)
+	a, _ := r.connect(true), r.connect(true)
+	r.msg(a, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
+	var written, again mono.Time
+	for again == 0 {
+		for _, c := range r.e.Drain() {
+			if c.Timed && c.Conn == a {
+				if written != 0 {
+					again = r.now
+					break
+				}
+				written = r.now.Add(100 * time.Second) // the peer reads late
+			}
+		}
+		r.now = r.now.Add(time.Second)
+		if r.now == written {
+			r.connect(true) // news
+			r.step(&EvSent{Conn: a})
+		}
+		if r.now > mono.Time(10*time.Minute) {
+			t.Fatal("no second message")
+		}
+		r.e.Tick(r.now)
+	}
+	if gap := again.Sub(written); gap < pex.SendInterval || gap > pex.SendInterval+pexEvery+time.Second {
+		t.Errorf("%v after the first was written", gap)
 	}
 }
 

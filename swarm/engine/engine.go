@@ -128,6 +128,10 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.onConnected(ev)
 	case *EvClosed:
 		e.onClosed(ev)
+	case *EvSent:
+		if p := e.conns[ev.Conn]; p != nil {
+			p.pexOut.Sent(e.now)
+		}
 	case *EvMessage:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onMessage(p, &ev.Msg)

@@ -125,9 +125,9 @@ func (e *Engine) pexRules(p *peer) pex.Rules {
 	return r
 }
 
-// sendPex tells every peer that wants it who else is connected (BEP 11). It
-// looks once in ten seconds; each peer's Sender keeps the minute between two
-// messages.
+// sendPex tells every peer that wants it who else is connected (BEP 11), also a
+// peer that cannot be dialled itself. It looks once in ten seconds; each peer's
+// Sender keeps the interval between two messages.
 func (e *Engine) sendPex() {
 	if e.book.private {
 		return
@@ -150,9 +150,6 @@ func (e *Engine) sendPex() {
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
 	}
 	e.pexList = list
-	if len(list) < 2 {
-		return
-	}
 	// Not all that are told are the same first fifty.
 	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, p := range e.peers {
@@ -163,6 +160,7 @@ func (e *Engine) sendPex() {
 		if u, ok := p.pexOut.Next(e.now, list); ok {
 			e.scratch = pex.Append(e.scratch[:0], u)
 			e.sendExt(p, p.ext.UtPex, e.scratch)
+			e.cmds[len(e.cmds)-1].Timed = true // the interval counts from when it is written
 		}
 	}
 }

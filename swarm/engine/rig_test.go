@@ -111,6 +111,11 @@ func (r *rig) drain() []Command {
 	for i := range out {
 		out[i].Bytes = append([]byte(nil), out[i].Bytes...)
 	}
+	for _, c := range out {
+		if c.Timed {
+			r.step(&EvSent{Conn: c.Conn})
+		}
+	}
 	return out
 }
 

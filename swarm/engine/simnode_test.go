@@ -27,6 +27,9 @@ func (n *simNode) do(c *Command) {
 	case CmdSend:
 		if end != nil { // else it went in the same batch of events
 			end.send(c.Bytes)
+			if conn := c.Conn; c.Timed {
+				n.later(0, func() { n.step(&EvSent{Conn: conn}) })
+			}
 		}
 	case CmdRequest:
 		n.request(end, c)
