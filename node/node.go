@@ -120,6 +120,9 @@ func Open(cfg Config) (*Node, error) {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(n.keepDHT)
 	}
+	for _, s := range network.UDP() {
+		n.refuseSYNs(s)
+	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.keepBudget)
 	return n, nil

@@ -1,0 +1,90 @@
+package node
+
+import (
+	crand "crypto/rand"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"seedbed/internal/addrs"
+	"seedbed/internal/blocklist"
+	"seedbed/internal/mono"
+	"seedbed/internal/netx"
+	"seedbed/internal/rate"
+	"seedbed/internal/utp"
+)
+
+// Limits of the answers to uTP SYNs. The source of a datagram can be forged: whoever
+// is named as the source of a flood gets synRate packets of 20 bytes a second, from all of its
+// ports together, and no packet is answered by more than it was.
+const (
+	synRate    = 4 // a second, to one IPv4 address or IPv6 /64
+	synBurst   = 16
+	synSources = 4096 // that are told apart
+	synTotal   = 500  // a second, to all
+)
+
+// synRefuser answers the uTP connections that peers begin with ST_RESET (BEP 29), on one
+// socket: we take connections over TCP alone, and a peer that tries uTP first goes on with
+// TCP at once instead of waiting for its time-out.
+type synRefuser struct {
+	conn    *netx.Socket
+	epoch   time.Time
+	blocked *blocklist.List
+	sources *rate.Sources
+	total   rate.Bucket
+	rng     *rand.Rand
+	out     []netx.Datagram
+	replies []byte
+}
+
+// refuseSYNs handles the uTP datagrams of conn from now on.
+func (n *Node) refuseSYNs(conn *netx.Socket) {
+	var seed [32]byte
+	crand.Read(seed[:])
+	rng := rand.New(rand.NewChaCha8(seed))
+	r := &synRefuser{
+		conn: conn, epoch: n.epoch, blocked: n.cfg.Blocklist, rng: rng,
+		sources: rate.NewSources(synRate, synBurst, synSources, rng),
+		total:   rate.NewBucket(n.now(), synTotal, synTotal),
+		out:     make([]netx.Datagram, 0, netx.BatchLen), replies: make([]byte, 0, netx.BatchLen*utp.HeaderLen),
+	}
+	conn.Handle(netx.UTP, r.handle)
+}
+
+// handle answers a batch. Nothing but a SYN is answered: not a reset, so that two
+// nodes never answer each other without end.
+func (r *synRefuser) handle(in []netx.Datagram) {
+	now := time.Now()
+	since := mono.From(r.epoch, now)
+	r.out, r.replies = r.out[:0], r.replies[:0]
+	for i := range in {
+		h, _, err := utp.Parse(in[i].Buf[:in[i].N])
+		if err != nil || h.Type != utp.Syn || !r.mayAnswer(since, in[i].Addr) {
+			continue
+		}
+		reset := utp.Refuse(h, uint32(now.UnixMicro()), uint16(r.rng.Uint32()))
+		begin := len(r.replies)
+		r.replies = reset.Append(r.replies)
+		r.out = append(r.out, netx.Datagram{Buf: r.replies[begin:], Addr: in[i].Addr})
+	}
+	if len(r.out) > 0 {
+		_, _ = r.conn.WriteBatch(r.out) // what is lost is as if the network had lost it
+	}
+}
+
+// mayAnswer reports whether a SYN from this address is answered, and counts it. No peer
+// has a port below 1024 that it sends from: what claims to come from there is forged, so
+// that we write to a DNS or NTP server.
+func (r *synRefuser) mayAnswer(now mono.Time, from netip.AddrPort) bool {
+	ip := from.Addr().Unmap()
+	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked.Contains(ip) {
+		return false
+	}
+	if !addrs.IsLocal(ip) { // the peers of a lab share an address
+		if _, ok := r.sources.Take(now, rate.SourceOf(ip)); !ok {
+			return false
+		}
+	}
+	return r.total.Take(now, 1)
+}
