@@ -10,9 +10,9 @@
 //
 // Parse takes what is in the wild: the scheme and the names of parameters in
 // either case, parameters repeated or numbered (tr.1, tr.2), plus signs for
-// spaces in names, and a percent sign that stands for itself. Where a value
-// decides what is opened, downloaded or dialled (xt, xs=urn:btpk, s, so, xl,
-// x.pe) it has to be right, and an *Error points at what is not.
+// spaces in names, and a percent sign that stands for itself. What is the identity
+// (xt, xs=urn:btpk, s) has to be right, and an *Error points at what is not. A hint
+// that makes no sense (so, xl, x.pe) is passed over: Warnings has an *Error for it.
 //
 // String writes the one canonical form, and Parse reads that as the same Link.
 // Text in a Link is what somebody wrote who need not be a friend: it may hold
@@ -45,6 +45,10 @@ type Link struct {
 	// Other parameters as they came: unknown ones, xt of other networks, and
 	// what is left of dn, xl and s when they come more than once.
 	Other []Param
+
+	// Warnings say which hints were passed over, the first maxWarnings of them. They
+	// are no part of the link: String leaves them out.
+	Warnings []error
 }
 
 // Range is the file indices from First to Last, both included, from 0.
@@ -76,7 +80,8 @@ func (l *Link) Openable() error {
 
 const (
 	v1Prefix  = "urn:btih:"
-	v2Prefix  = "urn:btmh:1220" // multihash: SHA-256, 32 bytes
+	multihash = "1220" // SHA-256, 32 bytes
+	v2Prefix  = "urn:btmh:" + multihash
 	keyPrefix = "urn:btpk:"
 
 	wantTopic = "xt=urn:btih: and the 40 hexadecimal digits of an infohash belong in a link"

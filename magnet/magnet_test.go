@@ -143,6 +143,26 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 		{"magnet:?xs=urn:btpk:" + key + "&xs=urn:btpk:" + hash2, `names a second public key`},
 		{"magnet:?xs=urn:btpk:" + key + "&s=6", `"s=6" is no salt: an even number of hexadecimal digits belongs there`},
 		{"magnet:?xs=urn:btpk:" + key + "&s=" + strings.Repeat("00", 65), `is a salt of 65 bytes; at most 64 are allowed`},
+		{v1 + strings.Repeat("&a=b", maxParams), `"a=b" is one parameter too many: at most 4096 are read`},
+		{v1 + "&dn=" + strings.Repeat("x", maxDecoded), `is too much: at most 65536 bytes of parameters are read`},
+		{v1 + "&dn=" + strings.Repeat("x", MaxLen), `has 262208 bytes; at most 262144 are read`},
+	} {
+		l, err := Parse(c.in)
+		me := (*Error)(nil)
+		if l != nil || !errors.As(err, &me) {
+			t.Errorf("%.200q: %v", c.in, err)
+			continue
+		}
+		if s := err.Error(); !strings.Contains(s, c.want) || !strings.HasPrefix(s, "magnet link: ") || len(s) > 400 || strings.Contains(s, "\n") {
+			t.Errorf("%.200q says\n%s\nwant\n%s", c.in, s, c.want)
+		}
+	}
+}
+
+// TestAHintThatMakesNoSenseIsPassedOver checks that a link opens without it, and that a
+// warning points at it.
+func TestAHintThatMakesNoSenseIsPassedOver(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
 		{v1 + "&xl=-1", `"xl=-1" is no length: a number of bytes belongs there`},
 		{v1 + "&xl=9223372036854775808", `is no length`},
 		{v1 + "&xl=1k", `"xl=1k" is no length`},
@@ -165,18 +185,41 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 		{v1 + "&so=1-2-3", `"so=1-2-3" is neither`},
 		{v1 + "&so=2147483648", `is neither`},
 		{v1 + "&so=8-6", `"so=8-6" is a range that ends before it begins`},
-		{v1 + strings.Repeat("&a=b", maxParams), `"a=b" is one parameter too many: at most 4096 are read`},
-		{v1 + "&dn=" + strings.Repeat("x", maxDecoded), `is too much: at most 65536 bytes of parameters are read`},
-		{v1 + "&dn=" + strings.Repeat("x", MaxLen), `has 262208 bytes; at most 262144 are read`},
 	} {
 		l, err := Parse(c.in)
-		me := (*Error)(nil)
-		if l != nil || !errors.As(err, &me) {
+		if err != nil || len(l.Warnings) != 1 {
 			t.Errorf("%.200q: %v", c.in, err)
 			continue
 		}
-		if s := err.Error(); !strings.Contains(s, c.want) || !strings.HasPrefix(s, "magnet link: ") || len(s) > 400 || strings.Contains(s, "\n") {
+		if s := l.Warnings[0].Error(); !strings.Contains(s, c.want) || !strings.HasPrefix(s, "magnet link: ") || len(s) > 400 {
 			t.Errorf("%.200q says\n%s\nwant\n%s", c.in, s, c.want)
+		}
+		if again, err := Parse(l.String()); err != nil || again.Warnings != nil {
+			t.Errorf("%s: %v, %v", l, again, err)
+		}
+	}
+	l, err := Parse(v1 + "&so=1,b,3-2,5&x.pe=nonsense&x.pe=10.0.0.1:6881&xl=many&xl=5" + strings.Repeat("&xl=?", 2*maxWarnings))
+	if err != nil || len(l.Warnings) != maxWarnings || len(l.Select) != 2 || len(l.Peers) != 1 || l.Length != 5 {
+		t.Errorf("what makes sense was not kept: %+v, %v", l, err)
+	}
+}
+
+func TestABareInfohash(t *testing.T) {
+	for in, want := range map[string]string{
+		hash1: v1, " " + strings.ToUpper(hash1) + "\n": v1, hash1b: v1, "urn:btih:" + hash1: v1, v1: v1,
+		hash2: "magnet:?xt=urn:btmh:1220" + hash2, "1220" + hash2: "magnet:?xt=urn:btmh:1220" + hash2, "urn:btmh:1220" + hash2: "magnet:?xt=urn:btmh:1220" + hash2,
+	} {
+		l, err := ParseBare(in)
+		if err != nil || l.String() != want {
+			t.Errorf("%q: %v, %v", in, l, err)
+		}
+		if in != v1 && !IsBare(in) {
+			t.Errorf("%q is no bare infohash", in)
+		}
+	}
+	for _, in := range []string{"", "x", hash1[1:], hash1[1:] + "g", "1114" + hash2, v1, "film.torrent"} {
+		if IsBare(in) {
+			t.Errorf("%q is a bare infohash", in)
 		}
 	}
 }
@@ -334,6 +377,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		l.Warnings = nil
 		text := l.String()
 		again, err := Parse(text)
 		if err != nil {

@@ -3,6 +3,7 @@ package magnet
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,6 +23,9 @@ const (
 
 	maxParams = 4096
 
+	// maxWarnings bounds what is told of hints that make no sense.
+	maxWarnings = 16
+
 	// maxSalt is BEP 44's: "salt [...] may not be longer than 64 bytes".
 	maxSalt = 64
 )
@@ -35,8 +39,8 @@ func Parse(s string) (*Link, error) {
 	const scheme = "magnet:?"
 	// RFC 3986: schemes are case-insensitive.
 	if len(s) < len(scheme) || !strings.EqualFold(s[:len(scheme)], scheme) {
-		if _, err := id.ParseHex(s); err == nil {
-			return nil, &Error{Part: s, Reason: "is a bare infohash: write magnet:?xt=" + v1Prefix + s}
+		if l, err := bareHash(s); err == nil {
+			return nil, &Error{Part: s, Reason: "is a bare infohash: write " + l.String()}
 		}
 		if s == "" {
 			return nil, &Error{Reason: "there is none: it would begin with " + scheme}
@@ -97,7 +101,7 @@ func (p *parser) param(part string) error {
 		// Web forms write spaces as plus signs, and so do most clients here.
 		l.Name = unescape(strings.ReplaceAll(raw, "+", " "))
 	case "xl":
-		err = p.length(value)
+		p.length(value)
 	case "tr":
 		l.Trackers = append(l.Trackers, value)
 	case "ws":
@@ -111,16 +115,24 @@ func (p *parser) param(part string) error {
 			}
 		}
 	case "x.pe":
-		var peer string
-		if peer, err = endpoint(value); err == nil {
+		if peer, bad := endpoint(value); bad != nil {
+			p.warn(bad)
+		} else {
 			l.Peers = append(l.Peers, peer)
 		}
 	case "so":
-		l.Select, err = appendRanges(l.Select, value)
+		p.ranges(value)
 	default:
 		p.other(key, value)
 	}
 	return err
+}
+
+// warn notes a hint that is passed over.
+func (p *parser) warn(e *Error) {
+	if len(p.l.Warnings) < maxWarnings {
+		p.l.Warnings = append(p.l.Warnings, e)
+	}
 }
 
 func (p *parser) other(key, value string) {
@@ -244,17 +256,61 @@ func (p *parser) source(value string) error {
 	return nil
 }
 
-func (p *parser) length(value string) error {
+func (p *parser) length(value string) {
 	n, err := strconv.ParseUint(value, 10, 63)
-	if err != nil {
-		return &Error{Part: "xl=" + value, Reason: "is no length: a number of bytes belongs there"}
-	}
-	if p.l.Length != 0 {
+	switch {
+	case err != nil:
+		p.warn(&Error{Part: "xl=" + value, Reason: "is no length: a number of bytes belongs there"})
+	case p.l.Length != 0:
 		p.other("xl", value)
-		return nil
+	default:
+		p.l.Length = int64(n)
 	}
-	p.l.Length = int64(n)
-	return nil
+}
+
+// bareHash reads an infohash that stands alone, in hexadecimal or base32, as a v2
+// infohash of 64 digits or as its multihash, which begins with 1220. The prefix of a
+// URN may stand before it.
+func bareHash(s string) (*Link, error) {
+	for _, prefix := range []string{v1Prefix, "urn:btmh:"} {
+		if hasPrefix(s, prefix) {
+			s = s[len(prefix):]
+			break
+		}
+	}
+	switch len(s) {
+	case 32, 40:
+		h, err := infoHash(s)
+		return &Link{InfoHash: h, HasInfoHash: true}, err
+	case 68:
+		if !strings.HasPrefix(s, multihash) {
+			break
+		}
+		s = s[len(multihash):]
+		fallthrough
+	case 64:
+		h, err := hash32(s)
+		return &Link{V2: h, HasV2: true}, err
+	}
+	return nil, errNoHash
+}
+
+var errNoHash = errors.New("is no infohash")
+
+// ParseBare reads a link or, in its place, a bare infohash: 40 hexadecimal or 32
+// base32 digits, or the 64 hexadecimal digits of a v2 infohash, with or without the
+// 1220 of its multihash. The error is an *Error.
+func ParseBare(s string) (*Link, error) {
+	if l, err := bareHash(strings.TrimSpace(s)); err == nil {
+		return l, nil
+	}
+	return Parse(s)
+}
+
+// IsBare reports whether s is a bare infohash as ParseBare reads it.
+func IsBare(s string) bool {
+	_, err := bareHash(strings.TrimSpace(s))
+	return err == nil
 }
 
 // finish reads what depends on other parameters, and checks the whole.

@@ -15,8 +15,8 @@ const maxName = 253
 
 // endpoint checks the value of x.pe. BEP 9: "hostname:port, ipv4-literal:port
 // or [ipv6-literal]:port".
-func endpoint(s string) (string, error) {
-	bad := func(reason string) (string, error) {
+func endpoint(s string) (string, *Error) {
+	bad := func(reason string) (string, *Error) {
 		return "", &Error{Part: "x.pe=" + s, Reason: reason}
 	}
 	colon := strings.LastIndexByte(s, ':')
@@ -64,9 +64,9 @@ func notInName(r rune) bool {
 // maxIndex bounds a file index; no torrent has so many files.
 const maxIndex = 1<<31 - 1
 
-// appendRanges reads the value of so. BEP 53: "so=0,2,4,6-8 [...] Files are
+// ranges reads the value of so, and passes over what is none of it. BEP 53: "so=0,2,4,6-8 [...] Files are
 // zero-indexed. Dashes mean inclusive ranges".
-func appendRanges(dst []Range, s string) ([]Range, error) {
+func (p *parser) ranges(s string) {
 	for item := range strings.SplitSeq(s, ",") {
 		if item == "" {
 			continue
@@ -79,13 +79,13 @@ func appendRanges(dst []Range, s string) ([]Range, error) {
 		hi, err2 := index(last)
 		switch {
 		case err != nil || err2 != nil:
-			return nil, &Error{Part: "so=" + item, Reason: fmt.Sprintf("is neither a file's number, from 0 to %d, nor a range like 6-8", maxIndex)}
+			p.warn(&Error{Part: "so=" + item, Reason: fmt.Sprintf("is neither a file's number, from 0 to %d, nor a range like 6-8", maxIndex)})
 		case lo > hi:
-			return nil, &Error{Part: "so=" + item, Reason: "is a range that ends before it begins"}
+			p.warn(&Error{Part: "so=" + item, Reason: "is a range that ends before it begins"})
+		default:
+			p.l.Select = append(p.l.Select, Range{lo, hi})
 		}
-		dst = append(dst, Range{lo, hi})
 	}
-	return dst, nil
 }
 
 func index(s string) (uint32, error) {

@@ -183,6 +183,9 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 		return nil, err
 	}
 	n.emit(Event{Kind: Added, Torrent: t})
+	for _, w := range spec.warnings() {
+		n.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: w}})
+	}
 	close(t.started)
 	if t.live.Load() == nil {
 		t.tellParked()

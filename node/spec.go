@@ -8,6 +8,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm/webseed"
 )
 
 // Spec is a torrent to take on: what, where to, and how.
@@ -118,6 +119,26 @@ func (s *Spec) validate() error {
 	}
 	return nil
 }
+
+// warnings say what of the link or the torrent file was passed over.
+func (s *Spec) warnings() (out []error) {
+	var mirrors []string
+	if s.Link != nil {
+		out, mirrors = append(out, s.Link.Warnings...), append(mirrors, s.Link.WebSeeds...)
+	}
+	if s.Torrent != nil {
+		out, mirrors = append(out, s.Torrent.Warnings...), append(mirrors, s.Torrent.WebSeeds...)
+	}
+	for _, u := range mirrors {
+		if err := webseed.CheckURL(u); err != nil {
+			out = append(out, fmt.Errorf("a mirror is passed over: %w", err))
+		}
+	}
+	return out[:min(len(out), maxWarnings)]
+}
+
+// maxWarnings of a link or torrent file are reported.
+const maxWarnings = 16
 
 // files is the selection for info: indices, or nil for all.
 func (s *Spec) files(info *metainfo.Info) ([]int, error) {

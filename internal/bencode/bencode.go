@@ -9,7 +9,7 @@
 // appends the 'l', 'd' and 'e' of containers, and dictionary keys in order.
 //
 // Only canonical numbers pass: no leading zeros (in string lengths neither),
-// no negative zero, and nothing outside int64 unless Limits.BigInts. Limits bound depth, count and
+// no negative zero, and nothing outside int64 unless Limits.BigInts or OddInts. Limits bound depth, count and
 // string length, and no input makes a scan recurse. Errors are *SyntaxError.
 //
 // A Value made in another way than by this package may make an accessor panic.
@@ -125,18 +125,23 @@ func (v Value) Int() (int64, bool) {
 	return readInt(v)
 }
 
-// readInt is the checked integer b, false if it is beyond int64.
+// readInt is the integer b, false if it is beyond int64 or malformed, as one may be
+// that was scanned with Limits.OddInts.
 func readInt(b []byte) (int64, bool) {
 	digits := b[1 : len(b)-1]
-	neg := digits[0] == '-'
+	neg := len(digits) > 0 && digits[0] == '-'
 	if neg {
 		digits = digits[1:]
 	}
-	if len(digits) > 19 { // as many as an int64 may have, and cannot overflow an uint64
+	// 19 digits are as many as an int64 may have, and cannot overflow an uint64.
+	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && (neg || len(digits) > 1) {
 		return 0, false
 	}
 	var u uint64
 	for _, c := range digits {
+		if c-'0' > 9 {
+			return 0, false
+		}
 		u = u*10 + uint64(c-'0')
 	}
 	const most = 1<<63 - 1

@@ -99,6 +99,8 @@ func TestLimits(t *testing.T) {
 		{"length beyond the input", "1000:abc", Limits{}, false},
 		{"integers of any size", "li9223372036854775808ei-9223372036854775809ei" + strings.Repeat("9", 5000) + "ee", Limits{BigInts: true}, true},
 		{"integers of any size in one form", "i00000000000000000000e", Limits{BigInts: true}, false},
+		{"integers of any form", "li00eie" + "i-0ei1.5ei0x1Fei--ei 1eie" + "i" + strings.Repeat("9", 5000) + "ee", Limits{OddInts: true}, true},
+		{"integers of any form with an end", "li1x", Limits{OddInts: true}, false},
 		{"integers of any size with an end", "i99999999999999999999", Limits{BigInts: true}, false},
 	} {
 		if _, _, err := Parse([]byte(c.in), c.lim); (err == nil) != c.ok {
@@ -139,6 +141,15 @@ func TestAccessors(t *testing.T) {
 		if n, ok := v.Int(); err != nil || ok || n != 0 || string(v) != s {
 			t.Errorf("%q is %d, %v, %v", s, n, ok, err)
 		}
+	}
+	for _, s := range []string{"i9223372036854775808e", "i00e", "i-0e", "i-e", "ie", "i1.5e", "i1-e", "i 1e"} {
+		v, _, err := Parse([]byte(s), Limits{OddInts: true})
+		if n, ok := v.Int(); err != nil || ok || n != 0 || string(v) != s {
+			t.Errorf("%q is %d, %v, %v", s, n, ok, err)
+		}
+	}
+	if v, _, err := Parse([]byte("i-42e"), Limits{OddInts: true}); err != nil || string(v) != "i-42e" {
+		t.Error(v, err)
 	}
 	var kinds []Kind
 	for e := range v.Get("b").List() {

@@ -1,6 +1,9 @@
 package bencode
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // SyntaxError says where and why the input is not bencode, or which limit it
 // breaks.
@@ -22,6 +25,10 @@ type Limits struct {
 	// BigInts lets integers beyond int64 pass, whose value cannot be read: BEP
 	// 3, "Integers have no size limitation".
 	BigInts bool
+
+	// OddInts lets every integer pass that has an end, whatever stands before it;
+	// the value of one that is malformed or beyond int64 cannot be read.
+	OddInts bool
 }
 
 const (
@@ -46,6 +53,7 @@ type Scanner struct {
 	tokens int
 	strLen int
 	big    bool // Limits.BigInts
+	odd    bool // Limits.OddInts
 	reason string
 }
 
@@ -60,7 +68,7 @@ func NewScanner(b []byte, lim Limits) Scanner {
 	if lim.StringLen <= 0 {
 		lim.StringLen = DefaultStringLen
 	}
-	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts}
+	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts, odd: lim.OddInts}
 }
 
 // Err is nil or a *SyntaxError.
@@ -105,7 +113,8 @@ func (s *Scanner) token() bool {
 }
 
 // Int reads an integer. One beyond int64 is an error, but with Limits.BigInts
-// it is stepped over: then Int is false, and Err is nil.
+// it is stepped over: then Int is false, and Err is nil. So it is with Limits.OddInts
+// and one that is malformed.
 func (s *Scanner) Int() (int64, bool) {
 	if !s.token() {
 		return 0, false
@@ -118,6 +127,15 @@ func (s *Scanner) Int() (int64, bool) {
 		i++
 	}
 	first := i
+	if s.odd {
+		end := bytes.IndexByte(s.b[s.off:], 'e')
+		if end < 0 {
+			return 0, s.fail("integer without an end")
+		}
+		n, ok := readInt(s.b[s.off : s.off+end+1])
+		s.off += end + 1
+		return n, ok
+	}
 	for i < len(s.b) && s.b[i]-'0' <= 9 {
 		i++
 	}

@@ -41,5 +41,6 @@ const (
 )
 
 // limits are what the syntax may cost: a file takes about eight tokens, and a
-// v2 file tree nests as deep as its paths.
-var limits = bencode.Limits{Depth: 2*MaxDepth + 8, Tokens: 16 << 20, StringLen: MaxInfo}
+// v2 file tree nests as deep as its paths. An integer that makes no sense is judged where
+// it is read, since it may stand where nothing is.
+var limits = bencode.Limits{OddInts: true, Depth: 2*MaxDepth + 8, Tokens: 16 << 20, StringLen: MaxInfo}

@@ -110,6 +110,15 @@ var devices = map[string]bool{
 // isDevice reports whether s names a device of Windows.
 func isDevice(s string) bool { return len(s) <= 7 && devices[strings.ToUpper(s)] }
 
+// WithSuffix returns a safe name with a suffix, cut as a name that is too long is where
+// both together do not fit a file system.
+func WithSuffix(name, suffix string) string {
+	if len(name)+len(suffix) > MaxName {
+		name = shortenTo(name, MaxName-len(suffix))
+	}
+	return name + suffix
+}
+
 // shorten cuts a name that is too long, keeps its extension, and puts in a
 // part of the whole name's hash so that long names with one beginning differ.
 func shorten(s string) string { return shortenTo(s, MaxName) }

@@ -204,7 +204,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"negative piece length", set("piece length", -BlockSize), `piece length: "-16384" is not between`},
 		{"huge piece length", set("piece length", MaxPieceLength+1), "is not between"},
 		{"largest integer as piece length", set("piece length", int64(math.MaxInt64)), "is not between"},
-		{"integer of too many digits", set("piece length", raw("i99999999999999999999e")), "not bencoded"},
+		{"integer of too many digits", set("piece length", raw("i99999999999999999999e")), "piece length: is not an integer"},
 		{"no pieces", drop("pieces"), "pieces: is missing"},
 		{"pieces of the wrong type", set("pieces", list{}), "pieces: is not a string"},
 		{"pieces cut", set("pieces", hashes(1)[:19]), "pieces: has 19 bytes, not a multiple of 20"},

@@ -20,10 +20,18 @@ type Torrent struct {
 	Comment      string
 	CreatedBy    string
 	CreationDate int64 // Unix seconds; 0 is none
+
+	// Warnings say which entries beside the info dictionary were passed over; they
+	// are no part of the file.
+	Warnings []error
 }
 
 // maxExtras bounds the trackers, web seeds and nodes that are kept, each.
 const maxExtras = 4096
+
+// maxTorrentWarnings bounds what is told of entries that make no sense; one may
+// stand in a file many times.
+const maxTorrentWarnings = 16
 
 // ParseTorrent checks a torrent file. The error is an *Error. Beside the info
 // dictionary nothing is vital: an entry of the wrong type is passed over, as
@@ -44,6 +52,13 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	var announce string
 	var layers bencode.Value
 	for key, val := range v.Dict() {
+		bad := "" // what does not belong there
+		str := func() (s string) {
+			if val.Kind() != bencode.String {
+				bad = "is not a string"
+			}
+			return text(val)
+		}
 		switch string(key) {
 		case "info":
 			if info != nil {
@@ -51,26 +66,41 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 			}
 			info = val
 		case "announce":
-			announce = text(val)
+			announce = str()
 		case "announce-list":
-			t.Trackers = tiers(val)
+			if t.Trackers = tiers(val); val.Kind() != bencode.List {
+				bad = "is not a list of lists of URLs"
+			}
 		case "comment":
-			t.Comment = text(val)
+			t.Comment = str()
 		case "comment.utf-8":
-			if s := text(val); s != "" && utf8.ValidString(s) {
+			if s := str(); s != "" && utf8.ValidString(s) {
 				t.Comment = s
 			}
 		case "created by":
-			t.CreatedBy = text(val)
+			t.CreatedBy = str()
 		case "creation date":
-			t.CreationDate, _ = val.Int()
+			var ok bool
+			if t.CreationDate, ok = val.Int(); !ok {
+				bad = "is not a number of seconds"
+			}
 		case "nodes":
-			t.Nodes = nodes(val)
+			if t.Nodes = nodes(val); len(t.Nodes) == 0 && (val.Kind() != bencode.List || val.Len() > 0) {
+				bad = "is not a list of hosts and ports"
+			}
 		case "piece layers":
 			layers = val
 		case "url-list":
-			t.WebSeeds = urls(val)
+			if t.WebSeeds = urls(val); len(t.WebSeeds) == 0 && val.Len() > 0 || val.Kind() != bencode.List && val.Kind() != bencode.String {
+				bad = "is not a list of URLs"
+			}
 		}
+		if bad != "" {
+			t.Warnings = append(t.Warnings, &Error{Field: string(key), Reason: bad + ", and is passed over"})
+		}
+	}
+	if len(t.Warnings) > maxTorrentWarnings {
+		t.Warnings = t.Warnings[:maxTorrentWarnings]
 	}
 	if info == nil {
 		return nil, &Error{Field: "info", Reason: "is missing: this is no torrent file"}
@@ -81,8 +111,13 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	if t.Info.HasV2() {
 		// BEP 52: "A torrent is not valid if this field is absent" or wrong. A hybrid
 		// can do without.
-		if err := readLayers(layers, t.Info); err != nil && !t.Info.HasV1() {
-			return nil, err
+		if err := readLayers(layers, t.Info); err != nil {
+			if !t.Info.HasV1() {
+				return nil, err
+			}
+			if layers != nil {
+				t.Warnings = append(t.Warnings, err)
+			}
 		}
 	}
 	// BEP 12: "If the 'announce-list' key is present, the client will ignore

@@ -58,11 +58,51 @@ func TestTorrentSentences(t *testing.T) {
 
 // same compares all but the info, and that by its bytes.
 func same(t interface{ Errorf(string, ...any) }, name string, want, got *Torrent) {
-	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Torrent{}, "Info"), cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Torrent{}, "Info", "Warnings"), cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("%s: %s", name, d)
 	}
 	if want.Info != nil && !bytes.Equal(want.Info.Raw, got.Info.Raw) {
 		t.Errorf("%s: the info is another", name)
+	}
+}
+
+// TestOddEntriesBesideTheInfoArePassedOver checks that they cost no more than a warning.
+func TestOddEntriesBesideTheInfoArePassedOver(t *testing.T) {
+	for _, c := range []struct {
+		key  string
+		val  any
+		want string // of the warning; empty is none
+	}{
+		{"creation date", raw("i99999999999999999999999e"), "creation date: is not a number of seconds, and is passed over"},
+		{"creation date", raw("i1.5e"), "creation date: is not a number of seconds"},
+		{"creation date", raw("ie"), "creation date: is not a number of seconds"},
+		{"creation date", 1700000000, ""},
+		{"comment", list{"a"}, "comment: is not a string"},
+		{"announce", 5, "announce: is not a string"},
+		{"announce-list", "http://x", "announce-list: is not a list of lists of URLs"},
+		{"url-list", dict{}, "url-list: is not a list of URLs"},
+		{"url-list", "", ""},
+		{"url-list", list{}, ""},
+		{"nodes", list{list{"h", "1"}}, "nodes: is not a list of hosts and ports"},
+		{"nodes", list{}, ""},
+		{"what nobody knows", raw("i00e"), ""},
+	} {
+		got, err := ParseTorrent([]byte(be(dict{c.key, c.val, "info", raw(single)})))
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", c.key, err)
+		case c.want == "" && got.Warnings != nil:
+			t.Errorf("%s: %v", c.key, got.Warnings)
+		case c.want != "" && (len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0].Error(), c.want)):
+			t.Errorf("%s: %v, want %s", c.key, got.Warnings, c.want)
+		}
+	}
+	var many dict
+	for range 1000 {
+		many = append(many, "comment", 5)
+	}
+	if got, err := ParseTorrent([]byte(be(append(many, "info", raw(single))))); err != nil || len(got.Warnings) != maxTorrentWarnings {
+		t.Error(err)
 	}
 }
 
