@@ -128,7 +128,7 @@ func displayDir(dir string) string {
 
 // writeTorrent writes NAME.torrent into the download folder.
 func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) error {
-	path := filepath.Join(t.spec.Dir, torrent.Info.Name+".torrent")
+	path := filepath.Join(t.spec.Dir, metainfo.WithSuffix(torrent.Info.Name, ".torrent"))
 	if !t.spec.Overwrite {
 		if _, err := os.Lstat(path); err == nil {
 			return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}

@@ -162,7 +162,7 @@ func readFile(path string) ([]byte, error) {
 // writeFile replaces path by b as a whole: whoever reads it sees the old or
 // the new content. With sync that holds whenever the power fails.
 func writeFile(path string, b []byte, sync bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp*")
+	f, err := os.CreateTemp(filepath.Dir(path), ".seedbed-*.tmp") // short, for a name may be as long as can be
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 func (a *app) checkCommand() *cobra.Command {
 	var c common
 	cmd := &cobra.Command{
-		Use:   "check MAGNET|FILE.torrent...",
+		Use:   "check MAGNET|INFOHASH|FILE.torrent|URL...",
 		Short: "Hash again what is in --dir, and say what is missing or wrong",
 		Long: `Hash the data of a torrent again and correct the resume record. Needs no network;
 of a magnet link, the metadata must have been fetched before.
@@ -22,7 +22,7 @@ Exits with 32 when anything is missing or wrong.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var bad error
 			for _, arg := range args {
-				spec, err := openArgument(arg)
+				spec, err := openArgument(cmd.Context(), arg)
 				if err != nil {
 					return err
 				}

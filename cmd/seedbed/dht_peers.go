@@ -16,8 +16,8 @@ import (
 
 // parseInfoHash takes an infohash, or the magnet link that it is in.
 func parseInfoHash(s string) (node.InfoHash, error) {
-	if isMagnet(s) {
-		link, err := magnet.Parse(s)
+	if isMagnet(s) || magnet.IsBare(s) {
+		link, err := magnet.ParseBare(s)
 		if err != nil {
 			return node.InfoHash{}, err
 		}

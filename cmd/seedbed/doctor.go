@@ -21,7 +21,7 @@ const doctorTimeout = 2 * time.Minute
 func (a *app) doctorCommand() *cobra.Command {
 	var c common
 	cmd := &cobra.Command{
-		Use:   "doctor [MAGNET]",
+		Use:   "doctor [MAGNET|INFOHASH]",
 		Short: "Find out why it does not work",
 		Long: `Examine step by step what a node needs: sockets, each bootstrap host, the external
 address as the network sees it, what kind of NAT is between, node id and routing
@@ -35,7 +35,7 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 			var link *magnet.Link
 			if len(args) > 0 {
 				var err error
-				if link, err = magnet.Parse(args[0]); err != nil {
+				if link, err = magnet.ParseBare(args[0]); err != nil {
 					return err
 				}
 				if err := link.Openable(); err != nil {

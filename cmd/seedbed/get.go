@@ -3,14 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"seedbed/magnet"
-	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm"
 )
@@ -19,10 +14,11 @@ func (a *app) getCommand() *cobra.Command {
 	var c common
 	var seed, overwrite, metadataOnly, symlinks bool
 	cmd := &cobra.Command{
-		Use:   "get MAGNET|FILE.torrent...",
+		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL...",
 		Short: "Download; ends when all is complete, or goes on with --seed",
 		Long: `Download what magnet links or .torrent files name. A magnet link alone is enough:
 the swarm is found over the DHT and peer exchange, the metadata comes from peers.
+So is a bare infohash, and the http(s) URL of a .torrent file.
 
 Ctrl-C saves; the same command again goes on where it stopped.`,
 		Example: `  seedbed get 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
@@ -45,15 +41,22 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 			}
 			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: seed, metadataOnly: metadataOnly}
 			for _, arg := range args {
-				spec, err := openArgument(arg)
-				if err != nil {
+				spec, err := openArgument(cmd.Context(), arg)
+				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
 					return err
+				}
+				if err != nil { // the others are downloaded all the same
+					s.unreadable = append(s.unreadable, err)
+					continue
 				}
 				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers, selected
 				spec.Overwrite, spec.MetadataOnly, spec.Symlinks = overwrite, metadataOnly, symlinks
 				if !s.has(spec) {
 					s.specs = append(s.specs, spec)
 				}
+			}
+			if len(s.specs) == 0 {
+				return s.unreadable[0]
 			}
 			return s.run(cmd.Context())
 		},
@@ -109,65 +112,4 @@ func (s *session) has(spec node.Spec) bool {
 	}
 	s.given[what] = true
 	return false
-}
-
-func isMagnet(arg string) bool {
-	return len(arg) >= 7 && strings.EqualFold(arg[:7], "magnet:")
-}
-
-// openArgument reads a magnet link, or the .torrent file that arg names.
-func openArgument(arg string) (node.Spec, error) {
-	if isMagnet(arg) {
-		link, err := magnet.Parse(arg)
-		if err != nil {
-			return node.Spec{}, err
-		}
-		if err := link.Openable(); err != nil && !link.HasPublicKey {
-			return node.Spec{}, fail(exitMagnet, "", err)
-		}
-		return node.Spec{Link: link}, nil
-	}
-	t, err := readTorrent(arg)
-	if err != nil {
-		return node.Spec{}, err
-	}
-	return node.Spec{Torrent: t}, nil
-}
-
-// maxTorrentFile bounds a .torrent file: 64 MiB of metadata and room for its lists.
-const maxTorrentFile = 80 << 20
-
-func readTorrent(path string) (*metainfo.Torrent, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, fail(codeOf(err), "give a magnet link or the path of a .torrent file", describePathError(path, err))
-	}
-	if st.IsDir() {
-		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
-	}
-	if st.Size() > maxTorrentFile {
-		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, formatSize(st.Size())))
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fail(codeOf(err), "", describePathError(path, err))
-	}
-	t, err := metainfo.ParseTorrent(b)
-	if err != nil {
-		code := exitTorrent
-		if len(b) == 0 || b[0] != 'd' {
-			code = exitBencode
-		}
-		return nil, fail(code, "", fmt.Errorf("%s is no usable .torrent file: %w", filepath.Base(path), err))
-	}
-	return t, nil
-}
-
-// describePathError drops the name of the system call from err.
-func describePathError(path string, err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return fmt.Errorf("%s: %w", path, pe.Err)
-	}
-	return err
 }

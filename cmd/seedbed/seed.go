@@ -25,7 +25,7 @@ func (a *app) seedCommand() *cobra.Command {
 		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
 		Long: `Share files: a file or folder gets its torrent made on the spot; a .torrent file
 names data that is already in --dir and is verified first. Prints the magnet link.
-Data that is not complete is an error.`,
+Data that is not complete is an error; of several torrents, it ends that one alone.`,
 		Example: `  seedbed seed holiday/
   seedbed seed film.torrent -d ~/films
   seedbed seed --torrents ~/torrents -d ~/data`,
@@ -65,13 +65,20 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 	s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
 	for _, arg := range paths {
 		spec, err := a.shareArgument(ctx, arg, c.dir, opts)
-		if err != nil {
+		if err != nil && (len(paths) == 1 || ctx.Err() != nil) {
 			return err
+		}
+		if err != nil { // the others are shared all the same
+			s.unreadable = append(s.unreadable, err)
+			continue
 		}
 		spec.Peers = c.peers
 		if !s.has(spec) {
 			s.specs = append(s.specs, spec)
 		}
+	}
+	if len(s.specs) == 0 {
+		return s.unreadable[0]
 	}
 	return s.run(ctx)
 }
@@ -79,6 +86,14 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 // shareArgument turns a .torrent file, or a file or folder that is hashed now,
 // into something to seed.
 func (a *app) shareArgument(ctx context.Context, arg, dir string, opts node.ShareOptions) (node.Spec, error) {
+	if isURL(arg) {
+		spec, err := openArgument(ctx, arg)
+		if err == nil && spec.Torrent == nil {
+			err = fail(exitTorrent, "", fmt.Errorf("%s leads to a magnet link, not to a .torrent file", arg))
+		}
+		spec.Dir, spec.Seed = dir, true
+		return spec, err
+	}
 	st, err := os.Stat(arg)
 	if err != nil {
 		return node.Spec{}, fail(codeOf(err), "give the path of a file, a folder or a .torrent file", describePathError(arg, err))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,10 @@ type session struct {
 	stay         bool
 	metadataOnly bool
 	seeding      bool // the data is given: anything missing is an error
+
+	// unreadable are the errors of arguments that name no torrent or one that cannot be
+	// taken on, while others do.
+	unreadable []error
 
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
@@ -138,25 +143,31 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 	return nil
 }
 
-// add takes the torrents on, several at a time where they are many.
+// add takes the torrents on, several at a time where they are many. Of several, one that
+// cannot be taken on is left out.
 func (s *session) add(n *node.Node) error {
 	s.torrents = make([]*node.Torrent, len(s.specs))
-	g, failed := errgroup.WithContext(context.Background())
+	errs := make([]error, len(s.specs))
+	var g errgroup.Group
 	g.SetLimit(1)
 	if len(s.specs) > addAtOnce {
 		g.SetLimit(runtime.GOMAXPROCS(0))
 	}
 	for i := range s.specs {
-		g.Go(func() (err error) {
-			if failed.Err() != nil {
-				return nil // another's error ends it all
-			}
-			s.torrents[i], err = n.Add(s.specs[i])
+		g.Go(func() error {
+			s.torrents[i], errs[i] = n.Add(s.specs[i])
 			s.specs[i].Torrent = nil // the node has it
-			return err
+			return nil
 		})
 	}
-	return g.Wait()
+	_ = g.Wait() // errs has them
+	s.torrents = slices.DeleteFunc(s.torrents, func(t *node.Torrent) bool { return t == nil })
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(s.torrents) == 0 && len(errs) > 0 {
+		return errs[0]
+	}
+	s.unreadable = append(s.unreadable, errs...)
+	return nil
 }
 
 // addAtOnce torrents are added in order, one after the other.
@@ -190,6 +201,11 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 		}
 	}
 	open, complete, sharing := map[*node.Torrent]bool{}, 0, len(s.torrents)
+	var shared []*node.Torrent
+	for _, err := range s.unreadable {
+		s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+		first = cmp.Or(first, err)
+	}
 	for _, t := range s.torrents {
 		open[t] = true
 		if s.metadataOnly {
@@ -203,12 +219,13 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			if !open[o.t] {
 				break
 			}
-			if o.err != nil && (s.seeding || len(s.torrents) == 1) {
+			if o.err != nil && len(s.torrents) == 1 && len(s.unreadable) == 0 {
 				return o.err
 			}
 			delete(open, o.t)
 			if o.err == nil {
 				complete++
+				shared = append(shared, o.t)
 			} else {
 				s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
 				first = cmp.Or(first, o.err)
@@ -219,7 +236,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			}
 			s.rep.tick(n, s.torrents)
 			if s.seeding {
-				s.rep.ready(s.torrents)
+				s.rep.ready(shared)
 			}
 			if !s.stay || complete == 0 {
 				return first

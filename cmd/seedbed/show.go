@@ -17,35 +17,32 @@ import (
 func (a *app) showCommand() *cobra.Command {
 	var offline bool
 	cmd := a.visitsWhen(&cobra.Command{
-		Use:   "show MAGNET|FILE.torrent",
+		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
 		Short: "Print what a link or .torrent file names",
 		Long: `Print what a link or .torrent file names. Of a link with a public key (xs=urn:btpk:)
 the DHT is asked for the newest version, who holds it, and whether it is signed; with
 --no-dht it is not. Nothing else here takes a network.`,
 		Args: cobra.ExactArgs(1),
 	}, false, func(args []string) (bool, error) {
-		if !isMagnet(args[0]) {
+		if !isLink(args[0]) {
 			return false, nil
 		}
-		l, err := magnet.Parse(args[0])
+		l, err := magnet.ParseBare(args[0])
 		return err == nil && l.HasPublicKey && !offline, err
 	}, func(ctx context.Context, v *visitor, args []string) error {
-		s := shown{}
-		if isMagnet(args[0]) {
-			link, err := magnet.Parse(args[0])
-			if err != nil {
-				return err
-			}
-			s = showLink(link)
+		spec, err := openArgument(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		var s shown
+		if spec.Link != nil {
+			s = showLink(spec.Link)
 			if v != nil {
-				return a.showPublication(ctx, v, link, s)
+				return a.showPublication(ctx, v, spec.Link, s)
 			}
+			s.given = isMagnet(args[0])
 		} else {
-			t, err := readTorrent(args[0])
-			if err != nil {
-				return err
-			}
-			s = showTorrent(t)
+			s = showTorrent(spec.Torrent)
 		}
 		if a.json {
 			return a.put(s)
@@ -77,12 +74,15 @@ type shown struct {
 	Comment     string     `json:"comment,omitempty"`
 	Magnet      string     `json:"magnet"`
 
-	note error // why it cannot be opened yet
+	Warnings []string `json:"warnings,omitempty"` // what was passed over
+
+	note  error // why it cannot be opened yet
+	given bool  // Magnet is what was given
 }
 
 func showLink(l *magnet.Link) shown {
 	v := shown{Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds,
-		Select: selection(l.Select), Magnet: l.String(), note: l.Openable()}
+		Select: selection(l.Select), Magnet: l.String(), Warnings: texts(l.Warnings), note: l.Openable()}
 	if l.HasInfoHash {
 		v.InfoHash = l.InfoHash.String()
 	}
@@ -104,6 +104,7 @@ func showTorrent(t *metainfo.Torrent) shown {
 		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
 		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
+		Warnings: texts(t.Warnings),
 	}
 	if t.Info.HasV2() {
 		v.InfoHashV2 = t.Info.HashV2.String()
@@ -112,6 +113,13 @@ func showTorrent(t *metainfo.Torrent) shown {
 		v.Trackers = append(v.Trackers, tier...)
 	}
 	return v
+}
+
+func texts(errs []error) (out []string) {
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
 }
 
 // jsonFiles lists the files of info by their paths within the torrent, with
@@ -197,6 +205,12 @@ func (v shown) print(w io.Writer) error {
 	row("comment", v.Comment)
 	if v.note != nil {
 		row("note", v.note.Error())
+	}
+	if !v.given && v.PublicKey == "" {
+		row("link", v.Magnet)
+	}
+	for _, w := range v.Warnings {
+		row("warning", w)
 	}
 	if len(v.Files) > 0 {
 		fmt.Fprintf(&b, "files\n")

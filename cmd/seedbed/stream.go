@@ -38,7 +38,7 @@ func (a *app) streamCommand() *cobra.Command {
 	var file int
 	ahead := sizeFlag(16 << 20)
 	cmd := &cobra.Command{
-		Use:   "stream MAGNET|FILE.torrent",
+		Use:   "stream MAGNET|INFOHASH|FILE.torrent|URL",
 		Short: "Play files while they come: serves them over HTTP",
 		Long: `Serve the files of a torrent over HTTP, to any player or browser, while they come:
 what is played next is fetched first, and only so far ahead. Seeking works at once,
@@ -54,7 +54,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			if err != nil {
 				return err
 			}
-			spec, err := openArgument(args[0])
+			spec, err := openArgument(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

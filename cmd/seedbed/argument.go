@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+func isMagnet(arg string) bool {
+	return len(arg) >= 7 && strings.EqualFold(arg[:7], "magnet:")
+}
+
+// isURL reports whether arg is the address of a file on the web.
+func isURL(arg string) bool {
+	u, err := url.Parse(arg)
+	return err == nil && (strings.EqualFold(u.Scheme, "http") || strings.EqualFold(u.Scheme, "https"))
+}
+
+// isLink reports whether arg is a magnet link or a bare infohash; a file of that name
+// goes first.
+func isLink(arg string) bool {
+	if isMagnet(arg) {
+		return true
+	}
+	if !magnet.IsBare(arg) {
+		return false
+	}
+	_, err := os.Lstat(arg)
+	return err != nil
+}
+
+// openArgument reads what names a torrent: a magnet link, a bare infohash, the URL of a
+// .torrent file, or the path of one.
+func openArgument(ctx context.Context, arg string) (node.Spec, error) {
+	if isLink(arg) {
+		return openLink(arg)
+	}
+	if !isURL(arg) {
+		t, err := readTorrent(arg)
+		return node.Spec{Torrent: t}, err
+	}
+	b, link, err := fetchTorrent(ctx, arg)
+	if err != nil {
+		return node.Spec{}, err
+	}
+	if link != "" {
+		return openLink(link)
+	}
+	t, err := parseTorrent(arg, b)
+	return node.Spec{Torrent: t}, err
+}
+
+func openLink(arg string) (node.Spec, error) {
+	link, err := magnet.ParseBare(arg)
+	if err != nil {
+		return node.Spec{}, err
+	}
+	if err := link.Openable(); err != nil && !link.HasPublicKey {
+		return node.Spec{}, fail(exitMagnet, "", err)
+	}
+	return node.Spec{Link: link}, nil
+}
+
+// maxTorrentFile bounds a .torrent file: 64 MiB of metadata and room for its lists.
+const maxTorrentFile = 80 << 20
+
+func readTorrent(path string) (*metainfo.Torrent, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fail(codeOf(err), "give a magnet link, an infohash, or the path or URL of a .torrent file", describePathError(path, err))
+	}
+	if st.IsDir() {
+		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
+	}
+	if st.Size() > maxTorrentFile {
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, formatSize(st.Size())))
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail(codeOf(err), "", describePathError(path, err))
+	}
+	return parseTorrent(filepath.Base(path), b)
+}
+
+// parseTorrent reads a .torrent file that came from somewhere.
+func parseTorrent(from string, b []byte) (*metainfo.Torrent, error) {
+	t, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		code := exitTorrent
+		if len(b) == 0 || b[0] != 'd' {
+			code = exitBencode
+		}
+		return nil, fail(code, "", fmt.Errorf("%s is no usable .torrent file: %w", from, err))
+	}
+	return t, nil
+}
+
+// describePathError drops the name of the system call from err.
+func describePathError(path string, err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", path, pe.Err)
+	}
+	return err
+}

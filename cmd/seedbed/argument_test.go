@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// torrentFile is a .torrent file of one file of 5 bytes.
+const torrentFile = "d4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+
+func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
+	const link = "magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056"
+	mux := http.NewServeMux()
+	mux.HandleFunc("/x.torrent", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, torrentFile) })
+	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x.torrent", http.StatusFound) })
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/loop", http.StatusFound) })
+	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
+	})
+	mux.HandleFunc("/magnet", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, link, http.StatusFound) })
+	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>log in</html>") })
+	mux.HandleFunc("/text", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "nothing") })
+	mux.HandleFunc("/short", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, torrentFile)
+	})
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		b := make([]byte, 1<<20)
+		for {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	for _, path := range []string{"/x.torrent", "/moved"} {
+		spec, err := openArgument(t.Context(), s.URL+path)
+		if err != nil || spec.Torrent.Info.Name != "x" {
+			t.Errorf("%s: %+v, %v", path, spec, err)
+		}
+	}
+	if spec, err := openArgument(t.Context(), s.URL+"/magnet"); err != nil || spec.Link == nil || spec.Link.String() != link {
+		t.Errorf("a redirect to a magnet link: %+v, %v", spec, err)
+	}
+	for path, want := range map[string]struct {
+		code exitCode
+		says string
+	}{
+		"/loop":    {exitNetwork, "more than 10 times"},
+		"/away":    {exitNetwork, "not on the web"},
+		"/page":    {exitBencode, "is a web page"},
+		"/text":    {exitBencode, "is no usable .torrent file"},
+		"/short":   {exitNetwork, "breaks off"},
+		"/endless": {exitTorrent, "more than any .torrent file"},
+		"/broken":  {exitNetwork, "500 Internal Server Error"},
+		"/none":    {exitNotFound, "404 Not Found"},
+	} {
+		_, err := openArgument(t.Context(), s.URL+path)
+		if err == nil || codeOf(err) != want.code || !strings.Contains(err.Error(), want.says) {
+			t.Errorf("%s: %d, %v", path, codeOf(err), err)
+		}
+	}
+}
+
+func TestABareInfohashIsALink(t *testing.T) {
+	const hash = "c9e15763f722f23e98a29decdfae341b98d53056"
+	t.Chdir(t.TempDir())
+	for _, arg := range []string{hash, "ZHQVOY7XELZD5GFCTXWN7LRUDOMNKMCW", strings.Repeat("ab", 32), "1220" + strings.Repeat("ab", 32)} {
+		if spec, err := openArgument(t.Context(), arg); err != nil || spec.Link == nil {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+	// A file of that name is what is meant.
+	if err := os.WriteFile(filepath.Join(".", hash), []byte(torrentFile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if spec, err := openArgument(t.Context(), hash); err != nil || spec.Torrent == nil {
+		t.Error(err)
+	}
+	if _, err := openArgument(t.Context(), hash[1:]); err == nil || codeOf(err) != exitNotFound {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// fetchTimeout bounds the fetch of a .torrent file, from the lookup of the host to
+	// the last byte.
+	fetchTimeout = time.Minute
+	// maxRedirects is how many redirects a fetch follows, as browsers' 20 and curl's 50
+	// are, within reason.
+	maxRedirects = 10
+)
+
+// fetchTorrent gets the bytes of the .torrent file at a URL, at most maxTorrentFile of
+// them. A server that redirects to a magnet link, as indexes do, gives that link
+// instead.
+func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, "", fail(exitUsage, "", fmt.Errorf("%s is no URL: %w", url, err))
+	}
+	req.Header.Set("User-Agent", "seedbed/"+version())
+	req.Header.Set("Accept", "application/x-bittorrent, */*;q=0.5")
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		switch {
+		case isMagnet(req.URL.String()):
+			link = req.URL.String()
+			return http.ErrUseLastResponse
+		case !isURL(req.URL.String()):
+			return fmt.Errorf("it redirects to %s, which is not on the web", req.URL)
+		case len(via) > maxRedirects:
+			return fmt.Errorf("it redirects more than %d times", maxRedirects)
+		}
+		return nil
+	}}
+	res, err := client.Do(req)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, "", fail(exitTimeout, "fetch the file with a browser and give its path", fmt.Errorf("%s gave no answer within %v", url, fetchTimeout))
+	case err != nil:
+		return nil, "", fail(exitNetwork, "", fmt.Errorf("the .torrent file cannot be fetched: %w", err))
+	}
+	defer res.Body.Close()
+	if link != "" {
+		return nil, link, nil
+	}
+	if res.StatusCode != http.StatusOK {
+		code := exitNetwork
+		if res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone {
+			code = exitNotFound
+		}
+		return nil, "", fail(code, "see what a browser shows there", fmt.Errorf("%s answers %s", url, res.Status))
+	}
+	b, err = io.ReadAll(io.LimitReader(res.Body, maxTorrentFile+1))
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, "", fail(exitTimeout, "fetch the file with a browser and give its path", fmt.Errorf("%s did not come within %v", url, fetchTimeout))
+	case err != nil:
+		return nil, "", fail(exitNetwork, "", fmt.Errorf("%s breaks off: %w", url, err))
+	case len(b) > maxTorrentFile:
+		return nil, "", fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", url, formatSize(maxTorrentFile)))
+	case len(b) > 0 && b[0] == '<':
+		return nil, "", fail(exitBencode, "see what a browser shows there; it may ask for a login", fmt.Errorf("%s is a web page, not a .torrent file", url))
+	}
+	return b, "", nil
+}
