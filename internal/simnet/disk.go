@@ -187,6 +187,9 @@ func (d *Disk) Open(name string, flag int, _ fs.FileMode) (*DiskFile, error) {
 		return nil, err
 	}
 	n := dir.entries[base]
+	if n != nil && flag&os.O_EXCL != 0 {
+		return nil, syscall.EEXIST
+	}
 	if n == nil {
 		if flag&os.O_CREATE == 0 {
 			return nil, syscall.ENOENT
@@ -301,6 +304,31 @@ func (d *Disk) SyncDir(name string) error {
 		n.apply()
 	}
 	return nil
+}
+
+// SyncAll makes content and names below the directory last. When it fails, they stay as
+// they were on the disk.
+func (d *Disk) SyncAll() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.injected("sync", "."); err != nil {
+		return err
+	}
+	d.root.sync()
+	return nil
+}
+
+func (n *inode) sync() {
+	if !n.dir {
+		n.disk = slices.Clone(n.data)
+		return
+	}
+	for len(n.journal) > 0 {
+		n.apply()
+	}
+	for _, e := range n.entries {
+		e.sync()
+	}
 }
 
 // Same reports whether two infos are of one file.

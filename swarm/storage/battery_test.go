@@ -30,7 +30,9 @@ func TestBatteryPowerCuts(t *testing.T) {
 	var kept, doubtful, chunks int
 	for seed := range uint64(cuts) {
 		c := powerCut{t: t, dice: rand.New(rand.NewPCG(seed, 5)), f: layouts[seed%5], disk: simnet.NewDisk(), handles: NewHandles(4)}
+		undo := syncFew([]int{128, 2}[seed/5%2])
 		c.run()
+		undo()
 		c.handles.Close()
 		kept, doubtful, chunks = kept+c.kept, doubtful+c.doubtful, chunks+c.chunks
 		if t.Failed() {

@@ -155,6 +155,7 @@ func (s *Storage) finishFile(i int) error {
 		return s.lost("rename", i, 0, err)
 	}
 	st.place = inFinal
+	s.stepped()
 	s.noteDir(i)
 	// Another file may have taken the name just before.
 	_, err := s.identify(i)

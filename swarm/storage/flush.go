@@ -2,8 +2,6 @@ package storage
 
 import (
 	"io/fs"
-	"maps"
-	"path/filepath"
 	"slices"
 )
 
@@ -38,6 +36,7 @@ func (s *Storage) flush(closing bool) error {
 	if e := s.syncDirs(); e != nil {
 		return s.failed(e)
 	}
+	s.unwatchSync()
 	s.mu.Lock()
 	for p := range pending.All() {
 		if s.written.Has(p) && !s.suspect.Has(p) && !s.moved.Has(p) {
@@ -77,24 +76,6 @@ func (s *Storage) gather() error {
 	return nil
 }
 
-func (s *Storage) syncFiles() error {
-	s.mu.Lock()
-	dirty := s.dirty
-	s.dirty = nil
-	s.mu.Unlock()
-	var first error
-	for _, i := range dirty {
-		s.files[i].dirty.Store(false)
-		if err := s.syncFile(i); err != nil {
-			s.soil(i)
-			if first == nil {
-				first = err
-			}
-		}
-	}
-	return first
-}
-
 // syncFile syncs one file, after a look whether it is still what its name says:
 // to sync a file that was deleted would succeed too.
 func (s *Storage) syncFile(i int) error {
@@ -116,18 +97,22 @@ func (s *Storage) syncFile(i int) error {
 	err = f.Sync()
 	s.places.RLock()
 	if err != nil {
-		// What the disk did not take may now count as clean: no later sync
-		// proves it.
-		s.mu.Lock()
-		for _, p := range s.piecesIn(i) {
-			if s.written.Has(p) {
-				s.suspect.Add(p)
-			}
-		}
-		s.mu.Unlock()
+		s.suspectFile(i)
 		return wrap("sync", s.path(i), err)
 	}
 	return nil
+}
+
+// suspectFile notes that a sync of a file failed: what the disk did not take may now
+// count as clean, so that no later sync proves it.
+func (s *Storage) suspectFile(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.piecesIn(i) {
+		if s.written.Has(p) {
+			s.suspect.Add(p)
+		}
+	}
 }
 
 // piecesIn are the pieces that have bytes in a file; of the parts file, all
@@ -156,22 +141,4 @@ func (s *Storage) identify(i int) (fs.FileInfo, error) {
 		return nil, s.lost("find", i, 0, err)
 	}
 	return fi, s.compareInfo("find", i, fi)
-}
-
-func (s *Storage) syncDirs() error {
-	s.mu.Lock()
-	dirs := slices.Sorted(maps.Keys(s.dirs))
-	clear(s.dirs)
-	s.mu.Unlock()
-	for k, dir := range dirs {
-		if err := s.disk.SyncDir(dir); err != nil {
-			s.mu.Lock()
-			for _, d := range dirs[k:] {
-				s.dirs[d] = struct{}{}
-			}
-			s.mu.Unlock()
-			return wrap("sync", filepath.Join(s.dir, dir), err)
-		}
-	}
-	return nil
 }

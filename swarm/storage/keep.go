@@ -36,6 +36,10 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	}()
 	journaled := s.journaled()
 	r := s.snapshot(closing)
+	body := r.append(nil)
+	if !changed && [sha256.Size]byte(body[len(body)-sha256.Size:]) == s.sealed {
+		return nil // it says the same already
+	}
 	name := filepath.Base(s.o.Record)
 	// What is only read lasts without us: a record of it that is lost, or torn, which
 	// its checksum tells, costs a check.
@@ -45,7 +49,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 			return err
 		}
 	}
-	if err := writeWhole(s.state, name+".new", r.append(nil), sync); err != nil {
+	if err := writeWhole(s.state, name+".new", body, sync); err != nil {
 		return err
 	}
 	if err := s.state.Rename(name+".new", name); err != nil {
@@ -56,6 +60,8 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 			return err
 		}
 	}
+	s.sealed = [sha256.Size]byte(body[len(body)-sha256.Size:])
+	s.stepped()
 	return firstOf(firstOf(s.dropNote(noted), s.dropParts(r)), s.trimJournal(journaled))
 }
 

@@ -2,11 +2,15 @@ package storage
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 )
 
@@ -40,6 +44,78 @@ func manyFixture(t tb, n int, format metainfo.Format) (*metainfo.Info, []byte) {
 	info, err := d.Finish(digests)
 	must(t, err)
 	return info, data
+}
+
+// onModel opens a torrent on a disk that counts what is done to it.
+func onModel(t *testing.T, info *metainfo.Info, disk *simnet.Disk) (s *Storage, count func() map[string]int) {
+	t.Helper()
+	var mu sync.Mutex
+	n := map[string]int{}
+	disk.SetFail(func(op, _ string) error {
+		mu.Lock()
+		n[op]++
+		mu.Unlock()
+		return nil
+	})
+	s = open(t, Options{Dir: "dl", Info: info, Record: "st/resume", Handles: handles(t, 100), Steps: new(atomic.Int64),
+		OpenDisk: func(dir string, _ bool) (Disk, error) { return modelDisk{disk.Sub(filepath.Base(dir))}, nil }})
+	return s, func() map[string]int {
+		mu.Lock()
+		defer mu.Unlock()
+		defer clear(n)
+		return maps.Clone(n)
+	}
+}
+
+// Saving costs in proportion to what changed since the last time, and nothing if
+// nothing did, however many files there are.
+func TestSavingCostsWhatChanged(t *testing.T) {
+	var costs []map[string]int
+	for _, files := range []int{200, 2000} {
+		info, data := manyFixture(t, files, metainfo.V1)
+		disk := simnet.NewDisk()
+		put := func(s *Storage, p int) {
+			off := int64(p) * info.PieceLength
+			must(t, s.WriteAt(data[off:][:info.DataSize(p)], off))
+			s.MarkVerified(p)
+		}
+		s, count := onModel(t, info, disk)
+		for p := range info.NumPieces() {
+			put(s, p)
+		}
+		must(t, s.Finish())
+		count()
+		must(t, s.Close())
+		if n := count(); n["sync"] > 3 || n["open"] > 5 {
+			t.Fatalf("%d files, all new: %v", files, n)
+		}
+		if s.o.Steps.Load() < int64(files) {
+			t.Fatal(s.o.Steps.Load(), "steps were told")
+		}
+		// Opened again, with nothing to do.
+		s, count = onModel(t, info, disk)
+		if !s.Have().Full() || s.NeedsCheck() {
+			t.Fatal("not everything is believed")
+		}
+		must(t, s.Finish())
+		count()
+		must(t, s.Close())
+		if n := count(); len(n) > 0 {
+			t.Fatalf("%d files, nothing to do: %v", files, n)
+		}
+		// One piece is written again.
+		s, count = onModel(t, info, disk)
+		must(t, s.WriteAt(data[:100], 0))
+		must(t, s.Finish())
+		count()
+		must(t, s.Close())
+		costs = append(costs, count())
+	}
+	for op, n := range costs[1] {
+		if n > costs[0][op] {
+			t.Errorf("ten times as many files cost %d instead of %d times %s", n, costs[0][op], op)
+		}
+	}
 }
 
 // BenchmarkManyFiles compares storing 10,000 small files with the least that any program must

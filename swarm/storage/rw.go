@@ -180,6 +180,7 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 		return wrap("write", s.path(i), err)
 	}
 	defer s.handles.put(h)
+	s.watchSync()
 	s.files[i].writing.Lock()
 	defer s.files[i].writing.Unlock()
 	if err := s.beforeWrite(i, f); err != nil {

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -28,6 +29,9 @@ type Options struct {
 	Verified bool
 	Record   string   // path of the resume record; "" is none
 	Handles  *Handles // required
+	// Steps, if not nil, counts what is done to save: files that are synced or renamed, and
+	// so on. While it grows, a Flush or Close that takes its time makes progress.
+	Steps *atomic.Int64
 
 	// OpenDisk opens the download folder and that of the record; nil is those of
 	// the system.
@@ -68,6 +72,9 @@ type Storage struct {
 	noted   int  // notes of Finish
 	fault   *Error
 	recErr  error
+	sealed  [sha256.Size]byte // the checksum of the record that is on the disk; guarded by flushing
+	syncer  syncer            // of what is dirty, if it is of many files
+	syncing atomic.Bool       // syncer was opened, or proved to be none
 
 	coarse bool        // the times of files that we write do not tell who wrote last
 	fine   atomic.Bool // the system gives every write a time of its own
@@ -353,5 +360,12 @@ func (s *Storage) Close() error {
 	}
 	err := s.flush(true)
 	s.handles.dropAll(s)
+	s.mu.Lock()
+	old := s.syncer
+	s.syncer = nil
+	s.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
+	}
 	return err
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"math"
@@ -288,6 +289,9 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 	r, err := parseRecord(b, s.info.Hash, s.info.NumPieces(), len(s.info.Files))
 	if err == nil && r.dir != dir {
 		return nil, &RecordError{"is about another folder"}
+	}
+	if err == nil && suffix == "" {
+		s.sealed = [sha256.Size]byte(b[len(b)-sha256.Size:])
 	}
 	return r, err
 }

@@ -28,6 +28,22 @@ func (d modelDisk) Open(name string, flag int, perm fs.FileMode) (File, error) {
 	return f, nil
 }
 
+// openSyncer syncs by one call what syncTogether says, as on Linux.
+func (d modelDisk) openSyncer() syncer { return modelSyncer{d} }
+
+type modelSyncer struct{ modelDisk }
+
+func (m modelSyncer) Sync() error             { return m.SyncAll() }
+func (m modelSyncer) Covers(fs.FileInfo) bool { return true }
+func (m modelSyncer) Close() error            { return nil }
+
+// syncFew lets a test sync that few files by one call.
+func syncFew(n int) (undo func()) {
+	was := syncTogether
+	syncTogether = n
+	return func() { syncTogether = was }
+}
+
 // twin drives a Storage on a model disk. Its naive twin is the torrent as one
 // slice of bytes and the set of pieces that were marked.
 type twin struct {
@@ -138,6 +154,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &twin{t: t, f: genFixture(t), disk: simnet.NewDisk(), handles: NewHandles(3), record: rapid.Bool().Draw(t, "record")}
 		defer func() { w.handles.Close() }()
+		defer syncFew(rapid.SampledFrom([]int{1, 2, 128}).Draw(t, "synced together"))()
 		n := w.f.info.NumPieces()
 		w.marked, w.flushed = bitset.New(n), bitset.New(n)
 		w.sel = w.selection()

@@ -1,0 +1,208 @@
+package storage
+
+import (
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// syncTogether is how many files or directories are synced by one call, where the system has
+// one for a whole file system. Each alone costs the disk a commit of its own: a hundred
+// thousand of them take minutes.
+var syncTogether = 128 // less in tests
+
+// syncAtOnce is how many files are synced at the same time otherwise: file systems put
+// what is synced at once into one commit.
+const syncAtOnce = 8
+
+// A syncer makes last everything that was written to one file system since the syncer was
+// opened. Errors of that are told to those who had it open, even if another process
+// synced meanwhile.
+type syncer interface {
+	Sync() error
+	// Covers reports whether a file is on the file system.
+	Covers(fi fs.FileInfo) bool
+	Close() error
+}
+
+// A groupDisk is a Disk that may have syncers; where the system or the file system cannot
+// be relied on for it, openSyncer returns nil.
+type groupDisk interface{ openSyncer() syncer }
+
+// watchSync opens the syncer before the first write that it is to answer for. Only
+// torrents of many files have one.
+func (s *Storage) watchSync() {
+	if len(s.info.Files) < syncTogether || s.syncing.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.syncing.Load() {
+		return
+	}
+	s.syncing.Store(true)
+	if d, ok := s.disk.(groupDisk); ok {
+		s.syncer = d.openSyncer()
+	}
+}
+
+// unwatchSync closes the syncer if nothing is left for it to do. flushing is held.
+func (s *Storage) unwatchSync() {
+	s.mu.Lock()
+	old := s.syncer
+	if len(s.dirty) > 0 || len(s.dirs) > 0 {
+		old = nil
+	} else {
+		s.syncer = nil
+		s.syncing.Store(false)
+	}
+	s.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // it was only read from
+	}
+}
+
+// groupSyncer is the syncer for n files or directories, or nil: they are synced one by one.
+func (s *Storage) groupSyncer(n int) syncer {
+	if n < syncTogether {
+		return nil
+	}
+	s.watchSync()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncer
+}
+
+// syncFiles syncs the files that have writes. Those that fail stay dirty.
+func (s *Storage) syncFiles() error {
+	s.mu.Lock()
+	dirty := s.dirty
+	s.dirty = nil
+	s.mu.Unlock()
+	for _, i := range dirty {
+		s.files[i].dirty.Store(false)
+	}
+	var first error
+	if g := s.groupSyncer(len(dirty)); g != nil {
+		dirty, first = s.syncGroup(g, dirty)
+	}
+	return firstOf(first, eachOf(dirty, func(i int) error {
+		err := s.syncFile(i)
+		if err != nil {
+			s.soil(i)
+		}
+		s.stepped()
+		return err
+	}))
+}
+
+// syncGroup syncs files by one call. It returns those that have to be synced one by one.
+func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
+	var group []int
+	for _, i := range dirty {
+		s.places.RLock()
+		there := s.files[i].place != absent
+		var fi fs.FileInfo
+		var err error
+		if there { // to sync a file that was deleted would succeed too
+			fi, err = s.identify(i)
+		}
+		s.places.RUnlock()
+		switch {
+		case !there:
+		case err != nil:
+			s.soil(i)
+			first = firstOf(first, err)
+		case i == s.parts() && s.state != s.disk, !g.Covers(fi):
+			rest = append(rest, i)
+		default:
+			group = append(group, i)
+		}
+		s.stepped()
+	}
+	if len(group) == 0 {
+		return rest, first
+	}
+	err := g.Sync()
+	s.stepped()
+	if err == nil {
+		return rest, first
+	}
+	for _, i := range group {
+		s.soil(i)
+		s.suspectFile(i)
+	}
+	return rest, firstOf(first, wrap("sync", s.dir, err))
+}
+
+// syncDirs syncs the directories in which names changed.
+func (s *Storage) syncDirs() error {
+	s.mu.Lock()
+	dirs := slices.Sorted(maps.Keys(s.dirs))
+	clear(s.dirs)
+	s.mu.Unlock()
+	var first error
+	rest := dirs
+	if g := s.groupSyncer(len(dirs)); g != nil {
+		rest = slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
+			fi, err := s.disk.Stat(dir)
+			s.stepped()
+			return err == nil && g.Covers(fi)
+		})
+		if err := g.Sync(); err != nil {
+			rest, first = nil, wrap("sync", s.dir, err)
+		}
+	}
+	err := firstOf(first, eachOf(rest, func(dir string) error {
+		defer s.stepped()
+		if err := s.disk.SyncDir(dir); err != nil {
+			return wrap("sync", filepath.Join(s.dir, dir), err)
+		}
+		return nil
+	}))
+	if err != nil {
+		s.mu.Lock()
+		for _, d := range dirs {
+			s.dirs[d] = struct{}{}
+		}
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// eachOf does do with everything in the list, several at a time where it is long, and returns
+// the first error.
+func eachOf[T any](list []T, do func(T) error) (first error) {
+	if len(list) < 2*syncAtOnce {
+		for _, e := range list {
+			first = firstOf(first, do(e))
+		}
+		return first
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var next atomic.Int64
+	for range syncAtOnce {
+		wg.Go(func() {
+			for k := next.Add(1) - 1; k < int64(len(list)); k = next.Add(1) - 1 {
+				if err := do(list[k]); err != nil {
+					mu.Lock()
+					first = firstOf(first, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// stepped counts a step of saving; see Options.Steps.
+func (s *Storage) stepped() {
+	if s.o.Steps != nil {
+		s.o.Steps.Add(1)
+	}
+}
