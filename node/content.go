@@ -76,7 +76,7 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	}
 	s, err := storage.Open(storage.Options{
 		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
-		Record: t.state.resumePath(), Handles: t.node.handles, Verified: t.spec.hashed,
+		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: t.spec.hashed,
 	})
 	if err != nil {
 		return swarm.Content{}, err

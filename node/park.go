@@ -72,7 +72,7 @@ const checkAtOnce = 4 << 20
 // is little.
 func (n *Node) proven(spec *Spec, st *torrentState) bool {
 	s, err := storage.Open(storage.Options{
-		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Verified: spec.hashed,
+		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Steps: &n.steps, Verified: spec.hashed,
 	})
 	if err != nil {
 		return false // the ordinary way tells why

@@ -283,6 +283,7 @@ func (t *Torrent) stop() {
 		t.cancel()
 		go func() {
 			defer close(t.ended)
+			defer t.node.steps.Add(1)
 			var err error
 			t.runMu.Lock()
 			if s := t.live.Load(); s != nil {

@@ -152,8 +152,11 @@ func (d *demo) open(name string, boot []string, onEvent func(node.Event)) (*node
 	return n, err
 }
 
+// demoCloses is how long the nodes of a demo may take to end.
+const demoCloses = 8 * time.Second
+
 func (d *demo) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), demoCloses)
 	defer cancel()
 	done := make(chan struct{}, len(d.nodes))
 	for _, n := range d.nodes {

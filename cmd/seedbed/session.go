@@ -46,9 +46,6 @@ type session struct {
 	seeded   chan struct{} // a torrent has been shared as far as it was to be
 }
 
-// closeWithin is how long a stop may take to save everything.
-const closeWithin = 8 * time.Second
-
 func (s *session) run(ctx context.Context) (err error) {
 	s.rep = s.app.reporter(s.stay)
 	defer s.rep.close()
@@ -85,7 +82,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	var once sync.Once
 	closeNode := func() {
 		once.Do(func() {
-			err = errors.Join(err, closeInTime(n))
+			err = errors.Join(err, s.app.closeNode(n))
 		})
 	}
 	defer closeNode()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	err = do(ctx, n)
 	cancel()
 	ticking.Wait()
-	return errors.Join(err, closeInTime(n))
+	return errors.Join(err, a.closeNode(n))
 }
 
 // openNode opens a node that logs and names itself as the program does.
@@ -57,9 +58,47 @@ func (a *app) openNode(cfg node.Config) (*node.Node, error) {
 	return node.Open(cfg)
 }
 
-// closeInTime closes a node, or gives up waiting.
-func closeInTime(n *node.Node) error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
-	defer cancel()
-	return n.Close(ctx)
+// closeStall is how long saving may go on at the end without any step that is done: a disk
+// that hangs does not hang the program. closeNotice is when a person is told that it goes on.
+const (
+	closeStall  = 30 * time.Second
+	closeNotice = 3 * time.Second
+)
+
+// closer is a node, as far as it ends.
+type closer interface {
+	Close(context.Context) error
+	Saved() int64
+}
+
+// closeNode closes a node. It waits as long as saving makes progress: a hundred thousand files
+// take their time. The second signal ends the process at once, see main.
+func (a *app) closeNode(n closer) error {
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	done := make(chan error, 1)
+	go func() { done <- n.Close(ctx) }()
+	notice := time.NewTimer(closeNotice)
+	defer notice.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	saved, since := n.Saved(), time.Now()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-notice.C:
+			if !a.quiet && !a.json {
+				fmt.Fprintln(a.stderr, "saving what is there; a second interrupt ends at once")
+			}
+		case <-tick.C:
+			if now := n.Saved(); now != saved {
+				saved, since = now, time.Now()
+			}
+			if time.Since(since) >= closeStall {
+				return fail(exitIO, "what is missing is hashed again next time; look at the disk's health and the system's log",
+					fmt.Errorf("gave up saving: the disk has finished nothing for %v", closeStall))
+			}
+		}
+	}
 }
