@@ -3,78 +3,116 @@ package swarm
 import (
 	"net"
 	"net/netip"
-	"sync"
+	"slices"
 
 	"seedbed/swarm/engine"
-	"seedbed/swarm/mse"
+	"seedbed/swarm/peerconn"
+	"seedbed/swarm/wire"
 )
 
-// A conn is one connection after its handshake.
+// A conn is a connection of a torrent: it is the owner of a peerconn.Conn, and
+// turns what that tells into items for the inbox.
 type conn struct {
-	t      *Torrent
-	id     engine.Conn
-	nc     net.Conn
-	addr   netip.AddrPort
-	raw    *rawIO      // nil if the system has no such thing
-	crypt  *mse.Stream // around nc, whether raw or not; nil in the clear
-	leases leaseTable
-	in     reader
-	out    outbox
-
-	// The loop's alone: what it will hand to the outbox at the end of its turn.
-	bytes   []byte
-	uploads []engine.Block
-	dirty   bool
-
-	gone chan struct{} // closed with the connection
-
-	endMu sync.Mutex
-	fault engine.Fault // why it ended: the first reason given
-	ended bool
+	*peerconn.Conn
+	t    *Torrent
+	id   engine.Conn
+	addr netip.AddrPort
+	out  *output // what the loop's turn has made for it; nil if nothing
 }
 
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
-	c := &conn{t: t, id: id, nc: nc, addr: addr, gone: make(chan struct{})}
-	c.in.c, c.out.c = c, c
-	c.out.room.L, c.out.batch = &c.out.mu, batchBytes
-	if m, ok := nc.(*mse.Conn); ok {
-		c.nc, c.in.early, c.crypt = m.Unwrap()
-	}
-	c.raw = newRawIO(c.nc, c.in.take, c.in.idle)
+	c := &conn{t: t, id: id, addr: addr}
+	c.Conn = peerconn.New(nc, peerconn.Config{ID: id, Owner: c, Resources: t.cfg.Shared.conns, Up: t.up, Down: t.down})
 	return c
 }
 
-// close ends the connection; its reader posts EvClosed when all is quiet. Only
-// the first fault counts.
-func (c *conn) close(f engine.Fault) {
-	c.endMu.Lock()
-	first := !c.ended
-	if first {
-		c.ended, c.fault = true, f
-	}
-	c.endMu.Unlock()
-	if first {
-		close(c.gone)
-		c.nc.Close()
-		c.out.close()
-	}
+// Arrived implements peerconn.Owner.
+func (c *conn) Arrived(list []peerconn.Arrival) bool { return c.t.inbox.push(list) }
+
+// ReadAt implements peerconn.Owner.
+func (c *conn) ReadAt(b []byte, off int64) error { return c.t.readAt(b, off) }
+
+// PieceLength implements peerconn.Owner.
+func (c *conn) PieceLength() int64 { return c.t.info.PieceLength }
+
+// MaxFrame implements peerconn.Owner.
+func (c *conn) MaxFrame() int { return int(c.t.maxFrame.Load()) }
+
+// Uploaded implements peerconn.Owner.
+func (c *conn) Uploaded(blocks []engine.Block) {
+	c.t.inbox.postBlocks(engine.BlockUploaded, c.id, blocks)
 }
 
-// run is the reader's goroutine, from the end of the handshake to EvClosed. It is
-// mostly at rest in a read, and its stack is most of what an idle connection costs:
-// the frames above that read are kept small, so that the collector can halve it.
-func (c *conn) run() {
-	c.end(c.in.loop())
+// Unread implements peerconn.Owner.
+func (c *conn) Unread(blocks []engine.Block, err error) {
+	lost := make([]item, len(blocks))
+	for i, b := range blocks {
+		lost[i] = item{block: engine.BlockEvent{Kind: engine.BlockUnread, Conn: c.id, Block: b}}
+	}
+	c.t.storageFailed(err, lost...)
 }
 
-// end is what comes after the last read.
-//
-//go:noinline
-func (c *conn) end(err error) {
-	c.close(faultOf(err))
-	c.t.cfg.Log.Debug("connection ended", "peer", c.addr, "fault", c.fault.String(), "error", err)
-	c.leases.close()
-	c.out.wait()
-	c.in.drop()
-	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: c.fault}, conn: c})
+// Ended implements peerconn.Owner.
+func (c *conn) Ended(f engine.Fault, err error) {
+	if f == engine.FaultNone {
+		f = faultOf(err)
+	}
+	c.t.cfg.Log.Debug("connection ended", "peer", c.addr, "fault", f.String(), "error", err)
+	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: f}, conn: c})
+}
+
+// An output is what one turn of the loop has for one connection. Outputs are the
+// loop's and used again, so that idle connections have none.
+type output struct {
+	c       *conn
+	control []byte // messages
+	uploads []engine.Block
+}
+
+// maxSpareOutput bounds the bytes of messages that an unused output keeps.
+const maxSpareOutput = 64 << 10
+
+// output returns what is sent at the end of this turn to the connection of that
+// number, for more to be added; nil if it has closed meanwhile.
+func (t *Torrent) output(n engine.Conn) *output {
+	c := t.conns[n]
+	if c == nil {
+		return nil
+	}
+	if c.out == nil {
+		if k := len(t.unused); k > 0 {
+			c.out, t.unused = t.unused[k-1], t.unused[:k-1]
+		} else {
+			c.out = new(output)
+		}
+		c.out.c = c
+		t.outputs = append(t.outputs, c.out)
+	}
+	return c.out
+}
+
+// send adds a message.
+func (o *output) send(m wire.Msg) { o.control = wire.Append(o.control, m) }
+
+// flush hands over what there is. The output stays the connection's.
+func (o *output) flush() {
+	o.c.Flush(o.control, o.uploads)
+	o.control, o.uploads = o.control[:0], o.uploads[:0]
+}
+
+// flushOutputs ends a turn.
+func (t *Torrent) flushOutputs() {
+	for _, o := range t.outputs {
+		o.flush()
+		o.c.out, o.c = nil, nil
+		if cap(o.control) > maxSpareOutput {
+			o.control = nil
+		}
+	}
+	t.unused = append(t.unused, t.outputs...)
+	clear(t.outputs)
+	t.outputs = t.outputs[:0]
+	if n := 64; len(t.unused) > n {
+		t.unused = slices.Delete(t.unused, n, len(t.unused))
+	}
 }

@@ -3,6 +3,7 @@ package swarm
 import (
 	"seedbed/internal/buf"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/peerconn"
 	"seedbed/swarm/wire"
 )
 
@@ -14,32 +15,31 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdClose:
 		if cn := t.conns[c.Conn]; cn != nil {
 			// What the engine said before may tell the peer why.
-			cn.flush()
-			cn.close(c.Fault)
+			if cn.out != nil {
+				cn.out.flush()
+			}
+			cn.Close(c.Fault)
 		}
 	case engine.CmdSend:
-		if cn := t.output(c.Conn); cn != nil {
-			cn.bytes = append(cn.bytes, c.Bytes...)
+		if o := t.output(c.Conn); o != nil {
+			o.control = append(o.control, c.Bytes...)
 			if c.Timed {
-				t.timed = append(t.timed, cn)
+				t.timed = append(t.timed, o.c)
 			}
 		}
 	case engine.CmdRequest:
-		if cn := t.output(c.Conn); cn != nil {
-			t.request(cn, c)
+		if o := t.output(c.Conn); o != nil {
+			t.request(o, c)
 		}
 	case engine.CmdCancel:
-		if cn := t.output(c.Conn); cn != nil {
-			if g, ok := cn.leases.take(c.Block); ok {
-				g.lease.Release()
-				if !c.Quiet {
-					cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
-				}
+		if o := t.output(c.Conn); o != nil {
+			if o.c.Cancel(c.Block) && !c.Quiet {
+				o.send(wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
 			}
 		}
 	case engine.CmdUpload:
-		if cn := t.output(c.Conn); cn != nil {
-			cn.uploads = append(cn.uploads, c.Block)
+		if o := t.output(c.Conn); o != nil {
+			o.uploads = append(o.uploads, c.Block)
 		}
 	case engine.CmdStore:
 		chunk := t.slots[c.Slot]
@@ -85,26 +85,15 @@ func (t *Torrent) do(c *engine.Command) {
 	}
 }
 
-// output is the connection of that number, which will be flushed at the end of
-// this turn; nil if it has closed meanwhile.
-func (t *Torrent) output(n engine.Conn) *conn {
-	c := t.conns[n]
-	if c != nil && !c.dirty {
-		c.dirty = true
-		t.dirty = append(t.dirty, c)
-	}
-	return c
-}
-
-// request leases a block to a connection and asks for it.
-func (t *Torrent) request(cn *conn, c *engine.Command) {
+// request puts a block on order at a connection and asks for it.
+func (t *Torrent) request(o *output, c *engine.Command) {
 	chunk := t.chunk(c.Slot)
 	l := chunk.Lease(c.Offset, c.Block.Length)
-	if !cn.leases.put(grant{block: c.Block, slot: c.Slot, chunk: chunk, lease: l}) {
+	if !o.c.Expect(peerconn.Order{Block: c.Block, Slot: c.Slot, Chunk: chunk, Lease: l}) {
 		l.Release()
 		return // EvClosed is on its way
 	}
-	cn.bytes = wire.Append(cn.bytes, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
+	o.send(wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
 }
 
 // chunk is what stands behind a slot, fetched when the first block is leased.

@@ -236,13 +236,7 @@ func TestChurn(t *testing.T) {
 					return
 				case <-time.After(time.Second):
 				}
-				nd := nodes[1+i%8]
-				nd.inbox.post(item{fn: func() {
-					for _, c := range nd.conns {
-						c.nc.(interface{ Reset() }).Reset()
-						break
-					}
-				}})
+				nodes[1+i%8].host.ResetOne()
 			}
 		})
 		for _, nd := range nodes[1:] {

@@ -130,8 +130,8 @@ func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming bool) {
 		},
 		conn: c,
 	}) {
-		g.Conn.Close()
+		c.Discard()
 		return
 	}
-	go c.run() // with a stack of its own
+	c.Start()
 }

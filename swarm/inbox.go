@@ -5,6 +5,7 @@ import (
 
 	"seedbed/internal/buf"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/peerconn"
 )
 
 // An item is what the loop takes in: an event for the engine, or a function to
@@ -53,8 +54,20 @@ func (b *inbox) post(items ...item) bool {
 	return true
 }
 
-// push waits for room first.
-func (b *inbox) push(items []item) bool {
+// postBlocks is post of one thing that happened to several blocks.
+func (b *inbox) postBlocks(kind engine.BlockEventKind, conn engine.Conn, blocks []engine.Block) {
+	b.mu.Lock()
+	if !b.shut {
+		for _, bl := range blocks {
+			b.items = append(b.items, item{block: engine.BlockEvent{Kind: kind, Conn: conn, Block: bl}})
+		}
+	}
+	b.mu.Unlock()
+	b.wake()
+}
+
+// push takes in what arrived from a peer, when there is room.
+func (b *inbox) push(list []peerconn.Arrival) bool {
 	b.mu.Lock()
 	for len(b.items) >= inboxSize && !b.shut {
 		b.room.Wait()
@@ -63,7 +76,9 @@ func (b *inbox) push(items []item) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.items = append(b.items, items...)
+	for i := range list {
+		b.items = append(b.items, item{block: list[i].Block, chunk: list[i].Chunk, ev: list[i].Event})
+	}
 	b.mu.Unlock()
 	b.wake()
 	return true

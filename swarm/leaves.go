@@ -5,11 +5,14 @@ import (
 	"seedbed/swarm/engine"
 )
 
+// leavesRead is how many bytes are read at once to be hashed.
+const leavesRead = 256 << 10
+
 // leaves reads a piece and hashes its blocks for a peer that asked (BEP 52).
 func (t *Torrent) leaves(conn engine.Conn, block engine.Block, q metainfo.HashRequest) {
 	ev := &engine.EvLeaves{Conn: conn, Block: block, Hash: q}
 	p := int(block.Piece)
-	b := make([]byte, min(t.info.DataSize(p), batchBytes))
+	b := make([]byte, min(t.info.DataSize(p), leavesRead))
 	off, size := int64(p)*t.info.PieceLength, t.info.DataSize(p)
 	for size > 0 {
 		b = b[:min(size, int64(len(b)))]

@@ -57,7 +57,7 @@ func startReal(t *testing.T, num byte, info *metainfo.Info, st *memStorage, comp
 			t.Errorf("%d chunks were not given back", out)
 		}
 		sh.Close()
-		if out := sh.readBuffers.out.Load(); out != 0 {
+		if out := sh.conns.ReadBuffers(); out != 0 {
 			t.Errorf("%d read buffers were not given back", out)
 		}
 	})
@@ -192,7 +192,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		s, out := tt.Snapshot(), sh.readBuffers.out.Load()
+		s, out := tt.Snapshot(), sh.conns.ReadBuffers()
 		if s.Connected == n && out == 0 {
 			break
 		}

@@ -4,12 +4,12 @@ import (
 	"hash/maphash"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"seedbed/internal/buf"
 	"seedbed/internal/fifo"
 	"seedbed/internal/hashpair"
 	"seedbed/internal/shaper"
+	"seedbed/swarm/peerconn"
 )
 
 // SharedConfig bounds what the torrents of a node use together.
@@ -23,15 +23,14 @@ type SharedConfig struct {
 
 // Shared is what the torrents of a node have in common: memory and workers.
 type Shared struct {
-	pool        *buf.Pool
-	chunkSize   int
-	readBuffers bufferPool
-	uploads     uploadPool
-	up, down    shaper.Shaper
-	disk        chan struct{} // held while reading for an upload: two at once
-	sums        maphash.Seed  // of block checksums, secret to this process
-	work        workQueue
-	wg          sync.WaitGroup
+	pool      *buf.Pool
+	chunkSize int
+	conns     *peerconn.Resources
+	up, down  shaper.Shaper
+	disk      chan struct{} // held while reading for an upload: two at once
+	sums      maphash.Seed  // of block checksums, secret to this process
+	work      workQueue
+	wg        sync.WaitGroup
 }
 
 // NewShared starts the workers; Close ends them.
@@ -48,9 +47,8 @@ func NewShared(cfg SharedConfig) *Shared {
 	s := &Shared{
 		pool: buf.NewPool(max(cfg.Memory, int64(cfg.ChunkSize))), chunkSize: cfg.ChunkSize,
 		disk: make(chan struct{}, 2),
-		sums: maphash.MakeSeed(),
+		sums: maphash.MakeSeed(), conns: peerconn.NewResources(),
 	}
-	s.uploads.init()
 	s.SetRates(cfg.UpRate, cfg.DownRate)
 	s.work.ready.L = &s.work.mu
 	for range cfg.Workers {
@@ -78,6 +76,7 @@ func (s *Shared) SetRates(up, down int64) {
 func (s *Shared) Close() {
 	s.work.close()
 	s.wg.Wait()
+	s.conns.Close()
 	s.pool.Close()
 }
 
@@ -125,75 +124,4 @@ func (q *workQueue) close() {
 	q.shut = true
 	q.mu.Unlock()
 	q.ready.Broadcast()
-}
-
-// maxLong bounds the buffers of frames that are longer than a read buffer: the
-// bitfields of very large torrents, or the claims of liars.
-const maxLong = 16 << 20
-
-// A bufferPool keeps read buffers for connections that data flows on.
-type bufferPool struct {
-	pool sync.Pool
-	out  atomic.Int64 // read buffers handed out
-	long atomic.Int64 // bytes of longer ones
-}
-
-// readSpace is what a connection reads into, and the items that come of it.
-type readSpace struct {
-	b     [readBuffer]byte
-	items []item
-}
-
-func (p *bufferPool) get() *readSpace {
-	p.out.Add(1)
-	if s, ok := p.pool.Get().(*readSpace); ok {
-		return s
-	}
-	return new(readSpace)
-}
-
-func (p *bufferPool) put(s *readSpace) {
-	p.out.Add(-1)
-	p.pool.Put(s)
-}
-
-// grow asks whether a buffer of n bytes may be made; shrink gives it up.
-func (p *bufferPool) grow(n int) bool {
-	if p.long.Add(int64(n)) > maxLong {
-		p.long.Add(-int64(n))
-		return false
-	}
-	return true
-}
-
-func (p *bufferPool) shrink(n int) { p.long.Add(-int64(n)) }
-
-// maxUploads is how many upload buffers exist at most. They are held while
-// memory and sockets are copied, never while a peer is waited for.
-const maxUploads = 8
-
-// An uploadPool hands out upload buffers.
-type uploadPool struct {
-	slots chan struct{}
-	pool  sync.Pool
-}
-
-func (p *uploadPool) init() {
-	p.slots = make(chan struct{}, maxUploads)
-	p.pool.New = func() any { return newBatch() }
-}
-
-// get waits for a buffer; it is nil if done comes first.
-func (p *uploadPool) get(done <-chan struct{}) *batch {
-	select {
-	case p.slots <- struct{}{}:
-		return p.pool.Get().(*batch)
-	case <-done:
-		return nil
-	}
-}
-
-func (p *uploadPool) put(u *batch) {
-	p.pool.Put(u)
-	<-p.slots
 }

@@ -43,7 +43,8 @@ type Torrent struct {
 
 	// The loop's own.
 	conns   map[engine.Conn]*conn
-	dirty   []*conn
+	outputs []*output    // of this turn
+	unused  []*output    // to be used again
 	timed   []*conn      // a message that they have to send is waited for
 	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
 	stopped bool         // EvStop was stepped
@@ -235,11 +236,7 @@ func (t *Torrent) turn(items []item) {
 	for i := range cmds {
 		t.do(&cmds[i])
 	}
-	for i, c := range t.dirty {
-		c.flush()
-		t.dirty[i] = nil
-	}
-	t.dirty = t.dirty[:0]
+	t.flushOutputs()
 	t.tellSent()
 	if t.stopped {
 		t.tryEnd()
@@ -254,7 +251,7 @@ func (t *Torrent) tellSent() {
 		if t.conns[c.id] == nil {
 			continue
 		}
-		if c.out.hasMessages() {
+		if c.Unsent() {
 			waiting = append(waiting, c)
 		} else {
 			t.inbox.post(item{ev: &engine.EvSent{Conn: c.id}})
@@ -270,7 +267,7 @@ func (t *Torrent) register(it *item) {
 	case *engine.EvConnected:
 		t.conns[it.conn.id] = it.conn
 		if t.stopped {
-			it.conn.close(engine.FaultLocal)
+			it.conn.Close(engine.FaultLocal)
 		}
 	case *engine.EvClosed:
 		delete(t.conns, it.conn.id)
@@ -291,7 +288,7 @@ func (t *Torrent) refuse(it *item) {
 		it.chunk.Release()
 	}
 	if it.conn != nil {
-		it.conn.close(engine.FaultLocal)
+		it.conn.Close(engine.FaultLocal)
 	}
 }
 

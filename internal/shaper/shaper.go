@@ -32,14 +32,19 @@ type Shaper struct {
 type Flow struct {
 	s      *Shaper
 	own    allowance
-	queue  []*waiter
+	queue  []*Waiter
 	queued bool // is in turns
 	credit int  // bytes left in this turn
 }
 
-type waiter struct {
-	n       int
-	granted chan struct{} // closed by the pump
+// A Waiter is a wait for bytes to be admitted that takes no goroutine. It must
+// not be copied, and waits for one thing at a time.
+type Waiter struct {
+	// Granted is called when Admit's bytes may pass. The Shaper is locked then:
+	// it must return at once and must not call the Shaper.
+	Granted func()
+
+	n int
 }
 
 // An allowance is a bucket that may be overdrawn: whoever finds it above zero
@@ -143,28 +148,50 @@ func (f *Flow) Wait(done <-chan struct{}, n int) bool {
 	if !f.Limited() {
 		return true
 	}
-	w := &waiter{n: n, granted: make(chan struct{})}
+	granted := make(chan struct{})
+	w := &Waiter{Granted: func() { close(granted) }}
+	if f.Admit(w, n) {
+		return true
+	}
+	select {
+	case <-granted:
+		return true
+	case <-done:
+	}
+	return !f.Cancel(w) // it may be granted meanwhile
+}
+
+// Admit reports whether n bytes may pass at once. If not, w waits in turn, and
+// w.Granted is called when they may, unless Cancel comes before.
+func (f *Flow) Admit(w *Waiter, n int) bool {
+	if !f.Limited() {
+		return true
+	}
 	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
 	if !f.queued {
 		f.s.turns = append(f.s.turns, f)
 		f.queued, f.credit = true, 0
 	}
+	granted := w.Granted
+	passed := false
+	w.n, w.Granted = n, func() { passed = true }
 	f.queue = append(f.queue, w)
 	f.s.pump()
-	f.s.mu.Unlock()
-	select {
-	case <-w.granted:
-		return true
-	case <-done:
-	}
+	w.Granted = granted
+	return passed
+}
+
+// Cancel ends the wait of w. It reports whether w waited still.
+func (f *Flow) Cancel(w *Waiter) bool {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	i := slices.Index(f.queue, w)
 	if i < 0 {
-		return true // granted meanwhile
+		return false
 	}
 	f.queue = slices.Delete(f.queue, i, i+1)
-	return false
+	return true
 }
 
 // pump lets those pass who may now, and comes again when more may. The caller
@@ -194,7 +221,7 @@ func (s *Shaper) pump() {
 			f.credit -= w.n
 			s.all.take(w.n)
 			f.own.take(w.n)
-			close(w.granted)
+			w.Granted()
 		}
 		switch {
 		case len(f.queue) == 0:

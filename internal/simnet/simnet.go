@@ -3,8 +3,9 @@
 // limited rate. It stands behind the interfaces of internal/netx.
 //
 // It starts no goroutine. Whoever reads waits itself until what was sent has
-// arrived, on channels and timers, so that in a bubble of testing/synctest
-// every wait is durable and time is exact. Outside of one it runs in real time.
+// arrived, on channels and timers, or is called back by a timer, as a connection
+// in production is by a poller. So in a bubble of testing/synctest every wait is
+// durable and time is exact. Outside of one it runs in real time.
 //
 //	n := simnet.New(1, simnet.Link{Delay: 50 * time.Millisecond})
 //	a, b := n.Host(addrA), n.Host(addrB)
@@ -212,6 +213,20 @@ func (h *Host) Crash() {
 	}
 	for _, c := range conns {
 		c.Reset()
+	}
+}
+
+// ResetOne resets one of the host's connections, if it has any.
+func (h *Host) ResetOne() {
+	h.net.mu.Lock()
+	var one *conn
+	for _, c := range h.conns {
+		one = c
+		break
+	}
+	h.net.mu.Unlock()
+	if one != nil {
+		one.Reset()
 	}
 }
 

@@ -22,12 +22,17 @@ const (
 type pair struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed when anything changes, if anyone waits
+	ends    [2]*conn
 }
 
+// change tells those who wait in a call, and calls back those who do not.
 func (p *pair) change() {
 	if p.changed != nil {
 		close(p.changed)
 		p.changed = nil
+	}
+	for _, c := range p.ends {
+		c.callBack()
 	}
 }
 
@@ -66,6 +71,10 @@ type conn struct {
 	closed        bool      // by this end
 	readDeadline  time.Time
 	writeDeadline time.Time
+
+	readable, writable func()      // who is called back; nil: nobody waits
+	wake               *time.Timer // calls back what becomes ready by itself
+	wakeAt             time.Time   // when it fires; zero: it does not
 }
 
 type seg struct {
@@ -79,6 +88,7 @@ func newPair(h *Host, t tuple) *conn {
 	p := new(pair)
 	c := &conn{pair: p, host: h, t: t}
 	c.peer = &conn{pair: p, peer: c, t: tuple{t.remote, t.local}}
+	p.ends = [2]*conn{c, c.peer}
 	return c
 }
 

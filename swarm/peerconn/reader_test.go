@@ -1,4 +1,4 @@
-package swarm
+package peerconn
 
 import (
 	"bytes"
@@ -10,21 +10,27 @@ import (
 	"slices"
 	"testing"
 
+	"seedbed/internal/buf"
+	"seedbed/internal/shaper"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
 )
 
-// choppy is a net.Conn that hands a stream out in pieces of random length.
+// choppy is a connection that hands a stream out in pieces of random length.
 type choppy struct {
 	net.Conn
-	rng  *rand.Rand
-	rest []byte
+	rng   *rand.Rand
+	rest  []byte
+	again bool
 }
 
-func (c *choppy) Read(b []byte) (int, error) {
+func (c *choppy) TryRead(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		return 0, io.EOF
+	}
+	if c.again = !c.again && c.rng.IntN(3) == 0; c.again {
+		return 0, nil
 	}
 	n := min(1+c.rng.IntN(1<<c.rng.IntN(18)), len(b), len(c.rest))
 	if n == 0 {
@@ -35,42 +41,34 @@ func (c *choppy) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (c *choppy) Close() error { return nil }
+func (c *choppy) TryWritev([][]byte) (int, error) { return 0, nil }
+func (c *choppy) AwaitReadable(ready func())      { ready() }
+func (c *choppy) AwaitWritable(func())            {}
+func (c *choppy) Shutdown()                       {}
+func (c *choppy) Release()                        {}
 
-// readAll runs a reader over a stream, with leases, and returns what it posts.
-func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (items []item, mem []byte, sh *Shared, err error) {
-	sh = NewShared(SharedConfig{Memory: 1 << 20, ChunkSize: 256 << 10, Workers: 1})
-	defer sh.Close()
-	t := &Torrent{cfg: Config{Shared: sh}, up: sh.up.NewFlow(), down: sh.down.NewFlow()}
-	t.inbox.init()
-	t.maxFrame.Store(int64(maxFrame))
-	c := newConn(t, 1, &choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, wireAddr)
-	chunk := sh.pool.Get(256 << 10)
+// readAll runs a reader over a stream, with blocks on order, and returns what it
+// hands over.
+func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (events []Arrival, mem []byte, r *Resources, err error) {
+	pool := buf.NewPool(1 << 20)
+	defer pool.Close()
+	o := &owner{frame: maxFrame, ended: make(chan struct{})}
+	r = NewResources()
+	defer r.Close()
+	c := New(&choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, Config{ID: 1, Owner: o, Resources: r, Up: new(shaper.Shaper).NewFlow(), Down: new(shaper.Shaper).NewFlow()})
+	chunk := pool.Get(256 << 10)
 	defer chunk.Release()
 	for i, b := range leases {
-		c.leases.put(grant{block: b, slot: 3, chunk: chunk, lease: chunk.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
+		c.Expect(Order{Block: b, Slot: 3, Chunk: chunk, Lease: chunk.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
 	}
-	done := make(chan struct{})
-	go func() {
-		err = c.in.loop()
-		c.in.drop()
-		c.leases.close()
-		close(done)
-	}()
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		case <-t.inbox.notify:
-		}
-		items = append(items, t.inbox.swap(nil)...)
-	}
-	for _, it := range items {
-		if it.chunk != nil {
-			it.chunk.Release()
+	c.Start()
+	<-o.ended
+	for _, a := range o.arrivals {
+		if a.Chunk != nil {
+			a.Chunk.Release()
 		}
 	}
-	return items, chunk.Bytes(), sh, err
+	return o.arrivals, chunk.Bytes(), r, o.err
 }
 
 // What the reader makes of a stream does not depend on how it was cut, and is
@@ -112,13 +110,13 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 			}
 			stream = wire.Append(stream, m)
 		}
-		items, mem, sh, err := readAll(stream, seed, wire.MaxFrame, leases)
+		events, mem, r, err := readAll(stream, seed, wire.MaxFrame, leases)
 		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
 		var got []byte
-		for _, it := range items {
-			switch b := it.block.Block; it.block.Kind {
+		for _, it := range events {
+			switch b := it.Block.Block; it.Block.Kind {
 			case engine.BlockArrived:
 				got = fmt.Appendf(got, "block %v\n", b)
 			case engine.BlockUnwanted:
@@ -126,7 +124,7 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 			case engine.BlockRequested:
 				got = fmt.Appendf(got, "%d %d %d\n", wire.Request, b.Piece, 0)
 			default:
-				m := it.ev.(*engine.EvMessage).Msg
+				m := it.Event.(*engine.EvMessage).Msg
 				got = fmt.Appendf(got, "%d %d %d\n", m.Type, m.Index, len(m.Payload))
 			}
 		}
@@ -138,7 +136,7 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 				t.Fatalf("seed %d: block %d is not in its place", seed, i)
 			}
 		}
-		if n, long := sh.readBuffers.out.Load(), sh.readBuffers.long.Load(); n != 0 || long != 0 {
+		if n, long := r.readBuffers.out.Load(), r.readBuffers.long.Load(); n != 0 || long != 0 {
 			t.Fatalf("%d read buffers and %d bytes of long ones were not given back", n, long)
 		}
 	}
@@ -155,7 +153,7 @@ func TestReaderRefuses(t *testing.T) {
 	} {
 		_, _, _, err := readAll(stream, 1, 128<<10, nil)
 		var we *wire.Error
-		if !errors.As(err, &we) || faultOf(err) != engine.FaultProtocol {
+		if !errors.As(err, &we) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -163,12 +161,9 @@ func TestReaderRefuses(t *testing.T) {
 
 // A long frame takes memory by what came of it and not by what it announces.
 func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
-	sh := NewShared(SharedConfig{Workers: 1})
-	defer sh.Close()
-	tt := &Torrent{cfg: Config{Shared: sh}, up: sh.up.NewFlow(), down: sh.down.NewFlow()}
-	tt.maxFrame.Store(wire.MaxFrame)
-	rd := &reader{c: &conn{t: tt}}
-	copy(rd.take(), []byte{0, 0x0f, 0xff, 0xff, 5})
+	r := NewResources()
+	rd := &reader{c: &Conn{Config: Config{Resources: r, Owner: &owner{frame: wire.MaxFrame}, Down: new(shaper.Shaper).NewFlow()}}}
+	copy(rd.room(), []byte{0, 0x0f, 0xff, 0xff, 5})
 	rd.w = 5
 	need, err := rd.parse()
 	if err != nil || need != 0x0fffff+4 {
@@ -184,8 +179,8 @@ func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
 		}
 	}
 	// Of such there are no more than memory allows.
-	n, room := 0, int(maxLong-sh.readBuffers.long.Load())>>20
-	for sh.readBuffers.grow(1 << 20) {
+	n, room := 0, int(maxLong-r.readBuffers.long.Load())>>20
+	for r.readBuffers.grow(1 << 20) {
 		n++
 	}
 	if n != room {
@@ -196,7 +191,7 @@ func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
 		t.Error("there was no room and it grew")
 	}
 	rd.drop()
-	if out, long := sh.readBuffers.out.Load(), sh.readBuffers.long.Load(); out != 0 || long != int64(n)<<20 {
+	if out, long := r.readBuffers.out.Load(), r.readBuffers.long.Load(); out != 0 || long != int64(n)<<20 {
 		t.Errorf("%d buffers and %d bytes were not given back", out, long-int64(n)<<20)
 	}
 }
@@ -210,7 +205,7 @@ func FuzzReader(f *testing.F) {
 		a, _, _, errA := readAll(slices.Clone(stream), seed, 128<<10, leases)
 		b, _, _, errB := readAll(slices.Clone(stream), seed+1, 128<<10, leases)
 		if len(a) != len(b) || fmt.Sprint(errA) != fmt.Sprint(errB) {
-			t.Fatalf("%d items (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
+			t.Fatalf("%d arrivals (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package swarm
+package peerconn
 
 import (
 	"encoding/binary"
@@ -15,108 +15,120 @@ import (
 // system calls are twice as many, and larger ones fall out of the cache.
 const readBuffer = 64 << 10
 
-// A reader turns the bytes of a connection into items for the inbox. What one
-// read brought is pushed together, so a lock is taken once for several blocks.
+// A reader turns the bytes of a connection into arrivals. What one read brought is
+// handed over together, so a lock is taken once for several blocks.
 //
 // A block is copied from the buffer to its chunk when all of it is there: the
 // copy is from the cache and costs 0.4 µs, and a peer that falls silent in the
 // middle of a block keeps nobody else from filling it.
 type reader struct {
-	c     *conn
-	early []byte     // what came with the handshake, of which there is little
-	space *readSpace // nil while the connection is idle, or b is longer than usual
-	b     []byte     // nil while the connection is idle
-	r, w  int        // b[r:w] is unread
-	skip  int        // bytes of a block that nobody wants, still to come
-	items []item
+	c      *Conn
+	early  []byte     // what came with the handshake, of which there is little
+	space  *readSpace // nil while the connection is idle, or b is longer than usual
+	b      []byte     // nil while the connection is idle
+	r, w   int        // b[r:w] is unread
+	skip   int        // bytes of a block that nobody wants, still to come
+	events []Arrival
 }
 
-// take is the room for the next read. It fetches a buffer if there is none.
-func (rd *reader) take() []byte {
+// room is where the next read goes. It fetches a buffer if there is none.
+func (rd *reader) room() []byte {
 	if rd.b == nil {
-		rd.space = rd.c.t.cfg.Shared.readBuffers.get()
-		rd.b, rd.items = rd.space.b[:], rd.space.items
+		rd.space = rd.c.Resources.readBuffers.get()
+		rd.b, rd.events = rd.space.b[:], rd.space.events
 	}
 	room := rd.b[rd.w:]
-	if rd.c.t.down.Limited() {
+	if rd.c.Down.Limited() {
 		room = room[:min(len(room), shaper.Grain)]
 	}
 	return room
 }
 
-// idle is called when a read would have to wait.
-func (rd *reader) idle() {
-	if rd.r == rd.w {
-		rd.drop()
-	}
-}
-
-// drop gives the buffer back; all items have been pushed.
+// drop gives the buffer back; all events have been handed over.
 func (rd *reader) drop() {
-	switch pool := &rd.c.t.cfg.Shared.readBuffers; {
+	switch pool := &rd.c.Resources.readBuffers; {
 	case rd.space != nil:
-		rd.space.items = rd.items[:0]
+		rd.space.events = rd.events[:0]
 		pool.put(rd.space)
 	case rd.b != nil:
 		pool.shrink(len(rd.b))
 	}
-	rd.space, rd.b, rd.r, rd.w, rd.items = nil, nil, 0, 0, nil
+	rd.space, rd.b, rd.r, rd.w, rd.events = nil, nil, 0, 0, nil
 }
 
-func (rd *reader) loop() error {
+// run reads until nothing more has arrived, and continues when more arrives.
+func (rd *reader) run() {
 	for {
 		n, err := rd.read()
+		if err == nil && n == 0 {
+			if rd.r == rd.w {
+				rd.drop()
+			}
+			rd.c.raw.AwaitReadable(rd.c.readable)
+			return
+		}
+		if err == nil {
+			err = rd.handle(n)
+		}
 		if err != nil {
-			return err
-		}
-		rd.w += n
-		need, err := rd.parse()
-		if !rd.push() {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := rd.makeRoom(need); err != nil {
-			return err
+			rd.c.finish(err)
+			return
 		}
 	}
 }
 
-// pushAt is how many items are pushed at once, at most.
+// handle hands over what the n bytes that were read complete.
+func (rd *reader) handle(n int) error {
+	rd.w += n
+	need, err := rd.parse()
+	if !rd.push() {
+		return net.ErrClosed
+	}
+	if err != nil {
+		return err
+	}
+	return rd.makeRoom(need)
+}
+
+// pushAt is how many arrivals are handed over at once, at most.
 const pushAt = 32
 
-// push hands the items to the loop. It reports whether there still is one.
+// push hands over what arrived. It reports whether anybody takes it.
 func (rd *reader) push() bool {
-	if len(rd.items) == 0 {
+	if len(rd.events) == 0 {
 		return true
 	}
-	ok := rd.c.t.inbox.push(rd.items)
-	clear(rd.items)
-	rd.items = rd.items[:0]
+	ok := rd.c.Owner.Arrived(rd.events)
+	clear(rd.events)
+	rd.events = rd.events[:0]
 	return ok
 }
 
+// read reads and decrypts what has arrived, and waits until the download rate
+// admits it.
 func (rd *reader) read() (n int, err error) {
-	switch {
-	case rd.early != nil:
-		n = copy(rd.take(), rd.early)
+	if rd.early != nil {
+		n = copy(rd.room(), rd.early)
 		rd.early = nil
 		return n, nil
-	case rd.c.raw != nil:
-		n, err = rd.c.raw.read()
-	default:
-		n, err = rd.c.nc.Read(rd.take())
 	}
-	if rd.c.crypt != nil && n > 0 {
+	select {
+	case <-rd.c.gone:
+		return 0, net.ErrClosed
+	default:
+	}
+	if n, err = rd.c.raw.TryRead(rd.room()); n <= 0 {
+		return 0, err
+	}
+	if rd.c.crypt != nil {
 		rd.c.crypt.Decrypt(rd.b[rd.w : rd.w+n])
 	}
-	// What has come is paid for before it counts; meanwhile the socket fills up,
+	// What has arrived is paid for before it counts; meanwhile the socket fills up,
 	// and so the sender is slowed.
-	if n > 0 && !rd.c.t.down.Wait(rd.c.gone, n) {
+	if !rd.c.Down.Wait(rd.c.gone, n) {
 		return 0, net.ErrClosed
 	}
-	return n, err
+	return n, nil
 }
 
 // makeRoom brings what is unread to the front and sees to it that a frame of
@@ -133,7 +145,7 @@ func (rd *reader) makeRoom(need int) error {
 		return nil
 	}
 	longer := min(need, 2*len(rd.b))
-	if !rd.c.t.cfg.Shared.readBuffers.grow(longer) {
+	if !rd.c.Resources.readBuffers.grow(longer) {
 		return errLongFrames
 	}
 	old, w := rd.b, rd.w
@@ -150,9 +162,9 @@ var errLongFrames = &wire.Error{Kind: wire.TooLong}
 // parse handles every frame that is whole. need is the length of the one that
 // is not.
 func (rd *reader) parse() (need int, err error) {
-	limit := int(rd.c.t.maxFrame.Load())
+	limit := rd.c.Owner.MaxFrame()
 	for {
-		if len(rd.items) >= pushAt && !rd.push() {
+		if len(rd.events) >= pushAt && !rd.push() {
 			return 0, net.ErrClosed
 		}
 		if rd.skip > 0 {
@@ -195,7 +207,7 @@ func (rd *reader) parse() (need int, err error) {
 		}
 		// The buffer goes on to other frames while the item waits.
 		m.Payload = slices.Clone(m.Payload)
-		rd.items = append(rd.items, item{ev: &engine.EvMessage{Conn: rd.c.id, Msg: m}})
+		rd.events = append(rd.events, Arrival{Event: &engine.EvMessage{Conn: rd.c.ID, Msg: m}})
 		rd.r += n
 	}
 }
@@ -212,23 +224,23 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 		Length: uint32(n - wire.PieceHeaderLen),
 	}
 	if len(b) < n {
-		if rd.c.leases.has(block) {
+		if rd.c.orders.has(block) {
 			return false, nil
 		}
-	} else if g, ok := rd.c.leases.take(block); ok {
+	} else if o, ok := rd.c.orders.take(block); ok {
 		rd.r += n
-		dst := g.lease.Begin()
+		dst := o.Lease.Begin()
 		if dst == nil {
-			g.lease.Release()
+			o.Lease.Release()
 			rd.block(engine.BlockUnwanted, block)
 			return true, nil
 		}
 		copy(dst, b[wire.PieceHeaderLen:n])
-		g.lease.Done()
+		o.Lease.Done()
 		// The lease's reference goes along.
-		rd.items = append(rd.items, item{
-			block: engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.id, Block: block, Slot: g.slot},
-			chunk: g.chunk,
+		rd.events = append(rd.events, Arrival{
+			Block: engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.ID, Block: block, Slot: o.Slot},
+			Chunk: o.Chunk,
 		})
 		return true, nil
 	}
@@ -240,5 +252,5 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 
 // block appends what happened to a block and has no payload.
 func (rd *reader) block(kind engine.BlockEventKind, b engine.Block) {
-	rd.items = append(rd.items, item{block: engine.BlockEvent{Kind: kind, Conn: rd.c.id, Block: b}})
+	rd.events = append(rd.events, Arrival{Block: engine.BlockEvent{Kind: kind, Conn: rd.c.ID, Block: b}})
 }

@@ -1,4 +1,4 @@
-package swarm
+package peerconn
 
 import (
 	"seedbed/swarm/engine"
@@ -9,8 +9,12 @@ const (
 	// batchBytes is how much payload is read and written at once: a few system
 	// calls for many blocks, and small enough for the second-level cache in between.
 	batchBytes = 256 << 10
-	// minBatchBytes is the smallest batch for a socket that accepts little.
+	// minBatchBytes is the smallest batch for a peer that accepts little.
 	minBatchBytes = 64 << 10
+	// maxSealedBytes is the largest batch of an encrypted connection, where all that
+	// is read must be sent in its order. For a peer that accepts little a batch is
+	// one block, so that control messages wait for no more than that.
+	maxSealedBytes = 64 << 10
 	// batchBlocks is the most blocks in a batch. It bounds the memory for headers.
 	batchBlocks = 1024
 	// smallBlock is the length in bytes below which a block is moved behind its
@@ -24,9 +28,9 @@ type batch struct {
 	mem    []byte // batchBytes, and room for the headers
 	used   int    // bytes of mem
 	blocks []engine.Block
-	vec    [][]byte // the stream: stretches of mem
-	end    int      // where in mem the last of vec ends
-	done   []item   // scratch of uploaded
+	vec    [][]byte       // the stream: stretches of mem
+	end    int            // where in mem the last of vec ends
+	want   []engine.Block // scratch: what is to be added
 }
 
 func newBatch() *batch {

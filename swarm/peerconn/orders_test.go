@@ -1,0 +1,61 @@
+package peerconn
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"seedbed/internal/buf"
+	"seedbed/swarm/engine"
+)
+
+// The orders against a plain list.
+func TestOrdersAreAList(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pool := buf.NewPool(1 << 20)
+		defer pool.Close()
+		chunk := pool.Get(1 << 20)
+		var table orders
+		var list []engine.Block
+		for i := range rapid.IntRange(1, 400).Draw(t, "steps") {
+			switch {
+			case rapid.IntRange(0, 9).Draw(t, "step") < 6 || len(list) == 0:
+				b := engine.Block{Piece: uint32(i), Length: 1}
+				if !table.put(Order{Block: b, Lease: chunk.Lease(0, 1)}) {
+					t.Fatal("the table is shut")
+				}
+				list = append(list, b)
+			default:
+				k := rapid.IntRange(0, len(list)-1).Draw(t, "which")
+				if rapid.Bool().Draw(t, "first") {
+					k = 0
+				}
+				b := list[k]
+				list = append(list[:k:k], list[k+1:]...)
+				g, ok := table.take(b)
+				if !ok || g.Block != b {
+					t.Fatalf("%v is not there", b)
+				}
+				g.Lease.Release()
+				if _, ok := table.take(b); ok || table.has(b) {
+					t.Fatalf("%v is there twice", b)
+				}
+			}
+			for _, b := range list {
+				if !table.has(b) {
+					t.Fatalf("%v is lost", b)
+				}
+			}
+		}
+		table.close()
+		if l := chunk.Lease(0, 1); table.put(Order{Lease: l}) {
+			t.Fatal("a closed table takes leases")
+		} else {
+			l.Release()
+		}
+		chunk.Release()
+		if out, _ := pool.Held(); out != 0 {
+			t.Fatal("a lease was not released")
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package peerconn
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+
+	"seedbed/internal/simnet"
+)
+
+// rawPairs are connections of every kind: our end, and the peer's.
+func rawPairs(t *testing.T) map[string]func() (RawConn, net.Conn) {
+	r := NewResources()
+	t.Cleanup(r.Close)
+	loopback := func() (net.Conn, net.Conn) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		a, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, b
+	}
+	return map[string]func() (RawConn, net.Conn){
+		"socket": func() (RawConn, net.Conn) { a, b := loopback(); return r.rawConn(a), b },
+		"pump":   func() (RawConn, net.Conn) { a, b := loopback(); return newPump(a), b },
+		"pipe":   func() (RawConn, net.Conn) { a, b := net.Pipe(); return r.rawConn(a), b },
+		"simnet": func() (RawConn, net.Conn) {
+			n := simnet.New(1, simnet.Link{})
+			a, b := n.Host(netip.MustParseAddr("10.0.0.1")), n.Host(netip.MustParseAddr("10.0.0.2"))
+			l, err := b.Listen(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			x, err := a.Dial(context.Background(), netip.MustParseAddrPort("10.0.0.2:1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := l.Accept(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.rawConn(x), y
+		},
+	}
+}
+
+// await waits until what calls back calls back.
+func await(register func(func())) {
+	done := make(chan struct{}, 1)
+	register(func() { done <- struct{}{} })
+	<-done
+}
+
+func readRaw(raw RawConn, b []byte) (n int, err error) {
+	for n == 0 && err == nil {
+		if n, err = raw.TryRead(b); n == 0 && err == nil {
+			await(raw.AwaitReadable)
+		}
+	}
+	return n, err
+}
+
+func TestRawConns(t *testing.T) {
+	for name, pair := range rawPairs(t) {
+		t.Run(name+" carries bytes both ways", func(t *testing.T) {
+			raw, peer := pair()
+			defer peer.Close()
+			want := make([]byte, 3<<20)
+			for i := range want {
+				want[i] = contentAt(int64(i))
+			}
+			echoed := make(chan error, 1)
+			go func() {
+				_, err := io.CopyBuffer(struct{ io.Writer }{peer}, struct{ io.Reader }{peer}, make([]byte, 50<<10))
+				echoed <- err
+			}()
+			written := make(chan error, 1)
+			go func() {
+				for rest := want; len(rest) > 0; {
+					half := len(rest) / 2
+					n, err := raw.TryWritev([][]byte{rest[:half], rest[half:]})
+					if err != nil {
+						written <- err
+						return
+					}
+					if rest = rest[n:]; n == 0 {
+						await(raw.AwaitWritable)
+					}
+				}
+				written <- nil
+			}()
+			got := make([]byte, 0, len(want))
+			b := make([]byte, 70000)
+			for len(got) < len(want) {
+				n, err := readRaw(raw, b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, b[:n]...)
+			}
+			if err := <-written; err != nil || !bytes.Equal(got, want) {
+				t.Error("what was echoed differs", err)
+			}
+			raw.Shutdown()
+			raw.Release()
+			<-echoed
+		})
+		t.Run(name+" says when it can be read", func(t *testing.T) {
+			raw, peer := pair()
+			ready := make(chan struct{}, 1)
+			raw.AwaitReadable(func() { ready <- struct{}{} })
+			if n, err := raw.TryRead(make([]byte, 1)); n != 0 || err != nil {
+				t.Fatal(n, err)
+			}
+			go peer.Write([]byte("abc"))
+			<-ready
+			b := make([]byte, 2)
+			for _, want := range []string{"ab", "c"} {
+				if n, err := readRaw(raw, b); err != nil || string(b[:n]) != want {
+					t.Fatal(n, err)
+				}
+			}
+			go peer.Close()
+			if n, err := readRaw(raw, b); n != 0 || err != io.EOF {
+				t.Error(n, err)
+			}
+			raw.Shutdown()
+			raw.Release()
+		})
+		t.Run(name+" tells both who wait of its end", func(t *testing.T) {
+			raw, peer := pair()
+			defer peer.Close()
+			for n := 1; n > 0; {
+				var err error
+				if n, err = raw.TryWritev([][]byte{make([]byte, 64<<10)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ready := make(chan struct{}, 2)
+			raw.AwaitReadable(func() { ready <- struct{}{} })
+			raw.AwaitWritable(func() { ready <- struct{}{} })
+			raw.Shutdown()
+			<-ready
+			<-ready
+			if n, err := readRaw(raw, make([]byte, 1)); n != 0 || err == nil {
+				t.Error(n, err)
+			}
+			if _, err := raw.TryWritev([][]byte{{1}}); err == nil {
+				t.Error("it is written to after its end")
+			}
+			raw.Release()
+		})
+	}
+}

@@ -1,0 +1,449 @@
+package peerconn
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/internal/shaper"
+	"seedbed/internal/simnet"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/mse"
+	"seedbed/swarm/wire"
+)
+
+// line is a connection of an owner to a peer that the test plays.
+type line struct {
+	o *owner
+	*Conn
+	peer net.Conn
+	r    *bufio.Reader
+	up   *shaper.Shaper
+}
+
+const testPiece = 1 << 20
+
+// dial connects over a network of 10 ms.
+func dial(t *testing.T, num byte, rate float64, up *shaper.Shaper, encrypted bool) *line {
+	t.Helper()
+	n := simnet.New(1, simnet.Link{Delay: 10 * time.Millisecond, Rate: rate})
+	a, b := n.Host(netip.AddrFrom4([4]byte{10, 0, 0, num})), n.Host(netip.AddrFrom4([4]byte{10, 0, 1, num}))
+	l, err := b.Listen(6881)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := a.Dial(context.Background(), netip.AddrPortFrom(b.Addr(), 6881))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	o := &owner{frame: wire.MaxFrame, pieceLength: testPiece, ended: make(chan struct{})}
+	if encrypted {
+		nc, peer = encrypt(t, nc, peer)
+	}
+	r := NewResources()
+	c := New(nc, Config{ID: 1, Owner: o, Resources: r, Up: up.NewFlow(), Down: new(shaper.Shaper).NewFlow()})
+	c.Start()
+	return &line{o, c, peer, bufio.NewReader(peer), up}
+}
+
+// encrypt does the encrypted handshake between both ends.
+func encrypt(t *testing.T, a, b net.Conn) (net.Conn, net.Conn) {
+	t.Helper()
+	key := id.ID{1}
+	done := make(chan mse.Result, 1)
+	go func() {
+		r, err := mse.Receive(b, nil, func([20]byte) (id.ID, bool) { return key, true }, func(m mse.Methods) mse.Methods { return m }, rand.Reader)
+		if err != nil {
+			t.Error(err)
+		}
+		done <- r
+	}()
+	r, err := mse.Initiate(a, key, mse.RC4, nil, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := <-done
+	return r.Wrap(a), theirs.Wrap(b)
+}
+
+func (l *line) hang() {
+	l.Close(engine.FaultLocal)
+	<-l.o.ended
+	l.peer.Close()
+	l.Resources.Close()
+}
+
+// next reads one message.
+func (l *line) next() (wire.Msg, error) {
+	var p [wire.PrefixLen]byte
+	if _, err := io.ReadFull(l.r, p[:]); err != nil {
+		return wire.Msg{}, err
+	}
+	b := make([]byte, binary.BigEndian.Uint32(p[:]))
+	if _, err := io.ReadFull(l.r, b); err != nil {
+		return wire.Msg{}, err
+	}
+	return wire.Parse(b)
+}
+
+// blocksOf returns n blocks of 16 KiB from the beginning of the content on.
+func blocksOf(n int) (list []engine.Block) {
+	for i := range n {
+		off := i * 16 << 10
+		list = append(list, engine.Block{Piece: uint32(off / testPiece), Begin: uint32(off % testPiece), Length: 16 << 10})
+	}
+	return list
+}
+
+func control(i uint32) []byte { return wire.Append(nil, wire.Msg{Type: wire.Have, Index: i}) }
+
+// Whatever is flushed when, over a fast line or a slow one: every block arrives
+// whole and in order, and so does every control message.
+func TestEverythingArrivesInOrder(t *testing.T) {
+	for _, rate := range []float64{0, 3 << 20, 100 << 10} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := dial(t, 1, rate, new(shaper.Shaper), rate > 0)
+				defer l.hang()
+				blocks := blocksOf(150)
+				go func() {
+					for i, b := range blocks {
+						l.Flush(control(uint32(i)), []engine.Block{b})
+						if i%40 == 0 {
+							time.Sleep(300 * time.Millisecond)
+						}
+					}
+				}()
+				haves, got := uint32(0), 0
+				for haves < 150 || got < 150 {
+					m, err := l.next()
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch m.Type {
+					case wire.Have:
+						if m.Index != haves {
+							t.Fatalf("have %d instead of %d", m.Index, haves)
+						}
+						haves++
+					case wire.Piece:
+						b := blocks[got]
+						got++
+						if m.Index != b.Piece || m.Begin != b.Begin || len(m.Payload) != int(b.Length) {
+							t.Fatalf("block %d %d instead of %v", m.Index, m.Begin, b)
+						}
+						for k, x := range m.Payload {
+							if x != contentAt(int64(b.Piece)*testPiece+int64(b.Begin)+int64(k)) {
+								t.Fatalf("block %v is wrong at %d", b, k)
+							}
+						}
+					}
+				}
+				synctest.Wait()
+				if n := len(l.o.uploads()); n != 150 {
+					t.Errorf("%d blocks are told to be uploaded", n)
+				}
+			})
+		})
+	}
+}
+
+// A control message goes before the blocks that wait: behind what the system has
+// accepted and the block that is cut, and no others.
+func TestControlMessagesGoBeforePayload(t *testing.T) {
+	for name, encrypted := range map[string]bool{"in the clear": false, "encrypted": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const window = 256 << 10 // of simnet
+				l := dial(t, 1, 100<<10, new(shaper.Shaper), encrypted)
+				defer l.hang()
+				l.Flush(nil, blocksOf(200))
+				read := 0
+				until := func(done func(wire.Msg) bool) {
+					t.Helper()
+					for {
+						m, err := l.next()
+						if err != nil {
+							t.Fatal(err)
+						}
+						if m.Type == wire.Piece {
+							read += wire.PieceHeaderLen + len(m.Payload)
+						}
+						if done(m) {
+							return
+						}
+					}
+				}
+				until(func(wire.Msg) bool { return read > 1<<20 })
+				synctest.Wait()
+				l.Flush(control(7), nil)
+				before := read
+				until(func(m wire.Msg) bool { return m.Type == wire.Have })
+				// What is on its way, and the rest of one block.
+				if more := read - before; more > window+16<<10+wire.PieceHeaderLen {
+					t.Errorf("%d bytes of payload go before a control message, and %d fit on the way", more, window)
+				}
+			})
+		})
+	}
+}
+
+// With an upload limit a control message is not delayed by the blocks of this or
+// of other peers that wait for it.
+func TestTheRateLimitDelaysNoControlMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := new(shaper.Shaper)
+		up.SetRate(20 << 10)
+		var lines []*line
+		for i := range byte(8) {
+			l := dial(t, i, 0, up, false)
+			defer l.hang()
+			l.Flush(nil, blocksOf(64))
+			lines = append(lines, l)
+		}
+		time.Sleep(30 * time.Second)
+		for i, l := range lines {
+			sent := make(chan time.Time, 1)
+			go func() {
+				for {
+					m, err := l.next()
+					if err != nil || m.Type == wire.Have {
+						sent <- time.Now()
+						_, _ = io.Copy(io.Discard, l.r)
+						return
+					}
+				}
+			}()
+			synctest.Wait()
+			start := time.Now()
+			l.Flush(control(1), nil)
+			if d := (<-sent).Sub(start); d > 15*time.Millisecond {
+				t.Errorf("line %d: a control message took %v over a line of 10 ms", i, d)
+			}
+		}
+		// The limit is kept, and shared evenly.
+		start, before := time.Now(), 0
+		for _, l := range lines {
+			before += len(l.o.uploads())
+		}
+		time.Sleep(2 * time.Minute)
+		after := 0
+		for i, l := range lines {
+			n := len(l.o.uploads())
+			after += n
+			if n == 0 {
+				t.Errorf("line %d got nothing", i)
+			}
+		}
+		rate := float64((after-before)*16<<10) / time.Since(start).Seconds()
+		if rate > 1.05*20<<10 || rate < 0.9*20<<10 {
+			t.Errorf("%.0f bytes a second with a limit of %d", rate, 20<<10)
+		}
+	})
+}
+
+// The wait of a block for the rate limit is none of the peer's fault, however long.
+func TestTheRateLimitEndsNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := new(shaper.Shaper)
+		up.SetRate(64)
+		l := dial(t, 1, 0, up, false)
+		defer l.hang()
+		go io.Copy(io.Discard, l.peer)
+		l.Flush(control(1), blocksOf(4))
+		time.Sleep(20 * time.Minute)
+		if n := len(l.o.uploads()); n < 3 {
+			t.Errorf("%d blocks in 20 minutes at 64 bytes a second", n)
+		}
+		select {
+		case <-l.o.ended:
+			t.Error("the connection ended:", l.o.err)
+		default:
+		}
+		up.SetRate(0)
+		synctest.Wait()
+		if n := len(l.o.uploads()); n != 4 {
+			t.Errorf("%d of 4 blocks when the limit is lifted", n)
+		}
+	})
+}
+
+// A peer that accepts nothing is left after two minutes; one that accepts
+// something now and then is kept, and bytes that it has accepted do not count.
+func TestTheWriteDeadlineBelongsToProgress(t *testing.T) {
+	for name, f := range map[string]func(t *testing.T, l *line){
+		"nothing waits": func(t *testing.T, l *line) {
+			l.Flush(control(1), blocksOf(2))
+			time.Sleep(time.Hour)
+			l.Flush(control(2), blocksOf(2))
+			synctest.Wait()
+			if n := len(l.o.uploads()); n != 4 {
+				t.Errorf("%d of 4 blocks", n)
+			}
+		},
+		"slow": func(t *testing.T, l *line) {
+			l.Flush(control(1), blocksOf(40))
+			for range 60 {
+				time.Sleep(writeTimeout - time.Second)
+				if _, err := l.r.Discard(10 << 10); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := len(l.o.uploads()); n != 40 {
+				t.Errorf("%d of 40 blocks", n)
+			}
+		},
+		"silent": func(t *testing.T, l *line) {
+			start := time.Now()
+			l.Flush(control(1), blocksOf(40))
+			<-l.o.ended
+			if d := time.Since(start); d != writeTimeout || !errors.Is(l.o.err, os.ErrDeadlineExceeded) {
+				t.Errorf("after %v: %v", d, l.o.err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := dial(t, 1, 0, new(shaper.Shaper), false)
+				defer l.hang()
+				f(t, l)
+			})
+		})
+	}
+}
+
+// A peer that reads nothing is disconnected when its control messages pile up.
+func TestControlMessagesThatPileUpEndTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := dial(t, 1, 0, new(shaper.Shaper), false)
+		defer l.hang()
+		sent := 0
+		for ; sent < 4*maxControl && !l.over(); sent += 9000 {
+			l.Flush(make([]byte, 9000), nil)
+			synctest.Wait()
+		}
+		<-l.o.ended
+		if l.o.fault != engine.FaultSlow {
+			t.Error(l.o.fault, l.o.err)
+		}
+	})
+}
+
+func (l *line) over() bool {
+	select {
+	case <-l.o.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// A block that cannot be read is told of, and those behind it are tried.
+func TestABlockThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := dial(t, 1, 0, new(shaper.Shaper), false)
+		defer l.hang()
+		l.o.readErr = io.ErrUnexpectedEOF
+		l.Flush(nil, []engine.Block{{Piece: 0, Length: 5}, {Piece: 3, Length: 7}})
+		synctest.Wait()
+		l.o.mu.Lock()
+		n, reads := len(l.o.unread), l.o.reads
+		l.o.mu.Unlock()
+		if n != 2 || reads != 2 {
+			t.Errorf("%d blocks are told to be unread after %d reads", n, reads)
+		}
+		l.Flush(control(3), nil)
+		if m, err := l.next(); err != nil || m.Type != wire.Have {
+			t.Error(m, err)
+		}
+	})
+}
+
+// An idle connection has neither goroutine nor buffer, and is there at once when
+// bytes arrive.
+func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		var lines []*line
+		for i := range byte(50) {
+			l := dial(t, i, 0, new(shaper.Shaper), false)
+			defer l.hang()
+			lines = append(lines, l)
+			if _, err := l.peer.Write(control(1)); err != nil {
+				t.Fatal(err)
+			}
+			l.Flush(control(2), blocksOf(3))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := runtime.NumGoroutine(); n != before {
+			t.Errorf("%d goroutines for 50 idle connections", n-before)
+		}
+		for _, l := range lines {
+			if l.Resources.ReadBuffers() != 0 || len(l.o.arrivals) != 1 {
+				t.Fatalf("%d buffers are held after %d messages", l.Resources.ReadBuffers(), len(l.o.arrivals))
+			}
+			if _, err := l.peer.Write(control(9)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		for _, l := range lines {
+			if len(l.o.arrivals) != 2 {
+				t.Fatal("a message was not read when it arrived")
+			}
+		}
+	})
+}
+
+// A connection ends whatever it is doing, and releases what it holds.
+func TestAConnectionEndsInAnyState(t *testing.T) {
+	for name, busy := range map[string]func(l *line){
+		"idle":      func(*line) {},
+		"parked":    func(l *line) { l.Flush(nil, blocksOf(100)) },
+		"admission": func(l *line) { l.up.SetRate(1); l.Flush(nil, blocksOf(100)) },
+		"reading":   func(l *line) { l.peer.Write(make([]byte, 100)[:3]) },
+	} {
+		for how, end := range map[string]func(l *line){
+			"closed": func(l *line) { l.Close(engine.FaultBanned) },
+			"reset":  func(l *line) { l.peer.(interface{ Reset() }).Reset() },
+			"gone":   func(l *line) { l.peer.Close() },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := dial(t, 1, 0, new(shaper.Shaper), false)
+					busy(l)
+					time.Sleep(time.Second)
+					end(l)
+					<-l.o.ended
+					if how == "closed" && l.o.fault != engine.FaultBanned || how != "closed" && l.o.err == nil {
+						t.Error(l.o.fault, l.o.err)
+					}
+					if n := l.Resources.ReadBuffers(); n != 0 {
+						t.Errorf("%d read buffers are held", n)
+					}
+					l.Flush(control(1), blocksOf(1)) // of no effect
+					l.hang()
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package peerconn
+
+import "slices"
+
+// upload sends the first blocks that wait, as many as fit a batch. It is the one
+// place that decides how bytes get from storage to a socket.
+//
+// Batches are few and shared, so none is held while a slow peer accepts nothing:
+// what is not accepted at once is read again later, except for the rest of a block
+// that is cut.
+func (s *sender) upload() error {
+	batches := &s.c.Resources.batches
+	m := batches.get()
+	defer batches.put(m)
+
+	s.mu.Lock()
+	n := min(s.uploads.Len(), batchBlocks)
+	if a := s.admission; a != nil && a.granted {
+		a.granted = false
+		n = 1 // the one that was granted
+	}
+	m.want = m.want[:0]
+	for i := range n {
+		m.want = append(m.want, *s.uploads.At(i))
+	}
+	s.mu.Unlock()
+
+	if err := s.read(m); err != nil {
+		lost := m.want[:max(1, neighbours(m.want, batchBytes, s.c.Owner.PieceLength()))]
+		s.c.Owner.Unread(lost, err)
+		s.done(len(lost))
+		return nil
+	}
+	if s.c.crypt != nil {
+		for _, b := range m.vec {
+			s.seal(b)
+		}
+	}
+	sent, err := s.c.raw.TryWritev(m.vec)
+	if err != nil {
+		return err
+	}
+	whole, cut := m.whole(sent)
+	begun := s.mustFollow(m, whole, cut)
+	s.adapt(sent, whole == len(m.blocks))
+	if whole > 0 {
+		s.c.Owner.Uploaded(m.blocks[:whole])
+	}
+	if begun > 0 {
+		s.restBlocks = slices.Clone(m.blocks[whole : whole+begun])
+		s.rest = m.appendStream(nil, sent, sent-cut+messageBytes(s.restBlocks))
+	}
+	s.done(whole + begun)
+	return nil
+}
+
+// mustFollow returns how many blocks behind the whole ones must follow as they are: the
+// one that is cut, or the first if nothing was accepted, or all that are
+// encrypted.
+func (s *sender) mustFollow(m *batch, whole, cut int) int {
+	switch left := len(m.blocks) - whole; {
+	case left == 0:
+		return 0
+	case s.c.crypt != nil:
+		return left
+	case cut > 0 || whole == 0:
+		return 1
+	}
+	return 0
+}
+
+// done removes the first blocks that wait.
+func (s *sender) done(n int) {
+	s.mu.Lock()
+	for range n {
+		s.uploads.Pop()
+	}
+	s.mu.Unlock()
+}
+
+// adapt changes how much is read at once to what the peer accepts.
+func (s *sender) adapt(sent int, all bool) {
+	least, most := minBatchBytes, batchBytes
+	if s.c.crypt != nil {
+		least, most = 1, maxSealedBytes
+	}
+	if all {
+		s.batch = min(2*s.batch, most)
+	} else {
+		s.batch = max(min(sent, s.batch), least)
+	}
+}
+
+// read fills m with the first of m.want, neighbours at once. It fails if the first
+// cannot be read; those behind it wait for their turn.
+func (s *sender) read(m *batch) error {
+	pieceLength := s.c.Owner.PieceLength()
+	m.reset()
+	limit := max(s.batch, int(m.want[0].Length))
+	for blocks := m.want; len(blocks) > 0; {
+		k := neighbours(blocks, limit, pieceLength)
+		if k == 0 {
+			break
+		}
+		first := blocks[0]
+		err := m.add(blocks[:k], func(b []byte) error {
+			limit -= len(b)
+			return s.c.Owner.ReadAt(b, int64(first.Piece)*pieceLength+int64(first.Begin))
+		})
+		if err != nil {
+			if len(m.blocks) == 0 {
+				return err
+			}
+			break
+		}
+		blocks = blocks[k:]
+	}
+	return nil
+}
