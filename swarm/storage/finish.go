@@ -21,6 +21,7 @@ func (s *Storage) Finish() error {
 	}
 	s.renaming.Lock()
 	defer s.renaming.Unlock()
+	s.finishBegan.Store(time.Now().UnixNano())
 	s.disk.Refresh() // the folder may have been renamed
 	if err := s.noteFinish(); err != nil {
 		return s.failed(err)
@@ -162,8 +163,8 @@ func (s *Storage) finishFile(i int) error {
 	return err
 }
 
-// lookEvery is how long Complete relies on a look at a file.
-const lookEvery = 2 * time.Second
+// openLook is how long Complete relies on what Open saw, if nothing was written since.
+const openLook = 10 * time.Second
 
 // Complete reports whether all pieces of the wanted files are verified, none is doubtful,
 // and every wanted file has its final name and is as it was left. The error is an *Error
@@ -174,7 +175,10 @@ func (s *Storage) Complete() (bool, error) {
 	if s.closed {
 		return false, wrap("read", s.dir, errClosed)
 	}
-	now := time.Now().UnixNano()
+	since := s.finishBegan.Load()
+	if !s.wrote.Load() {
+		since = time.Now().Add(-openLook).UnixNano()
+	}
 	for i := range s.info.Files {
 		f, st := &s.info.Files[i], &s.files[i]
 		if f.Pad || f.Length == 0 || !st.wanted {
@@ -186,7 +190,7 @@ func (s *Storage) Complete() (bool, error) {
 		switch {
 		case !settled, st.place != inFinal && !s.o.ReadOnly:
 			return false, nil
-		case s.o.ReadOnly, now-st.looked.Load() < int64(lookEvery):
+		case s.o.ReadOnly, st.looked.Load() >= since:
 			continue
 		}
 		if _, err := s.identify(i); err != nil {

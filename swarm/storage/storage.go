@@ -76,6 +76,9 @@ type Storage struct {
 	syncer  syncer            // of what is dirty, if it is of many files
 	syncing atomic.Bool       // syncer was opened, or proved to be none
 
+	finishBegan atomic.Int64 // when the last Finish did, in Unix nanoseconds
+	wrote       atomic.Bool  // anything, since Open
+
 	coarse bool        // the times of files that we write do not tell who wrote last
 	fine   atomic.Bool // the system gives every write a time of its own
 

@@ -131,6 +131,7 @@ func (s *Storage) afterWrite(i int, f File) error {
 	s.mu.Lock()
 	s.files[i].version = now
 	s.mu.Unlock()
+	s.wrote.Store(true)
 	if i < s.parts() && now.size < s.info.Files[i].Length {
 		return s.lost("write", i, now.size, errShort)
 	}
