@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"seedbed/internal/bitset"
 	"seedbed/magnet/metainfo"
@@ -74,10 +75,24 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			return swarm.Content{}, err
 		}
 	}
-	s, err := storage.Open(storage.Options{
+	o := storage.Options{
 		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
 		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: t.spec.hashed,
-	})
+	}
+	s, have, err := openChecked(ctx, o, progress)
+	wanted := info.Wanted(files)
+	if errors.Is(err, storage.ErrLinked) {
+		// Data that was moved elsewhere and is complete behind the link is shared as it is.
+		o.ReadOnly = true
+		behind, found, e := openChecked(ctx, o, progress)
+		switch {
+		case e != nil:
+		case wanted.AnyNotIn(found) || len(behind.Faults()) > 0:
+			_ = behind.Close() // the link is what the user has to know
+		default:
+			s, have, err = behind, found, nil
+		}
+	}
 	if err != nil {
 		return swarm.Content{}, err
 	}
@@ -86,17 +101,10 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	have := s.Have()
-	if s.NeedsCheck() {
-		if have, err = s.CheckDoubtful(ctx, progress); err != nil {
+	if t.spec.Seed {
+		if err := incomplete(info, t.spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
 			return swarm.Content{}, err
 		}
-	}
-	wanted := info.Wanted(files)
-	if t.spec.Seed && wanted.AnyNotIn(have) {
-		return swarm.Content{}, &Fault{Kind: FaultIncomplete,
-			Err:  fmt.Errorf("%s in %s is not complete: %s of %d missing or wrong", info.Name, displayDir(t.spec.Dir), count(missing(wanted, have), "piece"), wanted.Count()),
-			hint: "fetch the rest with seedbed get"}
 	}
 	var stored []engine.Block
 	for _, c := range s.Chunks() {
@@ -115,6 +123,53 @@ func fileSet(info *metainfo.Info, files []int) (s bitset.Set) {
 		s.Add(i)
 	}
 	return s
+}
+
+// openChecked opens a storage and hashes what is doubtful of it.
+func openChecked(ctx context.Context, o storage.Options, progress func(done, total int64)) (*storage.Storage, bitset.Set, error) {
+	s, err := storage.Open(o)
+	if err != nil {
+		return nil, bitset.Set{}, err
+	}
+	have := s.Have()
+	if s.NeedsCheck() {
+		if have, err = s.CheckDoubtful(ctx, progress); err != nil {
+			return nil, bitset.Set{}, errors.Join(err, s.Close())
+		}
+	}
+	return s, have, nil
+}
+
+// faultsNamed is how many bad files a message names.
+const faultsNamed = 3
+
+// incomplete is the fault of data that is to be shared and is not as the torrent says,
+// or nil if it is.
+func incomplete(info *metainfo.Info, dir string, bad, of int, faults []storage.FileFault) error {
+	if bad == 0 && len(faults) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s in %s is not complete", info.Name, displayDir(dir))
+	if bad > 0 {
+		fmt.Fprintf(&b, ": %s of %d missing or wrong", count(bad, "piece"), of)
+	}
+	for i, f := range faults {
+		if i == faultsNamed {
+			fmt.Fprintf(&b, "; and %s more", count(len(faults)-i, "file"))
+			break
+		}
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		b.WriteString(sep + f.String())
+	}
+	hint := "fetch the rest with seedbed get"
+	if bad == 0 {
+		hint = "cut off what is behind the end of the files, or fetch them anew with seedbed get --overwrite"
+	}
+	return &Fault{Kind: FaultIncomplete, Err: errors.New(b.String()), hint: hint}
 }
 
 func missing(wanted, have bitset.Set) int { return wanted.Count() - wanted.CountAnd(have) }

@@ -43,10 +43,15 @@ func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
 	return MadeSpec(path, made)
 }
 
+// FileFault says what is wrong with a file; package storage documents it.
+type FileFault = storage.FileFault
+
 // CheckResult is what Check found.
 type CheckResult struct {
 	Info *metainfo.Info
 	Have bitset.Set // pieces that are there and right
+	// Faults are the files that are not as the torrent says, in its order.
+	Faults []FileFault
 }
 
 // Check hashes the data of a torrent again, without a network, and corrects
@@ -86,5 +91,5 @@ func Check(ctx context.Context, state string, spec Spec, progress func(done, tot
 	if err := s.Flush(); err != nil {
 		return CheckResult{}, asFault(err)
 	}
-	return CheckResult{Info: info, Have: have}, nil
+	return CheckResult{Info: info, Have: have, Faults: s.Faults()}, nil
 }

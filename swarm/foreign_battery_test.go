@@ -155,11 +155,19 @@ var foreignChanges = []foreignChange{
 	{"its folder moved away and back", func(path string, dice *rand.Rand) (func() error, error) {
 		dir := filepath.Dir(path)
 		return func() error {
-			// What was written meanwhile is moved to where it was.
-			if err := os.RemoveAll(dir); err != nil {
-				return err
+			list, err := os.ReadDir(dir + ".away")
+			for _, e := range list { // what was made anew meanwhile stays
+				if _, e2 := os.Lstat(filepath.Join(dir, e.Name())); e2 != nil {
+					if err := os.MkdirAll(dir, 0o755); err != nil {
+						return err
+					}
+					err = os.Rename(filepath.Join(dir+".away", e.Name()), filepath.Join(dir, e.Name()))
+				}
 			}
-			return os.Rename(dir+".away", dir)
+			if e := os.RemoveAll(dir + ".away"); err == nil {
+				err = e
+			}
+			return err
 		}, os.Rename(dir, dir+".away")
 	}},
 	{"touched", func(path string, dice *rand.Rand) (func() error, error) {

@@ -17,10 +17,12 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Hash again what is in --dir, and say what is missing or wrong",
 		Long: `Hash the data of a torrent again and correct the resume record. Needs no network;
 of a magnet link, the metadata must have been fetched before.
-Exits with 32 when anything is missing or wrong.`,
+Names the files that are missing, wrong, or longer than the torrent says, and exits
+with 32 when there is one.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var bad error
+			hint := "cut off what is behind the end of the files, or replace them with seedbed get --overwrite"
 			for _, arg := range args {
 				spec, err := openArgument(cmd.Context(), arg)
 				if err != nil {
@@ -35,10 +37,13 @@ Exits with 32 when anything is missing or wrong.`,
 				}
 				if err := a.printCheck(res); err != nil {
 					bad = errors.Join(bad, err)
+					if !res.Have.Full() {
+						hint = "run seedbed get to fetch what is missing"
+					}
 				}
 			}
 			if bad != nil {
-				return fail(exitHash, "run seedbed get to fetch what is missing", bad)
+				return fail(exitHash, hint, bad)
 			}
 			return nil
 		},
@@ -55,19 +60,43 @@ func (a *app) printCheck(r node.CheckResult) error {
 	good, all := wanted.CountAnd(r.Have), wanted.Count()
 	if a.json {
 		if err := json.NewEncoder(a.stdout).Encode(struct {
-			InfoHash string `json:"infohash"`
-			Name     string `json:"name"`
-			Pieces   int    `json:"pieces"`
-			Good     int    `json:"good"`
-			Complete bool   `json:"complete"`
-		}{r.Info.Hash.String(), r.Info.Name, all, good, good == all}); err != nil {
+			InfoHash string    `json:"infohash"`
+			Name     string    `json:"name"`
+			Pieces   int       `json:"pieces"`
+			Good     int       `json:"good"`
+			Complete bool      `json:"complete"`
+			Bad      []badFile `json:"bad,omitempty"`
+		}{r.Info.Hash.String(), r.Info.Name, all, good, good == all && len(r.Faults) == 0, badFiles(r.Faults)}); err != nil {
 			return err
 		}
 	} else if !a.quiet {
 		fmt.Fprintf(a.stdout, "%s: %d of %s verified\n", printable(r.Info.Name), good, plural(all, "piece"))
+		for _, f := range r.Faults {
+			fmt.Fprintf(a.stdout, "  %s\n", printable(f.String()))
+		}
 	}
-	if good < all {
+	switch {
+	case good < all:
 		return fmt.Errorf("%s of %s missing or wrong", plural(all-good, "piece"), printable(r.Info.Name))
+	case len(r.Faults) > 0:
+		return fmt.Errorf("%s of %s longer than the torrent says", plural(len(r.Faults), "file"), printable(r.Info.Name))
 	}
 	return nil
+}
+
+// badFile is a file that is not as the torrent says, for --json.
+type badFile struct {
+	Path    string `json:"path"`
+	Size    int64  `json:"size"` // -1: there is none
+	Length  int64  `json:"length"`
+	Bad     int    `json:"bad_pieces"`
+	Pieces  int    `json:"pieces"`
+	Message string `json:"message"`
+}
+
+func badFiles(faults []node.FileFault) (list []badFile) {
+	for _, f := range faults {
+		list = append(list, badFile{f.Name, f.Size, f.Want, f.Wrong, f.Of, f.String()})
+	}
+	return list
 }

@@ -208,14 +208,18 @@ func (d rootDisk) Refresh() { d.handles.dropFolder(d.dir) }
 
 // openDisk opens a directory, made if it is not there and create is set.
 func openDisk(dir string, create bool, handles *Handles) (Disk, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
-	}
 	if create {
-		if err := handles.retry(func() error { return os.MkdirAll(abs, 0o777) }); err != nil {
+		if err := handles.retry(func() error { return os.MkdirAll(dir, 0o777) }); err != nil {
 			return nil, err
 		}
+	}
+	return openRootDisk(dir, handles)
+}
+
+func openRootDisk(dir string, handles *Handles) (rootDisk, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return rootDisk{}, err
 	}
 	d := rootDisk{abs, handles}
 	return d, d.withRoot(func(*os.Root) error { return nil })

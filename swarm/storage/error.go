@@ -22,8 +22,13 @@ const (
 	TooManyOpen                 // no descriptor to be had
 )
 
-// ErrExists is what an Error of the kind Exists wraps.
-var ErrExists = errors.New("a file that is not part of this torrent is there already")
+var (
+	// ErrExists is what an Error of the kind Exists wraps.
+	ErrExists = errors.New("a file that is not part of this torrent is there already")
+	// ErrLinked is wrapped too if what is in the way is a symbolic link. The data may
+	// be complete behind it, which an Open with ReadOnly tells.
+	ErrLinked = errors.New("a symbolic link is in the way")
+)
 
 var (
 	errGone     = errors.New("it was deleted or moved")
@@ -46,6 +51,10 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	switch e.Err.(type) {
+	case *tooLongError, *linkError:
+		return fmt.Sprintf("%s %v", e.Path, e.Err)
+	}
 	if e.Kind == Exists {
 		return fmt.Sprintf("%s: %v", e.Path, ErrExists)
 	}
@@ -53,6 +62,39 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// A tooLongError says that a file has bytes behind those of the torrent.
+type tooLongError struct{ over, size int64 }
+
+func (e *tooLongError) Error() string {
+	if e.over == 1 {
+		return "is 1 byte longer than the torrent says"
+	}
+	return fmt.Sprintf("is %d bytes longer than the torrent says", e.over)
+}
+
+func (e *tooLongError) Unwrap() error { return ErrExists }
+
+// A linkError says that data would have to be written through a symbolic link.
+type linkError struct {
+	target string
+	// dir is the folder that holds the torrent's folder or file behind the link, under
+	// its own name, or "".
+	dir string
+}
+
+func (e *linkError) Error() string {
+	return fmt.Sprintf("is a symbolic link to %s, and nothing is written through a link", e.target)
+}
+
+func (e *linkError) Unwrap() []error { return []error{ErrExists, ErrLinked} }
+
+func (e *linkError) hint() string {
+	if e.dir != "" {
+		return "name the folder it leads to: --dir " + e.dir
+	}
+	return "complete data behind links can be shared with seedbed seed; to download, remove the link or choose another folder with --dir"
+}
 
 // Hint is what to do about it.
 func (e *Error) Hint() string {
@@ -68,6 +110,12 @@ func (e *Error) Hint() string {
 	case Truncated:
 		return "what is missing is fetched again"
 	case Exists:
+		switch err := e.Err.(type) {
+		case *linkError:
+			return err.hint()
+		case *tooLongError:
+			return fmt.Sprintf("cut it to %d bytes if what is behind them is no use, move it away, or replace it with --overwrite", err.size)
+		}
 		return "move it away, choose another folder with --dir, or replace it with --overwrite"
 	case TooManyOpen:
 		return "raise the limit of open files (ulimit -n)"

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -314,6 +316,140 @@ func TestReadingBehindTheEndOfThePartsFileIsNoChange(t *testing.T) {
 	}
 	if !s.Have().Has(0) || s.NeedsCheck() {
 		t.Error("piece 0 is in doubt")
+	}
+	must(t, s.Close())
+}
+
+// Data that was moved away and left behind a symbolic link, of a folder or of each file,
+// is shared, and nothing is written through the link.
+func TestDataBehindSymbolicLinks(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"d/a", "d/b"}, []int64{50_000, 30_000})
+	for _, c := range []struct {
+		name string
+		link func(t *testing.T, from, disk2 string)
+		fix  bool // the hint names the folder
+	}{
+		{"of the folder", func(t *testing.T, from, disk2 string) {
+			must(t, os.Rename(filepath.Join(from, "T"), filepath.Join(disk2, "T")))
+			must(t, os.Symlink(filepath.Join(disk2, "T"), filepath.Join(from, "T")))
+		}, true},
+		{"of a folder in it", func(t *testing.T, from, disk2 string) {
+			must(t, os.Rename(filepath.Join(from, "T/d"), filepath.Join(disk2, "x")))
+			must(t, os.Symlink(filepath.Join(disk2, "x"), filepath.Join(from, "T/d")))
+		}, false},
+		{"of each file", func(t *testing.T, from, disk2 string) {
+			for _, n := range []string{"a", "b"} {
+				must(t, os.Rename(filepath.Join(from, "T/d", n), filepath.Join(disk2, n)))
+				must(t, os.Symlink(filepath.Join(disk2, n), filepath.Join(from, "T/d", n)))
+			}
+		}, false},
+		{"of each file, inside", func(t *testing.T, from, _ string) {
+			for _, n := range []string{"a", "b"} {
+				must(t, os.Rename(filepath.Join(from, "T/d", n), filepath.Join(from, "KEY-"+n)))
+				must(t, os.Symlink("../../KEY-"+n, filepath.Join(from, "T/d", n)))
+			}
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			from, disk2 := t.TempDir(), t.TempDir()
+			must(t, os.MkdirAll(filepath.Join(from, "T/d"), 0o755))
+			must(t, os.WriteFile(filepath.Join(from, "T/d/a"), f.data[:50_000], 0o644))
+			must(t, os.WriteFile(filepath.Join(from, "T/d/b"), f.data[50_000:], 0o644))
+			c.link(t, from, disk2)
+			rec := filepath.Join(t.TempDir(), "r")
+			s := open(t, Options{Dir: from, Info: f.info, ReadOnly: true, Record: rec, Handles: handles(t, 4)})
+			have, err := s.CheckDoubtful(t.Context(), nil)
+			must(t, err)
+			if !have.Full() || len(s.Faults()) != 0 {
+				t.Error(have.Count(), "pieces", s.Faults())
+			}
+			b := make([]byte, len(f.data))
+			must(t, s.ReadAt(b, 0))
+			must(t, s.Flush())
+			must(t, s.Close())
+			for _, overwrite := range []bool{false, true} {
+				s, err := Open(Options{Dir: from, Info: f.info, Overwrite: overwrite, Handles: handles(t, 4)})
+				if overwrite && strings.HasPrefix(c.name, "of each file") {
+					must(t, err) // the link is replaced, not what it leads to
+					download(t, f, s, nil)
+					must(t, s.Close())
+					if fi, err := os.Lstat(filepath.Join(from, "T/d/a")); err != nil || !fi.Mode().IsRegular() {
+						t.Error(fi, err)
+					}
+					continue
+				}
+				e := kind(t, err, Exists)
+				if !errors.Is(err, ErrLinked) || !strings.Contains(e.Error(), "symbolic link to ") || c.fix != strings.Contains(e.Hint(), "--dir "+disk2) {
+					t.Error(e, e.Hint())
+				}
+			}
+		})
+	}
+}
+
+// A file with more behind its end than the torrent has is told of as such, whoever asks.
+func TestFilesThatAreTooLong(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{100_000})
+	dir := t.TempDir()
+	path := filepath.Join(dir, "one")
+	long := string(f.data) + "more"
+	must(t, os.WriteFile(path, []byte(long), 0o644))
+	s := open(t, Options{Dir: dir, Info: f.info, ReadOnly: true, Handles: handles(t, 4)})
+	have, err := s.Check(t.Context(), nil)
+	must(t, err)
+	faults := s.Faults()
+	if !have.Full() || len(faults) != 1 || faults[0].String() != "one is 4 bytes longer than the torrent says" {
+		t.Error(have.Count(), faults)
+	}
+	must(t, s.Close())
+	_, err = Open(Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
+	e := kind(t, err, Exists)
+	if !errors.Is(err, ErrExists) || e.Error() != path+" is 4 bytes longer than the torrent says" || !strings.Contains(e.Hint(), "cut it to 100000 bytes") {
+		t.Error(e, e.Hint())
+	}
+	if contents(t, dir)["one"] != long {
+		t.Error("it was touched")
+	}
+}
+
+// Faults names every file that is not right, and how.
+func TestFaultsNameTheBadFiles(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"good", "d/bad", "short", "gone"}, []int64{65_536, 65_536, 65_536, 65_536})
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "T/d"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "T/good"), f.data[:65_536], 0o644))
+	bad := append([]byte(nil), f.data[65_536:131_072]...)
+	bad[20_000] ^= 1
+	must(t, os.WriteFile(filepath.Join(dir, "T/d/bad"), bad, 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "T/short"), f.data[131_072:151_072], 0o644))
+	s := open(t, Options{Dir: dir, Info: f.info, ReadOnly: true, Handles: handles(t, 4)})
+	_, err := s.Check(t.Context(), nil)
+	must(t, err)
+	var got []string
+	for _, b := range s.Faults() {
+		got = append(got, b.String())
+	}
+	want := []string{
+		filepath.Join("T", "d", "bad") + ": 1 of 4 pieces is wrong",
+		filepath.Join("T", "short") + " has 20000 of 65536 bytes",
+		filepath.Join("T", "gone") + " is missing",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	must(t, s.Close())
+
+	// Files that only share a piece with the bad one are not blamed.
+	f = newFixture(t, 64<<10, []string{"a", "b", "c"}, []int64{1000, 2000, 3000})
+	dir = t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "T"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "T/a"), f.data[:1000], 0o644))
+	must(t, os.WriteFile(filepath.Join(dir, "T/c"), f.data[3000:], 0o644))
+	s = open(t, Options{Dir: dir, Info: f.info, ReadOnly: true, Handles: handles(t, 4)})
+	_, err = s.Check(t.Context(), nil)
+	must(t, err)
+	if list := s.Faults(); len(list) != 1 || list[0].String() != filepath.Join("T", "b")+" is missing" {
+		t.Error(list)
 	}
 	must(t, s.Close())
 }

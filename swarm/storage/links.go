@@ -3,8 +3,10 @@ package storage
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // takeBack gives a file in its final place the name for incomplete files. A file that
@@ -110,6 +112,35 @@ func copySparse(dst, src File, size int64) error {
 			return err
 		}
 		at += int64(n)
+	}
+	return nil
+}
+
+// linkOnTheWay returns the error that a symbolic link on the way to a name is in the way,
+// or nil if there is none that leads out of the download folder or takes the file's name.
+func (s *Storage) linkOnTheWay(name string) error {
+	way := ""
+	for _, c := range strings.Split(filepath.ToSlash(name), "/") {
+		way = filepath.Join(way, c)
+		fi, err := s.disk.Lstat(way)
+		if err != nil || fi.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
+		if _, err := s.disk.Stat(way); !escapes(err) && way != name {
+			continue
+		}
+		path := filepath.Join(s.dir, way)
+		link := &linkError{target: "an unknown place"}
+		if link.target, err = s.disk.Readlink(way); err == nil && way == s.info.Name {
+			target := link.target
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(filepath.Dir(path), target)
+			}
+			if filepath.Base(target) == s.info.Name {
+				link.dir = filepath.Dir(target)
+			}
+		}
+		return &Error{Op: "write", Path: path, Err: link, Kind: Exists}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Overwrite bool           // replace files of others that are in the way
 	Symlinks  bool           // make symbolic links, which lead to places in the torrent
 	// ReadOnly shares or checks data that is there, complete or not, and
-	// changes none of it.
+	// changes none of it. Symbolic links are followed wherever they lead.
 	ReadOnly bool
 	// Verified says that the data was hashed just now: files of the right
 	// size are believed without a check.
@@ -109,7 +109,12 @@ func Open(o Options) (*Storage, error) {
 		return nil, wrap("find", o.Dir, err)
 	}
 	if o.OpenDisk == nil {
-		o.OpenDisk = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, o.Handles) }
+		o.OpenDisk = func(dir string, create bool) (Disk, error) {
+			if !create {
+				return openLinkedDisk(dir, o.Handles)
+			}
+			return openDisk(dir, create, o.Handles)
+		}
 	}
 	n := o.Info.NumPieces()
 	s := &Storage{

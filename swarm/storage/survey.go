@@ -130,6 +130,9 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 			return nil, nil
 		}
 		if err != nil {
+			if link := s.linkOnTheWay(name); escapes(err) && link != nil {
+				return nil, link
+			}
 			return nil, wrap("open", filepath.Join(s.dir, name), err)
 		}
 		return fi, nil
@@ -210,6 +213,10 @@ func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) 
 	size := s.info.Files[i].Length
 	owned := ours || known.place != absent
 	switch {
+	case fi.Mode()&fs.ModeSymlink != 0 && !s.o.Overwrite:
+		return nothing, s.linkOnTheWay(s.final(i))
+	case fi.Mode().IsRegular() && fi.Size() > size && !s.o.ReadOnly && !s.o.Overwrite:
+		return nothing, wrap("write", filepath.Join(s.dir, s.final(i)), &tooLongError{over: fi.Size() - size, size: size})
 	case !fi.Mode().IsRegular(),
 		!s.o.ReadOnly && fi.Size() != size && !owned:
 		if s.o.Overwrite || s.o.ReadOnly {
