@@ -246,7 +246,7 @@ func TestMemoryIsTakenFromOneThatCrawls(t *testing.T) {
 	b := r.seed(true)
 	r.e.conns[b].down.rate.Add(r.now, 10<<20)
 	cmds := r.wait(2 * time.Second)
-	if c, q := of(cmds, CmdCancel), of(cmds, CmdRequest); len(c) != 2 || c[0].Conn != a || len(q) != 2 || q[0].Conn != b {
+	if c, q := of(cmds, CmdCancel), of(cmds, CmdRequest); len(c) != 4 || c[0].Conn != a || len(q) != 4 || q[0].Conn != b {
 		t.Error(c, q)
 	}
 }

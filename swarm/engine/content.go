@@ -34,6 +34,11 @@ type content struct {
 	spare  []*piece          // to be used again
 	rounds uint32            // see restart
 
+	firm       int    // leases of peers that are not weak
+	weakChunks int    // chunks of which weak peers have blocks on order
+	spareLease *lease // leases to be used again
+	nSpare     int
+
 	suspects map[uint32]*suspect
 	accused  []uint32 // the keys of suspects, oldest first
 

@@ -57,6 +57,7 @@ type timers struct {
 	optimisticAt mono.Time
 	pexAt        mono.Time
 	wantAt       mono.Time // CmdWantPeers may be said again
+	lookAt       mono.Time // see lookAgain
 }
 
 // tally is what was counted.
@@ -65,8 +66,9 @@ type tally struct {
 	downloaded, uploaded int64
 	wasted               int64
 	hashFails            int
-	active               int     // peers that deliver
-	downTotal            float64 // bytes a second of all of them
+	askable              int           // peers that can be asked for more than one block
+	downTotal            float64       // bytes a second of all of them
+	bestGap              time.Duration // how long the best of them takes for a block; 0 is unknown
 }
 
 const (
@@ -107,7 +109,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	}
 	e.book = newBook(&e.cfg, e.rng)
 	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)
-	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now}
+	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now, lookAt: mono.Never}
 	return e
 }
 
@@ -231,6 +233,10 @@ func (e *Engine) onStop() {
 // Tick does what is due by now.
 func (e *Engine) Tick(now mono.Time) {
 	e.begin(now)
+	if e.now >= e.lookAt {
+		e.lookAt = mono.Never
+		e.freed = true
+	}
 	if e.now < e.secondAt {
 		return
 	}
@@ -239,13 +245,7 @@ func (e *Engine) Tick(now mono.Time) {
 		e.secondAt = mono.Never
 		return
 	}
-	e.active, e.downTotal = 0, 0
-	for _, p := range e.peers {
-		if !p.closing && !p.down.choked && p.down.interested {
-			e.active++
-			e.downTotal += p.down.rate.Rate(e.now)
-		}
-	}
+	e.measurePeers()
 	e.watchCrowd()
 	for _, p := range e.peers {
 		e.upkeep(p)
@@ -268,6 +268,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.stopped {
 		return d
 	}
+	d = min(d, e.lookAt)
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
@@ -317,31 +318,48 @@ func (e *Engine) pump() {
 	e.wantPeers()
 }
 
-// refillAll orders blocks wherever there is room. Peers that snub us come last,
-// so that they do not hold what others could fetch.
+// refillAll orders blocks wherever there is room. Peers with nothing on order come
+// first, so that each has a part of the memory, and weak ones last, so that they
+// do not hold what others could fetch.
 func (e *Engine) refillAll() {
 	freed := e.freed
 	e.freed = false
-	n := len(e.peers)
-	if freed {
-		e.first++ // what became free is not always offered to the same peer first
+	n, first := len(e.peers), e.first
+	e.askable = 0
+	for _, p := range e.peers {
+		d := &p.down
+		d.dry = d.dry && !freed
+		d.turn = turnFirm
+		switch {
+		case d.weak:
+			d.turn = turnWeak
+		case d.out() == 0:
+			d.turn = turnIdle
+		}
+		if e.isAskable(p) {
+			e.askable++
+		}
 	}
-	for _, snubbed := range [2]bool{false, true} {
+	for turn := turnIdle; turn <= turnWeak; turn++ {
 		for i := range n {
-			p := e.peers[(e.first+i)%n]
-			d := &p.down
-			if d.snubbed != snubbed || !e.mayRequest(p) || e.now < d.pause {
-				continue
-			}
-			if freed {
-				d.dry = false
-			}
-			if !d.dry {
+			at := (first + i) % n
+			p := e.peers[at]
+			if d := &p.down; d.turn == turn && !d.dry && e.mayRequest(p) && e.now >= d.pause {
 				e.refill(p)
+				if freed && turn == turnIdle && d.out() > 0 {
+					e.first = at + 1 // what becomes free next is offered to the others first
+				}
 			}
 		}
 	}
 }
+
+// The order in which peers are asked for blocks.
+const (
+	turnIdle uint8 = iota // delivers, and has nothing on order
+	turnFirm
+	turnWeak
+)
 
 func (e *Engine) wantsDials() bool {
 	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns

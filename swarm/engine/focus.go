@@ -45,14 +45,15 @@ func (e *Engine) onFocus(ev *EvFocus) {
 		return
 	}
 	f.order = slices.DeleteFunc(f.order, func(i uint32) bool { return int64(i) >= int64(c.n) })
-	e.cancelWhere(func(k *chunk) bool { return !slices.Contains(f.order, k.piece.index) })
 	for i := len(c.opened) - 1; i >= 0; i-- {
 		pc := c.opened[i]
 		if slices.Contains(f.order, pc.index) {
 			continue
 		}
 		for j := range pc.chunk {
-			if k := &pc.chunk[j]; k.state == chunkOpen && k.done == 0 {
+			k := &pc.chunk[j]
+			e.cancelChunk(k)
+			if k.state == chunkOpen && k.done == 0 {
 				e.dropChunk(k)
 			}
 		}
@@ -70,7 +71,7 @@ func (e *Engine) nextFocused(p *peer) *chunk {
 		}
 		pc := c.open[index]
 		if pc == nil {
-			if e.roomFor(at) {
+			if e.mayBegin(p) && e.roomFor(at) {
 				return e.openChunk(e.start(index))
 			}
 			return nil
@@ -79,12 +80,12 @@ func (e *Engine) nextFocused(p *peer) *chunk {
 			continue
 		}
 		for i := range pc.chunk {
-			if pc.chunk[i].needy {
-				return &pc.chunk[i]
+			if k := &pc.chunk[i]; k.needy && e.admits(p, k) {
+				return k
 			}
 		}
 		if pc.closed > 0 {
-			if e.roomFor(at) {
+			if e.mayBegin(p) && e.roomFor(at) {
 				return e.openChunk(pc)
 			}
 			return nil
@@ -120,7 +121,7 @@ func (e *Engine) roomFor(at int) bool {
 		return false
 	}
 	pc := last.piece
-	e.cancelWhere(func(k *chunk) bool { return k == last })
+	e.cancelChunk(last)
 	e.dropChunk(last)
 	e.settle(pc)
 	return c.slots.available()
@@ -130,16 +131,16 @@ func (e *Engine) roomFor(at int) bool {
 // first few pieces that are lacking, or of all when p has nothing else to do.
 // Whoever is first wins; the others get a cancel.
 func (e *Engine) hasten(p *peer, limit, pieces int) bool {
-	if p.down.choked || p.down.snubbed {
+	if p.down.choked || p.down.isDoubtful() {
 		return false
 	}
 	mine := p.down.rate.Rate(e.now)
 	asked := 0
 	for _, q := range e.peers {
-		if q == p || (!q.down.snubbed && !q.down.choked && q.down.rate.Rate(e.now) >= mine) {
+		if q == p || (!q.down.weak && q.down.rate.Rate(e.now) >= mine) {
 			continue
 		}
-		for _, l := range q.down.queue[q.down.head:] {
+		for l := q.down.leases.oldest; l != nil; l = l.next {
 			if p.down.out() >= limit || asked == hastened {
 				return asked > 0
 			}
@@ -147,7 +148,7 @@ func (e *Engine) hasten(p *peer, limit, pieces int) bool {
 			if e.now.Sub(l.at) < hastenAfter {
 				break // they are in the order in which they were asked for
 			}
-			if pc.block[l.block].leases != 1 || !e.may(p, pc) || !e.urgent(pc.index, pieces) || p.down.find(pc.blockOf(l.block)) >= 0 {
+			if !e.may(p, pc) || !e.urgent(pc.index, pieces) || e.isContested(pc, l.block, p, q) {
 				continue
 			}
 			e.grant(p, l.chunk, l.block)

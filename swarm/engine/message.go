@@ -47,12 +47,14 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 	case wire.Choke:
 		if !d.choked {
 			d.choked, d.chokedAt = true, e.now
+			e.judge(p)
 		}
 		if !p.reserved.Fast() { // BEP 6: with it a choke rejects nothing by itself
 			e.release(p, true)
 		}
 	case wire.Unchoke:
-		d.choked, d.dry = false, false
+		d.choked, d.dry, d.crawls = false, false, false
+		e.judge(p)
 
 	case wire.Interested:
 		if !u.interested {
@@ -292,15 +294,12 @@ func (e *Engine) updateInterest(p *peer) {
 
 func (e *Engine) onReject(p *peer, b Block) {
 	d := &p.down
-	i := -1
-	if e.content != nil && b.Begin%blockSize == 0 {
-		i = d.find(b)
-	}
-	if i < 0 {
+	l := e.content.find(p, b)
+	if l == nil {
 		return // it crossed our cancel
 	}
 	e.sense = true
-	e.cancel(p, i, true)
+	e.forfeit(l, true)
 	if d.choked {
 		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })
 		return

@@ -75,7 +75,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		encrypted: ev.Encrypted, v2: ev.V2 || e.v2alone, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
-	p.down.slowStart, p.down.depth = true, firstDepth
+	p.down.slowStart, p.down.depth, p.down.weak = true, firstDepth, true
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
 	if !p.incoming {
@@ -197,6 +197,7 @@ func (e *Engine) close(p *peer, f Fault) {
 		e.open--
 	}
 	e.leaveSwarm(p)
+	e.judge(p)
 	e.cmd(Command{Kind: CmdClose, Conn: p.conn, Fault: f})
 }
 
@@ -238,6 +239,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		p.closing = true
 		e.open--
 		e.leaveSwarm(p)
+		e.judge(p)
 	}
 	e.release(p, true)
 	delete(e.conns, p.conn)
@@ -307,23 +309,5 @@ func (e *Engine) upkeep(p *peer) {
 	}
 	e.measure(p)
 	e.dropStalled(p)
-	d := &p.down
-	d.dry = false
-	if d.out() == 0 {
-		return
-	}
-	oldest := d.queue[d.head].at
-	switch quiet := e.now.Sub(max(oldest, d.lastBlock)); {
-	case quiet > snubAfter:
-		d.snubbed = true
-		e.release(p, false)
-	case d.choked && e.now.Sub(max(oldest, d.chokedAt)) > rejectAfter && len(d.allowed) == 0:
-		e.release(p, false)
-	default:
-		// While others come, one that was overtaken for so long was dropped
-		// without a word, as peers without the fast extension do.
-		for d.out() > 0 && e.now.Sub(d.queue[d.head].at) > snubAfter {
-			e.cancel(p, 0, false)
-		}
-	}
+	e.checkDebts(p)
 }

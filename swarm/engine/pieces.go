@@ -7,9 +7,9 @@ const blockSize = 16 << 10
 
 // block is the state of one block of an open piece.
 type block struct {
-	done   bool
-	leases uint8  // connections that were asked for it
-	from   uint32 // origin of the payload, when done; see blame.go
+	done bool
+	from uint32 // origin of the payload, when done; see blame.go
+	held *lease // the peers that were asked for it
 }
 
 type chunkState uint8
@@ -35,6 +35,8 @@ type chunk struct {
 	free    uint32 // neither done nor leased
 	done    uint32
 	next    uint32 // no free block before this one
+	out     int    // leases of its blocks
+	weak    int    // of those, the ones of weak peers
 }
 
 // piece is a piece that was begun.
@@ -274,8 +276,8 @@ func (e *Engine) forget(p *piece) {
 // are ours given back. A chunk that is with the shell comes back by itself; then
 // the piece is forgotten.
 func (e *Engine) abandon(p *piece) {
-	e.cancelWhere(func(k *chunk) bool { return k.piece == p })
 	for i := range p.chunk {
+		e.cancelChunk(&p.chunk[i])
 		if p.chunk[i].state == chunkOpen {
 			e.dropChunk(&p.chunk[i])
 		}

@@ -19,79 +19,54 @@ const (
 	minDepth = 2
 	// maxDepth bounds our own books, whatever reqq a peer claims.
 	maxDepth = 2000
-	// snubAfter without a block, a peer's leases go to others.
+	// snubAfter without a block, what a peer has on order is asked of others, or of
+	// it again.
 	snubAfter = 60 * time.Second
 	// rejectAfter a choke, a peer with the fast extension has answered every
 	// request or broken its word (BEP 6).
 	rejectAfter = 10 * time.Second
 )
 
-// lease is a block asked of a peer.
-type lease struct {
-	chunk *chunk
-	block uint32 // of the piece
-	at    mono.Time
-}
-
 // download is the receiving side of a connection.
 type download struct {
 	choked     bool // the peer chokes us
 	interested bool // we told it so
-	snubbed    bool
 	slowStart  bool // depth still grows with each block
 	dry        bool // the last look found nothing to ask; wait until something changes
-	queue      []lease
-	head       int // of queue
+	turn       uint8
+	leases     leaseList
 	depth      int
 	rate       rate.Meter
 	second     int64 // bytes in this second
 	before     int64 // and in the one before
-	lastBlock  mono.Time
 	chokedAt   mono.Time
 	pause      mono.Time // nothing is asked until then
 	rejects    int       // in a row
 	allowed    []uint32  // pieces that we may ask for while choked (BEP 6)
 	suggested  []uint32
+
+	// What is thought of the peer; see standing.go.
+	weak      bool
+	snubbed   bool          // it owes blocks for too long
+	crawls    bool          // others are many times as fast
+	strikes   int           // pauses in a row that it earned
+	retry     mono.Time     // when the last of them ends
+	probes    int           // in a row
+	probeAt   mono.Time     // when the next may be made
+	gap       time.Duration // how long it took for a block: the longest, forgotten with time
+	lastBlock mono.Time
+	answered  mono.Time // when the latest was asked for of the blocks that came
 }
 
-func (d *download) out() int { return len(d.queue) - d.head }
-
-func (d *download) push(l lease) {
-	if d.head > 256 && d.head > len(d.queue)/2 {
-		n := copy(d.queue, d.queue[d.head:])
-		clear(d.queue[n:])
-		d.queue, d.head = d.queue[:n], 0
-	}
-	d.queue = append(d.queue, l)
-}
-
-// pull takes lease i (from the head) out. Peers answer in order nearly always,
-// so what lies before i is short and is what moves.
-func (d *download) pull(i int) lease {
-	at := d.head + i
-	l := d.queue[at]
-	copy(d.queue[d.head+1:at+1], d.queue[d.head:at])
-	d.queue[d.head] = lease{}
-	d.head++
-	if d.head == len(d.queue) {
-		d.queue, d.head = d.queue[:0], 0
-	}
-	return l
-}
-
-func (d *download) find(b Block) int {
-	for i, l := range d.queue[d.head:] {
-		if l.chunk.piece.index == b.Piece && l.block*blockSize == b.Begin {
-			return i
-		}
-	}
-	return -1
-}
+func (d *download) out() int { return d.leases.n }
 
 // limit is how many blocks p may have on order.
 func (e *Engine) limit(p *peer) int {
 	d := &p.down
-	if d.snubbed {
+	if d.isDoubtful() {
+		if d.out() > 0 || e.now < d.retry {
+			return 0
+		}
 		return 1
 	}
 	reqq := p.ext.Reqq
@@ -99,13 +74,16 @@ func (e *Engine) limit(p *peer) int {
 		reqq = defaultReqq
 	}
 	n := min(d.depth, reqq, maxDepth)
-	// Where several download, none may hold all the memory: each has a share by
-	// its speed, and never less than half of an equal one.
-	if e.active > 1 {
+	if !d.hasDelivered() {
+		n = min(n, firstDepth)
+	}
+	// Where there are several to ask, none may hold all the memory: each has a share
+	// by its speed, and never less than half of an equal one.
+	if e.askable > 1 {
 		pool := e.content.slots.budget * int(max(1, min(int64(e.cfg.ChunkSize), e.content.info.PieceLength)/blockSize))
-		share := pool / (2 * e.active)
+		share := pool / (2 * e.askable)
 		if e.downTotal > 0 {
-			share = max(share, int(float64(pool)*d.rate.Rate(e.now)/e.downTotal/2))
+			share = max(share, int(float64(pool)*d.rate.Rate(e.now)/e.downTotal))
 		}
 		n = min(n, share)
 	}
@@ -156,15 +134,18 @@ func (e *Engine) refill(p *peer) {
 		}
 		e.leaseFrom(p, k, limit)
 	}
-	if d.out() > out {
+	if d.out() > out || d.choked {
 		return
 	}
-	if e.focus.on {
-		d.dry = !e.hasten(p, limit, maxFocus)
-		return
-	}
-	if !d.choked && !e.endgame(p, min(limit, endgameDepth)) && out == 0 && !e.steal(p, limit) {
+	switch {
+	case e.takeOver(p, limit), e.focus.on && e.hasten(p, limit, maxFocus):
+	case out == 0 && !e.focus.on && e.endgame(p, min(limit, endgameDepth)):
+	case out == 0 && e.probe(p):
+	default:
 		d.dry = true
+		if out == 0 && !d.isDoubtful() && e.content.firm+e.content.weakChunks > 0 {
+			e.lookAgain()
+		}
 	}
 }
 
@@ -176,7 +157,7 @@ func (e *Engine) leaseFrom(p *peer, k *chunk, limit int) {
 	}
 	end := k.first + k.blocks
 	for b := k.next; b < end && k.free > 0 && p.down.out() < limit; b++ {
-		if s := &pc.block[b]; s.done || s.leases > 0 {
+		if s := &pc.block[b]; s.done || s.held != nil {
 			continue
 		}
 		k.free--
@@ -184,13 +165,6 @@ func (e *Engine) leaseFrom(p *peer, k *chunk, limit int) {
 		e.grant(p, k, b)
 	}
 	e.setNeedy(k)
-}
-
-func (e *Engine) grant(p *peer, k *chunk, b uint32) {
-	k.piece.block[b].leases++
-	p.down.push(lease{k, b, e.now})
-	want := k.piece.blockOf(b)
-	e.cmd(Command{Kind: CmdRequest, Conn: p.conn, Slot: k.slot, Offset: want.Begin - k.begin, Block: want})
 }
 
 // may reports whether blocks of pc may be asked of p.
@@ -209,7 +183,7 @@ func (e *Engine) may(p *peer, pc *piece) bool {
 
 // serves reports whether q can be expected to deliver soon.
 func (e *Engine) serves(q *peer) bool {
-	return e.mayRequest(q) && !q.down.choked && !q.down.snubbed && e.now >= q.down.pause
+	return e.mayRequest(q) && !q.down.choked && !q.down.isDoubtful() && e.now >= q.down.pause
 }
 
 // nextChunk is an open chunk with a free block for p: of those begun if there
@@ -223,11 +197,11 @@ func (e *Engine) nextChunk(p *peer) *chunk {
 		return e.nextFocused(p)
 	}
 	for _, k := range c.needy {
-		if e.may(p, k.piece) {
+		if e.may(p, k.piece) && e.admits(p, k) {
 			return k
 		}
 	}
-	if !c.slots.available() && !e.relieve(p) {
+	if (!e.mayBegin(p) || !c.slots.available()) && !e.relieve(p) {
 		return nil
 	}
 	for _, pc := range c.opened {
@@ -268,7 +242,7 @@ func (e *Engine) nextFast(p *peer) *chunk {
 		}
 		pc := c.open[index]
 		if pc == nil {
-			if c.pick.pos[index] >= 0 && c.slots.available() {
+			if c.pick.pos[index] >= 0 && c.slots.available() && e.mayBegin(p) {
 				return e.openChunk(e.start(index))
 			}
 			continue
@@ -277,66 +251,15 @@ func (e *Engine) nextFast(p *peer) *chunk {
 			continue
 		}
 		for i := range pc.chunk {
-			if pc.chunk[i].needy {
-				return &pc.chunk[i]
+			if k := &pc.chunk[i]; k.needy && e.admits(p, k) {
+				return k
 			}
 		}
-		if pc.closed > 0 && c.slots.available() {
+		if pc.closed > 0 && c.slots.available() && e.mayBegin(p) {
 			return e.openChunk(pc)
 		}
 	}
 	return nil
-}
-
-// giveBack ends lease i of p without a block: it is free for others.
-func (e *Engine) giveBack(p *peer, i int) lease {
-	l := p.down.pull(i)
-	pc := l.chunk.piece
-	s := &pc.block[l.block]
-	s.leases--
-	if s.leases == 0 && !s.done {
-		l.chunk.free++
-		l.chunk.next = min(l.chunk.next, l.block)
-		e.setNeedy(l.chunk)
-		e.freed = true
-	}
-	return l
-}
-
-// cancel takes lease i back from p. told: p has said itself that it will not
-// send the block.
-func (e *Engine) cancel(p *peer, i int, told bool) {
-	l := e.giveBack(p, i)
-	if !p.closing {
-		e.cmd(Command{Kind: CmdCancel, Conn: p.conn, Block: l.chunk.piece.blockOf(l.block), Quiet: told})
-	}
-}
-
-// cancelWhere takes back every lease of the chunks that match.
-func (e *Engine) cancelWhere(match func(*chunk) bool) {
-	for _, p := range e.peers {
-		for i := p.down.out() - 1; i >= 0; i-- {
-			if match(p.down.queue[p.down.head+i].chunk) {
-				e.cancel(p, i, false)
-			}
-		}
-	}
-}
-
-// cancelBlock takes back what others still have on order of a block that came.
-func (e *Engine) cancelBlock(b Block) {
-	for _, p := range e.peers {
-		if i := p.down.find(b); i >= 0 {
-			e.cancel(p, i, false)
-		}
-	}
-}
-
-// release takes every lease of p back.
-func (e *Engine) release(p *peer, told bool) {
-	for p.down.out() > 0 {
-		e.cancel(p, 0, told)
-	}
 }
 
 // received handles BlockArrived.
@@ -348,17 +271,16 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 	e.downRate.Add(e.now, n)
 	e.downloaded += int64(n)
 	d.second += int64(n)
-	d.lastBlock = e.now
-	d.snubbed, d.rejects = false, 0
 	if d.slowStart && d.depth < maxDepth {
 		d.depth++
 	}
 	b := ev.Block.Begin / blockSize
 	var k *chunk
 	late := false
-	if i := d.find(ev.Block); i >= 0 {
-		k = d.pull(i).chunk
-		k.piece.block[b].leases--
+	if l := c.find(p, ev.Block); l != nil {
+		k = l.chunk
+		e.noteBlock(p, l.at)
+		e.drop(l)
 	} else if k = c.landed(ev); k != nil {
 		late = true // it crossed our cancel, but its place is still there
 	} else {
@@ -372,8 +294,9 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 	s.done, s.from = true, p.origin
 	e.origins.hold(p.origin)
 	k.done++
-	if s.leases > 0 {
-		e.cancelBlock(ev.Block)
+	d.dry = false
+	if s.held != nil {
+		e.cancelOthers(s)
 	} else if late {
 		k.free--
 	}
@@ -404,10 +327,7 @@ func (e *Engine) onUnwanted(p *peer, b Block) {
 	e.downRate.Add(e.now, n)
 	e.downloaded += int64(n)
 	e.wasted += int64(n)
-	if e.content == nil || b.Begin%blockSize != 0 {
-		return
-	}
-	if i := p.down.find(b); i >= 0 {
-		e.cancel(p, i, true)
+	if l := e.content.find(p, b); l != nil {
+		e.cancel(l, true)
 	}
 }

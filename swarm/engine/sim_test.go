@@ -132,7 +132,8 @@ type simEnd struct {
 	last    mono.Time // in-order delivery: nothing arrives before what was sent earlier
 	open    bool
 	leases  map[Block]Slot
-	choked  bool // by the other side, as its wire said
+	asked   map[Block]mono.Time // when each block was asked for last
+	choked  bool                // by the other side, as its wire said
 	allowed map[uint32]bool
 	has     bitset.Set
 }

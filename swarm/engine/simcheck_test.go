@@ -45,10 +45,22 @@ func (n *simNode) deepCheck() {
 			n.fatal("piece %d: idle %v, needed %v, open %v", i, idle, c.need.Has(i), open)
 		}
 	}
-	leases := map[Block]int{}
+	leases, weak, firm, weakChunks := map[Block]int{}, map[*chunk]int{}, 0, 0
 	for _, p := range n.e.peers {
-		for _, l := range p.down.queue[p.down.head:] {
+		owed := 0
+		for l := p.down.leases.oldest; l != nil; l = l.next {
 			leases[l.chunk.piece.blockOf(l.block)]++
+			if owed++; l.peer != p {
+				n.fatal("conn %d has the lease of another", p.conn)
+			}
+			if p.down.weak {
+				weak[l.chunk]++
+			} else {
+				firm++
+			}
+		}
+		if owed != p.down.leases.n {
+			n.fatal("conn %d: %d leases, not %d", p.conn, p.down.leases.n, owed)
 		}
 		if !p.closing && p.has.Len() == c.n && p.want != c.need.CountAnd(p.has) {
 			n.fatal("conn %d: want %d, not %d", p.conn, p.want, c.need.CountAnd(p.has))
@@ -59,21 +71,32 @@ func (n *simNode) deepCheck() {
 		closed, stored := 0, 0
 		for i := range pc.chunk {
 			k := &pc.chunk[i]
-			free, done := uint32(0), uint32(0)
+			free, done, out := uint32(0), uint32(0), 0
 			for b := k.first; b < k.first+k.blocks; b++ {
 				x := &pc.block[b]
 				if x.done {
 					done++
-				} else if x.leases == 0 {
+				} else if x.held == nil {
 					free++
 					if b < k.next {
 						n.fatal("piece %d: block %d is free before next %d", pc.index, b, k.next)
 					}
 				}
-				if got := leases[pc.blockOf(b)]; got != int(x.leases) {
-					n.fatal("block %v: %d leases, not %d", pc.blockOf(b), x.leases, got)
+				held := 0
+				for l := x.held; l != nil; l = l.other {
+					held++
 				}
+				if got := leases[pc.blockOf(b)]; got != held {
+					n.fatal("block %v: %d leases, not %d", pc.blockOf(b), held, got)
+				}
+				out += held
 				delete(leases, pc.blockOf(b))
+			}
+			if k.weak > 0 {
+				weakChunks++
+			}
+			if out != k.out || weak[k] != k.weak {
+				n.fatal("piece %d chunk %d: %d leases, %d weak, not %d and %d", pc.index, i, k.out, k.weak, out, weak[k])
 			}
 			if free != k.free || done != k.done {
 				n.fatal("piece %d chunk %d: free %d done %d, not %d %d", pc.index, i, k.free, k.done, free, done)
@@ -96,6 +119,9 @@ func (n *simNode) deepCheck() {
 	}
 	if len(leases) > 0 {
 		n.fatal("leases of blocks that are not open: %v", leases)
+	}
+	if firm != c.firm || weakChunks != c.weakChunks {
+		n.fatal("%d firm leases and %d weak chunks, not %d and %d", c.firm, c.weakChunks, firm, weakChunks)
 	}
 	if held > c.slots.inUse {
 		n.fatal("%d chunks hold %d slots", held, c.slots.inUse)

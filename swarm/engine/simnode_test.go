@@ -7,6 +7,7 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
+	"seedbed/internal/mono"
 	"seedbed/swarm/wire"
 )
 
@@ -126,7 +127,7 @@ func (x *simEnd) attach(addr netip.AddrPort, peer id.ID, incoming bool) {
 	n.nextConn++
 	x.conn = n.nextConn
 	x.open, x.choked = true, true
-	x.leases = map[Block]Slot{}
+	x.leases, x.asked = map[Block]Slot{}, map[Block]mono.Time{}
 	x.allowed = map[uint32]bool{}
 	x.has = bitset.New(n.s.cfg.pieces)
 	n.conns[x.conn] = x
@@ -270,16 +271,26 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	if _, done := sl.blocks[c.Block.Begin/blockSize]; done {
 		n.fatal("leases %v, which it has", c.Block)
 	}
-	if !n.e.content.inEndgame() {
+	// Outside of the endgame a block is asked for twice only if one who owes it has
+	// owed it for a while.
+	if n.e.content.endgameAt == mono.Never {
+		young, late := 0, 0
 		for _, o := range n.order {
-			if y := n.conns[o]; y.open {
-				if _, dup := y.leases[c.Block]; dup {
-					n.fatal("leases %v twice outside the endgame", c.Block)
-				}
+			y := n.conns[o]
+			if _, dup := y.leases[c.Block]; !dup {
+				continue
+			}
+			if !y.open || y.choked || n.s.now.Sub(y.asked[c.Block]) >= probeAfter {
+				late++
+			} else {
+				young++
 			}
 		}
+		if young > 0 && late == 0 {
+			n.fatal("leases %v twice outside the endgame", c.Block)
+		}
 	}
-	x.leases[c.Block] = c.Slot
+	x.leases[c.Block], x.asked[c.Block] = c.Slot, n.s.now
 	x.send(wire.Append(nil, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
 }
 
