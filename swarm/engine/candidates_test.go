@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/mono"
+	"seedbed/swarm/wire"
 )
 
 func TestAddressesRestLongerWithEachFailure(t *testing.T) {
@@ -64,5 +66,32 @@ func TestConnectionsAreBounded(t *testing.T) {
 	cmds := r.drain()
 	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
 		t.Error("no room is made:", of(cmds, CmdClose))
+	}
+}
+
+// A peer that is being closed because nothing is needed is dialled again when
+// something is, also if that is decided before the connection has ended.
+func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		r := newRig(t, Config{}, 0, 0)
+		r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromHint}}})
+		r.wait(time.Second)
+		c := r.join(EvConnected{Addr: addrOf(1)})
+		r.step(&EvInfo{Info: testInfo(t, 4, 64<<10, 64<<10, false), Wanted: bitset.New(4)})
+		r.msg(c, wire.Msg{Type: wire.Bitfield, Payload: full(4).AppendTo(nil)})
+		if f := closed(r.wait(time.Second), c); f != FaultUseless {
+			t.Fatal("it is not closed:", f)
+		}
+		end := func() { r.step(&EvClosed{Conn: c, Addr: addrOf(1), Fault: FaultUseless}) }
+		if !late {
+			end()
+		}
+		r.step(&EvWanted{Wanted: full(4)})
+		if late {
+			end()
+		}
+		if dials := of(r.wait(5*time.Second), CmdDial); len(dials) != 1 {
+			t.Errorf("late %v: %d dials", late, len(dials))
+		}
 	}
 }

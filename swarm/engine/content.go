@@ -392,6 +392,9 @@ func (e *Engine) checkComplete() {
 			c.complete = false
 			e.tellUploadOnly()
 			e.book.revive(e.now)
+			for _, p := range e.peers {
+				p.revived = p.closing
+			}
 		}
 		return
 	}

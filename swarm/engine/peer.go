@@ -43,6 +43,7 @@ type peer struct {
 	lastOut mono.Time
 	closing bool
 	fault   Fault // why we are closing it
+	revived bool  // since we began to, pieces are needed that were not
 	began   bool  // a message came that a bitfield must precede
 	fielded bool  // a bitfield, have all or have none came
 	told    bool  // ours was sent
@@ -256,6 +257,9 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
 		e.book.parted(e.now, p.listen, f, good, seed)
+		if p.revived {
+			e.book.revive(e.now)
+		}
 	}
 }
 
