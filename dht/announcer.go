@@ -260,7 +260,7 @@ func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 		b, size = m.Response.Nodes6, krpc.NodeLen6
 	}
 	for ; len(b) >= size; b = b[size:] {
-		if a := addrs.Parse(b[id.Len:size]); a.Addr().Is6() == l.f.v6 && addrs.IsUsable(a, l.f.relaxed) {
+		if a := addrs.Parse(b[id.Len:size]); a.Addr().Is6() == l.f.v6 && addrs.IsNode(a, l.f.relaxed) {
 			nodes = append(nodes, announce.Node{ID: id.ID(b[:id.Len]), Addr: a})
 		}
 	}

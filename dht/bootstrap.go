@@ -86,6 +86,13 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.changed = make(chan struct{})
 }
 
+// names reports whether a is an address that the user named.
+func (b *bootstrap) names(a netip.AddrPort) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Contains(b.addrs, a)
+}
+
 // known is what is known so far, whether more may come, and a channel that
 // tells when that has changed.
 func (b *bootstrap) known(v6 bool) (seeds []lookup.Node, more bool, changed <-chan struct{}) {

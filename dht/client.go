@@ -80,6 +80,14 @@ type answer struct {
 // exchange asks the node at to and waits for its answer. An error reply is a
 // *RemoteError.
 func (f *family) exchange(ctx context.Context, to netip.AddrPort, method string, ask krpc.Ask) (*krpc.Message, time.Duration, error) {
+	if !f.mayAsk(to) {
+		return nil, 0, errNoNode
+	}
+	return f.exchangeNamed(ctx, to, method, ask)
+}
+
+// exchangeNamed is exchange with a node that the user named, at any port.
+func (f *family) exchangeNamed(ctx context.Context, to netip.AddrPort, method string, ask krpc.Ask) (*krpc.Message, time.Duration, error) {
 	if err := f.d.limiter.Wait(ctx); err != nil {
 		return nil, 0, cmp.Or(ctx.Err(), ErrNoAnswer)
 	}
@@ -111,9 +119,9 @@ func (f *family) exchange(ctx context.Context, to netip.AddrPort, method string,
 // put puts a query on the wire. Its answer goes to back.
 func (f *family) put(to netip.AddrPort, method string, ask krpc.Ask, back chan<- answer) error {
 	f.d.mu.Lock()
-	if len(f.pending) >= maxPending {
+	if err := f.admit(to); err != nil {
 		f.d.mu.Unlock()
-		return errFull
+		return err
 	}
 	key := f.freeKey()
 	f.pending[key] = pending{addr: to, sent: f.d.now(), answer: back}
@@ -168,7 +176,7 @@ func (d *DHT) Ping(ctx context.Context, addr netip.AddrPort) (Contact, error) {
 	if f == nil {
 		return Contact{}, ErrNoFamily
 	}
-	m, rtt, err := f.exchange(ctx, addr, "ping", krpc.Ask{})
+	m, rtt, err := f.exchangeNamed(ctx, addr, "ping", krpc.Ask{})
 	if err != nil {
 		return Contact{}, err
 	}

@@ -144,6 +144,7 @@ type DHT struct {
 	random  *rand.Rand // a keyed stream that nobody can foretell: transaction ids, tokens
 	answers answers
 	flows   tokens.Flows
+	asked   *tokens.Sources // unanswered queries, by address
 
 	limiter *rate.Limiter
 	boot    bootstrap
@@ -190,6 +191,7 @@ func New(cfg Config) (*DHT, error) {
 	var seed [32]byte
 	crand.Read(seed[:])
 	d.random = rand.New(rand.NewChaCha8(seed))
+	d.asked = tokens.NewSources(silentRate, silentBurst, silentSources, d.random)
 	for _, conn := range cfg.Conns {
 		f, err := newFamily(d, conn)
 		if err != nil {
@@ -255,7 +257,7 @@ func (d *DHT) Ready() <-chan struct{} { return d.ready }
 func (d *DHT) AddNode(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, f := range d.families {
-		if f.v6 == addr.Addr().Is6() && addrs.IsUsable(addr, f.relaxed) {
+		if f.v6 == addr.Addr().Is6() && addrs.IsNode(addr, f.relaxed) {
 			d.mu.Lock()
 			f.tryPing(d.now(), addr, &f.hints)
 			d.mu.Unlock()

@@ -24,6 +24,8 @@ var (
 	errNoReturn = errors.New("dht: a response without return values")
 	errEngine   = errors.New("dht: the query engine wrote what we cannot read")
 	errFull     = errors.New("dht: too many queries under way")
+	errNoNode   = errors.New("dht: no node is at that port")
+	errSilent   = errors.New("dht: that address leaves too many queries unanswered")
 )
 
 // family is our node in the DHT of one address family.
@@ -73,6 +75,11 @@ const (
 	maxPinging = 128
 	pingRate   = 10 // pings a second of nodes that we only heard of, on the average
 	pingBurst  = 64
+
+	// Queries that one IPv4 address or IPv6 /64 may leave unanswered.
+	silentRate    = 1 // a second
+	silentBurst   = 32
+	silentSources = 8192 // addresses that are told apart
 )
 
 func newFamily(d *DHT, conn *netx.Socket) (*family, error) {
@@ -114,10 +121,13 @@ func (f *family) newEngine(own id.ID) (*engine, error) {
 // send puts a query of the engine on the wire.
 func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	if !f.mayAsk(to) {
+		return errNoNode
+	}
 	f.d.mu.Lock()
-	if len(f.pending) >= maxPending {
+	if err := f.admit(to); err != nil {
 		f.d.mu.Unlock()
-		return errFull
+		return err
 	}
 	key := f.freeKey()
 	var t [4]byte
@@ -138,6 +148,27 @@ func (f *family) send(e *engine, b []byte, to netip.AddrPort) error {
 		f.d.mu.Unlock()
 	}
 	return err
+}
+
+// mayAsk reports whether queries go to an address: not to a port below 1024 that others
+// named.
+func (f *family) mayAsk(to netip.AddrPort) bool {
+	return addrs.IsNode(to, f.relaxed) || f.d.boot.names(to)
+}
+
+// admit says why a query cannot go to an address now. What nodes tell can name a victim
+// over and over, under many ports: queries that an address leaves unanswered use up
+// what it gets, and answers give it back. The caller holds d.mu.
+func (f *family) admit(to netip.AddrPort) error {
+	if len(f.pending) >= maxPending {
+		return errFull
+	}
+	if !f.relaxed {
+		if _, ok := f.d.asked.Take(f.d.now(), tokens.SourceOf(to.Addr())); !ok {
+			return errSilent
+		}
+	}
+	return nil
 }
 
 // unsent forgets a query that could not be sent. The caller holds d.mu.
@@ -238,6 +269,9 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 		return
 	}
 	delete(f.pending, key)
+	if !f.relaxed {
+		f.d.asked.Refund(now, tokens.SourceOf(from.Addr()))
+	}
 	f.counts.Replies++
 	if f.offline() {
 		f.back = now

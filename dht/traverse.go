@@ -111,7 +111,7 @@ func (t *traversal) waysIn(g *leg) (nodes []lookup.Node) {
 	}
 	t.d.mu.Unlock()
 	for _, s := range t.d.cfg.Nodes {
-		if s.Addr.Addr().Is6() == g.f.v6 && !s.ID.IsZero() && addrs.IsUsable(s.Addr, g.f.relaxed) {
+		if s.Addr.Addr().Is6() == g.f.v6 && !s.ID.IsZero() && addrs.IsNode(s.Addr, g.f.relaxed) {
 			nodes = append(nodes, lookup.Node{ID: s.ID, Addr: s.Addr})
 		}
 	}
@@ -417,7 +417,7 @@ func (t *traversal) take(r reply) {
 		}
 		usable := mine[:0]
 		for _, n := range mine {
-			if addrs.IsUsable(n.Addr, g.f.relaxed) {
+			if addrs.IsNode(n.Addr, g.f.relaxed) {
 				usable = append(usable, n)
 			}
 		}

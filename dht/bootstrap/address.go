@@ -10,14 +10,15 @@ import (
 )
 
 // martian reports whether no node can have sent from this address. Private
-// addresses are not martian: who can reach us from one can be answered.
+// addresses are not martian: who can reach us from one can be answered. Public ones
+// with a port below 1024 are: an answer to a forged source would go to a DNS or NTP server.
 func martian(a netip.AddrPort) bool {
-	return !addrs.IsUsable(a, true)
+	return !addrs.IsNode(a, true)
 }
 
 // kept reports whether a node at the address can be told to others.
 func kept(a netip.AddrPort, relaxed bool) bool {
-	return addrs.IsUsable(a, relaxed)
+	return addrs.IsNode(a, relaxed)
 }
 
 // place is what holds one entry of the ring: an IPv4 address or an IPv6 /48,

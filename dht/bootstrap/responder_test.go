@@ -90,8 +90,8 @@ var (
 	findNode = query("find_node", "6:target20:"+strings.Repeat("t", 20))
 	getPeers = query("get_peers", "9:info_hash20:"+strings.Repeat("h", 20))
 	ping     = query("ping", "")
-	alice    = netip.MustParseAddrPort("12.0.0.1:1000")
-	alice6   = netip.MustParseAddrPort("[2a00::1]:1000")
+	alice    = netip.MustParseAddrPort("12.0.0.1:5000")
+	alice6   = netip.MustParseAddrPort("[2a00::1]:5000")
 )
 
 func pong(node id.ID, t []byte) string {
@@ -185,11 +185,11 @@ func TestASourceThatAsksAgainIsOneCandidate(t *testing.T) {
 
 func TestWhoIsNotKept(t *testing.T) {
 	for what, c := range map[string]struct{ from, datagram string }{
-		"read-only (BEP 43)": {"12.0.0.1:1", strings.Replace(findNode, "1:t2:aa", "2:roi1e1:t2:aa", 1)},
-		"private":            {"10.0.0.1:1", findNode},
+		"read-only (BEP 43)": {"12.0.0.1:6881", strings.Replace(findNode, "1:t2:aa", "2:roi1e1:t2:aa", 1)},
+		"private":            {"10.0.0.1:6881", findNode},
 		"loopback":           {"127.0.0.1:1", findNode},
-		"documentation":      {"192.0.2.1:1", findNode},
-		"a bad query":        {"12.0.0.1:1", query("find_node", "")},
+		"documentation":      {"192.0.2.1:6881", findNode},
+		"a bad query":        {"12.0.0.1:6881", query("find_node", "")},
 	} {
 		s := newServer(t)
 		if s.ask(netip.MustParseAddrPort(c.from), c.datagram); s.loops[0].Waiting() != 0 {
@@ -204,7 +204,7 @@ func TestWhoIsNotKept(t *testing.T) {
 }
 
 func TestMartiansGetNothing(t *testing.T) {
-	for _, a := range []string{"0.0.0.0:1", "12.0.0.1:0", "224.0.0.1:1", "255.255.255.255:1", "240.0.0.1:1"} {
+	for _, a := range []string{"0.0.0.0:1", "12.0.0.1:0", "224.0.0.1:1", "255.255.255.255:1", "240.0.0.1:1", "12.0.0.1:53", "12.0.0.1:1023"} {
 		s := newServer(t)
 		if b := s.send(0, netip.MustParseAddrPort(a), findNode); b != "" {
 			t.Errorf("%s: %q", a, b)
@@ -340,11 +340,11 @@ func TestEachSourceAndEach64IsLimited(t *testing.T) {
 		}
 		return n
 	}
-	if n := answered(0, func(i int) netip.AddrPort { return netip.AddrPortFrom(alice.Addr(), uint16(i+1)) }); n != 50 {
+	if n := answered(0, func(i int) netip.AddrPort { return netip.AddrPortFrom(alice.Addr(), uint16(5000+i)) }); n != 50 {
 		t.Error("IPv4:", n)
 	}
 	in64 := func(i int) netip.AddrPort {
-		return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x2a, 15: byte(i)}), 1)
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x2a, 15: byte(i)}), 6881)
 	}
 	if n := answered(2, in64); n != 50 {
 		t.Error("IPv6:", n)
@@ -394,7 +394,7 @@ func TestOurIDFitsTheAddressThatOthersSee(t *testing.T) {
 	s := newServer(t)
 	ours := netip.MustParseAddrPort("8.8.8.8:6881")
 	for i := range 5 {
-		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i), 1, 1}), 1)
+		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, byte(i), 1, 1}), 6881)
 		c := s.cookies.cookie(s.now, a)
 		d := fmt.Sprintf("d2:ip6:\x08\x08\x08\x08\x1a\xe11:rd2:id20:%se1:t8:%s1:y1:re", strings.Repeat("x", 20), c[:])
 		s.send(0, a, d)

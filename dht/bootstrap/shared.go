@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"seedbed/dht/table"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -91,7 +92,7 @@ func (s *Shared) SetExternal(a netip.Addr) {
 func (s *Shared) vote(voter netip.Addr, ours netip.AddrPort) {
 	a := ours.Addr()
 	f := family(a)
-	if !ours.IsValid() || s.rings[f] == nil || !kept(netip.AddrPortFrom(a, 1), s.cfg.Relaxed) {
+	if !ours.IsValid() || s.rings[f] == nil || !addrs.IsUsable(netip.AddrPortFrom(a, 1), s.cfg.Relaxed) {
 		return
 	}
 	if settled, ok := s.votes[f].Add(voter, a); ok && settled != s.seen[f] {

@@ -26,7 +26,7 @@ func TestWhoSignsFalselyAgainAndAgainIsBannedForAWhile(t *testing.T) {
 		from, same, other string
 	}{
 		{"192.0.2.1:6881", "192.0.2.1:7000", "192.0.2.2:6881"},
-		{"[2001:db8:1:2::1]:6881", "[2001:db8:1:2::2]:1", "[2001:db8:1:3::1]:6881"},
+		{"[2001:db8:1:2::1]:6881", "[2001:db8:1:2::2]:6882", "[2001:db8:1:3::1]:6881"},
 	} {
 		r := setup(Config{}, store.Config{})
 		from, same, other := netip.MustParseAddrPort(c.from), netip.MustParseAddrPort(c.same), netip.MustParseAddrPort(c.other)

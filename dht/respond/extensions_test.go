@@ -283,7 +283,7 @@ func TestBEP44APutNeedsItsToken(t *testing.T) {
 	}
 	// A signature is not looked at for one who has no token.
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
-	b := r.mutablePut(0, netip.MustParseAddrPort("192.0.2.8:1"), key, "", 1, "1:a", "")
+	b := r.mutablePut(0, netip.MustParseAddrPort("192.0.2.8:6881"), key, "", 1, "1:a", "")
 	var q krpc.Message
 	if err := krpc.Parse(b, &q); err != nil {
 		t.Fatal(err)

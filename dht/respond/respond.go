@@ -143,8 +143,9 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 		own = r.cfg.Table6
 	}
 	// Private addresses are no martians here: who can reach us from one can be
-	// answered.
-	if !addrs.IsUsable(from, true) || own == nil {
+	// answered. Public ones with a port below 1024 are: no node asks from there, and
+	// an answer to a forged source would go to a DNS or NTP server.
+	if !addrs.IsNode(from, true) || own == nil {
 		return dst, Martian
 	}
 	source := rate.SourceOf(from.Addr())

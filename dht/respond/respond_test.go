@@ -385,7 +385,8 @@ func TestBEP43AReadOnlyNodeIsServedAndNotRemembered(t *testing.T) {
 
 func TestMartiansAreDropped(t *testing.T) {
 	r := setup(Config{}, store.Config{})
-	for _, a := range []string{"192.0.2.1:0", "[2001:db8::1]:0", "0.0.0.0:6881", "[::]:6881", "224.0.0.1:6881", "255.255.255.255:6881", "[ff02::1]:6881", "[::ffff:0.0.0.0]:1"} {
+	for _, a := range []string{"192.0.2.1:0", "[2001:db8::1]:0", "0.0.0.0:6881", "[::]:6881", "224.0.0.1:6881", "255.255.255.255:6881", "[ff02::1]:6881", "[::ffff:0.0.0.0]:1",
+		"192.0.2.1:53", "192.0.2.1:1023", "[2001:db8::1]:123"} {
 		if _, out := r.ask(t, netip.MustParseAddrPort(a), query("ping", "")); out != Martian {
 			t.Error(a, out)
 		}
@@ -420,14 +421,14 @@ func TestASourceThatAsksTooOftenIsDropped(t *testing.T) {
 		from     string
 		n, want  int
 	}{
-		{"a burst", 0, "192.0.2.1:1", 100, 20},
-		{"another port is the same source", 0, "192.0.2.1:2", 100, 0},
-		{"a neighbour is another", 0, "192.0.2.2:1", 100, 20},
-		{"a second later", time.Second, "192.0.2.1:1", 100, 10},
-		{"a minute later", time.Minute, "192.0.2.1:1", 100, 20},
-		{"IPv6", 0, "[2001:db8:0:1::1]:1", 100, 20},
-		{"the same /64", 0, "[2001:db8:0:1::2]:1", 100, 0},
-		{"another /64", 0, "[2001:db8:0:2::1]:1", 100, 20},
+		{"a burst", 0, "192.0.2.1:6881", 100, 20},
+		{"another port is the same source", 0, "192.0.2.1:6882", 100, 0},
+		{"a neighbour is another", 0, "192.0.2.2:6881", 100, 20},
+		{"a second later", time.Second, "192.0.2.1:6881", 100, 10},
+		{"a minute later", time.Minute, "192.0.2.1:6881", 100, 20},
+		{"IPv6", 0, "[2001:db8:0:1::1]:6881", 100, 20},
+		{"the same /64", 0, "[2001:db8:0:1::2]:6881", 100, 0},
+		{"another /64", 0, "[2001:db8:0:2::1]:6881", 100, 20},
 	} {
 		r.now += mono.Time(c.after)
 		if got := answered(c.from, c.n); got != c.want {
@@ -435,7 +436,7 @@ func TestASourceThatAsksTooOftenIsDropped(t *testing.T) {
 		}
 	}
 	r = setup(Config{Rate: -1}, store.Config{})
-	if got := answered("192.0.2.1:1", 10_000); got != 10_000 {
+	if got := answered("192.0.2.1:6881", 10_000); got != 10_000 {
 		t.Error("limited without a limit:", got)
 	}
 }

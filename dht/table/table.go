@@ -158,7 +158,7 @@ const (
 // Replied records a validated reply of the node after rtt, and keeps the node
 // if there is room and reason.
 func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time.Duration) Outcome {
-	if node == t.own || !addrs.IsUsable(addr, t.relaxed) {
+	if node == t.own || !addrs.IsNode(addr, t.relaxed) {
 		return Refused
 	}
 	if known, ok := t.byAddr[addr]; ok {
@@ -280,7 +280,7 @@ func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 // Wants reports whether a node that we only heard of would find a place, so
 // that a ping is worth its while.
 func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
-	if node == t.own || !addrs.IsUsable(addr, t.relaxed) {
+	if node == t.own || !addrs.IsNode(addr, t.relaxed) {
 		return false
 	}
 	b, i := t.bucketOf(node)

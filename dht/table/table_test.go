@@ -294,9 +294,9 @@ func TestOneNodePerAddressUnlessRelaxed(t *testing.T) {
 	for _, relaxed := range []bool{false, true} {
 		tab := New(Config{ID: rid(r, id.ID{}, 0), Relaxed: relaxed})
 		for port := range uint16(20) {
-			a := netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), 1000+port)
+			a := netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), 5000+port)
 			tab.Replied(minute, a, rid(r, tab.ID(), 0), 0)
-			a6 := netip.AddrPortFrom(netip.MustParseAddr("2a01:db8::").Next(), 1000+port)
+			a6 := netip.AddrPortFrom(netip.MustParseAddr("2a01:db8::").Next(), 5000+port)
 			tab.Replied(minute, a6, rid(r, tab.ID(), 0), 0)
 		}
 		for i := range uint32(20) {

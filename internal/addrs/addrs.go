@@ -176,6 +176,16 @@ func IsUsable(a netip.AddrPort, relaxed bool) bool {
 	return s == Public || relaxed && s != Never
 }
 
+// minNodePort is the first port that a program needs no privilege for. Below are the
+// services that others want to have flooded (DNS, NTP, SSH), and no DHT nodes.
+const minNodePort = 1024
+
+// IsNode reports whether a DHT node that others named may be at a, and be asked: a is
+// usable and its port is not below 1024, except at a local address if relaxed.
+func IsNode(a netip.AddrPort, relaxed bool) bool {
+	return IsUsable(a, relaxed) && (a.Port() >= minNodePort || relaxed && IsLocal(a.Addr()))
+}
+
 // Host returns the address that a packet to ip arrives at: ip without its zone,
 // and the IPv4 address where ip is mapped or translated (NAT64). Limits for each
 // address count it.

@@ -139,6 +139,23 @@ func TestOneSetAnswersEveryQuestion(t *testing.T) {
 	})
 }
 
+// A DHT node has no port below 1024, except in a private network.
+func TestIsNode(t *testing.T) {
+	for _, c := range []struct {
+		a               string
+		strict, relaxed bool
+	}{
+		{"8.8.8.8:1024", true, true}, {"8.8.8.8:6881", true, true}, {"[2606:4700::1111]:6881", true, true},
+		{"8.8.8.8:1023", false, false}, {"8.8.8.8:53", false, false}, {"8.8.8.8:0", false, false}, {"[2606:4700::1111]:123", false, false},
+		{"10.0.0.1:53", false, true}, {"127.0.0.1:1", false, true}, {"10.0.0.1:6881", false, true}, {"192.0.2.1:53", false, false},
+	} {
+		a := netip.MustParseAddrPort(c.a)
+		if IsNode(a, false) != c.strict || IsNode(a, true) != c.relaxed {
+			t.Errorf("%s: %v, relaxed %v", c.a, IsNode(a, false), IsNode(a, true))
+		}
+	}
+}
+
 func TestHost(t *testing.T) {
 	for in, want := range map[string]string{
 		"1.2.3.4": "1.2.3.4", "::ffff:1.2.3.4": "1.2.3.4", "64:ff9b::102:304": "1.2.3.4", "2a00::1": "2a00::1", "fe80::1%eth0": "fe80::1",

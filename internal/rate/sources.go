@@ -74,6 +74,18 @@ func SourceOf(a netip.Addr) uint64 {
 	return max(binary.BigEndian.Uint64(b[:]), 1) // there are no hosts in ::/64
 }
 
+// Refund gives back one packet's worth that Take took. A source that is not known any
+// more needs none.
+func (s *Sources) Refund(now mono.Time, source uint64) {
+	at := int((source^s.secret[0])*s.secret[1]>>s.shift) * setSize
+	for i := at; i < at+setSize; i++ {
+		if s.places[i].key == source {
+			s.places[i].full = max(s.places[i].full-s.cost, now)
+			return
+		}
+	}
+}
+
 // Take takes one packet's worth out of the source's bucket, if it is there. The
 // Source is valid until the next Take.
 func (s *Sources) Take(now mono.Time, source uint64) (*Source, bool) {

@@ -93,6 +93,34 @@ func TestANegativeRateIsNone(t *testing.T) {
 	}
 }
 
+// What is given back can be taken again, and never more than the burst.
+func TestARefundIsTakenAgain(t *testing.T) {
+	s := newSources(1, 5, 100)
+	take := func(now mono.Time) (n int) {
+		for range 20 {
+			if _, ok := s.Take(now, 7); ok {
+				n++
+			}
+		}
+		return n
+	}
+	if n := take(second); n != 5 {
+		t.Fatal(n)
+	}
+	s.Refund(second, 7)
+	s.Refund(second, 7)
+	s.Refund(second, 8) // it is not known
+	if n := take(second); n != 2 {
+		t.Error("after two refunds:", n)
+	}
+	for range 20 {
+		s.Refund(second, 7)
+	}
+	if n := take(second); n != 5 {
+		t.Error("after many refunds:", n)
+	}
+}
+
 func TestTheNotesOfASourceStay(t *testing.T) {
 	s := newSources(1, 10, 8)
 	st, _ := s.Take(5, 7)

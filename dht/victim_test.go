@@ -1,0 +1,182 @@
+package dht
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/table"
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+	"seedbed/internal/netx"
+	"seedbed/internal/simnet"
+)
+
+// watched notes what a node sends, by address and second.
+type watched struct {
+	netx.PacketConn
+	mu   sync.Mutex
+	sent map[netip.Addr]map[time.Time]int
+	low  []netip.AddrPort // ports below 1024
+}
+
+func (w *watched) note(to netip.AddrPort) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if to.Port() < 1024 {
+		w.low = append(w.low, to)
+	}
+	if w.sent[to.Addr()] == nil {
+		w.sent[to.Addr()] = map[time.Time]int{}
+	}
+	w.sent[to.Addr()][time.Now().Truncate(time.Second)]++
+}
+
+func (w *watched) WriteTo(b []byte, to netip.AddrPort) error {
+	w.note(to)
+	return w.PacketConn.WriteTo(b, to)
+}
+
+func (w *watched) WriteBatch(ms []netx.Datagram) (int, error) {
+	for _, m := range ms {
+		w.note(m.Addr)
+	}
+	return w.PacketConn.WriteBatch(ms)
+}
+
+// accuse is a node that answers every query with nodes at a victim's address, close to
+// what was asked for and under ever new ports.
+func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports func() uint16) {
+	r := rand.New(rand.NewPCG(1, 2))
+	in := []netx.Datagram{{Buf: make([]byte, 2048)}}
+	var m krpc.Message
+	for {
+		if _, err := l.ReadBatch(in); err != nil {
+			return
+		}
+		if krpc.Parse(in[0].Buf[:in[0].N], &m) != nil || m.Y != 'q' {
+			continue
+		}
+		q := &m.Query
+		b := append([]byte("d1:rd2:id20:"), own[:]...)
+		var nodes []byte
+		for range table.K {
+			x := near(q.Target, 20+r.IntN(100), randomID())
+			ip := victim.As4()
+			nodes = binary.BigEndian.AppendUint16(append(append(nodes, x[:]...), ip[:]...), ports())
+		}
+		b = bencode.AppendBytes(append(b, "5:nodes"...), nodes)
+		b = append(b, "5:token4:lies"...)
+		b = append(bencode.AppendBytes(append(b, "e1:t"...), q.T), "1:y1:re"...)
+		if err := l.WriteTo(b, in[0].Addr); err != nil {
+			return
+		}
+		// It asks too, so that it gets into the table, and is asked by whatever goes on.
+		if r.IntN(4) == 0 {
+			target := randomID()
+			_ = l.WriteTo(krpc.AppendQuery(nil, []byte("tt"), "find_node", &krpc.Ask{ID: own, Target: &target}, false), in[0].Addr)
+		}
+	}
+}
+
+// A node of the DHT that names a victim makes us send nothing to its ports below 1024, and
+// to its other ports some queries that use themselves up, whatever we do meanwhile.
+func TestANodeThatNamesAVictim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
+		victim := netip.MustParseAddr("9.9.9.9")
+		low := []uint16{1, 22, 25, 53, 80, 123, 443, 1023}
+		n := 0
+		ports := func() uint16 {
+			if n++; n%2 == 0 {
+				return low[n/2%len(low)]
+			}
+			return uint16(1024 + n*7%60000)
+		}
+		var boot []string
+		for i := range 4 { // liars with a place of their own in the table
+			l, err := net.Host(public(100 + i)).PacketConn(6881)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			go accuse(t, l, randomID(), victim, ports)
+			boot = append(boot, at(public(100+i)).String())
+		}
+		raw, err := net.Host(public(1)).PacketConn(6881)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &watched{PacketConn: raw, sent: map[netip.Addr]map[time.Time]int{}}
+		begun := time.Now()
+		d := newNode(t, Config{Conns: []*netx.Socket{netx.NewSocket(w)}, Bootstrap: boot})
+		within(t, time.Minute, "the liars answer", func() bool { return d.Stats().V4.Replies > 0 })
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		for range 12 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = d.Lookup(ctx, randomID(), func(netip.AddrPort, []netip.AddrPort) {})
+					_, _ = d.Announce(ctx, randomID(), 4000, false, func(netip.AddrPort, []netip.AddrPort) {})
+					_, _ = d.FindNode(ctx, randomID())
+				}
+			})
+		}
+		// Peers name it too (BEP 5's PORT), and it seems to ask from a low port.
+		asks, err := net.Host(victim).PacketConn(53)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer asks.Close()
+		for range 100 {
+			d.AddNode(netip.AddrPortFrom(victim, ports()))
+			target := randomID()
+			if err := asks.WriteTo(krpc.AppendQuery(nil, []byte("tt"), "find_node", &krpc.Ask{ID: randomID(), Target: &target}, false), at(public(1))); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Second)
+		}
+		cancel()
+		wg.Wait()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.low) > 0 {
+			t.Errorf("%d datagrams to ports below 1024, the first to %v", len(w.low), w.low[0])
+		}
+		total, most := 0, 0
+		for _, k := range w.sent[victim] {
+			total, most = total+k, max(most, k)
+		}
+		t.Logf("%d datagrams to the victim, %d in the worst second", total, most)
+		if limit := silentBurst + silentRate*int(time.Since(begun)/time.Second+1); total == 0 || total > limit || most > silentBurst+silentRate {
+			t.Errorf("%d datagrams to the victim, at most %d; %d in the worst second, at most %d", total, limit, most, silentBurst+silentRate)
+		}
+	})
+}
+
+// The user may name a bootstrap node, or one to ping, at any port.
+func TestANodeAtALowPortThatTheUserNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
+		to := netip.AddrPortFrom(public(2), 443)
+		l, err := net.Host(to.Addr()).PacketConn(to.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		other := newNode(t, Config{Conns: conn(t, net, public(3))})
+		go accuse(t, l, randomID(), public(3), func() uint16 { return 6881 })
+		d := newNode(t, Config{Conns: conn(t, net, public(1)), Bootstrap: []string{to.String()}})
+		within(t, time.Minute, "the node that it names is found", func() bool { return d.Stats().V4.Nodes == 1 && other.Stats().V4.Queries > 0 })
+		if _, err := d.Ping(t.Context(), to); err != nil {
+			t.Error(err)
+		}
+	})
+}
