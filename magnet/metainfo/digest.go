@@ -69,12 +69,16 @@ func (h *PieceHash) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// zeros is what padding is made of; nobody writes to it.
+var zeros [BlockSize]byte
+
 // Digest ends the hash.
 func (h *PieceHash) Digest() (d Digest) {
 	if h.v1 != nil {
-		for zeros := make([]byte, min(h.pad, BlockSize)); h.pad > 0; h.pad -= int64(len(zeros)) {
-			zeros = zeros[:min(h.pad, int64(len(zeros)))]
-			h.v1.Write(zeros)
+		for h.pad > 0 {
+			b := zeros[:min(h.pad, int64(len(zeros)))]
+			h.v1.Write(b)
+			h.pad -= int64(len(b))
 		}
 		h.v1.Sum(d.V1[:0])
 	}
