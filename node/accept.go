@@ -47,7 +47,8 @@ func (n *Node) greet(l *swarm.Lobby, c net.Conn) {
 		return
 	}
 	t := n.lookup(h.InfoHash)
-	if t == nil || !n.room() || !stop() {
+	h.Crowded = !n.room()
+	if t == nil || h.Crowded && t.live.Load() == nil || !stop() { // no torrent is woken for want of room
 		c.Close()
 		return
 	}

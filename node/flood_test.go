@@ -121,3 +121,56 @@ func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 		}
 	})
 }
+
+// Mute peers fill the connections of a whole node. A seed that comes gets in, and so
+// does one that only we can dial.
+func TestASeedGetsInThoughMutePeersFillTheNode(t *testing.T) {
+	for _, dialled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(23, simnet.Link{Delay: 20 * ms})
+			const most = 30
+			spec, _ := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
+			leech := start(t, n, 1, noDHT, func(c *Config) { c.MaxConns = most })
+			link := withPeers(spec)
+			if dialled {
+				link.Peers = []string{at(2).String()}
+			}
+			got := leech.add(Spec{Link: link, Torrent: spec.Torrent, Dir: t.TempDir()})
+			for i := range most {
+				c, err := n.Host(addr(50+i)).Dial(t.Context(), at(1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				var r wire.Reserved
+				r.SetFast()
+				b := wire.AppendHandshake(nil, r, spec.InfoHash(), id.ID{byte(i), 1})
+				if _, err := c.Write(wire.Append(wire.Append(b, wire.Msg{Type: wire.HaveAll}), wire.Msg{Type: wire.Unchoke})); err != nil {
+					t.Fatal(err)
+				}
+				go io.Copy(io.Discard, c)
+			}
+			time.Sleep(time.Second)
+			if k := got.Snapshot().Connected; k != most {
+				t.Fatalf("%d connections of at most %d", k, most)
+			}
+			seed := start(t, n, 2, noDHT)
+			if !dialled {
+				spec.Peers = []string{at(1).String()}
+			}
+			its := seed.add(spec)
+			for range 60 {
+				if time.Sleep(time.Second); its.Snapshot().Connected > 0 {
+					break
+				}
+			}
+			time.Sleep(5 * time.Second)
+			if its.Snapshot().Connected != 1 {
+				t.Errorf("a seed is kept out, dialled %v", dialled)
+			}
+			if k := got.Snapshot().Connected; k > most {
+				t.Errorf("%d connections of at most %d", k, most)
+			}
+		})
+	}
+}

@@ -87,6 +87,9 @@ func KeyHash(infohash id.ID) [20]byte { return mse.KeyHash(infohash) }
 type Hello struct {
 	Reserved wire.Reserved
 	InfoHash id.ID
+	// Crowded says that the node has no room for one more connection: this one is
+	// kept only in place of another of its torrent.
+	Crowded bool
 
 	nc        net.Conn // to go on with
 	encrypted bool

@@ -54,7 +54,7 @@ func (t *Torrent) Incoming(h Hello) {
 			g.Conn.Close()
 			return
 		}
-		t.adopt(g, netx.RemoteAddr(g.Conn), n.v2, true)
+		t.adopt(g, netx.RemoteAddr(g.Conn), n.v2, true, h.Crowded)
 	}()
 }
 
@@ -92,7 +92,7 @@ func (t *Torrent) dial(cmd *engine.Command) {
 			return
 		}
 		n, _ := t.called(g.InfoHash)
-		t.adopt(g, addr, n.v2, false)
+		t.adopt(g, addr, n.v2, false, false)
 	}()
 }
 
@@ -116,17 +116,18 @@ func (t *Torrent) handshake(n name) []byte {
 func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
 	g := Handshake{Conn: nc, PeerID: id}
 	g.Reserved.SetFast()
-	t.adopt(g, addr, false, true)
+	t.adopt(g, addr, false, true, false)
 }
 
 // adopt makes a connection out of a socket whose handshake is done and reads it
-// to its end. v2 says that the handshake was by the v2 infohash (BEP 52).
-func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming bool) {
+// to its end. v2 says that the handshake was by the v2 infohash (BEP 52), crowded
+// that it must take the place of another.
+func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming, crowded bool) {
 	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr)
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
 			Conn: c.id, Addr: addr, Incoming: incoming,
-			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2,
+			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, Crowded: crowded,
 		},
 		conn: c,
 	}) {

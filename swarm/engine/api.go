@@ -71,6 +71,7 @@ type EvConnected struct {
 	Reserved  wire.Reserved
 	Encrypted bool // the handshake, and perhaps what follows
 	V2        bool // by the v2 infohash (BEP 52)
+	Crowded   bool // the node has no room: it is kept only in place of another
 }
 
 // EvClosed: Conn is gone, by either side; every lease it held is free and no
@@ -330,6 +331,28 @@ type Config struct {
 	Seed    uint64 // of the engine's random choices
 }
 
+// Drops counts connections by what the peer did to end them.
+type Drops struct {
+	BadData  int // sent wrong pieces or metadata
+	Protocol int // broke the protocol
+	Slow     int // did not read what we sent, or blocked what others wait for
+	Silent   int // sent nothing for too long
+}
+
+// count counts a connection that ended for f.
+func (d *Drops) count(f Fault) {
+	switch f {
+	case FaultBanned:
+		d.BadData++
+	case FaultProtocol:
+		d.Protocol++
+	case FaultSlow:
+		d.Slow++
+	case FaultTimeout:
+		d.Silent++
+	}
+}
+
 // Stats is a snapshot for people: sizes in bytes, rates in bytes a second.
 type Stats struct {
 	Metadata     bool  // the info dictionary is known
@@ -351,6 +374,8 @@ type Stats struct {
 	Tried        int // addresses dialled at least once
 	Refused      int // of those, the ones that have never answered
 	Connected    int
+	Banned       int   // addresses that are not dialled or accepted for now
+	Dropped      Drops // connections that ended for what the peer did, in this run
 	Seeds        int   // connected peers that have everything
 	ChokedBy     int   // connected peers that choke us while we are interested
 	MetaPeers    int   // connected peers that we wait for metadata from

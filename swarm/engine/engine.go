@@ -26,6 +26,7 @@ type Engine struct {
 	conns   map[Conn]*peer // to find a connection; never ranged over
 	peers   []*peer        // the same, in the order they came
 	open    int            // of those, not closing
+	spare   int            // of those, how many may be replaced; see room.go
 	origins origins
 	meta    metaPhase
 	layer   layerPhase
@@ -66,6 +67,7 @@ type tally struct {
 	downloaded, uploaded int64
 	wasted               int64
 	hashFails            int
+	dropped              Drops
 	askable              int           // peers that can be asked for more than one block
 	downTotal            float64       // bytes a second of all of them
 	bestGap              time.Duration // how long the best of them takes for a block; 0 is unknown
@@ -251,6 +253,7 @@ func (e *Engine) Tick(now mono.Time) {
 		e.upkeep(p)
 	}
 	e.metaUpkeep()
+	e.countSpare()
 	e.layerUpkeep()
 	e.liftVeils()
 	if e.now >= e.rechokeAt {
@@ -362,7 +365,7 @@ const (
 )
 
 func (e *Engine) wantsDials() bool {
-	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns
+	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.spare
 }
 
 // dial asks for connections to the best of the book.

@@ -20,9 +20,6 @@ const (
 	// staleAfter: a second connection of the same peer in the same direction
 	// replaces one that has been silent for so long.
 	staleAfter = time.Minute
-	// idleFor is how long a connection that neither side wants is kept when a
-	// newcomer wants its place.
-	idleFor = time.Minute
 )
 
 // peer is one connection, from EvConnected to EvClosed.
@@ -83,7 +80,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		p.listen = p.addr
 		e.book.dialled(e.now, p.addr, ev.Encrypted)
 	}
-	if f := e.refuse(p); f != FaultNone {
+	if f := e.refuse(p, ev.Crowded); f != FaultNone {
 		e.close(p, f)
 		return
 	}
@@ -95,8 +92,9 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.greet(p)
 }
 
-// refuse says why a fresh connection is not wanted, if it is not.
-func (e *Engine) refuse(p *peer) Fault {
+// refuse says why a fresh connection is not wanted, if it is not. crowded says that
+// it must take the place of another.
+func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	switch {
 	case e.stopped:
 		return FaultLocal
@@ -114,7 +112,7 @@ func (e *Engine) refuse(p *peer) Fault {
 		}
 		e.close(q, FaultDuplicate)
 	}
-	if e.open >= e.cfg.MaxConns && !e.makeRoom() {
+	if (crowded || e.open >= e.cfg.MaxConns) && !e.makeRoom() {
 		return FaultUseless
 	}
 	return FaultNone
@@ -129,25 +127,6 @@ func (e *Engine) survives(fresh, old *peer) bool {
 	}
 	weAreSmaller := e.cfg.PeerID.Cmp(fresh.id) < 0
 	return fresh.incoming != weAreSmaller
-}
-
-// makeRoom closes the connection that matters least, if there is one that does
-// not matter: neither side has wanted anything of the other for a while, or it
-// takes nothing and never gave anything.
-func (e *Engine) makeRoom() bool {
-	for _, p := range e.peers {
-		if !p.closing && !p.down.interested && !p.up.interested && e.now.Sub(p.since) > idleFor && !p.meta.usable() {
-			e.close(p, FaultUseless)
-			return true
-		}
-	}
-	for _, p := range e.peers {
-		if !p.closing && p.up.stalls > 0 && !p.up.proven() && p.down.rate.Total() == 0 && !p.meta.usable() {
-			e.close(p, FaultSlow)
-			return true
-		}
-	}
-	return false
 }
 
 // greet says what comes first on a connection.
@@ -241,6 +220,9 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		e.open--
 		e.leaveSwarm(p)
 		e.judge(p)
+	}
+	if p.origin != 0 { // it was taken in
+		e.dropped.count(f)
 	}
 	e.release(p, true)
 	delete(e.conns, p.conn)
