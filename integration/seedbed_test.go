@@ -42,7 +42,7 @@ var fields = map[string]string{
 	"listening":   "addr",
 	"added":       "infohash magnet",
 	"dht":         "nodes",
-	"peers":       "infohash known connected",
+	"peers":       "infohash known connected banned dropped",
 	"announcing":  "torrents late interval_s",
 	"metadata":    "infohash name size pieces piece_length files",
 	"first_piece": "infohash",

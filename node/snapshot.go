@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"seedbed/swarm/engine"
@@ -26,6 +27,29 @@ type Snapshot struct {
 	Paused           error  // what holds the torrent up, or nil
 	Checked, ToCheck int64  // while Checking
 	Why              string // why nothing moves, in one calm line; "" when it moves
+}
+
+// Losses tells how many peers are banned and how many connections ended for what
+// the peer did, with the reasons; "" for none.
+func (s *Snapshot) Losses() string {
+	var parts []string
+	if s.Banned > 0 {
+		parts = append(parts, count(s.Banned, "peer")+" banned")
+	}
+	d := s.Dropped
+	var reasons []string
+	for _, r := range []struct {
+		n    int
+		what string
+	}{{d.BadData, "sent bad data"}, {d.Protocol, "broke the protocol"}, {d.Slow, "too slow"}, {d.Silent, "silent"}} {
+		if r.n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d %s", r.n, r.what))
+		}
+	}
+	if len(reasons) > 0 {
+		parts = append(parts, fmt.Sprintf("%d dropped (%s)", d.BadData+d.Protocol+d.Slow+d.Silent, strings.Join(reasons, ", ")))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // dhtView is what the calm line needs to know of the DHT.

@@ -8,6 +8,22 @@ import (
 	"seedbed/swarm/engine"
 )
 
+func TestLossesHaveReasons(t *testing.T) {
+	for _, c := range []struct {
+		s    engine.Stats
+		want string
+	}{
+		{engine.Stats{}, ""},
+		{engine.Stats{Banned: 1, Dropped: engine.Drops{BadData: 1}}, "1 peer banned, 1 dropped (1 sent bad data)"},
+		{engine.Stats{Banned: 2}, "2 peers banned"},
+		{engine.Stats{Dropped: engine.Drops{Protocol: 2, Slow: 1, Silent: 3}}, "6 dropped (2 broke the protocol, 1 too slow, 3 silent)"},
+	} {
+		if got := (&Snapshot{Stats: c.s}).Losses(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 // When nothing moves, one line says why; when something moves, none does.
 func TestTheCalmLineSaysWhy(t *testing.T) {
 	down := func(s engine.Stats) Snapshot { return Snapshot{Stats: s, State: Downloading} }

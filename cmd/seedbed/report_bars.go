@@ -130,11 +130,17 @@ func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 		}, decor.WC{W: nameWidth + 1, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return r.numbers(b.snapshot()) })),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
-			why := b.snapshot().Why
-			if why == "" {
+			s := b.snapshot()
+			var notes []string
+			for _, note := range []string{s.Why, s.Losses()} {
+				if note != "" {
+					notes = append(notes, note)
+				}
+			}
+			if len(notes) == 0 {
 				return nil
 			}
-			_, err := fmt.Fprintln(w, r.paint(dim, "  "+clip(why, max(st.AvailableWidth-2, 20))))
+			_, err := fmt.Fprintln(w, r.paint(dim, "  "+clip(strings.Join(notes, "; "), max(st.AvailableWidth-2, 20))))
 			return err
 		}), false))
 	return b

@@ -21,7 +21,21 @@ type jsonReporter struct {
 	told      map[*node.Torrent]jsonProgress
 }
 
-type jsonPeers struct{ known, connected int }
+// jsonPeers is what is known of the peers of a torrent.
+type jsonPeers struct {
+	Known     int       `json:"known"`
+	Connected int       `json:"connected"`
+	Banned    int       `json:"banned"`
+	Dropped   jsonDrops `json:"dropped"`
+}
+
+// jsonDrops counts connections by what the peer did to end them.
+type jsonDrops struct {
+	BadData  int `json:"bad_data"`
+	Protocol int `json:"protocol"`
+	Slow     int `json:"slow"`
+	Silent   int `json:"silent"`
+}
 
 func newJSONReporter(w io.Writer) *jsonReporter {
 	enc := json.NewEncoder(w)
@@ -157,13 +171,12 @@ func (r *jsonReporter) tick(n *node.Node, ts []*node.Torrent) {
 	}
 	for _, t := range ts {
 		s := t.Snapshot()
-		if p := (jsonPeers{s.Known, s.Connected}); p != r.seen[t] {
+		if p := (jsonPeers{s.Known, s.Connected, s.Banned, jsonDrops(s.Dropped)}); p != r.seen[t] {
 			r.seen[t] = p
 			r.put(struct {
 				jsonHead
-				Known     int `json:"known"`
-				Connected int `json:"connected"`
-			}{head("peers", now, t), p.known, p.connected})
+				jsonPeers
+			}{head("peers", now, t), p})
 		}
 		if !s.Metadata {
 			continue

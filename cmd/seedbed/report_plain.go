@@ -137,8 +137,17 @@ func (r *plainReporter) tick(_ *node.Node, ts []*node.Torrent) {
 	}
 }
 
-// status is where a torrent stands, in one line.
+// status is where a torrent stands, in one line, and which peers it lost.
 func status(s node.Snapshot) string {
+	line := standing(s)
+	if lost := s.Losses(); line != "" && lost != "" {
+		line += "; " + lost
+	}
+	return line
+}
+
+// standing is where a torrent stands.
+func standing(s node.Snapshot) string {
 	switch {
 	case s.Why != "":
 		return s.Why

@@ -12,7 +12,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		DownRate: e.downRate.Rate(now), UpRate: e.upRate.Rate(now),
 		Downloaded: e.downloaded, Uploaded: e.uploaded, Wasted: e.wasted, HashFails: e.hashFails,
 		Known: e.book.known(), Dialing: e.book.dialing, Tried: e.book.tried, Refused: e.book.refused,
-		Connected: e.open, Paused: e.paused, Broken: e.broken,
+		Connected: e.open, Banned: e.book.bans.count(now), Dropped: e.dropped, Paused: e.paused, Broken: e.broken,
 	}
 	c := e.content
 	for _, p := range e.peers {
