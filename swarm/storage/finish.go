@@ -21,10 +21,19 @@ func (s *Storage) Finish() error {
 	}
 	s.renaming.Lock()
 	defer s.renaming.Unlock()
+	err := s.nameAll()
+	s.mu.Lock()
+	s.redo.finish = err != nil
+	s.mu.Unlock()
+	return s.failed(err)
+}
+
+// nameAll is Finish. renaming is held.
+func (s *Storage) nameAll() error {
 	s.finishBegan.Store(time.Now().UnixNano())
 	s.disk.Refresh() // the folder may have been renamed
 	if err := s.noteFinish(); err != nil {
-		return s.failed(err)
+		return err
 	}
 	err := s.finish()
 	for i := range s.info.Files {
@@ -38,7 +47,7 @@ func (s *Storage) Finish() error {
 			err = firstOf(err, s.makeLink(i))
 		}
 	}
-	return s.failed(err)
+	return err
 }
 
 // finishSuffix names the note of what Finish renames.

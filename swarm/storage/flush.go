@@ -2,6 +2,7 @@ package storage
 
 import (
 	"io/fs"
+	"path/filepath"
 	"slices"
 )
 
@@ -16,6 +17,14 @@ func (s *Storage) Flush() error {
 // flush is Flush; with closing it also notes the times of incomplete files,
 // which change no more.
 func (s *Storage) flush(closing bool) error {
+	err := s.save(closing)
+	s.mu.Lock()
+	s.redo.flush = err != nil
+	s.mu.Unlock()
+	return err
+}
+
+func (s *Storage) save(closing bool) error {
 	s.disk.Refresh() // the folder may have been renamed
 	if err := s.gather(); err != nil {
 		return s.failed(err)
@@ -98,7 +107,12 @@ func (s *Storage) syncFile(i int) error {
 	s.places.RLock()
 	if err != nil {
 		s.suspectFile(i)
-		return wrap("sync", s.path(i), err)
+		// By its final name, for it changes between its two names while this lasts.
+		path := s.path(i)
+		if i < s.parts() {
+			path = filepath.Join(s.dir, s.final(i))
+		}
+		return wrap("sync", path, err)
 	}
 	return nil
 }

@@ -21,13 +21,104 @@ func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	if err := s.rewrite(); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
-	have, err := s.CheckDoubtful(ctx, nil)
-	if err == nil {
-		s.mu.Lock()
-		s.fault = nil
-		s.mu.Unlock()
+	if _, err := s.CheckDoubtful(ctx, nil); err != nil {
+		return bitset.Set{}, err
 	}
-	return have, err
+	if err := s.doAgain(); err != nil {
+		return bitset.Set{}, s.failed(err)
+	}
+	s.mu.Lock()
+	s.fault = nil
+	s.mu.Unlock()
+	return s.Have(), nil
+}
+
+// A redo is what failed and has to work before Recheck says that storage works. Else a
+// cause that a look at the files does not show, such as a name that the file system
+// refuses, would count as gone and come back at once.
+type redo struct {
+	make   int // a file that could not be made, plus 1
+	write  int // a file that could not be written, plus 1, and where
+	at     int64
+	flush  bool
+	finish bool
+}
+
+// make is makeWritable for a write.
+func (s *Storage) make(i int) error {
+	s.places.Lock()
+	err := s.makeWritable(i)
+	s.places.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.redo.make = i + 1
+	case s.redo.make == i+1:
+		s.redo.make = 0
+	}
+	return err
+}
+
+// redoWrite notes how a write ended. A full disk is probed in another way.
+func (s *Storage) redoWrite(i int, at int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil && kindOf(err) != Full:
+		s.redo.write, s.redo.at = i+1, at
+	case err == nil && s.redo.write == i+1:
+		s.redo.write = 0
+	}
+}
+
+// doAgain does what failed.
+func (s *Storage) doAgain() error {
+	s.mu.Lock()
+	r := s.redo
+	s.mu.Unlock()
+	if r.make > 0 {
+		if err := s.make(r.make - 1); err != nil {
+			return err
+		}
+	}
+	if r.write > 0 {
+		if err := s.writeByte(r.write-1, r.at); err != nil {
+			return err
+		}
+	}
+	if r.flush {
+		if err := s.flush(false); err != nil {
+			return err
+		}
+	}
+	if r.finish {
+		return s.Finish()
+	}
+	return nil
+}
+
+// writeByte writes one byte of a file as it is.
+func (s *Storage) writeByte(i int, at int64) error {
+	s.places.RLock()
+	defer s.places.RUnlock()
+	if s.files[i].place != inPart {
+		return nil
+	}
+	h, f, err := s.acquire(i)
+	if err != nil {
+		return wrap("write", s.path(i), err)
+	}
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	s.handles.put(h)
+	if err != nil { // reading tells
+		return nil
+	}
+	if err := s.writeFile(i, b, at); err != errLinked {
+		return err
+	}
+	return nil
 }
 
 // reopen looks at every file anew.

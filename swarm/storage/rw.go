@@ -134,10 +134,7 @@ func (s *Storage) write(i int, b []byte, off int64) error {
 		if err != nil || need < 0 {
 			return err
 		}
-		s.places.Lock()
-		err = s.makeWritable(need)
-		s.places.Unlock()
-		if err != nil {
+		if err := s.make(need); err != nil {
 			return err
 		}
 	}
@@ -190,10 +187,12 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 	defer s.soil(i)
 	for len(b) > 0 && err == nil {
 		n := min(len(b), writeSize)
-		_, err = f.WriteAt(b[:n], at)
-		b, at = b[n:], at+int64(n)
+		if _, err = f.WriteAt(b[:n], at); err == nil {
+			b, at = b[n:], at+int64(n)
+		}
 	}
 	after := s.afterWrite(i, f)
+	s.redoWrite(i, at, err)
 	if err != nil {
 		return wrap("write", s.path(i), err)
 	}

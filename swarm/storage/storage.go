@@ -71,6 +71,7 @@ type Storage struct {
 	changed bool // what the record would say
 	noted   int  // notes of Finish
 	fault   *Error
+	redo    redo
 	recErr  error
 	sealed  [sha256.Size]byte // the checksum of the record that is on the disk; guarded by flushing
 	syncer  syncer            // of what is dirty, if it is of many files
