@@ -101,6 +101,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if n, path, name := s.Renamed(); n > 0 {
+		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf(
+			"%s of %s stored under another name, since the file system refuses it or does not tell it from another: %q as %q%s",
+			count(n, "file"), info.Name, cut(path), cut(name), more(n))}})
+	}
 	if t.spec.Seed {
 		if err := incomplete(info, t.spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
 			return swarm.Content{}, err

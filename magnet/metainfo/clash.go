@@ -10,10 +10,9 @@ import (
 )
 
 // resolveClashes gives new paths to files that would be stored under a path that
-// another file or a directory has. If fold is true, paths are compared as file
-// systems do that ignore case and normalisation.
-func resolveClashes(files []File, fold bool) {
-	t := newTree(len(files), fold)
+// another file or a directory has, as a file system with these rules sees it.
+func resolveClashes(files []File, r NameRules) {
+	t := newTree(len(files), r.Fold)
 	for k := range files {
 		switch f := &files[k]; {
 		case f.Pad:
@@ -41,8 +40,8 @@ func resolveClashes(files []File, fold bool) {
 			tried[clash]++
 			// As libtorrent does it, so that its data is found.
 			path[last] = base + "." + strconv.Itoa(tried[clash]) + ext
-			if len(path[last]) > MaxName {
-				path[last] = shorten(path[last])
+			if limit := r.limit(); len(path[last]) > limit {
+				path[last] = shortenTo(path[last], limit)
 			}
 			if t.file(path) {
 				break

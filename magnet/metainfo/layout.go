@@ -30,7 +30,7 @@ func (i *Info) layOut(f *fields) error {
 		err = i.matchTree(f.fileTree, name)
 	}
 	if err == nil && i.multi {
-		resolveClashes(i.Files, false)
+		resolveClashes(i.Files, NameRules{})
 		i.resolveLinks()
 	}
 	return err

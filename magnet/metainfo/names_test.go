@@ -163,7 +163,7 @@ func TestClashes(t *testing.T) {
 		}
 		for _, fold := range []bool{false, true} {
 			files := slices.Clone(files)
-			resolveClashes(files, fold)
+			resolveClashes(files, NameRules{Fold: fold})
 			var got []string
 			for k, p := range strings.Fields(c.in) {
 				s := joined(files[k].Path)
@@ -185,7 +185,7 @@ func TestClashes(t *testing.T) {
 
 func TestPadsNeedNoNameOfTheirOwn(t *testing.T) {
 	files := []File{{Path: []string{".pad", "1"}, Pad: true}, {Path: []string{".pad", "1"}, Pad: true}, {Path: []string{".pad"}}}
-	if resolveClashes(files, true); joined(files[1].Path) != ".pad/1" || joined(files[2].Path) != ".pad" {
+	if resolveClashes(files, NameRules{Fold: true}); joined(files[1].Path) != ".pad/1" || joined(files[2].Path) != ".pad" {
 		t.Error(files)
 	}
 }
@@ -196,7 +196,7 @@ func TestVeryManyClashesAreNumbered(t *testing.T) {
 	for k := range files {
 		files[k].Path = []string{"a.b"}
 	}
-	resolveClashes(files, false)
+	resolveClashes(files, NameRules{})
 	if got := joined(files[len(files)-1].Path); got != "a.299999.b" {
 		t.Error(got)
 	}
@@ -224,7 +224,7 @@ func TestPathsNeverClash(t *testing.T) {
 			}
 			return true
 		}
-		resolveClashes(files, true)
+		resolveClashes(files, NameRules{Fold: true})
 		for i := range files {
 			free := true
 			for j := range files {

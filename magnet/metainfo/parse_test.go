@@ -412,11 +412,56 @@ func checkInfo(t interface{ Fatalf(string, ...any) }, i *Info) {
 			t.Fatalf("path %q clashes", f.Path)
 		}
 	}
+	for _, r := range []NameRules{{Fold: true}, {DOS: true}, {DOS: true, ASCII: true, Fold: true, MaxName: 143}} {
+		checkSubstitutes(t, i, r)
+	}
 	if at != i.Length || at < 1 || i.PieceLength < 1 || i.PieceSize(0) < 1 {
 		t.Fatalf("%d bytes in files of a torrent of %d", at, i.Length)
 	}
 	if last := i.PieceSize(i.NumPieces() - 1); last < 1 || last > i.PieceLength {
 		t.Fatalf("last piece of %d bytes", last)
+	}
+}
+
+// checkSubstitutes checks that names for some file system are safe there and differ.
+func checkSubstitutes(t interface{ Fatalf(string, ...any) }, i *Info, r NameRules) {
+	name, subs := i.Substitutes(r)
+	taken := newTree(0, r.Fold)
+	path := func(k int) []string {
+		if p, ok := subs[k]; ok {
+			return p
+		}
+		return i.Files[k].Path
+	}
+	safe := func(s string) error {
+		if r.DOS {
+			return isSafeOnWindows(s)
+		}
+		return isSafe(s)
+	}
+	if name != "" && safe(name) != nil {
+		t.Fatalf("%+v: name %q", r, name)
+	}
+	for k := range i.Files {
+		if f := &i.Files[k]; f.Folder {
+			taken.dir(append(slices.Clone(path(k)), ""))
+		} else if !f.Pad {
+			taken.dir(path(k))
+		}
+	}
+	for k := range i.Files {
+		f := &i.Files[k]
+		if f.Pad {
+			continue
+		}
+		for _, c := range path(k) {
+			if err := safe(c); err != nil || r.MaxName > 0 && len(c) > r.MaxName {
+				t.Fatalf("%+v: path %q: %v", r, path(k), err)
+			}
+		}
+		if !f.Folder && !taken.file(path(k)) {
+			t.Fatalf("%+v: path %q is taken", r, path(k))
+		}
 	}
 }
 

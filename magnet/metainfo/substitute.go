@@ -1,6 +1,9 @@
 package metainfo
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // NameRules say what a file system does to names that are safe otherwise.
 type NameRules struct {
@@ -38,7 +41,7 @@ func (i *Info) Substitutes(r NameRules) (name string, paths map[int][]string) {
 	if !changed && !r.Fold {
 		return name, nil
 	}
-	resolveClashes(files, r.Fold)
+	resolveClashes(files, r)
 	paths = map[int][]string{}
 	for k := range files {
 		for at, c := range files[k].Path {
@@ -64,8 +67,11 @@ func (r NameRules) component(s string) string {
 	if r.DOS {
 		s = dosName(s)
 	}
-	if r.MaxName > 0 && len(s) > r.MaxName {
-		s = shortenTo(s, r.MaxName)
+	if limit := r.limit(); len(s) > limit {
+		s = shortenTo(s, limit)
 	}
 	return s
 }
+
+// limit is how many bytes a component may have.
+func (r NameRules) limit() int { return cmp.Or(r.MaxName, MaxName) }

@@ -17,3 +17,8 @@ func kindOfErrno(n syscall.Errno) Kind {
 	}
 	return IO
 }
+
+// isBadName reports whether a file system cannot hold a name, and so has no file of it.
+func isBadName(n syscall.Errno) bool {
+	return n == syscall.EINVAL || n == syscall.EILSEQ || n == syscall.ENAMETOOLONG
+}

@@ -19,3 +19,9 @@ func kindOfErrno(n syscall.Errno) Kind {
 	}
 	return IO
 }
+
+// isBadName reports whether a file system cannot hold a name, and so has no file of it.
+func isBadName(n syscall.Errno) bool {
+	const invalidName, filenameTooLong = 123, 206
+	return n == invalidName || n == filenameTooLong
+}

@@ -223,7 +223,7 @@ func (s *Storage) makeFolder(i int) error {
 // whether that is there or not, by a way that stays in it.
 func (s *Storage) makeLink(i int) error {
 	name := s.final(i)
-	target, err := filepath.Rel(filepath.Dir(name), s.join(s.info.Files[i].Symlink))
+	target, err := filepath.Rel(filepath.Dir(name), s.nameOf(s.info.Files[i].Symlink))
 	if err != nil {
 		return wrap("link", filepath.Join(s.dir, name), err)
 	}

@@ -13,15 +13,18 @@ import (
 // layout knows where the bytes of a torrent belong: names of files, and where a
 // torrent offset lies.
 type layout struct {
-	info   *metainfo.Info
-	suffix string
+	info      *metainfo.Info
+	suffix    string
+	root      string         // the torrent's folder; see names.go
+	names     map[int]string // of files that have another than their path
+	nameLimit int            // bytes of a name
 	// shared are the pieces in which several files meet, ascending: only of
 	// these can a part be unwanted.
 	shared []int32
 }
 
 func newLayout(info *metainfo.Info) layout {
-	l := layout{info: info, suffix: "." + info.Hash.String()[:8] + ".part"}
+	l := layout{info: info, root: info.Name, nameLimit: metainfo.MaxName, suffix: "." + info.Hash.String()[:8] + ".part"}
 	last := int32(-1)
 	for i := range info.Files {
 		f := &info.Files[i]
@@ -45,12 +48,19 @@ func newLayout(info *metainfo.Info) layout {
 }
 
 // final is the name of a file when it is complete.
-func (l *layout) final(i int) string { return l.join(l.info.Files[i].Path) }
+func (l *layout) final(i int) string {
+	if name, ok := l.names[i]; ok {
+		return name
+	}
+	return l.join(l.info.Files[i].Path)
+}
 
 // literal is the name as the torrent spells it, or "".
 func (l *layout) literal(i int) string {
 	if p := l.info.Files[i].Literal(); p != nil {
-		return l.join(p)
+		if name := l.join(p); usable(name) {
+			return name
+		}
 	}
 	return ""
 }
@@ -59,15 +69,25 @@ func (l *layout) join(path []string) string {
 	if !l.info.IsMulti() {
 		return filepath.Join(path...)
 	}
-	return filepath.Join(l.info.Name, filepath.Join(path...))
+	return filepath.Join(l.root, filepath.Join(path...))
+}
+
+// nameOf is the name of what has this path in the torrent.
+func (l *layout) nameOf(path []string) string {
+	for i := range l.names {
+		if slices.Equal(l.info.Files[i].Path, path) {
+			return l.final(i)
+		}
+	}
+	return l.join(path)
 }
 
 // part is the name of a file until it is complete.
 func (l *layout) part(i int) string {
 	dir, base := filepath.Split(l.final(i))
-	if len(base)+len(l.suffix) > metainfo.MaxName {
+	if len(base)+len(l.suffix) > l.nameLimit {
 		n := strconv.Itoa(i)
-		base = base[:metainfo.MaxName-len(l.suffix)-len(n)-1]
+		base = base[:l.nameLimit-len(l.suffix)-len(n)-1]
 		for len(base) > 0 && !utf8.ValidString(base) {
 			base = base[:len(base)-1]
 		}

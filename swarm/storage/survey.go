@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
+	"syscall"
 
 	"seedbed/internal/bitset"
 )
@@ -42,6 +43,9 @@ func (s *Storage) survey() error {
 		recorded.AddAll(rec.written)
 	} else {
 		s.changed = true
+	}
+	if err := s.chooseNames(rec != nil); err != nil {
+		return err
 	}
 	bare, err := s.bare()
 	if err != nil {
@@ -99,9 +103,10 @@ func (s *Storage) bare() (bool, error) {
 	if !s.info.IsMulti() || s.o.ReadOnly {
 		return false, nil
 	}
-	_, err := s.disk.Lstat(s.info.Name)
-	if err != nil && kindOf(err) != Vanished {
-		return false, wrap("open", filepath.Join(s.dir, s.info.Name), err)
+	_, err := s.disk.Lstat(s.root)
+	var n syscall.Errno
+	if err != nil && kindOf(err) != Vanished && !(errors.As(err, &n) && isBadName(n)) {
+		return false, wrap("open", filepath.Join(s.dir, s.root), err)
 	}
 	return err != nil, nil
 }
@@ -126,7 +131,8 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 			stat = s.disk.Stat
 		}
 		fi, err := stat(name)
-		if err != nil && kindOf(err) == Vanished || err != nil && s.o.ReadOnly && kindOf(err) == Exists {
+		var n syscall.Errno
+		if err != nil && kindOf(err) == Vanished || errors.As(err, &n) && isBadName(n) || err != nil && s.o.ReadOnly && kindOf(err) == Exists {
 			return nil, nil
 		}
 		if err != nil {
@@ -153,12 +159,15 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 	if part != nil && !part.Mode().IsRegular() {
 		part = nil
 	}
-	if s.o.ReadOnly && final == nil && part == nil && s.literal(i) != "" {
-		if final, err = look(s.literal(i)); err != nil {
-			return nothing, err
-		}
-		if final != nil {
-			st.other = s.literal(i)
+	if s.o.ReadOnly && final == nil && part == nil {
+		for _, name := range s.alternatives(i) {
+			if final, err = look(name); err != nil {
+				return nothing, err
+			}
+			if final != nil {
+				st.other = name
+				break
+			}
 		}
 	}
 	switch {

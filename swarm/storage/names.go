@@ -1,0 +1,353 @@
+package storage
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"seedbed/magnet/metainfo"
+)
+
+// Names of files are those of metainfo.File.Path, with two exceptions that are decided
+// when a torrent is opened for the first time, and recorded beside the resume record:
+// data that is there under the name that the torrent spells is used where it is; and
+// what the file system refuses or does not tell from another gets a name that it can
+// hold (metainfo.Info.Substitutes).
+
+// chosenNames are the exceptions.
+//
+// The form of their record, all numbers big-endian:
+//
+//	"sbnames" version(1) infohash(20) dirLength(2) dir
+//	limit(2) rootLength(2) root
+//	for each file with a name of its own: file(4) length(2) name, with slashes
+//	SHA-256 of all that
+type chosenNames struct {
+	root  string         // in place of Info.Name; "" is Info.Name
+	limit int            // bytes that a name may have; 0 is metainfo.MaxName
+	files map[int]string // relative to the download folder, by index in Info.Files
+}
+
+const (
+	namesMagic   = "sbnames"
+	namesVersion = 1
+	namesSuffix  = ".names"
+	maxNamesFile = 256 << 20 // a million paths of 256 bytes
+)
+
+// setNames has the layout use these names.
+func (l *layout) setNames(n chosenNames) {
+	l.root, l.names, l.nameLimit = n.root, n.files, n.limit
+	if l.root == "" {
+		l.root = l.info.Name
+	}
+	if l.nameLimit == 0 {
+		l.nameLimit = metainfo.MaxName
+	}
+}
+
+// chooseNames decides which files have another name than their path. known says that
+// there is a resume record, and so that it was decided before.
+func (s *Storage) chooseNames(known bool) error {
+	names, found, err := s.loadNames()
+	if err != nil {
+		return err
+	}
+	if found || known {
+		s.setNames(names)
+		return nil
+	}
+	if names, err = s.findNames(); err != nil {
+		return err
+	}
+	s.setNames(names)
+	if s.o.ReadOnly || s.o.Record == "" || names.root == "" && names.limit == 0 && len(names.files) == 0 {
+		return nil
+	}
+	if err := writeWhole(s.state, filepath.Base(s.o.Record)+namesSuffix, s.appendNames(nil, names), false); err != nil {
+		return wrap("write", s.o.Record+namesSuffix, err)
+	}
+	return nil
+}
+
+// findNames looks at the disk.
+func (s *Storage) findNames() (n chosenNames, err error) {
+	n.files = map[int]string{}
+	if !s.o.ReadOnly {
+		rules := s.probeRules()
+		if n.limit = rules.MaxName; rules != (metainfo.NameRules{}) {
+			var paths map[int][]string
+			if n.root, paths = s.info.Substitutes(rules); !s.info.IsMulti() {
+				n.root = ""
+			}
+			s.setNames(n)
+			for i, path := range paths {
+				n.files[i] = s.join(path)
+			}
+			for i := range s.info.Files {
+				if n.files[i] != "" || n.root != "" {
+					s.renamed = append(s.renamed, i)
+				}
+			}
+		}
+	}
+	// "The original name": where the torrent's own folder is not there, but one of the
+	// name that the torrent spells is.
+	if literal := s.info.LiteralName(); literal != "" && s.info.IsMulti() && usable(literal) && !s.exists(s.info.Name) && s.exists(literal) {
+		n.root = literal
+	}
+	s.setNames(n)
+	if !slices.ContainsFunc(s.info.Files, func(f metainfo.File) bool { return f.Spelled != nil }) {
+		return n, nil
+	}
+	claimed := map[string]bool{}
+	for i := range s.info.Files {
+		claimed[s.final(i)] = true
+	}
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		if !f.IsRegular() || f.Spelled == nil {
+			continue
+		}
+		name := s.literal(i)
+		if name == "" || claimed[name] || s.exists(s.final(i)) || s.exists(s.part(i)) {
+			continue
+		}
+		if fi, err := s.disk.Lstat(name); err == nil && fi.Mode().IsRegular() && fi.Size() == f.Length {
+			n.files[i] = name
+			claimed[name] = true
+		}
+	}
+	return n, nil
+}
+
+func (s *Storage) exists(name string) bool {
+	_, err := s.disk.Lstat(name)
+	return err == nil
+}
+
+// usable reports whether a path that a torrent spells can be opened by that name here.
+func usable(name string) bool {
+	return filepath.IsLocal(name) && !strings.Contains(name, "\x00") && (runtime.GOOS != "windows" || !strings.ContainsAny(name, `:<>"|?*`))
+}
+
+// probeRules finds out what the file system does to the names that this torrent has.
+// Nothing is tried that the torrent does not need.
+func (s *Storage) probeRules() (r metainfo.NameRules) {
+	root, paths := s.info.Substitutes(metainfo.NameRules{DOS: true, Fold: true})
+	odd := root != "" || len(paths) > 0
+	foreign, longest := s.unusual()
+	if !odd && foreign == nil && longest == 0 {
+		return r
+	}
+	if runtime.GOOS == "windows" {
+		return metainfo.NameRules{DOS: true, Fold: true}
+	}
+	plain := "." + s.info.Hash.String()[:16] + ".probe"
+	if !s.probe1(plain, "") {
+		return r // nothing can be made; the first file tells why
+	}
+	if odd {
+		r.DOS = !s.probe1(plain+`:?`, "") || s.probe1(plain+"z.", plain+"z")
+		r.Fold = s.probe1(plain+"é", plain+"E\u0301") || s.probe1(plain+"x", strings.ToUpper(plain+"x"))
+	}
+	for _, c := range foreign {
+		r.ASCII = r.ASCII || !s.probe1(plain+c, "")
+	}
+	if longest > 0 && !s.probe1(plain+strings.Repeat("x", longest-len(plain)), "") {
+		r.MaxName = shortName
+	}
+	return r
+}
+
+// shortName is what file systems can hold that encrypt names into others of at most
+// 255 bytes, such as eCryptfs.
+const shortName = 143
+
+// unusual returns a few parts of names beyond ASCII, and how long the longest name is
+// that is made on the disk, if that is more than some file systems hold; else 0.
+func (s *Storage) unusual() (foreign []string, longest int) {
+	see := func(c string) {
+		if n := min(len(c)+len(s.suffix), metainfo.MaxName); n > max(longest, shortName) {
+			longest = n
+		}
+		if len(foreign) < maxForeign && strings.ContainsFunc(c, func(r rune) bool { return r >= 0x80 }) {
+			foreign = append(foreign, c[:min(len(c), 150)])
+		}
+	}
+	see(s.info.Name)
+	prev := []string(nil)
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		if f.Pad {
+			continue
+		}
+		for k, c := range f.Path {
+			if k >= len(prev) || prev[k] != c {
+				see(c)
+			}
+		}
+		prev = f.Path
+	}
+	for i := range foreign { // cut within a character
+		foreign[i] = strings.ToValidUTF8(foreign[i], "")
+	}
+	return foreign, longest
+}
+
+// maxForeign names beyond ASCII are tried.
+const maxForeign = 4
+
+// probe1 makes an empty file and removes it. It reports whether that worked and, if
+// alias is set, whether the file is found under that name too.
+func (s *Storage) probe1(name, alias string) (ok bool) {
+	f, err := s.disk.Open(name, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return false
+	}
+	ok = alias == "" || s.exists(alias)
+	_ = f.Close()
+	_ = s.disk.Remove(name) // an empty file left behind does no harm
+	return ok
+}
+
+// Renamed returns how many files got another name when the torrent was opened, since
+// the file system refuses theirs or does not tell it from another, and one of them as
+// it is in the torrent and on the disk.
+func (s *Storage) Renamed() (n int, path, name string) {
+	if len(s.renamed) == 0 {
+		return 0, "", ""
+	}
+	i := s.renamed[0]
+	return len(s.renamed), strings.Join(s.info.Files[i].Path, "/"), s.final(i)
+}
+
+// alternatives are the names, other than its own, under which a file may lie that is
+// shared or checked as it is.
+func (s *Storage) alternatives(i int) (out []string) {
+	if l := s.literal(i); l != "" {
+		out = append(out, l)
+	}
+	if s.subs == nil {
+		s.subs = []map[int][]string{}
+		for _, r := range []metainfo.NameRules{{DOS: true}, {Fold: true}, {DOS: true, Fold: true}} {
+			_, paths := s.info.Substitutes(r)
+			s.subs = append(s.subs, paths)
+		}
+	}
+	for _, paths := range s.subs {
+		if p := paths[i]; p != nil {
+			out = append(out, s.join(p))
+		}
+	}
+	return out
+}
+
+func (s *Storage) appendNames(dst []byte, n chosenNames) []byte {
+	start := len(dst)
+	dst = append(append(dst, namesMagic...), namesVersion)
+	dst = append(dst, s.info.Hash[:]...)
+	str := func(v string) {
+		dst = binary.BigEndian.AppendUint16(dst, uint16(len(v)))
+		dst = append(dst, v...)
+	}
+	str(recordDir(s.dir))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(n.limit))
+	str(n.root)
+	for i := range s.info.Files {
+		if name, ok := n.files[i]; ok {
+			dst = binary.BigEndian.AppendUint32(dst, uint32(i))
+			str(filepath.ToSlash(name))
+		}
+	}
+	return append(dst, seal(dst[start:])...)
+}
+
+// loadNames reads the record of names. What is damaged or of another folder is as good as
+// none: the names are found again.
+func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
+	if s.o.Record == "" {
+		return n, false, nil
+	}
+	f, err := s.state.Open(filepath.Base(s.o.Record)+namesSuffix, 0, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return n, false, nil
+	}
+	if err != nil {
+		return n, false, wrap("read", s.o.Record+namesSuffix, err)
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return n, false, wrap("read", s.o.Record+namesSuffix, err)
+	}
+	if fi.Size() > maxNamesFile {
+		return n, false, nil
+	}
+	b := make([]byte, fi.Size())
+	if got, err := f.ReadAt(b, 0); got < len(b) {
+		return n, false, wrap("read", s.o.Record+namesSuffix, err)
+	}
+	n, found = s.parseNames(b)
+	return n, found, nil
+}
+
+// parseNames reads a record of names; ok is false if it is none, or of another torrent
+// or folder.
+func (s *Storage) parseNames(b []byte) (n chosenNames, ok bool) {
+	if len(b) < sha256.Size {
+		return n, false
+	}
+	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	head := append(append([]byte(namesMagic), namesVersion), s.info.Hash[:]...)
+	if !bytes.Equal(seal(body), sum) || !bytes.HasPrefix(body, head) {
+		return n, false
+	}
+	body = body[len(head):]
+	str := func() (v string, ok bool) {
+		if len(body) < 2 {
+			return "", false
+		}
+		size := int(binary.BigEndian.Uint16(body))
+		if body = body[2:]; len(body) < size {
+			return "", false
+		}
+		v, body = string(body[:size]), body[size:]
+		return v, true
+	}
+	if dir, ok := str(); !ok || dir != recordDir(s.dir) {
+		return n, false
+	}
+	if len(body) < 2 {
+		return n, false
+	}
+	n.limit = int(binary.BigEndian.Uint16(body))
+	body = body[2:]
+	if n.limit != 0 && n.limit != shortName {
+		return n, false
+	}
+	if n.root, ok = str(); !ok || n.root != "" && (!usable(n.root) || strings.ContainsAny(n.root, `/`)) {
+		return n, false
+	}
+	n.files = map[int]string{}
+	for len(body) > 0 {
+		if len(body) < 4 {
+			return n, false
+		}
+		i := binary.BigEndian.Uint32(body)
+		body = body[4:]
+		name, ok := str()
+		if name = filepath.FromSlash(name); !ok || int64(i) >= int64(len(s.info.Files)) || !usable(name) {
+			return n, false
+		}
+		n.files[int(i)] = name
+	}
+	return n, true
+}
