@@ -316,7 +316,7 @@ func (w *ward) take(me uint32, m wire.MetadataMsg, addr netip.AddrPort) (why str
 	case wire.MetadataReject:
 		w.asm.Reject(me, m.Piece)
 	case wire.MetadataData:
-		info, liars, err := w.asm.Block(me, m.Piece, m.TotalSize, m.Data)
+		info, liars, err := w.asm.Block(me, m.Piece, m.Data)
 		var fault *metainfo.SenderError
 		switch {
 		case info != nil:

@@ -106,13 +106,20 @@ func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 	return &Assembler{hash: hash, v2: v2, senders: make(map[uint32]*sender)}
 }
 
-// right reports whether raw is the info dictionary that is looked for.
-func (a *Assembler) right(raw []byte) bool {
+// right reports whether the blocks of y are the info dictionary that is looked for. They
+// are hashed where they are: a copy would double what false metadata costs.
+func (a *Assembler) right(y *assembly) bool {
+	one, two := sha1.New(), sha256.New()
+	for _, b := range y.blocks {
+		one.Write(b)
+		two.Write(b)
+	}
+	v1, v2 := id.ID(one.Sum(nil)), id.ID32(two.Sum(nil))
 	if a.v2.IsZero() {
 		// BEP 46: an item names a torrent that is v2 alone by its hash cut short.
-		return sha1.Sum(raw) == a.hash || id.ID32(sha256.Sum256(raw)).Short() == a.hash
+		return v1 == a.hash || v2.Short() == a.hash
 	}
-	return sha256.Sum256(raw) == a.v2 && (a.v2.Short() == a.hash || sha1.Sum(raw) == a.hash)
+	return v2 == a.v2 && (a.v2.Short() == a.hash || v1 == a.hash)
 }
 
 // Size tells the metadata_size of a sender's extension handshake (BEP 9). The
@@ -195,13 +202,14 @@ func (s *sender) pick() int {
 	return best
 }
 
-// Block takes the data of a block from a sender; total is the total_size of
-// the message. When it completes the metadata, done is the result and nothing
+// Block takes the data of a block from a sender. The total_size of the message is not
+// asked for: the sender has said it before (metadata_size), some clients put the length
+// of the block there, and the hash decides. When the block completes the metadata, done is the result and nothing
 // is left to do. liars are senders that are now proven to have sent false
 // data; they are told once. The error is a *SenderError, which is this
 // sender's fault, or an *Error: the metadata is complete and its hash right,
 // but no torrent that can be opened.
-func (a *Assembler) Block(from uint32, piece int, total int64, data []byte) (done *Info, liars []uint32, err error) {
+func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liars []uint32, err error) {
 	s := a.senders[from]
 	switch {
 	case s == nil:
@@ -215,10 +223,6 @@ func (a *Assembler) Block(from uint32, piece int, total int64, data []byte) (don
 	}
 	g := s.group
 	s.answered(piece)
-	if total != g.size {
-		s.marks[piece] |= refused
-		return nil, nil, ErrResized
-	}
 	if len(data) != g.blockLen(piece) {
 		s.marks[piece] |= refused
 		return nil, nil, ErrBlockLen
@@ -307,8 +311,8 @@ func (s *sender) answered(piece int) {
 
 // finishShared judges a shared assembly that is full.
 func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
-	if raw := g.shared.join(g.size); a.right(raw) {
-		return a.finish(raw)
+	if a.right(&g.shared) {
+		return a.finish(g.shared.join(g.size))
 	}
 	first := g.from[0]
 	if !slices.ContainsFunc(g.from, func(s *sender) bool { return s != first }) {
@@ -356,8 +360,8 @@ func (s *sender) given() (n int) {
 
 // finishSolo judges an assembly that one sender filled alone.
 func (a *Assembler) finishSolo(s *sender) (*Info, []uint32, error) {
-	if raw := s.own.join(s.group.size); a.right(raw) {
-		return a.finish(raw)
+	if a.right(&s.own) {
+		return a.finish(s.own.join(s.group.size))
 	}
 	return nil, a.bar(s), nil
 }

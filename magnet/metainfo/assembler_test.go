@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 	for g := a.groups[0]; !g.solo; {
 		for s := range uint32(liars) {
 			if p, ok := a.Next(s); ok {
-				_, _, err := a.Block(s, p, size, make([]byte, g.blockLen(p)))
+				_, _, err := a.Block(s, p, make([]byte, g.blockLen(p)))
 				must(t, err)
 			}
 		}
@@ -129,7 +130,7 @@ func TestProgressIsOfTheFurthest(t *testing.T) {
 	must(t, a.Size(2, 3*BlockSize))
 	give := func(s uint32, size int64) {
 		p, _ := a.Next(s)
-		_, _, err := a.Block(s, p, size, make([]byte, BlockSize))
+		_, _, err := a.Block(s, p, make([]byte, BlockSize))
 		must(t, err)
 	}
 	give(2, 3*BlockSize)
@@ -165,7 +166,7 @@ func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
 	var done *Info
 	for s, ps := range asks {
 		for _, p := range ps {
-			i, liars, err := a.Block(uint32(s), p, int64(len(raw)), block(raw, p))
+			i, liars, err := a.Block(uint32(s), p, block(raw, p))
 			if len(liars) > 0 || err != nil {
 				t.Fatal(liars, err)
 			}
@@ -194,7 +195,7 @@ func TestOneSenderIsAskedForAll(t *testing.T) {
 		t.Fatalf("%d blocks asked, want %d", len(ps), want)
 	}
 	for k, p := range ps {
-		done, liars, err := a.Block(7, p, int64(len(raw)), block(raw, p))
+		done, liars, err := a.Block(7, p, block(raw, p))
 		if liars != nil || err != nil || (done != nil) != (k == len(ps)-1) {
 			t.Fatal(k, done, liars, err)
 		}
@@ -205,23 +206,23 @@ func TestBlocksAreChecked(t *testing.T) {
 	raw, hash := metadata(t, 2*BlockSize+9)
 	size := int64(len(raw))
 	a := NewAssembler(hash, id.ID32{})
-	check := func(want error, from uint32, p int, total int64, data []byte) {
+	check := func(want error, from uint32, p int, data []byte) {
 		t.Helper()
-		done, liars, err := a.Block(from, p, total, data)
+		done, liars, err := a.Block(from, p, data)
 		se := (*SenderError)(nil)
 		if err != want || done != nil || liars != nil || !errors.As(err, &se) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
-	check(ErrUnasked, 1, 0, size, block(raw, 0))
+	check(ErrUnasked, 1, 0, block(raw, 0))
 	must(t, a.Size(1, size))
-	check(ErrUnasked, 1, 0, size, block(raw, 0))
+	check(ErrUnasked, 1, 0, block(raw, 0))
 	all(a, 1)
-	check(ErrUnasked, 1, -1, size, block(raw, 0))
-	check(ErrUnasked, 1, 99, size, block(raw, 0))
-	check(ErrResized, 1, 0, size+1, block(raw, 0))
-	check(ErrBlockLen, 1, 1, size, block(raw, 0)[1:])
-	check(ErrBlockLen, 1, 2, size, append(block(raw, 2), 0))
+	check(ErrUnasked, 1, -1, block(raw, 0))
+	check(ErrUnasked, 1, 99, block(raw, 0))
+	check(ErrBlockLen, 1, 0, block(raw, 0)[2:])
+	check(ErrBlockLen, 1, 1, block(raw, 0)[1:])
+	check(ErrBlockLen, 1, 2, append(block(raw, 2), 0))
 	// All three count as refused now; to say the size again forgives.
 	if p, ok := a.Next(1); ok {
 		t.Error("asked again for", p)
@@ -250,7 +251,7 @@ func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 		t.Error(ps)
 	}
 	// What comes after all is taken.
-	if done, _, err := a.Block(1, 0, size, raw); done == nil || err != nil {
+	if done, _, err := a.Block(1, 0, raw); done == nil || err != nil {
 		t.Error(err)
 	}
 }
@@ -282,14 +283,14 @@ func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 	must(t, a.Size(1, size))
 	var liars []uint32
 	for _, p := range all(a, 1) {
-		_, l, err := a.Block(1, p, size, make([]byte, len(block(raw, p))))
+		_, l, err := a.Block(1, p, make([]byte, len(block(raw, p))))
 		must(t, err)
 		liars = append(liars, l...)
 	}
 	if !slices.Equal(liars, []uint32{1}) {
 		t.Fatal(liars)
 	}
-	if _, _, err := a.Block(1, 0, size, block(raw, 0)); err != ErrLiar {
+	if _, _, err := a.Block(1, 0, block(raw, 0)); err != ErrLiar {
 		t.Error(err)
 	}
 	if _, ok := a.Next(1); ok {
@@ -297,7 +298,7 @@ func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 	}
 	must(t, a.Size(2, size))
 	for _, p := range all(a, 2) {
-		if done, l, err := a.Block(2, p, size, block(raw, p)); err != nil || l != nil || (done != nil) != (p == 2) {
+		if done, l, err := a.Block(2, p, block(raw, p)); err != nil || l != nil || (done != nil) != (p == 2) {
 			t.Error(p, done, l, err)
 		}
 	}
@@ -311,7 +312,7 @@ func TestNobodyIsBlamedUntilProven(t *testing.T) {
 	must(t, a.Size(2, size))
 	give := func(s uint32, p int, data []byte) (*Info, []uint32) {
 		t.Helper()
-		done, liars, err := a.Block(s, p, size, data)
+		done, liars, err := a.Block(s, p, data)
 		must(t, err)
 		return done, liars
 	}
@@ -342,7 +343,7 @@ func TestALiarThatLeftIsNamedStill(t *testing.T) {
 	must(t, a.Size(1, size))
 	must(t, a.Size(2, size))
 	p, _ := a.Next(1)
-	_, _, err := a.Block(1, p, size, make([]byte, BlockSize))
+	_, _, err := a.Block(1, p, make([]byte, BlockSize))
 	must(t, err)
 	a.Gone(1)
 	var liars []uint32
@@ -353,7 +354,7 @@ func TestALiarThatLeftIsNamedStill(t *testing.T) {
 			t.Fatal("nothing is asked")
 		}
 		for _, p := range ps {
-			i, l, err := a.Block(2, p, size, block(raw, p))
+			i, l, err := a.Block(2, p, block(raw, p))
 			must(t, err)
 			liars = append(liars, l...)
 			if i != nil {
@@ -371,7 +372,7 @@ func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
 	a := NewAssembler(sha1.Sum(raw), id.ID32{})
 	must(t, a.Size(1, int64(len(raw))))
 	all(a, 1)
-	done, liars, err := a.Block(1, 0, int64(len(raw)), raw)
+	done, liars, err := a.Block(1, 0, raw)
 	if te := (*Error)(nil); done != nil || liars != nil || !errors.As(err, &te) {
 		t.Error(done, liars, err)
 	}
@@ -402,7 +403,7 @@ func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liar
 			return done, liars
 		}
 		for _, p := range ps {
-			i, l, err := a.Block(from, p, int64(len(raw)), block(raw, p))
+			i, l, err := a.Block(from, p, block(raw, p))
 			must(t, err)
 			liars = append(liars, l...)
 			if i != nil {
@@ -560,7 +561,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 			data[0] = 'x' // no block of ours begins so
 			s.false = true
 		}
-		done, liars, err := a.Block(s.id, p, s.size, data)
+		done, liars, err := a.Block(s.id, p, data)
 		if err != nil && (err != ErrLiar || s.kind == honest) {
 			t.Fatal(s.kind, err)
 		}
@@ -636,7 +637,7 @@ func FuzzAssembler(f *testing.F) {
 				if size[from] != int64(len(raw)) || p*BlockSize >= len(raw) || !bytes.Equal(data, block(raw, p)) {
 					lied[from] = true // in its data or its size
 				}
-				done, liars, err := a.Block(from, p, size[from], data)
+				done, liars, err := a.Block(from, p, data)
 				if se := (*SenderError)(nil); err != nil && !errors.As(err, &se) {
 					t.Fatal(err)
 				}
@@ -682,7 +683,7 @@ func BenchmarkAssembler(b *testing.B) {
 		for done := false; !done; {
 			for s := range uint32(5) {
 				if p, ok := a.Next(s); ok {
-					i, _, err := a.Block(s, p, size, block(raw, p))
+					i, _, err := a.Block(s, p, block(raw, p))
 					must(b, err)
 					done = done || i != nil
 				}
@@ -705,7 +706,7 @@ func ExampleAssembler() {
 			return
 		}
 		// The request goes to the peer and the answer comes back.
-		done, _, err := a.Block(peer, piece, int64(len(raw)), raw)
+		done, _, err := a.Block(peer, piece, raw)
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -715,4 +716,27 @@ func ExampleAssembler() {
 		}
 	}
 	// Output: a 5
+}
+
+// What false metadata costs is its own size: it is hashed where it is.
+func TestFalseMetadataIsNotCopied(t *testing.T) {
+	const size = 16 << 20
+	a := NewAssembler(id.ID{1}, id.ID32{})
+	must(t, a.Size(1, size))
+	data := make([]byte, BlockSize)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for {
+		p, ok := a.Next(1)
+		if !ok {
+			break
+		}
+		if _, _, err := a.Block(1, p, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > size*5/4 {
+		t.Errorf("%d bytes were allocated for %d", n, size)
+	}
 }

@@ -390,6 +390,33 @@ func TestMetadataComesInSpiteOfLiars(t *testing.T) {
 	}
 }
 
+// A peer that puts the length of the block where total_size belongs gives the metadata
+// all the same: the size is known from its handshake, and the hash decides.
+func TestMetadataWithTheLengthOfTheBlockAsTotalSize(t *testing.T) {
+	r := &rig{t: t, now: 1}
+	info := testInfo(t, 2000, 64<<10, 100, false)
+	r.e = New(Config{InfoHash: info.Hash, Budget: 8}, 0)
+	c := r.connect(true)
+	r.msg(c, wire.Msg{Type: wire.Extended, Payload: wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 3, MetadataSize: int64(len(info.Raw))})})
+	var done []Command
+	for range 10 {
+		cmds := r.wait(time.Second)
+		done = append(done, of(cmds, CmdMetadata)...)
+		for _, m := range sent(t, cmds, c) {
+			x, err := wire.ParseMetadata(m.Payload)
+			if m.Type != wire.Extended || m.Ext != 3 || err != nil {
+				continue
+			}
+			block := info.Raw[x.Piece*wire.MetadataBlock : min((x.Piece+1)*wire.MetadataBlock, len(info.Raw))]
+			out := wire.MetadataMsg{Type: wire.MetadataData, Piece: x.Piece, TotalSize: int64(len(block)), Data: block}
+			r.msg(c, wire.Msg{Type: wire.Extended, Ext: wire.ExtMetadata, Payload: wire.AppendMetadata(nil, out)})
+		}
+	}
+	if len(done) != 1 || done[0].Info.Hash != info.Hash {
+		t.Error(done)
+	}
+}
+
 // A block that crossed our cancel is in its slot: it counts, and is not asked
 // for again.
 func TestABlockThatCrossedACancelCounts(t *testing.T) {

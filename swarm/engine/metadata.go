@@ -130,7 +130,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 		return nil // it came too late, or another was faster
 	}
 	e.sense = true
-	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.TotalSize, m.Data)
+	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.Data)
 	for _, l := range liars {
 		if q := e.conns[Conn(l)]; q != nil {
 			e.banOrigin(q.origin)
