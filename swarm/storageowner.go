@@ -21,10 +21,19 @@ func (t *Torrent) metadata(info *metainfo.Info) {
 	}
 	t.info = info
 	t.learnNames(info)
-	// The longest messages that make sense are a bitfield and a block.
-	t.maxFrame.Store(int64(max(info.NumPieces()/8+2, wire.PieceHeaderLen+wire.MaxBlock)))
+	t.maxFrame.Store(int64(longestFrame(info)))
 	t.tell(Event{Kind: MetadataKnown, Info: info})
 	t.storage.start()
+}
+
+// longestFrame returns the length of the longest message that makes sense, its prefix left
+// out: a bitfield, a block, or the answer to a request of ours for hashes.
+func longestFrame(info *metainfo.Info) int {
+	n := max(info.NumPieces()/8+2, wire.PieceHeaderLen+wire.MaxBlock)
+	if info.HasV2() {
+		n = max(n, wire.HashesLen(info.MaxHashes()))
+	}
+	return min(n, wire.MaxFrame)
 }
 
 // storageFailed tells the engine that storage failed and what was lost by it, and

@@ -297,6 +297,16 @@ func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
 	return HashRequest{Root: f.Root, Index: uint32(first), Length: uint32(width)}, true
 }
 
+// MaxHashes returns the most hashes that the answer to a request of ours has: those of
+// Layers with their proof, or the leaves of a piece. It is 0 for a torrent without a v2 side.
+func (i *Info) MaxHashes() int {
+	if !i.v2 {
+		return 0
+	}
+	const maxProof = 64 // a tree of 2^64 leaves
+	return max(maxHashes+maxProof, int(i.PieceLength/BlockSize))
+}
+
 // sound reports whether a request obeys BEP 52 and fits a layer of so many nodes.
 func (q *HashRequest) sound(total int64) bool {
 	n := int64(q.Length)

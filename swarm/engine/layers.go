@@ -15,11 +15,13 @@ const (
 	// hashTimeout without an answer, a peer is passed over for hashPause.
 	hashTimeout = 8 * time.Second
 	hashPause   = 10 * time.Second
-	// What is served of hashes that we have: bursts of so many requests, and so
-	// many a second; and of those that have to be computed, so many at once.
-	hashBurst = 2048
-	hashRate  = 128
-	maxLeaves = 2
+	// What a peer is served: hashBurst hashes and twice the piece layers at once, and
+	// so many more in hashRefill, but hashRate a second at least. Of those that have to
+	// be computed maxLeaves requests at once.
+	hashBurst  = 16 << 10
+	hashRefill = 10 * time.Minute
+	hashRate   = 128
+	maxLeaves  = 2
 )
 
 // layerPhase collects the piece layers of a torrent that is v2 alone (BEP 52):
@@ -165,11 +167,13 @@ func (e *Engine) layerUpkeep() {
 // the shell does.
 func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 	s := &p.hash
-	if s.serve.Burst == 0 {
-		s.serve = rate.NewBucket(e.now, hashRate, hashBurst)
-	}
 	c := e.content
-	if c != nil && c.info.HasV2() && s.serve.Take(e.now, 1) {
+	if c != nil && s.serve.Burst == 0 {
+		burst := float64(hashBurst + 2*c.info.NumPieces())
+		s.serve = rate.NewBucket(e.now, max(hashRate, burst/hashRefill.Seconds()), burst)
+	}
+	// A request of 53 bytes draws 32 for each hash: it is charged for what it draws.
+	if c != nil && c.info.HasV2() && s.serve.Take(e.now, float64(q.Length)+float64(q.ProofLayers)+1) {
 		if hashes, ok := c.info.Hashes(nil, q); ok {
 			e.sense = true
 			e.sendHash(p, wire.Hashes, q, hashes)

@@ -222,6 +222,23 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	if ms := sent(t, r.drain(), c); len(ms) != 1 || ms[0].Type != wire.HashReject {
 		t.Errorf("a request for what we have not is answered by %v", typesOf(ms))
 	}
+	// Whoever asks for the same again and again gets it twice and some, and then as much
+	// as it sends.
+	asked, drawn := 0, 0
+	ask := metainfo.NewLayers(info).Asks()[0]
+	for range 20_000 {
+		m := hashes(wire.HashRequest, ask, nil)
+		asked += len(m.Payload)
+		r.msg(c, m)
+		for _, m := range sent(t, r.drain(), c) {
+			if m.Type == wire.HashReject || m.Type == wire.Hashes {
+				drawn += len(m.Payload)
+			}
+		}
+	}
+	if most := asked + 32*(hashBurst+2*info.NumPieces()); drawn > most {
+		t.Errorf("%d bytes of requests drew %d, at most %d", asked, drawn, most)
+	}
 	v1 := r.join(EvConnected{})
 	r.msg(v1, hashes(wire.HashRequest, q, nil))
 	if closed(r.drain(), v1) != FaultProtocol {

@@ -15,6 +15,10 @@ type HashMsg struct {
 
 const hashHead = 32 + 4*4
 
+// HashesLen returns the length of a hashes message with so many hashes, its prefix left
+// out.
+func HashesLen(hashes int) int { return 1 + hashHead + 32*hashes }
+
 // ParseHash reads the body of a message of type HashRequest, Hashes or
 // HashReject. Hashes is a part of it.
 func ParseHash(m *Msg) (h HashMsg, err error) {
