@@ -13,6 +13,7 @@ import (
 	"seedbed/internal/blocklist"
 	"seedbed/internal/netx"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 )
 
 // PublicBootstrap are the DHT nodes that are asked first when the state
@@ -78,6 +79,10 @@ type Config struct {
 	// Uploads is the number of peers a torrent unchokes at once by merit; 8 by
 	// default, the optimistic one apart.
 	Uploads int
+
+	// SuperSeed says when a torrent that is whole announces to each peer only what
+	// the swarm lacks (BEP 16); by itself where that pays by default.
+	SuperSeed engine.SuperSeed
 
 	// UpRate and DownRate bound what all torrents together send and receive over
 	// peer connections, in bytes a second, all messages included;

@@ -135,7 +135,7 @@ func (t *Torrent) start(info *metainfo.Info, awake bool) {
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
 		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided
-		Uploads: n.cfg.Uploads, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
+		Uploads: n.cfg.Uploads, SuperSeed: n.cfg.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
 	t.live.Store(s)
 	if t.spec.ReadAhead > 0 {

@@ -94,7 +94,8 @@ type Config struct {
 	HalfOpen   int // dials at once
 	Encryption Encryption
 	MaxConns   int
-	Uploads    int    // regular unchoke slots
+	Uploads    int // regular unchoke slots
+	SuperSeed  engine.SuperSeed
 	Seed       uint64 // of the engine's dice
 
 	Log *slog.Logger // nil is silence

@@ -99,7 +99,7 @@ func New(cfg Config) *Torrent {
 	t.eng = engine.New(engine.Config{
 		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
-		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
+		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
 		Private: cfg.Info != nil && cfg.Info.Private,
 	}, 0)
 	go t.loop()

@@ -115,6 +115,7 @@ type common struct {
 	enforceID  bool
 	peers      []string
 	encryption string
+	superSeed  string
 	noWeb      bool
 	localWeb   bool
 	limits     limits
@@ -135,6 +136,7 @@ func (c *common) addNetwork(fs *pflag.FlagSet) {
 	fs.BoolVar(&c.localWeb, "local-web-seeds", false, "fetch from HTTP mirrors at private and loopback addresses too")
 	c.limits.add(fs)
 	fs.StringVar(&c.encryption, "encryption", "prefer", "`WHETHER`: off, prefer or require; prefer takes and makes encrypted connections beside plain ones")
+	fs.StringVar(&c.superSeed, "super-seed", "auto", "`WHEN` to announce to each peer only pieces that the swarm lacks (BEP 16), as the only seed: auto, on or off")
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")
 }
 

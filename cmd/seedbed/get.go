@@ -8,6 +8,7 @@ import (
 
 	"seedbed/node"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 )
 
 func (a *app) getCommand() *cobra.Command {
@@ -83,6 +84,10 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, usage(fmt.Errorf("--encryption: %w", err))
 	}
+	super, err := engine.ParseSuperSeed(c.superSeed)
+	if err != nil {
+		return node.Config{}, usage(fmt.Errorf("--super-seed: %w", err))
+	}
 	cfg := node.Config{
 		State:      stateDir(c.state),
 		Listen:     c.listen,
@@ -92,6 +97,7 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 		DHTFlows:   c.dhtFlows,
 		EnforceID:  c.enforceID,
 		Encryption: enc,
+		SuperSeed:  super,
 
 		NoWebSeeds: c.noWeb, LocalWebSeeds: c.localWeb,
 	}

@@ -320,11 +320,10 @@ type Config struct {
 	Budget     int     // slots
 	HalfOpen   int     // dials at once
 	MaxConns   int
-	Uploads    int  // regular unchoke slots, the optimistic one apart
-	Hints      bool // hints are dialled even when the torrent is private
-	Private    bool // the torrent is known to be private (BEP 27) before EvInfo
-	// NoSuperSeed shows everybody everything, whoever else is there (BEP 16).
-	NoSuperSeed bool
+	Uploads    int       // regular unchoke slots, the optimistic one apart
+	Hints      bool      // hints are dialled even when the torrent is private
+	Private    bool      // the torrent is known to be private (BEP 27) before EvInfo
+	SuperSeed  SuperSeed // when pieces are kept back from peers (BEP 16)
 	// Relaxed lifts the limits for addresses that only the DHT or PEX has named,
 	// where the addresses are private: we listen on a private address ourselves.
 	Relaxed bool

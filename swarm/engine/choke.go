@@ -61,6 +61,9 @@ func (e *Engine) choke(p *peer) {
 		return
 	}
 	p.up.choking, p.up.optimistic = true, false
+	if e.content != nil {
+		e.content.super.choked(&p.super)
+	}
 	e.send(p, wire.Msg{Type: wire.Choke})
 	for p.up.queue.len() > 0 {
 		e.reject(p, p.up.queue.pop()) // BEP 6: what is pending is rejected

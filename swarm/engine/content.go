@@ -39,6 +39,8 @@ type content struct {
 	spareLease *lease // leases to be used again
 	nSpare     int
 
+	super superSeeder
+
 	suspects map[uint32]*suspect
 	accused  []uint32 // the keys of suspects, oldest first
 
@@ -71,6 +73,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 		haveAt:   mono.Never, endgameAt: mono.Never,
 	}
 	c.full.Fill()
+	c.super = newSuperSeeder(n, info.PieceLength, c.pick)
 	c.slots.resize(e.cfg.Budget)
 	e.content = c
 	e.meta.done = true

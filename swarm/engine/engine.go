@@ -44,7 +44,6 @@ type Engine struct {
 	first       int   // of peers, who is asked first; counts on
 	freeUnchoke bool  // an upload slot may have become free
 
-	super superSeed
 	tally
 	ranking []*peer // of rechoke
 	pexList []pex.Peer
@@ -255,7 +254,7 @@ func (e *Engine) Tick(now mono.Time) {
 	e.metaUpkeep()
 	e.countSpare()
 	e.layerUpkeep()
-	e.liftVeils()
+	e.endSuperSeeding()
 	if e.now >= e.rechokeAt {
 		e.rechoke()
 	}
@@ -278,8 +277,11 @@ func (e *Engine) Deadline() mono.Time {
 	if e.few() {
 		d = min(d, e.wantAt)
 	}
-	if c := e.content; c != nil && len(c.fresh) > 0 {
-		d = min(d, c.haveAt)
+	if c := e.content; c != nil {
+		d = min(d, c.super.due)
+		if len(c.fresh) > 0 {
+			d = min(d, c.haveAt)
+		}
 	}
 	return d
 }
@@ -312,7 +314,7 @@ func (e *Engine) pump() {
 			e.serve(p)
 		}
 		e.announceHaves()
-		e.reveal()
+		e.offer()
 	} else {
 		e.askMetadata()
 		e.askLayers()

@@ -28,7 +28,7 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	}
 	if c := e.content; c != nil {
 		h.MetadataSize = int64(len(c.info.Raw))
-		h.UploadOnly = c.complete && c.n > 0 && p.veil == nil // BEP 21
+		h.UploadOnly = c.complete && c.n > 0 && !p.super.limited // BEP 21
 	}
 	e.scratch = wire.AppendExtHandshake(e.scratch[:0], h)
 	e.sendExt(p, wire.ExtHandshakeID, e.scratch)
@@ -43,7 +43,7 @@ func (e *Engine) tellUploadOnly() {
 }
 
 func (e *Engine) sendUploadOnly(p *peer) {
-	if !p.closing && p.ext.UploadOnlyID != 0 && p.veil == nil {
+	if !p.closing && p.ext.UploadOnlyID != 0 && !p.super.limited {
 		e.scratch = wire.AppendUploadOnly(e.scratch[:0], e.content.complete)
 		e.sendExt(p, p.ext.UploadOnlyID, e.scratch)
 	}

@@ -248,6 +248,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	e.sense = true
 	p.nHas++
 	c.pick.inc(index)
+	c.super.requested(&p.super, index)
 	if c.need.Has(int(index)) {
 		p.want++
 		p.down.dry = false
@@ -273,11 +274,18 @@ func (e *Engine) onDontHave(p *peer, index uint32) {
 	}
 	p.has.Remove(int(index))
 	p.nHas--
-	c.pick.dec(index)
+	e.lacks(index)
 	if c.need.Has(int(index)) {
 		p.want--
 		e.updateInterest(p)
 	}
+}
+
+// lacks notes that a peer that had a piece has it no more, or is gone.
+func (e *Engine) lacks(index uint32) {
+	c := e.content
+	c.pick.dec(index)
+	c.super.lost(index)
 }
 
 // updateInterest keeps our interest in p in step with what it has.

@@ -51,12 +51,11 @@ type peer struct {
 	early   early
 	want    int // pieces that it has and we need
 
-	down download
-	up   upload
-	meta metaPeer
-	hash hashPeer
-
-	veil *veil // of a seed that does not show the peer everything, see super.go
+	down  download
+	up    upload
+	meta  metaPeer
+	hash  hashPeer
+	super superPeer
 
 	noise  rate.Bucket // of messages that make no sense
 	pexOut pex.Sender
@@ -144,28 +143,6 @@ func (e *Engine) greet(p *peer) {
 	}
 }
 
-// sendBitfield tells what we have: the first message that is not an extension's.
-// A peer that was met before the metadata was known is told afterwards, as
-// libtorrent does.
-func (e *Engine) sendBitfield(p *peer) {
-	c := e.content
-	veiled := e.veils(p)
-	p.told = true
-	if veiled {
-		e.veil(p)
-		return
-	}
-	switch {
-	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield must be sent
-		e.send(p, wire.Msg{Type: wire.HaveAll})
-	case p.reserved.Fast() && c.nHave == 0:
-		e.send(p, wire.Msg{Type: wire.HaveNone})
-	case c.nHave > 0:
-		e.scratch = c.have.AppendTo(e.scratch[:0])
-		e.send(p, wire.Msg{Type: wire.Bitfield, Payload: e.scratch})
-	}
-}
-
 // close asks the shell to close p. Its leases stay on the books until EvClosed,
 // for a block may still be landing.
 func (e *Engine) close(p *peer, f Fault) {
@@ -185,15 +162,17 @@ func (e *Engine) close(p *peer, f Fault) {
 func (e *Engine) leaveSwarm(p *peer) {
 	e.metaGone(p)
 	e.layersGone(p)
-	e.unveiled(p)
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
 			c.seeds--
 		} else {
 			for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
-				c.pick.dec(uint32(i))
+				e.lacks(uint32(i))
 			}
 		}
+	}
+	if e.content != nil {
+		e.content.super.release(&p.super, true)
 	}
 	e.meta.early -= p.early.size()
 	p.early = early{}

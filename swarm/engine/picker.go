@@ -18,22 +18,24 @@ const randomFirst = 4
 // Peers that have everything are not counted here: they make no difference
 // between pieces.
 type picker struct {
-	avail []uint16 // peers that have the piece, seeds apart
-	order []uint32 // idle pieces, rarest first, shuffled among equals
-	pos   []int32  // piece -> index in order, -1 when not idle
-	bound []int32  // availability -> first index in order; bound[len-1] = len(order)
-	idle  bitset.Set
-	rng   *rand.Rand
+	avail   []uint16 // peers that have the piece, seeds apart
+	missing int      // pieces with no such peer
+	order   []uint32 // idle pieces, rarest first, shuffled among equals
+	pos     []int32  // piece -> index in order, -1 when not idle
+	bound   []int32  // availability -> first index in order; bound[len-1] = len(order)
+	idle    bitset.Set
+	rng     *rand.Rand
 }
 
 func newPicker(pieces int, rng *rand.Rand) *picker {
 	k := &picker{
-		avail: make([]uint16, pieces),
-		order: make([]uint32, 0, pieces),
-		pos:   make([]int32, pieces),
-		bound: make([]int32, 2, 64),
-		idle:  bitset.New(pieces),
-		rng:   rng,
+		avail:   make([]uint16, pieces),
+		order:   make([]uint32, 0, pieces),
+		pos:     make([]int32, pieces),
+		bound:   make([]int32, 2, 64),
+		missing: pieces,
+		idle:    bitset.New(pieces),
+		rng:     rng,
 	}
 	for i := range k.pos {
 		k.pos[i] = -1
@@ -65,6 +67,9 @@ func (k *picker) shuffle(i int32) {
 		k.swap(i, lo+k.rng.Int32N(hi-lo))
 	}
 }
+
+// nobodyHas reports whether no peer has the piece, seeds apart.
+func (k *picker) nobodyHas(piece uint32) bool { return k.avail[piece] == 0 }
 
 // put makes a piece idle.
 func (k *picker) put(piece uint32) {
@@ -115,7 +120,9 @@ func (k *picker) take(piece uint32) {
 func (k *picker) inc(piece uint32) {
 	a := k.avail[piece]
 	k.grow(a + 1)
-	k.avail[piece] = a + 1
+	if k.avail[piece] = a + 1; a == 0 {
+		k.missing--
+	}
 	if i := k.pos[piece]; i >= 0 {
 		k.bound[a+1]--
 		k.swap(i, k.bound[a+1])
@@ -129,7 +136,9 @@ func (k *picker) dec(piece uint32) {
 	if a == 0 {
 		panic("engine: availability below zero")
 	}
-	k.avail[piece] = a - 1
+	if k.avail[piece] = a - 1; a == 1 {
+		k.missing++
+	}
 	if i := k.pos[piece]; i >= 0 {
 		j := k.bound[a]
 		k.swap(i, j)

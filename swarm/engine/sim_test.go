@@ -39,7 +39,10 @@ type simConfig struct {
 	limit     time.Duration
 	private   bool
 	diskFails time.Duration // a leecher's storage fails so often
-	noSuper   bool          // seeds show everybody everything (BEP 16)
+	super     SuperSeed     // of the seeds
+	star      bool          // leechers cannot reach one another
+	shape     func(*simNode)
+	until     func(*sim) bool // when the run is over, if not when all are complete
 }
 
 type simEvent struct {
@@ -107,7 +110,14 @@ type simNode struct {
 	have     bitset.Set
 	complete bool
 	banned   []netip.AddrPort
-	rate     float64   // bytes a second out
+	rate     float64    // bytes a second out
+	down     float64    // bytes a second in; 0 is no limit
+	freeIn   mono.Time  // when what is on its way in has arrived
+	wanted   bitset.Set // pieces that are selected; of length 0, all
+	playing  bool       // fetches what a player needs next, and no more
+	idle     bool       // a player that was paused before it began
+	startAt  time.Duration
+	doneAt   time.Duration
 	free     mono.Time // when the uplink is free again
 	broken   bool      // the disk is
 	draining bool
@@ -194,9 +204,16 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 		if n.seed || n.liar {
 			n.have.Fill()
 		}
+		if cfg.shape != nil {
+			cfg.shape(n)
+		}
 	}
 	for _, n := range s.nodes {
-		n.start()
+		if n.startAt == 0 {
+			n.start()
+		} else {
+			s.at(mono.Time(n.startAt), n.start)
+		}
 	}
 	return s
 }
@@ -214,9 +231,10 @@ func (n *simNode) start() {
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: 8, MaxConns: 30, Uploads: s.cfg.uploads,
-		Hints: true, Seed: s.rng.Uint64(), NoSuperSeed: s.cfg.noSuper}, s.now)
+		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super}, s.now)
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
-		n.step(&EvInfo{Info: s.info, Have: n.have})
+		n.step(&EvInfo{Info: s.info, Have: n.have, Wanted: n.wanted})
+		n.focus()
 	}
 	n.candidates(6)
 	if s.cfg.private { // nobody else will tell
@@ -374,7 +392,7 @@ func (s *sim) run() uint64 {
 		}
 	}
 	for _, n := range s.nodes {
-		if !n.have.Full() {
+		if !n.have.Full() && s.cfg.until == nil {
 			n.fatal("the swarm came to rest with %d of %d pieces: %+v", n.have.Count(), s.cfg.pieces, n.e.Stats(s.now))
 		}
 		if n.e.content != nil {
@@ -385,6 +403,9 @@ func (s *sim) run() uint64 {
 }
 
 func (s *sim) done() bool {
+	if s.cfg.until != nil {
+		return s.cfg.until(s)
+	}
 	for _, n := range s.nodes {
 		if !n.up || !n.complete {
 			return false

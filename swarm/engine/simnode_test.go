@@ -80,15 +80,17 @@ func (n *simNode) do(c *Command) {
 			n.fatal("says have %d twice", c.Block.Piece)
 		}
 		n.haves[c.Block.Piece] = true
+		n.later(0, n.focus)
 		if !n.seed {
 			s.passedOn(c.Block.Piece)
 		}
 	case CmdComplete:
-		if !n.have.Full() {
+		if n.wanted.Len() == 0 && !n.have.Full() || n.wanted.AnyNotIn(n.have) {
 			n.fatal("is complete with %d pieces", n.have.Count())
 		}
 		n.complete = true
 		s.lastDone = time.Duration(s.now)
+		n.doneAt = s.lastDone
 	case CmdWantPeers:
 		n.wants++
 		n.later(100*time.Millisecond, func() { n.candidates(4) })
@@ -109,7 +111,7 @@ func (n *simNode) dial(to netip.AddrPort) {
 	delay := time.Duration(5+s.rng.IntN(100)) * time.Millisecond
 	o := s.byIP[to]
 	n.later(2*delay, func() {
-		if o == nil || !o.up {
+		if o == nil || !o.up || s.cfg.star && !o.seed && !n.seed {
 			n.step(&EvDialFailed{Addr: to, Fault: FaultRefused})
 			return
 		}
@@ -184,6 +186,10 @@ func (x *simEnd) arrive(size int, do func(o *simEnd)) {
 	}
 	n.free = max(n.free, s.now).Add(time.Duration(float64(size) / n.rate * 1e9))
 	x.last = max(x.last, n.free.Add(x.delay))
+	if o.owner.down > 0 {
+		o.owner.freeIn = max(o.owner.freeIn, x.last).Add(time.Duration(float64(size) / o.owner.down * 1e9))
+		x.last = o.owner.freeIn
+	}
 	life := o.owner.life
 	s.at(x.last, func() {
 		if o.open && o.owner.up && o.owner.life == life {
@@ -273,7 +279,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	}
 	// Outside of the endgame a block is asked for twice only if one who owes it has
 	// owed it for a while.
-	if n.e.content.endgameAt == mono.Never {
+	if n.e.content.endgameAt == mono.Never && !n.playing { // a player's next blocks are urgent
 		young, late := 0, 0
 		for _, o := range n.order {
 			y := n.conns[o]
@@ -319,12 +325,33 @@ func (n *simNode) upload(x *simEnd, b Block) {
 		m.block(BlockEvent{Kind: BlockArrived, Conn: o.conn, Block: b, Slot: slot})
 	})
 	if x.open {
-		n.later(n.free.Sub(n.s.now), func() {
+		sent := n.free.Sub(n.s.now)
+		if x.other.owner.down > 0 { // the buffers in between hold little
+			sent = x.last.Sub(n.s.now)
+		}
+		n.later(sent, func() {
 			if n.conns[x.conn] == x {
 				n.block(BlockEvent{Kind: BlockUploaded, Conn: x.conn, Block: b})
 			}
 		})
 	}
+}
+
+// playAhead is how many pieces a player's window has.
+const playAhead = 12
+
+// focus moves a player's window.
+func (n *simNode) focus() {
+	if !n.playing && !n.idle {
+		return
+	}
+	list := []uint32{}
+	for i := 0; n.playing && i < n.have.Len() && len(list) < playAhead; i++ {
+		if !n.have.Has(i) {
+			list = append(list, uint32(i))
+		}
+	}
+	n.step(&EvFocus{Pieces: list})
 }
 
 func (n *simNode) store(c *Command) {

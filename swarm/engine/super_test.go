@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"seedbed/internal/bitset"
 )
@@ -9,28 +10,140 @@ import (
 // BEP 16: a seed that is alone with many leechers sends little more than one copy before
 // the swarm has it all, and less than one that shows everybody everything.
 func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
-	var sum, took [2]float64
 	if raceEnabled {
 		t.Skip("one goroutine, and slow: there is nothing to race")
 	}
-	seeds := *seedsFlag
-	for seed := range seeds {
-		for k, off := range []bool{false, true} {
-			s := newSim(t, simConfig{seed: seed, nodes: 25, seeds: 1, pieces: 240, uploads: 4, noSuper: off})
+	type result struct{ copies, took float64 }
+	results := map[SuperSeed]result{}
+	for _, mode := range []SuperSeed{SuperOn, SuperAuto, SuperOff} {
+		var r result
+		for seed := range *seedsFlag {
+			s := newSim(t, simConfig{seed: seed, nodes: 25, seeds: 1, pieces: 240, uploads: 4, super: mode})
 			s.elsewhere = bitset.New(240)
 			s.run()
-			sum[k] += s.firstCopy
-			took[k] += s.lastDone.Seconds()
+			r.copies += s.firstCopy / float64(*seedsFlag)
+			r.took += s.lastDone.Seconds() / float64(*seedsFlag)
 		}
+		results[mode] = r
 	}
-	t.Logf("everybody was complete after %.0f s, without super-seeding %.0f s", took[0]/float64(seeds), took[1]/float64(seeds))
-	if took[0] > 1.1*took[1] {
+	on, auto, off := results[SuperOn], results[SuperAuto], results[SuperOff]
+	t.Logf("everybody was complete after %.0f s, without super-seeding %.0f s", on.took, off.took)
+	if on.took > 1.1*off.took || auto.took > 1.1*off.took {
 		t.Error("super-seeding made it slower")
 	}
-	super, plain := sum[0]/float64(seeds), sum[1]/float64(seeds)
-	t.Logf("the seed sent %.2f copies until all pieces were elsewhere, %.2f without super-seeding", super, plain)
-	if super > 1.15 || super > plain {
-		t.Errorf("%.2f copies, %.2f without super-seeding", super, plain)
+	t.Logf("the seed sent %.2f copies until all pieces were elsewhere, %.2f without super-seeding", on.copies, off.copies)
+	if on.copies > 1.15 || on.copies > off.copies {
+		t.Errorf("%.2f copies, %.2f without super-seeding", on.copies, off.copies)
+	}
+	// By itself it begins with the fourth leecher: the first three were told everything.
+	t.Logf("%.2f copies where super-seeding begins by itself", auto.copies)
+	if auto.copies > 0.9*off.copies {
+		t.Errorf("%.2f copies where it begins by itself, %.2f without super-seeding", auto.copies, off.copies)
+	}
+}
+
+// Super-seeding makes no peer slower than plain seeding while upload capacity is
+// left idle, whatever it wants and whoever else is there.
+func TestSuperSeedingStarvesNobody(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and slow: there is nothing to race")
+	}
+	third := func(pieces int) bitset.Set {
+		w := bitset.New(pieces)
+		for i := pieces / 3; i < 2*pieces/3; i++ {
+			w.Add(i)
+		}
+		return w
+	}
+	for name, c := range map[string]struct {
+		cfg   simConfig
+		shape func(n *simNode) // nodes 1 to 5 are the others, from 6 on those that are timed
+	}{
+		"a selection beside others": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
+			if n.name >= 6 {
+				n.wanted = third(n.have.Len())
+			}
+		}},
+		"a selection beside slow peers": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
+			if n.name < 6 {
+				n.down = 20 << 10
+				return
+			}
+			n.wanted = third(n.have.Len())
+		}},
+		"everything beside slow peers": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+			if n.name < 6 {
+				n.down = 20 << 10
+			}
+		}},
+		"everything beside idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+			n.idle = n.name < 6
+		}},
+		"a player beside others": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+			n.playing = n.name >= 6
+		}},
+		"a player beside idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+			n.playing = n.name >= 6
+			n.idle = n.name < 6
+		}},
+		"nobody but us to connect to": {simConfig{nodes: 8, pieces: 180, star: true}, func(n *simNode) {}},
+		"nobody but us, who does not know the fast extension": {simConfig{nodes: 8, pieces: 180, star: true, plain: true}, func(n *simNode) {
+			n.wanted = third(n.have.Len())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			results := map[SuperSeed]time.Duration{}
+			limited := map[SuperSeed]int{}
+			for _, mode := range []SuperSeed{SuperOff, SuperAuto, SuperOn} {
+				for seed := range *seedsFlag {
+					cfg := c.cfg
+					cfg.seed, cfg.seeds, cfg.super, cfg.uploads = seed, 1, mode, 8
+					cfg.shape = func(n *simNode) {
+						if n.seed {
+							n.rate = 400 << 10
+							return
+						}
+						if n.name >= 6 {
+							n.startAt = 5 * time.Second
+						}
+						c.shape(n)
+					}
+					timed := func(s *sim) []*simNode {
+						if s.cfg.star { // what one loses another gains
+							return s.nodes[1:]
+						}
+						return s.nodes[6:]
+					}
+					cfg.until = func(s *sim) bool {
+						for _, p := range s.nodes[0].e.peers {
+							if p.super.limited {
+								limited[mode]++
+							}
+						}
+						for _, n := range timed(s) {
+							if !n.complete {
+								return false
+							}
+						}
+						return true
+					}
+					s := newSim(t, cfg)
+					s.run()
+					for _, n := range timed(s) {
+						results[mode] += n.doneAt - n.startAt
+					}
+				}
+			}
+			t.Logf("plain %v, auto %v, on %v", results[SuperOff], results[SuperAuto], results[SuperOn])
+			for _, mode := range []SuperSeed{SuperAuto, SuperOn} {
+				if limited[mode] == 0 {
+					t.Errorf("mode %d limited nobody", mode)
+				}
+				if results[mode] > results[SuperOff]*105/100 {
+					t.Errorf("mode %d took %v, plain seeding %v", mode, results[mode], results[SuperOff])
+				}
+			}
+		})
 	}
 }
 

@@ -102,6 +102,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	u.queue.push(b)
+	c.super.requested(&p.super, b.Piece)
 	e.sense = true
 }
 
@@ -161,6 +162,7 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	u.tookAt = e.now
 	u.rate.Add(e.now, n)
 	e.upRate.Add(e.now, n)
+	e.content.super.flow.add(e.now, n)
 	e.uploaded += int64(n)
 }
 
@@ -175,7 +177,7 @@ func (e *Engine) onUnread(p *peer, b Block) {
 // that has more than k pieces already).
 func (e *Engine) allowFast(p *peer) {
 	c := e.content
-	if c == nil || !p.reserved.Fast() || p.veil != nil || p.up.fast != nil || p.nHas > allowedFast {
+	if c == nil || !p.reserved.Fast() || p.super.limited || p.up.fast != nil || p.nHas > allowedFast {
 		return
 	}
 	p.up.fast = wire.AllowedFastSet(p.addr.Addr(), e.cfg.InfoHash, c.n, allowedFast)

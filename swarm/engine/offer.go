@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"seedbed/internal/mono"
+	"seedbed/swarm/wire"
+)
+
+// What each peer is told of the pieces that we have: everything, or what the
+// super-seeder chooses.
+
+// sendBitfield tells what we have: the first message that is not an extension's.
+// A peer that was met before the metadata was known is told afterwards, as
+// libtorrent does.
+func (e *Engine) sendBitfield(p *peer) {
+	c := e.content
+	p.told = true
+	if e.superSeeds(p) {
+		if p.reserved.Fast() {
+			e.send(p, wire.Msg{Type: wire.HaveNone})
+		}
+		c.super.limit(e.now, &p.super)
+		e.offerPieces(p, false)
+		return
+	}
+	switch {
+	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield must be sent
+		e.send(p, wire.Msg{Type: wire.HaveAll})
+	case p.reserved.Fast() && c.nHave == 0:
+		e.send(p, wire.Msg{Type: wire.HaveNone})
+	case c.nHave > 0:
+		e.scratch = c.have.AppendTo(e.scratch[:0])
+		e.send(p, wire.Msg{Type: wire.Bitfield, Payload: e.scratch})
+	}
+}
+
+// superSeeds reports whether a new peer is told of some pieces only.
+func (e *Engine) superSeeds(p *peer) bool {
+	c := e.content
+	if !e.maySuperSeed() || c.n <= 2*offerMin || c.n > superMaxPieces {
+		return false
+	}
+	return e.cfg.SuperSeed == SuperOn || e.interestedLeechers(p) >= superLeechers
+}
+
+// maySuperSeed reports whether the swarm needs what super-seeding gives: it has
+// no other seed, and there are pieces that no leecher has.
+func (e *Engine) maySuperSeed() bool {
+	c := e.content
+	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && c.seeds == 0 && c.pick.missing > 0
+}
+
+// interestedLeechers returns how many leechers besides p are connected and want
+// something of us, those included that have had no time yet to say so.
+func (e *Engine) interestedLeechers(p *peer) (n int) {
+	for _, q := range e.peers {
+		if q != p && !q.closing && q.told && !q.counted && (q.up.interested || e.now.Sub(q.since) < patienceShort) {
+			n++
+		}
+	}
+	return n
+}
+
+// offer tells peers of more pieces, where it is time.
+func (e *Engine) offer() {
+	s := &e.content.super
+	s.due = mono.Never
+	if s.limited == 0 {
+		return
+	}
+	room := e.unchoked() < e.uploadSlots()
+	for _, p := range e.peers {
+		if !p.told || p.closing {
+			continue
+		}
+		if !p.super.limited && !p.super.guided && !p.up.choking && p.reserved.Fast() {
+			s.guide(e.now, &p.super)
+		}
+		if p.super.limited || p.super.guided {
+			e.offerPieces(p, room)
+		}
+	}
+}
+
+func (e *Engine) offerPieces(p *peer, room bool) {
+	u := &p.up
+	offers, all := e.content.super.turn(e.now, &p.super, superFacts{
+		interested: u.interested, served: !u.choking, room: room, busy: u.inflight > 0 || u.queue.len() > 0, rate: u.rate.Rate(e.now), known: u.took >= provenBytes,
+	})
+	if all {
+		e.offerAll(p)
+		return
+	}
+	t := wire.Have
+	if p.super.guided {
+		t = wire.Suggest
+	}
+	for _, i := range offers {
+		e.send(p, wire.Msg{Type: t, Index: i})
+	}
+}
+
+// offerAll tells a limited peer of every piece that it was not told of.
+func (e *Engine) offerAll(p *peer) {
+	c := e.content
+	for i := c.have.Next(0); i >= 0; i = c.have.Next(i + 1) {
+		if !p.super.shown.Has(i) {
+			e.send(p, wire.Msg{Type: wire.Have, Index: uint32(i)})
+		}
+	}
+	c.super.release(&p.super, false)
+	if c.complete {
+		e.sendUploadOnly(p) // which was kept back
+	}
+}
+
+// endSuperSeeding tells everybody everything once the swarm can do without it.
+func (e *Engine) endSuperSeeding() {
+	c := e.content
+	if c == nil || c.super.limited == 0 || e.maySuperSeed() && (e.cfg.SuperSeed == SuperOn || e.interestedLeechers(nil) > 1) {
+		return
+	}
+	for _, p := range e.peers {
+		if p.super.limited {
+			e.offerAll(p)
+		}
+		c.super.release(&p.super, false)
+	}
+}
