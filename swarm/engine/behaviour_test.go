@@ -502,3 +502,62 @@ func TestABanOnLoopbackIsOfThePort(t *testing.T) {
 		t.Error(of(cmds, CmdClose))
 	}
 }
+
+// BEP 6: each request is answered, those that we cancelled too. A viewer who seeks
+// makes a seed answer thousands of these.
+func TestRejectsOfWhatWeCancelledAreNoFlood(t *testing.T) {
+	r := newRig(t, Config{Budget: 64}, 200, 1<<20)
+	c := r.seed(true)
+	r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi2000ee")})
+	r.e.conns[c].down.depth, r.e.conns[c].down.slowStart = 2000, false
+	r.e.conns[c].down.rate.Add(r.now, 1)
+	r.e.judge(r.e.conns[c])
+	rejects := 0
+	for seek := range 20 {
+		first := uint32(seek * 8)
+		r.focus(first, first+1, first+2, first+3, first+4, first+5, first+6, first+7)
+		for _, x := range of(r.drain(), CmdCancel) {
+			rejects++
+			r.msg(c, wire.Msg{Type: wire.Reject, Index: x.Block.Piece, Begin: x.Block.Begin, Length: x.Block.Length})
+		}
+	}
+	if p := r.e.conns[c]; rejects < 2*noiseBurst || p.closing {
+		t.Fatalf("after %d rejects of what was cancelled: closing %v", rejects, p.closing)
+	}
+	for i := range 2 * noiseBurst {
+		r.msg(c, wire.Msg{Type: wire.Reject, Index: 199, Begin: uint32(i%64) << 14, Length: 1 << 14})
+	}
+	if !r.e.conns[c].closing {
+		t.Error("rejects of what was never asked for go on without end")
+	}
+}
+
+// BEP 6: only what was asked for is sent.
+func TestBlocksThatNobodyAskedForAreCharged(t *testing.T) {
+	for _, length := range []uint32{1, 1 << 14} {
+		r := newRig(t, Config{}, 200, 1<<20)
+		c := r.seed(true)
+		sent := 0
+		for ; sent < 1<<20 && !r.e.conns[c].closing; sent++ {
+			r.block(BlockEvent{Kind: BlockUnwanted, Conn: c, Block: Block{Piece: 199, Length: length}})
+		}
+		if sent > noiseBurst+1 || int64(sent)*int64(length) > 8<<20 {
+			t.Errorf("%d blocks of %d bytes were taken", sent, length)
+		}
+		// Those that cross our cancels are not.
+		x := r.seed(true)
+		q := of(r.drain(), CmdRequest)
+		r.msg(x, wire.Msg{Type: wire.Choke})
+		for range rejectAfter/time.Second + 2 {
+			r.wait(time.Second)
+		}
+		for _, a := range q {
+			if a.Conn == x {
+				r.block(BlockEvent{Kind: BlockUnwanted, Conn: x, Block: a.Block})
+			}
+		}
+		if p := r.e.conns[x]; p.closing || len(q) < 10 || p.noise.Wait(r.now, noiseBurst-8) > 0 {
+			t.Errorf("%d blocks that crossed our cancels are charged", len(q))
+		}
+	}
+}

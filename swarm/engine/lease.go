@@ -1,6 +1,10 @@
 package engine
 
-import "seedbed/internal/mono"
+import (
+	"time"
+
+	"seedbed/internal/mono"
+)
 
 // lease is a block on order at a peer. It is in two lists: that of the peer, in
 // the order of the requests, and that of the block. So a lease is found, added
@@ -128,6 +132,45 @@ func (c *content) find(p *peer, b Block) *lease {
 	return pc.leaseOf(p, b.Begin/blockSize)
 }
 
+// crossTime is how long after a cancel its answer, or the block, may still come.
+const crossTime = time.Minute
+
+// cancels counts requests that were cancelled in the last crossTime or two and
+// that the peer has not answered since.
+type cancels struct {
+	recent, before int
+	since          mono.Time // of recent
+}
+
+func (c *cancels) roll(now mono.Time) {
+	if d := now.Sub(c.since); d >= crossTime {
+		c.before, c.recent, c.since = c.recent, 0, now
+		if d >= 2*crossTime {
+			c.before = 0
+		}
+	}
+}
+
+func (c *cancels) add(now mono.Time) {
+	c.roll(now)
+	c.recent++
+}
+
+// take reports whether a message can be the answer to a cancel, and counts it as
+// that.
+func (c *cancels) take(now mono.Time) bool {
+	c.roll(now)
+	switch {
+	case c.before > 0:
+		c.before--
+	case c.recent > 0:
+		c.recent--
+	default:
+		return false
+	}
+	return true
+}
+
 // giveBack ends l without a block: it is free for others.
 func (e *Engine) giveBack(l *lease) {
 	k, b := l.chunk, l.block
@@ -146,6 +189,7 @@ func (e *Engine) cancel(l *lease, told bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
 	e.giveBack(l)
 	if !p.closing {
+		p.down.cancelled.add(e.now)
 		e.cmd(Command{Kind: CmdCancel, Conn: p.conn, Block: b, Quiet: told})
 	}
 }

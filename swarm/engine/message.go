@@ -304,10 +304,12 @@ func (e *Engine) onReject(p *peer, b Block) {
 	d := &p.down
 	l := e.content.find(p, b)
 	if l == nil {
-		return // it crossed our cancel
+		e.sense = d.cancelled.take(e.now) // BEP 6: a cancelled request is answered
+		return
 	}
 	e.sense = true
 	e.forfeit(l, true)
+	d.cancelled.take(e.now)
 	if d.choked {
 		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })
 		return

@@ -13,13 +13,20 @@ const (
 
 // hear counts a message that makes no sense.
 func (e *Engine) hear(p *peer) {
-	if e.sense || p.closing {
+	if !e.sense {
+		e.charge(p, 1)
+	}
+}
+
+// charge takes the cost of messages that make no sense off what p may send of them.
+func (e *Engine) charge(p *peer, cost float64) {
+	if p.closing {
 		return
 	}
 	if p.noise.Burst == 0 {
 		p.noise = rate.NewBucket(e.now, noiseRate, noiseBurst)
 	}
-	if !p.noise.Take(e.now, 1) {
+	if !p.noise.Take(e.now, cost) {
 		e.book.ban(e.now, banKey(p.addr), e.now.Add(banFor))
 		e.close(p, FaultProtocol)
 	}

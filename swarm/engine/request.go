@@ -8,6 +8,10 @@ import (
 	"seedbed/internal/rate"
 )
 
+// unwantedCost bytes that nobody asked for cost a peer as much as a message that
+// makes no sense.
+const unwantedCost = 1 << 10
+
 // What the depth of a peer's queue is made of.
 const (
 	// queueTime is how much of a peer's flow is kept on order: far beyond any
@@ -35,6 +39,7 @@ type download struct {
 	dry        bool // the last look found nothing to ask; wait until something changes
 	turn       uint8
 	leases     leaseList
+	cancelled  cancels
 	depth      int
 	rate       rate.Meter
 	second     int64 // bytes in this second
@@ -284,6 +289,7 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 	} else if k = c.landed(ev); k != nil {
 		late = true // it crossed our cancel, but its place is still there
 	} else {
+		d.cancelled.take(e.now)
 		e.wasted += int64(n)
 		return
 	}
@@ -327,7 +333,13 @@ func (e *Engine) onUnwanted(p *peer, b Block) {
 	e.downRate.Add(e.now, n)
 	e.downloaded += int64(n)
 	e.wasted += int64(n)
-	if l := e.content.find(p, b); l != nil {
+	if l := e.content.find(p, b); l != nil { // it lost a race
 		e.cancel(l, true)
+		p.down.cancelled.take(e.now)
+		return
+	}
+	if !p.down.cancelled.take(e.now) {
+		// BEP 6: blocks are sent only if they were asked for.
+		e.charge(p, 1+float64(n)/unwantedCost)
 	}
 }
