@@ -87,7 +87,10 @@ func TestASoleLiarIsBannedWithItsAddress(t *testing.T) {
 	r := newRig(t, Config{}, 2, 32<<10)
 	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 	a := r.seed(true)
-	cmds := r.give(a, r.drain())
+	q := r.drain()
+	other := r.seed(true)
+	r.e.conns[other].down.rate.Add(r.now, 1) // it is known to deliver
+	cmds := r.give(a, q)
 	cmds = r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2} })
 	bans := of(cmds, CmdBan)
 	if closed(cmds, a) != FaultBanned || len(bans) != 1 || bans[0].Addr != netip.AddrPortFrom(addrOf(1).Addr(), 0) {
@@ -497,6 +500,8 @@ func TestABanOnLoopbackIsOfThePort(t *testing.T) {
 	a := r.join(EvConnected{Addr: lo(1)})
 	b := r.join(EvConnected{Addr: lo(2)})
 	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
+	r.msg(b, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}})
+	r.e.conns[b].down.rate.Add(r.now, 1) // it is known to deliver
 	cmds := r.verify(r.give(a, r.drain()), false, nil)
 	if closed(cmds, a) != FaultBanned || closed(cmds, b) != FaultNone {
 		t.Error(of(cmds, CmdClose))

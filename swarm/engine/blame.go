@@ -3,7 +3,9 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"time"
 
+	"seedbed/internal/mono"
 	"seedbed/magnet/metainfo"
 )
 
@@ -12,6 +14,17 @@ const (
 	maxSuspects = 64
 	// maxAttempts bad copies of a piece are remembered.
 	maxAttempts = 3
+	// maxOffenders addresses are remembered that sent bad data.
+	maxOffenders = 4096
+	// maxBan is how far a ban, doubled at each offence, grows.
+	maxBan = 48 * time.Hour
+	// The last source of a piece is not banned while it sends few bad ones: so many,
+	// and one in goodPerBad of those that are right. What it sent wrong is asked of it
+	// again after restFirst, doubled each time.
+	fewBad     = 3
+	goodPerBad = 8
+	restFirst  = 10 * time.Second
+	restMax    = 10 * time.Minute
 )
 
 // origins numbers the addresses that payload came from, for as long as a
@@ -26,6 +39,7 @@ type origins struct {
 type origin struct {
 	key  netip.AddrPort // as banKey makes it
 	refs int
+	good int // pieces that were right and began with a block of it
 }
 
 func newOrigins() origins {
@@ -64,10 +78,37 @@ func (o *origins) release(i uint32) {
 	}
 }
 
+// offenders counts the offences of addresses; the oldest one is forgotten first.
+type offenders struct {
+	count map[netip.AddrPort]int
+	keys  []netip.AddrPort
+	next  int // of keys, the oldest
+}
+
+// add returns how many offences of key there were, this one included.
+func (o *offenders) add(key netip.AddrPort) int {
+	if o.count == nil {
+		o.count = make(map[netip.AddrPort]int)
+	}
+	if _, known := o.count[key]; !known {
+		if len(o.keys) < maxOffenders {
+			o.keys = append(o.keys, key)
+		} else {
+			delete(o.count, o.keys[o.next])
+			o.keys[o.next] = key
+			o.next = (o.next + 1) % maxOffenders
+		}
+	}
+	o.count[key]++
+	return o.count[key]
+}
+
 // suspect is the evidence about a piece whose hash failed while several had
 // given to it: who gave which block, with which checksum.
 type suspect struct {
 	attempts []attempt
+	who      []uint32  // origins of their blocks
+	again    mono.Time // none of these is asked before
 }
 
 type attempt struct {
@@ -76,10 +117,10 @@ type attempt struct {
 	leaves []metainfo.Root // with a v2 side
 }
 
-// blame judges a piece that came out wrong. Who gave all of it is the liar. If
-// several did, the evidence is kept and the piece fetched from one peer alone;
-// the good copy will tell the liars from the others, if the leaves of BEP 52 have not
-// told before.
+// blame judges a piece that came out wrong. Who gave all of it sent bad data, and
+// is banned unless nobody else is known to deliver that piece. If several did, the
+// evidence is kept and the piece fetched from one peer alone; the good copy will
+// tell the liars from the others, if the leaves of BEP 52 have not told before.
 func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
 	c := e.content
 	first := pc.block[0].from
@@ -87,17 +128,14 @@ func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
 	for i := range pc.block {
 		sole = sole && pc.block[i].from == first
 	}
+	rest := time.Duration(0)
 	if sole {
-		e.banOrigin(first)
-		if len(sums) != len(pc.block) {
+		if rest = e.convict(first, pc.index); rest == 0 {
 			return
 		}
 	}
 	s := c.suspects[pc.index]
 	if s == nil {
-		if sole {
-			return
-		}
 		if len(c.accused) == maxSuspects {
 			e.dismiss(c.accused[0])
 		}
@@ -105,13 +143,17 @@ func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
 		c.suspects[pc.index] = s
 		c.accused = append(c.accused, pc.index)
 	}
-	if len(s.attempts) == maxAttempts || sole {
+	s.again = e.now.Add(rest)
+	if len(s.attempts) == maxAttempts {
 		return
 	}
 	a := attempt{from: make([]uint32, len(pc.block))}
 	for i := range pc.block {
 		a.from[i] = pc.block[i].from
 		e.origins.hold(a.from[i])
+		if !slices.Contains(s.who, a.from[i]) {
+			s.who = append(s.who, a.from[i])
+		}
 	}
 	if len(sums) == len(pc.block) {
 		a.sums = slices.Clone(sums)
@@ -125,9 +167,39 @@ func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
 	}
 }
 
+// convict judges the origin that gave all of a bad piece. It bans it, or returns
+// after how long it may be asked for that piece again.
+func (e *Engine) convict(o uint32, index uint32) time.Duration {
+	x := &e.origins.list[o]
+	if !x.key.IsValid() || !e.isLastSource(o, index) {
+		e.banOrigin(o)
+		return 0
+	}
+	bad := e.offenders.count[x.key] + 1
+	if bad > fewBad+x.good/goodPerBad {
+		e.banOrigin(o)
+		return 0
+	}
+	e.offenders.add(x.key)
+	return min(restFirst<<min(bad-1, 10), restMax)
+}
+
+// isLastSource reports whether nobody but o has delivered anything and has the
+// piece.
+func (e *Engine) isLastSource(o uint32, index uint32) bool {
+	for _, p := range e.peers {
+		if !p.closing && p.origin != o && p.down.hasDelivered() && p.has.Has(int(index)) {
+			return false
+		}
+	}
+	return true
+}
+
 // acquit ends the case of a piece of which a good copy has come: whose blocks
-// differed from it is a liar, and nobody else is.
+// differed from it is a liar, and nobody else is. Who corrected its own block is
+// none.
 func (e *Engine) acquit(pc *piece, sums []uint64) {
+	e.origins.list[pc.block[0].from].good++
 	s := e.content.suspects[pc.index]
 	if s == nil {
 		return
@@ -135,7 +207,7 @@ func (e *Engine) acquit(pc *piece, sums []uint64) {
 	if len(sums) == len(pc.block) {
 		for _, a := range s.attempts {
 			for i := range a.sums {
-				if a.sums[i] != sums[i] {
+				if a.sums[i] != sums[i] && a.from[i] != pc.block[i].from {
 					e.banOrigin(a.from[i])
 				}
 			}
@@ -165,6 +237,9 @@ func (e *Engine) trusted(p *peer, index uint32) bool {
 	if s == nil || !s.names(p.origin) {
 		return true
 	}
+	if e.now < s.again {
+		return false
+	}
 	for _, q := range e.peers {
 		if q != p && e.serves(q) && q.has.Has(int(index)) && !s.names(q.origin) {
 			return false
@@ -173,24 +248,19 @@ func (e *Engine) trusted(p *peer, index uint32) bool {
 	return true
 }
 
-func (s *suspect) names(o uint32) bool {
-	for _, a := range s.attempts {
-		if slices.Contains(a.from, o) {
-			return true
-		}
-	}
-	return false
-}
+func (s *suspect) names(o uint32) bool { return slices.Contains(s.who, o) }
 
-// banOrigin closes every connection of a liar and keeps it out from now on.
+// banOrigin closes every connection of a liar and keeps it out for banFor, and for
+// twice as long each time.
 func (e *Engine) banOrigin(o uint32) {
 	key := e.origins.list[o].key
 	if !key.IsValid() {
 		return
 	}
-	if !e.book.ban(e.now, key, e.now.Add(banFor)) {
+	if e.book.isBanned(e.now, key) {
 		return
 	}
+	e.book.ban(e.now, key, e.now.Add(min(banFor<<min(e.offenders.add(key)-1, 10), maxBan)))
 	e.cmd(Command{Kind: CmdBan, Addr: key})
 	for _, p := range e.peers {
 		if !p.closing && p.origin == o {

@@ -22,18 +22,19 @@ type Engine struct {
 	output
 	scratch []byte // payload of the message being written
 
-	book    book
-	conns   map[Conn]*peer // to find a connection; never ranged over
-	peers   []*peer        // the same, in the order they came
-	open    int            // of those, not closing
-	spare   int            // of those, how many may be replaced; see room.go
-	origins origins
-	meta    metaPhase
-	layer   layerPhase
-	content *content // nil until EvInfo
-	focus   focus
-	crowd   crowd
-	sense   bool // the message at hand has; see noise.go
+	book      book
+	conns     map[Conn]*peer // to find a connection; never ranged over
+	peers     []*peer        // the same, in the order they came
+	open      int            // of those, not closing
+	spare     int            // of those, how many may be replaced; see room.go
+	origins   origins
+	offenders offenders
+	meta      metaPhase
+	layer     layerPhase
+	content   *content // nil until EvInfo
+	focus     focus
+	crowd     crowd
+	sense     bool // the message at hand has; see noise.go
 
 	timers
 	paused      bool // storage failed

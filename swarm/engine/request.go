@@ -177,7 +177,11 @@ func (e *Engine) may(p *peer, pc *piece) bool {
 	if !p.has.Has(int(pc.index)) || !e.content.need.Has(int(pc.index)) {
 		return false
 	}
-	if pc.parole && pc.only != p.conn {
+	if pc.parole && pc.only == p.conn {
+		s := e.content.suspects[pc.index]
+		return s == nil || e.now >= s.again || !s.names(p.origin)
+	}
+	if pc.parole {
 		if q := e.conns[pc.only]; q != nil && e.serves(q) && q.has.Has(int(pc.index)) {
 			return false
 		}

@@ -13,7 +13,9 @@ func TestDropsAndBansAreCountedByReason(t *testing.T) {
 		lose(f)
 	}
 	liar := r.seed(true)
-	cmds := r.give(liar, r.drain())
+	asked := r.drain()
+	r.e.conns[r.seed(true)].down.rate.Add(r.now, 1) // there is another source that delivers
+	cmds := r.give(liar, asked)
 	r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2, 3, 4} })
 	r.step(&EvClosed{Conn: liar, Fault: FaultLocal})
 	s := r.e.Stats(r.now)
