@@ -15,6 +15,7 @@ import (
 
 	"seedbed/magnet"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
 )
 
@@ -39,6 +40,18 @@ func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
 		if v != c.v || !strings.Contains(text, c.want) || (advice == "") != strings.Contains(text, "none:") {
 			t.Errorf("%v %v: %d %q, %q", c.mine, c.ports, v, text, advice)
 		}
+	}
+}
+
+func TestTheDoctorDialsFewPortsOfAHost(t *testing.T) {
+	var found []netip.AddrPort
+	for port := range uint16(2000) {
+		found = append(found, netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), port+1), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port%4+1))
+	}
+	found = append(found, netip.MustParseAddrPort("9.9.9.9:6881"))
+	got := fewOfEachHost(found)
+	if len(got) != 4+1+3 || got[4].Port() != engine.MinUnprovenPort || got[5] != netip.MustParseAddrPort("9.9.9.9:6881") {
+		t.Error(got)
 	}
 }
 

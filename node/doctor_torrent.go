@@ -14,10 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
+	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
 )
 
@@ -56,16 +58,18 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []ne
 		e.tell(Finding{Step: StepLookup, What: "x.pe", Text: "the link names " + count(len(peers), "peer")})
 	}
 	var mu sync.Mutex
+	var found []netip.AddrPort
 	r, err := e.v.GetPeers(ctx, link.Hash(), true, func(ps []netip.AddrPort) {
 		mu.Lock()
 		defer mu.Unlock()
-		peers = append(peers, ps...)
+		found = append(found, ps...)
 	})
 	if err != nil {
 		return nil
 	}
 	mu.Lock()
 	defer mu.Unlock()
+	peers = append(peers, fewOfEachHost(found)...)
 	f := Finding{Step: StepLookup, What: "DHT", Took: r.Took, Data: map[string]any{"asked": r.Asked, "answered": r.Answered, "peers": r.Peers,
 		"first_peer_ms": r.FirstPeer.Seconds() * 1000, "seeds_estimate": r.Scrape.Seeds, "peers_estimate": r.Scrape.Peers}}
 	f.Text = fmt.Sprintf("%s; %s asked, %d answered", count(r.Peers, "peer"), count(r.Asked, "node"), r.Answered)
@@ -86,8 +90,39 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []ne
 		}
 	}
 	e.tell(f)
-	slices.SortFunc(peers, netip.AddrPort.Compare)
-	return slices.Compact(peers)
+	seen := map[netip.AddrPort]bool{}
+	return slices.DeleteFunc(peers, func(a netip.AddrPort) bool {
+		old := seen[a]
+		seen[a] = true
+		return old
+	})
+}
+
+// fewOfEachHost returns those of the peers that the DHT named which are tried: three
+// of a host at most, in rounds, and no port below 1024, so that nobody can aim the
+// examination at a third party. Private addresses, where laboratories are, are all
+// tried.
+func fewOfEachHost(found []netip.AddrPort) (list []netip.AddrPort) {
+	const most = 3
+	var rounds [most][]netip.AddrPort
+	hosts := map[netip.Addr]int{}
+	slices.SortFunc(found, netip.AddrPort.Compare)
+	for _, a := range slices.Compact(found) {
+		if addrs.IsLocal(a.Addr()) {
+			list = append(list, a)
+			continue
+		}
+		host := addrs.Host(a.Addr())
+		if a.Port() < engine.MinUnprovenPort || hosts[host] == most {
+			continue
+		}
+		rounds[hosts[host]] = append(rounds[hosts[host]], a)
+		hosts[host]++
+	}
+	for _, r := range rounds {
+		list = append(list, r...)
+	}
+	return list
 }
 
 // ward is the peers under examination.

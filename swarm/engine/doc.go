@@ -7,10 +7,12 @@
 //	candidates ──dial──▶ peers ──metadata──▶ EvInfo ──▶ pieces ──▶ complete
 //
 // Addresses come in with EvCandidates and wait in the book (candidates.go),
-// ranked by how they were learned and what became of them. The engine asks to
-// dial the best under the half-open budget. A finished handshake becomes a peer
-// (peer.go), if it is not ourselves, banned, or a second connection to someone
-// we know. Peers tell what they have (message.go) and what they can do
+// ranked by how they were learned and what became of them. What only the DHT or
+// PEX names is limited, so that nobody can aim us at a third party
+// (unproven.go). The engine asks to dial the best under the half-open budget. A
+// finished handshake becomes a peer (peer.go), if it is not ourselves, banned
+// (bans.go), or a second connection to someone we know. At the connection cap it
+// takes the place of one that is of no use (room.go), if there is one. Peers tell what they have (message.go) and what they can do
 // (extension.go).
 //
 // While only the infohash is known, metadata.go asks several peers for the info

@@ -30,9 +30,9 @@ const (
 	// An address that has failed chargedFails times no longer counts.
 	maxPerSource = 100
 	chargedFails = 3
-	// minUnprovenPort is the lowest unproven port that is dialled. Below it are the
+	// MinUnprovenPort is the lowest unproven port that is dialled. Below it are the
 	// services that a SYN flood hurts or that raise an alarm.
-	minUnprovenPort = 1024
+	MinUnprovenPort = 1024
 	// maxNames sources of an address are remembered.
 	maxNames = 3
 	// hostRest is the pause after a dial to an unproven address of a host has failed.
@@ -95,7 +95,7 @@ func (b *book) isUnproven(c *candidate) bool {
 // makePlace reports whether the limits leave a place for an unproven address. It
 // may forget another of the same host for it.
 func (b *book) makePlace(c *candidate) bool {
-	if c.addr.Port() < minUnprovenPort || addrs.ScopeOf(c.addr.Addr()) == addrs.Never ||
+	if c.addr.Port() < MinUnprovenPort || addrs.ScopeOf(c.addr.Addr()) == addrs.Never ||
 		c.first != 0 && b.unproven.named[c.first] >= maxPerSource {
 		return false
 	}

@@ -55,7 +55,7 @@ func TestUnprovenAddressesOfOneHostAreFewAndDialledOneAtATime(t *testing.T) {
 		}
 		b.add(now, named(fmt.Sprintf("8.8.8.8:%d", 1024+int(now/mono.Time(time.Millisecond))%60000), FromDHT, 1))
 	}
-	if dials == 0 || dials > 8 || lowest < minUnprovenPort {
+	if dials == 0 || dials > 8 || lowest < MinUnprovenPort {
 		t.Errorf("%d dials in a minute, the lowest port %d", dials, lowest)
 	}
 }
@@ -191,7 +191,7 @@ func checkUnproven(t *rapid.T, b *book) {
 		if !c.unproven {
 			continue
 		}
-		if c.addr.Port() < minUnprovenPort {
+		if c.addr.Port() < MinUnprovenPort {
 			t.Fatalf("%v is kept", c.addr)
 		}
 		h := hostKey(c.addr.Addr())
