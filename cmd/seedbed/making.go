@@ -69,9 +69,6 @@ func (a *app) make(ctx context.Context, path string, o node.ShareOptions) (*crea
 	progress := a.hashProgress(filepath.Base(filepath.Clean(path)))
 	defer progress.close()
 	o.Progress = progress.set
-	watch, done := context.WithCancel(ctx) // a folder of many files takes more memory than torrents do
-	defer done()
-	go keepGoal(watch)
 	made, err := node.Make(ctx, path, o)
 	if errors.Is(err, context.Canceled) {
 		return nil, fail(exitUnfinished, "", fmt.Errorf("stopped while hashing %s", path))

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"time"
 )
 
 // memoryGoal is where the garbage collector keeps the process, in bytes, while
@@ -17,23 +16,30 @@ const memoryGoal = 48 << 20
 // of them the collector would do nothing but collect.
 func goalFor(used int64) int64 { return max(memoryGoal, used+used/3+8<<20) }
 
-// keepGoal has the goal follow what is in use, until ctx ends.
-func keepGoal(ctx context.Context) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	was := int64(memoryGoal)
-	for {
-		metrics.Read(samples)
-		used := int64(samples[0].Value.Uint64() + samples[1].Value.Uint64())
-		if goal := goalFor(used); goal > was+was/16 || goal < was-was/4 {
-			debug.SetMemoryLimit(goal)
-			was = goal
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+// A memoryKeeper has the goal follow what is in use. It looks after each collection, and
+// so costs nothing while nothing happens: a torrent of a hundred thousand files, or many
+// torrents, or many peers take more than the goal, and with a goal that stayed the
+// collector would run without end.
+type memoryKeeper struct {
+	goal    int64
+	samples []metrics.Sample
+}
+
+// keepMemory starts the keeper of this process.
+func keepMemory() {
+	debug.SetMemoryLimit(memoryGoal)
+	k := &memoryKeeper{goal: memoryGoal, samples: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}}
+	runtime.SetFinalizer(k, (*memoryKeeper).collected)
+}
+
+// collected is called when a collection has found the keeper out of use, and lets the next
+// one find it again.
+func (k *memoryKeeper) collected() {
+	metrics.Read(k.samples)
+	used := int64(k.samples[0].Value.Uint64() + k.samples[1].Value.Uint64())
+	if goal := goalFor(used); goal > k.goal+k.goal/16 || goal < k.goal-k.goal/4 {
+		k.goal = goal
+		debug.SetMemoryLimit(goal)
 	}
+	runtime.SetFinalizer(k, (*memoryKeeper).collected)
 }

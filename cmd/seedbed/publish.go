@@ -162,7 +162,6 @@ func (p *publishing) everything(ctx context.Context) error {
 	}
 	keys := node.OpenKeys(p.cfg.State)
 	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
-		go keepGoal(ctx)
 		watching, fine := make(chan error, len(list)), 0
 		for _, one := range list {
 			key, err := keys.Open(one.KeyName)

@@ -87,11 +87,6 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	defer closeNode()
 
-	if len(s.specs) > addAtOnce {
-		watch, done := context.WithCancel(ctx)
-		defer done()
-		go keepGoal(watch)
-	}
 	if err := s.resolve(ctx, n); err != nil {
 		return err
 	}
