@@ -125,6 +125,10 @@ func (c *Config) private() bool {
 	return len(c.Bootstrap) > 0
 }
 
+// IsPrivate reports whether the node is meant for a private network: Config.Private
+// says so, or every bootstrap address is a private one.
+func (d *DHT) IsPrivate() bool { return d.cfg.private() }
+
 // SavedNode is a node worth remembering over a restart.
 type SavedNode struct {
 	ID   id.ID

@@ -177,9 +177,13 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return d.n.net.Dial(ctx, to)
 }
 
-// isLab reports whether the node listens on private and loopback addresses alone:
-// the limits that protect third parties are lifted for such addresses.
+// isLab reports whether the node is meant for a private network: it listens on
+// private and loopback addresses alone, or all its bootstrap addresses are such.
+// The limits that protect third parties are lifted for private addresses then.
 func (n *Node) isLab() bool {
+	if n.dht != nil && n.dht.IsPrivate() {
+		return true
+	}
 	all := n.net.Addrs()
 	for _, a := range all {
 		if !addrs.IsLocal(a.Addr()) {

@@ -191,6 +191,28 @@ func bootAt(as ...netip.AddrPort) func(*Config) {
 	}
 }
 
+// In a laboratory every port of an address is a peer of its own, and ports below 1024
+// are as good as others. It is one by what the node listens on or where it begins.
+func TestALaboratoryHasNoLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		where netip.AddrPort
+		opt   func(*Config)
+		want  bool
+	}{
+		"a private address":           {at(1), noDHT, true},
+		"a public address":            {publicAt(1, 1), noDHT, false},
+		"a private bootstrap address": {publicAt(1, 2), boot(7), true},
+		"a public bootstrap address":  {publicAt(1, 3), bootAt(publicAt(1, 1)), false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(3, simnet.Link{Delay: ms})
+			if got := startAt(t, n, c.where, c.opt).isLab(); got != c.want {
+				t.Errorf("%s: %v", name, got)
+			}
+		})
+	}
+}
+
 // A lying DHT node, or lying peers by PEX, name ports of one victim and hosts of a
 // whole network, without end. What the victim gets stays small, and so does what
 // the node sends in all; and the honest peer that shares the victim's address is
