@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -76,4 +77,41 @@ func TestRateLimits(t *testing.T) {
 			within(t, "a quarter, for the torrent", seed.tenSeconds(uploaded), limit/4*10)
 		})
 	})
+}
+
+// An upload limit that eight peers wait for slows no download: requests do not
+// wait behind the blocks that others get.
+func TestAnUploadLimitDoesNotSlowDownloads(t *testing.T) {
+	const pieceLength = 64 << 10
+	info, full := makeContent(t, 24<<20, pieceLength)
+	measure := func(up int64) (took time.Duration) {
+		sim(t, func(t *testing.T, n *simnet.Net) {
+			n.SetLink(netip.AddrFrom4([4]byte{10, 0, 0, 1}), netip.AddrFrom4([4]byte{10, 0, 0, 2}), simnet.Link{Delay: 10 * time.Millisecond, Rate: 1 << 20})
+			seed := startNode(t, n, 1, info, full.copy())
+			defer seed.close()
+			// It has the first half already, which the others want.
+			half := newMem(info)
+			for p := range info.NumPieces() / 2 {
+				copy(half.data[p*pieceLength:], full.data[p*pieceLength:][:pieceLength])
+				half.verified.Add(p)
+			}
+			nd := startNode(t, n, 2, info, half, rates(up, 0), func(c *Config, _ *SharedConfig) { c.Uploads = 8 })
+			defer nd.close()
+			for i := range 8 {
+				leech := startNode(t, n, 10+i, info, nil)
+				defer leech.close()
+				leech.meet(nd)
+			}
+			time.Sleep(15 * time.Second)
+			start := time.Now()
+			nd.meet(seed)
+			took = nd.await(Complete, 10*time.Minute).Sub(start)
+			nd.same(full)
+		})
+		return took
+	}
+	free, limited := measure(0), measure(20<<10)
+	if ratio := limited.Seconds() / free.Seconds(); ratio > 1.2 {
+		t.Errorf("the download took %v with an upload limit and %v without: %.2f times as long", limited, free, ratio)
+	}
 }

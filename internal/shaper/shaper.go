@@ -143,24 +143,6 @@ func (f *Flow) Spend(n int) {
 	f.own.take(n)
 }
 
-// Wait returns when n bytes may pass, or false when done is closed before that.
-func (f *Flow) Wait(done <-chan struct{}, n int) bool {
-	if !f.Limited() {
-		return true
-	}
-	granted := make(chan struct{})
-	w := &Waiter{Granted: func() { close(granted) }}
-	if f.Admit(w, n) {
-		return true
-	}
-	select {
-	case <-granted:
-		return true
-	case <-done:
-	}
-	return !f.Cancel(w) // it may be granted meanwhile
-}
-
 // Admit reports whether n bytes may pass at once. If not, w waits in turn, and
 // w.Granted is called when they may, unless Cancel comes before.
 func (f *Flow) Admit(w *Waiter, n int) bool {
@@ -180,6 +162,19 @@ func (f *Flow) Admit(w *Waiter, n int) bool {
 	f.s.pump()
 	w.Granted = granted
 	return passed
+}
+
+// Refund gives back n of the bytes that were admitted, because there was less to
+// pass than thought.
+func (f *Flow) Refund(n int) {
+	if !f.Limited() || n == 0 {
+		return
+	}
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	f.s.all.take(-n)
+	f.own.take(-n)
+	f.s.pump()
 }
 
 // Cancel ends the wait of w. It reports whether w waited still.

@@ -17,8 +17,23 @@ type user struct {
 	moved atomic.Int64
 }
 
+// wait returns when n bytes may pass, or false when done is closed before that.
+func wait(f *Flow, done <-chan struct{}, n int) bool {
+	granted := make(chan struct{})
+	w := &Waiter{Granted: func() { close(granted) }}
+	if f.Admit(w, n) {
+		return true
+	}
+	select {
+	case <-granted:
+		return true
+	case <-done:
+	}
+	return !f.Cancel(w) // it may be granted meanwhile
+}
+
 func (u *user) run(done <-chan struct{}) {
-	for u.f.Wait(done, u.size) {
+	for wait(u.f, done, u.size) {
 		u.moved.Add(int64(u.size))
 		select {
 		case <-done:
@@ -169,7 +184,7 @@ func TestGivingUp(t *testing.T) {
 				for range 40 {
 					gone := make(chan struct{})
 					time.AfterFunc(time.Millisecond, func() { close(gone) })
-					if f.Wait(gone, 1) {
+					if wait(f, gone, 1) {
 						continue
 					}
 					time.Sleep(time.Duration(1+rng.IntN(100)) * time.Millisecond)
@@ -180,12 +195,63 @@ func TestGivingUp(t *testing.T) {
 	})
 }
 
+// Bytes that are given back are there for others at once.
+func TestRefunds(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		var sh Shaper
+		sh.SetRate(100 << 10)
+		f := sh.NewFlow()
+		var passed atomic.Int64
+		s.wg.Go(func() { // it passes a tenth of what it is admitted
+			for wait(f, s.done, 10<<10) {
+				f.Refund(9 << 10)
+				passed.Add(1 << 10)
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+		total := s.add(sh.NewFlow(), 16<<10)
+		other := tenSeconds(total)[0]
+		within(t, "both", other+float64(passed.Load()), 1000<<10, 5)
+		within(t, "the one that gives back", float64(passed.Load()), 60<<10, 50)
+	})
+}
+
+// A grant comes once, and none after Cancel has said so.
+func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sh Shaper
+		sh.SetRate(1000)
+		f := sh.NewFlow()
+		var granted [4]int
+		var ws [4]Waiter
+		for i := range ws {
+			ws[i].Granted = func() { granted[i]++ }
+		}
+		time.Sleep(time.Second) // 100 bytes are saved
+		if !f.Admit(&ws[0], 1100) || f.Admit(&ws[1], 1000) || f.Admit(&ws[2], 1000) || f.Admit(&ws[3], 1000) {
+			t.Fatal("one of four is admitted at once")
+		}
+		if f.Cancel(&ws[0]) || !f.Cancel(&ws[2]) || f.Cancel(&ws[2]) {
+			t.Error("what waits can be cancelled, once")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if granted != [4]int{0, 1, 0, 0} {
+			t.Error(granted)
+		}
+		time.Sleep(time.Second)
+		if granted != [4]int{0, 1, 0, 1} || f.Cancel(&ws[1]) {
+			t.Error(granted)
+		}
+	})
+}
+
 // Without a limit there is nothing to pay but a look.
 func BenchmarkUnlimited(b *testing.B) {
 	var sh Shaper
 	f := sh.NewFlow()
+	var w Waiter
 	b.ReportAllocs()
 	for b.Loop() {
-		f.Wait(nil, 16<<10)
+		f.Admit(&w, 16<<10)
 	}
 }

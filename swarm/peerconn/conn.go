@@ -3,6 +3,7 @@ package peerconn
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"seedbed/internal/buf"
 	"seedbed/internal/shaper"
@@ -58,22 +59,22 @@ type Conn struct {
 	in     reader
 	out    sender
 
-	readable func()        // starts the reader again
-	gone     chan struct{} // closed with the connection
+	readable func() // starts the reader, also again
 
-	endMu sync.Mutex
-	ended bool
-	fault engine.Fault // the first reason why it ended, or FaultNone and
+	over  atomic.Bool  // it was closed
+	endMu sync.Mutex   // guards all below
+	fault engine.Fault // the first reason why it was closed, or FaultNone and
 	err   error
 }
 
 // New takes nc over, which may be encrypted (a *mse.Conn). Nothing is read before
 // Start.
 func New(nc net.Conn, cfg Config) *Conn {
-	c := &Conn{Config: cfg, gone: make(chan struct{})}
+	c := &Conn{Config: cfg}
 	c.in.c, c.out.c = c, c
 	c.out.batch = batchBytes
 	c.readable = func() { go c.in.run() }
+	c.in.waiter.Granted = c.readable
 	if m, ok := nc.(*mse.Conn); ok {
 		nc, c.in.early, c.crypt = m.Unwrap()
 	}
@@ -113,12 +114,13 @@ func (c *Conn) fail(err error) { c.end(engine.FaultNone, err) }
 func (c *Conn) end(f engine.Fault, err error) {
 	c.endMu.Lock()
 	defer c.endMu.Unlock()
-	if c.ended {
+	if c.over.Load() {
 		return
 	}
-	c.ended, c.fault, c.err = true, f, err
-	close(c.gone)
-	c.raw.Shutdown() // which wakes the reader
+	c.fault, c.err = f, err
+	c.over.Store(true)
+	c.raw.Shutdown() // which wakes the reader that waits for bytes
+	c.in.wake()
 }
 
 // finish is what comes after the last read.

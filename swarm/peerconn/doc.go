@@ -28,11 +28,11 @@
 //
 // A [RawConn] never blocks. Where nothing can be read the reader gives its buffer
 // back, asks to be called when bytes arrive, and its goroutine ends; the sender does
-// the same where nothing can be written. So an idle connection has no goroutine
-// and no buffer, and a peer that accepts nothing has at most the rest of one
-// block. Two waits remain, both on purpose: the reader waits in Owner.Arrived while
-// the torrent is behind and in the limit of the download rate, so that TCP
-// slows the peer down.
+// the same where nothing can be written, and both do so where a rate limit has
+// nothing to grant. So an idle connection has no goroutine and no buffer, and a
+// peer that accepts nothing has at most the rest of one block. One wait remains,
+// on purpose: the reader waits in Owner.Arrived while the torrent is behind, so
+// that TCP slows the peer down.
 //
 // # Order of what is sent
 //

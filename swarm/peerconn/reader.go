@@ -15,6 +15,10 @@ import (
 // system calls are twice as many, and larger ones fall out of the cache.
 const readBuffer = 64 << 10
 
+// limitedRead is how many bytes are admitted at once: one block, so that what
+// waits is at most what is between two blocks.
+const limitedRead = shaper.Grain + wire.PieceHeaderLen
+
 // A reader turns the bytes of a connection into arrivals. What one read brought is
 // handed over together, so a lock is taken once for several blocks.
 //
@@ -29,6 +33,11 @@ type reader struct {
 	r, w   int        // b[r:w] is unread
 	skip   int        // bytes of a block that nobody wants, still to come
 	events []Arrival
+
+	// The limit of the download rate. A read is admitted before it is made, so that
+	// neither a goroutine nor a buffer waits for that.
+	waiter shaper.Waiter
+	paid   int // bytes that are admitted and not read; 0 without a limit
 }
 
 // room is where the next read goes. It fetches a buffer if there is none.
@@ -38,8 +47,8 @@ func (rd *reader) room() []byte {
 		rd.b, rd.events = rd.space.b[:], rd.space.events
 	}
 	room := rd.b[rd.w:]
-	if rd.c.Down.Limited() {
-		room = room[:min(len(room), shaper.Grain)]
+	if rd.paid > 0 {
+		room = room[:min(len(room), rd.paid)]
 	}
 	return room
 }
@@ -58,7 +67,7 @@ func (rd *reader) drop() {
 
 // run reads until nothing more has arrived, and continues when more arrives.
 func (rd *reader) run() {
-	for {
+	for rd.admitted() {
 		n, err := rd.read()
 		if err == nil && n == 0 {
 			if rd.r == rd.w {
@@ -74,6 +83,30 @@ func (rd *reader) run() {
 			rd.c.finish(err)
 			return
 		}
+	}
+}
+
+// admitted reports whether a read may be made. If not, run is called when it may,
+// perhaps before admitted returns, and the caller must touch nothing more.
+func (rd *reader) admitted() bool {
+	if rd.paid > 0 || rd.early != nil || !rd.c.Down.Limited() {
+		return true
+	}
+	if rd.r == rd.w {
+		rd.drop()
+	}
+	rd.paid = limitedRead
+	if rd.c.Down.Admit(&rd.waiter, rd.paid) {
+		return true
+	}
+	// Whoever ends the wait of a connection that is closed continues: this, or wake.
+	return rd.c.over.Load() && rd.c.Down.Cancel(&rd.waiter)
+}
+
+// wake ends the wait for admission of a connection that was closed.
+func (rd *reader) wake() {
+	if rd.c.Down.Cancel(&rd.waiter) {
+		rd.c.readable()
 	}
 }
 
@@ -104,31 +137,25 @@ func (rd *reader) push() bool {
 	return ok
 }
 
-// read reads and decrypts what has arrived, and waits until the download rate
-// admits it.
+// read reads and decrypts what has arrived, as much as is admitted.
 func (rd *reader) read() (n int, err error) {
 	if rd.early != nil {
 		n = copy(rd.room(), rd.early)
 		rd.early = nil
 		return n, nil
 	}
-	select {
-	case <-rd.c.gone:
+	if rd.c.over.Load() {
 		return 0, net.ErrClosed
-	default:
 	}
-	if n, err = rd.c.raw.TryRead(rd.room()); n <= 0 {
-		return 0, err
+	n, err = rd.c.raw.TryRead(rd.room())
+	if rd.paid > 0 {
+		rd.c.Down.Refund(rd.paid - n)
+		rd.paid = 0
 	}
 	if rd.c.crypt != nil {
 		rd.c.crypt.Decrypt(rd.b[rd.w : rd.w+n])
 	}
-	// What has arrived is paid for before it counts; meanwhile the socket fills up,
-	// and so the sender is slowed.
-	if !rd.c.Down.Wait(rd.c.gone, n) {
-		return 0, net.ErrClosed
-	}
-	return n, nil
+	return n, err
 }
 
 // makeRoom brings what is unread to the front and sees to it that a frame of

@@ -7,8 +7,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"seedbed/internal/buf"
 	"seedbed/internal/shaper"
@@ -206,6 +209,66 @@ func FuzzReader(f *testing.F) {
 		b, _, _, errB := readAll(slices.Clone(stream), seed+1, 128<<10, leases)
 		if len(a) != len(b) || fmt.Sprint(errA) != fmt.Sprint(errB) {
 			t.Fatalf("%d arrivals (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
+		}
+	})
+}
+
+// A connection that waits for the download rate holds neither a goroutine nor a
+// buffer, keeps the limit, and ends when it is closed.
+func TestTheDownloadLimitHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []*line
+		var limit shaper.Shaper
+		flow := limit.NewFlow()
+		block := wire.Append(nil, wire.Msg{Type: wire.Piece, Index: 1, Payload: make([]byte, 16<<10)})
+		before := runtime.NumGoroutine()
+		for i := range byte(20) {
+			l := dial(t, i, 0, new(shaper.Shaper), false)
+			defer l.hang()
+			lines = append(lines, l)
+		}
+		synctest.Wait()
+		for _, l := range lines {
+			l.Down = flow
+		}
+		limit.SetRate(20 << 10)
+		for _, l := range lines {
+			if _, err := l.peer.Write(bytes.Repeat(block, 10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		arrived := func() (n int) {
+			for _, l := range lines {
+				l.o.mu.Lock()
+				n += len(l.o.arrivals)
+				l.o.mu.Unlock()
+			}
+			return n
+		}
+		time.Sleep(10 * time.Second)
+		start := arrived()
+		for range 50 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := runtime.NumGoroutine() - before; n != 0 {
+				t.Fatalf("%d goroutines while 20 connections wait", n)
+			}
+			for _, l := range lines {
+				if l.Resources.ReadBuffers() != 0 {
+					t.Fatal("a read buffer is held while a connection waits")
+				}
+			}
+		}
+		if n := (arrived() - start) * len(block); n < 45*20<<10 || n > 55*20<<10 {
+			t.Errorf("%d bytes in 50 s at %d a second", n, 20<<10)
+		}
+		end := time.Now()
+		for _, l := range lines {
+			l.Close(engine.FaultLocal)
+			<-l.o.ended
+		}
+		if d := time.Since(end); d != 0 {
+			t.Errorf("they ended %v after they were closed", d)
 		}
 	})
 }
