@@ -228,7 +228,7 @@ func TestTheWantedSetDecides(t *testing.T) {
 }
 
 func TestOneSlotIsGivenUpWhenNobodyCanGoOn(t *testing.T) {
-	r := newRig(t, Config{Budget: 1}, 2, 32<<10)
+	r := newRig(t, Config{Budget: 1, ChunkSize: 64 << 10}, 2, 64<<10)
 	a := r.connect(true)
 	r.msg(a, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}, wire.Msg{Type: wire.Unchoke})
 	r.give(a, of(r.drain(), CmdRequest)[:1])
@@ -236,13 +236,13 @@ func TestOneSlotIsGivenUpWhenNobodyCanGoOn(t *testing.T) {
 	b := r.connect(true)
 	r.msg(b, wire.Msg{Type: wire.Bitfield, Payload: []byte{0x40}}, wire.Msg{Type: wire.Unchoke})
 	cmds := r.drain()
-	if len(of(cmds, CmdDropSlot)) != 1 || len(of(cmds, CmdRequest)) != 2 {
+	if len(of(cmds, CmdDropSlot)) != 1 || len(of(cmds, CmdRequest)) != 4 {
 		t.Error(cmds)
 	}
 }
 
 func TestMemoryIsTakenFromOneThatCrawls(t *testing.T) {
-	r := newRig(t, Config{Budget: 1}, 4, 64<<10)
+	r := newRig(t, Config{Budget: 1, ChunkSize: 64 << 10}, 4, 64<<10)
 	a := r.seed(true)
 	r.drain()
 	r.wait(10 * time.Second)
@@ -563,6 +563,29 @@ func TestBlocksThatNobodyAskedForAreCharged(t *testing.T) {
 		}
 		if p := r.e.conns[x]; p.closing || len(q) < 10 || p.noise.Wait(r.now, noiseBurst-8) > 0 {
 			t.Errorf("%d blocks that crossed our cancels are charged", len(q))
+		}
+	}
+}
+
+// Memory that pieces of 1 MiB would fill is filled by short ones too.
+func TestShortPiecesUseTheWholeBudget(t *testing.T) {
+	for _, pieceLen := range []int64{16 << 10, 48 << 10, 256 << 10, 1 << 20, 4 << 20} {
+		r := newRig(t, Config{Budget: 2}, int(64<<20/pieceLen), pieceLen)
+		c := r.seed(true)
+		r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi2000ee")})
+		r.e.conns[c].down.depth = 2000
+		r.e.conns[c].down.rate.Add(r.now, 1)
+		r.e.judge(r.e.conns[c])
+		held := map[Slot]int64{}
+		for _, x := range of(r.drain(), CmdRequest) {
+			held[x.Slot] += int64(x.Block.Length)
+		}
+		sum, unit := int64(0), min(pieceLen, 1<<20)
+		for _, n := range held {
+			sum += n
+		}
+		if most := int64(2 << 20); sum > most || sum < most*unit/(unit+unit/3+1) {
+			t.Errorf("pieces of %d KiB: %d KiB on order in %d slots", pieceLen>>10, sum>>10, len(held))
 		}
 	}
 }

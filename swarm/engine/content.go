@@ -33,6 +33,7 @@ type content struct {
 	needy  []*chunk          // open chunks with a free block, longest open first
 	spare  []*piece          // to be used again
 	rounds uint32            // see restart
+	closed int               // chunks without a slot, of all open pieces
 
 	firm       int    // leases of peers that are not weak
 	weakChunks int    // chunks of which weak peers have blocks on order
@@ -74,8 +75,8 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	}
 	c.full.Fill()
 	c.super = newSuperSeeder(n, info.PieceLength, c.pick)
-	c.slots.resize(e.cfg.Budget)
 	e.content = c
+	c.slots.resize(e.slotBudget())
 	e.meta.done = true
 	if info.Private {
 		e.goPrivate()

@@ -56,7 +56,7 @@ func TestFocusIsAllThatIsAskedFor(t *testing.T) {
 
 // A focus that moves takes back what was ordered, and the slots with it.
 func TestFocusMoves(t *testing.T) {
-	r := newRig(t, Config{Budget: 2}, 0, 0)
+	r := newRig(t, Config{Budget: 2, ChunkSize: 64 << 10}, 0, 0)
 	r.focus(0, 1, 2, 3)
 	r.info(40, 64<<10)
 	r.seed(true)
@@ -80,7 +80,7 @@ func TestFocusMoves(t *testing.T) {
 // What has begun to come is kept while there is room, and makes room when there
 // is none.
 func TestFocusTakesTheRoomItNeeds(t *testing.T) {
-	r := newRig(t, Config{Budget: 2}, 0, 0)
+	r := newRig(t, Config{Budget: 2, ChunkSize: 64 << 10}, 0, 0)
 	r.focus(0, 1)
 	r.info(40, 64<<10)
 	c := r.seed(true)

@@ -72,6 +72,17 @@ type slots struct {
 	inUse  int
 }
 
+// slotBudget is how many slots the budget is good for. Where pieces are shorter
+// than a slot may be, several take the place of one: what stands behind a slot is
+// a power of two blocks.
+func (e *Engine) slotBudget() int {
+	unit := uint32(blockSize)
+	for int64(unit) < min(e.content.info.PieceLength, int64(e.cfg.ChunkSize)) {
+		unit *= 2
+	}
+	return e.cfg.Budget * int(max(1, e.cfg.ChunkSize/unit))
+}
+
 func (s *slots) resize(n int) {
 	s.budget = n
 	for len(s.used) < n {
@@ -135,6 +146,7 @@ func (e *Engine) start(index uint32) *piece {
 		k.free, k.next = k.blocks, k.first
 		p.chunk[i] = k
 	}
+	c.closed += nchunks
 	_, p.parole = c.suspects[index]
 	c.restart(p)
 	c.open[index] = p
@@ -175,6 +187,7 @@ func (e *Engine) resume(b Block) {
 	}
 	k.state, k.free, k.done, k.next = chunkStored, 0, k.blocks, k.first+k.blocks
 	p.closed--
+	c.closed--
 	p.stored++
 }
 
@@ -192,6 +205,7 @@ func (e *Engine) openChunk(p *piece) *chunk {
 		}
 		k.state, k.slot = chunkOpen, slot
 		p.closed--
+		c.closed--
 		e.setNeedy(k)
 		return k
 	}
@@ -229,6 +243,7 @@ func (e *Engine) reset(k *chunk) {
 	}
 	if k.state != chunkClosed {
 		p.closed++
+		e.content.closed++
 	}
 	k.state, k.slot = chunkClosed, NoSlot
 	k.free, k.done, k.next = k.blocks, 0, k.first
@@ -260,6 +275,7 @@ func (e *Engine) forget(p *piece) {
 			e.origins.release(p.block[i].from)
 		}
 	}
+	c.closed -= p.closed
 	delete(c.open, p.index)
 	i := slices.Index(c.opened, p)
 	c.opened = slices.Delete(c.opened, i, i+1)

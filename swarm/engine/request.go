@@ -213,13 +213,25 @@ func (e *Engine) nextChunk(p *peer) *chunk {
 	if (!e.mayBegin(p) || !c.slots.available()) && !e.relieve(p) {
 		return nil
 	}
-	for _, pc := range c.opened {
-		if pc.closed > 0 && e.may(p, pc) {
-			return e.openChunk(pc)
-		}
+	if pc := e.unfinished(p); pc != nil {
+		return e.openChunk(pc)
 	}
 	if index, ok := e.choose(p); ok {
 		return e.openChunk(e.start(index))
+	}
+	return nil
+}
+
+// unfinished is the first piece that was begun, lacks a slot for one of its chunks,
+// and may be asked of p. Nil if there is none.
+func (e *Engine) unfinished(p *peer) *piece {
+	if e.content.closed == 0 {
+		return nil
+	}
+	for _, pc := range e.content.opened {
+		if pc.closed > 0 && e.may(p, pc) {
+			return pc
+		}
 	}
 	return nil
 }

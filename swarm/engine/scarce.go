@@ -70,10 +70,8 @@ func (e *Engine) isStale(k *chunk) bool {
 
 // useful reports whether p has something that a free slot would let us begin.
 func (e *Engine) useful(p *peer) bool {
-	for _, pc := range e.content.opened {
-		if pc.closed > 0 && e.may(p, pc) {
-			return true
-		}
+	if e.unfinished(p) != nil {
+		return true
 	}
 	_, ok := e.content.pick.rarest(p.has, p.nHas)
 	return ok
@@ -91,15 +89,7 @@ func (e *Engine) servable(pc *piece) bool {
 
 // inEndgame: every block that is lacking is on order somewhere.
 func (c *content) inEndgame() bool {
-	if len(c.pick.order) > 0 || len(c.needy) > 0 {
-		return false
-	}
-	for _, pc := range c.opened {
-		if pc.closed > 0 {
-			return false
-		}
-	}
-	return true
+	return len(c.pick.order) == 0 && len(c.needy) == 0 && c.closed == 0
 }
 
 // endgame asks p for blocks that slower peers have on order, the last first,

@@ -57,6 +57,9 @@ func newScript(t *testing.T, cfg Config, pieces int, pieceLen int64) *script {
 	if cfg.Budget == 0 {
 		cfg.Budget = 24
 	}
+	if cfg.ChunkSize == 0 {
+		cfg.ChunkSize = uint32(pieceLen)
+	}
 	cfg.MaxConns = 1000
 	return &script{t: t, r: newRig(t, cfg, pieces, pieceLen), rng: rand.New(rand.NewPCG(3, 4)), peers: map[Conn]*scriptPeer{},
 		filled: map[Slot]map[uint32]bool{}, chunks: map[uint32]int{}, tickAt: mono.Never}

@@ -123,6 +123,13 @@ func (n *simNode) deepCheck() {
 	if firm != c.firm || weakChunks != c.weakChunks {
 		n.fatal("%d firm leases and %d weak chunks, not %d and %d", c.firm, c.weakChunks, firm, weakChunks)
 	}
+	closed := 0
+	for _, pc := range c.opened {
+		closed += pc.closed
+	}
+	if closed != c.closed {
+		n.fatal("%d chunks without a slot, not %d", c.closed, closed)
+	}
 	if held > c.slots.inUse {
 		n.fatal("%d chunks hold %d slots", held, c.slots.inUse)
 	}

@@ -265,8 +265,8 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	sl := n.slots[c.Slot]
 	begin := c.Block.Begin - c.Offset
 	if sl == nil {
-		if int(c.Slot) >= n.s.cfg.budget {
-			n.fatal("uses slot %d of a budget of %d", c.Slot, n.s.cfg.budget)
+		if budget := n.s.cfg.budget * int(max(1, int64(n.s.cfg.chunk)/n.s.cfg.pieceLen)); int(c.Slot) >= budget {
+			n.fatal("uses slot %d of a budget of %d", c.Slot, budget)
 		}
 		sl = &simSlot{piece: c.Block.Piece, begin: begin, blocks: map[uint32]byte{}}
 		n.slots[c.Slot] = sl
