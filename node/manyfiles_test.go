@@ -1,0 +1,78 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
+)
+
+// A folder of very many small files is shared, fetched, checked, published and followed. What is
+// saved at the end is in proportion to what is new: a second run saves nothing,
+// and one for which a file was lost saves that file.
+func TestBatteryManyFiles(t *testing.T) {
+	files := 2000
+	if os.Getenv("SEEDBED_SOAK") != "" {
+		files = 100_000
+	}
+	dir := filepath.Join(t.TempDir(), "site")
+	name := func(i int) string { return filepath.Join(dir, fmt.Sprint("d", i/1000), fmt.Sprint("page ", i)) }
+	for i := range files {
+		write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
+	}
+	spec, err := Share(t.Context(), dir, ShareOptions{Format: metainfo.Hybrid, PieceLength: 16 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: ms})
+		seed := seedOf(t, n, 1, spec)
+		to, st := t.TempDir(), t.TempDir()
+		var saved []int64
+		run := func() {
+			t.Helper()
+			r := start(t, n, 2, noDHT, state(st))
+			tt := r.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
+			wait(t, tt.Done(), time.Hour, "all files are there")
+			r.close()
+			saved = append(saved, r.Saved())
+		}
+		run()
+		same(t, dir, filepath.Join(to, "site"))
+		run()
+		if err := os.Remove(filepath.Join(to, "site", "d0", "page 7")); err != nil {
+			t.Fatal(err)
+		}
+		run()
+		same(t, dir, filepath.Join(to, "site"))
+		if saved[0] < int64(files) || saved[1] > 2 || saved[2] > 20 {
+			t.Errorf("steps of saving for %d files, none and one: %v", files, saved)
+		}
+		seed.close()
+		result, err := Check(t.Context(), st, Spec{Link: bare(spec), Dir: to}, nil)
+		if err != nil || result.Have.Count() != files {
+			t.Errorf("%d pieces of %d files are right: %v", result.Have.Count(), files, err)
+		}
+
+		ring(t, n, 4)
+		follows := t.TempDir()
+		p := start(t, n, 3, boot(100)).publish(testKey(0), dir)
+		f := start(t, n, 4, boot(101)).follow(testKey(0), follows)
+		reaches(t, f, 1, time.Hour)
+		write(t, name(7), []byte("changed"))
+		if changed, err := p.Update(t.Context()); err != nil || !changed {
+			t.Fatal(changed, err)
+		}
+		reaches(t, f, 2, time.Hour)
+		same(t, dir, filepath.Join(follows, "current", "site"))
+		if got := f.Torrent().Snapshot().Downloaded; got > 1000 {
+			t.Errorf("%d bytes were fetched for one changed file", got)
+		}
+		t.Logf("battery: %d files fetched, checked, published and followed; steps of saving for all, none and one of them: %v", files, saved)
+	})
+}
