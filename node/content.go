@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,8 +104,8 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	}()
 	if n, path, name := s.Renamed(); n > 0 {
 		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf(
-			"%s of %s stored under another name, since the file system refuses it or does not tell it from another: %q as %q%s",
-			count(n, "file"), info.Name, cut(path), cut(name), more(n))}})
+			"%s of %s replaced, since the file system refuses them or does not tell them apart: %q is %q%s",
+			count(n, "name"), info.Name, cut(path), cut(name), more(n))}})
 	}
 	if t.spec.Seed {
 		if err := incomplete(info, t.spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
@@ -186,19 +187,29 @@ func displayDir(dir string) string {
 	return dir
 }
 
-// writeTorrent writes NAME.torrent into the download folder.
-func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) error {
-	path := filepath.Join(t.spec.Dir, metainfo.WithSuffix(torrent.Info.Name, ".torrent"))
-	if !t.spec.Overwrite {
-		if _, err := os.Lstat(path); err == nil {
-			return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
+// writeTorrent writes NAME.torrent into the download folder, under a name that the
+// file system can hold.
+func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (err error) {
+	if err := os.MkdirAll(displayDir(t.spec.Dir), 0o755); err != nil {
+		return err
+	}
+	names := []string{torrent.Info.Name}
+	if dos, _ := torrent.Info.Substitutes(metainfo.NameRules{DOS: true}); dos != "" {
+		names = append(names, dos)
+	}
+	for _, name := range names {
+		path := filepath.Join(t.spec.Dir, metainfo.WithSuffix(name, ".torrent"))
+		if !t.spec.Overwrite {
+			if _, err := os.Lstat(path); err == nil {
+				return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
+			}
 		}
+		e := writeFile(path, torrent.Append(nil), true)
+		if e == nil {
+			_ = os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on; not every file system has modes
+			return nil
+		}
+		err = cmp.Or(err, e)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if err := writeFile(path, torrent.Append(nil), true); err != nil {
-		return err
-	}
-	return os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on
+	return err
 }

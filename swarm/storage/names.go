@@ -80,22 +80,13 @@ func (s *Storage) chooseNames(known bool) error {
 // findNames looks at the disk.
 func (s *Storage) findNames() (n chosenNames, err error) {
 	n.files = map[int]string{}
-	if !s.o.ReadOnly {
-		rules := s.probeRules()
-		if n.limit = rules.MaxName; rules != (metainfo.NameRules{}) {
-			var paths map[int][]string
-			if n.root, paths = s.info.Substitutes(rules); !s.info.IsMulti() {
-				n.root = ""
-			}
-			s.setNames(n)
-			for i, path := range paths {
-				n.files[i] = s.join(path)
-			}
-			for i := range s.info.Files {
-				if n.files[i] != "" || n.root != "" {
-					s.renamed = append(s.renamed, i)
-				}
-			}
+	if s.o.ReadOnly {
+		s.findStored(&n)
+	} else if rules := s.probeRules(); rules != (metainfo.NameRules{}) {
+		n.limit = rules.MaxName
+		s.substitute(&n, rules)
+		if s.renamed = len(n.files); n.root != "" {
+			s.renamed++
 		}
 	}
 	// "The original name": where the torrent's own folder is not there, but one of the
@@ -126,6 +117,80 @@ func (s *Storage) findNames() (n chosenNames, err error) {
 		}
 	}
 	return n, nil
+}
+
+// substitute has files named as a file system with these rules can hold them.
+func (s *Storage) substitute(n *chosenNames, rules metainfo.NameRules) {
+	root, paths := s.info.Substitutes(rules)
+	if s.info.IsMulti() {
+		n.root = root
+	}
+	s.setNames(*n)
+	for i, path := range paths {
+		n.files[i] = s.join(path)
+	}
+}
+
+// foldingRules and otherRules are those under which files may have been stored that are
+// shared or checked, the most common first.
+var (
+	foldingRules = []metainfo.NameRules{{DOS: true, Fold: true}, {Fold: true}, {DOS: true, ASCII: true, Fold: true}}
+	otherRules   = []metainfo.NameRules{{DOS: true}, {DOS: true, ASCII: true}}
+)
+
+// findStored finds, without making anything, under which rules the files of the torrent
+// were stored: those by which most of them are there.
+func (s *Storage) findStored(n *chosenNames) {
+	root, paths := s.info.Substitutes(metainfo.NameRules{DOS: true, ASCII: true, Fold: true})
+	if root == "" && len(paths) == 0 {
+		return
+	}
+	rules := otherRules
+	if s.ignoresCase() {
+		rules = foldingRules
+	}
+	best := 0
+	for _, r := range rules {
+		try, found := chosenNames{files: map[int]string{}}, 0
+		s.substitute(&try, r)
+		for _, name := range try.files {
+			if s.exists(name) {
+				found++
+			}
+		}
+		if try.root != "" && s.exists(try.root) {
+			found++
+		}
+		if found > best {
+			best, *n = found, try
+		}
+	}
+	if n.root != "" && s.exists(s.info.Name) {
+		n.root = ""
+	}
+	for i, name := range n.files {
+		if !s.exists(name) {
+			delete(n.files, i)
+		}
+	}
+}
+
+// ignoresCase reports whether the torrent's folder is found by a name in other case.
+func (s *Storage) ignoresCase() bool {
+	root, _ := s.info.Substitutes(metainfo.NameRules{DOS: true})
+	for _, name := range []string{s.info.Name, root} {
+		here, err := s.disk.Lstat(name)
+		if name == "" || err != nil {
+			continue
+		}
+		other := strings.ToUpper(name)
+		if other == name {
+			other = strings.ToLower(name)
+		}
+		there, err := s.disk.Lstat(other)
+		return other != name && err == nil && s.disk.Same(here, there)
+	}
+	return false
 }
 
 func (s *Storage) exists(name string) bool {
@@ -178,8 +243,14 @@ func (s *Storage) unusual() (foreign []string, longest int) {
 		if n := min(len(c)+len(s.suffix), metainfo.MaxName); n > max(longest, shortName) {
 			longest = n
 		}
-		if len(foreign) < maxForeign && strings.ContainsFunc(c, func(r rune) bool { return r >= 0x80 }) {
-			foreign = append(foreign, c[:min(len(c), 150)])
+		if len(foreign) < maxForeign && strings.ContainsFunc(c, isForeign) {
+			only := strings.Map(func(r rune) rune {
+				if isForeign(r) {
+					return r
+				}
+				return -1 // it is tried elsewhere
+			}, c)
+			foreign = append(foreign, strings.ToValidUTF8(only[:min(len(only), 150)], ""))
 		}
 	}
 	see(s.info.Name)
@@ -196,11 +267,10 @@ func (s *Storage) unusual() (foreign []string, longest int) {
 		}
 		prev = f.Path
 	}
-	for i := range foreign { // cut within a character
-		foreign[i] = strings.ToValidUTF8(foreign[i], "")
-	}
 	return foreign, longest
 }
+
+func isForeign(r rune) bool { return r >= 0x80 }
 
 // maxForeign names beyond ASCII are tried.
 const maxForeign = 4
@@ -218,36 +288,19 @@ func (s *Storage) probe1(name, alias string) (ok bool) {
 	return ok
 }
 
-// Renamed returns how many files got another name when the torrent was opened, since
-// the file system refuses theirs or does not tell it from another, and one of them as
-// it is in the torrent and on the disk.
+// Renamed returns how many names were substituted when the torrent was opened, since the
+// file system refuses them or does not tell them from others, and one of them as it is in
+// the torrent and on the disk.
 func (s *Storage) Renamed() (n int, path, name string) {
-	if len(s.renamed) == 0 {
-		return 0, "", ""
+	if s.renamed > 0 && s.root != s.info.Name {
+		return s.renamed, s.info.Name, s.root
 	}
-	i := s.renamed[0]
-	return len(s.renamed), strings.Join(s.info.Files[i].Path, "/"), s.final(i)
-}
-
-// alternatives are the names, other than its own, under which a file may lie that is
-// shared or checked as it is.
-func (s *Storage) alternatives(i int) (out []string) {
-	if l := s.literal(i); l != "" {
-		out = append(out, l)
-	}
-	if s.subs == nil {
-		s.subs = []map[int][]string{}
-		for _, r := range []metainfo.NameRules{{DOS: true}, {Fold: true}, {DOS: true, Fold: true}} {
-			_, paths := s.info.Substitutes(r)
-			s.subs = append(s.subs, paths)
+	for i := range s.info.Files {
+		if name, ok := s.names[i]; ok && s.renamed > 0 {
+			return s.renamed, strings.Join(s.info.Files[i].Path, "/"), name
 		}
 	}
-	for _, paths := range s.subs {
-		if p := paths[i]; p != nil {
-			out = append(out, s.join(p))
-		}
-	}
-	return out
+	return 0, "", ""
 }
 
 func (s *Storage) appendNames(dst []byte, n chosenNames) []byte {

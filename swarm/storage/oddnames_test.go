@@ -65,7 +65,7 @@ func oddTorrent(t *testing.T, dice *rand.Rand) fixture {
 func TestBatteryOddNames(t *testing.T) {
 	torrents := 40
 	if os.Getenv("SEEDBED_SOAK") != "" {
-		torrents = 1000
+		torrents = 300
 	}
 	for _, system := range []struct {
 		name  string
@@ -142,7 +142,7 @@ func oddDownload(t *testing.T, f fixture, top string) (files, renamed int) {
 	for _, again := range []struct {
 		readOnly bool
 		record   string
-	}{{true, o.Record}, {false, o.Record}, {false, filepath.Join(state, "other")}} {
+	}{{true, o.Record}, {false, o.Record}, {false, filepath.Join(state, "other")}, {true, ""}} {
 		o.ReadOnly, o.Record = again.readOnly, again.record
 		s, err := Open(o)
 		if err != nil {

@@ -44,9 +44,8 @@ type Storage struct {
 	o       Options
 	dir     string // absolute
 	disk    Disk
-	state   Disk               // where the record and the parts file are
-	renamed []int              // files with a substitute name since this Open
-	subs    []map[int][]string // see alternatives
+	state   Disk // where the record and the parts file are
+	renamed int  // names that were substituted by this Open
 	handles *Handles
 
 	// flushing serialises what syncs and writes the record; renaming, taken

@@ -160,13 +160,12 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		part = nil
 	}
 	if s.o.ReadOnly && final == nil && part == nil {
-		for _, name := range s.alternatives(i) {
+		if name := s.literal(i); name != "" {
 			if final, err = look(name); err != nil {
 				return nothing, err
 			}
 			if final != nil {
 				st.other = name
-				break
 			}
 		}
 	}
