@@ -39,11 +39,12 @@ type Engine struct {
 	timers
 	paused      bool // storage failed
 	stopped     bool
-	broken      error // why the metadata cannot be used
-	v2alone     bool  // every connection is by the v2 infohash
-	freed       bool  // a slot, a block or a piece became free: all may look again
-	first       int   // of peers, who is asked first; counts on
-	freeUnchoke bool  // an upload slot may have become free
+	broken      error           // why the metadata cannot be used
+	v2alone     bool            // every connection is by the v2 infohash
+	freed       bool            // a slot, a block or a piece became free: all may look again
+	first       int             // of peers, who is asked first
+	turns       [nTurns][]*peer // of refillAll
+	freeUnchoke bool            // an upload slot may have become free
 
 	tally
 	ranking []*peer // of rechoke
@@ -331,40 +332,53 @@ func (e *Engine) refillAll() {
 	freed := e.freed
 	e.freed = false
 	n, first := len(e.peers), e.first
+	if first >= n {
+		first = 0
+	}
 	e.askable = 0
-	for _, p := range e.peers {
+	for i := range n {
+		at := first + i
+		if at >= n {
+			at -= n
+		}
+		p := e.peers[at]
 		d := &p.down
-		d.dry = d.dry && !freed
-		d.turn = turnFirm
-		switch {
-		case d.weak:
-			d.turn = turnWeak
-		case d.out() == 0:
-			d.turn = turnIdle
+		d.dry, d.place = d.dry && !freed, at
+		if !e.mayRequest(p) {
+			continue
 		}
 		if e.isAskable(p) {
 			e.askable++
 		}
+		turn := turnFirm
+		switch {
+		case d.dry || e.now < d.pause:
+			continue
+		case d.weak:
+			turn = turnWeak
+		case d.out() == 0:
+			turn = turnIdle
+		}
+		e.turns[turn] = append(e.turns[turn], p)
 	}
-	for turn := turnIdle; turn <= turnWeak; turn++ {
-		for i := range n {
-			at := (first + i) % n
-			p := e.peers[at]
-			if d := &p.down; d.turn == turn && !d.dry && e.mayRequest(p) && e.now >= d.pause {
-				e.refill(p)
-				if freed && turn == turnIdle && d.out() > 0 {
-					e.first = at + 1 // what becomes free next is offered to the others first
-				}
+	for turn, list := range e.turns {
+		for _, p := range list {
+			e.refill(p)
+			if freed && turn == turnIdle && p.down.out() > 0 {
+				e.first = p.down.place + 1 // what becomes free next is offered to the others first
 			}
 		}
+		clear(list)
+		e.turns[turn] = list[:0]
 	}
 }
 
 // The order in which peers are asked for blocks.
 const (
-	turnIdle uint8 = iota // delivers, and has nothing on order
+	turnIdle = iota // delivers, and has nothing on order
 	turnFirm
 	turnWeak
+	nTurns
 )
 
 func (e *Engine) wantsDials() bool {

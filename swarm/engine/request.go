@@ -37,7 +37,7 @@ type download struct {
 	interested bool // we told it so
 	slowStart  bool // depth still grows with each block
 	dry        bool // the last look found nothing to ask; wait until something changes
-	turn       uint8
+	place      int  // in the engine's list of peers, when it was looked at last
 	leases     leaseList
 	cancelled  cancels
 	depth      int
