@@ -29,6 +29,8 @@ type volume struct {
 	now  int64
 	fail func(op, name string) error
 	room int64 // bytes free; negative is no limit
+
+	coarse bool // all that happens has the same time
 }
 
 type inode struct {
@@ -143,7 +145,20 @@ func (v *volume) injected(op, name string) error {
 	return nil
 }
 
-func (v *volume) tick() int64 { v.now++; return v.now }
+// SetCoarse makes the clock that stamps files stand still, as a coarse one does between
+// its ticks.
+func (d *Disk) SetCoarse() {
+	d.mu.Lock()
+	d.coarse = true
+	d.mu.Unlock()
+}
+
+func (v *volume) tick() int64 {
+	if !v.coarse {
+		v.now++
+	}
+	return v.now
+}
 
 // at finds the directory of a name and the last component.
 func (d *Disk) at(name string) (*inode, string, error) {
@@ -432,8 +447,13 @@ func (f *DiskFile) Version() (size, mtime int64, links uint64, err error) {
 	return int64(len(f.n.data)), f.n.mtime, 1, nil
 }
 
-// SetTime does nothing: no two writes have the same time.
-func (f *DiskFile) SetTime(int64) error { return nil }
+// SetTime sets the time of the last write.
+func (f *DiskFile) SetTime(mtime int64) error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.mtime = mtime
+	return nil
+}
 
 // Truncate is os.File's; what it adds is a hole, which takes no room.
 func (f *DiskFile) Truncate(size int64) error {

@@ -36,6 +36,23 @@
 // ErrExists. With Overwrite none of this is an error, and the old file is
 // replaced when the new one is complete.
 //
+// # Changes by others
+//
+// For every file storage keeps the size and the time of its own last write. It compares
+// them with what the system says before each write, at each sync, when a file is opened,
+// before and after the final rename, after a check, and after each read of a complete
+// file. If they differ, or if another file has the name, all pieces of the file are doubtful until
+// Recheck has hashed them, and so is what is verified in between. Complete reports that all
+// that is wanted is verified and undoubted and under its final name.
+//
+// A write that falls into the microseconds of one of our own writes and leaves the size
+// as it was is not seen. On file systems whose times are set by a server, or late, only sizes
+// and names are compared.
+//
+// A file that has a second name (a hard link) is never written into: it is copied
+// first, and the other name keeps what it has. Nothing is written through a symbolic link
+// that leads out of the folder. With ReadOnly links are followed.
+//
 // # What survives
 //
 // MarkVerified makes a piece written: verified, and in the care of the system.
@@ -56,9 +73,9 @@
 // had in memory and no more. The journal proves nothing: its pieces are doubtful,
 // and parts have a checksum, which after a power cut tells what is there.
 //
-// A record is believed about a file whose size and time it knows; all pieces of
-// other files are doubtful. Of a file that is being written the time
-// is not known before Close. A record that is torn, damaged or about something
+// A record is believed about a file whose size and time are as storage left them; all
+// pieces of other files are doubtful. So after a kill in the middle of writing a file
+// is hashed. A record that is torn, damaged or about something
 // else is ignored (RecordError), and what is there is doubtful.
 //
 // # Errors

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"seedbed/internal/simnet"
 )
 
 // download puts what s lacks as a torrent does: after a failure it asks Recheck, and
@@ -452,4 +454,61 @@ func TestFaultsNameTheBadFiles(t *testing.T) {
 		t.Error(list)
 	}
 	must(t, s.Close())
+}
+
+// A clock that is so coarse that all writes have the same time does not hide a change.
+func TestChangesUnderACoarseClock(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	for at := range f.info.NumPieces() {
+		if at == 0 {
+			continue // there is no file yet
+		}
+		disk := simnet.NewDisk()
+		disk.SetCoarse()
+		s := open(t, Options{Dir: "dl", Info: f.info, Handles: handles(t, 4), OpenDisk: func(string, bool) (Disk, error) {
+			return modelDisk{disk.Sub("dl")}, nil
+		}})
+		faults := download(t, f, s, once(at, func() {
+			w, err := disk.Sub("dl").Open(s.part(0), os.O_RDWR, 0)
+			must(t, err)
+			_, err = w.WriteAt([]byte{0}, 100)
+			must(t, err)
+		}))
+		if len(faults) == 0 || faults[0].Kind != Changed {
+			t.Error(at, faults)
+		}
+		must(t, s.Close())
+		b := make([]byte, len(f.data))
+		r, err := disk.Sub("dl").Open("one", 0, 0)
+		must(t, err)
+		if n, _ := r.ReadAt(b, 0); n < len(b) || string(b) != string(f.data) {
+			t.Error(at, "complete with other bytes")
+		}
+	}
+}
+
+// Nothing is read for a peer that others wrote since it was verified.
+func TestWhatOthersWroteIsNotRead(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	for _, readOnly := range []bool{false, true} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "one")
+		must(t, os.WriteFile(path, f.data, 0o644))
+		s := open(t, Options{Dir: dir, Info: f.info, ReadOnly: readOnly, Handles: handles(t, 4)})
+		_, err := s.CheckDoubtful(t.Context(), nil)
+		must(t, err)
+		b := make([]byte, 100)
+		must(t, s.ReadAt(b, 50_000))
+		w, err := os.OpenFile(path, os.O_WRONLY, 0)
+		must(t, err)
+		_, err = w.WriteAt(make([]byte, 10), 50_000)
+		must(t, errors.Join(err, w.Close()))
+		kind(t, s.ReadAt(b, 50_000), Changed)
+		have, err := s.Recheck(t.Context())
+		must(t, err)
+		if have.Has(3) || have.Count() != f.info.NumPieces()-1 {
+			t.Error(have.Count(), "pieces are left")
+		}
+		must(t, s.Close())
+	}
 }

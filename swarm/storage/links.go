@@ -64,6 +64,10 @@ func (s *Storage) copyFresh(i int, d Disk, from, to string, perm os.FileMode) (e
 	if err == nil {
 		err = e
 	}
+	fi, e := dst.Stat()
+	if err == nil {
+		err = e
+	}
 	if e := dst.Close(); err == nil {
 		err = e
 	}
@@ -73,6 +77,7 @@ func (s *Storage) copyFresh(i int, d Disk, from, to string, perm os.FileMode) (e
 	if err != nil {
 		return errors.Join(err, d.Remove(name))
 	}
+	s.note(i, fi)
 	if after.mtime != before.mtime || after.size != before.size {
 		s.distrust(i)
 	}

@@ -65,6 +65,9 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 	n, err := f.ReadAt(b, at)
 	switch {
 	case n == len(b):
+		if s.files[i].place == inFinal {
+			return s.afterRead(i, f)
+		}
 		return nil
 	case errors.Is(err, io.EOF):
 		return s.lost("read", i, at+int64(n), errShort)
@@ -223,6 +226,16 @@ func (s *Storage) makeWritable(i int) error {
 		return nil
 	}
 	was := st.place
+	switch was {
+	case inFinal:
+		if _, err := s.identify(i); err != nil {
+			return err
+		}
+	case absent: // what a failed attempt left counts for nothing
+		s.mu.Lock()
+		st.id, st.version = nil, version{}
+		s.mu.Unlock()
+	}
 	_, from := s.where(i)
 	st.place = inPart
 	d, to := s.where(i)
@@ -289,12 +302,20 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 	if err != nil {
 		return err
 	}
-	keep := false
+	keep, ours := false, false
 	defer func() {
-		if !keep {
-			err = errors.Join(err, f.Close())
+		if keep {
+			return
 		}
+		if fi, e := f.Stat(); e == nil && ours {
+			s.note(i, fi)
+		}
+		err = errors.Join(err, f.Close())
 	}()
+	if err := s.compare("open", i, f); err != nil {
+		return err
+	}
+	ours = true
 	now, err := versionOf(f)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,6 +273,52 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 				if w.marked.AnyNotIn(have) {
 					t.Fatal("a fault cost what was written")
 				}
+			},
+			"foreign": func(*rapid.T) {
+				i := rapid.IntRange(0, len(w.f.info.Files)-1).Draw(t, "file")
+				dl := w.disk.Sub("dl")
+				for _, name := range []string{w.s.part(i), w.s.final(i)} {
+					file, err := dl.Open(name, os.O_RDWR, 0)
+					if err != nil {
+						continue
+					}
+					fi, err := file.Stat()
+					must(t, err)
+					if fi.Size() == 0 {
+						continue
+					}
+					at := rapid.Int64Range(0, fi.Size()-1).Draw(t, "at")
+					if rapid.Bool().Draw(t, "cut") {
+						must(t, file.Truncate(at))
+						if rapid.Bool().Draw(t, "extend") {
+							must(t, file.Truncate(fi.Size()))
+						}
+					} else {
+						_, err := file.WriteAt([]byte{0}, at) // which is nowhere in the torrent
+						must(t, err)
+					}
+				}
+				// Whatever notices it, Recheck knows what is left.
+				for range rapid.IntRange(0, 3).Draw(t, "work") {
+					p := piece()
+					off, b := w.f.piece(p)
+					unwanted(p)
+					if w.s.WriteAt(b, off) == nil {
+						w.s.MarkVerified(p)
+					}
+				}
+				if rapid.Bool().Draw(t, "flushed") {
+					_ = w.s.Flush()
+				}
+				w.flushed, w.gaps, w.overwrite = bitset.New(n), true, true
+				have, err := w.s.Recheck(t.Context())
+				if !w.s.o.Overwrite { // what was changed may no longer be known to be ours
+					w.reopen(w.flushed)
+					return
+				}
+				must(t, err)
+				w.marked = have
+				w.proven()
 			},
 			"": func(*rapid.T) { w.proven() },
 		})

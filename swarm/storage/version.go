@@ -13,6 +13,7 @@ import (
 type version struct {
 	size  int64
 	mtime int64  // Unix nanoseconds
+	given int64  // the time that the system gave our last write; mtime may be one that we set
 	links uint64 // names of the file; 0 if that is not known
 }
 
@@ -23,6 +24,7 @@ const fineClock = int64(500 * time.Microsecond)
 
 func versionOf(f File) (v version, err error) {
 	v.size, v.mtime, v.links, err = f.Version()
+	v.given = v.mtime
 	return v, err
 }
 
@@ -37,7 +39,8 @@ func (s *Storage) note(i int, fi fs.FileInfo) {
 	s.mu.Lock()
 	st := &s.files[i]
 	st.id = fi
-	st.version = version{size: fi.Size(), mtime: fi.ModTime().UnixNano()}
+	mtime := fi.ModTime().UnixNano()
+	st.version = version{size: fi.Size(), mtime: mtime, given: mtime}
 	s.mu.Unlock()
 	st.looked.Store(time.Now().UnixNano())
 }
@@ -83,6 +86,28 @@ func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
 	return nil
 }
 
+// afterRead checks that what was just read of a file in its final place, to which we do
+// not write, is what was verified.
+func (s *Storage) afterRead(i int, f File) error {
+	now, err := versionOf(f)
+	if err != nil {
+		return wrap("read", s.path(i), err)
+	}
+	s.mu.Lock()
+	was := s.files[i].version
+	differs := s.differs(i, now)
+	s.mu.Unlock()
+	switch {
+	case now.links == 0 && was.links > 0:
+		return s.lost("read", i, 0, errGone)
+	case differs && i < s.parts() && now.size < s.info.Files[i].Length:
+		return s.lost("read", i, now.size, errShort)
+	case differs:
+		return s.lost("read", i, 0, errChanged)
+	}
+	return nil
+}
+
 // beforeWrite checks that an open file is as we left it, and that a write into it is
 // seen under no other name. st.writing is held.
 func (s *Storage) beforeWrite(i int, f File) error {
@@ -116,16 +141,18 @@ func (s *Storage) afterWrite(i int, f File) error {
 	s.mu.Lock()
 	was := s.files[i].version
 	s.mu.Unlock()
-	if between := now.mtime - was.mtime; between > 0 && between < fineClock {
+	if between := now.given - was.given; between > 0 && between < fineClock {
 		s.fine.Store(true)
 	}
 	if !s.fine.Load() && !s.coarse {
 		// The clock may give the next write the same time, whoever makes it. So we
-		// leave a time that it does not give.
-		if err := f.SetTime(now.mtime + 1); err == nil {
+		// leave one that is past, and so far that the next write proves nothing.
+		if err := f.SetTime(now.mtime - 2*fineClock); err == nil {
+			given := now.given
 			if now, err = versionOf(f); err != nil {
 				return wrap("write", s.path(i), err)
 			}
+			now.given = given
 		}
 	}
 	s.mu.Lock()
