@@ -246,18 +246,21 @@ func (s *Storage) dropChanged(set bitset.Set) (first error) {
 func (s *Storage) judge(i int) error {
 	st := &s.files[i]
 	own := false // a piece that lies in this file alone proves it either way
-	have, doubt := s.Have(), s.Doubtful()
-	for p, end := s.info.PiecesOf(i); p < end; p++ {
-		switch {
-		case doubt.Has(p):
-			return nil
-		case have.Has(p):
-			st.candidate = false
-			return nil
-		}
+	s.mu.Lock()
+	doubtful, right := false, false
+	for p, end := s.info.PiecesOf(i); p < end && !doubtful && !right; p++ {
+		doubtful, right = s.doubt.Has(p), s.synced.Has(p) || s.written.Has(p)
 		if _, shared := s.slot(p); !shared {
 			own = true
 		}
+	}
+	s.mu.Unlock()
+	switch {
+	case doubtful:
+		return nil
+	case right:
+		st.candidate = false
+		return nil
 	}
 	if st.id != nil && st.version.size == 0 {
 		st.candidate = false // nothing to lose

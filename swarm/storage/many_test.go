@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -115,6 +116,41 @@ func TestSavingCostsWhatChanged(t *testing.T) {
 		if n > costs[0][op] {
 			t.Errorf("ten times as many files cost %d instead of %d times %s", n, costs[0][op], op)
 		}
+	}
+}
+
+// A check of files that may be ours takes memory in proportion to their number: it does not
+// go through all pieces for each of them.
+func TestAFoundFolderIsJudgedInLinearTime(t *testing.T) {
+	var took []uint64
+	for _, files := range []int{500, 5000} {
+		info, data := manyFixture(t, files, metainfo.Hybrid)
+		disk := simnet.NewDisk()
+		for s := range info.Spans(0, info.Length) {
+			f := &info.Files[s.File]
+			if f.Pad {
+				continue
+			}
+			dir := disk.Sub("dl")
+			must(t, dir.MkdirAll(filepath.Join(info.Name, f.Path[0])))
+			out, err := dir.Open(filepath.Join(info.Name, filepath.Join(f.Path...)), os.O_CREATE|os.O_RDWR, 0o666)
+			must(t, err)
+			_, err = out.WriteAt(data[f.Offset:][:f.Length], 0)
+			must(t, err)
+		}
+		s, _ := onModel(t, info, disk)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		have, err := s.CheckDoubtful(t.Context(), nil)
+		runtime.ReadMemStats(&after)
+		must(t, err)
+		if !have.Full() {
+			t.Fatal("not everything is right")
+		}
+		took = append(took, after.TotalAlloc-before.TotalAlloc)
+	}
+	if 2*took[1] > 21*took[0] {
+		t.Errorf("500 files took %d bytes of memory, 5,000 took %d", took[0], took[1])
 	}
 }
 
