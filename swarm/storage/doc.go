@@ -65,6 +65,11 @@
 // failed the system may take for clean what never reached the disk: pieces of
 // that file are not claimed before they are written again.
 //
+// Many files are synced by one call for their file system (syncfs), where the system
+// reports its errors: each alone costs the disk a commit. A record is not
+// written when the one on the disk says the same. So saving costs in proportion to
+// what changed; Options.Steps counts it.
+//
 // Finish renames at once, before the data is synced, and leaves a note of it: a
 // file that lost its content with the power is then known as ours.
 //
