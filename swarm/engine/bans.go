@@ -2,18 +2,13 @@ package engine
 
 import (
 	"net/netip"
-	"time"
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/mono"
 )
 
-const (
-	// maxBans bounds the memory of bans; the oldest is forgotten first.
-	maxBans = 4096
-	// banFor is how long a ban lasts.
-	banFor = 2 * time.Hour
-)
+// maxBans bounds the memory of bans; the oldest is forgotten first.
+const maxBans = 4096
 
 // banList remembers which addresses are banned, and until when.
 type banList struct {

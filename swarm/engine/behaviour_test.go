@@ -140,7 +140,7 @@ func TestBlameFallsOnTheBlocksThatDiffer(t *testing.T) {
 	if closed(cmds, b) != FaultBanned || len(of(cmds, CmdBan)) != 1 {
 		t.Error(cmds)
 	}
-	if len(r.e.content.suspects) != 0 || len(r.e.content.accused) != 0 {
+	if len(r.e.blame.suspects) != 0 || len(r.e.blame.accused) != 0 {
 		t.Error("evidence is kept")
 	}
 }

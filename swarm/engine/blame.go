@@ -9,6 +9,36 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
+// A blame decides who sent what came out wrong. It numbers the addresses that
+// payload comes from (origins), counts what each did wrong (offenders), and keeps
+// the evidence about bad pieces to which several had given (suspects).
+//
+//	bad piece ──judge──▶ from one origin: banned, or asked again later
+//	                └──▶ from several: evidence ──acquit, testify──▶ bans
+//
+// It knows no connections: what it finds goes to a blameSink.
+type blame struct {
+	origins
+	offenders
+	suspects map[uint32]*suspect // by piece; never ranged over
+	accused  []uint32            // the keys of suspects, oldest first
+}
+
+func newBlame() blame {
+	return blame{origins: newOrigins(), suspects: make(map[uint32]*suspect)}
+}
+
+// A blameSink carries out what a blame finds, and answers what it asks.
+type blameSink interface {
+	// hasOtherSource reports whether an origin but o has delivered payload and has
+	// the piece.
+	hasOtherSource(o, piece uint32) bool
+	isBanned(key netip.AddrPort) bool
+	// banOrigin keeps the addresses of an origin out for so long, and closes their
+	// connections.
+	banOrigin(o uint32, key netip.AddrPort, d time.Duration)
+}
+
 const (
 	// maxSuspects pieces have evidence kept of them; of the oldest it is given up.
 	maxSuspects = 64
@@ -16,8 +46,9 @@ const (
 	maxAttempts = 3
 	// maxOffenders addresses are remembered that sent bad data.
 	maxOffenders = 4096
-	// maxBan is how far a ban, doubled at each offence, grows.
-	maxBan = 48 * time.Hour
+	// A ban lasts firstBan, and twice as long at each offence, up to maxBan.
+	firstBan = 2 * time.Hour
+	maxBan   = 48 * time.Hour
 	// The last source of a piece is not banned while it sends few bad ones: so many,
 	// and one in goodPerBad of those that are right. What it sent wrong is asked of it
 	// again after restFirst, doubled each time.
@@ -85,8 +116,8 @@ type offenders struct {
 	next  int // of keys, the oldest
 }
 
-// add returns how many offences of key there were, this one included.
-func (o *offenders) add(key netip.AddrPort) int {
+// offend returns how many offences of key there were, this one included.
+func (o *offenders) offend(key netip.AddrPort) int {
 	if o.count == nil {
 		o.count = make(map[netip.AddrPort]int)
 	}
@@ -117,154 +148,151 @@ type attempt struct {
 	leaves []metainfo.Root // with a v2 side
 }
 
-// blame judges a piece that came out wrong. Who gave all of it sent bad data, and
-// is banned unless nobody else is known to deliver that piece. If several did, the
-// evidence is kept and the piece fetched from one peer alone; the good copy will
-// tell the liars from the others, if the leaves of BEP 52 have not told before.
-func (e *Engine) blame(pc *piece, sums []uint64, leaves []metainfo.Root) {
-	c := e.content
-	first := pc.block[0].from
+// isSuspect reports whether there is evidence about a piece. It must be asked of
+// one peer at a time, as mayAsk says.
+func (b *blame) isSuspect(piece uint32) bool { return b.suspects[piece] != nil }
+
+// judge judges a piece that came out wrong; from is the origin of each block. Who
+// gave all of it sent bad data, and is banned unless nobody else is known to deliver
+// that piece. If several did, the evidence is kept and the piece fetched from one
+// peer alone; the good copy will tell the liars from the others, if the leaves of
+// BEP 52 have not told before. It reports whether these would tell.
+func (b *blame) judge(now mono.Time, piece uint32, from []uint32, sums []uint64, leaves []metainfo.Root, sink blameSink) bool {
 	sole := true
-	for i := range pc.block {
-		sole = sole && pc.block[i].from == first
+	for _, o := range from {
+		sole = sole && o == from[0]
 	}
 	rest := time.Duration(0)
 	if sole {
-		if rest = e.convict(first, pc.index); rest == 0 {
-			return
+		if rest = b.convict(from[0], piece, sink); rest == 0 {
+			return false
 		}
 	}
-	s := c.suspects[pc.index]
+	s := b.suspects[piece]
 	if s == nil {
-		if len(c.accused) == maxSuspects {
-			e.dismiss(c.accused[0])
+		if len(b.accused) == maxSuspects {
+			b.dismiss(b.accused[0])
 		}
 		s = new(suspect)
-		c.suspects[pc.index] = s
-		c.accused = append(c.accused, pc.index)
+		b.suspects[piece] = s
+		b.accused = append(b.accused, piece)
 	}
-	s.again = e.now.Add(rest)
+	s.again = now.Add(rest)
 	if len(s.attempts) == maxAttempts {
-		return
+		return false
 	}
-	a := attempt{from: make([]uint32, len(pc.block))}
-	for i := range pc.block {
-		a.from[i] = pc.block[i].from
-		e.origins.hold(a.from[i])
-		if !slices.Contains(s.who, a.from[i]) {
-			s.who = append(s.who, a.from[i])
+	a := attempt{from: slices.Clone(from)}
+	for _, o := range from {
+		b.hold(o)
+		if !slices.Contains(s.who, o) {
+			s.who = append(s.who, o)
 		}
 	}
-	if len(sums) == len(pc.block) {
+	if len(sums) == len(from) {
 		a.sums = slices.Clone(sums)
 	}
-	if len(leaves) == len(pc.block) {
+	if len(leaves) == len(from) {
 		a.leaves = leaves
 	}
 	s.attempts = append(s.attempts, a)
-	if a.leaves != nil {
-		e.askLeaves(pc.index)
-	}
+	return a.leaves != nil
 }
 
 // convict judges the origin that gave all of a bad piece. It bans it, or returns
 // after how long it may be asked for that piece again.
-func (e *Engine) convict(o uint32, index uint32) time.Duration {
-	x := &e.origins.list[o]
-	if !x.key.IsValid() || !e.isLastSource(o, index) {
-		e.banOrigin(o)
+func (b *blame) convict(o, piece uint32, sink blameSink) time.Duration {
+	x := &b.list[o]
+	if !x.key.IsValid() {
 		return 0
 	}
-	bad := e.offenders.count[x.key] + 1
-	if bad > fewBad+x.good/goodPerBad {
-		e.banOrigin(o)
+	bad := b.count[x.key] + 1
+	if sink.hasOtherSource(o, piece) || bad > fewBad+x.good/goodPerBad {
+		b.punish(o, sink)
 		return 0
 	}
-	e.offenders.add(x.key)
+	b.offend(x.key)
 	return min(restFirst<<min(bad-1, 10), restMax)
 }
 
-// isLastSource reports whether nobody but o has delivered anything and has the
-// piece.
-func (e *Engine) isLastSource(o uint32, index uint32) bool {
-	for _, p := range e.peers {
-		if !p.closing && p.origin != o && p.down.hasDelivered() && p.has.Has(int(index)) {
-			return false
-		}
-	}
-	return true
-}
+// credit notes a piece that is right and began with a block of o.
+func (b *blame) credit(o uint32) { b.list[o].good++ }
 
-// acquit ends the case of a piece of which a good copy has come: whose blocks
-// differed from it is a liar, and nobody else is. Who corrected its own block is
-// none.
-func (e *Engine) acquit(pc *piece, sums []uint64) {
-	e.origins.list[pc.block[0].from].good++
-	s := e.content.suspects[pc.index]
+// acquit ends the case of a piece of which a good copy has come, from these
+// origins: whose blocks differed from it is a liar, and nobody else is. Who
+// corrected its own block is none.
+func (b *blame) acquit(piece uint32, from []uint32, sums []uint64, sink blameSink) {
+	s := b.suspects[piece]
 	if s == nil {
 		return
 	}
-	if len(sums) == len(pc.block) {
+	if len(sums) == len(from) {
 		for _, a := range s.attempts {
 			for i := range a.sums {
-				if a.sums[i] != sums[i] && a.from[i] != pc.block[i].from {
-					e.banOrigin(a.from[i])
+				if a.sums[i] != sums[i] && a.from[i] != from[i] {
+					b.punish(a.from[i], sink)
 				}
 			}
 		}
 	}
-	e.dismiss(pc.index)
+	b.dismiss(piece)
 }
 
-// dismiss drops the evidence about a piece.
-func (e *Engine) dismiss(index uint32) {
-	c := e.content
-	s := c.suspects[index]
-	for _, a := range s.attempts {
-		for _, o := range a.from {
-			e.origins.release(o)
-		}
-	}
-	delete(c.suspects, index)
-	i := slices.Index(c.accused, index)
-	c.accused = slices.Delete(c.accused, i, i+1)
-}
-
-// trusted reports whether a piece on parole may be given to p alone: to one
-// that had no part in the bad copies, if there is such a peer.
-func (e *Engine) trusted(p *peer, index uint32) bool {
-	s := e.content.suspects[index]
-	if s == nil || !s.names(p.origin) {
-		return true
-	}
-	if e.now < s.again {
+// testify ends the case of a piece whose leaves are known to be these, if they tell
+// a liar. It reports whether they do.
+func (b *blame) testify(piece uint32, leaves []metainfo.Root, sink blameSink) bool {
+	s := b.suspects[piece]
+	if s == nil {
 		return false
 	}
-	for _, q := range e.peers {
-		if q != p && e.serves(q) && q.has.Has(int(index)) && !s.names(q.origin) {
-			return false
+	var liars []uint32
+	for _, a := range s.attempts {
+		for i, leaf := range a.leaves {
+			if leaf != leaves[i] {
+				liars = append(liars, a.from[i])
+			}
 		}
 	}
+	if len(liars) == 0 {
+		return false
+	}
+	for _, o := range liars {
+		b.punish(o, sink)
+	}
+	b.dismiss(piece)
 	return true
 }
 
-func (s *suspect) names(o uint32) bool { return slices.Contains(s.who, o) }
-
-// banOrigin closes every connection of a liar and keeps it out for banFor, and for
-// twice as long each time.
-func (e *Engine) banOrigin(o uint32) {
-	key := e.origins.list[o].key
-	if !key.IsValid() {
-		return
-	}
-	if e.book.isBanned(e.now, key) {
-		return
-	}
-	e.book.ban(e.now, key, e.now.Add(min(banFor<<min(e.offenders.add(key)-1, 10), maxBan)))
-	e.cmd(Command{Kind: CmdBan, Addr: key})
-	for _, p := range e.peers {
-		if !p.closing && p.origin == o {
-			e.close(p, FaultBanned)
+// dismiss drops the evidence about a piece.
+func (b *blame) dismiss(piece uint32) {
+	s := b.suspects[piece]
+	for _, a := range s.attempts {
+		for _, o := range a.from {
+			b.release(o)
 		}
 	}
+	delete(b.suspects, piece)
+	i := slices.Index(b.accused, piece)
+	b.accused = slices.Delete(b.accused, i, i+1)
+}
+
+// isNamed reports whether an origin had part in a bad copy of a piece.
+func (b *blame) isNamed(o, piece uint32) bool {
+	s := b.suspects[piece]
+	return s != nil && slices.Contains(s.who, o)
+}
+
+// isResting reports whether an origin is not asked for a piece yet, for it had part
+// in a bad copy.
+func (b *blame) isResting(now mono.Time, o, piece uint32) bool {
+	s := b.suspects[piece]
+	return s != nil && now < s.again && slices.Contains(s.who, o)
+}
+
+// punish bans an origin for firstBan, and for twice as long at each offence.
+func (b *blame) punish(o uint32, sink blameSink) {
+	key := b.list[o].key
+	if !key.IsValid() || sink.isBanned(key) {
+		return
+	}
+	sink.banOrigin(o, key, min(firstBan<<min(b.offend(key)-1, 10), maxBan))
 }

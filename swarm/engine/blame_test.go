@@ -1,9 +1,14 @@
 package engine
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"seedbed/internal/mono"
 	"seedbed/swarm/wire"
 )
 
@@ -96,5 +101,85 @@ func TestALastSourceWithAFewBadPiecesGivesTheOthers(t *testing.T) {
 	}
 	if n := r.e.content.nHave; n != 95 {
 		t.Errorf("%d pieces", n)
+	}
+}
+
+// verdicts is a sink that keeps what it is told.
+type verdicts struct {
+	others bool // there is another source of everything
+	banned map[netip.AddrPort]time.Duration
+	order  []time.Duration
+}
+
+func (v *verdicts) hasOtherSource(uint32, uint32) bool { return v.others }
+func (v *verdicts) isBanned(key netip.AddrPort) bool   { return v.banned[key] > 0 }
+func (v *verdicts) banOrigin(_ uint32, key netip.AddrPort, d time.Duration) {
+	v.banned[key] = d
+	v.order = append(v.order, d)
+}
+
+// Liars and honest peers give to pieces at random. A peer that sent no bad block is
+// never banned, one that did is, sooner or later, and nothing is kept at the end.
+func TestBlameAloneAgainstTheTruth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBlame()
+		v := &verdicts{others: true, banned: map[netip.AddrPort]time.Duration{}}
+		peers := rapid.IntRange(2, 6).Draw(t, "peers")
+		liars := rapid.IntRange(0, peers-1).Draw(t, "liars")
+		origins := make([]uint32, peers) // the first ones lie
+		for i := range origins {
+			origins[i] = b.of(addrOf(i + 1))
+		}
+		for piece := range uint32(rapid.IntRange(1, 30).Draw(t, "pieces")) {
+			for range 8 { // copies
+				var from []uint32
+				var sums []uint64
+				ok := true
+				alone := b.isSuspect(piece)
+				who := rapid.IntRange(0, peers-1).Draw(t, "who")
+				for range 4 {
+					if !alone {
+						who = rapid.IntRange(0, peers-1).Draw(t, "who")
+					}
+					sum := uint64(0)
+					if who < liars && rapid.Bool().Draw(t, "lies") {
+						sum, ok = uint64(rapid.IntRange(1, 9).Draw(t, "sum")), false
+					}
+					from, sums = append(from, origins[who]), append(sums, sum)
+				}
+				if ok {
+					b.credit(from[0])
+					b.acquit(piece, from, sums, v)
+					break
+				}
+				b.judge(mono.Time(1), piece, from, sums, nil, v)
+			}
+			if b.isSuspect(piece) {
+				b.dismiss(piece)
+			}
+		}
+		for i := range origins {
+			if v.banned[addrOf(i+1)] > 0 && i >= liars {
+				t.Fatalf("peer %d is banned and never lied", i)
+			}
+			b.release(origins[i])
+		}
+		if len(b.index) != 0 || len(b.suspects) != 0 || len(b.accused) != 0 {
+			t.Fatalf("%d origins and %d suspects are kept", len(b.index), len(b.suspects))
+		}
+	})
+}
+
+func TestBansDouble(t *testing.T) {
+	b := newBlame()
+	v := &verdicts{others: true, banned: map[netip.AddrPort]time.Duration{}}
+	o := b.of(addrOf(1))
+	for range 7 {
+		b.judge(1, 3, []uint32{o, o}, nil, nil, v)
+		clear(v.banned) // it expires
+	}
+	h := time.Hour
+	if want := []time.Duration{2 * h, 4 * h, 8 * h, 16 * h, 32 * h, 48 * h, 48 * h}; !slices.Equal(v.order, want) {
+		t.Error(v.order)
 	}
 }

@@ -42,9 +42,6 @@ type content struct {
 
 	super superSeeder
 
-	suspects map[uint32]*suspect
-	accused  []uint32 // the keys of suspects, oldest first
-
 	fresh   []uint32  // verified and not yet announced
 	haveAt  mono.Time // when fresh is due
 	lastHad mono.Time // when haves were last announced
@@ -68,10 +65,9 @@ func (e *Engine) onInfo(ev *EvInfo) {
 		info: info, n: n,
 		have: sized(ev.Have, n), wanted: wantedPieces(ev.Wanted, info), files: ev.Files,
 		need: bitset.New(n), full: bitset.New(n),
-		pick:     newPicker(n, e.rng),
-		open:     make(map[uint32]*piece),
-		suspects: make(map[uint32]*suspect),
-		haveAt:   mono.Never, endgameAt: mono.Never,
+		pick:   newPicker(n, e.rng),
+		open:   make(map[uint32]*piece),
+		haveAt: mono.Never, endgameAt: mono.Never,
 	}
 	c.full.Fill()
 	c.super = newSuperSeeder(n, info.PieceLength, c.pick)
@@ -230,8 +226,7 @@ func (e *Engine) flushFresh() {
 func (e *Engine) store(k *chunk) {
 	k.state = chunkStoring
 	e.setNeedy(k)
-	_, suspect := e.content.suspects[k.piece.index]
-	e.cmd(Command{Kind: CmdStore, Slot: k.slot, WantSums: suspect, Round: k.piece.round,
+	e.cmd(Command{Kind: CmdStore, Slot: k.slot, WantSums: e.blame.isSuspect(k.piece.index), Round: k.piece.round,
 		Block: Block{Piece: k.piece.index, Begin: k.begin, Length: k.length}})
 }
 
@@ -277,7 +272,7 @@ func (e *Engine) onVerified(ev *EvVerified) {
 	pc := c.open[index]
 	if ev.OK {
 		if pc != nil {
-			e.acquit(pc, ev.Sums)
+			e.onGoodPiece(pc, ev.Sums)
 		}
 		e.gotPiece(index)
 		if pc != nil {
@@ -291,9 +286,7 @@ func (e *Engine) onVerified(ev *EvVerified) {
 	}
 	e.hashFails++
 	e.wasted += int64(pc.size)
-	e.blame(pc, ev.Sums, ev.Leaves)
-	_, pc.parole = c.suspects[index]
-	pc.only = 0
+	e.onBadPiece(pc, ev)
 	c.restart(pc)
 	for i := range pc.chunk {
 		if k := &pc.chunk[i]; k.state == chunkStoring {

@@ -22,19 +22,19 @@ type Engine struct {
 	output
 	scratch []byte // payload of the message being written
 
-	book      book
-	conns     map[Conn]*peer // to find a connection; never ranged over
-	peers     []*peer        // the same, in the order they came
-	open      int            // of those, not closing
-	spare     int            // of those, how many may be replaced; see room.go
-	origins   origins
-	offenders offenders
-	meta      metaPhase
-	layer     layerPhase
-	content   *content // nil until EvInfo
-	focus     focus
-	crowd     crowd
-	sense     bool // the message at hand has; see noise.go
+	book    book
+	conns   map[Conn]*peer // to find a connection; never ranged over
+	peers   []*peer        // the same, in the order they came
+	open    int            // of those, not closing
+	spare   int            // of those, how many may be replaced; see room.go
+	blame   blame
+	sources []uint32 // of sourcesOf
+	meta    metaPhase
+	layer   layerPhase
+	content *content // nil until EvInfo
+	focus   focus
+	crowd   crowd
+	sense   bool // the message at hand has; see noise.go
 
 	timers
 	paused      bool // storage failed
@@ -106,9 +106,9 @@ func New(cfg Config, now mono.Time) *Engine {
 	cfg.validate()
 	e := &Engine{
 		cfg: cfg, now: now,
-		rng:     rand.New(rand.NewPCG(cfg.Seed, 0x73656564)),
-		conns:   make(map[Conn]*peer),
-		origins: newOrigins(),
+		rng:   rand.New(rand.NewPCG(cfg.Seed, 0x73656564)),
+		conns: make(map[Conn]*peer),
+		blame: newBlame(),
 	}
 	e.book = newBook(&e.cfg, e.rng)
 	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)

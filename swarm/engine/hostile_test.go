@@ -130,8 +130,8 @@ func (h *hostile) check() {
 	n := &simNode{s: &sim{t: h.r.t.(*testing.T)}, e: h.r.e}
 	n.deepCheck()
 	c := h.r.e.content
-	if len(h.r.e.origins.index) > 1+len(h.conns)+len(c.opened)*8+maxSuspects*maxAttempts*8 {
-		n.fatal("%d origins are held", len(h.r.e.origins.index))
+	if len(h.r.e.blame.index) > 1+len(h.conns)+len(c.opened)*8+maxSuspects*maxAttempts*8 {
+		n.fatal("%d origins are held", len(h.r.e.blame.index))
 	}
 }
 

@@ -130,7 +130,7 @@ func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, has
 		y.next = min(y.next, k)
 	case !y.layers.Take(k, hashes):
 		y.next = min(y.next, k)
-		e.banOrigin(p.origin)
+		e.punish(p)
 	case y.layers.Finish():
 		info := y.info
 		e.layer = layerPhase{}
@@ -230,28 +230,12 @@ func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hash
 	}
 	leaves, ok := c.info.CheckLeaves(int(h.piece), hashes)
 	if !ok {
-		e.banOrigin(p.origin)
+		e.punish(p)
 		return
 	}
-	s := c.suspects[h.piece]
-	if s == nil {
+	if !e.blame.testify(h.piece, leaves, blamed{e}) {
 		return
 	}
-	var liars []uint32
-	for _, a := range s.attempts {
-		for i, leaf := range a.leaves {
-			if leaf != leaves[i] {
-				liars = append(liars, a.from[i])
-			}
-		}
-	}
-	if len(liars) == 0 {
-		return
-	}
-	for _, o := range liars {
-		e.banOrigin(o)
-	}
-	e.dismiss(h.piece)
 	if pc := c.open[h.piece]; pc != nil {
 		pc.parole, pc.only = false, 0
 		e.freed = true

@@ -185,7 +185,7 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 	if closed(r.drain(), liar) != FaultBanned || r.e.conns[honest].closing {
 		t.Error("not the liar alone is banned")
 	}
-	if len(r.e.content.suspects) != 0 {
+	if len(r.e.blame.suspects) != 0 {
 		t.Error("the case is still open")
 	}
 }

@@ -133,7 +133,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.Data)
 	for _, l := range liars {
 		if q := e.conns[Conn(l)]; q != nil {
-			e.banOrigin(q.origin)
+			e.punish(q)
 		}
 	}
 	var broken *metainfo.Error

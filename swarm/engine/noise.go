@@ -27,7 +27,7 @@ func (e *Engine) charge(p *peer, cost float64) {
 		p.noise = rate.NewBucket(e.now, noiseRate, noiseBurst)
 	}
 	if !p.noise.Take(e.now, cost) {
-		e.book.ban(e.now, banKey(p.addr), e.now.Add(banFor))
+		e.book.ban(e.now, banKey(p.addr), e.now.Add(firstBan))
 		e.close(p, FaultProtocol)
 	}
 }

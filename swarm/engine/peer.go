@@ -83,7 +83,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		e.close(p, f)
 		return
 	}
-	p.origin = e.origins.of(banKey(p.addr))
+	p.origin = e.blame.of(banKey(p.addr))
 	e.open++
 	if !p.incoming {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
@@ -212,7 +212,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		}
 	}
 	if p.origin != 0 {
-		e.origins.release(p.origin)
+		e.blame.release(p.origin)
 	}
 	if !e.connectedTo(p.listen) {
 		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"seedbed/internal/bitset"
 )
@@ -41,6 +42,24 @@ func newPicker(pieces int, rng *rand.Rand) *picker {
 		k.pos[i] = -1
 	}
 	return k
+}
+
+// isIdle reports whether a piece is idle.
+func (k *picker) isIdle(piece uint32) bool { return k.pos[piece] >= 0 }
+
+// idleCount is how many pieces are.
+func (k *picker) idleCount() int { return len(k.order) }
+
+// copies is how many copies of all pieces the counted peers hold together: the
+// whole copies, and of the next one the part that is there.
+func (k *picker) copies() float64 {
+	least, above := slices.Min(k.avail), 0
+	for _, a := range k.avail {
+		if a > least {
+			above++
+		}
+	}
+	return float64(least) + float64(above)/float64(len(k.avail))
 }
 
 // grow makes room for availability a.

@@ -147,7 +147,7 @@ func (e *Engine) start(index uint32) *piece {
 		p.chunk[i] = k
 	}
 	c.closed += nchunks
-	_, p.parole = c.suspects[index]
+	p.parole = e.blame.isSuspect(index)
 	c.restart(p)
 	c.open[index] = p
 	c.opened = append(c.opened, p)
@@ -234,7 +234,7 @@ func (e *Engine) reset(k *chunk) {
 	p := k.piece
 	for b := k.first; b < k.first+k.blocks; b++ {
 		if p.block[b].done {
-			e.origins.release(p.block[b].from)
+			e.blame.release(p.block[b].from)
 		}
 		p.block[b] = block{}
 	}
@@ -272,7 +272,7 @@ func (e *Engine) forget(p *piece) {
 	}
 	for i := range p.block {
 		if p.block[i].done {
-			e.origins.release(p.block[i].from)
+			e.blame.release(p.block[i].from)
 		}
 	}
 	c.closed -= p.closed
@@ -304,8 +304,8 @@ func (e *Engine) abandon(p *piece) {
 // settle forgets p if nothing of it is under way or worth keeping.
 func (e *Engine) settle(p *piece) {
 	c := e.content
-	_, suspect := c.suspects[p.index] // the picker would give it to anyone
-	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent || suspect)
+	// The picker would give a suspect to anyone.
+	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent || e.blame.isSuspect(p.index))
 	for i := range p.chunk {
 		switch p.chunk[i].state {
 		case chunkOpen:

@@ -178,14 +178,13 @@ func (e *Engine) may(p *peer, pc *piece) bool {
 		return false
 	}
 	if pc.parole && pc.only == p.conn {
-		s := e.content.suspects[pc.index]
-		return s == nil || e.now >= s.again || !s.names(p.origin)
+		return !e.blame.isResting(e.now, p.origin, pc.index)
 	}
 	if pc.parole {
 		if q := e.conns[pc.only]; q != nil && e.serves(q) && q.has.Has(int(pc.index)) {
 			return false
 		}
-		return e.trusted(p, pc.index)
+		return e.isTrusted(p, pc.index)
 	}
 	return true
 }
@@ -243,7 +242,7 @@ func (e *Engine) choose(p *peer) (uint32, bool) {
 		n := len(p.down.suggested) - 1
 		s := p.down.suggested[n]
 		p.down.suggested = p.down.suggested[:n]
-		if c.pick.pos[s] >= 0 && p.has.Has(int(s)) {
+		if c.pick.isIdle(s) && p.has.Has(int(s)) {
 			return s, true
 		}
 	}
@@ -263,7 +262,7 @@ func (e *Engine) nextFast(p *peer) *chunk {
 		}
 		pc := c.open[index]
 		if pc == nil {
-			if c.pick.pos[index] >= 0 && c.slots.available() && e.mayBegin(p) {
+			if c.pick.isIdle(index) && c.slots.available() && e.mayBegin(p) {
 				return e.openChunk(e.start(index))
 			}
 			continue
@@ -314,7 +313,7 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 		panic("engine: a block came twice into one slot")
 	}
 	s.done, s.from = true, p.origin
-	e.origins.hold(p.origin)
+	e.blame.hold(p.origin)
 	k.done++
 	d.dry = false
 	if s.held != nil {

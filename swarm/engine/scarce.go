@@ -89,7 +89,7 @@ func (e *Engine) servable(pc *piece) bool {
 
 // inEndgame: every block that is lacking is on order somewhere.
 func (c *content) inEndgame() bool {
-	return len(c.pick.order) == 0 && len(c.needy) == 0 && c.closed == 0
+	return c.pick.idleCount() == 0 && len(c.needy) == 0 && c.closed == 0
 }
 
 // endgame asks p for blocks that slower peers have on order, the last first,

@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"slices"
-
-	"seedbed/internal/mono"
-)
+import "seedbed/internal/mono"
 
 // Stats is a snapshot at now.
 func (e *Engine) Stats(now mono.Time) Stats {
@@ -49,13 +45,7 @@ func (c *content) availability() float64 {
 	if c.n == 0 {
 		return 0
 	}
-	least, above := slices.Min(c.pick.avail), 0
-	for _, a := range c.pick.avail {
-		if a > least {
-			above++
-		}
-	}
-	return float64(c.seeds) + float64(least) + float64(above)/float64(c.n)
+	return float64(c.seeds) + c.pick.copies()
 }
 
 // Has reports whether a piece is verified.

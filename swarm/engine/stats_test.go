@@ -22,7 +22,7 @@ func TestDropsAndBansAreCountedByReason(t *testing.T) {
 	if want := (Drops{BadData: 1, Protocol: 2, Slow: 1, Silent: 1}); s.Dropped != want || s.Banned != 1 {
 		t.Errorf("dropped %+v, want %+v; %d banned", s.Dropped, want, s.Banned)
 	}
-	if s := r.e.Stats(r.now.Add(banFor)); s.Banned != 0 {
+	if s := r.e.Stats(r.now.Add(firstBan)); s.Banned != 0 {
 		t.Errorf("%d banned after the ban", s.Banned)
 	}
 }
