@@ -222,10 +222,16 @@ func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
 		var sh Shaper
 		sh.SetRate(1000)
 		f := sh.NewFlow()
-		var granted [4]int
+		var counts [4]atomic.Int32
+		granted := func() (n [4]int32) {
+			for i := range n {
+				n[i] = counts[i].Load()
+			}
+			return n
+		}
 		var ws [4]Waiter
 		for i := range ws {
-			ws[i].Granted = func() { granted[i]++ }
+			ws[i].Granted = func() { counts[i].Add(1) }
 		}
 		time.Sleep(time.Second) // 100 bytes are saved
 		if !f.Admit(&ws[0], 1100) || f.Admit(&ws[1], 1000) || f.Admit(&ws[2], 1000) || f.Admit(&ws[3], 1000) {
@@ -235,12 +241,12 @@ func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
 			t.Error("what waits can be cancelled, once")
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if granted != [4]int{0, 1, 0, 0} {
-			t.Error(granted)
+		if granted() != [4]int32{0, 1, 0, 0} {
+			t.Error(granted())
 		}
 		time.Sleep(time.Second)
-		if granted != [4]int{0, 1, 0, 1} || f.Cancel(&ws[1]) {
-			t.Error(granted)
+		if granted() != [4]int32{0, 1, 0, 1} || f.Cancel(&ws[1]) {
+			t.Error(granted())
 		}
 	})
 }
