@@ -42,16 +42,16 @@ func (t *Torrent) do(c *engine.Command) {
 			o.uploads = append(o.uploads, c.Block)
 		}
 	case engine.CmdStore:
-		chunk := t.slots[c.Slot]
+		b := t.slots[c.Slot]
 		t.slots[c.Slot] = nil
 		t.storeMu.Lock()
 		t.jobs++
 		t.storeMu.Unlock()
-		t.cfg.Shared.work.push(storeJob{t: t, chunk: chunk, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round})
+		t.cfg.Shared.work.push(storeJob{t: t, buffer: b, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round})
 	case engine.CmdDropSlot:
-		if chunk := t.slots[c.Slot]; chunk != nil {
+		if b := t.slots[c.Slot]; b != nil {
 			t.slots[c.Slot] = nil
-			chunk.Release()
+			b.Release()
 		}
 	case engine.CmdMetadata:
 		t.metadata(c.Info)
@@ -87,17 +87,17 @@ func (t *Torrent) do(c *engine.Command) {
 
 // request puts a block on order at a connection and asks for it.
 func (t *Torrent) request(o *output, c *engine.Command) {
-	chunk := t.chunk(c.Slot)
-	l := chunk.Lease(c.Offset, c.Block.Length)
-	if !o.c.Expect(peerconn.Order{Block: c.Block, Slot: c.Slot, Chunk: chunk, Lease: l}) {
+	b := t.buffer(c.Slot)
+	l := b.Lease(c.Offset, c.Block.Length)
+	if !o.c.Expect(peerconn.Order{Block: c.Block, Slot: c.Slot, Buffer: b, Lease: l}) {
 		l.Release()
 		return // EvClosed is on its way
 	}
 	o.send(wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
 }
 
-// chunk is what stands behind a slot, fetched when the first block is leased.
-func (t *Torrent) chunk(s engine.Slot) *buf.Chunk {
+// buffer is what stands behind a slot, fetched when the first block is leased.
+func (t *Torrent) buffer(s engine.Slot) *buf.Buffer {
 	for int(s) >= len(t.slots) {
 		t.slots = append(t.slots, nil)
 	}

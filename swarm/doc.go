@@ -6,7 +6,7 @@
 // happens elsewhere and comes back as an event:
 //
 //	            ┌── connections (conn.go; package peerconn): payload goes to
-//	            │      the leased chunk, a small event to the inbox
+//	            │      the leased buffer, a small event to the inbox
 //	inbox ◀─────┼── dials and handshakes (handshake.go)
 //	(inbox.go)  ├── hash and disk workers, the node's (store.go)
 //	  │         ├── opening, checking, flushing, mending (content.go)
@@ -21,9 +21,9 @@
 // peer that sends faster than we work. The loop flushes to a connection and never
 // waits: a peer that does not read is disconnected with FaultSlow.
 //
-// Payload is in memory only in a chunk of the node's pool (internal/buf), which
+// Payload is in memory only in a buffer of the node's pool (internal/buf), which
 // stands behind an engine's slot, and in the buffers of connections that data is
-// flowing on. A chunk's reference moves with it: from the slot to the store job,
+// flowing on. A buffer's reference moves with it: from the slot to the store job,
 // and a lease of a block on order holds one of its own.
 //
 // A peer's faults are values ([engine.Fault]); storage that fails pauses the

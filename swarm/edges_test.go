@@ -69,12 +69,12 @@ func TestABlockOfAnOldSlotIsUnwanted(t *testing.T) {
 	pool := buf.NewPool(1 << 20)
 	defer pool.Close()
 	old, fresh := pool.Get(1), pool.Get(1)
-	tt := &Torrent{slots: []*buf.Chunk{fresh}}
+	tt := &Torrent{slots: []*buf.Buffer{fresh}}
 	for _, c := range []struct {
-		in   *buf.Chunk
+		in   *buf.Buffer
 		want engine.BlockEventKind
 	}{{old, engine.BlockUnwanted}, {fresh, engine.BlockArrived}} {
-		it := item{block: engine.BlockEvent{Kind: engine.BlockArrived, Slot: 0}, chunk: c.in}
+		it := item{block: engine.BlockEvent{Kind: engine.BlockArrived, Slot: 0}, buffer: c.in}
 		if tt.check(&it); it.block.Kind != c.want {
 			t.Errorf("event %d, not %d", it.block.Kind, c.want)
 		}

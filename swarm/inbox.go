@@ -12,11 +12,11 @@ import (
 // run after it, and what must travel with it. There is one a block, so it is
 // small.
 type item struct {
-	block engine.BlockEvent // or none, when its kind is 0
-	chunk *buf.Chunk        // of BlockArrived: where the payload is, with a reference
-	ev    engine.Event      // or nil
-	conn  *conn             // of EvConnected and EvClosed
-	fn    func()
+	block  engine.BlockEvent // or none, when its kind is 0
+	buffer *buf.Buffer       // of BlockArrived: where the payload is, with a reference
+	ev     engine.Event      // or nil
+	conn   *conn             // of EvConnected and EvClosed
+	fn     func()
 }
 
 // inboxSize is how many items may wait before connections have to.
@@ -77,7 +77,7 @@ func (b *inbox) push(list []peerconn.Arrival) bool {
 		return false
 	}
 	for i := range list {
-		b.items = append(b.items, item{block: list[i].Block, chunk: list[i].Chunk, ev: list[i].Event})
+		b.items = append(b.items, item{block: list[i].Block, buffer: list[i].Buffer, ev: list[i].Event})
 	}
 	b.mu.Unlock()
 	b.wake()

@@ -54,7 +54,7 @@ func startReal(t *testing.T, num byte, info *metainfo.Info, st *memStorage, comp
 			t.Error(err)
 		}
 		if out, _ := sh.pool.Held(); out != 0 {
-			t.Errorf("%d chunks were not given back", out)
+			t.Errorf("%d buffers were not given back", out)
 		}
 		sh.Close()
 		if out := sh.conns.ReadBuffers(); out != 0 {

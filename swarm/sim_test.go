@@ -114,7 +114,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 				t.Error("stop:", err)
 			}
 			if out, _ := nd.shared.pool.Held(); out != 0 {
-				t.Errorf("%d chunks were not given back", out)
+				t.Errorf("%d buffers were not given back", out)
 			}
 			nd.shared.Close()
 		})

@@ -12,14 +12,14 @@ import (
 )
 
 // A storeJob is a chunk on its way from memory to storage. It owns the slot's
-// reference to the chunk.
+// reference to the buffer.
 type storeJob struct {
-	t     *Torrent
-	chunk *buf.Chunk
-	slot  engine.Slot
-	block engine.Block
-	sums  bool
-	round uint32
+	t      *Torrent
+	buffer *buf.Buffer
+	slot   engine.Slot
+	block  engine.Block
+	sums   bool
+	round  uint32
 }
 
 // worker hashes and writes until the queue is closed. When jobs wait for workers,
@@ -43,7 +43,7 @@ func (s *Shared) worker() {
 	}
 }
 
-func (j *storeJob) mem() []byte { return j.chunk.Bytes()[:j.block.Length] }
+func (j *storeJob) mem() []byte { return j.buffer.Bytes()[:j.block.Length] }
 
 // isWhole reports whether the chunk is a piece.
 func (j *storeJob) isWhole() bool {
@@ -86,7 +86,7 @@ func (j *storeJob) whole(sum metainfo.Digest) {
 	if !ok && t.info.HasV2() {
 		leaves = metainfo.Leaves(nil, mem)
 	}
-	j.chunk.Release()
+	j.buffer.Release()
 	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums, leaves))
 }
 
@@ -106,7 +106,7 @@ func (j *storeJob) part(mem []byte) {
 		ps.advance(j.block.Begin, mem) // its turn may have come meanwhile
 	}
 	last := ps.wrote(j.block.Begin / uint32(t.cfg.Shared.ChunkSize()))
-	j.chunk.Release()
+	j.buffer.Release()
 	t.inbox.post(j.stored())
 	if !last {
 		return
@@ -132,7 +132,7 @@ func (j *storeJob) stored() item {
 }
 
 func (j *storeJob) failed(err error) {
-	j.chunk.Release()
+	j.buffer.Release()
 	j.t.storageFailed(err, item{ev: &engine.EvChunkLost{Slot: j.slot, Block: j.block}})
 }
 

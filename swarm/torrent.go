@@ -43,13 +43,13 @@ type Torrent struct {
 
 	// The loop's own.
 	conns   map[engine.Conn]*conn
-	outputs []*output    // of this turn
-	unused  []*output    // to be used again
-	timed   []*conn      // a message that they have to send is waited for
-	slots   []*buf.Chunk // what stands behind each slot; nil before its first lease
-	stopped bool         // EvStop was stepped
-	ending  bool         // the last things are being done
-	first   bool         // FirstPiece was told
+	outputs []*output     // of this turn
+	unused  []*output     // to be used again
+	timed   []*conn       // a message that they have to send is waited for
+	slots   []*buf.Buffer // what stands behind each slot; nil before its first lease
+	stopped bool          // EvStop was stepped
+	ending  bool          // the last things are being done
+	first   bool          // FirstPiece was told
 	ended   bool
 
 	// Set by the loop before the first command that needs them, never changed.
@@ -220,8 +220,8 @@ func (t *Torrent) turn(items []item) {
 			t.eng.Step(now, it.ev)
 			t.engMu.Unlock()
 		}
-		if it.chunk != nil {
-			it.chunk.Release()
+		if it.buffer != nil {
+			it.buffer.Release()
 		}
 		if it.fn != nil {
 			it.fn()
@@ -277,15 +277,15 @@ func (t *Torrent) register(it *item) {
 // check turns a block into an unwanted one if its slot was given up, and perhaps
 // given out again, while it was filled: its payload is not where it seems.
 func (t *Torrent) check(it *item) {
-	if it.block.Kind == engine.BlockArrived && t.slots[it.block.Slot] != it.chunk {
+	if it.block.Kind == engine.BlockArrived && t.slots[it.block.Slot] != it.buffer {
 		it.block.Kind = engine.BlockUnwanted
 	}
 }
 
 // refuse undoes what an item carries that came after the end.
 func (t *Torrent) refuse(it *item) {
-	if it.chunk != nil {
-		it.chunk.Release()
+	if it.buffer != nil {
+		it.buffer.Release()
 	}
 	if it.conn != nil {
 		it.conn.Close(engine.FaultLocal)

@@ -11,12 +11,12 @@ import (
 // One block, two connections that hold a lease of it, and the torrent's loop,
 // which takes the leases back and drops the slot at any moment. Every order of
 // their steps is tried. Always: at most one fills; nobody writes to memory that
-// is free; the chunk goes back exactly once, and only when all are through.
+// is free; the buffer goes back exactly once, and only when all are through.
 func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 	const none = -1
 	type world struct {
 		p       *Pool
-		c       *Chunk
+		c       *Buffer
 		leases  [2]Lease
 		inTable [2]bool // whoever finds it there takes it, under the connection's lock
 		has     [2]bool // the filler took it
@@ -150,7 +150,7 @@ func TestFillersAndCancellerRace(t *testing.T) {
 		wg.Wait()
 	}
 	if out, _ := p.Held(); out != 0 {
-		t.Fatal(out, "chunks were lost")
+		t.Fatal(out, "buffers were lost")
 	}
 }
 
@@ -161,19 +161,19 @@ func TestMisusePanics(t *testing.T) {
 	freed.Release()
 	fresh := p.Get(BlockSize + 1)
 	if fresh != freed {
-		t.Fatal("the chunk used last is not handed out first")
+		t.Fatal("the buffer used last is not handed out first")
 	}
 	for name, misuse := range map[string]func(){
-		"released twice":          func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Release() },
-		"lease on a free chunk":   func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Lease(0, 1) },
-		"lease across blocks":     func() { fresh.Lease(0, BlockSize+1) },
-		"lease inside a block":    func() { fresh.Lease(5, 1) },
-		"lease past the end":      func() { fresh.Lease(2*BlockSize, 1) },
-		"empty lease":             func() { fresh.Lease(0, 0) },
-		"done that was not begun": func() { fresh.Lease(0, 1).Done() },
-		"pool of nothing":         func() { NewPool(0) },
-		"chunk of nothing":        func() { p.Get(0) },
-		"chunk that is too large": func() { p.Get(MaxChunk + 1) },
+		"released twice":           func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Release() },
+		"lease on a free buffer":   func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Lease(0, 1) },
+		"lease across blocks":      func() { fresh.Lease(0, BlockSize+1) },
+		"lease inside a block":     func() { fresh.Lease(5, 1) },
+		"lease past the end":       func() { fresh.Lease(2*BlockSize, 1) },
+		"empty lease":              func() { fresh.Lease(0, 0) },
+		"done that was not begun":  func() { fresh.Lease(0, 1).Done() },
+		"pool of nothing":          func() { NewPool(0) },
+		"buffer of nothing":        func() { p.Get(0) },
+		"buffer that is too large": func() { p.Get(MaxBuffer + 1) },
 	} {
 		func() {
 			defer func() {
@@ -189,7 +189,7 @@ func TestMisusePanics(t *testing.T) {
 func TestIdleMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(8 * BlockSize)
-		var cs []*Chunk
+		var cs []*Buffer
 		for range 10 {
 			cs = append(cs, p.Get(BlockSize))
 		}
@@ -224,7 +224,7 @@ func TestIdleMemoryIsGivenBack(t *testing.T) {
 func TestAnotherSizeTakesTheRoomOver(t *testing.T) {
 	p := NewPool(8 * BlockSize)
 	defer p.Close()
-	var cs []*Chunk
+	var cs []*Buffer
 	for range 8 {
 		cs = append(cs, p.Get(BlockSize))
 	}
@@ -236,11 +236,11 @@ func TestAnotherSizeTakesTheRoomOver(t *testing.T) {
 		t.Error(len(c.Bytes()))
 	}
 	if out, b := p.Held(); out != 1 || b != 8*BlockSize {
-		t.Errorf("%d chunks out, %d bytes held", out, b)
+		t.Errorf("%d buffers out, %d bytes held", out, b)
 	}
 	c.Release()
 	if again := p.Get(4 * BlockSize); again != c {
-		t.Error("a free chunk of the size is not used")
+		t.Error("a free buffer of the size is not used")
 	}
 }
 

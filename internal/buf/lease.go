@@ -16,36 +16,36 @@ const (
 	done
 )
 
-// A Chunk is a stretch of a piece in memory.
-type Chunk struct {
+// A Buffer is a stretch of a piece in memory.
+type Buffer struct {
 	pool  *Pool
 	mem   []byte
 	refs  atomic.Int32
 	state []atomic.Uint32 // by block
 }
 
-// Bytes is the chunk's memory. Blocks that are done may be read; nobody but a
+// Bytes is the buffer's memory. Blocks that are done may be read; nobody but a
 // lease's filler may write.
-func (c *Chunk) Bytes() []byte { return c.mem }
+func (c *Buffer) Bytes() []byte { return c.mem }
 
 // Release gives up one reference.
-func (c *Chunk) Release() {
+func (c *Buffer) Release() {
 	switch n := c.refs.Add(-1); {
 	case n == 0:
 		c.pool.put(c)
 	case n < 0:
-		panic("buf: chunk released once too often")
+		panic("buf: buffer released once too often")
 	}
 }
 
 // Lease is a lease of the n bytes at off, which must begin a block and lie
 // within it. The caller must hold a reference.
-func (c *Chunk) Lease(off, n uint32) Lease {
+func (c *Buffer) Lease(off, n uint32) Lease {
 	if off%BlockSize != 0 || n == 0 || n > BlockSize || int(off)+int(n) > len(c.mem) {
-		panic("buf: a lease outside of the chunk's blocks")
+		panic("buf: a lease outside of the buffer's blocks")
 	}
 	if c.refs.Add(1) <= 1 {
-		panic("buf: a lease on a free chunk")
+		panic("buf: a lease on a free buffer")
 	}
 	return Lease{c, off, n}
 }
@@ -53,7 +53,7 @@ func (c *Chunk) Lease(off, n uint32) Lease {
 // A Lease is the right to fill one block, once. It holds a reference until
 // Release.
 type Lease struct {
-	c      *Chunk
+	c      *Buffer
 	off, n uint32
 }
 

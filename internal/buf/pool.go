@@ -1,10 +1,10 @@
-// Package buf is a node's memory for payload: one pool of chunk buffers that all
+// Package buf is a node's memory for payload: one pool of buffers that all
 // torrents share, and the lease, by which several connections and a torrent's
-// loop share one chunk safely.
+// loop share one buffer safely.
 //
-// A [Chunk] comes from [Pool.Get] with one reference, its holder's. Every
+// A [Buffer] comes from [Pool.Get] with one reference, its holder's. Every
 // [Lease] on one of its blocks holds another. The last reference that is
-// released gives the chunk back, so memory is never handed on while anybody may
+// released gives the buffer back, so memory is never handed on while anybody may
 // still write to it. Releasing once too often is a bug of ours and panics.
 //
 // The pool never refuses: what bounds it is that torrents are granted as much as
@@ -23,41 +23,41 @@ import (
 // BlockSize is the unit of leases: BEP 3's 16 KiB.
 const BlockSize = 16 << 10
 
-// idleAfter is how long a free chunk is kept. Memory that is given back to the
+// idleAfter is how long a free buffer is kept. Memory that is given back to the
 // system is slow to get again, so a pause between two pieces keeps it.
 const idleAfter = 5 * time.Second
 
-// classes is the number of chunk sizes: a block times a power of two, up to
-// MaxChunk.
+// classes is the number of buffer sizes: a block times a power of two, up to
+// MaxBuffer.
 const classes = 9
 
-// MaxChunk is the largest chunk.
-const MaxChunk = BlockSize << (classes - 1)
+// MaxBuffer is the largest buffer.
+const MaxBuffer = BlockSize << (classes - 1)
 
-// classOf is the class of the smallest chunk that holds size bytes.
+// classOf is the class of the smallest buffer that holds size bytes.
 func classOf(size int) int {
-	if size <= 0 || size > MaxChunk {
-		panic(fmt.Sprintf("buf: a chunk of %d bytes", size))
+	if size <= 0 || size > MaxBuffer {
+		panic(fmt.Sprintf("buf: a buffer of %d bytes", size))
 	}
 	return bits.Len(uint(size-1) / BlockSize)
 }
 
-// A Pool hands out chunks. It is safe for concurrent use.
+// A Pool hands out buffers. It is safe for concurrent use.
 type Pool struct {
 	limit int64
 
 	mu    sync.Mutex
 	held  int64 // bytes, handed out and free
-	out   int   // chunks handed out
+	out   int   // buffers handed out
 	free  [classes]shelf
 	timer *time.Timer
 }
 
-// A shelf is the free chunks of one size, the one used last on top: its cache
+// A shelf is the free buffers of one size, the one used last on top: its cache
 // lines are the warmest.
 type shelf struct {
-	chunks []*Chunk
-	low    int // the fewest since the timer ran
+	buffers []*Buffer
+	low     int // the fewest since the timer ran
 }
 
 // NewPool is a pool of limit bytes.
@@ -71,7 +71,7 @@ func NewPool(limit int64) *Pool {
 // Limit is how many bytes may be granted.
 func (p *Pool) Limit() int64 { return p.limit }
 
-// Held is how many chunks are handed out, and how many bytes they and the free
+// Held is how many buffers are handed out, and how many bytes they and the free
 // ones have.
 func (p *Pool) Held() (out int, bytes int64) {
 	p.mu.Lock()
@@ -79,53 +79,53 @@ func (p *Pool) Held() (out int, bytes int64) {
 	return p.out, p.held
 }
 
-// Get is a chunk of size bytes or more, with one reference and no block filled.
+// Get is a buffer of size bytes or more, with one reference and no block filled.
 // Its bytes are whatever they were.
-func (p *Pool) Get(size int) *Chunk {
+func (p *Pool) Get(size int) *Buffer {
 	class := classOf(size)
 	full := BlockSize << class
 	p.mu.Lock()
 	p.out++
-	var c *Chunk
+	var c *Buffer
 	s := &p.free[class]
-	if n := len(s.chunks); n > 0 {
-		c = s.chunks[n-1]
-		s.chunks[n-1] = nil
-		s.chunks = s.chunks[:n-1]
+	if n := len(s.buffers); n > 0 {
+		c = s.buffers[n-1]
+		s.buffers[n-1] = nil
+		s.buffers = s.buffers[:n-1]
 		s.low = min(s.low, n-1)
 	} else {
 		p.held += int64(full)
 		// A torrent with other pieces than the last one takes its room over.
 		for k := range p.free {
-			for p.held > p.limit && len(p.free[k].chunks) > 0 {
+			for p.held > p.limit && len(p.free[k].buffers) > 0 {
 				p.drop(k, 1)
 			}
 		}
 	}
 	p.mu.Unlock()
 	if c == nil {
-		c = &Chunk{pool: p, mem: make([]byte, full), state: make([]atomic.Uint32, full/BlockSize)}
+		c = &Buffer{pool: p, mem: make([]byte, full), state: make([]atomic.Uint32, full/BlockSize)}
 	}
 	for i := range c.state {
 		c.state[i].Store(leased)
 	}
 	if !c.refs.CompareAndSwap(0, 1) {
-		panic("buf: a free chunk has references")
+		panic("buf: a free buffer has references")
 	}
 	return c
 }
 
-// drop leaves the n chunks of a class that were idle longest to the collector.
+// drop leaves the n buffers of a class that were idle longest to the collector.
 func (p *Pool) drop(class, n int) {
 	s := &p.free[class]
-	left := copy(s.chunks, s.chunks[n:])
-	clear(s.chunks[left:])
-	s.chunks = s.chunks[:left]
+	left := copy(s.buffers, s.buffers[n:])
+	clear(s.buffers[left:])
+	s.buffers = s.buffers[:left]
 	s.low = min(s.low, left)
 	p.held -= int64(n) * BlockSize << class
 }
 
-func (p *Pool) put(c *Chunk) {
+func (p *Pool) put(c *Buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.out--
@@ -134,13 +134,13 @@ func (p *Pool) put(c *Chunk) {
 		return
 	}
 	s := &p.free[classOf(len(c.mem))]
-	s.chunks = append(s.chunks, c)
+	s.buffers = append(s.buffers, c)
 	if p.timer == nil {
 		p.timer = time.AfterFunc(idleAfter, p.trim)
 	}
 }
 
-// trim drops the chunks that lay idle all the time since it last ran.
+// trim drops the buffers that lay idle all the time since it last ran.
 func (p *Pool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +148,7 @@ func (p *Pool) trim() {
 	for k := range p.free {
 		s := &p.free[k]
 		p.drop(k, s.low)
-		s.low = len(s.chunks)
+		s.low = len(s.buffers)
 		left += s.low
 	}
 	if left == 0 {
@@ -158,14 +158,14 @@ func (p *Pool) trim() {
 	p.timer.Reset(idleAfter)
 }
 
-// Close drops what is free and keeps nothing from now on. Chunks that are out
+// Close drops what is free and keeps nothing from now on. Buffers that are out
 // may still be released.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.limit = -1
 	for k := range p.free {
-		p.drop(k, len(p.free[k].chunks))
+		p.drop(k, len(p.free[k].buffers))
 	}
 	if p.timer != nil {
 		p.timer.Stop()

@@ -14,9 +14,9 @@ import (
 // An Arrival is what arrived from a peer: what happened to a block, or an event,
 // which is a message.
 type Arrival struct {
-	Block engine.BlockEvent // or none, when its kind is 0
-	Chunk *buf.Chunk        // of BlockArrived: where the payload is, with a reference
-	Event engine.Event      // or nil
+	Block  engine.BlockEvent // or none, when its kind is 0
+	Buffer *buf.Buffer       // of BlockArrived: where the payload is, with a reference
+	Event  engine.Event      // or nil
 }
 
 // An Owner is the torrent that a connection works for. Its methods are called

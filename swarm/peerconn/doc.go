@@ -9,7 +9,7 @@
 //	┌─────────┴────────┐            ┌── control queue   upload queue ──┐
 //	│ reader           │            │   (bytes)             (blocks)   │
 //	│ frames ─▶ events │            │                           │      │
-//	│ payload ─▶ chunk │◀─ Orders   │              admission ◀── shaper│
+//	│ payload ─▶ buf.  │◀─ Orders   │              admission ◀── shaper│
 //	└─────────▲────────┘            │                           │      │
 //	          │                     │   ┌───────────────────────▼────┐ │
 //	          │                     └──▶│ sender                     │◀┘

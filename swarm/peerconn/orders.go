@@ -10,10 +10,10 @@ import (
 
 // An Order is a block that was requested of a peer, and where its payload belongs.
 type Order struct {
-	Block engine.Block
-	Slot  engine.Slot
-	Chunk *buf.Chunk
-	Lease buf.Lease // on the block in Chunk; the order owns it
+	Block  engine.Block
+	Slot   engine.Slot
+	Buffer *buf.Buffer
+	Lease  buf.Lease // on the block in Buffer; the order owns it
 }
 
 // orders is what was requested of a peer and has not arrived. The torrent's loop

@@ -14,14 +14,14 @@ func TestOrdersAreAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool := buf.NewPool(1 << 20)
 		defer pool.Close()
-		chunk := pool.Get(1 << 20)
+		buffer := pool.Get(1 << 20)
 		var table orders
 		var list []engine.Block
 		for i := range rapid.IntRange(1, 400).Draw(t, "steps") {
 			switch {
 			case rapid.IntRange(0, 9).Draw(t, "step") < 6 || len(list) == 0:
 				b := engine.Block{Piece: uint32(i), Length: 1}
-				if !table.put(Order{Block: b, Lease: chunk.Lease(0, 1)}) {
+				if !table.put(Order{Block: b, Lease: buffer.Lease(0, 1)}) {
 					t.Fatal("the table is shut")
 				}
 				list = append(list, b)
@@ -48,12 +48,12 @@ func TestOrdersAreAList(t *testing.T) {
 			}
 		}
 		table.close()
-		if l := chunk.Lease(0, 1); table.put(Order{Lease: l}) {
+		if l := buffer.Lease(0, 1); table.put(Order{Lease: l}) {
 			t.Fatal("a closed table takes leases")
 		} else {
 			l.Release()
 		}
-		chunk.Release()
+		buffer.Release()
 		if out, _ := pool.Held(); out != 0 {
 			t.Fatal("a lease was not released")
 		}

@@ -22,7 +22,7 @@ const limitedRead = shaper.Grain + wire.PieceHeaderLen
 // A reader turns the bytes of a connection into arrivals. What one read brought is
 // handed over together, so a lock is taken once for several blocks.
 //
-// A block is copied from the buffer to its chunk when all of it is there: the
+// A block is copied to its piece buffer when all of it is there: the
 // copy is from the cache and costs 0.4 µs, and a peer that falls silent in the
 // middle of a block keeps nobody else from filling it.
 type reader struct {
@@ -266,8 +266,8 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 		o.Lease.Done()
 		// The lease's reference goes along.
 		rd.events = append(rd.events, Arrival{
-			Block: engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.ID, Block: block, Slot: o.Slot},
-			Chunk: o.Chunk,
+			Block:  engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.ID, Block: block, Slot: o.Slot},
+			Buffer: o.Buffer,
 		})
 		return true, nil
 	}

@@ -59,19 +59,19 @@ func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (e
 	r = NewResources()
 	defer r.Close()
 	c := New(&choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, Config{ID: 1, Owner: o, Resources: r, Up: new(shaper.Shaper).NewFlow(), Down: new(shaper.Shaper).NewFlow()})
-	chunk := pool.Get(256 << 10)
-	defer chunk.Release()
+	buffer := pool.Get(256 << 10)
+	defer buffer.Release()
 	for i, b := range leases {
-		c.Expect(Order{Block: b, Slot: 3, Chunk: chunk, Lease: chunk.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
+		c.Expect(Order{Block: b, Slot: 3, Buffer: buffer, Lease: buffer.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
 	}
 	c.Start()
 	<-o.ended
 	for _, a := range o.arrivals {
-		if a.Chunk != nil {
-			a.Chunk.Release()
+		if a.Buffer != nil {
+			a.Buffer.Release()
 		}
 	}
-	return o.arrivals, chunk.Bytes(), r, o.err
+	return o.arrivals, buffer.Bytes(), r, o.err
 }
 
 // What the reader makes of a stream does not depend on how it was cut, and is
