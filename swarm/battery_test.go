@@ -228,7 +228,7 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 			go func() { done <- s.compare(full, 1<<20) }()
 			time.Sleep(time.Duration(dice.IntN(1500)) * time.Millisecond)
 			var err error
-			switch k % 3 {
+			switch k % 5 {
 			case 0:
 				err = os.Truncate(path, dice.Int64N(info.Length))
 			case 1:
@@ -241,6 +241,10 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 				if err = os.WriteFile(path+".other", other, 0o644); err == nil {
 					err = os.Rename(path+".other", path)
 				}
+			case 3:
+				err = overwrite(path, 0, bytes.Repeat([]byte{0x55}, int(info.Length)))
+			case 4:
+				err = overwrite(path, dice.Int64N(info.Length), []byte{0x55})
 			}
 			if err != nil {
 				t.Fatal(err)
