@@ -114,6 +114,7 @@ func (s *Storage) syncFile(i int) error {
 		}
 		return wrap("sync", path, err)
 	}
+	s.settleTime(i)
 	return nil
 }
 

@@ -2,12 +2,14 @@ package storage
 
 import (
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"seedbed/internal/simnet"
 )
@@ -510,5 +512,52 @@ func TestWhatOthersWroteIsNotRead(t *testing.T) {
 			t.Error(have.Count(), "pieces are left")
 		}
 		must(t, s.Close())
+	}
+}
+
+// A lateDisk gives files their times when they are synced, as a server may.
+type lateDisk struct{ modelDisk }
+
+func (lateDisk) SteadyTimes() bool { return false }
+
+func (d lateDisk) Open(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := d.modelDisk.Open(name, flag, perm)
+	return lateFile{f}, err
+}
+
+type lateFile struct{ File }
+
+func (f lateFile) Sync() error {
+	_, mtime, _, err := f.Version()
+	return errors.Join(err, f.SetTime(mtime+int64(time.Second)), f.File.Sync())
+}
+
+// Where a server sets the times of files late, that is not taken for a change by others.
+// A complete file that is synced has its time, and a change is seen.
+func TestTimesThatTheServerSetsLate(t *testing.T) {
+	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
+	disk := simnet.NewDisk()
+	s := open(t, Options{Dir: "dl", Info: f.info, Handles: handles(t, 4), OpenDisk: func(string, bool) (Disk, error) {
+		return lateDisk{modelDisk{disk.Sub("dl")}}, nil
+	}})
+	faults := download(t, f, s, func(p int) {
+		if p%3 == 2 {
+			must(t, s.Flush())
+		}
+	})
+	if len(faults) > 0 {
+		t.Fatal(faults[0])
+	}
+	must(t, s.Flush())
+	must(t, s.ReadAt(make([]byte, 100), 0))
+	w, err := disk.Sub("dl").Open("one", os.O_RDWR, 0)
+	must(t, err)
+	_, err = w.WriteAt([]byte{0}, 50)
+	must(t, err)
+	kind(t, s.ReadAt(make([]byte, 100), 0), Changed)
+	have, err := s.Recheck(t.Context())
+	must(t, err)
+	if have.Has(0) || have.Count() != f.info.NumPieces()-1 {
+		t.Error(have.Count())
 	}
 }

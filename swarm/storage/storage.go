@@ -97,6 +97,7 @@ type fileState struct {
 	foreign   bool         // others changed it: its pieces are doubtful until they are hashed
 	version   version      // as we left it
 	id        fs.FileInfo  // which file it is
+	unsettled bool         // where times are not steady: written to, and not synced since
 	looked    atomic.Int64 // when it was last seen to be as we left it, in Unix nanoseconds
 
 	// writing is held from the look before a write to the one after it. It comes

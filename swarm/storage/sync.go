@@ -129,6 +129,11 @@ func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
 	err := g.Sync()
 	s.stepped()
 	if err == nil {
+		for _, i := range group {
+			s.places.RLock()
+			s.settleTime(i)
+			s.places.RUnlock()
+		}
 		return rest, first
 	}
 	for _, i := range group {

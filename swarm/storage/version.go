@@ -30,8 +30,27 @@ func versionOf(f File) (v version, err error) {
 
 // differs reports whether a file is no longer as it was left. s.mu is held.
 func (s *Storage) differs(i int, now version) bool {
-	was := &s.files[i].version
-	return now.size != was.size || now.mtime != was.mtime && !s.coarse
+	st := &s.files[i]
+	timeless := s.coarse && (st.place != inFinal || st.unsettled)
+	return now.size != st.version.size || now.mtime != st.version.mtime && !timeless
+}
+
+// settleTime takes the time that the system gave a complete file when it was synced, where
+// that is the last moment at which it does. places is held.
+func (s *Storage) settleTime(i int) {
+	st := &s.files[i]
+	if !s.coarse || st.place != inFinal {
+		return
+	}
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	d, name := s.where(i)
+	if fi, err := d.Stat(name); err == nil && s.compareInfo("find", i, fi) == nil {
+		s.note(i, fi)
+		s.mu.Lock()
+		st.unsettled = false
+		s.mu.Unlock()
+	}
 }
 
 // note takes what the system says of a file for how we left it.
@@ -157,6 +176,7 @@ func (s *Storage) afterWrite(i int, f File) error {
 	}
 	s.mu.Lock()
 	s.files[i].version = now
+	s.files[i].unsettled = s.coarse
 	s.mu.Unlock()
 	s.wrote.Store(true)
 	if i < s.parts() && now.size < s.info.Files[i].Length {
