@@ -21,27 +21,39 @@ const (
 // greetInterest answers a peer's interest: at once if there is a free slot, for
 // ten seconds are long in a small swarm.
 func (e *Engine) greetInterest(p *peer) {
-	if p.up.choking {
-		if e.content != nil && e.unchoked() < e.uploadSlots() {
-			e.unchoke(p)
-			return
-		}
-		e.allowFast(p)
+	if !p.up.choking {
 		return
 	}
-	// It was left unchoked while it wanted nothing, and so held no slot.
-	if e.unchoked() > e.uploadSlots() {
-		e.choke(p)
+	if e.content != nil && e.now >= p.up.retry && e.hasSlot() {
+		e.unchoke(p)
+		return
 	}
+	e.allowFast(p)
+}
+
+// hasSlot reports whether there is a free slot; one that a peer holds which is not
+// interested is taken from it.
+func (e *Engine) hasSlot() bool {
+	if e.unchoked() < e.uploadSlots() {
+		return true
+	}
+	for _, p := range e.peers {
+		if !p.closing && !p.up.choking && !p.up.interested {
+			e.choke(p)
+			return true
+		}
+	}
+	return false
 }
 
 // uploadSlots are the regular ones and the optimistic one.
 func (e *Engine) uploadSlots() int { return e.cfg.Uploads + 1 }
 
-// unchoked is how many slots are held: by peers that are interested.
+// unchoked is how many slots are held. A peer that is not interested any more holds
+// its slot too, as it may request at any time, until another wants it.
 func (e *Engine) unchoked() (n int) {
 	for _, p := range e.peers {
-		if !p.closing && !p.up.choking && p.up.interested {
+		if !p.closing && !p.up.choking {
 			n++
 		}
 	}
@@ -79,14 +91,14 @@ func (e *Engine) fillUnchokes() {
 	if e.content == nil {
 		return
 	}
-	for free := e.uploadSlots() - e.unchoked(); free > 0; free-- {
+	for range e.peers {
 		var best *peer
 		for _, p := range e.peers {
 			if !p.closing && p.up.choking && p.up.interested && e.now >= p.up.retry && (best == nil || p.up.since < best.up.since) {
 				best = p
 			}
 		}
-		if best == nil {
+		if best == nil || !e.hasSlot() {
 			return
 		}
 		e.unchoke(best)
@@ -109,6 +121,15 @@ func (e *Engine) rechoke() {
 	}
 	e.ranking = list
 	slots := e.uploadSlots()
+	spare := slots - len(list) // for those that are not interested
+	for _, p := range e.peers {
+		if p.closing || p.up.choking || p.up.interested {
+			continue
+		}
+		if spare--; spare < 0 {
+			e.choke(p)
+		}
+	}
 	if len(list) > slots {
 		if c.complete {
 			slices.SortStableFunc(list, e.byTurn)

@@ -158,3 +158,87 @@ func TestAFloodOfNonsenseIsBanned(t *testing.T) {
 		t.Error("a flood of keepalives goes on")
 	}
 }
+
+// A peer that says that it is not interested keeps its slot while nobody wants it,
+// and requests that it sends all the same are served within the slots.
+func TestSlotsHoldWithoutInterest(t *testing.T) {
+	const uploads = 1 // and the optimistic one
+	r := seeding(t, Config{Uploads: uploads}, 1000)
+	var conns []Conn
+	for range 20 {
+		c := r.leecher(true)
+		r.msg(c, wire.Msg{Type: wire.NotInterested})
+		conns = append(conns, c)
+	}
+	r.drain()
+	next := map[Conn]uint32{}
+	served := map[Conn]bool{}
+	play := func() {
+		for _, c := range conns {
+			if p := r.e.conns[c]; p == nil || p.closing {
+				continue
+			}
+			r.block(BlockEvent{Kind: BlockRequested, Conn: c, Block: Block{Piece: next[c] % 1000, Length: 1 << 14}})
+			next[c]++
+		}
+		for _, x := range of(r.drain(), CmdUpload) {
+			served[x.Conn] = true
+			r.block(BlockEvent{Kind: BlockUploaded, Conn: x.Conn, Block: x.Block})
+		}
+	}
+	for range 20 {
+		play()
+		if n := r.e.unchoked(); n > uploads+1 {
+			t.Fatalf("%d peers are unchoked at once", n)
+		}
+		r.now = r.now.Add(100 * time.Millisecond)
+	}
+	if len(served) > uploads+1 {
+		t.Errorf("%d peers are served in 2 s", len(served))
+	}
+	// One that is interested gets a slot at once, from a peer that is not.
+	c := r.leecher(true)
+	cmds := r.drain()
+	if !slices.Contains(typesOf(sent(t, cmds, c)), wire.Unchoke) {
+		t.Error("a peer that is interested waits for one that is not")
+	}
+	if n := r.e.unchoked(); n > uploads+1 {
+		t.Errorf("%d peers are unchoked", n)
+	}
+}
+
+// Interest that comes and goes moves nobody to the front of those who wait.
+func TestFlappingInterestGainsNothing(t *testing.T) {
+	r := seeding(t, Config{Uploads: 1}, 1000)
+	for range 10 {
+		r.leecher(true)
+	}
+	held := map[Conn]int{}
+	for i := range 1200 {
+		for _, p := range r.e.peers {
+			p.lastIn = r.now
+			if !p.up.choking {
+				held[p.conn]++
+				p.up.sent += 2 << 20
+				p.up.took, p.up.tookAt = p.up.took+2<<20, r.now
+			}
+		}
+		r.wait(500 * time.Millisecond)
+		if i%3 == 0 {
+			for c := range Conn(3) { // these flap
+				r.msg(c+1, wire.Msg{Type: wire.NotInterested}, wire.Msg{Type: wire.Interested})
+			}
+		}
+	}
+	flapping, steady := 0, 0
+	for c, n := range held {
+		if c <= 3 {
+			flapping += n
+		} else {
+			steady += n
+		}
+	}
+	if flapping*7 > steady*3*11/10 {
+		t.Errorf("peers that flap held slots for %d half seconds each, the others for %d", flapping/3, steady/7)
+	}
+}
