@@ -134,6 +134,13 @@ func (s Set) AddAll(t Set) {
 	}
 }
 
+// RemoveAll takes every member of t out of s; both must have the same length.
+func (s Set) RemoveAll(t Set) {
+	for i, w := range t.w {
+		s.w[i] &^= w
+	}
+}
+
 // AnyNotIn reports whether s has a member that t lacks; both must have the
 // same length.
 func (s Set) AnyNotIn(t Set) bool {

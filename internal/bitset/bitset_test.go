@@ -61,6 +61,10 @@ func TestSetAgreesWithAMap(t *testing.T) {
 		if c.Count() != len(twin) || s.AnyNotIn(c) {
 			t.Fatal("AddAll is no union")
 		}
+		c.RemoveAll(s)
+		if c.CountAnd(s) != 0 || s.Count()+c.Count() != len(twin) {
+			t.Fatal("RemoveAll is no difference")
+		}
 	})
 }
 

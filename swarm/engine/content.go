@@ -18,6 +18,7 @@ type content struct {
 	files  bitset.Set // the wanted files, to count their bytes; of length 0: all
 	need   bitset.Set // wanted and not verified
 	full   bitset.Set // every piece; shared by all peers that have everything
+	none   bitset.Set // no piece; shared by all peers that have nothing yet
 	nHave  int
 	nNeed  int
 	seeds  int // peers counted as having everything, apart from pick.avail
@@ -64,7 +65,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	c := &content{
 		info: info, n: n,
 		have: sized(ev.Have, n), wanted: wantedPieces(ev.Wanted, info), files: ev.Files,
-		need: bitset.New(n), full: bitset.New(n),
+		need: bitset.New(n), full: bitset.New(n), none: bitset.New(n),
 		pick:   newPicker(n, e.rng),
 		open:   make(map[uint32]*piece),
 		haveAt: mono.Never, endgameAt: mono.Never,

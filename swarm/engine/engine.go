@@ -34,7 +34,8 @@ type Engine struct {
 	content *content // nil until EvInfo
 	focus   focus
 	crowd   crowd
-	sense   bool // the message at hand has; see noise.go
+	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
+	sense   bool          // the message at hand has; see noise.go
 
 	timers
 	paused      bool // storage failed

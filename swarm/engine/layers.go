@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"seedbed/internal/mono"
@@ -35,7 +36,7 @@ type layerPhase struct {
 
 // hashPeer is a peer's side.
 type hashPeer struct {
-	asked  int // requests for layers on order
+	asked  []int // requests for layers on order, as numbers of layerPhase.by
 	at     mono.Time
 	pause  mono.Time // not asked until then
 	serve  rate.Bucket
@@ -68,17 +69,17 @@ func (e *Engine) askLayers() {
 	}
 	for _, p := range e.peers {
 		h := &p.hash
-		for !p.closing && p.v2 && h.asked < maxLayersAsked && e.now >= h.pause && y.next < len(y.by) {
+		for !p.closing && p.v2 && len(h.asked) < maxLayersAsked && e.now >= h.pause && y.next < len(y.by) {
 			k := y.next
 			y.next++
 			if y.by[k] != 0 || y.layers.Got(k) {
 				continue
 			}
 			y.by[k] = p.conn
-			if h.asked == 0 {
+			if len(h.asked) == 0 {
 				h.at = e.now
 			}
-			h.asked++
+			h.asked = append(h.asked, k)
 			e.sendHash(p, wire.HashRequest, y.layers.Asks()[k], nil)
 		}
 	}
@@ -112,8 +113,8 @@ func (e *Engine) onHash(p *peer, m *wire.Msg) {
 func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, hashes []byte) {
 	y := &e.layer
 	k := -1
-	for i, by := range y.by {
-		if by == p.conn && y.layers.Asks()[i] == q {
+	for _, i := range p.hash.asked {
+		if y.layers.Asks()[i] == q {
 			k = i
 		}
 	}
@@ -122,7 +123,7 @@ func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, has
 	}
 	e.sense = true
 	y.by[k] = 0
-	p.hash.asked--
+	p.hash.asked = slices.DeleteFunc(p.hash.asked, func(i int) bool { return i == k })
 	p.hash.at = e.now
 	switch {
 	case t == wire.HashReject:
@@ -141,13 +142,11 @@ func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, has
 // layersGone gives back what p was asked for.
 func (e *Engine) layersGone(p *peer) {
 	y := &e.layer
-	for k, by := range y.by {
-		if by == p.conn {
-			y.by[k] = 0
-			y.next = min(y.next, k)
-		}
+	for _, k := range p.hash.asked {
+		y.by[k] = 0
+		y.next = min(y.next, k)
 	}
-	p.hash.asked = 0
+	p.hash.asked = nil
 }
 
 // layerUpkeep is done once a second: the silent are passed over.
@@ -156,7 +155,7 @@ func (e *Engine) layerUpkeep() {
 		return
 	}
 	for _, p := range e.peers {
-		if h := &p.hash; !p.closing && h.asked > 0 && e.now.Sub(h.at) > hashTimeout {
+		if h := &p.hash; !p.closing && len(h.asked) > 0 && e.now.Sub(h.at) > hashTimeout {
 			e.layersGone(p)
 			h.pause = e.now.Add(hashPause)
 		}

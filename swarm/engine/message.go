@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/rate"
 	"seedbed/swarm/wire"
 )
 
@@ -15,7 +16,16 @@ const (
 	maxSuggested = 16      // suggestions
 	maxEarly     = 8 << 20 // bytes of bitfields of all peers, while the geometry is unknown
 	maxEarlyList = 1 << 14 // haves of a peer in that time
+	maxDHTPorts  = 4       // ports of a peer's DHT node
 	maxRejects   = 1000    // rejects in a row from a peer that does not choke us
+)
+
+// Some messages are short and cost much. They are charged like so many that have
+// no use: one for each of
+const (
+	piecesMoved  = 1 << 10 // pieces whose availability changes
+	piecesLooked = 1 << 14 // pieces that are looked at, 64 at a time
+	leasesMoved  = 16      // blocks that have to be asked for again
 )
 
 // rejectPause is how long a peer that rejects though it does not choke is left
@@ -50,11 +60,14 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 			e.judge(p)
 		}
 		if !p.reserved.Fast() { // BEP 6: with it a choke rejects nothing by itself
+			e.charge(p, float64(d.leases.n)/leasesMoved)
 			e.release(p, true)
 		}
 	case wire.Unchoke:
-		d.choked, d.dry, d.crawls = false, false, false
-		e.judge(p)
+		if d.choked {
+			d.choked, d.dry, d.crawls = false, false, false
+			e.judge(p)
+		}
 
 	case wire.Interested:
 		if !u.interested {
@@ -110,7 +123,8 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		}
 
 	case wire.Port:
-		if m.Port != 0 { // BEP 5
+		if m.Port != 0 && p.dhtPorts < maxDHTPorts { // BEP 5
+			p.dhtPorts++
 			e.cmd(Command{Kind: CmdDHTNode, Addr: netip.AddrPortFrom(p.addr.Addr(), m.Port)})
 		}
 	case wire.HashRequest, wire.Hashes, wire.HashReject:
@@ -154,17 +168,7 @@ func (e *Engine) onField(p *peer, m *wire.Msg) {
 func (e *Engine) onLateField(p *peer, m *wire.Msg) {
 	switch c := e.content; {
 	case c != nil:
-		has := c.full
-		if m.Type == wire.Bitfield {
-			var err error
-			if has, err = bitset.Parse(m.Payload, c.n); err != nil {
-				e.close(p, FaultProtocol)
-				return
-			}
-		}
-		for i := has.Next(0); i >= 0 && p.nHas < c.n && !p.closing; i = has.Next(i + 1) {
-			e.onHave(p, uint32(i))
-		}
+		e.addPieces(p, m)
 	case p.early.all:
 	case m.Type == wire.HaveAll || p.early.bits == nil:
 		e.onField(p, m)
@@ -177,10 +181,59 @@ func (e *Engine) onLateField(p *peer, m *wire.Msg) {
 	}
 }
 
+// addPieces adds to what p has.
+func (e *Engine) addPieces(p *peer, m *wire.Msg) {
+	c := e.content
+	fresh := c.full
+	if m.Type == wire.Bitfield {
+		var err error
+		if fresh, err = bitset.Parse(m.Payload, c.n); err != nil {
+			e.close(p, FaultProtocol)
+			return
+		}
+	}
+	if p.nHas == c.n {
+		return
+	}
+	if m.Type == wire.HaveAll {
+		fresh = c.full.Clone()
+		e.charge(p, float64(c.n)/piecesLooked)
+	}
+	fresh.RemoveAll(p.has)
+	n := fresh.Count()
+	if n == 0 || p.closing {
+		return
+	}
+	e.sense = true
+	e.ownPieces(p)
+	p.has.AddAll(fresh)
+	p.nHas += n
+	c.pick.addField(fresh)
+	for i := fresh.Next(0); i >= 0 && p.super.shown.Len() > 0; i = fresh.Next(i + 1) {
+		c.super.requested(&p.super, uint32(i))
+	}
+	if gained := c.need.CountAnd(fresh); gained > 0 {
+		p.want += gained
+		p.down.dry = false
+		e.updateInterest(p)
+	}
+	if p.nHas == c.n {
+		e.dropUseless(p)
+	}
+}
+
 // geometry gives p an empty set of pieces.
 func (e *Engine) geometry(p *peer) {
-	p.has = bitset.New(e.content.n)
+	p.has, p.shares = e.content.none, true
 	p.want = 0
+}
+
+// ownPieces gives p a set of pieces of its own, that can be changed: at first it
+// shares one with all peers that have nothing.
+func (e *Engine) ownPieces(p *peer) {
+	if p.shares {
+		p.has, p.shares = bitset.New(e.content.n), false
+	}
 }
 
 // decodeEarly takes over what p said before the geometry was known.
@@ -201,28 +254,57 @@ func (e *Engine) decodeEarly(p *peer) {
 	e.dropUseless(p)
 }
 
+// Counting the pieces of a large bitfield is work that a peer can cause again with
+// each connection. An IP address may cause fieldBurst times fieldPieces pieces at
+// once and fieldRate times a second; smaller torrents are not charged for.
+const (
+	fieldPieces = 1 << 16
+	fieldRate   = 8
+	fieldBurst  = 256
+	fieldPlaces = 1 << 10 // addresses that are remembered
+)
+
+// mayCount charges the address of p for a bitfield and reports whether it may have
+// it counted.
+func (e *Engine) mayCount(p *peer) bool {
+	blocks := e.content.n / fieldPieces
+	if blocks == 0 {
+		return true
+	}
+	if e.fields == nil {
+		e.fields = rate.NewSources(fieldRate, fieldBurst, fieldPlaces, e.rng)
+	}
+	for range blocks {
+		if _, ok := e.fields.Take(e.now, rate.SourceOf(p.addr.Addr())); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // setField takes a peer's whole set: everything, or the pieces of bits.
 func (e *Engine) setField(p *peer, all bool, bits []byte) {
 	c := e.content
 	if bits != nil {
+		if !e.mayCount(p) {
+			e.close(p, FaultUseless)
+			return
+		}
 		has, err := bitset.Parse(bits, c.n)
 		if err != nil {
-			p.has = bitset.New(c.n)
 			e.close(p, FaultProtocol)
 			return
 		}
-		p.has = has
+		p.has, p.shares = has, false
 		p.nHas = has.Count()
 		all = p.nHas == c.n
 	}
 	if all {
-		p.has, p.nHas, p.counted = c.full, c.n, true
+		p.has, p.nHas, p.counted, p.shares = c.full, c.n, true, false
 		p.want = c.nNeed
 		c.seeds++
-	} else {
-		for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
-			c.pick.inc(uint32(i))
-		}
+	} else if p.nHas > 0 {
+		c.pick.addField(p.has)
 		p.want = c.need.CountAnd(p.has)
 	}
 	p.down.dry = false
@@ -242,9 +324,11 @@ func (e *Engine) onHave(p *peer, index uint32) {
 		}
 		return
 	}
-	if !e.inRange(p, index) || p.nHas == c.n || !p.has.Add(int(index)) {
+	if !e.inRange(p, index) || p.nHas == c.n || p.has.Has(int(index)) {
 		return
 	}
+	e.ownPieces(p)
+	p.has.Add(int(index))
 	e.sense = true
 	p.nHas++
 	c.pick.inc(index)
@@ -266,11 +350,12 @@ func (e *Engine) onDontHave(p *peer, index uint32) {
 		return
 	}
 	if p.counted {
+		if e.charge(p, float64(c.n)/piecesMoved); p.closing {
+			return
+		}
 		p.has, p.counted = c.full.Clone(), false
 		c.seeds--
-		for i := range c.n {
-			c.pick.inc(uint32(i))
-		}
+		c.pick.addField(c.full)
 	}
 	p.has.Remove(int(index))
 	p.nHas--

@@ -47,6 +47,7 @@ type peer struct {
 
 	has     bitset.Set // pieces; length 0 until the geometry is known
 	nHas    int
+	shares  bool // has is content.none
 	counted bool // in content.seeds; otherwise each piece in pick.avail
 	early   early
 	want    int // pieces that it has and we need
@@ -56,6 +57,8 @@ type peer struct {
 	meta  metaPeer
 	hash  hashPeer
 	super superPeer
+
+	dhtPorts uint8 // messages of the kind that were heeded
 
 	noise  rate.Bucket // of messages that make no sense
 	pexOut pex.Sender
@@ -165,9 +168,10 @@ func (e *Engine) leaveSwarm(p *peer) {
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
 			c.seeds--
-		} else {
-			for i := p.has.Next(0); i >= 0; i = p.has.Next(i + 1) {
-				e.lacks(uint32(i))
+		} else if p.nHas > 0 {
+			c.pick.removeField(p.has)
+			for i := p.has.Next(0); i >= 0 && c.super.limited > 0; i = p.has.Next(i + 1) {
+				c.super.lost(uint32(i))
 			}
 		}
 	}

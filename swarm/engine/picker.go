@@ -25,7 +25,60 @@ type picker struct {
 	pos     []int32  // piece -> index in order, -1 when not idle
 	bound   []int32  // availability -> first index in order; bound[len-1] = len(order)
 	idle    bitset.Set
+	stale   bool     // order and bound do not follow avail
+	spare   []uint32 // an order to sort into
 	rng     *rand.Rand
+}
+
+// manyPieces at once are not moved one by one: the order is sorted again when it is
+// used next. For a piece that is moved costs several cache misses.
+const manyPieces = 4096
+
+// addField counts one more peer that has the pieces of a set.
+func (k *picker) addField(has bitset.Set) {
+	if has.CountAnd(k.idle) >= manyPieces {
+		k.stale = true
+	}
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		k.inc(uint32(i))
+	}
+}
+
+// removeField counts one peer less that has the pieces of a set.
+func (k *picker) removeField(has bitset.Set) {
+	if has.CountAnd(k.idle) >= manyPieces {
+		k.stale = true
+	}
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		k.dec(uint32(i))
+	}
+}
+
+// sort makes order and bound follow avail again. Pieces of one availability keep
+// their order.
+func (k *picker) sort() {
+	if !k.stale {
+		return
+	}
+	k.stale = false
+	k.bound = append(k.bound[:0], 0, 0)
+	for _, p := range k.order {
+		a := int(k.avail[p])
+		for len(k.bound) < a+2 {
+			k.bound = append(k.bound, 0)
+		}
+		k.bound[a+1]++
+	}
+	for a := 1; a < len(k.bound); a++ {
+		k.bound[a] += k.bound[a-1]
+	}
+	k.spare = append(k.spare[:0], k.order...)
+	at := slices.Clone(k.bound)
+	for _, p := range k.spare {
+		a := k.avail[p]
+		k.order[at[a]], k.pos[p] = p, at[a]
+		at[a]++
+	}
 }
 
 func newPicker(pieces int, rng *rand.Rand) *picker {
@@ -95,6 +148,7 @@ func (k *picker) put(piece uint32) {
 	if !k.idle.Add(int(piece)) {
 		return
 	}
+	k.sort()
 	a := k.avail[piece]
 	k.grow(a)
 	// Open a hole at the end of a's stretch by moving the first of each later
@@ -121,6 +175,7 @@ func (k *picker) take(piece uint32) {
 	if !k.idle.Remove(int(piece)) {
 		return
 	}
+	k.sort()
 	hole := k.pos[piece]
 	k.pos[piece] = -1
 	last := len(k.bound) - 1
@@ -138,11 +193,13 @@ func (k *picker) take(piece uint32) {
 // inc counts one more peer that has the piece.
 func (k *picker) inc(piece uint32) {
 	a := k.avail[piece]
-	k.grow(a + 1)
+	if !k.stale {
+		k.grow(a + 1)
+	}
 	if k.avail[piece] = a + 1; a == 0 {
 		k.missing--
 	}
-	if i := k.pos[piece]; i >= 0 {
+	if i := k.pos[piece]; i >= 0 && !k.stale {
 		k.bound[a+1]--
 		k.swap(i, k.bound[a+1])
 		k.shuffle(k.bound[a+1])
@@ -158,7 +215,7 @@ func (k *picker) dec(piece uint32) {
 	if k.avail[piece] = a - 1; a == 1 {
 		k.missing++
 	}
-	if i := k.pos[piece]; i >= 0 {
+	if i := k.pos[piece]; i >= 0 && !k.stale {
 		j := k.bound[a]
 		k.swap(i, j)
 		k.bound[a]++
@@ -170,7 +227,7 @@ const (
 	// walkFirst is how far rarest looks along order before it considers the
 	// peer's own pieces: a peer that has a fair share is served within it.
 	walkFirst = 512
-	// fewPieces: a peer with less than this part of the idle pieces has its own
+	// fewPieces: a peer that has less than this part of the idle pieces has its own
 	// looked through instead, for a step of that costs so many of the other.
 	fewPieces = 8
 )
@@ -178,24 +235,28 @@ const (
 // rarest is the first idle piece in order that the peer has; count is how many
 // pieces it has.
 func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
+	k.sort()
 	near := min(walkFirst, len(k.order))
 	for _, p := range k.order[:near] {
 		if has.Has(int(p)) {
 			return p, true
 		}
 	}
-	if count > len(k.order)/fewPieces {
+	both := k.idle.CountAnd(has)
+	if both > len(k.order)/fewPieces {
 		for _, p := range k.order[near:] {
 			if has.Has(int(p)) {
 				return p, true
 			}
 		}
-		return 0, false
 	}
 	best := int32(-1)
-	for p := has.Next(0); p >= 0; p = has.Next(p + 1) {
-		if i := k.pos[p]; i >= 0 && (best < 0 || i < best) {
-			best = i
+	for p := has.Next(0); p >= 0 && both > 0; p = has.Next(p + 1) {
+		if i := k.pos[p]; i >= 0 {
+			both--
+			if best < 0 || i < best {
+				best = i
+			}
 		}
 	}
 	if best < 0 {
@@ -210,6 +271,7 @@ func (k *picker) random(has bitset.Set, count int) (uint32, bool) {
 	if n == 0 {
 		return 0, false
 	}
+	k.sort()
 	start := k.rng.IntN(n)
 	for i := range min(n, walkFirst) {
 		if p := k.order[(start+i)%n]; has.Has(int(p)) {

@@ -28,7 +28,7 @@ func (k *naivePicker) rarest(has bitset.Set) int {
 
 func TestPickerAgreesWithCounting(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.SampledFrom([]int{1, 2, 7, 64, 100, 1500}).Draw(t, "pieces")
+		n := rapid.SampledFrom([]int{1, 2, 7, 64, 100, 1500, 2 * manyPieces}).Draw(t, "pieces")
 		k := newPicker(n, rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
 		naive := naivePicker{avail: make([]int, n), idle: map[uint32]bool{}}
 		steps := rapid.IntRange(1, 300).Draw(t, "steps")
@@ -38,9 +38,10 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 				naive.idle[i] = true
 			}
 		}
+		var fields []bitset.Set
 		for range steps {
 			p := uint32(rapid.IntRange(0, n-1).Draw(t, "piece"))
-			switch rapid.IntRange(0, 4).Draw(t, "do") {
+			switch rapid.IntRange(0, 6).Draw(t, "do") {
 			case 0:
 				k.put(p)
 				naive.idle[p] = true
@@ -51,9 +52,20 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 				k.inc(p)
 				naive.avail[p]++
 			case 3:
-				if naive.avail[p] > 0 {
+				if naive.avail[p] > len(fields) {
 					k.dec(p)
 					naive.avail[p]--
+				}
+			case 5, 6:
+				if n > 1500 && len(fields) < 3 {
+					has := bitset.New(n)
+					from := rapid.IntRange(0, n/2).Draw(t, "from")
+					for i := from; i < min(n, from+manyPieces+1000); i++ {
+						has.Add(i)
+						naive.avail[i]++
+					}
+					k.addField(has)
+					fields = append(fields, has)
 				}
 			case 4:
 				has := bitset.New(n)
@@ -76,6 +88,16 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 					}
 				}
 			}
+			for ; n > 1500 && len(fields) > 0 && rapid.IntRange(0, 9).Draw(t, "goes") == 0; fields = fields[1:] {
+				k.removeField(fields[0])
+				for i := range fields[0].All() {
+					naive.avail[i]--
+				}
+			}
+			if rapid.Bool().Draw(t, "unsorted") {
+				continue
+			}
+			k.sort()
 			// The order is a partition by availability.
 			if len(k.order) != len(naive.idle) || int(k.bound[len(k.bound)-1]) != len(k.order) {
 				t.Fatalf("%d idle, not %d", len(k.order), len(naive.idle))
