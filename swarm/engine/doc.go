@@ -31,7 +31,8 @@
 // rarity. A piece that is begun is cut into chunks (pieces.go), each of which
 // needs one slot of the budget for as long as it is open. A chunk's blocks are
 // leased to peers (request.go), as many to each as it can deliver in a few
-// seconds. A whole chunk goes to the shell to be hashed and written, which gives
+// seconds. How much a peer may hold up follows what it delivered (standing.go); what
+// it owes for too long goes to another (weak.go, scarce.go). A whole chunk goes to the shell to be hashed and written, which gives
 // its slot back. When a hash fails, blame.go finds who lied, by the block, and
 // bans the liar alone.
 //

@@ -198,7 +198,10 @@ func (e *Engine) cancel(l *lease, told bool) {
 func (e *Engine) forfeit(l *lease, told bool) {
 	p, at := l.peer, l.at
 	e.cancel(l, told)
-	e.strike(p, at, told)
+	if !p.closing {
+		p.down.strike(e.now, at, told)
+		e.judge(p)
+	}
 }
 
 // cancelChunk takes back every lease of k.

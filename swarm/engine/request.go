@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"seedbed/internal/mono"
-	"seedbed/internal/rate"
 )
 
 // unwantedCost bytes that nobody asked for cost a peer as much as a message that
@@ -41,7 +40,6 @@ type download struct {
 	leases     leaseList
 	cancelled  cancels
 	depth      int
-	rate       rate.Meter
 	second     int64 // bytes in this second
 	before     int64 // and in the one before
 	chokedAt   mono.Time
@@ -50,17 +48,8 @@ type download struct {
 	allowed    []uint32  // pieces that we may ask for while choked (BEP 6)
 	suggested  []uint32
 
-	// What is thought of the peer; see standing.go.
-	weak      bool
-	snubbed   bool          // it owes blocks for too long
-	crawls    bool          // others are many times as fast
-	strikes   int           // pauses in a row that it earned
-	retry     mono.Time     // when the last of them ends
-	probes    int           // in a row
-	probeAt   mono.Time     // when the next may be made
-	gap       time.Duration // how long it took for a block: the longest, forgotten with time
-	lastBlock mono.Time
-	answered  mono.Time // when the latest was asked for of the blocks that came
+	standing
+	weak bool // by its standing, or because it chokes us or is closing; see judge
 }
 
 func (d *download) out() int { return d.leases.n }
@@ -299,7 +288,9 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 	late := false
 	if l := c.find(p, ev.Block); l != nil {
 		k = l.chunk
-		e.noteBlock(p, l.at)
+		d.noteBlock(e.now, l.at)
+		d.rejects = 0
+		e.judge(p)
 		e.drop(l)
 	} else if k = c.landed(ev); k != nil {
 		late = true // it crossed our cancel, but its place is still there

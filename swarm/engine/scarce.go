@@ -145,7 +145,7 @@ func (e *Engine) isWithin(pc *piece, b uint32, p *peer, copies int) bool {
 		if age < hiccup && l.peer.down.rate.Rate(e.now) > p.down.rate.Rate(e.now) {
 			return false // it is faster than p
 		}
-		slow := e.isSlower(l.peer, p) && (age >= weakAfter || (age >= probeAfter && !l.peer.down.hasDelivered()))
+		slow := l.peer.down.isSlower(e.now, &p.down.standing) && (age >= weakAfter || (age >= probeAfter && !l.peer.down.hasDelivered()))
 		if !slow && !l.peer.down.isDoubtful() && l.at > e.overdue(l.peer, p) {
 			n++
 		}
@@ -189,7 +189,7 @@ func (e *Engine) probe(p *peer) bool {
 	if c.firm > 0 && c.slots.available() && e.mayBegin(p) {
 		return false // there is room for what it could be asked for
 	}
-	if (d.hasDelivered() && !d.isDoubtful()) || e.now < d.probeAt {
+	if !d.mayProbe(e.now) {
 		return false
 	}
 	var k *chunk
@@ -217,8 +217,7 @@ func (e *Engine) probe(p *peer) bool {
 	if k == nil {
 		return false
 	}
-	d.probeAt = e.now.Add(time.Second << min(d.probes, maxStrikes))
-	d.probes++
+	d.noteProbe(e.now)
 	e.grant(p, k, block)
 	return true
 }

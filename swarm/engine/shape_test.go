@@ -15,6 +15,8 @@ import (
 var machines = map[string][]string{
 	"blame":  {"blame.go"},
 	"picker": {"picker.go"},
+	// What is thought of a peer, for the requester.
+	"standing": {"standing.go"},
 }
 
 // vocabulary is the files whose declarations every machine may use.
