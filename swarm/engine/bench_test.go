@@ -14,7 +14,7 @@ import (
 // A block's way through the engine: lease, arrival, store, verdict; one peer
 // that has everything and answers at once, 64 blocks a batch.
 func BenchmarkBlock(b *testing.B) {
-	for _, pieceLen := range []int64{256 << 10, 1 << 20, 4 << 20} {
+	for _, pieceLen := range []int64{16 << 10, 256 << 10, 1 << 20, 4 << 20} {
 		b.Run(fmt.Sprintf("piece=%dK", pieceLen>>10), func(b *testing.B) {
 			r := newRig(b, Config{Budget: 64}, 100_000, pieceLen)
 			c := r.connect(true)

@@ -32,9 +32,9 @@
 // needs one slot of the budget for as long as it is open. A chunk's blocks are
 // leased to peers (request.go), as many to each as it can deliver in a few
 // seconds. How much a peer may hold up follows what it delivered (standing.go); what
-// it owes for too long goes to another (weak.go, scarce.go). A whole chunk goes to the shell to be hashed and written, which gives
-// its slot back. When a hash fails, blame.go finds who lied, by the block, and
-// bans the liar alone.
+// it owes for too long goes to another (weak.go, scarce.go). A whole chunk goes to the
+// shell to be hashed and written, which gives its slot back. When a hash fails,
+// blame.go finds who lied, by the block, and bans the liar alone.
 //
 // The other way, choke.go decides whom we serve and upload.go how much of what
 // they asked for is handed to the shell at a time.

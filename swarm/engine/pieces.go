@@ -63,15 +63,6 @@ func (p *piece) chunkOf(b uint32) *chunk {
 	return &p.chunk[b/p.chunk[0].blocks]
 }
 
-// slots hands out the budget. A slot above a budget that was cut is not handed
-// out again once it comes back.
-type slots struct {
-	budget int
-	free   []Slot
-	used   []bool
-	inUse  int
-}
-
 // slotBudget is how many slots the budget is good for. Where pieces are shorter
 // than a slot may be, several take the place of one: what stands behind a slot is
 // a power of two blocks.
@@ -82,43 +73,6 @@ func (e *Engine) slotBudget() int {
 	}
 	return e.cfg.Budget * int(max(1, e.cfg.ChunkSize/unit))
 }
-
-func (s *slots) resize(n int) {
-	s.budget = n
-	for len(s.used) < n {
-		s.used = append(s.used, false)
-	}
-	s.free = s.free[:0]
-	for i := n - 1; i >= 0; i-- {
-		if !s.used[i] {
-			s.free = append(s.free, Slot(i))
-		}
-	}
-}
-
-func (s *slots) take() (Slot, bool) {
-	if len(s.free) == 0 || s.inUse >= s.budget {
-		return NoSlot, false
-	}
-	v := s.free[len(s.free)-1]
-	s.free = s.free[:len(s.free)-1]
-	s.used[v] = true
-	s.inUse++
-	return v, true
-}
-
-func (s *slots) give(v Slot) {
-	if int(v) >= len(s.used) || !s.used[v] {
-		panic("engine: a slot came back that was not out")
-	}
-	s.used[v] = false
-	s.inUse--
-	if int(v) < s.budget {
-		s.free = append(s.free, v)
-	}
-}
-
-func (s *slots) available() bool { return len(s.free) > 0 && s.inUse < s.budget }
 
 // start takes an idle piece and makes it an open one, without a slot yet.
 func (e *Engine) start(index uint32) *piece {
@@ -279,7 +233,7 @@ func (e *Engine) forget(p *piece) {
 	delete(c.open, p.index)
 	i := slices.Index(c.opened, p)
 	c.opened = slices.Delete(c.opened, i, i+1)
-	if len(c.spare) < 64 {
+	if len(c.spare) < max(64, c.slots.budget) {
 		c.spare = append(c.spare, p)
 	}
 	if c.need.Has(int(p.index)) {
