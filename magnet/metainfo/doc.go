@@ -1,20 +1,18 @@
 // Package metainfo reads, checks and makes info dictionaries and torrent files
 // (BEP 3), and assembles the metadata that peers send (BEP 9).
 //
-// An info dictionary is checked once, here; an Info is a promise to every other
-// room: the pieces cover the files exactly, no sum overflows, every path is made
+// An info dictionary is checked once, here. Every other package relies on an Info: the
+// pieces cover the files exactly, no sum overflows, every path is made
 // of names that a file system can hold and stays below the torrent's directory,
 // and no two files are stored in one place. Offsets and lengths are in bytes,
-// pieces and blocks are counted from 0. ParseInfo takes what a peer or a
-// stranger sent and answers with an *Error that names the bad part; the caps on
-// what it takes are the Max constants.
+// pieces and blocks are counted from 0. ParseInfo takes what anybody sent and returns
+// an *Error that names the bad part; the Max constants bound what it takes.
 //
 // # Names
 //
-// Torrents are made on one system and opened on another, by people with typing
-// habits and by attackers. Whatever the names are, the torrent opens: each name
-// that is not safe is replaced by one that is, and always by the same, on every
-// system. File.Spelled and Info.SpelledName keep what the torrent says.
+// Torrents are made on one system and opened on another, and some are made by
+// attackers. Whatever the names are, the torrent opens: each name that is not safe is
+// replaced by one that is, and always by the same, on every system. File.Spelled and Info.SpelledName keep what the torrent says.
 //
 //	component                                   what becomes of it
 //	empty, ".", "..", and these with            left out; a path of nothing else is "_"

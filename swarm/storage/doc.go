@@ -11,6 +11,7 @@
 //	RECORD.parts                    bytes of files that are not wanted
 //	RECORD.finish                   what was renamed since the last Flush
 //	RECORD.journal                  what was written since the record
+//	RECORD.names                    files that have another name than their path; see names.go
 //
 // A file is made, sparse and of its full size, when the first byte of it comes.
 // It takes its final name when all of its pieces are verified, at the next Flush

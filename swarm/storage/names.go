@@ -135,7 +135,7 @@ func (s *Storage) substitute(n *chosenNames, rules metainfo.NameRules) {
 // shared or checked, the most common first.
 var (
 	foldingRules = []metainfo.NameRules{{DOS: true, Fold: true}, {Fold: true}, {DOS: true, ASCII: true, Fold: true}}
-	otherRules   = []metainfo.NameRules{{DOS: true}, {DOS: true, ASCII: true}}
+	otherRules   = []metainfo.NameRules{{}, {DOS: true}, {DOS: true, ASCII: true}}
 )
 
 // findStored finds, without making anything, under which rules the files of the torrent
@@ -145,34 +145,31 @@ func (s *Storage) findStored(n *chosenNames) {
 	if root == "" && len(paths) == 0 {
 		return
 	}
-	rules := otherRules
-	if s.ignoresCase() {
-		rules = foldingRules
+	rules := slices.Concat(otherRules, foldingRules)
+	if s.ignoresCase() { // and two names may lead to one file
+		rules = slices.Concat(foldingRules, otherRules)
 	}
 	best := 0
 	for _, r := range rules {
-		try, found := chosenNames{files: map[int]string{}}, 0
+		try := chosenNames{files: map[int]string{}}
 		s.substitute(&try, r)
-		for _, name := range try.files {
-			if s.exists(name) {
-				found++
-			}
-		}
-		if try.root != "" && s.exists(try.root) {
-			found++
-		}
-		if found > best {
+		if found := s.countFiles(try); found > best {
 			best, *n = found, try
 		}
 	}
-	if n.root != "" && s.exists(s.info.Name) {
-		n.root = ""
-	}
-	for i, name := range n.files {
-		if !s.exists(name) {
-			delete(n.files, i)
+}
+
+// countFiles returns how many files of the right size there are under these names.
+func (s *Storage) countFiles(n chosenNames) (found int) {
+	s.setNames(n)
+	for i := range s.info.Files {
+		if f := &s.info.Files[i]; f.IsRegular() {
+			if fi, err := s.disk.Stat(s.final(i)); err == nil && fi.Mode().IsRegular() && fi.Size() == f.Length {
+				found++
+			}
 		}
 	}
+	return found
 }
 
 // ignoresCase reports whether the torrent's folder is found by a name in other case.
@@ -216,17 +213,17 @@ func (s *Storage) probeRules() (r metainfo.NameRules) {
 		return metainfo.NameRules{DOS: true, Fold: true}
 	}
 	plain := "." + s.info.Hash.String()[:16] + ".probe"
-	if !s.probe1(plain, "") {
+	if !s.canMake(plain, "") {
 		return r // nothing can be made; the first file tells why
 	}
 	if odd {
-		r.DOS = !s.probe1(plain+`:?`, "") || s.probe1(plain+"z.", plain+"z")
-		r.Fold = s.probe1(plain+"é", plain+"E\u0301") || s.probe1(plain+"x", strings.ToUpper(plain+"x"))
+		r.DOS = !s.canMake(plain+`:?`, "") || s.canMake(plain+"z.", plain+"z")
+		r.Fold = s.canMake(plain+"é", plain+"E\u0301") || s.canMake(plain+"x", strings.ToUpper(plain+"x"))
 	}
 	for _, c := range foreign {
-		r.ASCII = r.ASCII || !s.probe1(plain+c, "")
+		r.ASCII = r.ASCII || !s.canMake(plain+c, "")
 	}
-	if longest > 0 && !s.probe1(plain+strings.Repeat("x", longest-len(plain)), "") {
+	if longest > 0 && !s.canMake(plain+strings.Repeat("x", longest-len(plain)), "") {
 		r.MaxName = shortName
 	}
 	return r
@@ -275,9 +272,9 @@ func isForeign(r rune) bool { return r >= 0x80 }
 // maxForeign names beyond ASCII are tried.
 const maxForeign = 4
 
-// probe1 makes an empty file and removes it. It reports whether that worked and, if
+// canMake makes an empty file and removes it. It reports whether that worked and, if
 // alias is set, whether the file is found under that name too.
-func (s *Storage) probe1(name, alias string) (ok bool) {
+func (s *Storage) canMake(name, alias string) (ok bool) {
 	f, err := s.disk.Open(name, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return false
