@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,6 +44,9 @@ func (s *scriptedStorage) Recheck(context.Context) (have bitset.Set, err error) 
 	return have, err
 }
 
+func (s *scriptedStorage) flushed() (n int)   { s.do(func() { n = s.flushes }); return n }
+func (s *scriptedStorage) rechecked() (n int) { s.do(func() { n = s.rechecks }); return n }
+
 // sessionLog is the owner of a storageSession. It writes down what is reported.
 type sessionLog struct {
 	t       *testing.T
@@ -50,7 +54,7 @@ type sessionLog struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	start   time.Time
-	held    bool // storageBack is not answered
+	held    atomic.Bool // storageBack is not answered
 
 	mu   sync.Mutex
 	list []string
@@ -87,7 +91,7 @@ func (l *sessionLog) storagePaused(err error) { l.add("paused: %v", err) }
 func (l *sessionLog) storageResumed()         { l.add("resumed") }
 func (l *sessionLog) storageFinished()        { l.add("finished") }
 func (l *sessionLog) storageBack(bitset.Set) {
-	if !l.held {
+	if !l.held.Load() {
 		l.wg.Go(l.session.recovered)
 	}
 }
@@ -119,20 +123,23 @@ func TestStorageIsOpenedAgainAndEachReasonReportedOnce(t *testing.T) {
 		l := &sessionLog{t: t}
 		var ctx context.Context
 		ctx, l.cancel = context.WithCancel(t.Context())
-		reason := errors.New("one")
+		one := errors.New("one")
+		var reason atomic.Pointer[error]
+		reason.Store(&one)
 		l.session = newStorageSession(ctx, l, func(context.Context, func(done, total int64)) (Content, error) {
-			return Content{Storage: &scriptedStorage{}}, reason
+			return Content{Storage: &scriptedStorage{}}, *reason.Load()
 		})
 		l.session.start()
 		time.Sleep(10 * time.Minute)
 		l.want("paused: one")
-		if opening, err := l.session.state(); !opening || err != reason {
+		if opening, err := l.session.state(); !opening || err != one {
 			t.Error(opening, err)
 		}
-		reason = errors.New("two")
+		two := errors.New("two")
+		reason.Store(&two)
 		time.Sleep(10 * time.Minute)
 		l.want("paused: two")
-		reason = nil
+		reason.Store(new(error))
 		time.Sleep(retryLongest)
 		l.want("resumed", "opened")
 		l.cancel()
@@ -164,8 +171,8 @@ func TestAFailureThatComesAgainAtOnceIsNotReportedAgain(t *testing.T) {
 		})
 		time.Sleep(time.Hour)
 		l.want("paused: read-only file system", "resumed", "paused: read-only file system")
-		if st.rechecks > int(time.Hour/retryLongest)+20 {
-			t.Errorf("%d rechecks in an hour", st.rechecks)
+		if st.rechecked() > int(time.Hour/retryLongest)+20 {
+			t.Errorf("%d rechecks in an hour", st.rechecked())
 		}
 		l.session.mu.Lock()
 		broken = false
@@ -221,17 +228,17 @@ func TestCompletionIsReportedWhenStorageAgrees(t *testing.T) {
 
 func TestAFailureDuringARecoveryStartsAnother(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
-		l.held = true
+		l.held.Store(true)
 		l.session.failed(errors.New("one"))
 		time.Sleep(retryFirst)
 		l.want("paused: one", "resumed")
 		l.session.failed(errors.New("two")) // before the engine knows
-		l.held = false
+		l.held.Store(false)
 		l.session.recovered()
 		time.Sleep(time.Minute)
 		l.want("paused: two", "resumed")
-		if st.rechecks != 2 {
-			t.Error(st.rechecks, "rechecks")
+		if st.rechecked() != 2 {
+			t.Error(st.rechecked(), "rechecks")
 		}
 	})
 }
@@ -239,22 +246,22 @@ func TestAFailureDuringARecoveryStartsAnother(t *testing.T) {
 func TestFlushesAfterTimeOrBytes(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
 		time.Sleep(time.Hour)
-		if st.flushes != 0 {
+		if st.flushed() != 0 {
 			t.Error("flushed what was not written")
 		}
 		l.session.wrote(1)
 		time.Sleep(flushEvery - 1)
 		l.session.wrote(1)
-		if synctest.Wait(); st.flushes != 0 {
+		if synctest.Wait(); st.flushed() != 0 {
 			t.Error("flushed early")
 		}
 		time.Sleep(time.Second)
-		if synctest.Wait(); st.flushes != 1 {
-			t.Error(st.flushes, "flushes")
+		if synctest.Wait(); st.flushed() != 1 {
+			t.Error(st.flushed(), "flushes")
 		}
 		l.session.wrote(flushBytes)
-		if synctest.Wait(); st.flushes != 2 {
-			t.Error(st.flushes, "flushes after many bytes")
+		if synctest.Wait(); st.flushed() != 2 {
+			t.Error(st.flushed(), "flushes after many bytes")
 		}
 		st.do(func() { st.flush = errors.New("full") })
 		l.session.wrote(flushBytes)
@@ -263,8 +270,8 @@ func TestFlushesAfterTimeOrBytes(t *testing.T) {
 		time.Sleep(retryFirst)
 		l.want("resumed")
 		time.Sleep(flushEvery + time.Second)
-		if synctest.Wait(); st.flushes != 4 {
-			t.Error(st.flushes, "flushes: what failed is flushed again")
+		if synctest.Wait(); st.flushed() != 4 {
+			t.Error(st.flushed(), "flushes: what failed is flushed again")
 		}
 	})
 }
