@@ -113,6 +113,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	}
 	e.book = newBook(&e.cfg, e.rng)
 	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)
+	e.meta.due = mono.Never
 	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now, lookAt: mono.Never}
 	return e
 }
@@ -279,6 +280,9 @@ func (e *Engine) Deadline() mono.Time {
 	}
 	if e.few() {
 		d = min(d, e.wantAt)
+	}
+	if !e.meta.done {
+		d = min(d, e.meta.due)
 	}
 	if c := e.content; c != nil {
 		d = min(d, c.super.due)

@@ -16,9 +16,15 @@ const (
 	maxMetaPeers = 8
 	// maxMetaAsked blocks are on order at one peer.
 	maxMetaAsked = 8
-	// metaTimeout without a block, a peer is passed over for metaPause.
+	// metaTimeout without a block, a peer is passed over for metaPause, and twice as
+	// long each time up to metaPause<<metaPauses. A peer that has sent none yet has
+	// metaFirst only, and the less the more peers were passed over in vain, down to
+	// metaFirst>>metaHurry. What comes late is taken all the same.
 	metaTimeout = 8 * time.Second
+	metaFirst   = time.Second
+	metaHurry   = 3
 	metaPause   = 20 * time.Second
+	metaPauses  = 4
 	// rejectedPause is how long a peer that rejected, for it has no metadata
 	// yet or was asked too much, is left alone.
 	rejectedPause = 5 * time.Second
@@ -32,15 +38,20 @@ type metaPhase struct {
 	asm   *metainfo.Assembler
 	done  bool // assembled, or not needed
 	early int  // bytes of all peers' early fields
+
+	silent int       // peers that were passed over since a block came
+	due    mono.Time // when the next is passed over
 }
 
 // metaPeer is a peer's side.
 type metaPeer struct {
-	size  int64 // as it told, and the assembler took
-	asked []int // blocks on order
-	at    mono.Time
-	pause mono.Time // not asked until then
-	serve rate.Bucket
+	size   int64     // as it told, and the assembler took
+	asked  []int     // blocks on order
+	at     mono.Time // when it was asked or answered last
+	pause  mono.Time // not asked until then
+	gave   bool      // it has sent a block
+	silent uint8     // how often it was passed over since
+	serve  rate.Bucket
 }
 
 // usable reports whether p may give us metadata.
@@ -64,15 +75,24 @@ func (e *Engine) askMetadata() {
 	if e.meta.done || e.stopped {
 		return
 	}
+	e.passOver()
 	busy := 0
 	for _, p := range e.peers {
 		if len(p.meta.asked) > 0 && !p.closing {
 			busy++
 		}
 	}
+	// Peers that were silent come after those that were not asked yet.
+	busy = e.askMetadataOf(busy, false)
+	e.askMetadataOf(busy, true)
+}
+
+// askMetadataOf asks the peers that were silent, or the others; busy is how many are
+// asked already.
+func (e *Engine) askMetadataOf(busy int, silent bool) int {
 	for _, p := range e.peers {
 		m := &p.meta
-		if p.closing || !m.usable() || e.now < m.pause || (len(m.asked) == 0 && busy >= maxMetaPeers) {
+		if p.closing || !m.usable() || (m.silent > 0) != silent || e.now < m.pause || (len(m.asked) == 0 && busy >= maxMetaPeers) {
 			continue
 		}
 		for len(m.asked) < maxMetaAsked {
@@ -88,6 +108,43 @@ func (e *Engine) askMetadata() {
 			e.scratch = wire.AppendMetadata(e.scratch[:0], wire.MetadataMsg{Type: wire.MetadataRequest, Piece: piece})
 			e.sendExt(p, p.ext.UtMetadata, e.scratch)
 		}
+		if len(m.asked) > 0 {
+			e.meta.due = min(e.meta.due, m.at.Add(e.metaPatience(m)))
+		}
+	}
+	return busy
+}
+
+// metaPatience returns how long a peer that was asked may be silent.
+func (e *Engine) metaPatience(m *metaPeer) time.Duration {
+	if m.gave {
+		return metaTimeout
+	}
+	return metaFirst >> min(e.meta.silent/maxMetaPeers, metaHurry)
+}
+
+// passOver frees the blocks that silent peers have on order.
+func (e *Engine) passOver() {
+	if e.now < e.meta.due {
+		return
+	}
+	e.meta.due = mono.Never
+	for _, p := range e.peers {
+		m := &p.meta
+		if p.closing || len(m.asked) == 0 {
+			continue
+		}
+		if at := m.at.Add(e.metaPatience(m)); e.now < at {
+			e.meta.due = min(e.meta.due, at)
+			continue
+		}
+		for _, piece := range m.asked {
+			e.meta.asm.Reject(uint32(p.conn), piece)
+		}
+		m.asked = m.asked[:0]
+		m.pause = e.now.Add(metaPause << min(m.silent, metaPauses))
+		m.silent = min(m.silent+1, metaPauses)
+		e.meta.silent++
 	}
 }
 
@@ -126,11 +183,15 @@ func (e *Engine) metaAnswered(p *peer, piece int) bool {
 }
 
 func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
-	if !e.metaAnswered(p, m.Piece) {
-		return nil // it came too late, or another was faster
+	if e.meta.done {
+		return nil // another was faster
 	}
-	e.sense = true
+	e.sense = e.metaAnswered(p, m.Piece)
 	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.Data)
+	if errors.Is(err, metainfo.ErrUnasked) {
+		return nil
+	}
+	e.heardMetadata(p)
 	for _, l := range liars {
 		if q := e.conns[Conn(l)]; q != nil {
 			e.punish(q)
@@ -158,6 +219,16 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	return nil
 }
 
+// heardMetadata notes that p sends what it is asked for, even if late.
+func (e *Engine) heardMetadata(p *peer) {
+	m := &p.meta
+	m.gave = true
+	e.meta.silent = 0
+	if m.silent > 0 {
+		m.silent, m.pause = 0, e.now // to be asked anew with the next upkeep
+	}
+}
+
 // serveMetadata answers a request for a block of the info dictionary. A peer
 // may have it all twice, and then again at a pace.
 func (e *Engine) serveMetadata(p *peer, piece int) {
@@ -183,8 +254,8 @@ func (e *Engine) serveMetadata(p *peer, piece int) {
 	e.sendExt(p, p.ext.UtMetadata, e.scratch)
 }
 
-// metaUpkeep is done once a second while there is no metadata: the silent are
-// passed over, and so are, where room is short, those that cannot give any.
+// metaUpkeep is done once a second while there is no metadata: pauses end, and where
+// room is short peers go that cannot give any.
 func (e *Engine) metaUpkeep() {
 	if e.meta.done {
 		return
@@ -194,13 +265,6 @@ func (e *Engine) metaUpkeep() {
 		m := &p.meta
 		if p.closing {
 			continue
-		}
-		if len(m.asked) > 0 && e.now.Sub(m.at) > metaTimeout {
-			for _, piece := range m.asked {
-				e.meta.asm.Reject(uint32(p.conn), piece)
-			}
-			m.asked = m.asked[:0]
-			m.pause = e.now.Add(metaPause)
 		}
 		if m.pause != 0 && e.now >= m.pause {
 			m.pause = 0
