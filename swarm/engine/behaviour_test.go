@@ -321,12 +321,12 @@ func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
 		t.Errorf("%d at once, %d rejected", len(up), rejects)
 	}
 	// A cancel is answered, and a choke rejects all that waits.
-	last := r.e.conns[c].up.queue.list[500]
+	last := *r.e.conns[c].up.queue.At(500)
 	r.msg(c, wire.Msg{Type: wire.Cancel, Index: last.Piece, Begin: last.Begin, Length: last.Length})
 	if ms := sent(t, r.drain(), c); len(ms) != 1 || ms[0].Type != wire.Reject {
 		t.Error(ms)
 	}
-	waiting := r.e.conns[c].up.queue.len()
+	waiting := r.e.conns[c].up.queue.Len()
 	r.e.begin(r.now)
 	r.e.choke(r.e.conns[c])
 	if ms := sent(t, r.drain(), c); len(ms) != waiting+1 || ms[0].Type != wire.Choke {

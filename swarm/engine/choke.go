@@ -77,8 +77,8 @@ func (e *Engine) choke(p *peer) {
 		e.content.super.choked(&p.super)
 	}
 	e.send(p, wire.Msg{Type: wire.Choke})
-	for p.up.queue.len() > 0 {
-		e.reject(p, p.up.queue.pop()) // BEP 6: what is pending is rejected
+	for p.up.queue.Len() > 0 {
+		e.reject(p, p.up.queue.Pop()) // BEP 6: what is pending is rejected
 	}
 }
 

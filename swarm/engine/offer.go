@@ -84,7 +84,7 @@ func (e *Engine) offer() {
 func (e *Engine) offerPieces(p *peer, room bool) {
 	u := &p.up
 	offers, all := e.content.super.turn(e.now, &p.super, superFacts{
-		interested: u.interested, served: !u.choking, room: room, busy: u.inflight > 0 || u.queue.len() > 0, rate: u.rate.Rate(e.now), known: u.took >= provenBytes,
+		interested: u.interested, served: !u.choking, room: room, busy: u.inflight > 0 || u.queue.Len() > 0, rate: u.rate.Rate(e.now), known: u.took >= provenBytes,
 	})
 	if all {
 		e.offerAll(p)

@@ -180,7 +180,7 @@ func (e *Engine) leaveSwarm(p *peer) {
 	}
 	e.meta.early -= p.early.size()
 	p.early = early{}
-	p.up.queue.clear()
+	p.up.queue.Clear()
 	if !p.up.choking || p.up.interested {
 		p.up.choking = true
 		e.freeUnchoke = true

@@ -17,7 +17,8 @@ var machines = map[string][]string{
 	"picker": {"picker.go"},
 	"slots":  {"slots.go"},
 	// What is thought of a peer, for the requester.
-	"standing": {"standing.go"},
+	"standing":     {"standing.go"},
+	"super-seeder": {"super.go"},
 }
 
 // vocabulary is the files whose declarations every machine may use.

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 
+	"seedbed/internal/fifo"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
 	"seedbed/swarm/wire"
@@ -23,49 +24,12 @@ const (
 	allowedFast = 10
 )
 
-// requests is a first-in first-out queue of blocks.
-type requests struct {
-	list []Block
-	head int
-}
-
-func (q *requests) len() int { return len(q.list) - q.head }
-
-func (q *requests) push(b Block) {
-	if q.head > 64 && q.head > len(q.list)/2 {
-		n := copy(q.list, q.list[q.head:])
-		q.list, q.head = q.list[:n], 0
-	}
-	q.list = append(q.list, b)
-}
-
-func (q *requests) first() Block { return q.list[q.head] }
-
-func (q *requests) pop() Block {
-	b := q.list[q.head]
-	if q.head++; q.head == len(q.list) {
-		q.list, q.head = q.list[:0], 0
-	}
-	return b
-}
-
-func (q *requests) remove(b Block) bool {
-	i := slices.Index(q.list[q.head:], b)
-	if i < 0 {
-		return false
-	}
-	q.list = slices.Delete(q.list, q.head+i, q.head+i+1)
-	return true
-}
-
-func (q *requests) clear() { q.list, q.head = q.list[:0], 0 }
-
 // upload is the sending side of a connection.
 type upload struct {
 	choking    bool // we choke the peer
 	interested bool // it is interested in us
 	optimistic bool // it has the slot that needs no merit
-	queue      requests
+	queue      fifo.Queue[Block]
 	inflight   int64 // bytes with the shell
 	rate       rate.Meter
 	since      mono.Time // when it was unchoked last; 0 never
@@ -97,11 +61,11 @@ func (e *Engine) onRequest(p *peer, b Block) {
 	}
 	// A request that crossed our choke, or that lost a race with lt_donthave, is
 	// no fault.
-	if !allowed || !c.have.Has(int(b.Piece)) || u.queue.len() >= ourReqq {
+	if !allowed || !c.have.Has(int(b.Piece)) || u.queue.Len() >= ourReqq {
 		e.reject(p, b)
 		return
 	}
-	u.queue.push(b)
+	u.queue.Push(b)
 	c.super.requested(&p.super, b.Piece)
 	e.sense = true
 }
@@ -124,24 +88,28 @@ func (e *Engine) reject(p *peer, b Block) {
 }
 
 func (e *Engine) onCancel(p *peer, b Block) {
-	if p.up.queue.remove(b) {
-		e.sense = true
-		e.reject(p, b) // BEP 6: a cancelled request is answered too
+	for i, x := range p.up.queue.All() {
+		if x == b {
+			p.up.queue.RemoveAt(i)
+			e.sense = true
+			e.reject(p, b) // BEP 6: a cancelled request is answered too
+			return
+		}
 	}
 }
 
 // serve hands p's requests to the shell, half a window at a time at least.
 func (e *Engine) serve(p *peer) {
 	u := &p.up
-	if u.queue.len() == 0 || e.paused || p.closing {
+	if u.queue.Len() == 0 || e.paused || p.closing {
 		return
 	}
 	window := min(max(int64(u.rate.Rate(e.now)/2), minWindow), maxWindow)
 	if u.inflight > window/2 {
 		return
 	}
-	for u.queue.len() > 0 && u.inflight < window && e.worth(p, u.queue.first()) {
-		b := u.queue.pop()
+	for u.queue.Len() > 0 && u.inflight < window && e.worth(p, *u.queue.Front()) {
+		b := u.queue.Pop()
 		if !e.content.have.Has(int(b.Piece)) {
 			e.reject(p, b)
 			continue
