@@ -6,9 +6,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
+	"time"
 
+	"seedbed/internal/shaper"
 	"seedbed/internal/simnet"
+	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
 )
 
 // rawPairs are connections of every kind: our end, and the peer's.
@@ -163,4 +168,80 @@ func TestRawConns(t *testing.T) {
 			raw.Release()
 		})
 	}
+}
+
+// Connections come and go at once, and descriptors are used again: each gets its
+// own bytes and its own end.
+func TestConnectionsComeAndGo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() { // every peer sends haves of the number that it is sent, until the end
+		for {
+			peer, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer peer.Close()
+				num := make([]byte, wire.PrefixLen+5)
+				if _, err := io.ReadFull(peer, num); err != nil {
+					return
+				}
+				for i := range 200 {
+					if _, err := peer.Write(num); err != nil {
+						return
+					}
+					if i%50 == int(num[len(num)-1])%50 {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				_, _ = io.Copy(io.Discard, peer)
+			}()
+		}
+	}()
+	r := NewResources()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 30 {
+				num := uint32(g<<16 + i)
+				nc, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				o := &owner{frame: wire.MaxFrame, pieceLength: testPiece, ended: make(chan struct{})}
+				c := New(nc, Config{ID: 1, Owner: o, Resources: r, Up: new(shaper.Shaper).NewFlow(), Down: new(shaper.Shaper).NewFlow()})
+				c.Start()
+				c.Flush(control(num), nil)
+				for want := 20 * (1 + i%10); ; time.Sleep(time.Microsecond) {
+					o.mu.Lock()
+					n := len(o.arrivals)
+					o.mu.Unlock()
+					if n >= want {
+						break
+					}
+				}
+				if i%2 == 0 {
+					c.Flush(nil, blocksOf(30))
+				}
+				c.Close(engine.FaultLocal)
+				<-o.ended
+				for _, a := range o.arrivals {
+					if m := a.Event.(*engine.EvMessage).Msg; m.Type != wire.Have || m.Index != num {
+						t.Errorf("connection %d got %v %d", num, m.Type, m.Index)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := r.ReadBuffers(); n != 0 {
+		t.Errorf("%d read buffers are held", n)
+	}
+	r.Close()
 }
