@@ -18,9 +18,9 @@ const (
 	turnBytes = 4 << 20
 )
 
-// greetInterest answers a peer's interest: at once if there is a free slot, for
+// answerInterest answers a peer's interest: at once if there is a free slot, for
 // ten seconds are long in a small swarm.
-func (e *Engine) greetInterest(p *peer) {
+func (e *Engine) answerInterest(p *peer) {
 	if !p.up.choking {
 		return
 	}
@@ -133,7 +133,7 @@ func (e *Engine) rechoke() {
 	if len(list) > slots {
 		if c.complete {
 			slices.SortStableFunc(list, e.byTurn)
-			e.trySomebody(list, slots)
+			e.reserveTrialSlot(list, slots)
 		} else {
 			slices.SortStableFunc(list, e.byMerit)
 			e.optimism(list, slots)
@@ -150,10 +150,10 @@ func (e *Engine) rechoke() {
 	clear(e.ranking)
 }
 
-// trySomebody gives the last slot to the first of those who have not proven
+// reserveTrialSlot gives the last slot to the first of those who have not proven
 // themselves: without it nobody new ever could.
-func (e *Engine) trySomebody(list []*peer, slots int) {
-	if !e.crowd.on || e.turn(list[slots-1]) >= 3 {
+func (e *Engine) reserveTrialSlot(list []*peer, slots int) {
+	if !e.stalled.on || e.turn(list[slots-1]) >= 3 {
 		return
 	}
 	if k := slices.IndexFunc(list[slots:], func(p *peer) bool { return e.turn(p) == 3 }); k >= 0 {
@@ -181,7 +181,7 @@ func (e *Engine) byMerit(x, y *peer) int {
 
 // byTurn puts those first whose turn is not over, the fastest before the
 // others, then those who wait, the longest first, then those who had their turn;
-// in a crowd those who have not proven themselves come after these, and last
+// where many are stalled those who have not proven themselves come after these, and last
 // those who took nothing.
 func (e *Engine) byTurn(x, y *peer) int {
 	if k := cmp.Compare(e.turn(x), e.turn(y)); k != 0 {
@@ -200,7 +200,7 @@ func (e *Engine) turn(p *peer) int {
 	switch {
 	case e.now < p.up.retry:
 		return 4
-	case e.crowd.on && !p.up.proven():
+	case e.stalled.on && !p.up.proven():
 		return 3
 	case p.up.choking:
 		return 1

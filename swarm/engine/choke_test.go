@@ -105,8 +105,8 @@ func TestAStalledPeerLosesItsSlot(t *testing.T) {
 	}
 }
 
-// A crowd of peers that take nothing gets a little of what goes out.
-func TestInACrowdThoseWhoTookSomethingGoFirst(t *testing.T) {
+// Where many peers take nothing they get a little of what goes out.
+func TestPeersThatTookSomethingGoFirst(t *testing.T) {
 	r := seeding(t, Config{Uploads: 3}, 1000)
 	for range 20 {
 		r.leecher(true)
@@ -122,12 +122,12 @@ func TestInACrowdThoseWhoTookSomethingGoFirst(t *testing.T) {
 			p.up.took, p.up.tookAt = p.up.took+1<<20, r.now
 		}
 	}
-	if p := r.e.conns[good]; p.up.choking || !p.up.proven() || !r.e.crowd.on {
-		t.Fatalf("choking %v, proven %v, crowd %v", p.up.choking, p.up.proven(), r.e.crowd.on)
+	if p := r.e.conns[good]; p.up.choking || !p.up.proven() || !r.e.stalled.on {
+		t.Fatalf("choking %v, proven %v, many stalled %v", p.up.choking, p.up.proven(), r.e.stalled.on)
 	}
 	went := 0
 	for i := range 100 {
-		if p := r.e.conns[1]; r.e.worth(p, Block{Length: blockSize}) {
+		if p := r.e.conns[1]; r.e.mayServe(p, Block{Length: blockSize}) {
 			went += blockSize
 		}
 		if i%10 == 0 {

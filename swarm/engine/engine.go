@@ -33,7 +33,7 @@ type Engine struct {
 	layer   layerPhase
 	content *content // nil until EvInfo
 	focus   focus
-	crowd   crowd
+	stalled stalledPeers
 	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
 	sense   bool          // the message at hand has; see noise.go
 
@@ -215,7 +215,7 @@ func (e *Engine) onMessage(p *peer, m *wire.Msg) {
 	}
 	e.sense = false
 	e.message(p, m)
-	e.hear(p)
+	e.chargeNoise(p)
 }
 
 func (e *Engine) onBudget(ev *EvBudget) {
@@ -251,7 +251,7 @@ func (e *Engine) Tick(now mono.Time) {
 		return
 	}
 	e.measurePeers()
-	e.watchCrowd()
+	e.watchStalled()
 	for _, p := range e.peers {
 		e.upkeep(p)
 	}

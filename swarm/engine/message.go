@@ -72,7 +72,7 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 	case wire.Interested:
 		if !u.interested {
 			u.interested = true
-			e.greetInterest(p)
+			e.answerInterest(p)
 		}
 	case wire.NotInterested:
 		if u.interested {

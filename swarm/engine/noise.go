@@ -2,23 +2,23 @@ package engine
 
 import "seedbed/internal/rate"
 
-// Some messages make sense: requests that are taken, pieces that we did not know
-// of, answers to what was asked. The others are few with an honest peer: it
-// toggles its interest, sends keepalives, asks across a choke. Whoever sends more
-// of them than that has us work and answer for nothing, and is banned.
+// Some messages have a use: requests that are taken, pieces that we did not know
+// of, answers to what was asked. An honest peer sends few others: it toggles its
+// interest, sends keepalives, requests blocks before a choke arrives. A peer that
+// sends more of them makes us work for nothing and is banned.
 const (
 	noiseRate  = 64   // messages a second
 	noiseBurst = 4096 // two full queues of requests that crossed our choke, and again
 )
 
-// hear counts a message that makes no sense.
-func (e *Engine) hear(p *peer) {
+// chargeNoise charges a peer for a message that had no use.
+func (e *Engine) chargeNoise(p *peer) {
 	if !e.sense {
 		e.charge(p, 1)
 	}
 }
 
-// charge takes the cost of messages that make no sense off what p may send of them.
+// charge takes a cost, in messages that have no use, off what p may send of them.
 func (e *Engine) charge(p *peer, cost float64) {
 	if p.closing {
 		return

@@ -108,7 +108,7 @@ func (e *Engine) serve(p *peer) {
 	if u.inflight > window/2 {
 		return
 	}
-	for u.queue.Len() > 0 && u.inflight < window && e.worth(p, *u.queue.Front()) {
+	for u.queue.Len() > 0 && u.inflight < window && e.mayServe(p, *u.queue.Front()) {
 		b := u.queue.Pop()
 		if !e.content.have.Has(int(b.Piece)) {
 			e.reject(p, b)

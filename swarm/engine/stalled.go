@@ -22,11 +22,11 @@ const (
 	maxStalls  = 6
 	// provenBytes is more than the buffers of a connection hold.
 	provenBytes = 1 << 20
-	// crowdSize peers connected that took nothing, or half as many that asked and do
+	// manyStalled peers connected that took nothing, or half as many that asked and do
 	// not read, are no accident.
-	crowdSize = 8
-	// crowdFor is how long that is remembered: those who lose their place come again.
-	crowdFor = 10 * time.Minute
+	manyStalled = 8
+	// stalledFor is how long that is remembered: those who lose their place come again.
+	stalledFor = 10 * time.Minute
 	// trialShare is the part of what goes out that they may have then, and
 	// minTrial, in bytes a second, what they have at least.
 	trialShare = 1. / 32
@@ -34,8 +34,8 @@ const (
 	trialBurst = 128 << 10
 )
 
-// crowd is what is known of peers that take nothing.
-type crowd struct {
+// stalledPeers is what is known of peers that take nothing.
+type stalledPeers struct {
 	on     bool // there are many
 	until  mono.Time
 	proven bool          // somebody takes who has proven itself
@@ -48,9 +48,9 @@ type crowd struct {
 // nothing.
 func (u *upload) proven() bool { return u.took >= provenBytes*int64(1+u.stalls) }
 
-// watchCrowd looks at all peers once a second.
-func (e *Engine) watchCrowd() {
-	w := &e.crowd
+// watchStalled looks at all peers once a second.
+func (e *Engine) watchStalled() {
+	w := &e.stalled
 	stalled := 0
 	w.proven, w.wait = false, false
 	w.after = stallAfter
@@ -72,8 +72,8 @@ func (e *Engine) watchCrowd() {
 		}
 		w.wait = w.wait || u.choking && e.now >= u.retry
 	}
-	if stalled >= crowdSize {
-		w.until = e.now.Add(crowdFor)
+	if stalled >= manyStalled {
+		w.until = e.now.Add(stalledFor)
 	}
 	w.on = e.now < w.until
 	if w.trial.Burst == 0 {
@@ -86,8 +86,8 @@ func (e *Engine) watchCrowd() {
 // wait for it.
 func (e *Engine) dropStalled(p *peer) {
 	u := &p.up
-	if u.choking || !u.interested || !e.crowd.wait || e.paused || e.content == nil || p.down.rate.Rate(e.now) > 0 ||
-		e.now.Sub(max(u.since, u.tookAt)) < e.crowd.after {
+	if u.choking || !u.interested || !e.stalled.wait || e.paused || e.content == nil || p.down.rate.Rate(e.now) > 0 ||
+		e.now.Sub(max(u.since, u.tookAt)) < e.stalled.after {
 		return
 	}
 	u.retry = e.now.Add(stallPause << u.stalls)
@@ -96,10 +96,10 @@ func (e *Engine) dropStalled(p *peer) {
 	e.freeUnchoke = true
 }
 
-// worth reports whether the next block for p may go out now. What a choked peer
+// mayServe reports whether the next block for p may go out now. What a choked peer
 // may have all the same is for newcomers to begin with, and as little.
-func (e *Engine) worth(p *peer, b Block) bool {
-	w := &e.crowd
+func (e *Engine) mayServe(p *peer, b Block) bool {
+	w := &e.stalled
 	if !w.proven || p.up.proven() && !p.up.choking || !w.on && !p.up.choking {
 		return true
 	}
