@@ -2,10 +2,11 @@
 import os, sys
 import libtorrent as lt
 
+V1_ONLY = 64  # which the binding does not name
 source, out, piece, kind = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 files = lt.file_storage()
 lt.add_files(files, source)
-t = lt.create_torrent(files, piece, {'v1': lt.create_torrent_flags_t.v1_only, 'v2': lt.create_torrent_flags_t.v2_only, 'hybrid': 0}[kind])
+t = lt.create_torrent(files, piece, {'v1': V1_ONLY, 'v2': lt.create_torrent_flags_t.v2_only, 'hybrid': 0}[kind])
 lt.set_piece_hashes(t, os.path.dirname(source))
 encoded = lt.bencode(t.generate())
 with open(out, 'wb') as f:
