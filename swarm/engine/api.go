@@ -220,7 +220,7 @@ const (
 	FaultSelf            // it was ourselves
 	FaultDuplicate       // a second connection to one peer
 	FaultBanned          // it sent bad data
-	FaultSlow            // its outbox overflowed
+	FaultSlow            // it read too slowly: control messages piled up
 	FaultUseless         // neither has what the other needs, or room was wanted
 	FaultLocal           // we stopped
 )
