@@ -63,7 +63,7 @@ const (
 	// between offerMin and offerMax pieces; or suggestMax suggestions, for peers remember few.
 	offerChoked = 2
 	offerAhead  = time.Second
-	offerBytes  = 512 << 10
+	offerBytes  = 256 << 10
 	offerMin    = 2
 	offerMax    = 256
 	suggestMax  = 8
@@ -75,7 +75,7 @@ const (
 	minQuiet      = 250 * time.Millisecond
 	maxQuiet      = 500 * time.Millisecond
 	patienceShort = time.Second // it lacks what it was told of and does not want it
-	patienceLong  = 3 * time.Second
+	patienceLong  = 5 * time.Second
 	// Capacity is idle when less than a quarter of the most that went out in flowSlot of
 	// late goes out; that most halves in peakHalf.
 	flowSlot = 100 * time.Millisecond
