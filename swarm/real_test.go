@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -210,5 +211,36 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	}
 	if err := tt.Stop(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Thirty mute and trickling peers are connected before the one good seed is.
+func TestMutePeersOverRealSockets(t *testing.T) {
+	info, full := makeContent(t, 16<<20, 256<<10)
+	_, seed := startReal(t, 1, info, full, nil)
+	done := make(chan struct{})
+	st := newMem(info)
+	leech, addr := startReal(t, 2, info, st, func() { close(done) })
+	var useless sync.WaitGroup
+	defer useless.Wait()
+	for k := range 30 {
+		nc, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		useless.Go(func() { []attack{mute, trickle, flap}[k%3](nc, info.Hash, k) })
+	}
+	for leech.Snapshot().Connected < 30 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	leech.AddCandidates([]engine.Candidate{{Addr: seed, Source: engine.FromHint}})
+	select {
+	case <-done:
+	case <-time.After(time.Minute): // it took two
+		t.Fatalf("not complete: %+v", leech.Snapshot())
+	}
+	if !bytes.Equal(st.data, full.data) {
+		t.Error("the download differs from the original")
 	}
 }
