@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"seedbed/internal/bitset"
 	"seedbed/swarm/wire"
 )
@@ -152,4 +154,35 @@ func TestFocusAndAllowedFast(t *testing.T) {
 	if got := asked(r.drain()); !slices.Equal(got, []uint32{5}) {
 		t.Errorf("asked for %v", got)
 	}
+}
+
+// The focus alone: each piece has the place where it is named first, as far as the
+// list is taken.
+func TestFocusAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var f focus
+		for range 3 {
+			list := rapid.SliceOfN(rapid.Uint32Range(0, 1500), 0, 2*maxFocus).Draw(t, "pieces")
+			f.set(list)
+			var want []uint32
+			for _, piece := range list[:min(len(list), maxFocus)] {
+				if !slices.Contains(want, piece) {
+					want = append(want, piece)
+				}
+			}
+			if !slices.Equal(f.order, want) || !f.on {
+				t.Fatalf("%v of %v", f.order, list)
+			}
+			for piece := range uint32(1501) {
+				at := slices.Index(want, piece)
+				if f.has(piece) != (at >= 0) || (at >= 0 && f.placeOf(piece) != at) || (at < 0 && f.placeOf(piece) != len(want)) {
+					t.Fatalf("piece %d is at %d", piece, f.placeOf(piece))
+				}
+			}
+		}
+		f.set(nil)
+		if f.on || f.has(0) {
+			t.Fatal("a focus that was lifted goes on")
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"time"
 
 	"seedbed/internal/mono"
@@ -246,7 +245,7 @@ func (e *Engine) choose(p *peer) (uint32, bool) {
 func (e *Engine) nextFast(p *peer) *chunk {
 	c := e.content
 	for _, index := range p.down.allowed {
-		if !c.need.Has(int(index)) || !p.has.Has(int(index)) || (e.focus.on && !slices.Contains(e.focus.order, index)) {
+		if !c.need.Has(int(index)) || !p.has.Has(int(index)) || (e.focus.on && !e.focus.has(index)) {
 			continue
 		}
 		pc := c.open[index]

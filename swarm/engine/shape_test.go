@@ -15,6 +15,7 @@ import (
 var machines = map[string][]string{
 	"blame":  {"blame.go"},
 	"picker": {"picker.go"},
+	"focus":  {"focus.go"},
 	"slots":  {"slots.go"},
 	// What is thought of a peer, for the requester.
 	"standing":     {"standing.go"},
