@@ -47,7 +47,7 @@ func (c *conn) Uploaded(blocks []engine.Block) {
 func (c *conn) Unread(blocks []engine.Block, err error) {
 	lost := make([]item, len(blocks))
 	for i, b := range blocks {
-		lost[i] = item{block: engine.BlockEvent{Kind: engine.BlockUnread, Conn: c.id, Block: b}}
+		lost[i] = item{block: engine.BlockEvent{Kind: engine.BlockUnsent, Conn: c.id, Block: b}}
 	}
 	c.t.storageFailed(err, lost...)
 }

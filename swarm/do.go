@@ -41,6 +41,13 @@ func (t *Torrent) do(c *engine.Command) {
 		if o := t.output(c.Conn); o != nil {
 			o.uploads = append(o.uploads, c.Block)
 		}
+	case engine.CmdWithdraw:
+		if cn := t.conns[c.Conn]; cn != nil {
+			if o := cn.out; o != nil {
+				o.flush() // what this turn has made for it so far may be meant
+			}
+			t.inbox.postBlocks(engine.BlockUnsent, c.Conn, cn.Withdraw(c.Block))
+		}
 	case engine.CmdStore:
 		b := t.slots[c.Slot]
 		t.slots[c.Slot] = nil

@@ -119,7 +119,7 @@ type EvVerified struct {
 
 // EvStorageFailed: a read, a write or a flush failed. The engine asks for nothing
 // until EvStorageBack. What was lost by the failure is told apart, after this:
-// by EvChunkLost, BlockUnread or EvLeaves.
+// by EvChunkLost, BlockUnsent or EvLeaves.
 type EvStorageFailed struct{}
 
 // EvChunkLost: the chunk at Block could not be written; Slot is free again.
@@ -193,9 +193,9 @@ const (
 	// BlockUploaded: Block, of a CmdUpload, is on its way to Conn: written to the
 	// socket.
 	BlockUploaded
-	// BlockUnread: Block, of a CmdUpload for Conn, could not be read and will not
-	// be sent.
-	BlockUnread
+	// BlockUnsent: Block, of a CmdUpload for Conn, will not be sent: it could not be
+	// read, or was withdrawn.
+	BlockUnsent
 )
 
 // BlockEvent is what happens for every block, and so is small.
@@ -254,6 +254,10 @@ const (
 	CmdCancel
 	// CmdUpload: read Block and send it to Conn as a piece message; EvUploaded follows.
 	CmdUpload
+	// CmdWithdraw: of the CmdUploads for Conn, do not send Block, or none if its
+	// length is zero, unless it has begun. BlockUnsent follows for each that is not
+	// sent.
+	CmdWithdraw
 	// CmdStore: the chunk Block (Begin, Length) is whole in Slot: hash it, write
 	// it. EvStored follows; after a piece's last chunk EvVerified too. WantSums
 	// asks for block checksums even if the hash agrees.

@@ -80,6 +80,10 @@ func (e *Engine) choke(p *peer) {
 	for p.up.queue.Len() > 0 {
 		e.reject(p, p.up.queue.Pop()) // BEP 6: what is pending is rejected
 	}
+	// Behind a slow uplink the window is many seconds long.
+	if p.up.handed > 0 {
+		e.cmd(Command{Kind: CmdWithdraw, Conn: p.conn})
+	}
 }
 
 // rechokeSoon has the choker run with the next batch: the rules have changed.

@@ -190,8 +190,8 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	switch ev.Kind {
 	case BlockUploaded:
 		e.onUploaded(p, ev.Block)
-	case BlockUnread:
-		e.onUnread(p, ev.Block)
+	case BlockUnsent:
+		e.onUnsent(p, ev.Block)
 	case BlockArrived:
 		p.lastIn = e.now
 		p.began = true

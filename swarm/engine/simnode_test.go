@@ -52,6 +52,7 @@ func (n *simNode) do(c *Command) {
 			n.fatal("uploads to a connection that is gone")
 		}
 		n.upload(end, c.Block)
+	case CmdWithdraw: // an upload of the simulation is on its way at once
 	case CmdStore:
 		n.store(c)
 	case CmdDropSlot:

@@ -19,6 +19,8 @@ const (
 	// worth, so that a choke or a cancel cuts quickly.
 	minWindow = 256 << 10
 	maxWindow = 4 << 20
+	// maxHanded bounds the blocks of a window, which may be of one byte each.
+	maxHanded = 1024
 	// allowedFast is how many pieces a peer that has little may have while it
 	// is choked (BEP 6: k = 10).
 	allowedFast = 10
@@ -31,6 +33,7 @@ type upload struct {
 	optimistic bool // it has the slot that needs no merit
 	queue      fifo.Queue[Block]
 	inflight   int64 // bytes with the shell
+	handed     int   // blocks with the shell
 	rate       rate.Meter
 	since      mono.Time // when it was unchoked last; 0 never
 	sent       int64     // bytes since then
@@ -96,6 +99,9 @@ func (e *Engine) onCancel(p *peer, b Block) {
 			return
 		}
 	}
+	if p.up.handed > 0 && b.Length > 0 {
+		e.cmd(Command{Kind: CmdWithdraw, Conn: p.conn, Block: b})
+	}
 }
 
 // serve hands p's requests to the shell, half a window at a time at least.
@@ -108,13 +114,14 @@ func (e *Engine) serve(p *peer) {
 	if u.inflight > window/2 {
 		return
 	}
-	for u.queue.Len() > 0 && u.inflight < window && e.mayServe(p, *u.queue.Front()) {
+	for u.queue.Len() > 0 && u.inflight < window && u.handed < maxHanded && e.mayServe(p, *u.queue.Front()) {
 		b := u.queue.Pop()
 		if !e.content.have.Has(int(b.Piece)) {
 			e.reject(p, b)
 			continue
 		}
 		u.inflight += int64(b.Length)
+		u.handed++
 		e.cmd(Command{Kind: CmdUpload, Conn: p.conn, Block: b})
 		p.lastOut = e.now
 	}
@@ -125,6 +132,7 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	n := int(b.Length)
 	u := &p.up
 	u.inflight -= int64(n)
+	u.handed--
 	u.sent += int64(n)
 	u.took += int64(n)
 	u.tookAt = e.now
@@ -134,9 +142,10 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	e.uploaded += int64(n)
 }
 
-// onUnread handles BlockUnread.
-func (e *Engine) onUnread(p *peer, b Block) {
+// onUnsent handles BlockUnsent.
+func (e *Engine) onUnsent(p *peer, b Block) {
 	p.up.inflight -= int64(b.Length)
+	p.up.handed--
 	e.reject(p, b)
 }
 

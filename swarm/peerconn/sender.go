@@ -41,6 +41,7 @@ type sender struct {
 	control []byte // in the clear
 	begun   bool   // rest is control messages
 	uploads fifo.Queue[engine.Block]
+	reading int // so many of uploads, from the first on, are in the batch at hand
 
 	// admission is where the first block of uploads waits for its bytes; nil if none
 	// ever had to.
@@ -103,6 +104,28 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 		go s.run()
 	}
 	return engine.FaultNone, nil
+}
+
+// Withdraw takes back uploads of which nothing is sent yet: b, or all of them if
+// its length is zero. It returns those that will not be sent. What is in the batch
+// at hand, or waits for the upload limit as the first, is sent all the same.
+func (c *Conn) Withdraw(b engine.Block) (withdrawn []engine.Block) {
+	s := &c.out
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fixed := s.reading
+	if a := s.admission; a != nil && (a.asked || a.granted) {
+		fixed = max(fixed, 1)
+	}
+	for i := range s.uploads.Len() {
+		switch u := s.uploads.Pop(); {
+		case i >= fixed && (b.Length == 0 || u == b):
+			withdrawn = append(withdrawn, u)
+		default:
+			s.uploads.Push(u)
+		}
+	}
+	return withdrawn
 }
 
 // Unsent reports whether control messages wait that the system has not accepted.

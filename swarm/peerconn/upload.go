@@ -23,6 +23,7 @@ func (s *sender) upload() error {
 	for i := range n {
 		m.want = append(m.want, *s.uploads.At(i))
 	}
+	s.reading = n
 	s.mu.Unlock()
 
 	if err := s.read(m); err != nil {
@@ -75,6 +76,7 @@ func (s *sender) done(n int) {
 	for range n {
 		s.uploads.Pop()
 	}
+	s.reading = 0
 	s.mu.Unlock()
 }
 
