@@ -231,8 +231,14 @@ func TestMutePeersOverRealSockets(t *testing.T) {
 		defer nc.Close()
 		useless.Go(func() { []attack{mute, trickle, flap}[k%3](nc, info.Hash, k) })
 	}
-	for leech.Snapshot().Connected < 30 {
+	for range 200 {
+		if leech.Snapshot().Connected == 30 {
+			break
+		}
 		time.Sleep(10 * time.Millisecond)
+	}
+	if n := leech.Snapshot().Connected; n < 20 {
+		t.Errorf("%d are connected", n)
 	}
 	leech.AddCandidates([]engine.Candidate{{Addr: seed, Source: engine.FromHint}})
 	select {
