@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
 	"seedbed/internal/netx"
 	"seedbed/swarm/storage"
@@ -65,4 +66,16 @@ func asFault(err error) error {
 		storage.TooManyOpen: FaultIO,
 	}
 	return &Fault{Kind: kinds[se.Kind], Err: err, hint: se.Hint()}
+}
+
+// savingFault is asFault for what went wrong while a torrent was saved for the last time.
+// A file that something else changed is no failure of saving: nothing is claimed of it.
+func savingFault(err error) error {
+	var f *Fault
+	err = asFault(err)
+	if errors.As(err, &f) && f.Kind == FaultVanished {
+		f.hint = "it is hashed again the next time"
+		return f
+	}
+	return fmt.Errorf("saving: %w", err)
 }

@@ -293,7 +293,7 @@ func (t *Torrent) stop() {
 			t.runMu.Unlock()
 			t.eachLooker((*looking).stop)
 			if err != nil {
-				t.endErr = fmt.Errorf("%s: saving: %w", t.Name(), asFault(err))
+				t.endErr = fmt.Errorf("%s: %w", t.Name(), savingFault(err))
 			}
 			if err := t.state.close(); err != nil {
 				t.endErr = errors.Join(t.endErr, err)

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,37 +21,42 @@ Names the files that are missing, wrong, or longer than the torrent says, and ex
 with 32 when there is one.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var bad error
-			hint := "cut off what is behind the end of the files, or replace them with seedbed get --overwrite"
+			var failed failures
 			for _, arg := range args {
-				spec, err := openArgument(cmd.Context(), arg)
-				if err != nil {
+				err := a.check(cmd.Context(), arg, &c)
+				if cmd.Context().Err() != nil {
 					return err
 				}
-				spec.Dir = c.dir
-				progress := a.hashProgress(spec.Name())
-				res, err := node.Check(cmd.Context(), stateDir(c.state), spec, progress.set)
-				progress.close()
 				if err != nil {
-					return err
-				}
-				if err := a.printCheck(res); err != nil {
-					bad = errors.Join(bad, err)
-					if !res.Have.Full() {
-						hint = "run seedbed get to fetch what is missing"
+					failed.add(err)
+					if len(args) > 1 { // the others are checked all the same
+						a.warn(err)
 					}
 				}
 			}
-			if bad != nil {
-				return fail(exitHash, hint, bad)
-			}
-			return nil
+			return failed.result(len(args))
 		},
 	}
 	fs := cmd.Flags()
 	c.addDir(fs, "where the data is:")
 	c.addState(fs)
 	return cmd
+}
+
+// check hashes the data of one torrent and prints what it finds.
+func (a *app) check(ctx context.Context, arg string, c *common) error {
+	spec, err := openArgument(ctx, arg)
+	if err != nil {
+		return err
+	}
+	spec.Dir = c.dir
+	progress := a.hashProgress(spec.Name())
+	res, err := node.Check(ctx, stateDir(c.state), spec, progress.set)
+	progress.close()
+	if err != nil {
+		return err
+	}
+	return a.printCheck(res)
 }
 
 // printCheck prints one result; its error names what is not complete.
@@ -77,9 +82,11 @@ func (a *app) printCheck(r node.CheckResult) error {
 	}
 	switch {
 	case good < all:
-		return fmt.Errorf("%s of %s missing or wrong", plural(all-good, "piece"), printable(r.Info.Name))
+		return fail(exitHash, "run seedbed get to fetch what is missing",
+			fmt.Errorf("%s of %s missing or wrong", plural(all-good, "piece"), printable(r.Info.Name)))
 	case len(r.Faults) > 0:
-		return fmt.Errorf("%s of %s longer than the torrent says", plural(len(r.Faults), "file"), printable(r.Info.Name))
+		return fail(exitHash, "cut off what is behind the end of the files, or replace them with seedbed get --overwrite",
+			fmt.Errorf("%s of %s longer than the torrent says", plural(len(r.Faults), "file"), printable(r.Info.Name)))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 				}
 			}
 			if len(s.specs) == 0 {
-				return s.unreadable[0]
+				return a.allFailed(s.unreadable)
 			}
 			return s.run(cmd.Context())
 		},

@@ -148,8 +148,6 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 	})
 }
 
-func (a *app) warn(err error) { fmt.Fprintln(a.stderr, "seedbed: "+sentence(err)) }
-
 // everything publishes again all that was published; what cannot be is told, and the
 // others go on.
 func (p *publishing) everything(ctx context.Context) error {

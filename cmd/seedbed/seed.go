@@ -21,7 +21,7 @@ func (a *app) seedCommand() *cobra.Command {
 	var torrents string
 	var m making
 	cmd := &cobra.Command{
-		Use:   "seed PATH|FILE.torrent...",
+		Use:   "seed PATH|FILE.torrent|URL...",
 		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
 		Long: `Share files: a file or folder gets its torrent made on the spot; a .torrent file
 names data that is already in --dir and is verified first. Prints the magnet link.
@@ -78,7 +78,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 		}
 	}
 	if len(s.specs) == 0 {
-		return s.unreadable[0]
+		return a.allFailed(s.unreadable)
 	}
 	return s.run(ctx)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,8 +89,9 @@ func (s *session) run(ctx context.Context) (err error) {
 	if err := s.resolve(ctx, n); err != nil {
 		return err
 	}
-	if err := s.add(n); err != nil {
-		return err
+	s.add(n)
+	if len(s.torrents) == 0 {
+		return s.app.allFailed(s.unreadable)
 	}
 	if s.serve != nil {
 		over, stop := s.serve(s.torrents[0], s.rep)
@@ -99,7 +99,11 @@ func (s *session) run(ctx context.Context) (err error) {
 		defer stop()
 	}
 	err = s.wait(ctx, n, settled)
+	goal := err
 	closeNode()
+	if s.stay && goal == nil { // only sharing was left
+		err = warnOfChanges(err, s.rep)
+	}
 	return err
 }
 
@@ -137,7 +141,7 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 
 // add takes the torrents on, several at a time where they are many. Of several, one that
 // cannot be taken on is left out.
-func (s *session) add(n *node.Node) error {
+func (s *session) add(n *node.Node) {
 	s.torrents = make([]*node.Torrent, len(s.specs))
 	errs := make([]error, len(s.specs))
 	var g errgroup.Group
@@ -154,12 +158,7 @@ func (s *session) add(n *node.Node) error {
 	}
 	_ = g.Wait() // errs has them
 	s.torrents = slices.DeleteFunc(s.torrents, func(t *node.Torrent) bool { return t == nil })
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	if len(s.torrents) == 0 && len(errs) > 0 {
-		return errs[0]
-	}
-	s.unreadable = append(s.unreadable, errs...)
-	return nil
+	s.unreadable = append(s.unreadable, slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }
 
 // addAtOnce torrents are added in order, one after the other.
@@ -172,9 +171,8 @@ type ending struct {
 }
 
 // wait reports until the goal, an error, a signal or the timeout. What ends one
-// of several downloads is told, and the others go on; the first such error is
-// the session's in the end.
-func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (first error) {
+// of several downloads is told, and the others go on.
+func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) error {
 	tick := time.NewTicker(s.rep.every())
 	defer tick.Stop()
 	var timeout <-chan time.Time
@@ -193,10 +191,12 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 		}
 	}
 	open, complete, sharing := map[*node.Torrent]bool{}, 0, len(s.torrents)
+	all := len(s.torrents) + len(s.unreadable)
+	var failed failures
 	var shared []*node.Torrent
 	for _, err := range s.unreadable {
 		s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
-		first = cmp.Or(first, err)
+		failed.add(err)
 	}
 	for _, t := range s.torrents {
 		open[t] = true
@@ -211,7 +211,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			if !open[o.t] {
 				break
 			}
-			if o.err != nil && len(s.torrents) == 1 && len(s.unreadable) == 0 {
+			if o.err != nil && all == 1 {
 				return o.err
 			}
 			delete(open, o.t)
@@ -220,23 +220,23 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 				shared = append(shared, o.t)
 			} else {
 				s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
-				first = cmp.Or(first, o.err)
+				failed.add(o.err)
 				sharing--
 			}
 			if len(open) > 0 {
 				break
 			}
 			s.rep.tick(n, s.torrents)
-			if s.seeding {
+			if s.seeding && complete > 0 {
 				s.rep.ready(shared)
 			}
 			if !s.stay || complete == 0 {
-				return first
+				return failed.result(all)
 			}
 			timeout = nil
 		case <-s.seeded:
 			if sharing--; sharing == 0 {
-				return first
+				return failed.result(all)
 			}
 		case err := <-s.over:
 			return err
@@ -244,7 +244,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) (
 			return s.timedOut()
 		case <-ctx.Done():
 			if len(open) == 0 || s.serve != nil {
-				return first
+				return failed.result(all)
 			}
 			return s.interrupted()
 		case <-tick.C:

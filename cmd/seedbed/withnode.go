@@ -48,7 +48,26 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	err = do(ctx, n)
 	cancel()
 	ticking.Wait()
-	return errors.Join(err, a.closeNode(n))
+	return errors.Join(err, warnOfChanges(a.closeNode(n), rep))
+}
+
+// warnOfChanges tells which files something else changed while they were shared, and returns
+// what else is in err, the error of closing a node. Nothing that was to be saved is lost
+// with such a file, so it is no failure of a command that only shares.
+func warnOfChanges(err error, rep reporter) error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var left []error
+		for _, e := range many.Unwrap() {
+			left = append(left, warnOfChanges(e, rep))
+		}
+		return errors.Join(left...)
+	}
+	var f *node.Fault
+	if !errors.As(err, &f) || f.Kind != node.FaultVanished {
+		return err
+	}
+	rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+	return nil
 }
 
 // openNode opens a node that logs and names itself as the program does.

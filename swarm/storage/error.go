@@ -31,9 +31,9 @@ var (
 )
 
 var (
-	errGone     = errors.New("it was deleted or moved")
-	errChanged  = errors.New("somebody wrote to it")
-	errShort    = errors.New("it is shorter than it was")
+	errGone     = errors.New("was deleted or moved")
+	errChanged  = errors.New("was changed by another program")
+	errShort    = errors.New("is shorter than it was")
 	errLinked   = errors.New("it has a second name")
 	errReadOnly = errors.New("the torrent is opened for reading only")
 	errClosed   = errors.New("the torrent is closed")
@@ -53,6 +53,10 @@ type Error struct {
 func (e *Error) Error() string {
 	switch e.Err.(type) {
 	case *tooLongError, *linkError:
+		return fmt.Sprintf("%s %v", e.Path, e.Err)
+	}
+	switch e.Err {
+	case errGone, errChanged, errShort:
 		return fmt.Sprintf("%s %v", e.Path, e.Err)
 	}
 	if e.Kind == Exists {

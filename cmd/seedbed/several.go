@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"seedbed/node"
+)
+
+// failures collects what failed of several torrents. Each failure is told when it happens,
+// and the error of the command counts them.
+type failures struct {
+	n     int
+	first error
+}
+
+func (f *failures) add(err error) {
+	if f.n++; f.first == nil {
+		f.first = err
+	}
+}
+
+// result is the error of a command that was given so many torrents: of one, what failed;
+// of several, how many did, with the exit code of the first.
+func (f *failures) result(of int) error {
+	switch {
+	case f.n == 0 || of == 1:
+		return f.first
+	default:
+		return fail(codeOf(f.first), "the warnings say why", fmt.Errorf("%d of %s failed", f.n, plural(of, "torrent")))
+	}
+}
+
+// warn tells what goes wrong while the command goes on.
+func (a *app) warn(err error) {
+	if a.json {
+		newJSONReporter(a.stdout).event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+		return
+	}
+	fmt.Fprintln(a.stderr, "seedbed: "+sentence(err))
+}
+
+// allFailed tells what each of several torrents failed with, and returns the error of the
+// command.
+func (a *app) allFailed(errs []error) error {
+	var f failures
+	for _, err := range errs {
+		f.add(err)
+		if len(errs) > 1 {
+			a.warn(err)
+		}
+	}
+	return f.result(len(errs))
+}
