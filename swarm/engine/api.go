@@ -21,6 +21,9 @@ type Slot uint32
 // NoSlot is the absence of a slot.
 const NoSlot = ^Slot(0)
 
+// blockSize is what everyone requests: 16 KiB (BEP 3).
+const blockSize = 16 << 10
+
 // Block is a stretch of a piece as BEP 3's request names it.
 type Block struct {
 	Piece  uint32

@@ -328,7 +328,7 @@ func TestUploadsAreCutByTheWindowAndTheQueue(t *testing.T) {
 	}
 	waiting := r.e.conns[c].up.queue.Len()
 	r.e.begin(r.now)
-	r.e.choke(r.e.conns[c])
+	r.e.choker.choke(&r.e.conns[c].choke, chokes{r.e})
 	if ms := sent(t, r.drain(), c); len(ms) != waiting+1 || ms[0].Type != wire.Choke {
 		t.Error(len(ms), waiting)
 	}

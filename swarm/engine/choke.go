@@ -2,259 +2,370 @@ package engine
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"time"
 
-	"seedbed/swarm/wire"
+	"seedbed/internal/mono"
+	"seedbed/internal/rate"
 )
 
 const (
 	rechokeEvery    = 10 * time.Second // BEP 3: the choker runs every ten seconds
 	optimisticEvery = 30 * time.Second // BEP 3: the optimistic unchoke rotates every 30 s
 	newcomerFor     = time.Minute      // and new connections are three times as likely
-	// A seed gives a peer a turn of at least so long and so much before another
-	// that waits gets its place.
+	// A seed keeps a peer unchoked for at least so long and so much before another
+	// that waits gets its slot.
 	turnTime  = 30 * time.Second
 	turnBytes = 4 << 20
 )
 
-// answerInterest answers a peer's interest: at once if there is a free slot, for
-// ten seconds are long in a small swarm.
-func (e *Engine) answerInterest(p *peer) {
-	if !p.up.choking {
-		return
-	}
-	if e.content != nil && e.now >= p.up.retry && e.hasSlot() {
-		e.unchoke(p)
-		return
-	}
-	e.allowFast(p)
+// chokePeer is what the choker knows of a peer.
+type chokePeer struct {
+	conn       Conn
+	since      mono.Time // when it was connected
+	interested bool      // it is interested in us
+	unchoked   bool      // it holds an upload slot
+	optimistic bool      // it holds the slot that needs no merit
+	unchokedAt mono.Time // when it was unchoked last; 0 is never
+	rate       rate.Meter
+	sent       int64     // bytes since unchokedAt
+	total      int64     // bytes ever
+	sentAt     mono.Time // when the last of them were sent
+	stalls     uint8     // times that it was unchoked and took nothing; at most maxStalls
+	retry      mono.Time // not unchoked until then, if others wait
+
+	// Of the present round, while we download:
+	gives   float64 // bytes a second that it sends us
+	snubbed bool    // it does not send what it owes us
 }
 
-// hasSlot reports whether there is a free slot; one that a peer holds which is not
-// interested is taken from it.
-func (e *Engine) hasSlot() bool {
-	if e.unchoked() < e.uploadSlots() {
+// chokeSink carries out what the choker decides, and answers what it asks.
+type chokeSink interface {
+	choke(Conn)
+	unchoke(Conn)
+	// allowFast lets a peer that waits for a slot have a few pieces (BEP 6).
+	allowFast(Conn)
+	// gives returns how many bytes a second a peer sends us, and whether it snubs us.
+	gives(Conn) (bytesPerSecond float64, snubbed bool)
+	// isSending reports whether blocks that the peer asked for wait to be sent.
+	isSending(Conn) bool
+}
+
+// choker decides which peers hold the upload slots. While we download they go to
+// the peers that give us most; a seed gives each peer its turn. It keeps two
+// invariants: at most slots peers are unchoked, and no slot is free while an
+// interested peer that may have one waits, once fill was called.
+//
+// A round costs O(n log n) for n peers, the rest O(n) at most.
+type choker struct {
+	slots        int // the regular ones and the optimistic one
+	rng          *rand.Rand
+	open         bool         // there are pieces to serve; nobody is unchoked before
+	peers        []*chokePeer // in the order they came
+	held         int          // how many are unchoked
+	freed        bool         // a slot may have become free: fill has something to do
+	roundAt      mono.Time
+	optimisticAt mono.Time // when the optimistic unchoke rotates
+	stalled      stalledPeers
+	ranking      []*chokePeer // of round
+}
+
+func newChoker(uploads int, rng *rand.Rand) choker {
+	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never}
+}
+
+// join adds a peer, choked and not interested (BEP 3).
+func (c *choker) join(now mono.Time, conn Conn, p *chokePeer) {
+	*p = chokePeer{conn: conn, since: now}
+	c.peers = append(c.peers, p)
+}
+
+// leave forgets a peer that is gone. One that never joined is passed over.
+func (c *choker) leave(p *chokePeer) {
+	i := slices.Index(c.peers, p)
+	if i < 0 {
+		return
+	}
+	c.peers = slices.Delete(c.peers, i, i+1)
+	if p.unchoked || p.interested {
+		c.freed = true
+	}
+	if p.unchoked {
+		c.held--
+	}
+	p.unchoked, p.interested = false, false
+}
+
+// setInterested notes that p is interested. It is answered at once if there is a
+// free slot: ten seconds are long in a small swarm.
+func (c *choker) setInterested(now mono.Time, p *chokePeer, sink chokeSink) {
+	if p.interested {
+		return
+	}
+	p.interested = true
+	switch {
+	case p.unchoked:
+	case c.open && now >= p.retry && c.takeSlot(sink):
+		c.unchoke(now, p, sink)
+	default:
+		sink.allowFast(p.conn)
+	}
+}
+
+// setNotInterested notes that p is not interested any more. It keeps its slot until
+// another peer wants it, as it may request at any time.
+func (c *choker) setNotInterested(p *chokePeer) {
+	if p.interested {
+		p.interested, c.freed = false, true
+	}
+}
+
+// noteSent counts bytes that were sent to p.
+func (c *choker) noteSent(now mono.Time, p *chokePeer, n int) {
+	p.sent += int64(n)
+	p.total += int64(n)
+	p.sentAt = now
+	p.rate.Add(now, n)
+}
+
+// hasFree reports whether nobody holds one of the slots.
+func (c *choker) hasFree() bool { return c.held < c.slots }
+
+// takeSlot reports whether there is a free slot. If there is none, it takes one from
+// a peer that is not interested.
+func (c *choker) takeSlot(sink chokeSink) bool {
+	if c.hasFree() {
 		return true
 	}
-	for _, p := range e.peers {
-		if !p.closing && !p.up.choking && !p.up.interested {
-			e.choke(p)
+	for _, p := range c.peers {
+		if p.unchoked && !p.interested {
+			c.choke(p, sink)
 			return true
 		}
 	}
 	return false
 }
 
-// uploadSlots are the regular ones and the optimistic one.
-func (e *Engine) uploadSlots() int { return e.cfg.Uploads + 1 }
-
-// unchoked is how many slots are held. A peer that is not interested any more holds
-// its slot too, as it may request at any time, until another wants it.
-func (e *Engine) unchoked() (n int) {
-	for _, p := range e.peers {
-		if !p.closing && !p.up.choking {
-			n++
-		}
-	}
-	return n
-}
-
-func (e *Engine) unchoke(p *peer) {
-	if p.up.choking {
-		p.up.choking = false
-		p.up.since, p.up.sent = e.now, 0
-		e.send(p, wire.Msg{Type: wire.Unchoke})
-	}
-}
-
-func (e *Engine) choke(p *peer) {
-	if p.up.choking {
+func (c *choker) unchoke(now mono.Time, p *chokePeer, sink chokeSink) {
+	if p.unchoked {
 		return
 	}
-	p.up.choking, p.up.optimistic = true, false
-	if e.content != nil {
-		e.content.super.choked(&p.super)
-	}
-	e.send(p, wire.Msg{Type: wire.Choke})
-	for p.up.queue.Len() > 0 {
-		e.reject(p, p.up.queue.Pop()) // BEP 6: what is pending is rejected
-	}
-	// Behind a slow uplink the window is many seconds long.
-	if p.up.handed > 0 {
-		e.cmd(Command{Kind: CmdWithdraw, Conn: p.conn})
-	}
+	c.held++
+	p.unchoked = true
+	p.unchokedAt, p.sent = now, 0
+	sink.unchoke(p.conn)
 }
 
-// rechokeSoon has the choker run with the next batch: the rules have changed.
-func (e *Engine) rechokeSoon() { e.rechokeAt = min(e.rechokeAt, e.now) }
-
-// fillUnchokes gives free slots to those who have waited longest.
-func (e *Engine) fillUnchokes() {
-	e.freeUnchoke = false
-	if e.content == nil {
+func (c *choker) choke(p *chokePeer, sink chokeSink) {
+	if !p.unchoked {
 		return
 	}
-	for range e.peers {
-		var best *peer
-		for _, p := range e.peers {
-			if !p.closing && p.up.choking && p.up.interested && e.now >= p.up.retry && (best == nil || p.up.since < best.up.since) {
+	c.held--
+	p.unchoked, p.optimistic = false, false
+	sink.choke(p.conn)
+}
+
+// postpone makes the next round due a whole interval from now.
+func (c *choker) postpone(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
+
+// hasten makes the next round due now: the rules have changed.
+func (c *choker) hasten(now mono.Time) { c.roundAt = min(c.roundAt, now) }
+
+// fill gives free slots to the interested peers that have waited longest.
+func (c *choker) fill(now mono.Time, sink chokeSink) {
+	if !c.freed || !c.open {
+		return
+	}
+	c.freed = false
+	for range c.peers {
+		var best *chokePeer
+		for _, p := range c.peers {
+			if !p.unchoked && p.interested && now >= p.retry && (best == nil || p.unchokedAt < best.unchokedAt) {
 				best = p
 			}
 		}
-		if best == nil || !e.hasSlot() {
+		if best == nil || !c.takeSlot(sink) {
 			return
 		}
-		e.unchoke(best)
+		c.unchoke(now, best, sink)
 	}
 }
 
-// rechoke is the choker's round: tit for tat while we download, turns when we
+// round hands out all slots anew: by merit while we download, in turns when we
 // only give.
-func (e *Engine) rechoke() {
-	e.rechokeAt = e.now.Add(rechokeEvery)
-	c := e.content
-	if c == nil {
+func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
+	c.postpone(now)
+	if !c.open {
 		return
 	}
-	list := e.ranking[:0]
-	for _, p := range e.peers {
-		if !p.closing && p.up.interested {
+	list := c.ranking[:0]
+	for _, p := range c.peers {
+		if p.interested {
 			list = append(list, p)
 		}
 	}
-	e.ranking = list
-	slots := e.uploadSlots()
-	spare := slots - len(list) // for those that are not interested
-	for _, p := range e.peers {
-		if p.closing || p.up.choking || p.up.interested {
+	c.ranking = list
+	spare := c.slots - len(list) // for those that are not interested
+	for _, p := range c.peers {
+		if !p.unchoked || p.interested {
 			continue
 		}
 		if spare--; spare < 0 {
-			e.choke(p)
+			c.choke(p, sink)
 		}
 	}
-	if len(list) > slots {
-		if c.complete {
-			slices.SortStableFunc(list, e.byTurn)
-			e.reserveTrialSlot(list, slots)
+	if len(list) > c.slots {
+		if seeding {
+			c.rankByTurn(now, list)
 		} else {
-			slices.SortStableFunc(list, e.byMerit)
-			e.optimism(list, slots)
+			c.rankByMerit(now, list, sink)
 		}
 	}
-	// Chokes go first, so that the slots are never overdrawn.
-	for _, p := range list[min(slots, len(list)):] {
-		e.choke(p)
-		e.allowFast(p)
+	// Chokes go first, so that there are never more peers unchoked than slots.
+	served := min(c.slots, len(list))
+	for _, p := range list[served:] {
+		c.choke(p, sink)
+		sink.allowFast(p.conn)
 	}
-	for _, p := range list[:min(slots, len(list))] {
-		e.unchoke(p)
+	for _, p := range list[:served] {
+		c.unchoke(now, p, sink)
 	}
-	clear(e.ranking)
+	clear(c.ranking)
 }
 
-// reserveTrialSlot gives the last slot to the first of those who have not proven
-// themselves: without it nobody new ever could.
-func (e *Engine) reserveTrialSlot(list []*peer, slots int) {
-	if !e.stalled.on || e.turn(list[slots-1]) >= 3 {
-		return
+// rankByMerit sorts a list so that the peers that give us most come first, then
+// those that snub us (BEP 3: anti-snubbing), then those whose pause is not over. The
+// optimistic unchoke has the last place that is served.
+func (c *choker) rankByMerit(now mono.Time, list []*chokePeer, sink chokeSink) {
+	for _, p := range list {
+		p.gives, p.snubbed = sink.gives(p.conn)
 	}
-	if k := slices.IndexFunc(list[slots:], func(p *peer) bool { return e.turn(p) == 3 }); k >= 0 {
-		list[slots-1], list[slots+k] = list[slots+k], list[slots-1]
-	}
-}
-
-// byMerit puts those first who give us most. A peer that snubs us has none
-// (BEP 3: anti-snubbing).
-func (e *Engine) byMerit(x, y *peer) int {
-	if out := e.now < x.up.retry; out != (e.now < y.up.retry) {
-		if out {
-			return 1
+	slices.SortStableFunc(list, func(x, y *chokePeer) int {
+		if k := compareBool(now < x.retry, now < y.retry); k != 0 {
+			return k
 		}
-		return -1
-	}
-	if x.down.snubbed != y.down.snubbed {
-		if x.down.snubbed {
-			return 1
+		if k := compareBool(x.snubbed, y.snubbed); k != 0 {
+			return k
 		}
-		return -1
-	}
-	return cmp.Compare(y.down.rate.Rate(e.now), x.down.rate.Rate(e.now))
+		return cmp.Compare(y.gives, x.gives)
+	})
+	c.placeOptimistic(now, list)
 }
 
-// byTurn puts those first whose turn is not over, the fastest before the
-// others, then those who wait, the longest first, then those who had their turn;
-// where many are stalled those who have not proven themselves come after these, and last
-// those who took nothing.
-func (e *Engine) byTurn(x, y *peer) int {
-	if k := cmp.Compare(e.turn(x), e.turn(y)); k != 0 {
-		return k
-	}
-	switch e.turn(x) {
-	case 0:
-		return cmp.Compare(y.up.rate.Rate(e.now), x.up.rate.Rate(e.now))
-	case 3: // the newest is the one that is least likely to have been there to harm
-		return cmp.Compare(y.since, x.since)
-	}
-	return cmp.Compare(x.up.since, y.up.since)
-}
-
-func (e *Engine) turn(p *peer) int {
+// compareBool puts false before true.
+func compareBool(x, y bool) int {
 	switch {
-	case e.now < p.up.retry:
-		return 4
-	case e.stalled.on && !p.up.proven():
-		return 3
-	case p.up.choking:
-		return 1
-	case p.up.sent >= turnBytes && e.now.Sub(p.up.since) >= turnTime:
-		return 2
-	case e.now.Sub(p.up.since) >= 4*turnTime: // however little it took
-		return 2
+	case x == y:
+		return 0
+	case y:
+		return -1
 	}
-	return 0
+	return 1
 }
 
-// optimism puts the optimistic unchoke, which needs no merit, at the last
+// placeOptimistic puts the optimistic unchoke, which needs no merit, at the last
 // place that is served.
-func (e *Engine) optimism(list []*peer, slots int) {
-	rest := list[slots-1:]
+func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
+	rest := list[c.slots-1:]
 	chosen := -1
-	if e.now < e.optimisticAt {
-		chosen = slices.IndexFunc(rest, func(p *peer) bool { return p.up.optimistic })
+	if now < c.optimisticAt {
+		chosen = slices.IndexFunc(rest, func(p *chokePeer) bool { return p.optimistic })
 	}
 	if chosen < 0 {
-		e.optimisticAt = e.now.Add(optimisticEvery)
-		total := 0
-		for _, p := range rest {
-			total += e.chance(p)
-		}
-		if total == 0 {
+		c.optimisticAt = now.Add(optimisticEvery)
+		if chosen = c.drawOptimistic(now, rest); chosen < 0 {
 			return
-		}
-		at := e.rng.IntN(total)
-		for i, p := range rest {
-			if at -= e.chance(p); at < 0 {
-				chosen = i
-				break
-			}
 		}
 	}
 	for _, p := range list {
-		p.up.optimistic = false
+		p.optimistic = false
 	}
-	rest[chosen].up.optimistic = true
+	rest[chosen].optimistic = true
 	rest[0], rest[chosen] = rest[chosen], rest[0]
 }
 
-// chance is a peer's weight in the draw for the optimistic unchoke.
-func (e *Engine) chance(p *peer) int {
+// drawOptimistic draws one of a list by its weight, and returns -1 if all weigh
+// nothing.
+func (c *choker) drawOptimistic(now mono.Time, list []*chokePeer) int {
+	total := 0
+	for _, p := range list {
+		total += p.weight(now)
+	}
+	if total == 0 {
+		return -1
+	}
+	at := c.rng.IntN(total)
+	for i, p := range list {
+		if at -= p.weight(now); at < 0 {
+			return i
+		}
+	}
+	panic("engine: the weights changed during a draw")
+}
+
+// weight is a peer's weight in the draw for the optimistic unchoke.
+func (p *chokePeer) weight(now mono.Time) int {
 	switch {
-	case p.up.optimistic, e.now < p.up.retry:
+	case p.optimistic, now < p.retry:
 		return 0 // it had its chance
-	case e.now.Sub(p.since) < newcomerFor:
+	case now.Sub(p.since) < newcomerFor:
 		return 3
 	}
 	return 1
+}
+
+// A claim says how good a peer's claim to a slot of a seed is, the best first.
+type claim uint8
+
+const (
+	claimTurn     claim = iota // it is unchoked and its turn is not over
+	claimWaits                 // it is choked and waits for its turn
+	claimOver                  // its turn is over
+	claimUnproven              // many peers are stalled, and it has not proven that it takes what it is sent
+	claimPaused                // it took nothing when it was unchoked
+)
+
+func (c *choker) claimOf(now mono.Time, p *chokePeer) claim {
+	switch {
+	case now < p.retry:
+		return claimPaused
+	case c.stalled.many && !p.isProven():
+		return claimUnproven
+	case !p.unchoked:
+		return claimWaits
+	case p.sent >= turnBytes && now.Sub(p.unchokedAt) >= turnTime:
+		return claimOver
+	case now.Sub(p.unchokedAt) >= 4*turnTime: // however little it took
+		return claimOver
+	}
+	return claimTurn
+}
+
+// rankByTurn sorts a list by claims. Of equal claims the fastest peer comes first
+// among those whose turn is not over, and elsewhere the one that waits longest.
+func (c *choker) rankByTurn(now mono.Time, list []*chokePeer) {
+	slices.SortStableFunc(list, func(x, y *chokePeer) int {
+		k := c.claimOf(now, x)
+		if d := cmp.Compare(k, c.claimOf(now, y)); d != 0 {
+			return d
+		}
+		switch k {
+		case claimTurn:
+			return cmp.Compare(y.rate.Rate(now), x.rate.Rate(now))
+		case claimUnproven: // the newest is the least likely to be one of the stalled
+			return cmp.Compare(y.since, x.since)
+		}
+		return cmp.Compare(x.unchokedAt, y.unchokedAt)
+	})
+	// The last slot is for the first of the unproven, which could never prove
+	// themselves without it.
+	last := c.slots - 1
+	if !c.stalled.many || c.claimOf(now, list[last]) >= claimUnproven {
+		return
+	}
+	k := slices.IndexFunc(list[c.slots:], func(p *chokePeer) bool { return c.claimOf(now, p) == claimUnproven })
+	if k >= 0 {
+		list[last], list[c.slots+k] = list[c.slots+k], list[last]
+	}
 }

@@ -39,15 +39,15 @@ func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
 		for i := range 8 {
 			p := r.e.conns[Conn(i+1)]
 			p.lastIn = r.now
-			if i >= 6 && p.up.choking {
+			if i >= 6 && !p.choke.unchoked {
 				t.Fatalf("at %v peer %d, among the best two, is choked", time.Duration(r.now), i)
 			}
-			if i < 6 && !p.up.choking {
+			if i < 6 && p.choke.unchoked {
 				optimistic[p.conn] = true
 			}
 		}
-		if r.e.unchoked() != 3 {
-			t.Fatalf("%d are unchoked", r.e.unchoked())
+		if r.e.choker.held != 3 {
+			t.Fatalf("%d are unchoked", r.e.choker.held)
 		}
 	}
 	if len(optimistic) < 5 {
@@ -65,10 +65,10 @@ func TestASeedServesAllInTurns(t *testing.T) {
 		r.wait(2 * time.Second)
 		for _, p := range r.e.peers {
 			p.lastIn = r.now
-			if !p.up.choking {
+			if p.choke.unchoked {
 				served[p.conn] += 2 * time.Second
-				p.up.sent += 2 << 20
-				p.up.took, p.up.tookAt = p.up.took+2<<20, r.now
+				p.choke.sent += 2 << 20
+				p.choke.total, p.choke.sentAt = p.choke.total+2<<20, r.now
 			}
 		}
 	}
@@ -90,13 +90,13 @@ func TestAStalledPeerLosesItsSlot(t *testing.T) {
 		r.wait(time.Second)
 		for _, p := range r.e.peers {
 			p.lastIn = r.now
-			if p.up.choking {
+			if !p.choke.unchoked {
 				continue
 			}
 			held[p.conn]++
 			if p.conn == 3 { // the others take nothing
-				p.up.sent += 1 << 20
-				p.up.took, p.up.tookAt = p.up.took+1<<20, r.now
+				p.choke.sent += 1 << 20
+				p.choke.total, p.choke.sentAt = p.choke.total+1<<20, r.now
 			}
 		}
 	}
@@ -117,17 +117,17 @@ func TestPeersThatTookSomethingGoFirst(t *testing.T) {
 		for _, p := range r.e.peers {
 			p.lastIn = r.now
 		}
-		if p := r.e.conns[good]; !p.up.choking {
-			p.up.sent += 1 << 20
-			p.up.took, p.up.tookAt = p.up.took+1<<20, r.now
+		if p := r.e.conns[good]; p.choke.unchoked {
+			p.choke.sent += 1 << 20
+			p.choke.total, p.choke.sentAt = p.choke.total+1<<20, r.now
 		}
 	}
-	if p := r.e.conns[good]; p.up.choking || !p.up.proven() || !r.e.stalled.on {
-		t.Fatalf("choking %v, proven %v, many stalled %v", p.up.choking, p.up.proven(), r.e.stalled.on)
+	if p := r.e.conns[good]; !p.choke.unchoked || !p.choke.isProven() || !r.e.choker.stalled.many {
+		t.Fatalf("choking %v, proven %v, many stalled %v", !p.choke.unchoked, p.choke.isProven(), r.e.choker.stalled.many)
 	}
 	went := 0
 	for i := range 100 {
-		if p := r.e.conns[1]; r.e.mayServe(p, Block{Length: blockSize}) {
+		if p := r.e.conns[1]; r.e.choker.maySend(r.now, &p.choke, blockSize) {
 			went += blockSize
 		}
 		if i%10 == 0 {
@@ -188,7 +188,7 @@ func TestSlotsHoldWithoutInterest(t *testing.T) {
 	}
 	for range 20 {
 		play()
-		if n := r.e.unchoked(); n > uploads+1 {
+		if n := r.e.choker.held; n > uploads+1 {
 			t.Fatalf("%d peers are unchoked at once", n)
 		}
 		r.now = r.now.Add(100 * time.Millisecond)
@@ -202,7 +202,7 @@ func TestSlotsHoldWithoutInterest(t *testing.T) {
 	if !slices.Contains(typesOf(sent(t, cmds, c)), wire.Unchoke) {
 		t.Error("a peer that is interested waits for one that is not")
 	}
-	if n := r.e.unchoked(); n > uploads+1 {
+	if n := r.e.choker.held; n > uploads+1 {
 		t.Errorf("%d peers are unchoked", n)
 	}
 }
@@ -217,10 +217,10 @@ func TestFlappingInterestGainsNothing(t *testing.T) {
 	for i := range 1200 {
 		for _, p := range r.e.peers {
 			p.lastIn = r.now
-			if !p.up.choking {
+			if p.choke.unchoked {
 				held[p.conn]++
-				p.up.sent += 2 << 20
-				p.up.took, p.up.tookAt = p.up.took+2<<20, r.now
+				p.choke.sent += 2 << 20
+				p.choke.total, p.choke.sentAt = p.choke.total+2<<20, r.now
 			}
 		}
 		r.wait(500 * time.Millisecond)

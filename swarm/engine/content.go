@@ -75,6 +75,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	e.content = c
 	c.slots.resize(e.slotBudget())
 	e.meta.done = true
+	e.choker.open = true
 	if info.Private {
 		e.goPrivate()
 	}
@@ -406,5 +407,5 @@ func (e *Engine) checkComplete() {
 	for _, p := range e.peers {
 		e.dropUseless(p)
 	}
-	e.rechokeSoon()
+	e.choker.hasten(e.now)
 }

@@ -33,34 +33,30 @@ type Engine struct {
 	layer   layerPhase
 	content *content // nil until EvInfo
 	focus   focus
-	stalled stalledPeers
+	choker  choker
 	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
 	sense   bool          // the message at hand has; see noise.go
 
 	timers
-	paused      bool // storage failed
-	stopped     bool
-	broken      error           // why the metadata cannot be used
-	v2alone     bool            // every connection is by the v2 infohash
-	freed       bool            // a slot, a block or a piece became free: all may look again
-	first       int             // of peers, who is asked first
-	turns       [nTurns][]*peer // of refillAll
-	freeUnchoke bool            // an upload slot may have become free
+	paused  bool // storage failed
+	stopped bool
+	broken  error           // why the metadata cannot be used
+	v2alone bool            // every connection is by the v2 infohash
+	freed   bool            // a slot, a block or a piece became free: all may look again
+	first   int             // of peers, who is asked first
+	turns   [nTurns][]*peer // of refillAll
 
 	tally
-	ranking []*peer // of rechoke
 	pexList []pex.Peer
 	ownAddr [1]netip.AddrPort
 }
 
 // timers are when things are due.
 type timers struct {
-	secondAt     mono.Time // upkeep; Never without connections
-	rechokeAt    mono.Time
-	optimisticAt mono.Time
-	pexAt        mono.Time
-	wantAt       mono.Time // CmdWantPeers may be said again
-	lookAt       mono.Time // see lookAgain
+	secondAt mono.Time // upkeep; Never without connections
+	pexAt    mono.Time
+	wantAt   mono.Time // CmdWantPeers may be said again
+	lookAt   mono.Time // see lookAgain
 }
 
 // tally is what was counted.
@@ -112,9 +108,10 @@ func New(cfg Config, now mono.Time) *Engine {
 		blame: newBlame(),
 	}
 	e.book = newBook(&e.cfg, e.rng)
+	e.choker = newChoker(cfg.Uploads, e.rng)
 	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)
 	e.meta.due = mono.Never
-	e.timers = timers{secondAt: mono.Never, rechokeAt: mono.Never, wantAt: now, lookAt: mono.Never}
+	e.timers = timers{secondAt: mono.Never, wantAt: now, lookAt: mono.Never}
 	return e
 }
 
@@ -174,7 +171,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	}
 	if e.secondAt == mono.Never && len(e.peers) > 0 {
 		e.secondAt = e.now.Add(time.Second)
-		e.rechokeAt = e.now.Add(rechokeEvery)
+		e.choker.postpone(e.now)
 		e.pexAt = e.now
 	}
 }
@@ -251,7 +248,7 @@ func (e *Engine) Tick(now mono.Time) {
 		return
 	}
 	e.measurePeers()
-	e.watchStalled()
+	e.choker.countStalled(e.now, e.upRate.Rate(e.now), chokes{e})
 	for _, p := range e.peers {
 		e.upkeep(p)
 	}
@@ -259,7 +256,7 @@ func (e *Engine) Tick(now mono.Time) {
 	e.countSpare()
 	e.layerUpkeep()
 	e.endSuperSeeding()
-	if e.now >= e.rechokeAt {
+	if e.now >= e.choker.roundAt {
 		e.rechoke()
 	}
 	if e.now >= e.pexAt {
@@ -310,12 +307,10 @@ func (e *Engine) Drain() []Command {
 // pump does what was put off until a batch of events was in.
 func (e *Engine) pump() {
 	if e.content != nil {
-		if e.rechokeAt <= e.now && len(e.peers) > 0 {
+		if e.choker.roundAt <= e.now && len(e.peers) > 0 {
 			e.rechoke()
 		}
-		if e.freeUnchoke {
-			e.fillUnchokes()
-		}
+		e.choker.fill(e.now, chokes{e})
 		e.refillAll()
 		for _, p := range e.peers {
 			e.serve(p)

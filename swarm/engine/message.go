@@ -43,7 +43,7 @@ func (x *early) size() int { return len(x.bits) + 4*cap(x.haves) }
 
 // message handles EvMessage.
 func (e *Engine) message(p *peer, m *wire.Msg) {
-	d, u := &p.down, &p.up
+	d := &p.down
 	switch m.Type {
 	case wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast:
 		if !p.reserved.Fast() { // BEP 6: both must set the bit
@@ -70,15 +70,9 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		}
 
 	case wire.Interested:
-		if !u.interested {
-			u.interested = true
-			e.answerInterest(p)
-		}
+		e.choker.setInterested(e.now, &p.choke, chokes{e})
 	case wire.NotInterested:
-		if u.interested {
-			u.interested = false
-			e.freeUnchoke = true
-		}
+		e.choker.setNotInterested(&p.choke)
 
 	case wire.Bitfield, wire.HaveAll, wire.HaveNone:
 		// BEP 3: the bitfield is only ever sent as the first message; BEP 6 says

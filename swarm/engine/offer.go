@@ -53,7 +53,7 @@ func (e *Engine) maySuperSeed() bool {
 // something of us, those included that have had no time yet to say so.
 func (e *Engine) interestedLeechers(p *peer) (n int) {
 	for _, q := range e.peers {
-		if q != p && !q.closing && q.told && !q.counted && (q.up.interested || e.now.Sub(q.since) < patienceShort) {
+		if q != p && !q.closing && q.told && !q.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
 			n++
 		}
 	}
@@ -67,12 +67,12 @@ func (e *Engine) offer() {
 	if s.limited == 0 {
 		return
 	}
-	room := e.unchoked() < e.uploadSlots()
+	room := e.choker.hasFree()
 	for _, p := range e.peers {
 		if !p.told || p.closing {
 			continue
 		}
-		if !p.super.limited && !p.super.guided && !p.up.choking && p.reserved.Fast() {
+		if !p.super.limited && !p.super.guided && p.choke.unchoked && p.reserved.Fast() {
 			s.guide(e.now, &p.super)
 		}
 		if p.super.limited || p.super.guided {
@@ -82,9 +82,10 @@ func (e *Engine) offer() {
 }
 
 func (e *Engine) offerPieces(p *peer, room bool) {
-	u := &p.up
+	c := &p.choke
 	offers, all := e.content.super.turn(e.now, &p.super, superFacts{
-		interested: u.interested, served: !u.choking, room: room, busy: u.inflight > 0 || u.queue.Len() > 0, rate: u.rate.Rate(e.now), known: u.took >= provenBytes,
+		interested: c.interested, served: c.unchoked, room: room, busy: p.up.inflight > 0 || p.up.queue.Len() > 0,
+		rate: c.rate.Rate(e.now), known: c.total >= provenBytes,
 	})
 	if all {
 		e.offerAll(p)

@@ -53,6 +53,7 @@ type peer struct {
 	want    int // pieces that it has and we need
 
 	down  download
+	choke chokePeer
 	up    upload
 	meta  metaPeer
 	hash  hashPeer
@@ -74,7 +75,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
 		encrypted: ev.Encrypted, v2: ev.V2 || e.v2alone, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
-	p.down.choked, p.up.choking = true, true // BEP 3: connections start out choked and not interested
+	p.down.choked = true // BEP 3: connections start out choked and not interested
 	p.down.slowStart, p.down.depth, p.down.weak = true, firstDepth, true
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
@@ -91,6 +92,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	if !p.incoming {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
 	}
+	e.choker.join(e.now, p.conn, &p.choke)
 	e.greet(p)
 }
 
@@ -181,11 +183,8 @@ func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.early -= p.early.size()
 	p.early = early{}
 	p.up.queue.Clear()
-	if !p.up.choking || p.up.interested {
-		p.up.choking = true
-		e.freeUnchoke = true
-	}
-	p.up.interested, p.down.interested = false, false
+	e.choker.leave(&p.choke)
+	p.down.interested = false
 	p.want = 0
 }
 
@@ -277,6 +276,8 @@ func (e *Engine) upkeep(p *peer) {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
 	e.measure(p)
-	e.dropStalled(p)
+	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 {
+		e.choker.dropStalled(e.now, &p.choke, chokes{e})
+	}
 	e.checkDebts(p)
 }

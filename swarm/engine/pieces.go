@@ -2,9 +2,6 @@ package engine
 
 import "slices"
 
-// blockSize is what everyone requests: 16 KiB (BEP 3).
-const blockSize = 16 << 10
-
 // block is the state of one block of an open piece.
 type block struct {
 	done bool

@@ -59,9 +59,9 @@ func (u *usefulness) rank(now mono.Time) rank {
 func (e *Engine) usefulnessOf(p *peer) usefulness {
 	needsMeta := !e.meta.done && p.meta.usable()
 	return usefulness{
-		since: p.since, wantsUs: p.up.interested, isWanted: p.down.interested || needsMeta,
+		since: p.since, wantsUs: p.choke.interested, isWanted: p.down.interested || needsMeta,
 		hasMeta: needsMeta, isSilent: p.meta.pause > e.now,
-		stalled: p.up.stalls > 0 && !p.up.proven(), gave: p.down.rate.Total(), took: p.up.took,
+		stalled: p.choke.isStalled(), gave: p.down.rate.Total(), took: p.choke.total,
 	}
 }
 

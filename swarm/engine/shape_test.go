@@ -14,6 +14,7 @@ import (
 // with its files. They may use what vocabulary declares.
 var machines = map[string][]string{
 	"blame":  {"blame.go"},
+	"choker": {"choke.go", "stalled.go"},
 	"picker": {"picker.go"},
 	"focus":  {"focus.go"},
 	"slots":  {"slots.go"},

@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"seedbed/internal/fifo"
-	"seedbed/internal/mono"
-	"seedbed/internal/rate"
 	"seedbed/swarm/wire"
 )
 
@@ -26,23 +24,13 @@ const (
 	allowedFast = 10
 )
 
-// upload is the sending side of a connection.
+// upload is what a peer requested.
 type upload struct {
-	choking    bool // we choke the peer
-	interested bool // it is interested in us
-	optimistic bool // it has the slot that needs no merit
-	queue      fifo.Queue[Block]
-	inflight   int64 // bytes with the shell
-	handed     int   // blocks with the shell
-	rate       rate.Meter
-	since      mono.Time // when it was unchoked last; 0 never
-	sent       int64     // bytes since then
-	took       int64     // bytes ever
-	tookAt     mono.Time // when the last of them went
-	stalls     uint8     // times that it was unchoked and took nothing
-	retry      mono.Time // not unchoked until then, if others wait
-	fast       []uint32  // what it may ask for while choked
-	fastLeft   int       // blocks of that it may still have
+	queue    fifo.Queue[Block]
+	inflight int64    // bytes with the shell
+	handed   int      // blocks with the shell
+	fast     []uint32 // what it may ask for while choked
+	fastLeft int      // blocks of that it may still have
 }
 
 func (e *Engine) onRequest(p *peer, b Block) {
@@ -57,8 +45,8 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	u := &p.up
-	allowed := !u.choking
-	if u.choking && u.fastLeft > 0 && slices.Contains(u.fast, b.Piece) {
+	allowed := p.choke.unchoked
+	if !allowed && u.fastLeft > 0 && slices.Contains(u.fast, b.Piece) {
 		u.fastLeft--
 		allowed = true
 	}
@@ -110,11 +98,11 @@ func (e *Engine) serve(p *peer) {
 	if u.queue.Len() == 0 || e.paused || p.closing {
 		return
 	}
-	window := min(max(int64(u.rate.Rate(e.now)/2), minWindow), maxWindow)
+	window := min(max(int64(p.choke.rate.Rate(e.now)/2), minWindow), maxWindow)
 	if u.inflight > window/2 {
 		return
 	}
-	for u.queue.Len() > 0 && u.inflight < window && u.handed < maxHanded && e.mayServe(p, *u.queue.Front()) {
+	for u.queue.Len() > 0 && u.inflight < window && u.handed < maxHanded && e.choker.maySend(e.now, &p.choke, u.queue.Front().Length) {
 		b := u.queue.Pop()
 		if !e.content.have.Has(int(b.Piece)) {
 			e.reject(p, b)
@@ -130,13 +118,9 @@ func (e *Engine) serve(p *peer) {
 // onUploaded handles BlockUploaded.
 func (e *Engine) onUploaded(p *peer, b Block) {
 	n := int(b.Length)
-	u := &p.up
-	u.inflight -= int64(n)
-	u.handed--
-	u.sent += int64(n)
-	u.took += int64(n)
-	u.tookAt = e.now
-	u.rate.Add(e.now, n)
+	p.up.inflight -= int64(n)
+	p.up.handed--
+	e.choker.noteSent(e.now, &p.choke, n)
 	e.upRate.Add(e.now, n)
 	e.content.super.flow.add(e.now, n)
 	e.uploaded += int64(n)

@@ -28,7 +28,7 @@ func TestBEP6ChokesAndCancelsReachWhatWasHandedOver(t *testing.T) {
 		t.Errorf("a withdrawn block is answered with %v", got)
 	}
 	r.e.begin(r.now)
-	r.e.choke(r.e.conns[c])
+	r.e.choker.choke(&r.e.conns[c].choke, chokes{r.e})
 	if got := of(r.drain(), CmdWithdraw); len(got) != 1 || got[0].Block.Length != 0 {
 		t.Errorf("a choke withdraws %v", got)
 	}
@@ -42,7 +42,7 @@ func TestBEP6ChokesAndCancelsReachWhatWasHandedOver(t *testing.T) {
 	}
 	r.drain()
 	r.e.begin(r.now)
-	r.e.choke(r.e.conns[c]) // again, with nothing left
+	r.e.choker.choke(&r.e.conns[c].choke, chokes{r.e}) // again, with nothing left
 	if got := of(r.drain(), CmdWithdraw); len(got) != 0 {
 		t.Errorf("nothing is withdrawn by %v", got)
 	}

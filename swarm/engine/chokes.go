@@ -1,0 +1,38 @@
+package engine
+
+import "seedbed/swarm/wire"
+
+// What the engine does with the decisions of its choker, and what it tells it.
+
+// rechoke has the choker hand out the upload slots anew.
+func (e *Engine) rechoke() {
+	e.choker.round(e.now, e.content != nil && e.content.complete, chokes{e})
+}
+
+// chokes is the engine as its choker sees it.
+type chokes struct{ e *Engine }
+
+func (s chokes) choke(conn Conn) {
+	e := s.e
+	p := e.conns[conn]
+	e.content.super.choked(&p.super)
+	e.send(p, wire.Msg{Type: wire.Choke})
+	for p.up.queue.Len() > 0 {
+		e.reject(p, p.up.queue.Pop()) // BEP 6: what is pending is rejected
+	}
+	// Behind a slow uplink the window is many seconds long.
+	if p.up.handed > 0 {
+		e.cmd(Command{Kind: CmdWithdraw, Conn: conn})
+	}
+}
+
+func (s chokes) unchoke(conn Conn) { s.e.send(s.e.conns[conn], wire.Msg{Type: wire.Unchoke}) }
+
+func (s chokes) allowFast(conn Conn) { s.e.allowFast(s.e.conns[conn]) }
+
+func (s chokes) gives(conn Conn) (bytesPerSecond float64, snubbed bool) {
+	d := &s.e.conns[conn].down
+	return d.rate.Rate(s.e.now), d.snubbed
+}
+
+func (s chokes) isSending(conn Conn) bool { return s.e.conns[conn].up.inflight > 0 }
