@@ -149,11 +149,11 @@ func (o *Outgoing) exchange(h *Handshake, a attempt, in *answer) error {
 		return err
 	}
 	var b [wire.HandshakeLen]byte
-	var n int
 	var err error
 	if h.Encrypted {
-		n, err = readHello(h.Conn, b[:])
+		_, err = readHello(h.Conn, b[:])
 	} else {
+		var n int
 		n, err = readHello(in, b[:])
 		in.isText = isText(b[:n])
 	}

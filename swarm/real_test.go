@@ -198,6 +198,11 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		}
 		tt.Incoming(h)
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
+		// The answer says that the handshake is over: one address may have no more
+		// than maxGreetingPerHost of them.
+		if _, err := io.ReadFull(c, make([]byte, wire.HandshakeLen)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		s, out := tt.Snapshot(), sh.conns.ReadBuffers()
@@ -230,15 +235,18 @@ func TestMutePeersOverRealSockets(t *testing.T) {
 		}
 		defer nc.Close()
 		useless.Go(func() { []attack{mute, trickle, flap}[k%3](nc, info.Hash, k) })
-	}
-	for range 200 {
-		if leech.Snapshot().Connected == 30 {
-			break
+		// One address may have no more than maxGreetingPerHost at their handshake.
+		for deadline := time.Now().Add(30 * time.Second); leech.Snapshot().Connected < k-maxGreetingPerHost/2; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("after %d dials %+v", k+1, leech.Snapshot())
+			}
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	s := leech.Snapshot()
-	t.Logf("%d of 30 are connected; dropped: %+v", s.Connected, s.Dropped)
+	for deadline := time.Now().Add(30 * time.Second); leech.Snapshot().Connected < 30; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("of 30 useless peers there are %+v", leech.Snapshot())
+		}
+	}
 	leech.AddCandidates([]engine.Candidate{{Addr: seed, Source: engine.FromHint}})
 	select {
 	case <-done:

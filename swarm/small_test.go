@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -17,8 +16,6 @@ import (
 	"seedbed/swarm/peerconn"
 	"seedbed/swarm/wire"
 )
-
-var wireAddr = netip.MustParseAddrPort("10.9.9.9:6881")
 
 func TestFaultOf(t *testing.T) {
 	op := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }

@@ -53,7 +53,6 @@ type sessionLog struct {
 	session *storageSession
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	start   time.Time
 	held    atomic.Bool // storageBack is not answered
 
 	mu   sync.Mutex
