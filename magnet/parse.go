@@ -131,6 +131,7 @@ func (p *parser) param(part string) error {
 // warn notes a hint that is passed over.
 func (p *parser) warn(e *Error) {
 	if len(p.l.Warnings) < maxWarnings {
+		e.Reason += "; it is passed over"
 		p.l.Warnings = append(p.l.Warnings, e)
 	}
 }

@@ -94,11 +94,13 @@ func readTorrent(path string) (*metainfo.Torrent, error) {
 func parseTorrent(from string, b []byte) (*metainfo.Torrent, error) {
 	t, err := metainfo.ParseTorrent(b)
 	if err != nil {
-		code := exitTorrent
-		if len(b) == 0 || b[0] != 'd' {
-			code = exitBencode
+		switch {
+		case len(b) == 0:
+			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is no usable .torrent file: it is empty", from))
+		case b[0] != 'd':
+			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is no usable .torrent file: it is not bencoded", from))
 		}
-		return nil, fail(code, "", fmt.Errorf("%s is no usable .torrent file: %w", from, err))
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s is no usable .torrent file: %w", from, err))
 	}
 	return t, nil
 }

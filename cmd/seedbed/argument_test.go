@@ -25,6 +25,7 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 	mux.HandleFunc("/magnet", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, link, http.StatusFound) })
 	mux.HandleFunc("/page", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>log in</html>") })
 	mux.HandleFunc("/text", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "nothing") })
+	mux.HandleFunc("/empty", func(w http.ResponseWriter, r *http.Request) {})
 	mux.HandleFunc("/short", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		fmt.Fprint(w, torrentFile)
@@ -49,6 +50,9 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 	if spec, err := openArgument(t.Context(), s.URL+"/magnet"); err != nil || spec.Link == nil || spec.Link.String() != link {
 		t.Errorf("a redirect to a magnet link: %+v, %v", spec, err)
 	}
+	if _, err := openArgument(t.Context(), "http:///x.torrent"); err == nil || codeOf(err) != exitUsage {
+		t.Errorf("a URL without a host: %v", err)
+	}
 	for path, want := range map[string]struct {
 		code exitCode
 		says string
@@ -56,7 +60,8 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 		"/loop":    {exitNetwork, "more than 10 times"},
 		"/away":    {exitNetwork, "not on the web"},
 		"/page":    {exitBencode, "is a web page"},
-		"/text":    {exitBencode, "is no usable .torrent file"},
+		"/text":    {exitBencode, "is no usable .torrent file: it is not bencoded"},
+		"/empty":   {exitBencode, "is no usable .torrent file: it is empty"},
 		"/short":   {exitNetwork, "breaks off"},
 		"/endless": {exitTorrent, "more than any .torrent file"},
 		"/broken":  {exitNetwork, "500 Internal Server Error"},

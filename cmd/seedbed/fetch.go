@@ -25,6 +25,9 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err == nil && req.URL.Host == "" {
+		err = errors.New("it names no host")
+	}
 	if err != nil {
 		return nil, "", fail(exitUsage, "", fmt.Errorf("%s is no URL: %w", url, err))
 	}

@@ -56,11 +56,11 @@ type jsonError struct {
 }
 
 type jsonFile struct {
-	Path    string `json:"path"`
-	Size    int64  `json:"size"`
-	Spelled string `json:"spelled,omitempty"` // in the torrent, if the path differs
-	Folder  bool   `json:"folder,omitempty"`
-	Link    string `json:"link,omitempty"` // what a symbolic link leads to; ".." is out of the torrent
+	Path    string  `json:"path"`
+	Size    int64   `json:"size"`
+	Spelled *string `json:"spelled,omitempty"` // in the torrent, if the path differs
+	Folder  bool    `json:"folder,omitempty"`
+	Link    string  `json:"link,omitempty"` // what a symbolic link leads to; ".." is out of the torrent
 }
 
 func head(event string, at time.Time, t *node.Torrent) jsonHead {

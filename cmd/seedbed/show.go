@@ -128,7 +128,11 @@ func jsonFiles(info *metainfo.Info) []jsonFile {
 	out := make([]jsonFile, 0, info.Stored())
 	for i := range info.Files {
 		if f := &info.Files[i]; !f.Pad {
-			file := jsonFile{Path: strings.Join(f.Path, "/"), Size: f.Length, Spelled: strings.Join(f.Spelled, "/"), Folder: f.Folder, Link: strings.Join(f.Symlink, "/")}
+			file := jsonFile{Path: strings.Join(f.Path, "/"), Size: f.Length, Folder: f.Folder, Link: strings.Join(f.Symlink, "/")}
+			if f.Spelled != nil {
+				spelled := strings.Join(f.Spelled, "/")
+				file.Spelled = &spelled
+			}
 			if f.Symlink != nil && file.Link == "" {
 				file.Link = ".."
 			}
@@ -149,8 +153,8 @@ func (f *jsonFile) line() string {
 	case f.Link != "":
 		s += " -> " + printable(f.Link)
 	}
-	if f.Spelled != "" {
-		s += fmt.Sprintf("  (spelled %q)", f.Spelled)
+	if f.Spelled != nil {
+		s += fmt.Sprintf("  (spelled %q)", *f.Spelled)
 	}
 	return s
 }
