@@ -25,7 +25,7 @@ with 32 when there is one.`,
 			for _, arg := range args {
 				err := a.check(cmd.Context(), arg, &c)
 				if cmd.Context().Err() != nil {
-					return err
+					return fail(exitUnfinished, "run the same command again", fmt.Errorf("stopped before %s was checked", arg))
 				}
 				if err != nil {
 					failed.add(err)

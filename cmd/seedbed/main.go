@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -22,6 +24,9 @@ func main() {
 	context.AfterFunc(ctx, func() {
 		// A second signal ends the process at once.
 		stop()
+		if term.IsTerminal(int(os.Stdout.Fd())) {
+			fmt.Print("\r") // over the ^C that the terminal echoed: the next line begins there
+		}
 	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(int(code))

@@ -278,7 +278,10 @@ func (s *session) progress() string {
 		default:
 		}
 		snap := t.Snapshot()
-		if !snap.Metadata {
+		switch {
+		case snap.State == node.Checking:
+			return fmt.Sprintf("%d %% of what is there of %s is checked", percent(snap.Checked, snap.ToCheck), t.Name())
+		case !snap.Metadata:
 			return fmt.Sprintf("no metadata of %s yet (%s)", t.Name(), snap.Why)
 		}
 		return fmt.Sprintf("%s of %s of %s are kept", formatSize(snap.HaveWanted), formatSize(snap.Wanted), t.Name())
