@@ -64,8 +64,8 @@ func TestALateBitfieldStandsForHaves(t *testing.T) {
 		if p := r.e.conns[c]; closed(r.drain(), c) != 0 || p.nHas != 4 {
 			t.Errorf("%s: it has %d pieces after have all", name, p.nHas)
 		}
-		if r.e.meta.early != 0 {
-			t.Errorf("%s: %d bytes are still held", name, r.e.meta.early)
+		if r.e.early != 0 {
+			t.Errorf("%s: %d bytes are still held", name, r.e.early)
 		}
 	}
 }
@@ -93,8 +93,8 @@ func TestEarlyFieldsAreJudgedWhenTheGeometryIsKnown(t *testing.T) {
 		if p := r.e.conns[c]; x.fault == 0 && p.nHas != x.has {
 			t.Errorf("%s: it has %d, not %d", name, p.nHas, x.has)
 		}
-		if r.e.meta.early != 0 {
-			t.Errorf("%s: %d bytes are still held", name, r.e.meta.early)
+		if r.e.early != 0 {
+			t.Errorf("%s: %d bytes are still held", name, r.e.early)
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	c.super = newSuperSeeder(n, info.PieceLength, c.pick)
 	e.content = c
 	c.slots.resize(e.slotBudget())
-	e.meta.done = true
+	e.meta.end()
 	e.choker.open = true
 	if info.Private {
 		e.goPrivate()

@@ -29,7 +29,8 @@ type Engine struct {
 	spare   int            // of those, how many may be replaced; see room.go
 	blame   blame
 	sources []uint32 // of sourcesOf
-	meta    metaPhase
+	meta    metadataPhase
+	early   int // bytes of all peers' early fields
 	layer   layerPhase
 	content *content // nil until EvInfo
 	focus   focus
@@ -109,8 +110,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	}
 	e.book = newBook(&e.cfg, e.rng)
 	e.choker = newChoker(cfg.Uploads, e.rng)
-	e.meta.asm = metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2)
-	e.meta.due = mono.Never
+	e.meta = newMetadataPhase(metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2))
 	e.timers = timers{secondAt: mono.Never, wantAt: now, lookAt: mono.Never}
 	return e
 }
@@ -318,7 +318,7 @@ func (e *Engine) pump() {
 		e.announceHaves()
 		e.offer()
 	} else {
-		e.askMetadata()
+		e.meta.ask(e.now, metas{e})
 		e.askLayers()
 	}
 	e.dial()

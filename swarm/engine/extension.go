@@ -85,7 +85,11 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	if ip := p.ext.YourIP; ip.IsValid() && ip != had {
 		e.cmd(Command{Kind: CmdYourIP, Conn: p.conn, Addr: netip.AddrPortFrom(ip, 0)})
 	}
-	e.metaOffer(p)
+	if p.ext.UtMetadata != 0 {
+		if err := e.meta.offer(&p.meta, p.ext.MetadataSize); err != nil {
+			return err
+		}
+	}
 	if h.UploadKnown {
 		e.dropUseless(p)
 	}

@@ -150,11 +150,11 @@ func (e *Engine) onField(p *peer, m *wire.Msg) {
 	switch {
 	case m.Type == wire.HaveAll:
 		p.early.all = true
-	case len(m.Payload) > maxEarly-e.meta.early:
+	case len(m.Payload) > maxEarly-e.early:
 		e.close(p, FaultUseless) // no room to remember it
 	default:
 		p.early.bits = slices.Clone(m.Payload)
-		e.meta.early += len(p.early.bits)
+		e.early += len(p.early.bits)
 	}
 }
 
@@ -234,7 +234,7 @@ func (e *Engine) ownPieces(p *peer) {
 func (e *Engine) decodeEarly(p *peer) {
 	e.geometry(p)
 	x := p.early
-	e.meta.early -= x.size()
+	e.early -= x.size()
 	p.early = early{}
 	if x.all || x.bits != nil {
 		e.setField(p, x.all, x.bits)
@@ -311,10 +311,10 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	if c == nil {
 		e.sense = true
 		// Past the cap the peer looks poorer than it is, which harms only itself.
-		if !p.early.all && len(p.early.haves) < maxEarlyList && e.meta.early < maxEarly {
+		if !p.early.all && len(p.early.haves) < maxEarlyList && e.early < maxEarly {
 			before := p.early.size()
 			p.early.haves = append(p.early.haves, index)
-			e.meta.early += p.early.size() - before
+			e.early += p.early.size() - before
 		}
 		return
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"seedbed/internal/mono"
@@ -33,257 +34,259 @@ const (
 	metaGrace = 2 * time.Minute
 )
 
-// metaPhase is the engine's side of BEP 9 before the info dictionary is known.
-type metaPhase struct {
-	asm   *metainfo.Assembler
-	done  bool // assembled, or not needed
-	early int  // bytes of all peers' early fields
-
-	silent int       // peers that were passed over since a block came
-	due    mono.Time // when the next is passed over
+// metadataPhase fetches the info dictionary from several peers at once (BEP 9). It
+// decides whom to ask for which block, and for how long to wait; the assembler
+// checks what comes.
+type metadataPhase struct {
+	asm    *metainfo.Assembler
+	done   bool        // the dictionary is assembled, or came from elsewhere
+	peers  []*metaPeer // in the order they came
+	silent int         // peers that were passed over since a block came
+	due    mono.Time   // when the next is passed over
 }
 
-// metaPeer is a peer's side.
+// metaPeer is what the metadata phase knows of a peer.
 type metaPeer struct {
-	size   int64     // as it told, and the assembler took
-	asked  []int     // blocks on order
-	at     mono.Time // when it was asked or answered last
-	pause  mono.Time // not asked until then
-	gave   bool      // it has sent a block
-	silent uint8     // how often it was passed over since
-	serve  rate.Bucket
+	conn   Conn
+	since  mono.Time   // when it was connected
+	size   int64       // of the metadata, as it told and the assembler took; 0 if it has none to give
+	asked  []int       // blocks on order
+	at     mono.Time   // when it was asked or answered last
+	pause  mono.Time   // not asked until then
+	gave   bool        // it has sent a block
+	silent uint8       // how often it was passed over since
+	serve  rate.Bucket // blocks that it may have of us
 }
 
-// usable reports whether p may give us metadata.
-func (m *metaPeer) usable() bool { return m.size > 0 }
-
-// metaOffer looks at a peer's extension handshake for metadata to be had.
-func (e *Engine) metaOffer(p *peer) {
-	if e.meta.done || p.ext.UtMetadata == 0 || p.ext.MetadataSize == 0 || p.meta.size == p.ext.MetadataSize {
-		return
-	}
-	// A wrong size costs the peer that told it, never the magnet.
-	if err := e.meta.asm.Size(uint32(p.conn), p.ext.MetadataSize); err != nil {
-		e.close(p, FaultProtocol)
-		return
-	}
-	p.meta.size = p.ext.MetadataSize
+// metaSink sends the requests of the metadata phase.
+type metaSink interface {
+	requestMetadata(conn Conn, block int)
 }
 
-// askMetadata keeps several peers busy with blocks of the info dictionary.
-func (e *Engine) askMetadata() {
-	if e.meta.done || e.stopped {
+func newMetadataPhase(asm *metainfo.Assembler) metadataPhase {
+	return metadataPhase{asm: asm, due: mono.Never}
+}
+
+// id returns the name of a peer in the assembler.
+func (p *metaPeer) id() uint32 { return uint32(p.conn) }
+
+// isUsable reports whether p may give us metadata.
+func (p *metaPeer) isUsable() bool { return p.size > 0 }
+
+// needs reports whether there is no metadata yet, and p may give us some.
+func (m *metadataPhase) needs(p *metaPeer) bool { return !m.done && p.isUsable() }
+
+// join adds a peer.
+func (m *metadataPhase) join(now mono.Time, conn Conn, p *metaPeer) {
+	*p = metaPeer{conn: conn, since: now}
+	if !m.done {
+		m.peers = append(m.peers, p)
+	}
+}
+
+// leave forgets a peer that is gone, and frees its blocks for others. One that never
+// joined is passed over.
+func (m *metadataPhase) leave(p *metaPeer) {
+	if i := slices.Index(m.peers, p); i >= 0 {
+		m.peers = slices.Delete(m.peers, i, i+1)
+	}
+	if m.needs(p) {
+		m.asm.Gone(p.id())
+	}
+	p.asked, p.size = nil, 0
+}
+
+// end ends the phase: the metadata is known.
+func (m *metadataPhase) end() { m.done, m.peers = true, nil }
+
+// offer notes the size of the metadata that p has, as its extension handshake says. A
+// wrong size is an error that costs the peer that told it, never the magnet.
+func (m *metadataPhase) offer(p *metaPeer, size int64) error {
+	if m.done || size == 0 || p.size == size {
+		return nil
+	}
+	if err := m.asm.Size(p.id(), size); err != nil {
+		return err
+	}
+	p.size = size
+	return nil
+}
+
+// ask keeps several peers busy with blocks of the info dictionary.
+func (m *metadataPhase) ask(now mono.Time, sink metaSink) {
+	if m.done {
 		return
 	}
-	e.passOver()
+	m.passOver(now)
 	busy := 0
-	for _, p := range e.peers {
-		if len(p.meta.asked) > 0 && !p.closing {
+	for _, p := range m.peers {
+		if len(p.asked) > 0 {
 			busy++
 		}
 	}
 	// Peers that were silent come after those that were not asked yet.
-	busy = e.askMetadataOf(busy, false)
-	e.askMetadataOf(busy, true)
+	busy = m.askSome(now, busy, false, sink)
+	m.askSome(now, busy, true, sink)
 }
 
-// askMetadataOf asks the peers that were silent, or the others; busy is how many are
-// asked already.
-func (e *Engine) askMetadataOf(busy int, silent bool) int {
-	for _, p := range e.peers {
-		m := &p.meta
-		if p.closing || !m.usable() || (m.silent > 0) != silent || e.now < m.pause || (len(m.asked) == 0 && busy >= maxMetaPeers) {
+// askSome asks the peers that were silent, or the others. busy is how many peers are
+// asked already; it returns how many are then.
+func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaSink) int {
+	for _, p := range m.peers {
+		if !p.isUsable() || (p.silent > 0) != silent || now < p.pause || (len(p.asked) == 0 && busy >= maxMetaPeers) {
 			continue
 		}
-		for len(m.asked) < maxMetaAsked {
-			piece, ok := e.meta.asm.Next(uint32(p.conn))
+		for len(p.asked) < maxMetaAsked {
+			block, ok := m.asm.Next(p.id())
 			if !ok {
 				break
 			}
-			if len(m.asked) == 0 {
+			if len(p.asked) == 0 {
 				busy++
-				m.at = e.now
+				p.at = now
 			}
-			m.asked = append(m.asked, piece)
-			e.scratch = wire.AppendMetadata(e.scratch[:0], wire.MetadataMsg{Type: wire.MetadataRequest, Piece: piece})
-			e.sendExt(p, p.ext.UtMetadata, e.scratch)
+			p.asked = append(p.asked, block)
+			sink.requestMetadata(p.conn, block)
 		}
-		if len(m.asked) > 0 {
-			e.meta.due = min(e.meta.due, m.at.Add(e.metaPatience(m)))
+		if len(p.asked) > 0 {
+			m.due = min(m.due, p.at.Add(m.patience(p)))
 		}
 	}
 	return busy
 }
 
-// metaPatience returns how long a peer that was asked may be silent.
-func (e *Engine) metaPatience(m *metaPeer) time.Duration {
-	if m.gave {
+// patience returns how long a peer that was asked may be silent.
+func (m *metadataPhase) patience(p *metaPeer) time.Duration {
+	if p.gave {
 		return metaTimeout
 	}
-	return metaFirst >> min(e.meta.silent/maxMetaPeers, metaHurry)
+	return metaFirst >> min(m.silent/maxMetaPeers, metaHurry)
 }
 
 // passOver frees the blocks that silent peers have on order.
-func (e *Engine) passOver() {
-	if e.now < e.meta.due {
+func (m *metadataPhase) passOver(now mono.Time) {
+	if now < m.due {
 		return
 	}
-	e.meta.due = mono.Never
-	for _, p := range e.peers {
-		m := &p.meta
-		if p.closing || len(m.asked) == 0 {
+	m.due = mono.Never
+	for _, p := range m.peers {
+		if len(p.asked) == 0 {
 			continue
 		}
-		if at := m.at.Add(e.metaPatience(m)); e.now < at {
-			e.meta.due = min(e.meta.due, at)
+		if at := p.at.Add(m.patience(p)); now < at {
+			m.due = min(m.due, at)
 			continue
 		}
-		for _, piece := range m.asked {
-			e.meta.asm.Reject(uint32(p.conn), piece)
+		for _, block := range p.asked {
+			m.asm.Reject(p.id(), block)
 		}
-		m.asked = m.asked[:0]
-		m.pause = e.now.Add(metaPause << min(m.silent, metaPauses))
-		m.silent = min(m.silent+1, metaPauses)
-		e.meta.silent++
+		p.asked = p.asked[:0]
+		p.pause = now.Add(metaPause << min(p.silent, metaPauses))
+		p.silent = min(p.silent+1, metaPauses)
+		m.silent++
 	}
 }
 
-// onMetadata handles a message of ut_metadata.
-func (e *Engine) onMetadata(p *peer, payload []byte) error {
-	m, err := wire.ParseMetadata(payload)
-	if err != nil {
-		return err
+// answered takes a block off p's order and reports whether it was there.
+func (m *metadataPhase) answered(now mono.Time, p *metaPeer, block int) bool {
+	i := slices.Index(p.asked, block)
+	if i < 0 {
+		return false
 	}
-	switch m.Type {
-	case wire.MetadataRequest:
-		e.serveMetadata(p, m.Piece)
-	case wire.MetadataData:
-		return e.onMetadataBlock(p, &m)
-	case wire.MetadataReject:
-		if e.metaAnswered(p, m.Piece) {
-			e.sense = true
-			e.meta.asm.Reject(uint32(p.conn), m.Piece)
-			p.meta.pause = e.now.Add(rejectedPause)
-		}
-	}
-	return nil
+	p.asked = slices.Delete(p.asked, i, i+1)
+	p.at = now
+	return !m.done
 }
 
-// metaAnswered strikes a block off p's order and reports whether it was there.
-func (e *Engine) metaAnswered(p *peer, piece int) bool {
-	m := &p.meta
-	for i, a := range m.asked {
-		if a == piece {
-			m.asked = append(m.asked[:i], m.asked[i+1:]...)
-			m.at = e.now
-			return !e.meta.done
-		}
+// rejected notes that p rejected a request, and reports whether it was asked.
+func (m *metadataPhase) rejected(now mono.Time, p *metaPeer, block int) bool {
+	if !m.answered(now, p, block) {
+		return false
 	}
-	return false
+	m.asm.Reject(p.id(), block)
+	p.pause = now.Add(rejectedPause)
+	return true
 }
 
-func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
-	if e.meta.done {
-		return nil // another was faster
+// A metaResult is what became of a block of metadata.
+type metaResult struct {
+	wasAsked bool
+	info     *metainfo.Info // the metadata, if it is whole and right
+	liars    []Conn         // peers that sent wrong blocks
+	broken   error          // what the infohash stands for is known, and cannot be opened
+	err      error          // what its sender did wrong
+}
+
+// received takes a block that p sent.
+func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []byte) (r metaResult) {
+	if m.done {
+		return r // another was faster
 	}
-	e.sense = e.metaAnswered(p, m.Piece)
-	info, liars, err := e.meta.asm.Block(uint32(p.conn), m.Piece, m.Data)
+	r.wasAsked = m.answered(now, p, block)
+	info, liars, err := m.asm.Block(p.id(), block, data)
 	if errors.Is(err, metainfo.ErrUnasked) {
-		return nil
+		return r
 	}
-	e.heardMetadata(p)
+	m.noteAlive(now, p)
 	for _, l := range liars {
-		if q := e.conns[Conn(l)]; q != nil {
-			e.punish(q)
-		}
+		r.liars = append(r.liars, Conn(l))
 	}
 	var broken *metainfo.Error
 	switch {
 	case errors.As(err, &broken):
-		// What the infohash stands for is known, and cannot be opened.
-		e.meta.done = true
-		e.broken = err
-		e.cmd(Command{Kind: CmdBroken, Err: err})
-		return nil
+		r.broken = err
+		m.end()
 	case err != nil:
-		return err
+		r.err = err
 	case info != nil:
-		e.meta.done = true
-		if !e.needLayers(info) {
-			e.cmd(Command{Kind: CmdMetadata, Info: info})
-		}
-		if info.Private {
-			e.goPrivate() // what is there may take long to check
-		}
+		r.info = info
+		m.end()
 	}
-	return nil
+	return r
 }
 
-// heardMetadata notes that p sends what it is asked for, even if late.
-func (e *Engine) heardMetadata(p *peer) {
-	m := &p.meta
-	m.gave = true
-	e.meta.silent = 0
-	if m.silent > 0 {
-		m.silent, m.pause = 0, e.now // to be asked anew with the next upkeep
+// noteAlive notes that p sends what it is asked for, even if late.
+func (m *metadataPhase) noteAlive(now mono.Time, p *metaPeer) {
+	p.gave = true
+	m.silent = 0
+	if p.silent > 0 {
+		p.silent, p.pause = 0, now // upkeep ends its pause
 	}
 }
 
-// serveMetadata answers a request for a block of the info dictionary. A peer
-// may have it all twice, and then again at a pace.
-func (e *Engine) serveMetadata(p *peer, piece int) {
-	if p.ext.UtMetadata == 0 {
-		return
+// upkeep is done once a second for each peer while there is no metadata. It ends
+// pauses and returns the fault of a peer that is to be closed: where places are
+// short (crowded), one that cannot give metadata goes.
+func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, crowded bool) Fault {
+	if m.done {
+		return FaultNone
 	}
-	out := wire.MetadataMsg{Type: wire.MetadataReject, Piece: piece}
-	if c := e.content; c != nil {
-		raw := c.info.Raw
-		blocks := (len(raw) + wire.MetadataBlock - 1) / wire.MetadataBlock
-		if p.meta.serve.Rate == 0 {
-			burst := float64(2*blocks + 8)
-			p.meta.serve = rate.NewBucket(e.now, burst/60, burst)
-		}
-		if piece < blocks && p.meta.serve.Take(e.now, 1) {
-			begin := piece * wire.MetadataBlock
-			e.sense = true
-			out.Type, out.TotalSize = wire.MetadataData, int64(len(raw))
-			out.Data = raw[begin:min(begin+wire.MetadataBlock, len(raw))]
+	if p.pause != 0 && now >= p.pause {
+		p.pause = 0
+		// To tell its size again forgives the rejections.
+		if err := m.asm.Size(p.id(), p.size); err != nil {
+			return FaultProtocol
 		}
 	}
-	e.scratch = wire.AppendMetadata(e.scratch[:0], out)
-	e.sendExt(p, p.ext.UtMetadata, e.scratch)
+	if crowded && !p.isUsable() && now.Sub(p.since) > metaGrace {
+		return FaultUseless
+	}
+	return FaultNone
 }
 
-// metaUpkeep is done once a second while there is no metadata: pauses end, and where
-// room is short peers go that cannot give any.
-func (e *Engine) metaUpkeep() {
-	if e.meta.done {
-		return
+// answer answers a peer's request for a block of raw, the info dictionary, which is
+// empty while we do not know it. A peer may have it all twice, and then again at a
+// pace.
+func (p *metaPeer) answer(now mono.Time, raw []byte, block int) wire.MetadataMsg {
+	blocks := (len(raw) + wire.MetadataBlock - 1) / wire.MetadataBlock
+	if p.serve.Rate == 0 && blocks > 0 {
+		burst := float64(2*blocks + 8)
+		p.serve = rate.NewBucket(now, burst/60, burst)
 	}
-	crowded := e.open >= e.cfg.MaxConns*3/4
-	for _, p := range e.peers {
-		m := &p.meta
-		if p.closing {
-			continue
-		}
-		if m.pause != 0 && e.now >= m.pause {
-			m.pause = 0
-			// To tell its size again forgives the rejections.
-			if err := e.meta.asm.Size(uint32(p.conn), m.size); err != nil {
-				e.close(p, FaultProtocol)
-			}
-		}
-		if crowded && !m.usable() && e.now.Sub(p.since) > metaGrace {
-			e.close(p, FaultUseless)
-		}
+	if block >= blocks || !p.serve.Take(now, 1) {
+		return wire.MetadataMsg{Type: wire.MetadataReject, Piece: block}
 	}
-}
-
-// metaGone forgets p's part in the metadata.
-func (e *Engine) metaGone(p *peer) {
-	p.meta.asked = nil
-	if !e.meta.done && p.meta.size > 0 {
-		e.meta.asm.Gone(uint32(p.conn))
-	}
-	p.meta.size = 0
+	begin := block * wire.MetadataBlock
+	return wire.MetadataMsg{Type: wire.MetadataData, Piece: block, TotalSize: int64(len(raw)),
+		Data: raw[begin:min(begin+wire.MetadataBlock, len(raw))]}
 }

@@ -92,6 +92,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	if !p.incoming {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
 	}
+	e.meta.join(e.now, p.conn, &p.meta)
 	e.choker.join(e.now, p.conn, &p.choke)
 	e.greet(p)
 }
@@ -165,7 +166,7 @@ func (e *Engine) close(p *peer, f Fault) {
 
 // leaveSwarm takes p out of all that is decided from.
 func (e *Engine) leaveSwarm(p *peer) {
-	e.metaGone(p)
+	e.meta.leave(&p.meta)
 	e.layersGone(p)
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
@@ -180,7 +181,7 @@ func (e *Engine) leaveSwarm(p *peer) {
 	if e.content != nil {
 		e.content.super.release(&p.super, true)
 	}
-	e.meta.early -= p.early.size()
+	e.early -= p.early.size()
 	p.early = early{}
 	p.up.queue.Clear()
 	e.choker.leave(&p.choke)

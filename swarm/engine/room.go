@@ -57,7 +57,7 @@ func (u *usefulness) rank(now mono.Time) rank {
 
 // usefulnessOf returns what counts for the place of p.
 func (e *Engine) usefulnessOf(p *peer) usefulness {
-	needsMeta := !e.meta.done && p.meta.usable()
+	needsMeta := e.meta.needs(&p.meta)
 	return usefulness{
 		since: p.since, wantsUs: p.choke.interested, isWanted: p.down.interested || needsMeta,
 		hasMeta: needsMeta, isSilent: p.meta.pause > e.now,

@@ -15,9 +15,12 @@ import (
 var machines = map[string][]string{
 	"blame":  {"blame.go"},
 	"choker": {"choke.go", "stalled.go"},
-	"picker": {"picker.go"},
-	"focus":  {"focus.go"},
-	"slots":  {"slots.go"},
+	// Addresses of peers: bans, and the limits on unproven ones.
+	"book":     {"candidates.go", "bans.go", "unproven.go"},
+	"metadata": {"metadata.go"},
+	"picker":   {"picker.go"},
+	"focus":    {"focus.go"},
+	"slots":    {"slots.go"},
 	// What is thought of a peer, for the requester.
 	"standing":     {"standing.go"},
 	"super-seeder": {"super.go"},

@@ -15,7 +15,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		if p.closing {
 			continue
 		}
-		if p.meta.usable() && !e.meta.done {
+		if e.meta.needs(&p.meta) {
 			s.MetaPeers++
 		}
 		if c == nil {

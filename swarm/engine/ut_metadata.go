@@ -1,0 +1,86 @@
+package engine
+
+import "seedbed/swarm/wire"
+
+// Messages of ut_metadata (BEP 9), and what follows from the metadata phase.
+
+// metas is the engine as its metadata phase sees it.
+type metas struct{ e *Engine }
+
+func (s metas) requestMetadata(conn Conn, block int) {
+	s.e.sendMetadata(s.e.conns[conn], wire.MetadataMsg{Type: wire.MetadataRequest, Piece: block})
+}
+
+func (e *Engine) sendMetadata(p *peer, m wire.MetadataMsg) {
+	e.scratch = wire.AppendMetadata(e.scratch[:0], m)
+	e.sendExt(p, p.ext.UtMetadata, e.scratch)
+}
+
+// onMetadata handles a message of ut_metadata.
+func (e *Engine) onMetadata(p *peer, payload []byte) error {
+	m, err := wire.ParseMetadata(payload)
+	if err != nil {
+		return err
+	}
+	switch m.Type {
+	case wire.MetadataRequest:
+		e.serveMetadata(p, m.Piece)
+	case wire.MetadataData:
+		return e.onMetadataBlock(p, &m)
+	case wire.MetadataReject:
+		if e.meta.rejected(e.now, &p.meta, m.Piece) {
+			e.sense = true
+		}
+	}
+	return nil
+}
+
+func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
+	r := e.meta.received(e.now, &p.meta, m.Piece, m.Data)
+	e.sense = r.wasAsked
+	for _, l := range r.liars {
+		if q := e.conns[l]; q != nil {
+			e.punish(q)
+		}
+	}
+	switch {
+	case r.broken != nil:
+		e.broken = r.broken
+		e.cmd(Command{Kind: CmdBroken, Err: r.broken})
+	case r.info != nil:
+		if !e.needLayers(r.info) {
+			e.cmd(Command{Kind: CmdMetadata, Info: r.info})
+		}
+		if r.info.Private {
+			e.goPrivate() // what is there may take long to check
+		}
+	}
+	return r.err
+}
+
+// serveMetadata answers a request for a block of the info dictionary.
+func (e *Engine) serveMetadata(p *peer, block int) {
+	if p.ext.UtMetadata == 0 {
+		return
+	}
+	var raw []byte
+	if c := e.content; c != nil {
+		raw = c.info.Raw
+	}
+	m := p.meta.answer(e.now, raw, block)
+	e.sense = e.sense || m.Type == wire.MetadataData
+	e.sendMetadata(p, m)
+}
+
+// metaUpkeep is done once a second.
+func (e *Engine) metaUpkeep() {
+	crowded := e.open >= e.cfg.MaxConns*3/4
+	for _, p := range e.peers {
+		if p.closing || e.meta.done {
+			continue
+		}
+		if f := e.meta.upkeep(e.now, &p.meta, crowded); f != FaultNone {
+			e.close(p, f)
+		}
+	}
+}
