@@ -16,11 +16,11 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A bare peer does what the protocol needs and no more, so that it shows what
-// the client at the other end can do.
+// A bare peer does what the protocol needs and no more, so that a measurement
+// shows what the client at the other end can do.
 
-// shake does the handshake with a peer that is to be asked or told of a torrent.
-func shake(nc net.Conn, r io.Reader, infohash [20]byte) error {
+// handshake sends our handshake, reads the peer's and checks its infohash.
+func handshake(nc net.Conn, r io.Reader, infohash [20]byte) error {
 	var reserved wire.Reserved
 	reserved.SetFast()
 	id := [20]byte{'-', 'R', 'A', '0', '0', '0', '1', '-'}
@@ -80,7 +80,7 @@ func listenRaw(t testing.TB, ip string, infohash [20]byte, serve func(nc net.Con
 			wg.Go(func() {
 				defer nc.Close()
 				r := bufio.NewReaderSize(nc, 64<<10)
-				if shake(nc, r, infohash) == nil {
+				if handshake(nc, r, infohash) == nil {
 					_ = serve(nc, r) // the client ends it
 				}
 			})
@@ -153,7 +153,7 @@ func leechRaw(ctx context.Context, from, to string, infohash [20]byte, size, pie
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	r := bufio.NewReaderSize(nc, 64<<10)
-	if err := shake(nc, r, infohash); err != nil {
+	if err := handshake(nc, r, infohash); err != nil {
 		return err
 	}
 	if _, err := nc.Write(wire.Append(wire.Append(nil, wire.Msg{Type: wire.HaveNone}), wire.Msg{Type: wire.Interested})); err != nil {
