@@ -254,7 +254,7 @@ func (e *Engine) Tick(now mono.Time) {
 	}
 	e.metaUpkeep()
 	e.countSpare()
-	e.layerUpkeep()
+	e.layer.upkeep(e.now)
 	e.endSuperSeeding()
 	if e.now >= e.choker.roundAt {
 		e.rechoke()
@@ -319,7 +319,7 @@ func (e *Engine) pump() {
 		e.offer()
 	} else {
 		e.meta.ask(e.now, metas{e})
-		e.askLayers()
+		e.layer.ask(e.now, layerRequests{e})
 	}
 	e.dial()
 	e.wantPeers()

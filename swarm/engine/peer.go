@@ -56,6 +56,7 @@ type peer struct {
 	choke chokePeer
 	up    upload
 	meta  metaPeer
+	layer layerPeer
 	hash  hashPeer
 	super superPeer
 
@@ -93,6 +94,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
 	}
 	e.meta.join(e.now, p.conn, &p.meta)
+	e.layer.join(p.conn, &p.layer)
 	e.choker.join(e.now, p.conn, &p.choke)
 	e.greet(p)
 }
@@ -167,7 +169,7 @@ func (e *Engine) close(p *peer, f Fault) {
 // leaveSwarm takes p out of all that is decided from.
 func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.leave(&p.meta)
-	e.layersGone(p)
+	e.layer.leave(&p.layer)
 	if c := e.content; c != nil && p.has.Len() == c.n {
 		if p.counted {
 			c.seeds--

@@ -17,6 +17,7 @@ var machines = map[string][]string{
 	"choker": {"choke.go", "stalled.go"},
 	// Addresses of peers: bans, and the limits on unproven ones.
 	"book":     {"candidates.go", "bans.go", "unproven.go"},
+	"layers":   {"layers.go"},
 	"metadata": {"metadata.go"},
 	"picker":   {"picker.go"},
 	"focus":    {"focus.go"},
