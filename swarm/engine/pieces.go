@@ -45,7 +45,7 @@ type piece struct {
 	closed int  // chunks without a slot
 	stored int  // chunks stored
 	sent   bool // the last chunk was stored: the verdict is awaited
-	only   Conn // on parole: the one connection that is asked, while it serves us
+	only   Conn // asked last; on parole the one that is asked, while it serves us in time
 	parole bool
 	round  uint32 // of content.rounds: when it was begun, or begun again from nothing
 }

@@ -145,9 +145,7 @@ func (e *Engine) refill(p *peer) {
 // leaseFrom leases free blocks of k to p up to limit.
 func (e *Engine) leaseFrom(p *peer, k *chunk, limit int) {
 	pc := k.piece
-	if pc.parole {
-		pc.only = p.conn
-	}
+	pc.only = p.conn
 	end := k.first + k.blocks
 	for b := k.next; b < end && k.free > 0 && p.down.out() < limit; b++ {
 		if s := &pc.block[b]; s.done || s.held != nil {
@@ -165,16 +163,7 @@ func (e *Engine) may(p *peer, pc *piece) bool {
 	if !p.has.Has(int(pc.index)) || !e.content.need.Has(int(pc.index)) {
 		return false
 	}
-	if pc.parole && pc.only == p.conn {
-		return !e.blame.isResting(e.now, p.origin, pc.index)
-	}
-	if pc.parole {
-		if q := e.conns[pc.only]; q != nil && e.serves(q) && q.has.Has(int(pc.index)) {
-			return false
-		}
-		return e.isTrusted(p, pc.index)
-	}
-	return true
+	return !pc.parole || e.mayAlone(p, pc)
 }
 
 // serves reports whether q can be expected to deliver soon.

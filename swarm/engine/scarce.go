@@ -171,6 +171,7 @@ func (e *Engine) takeOver(p *peer, limit int) bool {
 			}
 			k, b, next := l.chunk, l.block, l.next
 			if e.may(p, k.piece) && !e.isContested(k.piece, b, p, q) {
+				k.piece.only = p.conn
 				e.grant(p, k, b)
 				e.forfeit(l, false)
 				moved = true

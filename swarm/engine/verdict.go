@@ -60,6 +60,24 @@ func (e *Engine) onBadPiece(pc *piece, ev *EvVerified) {
 	pc.parole, pc.only = e.blame.isSuspect(pc.index), 0
 }
 
+// mayAlone reports whether p may be the one that pc, which is on parole, is asked
+// of: as long as one serves us that is asked for it and is not late, nobody else may.
+func (e *Engine) mayAlone(p *peer, pc *piece) bool {
+	if pc.only == p.conn {
+		return !e.blame.isResting(e.now, p.origin, pc.index)
+	}
+	if q := e.conns[pc.only]; q != nil && e.canGiveAlone(q, pc.index) && !e.isLate(q, p) {
+		return false
+	}
+	return e.isTrusted(p, pc.index)
+}
+
+// isLate reports whether what q owes is overdue for p.
+func (e *Engine) isLate(q, p *peer) bool {
+	l := q.down.leases.oldest
+	return l != nil && l.at <= e.overdue(q, p)
+}
+
 // isTrusted reports whether a piece on parole may be given to p alone: to one
 // that had no part in the bad copies, if there is such a peer.
 func (e *Engine) isTrusted(p *peer, piece uint32) bool {
@@ -70,9 +88,14 @@ func (e *Engine) isTrusted(p *peer, piece uint32) bool {
 		return false
 	}
 	for _, q := range e.peers {
-		if q != p && e.serves(q) && q.has.Has(int(piece)) && !e.blame.isNamed(q.origin, piece) {
+		if q != p && e.canGiveAlone(q, piece) && e.mayBegin(q) && !e.blame.isNamed(q.origin, piece) {
 			return false
 		}
 	}
 	return true
+}
+
+// canGiveAlone reports whether q can be expected to deliver a whole piece soon.
+func (e *Engine) canGiveAlone(q *peer, piece uint32) bool {
+	return e.serves(q) && !q.down.crawls && q.has.Has(int(piece))
 }
