@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"seedbed/internal/buf"
 )
 
 // chunkSize is the unit of piece buffers: a piece up to this size is hashed
@@ -34,7 +36,7 @@ func (b *budget) init(cfg *Config) {
 
 // share is a torrent's part.
 type share struct {
-	slots           int // piece buffers of its own size
+	slots           int // piece buffers of its own size: the engine's slots
 	halfOpen, conns int
 }
 
@@ -143,15 +145,8 @@ type need struct {
 	size int64
 }
 
-// bufferSize is the memory that one piece buffer takes: buffers come in
-// powers of two.
-func bufferSize(pieceLength int64) int64 {
-	size := int64(16 << 10)
-	for size < min(pieceLength, chunkSize) {
-		size *= 2
-	}
-	return size
-}
+// bufferSize is the memory that one piece buffer takes.
+func bufferSize(pieceLength int64) int64 { return buf.SizeOf(int(min(pieceLength, chunkSize))) }
 
 // divide gives each its part of memory, in buffers, so that the sum stays
 // within it. Each has two buffers at least, to fill one while the other is

@@ -162,7 +162,7 @@ func benchLeech(b *testing.B, info *metainfo.Info, dir string, peer netip.AddrPo
 	done := make(chan struct{})
 	t := New(Config{
 		Shared: sh, InfoHash: info.Hash, PeerID: id.ID{'L'}, Info: info, Dialer: &netDialer{}, Version: "bench",
-		Budget: sh.Budget(), HalfOpen: 8, MaxConns: 50, Uploads: 4,
+		Budget: sh.Buffers(info.PieceLength), HalfOpen: 8, MaxConns: 50, Uploads: 4,
 		Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
 			f, err := os.Create(filepath.Join(dir, "x"))
 			return Content{Storage: fileStorage{f, info.NumPieces()}}, err
@@ -271,7 +271,7 @@ func benchSeed(b *testing.B, info *metainfo.Info, data []byte) (netip.AddrPort, 
 	have.Fill()
 	t := New(Config{
 		Shared: sh, InfoHash: info.Hash, PeerID: id.ID{'S'}, Info: info, Dialer: &netDialer{}, Version: "bench",
-		Budget: sh.Budget(), HalfOpen: 8, MaxConns: 50, Uploads: 4,
+		Budget: sh.Buffers(info.PieceLength), HalfOpen: 8, MaxConns: 50, Uploads: 4,
 		Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
 			return Content{Storage: cycleStorage{data: data}, Have: have}, nil
 		},

@@ -90,7 +90,7 @@ type Config struct {
 
 	UpRate, DownRate int64 // of this torrent, in bytes a second; 0: no limit of its own
 
-	Budget     int // chunks of the shared pool granted to this torrent
+	Budget     int // buffers of the shared pool granted to this torrent; see Shared.Buffers
 	HalfOpen   int // dials at once
 	Encryption Encryption
 	MaxConns   int

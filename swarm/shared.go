@@ -57,10 +57,11 @@ func NewShared(cfg SharedConfig) *Shared {
 	return s
 }
 
-// Budget is how many chunks there are to grant, of all torrents together. A
-// torrent whose pieces are shorter than a chunk takes only as much as a piece
-// for each, and may have more of them.
-func (s *Shared) Budget() int { return int(s.pool.Limit() / int64(s.chunkSize)) }
+// Buffers returns how many buffers of a torrent's pieces the memory is good for. A
+// buffer holds a piece, or a chunk of a longer one, and is 16 KiB times a power of two.
+func (s *Shared) Buffers(pieceLength int64) int {
+	return int(s.pool.Limit() / buf.SizeOf(int(min(pieceLength, int64(s.chunkSize)))))
+}
 
 // ChunkSize is the length of a chunk in bytes, of a piece that long.
 func (s *Shared) ChunkSize() int { return s.chunkSize }

@@ -42,6 +42,9 @@ func classOf(size int) int {
 	return bits.Len(uint(size-1) / BlockSize)
 }
 
+// SizeOf returns the size in bytes of the buffer that Get returns for size bytes.
+func SizeOf(size int) int64 { return BlockSize << classOf(size) }
+
 // A Pool hands out buffers. It is safe for concurrent use.
 type Pool struct {
 	limit int64

@@ -567,25 +567,23 @@ func TestBlocksThatNobodyAskedForAreCharged(t *testing.T) {
 	}
 }
 
-// Memory that pieces of 1 MiB would fill is filled by short ones too.
-func TestShortPiecesUseTheWholeBudget(t *testing.T) {
+// The budget is in slots, each of which stands for a buffer of a piece's length: pieces
+// of any length fill it and take no more, or the node's memory would not be bounded.
+func TestPiecesOfAnyLengthUseTheWholeBudgetAndNoMore(t *testing.T) {
+	const budget = 24
 	for _, pieceLen := range []int64{16 << 10, 48 << 10, 256 << 10, 1 << 20, 4 << 20} {
-		r := newRig(t, Config{Budget: 2}, int(64<<20/pieceLen), pieceLen)
+		r := newRig(t, Config{Budget: budget}, int(256<<20/pieceLen), pieceLen)
 		c := r.seed(true)
 		r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi2000ee")})
 		r.e.conns[c].down.depth = 2000
 		r.e.conns[c].down.rate.Add(r.now, 1)
 		r.e.judge(r.e.conns[c])
-		held := map[Slot]int64{}
+		held := map[Slot]bool{}
 		for _, x := range of(r.drain(), CmdRequest) {
-			held[x.Slot] += int64(x.Block.Length)
+			held[x.Slot] = true
 		}
-		sum, unit := int64(0), min(pieceLen, 1<<20)
-		for _, n := range held {
-			sum += n
-		}
-		if most := int64(2 << 20); sum > most || sum < most*unit/(unit+unit/3+1) {
-			t.Errorf("pieces of %d KiB: %d KiB on order in %d slots", pieceLen>>10, sum>>10, len(held))
+		if len(held) != budget {
+			t.Errorf("pieces of %d KiB: blocks are on order in %d slots of %d", pieceLen>>10, len(held), budget)
 		}
 	}
 }

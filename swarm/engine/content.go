@@ -73,7 +73,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	c.full.Fill()
 	c.super = newSuperSeeder(n, info.PieceLength, c.pick)
 	e.content = c
-	c.slots.resize(e.slotBudget())
+	c.slots.resize(e.cfg.Budget)
 	e.meta.end()
 	e.choker.open = true
 	if info.Private {

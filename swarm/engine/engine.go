@@ -219,7 +219,7 @@ func (e *Engine) onBudget(ev *EvBudget) {
 	e.cfg.HalfOpen, e.cfg.MaxConns = ev.HalfOpen, ev.MaxConns
 	e.cfg.Budget = max(ev.Budget, 0)
 	if e.content != nil {
-		e.content.slots.resize(e.slotBudget())
+		e.content.slots.resize(e.cfg.Budget)
 		e.freed = true
 	}
 	e.book.next = min(e.book.next, e.now)

@@ -60,17 +60,6 @@ func (p *piece) chunkOf(b uint32) *chunk {
 	return &p.chunk[b/p.chunk[0].blocks]
 }
 
-// slotBudget is how many slots the budget is good for. Where pieces are shorter
-// than a slot may be, several take the place of one: what stands behind a slot is
-// a power of two blocks.
-func (e *Engine) slotBudget() int {
-	unit := uint32(blockSize)
-	for int64(unit) < min(e.content.info.PieceLength, int64(e.cfg.ChunkSize)) {
-		unit *= 2
-	}
-	return e.cfg.Budget * int(max(1, e.cfg.ChunkSize/unit))
-}
-
 // start takes an idle piece and makes it an open one, without a slot yet.
 func (e *Engine) start(index uint32) *piece {
 	c := e.content
