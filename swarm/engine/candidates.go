@@ -11,7 +11,7 @@ import (
 // Caps of the book.
 const (
 	// maxKnown addresses are remembered: more than a torrent dials in an hour.
-	// Beyond that the worst of a few chosen at random makes room.
+	// Beyond that, the worst of a few that are drawn at random is forgotten.
 	maxKnown = 4000
 	// evictSample addresses are looked at to find one to forget.
 	evictSample = 16
@@ -23,11 +23,11 @@ const (
 	retryMax   = 30 * time.Minute
 	// A hint was given by a person or a link, so it is tried more eagerly.
 	retryHintMax = time.Minute
-	// What has nothing for us rests longer.
+	// A peer that has nothing for us is dialled again later than that.
 	retryUseless = 10 * time.Minute
-	// What we are connected to by another way is dialled when that ends.
+	// An address of a peer that we are connected to in another way.
 	retryDuplicate = time.Minute
-	// What served us well and broke off.
+	// A peer that served us well and broke off.
 	retryGood = 3 * time.Second
 )
 
@@ -58,8 +58,8 @@ type candidate struct {
 	names     [maxNames]sourceID // who has named it
 }
 
-// A book is the bounded memory of addresses. Deciding reads the slice only; the
-// maps find an address in it, and count.
+// A book is the bounded memory of addresses. Decisions read the slice only; the maps
+// serve to find an address in it, and to count.
 type book struct {
 	list    []candidate
 	index   map[netip.AddrPort]int32
@@ -114,7 +114,7 @@ func (b *book) ban(now mono.Time, key netip.AddrPort, until mono.Time) bool {
 // isBanned reports whether a ban on the address is in force.
 func (b *book) isBanned(now mono.Time, a netip.AddrPort) bool { return b.bans.of(a) > now }
 
-// refusedSource reports whether an address learned so must not be used: in a
+// refusedSource reports whether an address from a source must not be used: in a
 // private torrent peers come from hints alone, if at all (BEP 27).
 func (b *book) refusedSource(s Source) bool {
 	if !b.private {
@@ -170,7 +170,7 @@ func (b *book) renew(now mono.Time, c *candidate, source Source, from sourceID) 
 	}
 }
 
-// evict makes room for c if something in the book is worse than it.
+// evict forgets an address that is worse than c, and reports whether it found one.
 func (b *book) evict(c *candidate) bool {
 	worst := int32(-1)
 	for range evictSample {
@@ -190,7 +190,8 @@ func (b *book) evict(c *candidate) bool {
 	return true
 }
 
-// remove forgets an address that is neither dialled nor connected; the last of the list takes its place.
+// remove forgets an address that is neither dialled nor connected. The last of the
+// list takes its place.
 func (b *book) remove(i int32) {
 	b.release(&b.list[i])
 	delete(b.index, b.list[i].addr)
@@ -211,7 +212,7 @@ func (b *book) find(addr netip.AddrPort) *candidate {
 	return nil
 }
 
-// describe notes what others say of an address that we are not connected to.
+// describe notes what PEX says of an address that we are not connected to.
 func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candIdle {
 		c.seed = c.seed || seed
@@ -229,7 +230,7 @@ func (b *book) setEncrypted(addr netip.AddrPort) {
 	}
 }
 
-// sourceRank orders addresses by how likely a live peer stands behind them.
+// sourceRank orders addresses by how likely they lead to a live peer.
 func (c *candidate) sourceRank() int {
 	switch s := c.source; {
 	case s&FromHint != 0:
@@ -266,9 +267,9 @@ func better(x, y *candidate) bool {
 	return x.sourceRank() > y.sourceRank()
 }
 
-// pick is the best address to dial now, or nil. Equals are taken from a random
-// place, so that a swarm does not fall upon one peer. skipSeeds passes over
-// those that have everything, which are of no use to a seed.
+// pick returns the best address to dial now, or nil. Among equals it starts at a
+// random one, so that the peers of a swarm do not all dial the same peer. skipSeeds
+// passes over those that have everything, which are of no use to a seed.
 func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 	if now < b.next {
 		return nil
@@ -323,7 +324,7 @@ func (b *book) dial(c *candidate) {
 	b.dialing++
 }
 
-// dialFailed ends a dial that came to nothing. encrypted says that an encrypted
+// dialFailed notes that a dial failed. encrypted says that an encrypted
 // handshake should come first the next time.
 func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted bool) {
 	c := b.find(addr)
@@ -346,7 +347,7 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 	}
 }
 
-// dialled ends a dial that led to a connection.
+// dialled notes that a dial led to a connection.
 func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candDialing {
 		b.dialing--
@@ -381,8 +382,7 @@ func (b *book) connected(now mono.Time, c *candidate) {
 }
 
 // parted notes that the connection to addr is over. A good one, that lasted or
-// brought us something, is missed: it is tried again soon. seed says that the
-// peer had everything.
+// brought us something, is tried again soon. seed says that the peer had everything.
 func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
 	c := b.find(addr)
 	if c == nil || c.state != candConnected {
@@ -411,7 +411,7 @@ func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bo
 	b.rest(now, c, b.backoff(c))
 }
 
-// revive lets addresses that rest for want of use be dialled again: we need
+// revive lets addresses be dialled again that rest as they were of no use: we need
 // pieces after all.
 func (b *book) revive(now mono.Time) {
 	for i := range b.list {
@@ -429,7 +429,7 @@ func (b *book) backoff(c *candidate) time.Duration {
 	}
 	d := retryFirst << min(max(int(c.fails), 1)-1, 10)
 	d = min(d, limit)
-	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // spread, so that failures do not march in step
+	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // spread, so that not all addresses are dialled again at once
 }
 
 func (b *book) rest(now mono.Time, c *candidate, d time.Duration) {
@@ -444,7 +444,8 @@ func (b *book) isForbidden(addr netip.AddrPort) bool {
 	return c != nil && b.refusedSource(c.source)
 }
 
-// setPrivate refuses DHT and PEX from now on and forgets what they told.
+// setPrivate refuses addresses from DHT and PEX from now on, and forgets those that
+// came from them.
 func (b *book) setPrivate() {
 	b.private = true
 	for i := len(b.list) - 1; i >= 0; i-- {
@@ -454,7 +455,7 @@ func (b *book) setPrivate() {
 	}
 }
 
-// setSelf learns our own address; what is in the book of it is not dialled.
+// setSelf notes our own address, which is not dialled.
 func (b *book) setSelf(ip netip.Addr) {
 	b.self = ip.Unmap()
 	if c := b.find(netip.AddrPortFrom(b.self, b.port)); c != nil && c.state == candIdle {
@@ -462,7 +463,7 @@ func (b *book) setSelf(ip netip.Addr) {
 	}
 }
 
-// waiting is how many addresses could be dialled now or soon.
+// waiting returns how many addresses could be dialled now or soon.
 func (b *book) waiting(now mono.Time) (n int) {
 	for i := range b.list {
 		if c := &b.list[i]; c.state == candIdle && c.fails < 3 && c.next <= now.Add(time.Minute) {
@@ -472,7 +473,7 @@ func (b *book) waiting(now mono.Time) (n int) {
 	return n
 }
 
-// known is how many addresses may be peers.
+// known returns how many addresses may be peers.
 func (b *book) known() (n int) {
 	for i := range b.list {
 		if b.list[i].state != candBarred {

@@ -1,8 +1,38 @@
 // Package engine is one torrent's decisions, and nothing else: it has no
-// goroutine, socket, file, clock or global dice. A shell tells it what happened
-// ([Event]) with the time at which it did, and it answers with what is to be
+// goroutine, socket, file, clock or global source of randomness. A shell tells it
+// what happened ([Event], [BlockEvent]) and when, and it answers with what is to be
 // done ([Command]). The same events and the same [Config.Seed] give the same
-// commands, byte for byte; whole swarms run in its tests on one goroutine.
+// commands, byte for byte; its tests run whole swarms on one goroutine.
+//
+// # The machines
+//
+// Most decisions are made by machines: types that know neither [Engine] nor its
+// peers nor one another (shape_test.go checks that). Each owns its state and what it
+// knows of each peer, and is tested alone. Engine is the dispatcher between them:
+// it takes events, calls the machines with the time and with facts, and turns what
+// they decide into commands. No machine calls another.
+//
+//	events ──▶ Engine (engine.go, message.go, extension.go, peer.go, content.go) ──▶ commands
+//	             │
+//	             │ calls                machine           its file       the engine's side of it
+//	             ├─ whom to dial ─────▶ book              candidates.go  engine.go, peer.go
+//	             │                                        bans.go, unproven.go
+//	             ├─ info dictionary ──▶ metadataPhase     metadata.go    ut_metadata.go
+//	             ├─ piece layers ─────▶ layerPhase        layers.go      hashes.go
+//	             ├─ which piece ──────▶ picker            picker.go      pieces.go, content.go
+//	             ├─ what is due first ▶ focus             focus.go       focused.go
+//	             ├─ who delivers ─────▶ standing          standing.go    request.go, weak.go
+//	             ├─ memory ───────────▶ slots             slots.go       pieces.go
+//	             ├─ who sent bad data ▶ blame             blame.go       verdict.go
+//	             ├─ whom to serve ────▶ choker            choke.go       chokes.go, upload.go
+//	             │                                        stalled.go
+//	             └─ what to announce ─▶ superSeeder       super.go       offer.go
+//
+// A machine that has to ask something or to have something done in the middle of a
+// decision does it through a small interface of its own file (chokeSink, metaSink,
+// rarity), which the engine's side implements.
+//
+// # From an address to a complete torrent
 //
 //	candidates ──dial──▶ peers ──metadata──▶ EvInfo ──▶ pieces ──▶ complete
 //
@@ -12,15 +42,16 @@
 // (unproven.go). The engine asks to dial the best under the half-open budget. A
 // finished handshake becomes a peer (peer.go), if it is not ourselves, banned
 // (bans.go), or a second connection to someone we know. At the connection cap it
-// takes the place of one that is of no use (room.go), if there is one. Peers tell what they have (message.go) and what they can do
-// (extension.go).
+// takes the place of one that is of no use (room.go), if there is one. Peers tell
+// what they have (message.go) and what they can do (extension.go).
 //
-// While only the infohash is known, metadata.go asks several peers for the info
-// dictionary at once. The shell then opens storage and answers EvInfo.
+// While only the infohash is known, the metadata phase asks several peers for the
+// info dictionary at once. A torrent that is v2 alone needs its piece layers too,
+// which the layer phase collects. The shell then opens storage and answers EvInfo.
 //
 // From then on payload flows, past the engine but by its order:
 //
-//	picker ──piece──▶ chunk + slot ──leases──▶ CmdRequest … EvBlock
+//	picker ──piece──▶ chunk + slot ──leases──▶ CmdRequest … BlockArrived
 //	   ▲                                                      │ all blocks in
 //	   └── again, on a bad hash ◀── EvVerified ◀── CmdStore ◀─┘
 //	                                   │ good
@@ -36,14 +67,14 @@
 // shell to be hashed and written, which gives its slot back. When a hash fails,
 // blame.go finds who lied, by the block, and bans the liar alone.
 //
-// The other way, choke.go decides whom we serve and upload.go how much of what
-// they asked for is handed to the shell at a time.
+// In the other direction, the choker decides which peers hold the upload slots, and
+// upload.go how much of what they requested is handed to the shell at a time.
 //
 // A peer's fault is a value: it costs that peer its connection ([FaultProtocol]).
 // A broken invariant of ours panics. Every list that a peer can make grow has a
 // cap, named where it is declared.
 //
-// Drain is where work that was put off is done once for a whole batch of
-// events: requests are refilled, uploads handed out, haves announced. A shell
-// steps all that it has, then drains.
+// Drain does once, for a whole batch of events, what was put off until then:
+// requests are refilled, uploads handed out, haves announced. A shell steps all that
+// it has, then drains.
 package engine

@@ -36,7 +36,7 @@ type Engine struct {
 	focus   focus
 	choker  choker
 	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
-	sense   bool          // the message at hand has; see noise.go
+	hadUse  bool          // the message at hand had a use; see noise.go
 
 	timers
 	paused  bool // storage failed
@@ -56,11 +56,11 @@ type Engine struct {
 type timers struct {
 	secondAt mono.Time // upkeep; Never without connections
 	pexAt    mono.Time
-	wantAt   mono.Time // CmdWantPeers may be said again
+	wantAt   mono.Time // CmdWantPeers may be sent again
 	lookAt   mono.Time // see lookAgain
 }
 
-// tally is what was counted.
+// tally holds counts and rates of the torrent.
 type tally struct {
 	downRate, upRate     rate.Meter
 	downloaded, uploaded int64
@@ -80,7 +80,7 @@ const (
 	enoughPeers = 30
 )
 
-// validate fills in what was left out and panics at what cannot be meant.
+// validate fills in defaults and panics at values that make no sense.
 func (c *Config) validate() {
 	if c.ChunkSize == 0 {
 		c.ChunkSize = 1 << 20
@@ -99,7 +99,7 @@ func (c *Config) validate() {
 	}
 }
 
-// New is an engine that knows the infohash alone.
+// New returns an engine that knows the infohash alone.
 func New(cfg Config, now mono.Time) *Engine {
 	cfg.validate()
 	e := &Engine{
@@ -176,8 +176,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	}
 }
 
-// StepBlock tells the engine what happened to a block. It is Step for what
-// happens most.
+// StepBlock tells the engine what happened to a block. It is Step for the most
+// frequent events.
 func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	e.begin(now)
 	p := e.conns[ev.Conn]
@@ -210,7 +210,7 @@ func (e *Engine) onMessage(p *peer, m *wire.Msg) {
 	if p.closing {
 		return
 	}
-	e.sense = false
+	e.hadUse = false
 	e.message(p, m)
 	e.chargeNoise(p)
 }
@@ -265,7 +265,7 @@ func (e *Engine) Tick(now mono.Time) {
 	}
 }
 
-// Deadline is when Tick is wanted next, if nothing happens before.
+// Deadline returns when Tick is due next, if nothing happens before.
 func (e *Engine) Deadline() mono.Time {
 	d := e.secondAt
 	if e.stopped {
@@ -290,8 +290,8 @@ func (e *Engine) Deadline() mono.Time {
 	return d
 }
 
-// Drain is what is to be done since the last Drain; it is valid until the next
-// Step or Tick.
+// Drain returns the commands that have come up since the last Drain. They are valid
+// until the next Step or Tick.
 func (e *Engine) Drain() []Command {
 	o := &e.output
 	if o.drained {
@@ -304,7 +304,7 @@ func (e *Engine) Drain() []Command {
 	return o.cmds
 }
 
-// pump does what was put off until a batch of events was in.
+// pump does the work that was put off until a batch of events was in.
 func (e *Engine) pump() {
 	if e.content != nil {
 		if e.choker.roundAt <= e.now && len(e.peers) > 0 {
@@ -385,7 +385,7 @@ func (e *Engine) wantsDials() bool {
 	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.spare
 }
 
-// dial asks for connections to the best of the book.
+// dial asks for connections to the best addresses of the book.
 func (e *Engine) dial() {
 	seeding := e.content != nil && e.content.complete
 	for e.wantsDials() {
@@ -407,7 +407,7 @@ func (e *Engine) few() bool {
 }
 
 // wantPeers asks for candidates when there are few connections and not many to
-// be dialled soon. It looks once in a while, for it counts the book.
+// be dialled soon. It does so every wantEvery at most, as it counts the whole book.
 func (e *Engine) wantPeers() {
 	if e.now < e.wantAt || !e.few() {
 		return

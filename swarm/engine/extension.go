@@ -13,8 +13,8 @@ func (e *Engine) sendExt(p *peer, ext uint8, payload []byte) {
 	e.send(p, wire.Msg{Type: wire.Extended, Ext: ext, Payload: payload})
 }
 
-// sendExtHandshake says what we take and who we are (BEP 10). It is said again
-// when the metadata becomes known, for BEP 10 lets it be repeated.
+// sendExtHandshake sends our extension handshake (BEP 10). It is sent again when the
+// metadata becomes known, which BEP 10 allows.
 func (e *Engine) sendExtHandshake(p *peer) {
 	if !p.reserved.Extended() {
 		return
@@ -49,7 +49,7 @@ func (e *Engine) sendUploadOnly(p *peer) {
 	}
 }
 
-// onExtended handles an extended message. One that we never named is ignored.
+// onExtended handles an extended message. One that we did not offer is ignored.
 func (e *Engine) onExtended(p *peer, m *wire.Msg) {
 	var err error
 	switch m.Ext {
@@ -154,7 +154,7 @@ func (e *Engine) sendPex() {
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
 	}
 	e.pexList = list
-	// Not all that are told are the same first fifty.
+	// So that not all peers are sent the same first fifty.
 	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, p := range e.peers {
 		if p.closing || p.ext.UtPex == 0 || e.now < p.pexOut.Due() {
@@ -169,7 +169,7 @@ func (e *Engine) sendPex() {
 	}
 }
 
-// goPrivate obeys BEP 27: no DHT and no PEX, and nobody who was found by them.
+// goPrivate obeys BEP 27: no DHT and no PEX, and no peers that were found by them.
 func (e *Engine) goPrivate() {
 	e.book.setPrivate()
 	for _, p := range slices.Clone(e.peers) {

@@ -83,7 +83,7 @@ func (e *Engine) onHash(p *peer, m *wire.Msg) {
 // onLayerHashes takes the answer to a request for a layer.
 func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, hashes []byte) {
 	r := e.layer.received(e.now, &p.layer, q, t == wire.HashReject, hashes)
-	e.sense = r.wasAsked
+	e.hadUse = r.wasAsked
 	if r.isWrong {
 		e.punish(p)
 	}
@@ -104,12 +104,12 @@ func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 	// A request of 53 bytes draws 32 for each hash: it is charged for what it draws.
 	if c != nil && c.info.HasV2() && s.serve.Take(e.now, float64(q.Length)+float64(q.ProofLayers)+1) {
 		if hashes, ok := c.info.Hashes(nil, q); ok {
-			e.sense = true
+			e.hadUse = true
 			e.sendHash(p, wire.Hashes, q, hashes)
 			return
 		}
 		if piece, ok := c.info.LeavesOf(q); ok && c.have.Has(piece) && s.leaves < maxLeaves && !e.paused {
-			e.sense = true
+			e.hadUse = true
 			s.leaves++
 			e.cmd(Command{Kind: CmdLeaves, Conn: p.conn, Block: Block{Piece: uint32(piece)}, Hash: q})
 			return
@@ -152,7 +152,7 @@ func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hash
 		return
 	}
 	h.wanted = false
-	e.sense = true
+	e.hadUse = true
 	if t == wire.HashReject {
 		h.pause = e.now.Add(hashPause)
 		return

@@ -198,7 +198,7 @@ func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 	if n == 0 || p.closing {
 		return
 	}
-	e.sense = true
+	e.hadUse = true
 	e.ownPieces(p)
 	p.has.AddAll(fresh)
 	p.nHas += n
@@ -309,7 +309,7 @@ func (e *Engine) setField(p *peer, all bool, bits []byte) {
 func (e *Engine) onHave(p *peer, index uint32) {
 	c := e.content
 	if c == nil {
-		e.sense = true
+		e.hadUse = true
 		// Past the cap the peer looks poorer than it is, which harms only itself.
 		if !p.early.all && len(p.early.haves) < maxEarlyList && e.early < maxEarly {
 			before := p.early.size()
@@ -323,7 +323,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	}
 	e.ownPieces(p)
 	p.has.Add(int(index))
-	e.sense = true
+	e.hadUse = true
 	p.nHas++
 	c.pick.inc(index)
 	c.super.requested(&p.super, index)
@@ -383,10 +383,10 @@ func (e *Engine) onReject(p *peer, b Block) {
 	d := &p.down
 	l := e.content.find(p, b)
 	if l == nil {
-		e.sense = d.cancelled.take(e.now) // BEP 6: a cancelled request is answered
+		e.hadUse = d.cancelled.take(e.now) // BEP 6: a cancelled request is answered
 		return
 	}
-	e.sense = true
+	e.hadUse = true
 	e.forfeit(l, true)
 	d.cancelled.take(e.now)
 	if d.choked {

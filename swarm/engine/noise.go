@@ -13,7 +13,7 @@ const (
 
 // chargeNoise charges a peer for a message that had no use.
 func (e *Engine) chargeNoise(p *peer) {
-	if !e.sense {
+	if !e.hadUse {
 		e.charge(p, 1)
 	}
 }

@@ -60,7 +60,7 @@ func (e *Engine) interestedLeechers(p *peer) (n int) {
 	return n
 }
 
-// offer tells peers of more pieces, where it is time.
+// offer tells peers of more pieces, where they are due.
 func (e *Engine) offer() {
 	s := &e.content.super
 	s.due = mono.Never
@@ -114,7 +114,8 @@ func (e *Engine) offerAll(p *peer) {
 	}
 }
 
-// endSuperSeeding tells everybody everything once the swarm can do without it.
+// endSuperSeeding announces every piece to every peer once the swarm no longer needs
+// super-seeding.
 func (e *Engine) endSuperSeeding() {
 	c := e.content
 	if c == nil || c.super.limited == 0 || e.maySuperSeed() && (e.cfg.SuperSeed == SuperOn || e.interestedLeechers(nil) > 1) {

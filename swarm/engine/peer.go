@@ -40,10 +40,10 @@ type peer struct {
 	lastOut mono.Time
 	closing bool
 	fault   Fault // why we are closing it
-	revived bool  // since we began to, pieces are needed that were not
-	began   bool  // a message came that a bitfield must precede
+	revived bool  // since we began to close it, pieces are needed that were not needed before
+	began   bool  // a message came that only a bitfield may precede
 	fielded bool  // a bitfield, have all or have none came
-	told    bool  // ours was sent
+	told    bool  // our bitfield was sent
 
 	has     bitset.Set // pieces; length 0 until the geometry is known
 	nHas    int
@@ -62,7 +62,7 @@ type peer struct {
 
 	dhtPorts uint8 // messages of the kind that were heeded
 
-	noise  rate.Bucket // of messages that make no sense
+	noise  rate.Bucket // of messages that had no use
 	pexOut pex.Sender
 	pexIn  pex.Intake
 }
@@ -96,11 +96,11 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.meta.join(e.now, p.conn, &p.meta)
 	e.layer.join(p.conn, &p.layer)
 	e.choker.join(e.now, p.conn, &p.choke)
-	e.greet(p)
+	e.sendFirstMessages(p)
 }
 
-// refuse says why a fresh connection is not wanted, if it is not. crowded says that
-// it must take the place of another.
+// refuse returns the fault for which a new connection is closed, or FaultNone. crowded
+// says that it must take the place of another.
 func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	switch {
 	case e.stopped:
@@ -125,9 +125,10 @@ func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	return FaultNone
 }
 
-// survives decides between two connections to one peer: fresh or old. When the
-// two sides have dialled each other, both keep the one that the smaller peer id
-// began. When one side dialled twice, the first stays unless it has gone silent.
+// survives reports whether fresh, of two connections to one peer, is kept instead of
+// old. When the two sides have dialled each other, both keep the connection that the
+// smaller peer id dialled. When one side dialled twice, the first is kept unless it
+// has gone silent.
 func (e *Engine) survives(fresh, old *peer) bool {
 	if fresh.incoming == old.incoming {
 		return e.now.Sub(old.lastIn) > staleAfter
@@ -136,8 +137,8 @@ func (e *Engine) survives(fresh, old *peer) bool {
 	return fresh.incoming != weAreSmaller
 }
 
-// greet says what comes first on a connection.
-func (e *Engine) greet(p *peer) {
+// sendFirstMessages sends what comes first on a connection.
+func (e *Engine) sendFirstMessages(p *peer) {
 	if e.content != nil {
 		e.flushFresh()
 		e.sendBitfield(p)
@@ -151,8 +152,8 @@ func (e *Engine) greet(p *peer) {
 	}
 }
 
-// close asks the shell to close p. Its leases stay on the books until EvClosed,
-// for a block may still be landing.
+// close asks the shell to close p. Its leases are kept until EvClosed, as a block may
+// still be arriving.
 func (e *Engine) close(p *peer, f Fault) {
 	if p.closing {
 		return
@@ -166,7 +167,7 @@ func (e *Engine) close(p *peer, f Fault) {
 	e.cmd(Command{Kind: CmdClose, Conn: p.conn, Fault: f})
 }
 
-// leaveSwarm takes p out of all that is decided from.
+// leaveSwarm removes p from the state of every machine, and from all counts.
 func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.leave(&p.meta)
 	e.layer.leave(&p.layer)
@@ -254,8 +255,8 @@ func (e *Engine) learnListen(p *peer, port uint16) {
 	e.cmd(Command{Kind: CmdKnown, Addr: addr})
 }
 
-// dropUseless closes p if neither side can want anything of the other: both
-// are done with downloading (BEP 21).
+// dropUseless closes p if neither side can want anything of the other, as both have
+// finished downloading (BEP 21).
 func (e *Engine) dropUseless(p *peer) {
 	c := e.content
 	if p.closing || c == nil || !c.complete || c.n == 0 {

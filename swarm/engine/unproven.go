@@ -21,8 +21,8 @@ import (
 // Addresses that several sources name come first, and a source that names many
 // ports of one host replaces its own, so that a liar cannot hide an honest peer
 // behind the same address. An address is exempt when the user, a link, the peer
-// itself or an earlier connection proves it, and in a laboratory: where we
-// listen on a private address, private addresses are exempt.
+// itself or an earlier connection proves it. Where we listen on a private address,
+// as in a laboratory, private addresses are exempt.
 const (
 	// maxPortsPerHost unproven addresses of one host are kept.
 	maxPortsPerHost = 3
@@ -41,8 +41,8 @@ const (
 	hostRestMax = time.Minute
 )
 
-// sourceID stands for who named an address: an IPv4 /24 or an IPv6 /64, which one
-// owner is likely to hold whole. 0 is unknown.
+// sourceID identifies the network of the node or peer that named an address: its
+// IPv4 /24 or IPv6 /64, all of which one owner is likely to hold. 0 is unknown.
 type sourceID uint64
 
 func sourceOf(from netip.Addr) sourceID {
@@ -57,7 +57,7 @@ func sourceOf(from netip.Addr) sourceID {
 	return max(sourceID(binary.BigEndian.Uint64(b[:])), 1)
 }
 
-// host is what is known of the unproven addresses of one host.
+// host holds what is known of the unproven addresses of one host.
 type host struct {
 	kept    []netip.AddrPort
 	dialing bool
@@ -76,7 +76,7 @@ func hostKey(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// unproven are the counts of a book that the limits are on.
+// unproven holds the counts of a book that are limited.
 type unproven struct {
 	hosts map[netip.Addr]*host
 	named map[sourceID]int // addresses that count for the source that named them first
@@ -201,7 +201,7 @@ func (b *book) hostOf(c *candidate) *host {
 	return b.unproven.hosts[hostKey(c.addr.Addr())]
 }
 
-// hostFailed ends a dial to an unproven address that came to nothing.
+// hostFailed notes that a dial to an unproven address failed.
 func (b *book) hostFailed(now mono.Time, c *candidate) {
 	h := b.hostOf(c)
 	if h == nil {

@@ -11,7 +11,7 @@ const (
 	// ourReqq is how many requests of a peer we keep (BEP 10 reqq); what comes
 	// beyond is rejected. 16 MiB on order feed any connection.
 	ourReqq = 1024
-	// defaultReqq is what a peer that does not say is taken to keep.
+	// defaultReqq is how many requests a peer keeps that does not say.
 	defaultReqq = wire.DefaultReqq
 	// What is handed to the shell at a time, by the peer's speed: half a second's
 	// worth, so that a choke or a cancel cuts quickly.
@@ -58,7 +58,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 	}
 	u.queue.Push(b)
 	c.super.requested(&p.super, b.Piece)
-	e.sense = true
+	e.hadUse = true
 }
 
 // askable is how far into a piece a peer may ask. Some clients take the padding of
@@ -82,7 +82,7 @@ func (e *Engine) onCancel(p *peer, b Block) {
 	for i, x := range p.up.queue.All() {
 		if x == b {
 			p.up.queue.RemoveAt(i)
-			e.sense = true
+			e.hadUse = true
 			e.reject(p, b) // BEP 6: a cancelled request is answered too
 			return
 		}
@@ -147,5 +147,5 @@ func (e *Engine) allowFast(p *peer) {
 		e.send(p, wire.Msg{Type: wire.AllowedFast, Index: i})
 		p.up.fastLeft += int((c.info.PieceSize(int(i)) + blockSize - 1) / blockSize)
 	}
-	p.up.fastLeft *= 2 // one more try of each
+	p.up.fastLeft *= 2 // each may be asked for twice
 }

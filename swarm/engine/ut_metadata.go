@@ -29,7 +29,7 @@ func (e *Engine) onMetadata(p *peer, payload []byte) error {
 		return e.onMetadataBlock(p, &m)
 	case wire.MetadataReject:
 		if e.meta.rejected(e.now, &p.meta, m.Piece) {
-			e.sense = true
+			e.hadUse = true
 		}
 	}
 	return nil
@@ -37,7 +37,7 @@ func (e *Engine) onMetadata(p *peer, payload []byte) error {
 
 func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	r := e.meta.received(e.now, &p.meta, m.Piece, m.Data)
-	e.sense = r.wasAsked
+	e.hadUse = r.wasAsked
 	for _, l := range r.liars {
 		if q := e.conns[l]; q != nil {
 			e.punish(q)
@@ -68,7 +68,7 @@ func (e *Engine) serveMetadata(p *peer, block int) {
 		raw = c.info.Raw
 	}
 	m := p.meta.answer(e.now, raw, block)
-	e.sense = e.sense || m.Type == wire.MetadataData
+	e.hadUse = e.hadUse || m.Type == wire.MetadataData
 	e.sendMetadata(p, m)
 }
 
