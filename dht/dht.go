@@ -306,6 +306,19 @@ func (d *DHT) YourIP(voter, ours netip.Addr) {
 	}
 }
 
+// External returns our address of a family as others see it, or the zero Addr while that
+// is unsettled.
+func (d *DHT) External(v6 bool) netip.Addr {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.families {
+		if f.v6 == v6 {
+			return f.external
+		}
+	}
+	return netip.Addr{}
+}
+
 func randomID() (x id.ID) {
 	crand.Read(x[:])
 	return x

@@ -7,6 +7,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/swarm"
 	"seedbed/swarm/engine"
 )
 
@@ -169,6 +170,7 @@ func (t *Torrent) hear(from netip.AddrPort, peers []netip.AddrPort) (fresh int) 
 	if !by.IsValid() { // announced to ourselves: one source like others
 		by = netip.IPv4Unspecified()
 	}
+	t.tellOwn(s)
 	cs := make([]engine.Candidate, len(peers))
 	for i, a := range peers {
 		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT, From: by}
@@ -178,6 +180,51 @@ func (t *Torrent) hear(from netip.AddrPort, peers []netip.AddrPort) (fresh int) 
 	}
 	s.AddCandidates(cs)
 	return fresh
+}
+
+// own are our addresses of IPv4 and IPv6: as the DHT's nodes and peers see us, by vote, or
+// else the one that we listen on. An address that is not known is the zero Addr.
+func (n *Node) own() (own [2]netip.Addr) {
+	for _, a := range n.net.Addrs() {
+		if ip := a.Addr().Unmap(); !ip.IsUnspecified() {
+			own[family(ip)] = ip
+		}
+	}
+	if n.dht != nil {
+		for f, v6 := range []bool{false, true} {
+			if ip := n.dht.External(v6); ip.IsValid() {
+				own[f] = ip
+			}
+		}
+	}
+	return own
+}
+
+func family(ip netip.Addr) int {
+	if ip.Is6() {
+		return 1
+	}
+	return 0
+}
+
+// ownTold is what a swarm was told of our addresses.
+type ownTold struct {
+	s     *swarm.Torrent
+	addrs [2]netip.Addr
+}
+
+// tellOwn tells s our own addresses, which the DHT and other peers name too, so that it
+// does not dial them.
+func (t *Torrent) tellOwn(s *swarm.Torrent) {
+	now := ownTold{s, t.node.own()}
+	if last := t.ownTold.Swap(&now); last != nil && *last == now {
+		return
+	}
+	for _, ip := range now.addrs {
+		if ip.IsValid() {
+			s.SetExternal(ip)
+		}
+	}
 }
 
 // others are those peers that are not ourselves, as far as is known: the DHT tells

@@ -44,6 +44,9 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 		if t.node.dht != nil {
 			t.node.dht.YourIP(e.From.Addr(), e.Addr.Addr())
 		}
+		if s := t.live.Load(); s != nil {
+			t.tellOwn(s)
+		}
 	case swarm.FirstPiece:
 		t.node.emit(Event{Kind: FirstPiece, Torrent: t})
 	case swarm.Complete:
@@ -97,6 +100,7 @@ func (t *Torrent) paused(err error) {
 // manage feeds the swarm with candidates, and saves those that proved to be
 // peers, until the torrent stops.
 func (t *Torrent) manage(s *swarm.Torrent) {
+	t.tellOwn(s)
 	s.AddCandidates(t.known.candidates())
 	t.wg.Go(func() { t.addHints(s) })
 	tick := time.NewTicker(saveEvery)

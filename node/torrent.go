@@ -55,6 +55,7 @@ type Torrent struct {
 
 	started chan struct{}                                       // closed when Added was told
 	seen    atomic.Pointer[lru.Cache[netip.AddrPort, struct{}]] // what the DHT has told us
+	ownTold atomic.Pointer[ownTold]                             // the last that the swarm was told
 
 	named     chan struct{} // closed when the metadata is known
 	done      chan struct{} // closed at the first completion

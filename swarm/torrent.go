@@ -141,7 +141,7 @@ func (t *Torrent) SetRates(up, down int64) {
 	t.down.SetRate(down)
 }
 
-// SetExternal tells our own address as the network sees it.
+// SetExternal tells our own address of a family as the network sees it; it is not dialled.
 func (t *Torrent) SetExternal(addr netip.Addr) {
 	t.inbox.post(item{ev: &engine.EvExternal{Addr: addr}})
 }

@@ -145,7 +145,7 @@ type EvWanted struct{ Wanted, Files bitset.Set }
 // list is nothing, nil all that is wanted. It may come before EvInfo.
 type EvFocus struct{ Pieces []uint32 }
 
-// EvExternal: our own address as the network sees it is Addr.
+// EvExternal: our own address of its family, as the network sees it, is Addr.
 type EvExternal struct{ Addr netip.Addr }
 
 // EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are

@@ -70,8 +70,8 @@ type book struct {
 	private bool // no DHT, no PEX (BEP 27)
 	hints   bool // hints are dialled though private
 	rng     *rand.Rand
-	self    netip.Addr // our own address, as the network sees it
-	port    uint16     // our own
+	self    [2]netip.Addr // our own addresses of IPv4 and IPv6, as far as they are known
+	port    uint16        // our own
 
 	relaxed  bool // unproven addresses have no limits on private networks
 	unproven unproven
@@ -132,7 +132,7 @@ func (b *book) add(now mono.Time, k Candidate) bool {
 	addr, from := unmap(k.Addr), sourceOf(k.From)
 	ip := addr.Addr()
 	if !addr.IsValid() || addr.Port() == 0 || ip.IsUnspecified() || ip.IsMulticast() ||
-		b.refusedSource(k.Source) || (addr.Port() == b.port && ip == b.self) {
+		b.refusedSource(k.Source) || b.isSelf(addr) {
 		return false
 	}
 	if i, ok := b.index[addr]; ok {
@@ -342,7 +342,7 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 	}
 	b.hostFailed(now, c)
 	b.rest(now, c, b.backoff(c))
-	if f == FaultSelf {
+	if f == FaultSelf || b.isSelf(c.addr) {
 		c.state = candBarred
 	}
 }
@@ -389,10 +389,11 @@ func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bo
 		return
 	}
 	c.state, c.seed = candIdle, seed
-	switch f {
-	case FaultSelf:
+	if f == FaultSelf || b.isSelf(addr) {
 		c.state = candBarred
 		return
+	}
+	switch f {
 	case FaultUseless:
 		b.rest(now, c, retryUseless)
 		return
@@ -455,10 +456,20 @@ func (b *book) setPrivate() {
 	}
 }
 
-// setSelf notes our own address, which is not dialled.
+// isSelf reports whether an address is our own, as far as that is known.
+func (b *book) isSelf(a netip.AddrPort) bool {
+	return a.Port() == b.port && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
+}
+
+// setSelf notes our own address of a family; what is in the book of it is not dialled.
 func (b *book) setSelf(ip netip.Addr) {
-	b.self = ip.Unmap()
-	if c := b.find(netip.AddrPortFrom(b.self, b.port)); c != nil && c.state == candIdle {
+	ip = ip.Unmap()
+	family := 0
+	if ip.Is6() {
+		family = 1
+	}
+	b.self[family] = ip
+	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
 		c.state = candBarred
 	}
 }

@@ -49,7 +49,7 @@ type Engine struct {
 
 	tally
 	pexList []pex.Peer
-	ownAddr [1]netip.AddrPort
+	ownAddr [2]netip.AddrPort
 }
 
 // timers are when things are due.

@@ -123,8 +123,11 @@ func (e *Engine) pexRules(p *peer) pex.Rules {
 	if !r.Peer.IsValid() {
 		r.Peer = p.addr
 	}
-	if e.book.self.IsValid() {
-		r.Own = append(e.ownAddr[:0], netip.AddrPortFrom(e.book.self, e.cfg.ListenPort))
+	r.Own = e.ownAddr[:0]
+	for _, ip := range e.book.self {
+		if ip.IsValid() {
+			r.Own = append(r.Own, netip.AddrPortFrom(ip, e.cfg.ListenPort))
+		}
 	}
 	return r
 }
