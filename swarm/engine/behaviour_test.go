@@ -222,7 +222,7 @@ func TestTheWantedSetDecides(t *testing.T) {
 	if len(of(cmds, CmdCancel)) != 5 || len(of(cmds, CmdDropSlot)) != 5 || len(of(cmds, CmdComplete)) != 1 {
 		t.Error(cmds)
 	}
-	if r.e.content.slots.inUse != 0 {
+	if r.e.req.slots.inUse != 0 {
 		t.Error("slots are out")
 	}
 }
@@ -516,7 +516,7 @@ func TestRejectsOfWhatWeCancelledAreNoFlood(t *testing.T) {
 	r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi2000ee")})
 	r.e.conns[c].down.depth, r.e.conns[c].down.slowStart = 2000, false
 	r.e.conns[c].down.rate.Add(r.now, 1)
-	r.e.judge(r.e.conns[c])
+	r.e.req.judge(&r.e.conns[c].down)
 	rejects := 0
 	for seek := range 20 {
 		first := uint32(seek * 8)
@@ -577,7 +577,7 @@ func TestPiecesOfAnyLengthUseTheWholeBudgetAndNoMore(t *testing.T) {
 		r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d4:reqqi2000ee")})
 		r.e.conns[c].down.depth = 2000
 		r.e.conns[c].down.rate.Add(r.now, 1)
-		r.e.judge(r.e.conns[c])
+		r.e.req.judge(&r.e.conns[c].down)
 		held := map[Slot]bool{}
 		for _, x := range of(r.drain(), CmdRequest) {
 			held[x.Slot] = true

@@ -44,10 +44,10 @@ func BenchmarkBlock(b *testing.B) {
 							r.step(&EvVerified{Piece: block.Piece, OK: true})
 							// Back to the picker, so that the torrent never ends.
 							r.e.content.have.Remove(int(block.Piece))
-							r.e.content.need.Add(int(block.Piece))
-							r.e.content.nNeed++
-							r.e.content.pick.put(block.Piece)
-							r.e.conns[c].want++
+							r.e.req.need.Add(int(block.Piece))
+							r.e.req.nNeed++
+							r.e.req.pick.put(block.Piece)
+							r.e.conns[c].down.want++
 						}
 					}
 				}

@@ -57,12 +57,12 @@ func TestALateBitfieldStandsForHaves(t *testing.T) {
 		if f := closed(r.drain(), c); f != 0 {
 			t.Fatalf("%s: fault %v", name, f)
 		}
-		if p := r.e.conns[c]; p.nHas != 3 || p.has.Has(2) {
-			t.Errorf("%s: it has %d pieces, not 3", name, p.nHas)
+		if p := r.e.conns[c]; p.down.nHas != 3 || p.down.has.Has(2) {
+			t.Errorf("%s: it has %d pieces, not 3", name, p.down.nHas)
 		}
 		r.msg(c, wire.Msg{Type: wire.HaveAll})
-		if p := r.e.conns[c]; closed(r.drain(), c) != 0 || p.nHas != 4 {
-			t.Errorf("%s: it has %d pieces after have all", name, p.nHas)
+		if p := r.e.conns[c]; closed(r.drain(), c) != 0 || p.down.nHas != 4 {
+			t.Errorf("%s: it has %d pieces after have all", name, p.down.nHas)
 		}
 		if r.e.early != 0 {
 			t.Errorf("%s: %d bytes are still held", name, r.e.early)
@@ -90,8 +90,8 @@ func TestEarlyFieldsAreJudgedWhenTheGeometryIsKnown(t *testing.T) {
 		if f := closed(r.drain(), c); f != x.fault {
 			t.Errorf("%s: fault %d, not %d", name, f, x.fault)
 		}
-		if p := r.e.conns[c]; x.fault == 0 && p.nHas != x.has {
-			t.Errorf("%s: it has %d, not %d", name, p.nHas, x.has)
+		if p := r.e.conns[c]; x.fault == 0 && p.down.nHas != x.has {
+			t.Errorf("%s: it has %d, not %d", name, p.down.nHas, x.has)
 		}
 		if r.e.early != 0 {
 			t.Errorf("%s: %d bytes are still held", name, r.e.early)
@@ -466,8 +466,8 @@ func TestBEP54APieceThatIsLostIsNotAskedFor(t *testing.T) {
 			t.Error("asks for it")
 		}
 	}
-	if r.e.conns[c].want != 2 {
-		t.Error("wants", r.e.conns[c].want)
+	if r.e.conns[c].down.want != 2 {
+		t.Error("wants", r.e.conns[c].down.want)
 	}
 }
 

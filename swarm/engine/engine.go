@@ -33,7 +33,7 @@ type Engine struct {
 	early   int // bytes of all peers' early fields
 	layer   layerPhase
 	content *content // nil until EvInfo
-	focus   focus
+	req     requester
 	choker  choker
 	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
 	hadUse  bool          // the message at hand had a use; see noise.go
@@ -41,11 +41,8 @@ type Engine struct {
 	timers
 	paused  bool // storage failed
 	stopped bool
-	broken  error           // why the metadata cannot be used
-	v2alone bool            // every connection is by the v2 infohash
-	freed   bool            // a slot, a block or a piece became free: all may look again
-	first   int             // of peers, who is asked first
-	turns   [nTurns][]*peer // of refillAll
+	broken  error // why the metadata cannot be used
+	v2alone bool  // every connection is by the v2 infohash
 
 	tally
 	pexList []pex.Peer
@@ -57,19 +54,13 @@ type timers struct {
 	secondAt mono.Time // upkeep; Never without connections
 	pexAt    mono.Time
 	wantAt   mono.Time // CmdWantPeers may be sent again
-	lookAt   mono.Time // see lookAgain
 }
 
 // tally holds counts and rates of the torrent.
 type tally struct {
-	downRate, upRate     rate.Meter
-	downloaded, uploaded int64
-	wasted               int64
-	hashFails            int
-	dropped              Drops
-	askable              int           // peers that can be asked for more than one block
-	downTotal            float64       // bytes a second of all of them
-	bestGap              time.Duration // how long the best of them takes for a block; 0 is unknown
+	upRate   rate.Meter
+	uploaded int64
+	dropped  Drops
 }
 
 const (
@@ -109,9 +100,11 @@ func New(cfg Config, now mono.Time) *Engine {
 		blame: newBlame(),
 	}
 	e.book = newBook(&e.cfg, e.rng)
+	e.req = newRequester(requests{e}, cfg.ChunkSize, e.rng)
+	e.req.begin(now)
 	e.choker = newChoker(cfg.Uploads, e.rng)
 	e.meta = newMetadataPhase(metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2))
-	e.timers = timers{secondAt: mono.Never, wantAt: now, lookAt: mono.Never}
+	e.timers = timers{secondAt: mono.Never, wantAt: now}
 	return e
 }
 
@@ -143,13 +136,14 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvInfo:
 		e.onInfo(ev)
 	case *EvStored:
-		e.onStored(ev)
+		e.req.noteStored(ev.Slot, ev.Block)
 	case *EvVerified:
 		e.onVerified(ev)
 	case *EvStorageFailed:
 		e.paused = true // nothing is asked for, while connections stay
+		e.req.setPaused(true)
 	case *EvChunkLost:
-		e.onChunkLost(ev)
+		e.req.noteLost(ev.Slot, ev.Block)
 	case *EvStorageBack:
 		e.onStorageBack(ev)
 	case *EvBudget:
@@ -157,7 +151,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvWanted:
 		e.onWanted(ev)
 	case *EvFocus:
-		e.onFocus(ev)
+		e.req.setFocus(ev.Pieces)
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
 	case *EvLeaves:
@@ -192,7 +186,7 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	case BlockArrived:
 		p.lastIn = e.now
 		p.began = true
-		e.received(p, ev)
+		e.req.received(&p.down, ev)
 	case BlockUnwanted:
 		p.lastIn = e.now
 		p.began = true
@@ -219,8 +213,7 @@ func (e *Engine) onBudget(ev *EvBudget) {
 	e.cfg.HalfOpen, e.cfg.MaxConns = ev.HalfOpen, ev.MaxConns
 	e.cfg.Budget = max(ev.Budget, 0)
 	if e.content != nil {
-		e.content.slots.resize(e.cfg.Budget)
-		e.freed = true
+		e.req.setBudget(e.cfg.Budget)
 	}
 	e.book.next = min(e.book.next, e.now)
 }
@@ -235,10 +228,7 @@ func (e *Engine) onStop() {
 // Tick does what is due by now.
 func (e *Engine) Tick(now mono.Time) {
 	e.begin(now)
-	if e.now >= e.lookAt {
-		e.lookAt = mono.Never
-		e.freed = true
-	}
+	e.req.tick()
 	if e.now < e.secondAt {
 		return
 	}
@@ -247,7 +237,7 @@ func (e *Engine) Tick(now mono.Time) {
 		e.secondAt = mono.Never
 		return
 	}
-	e.measurePeers()
+	e.req.measurePeers()
 	e.choker.countStalled(e.now, e.upRate.Rate(e.now), chokes{e})
 	for _, p := range e.peers {
 		e.upkeep(p)
@@ -271,7 +261,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.stopped {
 		return d
 	}
-	d = min(d, e.lookAt)
+	d = min(d, e.req.deadline())
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
@@ -311,7 +301,7 @@ func (e *Engine) pump() {
 			e.rechoke()
 		}
 		e.choker.fill(e.now, chokes{e})
-		e.refillAll()
+		e.req.refillAll()
 		for _, p := range e.peers {
 			e.serve(p)
 		}
@@ -324,62 +314,6 @@ func (e *Engine) pump() {
 	e.dial()
 	e.wantPeers()
 }
-
-// refillAll orders blocks wherever there is room. Peers with nothing on order come
-// first, so that each has a part of the memory, and weak ones last, so that they
-// do not hold what others could fetch.
-func (e *Engine) refillAll() {
-	freed := e.freed
-	e.freed = false
-	n, first := len(e.peers), e.first
-	if first >= n {
-		first = 0
-	}
-	e.askable = 0
-	for i := range n {
-		at := first + i
-		if at >= n {
-			at -= n
-		}
-		p := e.peers[at]
-		d := &p.down
-		d.dry, d.place = d.dry && !freed, at
-		if !e.mayRequest(p) {
-			continue
-		}
-		if e.isAskable(p) {
-			e.askable++
-		}
-		turn := turnFirm
-		switch {
-		case d.dry || e.now < d.pause:
-			continue
-		case d.weak:
-			turn = turnWeak
-		case d.out() == 0:
-			turn = turnIdle
-		}
-		e.turns[turn] = append(e.turns[turn], p)
-	}
-	for turn, list := range e.turns {
-		for _, p := range list {
-			e.refill(p)
-			if freed && turn == turnIdle && p.down.out() > 0 {
-				e.first = p.down.place + 1 // what becomes free next is offered to the others first
-			}
-		}
-		clear(list)
-		e.turns[turn] = list[:0]
-	}
-}
-
-// The order in which peers are asked for blocks.
-const (
-	turnIdle = iota // delivers, and has nothing on order
-	turnFirm
-	turnWeak
-	nTurns
-)
 
 func (e *Engine) wantsDials() bool {
 	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.spare
@@ -433,6 +367,7 @@ const maxArena = 1 << 20
 func (e *Engine) begin(now mono.Time) {
 	if now > e.now {
 		e.now = now
+		e.req.begin(now)
 	}
 	if o := &e.output; o.drained {
 		o.drained = false

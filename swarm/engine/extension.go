@@ -81,6 +81,7 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	}
 	had := p.ext.YourIP
 	p.ext.Merge(h)
+	e.req.setReqq(&p.down, p.ext.Reqq)
 	e.learnListen(p, p.ext.Port)
 	if ip := p.ext.YourIP; ip.IsValid() && ip != had {
 		e.cmd(Command{Kind: CmdYourIP, Conn: p.conn, Addr: netip.AddrPortFrom(ip, 0)})
@@ -151,7 +152,7 @@ func (e *Engine) sendPex() {
 				f |= pex.PrefersEncryption
 			}
 		}
-		if p.ext.UploadOnly || p.counted {
+		if p.ext.UploadOnly || p.down.counted {
 			f |= pex.Seed
 		}
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})

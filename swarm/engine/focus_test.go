@@ -92,14 +92,14 @@ func TestFocusTakesTheRoomItNeeds(t *testing.T) {
 	if got := asked(r.drain()); !slices.Equal(got, []uint32{30}) {
 		t.Fatalf("asked for %v", got)
 	}
-	if r.e.content.open[0] == nil {
+	if r.e.req.pieces.open[0] == nil {
 		t.Fatal("what had come was given up with room to spare")
 	}
 	r.focus(30, 31, 32)
 	if got := asked(r.drain()); !slices.Contains(got, 31) || slices.Contains(got, 32) {
 		t.Errorf("asked for %v", got)
 	}
-	if r.e.content.open[0] != nil {
+	if r.e.req.pieces.open[0] != nil {
 		t.Error("what is not in the focus holds the room")
 	}
 }

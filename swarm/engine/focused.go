@@ -2,7 +2,7 @@ package engine
 
 import "time"
 
-// What the engine asks for while there is a focus.
+// What is asked for while there is a focus.
 
 const (
 	// hastenAfter is the age at which a block that is lacking in the focus is
@@ -17,61 +17,59 @@ const (
 	urgentPieces = 2
 )
 
-// onFocus handles EvFocus. What was ordered of other pieces is cancelled; what
+// setFocus replaces the focus. What was ordered of other pieces is cancelled; what
 // has come of them stays while there is room for it.
-func (e *Engine) onFocus(ev *EvFocus) {
-	f := &e.focus
-	f.set(ev.Pieces)
-	c := e.content
-	if c == nil {
-		return // it counts from EvInfo on
+func (r *requester) setFocus(pieces []uint32) {
+	f := &r.focus
+	f.set(pieces)
+	if !r.isStarted() {
+		return
 	}
-	e.freed = true
+	r.peers.freed = true
 	if !f.on {
 		return
 	}
-	for i := len(c.opened) - 1; i >= 0; i-- {
-		pc := c.opened[i]
+	for i := len(r.pieces.opened) - 1; i >= 0; i-- {
+		pc := r.pieces.opened[i]
 		if f.has(pc.index) {
 			continue
 		}
 		for j := range pc.chunk {
 			k := &pc.chunk[j]
-			e.cancelChunk(k)
+			r.cancelChunk(k)
 			if k.state == chunkOpen && k.done == 0 {
-				e.dropChunk(k)
+				r.dropChunk(k)
 			}
 		}
-		e.settle(pc)
+		r.settle(pc)
 	}
 }
 
 // nextFocused is nextChunk while there is a focus: the first free block in its
 // order.
-func (e *Engine) nextFocused(p *peer) *chunk {
-	c := e.content
-	for at, index := range e.focus.order {
-		if int(index) >= c.n || !p.has.Has(int(index)) || !c.need.Has(int(index)) {
+func (r *requester) nextFocused(p *requestPeer) *chunk {
+	for at, index := range r.focus.order {
+		if int(index) >= r.n || !p.has.Has(int(index)) || !r.need.Has(int(index)) {
 			continue
 		}
-		pc := c.open[index]
+		pc := r.pieces.open[index]
 		if pc == nil {
-			if e.mayBegin(p) && e.roomFor(at) {
-				return e.openChunk(e.start(index))
+			if r.mayBegin(p) && r.roomFor(at) {
+				return r.openChunk(r.openPiece(index))
 			}
 			return nil
 		}
-		if !e.may(p, pc) {
+		if !r.may(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
-			if k := &pc.chunk[i]; k.needy && e.admits(p, k) {
+			if k := &pc.chunk[i]; k.needy && r.admits(p, k) {
 				return k
 			}
 		}
 		if pc.closed > 0 {
-			if e.mayBegin(p) && e.roomFor(at) {
-				return e.openChunk(pc)
+			if r.mayBegin(p) && r.roomFor(at) {
+				return r.openChunk(pc)
 			}
 			return nil
 		}
@@ -81,18 +79,17 @@ func (e *Engine) nextFocused(p *peer) *chunk {
 
 // roomFor reports whether a slot is free for place at of the focus, and sees to
 // it if less urgent pieces hold them all.
-func (e *Engine) roomFor(at int) bool {
-	c := e.content
-	if c.slots.available() {
+func (r *requester) roomFor(at int) bool {
+	if r.slots.available() {
 		return true
 	}
-	if c.slots.inUse > c.slots.budget || c.slots.budget == 0 {
+	if r.slots.inUse > r.slots.budget || r.slots.budget == 0 {
 		return false
 	}
 	var last *chunk
 	where := at
-	for _, pc := range c.opened {
-		place := e.focus.placeOf(pc.index)
+	for _, pc := range r.pieces.opened {
+		place := r.focus.placeOf(pc.index)
 		for i := range pc.chunk {
 			if k := &pc.chunk[i]; k.state == chunkOpen && place > where {
 				last, where = k, place
@@ -103,37 +100,37 @@ func (e *Engine) roomFor(at int) bool {
 		return false
 	}
 	pc := last.piece
-	e.cancelChunk(last)
-	e.dropChunk(last)
-	e.settle(pc)
-	return c.slots.available()
+	r.cancelChunk(last)
+	r.dropChunk(last)
+	r.settle(pc)
+	return r.slots.available()
 }
 
 // hasten asks p for blocks that slower peers have owed us for a while: of the
 // first few pieces that are lacking, or of all when p has nothing else to do.
 // Whoever is first wins; the others get a cancel.
-func (e *Engine) hasten(p *peer, limit, pieces int) bool {
-	if p.down.choked || p.down.isDoubtful() {
+func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
+	if p.choked || p.isDoubtful() {
 		return false
 	}
-	mine := p.down.rate.Rate(e.now)
+	mine := p.rate.Rate(r.now)
 	asked := 0
-	for _, q := range e.peers {
-		if q == p || (!q.down.weak && q.down.rate.Rate(e.now) >= mine) {
+	for _, q := range r.peers.all {
+		if q == p || (!q.weak && q.rate.Rate(r.now) >= mine) {
 			continue
 		}
-		for l := q.down.leases.oldest; l != nil; l = l.next {
-			if p.down.out() >= limit || asked == hastened {
+		for l := q.leases.oldest; l != nil; l = l.next {
+			if p.out() >= limit || asked == hastened {
 				return asked > 0
 			}
 			pc := l.chunk.piece
-			if e.now.Sub(l.at) < hastenAfter {
+			if r.now.Sub(l.at) < hastenAfter {
 				break // they are in the order in which they were asked for
 			}
-			if !e.may(p, pc) || !e.urgent(pc.index, pieces) || e.isContested(pc, l.block, p, q) {
+			if !r.may(p, pc) || !r.urgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
 				continue
 			}
-			e.grant(p, l.chunk, l.block)
+			r.grant(p, l.chunk, l.block)
 			asked++
 		}
 	}
@@ -142,15 +139,15 @@ func (e *Engine) hasten(p *peer, limit, pieces int) bool {
 
 // urgent reports whether a piece is among the first so many that the focus
 // lacks.
-func (e *Engine) urgent(piece uint32, first int) bool {
-	for _, i := range e.focus.order {
+func (r *requester) urgent(piece uint32, first int) bool {
+	for _, i := range r.focus.order {
 		if first == 0 {
 			return false
 		}
 		if i == piece {
 			return true
 		}
-		if int64(i) < int64(e.content.n) && e.content.need.Has(int(i)) {
+		if int64(i) < int64(r.n) && r.need.Has(int(i)) {
 			first--
 		}
 	}

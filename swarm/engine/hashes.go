@@ -136,7 +136,7 @@ func (e *Engine) askLeaves(index uint32) {
 		return
 	}
 	for _, p := range e.peers {
-		if !p.closing && p.v2 && !p.hash.wanted && e.now >= max(p.layer.pause, p.hash.pause) && p.has.Has(int(index)) {
+		if !p.closing && p.v2 && !p.hash.wanted && e.now >= max(p.layer.pause, p.hash.pause) && p.down.has.Has(int(index)) {
 			p.hash.piece, p.hash.wanted = index, true
 			e.sendHash(p, wire.HashRequest, q, nil)
 			return
@@ -165,8 +165,5 @@ func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hash
 	if !e.blame.testify(h.piece, leaves, blamed{e}) {
 		return
 	}
-	if pc := c.open[h.piece]; pc != nil {
-		pc.parole, pc.only = false, 0
-		e.freed = true
-	}
+	e.req.endParole(h.piece)
 }

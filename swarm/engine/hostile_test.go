@@ -129,8 +129,7 @@ func newHostile(t testing.TB) *hostile {
 func (h *hostile) check() {
 	n := &simNode{s: &sim{t: h.r.t.(*testing.T)}, e: h.r.e}
 	n.deepCheck()
-	c := h.r.e.content
-	if len(h.r.e.blame.index) > 1+len(h.conns)+len(c.opened)*8+maxSuspects*maxAttempts*8 {
+	if len(h.r.e.blame.index) > 1+len(h.conns)+len(h.r.e.req.pieces.opened)*8+maxSuspects*maxAttempts*8 {
 		n.fatal("%d origins are held", len(h.r.e.blame.index))
 	}
 }

@@ -6,12 +6,20 @@ import (
 	"seedbed/internal/mono"
 )
 
+// leaseBook counts leases, and keeps those that are over to be used again.
+type leaseBook struct {
+	firm       int    // leases of peers that are not weak
+	weakChunks int    // chunks of which weak peers have blocks on order
+	spare      *lease // the first of a list
+	nSpare     int
+}
+
 // lease is a block on order at a peer. It is in two lists: that of the peer, in
 // the order of the requests, and that of the block. So a lease is found, added
 // and removed in O(1), but for the few other peers that have the same block on
 // order.
 type lease struct {
-	peer       *peer
+	peer       *requestPeer
 	chunk      *chunk
 	block      uint32 // of the piece
 	at         mono.Time
@@ -54,64 +62,62 @@ func (q *leaseList) remove(l *lease) {
 const maxSpareLeases = 4 * maxDepth
 
 // grant leases block b of k to p and asks for it.
-func (e *Engine) grant(p *peer, k *chunk, b uint32) {
-	c := e.content
-	l := c.spareLease
+func (r *requester) grant(p *requestPeer, k *chunk, b uint32) {
+	l := r.leases.spare
 	if l != nil {
-		c.spareLease = l.next
-		c.nSpare--
+		r.leases.spare = l.next
+		r.leases.nSpare--
 	} else {
 		l = new(lease)
 	}
 	s := &k.piece.block[b]
-	*l = lease{peer: p, chunk: k, block: b, at: e.now, other: s.held}
+	*l = lease{peer: p, chunk: k, block: b, at: r.now, other: s.held}
 	s.held = l
-	p.down.leases.push(l)
+	p.leases.push(l)
 	k.out++
-	e.countLease(p, k, 1)
+	r.countLease(p, k, 1)
 	want := k.piece.blockOf(b)
-	e.cmd(Command{Kind: CmdRequest, Conn: p.conn, Slot: k.slot, Offset: want.Begin - k.begin, Block: want})
+	r.sink.request(p.conn, k.slot, want.Begin-k.begin, want)
 }
 
 // drop takes l out of both lists. l must not be used afterwards.
-func (e *Engine) drop(l *lease) {
-	c, p, k := e.content, l.peer, l.chunk
+func (r *requester) drop(l *lease) {
+	p, k := l.peer, l.chunk
 	at := &k.piece.block[l.block].held
 	for *at != l {
 		at = &(*at).other
 	}
 	*at = l.other
-	p.down.leases.remove(l)
+	p.leases.remove(l)
 	k.out--
-	e.countLease(p, k, -1)
+	r.countLease(p, k, -1)
 	*l = lease{}
-	if c.nSpare < maxSpareLeases {
-		l.next, c.spareLease = c.spareLease, l
-		c.nSpare++
+	if r.leases.nSpare < maxSpareLeases {
+		l.next, r.leases.spare = r.leases.spare, l
+		r.leases.nSpare++
 	}
 }
 
 // countLease counts n more leases of p in k: per chunk those of weak peers, of
 // all chunks those of the others.
-func (e *Engine) countLease(p *peer, k *chunk, n int) {
-	c := e.content
-	if !p.down.weak {
-		c.firm += n
+func (r *requester) countLease(p *requestPeer, k *chunk, n int) {
+	if !p.weak {
+		r.leases.firm += n
 		return
 	}
 	before := k.weak
 	k.weak += n
 	switch {
 	case before == 0:
-		c.weakChunks++
+		r.leases.weakChunks++
 	case k.weak == 0:
-		c.weakChunks--
-		e.freed = true
+		r.leases.weakChunks--
+		r.peers.freed = true
 	}
 }
 
 // leaseOf is the lease of block b that p has, or nil.
-func (pc *piece) leaseOf(p *peer, b uint32) *lease {
+func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
 			return l
@@ -121,11 +127,11 @@ func (pc *piece) leaseOf(p *peer, b uint32) *lease {
 }
 
 // find is the lease of b that p has, or nil.
-func (c *content) find(p *peer, b Block) *lease {
-	if c == nil || b.Begin%blockSize != 0 {
+func (r *requester) find(p *requestPeer, b Block) *lease {
+	if b.Begin%blockSize != 0 {
 		return nil
 	}
-	pc := c.open[b.Piece]
+	pc := r.pieces.open[b.Piece]
 	if pc == nil || int(b.Begin/blockSize) >= len(pc.block) || pc.blockOf(b.Begin/blockSize) != b {
 		return nil
 	}
@@ -172,57 +178,57 @@ func (c *cancels) take(now mono.Time) bool {
 }
 
 // giveBack ends l without a block: it is free for others.
-func (e *Engine) giveBack(l *lease) {
+func (r *requester) giveBack(l *lease) {
 	k, b := l.chunk, l.block
-	e.drop(l)
+	r.drop(l)
 	if s := &k.piece.block[b]; s.held == nil && !s.done {
 		k.free++
 		k.next = min(k.next, b)
-		e.setNeedy(k)
-		e.freed = true
+		r.setNeedy(k)
+		r.peers.freed = true
 	}
 }
 
 // cancel takes l back. told: the peer has said itself that it will not send the
 // block.
-func (e *Engine) cancel(l *lease, told bool) {
+func (r *requester) cancel(l *lease, told bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
-	e.giveBack(l)
+	r.giveBack(l)
 	if !p.closing {
-		p.down.cancelled.add(e.now)
-		e.cmd(Command{Kind: CmdCancel, Conn: p.conn, Block: b, Quiet: told})
+		p.cancelled.add(r.now)
+		r.sink.cancel(p.conn, b, told)
 	}
 }
 
 // forfeit is cancel for a lease that p did not make use of.
-func (e *Engine) forfeit(l *lease, told bool) {
+func (r *requester) forfeit(l *lease, told bool) {
 	p, at := l.peer, l.at
-	e.cancel(l, told)
+	r.cancel(l, told)
 	if !p.closing {
-		p.down.strike(e.now, at, told)
-		e.judge(p)
+		p.strike(r.now, at, told)
+		r.judge(p)
 	}
 }
 
 // cancelChunk takes back every lease of k.
-func (e *Engine) cancelChunk(k *chunk) {
+func (r *requester) cancelChunk(k *chunk) {
 	for b := k.first; k.out > 0; b++ {
 		for l := k.piece.block[b].held; l != nil; l = k.piece.block[b].held {
-			e.cancel(l, false)
+			r.cancel(l, false)
 		}
 	}
 }
 
 // cancelOthers takes back what is still on order of a block that arrived.
-func (e *Engine) cancelOthers(s *block) {
+func (r *requester) cancelOthers(s *block) {
 	for s.held != nil {
-		e.forfeit(s.held, false)
+		r.forfeit(s.held, false)
 	}
 }
 
 // release takes every lease of p back.
-func (e *Engine) release(p *peer, told bool) {
-	for p.down.leases.oldest != nil {
-		e.forfeit(p.down.leases.oldest, told)
+func (r *requester) release(p *requestPeer, told bool) {
+	for p.leases.oldest != nil {
+		r.forfeit(p.leases.oldest, told)
 	}
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"net/netip"
 	"slices"
-	"time"
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/rate"
@@ -12,12 +11,9 @@ import (
 
 // Caps of what a peer can make us remember.
 const (
-	maxAllowed   = 64      // allowed-fast pieces; BEP 6 has ten
-	maxSuggested = 16      // suggestions
 	maxEarly     = 8 << 20 // bytes of bitfields of all peers, while the geometry is unknown
 	maxEarlyList = 1 << 14 // haves of a peer in that time
 	maxDHTPorts  = 4       // ports of a peer's DHT node
-	maxRejects   = 1000    // rejects in a row from a peer that does not choke us
 )
 
 // Some messages are short and cost much. They are charged like so many that have
@@ -27,10 +23,6 @@ const (
 	piecesLooked = 1 << 14 // pieces that are looked at, 64 at a time
 	leasesMoved  = 16      // blocks that have to be asked for again
 )
-
-// rejectPause is how long a peer that rejects though it does not choke is left
-// alone.
-const rejectPause = time.Second
 
 // early is what a peer told of its pieces before we knew how many there are.
 type early struct {
@@ -43,7 +35,6 @@ func (x *early) size() int { return len(x.bits) + 4*cap(x.haves) }
 
 // message handles EvMessage.
 func (e *Engine) message(p *peer, m *wire.Msg) {
-	d := &p.down
 	switch m.Type {
 	case wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast:
 		if !p.reserved.Fast() { // BEP 6: both must set the bit
@@ -55,19 +46,13 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 	case wire.KeepAlive:
 
 	case wire.Choke:
-		if !d.choked {
-			d.choked, d.chokedAt = true, e.now
-			e.judge(p)
-		}
+		e.req.noteChoke(&p.down)
 		if !p.reserved.Fast() { // BEP 6: with it a choke rejects nothing by itself
-			e.charge(p, float64(d.leases.n)/leasesMoved)
-			e.release(p, true)
+			e.charge(p, float64(p.down.out())/leasesMoved)
+			e.req.release(&p.down, true)
 		}
 	case wire.Unchoke:
-		if d.choked {
-			d.choked, d.dry, d.crawls = false, false, false
-			e.judge(p)
-		}
+		e.req.noteUnchoke(&p.down)
 
 	case wire.Interested:
 		e.choker.setInterested(e.now, &p.choke, chokes{e})
@@ -105,15 +90,11 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 
 	case wire.Suggest:
 		if e.inRange(p, m.Index) {
-			if len(d.suggested) == maxSuggested {
-				d.suggested = d.suggested[:copy(d.suggested, d.suggested[1:])]
-			}
-			d.suggested = append(d.suggested, m.Index)
+			e.req.noteSuggest(&p.down, m.Index)
 		}
 	case wire.AllowedFast:
-		if e.inRange(p, m.Index) && len(d.allowed) < maxAllowed && !slices.Contains(d.allowed, m.Index) {
-			d.allowed = append(d.allowed, m.Index)
-			d.dry = false
+		if e.inRange(p, m.Index) {
+			e.req.noteAllowed(&p.down, m.Index)
 		}
 
 	case wire.Port:
@@ -178,7 +159,7 @@ func (e *Engine) onLateField(p *peer, m *wire.Msg) {
 // addPieces adds to what p has.
 func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 	c := e.content
-	fresh := c.full
+	var fresh bitset.Set
 	if m.Type == wire.Bitfield {
 		var err error
 		if fresh, err = bitset.Parse(m.Payload, c.n); err != nil {
@@ -186,53 +167,33 @@ func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 			return
 		}
 	}
-	if p.nHas == c.n {
+	if p.down.nHas == c.n {
 		return
 	}
 	if m.Type == wire.HaveAll {
-		fresh = c.full.Clone()
+		fresh = bitset.New(c.n)
+		fresh.Fill()
 		e.charge(p, float64(c.n)/piecesLooked)
 	}
-	fresh.RemoveAll(p.has)
+	fresh.RemoveAll(p.down.has)
 	n := fresh.Count()
 	if n == 0 || p.closing {
 		return
 	}
 	e.hadUse = true
-	e.ownPieces(p)
-	p.has.AddAll(fresh)
-	p.nHas += n
-	c.pick.addField(fresh)
+	e.req.addPieces(&p.down, fresh, n)
 	for i := fresh.Next(0); i >= 0 && p.super.shown.Len() > 0; i = fresh.Next(i + 1) {
 		c.super.requested(&p.super, uint32(i))
 	}
-	if gained := c.need.CountAnd(fresh); gained > 0 {
-		p.want += gained
-		p.down.dry = false
-		e.updateInterest(p)
-	}
-	if p.nHas == c.n {
+	e.updateInterest(p)
+	if p.down.nHas == c.n {
 		e.dropUseless(p)
-	}
-}
-
-// geometry gives p an empty set of pieces.
-func (e *Engine) geometry(p *peer) {
-	p.has, p.shares = e.content.none, true
-	p.want = 0
-}
-
-// ownPieces gives p a set of pieces of its own, that can be changed: at first it
-// shares one with all peers that have nothing.
-func (e *Engine) ownPieces(p *peer) {
-	if p.shares {
-		p.has, p.shares = bitset.New(e.content.n), false
 	}
 }
 
 // decodeEarly takes over what p said before the geometry was known.
 func (e *Engine) decodeEarly(p *peer) {
-	e.geometry(p)
+	e.req.hasNothing(&p.down)
 	x := p.early
 	e.early -= x.size()
 	p.early = early{}
@@ -289,19 +250,10 @@ func (e *Engine) setField(p *peer, all bool, bits []byte) {
 			e.close(p, FaultProtocol)
 			return
 		}
-		p.has, p.shares = has, false
-		p.nHas = has.Count()
-		all = p.nHas == c.n
+		e.req.hasPieces(&p.down, has)
+	} else if all {
+		e.req.hasAll(&p.down)
 	}
-	if all {
-		p.has, p.nHas, p.counted, p.shares = c.full, c.n, true, false
-		p.want = c.nNeed
-		c.seeds++
-	} else if p.nHas > 0 {
-		c.pick.addField(p.has)
-		p.want = c.need.CountAnd(p.has)
-	}
-	p.down.dry = false
 	e.updateInterest(p)
 	e.dropUseless(p)
 }
@@ -318,21 +270,14 @@ func (e *Engine) onHave(p *peer, index uint32) {
 		}
 		return
 	}
-	if !e.inRange(p, index) || p.nHas == c.n || p.has.Has(int(index)) {
+	if !e.inRange(p, index) || p.down.nHas == c.n || p.down.has.Has(int(index)) {
 		return
 	}
-	e.ownPieces(p)
-	p.has.Add(int(index))
 	e.hadUse = true
-	p.nHas++
-	c.pick.inc(index)
+	e.req.addPiece(&p.down, index)
 	c.super.requested(&p.super, index)
-	if c.need.Has(int(index)) {
-		p.want++
-		p.down.dry = false
-		e.updateInterest(p)
-	}
-	if p.nHas == c.n {
+	e.updateInterest(p)
+	if p.down.nHas == c.n {
 		e.dropUseless(p)
 	}
 }
@@ -340,62 +285,15 @@ func (e *Engine) onHave(p *peer, index uint32) {
 // onDontHave handles lt_donthave (BEP 54).
 func (e *Engine) onDontHave(p *peer, index uint32) {
 	c := e.content
-	if !e.inRange(p, index) || !p.has.Has(int(index)) {
+	if !e.inRange(p, index) || !p.down.has.Has(int(index)) {
 		return
 	}
-	if p.counted {
+	if p.down.counted {
 		if e.charge(p, float64(c.n)/piecesMoved); p.closing {
 			return
 		}
-		p.has, p.counted = c.full.Clone(), false
-		c.seeds--
-		c.pick.addField(c.full)
 	}
-	p.has.Remove(int(index))
-	p.nHas--
-	e.lacks(index)
-	if c.need.Has(int(index)) {
-		p.want--
-		e.updateInterest(p)
-	}
-}
-
-// lacks notes that a peer that had a piece has it no more, or is gone.
-func (e *Engine) lacks(index uint32) {
-	c := e.content
-	c.pick.dec(index)
+	e.req.removePiece(&p.down, index)
 	c.super.lost(index)
-}
-
-// updateInterest keeps our interest in p in step with what it has.
-func (e *Engine) updateInterest(p *peer) {
-	if want := p.want > 0; want != p.down.interested && !p.closing && p.told {
-		p.down.interested = want
-		t := wire.NotInterested
-		if want {
-			t = wire.Interested
-		}
-		e.send(p, wire.Msg{Type: t})
-	}
-}
-
-func (e *Engine) onReject(p *peer, b Block) {
-	d := &p.down
-	l := e.content.find(p, b)
-	if l == nil {
-		e.hadUse = d.cancelled.take(e.now) // BEP 6: a cancelled request is answered
-		return
-	}
-	e.hadUse = true
-	e.forfeit(l, true)
-	d.cancelled.take(e.now)
-	if d.choked {
-		d.allowed = slices.DeleteFunc(d.allowed, func(a uint32) bool { return a == b.Piece })
-		return
-	}
-	// An unchoked peer that rejects is not asked again at once.
-	d.pause = e.now.Add(rejectPause)
-	if d.rejects++; d.rejects > maxRejects {
-		e.close(p, FaultUseless)
-	}
+	e.updateInterest(p)
 }

@@ -46,14 +46,14 @@ func (e *Engine) superSeeds(p *peer) bool {
 // no other seed, and there are pieces that no leecher has.
 func (e *Engine) maySuperSeed() bool {
 	c := e.content
-	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && c.seeds == 0 && c.pick.missing > 0
+	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && e.req.peers.seeds == 0 && e.req.pick.missing > 0
 }
 
 // interestedLeechers returns how many leechers besides p are connected and want
 // something of us, those included that have had no time yet to say so.
 func (e *Engine) interestedLeechers(p *peer) (n int) {
 	for _, q := range e.peers {
-		if q != p && !q.closing && q.told && !q.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
+		if q != p && !q.closing && q.told && !q.down.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
 			n++
 		}
 	}

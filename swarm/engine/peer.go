@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"time"
 
-	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
@@ -45,14 +44,8 @@ type peer struct {
 	fielded bool  // a bitfield, have all or have none came
 	told    bool  // our bitfield was sent
 
-	has     bitset.Set // pieces; length 0 until the geometry is known
-	nHas    int
-	shares  bool // has is content.none
-	counted bool // in content.seeds; otherwise each piece in pick.avail
-	early   early
-	want    int // pieces that it has and we need
-
-	down  download
+	early early
+	down  requestPeer
 	choke chokePeer
 	up    upload
 	meta  metaPeer
@@ -76,10 +69,9 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
 		encrypted: ev.Encrypted, v2: ev.V2 || e.v2alone, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
-	p.down.choked = true // BEP 3: connections start out choked and not interested
-	p.down.slowStart, p.down.depth, p.down.weak = true, firstDepth, true
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
+	e.req.join(p.conn, &p.down)
 	if !p.incoming {
 		p.listen = p.addr
 		e.book.dialled(e.now, p.addr, ev.Encrypted)
@@ -89,6 +81,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 		return
 	}
 	p.origin = e.blame.of(banKey(p.addr))
+	e.req.setOrigin(&p.down, p.origin)
 	e.open++
 	if !p.incoming {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
@@ -148,7 +141,7 @@ func (e *Engine) sendFirstMessages(p *peer) {
 		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.DHTPort})
 	}
 	if e.content != nil {
-		e.geometry(p)
+		e.req.hasNothing(&p.down)
 	}
 }
 
@@ -163,7 +156,6 @@ func (e *Engine) close(p *peer, f Fault) {
 		e.open--
 	}
 	e.leaveSwarm(p)
-	e.judge(p)
 	e.cmd(Command{Kind: CmdClose, Conn: p.conn, Fault: f})
 }
 
@@ -171,25 +163,19 @@ func (e *Engine) close(p *peer, f Fault) {
 func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.leave(&p.meta)
 	e.layer.leave(&p.layer)
-	if c := e.content; c != nil && p.has.Len() == c.n {
-		if p.counted {
-			c.seeds--
-		} else if p.nHas > 0 {
-			c.pick.removeField(p.has)
-			for i := p.has.Next(0); i >= 0 && c.super.limited > 0; i = p.has.Next(i + 1) {
+	e.req.close(&p.down)
+	if c := e.content; c != nil {
+		if has := p.down.has; has.Len() == c.n && !p.down.counted {
+			for i := has.Next(0); i >= 0 && c.super.limited > 0; i = has.Next(i + 1) {
 				c.super.lost(uint32(i))
 			}
 		}
-	}
-	if e.content != nil {
-		e.content.super.release(&p.super, true)
+		c.super.release(&p.super, true)
 	}
 	e.early -= p.early.size()
 	p.early = early{}
 	p.up.queue.Clear()
 	e.choker.leave(&p.choke)
-	p.down.interested = false
-	p.want = 0
 }
 
 // onClosed handles EvClosed.
@@ -205,12 +191,11 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		p.closing = true
 		e.open--
 		e.leaveSwarm(p)
-		e.judge(p)
 	}
 	if p.origin != 0 { // it was taken in
 		e.dropped.count(f)
 	}
-	e.release(p, true)
+	e.req.leave(&p.down)
 	delete(e.conns, p.conn)
 	for i, q := range e.peers {
 		if q == p {
@@ -222,7 +207,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		e.blame.release(p.origin)
 	}
 	if !e.connectedTo(p.listen) {
-		seed := e.content != nil && e.content.n > 0 && p.nHas == e.content.n
+		seed := e.content != nil && e.content.n > 0 && p.down.nHas == e.content.n
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
 		e.book.parted(e.now, p.listen, f, good, seed)
 		if p.revived {
@@ -262,7 +247,7 @@ func (e *Engine) dropUseless(p *peer) {
 	if p.closing || c == nil || !c.complete || c.n == 0 {
 		return
 	}
-	if p.nHas == c.n || (p.ext.UploadOnly && p.told) {
+	if p.down.nHas == c.n || (p.ext.UploadOnly && p.told) {
 		e.close(p, FaultUseless)
 	}
 }
@@ -279,9 +264,9 @@ func (e *Engine) upkeep(p *peer) {
 	if e.now.Sub(p.lastOut) >= keepAliveAfter {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
-	e.measure(p)
+	e.req.measure(&p.down)
 	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 {
 		e.choker.dropStalled(e.now, &p.choke, chokes{e})
 	}
-	e.checkDebts(p)
+	e.req.checkDebts(&p.down)
 }

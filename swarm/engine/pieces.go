@@ -18,12 +18,22 @@ const (
 	chunkStored                    // hashed, and written or about to be
 )
 
+// pieceBook is the open pieces.
+type pieceBook struct {
+	open   map[uint32]*piece // to find a piece; never ranged over
+	opened []*piece          // the same, in the order they were begun
+	needy  []*chunk          // open chunks with a free block, longest open first
+	spare  []*piece          // to be used again
+	rounds uint32            // see restart
+	closed int               // chunks without a slot, of all open pieces
+}
+
 // chunk is an aligned stretch of an open piece, as long as a slot at most.
 type chunk struct {
 	piece   *piece
 	state   chunkState
 	spoiled bool // of a piece whose hash failed while this was storing
-	needy   bool // in content.needy: open, with a free block
+	needy   bool // in pieceBook.needy: open, with a free block
 	slot    Slot
 	begin   uint32 // bytes into the piece
 	length  uint32
@@ -42,12 +52,12 @@ type piece struct {
 	size   uint32
 	block  []block
 	chunk  []chunk
-	closed int  // chunks without a slot
-	stored int  // chunks stored
-	sent   bool // the last chunk was stored: the verdict is awaited
-	only   Conn // asked last; on parole the one that is asked, while it serves us in time
+	closed int          // chunks without a slot
+	stored int          // chunks stored
+	sent   bool         // the last chunk was stored: the verdict is awaited
+	only   *requestPeer // asked last; on parole the one that is asked, while it serves us in time
 	parole bool
-	round  uint32 // of content.rounds: when it was begun, or begun again from nothing
+	round  uint32 // of pieceBook.rounds: when it was begun, or begun again from nothing
 }
 
 // blockOf is block b of p as the wire names it.
@@ -60,65 +70,63 @@ func (p *piece) chunkOf(b uint32) *chunk {
 	return &p.chunk[b/p.chunk[0].blocks]
 }
 
-// start takes an idle piece and makes it an open one, without a slot yet.
-func (e *Engine) start(index uint32) *piece {
-	c := e.content
-	c.pick.take(index)
+// openPiece takes an idle piece and makes it an open one, without a slot yet.
+func (r *requester) openPiece(index uint32) *piece {
+	r.pick.take(index)
 	var p *piece
-	if n := len(c.spare); n > 0 {
-		p, c.spare = c.spare[n-1], c.spare[:n-1]
+	if n := len(r.pieces.spare); n > 0 {
+		p, r.pieces.spare = r.pieces.spare[n-1], r.pieces.spare[:n-1]
 	} else {
 		p = new(piece)
 	}
-	size := uint32(c.info.DataSize(int(index)))
+	size := uint32(r.info.DataSize(int(index)))
 	nblocks := int((size + blockSize - 1) / blockSize)
-	nchunks := int((size + e.cfg.ChunkSize - 1) / e.cfg.ChunkSize)
+	nchunks := int((size + r.chunkSize - 1) / r.chunkSize)
 	*p = piece{index: index, size: size, closed: nchunks,
 		block: slices.Grow(p.block[:0], nblocks)[:nblocks],
 		chunk: slices.Grow(p.chunk[:0], nchunks)[:nchunks],
 	}
 	clear(p.block)
-	perChunk := e.cfg.ChunkSize / blockSize
+	perChunk := r.chunkSize / blockSize
 	for i := range p.chunk {
-		begin := uint32(i) * e.cfg.ChunkSize
-		k := chunk{piece: p, slot: NoSlot, begin: begin, length: min(e.cfg.ChunkSize, size-begin), first: uint32(i) * perChunk}
+		begin := uint32(i) * r.chunkSize
+		k := chunk{piece: p, slot: NoSlot, begin: begin, length: min(r.chunkSize, size-begin), first: uint32(i) * perChunk}
 		k.blocks = (k.length + blockSize - 1) / blockSize
 		k.free, k.next = k.blocks, k.first
 		p.chunk[i] = k
 	}
-	c.closed += nchunks
-	p.parole = e.blame.isSuspect(index)
-	c.restart(p)
-	c.open[index] = p
-	c.opened = append(c.opened, p)
+	r.pieces.closed += nchunks
+	p.parole = r.sink.isSuspect(index)
+	r.restart(p)
+	r.pieces.open[index] = p
+	r.pieces.opened = append(r.pieces.opened, p)
 	return p
 }
 
 // restart tells the shell, by the next CmdStore, that what it holds of p counts
 // no more.
-func (c *content) restart(p *piece) {
-	c.rounds++
-	p.round = c.rounds
+func (r *requester) restart(p *piece) {
+	r.pieces.rounds++
+	p.round = r.pieces.rounds
 }
 
 // resume takes over a chunk that storage had from the beginning. One that is
 // cut otherwise than ours are is left to be fetched again, and so is the last of
 // its piece: no verdict on that piece would come.
-func (e *Engine) resume(b Block) {
-	c := e.content
-	if int64(b.Piece) >= int64(c.n) || !c.need.Has(int(b.Piece)) || b.Begin%e.cfg.ChunkSize != 0 {
+func (r *requester) resume(b Block) {
+	if int64(b.Piece) >= int64(r.n) || !r.need.Has(int(b.Piece)) || b.Begin%r.chunkSize != 0 {
 		return
 	}
-	size := uint32(c.info.DataSize(int(b.Piece)))
-	if b.Begin >= size || b.Length != min(e.cfg.ChunkSize, size-b.Begin) || b.Length == size {
+	size := uint32(r.info.DataSize(int(b.Piece)))
+	if b.Begin >= size || b.Length != min(r.chunkSize, size-b.Begin) || b.Length == size {
 		return
 	}
-	p := c.open[b.Piece]
+	p := r.pieces.open[b.Piece]
 	if p == nil {
-		p = e.start(b.Piece)
+		p = r.openPiece(b.Piece)
 		p.round = 0
 	}
-	k := &p.chunk[b.Begin/e.cfg.ChunkSize]
+	k := &p.chunk[b.Begin/r.chunkSize]
 	if k.state != chunkClosed || p.stored+1 == len(p.chunk) {
 		return
 	}
@@ -127,14 +135,13 @@ func (e *Engine) resume(b Block) {
 	}
 	k.state, k.free, k.done, k.next = chunkStored, 0, k.blocks, k.first+k.blocks
 	p.closed--
-	c.closed--
+	r.pieces.closed--
 	p.stored++
 }
 
 // openChunk gives the first closed chunk of p a slot.
-func (e *Engine) openChunk(p *piece) *chunk {
-	c := e.content
-	slot, ok := c.slots.take()
+func (r *requester) openChunk(p *piece) *chunk {
+	slot, ok := r.slots.take()
 	if !ok {
 		return nil
 	}
@@ -145,36 +152,35 @@ func (e *Engine) openChunk(p *piece) *chunk {
 		}
 		k.state, k.slot = chunkOpen, slot
 		p.closed--
-		c.closed--
-		e.setNeedy(k)
+		r.pieces.closed--
+		r.setNeedy(k)
 		return k
 	}
 	panic("engine: a piece counts a closed chunk that it has not")
 }
 
-// setNeedy keeps content.needy in step with k: the open chunks with a free
+// setNeedy keeps pieceBook.needy in step with k: the open chunks with a free
 // block, the longest open first, for those are to be finished first.
-func (e *Engine) setNeedy(k *chunk) {
-	c := e.content
+func (r *requester) setNeedy(k *chunk) {
 	want := k.state == chunkOpen && k.free > 0
 	if want == k.needy {
 		return
 	}
 	k.needy = want
 	if want {
-		c.needy = append(c.needy, k)
+		r.pieces.needy = append(r.pieces.needy, k)
 		return
 	}
-	i := slices.Index(c.needy, k)
-	c.needy = slices.Delete(c.needy, i, i+1)
+	i := slices.Index(r.pieces.needy, k)
+	r.pieces.needy = slices.Delete(r.pieces.needy, i, i+1)
 }
 
 // reset makes a chunk closed again, its blocks to be fetched anew.
-func (e *Engine) reset(k *chunk) {
+func (r *requester) reset(k *chunk) {
 	p := k.piece
 	for b := k.first; b < k.first+k.blocks; b++ {
 		if p.block[b].done {
-			e.blame.release(p.block[b].from)
+			r.sink.release(p.block[b].from)
 		}
 		p.block[b] = block{}
 	}
@@ -183,28 +189,27 @@ func (e *Engine) reset(k *chunk) {
 	}
 	if k.state != chunkClosed {
 		p.closed++
-		e.content.closed++
+		r.pieces.closed++
 	}
 	k.state, k.slot = chunkClosed, NoSlot
 	k.free, k.done, k.next = k.blocks, 0, k.first
-	e.setNeedy(k)
+	r.setNeedy(k)
 	p.sent = false
 }
 
 // dropChunk gives an open chunk up, slot and all; it must hold no lease.
-func (e *Engine) dropChunk(k *chunk) {
-	e.wasted += int64(k.done) * blockSize
+func (r *requester) dropChunk(k *chunk) {
+	r.intake.wasted += int64(k.done) * blockSize
 	slot := k.slot
-	e.reset(k)
-	e.cmd(Command{Kind: CmdDropSlot, Slot: slot})
-	e.content.slots.give(slot)
-	e.freed = true
+	r.reset(k)
+	r.sink.dropSlot(slot)
+	r.slots.give(slot)
+	r.peers.freed = true
 }
 
 // forget takes p off the list of open pieces. If it is still wanted it becomes
 // idle.
-func (e *Engine) forget(p *piece) {
-	c := e.content
+func (r *requester) forget(p *piece) {
 	for i := range p.chunk {
 		if s := p.chunk[i].state; s == chunkOpen || s == chunkStoring {
 			panic("engine: an open piece is forgotten with a slot out")
@@ -212,40 +217,40 @@ func (e *Engine) forget(p *piece) {
 	}
 	for i := range p.block {
 		if p.block[i].done {
-			e.blame.release(p.block[i].from)
+			r.sink.release(p.block[i].from)
 		}
 	}
-	c.closed -= p.closed
-	delete(c.open, p.index)
-	i := slices.Index(c.opened, p)
-	c.opened = slices.Delete(c.opened, i, i+1)
-	if len(c.spare) < max(64, c.slots.budget) {
-		c.spare = append(c.spare, p)
+	r.pieces.closed -= p.closed
+	p.only = nil
+	delete(r.pieces.open, p.index)
+	i := slices.Index(r.pieces.opened, p)
+	r.pieces.opened = slices.Delete(r.pieces.opened, i, i+1)
+	if len(r.pieces.spare) < max(64, r.slots.budget) {
+		r.pieces.spare = append(r.pieces.spare, p)
 	}
-	if c.need.Has(int(p.index)) {
-		c.pick.put(p.index)
+	if r.need.Has(int(p.index)) {
+		r.pick.put(p.index)
 	}
-	e.freed = true
+	r.peers.freed = true
 }
 
 // abandon stops whatever is under way for p: leases are cancelled, slots that
 // are ours given back. A chunk that is with the shell comes back by itself; then
 // the piece is forgotten.
-func (e *Engine) abandon(p *piece) {
+func (r *requester) abandon(p *piece) {
 	for i := range p.chunk {
-		e.cancelChunk(&p.chunk[i])
+		r.cancelChunk(&p.chunk[i])
 		if p.chunk[i].state == chunkOpen {
-			e.dropChunk(&p.chunk[i])
+			r.dropChunk(&p.chunk[i])
 		}
 	}
-	e.settle(p)
+	r.settle(p)
 }
 
 // settle forgets p if nothing of it is under way or worth keeping.
-func (e *Engine) settle(p *piece) {
-	c := e.content
+func (r *requester) settle(p *piece) {
 	// The picker would give a suspect to anyone.
-	keep := c.need.Has(int(p.index)) && (p.stored > 0 || p.sent || e.blame.isSuspect(p.index))
+	keep := r.need.Has(int(p.index)) && (p.stored > 0 || p.sent || r.sink.isSuspect(p.index))
 	for i := range p.chunk {
 		switch p.chunk[i].state {
 		case chunkOpen:
@@ -255,6 +260,6 @@ func (e *Engine) settle(p *piece) {
 		}
 	}
 	if !keep {
-		e.forget(p)
+		r.forget(p)
 	}
 }

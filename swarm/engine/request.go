@@ -3,12 +3,10 @@ package engine
 import (
 	"time"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/mono"
+	"seedbed/swarm/wire"
 )
-
-// unwantedCost bytes that nobody asked for cost a peer as much as a message that
-// makes no sense.
-const unwantedCost = 1 << 10
 
 // What the depth of a peer's queue is made of.
 const (
@@ -29,8 +27,18 @@ const (
 	rejectAfter = 10 * time.Second
 )
 
-// download is the receiving side of a connection.
-type download struct {
+// requestPeer is what the requester knows of a peer.
+type requestPeer struct {
+	conn    Conn
+	origin  uint32     // whom its payload is blamed on
+	closing bool       // nothing is asked of it, while what was asked may still land
+	reqq    int        // how many requests it keeps; 0 is unknown
+	has     bitset.Set // pieces; length 0 until their number is known
+	nHas    int
+	shares  bool // has is the empty set that many peers share
+	counted bool // as a seed; otherwise the picker counts each of its pieces
+	want    int  // pieces that it has and we need
+
 	choked     bool // the peer chokes us
 	interested bool // we told it so
 	slowStart  bool // depth still grows with each block
@@ -51,32 +59,31 @@ type download struct {
 	weak bool // by its standing, or because it chokes us or is closing; see judge
 }
 
-func (d *download) out() int { return d.leases.n }
+func (p *requestPeer) out() int { return p.leases.n }
 
 // limit is how many blocks p may have on order.
-func (e *Engine) limit(p *peer) int {
-	d := &p.down
-	if d.isDoubtful() {
-		if d.out() > 0 || e.now < d.retry {
+func (r *requester) limit(p *requestPeer) int {
+	if p.isDoubtful() {
+		if p.out() > 0 || r.now < p.retry {
 			return 0
 		}
 		return 1
 	}
-	reqq := p.ext.Reqq
+	reqq := p.reqq
 	if reqq == 0 {
-		reqq = defaultReqq
+		reqq = wire.DefaultReqq
 	}
-	n := min(d.depth, reqq, maxDepth)
-	if !d.hasDelivered() {
+	n := min(p.depth, reqq, maxDepth)
+	if !p.hasDelivered() {
 		n = min(n, firstDepth)
 	}
 	// Where there are several to ask, none may hold all the memory: each has a share
 	// by its speed, and never less than half of an equal one.
-	if e.askable > 1 {
-		pool := e.content.slots.budget * int(max(1, min(int64(e.cfg.ChunkSize), e.content.info.PieceLength)/blockSize))
-		share := pool / (2 * e.askable)
-		if e.downTotal > 0 {
-			share = max(share, int(float64(pool)*d.rate.Rate(e.now)/e.downTotal))
+	if r.peers.askable > 1 {
+		pool := r.slots.budget * int(max(1, min(int64(r.chunkSize), r.info.PieceLength)/blockSize))
+		share := pool / (2 * r.peers.askable)
+		if r.peers.downTotal > 0 {
+			share = max(share, int(float64(pool)*p.rate.Rate(r.now)/r.peers.downTotal))
 		}
 		n = min(n, share)
 	}
@@ -84,128 +91,180 @@ func (e *Engine) limit(p *peer) int {
 }
 
 // measure is done once a second: the depth follows what the peer delivered.
-func (e *Engine) measure(p *peer) {
-	d := &p.down
-	flow := max(d.rate.Rate(e.now), float64(d.second))
+func (r *requester) measure(p *requestPeer) {
+	flow := max(p.rate.Rate(r.now), float64(p.second))
 	keep := queueTime
-	if e.focus.on {
+	if r.focus.on {
 		keep = focusTime
 	}
 	want := int(flow * keep.Seconds() / blockSize)
-	if d.slowStart && d.before > 0 && float64(d.second) < 1.25*float64(d.before) {
-		d.slowStart = false
+	if p.slowStart && p.before > 0 && float64(p.second) < 1.25*float64(p.before) {
+		p.slowStart = false
 	}
-	idle := d.out() == 0 && d.second == 0 // which says nothing about its speed
-	if !d.slowStart && !idle {
-		d.depth = min(max(want, minDepth), maxDepth)
+	idle := p.out() == 0 && p.second == 0 // which says nothing about its speed
+	if !p.slowStart && !idle {
+		p.depth = min(max(want, minDepth), maxDepth)
 	}
-	d.before, d.second = d.second, 0
+	p.before, p.second = p.second, 0
 }
 
 // mayRequest reports whether anything may be asked of p now.
-func (e *Engine) mayRequest(p *peer) bool {
-	return !p.closing && p.want > 0 && p.down.interested && !e.paused && !e.stopped &&
-		(!p.down.choked || len(p.down.allowed) > 0)
+func (r *requester) mayRequest(p *requestPeer) bool {
+	return !p.closing && p.want > 0 && p.interested && !r.paused &&
+		(!p.choked || len(p.allowed) > 0)
 }
+
+// refillAll orders blocks wherever there is room. Peers with nothing on order come
+// first, so that each has a part of the memory, and weak ones last, so that they
+// do not hold what others could fetch.
+func (r *requester) refillAll() {
+	freed := r.peers.freed
+	r.peers.freed = false
+	n, first := len(r.peers.all), r.peers.first
+	if first >= n {
+		first = 0
+	}
+	r.peers.askable = 0
+	for i := range n {
+		at := first + i
+		if at >= n {
+			at -= n
+		}
+		p := r.peers.all[at]
+		p.dry, p.place = p.dry && !freed, at
+		if !r.mayRequest(p) {
+			continue
+		}
+		if r.isAskable(p) {
+			r.peers.askable++
+		}
+		turn := turnFirm
+		switch {
+		case p.dry || r.now < p.pause:
+			continue
+		case p.weak:
+			turn = turnWeak
+		case p.out() == 0:
+			turn = turnIdle
+		}
+		r.peers.turns[turn] = append(r.peers.turns[turn], p)
+	}
+	for turn, list := range r.peers.turns {
+		for _, p := range list {
+			r.refill(p)
+			if freed && turn == turnIdle && p.out() > 0 {
+				r.peers.first = p.place + 1 // what becomes free next is offered to the others first
+			}
+		}
+		clear(list)
+		r.peers.turns[turn] = list[:0]
+	}
+}
+
+// The order in which peers are asked for blocks.
+const (
+	turnIdle = iota // delivers, and has nothing on order
+	turnFirm
+	turnWeak
+	nTurns
+)
 
 // refill orders blocks of p up to its depth. It waits until a quarter of the
 // queue is gone, so that requests travel in company.
-func (e *Engine) refill(p *peer) {
-	d := &p.down
-	limit := e.limit(p)
-	out := d.out()
+func (r *requester) refill(p *requestPeer) {
+	limit := r.limit(p)
+	out := p.out()
 	if out >= limit || (limit >= 8 && out > limit-limit/4) {
 		return
 	}
-	if e.focus.on {
-		e.hasten(p, limit, urgentPieces)
+	if r.focus.on {
+		r.hasten(p, limit, urgentPieces)
 	}
-	for d.out() < limit {
-		k := e.nextChunk(p)
+	for p.out() < limit {
+		k := r.nextChunk(p)
 		if k == nil {
 			break
 		}
-		e.leaseFrom(p, k, limit)
+		r.leaseFrom(p, k, limit)
 	}
-	if d.out() > out || d.choked {
+	if p.out() > out || p.choked {
 		return
 	}
 	switch {
-	case e.takeOver(p, limit), e.focus.on && e.hasten(p, limit, maxFocus):
-	case out == 0 && !e.focus.on && e.endgame(p, min(limit, endgameDepth)):
-	case out == 0 && e.probe(p):
+	case r.takeOver(p, limit), r.focus.on && r.hasten(p, limit, maxFocus):
+	case out == 0 && !r.focus.on && r.endgame(p, min(limit, endgameDepth)):
+	case out == 0 && r.probe(p):
 	default:
-		d.dry = true
-		if out == 0 && !d.isDoubtful() && e.content.firm+e.content.weakChunks > 0 {
-			e.lookAgain()
+		p.dry = true
+		if out == 0 && !p.isDoubtful() && r.leases.firm+r.leases.weakChunks > 0 {
+			r.lookAgain()
 		}
 	}
 }
 
 // leaseFrom leases free blocks of k to p up to limit.
-func (e *Engine) leaseFrom(p *peer, k *chunk, limit int) {
+func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
 	pc := k.piece
-	pc.only = p.conn
+	pc.only = p
 	end := k.first + k.blocks
-	for b := k.next; b < end && k.free > 0 && p.down.out() < limit; b++ {
+	for b := k.next; b < end && k.free > 0 && p.out() < limit; b++ {
 		if s := &pc.block[b]; s.done || s.held != nil {
 			continue
 		}
 		k.free--
 		k.next = b + 1
-		e.grant(p, k, b)
+		r.grant(p, k, b)
 	}
-	e.setNeedy(k)
+	r.setNeedy(k)
 }
 
 // may reports whether blocks of pc may be asked of p.
-func (e *Engine) may(p *peer, pc *piece) bool {
-	if !p.has.Has(int(pc.index)) || !e.content.need.Has(int(pc.index)) {
+func (r *requester) may(p *requestPeer, pc *piece) bool {
+	if !p.has.Has(int(pc.index)) || !r.need.Has(int(pc.index)) {
 		return false
 	}
-	return !pc.parole || e.mayAlone(p, pc)
+	return !pc.parole || r.mayAlone(p, pc)
 }
 
 // serves reports whether q can be expected to deliver soon.
-func (e *Engine) serves(q *peer) bool {
-	return e.mayRequest(q) && !q.down.choked && !q.down.isDoubtful() && e.now >= q.down.pause
+func (r *requester) serves(q *requestPeer) bool {
+	return r.mayRequest(q) && !q.choked && !q.isDoubtful() && r.now >= q.pause
 }
 
 // nextChunk is an open chunk with a free block for p: of those begun if there
 // is one, else of a piece begun, else of the rarest piece. Nil if there is none.
-func (e *Engine) nextChunk(p *peer) *chunk {
-	c := e.content
-	if p.down.choked {
-		return e.nextFast(p)
+func (r *requester) nextChunk(p *requestPeer) *chunk {
+	if p.choked {
+		return r.nextFast(p)
 	}
-	if e.focus.on {
-		return e.nextFocused(p)
+	if r.focus.on {
+		return r.nextFocused(p)
 	}
-	for _, k := range c.needy {
-		if e.may(p, k.piece) && e.admits(p, k) {
+	for _, k := range r.pieces.needy {
+		if r.may(p, k.piece) && r.admits(p, k) {
 			return k
 		}
 	}
-	if (!e.mayBegin(p) || !c.slots.available()) && !e.relieve(p) {
+	if (!r.mayBegin(p) || !r.slots.available()) && !r.relieve(p) {
 		return nil
 	}
-	if pc := e.unfinished(p); pc != nil {
-		return e.openChunk(pc)
+	if pc := r.unfinished(p); pc != nil {
+		return r.openChunk(pc)
 	}
-	if index, ok := e.choose(p); ok {
-		return e.openChunk(e.start(index))
+	if index, ok := r.choose(p); ok {
+		return r.openChunk(r.openPiece(index))
 	}
 	return nil
 }
 
 // unfinished is the first piece that was begun, lacks a slot for one of its chunks,
 // and may be asked of p. Nil if there is none.
-func (e *Engine) unfinished(p *peer) *piece {
-	if e.content.closed == 0 {
+func (r *requester) unfinished(p *requestPeer) *piece {
+	if r.pieces.closed == 0 {
 		return nil
 	}
-	for _, pc := range e.content.opened {
-		if pc.closed > 0 && e.may(p, pc) {
+	for _, pc := range r.pieces.opened {
+		if pc.closed > 0 && r.may(p, pc) {
 			return pc
 		}
 	}
@@ -213,78 +272,74 @@ func (e *Engine) unfinished(p *peer) *piece {
 }
 
 // choose is the idle piece that p is to begin.
-func (e *Engine) choose(p *peer) (uint32, bool) {
-	c := e.content
-	for len(p.down.suggested) > 0 { // BEP 6: what the peer has in its cache
-		n := len(p.down.suggested) - 1
-		s := p.down.suggested[n]
-		p.down.suggested = p.down.suggested[:n]
-		if c.pick.isIdle(s) && p.has.Has(int(s)) {
+func (r *requester) choose(p *requestPeer) (uint32, bool) {
+	for len(p.suggested) > 0 { // BEP 6: what the peer has in its cache
+		n := len(p.suggested) - 1
+		s := p.suggested[n]
+		p.suggested = p.suggested[:n]
+		if r.pick.isIdle(s) && p.has.Has(int(s)) {
 			return s, true
 		}
 	}
-	if c.nHave+len(c.opened) < randomFirst {
-		return c.pick.random(p.has, p.nHas)
+	if r.nHave+len(r.pieces.opened) < randomFirst {
+		return r.pick.random(p.has, p.nHas)
 	}
-	return c.pick.rarest(p.has, p.nHas)
+	return r.pick.rarest(p.has, p.nHas)
 }
 
 // nextFast is nextChunk for a peer that chokes us: the pieces that it allows
 // all the same (BEP 6).
-func (e *Engine) nextFast(p *peer) *chunk {
-	c := e.content
-	for _, index := range p.down.allowed {
-		if !c.need.Has(int(index)) || !p.has.Has(int(index)) || (e.focus.on && !e.focus.has(index)) {
+func (r *requester) nextFast(p *requestPeer) *chunk {
+	for _, index := range p.allowed {
+		if !r.need.Has(int(index)) || !p.has.Has(int(index)) || (r.focus.on && !r.focus.has(index)) {
 			continue
 		}
-		pc := c.open[index]
+		pc := r.pieces.open[index]
 		if pc == nil {
-			if c.pick.isIdle(index) && c.slots.available() && e.mayBegin(p) {
-				return e.openChunk(e.start(index))
+			if r.pick.isIdle(index) && r.slots.available() && r.mayBegin(p) {
+				return r.openChunk(r.openPiece(index))
 			}
 			continue
 		}
-		if !e.may(p, pc) {
+		if !r.may(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
-			if k := &pc.chunk[i]; k.needy && e.admits(p, k) {
+			if k := &pc.chunk[i]; k.needy && r.admits(p, k) {
 				return k
 			}
 		}
-		if pc.closed > 0 && c.slots.available() && e.mayBegin(p) {
-			return e.openChunk(pc)
+		if pc.closed > 0 && r.slots.available() && r.mayBegin(p) {
+			return r.openChunk(pc)
 		}
 	}
 	return nil
 }
 
 // received handles BlockArrived.
-func (e *Engine) received(p *peer, ev BlockEvent) {
-	c := e.content
-	d := &p.down
+func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	n := int(ev.Block.Length)
-	d.rate.Add(e.now, n)
-	e.downRate.Add(e.now, n)
-	e.downloaded += int64(n)
-	d.second += int64(n)
-	if d.slowStart && d.depth < maxDepth {
-		d.depth++
+	p.rate.Add(r.now, n)
+	r.intake.rate.Add(r.now, n)
+	r.intake.bytes += int64(n)
+	p.second += int64(n)
+	if p.slowStart && p.depth < maxDepth {
+		p.depth++
 	}
 	b := ev.Block.Begin / blockSize
 	var k *chunk
 	late := false
-	if l := c.find(p, ev.Block); l != nil {
+	if l := r.find(p, ev.Block); l != nil {
 		k = l.chunk
-		d.noteBlock(e.now, l.at)
-		d.rejects = 0
-		e.judge(p)
-		e.drop(l)
-	} else if k = c.landed(ev); k != nil {
+		p.noteBlock(r.now, l.at)
+		p.rejects = 0
+		r.judge(p)
+		r.drop(l)
+	} else if k = r.landed(ev); k != nil {
 		late = true // it crossed our cancel, but its place is still there
 	} else {
-		d.cancelled.take(e.now)
-		e.wasted += int64(n)
+		p.cancelled.take(r.now)
+		r.intake.wasted += int64(n)
 		return
 	}
 	s := &k.piece.block[b]
@@ -292,23 +347,23 @@ func (e *Engine) received(p *peer, ev BlockEvent) {
 		panic("engine: a block came twice into one slot")
 	}
 	s.done, s.from = true, p.origin
-	e.blame.hold(p.origin)
+	r.sink.hold(p.origin)
 	k.done++
-	d.dry = false
+	p.dry = false
 	if s.held != nil {
-		e.cancelOthers(s)
+		r.cancelOthers(s)
 	} else if late {
 		k.free--
 	}
-	e.setNeedy(k)
-	if k.done == k.blocks && !e.paused {
-		e.store(k)
+	r.setNeedy(k)
+	if k.done == k.blocks && !r.paused {
+		r.store(k)
 	}
 }
 
 // landed is the open chunk that a block of no lease is in, or nil.
-func (c *content) landed(ev BlockEvent) *chunk {
-	pc := c.open[ev.Block.Piece]
+func (r *requester) landed(ev BlockEvent) *chunk {
+	pc := r.pieces.open[ev.Block.Piece]
 	b := ev.Block.Begin / blockSize
 	if pc == nil || int(b) >= len(pc.block) {
 		return nil
@@ -320,20 +375,17 @@ func (c *content) landed(ev BlockEvent) *chunk {
 	return k
 }
 
-// onUnwanted handles BlockUnwanted: a block that is of no use, and if p was
-// thought to owe it, owes it no more.
-func (e *Engine) onUnwanted(p *peer, b Block) {
+// unwanted handles BlockUnwanted: a block that is of no use. If p owed it, it owes
+// it no more. It reports whether p was asked for the block.
+func (r *requester) unwanted(p *requestPeer, b Block) bool {
 	n := int(b.Length)
-	e.downRate.Add(e.now, n)
-	e.downloaded += int64(n)
-	e.wasted += int64(n)
-	if l := e.content.find(p, b); l != nil { // it lost a race
-		e.cancel(l, true)
-		p.down.cancelled.take(e.now)
-		return
+	r.intake.rate.Add(r.now, n)
+	r.intake.bytes += int64(n)
+	r.intake.wasted += int64(n)
+	if l := r.find(p, b); l != nil { // it lost a race
+		r.cancel(l, true)
+		p.cancelled.take(r.now)
+		return true
 	}
-	if !p.down.cancelled.take(e.now) {
-		// BEP 6: blocks are sent only if they were asked for.
-		e.charge(p, 1+float64(n)/unwantedCost)
-	}
+	return p.cancelled.take(r.now)
 }

@@ -25,42 +25,41 @@ const (
 // relieve frees a slot for p when there is none for it: it drops the least
 // complete of the chunks that nobody can go on with, for what is lacking is on
 // order nowhere, or at weak peers alone. So there is progress with one slot.
-func (e *Engine) relieve(p *peer) bool {
-	c := e.content
-	if p.down.isDoubtful() {
+func (r *requester) relieve(p *requestPeer) bool {
+	if p.isDoubtful() {
 		return false
 	}
 	var worst *chunk
-	for _, pc := range c.opened {
+	for _, pc := range r.pieces.opened {
 		for i := range pc.chunk {
 			k := &pc.chunk[i]
 			if k.state != chunkOpen || k.done == k.blocks || k.out != k.weak || (worst != nil && worst.done <= k.done) {
 				continue
 			}
-			if !e.may(p, pc) && !e.servable(pc) && e.isStale(k) {
+			if !r.may(p, pc) && !r.servable(pc) && r.isStale(k) {
 				worst = k
 			}
 		}
 	}
-	if worst == nil || !e.useful(p) {
+	if worst == nil || !r.useful(p) {
 		return false
 	}
 	pc := worst.piece
 	for b := worst.first; worst.out > 0; b++ {
 		for l := pc.block[b].held; l != nil; l = pc.block[b].held {
-			e.forfeit(l, false)
+			r.forfeit(l, false)
 		}
 	}
-	e.dropChunk(worst)
-	e.settle(pc)
+	r.dropChunk(worst)
+	r.settle(pc)
 	return true
 }
 
 // isStale reports whether all that is on order of k has been for a while.
-func (e *Engine) isStale(k *chunk) bool {
+func (r *requester) isStale(k *chunk) bool {
 	for b := k.first; k.out > 0 && b < k.first+k.blocks; b++ {
 		for l := k.piece.block[b].held; l != nil; l = l.other {
-			if e.now.Sub(l.at) < overtakenAfter {
+			if r.now.Sub(l.at) < overtakenAfter {
 				return false
 			}
 		}
@@ -69,18 +68,18 @@ func (e *Engine) isStale(k *chunk) bool {
 }
 
 // useful reports whether p has something that a free slot would let us begin.
-func (e *Engine) useful(p *peer) bool {
-	if e.unfinished(p) != nil {
+func (r *requester) useful(p *requestPeer) bool {
+	if r.unfinished(p) != nil {
 		return true
 	}
-	_, ok := e.content.pick.rarest(p.has, p.nHas)
+	_, ok := r.pick.rarest(p.has, p.nHas)
 	return ok
 }
 
 // servable reports whether a peer that serves us could go on with pc.
-func (e *Engine) servable(pc *piece) bool {
-	for _, q := range e.peers {
-		if e.serves(q) && e.may(q, pc) {
+func (r *requester) servable(pc *piece) bool {
+	for _, q := range r.peers.all {
+		if r.serves(q) && r.may(q, pc) {
 			return true
 		}
 	}
@@ -88,30 +87,29 @@ func (e *Engine) servable(pc *piece) bool {
 }
 
 // inEndgame: every block that is lacking is on order somewhere.
-func (c *content) inEndgame() bool {
-	return c.pick.idleCount() == 0 && len(c.needy) == 0 && c.closed == 0
+func (r *requester) inEndgame() bool {
+	return r.pick.idleCount() == 0 && len(r.pieces.needy) == 0 && r.pieces.closed == 0
 }
 
 // endgame asks p for blocks that slower peers have on order, the last first,
 // for their holders will come to those last. Whoever is first wins; the others
 // get a cancel.
-func (e *Engine) endgame(p *peer, limit int) bool {
-	c := e.content
-	if !c.inEndgame() {
-		c.endgameAt = mono.Never
+func (r *requester) endgame(p *requestPeer, limit int) bool {
+	if !r.inEndgame() {
+		r.peers.endgameAt = mono.Never
 		return false
 	}
-	c.endgameAt = min(c.endgameAt, e.now)
-	if p.down.isDoubtful() {
+	r.peers.endgameAt = min(r.peers.endgameAt, r.now)
+	if p.isDoubtful() {
 		return false
 	}
 	copies := 2
-	if e.now.Sub(c.endgameAt) > max(endgameLong, 2*e.bestGap) {
+	if r.now.Sub(r.peers.endgameAt) > max(endgameLong, 2*r.peers.bestGap) {
 		copies = 3
 	}
 	asked := false
-	for _, pc := range c.opened {
-		if !e.may(p, pc) {
+	for _, pc := range r.pieces.opened {
+		if !r.may(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
@@ -120,11 +118,11 @@ func (e *Engine) endgame(p *peer, limit int) bool {
 				continue
 			}
 			for b := k.first + k.blocks; b > k.first; b-- {
-				if !e.isWithin(pc, b-1, p, copies) {
+				if !r.isWithin(pc, b-1, p, copies) {
 					continue
 				}
-				e.grant(p, k, b-1)
-				if asked = true; p.down.out() >= limit {
+				r.grant(p, k, b-1)
+				if asked = true; p.out() >= limit {
 					return true
 				}
 			}
@@ -135,18 +133,18 @@ func (e *Engine) endgame(p *peer, limit int) bool {
 
 // isWithin reports whether block b of pc is on order, but not at p, and at fewer
 // peers than so many that can be expected to deliver it soon.
-func (e *Engine) isWithin(pc *piece, b uint32, p *peer, copies int) bool {
+func (r *requester) isWithin(pc *piece, b uint32, p *requestPeer, copies int) bool {
 	n := 0
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
 			return false
 		}
-		age := e.now.Sub(l.at)
-		if age < hiccup && l.peer.down.rate.Rate(e.now) > p.down.rate.Rate(e.now) {
+		age := r.now.Sub(l.at)
+		if age < hiccup && l.peer.rate.Rate(r.now) > p.rate.Rate(r.now) {
 			return false // it is faster than p
 		}
-		slow := l.peer.down.isSlower(e.now, &p.down.standing) && (age >= weakAfter || (age >= probeAfter && !l.peer.down.hasDelivered()))
-		if !slow && !l.peer.down.isDoubtful() && l.at > e.overdue(l.peer, p) {
+		slow := l.peer.isSlower(r.now, &p.standing) && (age >= weakAfter || (age >= probeAfter && !l.peer.hasDelivered()))
+		if !slow && !l.peer.isDoubtful() && l.at > r.overdue(l.peer, p) {
 			n++
 		}
 	}
@@ -155,25 +153,25 @@ func (e *Engine) isWithin(pc *piece, b uint32, p *peer, copies int) bool {
 
 // takeOver moves to p, which delivers and has nothing else to do, what others
 // owe for long.
-func (e *Engine) takeOver(p *peer, limit int) bool {
-	if p.down.weak && !p.down.crawls {
+func (r *requester) takeOver(p *requestPeer, limit int) bool {
+	if p.weak && !p.crawls {
 		return false
 	}
 	moved := false
-	for _, q := range e.peers {
-		if q == p || q.down.out() == 0 {
+	for _, q := range r.peers.all {
+		if q == p || q.out() == 0 {
 			continue
 		}
-		before := e.overdue(q, p)
-		for l := q.down.leases.oldest; l != nil && l.at <= before; {
-			if p.down.out() >= limit {
+		before := r.overdue(q, p)
+		for l := q.leases.oldest; l != nil && l.at <= before; {
+			if p.out() >= limit {
 				return moved
 			}
 			k, b, next := l.chunk, l.block, l.next
-			if e.may(p, k.piece) && !e.isContested(k.piece, b, p, q) {
-				k.piece.only = p.conn
-				e.grant(p, k, b)
-				e.forfeit(l, false)
+			if r.may(p, k.piece) && !r.isContested(k.piece, b, p, q) {
+				k.piece.only = p
+				r.grant(p, k, b)
+				r.forfeit(l, false)
 				moved = true
 			}
 			l = next
@@ -185,18 +183,17 @@ func (e *Engine) takeOver(p *peer, limit int) bool {
 // probe asks p, which has nothing else to do, for one block that others have on
 // order, so that it can show how fast it is. It needs no memory, and nobody waits
 // for it.
-func (e *Engine) probe(p *peer) bool {
-	d, c := &p.down, e.content
-	if c.firm > 0 && c.slots.available() && e.mayBegin(p) {
+func (r *requester) probe(p *requestPeer) bool {
+	if r.leases.firm > 0 && r.slots.available() && r.mayBegin(p) {
 		return false // there is room for what it could be asked for
 	}
-	if !d.mayProbe(e.now) {
+	if !p.mayProbe(r.now) {
 		return false
 	}
 	var k *chunk
 	block, fewest := uint32(0), int(^uint(0)>>1)
-	for _, pc := range c.opened {
-		if !e.may(p, pc) {
+	for _, pc := range r.pieces.opened {
+		if !r.may(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
@@ -207,7 +204,7 @@ func (e *Engine) probe(p *peer) bool {
 				n, late := 0, false
 				for l := pc.block[b].held; l != nil; l = l.other {
 					n++
-					late = late || e.now.Sub(l.at) >= probeAfter
+					late = late || r.now.Sub(l.at) >= probeAfter
 				}
 				if late && n < fewest && pc.leaseOf(p, b) == nil {
 					k, block, fewest = &pc.chunk[i], b, n
@@ -218,7 +215,7 @@ func (e *Engine) probe(p *peer) bool {
 	if k == nil {
 		return false
 	}
-	d.noteProbe(e.now)
-	e.grant(p, k, block)
+	p.noteProbe(r.now)
+	r.grant(p, k, block)
 	return true
 }

@@ -2,12 +2,12 @@ package engine
 
 // check is made after every drain: the books agree with the memory.
 func (n *simNode) check() {
-	c := n.e.content
+	c, r := n.e.content, &n.e.req
 	if c == nil {
 		return
 	}
-	if c.slots.inUse != len(n.slots) && !n.slotsLag() {
-		n.fatal("has %d slots out, the shell %d", c.slots.inUse, len(n.slots))
+	if r.slots.inUse != len(n.slots) && !n.slotsLag() {
+		n.fatal("has %d slots out, the shell %d", r.slots.inUse, len(n.slots))
 	}
 	if n.s.steps%64 != 0 {
 		return
@@ -17,7 +17,7 @@ func (n *simNode) check() {
 
 // slotsLag: a slot whose first request was never made is known to the engine alone.
 func (n *simNode) slotsLag() bool {
-	for _, pc := range n.e.content.opened {
+	for _, pc := range n.e.req.pieces.opened {
 		for i := range pc.chunk {
 			if k := &pc.chunk[i]; k.state == chunkOpen && n.slots[k.slot] == nil {
 				return true
@@ -28,21 +28,21 @@ func (n *simNode) slotsLag() bool {
 }
 
 func (n *simNode) deepCheck() {
-	c := n.e.content
+	c, r := n.e.content, &n.e.req
 	// Availability is what the peers have.
 	for i := range c.n {
 		want := 0
 		for _, p := range n.e.peers {
-			if !p.closing && !p.counted && p.has.Len() == c.n && p.has.Has(i) {
+			if !p.closing && !p.down.counted && p.down.has.Len() == c.n && p.down.has.Has(i) {
 				want++
 			}
 		}
-		if int(c.pick.avail[i]) != want {
-			n.fatal("piece %d: availability %d, not %d", i, c.pick.avail[i], want)
+		if int(r.pick.avail[i]) != want {
+			n.fatal("piece %d: availability %d, not %d", i, r.pick.avail[i], want)
 		}
-		_, open := c.open[uint32(i)]
-		if idle := c.pick.pos[i] >= 0; idle != (c.need.Has(i) && !open) {
-			n.fatal("piece %d: idle %v, needed %v, open %v", i, idle, c.need.Has(i), open)
+		_, open := r.pieces.open[uint32(i)]
+		if idle := r.pick.pos[i] >= 0; idle != (r.need.Has(i) && !open) {
+			n.fatal("piece %d: idle %v, needed %v, open %v", i, idle, r.need.Has(i), open)
 		}
 	}
 	leases, weak, firm, weakChunks := map[Block]int{}, map[*chunk]int{}, 0, 0
@@ -50,7 +50,7 @@ func (n *simNode) deepCheck() {
 		owed := 0
 		for l := p.down.leases.oldest; l != nil; l = l.next {
 			leases[l.chunk.piece.blockOf(l.block)]++
-			if owed++; l.peer != p {
+			if owed++; l.peer != &p.down {
 				n.fatal("conn %d has the lease of another", p.conn)
 			}
 			if p.down.weak {
@@ -62,12 +62,12 @@ func (n *simNode) deepCheck() {
 		if owed != p.down.leases.n {
 			n.fatal("conn %d: %d leases, not %d", p.conn, p.down.leases.n, owed)
 		}
-		if !p.closing && p.has.Len() == c.n && p.want != c.need.CountAnd(p.has) {
-			n.fatal("conn %d: want %d, not %d", p.conn, p.want, c.need.CountAnd(p.has))
+		if !p.closing && p.down.has.Len() == c.n && p.down.want != r.need.CountAnd(p.down.has) {
+			n.fatal("conn %d: want %d, not %d", p.conn, p.down.want, r.need.CountAnd(p.down.has))
 		}
 	}
 	held := 0
-	for _, pc := range c.opened {
+	for _, pc := range r.pieces.opened {
 		closed, stored := 0, 0
 		for i := range pc.chunk {
 			k := &pc.chunk[i]
@@ -120,17 +120,17 @@ func (n *simNode) deepCheck() {
 	if len(leases) > 0 {
 		n.fatal("leases of blocks that are not open: %v", leases)
 	}
-	if firm != c.firm || weakChunks != c.weakChunks {
-		n.fatal("%d firm leases and %d weak chunks, not %d and %d", c.firm, c.weakChunks, firm, weakChunks)
+	if firm != r.leases.firm || weakChunks != r.leases.weakChunks {
+		n.fatal("%d firm leases and %d weak chunks, not %d and %d", r.leases.firm, r.leases.weakChunks, firm, weakChunks)
 	}
 	closed := 0
-	for _, pc := range c.opened {
+	for _, pc := range r.pieces.opened {
 		closed += pc.closed
 	}
-	if closed != c.closed {
-		n.fatal("%d chunks without a slot, not %d", c.closed, closed)
+	if closed != r.pieces.closed {
+		n.fatal("%d chunks without a slot, not %d", r.pieces.closed, closed)
 	}
-	if held > c.slots.inUse {
-		n.fatal("%d chunks hold %d slots", held, c.slots.inUse)
+	if held > r.slots.inUse {
+		n.fatal("%d chunks hold %d slots", held, r.slots.inUse)
 	}
 }

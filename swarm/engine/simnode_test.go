@@ -280,7 +280,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	}
 	// Outside of the endgame a block is asked for twice only if one who owes it has
 	// owed it for a while.
-	if n.e.content.endgameAt == mono.Never && !n.playing { // a player's next blocks are urgent
+	if n.e.req.peers.endgameAt == mono.Never && !n.playing { // a player's next blocks are urgent
 		young, late := 0, 0
 		for _, o := range n.order {
 			y := n.conns[o]

@@ -5,8 +5,8 @@ import "seedbed/internal/mono"
 // Stats is a snapshot at now.
 func (e *Engine) Stats(now mono.Time) Stats {
 	s := Stats{
-		DownRate: e.downRate.Rate(now), UpRate: e.upRate.Rate(now),
-		Downloaded: e.downloaded, Uploaded: e.uploaded, Wasted: e.wasted, HashFails: e.hashFails,
+		DownRate: e.req.intake.rate.Rate(now), UpRate: e.upRate.Rate(now),
+		Downloaded: e.req.intake.bytes, Uploaded: e.uploaded, Wasted: e.req.intake.wasted, HashFails: e.req.intake.hashFails,
 		Known: e.book.known(), Dialing: e.book.dialing, Tried: e.book.tried, Refused: e.book.refused,
 		Connected: e.open, Banned: e.book.bans.count(now), Dropped: e.dropped, Paused: e.paused, Broken: e.broken,
 	}
@@ -21,7 +21,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		if c == nil {
 			continue
 		}
-		if p.nHas == c.n {
+		if p.down.nHas == c.n {
 			s.Seeds++
 		}
 		if p.down.choked && p.down.interested {
@@ -32,20 +32,11 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		s.MetaHave, s.MetaSize = e.meta.asm.Progress()
 		return s
 	}
-	s.Metadata, s.Complete = true, c.nNeed == 0
+	s.Metadata, s.Complete = true, e.req.nNeed == 0
 	s.Size, s.Wanted, s.Have, s.HaveWanted = c.info.Payload(), c.wantedBytes, c.haveBytes, c.haveWantedBytes
 	s.Pieces, s.HavePieces = c.n, c.nHave
-	s.Availability = c.availability()
+	s.Availability = e.req.availability()
 	return s
-}
-
-// availability is how many copies of the torrent the peers hold together: the
-// whole copies, and of the next one the part that is there.
-func (c *content) availability() float64 {
-	if c.n == 0 {
-		return 0
-	}
-	return float64(c.seeds) + c.pick.copies()
 }
 
 // Has reports whether a piece is verified.

@@ -11,8 +11,6 @@ const (
 	// ourReqq is how many requests of a peer we keep (BEP 10 reqq); what comes
 	// beyond is rejected. 16 MiB on order feed any connection.
 	ourReqq = 1024
-	// defaultReqq is how many requests a peer keeps that does not say.
-	defaultReqq = wire.DefaultReqq
 	// What is handed to the shell at a time, by the peer's speed: half a second's
 	// worth, so that a choke or a cancel cuts quickly.
 	minWindow = 256 << 10
@@ -138,7 +136,7 @@ func (e *Engine) onUnsent(p *peer, b Block) {
 // that has more than k pieces already).
 func (e *Engine) allowFast(p *peer) {
 	c := e.content
-	if c == nil || !p.reserved.Fast() || p.super.limited || p.up.fast != nil || p.nHas > allowedFast {
+	if c == nil || !p.reserved.Fast() || p.super.limited || p.up.fast != nil || p.down.nHas > allowedFast {
 		return
 	}
 	p.up.fast = wire.AllowedFastSet(p.addr.Addr(), e.cfg.InfoHash, c.n, allowedFast)

@@ -1,0 +1,197 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"seedbed/internal/bitset"
+)
+
+// Caps of what a peer can make us remember.
+const (
+	maxAllowed   = 64   // allowed-fast pieces; BEP 6 has ten
+	maxSuggested = 16   // suggestions
+	maxRejects   = 1000 // rejects in a row from a peer that does not choke us
+)
+
+// rejectPause is how long a peer that rejects though it does not choke us is not
+// asked.
+const rejectPause = time.Second
+
+// What the requester is told of its peers.
+
+// join adds a peer, which chokes us and has nothing.
+func (r *requester) join(conn Conn, p *requestPeer) {
+	*p = requestPeer{conn: conn, choked: true, slowStart: true, depth: firstDepth, weak: true}
+	r.peers.all = append(r.peers.all, p)
+}
+
+// setOrigin sets on whom the payload of p is blamed.
+func (r *requester) setOrigin(p *requestPeer, origin uint32) { p.origin = origin }
+
+// setReqq sets how many requests p keeps (BEP 10); 0 is unknown.
+func (r *requester) setReqq(p *requestPeer, reqq int) { p.reqq = reqq }
+
+// close stops asking p. What it has on order stays so until leave, as a block may
+// still be landing.
+func (r *requester) close(p *requestPeer) {
+	if p.closing {
+		return
+	}
+	p.closing = true
+	if r.isStarted() && p.has.Len() == r.n {
+		if p.counted {
+			r.peers.seeds--
+		} else if p.nHas > 0 {
+			r.pick.removeField(p.has)
+		}
+	}
+	p.interested = false
+	p.want = 0
+	r.judge(p)
+}
+
+// leave forgets p, after close.
+func (r *requester) leave(p *requestPeer) {
+	r.release(p, true)
+	for i, q := range r.peers.all {
+		if q == p {
+			r.peers.all = append(r.peers.all[:i], r.peers.all[i+1:]...)
+			return
+		}
+	}
+}
+
+// hasNothing gives p an empty set of pieces.
+func (r *requester) hasNothing(p *requestPeer) {
+	p.has, p.shares = r.peers.none, true
+	p.want = 0
+}
+
+// hasPieces gives p, which had nothing, its pieces.
+func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
+	p.has, p.shares = has, false
+	p.nHas = has.Count()
+	p.dry = false
+	if p.nHas == r.n {
+		r.hasAll(p)
+	} else if p.nHas > 0 {
+		r.pick.addField(p.has)
+		p.want = r.need.CountAnd(p.has)
+	}
+}
+
+// hasAll gives p, which had nothing, every piece.
+func (r *requester) hasAll(p *requestPeer) {
+	p.has, p.nHas, p.counted, p.shares = r.peers.full, r.n, true, false
+	p.want = r.nNeed
+	p.dry = false
+	r.peers.seeds++
+}
+
+// ownPieces gives p a set of pieces of its own, that can be changed.
+func (r *requester) ownPieces(p *requestPeer) {
+	if p.shares {
+		p.has, p.shares = bitset.New(r.n), false
+	}
+}
+
+// addPiece notes that p has one more piece.
+func (r *requester) addPiece(p *requestPeer, index uint32) {
+	r.ownPieces(p)
+	p.has.Add(int(index))
+	p.nHas++
+	r.pick.inc(index)
+	if r.need.Has(int(index)) {
+		p.want++
+		p.dry = false
+	}
+}
+
+// addPieces notes that p has n more pieces, none of which it had.
+func (r *requester) addPieces(p *requestPeer, fresh bitset.Set, n int) {
+	r.ownPieces(p)
+	p.has.AddAll(fresh)
+	p.nHas += n
+	r.pick.addField(fresh)
+	if gained := r.need.CountAnd(fresh); gained > 0 {
+		p.want += gained
+		p.dry = false
+	}
+}
+
+// removePiece notes that p has a piece no more.
+func (r *requester) removePiece(p *requestPeer, index uint32) {
+	if p.counted { // from now on the picker counts its pieces
+		p.has, p.counted = r.peers.full.Clone(), false
+		r.peers.seeds--
+		r.pick.addField(r.peers.full)
+	}
+	p.has.Remove(int(index))
+	p.nHas--
+	r.pick.dec(index)
+	if r.need.Has(int(index)) {
+		p.want--
+	}
+}
+
+// updateInterest sets whether we are interested in p, by what it has, and reports
+// whether that changed.
+func (r *requester) updateInterest(p *requestPeer) bool {
+	if want := p.want > 0; want != p.interested {
+		p.interested = want
+		return true
+	}
+	return false
+}
+
+// noteChoke notes that p chokes us.
+func (r *requester) noteChoke(p *requestPeer) {
+	if !p.choked {
+		p.choked, p.chokedAt = true, r.now
+		r.judge(p)
+	}
+}
+
+// noteUnchoke notes that p does not choke us any more.
+func (r *requester) noteUnchoke(p *requestPeer) {
+	if p.choked {
+		p.choked, p.dry, p.crawls = false, false, false
+		r.judge(p)
+	}
+}
+
+// noteReject handles a reject (BEP 6). It reports whether the peer was asked for
+// the block, and whether it rejects too many though it does not choke us.
+func (r *requester) noteReject(p *requestPeer, b Block) (known, tooMany bool) {
+	l := r.find(p, b)
+	if l == nil {
+		return p.cancelled.take(r.now), false // a cancelled request is answered
+	}
+	r.forfeit(l, true)
+	p.cancelled.take(r.now)
+	if p.choked {
+		p.allowed = slices.DeleteFunc(p.allowed, func(a uint32) bool { return a == b.Piece })
+		return true, false
+	}
+	// An unchoked peer that rejects is not asked again at once.
+	p.pause = r.now.Add(rejectPause)
+	p.rejects++
+	return true, p.rejects > maxRejects
+}
+
+// noteSuggest notes that p suggests a piece (BEP 6).
+func (r *requester) noteSuggest(p *requestPeer, piece uint32) {
+	if len(p.suggested) == maxSuggested {
+		p.suggested = p.suggested[:copy(p.suggested, p.suggested[1:])]
+	}
+	p.suggested = append(p.suggested, piece)
+}
+
+// noteAllowed notes that p may be asked for a piece while it chokes us (BEP 6).
+func (r *requester) noteAllowed(p *requestPeer, piece uint32) {
+	if len(p.allowed) < maxAllowed && !slices.Contains(p.allowed, piece) {
+		p.allowed = append(p.allowed, piece)
+		p.dry = false
+	}
+}

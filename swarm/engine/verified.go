@@ -1,0 +1,136 @@
+package engine
+
+// What becomes of chunks that are whole: they are stored, hashed as a piece, and
+// either done with or fetched again.
+
+// store hands a whole chunk to the shell.
+func (r *requester) store(k *chunk) {
+	k.state = chunkStoring
+	r.setNeedy(k)
+	pc := k.piece
+	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round)
+}
+
+// chunkAt is the chunk of an event that names one, or nil when its piece is
+// open no more.
+func (r *requester) chunkAt(b Block, slot Slot) *chunk {
+	pc := r.pieces.open[b.Piece]
+	if pc == nil || int(b.Begin/blockSize) >= len(pc.block) {
+		return nil
+	}
+	if k := pc.chunkOf(b.Begin / blockSize); k.state == chunkStoring && k.slot == slot {
+		return k
+	}
+	return nil
+}
+
+// noteStored notes that the chunk of a slot is stored, and the slot free.
+func (r *requester) noteStored(slot Slot, b Block) {
+	k := r.chunkAt(b, slot)
+	r.slots.give(slot)
+	r.peers.freed = true
+	if k == nil {
+		return
+	}
+	pc := k.piece
+	if k.spoiled {
+		k.spoiled = false
+		r.reset(k)
+	} else {
+		k.state, k.slot = chunkStored, NoSlot
+		pc.stored++
+		pc.sent = pc.stored == len(pc.chunk)
+	}
+	r.settle(pc)
+}
+
+// noteLost notes that the chunk of a slot could not be stored. Its blocks are
+// fetched again.
+func (r *requester) noteLost(slot Slot, b Block) {
+	k := r.chunkAt(b, slot)
+	r.slots.give(slot)
+	if k != nil {
+		k.spoiled = false
+		r.reset(k)
+		r.settle(k.piece)
+	}
+}
+
+// appendSources appends the origin of each block of an open piece. It appends
+// nothing for another piece.
+func (r *requester) appendSources(list []uint32, piece uint32) []uint32 {
+	if pc := r.pieces.open[piece]; pc != nil {
+		for i := range pc.block {
+			list = append(list, pc.block[i].from)
+		}
+	}
+	return list
+}
+
+// isWhole reports whether a piece is open and every chunk of it is with the shell
+// or stored, so that a verdict is about the blocks that we know of.
+func (r *requester) isWhole(piece uint32) bool {
+	pc := r.pieces.open[piece]
+	if pc == nil {
+		return false
+	}
+	for i := range pc.chunk {
+		if k := &pc.chunk[i]; k.spoiled || (k.state != chunkStoring && k.state != chunkStored) {
+			return false
+		}
+	}
+	return true
+}
+
+// finish ends what is under way for a piece that is verified.
+func (r *requester) finish(piece uint32) {
+	if pc := r.pieces.open[piece]; pc != nil {
+		r.abandon(pc)
+	}
+}
+
+// refetch has a piece fetched again whose hash was wrong; see isWhole.
+func (r *requester) refetch(piece uint32) {
+	pc := r.pieces.open[piece]
+	r.intake.hashFails++
+	r.intake.wasted += int64(pc.size)
+	pc.parole, pc.only = r.sink.isSuspect(piece), nil
+	r.forgetStored(pc)
+}
+
+// endParole lets a piece be asked of everybody again.
+func (r *requester) endParole(piece uint32) {
+	if pc := r.pieces.open[piece]; pc != nil {
+		pc.parole, pc.only = false, nil
+		r.peers.freed = true
+	}
+}
+
+// distrust has everything fetched again that was stored and is not verified.
+func (r *requester) distrust() {
+	for i := len(r.pieces.opened) - 1; i >= 0; i-- {
+		r.forgetStored(r.pieces.opened[i])
+	}
+	for _, pc := range r.pieces.opened {
+		for j := range pc.chunk {
+			if k := &pc.chunk[j]; k.state == chunkOpen && k.done == k.blocks {
+				r.store(k)
+			}
+		}
+	}
+}
+
+// forgetStored has the stored chunks of pc fetched again, and those that are being
+// stored too once they come back.
+func (r *requester) forgetStored(pc *piece) {
+	r.restart(pc)
+	for i := range pc.chunk {
+		switch k := &pc.chunk[i]; k.state {
+		case chunkStored:
+			r.reset(k)
+		case chunkStoring:
+			k.spoiled = true
+		}
+	}
+	r.settle(pc)
+}
