@@ -71,7 +71,7 @@ func (r *requester) hasNothing(p *requestPeer) {
 // hasPieces gives p, which had nothing, its pieces.
 func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 	p.has, p.shares = has, false
-	p.nHas = has.Count()
+	p.nHas, p.nPadding = has.Count(), r.paddingIn(has)
 	p.dry = false
 	if p.nHas == r.n {
 		r.hasAll(p)
@@ -83,7 +83,7 @@ func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 
 // hasAll gives p, which had nothing, every piece.
 func (r *requester) hasAll(p *requestPeer) {
-	p.has, p.nHas, p.counted, p.shares = r.peers.full, r.n, true, false
+	p.has, p.nHas, p.nPadding, p.counted, p.shares = r.peers.full, r.n, r.nPadding, true, false
 	p.want = r.nNeed
 	p.dry = false
 	r.peers.seeds++
@@ -101,6 +101,9 @@ func (r *requester) addPiece(p *requestPeer, index uint32) {
 	r.ownPieces(p)
 	p.has.Add(int(index))
 	p.nHas++
+	if r.isPadding(index) {
+		p.nPadding++
+	}
 	r.pick.inc(index)
 	if r.need.Has(int(index)) {
 		p.want++
@@ -113,6 +116,7 @@ func (r *requester) addPieces(p *requestPeer, fresh bitset.Set, n int) {
 	r.ownPieces(p)
 	p.has.AddAll(fresh)
 	p.nHas += n
+	p.nPadding += r.paddingIn(fresh)
 	r.pick.addField(fresh)
 	if gained := r.need.CountAnd(fresh); gained > 0 {
 		p.want += gained
@@ -129,10 +133,30 @@ func (r *requester) removePiece(p *requestPeer, index uint32) {
 	}
 	p.has.Remove(int(index))
 	p.nHas--
+	if r.isPadding(index) {
+		p.nPadding--
+	}
 	r.pick.dec(index)
 	if r.need.Has(int(index)) {
 		p.want--
 	}
+}
+
+// isSeed reports whether p has every piece. Nobody has to ask for pieces of nothing but
+// padding, and some clients never say that they have them.
+func (r *requester) isSeed(p *requestPeer) bool { return p.nHas-p.nPadding == r.n-r.nPadding }
+
+// isPadding reports whether a piece is nothing but padding.
+func (r *requester) isPadding(piece uint32) bool {
+	return r.nPadding > 0 && r.padding.Has(int(piece))
+}
+
+// paddingIn returns how many pieces of a set are nothing but padding.
+func (r *requester) paddingIn(pieces bitset.Set) int {
+	if r.nPadding == 0 {
+		return 0
+	}
+	return r.padding.CountAnd(pieces)
 }
 
 // updateInterest sets whether we are interested in p, by what it has, and reports

@@ -186,7 +186,7 @@ func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 		c.super.requested(&p.super, uint32(i))
 	}
 	e.updateInterest(p)
-	if p.down.nHas == c.n {
+	if e.req.isSeed(&p.down) {
 		e.dropUseless(p)
 	}
 }
@@ -277,7 +277,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	e.req.addPiece(&p.down, index)
 	c.super.requested(&p.super, index)
 	e.updateInterest(p)
-	if p.down.nHas == c.n {
+	if e.req.isSeed(&p.down) {
 		e.dropUseless(p)
 	}
 }

@@ -207,7 +207,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		e.blame.release(p.origin)
 	}
 	if !e.connectedTo(p.listen) {
-		seed := e.content != nil && e.content.n > 0 && p.down.nHas == e.content.n
+		seed := e.content != nil && e.content.n > 0 && e.req.isSeed(&p.down)
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
 		e.book.parted(e.now, p.listen, f, good, seed)
 		if p.revived {
@@ -247,7 +247,7 @@ func (e *Engine) dropUseless(p *peer) {
 	if p.closing || c == nil || !c.complete || c.n == 0 {
 		return
 	}
-	if p.down.nHas == c.n || (p.ext.UploadOnly && p.told) {
+	if e.req.isSeed(&p.down) || (p.ext.UploadOnly && p.told) {
 		e.close(p, FaultUseless)
 	}
 }

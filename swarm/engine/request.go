@@ -35,9 +35,11 @@ type requestPeer struct {
 	reqq    int        // how many requests it keeps; 0 is unknown
 	has     bitset.Set // pieces; length 0 until their number is known
 	nHas    int
-	shares  bool // has is the empty set that many peers share
-	counted bool // as a seed; otherwise the picker counts each of its pieces
-	want    int  // pieces that it has and we need
+	// nPadding of them are nothing but padding.
+	nPadding int
+	shares   bool // has is the empty set that many peers share
+	counted  bool // as a seed; otherwise the picker counts each of its pieces
+	want     int  // pieces that it has and we need
 
 	choked     bool // the peer chokes us
 	interested bool // we told it so

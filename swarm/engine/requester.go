@@ -52,9 +52,13 @@ type requester struct {
 	chunkSize uint32
 	paused    bool // nothing is asked for, nor stored
 
-	need   bitset.Set // wanted and not verified
-	nNeed  int
-	nHave  int // verified pieces
+	need  bitset.Set // wanted and not verified
+	nNeed int
+	nHave int // verified pieces
+
+	padding  bitset.Set // pieces of nothing but padding (BEP 47); length 0 if there are none
+	nPadding int
+
 	pick   *picker
 	slots  slots
 	focus  focus
@@ -104,6 +108,11 @@ func (r *requester) start(info *metainfo.Info) {
 	r.need = bitset.New(r.n)
 	r.peers.full, r.peers.none = bitset.New(r.n), bitset.New(r.n)
 	r.peers.full.Fill()
+	data := info.Wanted(nil)
+	if r.nPadding = r.n - data.Count(); r.nPadding > 0 {
+		r.padding = r.peers.full.Clone()
+		r.padding.RemoveAll(data)
+	}
 	r.pick = newPicker(r.n, r.rng)
 	r.pieces.open = make(map[uint32]*piece)
 }

@@ -21,7 +21,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		if c == nil {
 			continue
 		}
-		if p.down.nHas == c.n {
+		if e.req.isSeed(&p.down) {
 			s.Seeds++
 		}
 		if p.down.choked && p.down.interested {
