@@ -423,6 +423,9 @@ func (b *book) revive(now mono.Time) {
 	b.next = min(b.next, now)
 }
 
+// hasten makes pick look again now: there may be more dials than before.
+func (b *book) hasten(now mono.Time) { b.next = min(b.next, now) }
+
 func (b *book) backoff(c *candidate) time.Duration {
 	limit := retryMax
 	if c.source&FromHint != 0 {

@@ -75,6 +75,9 @@ func newChoker(uploads int, rng *rand.Rand) choker {
 	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never}
 }
 
+// start lets peers be unchoked: there are pieces to serve.
+func (c *choker) start() { c.open = true }
+
 // join adds a peer, choked and not interested (BEP 3).
 func (c *choker) join(now mono.Time, conn Conn, p *chokePeer) {
 	*p = chokePeer{conn: conn, since: now}

@@ -51,7 +51,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	c.super = newSuperSeeder(n, info.PieceLength, e.req.pick)
 	e.content = c
 	e.meta.end()
-	e.choker.open = true
+	e.choker.start()
 	if info.Private {
 		e.goPrivate()
 	}

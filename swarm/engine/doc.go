@@ -10,7 +10,8 @@
 // peers nor one another (shape_test.go checks that). Each owns its state and what it
 // knows of each peer, and is tested alone. Engine is the dispatcher between them:
 // it takes events, calls the machines with the time and with facts, and turns what
-// they decide into commands. No machine calls another.
+// they decide into commands. No machine calls another, but for the requester, which is
+// composed of four smaller ones.
 //
 //	events ──▶ Engine (engine.go, message.go, extension.go, peer.go, content.go) ──▶ commands
 //	             │
@@ -19,18 +20,17 @@
 //	             │                                        bans.go, unproven.go
 //	             ├─ info dictionary ──▶ metadataPhase     metadata.go    ut_metadata.go
 //	             ├─ piece layers ─────▶ layerPhase        layers.go      hashes.go
-//	             ├─ which piece ──────▶ picker            picker.go      pieces.go, content.go
-//	             ├─ what is due first ▶ focus             focus.go       focused.go
-//	             ├─ who delivers ─────▶ standing          standing.go    request.go, weak.go
-//	             ├─ memory ───────────▶ slots             slots.go       pieces.go
+//	             ├─ what to request ──▶ requester         requester.go   requests.go, content.go,
+//	             │    of which parts are picker, slots,   picker.go      message.go
+//	             │    focus and standing                  and others
 //	             ├─ who sent bad data ▶ blame             blame.go       verdict.go
 //	             ├─ whom to serve ────▶ choker            choke.go       chokes.go, upload.go
 //	             │                                        stalled.go
 //	             └─ what to announce ─▶ superSeeder       super.go       offer.go
 //
 // A machine that has to ask something or to have something done in the middle of a
-// decision does it through a small interface of its own file (chokeSink, metaSink,
-// rarity), which the engine's side implements.
+// decision does it through a small interface of its own file (requestSink, chokeSink,
+// metaSink, rarity), which the engine's side implements.
 //
 // # From an address to a complete torrent
 //
@@ -60,12 +60,14 @@
 //
 // The picker (picker.go) keeps the pieces that nobody has begun in order of
 // rarity. A piece that is begun is cut into chunks (pieces.go), each of which
-// needs one slot of the budget for as long as it is open. A chunk's blocks are
-// leased to peers (request.go), as many to each as it can deliver in a few
-// seconds. How much a peer may hold up follows what it delivered (standing.go); what
-// it owes for too long goes to another (weak.go, scarce.go). A whole chunk goes to the
-// shell to be hashed and written, which gives its slot back. When a hash fails,
-// blame.go finds who lied, by the block, and bans the liar alone.
+// needs one slot of the budget (slots.go) for as long as it is open. A chunk's blocks
+// are leased to peers (request.go, lease.go), as many to each as it can deliver in a
+// few seconds. How much a peer may hold up follows what it delivered (standing.go);
+// what it owes for too long goes to another (weak.go, scarce.go). What a reader waits
+// for comes first (focus.go, focused.go). A whole chunk goes to the shell to be hashed
+// and written, which gives its slot back (verified.go). When a hash fails, blame.go
+// finds who lied, by the block, and bans the liar alone, and the piece is asked of one
+// peer at a time (parole.go).
 //
 // In the other direction, the choker decides which peers hold the upload slots, and
 // upload.go how much of what they requested is handed to the shell at a time.

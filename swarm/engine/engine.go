@@ -215,7 +215,7 @@ func (e *Engine) onBudget(ev *EvBudget) {
 	if e.content != nil {
 		e.req.setBudget(e.cfg.Budget)
 	}
-	e.book.next = min(e.book.next, e.now)
+	e.book.hasten(e.now)
 }
 
 func (e *Engine) onStop() {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"seedbed/internal/mono"
 	"seedbed/swarm/wire"
 )
 
@@ -63,7 +62,7 @@ func (e *Engine) interestedLeechers(p *peer) (n int) {
 // offer tells peers of more pieces, where they are due.
 func (e *Engine) offer() {
 	s := &e.content.super
-	s.due = mono.Never
+	s.beginTurns()
 	if s.limited == 0 {
 		return
 	}

@@ -246,6 +246,9 @@ func (s *superSeeder) requested(p *superPeer, piece uint32) {
 	}
 }
 
+// beginTurns precedes the turns of all peers, which set when the next are due.
+func (s *superSeeder) beginTurns() { s.due = mono.Never }
+
 // turn returns the pieces that are to be offered to p now, valid until the next
 // call, or that it is to be told of all of them.
 func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []uint32, all bool) {
