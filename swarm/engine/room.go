@@ -12,6 +12,9 @@ const (
 	idleFor = time.Minute
 	// muteFor is how long every connection keeps its place without being of use.
 	muteFor = 20 * time.Second
+	// spentFor without a block in either direction, what went before counts no more: one
+	// block does not buy a place for good.
+	spentFor = 2 * time.Minute
 	// maxReplacing is how many dials may be under way for the places of peers that
 	// are of no use.
 	maxReplacing = 4
@@ -20,6 +23,8 @@ const (
 // A usefulness is what counts when a newcomer wants the place of a connection.
 type usefulness struct {
 	since    mono.Time // when it began
+	used     mono.Time // when a block went in either direction last; 0 is never
+	lacking  bool      // we lack metadata or pieces
 	wantsUs  bool      // it is interested in us
 	isWanted bool      // we want pieces or metadata of it
 	isSilent bool      // it was asked for metadata and does not answer
@@ -35,21 +40,24 @@ type rank uint8
 
 const (
 	rankUseful  rank = iota
-	rankMute         // we want something of it, and nothing went either way
+	rankMute         // we lack something, and for long nothing went either way
 	rankStalled      // it blocks upload slots and gave nothing
 	rankIdle         // neither side wants anything of the other
 )
 
 func (u *usefulness) rank(now mono.Time) rank {
 	age := now.Sub(u.since)
+	spent := u.lacking && now.Sub(max(u.used, u.since)) > spentFor
 	switch {
 	case !u.wantsUs && !u.isWanted && age > idleFor:
 		return rankIdle
-	case u.gave > 0 || u.hasMeta && !u.isSilent:
+	case u.gave > 0 && !spent || u.hasMeta && !u.isSilent:
 		return rankUseful
 	case u.stalled:
 		return rankStalled
-	case u.isWanted && u.took == 0 && age > muteFor:
+	case u.took > 0 && !spent:
+		return rankUseful
+	case u.isWanted && age > muteFor, u.lacking && age > idleFor:
 		return rankMute
 	}
 	return rankUseful
@@ -59,7 +67,7 @@ func (u *usefulness) rank(now mono.Time) rank {
 func (e *Engine) usefulnessOf(p *peer) usefulness {
 	needsMeta := e.meta.needs(&p.meta)
 	return usefulness{
-		since: p.since, wantsUs: p.choke.interested, isWanted: p.down.interested || needsMeta,
+		since: p.since, used: max(p.down.lastBlock, p.choke.sentAt), lacking: e.content == nil || !e.content.complete, wantsUs: p.choke.interested, isWanted: p.down.interested || needsMeta,
 		hasMeta: needsMeta, isSilent: p.meta.pause > e.now,
 		stalled: p.choke.isStalled(), gave: p.down.rate.Total(), took: p.choke.total,
 	}

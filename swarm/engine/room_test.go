@@ -26,6 +26,12 @@ func TestWhoGivesWayToANewcomer(t *testing.T) {
 		"wanted, and gave":                  {usefulness{since: ago(time.Hour), isWanted: true, gave: 1}, rankUseful},
 		"has metadata, was not asked":       {usefulness{since: ago(time.Hour), isWanted: true, hasMeta: true}, rankUseful},
 		"has metadata, and does not answer": {usefulness{since: ago(time.Hour), isWanted: true, hasMeta: true, isSilent: true}, rankMute},
+		"wants us, and we lack pieces":      {usefulness{since: ago(idleFor + 1), wantsUs: true, lacking: true}, rankMute},
+		"wants us, as a new one does":       {usefulness{since: ago(idleFor), wantsUs: true, lacking: true}, rankUseful},
+		"gave, but nothing since":           {usefulness{since: ago(time.Hour), used: ago(spentFor + 1), isWanted: true, lacking: true, gave: 1}, rankMute},
+		"gave, not long ago":                {usefulness{since: ago(time.Hour), used: ago(spentFor), isWanted: true, lacking: true, gave: 1}, rankUseful},
+		"took, but nothing since":           {usefulness{since: ago(time.Hour), used: ago(spentFor + 1), wantsUs: true, lacking: true, took: 1}, rankMute},
+		"took of a seed, but nothing since": {usefulness{since: ago(time.Hour), used: ago(spentFor + 1), wantsUs: true, took: 1}, rankUseful},
 	} {
 		if got := tt.u.rank(now); got != tt.want {
 			t.Errorf("%s: rank %d, want %d", name, got, tt.want)
@@ -71,6 +77,34 @@ func TestAtTheCapAMutePeerGivesWayToASeed(t *testing.T) {
 	}
 }
 
+// One block, or interest in what we do not have, buys no place for good.
+func TestAtTheCapPeersOfPastUseGiveWayToASeed(t *testing.T) {
+	r := newRig(t, Config{MaxConns: 8, Budget: 64}, 50, 64<<10)
+	var conns []Conn
+	for range 4 {
+		conns = append(conns, r.leecher(true))
+		c := r.seed(true)
+		conns = append(conns, c)
+		r.drain()
+		l := r.e.conns[c].down.leases.oldest
+		r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: l.chunk.piece.blockOf(l.block), Slot: l.chunk.slot})
+	}
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(5000), Source: FromHint}}})
+	var cmds []Command
+	for range 10 {
+		cmds = append(cmds, r.wait(15*time.Second)...)
+		for _, c := range conns {
+			r.msg(c, wire.Msg{Type: wire.KeepAlive})
+		}
+	}
+	if dials := of(cmds, CmdDial); len(dials) == 0 || dials[0].Addr != addrOf(5000) {
+		t.Fatal("nobody is dialled at the cap:", len(dials))
+	}
+	if c := r.join(EvConnected{Addr: addrOf(5000)}); closed(r.drain(), c) != FaultNone {
+		t.Error("the seed is not let in")
+	}
+}
+
 func TestNewcomersDoNotPushOutPeersThatDeliver(t *testing.T) {
 	r := newRig(t, Config{MaxConns: 3, Budget: 64}, 50, 64<<10)
 	var good []Conn
@@ -79,10 +113,13 @@ func TestNewcomersDoNotPushOutPeersThatDeliver(t *testing.T) {
 		r.give(c, r.drain())
 		good = append(good, c)
 	}
-	for range 300 {
+	for k := range 300 {
 		r.wait(time.Second)
 		r.mute()
 		for _, c := range good {
+			if l := r.e.conns[c].down.leases.oldest; k%60 == 0 && l != nil { // slow, but it delivers
+				r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: l.chunk.piece.blockOf(l.block), Slot: l.chunk.slot})
+			}
 			r.msg(c, wire.Msg{Type: wire.KeepAlive})
 		}
 	}
