@@ -111,10 +111,7 @@ func (q *workQueue) pop() (j, second storeJob, n int) {
 		q.idle--
 	}
 	j = q.jobs.Pop()
-	if q.idle > 0 || q.jobs.Len() == 0 || !hashpair.Fast() || !j.pairs() {
-		return j, second, 1
-	}
-	if next := q.jobs.Front(); next.block.Length != j.block.Length || !next.pairs() {
+	if q.idle > 0 || q.jobs.Len() == 0 || !hashpair.Fast() || !j.pairs(q.jobs.Front()) {
 		return j, second, 1
 	}
 	return j, q.jobs.Pop(), 2

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"seedbed/internal/buf"
-	"seedbed/internal/hashpair"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
 )
@@ -34,10 +33,10 @@ func (s *Shared) worker() {
 			j.run()
 			j.t.jobDone()
 		default:
-			x, y := hashpair.Sum(j.mem(), second.mem())
-			j.whole(metainfo.Digest{V1: x})
+			x, y := j.t.info.DigestPair(int(j.block.Piece), j.mem(), second.t.info, int(second.block.Piece), second.mem())
+			j.whole(x)
 			j.t.jobDone()
-			second.whole(metainfo.Digest{V1: y})
+			second.whole(y)
 			second.t.jobDone()
 		}
 	}
@@ -50,9 +49,12 @@ func (j *storeJob) isWhole() bool {
 	return int64(j.block.Length) == j.t.info.DataSize(int(j.block.Piece))
 }
 
-// pairs reports whether the job is the SHA-1 of a whole piece, of which two are
-// hashed at once.
-func (j *storeJob) pairs() bool { return j.isWhole() && j.t.info.Plain(int(j.block.Piece)) }
+// pairs reports whether j and o are whole pieces whose SHA-1 can be computed side by
+// side: of the same size, with the padding that a hybrid has behind its small files.
+func (j *storeJob) pairs(o *storeJob) bool {
+	return j.isWhole() && o.isWhole() && j.t.info.HasV1() && o.t.info.HasV1() &&
+		j.t.info.PieceSize(int(j.block.Piece)) == o.t.info.PieceSize(int(o.block.Piece))
+}
 
 func (j *storeJob) run() {
 	switch info, p := j.t.info, int(j.block.Piece); {

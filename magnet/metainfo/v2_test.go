@@ -88,6 +88,13 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 				if h.Digest() != i.Digest(p) {
 					t.Errorf("piece %d does not verify", p)
 				}
+				if q := i.NumPieces() - 1 - p; c.v1 && i.PieceSize(p) == i.PieceSize(q) {
+					at := int64(q) * i.PieceLength
+					x, y := i.DigestPair(p, all[off:off+i.DataSize(p)], i, q, all[at:at+i.DataSize(q)])
+					if x != i.Digest(p) || y != i.Digest(q) {
+						t.Errorf("pieces %d and %d do not verify as a pair", p, q)
+					}
+				}
 				if i.Digest(p).V2 == (Root{}) {
 					t.Errorf("piece %d has no root", p)
 				}
