@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"crypto/sha1"
 	"testing"
 
 	"seedbed/internal/hashpair"
@@ -15,7 +16,12 @@ func TestAWorkerTakesTwoPiecesWhenNobodyIsFree(t *testing.T) {
 		t.Skip("did not run: this processor has no SHA instructions")
 	}
 	const piece = 32 << 10
-	tor := &Torrent{info: &metainfo.Info{PieceLength: piece, Length: 4*piece + 100}}
+	info, err := metainfo.Build(metainfo.Plan{Name: "x", PieceLength: piece,
+		Files: []metainfo.PlanFile{{Length: 4*piece + 100}}}, make([]byte, 5*sha1.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tor := &Torrent{info: info}
 	job := func(p, n uint32) storeJob {
 		return storeJob{t: tor, block: engine.Block{Piece: p, Length: n}}
 	}
