@@ -190,6 +190,31 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 	}
 }
 
+// A peer that begins with the link of a v2 torrent has to ask for hashes before it knows how
+// many pieces there are, and says what it has after that.
+func TestHashRequestsMayPrecedeTheBitfield(t *testing.T) {
+	info, _ := v2Info(t)
+	for _, m := range []wire.Msg{{Type: wire.HaveNone}, {Type: wire.Bitfield, Payload: make([]byte, (info.NumPieces()+7)/8)}} {
+		r := &rig{t: t, now: 1}
+		r.e = New(Config{InfoHash: info.Hash, InfoHashV2: info.HashV2, Budget: 8}, 0)
+		r.step(&EvInfo{Info: info, Have: full(info.NumPieces())})
+		var res wire.Reserved
+		res.SetFast()
+		c := r.join(EvConnected{V2: true, Reserved: res})
+		for _, q := range metainfo.NewLayers(info).Asks() {
+			r.msg(c, hashes(wire.HashRequest, q, nil))
+		}
+		r.msg(c, m, wire.Msg{Type: wire.Interested})
+		if f := closed(r.drain(), c); f != FaultNone {
+			t.Errorf("%v after hash requests: %v", m.Type, f)
+		}
+		r.msg(c, m)
+		if f := closed(r.drain(), c); m.Type == wire.HaveNone && f != FaultProtocol {
+			t.Errorf("a second %v: %v", m.Type, f)
+		}
+	}
+}
+
 // BEP 52: hashes are given of what we have, leaves are computed, the rest is
 // rejected, and only over a v2 connection.
 func TestBEP52HashesAreServed(t *testing.T) {

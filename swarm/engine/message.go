@@ -61,9 +61,9 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 
 	case wire.Bitfield, wire.HaveAll, wire.HaveNone:
 		// BEP 3: the bitfield is only ever sent as the first message; BEP 6 says
-		// so of have all and have none. Extension messages and (un)chokes are let
-		// before it: clients that start from a magnet send it when they know how
-		// long it is. And aria2 sends a bitfield, or have all, later on where that
+		// so of have all and have none. Extension messages, (un)chokes and messages
+		// about hashes are let before it: clients that start from a magnet send it
+		// when they know how long it is, which may take the hashes (BEP 52). And aria2 sends a bitfield, or have all, later on where that
 		// is shorter than the haves that are due.
 		switch {
 		case !p.fielded && !p.began:
@@ -103,7 +103,6 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 			e.cmd(Command{Kind: CmdDHTNode, Addr: netip.AddrPortFrom(p.addr.Addr(), m.Port)})
 		}
 	case wire.HashRequest, wire.Hashes, wire.HashReject:
-		p.began = true
 		e.onHash(p, m)
 	case wire.Extended:
 		e.onExtended(p, m)

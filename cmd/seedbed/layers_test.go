@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// A .torrent file of v2 alone without its piece layers is opened as its link is: peers are
+// asked for the layers.
+func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
+	dir := t.TempDir()
+	n, err := node.Open(node.Config{State: filepath.Join(dir, "seed"), Listen: "127.0.0.1:0", NoDHT: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	data := []byte(strings.Repeat("film", 50_000))
+	film := filepath.Join(dir, "film")
+	if err := os.WriteFile(film, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := node.Share(t.Context(), film, node.ShareOptions{Format: metainfo.V2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Add(spec); err != nil {
+		t.Fatal(err)
+	}
+	whole := spec.Torrent.Append(nil)
+	at := bytes.Index(whole, []byte("12:piece layers"))
+	if at < 0 {
+		t.Fatal("the torrent has no piece layers")
+	}
+	torrent := filepath.Join(dir, "film.torrent")
+	if err := os.WriteFile(torrent, append(whole[:at:at], 'e'), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	seedbed := func(args ...string) (exitCode, string) {
+		said, err := os.Create(filepath.Join(dir, "said"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer said.Close()
+		code := run(ctx, append(args, "--state", filepath.Join(dir, "state")), said, said)
+		b, err := os.ReadFile(said.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code, string(b)
+	}
+	if code, said := seedbed("show", torrent); code != exitOK || !strings.Contains(said, "1    200 kB  film") || !strings.Contains(said, "piece layers") {
+		t.Errorf("show: exit %d:\n%s", code, said)
+	}
+	if code, said := seedbed("seed", torrent, "-d", dir, "--no-dht", "--listen", "127.0.0.1:0"); code != exitTorrent || !strings.Contains(said, "--metadata-only") {
+		t.Errorf("seed: exit %d:\n%s", code, said)
+	}
+	if code, said := seedbed("get", torrent, "-d", out, "--no-dht", "--listen", "127.0.0.1:0", "--peer", n.Addrs()[0].String()); code != exitOK || !strings.Contains(said, "peers are asked") {
+		t.Errorf("get: exit %d:\n%s", code, said)
+	}
+	if b, err := os.ReadFile(filepath.Join(out, "film")); err != nil || !bytes.Equal(b, data) {
+		t.Errorf("%d bytes came, %v", len(b), err)
+	}
+	// The layers are known from now on.
+	if code, said := seedbed("check", torrent, "-d", out); code != exitOK {
+		t.Errorf("check: exit %d:\n%s", code, said)
+	}
+}
