@@ -40,6 +40,17 @@ func isLink(arg string) bool {
 // openArgument reads what names a torrent: a magnet link, a bare infohash, the URL of a
 // .torrent file, or the path of one.
 func openArgument(ctx context.Context, arg string) (node.Spec, error) {
+	spec, err := readArgument(ctx, arg)
+	var lacks *metainfo.LayersError
+	if errors.As(err, &lacks) {
+		return specWithoutLayers(lacks)
+	}
+	return spec, err
+}
+
+// readArgument is openArgument; a .torrent file that lacks piece layers is an error, which
+// wraps a metainfo.LayersError.
+func readArgument(ctx context.Context, arg string) (node.Spec, error) {
 	if isLink(arg) {
 		return openLink(arg)
 	}
@@ -56,6 +67,18 @@ func openArgument(ctx context.Context, arg string) (node.Spec, error) {
 	}
 	t, err := parseTorrent(arg, b)
 	return node.Spec{Torrent: t}, err
+}
+
+// specWithoutLayers opens a .torrent file without piece layers as its link, so that
+// peers are asked for them.
+func specWithoutLayers(e *metainfo.LayersError) (node.Spec, error) {
+	link, err := magnet.Parse(node.LinkOf(e.Torrent.Info))
+	if err != nil {
+		return node.Spec{}, err
+	}
+	link.WebSeeds = e.Torrent.WebSeeds
+	link.Warnings = append(e.Torrent.Warnings, fmt.Errorf("%w; peers are asked for what is missing", e))
+	return node.Spec{Link: link}, nil
 }
 
 func openLink(arg string) (node.Spec, error) {
@@ -100,7 +123,12 @@ func parseTorrent(from string, b []byte) (*metainfo.Torrent, error) {
 		case b[0] != 'd':
 			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is no usable .torrent file: it is not bencoded", from))
 		}
-		return nil, fail(exitTorrent, "", fmt.Errorf("%s is no usable .torrent file: %w", from, err))
+		hint := ""
+		var lacks *metainfo.LayersError
+		if errors.As(err, &lacks) {
+			hint = "seedbed get --metadata-only writes one that has them, with the help of peers"
+		}
+		return nil, fail(exitTorrent, hint, fmt.Errorf("%s is no usable .torrent file: %w", from, err))
 	}
 	return t, nil
 }

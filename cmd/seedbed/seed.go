@@ -87,7 +87,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 // into something to seed.
 func (a *app) shareArgument(ctx context.Context, arg, dir string, opts node.ShareOptions) (node.Spec, error) {
 	if isURL(arg) {
-		spec, err := openArgument(ctx, arg)
+		spec, err := readArgument(ctx, arg)
 		if err == nil && spec.Torrent == nil {
 			err = fail(exitTorrent, "", fmt.Errorf("%s leads to a magnet link, not to a .torrent file", arg))
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -30,7 +31,13 @@ the DHT is asked for the newest version, who holds it, and whether it is signed;
 		l, err := magnet.ParseBare(args[0])
 		return err == nil && l.HasPublicKey && !offline, err
 	}, func(ctx context.Context, v *visitor, args []string) error {
-		spec, err := openArgument(ctx, args[0])
+		spec, err := readArgument(ctx, args[0])
+		var lacks *metainfo.LayersError
+		if errors.As(err, &lacks) {
+			t := *lacks.Torrent
+			t.Warnings = append(t.Warnings, lacks)
+			spec, err = node.Spec{Torrent: &t}, nil
+		}
 		if err != nil {
 			return err
 		}

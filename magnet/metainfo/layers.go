@@ -73,7 +73,9 @@ func (i *Info) piecesIn(f *File) int64 { return (f.Length + i.PieceLength - 1) /
 
 // setLayers takes piece layers by their file's root. Those of a torrent file are
 // all there and right, or the torrent is not.
+// When all that is wrong is that some are not there, the error is a noLayersError.
 func (i *Info) setLayers(layers map[Root][]byte) error {
+	missing := noLayersError{}
 	for k := range i.Files {
 		f := &i.Files[k]
 		if !i.layered(*f) {
@@ -82,17 +84,35 @@ func (i *Info) setLayers(layers map[Root][]byte) error {
 		layer := layers[f.Root]
 		n := i.piecesIn(f)
 		switch {
+		case layer == nil && missing.err == nil:
+			missing.err = &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has none there"}
 		case layer == nil:
-			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has none there"}
 		case int64(len(layer)) != n*int64(len(Root{})):
 			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: fmt.Sprintf("has %d bytes of hashes there, not %d", len(layer), n*int64(len(Root{})))}
 		case rootOf(layer, treeWidth(n), i.base()) != f.Root:
 			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has hashes there that do not lead to its root"}
 		}
 	}
+	if missing.err != nil {
+		return missing
+	}
 	i.layers = layers
 	return nil
 }
+
+type noLayersError struct{ err *Error }
+
+func (e noLayersError) Error() string { return e.err.Error() }
+
+// A LayersError says that a torrent file which is v2 alone lacks piece layers, which
+// BEP 52 demands. All else is right: peers can be asked for the layers, as with a link.
+type LayersError struct {
+	Torrent *Torrent // what the file says
+	err     *Error
+}
+
+func (e *LayersError) Error() string { return e.err.Error() }
+func (e *LayersError) Unwrap() error { return e.err }
 
 // readLayers reads the piece layers of a torrent file.
 func readLayers(v bencode.Value, i *Info) error {

@@ -33,9 +33,9 @@ const maxExtras = 4096
 // stand in a file many times.
 const maxTorrentWarnings = 16
 
-// ParseTorrent checks a torrent file. The error is an *Error. Beside the info
-// dictionary nothing is vital: an entry of the wrong type is passed over, as
-// every client does.
+// ParseTorrent checks a torrent file. The error is an *Error, or a *LayersError that
+// wraps one. Beside the info dictionary nothing is vital: an entry of the wrong type is
+// passed over, as every client does.
 func ParseTorrent(b []byte) (*Torrent, error) {
 	if len(b) > MaxTorrent {
 		return nil, &Error{Reason: fmt.Sprintf("the file has %d bytes; at most %d are accepted", len(b), MaxTorrent)}
@@ -108,15 +108,24 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	if t.Info, err = ParseInfo(info); err != nil {
 		return nil, err
 	}
+	var lacks error
 	if t.Info.HasV2() {
 		// BEP 52: "A torrent is not valid if this field is absent" or wrong. A hybrid
 		// can do without.
 		if err := readLayers(layers, t.Info); err != nil {
-			if !t.Info.HasV1() {
-				return nil, err
+			missing, isMissing := err.(noLayersError)
+			if isMissing {
+				err = missing.err
 			}
-			if layers != nil {
-				t.Warnings = append(t.Warnings, err)
+			switch {
+			case t.Info.HasV1():
+				if layers != nil {
+					t.Warnings = append(t.Warnings, err)
+				}
+			case isMissing:
+				lacks = &LayersError{t, missing.err}
+			default:
+				return nil, err
 			}
 		}
 	}
@@ -124,6 +133,9 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	// the 'announce' key".
 	if len(t.Trackers) == 0 && announce != "" {
 		t.Trackers = [][]string{{announce}}
+	}
+	if lacks != nil {
+		return nil, lacks
 	}
 	return t, nil
 }

@@ -3,6 +3,7 @@ package metainfo
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -238,10 +239,20 @@ func TestBadV2IsRefused(t *testing.T) {
 			t.Errorf("layers %s: %v", name, err)
 		}
 	}
+	// Where they are not there, and nothing else is wrong, the rest is to be had.
+	var lacks *LayersError
+	for name, layers := range map[string]string{"none": "de", "of no file": "d32:" + root + "32:" + root + "e"} {
+		_, err := ParseTorrent([]byte(be(dict{"comment", "c", "info", raw(tt.Info.Raw), "piece layers", raw(layers)})))
+		if !errors.As(err, &lacks) {
+			t.Errorf("layers %s: %v", name, err)
+		} else if !lacks.Torrent.Info.LacksLayers() || lacks.Torrent.Comment != "c" || lacks.Torrent.Info.HashV2 != tt.Info.HashV2 {
+			t.Errorf("layers %s: %+v", name, lacks.Torrent)
+		}
+	}
 	wrong := bytes.Clone(tt.Append(nil))
 	wrong[bytes.Index(wrong, []byte("piece layers"))+60] ^= 1
-	if _, err := ParseTorrent(wrong); err == nil {
-		t.Error("wrong layers are taken")
+	if _, err := ParseTorrent(wrong); err == nil || errors.As(err, &lacks) {
+		t.Error("wrong layers are taken, or count as missing:", err)
 	}
 }
 
