@@ -15,10 +15,10 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check MAGNET|INFOHASH|FILE.torrent|URL...",
 		Short: "Hash again what is in --dir, and say what is missing or wrong",
-		Long: `Hash the data of a torrent again and correct the resume record. Needs no network;
-of a magnet link, the metadata must have been fetched before.
+		Long: `Hash the data of a torrent again and correct the resume record. Needs no network,
+but for the URL of a file; of a magnet link, the metadata must have been fetched before.
 Names the files that are missing, wrong, or longer than the torrent says, and exits
-with 32 when there is one.`,
+with 32 when there is one; the other torrents are checked all the same.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var failed failures

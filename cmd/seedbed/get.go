@@ -69,7 +69,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 	fs.StringVar(&c.selection, "select", "", "files to download, as `1,3-5`, numbered as show lists them")
 	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
 	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
-	fs.BoolVar(&symlinks, "symlinks", false, "make the symbolic links of a torrent, which lead to its own files only")
+	fs.BoolVar(&symlinks, "symlinks", false, "make the symbolic links of a torrent; one that leads out of it is never made")
 	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	return cmd

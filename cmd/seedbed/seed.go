@@ -24,8 +24,8 @@ func (a *app) seedCommand() *cobra.Command {
 		Use:   "seed PATH|FILE.torrent|URL...",
 		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
 		Long: `Share files: a file or folder gets its torrent made on the spot; a .torrent file
-names data that is already in --dir and is verified first. Prints the magnet link.
-Data that is not complete is an error; of several torrents, it ends that one alone.`,
+or its URL names data that is already in --dir and is verified first. Prints the magnet
+link. Data that is not complete is an error; of several torrents, it ends that one alone.`,
 		Example: `  seedbed seed holiday/
   seedbed seed film.torrent -d ~/films
   seedbed seed --torrents ~/torrents -d ~/data`,

@@ -22,7 +22,7 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Print what a link or .torrent file names",
 		Long: `Print what a link or .torrent file names. Of a link with a public key (xs=urn:btpk:)
 the DHT is asked for the newest version, who holds it, and whether it is signed; with
---no-dht it is not. Nothing else here takes a network.`,
+--no-dht it is not. Nothing else here takes a network, but for the URL of a file.`,
 		Args: cobra.ExactArgs(1),
 	}, false, func(args []string) (bool, error) {
 		if !isLink(args[0]) {
