@@ -491,8 +491,8 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 		kept := func(own, other id.ID) bool { // whether the one that own began is kept
 			r := newRig(t, Config{}, 3, 16<<10)
 			r.e.cfg.PeerID = own
-			a := r.join(EvConnected{PeerID: other, Incoming: !outFirst})
-			b := r.join(EvConnected{PeerID: other, Incoming: outFirst})
+			a := r.join(EvConnected{Addr: addrOf(1), PeerID: other, Incoming: !outFirst})
+			b := r.join(EvConnected{Addr: addrOf(1), PeerID: other, Incoming: outFirst})
 			cmds := r.drain()
 			if (closed(cmds, a) == FaultDuplicate) == (closed(cmds, b) == FaultDuplicate) {
 				t.Fatal("not one of two was closed:", of(cmds, CmdClose))
@@ -504,8 +504,8 @@ func TestCrossingConnectionsEndWithOne(t *testing.T) {
 		}
 	}
 	r := newRig(t, Config{}, 3, 16<<10)
-	r.join(EvConnected{PeerID: large, Incoming: true})
-	b := r.join(EvConnected{PeerID: large, Incoming: true})
+	r.join(EvConnected{Addr: addrOf(1), PeerID: large, Incoming: true})
+	b := r.join(EvConnected{Addr: addrOf(1), PeerID: large, Incoming: true})
 	if closed(r.drain(), b) != FaultDuplicate {
 		t.Error("a second connection in the same direction stays")
 	}

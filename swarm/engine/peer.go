@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/internal/rate"
@@ -94,6 +95,11 @@ func (e *Engine) onConnected(ev *EvConnected) {
 
 // refuse returns the fault for which a new connection is closed, or FaultNone. crowded
 // says that it must take the place of another.
+//
+// Two connections are of one peer if they show one id and are from one host. An id is
+// no secret: a peer that shows the id of another neither replaces its connection nor
+// keeps it out. But a peer that delivers by its address of one family is not connected
+// by that of the other too.
 func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	switch {
 	case e.stopped:
@@ -107,10 +113,12 @@ func (e *Engine) refuse(p *peer, crowded bool) Fault {
 		if q == p || q.closing || q.id != p.id {
 			continue
 		}
-		if !e.survives(p, q) {
+		switch fresh, old := addrs.Host(p.addr.Addr()), addrs.Host(q.addr.Addr()); {
+		case fresh == old && e.survives(p, q):
+			e.close(q, FaultDuplicate)
+		case fresh == old, fresh.Is4() != old.Is4() && q.down.hasDelivered():
 			return FaultDuplicate
 		}
-		e.close(q, FaultDuplicate)
 	}
 	if (crowded || e.open >= e.cfg.MaxConns) && !e.makeRoom() {
 		return FaultUseless
