@@ -199,6 +199,9 @@ func (r *requester) reset(k *chunk) {
 
 // dropChunk gives an open chunk up, slot and all; it must hold no lease.
 func (r *requester) dropChunk(k *chunk) {
+	if k.out > 0 {
+		panic("engine: a chunk is given up with blocks on order")
+	}
 	r.intake.wasted += int64(k.done) * blockSize
 	slot := k.slot
 	r.reset(k)

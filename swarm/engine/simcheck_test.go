@@ -27,43 +27,60 @@ func (n *simNode) slotsLag() bool {
 	return false
 }
 
+// deepCheck compares what the engine keeps with what follows from the rest.
 func (n *simNode) deepCheck() {
-	c, r := n.e.content, &n.e.req
+	if n.e.content == nil {
+		return
+	}
+	if len(n.e.peers) != len(n.e.req.peers.all) {
+		n.fatal("the requester knows %d peers of %d", len(n.e.req.peers.all), len(n.e.peers))
+	}
+	for i, p := range n.e.peers {
+		if d := &p.down; d != n.e.req.peers.all[i] || d.conn != p.conn || d.closing != p.closing || d.origin != p.origin {
+			n.fatal("the requester knows conn %d otherwise: %+v", p.conn, d)
+		}
+	}
+	checkRequester(&n.e.req, n.fatal)
+}
+
+// checkRequester counts anew whatever a requester counts: availability, leases,
+// blocks, chunks and slots.
+func checkRequester(r *requester, fatal func(format string, args ...any)) {
 	// Availability is what the peers have.
-	for i := range c.n {
+	for i := range r.n {
 		want := 0
-		for _, p := range n.e.peers {
-			if !p.closing && !p.down.counted && p.down.has.Len() == c.n && p.down.has.Has(i) {
+		for _, p := range r.peers.all {
+			if !p.closing && !p.counted && p.has.Len() == r.n && p.has.Has(i) {
 				want++
 			}
 		}
 		if int(r.pick.avail[i]) != want {
-			n.fatal("piece %d: availability %d, not %d", i, r.pick.avail[i], want)
+			fatal("piece %d: availability %d, not %d", i, r.pick.avail[i], want)
 		}
 		_, open := r.pieces.open[uint32(i)]
 		if idle := r.pick.pos[i] >= 0; idle != (r.need.Has(i) && !open) {
-			n.fatal("piece %d: idle %v, needed %v, open %v", i, idle, r.need.Has(i), open)
+			fatal("piece %d: idle %v, needed %v, open %v", i, idle, r.need.Has(i), open)
 		}
 	}
 	leases, weak, firm, weakChunks := map[Block]int{}, map[*chunk]int{}, 0, 0
-	for _, p := range n.e.peers {
+	for _, p := range r.peers.all {
 		owed := 0
-		for l := p.down.leases.oldest; l != nil; l = l.next {
+		for l := p.leases.oldest; l != nil; l = l.next {
 			leases[l.chunk.piece.blockOf(l.block)]++
-			if owed++; l.peer != &p.down {
-				n.fatal("conn %d has the lease of another", p.conn)
+			if owed++; l.peer != p {
+				fatal("conn %d has the lease of another", p.conn)
 			}
-			if p.down.weak {
+			if p.weak {
 				weak[l.chunk]++
 			} else {
 				firm++
 			}
 		}
-		if owed != p.down.leases.n {
-			n.fatal("conn %d: %d leases, not %d", p.conn, p.down.leases.n, owed)
+		if owed != p.leases.n {
+			fatal("conn %d: %d leases, not %d", p.conn, p.leases.n, owed)
 		}
-		if !p.closing && p.down.has.Len() == c.n && p.down.want != r.need.CountAnd(p.down.has) {
-			n.fatal("conn %d: want %d, not %d", p.conn, p.down.want, r.need.CountAnd(p.down.has))
+		if !p.closing && p.has.Len() == r.n && p.want != r.need.CountAnd(p.has) {
+			fatal("conn %d: want %d, not %d", p.conn, p.want, r.need.CountAnd(p.has))
 		}
 	}
 	held := 0
@@ -79,7 +96,7 @@ func (n *simNode) deepCheck() {
 				} else if x.held == nil {
 					free++
 					if b < k.next {
-						n.fatal("piece %d: block %d is free before next %d", pc.index, b, k.next)
+						fatal("piece %d: block %d is free before next %d", pc.index, b, k.next)
 					}
 				}
 				held := 0
@@ -87,7 +104,7 @@ func (n *simNode) deepCheck() {
 					held++
 				}
 				if got := leases[pc.blockOf(b)]; got != held {
-					n.fatal("block %v: %d leases, not %d", pc.blockOf(b), held, got)
+					fatal("block %v: %d leases, not %d", pc.blockOf(b), held, got)
 				}
 				out += held
 				delete(leases, pc.blockOf(b))
@@ -96,10 +113,10 @@ func (n *simNode) deepCheck() {
 				weakChunks++
 			}
 			if out != k.out || weak[k] != k.weak {
-				n.fatal("piece %d chunk %d: %d leases, %d weak, not %d and %d", pc.index, i, k.out, k.weak, out, weak[k])
+				fatal("piece %d chunk %d: %d leases, %d weak, not %d and %d", pc.index, i, k.out, k.weak, out, weak[k])
 			}
 			if free != k.free || done != k.done {
-				n.fatal("piece %d chunk %d: free %d done %d, not %d %d", pc.index, i, k.free, k.done, free, done)
+				fatal("piece %d chunk %d: free %d done %d, not %d %d", pc.index, i, k.free, k.done, free, done)
 			}
 			switch k.state {
 			case chunkClosed:
@@ -110,27 +127,27 @@ func (n *simNode) deepCheck() {
 				held++
 			}
 			if k.needy != (k.state == chunkOpen && k.free > 0) {
-				n.fatal("piece %d chunk %d is needy: %v", pc.index, i, k.needy)
+				fatal("piece %d chunk %d is needy: %v", pc.index, i, k.needy)
 			}
 		}
 		if closed != pc.closed || stored != pc.stored {
-			n.fatal("piece %d: closed %d stored %d, not %d %d", pc.index, pc.closed, pc.stored, closed, stored)
+			fatal("piece %d: closed %d stored %d, not %d %d", pc.index, pc.closed, pc.stored, closed, stored)
 		}
 	}
 	if len(leases) > 0 {
-		n.fatal("leases of blocks that are not open: %v", leases)
+		fatal("leases of blocks that are not open: %v", leases)
 	}
 	if firm != r.leases.firm || weakChunks != r.leases.weakChunks {
-		n.fatal("%d firm leases and %d weak chunks, not %d and %d", r.leases.firm, r.leases.weakChunks, firm, weakChunks)
+		fatal("%d firm leases and %d weak chunks, not %d and %d", r.leases.firm, r.leases.weakChunks, firm, weakChunks)
 	}
 	closed := 0
 	for _, pc := range r.pieces.opened {
 		closed += pc.closed
 	}
 	if closed != r.pieces.closed {
-		n.fatal("%d chunks without a slot, not %d", r.pieces.closed, closed)
+		fatal("%d chunks without a slot, not %d", r.pieces.closed, closed)
 	}
 	if held > r.slots.inUse {
-		n.fatal("%d chunks hold %d slots", held, r.slots.inUse)
+		fatal("%d chunks hold %d slots", held, r.slots.inUse)
 	}
 }
