@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ const (
 	// quietTime is how long storage must work after a failure that came again before
 	// that is reported, so that nothing alternates between "paused" and "resumed".
 	quietTime = 10 * time.Second
+	// maxTold reasons of an outage are remembered, so that one of them that comes again
+	// in turn with others is not reported again.
+	maxTold = 16
 )
 
 var (
@@ -63,8 +67,8 @@ type storageSession struct {
 
 // An outage is what was reported of the last failure.
 type outage struct {
-	reason   error // why the torrent is paused; nil if it is not
-	last     string
+	reason   error       // why the torrent is paused; nil if it is not
+	told     []string    // the reasons reported in this outage, or the last one
 	ended    time.Time   // when the last one did
 	repeats  int         // how often the same failure came again at once
 	withheld *time.Timer // storage works again, and this reports it if it goes on doing so
@@ -153,26 +157,35 @@ func (s *storageSession) sleep(d time.Duration) bool {
 	}
 }
 
-// pause keeps the reason why the torrent is paused and reports it unless it is the
-// one that was reported last.
+// pause keeps the reason why the torrent is paused and reports it unless it was
+// reported in this outage.
 func (s *storageSession) pause(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, text := &s.outage, err.Error()
-	known := o.reason != nil && o.reason.Error() == text
+	told := slices.Contains(o.told, text)
+	known := o.reason != nil && told
 	switch {
 	case o.withheld != nil:
 		o.withheld.Stop()
 		o.withheld = nil
 		o.repeats++
 	case known:
-	case o.reason == nil && o.last == text && time.Since(o.ended) < quietTime:
+	case o.reason == nil && told && time.Since(o.ended) < quietTime:
 		o.repeats++
+	case o.reason == nil:
+		o.repeats, o.told = 0, nil
 	default:
 		o.repeats = 0
 	}
 	o.reason = err
 	if !known {
+		if len(o.told) == maxTold {
+			o.told = slices.Delete(o.told, 0, 1)
+		}
+		if !slices.Contains(o.told, text) {
+			o.told = append(o.told, text)
+		}
 		s.owner.storagePaused(err)
 	}
 }
@@ -203,7 +216,7 @@ func (s *storageSession) resume() {
 // endOutage reports the end of an outage. mu is held.
 func (s *storageSession) endOutage() {
 	o := &s.outage
-	o.last, o.ended = o.reason.Error(), time.Now()
+	o.ended = time.Now()
 	o.reason, o.withheld, o.repeats = nil, nil, 0
 	s.owner.storageResumed()
 }

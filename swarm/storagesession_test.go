@@ -146,6 +146,31 @@ func TestStorageIsOpenedAgainAndEachReasonReportedOnce(t *testing.T) {
 	})
 }
 
+// Reasons that take turns, as attempts fail at a file and at its folder, are reported
+// once each, and the state tells the present one.
+func TestReasonsThatTakeTurnsAreReportedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &sessionLog{t: t}
+		var ctx context.Context
+		ctx, l.cancel = context.WithCancel(t.Context())
+		var attempts atomic.Int64
+		reasons := []error{errors.New("file"), errors.New("folder")}
+		l.session = newStorageSession(ctx, l, func(context.Context, func(done, total int64)) (Content, error) {
+			return Content{}, reasons[attempts.Add(1)%2]
+		})
+		l.session.start()
+		time.Sleep(10 * time.Minute)
+		l.want("paused: folder", "paused: file")
+		if n := attempts.Load(); n < 10 {
+			t.Errorf("%d attempts", n)
+		} else if _, err := l.session.state(); err != reasons[n%2] {
+			t.Error("the state tells", err)
+		}
+		l.cancel()
+		l.wg.Wait()
+	})
+}
+
 // A failure that Recheck cannot see comes back at once, for as long as its cause lasts.
 // That is reported as two pauses at most and asked about ever more rarely.
 func TestAFailureThatComesAgainAtOnceIsNotReportedAgain(t *testing.T) {
