@@ -302,7 +302,12 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 		t.Errorf("port %d was dialled", lowest)
 	}
 	tap.mu.Lock()
-	total := len(tap.began)
+	total, lied := len(tap.began), 0
+	for _, x := range tap.began {
+		if network := x.to.Addr().As4()[1]; network >= 100 && network < 150 {
+			lied++
+		}
+	}
 	for ip, k := range tap.most {
 		if k > 1 && !byPEX { // the lying peers are the user's word
 			t.Errorf("%d connections to %v were begun at a time", k, ip)
@@ -313,8 +318,11 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	}
 	tap.mu.Unlock()
 	limit := 16 + 3*int(window/time.Minute)
-	if k := tap.to(victim); k > limit || k == 0 {
-		t.Errorf("%d connections to the victim in %v, want 1 to %d", k, window, limit)
+	if k := tap.to(victim); k > limit {
+		t.Errorf("%d connections to the victim in %v, want at most %d", k, window, limit)
+	}
+	if lied < 30 { // of one list of lies
+		t.Errorf("%d connections to what the lies name: they were not heeded, so nothing is shown", lied)
 	}
 	t.Logf("battery: the honest peer was found after %v; in %v %d connections to the victim, %d in all, at most %d a second, none below port %d",
 		found, window, tap.to(victim), total, most, lowest)
