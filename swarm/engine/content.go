@@ -231,7 +231,7 @@ func (e *Engine) onWanted(ev *EvWanted) {
 // checkComplete says CmdComplete when the last wanted piece has come.
 func (e *Engine) checkComplete() {
 	c := e.content
-	if e.req.nNeed > 0 {
+	if e.req.needsPieces() {
 		if c.complete {
 			c.complete = false
 			e.tellUploadOnly()

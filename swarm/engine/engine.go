@@ -28,7 +28,7 @@ type Engine struct {
 	open    int            // of those, not closing
 	spare   int            // of those, how many may be replaced; see room.go
 	blame   blame
-	sources []uint32 // of sourcesOf
+	sources []uint32 // of the piece at hand, by block; see appendSources
 	meta    metadataPhase
 	early   int // bytes of all peers' early fields
 	layer   layerPhase

@@ -45,8 +45,8 @@ func (r *requester) setFocus(pieces []uint32) {
 	}
 }
 
-// nextFocused is nextChunk while there is a focus: the first free block in its
-// order.
+// nextFocused is nextChunk while there is a focus. It returns the chunk of the first
+// free block in the order of the focus.
 func (r *requester) nextFocused(p *requestPeer) *chunk {
 	for at, index := range r.focus.order {
 		if int(index) >= r.n || !p.has.Has(int(index)) || !r.need.Has(int(index)) {
@@ -77,8 +77,8 @@ func (r *requester) nextFocused(p *requestPeer) *chunk {
 	return nil
 }
 
-// roomFor reports whether a slot is free for place at of the focus, and sees to
-// it if less urgent pieces hold them all.
+// roomFor reports whether a slot is free for place at of the focus. If less urgent
+// pieces hold all slots, it takes one from them.
 func (r *requester) roomFor(at int) bool {
 	if r.slots.available() {
 		return true
@@ -106,9 +106,9 @@ func (r *requester) roomFor(at int) bool {
 	return r.slots.available()
 }
 
-// hasten asks p for blocks that slower peers have owed us for a while: of the
-// first few pieces that are lacking, or of all when p has nothing else to do.
-// Whoever is first wins; the others get a cancel.
+// hasten requests of p blocks that slower peers have owed us for a while: of the first
+// few pieces that are lacking, or of all when p has nothing else to do. When one
+// delivers, the others get a cancel.
 func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 	if p.choked || p.isDoubtful() {
 		return false

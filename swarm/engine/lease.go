@@ -15,9 +15,8 @@ type leaseBook struct {
 }
 
 // lease is a block on order at a peer. It is in two lists: that of the peer, in
-// the order of the requests, and that of the block. So a lease is found, added
-// and removed in O(1), but for the few other peers that have the same block on
-// order.
+// the order of the requests, and that of the block. A lease is found, added and
+// removed in O(1), except that the few other leases of the same block are passed.
 type lease struct {
 	peer       *requestPeer
 	chunk      *chunk
@@ -116,7 +115,7 @@ func (r *requester) countLease(p *requestPeer, k *chunk, n int) {
 	}
 }
 
-// leaseOf is the lease of block b that p has, or nil.
+// leaseOf returns the lease of block b that p has, or nil.
 func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
@@ -126,7 +125,7 @@ func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	return nil
 }
 
-// find is the lease of b that p has, or nil.
+// find returns the lease of b that p has, or nil.
 func (r *requester) find(p *requestPeer, b Block) *lease {
 	if b.Begin%blockSize != 0 {
 		return nil
@@ -189,7 +188,7 @@ func (r *requester) giveBack(l *lease) {
 	}
 }
 
-// cancel takes l back. told: the peer has said itself that it will not send the
+// cancel takes l back. told says that the peer announced that it will not send the
 // block.
 func (r *requester) cancel(l *lease, told bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
@@ -200,7 +199,7 @@ func (r *requester) cancel(l *lease, told bool) {
 	}
 }
 
-// forfeit is cancel for a lease that p did not make use of.
+// forfeit takes l back and counts against its peer that it did not deliver.
 func (r *requester) forfeit(l *lease, told bool) {
 	p, at := l.peer, l.at
 	r.cancel(l, told)
@@ -219,7 +218,7 @@ func (r *requester) cancelChunk(k *chunk) {
 	}
 }
 
-// cancelOthers takes back what is still on order of a block that arrived.
+// cancelOthers takes back the leases of a block that arrived from another peer.
 func (r *requester) cancelOthers(s *block) {
 	for s.held != nil {
 		r.forfeit(s.held, false)

@@ -45,7 +45,7 @@ func (e *Engine) superSeeds(p *peer) bool {
 // no other seed, and there are pieces that no leecher has.
 func (e *Engine) maySuperSeed() bool {
 	c := e.content
-	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && e.req.peers.seeds == 0 && e.req.pick.missing > 0
+	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && e.req.isScarce()
 }
 
 // interestedLeechers returns how many leechers besides p are connected and want

@@ -18,7 +18,7 @@ const (
 	chunkStored                    // hashed, and written or about to be
 )
 
-// pieceBook is the open pieces.
+// pieceBook holds the open pieces.
 type pieceBook struct {
 	open   map[uint32]*piece // to find a piece; never ranged over
 	opened []*piece          // the same, in the order they were begun
@@ -60,7 +60,7 @@ type piece struct {
 	round  uint32 // of pieceBook.rounds: when it was begun, or begun again from nothing
 }
 
-// blockOf is block b of p as the wire names it.
+// blockOf returns block b of p as messages name it.
 func (p *piece) blockOf(b uint32) Block {
 	begin := b * blockSize
 	return Block{Piece: p.index, Begin: begin, Length: min(blockSize, p.size-begin)}
@@ -110,9 +110,9 @@ func (r *requester) restart(p *piece) {
 	p.round = r.pieces.rounds
 }
 
-// resume takes over a chunk that storage had from the beginning. One that is
-// cut otherwise than ours are is left to be fetched again, and so is the last of
-// its piece: no verdict on that piece would come.
+// resume takes over a chunk that storage had from the beginning. A chunk whose limits
+// are not ours is fetched again. So is the last chunk of a piece, as no verdict on that
+// piece would come.
 func (r *requester) resume(b Block) {
 	if int64(b.Piece) >= int64(r.n) || !r.need.Has(int(b.Piece)) || b.Begin%r.chunkSize != 0 {
 		return
@@ -160,7 +160,7 @@ func (r *requester) openChunk(p *piece) *chunk {
 }
 
 // setNeedy keeps pieceBook.needy in step with k: the open chunks with a free
-// block, the longest open first, for those are to be finished first.
+// block. Those that were open longest come first, so that they are finished first.
 func (r *requester) setNeedy(k *chunk) {
 	want := k.state == chunkOpen && k.free > 0
 	if want == k.needy {
@@ -175,7 +175,7 @@ func (r *requester) setNeedy(k *chunk) {
 	r.pieces.needy = slices.Delete(r.pieces.needy, i, i+1)
 }
 
-// reset makes a chunk closed again, its blocks to be fetched anew.
+// reset closes a chunk, so that its blocks are fetched again.
 func (r *requester) reset(k *chunk) {
 	p := k.piece
 	for b := k.first; b < k.first+k.blocks; b++ {
@@ -197,7 +197,7 @@ func (r *requester) reset(k *chunk) {
 	p.sent = false
 }
 
-// dropChunk gives an open chunk up, slot and all; it must hold no lease.
+// dropChunk gives up an open chunk and its slot. None of its blocks may be on order.
 func (r *requester) dropChunk(k *chunk) {
 	if k.out > 0 {
 		panic("engine: a chunk is given up with blocks on order")
@@ -210,8 +210,7 @@ func (r *requester) dropChunk(k *chunk) {
 	r.peers.freed = true
 }
 
-// forget takes p off the list of open pieces. If it is still wanted it becomes
-// idle.
+// forget removes p from the open pieces. If it is still needed, it becomes idle.
 func (r *requester) forget(p *piece) {
 	for i := range p.chunk {
 		if s := p.chunk[i].state; s == chunkOpen || s == chunkStoring {
@@ -237,9 +236,8 @@ func (r *requester) forget(p *piece) {
 	r.peers.freed = true
 }
 
-// abandon stops whatever is under way for p: leases are cancelled, slots that
-// are ours given back. A chunk that is with the shell comes back by itself; then
-// the piece is forgotten.
+// abandon stops what is under way for p: it cancels leases and frees slots. A chunk
+// that is with the shell keeps its slot until it is stored; then p is forgotten.
 func (r *requester) abandon(p *piece) {
 	for i := range p.chunk {
 		r.cancelChunk(&p.chunk[i])

@@ -13,17 +13,17 @@ const (
 	// queueTime is how much of a peer's flow is kept on order: far beyond any
 	// round trip, so the flow is the peer's limit and not ours.
 	queueTime = 3 * time.Second
-	// firstDepth is ordered of a peer of unknown speed.
+	// firstDepth blocks are on order at a peer of unknown speed.
 	firstDepth = 16
-	// minDepth keeps even a crawling peer from idling between blocks.
+	// minDepth keeps even a very slow peer from idling between blocks.
 	minDepth = 2
-	// maxDepth bounds our own books, whatever reqq a peer claims.
+	// maxDepth bounds what we keep of a peer, whatever reqq it claims.
 	maxDepth = 2000
-	// snubAfter without a block, what a peer has on order is asked of others, or of
-	// it again.
+	// snubAfter without a block, the blocks on order at a peer are requested again, of
+	// it or of others.
 	snubAfter = 60 * time.Second
-	// rejectAfter a choke, a peer with the fast extension has answered every
-	// request or broken its word (BEP 6).
+	// rejectAfter a choke, a peer with the fast extension must have answered every
+	// request (BEP 6).
 	rejectAfter = 10 * time.Second
 )
 
@@ -44,8 +44,8 @@ type requestPeer struct {
 	choked     bool // the peer chokes us
 	interested bool // we told it so
 	slowStart  bool // depth still grows with each block
-	dry        bool // the last look found nothing to ask; wait until something changes
-	place      int  // in the engine's list of peers, when it was looked at last
+	dry        bool // nothing to request was found; refill waits until something changes
+	place      int  // in peerList.all, when it was looked at last
 	leases     leaseList
 	cancelled  cancels
 	depth      int
@@ -63,7 +63,7 @@ type requestPeer struct {
 
 func (p *requestPeer) out() int { return p.leases.n }
 
-// limit is how many blocks p may have on order.
+// limit returns how many blocks p may have on order.
 func (r *requester) limit(p *requestPeer) int {
 	if p.isDoubtful() {
 		if p.out() > 0 || r.now < p.retry {
@@ -79,8 +79,8 @@ func (r *requester) limit(p *requestPeer) int {
 	if !p.hasDelivered() {
 		n = min(n, firstDepth)
 	}
-	// Where there are several to ask, none may hold all the memory: each has a share
-	// by its speed, and never less than half of an equal one.
+	// Of several peers none may hold all the memory: each has a share by its speed, and
+	// never less than half of an equal share.
 	if r.peers.askable > 1 {
 		pool := r.slots.budget * int(max(1, min(int64(r.chunkSize), r.info.PieceLength)/blockSize))
 		share := pool / (2 * r.peers.askable)
@@ -92,7 +92,7 @@ func (r *requester) limit(p *requestPeer) int {
 	return max(n, minDepth)
 }
 
-// measure is done once a second: the depth follows what the peer delivered.
+// measure sets the depth of p by what it delivered. It is called once a second.
 func (r *requester) measure(p *requestPeer) {
 	flow := max(p.rate.Rate(r.now), float64(p.second))
 	keep := queueTime
@@ -103,7 +103,7 @@ func (r *requester) measure(p *requestPeer) {
 	if p.slowStart && p.before > 0 && float64(p.second) < 1.25*float64(p.before) {
 		p.slowStart = false
 	}
-	idle := p.out() == 0 && p.second == 0 // which says nothing about its speed
+	idle := p.out() == 0 && p.second == 0 // its rate says nothing about its speed then
 	if !p.slowStart && !idle {
 		p.depth = min(max(want, minDepth), maxDepth)
 	}
@@ -116,9 +116,9 @@ func (r *requester) mayRequest(p *requestPeer) bool {
 		(!p.choked || len(p.allowed) > 0)
 }
 
-// refillAll orders blocks wherever there is room. Peers with nothing on order come
-// first, so that each has a part of the memory, and weak ones last, so that they
-// do not hold what others could fetch.
+// refillAll requests blocks of all peers. Peers with nothing on order come first, so
+// that each has a part of the memory, and weak ones last, so that they do not hold what
+// others could fetch.
 func (r *requester) refillAll() {
 	freed := r.peers.freed
 	r.peers.freed = false
@@ -171,8 +171,8 @@ const (
 	nTurns
 )
 
-// refill orders blocks of p up to its depth. It waits until a quarter of the
-// queue is gone, so that requests travel in company.
+// refill requests blocks of p up to its depth. It waits until a quarter of the queue is
+// gone, so that several requests are sent in one segment.
 func (r *requester) refill(p *requestPeer) {
 	limit := r.limit(p)
 	out := p.out()
@@ -233,8 +233,8 @@ func (r *requester) serves(q *requestPeer) bool {
 	return r.mayRequest(q) && !q.choked && !q.isDoubtful() && r.now >= q.pause
 }
 
-// nextChunk is an open chunk with a free block for p: of those begun if there
-// is one, else of a piece begun, else of the rarest piece. Nil if there is none.
+// nextChunk returns an open chunk with a free block for p, or nil. Open chunks come
+// first, then those of open pieces, then the rarest piece.
 func (r *requester) nextChunk(p *requestPeer) *chunk {
 	if p.choked {
 		return r.nextFast(p)
@@ -259,8 +259,8 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 	return nil
 }
 
-// unfinished is the first piece that was begun, lacks a slot for one of its chunks,
-// and may be asked of p. Nil if there is none.
+// unfinished returns the first open piece that lacks a slot for one of its chunks and
+// may be asked of p, or nil.
 func (r *requester) unfinished(p *requestPeer) *piece {
 	if r.pieces.closed == 0 {
 		return nil
@@ -273,7 +273,7 @@ func (r *requester) unfinished(p *requestPeer) *piece {
 	return nil
 }
 
-// choose is the idle piece that p is to begin.
+// choose returns the idle piece that p is to begin.
 func (r *requester) choose(p *requestPeer) (uint32, bool) {
 	for len(p.suggested) > 0 { // BEP 6: what the peer has in its cache
 		n := len(p.suggested) - 1
@@ -289,8 +289,8 @@ func (r *requester) choose(p *requestPeer) (uint32, bool) {
 	return r.pick.rarest(p.has, p.nHas)
 }
 
-// nextFast is nextChunk for a peer that chokes us: the pieces that it allows
-// all the same (BEP 6).
+// nextFast is nextChunk for a peer that chokes us: it may be asked for the pieces that
+// it allows all the same (BEP 6).
 func (r *requester) nextFast(p *requestPeer) *chunk {
 	for _, index := range p.allowed {
 		if !r.need.Has(int(index)) || !p.has.Has(int(index)) || (r.focus.on && !r.focus.has(index)) {
@@ -363,7 +363,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	}
 }
 
-// landed is the open chunk that a block of no lease is in, or nil.
+// landed returns the open chunk that holds a block that no lease is for, or nil.
 func (r *requester) landed(ev BlockEvent) *chunk {
 	pc := r.pieces.open[ev.Block.Piece]
 	b := ev.Block.Begin / blockSize

@@ -68,7 +68,7 @@ type requester struct {
 	intake intake
 }
 
-// peerList is the peers in the order they came, and what all of them deliver.
+// peerList holds the peers in the order they came, and what all of them deliver.
 type peerList struct {
 	all   []*requestPeer
 	full  bitset.Set // every piece; shared by all peers that have everything
@@ -163,7 +163,7 @@ func (r *requester) setNeed(have, wanted bitset.Set) {
 	r.peers.freed = true
 }
 
-// availability is how many copies of the torrent the peers hold together: the
+// availability returns how many copies of the torrent the peers hold together: the
 // whole copies, and of the next one the part that is there.
 func (r *requester) availability() float64 {
 	if r.n == 0 {
@@ -171,6 +171,12 @@ func (r *requester) availability() float64 {
 	}
 	return float64(r.peers.seeds) + r.pick.copies()
 }
+
+// needsPieces reports whether a wanted piece is not verified.
+func (r *requester) needsPieces() bool { return r.nNeed > 0 }
+
+// isScarce reports whether no peer is a seed, and some piece is at no peer.
+func (r *requester) isScarce() bool { return r.peers.seeds == 0 && r.pick.missing > 0 }
 
 // gotPiece notes that a piece is verified that was not before.
 func (r *requester) gotPiece(index uint32) {
@@ -196,5 +202,5 @@ func (r *requester) tick() {
 	}
 }
 
-// deadline is when tick is wanted next.
+// deadline returns when tick is due next.
 func (r *requester) deadline() mono.Time { return r.peers.lookAt }

@@ -6,9 +6,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// What is done when a peer could deliver and there is nothing free to ask of
-// it: because every slot is held (relieve, steal), or because everything is on
-// order already (endgame).
+// What is done when a peer could deliver and no block is free: because every slot is
+// held (relieve), or because everything is on order already (takeOver, endgame, probe).
 
 const (
 	// endgameDepth bounds what is asked twice of one peer.
@@ -22,9 +21,9 @@ const (
 	probeAfter = 250 * time.Millisecond
 )
 
-// relieve frees a slot for p when there is none for it: it drops the least
-// complete of the chunks that nobody can go on with, for what is lacking is on
-// order nowhere, or at weak peers alone. So there is progress with one slot.
+// relieve frees a slot for p when there is none for it. Nobody can go on with a chunk
+// whose missing blocks are on order nowhere, or at weak peers alone. Of those chunks it
+// drops the least complete. So there is progress with one slot.
 func (r *requester) relieve(p *requestPeer) bool {
 	if p.isDoubtful() {
 		return false
@@ -86,14 +85,13 @@ func (r *requester) servable(pc *piece) bool {
 	return false
 }
 
-// inEndgame: every block that is lacking is on order somewhere.
+// inEndgame reports whether every block that is lacking is on order somewhere.
 func (r *requester) inEndgame() bool {
 	return r.pick.idleCount() == 0 && len(r.pieces.needy) == 0 && r.pieces.closed == 0
 }
 
-// endgame asks p for blocks that slower peers have on order, the last first,
-// for their holders will come to those last. Whoever is first wins; the others
-// get a cancel.
+// endgame requests of p the blocks that slower peers have on order. It begins with the
+// last, as these peers send them last. When one delivers, the others get a cancel.
 func (r *requester) endgame(p *requestPeer, limit int) bool {
 	if !r.inEndgame() {
 		r.peers.endgameAt = mono.Never
@@ -151,8 +149,8 @@ func (r *requester) isWithin(pc *piece, b uint32, p *requestPeer, copies int) bo
 	return n < copies && pc.block[b].held != nil
 }
 
-// takeOver moves to p, which delivers and has nothing else to do, what others
-// owe for long.
+// takeOver moves the blocks that others owe for long to p, which delivers and has
+// nothing else to do.
 func (r *requester) takeOver(p *requestPeer, limit int) bool {
 	if p.weak && !p.crawls {
 		return false

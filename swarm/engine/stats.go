@@ -32,7 +32,7 @@ func (e *Engine) Stats(now mono.Time) Stats {
 		s.MetaHave, s.MetaSize = e.meta.asm.Progress()
 		return s
 	}
-	s.Metadata, s.Complete = true, e.req.nNeed == 0
+	s.Metadata, s.Complete = true, !e.req.needsPieces()
 	s.Size, s.Wanted, s.Have, s.HaveWanted = c.info.Payload(), c.wantedBytes, c.haveBytes, c.haveWantedBytes
 	s.Pieces, s.HavePieces = c.n, c.nHave
 	s.Availability = e.req.availability()

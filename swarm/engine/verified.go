@@ -11,8 +11,8 @@ func (r *requester) store(k *chunk) {
 	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round)
 }
 
-// chunkAt is the chunk of an event that names one, or nil when its piece is
-// open no more.
+// chunkAt returns the chunk that an event names, or nil if its piece is no longer
+// open.
 func (r *requester) chunkAt(b Block, slot Slot) *chunk {
 	pc := r.pieces.open[b.Piece]
 	if pc == nil || int(b.Begin/blockSize) >= len(pc.block) {
@@ -120,8 +120,8 @@ func (r *requester) distrust() {
 	}
 }
 
-// forgetStored has the stored chunks of pc fetched again, and those that are being
-// stored too once they come back.
+// forgetStored has the stored chunks of pc fetched again. Chunks that are being stored
+// follow when that is done.
 func (r *requester) forgetStored(pc *piece) {
 	r.restart(pc)
 	for i := range pc.chunk {

@@ -12,7 +12,7 @@ import (
 // lookEvery is how often idle peers are looked at while others owe blocks.
 const lookEvery = 250 * time.Millisecond
 
-// judge makes p weak or not.
+// judge sets whether p is weak, and moves its leases to the right counts.
 func (r *requester) judge(p *requestPeer) {
 	weak := p.closing || p.choked || !p.isFirm()
 	if weak == p.weak {
@@ -27,7 +27,8 @@ func (r *requester) judge(p *requestPeer) {
 	}
 }
 
-// measurePeers is done once a second: how fast all are and the best is.
+// measurePeers measures how fast all peers are together, and how fast the best one
+// is. It is called once a second.
 func (r *requester) measurePeers() {
 	r.peers.downTotal, r.peers.bestGap = 0, 0
 	fastest := 0.0
@@ -56,8 +57,8 @@ func (r *requester) isAskable(p *requestPeer) bool {
 	return !p.closing && !p.choked && p.interested && !p.isDoubtful()
 }
 
-// checkDebts is done once a second: it snubs p if p owes blocks for too long, and
-// gives up those that will not arrive.
+// checkDebts snubs p if p owes blocks for too long, and gives up those that will not
+// arrive. It is called once a second.
 func (r *requester) checkDebts(p *requestPeer) {
 	p.dry = false
 	l := p.leases.oldest
@@ -81,12 +82,12 @@ func (r *requester) checkDebts(p *requestPeer) {
 	}
 }
 
-// lookAgain sees to it that peers with nothing to do are looked at again soon: by
-// then others may owe for too long what these could deliver.
+// lookAgain has peers with nothing to do looked at again soon. By then others may owe
+// for too long what these could deliver.
 func (r *requester) lookAgain() { r.peers.lookAt = min(r.peers.lookAt, r.now.Add(lookEvery)) }
 
-// overdue is the time before which q must have been asked for a block, for p to
-// take it over.
+// overdue returns the time before which q must have been asked for a block, so that p
+// may take it over.
 func (r *requester) overdue(q, p *requestPeer) mono.Time {
 	if q.closing || (q.choked && len(q.allowed) == 0) {
 		return r.now
@@ -94,7 +95,7 @@ func (r *requester) overdue(q, p *requestPeer) mono.Time {
 	return q.overdue(r.now, &p.standing, p.out() == 0)
 }
 
-// isContested reports whether somebody but p and q has block b of pc on order and
+// isContested reports whether another peer than p and q has block b of pc on order and
 // can be expected to deliver it.
 func (r *requester) isContested(pc *piece, b uint32, p, q *requestPeer) bool {
 	for l := pc.block[b].held; l != nil; l = l.other {
@@ -106,7 +107,7 @@ func (r *requester) isContested(pc *piece, b uint32, p, q *requestPeer) bool {
 	return false
 }
 
-// weakLimit is in how many chunks weak peers may have blocks on order.
+// weakLimit returns in how many chunks weak peers may have blocks on order.
 func (r *requester) weakLimit() int {
 	if r.leases.firm == 0 { // nobody else goes on
 		return r.slots.budget - r.slots.budget/4
