@@ -121,6 +121,22 @@ func TestOneSourceCannotFillTheBook(t *testing.T) {
 	if !b.add(0, named("9.9.9.9:6881", FromPEX, 2)) {
 		t.Error("another source is shut out")
 	}
+	// What has failed often counts no more: an honest source that named the dead names
+	// others in their place.
+	now, dials := mono.Time(0), 0
+	for range 2 * chargedFails {
+		for _, a := range dialAll(&b, now) {
+			b.dialFailed(now, a, FaultRefused, false)
+			dials++
+		}
+		now = now.Add(24 * time.Hour)
+	}
+	if dials < chargedFails*maxPerSource {
+		t.Fatalf("%d dials", dials)
+	}
+	if !b.add(now, named("8.9.9.8:6881", FromPEX, 1)) {
+		t.Error("a source of addresses that failed is shut out for good")
+	}
 }
 
 // A liar names port after port of the address of an honest peer, before the honest
