@@ -1,0 +1,42 @@
+package peerconn
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// An event that was read from the set just before its socket was released calls
+// nobody back and asks for nothing: the descriptor may be another's by then.
+func TestALateEventOfAReleasedSocketDoesNothing(t *testing.T) {
+	p, err := newPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	s := &socket{p: p, fd: fds[0]}
+	if err := p.add(s); err != nil {
+		t.Fatal(err)
+	}
+	called := false
+	s.AwaitReadable(func() { called = true })
+	s.mu.Lock()
+	s.writable = func() { called = true } // without an event, for it is writable at once
+	s.mu.Unlock()
+	s.Release()
+	s.ready(unix.EPOLLIN)
+	s.ready(unix.EPOLLOUT)
+	if called {
+		t.Error("somebody was called back")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sockets[fds[0]] != nil {
+		t.Error("the poller holds a socket that was released")
+	}
+}
