@@ -215,7 +215,7 @@ func unless(t testing.TB, lacking []string) {
 // patience bounds the wait for what must happen, so that a failure is told
 // with its logs instead of by the timeout of go test.
 func patience(t testing.TB) context.Context {
-	d := 150 * time.Second
+	d := 5 * time.Minute // transmission takes up to three to find its way in the DHT
 	if raceEnabled {
 		d *= 2
 	}
