@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,9 +93,10 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
 		victim := netip.MustParseAddr("9.9.9.9")
 		low := []uint16{1, 22, 25, 53, 80, 123, 443, 1023}
-		n := 0
+		var count atomic.Int64
 		ports := func() uint16 {
-			if n++; n%2 == 0 {
+			n := int(count.Add(1))
+			if n%2 == 0 {
 				return low[n/2%len(low)]
 			}
 			return uint16(1024 + n*7%60000)
