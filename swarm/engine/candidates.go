@@ -402,7 +402,7 @@ func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bo
 		return
 	}
 	switch {
-	case good && f != FaultProtocol:
+	case good && f != FaultProtocol && f != FaultSlow:
 		c.fails = 0
 		b.rest(now, c, retryGood+time.Duration(b.rng.Int64N(int64(retryGood))))
 		return

@@ -95,3 +95,18 @@ func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 		}
 	}
 }
+
+// A peer that had to give its place, for it was of no use any more, is not dialled
+// again before addresses that nobody has tried.
+func TestWhoGaveWayComesAfterUntriedAddresses(t *testing.T) {
+	b := testBook(false)
+	old, fresh := addrOf(1), addrOf(2)
+	b.add(0, Candidate{Addr: old, Source: FromHint})
+	b.dial(b.find(old))
+	b.dialled(0, old, false)
+	b.parted(0, old, FaultSlow, true, false)
+	b.add(0, Candidate{Addr: fresh, Source: FromHint})
+	if c := b.pick(mono.Time(time.Hour), false); c == nil || c.addr != fresh {
+		t.Error("the one that gave way is dialled first")
+	}
+}
