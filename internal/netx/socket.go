@@ -40,7 +40,7 @@ const (
 
 // Socket is a PacketConn whose datagrams are dispatched to the handler of their
 // protocol. One goroutine reads them in batches; it begins with the first handler.
-// Whoever registers one does not call ReadBatch.
+// A caller that registers one must not call ReadBatch.
 type Socket struct {
 	PacketConn
 	handlers [numProtocols]atomic.Pointer[func([]Datagram)]

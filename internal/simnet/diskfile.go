@@ -98,7 +98,7 @@ func (f *DiskFile) Truncate(size int64) error {
 }
 
 // Sync makes the content last. When it fails, that stays as it was on the disk
-// until it is written anew: as on Linux, what could not be written counts as
+// until it is written again: as on Linux, what could not be written counts as
 // clean.
 func (f *DiskFile) Sync() error {
 	f.d.mu.Lock()

@@ -105,19 +105,25 @@ func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
 	return nil
 }
 
+// look returns how an open file is now, whether it has lost its last name, and whether
+// it differs from how we left it.
+func (s *Storage) look(i int, f File) (now version, gone, differs bool, err error) {
+	if now, err = versionOf(f); err != nil {
+		return now, false, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now, now.links == 0 && s.files[i].version.links > 0, s.differs(i, now), nil
+}
+
 // afterRead checks that what was just read of a file in its final place, to which we do
 // not write, is what was verified.
 func (s *Storage) afterRead(i int, f File) error {
-	now, err := versionOf(f)
-	if err != nil {
-		return wrap("read", s.path(i), err)
-	}
-	s.mu.Lock()
-	was := s.files[i].version
-	differs := s.differs(i, now)
-	s.mu.Unlock()
+	now, gone, differs, err := s.look(i, f)
 	switch {
-	case now.links == 0 && was.links > 0:
+	case err != nil:
+		return wrap("read", s.path(i), err)
+	case gone:
 		return s.lost("read", i, 0, errGone)
 	case differs && i < s.parts() && now.size < s.info.Files[i].Length:
 		return s.lost("read", i, now.size, errShort)
@@ -130,16 +136,11 @@ func (s *Storage) afterRead(i int, f File) error {
 // beforeWrite checks that an open file is as we left it, and that a write into it is
 // seen under no other name. st.writing is held.
 func (s *Storage) beforeWrite(i int, f File) error {
-	now, err := versionOf(f)
-	if err != nil {
-		return wrap("write", s.path(i), err)
-	}
-	s.mu.Lock()
-	was := s.files[i].version
-	differs := s.differs(i, now)
-	s.mu.Unlock()
+	now, gone, differs, err := s.look(i, f)
 	switch {
-	case now.links == 0 && was.links > 0:
+	case err != nil:
+		return wrap("write", s.path(i), err)
+	case gone:
 		return s.lost("write", i, 0, errGone)
 	case i < s.parts() && now.size < s.info.Files[i].Length:
 		return s.lost("write", i, now.size, errShort)
