@@ -1,11 +1,15 @@
 package swarm
 
 import (
+	"context"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"seedbed/internal/id"
 	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
 )
 
 func rates(up, down int64) option {
@@ -114,4 +118,49 @@ func TestAnUploadLimitDoesNotSlowDownloads(t *testing.T) {
 	if ratio := limited.Seconds() / free.Seconds(); ratio > 1.2 {
 		t.Errorf("the download took %v with an upload limit and %v without: %.2f times as long", limited, free, ratio)
 	}
+}
+
+// The engine knows the upload limit that counts: from the start, and after a change of
+// the node's limit or the torrent's. A torrent that has stopped is not kept.
+func TestTheEngineKnowsTheUploadLimit(t *testing.T) {
+	sim(t, func(t *testing.T, n *simnet.Net) {
+		shared := NewShared(SharedConfig{UpRate: 100})
+		defer shared.Close()
+		var torrents []*Torrent
+		for i, own := range []int64{0, 30, 300} {
+			torrents = append(torrents, New(Config{
+				Shared: shared, InfoHash: id.ID{byte(i)}, Dialer: n.Host(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})),
+				Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
+					panic("no metadata is known")
+				},
+				UpRate: own,
+			}))
+		}
+		know := func(what string, want ...int64) {
+			t.Helper()
+			synctest.Wait()
+			for i, tor := range torrents {
+				if got := tor.Snapshot().UpLimit; got != want[i] {
+					t.Errorf("%s: torrent %d has a limit of %d, not %d", what, i, got, want[i])
+				}
+			}
+		}
+		know("at the start", 100, 30, 100)
+		shared.SetRates(200, 0)
+		know("the node's limit is raised", 200, 30, 200)
+		torrents[1].SetRates(0, 0)
+		torrents[2].SetRates(40, 0)
+		know("the torrents' limits change", 200, 200, 40)
+		shared.SetRates(0, 0)
+		know("the node's limit is lifted", 0, 0, 40)
+		for i, left := range []int{2, 1, 0} {
+			if err := torrents[i].Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if k := len(shared.running()); k != left {
+				t.Errorf("%d torrents are kept while %d run", k, left)
+			}
+		}
+		shared.SetRates(50, 0)
+	})
 }

@@ -2,7 +2,9 @@ package swarm
 
 import (
 	"hash/maphash"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 
 	"seedbed/internal/buf"
@@ -31,6 +33,9 @@ type Shared struct {
 	sums      maphash.Seed  // of block checksums, secret to this process
 	work      workQueue
 	wg        sync.WaitGroup
+
+	torrentsMu sync.Mutex
+	torrents   map[*Torrent]struct{} // that run
 }
 
 // NewShared starts the workers; Close ends them.
@@ -48,6 +53,7 @@ func NewShared(cfg SharedConfig) *Shared {
 		pool: buf.NewPool(max(cfg.Memory, int64(cfg.ChunkSize))), chunkSize: cfg.ChunkSize,
 		disk: make(chan struct{}, 2),
 		sums: maphash.MakeSeed(), conns: peerconn.NewResources(),
+		torrents: make(map[*Torrent]struct{}),
 	}
 	s.SetRates(cfg.UpRate, cfg.DownRate)
 	s.work.ready.L = &s.work.mu
@@ -71,6 +77,30 @@ func (s *Shared) ChunkSize() int { return s.chunkSize }
 func (s *Shared) SetRates(up, down int64) {
 	s.up.SetRate(up)
 	s.down.SetRate(down)
+	for _, t := range s.running() {
+		t.limitChanged()
+	}
+}
+
+// join makes t one of the torrents that are told of new rates.
+func (s *Shared) join(t *Torrent) {
+	s.torrentsMu.Lock()
+	s.torrents[t] = struct{}{}
+	s.torrentsMu.Unlock()
+}
+
+// leave forgets t, which has ended.
+func (s *Shared) leave(t *Torrent) {
+	s.torrentsMu.Lock()
+	delete(s.torrents, t)
+	s.torrentsMu.Unlock()
+}
+
+// running returns the torrents that run.
+func (s *Shared) running() []*Torrent {
+	s.torrentsMu.Lock()
+	defer s.torrentsMu.Unlock()
+	return slices.Collect(maps.Keys(s.torrents))
 }
 
 // Close ends the workers; every torrent must have stopped.

@@ -89,17 +89,19 @@ func New(cfg Config) *Torrent {
 	names := namesOf(&t.cfg)
 	t.names.Store(&names)
 	t.up, t.down = cfg.Shared.up.NewFlow(), cfg.Shared.down.NewFlow()
-	t.SetRates(cfg.UpRate, cfg.DownRate)
+	t.up.SetRate(cfg.UpRate)
+	t.down.SetRate(cfg.DownRate)
 	t.inbox.init()
 	t.jobsIdle.L = &t.storeMu
 	t.storage = newStorageSession(t.ctx, t, func(ctx context.Context, progress func(done, total int64)) (Content, error) {
 		return t.cfg.Open(ctx, t.info, progress)
 	})
 	t.maxFrame.Store(wire.MaxFrame)
+	cfg.Shared.join(t) // before the limit is read, so that no change is missed
 	t.eng = engine.New(engine.Config{
 		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
-		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
+		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, UpLimit: t.up.Limit(), Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
 		Private: cfg.Info != nil && cfg.Info.Private,
 	}, 0)
 	go t.loop()
@@ -139,6 +141,19 @@ func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
 func (t *Torrent) SetRates(up, down int64) {
 	t.up.SetRate(up)
 	t.down.SetRate(down)
+	t.limitChanged()
+}
+
+// limitChanged tells the engine of the limit of the upload rate. The limit is read on
+// the loop: of changes that cross each other the last one counts, whatever the order of
+// the calls.
+func (t *Torrent) limitChanged() {
+	t.inbox.post(item{fn: func() {
+		ev := &engine.EvUpLimit{BytesPerSecond: t.up.Limit()}
+		t.engMu.Lock()
+		t.eng.Step(t.now(), ev)
+		t.engMu.Unlock()
+	}})
 }
 
 // SetExternal tells our own address of a family as the network sees it; it is not dialled.
@@ -193,6 +208,7 @@ func (t *Torrent) loop() {
 			spare = nil
 		}
 	}
+	t.cfg.Shared.leave(t)
 	t.inbox.close()
 	for _, it := range t.inbox.swap(nil) {
 		t.refuse(&it)

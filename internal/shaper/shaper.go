@@ -120,6 +120,18 @@ func (f *Flow) SetRate(bytesPerSecond int64) {
 	f.s.relimit()
 }
 
+// Limit returns how many bytes a second the flow may pass at most: the smaller of its
+// own limit and of that of all flows together, or 0 if there is neither.
+func (f *Flow) Limit() int64 {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	own, all := int64(f.own.rate), int64(f.s.all.rate)
+	if own == 0 || all == 0 {
+		return max(own, all)
+	}
+	return min(own, all)
+}
+
 // relimit notes whether there is any limit, and lets those pass who may now.
 func (s *Shaper) relimit() {
 	s.limited.Store(s.all.rate > 0 || s.bounded > 0)

@@ -148,6 +148,10 @@ type EvFocus struct{ Pieces []uint32 }
 // EvExternal: our own address of its family, as the network sees it, is Addr.
 type EvExternal struct{ Addr netip.Addr }
 
+// EvUpLimit: the torrent may upload that many bytes a second from now on; 0 is no
+// limit. See Config.UpLimit.
+type EvUpLimit struct{ BytesPerSecond int64 }
+
 // EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are
 // Leaves if OK; else the piece could not be read.
 type EvLeaves struct {
@@ -178,6 +182,7 @@ func (*EvBudget) event()        {}
 func (*EvWanted) event()        {}
 func (*EvFocus) event()         {}
 func (*EvExternal) event()      {}
+func (*EvUpLimit) event()       {}
 func (*EvLeaves) event()        {}
 func (*EvStop) event()          {}
 
@@ -328,6 +333,7 @@ type Config struct {
 	HalfOpen   int     // dials at once
 	MaxConns   int
 	Uploads    int       // regular unchoke slots, the optimistic one apart
+	UpLimit    int64     // bytes a second, the smaller of the torrent's limit and the node's; 0 is none
 	Hints      bool      // hints are dialled even when the torrent is private
 	Private    bool      // the torrent is known to be private (BEP 27) before EvInfo
 	SuperSeed  SuperSeed // when pieces are kept back from peers (BEP 16)
@@ -371,6 +377,7 @@ type Stats struct {
 	HavePieces   int
 	DownRate     float64 // payload
 	UpRate       float64
+	UpLimit      int64 // as Config.UpLimit and EvUpLimit say
 	Downloaded   int64 // payload, this session
 	Uploaded     int64
 	Wasted       int64 // received and thrown away

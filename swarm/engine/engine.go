@@ -154,6 +154,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.req.setFocus(ev.Pieces)
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
+	case *EvUpLimit:
+		e.cfg.UpLimit = ev.BytesPerSecond
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
