@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/fifo"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 	"seedbed/magnet/metainfo"
@@ -35,6 +36,13 @@ type simConfig struct {
 	churn     float64       // share of nodes that vanish, and come back later with what they had
 	dropEvery time.Duration // a random link breaks so often
 	uploads   int
+	maxConns  int
+	halfOpen  int
+	last      int64         // bytes in the last piece; 0 is about half of the others
+	delayMin  time.Duration // of a link, one way
+	delayMax  time.Duration
+	known     bool // each node knows the addresses of all that came before it, and no others are found
+	sparse    bool // invariants are checked rarely, and no transcript is kept
 	plain     bool // no fast extension
 	limit     time.Duration
 	private   bool
@@ -88,6 +96,11 @@ type sim struct {
 	elsewhere bitset.Set // pieces that leechers have, if that is counted; see passedOn
 	firstCopy float64    // copies that the first seed had sent when that was full
 	lastDone  time.Duration
+	sent      int64 // bytes of blocks that the seeds sent
+	wasted    int64 // bytes of blocks that were of no use where they arrived
+	received  int64 // bytes of blocks that arrived
+
+	onComplete func(*simNode) // if not nil
 }
 
 // simNode is one peer: an engine, its memory and its disk.
@@ -110,16 +123,18 @@ type simNode struct {
 	have     bitset.Set
 	complete bool
 	banned   []netip.AddrPort
-	rate     float64    // bytes a second out
-	down     float64    // bytes a second in; 0 is no limit
+	rate     float64 // bytes a second out
+	down     float64 // bytes a second in; 0 is no limit
+	uplink   uplink
 	freeIn   mono.Time  // when what is on its way in has arrived
 	wanted   bitset.Set // pieces that are selected; of length 0, all
 	playing  bool       // fetches what a player needs next, and no more
 	idle     bool       // a player that was paused before it began
 	startAt  time.Duration
 	doneAt   time.Duration
-	free     mono.Time // when the uplink is free again
-	broken   bool      // the disk is
+	leaves   bool // when it is complete
+	gone     bool // it has left
+	broken   bool // the disk is
 	draining bool
 	tickAt   mono.Time
 	wants    int
@@ -140,6 +155,9 @@ type simEnd struct {
 	other   *simEnd
 	delay   time.Duration
 	last    mono.Time // in-order delivery: nothing arrives before what was sent earlier
+	uploads fifo.Queue[Block]
+	waits   bool // the first of uploads waits for admission
+	parked  bool // the other side accepts no more for now
 	open    bool
 	leases  map[Block]Slot
 	asked   map[Block]mono.Time // when each block was asked for last
@@ -154,6 +172,9 @@ func (s *sim) at(t mono.Time, do func()) {
 }
 
 func (s *sim) note(n *simNode, format string, args ...any) {
+	if s.cfg.sparse {
+		return
+	}
 	fmt.Fprintf(s.log, "%d %d ", s.now, n.name)
 	fmt.Fprintf(s.log, format, args...)
 	s.log.Write([]byte{'\n'})
@@ -185,13 +206,25 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 		cfg.budget = 8
 	}
 	if cfg.uploads == 0 {
-		cfg.uploads = 4
+		cfg.uploads = 8
+	}
+	if cfg.maxConns == 0 {
+		cfg.maxConns = 30
+	}
+	if cfg.halfOpen == 0 {
+		cfg.halfOpen = 8
+	}
+	if cfg.delayMax == 0 {
+		cfg.delayMin, cfg.delayMax = 5*time.Millisecond, 104*time.Millisecond
+	}
+	if cfg.last == 0 {
+		cfg.last = cfg.pieceLen/2 + 5
 	}
 	if cfg.limit == 0 {
 		cfg.limit = 4 * time.Hour
 	}
 	s := &sim{t: t, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.seed, 1)), log: fnv.New64a(), byIP: map[netip.AddrPort]*simNode{}}
-	s.info = testInfo(t, cfg.pieces, cfg.pieceLen, cfg.pieceLen/2+5, cfg.private)
+	s.info = testInfo(t, cfg.pieces, cfg.pieceLen, cfg.last, cfg.private)
 	for i := range cfg.nodes {
 		n := &simNode{s: s, name: i, seed: i < cfg.seeds}
 		n.liar = i >= cfg.seeds && i < cfg.seeds+cfg.liars
@@ -230,11 +263,23 @@ func (n *simNode) start() {
 	n.haves, n.banned = map[uint32]bool{}, nil
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
-		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: 8, MaxConns: 30, Uploads: s.cfg.uploads,
+		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: s.cfg.halfOpen, MaxConns: s.cfg.maxConns, Uploads: s.cfg.uploads,
 		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super}, s.now)
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
 		n.step(&EvInfo{Info: s.info, Have: n.have, Wanted: n.wanted})
 		n.focus()
+	}
+	if s.cfg.known {
+		known := s.nodes[:n.name]
+		if n.life > 1 {
+			known = s.nodes
+		}
+		for _, o := range known {
+			if o != n {
+				n.step(&EvCandidates{Candidates: []Candidate{{Addr: o.addr, Source: FromHint}}})
+			}
+		}
+		return
 	}
 	n.candidates(6)
 	if s.cfg.private { // nobody else will tell
@@ -337,7 +382,11 @@ func (s *sim) run() uint64 {
 	if s.cfg.churn > 0 {
 		for _, n := range s.nodes[s.cfg.seeds+s.cfg.liars:] {
 			if s.rng.Float64() < s.cfg.churn {
-				s.at(mono.Time(1+s.rng.Int64N(int64(30*time.Second))), func() {
+				at := time.Duration(1 + s.rng.Int64N(int64(30*time.Second)))
+				s.at(mono.Time(n.startAt+at), func() {
+					if n.gone {
+						return
+					}
 					n.stop()
 					s.at(s.now.Add(time.Duration(s.rng.Int64N(int64(40*time.Second)))), n.start)
 				})
@@ -407,7 +456,7 @@ func (s *sim) done() bool {
 		return s.cfg.until(s)
 	}
 	for _, n := range s.nodes {
-		if !n.up || !n.complete {
+		if !n.gone && (!n.up || !n.complete) {
 			return false
 		}
 	}

@@ -9,7 +9,11 @@ func (n *simNode) check() {
 	if r.slots.inUse != len(n.slots) && !n.slotsLag() {
 		n.fatal("has %d slots out, the shell %d", r.slots.inUse, len(n.slots))
 	}
-	if n.s.steps%64 != 0 {
+	every := 64
+	if n.s.cfg.sparse {
+		every = 1 << 16
+	}
+	if n.s.steps%every != 0 {
 		return
 	}
 	n.deepCheck()

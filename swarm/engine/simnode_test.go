@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -52,7 +51,10 @@ func (n *simNode) do(c *Command) {
 			n.fatal("uploads to a connection that is gone")
 		}
 		n.upload(end, c.Block)
-	case CmdWithdraw: // an upload of the simulation is on its way at once
+	case CmdWithdraw:
+		if end != nil {
+			end.withdraw(c.Block)
+		}
 	case CmdStore:
 		n.store(c)
 	case CmdDropSlot:
@@ -92,8 +94,20 @@ func (n *simNode) do(c *Command) {
 		n.complete = true
 		s.lastDone = time.Duration(s.now)
 		n.doneAt = s.lastDone
+		if s.onComplete != nil {
+			s.onComplete(n)
+		}
+		if n.leaves {
+			n.later(0, func() {
+				n.gone = true
+				n.stop()
+			})
+		}
 	case CmdWantPeers:
 		n.wants++
+		if s.cfg.known {
+			return
+		}
 		n.later(100*time.Millisecond, func() { n.candidates(4) })
 	case CmdBan:
 		n.banned = append(n.banned, c.Addr)
@@ -109,7 +123,7 @@ func (n *simNode) dial(to netip.AddrPort) {
 			}
 		}
 	}
-	delay := time.Duration(5+s.rng.IntN(100)) * time.Millisecond
+	delay := s.cfg.delayMin + time.Duration(s.rng.Int64N(int64(s.cfg.delayMax-s.cfg.delayMin)+1))
 	o := s.byIP[to]
 	n.later(2*delay, func() {
 		if o == nil || !o.up || s.cfg.star && !o.seed && !n.seed {
@@ -178,46 +192,6 @@ func (n *simNode) closed(x *simEnd, f Fault) {
 	n.step(&EvClosed{Conn: x.conn, Fault: f})
 }
 
-// arrive has do happen at the other end when size bytes sent now have come.
-func (x *simEnd) arrive(size int, do func(o *simEnd)) {
-	n, o := x.owner, x.other
-	s := n.s
-	if !x.open {
-		return
-	}
-	n.free = max(n.free, s.now).Add(time.Duration(float64(size) / n.rate * 1e9))
-	x.last = max(x.last, n.free.Add(x.delay))
-	if o.owner.down > 0 {
-		o.owner.freeIn = max(o.owner.freeIn, x.last).Add(time.Duration(float64(size) / o.owner.down * 1e9))
-		x.last = o.owner.freeIn
-	}
-	life := o.owner.life
-	s.at(x.last, func() {
-		if o.open && o.owner.up && o.owner.life == life {
-			do(o)
-		}
-	})
-}
-
-// send carries whole messages.
-func (x *simEnd) send(b []byte) {
-	b = append([]byte(nil), b...)
-	x.arrive(len(b), func(o *simEnd) {
-		for len(b) > 0 && o.open {
-			size := int(binary.BigEndian.Uint32(b))
-			m, err := wire.Parse(b[4 : 4+size])
-			if err != nil {
-				x.owner.fatal("sends what does not parse: %v", err)
-			}
-			b = b[4+size:]
-			if m.Type == wire.Bitfield || m.Type == wire.Extended {
-				m.Payload = append([]byte(nil), m.Payload...)
-			}
-			o.hear(m)
-		}
-	})
-}
-
 // hear keeps what the wire said for the invariants, and passes the message on.
 func (x *simEnd) hear(m wire.Msg) {
 	switch m.Type {
@@ -280,7 +254,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	}
 	// Outside of the endgame a block is asked for twice only if one who owes it has
 	// owed it for a while.
-	if n.e.req.peers.endgameAt == mono.Never && !n.playing { // a player's next blocks are urgent
+	if n.e.req.peers.endgameAt == mono.Never && !n.playing && (!n.s.cfg.sparse || n.s.steps%64 == 0) { // a player's next blocks are urgent
 		young, late := 0, 0
 		for _, o := range n.order {
 			y := n.conns[o]
@@ -299,43 +273,6 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	}
 	x.leases[c.Block], x.asked[c.Block] = c.Slot, n.s.now
 	x.send(wire.Append(nil, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
-}
-
-func (n *simNode) upload(x *simEnd, b Block) {
-	quality := byte(0)
-	if n.liar && n.s.rng.IntN(3) == 0 {
-		quality = 1 + byte(n.s.rng.IntN(200))
-	}
-	x.arrive(int(b.Length), func(o *simEnd) {
-		m := o.owner
-		slot, ok := o.leases[b]
-		if !ok {
-			m.block(BlockEvent{Kind: BlockUnwanted, Conn: o.conn, Block: b})
-			return
-		}
-		delete(o.leases, b)
-		sl := m.slots[slot]
-		if sl == nil || sl.piece != b.Piece {
-			m.fatal("block %v lands in slot %d, which is not its own", b, slot)
-		}
-		if _, done := sl.blocks[b.Begin/blockSize]; done {
-			m.block(BlockEvent{Kind: BlockUnwanted, Conn: o.conn, Block: b})
-			return
-		}
-		sl.blocks[b.Begin/blockSize] = quality
-		m.block(BlockEvent{Kind: BlockArrived, Conn: o.conn, Block: b, Slot: slot})
-	})
-	if x.open {
-		sent := n.free.Sub(n.s.now)
-		if x.other.owner.down > 0 { // the buffers in between hold little
-			sent = x.last.Sub(n.s.now)
-		}
-		n.later(sent, func() {
-			if n.conns[x.conn] == x {
-				n.block(BlockEvent{Kind: BlockUploaded, Conn: x.conn, Block: b})
-			}
-		})
-	}
 }
 
 // playAhead is how many pieces a player's window has.

@@ -1,0 +1,375 @@
+package engine
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"seedbed/internal/bitset"
+)
+
+// Flash crowds: seeds and leechers that know one another, each with an upload limit.
+// The time until all are complete is compared with the fluid bound, which no schedule
+// can beat; see crowd.bound.
+
+var crowdFlag = flag.String("crowd", "", `a crowd to simulate: "LEECHERS MIB KIB/S [FREE] [option=value ...]"; see parseCrowd`)
+
+// A crowd says who is there and what they have. The zero value of all but the first
+// three fields is one seed, equal leechers that come at once and stay, and links of 10 to
+// 40 ms.
+type crowd struct {
+	leechers int
+	size     int64   // bytes; a multiple of 256 KiB
+	rate     float64 // bytes a second that a node uploads
+
+	free     int           // of the leechers, those that upload a tenth; they come first
+	spread   float64       // the fastest of the other leechers uploads so many times as much as the slowest
+	down     float64       // a leecher downloads at most so many times as fast as it uploads; 0 is no limit
+	over     time.Duration // leechers come one by one in this time, as a Poisson process; 0 is all at once
+	leave    float64       // share of the leechers that leave when they are complete
+	churn    float64       // share of the leechers that vanish and come back
+	super    SuperSeed
+	delayMin time.Duration // of a link, one way
+	delayMax time.Duration
+	uploads  int
+	maxConns int
+	piece    int64
+	seed     uint64 // of the simulation
+	seeds    uint64 // how many runs, from seed on
+}
+
+// parseCrowd reads what lab's crowd takes, LEECHERS MIB KIB/S [FREE], and options:
+// spread=10 down=4 over=60s leave=0.5 churn=0.2 super=auto|on|off delay=10ms-200ms uploads=8 conns=500
+// piece=256 (KiB) seed=0 seeds=3.
+func parseCrowd(text string) (c crowd, err error) {
+	var numbers []float64
+	number := func(s string) (v float64) {
+		v, e := strconv.ParseFloat(s, 64)
+		if e != nil {
+			err = e
+		}
+		return v
+	}
+	span := func(s string) time.Duration {
+		d, e := time.ParseDuration(s)
+		if e != nil {
+			err = e
+		}
+		return d
+	}
+	for _, f := range strings.Fields(text) {
+		name, value, option := strings.Cut(f, "=")
+		if !option {
+			numbers = append(numbers, number(f))
+			continue
+		}
+		switch name {
+		case "spread":
+			c.spread = number(value)
+		case "down":
+			c.down = number(value)
+		case "over":
+			c.over = span(value)
+		case "leave":
+			c.leave = number(value)
+		case "churn":
+			c.churn = number(value)
+		case "super":
+			if c.super, err = ParseSuperSeed(value); err != nil {
+				return c, err
+			}
+		case "delay":
+			low, high, _ := strings.Cut(value, "-")
+			c.delayMin, c.delayMax = span(low), span(high)
+		case "uploads":
+			c.uploads = int(number(value))
+		case "conns":
+			c.maxConns = int(number(value))
+		case "piece":
+			c.piece = int64(number(value)) << 10
+		case "seed":
+			c.seed = uint64(number(value))
+		case "seeds":
+			c.seeds = uint64(number(value))
+		default:
+			return c, fmt.Errorf("%q is no option of a crowd", name)
+		}
+	}
+	if len(numbers) < 3 || len(numbers) > 4 {
+		return c, fmt.Errorf("%q does not begin with LEECHERS MIB KIB/S [FREE]", text)
+	}
+	c.leechers, c.size, c.rate = int(numbers[0]), int64(numbers[1])<<20, numbers[2]*1024
+	if len(numbers) > 3 {
+		c.free = int(numbers[3])
+	}
+	return c, err
+}
+
+// String is what parseCrowd reads, without what does not differ from the default.
+func (c crowd) String() string {
+	s := fmt.Sprintf("%d %d %.0f", c.leechers, c.size>>20, c.rate/1024)
+	if c.free > 0 {
+		s += fmt.Sprintf(" %d", c.free)
+	}
+	if c.spread > 1 {
+		s += fmt.Sprintf(" spread=%v", c.spread)
+	}
+	if c.down > 0 {
+		s += fmt.Sprintf(" down=%v", c.down)
+	}
+	if c.over > 0 {
+		s += fmt.Sprintf(" over=%v", c.over)
+	}
+	if c.leave > 0 {
+		s += fmt.Sprintf(" leave=%v", c.leave)
+	}
+	if c.churn > 0 {
+		s += fmt.Sprintf(" churn=%v", c.churn)
+	}
+	if c.super != SuperAuto {
+		s += " super=" + map[SuperSeed]string{SuperOn: "on", SuperOff: "off"}[c.super]
+	}
+	if c.delayMax > 0 {
+		s += fmt.Sprintf(" delay=%v-%v", c.delayMin, c.delayMax)
+	}
+	if c.uploads > 0 {
+		s += fmt.Sprintf(" uploads=%d", c.uploads)
+	}
+	return s
+}
+
+// A crowdResult says how a crowd fared. Times are since the start of the run, except
+// those of groups, which are since each member came.
+type crowdResult struct {
+	first, median, last time.Duration
+	bound               time.Duration
+	contributors        time.Duration // median of the leechers that are not free riders
+	freeRiders          time.Duration // median of those that are; 0 without any
+	copiesFirst         float64       // that the seed had sent when the first leecher was complete
+	copiesSpread        float64       // when every piece was at some leecher
+	copiesEnd           float64
+	wasted              int64 // bytes that were of no use where they arrived
+	received            int64 // bytes of blocks that arrived
+}
+
+// ratio is the last time over the fluid bound.
+func (r crowdResult) ratio() float64 { return r.last.Seconds() / r.bound.Seconds() }
+
+// favour is the contributors' median over the free riders'; 1 without free riders.
+func (r crowdResult) favour() float64 {
+	if r.freeRiders == 0 {
+		return 1
+	}
+	return r.contributors.Seconds() / r.freeRiders.Seconds()
+}
+
+func (r crowdResult) String() string {
+	s := fmt.Sprintf("last/bound %.2f  bound %.1f first %.1f median %.1f last %.1f  copies first %.2f spread %.2f end %.2f  wasted %.1f%%",
+		r.ratio(), r.bound.Seconds(), r.first.Seconds(), r.median.Seconds(), r.last.Seconds(),
+		r.copiesFirst, r.copiesSpread, r.copiesEnd, 100*float64(r.wasted)/float64(max(r.received, 1)))
+	if r.freeRiders > 0 {
+		s += fmt.Sprintf("  contributors/free %.2f (%.1f / %.1f)", r.favour(), r.contributors.Seconds(), r.freeRiders.Seconds())
+	}
+	return s
+}
+
+// medianOf is the middle of a list, or zero.
+func medianOf(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	d = slices.Sorted(slices.Values(d))
+	return d[len(d)/2]
+}
+
+// bound is the fluid bound on the time when the last of the leechers is complete, for
+// any schedule, without delays. It is the largest of:
+//
+//   - the arrival of the first, and one copy at the seed's rate;
+//   - for each leecher its arrival, and one copy at the rate at which it downloads;
+//   - for each leecher k, in the order of arrival, the time T until which the seed and
+//     all leechers that are there can have sent what k and those after it need:
+//     (number of them) × size = ∫ from arrival of k to T of the sum of the rates.
+//
+// With all at once the last is N × size / sum of all rates. That some leave when they
+// are complete does not make the bound lower or higher: in the best schedule all are
+// complete at T.
+func (s *sim) bound() time.Duration {
+	size := float64(s.info.Length)
+	leechers := slices.Clone(s.nodes[s.cfg.seeds:])
+	slices.SortStableFunc(leechers, func(a, b *simNode) int { return int(a.startAt - b.startAt) })
+	seeds := 0.0
+	for _, n := range s.nodes[:s.cfg.seeds] {
+		seeds += n.rate
+	}
+	at := func(n *simNode) float64 { return n.startAt.Seconds() }
+	t := at(leechers[0]) + size/seeds
+	sum := seeds
+	for k, n := range leechers {
+		sum += n.rate
+		if n.down > 0 {
+			t = max(t, at(n)+size/n.down)
+		}
+		left, now, rate := size*float64(len(leechers)-k), at(n), sum
+		for _, o := range leechers[k+1:] {
+			step := rate * (at(o) - now)
+			if step >= left {
+				break
+			}
+			left, now, rate = left-step, at(o), rate+o.rate
+		}
+		t = max(t, now+left/rate)
+	}
+	return time.Duration(t * float64(time.Second))
+}
+
+// newCrowd sets up the simulation of a crowd.
+func newCrowd(t *testing.T, c crowd) *sim {
+	if c.piece == 0 {
+		c.piece = 256 << 10
+	}
+	if c.delayMax == 0 {
+		c.delayMin, c.delayMax = 10*time.Millisecond, 40*time.Millisecond
+	}
+	if c.maxConns == 0 {
+		c.maxConns = 500
+	}
+	rng := rand.New(rand.NewPCG(c.seed, 2))
+	arrivals := make([]time.Duration, c.leechers)
+	for i := range arrivals {
+		arrivals[i] = time.Duration(rng.Int64N(int64(c.over + 100*time.Millisecond)))
+	}
+	slices.Sort(arrivals)
+	return newSim(t, simConfig{
+		seed: c.seed, nodes: 1 + c.leechers, seeds: 1, pieces: int(c.size / c.piece), pieceLen: c.piece, last: c.piece,
+		// As node and its defaults: 24 MiB of buffers, 64 dials at once.
+		chunk: 1 << 20, budget: int(24 << 20 / min(c.piece, 1<<20)), halfOpen: 64, maxConns: c.maxConns, uploads: c.uploads,
+		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, known: true, sparse: true,
+		shape: func(n *simNode) {
+			n.rate = c.rate
+			if n.seed {
+				return
+			}
+			k := n.name - 1
+			switch {
+			case k < c.free:
+				n.rate /= 10
+			case c.spread > 1: // evenly in the logarithm, and on average the rate
+				n.rate *= math.Pow(c.spread, rng.Float64()) * math.Log(c.spread) / (c.spread - 1)
+			}
+			n.down = c.down * n.rate
+			n.leaves = rng.Float64() < c.leave
+			n.startAt = arrivals[k]
+		},
+	})
+}
+
+// runCrowd simulates a crowd until all are complete.
+func runCrowd(t *testing.T, c crowd) (r crowdResult) {
+	t.Helper()
+	s := newCrowd(t, c)
+	size := float64(s.info.Length)
+	s.elsewhere = bitset.New(s.cfg.pieces)
+	s.onComplete = func(n *simNode) {
+		if !n.seed && r.copiesFirst == 0 {
+			r.copiesFirst = float64(s.sent) / size
+		}
+	}
+	s.run()
+	var all, given, free []time.Duration
+	for _, n := range s.nodes[1:] {
+		all = append(all, n.doneAt)
+		if took := n.doneAt - n.startAt; n.name <= c.free {
+			free = append(free, took)
+		} else {
+			given = append(given, took)
+		}
+	}
+	r.bound = s.bound()
+	r.first, r.median, r.last = slices.Min(all), medianOf(all), slices.Max(all)
+	r.contributors, r.freeRiders = medianOf(given), medianOf(free)
+	r.copiesSpread, r.copiesEnd = s.firstCopy, float64(s.sent)/size
+	r.wasted, r.received = s.wasted, s.received
+	return r
+}
+
+// runCrowds simulates a crowd with several seeds, and returns the mean of the ratios.
+func runCrowds(t *testing.T, c crowd) (ratio float64) {
+	t.Helper()
+	runs := max(c.seeds, 1)
+	for k := range runs {
+		one := c
+		one.seed += k
+		r := runCrowd(t, one)
+		t.Logf("%-24s seed %d  %v", c, one.seed, r)
+		ratio += r.ratio() / float64(runs)
+	}
+	return ratio
+}
+
+// TestCrowd simulates the crowd of -crowd, and prints a line for each run.
+func TestCrowd(t *testing.T) {
+	if *crowdFlag == "" {
+		t.Skip("no -crowd")
+	}
+	c, err := parseCrowd(*crowdFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("last/bound %.2f on average", runCrowds(t, c))
+}
+
+// The crowds that docs/performance.md compares clients by.
+var standardCrowds = []string{"16 16 512", "16 64 1024", "16 16 512 8"}
+
+func TestStandardCrowds(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, and slow: there is nothing to race")
+	}
+	for _, text := range standardCrowds {
+		c, err := parseCrowd(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := runCrowd(t, c)
+		t.Logf("%-14s %v", c, r)
+		if r.ratio() < 1 {
+			t.Errorf("%v: complete after %v, before the fluid bound of %v", c, r.last, r.bound)
+		}
+	}
+}
+
+// The bound is that of the simplest crowds, which can be told without a program.
+func TestFluidBound(t *testing.T) {
+	for _, x := range []struct {
+		crowd string
+		want  float64
+		at    []time.Duration
+	}{
+		{"16 16 512", 32, nil},                                           // one copy at the seed's rate
+		{"16 16 512 8", 16 * 32 / 9.8, nil},                              // all copies at everybody's rate: 9 of 512 and 8 of 51.2 KiB/s
+		{"1 16 512 down=0.5", 64, nil},                                   // the leecher's own limit
+		{"2 16 512", 100 + 32./3, []time.Duration{0, 100 * time.Second}}, // the second comes when the first is complete
+	} {
+		c, err := parseCrowd(x.crowd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newCrowd(t, c)
+		for i, n := range s.nodes[1:] {
+			n.startAt = 0
+			if x.at != nil {
+				n.startAt = x.at[i]
+			}
+		}
+		if got := s.bound().Seconds(); math.Abs(got-x.want) > 0.1 {
+			t.Errorf("%s: %.2f s, not %.2f", x.crowd, got, x.want)
+		}
+	}
+}
