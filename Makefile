@@ -11,7 +11,7 @@ VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
 RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench battery soak bars demo install clean peers cc
+.PHONY: help build test race lint fuzz bench battery soak bars chart demo install clean peers cc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ soak: peers ## the same, large: some minutes, and the large simulations of the D
 
 bars: peers ## compare with physical limits and other clients, in one run each; fails where a figure falls short
 	$(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkBar' -benchtime 1x ./integration
+
+chart: ## simulate flash crowds and draw the chart of docs/performance.md
+	$(GO) test -count 1 -timeout 60m -run '^TestCrowdChart$$' ./swarm/engine -chart
 
 demo: ## see it work on this machine, without a network
 	$(GO) run ./cmd/seedbed demo

@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// lineChart is a chart of a quantity over a count that doubles from tick to tick.
+// It becomes an SVG that names everything it shows in words, tells series apart by
+// shape as well as by colour, and follows the reader's light or dark scheme.
+type lineChart struct {
+	title, subtitle string
+	description     string // for readers that do not see it
+	xLabel, yLabel  string
+	series          []chartSeries
+}
+
+// chartSeries are points of one kind. The style is one of the classes of
+// chartStyle; the label stands behind the last point.
+type chartSeries struct {
+	label, style string
+	line         bool // joins the points
+	marker       chartMarker
+	points       []chartPoint
+}
+
+// chartPoint has the range low to high if it is a median of several measurements.
+type chartPoint struct {
+	x         int
+	y         float64
+	low, high float64
+}
+
+type chartMarker int
+
+const (
+	noMarker chartMarker = iota
+	disc
+	ring
+	square
+	frame
+)
+
+// Pixels of the drawing. The right margin holds the labels of the series.
+const (
+	chartWidth, chartHeight = 760, 430
+	chartLeft, chartRight   = 64, 190
+	chartTop, chartBottom   = 76, 58
+)
+
+// The colours keep a contrast of 4.5 to their background, and differ in brightness
+// for those that cannot tell blue from orange.
+const chartStyle = `
+    text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; fill: #1f2328 }
+    .title { font-size: 16px; font-weight: 600 }
+    .minor { fill: #59636e }
+    .back { fill: #ffffff }
+    .grid { stroke: #d1d9e0; stroke-width: 1 }
+    .axis { stroke: #59636e; stroke-width: 1 }
+    .range { stroke-width: 1.5 }
+    polyline { fill: none; stroke-width: 2 }
+    .dashed polyline { stroke-dasharray: 6 4 }
+    .dotted polyline { stroke-dasharray: 2 4; stroke-width: 1.5 }
+    .blue { stroke: #0a53b5; fill: #0a53b5 }
+    .orange { stroke: #bc4c00; fill: #bc4c00 }
+    .grey { stroke: #59636e; fill: #59636e }
+    .series text { stroke: none; fill: inherit; font-weight: 500 }
+    .open { fill: #ffffff; stroke-width: 1.75 }
+    @media (prefers-color-scheme: dark) {
+      text { fill: #f0f6fc }
+      .minor { fill: #9198a1 }
+      .back, .open { fill: #0d1117 }
+      .grid { stroke: #2f353d }
+      .axis { stroke: #9198a1 }
+      .blue { stroke: #6cb0ff; fill: #6cb0ff }
+      .orange { stroke: #f0883e; fill: #f0883e }
+      .grey { stroke: #9198a1; fill: #9198a1 }
+    }
+`
+
+// svg returns the drawing. The same chart gives the same bytes.
+func (c *lineChart) svg() []byte {
+	var xs []int
+	var top float64
+	for _, s := range c.series {
+		for _, p := range s.points {
+			xs = append(xs, p.x)
+			top = max(top, p.y, p.high)
+		}
+	}
+	slices.Sort(xs)
+	xs = slices.Compact(xs)
+	step := chartStep(top)
+	top = math.Ceil(top/step+0.2) * step
+	first, last := math.Log2(float64(xs[0])), math.Log2(float64(xs[len(xs)-1]))
+	atX := func(x int) float64 {
+		return chartLeft + (math.Log2(float64(x))-first)/max(last-first, 1)*(chartWidth-chartLeft-chartRight)
+	}
+	atY := func(y float64) float64 { return chartHeight - chartBottom - y/top*(chartHeight-chartTop-chartBottom) }
+
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%[1]d" height="%[2]d" role="img" aria-labelledby="title desc">
+  <title id="title">%s</title>
+  <desc id="desc">%s</desc>
+  <style>%s  </style>
+  <rect class="back" width="%[1]d" height="%[2]d" rx="6"/>
+  <text class="title" x="%[6]d" y="32">%[3]s</text>
+  <text class="minor" x="%[6]d" y="52">%[7]s</text>
+`, chartWidth, chartHeight, escapeXML(c.title), escapeXML(c.description), chartStyle, 24, escapeXML(c.subtitle))
+	const right, bottom = chartWidth - chartRight, chartHeight - chartBottom
+	for y := 0.0; y <= top; y += step {
+		class := "grid"
+		if y == 0 {
+			class = "axis"
+		}
+		fmt.Fprintf(&b, `  <path class="%s" d="M%d %.1fH%d"/><text class="minor" x="%d" y="%.1f" text-anchor="end">%g</text>`+"\n",
+			class, chartLeft, atY(y), right, chartLeft-8, atY(y)+4.5, y)
+	}
+	for _, x := range xs {
+		fmt.Fprintf(&b, `  <path class="axis" d="M%.1f %dv5"/><text class="minor" x="%[1]g" y="%[3]d" text-anchor="middle">%[4]d</text>`+"\n",
+			round1(atX(x)), bottom, bottom+21, x)
+	}
+	fmt.Fprintf(&b, `  <text class="minor" x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (chartLeft+right)/2, chartHeight-14, escapeXML(c.xLabel))
+	fmt.Fprintf(&b, `  <text class="minor" transform="translate(20 %d) rotate(-90)" text-anchor="middle">%s</text>`+"\n", (chartTop+bottom)/2, escapeXML(c.yLabel))
+
+	labels := spreadLabels(c.series, atY)
+	for i, s := range c.series {
+		fmt.Fprintf(&b, `  <g class="series %s">`+"\n", s.style)
+		if s.line {
+			b.WriteString(`    <polyline points="`)
+			for j, p := range s.points {
+				if j > 0 {
+					b.WriteByte(' ')
+				}
+				fmt.Fprintf(&b, "%.1f,%.1f", atX(p.x), atY(p.y))
+			}
+			b.WriteString("\"/>\n")
+		}
+		for _, p := range s.points {
+			s.marker.draw(&b, p, atX(p.x), atY(p.y), atY(p.low), atY(p.high))
+		}
+		end := s.points[len(s.points)-1]
+		fmt.Fprintf(&b, `    <text x="%.1f" y="%.1f">%s</text>`+"\n  </g>\n", atX(end.x)+12, labels[i]+4.5, escapeXML(s.label))
+	}
+	b.WriteString("</svg>\n")
+	return b.Bytes()
+}
+
+// draw writes the marker of p at x and y. Its title is what a pointer shows, and
+// what a test reads back.
+func (m chartMarker) draw(b *bytes.Buffer, p chartPoint, x, y, low, high float64) {
+	if m == noMarker {
+		return
+	}
+	title := fmt.Sprintf("%d: %.1f s", p.x, p.y)
+	if p.low < p.high {
+		fmt.Fprintf(b, `    <path class="range" d="M%.1f %.1fV%.1f"/>`+"\n", x, low, high)
+		title += fmt.Sprintf(" (%.1f to %.1f s)", p.low, p.high)
+	}
+	class := ""
+	if m == ring || m == frame {
+		class = ` class="open"`
+	}
+	switch m {
+	case disc, ring:
+		fmt.Fprintf(b, `    <circle%s cx="%.1f" cy="%.1f" r="4.5"><title>%s</title></circle>`+"\n", class, x, y, title)
+	case square, frame:
+		fmt.Fprintf(b, `    <rect%s x="%.1f" y="%.1f" width="9" height="9"><title>%s</title></rect>`+"\n", class, x-4.5, y-4.5, title)
+	}
+}
+
+// chartStep returns the distance of grid lines that makes four to eight of them.
+func chartStep(top float64) float64 {
+	step := math.Pow(10, math.Floor(math.Log10(top/4)))
+	for _, f := range []float64{1, 2, 5, 10} {
+		if top/(step*f) <= 8 {
+			return step * f
+		}
+	}
+	return step * 10
+}
+
+// spreadLabels returns the height of each series' label: that of its last point,
+// moved apart where two would overlap.
+func spreadLabels(series []chartSeries, atY func(float64) float64) []float64 {
+	const line = 17
+	y, order := make([]float64, len(series)), make([]int, len(series))
+	for i, s := range series {
+		y[i], order[i] = atY(s.points[len(s.points)-1].y), i
+	}
+	slices.SortFunc(order, func(a, b int) int { return int(math.Copysign(1, y[a]-y[b])) })
+	for range 2 * len(series) {
+		for k := 1; k < len(order); k++ {
+			if a, b := order[k-1], order[k]; y[b]-y[a] < line {
+				mid := (y[a] + y[b]) / 2
+				y[a], y[b] = mid-line/2.0, mid+line/2.0
+			}
+		}
+	}
+	return y
+}
+
+func round1(v float64) float64 { return math.Round(v*10) / 10 }
+
+func escapeXML(s string) string {
+	var b strings.Builder
+	xml.EscapeText(&b, []byte(s))
+	return b.String()
+}
+
+// checkXML fails unless p is one well-formed document.
+func checkXML(t *testing.T, p []byte) {
+	t.Helper()
+	d := xml.NewDecoder(bytes.NewReader(p))
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatalf("the chart is no XML: %v", err)
+		}
+	}
+}
+
+// What a chart says in words is escaped, its scale holds what it shows, and labels
+// do not cover one another.
+func TestChartDrawsWhatItIsGiven(t *testing.T) {
+	c := lineChart{title: "a < b & c", xLabel: "x", yLabel: "y", series: []chartSeries{
+		{label: "one", style: "blue", line: true, marker: disc, points: []chartPoint{{x: 4, y: 30}, {x: 64, y: 32}}},
+		{label: "two", style: "orange", marker: square, points: []chartPoint{{x: 4, y: 31, low: 30, high: 33}, {x: 64, y: 33}}},
+	}}
+	got := c.svg()
+	checkXML(t, got)
+	for _, want := range []string{"a &lt; b &amp; c", ">4: 30.0 s<", ">4: 31.0 s (30.0 to 33.0 s)<", ">64: 33.0 s<"} {
+		if !bytes.Contains(got, []byte(want)) {
+			t.Errorf("the chart lacks %q", want)
+		}
+	}
+	y := spreadLabels(c.series, func(v float64) float64 { return -v })
+	if math.Abs(y[0]-y[1]) < 16 {
+		t.Errorf("labels at %.1f and %.1f overlap", y[0], y[1])
+	}
+	for _, top := range []float64{0.9, 8, 33, 91, 110, 4000} {
+		if n := top / chartStep(top); n < 3 || n > 8 {
+			t.Errorf("%.1f grid lines up to %g", n, top)
+		}
+	}
+}
