@@ -234,8 +234,8 @@ func (s *Shaper) pump() {
 		case len(f.queue) == 0:
 			f.queue, f.queued = nil, false
 			s.turns = s.turns[1:]
-		case !s.all.open() && f.queue[0].n <= f.credit:
-			// His turn goes on when there is more.
+		case f.queue[0].n <= f.credit:
+			// A limit has cut its turn short, which goes on when there is more.
 			f.credit -= Grain
 		default:
 			s.turns = append(s.turns[1:], f)

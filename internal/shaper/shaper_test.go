@@ -3,6 +3,7 @@ package shaper
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -139,6 +140,24 @@ func TestTorrentsShareEvenly(t *testing.T) {
 		within(t, "the slow one", got[3], 1000<<10, 5)
 		for _, n := range got[:3] {
 			within(t, "a third of the rest", n, (10<<20-1000<<10)/3, 5)
+		}
+	})
+}
+
+// What a flow could not pass under its own limit gives it no claim on the others when
+// that is lifted.
+func TestATurnIsNotSavedUp(t *testing.T) {
+	play(t, func(t *testing.T, s *stage) {
+		var sh Shaper
+		sh.SetRate(1 << 20)
+		slow := sh.NewFlow()
+		slow.SetRate(100 << 10)
+		bound := s.add(slow, slices.Repeat([]int{1 << 10}, 256)...)
+		time.Sleep(time.Minute)
+		slow.SetRate(0)
+		other := s.add(sh.NewFlow(), 16<<10)
+		for _, n := range tenSeconds(bound, other) {
+			within(t, "a half", n, 10<<20/2, 5)
 		}
 	})
 }
