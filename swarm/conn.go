@@ -91,6 +91,16 @@ func (t *Torrent) output(n engine.Conn) *output {
 	return c.out
 }
 
+// keepOrder precedes an upload to o. If the upload rate is limited, blocks are sent in
+// the order in which outputs are flushed, so that of another connection is flushed
+// before: the order of the blocks is the engine's decision.
+func (t *Torrent) keepOrder(o *output) {
+	if last := t.uploading; last != nil && last != o && t.up.Limited() {
+		last.flush()
+	}
+	t.uploading = o
+}
+
 // send adds a message.
 func (o *output) send(m wire.Msg) { o.control = wire.Append(o.control, m) }
 
@@ -102,6 +112,7 @@ func (o *output) flush() {
 
 // flushOutputs ends a turn.
 func (t *Torrent) flushOutputs() {
+	t.uploading = nil
 	for _, o := range t.outputs {
 		o.flush()
 		o.c.out, o.c = nil, nil

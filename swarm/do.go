@@ -39,6 +39,7 @@ func (t *Torrent) do(c *engine.Command) {
 		}
 	case engine.CmdUpload:
 		if o := t.output(c.Conn); o != nil {
+			t.keepOrder(o)
 			o.uploads = append(o.uploads, c.Block)
 		}
 	case engine.CmdWithdraw:

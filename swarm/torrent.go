@@ -42,15 +42,16 @@ type Torrent struct {
 	eng   *engine.Engine
 
 	// The loop's own.
-	conns   map[engine.Conn]*conn
-	outputs []*output     // of this turn
-	unused  []*output     // to be used again
-	timed   []*conn       // a message that they have to send is waited for
-	slots   []*buf.Buffer // what stands behind each slot; nil before its first lease
-	stopped bool          // EvStop was stepped
-	ending  bool          // the last things are being done
-	first   bool          // FirstPiece was told
-	ended   bool
+	conns     map[engine.Conn]*conn
+	outputs   []*output     // of this turn
+	unused    []*output     // to be used again
+	uploading *output       // of outputs, the last that got an upload
+	timed     []*conn       // a message that they have to send is waited for
+	slots     []*buf.Buffer // what stands behind each slot; nil before its first lease
+	stopped   bool          // EvStop was stepped
+	ending    bool          // the last things are being done
+	first     bool          // FirstPiece was told
+	ended     bool
 
 	// Set by the loop before the first command that needs them, never changed.
 	info    *metainfo.Info

@@ -38,14 +38,19 @@ type Flow struct {
 }
 
 // A Waiter is a wait for bytes to be admitted that takes no goroutine. It must
-// not be copied, and waits for one thing at a time.
+// not be copied, and waits for one thing at a time. The waiters of a flow pass in the
+// order in which they began to wait.
 type Waiter struct {
 	// Granted is called when Admit's bytes may pass. The Shaper is locked then:
 	// it must return at once and must not call the Shaper.
 	Granted func()
 
-	n int
+	n      int
+	passed atomic.Bool
 }
+
+// Passed reports whether the bytes of the last Admit may pass.
+func (w *Waiter) Passed() bool { return w.passed.Load() }
 
 // An allowance is a bucket that may be overdrawn: whoever finds it above zero
 // may take, and the next waits for the debt to be paid. So what passes is exact
@@ -135,7 +140,7 @@ func (f *Flow) Limit() int64 {
 // relimit notes whether there is any limit, and lets those pass who may now.
 func (s *Shaper) relimit() {
 	s.limited.Store(s.all.rate > 0 || s.bounded > 0)
-	s.pump()
+	s.pump(nil)
 }
 
 // Limited reports whether anything has to wait or be counted at present.
@@ -159,6 +164,7 @@ func (f *Flow) Spend(n int) {
 // w.Granted is called when they may, unless Cancel comes before.
 func (f *Flow) Admit(w *Waiter, n int) bool {
 	if !f.Limited() {
+		w.passed.Store(true)
 		return true
 	}
 	f.s.mu.Lock()
@@ -167,13 +173,11 @@ func (f *Flow) Admit(w *Waiter, n int) bool {
 		f.s.turns = append(f.s.turns, f)
 		f.queued, f.credit = true, 0
 	}
-	granted := w.Granted
-	passed := false
-	w.n, w.Granted = n, func() { passed = true }
+	w.n = n
+	w.passed.Store(false)
 	f.queue = append(f.queue, w)
-	f.s.pump()
-	w.Granted = granted
-	return passed
+	f.s.pump(w)
+	return w.Passed()
 }
 
 // Refund gives back n of the bytes that were admitted, because there was less to
@@ -186,7 +190,7 @@ func (f *Flow) Refund(n int) {
 	defer f.s.mu.Unlock()
 	f.s.all.take(-n)
 	f.own.take(-n)
-	f.s.pump()
+	f.s.pump(nil)
 }
 
 // Cancel ends the wait of w. It reports whether w waited still.
@@ -201,9 +205,9 @@ func (f *Flow) Cancel(w *Waiter) bool {
 	return true
 }
 
-// pump lets those pass who may now, and comes again when more may. The caller
-// holds mu.
-func (s *Shaper) pump() {
+// pump lets those pass who may now, and comes again when more may. It does not call
+// self.Granted. The caller holds mu.
+func (s *Shaper) pump(self *Waiter) {
 	if len(s.turns) == 0 {
 		return
 	}
@@ -228,7 +232,10 @@ func (s *Shaper) pump() {
 			f.credit -= w.n
 			s.all.take(w.n)
 			f.own.take(w.n)
-			w.Granted()
+			w.passed.Store(true)
+			if w != self {
+				w.Granted()
+			}
 		}
 		switch {
 		case len(f.queue) == 0:
@@ -260,7 +267,7 @@ func (s *Shaper) sleep() {
 		s.timer = time.AfterFunc(next, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.pump()
+			s.pump(nil)
 		})
 	} else {
 		s.timer.Reset(next)

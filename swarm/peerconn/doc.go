@@ -39,8 +39,10 @@
 // Control messages (requests, haves, chokes, cancels, rejects, PEX) go before
 // piece payload, also before the rest of a batch of blocks: only the block that
 // is cut is completed first. The limit of the upload rate is admission. A block
-// enters the sender when the shaper grants its bytes, one at a time; a control
-// message is counted and never waits for it.
+// is sent when the shaper grants its bytes; a control message is counted and never
+// waits for it. Every block that waits has its place in the shaper's queue from Flush
+// on, so the connections of a torrent send their blocks in the order of the calls of
+// Flush.
 //
 // # Time
 //

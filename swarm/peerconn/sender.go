@@ -3,6 +3,7 @@ package peerconn
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/internal/fifo"
@@ -40,12 +41,11 @@ type sender struct {
 	shut    bool
 	control []byte // in the clear
 	begun   bool   // rest is control messages
-	uploads fifo.Queue[engine.Block]
+	uploads fifo.Queue[upload]
 	reading int // so many of uploads, from the first on, are in the batch at hand
 
-	// admission is where the first block of uploads waits for its bytes; nil if none
-	// ever had to.
-	admission *admission
+	granted func()      // of all that wait; nil if nothing ever had to
+	waking  atomic.Bool // grant is about to run
 
 	// Of whoever runs, and of the loop when it is stopped:
 	rest       []byte         // begun, and encrypted if the connection is
@@ -60,12 +60,14 @@ type sender struct {
 	finished chan struct{} // closed when a run ends; nil unless close waits for it
 }
 
-// An admission is the wait of a block for the limit of the upload rate.
-type admission struct {
-	waiter  shaper.Waiter
-	asked   bool
-	granted bool
+// An upload is a block that is to be sent.
+type upload struct {
+	engine.Block
+	wait *shaper.Waiter // for the limit of the upload rate; nil if there was none
 }
+
+// size returns the bytes of its message.
+func (u *upload) size() int { return wire.PieceHeaderLen + int(u.Length) }
 
 // Flush sends control messages, which it may encrypt in place, and then blocks.
 // It never waits: what the system does not accept now is copied. A peer that
@@ -82,8 +84,11 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 	if s.shut {
 		return engine.FaultNone, nil
 	}
-	for _, u := range uploads {
-		s.uploads.Push(u)
+	for _, b := range uploads {
+		s.uploads.Push(upload{Block: b})
+	}
+	if len(uploads) > 0 {
+		s.askFrom(s.uploads.Len() - len(uploads))
 	}
 	if len(b) > 0 && s.state == stopped {
 		s.seal(b)
@@ -99,7 +104,7 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 		return engine.FaultSlow, nil
 	}
 	s.control = append(s.control, b...)
-	if s.state == stopped && (len(s.rest) > 0 || s.uploads.Len() > 0 && s.admitted()) {
+	if s.state == stopped && (len(s.rest) > 0 || s.admitted() > 0) {
 		s.state = running
 		go s.run()
 	}
@@ -108,19 +113,16 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 
 // Withdraw takes back uploads of which nothing is sent yet: b, or all of them if
 // its length is zero. It returns those that will not be sent. What is in the batch
-// at hand, or waits for the upload limit as the first, is sent all the same.
+// at hand is sent all the same.
 func (c *Conn) Withdraw(b engine.Block) (withdrawn []engine.Block) {
 	s := &c.out
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fixed := s.reading
-	if a := s.admission; a != nil && (a.asked || a.granted) {
-		fixed = max(fixed, 1)
-	}
 	for i := range s.uploads.Len() {
 		switch u := s.uploads.Pop(); {
-		case i >= fixed && (b.Length == 0 || u == b):
-			withdrawn = append(withdrawn, u)
+		case i >= s.reading && (b.Length == 0 || u.Block == b):
+			s.release(&u)
+			withdrawn = append(withdrawn, u.Block)
 		default:
 			s.uploads.Push(u)
 		}
@@ -142,34 +144,57 @@ func (s *sender) seal(b []byte) {
 	}
 }
 
-// admitted reports whether the first block may be sent; if not, run is called
-// when it may. The caller holds mu.
-func (s *sender) admitted() bool {
-	switch a := s.admission; {
-	case a != nil && a.granted:
-		return true
-	case a != nil && a.asked:
-		return false
-	case !s.c.Up.Limited():
-		return true
-	case a == nil:
-		s.admission = new(admission)
-		s.admission.waiter.Granted = func() { go s.grant() }
+// askFrom has the blocks from number i on wait for the limit of the upload rate, if
+// there is one. The caller holds mu.
+func (s *sender) askFrom(i int) {
+	if !s.c.Up.Limited() {
+		return
 	}
-	a := s.admission
-	if s.c.Up.Admit(&a.waiter, wire.PieceHeaderLen+int(s.uploads.Front().Length)) {
-		a.granted = true
-	} else {
-		a.asked = true
+	if s.granted == nil {
+		s.granted = func() {
+			if !s.waking.Swap(true) {
+				go s.grant()
+			}
+		}
 	}
-	return a.granted
+	for ; i < s.uploads.Len(); i++ {
+		if u := s.uploads.At(i); u.wait == nil {
+			u.wait = &shaper.Waiter{Granted: s.granted}
+			s.c.Up.Admit(u.wait, u.size())
+		}
+	}
 }
 
-// grant continues with a block whose bytes are granted.
+// admitted returns how many blocks, from the first on, may be sent now. When there are
+// more, grant is called. The caller holds mu.
+func (s *sender) admitted() int {
+	n := min(s.uploads.Len(), batchBlocks)
+	if !s.c.Up.Limited() {
+		return n
+	}
+	for i := range n {
+		if s.uploads.At(i).wait == nil { // the limit is newer than the block
+			s.askFrom(i)
+		}
+		if w := s.uploads.At(i).wait; w != nil && !w.Passed() {
+			return i
+		}
+	}
+	return n
+}
+
+// release gives back what a block that is not sent was admitted, or ends its wait.
+func (s *sender) release(u *upload) {
+	if u.wait != nil && !s.c.Up.Cancel(u.wait) {
+		s.c.Up.Refund(u.size())
+	}
+}
+
+// grant continues when blocks are admitted.
 func (s *sender) grant() {
+	s.waking.Store(false)
 	s.mu.Lock()
-	s.admission.asked, s.admission.granted = false, true
-	idle := s.state == stopped && !s.shut
+	idle := s.state == stopped && !s.shut && s.admitted() > 0
 	if idle {
 		s.state = running
 	}
@@ -235,7 +260,7 @@ func (s *sender) run() {
 			s.halt()
 			s.mu.Unlock()
 			return
-		case !s.admitted():
+		case s.admitted() == 0:
 			s.halt()
 			s.mu.Unlock()
 			return
@@ -309,8 +334,8 @@ func (s *sender) close() {
 		<-finished
 	}
 	s.mu.Lock()
-	if s.admission != nil {
-		s.c.Up.Cancel(&s.admission.waiter)
+	for i := range s.uploads.Len() {
+		s.release(s.uploads.At(i))
 	}
 	if s.stall != nil {
 		s.stall.Stop()

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,6 +258,57 @@ func TestTheRateLimitDelaysNoControlMessage(t *testing.T) {
 			t.Errorf("%.0f bytes a second with a limit of %d", rate, 20<<10)
 		}
 	})
+}
+
+// The blocks of connections that share a limit are sent in the order of the calls of
+// Flush, whatever the limit and however many each connection has: also those that were
+// flushed before there was one. A peer that accepts nothing holds up no other.
+func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
+	for _, limit := range []int64{20 << 10, 300 << 10, 6 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			up := new(shaper.Shaper)
+			var lines []*line
+			for i := range byte(3) {
+				l := dial(t, i, 0, up, i == 1)
+				defer l.hang()
+				if i > 0 {
+					go io.Copy(io.Discard, l.peer)
+					l.Up = lines[0].Up
+				}
+				lines = append(lines, l)
+			}
+			mute := lines[0]
+			mute.Flush(nil, blocksOf(40))
+			up.SetRate(limit)
+			blocks := blocksOf(60)
+			var want []string
+			for turn := 0; len(blocks) > 0; turn++ {
+				n := min(1+turn%5, len(blocks))
+				to := 1 + turn%2
+				lines[to].Flush(control(1), blocks[:n])
+				for _, b := range blocks[:n] {
+					want = append(want, fmt.Sprint(to, b))
+				}
+				blocks = blocks[n:]
+			}
+			var got []string
+			seen := []int{0, 0, 0}
+			for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && len(got) < len(want); {
+				time.Sleep(time.Duration(16<<10*int64(time.Second)/limit) / 8)
+				synctest.Wait()
+				for i, l := range lines[1:] {
+					list := l.o.uploads()
+					for _, b := range list[seen[i]:] {
+						got = append(got, fmt.Sprint(1+i, b))
+					}
+					seen[i] = len(list)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("at %d bytes a second:\n%v, not\n%v", limit, got, want)
+			}
+		})
+	}
 }
 
 // The wait of a block for the rate limit is none of the peer's fault, however long.

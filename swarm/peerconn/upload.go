@@ -14,22 +14,21 @@ func (s *sender) upload() error {
 	defer batches.put(m)
 
 	s.mu.Lock()
-	n := min(s.uploads.Len(), batchBlocks)
-	if a := s.admission; a != nil && a.granted {
-		a.granted = false
-		n = 1 // the one that was granted
-	}
+	n := s.admitted()
 	m.want = m.want[:0]
 	for i := range n {
-		m.want = append(m.want, *s.uploads.At(i))
+		m.want = append(m.want, s.uploads.At(i).Block)
 	}
 	s.reading = n
 	s.mu.Unlock()
+	if n == 0 { // all was withdrawn
+		return nil
+	}
 
 	if err := s.read(m); err != nil {
 		lost := m.want[:max(1, neighbours(m.want, batchBytes, s.c.Owner.PieceLength()))]
 		s.c.Owner.Unread(lost, err)
-		s.done(len(lost))
+		s.done(len(lost), false)
 		return nil
 	}
 	if s.c.crypt != nil {
@@ -51,7 +50,7 @@ func (s *sender) upload() error {
 		s.restBlocks = slices.Clone(m.blocks[whole : whole+begun])
 		s.rest = m.appendStream(nil, sent, sent-cut+messageBytes(s.restBlocks))
 	}
-	s.done(whole + begun)
+	s.done(whole+begun, true)
 	return nil
 }
 
@@ -70,11 +69,13 @@ func (s *sender) mustFollow(m *batch, whole, cut int) int {
 	return 0
 }
 
-// done removes the first blocks that wait.
-func (s *sender) done(n int) {
+// done removes the first n blocks, which are sent or cannot be.
+func (s *sender) done(n int, sent bool) {
 	s.mu.Lock()
 	for range n {
-		s.uploads.Pop()
+		if u := s.uploads.Pop(); !sent {
+			s.release(&u)
+		}
 	}
 	s.reading = 0
 	s.mu.Unlock()
