@@ -85,3 +85,31 @@ func TestEveryBlockIsSentOrWithdrawn(t *testing.T) {
 		})
 	}
 }
+
+// All blocks may be withdrawn while the sender waits for a batch.
+func TestWithdrawWhileTheSenderWaitsForABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := dial(t, 1, 0, new(shaper.Shaper), false)
+		defer l.hang()
+		go io.Copy(io.Discard, l.peer)
+		var taken []*batch
+		for range maxBatches {
+			taken = append(taken, l.Resources.batches.get())
+		}
+		blocks := blocksOf(3)
+		l.Flush(nil, blocks[:2])
+		synctest.Wait()
+		if got := l.Withdraw(engine.Block{}); !slices.Equal(got, blocks[:2]) {
+			t.Errorf("withdrew %v", got)
+		}
+		for _, m := range taken {
+			l.Resources.batches.put(m)
+		}
+		synctest.Wait()
+		l.Flush(nil, blocks[2:])
+		synctest.Wait()
+		if got := l.o.uploads(); !slices.Equal(got, blocks[2:]) {
+			t.Errorf("sent %v", got)
+		}
+	})
+}
