@@ -154,10 +154,9 @@ type simEnd struct {
 	conn    Conn
 	other   *simEnd
 	delay   time.Duration
-	last    mono.Time // in-order delivery: nothing arrives before what was sent earlier
-	uploads fifo.Queue[Block]
-	waits   bool // the first of uploads waits for admission
-	parked  bool // the other side accepts no more for now
+	last    mono.Time         // in-order delivery: nothing arrives before what was sent earlier
+	uploads fifo.Queue[Block] // admitted, while the other side accepts no more
+	parked  bool              // the other side accepts no more for now
 	open    bool
 	leases  map[Block]Slot
 	asked   map[Block]mono.Time // when each block was asked for last

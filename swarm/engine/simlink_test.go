@@ -10,17 +10,23 @@ import (
 )
 
 // The links of the simulation. A node sends as the shell does (swarm/peerconn,
-// internal/shaper): each connection has a queue of uploads, of which the first waits
-// for admission by the node's upload limit. Those that wait are admitted in the order
-// they came, so connections take turns by block. A block that is admitted is written at
-// once, and arrives after the delay of the link. A control message never waits for the
-// limit. Its bytes are counted, and what comes after waits for them.
+// internal/shaper): the blocks for all connections wait for admission by the node's
+// upload limit in one queue, in the order of the commands. A block that is admitted is
+// written as soon as its connection accepts it, and arrives after the delay of the link.
+// A control message never waits for the limit. Its bytes are counted, and what comes
+// after waits for them.
 
 // An uplink is the upload limit of a node: internal/shaper with one torrent.
 type uplink struct {
 	free     mono.Time // when all bytes that were sent are paid for
-	waiters  fifo.Queue[*simEnd]
+	waiting  fifo.Queue[simUpload]
 	sleeping bool // admit is called at free
+}
+
+// A simUpload is a block that is to be sent to the other end of x.
+type simUpload struct {
+	x     *simEnd
+	block Block
 }
 
 // uplinkDepth is how much of an unused limit is saved, as in internal/shaper.
@@ -40,7 +46,7 @@ func (n *simNode) spend(size int) {
 // admit sends the blocks that may be sent by now, and continues when more may.
 func (n *simNode) admit() {
 	u := &n.uplink
-	for u.waiters.Len() > 0 {
+	for u.waiting.Len() > 0 {
 		if u.free > n.s.now {
 			if !u.sleeping {
 				u.sleeping = true
@@ -51,40 +57,50 @@ func (n *simNode) admit() {
 			}
 			return
 		}
-		x := u.waiters.Pop()
-		x.waits = false
-		if !x.open || x.uploads.Len() == 0 {
+		w := u.waiting.Pop()
+		if !w.x.open {
 			continue
 		}
-		x.transmit(x.uploads.Pop())
-		x.await()
+		n.spend(messageSize(w.block))
+		if w.x.parked {
+			w.x.uploads.Push(w.block)
+		} else {
+			w.x.transmit(w.block)
+		}
 	}
 }
 
-// await has the first upload of x wait for admission.
-func (x *simEnd) await() {
-	if !x.waits && !x.parked && x.uploads.Len() > 0 {
-		x.waits = true
-		x.owner.uplink.waiters.Push(x)
-	}
-}
+// messageSize is the bytes of a block's message.
+func messageSize(b Block) int { return wire.PieceHeaderLen + int(b.Length) }
 
-// withdraw takes back uploads that do not wait for admission yet: b, or all of them if
-// its length is zero.
+// withdraw takes back uploads that are not sent yet: b, or all of them if its length is
+// zero. Those that were admitted give back their bytes.
 func (x *simEnd) withdraw(b Block) {
 	n := x.owner
-	for i := range x.uploads.Len() {
-		u := x.uploads.Pop()
-		if i == 0 && x.waits || b.Length > 0 && u != b {
-			x.uploads.Push(u)
-			continue
+	unsent := func(u Block) bool {
+		if b.Length > 0 && u != b {
+			return false
 		}
 		n.later(0, func() {
 			if n.conns[x.conn] == x {
 				n.block(BlockEvent{Kind: BlockUnsent, Conn: x.conn, Block: u})
 			}
 		})
+		return true
 	}
+	for range x.uploads.Len() {
+		if u := x.uploads.Pop(); unsent(u) {
+			n.spend(-messageSize(u))
+		} else {
+			x.uploads.Push(u)
+		}
+	}
+	for range n.uplink.waiting.Len() {
+		if w := n.uplink.waiting.Pop(); w.x != x || !unsent(w.block) {
+			n.uplink.waiting.Push(w)
+		}
+	}
+	n.admit()
 }
 
 // arrive has do happen at the other end when size bytes that are sent now have come.
@@ -130,18 +146,15 @@ func (x *simEnd) send(b []byte) {
 // upload queues a block.
 func (n *simNode) upload(x *simEnd, b Block) {
 	if x.open {
-		x.uploads.Push(b)
-		x.await()
+		n.uplink.waiting.Push(simUpload{x, b})
 		n.admit()
 	}
 }
 
-// transmit sends a block that is admitted. Where the other side has a limit, the
+// transmit sends a block that was admitted. Where the other side has a limit, the
 // buffers on the way hold little: the next block waits until this one was accepted.
 func (x *simEnd) transmit(b Block) {
 	n := x.owner
-	size := wire.PieceHeaderLen + int(b.Length)
-	n.spend(size)
 	if n.seed {
 		n.s.sent += int64(b.Length)
 	}
@@ -149,7 +162,7 @@ func (x *simEnd) transmit(b Block) {
 	if n.liar && n.s.rng.IntN(3) == 0 {
 		quality = 1 + byte(n.s.rng.IntN(200))
 	}
-	x.arrive(size, func(o *simEnd) { o.receive(b, quality) })
+	x.arrive(messageSize(b), func(o *simEnd) { o.receive(b, quality) })
 	accepted := x.last.Sub(n.s.now) - x.delay
 	x.parked = accepted > 0
 	n.later(accepted, func() {
@@ -159,8 +172,9 @@ func (x *simEnd) transmit(b Block) {
 		n.block(BlockEvent{Kind: BlockUploaded, Conn: x.conn, Block: b})
 		if x.parked {
 			x.parked = false
-			x.await()
-			n.admit()
+			for !x.parked && x.uploads.Len() > 0 {
+				x.transmit(x.uploads.Pop())
+			}
 		}
 	})
 }
