@@ -73,8 +73,8 @@ func start(t scope, name string, line func(*process, string), argv ...string) *p
 		if p.raced {
 			t.Errorf("%s has a data race", name)
 		}
-		if t.Failed() {
-			t.Logf("--- %s\n%s", name, p.tail())
+		if log := p.tail(); t.Failed() && log != "" {
+			t.Logf("--- %s\n%s", name, log)
 		}
 	})
 	return p
@@ -90,6 +90,14 @@ func (p *process) stop() {
 		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		<-p.ended
 	}
+}
+
+// dropLog forgets what the program has said so far, where a later failure is not
+// about it.
+func (p *process) dropLog() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log.Reset()
 }
 
 func (p *process) read(r io.Reader, line func(*process, string)) {

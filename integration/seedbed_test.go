@@ -33,6 +33,7 @@ type event struct {
 	Seq         int64
 	Kept        int
 	Fetched     int64
+	UpRate      int64 `json:"up_rate"`
 	Error, Hint string
 }
 
@@ -216,11 +217,19 @@ func (o *ours) sequence(t *testing.T, p *payload, names ...string) {
 
 // last is the latest event of that name.
 func (o *ours) last(name string) (found event) {
+	if all := o.every(name); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return found
+}
+
+// every is all events of that name.
+func (o *ours) every(name string) (found []event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range o.events {
 		if e.Event == name {
-			found = e
+			found = append(found, e)
 		}
 	}
 	return found

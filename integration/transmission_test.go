@@ -92,14 +92,20 @@ func (d *transmissionDaemon) call(ctx context.Context, method string, args, resu
 
 func (d *transmissionDaemon) add(ctx context.Context, torrent, dir string) {
 	d.t.Helper()
+	d.request(ctx, "torrent-add", map[string]any{"filename": torrent, "download-dir": dir})
+}
+
+// request makes a call as soon as the RPC listens.
+func (d *transmissionDaemon) request(ctx context.Context, method string, args any) {
+	d.t.Helper()
 	var last error
 	d.poll(ctx, "transmission's RPC", func() bool {
-		last = d.call(ctx, "torrent-add", map[string]any{"filename": torrent, "download-dir": dir}, nil)
+		last = d.call(ctx, method, args, nil)
 		var refused *net.OpError
 		return last == nil || !errors.As(last, &refused)
 	})
 	if last != nil {
-		d.t.Fatalf("torrent-add: %v", last)
+		d.t.Fatalf("%s: %v", method, last)
 	}
 }
 
@@ -116,23 +122,33 @@ func (d *transmissionDaemon) leech(ctx context.Context, magnet, dir string) {
 
 func (d *transmissionDaemon) done(ctx context.Context) {
 	d.t.Helper()
-	d.poll(ctx, "transmission to have all", func() bool {
-		var r struct {
-			Torrents []struct {
-				MetadataPercentComplete float64
-				HaveValid, SizeWhenDone int64
-				Status, Error           int
-				ErrorString             string
-			}
+	d.poll(ctx, "transmission to have all", func() bool { return d.complete(ctx) })
+}
+
+// complete reports whether its torrent is downloaded and verified.
+func (d *transmissionDaemon) complete(ctx context.Context) bool {
+	d.t.Helper()
+	var r struct {
+		Torrents []struct {
+			MetadataPercentComplete float64
+			HaveValid, SizeWhenDone int64
+			Status, Error           int
+			ErrorString             string
 		}
-		fields := []string{"metadataPercentComplete", "haveValid", "sizeWhenDone", "status", "error", "errorString"}
-		if err := d.call(ctx, "torrent-get", map[string]any{"fields": fields}, &r); err != nil || len(r.Torrents) != 1 {
-			return false
-		}
-		s := r.Torrents[0]
-		if s.Error == 3 {
-			d.t.Fatalf("%v", s.ErrorString)
-		}
-		return s.MetadataPercentComplete == 1 && s.SizeWhenDone > 0 && s.HaveValid == s.SizeWhenDone && s.Status >= 5
-	})
+	}
+	fields := []string{"metadataPercentComplete", "haveValid", "sizeWhenDone", "status", "error", "errorString"}
+	if err := d.call(ctx, "torrent-get", map[string]any{"fields": fields}, &r); err != nil || len(r.Torrents) != 1 {
+		return false
+	}
+	s := r.Torrents[0]
+	if s.Error == 3 {
+		d.t.Fatalf("%v", s.ErrorString)
+	}
+	return s.MetadataPercentComplete == 1 && s.SizeWhenDone > 0 && s.HaveValid == s.SizeWhenDone && s.Status >= 5
+}
+
+// limit sets its upload limit, which it counts in units of 1000 bytes a second.
+func (d *transmissionDaemon) limit(ctx context.Context, up int) {
+	d.t.Helper()
+	d.request(ctx, "session-set", map[string]any{"speed-limit-up": up / 1000, "speed-limit-up-enabled": true})
 }
