@@ -16,4 +16,5 @@
 //	10.2.i.1  who seeds
 //	10.3.i.1  who leeches
 //	10.4.i.1  command-line tests
+//	10.j.i.1  members of crowds: j from 21 is the crowd, i is 1 for its seed
 package integration
