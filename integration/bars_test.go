@@ -334,6 +334,53 @@ func hashAndWrite(f *os.File, full <-chan []byte, free chan<- []byte) (err error
 	return err
 }
 
+// A crowd is complete soon after a fluid would be, and those that give are complete
+// before those that do not, without the seed sending everything several times.
+func BenchmarkBarCrowd(b *testing.B) {
+	for _, c := range []struct {
+		leechers, mib, kib int
+		free               int     // of the leechers, that upload at a tenth
+		last               float64 // the most, as a multiple of the fluid limit
+		givers             float64 // the most, as a multiple of the free riders' median
+		copies             float64 // the most that the seed sends until the first leecher is complete
+	}{
+		{leechers: 16, mib: 16, kib: 512, last: 1.2},
+		{leechers: 16, mib: 64, kib: 1024, last: 1.1},
+		{leechers: 16, mib: 16, kib: 512, free: 8, last: 1.3, givers: 0.7, copies: 1.3},
+	} {
+		name := fmt.Sprintf("%dx%dx%d", c.leechers, c.mib, c.kib)
+		if c.free > 0 {
+			name += fmt.Sprintf("x%d", c.free)
+		}
+		b.Run(name, func(b *testing.B) {
+			need(b)
+			ctx := barTime(b)
+			b.ReportMetric(0, "ns/op")
+			for range b.N { // -benchtime 1x
+				up := c.kib << 10
+				crowd := newCrowd(b, oneFile(b, "crowd "+name, c.mib<<20, 256<<10), "seedbed", up)
+				crowd.add(c.free, "seedbed", up/10).add(c.leechers-c.free, "seedbed", up)
+				crowd.run(ctx)
+				atMost(b, "last/limit", crowd.last()/crowd.fluid(), c.last)
+				if c.free > 0 {
+					free, givers := crowd.leechers()[:c.free], crowd.leechers()[c.free:]
+					atMost(b, "givers/free", median(crowd.seconds(givers))/median(crowd.seconds(free)), c.givers)
+					atMost(b, "seed-copies", crowd.copies(), c.copies)
+				}
+			}
+		})
+	}
+}
+
+// atMost reports a figure and fails when it is over its limit.
+func atMost(b *testing.B, what string, got, limit float64) {
+	b.Helper()
+	b.ReportMetric(got, what)
+	if got > limit {
+		b.Errorf("%s is %.2f, over the limit of %.2f", what, got, limit)
+	}
+}
+
 // An idle connection should cost no more than in the client that is known for
 // its small ones.
 func BenchmarkBarIdlePeers(b *testing.B) {
