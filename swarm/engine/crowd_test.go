@@ -18,7 +18,10 @@ import (
 // The time until all are complete is compared with the fluid bound, which no schedule
 // can beat; see crowd.bound.
 
-var crowdFlag = flag.String("crowd", "", `a crowd to simulate: "LEECHERS MIB KIB/S [FREE] [option=value ...]"; see parseCrowd`)
+var (
+	crowdFlag  = flag.String("crowd", "", `a crowd to simulate: "LEECHERS MIB KIB/S [FREE] [option=value ...]"; see parseCrowd`)
+	crowdTable = flag.Duration("crowdtable", 0, "of -crowd, print what uplinks were used for in each such time")
+)
 
 // A crowd says who is there and what they have. The zero value of all but the first
 // three fields is one seed, equal leechers that come at once and stay, and links of 10 to
@@ -154,8 +157,10 @@ type crowdResult struct {
 	copiesFirst         float64       // that the seed had sent when the first leecher was complete
 	copiesSpread        float64       // when every piece was at some leecher
 	copiesEnd           float64
-	wasted              int64 // bytes that were of no use where they arrived
-	received            int64 // bytes of blocks that arrived
+	wasted              int64   // bytes that were of no use where they arrived
+	received            int64   // bytes of blocks that arrived
+	seed, leechers      uses    // what their uplinks were used for, in bytes
+	toChoked            float64 // copies that went to peers that are choked (BEP 6 allowed fast)
 }
 
 // ratio is the last time over the fluid bound.
@@ -173,6 +178,9 @@ func (r crowdResult) String() string {
 	s := fmt.Sprintf("last/bound %.2f  bound %.1f first %.1f median %.1f last %.1f  copies first %.2f spread %.2f end %.2f  wasted %.1f%%",
 		r.ratio(), r.bound.Seconds(), r.first.Seconds(), r.median.Seconds(), r.last.Seconds(),
 		r.copiesFirst, r.copiesSpread, r.copiesEnd, 100*float64(r.wasted)/float64(max(r.received, 1)))
+	if r.toChoked >= 0.005 {
+		s += fmt.Sprintf("  to choked peers %.2f copies", r.toChoked)
+	}
 	if r.freeRiders > 0 {
 		s += fmt.Sprintf("  contributors/free %.2f (%.1f / %.1f)", r.favour(), r.contributors.Seconds(), r.freeRiders.Seconds())
 	}
@@ -240,6 +248,13 @@ func newCrowd(t *testing.T, c crowd) *sim {
 	if c.maxConns == 0 {
 		c.maxConns = 500
 	}
+	turn := time.Duration(0)
+	switch { // a large crowd is simulated more coarsely
+	case c.leechers > 100:
+		turn = 20 * time.Millisecond
+	case c.leechers > 32:
+		turn = 10 * time.Millisecond
+	}
 	rng := rand.New(rand.NewPCG(c.seed, 2))
 	arrivals := make([]time.Duration, c.leechers)
 	for i := range arrivals {
@@ -250,7 +265,8 @@ func newCrowd(t *testing.T, c crowd) *sim {
 		seed: c.seed, nodes: 1 + c.leechers, seeds: 1, pieces: int(c.size / c.piece), pieceLen: c.piece, last: c.piece,
 		// As node and its defaults: 24 MiB of buffers, 64 dials at once.
 		chunk: 1 << 20, budget: int(24 << 20 / min(c.piece, 1<<20)), halfOpen: 64, maxConns: c.maxConns, uploads: c.uploads,
-		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, known: true, sparse: true,
+		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, known: true, sparse: true, account: true, turn: turn,
+		private: c.leechers > 50 && c.leechers < c.maxConns, // PEX has nothing to tell where all are connected, and takes time
 		shape: func(n *simNode) {
 			n.rate = c.rate
 			if n.seed {
@@ -282,6 +298,16 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 		}
 	}
 	s.run()
+	for _, n := range s.nodes {
+		n.endAccount()
+		r.toChoked += float64(n.account.choked) / size
+	}
+	s.checkAccounts()
+	_, r.seed = s.usedBy(func(n *simNode) bool { return n.seed })
+	_, r.leechers = s.usedBy(func(n *simNode) bool { return !n.seed })
+	if *crowdTable > 0 {
+		t.Logf("per cent of the bytes that the seed and the leechers could send:\n%s", s.useTable(*crowdTable))
+	}
 	var all, given, free []time.Duration
 	for _, n := range s.nodes[1:] {
 		all = append(all, n.doneAt)
@@ -308,6 +334,8 @@ func runCrowds(t *testing.T, c crowd) (ratio float64) {
 		one.seed += k
 		r := runCrowd(t, one)
 		t.Logf("%-24s seed %d  %v", c, one.seed, r)
+		t.Logf("    seed: %v", r.seed)
+		t.Logf("    leechers: %v", r.leechers)
 		ratio += r.ratio() / float64(runs)
 	}
 	return ratio

@@ -41,9 +41,11 @@ type simConfig struct {
 	last      int64         // bytes in the last piece; 0 is about half of the others
 	delayMin  time.Duration // of a link, one way
 	delayMax  time.Duration
-	known     bool // each node knows the addresses of all that came before it, and no others are found
-	sparse    bool // invariants are checked rarely, and no transcript is kept
-	plain     bool // no fast extension
+	known     bool          // each node knows the addresses of all that came before it, and no others are found
+	sparse    bool          // invariants are checked rarely, and no transcript is kept
+	account   bool          // of every uplink; see account
+	turn      time.Duration // a node acts on what happened so often at most
+	plain     bool          // no fast extension
 	limit     time.Duration
 	private   bool
 	diskFails time.Duration // a leecher's storage fails so often
@@ -96,49 +98,52 @@ type sim struct {
 	elsewhere bitset.Set // pieces that leechers have, if that is counted; see passedOn
 	firstCopy float64    // copies that the first seed had sent when that was full
 	lastDone  time.Duration
-	sent      int64 // bytes of blocks that the seeds sent
-	wasted    int64 // bytes of blocks that were of no use where they arrived
-	received  int64 // bytes of blocks that arrived
+	sent      int64      // bytes of blocks that the seeds sent
+	wasted    int64      // bytes of blocks that were of no use where they arrived
+	received  int64      // bytes of blocks that arrived
+	owner     []*simNode // of each piece; see useFresh
 
 	onComplete func(*simNode) // if not nil
 }
 
 // simNode is one peer: an engine, its memory and its disk.
 type simNode struct {
-	s        *sim
-	name     int
-	addr     netip.AddrPort
-	id       id.ID
-	e        *Engine
-	up       bool
-	life     int // counts restarts: events of an earlier life are void
-	liar     bool
-	seed     bool
-	conns    map[Conn]*simEnd
-	order    []Conn
-	nextConn Conn
-	slots    map[Slot]*simSlot
-	stored   map[uint32][]byte // piece -> quality of its blocks, as written
-	rounds   map[uint32]uint32 // piece -> the round in which
-	have     bitset.Set
-	complete bool
-	banned   []netip.AddrPort
-	rate     float64 // bytes a second out
-	down     float64 // bytes a second in; 0 is no limit
-	uplink   uplink
-	freeIn   mono.Time  // when what is on its way in has arrived
-	wanted   bitset.Set // pieces that are selected; of length 0, all
-	playing  bool       // fetches what a player needs next, and no more
-	idle     bool       // a player that was paused before it began
-	startAt  time.Duration
-	doneAt   time.Duration
-	leaves   bool // when it is complete
-	gone     bool // it has left
-	broken   bool // the disk is
-	draining bool
-	tickAt   mono.Time
-	wants    int
-	haves    map[uint32]bool
+	s         *sim
+	name      int
+	addr      netip.AddrPort
+	id        id.ID
+	e         *Engine
+	up        bool
+	life      int // counts restarts: events of an earlier life are void
+	liar      bool
+	seed      bool
+	conns     map[Conn]*simEnd
+	order     []Conn
+	nextConn  Conn
+	slots     map[Slot]*simSlot
+	stored    map[uint32][]byte // piece -> quality of its blocks, as written
+	rounds    map[uint32]uint32 // piece -> the round in which
+	have      bitset.Set
+	complete  bool
+	banned    []netip.AddrPort
+	rate      float64 // bytes a second out
+	down      float64 // bytes a second in; 0 is no limit
+	uplink    uplink
+	account   account
+	freeIn    mono.Time  // when what is on its way in has arrived
+	wanted    bitset.Set // pieces that are selected; of length 0, all
+	playing   bool       // fetches what a player needs next, and no more
+	idle      bool       // a player that was paused before it began
+	startAt   time.Duration
+	doneAt    time.Duration
+	leaves    bool // when it is complete
+	gone      bool // it has left
+	broken    bool // the disk is
+	draining  bool
+	drainedAt mono.Time
+	tickAt    mono.Time
+	wants     int
+	haves     map[uint32]bool
 }
 
 type simSlot struct {
@@ -150,19 +155,20 @@ type simSlot struct {
 
 // simEnd is one end of a link.
 type simEnd struct {
-	owner   *simNode
-	conn    Conn
-	other   *simEnd
-	delay   time.Duration
-	last    mono.Time         // in-order delivery: nothing arrives before what was sent earlier
-	uploads fifo.Queue[Block] // admitted, while the other side accepts no more
-	parked  bool              // the other side accepts no more for now
-	open    bool
-	leases  map[Block]Slot
-	asked   map[Block]mono.Time // when each block was asked for last
-	choked  bool                // by the other side, as its wire said
-	allowed map[uint32]bool
-	has     bitset.Set
+	owner    *simNode
+	conn     Conn
+	other    *simEnd
+	delay    time.Duration
+	last     mono.Time             // in-order delivery: nothing arrives before what was sent earlier
+	uploads  fifo.Queue[simUpload] // admitted, while the other side accepts no more
+	requests int                   // that are on their way to here
+	parked   bool                  // the other side accepts no more for now
+	open     bool
+	leases   map[Block]Slot
+	asked    map[Block]mono.Time // when each block was asked for last
+	choked   bool                // by the other side, as its wire said
+	allowed  map[uint32]bool
+	has      bitset.Set
 }
 
 func (s *sim) at(t mono.Time, do func()) {
@@ -223,6 +229,7 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 		cfg.limit = 4 * time.Hour
 	}
 	s := &sim{t: t, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.seed, 1)), log: fnv.New64a(), byIP: map[netip.AddrPort]*simNode{}}
+	s.owner = make([]*simNode, cfg.pieces)
 	s.info = testInfo(t, cfg.pieces, cfg.pieceLen, cfg.last, cfg.private)
 	for i := range cfg.nodes {
 		n := &simNode{s: s, name: i, seed: i < cfg.seeds}
@@ -254,7 +261,7 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 func (n *simNode) start() {
 	s := n.s
 	n.life++
-	n.up, n.complete, n.broken = true, false, false
+	n.up, n.complete, n.broken, n.draining = true, false, false, false
 	for i := range n.id {
 		n.id[i] = byte(s.rng.Uint32())
 	}
@@ -263,7 +270,8 @@ func (n *simNode) start() {
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: s.cfg.halfOpen, MaxConns: s.cfg.maxConns, Uploads: s.cfg.uploads,
-		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super}, s.now)
+		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super, UpLimit: int64(n.rate)}, s.now)
+	n.beginAccount()
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
 		n.step(&EvInfo{Info: s.info, Have: n.have, Wanted: n.wanted})
 		n.focus()
@@ -319,12 +327,12 @@ func (n *simNode) block(ev BlockEvent) {
 	n.soon()
 }
 
-// soon drains once for all that happens at this moment.
+// soon drains once for all that happens at this moment, or in this turn.
 func (n *simNode) soon() {
 	if !n.draining {
 		n.draining = true
 		life := n.life
-		n.s.at(n.s.now, func() {
+		n.s.at(max(n.s.now, n.drainedAt.Add(n.s.cfg.turn)), func() {
 			if n.life == life {
 				n.drain()
 			}
@@ -334,8 +342,13 @@ func (n *simNode) soon() {
 
 func (n *simNode) drain() {
 	n.draining = false
+	n.drainedAt = n.s.now
 	if !n.up {
 		return
+	}
+	defer n.look()
+	if n.s.cfg.turn > 0 && n.e.Deadline() <= n.s.now { // since before this turn
+		n.e.Tick(n.s.now)
 	}
 	cmds := n.e.Drain()
 	for i := range cmds {
@@ -368,6 +381,7 @@ func (n *simNode) fatal(format string, args ...any) {
 }
 
 func (n *simNode) stop() {
+	n.endAccount()
 	n.up = false
 	for _, o := range append([]Conn(nil), n.order...) {
 		n.conns[o].shut(FaultReset)

@@ -27,6 +27,7 @@ type uplink struct {
 type simUpload struct {
 	x     *simEnd
 	block Block
+	spent *spending // by the block, once it is admitted, if there is an account
 }
 
 // uplinkDepth is how much of an unused limit is saved, as in internal/shaper.
@@ -37,10 +38,22 @@ func lasts(size int, bytesPerSecond float64) time.Duration {
 	return time.Duration(float64(size) / bytesPerSecond * 1e9)
 }
 
-// spend counts bytes that are sent now.
-func (n *simNode) spend(size int) {
+// spend counts bytes that are sent now, for an account.
+func (n *simNode) spend(size int, k use) *spending {
+	n.settle()
 	u := &n.uplink
-	u.free = max(u.free, n.s.now.Add(-uplinkDepth)).Add(lasts(size, n.rate))
+	from := max(u.free, n.s.now.Add(-uplinkDepth))
+	u.free = from.Add(lasts(size, n.rate))
+	return n.account.spent(from, u.free, k)
+}
+
+// refund gives back what an upload was admitted.
+func (n *simNode) refund(u simUpload) {
+	back := lasts(messageSize(u.block), n.rate)
+	if u.spent != nil {
+		back = n.account.refund(u.spent, min(back, n.uplink.free.Sub(n.s.now.Add(-uplinkDepth))))
+	}
+	n.uplink.free = n.uplink.free.Add(-back)
 }
 
 // admit sends the blocks that may be sent by now, and continues when more may.
@@ -61,13 +74,17 @@ func (n *simNode) admit() {
 		if !w.x.open {
 			continue
 		}
-		n.spend(messageSize(w.block))
+		n.spend(wire.PieceHeaderLen, useControl)
+		if w.spent = n.spend(int(w.block.Length), useOpen); w.spent != nil {
+			w.spent.waits = w.x
+		}
 		if w.x.parked {
-			w.x.uploads.Push(w.block)
+			w.x.uploads.Push(w)
 		} else {
-			w.x.transmit(w.block)
+			w.x.transmit(w)
 		}
 	}
+	n.look()
 }
 
 // messageSize is the bytes of a block's message.
@@ -89,8 +106,8 @@ func (x *simEnd) withdraw(b Block) {
 		return true
 	}
 	for range x.uploads.Len() {
-		if u := x.uploads.Pop(); unsent(u) {
-			n.spend(-messageSize(u))
+		if u := x.uploads.Pop(); unsent(u.block) {
+			n.refund(u)
 		} else {
 			x.uploads.Push(u)
 		}
@@ -103,7 +120,8 @@ func (x *simEnd) withdraw(b Block) {
 	n.admit()
 }
 
-// arrive has do happen at the other end when size bytes that are sent now have come.
+// arrive has do happen at the other end when size bytes that are sent now have come, or
+// nothing if that end is gone by then.
 func (x *simEnd) arrive(size int, do func(o *simEnd)) {
 	o := x.other
 	s := x.owner.s
@@ -126,7 +144,7 @@ func (x *simEnd) send(b []byte) {
 		return
 	}
 	b = append([]byte(nil), b...)
-	x.owner.spend(len(b))
+	x.owner.spend(len(b), useControl)
 	x.arrive(len(b), func(o *simEnd) {
 		for len(b) > 0 && o.open {
 			size := int(binary.BigEndian.Uint32(b))
@@ -146,23 +164,40 @@ func (x *simEnd) send(b []byte) {
 // upload queues a block.
 func (n *simNode) upload(x *simEnd, b Block) {
 	if x.open {
-		n.uplink.waiting.Push(simUpload{x, b})
+		n.uplink.waiting.Push(simUpload{x: x, block: b})
 		n.admit()
 	}
 }
 
 // transmit sends a block that was admitted. Where the other side has a limit, the
 // buffers on the way hold little: the next block waits until this one was accepted.
-func (x *simEnd) transmit(b Block) {
+func (x *simEnd) transmit(u simUpload) {
 	n := x.owner
+	b := u.block
 	if n.seed {
 		n.s.sent += int64(b.Length)
+	}
+	value := useWasted // if it is new to the other side
+	if n.account.on {
+		u.spent.waits = nil
+		value = n.useOfBlock(b.Piece, x.other.owner)
+		if p := n.e.conns[x.conn]; p != nil && !p.choke.unchoked {
+			n.account.choked += int64(b.Length)
+		}
 	}
 	quality := byte(0)
 	if n.liar && n.s.rng.IntN(3) == 0 {
 		quality = 1 + byte(n.s.rng.IntN(200))
 	}
-	x.arrive(messageSize(b), func(o *simEnd) { o.receive(b, quality) })
+	isNew := false
+	x.arrive(messageSize(b), func(o *simEnd) { isNew = o.receive(b, quality) })
+	if u.spent != nil {
+		n.s.at(x.last, func() {
+			if u.spent.use = value; !isNew {
+				u.spent.use = useWasted
+			}
+		})
+	}
 	accepted := x.last.Sub(n.s.now) - x.delay
 	x.parked = accepted > 0
 	n.later(accepted, func() {
@@ -179,8 +214,9 @@ func (x *simEnd) transmit(b Block) {
 	})
 }
 
-// receive puts a block that came into the slot that it was leased for.
-func (x *simEnd) receive(b Block, quality byte) {
+// receive puts a block that came into the slot that it was leased for, and reports
+// whether it was new.
+func (x *simEnd) receive(b Block, quality byte) bool {
 	n := x.owner
 	n.s.received += int64(b.Length)
 	slot, ok := x.leases[b]
@@ -193,9 +229,10 @@ func (x *simEnd) receive(b Block, quality byte) {
 		if _, done := sl.blocks[b.Begin/blockSize]; !done {
 			sl.blocks[b.Begin/blockSize] = quality
 			n.block(BlockEvent{Kind: BlockArrived, Conn: x.conn, Block: b, Slot: slot})
-			return
+			return true
 		}
 	}
 	n.s.wasted += int64(b.Length)
 	n.block(BlockEvent{Kind: BlockUnwanted, Conn: x.conn, Block: b})
+	return false
 }

@@ -195,6 +195,8 @@ func (n *simNode) closed(x *simEnd, f Fault) {
 // hear keeps what the wire said for the invariants, and passes the message on.
 func (x *simEnd) hear(m wire.Msg) {
 	switch m.Type {
+	case wire.Request:
+		x.requests--
 	case wire.Choke:
 		x.choked = true
 	case wire.Unchoke:
@@ -272,6 +274,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 		}
 	}
 	x.leases[c.Block], x.asked[c.Block] = c.Slot, n.s.now
+	x.other.requests++
 	x.send(wire.Append(nil, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
 }
 
