@@ -31,7 +31,7 @@ type crowd struct {
 	size     int64   // bytes; a multiple of 256 KiB
 	rate     float64 // bytes a second that a node uploads
 
-	free     int           // of the leechers, those that upload a tenth; they come first
+	free     int           // of the leechers, those that upload a tenth
 	spread   float64       // the fastest of the other leechers uploads so many times as much as the slowest
 	down     float64       // a leecher downloads at most so many times as fast as it uploads; 0 is no limit
 	over     time.Duration // leechers come one by one in this time, as a Poisson process; 0 is all at once
@@ -73,6 +73,8 @@ func parseCrowd(text string) (c crowd, err error) {
 			continue
 		}
 		switch name {
+		case "free":
+			c.free = int(number(value))
 		case "spread":
 			c.spread = number(value)
 		case "down":
@@ -144,6 +146,9 @@ func (c crowd) String() string {
 	if c.uploads > 0 {
 		s += fmt.Sprintf(" uploads=%d", c.uploads)
 	}
+	if c.maxConns > 0 {
+		s += fmt.Sprintf(" conns=%d", c.maxConns)
+	}
 	return s
 }
 
@@ -152,6 +157,7 @@ func (c crowd) String() string {
 type crowdResult struct {
 	first, median, last time.Duration
 	bound               time.Duration
+	took                time.Duration // median of all leechers
 	contributors        time.Duration // median of the leechers that are not free riders
 	freeRiders          time.Duration // median of those that are; 0 without any
 	copiesFirst         float64       // that the seed had sent when the first leecher was complete
@@ -261,25 +267,37 @@ func newCrowd(t *testing.T, c crowd) *sim {
 		arrivals[i] = time.Duration(rng.Int64N(int64(c.over + 100*time.Millisecond)))
 	}
 	slices.Sort(arrivals)
+	riders := make([]int, c.leechers) // the place of each leecher in a list that begins with the free riders
+	for i := range riders {
+		riders[i] = i
+	}
+	if c.over > 0 {
+		riders = rng.Perm(c.leechers)
+	}
 	return newSim(t, simConfig{
 		seed: c.seed, nodes: 1 + c.leechers, seeds: 1, pieces: int(c.size / c.piece), pieceLen: c.piece, last: c.piece,
 		// As node and its defaults: 24 MiB of buffers, 64 dials at once.
 		chunk: 1 << 20, budget: int(24 << 20 / min(c.piece, 1<<20)), halfOpen: 64, maxConns: c.maxConns, uploads: c.uploads,
 		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, known: true, sparse: true, account: true, turn: turn,
 		private: c.leechers > 50 && c.leechers < c.maxConns, // PEX has nothing to tell where all are connected, and takes time
+		until: func(s *sim) bool {
+			return !slices.ContainsFunc(s.nodes[1:], func(n *simNode) bool { return n.doneAt == 0 })
+		},
 		shape: func(n *simNode) {
 			n.rate = c.rate
 			if n.seed {
 				return
 			}
 			k := n.name - 1
+			n.down = c.down * n.rate // a free rider's too
 			switch {
-			case k < c.free:
+			case riders[k] < c.free:
 				n.rate /= 10
+				n.rider = true
 			case c.spread > 1: // evenly in the logarithm, and on average the rate
 				n.rate *= math.Pow(c.spread, rng.Float64()) * math.Log(c.spread) / (c.spread - 1)
+				n.down = c.down * n.rate
 			}
-			n.down = c.down * n.rate
 			n.leaves = rng.Float64() < c.leave
 			n.startAt = arrivals[k]
 		},
@@ -311,7 +329,7 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 	var all, given, free []time.Duration
 	for _, n := range s.nodes[1:] {
 		all = append(all, n.doneAt)
-		if took := n.doneAt - n.startAt; n.name <= c.free {
+		if took := n.doneAt - n.startAt; n.rider {
 			free = append(free, took)
 		} else {
 			given = append(given, took)
@@ -320,6 +338,7 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 	r.bound = s.bound()
 	r.first, r.median, r.last = slices.Min(all), medianOf(all), slices.Max(all)
 	r.contributors, r.freeRiders = medianOf(given), medianOf(free)
+	r.took = medianOf(append(given, free...))
 	r.copiesSpread, r.copiesEnd = s.firstCopy, float64(s.sent)/size
 	r.wasted, r.received = s.wasted, s.received
 	return r

@@ -136,6 +136,7 @@ type simNode struct {
 	idle      bool       // a player that was paused before it began
 	startAt   time.Duration
 	doneAt    time.Duration
+	rider     bool // a free rider; see crowd
 	leaves    bool // when it is complete
 	gone      bool // it has left
 	broken    bool // the disk is

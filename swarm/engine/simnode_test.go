@@ -93,7 +93,9 @@ func (n *simNode) do(c *Command) {
 		}
 		n.complete = true
 		s.lastDone = time.Duration(s.now)
-		n.doneAt = s.lastDone
+		if n.doneAt == 0 {
+			n.doneAt = s.lastDone
+		}
 		if s.onComplete != nil {
 			s.onComplete(n)
 		}
