@@ -209,7 +209,9 @@ func medianOf(d []time.Duration) time.Duration {
 //   - for each leecher its arrival, and one copy at the rate at which it downloads;
 //   - for each leecher k, in the order of arrival, the time T until which the seed and
 //     all leechers that are there can have sent what k and those after it need:
-//     (number of them) × size = ∫ from arrival of k to T of the sum of the rates.
+//     (number of them) × size = ∫ from arrival of k to T of the sum of the rates;
+//   - for each that vanished and came back, that moment, and what it lacked then at the
+//     rate at which it downloads, or at which all others upload.
 //
 // With all at once the last is N × size / sum of all rates. That some leave when they
 // are complete does not make the bound lower or higher: in the best schedule all are
@@ -239,6 +241,15 @@ func (s *sim) bound() time.Duration {
 			left, now, rate = left-step, at(o), rate+o.rate
 		}
 		t = max(t, now+left/rate)
+	}
+	for _, n := range leechers {
+		if n.backAt > 0 {
+			rate := sum - n.rate
+			if n.down > 0 {
+				rate = min(rate, n.down)
+			}
+			t = max(t, n.backAt.Seconds()+float64(n.backLeft)/rate)
+		}
 	}
 	return time.Duration(t * float64(time.Second))
 }

@@ -136,10 +136,12 @@ type simNode struct {
 	idle      bool       // a player that was paused before it began
 	startAt   time.Duration
 	doneAt    time.Duration
-	rider     bool // a free rider; see crowd
-	leaves    bool // when it is complete
-	gone      bool // it has left
-	broken    bool // the disk is
+	backAt    time.Duration // when it came back, if it vanished
+	backLeft  int64         // bytes that it lacked then
+	rider     bool          // a free rider; see crowd
+	leaves    bool          // when it is complete
+	gone      bool          // it has left
+	broken    bool          // the disk is
 	draining  bool
 	drainedAt mono.Time
 	tickAt    mono.Time
@@ -272,6 +274,9 @@ func (n *simNode) start() {
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: s.cfg.halfOpen, MaxConns: s.cfg.maxConns, Uploads: s.cfg.uploads,
 		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super, UpLimit: int64(n.rate)}, s.now)
+	if n.life > 1 && n.doneAt == 0 {
+		n.backAt, n.backLeft = time.Duration(s.now), int64(n.have.Len()-n.have.Count())*s.cfg.pieceLen
+	}
 	n.beginAccount()
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
 		n.step(&EvInfo{Info: s.info, Have: n.have, Wanted: n.wanted})
