@@ -431,3 +431,15 @@ func TestFluidBound(t *testing.T) {
 		}
 	}
 }
+
+func TestOneSeedGivesOneCrowd(t *testing.T) {
+	c, err := parseCrowd("40 2 512 10 spread=4 over=5s leave=0.5 churn=0.2 down=4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := runCrowd(t, c), runCrowd(t, c)
+	c.seed++
+	if other := runCrowd(t, c); a != b || a == other {
+		t.Errorf("one seed: %v and %v, another: %v", a, b, other)
+	}
+}

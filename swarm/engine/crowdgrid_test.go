@@ -94,7 +94,7 @@ func losses(r crowdResult) string {
 }
 
 // TestCrowdGrid simulates the crowds of the grid, and prints a line for each. Without
-// -crowdgrid and outside of make soak it takes those of 16 leechers with one variant.
+// -crowdgrid and SEEDBED_SOAK it takes those of 16 leechers with one variant.
 // All of it takes 15 minutes.
 func TestCrowdGrid(t *testing.T) {
 	if raceEnabled {
