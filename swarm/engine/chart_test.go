@@ -131,6 +131,9 @@ func (c *lineChart) svg() []byte {
 
 	labels := spreadLabels(c.series, atY)
 	for i, s := range c.series {
+		if len(s.points) == 0 {
+			continue
+		}
 		fmt.Fprintf(&b, `  <g class="series %s">`+"\n", s.style)
 		if s.line {
 			b.WriteString(`    <polyline points="`)
@@ -190,9 +193,11 @@ func chartStep(top float64) float64 {
 // moved apart where two would overlap.
 func spreadLabels(series []chartSeries, atY func(float64) float64) []float64 {
 	const line = 17
-	y, order := make([]float64, len(series)), make([]int, len(series))
+	y, order := make([]float64, len(series)), []int{}
 	for i, s := range series {
-		y[i], order[i] = atY(s.points[len(s.points)-1].y), i
+		if len(s.points) > 0 {
+			y[i], order = atY(s.points[len(s.points)-1].y), append(order, i)
+		}
 	}
 	slices.SortFunc(order, func(a, b int) int { return int(math.Copysign(1, y[a]-y[b])) })
 	for range 2 * len(series) {

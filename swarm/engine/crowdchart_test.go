@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -127,6 +128,11 @@ func readCrowdRuns(t *testing.T) (c crowdRuns) {
 
 func (c crowdRuns) write(t *testing.T) {
 	t.Helper()
+	kinds := []crowdKind{simulated, measured, compared}
+	slices.SortFunc(c.runs, func(a, b crowdRun) int {
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.crowdKind), slices.Index(kinds, b.crowdKind)),
+			cmp.Compare(a.free, b.free), cmp.Compare(a.leechers, b.leechers), cmp.Compare(a.run, b.run))
+	})
 	var b strings.Builder
 	for _, l := range c.comments {
 		fmt.Fprintln(&b, l)
@@ -270,7 +276,8 @@ func (c crowdRuns) chart() *lineChart {
 	for _, n := range crowdLeechers {
 		bound = append(bound, chartPoint{x: n, y: crowdBound(n, 0)})
 	}
-	last, median, other := points(simulated, byLast), points(simulated, byMedian), points(compared, byLast)
+	last, median := points(simulated, byLast), points(simulated, byMedian)
+	actual, other := points(measured, byLast), points(compared, byLast)
 	words := func(p []chartPoint) string {
 		var s []string
 		for _, p := range p {
@@ -282,13 +289,15 @@ func (c crowdRuns) chart() *lineChart {
 		title:    "How long a flash crowd takes",
 		subtitle: "16 MiB from one seed; everybody uploads at most 512 KiB/s; all start at once",
 		description: fmt.Sprintf("Seconds until the leechers are complete, against their number. The fluid bound is %.0f s whatever their number. "+
-			"seedbed in simulation: the last is complete after %s; the median after %s. libtorrent, measured: the last is complete after %s.",
-			bound[0].y, words(last), words(median), words(other)),
+			"seedbed in simulation: the last is complete after %s; the median after %s. seedbed, measured: the last after %s. "+
+			"libtorrent, measured: the last after %s.",
+			bound[0].y, words(last), words(median), words(actual), words(other)),
 		xLabel: "leechers", yLabel: "seconds until complete",
 		series: []chartSeries{
 			{label: fmt.Sprintf("fluid bound, %.0f s", bound[0].y), style: "grey dashed", line: true, points: bound},
-			{label: "seedbed, median", style: "blue dotted", line: true, marker: ring, points: median},
+			{label: "seedbed, median", style: "blue dotted", line: true, points: median},
 			{label: "seedbed, last", style: "blue", line: true, marker: disc, points: last},
+			{label: "seedbed, last (measured)", style: "blue", marker: ring, points: actual},
 			{label: "libtorrent, last (measured)", style: "orange", marker: square, points: other},
 		},
 	}
@@ -320,12 +329,13 @@ func (c crowdRuns) tables() string {
 		}
 		fmt.Fprintf(&b, " "+format+" |", v)
 	}
-	b.WriteString("| leechers | seedbed: median | last | last ÷ bound | libtorrent: median | last | last ÷ bound |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| leechers | seedbed, simulated: median | last | last ÷ bound | measured: last | last ÷ bound | libtorrent, measured: last | last ÷ bound |\n" +
+		"|---|---|---|---|---|---|---|---|\n")
 	for _, n := range crowdLeechers {
 		fmt.Fprintf(&b, "| %d |", n)
-		for _, kind := range []crowdKind{simulated, compared} {
+		cell("%.1f s", middle(c.of(simulated, n, 0), byMedian))
+		for _, kind := range []crowdKind{simulated, measured, compared} {
 			runs := c.of(kind, n, 0)
-			cell("%.1f s", middle(runs, byMedian))
 			cell("%.1f s", middle(runs, byLast))
 			cell("%.2f", middle(runs, byLast)/crowdBound(n, 0))
 		}
@@ -333,7 +343,7 @@ func (c crowdRuns) tables() string {
 	}
 	n, free := crowdFree[0], crowdFree[1]
 	bound := crowdBound(n, free)
-	fmt.Fprintf(&b, "\n| %d leechers, %d of which upload a tenth; fluid bound %.1f s | seedbed | libtorrent |\n|---|---|---|\n", n, free, bound)
+	fmt.Fprintf(&b, "\n| %d leechers, %d of which upload a tenth; fluid bound %.1f s | seedbed, simulated | measured | libtorrent, measured |\n|---|---|---|---|\n", n, free, bound)
 	for _, row := range []struct {
 		name, format string
 		figure       func([]crowdRun) float64
@@ -343,10 +353,12 @@ func (c crowdRuns) tables() string {
 		{"contributors' median", "%.1f s", func(r []crowdRun) float64 { return middle(r, byGivers) }},
 		{"free riders' median", "%.1f s", func(r []crowdRun) float64 { return middle(r, byRiders) }},
 		{"contributors' median ÷ free riders' median", "%.2f", func(r []crowdRun) float64 { return middle(r, byGivers) / middle(r, byRiders) }},
+		{"copies that the seed sends until the first is complete", "%.2f", func(r []crowdRun) float64 { return middle(r, byCopies) }},
 	} {
 		fmt.Fprintf(&b, "| %s |", row.name)
-		cell(row.format, row.figure(c.of(simulated, n, free)))
-		cell(row.format, row.figure(c.of(compared, n, free)))
+		for _, kind := range []crowdKind{simulated, measured, compared} {
+			cell(row.format, row.figure(c.of(kind, n, free)))
+		}
 		b.WriteString("\n")
 	}
 	return b.String()
