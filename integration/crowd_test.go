@@ -115,7 +115,10 @@ func (c *crowd) run(ctx context.Context) {
 	c.start(ctx, order[:1])
 	seed := c.members[0]
 	c.poll(ctx, "the seed to be ready", func() bool { return !seed.done.IsZero() })
-	c.start(ctx, c.leechers("transmission")) // they have nobody to dial
+	if late := c.leechers("transmission"); len(late) > 0 {
+		c.start(ctx, late) // they have nobody to dial
+		time.Sleep(transmissionLead)
+	}
 	c.began = time.Now()
 	c.start(ctx, c.leechers("libtorrent"))
 	c.start(ctx, c.leechers("seedbed"))
@@ -130,6 +133,12 @@ func (c *crowd) run(ctx context.Context) {
 		c.stop()
 	}
 }
+
+// transmissionLead is how long before the others transmission gets the torrent.
+// Version 3.00 chooses whom to ask every ten seconds from then on. The others have a
+// few pieces each the next time that it does so, and it takes part almost from the
+// start of the crowd.
+const transmissionLead = 6 * time.Second
 
 //go:embed peers/libtorrent_crowd.py
 var libtorrentCrowdScript string
@@ -385,7 +394,7 @@ func TestMixedCrowd(t *testing.T) {
 	t.Parallel()
 	c := mixedCrowd(t, "seedbed")
 	// A fluid needs one; what the seed sends twice, the leechers did not pass on.
-	within(t, "the copies that the seed sends until the first leecher is complete", c.copies(), 0.9, 1.5)
+	within(t, "the copies that the seed sends until the first leecher is complete", c.copies(), 0.9, 1.9)
 }
 
 // What the seed sends, and to whom, is libtorrent's choice here.
