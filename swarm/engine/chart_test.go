@@ -70,12 +70,13 @@ const chartStyle = `
     .blue { stroke: #0a53b5; fill: #0a53b5 }
     .orange { stroke: #bc4c00; fill: #bc4c00 }
     .grey { stroke: #59636e; fill: #59636e }
-    .series text { stroke: none; fill: inherit; font-weight: 500 }
+    .series text { fill: inherit; font-weight: 500; stroke: #ffffff; stroke-width: 4px; paint-order: stroke }
     .open { fill: #ffffff; stroke-width: 1.75 }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc }
       .minor { fill: #9198a1 }
       .back, .open { fill: #0d1117 }
+      .series text { stroke: #0d1117 }
       .grid { stroke: #2f353d }
       .axis { stroke: #9198a1 }
       .blue { stroke: #6cb0ff; fill: #6cb0ff }
