@@ -278,20 +278,22 @@ func (c crowdRuns) chart() *lineChart {
 	}
 	last, median := points(simulated, byLast), points(simulated, byMedian)
 	actual, other := points(measured, byLast), points(compared, byLast)
-	words := func(p []chartPoint) string {
+	words := func(what string, p []chartPoint) string {
+		if len(p) == 0 {
+			return ""
+		}
 		var s []string
 		for _, p := range p {
 			s = append(s, fmt.Sprintf("%.1f s of %d", p.y, p.x))
 		}
-		return strings.Join(s, ", ")
+		return " " + what + " after " + strings.Join(s, ", ") + "."
 	}
 	return &lineChart{
 		title:    "How long a flash crowd takes",
 		subtitle: "16 MiB from one seed; everybody uploads at most 512 KiB/s; all start at once",
-		description: fmt.Sprintf("Seconds until the leechers are complete, against their number. The fluid bound is %.0f s whatever their number. "+
-			"seedbed in simulation: the last is complete after %s; the median after %s. seedbed, measured: the last after %s. "+
-			"libtorrent, measured: the last after %s.",
-			bound[0].y, words(last), words(median), words(actual), words(other)),
+		description: fmt.Sprintf("Seconds until the leechers are complete, against their number. The fluid bound is %.0f s whatever their number.", bound[0].y) +
+			words("seedbed in simulation: the last is complete", last) + words("The median", median) +
+			words("seedbed, measured: the last is complete", actual) + words("libtorrent, measured: the last is complete", other),
 		xLabel: "leechers", yLabel: "seconds until complete",
 		series: []chartSeries{
 			{label: fmt.Sprintf("fluid bound, %.0f s", bound[0].y), style: "grey dashed", line: true, points: bound},
