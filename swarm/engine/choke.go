@@ -34,6 +34,7 @@ type chokePeer struct {
 	sentAt     mono.Time // when the last of them were sent
 	stalls     uint8     // times that it was unchoked and took nothing; at most maxStalls
 	retry      mono.Time // not unchoked until then, if others wait
+	credit     credit    // for what it sent us
 
 	// Of the present round, while we download:
 	gives   float64 // bytes a second that it sends us
@@ -59,16 +60,17 @@ type chokeSink interface {
 //
 // A round costs O(n log n) for n peers, the rest O(n) at most.
 type choker struct {
-	slots        int // the regular ones and the optimistic one
-	rng          *rand.Rand
-	open         bool         // there are pieces to serve; nobody is unchoked before
-	peers        []*chokePeer // in the order they came
-	held         int          // how many are unchoked
-	freed        bool         // a slot may have become free: fill has something to do
-	roundAt      mono.Time
-	optimisticAt mono.Time // when the optimistic unchoke rotates
-	stalled      stalledPeers
-	ranking      []*chokePeer // of round
+	slots         int // the regular ones and the optimistic one
+	rng           *rand.Rand
+	open          bool         // there are pieces to serve; nobody is unchoked before
+	peers         []*chokePeer // in the order they came
+	held          int          // how many are unchoked
+	freed         bool         // a slot may have become free: fill has something to do
+	roundAt       mono.Time
+	optimisticAt  mono.Time // when the optimistic unchoke rotates
+	stalled       stalledPeers
+	ranking       []*chokePeer // of round
+	averageCredit float64      // bytes a second that an interested peer sends us on average
 }
 
 func newChoker(uploads int, rng *rand.Rand) choker {
@@ -174,6 +176,15 @@ func (c *choker) postpone(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
 
 // hasten makes the next round due now: the rules have changed.
 func (c *choker) hasten(now mono.Time) { c.roundAt = min(c.roundAt, now) }
+
+// setSlots sets how many peers may be unchoked. If there are too many, some are choked
+// in the next round, which is due at once.
+func (c *choker) setSlots(now mono.Time, slots int) {
+	c.freed = c.freed || slots > c.slots
+	if c.slots = slots; c.held > slots {
+		c.hasten(now)
+	}
+}
 
 // fill gives free slots to the interested peers that have waited longest.
 func (c *choker) fill(now mono.Time, sink chokeSink) {

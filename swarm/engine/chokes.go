@@ -17,11 +17,11 @@ func (s chokes) choke(conn Conn) {
 	p := e.conns[conn]
 	e.content.super.choked(&p.super)
 	e.send(p, wire.Msg{Type: wire.Choke})
-	for p.up.queue.Len() > 0 {
-		e.reject(p, p.up.queue.Pop()) // BEP 6: what is pending is rejected
+	for b, ok := e.uploader.take(&p.up.uploadPeer); ok; b, ok = e.uploader.take(&p.up.uploadPeer) {
+		e.reject(p, b) // BEP 6: what is pending is rejected
 	}
 	// Behind a slow uplink the window is many seconds long.
-	if p.up.handed > 0 {
+	if p.up.inflight > 0 {
 		e.cmd(Command{Kind: CmdWithdraw, Conn: conn})
 	}
 }

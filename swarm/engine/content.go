@@ -22,7 +22,8 @@ type content struct {
 	wantedBytes     int64
 	haveWantedBytes int64
 
-	super superSeeder
+	super  superSeeder
+	spread spread
 
 	fresh   []uint32  // verified and not yet announced
 	haveAt  mono.Time // when fresh is due
@@ -49,6 +50,10 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	e.req.start(info)
 	e.req.setBudget(e.cfg.Budget)
 	c.super = newSuperSeeder(n, info.PieceLength, e.req.pick)
+	c.spread = newSpread(n, spreading{e})
+	for _, p := range e.peers {
+		c.spread.join(p.conn, p.origin, &p.spread)
+	}
 	e.content = c
 	e.meta.end()
 	e.choker.start()
@@ -252,5 +257,6 @@ func (e *Engine) checkComplete() {
 	for _, p := range e.peers {
 		e.dropUseless(p)
 	}
+	e.setSlots()
 	e.choker.hasten(e.now)
 }

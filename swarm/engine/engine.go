@@ -22,21 +22,22 @@ type Engine struct {
 	output
 	scratch []byte // payload of the message being written
 
-	book    book
-	conns   map[Conn]*peer // to find a connection; never ranged over
-	peers   []*peer        // the same, in the order they came
-	open    int            // of those, not closing
-	spare   int            // of those, how many may be replaced; see room.go
-	blame   blame
-	sources []uint32 // of the piece at hand, by block; see appendSources
-	meta    metadataPhase
-	early   int // bytes of all peers' early fields
-	layer   layerPhase
-	content *content // nil until EvInfo
-	req     requester
-	choker  choker
-	fields  *rate.Sources // who had bitfields counted; nil while the torrent is small
-	hadUse  bool          // the message at hand had a use; see noise.go
+	book     book
+	conns    map[Conn]*peer // to find a connection; never ranged over
+	peers    []*peer        // the same, in the order they came
+	open     int            // of those, not closing
+	spare    int            // of those, how many may be replaced; see room.go
+	blame    blame
+	sources  []uint32 // of the piece at hand, by block; see appendSources
+	meta     metadataPhase
+	early    int // bytes of all peers' early fields
+	layer    layerPhase
+	content  *content // nil until EvInfo
+	req      requester
+	choker   choker
+	uploader uploader
+	fields   *rate.Sources // who had bitfields counted; nil while the torrent is small
+	hadUse   bool          // the message at hand had a use; see noise.go
 
 	timers
 	paused  bool // storage failed
@@ -103,6 +104,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	e.req = newRequester(requests{e}, cfg.ChunkSize, e.rng)
 	e.req.begin(now)
 	e.choker = newChoker(cfg.Uploads, e.rng)
+	e.uploader.setLimit(cfg.UpLimit)
 	e.meta = newMetadataPhase(metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2))
 	e.timers = timers{secondAt: mono.Never, wantAt: now}
 	return e
@@ -156,6 +158,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.book.setSelf(ev.Addr)
 	case *EvUpLimit:
 		e.cfg.UpLimit = ev.BytesPerSecond
+		e.uploader.setLimit(ev.BytesPerSecond)
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
@@ -188,6 +191,7 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	case BlockArrived:
 		p.lastIn = e.now
 		p.began = true
+		e.choker.noteReceived(e.now, &p.choke, int(ev.Block.Length))
 		e.req.received(&p.down, ev)
 	case BlockUnwanted:
 		p.lastIn = e.now
@@ -240,6 +244,8 @@ func (e *Engine) Tick(now mono.Time) {
 		return
 	}
 	e.req.measurePeers()
+	e.choker.measureCredit(e.now)
+	e.setSlots()
 	e.choker.countStalled(e.now, e.upRate.Rate(e.now), chokes{e})
 	for _, p := range e.peers {
 		e.upkeep(p)
@@ -304,11 +310,12 @@ func (e *Engine) pump() {
 		}
 		e.choker.fill(e.now, chokes{e})
 		e.req.refillAll()
-		for _, p := range e.peers {
-			e.serve(p)
+		if !e.paused {
+			e.uploader.serve(e.now, uploads{e})
 		}
 		e.announceHaves()
 		e.offer()
+		e.suggestFresh()
 	} else {
 		e.meta.ask(e.now, metas{e})
 		e.layer.ask(e.now, layerRequests{e})

@@ -274,6 +274,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	}
 	e.hadUse = true
 	e.req.addPiece(&p.down, index)
+	c.spread.noteHave(e.now, &p.spread, index)
 	c.super.requested(&p.super, index)
 	e.updateInterest(p)
 	if e.req.isSeed(&p.down) {

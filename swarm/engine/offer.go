@@ -38,7 +38,7 @@ func (e *Engine) superSeeds(p *peer) bool {
 	if !e.maySuperSeed() || c.n <= 2*offerMin || c.n > superMaxPieces {
 		return false
 	}
-	return e.cfg.SuperSeed == SuperOn || e.interestedLeechers(p) >= superLeechers
+	return e.cfg.SuperSeed == SuperOn || !e.uploader.isLimited() && e.interestedLeechers(p) >= superLeechers
 }
 
 // maySuperSeed reports whether the swarm needs what super-seeding gives: it has

@@ -45,14 +45,15 @@ type peer struct {
 	fielded bool  // a bitfield, have all or have none came
 	told    bool  // our bitfield was sent
 
-	early early
-	down  requestPeer
-	choke chokePeer
-	up    upload
-	meta  metaPeer
-	layer layerPeer
-	hash  hashPeer
-	super superPeer
+	early  early
+	down   requestPeer
+	choke  chokePeer
+	up     upload
+	meta   metaPeer
+	layer  layerPeer
+	hash   hashPeer
+	super  superPeer
+	spread spreadPeer
 
 	dhtPorts uint8 // messages of the kind that were heeded
 
@@ -90,6 +91,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.meta.join(e.now, p.conn, &p.meta)
 	e.layer.join(p.conn, &p.layer)
 	e.choker.join(e.now, p.conn, &p.choke)
+	e.uploader.join(p.conn, &p.up.uploadPeer)
 	e.sendFirstMessages(p)
 }
 
@@ -150,6 +152,7 @@ func (e *Engine) sendFirstMessages(p *peer) {
 	}
 	if e.content != nil {
 		e.req.hasNothing(&p.down)
+		e.content.spread.join(p.conn, p.origin, &p.spread)
 	}
 }
 
@@ -179,10 +182,11 @@ func (e *Engine) leaveSwarm(p *peer) {
 			}
 		}
 		c.super.release(&p.super, true)
+		c.spread.leave(&p.spread)
 	}
 	e.early -= p.early.size()
 	p.early = early{}
-	p.up.queue.Clear()
+	e.uploader.leave(&p.up.uploadPeer)
 	e.choker.leave(&p.choke)
 }
 

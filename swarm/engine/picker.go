@@ -143,6 +143,9 @@ func (k *picker) shuffle(i int32) {
 // nobodyHas reports whether no peer has the piece, seeds apart.
 func (k *picker) nobodyHas(piece uint32) bool { return k.avail[piece] == 0 }
 
+// isRarer reports whether fewer peers have piece a than piece b.
+func (k *picker) isRarer(a, b uint32) bool { return k.avail[a] < k.avail[b] }
+
 // put makes a piece idle.
 func (k *picker) put(piece uint32) {
 	if !k.idle.Add(int(piece)) {

@@ -5,6 +5,7 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/mono"
+	"seedbed/internal/rate"
 	"seedbed/swarm/wire"
 )
 
@@ -15,6 +16,11 @@ const (
 	queueTime = 3 * time.Second
 	// firstDepth blocks are on order at a peer of unknown speed.
 	firstDepth = 16
+	// longQueue is how much of the flow of a slow peer is kept on order, up to longDepth
+	// blocks: a peer that serves one after the other sends a whole piece at a time, and
+	// steal moves what would take too long.
+	longQueue = 20 * time.Second
+	longDepth = 32
 	// minDepth keeps even a very slow peer from idling between blocks.
 	minDepth = 2
 	// maxDepth bounds what we keep of a peer, whatever reqq it claims.
@@ -49,8 +55,10 @@ type requestPeer struct {
 	leases     leaseList
 	cancelled  cancels
 	depth      int
-	second     int64 // bytes in this second
-	before     int64 // and in the one before
+	steady     rate.Decay // bytes; see steadyRate
+	firstAt    mono.Time  // when the first block came
+	second     int64      // bytes in this second
+	before     int64      // and in the one before
 	chokedAt   mono.Time
 	pause      mono.Time // nothing is asked until then
 	rejects    int       // in a row
@@ -75,7 +83,8 @@ func (r *requester) limit(p *requestPeer) int {
 	if reqq == 0 {
 		reqq = wire.DefaultReqq
 	}
-	n := min(p.depth, reqq, maxDepth)
+	long := int(p.steadyRate(r) * longQueue.Seconds() / blockSize)
+	n := min(max(p.depth, min(long, longDepth)), reqq, maxDepth)
 	if !p.hasDelivered() {
 		n = min(n, firstDepth)
 	}
@@ -193,7 +202,7 @@ func (r *requester) refill(p *requestPeer) {
 		return
 	}
 	switch {
-	case r.takeOver(p, limit), r.focus.on && r.hasten(p, limit, maxFocus):
+	case r.steal(p, limit), r.takeOver(p, limit), r.focus.on && r.hasten(p, limit, maxFocus):
 	case out == 0 && !r.focus.on && r.endgame(p, min(limit, endgameDepth)):
 	case out == 0 && r.probe(p):
 	default:
@@ -233,8 +242,9 @@ func (r *requester) serves(q *requestPeer) bool {
 	return r.mayRequest(q) && !q.choked && !q.isDoubtful() && r.now >= q.pause
 }
 
-// nextChunk returns an open chunk with a free block for p, or nil. Open chunks come
-// first, then those of open pieces, then the rarest piece.
+// nextChunk returns an open chunk with a free block for p, or nil. What p was asked for
+// last goes on. Else the rarest piece that is open comes first, so that what is begun is
+// finished, unless another peer can go on with it and p has a rarer one.
 func (r *requester) nextChunk(p *requestPeer) *chunk {
 	if p.choked {
 		return r.nextFast(p)
@@ -242,21 +252,52 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 	if r.focus.on {
 		return r.nextFocused(p)
 	}
-	for _, k := range r.pieces.needy {
-		if r.may(p, k.piece) && r.admits(p, k) {
-			return k
+	open := r.nextOpen(p)
+	if open != nil && (open.piece.only == p || r.pick.nobodyHas(open.piece.index)) {
+		return open
+	}
+	if !r.mayBegin(p) || !r.slots.available() {
+		if open != nil || !r.relieve(p) {
+			return open
 		}
 	}
-	if (!r.mayBegin(p) || !r.slots.available()) && !r.relieve(p) {
-		return nil
+	if open == nil {
+		if pc := r.unfinished(p); pc != nil {
+			return r.openChunk(pc)
+		}
 	}
-	if pc := r.unfinished(p); pc != nil {
-		return r.openChunk(pc)
+	index, ok := r.choose(p)
+	if !ok || open != nil && (!r.pick.isRarer(index, open.piece.index) || !r.isServed(open.piece, p)) {
+		return open
 	}
-	if index, ok := r.choose(p); ok {
-		return r.openChunk(r.openPiece(index))
+	return r.openChunk(r.openPiece(index))
+}
+
+// nextOpen returns the open chunk with a free block that p is to go on with, or nil: what
+// it was asked for last, or the rarest, and of equal ones the one that is open longest.
+func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
+	for _, k := range r.pieces.needy {
+		if !r.may(p, k.piece) || !r.admits(p, k) {
+			continue
+		}
+		if k.piece.only == p {
+			return k
+		}
+		if best == nil || r.pick.isRarer(k.piece.index, best.piece.index) {
+			best = k
+		}
 	}
-	return nil
+	return best
+}
+
+// isServed reports whether another peer than p serves us and has pc.
+func (r *requester) isServed(pc *piece, p *requestPeer) bool {
+	for _, q := range r.peers.all {
+		if q != p && r.serves(q) && r.may(q, pc) {
+			return true
+		}
+	}
+	return false
 }
 
 // unfinished returns the first open piece that lacks a slot for one of its chunks and
@@ -325,6 +366,10 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	r.intake.rate.Add(r.now, n)
 	r.intake.bytes += int64(n)
 	p.second += int64(n)
+	if p.rate.Total() == int64(n) {
+		p.firstAt = r.now
+	}
+	p.steady.Add(r.now, steadyTime, float64(n))
 	if p.slowStart && p.depth < maxDepth {
 		p.depth++
 	}

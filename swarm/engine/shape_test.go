@@ -27,14 +27,14 @@ type machine struct {
 // machines may use what vocabulary declares.
 var machines = map[string]machine{
 	"blame":  {files: []string{"blame.go"}},
-	"choker": {files: []string{"choke.go", "stalled.go"}},
+	"choker": {files: []string{"choke.go", "merit.go", "stalled.go"}},
 	// Addresses of peers: bans, and the limits on unproven ones.
 	"book":     {files: []string{"candidates.go", "bans.go", "unproven.go"}},
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
 		files: []string{"requester.go", "holdings.go", "request.go", "lease.go", "pieces.go", "verified.go",
-			"parole.go", "weak.go", "scarce.go", "focused.go"},
+			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go"},
 		parts: []string{"picker", "slots", "focus", "standing"},
 	},
 	"picker": {files: []string{"picker.go"}},
@@ -42,7 +42,12 @@ var machines = map[string]machine{
 	"slots":  {files: []string{"slots.go"}},
 	// What is thought of a peer as a source of blocks.
 	"standing":     {files: []string{"standing.go"}},
-	"super-seeder": {files: []string{"super.go"}},
+	"super-seeder": {files: []string{"super.go"}, parts: []string{"stride"}},
+	// The order in which a seed offers pieces.
+	"stride": {files: []string{"stride.go"}},
+	// In what order blocks are sent, and to whom a seed sends what nobody has.
+	"uploader": {files: []string{"uploader.go"}},
+	"spread":   {files: []string{"spread.go"}, parts: []string{"uploader", "stride"}},
 }
 
 // vocabulary is the files whose declarations every machine may use.

@@ -50,6 +50,7 @@ type simConfig struct {
 	private   bool
 	diskFails time.Duration // a leecher's storage fails so often
 	super     SuperSeed     // of the seeds
+	unlimited bool          // engines do not know what limits their uplinks
 	star      bool          // leechers cannot reach one another
 	shape     func(*simNode)
 	until     func(*sim) bool // when the run is over, if not when all are complete
@@ -260,6 +261,14 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 	return s
 }
 
+// upLimit is the upload limit that the engine of n is told.
+func (s *sim) upLimit(n *simNode) int64 {
+	if s.cfg.unlimited {
+		return 0
+	}
+	return int64(n.rate)
+}
+
 // start brings a node up, with what its disk holds.
 func (n *simNode) start() {
 	s := n.s
@@ -273,7 +282,7 @@ func (n *simNode) start() {
 	n.tickAt = mono.Never
 	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: s.cfg.halfOpen, MaxConns: s.cfg.maxConns, Uploads: s.cfg.uploads,
-		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super, UpLimit: int64(n.rate)}, s.now)
+		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super, UpLimit: s.upLimit(n)}, s.now)
 	if n.life > 1 && n.doneAt == 0 {
 		n.backAt, n.backLeft = time.Duration(s.now), int64(n.have.Len()-n.have.Count())*s.cfg.pieceLen
 	}

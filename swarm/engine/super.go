@@ -14,9 +14,10 @@ import (
 type SuperSeed uint8
 
 const (
-	// SuperAuto super-seeds while it pays: there is no other seed, a new peer finds
-	// superLeechers connected leechers that are interested in us, and there are
-	// pieces that none of them has.
+	// SuperAuto super-seeds while it pays: our uplink has no limit that we know of, there
+	// is no other seed, a new peer finds superLeechers connected leechers that are
+	// interested in us, and there are pieces that none of them has. Where the limit is
+	// known, the order in which blocks are sent does as much; see spread.go.
 	SuperAuto SuperSeed = iota
 	// SuperOn super-seeds from the first leecher on, until every piece is at some
 	// leecher or another seed comes.
@@ -159,6 +160,9 @@ type superSeeder struct {
 func newSuperSeeder(pieces int, pieceLen int64, r rarity) superSeeder {
 	return superSeeder{pieces: pieces, step: stride(pieces), pieceLen: float64(pieceLen), rarity: r, due: mono.Never}
 }
+
+// isOn reports whether there is a peer that is told of some pieces only.
+func (s *superSeeder) isOn() bool { return s.limited > 0 }
 
 // limit begins to limit what p is told.
 func (s *superSeeder) limit(now mono.Time, p *superPeer) {
@@ -347,23 +351,6 @@ func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 // at is the k-th piece to be offered. Pieces that are offered one after the other
 // lie far apart, so that a peer that wants a part of the torrent finds some of it.
 func (s *superSeeder) at(k int) uint32 { return uint32(int64(k) * s.step % int64(s.pieces)) }
-
-// stride returns a number near the golden section of n that has no common divisor
-// with n.
-func stride(n int) int64 {
-	step := max(int64(float64(n)*0.618), 1)
-	for gcd(step, int64(n)) != 1 {
-		step++
-	}
-	return step
-}
-
-func gcd(a, b int64) int64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
 
 // take marks a piece as on its way to a leecher, unless one has it.
 func (s *superSeeder) take(piece uint32) bool {

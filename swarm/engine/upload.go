@@ -3,7 +3,6 @@ package engine
 import (
 	"slices"
 
-	"seedbed/internal/fifo"
 	"seedbed/swarm/wire"
 )
 
@@ -11,22 +10,14 @@ const (
 	// ourReqq is how many requests of a peer we keep (BEP 10 reqq); what comes
 	// beyond is rejected. 16 MiB on order feed any connection.
 	ourReqq = 1024
-	// What is handed to the shell at a time, by the peer's speed: half a second's
-	// worth, so that a choke or a cancel cuts quickly.
-	minWindow = 256 << 10
-	maxWindow = 4 << 20
-	// maxHanded bounds the blocks of a window, which may be of one byte each.
-	maxHanded = 1024
 	// allowedFast is how many pieces a peer that has little may have while it
 	// is choked (BEP 6: k = 10).
 	allowedFast = 10
 )
 
-// upload is what a peer requested.
+// upload is what a peer requested, and may request while it is choked.
 type upload struct {
-	queue    fifo.Queue[Block]
-	inflight int64    // bytes with the shell
-	handed   int      // blocks with the shell
+	uploadPeer
 	fast     []uint32 // what it may ask for while choked
 	fastLeft int      // blocks of that it may still have
 }
@@ -54,7 +45,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		e.reject(p, b)
 		return
 	}
-	u.queue.Push(b)
+	e.uploader.add(&u.uploadPeer, b)
 	c.super.requested(&p.super, b.Piece)
 	e.hadUse = true
 }
@@ -77,47 +68,60 @@ func (e *Engine) reject(p *peer, b Block) {
 }
 
 func (e *Engine) onCancel(p *peer, b Block) {
-	for i, x := range p.up.queue.All() {
-		if x == b {
-			p.up.queue.RemoveAt(i)
-			e.hadUse = true
-			e.reject(p, b) // BEP 6: a cancelled request is answered too
-			return
-		}
+	if e.uploader.remove(&p.up.uploadPeer, b) {
+		e.hadUse = true
+		e.reject(p, b) // BEP 6: a cancelled request is answered too
+		return
 	}
-	if p.up.handed > 0 && b.Length > 0 {
+	if p.up.inflight > 0 && b.Length > 0 {
 		e.cmd(Command{Kind: CmdWithdraw, Conn: p.conn, Block: b})
 	}
 }
 
-// serve hands p's requests to the shell, half a window at a time at least.
-func (e *Engine) serve(p *peer) {
-	u := &p.up
-	if u.queue.Len() == 0 || e.paused || p.closing {
-		return
+// uploads is the engine as its uploader sees it.
+type uploads struct{ e *Engine }
+
+func (s uploads) weight(conn Conn) float64 {
+	e, p := s.e, s.e.conns[conn]
+	if e.content.complete {
+		return e.content.spread.weight(e.now, &p.spread)
 	}
-	window := min(max(int64(p.choke.rate.Rate(e.now)/2), minWindow), maxWindow)
-	if u.inflight > window/2 {
-		return
+	return e.choker.merit(e.now, &p.choke)
+}
+
+func (s uploads) takes(conn Conn) float64 { return s.e.conns[conn].choke.rate.Rate(s.e.now) }
+
+func (s uploads) sent() float64 { return s.e.upRate.Rate(s.e.now) }
+
+func (s uploads) urgency(conn Conn, piece uint32) urgency {
+	if !s.e.isOnlySeed() {
+		return urgency{}
 	}
-	for u.queue.Len() > 0 && u.inflight < window && u.handed < maxHanded && e.choker.maySend(e.now, &p.choke, u.queue.Front().Length) {
-		b := u.queue.Pop()
-		if !e.content.have.Has(int(b.Piece)) {
-			e.reject(p, b)
-			continue
-		}
-		u.inflight += int64(b.Length)
-		u.handed++
-		e.cmd(Command{Kind: CmdUpload, Conn: p.conn, Block: b})
-		p.lastOut = e.now
+	return s.e.content.spread.urgency(s.e.now, &s.e.conns[conn].spread, piece)
+}
+
+func (s uploads) maySend(conn Conn, length uint32) bool {
+	return s.e.choker.maySend(s.e.now, &s.e.conns[conn].choke, length)
+}
+
+func (s uploads) upload(conn Conn, b Block) bool {
+	e, p := s.e, s.e.conns[conn]
+	if !e.content.have.Has(int(b.Piece)) {
+		e.reject(p, b)
+		return false
 	}
+	if e.isOnlySeed() {
+		e.content.spread.noteSent(e.now, &p.spread, b.Piece)
+	}
+	e.cmd(Command{Kind: CmdUpload, Conn: conn, Block: b})
+	p.lastOut = e.now
+	return true
 }
 
 // onUploaded handles BlockUploaded.
 func (e *Engine) onUploaded(p *peer, b Block) {
 	n := int(b.Length)
-	p.up.inflight -= int64(n)
-	p.up.handed--
+	e.uploader.done(&p.up.uploadPeer, b)
 	e.choker.noteSent(e.now, &p.choke, n)
 	e.upRate.Add(e.now, n)
 	e.content.super.flow.add(e.now, n)
@@ -126,8 +130,7 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 
 // onUnsent handles BlockUnsent.
 func (e *Engine) onUnsent(p *peer, b Block) {
-	p.up.inflight -= int64(b.Length)
-	p.up.handed--
+	e.uploader.done(&p.up.uploadPeer, b)
 	e.reject(p, b)
 }
 

@@ -37,7 +37,7 @@ func TestBEP6ChokesAndCancelsReachWhatWasHandedOver(t *testing.T) {
 			r.block(BlockEvent{Kind: BlockUnsent, Conn: c, Block: b})
 		}
 	}
-	if u := &r.e.conns[c].up; u.inflight != 0 || u.handed != 0 {
+	if u := &r.e.conns[c].up; u.inflight != 0 || u.handed.Len() != 0 {
 		t.Errorf("%d bytes in %d blocks are thought to be with the shell", u.inflight, u.handed)
 	}
 	r.drain()

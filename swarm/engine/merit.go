@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"time"
+
+	"seedbed/internal/mono"
+	"seedbed/internal/rate"
+)
+
+// While we download, the uplink is shared in proportion to what peers send us, so that
+// more identities, or a little sent to many, gain nothing (Levin et al., "BitTorrent is an
+// Auction", 2008). A part is shared equally, so that newcomers can show what they give.
+
+const (
+	// What a peer sent counts over a short time, so that it is rewarded soon, and over a
+	// long one, so that it is not forgotten while it has nothing that we lack.
+	shortCredit = 10 * time.Second
+	longCredit  = 2 * time.Minute
+	// equalShare is the part of the uplink that is shared equally.
+	equalShare = 0.15
+)
+
+// credit is what a peer sent us, in bytes that are forgotten with time.
+type credit struct{ short, long rate.Decay }
+
+func (c *credit) add(now mono.Time, n int) {
+	c.short.Add(now, shortCredit, float64(n))
+	c.long.Add(now, longCredit, float64(n))
+}
+
+// rate returns bytes a second.
+func (c *credit) rate(now mono.Time) float64 {
+	return max(c.short.Sum(now, shortCredit)/shortCredit.Seconds(), c.long.Sum(now, longCredit)/longCredit.Seconds())
+}
+
+// noteReceived counts bytes that p sent us.
+func (c *choker) noteReceived(now mono.Time, p *chokePeer, n int) { p.credit.add(now, n) }
+
+// measureCredit measures what interested peers sent us on average. It is called once a
+// second.
+func (c *choker) measureCredit(now mono.Time) {
+	total, n := 0.0, 0
+	for _, p := range c.peers {
+		if p.interested {
+			total += p.credit.rate(now)
+			n++
+		}
+	}
+	c.averageCredit = total / float64(max(n, 1))
+}
+
+// merit returns the share of the uplink that p deserves for what it sent us: 1 on
+// average.
+func (c *choker) merit(now mono.Time, p *chokePeer) float64 {
+	if c.averageCredit == 0 {
+		return 1
+	}
+	return equalShare + (1-equalShare)*p.credit.rate(now)/c.averageCredit
+}
