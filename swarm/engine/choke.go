@@ -12,10 +12,10 @@ import (
 
 const (
 	rechokeEvery    = 10 * time.Second // BEP 3: the choker runs every ten seconds
-	optimisticEvery = 30 * time.Second // BEP 3: the optimistic unchoke rotates every 30 s
-	newcomerFor     = time.Minute      // and new connections are three times as likely
-	// A seed keeps a peer unchoked for at least so long and so much before another
-	// that waits gets its slot.
+	optimisticEvery = 30 * time.Second // BEP 3: the optimistic unchoke rotates every 30 seconds
+	newcomerFor     = time.Minute      // BEP 3: a new connection is three times as likely to get it
+	// A seed keeps a peer unchoked for at least turnTime and turnBytes before it gives
+	// the slot to a peer that waits.
 	turnTime  = 30 * time.Second
 	turnBytes = 4 << 20
 )
@@ -26,15 +26,15 @@ type chokePeer struct {
 	since      mono.Time // when it was connected
 	interested bool      // it is interested in us
 	unchoked   bool      // it holds an upload slot
-	optimistic bool      // it holds the slot that needs no merit
+	optimistic bool      // it holds the slot that does not depend on what it gives
 	unchokedAt mono.Time // when it was unchoked last; 0 is never
 	rate       rate.Meter
 	sent       int64     // bytes since unchokedAt
 	total      int64     // bytes ever
 	sentAt     mono.Time // when the last of them were sent
-	stalls     uint8     // times that it was unchoked and took nothing; at most maxStalls
-	retry      mono.Time // not unchoked until then, if others wait
-	credit     credit    // for what it sent us
+	stalls     uint8     // how often it was unchoked and took nothing; at most maxStalls
+	retry      mono.Time // it is not unchoked before, if others wait
+	credit     credit    // what it sent us
 
 	// Of the present round, while we download:
 	gives   float64 // bytes a second that it sends us
@@ -54,9 +54,10 @@ type chokeSink interface {
 }
 
 // choker decides which peers hold the upload slots. While we download they go to
-// the peers that give us most; a seed gives each peer its turn. It keeps two
-// invariants: at most slots peers are unchoked, and no slot is free while an
-// interested peer that may have one waits, once fill was called.
+// the peers that give us most; a seed gives each peer its turn. How peers that are
+// unchoked share the uplink is the uploader's decision, by merit. The choker keeps two
+// invariants: at most slots peers are unchoked, and after fill no slot is free while an
+// interested peer waits that may have one.
 //
 // A round costs O(n log n) for n peers, the rest O(n) at most.
 type choker struct {
@@ -77,7 +78,7 @@ func newChoker(uploads int, rng *rand.Rand) choker {
 	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never}
 }
 
-// start lets peers be unchoked: there are pieces to serve.
+// start allows peers to be unchoked: there are pieces to serve.
 func (c *choker) start() { c.open = true }
 
 // join adds a peer, choked and not interested (BEP 3).
@@ -86,7 +87,7 @@ func (c *choker) join(now mono.Time, conn Conn, p *chokePeer) {
 	c.peers = append(c.peers, p)
 }
 
-// leave forgets a peer that is gone. One that never joined is passed over.
+// leave forgets a peer that is gone. It ignores one that never joined.
 func (c *choker) leave(p *chokePeer) {
 	i := slices.Index(c.peers, p)
 	if i < 0 {
@@ -102,8 +103,8 @@ func (c *choker) leave(p *chokePeer) {
 	p.unchoked, p.interested = false, false
 }
 
-// setInterested notes that p is interested. It is answered at once if there is a
-// free slot: ten seconds are long in a small swarm.
+// setInterested records that p is interested. It unchokes p at once if a slot is free: ten
+// seconds until the next round are long in a small swarm.
 func (c *choker) setInterested(now mono.Time, p *chokePeer, sink chokeSink) {
 	if p.interested {
 		return
@@ -118,7 +119,7 @@ func (c *choker) setInterested(now mono.Time, p *chokePeer, sink chokeSink) {
 	}
 }
 
-// setNotInterested notes that p is not interested any more. It keeps its slot until
+// setNotInterested records that p is no longer interested. It keeps its slot until
 // another peer wants it, as it may request at any time.
 func (c *choker) setNotInterested(p *chokePeer) {
 	if p.interested {
@@ -134,11 +135,11 @@ func (c *choker) noteSent(now mono.Time, p *chokePeer, n int) {
 	p.rate.Add(now, n)
 }
 
-// hasFree reports whether nobody holds one of the slots.
+// hasFree reports whether a slot is free.
 func (c *choker) hasFree() bool { return c.held < c.slots }
 
-// takeSlot reports whether there is a free slot. If there is none, it takes one from
-// a peer that is not interested.
+// takeSlot reports whether a slot is free. If none is, it first takes one from a peer that
+// is not interested.
 func (c *choker) takeSlot(sink chokeSink) bool {
 	if c.hasFree() {
 		return true
@@ -171,7 +172,7 @@ func (c *choker) choke(p *chokePeer, sink chokeSink) {
 	sink.choke(p.conn)
 }
 
-// postpone makes the next round due a whole interval from now.
+// postpone makes the next round due one whole interval from now.
 func (c *choker) postpone(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
 
 // hasten makes the next round due now: the rules have changed.
@@ -206,8 +207,8 @@ func (c *choker) fill(now mono.Time, sink chokeSink) {
 	}
 }
 
-// round hands out all slots anew: by merit while we download, in turns when we
-// only give.
+// round assigns all slots anew: by what peers give us while we download, in turns when
+// we seed.
 func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 	c.postpone(now)
 	if !c.open {
@@ -248,9 +249,9 @@ func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 	clear(c.ranking)
 }
 
-// rankByMerit sorts a list so that the peers that give us most come first, then
-// those that snub us (BEP 3: anti-snubbing), then those whose pause is not over. The
-// optimistic unchoke has the last place that is served.
+// rankByMerit sorts a list: first the peers that give us something, by how much, then
+// those that snub us (BEP 3: anti-snubbing), then those that may not be unchoked yet. The
+// optimistic unchoke gets the last place that is served.
 func (c *choker) rankByMerit(now mono.Time, list []*chokePeer, sink chokeSink) {
 	for _, p := range list {
 		p.gives, p.snubbed = sink.gives(p.conn)
@@ -278,8 +279,8 @@ func compareBool(x, y bool) int {
 	return 1
 }
 
-// placeOptimistic puts the optimistic unchoke, which needs no merit, at the last
-// place that is served.
+// placeOptimistic moves the optimistic unchoke, which does not depend on what a peer
+// gives, to the last place that is served.
 func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
 	rest := list[c.slots-1:]
 	chosen := -1
@@ -299,8 +300,8 @@ func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
 	rest[0], rest[chosen] = rest[chosen], rest[0]
 }
 
-// drawOptimistic draws one of a list by its weight, and returns -1 if all weigh
-// nothing.
+// drawOptimistic draws a peer of a list at random by weight and returns its index, or -1
+// if all weights are zero.
 func (c *choker) drawOptimistic(now mono.Time, list []*chokePeer) int {
 	total := 0
 	for _, p := range list {
@@ -329,14 +330,14 @@ func (p *chokePeer) weight(now mono.Time) int {
 	return 1
 }
 
-// A claim says how good a peer's claim to a slot of a seed is, the best first.
+// A claim ranks peers for the slots of a seed, the best first.
 type claim uint8
 
 const (
 	claimTurn     claim = iota // it is unchoked and its turn is not over
 	claimWaits                 // it is choked and waits for its turn
 	claimOver                  // its turn is over
-	claimUnproven              // many peers are stalled, and it has not proven that it takes what it is sent
+	claimUnproven              // many peers are stalled, and it has not shown yet that it takes what it is sent
 	claimPaused                // it took nothing when it was unchoked
 )
 

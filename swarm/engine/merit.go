@@ -7,20 +7,21 @@ import (
 	"seedbed/internal/rate"
 )
 
-// While we download, the uplink is shared in proportion to what peers send us, so that
-// more identities, or a little sent to many, gain nothing (Levin et al., "BitTorrent is an
-// Auction", 2008). A part is shared equally, so that newcomers can show what they give.
+// While we download, peers share the uplink in proportion to what they send us. So a peer
+// gains nothing if it spreads what it sends over several identities, or if it sends just
+// enough to be unchoked (Levin et al., "BitTorrent is an Auction", 2008). A small part is
+// shared equally: a newcomer needs a first piece before it can send anything.
 
 const (
 	// What a peer sent counts over a short time, so that it is rewarded soon, and over a
-	// long one, so that it is not forgotten while it has nothing that we lack.
+	// long time, so that it is not forgotten while it has nothing that we need.
 	shortCredit = 10 * time.Second
 	longCredit  = 2 * time.Minute
 	// equalShare is the part of the uplink that is shared equally.
 	equalShare = 0.15
 )
 
-// credit is what a peer sent us, in bytes that are forgotten with time.
+// credit is how many bytes a peer sent us, as two sums that decay with time.
 type credit struct{ short, long rate.Decay }
 
 func (c *credit) add(now mono.Time, n int) {
@@ -28,7 +29,7 @@ func (c *credit) add(now mono.Time, n int) {
 	c.long.Add(now, longCredit, float64(n))
 }
 
-// rate returns bytes a second.
+// rate returns bytes a second: the larger of the short and the long average.
 func (c *credit) rate(now mono.Time) float64 {
 	return max(c.short.Sum(now, shortCredit)/shortCredit.Seconds(), c.long.Sum(now, longCredit)/longCredit.Seconds())
 }
@@ -36,8 +37,8 @@ func (c *credit) rate(now mono.Time) float64 {
 // noteReceived counts bytes that p sent us.
 func (c *choker) noteReceived(now mono.Time, p *chokePeer, n int) { p.credit.add(now, n) }
 
-// measureCredit measures what interested peers sent us on average. It is called once a
-// second.
+// measureCredit updates the average of what interested peers sent us, which merit is
+// relative to. It is called once a second.
 func (c *choker) measureCredit(now mono.Time) {
 	total, n := 0.0, 0
 	for _, p := range c.peers {
@@ -49,8 +50,9 @@ func (c *choker) measureCredit(now mono.Time) {
 	c.averageCredit = total / float64(max(n, 1))
 }
 
-// merit returns the share of the uplink that p deserves for what it sent us: 1 on
-// average.
+// merit returns the share of the uplink that p deserves for what it sent us: 1 for a peer
+// that sends as much as the average. An absolute measure would lock out a peer that was
+// served while nobody had sent us anything.
 func (c *choker) merit(now mono.Time, p *chokePeer) float64 {
 	if c.averageCredit == 0 {
 		return 1

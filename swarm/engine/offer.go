@@ -4,12 +4,11 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// What each peer is told of the pieces that we have: everything, or what the
-// super-seeder chooses.
+// Which of our pieces each peer is told of: all, or those that the super-seeder chooses.
 
-// sendBitfield tells what we have: the first message that is not an extension's.
-// A peer that was met before the metadata was known is told afterwards, as
-// libtorrent does.
+// sendBitfield tells p what we have. It is the first message but for those of extensions.
+// A peer that connected before the metadata was known is told afterwards, as libtorrent
+// does.
 func (e *Engine) sendBitfield(p *peer) {
 	c := e.content
 	p.told = true
@@ -32,7 +31,7 @@ func (e *Engine) sendBitfield(p *peer) {
 	}
 }
 
-// superSeeds reports whether a new peer is told of some pieces only.
+// superSeeds reports whether a new peer is told of only some pieces.
 func (e *Engine) superSeeds(p *peer) bool {
 	c := e.content
 	if !e.maySuperSeed() || c.n <= 2*offerMin || c.n > superMaxPieces {
@@ -41,15 +40,15 @@ func (e *Engine) superSeeds(p *peer) bool {
 	return e.cfg.SuperSeed == SuperOn || !e.uploader.isLimited() && e.interestedLeechers(p) >= superLeechers
 }
 
-// maySuperSeed reports whether the swarm needs what super-seeding gives: it has
-// no other seed, and there are pieces that no leecher has.
+// maySuperSeed reports whether super-seeding can help the swarm: we are its only seed,
+// and there are pieces that no leecher has.
 func (e *Engine) maySuperSeed() bool {
 	c := e.content
 	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && e.req.isScarce()
 }
 
-// interestedLeechers returns how many leechers besides p are connected and want
-// something of us, those included that have had no time yet to say so.
+// interestedLeechers returns how many leechers besides p are connected and interested, or
+// had no time yet to tell us that they are.
 func (e *Engine) interestedLeechers(p *peer) (n int) {
 	for _, q := range e.peers {
 		if q != p && !q.closing && q.told && !q.down.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
@@ -59,7 +58,7 @@ func (e *Engine) interestedLeechers(p *peer) (n int) {
 	return n
 }
 
-// offer tells peers of more pieces, where they are due.
+// offer tells each peer of further pieces, if the super-seeder says so.
 func (e *Engine) offer() {
 	s := &e.content.super
 	s.beginTurns()
@@ -99,7 +98,7 @@ func (e *Engine) offerPieces(p *peer, room bool) {
 	}
 }
 
-// offerAll tells a limited peer of every piece that it was not told of.
+// offerAll tells a limited peer of every piece that it was not told of yet.
 func (e *Engine) offerAll(p *peer) {
 	c := e.content
 	for i := c.have.Next(0); i >= 0; i = c.have.Next(i + 1) {

@@ -8,86 +8,91 @@ import (
 	"seedbed/internal/mono"
 )
 
-// The uplink of the only seed is what a new swarm has least of: until every piece is at
+// The bottleneck of a new swarm is the uplink of its only seed: until every piece is at
 // some leecher, a block that the seed sends twice delays everybody. So the seed sends
 // each piece to one leecher first, and chooses the leecher that is expected to pass it on
-// soonest. That is measured: a gift is a piece that a leecher has from us alone, and its
-// lag is the time until a peer of another host has the piece too. A peer that keeps its
-// gifts, or passes them on slowly, gets the next after those that do not.
+// soonest. It measures how soon that is:
 //
-// A leecher with the fast extension is told by a suggestion (BEP 6) which piece to
-// request, so that two do not request the same.
+//   - A gift is a piece that a leecher has from us alone.
+//   - The lag of a gift is the time from its last block until a peer on another host has
+//     the piece too. Peers on one host could confirm one another's gifts.
+//
+// A peer that keeps its gifts, or passes them on slowly, gets its next gift after the
+// peers that do not.
+//
+// The seed tells a leecher with the fast extension which piece to request by a suggestion
+// (BEP 6), so that two leechers do not request the same piece.
 
 const (
-	// giftTime after the last block of a gift, the leecher must have it and request no
-	// more of it; else the piece is sent to others as if it was never given.
+	// giftTime after the last block of a gift, a leecher that requests no more of the
+	// piece must have it. Otherwise the piece is as urgent as one that was never given.
 	giftTime = 2 * time.Second
-	// hoardTime after the last block of a gift, it is as urgent to send the piece to
-	// another peer as to send one that nobody has.
+	// hoardTime after the last block of a gift, a peer on another host must have the
+	// piece. Otherwise the piece is as urgent as one that nobody has.
 	hoardTime = 3 * time.Second
-	// firstLag is the lag that is expected of a peer that was given nothing, and minLag
-	// and maxLag bound what is expected of any.
+	// firstLag is the lag that is expected of a peer before one was measured. minLag and
+	// maxLag bound the lag that is expected of any peer.
 	firstLag = time.Second
 	minLag   = 100 * time.Millisecond
 	maxLag   = time.Minute
-	// lagKeep is the weight of what is known in the average of lags.
+	// A new lag counts for one part in lagKeep of a peer's average.
 	lagKeep = 4
-	// maxSuggestScan bounds the pieces that are looked at for a suggestion.
+	// maxSuggestScan bounds how many pieces are examined for one suggestion.
 	maxSuggestScan = 64
 )
 
-// The classes of urgency, the most urgent first.
+// The classes of urgency of a piece that a peer requests, the most urgent first.
 const (
-	urgentFresh  = iota // no leecher has it or gets it
-	urgentCopied        // others have it, from whom it can be had too
-	urgentGiven         // it is on its way to a peer that will pass it on
+	urgentFresh  = iota // no other peer has it or gets it, or the one that does keeps it
+	urgentCopied        // another peer has it and can pass it on
+	urgentGiven         // it is on its way to another peer, which is to pass it on
 )
 
-// spreadPeer is what is known of a peer as one that passes pieces on.
+// spreadPeer is what spread knows of a peer.
 type spreadPeer struct {
 	conn      Conn
-	host      uint32        // peers of one host are not told apart
-	gifts     []*gift       // not passed on yet, the oldest first
-	lag       time.Duration // average; 0 is unknown
+	host      uint32        // peers on one host do not pass gifts on to one another
+	gifts     []*gift       // that are not passed on yet, in the order in which they began
+	lag       time.Duration // moving average; 0 if none was measured
 	suggested int           // the piece that was suggested last, plus 1; 0 is none
 }
 
-// gift is a piece that a peer has, or gets, from us alone.
+// gift is a piece that a peer received, or is receiving, from us alone.
 type gift struct {
 	piece uint32
 	to    *spreadPeer
-	at    mono.Time // when its latest block was handed over
+	at    mono.Time // when its latest block was handed to the shell
 }
 
 // spreadFacts answers what the decisions of spread depend on.
 type spreadFacts interface {
 	// nobodyHas reports whether no leecher has the piece.
 	nobodyHas(piece uint32) bool
-	// awaits reports whether a peer requests blocks of the piece that it was not sent.
+	// awaits reports whether requests of a peer for blocks of the piece are unanswered.
 	awaits(conn Conn, piece uint32) bool
 }
 
-// spread decides to whom a seed sends the pieces that no leecher has. Every call costs
-// O(gifts of one peer), suggest O(maxSuggestScan).
+// spread decides to which peer the only seed sends each piece first. suggest costs
+// O(maxSuggestScan), every other call but leave O(gifts of one peer).
 type spread struct {
 	facts  spreadFacts
 	pieces int
 	given  map[uint32]*gift // to find a gift; never ranged over
 
-	suggested bitset.Set // pieces that are suggested to a peer; of length 0, none
+	suggested bitset.Set // pieces that are suggested to some peer; of length 0 if none ever was
 	step      int64      // see stride
-	cursor    int        // the next piece to be looked at for a suggestion
-	looked    int        // pieces that were looked at in vain since one became free
+	cursor    int        // counts the pieces examined for suggestions, modulo pieces
+	looked    int        // pieces examined since one may have become free; if all were, there is none
 }
 
 func newSpread(pieces int, facts spreadFacts) spread {
 	return spread{facts: facts, pieces: pieces, given: make(map[uint32]*gift), step: stride(pieces)}
 }
 
-// join adds a peer. host names the host that it is on.
+// join adds a peer. host identifies the host that it is on.
 func (s *spread) join(conn Conn, host uint32, p *spreadPeer) { *p = spreadPeer{conn: conn, host: host} }
 
-// leave forgets p, which is gone, and with it what it was given.
+// leave forgets p, which is gone, and its gifts.
 func (s *spread) leave(p *spreadPeer) {
 	for len(p.gifts) > 0 {
 		s.end(p.gifts[len(p.gifts)-1])
@@ -95,7 +100,7 @@ func (s *spread) leave(p *spreadPeer) {
 	s.withdraw(p)
 }
 
-// end ends a gift: it was passed on, or will not be.
+// end forgets a gift, which was passed on or never will be.
 func (s *spread) end(g *gift) {
 	delete(s.given, g.piece)
 	s.looked = 0
@@ -108,7 +113,8 @@ func (s *spread) end(g *gift) {
 	}
 }
 
-// noteSent notes that a block of a piece was handed over for p.
+// noteSent records that a block of a piece was handed to the shell for p. The piece
+// becomes a gift to p if nobody has it, or if the peer that it was given to keeps it.
 func (s *spread) noteSent(now mono.Time, p *spreadPeer, piece uint32) {
 	g := s.given[piece]
 	switch {
@@ -126,7 +132,8 @@ func (s *spread) noteSent(now mono.Time, p *spreadPeer, piece uint32) {
 	p.gifts = append(p.gifts, g)
 }
 
-// noteHave notes that p has a piece.
+// noteHave records that p has a piece: if it was a gift to a peer on another host, it was
+// passed on.
 func (s *spread) noteHave(now mono.Time, p *spreadPeer, piece uint32) {
 	if g := s.given[piece]; g != nil && g.to != p && g.to.host != p.host {
 		g.to.noteLag(now.Sub(g.at))
@@ -142,7 +149,8 @@ func (p *spreadPeer) noteLag(lag time.Duration) {
 	p.lag += (lag - p.lag) / lagKeep
 }
 
-// isKept reports whether the peer that was given a piece does not pass it on.
+// isKept reports whether the peer that was given a piece had enough time to pass it on
+// and did not.
 func (s *spread) isKept(now mono.Time, g *gift) bool {
 	age := now.Sub(g.at)
 	if s.facts.nobodyHas(g.piece) {
@@ -151,7 +159,7 @@ func (s *spread) isKept(now mono.Time, g *gift) bool {
 	return age > hoardTime
 }
 
-// urgency ranks a piece that p requests.
+// urgency ranks a piece that p requests by how much the swarm gains if p gets it now.
 func (s *spread) urgency(now mono.Time, p *spreadPeer, piece uint32) urgency {
 	g := s.given[piece]
 	switch {
@@ -165,8 +173,8 @@ func (s *spread) urgency(now mono.Time, p *spreadPeer, piece uint32) urgency {
 	return urgency{class: urgentCopied}
 }
 
-// cost ranks p by the time until it has passed on one more gift. Peers that differ by
-// less than a factor of four may rank the same, so that all of them get gifts.
+// cost ranks p by the time that it is expected to need to pass on its gifts and one more.
+// Each rank spans a factor of four, so that peers that differ less share the gifts.
 func (s *spread) cost(now mono.Time, p *spreadPeer) int {
 	expected := time.Duration(len(p.gifts)+1) * s.expectedLag(now, p)
 	return bits.Len64(uint64(expected/minLag)) / 2
@@ -178,19 +186,20 @@ func (s *spread) expectedLag(now mono.Time, p *spreadPeer) time.Duration {
 	if lag == 0 {
 		lag = firstLag
 	}
-	if len(p.gifts) > 0 { // what it keeps for longer than expected tells something too
+	if len(p.gifts) > 0 { // its oldest gift may have taken longer already
 		lag = max(lag, now.Sub(p.gifts[0].at))
 	}
 	return min(lag, maxLag)
 }
 
-// weight returns the share of the uplink that p deserves as one that passes pieces on.
+// weight returns the share of the uplink that p deserves for passing pieces on: 1 if it
+// is expected to take firstLag.
 func (s *spread) weight(now mono.Time, p *spreadPeer) float64 {
 	return firstLag.Seconds() / s.expectedLag(now, p).Seconds()
 }
 
-// suggest returns a piece that is to be suggested to p. It returns false while there is
-// none, or p has not received the one that was suggested last.
+// suggest returns a piece to suggest to p. It returns false if there is none, or while p
+// has not received the piece that was suggested to it last.
 func (s *spread) suggest(p *spreadPeer) (piece uint32, ok bool) {
 	if p.suggested > 0 {
 		i := uint32(p.suggested - 1)
@@ -207,7 +216,7 @@ func (s *spread) suggest(p *spreadPeer) (piece uint32, ok bool) {
 			break
 		}
 		// Pieces that are suggested one after the other lie far apart, so that a peer
-		// that wants a part of the torrent finds some of it.
+		// that wants only a part of the torrent soon finds a piece of it.
 		i := uint32(int64(s.cursor) * s.step % int64(s.pieces))
 		s.cursor = (s.cursor + 1) % s.pieces
 		s.looked++
@@ -219,7 +228,7 @@ func (s *spread) suggest(p *spreadPeer) (piece uint32, ok bool) {
 	return 0, false
 }
 
-// withdraw lets others be suggested what was suggested to p.
+// withdraw allows the piece that was suggested to p to be suggested to others.
 func (s *spread) withdraw(p *spreadPeer) {
 	if p.suggested > 0 {
 		s.suggested.Remove(p.suggested - 1)

@@ -2,7 +2,8 @@ package engine
 
 import "seedbed/swarm/wire"
 
-// What the engine does with the decisions of spread, and what it tells it.
+// The engine's side of spread: the facts that it asks for, and what becomes of its
+// suggestions. upload.go asks it for urgencies and weights.
 
 // spreading is the engine as its spread sees it.
 type spreading struct{ e *Engine }
@@ -20,11 +21,11 @@ func (e *Engine) isOnlySeed() bool {
 	return c.complete && c.nHave == c.n && e.req.isScarce()
 }
 
-// spreadSlots is how many peers may request pieces of the only seed of a limited uplink.
-// It sends one piece at a time all the same: the slots let it choose to whom.
+// spreadSlots is how many peers the only seed unchokes if its uplink is limited. It still
+// sends one piece at a time: it can choose to whom only among peers that may request.
 const spreadSlots = 200
 
-// setSlots sets the number of upload slots for what the swarm needs now.
+// setSlots sets the number of upload slots by what the swarm needs now.
 func (e *Engine) setSlots() {
 	slots := e.cfg.Uploads + 1
 	if e.uploader.isLimited() && e.content != nil && e.isOnlySeed() {
@@ -33,7 +34,8 @@ func (e *Engine) setSlots() {
 	e.choker.setSlots(e.now, slots)
 }
 
-// suggestFresh suggests pieces that no leecher has to the peers that may request them.
+// suggestFresh suggests pieces that no leecher has to peers that may request them. Only
+// peers with the fast extension understand a suggestion.
 func (e *Engine) suggestFresh() {
 	c := e.content
 	if !e.isOnlySeed() || c.super.isOn() {

@@ -4,32 +4,33 @@ import (
 	"time"
 )
 
-// What is on order at a peer that serves many waits long for its turn. Meanwhile others
-// may get the same piece and have nothing else to do for us. So blocks are moved from
-// where they would come late, the last requested first, for these are the least likely
-// to be on their way.
+// A request at a peer that serves many others waits long for its turn. Meanwhile a peer
+// that has nothing else for us may get the same piece. So a block is requested of the
+// second peer instead, if it would come much later from the first. Blocks that were
+// requested last move first, as they are the least likely to be on their way.
 
 const (
 	// steadyTime is the time constant of the rates by which peers are compared. It is
-	// long, as a peer that serves one after the other sends in bursts.
+	// long because a peer that serves one after the other sends to each in bursts.
 	steadyTime = 10 * time.Second
-	// A block is moved if it is on order for stealAge and would take stealFactor times as
-	// long as from the other peer, and stealMargin longer.
+	// A block moves if it has been on order for stealAge and needs stealMargin more than
+	// stealFactor times as long as it would from the other peer. Without the age, a block
+	// would move to and fro between peers and be sent by several of them.
 	stealAge    = time.Second
 	stealFactor = 2
 	stealMargin = queueTime + time.Second
-	// maxStealScan bounds the leases of a peer that are looked at.
+	// maxStealScan bounds how many leases of a peer are examined.
 	maxStealScan = 64
 )
 
-// steal moves to p, which has nothing else to do, blocks that are on order at slower
-// peers. It reports whether it moved any.
+// steal requests of p, at which nothing else can be requested, blocks that are on order at
+// slower peers. It reports whether it moved any.
 func (r *requester) steal(p *requestPeer, limit int) bool {
 	if p.isDoubtful() || p.choked || !r.slots.available() {
-		return false // or there may be more to begin, once there is memory
+		return false // without a slot, p may have pieces to begin once memory is free
 	}
 	rate := p.steadyRate(r)
-	if !p.hasDelivered() { // it is taken for an average one, but not with much
+	if !p.hasDelivered() { // assume the average rate, and move little
 		rate = r.peers.downTotal / float64(max(r.peers.askable, 1))
 		limit = min(limit, firstDepth)
 	}
@@ -48,14 +49,15 @@ func (r *requester) steal(p *requestPeer, limit int) bool {
 	return moved
 }
 
-// latest returns the last lease that p could have, of the peer that will take longest for
-// what it has on order, or nil if no peer takes so many seconds.
+// latest returns a lease to move to p: the newest that p can take, of the peer that needs
+// longest to send what is on order at it. It returns nil if no peer needs longer than
+// seconds.
 func (r *requester) latest(p *requestPeer, seconds float64) (best *lease) {
 	for _, q := range r.peers.all {
 		if q == p || q.out() == 0 {
 			continue
 		}
-		// One block is being sent, and another may be before it can be cancelled.
+		// One block is being sent, and a second one may be before the cancel arrives.
 		wait := float64(q.out()-2) * blockSize / max(q.steadyRate(r), 1)
 		if wait <= seconds {
 			continue
@@ -67,20 +69,20 @@ func (r *requester) latest(p *requestPeer, seconds float64) (best *lease) {
 	return best
 }
 
-// steadyRate returns bytes a second that p sent, over a longer time than its rate.
+// steadyRate returns bytes a second that p sent, over a longer time than p.rate does.
 func (p *requestPeer) steadyRate(r *requester) float64 {
 	known := min(steadyTime, max(r.now.Sub(p.firstAt), time.Second))
 	return p.steady.Sum(r.now, steadyTime) / known.Seconds()
 }
 
-// stealable returns the last lease of q that p could have instead, or nil.
+// stealable returns the newest lease of q that can move to p, or nil.
 func (r *requester) stealable(p, q *requestPeer) *lease {
 	l := q.leases.newest
 	for range maxStealScan {
 		if l == nil {
 			break
 		}
-		// The oldest is probably on its way.
+		// The oldest lease stays: its block is probably on its way.
 		if alone := l.other == nil && l.chunk.piece.block[l.block].held == l; alone && l.prev != nil && r.now.Sub(l.at) > stealAge &&
 			r.may(p, l.chunk.piece) && r.admits(p, l.chunk) {
 			return l
@@ -90,7 +92,7 @@ func (r *requester) stealable(p, q *requestPeer) *lease {
 	return nil
 }
 
-// move takes l from its peer and requests its block of p.
+// move cancels lease l at its peer and requests the block of p.
 func (r *requester) move(l *lease, p *requestPeer) {
 	q, k, b := l.peer, l.chunk, l.block
 	r.drop(l)

@@ -14,13 +14,13 @@ import (
 type SuperSeed uint8
 
 const (
-	// SuperAuto super-seeds while it pays: our uplink has no limit that we know of, there
-	// is no other seed, a new peer finds superLeechers connected leechers that are
-	// interested in us, and there are pieces that none of them has. Where the limit is
-	// known, the order in which blocks are sent does as much; see spread.go.
+	// SuperAuto super-seeds while it helps: no upload limit is known, there is no other
+	// seed, there are pieces that no leecher has, and when a peer connects, superLeechers
+	// others are interested in us. Where an upload limit is known, the order in which
+	// blocks are sent has the same effect; see spread.go.
 	SuperAuto SuperSeed = iota
 	// SuperOn super-seeds from the first leecher on, until every piece is at some
-	// leecher or another seed comes.
+	// leecher or another seed connects.
 	SuperOn
 	// SuperOff announces every piece to every peer.
 	SuperOff
@@ -39,72 +39,71 @@ func ParseSuperSeed(s string) (SuperSeed, error) {
 	return 0, fmt.Errorf("%q is neither auto nor on nor off", s)
 }
 
-// Super-seeding (BEP 16): a seed announces to each leecher only a few pieces,
-// others than to the rest. So nearly every byte that it sends is new to the swarm,
+// Super-seeding (BEP 16): a seed announces to each leecher only a few pieces, and
+// different ones to each. So nearly every byte that it sends is new to the swarm,
 // and the swarm has everything after little more than one copy.
 //
 // BEP 16 announces one piece at a time, and the next when the last was passed on.
-// Here a peer is never slower for it than with a plain seed: the next pieces are
-// announced as soon as the peer requests the last ones. A peer that could request
-// and does not wants other pieces than those announced (it has a selection, or a
-// player needs others next) and is told of every piece. From then on the pieces
-// that the swarm lacks are suggested to it (BEP 6), as they are to peers that were
-// there before super-seeding began.
+// We announce the next pieces as soon as the peer requests the last ones, so that it is
+// never slower than with a plain seed. A peer that could request and does not needs
+// other pieces than those announced: it has a selection, or a player needs others
+// next. We announce every piece to it. From then on we suggest the pieces that the
+// swarm lacks (BEP 6), as we do to peers that came before super-seeding began.
 const (
-	// superLeechers connected and interested leechers besides a new peer make it
-	// worth limiting what the new peer is told.
+	// SuperAuto limits what a new peer is told if at least superLeechers other leechers
+	// are connected and interested.
 	superLeechers = 3
-	// superMaxPieces: in larger torrents nothing is kept back. The haves that are
-	// due when a peer is told of everything at once must fit what may wait for a
-	// peer that reads slowly.
+	// In torrents of more than superMaxPieces every peer is told of every piece. When
+	// limiting ends, the haves of all pieces are sent at once, and they must fit into what
+	// may be queued for a peer that reads slowly.
 	superMaxPieces = 1 << 14
-	// A choked peer is told of offerChoked pieces, enough to become interested. A
-	// peer that we serve may have so much announced that it has not requested yet:
-	// what it takes in offerAhead, at least offerBytes while that is not known, and
-	// between offerMin and offerMax pieces; or suggestMax suggestions, for peers remember few.
+	// A choked peer is told of offerChoked pieces, enough to become interested. To an
+	// unchoked peer we announce as much beyond what it requested as it takes in
+	// offerAhead: at least offerBytes while its speed is unknown, and from offerMin to
+	// offerMax pieces. Suggestions are limited to suggestMax, as clients remember few.
 	offerChoked = 2
 	offerAhead  = time.Second
 	offerBytes  = 256 << 10
 	offerMin    = 2
 	offerMax    = 256
 	suggestMax  = 8
-	// A peer that does not become interested in what it was told of, or that we
-	// serve and that requests nothing, is told of everything: after a short time
-	// if capacity is idle meanwhile, else after a longer one, because messages wait
-	// behind the blocks that others take. The short time is twice what its interest
-	// took to arrive, within these limits.
+	// A peer that does not become interested in what it was told of, or that is unchoked
+	// and requests nothing, is told of everything. If upload capacity is idle, that is
+	// after twice the time that its interest took to arrive, from minQuiet to maxQuiet.
+	// Otherwise messages may wait behind blocks to others, and it is after patienceShort
+	// or patienceLong.
 	minQuiet      = 250 * time.Millisecond
 	maxQuiet      = 500 * time.Millisecond
-	patienceShort = time.Second // it lacks what it was told of and does not want it
+	patienceShort = time.Second // it is not interested, although it lacks what it was told of
 	patienceLong  = 5 * time.Second
-	// Capacity is idle when less than a quarter of the most that went out in flowSlot of
-	// late goes out; that most halves in peakHalf.
+	// Capacity is idle when we send less in flowSlot than a quarter of the recent peak.
+	// The peak halves in peakHalf.
 	flowSlot = 100 * time.Millisecond
 	peakHalf = 10 * time.Second
-	// maxSkips bounds the pieces that are looked at in vain for a peer at a time.
+	// maxSkips bounds how many queued pieces are examined at a time for one peer.
 	maxSkips = 8
 )
 
 // superPeer is what the super-seeder knows of a peer.
 type superPeer struct {
-	limited bool          // it was told of shown only
-	guided  bool          // it was told of every piece, and of shown by suggestions
+	limited bool          // it was told of the pieces in shown only
+	guided  bool          // it was told of every piece, and those in shown are suggested to it
 	shown   bitset.Set    // pieces that were offered to it, or that it requested
 	asked   bitset.Set    // of those, the ones that it requested or has
 	unasked int           // len(shown) - len(asked)
 	since   mono.Time     // since when it is not interested and could be; Never while it is
-	delay   time.Duration // from what it was told of to its interest, at most maxQuiet
+	delay   time.Duration // between the first announcement and its interest, at most maxQuiet
 	met     bool          // it was interested once
-	idle    mono.Time     // since when it is served and requests nothing; Never while it does
+	idle    mono.Time     // since when it is unchoked and requests nothing; Never while it does
 }
 
 // superFacts is what the super-seeder is told of a peer at each turn.
 type superFacts struct {
 	interested bool
 	served     bool    // unchoked
-	room       bool    // there are free slots
-	busy       bool    // requests of it wait, or are being answered
-	rate       float64 // bytes a second that it takes
+	room       bool    // an upload slot is free
+	busy       bool    // it has requests that are not answered
+	rate       float64 // bytes a second that are sent to it
 	known      bool    // rate is more than a first impression
 }
 
@@ -114,15 +113,15 @@ type rarity interface {
 	nobodyHas(piece uint32) bool
 }
 
-// flow tells whether all capacity is used, from what goes out.
+// flow estimates whether upload capacity is idle, from what is sent.
 type flow struct {
 	slotAt mono.Time // when the present slot began
 	sent   float64   // bytes in it
-	peak   float64   // most bytes in a slot, of late
+	peak   float64   // most bytes in a slot recently
 	fullAt mono.Time // when capacity was used last
 }
 
-// add counts bytes that went out.
+// add counts bytes that were sent.
 func (f *flow) add(now mono.Time, n int) {
 	if d := now.Sub(f.slotAt); d >= flowSlot {
 		f.peak *= math.Exp2(-d.Seconds() / peakHalf.Seconds())
@@ -185,8 +184,8 @@ func (s *superSeeder) enter(now mono.Time, p *superPeer) {
 	*p = superPeer{shown: bitset.New(s.pieces), asked: bitset.New(s.pieces), since: now, delay: maxQuiet, idle: mono.Never}
 }
 
-// release forgets p, which is gone, or is told of every piece now. What was
-// offered to it is free again, except what it has on order while it is not gone.
+// release forgets p, which is gone, or was told of every piece. What was offered to it
+// becomes free again, except what it requested if it is not gone.
 func (s *superSeeder) release(p *superPeer, gone bool) {
 	switch {
 	case p.limited:
@@ -206,16 +205,16 @@ func (s *superSeeder) release(p *superPeer, gone bool) {
 	*p = superPeer{}
 }
 
-// choked frees what was offered to p and what it has not requested. What p knows
-// to be here it may request all the same when it is served again.
+// choked frees what was offered to p and not requested. p still knows that we have it,
+// and may request it when it is unchoked again.
 func (s *superSeeder) choked(p *superPeer) {
 	if p.unasked > 0 {
 		s.free(p, false)
 	}
 }
 
-// free frees what is on its way to p: what was offered to it and, if so asked,
-// what it requested.
+// free frees what was offered to p and not requested, and with asked also what it
+// requested.
 func (s *superSeeder) free(p *superPeer, asked bool) {
 	for i := p.shown.Next(0); i >= 0; i = p.shown.Next(i + 1) {
 		if !p.asked.Has(i) {
@@ -228,14 +227,14 @@ func (s *superSeeder) free(p *superPeer, asked bool) {
 	}
 }
 
-// lost notes that a piece may be free again.
+// lost records that a piece may be free again.
 func (s *superSeeder) lost(piece uint32) {
 	if s.limited+s.guided > 0 && s.rarity.nobodyHas(piece) && s.taken.Remove(int(piece)) && s.waiting.Add(int(piece)) {
 		s.again.Push(piece)
 	}
 }
 
-// requested notes that p requests blocks of a piece, or has it.
+// requested records that p requests blocks of a piece, or has it.
 func (s *superSeeder) requested(p *superPeer, piece uint32) {
 	if !p.limited && !p.guided {
 		return
@@ -253,8 +252,8 @@ func (s *superSeeder) requested(p *superPeer, piece uint32) {
 // beginTurns precedes the turns of all peers, which set when the next are due.
 func (s *superSeeder) beginTurns() { s.due = mono.Never }
 
-// turn returns the pieces that are to be offered to p now, valid until the next
-// call, or that it is to be told of all of them.
+// turn returns the pieces to offer to p now, valid until the next call, or reports that p
+// is to be told of all pieces.
 func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []uint32, all bool) {
 	if p.limited && s.wait(now, p, f) {
 		return nil, true
@@ -273,7 +272,7 @@ func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []
 	return s.offers, false
 }
 
-// target is how many offered pieces p may have that it has not requested.
+// target returns how many pieces may be offered to p beyond those that it requested.
 func (s *superSeeder) target(p *superPeer, f superFacts) int {
 	bytes := f.rate * offerAhead.Seconds()
 	if !f.known {
@@ -291,7 +290,7 @@ func (s *superSeeder) target(p *superPeer, f superFacts) int {
 	return min(ahead, suggestMax)
 }
 
-// wait reports whether p has made no use for too long of what it was told of.
+// wait reports whether p has for too long requested nothing of what it was told of.
 func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool) {
 	since, patience := &p.idle, patienceLong
 	switch {

@@ -7,19 +7,20 @@ import (
 )
 
 const (
-	// ourReqq is how many requests of a peer we keep (BEP 10 reqq); what comes
-	// beyond is rejected. 16 MiB on order feed any connection.
+	// ourReqq is how many requests of a peer we queue (BEP 10 reqq); more are rejected.
+	// 16 MiB on order are enough for any connection.
 	ourReqq = 1024
-	// allowedFast is how many pieces a peer that has little may have while it
-	// is choked (BEP 6: k = 10).
+	// allowedFast is how many pieces a peer that has few may request while it is choked
+	// (BEP 6: k = 10).
 	allowedFast = 10
 )
 
-// upload is what a peer requested, and may request while it is choked.
+// upload is what the engine knows of the requests of a peer, and of what it may request
+// while it is choked.
 type upload struct {
 	uploadPeer
-	fast     []uint32 // what it may ask for while choked
-	fastLeft int      // blocks of that it may still have
+	fast     []uint32 // pieces that it may request while it is choked; nil if it was told of none
+	fastLeft int      // blocks of those that it may still request
 }
 
 func (e *Engine) onRequest(p *peer, b Block) {
@@ -39,7 +40,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		u.fastLeft--
 		allowed = true
 	}
-	// A request that crossed our choke, or that lost a race with lt_donthave, is
+	// A request that was sent before our choke or our lt_donthave (BEP 54) arrived is
 	// no fault.
 	if !allowed || !c.have.Has(int(b.Piece)) || u.queue.Len() >= ourReqq {
 		e.reject(p, b)
@@ -50,8 +51,8 @@ func (e *Engine) onRequest(p *peer, b Block) {
 	e.hadUse = true
 }
 
-// askable is how far into a piece a peer may ask. Some clients take the padding of
-// a v2 torrent to go on to the end of its last piece.
+// askable returns how far into a piece a request may reach. Some clients take the last
+// piece of a v2 torrent for as long as the others, with padding at its end.
 func (c *content) askable(piece uint32) int64 {
 	if !c.info.HasV1() {
 		return c.info.PieceLength
@@ -59,8 +60,8 @@ func (c *content) askable(piece uint32) int64 {
 	return c.info.PieceSize(int(piece))
 }
 
-// reject answers a request that will not be served; without the fast extension
-// silence is the answer.
+// reject answers a request that will not be served. Without the fast extension (BEP 6)
+// there is no such message, and the request is dropped.
 func (e *Engine) reject(p *peer, b Block) {
 	if p.reserved.Fast() {
 		e.send(p, wire.Msg{Type: wire.Reject, Index: b.Piece, Begin: b.Begin, Length: b.Length})
@@ -78,7 +79,8 @@ func (e *Engine) onCancel(p *peer, b Block) {
 	}
 }
 
-// uploads is the engine as its uploader sees it.
+// uploads is the engine as its uploader sees it. It weighs peers by what they give us
+// while we download, and by how soon they pass pieces on when we are complete.
 type uploads struct{ e *Engine }
 
 func (s uploads) weight(conn Conn) float64 {
@@ -134,9 +136,9 @@ func (e *Engine) onUnsent(p *peer, b Block) {
 	e.reject(p, b)
 }
 
-// allowFast tells an interested peer that we choke which pieces it may have all
-// the same, so that a newcomer has something to trade (BEP 6: not to a peer
-// that has more than k pieces already).
+// allowFast tells an interested peer that we choke which pieces it may request all the
+// same, so that a newcomer soon has something to trade. BEP 6: a peer that has more than
+// k pieces already is told of none.
 func (e *Engine) allowFast(p *peer) {
 	c := e.content
 	if c == nil || !p.reserved.Fast() || p.super.limited || p.up.fast != nil || p.down.nHas > allowedFast {
@@ -148,5 +150,5 @@ func (e *Engine) allowFast(p *peer) {
 		e.send(p, wire.Msg{Type: wire.AllowedFast, Index: i})
 		p.up.fastLeft += int((c.info.PieceSize(int(i)) + blockSize - 1) / blockSize)
 	}
-	p.up.fastLeft *= 2 // each may be asked for twice
+	p.up.fastLeft *= 2 // each block may be requested twice
 }

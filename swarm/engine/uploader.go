@@ -7,71 +7,73 @@ import (
 	"seedbed/internal/mono"
 )
 
-// The order in which blocks are sent decides how soon a swarm serves itself. A peer can
-// pass a piece on once it has all of it. So where the uplink is the limit, one piece is
-// sent to one peer, then one to the next, instead of a little of many to all.
+// The order in which blocks are sent decides how soon a swarm serves itself: a peer can
+// pass a piece on only when it has all of it. So where the uplink has a limit, one piece
+// goes to one peer, then one piece to the next, instead of a few blocks to each. Peers
+// share the uplink by weight. A peer without requests leaves its share to the others.
 //
-// Peers share the uplink by weight. A peer whose requests run out leaves its share to
-// the others.
+// Without a known limit, the shell has as many blocks of each peer as the connection
+// takes, and TCP decides how fast each of them is sent.
+//
+// A block is with the shell from CmdUpload to BlockUploaded or BlockUnsent.
 
 const (
-	// minWindow and maxWindow bound the bytes of a peer that are with the shell: half a
-	// second's worth at the peer's speed, so that a choke or a cancel cuts quickly. A
-	// limited uplink, which waits for nobody, may have as little as minLimited.
+	// minWindow and maxWindow bound how many bytes of a peer may be with the shell: half
+	// a second's worth at the peer's speed, so that a choke or a cancel takes effect soon.
 	minWindow  = 256 << 10
 	minLimited = 256 << 10
 	maxWindow  = 4 << 20
-	// maxHanded bounds the blocks of a window, which may be of one byte each.
+	// maxHanded bounds the number of blocks in a window: each may be of one byte.
 	maxHanded = 1024
-	// aheadTime is how much of a limited uplink's time is with the shell, and minAhead
-	// is the least number of bytes.
+	// The shell has as many bytes as a limited uplink sends in aheadTime, and at least
+	// minAhead, so that the uplink never waits for the engine.
 	aheadTime = 250 * time.Millisecond
 	minAhead  = 4 * blockSize
-	// A block that is with the shell for heldAfter, and longer where less is sent than
-	// the limit, waits for its peer and not for the uplink.
+	// A block that has been with the shell for heldAfter waits for its peer and not for
+	// the uplink. The time is longer, up to maxHeld, while less is sent than the limit.
 	heldAfter = 2 * aheadTime
 	maxHeld   = 4 * heldAfter
-	// turnLength is how long a limited uplink serves a peer that requests a long piece
-	// before it turns to another.
+	// turnLength bounds a turn: so long a limited uplink sends one piece to one peer
+	// before it chooses again.
 	turnLength = time.Second
-	// plainEvery: one turn in so many goes by weight alone, so that nobody starves while
-	// others want what is more urgent.
+	// One turn in plainEvery goes by weight alone, so that no peer starves while others
+	// request more urgent pieces.
 	plainEvery = 32
-	// maxRanked bounds how many requests of a peer are ranked for a turn.
+	// maxRanked bounds how many requests of a peer are examined to choose a piece.
 	maxRanked = 64
 )
 
 // uploadPeer is what the uploader knows of a peer.
 type uploadPeer struct {
 	conn     Conn
-	queue    fifo.Queue[Block]     // requests that are not with the shell
+	queue    fifo.Queue[Block]     // requests that were not handed to the shell yet
 	inflight int64                 // bytes with the shell
-	handed   fifo.Queue[mono.Time] // since when each of its blocks is with the shell
-	piece    uint32                // what is sent of first
-	at       float64               // virtual time: bytes sent, divided by weight
-	refused  uint32                // the call of serve in which a block could not be sent
+	handed   fifo.Queue[mono.Time] // when each of its blocks with the shell was handed over, the oldest first
+	piece    uint32                // whose blocks are sent first
+	at       float64               // virtual time: bytes sent to it, divided by its weight
+	refused  uint32                // the latest call of serve in which maySend refused a block
 }
 
 // uploadSink carries out what the uploader decides, and answers what it asks.
 type uploadSink interface {
-	// weight returns the share of the uplink that a peer deserves. It is positive, and 1
-	// on average.
+	// weight returns the share of the uplink that a peer deserves, relative to others. It
+	// is positive and near 1 for an ordinary peer at any time, as virtual times of
+	// different moments are compared.
 	weight(Conn) float64
-	// takes returns how many bytes a second are sent to a peer.
+	// takes returns how many bytes a second are being sent to a peer.
 	takes(Conn) float64
-	// sent returns how many bytes a second are sent to all peers.
+	// sent returns how many bytes a second are being sent to all peers.
 	sent() float64
 	// urgency ranks a piece that a peer requests.
 	urgency(conn Conn, piece uint32) urgency
 	// maySend reports whether a block of so many bytes may be sent to a peer now.
 	maySend(conn Conn, length uint32) bool
-	// upload hands a block to the shell. It reports false if the piece is not there any
-	// more.
+	// upload hands a block to the shell. It reports false if we no longer have the piece.
 	upload(Conn, Block) bool
 }
 
-// urgency ranks what is requested: by class, and within a class by cost. The least is
-// sent first. In class 0 all pieces of one peer have the same cost.
+// urgency ranks a piece that a peer requests: by class, and within a class by cost. The
+// lowest is sent first. In class 0 all pieces of one peer have the same cost.
 type urgency struct {
 	class uint8
 	cost  int
@@ -84,19 +86,19 @@ func (u urgency) isBefore(v urgency) bool {
 	return u.cost < v.cost
 }
 
-// uploader decides which requests are handed to the shell, and when. A turn costs
-// O(peers × maxRanked), a block O(requests of its peer) at most.
+// uploader decides which requests are handed to the shell, and when. Choosing a turn costs
+// O(peers × maxRanked), handing over a block O(requests of its peer) at most.
 type uploader struct {
 	limit int64 // bytes a second; 0 is none
 	peers []*uploadPeer
-	turn  *uploadPeer // the peer that is served, if the uplink is limited
-	left  int64       // bytes of that turn
-	at    float64     // virtual time of the latest turn
+	turn  *uploadPeer // the peer that is being served, if the uplink is limited
+	left  int64       // bytes that are left of its turn
+	at    float64     // virtual time of the peer of the latest turn; never decreases
 	turns uint32
 	calls uint32 // of serve
 }
 
-// setLimit sets how many bytes a second the shell lets pass; 0 is no limit.
+// setLimit sets how many bytes a second the shell sends at most; 0 is no limit.
 func (u *uploader) setLimit(bytesPerSecond int64) { u.limit, u.turn = bytesPerSecond, nil }
 
 // isLimited reports whether the shell limits what is sent.
@@ -108,7 +110,7 @@ func (u *uploader) join(conn Conn, p *uploadPeer) {
 	u.peers = append(u.peers, p)
 }
 
-// leave forgets a peer that is gone. One that never joined is passed over.
+// leave forgets a peer that is gone. It ignores one that never joined.
 func (u *uploader) leave(p *uploadPeer) {
 	for i, q := range u.peers {
 		if q != p {
@@ -123,16 +125,16 @@ func (u *uploader) leave(p *uploadPeer) {
 	}
 }
 
-// add takes a request.
+// add queues a request.
 func (u *uploader) add(p *uploadPeer, b Block) {
 	if p.queue.Len() == 0 {
-		p.at = max(p.at, u.at) // a share that was not used is not saved
+		p.at = max(p.at, u.at) // a share that it did not use is not saved up
 	}
 	p.queue.Push(b)
 }
 
-// remove takes back a request that is not with the shell. It reports false if there
-// is none.
+// remove removes a request that was not handed to the shell yet. It reports false if
+// there is none.
 func (u *uploader) remove(p *uploadPeer, b Block) bool {
 	for i, x := range p.queue.All() {
 		if x == b {
@@ -143,7 +145,7 @@ func (u *uploader) remove(p *uploadPeer, b Block) bool {
 	return false
 }
 
-// take removes the oldest request that is not with the shell.
+// take removes the oldest request that was not handed to the shell yet.
 func (u *uploader) take(p *uploadPeer) (Block, bool) {
 	if p.queue.Len() == 0 {
 		return Block{}, false
@@ -156,7 +158,7 @@ func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
 	return p.inflight > 0 && p.piece == piece || p.find(piece) >= 0
 }
 
-// done notes that a block is not with the shell any more: it was sent, or will not be.
+// done records that a block is no longer with the shell: it was sent, or will not be.
 func (u *uploader) done(p *uploadPeer, b Block) {
 	p.inflight -= int64(b.Length)
 	p.handed.Pop()
@@ -174,7 +176,7 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 			continue
 		}
 		window := p.window(sink)
-		if p.inflight > window/2 { // half a window at a time, so that writes are large
+		if p.inflight > window/2 { // it is refilled by half a window at a time, so that writes are large
 			continue
 		}
 		for p.handed.Len() < maxHanded && p.inflight < window {
@@ -186,8 +188,8 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 	}
 }
 
-// serveInTurns serves one peer after the other, as far ahead as the shell needs to keep
-// the uplink busy.
+// serveInTurns serves one peer after the other, until the shell has enough to keep the
+// uplink busy for aheadTime. Blocks that wait for slow peers do not count as enough.
 func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 	held := heldAfter
 	if sent := sink.sent(); sent < float64(u.limit) {
@@ -216,17 +218,18 @@ func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 	}
 }
 
-// window returns how many bytes of p may be with the shell.
+// window returns how many bytes of p may be with the shell at most.
 func (p *uploadPeer) window(sink uploadSink) int64 {
 	return min(max(int64(sink.takes(p.conn)/2), minWindow), maxWindow)
 }
 
-// isHeld reports whether p takes blocks more slowly than the uplink sends them.
+// isHeld reports whether p accepts blocks more slowly than the uplink could send them:
+// its oldest block has been with the shell for longer than after.
 func (p *uploadPeer) isHeld(now mono.Time, after time.Duration) bool {
 	return p.handed.Len() > 0 && now.Sub(*p.handed.Front()) > after
 }
 
-// find returns the place of the first request for a piece, or -1.
+// find returns the index of the first request for a piece, or -1.
 func (p *uploadPeer) find(piece uint32) int {
 	for i, b := range p.queue.All() {
 		if b.Piece == piece {
@@ -236,8 +239,8 @@ func (p *uploadPeer) find(piece uint32) int {
 	return -1
 }
 
-// hand hands one block of p to the shell, of its piece first, and returns the length, or 0
-// if no block may be sent.
+// hand hands one requested block of p to the shell, of p.piece if there is one. It returns
+// the length of the block, or 0 if none may be sent.
 func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 	for p.queue.Len() > 0 {
 		i := max(p.find(p.piece), 0)
@@ -255,14 +258,15 @@ func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 	return 0
 }
 
-// isReady reports whether p requests something that may be handed over.
+// isReady reports whether p has requests that may be handed to the shell.
 func (u *uploader) isReady(now mono.Time, p *uploadPeer, held time.Duration, sink uploadSink) bool {
 	return p.queue.Len() > 0 && p.refused != u.calls && p.handed.Len() < maxHanded &&
 		p.inflight < p.window(sink) && !p.isHeld(now, held)
 }
 
-// nextTurn chooses the peer that is served next, and a piece that it requests. It
-// reports false if no peer is ready.
+// nextTurn chooses the peer to serve next and which of its pieces to send. The most urgent
+// piece comes first; of equally urgent ones that of the peer with the least virtual time,
+// which received the least for its weight. It reports false if no peer is ready.
 func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) bool {
 	u.turns++
 	plain := u.turns%plainEvery == 0
@@ -289,7 +293,7 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 	return true
 }
 
-// mostUrgent returns the most urgent piece that p requests. Of equal ones it is the one
+// mostUrgent returns the most urgent piece that p requests; of equally urgent ones the one
 // that was requested first.
 func (p *uploadPeer) mostUrgent(sink uploadSink) (piece uint32, best urgency) {
 	seen := false
