@@ -24,13 +24,16 @@
 //	             │    of which parts are picker, slots,   picker.go      message.go
 //	             │    focus and standing                  and others
 //	             ├─ who sent bad data ▶ blame             blame.go       verdict.go
-//	             ├─ whom to serve ────▶ choker            choke.go       chokes.go, upload.go
-//	             │                                        stalled.go
+//	             ├─ whom to unchoke, ─▶ choker            choke.go       chokes.go, upload.go
+//	             │    and its share                       merit.go, stalled.go
+//	             ├─ what to send next ▶ uploader          uploader.go    upload.go
+//	             ├─ who gets a piece ─▶ spread            spread.go      spreads.go, upload.go
+//	             │    that nobody has
 //	             └─ what to announce ─▶ superSeeder       super.go       offer.go
 //
 // A machine that has to ask something or to have something done in the middle of a
 // decision does it through a small interface of its own file (requestSink, chokeSink,
-// metaSink, rarity), which the engine's side implements.
+// uploadSink, spreadFacts, metaSink, rarity), which the engine's side implements.
 //
 // # From an address to a complete torrent
 //
@@ -63,14 +66,38 @@
 // needs one slot of the budget (slots.go) for as long as it is open. A chunk's blocks
 // are leased to peers (request.go, lease.go), as many to each as it can deliver in a
 // few seconds. How much a peer may hold up follows what it delivered (standing.go);
-// what it owes for too long goes to another (weak.go, scarce.go). What a reader waits
-// for comes first (focus.go, focused.go). A whole chunk goes to the shell to be hashed
+// what it owes for too long goes to another (weak.go, scarce.go), and so does what would
+// come much sooner from a peer that has nothing else to send us (steal.go). What a reader
+// waits for comes first (focus.go, focused.go). A whole chunk goes to the shell to be hashed
 // and written, which gives its slot back (verified.go). When a hash fails, blame.go
 // finds who lied, by the block, and bans the liar alone, and the piece is asked of one
 // peer at a time (parole.go).
 //
-// In the other direction, the choker decides which peers hold the upload slots, and
-// upload.go how much of what they requested is handed to the shell at a time.
+// # From a request to the uplink
+//
+//	        choker: slots        spread: urgency
+//	          │                    │
+//	          ▼                    ▼
+//	requests ──▶ queue of each peer ──uploader──▶ CmdUpload … BlockUploaded
+//	                               ▲
+//	                               │
+//	                             weight: merit, or spread
+//
+// The choker decides which peers hold the upload slots (choke.go): while we download, those
+// that send us most, and when we are complete, all in turn. A peer that took nothing when it
+// was unchoked waits (stalled.go).
+//
+// The uploader decides which of the queued requests is handed to the shell next
+// (uploader.go). If an upload limit is known, it sends one piece to one peer, then one piece
+// to the next, because a peer can pass on only whole pieces. Peers share the uplink by weight:
+// while we download by what each sends us (merit.go), and when we are complete by how soon
+// each passes pieces on (spread.go). Without a known limit each peer has a window, and TCP
+// divides the uplink.
+//
+// The spread is for the only seed of a swarm. It watches which peers pass on the pieces that
+// they have from us alone, ranks requests by that, and suggests to each peer a piece that no
+// other peer gets (BEP 6). The super-seeder does more: it announces only such pieces (BEP 16).
+// docs/cooperation.md has the reasons and the measurements.
 //
 // A peer's fault is a value: it costs that peer its connection ([FaultProtocol]).
 // A broken invariant of ours panics. Every list that a peer can make grow has a
