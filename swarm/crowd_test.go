@@ -107,8 +107,8 @@ func TestCrowds(t *testing.T) {
 		crowd
 		last, favour, copies float64 // at most
 	}{
-		{"equal", crowd{leechers: 16, size: 16 << 20, rate: 512 << 10}, 1.6, 1, 1.8},
-		{"free riders", crowd{leechers: 16, free: 8, size: 16 << 20, rate: 512 << 10}, 1.7, 1.1, 2.7},
+		{"equal", crowd{leechers: 16, size: 16 << 20, rate: 512 << 10}, 1.2, 1, 1.2},
+		{"free riders", crowd{leechers: 16, free: 8, size: 16 << 20, rate: 512 << 10}, 1.2, 0.9, 1.45},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			if raceEnabled {
