@@ -38,6 +38,7 @@ type crowd struct {
 	leave    float64       // share of the leechers that leave when they are complete
 	churn    float64       // share of the leechers that vanish and come back
 	super    SuperSeed
+	nolimit  bool          // the engines do not know how fast they can upload
 	delayMin time.Duration // of a link, one way
 	delayMax time.Duration
 	uploads  int
@@ -48,8 +49,8 @@ type crowd struct {
 }
 
 // parseCrowd reads what lab's crowd takes, LEECHERS MIB KIB/S [FREE], and options:
-// spread=10 down=4 over=60s leave=0.5 churn=0.2 super=auto|on|off delay=10ms-200ms uploads=8 conns=500
-// piece=256 (KiB) seed=0 seeds=3.
+// spread=10 down=4 over=60s leave=0.5 churn=0.2 super=auto|on|off nolimit=1 delay=10ms-200ms uploads=8
+// conns=500 piece=256 (KiB) seed=0 seeds=3.
 func parseCrowd(text string) (c crowd, err error) {
 	var numbers []float64
 	number := func(s string) (v float64) {
@@ -89,6 +90,8 @@ func parseCrowd(text string) (c crowd, err error) {
 			if c.super, err = ParseSuperSeed(value); err != nil {
 				return c, err
 			}
+		case "nolimit":
+			c.nolimit = number(value) != 0
 		case "delay":
 			low, high, _ := strings.Cut(value, "-")
 			c.delayMin, c.delayMax = span(low), span(high)
@@ -139,6 +142,9 @@ func (c crowd) String() string {
 	}
 	if c.super != SuperAuto {
 		s += " super=" + map[SuperSeed]string{SuperOn: "on", SuperOff: "off"}[c.super]
+	}
+	if c.nolimit {
+		s += " nolimit=1"
 	}
 	if c.delayMax > 0 {
 		s += fmt.Sprintf(" delay=%v-%v", c.delayMin, c.delayMax)
@@ -289,7 +295,7 @@ func newCrowd(t *testing.T, c crowd) *sim {
 		seed: c.seed, nodes: 1 + c.leechers, seeds: 1, pieces: int(c.size / c.piece), pieceLen: c.piece, last: c.piece,
 		// As node and its defaults: 24 MiB of buffers, 64 dials at once.
 		chunk: 1 << 20, budget: int(24 << 20 / min(c.piece, 1<<20)), halfOpen: 64, maxConns: c.maxConns, uploads: c.uploads,
-		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, known: true, sparse: true, account: true, turn: turn,
+		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, unlimited: c.nolimit, known: true, sparse: true, account: true, turn: turn,
 		private: c.leechers > 50 && c.leechers < c.maxConns, // PEX has nothing to tell where all are connected, and takes time
 		until: func(s *sim) bool {
 			return !slices.ContainsFunc(s.nodes[1:], func(n *simNode) bool { return n.doneAt == 0 })
@@ -381,26 +387,6 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("last/bound %.2f on average", runCrowds(t, c))
-}
-
-// The crowds that docs/performance.md compares clients by.
-var standardCrowds = []string{"16 16 512", "16 64 1024", "16 16 512 8"}
-
-func TestStandardCrowds(t *testing.T) {
-	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
-	}
-	for _, text := range standardCrowds {
-		c, err := parseCrowd(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := runCrowd(t, c)
-		t.Logf("%-14s %v", c, r)
-		if r.ratio() < 1 {
-			t.Errorf("%v: complete after %v, before the fluid bound of %v", c, r.last, r.bound)
-		}
-	}
 }
 
 // The bound is that of the simplest crowds, which can be told without a program.

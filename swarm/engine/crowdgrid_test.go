@@ -14,8 +14,8 @@ import (
 // The grid is the range of crowds in which the algorithms are compared. Two of them are
 // compared like this:
 //
-//	go test ./swarm/engine -run TestCrowdGrid -v -crowdgrid . -crowdout /tmp/before.tsv
-//	go test ./swarm/engine -run TestCrowdGrid -v -crowdgrid . -crowdagainst /tmp/before.tsv
+//	go test ./swarm/engine -run CrowdGrid -v -crowdgrid . -crowdout /tmp/before.tsv
+//	go test ./swarm/engine -run CrowdGrid -v -crowdgrid . -crowdagainst /tmp/before.tsv
 var (
 	gridMatch   = flag.String("crowdgrid", "", "simulate the crowds of the whole grid that match this regular expression")
 	gridRuns    = flag.Uint64("crowdruns", 1, "how many runs of each crowd of the grid")
@@ -93,14 +93,14 @@ func losses(r crowdResult) string {
 	return fmt.Sprintf("%s; seed dupl %.0f%% copy %.0f%%", strings.Join(parts, " "), 100*r.seed.share(useDuplicate), 100*r.seed.share(useCopy))
 }
 
-// TestCrowdGrid simulates the crowds of the grid, and prints a line for each. Without
-// -crowdgrid and SEEDBED_SOAK it takes those of 16 leechers with one variant.
+// TestBatteryCrowdGrid simulates the crowds of the grid, and prints a line for each.
+// Without -crowdgrid and SEEDBED_SOAK it takes those of 4 leechers with one variant.
 // All of it takes 15 minutes.
-func TestCrowdGrid(t *testing.T) {
+func TestBatteryCrowdGrid(t *testing.T) {
 	if raceEnabled {
 		t.Skip("one goroutine, and slow: there is nothing to race")
 	}
-	list := gridCrowds(16, 1)
+	list := gridCrowds(4, 1)
 	if *gridMatch != "" || soak() {
 		list = gridCrowds(4, 2)
 		list = append(list, gridCrowds(16, 2)...)
