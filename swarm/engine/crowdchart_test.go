@@ -253,7 +253,7 @@ func TestCrowdChart(t *testing.T) {
 			was, is := middle(c.of(simulated, n, 0), figure), middle(now, figure)
 			t.Logf("%d leechers: %s %.1f s, in the chart %.1f s", n, name, is, was)
 			if !(math.Abs(is-was) <= 0.05*was) {
-				t.Logf("of %d leechers the %s is complete after %.1f s, in the chart after %.1f s: run `make chart`", n, name, is, was)
+				t.Errorf("of %d leechers the %s is complete after %.1f s, in the chart after %.1f s: run `make chart`", n, name, is, was)
 			}
 		}
 	}
