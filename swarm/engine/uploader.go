@@ -20,19 +20,19 @@ import (
 const (
 	// minWindow and maxWindow bound how many bytes of a peer may be with the shell: half
 	// a second's worth at the peer's speed, so that a choke or a cancel takes effect soon.
-	minWindow  = 256 << 10
-	minLimited = 256 << 10
-	maxWindow  = 4 << 20
+	minWindow = 256 << 10
+	maxWindow = 4 << 20
 	// maxHanded bounds the number of blocks in a window: each may be of one byte.
 	maxHanded = 1024
 	// The shell has as many bytes as a limited uplink sends in aheadTime, and at least
 	// minAhead, so that the uplink never waits for the engine.
 	aheadTime = 250 * time.Millisecond
 	minAhead  = 4 * blockSize
-	// A block that has been with the shell for heldAfter waits for its peer and not for
-	// the uplink. The time is longer, up to maxHeld, while less is sent than the limit.
-	heldAfter = 2 * aheadTime
-	maxHeld   = 4 * heldAfter
+	// A block that has been with the shell for heldFactor times as long as the uplink needs
+	// for all that is with the shell waits for its peer and not for the uplink. While less
+	// is sent than the limit, the time is longer, up to maxHeld times as long.
+	heldFactor = 2
+	maxHeld    = 4
 	// turnLength bounds a turn: so long a limited uplink sends one piece to one peer
 	// before it chooses again.
 	turnLength = time.Second
@@ -46,12 +46,18 @@ const (
 // uploadPeer is what the uploader knows of a peer.
 type uploadPeer struct {
 	conn     Conn
-	queue    fifo.Queue[Block]     // requests that were not handed to the shell yet
-	inflight int64                 // bytes with the shell
-	handed   fifo.Queue[mono.Time] // when each of its blocks with the shell was handed over, the oldest first
-	piece    uint32                // whose blocks are sent first
-	at       float64               // virtual time: bytes sent to it, divided by its weight
-	refused  uint32                // the latest call of serve in which maySend refused a block
+	queue    fifo.Queue[Block]       // requests that were not handed to the shell yet
+	inflight int64                   // bytes with the shell
+	handed   fifo.Queue[handedBlock] // its blocks with the shell, the oldest first
+	piece    uint32                  // whose blocks are sent first
+	at       float64                 // virtual time: bytes sent to it, divided by its weight
+	refused  uint32                  // the latest call of serve in which maySend refused a block
+}
+
+// handedBlock is a block that is with the shell.
+type handedBlock struct {
+	block Block
+	since mono.Time // when it was handed over
 }
 
 // uploadSink carries out what the uploader decides, and answers what it asks.
@@ -155,13 +161,27 @@ func (u *uploader) take(p *uploadPeer) (Block, bool) {
 
 // awaits reports whether p waits for blocks of a piece.
 func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
-	return p.inflight > 0 && p.piece == piece || p.find(piece) >= 0
+	if p.find(piece) >= 0 {
+		return true
+	}
+	for _, x := range p.handed.All() {
+		if x.block.Piece == piece {
+			return true
+		}
+	}
+	return false
 }
 
 // done records that a block is no longer with the shell: it was sent, or will not be.
 func (u *uploader) done(p *uploadPeer, b Block) {
-	p.inflight -= int64(b.Length)
-	p.handed.Pop()
+	for i, x := range p.handed.All() {
+		if x.block == b {
+			p.handed.RemoveAt(i)
+			p.inflight -= int64(b.Length)
+			return
+		}
+	}
+	panic("engine: a block came back that was not with the shell")
 }
 
 // serve hands requests to the shell.
@@ -191,11 +211,9 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 // serveInTurns serves one peer after the other, until the shell has enough to keep the
 // uplink busy for aheadTime. Blocks that wait for slow peers do not count as enough.
 func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
-	held := heldAfter
-	if sent := sink.sent(); sent < float64(u.limit) {
-		held = min(time.Duration(float64(heldAfter)*float64(u.limit)/max(sent, 1)), maxHeld)
-	}
 	ahead := max(int64(float64(u.limit)*aheadTime.Seconds()), minAhead)
+	slower := min(max(float64(u.limit)/max(sink.sent(), 1), 1), maxHeld)
+	held := time.Duration(heldFactor * slower * float64(ahead) / float64(u.limit) * float64(time.Second))
 	for _, p := range u.peers {
 		if p.inflight > 0 && !p.isHeld(now, held) {
 			ahead -= p.inflight
@@ -226,7 +244,7 @@ func (p *uploadPeer) window(sink uploadSink) int64 {
 // isHeld reports whether p accepts blocks more slowly than the uplink could send them:
 // its oldest block has been with the shell for longer than after.
 func (p *uploadPeer) isHeld(now mono.Time, after time.Duration) bool {
-	return p.handed.Len() > 0 && now.Sub(*p.handed.Front()) > after
+	return p.handed.Len() > 0 && now.Sub(p.handed.Front().since) > after
 }
 
 // find returns the index of the first request for a piece, or -1.
@@ -251,7 +269,7 @@ func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 		b := p.queue.RemoveAt(i)
 		if sink.upload(p.conn, b) {
 			p.inflight += int64(b.Length)
-			p.handed.Push(now)
+			p.handed.Push(handedBlock{b, now})
 			return int64(b.Length)
 		}
 	}
@@ -274,6 +292,9 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 	var best urgency
 	for _, p := range u.peers {
 		if !u.isReady(now, p, held, sink) {
+			if p.refused == u.calls || p.isHeld(now, held) {
+				p.at = max(p.at, u.at) // as in add
+			}
 			continue
 		}
 		piece, x := p.mostUrgent(sink)
@@ -298,11 +319,11 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 func (p *uploadPeer) mostUrgent(sink uploadSink) (piece uint32, best urgency) {
 	seen := false
 	for i, b := range p.queue.All() {
-		if seen && b.Piece == piece {
-			continue
-		}
 		if i == maxRanked {
 			break
+		}
+		if seen && b.Piece == piece {
+			continue
 		}
 		if x := sink.urgency(p.conn, b.Piece); !seen || x.isBefore(best) {
 			piece, best, seen = b.Piece, x, true
