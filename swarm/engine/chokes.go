@@ -16,6 +16,7 @@ func (s chokes) choke(conn Conn) {
 	e := s.e
 	p := e.conns[conn]
 	e.content.super.choked(&p.super)
+	e.content.spread.withdraw(&p.spread)
 	e.send(p, wire.Msg{Type: wire.Choke})
 	for b, ok := e.uploader.take(&p.up.uploadPeer); ok; b, ok = e.uploader.take(&p.up.uploadPeer) {
 		e.reject(p, b) // BEP 6: what is pending is rejected

@@ -94,10 +94,12 @@ func (s *spread) join(conn Conn, host uint32, p *spreadPeer) { *p = spreadPeer{c
 
 // leave forgets p, which is gone, and its gifts.
 func (s *spread) leave(p *spreadPeer) {
-	for len(p.gifts) > 0 {
-		s.end(p.gifts[len(p.gifts)-1])
+	for _, g := range p.gifts {
+		delete(s.given, g.piece)
 	}
+	p.gifts = nil
 	s.withdraw(p)
+	s.looked = 0 // what it alone had is at nobody again
 }
 
 // end forgets a gift, which was passed on or never will be.
