@@ -375,66 +375,60 @@ const (
 	crowdUp    = 512 << 10
 )
 
-var foreign = []string{"libtorrent", "transmission"}
-
-// mixedCrowd runs leechers of three clients at the same upload limit with one seed,
-// and requires that none of the clients is served worse than the others.
-func mixedCrowd(t *testing.T, seed string) *crowd {
+// Four crowds at the same time: seedbed alone, libtorrent alone, and leechers of three
+// clients with a seed of one or of the other.
+func TestCrowds(t *testing.T) {
 	need(t, libtorrent{}, transmission{})
-	c := newCrowd(t, oneFile(t, "a mixed crowd with a seed of "+seed, crowdSize, crowdPiece), seed, crowdUp)
-	c.add(4, "seedbed", crowdUp).add(4, "libtorrent", crowdUp).add(2, "transmission", crowdUp)
-	c.run(patience(t))
-	within(t, "the median of other clients to seedbed's", c.median(foreign...)/c.median("seedbed"), 0.9, 1.35)
-	within(t, "transmission's median to seedbed's", c.median("transmission")/c.median("seedbed"), 0.9, 1.45)
-	within(t, "the last leecher to the median", c.last()/c.median(), 1, 1.45)
-	return c
+	t.Parallel()
+	ours, theirs := newCrowdOf(t, "seedbed"), newCrowdOf(t, "libtorrent")
+	ours.add(8, "seedbed", crowdUp)
+	theirs.add(8, "libtorrent", crowdUp)
+	mixed, fromTheirs := newCrowdOf(t, "seedbed"), newCrowdOf(t, "libtorrent")
+	for _, c := range []*crowd{mixed, fromTheirs} {
+		c.add(4, "seedbed", crowdUp).add(4, "libtorrent", crowdUp).add(2, "transmission", crowdUp)
+	}
+	t.Run("run", func(t *testing.T) {
+		for name, c := range map[string]*crowd{"seedbed": ours, "libtorrent": theirs, "mixed": mixed, "mixed with a seed of libtorrent": fromTheirs} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				c.t = t
+				c.run(patience(t))
+			})
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	within(t, "seedbed's last leecher to libtorrent's, each alone", ours.last()/theirs.last(), 0, 0.7)
+
+	// A fluid needs one. What the seed sends twice, leechers did not pass on.
+	within(t, "mixed: copies that the seed sends until a leecher is complete", mixed.copies(), 0.9, 1.4)
+
+	// Nobody loses by seedbed's presence: all are complete before libtorrent alone with a
+	// seed of seedbed, and not later with one of libtorrent.
+	for _, kind := range []string{"seedbed", "libtorrent", "transmission"} {
+		within(t, "mixed: "+kind+" to libtorrent alone", mixed.median(kind)/theirs.median(), 0, 1)
+		within(t, "mixed with a seed of libtorrent: "+kind+" to libtorrent alone", fromTheirs.median(kind)/theirs.median(), 0, 1.2)
+	}
+	// seedbed serves first who passes pieces on, which is seedbed: libtorrent has parts of
+	// many pieces before it has a whole one, and transmission 3.00 asks late.
+	within(t, "mixed: libtorrent to seedbed", mixed.median("libtorrent")/mixed.median("seedbed"), 0.9, 1.7)
+	within(t, "mixed: transmission to seedbed", mixed.median("transmission")/mixed.median("seedbed"), 0.9, 1.8)
+	within(t, "mixed: the last leecher to the median", mixed.last()/mixed.median(), 1, 1.4)
+	within(t, "mixed with a seed of libtorrent: the last leecher to seedbed", fromTheirs.last()/fromTheirs.median("seedbed"), 0.9, 1.3)
 }
 
-func TestMixedCrowd(t *testing.T) {
-	t.Parallel()
-	c := mixedCrowd(t, "seedbed")
-	// A fluid needs one; what the seed sends twice, the leechers did not pass on.
-	within(t, "the copies that the seed sends until the first leecher is complete", c.copies(), 0.9, 1.9)
-}
-
-// What the seed sends, and to whom, is libtorrent's choice here.
-func TestMixedCrowdWithALibtorrentSeed(t *testing.T) {
-	t.Parallel()
-	mixedCrowd(t, "libtorrent")
+func newCrowdOf(t *testing.T, seed string) *crowd {
+	return newCrowd(t, oneFile(t, "for a crowd", crowdSize, crowdPiece), seed, crowdUp)
 }
 
 // Where nobody else does as seedbed does, it is complete when the others are.
 func TestOneAmongLibtorrents(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
-	c := newCrowd(t, oneFile(t, "one among libtorrents", crowdSize, crowdPiece), "libtorrent", crowdUp)
-	c.add(1, "seedbed", crowdUp).add(8, "libtorrent", crowdUp)
+	c := newCrowdOf(t, "libtorrent").add(1, "seedbed", crowdUp).add(8, "libtorrent", crowdUp)
 	c.run(patience(t))
 	within(t, "seedbed to libtorrent's median", c.median("seedbed")/c.median("libtorrent"), 0, 1.1)
-}
-
-// A crowd of seedbed alone is complete well before one of libtorrent alone, at the
-// same rates and at the same time.
-func TestCrowdOfSeedbeds(t *testing.T) {
-	need(t, libtorrent{})
-	t.Parallel()
-	last := map[string]float64{}
-	t.Run("of one kind", func(t *testing.T) {
-		var mu sync.Mutex
-		for _, kind := range []string{"seedbed", "libtorrent"} {
-			t.Run(kind, func(t *testing.T) {
-				t.Parallel()
-				c := newCrowd(t, oneFile(t, "a crowd of "+kind, crowdSize, crowdPiece), kind, crowdUp)
-				c.add(8, kind, crowdUp).run(patience(t))
-				mu.Lock()
-				defer mu.Unlock()
-				last[kind] = c.last()
-			})
-		}
-	})
-	if !t.Failed() {
-		within(t, "seedbed's last leecher to libtorrent's", last["seedbed"]/last["libtorrent"], 0, 0.8)
-	}
 }
 
 // within reports an error unless a figure is in a range.
