@@ -33,6 +33,9 @@ const (
 	// is sent than the limit, the time is longer, up to maxHeld times as long.
 	heldFactor = 2
 	maxHeld    = 4
+	// At least an aheadPart of what the shell may have is handed over at a time: peers are
+	// compared a few times a second, however small the blocks are or high the limit.
+	aheadPart = 4
 	// turnLength bounds a turn: so long a limited uplink sends one piece to one peer
 	// before it chooses again.
 	turnLength = time.Second
@@ -52,6 +55,12 @@ type uploadPeer struct {
 	piece    uint32                  // whose blocks are sent first
 	at       float64                 // virtual time: bytes sent to it, divided by its weight
 	refused  uint32                  // the latest call of serve in which maySend refused a block
+
+	// Of the present call of serve, if the uplink is limited:
+	known  uint32 // the call
+	window int64  // how many bytes may be with the shell at most
+	ranked bool   // piece was the most urgent one, and rank was its urgency
+	rank   urgency
 }
 
 // handedBlock is a block that is with the shell.
@@ -93,15 +102,17 @@ func (u urgency) isBefore(v urgency) bool {
 }
 
 // uploader decides which requests are handed to the shell, and when. Choosing a turn costs
-// O(peers × maxRanked), handing over a block O(requests of its peer) at most.
+// O(peers), handing over a block O(requests of its peer) at most. Up to maxRanked requests
+// of each peer are ranked a few times a second.
 type uploader struct {
-	limit int64 // bytes a second; 0 is none
-	peers []*uploadPeer
-	turn  *uploadPeer // the peer that is being served, if the uplink is limited
-	left  int64       // bytes that are left of its turn
-	at    float64     // virtual time of the peer of the latest turn; never decreases
-	turns uint32
-	calls uint32 // of serve
+	limit   int64 // bytes a second; 0 is none
+	waiting int   // requests in the queues of all peers
+	peers   []*uploadPeer
+	turn    *uploadPeer // the peer that is being served, if the uplink is limited
+	left    int64       // bytes that are left of its turn
+	at      float64     // virtual time of the peer of the latest turn; never decreases
+	turns   uint32
+	calls   uint32 // of serve
 }
 
 // setLimit sets how many bytes a second the shell sends at most; 0 is no limit.
@@ -126,6 +137,7 @@ func (u *uploader) leave(p *uploadPeer) {
 		if u.turn == p {
 			u.turn = nil
 		}
+		u.waiting -= p.queue.Len()
 		p.queue.Clear()
 		return
 	}
@@ -137,6 +149,7 @@ func (u *uploader) add(p *uploadPeer, b Block) {
 		p.at = max(p.at, u.at) // a share that it did not use is not saved up
 	}
 	p.queue.Push(b)
+	u.waiting++
 }
 
 // remove removes a request that was not handed to the shell yet. It reports false if
@@ -145,6 +158,7 @@ func (u *uploader) remove(p *uploadPeer, b Block) bool {
 	for i, x := range p.queue.All() {
 		if x == b {
 			p.queue.RemoveAt(i)
+			u.waiting--
 			return true
 		}
 	}
@@ -156,6 +170,7 @@ func (u *uploader) take(p *uploadPeer) (Block, bool) {
 	if p.queue.Len() == 0 {
 		return Block{}, false
 	}
+	u.waiting--
 	return p.queue.Pop(), true
 }
 
@@ -186,6 +201,9 @@ func (u *uploader) done(p *uploadPeer, b Block) {
 
 // serve hands requests to the shell.
 func (u *uploader) serve(now mono.Time, sink uploadSink) {
+	if u.waiting == 0 {
+		return
+	}
 	u.calls++
 	if u.isLimited() {
 		u.serveInTurns(now, sink)
@@ -195,12 +213,15 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 		if p.queue.Len() == 0 {
 			continue
 		}
-		window := p.window(sink)
+		window := windowOf(sink.takes(p.conn))
 		if p.inflight > window/2 { // it is refilled by half a window at a time, so that writes are large
 			continue
 		}
 		for p.handed.Len() < maxHanded && p.inflight < window {
-			p.piece, _ = p.mostUrgent(sink)
+			// Only if no more urgent request is possible is it cheap to choose for each block.
+			if p.find(p.piece) < 0 || sink.urgency(p.conn, p.queue.Front().Piece).class == 0 {
+				p.piece, _ = p.mostUrgent(sink)
+			}
 			if u.hand(now, p, sink) == 0 {
 				break
 			}
@@ -211,13 +232,17 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 // serveInTurns serves one peer after the other, until the shell has enough to keep the
 // uplink busy for aheadTime. Blocks that wait for slow peers do not count as enough.
 func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
-	ahead := max(int64(float64(u.limit)*aheadTime.Seconds()), minAhead)
+	whole := max(int64(float64(u.limit)*aheadTime.Seconds()), minAhead)
 	slower := min(max(float64(u.limit)/max(sink.sent(), 1), 1), maxHeld)
-	held := time.Duration(heldFactor * slower * float64(ahead) / float64(u.limit) * float64(time.Second))
+	held := time.Duration(heldFactor * slower * float64(whole) / float64(u.limit) * float64(time.Second))
+	ahead := whole
 	for _, p := range u.peers {
 		if p.inflight > 0 && !p.isHeld(now, held) {
 			ahead -= p.inflight
 		}
+	}
+	if ahead < whole/aheadPart {
+		return
 	}
 	for ahead > 0 {
 		if p := u.turn; p == nil || u.left <= 0 || !u.isReady(now, p, held, sink) || p.find(p.piece) < 0 {
@@ -226,6 +251,7 @@ func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 			}
 		}
 		n := u.hand(now, u.turn, sink)
+		u.turn.ranked = false
 		if n == 0 {
 			u.turn = nil
 			continue
@@ -236,10 +262,9 @@ func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 	}
 }
 
-// window returns how many bytes of p may be with the shell at most.
-func (p *uploadPeer) window(sink uploadSink) int64 {
-	return min(max(int64(sink.takes(p.conn)/2), minWindow), maxWindow)
-}
+// windowOf returns how many bytes of a peer that takes so many a second may be with the
+// shell at most.
+func windowOf(rate float64) int64 { return min(max(int64(rate/2), minWindow), maxWindow) }
 
 // isHeld reports whether p accepts blocks more slowly than the uplink could send them:
 // its oldest block has been with the shell for longer than after.
@@ -267,6 +292,7 @@ func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 			return 0
 		}
 		b := p.queue.RemoveAt(i)
+		u.waiting--
 		if sink.upload(p.conn, b) {
 			p.inflight += int64(b.Length)
 			p.handed.Push(handedBlock{b, now})
@@ -278,8 +304,13 @@ func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 
 // isReady reports whether p has requests that may be handed to the shell.
 func (u *uploader) isReady(now mono.Time, p *uploadPeer, held time.Duration, sink uploadSink) bool {
-	return p.queue.Len() > 0 && p.refused != u.calls && p.handed.Len() < maxHanded &&
-		p.inflight < p.window(sink) && !p.isHeld(now, held)
+	if p.queue.Len() == 0 || p.refused == u.calls || p.handed.Len() >= maxHanded || p.isHeld(now, held) {
+		return false
+	}
+	if p.known != u.calls {
+		p.known, p.ranked, p.window = u.calls, false, windowOf(sink.takes(p.conn))
+	}
+	return p.inflight < p.window
 }
 
 // nextTurn chooses the peer to serve next and which of its pieces to send. The most urgent
@@ -288,8 +319,26 @@ func (u *uploader) isReady(now mono.Time, p *uploadPeer, held time.Duration, sin
 func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) bool {
 	u.turns++
 	plain := u.turns%plainEvery == 0
-	u.turn = nil
-	var best urgency
+	for {
+		u.turn = u.first(now, held, plain, sink)
+		if u.turn == nil {
+			return false
+		}
+		// A piece that others were sent since it was ranked is less urgent now. No piece
+		// has become more urgent.
+		if p := u.turn; sink.urgency(p.conn, p.piece) == p.rank {
+			break
+		}
+		u.turn.ranked = false
+	}
+	u.at = max(u.at, u.turn.at)
+	u.left = max(int64(float64(u.limit)*turnLength.Seconds()), blockSize)
+	return true
+}
+
+// first returns the peer that comes next by what is known of the ranks, or nil if no peer
+// is ready.
+func (u *uploader) first(now mono.Time, held time.Duration, plain bool, sink uploadSink) (best *uploadPeer) {
 	for _, p := range u.peers {
 		if !u.isReady(now, p, held, sink) {
 			if p.refused == u.calls || p.isHeld(now, held) {
@@ -297,21 +346,18 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 			}
 			continue
 		}
-		piece, x := p.mostUrgent(sink)
-		p.piece = piece
+		if !p.ranked {
+			p.piece, p.rank = p.mostUrgent(sink)
+			p.ranked = true
+		}
 		switch {
-		case u.turn == nil, !plain && x.isBefore(best):
-		case !plain && best.isBefore(x), u.turn.at <= p.at:
+		case best == nil, !plain && p.rank.isBefore(best.rank):
+		case !plain && best.rank.isBefore(p.rank), best.at <= p.at:
 			continue
 		}
-		u.turn, best = p, x
+		best = p
 	}
-	if u.turn == nil {
-		return false
-	}
-	u.at = max(u.at, u.turn.at)
-	u.left = max(int64(float64(u.limit)*turnLength.Seconds()), blockSize)
-	return true
+	return best
 }
 
 // mostUrgent returns the most urgent piece that p requests; of equally urgent ones the one
