@@ -47,8 +47,8 @@ type chokeSink interface {
 	unchoke(Conn)
 	// allowFast lets a peer that waits for a slot have a few pieces (BEP 6).
 	allowFast(Conn)
-	// gives returns how many bytes a second a peer sends us, and whether it snubs us.
-	gives(Conn) (bytesPerSecond float64, snubbed bool)
+	// snubs reports whether a peer does not send what it owes us.
+	snubs(Conn) bool
 	// isSending reports whether blocks that the peer asked for wait to be sent.
 	isSending(Conn) bool
 }
@@ -254,7 +254,7 @@ func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 // optimistic unchoke gets the last place that is served.
 func (c *choker) rankByMerit(now mono.Time, list []*chokePeer, sink chokeSink) {
 	for _, p := range list {
-		p.gives, p.snubbed = sink.gives(p.conn)
+		p.gives, p.snubbed = p.credit.rate(now), sink.snubs(p.conn)
 	}
 	slices.SortStableFunc(list, func(x, y *chokePeer) int {
 		if k := compareBool(now < x.retry, now < y.retry); k != 0 {

@@ -31,9 +31,6 @@ func (s chokes) unchoke(conn Conn) { s.e.send(s.e.conns[conn], wire.Msg{Type: wi
 
 func (s chokes) allowFast(conn Conn) { s.e.allowFast(s.e.conns[conn]) }
 
-func (s chokes) gives(conn Conn) (bytesPerSecond float64, snubbed bool) {
-	d := &s.e.conns[conn].down
-	return d.rate.Rate(s.e.now), d.snubbed
-}
+func (s chokes) snubs(conn Conn) bool { return s.e.conns[conn].down.snubbed }
 
 func (s chokes) isSending(conn Conn) bool { return s.e.conns[conn].up.inflight > 0 }

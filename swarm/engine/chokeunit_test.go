@@ -14,16 +14,15 @@ import (
 // slotHolders is a chokeSink that keeps what each peer was told, and checks the
 // slots at every step.
 type slotHolders struct {
-	t       rapid.TB
-	slots   int
-	held    map[Conn]bool
-	rates   map[Conn]float64 // what gives answers
-	snubs   map[Conn]bool
-	sending map[Conn]bool
+	t        rapid.TB
+	slots    int
+	held     map[Conn]bool
+	snubbing map[Conn]bool
+	sending  map[Conn]bool
 }
 
 func newSlotHolders(t rapid.TB, slots int) *slotHolders {
-	return &slotHolders{t: t, slots: slots, held: map[Conn]bool{}, rates: map[Conn]float64{}, snubs: map[Conn]bool{}, sending: map[Conn]bool{}}
+	return &slotHolders{t: t, slots: slots, held: map[Conn]bool{}, snubbing: map[Conn]bool{}, sending: map[Conn]bool{}}
 }
 
 func (s *slotHolders) choke(c Conn) {
@@ -48,7 +47,7 @@ func (s *slotHolders) allowFast(c Conn) {
 	}
 }
 
-func (s *slotHolders) gives(c Conn) (float64, bool) { return s.rates[c], s.snubs[c] }
+func (s *slotHolders) snubs(c Conn) bool { return s.snubbing[c] }
 
 func (s *slotHolders) isSending(c Conn) bool { return s.sending[c] }
 
@@ -118,8 +117,8 @@ func TestChokerNeverExceedsItsSlots(t *testing.T) {
 			},
 			"give": func(t *rapid.T) {
 				p := pick(t)
-				sink.rates[p.conn] = rapid.Float64Range(0, 1e6).Draw(t, "rate")
-				sink.snubs[p.conn] = rapid.Bool().Draw(t, "snubs")
+				c.noteReceived(now, p, rapid.IntRange(0, 1<<20).Draw(t, "bytes"))
+				sink.snubbing[p.conn] = rapid.Bool().Draw(t, "snubs")
 				sink.sending[p.conn] = rapid.Bool().Draw(t, "sending")
 			},
 			"round": func(t *rapid.T) { c.round(now, rapid.Bool().Draw(t, "seeding"), sink) },
@@ -185,14 +184,14 @@ func TestChokerStarvesNobody(t *testing.T) {
 // moves between the others every optimisticEvery; those that snub us come last.
 func TestChokerServesByMeritAndRotatesOneSlot(t *testing.T) {
 	c, sink, peers := chokeRig(t, 2, 9)
-	for i, p := range peers {
-		sink.rates[p.conn] = float64(1000 * (i + 1))
-	}
-	sink.snubs[peers[8].conn] = true // the fastest snubs us
+	sink.snubbing[peers[8].conn] = true // the fastest snubs us
 	optimistic := map[Conn]int{}
 	var last Conn
 	var since mono.Time
 	for now := mono.Time(1); now < mono.Time(time.Hour); now = now.Add(rechokeEvery) {
+		for i, p := range peers {
+			c.noteReceived(now, p, 1000*(i+1))
+		}
 		c.round(now, false, sink)
 		if !peers[7].unchoked || !peers[6].unchoked {
 			t.Fatalf("at %v one of the two that give most is choked", time.Duration(now))

@@ -18,7 +18,7 @@ const (
 	shortCredit = 10 * time.Second
 	longCredit  = 2 * time.Minute
 	// equalShare is the part of the uplink that is shared equally.
-	equalShare = 0.15
+	equalShare = 0.05
 )
 
 // credit is how many bytes a peer sent us, as two sums that decay with time.

@@ -42,7 +42,7 @@ func TestMeritIsInProportionToWhatWasSent(t *testing.T) {
 		for i, p := range peers {
 			got, want := c.merit(now, p), 1.0
 			if sum > 0 {
-				want = 0.15 + 0.85*float64(rates[i])*float64(len(rates))/float64(sum)
+				want = equalShare + (1-equalShare)*float64(rates[i])*float64(len(rates))/float64(sum)
 			}
 			if math.Abs(got-want) > 1e-6*want {
 				t.Fatalf("a peer of %d bytes a second, of %d by %d, has a merit of %v, not %v", rates[i], sum, len(rates), got, want)

@@ -16,9 +16,9 @@ const (
 	// A block moves if it has been on order for stealAge and needs stealMargin more than
 	// stealFactor times as long as it would from the other peer. Without the age, a block
 	// would move to and fro between peers and be sent by several of them.
-	stealAge    = time.Second
+	stealAge    = time.Second / 2
 	stealFactor = 2
-	stealMargin = queueTime + time.Second
+	stealMargin = time.Second / 2
 	// maxStealScan bounds how many leases of a peer are examined.
 	maxStealScan = 64
 )
