@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"seedbed/internal/bitset"
@@ -17,8 +18,8 @@ import (
 //   - The lag of a gift is the time from its last block until a peer on another host has
 //     the piece too. Peers on one host could confirm one another's gifts.
 //
-// A peer that keeps its gifts, or passes them on slowly, gets its next gift after the
-// peers that do not.
+// A host that keeps its gifts, or passes them on slowly, gets its next gift after the
+// hosts that do not.
 //
 // The seed tells a leecher with the fast extension which piece to request by a suggestion
 // (BEP 6), so that two leechers do not request the same piece.
@@ -30,12 +31,17 @@ const (
 	// hoardTime after the last block of a gift, a peer on another host must have the
 	// piece. Otherwise the piece is as urgent as one that nobody has.
 	hoardTime = 3 * time.Second
-	// firstLag is the lag that is expected of a peer before one was measured. minLag and
-	// maxLag bound the lag that is expected of any peer.
+	// firstLag is the lag that is expected of a host before one was measured. Nothing is
+	// gained by a shorter lag: hosts that confirm one another's gifts at once are trusted
+	// no more than newcomers. maxLag bounds the lag that is expected of any host.
 	firstLag = time.Second
-	minLag   = 100 * time.Millisecond
 	maxLag   = time.Minute
-	// A new lag counts for one part in lagKeep of a peer's average.
+	// lostLag is the lag of a gift to a peer that left before it passed the gift on.
+	lostLag = 10 * time.Second
+	// maxAbsent hosts without a connection are remembered, so that a peer that connects
+	// again is not trusted like a new one.
+	maxAbsent = 256
+	// A new lag counts for one part in lagKeep of a host's average.
 	lagKeep = 4
 	// maxSuggestScan bounds how many pieces are examined for one suggestion.
 	maxSuggestScan = 64
@@ -51,10 +57,17 @@ const (
 // spreadPeer is what spread knows of a peer.
 type spreadPeer struct {
 	conn      Conn
-	host      uint32        // peers on one host do not pass gifts on to one another
-	gifts     []*gift       // that are not passed on yet, in the order in which they began
-	lag       time.Duration // moving average; 0 if none was measured
-	suggested int           // the piece that was suggested last, plus 1; 0 is none
+	host      *spreadHost
+	suggested int // the piece that was suggested last, plus 1; 0 is none
+}
+
+// spreadHost is what spread knows of the peers on one host. They do not pass gifts on to
+// one another, and together get what one peer would get.
+type spreadHost struct {
+	id    uint32
+	peers int           // that are connected
+	gifts []*gift       // that are not passed on yet, in the order in which they began
+	lag   time.Duration // moving average; 0 if none was measured
 }
 
 // gift is a piece that a peer received, or is receiving, from us alone.
@@ -78,6 +91,8 @@ type spread struct {
 	facts  spreadFacts
 	pieces int
 	given  map[uint32]*gift // to find a gift; never ranged over
+	hosts  []*spreadHost    // the host that was joined last is at the end
+	absent int              // hosts without a peer
 
 	suggested bitset.Set // pieces that are suggested to some peer; of length 0 if none ever was
 	step      int64      // see stride
@@ -90,29 +105,52 @@ func newSpread(pieces int, facts spreadFacts) spread {
 }
 
 // join adds a peer. host identifies the host that it is on.
-func (s *spread) join(conn Conn, host uint32, p *spreadPeer) { *p = spreadPeer{conn: conn, host: host} }
-
-// leave forgets p, which is gone, and its gifts.
-func (s *spread) leave(p *spreadPeer) {
-	for _, g := range p.gifts {
-		delete(s.given, g.piece)
+func (s *spread) join(conn Conn, host uint32, p *spreadPeer) {
+	h := &spreadHost{id: host}
+	if i := slices.IndexFunc(s.hosts, func(h *spreadHost) bool { return h.id == host }); i >= 0 {
+		h = s.hosts[i]
+		s.hosts = slices.Delete(s.hosts, i, i+1)
+		if h.peers == 0 {
+			s.absent--
+		}
 	}
-	p.gifts = nil
+	h.peers++
+	s.hosts = append(s.hosts, h)
+	*p = spreadPeer{conn: conn, host: h}
+}
+
+// leave forgets p, which is gone, and its gifts. It remembers the host for a while.
+func (s *spread) leave(p *spreadPeer) {
+	h := p.host
+	if h == nil {
+		return // it never joined
+	}
+	for i := len(h.gifts) - 1; i >= 0; i-- {
+		if g := h.gifts[i]; g.to == p {
+			h.noteLag(lostLag)
+			s.end(g)
+		}
+	}
 	s.withdraw(p)
 	s.looked = 0 // what it alone had is at nobody again
+	p.host = nil
+	if h.peers--; h.peers > 0 {
+		return
+	}
+	if s.absent++; s.absent > maxAbsent {
+		i := slices.IndexFunc(s.hosts, func(h *spreadHost) bool { return h.peers == 0 })
+		s.hosts = slices.Delete(s.hosts, i, i+1)
+		s.absent--
+	}
 }
 
 // end forgets a gift, which was passed on or never will be.
 func (s *spread) end(g *gift) {
 	delete(s.given, g.piece)
 	s.looked = 0
-	list := g.to.gifts
-	for i, x := range list {
-		if x == g {
-			g.to.gifts = append(list[:i], list[i+1:]...)
-			return
-		}
-	}
+	h := g.to.host
+	i := slices.Index(h.gifts, g)
+	h.gifts = slices.Delete(h.gifts, i, i+1)
 }
 
 // noteSent records that a block of a piece was handed to the shell for p. The piece
@@ -124,31 +162,31 @@ func (s *spread) noteSent(now mono.Time, p *spreadPeer, piece uint32) {
 		g.at = now
 		return
 	case g != nil && s.isKept(now, g):
-		g.to.noteLag(now.Sub(g.at))
+		g.to.host.noteLag(now.Sub(g.at))
 		s.end(g)
 	case g != nil || !s.facts.nobodyHas(piece):
 		return
 	}
 	g = &gift{piece: piece, to: p, at: now}
 	s.given[piece] = g
-	p.gifts = append(p.gifts, g)
+	p.host.gifts = append(p.host.gifts, g)
 }
 
 // noteHave records that p has a piece: if it was a gift to a peer on another host, it was
 // passed on.
 func (s *spread) noteHave(now mono.Time, p *spreadPeer, piece uint32) {
 	if g := s.given[piece]; g != nil && g.to != p && g.to.host != p.host {
-		g.to.noteLag(now.Sub(g.at))
+		g.to.host.noteLag(now.Sub(g.at))
 		s.end(g)
 	}
 }
 
-func (p *spreadPeer) noteLag(lag time.Duration) {
-	lag = max(lag, minLag)
-	if p.lag == 0 {
-		p.lag = lag
+func (h *spreadHost) noteLag(lag time.Duration) {
+	lag = max(lag, firstLag)
+	if h.lag == 0 {
+		h.lag = lag
 	}
-	p.lag += (lag - p.lag) / lagKeep
+	h.lag += (lag - h.lag) / lagKeep
 }
 
 // isKept reports whether the peer that was given a piece had enough time to pass it on
@@ -168,28 +206,28 @@ func (s *spread) urgency(now mono.Time, p *spreadPeer, piece uint32) urgency {
 	case g == nil && !s.facts.nobodyHas(piece):
 		return urgency{class: urgentCopied}
 	case g == nil, g.to == p, s.isKept(now, g):
-		return urgency{class: urgentFresh, cost: s.cost(now, p)}
+		return urgency{class: urgentFresh, cost: p.host.cost(now)}
 	case s.facts.nobodyHas(piece):
 		return urgency{class: urgentGiven}
 	}
 	return urgency{class: urgentCopied}
 }
 
-// cost ranks p by the time that it is expected to need to pass on its gifts and one more.
-// Each rank spans a factor of four, so that peers that differ less share the gifts.
-func (s *spread) cost(now mono.Time, p *spreadPeer) int {
-	expected := time.Duration(len(p.gifts)+1) * s.expectedLag(now, p)
-	return bits.Len64(uint64(expected/minLag)) / 2
+// cost ranks h by the time that it is expected to need to pass on its gifts and one more.
+// Each rank spans a factor of four, so that hosts that differ less share the gifts.
+func (h *spreadHost) cost(now mono.Time) int {
+	expected := time.Duration(len(h.gifts)+1) * h.expectedLag(now)
+	return bits.Len64(uint64(2*expected/firstLag)) / 2
 }
 
-// expectedLag returns the lag that is expected of the next gift to p.
-func (s *spread) expectedLag(now mono.Time, p *spreadPeer) time.Duration {
-	lag := p.lag
+// expectedLag returns the lag that is expected of the next gift to h.
+func (h *spreadHost) expectedLag(now mono.Time) time.Duration {
+	lag := h.lag
 	if lag == 0 {
 		lag = firstLag
 	}
-	if len(p.gifts) > 0 { // its oldest gift may have taken longer already
-		lag = max(lag, now.Sub(p.gifts[0].at))
+	if len(h.gifts) > 0 { // its oldest gift may have taken longer already
+		lag = max(lag, now.Sub(h.gifts[0].at))
 	}
 	return min(lag, maxLag)
 }
@@ -197,7 +235,7 @@ func (s *spread) expectedLag(now mono.Time, p *spreadPeer) time.Duration {
 // weight returns the share of the uplink that p deserves for passing pieces on: 1 if it
 // is expected to take firstLag.
 func (s *spread) weight(now mono.Time, p *spreadPeer) float64 {
-	return firstLag.Seconds() / s.expectedLag(now, p).Seconds()
+	return firstLag.Seconds() / p.host.expectedLag(now).Seconds() / float64(p.host.peers)
 }
 
 // suggest returns a piece to suggest to p. It returns false if there is none, or while p
