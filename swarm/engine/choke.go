@@ -23,6 +23,7 @@ const (
 // chokePeer is what the choker knows of a peer.
 type chokePeer struct {
 	conn       Conn
+	host       uint32    // that it is on
 	since      mono.Time // when it was connected
 	interested bool      // it is interested in us
 	unchoked   bool      // it holds an upload slot
@@ -70,12 +71,13 @@ type choker struct {
 	roundAt       mono.Time
 	optimisticAt  mono.Time // when the optimistic unchoke rotates
 	stalled       stalledPeers
-	ranking       []*chokePeer // of round
-	averageCredit float64      // bytes a second that an interested peer sends us on average
+	ranking       []*chokePeer   // of round
+	averageCredit float64        // bytes a second that an interested peer sends us on average
+	onHost        map[uint32]int // how many interested peers are on each host; never ranged over
 }
 
 func newChoker(uploads int, rng *rand.Rand) choker {
-	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never}
+	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never, onHost: make(map[uint32]int)}
 }
 
 // start allows peers to be unchoked: there are pieces to serve.
@@ -305,29 +307,31 @@ func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
 func (c *choker) drawOptimistic(now mono.Time, list []*chokePeer) int {
 	total := 0
 	for _, p := range list {
-		total += p.weight(now)
+		total += c.weight(now, p)
 	}
 	if total == 0 {
 		return -1
 	}
 	at := c.rng.IntN(total)
 	for i, p := range list {
-		if at -= p.weight(now); at < 0 {
+		if at -= c.weight(now, p); at < 0 {
 			return i
 		}
 	}
 	panic("engine: the weights changed during a draw")
 }
 
-// weight is a peer's weight in the draw for the optimistic unchoke.
-func (p *chokePeer) weight(now mono.Time) int {
+// weight is a peer's weight in the draw for the optimistic unchoke. Peers on one host
+// share the weight of one.
+func (c *choker) weight(now mono.Time, p *chokePeer) int {
+	const alone = 1 << 10
 	switch {
 	case p.optimistic, now < p.retry:
 		return 0 // it had its chance
 	case now.Sub(p.since) < newcomerFor:
-		return 3
+		return max(3*alone/c.sharing(p), 1)
 	}
-	return 1
+	return max(alone/c.sharing(p), 1)
 }
 
 // A claim ranks peers for the slots of a seed, the best first.

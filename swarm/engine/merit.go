@@ -37,25 +37,35 @@ func (c *credit) rate(now mono.Time) float64 {
 // noteReceived counts bytes that p sent us.
 func (c *choker) noteReceived(now mono.Time, p *chokePeer, n int) { p.credit.add(now, n) }
 
+// setHost tells the choker which host a peer is on.
+func (c *choker) setHost(p *chokePeer, host uint32) { p.host = host }
+
 // measureCredit updates the average of what interested peers sent us, which merit is
-// relative to. It is called once a second.
+// relative to, and counts those on each host. It is called once a second.
 func (c *choker) measureCredit(now mono.Time) {
 	total, n := 0.0, 0
+	clear(c.onHost)
 	for _, p := range c.peers {
 		if p.interested {
 			total += p.credit.rate(now)
 			n++
+			c.onHost[p.host]++
 		}
 	}
 	c.averageCredit = total / float64(max(n, 1))
 }
 
+// sharing returns how many interested peers are on the host of p. They share what one
+// peer gets without giving.
+func (c *choker) sharing(p *chokePeer) int { return max(c.onHost[p.host], 1) }
+
 // merit returns the share of the uplink that p deserves for what it sent us: 1 for a peer
 // that sends as much as the average. An absolute measure would lock out a peer that was
 // served while nobody had sent us anything.
 func (c *choker) merit(now mono.Time, p *chokePeer) float64 {
+	shared := 1 / float64(c.sharing(p))
 	if c.averageCredit == 0 {
-		return 1
+		return shared
 	}
-	return equalShare + (1-equalShare)*p.credit.rate(now)/c.averageCredit
+	return equalShare*shared + (1-equalShare)*p.credit.rate(now)/c.averageCredit
 }

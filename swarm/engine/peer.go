@@ -91,6 +91,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.meta.join(e.now, p.conn, &p.meta)
 	e.layer.join(p.conn, &p.layer)
 	e.choker.join(e.now, p.conn, &p.choke)
+	e.choker.setHost(&p.choke, p.origin)
 	e.uploader.join(p.conn, &p.up.uploadPeer)
 	e.sendFirstMessages(p)
 }
