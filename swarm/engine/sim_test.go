@@ -142,6 +142,7 @@ type simNode struct {
 	rider     bool          // a free rider; see crowd
 	leaves    bool          // when it is complete
 	gone      bool          // it has left
+	alter     alteration    // of what it sends; nil is none
 	broken    bool          // the disk is
 	draining  bool
 	drainedAt mono.Time
@@ -167,6 +168,7 @@ type simEnd struct {
 	uploads  fifo.Queue[simUpload] // admitted, while the other side accepts no more
 	requests int                   // that are on their way to here
 	parked   bool                  // the other side accepts no more for now
+	told     bool                  // an attacker has sent something
 	open     bool
 	leases   map[Block]Slot
 	asked    map[Block]mono.Time // when each block was asked for last

@@ -144,6 +144,9 @@ func (x *simEnd) send(b []byte) {
 		return
 	}
 	b = append([]byte(nil), b...)
+	if x.owner.alter != nil {
+		b = x.alter(b)
+	}
 	x.owner.spend(len(b), useControl)
 	x.arrive(len(b), func(o *simEnd) {
 		for len(b) > 0 && o.open {
