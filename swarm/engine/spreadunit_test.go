@@ -70,13 +70,15 @@ func (w *spreadWorld) have(p *spreadPeer, piece uint32) {
 // check counts gifts and suggestions anew.
 func (w *spreadWorld) check(t *rapid.T) {
 	gifts, suggested := 0, 0
-	for _, p := range w.peers {
-		for _, g := range p.gifts {
-			if w.s.given[g.piece] != g || g.to != p {
-				t.Fatalf("piece %d is a gift to peer %d, and to %+v", g.piece, p.conn, w.s.given[g.piece])
+	for _, h := range w.s.hosts {
+		for _, g := range h.gifts {
+			if w.s.given[g.piece] != g || g.to.host != h {
+				t.Fatalf("piece %d is a gift to host %d, and to %+v", g.piece, h.id, w.s.given[g.piece])
 			}
 		}
-		gifts += len(p.gifts)
+		gifts += len(h.gifts)
+	}
+	for _, p := range w.peers {
 		if p.suggested > 0 {
 			if suggested++; !w.s.suggested.Has(p.suggested - 1) {
 				t.Fatalf("piece %d is suggested to peer %d, and free", p.suggested-1, p.conn)
@@ -230,8 +232,8 @@ func TestSpreadRanksByGiftsPassedOn(t *testing.T) {
 		w.now = w.now.Add(9 * time.Second)
 		w.have(other, b)
 	}
-	if len(quick.gifts) != 0 || len(slow.gifts) != 0 || len(liar.gifts) != 20 {
-		t.Errorf("%d, %d and %d gifts are not passed on, not 0, 0 and 20", len(quick.gifts), len(slow.gifts), len(liar.gifts))
+	if len(quick.host.gifts) != 0 || len(slow.host.gifts) != 0 || len(liar.host.gifts) != 20 {
+		t.Errorf("%d, %d and %d gifts are not passed on, not 0, 0 and 20", len(quick.host.gifts), len(slow.host.gifts), len(liar.host.gifts))
 	}
 	rank := func(p *spreadPeer) urgency { return w.s.urgency(w.now, p, 999) }
 	if !rank(quick).isBefore(rank(slow)) || !rank(slow).isBefore(rank(liar)) {
@@ -270,11 +272,11 @@ func TestSpreadMovesGifts(t *testing.T) {
 			w.now = w.now.Add(c.after)
 			u := w.s.urgency(w.now, b, 5)
 			w.s.noteSent(w.now, b, 5)
-			if moved := len(b.gifts) == 1; moved != c.moves || (u.class == urgentFresh) != c.moves || len(a.gifts) == len(b.gifts) {
-				t.Errorf("it ranks %+v for another peer; gifts: %d and %d", u, len(a.gifts), len(b.gifts))
+			if moved := len(b.host.gifts) == 1; moved != c.moves || (u.class == urgentFresh) != c.moves || len(a.host.gifts) == len(b.host.gifts) {
+				t.Errorf("it ranks %+v for another peer; gifts: %d and %d", u, len(a.host.gifts), len(b.host.gifts))
 			}
-			if c.moves && a.lag < c.after {
-				t.Errorf("the lag of the one that kept it is %v", a.lag)
+			if c.moves && a.host.lag < c.after {
+				t.Errorf("the lag of the one that kept it is %v", a.host.lag)
 			}
 		})
 	}
