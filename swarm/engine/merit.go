@@ -49,7 +49,9 @@ func (c *choker) measureCredit(now mono.Time) {
 		if p.interested {
 			total += p.credit.rate(now)
 			n++
-			c.onHost[p.host]++
+			if p.host != 0 { // else it is unknown
+				c.onHost[p.host]++
+			}
 		}
 	}
 	c.averageCredit = total / float64(max(n, 1))
