@@ -27,13 +27,12 @@ func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
 	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
 	for i := range 8 {
 		c := r.leecher(true)
-		r.e.conns[c].down.rate.Add(r.now, 1)
-		_ = i
+		r.e.choker.noteReceived(r.now, &r.e.conns[c].choke, i+1)
 	}
 	optimistic := map[Conn]bool{}
 	for range 60 {
 		for i := range 8 {
-			r.e.conns[Conn(i+1)].down.rate.Add(r.now, (i+1)*100_000)
+			r.e.choker.noteReceived(r.now, &r.e.conns[Conn(i+1)].choke, (i+1)*100_000)
 		}
 		r.wait(10 * time.Second)
 		for i := range 8 {

@@ -41,6 +41,9 @@ const (
 	// maxAbsent hosts without a connection are remembered, so that a peer that connects
 	// again is not trusted like a new one.
 	maxAbsent = 256
+	// maxGifts bounds the gifts of a host that are not passed on: one block each of so
+	// many pieces is enough to make us remember them. The oldest is forgotten.
+	maxGifts = 1024
 	// A new lag counts for one part in lagKeep of a host's average.
 	lagKeep = 4
 	// maxSuggestScan bounds how many pieces are examined for one suggestion.
@@ -166,6 +169,9 @@ func (s *spread) noteSent(now mono.Time, p *spreadPeer, piece uint32) {
 		s.end(g)
 	case g != nil || !s.facts.nobodyHas(piece):
 		return
+	}
+	if len(p.host.gifts) == maxGifts {
+		s.end(p.host.gifts[0])
 	}
 	g = &gift{piece: piece, to: p, at: now}
 	s.given[piece] = g

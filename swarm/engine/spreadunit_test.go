@@ -281,3 +281,19 @@ func TestSpreadMovesGifts(t *testing.T) {
 		})
 	}
 }
+
+// A peer that requests a little of every piece does not make us remember them all.
+func TestSpreadRemembersSoManyGifts(t *testing.T) {
+	w := newSpreadWorld(4 * maxGifts)
+	p := w.join(1)
+	for i := range 4 * maxGifts {
+		w.s.noteSent(w.now, p, uint32(i))
+	}
+	if n := len(p.host.gifts); n != maxGifts || len(w.s.given) != n {
+		t.Errorf("%d gifts and %d pieces are remembered, not %d", n, len(w.s.given), maxGifts)
+	}
+	w.leave(p)
+	if len(w.s.given) != 0 {
+		t.Errorf("%d pieces are remembered of one that is gone", len(w.s.given))
+	}
+}
