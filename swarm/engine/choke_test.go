@@ -27,6 +27,7 @@ func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
 	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
 	for i := range 8 {
 		c := r.leecher(true)
+		r.e.conns[c].down.rate.Add(r.now, 1) // it delivers, and so is not stalled
 		r.e.choker.noteReceived(r.now, &r.e.conns[c].choke, i+1)
 	}
 	optimistic := map[Conn]bool{}

@@ -278,7 +278,8 @@ func (e *Engine) upkeep(p *peer) {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
 	e.req.measure(&p.down)
-	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 {
+	// A peer that waits for its turn takes nothing because it is sent nothing.
+	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {
 		e.choker.dropStalled(e.now, &p.choke, chokes{e})
 	}
 	e.req.checkDebts(&p.down)

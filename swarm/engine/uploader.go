@@ -187,6 +187,9 @@ func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
 	return false
 }
 
+// waitsForTurn reports whether p requests blocks, and none of them is with the shell.
+func (p *uploadPeer) waitsForTurn() bool { return p.queue.Len() > 0 && p.handed.Len() == 0 }
+
 // done records that a block is no longer with the shell: it was sent, or will not be.
 func (u *uploader) done(p *uploadPeer, b Block) {
 	for i, x := range p.handed.All() {
