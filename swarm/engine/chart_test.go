@@ -22,7 +22,8 @@ type lineChart struct {
 }
 
 // chartSeries are points of one kind. The style is one of the classes of
-// chartStyle; the label stands behind the last point.
+// chartStyle; the label stands on the right, as high as the last point, with a
+// sample of line and marker.
 type chartSeries struct {
 	label, style string
 	line         bool // joins the points
@@ -42,15 +43,14 @@ type chartMarker int
 const (
 	noMarker chartMarker = iota
 	disc
-	ring
+	ring // seen around a disc, too
 	square
-	frame
 )
 
 // Pixels of the drawing. The right margin holds the labels of the series.
 const (
-	chartWidth, chartHeight = 760, 430
-	chartLeft, chartRight   = 64, 190
+	chartWidth, chartHeight = 820, 430
+	chartLeft, chartRight   = 64, 250
 	chartTop, chartBottom   = 76, 58
 )
 
@@ -70,13 +70,12 @@ const chartStyle = `
     .blue { stroke: #0a53b5; fill: #0a53b5 }
     .orange { stroke: #bc4c00; fill: #bc4c00 }
     .grey { stroke: #59636e; fill: #59636e }
-    .series text { fill: inherit; font-weight: 500; stroke: #ffffff; stroke-width: 4px; paint-order: stroke }
-    .open { fill: #ffffff; stroke-width: 1.75 }
+    .series text { fill: inherit; stroke: none; font-weight: 500 }
+    .open { fill: none; stroke-width: 1.5 }
     @media (prefers-color-scheme: dark) {
       text { fill: #f0f6fc }
       .minor { fill: #9198a1 }
-      .back, .open { fill: #0d1117 }
-      .series text { stroke: #0d1117 }
+      .back { fill: #0d1117 }
       .grid { stroke: #2f353d }
       .axis { stroke: #9198a1 }
       .blue { stroke: #6cb0ff; fill: #6cb0ff }
@@ -138,44 +137,40 @@ func (c *lineChart) svg() []byte {
 		fmt.Fprintf(&b, `  <g class="series %s">`+"\n", s.style)
 		if s.line {
 			b.WriteString(`    <polyline points="`)
-			for j, p := range s.points {
-				if j > 0 {
-					b.WriteByte(' ')
-				}
-				fmt.Fprintf(&b, "%.1f,%.1f", atX(p.x), atY(p.y))
+			for _, p := range s.points {
+				fmt.Fprintf(&b, "%.1f,%.1f ", atX(p.x), atY(p.y))
 			}
 			b.WriteString("\"/>\n")
 		}
 		for _, p := range s.points {
-			s.marker.draw(&b, p, atX(p.x), atY(p.y), atY(p.low), atY(p.high))
+			title := fmt.Sprintf("%d: %.1f s", p.x, p.y)
+			if p.low < p.high {
+				fmt.Fprintf(&b, `    <path class="range" d="M%.1f %.1fV%.1f"/>`+"\n", atX(p.x), atY(p.low), atY(p.high))
+				title += fmt.Sprintf(" (%.1f to %.1f s)", p.low, p.high)
+			}
+			s.marker.draw(&b, atX(p.x), atY(p.y), title)
 		}
-		end := s.points[len(s.points)-1]
-		fmt.Fprintf(&b, `    <text x="%.1f" y="%.1f">%s</text>`+"\n  </g>\n", atX(end.x)+12, labels[i]+4.5, escapeXML(s.label))
+		const sample = right + 14
+		if s.line {
+			fmt.Fprintf(&b, `    <polyline points="%d,%.1f %d,%.1f"/>`+"\n", sample, labels[i], sample+28, labels[i])
+		}
+		s.marker.draw(&b, sample+14, labels[i], s.label)
+		fmt.Fprintf(&b, `    <text x="%d" y="%.1f">%s</text>`+"\n  </g>\n", sample+36, labels[i]+4.5, escapeXML(s.label))
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()
 }
 
-// draw writes the marker of p at x and y. Its title is what a pointer shows, and
-// what a test reads back.
-func (m chartMarker) draw(b *bytes.Buffer, p chartPoint, x, y, low, high float64) {
-	if m == noMarker {
-		return
-	}
-	title := fmt.Sprintf("%d: %.1f s", p.x, p.y)
-	if p.low < p.high {
-		fmt.Fprintf(b, `    <path class="range" d="M%.1f %.1fV%.1f"/>`+"\n", x, low, high)
-		title += fmt.Sprintf(" (%.1f to %.1f s)", p.low, p.high)
-	}
-	class := ""
-	if m == ring || m == frame {
-		class = ` class="open"`
-	}
+// draw writes the marker at x and y. Its title is what a pointer shows.
+func (m chartMarker) draw(b *bytes.Buffer, x, y float64, title string) {
+	title = escapeXML(title)
 	switch m {
-	case disc, ring:
-		fmt.Fprintf(b, `    <circle%s cx="%.1f" cy="%.1f" r="4.5"><title>%s</title></circle>`+"\n", class, x, y, title)
-	case square, frame:
-		fmt.Fprintf(b, `    <rect%s x="%.1f" y="%.1f" width="9" height="9"><title>%s</title></rect>`+"\n", class, x-4.5, y-4.5, title)
+	case disc:
+		fmt.Fprintf(b, `    <circle cx="%.1f" cy="%.1f" r="4"><title>%s</title></circle>`+"\n", x, y, title)
+	case ring:
+		fmt.Fprintf(b, `    <circle class="open" cx="%.1f" cy="%.1f" r="7"><title>%s</title></circle>`+"\n", x, y, title)
+	case square:
+		fmt.Fprintf(b, `    <rect x="%.1f" y="%.1f" width="9" height="9"><title>%s</title></rect>`+"\n", x-4.5, y-4.5, title)
 	}
 }
 
@@ -193,7 +188,7 @@ func chartStep(top float64) float64 {
 // spreadLabels returns the height of each series' label: that of its last point,
 // moved apart where two would overlap.
 func spreadLabels(series []chartSeries, atY func(float64) float64) []float64 {
-	const line = 17
+	const line = 18
 	y, order := make([]float64, len(series)), []int{}
 	for i, s := range series {
 		if len(s.points) > 0 {

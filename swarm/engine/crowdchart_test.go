@@ -297,8 +297,8 @@ func (c crowdRuns) chart() *lineChart {
 		xLabel: "leechers", yLabel: "seconds until complete",
 		series: []chartSeries{
 			{label: fmt.Sprintf("fluid bound, %.0f s", bound[0].y), style: "grey dashed", line: true, points: bound},
-			{label: "seedbed, median", style: "blue dotted", line: true, points: median},
-			{label: "seedbed, last", style: "blue", line: true, marker: disc, points: last},
+			{label: "seedbed, median (simulated)", style: "blue dotted", line: true, points: median},
+			{label: "seedbed, last (simulated)", style: "blue", line: true, marker: disc, points: last},
 			{label: "seedbed, last (measured)", style: "blue", marker: ring, points: actual},
 			{label: "libtorrent, last (measured)", style: "orange", marker: square, points: other},
 		},
