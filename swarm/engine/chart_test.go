@@ -49,8 +49,8 @@ const (
 
 // Pixels of the drawing. The right margin holds the labels of the series.
 const (
-	chartWidth, chartHeight = 820, 430
-	chartLeft, chartRight   = 64, 250
+	chartWidth, chartHeight = 830, 430
+	chartLeft, chartRight   = 64, 260
 	chartTop, chartBottom   = 76, 58
 )
 
