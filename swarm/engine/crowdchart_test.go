@@ -15,9 +15,9 @@ import (
 
 // The chart of docs/performance.md shows how long a flash crowd takes: one seed and
 // leechers that start at once, know one another and upload at a limited rate. What
-// is drawn stands in docs/crowd.tsv, a line for each run: seedbed's are from the
-// simulation, other clients' were measured. `make chart` simulates again and writes
-// the file, the chart and the tables.
+// is drawn stands in docs/crowd.tsv, a line for each run. Some are from the simulation,
+// others were measured with real clients (BenchmarkCrowdRuns of package integration).
+// `make chart` simulates again and writes the file, the chart and the tables.
 
 var chartFlag = flag.Bool("chart", false, "simulate the crowds of docs/performance.md and draw their chart")
 
