@@ -193,6 +193,11 @@ func (r *requester) giveBack(l *lease) {
 func (r *requester) cancel(l *lease, told bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
 	r.giveBack(l)
+	r.sendCancel(p, b, told)
+}
+
+// sendCancel takes back the request of b, whose lease is gone, unless p is closing.
+func (r *requester) sendCancel(p *requestPeer, b Block, told bool) {
 	if !p.closing {
 		p.cancelled.add(r.now)
 		r.sink.cancel(p.conn, b, told)

@@ -96,11 +96,8 @@ func (r *requester) stealable(p, q *requestPeer) *lease {
 func (r *requester) move(l *lease, p *requestPeer) {
 	q, k, b := l.peer, l.chunk, l.block
 	r.drop(l)
-	if !q.closing {
-		q.cancelled.add(r.now)
-		q.dry = false
-		r.sink.cancel(q.conn, k.piece.blockOf(b), false)
-	}
+	r.sendCancel(q, k.piece.blockOf(b), false)
+	q.dry = false
 	k.piece.only = p
 	r.grant(p, k, b)
 }
