@@ -157,7 +157,6 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
 	case *EvUpLimit:
-		e.cfg.UpLimit = ev.BytesPerSecond
 		e.uploader.setLimit(ev.BytesPerSecond)
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
