@@ -83,8 +83,12 @@ func (r *requester) limit(p *requestPeer) int {
 	if reqq == 0 {
 		reqq = wire.DefaultReqq
 	}
-	long := int(p.steadyRate(r) * longQueue.Seconds() / blockSize)
-	n := min(max(p.depth, min(long, longDepth)), reqq, maxDepth)
+	depth := p.depth
+	if depth < longDepth {
+		long := int(p.steadyRate(r) * longQueue.Seconds() / blockSize)
+		depth = max(depth, min(long, longDepth))
+	}
+	n := min(depth, reqq, maxDepth)
 	if !p.hasDelivered() {
 		n = min(n, firstDepth)
 	}
