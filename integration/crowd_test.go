@@ -97,8 +97,9 @@ func (c *crowd) before(m *member) (ips []string) {
 	return ips
 }
 
-// startOrder is the seed, then transmission, which cannot be told of peers and has
-// to be dialled, then libtorrent, whose sessions listen early, then seedbed.
+// startOrder returns the members in the order in which they start. The seed is first.
+// transmission is next: it cannot be told of peers, so the others dial it. libtorrent's
+// sessions listen early, so seedbed is last.
 func (c *crowd) startOrder() []*member {
 	place := map[string]int{"transmission": 1, "libtorrent": 2, "seedbed": 3}
 	order := slices.Clone(c.members)
@@ -135,9 +136,9 @@ func (c *crowd) run(ctx context.Context) {
 }
 
 // transmissionLead is how long before the others transmission gets the torrent.
-// Version 3.00 chooses whom to ask every ten seconds from then on. The others have a
-// few pieces each the next time that it does so, and it takes part almost from the
-// start of the crowd.
+// From then on, version 3.00 decides every ten seconds which peers it requests from. With
+// this lead the others have a few pieces each when it decides next, so it takes part almost
+// from the start of the crowd.
 const transmissionLead = 6 * time.Second
 
 //go:embed peers/libtorrent_crowd.py
