@@ -97,7 +97,7 @@ func TestOpenFailsCleanly(t *testing.T) {
 		"too small":                 {State: dir, Memory: 1},
 		"must each be 1 or more":    {State: dir, MaxConns: -1},
 		"state directory cannot be": {State: "/dev/null/state"},
-		"no packet connection":      {State: dir, Bootstrap: []string{}, network: deaf{}},
+		"no packet connection":      {State: dir, Bootstrap: []string{}, Network: deaf{}},
 	} {
 		n, err := Open(c)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -118,8 +118,10 @@ type Config struct {
 	// must not call Add or Close.
 	OnEvent func(Event)
 
-	// What tests put in place of the machine's network and its resolver.
-	network netx.Network
+	// Network takes the place of the machine's sockets, for tests; nil opens Listen.
+	Network netx.Network
+
+	// resolve takes the place of the machine's resolver, for tests.
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 

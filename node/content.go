@@ -71,14 +71,14 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			t.node.emit(Event{Kind: Warning, Torrent: t, Err: err})
 		}
 	})
-	if t.spec.prepare != nil {
-		if err := t.spec.prepare(info); err != nil {
+	if t.spec.Prepare != nil {
+		if err := t.spec.Prepare(info); err != nil {
 			return swarm.Content{}, err
 		}
 	}
 	o := storage.Options{
 		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
-		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: t.spec.hashed,
+		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: t.spec.Verified,
 	}
 	s, have, err := openChecked(ctx, o, progress)
 	wanted := info.Wanted(files)

@@ -41,7 +41,7 @@ type dialed struct {
 func newDialTap() *dialTap { return &dialTap{open: map[netip.Addr]int{}, most: map[netip.Addr]int{}} }
 
 // through is an option: the node dials through the tap.
-func through(t *dialTap) func(*Config) { return func(c *Config) { c.network = t } }
+func through(t *dialTap) func(*Config) { return func(c *Config) { c.Network = t } }
 
 func (d *dialTap) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	ip := to.Addr()

@@ -32,6 +32,11 @@ type Fault struct {
 	hint string
 }
 
+// NewFault returns a Fault; hint may be "".
+func NewFault(kind FaultKind, err error, hint string) *Fault {
+	return &Fault{Kind: kind, Err: err, hint: hint}
+}
+
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 

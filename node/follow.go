@@ -67,6 +67,7 @@ type Follower struct {
 	node    *Node
 	cfg     FollowConfig
 	target  id.ID
+	remove  func() // takes back OnClose
 	state   *followState
 	dirs    *versions
 	ctx     context.Context
@@ -100,7 +101,7 @@ func (n *Node) Follow(cfg FollowConfig) (*Follower, error) {
 		return nil, err
 	}
 	if n.dht == nil {
-		return nil, errNeedsDHT
+		return nil, ErrNoDHT
 	}
 	f := &Follower{node: n, cfg: cfg, target: targetOf(cfg.Link), done: make(chan struct{}), hint: make(chan DHTItem, 1)}
 	var err error
@@ -111,10 +112,10 @@ func (n *Node) Follow(cfg FollowConfig) (*Follower, error) {
 		return nil, errors.Join(asFault(err), f.state.lock.Unlock())
 	}
 	f.ctx, f.cancel = context.WithCancel(n.ctx)
-	if !n.enlist(f) {
+	if f.remove, err = n.OnClose(f.Close); err != nil {
 		f.cancel()
 		f.dirs.close()
-		return nil, errors.Join(errClosed, f.state.lock.Unlock())
+		return nil, errors.Join(err, f.state.lock.Unlock())
 	}
 	go f.run()
 	return f, nil
@@ -139,7 +140,7 @@ func (f *Follower) Stats() FollowStats {
 
 // Close ends the following. The torrent goes on until the node ends.
 func (f *Follower) Close() {
-	f.node.delist(f)
+	f.remove()
 	f.cancel()
 	<-f.done
 }
@@ -291,7 +292,7 @@ func (f *Follower) consider(item DHTItem) bool {
 	} else {
 		fe.torrent, err = f.node.Add(Spec{
 			Link: pinned(f.cfg.Link, ih), Dir: f.dirs.path(fe.name), Peers: f.cfg.Peers,
-			prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
+			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {
 			f.warn(fmt.Errorf("version %d cannot be fetched: %w", item.Seq, err))

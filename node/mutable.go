@@ -72,7 +72,7 @@ const (
 // returns the link to that version.
 func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, DHTItem, error) {
 	if n.dht == nil {
-		return nil, DHTItem{}, errNeedsDHT
+		return nil, DHTItem{}, ErrNoDHT
 	}
 	pause := resolvePause
 	for try := 1; ; try++ {
@@ -101,8 +101,6 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, DHTIt
 		pause *= 2
 	}
 }
-
-var errNeedsDHT = &Fault{Kind: FaultUsage, Err: errors.New("a link with a public key is looked up in the DHT, which is off"), hint: "leave out --no-dht"}
 
 // sleep waits, or returns why the wait is over sooner.
 func sleep(ctx context.Context, d time.Duration) error {

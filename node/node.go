@@ -69,7 +69,8 @@ type Node struct {
 	keys       map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
 	order      []*Torrent         // as they were added
 	population atomic.Int32       // of order
-	tenants    map[tenant]struct{}
+	closers    map[*closer]struct{}
+	published  map[*Publication]struct{}
 	closing    bool
 
 	steps    atomic.Int64  // of saving; see Saved
@@ -80,8 +81,6 @@ type Node struct {
 // ErrDuplicate is a torrent that this node has already.
 var ErrDuplicate = errors.New("this torrent was added before")
 
-var errClosed = errors.New("the node is closed")
-
 // Open starts a node.
 func Open(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
@@ -91,7 +90,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	network := cfg.network
+	network := cfg.Network
 	if network == nil {
 		if network, err = listen(&cfg); err != nil {
 			return nil, errors.Join(err, st.close())
@@ -99,9 +98,9 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
-		handles:  storage.NewHandles(0),
-		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
-		tenants:  map[tenant]struct{}{},
+		handles: storage.NewHandles(0),
+		shared:  swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
+		closers: map[*closer]struct{}{}, published: map[*Publication]struct{}{},
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -231,7 +230,7 @@ func (n *Node) enter(t *Torrent, hashes []id.ID) (*Torrent, error) {
 		t.cancel()
 		err := ErrDuplicate
 		if n.closing {
-			err = errClosed
+			err = ErrClosed
 		}
 		return nil, errors.Join(err, t.state.close())
 	}
@@ -333,6 +332,7 @@ func (n *Node) Saved() int64 { return n.steps.Load() }
 // neither the port nor what the DHT has learned.
 func (n *Node) end() {
 	defer close(n.closed)
+	clientsEnded := n.endClients()
 	n.mu.Lock()
 	ts := n.order
 	n.mu.Unlock()
@@ -344,9 +344,7 @@ func (n *Node) end() {
 		errs = append(errs, n.saveDHT(), n.dht.Close())
 	}
 	errs = append(errs, n.net.Close())
-	for _, p := range n.guests() {
-		p.Close()
-	}
+	clientsEnded()
 	for _, t := range ts {
 		<-t.ended
 		errs = append(errs, t.endErr)
@@ -356,34 +354,6 @@ func (n *Node) end() {
 	n.shared.Close()
 	n.handles.Close()
 	n.closeErr = errors.Join(append(errs, n.state.close())...)
-}
-
-// A tenant is a publication, or who follows one: it ends with the node.
-type tenant interface{ Close() }
-
-// enlist has a tenant closed when the node ends; false means that it has.
-func (n *Node) enlist(t tenant) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.closing {
-		n.tenants[t] = struct{}{}
-	}
-	return !n.closing
-}
-
-func (n *Node) delist(t tenant) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.tenants, t)
-}
-
-func (n *Node) guests() (all []tenant) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for t := range n.tenants {
-		all = append(all, t)
-	}
-	return all
 }
 
 // within is ctx that ends with the node, too.

@@ -72,7 +72,7 @@ const checkAtOnce = 4 << 20
 // is little.
 func (n *Node) proven(spec *Spec, st *torrentState) bool {
 	s, err := storage.Open(storage.Options{
-		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Steps: &n.steps, Verified: spec.hashed,
+		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Steps: &n.steps, Verified: spec.Verified,
 	})
 	if err != nil {
 		return false // the ordinary way tells why
@@ -120,7 +120,7 @@ func (t *Torrent) strip() {
 	if err := t.state.close(); err != nil {
 		t.node.log.Warn("the lock of a torrent at rest was not freed", "torrent", t.Name(), "err", err)
 	}
-	t.spec.Torrent, t.spec.hashed = nil, false
+	t.spec.Torrent, t.spec.Verified = nil, false
 	t.info.Store(nil)
 	t.seen.Store(nil)
 	t.known = nil

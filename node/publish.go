@@ -43,6 +43,7 @@ type Publication struct {
 	node   *Node
 	key    ed25519.PrivateKey
 	target id.ID
+	remove func() // takes back OnClose
 
 	mu      sync.Mutex // held while a version is made
 	state   *publicationState
@@ -77,9 +78,12 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (_ *Publication, 
 		return nil, err
 	}
 	p := &Publication{node: n, key: cfg.Key, target: target, state: st}
-	if !n.enlist(p) {
-		return nil, errors.Join(errClosed, st.close())
+	if p.remove, err = n.OnClose(p.Close); err != nil {
+		return nil, errors.Join(err, st.close())
 	}
+	n.mu.Lock()
+	n.published[p] = struct{}{}
+	n.mu.Unlock()
 	defer func() {
 		if err != nil {
 			p.Close() // after mu is let go
@@ -120,12 +124,12 @@ func (n *Node) Publish(ctx context.Context, cfg PublishConfig) (_ *Publication, 
 	return p, err
 }
 
-// published reports whether a torrent is the newest version of a publication.
-func (n *Node) published(t *Torrent) bool {
+// isPublished reports whether a torrent is the newest version of a publication.
+func (n *Node) isPublished(t *Torrent) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for other := range n.tenants {
-		if p, ok := other.(*Publication); ok && p.Torrent() == t {
+	for p := range n.published {
+		if p.Torrent() == t {
 			return true
 		}
 	}
@@ -158,7 +162,7 @@ func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
-		return false, errClosed
+		return false, ErrClosed
 	}
 	return p.update(ctx, false)
 }
@@ -272,7 +276,7 @@ func (p *Publication) release(ctx context.Context, spec Spec, fresh, overrule bo
 	if err != nil {
 		return err
 	}
-	if old := p.torrent.Swap(t); old != nil && old != t && !p.node.published(old) {
+	if old := p.torrent.Swap(t); old != nil && old != t && !p.node.isPublished(old) {
 		old.stop()
 	}
 	p.spoken, p.held = false, false
@@ -403,7 +407,10 @@ func (p *Publication) tended(r dht.TendReport, _ error) {
 
 // Close ends the keeping of the item; the torrent goes on until the node ends.
 func (p *Publication) Close() {
-	p.node.delist(p)
+	p.remove()
+	p.node.mu.Lock()
+	delete(p.node.published, p)
+	p.node.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {

@@ -31,7 +31,7 @@ func MadeSpec(path string, made *create.Made) (Spec, error) {
 	if err != nil {
 		return Spec{}, err
 	}
-	return Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Dir: filepath.Dir(abs), Seed: true, hashed: true}, nil
+	return Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Dir: filepath.Dir(abs), Seed: true, Verified: true}, nil
 }
 
 // Share is Make and MadeSpec.

@@ -64,10 +64,10 @@ func startAt(t testing.TB, n *simnet.Net, where netip.AddrPort, opts ...func(*Co
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tap, ok := cfg.network.(*dialTap); ok {
+	if tap, ok := cfg.Network.(*dialTap); ok {
 		tap.Network = network
 	} else {
-		cfg.network = network
+		cfg.Network = network
 	}
 	if r.Node, err = Open(cfg); err != nil {
 		t.Fatal(err)

@@ -46,12 +46,15 @@ type Spec struct {
 	// what comes next for those who read its files (OpenFile), so many bytes far.
 	ReadAhead int64
 
-	// hashed says that the data was hashed just now, by Share.
-	hashed bool
+	// Verified says that the caller has just hashed the data, as Make does, so that
+	// it need not be hashed again.
+	Verified bool
 
-	// prepare, if not nil, is called with the metadata before the download folder is
-	// looked at.
-	prepare func(*metainfo.Info) error
+	// Prepare, if not nil, is called once the metadata is known, before the download
+	// folder is opened. It may put files there: they are hashed like all others that
+	// the resume record does not prove. The torrent waits while it runs. An error is
+	// reported as a warning, and Prepare is called again later.
+	Prepare func(*metainfo.Info) error
 }
 
 // InfoHash is what the torrent is known by.

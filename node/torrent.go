@@ -221,6 +221,10 @@ func (t *Torrent) Done() <-chan struct{} { return t.done }
 // Named is closed when the metadata is known.
 func (t *Torrent) Named() <-chan struct{} { return t.named }
 
+// Ended is closed when the torrent has stopped and everything that could be saved is
+// saved.
+func (t *Torrent) Ended() <-chan struct{} { return t.ended }
+
 // Announced is closed when a DHT node has taken our first announce.
 func (t *Torrent) Announced() <-chan struct{} { return t.announced }
 

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+)
+
+// What packages above the node build on: publishing and following are clients of the
+// node that use its exported API alone.
+
+// ErrClosed says that the node is closed.
+var ErrClosed = errors.New("the node is closed")
+
+// ErrNoDHT says that something needs the DHT, and Config.NoDHT turned it off.
+var ErrNoDHT = NewFault(FaultUsage, errors.New("a link with a public key is looked up in the DHT, which is off"), "leave out --no-dht")
+
+// Context returns a context that ends when Close begins.
+func (n *Node) Context() context.Context { return n.ctx }
+
+// StateDir returns the path of the state directory. A client keeps its files in a
+// folder of its own there.
+func (n *Node) StateDir() string { return n.state.path }
+
+// Emit sends an event of a client to Config.OnEvent, in order with the node's own.
+// It sets Event.Time.
+func (n *Node) Emit(e Event) { n.emit(e) }
+
+// Torrent returns the torrent with that infohash, or nil if the node does not have it.
+// A hybrid has two infohashes.
+func (n *Node) Torrent(infohash id.ID) *Torrent { return n.lookup(infohash) }
+
+// A closer ends a client of the node.
+type closer struct{ end func() }
+
+// OnClose registers a function that ends a client. When the node closes it calls all of
+// them, each on a goroutine of its own, after Context has ended and before it stops the
+// torrents; Close returns after they have returned. OnClose returns a function that
+// takes the registration back, or ErrClosed if the node is closed or closing.
+func (n *Node) OnClose(end func()) (remove func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return nil, ErrClosed
+	}
+	c := &closer{end}
+	n.closers[c] = struct{}{}
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.closers, c)
+	}, nil
+}
+
+// endClients starts to end all clients and returns a function that waits for them.
+func (n *Node) endClients() (wait func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var wg sync.WaitGroup
+	for c := range n.closers {
+		wg.Go(c.end)
+	}
+	return wg.Wait
+}
+
+// Items reads, writes and republishes items of the DHT (BEP 44).
+type Items struct {
+	dht    *dht.DHT
+	keeper *dht.Keeper
+}
+
+// Items returns the node's access to the items of the DHT, or ErrNoDHT.
+func (n *Node) Items() (*Items, error) {
+	if n.dht == nil {
+		return nil, ErrNoDHT
+	}
+	return &Items{n.dht, n.keeper}, nil
+}
+
+// Get finds the newest item at target. With newer, only items with a higher number
+// count. See dht.DHT.Get.
+func (i *Items) Get(ctx context.Context, target id.ID, salt []byte, newer *int64) (dht.GetReport, error) {
+	return i.dht.Get(ctx, target, salt, newer, nil)
+}
+
+// Put stores an item at the closest nodes. With cas, a stored item must have that
+// number to be replaced. See dht.DHT.Put.
+func (i *Items) Put(ctx context.Context, item dht.Item, cas *int64) (dht.PutReport, error) {
+	return i.dht.Put(ctx, item, cas)
+}
+
+// Keep republishes a signed item until stop is called. See dht.Keeper.Keep.
+func (i *Items) Keep(item dht.Item, just bool, report func(dht.TendReport, error)) (stop func()) {
+	return i.keeper.Keep(item, just, report)
+}
