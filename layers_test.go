@@ -88,7 +88,8 @@ var packages = map[string]pkg{
 
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
-	"cmd/seedbed": {layer: 8, owns: "flags, signals and the terminal"},
+	"cmd/seedbed/report": {layer: 10, owns: "what the terminal, a log file and a script read"},
+	"cmd/seedbed":        {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/report"}},
 
 	"internal/simnet":  {layer: top, owns: "the in-memory network and disk"},
 	"internal/udpload": {layer: top, owns: "the load and the echo that UDP servers are measured with"},
@@ -111,9 +112,9 @@ var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2":         {pkg: "dht", why: "one place knows dht.Server, so that it can go without the others noticing", alone: true},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
-	"github.com/vbauerster/mpb/v8":        {pkg: "cmd/seedbed", why: "packages report events and numbers; only the terminal draws"},
+	"github.com/vbauerster/mpb/v8":        {pkg: "cmd/seedbed/report", why: "packages report events and numbers; only the terminal draws"},
 	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
-	"golang.org/x/term":                   {pkg: "cmd/seedbed", why: "only the terminal asks what the terminal can do"},
+	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
 	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},
 	"go.uber.org/goleak":                  {pkg: "", why: "it inspects all goroutines: it is for tests"},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -104,7 +105,7 @@ func readTorrent(path string) (*metainfo.Torrent, error) {
 		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
 	}
 	if st.Size() > maxTorrentFile {
-		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, formatSize(st.Size())))
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, report.Size(st.Size())))
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
 	"seedbed/node"
@@ -112,7 +113,7 @@ type bootstrapReporter interface {
 
 func (a *app) bootstrapReporter() bootstrapReporter {
 	if a.json {
-		return bootstrapJSON{newJSONReporter(a.stdout)}
+		return bootstrapJSON{report.NewJSON(a.stdout)}
 	}
 	if a.quiet {
 		return bootstrapPlain{io.Discard}
@@ -134,7 +135,7 @@ func (p bootstrapPlain) status(from, to bootstrapMark) {
 }
 
 func (p bootstrapPlain) stopped(s bootnode.Stats) {
-	fmt.Fprintf(p.out, "stopped; %s saved\n", plural(s.V4.Nodes+s.V6.Nodes, "node"))
+	fmt.Fprintf(p.out, "stopped; %s saved\n", report.Plural(s.V4.Nodes+s.V6.Nodes, "node"))
 }
 
 // bootstrapLine is the state and what happened since the last time.
@@ -154,7 +155,7 @@ func bootstrapLine(from, to bootstrapMark) string {
 	d0, d1 := bootstrapDropped(&from.s), bootstrapDropped(&to.s)
 	return fmt.Sprintf("%s verified, %d waiting; %.0f queries/s answered, %.0f datagrams/s dropped; ↓ %s ↑ %s",
 		strings.Join(by, " and ")+" nodes", to.s.Waiting, rate(q0, q1), rate(d0, d1),
-		formatRate(rate(from.s.InBytes, to.s.InBytes)), formatRate(rate(from.s.OutBytes, to.s.OutBytes)))
+		report.Rate(rate(from.s.InBytes, to.s.InBytes)), report.Rate(rate(from.s.OutBytes, to.s.OutBytes)))
 }
 
 func bootstrapAnswered(s *bootnode.Stats) uint64 {
@@ -169,13 +170,13 @@ func bootstrapDropped(s *bootnode.Stats) (n uint64) {
 }
 
 // bootstrapJSON writes an object a line; docs/manual.md lists the fields.
-type bootstrapJSON struct{ r *jsonReporter }
+type bootstrapJSON struct{ r *report.JSON }
 
 func (j bootstrapJSON) addr(event, addr string) {
-	j.r.put(struct {
-		jsonHead
+	j.r.Put(struct {
+		report.Head
 		Addr string `json:"addr"`
-	}{head(event, time.Now(), nil), addr})
+	}{report.NewHead(event, time.Now(), nil), addr})
 }
 
 func (j bootstrapJSON) listening(addr string) { j.addr("listening", addr) }
@@ -186,8 +187,8 @@ func (j bootstrapJSON) status(_, to bootstrapMark) { j.put("status", to.s) }
 func (j bootstrapJSON) stopped(s bootnode.Stats)   { j.put("stopped", s) }
 
 func (j bootstrapJSON) put(event string, s bootnode.Stats) {
-	j.r.put(struct {
-		jsonHead
+	j.r.Put(struct {
+		report.Head
 		Nodes4   int    `json:"nodes4"`
 		Nodes6   int    `json:"nodes6"`
 		Waiting  int    `json:"waiting"`
@@ -197,6 +198,6 @@ func (j bootstrapJSON) put(event string, s bootnode.Stats) {
 		Verified uint64 `json:"verified"`
 		InBytes  uint64 `json:"in_bytes"`
 		OutBytes uint64 `json:"out_bytes"`
-	}{head(event, time.Now(), nil), s.V4.Nodes, s.V6.Nodes, s.Waiting, bootstrapAnswered(&s), bootstrapDropped(&s),
+	}{report.NewHead(event, time.Now(), nil), s.V4.Nodes, s.V6.Nodes, s.Waiting, bootstrapAnswered(&s), bootstrapDropped(&s),
 		s.Pinged, s.Verified, s.InBytes, s.OutBytes})
 }

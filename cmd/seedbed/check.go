@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
@@ -50,9 +51,9 @@ func (a *app) check(ctx context.Context, arg string, c *common) error {
 		return err
 	}
 	spec.Dir = c.dir
-	progress := a.hashProgress(spec.Name())
-	res, err := node.Check(ctx, stateDir(c.state), spec, progress.set)
-	progress.close()
+	progress := report.NewHashBar(a.output(), spec.Name())
+	res, err := node.Check(ctx, stateDir(c.state), spec, progress.Set)
+	progress.Close()
 	if err != nil {
 		return err
 	}
@@ -75,18 +76,18 @@ func (a *app) printCheck(r node.CheckResult) error {
 			return err
 		}
 	} else if !a.quiet {
-		fmt.Fprintf(a.stdout, "%s: %d of %s verified\n", printable(r.Info.Name), good, plural(all, "piece"))
+		fmt.Fprintf(a.stdout, "%s: %d of %s verified\n", report.Clean(r.Info.Name), good, report.Plural(all, "piece"))
 		for _, f := range r.Faults {
-			fmt.Fprintf(a.stdout, "  %s\n", printable(f.String()))
+			fmt.Fprintf(a.stdout, "  %s\n", report.Clean(f.String()))
 		}
 	}
 	switch {
 	case good < all:
 		return fail(exitHash, "run seedbed get to fetch what is missing",
-			fmt.Errorf("%s of %s missing or wrong", plural(all-good, "piece"), printable(r.Info.Name)))
+			fmt.Errorf("%s of %s missing or wrong", report.Plural(all-good, "piece"), report.Clean(r.Info.Name)))
 	case len(r.Faults) > 0:
 		return fail(exitHash, "cut off what is behind the end of the files, or replace them with seedbed get --overwrite",
-			fmt.Errorf("%s of %s longer than the torrent says", plural(len(r.Faults), "file"), printable(r.Info.Name)))
+			fmt.Errorf("%s of %s longer than the torrent says", report.Plural(len(r.Faults), "file"), report.Clean(r.Info.Name)))
 	}
 	return nil
 }

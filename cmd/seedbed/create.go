@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/webseed"
@@ -46,7 +47,7 @@ Links, hidden files and what else is odd is told, and a flag decides about it.`,
 			}
 			for _, n := range nodes {
 				if _, port, err := net.SplitHostPort(n); err != nil || port == "" {
-					return usage(fmt.Errorf("--node %q is not of the form HOST:PORT", printable(n)))
+					return usage(fmt.Errorf("--node %q is not of the form HOST:PORT", report.Clean(n)))
 				}
 			}
 			for _, tr := range trackers {
@@ -91,7 +92,7 @@ func parseDate(s string) (int64, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return 0, fmt.Errorf("--date %q is neither now nor Unix seconds nor of the form 2026-01-31T12:00:00Z", printable(s))
+		return 0, fmt.Errorf("--date %q is neither now nor Unix seconds nor of the form 2026-01-31T12:00:00Z", report.Clean(s))
 	}
 	return t.Unix(), nil
 }
@@ -133,8 +134,8 @@ func (a *app) writeCreated(t *metainfo.Torrent, out string, overwrite bool) erro
 		return nil
 	}
 	i := t.Info
-	a.say("%s  %s", "torrent ", printable(out))
-	a.say("%s  %s in %s, %s of %s", "holds   ", formatSize(i.Payload()), plural(i.Stored(), "file"), plural(i.NumPieces(), "piece"), formatPiece(i.PieceLength))
+	a.say("%s  %s", "torrent ", report.Clean(out))
+	a.say("%s  %s in %s, %s of %s", "holds   ", report.Size(i.Payload()), report.Plural(i.Stored(), "file"), report.Plural(i.NumPieces(), "piece"), report.PieceLength(i.PieceLength))
 	if i.HasV1() {
 		a.say("%s  %s", "infohash", i.Hash)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -82,7 +83,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("made a sample folder of %s", formatSize(size))
+	d.say("made a sample folder of %s", report.Size(size))
 
 	spec, err := node.Share(ctx, sample, node.ShareOptions{})
 	if err != nil {
@@ -132,7 +133,7 @@ func (d *demo) narrate(e node.Event) {
 	case node.Metadata:
 		info := e.Torrent.Info()
 		d.say("it found a peer and has the metadata from it: %s, %s, %s", info.Name,
-			plural(len(info.Files), "file"), plural(info.NumPieces(), "piece"))
+			report.Plural(len(info.Files), "file"), report.Plural(info.NumPieces(), "piece"))
 	case node.Complete:
 		d.say("every piece is downloaded and verified")
 	}

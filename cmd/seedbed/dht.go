@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/id"
 	"seedbed/node"
 )
@@ -111,7 +112,7 @@ func (v *visitor) alone(r *node.DHTReport) error {
 		return fail(exitNetwork, "give --bootstrap HOST:PORT, or see seedbed doctor",
 			errors.New("no DHT node is known to ask: none saved, and no bootstrap host with an address"))
 	}
-	return fail(exitNetwork, "see seedbed doctor", fmt.Errorf("none of %s answered", plural(r.Asked, "DHT node")))
+	return fail(exitNetwork, "see seedbed doctor", fmt.Errorf("none of %s answered", report.Plural(r.Asked, "DHT node")))
 }
 
 func parseID(s string) (id.ID, error) {
@@ -120,7 +121,7 @@ func parseID(s string) (id.ID, error) {
 		x, err = id.ParseBase32(s)
 	}
 	if err != nil {
-		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", printable(s)))
+		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", report.Clean(s)))
 	}
 	return x, nil
 }
@@ -193,7 +194,7 @@ func externalText(a netip.AddrPort) string {
 }
 
 type jsonReport struct {
-	jsonHead
+	report.Head
 	Target   string        `json:"target,omitempty"`
 	Asked    int           `json:"asked"`
 	Answered int           `json:"answered"`
@@ -205,7 +206,7 @@ type jsonReport struct {
 }
 
 func reportJSON(event string, r *node.DHTReport) jsonReport {
-	j := jsonReport{jsonHead: head(event, time.Now(), nil), Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
+	j := jsonReport{Head: report.NewHead(event, time.Now(), nil), Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
 		Failed: r.Failed, First: jsonMillis(r.First), Took: jsonMillis(r.Took), Closest: []jsonContact{}}
 	if bits, ok := r.Distance(); ok {
 		j.Bits = &bits
@@ -218,7 +219,7 @@ func reportJSON(event string, r *node.DHTReport) jsonReport {
 
 // reportLine is what a lookup did, for a person.
 func reportLine(r *node.DHTReport) string {
-	s := fmt.Sprintf("%s asked, %d answered", plural(r.Asked, "node"), r.Answered)
+	s := fmt.Sprintf("%s asked, %d answered", report.Plural(r.Asked, "node"), r.Answered)
 	if r.Failed > 0 {
 		s += fmt.Sprintf(", %d failed", r.Failed)
 	}
@@ -227,7 +228,7 @@ func reportLine(r *node.DHTReport) string {
 	}
 	s += "; done after " + millis(r.Took)
 	if bits, ok := r.Distance(); ok {
-		s += fmt.Sprintf("; the closest shares %s with the target", plural(bits, "bit"))
+		s += fmt.Sprintf("; the closest shares %s with the target", report.Plural(bits, "bit"))
 	}
 	return s
 }
@@ -283,7 +284,7 @@ func (a *app) dhtPing() *cobra.Command {
 		case answered > 0:
 			return nil
 		case errors.Is(last, node.ErrNoAnswer):
-			return fail(exitTimeout, "see seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], plural(len(addrs), "address"), millis(resolved)))
+			return fail(exitTimeout, "see seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], report.Plural(len(addrs), "address"), millis(resolved)))
 		}
 		var refused *node.DHTRemoteError
 		if errors.As(last, &refused) || ctx.Err() != nil {
@@ -300,13 +301,13 @@ func (a *app) printPong(c node.DHTContact, err error) {
 			j = jsonContact{Addr: c.Addr.String(), Error: err.Error()}
 		}
 		_ = a.put(struct {
-			jsonHead
+			report.Head
 			jsonContact
-		}{head("ping", time.Now(), nil), j})
+		}{report.NewHead("ping", time.Now(), nil), j})
 		return
 	}
 	if err != nil {
-		a.say("%s: %s", c.Addr, printable(strings.TrimPrefix(err.Error(), "dht: ")))
+		a.say("%s: %s", c.Addr, report.Clean(strings.TrimPrefix(err.Error(), "dht: ")))
 		return
 	}
 	line := fmt.Sprintf("%s answered in %s: node %s", c.Addr, millis(c.RTT), c.ID)
@@ -379,14 +380,14 @@ func (a *app) dhtNodes() *cobra.Command {
 		}
 		if a.json {
 			_ = a.put(struct {
-				jsonHead
+				report.Head
 				Saved int        `json:"saved"`
 				Good  int        `json:"good"`
 				Took  float64    `json:"took_ms"`
 				Nodes []jsonNode `json:"nodes"`
-			}{head("nodes", time.Now(), nil), v.Saved, good, jsonMillis(took), list})
+			}{report.NewHead("nodes", time.Now(), nil), v.Saved, good, jsonMillis(took), list})
 		}
-		a.say("%s, %d of them good, after %s; %d were saved by an earlier run", plural(len(nodes), "node"), good, millis(took), v.Saved)
+		a.say("%s, %d of them good, after %s; %d were saved by an earlier run", report.Plural(len(nodes), "node"), good, millis(took), v.Saved)
 		if len(nodes) == 0 {
 			if ctx.Err() != nil {
 				return ctx.Err()

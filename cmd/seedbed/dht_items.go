@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/node"
@@ -32,7 +33,7 @@ func itemTarget(s string, salt []byte) (id.ID, error) {
 	}
 	x, err := id.ParseHex(s)
 	if err != nil {
-		return id.ID{}, usage(fmt.Errorf("%q is neither a target of 40 hex digits nor a public key of 64", printable(s)))
+		return id.ID{}, usage(fmt.Errorf("%q is neither a target of 40 hex digits nor a public key of 64", report.Clean(s)))
 	}
 	return x, nil
 }
@@ -89,7 +90,7 @@ func (a *app) showItem(i *node.DHTItem) {
 	if i.Mutable {
 		a.say("key    %x", i.Key)
 		if len(i.Salt) > 0 {
-			a.say("salt   %s", printable(string(i.Salt)))
+			a.say("salt   %s", report.Clean(string(i.Salt)))
 		}
 		a.say("seq    %d", i.Seq)
 	}
@@ -146,7 +147,7 @@ With --quiet the value alone is printed: of a string its bytes as they are.`,
 		case g.Item != nil:
 			a.showItem(g.Item)
 		}
-		line := fmt.Sprintf("%s had it", plural(g.Have, "node"))
+		line := fmt.Sprintf("%s had it", report.Plural(g.Have, "node"))
 		if g.Older > 0 {
 			line += fmt.Sprintf(", %d an older one", g.Older)
 		}
@@ -241,7 +242,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 			a.say("%s", contactRow(&n.Contact, p.Target, outcome(&n, "took it, does not give it back", "stored")))
 		}
 		a.say("%s", reportLine(&p.Report))
-		a.say("%d of %s took it, %d gave it back; all after %s", p.Accepted, plural(len(p.Nodes), "node"), p.Kept, millis(took))
+		a.say("%d of %s took it, %d gave it back; all after %s", p.Accepted, report.Plural(len(p.Nodes), "node"), p.Kept, millis(took))
 		if item.Mutable {
 			a.say("key    %x", item.Key)
 			a.say("seq    %d", item.Seq)
@@ -257,7 +258,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 			err = refusal("item", p.Nodes)
 		}
 		if err == nil && p.Kept == 0 {
-			err = fail(exitUnknown, "put it again", fmt.Errorf("%s took the item, and none gave it back", plural(p.Accepted, "node")))
+			err = fail(exitUnknown, "put it again", fmt.Errorf("%s took the item, and none gave it back", report.Plural(p.Accepted, "node")))
 		}
 		return err
 	})
@@ -348,12 +349,12 @@ that they store peers of (BEP 51), and print those.`,
 			total = max(total, n.Num)
 		}
 		a.say("%s from %s that gave samples, of which one stores up to %d; %s",
-			strings.Replace(plural(len(r.Infohashes), "infohash"), "hashs", "hashes", 1), plural(len(r.Nodes), "node"), total, reportLine(&r.Report))
+			strings.Replace(report.Plural(len(r.Infohashes), "infohash"), "hashs", "hashes", 1), report.Plural(len(r.Nodes), "node"), total, reportLine(&r.Report))
 		if err == nil {
 			err = v.alone(&r.Report)
 		}
 		if err == nil && len(r.Infohashes) == 0 {
-			err = fail(exitNotFound, "", fmt.Errorf("no samples: %d of %s know of BEP 51", len(r.Nodes), plural(r.Answered, "node")))
+			err = fail(exitNotFound, "", fmt.Errorf("no samples: %d of %s know of BEP 51", len(r.Nodes), report.Plural(r.Answered, "node")))
 		}
 		return err
 	})

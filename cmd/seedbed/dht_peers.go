@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -33,9 +34,9 @@ func parseInfoHash(s string) (node.InfoHash, error) {
 func (a *app) showPeers(peers []netip.AddrPort) {
 	if a.json {
 		_ = a.put(struct {
-			jsonHead
+			report.Head
 			Peers []netip.AddrPort `json:"peers"`
-		}{head("peers", time.Now(), nil), peers})
+		}{report.NewHead("peers", time.Now(), nil), peers})
 		return
 	}
 	for _, p := range peers {
@@ -84,7 +85,7 @@ other peers they know of (BEP 33), which is an estimate.`,
 			}
 			_ = a.put(j)
 		}
-		line := plural(r.Peers, "peer")
+		line := report.Plural(r.Peers, "peer")
 		if r.Peers > 0 {
 			line += ", the first after " + millis(r.FirstPeer)
 		}
@@ -92,7 +93,7 @@ other peers they know of (BEP 33), which is an estimate.`,
 		if s := r.Scrape; scrape {
 			switch {
 			case s.Filters > 0:
-				line = fmt.Sprintf("scrape: about %s and %s, from the filters of %s", plural(s.Seeds, "seed"), plural(s.Peers, "other peer"), plural(s.Filters, "node"))
+				line = fmt.Sprintf("scrape: about %s and %s, from the filters of %s", report.Plural(s.Seeds, "seed"), report.Plural(s.Peers, "other peer"), report.Plural(s.Filters, "node"))
 			default:
 				line = "scrape: none of the closest nodes gave filters"
 			}
@@ -143,8 +144,8 @@ something else does. Nodes keep an announce for a while, about 30 to 45 minutes.
 		for _, n := range r.Nodes {
 			a.say("%s", contactRow(&n.Contact, infohash, outcome(&n, "announced", "")))
 		}
-		a.say("%s; %s", plural(r.Peers, "peer"), reportLine(&r.Report))
-		a.say("announced port %d to %d of %s, all after %s", port, r.Accepted, plural(len(r.Nodes), "node"), millis(took))
+		a.say("%s; %s", report.Plural(r.Peers, "peer"), reportLine(&r.Report))
+		a.say("announced port %d to %d of %s, all after %s", port, r.Accepted, report.Plural(len(r.Nodes), "node"), millis(took))
 		if err == nil {
 			err = v.alone(&r.Report)
 		}
@@ -164,9 +165,9 @@ func outcome(n *node.DHTTold, done, kept string) string {
 	case n.Accepted:
 		return done
 	case errors.As(n.Err, &refused):
-		return fmt.Sprintf("error %d: %s", refused.Code, printable(refused.Text))
+		return fmt.Sprintf("error %d: %s", refused.Code, report.Clean(refused.Text))
 	}
-	return printable(strings.TrimPrefix(n.Err.Error(), "dht: "))
+	return report.Clean(strings.TrimPrefix(n.Err.Error(), "dht: "))
 }
 
 func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonContact {
@@ -212,5 +213,5 @@ func refusal(what string, nodes []node.DHTTold) error {
 			302: "a newer one is stored: leave out --seq to put the next one",
 		}[refused.Code]
 	}
-	return fail(exitUnknown, hint, fmt.Errorf("none of %s took the %s: %s", plural(len(nodes), "node"), what, most))
+	return fail(exitUnknown, hint, fmt.Errorf("none of %s took the %s: %s", report.Plural(len(nodes), "node"), what, most))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/bencode"
 	"seedbed/node"
 )
@@ -55,7 +56,7 @@ func network(ts *testscript.TestScript, neg bool, args []string) {
 func TestKeyFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "k")
-	if _, err := openKey(path, false); codeOf(err) != exitNotFound || !strings.Contains(sentence(err), "--new-key") {
+	if _, err := openKey(path, false); codeOf(err) != exitNotFound || !strings.Contains(report.Sentence(err), "--new-key") {
 		t.Errorf("%v", err)
 	}
 	made, err := openKey(path, true)
@@ -88,7 +89,7 @@ func TestKeyFiles(t *testing.T) {
 			if err := os.Chmod(path, mode); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := openKey(path, false); codeOf(err) != exitOpen || !strings.Contains(sentence(err), "chmod 600") {
+			if _, err := openKey(path, false); codeOf(err) != exitOpen || !strings.Contains(report.Sentence(err), "chmod 600") {
 				t.Errorf("mode %v: %v", mode, err)
 			}
 		}

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -51,7 +50,7 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
-			d := &diagnosis{app: a, color: term.IsTerminal(int(a.stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+			d := &diagnosis{app: a, color: a.output().Color()}
 			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: c.listen, Bootstrap: boot, Log: a.logger()}, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
@@ -82,7 +81,7 @@ type diagnosis struct {
 }
 
 var marks = map[node.Verdict]struct{ mark, word, color string }{
-	node.Fine:   {"✓", "fine", green},
+	node.Fine:   {"✓", "fine", report.Green},
 	node.Notice: {"!", "notice", "\x1b[33m"},
 	node.Bad:    {"✗", "bad", "\x1b[31m"},
 }
@@ -91,7 +90,7 @@ func (d *diagnosis) paint(code, s string) string {
 	if !d.color {
 		return s
 	}
-	return code + s + reset
+	return code + s + report.Reset
 }
 
 func (d *diagnosis) tell(f node.Finding) {
@@ -106,7 +105,7 @@ func (d *diagnosis) tell(f node.Finding) {
 	m := marks[f.Verdict]
 	if d.json {
 		_ = d.put(struct {
-			jsonHead
+			report.Head
 			Step    node.Step      `json:"step"`
 			What    string         `json:"what,omitempty"`
 			Verdict string         `json:"verdict"`
@@ -114,7 +113,7 @@ func (d *diagnosis) tell(f node.Finding) {
 			Advice  string         `json:"advice,omitempty"`
 			Took    float64        `json:"took_ms,omitempty"`
 			Data    map[string]any `json:"data,omitempty"`
-		}{head("finding", time.Now(), nil), f.Step, f.What, m.word, f.Text, f.Advice, jsonMillis(f.Took), f.Data})
+		}{report.NewHead("finding", time.Now(), nil), f.Step, f.What, m.word, f.Text, f.Advice, jsonMillis(f.Took), f.Data})
 		return
 	}
 	if d.quiet && f.Verdict == node.Fine {
@@ -128,13 +127,13 @@ func (d *diagnosis) tell(f node.Finding) {
 	if f.What != "" {
 		text = f.What + ": " + text
 	}
-	line := fmt.Sprintf("%s %-16s  %s", d.paint(m.color, m.mark), step, printable(text))
+	line := fmt.Sprintf("%s %-16s  %s", d.paint(m.color, m.mark), step, report.Clean(text))
 	if f.Took > 0 {
-		line += d.paint(dim, "  "+millis(f.Took))
+		line += d.paint(report.Dim, "  "+millis(f.Took))
 	}
 	fmt.Fprintln(d.stdout, line)
 	if f.Advice != "" {
-		fmt.Fprintf(d.stdout, "%20s%s\n", "", d.paint(dim, "→ "+printable(f.Advice)))
+		fmt.Fprintf(d.stdout, "%20s%s\n", "", d.paint(report.Dim, "→ "+report.Clean(f.Advice)))
 	}
 }
 
@@ -146,7 +145,7 @@ func (d *diagnosis) end(torrent bool) error {
 			verdict += "; the torrent can be opened"
 		}
 		if d.notices > 0 {
-			verdict += fmt.Sprintf("; %s above", plural(d.notices, "notice"))
+			verdict += fmt.Sprintf("; %s above", report.Plural(d.notices, "notice"))
 		}
 		d.say("\n%s", verdict)
 		return nil
@@ -162,5 +161,5 @@ func (d *diagnosis) end(torrent bool) error {
 	if f.What != "" {
 		what += " (" + f.What + ")"
 	}
-	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(printable(f.Text))))
+	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(report.Clean(f.Text))))
 }

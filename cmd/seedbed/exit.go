@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -44,6 +44,14 @@ type userError struct {
 
 func (e *userError) Error() string { return e.err.Error() }
 func (e *userError) Unwrap() error { return e.err }
+
+// Hint returns what to do about the error: the hint of its cause if it has none of its own.
+func (e *userError) Hint() string {
+	if e.hint != "" {
+		return e.hint
+	}
+	return report.Hint(e.err)
+}
 
 func fail(code exitCode, hint string, err error) error {
 	return &userError{code: code, hint: hint, err: err}
@@ -93,29 +101,4 @@ var faultCodes = map[node.FaultKind]exitCode{
 	node.FaultSelection:  exitUsage,
 	node.FaultUsage:      exitUsage,
 	node.FaultConflict:   exitUnknown,
-}
-
-// hintOf is what to do about err, or "".
-func hintOf(err error) string {
-	var u *userError
-	if errors.As(err, &u) && u.hint != "" {
-		return u.hint
-	}
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	if errors.Is(err, node.ErrLocked) {
-		return "stop that process, or give this one a --state directory of its own"
-	}
-	return ""
-}
-
-// sentence is err with its hint, for one line on a terminal.
-func sentence(err error) string {
-	s := err.Error()
-	if h := hintOf(err); h != "" && !strings.Contains(s, h) {
-		s += "; " + h
-	}
-	return s
 }

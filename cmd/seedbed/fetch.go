@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"seedbed/cmd/seedbed/report"
 )
 
 const (
@@ -72,7 +74,7 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 	case err != nil:
 		return nil, "", fail(exitNetwork, "", fmt.Errorf("%s breaks off: %w", url, err))
 	case len(b) > maxTorrentFile:
-		return nil, "", fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", url, formatSize(maxTorrentFile)))
+		return nil, "", fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", url, report.Size(maxTorrentFile)))
 	case len(b) > 0 && b[0] == '<':
 		return nil, "", fail(exitBencode, "see what a browser shows there; it may ask for a login", fmt.Errorf("%s is a web page, not a .torrent file", url))
 	}

@@ -34,34 +34,6 @@ func TestSelectionCountsFromOne(t *testing.T) {
 	}
 }
 
-func TestSizesForPeople(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 16384: "16 kB",
-		999_999: "1.0 MB", 12_345_678: "12 MB", 5_800_000_000: "5.8 GB", 1 << 62: "4.6 EB"} {
-		if got := formatSize(n); got != want {
-			t.Errorf("formatSize(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestTimeLeftForPeople(t *testing.T) {
-	for _, c := range []struct {
-		left int64
-		rate float64
-		want string
-	}{{100, 0, ""}, {0, 5, ""}, {10, 10, "1s"}, {90, 1, "1m30s"}, {7384, 1, "2h03m"}, {400_000, 1, "4 days"}, {1 << 60, 1, ""}} {
-		if got := formatETA(c.left, c.rate); got != c.want {
-			t.Errorf("formatETA(%d, %g) = %q, want %q", c.left, c.rate, got, c.want)
-		}
-	}
-}
-
-// A name from the network must not move the cursor or hide what follows.
-func TestNamesCannotControlTheTerminal(t *testing.T) {
-	if got := printable("a\x1b[2Jb\u202ec\nd"); got != "a\uFFFD[2Jb\uFFFDc\uFFFDd" {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestEveryFlagHasAnEnvironmentTwin(t *testing.T) {
 	t.Setenv("SEEDBED_NO_DHT", "true")
 	t.Setenv("SEEDBED_PEER", "10.0.0.1:1,10.0.0.2:2 [::1]:3")

@@ -10,8 +10,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
@@ -110,7 +110,7 @@ to standard output, if that is no terminal.`,
 				return err
 			case out == "":
 				return usage(errors.New("a secret is not printed: name a file with -o"))
-			case out == "-" && term.IsTerminal(int(a.stdout.Fd())):
+			case out == "-" && report.IsTerminal(a.stdout):
 				return usage(errors.New("a secret is not printed on a terminal: name a file with -o"))
 			case out == "-":
 				_, err := fmt.Fprintf(a.stdout, "%x\n", key.Seed())

@@ -14,7 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"golang.org/x/term"
+	"seedbed/cmd/seedbed/report"
 )
 
 func main() {
@@ -24,7 +24,7 @@ func main() {
 	context.AfterFunc(ctx, func() {
 		// A second signal ends the process at once.
 		stop()
-		if term.IsTerminal(int(os.Stdout.Fd())) {
+		if report.IsTerminal(os.Stdout) {
 			fmt.Print("\r") // over the ^C that the terminal echoed: the next line begins there
 		}
 	})
@@ -45,9 +45,9 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 	}
 	if !app.told {
 		if app.json {
-			newJSONReporter(stdout).fail(err)
+			report.NewJSON(stdout).Fail(err)
 		}
-		fmt.Fprintln(stderr, "seedbed: "+sentence(err))
+		fmt.Fprintln(stderr, "seedbed: "+report.Sentence(err))
 	}
 	return codeOf(err)
 }

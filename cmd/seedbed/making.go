@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/swarm/create"
@@ -66,9 +67,9 @@ func (m *making) options(a *app) (node.ShareOptions, error) {
 
 // make makes the torrent of a path, with its progress shown.
 func (a *app) make(ctx context.Context, path string, o node.ShareOptions) (*create.Made, error) {
-	progress := a.hashProgress(filepath.Base(filepath.Clean(path)))
-	defer progress.close()
-	o.Progress = progress.set
+	progress := report.NewHashBar(a.output(), filepath.Base(filepath.Clean(path)))
+	defer progress.Close()
+	o.Progress = progress.Set
 	made, err := node.Make(ctx, path, o)
 	if errors.Is(err, context.Canceled) {
 		return nil, fail(exitUnfinished, "", fmt.Errorf("stopped while hashing %s", path))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
@@ -130,10 +131,10 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 		}
 	}
 	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
-		progress := p.hashProgress(p.key)
+		progress := report.NewHashBar(p.output(), p.key)
 		pub, err := n.Publish(ctx, node.PublishConfig{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: path, Options: o,
-			Rollback: p.rollback, Overrule: p.overrule, Warn: p.warn, Progress: progress.set})
-		progress.close()
+			Rollback: p.rollback, Overrule: p.overrule, Warn: p.warn, Progress: progress.Set})
+		progress.Close()
 		if errors.Is(err, context.Canceled) {
 			return fail(exitUnfinished, "", errors.New("stopped before it was published"))
 		}
@@ -216,10 +217,10 @@ func (a *app) history(state, name, salt string) error {
 				Versions []node.Version `json:"versions"`
 			}{p.Key, p.KeyName, p.Salt, p.Path, p.Link, p.Versions})
 		}
-		a.say("%s, from %s", p.Link, printable(p.Path))
+		a.say("%s, from %s", p.Link, report.Clean(p.Path))
 		width := len(strconv.FormatInt(p.Versions[len(p.Versions)-1].Seq, 10))
 		for _, v := range p.Versions {
-			a.result("%*d  %s  %s  %8s in %s", width, v.Seq, v.Time.Local().Format("2006-01-02 15:04:05"), v.InfoHash, formatSize(v.Size), plural(v.Files, "file"))
+			a.result("%*d  %s  %s  %8s in %s", width, v.Seq, v.Time.Local().Format("2006-01-02 15:04:05"), v.InfoHash, report.Size(v.Size), report.Plural(v.Files, "file"))
 		}
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/adrg/xdg"
 	"github.com/spf13/cobra"
+
+	"seedbed/cmd/seedbed/report"
 )
 
 const defaultStateText = "~/.local/state/seedbed"
@@ -19,6 +21,11 @@ type app struct {
 	quiet          bool
 	verbose        int
 	told           bool // the error that run returns was shown already
+}
+
+// output is where the command writes.
+func (a *app) output() report.Output {
+	return report.Output{Out: a.stdout, Err: a.stderr, JSON: a.json, Quiet: a.quiet}
 }
 
 func (a *app) rootCommand() *cobra.Command {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
@@ -37,20 +38,20 @@ type session struct {
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
 	// or at a signal. stop comes before the node is closed.
-	serve func(*node.Torrent, reporter) (over <-chan error, stop func())
+	serve func(*node.Torrent, report.Reporter) (over <-chan error, stop func())
 	over  <-chan error
 
-	rep      reporter
+	rep      report.Reporter
 	torrents []*node.Torrent
 	seeded   chan struct{} // a torrent has been shared as far as it was to be
 }
 
 func (s *session) run(ctx context.Context) (err error) {
-	s.rep = s.app.reporter(s.stay)
-	defer s.rep.close()
+	s.rep = report.New(s.app.output(), s.stay)
+	defer s.rep.Close()
 	defer func() {
 		if err != nil {
-			s.rep.fail(err)
+			s.rep.Fail(err)
 			s.app.told = true
 		}
 	}()
@@ -66,7 +67,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		if e.Kind == node.Seeding && !s.stay {
 			return // the command ends here, and the sharing with it
 		}
-		s.rep.event(e)
+		s.rep.Event(e)
 		switch e.Kind {
 		case node.Failed:
 			settled <- ending{e.Torrent, e.Err}
@@ -124,14 +125,14 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 		switch {
 		case err == nil:
 			s.specs[i].Link = link
-			s.rep.event(node.Event{Kind: node.FoundVersion, Time: time.Now(), Publication: &node.PublicationEvent{
+			s.rep.Event(node.Event{Kind: node.FoundVersion, Time: time.Now(), Publication: &node.PublicationEvent{
 				Link: l.String(), Seq: item.Seq, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
 			return fail(exitTimeout, "give it a longer --timeout, or see seedbed show of the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
 		case errors.Is(err, context.Canceled):
 			return fail(exitUnfinished, "", errors.New("stopped before the newest version was found"))
 		case l.Openable() == nil:
-			s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fmt.Errorf("the version that the link itself names is opened: %w", err)})
+			s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fmt.Errorf("the version that the link itself names is opened: %w", err)})
 		default:
 			return err
 		}
@@ -173,7 +174,7 @@ type ending struct {
 // wait reports until the goal, an error, a signal or the timeout. What ends one
 // of several downloads is told, and the others go on.
 func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) error {
-	tick := time.NewTicker(s.rep.every())
+	tick := time.NewTicker(s.rep.Every())
 	defer tick.Stop()
 	var timeout <-chan time.Time
 	if s.timeout > 0 {
@@ -195,7 +196,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) e
 	var failed failures
 	var shared []*node.Torrent
 	for _, err := range s.unreadable {
-		s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+		s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
 		failed.add(err)
 	}
 	for _, t := range s.torrents {
@@ -204,7 +205,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) e
 			go named(t)
 		}
 	}
-	s.rep.tick(n, s.torrents)
+	s.rep.Tick(n, s.torrents)
 	for {
 		select {
 		case o := <-settled:
@@ -219,16 +220,16 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) e
 				complete++
 				shared = append(shared, o.t)
 			} else {
-				s.rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
+				s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
 				failed.add(o.err)
 				sharing--
 			}
 			if len(open) > 0 {
 				break
 			}
-			s.rep.tick(n, s.torrents)
+			s.rep.Tick(n, s.torrents)
 			if s.seeding && complete > 0 {
-				s.rep.ready(shared)
+				s.rep.Ready(shared)
 			}
 			if !s.stay || complete == 0 {
 				return failed.result(all)
@@ -248,7 +249,7 @@ func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) e
 			}
 			return s.interrupted()
 		case <-tick.C:
-			s.rep.tick(n, s.torrents)
+			s.rep.Tick(n, s.torrents)
 		}
 	}
 }
@@ -280,11 +281,11 @@ func (s *session) progress() string {
 		snap := t.Snapshot()
 		switch {
 		case snap.State == node.Checking:
-			return fmt.Sprintf("%d %% of what is there of %s is checked", percent(snap.Checked, snap.ToCheck), t.Name())
+			return fmt.Sprintf("%d %% of what is there of %s is checked", report.Percent(snap.Checked, snap.ToCheck), t.Name())
 		case !snap.Metadata:
 			return fmt.Sprintf("no metadata of %s yet (%s)", t.Name(), snap.Why)
 		}
-		return fmt.Sprintf("%s of %s of %s are kept", formatSize(snap.HaveWanted), formatSize(snap.Wanted), t.Name())
+		return fmt.Sprintf("%s of %s of %s are kept", report.Size(snap.HaveWanted), report.Size(snap.Wanted), t.Name())
 	}
 	return "everything was complete"
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
@@ -27,17 +28,17 @@ func (f *failures) result(of int) error {
 	case f.n == 0 || of == 1:
 		return f.first
 	default:
-		return fail(codeOf(f.first), "the warnings say why", fmt.Errorf("%d of %s failed", f.n, plural(of, "torrent")))
+		return fail(codeOf(f.first), "the warnings say why", fmt.Errorf("%d of %s failed", f.n, report.Plural(of, "torrent")))
 	}
 }
 
 // warn tells what goes wrong while the command goes on.
 func (a *app) warn(err error) {
 	if a.json {
-		newJSONReporter(a.stdout).event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+		report.NewJSON(a.stdout).Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
 		return
 	}
-	fmt.Fprintln(a.stderr, "seedbed: "+sentence(err))
+	fmt.Fprintln(a.stderr, "seedbed: "+report.Sentence(err))
 }
 
 // allFailed tells what each of several torrents failed with, and returns the error of the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -63,23 +64,23 @@ the DHT is asked for the newest version, who holds it, and whether it is signed;
 // shown is what show --json prints. A link knows less than a .torrent file:
 // what it cannot know is left out.
 type shown struct {
-	InfoHash    string     `json:"infohash,omitempty"`
-	InfoHashV2  string     `json:"infohash_v2,omitempty"`
-	PublicKey   string     `json:"public_key,omitempty"`
-	Salt        string     `json:"salt,omitempty"`
-	Name        string     `json:"name"`
-	Spelled     string     `json:"spelled,omitempty"` // the name in the torrent, if it differs
-	Size        *int64     `json:"size,omitempty"`
-	PieceLength int64      `json:"piece_length,omitempty"`
-	Pieces      *int       `json:"pieces,omitempty"`
-	Private     *bool      `json:"private,omitempty"`
-	Files       []jsonFile `json:"files,omitempty"`
-	Peers       []string   `json:"peers,omitempty"`
-	Select      string     `json:"select,omitempty"` // as --select takes it
-	Trackers    []string   `json:"trackers,omitempty"`
-	WebSeeds    []string   `json:"web_seeds,omitempty"`
-	Comment     string     `json:"comment,omitempty"`
-	Magnet      string     `json:"magnet"`
+	InfoHash    string        `json:"infohash,omitempty"`
+	InfoHashV2  string        `json:"infohash_v2,omitempty"`
+	PublicKey   string        `json:"public_key,omitempty"`
+	Salt        string        `json:"salt,omitempty"`
+	Name        string        `json:"name"`
+	Spelled     string        `json:"spelled,omitempty"` // the name in the torrent, if it differs
+	Size        *int64        `json:"size,omitempty"`
+	PieceLength int64         `json:"piece_length,omitempty"`
+	Pieces      *int          `json:"pieces,omitempty"`
+	Private     *bool         `json:"private,omitempty"`
+	Files       []report.File `json:"files,omitempty"`
+	Peers       []string      `json:"peers,omitempty"`
+	Select      string        `json:"select,omitempty"` // as --select takes it
+	Trackers    []string      `json:"trackers,omitempty"`
+	WebSeeds    []string      `json:"web_seeds,omitempty"`
+	Comment     string        `json:"comment,omitempty"`
+	Magnet      string        `json:"magnet"`
 
 	Warnings []string `json:"warnings,omitempty"` // what was passed over
 
@@ -110,7 +111,7 @@ func showTorrent(t *metainfo.Torrent) shown {
 	v := shown{
 		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
-		Files: jsonFiles(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
+		Files: report.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
 		Warnings: texts(t.Warnings),
 	}
 	if t.Info.HasV2() {
@@ -127,43 +128,6 @@ func texts(errs []error) (out []string) {
 		out = append(out, err.Error())
 	}
 	return out
-}
-
-// jsonFiles lists the files of info by their paths within the torrent, with
-// slashes. Padding (BEP 47) is left out, so that the file with number n is the nth.
-func jsonFiles(info *metainfo.Info) []jsonFile {
-	out := make([]jsonFile, 0, info.Stored())
-	for i := range info.Files {
-		if f := &info.Files[i]; !f.Pad {
-			file := jsonFile{Path: strings.Join(f.Path, "/"), Size: f.Length, Folder: f.Folder, Link: strings.Join(f.Symlink, "/")}
-			if f.Spelled != nil {
-				spelled := strings.Join(f.Spelled, "/")
-				file.Spelled = &spelled
-			}
-			if f.Symlink != nil && file.Link == "" {
-				file.Link = ".."
-			}
-			out = append(out, file)
-		}
-	}
-	return out
-}
-
-// line is a file as show lists it.
-func (f *jsonFile) line() string {
-	s := printable(f.Path)
-	switch {
-	case f.Folder:
-		s += "/"
-	case f.Link == "..":
-		s += "  (a symbolic link out of the torrent, never made)"
-	case f.Link != "":
-		s += " -> " + printable(f.Link)
-	}
-	if f.Spelled != nil {
-		s += fmt.Sprintf("  (spelled %q)", *f.Spelled)
-	}
-	return s
 }
 
 // selection is BEP 53's so=, counted from 0, as --select counts, from 1.
@@ -183,7 +147,7 @@ func (v shown) print(w io.Writer) error {
 	var b strings.Builder
 	row := func(label, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-10s  %s\n", label, printable(value))
+			fmt.Fprintf(&b, "%-10s  %s\n", label, report.Clean(value))
 		}
 	}
 	row("name", v.Name)
@@ -195,10 +159,10 @@ func (v shown) print(w io.Writer) error {
 	row("key", v.PublicKey)
 	row("salt", v.Salt)
 	if v.Size != nil {
-		row("size", fmt.Sprintf("%s (%d bytes)", formatSize(*v.Size), *v.Size))
+		row("size", fmt.Sprintf("%s (%d bytes)", report.Size(*v.Size), *v.Size))
 	}
 	if v.Pieces != nil {
-		row("pieces", fmt.Sprintf("%d of %s", *v.Pieces, formatPiece(v.PieceLength)))
+		row("pieces", fmt.Sprintf("%d of %s", *v.Pieces, report.PieceLength(v.PieceLength)))
 	}
 	if v.Private != nil && *v.Private {
 		row("private", "yes: neither DHT nor peer exchange")
@@ -227,7 +191,7 @@ func (v shown) print(w io.Writer) error {
 		fmt.Fprintf(&b, "files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
-			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, formatSize(f.Size), f.line())
+			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), f.Line())
 		}
 	}
 	_, err := io.WriteString(w, b.String())

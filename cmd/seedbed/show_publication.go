@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -92,7 +93,7 @@ func (a *app) printPublication(j *jsonPublication, g *node.DHTGetReport) error {
 		row("warning", "two different items are signed with this number: the key is used in two places")
 	}
 	if n := g.Faults.Unsigned; n > 0 {
-		row("warning", "%s gave an item that the key has not signed", plural(n, "node"))
+		row("warning", "%s gave an item that the key has not signed", report.Plural(n, "node"))
 	}
 	row("target", "%s", j.Target)
 	newest := 0
@@ -107,7 +108,7 @@ func (a *app) printPublication(j *jsonPublication, g *node.DHTGetReport) error {
 		}
 		lines = append(lines, "  "+contactRow(&h.Contact, g.Target, state))
 	}
-	row("held by", "%s of the %d that answered", plural(newest, "node"), g.Answered)
+	row("held by", "%s of the %d that answered", report.Plural(newest, "node"), g.Answered)
 	if len(lines) > 0 {
 		a.say("%s", strings.Join(lines, "\n"))
 	}

@@ -17,17 +17,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 	"seedbed/node/stream"
 )
-
-// streamed is a file that can be played.
-type streamed struct {
-	number    int // from 1, as show lists them
-	path      string
-	size      int64
-	url, root string
-}
 
 // defaultHTTP is where files are played unless told; any free port if it is taken.
 const defaultHTTP = "127.0.0.1:8008"
@@ -73,7 +66,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			}
 			defer st.close()
 			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, specs: []node.Spec{spec},
-				serve: func(t *node.Torrent, rep reporter) (<-chan error, func()) {
+				serve: func(t *node.Torrent, rep report.Reporter) (<-chan error, func()) {
 					return st.serve(cmd.Context(), t, rep)
 				}}
 			return s.run(cmd.Context())
@@ -121,7 +114,7 @@ func (s *streaming) close() { s.listener.Close() }
 
 // serve begins to serve t, tells where as soon as that is known, and runs the
 // player.
-func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<-chan error, func()) {
+func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep report.Reporter) (<-chan error, func()) {
 	host, _, _ := net.SplitHostPort(s.addr) // listen has seen it
 	s.over = make(chan error, 1)
 	s.handler = stream.New(t, host)
@@ -148,7 +141,7 @@ func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep reporter) (<
 func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
 
 // tell waits for the metadata, says what can be played where, and opens it.
-func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep reporter) error {
+func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep report.Reporter) error {
 	select {
 	case <-t.Named():
 	case <-ctx.Done():
@@ -158,18 +151,19 @@ func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep reporter) err
 	if len(files) == 0 {
 		return fail(exitUsage, "see seedbed show for its files", fmt.Errorf("%s has no file of that number", t.Name()))
 	}
-	rep.streaming(t, files)
+	rep.Streaming(t, files)
 	if s.open == "" {
 		return nil
 	}
 	return s.play(ctx, s.toOpen(t, files), rep)
 }
 
-func (s *streaming) files(t *node.Torrent) (out []streamed) {
+func (s *streaming) files(t *node.Torrent) (out []report.Stream) {
 	root := url.URL{Scheme: "http", Host: reachable(s.listener.Addr()), Path: "/"}
 	for _, i := range t.Files() {
 		f := &t.Info().Files[i]
-		out = append(out, streamed{t.Info().FileNumber(i), strings.Join(f.Path, "/"), f.Length, strings.TrimSuffix(root.String(), "/") + stream.Path(t, i), root.String()})
+		out = append(out, report.Stream{Number: t.Info().FileNumber(i), Path: strings.Join(f.Path, "/"), Size: f.Length,
+			URL: strings.TrimSuffix(root.String(), "/") + stream.Path(t, i), Root: root.String()})
 	}
 	return out
 }
@@ -184,18 +178,18 @@ func reachable(a net.Addr) string {
 }
 
 // toOpen is the URL of the one file to play, or of the list of several.
-func (s *streaming) toOpen(t *node.Torrent, files []streamed) string {
+func (s *streaming) toOpen(t *node.Torrent, files []report.Stream) string {
 	playable := stream.Playable(t)
 	if len(playable) > 1 {
-		return files[0].root + "playlist.m3u"
+		return files[0].Root + "playlist.m3u"
 	}
 	for _, f := range files {
-		if len(playable) == 1 && f.number == t.Info().FileNumber(playable[0]) {
-			return f.url
+		if len(playable) == 1 && f.Number == t.Info().FileNumber(playable[0]) {
+			return f.URL
 		}
 	}
-	largest := slices.MaxFunc(files, func(a, b streamed) int { return cmp.Compare(a.size, b.size) })
-	return largest.url
+	largest := slices.MaxFunc(files, func(a, b report.Stream) int { return cmp.Compare(a.Size, b.Size) })
+	return largest.URL
 }
 
 // settleFor is how long connections of a player that has ended may linger.
@@ -203,7 +197,7 @@ const settleFor = time.Second
 
 // play runs the player. When it ends, so does everything; but a command that ends
 // before anything was played, or while something is, has only started the player.
-func (s *streaming) play(ctx context.Context, what string, rep reporter) error {
+func (s *streaming) play(ctx context.Context, what string, rep report.Reporter) error {
 	words := strings.Fields(s.open)
 	if len(words) == 0 {
 		return nil
@@ -215,7 +209,7 @@ func (s *streaming) play(ctx context.Context, what string, rep reporter) error {
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", words[0], err)
-		rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fail(exitUnknown, "open "+what+" in a player", err)})
+		rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fail(exitUnknown, "open "+what+" in a player", err)})
 		return nil
 	}
 	for range 10 {

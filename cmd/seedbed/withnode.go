@@ -7,17 +7,18 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
 )
 
 // withNode runs do with a node that reports all it does, and closes the node in good
 // order. It is for commands that go on until a signal; do returns when ctx ends.
 func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Context, *node.Node) error) (err error) {
-	rep := a.reporter(true)
-	defer rep.close()
+	rep := report.New(a.output(), true)
+	defer rep.Close()
 	defer func() {
 		if err != nil {
-			rep.fail(err)
+			rep.Fail(err)
 			a.told = true
 		}
 	}()
@@ -25,7 +26,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 		if e.Kind == node.Seeding && !a.json {
 			return // what is told is the link with the key
 		}
-		rep.event(e)
+		rep.Event(e)
 	}
 	n, err := a.openNode(cfg)
 	if err != nil {
@@ -34,12 +35,12 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	ctx, cancel := context.WithCancel(ctx)
 	var ticking sync.WaitGroup
 	ticking.Go(func() {
-		tick := time.NewTicker(rep.every())
+		tick := time.NewTicker(rep.Every())
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				rep.tick(n, n.Torrents())
+				rep.Tick(n, n.Torrents())
 			case <-ctx.Done():
 				return
 			}
@@ -54,7 +55,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 // warnOfChanges tells which files something else changed while they were shared, and returns
 // what else is in err, the error of closing a node. Nothing that was to be saved is lost
 // with such a file, so it is no failure of a command that only shares.
-func warnOfChanges(err error, rep reporter) error {
+func warnOfChanges(err error, rep report.Reporter) error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var left []error
 		for _, e := range many.Unwrap() {
@@ -66,7 +67,7 @@ func warnOfChanges(err error, rep reporter) error {
 	if !errors.As(err, &f) || f.Kind != node.FaultVanished {
 		return err
 	}
-	rep.event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+	rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
 	return nil
 }
 

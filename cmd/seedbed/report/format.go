@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"unicode"
 )
 
-// formatSize is n bytes in the unit that leaves one to four digits: "3.4 MB".
+// Size is n bytes in the unit that leaves one to four digits: "3.4 MB".
 // Units are decimal, as disks and networks are sold.
-func formatSize(n int64) string {
+func Size(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}
@@ -24,8 +24,8 @@ func formatSize(n int64) string {
 	return fmt.Sprintf("%.0f %cB", v, units[0])
 }
 
-// formatPiece is a piece length: a power of two reads best in binary units.
-func formatPiece(n int64) string {
+// PieceLength is a piece length: a power of two reads best in binary units.
+func PieceLength(n int64) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:
 		return fmt.Sprintf("%d MiB", n>>20)
@@ -35,11 +35,11 @@ func formatPiece(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-func formatRate(perSecond float64) string { return formatSize(int64(perSecond)) + "/s" }
+func Rate(perSecond float64) string { return Size(int64(perSecond)) + "/s" }
 
-// formatETA is d to the second below an hour, to the minute above; "" when
+// TimeLeft is d to the second below an hour, to the minute above; "" when
 // there is nothing to say.
-func formatETA(left int64, perSecond float64) string {
+func TimeLeft(left int64, perSecond float64) string {
 	if perSecond < 1 || left <= 0 {
 		return ""
 	}
@@ -59,17 +59,17 @@ func formatETA(left int64, perSecond float64) string {
 	return fmt.Sprintf("%ds", int(d.Seconds()+0.999))
 }
 
-// plural is "1 peer", "3 peers".
-func plural(n int, noun string) string {
+// Plural is "1 peer", "3 peers".
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// printable is a name from the network made safe for a terminal: control
+// Clean is a name from the network made safe for a terminal: control
 // characters and invisible formatting become replacement characters.
-func printable(s string) string {
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '\uFFFD'

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func (r *plainReporter) say(format string, args ...any) {
 	}
 }
 
-func (r *plainReporter) event(e node.Event) {
+func (r *plainReporter) Event(e node.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Kind == node.Seeding && r.quiet {
@@ -60,23 +60,23 @@ func (r *plainReporter) event(e node.Event) {
 func describe(e node.Event) string {
 	name := ""
 	if e.Torrent != nil {
-		name = printable(e.Torrent.Name())
+		name = Clean(e.Torrent.Name())
 	}
 	switch e.Kind {
 	case node.Listening:
 		return "listening on " + e.Addr
 	case node.Metadata:
 		info := e.Torrent.Info()
-		return fmt.Sprintf("%s: %s in %s, %s of %s", name, formatSize(info.Payload()),
-			plural(info.Stored(), "file"), plural(info.NumPieces(), "piece"), formatPiece(info.PieceLength))
+		return fmt.Sprintf("%s: %s in %s, %s of %s", name, Size(info.Payload()),
+			Plural(info.Stored(), "file"), Plural(info.NumPieces(), "piece"), PieceLength(info.PieceLength))
 	case node.Complete:
 		return name + ": complete and verified"
 	case node.Seeded:
-		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, formatSize(e.Torrent.Uploaded()), e.Torrent.Ratio())
+		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, Size(e.Torrent.Uploaded()), e.Torrent.Ratio())
 	case node.Seeding:
 		return name + ": sharing as\n" + e.Torrent.Link()
 	case node.Warning:
-		return prefixed(name, sentence(e.Err))
+		return prefixed(name, Sentence(e.Err))
 	case node.Recovered:
 		return name + ": going on"
 	case node.PublishedItem:
@@ -84,9 +84,9 @@ func describe(e node.Event) string {
 	case node.FoundVersion:
 		return fmt.Sprintf("version %d is there and is fetched", e.Publication.Seq)
 	case node.SwitchedVersion:
-		line := fmt.Sprintf("version %d is current: %s", e.Publication.Seq, printable(e.Publication.Dir))
+		line := fmt.Sprintf("version %d is current: %s", e.Publication.Seq, Clean(e.Publication.Dir))
 		if e.Publication.Reused > 0 {
-			line += fmt.Sprintf(" (%s of it were there already)", formatSize(e.Publication.Reused))
+			line += fmt.Sprintf(" (%s of it were there already)", Size(e.Publication.Reused))
 		}
 		return line
 	}
@@ -95,7 +95,7 @@ func describe(e node.Event) string {
 
 // publishedLine says what became of a put.
 func publishedLine(name string, p *node.PublicationEvent) string {
-	where := fmt.Sprintf("held by %d of the %s closest to it", p.Kept, plural(p.Nodes, "node"))
+	where := fmt.Sprintf("held by %d of the %s closest to it", p.Kept, Plural(p.Nodes, "node"))
 	if p.Kept == 0 {
 		where = "held by no DHT node yet: it is put again until one takes it"
 	}
@@ -109,9 +109,9 @@ func prefixed(name, s string) string {
 	return name + ": " + s
 }
 
-func (*plainReporter) every() time.Duration { return time.Second }
+func (*plainReporter) Every() time.Duration { return time.Second }
 
-func (r *plainReporter) tick(_ *node.Node, ts []*node.Torrent) {
+func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.quiet {
@@ -131,7 +131,7 @@ func (r *plainReporter) tick(_ *node.Node, ts []*node.Torrent) {
 			continue
 		}
 		if line := status(t.Snapshot()); line != "" && line != last.text {
-			r.say("%s: %s", printable(t.Name()), line)
+			r.say("%s: %s", Clean(t.Name()), line)
 			r.last[t] = plainLine{now, line}
 		}
 	}
@@ -152,28 +152,28 @@ func standing(s node.Snapshot) string {
 	case s.Why != "":
 		return s.Why
 	case s.State == node.Checking:
-		return fmt.Sprintf("checking what is there, %d %%", percent(s.Checked, s.ToCheck))
+		return fmt.Sprintf("checking what is there, %d %%", Percent(s.Checked, s.ToCheck))
 	case s.State == node.Downloading:
-		line := fmt.Sprintf("%d %%, %s of %s, %s from %s", percent(s.HaveWanted, s.Wanted),
-			formatSize(s.HaveWanted), formatSize(s.Wanted), formatRate(s.DownRate), plural(s.Connected, "peer"))
-		if eta := formatETA(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
+		line := fmt.Sprintf("%d %%, %s of %s, %s from %s", Percent(s.HaveWanted, s.Wanted),
+			Size(s.HaveWanted), Size(s.Wanted), Rate(s.DownRate), Plural(s.Connected, "peer"))
+		if eta := TimeLeft(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
 			line += ", " + eta + " left"
 		}
 		return line
 	case s.State == node.SeedingState && s.UpRate >= 1:
-		return fmt.Sprintf("sharing at %s with %s", formatRate(s.UpRate), plural(s.Connected, "peer"))
+		return fmt.Sprintf("sharing at %s with %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
 	}
 	return ""
 }
 
-func percent(part, whole int64) int64 {
+func Percent(part, whole int64) int64 {
 	if whole == 0 {
 		return 100
 	}
 	return int64(float64(part) / float64(whole) * 100)
 }
 
-func (r *plainReporter) ready(ts []*node.Torrent) {
+func (r *plainReporter) Ready(ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(ts) > 1 {
@@ -182,12 +182,12 @@ func (r *plainReporter) ready(ts []*node.Torrent) {
 	r.say("Ctrl-C ends the sharing.")
 }
 
-func (r *plainReporter) streaming(t *node.Torrent, files []streamed) {
+func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.quiet {
 		for _, f := range files {
-			fmt.Fprintln(r.out, f.url)
+			fmt.Fprintln(r.out, f.URL)
 		}
 		return
 	}
@@ -200,22 +200,22 @@ func (r *plainReporter) streaming(t *node.Torrent, files []streamed) {
 const shownFiles = 20
 
 // streamingLines says where to point a player.
-func streamingLines(t *node.Torrent, files []streamed) (lines []string) {
-	lines = append(lines, printable(t.Name())+": play it at")
+func streamingLines(t *node.Torrent, files []Stream) (lines []string) {
+	lines = append(lines, Clean(t.Name())+": play it at")
 	for i, f := range files {
 		if i == shownFiles {
-			lines = append(lines, fmt.Sprintf("  and %d more, see %s", len(files)-i, f.root))
+			lines = append(lines, fmt.Sprintf("  and %d more, see %s", len(files)-i, f.Root))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("  %s  %s", f.url, formatSize(f.size)))
+		lines = append(lines, fmt.Sprintf("  %s  %s", f.URL, Size(f.Size)))
 	}
 	return append(lines, "Ctrl-C ends it; what was fetched is kept.")
 }
 
-func (r *plainReporter) fail(err error) {
+func (r *plainReporter) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintln(r.errs, "seedbed: "+sentence(err))
+	fmt.Fprintln(r.errs, "seedbed: "+Sentence(err))
 }
 
-func (r *plainReporter) close() {}
+func (r *plainReporter) Close() {}

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"fmt"
@@ -51,38 +51,39 @@ func newBarReporter(out *os.File, errs io.Writer, stay bool) *barReporter {
 	}
 }
 
+// Escape sequences for colours.
 const (
-	dim   = "\x1b[2m"
-	green = "\x1b[32m"
-	reset = "\x1b[0m"
+	Dim   = "\x1b[2m"
+	Green = "\x1b[32m"
+	Reset = "\x1b[0m"
 )
 
 func (r *barReporter) paint(code, s string) string {
 	if !r.color || s == "" {
 		return s
 	}
-	return code + s + reset
+	return code + s + Reset
 }
 
-func (r *barReporter) event(e node.Event) {
+func (r *barReporter) Event(e node.Event) {
 	line := describe(e)
 	if line == "" {
 		return
 	}
 	switch e.Kind {
 	case node.Complete:
-		line = r.paint(green, "✓ ") + line
+		line = r.paint(Green, "✓ ") + line
 	case node.Warning:
 		line = "! " + line
 	case node.Listening:
-		line = r.paint(dim, line)
+		line = r.paint(Dim, line)
 	}
 	fmt.Fprintln(r.p, line)
 }
 
-func (*barReporter) every() time.Duration { return 200 * time.Millisecond }
+func (*barReporter) Every() time.Duration { return 200 * time.Millisecond }
 
-func (r *barReporter) tick(_ *node.Node, ts []*node.Torrent) {
+func (r *barReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for t, b := range r.bars {
@@ -126,7 +127,7 @@ func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 	b.bar = r.p.New(0, style, // a bar without a total can be given one later
 
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return clip(printable(t.Name()), nameWidth)
+			return clip(Clean(t.Name()), nameWidth)
 		}, decor.WC{W: nameWidth + 1, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return r.numbers(b.snapshot()) })),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
@@ -140,7 +141,7 @@ func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 			if len(notes) == 0 {
 				return nil
 			}
-			_, err := fmt.Fprintln(w, r.paint(dim, "  "+clip(strings.Join(notes, "; "), max(st.AvailableWidth-2, 20))))
+			_, err := fmt.Fprintln(w, r.paint(Dim, "  "+clip(strings.Join(notes, "; "), max(st.AvailableWidth-2, 20))))
 			return err
 		}), false))
 	return b
@@ -152,19 +153,19 @@ func (r *barReporter) numbers(s node.Snapshot) string {
 	case node.FindingMetadata:
 		return " metadata"
 	case node.Checking:
-		return fmt.Sprintf(" checking %3d %%", percent(s.Checked, s.ToCheck))
+		return fmt.Sprintf(" checking %3d %%", Percent(s.Checked, s.ToCheck))
 	case node.SeedingState:
 		if !r.stay {
 			return " done"
 		}
-		return fmt.Sprintf(" sharing  ↑ %s  %s", formatRate(s.UpRate), plural(s.Connected, "peer"))
+		return fmt.Sprintf(" sharing  ↑ %s  %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
 	}
-	parts := []string{fmt.Sprintf(" %3d %%", percent(s.HaveWanted, s.Wanted)), "↓ " + formatRate(s.DownRate)}
+	parts := []string{fmt.Sprintf(" %3d %%", Percent(s.HaveWanted, s.Wanted)), "↓ " + Rate(s.DownRate)}
 	if s.UpRate >= 1 {
-		parts = append(parts, "↑ "+formatRate(s.UpRate))
+		parts = append(parts, "↑ "+Rate(s.UpRate))
 	}
-	parts = append(parts, plural(s.Connected, "peer"))
-	if eta := formatETA(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
+	parts = append(parts, Plural(s.Connected, "peer"))
+	if eta := TimeLeft(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
 		parts = append(parts, eta)
 	}
 	return strings.Join(parts, "  ")
@@ -179,26 +180,26 @@ func clip(s string, n int) string {
 	return string(r[:n-1]) + "…"
 }
 
-func (r *barReporter) ready(ts []*node.Torrent) {
+func (r *barReporter) Ready(ts []*node.Torrent) {
 	if len(ts) > 1 {
 		fmt.Fprintf(r.p, "all %d torrents are verified and shared\n", len(ts))
 	}
-	fmt.Fprintln(r.p, r.paint(dim, "Ctrl-C ends the sharing."))
+	fmt.Fprintln(r.p, r.paint(Dim, "Ctrl-C ends the sharing."))
 }
 
-func (r *barReporter) streaming(t *node.Torrent, files []streamed) {
+func (r *barReporter) Streaming(t *node.Torrent, files []Stream) {
 	for _, line := range streamingLines(t, files) {
 		fmt.Fprintln(r.p, line)
 	}
 }
 
-func (r *barReporter) fail(err error) {
+func (r *barReporter) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.end = append(r.end, "seedbed: "+sentence(err))
+	r.end = append(r.end, "seedbed: "+Sentence(err))
 }
 
-func (r *barReporter) close() {
+func (r *barReporter) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, b := range r.bars {
