@@ -372,6 +372,39 @@ func BenchmarkBarCrowd(b *testing.B) {
 	}
 }
 
+// In crowds of several clients, seedbed's presence delays nobody: with a seed of seedbed
+// all leechers are complete before those of a crowd of libtorrent alone, and with a seed of
+// libtorrent not later. One seedbed among libtorrents is complete when they are.
+func BenchmarkBarMixedCrowds(b *testing.B) {
+	need(b, libtorrent{}, transmission{})
+	b.ReportMetric(0, "ns/op")
+	run := func(c *crowd) *crowd {
+		c.run(barTime(b))
+		return c
+	}
+	for range b.N { // -benchtime 1x
+		theirs := run(newCrowdOf(b, "libtorrent").add(8, "libtorrent", crowdUp))
+		ours := run(newCrowdOf(b, "seedbed").add(8, "seedbed", crowdUp))
+		atMost(b, "seedbed/libtorrent", ours.last()/theirs.last(), 0.9)
+
+		mixed, fromTheirs := run(newMixedCrowd(b, "seedbed")), run(newMixedCrowd(b, "libtorrent"))
+		atMost(b, "mixed-copies", mixed.copies(), 1.4)
+		for _, kind := range []string{"seedbed", "libtorrent", "transmission"} {
+			atMost(b, kind+"/alone", mixed.median(kind)/theirs.median(), 1.2)
+			atMost(b, kind+"-from-libtorrent/alone", fromTheirs.median(kind)/theirs.median(), 1.2)
+		}
+		// seedbed serves peers that pass pieces on first, and these are its own kind: libtorrent
+		// has parts of many pieces before it has a whole one, and transmission 3.00 requests late.
+		atMost(b, "libtorrent/seedbed", mixed.median("libtorrent")/mixed.median("seedbed"), 1.7)
+		atMost(b, "transmission/seedbed", mixed.median("transmission")/mixed.median("seedbed"), 1.8)
+		atMost(b, "mixed-last/median", mixed.last()/mixed.median(), 1.4)
+		atMost(b, "from-libtorrent-last/seedbed", fromTheirs.last()/fromTheirs.median("seedbed"), 1.3)
+
+		one := run(newCrowdOf(b, "libtorrent").add(1, "seedbed", crowdUp).add(8, "libtorrent", crowdUp))
+		atMost(b, "one/libtorrent", one.median("seedbed")/one.median("libtorrent"), 1.1)
+	}
+}
+
 // atMost reports a figure and fails when it is over its limit.
 func atMost(b *testing.B, what string, got, limit float64) {
 	b.Helper()

@@ -20,8 +20,8 @@ import (
 // crowd is one seed and leechers that start at once and know one another's
 // addresses, each with an upload limit. There is neither DHT nor tracker.
 //
-// Figures of one crowd are compared with one another or with those of a crowd
-// that runs at the same time: how many seconds they take is the machine's matter.
+// Figures of one crowd are compared with one another or with those of another crowd
+// of the same run: how many seconds they take depends on the machine.
 type crowd struct {
 	t       testing.TB
 	p       *payload
@@ -376,69 +376,23 @@ const (
 	crowdUp    = 512 << 10
 )
 
-// Four crowds at the same time: seedbed alone, libtorrent alone, and leechers of three
-// clients with a seed of one or of the other.
+// A crowd of three clients is served completely by a seed of either client. How fast
+// is a matter for BenchmarkBarMixedCrowds.
 func TestCrowds(t *testing.T) {
 	need(t, libtorrent{}, transmission{})
-	t.Parallel()
-	ours, theirs := newCrowdOf(t, "seedbed"), newCrowdOf(t, "libtorrent")
-	ours.add(8, "seedbed", crowdUp)
-	theirs.add(8, "libtorrent", crowdUp)
-	mixed, fromTheirs := newCrowdOf(t, "seedbed"), newCrowdOf(t, "libtorrent")
-	for _, c := range []*crowd{mixed, fromTheirs} {
-		c.add(4, "seedbed", crowdUp).add(4, "libtorrent", crowdUp).add(2, "transmission", crowdUp)
+	for _, seed := range []string{"seedbed", "libtorrent"} {
+		t.Run(seed, func(t *testing.T) {
+			t.Parallel()
+			newMixedCrowd(t, seed).run(patience(t))
+		})
 	}
-	t.Run("run", func(t *testing.T) {
-		for name, c := range map[string]*crowd{"seedbed": ours, "libtorrent": theirs, "mixed": mixed, "mixed with a seed of libtorrent": fromTheirs} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				c.t = t
-				c.run(patience(t))
-			})
-		}
-	})
-	if t.Failed() {
-		return
-	}
-	within(t, "seedbed's last leecher to libtorrent's, each alone", ours.last()/theirs.last(), 0, 0.9)
-
-	// A fluid needs one. What the seed sends twice, leechers did not pass on.
-	within(t, "mixed: copies that the seed sends until a leecher is complete", mixed.copies(), 0.9, 1.4)
-
-	// Nobody loses by seedbed's presence: with a seed of seedbed everybody is complete
-	// before libtorrent alone is, and with one of libtorrent not later. The limits leave
-	// room for a machine that has more to do than to wait, which delays many processes
-	// more than the one that runs libtorrent.
-	for _, kind := range []string{"seedbed", "libtorrent", "transmission"} {
-		within(t, "mixed: "+kind+" to libtorrent alone", mixed.median(kind)/theirs.median(), 0, 1.2)
-		within(t, "mixed with a seed of libtorrent: "+kind+" to libtorrent alone", fromTheirs.median(kind)/theirs.median(), 0, 1.2)
-	}
-	// seedbed serves first who passes pieces on, which is seedbed: libtorrent has parts of
-	// many pieces before it has a whole one, and transmission 3.00 asks late.
-	within(t, "mixed: libtorrent to seedbed", mixed.median("libtorrent")/mixed.median("seedbed"), 0.9, 1.7)
-	within(t, "mixed: transmission to seedbed", mixed.median("transmission")/mixed.median("seedbed"), 0.9, 1.8)
-	within(t, "mixed: the last leecher to the median", mixed.last()/mixed.median(), 1, 1.4)
-	within(t, "mixed with a seed of libtorrent: the last leecher to seedbed", fromTheirs.last()/fromTheirs.median("seedbed"), 0.9, 1.3)
 }
 
-func newCrowdOf(t *testing.T, seed string) *crowd {
+// newMixedCrowd returns a crowd with leechers of three clients.
+func newMixedCrowd(t testing.TB, seed string) *crowd {
+	return newCrowdOf(t, seed).add(4, "seedbed", crowdUp).add(4, "libtorrent", crowdUp).add(2, "transmission", crowdUp)
+}
+
+func newCrowdOf(t testing.TB, seed string) *crowd {
 	return newCrowd(t, oneFile(t, "for a crowd", crowdSize, crowdPiece), seed, crowdUp)
-}
-
-// Where nobody else does as seedbed does, it is complete when the others are.
-func TestOneAmongLibtorrents(t *testing.T) {
-	need(t, libtorrent{})
-	t.Parallel()
-	c := newCrowdOf(t, "libtorrent").add(1, "seedbed", crowdUp).add(8, "libtorrent", crowdUp)
-	c.run(patience(t))
-	within(t, "seedbed to libtorrent's median", c.median("seedbed")/c.median("libtorrent"), 0, 1.1)
-}
-
-// within reports an error unless a figure is in a range.
-func within(t *testing.T, what string, got, least, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, to be from %.2f to %.2f", what, got, least, most)
-	if got < least || got > most {
-		t.Errorf("%s: %.2f is not from %.2f to %.2f", what, got, least, most)
-	}
 }

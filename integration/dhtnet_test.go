@@ -21,11 +21,13 @@ import (
 	"seedbed/node"
 )
 
-// private4 and private6 are the DHTs of all tests. Most nodes are seedbed's
+// private4 and private6 are the DHTs that the tests share. Most nodes are seedbed's
 // and run in this process, some are libtorrent's; the clients under test join
-// with their own.
+// with their own nodes, which leave when their test ends. The permanent nodes
+// outnumber these: if all nodes closest to an infohash left with other tests, its
+// announces would be lost until the next round, as in any DHT.
 var (
-	private4 = dhtNet{address: "10.1.%d.1", ours: 20, theirs: 12}
+	private4 = dhtNet{address: "10.1.%d.1", ours: 52, theirs: 12}
 	private6 = dhtNet{address: "fd00:1:%d::1", ours: 5, theirs: 3}
 )
 
@@ -42,7 +44,10 @@ type dhtNet struct {
 // join starts the DHT if need be and returns its nodes, ours first.
 func (d *dhtNet) join(t *testing.T) []string {
 	t.Helper()
-	need(t, libtorrent{})
+	need(t)
+	if d.theirs > 0 {
+		need(t, libtorrent{})
+	}
 	d.once.Do(d.start)
 	if d.err != nil {
 		t.Fatal("the private DHT: ", d.err)
@@ -77,6 +82,9 @@ func (d *dhtNet) start() {
 			return
 		}
 		d.cleanup = append(d.cleanup, func() { n.Close(context.Background()) })
+	}
+	if d.theirs == 0 {
+		return
 	}
 	l := libtorrent{}.start(d, "", d.nodes[:3]).(*libtorrentDaemon)
 	l.settings["listen"] = d.nodes[d.ours:]
