@@ -9,29 +9,28 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Conn names a connection. The shell numbers connections from 1 and never
-// uses a number twice within a torrent.
+// Conn identifies a connection. The shell numbers connections from 1 and never reuses a
+// number within a torrent.
 type Conn uint32
 
-// Slot names a chunk buffer, from 0 to the budget less one. The engine hands
-// slots out and takes them back; what memory stands behind one is the shell's
-// affair.
+// Slot identifies a chunk buffer, from 0 to the budget minus 1. The engine assigns and
+// frees slots; the shell owns the memory behind them.
 type Slot uint32
 
-// NoSlot is the absence of a slot.
+// NoSlot means that there is no slot.
 const NoSlot = ^Slot(0)
 
-// blockSize is what everyone requests: 16 KiB (BEP 3).
+// blockSize is the length of a request in practice: 16 KiB (BEP 3).
 const blockSize = 16 << 10
 
-// Block is a stretch of a piece as BEP 3's request names it.
+// Block is a byte range of a piece, as in a request (BEP 3).
 type Block struct {
 	Piece  uint32
 	Begin  uint32 // bytes into the piece
-	Length uint32 // bytes; 16 KiB but for a piece's last
+	Length uint32 // bytes; 16 KiB except for the last block of a piece
 }
 
-// Source says how an address was learned; a Candidate may come from several.
+// Source says how an address was learned; a Candidate may have several sources.
 type Source uint8
 
 const (
@@ -47,113 +46,114 @@ type Candidate struct {
 	Addr      netip.AddrPort
 	Source    Source
 	From      netip.Addr // the DHT node or peer that named it, if known
-	Encrypted bool       // it was met encrypted in an earlier run
+	Encrypted bool       // it supported encryption in an earlier run
 }
 
-// Event is something that happened outside, one of the types EvXxx of this
-// package: the rare ones. What happens for every block is a [BlockEvent].
+// Event is something that happened outside the engine: one of the EvXxx types. They are
+// for rare events; what happens for every block is a [BlockEvent].
 type Event interface{ event() }
 
-// EvCandidates: addresses were found that may be peers.
+// EvCandidates reports addresses that may be peers.
 type EvCandidates struct{ Candidates []Candidate }
 
-// EvDialFailed: the dial of Addr came to nothing.
+// EvDialFailed reports that dialling Addr failed.
 type EvDialFailed struct {
 	Addr      netip.AddrPort
-	Fault     Fault // how it failed
-	Encrypted bool  // an encrypted handshake should come first the next time
+	Fault     Fault // why it failed
+	Encrypted bool  // try an encrypted handshake first next time
 }
 
-// EvConnected: the handshake with Addr is done on Conn. The shell has checked
-// the infohash.
+// EvConnected reports that the handshake with Addr has completed on Conn. The shell has
+// checked the infohash.
 type EvConnected struct {
 	Conn      Conn
 	Addr      netip.AddrPort
 	Incoming  bool
 	PeerID    id.ID
 	Reserved  wire.Reserved
-	Encrypted bool // the handshake, and perhaps what follows
-	V2        bool // by the v2 infohash (BEP 52)
-	Crowded   bool // the node has no room: it is kept only in place of another
+	Encrypted bool // the handshake was encrypted; the connection may be too
+	V2        bool // it used the v2 infohash (BEP 52)
+	Crowded   bool // the node is at its connection limit: keep this one only by replacing another
 }
 
-// EvClosed: Conn is gone, by either side; every lease it held is free and no
-// further event of it follows.
+// EvClosed reports that either side has closed Conn. All its leases are free, and no
+// further event of Conn follows.
 type EvClosed struct {
 	Conn  Conn
 	Addr  netip.AddrPort
 	Fault Fault // why
 }
 
-// EvSent: the bytes of a CmdSend that is Timed have been written to Conn.
+// EvSent reports that the bytes of a Timed CmdSend have been written to Conn.
 type EvSent struct{ Conn Conn }
 
-// EvMessage: Conn sent Msg, which is neither a piece nor a request (those are
-// [BlockEvent]s). Msg.Payload is the engine's for the call of Step alone.
+// EvMessage reports that Conn sent Msg. Pieces and requests are [BlockEvent]s instead.
+// The engine may use Msg.Payload only during the call of Step.
 type EvMessage struct {
 	Conn Conn
 	Msg  wire.Msg
 }
 
-// EvInfo: the info dictionary is known (from CmdMetadata, a .torrent file or the
-// resume record) and storage is open. It ends the metadata phase.
+// EvInfo reports that the info dictionary is known (from CmdMetadata, a .torrent file or
+// the resume record) and that storage is open. It ends the metadata phase.
 type EvInfo struct {
 	Info   *metainfo.Info
-	Have   bitset.Set // verified pieces; no set is none
-	Wanted bitset.Set // wanted pieces; no set is all
-	Files  bitset.Set // files whose bytes count as wanted; no set is all
-	Stored []Block    // chunks that are there of pieces that are not
+	Have   bitset.Set // verified pieces; the zero set means none
+	Wanted bitset.Set // wanted pieces; the zero set means all
+	Files  bitset.Set // files whose bytes count as wanted; the zero set means all
+	Stored []Block    // stored chunks of pieces that are not verified
 }
 
-// EvStored: the chunk at Block (Begin and Length are the chunk's) is written, or
-// is of no more use; Slot is free again.
+// EvStored reports that the chunk at Block (Begin and Length are the chunk's) has been
+// written, or is no longer needed. Slot is free again.
 type EvStored struct {
 	Slot  Slot
 	Block Block
 }
 
-// EvVerified: every chunk of a piece was hashed.
+// EvVerified reports that a complete piece has been hashed.
 type EvVerified struct {
 	Piece  uint32
-	OK     bool            // it is right, written and under the record's care
-	Sums   []uint64        // one checksum a block, if it is not or CmdStore asked for them
-	Leaves []metainfo.Root // one hash a block (BEP 52) of a bad piece of a torrent with a v2 side
+	OK     bool            // the hash agrees, and the piece is written and in the resume record
+	Sums   []uint64        // one checksum per block, if not OK or if CmdStore requested them
+	Leaves []metainfo.Root // one hash per block (BEP 52), if not OK and the torrent has v2 hashes
 }
 
-// EvStorageFailed: a read, a write or a flush failed. The engine asks for nothing
-// until EvStorageBack. What was lost by the failure is told apart, after this:
-// by EvChunkLost, BlockUnsent or EvLeaves.
+// EvStorageFailed reports that a read, write or flush failed. The engine requests nothing
+// until EvStorageBack. Each lost item is reported separately afterwards, by EvChunkLost,
+// BlockUnsent or EvLeaves.
 type EvStorageFailed struct{}
 
-// EvChunkLost: the chunk at Block could not be written; Slot is free again.
+// EvChunkLost reports that the chunk at Block could not be written. Slot is free again.
 type EvChunkLost struct {
 	Slot  Slot
 	Block Block
 }
 
-// EvStorageBack: storage works again; Have is what it holds now, as checked.
+// EvStorageBack reports that storage works again. Have is what it holds now, freshly
+// checked.
 type EvStorageBack struct{ Have bitset.Set }
 
-// EvBudget: the torrent is granted so many slots, dials at once and connections.
-// Without slots nothing new is asked for.
+// EvBudget sets the torrent's limits: slots, simultaneous dials and connections. Without
+// slots nothing new is requested.
 type EvBudget struct{ Budget, HalfOpen, MaxConns int }
 
-// EvWanted: Wanted and Files replaced the sets of EvInfo.
+// EvWanted replaces the sets Wanted and Files of EvInfo.
 type EvWanted struct{ Wanted, Files bitset.Set }
 
-// EvFocus: nothing but Pieces is asked for from now on, in that order; an empty
-// list is nothing, nil all that is wanted. It may come before EvInfo.
+// EvFocus restricts requests to Pieces, in that order. An empty list means that nothing
+// is requested, nil that everything wanted is. It may precede EvInfo.
 type EvFocus struct{ Pieces []uint32 }
 
-// EvExternal: our own address of its family, as the network sees it, is Addr.
+// EvExternal reports our external address for one address family.
 type EvExternal struct{ Addr netip.Addr }
 
-// EvUpLimit: the torrent may upload that many bytes a second from now on; 0 is no
-// limit. See Config.UpLimit.
+// EvUpLimit sets the torrent's upload limit in bytes per second; 0 means no limit. See
+// Config.UpLimit.
 type EvUpLimit struct{ BytesPerSecond int64 }
 
-// EvLeaves: the leaves of Block.Piece, for a CmdLeaves of Conn with Hash, are
-// Leaves if OK; else the piece could not be read.
+// EvLeaves answers a CmdLeaves with the same Conn and Hash. If OK, Leaves are the leaves
+// of Block.Piece; otherwise the piece could not be read.
 type EvLeaves struct {
 	Conn   Conn
 	Block  Block
@@ -162,8 +162,7 @@ type EvLeaves struct {
 	Leaves []metainfo.Root
 }
 
-// EvStop: close every connection; afterwards only EvClosed and results of
-// workers come.
+// EvStop closes every connection. Afterwards only EvClosed and results of workers follow.
 type EvStop struct{}
 
 func (*EvCandidates) event()    {}
@@ -190,23 +189,22 @@ func (*EvStop) event()          {}
 type BlockEventKind uint8
 
 const (
-	// BlockArrived: the payload of Block came from Conn and is in Slot. It may have
-	// crossed a CmdCancel; if its chunk is still in that slot it counts.
+	// BlockArrived: Conn sent the payload of Block, which is in Slot. A CmdCancel may
+	// have crossed it; the block counts if its chunk is still in that slot.
 	BlockArrived BlockEventKind = iota + 1
-	// BlockUnwanted: Conn sent a piece message for Block that held no lease
-	// (cancelled, lost a race in the endgame, or never asked for).
+	// BlockUnwanted: Conn sent Block without holding a lease for it (cancelled, already
+	// received from another peer in the endgame, or never requested).
 	BlockUnwanted
-	// BlockRequested: Conn asks for Block.
+	// BlockRequested: Conn requests Block.
 	BlockRequested
-	// BlockUploaded: Block, of a CmdUpload, is on its way to Conn: written to the
-	// socket.
+	// BlockUploaded: Block, of a CmdUpload for Conn, has been written to the socket.
 	BlockUploaded
 	// BlockUnsent: Block, of a CmdUpload for Conn, will not be sent: it could not be
 	// read, or was withdrawn.
 	BlockUnsent
 )
 
-// BlockEvent is what happens for every block, and so is small.
+// BlockEvent is an event that occurs for every block, and is therefore small.
 type BlockEvent struct {
 	Kind  BlockEventKind
 	Conn  Conn
@@ -220,86 +218,91 @@ type Fault uint8
 const (
 	FaultNone      Fault = iota
 	FaultRefused         // connection refused
-	FaultTimeout         // no answer, or silent too long
+	FaultTimeout         // no answer, or silent for too long
 	FaultUnreach         // no route, network or host unreachable
 	FaultReset           // closed or reset by the peer
-	FaultHandshake       // wrong infohash or not BitTorrent
-	FaultProtocol        // broke the protocol: costs the sender its connection
-	FaultSelf            // it was ourselves
-	FaultDuplicate       // a second connection to one peer
+	FaultHandshake       // wrong infohash, or not BitTorrent
+	FaultProtocol        // violated the protocol, which costs the sender its connection
+	FaultSelf            // connected to ourselves
+	FaultDuplicate       // a second connection to the same peer
 	FaultBanned          // it sent bad data
-	FaultSlow            // it read too slowly: control messages piled up
-	FaultUseless         // neither has what the other needs, or room was wanted
+	FaultSlow            // read too slowly: control messages piled up
+	FaultUseless         // neither side needs anything from the other, or it was replaced
 	FaultLocal           // we stopped
 )
 
 var faultNames = [...]string{
-	"no fault", "refused", "timed out", "unreachable", "reset by the peer", "no handshake", "broke the protocol",
-	"ourselves", "second connection", "sent bad data", "too slow", "of no use", "stopped by us",
+	"no fault", "refused", "timed out", "unreachable", "reset by the peer", "handshake failed", "broke the protocol",
+	"connected to ourselves", "duplicate connection", "sent bad data", "too slow", "not useful", "stopped by us",
 }
 
-// String is a word or a few for people.
+// String returns a short description for people.
 func (f Fault) String() string { return faultNames[f] }
 
-// CommandKind says what is to be done and which fields of a Command are set.
+// CommandKind says what to do and which fields of a Command are set.
 type CommandKind uint8
 
 const (
-	// CmdDial: connect to Addr, do the handshake; answer EvConnected or
-	// EvDialFailed. Encrypted: the peer likes that better, as was seen or told.
+	// CmdDial: connect to Addr and do the handshake; answer EvConnected or EvDialFailed.
+	// If Encrypted is set, the peer prefers encryption, as observed or as another peer
+	// said.
 	CmdDial CommandKind = iota + 1
-	// CmdClose: close Conn because of Fault; EvClosed follows.
+	// CmdClose: close Conn because of Fault. EvClosed follows.
 	CmdClose
-	// CmdSend: write Bytes, whole encoded messages, to Conn. Bytes is valid
-	// until the next Step. If Timed is set, EvSent follows when they are written.
+	// CmdSend: write Bytes, which are complete encoded messages, to Conn. Bytes is valid
+	// until the next Step. If Timed is set, EvSent follows when they have been written.
 	CmdSend
-	// CmdRequest: lease Block on Conn, its payload to land in Slot at Offset,
-	// and send the request. Several conns may hold a lease of one block in the
-	// endgame; the first to begin filling wins.
+	// CmdRequest: lease Block to Conn, with its payload to be stored in Slot at Offset,
+	// and send the request. In the endgame several connections may hold a lease for one
+	// block; the first whose payload begins to arrive wins.
 	CmdRequest
-	// CmdCancel: take the lease of Block back from Conn and, if it was not yet
-	// being filled, send cancel.
+	// CmdCancel: revoke the lease for Block from Conn and, unless its payload has begun
+	// to arrive, send a cancel.
 	CmdCancel
-	// CmdUpload: read Block and send it to Conn as a piece message; EvUploaded follows.
+	// CmdUpload: read Block and send it to Conn in a piece message. BlockUploaded
+	// follows.
 	CmdUpload
-	// CmdWithdraw: of the CmdUploads for Conn, do not send Block, or none if its
-	// length is zero, unless it has begun. BlockUnsent follows for each that is not
-	// sent.
+	// CmdWithdraw: do not send Block, of a CmdUpload for Conn, unless sending has begun.
+	// If its length is zero, this applies to all CmdUploads for Conn. BlockUnsent follows
+	// for each that is not sent.
 	CmdWithdraw
-	// CmdStore: the chunk Block (Begin, Length) is whole in Slot: hash it, write
-	// it. EvStored follows; after a piece's last chunk EvVerified too. WantSums
-	// asks for block checksums even if the hash agrees.
+	// CmdStore: the chunk Block (Begin, Length) in Slot is complete: hash and write it.
+	// EvStored follows; after the last chunk of a piece EvVerified follows too. WantSums
+	// requests block checksums even if the hash agrees.
 	CmdStore
-	// CmdDropSlot: Slot's chunk is given up; its memory may go. No event follows.
+	// CmdDropSlot: the chunk in Slot is discarded; its memory may be freed. No event
+	// follows.
 	CmdDropSlot
-	// CmdMetadata: Info was assembled from peers and is right: open storage,
-	// check what is there, answer EvInfo.
+	// CmdMetadata: Info was assembled from peers and verified: open storage, check
+	// existing data, answer EvInfo.
 	CmdMetadata
-	// CmdHave: Block.Piece is verified and announced to the peers.
+	// CmdHave: Block.Piece is verified and will be announced to the peers.
 	CmdHave
-	// CmdComplete: every wanted piece is verified. Comes each time that becomes true.
+	// CmdComplete: every wanted piece is verified. It is sent each time that becomes
+	// true.
 	CmdComplete
-	// CmdBroken: what agrees with the infohash is no torrent that can be opened, as
-	// Err says. Nothing more will come.
+	// CmdBroken: the metadata matches the infohash, but is not a valid torrent; Err says
+	// why. No further command follows.
 	CmdBroken
-	// CmdWantPeers: candidates have run short; look for more when it is polite to.
+	// CmdWantPeers: candidates are running out; look for more as soon as is polite.
 	CmdWantPeers
 	// CmdDHTNode: Addr is the UDP address of a peer's DHT node (BEP 5 PORT).
 	CmdDHTNode
-	// CmdBan: Addr sent bad data and is not to be dialled or accepted again. Its
-	// port is 0 and the whole IP address meant, but on loopback.
+	// CmdBan: Addr sent bad data; do not dial or accept it again. Its port is 0, which
+	// means the whole IP address, except on loopback.
 	CmdBan
-	// CmdKnown: Addr proved to be a peer of this torrent, worth remembering.
-	// Encrypted says that its handshake was.
+	// CmdKnown: Addr proved to be a peer of this torrent and is worth remembering.
+	// Encrypted says whether its handshake was encrypted.
 	CmdKnown
 	// CmdLeaves: read Block.Piece and hash its blocks; EvLeaves with Conn, Block and
 	// Hash follows.
 	CmdLeaves
-	// CmdYourIP: a peer at Conn says that our address is Addr (BEP 10 yourip; port 0).
+	// CmdYourIP: the peer at Conn says that our address is Addr (BEP 10 yourip; its port
+	// is 0).
 	CmdYourIP
 )
 
-// Command is something that the shell is to do. Which fields count depends on Kind.
+// Command is an instruction to the shell. Kind determines which fields are used.
 type Command struct {
 	Kind      CommandKind
 	Conn      Conn
@@ -308,11 +311,11 @@ type Command struct {
 	Block     Block
 	Fault     Fault
 	WantSums  bool
-	Round     uint32 // CmdStore: chunks of one piece count together only within a round; those of EvInfo's Stored are in round 0
+	Round     uint32 // of CmdStore: the chunks of a piece count together only within one round; those of EvInfo's Stored have round 0
 	Encrypted bool
-	Unproven  bool // CmdDial: the address is known from the DHT or PEX alone
+	Unproven  bool // of CmdDial: only the DHT or PEX has named the address
 	Timed     bool // of CmdSend
-	Quiet     bool // of CmdCancel: Conn has said itself that it will not send Block, so no cancel is sent
+	Quiet     bool // of CmdCancel: the peer has said that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort
 	Bytes     []byte
 	Info      *metainfo.Info
@@ -320,34 +323,34 @@ type Command struct {
 	Err       error
 }
 
-// Config is what an engine is made with.
+// Config configures an engine.
 type Config struct {
-	InfoHash   id.ID   // what is shaken hands by first
+	InfoHash   id.ID   // used in handshakes
 	InfoHashV2 id.ID32 // BEP 52; zero if it is not known
 	PeerID     id.ID   // our own
-	ListenPort uint16  // told to peers (BEP 10 p); 0 when nothing listens
-	DHTPort    uint16  // told to peers (BEP 5 PORT); 0 when no DHT runs
+	ListenPort uint16  // sent to peers (BEP 10 p); 0 when nothing listens
+	DHTPort    uint16  // sent to peers (BEP 5 PORT); 0 when no DHT runs
 	Version    string  // BEP 10 v
-	ChunkSize  uint32  // bytes a slot holds at most; a multiple of 64 KiB
+	ChunkSize  uint32  // maximal bytes in a slot; a multiple of 64 KiB
 	Budget     int     // slots
-	HalfOpen   int     // dials at once
+	HalfOpen   int     // simultaneous dials
 	MaxConns   int
-	Uploads    int       // regular unchoke slots, the optimistic one apart
-	UpLimit    int64     // bytes a second, the smaller of the torrent's limit and the node's; 0 is none
-	Hints      bool      // hints are dialled even when the torrent is private
+	Uploads    int       // regular upload slots, not counting the optimistic one
+	UpLimit    int64     // bytes per second, the smaller of the torrent's limit and the node's; 0 means no limit
+	Hints      bool      // dial hints even if the torrent is private
 	Private    bool      // the torrent is known to be private (BEP 27) before EvInfo
-	SuperSeed  SuperSeed // when pieces are kept back from peers (BEP 16)
-	// Relaxed lifts the limits for addresses that only the DHT or PEX has named,
-	// where the addresses are private: we listen on a private address ourselves.
+	SuperSeed  SuperSeed // when to withhold pieces from peers (BEP 16)
+	// Relaxed lifts the limits on private addresses that only the DHT or PEX has named.
+	// It is set when we listen on a private address ourselves.
 	Relaxed bool
-	Seed    uint64 // of the engine's random choices
+	Seed    uint64 // for the engine's random choices
 }
 
-// Drops counts connections by what the peer did to end them.
+// Drops counts connections by the peer's behaviour that ended them.
 type Drops struct {
 	BadData  int // sent wrong pieces or metadata
-	Protocol int // broke the protocol
-	Slow     int // did not read what we sent, or blocked what others wait for
+	Protocol int // violated the protocol
+	Slow     int // did not read what we sent, or occupied what others wait for
 	Silent   int // sent nothing for too long
 }
 
@@ -365,11 +368,11 @@ func (d *Drops) count(f Fault) {
 	}
 }
 
-// Stats is a snapshot for people: sizes in bytes, rates in bytes a second.
+// Stats is a snapshot for people. Sizes are in bytes, rates in bytes per second.
 type Stats struct {
 	Metadata     bool  // the info dictionary is known
 	Complete     bool  // every wanted piece is verified
-	Size         int64 // of all files; like the next three without padding
+	Size         int64 // of all files; this and the next three exclude padding
 	Wanted       int64 // bytes of wanted files
 	Have         int64 // bytes of files in verified pieces
 	HaveWanted   int64 // bytes of wanted files in verified pieces
@@ -377,24 +380,24 @@ type Stats struct {
 	HavePieces   int
 	DownRate     float64 // payload
 	UpRate       float64
-	UpLimit      int64 // as Config.UpLimit and EvUpLimit say
-	Downloaded   int64 // payload, this session
+	UpLimit      int64 // as set by Config.UpLimit and EvUpLimit
+	Downloaded   int64 // payload, in this session
 	Uploaded     int64
-	Wasted       int64 // received and thrown away
+	Wasted       int64 // received and discarded
 	HashFails    int
-	Known        int // candidates ever learned and not banned
+	Known        int // candidates ever learned that are not banned
 	Dialing      int
 	Tried        int // addresses dialled at least once
 	Refused      int // of those, the ones that have never answered
 	Connected    int
-	Banned       int   // addresses that are not dialled or accepted for now
-	Dropped      Drops // connections that ended for what the peer did, in this run
+	Banned       int   // addresses that are currently not dialled or accepted
+	Dropped      Drops // connections ended by the peer's behaviour, in this run
 	Seeds        int   // connected peers that have everything
 	ChokedBy     int   // connected peers that choke us while we are interested
-	MetaPeers    int   // connected peers that we wait for metadata from
-	MetaHave     int64 // bytes of metadata, of the assembly that has come furthest
-	MetaSize     int64 // 0 while no peer has told it
+	MetaPeers    int   // connected peers that we expect metadata from
+	MetaHave     int64 // bytes of metadata in the most complete assembly
+	MetaSize     int64 // 0 until a peer has sent it
 	Availability float64
 	Paused       bool  // storage failed
-	Broken       error // what agrees with the infohash is no torrent that can be opened; nothing more will come
+	Broken       error // why the metadata, which matches the infohash, is not a valid torrent; the engine stops then
 }

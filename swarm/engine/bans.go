@@ -7,20 +7,20 @@ import (
 	"seedbed/internal/mono"
 )
 
-// maxBans bounds the memory of bans; the oldest is forgotten first.
+// maxBans bounds the number of bans; the oldest is forgotten first.
 const maxBans = 4096
 
-// banList remembers which addresses are banned, and until when.
+// banList records which addresses are banned, and until when.
 type banList struct {
 	until map[netip.AddrPort]mono.Time
-	keys  []netip.AddrPort // of until, in a ring; some may have expired
-	next  int              // of keys, the oldest
+	keys  []netip.AddrPort // the keys of until, in a ring; some may have expired
+	next  int              // index of the oldest key
 }
 
 func newBanList() banList { return banList{until: make(map[netip.AddrPort]mono.Time)} }
 
-// banKey returns what a ban is on: the IP address, whatever the port. On loopback,
-// where every peer of a lab shares an address, it is the port as well.
+// banKey returns what a ban applies to: the IP address with any port. On loopback, where
+// all peers of a lab share an address, it includes the port.
 func banKey(a netip.AddrPort) netip.AddrPort {
 	ip := addrs.Host(a.Addr())
 	if ip.IsLoopback() {
@@ -29,8 +29,8 @@ func banKey(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ip, 0)
 }
 
-// add bans a key until a time, mono.Never for good, and reports whether it was
-// free before. A ban in force is never shortened.
+// add bans a key until a time (mono.Never means forever) and reports whether it was not
+// banned before. It never shortens a ban.
 func (l *banList) add(now mono.Time, key netip.AddrPort, until mono.Time) (fresh bool) {
 	old, known := l.until[key]
 	l.until[key] = max(old, until)
@@ -46,11 +46,11 @@ func (l *banList) add(now mono.Time, key netip.AddrPort, until mono.Time) (fresh
 	return old <= now
 }
 
-// of returns until when an address is banned; a time that has passed, or zero, if
-// it is not.
+// of returns when the ban of an address ends. If the address is not banned, that is zero
+// or in the past.
 func (l *banList) of(a netip.AddrPort) mono.Time { return l.until[banKey(a)] }
 
-// count returns how many bans are in force.
+// count returns the number of current bans.
 func (l *banList) count(now mono.Time) (n int) {
 	for _, key := range l.keys {
 		if l.until[key] > now {

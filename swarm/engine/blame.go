@@ -9,14 +9,14 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// A blame decides who sent what came out wrong. It numbers the addresses that
-// payload comes from (origins), counts what each did wrong (offenders), and keeps
-// the evidence about bad pieces to which several had given (suspects).
+// blame determines who sent bad data. It assigns a number to each address that payload
+// comes from (origin), counts the offences of each address (offenders), and keeps
+// evidence about bad pieces with several senders (suspects).
 //
 //	bad piece ──judge──▶ from one origin: banned, or asked again later
-//	                └──▶ from several: evidence ──acquit, testify──▶ bans
+//	               └──▶ from several: evidence ──acquit, testify──▶ bans
 //
-// It knows no connections: what it finds goes to a blameSink.
+// It does not know connections; a blameSink carries out its decisions.
 type blame struct {
 	origins
 	offenders
@@ -28,56 +28,55 @@ func newBlame() blame {
 	return blame{origins: newOrigins(), suspects: make(map[uint32]*suspect)}
 }
 
-// A blameSink carries out what a blame finds, and answers what it asks.
+// blameSink carries out the decisions of blame, and answers its questions.
 type blameSink interface {
-	// hasOtherSource reports whether an origin but o has delivered payload and has
+	// hasOtherSource reports whether an origin other than o has delivered payload and has
 	// the piece.
 	hasOtherSource(o, piece uint32) bool
 	isBanned(key netip.AddrPort) bool
-	// banOrigin keeps the addresses of an origin out for so long, and closes their
-	// connections.
+	// banOrigin bans the address of an origin for d, and closes its connections.
 	banOrigin(o uint32, key netip.AddrPort, d time.Duration)
 }
 
 const (
-	// maxSuspects pieces have evidence kept of them; of the oldest it is given up.
+	// maxSuspects bounds the pieces with evidence; the oldest is dropped.
 	maxSuspects = 64
-	// maxAttempts bad copies of a piece are remembered.
+	// maxAttempts bounds the bad copies that are remembered for a piece.
 	maxAttempts = 3
-	// maxOffenders addresses are remembered that sent bad data.
+	// maxOffenders bounds the addresses whose offences are counted.
 	maxOffenders = 4096
-	// A ban lasts firstBan, and twice as long at each offence, up to maxBan.
+	// A ban lasts firstBan, doubled with each offence up to maxBan.
 	firstBan = 2 * time.Hour
 	maxBan   = 48 * time.Hour
-	// The last source of a piece is not banned while it sends few bad ones: so many,
-	// and one in goodPerBad of those that are right. What it sent wrong is asked of it
-	// again after restFirst, doubled each time.
+	// The only source of a piece is not banned while it sends few bad pieces: up to
+	// fewBad, plus one for every goodPerBad good ones. Instead, the piece is requested
+	// from it again after restFirst, doubled with each offence up to restMax.
 	fewBad     = 3
 	goodPerBad = 8
 	restFirst  = 10 * time.Second
 	restMax    = 10 * time.Minute
 )
 
-// origins numbers the addresses that payload came from, for as long as a
-// connection or a block refers to one. Blocks are blamed on addresses, not on
-// connections, since a ban is on the address.
+// origins assigns numbers to the addresses that payload came from, for as long as a
+// connection or block refers to one. Blocks are attributed to addresses instead of
+// connections, because bans apply to addresses.
 type origins struct {
-	list  []origin // 0 is nobody, of whom no count is kept
+	list  []origin // element 0 stands for no peer and has no count
 	free  []uint32
 	index map[netip.AddrPort]uint32
 }
 
 type origin struct {
-	key  netip.AddrPort // as banKey makes it
+	key  netip.AddrPort // as returned by banKey
 	refs int
-	good int // pieces that were right and began with a block of it
+	good int // good pieces whose first block came from it
 }
 
 func newOrigins() origins {
 	return origins{list: make([]origin, 1), index: make(map[netip.AddrPort]uint32)}
 }
 
-// of is the number of key, held once more.
+// of returns the number of key, and adds a reference to it.
 func (o *origins) of(key netip.AddrPort) uint32 {
 	i, ok := o.index[key]
 	if !ok {
@@ -105,18 +104,18 @@ func (o *origins) release(i uint32) {
 		delete(o.index, x.key)
 		o.free = append(o.free, i)
 	} else if x.refs < 0 {
-		panic("engine: an origin was released too often")
+		panic("engine: origin released too often")
 	}
 }
 
-// offenders counts the offences of addresses; the oldest one is forgotten first.
+// offenders counts the offences of addresses; the oldest address is forgotten first.
 type offenders struct {
 	count map[netip.AddrPort]int
 	keys  []netip.AddrPort
-	next  int // of keys, the oldest
+	next  int // index of the oldest key
 }
 
-// offend returns how many offences of key there were, this one included.
+// offend counts an offence of key and returns their number.
 func (o *offenders) offend(key netip.AddrPort) int {
 	if o.count == nil {
 		o.count = make(map[netip.AddrPort]int)
@@ -134,29 +133,29 @@ func (o *offenders) offend(key netip.AddrPort) int {
 	return o.count[key]
 }
 
-// suspect is the evidence about a piece whose hash failed while several had
-// given to it: who gave which block, with which checksum.
+// suspect is the evidence about a bad piece with several senders: who sent which block,
+// and its checksum.
 type suspect struct {
 	attempts []attempt
-	who      []uint32  // origins of their blocks
-	again    mono.Time // none of these is asked before
+	who      []uint32  // origins of the blocks
+	again    mono.Time // the piece is not requested from these before
 }
 
 type attempt struct {
 	from   []uint32
 	sums   []uint64
-	leaves []metainfo.Root // with a v2 side
+	leaves []metainfo.Root // if the torrent has v2 hashes
 }
 
-// isSuspect reports whether there is evidence about a piece. It must be asked of
-// one peer at a time, as mayAsk says.
+// isSuspect reports whether there is evidence about a piece. Such a piece must be
+// requested from one peer at a time; see mayAlone.
 func (b *blame) isSuspect(piece uint32) bool { return b.suspects[piece] != nil }
 
-// judge judges a piece that came out wrong; from is the origin of each block. Who
-// gave all of it sent bad data, and is banned unless nobody else is known to deliver
-// that piece. If several did, the evidence is kept and the piece fetched from one
-// peer alone; the good copy will tell the liars from the others, if the leaves of
-// BEP 52 have not told before. It reports whether these would tell.
+// judge decides about a piece that failed verification; from is the origin of each block.
+// An origin that sent all of it is banned, unless no other peer is known to deliver that
+// piece. If there were several, judge keeps the evidence. The piece is then fetched from
+// a single peer, and a good copy will show who sent bad blocks, unless the leaves of BEP
+// 52 show it before. judge reports whether the leaves would show it.
 func (b *blame) judge(now mono.Time, piece uint32, from []uint32, sums []uint64, leaves []metainfo.Root, sink blameSink) bool {
 	sole := true
 	for _, o := range from {
@@ -198,8 +197,8 @@ func (b *blame) judge(now mono.Time, piece uint32, from []uint32, sums []uint64,
 	return a.leaves != nil
 }
 
-// convict judges the origin that gave all of a bad piece. It bans it, or returns
-// after how long it may be asked for that piece again.
+// convict handles the origin that sent all of a bad piece. It bans the origin, or returns
+// after which time it may be asked for the piece again.
 func (b *blame) convict(o, piece uint32, sink blameSink) time.Duration {
 	x := &b.list[o]
 	if !x.key.IsValid() {
@@ -214,12 +213,12 @@ func (b *blame) convict(o, piece uint32, sink blameSink) time.Duration {
 	return min(restFirst<<min(bad-1, 10), restMax)
 }
 
-// credit notes a piece that is right and began with a block of o.
+// credit counts a good piece whose first block came from o.
 func (b *blame) credit(o uint32) { b.list[o].good++ }
 
-// acquit ends the case of a piece of which a good copy has come, from these
-// origins: whose blocks differed from it is a liar, and nobody else is. Who
-// corrected its own block is none.
+// acquit ends the case of a piece after a good copy has arrived, whose blocks came from
+// the given origins. It bans the origins whose blocks differ from the good copy. An
+// origin that has corrected its own block is not banned.
 func (b *blame) acquit(piece uint32, from []uint32, sums []uint64, sink blameSink) {
 	s := b.suspects[piece]
 	if s == nil {
@@ -237,8 +236,8 @@ func (b *blame) acquit(piece uint32, from []uint32, sums []uint64, sink blameSin
 	b.dismiss(piece)
 }
 
-// testify ends the case of a piece whose leaves are known to be these, if they tell
-// a liar. It reports whether they do.
+// testify bans the senders of blocks whose hashes differ from leaves, the piece's true
+// leaves. If there are any, it ends the case and returns true.
 func (b *blame) testify(piece uint32, leaves []metainfo.Root, sink blameSink) bool {
 	s := b.suspects[piece]
 	if s == nil {
@@ -275,20 +274,20 @@ func (b *blame) dismiss(piece uint32) {
 	b.accused = slices.Delete(b.accused, i, i+1)
 }
 
-// isNamed reports whether an origin had part in a bad copy of a piece.
+// isNamed reports whether an origin contributed to a bad copy of a piece.
 func (b *blame) isNamed(o, piece uint32) bool {
 	s := b.suspects[piece]
 	return s != nil && slices.Contains(s.who, o)
 }
 
-// isResting reports whether an origin is not asked for a piece yet, for it had part
-// in a bad copy.
+// isResting reports whether a piece is currently not requested from an origin, because it
+// contributed to a bad copy.
 func (b *blame) isResting(now mono.Time, o, piece uint32) bool {
 	s := b.suspects[piece]
 	return s != nil && now < s.again && slices.Contains(s.who, o)
 }
 
-// punish bans an origin for firstBan, and for twice as long at each offence.
+// punish bans an origin for firstBan, doubled with each offence.
 func (b *blame) punish(o uint32, sink blameSink) {
 	key := b.list[o].key
 	if !key.IsValid() || sink.isBanned(key) {

@@ -8,26 +8,26 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Caps of the book.
+// Limits of the book.
 const (
-	// maxKnown addresses are remembered: more than a torrent dials in an hour.
-	// Beyond that, the worst of a few that are drawn at random is forgotten.
+	// maxKnown is how many addresses are remembered: more than a torrent dials in an
+	// hour. Above it, the worst address of a random sample is forgotten.
 	maxKnown = 4000
-	// evictSample addresses are looked at to find one to forget.
+	// evictSample is the size of that sample.
 	evictSample = 16
 )
 
-// How long an address rests after a failure, doubling each time.
+// How long an address is not dialled after a failure. The time doubles with each failure.
 const (
 	retryFirst = 10 * time.Second
 	retryMax   = 30 * time.Minute
-	// A hint was given by a person or a link, so it is tried more eagerly.
+	// A hint comes from a person or a link, so it is retried sooner.
 	retryHintMax = time.Minute
-	// A peer that has nothing for us is dialled again later than that.
+	// A peer that has nothing for us is dialled again after this time.
 	retryUseless = 10 * time.Minute
-	// An address of a peer that we are connected to in another way.
+	// An address of a peer that we are connected to through another address.
 	retryDuplicate = time.Minute
-	// A peer that served us well and broke off.
+	// A peer that served us well before the connection broke.
 	retryGood = 3 * time.Second
 )
 
@@ -37,7 +37,7 @@ const (
 	candIdle candState = iota
 	candDialing
 	candConnected
-	candBarred // our own address: never again
+	candBarred // our own address: never dialled again
 )
 
 // candidate is an address in the book.
@@ -45,35 +45,35 @@ type candidate struct {
 	addr      netip.AddrPort
 	source    Source
 	state     candState
-	fails     uint8 // dials in a row that came to nothing
+	fails     uint8 // consecutive failed dials
 	tried     bool  // dialled at least once
-	answered  bool  // a handshake was done at least once
+	answered  bool  // a handshake has succeeded at least once
 	refused   bool  // a dial failed, and none has succeeded
-	unproven  bool  // the limits of unproven.go hold
+	unproven  bool  // the limits of unproven.go apply
 	charged   bool  // it counts for the source that named it first
-	seed      bool  // had everything when last seen
-	encrypted bool  // encrypts or would like to, as we or who told us saw
+	seed      bool  // had everything when last connected
+	encrypted bool  // supports or prefers encryption, as far as known
 	next      mono.Time
 	first     sourceID           // who named it first
 	names     [maxNames]sourceID // who has named it
 }
 
-// A book is the bounded memory of addresses. Decisions read the slice only; the maps
-// serve to find an address in it, and to count.
+// book is the bounded set of known addresses. Decisions use only the slice; the maps find
+// an address in it and count.
 type book struct {
 	list    []candidate
 	index   map[netip.AddrPort]int32
 	dialing int
 	tried   int // addresses ever dialled
-	refused int // of those, never answered
+	refused int // how many of those have never answered
 	next    mono.Time
 	private bool // no DHT, no PEX (BEP 27)
-	hints   bool // hints are dialled though private
+	hints   bool // dial hints even if private
 	rng     *rand.Rand
-	self    [2]netip.Addr // our own addresses of IPv4 and IPv6, as far as they are known
+	self    [2]netip.Addr // our own IPv4 and IPv6 addresses, as far as known
 	port    uint16        // our own
 
-	relaxed  bool // unproven addresses have no limits on private networks
+	relaxed  bool // do not limit unproven addresses on private networks
 	unproven unproven
 	bans     banList
 }
@@ -93,8 +93,8 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
-// ban keeps addresses out until a time; mono.Never is for good. Connections are
-// closed by the caller. It reports whether the key was free before.
+// ban forgets or blocks the addresses of a key until a time; mono.Never means forever.
+// The caller closes their connections. It reports whether the key was not banned before.
 func (b *book) ban(now mono.Time, key netip.AddrPort, until mono.Time) bool {
 	fresh := b.bans.add(now, key, until)
 	for i := len(b.list) - 1; i >= 0; i-- {
@@ -111,11 +111,11 @@ func (b *book) ban(now mono.Time, key netip.AddrPort, until mono.Time) bool {
 	return fresh
 }
 
-// isBanned reports whether a ban on the address is in force.
+// isBanned reports whether the address is banned now.
 func (b *book) isBanned(now mono.Time, a netip.AddrPort) bool { return b.bans.of(a) > now }
 
-// refusedSource reports whether an address from a source must not be used: in a
-// private torrent peers come from hints alone, if at all (BEP 27).
+// refusedSource reports whether addresses from a source must not be used. A private
+// torrent gets peers from hints only, if at all (BEP 27).
 func (b *book) refusedSource(s Source) bool {
 	if !b.private {
 		return false
@@ -127,7 +127,7 @@ func (b *book) refusedSource(s Source) bool {
 	return s == 0
 }
 
-// add learns an address and returns whether it is new.
+// add adds an address and reports whether it is new.
 func (b *book) add(now mono.Time, k Candidate) bool {
 	addr, from := unmap(k.Addr), sourceOf(k.From)
 	ip := addr.Addr()
@@ -157,10 +157,10 @@ func (b *book) add(now mono.Time, k Candidate) bool {
 	return true
 }
 
-// renew notes that a known address was named again.
+// renew records that a known address was named again.
 func (b *book) renew(now mono.Time, c *candidate, source Source, from sourceID) {
 	if c.source|source != c.source && source == FromHint {
-		c.next = max(min(c.next, now), b.bans.of(c.addr)) // a hint revives what was given up
+		c.next = max(min(c.next, now), b.bans.of(c.addr)) // a hint makes it eligible again
 		b.next = min(b.next, c.next)
 	}
 	c.source |= source
@@ -190,8 +190,8 @@ func (b *book) evict(c *candidate) bool {
 	return true
 }
 
-// remove forgets an address that is neither dialled nor connected. The last of the
-// list takes its place.
+// remove forgets an address that is neither being dialled nor connected. The last one of
+// the list moves to its index.
 func (b *book) remove(i int32) {
 	b.release(&b.list[i])
 	delete(b.index, b.list[i].addr)
@@ -203,8 +203,8 @@ func (b *book) remove(i int32) {
 	b.list = b.list[:last]
 }
 
-// find returns the candidate of addr, or nil. The pointer is good until the book
-// changes.
+// find returns the candidate with address addr, or nil. The pointer is valid until the
+// book changes.
 func (b *book) find(addr netip.AddrPort) *candidate {
 	if i, ok := b.index[unmap(addr)]; ok {
 		return &b.list[i]
@@ -212,7 +212,7 @@ func (b *book) find(addr netip.AddrPort) *candidate {
 	return nil
 }
 
-// describe notes what PEX says of an address that we are not connected to.
+// describe records what PEX says about an address that we are not connected to.
 func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candIdle {
 		c.seed = c.seed || seed
@@ -222,15 +222,15 @@ func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
 	}
 }
 
-// setEncrypted notes that an earlier run met addr encrypted; what this run has seen
-// of it counts more.
+// setEncrypted records that addr supported encryption in an earlier run. Observations of
+// this run take precedence.
 func (b *book) setEncrypted(addr netip.AddrPort) {
 	if c := b.find(addr); c != nil && !c.tried {
 		c.encrypted = true
 	}
 }
 
-// sourceRank orders addresses by how likely they lead to a live peer.
+// sourceRank rates an address by how likely its sources make it a live peer.
 func (c *candidate) sourceRank() int {
 	switch s := c.source; {
 	case s&FromHint != 0:
@@ -247,8 +247,8 @@ func (c *candidate) sourceRank() int {
 	return 0
 }
 
-// tier orders addresses by their failures. What several sources name is dialled
-// a few times before what one source names.
+// tier rates an address by its failures. An address named by several sources may fail a
+// few times before it ranks below one named by a single source.
 func (c *candidate) tier() int {
 	if c.isCorroborated() {
 		return int(c.fails) - chargedFails
@@ -256,7 +256,7 @@ func (c *candidate) tier() int {
 	return int(c.fails)
 }
 
-// better reports whether x is to be dialled before y.
+// better reports whether x should be dialled before y.
 func better(x, y *candidate) bool {
 	if x, y := x.tier(), y.tier(); x != y {
 		return x < y
@@ -267,9 +267,9 @@ func better(x, y *candidate) bool {
 	return x.sourceRank() > y.sourceRank()
 }
 
-// pick returns the best address to dial now, or nil. Among equals it starts at a
-// random one, so that the peers of a swarm do not all dial the same peer. skipSeeds
-// passes over those that have everything, which are of no use to a seed.
+// pick returns the best address to dial now, or nil. Among equals it starts at a random
+// one, so that the peers of a swarm do not all dial the same peer. skipSeeds excludes
+// peers that have everything, which are not useful to a seed.
 func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 	if now < b.next {
 		return nil
@@ -293,7 +293,7 @@ func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 		at := c.next
 		if h := b.hostOf(c); h != nil {
 			if h.dialing {
-				continue // the end of that dial sets next
+				continue // the result of that dial sets next
 			}
 			at = max(at, h.next)
 		}
@@ -324,8 +324,8 @@ func (b *book) dial(c *candidate) {
 	b.dialing++
 }
 
-// dialFailed notes that a dial failed. encrypted says that an encrypted
-// handshake should come first the next time.
+// dialFailed records that a dial failed. encrypted says that an encrypted handshake
+// should be tried first next time.
 func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted bool) {
 	c := b.find(addr)
 	if c == nil || c.state != candDialing {
@@ -347,7 +347,7 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 	}
 }
 
-// dialled notes that a dial led to a connection.
+// dialled records that a dial has led to a connection.
 func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candDialing {
 		b.dialing--
@@ -356,8 +356,8 @@ func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
 	}
 }
 
-// joined learns where a peer that dialled us listens. It returns false if the
-// address cannot be dialled.
+// joined records where a peer that dialled us listens. It returns false if that address
+// must not be dialled.
 func (b *book) joined(now mono.Time, addr netip.AddrPort) bool {
 	b.add(now, Candidate{Addr: addr, Source: FromIncoming})
 	c := b.find(addr)
@@ -370,7 +370,7 @@ func (b *book) joined(now mono.Time, addr netip.AddrPort) bool {
 	return true
 }
 
-// connected notes that c answered, which proves it.
+// connected records that c has answered, which proves the address.
 func (b *book) connected(now mono.Time, c *candidate) {
 	if c.refused {
 		c.refused = false
@@ -378,11 +378,11 @@ func (b *book) connected(now mono.Time, c *candidate) {
 	}
 	b.release(c)
 	c.state, c.answered = candConnected, true
-	b.next = min(b.next, now) // other addresses of its host may be dialled
+	b.next = min(b.next, now) // other addresses of the same host may now be dialled
 }
 
-// parted notes that the connection to addr is over. A good one, that lasted or
-// brought us something, is tried again soon. seed says that the peer had everything.
+// parted records that the connection to addr has ended. A good connection, one that
+// lasted or was useful, is retried soon. seed says that the peer had everything.
 func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
 	c := b.find(addr)
 	if c == nil || c.state != candConnected {
@@ -412,8 +412,8 @@ func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bo
 	b.rest(now, c, b.backoff(c))
 }
 
-// revive lets addresses be dialled again that rest as they were of no use: we need
-// pieces after all.
+// revive makes addresses that were not useful eligible again, because we need pieces
+// after all.
 func (b *book) revive(now mono.Time) {
 	for i := range b.list {
 		if c := &b.list[i]; c.state == candIdle && c.fails == 0 {
@@ -423,7 +423,7 @@ func (b *book) revive(now mono.Time) {
 	b.next = min(b.next, now)
 }
 
-// hasten makes pick look again now: there may be more dials than before.
+// hasten makes pick look again now, because the limits may have grown.
 func (b *book) hasten(now mono.Time) { b.next = min(b.next, now) }
 
 func (b *book) backoff(c *candidate) time.Duration {
@@ -433,7 +433,7 @@ func (b *book) backoff(c *candidate) time.Duration {
 	}
 	d := retryFirst << min(max(int(c.fails), 1)-1, 10)
 	d = min(d, limit)
-	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // spread, so that not all addresses are dialled again at once
+	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // jitter, so that addresses are not all dialled again at once
 }
 
 func (b *book) rest(now mono.Time, c *candidate, d time.Duration) {

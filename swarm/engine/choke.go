@@ -13,74 +13,74 @@ import (
 const (
 	rechokeEvery    = 10 * time.Second // BEP 3: the choker runs every ten seconds
 	optimisticEvery = 30 * time.Second // BEP 3: the optimistic unchoke rotates every 30 seconds
-	newcomerFor     = time.Minute      // BEP 3: a new connection is three times as likely to get it
+	newcomerFor     = time.Minute      // BEP 3: a new connection is three times as likely to get the optimistic unchoke
 	// A seed keeps a peer unchoked for at least turnTime and turnBytes before it gives
-	// the slot to a peer that waits.
+	// the slot to another peer.
 	turnTime  = 30 * time.Second
 	turnBytes = 4 << 20
 )
 
-// chokePeer is what the choker knows of a peer.
+// chokePeer is the choker's state of a peer.
 type chokePeer struct {
 	conn       Conn
-	host       uint32    // that it is on
-	since      mono.Time // when it was connected
+	host       uint32    // the host it is on
+	since      mono.Time // when it connected
 	interested bool      // it is interested in us
 	unchoked   bool      // it holds an upload slot
-	optimistic bool      // it holds the slot that does not depend on what it gives
-	unchokedAt mono.Time // when it was unchoked last; 0 is never
+	optimistic bool      // it has the slot that does not depend on what the peer sends us
+	unchokedAt mono.Time // when it was last unchoked; 0 means never
 	rate       rate.Meter
 	sent       int64     // bytes since unchokedAt
-	total      int64     // bytes ever
+	total      int64     // bytes in total
 	sentAt     mono.Time // when the last of them were sent
 	stalls     uint8     // how often it was unchoked and took nothing; at most maxStalls
 	retry      mono.Time // it is not unchoked before, if others wait
 	credit     credit    // what it sent us
 
-	// Of the present round, while we download:
-	gives   float64 // bytes a second that it sends us
+	// Valid during a round, while we download:
+	gives   float64 // bytes per second that it sends us
 	snubbed bool    // it does not send what it owes us
 }
 
-// chokeSink carries out what the choker decides, and answers what it asks.
+// chokeSink carries out the choker's decisions, and answers its questions.
 type chokeSink interface {
 	choke(Conn)
 	unchoke(Conn)
-	// allowFast lets a peer that waits for a slot have a few pieces (BEP 6).
+	// allowFast allows a peer without a slot to request a few pieces (BEP 6).
 	allowFast(Conn)
 	// snubs reports whether a peer does not send what it owes us.
 	snubs(Conn) bool
-	// isSending reports whether blocks that the peer asked for wait to be sent.
+	// isSending reports whether blocks that the peer requested are waiting to be sent.
 	isSending(Conn) bool
 }
 
-// choker decides which peers hold the upload slots. While we download they go to
-// the peers that give us most; a seed gives each peer its turn. How peers that are
-// unchoked share the uplink is the uploader's decision, by merit. The choker keeps two
-// invariants: at most slots peers are unchoked, and after fill no slot is free while an
-// interested peer waits that may have one.
+// choker decides which peers hold the upload slots. While we download, these are the
+// peers that send us most; a seed serves all peers in turn. How the unchoked peers share
+// the uplink is the uploader's decision, which uses merit. The choker maintains two
+// invariants: at most slots peers are unchoked; and after fill, no slot is free while an
+// eligible interested peer waits.
 //
-// A round costs O(n log n) for n peers, the rest O(n) at most.
+// A round costs O(n log n) for n peers, everything else at most O(n).
 type choker struct {
-	slots         int // the regular ones and the optimistic one
+	slots         int // regular slots plus the optimistic one
 	rng           *rand.Rand
-	open          bool         // there are pieces to serve; nobody is unchoked before
-	peers         []*chokePeer // in the order they came
+	open          bool         // there are pieces to serve; before that nobody is unchoked
+	peers         []*chokePeer // in order of arrival
 	held          int          // how many are unchoked
-	freed         bool         // a slot may have become free: fill has something to do
+	freed         bool         // a slot may have become free: fill has work
 	roundAt       mono.Time
 	optimisticAt  mono.Time // when the optimistic unchoke rotates
 	stalled       stalledPeers
-	ranking       []*chokePeer   // of round
-	averageCredit float64        // bytes a second that an interested peer sends us on average
-	onHost        map[uint32]int // how many interested peers are on each host; never ranged over
+	ranking       []*chokePeer   // used by round
+	averageCredit float64        // average bytes per second that interested peers send us
+	onHost        map[uint32]int // number of interested peers on each host; never ranged over
 }
 
 func newChoker(uploads int, rng *rand.Rand) choker {
 	return choker{slots: uploads + 1, rng: rng, roundAt: mono.Never, onHost: make(map[uint32]int)}
 }
 
-// start allows peers to be unchoked: there are pieces to serve.
+// start allows unchoking: there are pieces to serve.
 func (c *choker) start() { c.open = true }
 
 // join adds a peer, choked and not interested (BEP 3).
@@ -89,7 +89,7 @@ func (c *choker) join(now mono.Time, conn Conn, p *chokePeer) {
 	c.peers = append(c.peers, p)
 }
 
-// leave forgets a peer that is gone. It ignores one that never joined.
+// leave removes a peer. A peer that never joined is ignored.
 func (c *choker) leave(p *chokePeer) {
 	i := slices.Index(c.peers, p)
 	if i < 0 {
@@ -105,8 +105,8 @@ func (c *choker) leave(p *chokePeer) {
 	p.unchoked, p.interested = false, false
 }
 
-// setInterested records that p is interested. It unchokes p at once if a slot is free: ten
-// seconds until the next round are long in a small swarm.
+// setInterested records that p is interested. It unchokes p at once if a slot is free:
+// the next round may be ten seconds away, which is long in a small swarm.
 func (c *choker) setInterested(now mono.Time, p *chokePeer, sink chokeSink) {
 	if p.interested {
 		return
@@ -121,8 +121,8 @@ func (c *choker) setInterested(now mono.Time, p *chokePeer, sink chokeSink) {
 	}
 }
 
-// setNotInterested records that p is no longer interested. It keeps its slot until
-// another peer wants it, as it may request at any time.
+// setNotInterested records that p is no longer interested. p keeps its slot until another
+// peer wants it, because it may request again at any time.
 func (c *choker) setNotInterested(p *chokePeer) {
 	if p.interested {
 		p.interested, c.freed = false, true
@@ -140,8 +140,8 @@ func (c *choker) noteSent(now mono.Time, p *chokePeer, n int) {
 // hasFree reports whether a slot is free.
 func (c *choker) hasFree() bool { return c.held < c.slots }
 
-// takeSlot reports whether a slot is free. If none is, it first takes one from a peer that
-// is not interested.
+// takeSlot reports whether a slot is free. If none is, it first chokes a peer that is not
+// interested.
 func (c *choker) takeSlot(sink chokeSink) bool {
 	if c.hasFree() {
 		return true
@@ -174,14 +174,14 @@ func (c *choker) choke(p *chokePeer, sink chokeSink) {
 	sink.choke(p.conn)
 }
 
-// postpone makes the next round due one whole interval from now.
+// postpone schedules the next round one full interval from now.
 func (c *choker) postpone(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
 
-// hasten makes the next round due now: the rules have changed.
+// hasten schedules the next round now, because the rules have changed.
 func (c *choker) hasten(now mono.Time) { c.roundAt = min(c.roundAt, now) }
 
-// setSlots sets how many peers may be unchoked. If there are too many, some are choked
-// in the next round, which is due at once.
+// setSlots sets how many peers may be unchoked. If more are unchoked, a round that is due
+// at once chokes some.
 func (c *choker) setSlots(now mono.Time, slots int) {
 	c.freed = c.freed || slots > c.slots
 	if c.slots = slots; c.held > slots {
@@ -209,8 +209,8 @@ func (c *choker) fill(now mono.Time, sink chokeSink) {
 	}
 }
 
-// round assigns all slots anew: by what peers give us while we download, in turns when
-// we seed.
+// round reassigns all slots: by what peers send us while we download, in turn when we
+// seed.
 func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 	c.postpone(now)
 	if !c.open {
@@ -223,7 +223,7 @@ func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 		}
 	}
 	c.ranking = list
-	spare := c.slots - len(list) // for those that are not interested
+	spare := c.slots - len(list) // slots left for peers that are not interested
 	for _, p := range c.peers {
 		if !p.unchoked || p.interested {
 			continue
@@ -239,7 +239,7 @@ func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 			c.rankByMerit(now, list, sink)
 		}
 	}
-	// Chokes go first, so that there are never more peers unchoked than slots.
+	// Choke first, so that there are never more peers unchoked than slots.
 	served := min(c.slots, len(list))
 	for _, p := range list[served:] {
 		c.choke(p, sink)
@@ -251,9 +251,9 @@ func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
 	clear(c.ranking)
 }
 
-// rankByMerit sorts a list: first the peers that give us something, by how much, then
-// those that snub us (BEP 3: anti-snubbing), then those that may not be unchoked yet. The
-// optimistic unchoke gets the last place that is served.
+// rankByMerit sorts list: first the peers that send us most, then those that snub us (BEP
+// 3: anti-snubbing), then those that may not be unchoked yet. The optimistic unchoke gets
+// the last place with a slot.
 func (c *choker) rankByMerit(now mono.Time, list []*chokePeer, sink chokeSink) {
 	for _, p := range list {
 		p.gives, p.snubbed = p.credit.rate(now), sink.snubs(p.conn)
@@ -270,7 +270,7 @@ func (c *choker) rankByMerit(now mono.Time, list []*chokePeer, sink chokeSink) {
 	c.placeOptimistic(now, list)
 }
 
-// compareBool puts false before true.
+// compareBool orders false before true.
 func compareBool(x, y bool) int {
 	switch {
 	case x == y:
@@ -282,7 +282,7 @@ func compareBool(x, y bool) int {
 }
 
 // placeOptimistic moves the optimistic unchoke, which does not depend on what a peer
-// gives, to the last place that is served.
+// sends us, to the last place with a slot.
 func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
 	rest := list[c.slots-1:]
 	chosen := -1
@@ -302,7 +302,7 @@ func (c *choker) placeOptimistic(now mono.Time, list []*chokePeer) {
 	rest[0], rest[chosen] = rest[chosen], rest[0]
 }
 
-// drawOptimistic draws a peer of a list at random by weight and returns its index, or -1
+// drawOptimistic chooses a peer of list at random by weight and returns its index, or -1
 // if all weights are zero.
 func (c *choker) drawOptimistic(now mono.Time, list []*chokePeer) int {
 	total := 0
@@ -318,30 +318,30 @@ func (c *choker) drawOptimistic(now mono.Time, list []*chokePeer) int {
 			return i
 		}
 	}
-	panic("engine: the weights changed during a draw")
+	panic("engine: weights changed during a draw")
 }
 
-// weight is a peer's weight in the draw for the optimistic unchoke. Peers on one host
-// share the weight of one.
+// weight returns a peer's weight in the draw for the optimistic unchoke. Peers on one
+// host share the weight of one peer.
 func (c *choker) weight(now mono.Time, p *chokePeer) int {
 	const alone = 1 << 10
 	switch {
 	case p.optimistic, now < p.retry:
-		return 0 // it had its chance
+		return 0 // it has had its chance
 	case now.Sub(p.since) < newcomerFor:
 		return max(3*alone/c.sharing(p), 1)
 	}
 	return max(alone/c.sharing(p), 1)
 }
 
-// A claim ranks peers for the slots of a seed, the best first.
+// claim ranks peers for the slots of a seed, best first.
 type claim uint8
 
 const (
 	claimTurn     claim = iota // it is unchoked and its turn is not over
-	claimWaits                 // it is choked and waits for its turn
+	claimWaits                 // it is choked and waiting for its turn
 	claimOver                  // its turn is over
-	claimUnproven              // many peers are stalled, and it has not shown yet that it takes what it is sent
+	claimUnproven              // many peers are stalled, and this one has not yet proven that it reads
 	claimPaused                // it took nothing when it was unchoked
 )
 
@@ -361,8 +361,8 @@ func (c *choker) claimOf(now mono.Time, p *chokePeer) claim {
 	return claimTurn
 }
 
-// rankByTurn sorts a list by claims. Of equal claims the fastest peer comes first
-// among those whose turn is not over, and elsewhere the one that waits longest.
+// rankByTurn sorts list by claims. Among peers whose turn is not over, the fastest comes
+// first; among others with equal claims, the one that has waited longest.
 func (c *choker) rankByTurn(now mono.Time, list []*chokePeer) {
 	slices.SortStableFunc(list, func(x, y *chokePeer) int {
 		k := c.claimOf(now, x)
@@ -372,13 +372,13 @@ func (c *choker) rankByTurn(now mono.Time, list []*chokePeer) {
 		switch k {
 		case claimTurn:
 			return cmp.Compare(y.rate.Rate(now), x.rate.Rate(now))
-		case claimUnproven: // the newest is the least likely to be one of the stalled
+		case claimUnproven: // the newest is the least likely to be stalled
 			return cmp.Compare(y.since, x.since)
 		}
 		return cmp.Compare(x.unchokedAt, y.unchokedAt)
 	})
-	// The last slot is for the first of the unproven, which could never prove
-	// themselves without it.
+	// The last slot is for the first unproven peer, because it could not prove itself
+	// without a slot.
 	last := c.slots - 1
 	if !c.stalled.many || c.claimOf(now, list[last]) >= claimUnproven {
 		return

@@ -2,14 +2,14 @@ package engine
 
 import "seedbed/swarm/wire"
 
-// What the engine does with the decisions of its choker, and what it tells it.
+// This file connects the choker to the engine.
 
-// rechoke has the choker hand out the upload slots anew.
+// rechoke reassigns the upload slots.
 func (e *Engine) rechoke() {
 	e.choker.round(e.now, e.content != nil && e.content.complete, chokes{e})
 }
 
-// chokes is the engine as its choker sees it.
+// chokes implements chokeSink.
 type chokes struct{ e *Engine }
 
 func (s chokes) choke(conn Conn) {
@@ -19,9 +19,9 @@ func (s chokes) choke(conn Conn) {
 	e.content.spread.withdraw(&p.spread)
 	e.send(p, wire.Msg{Type: wire.Choke})
 	for b, ok := e.uploader.take(&p.up.uploadPeer); ok; b, ok = e.uploader.take(&p.up.uploadPeer) {
-		e.reject(p, b) // BEP 6: what is pending is rejected
+		e.reject(p, b) // BEP 6: pending requests are rejected
 	}
-	// Behind a slow uplink the window is many seconds long.
+	// On a slow uplink the window takes many seconds to send.
 	if p.up.inflight > 0 {
 		e.cmd(Command{Kind: CmdWithdraw, Conn: conn})
 	}

@@ -9,13 +9,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// content is what is known and done about the torrent's data, from EvInfo on.
+// content is the state of the torrent's data, from EvInfo on.
 type content struct {
 	info   *metainfo.Info
 	n      int        // pieces
 	have   bitset.Set // verified
 	wanted bitset.Set
-	files  bitset.Set // the wanted files, to count their bytes; of length 0: all
+	files  bitset.Set // the wanted files, to count their bytes; length 0 means all
 	nHave  int
 
 	haveBytes       int64
@@ -25,20 +25,20 @@ type content struct {
 	super  superSeeder
 	spread spread
 
-	fresh   []uint32  // verified and not yet announced
-	haveAt  mono.Time // when fresh is due
+	fresh   []uint32  // verified but not yet announced
+	haveAt  mono.Time // when fresh is to be announced
 	lastHad mono.Time // when haves were last announced
 
-	complete bool // CmdComplete was said of the present set
+	complete bool // CmdComplete was sent for the current set
 }
 
-// haveEvery is how long haves wait for company.
+// haveEvery is how long haves are collected, so that several go out together.
 const haveEvery = 50 * time.Millisecond
 
-// onInfo handles EvInfo: the metadata phase, if there was one, is over.
+// onInfo handles EvInfo, which ends the metadata phase.
 func (e *Engine) onInfo(ev *EvInfo) {
 	if e.content != nil {
-		panic("engine: EvInfo came twice")
+		panic("engine: duplicate EvInfo")
 	}
 	info := ev.Info
 	n := info.NumPieces()
@@ -75,7 +75,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	e.checkComplete()
 }
 
-// sized returns a copy of s, or an empty set if s was left out.
+// sized returns a copy of s, or an empty set if s has length 0.
 func sized(s bitset.Set, n int) bitset.Set {
 	switch s.Len() {
 	case n:
@@ -86,7 +86,7 @@ func sized(s bitset.Set, n int) bitset.Set {
 	panic("engine: a piece set has the wrong length")
 }
 
-// wantedPieces returns a copy of wanted, or all pieces if it was left out.
+// wantedPieces returns a copy of wanted, or all pieces if wanted has length 0.
 func wantedPieces(wanted bitset.Set, info *metainfo.Info) bitset.Set {
 	if wanted.Len() == 0 {
 		return info.Wanted(nil)
@@ -94,7 +94,7 @@ func wantedPieces(wanted bitset.Set, info *metainfo.Info) bitset.Set {
 	return sized(wanted, info.NumPieces())
 }
 
-// recount counts anew what we have and need, from have and wanted.
+// recount recomputes what we have and need from have and wanted.
 func (e *Engine) recount() {
 	c := e.content
 	c.nHave = 0
@@ -117,7 +117,7 @@ func (e *Engine) recount() {
 	e.updateInterests()
 }
 
-// gotPiece notes that a piece is verified.
+// gotPiece records that a piece has been verified.
 func (e *Engine) gotPiece(index uint32) {
 	c := e.content
 	i := int(index)
@@ -136,7 +136,7 @@ func (e *Engine) gotPiece(index uint32) {
 	c.haveAt = min(c.haveAt, max(e.now, c.lastHad.Add(haveEvery)))
 }
 
-// lostPiece notes that a piece that was verified is there no more.
+// lostPiece records that a verified piece no longer exists.
 func (e *Engine) lostPiece(index uint32) {
 	e.content.have.Remove(int(index))
 	for _, p := range e.peers {
@@ -146,8 +146,8 @@ func (e *Engine) lostPiece(index uint32) {
 	}
 }
 
-// announceHaves tells every peer of the fresh pieces, those that have them
-// too: a seed may want to know how far we are.
+// announceHaves sends the fresh pieces to every peer, including peers that have them: a
+// seed may want to know our progress.
 func (e *Engine) announceHaves() {
 	c := e.content
 	if len(c.fresh) == 0 || (e.now < c.haveAt && !c.complete) {
@@ -165,8 +165,8 @@ func (e *Engine) announceHaves() {
 	c.lastHad, c.haveAt = e.now, mono.Never
 }
 
-// flushFresh forgets haves that a bitfield about to be sent would say twice; so
-// it sends them to the others first.
+// flushFresh sends the pending haves to the connected peers. The bitfield that is sent
+// next contains them.
 func (e *Engine) flushFresh() {
 	if c := e.content; len(c.fresh) > 0 {
 		c.haveAt = e.now
@@ -174,8 +174,8 @@ func (e *Engine) flushFresh() {
 	}
 }
 
-// onVerified handles EvVerified, which may come before the EvStored of the
-// piece's last chunk.
+// onVerified handles EvVerified, which may precede the EvStored of the piece's last
+// chunk.
 func (e *Engine) onVerified(ev *EvVerified) {
 	e.sources = e.req.appendSources(e.sources[:0], ev.Piece)
 	if ev.OK {
@@ -188,14 +188,14 @@ func (e *Engine) onVerified(ev *EvVerified) {
 		return
 	}
 	if !e.req.isWhole(ev.Piece) {
-		return // of data that was given up meanwhile
+		return // about data that has been discarded since
 	}
 	e.onBadPiece(ev, e.sources)
 	e.req.refetch(ev.Piece)
 }
 
-// onStorageBack handles EvStorageBack. What was stored of pieces that are not
-// verified is not relied on any more, lest its senders be blamed for the disk.
+// onStorageBack handles EvStorageBack. Stored chunks of unverified pieces are discarded,
+// so that their senders are not blamed for the disk.
 func (e *Engine) onStorageBack(ev *EvStorageBack) {
 	e.paused = false
 	e.req.setPaused(false)
@@ -223,17 +223,17 @@ func (e *Engine) onStorageBack(ev *EvStorageBack) {
 func (e *Engine) onWanted(ev *EvWanted) {
 	c := e.content
 	if c == nil {
-		return // EvInfo will bring the set
+		return // EvInfo will contain the set
 	}
 	c.wanted, c.files = wantedPieces(ev.Wanted, c.info), ev.Files
 	was := c.complete
 	e.recount()
-	if e.checkComplete(); was && c.complete { // of another set, and so said again
+	if e.checkComplete(); was && c.complete { // the new set was already complete: report that too
 		e.cmd(Command{Kind: CmdComplete})
 	}
 }
 
-// checkComplete says CmdComplete when the last wanted piece has come.
+// checkComplete sends CmdComplete when the last wanted piece has been verified.
 func (e *Engine) checkComplete() {
 	c := e.content
 	if e.req.needsPieces() {

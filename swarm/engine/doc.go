@@ -1,17 +1,17 @@
-// Package engine is one torrent's decisions, and nothing else: it has no
-// goroutine, socket, file, clock or global source of randomness. A shell tells it
-// what happened ([Event], [BlockEvent]) and when, and it answers with what is to be
-// done ([Command]). The same events and the same [Config.Seed] give the same
-// commands, byte for byte; its tests run whole swarms on one goroutine.
+// Package engine makes the decisions of one torrent, and does nothing else: it has no
+// goroutine, socket, file, clock or global source of randomness. The caller (the shell)
+// reports what happened ([Event], [BlockEvent]) and when, and the engine returns what to
+// do ([Command]). The same events and the same [Config.Seed] give the same commands, byte
+// for byte. The tests run whole swarms on one goroutine.
 //
 // # The machines
 //
-// Most decisions are made by machines: types that know neither [Engine] nor its
-// peers nor one another (shape_test.go checks that). Each owns its state and what it
-// knows of each peer, and is tested alone. Engine is the dispatcher between them:
-// it takes events, calls the machines with the time and with facts, and turns what
-// they decide into commands. No machine calls another, but for the requester, which is
-// composed of four smaller ones.
+// Most decisions are made by machines: types that know neither [Engine] nor its peers nor
+// one another (shape_test.go checks that). Each machine owns its state, including what it
+// knows about each peer, and is tested alone. Engine is the dispatcher: it receives
+// events, calls the machines with the time and with facts, and turns their decisions into
+// commands. No machine calls another, except that the requester is composed of four
+// smaller ones.
 //
 //	events ──▶ Engine (engine.go, message.go, extension.go, peer.go, content.go) ──▶ commands
 //	             │
@@ -31,28 +31,29 @@
 //	             │    that nobody has
 //	             └─ what to announce ─▶ superSeeder       super.go       offer.go
 //
-// A machine that has to ask something or to have something done in the middle of a
-// decision does it through a small interface of its own file (requestSink, chokeSink,
-// uploadSink, spreadFacts, metaSink, rarity), which the engine's side implements.
+// A machine that needs an answer or an action in the middle of a decision calls a small
+// interface declared in its own file (requestSink, chokeSink, uploadSink, spreadFacts,
+// metaSink, rarity). The engine's side implements it.
 //
 // # From an address to a complete torrent
 //
 //	candidates ──dial──▶ peers ──metadata──▶ EvInfo ──▶ pieces ──▶ complete
 //
-// Addresses come in with EvCandidates and wait in the book (candidates.go),
-// ranked by how they were learned and what became of them. What only the DHT or
-// PEX names is limited, so that nobody can aim us at a third party
-// (unproven.go). The engine asks to dial the best under the half-open budget. A
-// finished handshake becomes a peer (peer.go), if it is not ourselves, banned
-// (bans.go), or a second connection to someone we know. At the connection cap it
-// takes the place of one that is of no use (room.go), if there is one. Peers tell
-// what they have (message.go) and what they can do (extension.go).
+// Addresses arrive with EvCandidates and wait in the book (candidates.go), ranked by
+// their source and by the results of earlier dials. Addresses that only the DHT or PEX
+// has named are limited, so that nobody can use us to attack a third party (unproven.go).
+// The engine dials the best ones within its limit of half-open connections. After the
+// handshake, the connection becomes a peer (peer.go), unless it leads to ourselves, is
+// banned (bans.go), or is a second connection to a known peer. At the connection limit it
+// replaces a connection that is not useful, if there is one (replace.go). Peers then send
+// what they have (message.go) and which extensions they support (extension.go).
 //
-// While only the infohash is known, the metadata phase asks several peers for the
-// info dictionary at once. A torrent that is v2 alone needs its piece layers too,
-// which the layer phase collects. The shell then opens storage and answers EvInfo.
+// While only the infohash is known, the metadata phase requests the info dictionary from
+// several peers at once. A v2-only torrent also needs its piece layers, which the layer
+// phase collects. The shell then opens storage and answers with EvInfo.
 //
-// From then on payload flows, past the engine but by its order:
+// Payload then flows directly between the shell and the peers, as the engine's commands
+// say:
 //
 //	picker ──piece──▶ chunk + slot ──leases──▶ CmdRequest … BlockArrived
 //	   ▲                                                      │ all blocks in
@@ -61,17 +62,17 @@
 //	                                   ▼
 //	                        have, interest, CmdComplete
 //
-// The picker (picker.go) keeps the pieces that nobody has begun in order of
-// rarity. A piece that is begun is cut into chunks (pieces.go), each of which
-// needs one slot of the budget (slots.go) for as long as it is open. A chunk's blocks
-// are leased to peers (request.go, lease.go), as many to each as it can deliver in a
-// few seconds. How much a peer may hold up follows what it delivered (standing.go);
-// what it owes for too long goes to another (weak.go, scarce.go), and so does what would
-// come much sooner from a peer that has nothing else to send us (steal.go). What a reader
-// waits for comes first (focus.go, focused.go). A whole chunk goes to the shell to be hashed
-// and written, which gives its slot back (verified.go). When a hash fails, blame.go
-// finds who lied, by the block, and bans the liar alone, and the piece is asked of one
-// peer at a time (parole.go).
+// The picker (picker.go) keeps the pieces that have not been begun in order of rarity.
+// When a piece is begun, it is divided into chunks (pieces.go). Each open chunk occupies
+// one buffer slot of the budget (slots.go). The blocks of a chunk are requested from
+// peers (request.go, lease.go); each peer gets as many as it can deliver in a few
+// seconds. How much of the memory a peer may occupy depends on what it has delivered
+// (standing.go). Overdue blocks move to another peer (weak.go, scarce.go). So do blocks
+// that would arrive much sooner from a peer that has nothing else to send us (steal.go).
+// Pieces that a reader is waiting for come first (focus.go, focused.go). The shell hashes
+// and writes a full chunk, which frees its slot (verified.go). When a hash fails,
+// blame.go finds the sender of the bad block and bans only that peer. The piece is then
+// requested from one peer at a time (parole.go).
 //
 // # From a request to the uplink
 //
@@ -83,27 +84,27 @@
 //	                               │
 //	                             weight: merit, or spread
 //
-// The choker decides which peers hold the upload slots (choke.go): while we download, those
-// that send us most, and when we are complete, all in turn. A peer that took nothing when it
-// was unchoked waits (stalled.go).
+// The choker decides which peers get upload slots (choke.go): while we download, the
+// peers that send us most; when we are complete, all peers in turn. A peer that took no
+// data while it was unchoked has to wait (stalled.go).
 //
-// The uploader decides which of the queued requests is handed to the shell next
-// (uploader.go). If an upload limit is known, it sends one piece to one peer, then one piece
-// to the next, because a peer can pass on only whole pieces. Peers share the uplink by weight:
-// while we download by what each sends us (merit.go), and when we are complete by how soon
-// each passes pieces on (spread.go). Without a known limit each peer has a window, and TCP
-// divides the uplink.
+// The uploader decides which queued request goes to the shell next (uploader.go). If an
+// upload limit is known, it sends one piece to one peer, then one piece to the next,
+// because a peer can pass on only complete pieces. Peers share the uplink by weight.
+// While we download, the weight is what each peer sends us (merit.go); when we are
+// complete, it is how soon each passes pieces on (spread.go). Without a known limit each
+// peer has a window, and TCP divides the uplink.
 //
-// The spread is for the only seed of a swarm. It watches which peers pass on the pieces that
-// they have from us alone, ranks requests by that, and suggests to each peer a piece that no
-// other peer gets (BEP 6). The super-seeder does more: it announces only such pieces (BEP 16).
-// docs/cooperation.md has the reasons and the measurements.
+// The spread is used by the only seed of a swarm. It observes which peers pass on the
+// pieces that they can have only from us, ranks requests by that, and suggests a
+// different piece to each peer (BEP 6). The super-seeder goes further: it announces only
+// such pieces (BEP 16). docs/cooperation.md has the reasons and the measurements.
 //
-// A peer's fault is a value: it costs that peer its connection ([FaultProtocol]).
-// A broken invariant of ours panics. Every list that a peer can make grow has a
-// cap, named where it is declared.
+// A peer's fault is a value: it costs that peer its connection ([FaultProtocol]). A
+// broken invariant of ours panics. Every list that a peer can make grow has a limit,
+// which is named where the list is declared.
 //
-// Drain does once, for a whole batch of events, what was put off until then:
-// requests are refilled, uploads handed out, haves announced. A shell steps all that
-// it has, then drains.
+// Drain does the work that can be done once for a batch of events: it requests more
+// blocks, hands out uploads and announces haves. A shell calls Step for all pending
+// events, then Drain.
 package engine

@@ -12,8 +12,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Engine is one torrent's decisions; see the package comment. It belongs to one
-// goroutine.
+// Engine makes the decisions of one torrent; see the package comment. It must be used by
+// one goroutine only.
 type Engine struct {
 	cfg Config
 	now mono.Time
@@ -23,38 +23,38 @@ type Engine struct {
 	scratch []byte // payload of the message being written
 
 	book     book
-	conns    map[Conn]*peer // to find a connection; never ranged over
-	peers    []*peer        // the same, in the order they came
-	open     int            // of those, not closing
-	spare    int            // of those, how many may be replaced; see room.go
+	conns    map[Conn]*peer // by number; never ranged over
+	peers    []*peer        // the same, in order of arrival
+	open     int            // how many of them are not closing
+	spare    int            // how many of them may be replaced; see replace.go
 	blame    blame
-	sources  []uint32 // of the piece at hand, by block; see appendSources
+	sources  []uint32 // of the current piece, by block; see appendSources
 	meta     metadataPhase
-	early    int // bytes of all peers' early fields
+	early    int // bytes of the early bitfields of all peers
 	layer    layerPhase
 	content  *content // nil until EvInfo
 	req      requester
 	choker   choker
 	uploader uploader
-	fields   *rate.Sources // who had bitfields counted; nil while the torrent is small
-	hadUse   bool          // the message at hand had a use; see noise.go
+	fields   *rate.Sources // addresses whose bitfields were counted; nil while the torrent is small
+	hadUse   bool          // the current message was useful; see noise.go
 
 	timers
 	paused  bool // storage failed
 	stopped bool
-	broken  error // why the metadata cannot be used
-	v2alone bool  // every connection is by the v2 infohash
+	broken  error // why the metadata is invalid
+	v2alone bool  // every connection uses the v2 infohash
 
 	tally
 	pexList []pex.Peer
 	ownAddr [2]netip.AddrPort
 }
 
-// timers are when things are due.
+// timers hold when periodic work is due.
 type timers struct {
 	secondAt mono.Time // upkeep; Never without connections
 	pexAt    mono.Time
-	wantAt   mono.Time // CmdWantPeers may be sent again
+	wantAt   mono.Time // earliest time of the next CmdWantPeers
 }
 
 // tally holds counts and rates of the torrent.
@@ -66,13 +66,14 @@ type tally struct {
 
 const (
 	pexEvery = 10 * time.Second
-	// wantEvery is the least time between two CmdWantPeers.
+	// wantEvery is the minimum time between two CmdWantPeers.
 	wantEvery = 15 * time.Second
-	// enoughPeers connected or waiting, no more are looked for.
+	// enoughPeers is how many peers, connected or waiting, are enough: no more are looked
+	// for.
 	enoughPeers = 30
 )
 
-// validate fills in defaults and panics at values that make no sense.
+// validate fills in defaults and panics on invalid values.
 func (c *Config) validate() {
 	if c.ChunkSize == 0 {
 		c.ChunkSize = 1 << 20
@@ -91,7 +92,7 @@ func (c *Config) validate() {
 	}
 }
 
-// New returns an engine that knows the infohash alone.
+// New returns an engine that knows only the infohash.
 func New(cfg Config, now mono.Time) *Engine {
 	cfg.validate()
 	e := &Engine{
@@ -110,7 +111,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	return e
 }
 
-// Step tells the engine what happened.
+// Step handles an event.
 func (e *Engine) Step(now mono.Time, ev Event) {
 	e.begin(now)
 	switch ev := ev.(type) {
@@ -142,7 +143,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvVerified:
 		e.onVerified(ev)
 	case *EvStorageFailed:
-		e.paused = true // nothing is asked for, while connections stay
+		e.paused = true // stop requesting, but keep connections
 		e.req.setPaused(true)
 	case *EvChunkLost:
 		e.req.noteLost(ev.Slot, ev.Block)
@@ -165,7 +166,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvStop:
 		e.onStop()
 	default:
-		panic("engine: an event of no known kind")
+		panic("engine: unknown event type")
 	}
 	if e.secondAt == mono.Never && len(e.peers) > 0 {
 		e.secondAt = e.now.Add(time.Second)
@@ -174,8 +175,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	}
 }
 
-// StepBlock tells the engine what happened to a block. It is Step for the most
-// frequent events.
+// StepBlock handles a block event. It is the counterpart of Step for the most frequent
+// events.
 func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	e.begin(now)
 	p := e.conns[ev.Conn]
@@ -199,7 +200,7 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 	case BlockRequested:
 		e.onMessage(p, &wire.Msg{Type: wire.Request, Index: ev.Block.Piece, Begin: ev.Block.Begin, Length: ev.Block.Length})
 	default:
-		panic("engine: a block event of no known kind")
+		panic("engine: unknown block event kind")
 	}
 }
 
@@ -230,7 +231,7 @@ func (e *Engine) onStop() {
 	}
 }
 
-// Tick does what is due by now.
+// Tick does the work that is due.
 func (e *Engine) Tick(now mono.Time) {
 	e.begin(now)
 	e.req.tick()
@@ -262,7 +263,7 @@ func (e *Engine) Tick(now mono.Time) {
 	}
 }
 
-// Deadline returns when Tick is due next, if nothing happens before.
+// Deadline returns when Tick is due next, if no event comes before.
 func (e *Engine) Deadline() mono.Time {
 	d := e.secondAt
 	if e.stopped {
@@ -287,8 +288,8 @@ func (e *Engine) Deadline() mono.Time {
 	return d
 }
 
-// Drain returns the commands that have come up since the last Drain. They are valid
-// until the next Step or Tick.
+// Drain returns the commands since the last Drain. They are valid until the next Step or
+// Tick.
 func (e *Engine) Drain() []Command {
 	o := &e.output
 	if o.drained {
@@ -301,7 +302,7 @@ func (e *Engine) Drain() []Command {
 	return o.cmds
 }
 
-// pump does the work that was put off until a batch of events was in.
+// pump does the work that is done once for a batch of events.
 func (e *Engine) pump() {
 	if e.content != nil {
 		if e.choker.roundAt <= e.now && len(e.peers) > 0 {
@@ -327,7 +328,7 @@ func (e *Engine) wantsDials() bool {
 	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.spare
 }
 
-// dial asks for connections to the best addresses of the book.
+// dial dials the best addresses of the book.
 func (e *Engine) dial() {
 	seeding := e.content != nil && e.content.complete
 	for e.wantsDials() {
@@ -340,7 +341,7 @@ func (e *Engine) dial() {
 	}
 }
 
-// few reports whether there are too few connections.
+// few reports whether the torrent has too few connections.
 func (e *Engine) few() bool {
 	if e.stopped || e.book.private || (e.content != nil && e.content.complete) {
 		return false
@@ -348,8 +349,9 @@ func (e *Engine) few() bool {
 	return e.open+e.book.dialing < min(enoughPeers, e.cfg.MaxConns)
 }
 
-// wantPeers asks for candidates when there are few connections and not many to
-// be dialled soon. It does so every wantEvery at most, as it counts the whole book.
+// wantPeers asks for candidates when there are few connections and few addresses that can
+// be dialled soon. It counts the whole book, and therefore runs at most once per
+// wantEvery.
 func (e *Engine) wantPeers() {
 	if e.now < e.wantAt || !e.few() {
 		return
@@ -360,16 +362,15 @@ func (e *Engine) wantPeers() {
 	}
 }
 
-// output collects commands. Messages to one connection that follow each other
-// become one CmdSend.
+// output collects commands. Consecutive messages to one connection become one CmdSend.
 type output struct {
 	cmds    []Command
 	arena   []byte // the bytes of CmdSend
-	last    int    // in arena, where the last command's bytes begin
+	last    int    // where the last command's bytes begin in arena
 	drained bool
 }
 
-// maxArena is how large an arena is kept for the next batch.
+// maxArena is the largest arena that is kept for the next batch, in bytes.
 const maxArena = 1 << 20
 
 func (e *Engine) begin(now mono.Time) {
@@ -389,7 +390,7 @@ func (e *Engine) begin(now mono.Time) {
 
 func (e *Engine) cmd(c Command) { e.cmds = append(e.cmds, c) }
 
-// send writes a message to p.
+// send queues a message to p.
 func (e *Engine) send(p *peer, m wire.Msg) {
 	if p.closing {
 		return

@@ -8,12 +8,12 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// sendExt sends an extended message (BEP 10). payload may be e.scratch.
+// sendExt sends an extension message (BEP 10). payload may be e.scratch.
 func (e *Engine) sendExt(p *peer, ext uint8, payload []byte) {
 	e.send(p, wire.Msg{Type: wire.Extended, Ext: ext, Payload: payload})
 }
 
-// sendExtHandshake sends our extension handshake (BEP 10). It is sent again when the
+// sendExtHandshake sends our extension handshake (BEP 10). It is repeated when the
 // metadata becomes known, which BEP 10 allows.
 func (e *Engine) sendExtHandshake(p *peer) {
 	if !p.reserved.Extended() {
@@ -34,8 +34,8 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	e.sendExt(p, wire.ExtHandshakeID, e.scratch)
 }
 
-// tellUploadOnly tells peers that we stopped, or began again, to download
-// (BEP 21).
+// tellUploadOnly tells all peers that we have stopped downloading, or started again (BEP
+// 21).
 func (e *Engine) tellUploadOnly() {
 	for _, p := range e.peers {
 		e.sendUploadOnly(p)
@@ -49,7 +49,7 @@ func (e *Engine) sendUploadOnly(p *peer) {
 	}
 }
 
-// onExtended handles an extended message. One that we did not offer is ignored.
+// onExtended handles an extension message. A message that we did not offer is ignored.
 func (e *Engine) onExtended(p *peer, m *wire.Msg) {
 	var err error
 	switch m.Ext {
@@ -97,8 +97,8 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	return nil
 }
 
-// onPex takes addresses from a peer (BEP 11). In a private torrent it was never
-// offered, and is ignored.
+// onPex adds the addresses that a peer sent (BEP 11). PEX is not offered in a private
+// torrent, and ignored there.
 func (e *Engine) onPex(p *peer, payload []byte) error {
 	if e.book.private {
 		return nil
@@ -133,9 +133,9 @@ func (e *Engine) pexRules(p *peer) pex.Rules {
 	return r
 }
 
-// sendPex tells every peer that wants it who else is connected (BEP 11), also a
-// peer that cannot be dialled itself. It looks once in ten seconds; each peer's
-// Sender keeps the interval between two messages.
+// sendPex sends the addresses of the connected peers to every peer that supports PEX (BEP
+// 11). It runs every ten seconds; the Sender of each peer enforces the interval between
+// two messages.
 func (e *Engine) sendPex() {
 	if e.book.private {
 		return
@@ -158,7 +158,7 @@ func (e *Engine) sendPex() {
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
 	}
 	e.pexList = list
-	// So that not all peers are sent the same first fifty.
+	// Shuffle, so that not every peer receives the same first fifty.
 	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	for _, p := range e.peers {
 		if p.closing || p.ext.UtPex == 0 || e.now < p.pexOut.Due() {
@@ -168,12 +168,12 @@ func (e *Engine) sendPex() {
 		if u, ok := p.pexOut.Next(e.now, list); ok {
 			e.scratch = pex.Append(e.scratch[:0], u)
 			e.sendExt(p, p.ext.UtPex, e.scratch)
-			e.cmds[len(e.cmds)-1].Timed = true // the interval counts from when it is written
+			e.cmds[len(e.cmds)-1].Timed = true // the interval starts when the message has been written
 		}
 	}
 }
 
-// goPrivate obeys BEP 27: no DHT and no PEX, and no peers that were found by them.
+// goPrivate disables DHT and PEX and drops the peers found by them, as BEP 27 requires.
 func (e *Engine) goPrivate() {
 	e.book.setPrivate()
 	for _, p := range slices.Clone(e.peers) {

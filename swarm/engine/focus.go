@@ -1,19 +1,19 @@
 package engine
 
-// maxFocus bounds a focus, in pieces.
+// maxFocus is the maximal number of pieces in a focus.
 const maxFocus = 1024
 
-// A reader that plays a file wants some pieces now and in order, and the rest
-// not at all until it comes to them. The focus is that: while there is one,
-// nothing else is asked for, though everything that is wanted stays so in the eyes
-// of peers.
+// focus lists the pieces that a reader is waiting for. A reader that plays a file needs
+// some pieces now and in order, and no others until it reaches them. While there is a
+// focus, only its pieces are requested, but our interest in peers still follows
+// everything that is wanted.
 type focus struct {
 	on    bool
 	order []uint32       // most urgent first
-	place map[uint32]int // of the pieces of order in it
+	place map[uint32]int // index of each piece in order
 }
 
-// set replaces the focus; nil is none.
+// set replaces the focus; nil removes it.
 func (f *focus) set(pieces []uint32) {
 	f.on = pieces != nil
 	f.order = f.order[:0]
@@ -32,7 +32,8 @@ func (f *focus) has(piece uint32) bool {
 	return ok
 }
 
-// placeOf is how many pieces of the focus come before one; all, if it is not in it.
+// placeOf returns the index of a piece in the focus, or its length if the piece is not in
+// it.
 func (f *focus) placeOf(piece uint32) int {
 	if at, ok := f.place[piece]; ok {
 		return at

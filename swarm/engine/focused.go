@@ -2,23 +2,24 @@ package engine
 
 import "time"
 
-// What is asked for while there is a focus.
+// This file decides what is requested while there is a focus.
 
 const (
-	// hastenAfter is the age at which a block that is lacking in the focus is
-	// asked of a second peer too.
+	// hastenAfter is the age at which an outstanding block of the focus is requested from
+	// a second peer too.
 	hastenAfter = time.Second
-	// focusTime is how much of a peer's flow is kept on order in the focus: less
-	// than else, for what is asked next is to come soon.
+	// focusTime is how many seconds of a peer's rate are kept requested while there is a
+	// focus. It is shorter than queueTime, so that the next request is answered soon.
 	focusTime = time.Second
-	// hastened bounds what is asked twice of one peer at once.
+	// hastened is how many blocks may be requested a second time from one peer at once.
 	hastened = 8
-	// urgentPieces are those whose late blocks a busy peer is asked for too.
+	// urgentPieces is the number of missing pieces whose late blocks are requested from
+	// busy peers too.
 	urgentPieces = 2
 )
 
-// setFocus replaces the focus. What was ordered of other pieces is cancelled; what
-// has come of them stays while there is room for it.
+// setFocus replaces the focus. Requests for other pieces are cancelled; blocks of them
+// that have arrived are kept while there is space.
 func (r *requester) setFocus(pieces []uint32) {
 	f := &r.focus
 	f.set(pieces)
@@ -45,8 +46,8 @@ func (r *requester) setFocus(pieces []uint32) {
 	}
 }
 
-// nextFocused is nextChunk while there is a focus. It returns the chunk of the first
-// free block in the order of the focus.
+// nextFocused is nextChunk while there is a focus. It returns the chunk of the first free
+// block in the order of the focus.
 func (r *requester) nextFocused(p *requestPeer) *chunk {
 	for at, index := range r.focus.order {
 		if int(index) >= r.n || !p.has.Has(int(index)) || !r.need.Has(int(index)) {
@@ -77,8 +78,8 @@ func (r *requester) nextFocused(p *requestPeer) *chunk {
 	return nil
 }
 
-// roomFor reports whether a slot is free for place at of the focus. If less urgent
-// pieces hold all slots, it takes one from them.
+// roomFor reports whether a slot is free for the piece at index at of the focus. If less
+// urgent pieces hold all slots, it takes one of theirs.
 func (r *requester) roomFor(at int) bool {
 	if r.slots.available() {
 		return true
@@ -106,8 +107,8 @@ func (r *requester) roomFor(at int) bool {
 	return r.slots.available()
 }
 
-// hasten requests of p blocks that slower peers have owed us for a while: of the first
-// few pieces that are lacking, or of all when p has nothing else to do. When one
+// hasten requests blocks from p that slower peers have owed for a while: those of the
+// first few missing pieces, or of all pieces when p has nothing else to do. When one peer
 // delivers, the others get a cancel.
 func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 	if p.choked || p.isDoubtful() {
@@ -125,7 +126,7 @@ func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 			}
 			pc := l.chunk.piece
 			if r.now.Sub(l.at) < hastenAfter {
-				break // they are in the order in which they were asked for
+				break // leases are in the order of the requests
 			}
 			if !r.may(p, pc) || !r.urgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
 				continue
@@ -137,8 +138,7 @@ func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 	return asked > 0
 }
 
-// urgent reports whether a piece is among the first so many that the focus
-// lacks.
+// urgent reports whether piece is among the first missing pieces of the focus.
 func (r *requester) urgent(piece uint32, first int) bool {
 	for _, i := range r.focus.order {
 		if first == 0 {

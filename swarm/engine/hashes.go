@@ -9,42 +9,42 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Messages about hashes (BEP 52): layers that the layer phase lacks, what peers
-// ask of us, and the leaves of a piece that came out wrong.
+// This file handles messages about hashes (BEP 52): missing layers, requests of peers,
+// and the leaves of a piece that failed verification.
 
 const (
-	// What a peer is served: hashBurst hashes and twice the piece layers at once, and
-	// so many more in hashRefill, but hashRate a second at least. Of those that have to
-	// be computed maxLeaves requests at once.
+	// A peer may fetch hashBurst hashes plus twice the piece layers at once, and as many
+	// again per hashRefill, but at least hashRate per second. Of the requests whose
+	// hashes must be computed, at most maxLeaves are processed at once.
 	hashBurst  = 16 << 10
 	hashRefill = 10 * time.Minute
 	hashRate   = 128
 	maxLeaves  = 2
 )
 
-// hashPeer is a peer's side.
+// hashPeer is the state of a peer for hash messages.
 type hashPeer struct {
 	serve  rate.Bucket
-	leaves int       // requests that the shell works on
-	piece  uint32    // whose leaves it was asked for
-	wanted bool      // and has not answered
-	pause  mono.Time // not asked for leaves until then
+	leaves int       // requests that the shell is processing
+	piece  uint32    // piece whose leaves were requested from the peer
+	wanted bool      // the peer has not answered that request
+	pause  mono.Time // no leaves are requested until then
 }
 
-// layerRequests is the engine as its layer phase sees it.
+// layerRequests implements layerSink.
 type layerRequests struct{ e *Engine }
 
 func (s layerRequests) requestHashes(conn Conn, q metainfo.HashRequest) {
 	s.e.sendHash(s.e.conns[conn], wire.HashRequest, q, nil)
 }
 
-// needLayers begins the layer phase, or reports that there is nothing to wait for.
+// needLayers begins the layer phase if the torrent needs it, and reports whether it does.
 func (e *Engine) needLayers(info *metainfo.Info) bool {
 	if !info.LacksLayers() {
 		return false
 	}
-	// Without a v1 side the infohash that we go by is the v2 one, also where it was
-	// given cut short and nobody knew (BEP 46).
+	// A torrent without v1 hashes has only a v2 infohash, so ours is that one. The link
+	// may have contained only its truncated form, so that nobody knew (BEP 46).
 	e.v2alone = true
 	e.layer.begin(info)
 	for _, p := range e.peers {
@@ -61,7 +61,7 @@ func (e *Engine) sendHash(p *peer, t wire.Type, q metainfo.HashRequest, hashes [
 	e.send(p, wire.Msg{Type: t, Payload: b})
 }
 
-// onHash handles the three messages about hashes.
+// onHash handles the three types of hash messages.
 func (e *Engine) onHash(p *peer, m *wire.Msg) {
 	h, err := wire.ParseHash(m)
 	if err != nil || !p.v2 { // BEP 52: only over a connection by the v2 infohash
@@ -80,7 +80,7 @@ func (e *Engine) onHash(p *peer, m *wire.Msg) {
 	e.onLayerHashes(p, m.Type, q, h.Hashes)
 }
 
-// onLayerHashes takes the answer to a request for a layer.
+// onLayerHashes handles the answer to a request for a layer.
 func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, hashes []byte) {
 	r := e.layer.received(e.now, &p.layer, q, t == wire.HashReject, hashes)
 	e.hadUse = r.wasAsked
@@ -92,7 +92,7 @@ func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, has
 	}
 }
 
-// serveHashes answers a request. The leaves of a piece have to be computed, which
+// serveHashes answers a hash request. The leaves of a piece have to be computed, which
 // the shell does.
 func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 	s := &p.hash
@@ -101,7 +101,8 @@ func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 		burst := float64(hashBurst + 2*c.info.NumPieces())
 		s.serve = rate.NewBucket(e.now, max(hashRate, burst/hashRefill.Seconds()), burst)
 	}
-	// A request of 53 bytes draws 32 for each hash: it is charged for what it draws.
+	// A request of 53 bytes yields 32 bytes for each hash, so it is charged by the number
+	// of hashes.
 	if c != nil && c.info.HasV2() && s.serve.Take(e.now, float64(q.Length)+float64(q.ProofLayers)+1) {
 		if hashes, ok := c.info.Hashes(nil, q); ok {
 			e.hadUse = true
@@ -128,8 +129,8 @@ func (e *Engine) onLeaves(p *peer, ev *EvLeaves) {
 	e.sendHash(p, wire.HashReject, ev.Hash, nil)
 }
 
-// askLeaves asks a peer for the leaves of a piece that came out wrong: they tell
-// which blocks are bad, and so who lied, before a good copy has come.
+// askLeaves requests the leaves of a piece that failed verification. They show which
+// blocks are bad, and so who sent them, before a good copy has arrived.
 func (e *Engine) askLeaves(index uint32) {
 	q, ok := e.content.info.LeafRequest(int(index))
 	if !ok {
@@ -144,7 +145,7 @@ func (e *Engine) askLeaves(index uint32) {
 	}
 }
 
-// onLeafHashes judges a suspect piece by its leaves.
+// onLeafHashes identifies the bad blocks of a suspect piece by its leaves.
 func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hashes []byte) {
 	h := &p.hash
 	c := e.content

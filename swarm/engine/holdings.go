@@ -7,33 +7,33 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// Caps of what a peer can make us remember.
+// Limits on what a peer can make us remember.
 const (
-	maxAllowed   = 64   // allowed-fast pieces; BEP 6 has ten
+	maxAllowed   = 64   // allowed-fast pieces; BEP 6 recommends ten
 	maxSuggested = 16   // suggestions
-	maxRejects   = 1000 // rejects in a row from a peer that does not choke us
+	maxRejects   = 1000 // consecutive rejects from a peer that does not choke us
 )
 
-// rejectPause is how long a peer that rejects though it does not choke us is not
-// asked.
+// rejectPause is how long nothing is requested from a peer that rejects requests while it
+// does not choke us.
 const rejectPause = time.Second
 
-// What the requester is told of its peers.
+// This file updates the requester's state of its peers.
 
-// join adds a peer, which chokes us and has nothing.
+// join adds a peer, which initially chokes us and has nothing.
 func (r *requester) join(conn Conn, p *requestPeer) {
 	*p = requestPeer{conn: conn, choked: true, slowStart: true, depth: firstDepth, weak: true}
 	r.peers.all = append(r.peers.all, p)
 }
 
-// setOrigin sets on whom the payload of p is blamed.
+// setOrigin sets the origin of the payload of p.
 func (r *requester) setOrigin(p *requestPeer, origin uint32) { p.origin = origin }
 
-// setReqq sets how many requests p keeps (BEP 10); 0 is unknown.
+// setReqq sets how many requests p queues (BEP 10); 0 means unknown.
 func (r *requester) setReqq(p *requestPeer, reqq int) { p.reqq = reqq }
 
-// close stops asking p. What it has on order stays so until leave, as a block may
-// still be landing.
+// close stops requesting from p. Its leases last until leave, because a block may still
+// be arriving.
 func (r *requester) close(p *requestPeer) {
 	if p.closing {
 		return
@@ -51,7 +51,7 @@ func (r *requester) close(p *requestPeer) {
 	r.judge(p)
 }
 
-// leave forgets p, after close.
+// leave removes p, after close.
 func (r *requester) leave(p *requestPeer) {
 	r.release(p, true)
 	for i, q := range r.peers.all {
@@ -62,13 +62,13 @@ func (r *requester) leave(p *requestPeer) {
 	}
 }
 
-// hasNothing gives p an empty set of pieces.
+// hasNothing sets the pieces of p to the empty set.
 func (r *requester) hasNothing(p *requestPeer) {
 	p.has, p.shares = r.peers.none, true
 	p.want = 0
 }
 
-// hasPieces gives p, which had nothing, its pieces.
+// hasPieces sets the pieces of p, which had none.
 func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 	p.has, p.shares = has, false
 	p.nHas, p.nPadding = has.Count(), r.paddingIn(has)
@@ -81,7 +81,7 @@ func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 	}
 }
 
-// hasAll gives p, which had nothing, every piece.
+// hasAll sets the pieces of p, which had none, to all.
 func (r *requester) hasAll(p *requestPeer) {
 	p.has, p.nHas, p.nPadding, p.counted, p.shares = r.peers.full, r.n, r.nPadding, true, false
 	p.want = r.nNeed
@@ -89,14 +89,14 @@ func (r *requester) hasAll(p *requestPeer) {
 	r.peers.seeds++
 }
 
-// ownPieces gives p a set of pieces of its own, that can be changed.
+// ownPieces gives p a set of its own, which may be changed.
 func (r *requester) ownPieces(p *requestPeer) {
 	if p.shares {
 		p.has, p.shares = bitset.New(r.n), false
 	}
 }
 
-// addPiece notes that p has one more piece.
+// addPiece records that p has one more piece.
 func (r *requester) addPiece(p *requestPeer, index uint32) {
 	r.ownPieces(p)
 	p.has.Add(int(index))
@@ -111,7 +111,7 @@ func (r *requester) addPiece(p *requestPeer, index uint32) {
 	}
 }
 
-// addPieces notes that p has n more pieces, none of which it had.
+// addPieces records that p has n more pieces, which it did not have before.
 func (r *requester) addPieces(p *requestPeer, fresh bitset.Set, n int) {
 	r.ownPieces(p)
 	p.has.AddAll(fresh)
@@ -124,7 +124,7 @@ func (r *requester) addPieces(p *requestPeer, fresh bitset.Set, n int) {
 	}
 }
 
-// removePiece notes that p has a piece no more.
+// removePiece records that p no longer has a piece.
 func (r *requester) removePiece(p *requestPeer, index uint32) {
 	if p.counted { // from now on the picker counts its pieces
 		p.has, p.counted = r.peers.full.Clone(), false
@@ -142,16 +142,16 @@ func (r *requester) removePiece(p *requestPeer, index uint32) {
 	}
 }
 
-// isSeed reports whether p has every piece. Nobody has to ask for pieces of nothing but
-// padding, and some clients never say that they have them.
+// isSeed reports whether p has every piece. Pieces of only padding do not count: nobody
+// has to fetch them, and some clients never announce them.
 func (r *requester) isSeed(p *requestPeer) bool { return p.nHas-p.nPadding == r.n-r.nPadding }
 
-// isPadding reports whether a piece is nothing but padding.
+// isPadding reports whether a piece contains only padding.
 func (r *requester) isPadding(piece uint32) bool {
 	return r.nPadding > 0 && r.padding.Has(int(piece))
 }
 
-// paddingIn returns how many pieces of a set are nothing but padding.
+// paddingIn returns how many pieces of a set contain only padding.
 func (r *requester) paddingIn(pieces bitset.Set) int {
 	if r.nPadding == 0 {
 		return 0
@@ -159,8 +159,8 @@ func (r *requester) paddingIn(pieces bitset.Set) int {
 	return r.padding.CountAnd(pieces)
 }
 
-// updateInterest sets whether we are interested in p, by what it has, and reports
-// whether that changed.
+// updateInterest updates whether we are interested in p, and reports whether that
+// changed.
 func (r *requester) updateInterest(p *requestPeer) bool {
 	if want := p.want > 0; want != p.interested {
 		p.interested = want
@@ -169,7 +169,7 @@ func (r *requester) updateInterest(p *requestPeer) bool {
 	return false
 }
 
-// noteChoke notes that p chokes us.
+// noteChoke records that p chokes us.
 func (r *requester) noteChoke(p *requestPeer) {
 	if !p.choked {
 		p.choked, p.chokedAt = true, r.now
@@ -177,7 +177,7 @@ func (r *requester) noteChoke(p *requestPeer) {
 	}
 }
 
-// noteUnchoke notes that p does not choke us any more.
+// noteUnchoke records that p no longer chokes us.
 func (r *requester) noteUnchoke(p *requestPeer) {
 	if p.choked {
 		p.choked, p.dry, p.crawls = false, false, false
@@ -185,12 +185,12 @@ func (r *requester) noteUnchoke(p *requestPeer) {
 	}
 }
 
-// noteReject handles a reject (BEP 6). It reports whether the peer was asked for
-// the block, and whether it rejects too many though it does not choke us.
+// noteReject handles a reject (BEP 6). It reports whether the block had been requested
+// from p, and whether p rejects too much without choking us.
 func (r *requester) noteReject(p *requestPeer, b Block) (known, tooMany bool) {
 	l := r.find(p, b)
 	if l == nil {
-		return p.cancelled.take(r.now), false // a cancelled request is answered
+		return p.cancelled.take(r.now), false // a cancelled request is answered too
 	}
 	r.forfeit(l, true)
 	p.cancelled.take(r.now)
@@ -198,13 +198,13 @@ func (r *requester) noteReject(p *requestPeer, b Block) (known, tooMany bool) {
 		p.allowed = slices.DeleteFunc(p.allowed, func(a uint32) bool { return a == b.Piece })
 		return true, false
 	}
-	// An unchoked peer that rejects is not asked again at once.
+	// Pause after a reject from an unchoked peer.
 	p.pause = r.now.Add(rejectPause)
 	p.rejects++
 	return true, p.rejects > maxRejects
 }
 
-// noteSuggest notes that p suggests a piece (BEP 6).
+// noteSuggest records a piece suggested by p (BEP 6).
 func (r *requester) noteSuggest(p *requestPeer, piece uint32) {
 	if len(p.suggested) == maxSuggested {
 		p.suggested = p.suggested[:copy(p.suggested, p.suggested[1:])]
@@ -212,7 +212,7 @@ func (r *requester) noteSuggest(p *requestPeer, piece uint32) {
 	p.suggested = append(p.suggested, piece)
 }
 
-// noteAllowed notes that p may be asked for a piece while it chokes us (BEP 6).
+// noteAllowed records a piece that may be requested from p while it chokes us (BEP 6).
 func (r *requester) noteAllowed(p *requestPeer, piece uint32) {
 	if len(p.allowed) < maxAllowed && !slices.Contains(p.allowed, piece) {
 		p.allowed = append(p.allowed, piece)

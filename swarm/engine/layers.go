@@ -9,29 +9,29 @@ import (
 )
 
 const (
-	// maxLayersAsked requests for hashes are on order at one peer.
+	// maxLayersAsked is how many requests for hashes may be outstanding at one peer.
 	maxLayersAsked = 4
-	// hashTimeout without an answer, a peer is passed over for hashPause.
+	// A peer that does not answer within hashTimeout is not asked for hashPause.
 	hashTimeout = 8 * time.Second
 	hashPause   = 10 * time.Second
 )
 
-// layerPhase collects the piece layers of a torrent that is v2 alone (BEP 52):
-// without them no piece can be proven, so the metadata is not complete before.
+// layerPhase collects the piece layers of a v2-only torrent (BEP 52). Without them no
+// piece can be verified, so the metadata is incomplete until then.
 type layerPhase struct {
 	info   *metainfo.Info
-	layers *metainfo.Layers // nil: nothing is lacking
-	peers  []*layerPeer     // in the order they came
-	by     []Conn           // at whom each request is on order
-	next   int              // before it, all are on order or answered
+	layers *metainfo.Layers // nil if no layer is missing
+	peers  []*layerPeer     // in order of arrival
+	by     []Conn           // the peer that each request was sent to; 0 if none
+	next   int              // all requests before this one are outstanding or answered
 }
 
-// layerPeer is what the layer phase knows of a peer.
+// layerPeer is the layer phase's state of a peer.
 type layerPeer struct {
 	conn  Conn
-	asked []int     // requests on order, as numbers of layerPhase.by
-	at    mono.Time // when it was asked or answered last
-	pause mono.Time // not asked until then
+	asked []int     // outstanding requests, as indexes into layerPhase.by
+	at    mono.Time // time of its last request or answer
+	pause mono.Time // nothing is requested until then
 }
 
 // layerSink sends the requests of the layer phase.
@@ -39,16 +39,16 @@ type layerSink interface {
 	requestHashes(Conn, metainfo.HashRequest)
 }
 
-// begin begins the phase for a torrent that lacks layers.
+// begin starts the phase for a torrent without layers.
 func (y *layerPhase) begin(info *metainfo.Info) {
 	*y = layerPhase{info: info, layers: metainfo.NewLayers(info)}
 	y.by = make([]Conn, len(y.layers.Asks()))
 }
 
-// isOpen reports whether layers are lacking.
+// isOpen reports whether layers are missing.
 func (y *layerPhase) isOpen() bool { return y.layers != nil }
 
-// join adds a peer, if layers are lacking.
+// join adds a peer, if layers are missing.
 func (y *layerPhase) join(conn Conn, p *layerPeer) {
 	if y.isOpen() {
 		*p = layerPeer{conn: conn}
@@ -56,7 +56,7 @@ func (y *layerPhase) join(conn Conn, p *layerPeer) {
 	}
 }
 
-// leave forgets a peer that is gone. One that never joined is passed over.
+// leave removes a peer. A peer that never joined is ignored.
 func (y *layerPhase) leave(p *layerPeer) {
 	if i := slices.Index(y.peers, p); i >= 0 {
 		y.peers = slices.Delete(y.peers, i, i+1)
@@ -64,7 +64,7 @@ func (y *layerPhase) leave(p *layerPeer) {
 	y.free(p)
 }
 
-// free frees what p was asked for.
+// free returns the requests of p, so that other peers can be asked.
 func (y *layerPhase) free(p *layerPeer) {
 	for _, k := range p.asked {
 		y.by[k] = 0
@@ -73,7 +73,7 @@ func (y *layerPhase) free(p *layerPeer) {
 	p.asked = nil
 }
 
-// ask keeps the peers busy with requests for layers.
+// ask requests layers from the peers.
 func (y *layerPhase) ask(now mono.Time, sink layerSink) {
 	for _, p := range y.peers {
 		for len(p.asked) < maxLayersAsked && now >= p.pause && y.next < len(y.by) {
@@ -92,18 +92,18 @@ func (y *layerPhase) ask(now mono.Time, sink layerSink) {
 	}
 }
 
-// A layerResult is what became of an answer of a peer.
+// layerResult is the result of a peer's answer.
 type layerResult struct {
 	wasAsked bool
 	isWrong  bool           // the hashes do not agree with the root
-	info     *metainfo.Info // the metadata, if no layer is lacking any more
+	info     *metainfo.Info // the metadata, if no layer is missing any more
 }
 
-// received takes a peer's answer to q: hashes, or its refusal.
+// received handles a peer's answer to q: hashes or a reject.
 func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashRequest, rejects bool, hashes []byte) (r layerResult) {
 	i := slices.IndexFunc(p.asked, func(k int) bool { return y.layers.Asks()[k] == q })
 	if i < 0 {
-		return r // it came too late
+		return r // too late
 	}
 	k := p.asked[i]
 	r.wasAsked = true
@@ -127,7 +127,7 @@ func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashReques
 	return r
 }
 
-// upkeep is done once a second: peers that are silent are passed over.
+// upkeep handles timeouts; it is called once per second.
 func (y *layerPhase) upkeep(now mono.Time) {
 	for _, p := range y.peers {
 		if len(p.asked) > 0 && now.Sub(p.at) > hashTimeout {

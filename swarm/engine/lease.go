@@ -6,17 +6,17 @@ import (
 	"seedbed/internal/mono"
 )
 
-// leaseBook counts leases, and keeps those that are over to be used again.
+// leaseBook counts leases, and keeps released ones for reuse.
 type leaseBook struct {
 	firm       int    // leases of peers that are not weak
-	weakChunks int    // chunks of which weak peers have blocks on order
-	spare      *lease // the first of a list
+	weakChunks int    // chunks with leases of weak peers
+	spare      *lease // head of a list
 	nSpare     int
 }
 
-// lease is a block on order at a peer. It is in two lists: that of the peer, in
-// the order of the requests, and that of the block. A lease is found, added and
-// removed in O(1), except that the few other leases of the same block are passed.
+// lease is one outstanding request: a block requested from a peer. It is in two lists:
+// the peer's, in the order of the requests, and the block's. A lease is found, added and
+// removed in O(1), plus a step for each other lease of the same block.
 type lease struct {
 	peer       *requestPeer
 	chunk      *chunk
@@ -26,7 +26,7 @@ type lease struct {
 	other      *lease // of the same block
 }
 
-// leaseList is a peer's leases, the oldest first.
+// leaseList holds a peer's leases, oldest first.
 type leaseList struct {
 	oldest, newest *lease
 	n              int
@@ -57,10 +57,10 @@ func (q *leaseList) remove(l *lease) {
 	q.n--
 }
 
-// maxSpareLeases is how many leases are kept to be used again.
+// maxSpareLeases is how many leases are kept for reuse.
 const maxSpareLeases = 4 * maxDepth
 
-// grant leases block b of k to p and asks for it.
+// grant requests block b of k from p and records the lease.
 func (r *requester) grant(p *requestPeer, k *chunk, b uint32) {
 	l := r.leases.spare
 	if l != nil {
@@ -79,7 +79,7 @@ func (r *requester) grant(p *requestPeer, k *chunk, b uint32) {
 	r.sink.request(p.conn, k.slot, want.Begin-k.begin, want)
 }
 
-// drop takes l out of both lists. l must not be used afterwards.
+// drop removes l from both lists. l must not be used afterwards.
 func (r *requester) drop(l *lease) {
 	p, k := l.peer, l.chunk
 	at := &k.piece.block[l.block].held
@@ -97,8 +97,8 @@ func (r *requester) drop(l *lease) {
 	}
 }
 
-// countLease counts n more leases of p in k: per chunk those of weak peers, of
-// all chunks those of the others.
+// countLease adds n to the leases of p in k. Those of weak peers are counted by chunk,
+// all others in total.
 func (r *requester) countLease(p *requestPeer, k *chunk, n int) {
 	if !p.weak {
 		r.leases.firm += n
@@ -115,7 +115,7 @@ func (r *requester) countLease(p *requestPeer, k *chunk, n int) {
 	}
 }
 
-// leaseOf returns the lease of block b that p has, or nil.
+// leaseOf returns p's lease of block b, or nil.
 func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
@@ -125,7 +125,7 @@ func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	return nil
 }
 
-// find returns the lease of b that p has, or nil.
+// find returns p's lease of b, or nil.
 func (r *requester) find(p *requestPeer, b Block) *lease {
 	if b.Begin%blockSize != 0 {
 		return nil
@@ -137,11 +137,11 @@ func (r *requester) find(p *requestPeer, b Block) *lease {
 	return pc.leaseOf(p, b.Begin/blockSize)
 }
 
-// crossTime is how long after a cancel its answer, or the block, may still come.
+// crossTime is how long after a cancel its answer, or the block, may still arrive.
 const crossTime = time.Minute
 
-// cancels counts requests that were cancelled in the last crossTime or two and
-// that the peer has not answered since.
+// cancels counts recently cancelled requests (of the last one to two crossTime) that the
+// peer has not answered yet.
 type cancels struct {
 	recent, before int
 	since          mono.Time // of recent
@@ -161,8 +161,8 @@ func (c *cancels) add(now mono.Time) {
 	c.recent++
 }
 
-// take reports whether a message can be the answer to a cancel, and counts it as
-// that.
+// take reports whether a message can be the answer to a cancel. If so, that cancel is no
+// longer counted.
 func (c *cancels) take(now mono.Time) bool {
 	c.roll(now)
 	switch {
@@ -176,7 +176,7 @@ func (c *cancels) take(now mono.Time) bool {
 	return true
 }
 
-// giveBack ends l without a block: it is free for others.
+// giveBack removes l and frees its block for other peers.
 func (r *requester) giveBack(l *lease) {
 	k, b := l.chunk, l.block
 	r.drop(l)
@@ -188,33 +188,34 @@ func (r *requester) giveBack(l *lease) {
 	}
 }
 
-// cancel takes l back. told says that the peer announced that it will not send the
+// cancel withdraws l. rejected says that the peer has announced that it will not send the
 // block.
-func (r *requester) cancel(l *lease, told bool) {
+func (r *requester) cancel(l *lease, rejected bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
 	r.giveBack(l)
-	r.sendCancel(p, b, told)
+	r.sendCancel(p, b, rejected)
 }
 
-// sendCancel takes back the request of b, whose lease is gone, unless p is closing.
-func (r *requester) sendCancel(p *requestPeer, b Block, told bool) {
+// sendCancel withdraws the request of b, whose lease has been removed, unless p is
+// closing.
+func (r *requester) sendCancel(p *requestPeer, b Block, rejected bool) {
 	if !p.closing {
 		p.cancelled.add(r.now)
-		r.sink.cancel(p.conn, b, told)
+		r.sink.cancel(p.conn, b, rejected)
 	}
 }
 
-// forfeit takes l back and counts against its peer that it did not deliver.
-func (r *requester) forfeit(l *lease, told bool) {
+// forfeit withdraws l and counts it as a failure of its peer to deliver.
+func (r *requester) forfeit(l *lease, rejected bool) {
 	p, at := l.peer, l.at
-	r.cancel(l, told)
+	r.cancel(l, rejected)
 	if !p.closing {
-		p.strike(r.now, at, told)
+		p.strike(r.now, at, rejected)
 		r.judge(p)
 	}
 }
 
-// cancelChunk takes back every lease of k.
+// cancelChunk withdraws all leases of k.
 func (r *requester) cancelChunk(k *chunk) {
 	for b := k.first; k.out > 0; b++ {
 		for l := k.piece.block[b].held; l != nil; l = k.piece.block[b].held {
@@ -223,16 +224,16 @@ func (r *requester) cancelChunk(k *chunk) {
 	}
 }
 
-// cancelOthers takes back the leases of a block that arrived from another peer.
+// cancelOthers withdraws the leases of a block that arrived from another peer.
 func (r *requester) cancelOthers(s *block) {
 	for s.held != nil {
 		r.forfeit(s.held, false)
 	}
 }
 
-// release takes every lease of p back.
-func (r *requester) release(p *requestPeer, told bool) {
+// release withdraws all leases of p.
+func (r *requester) release(p *requestPeer, rejected bool) {
 	for p.leases.oldest != nil {
-		r.forfeit(p.leases.oldest, told)
+		r.forfeit(p.leases.oldest, rejected)
 	}
 }

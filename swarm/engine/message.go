@@ -9,22 +9,22 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Caps of what a peer can make us remember.
+// Limits on what a peer can make us remember.
 const (
-	maxEarly     = 8 << 20 // bytes of bitfields of all peers, while the geometry is unknown
-	maxEarlyList = 1 << 14 // haves of a peer in that time
-	maxDHTPorts  = 4       // ports of a peer's DHT node
+	maxEarly     = 8 << 20 // bytes of bitfields of all peers until the number of pieces is known
+	maxEarlyList = 1 << 14 // haves of one peer until then
+	maxDHTPorts  = 4       // DHT ports of one peer
 )
 
-// Some messages are short and cost much. They are charged like so many that have
-// no use: one for each of
+// Some short messages cost much work. Each of these amounts of work is charged like one
+// useless message.
 const (
 	piecesMoved  = 1 << 10 // pieces whose availability changes
-	piecesLooked = 1 << 14 // pieces that are looked at, 64 at a time
-	leasesMoved  = 16      // blocks that have to be asked for again
+	piecesLooked = 1 << 14 // pieces scanned, 64 at a time
+	leasesMoved  = 16      // blocks that must be requested again
 )
 
-// early is what a peer told of its pieces before we knew how many there are.
+// early is what a peer has announced before the number of pieces is known.
 type early struct {
 	all   bool
 	bits  []byte
@@ -47,7 +47,7 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 
 	case wire.Choke:
 		e.req.noteChoke(&p.down)
-		if !p.reserved.Fast() { // BEP 6: with it a choke rejects nothing by itself
+		if !p.reserved.Fast() { // BEP 6: with the fast extension a choke does not reject requests
 			e.charge(p, float64(p.down.out())/leasesMoved)
 			e.req.release(&p.down, true)
 		}
@@ -60,11 +60,12 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		e.choker.setNotInterested(&p.choke)
 
 	case wire.Bitfield, wire.HaveAll, wire.HaveNone:
-		// BEP 3: the bitfield is only ever sent as the first message; BEP 6 says
-		// so of have all and have none. Extension messages, (un)chokes and messages
-		// about hashes are let before it: clients that start from a magnet send it
-		// when they know how long it is, which may take the hashes (BEP 52). And aria2 sends a bitfield, or have all, later on where that
-		// is shorter than the haves that are due.
+		// BEP 3: the bitfield is sent only as the first message; BEP 6 says the same of
+		// have all and have none. We allow extension messages, chokes, unchokes and
+		// messages about hashes before it: clients that start from a magnet link send the
+		// bitfield once they know its length, for which they may need the hashes (BEP
+		// 52). aria2 sends a bitfield or have all later too, when it is shorter than the
+		// pending haves.
 		switch {
 		case !p.fielded && !p.began:
 			p.fielded = true
@@ -109,8 +110,8 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 	}
 }
 
-// inRange reports whether index can be used now; one that cannot exist is a
-// fault.
+// inRange reports whether index can be used now. An index that cannot exist is a protocol
+// violation.
 func (e *Engine) inRange(p *peer, index uint32) bool {
 	if e.content == nil {
 		return false
@@ -131,14 +132,14 @@ func (e *Engine) onField(p *peer, m *wire.Msg) {
 	case m.Type == wire.HaveAll:
 		p.early.all = true
 	case len(m.Payload) > maxEarly-e.early:
-		e.close(p, FaultUseless) // no room to remember it
+		e.close(p, FaultUseless) // no space left to remember it
 	default:
 		p.early.bits = slices.Clone(m.Payload)
 		e.early += len(p.early.bits)
 	}
 }
 
-// onLateField takes a bitfield, or have all, as the haves that it stands for.
+// onLateField treats a bitfield or have all as the haves it stands for.
 func (e *Engine) onLateField(p *peer, m *wire.Msg) {
 	switch c := e.content; {
 	case c != nil:
@@ -155,7 +156,7 @@ func (e *Engine) onLateField(p *peer, m *wire.Msg) {
 	}
 }
 
-// addPieces adds to what p has.
+// addPieces adds the pieces of a late bitfield or have all to those of p.
 func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 	c := e.content
 	var fresh bitset.Set
@@ -190,7 +191,7 @@ func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 	}
 }
 
-// decodeEarly takes over what p said before the geometry was known.
+// decodeEarly applies what p announced before the number of pieces was known.
 func (e *Engine) decodeEarly(p *peer) {
 	e.req.hasNothing(&p.down)
 	x := p.early
@@ -208,18 +209,19 @@ func (e *Engine) decodeEarly(p *peer) {
 	e.dropUseless(p)
 }
 
-// Counting the pieces of a large bitfield is work that a peer can cause again with
-// each connection. An IP address may cause fieldBurst times fieldPieces pieces at
-// once and fieldRate times a second; smaller torrents are not charged for.
+// Counting the pieces of a large bitfield is work that a peer can cause again with each
+// connection. An IP address may cause fieldBurst units of fieldPieces pieces at once, and
+// fieldRate units per second. Torrents with fewer than fieldPieces pieces are not
+// limited.
 const (
 	fieldPieces = 1 << 16
 	fieldRate   = 8
 	fieldBurst  = 256
-	fieldPlaces = 1 << 10 // addresses that are remembered
+	fieldPlaces = 1 << 10 // addresses remembered
 )
 
-// mayCount charges the address of p for a bitfield and reports whether it may have
-// it counted.
+// mayCount charges the address of p for a bitfield and reports whether the bitfield may
+// be counted.
 func (e *Engine) mayCount(p *peer) bool {
 	blocks := e.content.n / fieldPieces
 	if blocks == 0 {
@@ -236,7 +238,7 @@ func (e *Engine) mayCount(p *peer) bool {
 	return true
 }
 
-// setField takes a peer's whole set: everything, or the pieces of bits.
+// setField sets all pieces of a peer: everything, or those in bits.
 func (e *Engine) setField(p *peer, all bool, bits []byte) {
 	c := e.content
 	if bits != nil {
@@ -261,7 +263,7 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	c := e.content
 	if c == nil {
 		e.hadUse = true
-		// Past the cap the peer looks poorer than it is, which harms only itself.
+		// Beyond the limit haves are ignored, which harms only the peer itself.
 		if !p.early.all && len(p.early.haves) < maxEarlyList && e.early < maxEarly {
 			before := p.early.size()
 			p.early.haves = append(p.early.haves, index)

@@ -12,50 +12,50 @@ import (
 )
 
 const (
-	// maxMetaPeers are asked for metadata at once: several, so that a slow or
-	// lying one delays nothing.
+	// maxMetaPeers is how many peers are asked for metadata at once: several, so that a
+	// slow or malicious one delays nothing.
 	maxMetaPeers = 8
-	// maxMetaAsked blocks are on order at one peer.
+	// maxMetaAsked is how many blocks may be requested from one peer at once.
 	maxMetaAsked = 8
-	// metaTimeout without a block, a peer is passed over for metaPause, and twice as
-	// long each time up to metaPause<<metaPauses. A peer that has sent none yet has
-	// metaFirst only, and the less the more peers were passed over in vain, down to
-	// metaFirst>>metaHurry. What comes late is taken all the same.
+	// A peer that sends no block for metaTimeout is not asked for metaPause, which
+	// doubles each time up to metaPause<<metaPauses. A peer that has never sent a block
+	// has only metaFirst. That time shrinks as more peers time out, down to
+	// metaFirst>>metaHurry. Late blocks are still accepted.
 	metaTimeout = 8 * time.Second
 	metaFirst   = time.Second
 	metaHurry   = 3
 	metaPause   = 20 * time.Second
 	metaPauses  = 4
-	// rejectedPause is how long a peer that rejected, for it has no metadata
-	// yet or was asked too much, is left alone.
+	// rejectedPause is how long a peer is not asked after a reject, which means that it
+	// has no metadata yet or was asked for too much.
 	rejectedPause = 5 * time.Second
-	// metaGrace is how long a peer that cannot give metadata keeps its place
-	// while we have none.
+	// metaGrace is how long a peer that cannot send metadata stays connected while we
+	// have none.
 	metaGrace = 2 * time.Minute
 )
 
 // metadataPhase fetches the info dictionary from several peers at once (BEP 9). It
-// decides whom to ask for which block, and for how long to wait; the assembler
-// checks what comes.
+// decides which block to request from which peer, and how long to wait. The assembler
+// verifies what arrives.
 type metadataPhase struct {
 	asm    *metainfo.Assembler
-	done   bool        // the dictionary is assembled, or came from elsewhere
-	peers  []*metaPeer // in the order they came
-	silent int         // peers that were passed over since a block came
-	due    mono.Time   // when the next is passed over
+	done   bool        // the dictionary is complete, or came from elsewhere
+	peers  []*metaPeer // in order of arrival
+	silent int         // timeouts since a block arrived
+	due    mono.Time   // when the next peer times out
 }
 
-// metaPeer is what the metadata phase knows of a peer.
+// metaPeer is the metadata phase's state of a peer.
 type metaPeer struct {
-	conn   Conn
+	conn   Conn        // when it connected
 	since  mono.Time   // when it was connected
-	size   int64       // of the metadata, as it told and the assembler took; 0 if it has none to give
-	asked  []int       // blocks on order
-	at     mono.Time   // when it was asked or answered last
-	pause  mono.Time   // not asked until then
+	size   int64       // of the metadata, as announced by the peer and accepted by the assembler; 0 if it has none
+	asked  []int       // requested blocks
+	at     mono.Time   // time of its last request or answer
+	pause  mono.Time   // nothing is requested until then
 	gave   bool        // it has sent a block
-	silent uint8       // how often it was passed over since
-	serve  rate.Bucket // blocks that it may have of us
+	silent uint8       // timeouts since it sent a block
+	serve  rate.Bucket // blocks that we may send it
 }
 
 // metaSink sends the requests of the metadata phase.
@@ -67,13 +67,13 @@ func newMetadataPhase(asm *metainfo.Assembler) metadataPhase {
 	return metadataPhase{asm: asm, due: mono.Never}
 }
 
-// id returns the name of a peer in the assembler.
+// id identifies the peer in the assembler.
 func (p *metaPeer) id() uint32 { return uint32(p.conn) }
 
-// isUsable reports whether p may give us metadata.
+// isUsable reports whether p can send us metadata.
 func (p *metaPeer) isUsable() bool { return p.size > 0 }
 
-// needs reports whether there is no metadata yet, and p may give us some.
+// needs reports whether the metadata is missing and p can send it.
 func (m *metadataPhase) needs(p *metaPeer) bool { return !m.done && p.isUsable() }
 
 // join adds a peer.
@@ -84,8 +84,8 @@ func (m *metadataPhase) join(now mono.Time, conn Conn, p *metaPeer) {
 	}
 }
 
-// leave forgets a peer that is gone, and frees its blocks for others. One that never
-// joined is passed over.
+// leave removes a peer, and frees its blocks for others. A peer that never joined is
+// ignored.
 func (m *metadataPhase) leave(p *metaPeer) {
 	if i := slices.Index(m.peers, p); i >= 0 {
 		m.peers = slices.Delete(m.peers, i, i+1)
@@ -96,11 +96,11 @@ func (m *metadataPhase) leave(p *metaPeer) {
 	p.asked, p.size = nil, 0
 }
 
-// end ends the phase: the metadata is known.
+// end ends the phase because the metadata is known.
 func (m *metadataPhase) end() { m.done, m.peers = true, nil }
 
-// offer notes the size of the metadata that p has, as its extension handshake says. A
-// wrong size is an error that costs the peer that told it, never the magnet.
+// offer records the size of the metadata that p has, as its extension handshake says. A
+// wrong size costs the peer its connection, but does not stop the download.
 func (m *metadataPhase) offer(p *metaPeer, size int64) error {
 	if m.done || size == 0 || p.size == size {
 		return nil
@@ -112,7 +112,7 @@ func (m *metadataPhase) offer(p *metaPeer, size int64) error {
 	return nil
 }
 
-// ask keeps several peers busy with blocks of the info dictionary.
+// ask requests blocks of the info dictionary from several peers.
 func (m *metadataPhase) ask(now mono.Time, sink metaSink) {
 	if m.done {
 		return
@@ -124,13 +124,13 @@ func (m *metadataPhase) ask(now mono.Time, sink metaSink) {
 			busy++
 		}
 	}
-	// Peers that were silent come after those that were not asked yet.
+	// Peers that timed out come after those that did not.
 	busy = m.askSome(now, busy, false, sink)
 	m.askSome(now, busy, true, sink)
 }
 
-// askSome asks the peers that were silent, or the others. busy is how many peers are
-// asked already; it returns how many are then.
+// askSome requests blocks from the peers that timed out (silent) or from the others. busy
+// is the number of peers with requests; askSome returns the new number.
 func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaSink) int {
 	for _, p := range m.peers {
 		if !p.isUsable() || (p.silent > 0) != silent || now < p.pause || (len(p.asked) == 0 && busy >= maxMetaPeers) {
@@ -155,7 +155,7 @@ func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaS
 	return busy
 }
 
-// patience returns how long a peer that was asked may be silent.
+// patience returns how long p may leave a request unanswered.
 func (m *metadataPhase) patience(p *metaPeer) time.Duration {
 	if p.gave {
 		return metaTimeout
@@ -163,7 +163,7 @@ func (m *metadataPhase) patience(p *metaPeer) time.Duration {
 	return metaFirst >> min(m.silent/maxMetaPeers, metaHurry)
 }
 
-// passOver frees the blocks that silent peers have on order.
+// passOver frees the blocks of peers that have timed out.
 func (m *metadataPhase) passOver(now mono.Time) {
 	if now < m.due {
 		return
@@ -187,7 +187,8 @@ func (m *metadataPhase) passOver(now mono.Time) {
 	}
 }
 
-// answered takes a block off p's order and reports whether it was there.
+// answered removes a block from the requests of p, and reports whether it was among them
+// while the phase lasts.
 func (m *metadataPhase) answered(now mono.Time, p *metaPeer, block int) bool {
 	i := slices.Index(p.asked, block)
 	if i < 0 {
@@ -198,7 +199,7 @@ func (m *metadataPhase) answered(now mono.Time, p *metaPeer, block int) bool {
 	return !m.done
 }
 
-// rejected notes that p rejected a request, and reports whether it was asked.
+// rejected handles a reject from p, and reports whether p had been asked for the block.
 func (m *metadataPhase) rejected(now mono.Time, p *metaPeer, block int) bool {
 	if !m.answered(now, p, block) {
 		return false
@@ -208,19 +209,19 @@ func (m *metadataPhase) rejected(now mono.Time, p *metaPeer, block int) bool {
 	return true
 }
 
-// A metaResult is what became of a block of metadata.
+// metaResult is the result of receiving a block of metadata.
 type metaResult struct {
 	wasAsked bool
-	info     *metainfo.Info // the metadata, if it is whole and right
+	info     *metainfo.Info // the metadata, if complete and verified
 	liars    []Conn         // peers that sent wrong blocks
-	broken   error          // what the infohash stands for is known, and cannot be opened
-	err      error          // what its sender did wrong
+	broken   error          // the metadata matches the infohash but is invalid
+	err      error          // a protocol violation of the sender
 }
 
-// received takes a block that p sent.
+// received handles a block that p sent.
 func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []byte) (r metaResult) {
 	if m.done {
-		return r // another was faster
+		return r // another peer was faster
 	}
 	r.wasAsked = m.answered(now, p, block)
 	info, liars, err := m.asm.Block(p.id(), block, data)
@@ -245,7 +246,7 @@ func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []b
 	return r
 }
 
-// noteAlive notes that p sends what it is asked for, even if late.
+// noteAlive records that p answers requests, even if late.
 func (m *metadataPhase) noteAlive(now mono.Time, p *metaPeer) {
 	p.gave = true
 	m.silent = 0
@@ -254,16 +255,16 @@ func (m *metadataPhase) noteAlive(now mono.Time, p *metaPeer) {
 	}
 }
 
-// upkeep is done once a second for each peer while there is no metadata. It ends
-// pauses and returns the fault of a peer that is to be closed: where places are
-// short (crowded), one that cannot give metadata goes.
+// upkeep runs once per second for each peer while there is no metadata. It ends pauses,
+// and returns the fault of a peer to close: when connections are nearly used up
+// (crowded), one that cannot send metadata is closed.
 func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, crowded bool) Fault {
 	if m.done {
 		return FaultNone
 	}
 	if p.pause != 0 && now >= p.pause {
 		p.pause = 0
-		// To tell its size again forgives the rejections.
+		// Announcing its size again clears the rejections.
 		if err := m.asm.Size(p.id(), p.size); err != nil {
 			return FaultProtocol
 		}
@@ -274,9 +275,8 @@ func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, crowded bool) Fault {
 	return FaultNone
 }
 
-// answer answers a peer's request for a block of raw, the info dictionary, which is
-// empty while we do not know it. A peer may have it all twice, and then again at a
-// pace.
+// answer answers a peer's request for a block of raw, the info dictionary, which is empty
+// while we do not have it. A peer may fetch all of it twice, then more at a limited rate.
 func (p *metaPeer) answer(now mono.Time, raw []byte, block int) wire.MetadataMsg {
 	blocks := (len(raw) + wire.MetadataBlock - 1) / wire.MetadataBlock
 	if p.serve.Rate == 0 && blocks > 0 {

@@ -2,23 +2,23 @@ package engine
 
 import "seedbed/internal/rate"
 
-// Some messages have a use: requests that are taken, pieces that we did not know
-// of, answers to what was asked. An honest peer sends few others: it toggles its
-// interest, sends keepalives, requests blocks before a choke arrives. A peer that
-// sends more of them makes us work for nothing and is banned.
+// A message is useful if it is a request that we accept, announces new pieces, or answers
+// us. Honest peers send few others: they toggle their interest, send keepalives, or
+// request blocks before our choke arrives. A peer that sends many useless messages makes
+// us work for nothing and is banned.
 const (
-	noiseRate  = 64   // messages a second
-	noiseBurst = 4096 // two full queues of requests that crossed our choke, and again
+	noiseRate  = 64   // messages per second
+	noiseBurst = 4096 // two full queues of requests that crossed our choke, twice
 )
 
-// chargeNoise charges a peer for a message that had no use.
+// chargeNoise charges a peer for the current message if it was useless.
 func (e *Engine) chargeNoise(p *peer) {
 	if !e.hadUse {
 		e.charge(p, 1)
 	}
 }
 
-// charge takes a cost, in messages that have no use, off what p may send of them.
+// charge charges a peer for work worth that many useless messages.
 func (e *Engine) charge(p *peer, cost float64) {
 	if p.closing {
 		return

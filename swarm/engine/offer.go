@@ -4,11 +4,11 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Which of our pieces each peer is told of: all, or those that the super-seeder chooses.
+// This file decides which of our pieces are announced to each peer: all of them, or those
+// that the super-seeder chooses.
 
-// sendBitfield tells p what we have. It is the first message but for those of extensions.
-// A peer that connected before the metadata was known is told afterwards, as libtorrent
-// does.
+// sendBitfield announces our pieces to p. Only extension messages may precede it. A peer
+// that connected before the metadata was known gets it afterwards, as in libtorrent.
 func (e *Engine) sendBitfield(p *peer) {
 	c := e.content
 	p.told = true
@@ -21,7 +21,7 @@ func (e *Engine) sendBitfield(p *peer) {
 		return
 	}
 	switch {
-	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield must be sent
+	case p.reserved.Fast() && c.nHave == c.n: // BEP 6: have all, have none or a bitfield is mandatory
 		e.send(p, wire.Msg{Type: wire.HaveAll})
 	case p.reserved.Fast() && c.nHave == 0:
 		e.send(p, wire.Msg{Type: wire.HaveNone})
@@ -31,7 +31,7 @@ func (e *Engine) sendBitfield(p *peer) {
 	}
 }
 
-// superSeeds reports whether a new peer is told of only some pieces.
+// superSeeds reports whether only some pieces should be announced to a new peer.
 func (e *Engine) superSeeds(p *peer) bool {
 	c := e.content
 	if !e.maySuperSeed() || c.n <= 2*offerMin || c.n > superMaxPieces {
@@ -40,15 +40,15 @@ func (e *Engine) superSeeds(p *peer) bool {
 	return e.cfg.SuperSeed == SuperOn || !e.uploader.isLimited() && e.interestedLeechers(p) >= superLeechers
 }
 
-// maySuperSeed reports whether super-seeding can help the swarm: we are its only seed,
+// maySuperSeed reports whether super-seeding can help: we are the only seed of the swarm,
 // and there are pieces that no leecher has.
 func (e *Engine) maySuperSeed() bool {
 	c := e.content
 	return e.cfg.SuperSeed != SuperOff && c.complete && c.nHave == c.n && e.req.isScarce()
 }
 
-// interestedLeechers returns how many leechers besides p are connected and interested, or
-// had no time yet to tell us that they are.
+// interestedLeechers returns how many other leechers are connected and interested, or
+// connected too recently to have told us.
 func (e *Engine) interestedLeechers(p *peer) (n int) {
 	for _, q := range e.peers {
 		if q != p && !q.closing && q.told && !q.down.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
@@ -58,7 +58,7 @@ func (e *Engine) interestedLeechers(p *peer) (n int) {
 	return n
 }
 
-// offer tells each peer of further pieces, if the super-seeder says so.
+// offer announces or suggests further pieces to each peer, as the super-seeder decides.
 func (e *Engine) offer() {
 	s := &e.content.super
 	s.beginTurns()
@@ -98,7 +98,7 @@ func (e *Engine) offerPieces(p *peer, room bool) {
 	}
 }
 
-// offerAll tells a limited peer of every piece that it was not told of yet.
+// offerAll announces the remaining pieces to a limited peer.
 func (e *Engine) offerAll(p *peer) {
 	c := e.content
 	for i := c.have.Next(0); i >= 0; i = c.have.Next(i + 1) {
@@ -108,7 +108,7 @@ func (e *Engine) offerAll(p *peer) {
 	}
 	c.super.release(&p.super, false)
 	if c.complete {
-		e.sendUploadOnly(p) // which was kept back
+		e.sendUploadOnly(p) // it had been withheld
 	}
 }
 

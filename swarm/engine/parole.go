@@ -1,10 +1,10 @@
 package engine
 
-// A piece whose hash was wrong is on parole: it is asked of one peer alone, so that
-// the next verdict on it names one sender.
+// A piece whose hash was wrong is on parole: it is requested from one peer only, so that
+// the next bad hash identifies the sender.
 
-// mayAlone reports whether p may be the one that pc is asked of, which is on parole.
-// As long as another one serves us that was asked for it and is not late, p may not.
+// mayAlone reports whether pc, which is on parole, may be requested from p. It must not
+// while another peer that was asked for it serves us and is not late.
 func (r *requester) mayAlone(p *requestPeer, pc *piece) bool {
 	if pc.only == p {
 		return !r.sink.isResting(p.origin, pc.index)
@@ -15,14 +15,14 @@ func (r *requester) mayAlone(p *requestPeer, pc *piece) bool {
 	return r.isTrusted(p, pc.index)
 }
 
-// isLate reports whether what q owes is overdue for p.
+// isLate reports whether q owes a block that is overdue for p.
 func (r *requester) isLate(q, p *requestPeer) bool {
 	l := q.leases.oldest
 	return l != nil && l.at <= r.overdue(q, p)
 }
 
-// isTrusted reports whether a piece on parole may be given to p alone: to one that
-// had no part in the bad copies, if there is such a peer.
+// isTrusted reports whether a piece on parole may be requested from p alone. Peers that
+// did not contribute to the bad copies come first.
 func (r *requester) isTrusted(p *requestPeer, piece uint32) bool {
 	if !r.sink.isNamed(p.origin, piece) {
 		return true
@@ -38,7 +38,7 @@ func (r *requester) isTrusted(p *requestPeer, piece uint32) bool {
 	return true
 }
 
-// canGiveAlone reports whether q can be expected to deliver a whole piece soon.
+// canGiveAlone reports whether q is expected to deliver a complete piece soon.
 func (r *requester) canGiveAlone(q *requestPeer, piece uint32) bool {
 	return r.serves(q) && !q.crawls && q.has.Has(int(piece))
 }

@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// keepAliveAfter is how long we may be silent: BEP 3 has two minutes.
+	// keepAliveAfter is how long we may stay silent: BEP 3 says two minutes.
 	keepAliveAfter = 110 * time.Second
-	// silentFor is how long a peer may be silent; twice what BEP 3 has it send.
+	// silentFor is how long a peer may stay silent: twice what BEP 3 says.
 	silentFor = 4 * time.Minute
-	// staleAfter: a second connection of the same peer in the same direction
-	// replaces one that has been silent for so long.
+	// staleAfter is how long a connection must have been silent for a second one of the
+	// same peer in the same direction to replace it.
 	staleAfter = time.Minute
 )
 
 // peer is one connection, from EvConnected to EvClosed.
 type peer struct {
 	conn      Conn
-	addr      netip.AddrPort // the other end
+	addr      netip.AddrPort // the remote end
 	listen    netip.AddrPort // where it can be dialled, if known
 	id        id.ID
 	incoming  bool
 	encrypted bool
-	v2        bool // met by the v2 infohash (BEP 52)
+	v2        bool // connected by the v2 infohash (BEP 52)
 	reserved  wire.Reserved
-	origin    uint32 // whom its payload is blamed on; see blame.go
+	origin    uint32 // identifies the peer when its payload is bad; see blame.go
 	ext       wire.ExtHandshake
 
 	since   mono.Time
@@ -40,9 +40,9 @@ type peer struct {
 	lastOut mono.Time
 	closing bool
 	fault   Fault // why we are closing it
-	revived bool  // since we began to close it, pieces are needed that were not needed before
-	began   bool  // a message came that only a bitfield may precede
-	fielded bool  // a bitfield, have all or have none came
+	revived bool  // pieces became needed again after we began to close it
+	began   bool  // a message was received that must not precede a bitfield
+	fielded bool  // a bitfield, have all or have none was received
 	told    bool  // our bitfield was sent
 
 	early  early
@@ -55,9 +55,9 @@ type peer struct {
 	super  superPeer
 	spread spreadPeer
 
-	dhtPorts uint8 // messages of the kind that were heeded
+	dhtPorts uint8 // PORT messages that were used
 
-	noise  rate.Bucket // of messages that had no use
+	noise  rate.Bucket // charged for messages without a use
 	pexOut pex.Sender
 	pexIn  pex.Intake
 }
@@ -65,7 +65,7 @@ type peer struct {
 // onConnected handles EvConnected.
 func (e *Engine) onConnected(ev *EvConnected) {
 	if ev.Conn == 0 || e.conns[ev.Conn] != nil {
-		panic("engine: a connection number was used twice")
+		panic("engine: connection number reused")
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
@@ -96,13 +96,13 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.sendFirstMessages(p)
 }
 
-// refuse returns the fault for which a new connection is closed, or FaultNone. crowded
-// says that it must take the place of another.
+// refuse returns the fault for which a new connection is closed, or FaultNone. nodeFull
+// says that it must replace another.
 //
-// Two connections are of one peer if they show one id and are from one host. An id is
-// no secret: a peer that shows the id of another neither replaces its connection nor
-// keeps it out. But a peer that delivers by its address of one family is not connected
-// by that of the other too.
+// Two connections belong to the same peer if they have the same id and the same host.
+// Anyone can copy an id, so a peer that uses the id of another neither replaces that
+// connection nor is refused for it. However, a second connection over the other address
+// family is refused if the first one delivers.
 func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	switch {
 	case e.stopped:
@@ -129,10 +129,10 @@ func (e *Engine) refuse(p *peer, crowded bool) Fault {
 	return FaultNone
 }
 
-// survives reports whether fresh, of two connections to one peer, is kept instead of
-// old. When the two sides have dialled each other, both keep the connection that the
-// smaller peer id dialled. When one side dialled twice, the first is kept unless it
-// has gone silent.
+// survives reports whether fresh is kept instead of old, where both connect to the same
+// peer. If each side has dialled the other, both keep the connection that the smaller
+// peer id dialled. If one side has dialled twice, the first is kept unless it has gone
+// silent.
 func (e *Engine) survives(fresh, old *peer) bool {
 	if fresh.incoming == old.incoming {
 		return e.now.Sub(old.lastIn) > staleAfter
@@ -141,7 +141,7 @@ func (e *Engine) survives(fresh, old *peer) bool {
 	return fresh.incoming != weAreSmaller
 }
 
-// sendFirstMessages sends what comes first on a connection.
+// sendFirstMessages sends the messages that start a connection.
 func (e *Engine) sendFirstMessages(p *peer) {
 	if e.content != nil {
 		e.flushFresh()
@@ -157,7 +157,7 @@ func (e *Engine) sendFirstMessages(p *peer) {
 	}
 }
 
-// close asks the shell to close p. Its leases are kept until EvClosed, as a block may
+// close asks the shell to close p. Its leases last until EvClosed, because a block may
 // still be arriving.
 func (e *Engine) close(p *peer, f Fault) {
 	if p.closing {
@@ -171,7 +171,7 @@ func (e *Engine) close(p *peer, f Fault) {
 	e.cmd(Command{Kind: CmdClose, Conn: p.conn, Fault: f})
 }
 
-// leaveSwarm removes p from the state of every machine, and from all counts.
+// leaveSwarm removes p from the state of every machine and from all counts.
 func (e *Engine) leaveSwarm(p *peer) {
 	e.meta.leave(&p.meta)
 	e.layer.leave(&p.layer)
@@ -205,7 +205,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 		e.open--
 		e.leaveSwarm(p)
 	}
-	if p.origin != 0 { // it was taken in
+	if p.origin != 0 { // it had been accepted
 		e.dropped.count(f)
 	}
 	e.req.leave(&p.down)
@@ -239,8 +239,8 @@ func (e *Engine) connectedTo(addr netip.AddrPort) bool {
 	return false
 }
 
-// learnListen notes where an incoming peer listens (BEP 10 p), so that it can
-// be dialled later and told to others.
+// learnListen records where an incoming peer listens (BEP 10 p), so that it can be
+// dialled later and sent to other peers.
 func (e *Engine) learnListen(p *peer, port uint16) {
 	if !p.incoming || port == 0 || p.listen.IsValid() {
 		return
@@ -253,7 +253,7 @@ func (e *Engine) learnListen(p *peer, port uint16) {
 	e.cmd(Command{Kind: CmdKnown, Addr: addr})
 }
 
-// dropUseless closes p if neither side can want anything of the other, as both have
+// dropUseless closes p if neither side can want anything from the other because both have
 // finished downloading (BEP 21).
 func (e *Engine) dropUseless(p *peer) {
 	c := e.content
@@ -265,7 +265,7 @@ func (e *Engine) dropUseless(p *peer) {
 	}
 }
 
-// upkeep is done once a second for each peer.
+// upkeep checks one peer; it is called once per second.
 func (e *Engine) upkeep(p *peer) {
 	if p.closing {
 		return
@@ -278,7 +278,7 @@ func (e *Engine) upkeep(p *peer) {
 		e.send(p, wire.Msg{Type: wire.KeepAlive})
 	}
 	e.req.measure(&p.down)
-	// A peer that waits for its turn takes nothing because it is sent nothing.
+	// A peer that waits for its turn takes nothing because we send it nothing.
 	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {
 		e.choker.dropStalled(e.now, &p.choke, chokes{e})
 	}

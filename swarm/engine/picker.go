@@ -7,34 +7,34 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// randomFirst is how many pieces are picked at random before the rarest go
-// first: a newcomer wants something to trade soon, and rare pieces are slow.
+// randomFirst is how many pieces are picked at random before the rarest come first: a new
+// peer needs something to trade soon, and rare pieces are slow.
 const randomFirst = 4
 
-// A picker keeps the pieces that are wanted, lacking and not begun ("idle") in
-// order of rarity. order is partitioned by availability: bound[a] is where the
-// pieces that a peers have begin. A piece changes place by swaps alone, so a have
-// costs O(1), and taking a piece out or in O(number of different availabilities).
+// picker keeps the idle pieces (wanted, not verified, not begun) in order of rarity.
+// order is partitioned by availability: bound[a] is the index of the first piece that
+// exactly a peers have. A piece moves by swaps only, so a have costs O(1). Adding or
+// removing a piece costs O(number of distinct availabilities).
 //
-// Peers that have everything are not counted here: they make no difference
-// between pieces.
+// Peers that have everything are not counted, because they do not change the order.
 type picker struct {
-	avail   []uint16 // peers that have the piece, seeds apart
-	missing int      // pieces with no such peer
+	avail   []uint16 // peers that have the piece, excluding seeds
+	missing int      // pieces that no such peer has
 	order   []uint32 // idle pieces, rarest first, shuffled among equals
-	pos     []int32  // piece -> index in order, -1 when not idle
+	pos     []int32  // piece -> index in order, -1 if not idle
 	bound   []int32  // availability -> first index in order; bound[len-1] = len(order)
 	idle    bitset.Set
-	stale   bool     // order and bound do not follow avail
-	spare   []uint32 // an order to sort into
+	stale   bool     // order and bound do not match avail
+	spare   []uint32 // buffer for sort
 	rng     *rand.Rand
 }
 
-// manyPieces at once are not moved one by one: the order is sorted again when it is
-// used next. For a piece that is moved costs several cache misses.
+// manyPieces is the number of idle pieces from which on a change is not applied piece by
+// piece. Instead, the order is sorted when it is next used, because moving one piece
+// costs several cache misses.
 const manyPieces = 4096
 
-// addField counts one more peer that has the pieces of a set.
+// addField counts the pieces of one more peer.
 func (k *picker) addField(has bitset.Set) {
 	if has.CountAnd(k.idle) >= manyPieces {
 		k.stale = true
@@ -44,7 +44,7 @@ func (k *picker) addField(has bitset.Set) {
 	}
 }
 
-// removeField counts one peer less that has the pieces of a set.
+// removeField no longer counts the pieces of a peer.
 func (k *picker) removeField(has bitset.Set) {
 	if has.CountAnd(k.idle) >= manyPieces {
 		k.stale = true
@@ -54,8 +54,8 @@ func (k *picker) removeField(has bitset.Set) {
 	}
 }
 
-// sort makes order and bound follow avail again. Pieces of one availability keep
-// their order.
+// sort makes order and bound match avail again. Pieces of equal availability keep their
+// order.
 func (k *picker) sort() {
 	if !k.stale {
 		return
@@ -100,11 +100,11 @@ func newPicker(pieces int, rng *rand.Rand) *picker {
 // isIdle reports whether a piece is idle.
 func (k *picker) isIdle(piece uint32) bool { return k.pos[piece] >= 0 }
 
-// idleCount is how many pieces are.
+// idleCount returns the number of idle pieces.
 func (k *picker) idleCount() int { return len(k.order) }
 
-// copies is how many copies of all pieces the counted peers hold together: the
-// whole copies, and of the next one the part that is there.
+// copies returns how many copies of the torrent the counted peers have together: complete
+// copies, plus the available fraction of one more.
 func (k *picker) copies() float64 {
 	least, above := slices.Min(k.avail), 0
 	for _, a := range k.avail {
@@ -115,7 +115,7 @@ func (k *picker) copies() float64 {
 	return float64(least) + float64(above)/float64(len(k.avail))
 }
 
-// grow makes room for availability a.
+// grow extends bound to availability a.
 func (k *picker) grow(a uint16) {
 	for len(k.bound) < int(a)+2 {
 		k.bound = append(k.bound, int32(len(k.order)))
@@ -131,7 +131,7 @@ func (k *picker) swap(i, j int32) {
 	k.pos[p], k.pos[q] = j, i
 }
 
-// shuffle moves the piece at i to a random place among its equals.
+// shuffle moves the piece at index i to a random position among its equals.
 func (k *picker) shuffle(i int32) {
 	a := k.avail[k.order[i]]
 	lo, hi := k.bound[a], k.bound[a+1]
@@ -140,7 +140,7 @@ func (k *picker) shuffle(i int32) {
 	}
 }
 
-// nobodyHas reports whether no peer has the piece, seeds apart.
+// nobodyHas reports whether no peer has the piece, not counting seeds.
 func (k *picker) nobodyHas(piece uint32) bool { return k.avail[piece] == 0 }
 
 // isRarer reports whether fewer peers have piece a than piece b.
@@ -154,8 +154,8 @@ func (k *picker) put(piece uint32) {
 	k.sort()
 	a := k.avail[piece]
 	k.grow(a)
-	// Open a hole at the end of a's stretch by moving the first of each later
-	// stretch to its end.
+	// Open a gap at the end of a's partition by moving the first piece of each later
+	// partition to the end of that partition.
 	k.order = append(k.order, piece)
 	hole := int32(len(k.order) - 1)
 	last := len(k.bound) - 1
@@ -173,7 +173,7 @@ func (k *picker) put(piece uint32) {
 	k.shuffle(hole)
 }
 
-// take makes a piece busy: begun, had, or no longer wanted.
+// take makes a piece no longer idle: it was begun or verified, or is not wanted any more.
 func (k *picker) take(piece uint32) {
 	if !k.idle.Remove(int(piece)) {
 		return
@@ -209,7 +209,7 @@ func (k *picker) inc(piece uint32) {
 	}
 }
 
-// dec counts one peer less that has the piece.
+// dec counts one less peer that has the piece.
 func (k *picker) dec(piece uint32) {
 	a := k.avail[piece]
 	if a == 0 {
@@ -227,16 +227,17 @@ func (k *picker) dec(piece uint32) {
 }
 
 const (
-	// walkFirst is how far rarest looks along order before it considers the
-	// peer's own pieces: a peer that has a fair share is served within it.
+	// walkFirst is how many pieces of order rarest scans before it considers scanning the
+	// peer's own pieces. That is enough for a peer that has a fair share of the pieces.
 	walkFirst = 512
-	// fewPieces: a peer that has less than this part of the idle pieces has its own
-	// looked through instead, for a step of that costs so many of the other.
+	// fewPieces: if a peer has less than 1/fewPieces of the idle pieces, its own pieces
+	// are scanned instead. One step of that scan costs as much as fewPieces steps of the
+	// other.
 	fewPieces = 8
 )
 
-// rarest is the first idle piece in order that the peer has; count is how many
-// pieces it has.
+// rarest returns the first idle piece in order that the peer has. count is the number of
+// pieces that the peer has.
 func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
 	k.sort()
 	near := min(walkFirst, len(k.order))
@@ -268,7 +269,7 @@ func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
 	return k.order[best], true
 }
 
-// random is any idle piece that the peer has.
+// random returns a random idle piece that the peer has.
 func (k *picker) random(has bitset.Set, count int) (uint32, bool) {
 	n := len(k.order)
 	if n == 0 {

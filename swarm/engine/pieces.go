@@ -6,47 +6,47 @@ import "slices"
 type block struct {
 	done bool
 	from uint32 // origin of the payload, when done; see blame.go
-	held *lease // the peers that were asked for it
+	held *lease // outstanding requests
 }
 
 type chunkState uint8
 
 const (
 	chunkClosed  chunkState = iota // no slot yet
-	chunkOpen                      // has a slot, blocks come in
-	chunkStoring                   // whole, with the shell; the slot comes back with EvStored
-	chunkStored                    // hashed, and written or about to be
+	chunkOpen                      // has a slot; blocks arrive
+	chunkStoring                   // complete and with the shell; EvStored returns the slot
+	chunkStored                    // hashed, and written or about to be written
 )
 
 // pieceBook holds the open pieces.
 type pieceBook struct {
-	open   map[uint32]*piece // to find a piece; never ranged over
-	opened []*piece          // the same, in the order they were begun
-	needy  []*chunk          // open chunks with a free block, longest open first
-	spare  []*piece          // to be used again
+	open   map[uint32]*piece // by index; never ranged over
+	opened []*piece          // the same, in the order in which they were begun
+	needy  []*chunk          // open chunks with a free block, in the order in which they were opened
+	spare  []*piece          // to be reused
 	rounds uint32            // see restart
-	closed int               // chunks without a slot, of all open pieces
+	closed int               // chunks without a slot in all open pieces
 }
 
-// chunk is an aligned stretch of an open piece, as long as a slot at most.
+// chunk is an aligned part of an open piece that fits into a slot.
 type chunk struct {
 	piece   *piece
 	state   chunkState
-	spoiled bool // of a piece whose hash failed while this was storing
+	spoiled bool // the piece's hash failed while this chunk was being stored
 	needy   bool // in pieceBook.needy: open, with a free block
 	slot    Slot
 	begin   uint32 // bytes into the piece
 	length  uint32
-	first   uint32 // block of the piece
+	first   uint32 // index of its first block in the piece
 	blocks  uint32
-	free    uint32 // neither done nor leased
+	free    uint32 // neither done nor requested
 	done    uint32
-	next    uint32 // no free block before this one
-	out     int    // leases of its blocks
-	weak    int    // of those, the ones of weak peers
+	next    uint32 // no block before this one is free
+	out     int    // outstanding requests for its blocks
+	weak    int    // how many of those are at weak peers
 }
 
-// piece is a piece that was begun.
+// piece is a piece that has been begun.
 type piece struct {
 	index  uint32
 	size   uint32
@@ -54,13 +54,13 @@ type piece struct {
 	chunk  []chunk
 	closed int          // chunks without a slot
 	stored int          // chunks stored
-	sent   bool         // the last chunk was stored: the verdict is awaited
-	only   *requestPeer // asked last; on parole the one that is asked, while it serves us in time
+	sent   bool         // the last chunk was stored; the result of hashing is pending
+	only   *requestPeer // the peer asked last; on parole the only one that is asked, while it delivers in time
 	parole bool
-	round  uint32 // of pieceBook.rounds: when it was begun, or begun again from nothing
+	round  uint32 // value of pieceBook.rounds when it was begun or restarted
 }
 
-// blockOf returns block b of p as messages name it.
+// blockOf returns block b of p in the form that messages use.
 func (p *piece) blockOf(b uint32) Block {
 	begin := b * blockSize
 	return Block{Piece: p.index, Begin: begin, Length: min(blockSize, p.size-begin)}
@@ -70,7 +70,7 @@ func (p *piece) chunkOf(b uint32) *chunk {
 	return &p.chunk[b/p.chunk[0].blocks]
 }
 
-// openPiece takes an idle piece and makes it an open one, without a slot yet.
+// openPiece opens an idle piece, without a slot yet.
 func (r *requester) openPiece(index uint32) *piece {
 	r.pick.take(index)
 	var p *piece
@@ -103,16 +103,16 @@ func (r *requester) openPiece(index uint32) *piece {
 	return p
 }
 
-// restart tells the shell, by the next CmdStore, that what it holds of p counts
-// no more.
+// restart makes the next CmdStore tell the shell that earlier chunks of p no longer
+// count.
 func (r *requester) restart(p *piece) {
 	r.pieces.rounds++
 	p.round = r.pieces.rounds
 }
 
-// resume takes over a chunk that storage had from the beginning. A chunk whose limits
-// are not ours is fetched again. So is the last chunk of a piece, as no verdict on that
-// piece would come.
+// resume takes over a chunk that was already stored at the start. A chunk whose bounds
+// differ from ours is fetched again. So is the last chunk of a piece, because otherwise
+// the piece would never be hashed.
 func (r *requester) resume(b Block) {
 	if int64(b.Piece) >= int64(r.n) || !r.need.Has(int(b.Piece)) || b.Begin%r.chunkSize != 0 {
 		return
@@ -131,7 +131,7 @@ func (r *requester) resume(b Block) {
 		return
 	}
 	for i := k.first; i < k.first+k.blocks; i++ {
-		p.block[i].done = true // from nobody: origin 0
+		p.block[i].done = true // origin 0: no peer sent it
 	}
 	k.state, k.free, k.done, k.next = chunkStored, 0, k.blocks, k.first+k.blocks
 	p.closed--
@@ -139,7 +139,7 @@ func (r *requester) resume(b Block) {
 	p.stored++
 }
 
-// openChunk gives the first closed chunk of p a slot.
+// openChunk assigns a slot to the first closed chunk of p.
 func (r *requester) openChunk(p *piece) *chunk {
 	slot, ok := r.slots.take()
 	if !ok {
@@ -156,11 +156,11 @@ func (r *requester) openChunk(p *piece) *chunk {
 		r.setNeedy(k)
 		return k
 	}
-	panic("engine: a piece counts a closed chunk that it has not")
+	panic("engine: closed chunk count is wrong")
 }
 
-// setNeedy keeps pieceBook.needy in step with k: the open chunks with a free
-// block. Those that were open longest come first, so that they are finished first.
+// setNeedy updates whether k is in pieceBook.needy, which lists the open chunks with a
+// free block. The chunks that were opened first are finished first.
 func (r *requester) setNeedy(k *chunk) {
 	want := k.state == chunkOpen && k.free > 0
 	if want == k.needy {
@@ -197,10 +197,11 @@ func (r *requester) reset(k *chunk) {
 	p.sent = false
 }
 
-// dropChunk gives up an open chunk and its slot. None of its blocks may be on order.
+// dropChunk discards an open chunk and frees its slot. It must have no outstanding
+// requests.
 func (r *requester) dropChunk(k *chunk) {
 	if k.out > 0 {
-		panic("engine: a chunk is given up with blocks on order")
+		panic("engine: dropped a chunk with outstanding requests")
 	}
 	r.intake.wasted += int64(k.done) * blockSize
 	slot := k.slot
@@ -210,11 +211,11 @@ func (r *requester) dropChunk(k *chunk) {
 	r.peers.freed = true
 }
 
-// forget removes p from the open pieces. If it is still needed, it becomes idle.
+// forget removes p from the open pieces. If p is still needed, it becomes idle.
 func (r *requester) forget(p *piece) {
 	for i := range p.chunk {
 		if s := p.chunk[i].state; s == chunkOpen || s == chunkStoring {
-			panic("engine: an open piece is forgotten with a slot out")
+			panic("engine: forgot an open piece that holds a slot")
 		}
 	}
 	for i := range p.block {
@@ -236,8 +237,8 @@ func (r *requester) forget(p *piece) {
 	r.peers.freed = true
 }
 
-// abandon stops what is under way for p: it cancels leases and frees slots. A chunk
-// that is with the shell keeps its slot until it is stored; then p is forgotten.
+// abandon cancels the requests for p and frees its slots. A chunk that is being stored
+// keeps its slot until it is stored; then p is forgotten.
 func (r *requester) abandon(p *piece) {
 	for i := range p.chunk {
 		r.cancelChunk(&p.chunk[i])
@@ -248,9 +249,9 @@ func (r *requester) abandon(p *piece) {
 	r.settle(p)
 }
 
-// settle forgets p if nothing of it is under way or worth keeping.
+// settle forgets p if it has no outstanding work and nothing worth keeping.
 func (r *requester) settle(p *piece) {
-	// The picker would give a suspect to anyone.
+	// The picker would let any peer fetch a suspect piece, so keep it open.
 	keep := r.need.Has(int(p.index)) && (p.stored > 0 || p.sent || r.sink.isSuspect(p.index))
 	for i := range p.chunk {
 		switch p.chunk[i].state {

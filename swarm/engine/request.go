@@ -9,60 +9,60 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// What the depth of a peer's queue is made of.
+// These constants determine how many blocks are requested from a peer in advance.
 const (
-	// queueTime is how much of a peer's flow is kept on order: far beyond any
-	// round trip, so the flow is the peer's limit and not ours.
+	// queueTime is how many seconds of a peer's rate are kept requested. It is far longer
+	// than any round trip, so that the rate is limited by the peer and not by us.
 	queueTime = 3 * time.Second
-	// firstDepth blocks are on order at a peer of unknown speed.
+	// firstDepth is how many blocks are requested from a peer of unknown speed.
 	firstDepth = 16
-	// longQueue is how much of the flow of a slow peer is kept on order, up to longDepth
-	// blocks: a peer that serves one after the other sends a whole piece at a time, and
-	// steal moves what would take too long.
+	// longQueue is how many seconds of a slow peer's rate are kept requested, up to
+	// longDepth blocks. A peer that serves its peers one after the other sends a complete
+	// piece at a time. Requests that would take too long are moved by steal.
 	longQueue = 20 * time.Second
 	longDepth = 32
 	// minDepth keeps even a very slow peer from idling between blocks.
 	minDepth = 2
-	// maxDepth bounds what we keep of a peer, whatever reqq it claims.
+	// maxDepth bounds the requests that we track for a peer, whatever reqq it claims.
 	maxDepth = 2000
-	// snubAfter without a block, the blocks on order at a peer are requested again, of
-	// it or of others.
+	// snubAfter is how long a peer may send no block before its blocks are requested
+	// again, from it or from others.
 	snubAfter = 60 * time.Second
-	// rejectAfter a choke, a peer with the fast extension must have answered every
-	// request (BEP 6).
+	// rejectAfter is how long after a choke a peer with the fast extension has to answer
+	// every request (BEP 6).
 	rejectAfter = 10 * time.Second
 )
 
-// requestPeer is what the requester knows of a peer.
+// requestPeer is the requester's state of a peer.
 type requestPeer struct {
 	conn    Conn
-	origin  uint32     // whom its payload is blamed on
-	closing bool       // nothing is asked of it, while what was asked may still land
-	reqq    int        // how many requests it keeps; 0 is unknown
-	has     bitset.Set // pieces; length 0 until their number is known
+	origin  uint32     // identifies the peer when its payload is bad
+	closing bool       // nothing more is requested, but earlier requests may still be answered
+	reqq    int        // how many requests the peer queues; 0 means unknown
+	has     bitset.Set // pieces; length 0 until the number of pieces is known
 	nHas    int
-	// nPadding of them are nothing but padding.
+	// nPadding is how many of those contain only padding.
 	nPadding int
-	shares   bool // has is the empty set that many peers share
+	shares   bool // has is the shared empty set
 	counted  bool // as a seed; otherwise the picker counts each of its pieces
 	want     int  // pieces that it has and we need
 
 	choked     bool // the peer chokes us
-	interested bool // we told it so
+	interested bool // we sent interested
 	slowStart  bool // depth still grows with each block
 	dry        bool // nothing to request was found; refill waits until something changes
-	place      int  // in peerList.all, when it was looked at last
+	place      int  // index in peerList.all, as of the last refillAll
 	leases     leaseList
 	cancelled  cancels
 	depth      int
 	steady     rate.Decay // bytes; see steadyRate
-	firstAt    mono.Time  // when the first block came
-	second     int64      // bytes in this second
-	before     int64      // and in the one before
+	firstAt    mono.Time  // when the first block arrived
+	second     int64      // bytes in the current second
+	before     int64      // bytes in the previous second
 	chokedAt   mono.Time
-	pause      mono.Time // nothing is asked until then
+	pause      mono.Time // nothing is requested until then
 	rejects    int       // in a row
-	allowed    []uint32  // pieces that we may ask for while choked (BEP 6)
+	allowed    []uint32  // pieces that may be requested while choked (BEP 6)
 	suggested  []uint32
 
 	standing
@@ -71,7 +71,7 @@ type requestPeer struct {
 
 func (p *requestPeer) out() int { return p.leases.n }
 
-// limit returns how many blocks p may have on order.
+// limit returns how many blocks may be outstanding at p.
 func (r *requester) limit(p *requestPeer) int {
 	if p.isDoubtful() {
 		if p.out() > 0 || r.now < p.retry {
@@ -92,8 +92,8 @@ func (r *requester) limit(p *requestPeer) int {
 	if !p.hasDelivered() {
 		n = min(n, firstDepth)
 	}
-	// Of several peers none may hold all the memory: each has a share by its speed, and
-	// never less than half of an equal share.
+	// No peer may occupy all the memory: each gets a share by its speed, and at least
+	// half of an equal share.
 	if r.peers.askable > 1 {
 		pool := r.slots.budget * int(max(1, min(int64(r.chunkSize), r.info.PieceLength)/blockSize))
 		share := pool / (2 * r.peers.askable)
@@ -105,7 +105,7 @@ func (r *requester) limit(p *requestPeer) int {
 	return max(n, minDepth)
 }
 
-// measure sets the depth of p by what it delivered. It is called once a second.
+// measure sets the depth of p from what it delivered. It is called once per second.
 func (r *requester) measure(p *requestPeer) {
 	flow := max(p.rate.Rate(r.now), float64(p.second))
 	keep := queueTime
@@ -116,22 +116,22 @@ func (r *requester) measure(p *requestPeer) {
 	if p.slowStart && p.before > 0 && float64(p.second) < 1.25*float64(p.before) {
 		p.slowStart = false
 	}
-	idle := p.out() == 0 && p.second == 0 // its rate says nothing about its speed then
+	idle := p.out() == 0 && p.second == 0 // then its rate says nothing about its speed
 	if !p.slowStart && !idle {
 		p.depth = min(max(want, minDepth), maxDepth)
 	}
 	p.before, p.second = p.second, 0
 }
 
-// mayRequest reports whether anything may be asked of p now.
+// mayRequest reports whether blocks may be requested from p now.
 func (r *requester) mayRequest(p *requestPeer) bool {
 	return !p.closing && p.want > 0 && p.interested && !r.paused &&
 		(!p.choked || len(p.allowed) > 0)
 }
 
-// refillAll requests blocks of all peers. Peers with nothing on order come first, so
-// that each has a part of the memory, and weak ones last, so that they do not hold what
-// others could fetch.
+// refillAll requests blocks from all peers. Peers with no outstanding request come first,
+// so that each gets a part of the memory. Weak peers come last, so that they do not
+// occupy what others could fetch.
 func (r *requester) refillAll() {
 	freed := r.peers.freed
 	r.peers.freed = false
@@ -168,7 +168,7 @@ func (r *requester) refillAll() {
 		for _, p := range list {
 			r.refill(p)
 			if freed && turn == turnIdle && p.out() > 0 {
-				r.peers.first = p.place + 1 // what becomes free next is offered to the others first
+				r.peers.first = p.place + 1 // offer what becomes free next to the others first
 			}
 		}
 		clear(list)
@@ -176,16 +176,16 @@ func (r *requester) refillAll() {
 	}
 }
 
-// The order in which peers are asked for blocks.
+// The order in which refillAll serves the peers.
 const (
-	turnIdle = iota // delivers, and has nothing on order
+	turnIdle = iota // delivers, and has no outstanding request
 	turnFirm
 	turnWeak
 	nTurns
 )
 
-// refill requests blocks of p up to its depth. It waits until a quarter of the queue is
-// gone, so that several requests are sent in one segment.
+// refill requests blocks from p up to its depth. It waits until a quarter of the queue
+// has been served, so that one segment carries several requests.
 func (r *requester) refill(p *requestPeer) {
 	limit := r.limit(p)
 	out := p.out()
@@ -217,7 +217,7 @@ func (r *requester) refill(p *requestPeer) {
 	}
 }
 
-// leaseFrom leases free blocks of k to p up to limit.
+// leaseFrom requests free blocks of k from p, up to limit.
 func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
 	pc := k.piece
 	pc.only = p
@@ -233,7 +233,7 @@ func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
 	r.setNeedy(k)
 }
 
-// may reports whether blocks of pc may be asked of p.
+// may reports whether blocks of pc may be requested from p.
 func (r *requester) may(p *requestPeer, pc *piece) bool {
 	if !p.has.Has(int(pc.index)) || !r.need.Has(int(pc.index)) {
 		return false
@@ -241,14 +241,15 @@ func (r *requester) may(p *requestPeer, pc *piece) bool {
 	return !pc.parole || r.mayAlone(p, pc)
 }
 
-// serves reports whether q can be expected to deliver soon.
+// serves reports whether q is expected to deliver soon.
 func (r *requester) serves(q *requestPeer) bool {
 	return r.mayRequest(q) && !q.choked && !q.isDoubtful() && r.now >= q.pause
 }
 
-// nextChunk returns an open chunk with a free block for p, or nil. What p was asked for
-// last goes on. Else the rarest piece that is open comes first, so that what is begun is
-// finished, unless another peer can go on with it and p has a rarer one.
+// nextChunk returns an open chunk with a free block for p, or nil. p continues with the
+// piece it was asked for last. Otherwise the rarest open piece comes first, so that
+// pieces that were begun are finished, unless another peer can continue it and p has a
+// rarer one.
 func (r *requester) nextChunk(p *requestPeer) *chunk {
 	if p.choked {
 		return r.nextFast(p)
@@ -277,8 +278,9 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 	return r.openChunk(r.openPiece(index))
 }
 
-// nextOpen returns the open chunk with a free block that p is to go on with, or nil: what
-// it was asked for last, or the rarest, and of equal ones the one that is open longest.
+// nextOpen returns the open chunk with a free block that p should continue with, or nil:
+// one of the piece that p was asked for last, or of the rarest piece. Of equally rare
+// ones, it returns the chunk that was opened first.
 func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
 	for _, k := range r.pieces.needy {
 		if !r.may(p, k.piece) || !r.admits(p, k) {
@@ -294,7 +296,7 @@ func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
 	return best
 }
 
-// isServed reports whether another peer than p serves us and has pc.
+// isServed reports whether a peer other than p has pc and serves us.
 func (r *requester) isServed(pc *piece, p *requestPeer) bool {
 	for _, q := range r.peers.all {
 		if q != p && r.serves(q) && r.may(q, pc) {
@@ -304,8 +306,8 @@ func (r *requester) isServed(pc *piece, p *requestPeer) bool {
 	return false
 }
 
-// unfinished returns the first open piece that lacks a slot for one of its chunks and
-// may be asked of p, or nil.
+// unfinished returns the first open piece that has a chunk without a slot and may be
+// requested from p, or nil.
 func (r *requester) unfinished(p *requestPeer) *piece {
 	if r.pieces.closed == 0 {
 		return nil
@@ -318,9 +320,9 @@ func (r *requester) unfinished(p *requestPeer) *piece {
 	return nil
 }
 
-// choose returns the idle piece that p is to begin.
+// choose returns the idle piece that p should begin.
 func (r *requester) choose(p *requestPeer) (uint32, bool) {
-	for len(p.suggested) > 0 { // BEP 6: what the peer has in its cache
+	for len(p.suggested) > 0 { // BEP 6: a suggested piece is in the peer's cache
 		n := len(p.suggested) - 1
 		s := p.suggested[n]
 		p.suggested = p.suggested[:n]
@@ -334,8 +336,8 @@ func (r *requester) choose(p *requestPeer) (uint32, bool) {
 	return r.pick.rarest(p.has, p.nHas)
 }
 
-// nextFast is nextChunk for a peer that chokes us: it may be asked for the pieces that
-// it allows all the same (BEP 6).
+// nextFast is nextChunk for a peer that chokes us. Only the pieces that it allows may be
+// requested (BEP 6).
 func (r *requester) nextFast(p *requestPeer) *chunk {
 	for _, index := range p.allowed {
 		if !r.need.Has(int(index)) || !p.has.Has(int(index)) || (r.focus.on && !r.focus.has(index)) {
@@ -387,7 +389,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 		r.judge(p)
 		r.drop(l)
 	} else if k = r.landed(ev); k != nil {
-		late = true // it crossed our cancel, but its place is still there
+		late = true // it arrived after our cancel, but its place is still free
 	} else {
 		p.cancelled.take(r.now)
 		r.intake.wasted += int64(n)
@@ -395,7 +397,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	}
 	s := &k.piece.block[b]
 	if s.done {
-		panic("engine: a block came twice into one slot")
+		panic("engine: block received twice in one slot")
 	}
 	s.done, s.from = true, p.origin
 	r.sink.hold(p.origin)
@@ -412,7 +414,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	}
 }
 
-// landed returns the open chunk that holds a block that no lease is for, or nil.
+// landed returns the open chunk that holds a block without a request, or nil.
 func (r *requester) landed(ev BlockEvent) *chunk {
 	pc := r.pieces.open[ev.Block.Piece]
 	b := ev.Block.Begin / blockSize
@@ -426,14 +428,14 @@ func (r *requester) landed(ev BlockEvent) *chunk {
 	return k
 }
 
-// unwanted handles BlockUnwanted: a block that is of no use. If p owed it, it owes
-// it no more. It reports whether p was asked for the block.
+// unwanted handles BlockUnwanted: a block without a use, which settles a request to p if
+// there was one. It reports whether the block had been requested from p.
 func (r *requester) unwanted(p *requestPeer, b Block) bool {
 	n := int(b.Length)
 	r.intake.rate.Add(r.now, n)
 	r.intake.bytes += int64(n)
 	r.intake.wasted += int64(n)
-	if l := r.find(p, b); l != nil { // it lost a race
+	if l := r.find(p, b); l != nil { // another peer was faster
 		r.cancel(l, true)
 		p.cancelled.take(r.now)
 		return true

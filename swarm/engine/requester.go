@@ -10,53 +10,54 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// requestSink carries out what the requester decides, and knows which origins sent
-// bad blocks. A call of it does not change the requester.
+// requestSink carries out the requester's decisions, and knows which origins sent bad
+// blocks. Its methods do not change the requester.
 type requestSink interface {
-	// request asks a peer for a block, which goes into a slot at offset.
+	// request requests a block from a peer. Its payload goes into a slot at offset.
 	request(conn Conn, slot Slot, offset uint32, b Block)
-	// cancel takes a request back. told says that the peer announced that it will
+	// cancel withdraws a request. rejected says that the peer has announced that it will
 	// not send the block.
-	cancel(conn Conn, b Block, told bool)
-	// store hands over a slot whose blocks b have all arrived. round counts how often
-	// pieces were begun: the parts of one copy of a piece have the same.
+	cancel(conn Conn, b Block, rejected bool)
+	// store hands over a slot after all blocks of b have arrived. All parts of one copy
+	// of a piece have the same round.
 	store(slot Slot, b Block, round uint32)
-	// dropSlot discards what a slot holds.
+	// dropSlot discards the contents of a slot.
 	dropSlot(slot Slot)
 
-	// hold and release count the blocks of an origin that are kept.
+	// hold and release count the kept blocks of an origin.
 	hold(origin uint32)
 	release(origin uint32)
-	// isSuspect reports whether a copy of the piece was bad, and nobody is blamed yet.
+	// isSuspect reports whether a copy of the piece was bad and the sender is not yet
+	// known.
 	isSuspect(piece uint32) bool
-	// isNamed reports whether an origin had a part in a bad copy of the piece.
+	// isNamed reports whether an origin contributed to a bad copy of the piece.
 	isNamed(origin, piece uint32) bool
-	// isResting reports whether an origin is not asked for the piece for now.
+	// isResting reports whether the piece is currently not requested from an origin.
 	isResting(origin, piece uint32) bool
 }
 
-// requester decides which blocks are asked of which peer, and when they are asked of
-// another. Its parts are the picker (which piece is begun next), the slots (the
-// budget of memory), the focus (what a reader waits for), and a standing for each
-// peer (what it delivered).
+// requester decides which blocks to request from which peer, and when to request them
+// from another one. Its parts are the picker (which piece to begin next), the slots (the
+// memory budget), the focus (what a reader is waiting for), and a standing for each peer
+// (what it has delivered).
 //
-// Every needed piece is either idle (with the picker) or open. A block of an open
-// chunk is exactly one of: free, on order at one or several peers, or done.
+// Every needed piece is either idle (in the picker) or open. A block of an open chunk is
+// in exactly one of three states: free, requested from one or several peers, or done.
 type requester struct {
 	sink requestSink
-	now  mono.Time // of the present call; see begin
+	now  mono.Time // time of the current call; see begin
 	rng  *rand.Rand
 
-	info      *metainfo.Info // nil until opened
+	info      *metainfo.Info // nil until start
 	n         int            // pieces
 	chunkSize uint32
-	paused    bool // nothing is asked for, nor stored
+	paused    bool // nothing is requested or stored
 
-	need  bitset.Set // wanted and not verified
+	need  bitset.Set // wanted but not verified
 	nNeed int
 	nHave int // verified pieces
 
-	padding  bitset.Set // pieces of nothing but padding (BEP 47); length 0 if there are none
+	padding  bitset.Set // pieces that contain only padding (BEP 47); length 0 if there are none
 	nPadding int
 
 	pick   *picker
@@ -68,25 +69,25 @@ type requester struct {
 	intake intake
 }
 
-// peerList holds the peers in the order they came, and what all of them deliver.
+// peerList holds the peers in order of arrival, and totals over all of them.
 type peerList struct {
 	all   []*requestPeer
 	full  bitset.Set // every piece; shared by all peers that have everything
 	none  bitset.Set // no piece; shared by all peers that have nothing yet
-	seeds int        // peers counted as having everything, apart from the picker
+	seeds int        // peers counted as having everything; the picker does not count them
 
-	freed  bool                   // a slot, a block or a piece became free: all may look again
+	freed  bool                   // a slot, block or piece became free: all peers may look for work again
 	lookAt mono.Time              // when all look again; see lookAgain
-	first  int                    // who is asked first
-	turns  [nTurns][]*requestPeer // of refillAll
+	first  int                    // index of the peer that is served first
+	turns  [nTurns][]*requestPeer // used by refillAll
 
-	endgameAt mono.Time     // when the endgame began; Never outside of it
-	askable   int           // peers that can be asked for more than one block
-	downTotal float64       // bytes a second of all of them
-	bestGap   time.Duration // how long the best of them takes for a block; 0 is unknown
+	endgameAt mono.Time     // when the endgame began; Never outside the endgame
+	askable   int           // peers from which more than one block can be requested
+	downTotal float64       // bytes per second of all peers
+	bestGap   time.Duration // time per block of the fastest peer; 0 means unknown
 }
 
-// intake counts what arrived.
+// intake counts received payload.
 type intake struct {
 	rate      rate.Meter
 	bytes     int64
@@ -99,10 +100,10 @@ func newRequester(sink requestSink, chunkSize uint32, rng *rand.Rand) requester 
 		peers: peerList{lookAt: mono.Never, endgameAt: mono.Never}}
 }
 
-// begin sets the time of the calls that follow.
+// begin sets the time for the calls that follow.
 func (r *requester) begin(now mono.Time) { r.now = now }
 
-// start takes up a torrent: nothing is needed before the first setNeed.
+// start sets the torrent's geometry. No piece is needed until setNeed is called.
 func (r *requester) start(info *metainfo.Info) {
 	r.info, r.n = info, info.NumPieces()
 	r.need = bitset.New(r.n)
@@ -120,16 +121,16 @@ func (r *requester) start(info *metainfo.Info) {
 // isStarted reports whether the torrent's geometry is known.
 func (r *requester) isStarted() bool { return r.info != nil }
 
-// setBudget sets how many slots there are.
+// setBudget sets the number of slots.
 func (r *requester) setBudget(slots int) {
 	r.slots.resize(slots)
 	r.peers.freed = true
 }
 
-// setPaused stops all requests while storage fails, or lets them go on.
+// setPaused stops all requests while storage fails, or resumes them.
 func (r *requester) setPaused(paused bool) { r.paused = paused }
 
-// setNeed takes over which pieces are verified and which are wanted.
+// setNeed sets which pieces are verified and which are wanted.
 func (r *requester) setNeed(have, wanted bitset.Set) {
 	r.nHave, r.nNeed = 0, 0
 	for i := range r.n {
@@ -163,8 +164,8 @@ func (r *requester) setNeed(have, wanted bitset.Set) {
 	r.peers.freed = true
 }
 
-// availability returns how many copies of the torrent the peers hold together: the
-// whole copies, and of the next one the part that is there.
+// availability returns how many copies of the torrent the peers have together: complete
+// copies, plus the available fraction of one more.
 func (r *requester) availability() float64 {
 	if r.n == 0 {
 		return 0
@@ -172,13 +173,13 @@ func (r *requester) availability() float64 {
 	return float64(r.peers.seeds) + r.pick.copies()
 }
 
-// needsPieces reports whether a wanted piece is not verified.
+// needsPieces reports whether a wanted piece is not yet verified.
 func (r *requester) needsPieces() bool { return r.nNeed > 0 }
 
-// isScarce reports whether no peer is a seed, and some piece is at no peer.
+// isScarce reports whether no peer is a seed and no peer has some piece.
 func (r *requester) isScarce() bool { return r.peers.seeds == 0 && r.pick.missing > 0 }
 
-// gotPiece notes that a piece is verified that was not before.
+// gotPiece records that a piece has been verified.
 func (r *requester) gotPiece(index uint32) {
 	i := int(index)
 	r.nHave++
@@ -194,7 +195,7 @@ func (r *requester) gotPiece(index uint32) {
 	}
 }
 
-// tick does what is due by now.
+// tick does the work that is due.
 func (r *requester) tick() {
 	if r.now >= r.peers.lookAt {
 		r.peers.lookAt = mono.Never

@@ -2,17 +2,17 @@ package engine
 
 import "seedbed/swarm/wire"
 
-// What the engine does with the decisions of its requester, and what it tells it.
+// This file connects the requester to the engine.
 
-// requests is the engine as its requester sees it.
+// requests implements requestSink.
 type requests struct{ e *Engine }
 
 func (s requests) request(conn Conn, slot Slot, offset uint32, b Block) {
 	s.e.cmd(Command{Kind: CmdRequest, Conn: conn, Slot: slot, Offset: offset, Block: b})
 }
 
-func (s requests) cancel(conn Conn, b Block, told bool) {
-	s.e.cmd(Command{Kind: CmdCancel, Conn: conn, Block: b, Quiet: told})
+func (s requests) cancel(conn Conn, b Block, rejected bool) {
+	s.e.cmd(Command{Kind: CmdCancel, Conn: conn, Block: b, Quiet: rejected})
 }
 
 func (s requests) store(slot Slot, b Block, round uint32) {
@@ -32,14 +32,14 @@ func (s requests) isResting(origin, piece uint32) bool {
 	return s.e.blame.isResting(s.e.now, origin, piece)
 }
 
-// unwantedCost bytes that nobody asked for cost a peer as much as a message that
-// makes no sense.
+// unwantedCost is how many bytes of blocks that were not requested cost a peer as much as
+// one useless message.
 const unwantedCost = 1 << 10
 
 // onUnwanted handles BlockUnwanted.
 func (e *Engine) onUnwanted(p *peer, b Block) {
 	if !e.req.unwanted(&p.down, b) {
-		// BEP 6: blocks are sent only if they were asked for.
+		// BEP 6: blocks are sent only on request.
 		e.charge(p, 1+float64(b.Length)/unwantedCost)
 	}
 }
@@ -53,7 +53,7 @@ func (e *Engine) onReject(p *peer, b Block) {
 	}
 }
 
-// updateInterest keeps our interest in p in step with what it has.
+// updateInterest sends p our interest if it has changed.
 func (e *Engine) updateInterest(p *peer) {
 	if p.closing || !p.told || !e.req.updateInterest(&p.down) {
 		return
@@ -65,7 +65,7 @@ func (e *Engine) updateInterest(p *peer) {
 	e.send(p, wire.Msg{Type: t})
 }
 
-// updateInterests does so for all peers.
+// updateInterests calls updateInterest for all peers.
 func (e *Engine) updateInterests() {
 	for _, p := range e.peers {
 		e.updateInterest(p)

@@ -6,24 +6,25 @@ import (
 	"seedbed/internal/mono"
 )
 
-// What is done when a peer could deliver and no block is free: because every slot is
-// held (relieve), or because everything is on order already (takeOver, endgame, probe).
+// This file handles the case that a peer could deliver but no block is free: either all
+// slots are occupied (relieve), or everything is requested already (takeOver, endgame,
+// probe).
 
 const (
-	// endgameDepth bounds what is asked twice of one peer.
+	// endgameDepth bounds the blocks that are requested from a second peer at once.
 	endgameDepth = 16
-	// endgameLong after the endgame began, or in twice the time that the best peer takes
-	// for a block, a block may be on order at three peers; until then at two, so that
-	// what is little to begin with is not fetched three times.
+	// endgameLong is how long the endgame lasts before a block may be requested from
+	// three peers instead of two; the limit is at least twice the time per block of the
+	// fastest peer. Without it, a small torrent would be fetched three times.
 	endgameLong = 2 * time.Second
-	// probeAfter is the age at which a block that is on order may be asked of one more
+	// probeAfter is the age at which an outstanding block may be requested from one more
 	// peer that has nothing else to do.
 	probeAfter = 250 * time.Millisecond
 )
 
-// relieve frees a slot for p when there is none for it. Nobody can go on with a chunk
-// whose missing blocks are on order nowhere, or at weak peers alone. Of those chunks it
-// drops the least complete. So there is progress with one slot.
+// relieve frees a slot for p when there is none. It drops the least complete of the
+// chunks that no firm peer can continue: all their outstanding requests are at weak
+// peers. This guarantees progress even with one slot.
 func (r *requester) relieve(p *requestPeer) bool {
 	if p.isDoubtful() {
 		return false
@@ -54,7 +55,7 @@ func (r *requester) relieve(p *requestPeer) bool {
 	return true
 }
 
-// isStale reports whether all that is on order of k has been for a while.
+// isStale reports whether all outstanding requests of k are old.
 func (r *requester) isStale(k *chunk) bool {
 	for b := k.first; k.out > 0 && b < k.first+k.blocks; b++ {
 		for l := k.piece.block[b].held; l != nil; l = l.other {
@@ -66,7 +67,7 @@ func (r *requester) isStale(k *chunk) bool {
 	return true
 }
 
-// useful reports whether p has something that a free slot would let us begin.
+// useful reports whether p could use a free slot to begin something.
 func (r *requester) useful(p *requestPeer) bool {
 	if r.unfinished(p) != nil {
 		return true
@@ -75,7 +76,7 @@ func (r *requester) useful(p *requestPeer) bool {
 	return ok
 }
 
-// servable reports whether a peer that serves us could go on with pc.
+// servable reports whether a peer that serves us could continue pc.
 func (r *requester) servable(pc *piece) bool {
 	for _, q := range r.peers.all {
 		if r.serves(q) && r.may(q, pc) {
@@ -85,13 +86,14 @@ func (r *requester) servable(pc *piece) bool {
 	return false
 }
 
-// inEndgame reports whether every block that is lacking is on order somewhere.
+// inEndgame reports whether every missing block has been requested.
 func (r *requester) inEndgame() bool {
 	return r.pick.idleCount() == 0 && len(r.pieces.needy) == 0 && r.pieces.closed == 0
 }
 
-// endgame requests of p the blocks that slower peers have on order. It begins with the
-// last, as these peers send them last. When one delivers, the others get a cancel.
+// endgame requests from p blocks that are outstanding at slower peers. It starts at the
+// end, because these peers send the last blocks last. When one peer delivers, the others
+// get a cancel.
 func (r *requester) endgame(p *requestPeer, limit int) bool {
 	if !r.inEndgame() {
 		r.peers.endgameAt = mono.Never
@@ -129,8 +131,8 @@ func (r *requester) endgame(p *requestPeer, limit int) bool {
 	return asked
 }
 
-// isWithin reports whether block b of pc is on order, but not at p, and at fewer
-// peers than so many that can be expected to deliver it soon.
+// isWithin reports whether block b of pc has been requested, but not from p, and from
+// fewer than copies peers that are expected to deliver it soon.
 func (r *requester) isWithin(pc *piece, b uint32, p *requestPeer, copies int) bool {
 	n := 0
 	for l := pc.block[b].held; l != nil; l = l.other {
@@ -149,8 +151,8 @@ func (r *requester) isWithin(pc *piece, b uint32, p *requestPeer, copies int) bo
 	return n < copies && pc.block[b].held != nil
 }
 
-// takeOver moves the blocks that others owe for long to p, which delivers and has
-// nothing else to do.
+// takeOver moves overdue blocks of other peers to p, which delivers and has nothing else
+// to do.
 func (r *requester) takeOver(p *requestPeer, limit int) bool {
 	if p.weak && !p.crawls {
 		return false
@@ -178,12 +180,11 @@ func (r *requester) takeOver(p *requestPeer, limit int) bool {
 	return moved
 }
 
-// probe asks p, which has nothing else to do, for one block that others have on
-// order, so that it can show how fast it is. It needs no memory, and nobody waits
-// for it.
+// probe requests from p, which has nothing else to do, one block that is outstanding at
+// other peers, to measure its speed. That needs no additional memory and delays nobody.
 func (r *requester) probe(p *requestPeer) bool {
 	if r.leases.firm > 0 && r.slots.available() && r.mayBegin(p) {
-		return false // there is room for what it could be asked for
+		return false // there is space for regular requests
 	}
 	if !p.mayProbe(r.now) {
 		return false

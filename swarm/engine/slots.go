@@ -1,7 +1,7 @@
 package engine
 
-// slots hands out the budget. A slot above a budget that was cut is not handed
-// out again once it comes back.
+// slots manages the budget of slots. If the budget shrinks, a slot above it is not reused
+// after it is freed.
 type slots struct {
 	budget int
 	free   []Slot
@@ -35,7 +35,7 @@ func (s *slots) take() (Slot, bool) {
 
 func (s *slots) give(v Slot) {
 	if int(v) >= len(s.used) || !s.used[v] {
-		panic("engine: a slot came back that was not out")
+		panic("engine: freed a slot that was not in use")
 	}
 	s.used[v] = false
 	s.inUse--

@@ -2,10 +2,9 @@ package engine
 
 import "seedbed/swarm/wire"
 
-// The engine's side of spread: the facts that it asks for, and what becomes of its
-// suggestions. upload.go asks it for urgencies and weights.
+// This file connects spread to the engine. upload.go uses its urgencies and weights.
 
-// spreading is the engine as its spread sees it.
+// spreading implements spreadFacts.
 type spreading struct{ e *Engine }
 
 func (s spreading) nobodyHas(piece uint32) bool { return s.e.req.pick.nobodyHas(piece) }
@@ -15,17 +14,17 @@ func (s spreading) awaits(conn Conn, piece uint32) bool {
 	return p != nil && s.e.uploader.awaits(&p.up.uploadPeer, piece)
 }
 
-// isOnlySeed reports whether we have everything, and some piece is at no other peer.
+// isOnlySeed reports whether we have everything and some piece is at no other peer.
 func (e *Engine) isOnlySeed() bool {
 	c := e.content
 	return c.complete && c.nHave == c.n && e.req.isScarce()
 }
 
 // spreadSlots is how many peers the only seed unchokes if its uplink is limited. It still
-// sends one piece at a time: it can choose to whom only among peers that may request.
+// sends one piece at a time, but it can choose only among unchoked peers.
 const spreadSlots = 200
 
-// setSlots sets the number of upload slots by what the swarm needs now.
+// setSlots sets the number of upload slots that the swarm needs now.
 func (e *Engine) setSlots() {
 	slots := e.cfg.Uploads + 1
 	if e.uploader.isLimited() && e.content != nil && e.isOnlySeed() {
@@ -34,8 +33,8 @@ func (e *Engine) setSlots() {
 	e.choker.setSlots(e.now, slots)
 }
 
-// suggestFresh suggests pieces that no leecher has to peers that may request them. Only
-// peers with the fast extension understand a suggestion.
+// suggestFresh suggests pieces that no leecher has to unchoked peers with the fast
+// extension.
 func (e *Engine) suggestFresh() {
 	c := e.content
 	if !e.isOnlySeed() || c.super.isOn() {

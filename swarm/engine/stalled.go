@@ -7,54 +7,52 @@ import (
 	"seedbed/internal/rate"
 )
 
-// An upload slot is worth nothing to a peer that does not read. The kernels on the
-// way take hundreds of KiB on its behalf before that shows, so the choker tells a
-// peer that has taken more (it is proven) from one that has not. Where many take
-// nothing, proven peers go before the others, and these share a small part of what
-// is sent until they are proven too.
+// An upload slot is wasted on a peer that does not read. The socket buffers on the way
+// absorb hundreds of KiB before that shows. So the choker distinguishes peers that have
+// taken more than that (proven) from others. Where many peers take nothing, proven peers
+// come first, and the others share a small part of the uplink until they are proven too.
 
 const (
-	// stallAfter without a block that was sent, or four times what a block takes at
-	// the pace of all, an unchoked peer loses its slot if others wait. It is not given
-	// one for stallPause, twice as long each time up to maxStalls.
+	// An unchoked peer that took no block for stallAfter, or for four times the average
+	// duration of a block, loses its slot if others wait. It gets no slot for stallPause,
+	// doubled with each stall up to maxStalls.
 	stallAfter = 5 * time.Second
 	stallLimit = time.Minute
 	stallPause = 30 * time.Second
 	maxStalls  = 6
-	// provenBytes is more than the buffers of a connection hold.
+	// provenBytes is more than the buffers of a connection can hold.
 	provenBytes = 1 << 20
-	// manyStalled peers that took nothing, or half as many that asked and do not read,
-	// are no accident.
+	// manyStalled is the number of stalled peers that indicates an attack. A peer with
+	// pending requests that does not read counts twice.
 	manyStalled = 8
-	// stalledFor is how long that is remembered: those who lose their place come again.
+	// stalledFor is how long that state lasts, because disconnected peers return.
 	stalledFor = 10 * time.Minute
-	// trialShare is the part of what is sent that unproven peers may have then, and
-	// minTrial, in bytes a second, what they have at least.
+	// trialShare is the fraction of the uplink that unproven peers get in that state;
+	// minTrial is its minimum in bytes per second.
 	trialShare = 1. / 32
 	minTrial   = 16 << 10
 	trialBurst = 128 << 10
 )
 
-// stalledPeers is what the choker knows of peers that take nothing.
+// stalledPeers is the choker's knowledge of peers that take nothing.
 type stalledPeers struct {
-	many   bool // there are many
+	many   bool // many peers are stalled
 	until  mono.Time
 	proven bool          // a proven peer takes what it is sent
-	waits  bool          // an interested peer is choked that may have a slot
-	after  time.Duration // without a block a peer is stalled
+	waits  bool          // an eligible interested peer is choked
+	after  time.Duration // how long a peer without a block takes to count as stalled
 	trial  rate.Bucket   // for unproven peers
 }
 
-// isProven reports whether a peer took more than buffers hold, since it was stalled
-// last.
+// isProven reports whether a peer has taken more than buffers hold since it last stalled.
 func (p *chokePeer) isProven() bool { return p.total >= provenBytes*int64(1+p.stalls) }
 
-// isStalled reports whether a peer was unchoked, took nothing, and has not taken
-// enough since to be proven.
+// isStalled reports whether a peer was unchoked, took nothing, and has not proven itself
+// since.
 func (p *chokePeer) isStalled() bool { return p.stalls > 0 && !p.isProven() }
 
-// countStalled looks at all peers once a second. bytesPerSecond is what we send to
-// all of them.
+// countStalled counts stalled peers once per second. bytesPerSecond is what we send to
+// all peers.
 func (c *choker) countStalled(now mono.Time, bytesPerSecond float64, sink chokeSink) {
 	w := &c.stalled
 	stalled := 0
@@ -71,7 +69,7 @@ func (c *choker) countStalled(now mono.Time, bytesPerSecond float64, sink chokeS
 		case p.isProven():
 			w.proven = w.proven || p.unchoked && now.Sub(p.sentAt) < w.after
 		case p.stalls > 0 && sink.isSending(p.conn):
-			stalled += 2 // it asks, and does not read
+			stalled += 2 // it requests but does not read
 		case p.stalls > 0:
 			stalled++
 		}
@@ -87,8 +85,8 @@ func (c *choker) countStalled(now mono.Time, bytesPerSecond float64, sink chokeS
 	w.trial.Rate = max(minTrial, bytesPerSecond*trialShare)
 }
 
-// dropStalled takes the slot of a peer that takes nothing, if others wait for it. The
-// caller passes over peers that give us something.
+// dropStalled chokes p if it takes nothing and others wait for its slot. The caller
+// excludes peers that send us something.
 func (c *choker) dropStalled(now mono.Time, p *chokePeer, sink chokeSink) {
 	if !c.open || !p.unchoked || !p.interested || !c.stalled.waits ||
 		now.Sub(max(p.unchokedAt, p.sentAt)) < c.stalled.after {
@@ -100,9 +98,8 @@ func (c *choker) dropStalled(now mono.Time, p *chokePeer, sink chokeSink) {
 	c.freed = true
 }
 
-// maySend reports whether the next block for p, of length bytes, may be sent now.
-// What a choked peer may have is to begin with, and is as little as what unproven
-// peers have.
+// maySend reports whether the next block for p, of length bytes, may be sent now. Choked
+// peers (BEP 6 allowed fast) are limited like unproven ones.
 func (c *choker) maySend(now mono.Time, p *chokePeer, length uint32) bool {
 	w := &c.stalled
 	if !w.proven || p.isProven() && p.unchoked || !w.many && p.unchoked {

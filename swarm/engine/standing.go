@@ -7,73 +7,73 @@ import (
 	"seedbed/internal/rate"
 )
 
-// A standing is what is thought of a peer as a source of blocks. It knows what the
-// peer delivered and when, and nothing else.
+// standing rates a peer as a source of blocks. It knows what the peer delivered and when,
+// and nothing else.
 //
-// A peer that takes requests and delivers nothing holds up whatever was asked of
-// it, and it costs the peer nothing. So how much a peer may have on order follows
-// what it delivered. A peer is weak while it
+// A peer that accepts requests and delivers nothing blocks the memory reserved for them,
+// at no cost to itself. So the number of outstanding requests of a peer depends on what
+// it has delivered. A peer is weak if it
 //
 //   - has delivered nothing yet,
-//   - is snubbed: it owes blocks for longer than its own pace explains,
-//   - has strikes: it lost blocks that it was asked for, and delivered none since,
+//   - is snubbed: it has owed blocks for longer than its own pace explains,
+//   - has strikes: requests were taken away from it, and it has delivered no block since,
 //   - chokes us, or
 //   - crawls: others deliver many times as fast.
 //
-// Weak peers hold blocks in a few chunks only (see admits), so that they cannot
-// hold up all memory. What is on order at one for long is taken over by a peer
-// that delivers (see takeOver). A peer with strikes is asked for one block at a
-// time, after a pause that doubles. One block that arrives makes up for all that.
+// Weak peers get requests in a few chunks only (see admits), so that they cannot occupy
+// all memory. Overdue requests are moved to a peer that delivers (see takeOver). A peer
+// with strikes gets one request at a time, after a pause that doubles. One delivered
+// block clears the strikes.
 type standing struct {
 	rate      rate.Meter
-	snubbed   bool          // it owes blocks for too long
+	snubbed   bool          // it has owed blocks for too long
 	crawls    bool          // others are many times as fast
-	strikes   int           // pauses in a row that it earned
-	retry     mono.Time     // when the last of them ends
-	probes    int           // in a row
-	probeAt   mono.Time     // when the next may be made
-	gap       time.Duration // how long it took for a block: the longest, forgotten with time
+	strikes   int           // consecutive pauses
+	retry     mono.Time     // end of the last pause
+	probes    int           // consecutive probes
+	probeAt   mono.Time     // earliest time of the next probe
+	gap       time.Duration // longest time it took for a block, decaying
 	lastBlock mono.Time
-	answered  mono.Time // when the latest was asked for of the blocks that came
+	answered  mono.Time // when the newest of the delivered blocks was requested
 }
 
 const (
-	// A peer is snubbed when it owes blocks for patienceGaps times as long as it
+	// A peer is snubbed when it has owed blocks for patienceGaps times the time that it
 	// recently took for one, within these limits.
 	patienceGaps = 4
 	minPatience  = 2 * time.Second
 	maxPatience  = 10 * time.Second
-	// weakAfter is the age at which what a weak peer has on order may be taken over.
+	// weakAfter is the age at which a request to a weak peer may be moved.
 	weakAfter = time.Second
-	// hiccup is the same for a peer that has delivered and is quiet for so long, and
-	// for hiccupGaps times as long as it took for a block.
+	// hiccup is that age for a peer that has delivered but has been silent since, for at
+	// least as long and for hiccupGaps times its time per block.
 	hiccup     = weakAfter / 2
 	hiccupGaps = 8
-	// slowAfter is the same for a peer that is slower by slowFactor than the one
-	// that takes over: twice as long as its queue is meant to be.
+	// slowAfter is that age for a peer that is slower by slowFactor than the one that
+	// takes over. It is twice the intended duration of its queue.
 	slowAfter  = 6 * time.Second
 	slowFactor = 8
-	// overtakenAfter is the same for a block while later requests are answered.
+	// overtakenAfter is that age for a block whose peer answers later requests.
 	overtakenAfter = 2 * time.Second
-	// crawlFactor: a peer crawls that is slower than the fastest one by this.
+	// crawlFactor is how many times slower than the fastest peer a crawling peer is.
 	crawlFactor = 16
-	// maxStrikes bounds the pauses: 64 s.
+	// maxStrikes bounds the pauses, to 64 s.
 	maxStrikes = 6
 )
 
-// hasDelivered reports whether a block came that we asked for.
+// hasDelivered reports whether the peer has delivered a requested block.
 func (s *standing) hasDelivered() bool { return s.rate.Total() > 0 }
 
-// isDoubtful reports whether the peer owes us or failed us, so that it is asked for
-// one block at a time.
+// isDoubtful reports whether the peer is snubbed or has strikes, so that it gets one
+// request at a time.
 func (s *standing) isDoubtful() bool { return s.snubbed || s.strikes > 0 }
 
-// isFirm reports whether the peer is not weak, but for a choke.
+// isFirm reports whether the peer is not weak, apart from a choke.
 func (s *standing) isFirm() bool { return s.hasDelivered() && !s.isDoubtful() && !s.crawls }
 
-// strike notes that the peer lost a block that it was asked for at that time and
-// had for a while; or for any time, if it gave the block up itself and never
-// delivered one.
+// strike records that the peer failed to deliver a block requested at time asked, if it
+// had the request for a while. If gaveUp is set and the peer never delivered a block, the
+// time does not matter.
 func (s *standing) strike(now, asked mono.Time, gaveUp bool) {
 	if now < s.retry || (now.Sub(max(asked, s.lastBlock)) < hiccup && (!gaveUp || s.hasDelivered())) {
 		return
@@ -82,7 +82,7 @@ func (s *standing) strike(now, asked mono.Time, gaveUp bool) {
 	s.retry = now.Add(time.Second << s.strikes)
 }
 
-// noteBlock notes that a block arrived that was asked for at that time.
+// noteBlock records that a block requested at time asked has arrived.
 func (s *standing) noteBlock(now, asked mono.Time) {
 	s.gap = max(now.Sub(max(asked, s.lastBlock)), s.gap-s.gap/8)
 	s.answered = max(s.answered, asked)
@@ -90,19 +90,20 @@ func (s *standing) noteBlock(now, asked mono.Time) {
 	s.snubbed, s.strikes, s.retry, s.probes, s.probeAt = false, 0, 0, 0, 0
 }
 
-// noteProbe notes a probe: the next is made after a pause that doubles.
+// noteProbe records a probe. The next one follows after a pause that doubles.
 func (s *standing) noteProbe(now mono.Time) {
 	s.probeAt = now.Add(time.Second << min(s.probes, maxStrikes))
 	s.probes++
 }
 
-// mayProbe reports whether the peer has still to show what it can do, and may now.
+// mayProbe reports whether the peer still has to prove itself and may be probed now.
 func (s *standing) mayProbe(now mono.Time) bool {
 	return (!s.hasDelivered() || s.isDoubtful()) && now >= s.probeAt
 }
 
-// patience is how long the peer may owe blocks before it is snubbed: by its own
-// pace, and by that of the best, which takes bestGap for a block; 0 is unknown.
+// patience returns how long the peer may owe blocks before it is snubbed. It depends on
+// the peer's own pace and on bestGap, the time per block of the fastest peer (0 means
+// unknown).
 func (s *standing) patience(bestGap time.Duration) time.Duration {
 	others := patienceGaps * bestGap
 	return min(max(patienceGaps*s.gap, minPatience, others), max(maxPatience, others))
@@ -113,9 +114,9 @@ func (s *standing) isSlower(now mono.Time, than *standing) bool {
 	return s.rate.Rate(now)*slowFactor < than.rate.Rate(now)
 }
 
-// overdue is the time before which the peer must have been asked for a block, for
-// taker to take it over; idle says that taker has nothing else to do. In twice the
-// time that taker itself takes for one, the peer may well deliver.
+// overdue returns a time: taker may take over blocks that were requested from this peer
+// before it. idle says that taker has nothing else to do. A block is never overdue within
+// twice the time that taker takes for one, because the peer may well deliver it by then.
 func (s *standing) overdue(now mono.Time, taker *standing, idle bool) mono.Time {
 	least := 2 * taker.gap
 	switch {

@@ -2,7 +2,7 @@ package engine
 
 import "seedbed/internal/mono"
 
-// Stats is a snapshot at now.
+// Stats returns a snapshot at time now.
 func (e *Engine) Stats(now mono.Time) Stats {
 	s := Stats{
 		DownRate: e.req.intake.rate.Rate(now), UpRate: e.upRate.Rate(now), UpLimit: e.uploader.limit,

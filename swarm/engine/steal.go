@@ -4,18 +4,20 @@ import (
 	"time"
 )
 
-// A request at a peer that serves many others waits long for its turn. Meanwhile a peer
-// that has nothing else for us may get the same piece. So a block is requested of the
-// second peer instead, if it would come much later from the first. Blocks that were
-// requested last move first, as they are the least likely to be on their way.
+// A request to a peer that serves many others waits long for its turn. Meanwhile a peer
+// that has nothing else for us may get the same piece. So a block is requested from the
+// second peer instead, if it would arrive much later from the first. The newest requests
+// move first, because their blocks are the least likely to be on their way.
 
 const (
 	// steadyTime is the time constant of the rates by which peers are compared. It is
-	// long because a peer that serves one after the other sends to each in bursts.
+	// long because a peer that serves its peers one after the other sends to each in
+	// bursts.
 	steadyTime = 10 * time.Second
-	// A block moves if it has been on order for stealAge and needs stealMargin more than
-	// stealFactor times as long as it would from the other peer. Without the age, a block
-	// would move to and fro between peers and be sent by several of them.
+	// A block moves if it has been outstanding for stealAge and needs stealMargin more
+	// than stealFactor times as long as it would from the other peer. Without the minimum
+	// age, a block would move back and forth between peers and be sent by several of
+	// them.
 	stealAge    = time.Second / 2
 	stealFactor = 2
 	stealMargin = time.Second / 2
@@ -23,7 +25,7 @@ const (
 	maxStealScan = 64
 )
 
-// steal requests of p, at which nothing else can be requested, blocks that are on order at
+// steal requests from p, which has nothing else to do, blocks that are outstanding at
 // slower peers. It reports whether it moved any.
 func (r *requester) steal(p *requestPeer, limit int) bool {
 	if p.isDoubtful() || p.choked || !r.slots.available() {
@@ -49,9 +51,9 @@ func (r *requester) steal(p *requestPeer, limit int) bool {
 	return moved
 }
 
-// latest returns a lease to move to p: the newest that p can take, of the peer that needs
-// longest to send what is on order at it. It returns nil if no peer needs longer than
-// seconds.
+// latest returns the lease to move to p: the newest one that p can take, from the peer
+// that needs longest for its outstanding blocks. It returns nil if no peer needs longer
+// than seconds.
 func (r *requester) latest(p *requestPeer, seconds float64) (best *lease) {
 	for _, q := range r.peers.all {
 		if q == p || q.out() == 0 {
@@ -69,7 +71,8 @@ func (r *requester) latest(p *requestPeer, seconds float64) (best *lease) {
 	return best
 }
 
-// steadyRate returns bytes a second that p sent, over a longer time than p.rate does.
+// steadyRate returns the rate of p in bytes per second, over a longer time than p.rate
+// does.
 func (p *requestPeer) steadyRate(r *requester) float64 {
 	known := min(steadyTime, max(r.now.Sub(p.firstAt), time.Second))
 	return p.steady.Sum(r.now, steadyTime) / known.Seconds()
@@ -92,7 +95,7 @@ func (r *requester) stealable(p, q *requestPeer) *lease {
 	return nil
 }
 
-// move cancels lease l at its peer and requests the block of p.
+// move cancels lease l at its peer and requests the block from p.
 func (r *requester) move(l *lease, p *requestPeer) {
 	q, k, b := l.peer, l.chunk, l.block
 	r.drop(l)

@@ -14,19 +14,19 @@ import (
 type SuperSeed uint8
 
 const (
-	// SuperAuto super-seeds while it helps: no upload limit is known, there is no other
-	// seed, there are pieces that no leecher has, and when a peer connects, superLeechers
-	// others are interested in us. Where an upload limit is known, the order in which
-	// blocks are sent has the same effect; see spread.go.
+	// SuperAuto super-seeds only while it helps: no upload limit is known, there is no
+	// other seed, and there are pieces that no leecher has. It applies to a peer that
+	// connects while superLeechers others are interested in us. With an upload limit, the
+	// order in which blocks are sent has the same effect; see spread.go.
 	SuperAuto SuperSeed = iota
-	// SuperOn super-seeds from the first leecher on, until every piece is at some
-	// leecher or another seed connects.
+	// SuperOn super-seeds from the first leecher on, until every piece is at some leecher
+	// or another seed connects.
 	SuperOn
 	// SuperOff announces every piece to every peer.
 	SuperOff
 )
 
-// ParseSuperSeed reads auto, on or off.
+// ParseSuperSeed parses auto, on or off.
 func ParseSuperSeed(s string) (SuperSeed, error) {
 	switch s {
 	case "auto":
@@ -36,92 +36,92 @@ func ParseSuperSeed(s string) (SuperSeed, error) {
 	case "off":
 		return SuperOff, nil
 	}
-	return 0, fmt.Errorf("%q is neither auto nor on nor off", s)
+	return 0, fmt.Errorf("%q is not one of auto, on, off", s)
 }
 
-// Super-seeding (BEP 16): a seed announces to each leecher only a few pieces, and
-// different ones to each. So nearly every byte that it sends is new to the swarm,
-// and the swarm has everything after little more than one copy.
+// Super-seeding (BEP 16): a seed announces only a few pieces to each leecher, and
+// different ones to each. So nearly every byte it sends is new to the swarm, and the
+// swarm is complete after little more than one copy.
 //
-// BEP 16 announces one piece at a time, and the next when the last was passed on.
-// We announce the next pieces as soon as the peer requests the last ones, so that it is
-// never slower than with a plain seed. A peer that could request and does not needs
-// other pieces than those announced: it has a selection, or a player needs others
-// next. We announce every piece to it. From then on we suggest the pieces that the
-// swarm lacks (BEP 6), as we do to peers that came before super-seeding began.
+// BEP 16 announces one piece at a time, and the next one when the last was passed on. We
+// announce the next pieces as soon as the peer requests the last ones, so that it is
+// never slower than with an ordinary seed. A peer that could request pieces but does not
+// needs other ones: it has a selection, or a player needs others next. We announce every
+// piece to it, and from then on suggest the pieces that the swarm lacks (BEP 6). Peers
+// that connected before super-seeding began are treated the same way.
 const (
-	// SuperAuto limits what a new peer is told if at least superLeechers other leechers
-	// are connected and interested.
+	// superLeechers is how many other leechers must be connected and interested for
+	// SuperAuto to limit the announcements to a new peer.
 	superLeechers = 3
-	// In torrents of more than superMaxPieces every peer is told of every piece. When
-	// limiting ends, the haves of all pieces are sent at once, and they must fit into what
-	// may be queued for a peer that reads slowly.
+	// In torrents of more than superMaxPieces every piece is announced to every peer.
+	// When limiting ends, the haves of all pieces are sent at once, and they must fit
+	// into the queue of a peer that reads slowly.
 	superMaxPieces = 1 << 14
-	// A choked peer is told of offerChoked pieces, enough to become interested. To an
-	// unchoked peer we announce as much beyond what it requested as it takes in
-	// offerAhead: at least offerBytes while its speed is unknown, and from offerMin to
-	// offerMax pieces. Suggestions are limited to suggestMax, as clients remember few.
+	// A choked peer is offered offerChoked pieces, enough to become interested. An
+	// unchoked peer is offered as much beyond its requests as it takes in offerAhead: at
+	// least offerBytes while its speed is unknown, and from offerMin to offerMax pieces.
+	// Suggestions are limited to suggestMax, because clients remember few.
 	offerChoked = 2
 	offerAhead  = time.Second
 	offerBytes  = 256 << 10
 	offerMin    = 2
 	offerMax    = 256
 	suggestMax  = 8
-	// A peer that does not become interested in what it was told of, or that is unchoked
-	// and requests nothing, is told of everything. If upload capacity is idle, that is
-	// after twice the time that its interest took to arrive, from minQuiet to maxQuiet.
-	// Otherwise messages may wait behind blocks to others, and it is after patienceShort
-	// or patienceLong.
+	// A peer that does not become interested in its offers, or that is unchoked and
+	// requests nothing, is offered everything. If upload capacity is idle, this happens
+	// after twice the time that its interest took to arrive, between minQuiet and
+	// maxQuiet. Otherwise messages may wait behind blocks for others, and it happens
+	// after patienceShort or patienceLong.
 	minQuiet      = 250 * time.Millisecond
 	maxQuiet      = 500 * time.Millisecond
-	patienceShort = time.Second // it is not interested, although it lacks what it was told of
+	patienceShort = time.Second // for a peer that is not interested, although it lacks the offered pieces
 	patienceLong  = 5 * time.Second
-	// Capacity is idle when we send less in flowSlot than a quarter of the recent peak.
-	// The peak halves in peakHalf.
+	// Capacity is idle if we send less than a quarter of the recent peak in flowSlot. The
+	// peak halves every peakHalf.
 	flowSlot = 100 * time.Millisecond
 	peakHalf = 10 * time.Second
 	// maxSkips bounds how many queued pieces are examined at a time for one peer.
 	maxSkips = 8
 )
 
-// superPeer is what the super-seeder knows of a peer.
+// superPeer is the super-seeder's state of a peer.
 type superPeer struct {
-	limited bool          // it was told of the pieces in shown only
-	guided  bool          // it was told of every piece, and those in shown are suggested to it
+	limited bool          // only the pieces in shown were announced to it
+	guided  bool          // every piece was announced to it, and those in shown are suggested
 	shown   bitset.Set    // pieces that were offered to it, or that it requested
-	asked   bitset.Set    // of those, the ones that it requested or has
+	asked   bitset.Set    // those of them that it requested or has
 	unasked int           // len(shown) - len(asked)
-	since   mono.Time     // since when it is not interested and could be; Never while it is
+	since   mono.Time     // since when it could be interested and is not; Never while it is
 	delay   time.Duration // between the first announcement and its interest, at most maxQuiet
-	met     bool          // it was interested once
+	met     bool          // it was interested at least once
 	idle    mono.Time     // since when it is unchoked and requests nothing; Never while it does
 }
 
-// superFacts is what the super-seeder is told of a peer at each turn.
+// superFacts describes a peer for one turn.
 type superFacts struct {
 	interested bool
 	served     bool    // unchoked
 	room       bool    // an upload slot is free
-	busy       bool    // it has requests that are not answered
-	rate       float64 // bytes a second that are sent to it
-	known      bool    // rate is more than a first impression
+	busy       bool    // it has unanswered requests
+	rate       float64 // bytes per second that are sent to it
+	known      bool    // rate is based on enough data
 }
 
-// rarity tells which pieces the swarm lacks.
+// rarity knows which pieces the swarm lacks.
 type rarity interface {
 	// nobodyHas reports whether no leecher has the piece.
 	nobodyHas(piece uint32) bool
 }
 
-// flow estimates whether upload capacity is idle, from what is sent.
+// flow estimates from sent bytes whether upload capacity is idle.
 type flow struct {
-	slotAt mono.Time // when the present slot began
+	slotAt mono.Time // when the current slot began
 	sent   float64   // bytes in it
-	peak   float64   // most bytes in a slot recently
-	fullAt mono.Time // when capacity was used last
+	peak   float64   // most bytes in a recent slot
+	fullAt mono.Time // when capacity was last used
 }
 
-// add counts bytes that were sent.
+// add counts sent bytes.
 func (f *flow) add(now mono.Time, n int) {
 	if d := now.Sub(f.slotAt); d >= flowSlot {
 		f.peak *= math.Exp2(-d.Seconds() / peakHalf.Seconds())
@@ -133,9 +133,9 @@ func (f *flow) add(now mono.Time, n int) {
 	}
 }
 
-// superSeeder decides which pieces are offered to each peer: announced, if it is
-// limited, or suggested, if it is guided. Every call costs O(1) amortised, except
-// release, choked and those that make sets: O(pieces/64).
+// superSeeder decides which pieces are offered to each peer: announced to limited peers,
+// suggested to guided ones. Every call costs amortised O(1), except release, choked and
+// calls that create sets: O(pieces/64).
 type superSeeder struct {
 	pieces   int
 	pieceLen float64
@@ -143,34 +143,34 @@ type superSeeder struct {
 
 	limited int // peers
 	guided  int // peers
-	// A piece is free if no leecher has it and it is on its way to none, as far as
-	// we know: it is not in taken, and it comes from cursor on or is in again.
+	// A piece is free if no leecher has it and none is known to be getting it: it is not
+	// in taken, and it is at or after cursor, or in again.
 	cursor  int
 	step    int64 // see at
 	taken   bitset.Set
 	again   fifo.Queue[uint32]
-	waiting bitset.Set // contents of again
+	waiting bitset.Set // the elements of again
 	flow    flow
-	due     mono.Time // when turn may have something to do, if nothing happens before
+	due     mono.Time // when turn may have work, if nothing happens before
 
-	offers []uint32 // of turn
+	offers []uint32 // used by turn
 }
 
 func newSuperSeeder(pieces int, pieceLen int64, r rarity) superSeeder {
 	return superSeeder{pieces: pieces, step: stride(pieces), pieceLen: float64(pieceLen), rarity: r, due: mono.Never}
 }
 
-// isOn reports whether there is a peer that is told of some pieces only.
+// isOn reports whether a peer is limited to some pieces.
 func (s *superSeeder) isOn() bool { return s.limited > 0 }
 
-// limit begins to limit what p is told.
+// limit starts to limit the announcements to p.
 func (s *superSeeder) limit(now mono.Time, p *superPeer) {
 	s.limited++
 	s.enter(now, p)
 	p.limited = true
 }
 
-// guide begins to make suggestions to p.
+// guide starts to make suggestions to p.
 func (s *superSeeder) guide(now mono.Time, p *superPeer) {
 	s.guided++
 	s.enter(now, p)
@@ -184,8 +184,8 @@ func (s *superSeeder) enter(now mono.Time, p *superPeer) {
 	*p = superPeer{shown: bitset.New(s.pieces), asked: bitset.New(s.pieces), since: now, delay: maxQuiet, idle: mono.Never}
 }
 
-// release forgets p, which is gone, or was told of every piece. What was offered to it
-// becomes free again, except what it requested if it is not gone.
+// release removes p, which is gone or has received all announcements. Pieces offered to
+// it become free again, except that those it requested stay taken if it is not gone.
 func (s *superSeeder) release(p *superPeer, gone bool) {
 	switch {
 	case p.limited:
@@ -205,16 +205,16 @@ func (s *superSeeder) release(p *superPeer, gone bool) {
 	*p = superPeer{}
 }
 
-// choked frees what was offered to p and not requested. p still knows that we have it,
-// and may request it when it is unchoked again.
+// choked frees the pieces that p was offered but has not requested. p still knows that we
+// have them, and may request them when it is unchoked again.
 func (s *superSeeder) choked(p *superPeer) {
 	if p.unasked > 0 {
 		s.free(p, false)
 	}
 }
 
-// free frees what was offered to p and not requested, and with asked also what it
-// requested.
+// free frees the pieces that p was offered but has not requested and, if asked is set,
+// those it requested.
 func (s *superSeeder) free(p *superPeer, asked bool) {
 	for i := p.shown.Next(0); i >= 0; i = p.shown.Next(i + 1) {
 		if !p.asked.Has(i) {
@@ -242,18 +242,19 @@ func (s *superSeeder) requested(p *superPeer, piece uint32) {
 	i := int(piece)
 	switch {
 	case !p.asked.Add(i):
-	case p.shown.Add(i): // nobody offered it
+	case p.shown.Add(i): // it was not offered
 		s.taken.Add(i)
 	default:
 		p.unasked--
 	}
 }
 
-// beginTurns precedes the turns of all peers, which set when the next are due.
+// beginTurns must be called before the turns of all peers, which set when the next are
+// due.
 func (s *superSeeder) beginTurns() { s.due = mono.Never }
 
-// turn returns the pieces to offer to p now, valid until the next call, or reports that p
-// is to be told of all pieces.
+// turn returns the pieces to offer to p now, which are valid until the next call, or
+// reports that all pieces must be announced to p.
 func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []uint32, all bool) {
 	if p.limited && s.wait(now, p, f) {
 		return nil, true
@@ -272,7 +273,7 @@ func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []
 	return s.offers, false
 }
 
-// target returns how many pieces may be offered to p beyond those that it requested.
+// target returns how many pieces may be offered to p beyond those it requested.
 func (s *superSeeder) target(p *superPeer, f superFacts) int {
 	bytes := f.rate * offerAhead.Seconds()
 	if !f.known {
@@ -290,7 +291,7 @@ func (s *superSeeder) target(p *superPeer, f superFacts) int {
 	return min(ahead, suggestMax)
 }
 
-// wait reports whether p has for too long requested nothing of what it was told of.
+// wait reports whether p has requested nothing of its offers for too long.
 func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool) {
 	since, patience := &p.idle, patienceLong
 	switch {
@@ -300,7 +301,7 @@ func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool
 		if p.unasked > 0 && (f.room || f.served) {
 			patience = patienceShort
 		}
-	case p.since != mono.Never: // its interest is new
+	case p.since != mono.Never: // it has just become interested
 		p.delay = min(p.delay, now.Sub(p.since))
 		p.since, p.met = mono.Never, true
 	}
@@ -322,7 +323,7 @@ func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool
 func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 	for range min(s.again.Len(), maxSkips) {
 		i := s.again.Pop()
-		if p.shown.Has(int(i)) && !s.taken.Has(int(i)) { // for another peer
+		if p.shown.Has(int(i)) && !s.taken.Has(int(i)) { // leave it for another peer
 			s.again.Push(i)
 			continue
 		}
@@ -336,7 +337,7 @@ func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 		s.cursor++
 		switch {
 		case s.taken.Has(int(i)):
-		case p.shown.Has(int(i)): // for another peer
+		case p.shown.Has(int(i)): // leave it for another peer
 			if s.waiting.Add(int(i)) {
 				s.again.Push(i)
 			}
@@ -347,11 +348,11 @@ func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 	return 0, false
 }
 
-// at is the k-th piece to be offered. Pieces that are offered one after the other
-// lie far apart, so that a peer that wants a part of the torrent finds some of it.
+// at returns the k-th piece to offer. Consecutive pieces are far apart, so that a peer
+// that wants a part of the torrent finds some of it.
 func (s *superSeeder) at(k int) uint32 { return uint32(int64(k) * s.step % int64(s.pieces)) }
 
-// take marks a piece as on its way to a leecher, unless one has it.
+// take marks a piece as on its way to a leecher, and reports whether no leecher has it.
 func (s *superSeeder) take(piece uint32) bool {
 	s.taken.Add(int(piece))
 	return s.rarity.nobodyHas(piece)

@@ -10,39 +10,39 @@ import (
 	"seedbed/internal/mono"
 )
 
-// An address that only the DHT or PEX has named is unproven: whoever named it may
-// want us to attack it. Limits bound what a third party can be made to receive:
+// An address that only the DHT or PEX has named is unproven: it may have been named to
+// make us attack it. These limits bound what a third party can receive from us:
 //
-//   - of one host few addresses are kept and one is dialled at a time, with
-//     growing pauses while none answers;
-//   - ports below 1024 are not dialled at all;
-//   - one source cannot fill the book.
+//   - For each host, few addresses are kept and one is dialled at a time, with growing
+//     pauses while none answers.
+//   - Ports below 1024 are never dialled.
+//   - One source cannot fill the book.
 //
-// Addresses that several sources name come first, and a source that names many
-// ports of one host replaces its own, so that a liar cannot hide an honest peer
-// behind the same address. An address is exempt when the user, a link, the peer
-// itself or an earlier connection proves it. Where we listen on a private address,
-// as in a laboratory, private addresses are exempt.
+// Addresses named by several sources come first. A source that names many ports of one
+// host replaces only its own addresses, so that it cannot displace an honest peer at the
+// same host. An address is exempt if the user, a link, the peer itself or an earlier
+// connection confirms it. If we listen on a private address, as in a laboratory, private
+// addresses are exempt too.
 const (
-	// maxPortsPerHost unproven addresses of one host are kept.
+	// maxPortsPerHost is how many unproven addresses of one host are kept.
 	maxPortsPerHost = 3
-	// maxPerSource unproven addresses are kept of those that one source named first.
-	// An address that has failed chargedFails times no longer counts.
+	// maxPerSource is how many of the unproven addresses that one source named first are
+	// kept. An address that has failed chargedFails times no longer counts.
 	maxPerSource = 100
 	chargedFails = 3
-	// MinUnprovenPort is the lowest unproven port that is dialled. Below it are the
-	// services that a SYN flood hurts or that raise an alarm.
+	// MinUnprovenPort is the lowest unproven port that is dialled. Lower ports belong to
+	// services that a SYN flood harms or that raise alarms.
 	MinUnprovenPort = 1024
-	// maxNames sources of an address are remembered.
+	// maxNames is how many sources of an address are remembered.
 	maxNames = 3
-	// hostRest is the pause after a dial to an unproven address of a host has failed.
-	// It doubles with each failure in a row.
+	// hostRest is how long a host is not dialled after a dial to an unproven address of
+	// it has failed. It doubles with each consecutive failure.
 	hostRest    = 2 * time.Second
 	hostRestMax = time.Minute
 )
 
-// sourceID identifies the network of the node or peer that named an address: its
-// IPv4 /24 or IPv6 /64, all of which one owner is likely to hold. 0 is unknown.
+// sourceID identifies the network of the node or peer that named an address: its IPv4 /24
+// or IPv6 /64, which usually has one owner. 0 means unknown.
 type sourceID uint64
 
 func sourceOf(from netip.Addr) sourceID {
@@ -57,16 +57,16 @@ func sourceOf(from netip.Addr) sourceID {
 	return max(sourceID(binary.BigEndian.Uint64(b[:])), 1)
 }
 
-// host holds what is known of the unproven addresses of one host.
+// host is the state of the unproven addresses of one host.
 type host struct {
 	kept    []netip.AddrPort
 	dialing bool
-	fails   uint8 // dials in a row that came to nothing
+	fails   uint8 // consecutive failed dials
 	next    mono.Time
 }
 
-// hostKey returns what counts as one host: an IPv4 address or an IPv6 /64, all
-// of whose addresses may lead to one machine.
+// hostKey returns what counts as one host: an IPv4 address, or an IPv6 /64, because all
+// addresses of a /64 may belong to one machine.
 func hostKey(ip netip.Addr) netip.Addr {
 	ip = addrs.Host(ip)
 	if ip.Is6() {
@@ -76,24 +76,24 @@ func hostKey(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// unproven holds the counts of a book that are limited.
+// unproven counts the unproven addresses of a book.
 type unproven struct {
 	hosts map[netip.Addr]*host
-	named map[sourceID]int // addresses that count for the source that named them first
+	named map[sourceID]int // addresses by the source that named them first
 }
 
 func newUnproven() unproven {
 	return unproven{hosts: make(map[netip.Addr]*host), named: make(map[sourceID]int)}
 }
 
-// isUnproven reports whether the limits hold for c.
+// isUnproven reports whether the limits apply to c.
 func (b *book) isUnproven(c *candidate) bool {
 	proven := c.answered || c.source&^(FromDHT|FromPEX) != 0
 	return !proven && !(b.relaxed && addrs.IsLocal(c.addr.Addr()))
 }
 
-// makePlace reports whether the limits leave a place for an unproven address. It
-// may forget another of the same host for it.
+// makePlace reports whether the limits allow adding an unproven address. It may remove
+// another address of the same host.
 func (b *book) makePlace(c *candidate) bool {
 	if c.addr.Port() < MinUnprovenPort || addrs.ScopeOf(c.addr.Addr()) == addrs.Never ||
 		c.first != 0 && b.unproven.named[c.first] >= maxPerSource {
@@ -111,10 +111,11 @@ func (b *book) makePlace(c *candidate) bool {
 	return true
 }
 
-// leastUseful returns which address of a full host gives way to one that first
-// names, or -1: in this order one that has failed, one that the same source
-// named, one of a source that holds several of the places. What several sources
-// name gives way only after it has failed often.
+// leastUseful returns the index of the address of a full host to replace by one that
+// first named, or -1. It prefers, in this order: an address that has failed often, one
+// that has failed, one named by the same source, and one of a source that named several
+// of the kept addresses. Addresses named by several sources are replaced only after they
+// have failed often.
 func (b *book) leastUseful(h *host, first sourceID) int32 {
 	worst, rank := int32(-1), 0
 	for _, a := range h.kept {
@@ -140,8 +141,7 @@ func (b *book) leastUseful(h *host, first sourceID) int32 {
 	return worst
 }
 
-// places returns how many places of a host are held by addresses that a source
-// named first.
+// places returns how many of the kept addresses of a host were named first by a source.
 func (b *book) places(h *host, first sourceID) (n int) {
 	for _, a := range h.kept {
 		if b.list[b.index[a]].first == first {
@@ -151,7 +151,7 @@ func (b *book) places(h *host, first sourceID) (n int) {
 	return n
 }
 
-// charge counts c, an unproven address that is now in the book.
+// charge counts the unproven address c, which has been added to the book.
 func (b *book) charge(c *candidate) {
 	key := hostKey(c.addr.Addr())
 	h := b.unproven.hosts[key]
@@ -164,7 +164,7 @@ func (b *book) charge(c *candidate) {
 	b.unproven.named[c.first]++
 }
 
-// discharge no longer counts c for the source that named it first.
+// discharge stops counting c for the source that named it first.
 func (b *book) discharge(c *candidate) {
 	if !c.charged {
 		return
@@ -175,7 +175,7 @@ func (b *book) discharge(c *candidate) {
 	}
 }
 
-// release ends the limits for c: it is proven, or forgotten.
+// release ends the limits for c, which has been proven or is being forgotten.
 func (b *book) release(c *candidate) {
 	if !c.unproven {
 		return
@@ -201,7 +201,7 @@ func (b *book) hostOf(c *candidate) *host {
 	return b.unproven.hosts[hostKey(c.addr.Addr())]
 }
 
-// hostFailed notes that a dial to an unproven address failed.
+// hostFailed records that a dial to an unproven address failed.
 func (b *book) hostFailed(now mono.Time, c *candidate) {
 	h := b.hostOf(c)
 	if h == nil {
@@ -221,7 +221,7 @@ func (b *book) hostFailed(now mono.Time, c *candidate) {
 // isCorroborated reports whether several sources have named the address.
 func (c *candidate) isCorroborated() bool { return c.names[1] != 0 }
 
-// addName notes one more source that named the address.
+// addName records one more source of the address.
 func (c *candidate) addName(s sourceID) {
 	for i, n := range c.names {
 		if n == s || s == 0 {

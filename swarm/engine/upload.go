@@ -7,20 +7,19 @@ import (
 )
 
 const (
-	// ourReqq is how many requests of a peer we queue (BEP 10 reqq); more are rejected.
-	// 16 MiB on order are enough for any connection.
+	// ourReqq is how many requests of a peer we queue (BEP 10 reqq); we reject more. 16
+	// MiB of requests are enough for any connection.
 	ourReqq = 1024
 	// allowedFast is how many pieces a peer that has few may request while it is choked
 	// (BEP 6: k = 10).
 	allowedFast = 10
 )
 
-// upload is what the engine knows of the requests of a peer, and of what it may request
-// while it is choked.
+// upload holds the requests of a peer, and the pieces it may request while choked.
 type upload struct {
 	uploadPeer
-	fast     []uint32 // pieces that it may request while it is choked; nil if it was told of none
-	fastLeft int      // blocks of those that it may still request
+	fast     []uint32 // pieces that it may request while choked; nil if none were announced
+	fastLeft int      // blocks of those pieces that it may still request
 }
 
 func (e *Engine) onRequest(p *peer, b Block) {
@@ -40,8 +39,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		u.fastLeft--
 		allowed = true
 	}
-	// A request that was sent before our choke or our lt_donthave (BEP 54) arrived is
-	// no fault.
+	// A request sent before our choke or lt_donthave (BEP 54) arrived is not a violation.
 	if !allowed || !c.have.Has(int(b.Piece)) || u.queue.Len() >= ourReqq {
 		e.reject(p, b)
 		return
@@ -51,8 +49,8 @@ func (e *Engine) onRequest(p *peer, b Block) {
 	e.hadUse = true
 }
 
-// askable returns how far into a piece a request may reach. Some clients take the last
-// piece of a v2 torrent for as long as the others, with padding at its end.
+// askable returns up to which byte of a piece requests are allowed. Some clients treat
+// the last piece of a v2 torrent as if it had full length, with padding at its end.
 func (c *content) askable(piece uint32) int64 {
 	if !c.info.HasV1() {
 		return c.info.PieceLength
@@ -61,7 +59,7 @@ func (c *content) askable(piece uint32) int64 {
 }
 
 // reject answers a request that will not be served. Without the fast extension (BEP 6)
-// there is no such message, and the request is dropped.
+// there is no such message, and the request is dropped silently.
 func (e *Engine) reject(p *peer, b Block) {
 	if p.reserved.Fast() {
 		e.send(p, wire.Msg{Type: wire.Reject, Index: b.Piece, Begin: b.Begin, Length: b.Length})
@@ -71,7 +69,7 @@ func (e *Engine) reject(p *peer, b Block) {
 func (e *Engine) onCancel(p *peer, b Block) {
 	if e.uploader.remove(&p.up.uploadPeer, b) {
 		e.hadUse = true
-		e.reject(p, b) // BEP 6: a cancelled request is answered too
+		e.reject(p, b) // BEP 6: a cancelled request must be answered too
 		return
 	}
 	if p.up.inflight > 0 && b.Length > 0 {
@@ -79,8 +77,8 @@ func (e *Engine) onCancel(p *peer, b Block) {
 	}
 }
 
-// uploads is the engine as its uploader sees it. It weighs peers by what they give us
-// while we download, and by how soon they pass pieces on when we are complete.
+// uploads implements uploadSink. It weighs peers by what they send us while we download,
+// and by how soon they pass pieces on when we are complete.
 type uploads struct{ e *Engine }
 
 func (s uploads) weight(conn Conn) float64 {
@@ -136,9 +134,9 @@ func (e *Engine) onUnsent(p *peer, b Block) {
 	e.reject(p, b)
 }
 
-// allowFast tells an interested peer that we choke which pieces it may request all the
-// same, so that a newcomer soon has something to trade. BEP 6: a peer that has more than
-// k pieces already is told of none.
+// allowFast announces to an interested but choked peer which pieces it may request, so
+// that a new peer soon has something to trade. BEP 6: not to a peer that has more than k
+// pieces.
 func (e *Engine) allowFast(p *peer) {
 	c := e.content
 	if c == nil || !p.reserved.Fast() || p.super.limited || p.up.fast != nil || p.down.nHas > allowedFast {

@@ -7,59 +7,62 @@ import (
 	"seedbed/internal/mono"
 )
 
-// The order in which blocks are sent decides how soon a swarm serves itself: a peer can
-// pass a piece on only when it has all of it. So where the uplink has a limit, one piece
-// goes to one peer, then one piece to the next, instead of a few blocks to each. Peers
-// share the uplink by weight. A peer without requests leaves its share to the others.
+// The order in which blocks are sent determines how soon a swarm serves itself: a peer
+// can pass a piece on only when it is complete. So with an upload limit, one piece goes
+// to one peer, then one piece to the next, instead of a few blocks to each. Peers share
+// the uplink by weight. A peer without requests leaves its share to the others.
 //
-// Without a known limit, the shell has as many blocks of each peer as the connection
-// takes, and TCP decides how fast each of them is sent.
+// Without a known limit, the shell gets as many blocks of each peer as its connection
+// takes, and TCP decides how fast each is sent.
 //
 // A block is with the shell from CmdUpload to BlockUploaded or BlockUnsent.
 
 const (
-	// minWindow and maxWindow bound how many bytes of a peer may be with the shell: half
-	// a second's worth at the peer's speed, so that a choke or a cancel takes effect soon.
+	// minWindow and maxWindow bound how many bytes of a peer may be with the shell. The
+	// window is half a second at the peer's rate, so that a choke or cancel takes effect
+	// soon.
 	minWindow = 256 << 10
 	maxWindow = 4 << 20
-	// maxHanded bounds the number of blocks in a window: each may be of one byte.
+	// maxHanded bounds the number of blocks in a window, because a block may be a single
+	// byte.
 	maxHanded = 1024
-	// The shell has as many bytes as a limited uplink sends in aheadTime, and at least
-	// minAhead, so that the uplink never waits for the engine.
+	// With an upload limit, the shell holds what the uplink sends in aheadTime, and at
+	// least minAhead, so that the uplink never waits for the engine.
 	aheadTime = 250 * time.Millisecond
 	minAhead  = 4 * blockSize
-	// A block that has been with the shell for heldFactor times as long as the uplink needs
-	// for all that is with the shell waits for its peer and not for the uplink. While less
-	// is sent than the limit, the time is longer, up to maxHeld times as long.
+	// A block that has been with the shell for heldFactor times as long as the uplink
+	// needs for all blocks there is waiting for its peer, not for the uplink. While the
+	// actual rate is below the limit, that time is longer, by up to maxHeld.
 	heldFactor = 2
 	maxHeld    = 4
-	// At least an aheadPart of what the shell may have is handed over at a time: peers are
-	// compared a few times a second, however small the blocks are or high the limit.
+	// At least 1/aheadPart of what the shell may hold is handed over at once. So peers
+	// are compared only a few times per second, however small the blocks or high the
+	// limit.
 	aheadPart = 4
-	// turnLength bounds a turn: so long a limited uplink sends one piece to one peer
-	// before it chooses again.
+	// turnLength bounds a turn: how long one piece is sent to one peer before the
+	// uploader chooses again.
 	turnLength = time.Second
-	// One turn in plainEvery goes by weight alone, so that no peer starves while others
+	// One turn in plainEvery ignores urgency, so that no peer starves while others
 	// request more urgent pieces.
 	plainEvery = 32
 	// maxRanked bounds how many requests of a peer are examined to choose a piece.
 	maxRanked = 64
 )
 
-// uploadPeer is what the uploader knows of a peer.
+// uploadPeer is the uploader's state of a peer.
 type uploadPeer struct {
 	conn     Conn
-	queue    fifo.Queue[Block]       // requests that were not handed to the shell yet
+	queue    fifo.Queue[Block]       // requests that have not been handed to the shell
 	inflight int64                   // bytes with the shell
-	handed   fifo.Queue[handedBlock] // its blocks with the shell, the oldest first
-	piece    uint32                  // whose blocks are sent first
-	at       float64                 // virtual time: bytes sent to it, divided by its weight
-	refused  uint32                  // the latest call of serve in which maySend refused a block
+	handed   fifo.Queue[handedBlock] // blocks with the shell, oldest first
+	piece    uint32                  // its blocks are sent first
+	at       float64                 // virtual time: bytes sent to the peer, divided by its weight
+	refused  uint32                  // the last call of serve in which maySend refused a block
 
-	// Of the present call of serve, if the uplink is limited:
-	known  uint32 // the call
-	window int64  // how many bytes may be with the shell at most
-	ranked bool   // piece was the most urgent one, and rank was its urgency
+	// Valid during one call of serve, if the uplink is limited:
+	known  uint32 // number of that call
+	window int64  // how many bytes may be with the shell
+	ranked bool   // piece is the most urgent one, and rank its urgency
 	rank   urgency
 }
 
@@ -69,26 +72,26 @@ type handedBlock struct {
 	since mono.Time // when it was handed over
 }
 
-// uploadSink carries out what the uploader decides, and answers what it asks.
+// uploadSink carries out the uploader's decisions, and answers its questions.
 type uploadSink interface {
-	// weight returns the share of the uplink that a peer deserves, relative to others. It
-	// is positive and near 1 for an ordinary peer at any time, as virtual times of
-	// different moments are compared.
+	// weight returns the relative share of the uplink of a peer. It must be positive and
+	// near 1 for an ordinary peer at any time, because virtual times of different moments
+	// are compared.
 	weight(Conn) float64
-	// takes returns how many bytes a second are being sent to a peer.
+	// takes returns the rate at which a peer is being sent data, in bytes per second.
 	takes(Conn) float64
-	// sent returns how many bytes a second are being sent to all peers.
+	// sent returns the total upload rate in bytes per second.
 	sent() float64
-	// urgency ranks a piece that a peer requests.
+	// urgency ranks a piece that a peer has requested.
 	urgency(conn Conn, piece uint32) urgency
-	// maySend reports whether a block of so many bytes may be sent to a peer now.
+	// maySend reports whether a block of that length may be sent to a peer now.
 	maySend(conn Conn, length uint32) bool
-	// upload hands a block to the shell. It reports false if we no longer have the piece.
+	// upload hands a block to the shell. It returns false if we no longer have the piece.
 	upload(Conn, Block) bool
 }
 
-// urgency ranks a piece that a peer requests: by class, and within a class by cost. The
-// lowest is sent first. In class 0 all pieces of one peer have the same cost.
+// urgency ranks a requested piece: by class, then by cost. The lowest is sent first. In
+// class 0 all pieces of one peer have the same cost.
 type urgency struct {
 	class uint8
 	cost  int
@@ -101,33 +104,33 @@ func (u urgency) isBefore(v urgency) bool {
 	return u.cost < v.cost
 }
 
-// uploader decides which requests are handed to the shell, and when. Choosing a turn costs
-// O(peers), handing over a block O(requests of its peer) at most. Up to maxRanked requests
-// of each peer are ranked a few times a second.
+// uploader decides which requests are handed to the shell, and when. Choosing a turn
+// costs O(peers); handing over a block at most O(requests of its peer). Up to maxRanked
+// requests of each peer are ranked a few times per second.
 type uploader struct {
-	limit   int64 // bytes a second; 0 is none
+	limit   int64 // bytes per second; 0 means no limit
 	waiting int   // requests in the queues of all peers
 	peers   []*uploadPeer
-	turn    *uploadPeer // the peer that is being served, if the uplink is limited
-	left    int64       // bytes that are left of its turn
-	at      float64     // virtual time of the peer of the latest turn; never decreases
+	turn    *uploadPeer // the peer being served, if the uplink is limited
+	left    int64       // remaining bytes of its turn
+	at      float64     // virtual time of the peer served last; never decreases
 	turns   uint32
-	calls   uint32 // of serve
+	calls   uint32 // calls of serve
 }
 
-// setLimit sets how many bytes a second the shell sends at most; 0 is no limit.
+// setLimit sets the upload limit in bytes per second; 0 means no limit.
 func (u *uploader) setLimit(bytesPerSecond int64) { u.limit, u.turn = bytesPerSecond, nil }
 
-// isLimited reports whether the shell limits what is sent.
+// isLimited reports whether there is an upload limit.
 func (u *uploader) isLimited() bool { return u.limit > 0 }
 
-// join adds a peer, which has requested nothing.
+// join adds a peer without requests.
 func (u *uploader) join(conn Conn, p *uploadPeer) {
 	*p = uploadPeer{conn: conn}
 	u.peers = append(u.peers, p)
 }
 
-// leave forgets a peer that is gone. It ignores one that never joined.
+// leave removes a peer. A peer that never joined is ignored.
 func (u *uploader) leave(p *uploadPeer) {
 	for i, q := range u.peers {
 		if q != p {
@@ -146,13 +149,13 @@ func (u *uploader) leave(p *uploadPeer) {
 // add queues a request.
 func (u *uploader) add(p *uploadPeer, b Block) {
 	if p.queue.Len() == 0 {
-		p.at = max(p.at, u.at) // a share that it did not use is not saved up
+		p.at = max(p.at, u.at) // an unused share is not saved up
 	}
 	p.queue.Push(b)
 	u.waiting++
 }
 
-// remove removes a request that was not handed to the shell yet. It reports false if
+// remove removes a request that has not been handed to the shell. It returns false if
 // there is none.
 func (u *uploader) remove(p *uploadPeer, b Block) bool {
 	for i, x := range p.queue.All() {
@@ -165,7 +168,7 @@ func (u *uploader) remove(p *uploadPeer, b Block) bool {
 	return false
 }
 
-// take removes the oldest request that was not handed to the shell yet.
+// take removes the oldest request that has not been handed to the shell.
 func (u *uploader) take(p *uploadPeer) (Block, bool) {
 	if p.queue.Len() == 0 {
 		return Block{}, false
@@ -174,7 +177,7 @@ func (u *uploader) take(p *uploadPeer) (Block, bool) {
 	return p.queue.Pop(), true
 }
 
-// awaits reports whether p waits for blocks of a piece.
+// awaits reports whether p has unanswered requests for a piece.
 func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
 	if p.find(piece) >= 0 {
 		return true
@@ -187,10 +190,10 @@ func (u *uploader) awaits(p *uploadPeer, piece uint32) bool {
 	return false
 }
 
-// waitsForTurn reports whether p requests blocks, and none of them is with the shell.
+// waitsForTurn reports whether p has requests, but none with the shell.
 func (p *uploadPeer) waitsForTurn() bool { return p.queue.Len() > 0 && p.handed.Len() == 0 }
 
-// done records that a block is no longer with the shell: it was sent, or will not be.
+// done records that a block has left the shell: it was sent, or will not be.
 func (u *uploader) done(p *uploadPeer, b Block) {
 	for i, x := range p.handed.All() {
 		if x.block == b {
@@ -199,7 +202,7 @@ func (u *uploader) done(p *uploadPeer, b Block) {
 			return
 		}
 	}
-	panic("engine: a block came back that was not with the shell")
+	panic("engine: unknown block done")
 }
 
 // serve hands requests to the shell.
@@ -217,11 +220,12 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 			continue
 		}
 		window := windowOf(sink.takes(p.conn))
-		if p.inflight > window/2 { // it is refilled by half a window at a time, so that writes are large
+		if p.inflight > window/2 { // refilled by half a window at a time, so that writes are large
 			continue
 		}
 		for p.handed.Len() < maxHanded && p.inflight < window {
-			// Only if no more urgent request is possible is it cheap to choose for each block.
+			// Choosing anew for each block is cheap only if no request can be more
+			// urgent.
 			if p.find(p.piece) < 0 || sink.urgency(p.conn, p.queue.Front().Piece).class == 0 {
 				p.piece, _ = p.mostUrgent(sink)
 			}
@@ -233,7 +237,7 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 }
 
 // serveInTurns serves one peer after the other, until the shell has enough to keep the
-// uplink busy for aheadTime. Blocks that wait for slow peers do not count as enough.
+// uplink busy for aheadTime. Blocks that wait for slow peers are not counted.
 func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 	whole := max(int64(float64(u.limit)*aheadTime.Seconds()), minAhead)
 	slower := min(max(float64(u.limit)/max(sink.sent(), 1), 1), maxHeld)
@@ -265,8 +269,8 @@ func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 	}
 }
 
-// windowOf returns how many bytes of a peer that takes so many a second may be with the
-// shell at most.
+// windowOf returns how many bytes of a peer with the given upload rate may be with the
+// shell.
 func windowOf(rate float64) int64 { return min(max(int64(rate/2), minWindow), maxWindow) }
 
 // isHeld reports whether p accepts blocks more slowly than the uplink could send them:
@@ -285,8 +289,8 @@ func (p *uploadPeer) find(piece uint32) int {
 	return -1
 }
 
-// hand hands one requested block of p to the shell, of p.piece if there is one. It returns
-// the length of the block, or 0 if none may be sent.
+// hand hands one requested block of p to the shell, preferably of p.piece. It returns the
+// length of the block, or 0 if none may be sent.
 func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 	for p.queue.Len() > 0 {
 		i := max(p.find(p.piece), 0)
@@ -316,9 +320,9 @@ func (u *uploader) isReady(now mono.Time, p *uploadPeer, held time.Duration, sin
 	return p.inflight < p.window
 }
 
-// nextTurn chooses the peer to serve next and which of its pieces to send. The most urgent
-// piece comes first; of equally urgent ones that of the peer with the least virtual time,
-// which received the least for its weight. It reports false if no peer is ready.
+// nextTurn chooses the next peer and which of its pieces to send. The most urgent piece
+// comes first; among equals, the peer with the least virtual time, which has received the
+// least relative to its weight. It returns false if no peer is ready.
 func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) bool {
 	u.turns++
 	plain := u.turns%plainEvery == 0
@@ -327,8 +331,8 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 		if u.turn == nil {
 			return false
 		}
-		// A piece that others were sent since it was ranked is less urgent now. No piece
-		// has become more urgent.
+		// A piece that was sent to others since it was ranked is less urgent now. No
+		// piece becomes more urgent.
 		if p := u.turn; sink.urgency(p.conn, p.piece) == p.rank {
 			break
 		}
@@ -339,8 +343,7 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 	return true
 }
 
-// first returns the peer that comes next by what is known of the ranks, or nil if no peer
-// is ready.
+// first returns the next peer according to the current ranks, or nil if no peer is ready.
 func (u *uploader) first(now mono.Time, held time.Duration, plain bool, sink uploadSink) (best *uploadPeer) {
 	for _, p := range u.peers {
 		if !u.isReady(now, p, held, sink) {
@@ -363,8 +366,8 @@ func (u *uploader) first(now mono.Time, held time.Duration, plain bool, sink upl
 	return best
 }
 
-// mostUrgent returns the most urgent piece that p requests; of equally urgent ones the one
-// that was requested first.
+// mostUrgent returns the most urgent piece that p requests; among equals, the one
+// requested first.
 func (p *uploadPeer) mostUrgent(sink uploadSink) (piece uint32, best urgency) {
 	seen := false
 	for i, b := range p.queue.All() {

@@ -2,9 +2,10 @@ package engine
 
 import "seedbed/swarm/wire"
 
-// Messages of ut_metadata (BEP 9), and what follows from the metadata phase.
+// This file connects the metadata phase to the engine, and handles ut_metadata messages
+// (BEP 9).
 
-// metas is the engine as its metadata phase sees it.
+// metas implements metaSink.
 type metas struct{ e *Engine }
 
 func (s metas) requestMetadata(conn Conn, block int) {
@@ -16,7 +17,7 @@ func (e *Engine) sendMetadata(p *peer, m wire.MetadataMsg) {
 	e.sendExt(p, p.ext.UtMetadata, e.scratch)
 }
 
-// onMetadata handles a message of ut_metadata.
+// onMetadata handles a ut_metadata message.
 func (e *Engine) onMetadata(p *peer, payload []byte) error {
 	m, err := wire.ParseMetadata(payload)
 	if err != nil {
@@ -52,7 +53,7 @@ func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 			e.cmd(Command{Kind: CmdMetadata, Info: r.info})
 		}
 		if r.info.Private {
-			e.goPrivate() // what is there may take long to check
+			e.goPrivate() // existing data may take long to check
 		}
 	}
 	return r.err
@@ -72,7 +73,7 @@ func (e *Engine) serveMetadata(p *peer, block int) {
 	e.sendMetadata(p, m)
 }
 
-// metaUpkeep is done once a second.
+// metaUpkeep is called once per second.
 func (e *Engine) metaUpkeep() {
 	crowded := e.open >= e.cfg.MaxConns*3/4
 	for _, p := range e.peers {

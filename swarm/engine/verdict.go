@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// What the engine does with the verdicts of its blame, and what it tells it.
+// This file connects blame to the engine.
 
-// blamed is the engine as its blame sees it.
+// blamed implements blameSink.
 type blamed struct{ e *Engine }
 
 func (s blamed) isBanned(key netip.AddrPort) bool { return s.e.book.isBanned(s.e.now, key) }
@@ -35,8 +35,8 @@ func (s blamed) banOrigin(o uint32, key netip.AddrPort, d time.Duration) {
 // punish bans the origin of p, which sent bad data.
 func (e *Engine) punish(p *peer) { e.blame.punish(p.origin, blamed{e}) }
 
-// onGoodPiece tells the blame that a piece came out right. sources are the origins
-// of its blocks.
+// onGoodPiece tells blame that a piece has been verified. sources are the origins of its
+// blocks.
 func (e *Engine) onGoodPiece(ev *EvVerified, sources []uint32) {
 	e.blame.credit(sources[0])
 	if e.blame.isSuspect(ev.Piece) {
@@ -44,7 +44,7 @@ func (e *Engine) onGoodPiece(ev *EvVerified, sources []uint32) {
 	}
 }
 
-// onBadPiece has a piece judged that came out wrong.
+// onBadPiece passes a piece that failed verification to blame.
 func (e *Engine) onBadPiece(ev *EvVerified, sources []uint32) {
 	if e.blame.judge(e.now, ev.Piece, sources, ev.Sums, ev.Leaves, blamed{e}) {
 		e.askLeaves(ev.Piece)

@@ -1,9 +1,9 @@
 package engine
 
-// What becomes of chunks that are whole: they are stored, hashed as a piece, and
-// either done with or fetched again.
+// This file handles complete chunks: they are stored, hashed as a piece, and then either
+// finished or fetched again.
 
-// store hands a whole chunk to the shell.
+// store hands a complete chunk to the shell.
 func (r *requester) store(k *chunk) {
 	k.state = chunkStoring
 	r.setNeedy(k)
@@ -11,7 +11,7 @@ func (r *requester) store(k *chunk) {
 	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round)
 }
 
-// chunkAt returns the chunk that an event names, or nil if its piece is no longer
+// chunkAt returns the chunk that an event refers to, or nil if its piece is no longer
 // open.
 func (r *requester) chunkAt(b Block, slot Slot) *chunk {
 	pc := r.pieces.open[b.Piece]
@@ -24,7 +24,7 @@ func (r *requester) chunkAt(b Block, slot Slot) *chunk {
 	return nil
 }
 
-// noteStored notes that the chunk of a slot is stored, and the slot free.
+// noteStored records that the chunk of a slot has been stored, which frees the slot.
 func (r *requester) noteStored(slot Slot, b Block) {
 	k := r.chunkAt(b, slot)
 	r.slots.give(slot)
@@ -44,8 +44,8 @@ func (r *requester) noteStored(slot Slot, b Block) {
 	r.settle(pc)
 }
 
-// noteLost notes that the chunk of a slot could not be stored. Its blocks are
-// fetched again.
+// noteLost records that the chunk of a slot could not be stored. Its blocks are fetched
+// again.
 func (r *requester) noteLost(slot Slot, b Block) {
 	k := r.chunkAt(b, slot)
 	r.slots.give(slot)
@@ -56,8 +56,8 @@ func (r *requester) noteLost(slot Slot, b Block) {
 	}
 }
 
-// appendSources appends the origin of each block of an open piece. It appends
-// nothing for another piece.
+// appendSources appends the origin of each block of a piece. It appends nothing if the
+// piece is not open.
 func (r *requester) appendSources(list []uint32, piece uint32) []uint32 {
 	if pc := r.pieces.open[piece]; pc != nil {
 		for i := range pc.block {
@@ -67,8 +67,8 @@ func (r *requester) appendSources(list []uint32, piece uint32) []uint32 {
 	return list
 }
 
-// isWhole reports whether a piece is open and every chunk of it is with the shell
-// or stored, so that a verdict is about the blocks that we know of.
+// isWhole reports whether a piece is open and all its chunks are stored or being stored,
+// so that the result of hashing is about the blocks that we know.
 func (r *requester) isWhole(piece uint32) bool {
 	pc := r.pieces.open[piece]
 	if pc == nil {
@@ -82,14 +82,14 @@ func (r *requester) isWhole(piece uint32) bool {
 	return true
 }
 
-// finish ends what is under way for a piece that is verified.
+// finish stops all work for a verified piece.
 func (r *requester) finish(piece uint32) {
 	if pc := r.pieces.open[piece]; pc != nil {
 		r.abandon(pc)
 	}
 }
 
-// refetch has a piece fetched again whose hash was wrong; see isWhole.
+// refetch fetches a piece again because its hash was wrong; see isWhole.
 func (r *requester) refetch(piece uint32) {
 	pc := r.pieces.open[piece]
 	r.intake.hashFails++
@@ -98,7 +98,7 @@ func (r *requester) refetch(piece uint32) {
 	r.forgetStored(pc)
 }
 
-// endParole lets a piece be asked of everybody again.
+// endParole lets a piece be requested from all peers again.
 func (r *requester) endParole(piece uint32) {
 	if pc := r.pieces.open[piece]; pc != nil {
 		pc.parole, pc.only = false, nil
@@ -106,7 +106,7 @@ func (r *requester) endParole(piece uint32) {
 	}
 }
 
-// distrust has everything fetched again that was stored and is not verified.
+// distrust fetches all stored blocks of unverified pieces again.
 func (r *requester) distrust() {
 	for i := len(r.pieces.opened) - 1; i >= 0; i-- {
 		r.forgetStored(r.pieces.opened[i])
@@ -120,8 +120,8 @@ func (r *requester) distrust() {
 	}
 }
 
-// forgetStored has the stored chunks of pc fetched again. Chunks that are being stored
-// follow when that is done.
+// forgetStored fetches the stored chunks of pc again. Chunks that are being stored follow
+// once that has finished.
 func (r *requester) forgetStored(pc *piece) {
 	r.restart(pc)
 	for i := range pc.chunk {

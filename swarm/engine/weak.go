@@ -6,13 +6,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// What follows from the standing of peers: where a weak one may have blocks on
-// order, and when another may take these over.
+// This file applies the standing of peers: in which chunks a weak peer may have requests,
+// and when another peer may take these over.
 
-// lookEvery is how often idle peers are looked at while others owe blocks.
+// lookEvery is how often idle peers look for work while others owe blocks.
 const lookEvery = 250 * time.Millisecond
 
-// judge sets whether p is weak, and moves its leases to the right counts.
+// judge updates whether p is weak, and the counts of its leases.
 func (r *requester) judge(p *requestPeer) {
 	weak := p.closing || p.choked || !p.isFirm()
 	if weak == p.weak {
@@ -27,8 +27,8 @@ func (r *requester) judge(p *requestPeer) {
 	}
 }
 
-// measurePeers measures how fast all peers are together, and how fast the best one
-// is. It is called once a second.
+// measurePeers measures the total rate of all peers and the speed of the fastest. It is
+// called once per second.
 func (r *requester) measurePeers() {
 	r.peers.downTotal, r.peers.bestGap = 0, 0
 	fastest := 0.0
@@ -44,7 +44,7 @@ func (r *requester) measurePeers() {
 		}
 	}
 	for _, p := range r.peers.all {
-		// The rate of one that had nothing to do says nothing.
+		// The rate of a peer without requests says nothing about its speed.
 		if l := p.leases.oldest; l != nil && r.now.Sub(l.at) >= hiccup {
 			p.crawls = p.rate.Rate(r.now)*crawlFactor < fastest
 		}
@@ -52,13 +52,13 @@ func (r *requester) measurePeers() {
 	}
 }
 
-// isAskable reports whether p can be asked for more than one block.
+// isAskable reports whether more than one block can be requested from p.
 func (r *requester) isAskable(p *requestPeer) bool {
 	return !p.closing && !p.choked && p.interested && !p.isDoubtful()
 }
 
-// checkDebts snubs p if p owes blocks for too long, and gives up those that will not
-// arrive. It is called once a second.
+// checkDebts snubs p if it has owed blocks for too long, and cancels requests that will
+// not be answered. It is called once per second.
 func (r *requester) checkDebts(p *requestPeer) {
 	p.dry = false
 	l := p.leases.oldest
@@ -74,20 +74,19 @@ func (r *requester) checkDebts(p *requestPeer) {
 	case quiet > snubAfter, p.choked && r.now.Sub(max(l.at, p.chokedAt)) > rejectAfter && len(p.allowed) == 0:
 		r.release(p, false)
 	default:
-		// While others arrive, one that was overtaken for so long was dropped
-		// without a word, as peers without the fast extension do.
+		// The peer answers other requests but has skipped this one for so long that it
+		// must have dropped it silently, as peers without the fast extension do.
 		for l := p.leases.oldest; l != nil && r.now.Sub(l.at) > snubAfter; l = p.leases.oldest {
 			r.cancel(l, false)
 		}
 	}
 }
 
-// lookAgain has peers with nothing to do looked at again soon. By then others may owe
-// for too long what these could deliver.
+// lookAgain makes idle peers look for work again soon. By then blocks at other peers may
+// be overdue.
 func (r *requester) lookAgain() { r.peers.lookAt = min(r.peers.lookAt, r.now.Add(lookEvery)) }
 
-// overdue returns the time before which q must have been asked for a block, so that p
-// may take it over.
+// overdue returns a time: p may take over blocks that were requested from q before it.
 func (r *requester) overdue(q, p *requestPeer) mono.Time {
 	if q.closing || (q.choked && len(q.allowed) == 0) {
 		return r.now
@@ -95,8 +94,8 @@ func (r *requester) overdue(q, p *requestPeer) mono.Time {
 	return q.overdue(r.now, &p.standing, p.out() == 0)
 }
 
-// isContested reports whether another peer than p and q has block b of pc on order and
-// can be expected to deliver it.
+// isContested reports whether block b of pc is requested from p, or from a third peer
+// that is expected to deliver it.
 func (r *requester) isContested(pc *piece, b uint32, p, q *requestPeer) bool {
 	for l := pc.block[b].held; l != nil; l = l.other {
 		d := l.peer
@@ -107,18 +106,18 @@ func (r *requester) isContested(pc *piece, b uint32, p, q *requestPeer) bool {
 	return false
 }
 
-// weakLimit returns in how many chunks weak peers may have blocks on order.
+// weakLimit returns in how many chunks weak peers may have requests.
 func (r *requester) weakLimit() int {
-	if r.leases.firm == 0 { // nobody else goes on
+	if r.leases.firm == 0 { // no other peer makes progress
 		return r.slots.budget - r.slots.budget/4
 	}
 	return r.slots.budget / 4
 }
 
-// mayBegin reports whether p may be asked for blocks in one more chunk.
+// mayBegin reports whether blocks of one more chunk may be requested from p.
 func (r *requester) mayBegin(p *requestPeer) bool {
 	return !p.weak || r.leases.weakChunks < r.weakLimit()
 }
 
-// admits reports whether p may be asked for blocks of k.
+// admits reports whether blocks of k may be requested from p.
 func (r *requester) admits(p *requestPeer, k *chunk) bool { return k.weak > 0 || r.mayBegin(p) }

@@ -7,42 +7,42 @@ import (
 )
 
 const (
-	// idleFor is how long a connection that neither side wants is kept when a
-	// newcomer wants its place.
+	// idleFor is how long a connection that neither side needs is kept when a new one
+	// wants its place.
 	idleFor = time.Minute
-	// muteFor is how long every connection keeps its place without being of use.
+	// muteFor is how long every connection keeps its place without being useful.
 	muteFor = 20 * time.Second
-	// spentFor without a block in either direction, what went before counts no more: one
-	// block does not buy a place for good.
+	// spentFor is how long after its last block a connection's earlier blocks still
+	// count: one block does not secure its place forever.
 	spentFor = 2 * time.Minute
-	// maxReplacing is how many dials may be under way for the places of peers that
-	// are of no use.
+	// maxReplacing is how many dials may be in progress to replace peers that are not
+	// useful.
 	maxReplacing = 4
 )
 
-// A usefulness is what counts when a newcomer wants the place of a connection.
+// usefulness is what determines whether a new connection may replace this one.
 type usefulness struct {
-	since    mono.Time // when it began
-	used     mono.Time // when a block went in either direction last; 0 is never
+	since    mono.Time // when it was established
+	used     mono.Time // when the last block was sent or received; 0 means never
 	lacking  bool      // we lack metadata or pieces
 	wantsUs  bool      // it is interested in us
-	isWanted bool      // we want pieces or metadata of it
-	isSilent bool      // it was asked for metadata and does not answer
-	hasMeta  bool      // we still want metadata, and it may have it
-	stalled  bool      // it was unchoked and took next to nothing
-	gave     int64     // bytes of pieces
-	took     int64
+	isWanted bool      // we want pieces or metadata from it
+	isSilent bool      // it did not answer requests for metadata
+	hasMeta  bool      // we need metadata, and it may have it
+	stalled  bool      // it was unchoked but took almost nothing
+	gave     int64     // bytes of pieces that it sent us
+	took     int64     // bytes of pieces that we sent it
 }
 
-// A rank says how soon a connection gives its place to a new one: the higher, the
-// sooner. A connection of rankUseful keeps it.
+// rank says how soon a connection is replaced: the higher, the sooner. A connection of
+// rankUseful is never replaced.
 type rank uint8
 
 const (
 	rankUseful  rank = iota
-	rankMute         // we lack something, and for long nothing went either way
-	rankStalled      // it blocks upload slots and gave nothing
-	rankIdle         // neither side wants anything of the other
+	rankMute         // we lack something, but no block has been transferred for long
+	rankStalled      // it occupies upload slots and sent nothing
+	rankIdle         // neither side wants anything from the other
 )
 
 func (u *usefulness) rank(now mono.Time) rank {
@@ -63,7 +63,7 @@ func (u *usefulness) rank(now mono.Time) rank {
 	return rankUseful
 }
 
-// usefulnessOf returns what counts for the place of p.
+// usefulnessOf returns the usefulness of p.
 func (e *Engine) usefulnessOf(p *peer) usefulness {
 	needsMeta := e.meta.needs(&p.meta)
 	return usefulness{
@@ -73,12 +73,12 @@ func (e *Engine) usefulnessOf(p *peer) usefulness {
 	}
 }
 
-// makeRoom closes the connection that matters least, if there is one that does not
-// matter. Of several of a rank the oldest goes.
+// makeRoom closes the least useful connection, if one may be replaced. Of several with
+// the same rank, the oldest is closed.
 func (e *Engine) makeRoom() bool {
 	var worst *peer
 	highest := rankUseful
-	for _, p := range e.peers { // in the order they came
+	for _, p := range e.peers { // oldest first
 		if p.closing {
 			continue
 		}
@@ -97,8 +97,8 @@ func (e *Engine) makeRoom() bool {
 	return true
 }
 
-// countSpare counts the connections whose place newcomers may have. A torrent that
-// lacks nothing dials nobody for them.
+// countSpare counts the connections that may be replaced. A complete torrent dials nobody
+// to replace them.
 func (e *Engine) countSpare() {
 	e.spare = 0
 	if e.open < e.cfg.MaxConns || e.content != nil && e.content.complete {
