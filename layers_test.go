@@ -53,6 +53,8 @@ var packages = map[string]pkg{
 	"internal/rate":     {layer: 0, pure: true, owns: "token buckets, averages and flows", peers: []string{"internal/mono"}, third: []string{lru}},
 	"internal/buf":      {layer: 0, owns: "the pool of piece buffers"},
 
+	"internal/statefile": {layer: 0, owns: "reading, replacing and locking files of a state directory"},
+
 	"magnet":             {layer: 1, pure: true, owns: "magnet links"},
 	"magnet/metainfo":    {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},
 	"swarm/wire":         {layer: 1, pure: true, owns: "the peer wire messages"},
@@ -114,6 +116,7 @@ var owners = map[string]owner{
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
 	"github.com/vbauerster/mpb/v8":        {pkg: "cmd/seedbed/report", why: "packages report events and numbers; only the terminal draws"},
 	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
+	"github.com/gofrs/flock":              {pkg: "internal/statefile", why: "one place knows how the files of a state directory are locked"},
 	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
 	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},

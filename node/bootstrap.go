@@ -7,17 +7,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
 	"seedbed/internal/netx"
+	"seedbed/internal/statefile"
 )
 
 // BootstrapConfig is what a public entry point to the DHT can be told. The zero
@@ -49,7 +47,7 @@ type Bootstrap struct {
 	srv   *bootnode.Server
 	addrs []netip.AddrPort
 	path  string
-	lock  *flock.Flock
+	lock  *statefile.Lock
 	log   *slog.Logger
 
 	stop    context.CancelFunc
@@ -69,21 +67,22 @@ func OpenBootstrap(cfg BootstrapConfig) (b *Bootstrap, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
-		return nil, fmt.Errorf("the state directory cannot be made: %w; choose another with --state", err)
+	if err := statefile.MkdirAll(cfg.State); err != nil {
+		return nil, stateFault("created", err)
 	}
-	lock := flock.New(filepath.Join(cfg.State, "bootstrap.lock"))
-	switch ok, err := lock.TryLock(); {
-	case err != nil:
-		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
-	case !ok:
+	lock, err := statefile.TryLock(filepath.Join(cfg.State, "bootstrap.lock"))
+	switch {
+	case errors.Is(err, statefile.ErrLocked):
 		return nil, errBootstrapLocked
+	case err != nil:
+		return nil, stateFault("locked", err)
 	}
 	defer func() {
 		if err != nil {
-			lock.Unlock()
+			lock.Release()
 		}
 	}()
+	statefile.Sweep(cfg.State)
 	b = &Bootstrap{path: filepath.Join(cfg.State, "bootstrap.ring"), lock: lock, log: cfg.Log}
 	conns, err := netx.OpenUDP(netx.UDPConfig{Listen: cfg.Listen, DefaultPort: DefaultPort, Logger: cfg.Log})
 	if err != nil {
@@ -120,7 +119,7 @@ func (bootstrapLocked) Unwrap() error { return ErrLocked }
 // load is what the last run left. Without it, or if it is damaged, the ring
 // begins empty: it fills by itself.
 func (b *Bootstrap) load() bootstrap.State {
-	raw, err := readFile(b.path)
+	raw, err := statefile.Read(b.path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			b.log.Warn("the saved nodes cannot be read; beginning with none", "err", err)
@@ -151,7 +150,7 @@ func (b *Bootstrap) keepSaved(ctx context.Context) {
 
 func (b *Bootstrap) save() error {
 	st := b.srv.State()
-	if err := writeFile(b.path, st.Append(nil), false); err != nil {
+	if err := statefile.Write(b.path, st.Append(nil)); err != nil {
 		return fmt.Errorf("the known nodes cannot be saved: %w", err)
 	}
 	return nil
@@ -168,7 +167,7 @@ func (b *Bootstrap) Close() error {
 	b.closing.Do(func() {
 		b.stop()
 		b.saving.Wait()
-		b.closed = errors.Join(b.save(), b.srv.Close(), b.lock.Unlock())
+		b.closed = errors.Join(b.save(), b.srv.Close(), b.lock.Release())
 	})
 	return b.closed
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
@@ -57,7 +58,7 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	}
 	if t.spec.Torrent == nil && t.state.loadInfo(&t.spec) == nil {
 		t.wg.Go(func() { // a busy disk does not hold up the first piece
-			if err := writeFile(t.state.torrentPath(), torrent.Append(nil), true); err != nil {
+			if err := statefile.WriteSync(t.state.torrentPath(), torrent.Append(nil)); err != nil {
 				t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
 			}
 		})
@@ -204,7 +205,7 @@ func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (err error) {
 				return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
 			}
 		}
-		e := writeFile(path, torrent.Append(nil), true)
+		e := statefile.WriteSync(path, torrent.Append(nil))
 		if e == nil {
 			_ = os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on; not every file system has modes
 			return nil

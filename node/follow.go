@@ -13,6 +13,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 )
@@ -109,13 +110,13 @@ func (n *Node) Follow(cfg FollowConfig) (*Follower, error) {
 		return nil, err
 	}
 	if f.dirs, err = openVersions(cfg.Dir); err != nil {
-		return nil, errors.Join(asFault(err), f.state.lock.Unlock())
+		return nil, errors.Join(asFault(err), f.state.lock.Release())
 	}
 	f.ctx, f.cancel = context.WithCancel(n.ctx)
 	if f.remove, err = n.OnClose(f.Close); err != nil {
 		f.cancel()
 		f.dirs.close()
-		return nil, errors.Join(err, f.state.lock.Unlock())
+		return nil, errors.Join(err, f.state.lock.Release())
 	}
 	go f.run()
 	return f, nil
@@ -189,7 +190,7 @@ func (f *Follower) end() {
 		f.unkeep()
 	}
 	f.dirs.close()
-	if err := f.state.lock.Unlock(); err != nil {
+	if err := f.state.lock.Release(); err != nil {
 		f.node.log.Warn("the lock of what is followed was not freed", "err", err)
 	}
 }
@@ -369,7 +370,7 @@ func (f *Follower) install(fe *fetch) error {
 		return err
 	}
 	torrent := metainfo.Torrent{Info: info}
-	if err := writeFile(f.state.torrentPath(fe.name), torrent.Append(nil), true); err != nil {
+	if err := statefile.WriteSync(f.state.torrentPath(fe.name), torrent.Append(nil)); err != nil {
 		return err
 	}
 	if err := f.dirs.switchTo(fe.name); err != nil {

@@ -9,9 +9,8 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
-
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet"
 )
 
@@ -31,7 +30,7 @@ type adopted struct {
 //	follows/TARGET/FOLDER.torrent   the metadata of each version that is kept
 type followState struct {
 	path string
-	lock *flock.Flock
+	lock *statefile.Lock
 	last adopted // Seq is 0 before the first
 }
 
@@ -44,13 +43,13 @@ func (s *stateDir) openFollow(target id.ID) (*followState, error) {
 	if f.lock, err = lockFolder(f.path, errFollowed); err != nil {
 		return nil, err
 	}
-	b, err := readFile(filepath.Join(f.path, "record"))
+	b, err := statefile.Read(filepath.Join(f.path, "record"))
 	if err == nil {
 		err = json.Unmarshal(b, &f.last)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(&Fault{Kind: FaultIO, Err: fmt.Errorf("%s is damaged: %w", filepath.Join(f.path, "record"), err),
-			hint: "move it away to follow anew"}, f.lock.Unlock())
+			hint: "move it away to follow anew"}, f.lock.Release())
 	}
 	return f, nil
 }
@@ -60,11 +59,11 @@ func (f *followState) save(a adopted) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(f.path, "record"), b, true); err != nil {
+	if err := statefile.WriteSync(filepath.Join(f.path, "record"), b); err != nil {
 		return err
 	}
 	f.last = a
-	return syncDir(f.path)
+	return nil
 }
 
 // torrentPath is where the metadata of a version is, by its folder.

@@ -3,6 +3,8 @@ package node
 import (
 	"encoding/json"
 	"time"
+
+	"seedbed/internal/statefile"
 )
 
 // tally is what counts towards the goals of seeding, over all runs.
@@ -12,7 +14,7 @@ type tally struct {
 
 // loadTally is what earlier runs have uploaded.
 func (t *torrentState) loadTally() (y tally) {
-	b, err := readFile(t.tallyPath())
+	b, err := statefile.Read(t.tallyPath())
 	if err != nil || json.Unmarshal(b, &y) != nil || y.Uploaded < 0 {
 		return tally{}
 	}
@@ -27,7 +29,7 @@ func (t *Torrent) saveTally() {
 	}
 	b, err := json.Marshal(y)
 	if err == nil {
-		err = writeFile(t.state.tallyPath(), b, false)
+		err = statefile.Write(t.state.tallyPath(), b)
 	}
 	if err != nil {
 		t.node.log.Warn("what was uploaded could not be saved", "torrent", t.Name(), "err", err)

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"seedbed/internal/statefile"
 )
 
 // A key file holds the 32-byte seed of an ed25519 key as one line of 64 hex
@@ -38,7 +40,7 @@ var errNoKey = errors.New("it is no key file: it must hold 64 hex digits and not
 
 // ReadKey reads a key file.
 func ReadKey(path string) (ed25519.PrivateKey, error) {
-	f, err := os.Open(path)
+	f, err := statefile.Open(path)
 	if err != nil {
 		return nil, keyError(path, "", err)
 	}
@@ -46,9 +48,6 @@ func ReadKey(path string) (ed25519.PrivateKey, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, keyError(path, "", err)
-	}
-	if !st.Mode().IsRegular() {
-		return nil, keyError(path, "give the path of a key file", errors.New("it is no regular file"))
 	}
 	if runtime.GOOS != "windows" && st.Mode().Perm()&0o077 != 0 {
 		return nil, keyError(path, "chmod 600 "+path, fmt.Errorf("the key may be read or changed by others (mode %#o): %w", st.Mode().Perm(), fs.ErrPermission))
@@ -85,13 +84,7 @@ func ParseKey(s string) (ed25519.PrivateKey, error) {
 // WriteKey writes a key file, which must not be there yet, readable by its owner
 // alone.
 func WriteKey(path string, key ed25519.PrivateKey) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return keyError(path, "", err)
-	}
-	_, err = f.WriteString(hex.EncodeToString(key.Seed()) + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(path)
+	if err := statefile.WriteNew(path, []byte(hex.EncodeToString(key.Seed())+"\n")); err != nil {
 		return keyError(path, "", err)
 	}
 	return nil
@@ -106,8 +99,12 @@ func NewKey() ed25519.PrivateKey {
 
 func keyError(path, hint string, err error) error {
 	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	var special *statefile.NotRegularError
+	switch {
+	case errors.As(err, &pe):
 		err = pe.Err
+	case errors.As(err, &special):
+		err, hint = errors.New("it "+special.Reason()), "give the path of a key file"
 	}
 	return &KeyError{path, err, hint}
 }
@@ -150,7 +147,7 @@ func (k Keys) Save(name string, key ed25519.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(k.dir, 0o700); err != nil {
+	if err := statefile.MkdirAll(k.dir); err != nil {
 		return err
 	}
 	err = WriteKey(path, key)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
 	"seedbed/swarm/storage"
@@ -125,7 +126,7 @@ func (t *Torrent) savePeers() {
 	if !changed {
 		return
 	}
-	if err := writeFile(t.state.peersPath(), b, false); err != nil {
+	if err := statefile.Write(t.state.peersPath(), b); err != nil {
 		t.node.log.Warn("known peers could not be saved", "torrent", t.Name(), "err", err)
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/create"
 )
@@ -79,7 +78,7 @@ const maxVersions = 1000
 // publicationState is a publication's folder in the state directory, locked.
 type publicationState struct {
 	path string
-	lock *flock.Flock
+	lock *statefile.Lock
 	file publicationFile
 }
 
@@ -103,7 +102,7 @@ func (s *stateDir) openPublication(target id.ID) (*publicationState, error) {
 // its numbers must not be given again.
 func readPublication(dir string) (f publicationFile, err error) {
 	path := filepath.Join(dir, "record")
-	b, err := readFile(path)
+	b, err := statefile.Read(path)
 	if err != nil {
 		return f, err
 	}
@@ -114,7 +113,7 @@ func readPublication(dir string) (f publicationFile, err error) {
 	return f, nil
 }
 
-func (p *publicationState) close() error { return p.lock.Unlock() }
+func (p *publicationState) close() error { return p.lock.Release() }
 
 func (p *publicationState) torrentPath(seq int64) string {
 	return filepath.Join(p.path, strconv.FormatInt(seq, 10)+".torrent")
@@ -129,7 +128,7 @@ func (p *publicationState) last() *Version {
 
 // add makes a version last before it is put.
 func (p *publicationState) add(v Version, torrent *metainfo.Torrent) error {
-	if err := writeFile(p.torrentPath(v.Seq), torrent.Append(nil), true); err != nil {
+	if err := statefile.WriteSync(p.torrentPath(v.Seq), torrent.Append(nil)); err != nil {
 		return err
 	}
 	p.file.Versions = append(p.file.Versions, v)
@@ -145,21 +144,7 @@ func (p *publicationState) save() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(p.path, "record"), b, true); err != nil {
-		return err
-	}
-	return syncDir(p.path)
-}
-
-// syncDir makes a rename last, where the system lets a directory be synced.
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_ = f.Sync()
-	return nil
+	return statefile.WriteSync(filepath.Join(p.path, "record"), b)
 }
 
 // torrent is the torrent of a version, or nil if it is not there any more.
@@ -182,7 +167,7 @@ func (p *publicationState) before() *create.Made {
 	if t == nil {
 		return nil
 	}
-	b, err := readFile(filepath.Join(p.path, "stamps"))
+	b, err := statefile.Read(filepath.Join(p.path, "stamps"))
 	var f stampsFile
 	if err != nil || json.Unmarshal(b, &f) != nil || f.Path != p.file.Path || f.InfoHash != v.InfoHash || len(f.Stamps) != len(t.Info.Files) {
 		return nil
@@ -203,7 +188,7 @@ func (p *publicationState) keepStamps(made *create.Made) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(p.path, "stamps"), b, false)
+	return statefile.Write(filepath.Join(p.path, "stamps"), b)
 }
 
 // item is the signed item of a version.

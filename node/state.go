@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/gofrs/flock"
-
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -31,25 +28,21 @@ import (
 // as absent, for all of them can be had again from the network or the disk.
 type stateDir struct {
 	path string
-	lock *flock.Flock // held, or nil: another process owns node.json
+	lock *statefile.Lock // held, or nil: another process owns node.json
 }
 
-// maxStateFile bounds what is read of any state file: far above what is ever
-// written, far below what would hurt.
-const maxStateFile = 64 << 20
-
 func openState(path string) (*stateDir, error) {
-	if err := os.MkdirAll(filepath.Join(path, "torrents"), 0o700); err != nil {
-		return nil, fmt.Errorf("the state directory cannot be made: %w; choose another with --state", err)
+	if err := statefile.MkdirAll(filepath.Join(path, "torrents")); err != nil {
+		return nil, stateFault("created", err)
 	}
 	s := &stateDir{path: path}
-	l := flock.New(filepath.Join(path, "node.lock"))
-	ok, err := l.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
+	l, err := statefile.TryLock(filepath.Join(path, "node.lock"))
+	if err != nil && !errors.Is(err, statefile.ErrLocked) {
+		return nil, stateFault("locked", err)
 	}
-	if ok {
-		s.lock = l
+	s.lock = l
+	if s.owned() {
+		statefile.Sweep(path)
 	}
 	return s, nil
 }
@@ -58,7 +51,12 @@ func (s *stateDir) close() error {
 	if s.lock == nil {
 		return nil
 	}
-	return s.lock.Unlock()
+	return s.lock.Release()
+}
+
+// stateFault says that the state directory cannot be used; verb is what failed.
+func stateFault(verb string, err error) error {
+	return fmt.Errorf("the state directory cannot be %s: %w; choose another with --state", verb, err)
 }
 
 // owned reports whether this process may write node.json.
@@ -77,7 +75,7 @@ type nodeFile struct {
 }
 
 func (s *stateDir) loadNode() (f nodeFile) {
-	b, err := readFile(filepath.Join(s.path, "node.json"))
+	b, err := statefile.Read(filepath.Join(s.path, "node.json"))
 	if err != nil || json.Unmarshal(b, &f) != nil {
 		return nodeFile{}
 	}
@@ -89,13 +87,13 @@ func (s *stateDir) saveNode(f nodeFile) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(s.path, "node.json"), b, true)
+	return statefile.WriteSync(filepath.Join(s.path, "node.json"), b)
 }
 
 // torrentState is one torrent's folder in the state directory, locked.
 type torrentState struct {
 	path string
-	lock *flock.Flock
+	lock *statefile.Lock
 }
 
 // ErrLocked is a torrent that another process with the same state directory runs.
@@ -112,79 +110,32 @@ func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
 
 // lockFolder makes a folder of the state directory and takes its lock; held is the
 // error where another process has it.
-func lockFolder(path string, held error) (*flock.Flock, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("the state directory cannot be written: %w; choose another with --state", err)
+func lockFolder(path string, held error) (*statefile.Lock, error) {
+	if err := statefile.MkdirAll(path); err != nil {
+		return nil, stateFault("written", err)
 	}
-	l := flock.New(filepath.Join(path, "lock"))
-	ok, err := l.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("the state directory cannot be locked: %w; choose another with --state", err)
-	}
-	if !ok {
+	l, err := statefile.TryLock(filepath.Join(path, "lock"))
+	switch {
+	case errors.Is(err, statefile.ErrLocked):
 		return nil, held
+	case err != nil:
+		return nil, stateFault("locked", err)
 	}
 	return l, nil
 }
 
 // close lets go of the lock, and of its descriptor. Of a parked torrent take takes it
 // again.
-func (t *torrentState) close() error { return t.lock.Unlock() }
+func (t *torrentState) close() error { return t.lock.Release() }
 
 // take reports whether the lock is ours again; else another process runs the
 // torrent.
-func (t *torrentState) take() bool {
-	ok, err := t.lock.TryLock()
-	return ok && err == nil
-}
+func (t *torrentState) take() bool { return t.lock.Retake() == nil }
 
 func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resume") }
 func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }
 func (t *torrentState) peersPath() string   { return filepath.Join(t.path, "peers") }
 func (t *torrentState) tallyPath() string   { return filepath.Join(t.path, "tally") }
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxStateFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxStateFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxStateFile)
-	}
-	return b, nil
-}
-
-// writeFile replaces path by b as a whole: whoever reads it sees the old or
-// the new content. With sync that holds whenever the power fails.
-func writeFile(path string, b []byte, sync bool) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".seedbed-*.tmp") // short, for a name may be as long as can be
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(b); err != nil {
-		return err
-	}
-	if sync {
-		if err = f.Sync(); err != nil {
-			return err
-		}
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
-}
 
 // loadInfo is the info dictionary of spec if it is known: from the spec, or
 // from an earlier run.
@@ -217,7 +168,7 @@ func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
 
 // readTorrent is the torrent file at path, or nil if there is none that parses.
 func readTorrent(path string) *metainfo.Torrent {
-	b, err := readFile(path)
+	b, err := statefile.Read(path)
 	if err != nil {
 		return nil
 	}
@@ -231,11 +182,11 @@ func readTorrent(path string) *metainfo.Torrent {
 // keepTorrent saves a torrent if it is not saved yet.
 func (t *torrentState) keepTorrent(torrent *metainfo.Torrent) error {
 	b := torrent.Append(nil)
-	if saved, err := readFile(t.torrentPath()); err == nil && bytes.Equal(saved, b) {
+	if saved, err := statefile.Read(t.torrentPath()); err == nil && bytes.Equal(saved, b) {
 		return nil
 	}
 	if saved := t.loadTorrent(hashesOf(torrent.Info)); saved != nil {
 		return nil
 	}
-	return writeFile(t.torrentPath(), b, false)
+	return statefile.Write(t.torrentPath(), b)
 }

@@ -76,21 +76,6 @@ func TestADamagedNodeFileIsAsGoodAsNone(t *testing.T) {
 	}
 }
 
-func TestWriteFileLeavesNothingBehindWhenItFails(t *testing.T) {
-	dir := t.TempDir()
-	target := filepath.Join(dir, "taken")
-	if err := os.MkdirAll(filepath.Join(target, "inside"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeFile(target, []byte("x"), true); err == nil {
-		t.Fatal("a folder was replaced by a file")
-	}
-	left, err := os.ReadDir(dir)
-	if err != nil || len(left) != 1 {
-		t.Fatalf("%v, %v", left, err)
-	}
-}
-
 func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 	now := time.Unix(1_000_000_000, 0)
 	k := newKnownPeers()

@@ -13,6 +13,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm"
@@ -106,7 +107,7 @@ func (t *Torrent) start(info *metainfo.Info, awake bool) {
 	n := t.node
 	t.run, t.endRun = context.WithCancel(t.ctx)
 	t.known = newKnownPeers()
-	if b, err := readFile(t.state.peersPath()); err == nil {
+	if b, err := statefile.Read(t.state.peersPath()); err == nil {
 		t.known.decode(b, time.Now())
 	}
 	seen, err := lru.New[netip.AddrPort, struct{}](maxSeenPeers)

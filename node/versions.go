@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -89,7 +90,7 @@ func (v *versions) switchTo(name string) error {
 	if err := v.root.Rename(fresh, currentName); err != nil {
 		return err
 	}
-	return syncDir(v.dir)
+	return statefile.SyncDir(v.dir)
 }
 
 // list is the versions that are there, the newest first.

@@ -31,12 +31,13 @@ var (
 )
 
 var (
-	errGone     = errors.New("was deleted or moved")
-	errChanged  = errors.New("was changed by another program")
-	errShort    = errors.New("is shorter than it was")
-	errLinked   = errors.New("it has a second name")
-	errReadOnly = errors.New("the torrent is opened for reading only")
-	errClosed   = errors.New("the torrent is closed")
+	errGone       = errors.New("was deleted or moved")
+	errChanged    = errors.New("was changed by another program")
+	errShort      = errors.New("is shorter than it was")
+	errLinked     = errors.New("it has a second name")
+	errReadOnly   = errors.New("the torrent is opened for reading only")
+	errNotRegular = errors.New("is not a regular file")
+	errClosed     = errors.New("the torrent is closed")
 )
 
 // Error is a file operation that failed.
@@ -56,7 +57,7 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s %v", e.Path, e.Err)
 	}
 	switch e.Err {
-	case errGone, errChanged, errShort:
+	case errGone, errChanged, errShort, errNotRegular:
 		return fmt.Sprintf("%s %v", e.Path, e.Err)
 	}
 	if e.Kind == Exists {
@@ -102,6 +103,9 @@ func (e *linkError) hint() string {
 
 // Hint is what to do about it.
 func (e *Error) Hint() string {
+	if e.Err == errNotRegular || errors.Is(e.Err, syscall.EISDIR) {
+		return "move it away, then try again"
+	}
 	switch e.Kind {
 	case Full:
 		return "make room there; nothing written is lost, and it goes on by itself"

@@ -13,6 +13,7 @@ import (
 
 	"seedbed/internal/id"
 	"seedbed/internal/piecehash"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -114,7 +115,7 @@ func (s *Storage) appendJournal(c Chunk) {
 		return
 	}
 	h, err := s.handles.get(handleKey{owner: s, file: journalHandle}, func() (io.Closer, error) {
-		return s.state.Open(s.journalName(), os.O_RDWR|os.O_CREATE, 0o666)
+		return s.state.Open(s.journalName(), os.O_RDWR|os.O_CREATE|statefile.NonBlock, 0o666)
 	})
 	if err != nil {
 		return
@@ -149,13 +150,13 @@ func (s *Storage) loadJournal() {
 	if s.o.Record == "" || s.o.ReadOnly {
 		return
 	}
-	f, err := s.state.Open(s.journalName(), os.O_RDONLY, 0)
+	f, err := s.state.Open(s.journalName(), os.O_RDONLY|statefile.NonBlock, 0)
 	if err != nil {
 		return
 	}
 	defer f.Close()
 	fi, err := f.Stat()
-	if err != nil || fi.Size() > maxJournal {
+	if err != nil || fi.Size() > maxJournal || !fi.Mode().IsRegular() {
 		return
 	}
 	b := make([]byte, fi.Size())

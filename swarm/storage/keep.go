@@ -1,11 +1,14 @@
 package storage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+
+	"seedbed/internal/statefile"
 )
 
 // recordDir is how the record names a folder.
@@ -127,11 +130,14 @@ func (s *Storage) dropParts(r *record) error {
 }
 
 func writeWhole(d Disk, name string, b []byte, sync bool) (err error) {
-	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666)
+	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC|statefile.NonBlock, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return cmp.Or(err, errNotRegular)
+	}
 	if _, err := f.WriteAt(b, 0); err != nil || !sync {
 		return err
 	}

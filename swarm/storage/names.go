@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -326,7 +327,7 @@ func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
 	if s.o.Record == "" {
 		return n, false, nil
 	}
-	f, err := s.state.Open(filepath.Base(s.o.Record)+namesSuffix, 0, 0)
+	f, err := s.state.Open(filepath.Base(s.o.Record)+namesSuffix, statefile.NonBlock, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return n, false, nil
 	}
@@ -338,7 +339,7 @@ func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
 	if err != nil {
 		return n, false, wrap("read", s.o.Record+namesSuffix, err)
 	}
-	if fi.Size() > maxNamesFile {
+	if fi.Size() > maxNamesFile || !fi.Mode().IsRegular() {
 		return n, false, nil
 	}
 	b := make([]byte, fi.Size())

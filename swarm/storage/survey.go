@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"seedbed/internal/bitset"
+	"seedbed/internal/statefile"
 )
 
 // survey looks for the files of the torrent, with the record's help if there is
@@ -281,7 +282,7 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil
 	}
-	f, err := s.state.Open(filepath.Base(s.o.Record)+suffix, 0, 0)
+	f, err := s.state.Open(filepath.Base(s.o.Record)+suffix, statefile.NonBlock, 0)
 	if kindOf(err) == Vanished {
 		return nil, nil
 	}
@@ -292,6 +293,9 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, wrap("read", s.o.Record, err)
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &RecordError{"is not a regular file"}
 	}
 	dir := recordDir(s.dir)
 	if fi.Size() > math.MaxInt32 || fi.Size() > int64(recordSize(s.info, "")+maxRecordDir) {

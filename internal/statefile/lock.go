@@ -1,0 +1,62 @@
+package statefile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrLocked reports that another process holds a lock.
+var ErrLocked = errors.New("another process holds the lock")
+
+// A Lock is a lock file. The file stays when the lock is released: removing it would
+// let two processes hold locks on two files of the same name.
+type Lock struct{ f *flock.Flock }
+
+// TryLock creates the lock file at path if it does not exist and takes its lock. It
+// never waits: if another process holds the lock, the error is ErrLocked.
+func TryLock(path string) (*Lock, error) {
+	flag := os.O_CREATE | os.O_RDONLY | NonBlock
+	switch runtime.GOOS {
+	case "aix", "solaris", "illumos": // they lock only what is open for writing
+		flag = os.O_CREATE | os.O_RDWR | NonBlock
+	}
+	l := &Lock{flock.New(path, flock.SetFlag(flag))}
+	if err := l.Retake(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Retake takes a lock that was released.
+func (l *Lock) Retake() error {
+	if st, err := os.Stat(l.f.Path()); err == nil && !st.Mode().IsRegular() {
+		return &NotRegularError{l.f.Path(), st.Mode()}
+	}
+	ok, err := l.f.TryLock()
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return ErrLocked
+	}
+	return nil
+}
+
+// Release lets other processes take the lock, and closes its descriptor.
+func (l *Lock) Release() error { return l.f.Unlock() }
+
+// Folder creates a folder with its parents if it does not exist and takes the lock of
+// the file "lock" in it.
+func Folder(path string) (*Lock, error) {
+	if err := MkdirAll(path); err != nil {
+		return nil, err
+	}
+	return TryLock(filepath.Join(path, "lock"))
+}
+
+// MkdirAll creates a private folder with its parents.
+func MkdirAll(path string) error { return os.MkdirAll(path, 0o700) }
