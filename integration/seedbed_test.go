@@ -57,6 +57,10 @@ var fields = map[string]string{
 	"version":     "link seq",
 	"current":     "infohash link seq dir reused fetched",
 	"warning":     "error hint",
+	"recovered":   "infohash",
+	"failed":      "infohash error hint",
+	"removed":     "infohash",
+	"missed":      "",
 	"error":       "error hint",
 }
 

@@ -77,7 +77,7 @@ func (n *Node) keepBudget() {
 func (n *Node) tellStretch() {
 	s := n.Announcing()
 	if s.Stretched && !n.budget.stretched {
-		n.emit(Event{Kind: Warning, Err: fmt.Errorf(
+		n.Emit(Event{Kind: Warning, Err: fmt.Errorf(
 			"%d torrents are too many to tell the DHT about every 20 minutes with %d queries a second: each is announced every %d minutes; --dht-rate raises the rate",
 			s.Torrents, n.cfg.DHTRate, int(s.Interval.Round(time.Minute).Minutes()))})
 	}

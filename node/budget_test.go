@@ -159,13 +159,11 @@ func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		var told []string
-		a.mu.Lock()
-		for _, e := range a.events {
+		for _, e := range a.told() {
 			if e.Kind == Warning {
 				told = append(told, e.Err.Error())
 			}
 		}
-		a.mu.Unlock()
 		if len(told) != 1 || !strings.Contains(told[0], "150 torrents are too many") {
 			t.Errorf("%q", told)
 		}

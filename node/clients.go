@@ -25,10 +25,6 @@ func (n *Node) Context() context.Context { return n.ctx }
 // folder of its own there.
 func (n *Node) StateDir() string { return n.state.path }
 
-// Emit sends an event of a client to Config.OnEvent, in order with the node's own.
-// It sets Event.Time.
-func (n *Node) Emit(e Event) { n.emit(e) }
-
 // Torrent returns the torrent with that infohash, or nil if the node does not have it.
 // A hybrid has two infohashes.
 func (n *Node) Torrent(infohash id.ID) *Torrent { return n.lookup(infohash) }

@@ -114,10 +114,6 @@ type Config struct {
 	// Log receives what is worth a line; nil is silence.
 	Log *slog.Logger
 
-	// OnEvent receives events one at a time, in order; it must return soon and
-	// must not call Add or Close.
-	OnEvent func(Event)
-
 	// Network takes the place of the machine's sockets, for tests; nil opens Listen.
 	Network netx.Network
 
@@ -163,9 +159,6 @@ func (c *Config) validate() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
-	}
-	if c.OnEvent == nil {
-		c.OnEvent = func(Event) {}
 	}
 	if c.resolve == nil {
 		c.resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {

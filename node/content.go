@@ -49,9 +49,11 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 		torrent = &metainfo.Torrent{Info: info}
 	}
 	if t.spec.MetadataOnly {
-		if err := t.writeTorrent(torrent); err != nil {
+		path, err := t.writeTorrent(torrent)
+		if err != nil {
 			return swarm.Content{}, err
 		}
+		t.emit(Event{Kind: Metadata, Info: info, Path: path})
 		t.doneOnce.Do(func() { close(t.done) })
 		t.stop()
 		return swarm.Content{}, errEnded
@@ -69,7 +71,7 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 	}
 	t.oddities.Do(func() {
 		for _, err := range oddities(info, t.spec.Symlinks || t.spec.Seed) {
-			t.node.emit(Event{Kind: Warning, Torrent: t, Err: err})
+			t.emit(Event{Kind: Warning, Err: err})
 		}
 	})
 	if t.spec.Prepare != nil {
@@ -104,7 +106,7 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 		}
 	}()
 	if n, path, name := s.Renamed(); n > 0 {
-		t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: fmt.Errorf(
+		t.emit(Event{Kind: Warning, Err: &Fault{Err: fmt.Errorf(
 			"%s of %s replaced, since the file system refuses them or does not tell them apart: %q is %q%s",
 			count(n, "name"), info.Name, cut(path), cut(name), more(n))}})
 	}
@@ -189,10 +191,10 @@ func displayDir(dir string) string {
 }
 
 // writeTorrent writes NAME.torrent into the download folder, under a name that the
-// file system can hold.
-func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (err error) {
+// file system can hold, and returns its path.
+func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (_ string, err error) {
 	if err := os.MkdirAll(displayDir(t.spec.Dir), 0o755); err != nil {
-		return err
+		return "", err
 	}
 	names := []string{torrent.Info.Name}
 	if dos, _ := torrent.Info.Substitutes(metainfo.NameRules{DOS: true}); dos != "" {
@@ -202,15 +204,15 @@ func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (err error) {
 		path := filepath.Join(t.spec.Dir, metainfo.WithSuffix(name, ".torrent"))
 		if !t.spec.Overwrite {
 			if _, err := os.Lstat(path); err == nil {
-				return &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
+				return "", &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
 			}
 		}
 		e := statefile.WriteSync(path, torrent.Append(nil))
 		if e == nil {
 			_ = os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on; not every file system has modes
-			return nil
+			return path, nil
 		}
 		err = cmp.Or(err, e)
 	}
-	return err
+	return "", err
 }

@@ -29,8 +29,9 @@ func (r *rig) failed(kind FaultKind) {
 	if !errors.As(e.Err, &f) || f.Kind != kind || f.Hint() == "" {
 		r.t.Errorf("failed with %v (%+v)", e.Err, f)
 	}
-	wait(r.t, e.Torrent.ended, time.Minute, "a failed torrent ends")
-	if s := e.Torrent.Snapshot(); s.State != Stopped || s.Connected != 0 {
+	failed := r.added[e.InfoHash]
+	wait(r.t, failed.ended, time.Minute, "a failed torrent ends")
+	if s := failed.Snapshot(); s.State != Stopped || s.Connected != 0 {
 		r.t.Errorf("%+v", s)
 	}
 }
@@ -55,7 +56,7 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		wait(t, got.ended, time.Second, "the torrent ends with that")
-		if ks := b.kinds(); !slices.Equal(ks, []EventKind{Added, Metadata}) {
+		if ks := b.kinds(); !slices.Equal(ks, []EventKind{Added, Metadata, Removed}) {
 			t.Errorf("events: %v", ks)
 		}
 

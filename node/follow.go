@@ -220,7 +220,7 @@ func (f *Follower) resume() {
 }
 
 func (f *Follower) warn(err error) {
-	f.node.emit(Event{Kind: Warning, Torrent: f.current.Load(), Err: asFault(err)})
+	f.node.Emit(Event{Kind: Warning, Err: asFault(err)}.About(f.current.Load()))
 }
 
 // poll asks for a newer version, and returns how long to wait for the next time.
@@ -420,7 +420,7 @@ func (f *Follower) keep(item DHTItem) {
 }
 
 func (f *Follower) tell(kind EventKind, fe *fetch) {
-	f.node.emit(Event{Kind: kind, Torrent: fe.torrent, Publication: &PublicationEvent{
+	f.node.Emit(Event{Kind: kind, Publication: &PublicationEvent{
 		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),
-		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}})
+		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}}.About(fe.torrent))
 }

@@ -66,7 +66,7 @@ func (t *Torrent) seedGoal(now time.Time) {
 	}
 	if cfg.SeedRatio > 0 && t.Ratio() >= cfg.SeedRatio || cfg.SeedTime > 0 && now.UnixNano()-since >= int64(cfg.SeedTime) {
 		t.goalOnce.Do(func() {
-			t.node.emit(Event{Kind: Seeded, Torrent: t})
+			t.emit(Event{Kind: Seeded, Uploaded: t.Uploaded(), Ratio: t.Ratio()})
 			t.stop()
 		})
 	}

@@ -89,7 +89,5 @@ func TestBlocklist(t *testing.T) {
 
 // saw reports whether such an event was told.
 func (r *rig) saw(k EventKind) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.events, func(e Event) bool { return e.Kind == k })
+	return slices.ContainsFunc(r.told(), func(e Event) bool { return e.Kind == k })
 }

@@ -59,7 +59,7 @@ func (t *Torrent) addNamed(s *swarm.Torrent, hint string) {
 			if again {
 				f = &Fault{Err: fmt.Errorf("the peer address %q is not found for now: %w", hint, err), hint: "it is tried again"}
 			}
-			t.node.emit(Event{Kind: Warning, Torrent: t, Err: f})
+			t.emit(Event{Kind: Warning, Err: f})
 		}
 		if !again {
 			return

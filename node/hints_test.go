@@ -23,10 +23,8 @@ func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 		wait(t, got.Done(), time.Minute, "the download")
 		same(t, dir, to+"/things")
 		time.Sleep(time.Hour)
-		b.mu.Lock()
-		defer b.mu.Unlock()
 		told := map[string]int{}
-		for _, e := range b.events {
+		for _, e := range b.told() {
 			if e.Kind == Warning {
 				for _, w := range wrong {
 					if strings.Contains(e.Err.Error(), `"`+w+`"`) {

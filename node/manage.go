@@ -49,7 +49,7 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 			t.tellOwn(s)
 		}
 	case swarm.FirstPiece:
-		t.node.emit(Event{Kind: FirstPiece, Torrent: t})
+		t.emit(Event{Kind: FirstPiece})
 	case swarm.Complete:
 		if !t.whole.Swap(true) {
 			t.node.reshare()
@@ -58,14 +58,14 @@ func (t *Torrent) onSwarm(e swarm.Event, awake bool) {
 		if awake {
 			return
 		}
-		t.node.emit(Event{Kind: Complete, Torrent: t})
+		t.emit(Event{Kind: Complete})
 		t.doneOnce.Do(func() { close(t.done) })
 		t.seeding.CompareAndSwap(0, time.Now().UnixNano())
-		t.node.emit(Event{Kind: Seeding, Torrent: t, Addr: t.node.Addrs()[0].String()})
+		t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
 	case swarm.Paused:
 		t.paused(e.Err)
 	case swarm.Resumed:
-		t.node.emit(Event{Kind: Recovered, Torrent: t})
+		t.emit(Event{Kind: Recovered})
 	case swarm.Broken:
 		t.fail(fmt.Errorf("what the link names cannot be opened: %w", e.Err))
 	}
@@ -83,7 +83,9 @@ func (t *Torrent) learn(info *metainfo.Info) {
 	}
 	t.node.rename(t, hashesOf(info))
 	t.node.reshare()
-	t.node.emit(Event{Kind: Metadata, Torrent: t})
+	if !t.spec.MetadataOnly { // then it is told when the file is written
+		t.emit(Event{Kind: Metadata, Info: info})
+	}
 	close(t.named)
 }
 
@@ -95,7 +97,7 @@ func (t *Torrent) paused(err error) {
 		t.fail(err)
 		return
 	}
-	t.node.emit(Event{Kind: Warning, Torrent: t, Err: asFault(err)})
+	t.emit(Event{Kind: Warning, Err: asFault(err)})
 }
 
 // manage feeds the swarm with candidates, and saves those that proved to be

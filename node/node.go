@@ -3,8 +3,8 @@
 // runs torrents from a link or .torrent file to verified files and on.
 //
 // A Node is opened with Open, given torrents with Add, and closed with Close,
-// which saves everything. What happens is told through Config.OnEvent, how
-// things stand through Torrent.Snapshot. Errors that a person can do something
+// which saves everything. Subscribe reports what happens, Changes which torrents
+// it happened to, and Torrent.Snapshot how a torrent stands. Errors that a person can do something
 // about are a *Fault, whose Hint says what.
 //
 // The way of the data: Add locks the torrent in the state directory and starts
@@ -62,7 +62,7 @@ type Node struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	emitMu sync.Mutex // makes events come one at a time
+	events hub
 
 	mu         sync.Mutex
 	torrents   map[id.ID]*Torrent
@@ -103,6 +103,7 @@ func Open(cfg Config) (*Node, error) {
 		closers: map[*closer]struct{}{}, published: map[*Publication]struct{}{},
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
+	n.events.log.start(n.epoch)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.mirrors = newMirrors(&n.cfg)
 	n.budget.init(&n.cfg)
@@ -114,7 +115,7 @@ func Open(cfg Config) (*Node, error) {
 		}
 	}
 	for _, a := range network.Addrs() {
-		n.emit(Event{Kind: Listening, Addr: a.String()})
+		n.Emit(Event{Kind: Listening, Addr: a.String()})
 	}
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
@@ -182,9 +183,9 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.emit(Event{Kind: Added, Torrent: t})
+	t.emit(Event{Kind: Added, Magnet: t.Link()})
 	for _, w := range spec.warnings() {
-		n.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: w}})
+		t.emit(Event{Kind: Warning, Err: &Fault{Err: w}})
 	}
 	close(t.started)
 	if t.live.Load() == nil {
@@ -285,10 +286,17 @@ func (n *Node) ofKeyHash(keyHash [20]byte) (id.ID, bool) {
 
 // forget lets go of a torrent that has ended, unless the node ends with it.
 func (n *Node) forget(t *Torrent) {
+	if n.unlist(t) {
+		t.emit(Event{Kind: Removed})
+	}
+}
+
+// unlist takes a torrent off the node's list. It returns false if the node ends.
+func (n *Node) unlist(t *Torrent) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closing {
-		return
+		return false
 	}
 	for _, h := range t.hashes {
 		delete(n.torrents, h)
@@ -302,6 +310,7 @@ func (n *Node) forget(t *Torrent) {
 	}
 	n.population.Store(int32(len(n.order)))
 	n.share()
+	return true
 }
 
 // Close stops every torrent, saves what is worth saving and frees the port. It
@@ -332,6 +341,7 @@ func (n *Node) Saved() int64 { return n.steps.Load() }
 // neither the port nor what the DHT has learned.
 func (n *Node) end() {
 	defer close(n.closed)
+	defer n.events.close()
 	clientsEnded := n.endClients()
 	n.mu.Lock()
 	ts := n.order
@@ -361,13 +371,6 @@ func (n *Node) within(ctx context.Context) (context.Context, context.CancelFunc)
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(n.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
-}
-
-func (n *Node) emit(e Event) {
-	n.emitMu.Lock()
-	defer n.emitMu.Unlock()
-	e.Time = time.Now()
-	n.cfg.OnEvent(e)
 }
 
 func (n *Node) now() mono.Time { return mono.From(n.epoch, time.Now()) }

@@ -99,13 +99,9 @@ func (n *Node) parked(spec Spec, st *torrentState) *Torrent {
 
 // tellParked tells of a torrent at rest what it would have told itself.
 func (t *Torrent) tellParked() {
-	for _, k := range []EventKind{Metadata, Complete, Seeding} {
-		e := Event{Kind: k, Torrent: t}
-		if k == Seeding {
-			e.Addr = t.node.Addrs()[0].String()
-		}
-		t.node.emit(e)
-	}
+	t.emit(Event{Kind: Metadata, Info: t.Info()})
+	t.emit(Event{Kind: Complete})
+	t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
 	close(t.named)
 	t.doneOnce.Do(func() { close(t.done) })
 	t.runMu.Lock()

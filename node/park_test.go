@@ -153,7 +153,7 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 		b := start(t, n, 2, noDHT)
 		got := b.add(Spec{Link: withPeers(specs[parkBeyond], at(1).String()), Dir: t.TempDir()})
 		time.Sleep(time.Minute)
-		if e := a.await(Failed, time.Minute); e.Torrent != last || e.Err == nil {
+		if e := a.await(Failed, time.Minute); e.InfoHash != last.InfoHash() || e.Err == nil {
 			t.Errorf("%+v", e)
 		}
 		select {
@@ -177,7 +177,7 @@ func BenchmarkTorrentAtRest(b *testing.B) {
 	first.close()
 	for b.Loop() {
 		before, began := inUse(), time.Now()
-		r := start(b, net, 1, noDHT, state(dir), func(c *Config) { c.OnEvent = func(Event) {} })
+		r := start(b, net, 1, noDHT, state(dir))
 		for i := range specs {
 			s := specs[i]
 			r.add(s)

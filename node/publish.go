@@ -196,7 +196,7 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 				return err
 			}
 			failed = now // it is tried again when something changes
-			p.node.emit(Event{Kind: Warning, Torrent: p.Torrent(), Err: fmt.Errorf("what has changed is not published: %w", asFault(err))})
+			p.node.Emit(Event{Kind: Warning, Err: fmt.Errorf("what has changed is not published: %w", asFault(err))}.About(p.Torrent()))
 		}
 	}
 }
@@ -258,7 +258,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) (e
 		return p.release(ctx, spec, fresh, overrule)
 	}
 	dir := filepath.Join(p.state.path, "data", fmt.Sprint(seq))
-	p.node.emit(Event{Kind: Warning, Err: &Fault{Err: fmt.Errorf("%s does not hold version %d any more", p.state.file.Path, seq),
+	p.node.Emit(Event{Kind: Warning, Err: &Fault{Err: fmt.Errorf("%s does not hold version %d any more", p.state.file.Path, seq),
 		hint: "it is fetched from those who have kept it, into " + dir}})
 	return p.release(ctx, Spec{Torrent: torrent, Dir: dir}, fresh, overrule)
 }
@@ -348,7 +348,7 @@ func (p *Publication) put(ctx context.Context, item DHTItem, cas *int64) bool {
 	switch {
 	case errors.As(err, &raced) && r.Item != nil && p.strange(r.Item):
 		p.told = r.Item.Seq
-		p.node.emit(Event{Kind: Warning, Torrent: p.Torrent(), Err: p.conflict(r.Item)})
+		p.node.Emit(Event{Kind: Warning, Err: p.conflict(r.Item)}.About(p.Torrent()))
 		return false
 	case err != nil:
 		p.node.log.Debug("the item was not put", "err", err)
@@ -363,7 +363,7 @@ const putTimeout = 30 * time.Second
 // tell says where the newest item is.
 func (p *Publication) tell(seq int64, kept, nodes int) {
 	p.spoken, p.held = true, kept > 0
-	p.node.emit(Event{Kind: PublishedItem, Torrent: p.Torrent(), Publication: &PublicationEvent{Link: p.link(), Seq: seq, Kept: kept, Nodes: nodes}})
+	p.node.Emit(Event{Kind: PublishedItem, Publication: &PublicationEvent{Link: p.link(), Seq: seq, Kept: kept, Nodes: nodes}}.About(p.Torrent()))
 }
 
 // strange reports whether an item is none that this record knows, and is not older
@@ -397,7 +397,7 @@ func (p *Publication) tended(r dht.TendReport, _ error) {
 		}
 		if s != nil && p.strange(s) && p.told != s.Seq {
 			p.told = s.Seq
-			p.node.emit(Event{Kind: Warning, Torrent: p.Torrent(), Err: p.conflict(s)})
+			p.node.Emit(Event{Kind: Warning, Err: p.conflict(s)}.About(p.Torrent()))
 		}
 		if r.Newer == nil && (!p.spoken || !p.held && r.Kept > 0) {
 			p.tell(p.state.last().Seq, r.Kept, len(r.Nodes))

@@ -83,10 +83,8 @@ func reaches(t testing.TB, f *Follower, seq int64, limit time.Duration) {
 
 // warnings are those that a node told, in one string.
 func (r *rig) warnings() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var all []string
-	for _, e := range r.events {
+	for _, e := range r.told() {
 		if e.Kind == Warning {
 			all = append(all, e.Err.Error())
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"seedbed/internal/simnet"
+	"seedbed/magnet/metainfo"
 )
 
 // Two nodes with one state directory: a torrent is run by one of them, and the
@@ -122,15 +123,12 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 20 * ms})
 		release := make(chan struct{})
-		b := start(t, n, 2, noDHT, func(c *Config) {
-			tell := c.OnEvent
-			c.OnEvent = func(e Event) {
-				if tell(e); e.Kind == Metadata {
-					<-release // as a disk might hang
-				}
-			}
-		})
+		b := start(t, n, 2, noDHT)
 		spec, _ := folder(t, ShareOptions{}, small)
+		spec.Prepare = func(*metainfo.Info) error {
+			<-release // as a disk might hang
+			return nil
+		}
 		b.add(spec)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()

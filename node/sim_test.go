@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
 )
@@ -36,8 +37,11 @@ type rig struct {
 	state string
 	once  sync.Once
 
-	mu     sync.Mutex
-	events []Event
+	sub   *Subscription
+	added map[id.ID]*Torrent
+
+	mu   sync.Mutex
+	seen []Event // taken from sub so far
 }
 
 // start opens a node, which ends with the test; without an option it knows
@@ -50,12 +54,8 @@ func start(t testing.TB, n *simnet.Net, num int, opts ...func(*Config)) *rig {
 // startAt is start on a host of any address.
 func startAt(t testing.TB, n *simnet.Net, where netip.AddrPort, opts ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, host: n.Host(where.Addr()), state: t.TempDir()}
-	cfg := Config{State: r.state, Bootstrap: []string{}, OnEvent: func(e Event) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.events = append(r.events, e)
-	}}
+	r := &rig{t: t, host: n.Host(where.Addr()), state: t.TempDir(), added: map[id.ID]*Torrent{}}
+	cfg := Config{State: r.state, Bootstrap: []string{}}
 	for _, o := range opts {
 		o(&cfg)
 	}
@@ -72,6 +72,7 @@ func startAt(t testing.TB, n *simnet.Net, where netip.AddrPort, opts ...func(*Co
 	if r.Node, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}
+	r.sub = r.Subscribe()
 	t.Cleanup(r.close)
 	return r
 }
@@ -113,15 +114,24 @@ func (r *rig) add(s Spec) *Torrent {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.added[t.InfoHash()] = t
 	return t
+}
+
+// told returns the events so far.
+func (r *rig) told() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, r.sub.Take()...)
+	return slices.Clone(r.seen)
 }
 
 // kinds are the events of torrents so far.
 func (r *rig) kinds() (ks []EventKind) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.events {
-		if e.Torrent != nil {
+	for _, e := range r.told() {
+		if !e.InfoHash.IsZero() {
 			ks = append(ks, e.Kind)
 		}
 	}
@@ -132,14 +142,11 @@ func (r *rig) kinds() (ks []EventKind) {
 func (r *rig) await(k EventKind, limit time.Duration) Event {
 	r.t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(10 * ms) {
-		r.mu.Lock()
-		for _, e := range r.events {
+		for _, e := range r.told() {
 			if e.Kind == k {
-				r.mu.Unlock()
 				return e
 			}
 		}
-		r.mu.Unlock()
 		if time.Now().After(end) {
 			r.t.Fatalf("no event %d within %v; %v", k, limit, r.kinds())
 		}

@@ -276,7 +276,7 @@ func (t *Torrent) private() bool {
 // fail ends the torrent with an error, which is told once.
 func (t *Torrent) fail(err error) {
 	t.failOnce.Do(func() {
-		t.node.emit(Event{Kind: Failed, Torrent: t, Err: asFault(err)})
+		t.emit(Event{Kind: Failed, Err: asFault(err)})
 		t.stop()
 	})
 }

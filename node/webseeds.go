@@ -84,7 +84,7 @@ func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
 	wait, generation, warned := mirrorRetry, 0, 0
 	warn := func(err error, hint string) {
 		if warned++; warned <= maxMirrorWarnings {
-			t.node.emit(Event{Kind: Warning, Torrent: t, Err: &Fault{Err: err, hint: hint}})
+			t.emit(Event{Kind: Warning, Err: &Fault{Err: err, hint: hint}})
 		}
 	}
 	for t.run.Err() == nil && !t.whole.Load() {

@@ -68,7 +68,7 @@ func (d *demo) say(format string, args ...any) {
 func (d *demo) run(ctx context.Context) error {
 	var boot []string
 	for i := range demoNodes {
-		n, err := d.open(fmt.Sprintf("dht-%d", i), boot, nil)
+		n, err := d.open(fmt.Sprintf("dht-%d", i), boot)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sharer, err := d.open("sharer", boot, nil)
+	sharer, err := d.open("sharer", boot)
 	if err != nil {
 		return err
 	}
@@ -107,17 +107,18 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opener, err := d.open("opener", boot, d.narrate)
+	opener, err := d.open("opener", boot)
 	if err != nil {
 		return err
 	}
+	events := opener.Subscribe(node.Metadata, node.Complete)
 	got := filepath.Join(d.dir, "got")
 	d.say("another node knows nothing but this link and one DHT node; it asks the DHT")
-	t, err := opener.Add(node.Spec{Link: bare, Dir: got})
+	_, err = opener.Add(node.Spec{Link: bare, Dir: got})
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, t.Done()); err != nil {
+	if err := d.narrate(ctx, events); err != nil {
 		return fmt.Errorf("downloading: %w", err)
 	}
 	if err := sameTree(sample, filepath.Join(got, "sample")); err != nil {
@@ -127,25 +128,32 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// narrate tells the opener's steps.
-func (d *demo) narrate(e node.Event) {
-	switch e.Kind {
-	case node.Metadata:
-		info := e.Torrent.Info()
-		d.say("it found a peer and has the metadata from it: %s, %s, %s", info.Name,
-			report.Plural(len(info.Files), "file"), report.Plural(info.NumPieces(), "piece"))
-	case node.Complete:
-		d.say("every piece is downloaded and verified")
+// narrate reports the opener's steps until the download is complete.
+func (d *demo) narrate(ctx context.Context, events *node.Subscription) error {
+	for {
+		if err := waitFor(ctx, events.Ready()); err != nil {
+			return err
+		}
+		for _, e := range events.Take() {
+			switch e.Kind {
+			case node.Metadata:
+				d.say("it found a peer and has the metadata from it: %s, %s, %s", e.Info.Name,
+					report.Plural(len(e.Info.Files), "file"), report.Plural(e.Info.NumPieces(), "piece"))
+			case node.Complete:
+				d.say("every piece is downloaded and verified")
+				return nil
+			}
+		}
 	}
 }
 
-func (d *demo) open(name string, boot []string, onEvent func(node.Event)) (*node.Node, error) {
+func (d *demo) open(name string, boot []string) (*node.Node, error) {
 	if boot == nil {
 		boot = []string{}
 	}
 	n, err := node.Open(node.Config{
 		State: filepath.Join(d.dir, "state", name), Listen: "127.0.0.1:0",
-		Bootstrap: boot, Version: "seedbed " + version(), Log: d.app.logger(), OnEvent: onEvent,
+		Bootstrap: boot, Version: "seedbed " + version(), Log: d.app.logger(),
 	})
 	if err == nil {
 		d.nodes = append(d.nodes, n)

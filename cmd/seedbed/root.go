@@ -20,7 +20,8 @@ type app struct {
 	json           bool
 	quiet          bool
 	verbose        int
-	told           bool // the error that run returns was shown already
+	told           bool         // the error that run returns was shown already
+	feed           *report.Feed // of the command, if it has one
 }
 
 // output is where the command writes.

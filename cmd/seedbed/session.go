@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/id"
 	"seedbed/node"
 )
 
@@ -38,16 +39,17 @@ type session struct {
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
 	// or at a signal. stop comes before the node is closed.
-	serve func(*node.Torrent, report.Reporter) (over <-chan error, stop func())
+	serve func(*node.Torrent, *report.Feed) (over <-chan error, stop func())
 	over  <-chan error
 
-	rep      report.Reporter
+	rep      *report.Feed
+	events   *node.Subscription // what wait acts on
 	torrents []*node.Torrent
-	seeded   chan struct{} // a torrent has been shared as far as it was to be
 }
 
 func (s *session) run(ctx context.Context) (err error) {
-	s.rep = report.New(s.app.output(), s.stay)
+	s.rep = report.NewFeed(report.New(s.app.output(), s.stay))
+	s.app.feed = s.rep
 	defer s.rep.Close()
 	defer func() {
 		if err != nil {
@@ -56,29 +58,12 @@ func (s *session) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	s.seeded = make(chan struct{}, len(s.specs))
-	settled := make(chan ending, 2*len(s.specs)) // each torrent is done or fails, and at most both
-	whole := map[*node.Torrent]bool{}            // told as settled; OnEvent is called by one at a time
-	s.cfg.OnEvent = func(e node.Event) {
-		if e.Kind == node.Complete && !whole[e.Torrent] {
-			whole[e.Torrent] = true
-			defer func() { settled <- ending{e.Torrent, nil} }()
-		}
-		if e.Kind == node.Seeding && !s.stay {
-			return // the command ends here, and the sharing with it
-		}
-		s.rep.Event(e)
-		switch e.Kind {
-		case node.Failed:
-			settled <- ending{e.Torrent, e.Err}
-		case node.Seeded:
-			s.seeded <- struct{}{}
-		}
-	}
 	n, err := s.app.openNode(s.cfg)
 	if err != nil {
 		return err
 	}
+	s.events = n.Subscribe(node.Complete, node.Metadata, node.Failed, node.Seeded)
+	s.rep.Watch(n, s.shows)
 	var once sync.Once
 	closeNode := func() {
 		once.Do(func() {
@@ -99,13 +84,25 @@ func (s *session) run(ctx context.Context) (err error) {
 		s.over = over
 		defer stop()
 	}
-	err = s.wait(ctx, n, settled)
+	err = s.wait(ctx, n)
+	s.rep.Follow(nil)
 	goal := err
 	closeNode()
 	if s.stay && goal == nil { // only sharing was left
 		err = warnOfChanges(err, s.rep)
 	}
 	return err
+}
+
+// shows reports whether an event is reported.
+func (s *session) shows(e node.Event) bool {
+	switch e.Kind {
+	case node.Seeding: // without stay, the command ends here
+		return s.stay
+	case node.Failed: // of one torrent, the error of the command says it
+		return s.app.json || len(s.specs)+len(s.unreadable) > 1
+	}
+	return true
 }
 
 // resolve puts the newest version in the place of links with a public key (BEP 46).
@@ -125,14 +122,14 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 		switch {
 		case err == nil:
 			s.specs[i].Link = link
-			s.rep.Event(node.Event{Kind: node.FoundVersion, Time: time.Now(), Publication: &node.PublicationEvent{
+			s.rep.Event(node.Event{Kind: node.FoundVersion, Publication: &node.PublicationEvent{
 				Link: l.String(), Seq: item.Seq, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
 			return fail(exitTimeout, "give it a longer --timeout, or see seedbed show of the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
 		case errors.Is(err, context.Canceled):
 			return fail(exitUnfinished, "", errors.New("stopped before the newest version was found"))
 		case l.Openable() == nil:
-			s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fmt.Errorf("the version that the link itself names is opened: %w", err)})
+			s.rep.Warn(fmt.Errorf("the version that the link itself names is opened: %w", err))
 		default:
 			return err
 		}
@@ -165,93 +162,124 @@ func (s *session) add(n *node.Node) {
 // addAtOnce torrents are added in order, one after the other.
 const addAtOnce = 64
 
-// ending is what became of a torrent: done, or ended by err.
-type ending struct {
-	t   *node.Torrent
-	err error
+// results is how far a session's torrents are.
+type results struct {
+	open     map[id.ID]*node.Torrent // neither complete nor failed
+	complete []*node.Torrent
+	sharing  int // torrents that have not ended
+	failed   failures
 }
 
 // wait reports until the goal, an error, a signal or the timeout. What ends one
 // of several downloads is told, and the others go on.
-func (s *session) wait(ctx context.Context, n *node.Node, settled chan ending) error {
-	tick := time.NewTicker(s.rep.Every())
-	defer tick.Stop()
+func (s *session) wait(ctx context.Context, n *node.Node) error {
 	var timeout <-chan time.Time
 	if s.timeout > 0 {
 		t := time.NewTimer(s.timeout)
 		defer t.Stop()
 		timeout = t.C
 	}
-	ended := make(chan struct{})
-	defer close(ended)
-	named := func(t *node.Torrent) { // all that is asked for is the metadata
-		select {
-		case <-t.Done():
-			settled <- ending{t, nil}
-		case <-ended:
-		}
-	}
-	open, complete, sharing := map[*node.Torrent]bool{}, 0, len(s.torrents)
+	now := results{open: map[id.ID]*node.Torrent{}, sharing: len(s.torrents)}
 	all := len(s.torrents) + len(s.unreadable)
-	var failed failures
-	var shared []*node.Torrent
 	for _, err := range s.unreadable {
-		s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
-		failed.add(err)
+		s.rep.Warn(err)
+		now.failed.add(err)
 	}
 	for _, t := range s.torrents {
-		open[t] = true
-		if s.metadataOnly {
-			go named(t)
-		}
+		now.open[t.InfoHash()] = t
 	}
 	s.rep.Tick(n, s.torrents)
+	s.rep.Follow(func() []*node.Torrent { return s.torrents })
 	for {
 		select {
-		case o := <-settled:
-			if !open[o.t] {
-				break
+		case <-s.events.Ready():
+			unsettled := len(now.open)
+			for _, e := range s.events.Take() {
+				s.note(&now, e, n)
 			}
-			if o.err != nil && all == 1 {
-				return o.err
+			if now.failed.n > 0 && all == 1 {
+				return now.failed.first
 			}
-			delete(open, o.t)
-			if o.err == nil {
-				complete++
-				shared = append(shared, o.t)
-			} else {
-				s.rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Torrent: o.t, Err: o.err})
-				failed.add(o.err)
-				sharing--
+			if len(now.open) == 0 && unsettled > 0 {
+				s.rep.Tick(n, s.torrents)
+				if s.seeding && len(now.complete) > 0 {
+					s.rep.Ready(now.complete)
+				}
+				if !s.stay || len(now.complete) == 0 {
+					return now.failed.result(all)
+				}
+				timeout = nil
 			}
-			if len(open) > 0 {
-				break
-			}
-			s.rep.Tick(n, s.torrents)
-			if s.seeding && complete > 0 {
-				s.rep.Ready(shared)
-			}
-			if !s.stay || complete == 0 {
-				return failed.result(all)
-			}
-			timeout = nil
-		case <-s.seeded:
-			if sharing--; sharing == 0 {
-				return failed.result(all)
+			if now.sharing == 0 {
+				return now.failed.result(all)
 			}
 		case err := <-s.over:
 			return err
 		case <-timeout:
 			return s.timedOut()
 		case <-ctx.Done():
-			if len(open) == 0 || s.serve != nil {
-				return failed.result(all)
+			if len(now.open) == 0 || s.serve != nil {
+				return now.failed.result(all)
 			}
 			return s.interrupted()
-		case <-tick.C:
-			s.rep.Tick(n, s.torrents)
 		}
 	}
+}
+
+// note records what an event says about a torrent.
+func (s *session) note(now *results, e node.Event, n *node.Node) {
+	if e.Kind == node.Missed {
+		s.look(now, n)
+		return
+	}
+	t := now.open[e.InfoHash]
+	switch e.Kind {
+	case node.Complete:
+		now.settle(t, nil)
+	case node.Metadata:
+		if s.metadataOnly {
+			now.settle(t, nil)
+		}
+	case node.Failed:
+		if t != nil {
+			now.settle(t, e.Err)
+			return
+		}
+		now.failed.add(e.Err) // while it was shared
+		now.sharing--
+	case node.Seeded:
+		now.sharing--
+	}
+}
+
+// look does what note does, when events were missed.
+func (s *session) look(now *results, n *node.Node) {
+	running := n.Torrents()
+	now.sharing = len(running)
+	for _, t := range now.open {
+		select {
+		case <-t.Done():
+			now.settle(t, nil)
+		default:
+			if !slices.Contains(running, t) {
+				now.settle(t, fmt.Errorf("%s has ended", t.Name()))
+			}
+		}
+	}
+}
+
+// settle notes that t, if it is open, is complete or failed with err.
+func (now *results) settle(t *node.Torrent, err error) {
+	if t == nil {
+		return
+	}
+	delete(now.open, t.InfoHash())
+	if err == nil {
+		now.complete = append(now.complete, t)
+		return
+	}
+	now.failed.add(err)
+	now.sharing--
 }
 
 // timedOut says what the time was not enough for, and why if a disk held it up.

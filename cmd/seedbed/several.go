@@ -28,12 +28,16 @@ func (f *failures) result(of int) error {
 	case f.n == 0 || of == 1:
 		return f.first
 	default:
-		return fail(codeOf(f.first), "the warnings say why", fmt.Errorf("%d of %s failed", f.n, report.Plural(of, "torrent")))
+		return fail(codeOf(f.first), "see the messages above", fmt.Errorf("%d of %s failed", f.n, report.Plural(of, "torrent")))
 	}
 }
 
 // warn tells what goes wrong while the command goes on.
 func (a *app) warn(err error) {
+	if a.feed != nil {
+		a.feed.Warn(err)
+		return
+	}
 	if a.json {
 		report.NewJSON(a.stdout).Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
 		return

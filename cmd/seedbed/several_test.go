@@ -69,7 +69,7 @@ func TestOneOfSeveralDownloadsFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for event, times := range map[string]int{"complete": 1, "warning": 1, "error": 1} {
+	for event, times := range map[string]int{"complete": 1, "failed": 1, "error": 1} {
 		if got := strings.Count(string(said), `"event":"`+event+`"`); got != times {
 			t.Errorf("%d %s events, want %d:\n%s", got, event, times, said)
 		}

@@ -66,7 +66,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			}
 			defer st.close()
 			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, specs: []node.Spec{spec},
-				serve: func(t *node.Torrent, rep report.Reporter) (<-chan error, func()) {
+				serve: func(t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
 					return st.serve(cmd.Context(), t, rep)
 				}}
 			return s.run(cmd.Context())
@@ -114,7 +114,7 @@ func (s *streaming) close() { s.listener.Close() }
 
 // serve begins to serve t, tells where as soon as that is known, and runs the
 // player.
-func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep report.Reporter) (<-chan error, func()) {
+func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
 	host, _, _ := net.SplitHostPort(s.addr) // listen has seen it
 	s.over = make(chan error, 1)
 	s.handler = stream.New(t, host)
@@ -141,7 +141,7 @@ func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep report.Repor
 func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
 
 // tell waits for the metadata, says what can be played where, and opens it.
-func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep report.Reporter) error {
+func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep *report.Feed) error {
 	select {
 	case <-t.Named():
 	case <-ctx.Done():
@@ -197,7 +197,7 @@ const settleFor = time.Second
 
 // play runs the player. When it ends, so does everything; but a command that ends
 // before anything was played, or while something is, has only started the player.
-func (s *streaming) play(ctx context.Context, what string, rep report.Reporter) error {
+func (s *streaming) play(ctx context.Context, what string, rep *report.Feed) error {
 	words := strings.Fields(s.open)
 	if len(words) == 0 {
 		return nil
@@ -209,7 +209,7 @@ func (s *streaming) play(ctx context.Context, what string, rep report.Reporter) 
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: %w", words[0], err)
-		rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: fail(exitUnknown, "open "+what+" in a player", err)})
+		rep.Warn(fail(exitUnknown, "open "+what+" in a player", err))
 		return nil
 	}
 	for range 10 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"seedbed/cmd/seedbed/report"
@@ -14,7 +13,8 @@ import (
 // withNode runs do with a node that reports all it does, and closes the node in good
 // order. It is for commands that go on until a signal; do returns when ctx ends.
 func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Context, *node.Node) error) (err error) {
-	rep := report.New(a.output(), true)
+	rep := report.NewFeed(report.New(a.output(), true))
+	a.feed = rep
 	defer rep.Close()
 	defer func() {
 		if err != nil {
@@ -22,40 +22,23 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 			a.told = true
 		}
 	}()
-	cfg.OnEvent = func(e node.Event) {
-		if e.Kind == node.Seeding && !a.json {
-			return // what is told is the link with the key
-		}
-		rep.Event(e)
-	}
 	n, err := a.openNode(cfg)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var ticking sync.WaitGroup
-	ticking.Go(func() {
-		tick := time.NewTicker(rep.Every())
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				rep.Tick(n, n.Torrents())
-			case <-ctx.Done():
-				return
-			}
-		}
+	rep.Watch(n, func(e node.Event) bool {
+		return e.Kind != node.Seeding || a.json // a person is shown the link with the key instead
 	})
+	rep.Follow(n.Torrents)
 	err = do(ctx, n)
-	cancel()
-	ticking.Wait()
+	rep.Follow(nil)
 	return errors.Join(err, warnOfChanges(a.closeNode(n), rep))
 }
 
 // warnOfChanges tells which files something else changed while they were shared, and returns
 // what else is in err, the error of closing a node. Nothing that was to be saved is lost
 // with such a file, so it is no failure of a command that only shares.
-func warnOfChanges(err error, rep report.Reporter) error {
+func warnOfChanges(err error, rep *report.Feed) error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var left []error
 		for _, e := range many.Unwrap() {
@@ -67,7 +50,7 @@ func warnOfChanges(err error, rep report.Reporter) error {
 	if !errors.As(err, &f) || f.Kind != node.FaultVanished {
 		return err
 	}
-	rep.Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
+	rep.Warn(err)
 	return nil
 }
 

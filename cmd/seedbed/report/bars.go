@@ -73,8 +73,10 @@ func (r *barReporter) Event(e node.Event) {
 	switch e.Kind {
 	case node.Complete:
 		line = r.paint(Green, "✓ ") + line
-	case node.Warning:
+	case node.Warning, node.Missed:
 		line = "! " + line
+	case node.Failed:
+		line = "✗ " + line
 	case node.Listening:
 		line = r.paint(Dim, line)
 	}

@@ -66,6 +66,15 @@ func NewHead(event string, at time.Time, t *node.Torrent) Head {
 	return h
 }
 
+// headOf is the head of an event.
+func headOf(event string, e *node.Event) Head {
+	h := NewHead(event, e.Time, nil)
+	if !e.InfoHash.IsZero() {
+		h.InfoHash = e.InfoHash.String()
+	}
+	return h
+}
+
 // Put prints v, which begins with a Head. The caller makes sure that no two calls overlap.
 func (r *JSON) Put(v any) {
 	// A reader that went away is noticed by the command's signal handling, not here.
@@ -80,14 +89,14 @@ func (r *JSON) Event(e node.Event) {
 		r.Put(struct {
 			Head
 			Addr string `json:"addr"`
-		}{NewHead("listening", e.Time, nil), e.Addr})
+		}{headOf("listening", &e), e.Addr})
 	case node.Added:
 		r.Put(struct {
 			Head
 			Magnet string `json:"magnet"`
-		}{NewHead("added", e.Time, e.Torrent), e.Torrent.Link()})
+		}{headOf("added", &e), e.Magnet})
 	case node.Metadata:
-		info := e.Torrent.Info()
+		info := e.Info
 		r.Put(struct {
 			Head
 			Name        string `json:"name"`
@@ -95,23 +104,24 @@ func (r *JSON) Event(e node.Event) {
 			Pieces      int    `json:"pieces"`
 			PieceLength int64  `json:"piece_length"`
 			Files       []File `json:"files"`
-		}{NewHead("metadata", e.Time, e.Torrent), info.Name, info.Payload(), info.NumPieces(), info.PieceLength, Files(info)})
+			Torrent     string `json:"torrent,omitempty"`
+		}{headOf("metadata", &e), info.Name, info.Payload(), info.NumPieces(), info.PieceLength, Files(info), e.Path})
 	case node.FirstPiece:
-		r.Put(NewHead("first_piece", e.Time, e.Torrent))
+		r.Put(headOf("first_piece", &e))
 	case node.Complete:
-		r.Put(NewHead("complete", e.Time, e.Torrent))
+		r.Put(headOf("complete", &e))
 	case node.Seeding:
 		r.Put(struct {
 			Head
 			Magnet string `json:"magnet"`
 			Addr   string `json:"addr"`
-		}{NewHead("seeding", e.Time, e.Torrent), e.Torrent.Link(), e.Addr})
+		}{headOf("seeding", &e), e.Magnet, e.Addr})
 	case node.Seeded:
 		r.Put(struct {
 			Head
 			Uploaded int64   `json:"uploaded"`
 			Ratio    float64 `json:"ratio"`
-		}{NewHead("seeded", e.Time, e.Torrent), e.Torrent.Uploaded(), e.Torrent.Ratio()})
+		}{headOf("seeded", &e), e.Uploaded, e.Ratio})
 	case node.PublishedItem:
 		r.Put(struct {
 			jsonVersion
@@ -128,7 +138,15 @@ func (r *JSON) Event(e node.Event) {
 			Fetched int64  `json:"fetched"`
 		}{versionJSON("current", &e), e.Publication.Dir, e.Publication.Reused, e.Publication.Fetched})
 	case node.Warning:
-		r.Put(jsonError{NewHead("warning", e.Time, e.Torrent), e.Err.Error(), Hint(e.Err)})
+		r.Put(jsonError{headOf("warning", &e), e.Err.Error(), Hint(e.Err)})
+	case node.Failed:
+		r.Put(jsonError{headOf("failed", &e), e.Err.Error(), Hint(e.Err)})
+	case node.Recovered:
+		r.Put(headOf("recovered", &e))
+	case node.Removed:
+		r.Put(headOf("removed", &e))
+	case node.Missed:
+		r.Put(headOf("missed", &e))
 	}
 }
 
@@ -140,7 +158,7 @@ type jsonVersion struct {
 }
 
 func versionJSON(event string, e *node.Event) jsonVersion {
-	return jsonVersion{NewHead(event, e.Time, e.Torrent), e.Publication.Link, e.Publication.Seq}
+	return jsonVersion{headOf(event, e), e.Publication.Link, e.Publication.Seq}
 }
 
 func (*JSON) Every() time.Duration { return time.Second }

@@ -40,7 +40,7 @@ func (r *plainReporter) Event(e node.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Kind == node.Seeding && r.quiet {
-		fmt.Fprintln(r.out, e.Torrent.Link())
+		fmt.Fprintln(r.out, e.Magnet)
 		return
 	}
 	if e.Kind == node.PublishedItem && r.quiet {
@@ -48,7 +48,7 @@ func (r *plainReporter) Event(e node.Event) {
 		return
 	}
 	if line := describe(e); line != "" {
-		if e.Kind == node.Warning {
+		if e.Kind == node.Warning || e.Kind == node.Failed || e.Kind == node.Missed {
 			fmt.Fprintln(r.errs, "seedbed: "+line)
 			return
 		}
@@ -58,24 +58,25 @@ func (r *plainReporter) Event(e node.Event) {
 
 // describe is an event as one line for a person; "" where there is nothing to say.
 func describe(e node.Event) string {
-	name := ""
-	if e.Torrent != nil {
-		name = Clean(e.Torrent.Name())
-	}
+	name := Clean(e.Name)
 	switch e.Kind {
 	case node.Listening:
 		return "listening on " + e.Addr
 	case node.Metadata:
-		info := e.Torrent.Info()
-		return fmt.Sprintf("%s: %s in %s, %s of %s", name, Size(info.Payload()),
+		info := e.Info
+		line := fmt.Sprintf("%s: %s in %s, %s of %s", name, Size(info.Payload()),
 			Plural(info.Stored(), "file"), Plural(info.NumPieces(), "piece"), PieceLength(info.PieceLength))
+		if e.Path != "" {
+			line += "\nwrote " + Clean(e.Path)
+		}
+		return line
 	case node.Complete:
 		return name + ": complete and verified"
 	case node.Seeded:
-		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, Size(e.Torrent.Uploaded()), e.Torrent.Ratio())
+		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, Size(e.Uploaded), e.Ratio)
 	case node.Seeding:
-		return name + ": sharing as\n" + e.Torrent.Link()
-	case node.Warning:
+		return name + ": sharing as\n" + e.Magnet
+	case node.Warning, node.Failed:
 		return prefixed(name, Sentence(e.Err))
 	case node.Recovered:
 		return name + ": going on"
@@ -89,8 +90,10 @@ func describe(e node.Event) string {
 			line += fmt.Sprintf(" (%s of it were there already)", Size(e.Publication.Reused))
 		}
 		return line
+	case node.Missed:
+		return "some messages were left out, because they were not read in time"
 	}
-	return ""
+	return "" // added, first piece, removed: the lines around them say it
 }
 
 // publishedLine says what became of a put.

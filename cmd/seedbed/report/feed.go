@@ -1,0 +1,163 @@
+package report
+
+import (
+	"sync"
+	"time"
+
+	"seedbed/node"
+)
+
+// A Feed calls a reporter on a goroutine of its own. A stdout that nobody reads stops that
+// goroutine and nothing else: events wait in a bounded subscription, ticks are left out.
+// The methods of a Feed never wait, except Close.
+type Feed struct {
+	rep  Reporter
+	wake chan struct{} // holds one
+	done chan struct{} // closed when the goroutine has ended
+
+	mu       sync.Mutex
+	calls    []func()           // what the command itself reports, in order
+	sub      *node.Subscription // nil until Watch
+	shows    func(node.Event) bool
+	node     *node.Node
+	torrents func() []*node.Torrent // whose progress is reported; may be nil
+	closing  bool
+}
+
+// NewFeed starts a feed, which the caller closes.
+func NewFeed(rep Reporter) *Feed {
+	f := &Feed{rep: rep, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go f.run()
+	return f
+}
+
+// Watch reports the events of a node that shows returns true for.
+func (f *Feed) Watch(n *node.Node, shows func(node.Event) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.node, f.sub, f.shows = n, n.Subscribe(), shows
+	f.nudge()
+}
+
+// Follow reports how these torrents progress from now on; nil ends that.
+func (f *Feed) Follow(torrents func() []*node.Torrent) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.torrents = torrents
+}
+
+// do calls report after the events so far.
+func (f *Feed) do(report func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, report)
+	f.nudge()
+}
+
+// Event reports an event of the command itself, which has no time yet.
+func (f *Feed) Event(e node.Event) {
+	e.Time = time.Now()
+	f.do(func() { f.rep.Event(e) })
+}
+
+// Warn reports what went wrong while the command continues.
+func (f *Feed) Warn(err error) { f.Event(node.Event{Kind: node.Warning, Err: err}) }
+
+// Tick reports the progress of torrents now.
+func (f *Feed) Tick(n *node.Node, ts []*node.Torrent) { f.do(func() { f.rep.Tick(n, ts) }) }
+
+// Ready is Reporter.Ready.
+func (f *Feed) Ready(ts []*node.Torrent) { f.do(func() { f.rep.Ready(ts) }) }
+
+// Streaming is Reporter.Streaming.
+func (f *Feed) Streaming(t *node.Torrent, files []Stream) {
+	f.do(func() { f.rep.Streaming(t, files) })
+}
+
+// Fail is Reporter.Fail.
+func (f *Feed) Fail(err error) { f.do(func() { f.rep.Fail(err) }) }
+
+// Close waits until everything is reported.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	f.closing, f.torrents = true, nil
+	f.nudge()
+	f.mu.Unlock()
+	<-f.done
+}
+
+func (f *Feed) nudge() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the feed's goroutine. It is the only one that calls the reporter.
+func (f *Feed) run() {
+	defer close(f.done)
+	tick := time.NewTicker(f.rep.Every())
+	defer tick.Stop()
+	for {
+		ready, closing := f.pending()
+		f.report()
+		if closing {
+			f.rep.Close()
+			return
+		}
+		select {
+		case <-f.wake:
+		case _, open := <-ready:
+			if !open {
+				f.forget()
+			}
+		case <-tick.C:
+			f.progress()
+		}
+	}
+}
+
+// pending returns what says that events wait, and whether the feed is to end.
+func (f *Feed) pending() (ready <-chan struct{}, closing bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.sub != nil {
+		ready = f.sub.Ready()
+	}
+	return ready, f.closing
+}
+
+// forget lets go of a subscription that has ended with its node.
+func (f *Feed) forget() {
+	f.report()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sub = nil
+}
+
+// report reports what waits: first events, then what the command itself has to say.
+func (f *Feed) report() {
+	f.mu.Lock()
+	calls, sub, shows := f.calls, f.sub, f.shows
+	f.calls = nil
+	f.mu.Unlock()
+	if sub != nil {
+		for _, e := range sub.Take() {
+			if shows(e) {
+				f.rep.Event(e)
+			}
+		}
+	}
+	for _, call := range calls {
+		call()
+	}
+}
+
+func (f *Feed) progress() {
+	f.mu.Lock()
+	n, torrents := f.node, f.torrents
+	f.mu.Unlock()
+	if torrents != nil {
+		f.rep.Tick(n, torrents())
+	}
+}
