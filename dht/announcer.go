@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
 	"seedbed/dht/announce"
 	"seedbed/dht/krpc"
 	"seedbed/dht/table"
@@ -231,16 +233,14 @@ func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
 
 // ask sends one query and reports what comes of it.
 func (l *announceLeg) ask(q announce.Query) {
-	method, ask := "get_peers", krpc.Ask{InfoHash: &q.Infohash}
+	tx := &transaction{to: q.Addr, method: "get_peers"}
 	if q.Kind == announce.AnnouncePeer {
-		method = "announce_peer"
-		ask.Port, ask.Seed, ask.Token = q.Port, q.Seed, append([]byte(nil), q.Token...)
+		tx.method, tx.args = "announce_peer", announcement(q.Infohash, q.Port, q.Seed, q.Token)
+	} else {
+		tx.args = new(queryArgs)
+		tx.args.InfoHash = akrpc.ID(q.Infohash)
 	}
-	l.a.d.mu.Lock()
-	l.f.useFlow(q.Addr) // at once: the query itself may have to wait for the rate
-	l.a.d.mu.Unlock()
-	l.a.d.spawn(func() {
-		m, _, err := l.f.exchange(l.a.d.ctx, q.Addr, method, ask)
+	tx.done = func(m *krpc.Message, _ time.Duration, err error) {
 		now := l.a.d.now()
 		l.mu.Lock()
 		if err != nil {
@@ -250,7 +250,10 @@ func (l *announceLeg) ask(q announce.Query) {
 		}
 		l.mu.Unlock()
 		l.wake()
-	})
+	}
+	l.a.d.mu.Lock()
+	l.f.enqueue(tx)
+	l.a.d.mu.Unlock()
 }
 
 // nodes are the nodes of our family that a response names.

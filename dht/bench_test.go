@@ -2,6 +2,7 @@ package dht
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ type silent struct {
 
 func (s *silent) ReadBatch([]netx.Datagram) (int, error) {
 	<-s.closed
-	return 0, errNoReturn
+	return 0, net.ErrClosed
 }
 func (s *silent) WriteBatch(ms []netx.Datagram) (int, error) { return len(ms), nil }
 func (s *silent) WriteTo([]byte, netip.AddrPort) error       { return nil }

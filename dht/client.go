@@ -1,18 +1,16 @@
 package dht
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/anacrolix/dht/v2/int160"
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
 	"seedbed/dht/krpc"
@@ -23,24 +21,11 @@ import (
 
 // The operations of a client, for people and programs that want to know what
 // the network said: Ping, FindNode, GetPeers, AnnouncePeer, Get, Put, Sample.
-// All but Ping are the one lookup with another question. Their queries do not
-// pass through the engine: answers are read in our own view, so that what a
-// hostile node returns is checked before anything decodes it, and the client's
-// name, our address as the node sees it and its error codes are still there.
-
-// ErrNoAnswer is a node that did not answer in time.
-var ErrNoAnswer = errors.New("dht: no answer")
+// All but Ping are the one lookup with another question, and keep of every answer the
+// client's name, our address as the node sees it and what it returned.
 
 // ErrNoFamily is an address of a family that we have no socket of.
 var ErrNoFamily = errors.New("dht: no socket of that address family")
-
-// RemoteError is an error reply (BEP 5).
-type RemoteError struct {
-	Code int
-	Text string // as the node sent it: not fit for a terminal
-}
-
-func (e *RemoteError) Error() string { return fmt.Sprintf("error %d %q", e.Code, e.Text) }
 
 // Contact is a node that answered.
 type Contact struct {
@@ -68,76 +53,13 @@ func (r *Report) Distance() (bits int, ok bool) {
 	if len(r.Closest) == 0 {
 		return 0, false
 	}
-	return r.Target.CommonPrefix(r.Closest[0].ID), true
+	return sharedBits(r.Target, r.Closest[0].ID), true
 }
 
-// answer is a datagram that answers a query of ours.
-type answer struct {
-	b   []byte
-	rtt time.Duration
-}
-
-// exchange asks the node at to and waits for its answer. An error reply is a
-// *RemoteError.
-func (f *family) exchange(ctx context.Context, to netip.AddrPort, method string, ask krpc.Ask) (*krpc.Message, time.Duration, error) {
-	if !f.mayAsk(to) {
-		return nil, 0, errNoNode
-	}
-	return f.exchangeNamed(ctx, to, method, ask)
-}
-
-// exchangeNamed is exchange with a node that the user named, at any port.
-func (f *family) exchangeNamed(ctx context.Context, to netip.AddrPort, method string, ask krpc.Ask) (*krpc.Message, time.Duration, error) {
-	if err := f.d.limiter.Wait(ctx); err != nil {
-		return nil, 0, cmp.Or(ctx.Err(), ErrNoAnswer)
-	}
-	back := make(chan answer, 1)
-	if err := f.put(to, method, ask, back); err != nil {
-		return nil, 0, err
-	}
-	timeout := time.NewTimer(hardTimeout)
-	defer timeout.Stop()
-	select {
-	case a := <-back:
-		m := new(krpc.Message)
-		if err := krpc.Parse(a.b, m); err != nil {
-			return nil, 0, err // it was parsed before: this does not happen
-		}
-		if m.Y == 'e' {
-			return m, a.rtt, &RemoteError{int(m.Error.Code), string(m.Error.Text)}
-		}
-		return m, a.rtt, nil
-	case <-timeout.C:
-		return nil, 0, ErrNoAnswer
-	case <-f.d.ctx.Done():
-		return nil, 0, ErrClosed
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
-	}
-}
-
-// put puts a query on the wire. Its answer goes to back.
-func (f *family) put(to netip.AddrPort, method string, ask krpc.Ask, back chan<- answer) error {
-	f.d.mu.Lock()
-	if err := f.admit(to); err != nil {
-		f.d.mu.Unlock()
-		return err
-	}
-	key := f.freeKey()
-	f.pending[key] = pending{addr: to, sent: f.d.now(), answer: back}
-	f.useFlow(to)
-	f.counts.Out++
-	ask.ID = f.table.ID()
-	f.d.mu.Unlock()
-	var t [4]byte
-	binary.BigEndian.PutUint32(t[:], key)
-	err := f.conn.WriteTo(krpc.AppendQuery(nil, t[:], method, &ask, f.d.cfg.ReadOnly), to)
-	if err != nil {
-		f.d.mu.Lock()
-		f.unsent(key)
-		f.d.mu.Unlock()
-	}
-	return err
+// sharedBits returns how many leading bits two ids share.
+func sharedBits(a, b id.ID) int {
+	d := int160.Distance(int160.FromByteArray(a), int160.FromByteArray(b))
+	return 8*id.Len - d.BitLen()
 }
 
 func contact(addr netip.AddrPort, m *krpc.Message, rtt time.Duration) Contact {
@@ -176,7 +98,7 @@ func (d *DHT) Ping(ctx context.Context, addr netip.AddrPort) (Contact, error) {
 	if f == nil {
 		return Contact{}, ErrNoFamily
 	}
-	m, rtt, err := f.exchangeNamed(ctx, addr, "ping", krpc.Ask{})
+	m, rtt, err := f.roundTrip(ctx, &transaction{to: addr, method: "ping", args: &noArgs, named: true})
 	if err != nil {
 		return Contact{}, err
 	}
@@ -185,9 +107,7 @@ func (d *DHT) Ping(ctx context.Context, addr netip.AddrPort) (Contact, error) {
 
 // FindNode finds the nodes closest to target.
 func (d *DHT) FindNode(ctx context.Context, target id.ID) (Report, error) {
-	q := d.inquiry("find_node", target)
-	q.ask.Target = &target
-	return q.run(ctx)
+	return d.inquiry("find_node", target).run(ctx)
 }
 
 // NodeInfo is a node of our routing table.
@@ -211,7 +131,7 @@ func (d *DHT) Nodes() (out []NodeInfo) {
 		own := f.table.ID()
 		for _, n := range f.table.Nodes() {
 			out = append(out, NodeInfo{ID: n.ID, Addr: n.Addr, RTT: n.RTT, Silent: now.Sub(n.Replied),
-				Shared: own.CommonPrefix(n.ID), Good: n.Good(now), Secure: table.Secure(n.ID, n.Addr.Addr())})
+				Shared: sharedBits(own, n.ID), Good: n.Good(now), Secure: table.Secure(n.ID, n.Addr.Addr())})
 		}
 	}
 	return out
@@ -219,77 +139,32 @@ func (d *DHT) Nodes() (out []NodeInfo) {
 
 // inquiry is one lookup that listens to every answer.
 type inquiry struct {
-	d      *DHT
-	method string
-	target id.ID
-	ask    krpc.Ask
-	found  func([]netip.AddrPort)
-	on     func(c Contact, r krpc.Returned) // every answer, one at a time
+	*traversal
+	onPeers  func([]netip.AddrPort)           // new ones
+	onAnswer func(c Contact, r *akrpc.Return) // every node's, one at a time
 
-	mu    sync.Mutex
-	over  bool
-	begun time.Time
-	first time.Duration
-	heard map[netip.AddrPort]Contact
-	legs  []*leg
+	first    time.Duration
+	contacts map[netip.AddrPort]Contact
 }
 
 func (d *DHT) inquiry(method string, target id.ID) *inquiry {
-	return &inquiry{
-		d: d, method: method, target: target,
-		ask:   krpc.Ask{Want4: len(d.families) > 1, Want6: len(d.families) > 1}, // BEP 32
-		heard: make(map[netip.AddrPort]Contact),
-	}
-}
-
-// query asks one node on behalf of the traversal.
-func (q *inquiry) query(ctx context.Context, f *family, to netip.AddrPort) (*akrpc.Return, error) {
-	m, rtt, err := f.exchange(ctx, to, q.method, q.ask)
-	var refused *RemoteError
-	if errors.As(err, &refused) && refused.Code == krpc.CodeUnknown && q.ask.Target != nil {
-		// It does not know the method, yet it may know the way.
-		m, rtt, err = f.exchange(ctx, to, "find_node", krpc.Ask{Target: q.ask.Target, Want4: q.ask.Want4, Want6: q.ask.Want6})
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if !q.over {
-		if len(q.heard) == 0 {
+	q := &inquiry{traversal: newTraversal(d, method, target), contacts: make(map[netip.AddrPort]Contact)}
+	q.heard = func(c Contact, r *akrpc.Return) {
+		if len(q.contacts) == 0 {
 			q.first = time.Since(q.begun)
 		}
-		c := contact(to, m, rtt)
-		_, again := q.heard[to]
-		q.heard[to] = c
-		if q.on != nil && !again {
-			q.on(c, m.Returned())
+		_, again := q.contacts[c.Addr]
+		q.contacts[c.Addr] = c
+		if q.onAnswer != nil && !again {
+			q.onAnswer(c, r)
 		}
 	}
-	return returned(&m.Response), nil
-}
-
-// returned is what the traversal uses of a checked response.
-func returned(r *krpc.Response) *akrpc.Return {
-	out := &akrpc.Return{ID: akrpc.ID(r.ID)}
-	addr := func(b []byte) akrpc.NodeAddr {
-		return akrpc.NodeAddr{IP: b[:len(b)-2], Port: int(binary.BigEndian.Uint16(b[len(b)-2:]))}
+	q.found = func(_ netip.AddrPort, peers []netip.AddrPort, fresh int) {
+		if q.onPeers != nil && fresh > 0 {
+			q.onPeers(peers[:fresh])
+		}
 	}
-	for b := r.Nodes; len(b) > 0; b = b[krpc.NodeLen4:] {
-		out.Nodes = append(out.Nodes, akrpc.NodeInfo{ID: akrpc.ID(b[:id.Len]), Addr: addr(b[id.Len:krpc.NodeLen4])})
-	}
-	for b := r.Nodes6; len(b) > 0; b = b[krpc.NodeLen6:] {
-		out.Nodes6 = append(out.Nodes6, akrpc.NodeInfo{ID: akrpc.ID(b[:id.Len]), Addr: addr(b[id.Len:krpc.NodeLen6])})
-	}
-	for v := range r.Values.List() {
-		b, _ := v.Bytes()
-		out.Values = append(out.Values, addr(b))
-	}
-	if len(r.Token) > 0 {
-		token := string(r.Token)
-		out.Token = &token
-	}
-	return out
+	return q
 }
 
 // run drives the lookup to its end.
@@ -302,42 +177,30 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 	case <-q.d.ctx.Done():
 		return Report{Target: q.target}, ErrClosed
 	}
-	t := newTraversal(q.d, q.method, q.target)
-	t.query = q.query
-	if q.found != nil {
-		t.found = func(_ netip.AddrPort, peers []netip.AddrPort, fresh int) {
-			if fresh > 0 {
-				q.found(peers[:fresh])
-			}
-		}
-	}
-	q.begun = t.begun
+	q.begun = time.Now()
 	for _, f := range q.d.families {
-		t.addLeg(f)
+		q.addLeg(f)
 	}
 	q.d.lookups.made.Add(1)
 	q.d.lookups.running.Add(1)
 	defer q.d.lookups.running.Add(-1)
-	defer func() { q.d.lookups.asked.Add(-int64(t.counted)) }()
-	err := t.run(ctx)
-	s := t.stats()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.over, q.legs = true, t.legs
+	defer func() { q.d.lookups.asked.Add(-int64(q.counted)) }()
+	err := q.traversal.run(ctx)
+	s := q.stats()
 	r := Report{Target: q.target, Asked: s.Asked, Answered: s.Answered, Failed: s.Failed, First: q.first, Took: s.Took}
 	if r.Took == 0 {
 		r.Took = time.Since(q.begun)
 	}
-	for _, g := range t.legs {
+	for _, g := range q.legs {
 		for _, n := range g.l.Closest() {
-			if c, ok := q.heard[n.Addr]; ok {
+			if c, ok := q.contacts[n.Addr]; ok {
 				r.Closest = append(r.Closest, c)
 			}
 		}
 	}
-	if err != nil { // cut short: what was heard last had not reached the lookup
-		r.Answered = max(r.Answered, len(q.heard))
-		r.Closest = slices.Collect(maps.Values(q.heard))
+	if err != nil { // cut short: the closest are not known
+		r.Answered = max(r.Answered, len(q.contacts))
+		r.Closest = slices.Collect(maps.Values(q.contacts))
 	}
 	slices.SortStableFunc(r.Closest, func(a, b Contact) int { return q.target.CmpDistance(a.ID, b.ID) })
 	return r, err
@@ -354,7 +217,7 @@ type Told struct {
 // tell sends every one of the closest nodes that gave a token the request that
 // ask makes, all at once, and then, if it is accepted, asks check. Those that has
 // names need not be told. check and has may be nil.
-func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) krpc.Ask,
+func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) *queryArgs,
 	check func(f *family, to netip.AddrPort) bool, has func(netip.AddrPort) bool) []Told {
 	type target struct {
 		f *family
@@ -369,7 +232,7 @@ func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.Add
 	told := make([]Told, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		told[i].Contact = q.heard[n.Addr]
+		told[i].Contact = q.contacts[n.Addr]
 		if has != nil && has(n.Addr) {
 			told[i].Accepted, told[i].Kept = true, true
 			continue

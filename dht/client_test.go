@@ -17,7 +17,6 @@ import (
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
-	"seedbed/dht/krpc"
 	"seedbed/dht/table"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
@@ -309,15 +308,18 @@ func TestBEP33Scrape(t *testing.T) {
 }
 
 func TestMergeOfFilters(t *testing.T) {
-	full, none := bytes.Repeat([]byte{255}, 256), make([]byte, 256)
+	full, none := new(bloom), new(bloom)
+	for i := range full {
+		full[i] = 255
+	}
 	for _, c := range []struct {
-		given []krpc.Returned
+		given []*akrpc.Return
 		want  Scrape
 	}{
 		{nil, Scrape{}},
-		{[]krpc.Returned{{BloomPeers: none}}, Scrape{Filters: 1}},
-		{[]krpc.Returned{{BloomPeers: full}}, Scrape{Dropped: 1}},
-		{[]krpc.Returned{{BloomPeers: none, BloomSeeds: none}, {BloomSeeds: full}}, Scrape{Filters: 1, Dropped: 1}},
+		{[]*akrpc.Return{{BFpe: none}}, Scrape{Filters: 1}},
+		{[]*akrpc.Return{{BFpe: full}}, Scrape{Dropped: 1}},
+		{[]*akrpc.Return{{BFpe: none, BFsd: none}, {BFsd: full}}, Scrape{Filters: 1, Dropped: 1}},
 	} {
 		if got := merge(c.given); got != c.want {
 			t.Errorf("%+v, want %+v", got, c.want)

@@ -5,9 +5,9 @@
 // address family; each family is a DHT of its own (BEP 32) with its own
 // id and table. Every datagram is scanned once. Queries are answered in
 // place from our tables. A response is taken only if we asked that address
-// under that unguessable transaction id; it is then rebuilt from what was
-// checked and handed to the query engine, dht.Server of anacrolix/dht, which
-// knows nothing of the network but a virtual connection.
+// under that unguessable transaction id. All queries of ours, those of lookups,
+// announces, items and upkeep, take one way (transactions.go). Their arguments and
+// what items and counts return are of the types of anacrolix/dht (krpc, bep44).
 //
 // Nothing here trusts or waits for a single node: bootstrap hosts are resolved
 // and asked all at once, and a lookup that begins before anybody has answered
@@ -29,8 +29,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"seedbed/dht/store"
 	"seedbed/internal/addrs"
@@ -149,8 +147,8 @@ type DHT struct {
 	answers answers
 	flows   tokens.Flows
 	asked   *tokens.Sources // unanswered queries, by address
+	outbox  outbox
 
-	limiter *rate.Limiter
 	boot    bootstrap
 	ready   chan struct{}
 	isReady sync.Once
@@ -181,7 +179,6 @@ func New(cfg Config) (*DHT, error) {
 	}
 	d := &DHT{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
-		limiter:   rate.NewLimiter(rate.Limit(cfg.Rate), int(max(cfg.Rate/2, 16))),
 		flows:     tokens.NewFlows(cfg.Flows),
 		ready:     make(chan struct{}),
 		searching: make(chan struct{}, maxTraversals),
@@ -195,20 +192,14 @@ func New(cfg Config) (*DHT, error) {
 	var seed [32]byte
 	crand.Read(seed[:])
 	d.random = rand.New(rand.NewChaCha8(seed))
+	d.outbox = outbox{bucket: tokens.NewBucket(d.now(), cfg.Rate, max(cfg.Rate/2, 16)), poke: make(chan struct{}, 1)}
 	d.asked = tokens.NewSources(silentRate, silentBurst, silentSources, d.random)
 	for _, conn := range cfg.Conns {
-		f, err := newFamily(d, conn)
-		if err != nil {
-			d.stop()
-			for _, f := range d.families {
-				f.engine.close()
-			}
-			return nil, err
-		}
-		d.families = append(d.families, f)
+		d.families = append(d.families, newFamily(d, conn))
 	}
 	d.answers = newAnswers(d, d.random)
 	d.boot.init(d)
+	d.spawn(d.dispatch)
 	for _, f := range d.families {
 		d.spawn(f.upkeep)
 		f.conn.Handle(netx.KRPC, f.handle)
@@ -244,9 +235,6 @@ func (d *DHT) Close() error {
 		}
 	}
 	d.wg.Wait()
-	for _, f := range d.families {
-		f.closeEngines()
-	}
 	return errors.Join(errs...)
 }
 

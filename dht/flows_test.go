@@ -35,12 +35,14 @@ func (c *counting) note(to netip.AddrPort) {
 	c.most = max(c.most, open)
 }
 
-func (c *counting) WriteTo(b []byte, to netip.AddrPort) error {
-	var m krpc.Message
-	if krpc.Parse(b, &m) == nil && m.Y == 'q' {
-		c.note(to)
+func (c *counting) WriteBatch(ms []netx.Datagram) (int, error) {
+	for _, d := range ms {
+		var m krpc.Message
+		if krpc.Parse(d.Buf, &m) == nil && m.Y == 'q' {
+			c.note(d.Addr)
+		}
 	}
-	return c.PacketConn.WriteTo(b, to)
+	return c.PacketConn.WriteBatch(ms)
 }
 
 // The flows that a node's queries open stay within the limit, lookups that find

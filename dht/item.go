@@ -2,12 +2,16 @@ package dht
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/anacrolix/dht/v2/bep44"
+	akrpc "github.com/anacrolix/dht/v2/krpc"
 
 	"seedbed/dht/krpc"
 	"seedbed/dht/store"
@@ -38,7 +42,7 @@ func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Valu
 	}
 	i := Item{Value: value, Mutable: true, Salt: salt, Seq: seq}
 	copy(i.Key[:], key.Public().(ed25519.PublicKey))
-	copy(i.Sig[:], ed25519.Sign(key, store.AppendSigned(nil, salt, seq, value)))
+	copy(i.Sig[:], bep44.Sign(key, salt, seq, value))
 	return i, nil
 }
 
@@ -68,7 +72,7 @@ func (i *Item) Target() id.ID {
 
 // ItemTarget is where the mutable items of a key are stored.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
-	return store.MutableTarget(key[:], salt)
+	return id.ID(bep44.MakeMutableTarget(key, salt))
 }
 
 // ItemFaults counts answers that came with an item and were not believed.
@@ -108,7 +112,7 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	q := d.inquiry("get", target)
-	q.ask.Target, q.ask.Seq = &target, seq
+	q.args.Seq = seq
 	out, _, err := q.get(ctx, salt, seq, func(i Item) {
 		if found != nil {
 			found(i)
@@ -130,11 +134,11 @@ var errEnough = errors.New("dht: found")
 // the zero Item where it was not believed or not given.
 func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]Item, err error) {
 	has = make(map[netip.AddrPort]Item)
-	q.on = func(c Contact, r krpc.Returned) {
+	q.onAnswer = func(c Contact, r *akrpc.Return) {
 		i, ok := out.Faults.judge(r, q.target, salt)
-		if r.Value != nil || r.HasSeq {
+		if r.V != nil || r.Seq != nil {
 			has[c.Addr] = i
-			out.Holders = append(out.Holders, Holder{Contact: c, Seq: r.Seq, Bad: r.Value != nil && !ok})
+			out.Holders = append(out.Holders, Holder{Contact: c, Seq: *cmp.Or(r.Seq, new(int64)), Bad: r.V != nil && !ok})
 		}
 		switch {
 		case !ok:
@@ -152,8 +156,6 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 		}
 	}
 	r, err := q.run(ctx)
-	q.mu.Lock() // late answers are not heard any more
-	defer q.mu.Unlock()
 	out.Report = r
 	for k := range out.Holders {
 		h := &out.Holders[k]
@@ -170,29 +172,24 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 }
 
 // judge reads the item of an answer, if it has one that belongs to the target.
-func (n *ItemFaults) judge(r krpc.Returned, target id.ID, salt []byte) (i Item, ok bool) {
+func (n *ItemFaults) judge(r *akrpc.Return, target id.ID, salt []byte) (i Item, ok bool) {
 	switch {
-	case r.Value == nil:
+	case r.V == nil:
 		return i, false
-	case len(r.Value) > krpc.MaxValue:
+	case len(r.V) > krpc.MaxValue:
 		n.Oversized++
 		return i, false
-	case r.K == nil:
-		// BEP 44: a node that gets an immutable item should verify its hash.
-		if store.ImmutableTarget(r.Value) != target {
-			n.Wrong++
-			return i, false
-		}
-		return Item{Value: bytes.Clone(r.Value)}, true
 	}
-	i = Item{Mutable: true, Salt: salt, Seq: r.Seq, Value: bytes.Clone(r.Value)}
-	copy(i.Key[:], r.K)
+	i = Item{Value: bencode.Value(r.V)}
+	if r.K != bep44.Empty32ByteArray {
+		i = Item{Value: i.Value, Mutable: true, Key: r.K, Salt: salt, Seq: *cmp.Or(r.Seq, new(int64)), Sig: r.Sig}
+	}
+	// BEP 44: a node that gets an immutable item should verify its hash.
 	if i.Target() != target {
 		n.Wrong++
 		return i, false
 	}
-	copy(i.Sig[:], r.Sig)
-	if !r.HasSeq || len(r.Sig) != len(i.Sig) || !ed25519.Verify(i.Key[:], store.AppendSigned(nil, salt, i.Seq, i.Value), i.Sig[:]) {
+	if i.Mutable && (r.Seq == nil || !bep44.Verify(i.Key[:], salt, i.Seq, i.Value, i.Sig[:])) {
 		n.Unsigned++
 		return i, false
 	}
@@ -225,7 +222,6 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	}
 	target := item.Target()
 	q := d.inquiry("get", target)
-	q.ask.Target = &target
 	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out := PutReport{GetReport: g}
 	if err != nil {
@@ -248,19 +244,25 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 // put tells the closest nodes, but for those that keep, and reads back.
 func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(netip.AddrPort) *int64, keep func(netip.AddrPort) bool) {
 	q.d.putSelf(item)
-	r.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) krpc.Ask {
-		a := krpc.Ask{Token: token, Value: item.Value}
+	r.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) *queryArgs {
+		a := new(queryArgs)
+		a.Token, a.V = string(token), item.Value
 		if item.Mutable {
-			a.K, a.Sig, a.Salt, a.Seq, a.Cas = item.Key[:], item.Sig[:], item.Salt, &item.Seq, cas(to)
+			a.K, a.Sig, a.Salt, a.Seq = item.Key, item.Sig, item.Salt, &item.Seq
+			if c := cas(to); c != nil {
+				a.Cas, a.HasCas = *c, true
+			}
 		}
 		return a
 	}, func(f *family, to netip.AddrPort) bool {
-		m, _, err := f.exchange(ctx, to, "get", krpc.Ask{Target: &q.target})
+		a := new(queryArgs)
+		a.Target = akrpc.ID(q.target)
+		m, _, err := f.exchange(ctx, to, "get", a)
 		if err != nil {
 			return false
 		}
 		var faults ItemFaults
-		i, ok := faults.judge(m.Returned(), q.target, item.Salt)
+		i, ok := faults.judge(returned(m), q.target, item.Salt)
 		return ok && bytes.Equal(i.Value, item.Value)
 	}, keep)
 	for _, n := range r.Nodes {
@@ -291,7 +293,6 @@ type TendReport struct {
 func (d *DHT) Tend(ctx context.Context, item Item, all bool) (out TendReport, err error) {
 	target := item.Target()
 	q := d.inquiry("get", target)
-	q.ask.Target = &target
 	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out.GetReport = g
 	if err != nil {

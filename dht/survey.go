@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/netip"
@@ -9,7 +10,6 @@ import (
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
-	"seedbed/dht/krpc"
 	"seedbed/internal/id"
 )
 
@@ -45,8 +45,8 @@ func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, see
 	if err != nil {
 		return out, err
 	}
-	out.Nodes = q.tell(ctx, "announce_peer", func(_ netip.AddrPort, token []byte) krpc.Ask {
-		return krpc.Ask{InfoHash: &infohash, Port: port, Seed: seed, Token: token}
+	out.Nodes = q.tell(ctx, "announce_peer", func(_ netip.AddrPort, token []byte) *queryArgs {
+		return announcement(infohash, port, seed, token)
 	}, nil, nil)
 	for _, n := range out.Nodes {
 		if n.Accepted {
@@ -59,9 +59,11 @@ func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, see
 func (d *DHT) survey(ctx context.Context, infohash id.ID, scrape bool, found func([]netip.AddrPort)) (*inquiry, PeersReport, error) {
 	var out PeersReport
 	q := d.inquiry("get_peers", infohash)
-	q.ask.InfoHash, q.ask.Scrape = &infohash, scrape
+	if scrape {
+		q.args.Scrape = 1
+	}
 	begun := time.Now()
-	q.found = func(ps []netip.AddrPort) {
+	q.onPeers = func(ps []netip.AddrPort) {
 		if out.Peers == 0 {
 			out.FirstPeer = time.Since(begun)
 		}
@@ -70,19 +72,17 @@ func (d *DHT) survey(ctx context.Context, infohash id.ID, scrape bool, found fun
 			found(ps)
 		}
 	}
-	filters := make(map[netip.AddrPort]krpc.Returned)
+	filters := make(map[netip.AddrPort]*akrpc.Return)
 	if scrape {
-		q.on = func(c Contact, r krpc.Returned) {
-			if r.BloomSeeds != nil || r.BloomPeers != nil {
+		q.onAnswer = func(c Contact, r *akrpc.Return) {
+			if r.BFsd != nil || r.BFpe != nil {
 				filters[c.Addr] = r
 			}
 		}
 	}
 	r, err := q.run(ctx)
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	out.Report = r
-	var given []krpc.Returned
+	var given []*akrpc.Return
 	for _, c := range r.Closest {
 		// Peers announce to the closest nodes: those further away know nothing.
 		if f, ok := filters[c.Addr]; ok {
@@ -98,16 +98,10 @@ type bloom = akrpc.ScrapeBloomFilter
 // merge is what the union of the filters says. BEP 33: filters of several nodes
 // are combined by or. One node that sets every bit would so fake any number:
 // filters that alone say far more than the middle one are left out.
-func merge(given []krpc.Returned) (s Scrape) {
+func merge(given []*akrpc.Return) (s Scrape) {
 	var sizes []float64
-	of := func(b []byte) (f bloom) {
-		copy(f[:], b)
-		return f
-	}
-	size := func(r krpc.Returned) float64 {
-		seeds, peers := of(r.BloomSeeds), of(r.BloomPeers)
-		return seeds.EstimateCount() + peers.EstimateCount()
-	}
+	of := func(f *bloom) *bloom { return cmp.Or(f, new(bloom)) }
+	size := func(r *akrpc.Return) float64 { return of(r.BFsd).EstimateCount() + of(r.BFpe).EstimateCount() }
 	for _, r := range given {
 		sizes = append(sizes, size(r))
 	}
@@ -123,10 +117,10 @@ func merge(given []krpc.Returned) (s Scrape) {
 			continue
 		}
 		s.Filters++
-		for j, b := range r.BloomSeeds {
+		for j, b := range of(r.BFsd) {
 			seeds[j] |= b
 		}
-		for j, b := range r.BloomPeers {
+		for j, b := range of(r.BFpe) {
 			peers[j] |= b
 		}
 	}
@@ -175,17 +169,16 @@ const maxSamples = 8192
 // that they store peers of (BEP 51).
 func (d *DHT) Sample(ctx context.Context, target id.ID) (out SampleReport, err error) {
 	q := d.inquiry("sample_infohashes", target)
-	q.ask.Target = &target
 	seen := make(map[id.ID]struct{})
-	q.on = func(c Contact, r krpc.Returned) {
-		if !r.HasSamples {
+	q.onAnswer = func(c Contact, r *akrpc.Return) {
+		if r.Samples == nil {
 			return
 		}
 		// BEP 51: interval is 0 to 21600 seconds.
-		every := time.Duration(min(max(r.Interval, 0), 21600)) * time.Second
-		out.Nodes = append(out.Nodes, Sampled{c, len(r.Samples) / id.Len, max(r.Num, 0), every})
-		for b := r.Samples; len(b) > 0; b = b[id.Len:] {
-			x := id.ID(b[:id.Len])
+		every := time.Duration(min(max(*r.Interval, 0), 21600)) * time.Second
+		out.Nodes = append(out.Nodes, Sampled{c, len(*r.Samples), max(*r.Num, 0), every})
+		for _, sample := range *r.Samples {
+			x := id.ID(sample)
 			if _, ok := seen[x]; ok {
 				continue
 			}
@@ -198,8 +191,6 @@ func (d *DHT) Sample(ctx context.Context, target id.ID) (out SampleReport, err e
 		}
 	}
 	r, err := q.run(ctx)
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	out.Report = r
 	return out, err
 }

@@ -9,7 +9,6 @@ import (
 
 	akrpc "github.com/anacrolix/dht/v2/krpc"
 
-	"seedbed/dht/krpc"
 	"seedbed/dht/lookup"
 	"seedbed/dht/table"
 	"seedbed/internal/addrs"
@@ -17,19 +16,20 @@ import (
 	"seedbed/internal/mono"
 )
 
-// traversal drives the lookups of one target, one for each family. One
-// goroutine owns it; queries report to it over a channel.
+// traversal drives the lookups of one target, one for each family. One goroutine owns
+// it. What queries come to is posted to it as events.
 type traversal struct {
-	d       *DHT
-	method  string
-	target  id.ID
-	port    uint16                                                       // announce when not 0
-	seed    bool                                                         // and whether we have all of it
-	found   func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh are new to this traversal
-	want    []akrpc.Want
-	query   func(ctx context.Context, f *family, to netip.AddrPort) (*akrpc.Return, error) // nil: the engine's
+	d      *DHT
+	method string
+	target id.ID
+	args   *queryArgs
+	port   uint16                                                       // announce when not 0
+	seed   bool                                                         // and whether we have all of it
+	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh are new to this traversal
+	// heard, if not nil, gets every answer.
+	heard   func(c Contact, r *akrpc.Return)
 	legs    []*leg
-	replies chan reply
+	events  inbox
 	values  map[netip.AddrPort]struct{}
 	begun   time.Time
 	took    time.Duration
@@ -54,28 +54,15 @@ type leg struct {
 	beside    []lookup.Node // what they found
 }
 
-type reply struct {
-	leg      *leg
-	lookup   *lookup.Lookup // that asked; nil: an announce, or a lookup beside a forged neighbourhood
-	beside   *traversal     // that lookup
-	addr     netip.AddrPort
-	ret      *akrpc.Return // nil: no answer
-	accepted bool          // of an announce
-}
-
 func newTraversal(d *DHT, method string, target id.ID) *traversal {
-	t := &traversal{
+	return &traversal{
 		d: d, method: method, target: target,
-		found:   func(netip.AddrPort, []netip.AddrPort, int) {},
-		replies: make(chan reply, 16),
-		values:  make(map[netip.AddrPort]struct{}),
-		begun:   time.Now(),
+		args:   d.queryArgs(target),
+		found:  func(netip.AddrPort, []netip.AddrPort, int) {},
+		events: inbox{poke: make(chan struct{}, 1)},
+		values: make(map[netip.AddrPort]struct{}),
+		begun:  time.Now(),
 	}
-	if len(d.families) > 1 {
-		// BEP 32: ask for the nodes of both families when we are in both.
-		t.want = []akrpc.Want{akrpc.WantNodes, akrpc.WantNodes6}
-	}
-	return t
 }
 
 const (
@@ -192,7 +179,7 @@ func (t *traversal) run(ctx context.Context) error {
 		} else if t.took == 0 {
 			t.took = time.Since(t.begun)
 		}
-		if !busy && t.waiting == 0 && !(more && t.answered() == 0) {
+		if !busy && t.waiting == 0 && !(more && t.answerCount() == 0) {
 			return nil
 		}
 		if !more {
@@ -203,11 +190,8 @@ func (t *traversal) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-changed:
 		case <-timer.C:
-		case r := <-t.replies:
-			t.take(r)
-			for len(t.replies) > 0 {
-				t.take(<-t.replies)
-			}
+		case <-t.events.poke:
+			t.events.run()
 		}
 	}
 }
@@ -219,15 +203,13 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	for _, g := range t.legs {
 		now := t.d.now()
 		for {
-			n, ok := t.next(g, now)
-			if !ok {
+			if !t.askNext(ctx, g, now) {
 				break
 			}
 			if t.method == "get_peers" {
 				t.counted++
 				t.d.lookups.asked.Add(1)
 			}
-			t.ask(ctx, g, n.Addr)
 		}
 		if g.l.Done() && g.l.Stats().Answered == 0 && !g.boot {
 			// Nobody of the table answered: it is a table of former times.
@@ -253,19 +235,19 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	return busy, false
 }
 
-// next is whom a leg asks next, if there is a flow for it.
-func (t *traversal) next(g *leg, now mono.Time) (lookup.Node, bool) {
+// askNext queues the next query of a leg, if there is one and a flow for it.
+func (t *traversal) askNext(ctx context.Context, g *leg, now mono.Time) bool {
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()
 	if g.full = !g.f.room(now, 1); g.full {
 		g.l.Tick(now)
-		return lookup.Node{}, false
+		return false
 	}
 	n, ok := g.l.Next(now)
 	if ok {
-		g.f.useFlow(n.Addr) // at once: the query itself may have to wait for the rate
+		g.f.enqueue(t.query(ctx, g, n.Addr, t.method))
 	}
-	return n, ok
+	return ok
 }
 
 // wait is how long the lookups can do without us.
@@ -285,38 +267,11 @@ func (t *traversal) wait() time.Duration {
 	return d
 }
 
-func (t *traversal) answered() (n int) {
+func (t *traversal) answerCount() (n int) {
 	for _, g := range t.legs {
 		n += g.l.Stats().Answered
 	}
 	return n
-}
-
-// ask sends one query of the traversal.
-func (t *traversal) ask(ctx context.Context, g *leg, addr netip.AddrPort) {
-	args := akrpc.MsgArgs{Want: t.want}
-	if t.method == "get_peers" {
-		args.InfoHash = akrpc.ID(t.target)
-	} else {
-		args.Target = akrpc.ID(t.target)
-	}
-	l := g.l
-	t.d.spawn(func() {
-		var ret *akrpc.Return
-		var err error
-		if t.query != nil {
-			ret, err = t.query(ctx, g.f, addr)
-		} else {
-			ret, err = g.f.query(ctx, addr, t.method, args)
-		}
-		if err != nil {
-			ret = nil
-		}
-		select {
-		case t.replies <- reply{leg: g, lookup: l, addr: addr, ret: ret}:
-		case <-ctx.Done():
-		}
-	})
 }
 
 // lookBeside finds the honest nodes around a forged neighbourhood.
@@ -326,10 +281,7 @@ func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
 		side.addLeg(g.f)
 		started := t.d.spawn(func() {
 			_ = side.run(ctx) // it ends early only with this one
-			select {
-			case t.replies <- reply{leg: g, beside: side}:
-			case <-ctx.Done():
-			}
+			t.events.post(func() { t.widen(g, side) })
 		})
 		if started {
 			g.sides++
@@ -343,90 +295,6 @@ func (t *traversal) widen(g *leg, side *traversal) {
 	g.beside = append(g.beside, side.legs[0].l.Closest()...)
 	if g.sides == 0 {
 		g.l.Widen(t.d.now(), g.beside)
-	}
-}
-
-// announce tells the closest nodes of a leg that we are a peer.
-func (t *traversal) announce(ctx context.Context, g *leg) {
-	for _, n := range g.l.Takers() {
-		ask := krpc.Ask{InfoHash: &t.target, Port: t.port, Seed: t.seed, Token: n.Token}
-		started := t.d.spawn(func() {
-			_, _, err := g.f.exchange(ctx, n.Addr, "announce_peer", ask)
-			select {
-			case t.replies <- reply{leg: g, addr: n.Addr, accepted: err == nil}:
-			case <-ctx.Done():
-			}
-		})
-		if started {
-			t.sent++
-			t.waiting++
-		}
-	}
-}
-
-// take takes the outcome of one query.
-func (t *traversal) take(r reply) {
-	now := t.d.now()
-	if r.beside != nil {
-		t.widen(r.leg, r.beside)
-		return
-	}
-	if r.lookup == nil {
-		t.waiting--
-		if r.accepted {
-			t.ok++
-			if r.leg.f.v6 {
-				t.ok6++
-			}
-		}
-		return
-	}
-	if r.lookup != r.leg.l {
-		return // of a lookup that was begun anew
-	}
-	if r.ret == nil {
-		r.leg.l.Fail(now, r.addr)
-		return
-	}
-	var nodes [2][]lookup.Node // of IPv4, of IPv6
-	r.ret.ForAllNodes(func(n akrpc.NodeInfo) {
-		a := n.Addr.ToNodeAddrPort().AddrPort
-		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		family := 0
-		if a.Addr().Is6() {
-			family = 1
-		}
-		nodes[family] = append(nodes[family], lookup.Node{ID: id.ID(n.ID), Addr: a})
-	})
-	var peers []netip.AddrPort
-	for _, v := range r.ret.Values {
-		a := v.ToNodeAddrPort().AddrPort
-		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		if addrs.IsUsable(a, r.leg.f.relaxed) {
-			peers = append(peers, a)
-		}
-	}
-	var token []byte
-	if r.ret.Token != nil {
-		token = []byte(*r.ret.Token)
-	}
-	for _, g := range t.legs {
-		mine := nodes[0]
-		if g.f.v6 {
-			mine = nodes[1]
-		}
-		usable := mine[:0]
-		for _, n := range mine {
-			if addrs.IsNode(n.Addr, g.f.relaxed) {
-				usable = append(usable, n)
-			}
-		}
-		if g == r.leg {
-			news := g.l.Reply(now, r.addr, id.ID(r.ret.ID), usable, peers, token)
-			t.yield(g.f, r.addr, news, peers)
-		} else {
-			t.feed(g, usable)
-		}
 	}
 }
 

@@ -1,12 +1,10 @@
 package dht
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
-	akrpc "github.com/anacrolix/dht/v2/krpc"
-
+	"seedbed/dht/krpc"
 	"seedbed/internal/mono"
 	tokens "seedbed/internal/rate"
 )
@@ -32,7 +30,6 @@ func (f *family) upkeep() {
 		case <-tick.C:
 		}
 		now := f.d.now()
-		f.sweep(now)
 		was := dark
 		if dark = f.probe(); was && !dark {
 			f.join() // back again: see who is still there
@@ -80,7 +77,7 @@ func (f *family) probe() bool {
 		return false
 	}
 	for _, n := range f.table.Closest(nil, randomID(), 2, nil) {
-		f.d.spawn(func() { f.ping(n.Addr) })
+		f.ping(n.Addr, nil)
 	}
 	return true
 }
@@ -121,41 +118,13 @@ func (f *family) pingQuestionable(now mono.Time) {
 		ok = ok && f.roomFor(now, n.Addr, 1)
 		if ok {
 			f.table.Pinged(now, n.Addr)
+			f.ping(n.Addr, nil)
 		}
 		f.d.mu.Unlock()
 		if !ok {
 			return
 		}
-		f.d.spawn(func() { f.ping(n.Addr) })
 	}
-}
-
-// sweep forgets the queries that were not answered, at their nodes' cost.
-func (f *family) sweep(now mono.Time) {
-	f.d.mu.Lock()
-	defer f.d.mu.Unlock()
-	for key, p := range f.pending {
-		if now.Sub(p.sent) >= hardTimeout {
-			delete(f.pending, key)
-			f.counts.Timeouts++
-			if p.sent < f.back {
-				continue // lost while we were offline: it tells nothing of now
-			}
-			// When nobody answers any more, that is not the nodes' fault.
-			if f.silence++; !f.offline() {
-				f.table.Failed(now, p.addr)
-			}
-		}
-	}
-	keep := f.retired[:0]
-	for _, r := range f.retired {
-		if now < r.until {
-			keep = append(keep, r)
-		} else {
-			r.engine.close()
-		}
-	}
-	f.retired = keep
 }
 
 // tryPing pings a node that we only heard of, within the limits. The caller
@@ -165,17 +134,17 @@ func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Buck
 		return
 	}
 	f.pinging[addr] = struct{}{}
-	if !f.d.spawn(func() { f.ping(addr) }) {
+	f.ping(addr, func(*krpc.Message, time.Duration, error) {
+		f.d.mu.Lock()
 		delete(f.pinging, addr)
-	}
+		f.d.mu.Unlock()
+	})
 }
 
-// ping asks the node whether it is there; the read loop tells the table.
-func (f *family) ping(addr netip.AddrPort) {
-	ctx, cancel := context.WithTimeout(f.d.ctx, 2*hardTimeout)
-	defer cancel()
-	_, _ = f.query(ctx, addr, "ping", akrpc.MsgArgs{}) // silence is counted by sweep
-	f.d.mu.Lock()
-	delete(f.pinging, addr)
-	f.d.mu.Unlock()
+// ping asks the node whether it is there. The transaction tells the table. The caller
+// holds d.mu.
+func (f *family) ping(addr netip.AddrPort, done func(*krpc.Message, time.Duration, error)) {
+	f.enqueue(&transaction{to: addr, method: "ping", args: &noArgs, done: done})
 }
+
+var noArgs queryArgs

@@ -9,8 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
 	"seedbed/dht/krpc"
 	"seedbed/dht/store"
+	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/internal/simnet"
@@ -23,10 +26,9 @@ type asker struct {
 	to   netip.AddrPort
 }
 
-func (a *asker) send(method string, q krpc.Ask) {
+func (a *asker) send(method string, q queryArgs) {
 	a.t.Helper()
-	q.ID = id.ID{1}
-	if err := a.conn.WriteTo(krpc.AppendQuery(nil, []byte("tt"), method, &q, true), a.to); err != nil {
+	if err := a.conn.WriteTo(appendQuery(nil, []byte("tt"), id.ID{1}, method, &q, true), a.to); err != nil {
 		a.t.Fatal(err)
 	}
 }
@@ -53,18 +55,26 @@ func (a *asker) reply() (m krpc.Message) {
 	}
 }
 
-func (a *asker) ask(method string, q krpc.Ask) krpc.Message {
+func (a *asker) ask(method string, q queryArgs) krpc.Message {
 	a.t.Helper()
 	a.send(method, q)
 	return a.reply()
 }
 
+// about is the arguments of a query about a target.
+func about(target id.ID) (a queryArgs) {
+	a.Target = akrpc.ID(target)
+	return a
+}
+
 // put is the arguments of a put of a mutable item.
-func (a *asker) put(key ed25519.PrivateKey, seq int64, v string) krpc.Ask {
-	k := []byte(key.Public().(ed25519.PublicKey))
-	target := store.MutableTarget(k, nil)
-	m := a.ask("get", krpc.Ask{Target: &target})
-	return krpc.Ask{K: k, Seq: &seq, Value: []byte(v), Token: m.Response.Token, Sig: ed25519.Sign(key, store.AppendSigned(nil, nil, seq, []byte(v)))}
+func (a *asker) put(key ed25519.PrivateKey, seq int64, v string) (put queryArgs) {
+	put.K = [32]byte(key.Public().(ed25519.PublicKey))
+	put.Sig = [64]byte(ed25519.Sign(key, store.AppendSigned(nil, nil, seq, []byte(v))))
+	put.Seq, put.V = &seq, bencode.Value(v)
+	m := a.ask("get", about(store.MutableTarget(put.K[:], nil)))
+	put.Token = string(m.Response.Token)
+	return put
 }
 
 // BEP 44: "On the storage node, the signature MUST be verified before accepting
@@ -83,11 +93,11 @@ func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
 			t.Fatalf("%+v", m)
 		}
 		forged := a.put(key, 2, "6:second")
-		forged.Value = []byte("6:forged")
+		forged.V = bencode.Value("6:forged")
 		if m := a.ask("put", forged); m.Error.Code != krpc.CodeBadSig {
 			t.Fatalf("%+v", m)
 		}
-		if ret := func() krpc.Returned { m := a.ask("get", krpc.Ask{Target: &target}); return m.Returned() }(); string(ret.Value) != "5:first" || ret.Seq != 1 {
+		if ret := func() krpc.Returned { m := a.ask("get", about(target)); return m.Returned() }(); string(ret.Value) != "5:first" || ret.Seq != 1 {
 			t.Fatalf("%+v", ret)
 		}
 
@@ -95,10 +105,10 @@ func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
 		// and everybody else is served meanwhile.
 		const flood = 2000
 		for i := range flood {
-			forged.Value = fmt.Appendf(nil, "6:%06d", i)
+			forged.V = bencode.Value(fmt.Appendf(nil, "6:%06d", i))
 			a.send("put", forged)
 		}
-		a.send("ping", krpc.Ask{})
+		a.send("ping", queryArgs{})
 		refused, pong := 0, 0
 		for pong == 0 || refused+int(d.Stats().V4.Dropped.Busy) < flood {
 			if m := a.reply(); m.Error.Code == krpc.CodeBadSig {
@@ -123,7 +133,7 @@ func TestSettingsReachTheResponder(t *testing.T) {
 		newNode(t, Config{Conns: conn(t, net, public(1)), EnforceID: true, Store: store.Config{Infohashes: 1}})
 		a := &asker{t, conn(t, net, public(2))[0], at(public(1))}
 		defer a.conn.Close()
-		if m := a.ask("ping", krpc.Ask{}); m.Error.Code != krpc.CodeProtocol {
+		if m := a.ask("ping", queryArgs{}); m.Error.Code != krpc.CodeProtocol {
 			t.Errorf("BEP 42 is not enforced: %+v", m)
 		}
 	})

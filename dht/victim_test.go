@@ -80,8 +80,8 @@ func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports
 		}
 		// It asks too, so that it gets into the table, and is asked by whatever goes on.
 		if r.IntN(4) == 0 {
-			target := randomID()
-			_ = l.WriteTo(krpc.AppendQuery(nil, []byte("tt"), "find_node", &krpc.Ask{ID: own, Target: &target}, false), in[0].Addr)
+			ask := about(randomID())
+			_ = l.WriteTo(appendQuery(nil, []byte("tt"), own, "find_node", &ask, false), in[0].Addr)
 		}
 	}
 }
@@ -139,8 +139,8 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 		defer asks.Close()
 		for range 100 {
 			d.AddNode(netip.AddrPortFrom(victim, ports()))
-			target := randomID()
-			if err := asks.WriteTo(krpc.AppendQuery(nil, []byte("tt"), "find_node", &krpc.Ask{ID: randomID(), Target: &target}, false), at(public(1))); err != nil {
+			ask := about(randomID())
+			if err := asks.WriteTo(appendQuery(nil, []byte("tt"), randomID(), "find_node", &ask, false), at(public(1))); err != nil {
 				t.Error(err)
 			}
 			time.Sleep(time.Second)

@@ -132,7 +132,7 @@ func (r *Responder) Ping(dst []byte, now mono.Time) (b []byte, to netip.AddrPort
 		r.silent = r.silent[:n-1]
 	}
 	t := r.cookies.cookie(now, to)
-	b = krpc.AppendQuery(dst, t[:], "ping", &krpc.Ask{ID: r.ids[r.family]}, false)
+	b = krpc.AppendPing(dst, t[:], r.ids[r.family])
 	r.counts.Pinged++
 	r.count(len(b) - len(dst))
 	return b, to, true

@@ -205,6 +205,13 @@ func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	return nodes[:n], 0
 }
 
+// AppendPing appends a ping of ours in canonical form.
+func AppendPing(dst, t []byte, own id.ID) []byte {
+	dst = bencode.AppendBytes(append(dst, "d1:ad2:id"...), own[:])
+	dst = bencode.AppendBytes(append(dst, "e1:q4:ping1:t"...), t)
+	return append(dst, "1:v4:"+Version+"1:y1:qe"...)
+}
+
 // AppendError appends an error reply in canonical form. A long text is cut.
 func AppendError(dst []byte, to netip.AddrPort, t []byte, code int, text string) []byte {
 	room := MaxDatagram - len("d1:eli999e123:e") - headLen(is6(to)) - tailLen(t)

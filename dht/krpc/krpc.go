@@ -7,9 +7,8 @@
 //   - Queries, with every argument that BEP 5, 32, 33, 43, 44 and 51 name. A
 //     query whose arguments are wrong is still a query: Query.Bad says what to
 //     answer. A query of an unknown name is one too.
-//   - Responses and errors, checked so closely that Raw may be handed to the
-//     decoder of github.com/anacrolix/dht/v2/krpc: it neither panics on what
-//     passes here nor recurses or allocates beyond what the datagram pays for.
+//   - Responses and errors. Every field that we know has the type and length that
+//     its BEP gives it.
 //   - Nothing else. What does not decode, or lacks what every message must
 //     have, yields an Error, and deserves no answer.
 //
@@ -17,7 +16,7 @@
 // 42) and our version, never above MaxDatagram bytes (BEP 32) but for an item
 // that does not fit in so many.
 //
-// Queries that we send, and the meaning of responses, are not for this package.
+// Queries that we send, but for pings, and the meaning of responses are not for this package.
 package krpc
 
 import (

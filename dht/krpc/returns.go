@@ -1,6 +1,8 @@
 package krpc
 
 import (
+	"bytes"
+
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 )
@@ -87,6 +89,16 @@ func (p *parser) refusal() bool {
 		}
 	}
 	return good && n >= 2
+}
+
+// Clone returns a copy of a message that Parse accepted, which does not depend on the
+// datagram any more.
+func (m *Message) Clone() *Message {
+	c := new(Message)
+	if err := Parse(bytes.Clone(m.Raw), c); err != nil {
+		panic("krpc: a message of another kind than Parse yields")
+	}
+	return c
 }
 
 // Returned is what a response carries for those who ask for items, counts and

@@ -1,0 +1,180 @@
+package dht
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	akrpc "github.com/anacrolix/dht/v2/krpc"
+
+	"seedbed/dht/krpc"
+	"seedbed/dht/lookup"
+	"seedbed/internal/addrs"
+	"seedbed/internal/id"
+)
+
+// What a traversal sends, and how what comes back reaches it.
+
+// inbox is a queue of events for the goroutine of a traversal.
+type inbox struct {
+	poke chan struct{} // there are events
+
+	mu     sync.Mutex
+	events []func()
+}
+
+// post adds an event. It never blocks.
+func (i *inbox) post(event func()) {
+	i.mu.Lock()
+	i.events = append(i.events, event)
+	i.mu.Unlock()
+	nudge(i.poke)
+}
+
+// run runs the events that are there.
+func (i *inbox) run() {
+	i.mu.Lock()
+	events := i.events
+	i.events = nil
+	i.mu.Unlock()
+	for _, event := range events {
+		event()
+	}
+}
+
+// reply is what a node has answered to a traversal.
+type reply struct {
+	node  id.ID
+	nodes [2][]lookup.Node // of IPv4, of IPv6
+	peers []netip.AddrPort
+	token []byte
+
+	// For heard.
+	contact Contact
+	ret     *akrpc.Return
+}
+
+// queryArgs returns the arguments of a query about a target.
+func (d *DHT) queryArgs(target id.ID) *queryArgs {
+	a := new(queryArgs)
+	a.Target, a.InfoHash = akrpc.ID(target), akrpc.ID(target)
+	if len(d.families) > 1 {
+		// BEP 32: ask for the nodes of both families when we are in both.
+		a.Want = []akrpc.Want{akrpc.WantNodes, akrpc.WantNodes6}
+	}
+	return a
+}
+
+// query is the query of a leg to one node.
+func (t *traversal) query(ctx context.Context, g *leg, addr netip.AddrPort, method string) *transaction {
+	l := g.l
+	done := func(m *krpc.Message, rtt time.Duration, err error) {
+		var refused *RemoteError
+		switch {
+		case err == nil:
+			r := t.read(addr, m, rtt)
+			t.events.post(func() { t.answered(g, l, addr, r) })
+		case method != t.method || method == "get_peers" || !errors.As(err, &refused) || refused.Code != krpc.CodeUnknown:
+			t.events.post(func() { t.failed(g, l, addr) })
+		default:
+			// It does not know the method, yet it may know the way.
+			t.d.mu.Lock()
+			g.f.enqueue(t.query(ctx, g, addr, "find_node"))
+			t.d.mu.Unlock()
+		}
+	}
+	return &transaction{to: addr, method: method, args: t.args, ctx: ctx, done: done}
+}
+
+// read copies from a message what the traversal uses.
+func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration) *reply {
+	r := &reply{node: m.Response.ID, token: bytes.Clone(m.Response.Token)}
+	for i, b := range [...][]byte{m.Response.Nodes, m.Response.Nodes6} {
+		size := [...]int{krpc.NodeLen4, krpc.NodeLen6}[i]
+		if len(b) > 0 {
+			r.nodes[i] = make([]lookup.Node, 0, len(b)/size)
+		}
+		for ; len(b) >= size; b = b[size:] {
+			r.nodes[i] = append(r.nodes[i], lookup.Node{ID: id.ID(b[:id.Len]), Addr: addrs.Parse(b[id.Len:size])})
+		}
+	}
+	for v := range m.Response.Values.List() {
+		b, _ := v.Bytes()
+		r.peers = append(r.peers, addrs.Parse(b))
+	}
+	if t.heard != nil {
+		r.contact, r.ret = contact(addr, m, rtt), returned(m)
+	}
+	return r
+}
+
+// announce tells the closest nodes of a leg that we are a peer.
+func (t *traversal) announce(ctx context.Context, g *leg) {
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	for _, n := range g.l.Takers() {
+		t.sent++
+		t.waiting++
+		g.f.enqueue(&transaction{
+			to: n.Addr, method: "announce_peer", args: announcement(t.target, t.port, t.seed, n.Token), ctx: ctx,
+			done: func(_ *krpc.Message, _ time.Duration, err error) { t.events.post(func() { t.told(g, err == nil) }) },
+		})
+	}
+}
+
+// announcement are the arguments of announce_peer.
+func announcement(infohash id.ID, port uint16, seed bool, token []byte) *queryArgs {
+	p := int(port)
+	a := &queryArgs{Seed: seed}
+	a.InfoHash, a.Port, a.Token = akrpc.ID(infohash), &p, string(token)
+	return a
+}
+
+// told takes the outcome of an announce.
+func (t *traversal) told(g *leg, accepted bool) {
+	t.waiting--
+	if accepted {
+		t.ok++
+		if g.f.v6 {
+			t.ok6++
+		}
+	}
+}
+
+// failed takes a query that came to nothing.
+func (t *traversal) failed(g *leg, l *lookup.Lookup, addr netip.AddrPort) {
+	if l == g.l { // else of a lookup that was begun anew
+		l.Fail(t.d.now(), addr)
+	}
+}
+
+// answered takes the answer to a query.
+func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r *reply) {
+	if t.heard != nil {
+		t.heard(r.contact, r.ret)
+	}
+	if l != from.l {
+		return // of a lookup that was begun anew
+	}
+	now := t.d.now()
+	peers := slices.DeleteFunc(r.peers, func(p netip.AddrPort) bool { return !addrs.IsUsable(p, from.f.relaxed) })
+	for _, g := range t.legs {
+		nodes := r.nodes[0]
+		if g.f.v6 {
+			nodes = r.nodes[1]
+		}
+		nodes = slices.DeleteFunc(nodes, func(n lookup.Node) bool {
+			return n.Addr.Addr().Is6() != g.f.v6 || !addrs.IsNode(n.Addr, g.f.relaxed)
+		})
+		if g == from {
+			news := g.l.Reply(now, addr, r.node, nodes, peers, r.token)
+			t.yield(g.f, addr, news, peers)
+		} else {
+			t.feed(g, nodes)
+		}
+	}
+}
