@@ -90,8 +90,9 @@ var packages = map[string]pkg{
 
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
-	"cmd/seedbed/report": {layer: 10, owns: "what the terminal, a log file and a script read"},
-	"cmd/seedbed":        {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/report"}},
+	"cmd/seedbed/settings": {layer: 10, owns: "the values that flags, environment and settings file take"},
+	"cmd/seedbed/report":   {layer: 10, owns: "what the terminal, a log file and a script read"},
+	"cmd/seedbed":          {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/report", "cmd/seedbed/settings"}},
 
 	"internal/simnet":  {layer: top, owns: "the in-memory network and disk"},
 	"internal/udpload": {layer: top, owns: "the load and the echo that UDP servers are measured with"},

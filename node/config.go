@@ -123,11 +123,11 @@ type Config struct {
 
 func (c *Config) validate() error {
 	if c.State == "" {
-		return errors.New("no state directory given")
+		return usageFault(errors.New("no state directory given"))
 	}
 	if c.Listen != "" {
 		if err := checkHostPort(c.Listen); err != nil {
-			return fmt.Errorf("listen address %q: %w", c.Listen, err)
+			return usageFault(fmt.Errorf("listen address %q: %w", c.Listen, err))
 		}
 	}
 	if c.Bootstrap == nil {
@@ -135,7 +135,7 @@ func (c *Config) validate() error {
 	}
 	for _, b := range c.Bootstrap {
 		if err := checkHostPort(b); err != nil {
-			return fmt.Errorf("bootstrap address %q: %w", b, err)
+			return usageFault(fmt.Errorf("bootstrap address %q: %w", b, err))
 		}
 	}
 	setDefault(&c.DHTRate, 250)
@@ -146,16 +146,16 @@ func (c *Config) validate() error {
 	setDefault(&c.DialRate, 30)
 	setDefault(&c.Uploads, 8)
 	if c.DHTRate < 1 {
-		return fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate)
+		return usageFault(fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate))
 	}
 	if c.MaxConns < 1 || c.HalfOpen < 1 || c.DialRate < 1 || c.Uploads < 1 {
-		return errors.New("connections, dials, the dial rate and uploads must each be 1 or more")
+		return usageFault(errors.New("connections, dials, the dial rate and uploads must each be 1 or more"))
 	}
 	if c.UpRate < 0 || c.DownRate < 0 || c.TorrentUpRate < 0 || c.TorrentDownRate < 0 || !(c.SeedRatio >= 0) || c.SeedTime < 0 {
-		return errors.New("rates, and the ratio and time of seeding, must not be negative")
+		return usageFault(errors.New("rates, and the ratio and time of seeding, must not be negative"))
 	}
 	if c.Memory < 2*chunkSize {
-		return fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize)
+		return usageFault(fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize))
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

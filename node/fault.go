@@ -43,6 +43,9 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Hint is what to do about it, or "".
 func (f *Fault) Hint() string { return f.hint }
 
+// usageFault is an error of a configuration that makes no sense.
+func usageFault(err error) error { return &Fault{Kind: FaultUsage, Err: err} }
+
 // networkFault is an error of netx.
 func networkFault(err error) error {
 	f := &Fault{Kind: FaultNetwork, Err: err}

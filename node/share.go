@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"seedbed/internal/bitset"
@@ -21,7 +23,36 @@ func Make(ctx context.Context, path string, o ShareOptions) (*create.Made, error
 		return nil, err
 	}
 	made, err := create.Make(ctx, abs, o)
-	return made, asFault(err)
+	return made, sourceFault(path, err)
+}
+
+// sourceFault turns an error of package create into a Fault. The hints of package
+// storage are about data that is downloaded; those here are about data that is only
+// read.
+func sourceFault(path string, err error) error {
+	var notData *create.NotDataError
+	var empty *create.EmptyError
+	switch {
+	case errors.As(err, &notData):
+		return &Fault{Kind: FaultUsage, Err: err, hint: notData.Hint()}
+	case errors.As(err, &empty):
+		return &Fault{Kind: FaultUsage, Err: err}
+	}
+	err = asFault(err)
+	var f *Fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	if _, missing := os.Lstat(path); missing != nil && (f.Kind == FaultVanished || f.Kind == FaultExists) {
+		return &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s does not exist", path), hint: "give the path of a file or a folder"}
+	}
+	switch f.Kind {
+	case FaultPermission:
+		f.hint = "allow this user to read it, or leave out such files with --unreadable skip"
+	case FaultVanished:
+		f.hint = "wait until nothing changes it, or use --changing skip or --changing again"
+	}
+	return f
 }
 
 // MadeSpec is a Spec of what Make made of path, ready for Add, which need not hash

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -56,7 +58,7 @@ func readArgument(ctx context.Context, arg string) (node.Spec, error) {
 		return openLink(arg)
 	}
 	if !isURL(arg) {
-		t, err := readTorrent(arg)
+		t, err := readTorrent(ctx, arg)
 		return node.Spec{Torrent: t}, err
 	}
 	b, link, err := fetchTorrent(ctx, arg)
@@ -96,10 +98,14 @@ func openLink(arg string) (node.Spec, error) {
 // maxTorrentFile bounds a .torrent file: 64 MiB of metadata and room for its lists.
 const maxTorrentFile = 80 << 20
 
-func readTorrent(path string) (*metainfo.Torrent, error) {
+func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, fail(codeOf(err), "give a magnet link, an infohash, or the path or URL of a .torrent file", describePathError(path, err))
+		const hint = "give a magnet link, an infohash, or the path or URL of a .torrent file"
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fail(exitNotFound, hint, fmt.Errorf("%s does not exist", path))
+		}
+		return nil, fail(codeOf(err), hint, describePathError(path, err))
 	}
 	if st.IsDir() {
 		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
@@ -107,11 +113,42 @@ func readTorrent(path string) (*metainfo.Torrent, error) {
 	if st.Size() > maxTorrentFile {
 		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, report.Size(st.Size())))
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
+	b, err := readAll(ctx, path)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return nil, fail(exitUnfinished, "", fmt.Errorf("stopped before %s could be read", path))
+	case err != nil:
 		return nil, fail(codeOf(err), "", describePathError(path, err))
+	case len(b) > maxTorrentFile:
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", path, report.Size(maxTorrentFile)))
 	}
 	return parseTorrent(filepath.Base(path), b)
+}
+
+// readAll reads a file of at most maxTorrentFile bytes, or one byte more of a larger
+// one. It returns when ctx ends: a pipe that nobody writes to never does.
+func readAll(ctx context.Context, path string) ([]byte, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		f, err := os.Open(path)
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxTorrentFile+1))
+		done <- result{b, err}
+	}()
+	select {
+	case r := <-done:
+		return r.b, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // parseTorrent reads a .torrent file that came from somewhere.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
 	"seedbed/node"
@@ -22,7 +23,9 @@ const bootstrapMemory = 256 << 20
 
 func (a *app) bootstrapCommand() *cobra.Command {
 	var cfg node.BootstrapConfig
-	var state, metrics string
+	var state string
+	var metrics settings.Addr
+	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Run a public entry point to the DHT",
@@ -39,15 +42,15 @@ Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
 				return fail(exitUsage, "give a time such as 15m", fmt.Errorf("--verify-after %v is not between 0s and 24h", cfg.VerifyAfter))
 			}
 			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero is the node's default
-			cfg.State = stateDir(state)
+			cfg.State, cfg.Listen = stateDir(state), listen.Values
 			cfg.Log = a.logger()
-			return a.runBootstrap(cmd.Context(), cfg, metrics)
+			return a.runBootstrap(cmd.Context(), cfg, string(metrics))
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringArrayVar(&cfg.Listen, "listen", nil, "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
+	fs.Var(&listen, "listen", "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
 	fs.StringVar(&state, "state", "", "state directory `DIR` (default by XDG: "+defaultStateText+")")
-	fs.StringVar(&metrics, "metrics", "", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
+	fs.Var(&metrics, "metrics", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
 	fs.DurationVar(&cfg.VerifyAfter, "verify-after", 15*time.Minute, "how long after its first query a node is verified, at the most")
 	return cmd
 }

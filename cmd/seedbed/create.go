@@ -1,35 +1,35 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
-	"strconv"
-	"time"
+	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	"seedbed/swarm/webseed"
 )
 
 func (a *app) createCommand() *cobra.Command {
 	var m making
-	var out, comment, date string
-	var webSeeds, trackers, nodes []string
+	var out string
 	var overwrite bool
 	cmd := &cobra.Command{
 		Use:   "create PATH",
 		Short: "Make a .torrent file of a file or folder",
-		Long: `Make a .torrent file, a hybrid that old and new clients open, and print its magnet
-link. The same files make the same infohash on every machine: nothing goes in but
-their names, their order by name, their content, and whether they are executable.
+		Long: `Make a .torrent file and print its magnet link. The default is a hybrid of v1 and
+v2; Transmission 3 and aria2 cannot open hybrids, use --v1 for those. The same files
+make the same infohash on every machine: only their names, their order by name, their
+content, and whether they are executable count.
 
-Links, hidden files and what else is odd is told, and a flag decides about it.`,
+Links, hidden files and other unusual files are reported, and a flag decides how to
+handle them. The .torrent file itself is never part of the torrent.`,
 		Example: `  seedbed create holiday/
   seedbed create film.mkv -o - --v1 | ssh host 'cat > film.torrent'
   seedbed create site/ --web-seed https://example.org/mirror/`,
@@ -39,89 +39,78 @@ Links, hidden files and what else is odd is told, and a flag decides about it.`,
 			if err != nil {
 				return err
 			}
-			t := metainfo.Torrent{Comment: comment, CreatedBy: "seedbed", WebSeeds: webSeeds, Nodes: nodes}
-			for _, w := range webSeeds {
-				if err := webseed.CheckURL(w); err != nil {
-					return usage(fmt.Errorf("--web-seed %w", err))
-				}
-			}
-			for _, n := range nodes {
-				if _, port, err := net.SplitHostPort(n); err != nil || port == "" {
-					return usage(fmt.Errorf("--node %q is not of the form HOST:PORT", report.Clean(n)))
-				}
-			}
-			for _, tr := range trackers {
-				t.Trackers = append(t.Trackers, []string{tr})
-			}
-			if date != "" {
-				if t.CreationDate, err = parseDate(date); err != nil {
-					return usage(err)
-				}
-			}
-			if out != "" && out != "-" && !overwrite {
-				if _, err := os.Lstat(out); err == nil {
-					return fail(exitExists, "use --overwrite to replace it", fmt.Errorf("%s is there already", out))
-				}
-			}
-			made, err := a.make(cmd.Context(), args[0], o)
-			if err != nil {
-				return err
-			}
-			t.Info = made.Info
-			return a.writeCreated(&t, out, overwrite)
+			return a.create(cmd.Context(), args[0], &m, o, out, overwrite)
 		},
 	}
 	fs := cmd.Flags()
 	m.add(cmd)
 	fs.StringVarP(&out, "output", "o", "", "write `FILE`; - is standard output (default NAME.torrent in the current folder)")
-	fs.BoolVar(&overwrite, "overwrite", false, "replace the .torrent file that is there")
-	fs.StringVar(&comment, "comment", "", "`TEXT` for those who open it")
-	fs.StringArrayVar(&webSeeds, "web-seed", nil, "`URL` of an HTTP mirror of the data (BEP 19); repeatable")
-	fs.StringArrayVar(&trackers, "tracker", nil, "`URL` of a tracker, for other clients: seedbed contacts none; repeatable")
-	fs.StringArrayVar(&nodes, "node", nil, "`HOST:PORT` of a DHT node that knows the swarm (BEP 5); repeatable")
-	fs.StringVar(&date, "date", "", "say that it was made at `WHEN`: now, Unix seconds, or as 2026-01-31T12:00:00Z")
+	fs.BoolVar(&overwrite, "overwrite", false, "replace an existing .torrent file")
 	return cmd
 }
 
-func parseDate(s string) (int64, error) {
-	if s == "now" {
-		return time.Now().Unix(), nil
+// create makes the torrent of path and writes it to out.
+func (a *app) create(ctx context.Context, path string, m *making, o node.ShareOptions, out string, overwrite bool) error {
+	own := a.own("")
+	var file *output
+	if out != "-" {
+		if out == "" {
+			abs, err := filepath.Abs(path)
+			if err != nil {
+				return err
+			}
+			out = filepath.Base(abs) + ".torrent"
+		}
+		if err := checkSource(path); err != nil {
+			return err
+		}
+		var err error
+		if file, err = openOutput(out, overwrite); err != nil {
+			return err
+		}
+		defer file.close()
+		own = file.own(own)
 	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > 0 {
-		return n, nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
+	made, err := a.make(ctx, path, o, own)
 	if err != nil {
-		return 0, fmt.Errorf("--date %q is neither now nor Unix seconds nor of the form 2026-01-31T12:00:00Z", report.Clean(s))
-	}
-	return t.Unix(), nil
-}
-
-// writeCreated writes the .torrent file and says what it is.
-func (a *app) writeCreated(t *metainfo.Torrent, out string, overwrite bool) error {
-	b := t.Append(nil)
-	if out == "-" {
-		_, err := a.stdout.Write(b)
 		return err
 	}
-	if out == "" {
-		out = t.Info.Name + ".torrent"
+	t := metainfo.Torrent{Info: made.Info, CreatedBy: "seedbed"}
+	m.describe(&t)
+	if file == nil {
+		_, err := a.stdout.Write(t.Append(nil))
+		return err
 	}
-	flag := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if !overwrite {
-		flag |= os.O_EXCL
+	if err := file.write(t.Append(nil)); err != nil {
+		return err
 	}
-	f, err := os.OpenFile(out, flag, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return fail(exitExists, "use --overwrite to replace it", fmt.Errorf("%s is there already", out))
+	return a.showCreated(&t, out)
+}
+
+// checkSource reports a path to share that does not exist.
+func checkSource(path string) error {
+	if _, err := os.Lstat(path); err != nil {
+		return noSource(path, err)
 	}
-	if err != nil {
-		return fail(codeOf(err), "choose another with -o", describePathError(out, err))
+	return nil
+}
+
+// noSource is the error of a path to share that cannot be looked at.
+func noSource(path string, err error) error {
+	_, broken := os.Lstat(path)
+	switch reason := reasonOf(err); {
+	case broken == nil && errors.Is(reason, fs.ErrNotExist):
+		return fail(exitNotFound, "give the path of a file or a folder", fmt.Errorf("%s is a symbolic link to nothing", path))
+	case errors.Is(reason, fs.ErrNotExist), errors.Is(reason, syscall.ENOTDIR):
+		return fail(exitNotFound, "give the path of a file or a folder", fmt.Errorf("%s does not exist", path))
+	case errors.Is(reason, fs.ErrPermission):
+		return fail(exitOpen, "allow this user to read it", fmt.Errorf("%s cannot be read: %w", path, reason))
 	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return describePathError(out, err)
-	}
+	return fail(codeOf(err), "", describePathError(path, err))
+}
+
+// showCreated says what was written.
+func (a *app) showCreated(t *metainfo.Torrent, out string) error {
 	link := node.LinkOf(t.Info)
 	if a.json {
 		return a.put(struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/internal/id"
 	"seedbed/node"
 )
@@ -34,12 +35,7 @@ Exit codes: 3 nothing was found, 2 --timeout ran out or a node did not answer,
 		Example: `  seedbed dht ping router.bittorrent.com:6881
   seedbed dht get-peers --scrape c9e15763f722f23e98a29decdfae341b98d53056
   seedbed dht put --key name.key --new-key --salt blog 'hello'`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("%q is not a command of seedbed dht", args[0])
-			}
-			return nil
-		},
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.dhtPing(), a.dhtFindNode(), a.dhtGetPeers(), a.dhtAnnounce(), a.dhtGet(), a.dhtPut(), a.dhtSample(), a.dhtNodes())
@@ -79,7 +75,7 @@ func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string
 		if c.timeout <= 0 {
 			return usage(errors.New("--timeout must be longer than nothing"))
 		}
-		visit, err := node.OpenVisit(node.VisitConfig{State: stateDir(c.state), Listen: c.listen, Bootstrap: boot, Serve: serve, Log: a.logger()})
+		visit, err := node.OpenVisit(node.VisitConfig{State: stateDir(c.state), Listen: string(c.listen), Bootstrap: boot, Serve: serve, Log: a.logger()})
 		if err != nil {
 			return err
 		}
@@ -245,6 +241,9 @@ func (a *app) dhtPing() *cobra.Command {
 		Short: "Ask one node whether it is there",
 		Args:  cobra.ExactArgs(1),
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
+		if err := settings.CheckPeer(args[0]); err != nil {
+			return usage(err)
+		}
 		begun := time.Now()
 		addrs, err := v.Resolve(ctx, args[0])
 		if err != nil {

@@ -51,7 +51,7 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
 			d := &diagnosis{app: a, color: a.output().Color()}
-			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: c.listen, Bootstrap: boot, Log: a.logger()}, link, d.tell)
+			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: string(c.listen), Bootstrap: boot, Log: a.logger()}, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.timeout, d.step))

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"seedbed/cmd/seedbed/settings"
 )
 
 // envPrefix begins the environment twin of every flag: --no-dht is SEEDBED_NO_DHT.
@@ -31,7 +33,7 @@ func applyEnv(cmd *cobra.Command) error {
 			return
 		}
 		vals := []string{v}
-		if f.Value.Type() == "stringArray" {
+		if _, ok := f.Value.(pflag.SliceValue); ok {
 			vals = strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
 		}
 		for _, v := range vals {
@@ -45,35 +47,6 @@ func applyEnv(cmd *cobra.Command) error {
 		return usage(err)
 	}
 	return nil
-}
-
-// sizeFlag is a number of bytes: plain, or with K, M or G for the powers of 1024.
-type sizeFlag int64
-
-func (s *sizeFlag) Type() string   { return "SIZE" }
-func (s *sizeFlag) String() string { return strconv.FormatInt(int64(*s), 10) }
-
-func (s *sizeFlag) Set(v string) error {
-	n, err := parseSize(v)
-	if err != nil {
-		return err
-	}
-	*s = sizeFlag(n)
-	return nil
-}
-
-func parseSize(v string) (int64, error) {
-	digits, shift := v, 0
-	if v != "" {
-		if i := strings.IndexByte("KMG", v[len(v)-1]&^0x20); i >= 0 && v[len(v)-1] >= 'A' {
-			digits, shift = v[:len(v)-1], 10*(i+1)
-		}
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)>>shift {
-		return 0, fmt.Errorf("%q is no size: give bytes, or a number with K, M or G", v)
-	}
-	return n << shift, nil
 }
 
 // parseSelection reads "1,3-5" into ascending file numbers, which count
@@ -107,15 +80,15 @@ const maxSelection = 4 << 20
 // common are the flags of every command that opens sockets.
 type common struct {
 	dir        string
-	listen     string
-	bootstrap  []string
+	listen     settings.Addr
+	bootstrap  settings.List
 	noDHT      bool
 	dhtRate    int
 	dhtFlows   int
 	enforceID  bool
-	peers      []string
-	encryption string
-	superSeed  string
+	peers      settings.List
+	encryption settings.Word
+	superSeed  settings.Word
 	noWeb      bool
 	localWeb   bool
 	limits     limits
@@ -125,25 +98,33 @@ type common struct {
 }
 
 func (c *common) addNetwork(fs *pflag.FlagSet) {
-	fs.StringVar(&c.listen, "listen", "", "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)")
-	fs.StringArrayVar(&c.bootstrap, "bootstrap", nil, "`HOST:PORT` of a DHT node to begin with; repeatable; replaces the public list; none for no hosts")
+	c.addJoin(fs)
 	fs.BoolVar(&c.noDHT, "no-dht", false, "do not use the DHT")
 	fs.IntVar(&c.dhtRate, "dht-rate", 250, "send at most `N` DHT queries a second; 0: the default")
 	fs.IntVar(&c.dhtFlows, "dht-flows", 500, "ask at most `N` DHT nodes within half a minute, for the sake of the router; -1: no limit")
 	fs.BoolVar(&c.enforceID, "dht-enforce-id", false, "refuse DHT nodes whose id does not fit their address (BEP 42)")
-	fs.StringArrayVar(&c.peers, "peer", nil, "`HOST:PORT` of a peer to try; repeatable")
+	c.peers = settings.List{Arg: "HOST:PORT", Check: settings.CheckPeer}
+	fs.Var(&c.peers, "peer", "`HOST:PORT` of a peer to try; repeatable")
 	fs.BoolVar(&c.noWeb, "no-web-seeds", false, "do not fetch from HTTP mirrors that links and torrents name (BEP 19)")
 	fs.BoolVar(&c.localWeb, "local-web-seeds", false, "fetch from HTTP mirrors at private and loopback addresses too")
 	c.limits.add(fs)
-	fs.StringVar(&c.encryption, "encryption", "prefer", "`WHETHER`: off, prefer or require; prefer takes and makes encrypted connections beside plain ones")
-	fs.StringVar(&c.superSeed, "super-seed", "auto", "`WHEN` to announce to each peer only pieces that the swarm lacks (BEP 16), as the only seed: auto, on or off")
+	c.encryption = settings.Word{Value: "prefer", Words: []string{"prefer", "require", "off"}}
+	fs.Var(&c.encryption, "encryption", "encryption of peer connections; prefer accepts and makes plain ones too")
+	c.superSeed = settings.Word{Value: "auto", Words: []string{"auto", "on", "off"}}
+	fs.Var(&c.superSeed, "super-seed", "as the only seed, announce to each peer only pieces that the swarm lacks (BEP 16)")
 	fs.DurationVar(&c.timeout, "timeout", 0, "give up after this long (as 90s or 2h) with exit code 2")
+}
+
+// addJoin adds the flags that say where the node is and how it finds the DHT.
+func (c *common) addJoin(fs *pflag.FlagSet) {
+	fs.Var(&c.listen, "listen", "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)")
+	c.bootstrap = settings.List{Arg: "HOST:PORT", Check: settings.CheckBootstrap}
+	fs.Var(&c.bootstrap, "bootstrap", "DHT bootstrap node `HOST:PORT` (repeatable; replaces the built-in list; \"none\" disables it)")
 }
 
 // addVisit is for commands that only ask the DHT.
 func (c *common) addVisit(fs *pflag.FlagSet) {
-	fs.StringVar(&c.listen, "listen", "", "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)")
-	fs.StringArrayVar(&c.bootstrap, "bootstrap", nil, "`HOST:PORT` of a DHT node to begin with; repeatable; replaces the public list; none for no hosts")
+	c.addJoin(fs)
 	fs.DurationVar(&c.timeout, "timeout", dhtTimeout, "give up after this long (as 90s or 2h) with exit code 2")
 }
 
@@ -157,14 +138,12 @@ func (c *common) addState(fs *pflag.FlagSet) {
 
 // bootstrapList is what node.Config wants: nil for the public list, empty for none.
 func (c *common) bootstrapList() ([]string, error) {
-	if len(c.bootstrap) == 0 {
-		return nil, nil
-	}
-	if slices.Contains(c.bootstrap, "none") {
-		if len(c.bootstrap) > 1 {
-			return nil, usage(errors.New("--bootstrap none stands alone"))
+	hosts := c.bootstrap.Values
+	if slices.Contains(hosts, "none") {
+		if len(hosts) > 1 {
+			return nil, usage(errors.New("--bootstrap none cannot be combined with other values"))
 		}
 		return []string{}, nil
 	}
-	return c.bootstrap, nil
+	return hosts, nil
 }

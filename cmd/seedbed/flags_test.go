@@ -5,20 +5,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 )
-
-func TestSizesAreBytesOrTakeKMG(t *testing.T) {
-	for in, want := range map[string]int64{"0": 0, "1500": 1500, "16K": 16 << 10, "1M": 1 << 20, "2g": 2 << 30} {
-		if got, err := parseSize(in); err != nil || got != want {
-			t.Errorf("parseSize(%q) = %d, %v", in, got, err)
-		}
-	}
-	for _, in := range []string{"", "K", "-1", "1.5M", "1T", "1MB", "99999999999G", "+", "0x10"} {
-		if got, err := parseSize(in); err == nil {
-			t.Errorf("parseSize(%q) = %d", in, got)
-		}
-	}
-}
 
 func TestSelectionCountsFromOne(t *testing.T) {
 	for in, want := range map[string][]int{"1": {1}, "1,3-5": {1, 3, 4, 5}, "5-5, 2": {2, 5}, "1-3,2": {1, 2, 3}} {
@@ -51,7 +39,7 @@ func TestEveryFlagHasAnEnvironmentTwin(t *testing.T) {
 		t.Fatal(err)
 	}
 	noDHT, _ := cmd.Flags().GetBool("no-dht")
-	peers, _ := cmd.Flags().GetStringArray("peer")
+	peers := cmd.Flags().Lookup("peer").Value.(pflag.SliceValue).GetSlice()
 	timeout, _ := cmd.Flags().GetDuration("timeout")
 	dir, _ := cmd.Flags().GetString("dir")
 	if !noDHT || !cmp.Equal(peers, []string{"10.0.0.1:1", "10.0.0.2:2", "[::1]:3"}) || timeout != 90*time.Second || dir != "here" {

@@ -43,7 +43,7 @@ It goes on until Ctrl-C; the same command again goes on where it was.`,
 			if f.Keep = keep; keep == 0 {
 				f.Keep = -1
 			}
-			f.Link, f.Dir, f.Peers = link, c.dir, c.peers
+			f.Link, f.Dir, f.Peers = link, c.dir, c.peers.Values
 			if f.Dir == "" {
 				f.Dir = "btpk-" + link.PublicKey.Short().String()[:8]
 			}

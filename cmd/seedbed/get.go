@@ -50,7 +50,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					s.unreadable = append(s.unreadable, err)
 					continue
 				}
-				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers, selected
+				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers.Values, selected
 				spec.Overwrite, spec.MetadataOnly, spec.Symlinks = overwrite, metadataOnly, symlinks
 				if !s.has(spec) {
 					s.specs = append(s.specs, spec)
@@ -80,17 +80,17 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	enc, err := swarm.ParseEncryption(c.encryption)
+	enc, err := swarm.ParseEncryption(c.encryption.Value)
 	if err != nil {
 		return node.Config{}, usage(fmt.Errorf("--encryption: %w", err))
 	}
-	super, err := engine.ParseSuperSeed(c.superSeed)
+	super, err := engine.ParseSuperSeed(c.superSeed.Value)
 	if err != nil {
 		return node.Config{}, usage(fmt.Errorf("--super-seed: %w", err))
 	}
 	cfg := node.Config{
 		State:      stateDir(c.state),
-		Listen:     c.listen,
+		Listen:     string(c.listen),
 		Bootstrap:  boot,
 		NoDHT:      c.noDHT,
 		DHTRate:    c.dhtRate,

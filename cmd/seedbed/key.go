@@ -23,12 +23,7 @@ func (a *app) keyCommand() *cobra.Command {
 Its secret stays in the state directory, readable by its owner alone. Whoever has it
 publishes in its owner's name, and if it is lost nobody can publish there any more:
 export it to a safe place.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("%q is not a command of seedbed key", args[0])
-			}
-			return nil
-		},
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var c common

@@ -7,14 +7,15 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/internal/blocklist"
 	"seedbed/node"
 )
 
 // limits are the flags for what peers may take of the machine.
 type limits struct {
-	up, down, torrentUp, torrentDown sizeFlag
-	memory                           sizeFlag
+	up, down, torrentUp, torrentDown settings.Size
+	memory                           settings.Size
 	connections, slots               int
 	seedRatio                        float64
 	seedTime                         time.Duration

@@ -34,7 +34,7 @@ func main() {
 
 // run is the program without the process: what main and the tests call.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
-	app := &app{stdout: stdout, stderr: stderr}
+	app := &app{args: args, stdout: stdout, stderr: stderr}
 	root := app.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(stdout)

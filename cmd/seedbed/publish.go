@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -62,7 +61,7 @@ each under its --salt.`,
 				p.key = args[0]
 				return p.one(cmd.Context(), "", nil)
 			case p.key == "":
-				return a.seedPaths(cmd.Context(), cfg, args, &c, o)
+				return a.seedPaths(cmd.Context(), cfg, args, &c, &m, o)
 			case len(args) > 1:
 				return usage(errors.New("a key publishes one file or folder at a time; give each a --salt of its own"))
 			case len(args) == 0:
@@ -99,9 +98,6 @@ type publishing struct {
 	overrule  bool
 }
 
-// makingFlags are those that decide what the torrent is.
-var makingFlags = []string{"v1", "v2", "hybrid", "piece-length", "private", "source", "no-attributes", "hidden", "links", "unreadable", "changing", "odd-names"}
-
 // chosen is the options if any of them was given; else nil, which leaves them to what
 // is on record.
 func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
@@ -126,8 +122,8 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 		return err
 	}
 	if path != "" {
-		if _, err := os.Stat(path); err != nil {
-			return fail(codeOf(err), "give the path of a file or a folder", describePathError(path, err))
+		if err := checkSource(path); err != nil {
+			return err
 		}
 	}
 	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +16,7 @@ const defaultStateText = "~/.local/state/seedbed"
 
 // app is one run of the program: where it writes and what every command shares.
 type app struct {
+	args           []string // of the command line
 	stdout, stderr *os.File
 	json           bool
 	quiet          bool
@@ -30,6 +31,7 @@ func (a *app) output() report.Output {
 }
 
 func (a *app) rootCommand() *cobra.Command {
+	var showVersion bool
 	root := &cobra.Command{
 		Use:   "seedbed",
 		Short: "Open magnet links with no tracker",
@@ -44,19 +46,22 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return applyEnv(cmd)
-		},
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(fmt.Errorf("%q is not a command of seedbed", args[0]))
+			if err := applyEnv(cmd); err != nil {
+				return err
 			}
-			return nil
+			return checkGroups(cmd)
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return a.printVersion()
+			}
+			return cmd.Help()
+		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
-	})
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
+	root.SetFlagErrorFunc(a.flagError)
+	root.SetHelpCommand(helpCommand())
 	pf := root.PersistentFlags()
 	pf.BoolVar(&a.json, "json", false, "print one JSON object a line on stdout")
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
@@ -68,6 +73,10 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		if inner := c.Args; inner != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
 				if err := inner(cmd, args); err != nil {
+					var told *userError
+					if errors.As(err, &told) {
+						return err
+					}
 					return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
 				}
 				return nil

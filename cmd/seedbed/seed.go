@@ -45,7 +45,7 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 			if err != nil {
 				return err
 			}
-			return a.seedPaths(cmd.Context(), cfg, slices.Concat(args, more), &c, opts)
+			return a.seedPaths(cmd.Context(), cfg, slices.Concat(args, more), &c, &m, opts)
 		},
 	}
 	fs := cmd.Flags()
@@ -58,13 +58,13 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 }
 
 // seedPaths shares files, folders, and the data of .torrent files, until a signal.
-func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c *common, opts node.ShareOptions) error {
+func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c *common, m *making, opts node.ShareOptions) error {
 	if len(paths) == 0 {
 		return usage(errors.New("nothing to share was named"))
 	}
 	s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
 	for _, arg := range paths {
-		spec, err := a.shareArgument(ctx, arg, c.dir, opts)
+		spec, err := a.shareArgument(ctx, arg, c, m, opts)
 		if err != nil && (len(paths) == 1 || ctx.Err() != nil) {
 			return err
 		}
@@ -72,7 +72,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 			s.unreadable = append(s.unreadable, err)
 			continue
 		}
-		spec.Peers = c.peers
+		spec.Peers = c.peers.Values
 		if !s.has(spec) {
 			s.specs = append(s.specs, spec)
 		}
@@ -85,31 +85,35 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 
 // shareArgument turns a .torrent file, or a file or folder that is hashed now,
 // into something to seed.
-func (a *app) shareArgument(ctx context.Context, arg, dir string, opts node.ShareOptions) (node.Spec, error) {
+func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *making, opts node.ShareOptions) (node.Spec, error) {
 	if isURL(arg) {
 		spec, err := readArgument(ctx, arg)
 		if err == nil && spec.Torrent == nil {
 			err = fail(exitTorrent, "", fmt.Errorf("%s leads to a magnet link, not to a .torrent file", arg))
 		}
-		spec.Dir, spec.Seed = dir, true
+		spec.Dir, spec.Seed = c.dir, true
 		return spec, err
 	}
 	st, err := os.Stat(arg)
 	if err != nil {
-		return node.Spec{}, fail(codeOf(err), "give the path of a file, a folder or a .torrent file", describePathError(arg, err))
+		return node.Spec{}, noSource(arg, err)
 	}
 	if !st.IsDir() && strings.EqualFold(filepath.Ext(arg), ".torrent") {
-		t, err := readTorrent(arg)
+		t, err := readTorrent(ctx, arg)
 		if err != nil {
 			return node.Spec{}, err
 		}
-		return node.Spec{Torrent: t, Dir: dir, Seed: true}, nil
+		return node.Spec{Torrent: t, Dir: c.dir, Seed: true}, nil
 	}
-	made, err := a.make(ctx, arg, opts)
+	made, err := a.make(ctx, arg, opts, a.own(stateDir(c.state)))
 	if err != nil {
 		return node.Spec{}, err
 	}
-	return node.MadeSpec(arg, made)
+	spec, err := node.MadeSpec(arg, made)
+	if err == nil {
+		m.describe(spec.Torrent)
+	}
+	return spec, err
 }
 
 // listTorrents is every .torrent file of a folder, in order of name, or the

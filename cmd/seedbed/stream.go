@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/node"
 	"seedbed/node/stream"
 )
@@ -27,9 +28,9 @@ const defaultHTTP = "127.0.0.1:8008"
 
 func (a *app) streamCommand() *cobra.Command {
 	var c common
-	var st streaming
+	st := streaming{addr: defaultHTTP}
 	var file int
-	ahead := sizeFlag(16 << 20)
+	ahead := settings.Size(16 << 20)
 	cmd := &cobra.Command{
 		Use:   "stream MAGNET|INFOHASH|FILE.torrent|URL",
 		Short: "Play files while they come: serves them over HTTP",
@@ -54,7 +55,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			if ahead < 1 {
 				return usage(errors.New("--readahead must be 1 or more"))
 			}
-			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.peers, int64(ahead)
+			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.peers.Values, int64(ahead)
 			if cmd.Flags().Changed("file") {
 				if file < 1 {
 					return usage(errors.New("--file takes a number from 1, as show lists them"))
@@ -78,14 +79,15 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 	c.addState(fs)
 	fs.IntVar(&file, "file", 0, "play file `N` alone, numbered as show lists them")
 	fs.StringVar(&st.open, "open", "", "run `CMD` with the URL of what is to be played; ends when CMD does")
-	fs.StringVar(&st.addr, "http", defaultHTTP, "`HOST:PORT` to serve at; requests for other hosts are refused")
+	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")
 	fs.Var(&ahead, "readahead", "how far ahead of a player to fetch")
 	return cmd
 }
 
 // streaming is the HTTP side of the command.
 type streaming struct {
-	addr, open string
+	addr settings.Addr
+	open string
 
 	listener net.Listener
 	server   *http.Server
@@ -96,11 +98,8 @@ type streaming struct {
 
 // listen takes the address; one that was not asked for gives way to a free one.
 func (s *streaming) listen(asked bool) (err error) {
-	host, _, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		return usage(fmt.Errorf("--http %s: %w", s.addr, err))
-	}
-	s.listener, err = net.Listen("tcp", s.addr)
+	host, _, _ := net.SplitHostPort(string(s.addr)) // it was checked when it was set
+	s.listener, err = net.Listen("tcp", string(s.addr))
 	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
 		s.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
@@ -115,7 +114,7 @@ func (s *streaming) close() { s.listener.Close() }
 // serve begins to serve t, tells where as soon as that is known, and runs the
 // player.
 func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
-	host, _, _ := net.SplitHostPort(s.addr) // listen has seen it
+	host, _, _ := net.SplitHostPort(string(s.addr))
 	s.over = make(chan error, 1)
 	s.handler = stream.New(t, host)
 	s.server = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10}

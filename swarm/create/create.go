@@ -4,7 +4,8 @@
 // Print tells without reading whether anything in a folder changed.
 //
 // Sizes and offsets are in bytes, times in Unix nanoseconds. A file that cannot be
-// read is a *storage.Error, a folder with nothing in it an *EmptyError.
+// read is a *storage.Error, a folder with nothing in it an *EmptyError, a path that
+// is neither a file nor a folder a *NotDataError.
 package create
 
 import (
@@ -31,6 +32,10 @@ type Options struct {
 	Source       string
 	NoAttributes bool // do not tell which files are executable
 	Odd          Odd
+
+	// Omit reports whether a file is left out of a folder without a word: one that
+	// the caller itself writes.
+	Omit func(fs.FileInfo) bool
 
 	// Before is what an earlier Make of the same path made. Files that were not
 	// touched since are not read again, if the torrent has a v2 side, where every
@@ -109,6 +114,29 @@ func Make(ctx context.Context, path string, o Options) (*Made, error) {
 type EmptyError struct{ Path string }
 
 func (e *EmptyError) Error() string { return e.Path + " holds no data: there is nothing to share" }
+
+// NotDataError is a path that names neither a file nor a folder.
+type NotDataError struct {
+	Path string
+	What string // "a symbolic link", "a pipe", ...
+	// Target is the file or folder behind a symbolic link, or "".
+	Target string
+}
+
+func (e *NotDataError) Error() string {
+	return fmt.Sprintf("%s is %s; only files and folders can be shared", e.Path, e.What)
+}
+
+// Hint is what to do about it, or "".
+func (e *NotDataError) Hint() string {
+	switch {
+	case e.Target != "":
+		return "give the path it points to: " + e.Target
+	case e.What == symlink:
+		return "it points to nothing"
+	}
+	return ""
+}
 
 // fileError is what keeps a file from being hashed.
 type fileError struct {

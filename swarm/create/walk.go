@@ -78,14 +78,18 @@ func walk(top string, o *Options, omit map[string]bool) (*found, error) {
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		// It could not be shared either: peers get nothing from outside of the folder.
-		return nil, storage.Wrap("read", top, errors.New("it is a symbolic link; name what it leads to"))
+		target, err := filepath.EvalSymlinks(top)
+		if err != nil {
+			target = ""
+		}
+		return nil, &NotDataError{Path: top, What: symlink, Target: target}
 	case fi.Mode().IsRegular():
 		out.single = true
 		f := metainfo.PlanFile{Length: fi.Size(), Executable: o.executable(fi)}
 		out.files = []foundFile{{f, filepath.Base(top), stampOf(fi)}}
 		return out, nil
 	case !fi.IsDir():
-		return nil, storage.Wrap("read", top, errors.New("it is neither a file nor a folder"))
+		return nil, &NotDataError{Path: top, What: species(fi.Mode())}
 	}
 	w := walker{o: o, out: out, omit: omit}
 	if w.root, err = os.OpenRoot(top); err != nil {
@@ -143,11 +147,14 @@ func (w *walker) entry(below, name string, at []string) error {
 	if w.omit[below] {
 		return nil
 	}
+	fi, err := w.root.Lstat(below)
+	if err == nil && w.o.Omit != nil && w.o.Omit(fi) {
+		return nil
+	}
 	if name[0] == '.' && w.o.Odd.Hidden == Skip {
 		w.o.warn("%s is left out: it is hidden", w.full(below))
 		return nil
 	}
-	fi, err := w.root.Lstat(below)
 	if err != nil {
 		return w.unreadable(below, err)
 	}
@@ -237,6 +244,9 @@ func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
 	return w.add(below, metainfo.PlanFile{Path: at, Symlink: strings.Split(inside, "/")}, fi)
 }
 
+const symlink = "a symbolic link"
+
+// species names what is neither a file nor a folder.
 func species(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeNamedPipe != 0:
@@ -246,5 +256,5 @@ func species(m fs.FileMode) string {
 	case m&fs.ModeDevice != 0:
 		return "a device"
 	}
-	return "no regular file"
+	return "not a regular file"
 }
