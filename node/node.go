@@ -29,6 +29,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -267,6 +268,26 @@ func (n *Node) Torrents() []*Torrent {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.order)
+}
+
+// ErrUnknown is returned for an infohash that no torrent of this node has.
+var ErrUnknown = errors.New("this node has no such torrent")
+
+// Remove stops the torrent that has this infohash and deletes what the state directory
+// holds of it. It returns when that is done or ctx ends; then the rest follows by itself.
+func (n *Node) Remove(ctx context.Context, ih id.ID) error {
+	t := n.lookup(ih)
+	if t == nil {
+		return ErrUnknown
+	}
+	t.stop()
+	select {
+	case <-t.ended:
+		n.handles.Forget(t.state.path)
+		return errors.Join(t.endErr, os.RemoveAll(t.state.path))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // lookup finds a torrent by its infohash.

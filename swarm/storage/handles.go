@@ -144,6 +144,9 @@ func (h *Handles) dropWhere(match func(handleKey) bool) {
 	h.unlock()
 }
 
+// Forget closes the descriptors of a folder that the caller removes or moves.
+func (h *Handles) Forget(dir string) { h.dropFolder(dir) }
+
 // Close closes every file that is not in use, and the others after use.
 func (h *Handles) Close() {
 	h.mu.Lock()
