@@ -86,7 +86,8 @@ var packages = map[string]pkg{
 	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
 	"swarm":        {layer: 5, owns: "the torrent shell"},
 
-	"node": {layer: 6, owns: "the composition"},
+	"node/lifecycle": {layer: 2, pure: true, owns: "the next step in the life of a torrent"},
+	"node":           {layer: 6, owns: "the composition"},
 
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
