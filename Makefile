@@ -47,7 +47,7 @@ bench: ## every benchmark with its allocations (BENCH=regexp chooses)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 # The batteries say what they did; without -v nobody would read it.
-BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
+BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/follow ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
 
 battery: peers ## the batteries against faults and hostile peers, small, telling what they did
 	@bash -o pipefail -c "$(BATTERY)"

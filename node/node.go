@@ -15,10 +15,8 @@
 // told apart by infohash (accept.go). What is bounded for the whole node is
 // divided in budget.go.
 //
-// What changes under one link: Publish shares a file or folder under a key
-// (publish.go), with its versions on record (publication_record.go); Follow has the
-// newest version of what somebody publishes (follow.go), each in a folder of its own
-// (versions.go) that is filled with what earlier ones have (reuse.go).
+// Publishing and following what changes under one link are packages of their own,
+// node/publish and node/follow. They and other clients use what clients.go exports.
 package node
 
 import (
@@ -71,7 +69,6 @@ type Node struct {
 	order      []*Torrent         // as they were added
 	population atomic.Int32       // of order
 	closers    map[*closer]struct{}
-	published  map[*Publication]struct{}
 	closing    bool
 
 	steps    atomic.Int64  // of saving; see Saved
@@ -99,9 +96,9 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
-		handles: storage.NewHandles(0),
-		shared:  swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
-		closers: map[*closer]struct{}{}, published: map[*Publication]struct{}{},
+		handles:  storage.NewHandles(0),
+		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
+		closers:  map[*closer]struct{}{},
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.events.log.start(n.epoch)
@@ -385,13 +382,6 @@ func (n *Node) end() {
 	n.shared.Close()
 	n.handles.Close()
 	n.closeErr = errors.Join(append(errs, n.state.close())...)
-}
-
-// within is ctx that ends with the node, too.
-func (n *Node) within(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(n.ctx, cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 func (n *Node) now() mono.Time { return mono.From(n.epoch, time.Now()) }

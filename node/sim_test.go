@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -151,6 +152,17 @@ func (r *rig) await(k EventKind, limit time.Duration) Event {
 			r.t.Fatalf("no event %d within %v; %v", k, limit, r.kinds())
 		}
 	}
+}
+
+// warnings returns the warnings so far in one string.
+func (r *rig) warnings() string {
+	var all []string
+	for _, e := range r.told() {
+		if e.Kind == Warning {
+			all = append(all, e.Err.Error())
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 func wait(t testing.TB, c <-chan struct{}, limit time.Duration, what string) {

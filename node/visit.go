@@ -16,6 +16,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/magnet"
+	"seedbed/magnet/mutable"
 )
 
 // What the operations of a Visit answer; package dht documents them.
@@ -179,9 +180,9 @@ func DHTItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
 // Newest is the newest version of what a link with a public key names (BEP 46), and
 // what the nodes have of it. infohash is zero if there is none, or if it names no torrent.
 func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash InfoHash, r DHTGetReport, err error) {
-	r, err = v.Get(ctx, targetOf(l), l.Salt, nil, nil)
+	r, err = v.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
 	if r.Item != nil {
-		infohash, _ = parsePointer(r.Item.Value)
+		infohash, _ = mutable.Parse(r.Item.Value)
 	}
 	return infohash, r, err
 }

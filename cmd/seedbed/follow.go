@@ -10,11 +10,12 @@ import (
 
 	"seedbed/magnet"
 	"seedbed/node"
+	"seedbed/node/follow"
 )
 
 func (a *app) followCommand() *cobra.Command {
 	var c common
-	var f node.FollowConfig
+	var f follow.Config
 	var keep int
 	cmd := &cobra.Command{
 		Use:   "follow MAGNET",
@@ -48,7 +49,7 @@ It goes on until Ctrl-C; the same command again goes on where it was.`,
 				f.Dir = "btpk-" + link.PublicKey.Short().String()[:8]
 			}
 			return a.withNode(cmd.Context(), cfg, func(ctx context.Context, n *node.Node) error {
-				follower, err := n.Follow(f)
+				follower, err := follow.Start(n, f)
 				if err != nil {
 					return err
 				}
@@ -71,7 +72,7 @@ It goes on until Ctrl-C; the same command again goes on where it was.`,
 }
 
 // firstVersion waits for the first version as long as --timeout says, and then on.
-func (a *app) firstVersion(ctx context.Context, f *node.Follower, within time.Duration) error {
+func (a *app) firstVersion(ctx context.Context, f *follow.Follower, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
+	"seedbed/node/publish"
 )
 
 func (a *app) publishCommand() *cobra.Command {
@@ -126,9 +128,18 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 			return err
 		}
 	}
+	if p.rollback != 0 {
+		if done, err := p.askPublisher(ctx, key); done {
+			return err
+		}
+	}
 	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
+		publisher, err := publish.New(n)
+		if err != nil {
+			return err
+		}
 		progress := report.NewHashBar(p.output(), p.key)
-		pub, err := n.Publish(ctx, node.PublishConfig{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: path, Options: o,
+		pub, err := publisher.Publish(ctx, publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: path, Options: o,
 			Rollback: p.rollback, Overrule: p.overrule, Warn: p.warn, Progress: progress.Set})
 		progress.Close()
 		if errors.Is(err, context.Canceled) {
@@ -145,40 +156,55 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 	})
 }
 
-// everything publishes again all that was published; what cannot be is told, and the
-// others go on.
+// askPublisher asks the process that publishes under a key to do the rollback. done is
+// false if there is none.
+func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (done bool, err error) {
+	answer, err := publish.RequestRollback(ctx, p.cfg.State, key.Public().(ed25519.PublicKey), []byte(p.salt), p.rollback, p.overrule)
+	switch {
+	case errors.Is(err, publish.ErrNotPublishing):
+		return false, nil
+	case errors.Is(err, context.Canceled):
+		return true, fail(exitUnfinished, "", errors.New("stopped before the running seedbed process answered"))
+	case err != nil:
+		return true, err
+	case p.json:
+		return true, p.put(answer)
+	}
+	p.say("%s: version %d is published again as version %d, by the seedbed process that is running", p.key, p.rollback, answer.Seq)
+	p.result("%s", answer.Link)
+	return true, nil
+}
+
+// everything publishes everything again. What cannot be published is reported, and the
+// rest goes on.
 func (p *publishing) everything(ctx context.Context) error {
-	list, err := node.Publications(p.cfg.State)
-	if err != nil {
+	list, err := publish.List(p.cfg.State)
+	if len(list) == 0 {
+		if err == nil {
+			err = fail(exitNotFound, "seedbed publish PATH --key NAME", errors.New("nothing was published from this state directory"))
+		}
 		return err
 	}
-	if len(list) == 0 {
-		return fail(exitNotFound, "seedbed publish PATH --key NAME", errors.New("nothing was published from this state directory"))
-	}
-	keys := node.OpenKeys(p.cfg.State)
 	return p.withNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
-		watching, fine := make(chan error, len(list)), 0
-		for _, one := range list {
-			key, err := keys.Open(one.KeyName)
-			if err == nil {
-				var pub *node.Publication
-				pub, err = n.Publish(ctx, node.PublishConfig{Key: key, KeyName: one.KeyName, Salt: []byte(one.Salt), Warn: p.warn, Overrule: p.overrule})
-				if err == nil {
-					fine++
-					if p.watch {
-						go func() { watching <- pub.Watch(ctx, p.every) }()
-					}
-				}
-			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				p.warn(fmt.Errorf("%s is not published: %w", one.KeyName, err))
-			}
+		publisher, err := publish.New(n)
+		if err != nil {
+			return err
 		}
-		if fine == 0 {
+		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: node.OpenKeys(p.cfg.State).Open, Warn: p.warn, Overrule: p.overrule})
+		if ctx.Err() != nil {
+			return nil
+		}
+		for _, err := range failed {
+			p.warn(err)
+		}
+		if len(pubs) == 0 {
 			return fail(exitUnknown, "", errors.New("nothing could be published"))
+		}
+		watching := make(chan error, len(pubs))
+		for _, pub := range pubs {
+			if p.watch {
+				go func() { watching <- pub.Watch(ctx, p.every) }()
+			}
 		}
 		for {
 			select {
@@ -195,22 +221,19 @@ func (p *publishing) everything(ctx context.Context) error {
 
 // history lists the versions that were published under a key.
 func (a *app) history(state, name, salt string) error {
-	list, err := node.Publications(state)
-	if err != nil {
-		return err
-	}
+	list, unread := publish.List(state)
 	for _, p := range list {
 		if p.KeyName != name || p.Salt != salt {
 			continue
 		}
 		if a.json {
 			return a.put(struct {
-				Key      string         `json:"public_key"`
-				Name     string         `json:"name"`
-				Salt     string         `json:"salt,omitempty"`
-				Path     string         `json:"path"`
-				Link     string         `json:"link"`
-				Versions []node.Version `json:"versions"`
+				Key      string            `json:"public_key"`
+				Name     string            `json:"name"`
+				Salt     string            `json:"salt,omitempty"`
+				Path     string            `json:"path"`
+				Link     string            `json:"link"`
+				Versions []publish.Version `json:"versions"`
 			}{p.Key, p.KeyName, p.Salt, p.Path, p.Link, p.Versions})
 		}
 		a.say("%s, from %s", p.Link, report.Clean(p.Path))
@@ -219,6 +242,9 @@ func (a *app) history(state, name, salt string) error {
 			a.result("%*d  %s  %s  %8s in %s", width, v.Seq, v.Time.Local().Format("2006-01-02 15:04:05"), v.InfoHash, report.Size(v.Size), report.Plural(v.Files, "file"))
 		}
 		return nil
+	}
+	if unread != nil {
+		return unread
 	}
 	return fail(exitNotFound, "seedbed key list shows the keys; several publications of one key differ in --salt", fmt.Errorf("nothing was published under the key %q", name))
 }

@@ -1,4 +1,4 @@
-package node
+package follow
 
 import (
 	"cmp"
@@ -15,16 +15,17 @@ import (
 
 	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
+	"seedbed/node"
 )
 
-// versions is the folder of somebody who follows a publication:
+// versions is the download folder of a follower:
 //
-//	DIR/current                  a symbolic link to the newest version that is whole
-//	DIR/versions/7-1f0e9d3c/NAME that version: its number, and how its infohash begins
+//	DIR/current                  a symbolic link to the newest version that is complete
+//	DIR/versions/7-1f0e9d3c/NAME that version: its number, and the start of its infohash
 //
-// A version is whole, its files read-only, before current leads to it, and then
-// does not change any more: who resolves current once reads one version to the end.
-// Files that two versions have in common are one file with two names.
+// A version is complete and its files are read-only before current leads to it, and then
+// it does not change any more: a program that resolves current once reads one version to
+// the end. A file that two versions have in common is one file with two names.
 type versions struct {
 	dir  string // absolute
 	root *os.Root
@@ -47,25 +48,33 @@ func openVersions(dir string) (*versions, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fi, err := root.Lstat(currentName); err == nil && fi.Mode()&fs.ModeSymlink == 0 {
+	v := &versions{abs, root}
+	if err := v.checkCurrent("follow into another folder with --dir"); err != nil {
 		root.Close()
-		return nil, &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there and is no link to a version", filepath.Join(abs, currentName)),
-			hint: "follow into another folder with --dir"}
+		return nil, err
 	}
-	return &versions{abs, root}, nil
+	return v, nil
 }
 
 func (v *versions) close() { v.root.Close() }
 
-// name is the folder of a version, below dir.
+// checkCurrent returns an error if something other than a link has the name of current.
+func (v *versions) checkCurrent(hint string) error {
+	if fi, err := v.root.Lstat(currentName); err == nil && fi.Mode()&fs.ModeSymlink == 0 {
+		return node.NewFault(node.FaultExists, fmt.Errorf("%s exists and is not a link to a version", filepath.Join(v.dir, currentName)), hint)
+	}
+	return nil
+}
+
+// versionName returns the folder of a version, relative to dir.
 func versionName(seq int64, infohash string) string {
 	return path.Join(versionsDir, fmt.Sprintf("%d-%s", seq, infohash[:8]))
 }
 
-// path is where a version's folder is on this machine.
+// path returns the path of a version's folder on this machine.
 func (v *versions) path(name string) string { return filepath.Join(v.dir, filepath.FromSlash(name)) }
 
-// current is the version that current leads to, or "".
+// current returns the version that current leads to, or "".
 func (v *versions) current() string {
 	to, err := v.root.Readlink(currentName)
 	if err != nil {
@@ -79,11 +88,14 @@ func (v *versions) switchTo(name string) error {
 	if v.current() == name {
 		return nil
 	}
+	if err := v.checkCurrent("move it away; the switch is then made by itself"); err != nil {
+		return err
+	}
 	const fresh = ".current.new"
-	_ = v.root.Remove(fresh) // of a run that was killed in between
+	_ = v.root.Remove(fresh) // left by a run that was killed
 	if err := v.root.Symlink(filepath.FromSlash(name), fresh); err != nil {
 		if runtime.GOOS == "windows" {
-			return &Fault{Kind: FaultPermission, Err: fmt.Errorf("current cannot be made a symbolic link: %w", err), hint: "turn on Windows' developer mode, which allows them"}
+			return node.NewFault(node.FaultPermission, fmt.Errorf("the symbolic link current cannot be created: %w", err), "turn on Windows' developer mode, which allows it")
 		}
 		return err
 	}
@@ -93,7 +105,7 @@ func (v *versions) switchTo(name string) error {
 	return statefile.SyncDir(v.dir)
 }
 
-// list is the versions that are there, the newest first.
+// list returns the versions on the disk, the newest first.
 func (v *versions) list() (names []string) {
 	d, err := v.root.Open(versionsDir)
 	if err != nil {
@@ -112,7 +124,8 @@ func (v *versions) list() (names []string) {
 	return names
 }
 
-// versionSeq is the number in a folder's name; 0 if it is no version's.
+// versionSeq returns the number in a folder's name, or 0 if it is not the name of a
+// version.
 func versionSeq(base string) int64 {
 	num, hash, ok := strings.Cut(base, "-")
 	n, err := strconv.ParseInt(num, 10, 64)
@@ -122,24 +135,19 @@ func versionSeq(base string) int64 {
 	return n
 }
 
-// prune removes all versions but one and the newest keep others.
-func (v *versions) prune(keep int, but string) error {
+// deleteExcept deletes all versions except those.
+func (v *versions) deleteExcept(kept []string) error {
 	var errs []error
 	for _, name := range v.list() {
-		if name == but {
-			continue
+		if !slices.Contains(kept, name) {
+			errs = append(errs, v.root.RemoveAll(name))
 		}
-		if keep > 0 {
-			keep--
-			continue
-		}
-		errs = append(errs, v.root.RemoveAll(name))
 	}
 	return errors.Join(errs...)
 }
 
-// seal makes the files of a whole version last, and read-only: a file that several
-// versions share must not be changed through one of them.
+// seal syncs the files of a complete version and makes them read-only: a file that
+// several versions share must not be changed through one of them.
 func (v *versions) seal(name string, info *metainfo.Info) error {
 	for i := range info.Files {
 		f := &info.Files[i]
@@ -151,7 +159,7 @@ func (v *versions) seal(name string, info *metainfo.Info) error {
 			return err
 		}
 		fi, err := file.Stat()
-		if err == nil && fi.Mode().Perm()&0o222 != 0 { // one that is read-only was sealed before
+		if err == nil && fi.Mode().Perm()&0o222 != 0 { // a read-only file was sealed before
 			if err = file.Sync(); err == nil {
 				err = file.Chmod(fi.Mode().Perm() &^ 0o222)
 			}
@@ -163,8 +171,7 @@ func (v *versions) seal(name string, info *metainfo.Info) error {
 	return nil
 }
 
-// filePath is where a file of a torrent lies below its download folder, with
-// slashes.
+// filePath returns the path of a file of a torrent in its download folder, with slashes.
 func filePath(info *metainfo.Info, f *metainfo.File) string {
 	if !info.IsMulti() {
 		return path.Join(f.Path...)

@@ -1,4 +1,4 @@
-package node
+package follow
 
 import (
 	"errors"
@@ -10,18 +10,17 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// source is a version that is there, whole.
+// source is a complete version on the disk.
 type source struct {
 	name string // its folder
 	info *metainfo.Info
 }
 
-// reuse puts into the folder of a new version what earlier ones have of it, and
-// returns how many bytes. A file that is proven to be the same, by its merkle root
-// (BEP 52) or by the pieces that it lies in, is linked; one of which some pieces are
-// the same is copied, so that writing the others changes nothing of the old
-// version. Nothing here is believed without a check: whoever opens the torrent
-// hashes what is in its folder.
+// reuse puts into the folder of a new version what earlier versions have of it, and
+// returns the number of bytes of the linked files. A file that is proven to be the same,
+// by its merkle root (BEP 52) or by the pieces that it is part of, is linked. A file that
+// has some pieces in common is copied, so that writing the others does not change the old
+// version. Nothing is trusted here: the node hashes what it finds in the folder.
 func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reused int64, err error) {
 	r := reuser{versions: v, name: name, info: info, files: make([]string, len(info.Files))}
 	for _, s := range from {
@@ -35,13 +34,13 @@ func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reuse
 		}
 		to := path.Join(name, filePath(info, &info.Files[i]))
 		if _, err := v.root.Lstat(to); err == nil {
-			continue // of an earlier try
+			continue // from an earlier attempt
 		}
 		err := v.root.MkdirAll(path.Dir(to), 0o755)
 		switch {
 		case err != nil:
 		case proven.Has(i):
-			if err = v.root.Link(r.files[i], to); err != nil { // a file system without links, or another one
+			if err = v.root.Link(r.files[i], to); err != nil { // the file system has no links, or it is another one
 				err = v.copy(r.files[i], to)
 			}
 			if err == nil {
@@ -59,11 +58,12 @@ type reuser struct {
 	*versions
 	name  string
 	info  *metainfo.Info
-	files []string // for each file one that may be the same, or ""
+	files []string // for each file the path of one that may be the same, or ""
 }
 
-// match finds files of a version that may be those of ours. Without roots a file may be
-// the same if it has the same size and path, or the same size and name.
+// match finds files of an earlier version that may be the same as those of the new one.
+// Without merkle roots a file may be the same if it has the same size and path, or the
+// same size and name.
 func (r *reuser) match(s source) {
 	type named struct {
 		name string
@@ -105,9 +105,9 @@ func (r *reuser) match(s source) {
 	}
 }
 
-// prove sorts the matched files: those that are the same to the last byte, and of
-// the others those of which a piece is the same. With a v2 side equal roots prove it;
-// else the pieces are hashed as they would be with the matched files.
+// prove returns which of the matched files are the same to the last byte, and which have
+// at least one piece in common. With a v2 side equal roots prove it; else the pieces are
+// hashed as they would be with the matched files.
 func (r *reuser) prove() (proven, touched bitset.Set) {
 	n := len(r.info.Files)
 	proven, touched = bitset.New(n), bitset.New(n)
@@ -145,7 +145,7 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 	return proven, touched
 }
 
-// hash reports whether piece p is right when it is made of the matched files.
+// hash reports whether piece p, made of the matched files, has the right hash.
 func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	h := r.info.NewPieceHash(p)
 	for sp := range r.info.PieceSpans(p) {
@@ -175,8 +175,7 @@ func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	return h.Digest() == r.info.Digest(p)
 }
 
-// copy makes a file with the content of another; the kernel shares the blocks where
-// the file system can.
+// copy copies a file. The kernel shares the blocks if the file system can.
 func (v *versions) copy(from, to string) (err error) {
 	in, err := v.root.Open(from)
 	if err != nil {

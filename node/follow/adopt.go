@@ -1,0 +1,113 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"seedbed/internal/statefile"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// retryFirst is the wait after a failed attempt to adopt a version. It doubles until it
+// is Config.Poll.
+const retryFirst = 5 * time.Second
+
+// adopt makes the version that is complete the current one. If this machine does not let
+// it, for example because something else has the name "current", adopt is called again
+// later.
+func (f *Follower) adopt() {
+	fe := f.fetching
+	if err := f.install(fe); err != nil {
+		f.warn(fmt.Errorf("version %d is complete but cannot be made current for now: %w", fe.item.Seq, err))
+		fe.stopRetrying()
+		fe.retry = time.NewTimer(fe.pause)
+		fe.pause = min(2*fe.pause, max(f.cfg.Poll, retryFirst))
+		return
+	}
+	f.fetching = nil
+	if fe.retry != nil {
+		fe.stopRetrying()
+		f.warned = ""
+		f.node.Emit(node.Event{Kind: node.Recovered}.About(fe.torrent))
+	}
+	if old := f.active.Swap(fe.torrent); old != nil && old != fe.torrent {
+		f.drop(old)
+	}
+	f.prune()
+	f.count(func(s *Stats) { s.Switched++ })
+	f.keep(fe.item)
+	f.report(node.SwitchedVersion, fe)
+}
+
+func (fe *fetch) stopRetrying() {
+	if fe.retry != nil {
+		fe.retry.Stop()
+	}
+}
+
+// install makes a version durable and read-only, makes current lead to it, and puts it on
+// record.
+func (f *Follower) install(fe *fetch) error {
+	info := fe.torrent.Info()
+	if info == nil {
+		return node.ErrNoMetadata
+	}
+	if err := f.dirs.seal(fe.name, info); err != nil {
+		return err
+	}
+	torrent := metainfo.Torrent{Info: info}
+	if err := statefile.WriteSync(f.folder.torrentPath(fe.name), torrent.Append(nil)); err != nil {
+		return err
+	}
+	if err := f.dirs.switchTo(fe.name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.folder.file
+	r.current = current{Seq: fe.item.Seq, InfoHash: fe.ih.String(), Folder: fe.name, Value: fe.item.Value, Sig: fe.item.Sig[:]}
+	return f.folder.save(r)
+}
+
+// abandon gives up the version that is being downloaded, if any, with its files.
+func (f *Follower) abandon() {
+	fe := f.fetching
+	if fe == nil {
+		return
+	}
+	f.fetching = nil
+	fe.stopRetrying()
+	if fe.torrent == f.active.Load() {
+		return
+	}
+	f.drop(fe.torrent)
+	_ = f.dirs.root.RemoveAll(fe.name)
+}
+
+// drop removes the torrent of a version from the node and the state directory, and waits
+// for that.
+func (f *Follower) drop(t *node.Torrent) {
+	err := f.node.Remove(f.ctx, t.InfoHash())
+	if err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, context.Canceled) {
+		f.warn(fmt.Errorf("the torrent of another version was not removed: %w", err))
+	}
+}
+
+// prune deletes the versions that are not to be kept. Only versions that were current
+// count as earlier ones: what a download left unfinished is always deleted.
+func (f *Follower) prune() {
+	newest := f.folder.file.Folder
+	kept, keep := []string{newest}, max(f.cfg.Keep, 0)
+	for _, name := range f.dirs.list() {
+		if name != newest && len(kept) <= keep && f.folder.torrent(name) != nil {
+			kept = append(kept, name)
+		}
+	}
+	if err := f.dirs.deleteExcept(kept); err != nil {
+		f.warn(fmt.Errorf("an earlier version could not be deleted: %w", err))
+	}
+	f.folder.forget(kept)
+}

@@ -1,0 +1,571 @@
+package follow
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"seedbed/dht"
+	"seedbed/dht/krpc"
+	"seedbed/internal/bencode"
+	"seedbed/internal/id"
+	"seedbed/internal/netx"
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+	"seedbed/node/publish"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const ms = time.Millisecond
+
+// key returns the key of that number.
+func testKey(num byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string('a'+rune(num)), ed25519.SeedSize)))
+}
+
+func keyLink(key ed25519.PrivateKey) *magnet.Link {
+	return mutable.Link([ed25519.PublicKeySize]byte(key.Public().(ed25519.PublicKey)), nil, "")
+}
+
+func targetOf(l *magnet.Link) id.ID { return dht.ItemTarget(l.PublicKey, l.Salt) }
+
+// rig is a node that publishes and follows.
+type rig struct {
+	*nodetest.Node
+	t    testing.TB
+	once sync.Once
+	pub  *publish.Publisher
+}
+
+func start(t testing.TB, n *simnet.Net, num int, opts ...func(*node.Config)) *rig {
+	t.Helper()
+	return &rig{Node: nodetest.Start(t, n, num, opts...), t: t}
+}
+
+func (r *rig) publisher() *publish.Publisher {
+	r.once.Do(func() {
+		var err error
+		if r.pub, err = publish.New(r.Node.Node); err != nil {
+			r.t.Fatal(err)
+		}
+	})
+	return r.pub
+}
+
+func (r *rig) publish(key ed25519.PrivateKey, path string) *publish.Publication {
+	r.t.Helper()
+	return r.publishAs(publish.Config{Key: key, KeyName: "k", Path: path, Options: &node.ShareOptions{Format: metainfo.Hybrid}})
+}
+
+func (r *rig) publishAs(cfg publish.Config) *publish.Publication {
+	r.t.Helper()
+	p, err := r.publisher().Publish(r.t.Context(), cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+func (r *rig) update(p *publish.Publication) {
+	r.t.Helper()
+	if changed, err := p.Update(r.t.Context()); err != nil || !changed {
+		r.t.Fatal(changed, err)
+	}
+}
+
+func (r *rig) follow(key ed25519.PrivateKey, dir string, opts ...func(*Config)) *Follower {
+	r.t.Helper()
+	cfg := Config{Link: keyLink(key), Dir: dir, Poll: time.Minute}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	f, err := Start(r.Node.Node, cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return f
+}
+
+// reaches waits until a follower is at a version.
+func reaches(t testing.TB, f *Follower, seq int64, limit time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(limit); f.Seq() < seq; time.Sleep(100 * ms) {
+		if time.Now().After(end) {
+			t.Fatalf("not at version %d within %v, but at %d; %+v", seq, limit, f.Seq(), f.Stats())
+		}
+	}
+}
+
+// newest returns the newest version of a publication.
+func newest(p *publish.Publication) publish.Version {
+	v := p.Versions()
+	return v[len(v)-1]
+}
+
+// A change reaches those who follow soon after it was put, by fetching what changed,
+// and a reader that resolves current once reads one version.
+func TestFollowersKeepUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 8)
+		dir := nodetest.Site(t, 40)
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		e := a.Await(node.PublishedItem, time.Minute)
+		if e.Publication.Kept == 0 || e.Publication.Seq != 1 || e.Publication.Link != p.Link() {
+			t.Errorf("%+v", e.Publication)
+		}
+		var fs []*Follower
+		var dirs []string
+		for i := range 3 {
+			dirs = append(dirs, t.TempDir())
+			fs = append(fs, start(t, n, 2+i, nodetest.Boot(101)).follow(testKey(0), dirs[i]))
+		}
+		for i, f := range fs {
+			reaches(t, f, 1, 2*time.Minute)
+			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+		}
+		one := filepath.Join(dir, "d1", "page 1")
+		nodetest.Write(t, one, nodetest.RandomBytes("changed", 21_000))
+		a.update(p)
+		for i, f := range fs {
+			reaches(t, f, 2, time.Minute)
+			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+			if got := f.Torrent().Snapshot().Downloaded; got > 2*21_000 {
+				t.Errorf("%d bytes were fetched for a change of 21,000", got)
+			}
+			// The version before is still there, and shares what did not change.
+			old, new := filepath.Join(dirs[i], "versions"), filepath.Join(dirs[i], "current", "site", "d0", "page 0")
+			var infos []os.FileInfo
+			entries, err := os.ReadDir(old)
+			if err != nil || len(entries) != 2 {
+				t.Fatal(entries, err)
+			}
+			for _, path := range []string{filepath.Join(old, entries[0].Name(), "site", "d0", "page 0"), new} {
+				fi, err := os.Stat(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				infos = append(infos, fi)
+			}
+			if !os.SameFile(infos[0], infos[1]) || infos[1].Mode().Perm()&0o222 != 0 {
+				t.Error("an unchanged file was not linked, or may be written to:", infos[1].Mode())
+			}
+		}
+		// A third one: only one before the newest is kept.
+		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		a.update(p)
+		for i, f := range fs {
+			reaches(t, f, 3, time.Minute)
+			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+			if entries, _ := os.ReadDir(filepath.Join(dirs[i], "versions")); len(entries) != 2 {
+				t.Error(entries)
+			}
+		}
+		// Nothing has changed: there is no next version.
+		if changed, err := p.Update(t.Context()); changed || err != nil {
+			t.Error(changed, err)
+		}
+	})
+}
+
+// Torrents of v1 alone have pieces that several files share: files that lie in right
+// pieces are linked, those beside a change are copied, and what was old stays as it
+// was.
+func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to := nodetest.Site(t, 60), t.TempDir() // 20 KB each, in pieces of 32 KiB
+		a := start(t, n, 1, nodetest.Boot(100))
+		p, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), KeyName: "k", Path: dir, Options: &node.ShareOptions{Format: metainfo.V1, PieceLength: 32 << 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to)
+		reaches(t, f, 1, 2*time.Minute)
+		old := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(old, os.DirFS(filepath.Join(to, "current", "site"))); err != nil {
+			t.Fatal(err)
+		}
+		first := filepath.Join(to, "versions", versionName(1, newest(p).InfoHash)[len("versions/"):], "site")
+		nodetest.Write(t, filepath.Join(dir, "d1", "page 10"), nodetest.RandomBytes("changed", 20_010)) // as long as it was
+		nodetest.Write(t, filepath.Join(dir, "d2", "page 20"), nodetest.RandomBytes("longer", 27_000))  // and all behind it moves
+		a.update(p)
+		reaches(t, f, 2, time.Minute)
+		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		nodetest.Same(t, old, first)
+		// Two files and what shares pieces with them.
+		if got := f.Torrent().Snapshot().Downloaded; got > 47_000+4*32<<10 {
+			t.Errorf("%d bytes were fetched", got)
+		}
+		one, _ := os.Stat(filepath.Join(first, "d0", "page 0"))
+		two, _ := os.Stat(filepath.Join(to, "current", "site", "d0", "page 0"))
+		if !os.SameFile(one, two) {
+			t.Error("an unchanged file was not linked")
+		}
+	})
+}
+
+// What an earlier version published under the key is published again, also when only
+// followers have kept it.
+func TestRollback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(10, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to, st := nodetest.Site(t, 6), t.TempDir(), t.TempDir()
+		first := filepath.Join(t.TempDir(), "first")
+		if err := os.CopyFS(first, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(st))
+		p := a.publish(testKey(0), dir)
+		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to)
+		reaches(t, f, 1, 2*time.Minute)
+		nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("spoilt"))
+		a.update(p)
+		reaches(t, f, 2, time.Minute)
+		a.Close()
+		a = start(t, n, 3, nodetest.Boot(100), nodetest.State(st))
+		var fault *node.Fault
+		if _, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), Rollback: 7}); !errors.As(err, &fault) || fault.Kind != node.FaultUsage {
+			t.Error(err)
+		}
+		p, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), Rollback: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := newest(p); v.Seq != 3 || v.InfoHash != p.Versions()[0].InfoHash {
+			t.Errorf("%+v", v)
+		}
+		reaches(t, f, 3, time.Minute)
+		nodetest.Same(t, first, filepath.Join(to, "current", "site"))
+		nodetest.Wait(t, p.Torrent().Done(), time.Minute, "the publisher has it again")
+		if list, _ := publish.List(st); len(list) != 1 || len(list[0].Versions) != 3 {
+			t.Errorf("%+v", list)
+		}
+		// Taken up again it stays as it is, until the folder is published again.
+		a.Close()
+		a = start(t, n, 4, nodetest.Boot(100), nodetest.State(st))
+		if p, err = a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0)}); err != nil {
+			t.Fatal(err)
+		}
+		if v := newest(p); v.Seq != 3 {
+			t.Errorf("%+v", v)
+		}
+		p.Close()
+		a.publish(testKey(0), dir)
+		reaches(t, f, 4, 2*time.Minute)
+		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+	})
+}
+
+// Whoever was away comes back to the newest, from the same folder; and what he has is
+// served although the publisher is gone.
+func TestAFollowerComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to, st := nodetest.Site(t, 10), t.TempDir(), t.TempDir()
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		b := start(t, n, 2, nodetest.Boot(101), nodetest.State(st))
+		reaches(t, b.follow(testKey(0), to), 1, 2*time.Minute)
+		b.Close()
+		for i := range 3 {
+			nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), nodetest.RandomBytes("x", 100+i))
+			a.update(p)
+		}
+		b = start(t, n, 3, nodetest.Boot(101), nodetest.State(st))
+		f := b.follow(testKey(0), to)
+		reaches(t, f, 4, 2*time.Minute)
+		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		a.Close()
+		time.Sleep(time.Minute)
+		c := start(t, n, 4, nodetest.Boot(102))
+		late := t.TempDir()
+		reaches(t, c.follow(testKey(0), late), 4, 2*time.Minute)
+		nodetest.Same(t, dir, filepath.Join(late, "current", "site"))
+	})
+}
+
+// The publisher is gone for good: without somebody who keeps the item alive the link
+// dies two hours later, with him it lives on.
+func TestKeepAliveOutlivesThePublisher(t *testing.T) {
+	for _, alive := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+			nodetest.Ring(t, n, 8)
+			dir := nodetest.Site(t, 5)
+			a := start(t, n, 1, nodetest.Boot(100))
+			a.publish(testKey(0), dir)
+			b := start(t, n, 2, nodetest.Boot(101))
+			reaches(t, b.follow(testKey(0), t.TempDir(), func(c *Config) { c.KeepAlive = alive }), 1, 2*time.Minute)
+			a.Close()
+			time.Sleep(150*time.Minute + 150*time.Minute/scale) // more than the two hours that an item lives
+			c := start(t, n, 3, nodetest.Boot(102))
+			time.Sleep(10 * time.Second)
+			link, item, err := c.Resolve(t.Context(), keyLink(testKey(0)))
+			if !alive {
+				var f *node.Fault
+				if !errors.As(err, &f) || f.Kind != node.FaultVanished {
+					t.Errorf("an item that nobody keeps: %v %v", item, err)
+				}
+				return
+			}
+			if err != nil || item.Seq != 1 {
+				t.Fatal(err)
+			}
+			to := t.TempDir()
+			added, err := c.Add(node.Spec{Link: link, Dir: to})
+			if err != nil {
+				t.Fatal(err)
+			}
+			nodetest.Wait(t, added.Done(), time.Minute, "the download")
+			nodetest.Same(t, dir, filepath.Join(to, "site"))
+		})
+	}
+}
+
+// liar is a node of the DHT that answers every get with the same item while it lies, and
+// has nothing before.
+type liar struct {
+	conn netx.PacketConn
+	id   id.ID
+	give []byte // bencoded entries k, seq, sig and v of a reply
+	lies atomic.Bool
+	gets atomic.Int64 // that it answered with a lie
+}
+
+func startLiar(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *liar {
+	t.Helper()
+	conn, err := n.Host(nodetest.Addr(num)).PacketConn(node.DefaultPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &liar{conn: conn, id: near, give: give}
+	l.id[19] ^= byte(num)
+	done := make(chan struct{})
+	go func() { defer close(done); l.run() }()
+	t.Cleanup(func() { conn.Close(); <-done })
+	return l
+}
+
+func (l *liar) run() {
+	ds := make([]netx.Datagram, 8)
+	for i := range ds {
+		ds[i].Buf = make([]byte, 2048)
+	}
+	for {
+		n, err := l.conn.ReadBatch(ds)
+		if err != nil {
+			return
+		}
+		for _, d := range ds[:n] {
+			var m krpc.Message
+			if krpc.Parse(d.Buf[:d.N], &m) != nil || m.Y != 'q' {
+				continue
+			}
+			b := append([]byte("d1:rd"), bencode.AppendBytes(bencode.AppendString(nil, "id"), l.id[:])...)
+			// In order of the keys: id, k, nodes, seq, sig, token, v.
+			if string(m.Query.Name) == "get" && l.lies.Load() {
+				l.gets.Add(1)
+				b = append(b, l.give...)
+			} else {
+				b = append(b, "5:nodes0:5:token1:x"...)
+			}
+			b = append(b, 'e')
+			b = append(bencode.AppendBytes(bencode.AppendString(b, "t"), m.T), "1:y1:re"...)
+			_ = l.conn.WriteTo(b, d.Addr)
+		}
+	}
+}
+
+// entries are those of a reply with an item.
+func entries(i dht.Item) []byte {
+	b := bencode.AppendBytes(bencode.AppendString(nil, "k"), i.Key[:])
+	b = append(b, "5:nodes0:"...)
+	b = bencode.AppendInt(bencode.AppendString(b, "seq"), i.Seq)
+	b = bencode.AppendBytes(bencode.AppendString(b, "sig"), i.Sig[:])
+	b = append(b, "5:token1:x1:v"...)
+	return append(b, i.Value...)
+}
+
+// What is old, not signed, signed by another key, or names no torrent does not move a
+// follower, and is counted.
+func TestAFollowerRefuses(t *testing.T) {
+	key, other := testKey(0), testKey(1)
+	sign := func(key ed25519.PrivateKey, seq int64, v string) dht.Item {
+		i, err := dht.SignItem(key, nil, seq, bencode.Value(v))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	const evil = "d2:ih20:eeeeeeeeeeeeeeeeeeeee"
+	forged := sign(other, 9, evil)
+	forged.Key = [ed25519.PublicKeySize]byte(key.Public().(ed25519.PublicKey))
+	for _, c := range []struct {
+		name string
+		item dht.Item
+		hit  func(Stats) int64
+		lost bool // the key itself has signed it: the publisher is told, and there is no next version
+	}{
+		{"an old version, signed", sign(key, 1, evil), func(s Stats) int64 { return s.Older }, false},
+		{"another value under the same number", sign(key, 2, evil), func(s Stats) int64 { return s.Older + s.Forked }, true},
+		{"a newer one that is signed by another key", forged, func(s Stats) int64 { return s.Unsigned }, false},
+		{"an item of another key", sign(other, 9, evil), func(s Stats) int64 { return s.Foreign }, false},
+		{"a newer one that names no torrent", sign(key, 9, "d2:ih3:abce"), func(s Stats) int64 { return s.Useless }, true},
+		{"a newer one that is no dictionary", sign(key, 9, "i1e"), func(s Stats) int64 { return s.Useless }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(7, simnet.Link{Delay: 10 * ms})
+				nodetest.Ring(t, n, 6)
+				dir, to := nodetest.Site(t, 3), t.TempDir()
+				a := start(t, n, 1, nodetest.Boot(100))
+				p := a.publish(key, dir)
+				nodetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
+				a.update(p)
+				l := startLiar(t, n, 50, targetOf(keyLink(key)), entries(c.item))
+				b := start(t, n, 2, nodetest.Boot(101, 50))
+				f := b.follow(key, to, func(c *Config) { c.Poll = 10 * time.Second })
+				reaches(t, f, 2, 2*time.Minute)
+				l.lies.Store(true)
+				time.Sleep(3 * time.Minute)
+				if l.gets.Load() == 0 {
+					t.Fatal("the liar was not asked")
+				}
+				if f.Seq() != 2 || c.hit(f.Stats()) == 0 {
+					t.Errorf("at version %d; %+v", f.Seq(), f.Stats())
+				}
+				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+				// And the next honest one is followed.
+				if c.lost {
+					return
+				}
+				nodetest.Write(t, filepath.Join(dir, "y"), []byte("y"))
+				if _, err := p.Update(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				reaches(t, f, 3, time.Minute)
+			})
+		})
+	}
+}
+
+// A follower asks at a polite pace: soon after a change, and then ever less until it
+// is as often as it was told.
+func TestFollowersAskPolitely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(11, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir := nodetest.Site(t, 2)
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), t.TempDir(), func(c *Config) { c.Poll = 10 * time.Minute })
+		reaches(t, f, 1, 2*time.Minute)
+		time.Sleep(time.Hour) // until it is calm
+		const calm, often = 5 * time.Hour / scale, int64(30 / scale)
+		polls := func(d time.Duration) int64 {
+			before := f.Stats().Polls
+			time.Sleep(d)
+			return f.Stats().Polls - before
+		}
+		if n := polls(calm); n < often-1 || n > often+1 {
+			t.Errorf("%d polls in %v of calm", n, calm)
+		}
+		nodetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
+		a.update(p)
+		reaches(t, f, 2, 11*time.Minute)
+		if n := polls(10 * time.Minute); n < 3 || n > 6 {
+			t.Errorf("%d polls in the 10 minutes after a change", n)
+		}
+		time.Sleep(time.Hour)
+		if n := polls(calm); n < often-1 || n > often+1 {
+			t.Errorf("%d polls in %v when it is calm again", n, calm)
+		}
+	})
+}
+
+// BEP 46: an item has the v1 infohash of a v1 or hybrid torrent, and else the v2 one
+// cut short, which is all that a follower knows before the metadata comes.
+func TestBEP46PublicationsOfEachFormat(t *testing.T) {
+	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
+		t.Run(format.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(12, simnet.Link{Delay: 10 * ms})
+				nodetest.Ring(t, n, 6)
+				dir, to := nodetest.Site(t, 3), t.TempDir()
+				nodetest.Write(t, filepath.Join(dir, "of many pieces"), nodetest.RandomBytes("x", 400_000))
+				a := start(t, n, 1, nodetest.Boot(100))
+				p, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), Path: dir, Options: &node.ShareOptions{Format: format, PieceLength: 32 << 10}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				info := p.Torrent().Info()
+				want := info.Hash
+				if format == metainfo.V2 {
+					want = info.HashV2.Short()
+				}
+				if ih, err := mutable.Parse(newest(p).Value); err != nil || ih != want {
+					t.Errorf("the item has %v, not %v", ih, want)
+				}
+				b := start(t, n, 2, nodetest.Boot(101))
+				f := b.follow(testKey(0), to)
+				reaches(t, f, 1, 2*time.Minute)
+				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+				nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), nodetest.RandomBytes("changed", 500))
+				a.update(p)
+				reaches(t, f, 2, 2*time.Minute)
+				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+			})
+		})
+	}
+}
+
+// One changed file of very many is downloaded alone.
+func TestBatteryManyFiles(t *testing.T) {
+	files := 2000
+	if os.Getenv("SEEDBED_SOAK") != "" {
+		files = 100_000
+	}
+	dir := filepath.Join(t.TempDir(), "site")
+	name := func(i int) string { return filepath.Join(dir, fmt.Sprint("d", i/1000), fmt.Sprint("page ", i)) }
+	for i := range files {
+		nodetest.Write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: ms})
+		nodetest.Ring(t, n, 4)
+		follows := t.TempDir()
+		a := start(t, n, 3, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		f := start(t, n, 4, nodetest.Boot(101)).follow(testKey(0), follows)
+		reaches(t, f, 1, time.Hour)
+		nodetest.Write(t, name(7), []byte("changed"))
+		a.update(p)
+		reaches(t, f, 2, time.Hour)
+		nodetest.Same(t, dir, filepath.Join(follows, "current", "site"))
+		got := f.Torrent().Snapshot().Downloaded
+		if got > 1000 {
+			t.Errorf("%d bytes were downloaded for one changed file", got)
+		}
+		t.Logf("battery: %d files published and followed; %d bytes downloaded for one changed file", files, got)
+	})
+}

@@ -1,0 +1,182 @@
+package follow
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/internal/statefile"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// The state directory has a folder for each publication that is followed:
+//
+//	follows/TARGET/lock            held by the process that follows it
+//	follows/TARGET/record          what is followed, and the version that current leads to
+//	follows/TARGET/FOLDER.torrent  the metadata of each version that is kept
+
+// record is the content of the record file.
+type record struct {
+	Link      string   `json:"link"`
+	Dir       string   `json:"dir"` // absolute
+	Peers     []string `json:"peers,omitempty"`
+	Poll      string   `json:"poll"` // as time.ParseDuration reads it
+	Keep      int      `json:"keep"`
+	KeepAlive bool     `json:"keep_alive,omitempty"`
+	current
+}
+
+// current is the version that current leads to. Seq is 0 while there is none.
+type current struct {
+	Seq      int64  `json:"seq,omitempty"`
+	InfoHash string `json:"infohash,omitempty"`
+	Folder   string `json:"folder,omitempty"`
+	Value    []byte `json:"value,omitempty"`
+	Sig      []byte `json:"sig,omitempty"`
+}
+
+// item returns the signed item of the version.
+func (c *current) item(l *magnet.Link) (dht.Item, error) {
+	i := dht.Item{Value: c.Value, Mutable: true, Key: l.PublicKey, Salt: l.Salt, Seq: c.Seq}
+	if copy(i.Sig[:], c.Sig) != ed25519.SignatureSize {
+		return i, errors.New("the record has a version without a signature")
+	}
+	return i, nil
+}
+
+// config returns the Config that the record is of.
+func (r *record) config() (Config, error) {
+	link, err := magnet.Parse(r.Link)
+	if err != nil {
+		return Config{}, err
+	}
+	poll, err := time.ParseDuration(r.Poll)
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{Link: link, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers}, nil
+}
+
+// set puts a Config into the record. What the record has of versions stays.
+func (r *record) set(c *Config, dir string) {
+	r.Link, r.Dir, r.Peers = c.Link.String(), dir, c.Peers
+	r.Poll, r.Keep, r.KeepAlive = c.Poll.String(), c.Keep, c.KeepAlive
+}
+
+// errFollowed says that another process follows the same.
+var errFollowed = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory follows this"), "stop that process first")
+
+// folder is the folder of one publication that is followed, locked.
+type folder struct {
+	path string
+	lock *statefile.Lock
+	file record
+}
+
+func followsDir(state string) string { return filepath.Join(state, "follows") }
+
+func openFolder(state string, target id.ID) (*folder, error) {
+	f := &folder{path: filepath.Join(followsDir(state), target.String())}
+	var err error
+	switch f.lock, err = statefile.Folder(f.path); {
+	case errors.Is(err, statefile.ErrLocked):
+		return nil, errFollowed
+	case err != nil:
+		return nil, fmt.Errorf("the state directory cannot be used: %w; choose another with --state", err)
+	}
+	if f.file, err = readRecord(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, f.lock.Release())
+	}
+	return f, nil
+}
+
+// DamagedError is a record that cannot be read, or that names no link.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
+
+// Unwrap makes a DamagedError a fault of the disk.
+func (e *DamagedError) Unwrap() []error {
+	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
+}
+
+// Hint returns what to do about it.
+func (e *DamagedError) Hint() string { return "move it away to follow from the start" }
+
+func readRecord(dir string) (r record, err error) {
+	path := filepath.Join(dir, "record")
+	b, err := statefile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, err
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err != nil {
+		return r, &DamagedError{path, err}
+	}
+	return r, nil
+}
+
+// save writes a record, and keeps it as the folder's when that has succeeded.
+func (f *folder) save(r record) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := statefile.WriteSync(filepath.Join(f.path, "record"), b); err != nil {
+		return err
+	}
+	f.file = r
+	return nil
+}
+
+// torrentPath returns where the metadata of a version is, by the version's folder.
+func (f *folder) torrentPath(name string) string {
+	return filepath.Join(f.path, path.Base(name)+".torrent")
+}
+
+// torrent returns the metadata of a version, or nil if the version was never current.
+func (f *folder) torrent(name string) *metainfo.Info {
+	b, err := statefile.Read(f.torrentPath(name))
+	if err != nil {
+		return nil
+	}
+	t, err := metainfo.ParseTorrent(b)
+	if err != nil {
+		return nil
+	}
+	return t.Info
+}
+
+// forget deletes the metadata of all versions except those.
+func (f *folder) forget(except []string) {
+	keep := map[string]bool{}
+	for _, name := range except {
+		keep[f.torrentPath(name)] = true
+	}
+	saved, _ := filepath.Glob(filepath.Join(f.path, "*.torrent"))
+	for _, p := range saved {
+		if !keep[p] {
+			os.Remove(p)
+		}
+	}
+}
+
+func (f *folder) close() error { return f.lock.Release() }
+
+// remove deletes the folder and releases the lock.
+func (f *folder) remove() error { return errors.Join(os.RemoveAll(f.path), f.close()) }

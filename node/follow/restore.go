@@ -1,0 +1,88 @@
+package follow
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"seedbed/internal/id"
+	"seedbed/node"
+)
+
+// errNoLink says that a record is of an earlier version of seedbed.
+var errNoLink = errors.New("it has no link, because an earlier version of seedbed wrote it: run seedbed follow once more")
+
+// Followed is one publication that a state directory has on record as followed.
+type Followed struct {
+	Config Config
+	Seq    int64 // of the current version; 0 if there is none
+}
+
+// List returns what a state directory has on record, in the order of the targets. Its
+// error joins a *DamagedError for each record that cannot be read; the others are
+// returned nevertheless.
+func List(state string) (list []Followed, err error) {
+	entries, err := os.ReadDir(followsDir(state))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, e := range entries {
+		if _, bad := id.ParseHex(e.Name()); bad != nil || !e.IsDir() {
+			continue
+		}
+		dir := filepath.Join(followsDir(state), e.Name())
+		r, err := readRecord(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			var c Config
+			if c, err = r.config(); err == nil {
+				list = append(list, Followed{c, r.Seq})
+				continue
+			}
+			if r.Link == "" {
+				err = errNoLink
+			}
+			err = &DamagedError{filepath.Join(dir, "record"), err}
+		}
+		errs = append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+// RestoreError is a publication that Restore could not follow.
+type RestoreError struct {
+	Link string
+	Err  error
+}
+
+func (e *RestoreError) Error() string { return fmt.Sprintf("%s is not followed: %v", e.Link, e.Err) }
+func (e *RestoreError) Unwrap() error { return e.Err }
+
+// Restore follows everything again that the state directory of a node has on record.
+// What cannot be followed holds up nothing else: failed has a *RestoreError for each such
+// publication and a *DamagedError for each record that cannot be read.
+func Restore(n *node.Node) (restored []*Follower, failed []error) {
+	list, err := List(n.StateDir())
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		failed = many.Unwrap()
+	} else if err != nil {
+		return nil, []error{err}
+	}
+	for _, one := range list {
+		f, err := Start(n, one.Config)
+		if err != nil {
+			failed = append(failed, &RestoreError{one.Config.Link.String(), err})
+			continue
+		}
+		restored = append(restored, f)
+	}
+	return restored, failed
+}

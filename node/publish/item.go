@@ -1,0 +1,115 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+)
+
+const (
+	// putTimeout bounds the first put. The torrent is seeded meanwhile.
+	putTimeout = 30 * time.Second
+	// lookTimeout bounds the lookup of an item when nothing new is to be signed.
+	lookTimeout = 30 * time.Second
+)
+
+// sign makes the version after seq, signs its item and puts it on record.
+func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, error) {
+	if seq == math.MaxInt64 {
+		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version has the highest number that exists, so no other can follow"),
+			"publish under another key or salt")
+	}
+	info := torrent.Info
+	i, err := dht.SignItem(p.key, p.folder.file.Salt, seq+1, mutable.Value(info))
+	if err != nil {
+		return dht.Item{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return i, p.folder.add(Version{
+		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: info.Name, Size: info.Payload(), Files: info.Stored(),
+		Time: time.Now().UTC().Truncate(time.Second), Value: i.Value, Sig: i.Sig[:],
+	}, torrent)
+}
+
+// put puts the item of a new version and reports whether nodes hold it. If they do not,
+// the keeper tries again.
+func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	r, err := p.publisher.items.Put(ctx, item, cas)
+	var raced *dht.CASError
+	if errors.As(err, &raced) && r.Item != nil && p.reportForeign(r.Item) {
+		return false
+	}
+	p.reportHolders(r.Kept, len(r.Nodes))
+	return r.Kept > 0
+}
+
+// tended handles the report of one round of the keeper.
+func (p *Publication) tended(r dht.TendReport, _ error) {
+	if r.Newer != nil {
+		p.reportForeign(r.Newer)
+		return
+	}
+	if r.Fork != nil {
+		p.reportForeign(r.Fork)
+	}
+	p.mu.Lock()
+	news := !p.ended && (!p.seen.reported || !p.seen.held && r.Kept > 0)
+	p.mu.Unlock()
+	if news {
+		p.reportHolders(r.Kept, len(r.Nodes))
+	}
+}
+
+// reportHolders reports how many of the closest nodes hold the newest item.
+func (p *Publication) reportHolders(kept, nodes int) {
+	p.mu.Lock()
+	p.seen.reported, p.seen.held = true, kept > 0
+	e := node.Event{Kind: node.PublishedItem,
+		Publication: &node.PublicationEvent{Link: p.link(), Seq: p.folder.file.last().Seq, Kept: kept, Nodes: nodes}}.About(p.Torrent())
+	p.mu.Unlock()
+	p.publisher.node.Emit(e)
+}
+
+// reportForeign reports an item of another machine, once. It returns whether the item is
+// one.
+func (p *Publication) reportForeign(i *dht.Item) bool {
+	p.mu.Lock()
+	foreign := p.isForeign(i)
+	news := foreign && !p.ended && p.seen.foreign != i.Seq
+	if news {
+		p.seen.foreign = i.Seq
+	}
+	p.mu.Unlock()
+	if news {
+		p.warn(conflict(i))
+	}
+	return foreign
+}
+
+// isForeign reports whether an item is at least as new as the record and not in it.
+func (p *Publication) isForeign(i *dht.Item) bool {
+	last := p.folder.file.last()
+	return last == nil || i.Seq > last.Seq || i.Seq == last.Seq && !bytes.Equal(i.Value, last.Value)
+}
+
+// conflict returns the fault of an item that another machine has put.
+func conflict(i *dht.Item) error {
+	what := "something else"
+	if ih, err := mutable.Parse(i.Value); err == nil {
+		what = "the torrent " + ih.String()
+	}
+	return node.NewFault(node.FaultConflict,
+		fmt.Errorf("version %d of this key names %s and was not published from here: another machine uses the key, or this state directory is an old copy", i.Seq, what),
+		"publish from one machine only; use --overrule to continue from that version")
+}

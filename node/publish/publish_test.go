@@ -1,0 +1,217 @@
+package publish
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const ms = time.Millisecond
+
+// testKey returns the key of that number.
+func testKey(num byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string('a'+rune(num)), ed25519.SeedSize)))
+}
+
+func keyLink(key ed25519.PrivateKey) *magnet.Link {
+	return mutable.Link([ed25519.PublicKeySize]byte(key.Public().(ed25519.PublicKey)), nil, "")
+}
+
+func targetOf(l *magnet.Link) id.ID { return dht.ItemTarget(l.PublicKey, l.Salt) }
+
+// rig is a node with its publisher.
+type rig struct {
+	*nodetest.Node
+	*Publisher
+	t testing.TB
+}
+
+func start(t testing.TB, n *simnet.Net, num int, opts ...func(*node.Config)) *rig {
+	t.Helper()
+	r := &rig{Node: nodetest.Start(t, n, num, opts...), t: t}
+	var err error
+	if r.Publisher, err = New(r.Node.Node); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) publish(key ed25519.PrivateKey, path string) *Publication {
+	r.t.Helper()
+	p, err := r.Publish(r.t.Context(), Config{Key: key, KeyName: "k", Path: path, Options: &node.ShareOptions{Format: metainfo.Hybrid}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return p
+}
+
+// newest returns the newest version of a publication.
+func newest(p *Publication) Version {
+	v := p.Versions()
+	return v[len(v)-1]
+}
+
+// Two machines with one key: the second is told before it signs anything, the first
+// when it looks after its item.
+func TestTwoPublishersWithOneKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 8)
+		a, b := start(t, n, 1, nodetest.Boot(100)), start(t, n, 2, nodetest.Boot(101))
+		pa := a.publish(testKey(0), nodetest.Site(t, 3))
+		cfg := Config{Key: testKey(0), KeyName: "k", Path: nodetest.Site(t, 4), Options: &node.ShareOptions{Format: metainfo.Hybrid}}
+		_, err := b.Publish(t.Context(), cfg)
+		var f *node.Fault
+		if !errors.As(err, &f) || f.Kind != node.FaultConflict || !strings.Contains(err.Error(), "version 1 of this key") {
+			t.Fatal(err)
+		}
+		if list, _ := List(b.State); len(list) != 0 {
+			t.Error("something was signed all the same:", list)
+		}
+		cfg.Overrule = true
+		pb, err := b.Publish(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := b.Await(node.PublishedItem, time.Minute); e.Publication.Seq != 2 || e.Publication.Kept == 0 {
+			t.Errorf("%+v", e.Publication)
+		}
+		time.Sleep(20 * time.Minute)
+		if got := a.Warnings(); !strings.Contains(got, "version 2 of this key") {
+			t.Errorf("the first publisher was not told: %q", got)
+		}
+		// And what it would publish next is refused.
+		nodetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
+		if _, err = pa.Update(t.Context()); !errors.As(err, &f) || f.Kind != node.FaultConflict {
+			t.Error(err)
+		}
+		if got := b.Warnings(); got != "" {
+			t.Errorf("the second was told: %q", got)
+		}
+		_ = pb
+	})
+}
+
+// Both sign the same number at the same time, which nobody can keep them from: both
+// are told of it later.
+func TestTwoPublishersWithOneNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(5, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 8)
+		a, b := start(t, n, 1, nodetest.Boot(100)), start(t, n, 2, nodetest.Boot(101))
+		errs := make(chan error, 2)
+		for _, r := range []*rig{a, b} {
+			path := nodetest.Site(t, 2+int(r.Host.Addr().As4()[2]))
+			go func() {
+				_, err := r.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Path: path, Options: &node.ShareOptions{Format: metainfo.Hybrid}})
+				errs <- err
+			}()
+		}
+		for range 2 {
+			if err := <-errs; err != nil {
+				t.Log("told at once:", err)
+			}
+		}
+		time.Sleep(40 * time.Minute)
+		if wa, wb := a.Warnings(), b.Warnings(); !strings.Contains(wa+wb, "of this key") {
+			t.Errorf("nobody was told: %q %q", wa, wb)
+		}
+	})
+}
+
+// A number is on record before its item is put: whatever happens then, it is not
+// given to another value, also where no DHT node is to be had.
+func TestANumberIsGivenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(6, simnet.Link{Delay: 10 * ms})
+		dir, st := nodetest.Site(t, 2), t.TempDir()
+		var seqs []int64
+		for i := range 3 {
+			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			a := start(t, n, 1+i, nodetest.State(st))
+			p := a.publish(testKey(0), dir)
+			seqs = append(seqs, newest(p).Seq)
+			a.Host.Crash()
+			a.Node.Close()
+		}
+		if !slices.Equal(seqs, []int64{1, 2, 3}) {
+			t.Fatal(seqs)
+		}
+		// A record that cannot be read is none to begin anew from.
+		record := filepath.Join(st, "publications", targetOf(keyLink(testKey(0))).String(), "record")
+		b, err := os.ReadFile(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodetest.Write(t, record, b[:len(b)/2])
+		a := start(t, n, 9, nodetest.State(st))
+		var f *node.Fault
+		if _, err := a.Publish(t.Context(), Config{Key: testKey(0), Path: dir}); !errors.As(err, &f) || f.Kind != node.FaultIO {
+			t.Error(err)
+		}
+	})
+}
+
+// All that was published from a state directory goes on from one process.
+func TestManyPublications(t *testing.T) {
+	many, nodes := 60/scale, 12
+	if os.Getenv("SEEDBED_SOAK") != "" {
+		many, nodes = 2000, 40 // each of which keeps 700 items at most, as libtorrent does
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(8, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, nodes)
+		st, paths := t.TempDir(), map[int]string{}
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(st))
+		for i := range many {
+			paths[i] = filepath.Join(t.TempDir(), fmt.Sprint("thing ", i))
+			nodetest.Write(t, paths[i], nodetest.RandomBytes(fmt.Sprint(i), 1000))
+			if _, err := a.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Salt: fmt.Append(nil, i), Path: paths[i], Options: &node.ShareOptions{Format: metainfo.Hybrid}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Node.Close()
+		list, err := List(st)
+		if err != nil || len(list) != many {
+			t.Fatal(len(list), err)
+		}
+		a = start(t, n, 2, nodetest.Boot(100), nodetest.State(st))
+		began := time.Now()
+		for _, p := range list {
+			if _, err := a.Publish(t.Context(), Config{Key: testKey(0), Salt: []byte(p.Salt)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Logf("%d publications taken up again in %v of fake time", many, time.Since(began))
+		time.Sleep(5 * time.Hour)
+		b := start(t, n, 3, nodetest.Boot(101))
+		time.Sleep(10 * time.Second)
+		for i := range many {
+			l := keyLink(testKey(0))
+			l.Salt = fmt.Append(nil, i)
+			if _, item, err := b.Resolve(t.Context(), l); err != nil || item.Seq != 1 {
+				t.Fatalf("publication %d: %v %v", i, item.Seq, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,330 @@
+package publish
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/internal/statefile"
+	"seedbed/magnet/metainfo"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+	"seedbed/swarm/create"
+)
+
+// The state directory has a folder for each publication, which is a key and a salt:
+//
+//	publications/TARGET/lock      held by the process that publishes it
+//	publications/TARGET/record    every version with its signed item
+//	publications/TARGET/N.torrent the torrent of version N
+//	publications/TARGET/stamps    size and time of the files when the newest was made
+//	publications/TARGET/data/N    the data of version N, if a rollback had to download it
+//
+// The record is on the disk before its newest item is put: each number is given to one
+// value only, whatever happens to the process or the power.
+
+// Version is one version of a publication.
+type Version struct {
+	Seq        int64     `json:"seq"`
+	InfoHash   string    `json:"infohash"` // as the item has it
+	InfoHashV2 string    `json:"infohash_v2,omitempty"`
+	Name       string    `json:"name"`
+	Size       int64     `json:"size"`
+	Files      int       `json:"files"`
+	Time       time.Time `json:"time"` // when it was signed
+	Value      []byte    `json:"value"`
+	Sig        []byte    `json:"sig"`
+}
+
+// names reports whether the version is the torrent of info.
+func (v *Version) names(info *metainfo.Info) bool {
+	return v != nil && v.InfoHash == info.Hash.String() && v.InfoHashV2 == hexV2(info)
+}
+
+func hexV2(i *metainfo.Info) string {
+	if !i.HasV2() {
+		return ""
+	}
+	return i.HashV2.String()
+}
+
+// record is the content of the record file.
+type record struct {
+	Key     string  `json:"key"` // public
+	KeyName string  `json:"key_name"`
+	Salt    []byte  `json:"salt,omitempty"`
+	Path    string  `json:"path"`
+	Options options `json:"options"`
+	// RolledBack says that the newest version is an earlier one again, which the path
+	// need not hold.
+	RolledBack bool      `json:"rolled_back,omitempty"`
+	Versions   []Version `json:"versions"` // ascending
+}
+
+// options are those of node.ShareOptions that decide the infohash.
+type options struct {
+	Format       metainfo.Format `json:"format"`
+	PieceLength  int64           `json:"piece_length,omitempty"`
+	Private      bool            `json:"private,omitempty"`
+	Source       string          `json:"source,omitempty"`
+	NoAttributes bool            `json:"no_attributes,omitempty"`
+	Odd          create.Odd      `json:"odd"`
+}
+
+func optionsOf(o node.ShareOptions) options {
+	return options{o.Format, o.PieceLength, o.Private, o.Source, o.NoAttributes, o.Odd}
+}
+
+func (o options) share() node.ShareOptions {
+	return node.ShareOptions{Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source, NoAttributes: o.NoAttributes, Odd: o.Odd}
+}
+
+// last returns the newest version, or nil if there is none.
+func (r *record) last() *Version {
+	if len(r.Versions) == 0 {
+		return nil
+	}
+	return &r.Versions[len(r.Versions)-1]
+}
+
+// link returns the link that followers open.
+func (r *record) link() (string, error) {
+	key, err := id.ParseHex32(r.Key)
+	if err != nil {
+		return "", err
+	}
+	name := ""
+	if v := r.last(); v != nil {
+		name = v.Name
+	}
+	return mutable.Link(key, r.Salt, name).String(), nil
+}
+
+// item returns the signed item of a version.
+func (r *record) item(v *Version) (dht.Item, error) {
+	i := dht.Item{Value: v.Value, Mutable: true, Salt: r.Salt, Seq: v.Seq}
+	key, err := id.ParseHex32(r.Key)
+	if err != nil || copy(i.Sig[:], v.Sig) != ed25519.SignatureSize {
+		return i, errors.New("the record of a publication has a version without a signature")
+	}
+	i.Key = key
+	return i, nil
+}
+
+// maxVersions bounds the history. Beyond that the oldest versions are dropped.
+const maxVersions = 1000
+
+// errPublished says that another process publishes the same.
+var errPublished = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory publishes this"),
+	"stop that process first")
+
+// publicationsDir returns the folder of all publications of a state directory.
+func publicationsDir(state string) string { return filepath.Join(state, "publications") }
+
+// folder is the folder of one publication, locked.
+type folder struct {
+	path string
+	lock *statefile.Lock
+	file record
+	disk []byte // the record as it is on the disk
+}
+
+func openFolder(state string, target id.ID) (*folder, error) {
+	f := &folder{path: filepath.Join(publicationsDir(state), target.String())}
+	var err error
+	switch f.lock, err = statefile.Folder(f.path); {
+	case errors.Is(err, statefile.ErrLocked):
+		return nil, errPublished
+	case err != nil:
+		return nil, fmt.Errorf("the state directory cannot be used: %w; choose another with --state", err)
+	}
+	if f.file, f.disk, err = readRecord(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+// readRecord reads a record. A damaged record is an error, unlike a missing one: its
+// numbers must not be given to other values.
+func readRecord(dir string) (r record, raw []byte, err error) {
+	path := filepath.Join(dir, "record")
+	raw, err = statefile.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil, err
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &r)
+	}
+	if err != nil {
+		return r, nil, &DamagedError{Path: path, Err: err}
+	}
+	return r, raw, nil
+}
+
+// DamagedError is a record that cannot be read.
+type DamagedError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
+
+// Unwrap makes a DamagedError a fault of the disk.
+func (e *DamagedError) Unwrap() []error {
+	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
+}
+
+// Hint returns what to do about it.
+func (e *DamagedError) Hint() string {
+	return "move it away; publishing again then continues with the number that the DHT has"
+}
+
+func (f *folder) close() error { return f.lock.Release() }
+
+// remove deletes the folder and releases the lock.
+func (f *folder) remove() error { return errors.Join(os.RemoveAll(f.path), f.close()) }
+
+func (f *folder) torrentPath(seq int64) string {
+	return filepath.Join(f.path, strconv.FormatInt(seq, 10)+".torrent")
+}
+
+// dataDir returns the download folder of a version whose data the path does not hold.
+func (f *folder) dataDir(seq int64) string {
+	return filepath.Join(f.path, "data", strconv.FormatInt(seq, 10))
+}
+
+// add saves a new version with its torrent.
+func (f *folder) add(v Version, torrent *metainfo.Torrent) error {
+	if err := statefile.WriteSync(f.torrentPath(v.Seq), torrent.Append(nil)); err != nil {
+		return err
+	}
+	f.file.Versions = append(f.file.Versions, v)
+	for len(f.file.Versions) > maxVersions {
+		os.Remove(f.torrentPath(f.file.Versions[0].Seq))
+		f.file.Versions = f.file.Versions[1:]
+	}
+	return f.save()
+}
+
+// save writes the record if it differs from the one on the disk.
+func (f *folder) save() error {
+	b, err := json.MarshalIndent(f.file, "", " ")
+	if err != nil || bytes.Equal(b, f.disk) {
+		return err
+	}
+	if err := statefile.WriteSync(filepath.Join(f.path, "record"), b); err != nil {
+		return err
+	}
+	f.disk = b
+	return nil
+}
+
+// torrent returns the torrent of a version, or nil if it is not on the disk any more.
+func (f *folder) torrent(v *Version) *metainfo.Torrent {
+	b, err := statefile.Read(f.torrentPath(v.Seq))
+	if err != nil {
+		return nil
+	}
+	t, err := metainfo.ParseTorrent(b)
+	if err != nil || !v.names(t.Info) {
+		return nil
+	}
+	return t
+}
+
+// stamps is the content of the stamps file.
+type stamps struct {
+	Path     string         `json:"path"`
+	InfoHash string         `json:"infohash"`
+	Stamps   []create.Stamp `json:"stamps"`
+}
+
+// before returns the newest version with the stamps of its files, so that only files
+// that have changed since are hashed; nil if they are not known.
+func (f *folder) before() *create.Made {
+	v := f.file.last()
+	if v == nil {
+		return nil
+	}
+	t := f.torrent(v)
+	if t == nil {
+		return nil
+	}
+	b, err := statefile.Read(filepath.Join(f.path, "stamps"))
+	var s stamps
+	if err != nil || json.Unmarshal(b, &s) != nil || s.Path != f.file.Path || s.InfoHash != v.InfoHash || len(s.Stamps) != len(t.Info.Files) {
+		return nil
+	}
+	return &create.Made{Info: t.Info, Stamps: s.Stamps}
+}
+
+// keepStamps saves the stamps of the newest version's files. Without them the files are
+// hashed again next time.
+func (f *folder) keepStamps(made *create.Made) error {
+	b, err := json.Marshal(stamps{f.file.Path, made.Info.Hash.String(), made.Stamps})
+	if err != nil {
+		return err
+	}
+	return statefile.Write(filepath.Join(f.path, "stamps"), b)
+}
+
+// Published is one publication of a state directory.
+type Published struct {
+	Key      string // public, in hex
+	KeyName  string
+	Salt     string
+	Path     string
+	Link     string
+	Versions []Version // ascending
+}
+
+// List returns the publications of a state directory, sorted by the names of their keys
+// and their salts. Its error joins a *DamagedError for each record that cannot be read;
+// the others are returned nevertheless.
+func List(state string) (list []Published, err error) {
+	entries, err := os.ReadDir(publicationsDir(state))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, e := range entries {
+		if _, bad := id.ParseHex(e.Name()); bad != nil || !e.IsDir() {
+			continue
+		}
+		dir := filepath.Join(publicationsDir(state), e.Name())
+		r, _, err := readRecord(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		link, err := r.link()
+		if err != nil {
+			errs = append(errs, &DamagedError{filepath.Join(dir, "record"), err})
+			continue
+		}
+		if len(r.Versions) > 0 {
+			list = append(list, Published{Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link, Versions: r.Versions})
+		}
+	}
+	slices.SortFunc(list, func(a, b Published) int {
+		return cmp.Or(cmp.Compare(a.KeyName, b.KeyName), cmp.Compare(a.Salt, b.Salt))
+	})
+	return list, errors.Join(errs...)
+}

@@ -1,0 +1,70 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"seedbed/node"
+	"seedbed/swarm/create"
+)
+
+// watchShare bounds how much of its time Watch spends on looking: one part in this many.
+const watchShare = 20
+
+// Watch looks at the files every so often, and calls Update when they have changed and
+// then stayed the same for one interval. It returns nil when ctx ends or the publication
+// is closed, and a node.FaultConflict when another machine publishes under the key. Other
+// errors are reported as warnings, and Update is called again after the next change.
+func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
+	ctx, cancel := p.publisher.within(ctx)
+	defer cancel()
+	var last, failed create.Fingerprint
+	wait := every
+	for {
+		if sleep(ctx, wait) != nil {
+			return nil
+		}
+		path, options, published := p.watched()
+		began := time.Now()
+		now, err := create.Print(path, options)
+		wait = max(every, watchShare*time.Since(began)) // a large folder takes long
+		settled := err == nil && now == last
+		last = now
+		if !settled || now == published || now == failed {
+			continue
+		}
+		_, err = p.Update(ctx)
+		var f *node.Fault
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, node.ErrClosed):
+			return nil
+		case errors.As(err, &f) && f.Kind == node.FaultConflict:
+			return err
+		default:
+			failed = now
+			p.warn(fmt.Errorf("the change is not published: %w", err))
+		}
+	}
+}
+
+// watched returns the path, how it is read, and what it was like when it was published.
+func (p *Publication) watched() (string, node.ShareOptions, create.Fingerprint) {
+	p.making.Lock()
+	defer p.making.Unlock()
+	return p.folder.file.Path, p.options, p.print
+}
+
+// sleep waits for d, or returns the error of a context that ends sooner.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

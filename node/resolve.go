@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/magnet"
+	"seedbed/magnet/mutable"
+)
+
+const (
+	resolveTries = 4               // lookups before an item counts as missing
+	resolvePause = 3 * time.Second // between the first two; it doubles
+)
+
+// Resolve finds the newest version of what a link with a public key names, and returns a
+// link to that version (BEP 46).
+func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, DHTItem, error) {
+	if n.dht == nil {
+		return nil, DHTItem{}, ErrNoDHT
+	}
+	pause := resolvePause
+	for try := 1; ; try++ {
+		g, err := n.dht.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
+		if err != nil {
+			return nil, DHTItem{}, err
+		}
+		if g.Item != nil {
+			ih, err := mutable.Parse(g.Item.Value)
+			if err != nil {
+				return nil, *g.Item, err
+			}
+			return mutable.Pin(l, ih), *g.Item, nil
+		}
+		if try == resolveTries {
+			if g.Faults.Unsigned > 0 {
+				return nil, DHTItem{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
+					hint: "the item is forged, or the link has a wrong salt (s=)"}
+			}
+			return nil, DHTItem{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
+				hint: "the DHT forgets an item two hours after the publisher and the followers with --keep-alive have gone"}
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, DHTItem{}, err
+		}
+		pause *= 2
+	}
+}
+
+// sleep waits, or returns why the wait is over sooner.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
