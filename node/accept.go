@@ -26,7 +26,7 @@ func (n *Node) accept() {
 			}
 			return
 		}
-		if n.cfg.Blocklist.Contains(netx.RemoteAddr(c).Addr()) {
+		if n.isBlocked(netx.RemoteAddr(c).Addr()) {
 			c.Close()
 			continue
 		}

@@ -95,7 +95,7 @@ func TestOpenFailsCleanly(t *testing.T) {
 		"listen address":            {State: dir, Listen: "6881"},
 		"bootstrap address":         {State: dir, Bootstrap: []string{"router"}},
 		"too small":                 {State: dir, Memory: 1},
-		"must each be 1 or more":    {State: dir, MaxConns: -1},
+		"must each be 1 or more":    {State: dir, Settings: Settings{MaxConns: -1}},
 		"state directory cannot be": {State: "/dev/null/state"},
 		"no packet connection":      {State: dir, Bootstrap: []string{}, Network: deaf{}},
 	} {

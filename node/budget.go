@@ -114,6 +114,7 @@ func (n *Node) share() {
 			hungry = append(hungry, need{t, bufferSize(i.PieceLength)})
 		}
 	}
+	set := n.settings.Load()
 	slots := divide(n.cfg.Memory, hungry, n.budget.turn)
 	for _, t := range n.order {
 		live := t.live.Load()
@@ -123,14 +124,14 @@ func (n *Node) share() {
 		s := share{slots: slots[t]}
 		switch {
 		case !t.whole.Load():
-			s.halfOpen = max(n.cfg.HalfOpen/max(seeking, 1), 2)
-			s.conns = max(n.cfg.MaxConns/max(seeking, 1), 2)
+			s.halfOpen = max(set.HalfOpen/max(seeking, 1), 2)
+			s.conns = max(set.MaxConns/max(seeking, 1), 2)
 		case len(n.order) == 1:
-			s.halfOpen, s.conns = 8, n.cfg.MaxConns
+			s.halfOpen, s.conns = 8, set.MaxConns
 		default:
 			// Few of many are asked for at a time, and nobody knows which: the
 			// sum is kept where connections come in.
-			s.halfOpen, s.conns = 2, max(n.cfg.MaxConns/4, 8)
+			s.halfOpen, s.conns = 2, max(set.MaxConns/4, 8)
 		}
 		if s != t.share {
 			t.share = s
@@ -179,7 +180,7 @@ func (n *Node) room() bool {
 			}
 		}
 	}
-	if b.conns >= n.cfg.MaxConns {
+	if b.conns >= n.settings.Load().MaxConns {
 		return false
 	}
 	b.conns++

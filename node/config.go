@@ -8,12 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"time"
 
-	"seedbed/internal/blocklist"
 	"seedbed/internal/netx"
 	"seedbed/swarm"
-	"seedbed/swarm/engine"
 )
 
 // PublicBootstrap are the DHT nodes that are asked first when the state
@@ -30,6 +27,13 @@ var PublicBootstrap = []string{
 // DefaultPort is where a node listens unless told: the first of the ports that
 // BEP 3 names.
 const DefaultPort = 6881
+
+// What a Config has where it says nothing.
+const (
+	DefaultDHTRate  = 250
+	DefaultDHTFlows = 500
+	DefaultMemory   = 24 << 20
+)
 
 // Config is everything a node can be told. The zero value of each field means
 // its default.
@@ -51,11 +55,12 @@ type Config struct {
 	// NoDHT turns the DHT off: peers then come from hints, PEX and the last run.
 	NoDHT bool
 
-	// DHTRate is how many DHT queries are sent a second at most; 250 by default.
+	// DHTRate is how many DHT queries are sent a second at most; DefaultDHTRate by
+	// default.
 	DHTRate int
 
 	// DHTFlows is how many addresses the DHT asks within half a minute at most,
-	// for the sake of home routers; 500 by default, negative for no limit.
+	// for the sake of home routers; DefaultDHTFlows by default, negative for no limit.
 	DHTFlows int
 
 	// EnforceID answers DHT nodes whose id does not fit their address with an
@@ -63,41 +68,11 @@ type Config struct {
 	EnforceID bool
 
 	// Memory bounds the piece buffers of all torrents together, in bytes;
-	// 24 MiB by default. Torrents that it is too small for take turns.
+	// DefaultMemory by default. Torrents that it is too small for take turns.
 	Memory int64
 
-	// MaxConns bounds the connections of all torrents together; 500 by default.
-	MaxConns int
-
-	// HalfOpen bounds the dials under way of all torrents together; 64 by default.
-	HalfOpen int
-
-	// DialRate bounds how many connections all torrents together begin a second; 30
-	// by default.
-	DialRate int
-
-	// Uploads is the number of peers a torrent unchokes at once by merit; 8 by
-	// default, the optimistic one apart.
-	Uploads int
-
-	// SuperSeed says when a torrent that is whole announces to each peer only what
-	// the swarm lacks (BEP 16); by itself where that pays by default.
-	SuperSeed engine.SuperSeed
-
-	// UpRate and DownRate bound what all torrents together send and receive over
-	// peer connections, in bytes a second, all messages included;
-	// TorrentUpRate and TorrentDownRate do so for each. 0 is no limit.
-	UpRate, DownRate               int64
-	TorrentUpRate, TorrentDownRate int64
-
-	// SeedRatio and SeedTime end a torrent that is whole: when it has uploaded, in
-	// all runs, so many times the size of what is wanted of it, or has been shared
-	// for so long in this one. 0 is never.
-	SeedRatio float64
-	SeedTime  time.Duration
-
-	// Blocklist are addresses that are neither dialled nor accepted as peers.
-	Blocklist *blocklist.List
+	// Settings can change while the node runs; see Node.Apply.
+	Settings
 
 	// Encryption is what is done about encrypted connections (MSE); in the clear
 	// where that will do by default.
@@ -138,21 +113,14 @@ func (c *Config) validate() error {
 			return usageFault(fmt.Errorf("bootstrap address %q: %w", b, err))
 		}
 	}
-	setDefault(&c.DHTRate, 250)
-	setDefault(&c.DHTFlows, 500)
-	setDefault(&c.Memory, 24<<20)
-	setDefault(&c.MaxConns, 500)
-	setDefault(&c.HalfOpen, 64)
-	setDefault(&c.DialRate, 30)
-	setDefault(&c.Uploads, 8)
+	setDefault(&c.DHTRate, DefaultDHTRate)
+	setDefault(&c.DHTFlows, DefaultDHTFlows)
+	setDefault(&c.Memory, DefaultMemory)
 	if c.DHTRate < 1 {
 		return usageFault(fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate))
 	}
-	if c.MaxConns < 1 || c.HalfOpen < 1 || c.DialRate < 1 || c.Uploads < 1 {
-		return usageFault(errors.New("connections, dials, the dial rate and uploads must each be 1 or more"))
-	}
-	if c.UpRate < 0 || c.DownRate < 0 || c.TorrentUpRate < 0 || c.TorrentDownRate < 0 || !(c.SeedRatio >= 0) || c.SeedTime < 0 {
-		return usageFault(errors.New("rates, and the ratio and time of seeding, must not be negative"))
+	if err := c.Settings.validate(); err != nil {
+		return err
 	}
 	if c.Memory < 2*chunkSize {
 		return usageFault(fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,9 +50,24 @@ const (
 var errBusyHost = errors.New("other addresses of this host are being dialled")
 
 func (g *dialGate) init(cfg *Config) {
-	g.halfOpen = make(chan struct{}, cfg.HalfOpen)
-	g.begun = make([]time.Time, cfg.DialRate)
 	g.hosts = make(map[netip.Addr]*dialedHost)
+	g.resize(cfg.HalfOpen, cfg.DialRate)
+}
+
+// resize changes the limits. Dials that wait for the old one go on waiting for it: there
+// are as many under way as it allows, so they get their turn.
+func (g *dialGate) resize(halfOpen, rate int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if halfOpen != cap(g.halfOpen) {
+		g.halfOpen = make(chan struct{}, halfOpen)
+	}
+	if rate != len(g.begun) {
+		// The dials of the last second still count.
+		last := append(slices.Clone(g.begun[g.next:]), g.begun[:g.next]...)
+		g.begun, g.next = make([]time.Time, rate), 0
+		copy(g.begun[max(0, rate-len(last)):], last[max(0, len(last)-rate):])
+	}
 }
 
 // enter waits until a dial may begin. The caller calls leave when it has ended, and
@@ -63,14 +79,17 @@ func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (lea
 			return nil, err
 		}
 	}
+	g.mu.Lock()
+	halfOpen := g.halfOpen // resize replaces it
+	g.mu.Unlock()
 	select {
-	case g.halfOpen <- struct{}{}:
+	case halfOpen <- struct{}{}:
 	case <-ctx.Done():
 		leaveHost(true) // no failure of the host
 		return nil, ctx.Err()
 	}
 	leave = func(connected bool) {
-		<-g.halfOpen
+		<-halfOpen
 		leaveHost(connected)
 	}
 	if err := sleep(ctx, time.Until(g.reserve())); err != nil {
@@ -167,7 +186,7 @@ var _ netx.Dialer = dialer{}
 
 // Admit waits until a torrent may dial; see swarm.Config.
 func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error) {
-	if d.n.cfg.Blocklist.Contains(to.Addr()) {
+	if d.n.isBlocked(to.Addr()) {
 		return nil, errBlocked
 	}
 	return d.n.budget.dials.enter(ctx, to.Addr(), unproven)

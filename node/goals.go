@@ -59,7 +59,7 @@ func (t *Torrent) Ratio() float64 {
 // seedGoal ends a torrent that has been seeded as far as it was to be. It is
 // called now and then while the torrent is whole.
 func (t *Torrent) seedGoal(now time.Time) {
-	cfg := &t.node.cfg
+	cfg := t.node.settings.Load()
 	since := t.seeding.Load()
 	if since == 0 {
 		return

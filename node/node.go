@@ -39,6 +39,7 @@ import (
 	"seedbed/internal/netx"
 	"seedbed/swarm"
 	"seedbed/swarm/storage"
+	"seedbed/swarm/webseed"
 )
 
 // Node is a running node. Its methods may be called from any goroutine.
@@ -56,6 +57,9 @@ type Node struct {
 	shared    *swarm.Shared // hash workers and piece buffers
 	mirrors   *http.Client  // that asks web seeds
 	budget    budget
+
+	settings   atomic.Pointer[Settings] // in force; the Settings of cfg are those of the start
+	settingsMu sync.Mutex               // held while they change
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -102,8 +106,9 @@ func Open(cfg Config) (*Node, error) {
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.events.log.start(n.epoch)
+	n.settings.Store(&cfg.Settings)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.mirrors = newMirrors(&n.cfg)
+	n.mirrors = webseed.NewClient(cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
 	n.budget.init(&n.cfg)
 	if !cfg.NoDHT {
 		if n.dht, err = n.openDHT(); err != nil {
@@ -139,9 +144,6 @@ func listen(cfg *Config) (netx.Network, error) {
 	}
 	return host, nil
 }
-
-// SetRates changes Config.UpRate and DownRate.
-func (n *Node) SetRates(up, down int64) { n.shared.SetRates(max(up, 0), max(down, 0)) }
 
 // newPeerID follows BEP 20: client letters and version, then random.
 func newPeerID() id.ID {

@@ -130,16 +130,20 @@ func (t *Torrent) start(info *metainfo.Info, awake bool) {
 	if info != nil {
 		v2 = info.HashV2
 	}
+	set := n.settings.Load()
 	s := swarm.New(swarm.Config{
 		Shared: n.shared, InfoHash: t.rest.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
 		Open: t.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Relaxed: n.isLab(),
 		OnEvent:    func(e swarm.Event) { t.onSwarm(e, awake) },
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
-		UpRate: n.cfg.TorrentUpRate, DownRate: n.cfg.TorrentDownRate,
+		UpRate: set.TorrentUpRate, DownRate: set.TorrentDownRate,
 		HalfOpen: 2, MaxConns: 8, // until the budget is divided
-		Uploads: n.cfg.Uploads, SuperSeed: n.cfg.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
+		Uploads: set.Uploads, SuperSeed: set.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
 	t.live.Store(s)
+	if now := n.settings.Load(); now != set { // they changed meanwhile
+		t.applySettings(now)
+	}
 	if t.spec.ReadAhead > 0 {
 		t.player = newPlayer(t, t.spec.ReadAhead)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"seedbed/internal/addrs"
-	"seedbed/internal/blocklist"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
 	"seedbed/internal/rate"
@@ -30,7 +29,7 @@ const (
 type synRefuser struct {
 	conn    *netx.Socket
 	epoch   time.Time
-	blocked *blocklist.List
+	blocked func(netip.Addr) bool
 	sources *rate.Sources
 	total   rate.Bucket
 	rng     *rand.Rand
@@ -44,7 +43,7 @@ func (n *Node) refuseSYNs(conn *netx.Socket) {
 	crand.Read(seed[:])
 	rng := rand.New(rand.NewChaCha8(seed))
 	r := &synRefuser{
-		conn: conn, epoch: n.epoch, blocked: n.cfg.Blocklist, rng: rng,
+		conn: conn, epoch: n.epoch, blocked: n.isBlocked, rng: rng,
 		sources: rate.NewSources(synRate, synBurst, synSources, rng),
 		total:   rate.NewBucket(n.now(), synTotal, synTotal),
 		out:     make([]netx.Datagram, 0, netx.BatchLen), replies: make([]byte, 0, netx.BatchLen*utp.HeaderLen),
@@ -78,7 +77,7 @@ func (r *synRefuser) handle(in []netx.Datagram) {
 // that we write to a DNS or NTP server.
 func (r *synRefuser) mayAnswer(now mono.Time, from netip.AddrPort) bool {
 	ip := from.Addr().Unmap()
-	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked.Contains(ip) {
+	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked(ip) {
 		return false
 	}
 	if !addrs.IsLocal(ip) { // the peers of a lab share an address

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -44,11 +43,6 @@ func (s *Spec) webSeeds() (urls []string) {
 	slices.Sort(urls)
 	urls = slices.Compact(urls)
 	return urls[:min(len(urls), maxWebSeeds)]
-}
-
-// newMirrors is the client that asks mirrors.
-func newMirrors(cfg *Config) *http.Client {
-	return webseed.NewClient(cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !cfg.Blocklist.Contains(ip) })
 }
 
 // mirrorNet is where mirrors are called from.

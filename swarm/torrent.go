@@ -145,6 +145,12 @@ func (t *Torrent) SetRates(up, down int64) {
 	t.limitChanged()
 }
 
+// SetUploads changes how many peers are unchoked at once by merit, and when the torrent
+// super-seeds.
+func (t *Torrent) SetUploads(slots int, super engine.SuperSeed) {
+	t.inbox.post(item{ev: &engine.EvUploads{Uploads: slots, SuperSeed: super}})
+}
+
 // limitChanged tells the engine of the limit of the upload rate. The limit is read on
 // the loop: of changes that cross each other the last one counts, whatever the order of
 // the calls.

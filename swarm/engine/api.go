@@ -152,6 +152,13 @@ type EvExternal struct{ Addr netip.Addr }
 // Config.UpLimit.
 type EvUpLimit struct{ BytesPerSecond int64 }
 
+// EvUploads sets the number of regular upload slots and when the torrent super-seeds. See
+// Config.
+type EvUploads struct {
+	Uploads   int
+	SuperSeed SuperSeed
+}
+
 // EvLeaves answers a CmdLeaves with the same Conn and Hash. If OK, Leaves are the leaves
 // of Block.Piece; otherwise the piece could not be read.
 type EvLeaves struct {
@@ -182,6 +189,7 @@ func (*EvWanted) event()        {}
 func (*EvFocus) event()         {}
 func (*EvExternal) event()      {}
 func (*EvUpLimit) event()       {}
+func (*EvUploads) event()       {}
 func (*EvLeaves) event()        {}
 func (*EvStop) event()          {}
 

@@ -159,6 +159,9 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		e.book.setSelf(ev.Addr)
 	case *EvUpLimit:
 		e.uploader.setLimit(ev.BytesPerSecond)
+	case *EvUploads:
+		e.cfg.Uploads, e.cfg.SuperSeed = max(ev.Uploads, 1), ev.SuperSeed
+		e.setSlots()
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)

@@ -26,6 +26,9 @@ const (
 	SuperOff
 )
 
+// String returns the word that ParseSuperSeed reads.
+func (s SuperSeed) String() string { return [...]string{"auto", "on", "off"}[s] }
+
 // ParseSuperSeed parses auto, on or off.
 func ParseSuperSeed(s string) (SuperSeed, error) {
 	switch s {

@@ -1,0 +1,159 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"seedbed/internal/blocklist"
+	"seedbed/internal/simnet"
+	"seedbed/swarm/engine"
+)
+
+// change changes the settings of a running node.
+func change(t *testing.T, n *Node, do func(*Settings)) {
+	t.Helper()
+	s := n.Settings()
+	do(&s)
+	if err := n.Apply(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rates that change while a torrent is downloaded hold from then on.
+func TestRatesChangeWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(41, simnet.Link{Delay: 5 * ms})
+		spec, _ := folder(t, ShareOptions{}, map[string]int{"x": 2_000_000})
+		for _, which := range []func(s *Settings, rate int64){
+			func(s *Settings, rate int64) { s.UpRate = rate },
+			func(s *Settings, rate int64) { s.TorrentUpRate = rate },
+		} {
+			seed := start(t, n, 1, noDHT, func(c *Config) { which(&c.Settings, 1000) })
+			seed.add(spec)
+			leech := start(t, n, 2, noDHT)
+			x := leech.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()})
+			time.Sleep(time.Minute)
+			before := x.Snapshot().HaveWanted
+			if before >= 1_000_000 {
+				t.Fatalf("%d bytes came in a minute at 1,000 bytes a second", before)
+			}
+			change(t, seed.Node, func(s *Settings) { which(s, 0) })
+			wait(t, x.Done(), time.Minute, "the download without a limit")
+			leech.close()
+			seed.close()
+		}
+	})
+}
+
+// A torrent that was added under other settings ends when the new ones say so.
+func TestSeedTimeChangesWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(42, simnet.Link{Delay: 5 * ms})
+		spec, _ := folder(t, ShareOptions{}, map[string]int{"x": 300_000})
+		a := start(t, n, 1, noDHT)
+		x := a.add(spec)
+		time.Sleep(time.Hour)
+		change(t, a.Node, func(s *Settings) { s.SeedTime = 2 * time.Hour })
+		time.Sleep(50 * time.Minute)
+		if a.saw(Seeded) {
+			t.Error("ended too early")
+		}
+		wait(t, x.ended, 15*time.Minute, "the end of seeding")
+	})
+}
+
+// An address that is put on the blocklist is not dialled any more, and one that is
+// taken off is.
+func TestBlocklistChangesWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(43, simnet.Link{Delay: 5 * ms})
+		spec, _ := folder(t, ShareOptions{}, map[string]int{"x": 300_000})
+		start(t, n, 1, noDHT).add(spec)
+		block := new(blocklist.List)
+		if err := block.Read(strings.NewReader(at(1).Addr().String() + "/32\n")); err != nil {
+			t.Fatal(err)
+		}
+		leech := start(t, n, 2, noDHT, func(c *Config) { c.Blocklist = block })
+		x := leech.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()})
+		time.Sleep(10 * time.Minute)
+		if x.Snapshot().HaveWanted != 0 {
+			t.Error("a blocked peer was asked")
+		}
+		change(t, leech.Node, func(s *Settings) { s.Blocklist = nil })
+		wait(t, x.Done(), time.Hour, "the download from a peer that is not blocked any more")
+	})
+}
+
+// What makes no sense changes nothing.
+func TestApplyRefusesNonsense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := start(t, simnet.New(44, simnet.Link{}), 1, noDHT)
+		before := a.Settings()
+		for _, s := range []Settings{{MaxConns: -1}, {UpRate: -1}, {SeedRatio: -1}, {DialRate: -5}} {
+			if err := a.Apply(s); err == nil {
+				t.Errorf("%+v was applied", s)
+			}
+		}
+		if got := a.Settings(); got != before {
+			t.Errorf("the settings are %+v", got)
+		}
+	})
+}
+
+// A change is recorded, and nothing else is.
+func TestChangesAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		a := start(t, simnet.New(45, simnet.Link{}), 1, noDHT, state(dir), func(c *Config) { c.DownRate = 5000 })
+		if got, err := ChangedSettings(dir); err != nil || len(got) > 0 {
+			t.Fatalf("before any change: %v, %v", got, err)
+		}
+		s := a.Settings()
+		s.UpRate, s.SeedTime, s.SuperSeed = 1<<20, 90*time.Minute, engine.SuperOff
+		if err := a.Change(s); err != nil {
+			t.Fatal(err)
+		}
+		s.Uploads = 3
+		if err := a.Change(s); err != nil {
+			t.Fatal(err)
+		}
+		s.DialRate = 7
+		if err := a.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"up-limit": "1048576", "seed-time": "1h30m0s", "super-seed": "off", "upload-slots": "3"}
+		if got, err := ChangedSettings(dir); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+}
+
+// Of any second, at most as many dials begin as the present rate allows.
+func TestTheDialRateChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g dialGate
+		g.init(&Config{Settings: Settings{HalfOpen: 1000, DialRate: 10}})
+		count := func() (n int) {
+			from := time.Now()
+			for time.Since(from) < time.Second {
+				if d := time.Until(g.reserve()); d > 0 {
+					time.Sleep(d)
+				}
+				n++
+			}
+			return n - 1
+		}
+		count()
+		for _, rate := range []int{3, 50, 10} {
+			g.resize(1000, rate)
+			count() // of the time before
+			if got := count(); got < rate-1 || got > rate {
+				t.Errorf("%d dials a second at a rate of %d", got, rate)
+			}
+		}
+	})
+}
