@@ -127,18 +127,20 @@ func (a *app) bootstrapReporter() bootstrapReporter {
 // bootstrapPlain writes a line now and then.
 type bootstrapPlain struct{ out io.Writer }
 
-func (p bootstrapPlain) listening(addr string) { fmt.Fprintf(p.out, "listening on %s (UDP)\n", addr) }
+func (p bootstrapPlain) listening(addr string) {
+	report.Fprintf(p.out, "listening on %s (UDP)\n", addr)
+}
 func (p bootstrapPlain) metrics(addr string) {
-	fmt.Fprintf(p.out, "metrics on http://%s/metrics\n", addr)
+	report.Fprintf(p.out, "metrics on http://%s/metrics\n", addr)
 }
 func (bootstrapPlain) every() time.Duration { return time.Minute }
 
 func (p bootstrapPlain) status(from, to bootstrapMark) {
-	fmt.Fprintln(p.out, bootstrapLine(from, to))
+	report.Fprintf(p.out, "%s\n", bootstrapLine(from, to))
 }
 
 func (p bootstrapPlain) stopped(s bootnode.Stats) {
-	fmt.Fprintf(p.out, "stopped; %s saved\n", report.Plural(s.V4.Nodes+s.V6.Nodes, "node"))
+	report.Fprintf(p.out, "stopped; %s saved\n", report.Plural(s.V4.Nodes+s.V6.Nodes, "node"))
 }
 
 // bootstrapLine is the state and what happened since the last time.

@@ -76,18 +76,18 @@ func (a *app) printCheck(r node.CheckResult) error {
 			return err
 		}
 	} else if !a.quiet {
-		fmt.Fprintf(a.stdout, "%s: %d of %s verified\n", report.Clean(r.Info.Name), good, report.Plural(all, "piece"))
+		report.Fprintf(a.stdout, "%s: %d of %s verified\n", r.Info.Name, good, report.Plural(all, "piece"))
 		for _, f := range r.Faults {
-			fmt.Fprintf(a.stdout, "  %s\n", report.Clean(f.String()))
+			report.Fprintf(a.stdout, "  %s\n", f)
 		}
 	}
 	switch {
 	case good < all:
 		return fail(exitHash, "run seedbed get to fetch what is missing",
-			fmt.Errorf("%s of %s missing or wrong", report.Plural(all-good, "piece"), report.Clean(r.Info.Name)))
+			fmt.Errorf("%s of %s missing or wrong", report.Plural(all-good, "piece"), r.Info.Name))
 	case len(r.Faults) > 0:
 		return fail(exitHash, "cut off what is behind the end of the files, or replace them with seedbed get --overwrite",
-			fmt.Errorf("%s of %s longer than the torrent says", report.Plural(len(r.Faults), "file"), report.Clean(r.Info.Name)))
+			fmt.Errorf("%s of %s longer than the torrent says", report.Plural(len(r.Faults), "file"), r.Info.Name))
 	}
 	return nil
 }

@@ -119,11 +119,11 @@ func (a *app) showCreated(t *metainfo.Torrent, out string) error {
 		}{out, showTorrent(t)})
 	}
 	if a.quiet {
-		a.result("%s", link)
+		a.result("%s", report.Exact(link))
 		return nil
 	}
 	i := t.Info
-	a.say("%s  %s", "torrent ", report.Clean(out))
+	a.say("%s  %s", "torrent ", report.Exact(out))
 	a.say("%s  %s in %s, %s of %s", "holds   ", report.Size(i.Payload()), report.Plural(i.Stored(), "file"), report.Plural(i.NumPieces(), "piece"), report.PieceLength(i.PieceLength))
 	if i.HasV1() {
 		a.say("%s  %s", "infohash", i.Hash)
@@ -131,6 +131,6 @@ func (a *app) showCreated(t *metainfo.Torrent, out string) error {
 	if i.HasV2() {
 		a.say("%s  %s", "v2      ", i.HashV2)
 	}
-	a.say("%s  %s", "magnet  ", link)
+	a.say("%s  %s", "magnet  ", report.Exact(link))
 	return nil
 }

@@ -61,7 +61,7 @@ type demo struct {
 func (d *demo) say(format string, args ...any) {
 	d.step++
 	if !d.app.quiet {
-		fmt.Fprintf(d.app.stdout, "%6.2f s  %d. %s\n", time.Since(d.began).Seconds(), d.step, fmt.Sprintf(format, args...))
+		report.Fprintf(d.app.stdout, "%6.2f s  %d. "+format+"\n", append([]any{time.Since(d.began).Seconds(), d.step}, args...)...)
 	}
 }
 

@@ -117,7 +117,7 @@ func parseID(s string) (id.ID, error) {
 		x, err = id.ParseBase32(s)
 	}
 	if err != nil {
-		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", report.Clean(s)))
+		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", s))
 	}
 	return x, nil
 }
@@ -132,14 +132,14 @@ func (a *app) put(v any) error {
 // say prints a line unless --quiet or --json asks for less.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
-		fmt.Fprintf(a.stdout, format+"\n", args...)
+		report.Fprintf(a.stdout, format+"\n", args...)
 	}
 }
 
 // result prints a line that --quiet leaves.
 func (a *app) result(format string, args ...any) {
 	if !a.json {
-		fmt.Fprintf(a.stdout, format+"\n", args...)
+		report.Fprintf(a.stdout, format+"\n", args...)
 	}
 }
 
@@ -306,7 +306,7 @@ func (a *app) printPong(c node.DHTContact, err error) {
 		return
 	}
 	if err != nil {
-		a.say("%s: %s", c.Addr, report.Clean(strings.TrimPrefix(err.Error(), "dht: ")))
+		a.say("%s: %s", c.Addr, strings.TrimPrefix(err.Error(), "dht: "))
 		return
 	}
 	line := fmt.Sprintf("%s answered in %s: node %s", c.Addr, millis(c.RTT), c.ID)

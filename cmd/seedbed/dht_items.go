@@ -33,7 +33,7 @@ func itemTarget(s string, salt []byte) (id.ID, error) {
 	}
 	x, err := id.ParseHex(s)
 	if err != nil {
-		return id.ID{}, usage(fmt.Errorf("%q is neither a target of 40 hex digits nor a public key of 64", report.Clean(s)))
+		return id.ID{}, usage(fmt.Errorf("%q is neither a target of 40 hex digits nor a public key of 64", s))
 	}
 	return x, nil
 }
@@ -90,11 +90,11 @@ func (a *app) showItem(i *node.DHTItem) {
 	if i.Mutable {
 		a.say("key    %x", i.Key)
 		if len(i.Salt) > 0 {
-			a.say("salt   %s", report.Clean(string(i.Salt)))
+			a.say("salt   %s", string(i.Salt))
 		}
 		a.say("seq    %d", i.Seq)
 	}
-	a.say("value  %s", render(i.Value))
+	a.say("value  %s", report.Exact(render(i.Value)))
 }
 
 func (a *app) dhtGet() *cobra.Command {

@@ -165,9 +165,9 @@ func outcome(n *node.DHTTold, done, kept string) string {
 	case n.Accepted:
 		return done
 	case errors.As(n.Err, &refused):
-		return fmt.Sprintf("error %d: %s", refused.Code, report.Clean(refused.Text))
+		return fmt.Sprintf("error %d: %s", refused.Code, refused.Text)
 	}
-	return report.Clean(strings.TrimPrefix(n.Err.Error(), "dht: "))
+	return strings.TrimPrefix(n.Err.Error(), "dht: ")
 }
 
 func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonContact {

@@ -50,7 +50,7 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
 			defer cancel()
-			d := &diagnosis{app: a, color: a.output().Color()}
+			d := &diagnosis{app: a}
 			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: string(c.listen), Bootstrap: boot, Log: a.logger()}, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
@@ -74,23 +74,18 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 // diagnosis prints findings as they come.
 type diagnosis struct {
 	*app
-	color   bool
 	step    node.Step
 	notices int
 	bad     []node.Finding
 }
 
-var marks = map[node.Verdict]struct{ mark, word, color string }{
+var marks = map[node.Verdict]struct {
+	mark, word string
+	color      report.Color
+}{
 	node.Fine:   {"✓", "fine", report.Green},
-	node.Notice: {"!", "notice", "\x1b[33m"},
-	node.Bad:    {"✗", "bad", "\x1b[31m"},
-}
-
-func (d *diagnosis) paint(code, s string) string {
-	if !d.color {
-		return s
-	}
-	return code + s + report.Reset
+	node.Notice: {"!", "notice", report.Yellow},
+	node.Bad:    {"✗", "bad", report.Red},
 }
 
 func (d *diagnosis) tell(f node.Finding) {
@@ -127,13 +122,14 @@ func (d *diagnosis) tell(f node.Finding) {
 	if f.What != "" {
 		text = f.What + ": " + text
 	}
-	line := fmt.Sprintf("%s %-16s  %s", d.paint(m.color, m.mark), step, report.Clean(text))
+	took := ""
 	if f.Took > 0 {
-		line += d.paint(report.Dim, "  "+millis(f.Took))
+		took = "  " + millis(f.Took)
 	}
-	fmt.Fprintln(d.stdout, line)
+	o := d.output()
+	report.Fprintf(d.stdout, "%s %-16s  %s%s\n", o.Paint(m.color, m.mark), step, text, o.Paint(report.Dim, took))
 	if f.Advice != "" {
-		fmt.Fprintf(d.stdout, "%20s%s\n", "", d.paint(report.Dim, "→ "+report.Clean(f.Advice)))
+		report.Fprintf(d.stdout, "%20s%s\n", "", o.Paint(report.Dim, "→ "+f.Advice))
 	}
 }
 
@@ -161,5 +157,5 @@ func (d *diagnosis) end(torrent bool) error {
 	if f.What != "" {
 		what += " (" + f.What + ")"
 	}
-	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(report.Clean(f.Text))))
+	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(f.Text)))
 }

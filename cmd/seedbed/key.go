@@ -108,7 +108,7 @@ to standard output, if that is no terminal.`,
 			case out == "-" && report.IsTerminal(a.stdout):
 				return usage(errors.New("a secret is not printed on a terminal: name a file with -o"))
 			case out == "-":
-				_, err := fmt.Fprintf(a.stdout, "%x\n", key.Seed())
+				_, err := report.Fprintf(a.stdout, "%x\n", key.Seed())
 				return err
 			}
 			err = node.WriteKey(out, key)

@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -25,7 +24,7 @@ func main() {
 		// A second signal ends the process at once.
 		stop()
 		if report.IsTerminal(os.Stdout) {
-			fmt.Print("\r") // over the ^C that the terminal echoed: the next line begins there
+			os.Stdout.WriteString("\r") // over the ^C that the terminal echoed: the next line begins there
 		}
 	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -47,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 		if app.json {
 			report.NewJSON(stdout).Fail(err)
 		}
-		fmt.Fprintln(stderr, "seedbed: "+report.Sentence(err))
+		report.Fprintf(stderr, "seedbed: %s\n", report.Sentence(err))
 	}
 	return codeOf(err)
 }

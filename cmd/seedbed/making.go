@@ -117,7 +117,7 @@ func parseDate(s string) (int64, error) {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return 0, fmt.Errorf("--date %q is neither now nor Unix seconds nor of the form 2026-01-31T12:00:00Z", report.Clean(s))
+		return 0, fmt.Errorf("--date %q is neither now nor Unix seconds nor of the form 2026-01-31T12:00:00Z", s)
 	}
 	return t.Unix(), nil
 }

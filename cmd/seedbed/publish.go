@@ -117,7 +117,7 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 	if errors.As(err, &f) && f.Kind == node.FaultVanished && path != "" {
 		key = node.NewKey()
 		if err = keys.Save(p.key, key); err == nil && !p.quiet {
-			fmt.Fprintf(p.stderr, "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
+			report.Fprintf(p.stderr, "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
 		}
 	}
 	if err != nil {
@@ -236,7 +236,7 @@ func (a *app) history(state, name, salt string) error {
 				Versions []publish.Version `json:"versions"`
 			}{p.Key, p.KeyName, p.Salt, p.Path, p.Link, p.Versions})
 		}
-		a.say("%s, from %s", p.Link, report.Clean(p.Path))
+		a.say("%s, from %s", report.Exact(p.Link), report.Exact(p.Path))
 		width := len(strconv.FormatInt(p.Versions[len(p.Versions)-1].Seq, 10))
 		for _, v := range p.Versions {
 			a.result("%*d  %s  %s  %8s in %s", width, v.Seq, v.Time.Local().Format("2006-01-02 15:04:05"), v.InfoHash, report.Size(v.Size), report.Plural(v.Files, "file"))

@@ -147,7 +147,7 @@ func (v shown) print(w io.Writer) error {
 	var b strings.Builder
 	row := func(label, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%-10s  %s\n", label, report.Clean(value))
+			report.Fprintf(&b, "%-10s  %s\n", label, report.Exact(value))
 		}
 	}
 	row("name", v.Name)
@@ -188,10 +188,10 @@ func (v shown) print(w io.Writer) error {
 		row("warning", w)
 	}
 	if len(v.Files) > 0 {
-		fmt.Fprintf(&b, "files\n")
+		b.WriteString("files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
-			fmt.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), f.Line())
+			report.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), report.Exact(f.Line()))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

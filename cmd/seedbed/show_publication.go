@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
@@ -106,11 +105,11 @@ func (a *app) printPublication(j *jsonPublication, g *node.DHTGetReport) error {
 		if h.Bad {
 			state = "an item that is not right"
 		}
-		lines = append(lines, "  "+contactRow(&h.Contact, g.Target, state))
+		lines = append(lines, contactRow(&h.Contact, g.Target, state))
 	}
 	row("held by", "%s of the %d that answered", report.Plural(newest, "node"), g.Answered)
-	if len(lines) > 0 {
-		a.say("%s", strings.Join(lines, "\n"))
+	for _, line := range lines {
+		a.say("  %s", line)
 	}
 	return nil
 }

@@ -2,11 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"seedbed/cmd/seedbed/report"
 )
 
 // release is set by the linker for released binaries (see the Makefile).
@@ -46,6 +47,6 @@ func (a *app) printVersion() error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(v)
 	}
-	_, err := fmt.Fprintf(a.stdout, "seedbed %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
+	_, err := report.Fprintf(a.stdout, "seedbed %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 	return err
 }

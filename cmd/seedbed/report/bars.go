@@ -25,7 +25,7 @@ type barReporter struct {
 
 	mu   sync.Mutex
 	bars map[*node.Torrent]*torrentBar
-	end  []string // said when the bars are gone
+	end  []string // printed when the bars are gone
 }
 
 // torrentBar is what the drawing goroutine reads of one torrent.
@@ -51,36 +51,23 @@ func newBarReporter(out *os.File, errs io.Writer, stay bool) *barReporter {
 	}
 }
 
-// Escape sequences for colours.
-const (
-	Dim   = "\x1b[2m"
-	Green = "\x1b[32m"
-	Reset = "\x1b[0m"
-)
-
-func (r *barReporter) paint(code, s string) string {
-	if !r.color || s == "" {
-		return s
-	}
-	return code + s + Reset
-}
-
 func (r *barReporter) Event(e node.Event) {
 	line := describe(e)
 	if line == "" {
 		return
 	}
+	mark := styled("")
 	switch e.Kind {
 	case node.Complete:
-		line = r.paint(Green, "✓ ") + line
+		mark = paint(r.color, Green, "✓ ")
 	case node.Warning, node.Missed:
-		line = "! " + line
+		mark = "! "
 	case node.Failed:
-		line = "✗ " + line
+		mark = "✗ "
 	case node.Listening:
-		line = r.paint(Dim, line)
+		line = paint(r.color, Dim, string(line))
 	}
-	fmt.Fprintln(r.p, line)
+	Fprintf(r.p, "%s%s\n", mark, line)
 }
 
 func (*barReporter) Every() time.Duration { return 200 * time.Millisecond }
@@ -143,7 +130,7 @@ func (r *barReporter) addBar(t *node.Torrent) *torrentBar {
 			if len(notes) == 0 {
 				return nil
 			}
-			_, err := fmt.Fprintln(w, r.paint(Dim, "  "+clip(strings.Join(notes, "; "), max(st.AvailableWidth-2, 20))))
+			_, err := Fprintf(w, "%s\n", paint(r.color, Dim, "  "+clip(Clean(strings.Join(notes, "; ")), max(st.AvailableWidth-2, 20))))
 			return err
 		}), false))
 	return b
@@ -160,7 +147,7 @@ func (r *barReporter) numbers(s node.Snapshot) string {
 		if !r.stay {
 			return " done"
 		}
-		return fmt.Sprintf(" sharing  ↑ %s  %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
+		return fmt.Sprintf(" seeding  ↑ %s  %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
 	}
 	parts := []string{fmt.Sprintf(" %3d %%", Percent(s.HaveWanted, s.Wanted)), "↓ " + Rate(s.DownRate)}
 	if s.UpRate >= 1 {
@@ -184,21 +171,21 @@ func clip(s string, n int) string {
 
 func (r *barReporter) Ready(ts []*node.Torrent) {
 	if len(ts) > 1 {
-		fmt.Fprintf(r.p, "all %d torrents are verified and shared\n", len(ts))
+		Fprintf(r.p, "all %d torrents are verified and seeding\n", len(ts))
 	}
-	fmt.Fprintln(r.p, r.paint(Dim, "Ctrl-C ends the sharing."))
+	Fprintf(r.p, "%s\n", paint(r.color, Dim, "Press Ctrl-C to stop seeding."))
 }
 
 func (r *barReporter) Streaming(t *node.Torrent, files []Stream) {
 	for _, line := range streamingLines(t, files) {
-		fmt.Fprintln(r.p, line)
+		Fprintf(r.p, "%s\n", line)
 	}
 }
 
 func (r *barReporter) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.end = append(r.end, "seedbed: "+Sentence(err))
+	r.end = append(r.end, Sentence(err))
 }
 
 func (r *barReporter) Close() {
@@ -213,6 +200,6 @@ func (r *barReporter) Close() {
 	}
 	r.p.Wait() // draws once more
 	for _, line := range r.end {
-		fmt.Fprintln(r.errs, "\r"+line) // over the ^C that the terminal echoed
+		Fprintf(r.errs, "\rseedbed: %s\n", line) // over the ^C that the terminal echoed
 	}
 }

@@ -38,14 +38,14 @@ func Files(info *metainfo.Info) []File {
 
 // Line returns f as show lists it.
 func (f *File) Line() string {
-	s := Clean(f.Path)
+	s := f.Path
 	switch {
 	case f.Folder:
 		s += "/"
 	case f.Link == "..":
 		s += "  (a symbolic link out of the torrent, never made)"
 	case f.Link != "":
-		s += " -> " + Clean(f.Link)
+		s += " -> " + f.Link
 	}
 	if f.Spelled != nil {
 		s += fmt.Sprintf("  (spelled %q)", *f.Spelled)

@@ -2,9 +2,7 @@ package report
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // Size is n bytes in the unit that leaves one to four digits: "3.4 MB".
@@ -65,15 +63,4 @@ func Plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// Clean is a name from the network made safe for a terminal: control
-// characters and invisible formatting become replacement characters.
-func Clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }

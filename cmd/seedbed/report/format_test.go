@@ -22,10 +22,3 @@ func TestTimeLeftForPeople(t *testing.T) {
 		}
 	}
 }
-
-// A name from the network must not move the cursor or hide what follows.
-func TestNamesCannotControlTheTerminal(t *testing.T) {
-	if got := Clean("a\x1b[2Jb\u202ec\nd"); got != "a\uFFFD[2Jb\uFFFDc\uFFFDd" {
-		t.Errorf("%q", got)
-	}
-}

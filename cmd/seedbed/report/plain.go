@@ -32,7 +32,7 @@ const (
 
 func (r *plainReporter) say(format string, args ...any) {
 	if !r.quiet {
-		fmt.Fprintf(r.out, format+"\n", args...)
+		Fprintf(r.out, format+"\n", args...)
 	}
 }
 
@@ -40,54 +40,54 @@ func (r *plainReporter) Event(e node.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Kind == node.Seeding && r.quiet {
-		fmt.Fprintln(r.out, e.Magnet)
+		Fprintf(r.out, "%s\n", Exact(e.Magnet))
 		return
 	}
 	if e.Kind == node.PublishedItem && r.quiet {
-		fmt.Fprintln(r.out, e.Publication.Link)
+		Fprintf(r.out, "%s\n", Exact(e.Publication.Link))
 		return
 	}
 	if line := describe(e); line != "" {
 		if e.Kind == node.Warning || e.Kind == node.Failed || e.Kind == node.Missed {
-			fmt.Fprintln(r.errs, "seedbed: "+line)
+			Fprintf(r.errs, "seedbed: %s\n", line)
 			return
 		}
 		r.say("%s", line)
 	}
 }
 
-// describe is an event as one line for a person; "" where there is nothing to say.
-func describe(e node.Event) string {
-	name := Clean(e.Name)
+// describe returns an event as text for a person, cleaned; "" where there is nothing to say.
+func describe(e node.Event) styled {
+	name := e.Name
 	switch e.Kind {
 	case node.Listening:
-		return "listening on " + e.Addr
+		return text("listening on %s", e.Addr)
 	case node.Metadata:
 		info := e.Info
-		line := fmt.Sprintf("%s: %s in %s, %s of %s", name, Size(info.Payload()),
+		line := text("%s: %s in %s, %s of %s", name, Size(info.Payload()),
 			Plural(info.Stored(), "file"), Plural(info.NumPieces(), "piece"), PieceLength(info.PieceLength))
 		if e.Path != "" {
-			line += "\nwrote " + Clean(e.Path)
+			line += text("\nwrote %s", Exact(e.Path))
 		}
 		return line
 	case node.Complete:
-		return name + ": complete and verified"
+		return text("%s: complete and verified", name)
 	case node.Seeded:
-		return fmt.Sprintf("%s: shared as far as it was to be (%s sent, ratio %.2f)", name, Size(e.Uploaded), e.Ratio)
+		return text("%s: seeding goal reached (%s sent, ratio %.2f)", name, Size(e.Uploaded), e.Ratio)
 	case node.Seeding:
-		return name + ": sharing as\n" + e.Magnet
+		return text("%s: seeding; link:\n%s", name, Exact(e.Magnet))
 	case node.Warning, node.Failed:
 		return prefixed(name, Sentence(e.Err))
 	case node.Recovered:
-		return name + ": going on"
+		return text("%s: resumed", name)
 	case node.PublishedItem:
 		return publishedLine(name, e.Publication)
 	case node.FoundVersion:
-		return fmt.Sprintf("version %d is there and is fetched", e.Publication.Seq)
+		return text("version %d found, downloading", e.Publication.Seq)
 	case node.SwitchedVersion:
-		line := fmt.Sprintf("version %d is current: %s", e.Publication.Seq, Clean(e.Publication.Dir))
+		line := text("version %d is current: %s", e.Publication.Seq, Exact(e.Publication.Dir))
 		if e.Publication.Reused > 0 {
-			line += fmt.Sprintf(" (%s of it were there already)", Size(e.Publication.Reused))
+			line += text(" (%s reused from earlier versions)", Size(e.Publication.Reused))
 		}
 		return line
 	case node.Missed:
@@ -96,20 +96,23 @@ func describe(e node.Event) string {
 	return "" // added, first piece, removed: the lines around them say it
 }
 
+// text formats a message of ours, with every argument cleaned.
+func text(format string, args ...any) styled { return styled(Sprintf(format, args...)) }
+
 // publishedLine says what became of a put.
-func publishedLine(name string, p *node.PublicationEvent) string {
-	where := fmt.Sprintf("held by %d of the %s closest to it", p.Kept, Plural(p.Nodes, "node"))
+func publishedLine(name string, p *node.PublicationEvent) styled {
+	where := fmt.Sprintf("stored on %d of the %s closest to it", p.Kept, Plural(p.Nodes, "node"))
 	if p.Kept == 0 {
-		where = "held by no DHT node yet: it is put again until one takes it"
+		where = "not stored on any DHT node yet; seedbed keeps trying"
 	}
-	return fmt.Sprintf("%s: version %d is published, %s\n%s", name, p.Seq, where, p.Link)
+	return text("%s: version %d published, %s\n%s", name, p.Seq, where, Exact(p.Link))
 }
 
-func prefixed(name, s string) string {
+func prefixed(name, s string) styled {
 	if name == "" {
-		return s
+		return text("%s", s)
 	}
-	return name + ": " + s
+	return text("%s: %s", name, s)
 }
 
 func (*plainReporter) Every() time.Duration { return time.Second }
@@ -134,7 +137,7 @@ func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 			continue
 		}
 		if line := status(t.Snapshot()); line != "" && line != last.text {
-			r.say("%s: %s", Clean(t.Name()), line)
+			r.say("%s: %s", t.Name(), line)
 			r.last[t] = plainLine{now, line}
 		}
 	}
@@ -180,9 +183,9 @@ func (r *plainReporter) Ready(ts []*node.Torrent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(ts) > 1 {
-		r.say("all %d torrents are verified and shared", len(ts))
+		r.say("all %d torrents are verified and seeding", len(ts))
 	}
-	r.say("Ctrl-C ends the sharing.")
+	r.say("Press Ctrl-C to stop seeding.")
 }
 
 func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
@@ -190,7 +193,7 @@ func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
 	defer r.mu.Unlock()
 	if r.quiet {
 		for _, f := range files {
-			fmt.Fprintln(r.out, f.URL)
+			Fprintf(r.out, "%s\n", Exact(f.URL))
 		}
 		return
 	}
@@ -203,22 +206,22 @@ func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
 const shownFiles = 20
 
 // streamingLines says where to point a player.
-func streamingLines(t *node.Torrent, files []Stream) (lines []string) {
-	lines = append(lines, Clean(t.Name())+": play it at")
+func streamingLines(t *node.Torrent, files []Stream) (lines []styled) {
+	lines = append(lines, text("%s: play it at", t.Name()))
 	for i, f := range files {
 		if i == shownFiles {
-			lines = append(lines, fmt.Sprintf("  and %d more, see %s", len(files)-i, f.Root))
+			lines = append(lines, text("  and %d more, see %s", len(files)-i, f.Root))
 			break
 		}
-		lines = append(lines, fmt.Sprintf("  %s  %s", f.URL, Size(f.Size)))
+		lines = append(lines, text("  %s  %s", Exact(f.URL), Size(f.Size)))
 	}
-	return append(lines, "Ctrl-C ends it; what was fetched is kept.")
+	return append(lines, "Press Ctrl-C to stop; downloaded data is kept.")
 }
 
 func (r *plainReporter) Fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintln(r.errs, "seedbed: "+Sentence(err))
+	Fprintf(r.errs, "seedbed: %s\n", Sentence(err))
 }
 
 func (r *plainReporter) Close() {}

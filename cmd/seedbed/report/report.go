@@ -57,11 +57,6 @@ func (o *Output) live() bool {
 	return !o.JSON && !o.Quiet && IsTerminal(o.Out) && os.Getenv("TERM") != "dumb"
 }
 
-// Color reports whether Out shows colours.
-func (o Output) Color() bool {
-	return IsTerminal(o.Out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-}
-
 // IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
