@@ -103,6 +103,7 @@ var packages = map[string]pkg{
 
 	"internal/simnet":   {layer: top, owns: "the in-memory network and disk"},
 	"internal/nodetest": {layer: top, owns: "whole nodes on the in-memory network, for tests"},
+	"internal/vt":       {layer: top, owns: "the terminal that tests look at"},
 	"internal/udpload":  {layer: top, owns: "the load and the echo that UDP servers are measured with"},
 	"integration":       {layer: top, owns: "scenarios with real clients"},
 }
@@ -126,7 +127,6 @@ var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2/int160":  {pkg: "dht", why: "internal/id is the identifier of every other package"},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
-	"github.com/vbauerster/mpb/v8":        {pkg: "cmd/seedbed/report", why: "packages report events and numbers; only the terminal draws"},
 	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
 	"github.com/gofrs/flock":              {pkg: "internal/statefile", why: "one place knows how the files of a state directory are locked"},
 	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},

@@ -76,9 +76,9 @@ func (a *app) printCheck(r node.CheckResult) error {
 			return err
 		}
 	} else if !a.quiet {
-		report.Fprintf(a.stdout, "%s: %d of %s verified\n", r.Info.Name, good, report.Plural(all, "piece"))
+		report.Fprintf(a.output().Stdout(), "%s: %d of %s verified\n", r.Info.Name, good, report.Plural(all, "piece"))
 		for _, f := range r.Faults {
-			report.Fprintf(a.stdout, "  %s\n", f)
+			report.Fprintf(a.output().Stdout(), "  %s\n", f)
 		}
 	}
 	switch {

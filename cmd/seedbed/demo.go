@@ -61,7 +61,7 @@ type demo struct {
 func (d *demo) say(format string, args ...any) {
 	d.step++
 	if !d.app.quiet {
-		report.Fprintf(d.app.stdout, "%6.2f s  %d. "+format+"\n", append([]any{time.Since(d.began).Seconds(), d.step}, args...)...)
+		report.Fprintf(d.app.output().Stdout(), "%6.2f s  %d. "+format+"\n", append([]any{time.Since(d.began).Seconds(), d.step}, args...)...)
 	}
 }
 

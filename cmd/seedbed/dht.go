@@ -132,14 +132,14 @@ func (a *app) put(v any) error {
 // say prints a line unless --quiet or --json asks for less.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
-		report.Fprintf(a.stdout, format+"\n", args...)
+		report.Fprintf(a.output().Stdout(), format+"\n", args...)
 	}
 }
 
 // result prints a line that --quiet leaves.
 func (a *app) result(format string, args ...any) {
 	if !a.json {
-		report.Fprintf(a.stdout, format+"\n", args...)
+		report.Fprintf(a.output().Stdout(), format+"\n", args...)
 	}
 }
 

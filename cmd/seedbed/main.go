@@ -20,13 +20,7 @@ func main() {
 	keepMemory()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() {
-		// A second signal ends the process at once.
-		stop()
-		if report.IsTerminal(os.Stdout) {
-			os.Stdout.WriteString("\r") // over the ^C that the terminal echoed: the next line begins there
-		}
-	})
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(int(code))
 }
@@ -38,6 +32,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	defer context.AfterFunc(ctx, func() { app.output().Interrupt() })()
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -46,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 		if app.json {
 			report.NewJSON(stdout).Fail(err)
 		}
-		report.Fprintf(stderr, "seedbed: %s\n", report.Sentence(err))
+		report.Fprintf(app.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
 	}
 	return codeOf(err)
 }

@@ -117,7 +117,7 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 	if errors.As(err, &f) && f.Kind == node.FaultVanished && path != "" {
 		key = node.NewKey()
 		if err = keys.Save(p.key, key); err == nil && !p.quiet {
-			report.Fprintf(p.stderr, "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
+			report.Fprintf(p.output().Stderr(), "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
 		}
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/adrg/xdg"
 	"github.com/spf13/cobra"
@@ -23,11 +24,15 @@ type app struct {
 	verbose        int
 	told           bool         // the error that run returns was shown already
 	feed           *report.Feed // of the command, if it has one
+
+	opening sync.Once
+	out     *report.Output
 }
 
-// output is where the command writes.
-func (a *app) output() report.Output {
-	return report.Output{Out: a.stdout, Err: a.stderr, JSON: a.json, Quiet: a.quiet}
+// output returns where the command writes. It is first called when the flags are read.
+func (a *app) output() *report.Output {
+	a.opening.Do(func() { a.out = report.Open(a.stdout, a.stderr, a.json, a.quiet) })
+	return a.out
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -102,7 +107,7 @@ func (a *app) logger() *slog.Logger {
 	case a.verbose > 1:
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(a.output().Stderr(), &slog.HandlerOptions{Level: level}))
 }
 
 func stateDir(given string) string {

@@ -42,7 +42,7 @@ func (a *app) warn(err error) {
 		report.NewJSON(a.stdout).Event(node.Event{Kind: node.Warning, Time: time.Now(), Err: err})
 		return
 	}
-	report.Fprintf(a.stderr, "seedbed: %s\n", report.Sentence(err))
+	report.Fprintf(a.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
 }
 
 // allFailed tells what each of several torrents failed with, and returns the error of the

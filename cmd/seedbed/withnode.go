@@ -92,7 +92,7 @@ func (a *app) closeNode(n closer) error {
 			return err
 		case <-notice.C:
 			if !a.quiet && !a.json {
-				report.Fprintf(a.stderr, "saving; press Ctrl-C again to stop at once\n")
+				report.Fprintf(a.output().Stderr(), "saving; press Ctrl-C again to stop at once\n")
 			}
 		case <-tick.C:
 			if now := n.Saved(); now != saved {

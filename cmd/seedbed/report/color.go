@@ -15,12 +15,12 @@ const (
 )
 
 // Color reports whether Out shows colours.
-func (o Output) Color() bool {
+func (o *Output) Color() bool {
 	return IsTerminal(o.Out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // Paint returns s, cleaned, in colour c where Out shows colours. Pass the result to Fprintf.
-func (o Output) Paint(c Color, s string) any { return paint(o.Color(), c, s) }
+func (o *Output) Paint(c Color, s string) any { return paint(o.Color(), c, s) }
 
 func paint(color bool, c Color, s string) styled {
 	if s = Sprintf("%s", s); !color || s == "" {

@@ -1,42 +1,108 @@
 package report
 
 import (
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
+	"fmt"
+	"io"
+	"sync"
+	"time"
 )
 
-// HashBar shows the progress of hashing on a terminal, and nothing elsewhere.
+// A HashBar shows how far hashing has come: as a bar on a terminal, elsewhere as a line now
+// and then. Its methods may be called from any goroutine.
 type HashBar struct {
-	p   *mpb.Progress
-	bar *mpb.Bar
+	name string
+	now  func() time.Time
+
+	screen  *screen // nil: nothing is drawn
+	section *section
+	plain   io.Writer // nil: no lines
+
+	mu          sync.Mutex
+	next        time.Time // when to draw or to print
+	shown       bool
+	done, total int64
+	speed       meter
+	rate        float64
 }
 
-// NewHashBar returns the progress bar of hashing what is called name.
-func NewHashBar(o Output, name string) *HashBar {
-	if !o.live() {
-		return &HashBar{}
+const (
+	hashDelay = 300 * time.Millisecond // before a bar is shown: what is done by then needs none
+	hashEvery = 100 * time.Millisecond // between draws
+)
+
+// NewHashBar returns the progress of hashing what is called name.
+func NewHashBar(o *Output, name string) *HashBar {
+	h := &HashBar{name: name, now: time.Now}
+	switch {
+	case o.JSON || o.Quiet:
+	case o.screen != nil:
+		h.screen = o.screen
+		h.section = h.screen.add(h.lines)
+	default:
+		h.plain = o.Err
 	}
-	p := mpb.New(mpb.WithOutput(o.Out), mpb.WithAutoRefresh())
-	style := mpb.BarStyle().Lbound("").Filler("━").Tip("╸").Padding("┄").Rbound("")
-	bar := p.New(1, style,
-		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(clip(Clean(name), nameWidth), decor.WC{W: nameWidth + 1, C: decor.DindentRight})),
-		mpb.AppendDecorators(decor.Percentage(decor.WC{W: 6}), decor.Name(" hashing")))
-	return &HashBar{p, bar}
+	return h
 }
 
 // Set reports that done of total bytes are hashed.
 func (h *HashBar) Set(done, total int64) {
-	if h.bar != nil {
-		h.bar.SetTotal(max(total, 1), false)
-		h.bar.SetCurrent(done)
+	if !h.update(done, total) {
+		return
 	}
+	if h.screen != nil {
+		h.screen.draw()
+	}
+	if h.plain != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		Fprintf(h.plain, "%s: %s\n", h.name, h.status())
+	}
+}
+
+// update takes the numbers and reports whether it is time to show them.
+func (h *HashBar) update(done, total int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := h.now()
+	h.done, h.total = done, total
+	h.rate = h.speed.update(now, done)
+	delay, every := hashDelay, hashEvery
+	if h.screen == nil {
+		delay, every = plainCalm, plainEvery
+	}
+	switch {
+	case h.next.IsZero():
+		h.next = now.Add(delay)
+	case !now.Before(h.next):
+		h.next, h.shown = now.Add(every), true
+		return true
+	}
+	return false
+}
+
+// status is where the hashing stands, in words.
+func (h *HashBar) status() string {
+	s := fmt.Sprintf("hashing, %d %% at %s", Percent(h.done, h.total), Rate(h.rate))
+	if left := TimeLeft(h.total-h.done, h.rate); left != "" {
+		s += ", " + left + " left"
+	}
+	return s
+}
+
+func (h *HashBar) lines(cols, _ int) []line {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.shown {
+		return nil
+	}
+	b := barLine{name: h.name, done: h.done, total: h.total, parts: []string{
+		fmt.Sprintf("hashing %3d %%", Percent(h.done, h.total)), rateOrNone(h.rate), TimeLeft(h.total-h.done, h.rate)}}
+	return []line{b.layout(cols)}
 }
 
 // Close removes the bar.
 func (h *HashBar) Close() {
-	if h.bar != nil {
-		h.bar.Abort(true)
-		h.p.Wait()
+	if h.section != nil {
+		h.section.remove()
 	}
 }

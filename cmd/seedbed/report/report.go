@@ -7,6 +7,7 @@
 package report
 
 import (
+	"io"
 	"os"
 	"time"
 
@@ -38,23 +39,65 @@ type Output struct {
 	Out, Err *os.File
 	JSON     bool // one JSON object a line on Out
 	Quiet    bool // only results and errors
+
+	live   *screen // of Out, where it is a terminal and progress is drawn
+	screen *screen // live, or the screen of Err where Err alone is a terminal
 }
 
-// New returns the reporter that suits o and the terminal. stay says that the command
-// continues after everything is complete.
-func New(o Output, stay bool) Reporter {
+// Open returns the output of a command. One command has one.
+func Open(out, err *os.File, json, quiet bool) *Output {
+	o := &Output{Out: out, Err: err, JSON: json, Quiet: quiet}
+	switch {
+	case json || quiet || os.Getenv("TERM") == "dumb":
+	case IsTerminal(out):
+		o.live = newScreen(out)
+		o.screen = o.live
+	case IsTerminal(err):
+		o.screen = newScreen(err)
+	}
+	return o
+}
+
+// Stdout returns the writer of whole lines for Out, which does not disturb the progress
+// that is drawn there.
+func (o *Output) Stdout() io.Writer {
+	if o.live != nil {
+		return o.live
+	}
+	return o.Out
+}
+
+// Stderr is Stdout for Err.
+func (o *Output) Stderr() io.Writer {
+	if o.screen != nil && IsTerminal(o.Err) {
+		return sharer{o.screen, o.Err}
+	}
+	return o.Err
+}
+
+// Interrupt removes what is drawn and the ^C that the terminal echoed. It is called at the
+// first signal: the second ends the process at once, with nobody left to clear the screen.
+func (o *Output) Interrupt() {
+	switch {
+	case o.screen != nil:
+		o.screen.end()
+	case IsTerminal(o.Out):
+		_, _ = o.Out.WriteString("\r")
+	case IsTerminal(o.Err):
+		_, _ = o.Err.WriteString("\r")
+	}
+}
+
+// New returns the reporter that suits o. stay says that the command continues after
+// everything is complete.
+func New(o *Output, stay bool) Reporter {
 	switch {
 	case o.JSON:
 		return NewJSON(o.Out)
-	case o.live():
-		return newBarReporter(o.Out, o.Err, stay)
+	case o.live != nil:
+		return newLiveReporter(o, stay)
 	}
-	return &plainReporter{out: o.Out, errs: o.Err, quiet: o.Quiet}
-}
-
-// live reports whether progress is drawn and redrawn on a terminal.
-func (o *Output) live() bool {
-	return !o.JSON && !o.Quiet && IsTerminal(o.Out) && os.Getenv("TERM") != "dumb"
+	return &plainReporter{out: o.Out, errs: o.Stderr(), quiet: o.Quiet}
 }
 
 // IsTerminal reports whether f is a terminal.

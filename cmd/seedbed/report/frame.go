@@ -1,0 +1,291 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"seedbed/internal/id"
+	"seedbed/node"
+)
+
+// A barLine is one torrent, or one file that is hashed, on one line: name, bar, numbers.
+type barLine struct {
+	name        string
+	done, total int64
+	parts       []string // the numbers, the most important first; "" is left out
+}
+
+const (
+	nameWidth  = 28 // of a name, at the most
+	enoughName = 16 // of a name, before a bar takes the room
+	barWidth   = 6  // of a bar, at the least; without this much room there is none
+	gap        = "  "
+)
+
+// numbersWidth returns the width of the column of numbers: the same in every line, so that
+// the bars end below one another.
+func numbersWidth(cols int) int {
+	switch {
+	case cols >= 110:
+		return 51
+	case cols >= 80:
+		return 39
+	case cols >= 60:
+		return 28
+	}
+	return 20
+}
+
+// layout returns the line for a terminal of cols columns.
+func (b *barLine) layout(cols int) line {
+	room := cols - 1
+	numbers, width := "", min(numbersWidth(cols), room)
+	for _, p := range b.parts {
+		switch {
+		case p == "":
+		case numbers == "":
+			numbers = cut(p, width)
+		case textWidth(numbers)+len(gap)+textWidth(p) <= width:
+			numbers += gap + p
+		}
+	}
+	left := max(room-width-1, 0)
+	name := min(nameWidth, max(left/2, enoughName), left)
+	if bar := left - name - 1; bar >= barWidth {
+		return line{text: pad(Clean(b.name), name) + " " + drawBar(b.done, b.total, bar) + " " + numbers}
+	}
+	return line{text: pad(Clean(b.name), min(nameWidth, left)) + " " + numbers}
+}
+
+// drawBar returns a bar of n columns that is done/total full.
+func drawBar(done, total int64, n int) string {
+	full := 0
+	if total > 0 {
+		full = min(max(int(float64(done)/float64(total)*float64(n)), 0), n)
+	}
+	bar := strings.Repeat("━", full)
+	if full < n && done > 0 {
+		bar += "╸"
+		full++
+	}
+	return bar + strings.Repeat("┄", n-full)
+}
+
+// A view is a torrent as a frame shows it.
+type view struct {
+	id   id.ID
+	name string
+	node.Snapshot
+	checkRate float64 // bytes a second, while it is checked
+}
+
+// isWaiting reports whether the torrent wants data and gets none.
+func (v *view) isWaiting() bool { return v.Paused == nil && v.Why != "" }
+
+// busy orders torrents: those that move most bytes first, then those that are not done.
+func (v *view) busy() float64 {
+	rate := v.DownRate + v.UpRate + v.checkRate
+	if rate < 1 && v.State != node.SeedingState {
+		return 0.5
+	}
+	return rate
+}
+
+// bar returns the torrent's line. stay says that a complete torrent is seeded.
+func (v *view) bar(cols int, stay bool) line {
+	b := barLine{name: v.name, done: v.HaveWanted, total: v.Wanted}
+	peers := Plural(v.Connected, "peer")
+	up := ""
+	if v.UpRate >= 1 {
+		up = "↑ " + Rate(v.UpRate)
+	}
+	switch v.State {
+	case node.FindingMetadata:
+		b.done, b.total, b.parts = v.MetaHave, v.MetaSize, []string{"metadata", peers}
+	case node.Checking:
+		b.done, b.total = v.Checked, v.ToCheck
+		b.parts = []string{fmt.Sprintf("checking %3d %%", Percent(v.Checked, v.ToCheck)), rateOrNone(v.checkRate), TimeLeft(v.ToCheck-v.Checked, v.checkRate)}
+	case node.SeedingState:
+		b.parts = []string{"done"}
+		if stay {
+			b.parts = []string{"seeding", up, peers}
+		}
+	default:
+		b.parts = []string{fmt.Sprintf("%3d %%", Percent(v.HaveWanted, v.Wanted)), fmt.Sprintf("↓ %-8s", Rate(v.DownRate)),
+			TimeLeft(v.Wanted-v.HaveWanted, v.DownRate), peers, up}
+	}
+	return b.layout(cols)
+}
+
+func rateOrNone(rate float64) string {
+	if rate < 1 {
+		return ""
+	}
+	return Rate(rate)
+}
+
+// note returns why the torrent does not move and which peers it lost, or "".
+func (v *view) note() string {
+	return strings.Join(slices.DeleteFunc([]string{v.Why, v.Losses()}, func(s string) bool { return s == "" }), "; ")
+}
+
+// A frame shows torrents on a terminal: each with its bar, or, where they are too many, the
+// busiest few. Of several there is always a line with the totals.
+type frame struct {
+	stay  bool
+	views []view
+
+	top      []id.ID // the busiest, when there is no room for all
+	rankedAt time.Time
+}
+
+const (
+	busiest   = 8               // bars, at the most, where not all torrents have one
+	rankEvery = 3 * time.Second // between two choices of the busiest, so that a reader can follow
+)
+
+// lines returns the frame for a terminal of this size: at most two thirds of the rows, so
+// that what scrolls by can be read. The first of these that fits is chosen: every torrent
+// with its note, every torrent, the busiest few.
+func (f *frame) lines(now time.Time, cols, rows int) []line {
+	room := max(rows*2/3, 2)
+	if all := f.all(cols); len(all) <= room {
+		return all
+	}
+	out := f.summary(cols)
+	n := min(busiest, room-len(out))
+	switch {
+	case len(f.views)+len(out) <= room:
+		n = len(f.views)
+	case n <= 0:
+		return out
+	}
+	f.rank(now, n)
+	var bars []line
+	for i := range f.views {
+		if v := &f.views[i]; slices.Contains(f.top[:min(n, len(f.top))], v.id) {
+			bars = append(bars, v.bar(cols, f.stay))
+		}
+	}
+	return append(bars, out...)
+}
+
+// all returns every torrent with its note, and the totals of several.
+func (f *frame) all(cols int) (out []line) {
+	for i := range f.views {
+		v := &f.views[i]
+		out = append(out, v.bar(cols, f.stay))
+		if note := v.note(); note != "" {
+			out = append(out, line{text: gap + note, dim: true})
+		}
+	}
+	if len(f.views) > 1 {
+		out = append(out, f.totals(cols))
+	}
+	return out
+}
+
+// rank chooses the n busiest torrents, now and then.
+func (f *frame) rank(now time.Time, n int) {
+	if len(f.top) >= n && now.Sub(f.rankedAt) < rankEvery {
+		return
+	}
+	f.rankedAt = now
+	order := make([]*view, len(f.views))
+	for i := range f.views {
+		order[i] = &f.views[i]
+	}
+	slices.SortStableFunc(order, func(a, b *view) int { return cmp.Compare(b.busy(), a.busy()) })
+	f.top = f.top[:0]
+	for _, v := range order[:min(n, len(order))] {
+		f.top = append(f.top, v.id)
+	}
+}
+
+// summary stands for torrents that are too many to be shown: the totals, how many there are
+// in each state, and the worst thing that holds one up.
+func (f *frame) summary(cols int) []line {
+	text := strings.Join(f.counts(), ", ")
+	if v := f.worst(); v != nil {
+		text += fmt.Sprintf(" (%s: %s)", cut(Clean(v.name), nameWidth), v.Why)
+	}
+	return []line{f.totals(cols), {text: text, dim: true}}
+}
+
+// totals returns the line with the sums over all torrents.
+func (f *frame) totals(cols int) line {
+	var down, up float64
+	var have, wanted int64
+	for i := range f.views {
+		v := &f.views[i]
+		down, up = down+v.DownRate, up+v.UpRate
+		have, wanted = have+v.HaveWanted, wanted+v.Wanted
+	}
+	b := barLine{name: Plural(len(f.views), "torrent"), done: have, total: wanted}
+	rates := []string{"↓ " + Rate(down), "", "↑ " + Rate(up)}
+	switch {
+	case wanted == 0:
+		b.parts = []string{"metadata"}
+	case have < wanted:
+		rates[1] = TimeLeft(wanted-have, down)
+		fallthrough
+	default:
+		b.parts = append([]string{fmt.Sprintf("%3d %%", Percent(have, wanted))}, rates...)
+	}
+	return b.layout(cols)
+}
+
+// counts returns how many torrents are in each state.
+func (f *frame) counts() (out []string) {
+	const (
+		held = iota
+		waiting
+		metadata
+		checking
+		downloading
+		complete
+	)
+	var n [complete + 1]int
+	for i := range f.views {
+		switch v := &f.views[i]; {
+		case v.Paused != nil:
+			n[held]++
+		case v.isWaiting():
+			n[waiting]++
+		case v.State == node.FindingMetadata:
+			n[metadata]++
+		case v.State == node.Checking:
+			n[checking]++
+		case v.State == node.SeedingState:
+			n[complete]++
+		default:
+			n[downloading]++
+		}
+	}
+	done := "complete"
+	if f.stay {
+		done = "seeding"
+	}
+	for i, what := range []string{"paused by an error", "waiting", "fetching metadata", "checking", "downloading", done} {
+		if n[i] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[i], what))
+		}
+	}
+	return out
+}
+
+// worst returns the torrent whose trouble is worst, or nil.
+func (f *frame) worst() (worst *view) {
+	for i := range f.views {
+		switch v := &f.views[i]; {
+		case v.Paused != nil:
+			return v
+		case worst == nil && v.isWaiting():
+			worst = v
+		}
+	}
+	return worst
+}

@@ -1,0 +1,217 @@
+package report
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+	"golang.org/x/text/width"
+)
+
+// A screen keeps a few lines at the bottom of a terminal that are drawn again and again,
+// the frame, while other output scrolls by above them.
+//
+// Between two draws the cursor rests on the first column of the frame's first line. A
+// terminal that is resized keeps the cursor on the text that it is on, whether it wraps
+// long lines anew or cuts them. So "clear from the cursor to the end" always removes the
+// whole frame and nothing else, with no need to know how many rows it has come to fill. The
+// size is asked for at each draw, and a line is always shorter than the terminal is wide.
+type screen struct {
+	w    io.Writer
+	size func() (cols, rows int)
+	// flush is flushTime, or 0 in tests.
+	flush time.Duration
+
+	mu       sync.Mutex
+	sections []*section // from top to bottom
+	color    bool
+	ended    bool // no frame is drawn any more
+}
+
+// A section is the part of the frame that has one owner.
+type section struct {
+	screen *screen
+	// lines returns what to show at this size. It is called with the screen locked.
+	lines func(cols, rows int) []line
+}
+
+// A line is one row of the frame. It may be too long: the screen cuts it.
+type line struct {
+	text string
+	dim  bool
+}
+
+func newScreen(f *os.File) *screen {
+	return &screen{w: f, flush: flushTime, color: os.Getenv("NO_COLOR") == "", size: func() (int, int) {
+		cols, rows, err := term.GetSize(int(f.Fd()))
+		if err != nil || cols < 1 || rows < 1 {
+			return 80, 24
+		}
+		return cols, rows
+	}}
+}
+
+// add puts a section at the bottom of the frame.
+func (s *screen) add(lines func(cols, rows int) []line) *section {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec := &section{s, lines}
+	s.sections = append(s.sections, sec)
+	return sec
+}
+
+// remove takes the section off the screen.
+func (sec *section) remove() {
+	s := sec.screen
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sections = slices.DeleteFunc(s.sections, func(o *section) bool { return o == sec })
+	s.write(s.frame())
+}
+
+// draw shows the frame as it is now. It does not wait for another write: a terminal that is
+// stopped (Ctrl-S) must not stop those who have progress to show.
+func (s *screen) draw() {
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	s.write(s.frame())
+}
+
+// end removes the frame for good. What is written from then on goes straight out.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.ended = true
+		time.Sleep(s.flush)
+		s.write(clearFrame)
+	}
+}
+
+// flushTime is how long the kernel may take to handle a ^C: it sends the signal first and
+// then discards what it has not passed on to the terminal, our answer too.
+const flushTime = 10 * time.Millisecond
+
+const (
+	clearLine = "\x1b[K" // from the cursor to the end of the line
+	clearDown = "\x1b[J" // from the cursor to the end of the screen
+
+	// clearFrame clears the cursor's line and all below it. It does so in two steps because
+	// tmux takes "clear down" from the top left corner as "clear all", and first moves what is
+	// on the screen to the scrollback. The cursor is saved and restored between them: on the
+	// last line, it cannot go down.
+	clearFrame = "\r" + clearLine + "\x1b7\x1b[B\r" + clearDown + "\x1b8"
+)
+
+// frame returns what draws the frame, with the cursor on its first line before and after.
+func (s *screen) frame() string {
+	if s.ended {
+		return ""
+	}
+	cols, rows := s.size()
+	var lines []line
+	for _, sec := range s.sections {
+		lines = append(lines, sec.lines(cols, rows-len(lines))...)
+	}
+	lines = lines[:min(len(lines), max(rows-1, 1))] // a frame that scrolls cannot be drawn again
+	if len(lines) == 0 {
+		return clearFrame
+	}
+	var b strings.Builder
+	b.WriteString("\r")
+	for i, l := range lines {
+		if i > 0 {
+			b.WriteString(clearLine + "\r\n")
+		}
+		color := Color("")
+		if l.dim {
+			color = Dim
+		}
+		b.WriteString(string(paint(s.color && l.dim, color, cut(Clean(l.text), cols-1))))
+	}
+	b.WriteString(clearDown)
+	if len(lines) > 1 {
+		b.WriteString("\x1b[" + strconv.Itoa(len(lines)-1) + "A")
+	}
+	b.WriteString("\r")
+	return b.String()
+}
+
+// write writes to the terminal. An error means that the terminal has gone, which the
+// command notices by its signal.
+func (s *screen) write(text string) { _, _ = io.WriteString(s.w, text) }
+
+// Write prints whole lines above the frame.
+func (s *screen) Write(b []byte) (int, error) { return s.above(s.w, b) }
+
+// above prints whole lines to w, which shows on the same terminal, above the frame.
+func (s *screen) above(w io.Writer, b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return w.Write(b)
+	}
+	s.write(clearFrame)
+	n, err := w.Write(b)
+	s.write(s.frame())
+	return n, err
+}
+
+// A sharer writes above the frame to another file on the same terminal.
+type sharer struct {
+	screen *screen
+	w      io.Writer
+}
+
+func (s sharer) Write(b []byte) (int, error) { return s.screen.above(s.w, b) }
+
+// runeWidth returns how many columns a terminal may give r, at the most.
+func runeWidth(r rune) int {
+	switch {
+	case r == 0xFE0F: // asks for the wide form of the character before
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	}
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	}
+	return 1
+}
+
+// textWidth returns how many columns s takes.
+func textWidth(s string) (n int) {
+	for _, r := range s {
+		n += runeWidth(r)
+	}
+	return n
+}
+
+// cut shortens s to n columns, the last of which is then an ellipsis.
+func cut(s string, n int) string {
+	if textWidth(s) <= n {
+		return s
+	}
+	used := 0
+	for i, r := range s {
+		if used += runeWidth(r); used > n-1 {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
+
+// pad cuts or fills s to n columns.
+func pad(s string, n int) string {
+	s = cut(s, n)
+	return s + strings.Repeat(" ", max(n-textWidth(s), 0))
+}
