@@ -19,13 +19,14 @@ func (a *app) followCommand() *cobra.Command {
 	var keep int
 	cmd := &cobra.Command{
 		Use:   "follow MAGNET",
-		Short: "Have the newest version of what is published under a key, and keep up",
-		Long: `Fetch the newest version of what a link with a public key (xs=urn:btpk:) names, seed
-it, and switch when a newer one appears. In --dir, current leads to the version that
-is newest and whole, versions/ holds it and those before. Files that did not change
-are neither fetched again nor stored twice, so all files there are read-only.
+		Short: "Download the latest version published under a key and keep it up to date",
+		Long: `Download and seed the latest version published under a public key (xs=urn:btpk:), and
+switch to each newer version once it is complete. In --dir, the link current leads to
+the folder of the latest complete version; versions/ holds that folder and those of
+earlier versions. Files that did not change are neither downloaded again nor stored
+twice, so all files there are read-only.
 
-It goes on until Ctrl-C; the same command again goes on where it was.`,
+The command runs until Ctrl-C; run it again to resume.`,
 		Example: `  seedbed follow 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' -d site
   seedbed follow --keep-alive 'magnet:?xs=urn:btpk:…'`,
 		Args: cobra.ExactArgs(1),
@@ -62,16 +63,17 @@ It goes on until Ctrl-C; the same command again goes on where it was.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVarP(&c.dir, "dir", "d", "", "keep the versions in `DIR` (default btpk- and the beginning of the key, in the current folder)")
+	fs.StringVarP(&c.dir, "dir", "d", "", "keep the versions in `DIR` (default btpk- and the start of the key, in the current folder)")
 	c.addNetwork(fs)
 	c.addState(fs)
-	fs.BoolVar(&f.KeepAlive, "keep-alive", false, "put the publisher's signed item again every hour, so that the link outlives the publisher's machine")
-	fs.DurationVar(&f.Poll, "poll", 10*time.Minute, "ask for a newer version this often, and more often after a change")
+	fs.BoolVar(&f.KeepAlive, "keep-alive", false, "re-announce the publisher's signed item every hour, so that the link outlives the publisher's machine")
+	fs.DurationVar(&f.Poll, "poll", 10*time.Minute, "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
 	return cmd
 }
 
-// firstVersion waits for the first version as long as --timeout says, and then on.
+// firstVersion waits until ctx ends. It is an error if there is no version within the
+// time that --timeout gives.
 func (a *app) firstVersion(ctx context.Context, f *follow.Follower, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
@@ -81,7 +83,7 @@ func (a *app) firstVersion(ctx context.Context, f *follow.Follower, within time.
 	case <-timer.C:
 	}
 	if f.Seq() == 0 {
-		return fail(exitTimeout, "give it a longer --timeout, or see seedbed show of the link", errors.New("no version was whole in time"))
+		return fail(exitTimeout, "give it a longer --timeout, or run seedbed show with the link", errors.New("no version finished downloading in time"))
 	}
 	<-ctx.Done()
 	return nil

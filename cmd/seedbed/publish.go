@@ -22,18 +22,22 @@ func (a *app) publishCommand() *cobra.Command {
 	var p publishing
 	cmd := &cobra.Command{
 		Use:   "publish PATH [--key NAME]",
-		Short: "Share a file or folder under a link that stays when it changes",
-		Long: `Publish a file or folder. Without a key that is seedbed seed. With a key the link names
-the key: what it leads to can change. Run it again after a change, or with --watch,
-and those who follow the link fetch what is new. It goes on until Ctrl-C, seeding,
-and keeping alive what the DHT has; see docs/publishing.md.
+		Short: "Share a file or folder under a permanent link",
+		Long: `Share a file or folder under a link that stays the same when the content changes. The
+link contains a key instead of a hash. After a change run the command again, or use
+--watch, and everyone who follows the link downloads what is new. The command seeds
+the data and keeps the link alive in the DHT until Ctrl-C; see docs/publishing.md.
+Without --key it is the same as seedbed seed.
 
-The key is made if there is none of that name. One key can publish several things,
-each under its --salt.`,
+The key is created if it does not exist. One key can publish several things, each
+with its own --salt.
+
+If another seedbed process publishes under the key, --rollback asks that process to do
+the rollback, prints the result and exits.`,
 		Example: `  seedbed publish site/ --key site --watch
   seedbed publish --all
   seedbed publish --history site
-  seedbed publish --rollback 3 site`,
+  seedbed publish --rollback 3 --key site`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p.history != "" {
 				return a.history(stateDir(c.state), p.history, p.salt)
@@ -48,19 +52,21 @@ each under its --salt.`,
 			}
 			p.app, p.cfg = a, cfg
 			if cmd.Flags().Changed("watch") && p.key == "" && !p.all {
-				return usage(errors.New("--watch goes with --key: a link without a key cannot lead to something new"))
+				return usage(errors.New("--watch goes with --key: a link without a key always leads to the same content"))
 			}
 			switch {
 			case p.all:
 				if len(args) > 0 || p.key != "" {
-					return usage(errors.New("--all takes no path and no key: it publishes again all that was published before"))
+					return usage(errors.New("--all takes no path and no key: it resumes everything that was published before"))
 				}
 				return p.everything(cmd.Context())
 			case p.rollback != 0:
-				if len(args) != 1 {
-					return usage(errors.New("--rollback N takes the name of a key"))
+				if len(args) == 1 && p.key == "" {
+					p.key, args = args[0], nil
 				}
-				p.key = args[0]
+				if len(args) > 0 || p.key == "" {
+					return usage(errors.New("--rollback N takes the name of a key and nothing else"))
+				}
 				return p.one(cmd.Context(), "", nil)
 			case p.key == "":
 				return a.seedPaths(cmd.Context(), cfg, args, &c, &m, o)
@@ -77,17 +83,17 @@ each under its --salt.`,
 	c.addState(fs)
 	m.add(cmd)
 	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
-	fs.StringVar(&p.salt, "salt", "", "`TEXT` that tells apart what one key publishes")
-	fs.BoolVar(&p.watch, "watch", false, "publish what changes, when it has been left alone for a moment")
-	fs.DurationVar(&p.every, "watch-every", 2*time.Second, "with --watch, look this often")
-	fs.BoolVar(&p.all, "all", false, "publish again all that this state directory has published")
-	fs.StringVar(&p.history, "history", "", "list the versions that were published under the key of this `NAME`")
-	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` of the key that is named again")
-	fs.BoolVar(&p.overrule, "overrule", false, "go on from a version that another machine has put under the key")
+	fs.StringVar(&p.salt, "salt", "", "`TEXT` that distinguishes several publications of one key")
+	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
+	fs.DurationVar(&p.every, "watch-every", 2*time.Second, "with --watch, check for changes this often")
+	fs.BoolVar(&p.all, "all", false, "resume every publication of this state directory")
+	fs.StringVar(&p.history, "history", "", "list the versions published under the key of this `NAME`")
+	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` again under a new number")
+	fs.BoolVar(&p.overrule, "overrule", false, "continue from a version that another machine has published under the key")
 	return cmd
 }
 
-// publishing is a run of publish with keys.
+// publishing is one run of the command publish with keys.
 type publishing struct {
 	*app
 	cfg       node.Config
@@ -100,8 +106,8 @@ type publishing struct {
 	overrule  bool
 }
 
-// chosen is the options if any of them was given; else nil, which leaves them to what
-// is on record.
+// chosen returns the options if any of them was given, or else nil: then those on record
+// apply.
 func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
 	if slices.ContainsFunc(makingFlags, cmd.Flags().Changed) {
 		return &o
@@ -109,7 +115,7 @@ func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
 	return nil
 }
 
-// one publishes under one key, and stays.
+// one publishes under one key until ctx ends.
 func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions) error {
 	keys := node.OpenKeys(p.cfg.State)
 	key, err := keys.Open(p.key)
@@ -219,7 +225,7 @@ func (p *publishing) everything(ctx context.Context) error {
 	})
 }
 
-// history lists the versions that were published under a key.
+// history lists the versions published under a key.
 func (a *app) history(state, name, salt string) error {
 	list, unread := publish.List(state)
 	for _, p := range list {

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A rollback is done by the command that publishes under the key, and the second command
+// exits with 0 and prints the link.
+func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "page")
+	publish := func(ctx context.Context, out, errs *os.File, more ...string) exitCode {
+		args := []string{"publish", "--key", "k", "--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state")}
+		return run(ctx, append(args, more...), out, errs)
+	}
+	// running publishes in the background until stop; until returns when it has said something.
+	running := func(more ...string) (until func(string), stop func()) {
+		read, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+		code := make(chan exitCode, 1)
+		go func() {
+			defer out.Close()
+			code <- publish(ctx, out, os.Stderr, append(more, "--json")...)
+		}()
+		lines := bufio.NewScanner(read)
+		until = func(what string) {
+			t.Helper()
+			for lines.Scan() {
+				if strings.Contains(lines.Text(), what) {
+					return
+				}
+			}
+			t.Fatalf("it ended without saying %s", what)
+		}
+		return until, func() {
+			interrupt()
+			for lines.Scan() {
+			}
+			read.Close()
+			if c := <-code; c != exitOK {
+				t.Errorf("exit %d", c)
+			}
+		}
+	}
+	for _, content := range []string{"one", "two"} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		until, stop := running(path)
+		until(`"event":"published"`)
+		stop()
+	}
+	until, stop := running()
+	defer stop()
+	until(`"seq":2`)
+	said, err := os.Create(filepath.Join(dir, "said"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	if code := publish(t.Context(), said, said, "--rollback", "1"); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	b, err := os.ReadFile(said.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(b); !strings.Contains(got, "version 1 is published again as version 3") || !strings.Contains(got, "magnet:?xs=urn:btpk:") {
+		t.Errorf("it said:\n%s", got)
+	}
+	until(`"seq":3`)
+	if code := publish(t.Context(), said, said, "--rollback", "9"); code != exitUsage {
+		t.Errorf("exit %d for a version that does not exist", code)
+	}
+}

@@ -1,0 +1,152 @@
+package follow
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/node"
+)
+
+// A version that cannot be made current because of something on this machine is made
+// current when that is gone. Until then it takes no place of --keep, and the warning
+// comes once.
+func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to := nodetest.Site(t, 3), t.TempDir()
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		b := start(t, n, 2, nodetest.Boot(101))
+		f := b.follow(testKey(0), to, func(c *Config) { c.Poll = 10 * time.Second })
+		reaches(t, f, 1, time.Minute)
+
+		current := filepath.Join(to, "current")
+		if err := os.Remove(current); err != nil {
+			t.Fatal(err)
+		}
+		nodetest.Write(t, filepath.Join(current, "precious"), []byte("of somebody else"))
+		for i := range 3 { // a newer version takes the place of one that waits
+			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			a.update(p)
+			time.Sleep(3 * time.Minute)
+		}
+		if f.Seq() != 1 {
+			t.Fatalf("at version %d, over what somebody else has put there", f.Seq())
+		}
+		if b, err := os.ReadFile(filepath.Join(current, "precious")); err != nil || len(b) == 0 {
+			t.Error(err)
+		}
+		if got := b.Events(node.Warning); len(got) != 3 {
+			t.Errorf("%d warnings for 3 versions that wait: %s", len(got), b.Warnings())
+		}
+		if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 {
+			t.Errorf("the current version and the one that waits: %v", left)
+		}
+		if left := nodetest.Folders(t, filepath.Join(b.State, "torrents")); len(left) != 2 {
+			t.Errorf("the current torrent and the one that waits: %v", left)
+		}
+		if err := os.RemoveAll(current); err != nil {
+			t.Fatal(err)
+		}
+		reaches(t, f, 4, time.Minute)
+		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		if len(b.Events(node.Recovered)) != 1 {
+			t.Error("that it goes on was not reported")
+		}
+		var kept []string
+		for _, name := range nodetest.Folders(t, filepath.Join(to, "versions")) {
+			kept = append(kept, name[:2])
+		}
+		if got := strings.Join(kept, ""); got != "1-4-" {
+			t.Errorf("kept %v: the current version and the one that was current before", kept)
+		}
+	})
+}
+
+// A version that failed halfway leaves nothing that counts as a version.
+func TestOnlyVersionsThatWereCurrentAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to := nodetest.Site(t, 3), t.TempDir()
+		a := start(t, n, 1, nodetest.Boot(100))
+		p := a.publish(testKey(0), dir)
+		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to)
+		reaches(t, f, 1, time.Minute)
+		half := filepath.Join(to, "versions", "2-01234567")
+		nodetest.Write(t, filepath.Join(half, "site", "part"), []byte("of a download that was killed"))
+		for i := range 2 {
+			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			a.update(p)
+			reaches(t, f, int64(2+i), 2*time.Minute)
+			if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 || left[0] == filepath.Base(half) {
+				t.Error(left)
+			}
+		}
+	})
+}
+
+// However many versions were published and followed, the state directories and the open
+// files stay as they were.
+func TestVersionsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to := nodetest.Site(t, 12), t.TempDir()
+		a, b := start(t, n, 1, nodetest.Boot(100)), start(t, n, 2, nodetest.Boot(101))
+		p := a.publish(testKey(0), dir)
+		f := b.follow(testKey(0), to)
+		reaches(t, f, 1, time.Minute)
+		var early int
+		for seq := int64(2); seq <= 30; seq++ {
+			for i := range 4 {
+				page := filepath.Join(dir, "d0", fmt.Sprint("page ", 3*i))
+				nodetest.Write(t, page, nodetest.RandomBytes(fmt.Sprint(seq, i), 20_000+i))
+			}
+			a.update(p)
+			reaches(t, f, seq, 10*time.Minute)
+			time.Sleep(time.Minute)
+			if seq == 4 {
+				early = openFiles(t)
+			}
+		}
+		for _, r := range []*rig{a, b} {
+			if left := nodetest.Folders(t, filepath.Join(r.State, "torrents")); len(left) != 1 {
+				t.Errorf("%d torrents are left in a state directory", len(left))
+			}
+		}
+		if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 {
+			t.Error(left)
+		}
+		if late := openFiles(t); late > early+8 {
+			t.Errorf("%d files are open after 4 versions and %d after 30", early, late)
+		}
+		if err := f.Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{"torrents", "follows"} {
+			if left := nodetest.Folders(t, filepath.Join(b.State, dir)); len(left) != 0 {
+				t.Errorf("left in %s: %v", dir, left)
+			}
+		}
+		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+	})
+}
+
+// openFiles returns the number of open descriptors of the process, or 0 if the system
+// does not say.
+func openFiles(t *testing.T) int {
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	return len(nodetest.Folders(t, "/proc/self/fd"))
+}

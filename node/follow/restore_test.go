@@ -1,0 +1,80 @@
+package follow
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/node"
+)
+
+// Everything on record is followed again, into the same folder and with the same
+// settings. A damaged record and one without a link cost one publication each.
+func TestRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		a := start(t, n, 1, nodetest.Boot(100))
+		state, to := t.TempDir(), t.TempDir()
+		b := start(t, n, 2, nodetest.Boot(101), nodetest.State(state))
+		var dirs []string
+		settings := func(c *Config) {
+			c.Keep, c.KeepAlive, c.Peers, c.Poll = 3, true, []string{"192.0.2.1:1"}, 2*time.Minute
+		}
+		for i := range byte(4) {
+			dirs = append(dirs, nodetest.Site(t, 1+int(i)))
+			a.publish(testKey(i), dirs[i])
+			f := b.follow(testKey(i), filepath.Join(to, string('a'+rune(i))), settings)
+			if i != 3 { // of the last there is no version yet
+				reaches(t, f, 1, 2*time.Minute)
+			}
+		}
+		b.Close()
+		record := func(i byte) string {
+			return filepath.Join(state, "follows", targetOf(keyLink(testKey(i))).String(), "record")
+		}
+		nodetest.Write(t, record(1), []byte("{"))
+		nodetest.Write(t, record(2), []byte(`{"seq":1,"infohash":"x","folder":"versions/1-01234567"}`))
+
+		b = start(t, n, 3, nodetest.Boot(101), nodetest.State(state))
+		list, err := List(state)
+		if len(list) != 2 || err == nil {
+			t.Fatal(list, err)
+		}
+		for _, one := range list {
+			if c := one.Config; c.Keep != 3 || !c.KeepAlive || len(c.Peers) != 1 || c.Poll != 2*time.Minute {
+				t.Errorf("%+v", c)
+			}
+		}
+		followers, failed := Restore(b.Node.Node)
+		if len(followers) != 2 || len(failed) != 2 {
+			t.Fatal(len(followers), failed)
+		}
+		for _, err := range failed {
+			var damaged *DamagedError
+			var f *node.Fault
+			if !errors.As(err, &damaged) || !errors.As(err, &f) || f.Kind != node.FaultIO {
+				t.Error(err)
+			}
+		}
+		if !errors.Is(errors.Join(failed...), errNoLink) {
+			t.Error("the record without a link:", failed)
+		}
+		for _, f := range followers {
+			reaches(t, f, 1, 5*time.Minute)
+		}
+		for _, i := range []int{0, 3} {
+			nodetest.Same(t, dirs[i], filepath.Join(to, string('a'+rune(i)), "current", "site"))
+		}
+		// Two followers of one publication in one state directory are refused.
+		_, err = Start(b.Node.Node, Config{Link: keyLink(testKey(0)), Dir: t.TempDir()})
+		if err == nil || !strings.Contains(err.Error(), "follows this") {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,114 @@
+package publish
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"seedbed/internal/nodetest"
+	"seedbed/internal/simnet"
+	"seedbed/node"
+)
+
+// A torrent that is acquired again while its removal is still under way is added again
+// when the removal is done: publishing A, B, A ends with A seeded.
+func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, simnet.New(1, simnet.Link{}), 1)
+		path := filepath.Join(t.TempDir(), "a")
+		nodetest.Write(t, path, nodetest.RandomBytes("a", 100_000))
+		spec, err := node.Share(t.Context(), path, node.ShareOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		acquire := func() *node.Torrent {
+			t.Helper()
+			x, err := r.torrents.acquire(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return x
+		}
+		for range 20 { // the removal is at another point each time
+			first := acquire()
+			r.torrents.release(first, "")
+			second := acquire()
+			if second == first {
+				t.Fatal("the torrent that is being removed was returned")
+			}
+			nodetest.Wait(t, second.Done(), time.Minute, "the data is complete")
+			if r.Torrent(spec.InfoHash()) != second {
+				t.Fatal("it is not seeded")
+			}
+			r.torrents.release(second, "")
+		}
+		// Two publications of the same content share it until both have moved on.
+		one, two := acquire(), acquire()
+		if one != two {
+			t.Fatal("one torrent was added twice")
+		}
+		r.torrents.release(one, "")
+		time.Sleep(time.Minute)
+		if r.Torrent(spec.InfoHash()) != two {
+			t.Fatal("it was removed while another publication uses it")
+		}
+		r.torrents.release(two, "")
+		nodetest.Wait(t, two.Ended(), time.Minute, "it ends with its last user")
+		// What somebody else has added is used, and stays.
+		nodetest.Until(t, time.Minute, "it is removed", func() bool { return len(nodetest.Folders(t, filepath.Join(r.State, "torrents"))) == 0 })
+		theirs, err := r.Add(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := acquire()
+		r.torrents.release(ours, "")
+		time.Sleep(time.Minute)
+		if ours != theirs || r.Torrent(spec.InfoHash()) != theirs {
+			t.Error("a torrent of somebody else was removed")
+		}
+	})
+}
+
+// A, B, A: what was published first is seeded again, and of the versions in between
+// nothing is left in the state directory except their history.
+func TestPublishingWhatWasPublishedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		a := start(t, n, 1, nodetest.Boot(100))
+		dir := nodetest.Site(t, 3)
+		page := filepath.Join(dir, "d0", "page 0")
+		p := a.publish(testKey(0), dir)
+		first := p.Torrent().InfoHash()
+		for i := range 10 {
+			content := nodetest.RandomBytes("0", 20_000) // as Site wrote it
+			if i%2 == 0 {
+				content = nodetest.RandomBytes("other", 20_000)
+			}
+			nodetest.Write(t, page, content)
+			if changed, err := p.Update(t.Context()); !changed || err != nil {
+				t.Fatal(changed, err)
+			}
+		}
+		if p.Torrent().InfoHash() != first || a.Torrent(first) != p.Torrent() {
+			t.Error("the first content is not seeded again")
+		}
+		if v := newest(p); v.Seq != 11 {
+			t.Errorf("version %d", v.Seq)
+		}
+		time.Sleep(time.Minute)
+		if left := nodetest.Folders(t, filepath.Join(a.State, "torrents")); len(left) != 1 {
+			t.Errorf("%d torrents are left in the state directory", len(left))
+		}
+		if err := p.Remove(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		for _, dir := range []string{"torrents", "publications"} {
+			if left := nodetest.Folders(t, filepath.Join(a.State, dir)); len(left) != 0 {
+				t.Errorf("left in %s: %v", dir, left)
+			}
+		}
+	})
+}
