@@ -97,7 +97,7 @@ func (a *app) nodeConfig(c *common) (node.Config, error) {
 		DHTFlows:   c.dhtFlows,
 		EnforceID:  c.enforceID,
 		Encryption: enc,
-		SuperSeed:  super,
+		Settings:   node.Settings{SuperSeed: super},
 
 		NoWebSeeds: c.noWeb, LocalWebSeeds: c.localWeb,
 	}
