@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,10 @@ the rollback, prints the result and exits.`,
 			if err != nil {
 				return err
 			}
-			p.app, p.cfg = a, cfg
+			p.app, p.cfg, p.webSeeds = a, cfg, m.webSeeds.Values
+			if (p.key != "" || p.all) && slices.ContainsFunc(torrentFileFlags, cmd.Flags().Changed) {
+				return usage(fmt.Errorf("--%s do not go with --key: they are for a .torrent file, which followers do not get", strings.Join(torrentFileFlags, ", --")))
+			}
 			if cmd.Flags().Changed("watch") && p.key == "" && !p.all {
 				return usage(errors.New("--watch goes with --key: a link without a key always leads to the same content"))
 			}
@@ -98,12 +102,21 @@ type publishing struct {
 	*app
 	cfg       node.Config
 	key, salt string
+	webSeeds  []string
 	watch     bool
 	every     time.Duration
 	all       bool
 	history   string
 	rollback  int64
 	overrule  bool
+}
+
+// torrentFileFlags are those of making that change a .torrent file only.
+var torrentFileFlags = []string{"comment", "date", "tracker", "node"}
+
+// sharing returns what a publication leaves out, and where its warnings go.
+func (p *publishing) sharing() publish.Sharing {
+	return publish.Sharing{Omit: p.own(p.cfg.State).has, Warn: p.warn}
 }
 
 // chosen returns the options if any of them was given, or else nil: then those on record
@@ -146,7 +159,7 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 		}
 		progress := report.NewHashBar(p.output(), p.key)
 		pub, err := publisher.Publish(ctx, publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: path, Options: o,
-			Rollback: p.rollback, Overrule: p.overrule, Warn: p.warn, Progress: progress.Set})
+			WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule, Progress: progress.Set})
 		progress.Close()
 		if errors.Is(err, context.Canceled) {
 			return fail(exitUnfinished, "", errors.New("stopped before it was published"))
@@ -196,7 +209,7 @@ func (p *publishing) everything(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: node.OpenKeys(p.cfg.State).Open, Warn: p.warn, Overrule: p.overrule})
+		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: node.OpenKeys(p.cfg.State).Open, Sharing: p.sharing(), Overrule: p.overrule})
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"sync"
 
@@ -38,13 +39,20 @@ type Config struct {
 	Path    string // the file or folder; "": the one on record
 	// Options decide what the torrent is. Nil: those on record, or a plain hybrid.
 	Options *node.ShareOptions
-	// Warn and Progress are those of node.ShareOptions.
-	Warn     func(error)
+	// WebSeeds are HTTP mirrors of the content, for the link. Nil: those on record.
+	WebSeeds []string
+	Sharing
 	Progress func(done, total int64)
 	// Rollback, if not 0, is the number of an earlier version to publish again.
 	Rollback int64
 	// Overrule continues from a version that another machine has put under the key.
 	Overrule bool
+}
+
+// Sharing are those of node.ShareOptions that are not on record.
+type Sharing struct {
+	Omit func(fs.FileInfo) bool
+	Warn func(error)
 }
 
 func (c *Config) validate() error {
@@ -201,7 +209,10 @@ func (p *Publication) configure(cfg *Config) (err error) {
 	if r.Path == "" {
 		return node.NewFault(node.FaultUsage, errors.New("nothing was published under this key yet"), "name the file or folder to publish")
 	}
+	if cfg.WebSeeds != nil {
+		r.WebSeeds = cfg.WebSeeds
+	}
 	p.options = r.Options.share()
-	p.options.Warn, p.options.Progress = cfg.Warn, cfg.Progress
+	p.options.Omit, p.options.Warn, p.options.Progress = cfg.Omit, cfg.Warn, cfg.Progress
 	return nil
 }

@@ -1,9 +1,11 @@
 package publish
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,6 +214,46 @@ func TestManyPublications(t *testing.T) {
 			if _, item, err := b.Resolve(t.Context(), l); err != nil || item.Seq != 1 {
 				t.Fatalf("publication %d: %v %v", i, item.Seq, err)
 			}
+		}
+	})
+}
+
+// The link names the mirrors, now and after a restart, and what the caller itself writes
+// into the folder is left out and makes no new version.
+func TestMirrorsAndOwnFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
+		st, dir := t.TempDir(), nodetest.Site(t, 3)
+		log := filepath.Join(dir, "log")
+		nodetest.Write(t, log, []byte("started"))
+		own := Sharing{Omit: func(fi fs.FileInfo) bool { return fi.Name() == "log" }}
+		a := start(t, n, 1, nodetest.State(st))
+		p, err := a.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Path: dir, WebSeeds: []string{"https://example.org/"}, Sharing: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := newest(p); v.Files != 3 {
+			t.Errorf("%d files were published", v.Files)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		watched := make(chan error, 1)
+		go func() { watched <- p.Watch(ctx, time.Second) }()
+		nodetest.Write(t, log, []byte("started and went on"))
+		time.Sleep(time.Minute)
+		if v := newest(p); v.Seq != 1 {
+			t.Errorf("version %d of what the caller writes", v.Seq)
+		}
+		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		nodetest.Until(t, time.Minute, "the change is published", func() bool { return newest(p).Seq == 2 })
+		cancel()
+		if err := <-watched; err != nil {
+			t.Error(err)
+		}
+		a.Node.Close()
+		a = start(t, n, 2, nodetest.State(st))
+		pubs, failed := a.Restore(t.Context(), RestoreConfig{Sharing: own, Key: func(string) (ed25519.PrivateKey, error) { return testKey(0), nil }})
+		if len(failed) > 0 || !strings.Contains(pubs[0].Link(), "&ws=https") || newest(pubs[0]).Seq != 2 {
+			t.Error(failed, pubs)
 		}
 	})
 }

@@ -66,6 +66,8 @@ type record struct {
 	Salt    []byte  `json:"salt,omitempty"`
 	Path    string  `json:"path"`
 	Options options `json:"options"`
+	// WebSeeds are HTTP mirrors that the link names.
+	WebSeeds []string `json:"web_seeds,omitempty"`
 	// RolledBack says that the newest version is an earlier one again, which the path
 	// need not hold.
 	RolledBack bool      `json:"rolled_back,omitempty"`
@@ -108,7 +110,9 @@ func (r *record) link() (string, error) {
 	if v := r.last(); v != nil {
 		name = v.Name
 	}
-	return mutable.Link(key, r.Salt, name).String(), nil
+	l := mutable.Link(key, r.Salt, name)
+	l.WebSeeds = r.WebSeeds
+	return l.String(), nil
 }
 
 // item returns the signed item of a version.

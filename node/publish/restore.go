@@ -12,8 +12,8 @@ import (
 type RestoreConfig struct {
 	// Key returns the secret key of that name.
 	Key func(name string) (ed25519.PrivateKey, error)
-	// Warn and Overrule are those of Config.
-	Warn     func(error)
+	// Sharing and Overrule are those of Config.
+	Sharing
 	Overrule bool
 }
 
@@ -79,5 +79,5 @@ func (p *Publisher) restore(ctx context.Context, one Published, cfg *RestoreConf
 	if public := fmt.Sprintf("%x", key.Public()); public != one.Key {
 		return nil, errors.New("the key of this name is another one than when it was published")
 	}
-	return p.Publish(ctx, Config{Key: key, Salt: []byte(one.Salt), Warn: cfg.Warn, Overrule: cfg.Overrule})
+	return p.Publish(ctx, Config{Key: key, Salt: []byte(one.Salt), Sharing: cfg.Sharing, Overrule: cfg.Overrule})
 }
