@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net"
+	"time"
 
 	"seedbed/internal/netx"
 	"seedbed/swarm"
@@ -13,6 +14,8 @@ const (
 	// maxGreetingPerHost those of one address.
 	maxGreeting        = 256
 	maxGreetingPerHost = 32
+	// wakeTimeout is how long a connection waits until a parked torrent has started.
+	wakeTimeout = 10 * time.Second
 )
 
 // accept hands incoming connections to the torrents that they name.
@@ -48,14 +51,16 @@ func (n *Node) greet(l *swarm.Lobby, c net.Conn) {
 	}
 	t := n.lookup(h.InfoHash)
 	h.Crowded = !n.room()
-	if t == nil || h.Crowded && t.live.Load() == nil || !stop() { // no torrent is woken for want of room
+	if t == nil || h.Crowded && t.run.Load() == nil || !stop() { // no torrent wakes when there is no room
 		c.Close()
 		return
 	}
-	s := t.wake()
-	if s == nil {
+	ctx, cancel := context.WithTimeout(n.ctx, wakeTimeout)
+	defer cancel()
+	r := t.wake(ctx)
+	if r == nil {
 		c.Close()
 		return
 	}
-	s.Incoming(h)
+	r.swarm.Incoming(h)
 }

@@ -79,7 +79,7 @@ func TestAnInfohashOfNoTorrentFails(t *testing.T) {
 		if !errors.As(e.Err, &me) || !strings.HasPrefix(e.Err.Error(), "what the link names cannot be opened") {
 			t.Errorf("%v", e.Err)
 		}
-		wait(t, got.ended, time.Minute, "the torrent ends")
+		wait(t, got.Ended(), time.Minute, "the torrent ends")
 		if b.lookup(ih) != nil {
 			t.Error("it is still there")
 		}

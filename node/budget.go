@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"seedbed/internal/buf"
+	"seedbed/swarm"
 )
 
 // chunkSize is the unit of piece buffers: a piece up to this size is hashed
@@ -51,9 +52,9 @@ func (n *Node) keepBudget() {
 			return
 		case <-tick.C:
 			for _, t := range n.running() {
-				if s := t.live.Load(); s != nil {
-					if whole := s.Snapshot().Complete; t.whole.Swap(whole) != whole {
-						t.turn()
+				if r := t.run.Load(); r != nil {
+					if v := r.swarm.Snapshot(); v.State == swarm.Seeding || v.State == swarm.Downloading {
+						t.setWhole(v.Complete)
 					}
 				}
 				t.seedGoal(time.Now())
@@ -84,18 +85,6 @@ func (n *Node) tellStretch() {
 	n.budget.stretched = s.Stretched
 }
 
-// running are the torrents that have not been told to stop.
-func (n *Node) running() (ts []*Torrent) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, t := range n.order {
-		if t.ctx.Err() == nil {
-			ts = append(ts, t)
-		}
-	}
-	return ts
-}
-
 // reshare has the budget divided anew, soon: once for many torrents that come
 // together.
 func (n *Node) reshare() { nudge(n.budget.anew) }
@@ -106,19 +95,20 @@ func (n *Node) share() {
 	var hungry []need
 	seeking := 0
 	for _, t := range n.order {
-		if t.whole.Load() || t.ctx.Err() != nil {
+		r := t.run.Load()
+		if r == nil || t.whole.Load() || t.isStopping() {
 			continue
 		}
 		seeking++
-		if i := t.info.Load(); i != nil && !t.spec.Seed && !t.spec.MetadataOnly {
+		if i := t.info.Load(); i != nil && !r.spec.Seed && !r.spec.MetadataOnly {
 			hungry = append(hungry, need{t, bufferSize(i.PieceLength)})
 		}
 	}
 	set := n.settings.Load()
 	slots := divide(n.cfg.Memory, hungry, n.budget.turn)
 	for _, t := range n.order {
-		live := t.live.Load()
-		if live == nil {
+		r := t.run.Load()
+		if r == nil {
 			continue
 		}
 		s := share{slots: slots[t]}
@@ -133,9 +123,9 @@ func (n *Node) share() {
 			// sum is kept where connections come in.
 			s.halfOpen, s.conns = 2, max(set.MaxConns/4, 8)
 		}
-		if s != t.share {
-			t.share = s
-			live.SetLimits(s.slots, s.halfOpen, s.conns)
+		if s != r.share {
+			r.share = s
+			r.swarm.SetLimits(s.slots, s.halfOpen, s.conns)
 		}
 	}
 }
@@ -175,8 +165,8 @@ func (n *Node) room() bool {
 	if time.Since(b.counted) >= time.Second {
 		b.conns, b.counted = 0, time.Now()
 		for _, t := range n.running() {
-			if s := t.live.Load(); s != nil {
-				b.conns += s.Snapshot().Connected
+			if r := t.run.Load(); r != nil {
+				b.conns += r.swarm.Snapshot().Connected
 			}
 		}
 	}

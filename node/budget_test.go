@@ -73,7 +73,9 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 			b.Node.mu.Lock()
 			defer b.Node.mu.Unlock()
 			for _, x := range b.order {
-				sum += x.share.slots
+				if r := x.run.Load(); r != nil {
+					sum += r.share.slots
+				}
 			}
 			return sum
 		}

@@ -11,6 +11,7 @@ import (
 
 	"seedbed/internal/netx"
 	"seedbed/swarm"
+	"seedbed/swarm/storage"
 )
 
 // PublicBootstrap are the DHT nodes that are asked first when the state
@@ -91,6 +92,9 @@ type Config struct {
 
 	// Network takes the place of the machine's sockets, for tests; nil opens Listen.
 	Network netx.Network
+
+	// openDisk takes the place of the system's folders, for tests; see storage.Options.
+	openDisk func(dir string, create bool) (storage.Disk, error)
 
 	// resolve takes the place of the machine's resolver, for tests.
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)

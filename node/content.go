@@ -21,12 +21,12 @@ import (
 // that was asked for, or the torrent has failed.
 var errEnded = errors.New("the torrent has ended")
 
-// openContent is called by the swarm, on a goroutine of its own, when the info
-// dictionary is known: it opens the storage and proves what is there. The swarm
-// calls again after an error, which is told as a warning; what cannot be mended
-// by waiting ends the torrent instead.
-func (t *Torrent) openContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
-	c, err := t.tryContent(ctx, info, progress)
+// openContent opens the storage and proves what is there. The swarm calls it, on a goroutine
+// of its own, when the info dictionary is known, and calls again after an error, which is
+// reported as a warning; what waiting does not fix ends the torrent instead.
+func (r *run) openContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
+	<-r.ready
+	c, err := r.tryContent(ctx, info, progress)
 	var f *Fault
 	switch err = asFault(err); {
 	case err == nil:
@@ -34,8 +34,8 @@ func (t *Torrent) openContent(ctx context.Context, info *metainfo.Info, progress
 	case ctx.Err() != nil:
 		return swarm.Content{}, err
 	case errors.Is(err, errEnded):
-	case !errors.As(err, &f) || t.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection:
-		t.fail(err)
+	case !errors.As(err, &f) || r.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection:
+		r.t.fail(err)
 	default:
 		return swarm.Content{}, err
 	}
@@ -43,45 +43,44 @@ func (t *Torrent) openContent(ctx context.Context, info *metainfo.Info, progress
 	return swarm.Content{}, errEnded
 }
 
-func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (_ swarm.Content, err error) {
-	torrent := t.spec.Torrent
-	if torrent == nil {
-		torrent = &metainfo.Torrent{Info: info}
-	}
-	if t.spec.MetadataOnly {
-		path, err := t.writeTorrent(torrent)
+func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (_ swarm.Content, err error) {
+	t, spec := r.t, &r.spec
+	torrent := torrentFile(spec, info)
+	if spec.MetadataOnly {
+		path, err := writeTorrent(spec, torrent)
 		if err != nil {
 			return swarm.Content{}, err
 		}
 		t.emit(Event{Kind: Metadata, Info: info, Path: path})
-		t.doneOnce.Do(func() { close(t.done) })
+		t.reach(t.milestones.done)
 		t.stop()
 		return swarm.Content{}, errEnded
 	}
-	if t.spec.Torrent == nil && t.state.loadInfo(&t.spec) == nil {
-		t.wg.Go(func() { // a busy disk does not hold up the first piece
+	if spec.Torrent == nil && t.state.loadInfo(spec) == nil {
+		r.wg.Go(func() { // a busy disk does not hold up the first piece
 			if err := statefile.WriteSync(t.state.torrentPath(), torrent.Append(nil)); err != nil {
 				t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
 			}
 		})
 	}
-	files, err := t.spec.files(info)
+	files, err := spec.files(info)
 	if err != nil {
 		return swarm.Content{}, err
 	}
-	t.oddities.Do(func() {
-		for _, err := range oddities(info, t.spec.Symlinks || t.spec.Seed) {
+	if t.control.reportNames() {
+		for _, err := range oddities(info, spec.Symlinks || spec.Seed) {
 			t.emit(Event{Kind: Warning, Err: err})
 		}
-	})
-	if t.spec.Prepare != nil {
-		if err := t.spec.Prepare(info); err != nil {
+	}
+	if spec.Prepare != nil {
+		if err := spec.Prepare(info); err != nil {
 			return swarm.Content{}, err
 		}
 	}
 	o := storage.Options{
-		Dir: t.spec.Dir, Info: info, Select: files, Overwrite: t.spec.Overwrite, ReadOnly: t.spec.Seed, Symlinks: t.spec.Symlinks,
-		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: t.spec.Verified,
+		Dir: spec.Dir, Info: info, Select: files, Overwrite: spec.Overwrite, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
+		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: spec.Verified,
+		OpenDisk: t.node.cfg.openDisk,
 	}
 	s, have, err := openChecked(ctx, o, progress)
 	wanted := info.Wanted(files)
@@ -110,8 +109,8 @@ func (t *Torrent) tryContent(ctx context.Context, info *metainfo.Info, progress 
 			"%s of %s replaced, since the file system refuses them or does not tell them apart: %q is %q%s",
 			count(n, "name"), info.Name, cut(path), cut(name), more(n))}})
 	}
-	if t.spec.Seed {
-		if err := incomplete(info, t.spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
+	if spec.Seed {
+		if err := incomplete(info, spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
 			return swarm.Content{}, err
 		}
 	}
@@ -192,8 +191,8 @@ func displayDir(dir string) string {
 
 // writeTorrent writes NAME.torrent into the download folder, under a name that the
 // file system can hold, and returns its path.
-func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (_ string, err error) {
-	if err := os.MkdirAll(displayDir(t.spec.Dir), 0o755); err != nil {
+func writeTorrent(spec *Spec, torrent *metainfo.Torrent) (_ string, err error) {
+	if err := os.MkdirAll(displayDir(spec.Dir), 0o755); err != nil {
 		return "", err
 	}
 	names := []string{torrent.Info.Name}
@@ -201,8 +200,8 @@ func (t *Torrent) writeTorrent(torrent *metainfo.Torrent) (_ string, err error) 
 		names = append(names, dos)
 	}
 	for _, name := range names {
-		path := filepath.Join(t.spec.Dir, metainfo.WithSuffix(name, ".torrent"))
-		if !t.spec.Overwrite {
+		path := filepath.Join(spec.Dir, metainfo.WithSuffix(name, ".torrent"))
+		if !spec.Overwrite {
 			if _, err := os.Lstat(path); err == nil {
 				return "", &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
 			}

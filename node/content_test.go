@@ -30,7 +30,7 @@ func (r *rig) failed(kind FaultKind) {
 		r.t.Errorf("failed with %v (%+v)", e.Err, f)
 	}
 	failed := r.added[e.InfoHash]
-	wait(r.t, failed.ended, time.Minute, "a failed torrent ends")
+	wait(r.t, failed.Ended(), time.Minute, "a failed torrent ends")
 	if s := failed.Snapshot(); s.State != Stopped || s.Connected != 0 {
 		r.t.Errorf("%+v", s)
 	}
@@ -55,7 +55,7 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 		if err != nil || torrent.Info.Hash != spec.InfoHash() {
 			t.Errorf("%v", err)
 		}
-		wait(t, got.ended, time.Second, "the torrent ends with that")
+		wait(t, got.Ended(), time.Second, "the torrent ends with that")
 		if ks := b.kinds(); !slices.Equal(ks, []EventKind{Added, Metadata, Removed}) {
 			t.Errorf("events: %v", ks)
 		}

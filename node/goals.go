@@ -21,10 +21,11 @@ func (t *torrentState) loadTally() (y tally) {
 	return y
 }
 
-// saveTally writes down what has been uploaded, if it has grown.
-func (t *Torrent) saveTally() {
-	y := tally{t.Uploaded()}
-	if y == t.saved {
+// saveTally saves what has been uploaded, if that has grown.
+func (r *run) saveTally() {
+	t := r.t
+	y := tally{t.uploaded.Load() + r.swarm.Snapshot().Uploaded}
+	if y == t.savedTally {
 		return
 	}
 	b, err := json.Marshal(y)
@@ -35,15 +36,7 @@ func (t *Torrent) saveTally() {
 		t.node.log.Warn("what was uploaded could not be saved", "torrent", t.Name(), "err", err)
 		return
 	}
-	t.saved = y
-}
-
-// Uploaded is the bytes of payload that were sent to peers, in all runs.
-func (t *Torrent) Uploaded() int64 {
-	if s := t.live.Load(); s != nil {
-		return t.before.Load() + s.Snapshot().Uploaded
-	}
-	return t.before.Load()
+	t.savedTally = y
 }
 
 // Ratio is Uploaded by the size of what is wanted of the torrent; 0 while that is
@@ -60,14 +53,12 @@ func (t *Torrent) Ratio() float64 {
 // called now and then while the torrent is whole.
 func (t *Torrent) seedGoal(now time.Time) {
 	cfg := t.node.settings.Load()
-	since := t.seeding.Load()
-	if since == 0 {
+	since := t.seedingSince.Load()
+	if since == 0 || t.isStopping() {
 		return
 	}
 	if cfg.SeedRatio > 0 && t.Ratio() >= cfg.SeedRatio || cfg.SeedTime > 0 && now.UnixNano()-since >= int64(cfg.SeedTime) {
-		t.goalOnce.Do(func() {
-			t.emit(Event{Kind: Seeded, Uploaded: t.Uploaded(), Ratio: t.Ratio()})
-			t.stop()
-		})
+		t.emit(Event{Kind: Seeded, Uploaded: t.Uploaded(), Ratio: t.Ratio()})
+		t.stop()
 	}
 }

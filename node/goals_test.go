@@ -40,7 +40,7 @@ func TestSeedingEnds(t *testing.T) {
 			t.Errorf("the next run begins with %d bytes uploaded", x.Uploaded())
 		}
 		leech(3)
-		wait(t, x.ended, 2*time.Minute, "the end of sharing")
+		wait(t, x.Ended(), 2*time.Minute, "the end of sharing")
 		if !a.saw(Seeded) || len(a.running()) != 0 {
 			t.Error("nothing was told, or it still runs")
 		}
@@ -52,7 +52,7 @@ func TestSeedingEnds(t *testing.T) {
 		if a.saw(Seeded) {
 			t.Error("ended too early")
 		}
-		wait(t, x.ended, 2*time.Minute, "the end of sharing")
+		wait(t, x.Ended(), 2*time.Minute, "the end of sharing")
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"seedbed/swarm"
 	"seedbed/swarm/engine"
 )
 
@@ -26,10 +25,10 @@ const (
 
 // addHints hands the swarm the addresses that the link and the user gave,
 // names among them as they resolve.
-func (t *Torrent) addHints(s *swarm.Torrent) {
-	hints := t.spec.Peers
-	if t.spec.Link != nil {
-		hints = append(hints[:len(hints):len(hints)], t.spec.Link.Peers...)
+func (r *run) addHints() {
+	hints := r.spec.Peers
+	if r.spec.Link != nil {
+		hints = append(hints[:len(hints):len(hints)], r.spec.Link.Peers...)
 	}
 	var numeric []engine.Candidate
 	for _, h := range hints[:min(len(hints), maxHints)] {
@@ -37,19 +36,19 @@ func (t *Torrent) addHints(s *swarm.Torrent) {
 			numeric = append(numeric, engine.Candidate{Addr: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), Source: engine.FromHint})
 			continue
 		}
-		t.wg.Go(func() { t.addNamed(s, h) })
+		r.wg.Go(func() { r.addNamed(h) })
 	}
-	s.AddCandidates(numeric)
+	r.swarm.AddCandidates(numeric)
 }
 
 // addNamed resolves one hint. What is wrong with it is told once; a name that
 // does not exist is passed over, and DNS that does not answer is asked again.
-func (t *Torrent) addNamed(s *swarm.Torrent, hint string) {
+func (r *run) addNamed(hint string) {
 	wait := resolveFirst
 	for try := 0; ; try++ {
-		cs, err := t.resolveHint(hint)
-		s.AddCandidates(cs)
-		if err == nil || t.run.Err() != nil {
+		cs, err := r.resolveHint(hint)
+		r.swarm.AddCandidates(cs)
+		if err == nil || r.ctx.Err() != nil {
 			return
 		}
 		var dns *net.DNSError
@@ -59,19 +58,19 @@ func (t *Torrent) addNamed(s *swarm.Torrent, hint string) {
 			if again {
 				f = &Fault{Err: fmt.Errorf("the peer address %q is not found for now: %w", hint, err), hint: "it is tried again"}
 			}
-			t.emit(Event{Kind: Warning, Err: f})
+			r.t.emit(Event{Kind: Warning, Err: f})
 		}
 		if !again {
 			return
 		}
-		if sleep(t.run, wait) != nil {
+		if sleep(r.ctx, wait) != nil {
 			return
 		}
 		wait = min(2*wait, resolveLongest)
 	}
 }
 
-func (t *Torrent) resolveHint(hint string) ([]engine.Candidate, error) {
+func (r *run) resolveHint(hint string) ([]engine.Candidate, error) {
 	host, port, err := net.SplitHostPort(hint)
 	if err != nil {
 		return nil, errors.New("it is not of the form HOST:PORT")
@@ -83,9 +82,9 @@ func (t *Torrent) resolveHint(hint string) ([]engine.Candidate, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []engine.Candidate{{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint}}, nil
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, resolveTimeout)
+	ctx, cancel := context.WithTimeout(r.ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := t.node.cfg.resolve(ctx, host)
+	addrs, err := r.t.node.cfg.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}

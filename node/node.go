@@ -7,13 +7,16 @@
 // it happened to, and Torrent.Snapshot how a torrent stands. Errors that a person can do something
 // about are a *Fault, whose Hint says what.
 //
-// The way of the data: Add locks the torrent in the state directory and starts
-// its swarm; the torrent's manager (manage.go) asks the DHT for peers at the
-// pace that pace.go sets and hands what it finds to the swarm as candidates,
-// beside what the user and the link name (hints.go); the swarm asks back for
-// storage once the metadata is known (content.go). Incoming connections are
-// told apart by infohash (accept.go). What is bounded for the whole node is
-// divided in budget.go.
+// The way of the data: Add reserves the infohash (registry.go), locks the torrent in the
+// state directory and starts its swarm (run.go); discoveries (discovery.go) ask the DHT for
+// peers at the pace that pace.go sets and hand what they find to the swarm as candidates,
+// beside what the user and the link name (hints.go); the swarm asks back for storage once
+// the metadata is known (content.go). Incoming connections are told apart by infohash
+// (accept.go). What is bounded for the whole node is divided in budget.go.
+//
+// What a torrent does next is decided in package lifecycle, and done by the torrent's worker
+// (control.go): it alone starts and stops the swarm and waits for the disk, with no lock
+// held.
 //
 // Publishing and following what changes under one link are packages of their own,
 // node/publish and node/follow. They and other clients use what clients.go exports.
@@ -27,8 +30,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,9 +80,6 @@ type Node struct {
 	closed   chan struct{} // everything has ended
 	closeErr error         // set before closed is closed
 }
-
-// ErrDuplicate is a torrent that this node has already.
-var ErrDuplicate = errors.New("this torrent was added before")
 
 // Open starts a node.
 func Open(cfg Config) (*Node, error) {
@@ -173,166 +171,6 @@ func (n *Node) Announcing() dht.AnnouncerStats {
 	return n.announcer.Stats()
 }
 
-// Add takes on a torrent and starts it. ErrLocked says that another process
-// runs it, ErrDuplicate that this one does.
-func (n *Node) Add(spec Spec) (*Torrent, error) {
-	if err := spec.validate(); err != nil {
-		return nil, err
-	}
-	t, err := n.add(spec)
-	if err != nil {
-		return nil, err
-	}
-	t.emit(Event{Kind: Added, Magnet: t.Link()})
-	for _, w := range spec.warnings() {
-		t.emit(Event{Kind: Warning, Err: &Fault{Err: w}})
-	}
-	close(t.started)
-	if t.live.Load() == nil {
-		t.tellParked()
-	}
-	return t, nil
-}
-
-func (n *Node) add(spec Spec) (*Torrent, error) {
-	hashes := spec.hashes()
-	for _, h := range hashes {
-		if n.lookup(h) != nil {
-			return nil, ErrDuplicate
-		}
-	}
-	st, err := n.state.openTorrent(spec.InfoHash())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
-	}
-	if n.parkable(&spec) && n.proven(&spec, st) {
-		return n.enter(n.parked(spec, st), hashes)
-	}
-	t, err := n.enter(n.newTorrent(spec, st), hashes)
-	if err != nil {
-		return nil, err
-	}
-	t.runMu.Lock()
-	t.start(st.loadInfo(&t.spec), false)
-	t.runMu.Unlock()
-	n.reshare()
-	return t, nil
-}
-
-// enter puts a torrent on the node's list.
-func (n *Node) enter(t *Torrent, hashes []id.ID) (*Torrent, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	taken := n.closing
-	for _, h := range hashes {
-		taken = taken || n.torrents[h] != nil
-	}
-	if taken {
-		t.cancel()
-		err := ErrDuplicate
-		if n.closing {
-			err = ErrClosed
-		}
-		return nil, errors.Join(err, t.state.close())
-	}
-	n.call(t, hashes)
-	n.order = append(n.order, t)
-	n.population.Store(int32(len(n.order)))
-	return t, nil
-}
-
-// call has a torrent found by these infohashes, and looked for. mu is held.
-func (n *Node) call(t *Torrent, hashes []id.ID) {
-	for _, h := range hashes {
-		if n.torrents[h] == nil {
-			n.torrents[h] = t
-			n.keys[swarm.KeyHash(h)] = h
-			t.hashes = append(t.hashes, h)
-			t.look(h)
-		}
-	}
-}
-
-// rename adds the infohashes that only the info dictionary tells.
-func (n *Node) rename(t *Torrent, hashes []id.ID) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.closing {
-		n.call(t, hashes)
-	}
-}
-
-// Torrents are all that the node runs, in the order that they were added.
-func (n *Node) Torrents() []*Torrent {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.order)
-}
-
-// ErrUnknown is returned for an infohash that no torrent of this node has.
-var ErrUnknown = errors.New("this node has no such torrent")
-
-// Remove stops the torrent that has this infohash and deletes what the state directory
-// holds of it. It returns when that is done or ctx ends; then the rest follows by itself.
-func (n *Node) Remove(ctx context.Context, ih id.ID) error {
-	t := n.lookup(ih)
-	if t == nil {
-		return ErrUnknown
-	}
-	t.stop()
-	select {
-	case <-t.ended:
-		n.handles.Forget(t.state.path)
-		return errors.Join(t.endErr, os.RemoveAll(t.state.path))
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// lookup finds a torrent by its infohash.
-func (n *Node) lookup(ih id.ID) *Torrent {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.torrents[ih]
-}
-
-// ofKeyHash finds the infohash that an encrypted handshake names.
-func (n *Node) ofKeyHash(keyHash [20]byte) (id.ID, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	ih, ok := n.keys[keyHash]
-	return ih, ok
-}
-
-// forget lets go of a torrent that has ended, unless the node ends with it.
-func (n *Node) forget(t *Torrent) {
-	if n.unlist(t) {
-		t.emit(Event{Kind: Removed})
-	}
-}
-
-// unlist takes a torrent off the node's list. It returns false if the node ends.
-func (n *Node) unlist(t *Torrent) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closing {
-		return false
-	}
-	for _, h := range t.hashes {
-		delete(n.torrents, h)
-		delete(n.keys, swarm.KeyHash(h))
-	}
-	for i, o := range n.order {
-		if o == t {
-			n.order = append(n.order[:i:i], n.order[i+1:]...)
-			break
-		}
-	}
-	n.population.Store(int32(len(n.order)))
-	n.share()
-	return true
-}
-
 // Close stops every torrent, saves what is worth saving and frees the port. It
 // gives up waiting when ctx ends, and the rest follows by itself; what is not
 // saved by the end of the process is hashed again next time.
@@ -376,8 +214,8 @@ func (n *Node) end() {
 	errs = append(errs, n.net.Close())
 	clientsEnded()
 	for _, t := range ts {
-		<-t.ended
-		errs = append(errs, t.endErr)
+		<-t.Ended()
+		errs = append(errs, t.unsaved())
 	}
 	n.wg.Wait()
 	n.mirrors.CloseIdleConnections()

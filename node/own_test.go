@@ -42,9 +42,9 @@ func TestWeDoNotDialOurselves(t *testing.T) {
 		if got := r.own(); got[0] != outside.Addr() {
 			t.Errorf("our address is %v after the vote", got)
 		}
-		tor.hear(liar, []netip.AddrPort{outside})
+		tor.foundPeers(liar, []netip.AddrPort{outside})
 		seen = tap.to(outside.Addr())
-		tor.live.Load().AddCandidates([]engine.Candidate{{Addr: outside, Source: engine.FromDHT}})
+		tor.run.Load().swarm.AddCandidates([]engine.Candidate{{Addr: outside, Source: engine.FromDHT}})
 		time.Sleep(time.Hour)
 		if k := tap.to(outside.Addr()) - seen; k != 0 {
 			t.Errorf("we dialled ourselves %d times from outside", k)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"seedbed/internal/simnet"
+	"seedbed/node/lifecycle"
 )
 
 // many makes n torrents of one small file each, in one folder.
@@ -32,7 +33,7 @@ func many(t testing.TB, n int) []Spec {
 
 func parked(r *rig) (n int) {
 	for _, t := range r.running() {
-		if t.live.Load() == nil {
+		if t.run.Load() == nil {
 			n++
 		}
 	}
@@ -64,7 +65,7 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		}
 		last := a.order[len(a.order)-1]
 		wait(t, last.Announced(), 10*time.Minute, "the announce of a torrent at rest")
-		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Snapshot().State != SeedingState {
+		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Phase() != lifecycle.Parked {
 			t.Errorf("at rest it is %q %q", last.Name(), l)
 		}
 		// The DHT tells of ourselves at each announce: nobody wakes for that.
@@ -83,7 +84,7 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		to := t.TempDir()
 		got := b.add(Spec{Link: bare(specs[len(specs)-1]), Dir: to})
 		wait(t, got.Done(), 5*time.Minute, "the download from a torrent that rested")
-		if last.live.Load() == nil || last.Uploaded() == 0 {
+		if last.run.Load() == nil || last.Uploaded() == 0 {
 			t.Errorf("it did not wake: %d bytes uploaded", last.Uploaded())
 		}
 		b.close()
@@ -126,11 +127,11 @@ func TestAParkedTorrentMayRunElsewhere(t *testing.T) {
 		other := start(t, n, 2, noDHT, state(a.state))
 		running := other.add(specs[parkBeyond])
 		whole(t, running)
-		if last.wake() != nil {
+		if last.wake(t.Context()) != nil {
 			t.Error("it runs in two nodes at once")
 		}
 		other.close()
-		if last.wake() == nil {
+		if last.wake(t.Context()) == nil {
 			t.Error("it does not wake when the other has gone")
 		}
 	})
@@ -146,10 +147,10 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 			whole(t, a.add(s))
 		}
 		last := a.order[parkBeyond]
-		if last.live.Load() != nil {
+		if last.run.Load() != nil {
 			t.Fatal("it does not rest")
 		}
-		write(t, filepath.Join(last.spec.Dir, last.Name()), randomBytes("another", 20_000))
+		write(t, filepath.Join(last.spec().Dir, last.Name()), randomBytes("another", 20_000))
 		b := start(t, n, 2, noDHT)
 		got := b.add(Spec{Link: withPeers(specs[parkBeyond], at(1).String()), Dir: t.TempDir()})
 		time.Sleep(time.Minute)
@@ -206,10 +207,10 @@ func TestOurOwnAnnounceWakesNobody(t *testing.T) {
 		a := start(t, n, 1)
 		own := netip.AddrPortFrom(addr(1), a.net.Port())
 		other, sameHost := at(2), netip.AddrPortFrom(addr(1), 7)
-		if got := a.others([]netip.AddrPort{own, other, own, sameHost}); !slices.Equal(got, []netip.AddrPort{other, sameHost}) {
+		if got := a.excludeSelf([]netip.AddrPort{own, other, own, sameHost}); !slices.Equal(got, []netip.AddrPort{other, sameHost}) {
 			t.Errorf("%v", got)
 		}
-		if got := a.others([]netip.AddrPort{own}); len(got) != 0 {
+		if got := a.excludeSelf([]netip.AddrPort{own}); len(got) != 0 {
 			t.Errorf("%v", got)
 		}
 	})

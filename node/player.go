@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"seedbed/magnet/metainfo"
+	"seedbed/swarm"
 )
 
 // A player says what is fetched of a torrent whose files are played: what comes
@@ -16,20 +17,27 @@ type player struct {
 	ahead int64 // bytes
 
 	mu      sync.Mutex
+	swarm   *swarm.Torrent // of the last run
 	info    *metainfo.Info
 	readers []*FileReader // that have read, the latest last
 	rest    []window      // what to have at hand while nobody reads
 	told    []uint32
-	changed chan struct{} // closed when a piece may have come
+	pieces  chan struct{} // closed when a piece may have come
 }
 
 // window is a run of pieces, [first, end).
 type window struct{ first, end uint32 }
 
 func newPlayer(t *Torrent, ahead int64) *player {
-	p := &player{t: t, ahead: ahead, told: []uint32{}, changed: make(chan struct{})}
-	t.live.Load().SetFocus(p.told)
-	return p
+	return &player{t: t, ahead: ahead, told: []uint32{}, pieces: make(chan struct{})}
+}
+
+// attach tells a swarm that has just started what to fetch.
+func (p *player) attach(s *swarm.Torrent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swarm = s
+	s.SetFocus(p.told)
 }
 
 // begin has the start of the largest file fetched, where any player begins, and
@@ -71,7 +79,7 @@ func (p *player) update() {
 	slices.Reverse(all) // who came last is waited for
 	if order := interleave(all); !slices.Equal(order, p.told) {
 		p.told = order
-		p.t.live.Load().SetFocus(order)
+		p.swarm.SetFocus(order)
 	}
 }
 
@@ -123,17 +131,17 @@ func (p *player) left(r *FileReader) {
 	p.update()
 }
 
-// heard wakes those who wait for a piece.
-func (p *player) heard() {
+// changed wakes those who wait for a piece.
+func (p *player) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(p.changed)
-	p.changed = make(chan struct{})
+	close(p.pieces)
+	p.pieces = make(chan struct{})
 }
 
 // next is closed when a piece may have come.
 func (p *player) next() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.changed
+	return p.pieces
 }

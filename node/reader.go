@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"seedbed/swarm"
 )
 
 // Errors of OpenFile.
@@ -50,7 +52,8 @@ func (t *Torrent) Files() (out []int) {
 	if info == nil {
 		return nil
 	}
-	wanted, err := t.spec.files(info)
+	spec := t.spec()
+	wanted, err := spec.files(info)
 	if err != nil {
 		return nil
 	}
@@ -81,30 +84,31 @@ func (r *FileReader) Read(b []byte) (int, error) {
 	p.moved(r, p.from(r.file, r.pos))
 	off := f.Offset + r.pos
 	piece, begin := int(off/info.PieceLength), off%info.PieceLength
-	if err := r.await(piece); err != nil {
+	swarm, err := r.await(piece)
+	if err != nil {
 		return 0, err
 	}
 	n := int(min(int64(len(b)), f.Length-r.pos, info.PieceLength-begin))
-	if err := r.t.live.Load().ReadAt(b[:n], piece, begin); err != nil {
+	if err := swarm.ReadAt(b[:n], piece, begin); err != nil {
 		return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
 	}
 	r.pos += int64(n)
 	return n, nil
 }
 
-// await returns when a piece is there.
-func (r *FileReader) await(piece int) error {
+// await waits until a piece is there, and returns the swarm that has it.
+func (r *FileReader) await(piece int) (*swarm.Torrent, error) {
 	for {
 		changed := r.t.player.next()
-		if r.t.live.Load().Has(piece) {
-			return nil
+		if now := r.t.run.Load(); now != nil && now.swarm.Has(piece) {
+			return now.swarm, nil
 		}
 		select {
 		case <-changed:
 		case <-r.ctx.Done():
-			return context.Cause(r.ctx)
-		case <-r.t.ctx.Done():
-			return errEnd
+			return nil, context.Cause(r.ctx)
+		case <-r.t.milestones.stopping:
+			return nil, errEnd
 		}
 	}
 }

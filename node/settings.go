@@ -112,9 +112,9 @@ func (n *Node) apply(s Settings) (old Settings, err error) {
 
 // applySettings changes what a running torrent was told when it started.
 func (t *Torrent) applySettings(s *Settings) {
-	if live := t.live.Load(); live != nil {
-		live.SetRates(s.TorrentUpRate, s.TorrentDownRate)
-		live.SetUploads(s.Uploads, s.SuperSeed)
+	if r := t.run.Load(); r != nil {
+		r.swarm.SetRates(t.rates(s))
+		r.swarm.SetUploads(s.Uploads, s.SuperSeed)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestSeedTimeChangesWhileRunning(t *testing.T) {
 		if a.saw(Seeded) {
 			t.Error("ended too early")
 		}
-		wait(t, x.ended, 15*time.Minute, "the end of seeding")
+		wait(t, x.Ended(), 15*time.Minute, "the end of seeding")
 	})
 }
 

@@ -5,18 +5,21 @@ import (
 	"strings"
 	"time"
 
+	"seedbed/node/lifecycle"
 	"seedbed/swarm/engine"
 )
 
-// State is what a torrent is at.
-type State uint8
+// State is the phase of a torrent; package lifecycle documents all of them. Torrent.Phase
+// tells a parked torrent from one that seeds, a Snapshot does not.
+type State = lifecycle.Phase
 
+// The phases that are shown.
 const (
-	FindingMetadata State = iota
-	Checking
-	Downloading
-	SeedingState
-	Stopped
+	FindingMetadata = lifecycle.Metadata
+	Checking        = lifecycle.Checking
+	Downloading     = lifecycle.Downloading
+	SeedingState    = lifecycle.Seeding
+	Stopped         = lifecycle.Ended
 )
 
 // Snapshot is a torrent at one moment, for people. Sizes are bytes, rates
@@ -25,7 +28,7 @@ type Snapshot struct {
 	engine.Stats
 	State            State
 	Paused           error  // what holds the torrent up, or nil
-	Checked, ToCheck int64  // while Checking
+	Checked, ToCheck int64  // while Checking or Moving
 	Why              string // why nothing moves, in one calm line; "" when it moves
 }
 
@@ -68,13 +71,13 @@ func why(s *Snapshot, d dhtView) string {
 	switch {
 	case s.Paused != nil:
 		return "paused: " + s.Paused.Error()
-	case s.State == Checking, s.State == SeedingState, s.State == Stopped:
+	case s.State != lifecycle.Metadata && s.State != lifecycle.Downloading:
 		return ""
 	case s.Connected == 0:
 		return whyNoPeers(s, d)
-	case s.State == FindingMetadata && s.MetaPeers == 0:
+	case s.State == lifecycle.Metadata && s.MetaPeers == 0:
 		return fmt.Sprintf("connected to %s, none of which offers the metadata", count(s.Connected, "peer"))
-	case s.State == FindingMetadata:
+	case s.State == lifecycle.Metadata:
 		return "waiting for metadata from " + count(s.MetaPeers, "peer")
 	case s.DownRate >= 1:
 		return ""

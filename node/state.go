@@ -90,22 +90,44 @@ func (s *stateDir) saveNode(f nodeFile) error {
 	return statefile.WriteSync(filepath.Join(s.path, "node.json"), b)
 }
 
-// torrentState is one torrent's folder in the state directory, locked.
+// torrentState is one torrent's folder in the state directory. The torrent's worker alone
+// opens and closes it.
 type torrentState struct {
 	path string
-	lock *statefile.Lock
+	lock *statefile.Lock // held while the folder is open; nil while it is not
 }
 
 // ErrLocked is a torrent that another process with the same state directory runs.
 var ErrLocked = errors.New("another seedbed process with the same state directory has this torrent open")
 
+// torrent returns the folder of a torrent, not open.
+func (s *stateDir) torrent(infohash id.ID) *torrentState {
+	return &torrentState{path: filepath.Join(s.path, "torrents", infohash.String())}
+}
+
+// openTorrent opens the folder of a torrent.
 func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
-	p := filepath.Join(s.path, "torrents", infohash.String())
-	l, err := lockFolder(p, ErrLocked)
-	if err != nil {
-		return nil, err
+	t := s.torrent(infohash)
+	return t, t.open()
+}
+
+// open makes the folder and takes its lock, unless it is open. ErrLocked says that another
+// process has it.
+func (t *torrentState) open() (err error) {
+	if t.lock == nil {
+		t.lock, err = lockFolder(t.path, ErrLocked)
 	}
-	return &torrentState{path: p, lock: l}, nil
+	return err
+}
+
+// close frees the lock and its descriptor.
+func (t *torrentState) close() error {
+	if t.lock == nil {
+		return nil
+	}
+	err := t.lock.Release()
+	t.lock = nil
+	return err
 }
 
 // lockFolder makes a folder of the state directory and takes its lock; held is the
@@ -123,14 +145,6 @@ func lockFolder(path string, held error) (*statefile.Lock, error) {
 	}
 	return l, nil
 }
-
-// close lets go of the lock, and of its descriptor. Of a parked torrent take takes it
-// again.
-func (t *torrentState) close() error { return t.lock.Release() }
-
-// take reports whether the lock is ours again; else another process runs the
-// torrent.
-func (t *torrentState) take() bool { return t.lock.Retake() == nil }
 
 func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resume") }
 func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }

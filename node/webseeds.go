@@ -12,7 +12,6 @@ import (
 
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm"
 	"seedbed/swarm/webseed"
 )
 
@@ -63,38 +62,38 @@ func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
 }
 
 // askMirrors has the web seeds asked, from when the metadata is known.
-func (t *Torrent) askMirrors(s *swarm.Torrent, info *metainfo.Info) {
-	if t.node.cfg.NoWebSeeds {
+func (r *run) askMirrors(info *metainfo.Info) {
+	if r.t.node.cfg.NoWebSeeds {
 		return
 	}
-	for _, url := range t.spec.webSeeds() {
-		t.wg.Go(func() { t.askMirror(s, info, url) })
+	for _, url := range r.spec.webSeeds() {
+		r.wg.Go(func() { r.askMirror(info, url) })
 	}
 }
 
 // askMirror serves the swarm from one mirror until nothing is lacking.
-func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
-	m := webseed.New(webseed.Config{URL: url, Info: info, Client: t.node.mirrors, Agent: t.node.cfg.Version})
+func (r *run) askMirror(info *metainfo.Info, url string) {
+	m := webseed.New(webseed.Config{URL: url, Info: info, Client: r.t.node.mirrors, Agent: r.t.node.cfg.Version})
 	wait, generation, warned := mirrorRetry, 0, 0
 	warn := func(err error, hint string) {
 		if warned++; warned <= maxMirrorWarnings {
-			t.emit(Event{Kind: Warning, Err: &Fault{Err: err, hint: hint}})
+			r.t.emit(Event{Kind: Warning, Err: &Fault{Err: err, hint: hint}})
 		}
 	}
-	for t.run.Err() == nil && !t.whole.Load() {
+	for r.ctx.Err() == nil && !r.t.whole.Load() {
 		if rest := m.Rest(time.Now()); rest > 0 {
-			if sleep(t.run, rest) != nil {
+			if sleep(r.ctx, rest) != nil {
 				return
 			}
 			continue
 		}
 		addr, peer := mirrorID(url, generation)
 		began := time.Now()
-		err := t.serveMirror(s, m, addr, peer)
-		if t.run.Err() != nil || t.whole.Load() {
+		err := r.serveMirror(m, addr, peer)
+		if r.ctx.Err() != nil || r.t.whole.Load() {
 			return
 		}
-		_, banned := t.barred.LoadAndDelete(addr.Addr())
+		_, banned := r.barred.LoadAndDelete(addr.Addr())
 		var bad *webseed.Error
 		switch {
 		case errors.As(err, &bad) && bad.File >= 0:
@@ -121,7 +120,7 @@ func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
 		if time.Since(began) > time.Minute {
 			wait = mirrorRetry
 		}
-		if sleep(t.run, wait) != nil {
+		if sleep(r.ctx, wait) != nil {
 			return
 		}
 		wait = min(2*wait, mirrorLongest)
@@ -130,17 +129,17 @@ func (t *Torrent) askMirror(s *swarm.Torrent, info *metainfo.Info, url string) {
 
 // serveMirror connects the mirror to the swarm as the peer at addr until it fails or
 // nothing is lacking.
-func (t *Torrent) serveMirror(s *swarm.Torrent, m *webseed.Mirror, addr netip.AddrPort, peer id.ID) error {
+func (r *run) serveMirror(m *webseed.Mirror, addr netip.AddrPort, peer id.ID) error {
 	ours, theirs := net.Pipe()
-	ctx, cancel := context.WithCancel(t.run)
+	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
 	go func() {
 		select {
-		case <-t.done:
+		case <-r.complete:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	s.Join(ours, addr, peer)
+	r.swarm.Join(ours, addr, peer)
 	return m.Serve(ctx, theirs)
 }

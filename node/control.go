@@ -1,0 +1,331 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/node/lifecycle"
+)
+
+// control is what decides about a torrent. A request changes the intent and, if nobody
+// works on the torrent, starts a goroutine that does what lifecycle.Next says until nothing
+// is left to do. Only that worker starts and stops the swarm and waits for the disk, and it
+// does so with no lock held: a disk that hangs under one torrent holds up its worker alone.
+type control struct {
+	mu      sync.Mutex // never held while anything is waited for
+	spec    Spec       // while the torrent is parked, without what can be read from the state directory
+	state   lifecycle.State
+	intent  lifecycle.Intent
+	working bool
+	rested  chan struct{}      // closed when the worker has ended
+	cancel  context.CancelFunc // ends the step that is being done, if that can be; or nil
+
+	failure          error            // why the torrent is Failed or Missing
+	upRate, downRate int64            // its own limits; 0: those of Settings
+	checked, toCheck int64            // bytes, while files are checked or moved
+	found            []netip.AddrPort // peers that a parked torrent wakes for
+	from             netip.AddrPort   // the DHT node that told of them
+	unsaved          error            // what could not be saved
+	namesReported    bool             // what is odd about the names of its files was reported
+}
+
+// init makes the caller the worker of a torrent that is being added.
+func (c *control) init(spec Spec) {
+	c.spec, c.working, c.rested = spec, true, make(chan struct{})
+	c.state.Phase = lifecycle.Adding
+}
+
+// reportNames reports whether what is odd about the names is to be reported: once.
+func (c *control) reportNames() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !c.namesReported
+	c.namesReported = true
+	return first
+}
+
+// spec returns what the torrent was added with, as it is now.
+func (t *Torrent) spec() Spec {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	return t.control.spec
+}
+
+// request changes what is asked of the torrent. It waits for nothing.
+func (t *Torrent) request(change func(*lifecycle.Intent)) {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	change(&t.control.intent)
+	t.serve()
+}
+
+// serve starts a worker if there is something to do and nobody does it. control.mu is held.
+func (t *Torrent) serve() {
+	c := &t.control
+	if c.intent.Want == lifecycle.End || c.intent.Want == lifecycle.Remove {
+		closeOnce(t.milestones.stopping)
+		if c.cancel != nil {
+			c.cancel()
+		}
+	}
+	if !c.working && lifecycle.Next(c.state, c.intent) != lifecycle.Rest {
+		c.working, c.rested = true, make(chan struct{})
+		go t.work()
+	}
+}
+
+// work does what is to be done, and ends when nothing is.
+func (t *Torrent) work() {
+	c := &t.control
+	for {
+		c.mu.Lock()
+		action := lifecycle.Next(c.state, c.intent)
+		if action == lifecycle.Rest {
+			c.working = false
+			close(c.rested)
+			c.mu.Unlock()
+			return
+		}
+		before := c.state
+		c.state, c.intent = lifecycle.Begin(c.state, c.intent, action)
+		ctx, cancel := context.WithCancel(context.Background())
+		c.cancel = cancel
+		if isClosed(t.milestones.stopping) {
+			cancel()
+		}
+		c.mu.Unlock()
+		result := t.do(ctx, action, before.Phase)
+		c.mu.Lock()
+		c.cancel = nil
+		c.state = lifecycle.Finish(c.state, action, result)
+		c.mu.Unlock()
+		cancel()
+		if action == lifecycle.Leave || action == lifecycle.RemoveAll {
+			t.leave()
+		}
+	}
+}
+
+// do does one action. No lock is held.
+func (t *Torrent) do(ctx context.Context, a lifecycle.Action, was lifecycle.Phase) (r lifecycle.Result) {
+	switch a {
+	case lifecycle.StartSwarm:
+		return t.startSwarm(was)
+	case lifecycle.StopSwarm:
+		t.stopSwarm()
+	case lifecycle.ParkSwarm:
+		r.Running = !t.parkSwarm()
+	case lifecycle.EnterPause:
+		t.fallSilent()
+	case lifecycle.EnterFailure:
+		r.Phase = t.enterFailure()
+	case lifecycle.Leave:
+		t.fallSilent()
+	}
+	return r
+}
+
+// startSwarm starts the swarm. A parked torrent that another process runs stays parked.
+func (t *Torrent) startSwarm(was lifecycle.Phase) lifecycle.Result {
+	refuse := func(err error) lifecycle.Result {
+		if err != nil {
+			t.fail(err)
+		}
+		return lifecycle.Result{Phase: was}
+	}
+	switch err := t.state.open(); {
+	case err == nil:
+	case errors.Is(err, ErrLocked) && was == lifecycle.Parked:
+		t.node.log.Debug("another process runs a torrent that is parked here", "torrent", t.Name())
+		return refuse(nil)
+	default:
+		return refuse(err)
+	}
+	spec := t.spec()
+	if rest := t.summary.Load(); spec.Torrent == nil && rest != nil {
+		if spec.Torrent = t.state.loadTorrent(rest.hashes); spec.Torrent == nil {
+			return refuse(&Fault{Err: fmt.Errorf("the metadata of %s is gone from the state directory", t.Name()), hint: "add the torrent again"})
+		}
+		t.control.mu.Lock()
+		t.control.spec.Torrent = spec.Torrent
+		t.control.mu.Unlock()
+	}
+	info := t.state.loadInfo(&spec)
+	if t.uploaded.Load() == 0 {
+		t.savedTally = t.state.loadTally()
+		t.uploaded.Store(t.savedTally.Uploaded)
+	}
+	t.control.mu.Lock()
+	t.control.failure = nil
+	t.control.mu.Unlock()
+	t.startRun(spec, info)
+	t.node.reshare()
+	if info == nil {
+		return lifecycle.Result{Phase: lifecycle.Metadata, Running: true}
+	}
+	return lifecycle.Result{Phase: lifecycle.Checking, Running: true}
+}
+
+// stopSwarm stops the swarm, which saves what it has.
+func (t *Torrent) stopSwarm() {
+	r := t.run.Load()
+	err := r.stop()
+	t.last.Store(&r.final)
+	t.run.Store(nil)
+	if t.player != nil {
+		t.player.changed()
+	}
+	if err == nil {
+		return
+	}
+	err = fmt.Errorf("%s: %w", t.Name(), savingFault(err))
+	t.control.mu.Lock()
+	leaving := isClosed(t.milestones.stopping) || t.control.intent.Failure != lifecycle.NoFailure
+	if leaving {
+		t.control.unsaved = errors.Join(t.control.unsaved, err)
+	}
+	t.control.mu.Unlock()
+	if !leaving {
+		t.emit(Event{Kind: Warning, Err: err})
+	}
+}
+
+// fallSilent ends what goes on while a torrent is parked: its announces. It frees the lock
+// in the state directory.
+func (t *Torrent) fallSilent() {
+	for _, d := range t.allDiscoveries() {
+		d.stop()
+	}
+	if err := t.state.close(); err != nil {
+		t.control.mu.Lock()
+		t.control.unsaved = errors.Join(t.control.unsaved, err)
+		t.control.mu.Unlock()
+	}
+}
+
+// fail reports an error that waiting does not fix, and stops the torrent. It waits for
+// nothing.
+func (t *Torrent) fail(err error) {
+	err = asFault(err)
+	kind := lifecycle.Broken
+	var f *Fault
+	if errors.As(err, &f) && f.Kind == FaultIncomplete {
+		kind = lifecycle.NoData
+	}
+	c := &t.control
+	c.mu.Lock()
+	if c.failure != nil || isClosed(t.milestones.stopping) {
+		c.mu.Unlock()
+		return
+	}
+	c.failure, c.intent.Failure = err, kind
+	c.mu.Unlock()
+	t.emit(Event{Kind: Failed, Err: err})
+	t.request(func(*lifecycle.Intent) {})
+}
+
+// enterFailure returns the phase of a torrent that has failed, and stops what is left of
+// it. One that is not kept on record leaves the node.
+func (t *Torrent) enterFailure() lifecycle.Phase {
+	t.fallSilent()
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	t.control.intent.Want = max(t.control.intent.Want, lifecycle.End)
+	closeOnce(t.milestones.stopping)
+	var f *Fault
+	if errors.As(t.control.failure, &f) && f.Kind == FaultIncomplete {
+		return lifecycle.Missing
+	}
+	return lifecycle.Failed
+}
+
+// leave lets the node forget a torrent that has ended.
+func (t *Torrent) leave() {
+	t.node.steps.Add(1)
+	if t.node.forget(t) {
+		t.emit(Event{Kind: Removed})
+	}
+	t.reach(t.milestones.ended)
+}
+
+// stop makes the torrent leave the node. It waits for nothing: Ended is closed when that
+// is done.
+func (t *Torrent) stop() {
+	t.request(func(i *lifecycle.Intent) { i.Want = max(i.Want, lifecycle.End) })
+}
+
+// unsaved returns what could not be saved, once the torrent has ended.
+func (t *Torrent) unsaved() error {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	return t.control.unsaved
+}
+
+// isStopping reports whether the torrent is to leave the node.
+func (t *Torrent) isStopping() bool { return isClosed(t.milestones.stopping) }
+
+// wake returns the run of a torrent, which starts if it was parked; nil if it does not run.
+// It waits for the worker, until ctx ends at the most.
+func (t *Torrent) wake(ctx context.Context) *run {
+	if r := t.run.Load(); r != nil {
+		return r
+	}
+	t.control.mu.Lock()
+	if !t.control.state.Running {
+		t.control.intent.Wake = true
+		t.serve()
+	}
+	rested := t.control.rested
+	t.control.mu.Unlock()
+	select {
+	case <-rested:
+	case <-ctx.Done():
+	}
+	return t.run.Load()
+}
+
+// wakeFor wakes a parked torrent for peers that a DHT node told of.
+func (t *Torrent) wakeFor(from netip.AddrPort, peers []netip.AddrPort) {
+	c := &t.control
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Running || isClosed(t.milestones.stopping) {
+		return
+	}
+	if room := maxFound - len(c.found); room > 0 {
+		c.found, c.from = append(c.found, peers[:min(len(peers), room)]...), from
+	}
+	c.intent.Wake = true
+	t.serve()
+}
+
+// maxFound peers are kept for a torrent that is waking.
+const maxFound = 50
+
+// takeFound returns the peers that the torrent woke for.
+func (t *Torrent) takeFound() (from netip.AddrPort, peers []netip.AddrPort) {
+	c := &t.control
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, peers, c.found = c.from, c.found, nil
+	return from, peers
+}
+
+// observe records the phase that the swarm is in.
+func (t *Torrent) observe(p lifecycle.Phase) {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	t.control.state = t.control.state.Observe(p)
+}
+
+// torrentFile returns the torrent with all that is known beside the info dictionary.
+func torrentFile(spec *Spec, info *metainfo.Info) *metainfo.Torrent {
+	if spec.Torrent != nil {
+		return spec.Torrent
+	}
+	return &metainfo.Torrent{Info: info}
+}

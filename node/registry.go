@@ -1,0 +1,198 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"seedbed/internal/id"
+	"seedbed/node/lifecycle"
+	"seedbed/swarm"
+)
+
+// The torrents of a node, by their infohashes. Node.mu is held for moments only.
+
+var (
+	// ErrDuplicate is returned for a torrent that this node has already.
+	ErrDuplicate = errors.New("this torrent was added before")
+	// ErrUnknown is returned for an infohash that no torrent of this node has.
+	ErrUnknown = errors.New("this node has no such torrent")
+)
+
+// Add adds a torrent and starts it. ErrLocked says that another process runs it,
+// ErrDuplicate that this one does.
+func (n *Node) Add(spec Spec) (*Torrent, error) {
+	if err := spec.validate(); err != nil {
+		return nil, err
+	}
+	t := n.newTorrent(spec)
+	if err := n.reserve(t, spec.hashes()); err != nil {
+		return nil, err
+	}
+	if err := t.state.open(); err != nil {
+		n.forget(t)
+		t.refuse()
+		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
+	}
+	parked := n.isParkable(&spec) && n.isProven(&spec, t.state)
+	t.emit(Event{Kind: Added, Magnet: t.Link()})
+	for _, w := range spec.warnings() {
+		t.emit(Event{Kind: Warning, Err: &Fault{Err: w}})
+	}
+	if parked {
+		t.startParked()
+	}
+	if !t.enter(parked) {
+		return nil, ErrClosed
+	}
+	return t, nil
+}
+
+// enter ends the adding of a torrent. Its worker, which the caller is, goes on with what is
+// to be done next. It returns false if the torrent has left the node.
+func (t *Torrent) enter(parked bool) bool {
+	t.control.mu.Lock()
+	t.control.state = t.control.state.Added(parked)
+	t.control.mu.Unlock()
+	t.work()
+	return !t.node.isClosing()
+}
+
+// refuse ends a torrent that could not be added.
+func (t *Torrent) refuse() {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	t.control.state = t.control.state.Refused()
+	t.control.working = false
+	close(t.control.rested)
+	closeOnce(t.milestones.stopping)
+	closeOnce(t.milestones.ended)
+}
+
+// reserve registers a torrent that is being added, so that no other is added by its
+// infohashes, and Close waits for it.
+func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return ErrClosed
+	}
+	for _, h := range hashes {
+		if n.torrents[h] != nil {
+			return ErrDuplicate
+		}
+	}
+	n.register(t, hashes)
+	n.order = append(n.order, t)
+	n.population.Store(int32(len(n.order)))
+	return nil
+}
+
+// register indexes t by its infohashes and returns what asks the DHT for those that are
+// new. mu is held.
+func (n *Node) register(t *Torrent, hashes []id.ID) (fresh []*discovery) {
+	for _, h := range hashes {
+		if n.torrents[h] != nil {
+			continue
+		}
+		n.torrents[h] = t
+		n.keys[swarm.KeyHash(h)] = h
+		t.hashes = append(t.hashes, h)
+		if d := t.newDiscovery(h); d != nil {
+			fresh = append(fresh, d)
+		}
+	}
+	t.discoveries = append(t.discoveries, fresh...)
+	return fresh
+}
+
+// registerMore adds the infohashes that only the info dictionary tells. The loop of t's
+// swarm calls it.
+func (n *Node) registerMore(t *Torrent, hashes []id.ID) {
+	n.mu.Lock()
+	var fresh []*discovery
+	if !n.closing {
+		fresh = n.register(t, hashes)
+	}
+	n.mu.Unlock()
+	r := t.run.Load()
+	for _, d := range fresh {
+		r.wg.Go(func() { d.keep(r) })
+	}
+}
+
+// forget takes a torrent off the node's list, unless the node ends, and reports whether it
+// did.
+func (n *Node) forget(t *Torrent) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return false
+	}
+	for _, h := range t.hashes {
+		delete(n.torrents, h)
+		delete(n.keys, swarm.KeyHash(h))
+	}
+	if i := slices.Index(n.order, t); i >= 0 {
+		n.order = slices.Concat(n.order[:i], n.order[i+1:]) // others may be reading the old one
+	}
+	n.population.Store(int32(len(n.order)))
+	n.share()
+	return true
+}
+
+// Torrents returns all torrents in the order in which they were added.
+func (n *Node) Torrents() []*Torrent {
+	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.Phase() == lifecycle.Adding })
+}
+
+// running returns the torrents that are not to leave the node.
+func (n *Node) running() []*Torrent {
+	return slices.DeleteFunc(n.all(), (*Torrent).isStopping)
+}
+
+func (n *Node) all() []*Torrent {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.order)
+}
+
+func (n *Node) isClosing() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.closing
+}
+
+// Remove stops the torrent that has this infohash and deletes what the state directory
+// holds of it. It returns when that is done or ctx ends; then the rest follows by itself.
+func (n *Node) Remove(ctx context.Context, ih id.ID) error {
+	t := n.lookup(ih)
+	if t == nil {
+		return ErrUnknown
+	}
+	t.stop()
+	select {
+	case <-t.Ended():
+		n.handles.Forget(t.state.path)
+		return errors.Join(t.unsaved(), os.RemoveAll(t.state.path))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lookup finds a torrent by its infohash.
+func (n *Node) lookup(ih id.ID) *Torrent {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.torrents[ih]
+}
+
+// ofKeyHash finds the infohash that an encrypted handshake names.
+func (n *Node) ofKeyHash(keyHash [20]byte) (id.ID, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ih, ok := n.keys[keyHash]
+	return ih, ok
+}
