@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// hostile is a name that sets the title, clears the screen, colours, reorders, is not
+// UTF-8, and begins a line of its own.
+const hostile = "x\x1b]0;owned\a\x1b[2J\u009b31m\u202e\u2066\x85\xff\r\nfake line\t\x7f"
+
+// fake is what hostile looks like when it is harmless.
+const fake = "fake line"
+
+// rawControl returns the first character of s that a terminal would obey, or "".
+func rawControl(s string) string {
+	for i, r := range s {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return fmt.Sprintf("byte %#x in %q", s[i], s[max(i-40, 0):min(i+40, len(s))])
+		case r != '\n' && r != '\u200c' && r != '\u200d' && !unicode.IsPrint(r):
+			return fmt.Sprintf("%U in %q", r, s[max(i-40, 0):min(i+40, len(s))])
+		}
+	}
+	return ""
+}
+
+// A shell runs commands, on a terminal or into a file, until they print what is waited for.
+type shell struct {
+	t        *testing.T
+	dir      string
+	terminal bool
+}
+
+// run runs a command until it ends or has printed want, which it must print.
+func (sh *shell) run(want string, args ...string) {
+	sh.t.Helper()
+	sh.t.Setenv("SEEDBED_STATE", filepath.Join(sh.dir, "state-"+args[0]))
+	ctx, stop := context.WithTimeout(sh.t.Context(), time.Minute)
+	defer stop()
+	var out *os.File
+	var printed func() string
+	var y *tty
+	if sh.terminal {
+		y = openTTY(sh.t, 80, 24)
+		out = y.File
+		printed = func() string { h, s := y.text(); return h + "\n" + s }
+	} else {
+		f, err := os.CreateTemp(sh.dir, "printed")
+		if err != nil {
+			sh.t.Fatal(err)
+		}
+		defer f.Close()
+		out = f
+		printed = func() string { b, _ := os.ReadFile(f.Name()); return string(b) }
+	}
+	ended := make(chan exitCode, 1)
+	go func() {
+		ended <- run(ctx, args, out, out)
+	}()
+	found := false
+	for over := false; !over; {
+		select {
+		case <-ended:
+			over = true
+		case <-time.After(20 * time.Millisecond):
+			if found = strings.Contains(printed(), want); found {
+				stop()
+				<-ended
+				over = true
+			}
+		}
+	}
+	if y != nil {
+		if faults := y.hangUp(); len(faults) > 0 {
+			sh.t.Errorf("%q reaches the terminal with %q", args, faults)
+		}
+	}
+	if all := strings.ReplaceAll(printed(), "\n", ""); !found && !strings.Contains(all, want) { // a terminal wraps
+		sh.t.Errorf("%q: %q is not in its output:\n%q", args, want, printed())
+	}
+	if raw := rawControl(printed()); raw != "" {
+		sh.t.Errorf("%q prints %s", args, raw)
+	}
+	for _, line := range strings.Split(printed(), "\n") {
+		if strings.HasPrefix(line, "fake line") {
+			sh.t.Errorf("%q: a name begins a line: %q", args, printed())
+		}
+	}
+}
+
+// hostileTorrent makes a folder with hostile names and a .torrent file with hostile texts.
+func hostileTorrent(t *testing.T, dir string) (folder, file string) {
+	t.Helper()
+	folder = filepath.Join(dir, "data", "folder")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d %s", i, strings.ToValidUTF8(hostile, ""))), bytes.Repeat([]byte("data"), 20_000), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A torrent of ours has no name that is not UTF-8: others' have.
+	torrent := fmt.Sprintf("d8:announce%s7:comment%s4:infod5:filesld6:lengthi5e4:pathl%seee4:name%s12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae8:url-list%se",
+		bstr("http://tracker/"+hostile), bstr(hostile), bstr("file "+hostile), bstr("name "+hostile), bstr("http://example.org/"+hostile))
+	file = filepath.Join(dir, "hostile.torrent")
+	if err := os.WriteFile(file, []byte(torrent), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return folder, file
+}
+
+func bstr(s string) string { return fmt.Sprintf("%d:%s", len(s), s) }
+
+// No name from outside reaches a terminal or a log raw, whatever the command.
+func TestNoOutputHoldsRawControls(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		t.Run(map[bool]string{false: "plain", true: "terminal"}[terminal], func(t *testing.T) {
+			dir := t.TempDir()
+			sh := &shell{t, dir, terminal}
+			folder, file := hostileTorrent(t, dir)
+			link := "magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056&dn=" + url.QueryEscape(hostile) +
+				"&tr=" + url.QueryEscape("http://x/"+hostile) + "&ws=" + url.QueryEscape("http://x/"+hostile)
+			offline := []string{"--no-dht", "--listen", "127.0.0.1:0"}
+			sh.run(fake, "show", file)
+			sh.run(fake, "show", link)
+			sh.run(fake, "show", filepath.Join(dir, "none "+hostile))
+			sh.run(fake, "check", file, "-d", dir)
+			sh.run(fake, "create", folder, "-o", filepath.Join(dir, "out "+hostile))
+			sh.run(fake, "create", filepath.Join(dir, "none "+hostile))
+			sh.run(fake, append([]string{"seed", file, "-d", dir, "-vv"}, offline...)...)
+			sh.run("the DHT is off", append([]string{"get", link, "-d", dir, "-vv"}, offline...)...)
+			sh.run("the DHT is off", append([]string{"get", file, "-d", dir}, offline...)...)
+			sh.run("play it at", append([]string{"stream", file, "-d", dir}, offline...)...)
+			sh.run(fake, "nosuch "+hostile)
+			sh.run(fake, "get", "--nosuch"+hostile)
+			sh.run(fake, "follow", hostile)
+			sh.run(fake, "doctor", hostile)
+			sh.run(fake, "key", "new", hostile)
+			sh.run(fake, "publish", "--history", hostile)
+			sh.transfer(folder, offline)
+		})
+	}
+}
+
+// transfer seeds a folder and downloads it from there.
+func (sh *shell) transfer(folder string, offline []string) {
+	n, err := node.Open(node.Config{State: filepath.Join(sh.dir, "seeder"), Listen: "127.0.0.1:0", NoDHT: true})
+	if err != nil {
+		sh.t.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	spec, err := node.Share(sh.t.Context(), folder, node.ShareOptions{Format: metainfo.V1})
+	if err != nil {
+		sh.t.Fatal(err)
+	}
+	seeded, err := n.Add(spec)
+	if err != nil {
+		sh.t.Fatal(err)
+	}
+	sh.run("complete and verified", append([]string{"get", seeded.Link(), "-d", filepath.Join(sh.dir, "got"), "--peer", n.Addrs()[0].String()}, offline...)...)
+	sh.run("Press Ctrl-C", append([]string{"seed", folder}, offline...)...)
+}
+
+// What the DHT says is no more trusted: errors, client names, items.
+func TestNoDHTOutputHoldsRawControls(t *testing.T) {
+	boot := hostileNode(t)
+	for _, terminal := range []bool{false, true} {
+		sh := &shell{t, t.TempDir(), terminal}
+		net := []string{"--bootstrap", boot, "--listen", "127.0.0.1:0", "--timeout", "10s"}
+		sh.run(fake, append([]string{"dht", "ping", boot}, net...)...)
+		sh.run("answer", append([]string{"dht", "get", "00000000000000000000000000000000000000aa"}, net...)...)
+		sh.run("seedbed: ", append([]string{"dht", "put", hostile, "--salt", hostile, "--key", filepath.Join(sh.dir, hostile)}, net...)...)
+		sh.run("answer", append([]string{"dht", "announce", "00000000000000000000000000000000000000aa"}, net...)...)
+		sh.run("bootstrap", append([]string{"doctor"}, net...)...)
+	}
+}
+
+// hostileNode answers each query with an error that has a hostile text and client name.
+func hostileNode(t *testing.T) string {
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buf := make([]byte, 2048)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			i := bytes.Index(buf[:n], []byte("1:t"))
+			if i < 0 {
+				continue
+			}
+			var size int
+			if _, err := fmt.Sscanf(string(buf[i+3:n]), "%d:", &size); err != nil {
+				continue
+			}
+			at := i + 3 + bytes.IndexByte(buf[i+3:n], ':') + 1
+			reply := fmt.Sprintf("d1:eli203e%se1:t%s1:v%s1:y1:ee", bstr(hostile), bstr(string(buf[at:at+size])), bstr(hostile))
+			_, _ = c.WriteTo([]byte(reply), from)
+		}
+	}()
+	return c.LocalAddr().String()
+}

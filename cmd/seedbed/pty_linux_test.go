@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"seedbed/internal/vt"
+)
+
+// A tty is a terminal of the kernel's, with the one that tests look at behind it.
+type tty struct {
+	*os.File // what a program writes to
+
+	master *os.File
+	done   chan struct{}
+
+	mu   sync.Mutex
+	term *vt.Terminal
+}
+
+func openTTY(t *testing.T, cols, rows int) *tty {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Skip(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Skip(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	y := &tty{File: slave, master: master, done: make(chan struct{}), term: vt.New(cols, rows, true)}
+	y.resize(t, cols, rows)
+	go func() {
+		defer close(y.done)
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			if err != nil {
+				return
+			}
+			y.mu.Lock()
+			_, _ = y.term.Write(buf[:n])
+			y.mu.Unlock()
+		}
+	}()
+	return y
+}
+
+func (y *tty) resize(t *testing.T, cols, rows int) {
+	t.Helper()
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if err := unix.IoctlSetWinsize(int(y.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(cols), Row: uint16(rows)}); err != nil {
+		t.Fatal(err)
+	}
+	y.term.Resize(cols, rows)
+}
+
+// text returns the scrollback and the screen.
+func (y *tty) text() (history, screen string) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.term.History(), y.term.Text()
+}
+
+// hangUp closes the terminal when everything is read, and returns its faults.
+func (y *tty) hangUp() []string {
+	y.File.Close()
+	<-y.done // the master reads an error when the last user has gone
+	y.master.Close()
+	return y.term.Faults
+}
