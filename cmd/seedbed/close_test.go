@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"seedbed/cmd/seedbed/report"
 )
 
 // slowNode takes its time to close, and does a step every so often up to a point.
@@ -46,7 +48,7 @@ func TestClosingGoesOnWhileItMakesProgress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := &app{quiet: true, stderr: os.Stderr}
+				a := &app{quiet: true, stderr: &report.Stdio{File: os.Stderr}}
 				began := time.Now()
 				err := a.closeNode(c.node)
 				code := exitOK

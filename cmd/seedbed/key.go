@@ -105,7 +105,7 @@ to standard output, if that is no terminal.`,
 				return err
 			case out == "":
 				return usage(errors.New("a secret is not printed: name a file with -o"))
-			case out == "-" && report.IsTerminal(a.stdout):
+			case out == "-" && report.IsTerminal(a.stdout.File):
 				return usage(errors.New("a secret is not printed on a terminal: name a file with -o"))
 			case out == "-":
 				_, err := report.Fprintf(a.stdout, "%x\n", key.Seed())

@@ -27,13 +27,21 @@ func main() {
 
 // run is the program without the process: what main and the tests call.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
-	app := &app{args: args, stdout: stdout, stderr: stderr}
+	app := &app{args: args, stdout: &report.Stdio{File: stdout}, stderr: &report.Stdio{File: stderr}}
 	root := app.rootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(app.stdout)
+	root.SetErr(app.stderr)
 	defer context.AfterFunc(ctx, func() { app.output().Interrupt() })()
-	err := root.ExecuteContext(ctx)
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = root.ExecuteContext(ctx)
+	}()
+	if app.unread(ctx, done) {
+		return exitUnfinished
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -44,4 +52,15 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 		report.Fprintf(app.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
 	}
 	return codeOf(err)
+}
+
+// unread waits for the end of a command. It returns true if the command was told to end and
+// cannot, because nobody reads what it writes. A feed sees to that itself.
+func (a *app) unread(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return false
+	case <-ctx.Done():
+		return a.stdout.Stuck(done)
+	}
 }

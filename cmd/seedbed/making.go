@@ -143,7 +143,7 @@ type ownFiles []fs.FileInfo
 // own returns what a is writing: its output, if that goes to a file, and the state
 // directory.
 func (a *app) own(state string) (own ownFiles) {
-	for _, f := range []*os.File{a.stdout, a.stderr} {
+	for _, f := range []*os.File{a.stdout.File, a.stderr.File} {
 		if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() {
 			own = append(own, fi)
 		}

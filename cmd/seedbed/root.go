@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -18,7 +17,7 @@ const defaultStateText = "~/.local/state/seedbed"
 // app is one run of the program: where it writes and what every command shares.
 type app struct {
 	args           []string // of the command line
-	stdout, stderr *os.File
+	stdout, stderr *report.Stdio
 	json           bool
 	quiet          bool
 	verbose        int

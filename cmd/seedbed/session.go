@@ -50,7 +50,7 @@ type session struct {
 func (s *session) run(ctx context.Context) (err error) {
 	s.rep = report.NewFeed(report.New(s.app.output(), s.stay))
 	s.app.feed = s.rep
-	defer s.rep.Close()
+	defer s.rep.Close(ctx)
 	defer func() {
 		if err != nil {
 			s.rep.Fail(err)

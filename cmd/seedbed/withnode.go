@@ -15,7 +15,7 @@ import (
 func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Context, *node.Node) error) (err error) {
 	rep := report.NewFeed(report.New(a.output(), true))
 	a.feed = rep
-	defer rep.Close()
+	defer rep.Close(ctx)
 	defer func() {
 		if err != nil {
 			rep.Fail(err)
@@ -92,7 +92,7 @@ func (a *app) closeNode(n closer) error {
 			return err
 		case <-notice.C:
 			if !a.quiet && !a.json {
-				report.Fprintf(a.output().Stderr(), "saving; press Ctrl-C again to stop at once\n")
+				go report.Fprintf(a.output().Stderr(), "saving; press Ctrl-C again to stop at once\n")
 			}
 		case <-tick.C:
 			if now := n.Saved(); now != saved {

@@ -16,7 +16,7 @@ const (
 
 // Color reports whether Out shows colours.
 func (o *Output) Color() bool {
-	return IsTerminal(o.Out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return IsTerminal(o.Out.File) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // Paint returns s, cleaned, in colour c where Out shows colours. Pass the result to Fprintf.

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"seedbed/node"
@@ -12,6 +14,7 @@ import (
 // The methods of a Feed never wait, except Close.
 type Feed struct {
 	rep  Reporter
+	said atomic.Int64  // reports so far
 	wake chan struct{} // holds one
 	done chan struct{} // closed when the goroutine has ended
 
@@ -77,14 +80,30 @@ func (f *Feed) Streaming(t *node.Torrent, files []Stream) {
 // Fail is Reporter.Fail.
 func (f *Feed) Fail(err error) { f.do(func() { f.rep.Fail(err) }) }
 
-// Close waits until everything is reported.
-func (f *Feed) Close() {
+// Close waits until everything is reported. When ctx ends, it gives up if nobody reads
+// what is reported: after Unread without a single report.
+func (f *Feed) Close(ctx context.Context) {
 	f.mu.Lock()
 	f.closing, f.torrents = true, nil
 	f.nudge()
 	f.mu.Unlock()
-	<-f.done
+	select {
+	case <-f.done:
+		return
+	case <-ctx.Done():
+	}
+	for before := int64(-1); f.said.Load() != before; {
+		before = f.said.Load()
+		select {
+		case <-f.done:
+			return
+		case <-time.After(Unread):
+		}
+	}
 }
+
+// Unread is how long a write waits for a reader after the signal to end.
+const Unread = 2 * time.Second
 
 func (f *Feed) nudge() {
 	select {
@@ -145,11 +164,13 @@ func (f *Feed) report() {
 		for _, e := range sub.Take() {
 			if shows(e) {
 				f.rep.Event(e)
+				f.said.Add(1)
 			}
 		}
 	}
 	for _, call := range calls {
 		call()
+		f.said.Add(1)
 	}
 }
 

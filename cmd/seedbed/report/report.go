@@ -36,7 +36,7 @@ type Reporter interface {
 
 // Output is where a command writes and in which form.
 type Output struct {
-	Out, Err *os.File
+	Out, Err *Stdio
 	JSON     bool // one JSON object a line on Out
 	Quiet    bool // only results and errors
 
@@ -45,15 +45,15 @@ type Output struct {
 }
 
 // Open returns the output of a command. One command has one.
-func Open(out, err *os.File, json, quiet bool) *Output {
+func Open(out, err *Stdio, json, quiet bool) *Output {
 	o := &Output{Out: out, Err: err, JSON: json, Quiet: quiet}
 	switch {
 	case json || quiet || os.Getenv("TERM") == "dumb":
-	case IsTerminal(out):
-		o.live = newScreen(out)
+	case IsTerminal(out.File):
+		o.live = newScreen(out.File)
 		o.screen = o.live
-	case IsTerminal(err):
-		o.screen = newScreen(err)
+	case IsTerminal(err.File):
+		o.screen = newScreen(err.File)
 	}
 	return o
 }
@@ -69,7 +69,7 @@ func (o *Output) Stdout() io.Writer {
 
 // Stderr is Stdout for Err.
 func (o *Output) Stderr() io.Writer {
-	if o.screen != nil && IsTerminal(o.Err) {
+	if o.screen != nil && IsTerminal(o.Err.File) {
 		return sharer{o.screen, o.Err}
 	}
 	return o.Err
@@ -81,10 +81,10 @@ func (o *Output) Interrupt() {
 	switch {
 	case o.screen != nil:
 		o.screen.end()
-	case IsTerminal(o.Out):
-		_, _ = o.Out.WriteString("\r")
-	case IsTerminal(o.Err):
-		_, _ = o.Err.WriteString("\r")
+	case IsTerminal(o.Out.File):
+		_, _ = o.Out.File.WriteString("\r")
+	case IsTerminal(o.Err.File):
+		_, _ = o.Err.File.WriteString("\r")
 	}
 }
 
@@ -93,11 +93,11 @@ func (o *Output) Interrupt() {
 func New(o *Output, stay bool) Reporter {
 	switch {
 	case o.JSON:
-		return NewJSON(o.Out)
+		return NewJSON(o.Out.File)
 	case o.live != nil:
 		return newLiveReporter(o, stay)
 	}
-	return &plainReporter{out: o.Out, errs: o.Stderr(), quiet: o.Quiet}
+	return &plainReporter{out: o.Out.File, errs: o.Stderr(), quiet: o.Quiet}
 }
 
 // IsTerminal reports whether f is a terminal.
