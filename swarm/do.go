@@ -33,7 +33,7 @@ func (t *Torrent) do(c *engine.Command) {
 		}
 	case engine.CmdCancel:
 		if o := t.output(c.Conn); o != nil {
-			if o.c.Cancel(c.Block) && !c.Quiet {
+			if o.c.Cancel(c.Block) && !c.Rejected {
 				o.send(wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
 			}
 		}

@@ -127,7 +127,7 @@ func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming, crowded 
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
 			Conn: c.id, Addr: addr, Incoming: incoming,
-			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, Crowded: crowded,
+			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: crowded,
 		},
 		conn: c,
 	}) {

@@ -73,7 +73,7 @@ type EvConnected struct {
 	Reserved  wire.Reserved
 	Encrypted bool // the handshake was encrypted; the connection may be too
 	V2        bool // it used the v2 infohash (BEP 52)
-	Crowded   bool // the node is at its connection limit: keep this one only by replacing another
+	NodeFull  bool // the node is at its connection limit: keep this one only by replacing another
 }
 
 // EvClosed reports that either side has closed Conn. All its leases are free, and no
@@ -323,7 +323,7 @@ type Command struct {
 	Encrypted bool
 	Unproven  bool // of CmdDial: only the DHT or PEX has named the address
 	Timed     bool // of CmdSend
-	Quiet     bool // of CmdCancel: the peer has said that it will not send Block, so no cancel is sent
+	Rejected  bool // of CmdCancel: the peer has said that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort
 	Bytes     []byte
 	Info      *metainfo.Info

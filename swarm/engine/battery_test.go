@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// soak reports whether the batteries run large, as make soak runs them.
+// soak reports whether the long versions of the batteries run, as with make soak.
 func soak() bool { return os.Getenv("SEEDBED_SOAK") != "" }
 
-// Three of ten lie. Every swarm completes; whoever has been given a bad block bans
-// the liar, and nobody bans an honest peer.
+// Three of ten nodes send bad blocks. Every swarm completes; every node that received a
+// bad block bans its sender, and no honest node is banned.
 func TestBatteryLiars(t *testing.T) {
 	seeds := uint64(10)
 	switch {
-	case soak():
+	case soak(): // the simulation has one goroutine, so no races; it is slow there
 		seeds = 100
 	case raceEnabled: // one goroutine has no races; it is slow there
 		seeds = 2
@@ -31,7 +31,7 @@ func TestBatteryLiars(t *testing.T) {
 					if o.addr.Addr() == b.Addr() {
 						banned[o.name] = true
 						if !o.liar {
-							t.Errorf("seed %d: node %d banned %d, which is honest", seed, n.name, o.name)
+							t.Errorf("seed %d: node %d banned the honest node %d", seed, n.name, o.name)
 						}
 					}
 				}
@@ -49,8 +49,8 @@ func TestBatteryLiars(t *testing.T) {
 	t.Logf("battery: %d swarms of 20 complete with 6 liars in each: all %d liars were banned, %d times, and no honest peer", seeds, liars, bans)
 }
 
-// What is fetched twice at the end, of many seeds of unlike speed, is at most one
-// part in fifty.
+// In downloads from many seeds of different speed, at most 2 % is fetched twice at the
+// end.
 func TestBatteryEndgame(t *testing.T) {
 	seeds := uint64(10)
 	if soak() {
@@ -73,7 +73,7 @@ func TestBatteryEndgame(t *testing.T) {
 	}
 	share := float64(wasted) / float64(size)
 	if share > 0.02 || worst > 0.02 {
-		t.Errorf("%.2f %% were fetched twice, %.2f %% in the worst run", 100*share, 100*worst)
+		t.Errorf("%.2f %% was fetched twice, %.2f %% in the worst run", 100*share, 100*worst)
 	}
-	t.Logf("battery: %d downloads of 64 MiB from 8 seeds of unlike speed: %.2f %% fetched twice, %.2f %% in the worst", seeds, 100*share, 100*worst)
+	t.Logf("battery: %d downloads of 64 MiB from 8 seeds of different speed: %.2f %% fetched twice, %.2f %% in the worst", seeds, 100*share, 100*worst)
 }

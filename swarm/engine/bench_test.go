@@ -11,8 +11,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A block's way through the engine: lease, arrival, store, verdict; one peer
-// that has everything and answers at once, 64 blocks a batch.
+// BenchmarkBlock measures the path of a block through the engine: request, arrival,
+// storage, verification. One seed answers at once, in batches of 64 blocks.
 func BenchmarkBlock(b *testing.B) {
 	for _, pieceLen := range []int64{16 << 10, 256 << 10, 1 << 20, 4 << 20} {
 		b.Run(fmt.Sprintf("piece=%dK", pieceLen>>10), func(b *testing.B) {
@@ -82,7 +82,8 @@ func BenchmarkBlock(b *testing.B) {
 	}
 }
 
-// Haves of 50 peers in a torrent of 100,000 pieces, 10,000 an operation.
+// BenchmarkTenThousandHaves measures haves of 50 peers in a torrent of 100,000 pieces;
+// 10,000 per operation.
 func BenchmarkTenThousandHaves(b *testing.B) {
 	const pieces, peers = 100_000, 50
 	r := newRig(b, Config{}, pieces, 256<<10)
@@ -94,7 +95,7 @@ func BenchmarkTenThousandHaves(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	order := rng.Perm(pieces * peers)
 	at := 0
-	// The first haves of all make room for what comes.
+	// The first pass allocates the buffers.
 	one := func() {
 		for range 10_000 {
 			k := order[at%len(order)]
@@ -115,8 +116,8 @@ func BenchmarkTenThousandHaves(b *testing.B) {
 	}
 }
 
-// Picking the rarest of 100,000 pieces by peers that have a part of them, and
-// giving it back.
+// BenchmarkPick picks the rarest of 100,000 pieces for peers that have a part of them,
+// and returns it.
 func BenchmarkPick(b *testing.B) {
 	const pieces = 100_000
 	for _, share := range []float64{1, 0.5, 0.01, 0.0001} {
@@ -149,7 +150,7 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-// A turn in which nothing is to be done, with 200 peers: what idling costs.
+// BenchmarkIdleTurn measures a turn without work, with 200 peers.
 func BenchmarkIdleTurn(b *testing.B) {
 	r := newRig(b, Config{MaxConns: 200}, 10_000, 256<<10)
 	for range 200 {

@@ -12,7 +12,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// One test for each sentence of a BEP that the engine obeys.
+// These tests check one sentence of a BEP each.
 
 func TestBEP3BitfieldIsOnlyEverSentFirst(t *testing.T) {
 	field := wire.Msg{Type: wire.Bitfield, Payload: []byte{0x80}}
@@ -38,8 +38,8 @@ func TestBEP3BitfieldIsOnlyEverSentFirst(t *testing.T) {
 	}
 }
 
-// aria2 sends a bitfield, and have all, in the middle of a download where that is shorter than
-// the haves that are due: it adds to what is known and takes nothing away.
+// aria2 sends a bitfield or have all in the middle of a download where that is shorter
+// than the pending haves. It adds to the known pieces and removes none.
 func TestALateBitfieldStandsForHaves(t *testing.T) {
 	for name, known := range map[string]bool{"geometry known": true, "still without metadata": false} {
 		r := newRig(t, Config{}, 0, 0)
@@ -70,8 +70,8 @@ func TestALateBitfieldStandsForHaves(t *testing.T) {
 	}
 }
 
-// The same, said before the number of pieces was known.
-func TestEarlyFieldsAreJudgedWhenTheGeometryIsKnown(t *testing.T) {
+// Announcements that precede the metadata are checked when the number of pieces is known.
+func TestEarlyBitfieldsAreCheckedOnceTheGeometryIsKnown(t *testing.T) {
 	for name, x := range map[string]struct {
 		ms    []wire.Msg
 		fault Fault
@@ -161,7 +161,7 @@ func TestBEP6ExactlyOneOfAllNoneAndBitfieldComesFirst(t *testing.T) {
 			}
 		}
 		if x.fast && n != 1 {
-			t.Errorf("%s: %d of them", name, n)
+			t.Errorf("%s: %d bitfield messages", name, n)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func TestBEP6AllowedFastPiecesAreServedWhileChoked(t *testing.T) {
 	r := seeding(t, Config{Uploads: 1}, 100)
 	r.leecher(true)
 	r.leecher(true)
-	c := r.leecher(true) // two slots, and this is the third
+	c := r.leecher(true) // two slots, and this is the third peer
 	var allowed []uint32
 	for _, m := range sent(t, r.drain(), c) {
 		switch m.Type {
@@ -195,7 +195,7 @@ func TestBEP6AllowedFastPiecesAreServedWhileChoked(t *testing.T) {
 		}
 	}
 	if len(allowed) != allowedFast {
-		t.Fatalf("allowed are %v", allowed)
+		t.Fatalf("allowed fast pieces: %v", allowed)
 	}
 	served := 0
 	for range 20 {
@@ -220,7 +220,7 @@ func TestBEP6WeAskForAllowedFastPiecesWhileChoked(t *testing.T) {
 	reqs := of(r.drain(), CmdRequest)
 	for _, q := range reqs {
 		if q.Block.Piece != 7 {
-			t.Errorf("asks for %v", q.Block)
+			t.Errorf("requested %v", q.Block)
 		}
 	}
 	if len(reqs) != 4 {
@@ -228,7 +228,7 @@ func TestBEP6WeAskForAllowedFastPiecesWhileChoked(t *testing.T) {
 	}
 }
 
-func TestBEP3AChokeReturnsWhatWasAskedAndBEP6DoesNot(t *testing.T) {
+func TestChokeCancelsRequestsInBEP3ButNotInBEP6(t *testing.T) {
 	for _, fast := range []bool{false, true} {
 		r := newRig(t, Config{}, 10, 64<<10)
 		c := r.seed(fast)
@@ -236,22 +236,22 @@ func TestBEP3AChokeReturnsWhatWasAskedAndBEP6DoesNot(t *testing.T) {
 		r.msg(c, wire.Msg{Type: wire.Choke})
 		back := of(r.drain(), CmdCancel)
 		if !fast && len(back) != n || fast && len(back) > 0 || n == 0 {
-			t.Errorf("fast %v: of %d leases %d came back", fast, n, len(back))
+			t.Errorf("fast %v: of %d requests, %d were withdrawn", fast, n, len(back))
 		}
 		for _, x := range back {
-			if !x.Quiet {
-				t.Error("a cancel follows a choke")
+			if !x.Rejected {
+				t.Error("a cancel is sent after a choke")
 			}
 		}
-		if fast { // BEP 6: it must reject or send; one that does neither is given up on
+		if fast { // BEP 6: it must reject or send; requests without an answer are withdrawn
 			if back := of(r.wait(rejectAfter+2*time.Second), CmdCancel); len(back) != n {
-				t.Errorf("%d of %d came back from one that does not reject", len(back), n)
+				t.Errorf("%d of %d requests withdrawn from a peer that does not reject", len(back), n)
 			}
 		}
 	}
 }
 
-func TestBEP6ARejectedBlockIsAskedOfAnother(t *testing.T) {
+func TestBEP6RejectedBlockIsRequestedFromAnotherPeer(t *testing.T) {
 	r := newRig(t, Config{}, 1, 16<<10)
 	a := r.seed(true)
 	q := of(r.drain(), CmdRequest)
@@ -278,11 +278,11 @@ func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
 	}
 	c = r.join(EvConnected{})
 	if ms := sent(t, r.drain(), c); slices.Contains(typesOf(ms), wire.Port) {
-		t.Error("a port to one without DHT")
+		t.Error("PORT sent to a peer without DHT")
 	}
 }
 
-func TestBEP10TheHandshakeSaysWhatWeTake(t *testing.T) {
+func TestBEP10HandshakeListsOurExtensions(t *testing.T) {
 	r := seeding(t, Config{Version: "seedbed"}, 5)
 	c := r.connect(true)
 	for _, m := range sent(t, r.drain(), c) {
@@ -296,10 +296,10 @@ func TestBEP10TheHandshakeSaysWhatWeTake(t *testing.T) {
 		}
 		return
 	}
-	t.Error("no handshake")
+	t.Error("no extension handshake")
 }
 
-func TestBEP9AskedForMetadataIsServedAndFloodsAreRejected(t *testing.T) {
+func TestBEP9MetadataIsServedAndFloodsAreRejected(t *testing.T) {
 	r := seeding(t, Config{}, 5)
 	c := r.connect(true)
 	r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:ut_metadatai9eee")})
@@ -326,7 +326,7 @@ func TestBEP9AskedForMetadataIsServedAndFloodsAreRejected(t *testing.T) {
 	}
 	ask(1)
 	if rejects != 1 {
-		t.Error("a block that is not was not rejected")
+		t.Error("a nonexistent block was not rejected")
 	}
 	for range 100 {
 		ask(0)
@@ -336,7 +336,7 @@ func TestBEP9AskedForMetadataIsServedAndFloodsAreRejected(t *testing.T) {
 	}
 }
 
-func TestBEP11PeersAreToldOfEachOther(t *testing.T) {
+func TestBEP11PeersAreExchanged(t *testing.T) {
 	r := newRig(t, Config{}, 4, 64<<10)
 	a, _ := r.connect(true), r.connect(true)
 	r.msg(a, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
@@ -351,9 +351,9 @@ func TestBEP11PeersAreToldOfEachOther(t *testing.T) {
 	}
 }
 
-// rain and webtorrent name no listening port; they are told of the peer that can be
-// dialled, and told when it leaves.
-func TestBEP11APeerWithoutAListeningPortIsToldOfTheOnlyOther(t *testing.T) {
+// rain and webtorrent announce no listening port. They still get the addresses of peers
+// that can be dialled, and learn when these leave.
+func TestBEP11PeerWithoutListeningPortReceivesAddresses(t *testing.T) {
 	r := newRig(t, Config{}, 4, 64<<10)
 	dialable := r.connect(true)
 	var res wire.Reserved
@@ -388,7 +388,7 @@ func TestBEP11APeerWithoutAListeningPortIsToldOfTheOnlyOther(t *testing.T) {
 	}
 }
 
-// The interval counts from when a message is written, however long it waits before.
+// The interval starts when a message is written, however long it was queued.
 func TestBEP11TheIntervalCountsOnTheWire(t *testing.T) {
 	r := newRig(t, Config{}, 4, 64<<10)
 	a, _ := r.connect(true), r.connect(true)
@@ -419,7 +419,7 @@ func TestBEP11TheIntervalCountsOnTheWire(t *testing.T) {
 	}
 }
 
-func TestBEP21TwoThatDownloadNothingPart(t *testing.T) {
+func TestBEP21UploadOnlyPeersAreClosedByASeed(t *testing.T) {
 	r := seeding(t, Config{}, 5)
 	a := r.connect(true)
 	r.msg(a, wire.Msg{Type: wire.HaveAll})
@@ -451,19 +451,19 @@ func TestBEP27PrivateTorrentsTakeNoPeersFromDHTAndPEX(t *testing.T) {
 			t.Errorf("hints %v: dials %v", hints, dials)
 		}
 		if len(of(cmds, CmdWantPeers)) > 0 {
-			t.Error("looks for peers")
+			t.Error("asked for candidates")
 		}
 	}
 }
 
-func TestBEP54APieceThatIsLostIsNotAskedFor(t *testing.T) {
+func TestBEP54LostPieceIsNotRequested(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
 	c := r.connect(true)
 	r.msg(c, wire.Msg{Type: wire.HaveAll},
 		wire.Msg{Type: wire.Extended, Ext: wire.ExtDontHave, Payload: []byte{0, 0, 0, 1}}, wire.Msg{Type: wire.Unchoke})
 	for _, q := range of(r.drain(), CmdRequest) {
 		if q.Block.Piece == 1 {
-			t.Error("asks for it")
+			t.Error("requested it")
 		}
 	}
 	if r.e.conns[c].down.want != 2 {
@@ -471,7 +471,7 @@ func TestBEP54APieceThatIsLostIsNotAskedFor(t *testing.T) {
 	}
 }
 
-func TestBEP3KeepAlivesGoOutAndTheSilentAreClosed(t *testing.T) {
+func TestBEP3KeepAlivesAreSentAndSilentPeersClosed(t *testing.T) {
 	r := newRig(t, Config{}, 3, 16<<10)
 	c := r.connect(true)
 	r.drain()
@@ -484,30 +484,30 @@ func TestBEP3KeepAlivesGoOutAndTheSilentAreClosed(t *testing.T) {
 	}
 }
 
-// Both ends of two connections that crossed must close the same one.
+// When two connections between the same peers cross, both ends must close the same one.
 func TestCrossingConnectionsEndWithOne(t *testing.T) {
 	small, large := id.ID{1}, id.ID{9}
 	for _, outFirst := range []bool{true, false} {
-		kept := func(own, other id.ID) bool { // whether the one that own began is kept
+		kept := func(own, other id.ID) bool { // reports whether the connection that own dialled is kept
 			r := newRig(t, Config{}, 3, 16<<10)
 			r.e.cfg.PeerID = own
 			a := r.join(EvConnected{Addr: addrOf(1), PeerID: other, Incoming: !outFirst})
 			b := r.join(EvConnected{Addr: addrOf(1), PeerID: other, Incoming: outFirst})
 			cmds := r.drain()
 			if (closed(cmds, a) == FaultDuplicate) == (closed(cmds, b) == FaultDuplicate) {
-				t.Fatal("not one of two was closed:", of(cmds, CmdClose))
+				t.Fatal("not exactly one of two was closed:", of(cmds, CmdClose))
 			}
 			return (closed(cmds, a) == FaultNone) == outFirst
 		}
 		if !kept(small, large) || kept(large, small) {
-			t.Error("the one that the smaller id began is not kept; out first:", outFirst)
+			t.Error("the connection that the smaller id dialled was not kept; outgoing first:", outFirst)
 		}
 	}
 	r := newRig(t, Config{}, 3, 16<<10)
 	r.join(EvConnected{Addr: addrOf(1), PeerID: large, Incoming: true})
 	b := r.join(EvConnected{Addr: addrOf(1), PeerID: large, Incoming: true})
 	if closed(r.drain(), b) != FaultDuplicate {
-		t.Error("a second connection in the same direction stays")
+		t.Error("a second connection in the same direction was kept")
 	}
 }
 

@@ -14,14 +14,14 @@ import (
 // evidence about bad pieces with several senders (suspects).
 //
 //	bad piece ──judge──▶ from one origin: banned, or asked again later
-//	               └──▶ from several: evidence ──acquit, testify──▶ bans
+//	               └──▶ from several: evidence ──resolveByCopy, resolveByLeaves──▶ bans
 //
 // It does not know connections; a blameSink carries out its decisions.
 type blame struct {
 	origins
 	offenders
-	suspects map[uint32]*suspect // by piece; never ranged over
-	accused  []uint32            // the keys of suspects, oldest first
+	suspects     map[uint32]*suspect // by piece; never ranged over
+	suspectOrder []uint32            // the keys of suspects, oldest first
 }
 
 func newBlame() blame {
@@ -115,8 +115,8 @@ type offenders struct {
 	next  int // index of the oldest key
 }
 
-// offend counts an offence of key and returns their number.
-func (o *offenders) offend(key netip.AddrPort) int {
+// countOffence counts an offence of key and returns their number.
+func (o *offenders) countOffence(key netip.AddrPort) int {
 	if o.count == nil {
 		o.count = make(map[netip.AddrPort]int)
 	}
@@ -136,9 +136,9 @@ func (o *offenders) offend(key netip.AddrPort) int {
 // suspect is the evidence about a bad piece with several senders: who sent which block,
 // and its checksum.
 type suspect struct {
-	attempts []attempt
-	who      []uint32  // origins of the blocks
-	again    mono.Time // the piece is not requested from these before
+	attempts  []attempt
+	senders   []uint32  // origins of the blocks
+	notBefore mono.Time // the piece is not requested from these before
 }
 
 type attempt struct {
@@ -148,43 +148,43 @@ type attempt struct {
 }
 
 // isSuspect reports whether there is evidence about a piece. Such a piece must be
-// requested from one peer at a time; see mayAlone.
+// requested from one peer at a time; see canFetchAlone.
 func (b *blame) isSuspect(piece uint32) bool { return b.suspects[piece] != nil }
 
-// judge decides about a piece that failed verification; from is the origin of each block.
+// addBadCopy decides about a piece that failed verification; from is the origin of each block.
 // An origin that sent all of it is banned, unless no other peer is known to deliver that
 // piece. If there were several, judge keeps the evidence. The piece is then fetched from
 // a single peer, and a good copy will show who sent bad blocks, unless the leaves of BEP
 // 52 show it before. judge reports whether the leaves would show it.
-func (b *blame) judge(now mono.Time, piece uint32, from []uint32, sums []uint64, leaves []metainfo.Root, sink blameSink) bool {
+func (b *blame) addBadCopy(now mono.Time, piece uint32, from []uint32, sums []uint64, leaves []metainfo.Root, sink blameSink) bool {
 	sole := true
 	for _, o := range from {
 		sole = sole && o == from[0]
 	}
 	rest := time.Duration(0)
 	if sole {
-		if rest = b.convict(from[0], piece, sink); rest == 0 {
+		if rest = b.judgeSoleSender(from[0], piece, sink); rest == 0 {
 			return false
 		}
 	}
 	s := b.suspects[piece]
 	if s == nil {
-		if len(b.accused) == maxSuspects {
-			b.dismiss(b.accused[0])
+		if len(b.suspectOrder) == maxSuspects {
+			b.dropEvidence(b.suspectOrder[0])
 		}
 		s = new(suspect)
 		b.suspects[piece] = s
-		b.accused = append(b.accused, piece)
+		b.suspectOrder = append(b.suspectOrder, piece)
 	}
-	s.again = now.Add(rest)
+	s.notBefore = now.Add(rest)
 	if len(s.attempts) == maxAttempts {
 		return false
 	}
 	a := attempt{from: slices.Clone(from)}
 	for _, o := range from {
 		b.hold(o)
-		if !slices.Contains(s.who, o) {
-			s.who = append(s.who, o)
+		if !slices.Contains(s.senders, o) {
+			s.senders = append(s.senders, o)
 		}
 	}
 	if len(sums) == len(from) {
@@ -197,9 +197,9 @@ func (b *blame) judge(now mono.Time, piece uint32, from []uint32, sums []uint64,
 	return a.leaves != nil
 }
 
-// convict handles the origin that sent all of a bad piece. It bans the origin, or returns
+// judgeSoleSender handles the origin that sent all of a bad piece. It bans the origin, or returns
 // after which time it may be asked for the piece again.
-func (b *blame) convict(o, piece uint32, sink blameSink) time.Duration {
+func (b *blame) judgeSoleSender(o, piece uint32, sink blameSink) time.Duration {
 	x := &b.list[o]
 	if !x.key.IsValid() {
 		return 0
@@ -209,17 +209,17 @@ func (b *blame) convict(o, piece uint32, sink blameSink) time.Duration {
 		b.punish(o, sink)
 		return 0
 	}
-	b.offend(x.key)
+	b.countOffence(x.key)
 	return min(restFirst<<min(bad-1, 10), restMax)
 }
 
 // credit counts a good piece whose first block came from o.
 func (b *blame) credit(o uint32) { b.list[o].good++ }
 
-// acquit ends the case of a piece after a good copy has arrived, whose blocks came from
+// resolveByCopy ends the case of a piece after a good copy has arrived, whose blocks came from
 // the given origins. It bans the origins whose blocks differ from the good copy. An
 // origin that has corrected its own block is not banned.
-func (b *blame) acquit(piece uint32, from []uint32, sums []uint64, sink blameSink) {
+func (b *blame) resolveByCopy(piece uint32, from []uint32, sums []uint64, sink blameSink) {
 	s := b.suspects[piece]
 	if s == nil {
 		return
@@ -233,12 +233,12 @@ func (b *blame) acquit(piece uint32, from []uint32, sums []uint64, sink blameSin
 			}
 		}
 	}
-	b.dismiss(piece)
+	b.dropEvidence(piece)
 }
 
-// testify bans the senders of blocks whose hashes differ from leaves, the piece's true
+// resolveByLeaves bans the senders of blocks whose hashes differ from leaves, the piece's true
 // leaves. If there are any, it ends the case and returns true.
-func (b *blame) testify(piece uint32, leaves []metainfo.Root, sink blameSink) bool {
+func (b *blame) resolveByLeaves(piece uint32, leaves []metainfo.Root, sink blameSink) bool {
 	s := b.suspects[piece]
 	if s == nil {
 		return false
@@ -257,12 +257,12 @@ func (b *blame) testify(piece uint32, leaves []metainfo.Root, sink blameSink) bo
 	for _, o := range liars {
 		b.punish(o, sink)
 	}
-	b.dismiss(piece)
+	b.dropEvidence(piece)
 	return true
 }
 
-// dismiss drops the evidence about a piece.
-func (b *blame) dismiss(piece uint32) {
+// dropEvidence drops the evidence about a piece.
+func (b *blame) dropEvidence(piece uint32) {
 	s := b.suspects[piece]
 	for _, a := range s.attempts {
 		for _, o := range a.from {
@@ -270,21 +270,21 @@ func (b *blame) dismiss(piece uint32) {
 		}
 	}
 	delete(b.suspects, piece)
-	i := slices.Index(b.accused, piece)
-	b.accused = slices.Delete(b.accused, i, i+1)
+	i := slices.Index(b.suspectOrder, piece)
+	b.suspectOrder = slices.Delete(b.suspectOrder, i, i+1)
 }
 
-// isNamed reports whether an origin contributed to a bad copy of a piece.
-func (b *blame) isNamed(o, piece uint32) bool {
+// hasContributed reports whether an origin contributed to a bad copy of a piece.
+func (b *blame) hasContributed(o, piece uint32) bool {
 	s := b.suspects[piece]
-	return s != nil && slices.Contains(s.who, o)
+	return s != nil && slices.Contains(s.senders, o)
 }
 
 // isResting reports whether a piece is currently not requested from an origin, because it
 // contributed to a bad copy.
 func (b *blame) isResting(now mono.Time, o, piece uint32) bool {
 	s := b.suspects[piece]
-	return s != nil && now < s.again && slices.Contains(s.who, o)
+	return s != nil && now < s.notBefore && slices.Contains(s.senders, o)
 }
 
 // punish bans an origin for firstBan, doubled with each offence.
@@ -293,5 +293,5 @@ func (b *blame) punish(o uint32, sink blameSink) {
 	if !key.IsValid() || sink.isBanned(key) {
 		return
 	}
-	sink.banOrigin(o, key, min(firstBan<<min(b.offend(key)-1, 10), maxBan))
+	sink.banOrigin(o, key, min(firstBan<<min(b.countOffence(key)-1, 10), maxBan))
 }

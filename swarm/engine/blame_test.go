@@ -12,12 +12,12 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// The only source of a piece sent it wrong once: it is asked for that piece again,
-// later, and not banned.
-func TestTheLastSourceIsAskedAgain(t *testing.T) {
+// The only source of a piece sent it wrong once. It is asked for that piece again after a
+// while, and not banned.
+func TestOnlySourceIsAskedAgain(t *testing.T) {
 	r := newRig(t, Config{}, 2, 32<<10)
 	a := r.seed(true)
-	mute := r.seed(true) // which delivers nothing, and so is no other source
+	mute := r.seed(true) // delivers nothing, and so is not another source
 	cmds := r.give(a, r.drain())
 	st := of(cmds, CmdStore)
 	cmds = r.verify(st[:1], false, func(Block) []uint64 { return []uint64{1, 2} })
@@ -44,9 +44,9 @@ func TestTheLastSourceIsAskedAgain(t *testing.T) {
 	}
 }
 
-// The only source of everything sends nothing right: that has an end, and the end
-// has one too.
-func TestALastSourceThatOnlyLiesIsBannedForAWhile(t *testing.T) {
+// The only source of everything sends only bad pieces. It is banned, and dialled again
+// after a ban that grows.
+func TestOnlySourceThatSendsOnlyBadPiecesIsBanned(t *testing.T) {
 	r := newRig(t, Config{}, 40, 32<<10)
 	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromHint}}})
 	r.drain()
@@ -81,9 +81,9 @@ func TestALastSourceThatOnlyLiesIsBannedForAWhile(t *testing.T) {
 	}
 }
 
-// A source that is right most of the time is no liar for the pieces that rot on its
-// disk; all others come.
-func TestALastSourceWithAFewBadPiecesGivesTheOthers(t *testing.T) {
+// A source that is right most of the time is not banned for the pieces that are damaged
+// on its disk; all others are downloaded.
+func TestOnlySourceWithFewBadPiecesDeliversTheOthers(t *testing.T) {
 	r := newRig(t, Config{}, 100, 32<<10)
 	a := r.seed(true)
 	var cmds []Command
@@ -104,9 +104,9 @@ func TestALastSourceWithAFewBadPiecesGivesTheOthers(t *testing.T) {
 	}
 }
 
-// verdicts is a sink that keeps what it is told.
+// verdicts is a blameSink that records bans.
 type verdicts struct {
-	others bool // there is another source of everything
+	others bool // every piece has another source
 	banned map[netip.AddrPort]time.Duration
 	order  []time.Duration
 }
@@ -118,9 +118,9 @@ func (v *verdicts) banOrigin(_ uint32, key netip.AddrPort, d time.Duration) {
 	v.order = append(v.order, d)
 }
 
-// Liars and honest peers give to pieces at random. A peer that sent no bad block is
-// never banned, one that did is, sooner or later, and nothing is kept at the end.
-func TestBlameAloneAgainstTheTruth(t *testing.T) {
+// Liars and honest peers send blocks at random. A peer that sent no bad block is never
+// banned, one that did is banned eventually, and no evidence is left at the end.
+func TestBlameBansExactlyTheLiars(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBlame()
 		v := &verdicts{others: true, banned: map[netip.AddrPort]time.Duration{}}
@@ -149,13 +149,13 @@ func TestBlameAloneAgainstTheTruth(t *testing.T) {
 				}
 				if ok {
 					b.credit(from[0])
-					b.acquit(piece, from, sums, v)
+					b.resolveByCopy(piece, from, sums, v)
 					break
 				}
-				b.judge(mono.Time(1), piece, from, sums, nil, v)
+				b.addBadCopy(mono.Time(1), piece, from, sums, nil, v)
 			}
 			if b.isSuspect(piece) {
-				b.dismiss(piece)
+				b.dropEvidence(piece)
 			}
 		}
 		for i := range origins {
@@ -164,7 +164,7 @@ func TestBlameAloneAgainstTheTruth(t *testing.T) {
 			}
 			b.release(origins[i])
 		}
-		if len(b.index) != 0 || len(b.suspects) != 0 || len(b.accused) != 0 {
+		if len(b.index) != 0 || len(b.suspects) != 0 || len(b.suspectOrder) != 0 {
 			t.Fatalf("%d origins and %d suspects are kept", len(b.index), len(b.suspects))
 		}
 	})
@@ -175,7 +175,7 @@ func TestBansDouble(t *testing.T) {
 	v := &verdicts{others: true, banned: map[netip.AddrPort]time.Duration{}}
 	o := b.of(addrOf(1))
 	for range 7 {
-		b.judge(1, 3, []uint32{o, o}, nil, nil, v)
+		b.addBadCopy(1, 3, []uint32{o, o}, nil, nil, v)
 		clear(v.banned) // it expires
 	}
 	h := time.Hour

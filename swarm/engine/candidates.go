@@ -37,7 +37,7 @@ const (
 	candIdle candState = iota
 	candDialing
 	candConnected
-	candBarred // our own address: never dialled again
+	candSelf // our own address: never dialled again
 )
 
 // candidate is an address in the book.
@@ -50,7 +50,7 @@ type candidate struct {
 	answered  bool  // a handshake has succeeded at least once
 	refused   bool  // a dial failed, and none has succeeded
 	unproven  bool  // the limits of unproven.go apply
-	charged   bool  // it counts for the source that named it first
+	counted   bool  // it counts for the source that named it first
 	seed      bool  // had everything when last connected
 	encrypted bool  // supports or prefers encryption, as far as known
 	next      mono.Time
@@ -142,7 +142,7 @@ func (b *book) add(now mono.Time, k Candidate) bool {
 	c := candidate{addr: addr, source: k.Source, first: from, next: max(now, b.bans.of(addr))}
 	c.addName(from)
 	limited := b.isUnproven(&c)
-	if limited && (c.next > now || !b.makePlace(&c)) {
+	if limited && (c.next > now || !b.admitUnproven(&c)) {
 		return false
 	}
 	if len(b.list) >= maxKnown && !b.evict(&c) {
@@ -151,7 +151,7 @@ func (b *book) add(now mono.Time, k Candidate) bool {
 	b.index[addr] = int32(len(b.list))
 	b.list = append(b.list, c)
 	if limited {
-		b.charge(&b.list[len(b.list)-1])
+		b.trackUnproven(&b.list[len(b.list)-1])
 	}
 	b.next = min(b.next, c.next)
 	return true
@@ -166,7 +166,7 @@ func (b *book) renew(now mono.Time, c *candidate, source Source, from sourceID) 
 	c.source |= source
 	c.addName(from)
 	if !b.isUnproven(c) {
-		b.release(c)
+		b.untrackUnproven(c)
 	}
 }
 
@@ -176,7 +176,7 @@ func (b *book) evict(c *candidate) bool {
 	for range evictSample {
 		i := b.rng.Int32N(int32(len(b.list)))
 		switch x := &b.list[i]; {
-		case x.state == candBarred:
+		case x.state == candSelf:
 			b.remove(i)
 			return true
 		case x.state == candIdle && (worst < 0 || better(&b.list[worst], x)):
@@ -193,7 +193,7 @@ func (b *book) evict(c *candidate) bool {
 // remove forgets an address that is neither being dialled nor connected. The last one of
 // the list moves to its index.
 func (b *book) remove(i int32) {
-	b.release(&b.list[i])
+	b.untrackUnproven(&b.list[i])
 	delete(b.index, b.list[i].addr)
 	last := int32(len(b.list) - 1)
 	if i != last {
@@ -251,7 +251,7 @@ func (c *candidate) sourceRank() int {
 // few times before it ranks below one named by a single source.
 func (c *candidate) tier() int {
 	if c.isCorroborated() {
-		return int(c.fails) - chargedFails
+		return int(c.fails) - countedFails
 	}
 	return int(c.fails)
 }
@@ -341,14 +341,14 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 		c.fails++
 	}
 	b.hostFailed(now, c)
-	b.rest(now, c, b.backoff(c))
+	b.deferDial(now, c, b.backoff(c))
 	if f == FaultSelf || b.isSelf(c.addr) {
-		c.state = candBarred
+		c.state = candSelf
 	}
 }
 
-// dialled records that a dial has led to a connection.
-func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
+// dialSucceeded records that a dial has led to a connection.
+func (b *book) dialSucceeded(now mono.Time, addr netip.AddrPort, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candDialing {
 		b.dialing--
 		b.connected(now, c)
@@ -356,12 +356,12 @@ func (b *book) dialled(now mono.Time, addr netip.AddrPort, encrypted bool) {
 	}
 }
 
-// joined records where a peer that dialled us listens. It returns false if that address
+// addIncoming records where a peer that dialled us listens. It returns false if that address
 // must not be dialled.
-func (b *book) joined(now mono.Time, addr netip.AddrPort) bool {
+func (b *book) addIncoming(now mono.Time, addr netip.AddrPort) bool {
 	b.add(now, Candidate{Addr: addr, Source: FromIncoming})
 	c := b.find(addr)
-	if c == nil || c.state == candBarred {
+	if c == nil || c.state == candSelf {
 		return false
 	}
 	if c.state == candIdle {
@@ -376,40 +376,40 @@ func (b *book) connected(now mono.Time, c *candidate) {
 		c.refused = false
 		b.refused--
 	}
-	b.release(c)
+	b.untrackUnproven(c)
 	c.state, c.answered = candConnected, true
 	b.next = min(b.next, now) // other addresses of the same host may now be dialled
 }
 
-// parted records that the connection to addr has ended. A good connection, one that
+// disconnected records that the connection to addr has ended. A good connection, one that
 // lasted or was useful, is retried soon. seed says that the peer had everything.
-func (b *book) parted(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
+func (b *book) disconnected(now mono.Time, addr netip.AddrPort, f Fault, good, seed bool) {
 	c := b.find(addr)
 	if c == nil || c.state != candConnected {
 		return
 	}
 	c.state, c.seed = candIdle, seed
 	if f == FaultSelf || b.isSelf(addr) {
-		c.state = candBarred
+		c.state = candSelf
 		return
 	}
 	switch f {
 	case FaultUseless:
-		b.rest(now, c, retryUseless)
+		b.deferDial(now, c, retryUseless)
 		return
 	case FaultDuplicate:
-		b.rest(now, c, retryDuplicate)
+		b.deferDial(now, c, retryDuplicate)
 		return
 	}
 	switch {
 	case good && f != FaultProtocol && f != FaultSlow:
 		c.fails = 0
-		b.rest(now, c, retryGood+time.Duration(b.rng.Int64N(int64(retryGood))))
+		b.deferDial(now, c, retryGood+time.Duration(b.rng.Int64N(int64(retryGood))))
 		return
 	case c.fails < 255:
 		c.fails++
 	}
-	b.rest(now, c, b.backoff(c))
+	b.deferDial(now, c, b.backoff(c))
 }
 
 // revive makes addresses that were not useful eligible again, because we need pieces
@@ -423,8 +423,8 @@ func (b *book) revive(now mono.Time) {
 	b.next = min(b.next, now)
 }
 
-// hasten makes pick look again now, because the limits may have grown.
-func (b *book) hasten(now mono.Time) { b.next = min(b.next, now) }
+// wake makes pick look again now, because the limits may have grown.
+func (b *book) wake(now mono.Time) { b.next = min(b.next, now) }
 
 func (b *book) backoff(c *candidate) time.Duration {
 	limit := retryMax
@@ -436,7 +436,7 @@ func (b *book) backoff(c *candidate) time.Duration {
 	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // jitter, so that addresses are not all dialled again at once
 }
 
-func (b *book) rest(now mono.Time, c *candidate, d time.Duration) {
+func (b *book) deferDial(now mono.Time, c *candidate, d time.Duration) {
 	c.next = max(now.Add(d), b.bans.of(c.addr))
 	b.next = min(b.next, c.next)
 }
@@ -473,7 +473,7 @@ func (b *book) setSelf(ip netip.Addr) {
 	}
 	b.self[family] = ip
 	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
-		c.state = candBarred
+		c.state = candSelf
 	}
 }
 
@@ -490,7 +490,7 @@ func (b *book) waiting(now mono.Time) (n int) {
 // known returns how many addresses may be peers.
 func (b *book) known() (n int) {
 	for i := range b.list {
-		if b.list[i].state != candBarred {
+		if b.list[i].state != candSelf {
 			n++
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-func TestAddressesRestLongerWithEachFailure(t *testing.T) {
+func TestAddressesArePausedLongerWithEachFailure(t *testing.T) {
 	r := newRig(t, Config{}, 5, 64<<10)
 	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(1), Source: FromDHT}}})
 	var gaps []time.Duration
@@ -59,18 +59,18 @@ func TestConnectionsAreBounded(t *testing.T) {
 		r.join(EvConnected{Incoming: true})
 	}
 	if c := r.join(EvConnected{Incoming: true}); closed(r.drain(), c) != FaultUseless {
-		t.Error("a fourth is let in")
+		t.Error("a fourth connection was accepted")
 	}
 	r.now = r.now.Add(2 * idleFor)
 	c := r.join(EvConnected{Incoming: true})
 	cmds := r.drain()
 	if closed(cmds, c) != FaultNone || closed(cmds, 1) != FaultUseless {
-		t.Error("no room is made:", of(cmds, CmdClose))
+		t.Error("no connection was replaced:", of(cmds, CmdClose))
 	}
 }
 
-// A peer that is being closed because nothing is needed is dialled again when
-// something is, also if that is decided before the connection has ended.
+// A peer that is being closed because nothing is needed is dialled again when pieces are
+// needed again, even if that happens before the connection has ended.
 func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		r := newRig(t, Config{}, 0, 0)
@@ -80,7 +80,7 @@ func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 		r.step(&EvInfo{Info: testInfo(t, 4, 64<<10, 64<<10, false), Wanted: bitset.New(4)})
 		r.msg(c, wire.Msg{Type: wire.Bitfield, Payload: full(4).AppendTo(nil)})
 		if f := closed(r.wait(time.Second), c); f != FaultUseless {
-			t.Fatal("it is not closed:", f)
+			t.Fatal("the peer was not closed:", f)
 		}
 		end := func() { r.step(&EvClosed{Conn: c, Addr: addrOf(1), Fault: FaultUseless}) }
 		if !late {
@@ -96,17 +96,17 @@ func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 	}
 }
 
-// A peer that had to give its place, for it was of no use any more, is not dialled
-// again before addresses that nobody has tried.
-func TestWhoGaveWayComesAfterUntriedAddresses(t *testing.T) {
+// A peer that was replaced because it was no longer useful is dialled after addresses
+// that have not been tried.
+func TestReplacedPeerComesAfterUntriedAddresses(t *testing.T) {
 	b := testBook(false)
 	old, fresh := addrOf(1), addrOf(2)
 	b.add(0, Candidate{Addr: old, Source: FromHint})
 	b.dial(b.find(old))
-	b.dialled(0, old, false)
-	b.parted(0, old, FaultSlow, true, false)
+	b.dialSucceeded(0, old, false)
+	b.disconnected(0, old, FaultSlow, true, false)
 	b.add(0, Candidate{Addr: fresh, Source: FromHint})
 	if c := b.pick(mono.Time(time.Hour), false); c == nil || c.addr != fresh {
-		t.Error("the one that gave way is dialled first")
+		t.Error("the replaced peer is dialled first")
 	}
 }

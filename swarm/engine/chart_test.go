@@ -11,22 +11,21 @@ import (
 	"testing"
 )
 
-// lineChart is a chart of a quantity over a count that doubles from tick to tick.
-// It becomes an SVG that names everything it shows in words, tells series apart by
-// shape as well as by colour, and follows the reader's light or dark scheme.
+// lineChart plots a quantity over a count that doubles from tick to tick. It renders to
+// an SVG that describes its content in words, distinguishes series by shape as well as
+// colour, and follows the reader's light or dark scheme.
 type lineChart struct {
 	title, subtitle string
-	description     string // for readers that do not see it
+	description     string // text alternative
 	xLabel, yLabel  string
 	series          []chartSeries
 }
 
-// chartSeries are points of one kind. The style is one of the classes of
-// chartStyle; the label stands on the right, as high as the last point, with a
-// sample of line and marker.
+// chartSeries is a set of points. style is one of the classes of chartStyle. The label is
+// on the right at the height of the last point, next to a sample of line and marker.
 type chartSeries struct {
 	label, style string
-	line         bool // joins the points
+	line         bool // connects the points
 	marker       chartMarker
 	points       []chartPoint
 }
@@ -43,19 +42,19 @@ type chartMarker int
 const (
 	noMarker chartMarker = iota
 	disc
-	ring // seen around a disc, too
+	ring // visible around a disc, too
 	square
 )
 
-// Pixels of the drawing. The right margin holds the labels of the series.
+// Dimensions in pixels. The right margin holds the labels of the series.
 const (
 	chartWidth, chartHeight = 830, 430
 	chartLeft, chartRight   = 64, 260
 	chartTop, chartBottom   = 76, 58
 )
 
-// The colours keep a contrast of 4.5 to their background, and differ in brightness
-// for those that cannot tell blue from orange.
+// The colours have a contrast of at least 4.5 to the background, and differ in brightness
+// for readers who cannot distinguish blue from orange.
 const chartStyle = `
     text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; fill: #1f2328 }
     .title { font-size: 16px; font-weight: 600 }
@@ -161,7 +160,7 @@ func (c *lineChart) svg() []byte {
 	return b.Bytes()
 }
 
-// draw writes the marker at x and y. Its title is what a pointer shows.
+// draw draws the marker at x and y. Its title is a tooltip.
 func (m chartMarker) draw(b *bytes.Buffer, x, y float64, title string) {
 	title = escapeXML(title)
 	switch m {
@@ -174,7 +173,7 @@ func (m chartMarker) draw(b *bytes.Buffer, x, y float64, title string) {
 	}
 }
 
-// chartStep returns the distance of grid lines that makes four to eight of them.
+// chartStep returns the distance of grid lines, such that there are four to eight.
 func chartStep(top float64) float64 {
 	step := math.Pow(10, math.Floor(math.Log10(top/4)))
 	for _, f := range []float64{1, 2, 5, 10} {
@@ -185,8 +184,8 @@ func chartStep(top float64) float64 {
 	return step * 10
 }
 
-// spreadLabels returns the height of each series' label: that of its last point,
-// moved apart where two would overlap.
+// spreadLabels returns the height of each series' label: that of its last point, moved
+// where labels would overlap.
 func spreadLabels(series []chartSeries, atY func(float64) float64) []float64 {
 	const line = 18
 	y, order := make([]float64, len(series)), []int{}
@@ -223,14 +222,13 @@ func checkXML(t *testing.T, p []byte) {
 		if _, err := d.Token(); err == io.EOF {
 			return
 		} else if err != nil {
-			t.Fatalf("the chart is no XML: %v", err)
+			t.Fatalf("the chart is not valid XML: %v", err)
 		}
 	}
 }
 
-// What a chart says in words is escaped, its scale holds what it shows, and labels
-// do not cover one another.
-func TestChartDrawsWhatItIsGiven(t *testing.T) {
+// Text in a chart is escaped, its scale covers all points, and labels do not overlap.
+func TestChartShowsItsData(t *testing.T) {
 	c := lineChart{title: "a < b & c", xLabel: "x", yLabel: "y", series: []chartSeries{
 		{label: "one", style: "blue", line: true, marker: disc, points: []chartPoint{{x: 4, y: 30}, {x: 64, y: 32}}},
 		{label: "two", style: "orange", marker: square, points: []chartPoint{{x: 4, y: 31, low: 30, high: 33}, {x: 64, y: 33}}},

@@ -174,18 +174,18 @@ func (c *choker) choke(p *chokePeer, sink chokeSink) {
 	sink.choke(p.conn)
 }
 
-// postpone schedules the next round one full interval from now.
-func (c *choker) postpone(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
+// postponeRound schedules the next round one full interval from now.
+func (c *choker) postponeRound(now mono.Time) { c.roundAt = now.Add(rechokeEvery) }
 
-// hasten schedules the next round now, because the rules have changed.
-func (c *choker) hasten(now mono.Time) { c.roundAt = min(c.roundAt, now) }
+// roundNow schedules the next round now, because the rules have changed.
+func (c *choker) roundNow(now mono.Time) { c.roundAt = min(c.roundAt, now) }
 
 // setSlots sets how many peers may be unchoked. If more are unchoked, a round that is due
 // at once chokes some.
 func (c *choker) setSlots(now mono.Time, slots int) {
 	c.freed = c.freed || slots > c.slots
 	if c.slots = slots; c.held > slots {
-		c.hasten(now)
+		c.roundNow(now)
 	}
 }
 
@@ -212,7 +212,7 @@ func (c *choker) fill(now mono.Time, sink chokeSink) {
 // round reassigns all slots: by what peers send us while we download, in turn when we
 // seed.
 func (c *choker) round(now mono.Time, seeding bool, sink chokeSink) {
-	c.postpone(now)
+	c.postponeRound(now)
 	if !c.open {
 		return
 	}

@@ -16,18 +16,18 @@ func TestTheFirstInterestedAreUnchokedAtOnce(t *testing.T) {
 			t.Errorf("interested peer %d: unchoked %v", i, got)
 		}
 	}
-	// One that goes makes room for the next.
+	// A peer that leaves frees its slot for the next.
 	r.step(&EvClosed{Conn: 1})
 	if !slices.Contains(typesOf(sent(t, r.drain(), 5)), wire.Unchoke) {
-		t.Error("the free slot is not given")
+		t.Error("the free slot was not assigned")
 	}
 }
 
-func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
+func TestLeecherUnchokesThePeersThatSendMost(t *testing.T) {
 	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
 	for i := range 8 {
 		c := r.leecher(true)
-		r.e.conns[c].down.rate.Add(r.now, 1) // it delivers, and so is not stalled
+		r.e.conns[c].down.rate.Add(r.now, 1) // it delivers, so it is not stalled
 		r.e.choker.noteReceived(r.now, &r.e.conns[c].choke, i+1)
 	}
 	optimistic := map[Conn]bool{}
@@ -40,14 +40,14 @@ func TestALeecherServesThoseWhoGiveMost(t *testing.T) {
 			p := r.e.conns[Conn(i+1)]
 			p.lastIn = r.now
 			if i >= 6 && !p.choke.unchoked {
-				t.Fatalf("at %v peer %d, among the best two, is choked", time.Duration(r.now), i)
+				t.Fatalf("at %v peer %d, one of the best two, is choked", time.Duration(r.now), i)
 			}
 			if i < 6 && p.choke.unchoked {
 				optimistic[p.conn] = true
 			}
 		}
 		if r.e.choker.held != 3 {
-			t.Fatalf("%d are unchoked", r.e.choker.held)
+			t.Fatalf("%d peers are unchoked", r.e.choker.held)
 		}
 	}
 	if len(optimistic) < 5 {
@@ -79,7 +79,7 @@ func TestASeedServesAllInTurns(t *testing.T) {
 	}
 }
 
-// Who takes nothing loses its slot to those who wait, for longer each time.
+// A peer that takes nothing loses its slot to peers that wait, for longer each time.
 func TestAStalledPeerLosesItsSlot(t *testing.T) {
 	r := seeding(t, Config{Uploads: 1}, 1000)
 	for range 3 {
@@ -105,8 +105,8 @@ func TestAStalledPeerLosesItsSlot(t *testing.T) {
 	}
 }
 
-// Where many peers take nothing they get a little of what goes out.
-func TestPeersThatTookSomethingGoFirst(t *testing.T) {
+// When many peers take nothing, they share a small part of the uplink.
+func TestProvenPeersComeFirst(t *testing.T) {
 	r := seeding(t, Config{Uploads: 3}, 1000)
 	for range 20 {
 		r.leecher(true)
@@ -136,13 +136,13 @@ func TestPeersThatTookSomethingGoFirst(t *testing.T) {
 		}
 	}
 	if most := trialBurst + 11*minTrial; went == 0 || went > most {
-		t.Errorf("%d bytes for one that took nothing, of at most %d", went, most)
+		t.Errorf("%d bytes for a peer that took nothing, more than %d", went, most)
 	}
 }
 
-// Messages without sense cost whoever sends many of them; requests that cross a
-// choke do not.
-func TestAFloodOfNonsenseIsBanned(t *testing.T) {
+// A peer that sends many useless messages is banned. Requests that cross a choke do not
+// count.
+func TestFloodOfUselessMessagesIsBanned(t *testing.T) {
 	r := seeding(t, Config{}, 20)
 	honest, bad := r.leecher(true), r.leecher(true)
 	for i := range 2 * noiseBurst {
@@ -152,17 +152,17 @@ func TestAFloodOfNonsenseIsBanned(t *testing.T) {
 		r.msg(bad, wire.Msg{Type: wire.KeepAlive})
 	}
 	if r.e.conns[honest].closing {
-		t.Error("two queues of requests are taken for a flood")
+		t.Error("two queues of requests were treated as a flood")
 	}
 	if p := r.e.conns[bad]; !p.closing || !r.e.book.isBanned(r.now, p.addr) {
-		t.Error("a flood of keepalives goes on")
+		t.Error("a flood of keepalives was not banned")
 	}
 }
 
-// A peer that says that it is not interested keeps its slot while nobody wants it,
-// and requests that it sends all the same are served within the slots.
+// A peer that is not interested keeps its slot while nobody else wants it. Its requests
+// are still served within the slots.
 func TestSlotsHoldWithoutInterest(t *testing.T) {
-	const uploads = 1 // and the optimistic one
+	const uploads = 1 // plus the optimistic one
 	r := seeding(t, Config{Uploads: uploads}, 1000)
 	var conns []Conn
 	for range 20 {
@@ -196,18 +196,18 @@ func TestSlotsHoldWithoutInterest(t *testing.T) {
 	if len(served) > uploads+1 {
 		t.Errorf("%d peers are served in 2 s", len(served))
 	}
-	// One that is interested gets a slot at once, from a peer that is not.
+	// An interested peer gets a slot at once, from a peer that is not interested.
 	c := r.leecher(true)
 	cmds := r.drain()
 	if !slices.Contains(typesOf(sent(t, cmds, c)), wire.Unchoke) {
-		t.Error("a peer that is interested waits for one that is not")
+		t.Error("an interested peer waits for one that is not")
 	}
 	if n := r.e.choker.held; n > uploads+1 {
 		t.Errorf("%d peers are unchoked", n)
 	}
 }
 
-// Interest that comes and goes moves nobody to the front of those who wait.
+// A peer whose interest comes and goes gains no advantage over those that wait.
 func TestFlappingInterestGainsNothing(t *testing.T) {
 	r := seeding(t, Config{Uploads: 1}, 1000)
 	for range 10 {
@@ -225,7 +225,7 @@ func TestFlappingInterestGainsNothing(t *testing.T) {
 		}
 		r.wait(500 * time.Millisecond)
 		if i%3 == 0 {
-			for c := range Conn(3) { // these flap
+			for c := range Conn(3) { // these change their interest
 				r.msg(c+1, wire.Msg{Type: wire.NotInterested}, wire.Msg{Type: wire.Interested})
 			}
 		}
@@ -239,6 +239,6 @@ func TestFlappingInterestGainsNothing(t *testing.T) {
 		}
 	}
 	if flapping*7 > steady*3*11/10 {
-		t.Errorf("peers that flap held slots for %d half seconds each, the others for %d", flapping/3, steady/7)
+		t.Errorf("peers with changing interest held slots for %d half seconds each, the others for %d", flapping/3, steady/7)
 	}
 }

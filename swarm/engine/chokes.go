@@ -6,16 +6,16 @@ import "seedbed/swarm/wire"
 
 // rechoke reassigns the upload slots.
 func (e *Engine) rechoke() {
-	e.choker.round(e.now, e.content != nil && e.content.complete, chokes{e})
+	e.choker.round(e.now, e.content != nil && e.content.complete, chokeAdapter{e})
 }
 
-// chokes implements chokeSink.
-type chokes struct{ e *Engine }
+// chokeAdapter implements chokeSink.
+type chokeAdapter struct{ e *Engine }
 
-func (s chokes) choke(conn Conn) {
+func (s chokeAdapter) choke(conn Conn) {
 	e := s.e
 	p := e.conns[conn]
-	e.content.super.choked(&p.super)
+	e.content.super.noteChoke(&p.super)
 	e.content.spread.withdraw(&p.spread)
 	e.send(p, wire.Msg{Type: wire.Choke})
 	for b, ok := e.uploader.take(&p.up.uploadPeer); ok; b, ok = e.uploader.take(&p.up.uploadPeer) {
@@ -27,10 +27,10 @@ func (s chokes) choke(conn Conn) {
 	}
 }
 
-func (s chokes) unchoke(conn Conn) { s.e.send(s.e.conns[conn], wire.Msg{Type: wire.Unchoke}) }
+func (s chokeAdapter) unchoke(conn Conn) { s.e.send(s.e.conns[conn], wire.Msg{Type: wire.Unchoke}) }
 
-func (s chokes) allowFast(conn Conn) { s.e.allowFast(s.e.conns[conn]) }
+func (s chokeAdapter) allowFast(conn Conn) { s.e.allowFast(s.e.conns[conn]) }
 
-func (s chokes) snubs(conn Conn) bool { return s.e.conns[conn].down.snubbed }
+func (s chokeAdapter) snubs(conn Conn) bool { return s.e.conns[conn].down.snubbed }
 
-func (s chokes) isSending(conn Conn) bool { return s.e.conns[conn].up.inflight > 0 }
+func (s chokeAdapter) isSending(conn Conn) bool { return s.e.conns[conn].up.inflight > 0 }

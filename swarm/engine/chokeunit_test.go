@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// slotHolders is a chokeSink that keeps what each peer was told, and checks the
+// slotHolders is a chokeSink that records the state of each peer and checks the number of
 // slots at every step.
 type slotHolders struct {
 	t        rapid.TB
@@ -43,7 +43,7 @@ func (s *slotHolders) unchoke(c Conn) {
 
 func (s *slotHolders) allowFast(c Conn) {
 	if s.held[c] {
-		s.t.Fatalf("peer %d is unchoked and taken for one that waits", c)
+		s.t.Fatalf("allowFast for peer %d, which is unchoked", c)
 	}
 }
 
@@ -51,11 +51,11 @@ func (s *slotHolders) snubs(c Conn) bool { return s.snubbing[c] }
 
 func (s *slotHolders) isSending(c Conn) bool { return s.sending[c] }
 
-// chokeRig is a choker with peers that all come at once and are interested.
+// chokeRig returns a choker with peers that all connect at once and are interested.
 func chokeRig(t rapid.TB, uploads, peers int) (*choker, *slotHolders, []*chokePeer) {
 	c := newChoker(uploads, rand.New(rand.NewPCG(1, 2)))
 	c.open = true
-	c.postpone(1)
+	c.postponeRound(1)
 	sink := newSlotHolders(t, uploads+1)
 	list := make([]*chokePeer, peers)
 	for i := range list {
@@ -66,8 +66,8 @@ func chokeRig(t rapid.TB, uploads, peers int) (*choker, *slotHolders, []*chokePe
 	return &c, sink, list
 }
 
-// playSecond lets a second pass, in which each unchoked peer takes as many bytes as takes
-// says.
+// playSecond simulates one second, in which each unchoked peer takes the number of bytes
+// that takes returns.
 func (c *choker) playSecond(now mono.Time, seeding bool, sink chokeSink, takes func(*chokePeer) int) {
 	for _, p := range c.peers {
 		if n := takes(p); p.unchoked && n > 0 {
@@ -84,8 +84,8 @@ func (c *choker) playSecond(now mono.Time, seeding bool, sink chokeSink, takes f
 	c.fill(now, sink)
 }
 
-// Whatever peers do, there are never more peers unchoked than slots, every peer
-// knows whether it is, and no slot is free while a peer waits that may have it.
+// Whatever peers do, no more peers than slots are unchoked, every peer knows its state,
+// and no slot is free while an eligible peer waits.
 func TestChokerNeverExceedsItsSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newChoker(rapid.IntRange(1, 4).Draw(t, "uploads"), rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
@@ -142,26 +142,26 @@ func TestChokerNeverExceedsItsSlots(t *testing.T) {
 				optimistic := 0
 				for _, p := range c.peers {
 					if p.unchoked != sink.held[p.conn] {
-						t.Fatalf("peer %d is unchoked: %v, and was told %v", p.conn, p.unchoked, sink.held[p.conn])
+						t.Fatalf("peer %d is unchoked: %v; it was told %v", p.conn, p.unchoked, sink.held[p.conn])
 					}
 					if p.optimistic {
 						optimistic++
 					}
 				}
 				if c.held != len(sink.held) || c.held > c.slots || optimistic > 1 || !c.open && c.held > 0 {
-					t.Fatalf("%d of %d slots are held, not %d; %d are optimistic", c.held, c.slots, len(sink.held), optimistic)
+					t.Fatalf("%d of %d slots are used, not %d; %d are optimistic", c.held, c.slots, len(sink.held), optimistic)
 				}
 			},
 		})
 	})
 }
 
-// A seed serves every peer that takes what it is sent, within as many turns as there
-// are peers for a slot, however fast the others are.
+// A seed serves every peer that takes what it is sent, within as many turns as there are
+// peers per slot, however fast the others are.
 func TestChokerStarvesNobody(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		uploads, n := rapid.IntRange(1, 4).Draw(t, "uploads"), rapid.IntRange(2, 24).Draw(t, "peers")
-		c, sink, peers := chokeRig(t, uploads, n)
+		c, sink, peers := chokeRig(t, uploads, n) // when each was last served
 		rates := rapid.SliceOfN(rapid.IntRange(32<<10, 8<<20), n, n).Draw(t, "rates")
 		served := make([]mono.Time, n) // when each was served last
 		turns := (n + c.slots - 1) / c.slots
@@ -180,11 +180,11 @@ func TestChokerStarvesNobody(t *testing.T) {
 	})
 }
 
-// While we download, each round serves those that give most, except that one slot
-// moves between the others every optimisticEvery; those that snub us come last.
+// While we download, each round serves the peers that send us most. One slot moves
+// between the others every optimisticEvery. Peers that snub us come last.
 func TestChokerServesByMeritAndRotatesOneSlot(t *testing.T) {
 	c, sink, peers := chokeRig(t, 2, 9)
-	sink.snubbing[peers[8].conn] = true // the fastest snubs us
+	sink.snubbing[peers[8].conn] = true // the fastest peer snubs us
 	optimistic := map[Conn]int{}
 	var last Conn
 	var since mono.Time
@@ -194,7 +194,7 @@ func TestChokerServesByMeritAndRotatesOneSlot(t *testing.T) {
 		}
 		c.round(now, false, sink)
 		if !peers[7].unchoked || !peers[6].unchoked {
-			t.Fatalf("at %v one of the two that give most is choked", time.Duration(now))
+			t.Fatalf("at %v one of the two peers that send most is choked", time.Duration(now))
 		}
 		for _, p := range peers {
 			if !p.optimistic {
@@ -202,7 +202,7 @@ func TestChokerServesByMeritAndRotatesOneSlot(t *testing.T) {
 			}
 			if optimistic[p.conn]++; p.conn != last {
 				if last != 0 && now.Sub(since) < optimisticEvery {
-					t.Fatalf("the optimistic unchoke stays %v", now.Sub(since))
+					t.Fatalf("the optimistic unchoke moved after %v", now.Sub(since))
 				}
 				last, since = p.conn, now
 			}
@@ -212,7 +212,7 @@ func TestChokerServesByMeritAndRotatesOneSlot(t *testing.T) {
 		}
 	}
 	if len(optimistic) != 7 {
-		t.Errorf("the optimistic unchoke went to %v, not to all seven that give less", optimistic)
+		t.Errorf("the optimistic unchoke went to %v, not to all seven others", optimistic)
 	}
 }
 
@@ -233,15 +233,15 @@ func TestBEP3NewcomersAreThreeTimesAsLikely(t *testing.T) {
 			drawn++
 		}
 	}
-	// Nobody gives us anything, so the first keeps the regular slot: one of weight 3
-	// among nine, eight of which have weight 1.
+	// Nobody sends us anything, so the first peer keeps the regular slot. Among the other
+	// nine, one has weight 3 and eight have weight 1.
 	if want := draws * 3 / 11; drawn < want*9/10 || drawn > want*11/10 {
 		t.Errorf("the new connection was drawn %d times of %d, not about %d", drawn, draws, want)
 	}
 }
 
 // A peer that takes nothing loses its slot while others wait, for twice as long each
-// time, and keeps it while nobody waits.
+// time. It keeps the slot while nobody waits.
 func TestChokerPausesStalledPeers(t *testing.T) {
 	c, sink, peers := chokeRig(t, 1, 2)
 	mute := peers[0]
@@ -257,9 +257,9 @@ func TestChokerPausesStalledPeers(t *testing.T) {
 		c.playSecond(now, true, sink, takes)
 	}
 	if !mute.unchoked || mute.isStalled() {
-		t.Fatal("a peer lost its slot that nobody waited for")
+		t.Fatal("a peer lost its slot although nobody waited")
 	}
-	for i := range 2 { // these wait
+	for i := range 2 { // these wait for a slot
 		p := new(chokePeer)
 		c.join(now, Conn(10+i), p)
 		c.setInterested(now, p, sink)
@@ -285,8 +285,8 @@ func TestChokerPausesStalledPeers(t *testing.T) {
 	}
 }
 
-// Where many are stalled, proven peers hold all slots but one, and the others share a
-// small part of what is sent.
+// When many peers are stalled, proven peers hold all slots but one, and the others share
+// a small part of the uplink.
 func TestChokerPutsProvenPeersFirst(t *testing.T) {
 	for _, mutes := range []int{manyStalled - 1, 5 * manyStalled} {
 		t.Run(fmt.Sprint(mutes), func(t *testing.T) {
@@ -308,7 +308,7 @@ func TestChokerPutsProvenPeersFirst(t *testing.T) {
 				}
 			}
 			if many := mutes >= manyStalled; c.stalled.many != many {
-				t.Fatalf("beside %d peers that take nothing, many are stalled: %v", mutes, c.stalled.many)
+				t.Fatalf("with %d peers that take nothing, many are stalled: %v", mutes, c.stalled.many)
 			}
 			if held < 3*1200*95/100 {
 				t.Errorf("four proven peers held slots for %d seconds of three slots times 1,200", held)
@@ -326,7 +326,7 @@ func TestChokerPutsProvenPeersFirst(t *testing.T) {
 				now = now.Add(time.Second)
 			}
 			if most := trialBurst + 11*int(c.stalled.trial.Rate); went == 0 || went > most {
-				t.Errorf("an unproven peer is sent %d bytes in 10 s, of at most %d", went, most)
+				t.Errorf("an unproven peer was sent %d bytes in 10 s, more than %d", went, most)
 			}
 		})
 	}

@@ -50,7 +50,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	e.req.start(info)
 	e.req.setBudget(e.cfg.Budget)
 	c.super = newSuperSeeder(n, info.PieceLength, e.req.pick)
-	c.spread = newSpread(n, spreading{e})
+	c.spread = newSpread(n, spreadAdapter{e})
 	for _, p := range e.peers {
 		c.spread.join(p.conn, p.origin, &p.spread)
 	}
@@ -154,7 +154,7 @@ func (e *Engine) announceHaves() {
 		return
 	}
 	for _, p := range e.peers {
-		if p.closing || !p.told {
+		if p.closing || !p.sentBitfield {
 			continue
 		}
 		for _, i := range c.fresh {
@@ -239,7 +239,7 @@ func (e *Engine) checkComplete() {
 	if e.req.needsPieces() {
 		if c.complete {
 			c.complete = false
-			e.tellUploadOnly()
+			e.announceUploadOnly()
 			e.book.revive(e.now)
 			for _, p := range e.peers {
 				p.revived = p.closing
@@ -253,10 +253,10 @@ func (e *Engine) checkComplete() {
 	c.complete = true
 	e.cmd(Command{Kind: CmdComplete})
 	e.announceHaves()
-	e.tellUploadOnly()
+	e.announceUploadOnly()
 	for _, p := range e.peers {
 		e.dropUseless(p)
 	}
 	e.setSlots()
-	e.choker.hasten(e.now)
+	e.choker.roundNow(e.now)
 }

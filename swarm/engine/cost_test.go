@@ -17,21 +17,21 @@ import (
 	"seedbed/swarm/wire"
 )
 
-var floodFlag = flag.String("flood", "", "play floods with this in their name")
+var floodFlag = flag.String("flood", "", "run only the floods whose name contains this")
 
-// costPieces is a torrent with as many pieces as there are in the largest.
+// costPieces is the number of pieces of a very large torrent.
 const costPieces = 2_000_000
 
-// A flood is messages of one kind, or of a few that go together, as a peer may send
-// them for as long as its connection lasts.
+// flood is a sequence of messages of one or a few kinds, which a peer may send for as
+// long as its connection lasts.
 type flood struct {
-	name    string
-	seeding bool // we have everything; else nothing
+	name    string // we have everything; otherwise nothing
+	seeding bool   // we have everything; else nothing
 	begin   func(r *rig, c Conn)
 	next    func(i int) []wire.Msg
-	batch   int  // turns of the loop have so many of them; 1 if 0
-	rejoin  bool // every message comes over a new connection
-	fields  bool // it is a bitfield
+	batch   int  // messages per turn of the loop; 0 means 1
+	rejoin  bool // every message uses a new connection
+	fields  bool // the message is a bitfield
 }
 
 func extended(ext uint8, payload []byte) wire.Msg {
@@ -42,7 +42,7 @@ func dontHave(i int) wire.Msg {
 	return extended(wire.ExtDontHave, binary.BigEndian.AppendUint32(nil, uint32(i)))
 }
 
-// half is the bitfield of every other piece from first on.
+// half returns the bitfield of every other piece, starting at first.
 func half(first int) wire.Msg {
 	s := bitset.New(costPieces)
 	for i := first; i < costPieces; i += 2 {
@@ -55,7 +55,7 @@ func floods() []flood {
 	one := func(m wire.Msg) func(int) []wire.Msg { return func(int) []wire.Msg { return []wire.Msg{m} } }
 	pair := func(a, b wire.Msg) func(int) []wire.Msg { return func(int) []wire.Msg { return []wire.Msg{a, b} } }
 	send := func(ms ...wire.Msg) func(*rig, Conn) { return func(r *rig, c Conn) { r.msg(c, ms...) } }
-	serves := func(r *rig, c Conn) { // has every other piece and serves us
+	serves := func(r *rig, c Conn) { // has every other piece and unchokes us
 		r.msg(c, half(0), wire.Msg{Type: wire.Unchoke})
 	}
 	request := func(i int) wire.Msg {
@@ -142,7 +142,7 @@ func floods() []flood {
 	return list
 }
 
-// joinFlooder connects the peer that floods; it has one address.
+// joinFlooder connects the flooding peer, which always has the same address.
 func joinFlooder(r *rig) Conn {
 	var res wire.Reserved
 	res.SetExtended()
@@ -151,8 +151,8 @@ func joinFlooder(r *rig) Conn {
 	return r.join(EvConnected{Addr: addrOf(9), PeerID: id.ID{9}, Reserved: res, V2: true, Incoming: true})
 }
 
-// play sends at most so many bytes of a flood and returns what was sent and what it
-// took. It ends early when the peer is banned.
+// play sends up to bytes of a flood. It returns how much was sent and the CPU time used.
+// It stops early when the peer is banned.
 func (f *flood) play(r *rig, bytes int) (sent int, took time.Duration) {
 	c := joinFlooder(r)
 	if f.begin != nil {
@@ -189,12 +189,12 @@ func (f *flood) play(r *rig, bytes int) (sent int, took time.Duration) {
 	return sent, cpuTime() - began
 }
 
-// Every message costs little more than its bytes, in a torrent of two million pieces,
-// or what it costs is charged for: a peer gets no more work out of us than
-// costAllowance bitfields' worth and costFactor times what haves cost a byte.
+// In a torrent of two million pieces, every message costs little more than its bytes, or
+// its cost is charged to the peer. A peer can cause no more work than costAllowance
+// bitfields plus costFactor times what haves cost per byte.
 func TestBatteryMessageCost(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	runtime.LockOSThread() // for cpuTime
 	defer runtime.UnlockOSThread()
@@ -217,8 +217,8 @@ func TestBatteryMessageCost(t *testing.T) {
 	have := flood{next: func(i int) []wire.Msg {
 		return []wire.Msg{{Type: wire.Have, Index: uint32(i*7919) % costPieces}}
 	}}
-	// The measure is what a have costs a byte in this run, and a bitfield of all
-	// those pieces.
+	// The reference is the cost of a have per byte in this run, and of a bitfield of half
+	// the pieces.
 	perByte, perField := 0.0, 0.0
 	for i := range 3 {
 		n, took := have.play(fresh(false), 4*bytes)
@@ -246,13 +246,13 @@ func TestBatteryMessageCost(t *testing.T) {
 			continue
 		}
 		ratio := 0.0
-		for try := range 2 { // again, if a collection fell into it
+		for try := range 2 { // again, in case a garbage collection interfered
 			if rigs[f.seeding] == nil {
 				rigs[f.seeding] = fresh(f.seeding)
 			}
 			r := rigs[f.seeding]
 			size := bytes
-			if f.fields { // enough for the address to use up what it may
+			if f.fields { // enough to exhaust the limit of the address
 				size = 16 * bytes
 			}
 			n, took := f.play(r, size)
@@ -274,5 +274,5 @@ func TestBatteryMessageCost(t *testing.T) {
 			t.Errorf("%s: %.0f times what a have costs a byte", f.name, ratio)
 		}
 	}
-	t.Logf("battery: %d kinds of message to a torrent of %d pieces cost at most %.1f times what haves cost a byte (%s)", len(floods()), costPieces, worst, worstName)
+	t.Logf("battery: %d kinds of messages to a torrent of %d pieces cost at most %.1f times what haves cost a byte (%s)", len(floods()), costPieces, worst, worstName)
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime returns the CPU time that this thread has used, so that what else the
-// machine does is not counted. The caller has locked its thread.
+// cpuTime returns the CPU time of this thread, so that other load on the machine does not
+// count. The caller must have locked its thread.
 func cpuTime() time.Duration {
 	var u unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {

@@ -6,5 +6,5 @@ import "time"
 
 var epoch = time.Now()
 
-// cpuTime returns the time of the clock where a thread's own is not known.
+// cpuTime returns wall-clock time where the CPU time of a thread is not available.
 func cpuTime() time.Duration { return time.Since(epoch) }

@@ -14,43 +14,42 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// Flash crowds: seeds and leechers that know one another, each with an upload limit.
-// The time until all are complete is compared with the fluid bound, which no schedule
-// can beat; see crowd.bound.
+// Flash crowds: one seed and leechers that know one another, each with an upload limit.
+// The time until all are complete is compared with the fluid bound, which no schedule can
+// beat; see sim.bound.
 
 var (
 	crowdFlag  = flag.String("crowd", "", `a crowd to simulate: "LEECHERS MIB KIB/S [FREE] [option=value ...]"; see parseCrowd`)
-	crowdTable = flag.Duration("crowdtable", 0, "of -crowd, print what uplinks were used for in each such time")
+	crowdTable = flag.Duration("crowdtable", 0, "with -crowd, print the use of the uplinks per interval of this length")
 )
 
-// A crowd says who is there and what they have. The zero value of all but the first
-// three fields is one seed, equal leechers that come at once and stay, and links of 10 to
-// 40 ms.
+// crowd describes a flash crowd. If all fields except the first three are zero, there are
+// one seed, equal leechers that start at once and stay, and links of 10 to 40 ms.
 type crowd struct {
 	leechers int
 	size     int64   // bytes; a multiple of 256 KiB
-	rate     float64 // bytes a second that a node uploads
+	rate     float64 // upload rate of a node in bytes per second
 
-	free     int           // of the leechers, those that upload a tenth
-	spread   float64       // the fastest of the other leechers uploads so many times as much as the slowest
-	down     float64       // a leecher downloads at most so many times as fast as it uploads; 0 is no limit
-	over     time.Duration // leechers come one by one in this time, as a Poisson process; 0 is all at once
-	leave    float64       // share of the leechers that leave when they are complete
-	churn    float64       // share of the leechers that vanish and come back
+	free     int           // how many leechers upload at a tenth of the rate
+	spread   float64       // ratio of the upload rates of the fastest and the slowest of the other leechers
+	down     float64       // ratio of a leecher's download limit to its upload rate; 0 means no limit
+	over     time.Duration // leechers arrive within this time as a Poisson process; 0 means all at once
+	leave    float64       // fraction of the leechers that leave when they are complete
+	churn    float64       // fraction of the leechers that disconnect and return
 	super    SuperSeed
-	nolimit  bool          // the engines do not know how fast they can upload
+	nolimit  bool          // the engines do not know their upload limit
 	delayMin time.Duration // of a link, one way
 	delayMax time.Duration
 	uploads  int
 	maxConns int
 	piece    int64
 	seed     uint64 // of the simulation
-	seeds    uint64 // how many runs, from seed on
+	seeds    uint64 // number of runs, starting with seed
 }
 
-// parseCrowd reads what lab's crowd takes, LEECHERS MIB KIB/S [FREE], and options:
-// spread=10 down=4 over=60s leave=0.5 churn=0.2 super=auto|on|off nolimit=1 delay=10ms-200ms uploads=8
-// conns=500 piece=256 (KiB) seed=0 seeds=3.
+// parseCrowd parses LEECHERS MIB KIB/S [FREE] and options: spread=10 down=4 over=60s
+// leave=0.5 churn=0.2 super=auto|on|off nolimit=1 delay=10ms-200ms uploads=8 conns=500
+// piece=256 (KiB) seed=0 seeds=3.
 func parseCrowd(text string) (c crowd, err error) {
 	var numbers []float64
 	number := func(s string) (v float64) {
@@ -106,7 +105,7 @@ func parseCrowd(text string) (c crowd, err error) {
 		case "seeds":
 			c.seeds = uint64(number(value))
 		default:
-			return c, fmt.Errorf("%q is no option of a crowd", name)
+			return c, fmt.Errorf("unknown option %q", name)
 		}
 	}
 	if len(numbers) < 3 || len(numbers) > 4 {
@@ -119,7 +118,7 @@ func parseCrowd(text string) (c crowd, err error) {
 	return c, err
 }
 
-// String is what parseCrowd reads, without what does not differ from the default.
+// String returns the crowd in the syntax of parseCrowd, without default values.
 func (c crowd) String() string {
 	s := fmt.Sprintf("%d %d %.0f", c.leechers, c.size>>20, c.rate/1024)
 	if c.free > 0 {
@@ -158,27 +157,28 @@ func (c crowd) String() string {
 	return s
 }
 
-// A crowdResult says how a crowd fared. Times are since the start of the run, except
-// those of groups, which are since each member came.
+// crowdResult is the result of a run. Times are since the start of the run, except those
+// of groups, which are since each member arrived.
 type crowdResult struct {
 	first, median, last time.Duration
 	bound               time.Duration
 	took                time.Duration // median of all leechers
 	contributors        time.Duration // median of the leechers that are not free riders
-	freeRiders          time.Duration // median of those that are; 0 without any
-	copiesFirst         float64       // that the seed had sent when the first leecher was complete
-	copiesSpread        float64       // when every piece was at some leecher
+	freeRiders          time.Duration // median of the free riders; 0 without any
+	copiesFirst         float64       // copies that the seed had sent when the first leecher was complete
+	copiesSpread        float64       // the same when every piece was at some leecher
 	copiesEnd           float64
-	wasted              int64   // bytes that were of no use where they arrived
+	wasted              int64   // useless bytes received
 	received            int64   // bytes of blocks that arrived
-	seed, leechers      uses    // what their uplinks were used for, in bytes
-	toChoked            float64 // copies that went to peers that are choked (BEP 6 allowed fast)
+	seed, leechers      uses    // how their uplinks were used, in bytes
+	toChoked            float64 // copies sent to choked peers (BEP 6 allowed fast)
 }
 
-// ratio is the last time over the fluid bound.
+// ratio returns the last time divided by the fluid bound.
 func (r crowdResult) ratio() float64 { return r.last.Seconds() / r.bound.Seconds() }
 
-// favour is the contributors' median over the free riders'; 1 without free riders.
+// favour returns the contributors' median divided by the free riders'; 1 without free
+// riders.
 func (r crowdResult) favour() float64 {
 	if r.freeRiders == 0 {
 		return 1
@@ -199,7 +199,7 @@ func (r crowdResult) String() string {
 	return s
 }
 
-// medianOf is the middle of a list, or zero.
+// medianOf returns the median of a list, or zero.
 func medianOf(d []time.Duration) time.Duration {
 	if len(d) == 0 {
 		return 0
@@ -208,19 +208,19 @@ func medianOf(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// bound is the fluid bound on the time when the last of the leechers is complete, for
-// any schedule, without delays. It is the largest of:
+// bound returns the fluid bound on the time when the last leecher is complete, for any
+// schedule, without delays. It is the maximum of:
 //
-//   - the arrival of the first, and one copy at the seed's rate;
-//   - for each leecher its arrival, and one copy at the rate at which it downloads;
-//   - for each leecher k, in the order of arrival, the time T until which the seed and
-//     all leechers that are there can have sent what k and those after it need:
-//     (number of them) × size = ∫ from arrival of k to T of the sum of the rates;
-//   - for each that vanished and came back, that moment, and what it lacked then at the
-//     rate at which it downloads, or at which all others upload.
+//   - the arrival of the first leecher, plus one copy at the seed's rate;
+//   - for each leecher, its arrival plus one copy at its download limit;
+//   - for each leecher k in order of arrival, the time T by which the seed and all
+//     present leechers can have sent what k and all later ones need: (their number) ×
+//     size = ∫ from arrival of k to T of the sum of the rates;
+//   - for each leecher that disconnected and returned, that time plus what it then
+//     lacked, at its download limit or at the upload rate of all others.
 //
-// With all at once the last is N × size / sum of all rates. That some leave when they
-// are complete does not make the bound lower or higher: in the best schedule all are
+// If all arrive at once, the last of these is N × size / sum of all rates. Leechers that
+// leave when they are complete do not change the bound: in the best schedule all are
 // complete at T.
 func (s *sim) bound() time.Duration {
 	size := float64(s.info.Length)
@@ -260,7 +260,7 @@ func (s *sim) bound() time.Duration {
 	return time.Duration(t * float64(time.Second))
 }
 
-// newCrowd sets up the simulation of a crowd.
+// newCrowd creates the simulation of a crowd.
 func newCrowd(t *testing.T, c crowd) *sim {
 	if c.piece == 0 {
 		c.piece = 256 << 10
@@ -272,7 +272,7 @@ func newCrowd(t *testing.T, c crowd) *sim {
 		c.maxConns = 500
 	}
 	turn := time.Duration(0)
-	switch { // a large crowd is simulated more coarsely
+	switch { // large crowds are simulated with less time resolution
 	case c.leechers > 100:
 		turn = 20 * time.Millisecond
 	case c.leechers > 32:
@@ -284,7 +284,7 @@ func newCrowd(t *testing.T, c crowd) *sim {
 		arrivals[i] = time.Duration(rng.Int64N(int64(c.over + 100*time.Millisecond)))
 	}
 	slices.Sort(arrivals)
-	riders := make([]int, c.leechers) // the place of each leecher in a list that begins with the free riders
+	riders := make([]int, c.leechers) // rank of each leecher in a list that starts with the free riders
 	for i := range riders {
 		riders[i] = i
 	}
@@ -293,10 +293,10 @@ func newCrowd(t *testing.T, c crowd) *sim {
 	}
 	return newSim(t, simConfig{
 		seed: c.seed, nodes: 1 + c.leechers, seeds: 1, pieces: int(c.size / c.piece), pieceLen: c.piece, last: c.piece,
-		// As node and its defaults: 24 MiB of buffers, 64 dials at once.
+		// The same as node's defaults: 24 MiB of buffers, 64 simultaneous dials.
 		chunk: 1 << 20, budget: int(24 << 20 / min(c.piece, 1<<20)), halfOpen: 64, maxConns: c.maxConns, uploads: c.uploads,
 		delayMin: c.delayMin, delayMax: c.delayMax, churn: c.churn, super: c.super, unlimited: c.nolimit, known: true, sparse: true, account: true, turn: turn,
-		private: c.leechers > 50 && c.leechers < c.maxConns, // PEX has nothing to tell where all are connected, and takes time
+		private: c.leechers > 50 && c.leechers < c.maxConns, // PEX is useless and slow where all are connected
 		until: func(s *sim) bool {
 			return !slices.ContainsFunc(s.nodes[1:], func(n *simNode) bool { return n.doneAt == 0 })
 		},
@@ -306,12 +306,12 @@ func newCrowd(t *testing.T, c crowd) *sim {
 				return
 			}
 			k := n.name - 1
-			n.down = c.down * n.rate // a free rider's too
+			n.down = c.down * n.rate // also for a free rider
 			switch {
 			case riders[k] < c.free:
 				n.rate /= 10
 				n.rider = true
-			case c.spread > 1: // evenly in the logarithm, and on average the rate
+			case c.spread > 1: // uniform in the logarithm, with the given rate on average
 				n.rate *= math.Pow(c.spread, rng.Float64()) * math.Log(c.spread) / (c.spread - 1)
 				n.down = c.down * n.rate
 			}
@@ -341,7 +341,7 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 	_, r.seed = s.usedBy(func(n *simNode) bool { return n.seed })
 	_, r.leechers = s.usedBy(func(n *simNode) bool { return !n.seed })
 	if *crowdTable > 0 {
-		t.Logf("per cent of the bytes that the seed and the leechers could send:\n%s", s.useTable(*crowdTable))
+		t.Logf("use of the uplinks of the seed and of the leechers, in per cent:\n%s", s.useTable(*crowdTable))
 	}
 	var all, given, free []time.Duration
 	for _, n := range s.nodes[1:] {
@@ -361,7 +361,7 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 	return r
 }
 
-// runCrowds simulates a crowd with several seeds, and returns the mean of the ratios.
+// runCrowds simulates a crowd with several seeds and returns the mean ratio.
 func runCrowds(t *testing.T, c crowd) (ratio float64) {
 	t.Helper()
 	runs := max(c.seeds, 1)
@@ -377,7 +377,7 @@ func runCrowds(t *testing.T, c crowd) (ratio float64) {
 	return ratio
 }
 
-// TestCrowd simulates the crowd of -crowd, and prints a line for each run.
+// TestCrowd simulates the crowd of -crowd and prints a line for each run.
 func TestCrowd(t *testing.T) {
 	if *crowdFlag == "" {
 		t.Skip("no -crowd")
@@ -389,7 +389,7 @@ func TestCrowd(t *testing.T) {
 	t.Logf("last/bound %.2f on average", runCrowds(t, c))
 }
 
-// The bound is that of the simplest crowds, which can be told without a program.
+// The bound of simple crowds is known without the program.
 func TestFluidBound(t *testing.T) {
 	for _, x := range []struct {
 		crowd string
@@ -397,9 +397,9 @@ func TestFluidBound(t *testing.T) {
 		at    []time.Duration
 	}{
 		{"16 16 512", 32, nil},                                           // one copy at the seed's rate
-		{"16 16 512 8", 16 * 32 / 9.8, nil},                              // all copies at everybody's rate: 9 of 512 and 8 of 51.2 KiB/s
+		{"16 16 512 8", 16 * 32 / 9.8, nil},                              // all copies at the total rate: 9 of 512 and 8 of 51.2 KiB/s
 		{"1 16 512 down=0.5", 64, nil},                                   // the leecher's own limit
-		{"2 16 512", 100 + 32./3, []time.Duration{0, 100 * time.Second}}, // the second comes when the first is complete
+		{"2 16 512", 100 + 32./3, []time.Duration{0, 100 * time.Second}}, // the second arrives when the first is complete
 	} {
 		c, err := parseCrowd(x.crowd)
 		if err != nil {
@@ -426,6 +426,6 @@ func TestOneSeedGivesOneCrowd(t *testing.T) {
 	a, b := runCrowd(t, c), runCrowd(t, c)
 	c.seed++
 	if other := runCrowd(t, c); a != b || a == other {
-		t.Errorf("one seed: %v and %v, another: %v", a, b, other)
+		t.Errorf("same seed: %v and %v; another seed: %v", a, b, other)
 	}
 }

@@ -13,20 +13,19 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Attacks on the measures by which uploads are shared. Attackers are nodes of a crowd
-// that run the engine. What they send is altered.
+// Attacks on the measures by which uploads are shared. The attackers are nodes of a flash
+// crowd that run the engine, but send altered messages.
 
-// An alteration returns the messages that a node sends in place of m to the other end
-// of x.
+// alteration returns the messages that a node sends instead of m to the other end of x.
 type alteration func(x *simEnd, m wire.Msg) []wire.Msg
 
-// alter alters whole messages.
+// alter applies the alteration to complete messages.
 func (x *simEnd) alter(b []byte) (out []byte) {
 	for len(b) > 0 {
 		size := 4 + int(binary.BigEndian.Uint32(b))
 		m, err := wire.Parse(b[4:size])
 		if err != nil {
-			x.owner.fatal("sends what does not parse: %v", err)
+			x.owner.fatal("sent an invalid message: %v", err)
 		}
 		for _, m := range x.owner.alter(x, m) {
 			out = wire.Append(out, m)
@@ -36,7 +35,7 @@ func (x *simEnd) alter(b []byte) (out []byte) {
 	return out
 }
 
-// keepAll serves nobody.
+// keepAll uploads to nobody.
 func keepAll(x *simEnd, m wire.Msg) []wire.Msg {
 	switch m.Type {
 	case wire.Unchoke, wire.AllowedFast:
@@ -45,7 +44,7 @@ func keepAll(x *simEnd, m wire.Msg) []wire.Msg {
 	return []wire.Msg{m}
 }
 
-// hoard serves nobody, and announces nothing.
+// hoard uploads to nobody and announces nothing.
 func hoard(x *simEnd, m wire.Msg) []wire.Msg {
 	switch m.Type {
 	case wire.Bitfield, wire.HaveAll:
@@ -56,7 +55,8 @@ func hoard(x *simEnd, m wire.Msg) []wire.Msg {
 	return keepAll(x, m)
 }
 
-// pretend serves nobody, and says that it has all pieces but those of which lacks is true.
+// pretend uploads to nobody and claims to have all pieces except those for which lacks
+// returns true.
 func pretend(lacks func(piece int) bool) alteration {
 	return func(x *simEnd, m wire.Msg) []wire.Msg {
 		switch m.Type {
@@ -80,15 +80,15 @@ func pretend(lacks func(piece int) bool) alteration {
 	}
 }
 
-// An attackedCrowd is a crowd in which the first free riders are attackers.
+// attackedCrowd is a flash crowd whose first free riders are attackers.
 type attackedCrowd struct {
 	crowd     string
 	attackers int
 	prepare   func(s *sim, attackers []*simNode)
 }
 
-// attackResult says how attackers and the others fared: when they were complete, as the
-// mean of several runs.
+// attackResult holds the completion times of attackers and other leechers, as the mean of
+// several runs.
 type attackResult struct {
 	attackers    time.Duration // median
 	lastAttacker time.Duration
@@ -97,11 +97,11 @@ type attackResult struct {
 }
 
 func (r attackResult) String() string {
-	return fmt.Sprintf("attackers %.1f (last %.1f) contributors %.1f (last of all that are honest %.1f)",
+	return fmt.Sprintf("attackers %.1f (last %.1f) contributors %.1f (last honest leecher %.1f)",
 		r.attackers.Seconds(), r.lastAttacker.Seconds(), r.contributors.Seconds(), r.lastHonest.Seconds())
 }
 
-// attackLimit is when a run ends with attackers that are not complete.
+// attackLimit is when a run ends even if attackers are incomplete.
 const attackLimit = 5 * time.Minute
 
 func (a attackedCrowd) run(t *testing.T, seeds int) (r attackResult) {
@@ -147,7 +147,7 @@ func (a attackedCrowd) run(t *testing.T, seeds int) (r attackResult) {
 	return r
 }
 
-// everyone alters what all attackers send.
+// everyone applies an alteration to all attackers.
 func everyone(f alteration) func(*sim, []*simNode) {
 	return func(s *sim, attackers []*simNode) {
 		for _, n := range attackers {
@@ -156,7 +156,7 @@ func everyone(f alteration) func(*sim, []*simNode) {
 	}
 }
 
-// oneHost moves nodes to one address.
+// oneHost moves nodes to one IP address.
 func (s *sim) oneHost(nodes []*simNode) {
 	for i, n := range nodes {
 		delete(s.byIP, n.addr)
@@ -165,7 +165,7 @@ func (s *sim) oneHost(nodes []*simNode) {
 	}
 }
 
-// split lets each of the nodes fetch a part.
+// split makes each of the nodes fetch a different part.
 func (s *sim) split(nodes []*simNode) {
 	for k, n := range nodes {
 		n.wanted = bitset.New(s.cfg.pieces)
@@ -175,8 +175,8 @@ func (s *sim) split(nodes []*simNode) {
 	}
 }
 
-// collude lets attackers serve one another alone, and announce at once what others of
-// them have.
+// collude makes attackers upload only to one another, and announce at once what other
+// attackers have.
 func collude(s *sim, attackers []*simNode) {
 	is := map[*simNode]bool{}
 	for _, n := range attackers {
@@ -207,7 +207,7 @@ func collude(s *sim, attackers []*simNode) {
 	}
 }
 
-// lie sends a message that is not altered.
+// lie sends a message without alteration.
 func (x *simEnd) lie(m wire.Msg) {
 	f := x.owner.alter
 	x.owner.alter = nil
@@ -215,15 +215,15 @@ func (x *simEnd) lie(m wire.Msg) {
 	x.owner.alter = f
 }
 
-// every does something from time to time.
+// every calls do periodically.
 func (s *sim) every(d time.Duration, do func()) {
 	var again func()
 	again = func() { do(); s.at(s.now.Add(d), again) }
 	s.at(s.now.Add(d), again)
 }
 
-// pester has attackers request all that they can of the seed, a block of each piece, and
-// cancel what they requested before.
+// pester makes attackers request as much as possible from the seed, one block of each
+// piece, and cancel their previous requests.
 func pester(d time.Duration, cancel bool) func(s *sim, attackers []*simNode) {
 	return func(s *sim, attackers []*simNode) {
 		for _, n := range attackers {
@@ -256,7 +256,7 @@ func pester(d time.Duration, cancel bool) func(s *sim, attackers []*simNode) {
 	}
 }
 
-// reconnect has attackers vanish and come back as peers with other ids.
+// reconnect makes attackers disconnect and return with new ids.
 func reconnect(s *sim, attackers []*simNode) {
 	s.every(8*time.Second, func() {
 		for _, n := range attackers {
@@ -268,7 +268,7 @@ func reconnect(s *sim, attackers []*simNode) {
 	})
 }
 
-// flap has attackers change their interest all the time.
+// flap makes attackers change their interest all the time.
 func flap(s *sim, attackers []*simNode) {
 	s.every(300*time.Millisecond, func() {
 		for _, n := range attackers {
@@ -280,32 +280,32 @@ func flap(s *sim, attackers []*simNode) {
 	})
 }
 
-// No attack makes its attackers complete before contributors where nobody attacks, or much
-// before free riders that only keep what they have, and none delays contributors by more
-// than a small factor.
+// No attack completes its attackers before the contributors of an unattacked crowd, or
+// much before ordinary free riders, and none delays contributors by more than a small
+// factor.
 func TestAttacksGainNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	const seeds = 2
 	lacks := func(i int) bool { return i == 5 }
 	for _, k := range []int{2, 8} {
 		crowd := fmt.Sprintf("16 16 512 %d", k)
 		base := attackedCrowd{crowd, k, everyone(keepAll)}.run(t, seeds)
-		t.Logf("%d of 16 keep what they have: %v", k, base)
+		t.Logf("%d of 16 upload nothing: %v", k, base)
 		for _, x := range []struct {
 			name    string
-			harm    float64 // how much later the contributors' median may be
+			harm    float64 // allowed factor by which the contributors' median grows
 			prepare func(*sim, []*simNode)
 		}{
-			{"give a tenth", 1.1, nil},
+			{"upload a tenth", 1.1, nil},
 			{"announce nothing", 1.1, everyone(hoard)},
 			{"claim everything", 1.1, everyone(pretend(func(int) bool { return false }))},
 			{"claim all but one piece", 1.5, everyone(pretend(lacks))},
 			{"claim half", 1.3, everyone(pretend(func(i int) bool { return i%2 == 1 }))},
 			{"confirm one another's gifts", 1 + 1.1*float64(k)/16, collude},
 			{"change their interest", 1.1, func(s *sim, a []*simNode) { everyone(keepAll)(s, a); flap(s, a) }},
-			{"come again as newcomers", 1.3, func(s *sim, a []*simNode) { everyone(hoard)(s, a); reconnect(s, a) }},
+			{"reconnect as new peers", 1.3, func(s *sim, a []*simNode) { everyone(hoard)(s, a); reconnect(s, a) }},
 			{"request everything", 1.15, pester(5*time.Second, false)},
 			{"request and cancel", 1.15, pester(500*time.Millisecond, true)},
 			{"request and read nothing", 1.4, func(s *sim, a []*simNode) {
@@ -321,22 +321,22 @@ func TestAttacksGainNothing(t *testing.T) {
 				t.Errorf("%d of 16 %s: contributors need %.2f times as long, more than %.2f", k, x.name, harm, x.harm)
 			}
 			if gain := r.attackers.Seconds() / base.contributors.Seconds(); gain < 0.98 {
-				t.Errorf("%d of 16 %s: the attackers need %.2f times as long as contributors where nobody attacks", k, x.name, gain)
+				t.Errorf("%d of 16 %s: the attackers need %.2f times as long as contributors without an attack", k, x.name, gain)
 			}
-			if x.prepare == nil { // these do give something
+			if x.prepare == nil { // these upload something
 				continue
 			}
 			if gain := r.attackers.Seconds() / base.attackers.Seconds(); gain < 0.94 {
-				t.Errorf("%d of 16 %s: the attackers need %.2f times as long as if they did not", k, x.name, gain)
+				t.Errorf("%d of 16 %s: the attackers need %.2f times as long as ordinary free riders", k, x.name, gain)
 			}
 		}
 	}
 }
 
-// A host is not complete sooner for having eight peers that each fetch an eighth.
+// A host is not complete sooner if it runs eight peers that each fetch an eighth.
 func TestIdentitiesOnOneHostGainNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	one := attackedCrowd{"25 16 512 17", 1, everyone(hoard)}.run(t, 1)
 	several := func(prepare func(*sim, []*simNode)) attackResult {
@@ -355,6 +355,6 @@ func TestIdentitiesOnOneHostGainNothing(t *testing.T) {
 		t.Errorf("eight peers on one host need %.2f times as long as one", gain)
 	}
 	if apart.lastAttacker >= onOne.lastAttacker {
-		t.Error("it makes no difference that they are on one host")
+		t.Error("sharing a host makes no difference")
 	}
 }

@@ -14,10 +14,10 @@ import (
 )
 
 // The chart of docs/performance.md shows how long a flash crowd takes: one seed and
-// leechers that start at once, know one another and upload at a limited rate. What
-// is drawn stands in docs/crowd.tsv, a line for each run. Some are from the simulation,
-// others were measured with real clients (BenchmarkCrowdRuns of package integration).
-// `make chart` simulates again and writes the file, the chart and the tables.
+// leechers that start at once, know one another and have an upload limit. Its data is in
+// docs/crowd.tsv, one line per run. Some runs are simulated, others measured with real
+// clients (BenchmarkCrowdRuns of package integration). `make chart` repeats the
+// simulation and writes the file, the chart and the tables.
 
 var chartFlag = flag.Bool("chart", false, "simulate the crowds of docs/performance.md and draw their chart")
 
@@ -27,30 +27,30 @@ const (
 	crowdPage  = "../../docs/performance.md"
 )
 
-// The crowd of the chart.
+// The parameters of the crowd in the chart.
 const (
 	crowdSize  = 16 << 20
 	crowdPiece = 256 << 10
 	crowdRate  = 512 << 10
-	crowdSeeds = 3 // runs of the simulation, of which the median counts
+	crowdSeeds = 3 // simulated runs, of which the median is shown
 )
 
 var (
 	crowdLeechers = []int{4, 8, 16, 32, 64, 128}
-	crowdFree     = [2]int{16, 8} // leechers, and how many of them upload a tenth
+	crowdFree     = [2]int{16, 8} // leechers, and how many of them upload at a tenth of the rate
 )
 
-// crowdRun is a line of docs/crowd.tsv. Times are seconds from the leechers' start.
+// crowdRun is a line of docs/crowd.tsv. Times are in seconds from the leechers' start.
 type crowdRun struct {
 	crowdKind
-	leechers, free int // free of the leechers upload a tenth
+	leechers, free int // free of the leechers upload at a tenth of the rate
 	run            int
 	median, last   float64
-	givers, riders float64 // medians of those that upload all they can and of those that do not; NaN without the latter
-	copies         float64 // what the seed had sent when the first was complete, in copies of the torrent
+	givers, riders float64 // medians of contributors and of free riders; NaN if there are none
+	copies         float64 // copies that the seed had sent when the first leecher was complete
 }
 
-// crowdKind says which client a run is of, and whether it was simulated or measured.
+// crowdKind identifies the client of a run, and whether it was simulated or measured.
 type crowdKind struct{ client, how string }
 
 var (
@@ -103,7 +103,7 @@ func parseCrowdRun(t *testing.T, line string) (r crowdRun) {
 	return r
 }
 
-// crowdRuns are all lines of the file. Its comments begin with a #.
+// crowdRuns holds the lines of the file. Its comments begin with #.
 type crowdRuns struct {
 	comments []string
 	runs     []crowdRun
@@ -161,7 +161,7 @@ func (c crowdRuns) of(kind crowdKind, leechers, free int) (runs []crowdRun) {
 	return runs
 }
 
-// middle returns the median of a figure of runs, NaN if there are none.
+// middle returns the median of a figure over runs, or NaN if there are none.
 func middle(runs []crowdRun, figure func(crowdRun) float64) float64 {
 	if len(runs) == 0 {
 		return math.NaN()
@@ -180,14 +180,14 @@ func byGivers(r crowdRun) float64 { return r.givers }
 func byRiders(r crowdRun) float64 { return r.riders }
 func byCopies(r crowdRun) float64 { return r.copies }
 
-// crowdBound returns how many seconds a crowd takes whose data is a fluid: the larger
-// of one copy at the seed's rate and all copies at everybody's.
+// crowdBound returns the fluid bound in seconds: the larger of one copy at the seed's
+// rate and all copies at the total rate.
 func crowdBound(leechers, free int) float64 {
 	all := crowdRate*(1+leechers-free) + free*(crowdRate/10)
 	return crowdSize * max(1/float64(crowdRate), float64(leechers)/float64(all))
 }
 
-// simulateCrowd is one run of the simulation.
+// simulateCrowd simulates one run.
 func simulateCrowd(t *testing.T, leechers, free int, seed uint64) crowdRun {
 	t.Helper()
 	r := runCrowd(t, crowd{leechers: leechers, size: crowdSize, rate: crowdRate, piece: crowdPiece, free: free, seed: seed})
@@ -199,12 +199,12 @@ func simulateCrowd(t *testing.T, leechers, free int, seed uint64) crowdRun {
 	return run
 }
 
-// The chart and the tables of docs/performance.md show what docs/crowd.tsv says, and
-// that agrees with what the engine does now. Every change of the engine moves figures
-// a little; here they may differ by five percent, which one would not see in the chart.
+// The chart and the tables of docs/performance.md show the data of docs/crowd.tsv, which
+// agrees with the current engine. Every change of the engine moves the figures a little;
+// a difference of up to five percent, which is invisible in the chart, is allowed.
 func TestCrowdChart(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	c := readCrowdRuns(t)
 	if *chartFlag {
@@ -220,7 +220,7 @@ func TestCrowdChart(t *testing.T) {
 		}
 		c.runs = append(runs, c.runs...)
 		c.write(t)
-		c = readCrowdRuns(t) // rounded, as whoever only draws it sees it
+		c = readCrowdRuns(t) // rounded, as read from the file
 		writeFile(t, crowdChart, c.chart().svg())
 		page, err := os.ReadFile(crowdPage)
 		if err != nil {
@@ -253,13 +253,13 @@ func TestCrowdChart(t *testing.T) {
 			was, is := middle(c.of(simulated, n, 0), figure), middle(now, figure)
 			t.Logf("%d leechers: %s %.1f s, in the chart %.1f s", n, name, is, was)
 			if !(math.Abs(is-was) <= 0.05*was) {
-				t.Errorf("of %d leechers the %s is complete after %.1f s, in the chart after %.1f s: run `make chart`", n, name, is, was)
+				t.Errorf("with %d leechers the %s is complete after %.1f s, but in the chart after %.1f s: run `make chart`", n, name, is, was)
 			}
 		}
 	}
 }
 
-// chart returns the drawing of the runs without free riders.
+// chart draws the runs without free riders.
 func (c crowdRuns) chart() *lineChart {
 	points := func(kind crowdKind, figure func(crowdRun) float64) (p []chartPoint) {
 		for _, n := range crowdLeechers {
@@ -310,18 +310,18 @@ const (
 	tablesEnd   = "<!-- end of crowd tables -->\n"
 )
 
-// replaceCrowdTables returns the page with the tables of these runs between its marks.
+// replaceCrowdTables returns the page with the tables of these runs between the markers.
 func replaceCrowdTables(t *testing.T, page []byte, c crowdRuns) []byte {
 	t.Helper()
 	before, rest, ok := bytes.Cut(page, []byte(tablesBegin))
 	_, after, ok2 := bytes.Cut(rest, []byte(tablesEnd))
 	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the tables", crowdPage)
+		t.Fatalf("%s has no markers for the tables", crowdPage)
 	}
 	return slices.Concat(before, []byte(tablesBegin+"\n"+c.tables()+"\n"+tablesEnd), after)
 }
 
-// tables returns the figures in Markdown.
+// tables returns the figures as Markdown tables.
 func (c crowdRuns) tables() string {
 	var b strings.Builder
 	cell := func(format string, v float64) {

@@ -10,41 +10,41 @@ import (
 	"seedbed/internal/mono"
 )
 
-// The accounting of the simulation: what each moment of each uplink was used for, or why
-// it was idle. Every nanosecond of an uplink, from the start of its node to the end of
-// the run or of the node, is in exactly one of these parts.
+// The accounting of the simulation: how each moment of each uplink was used, or why it
+// was idle. Every nanosecond of an uplink, from the start of its node until the node or
+// the run ends, is in exactly one of these categories.
 
-// use is a part of an uplink's time.
+// use is a category of an uplink's time.
 type use uint8
 
 const (
-	// A block of a seed that was new to the leecher that it went to, of a piece that
-	// no leecher had whole. The piece belongs to the leecher that the seed sent the
-	// first block of it to, as long as that leecher is there.
+	// Blocks that a seed sent, that were new to the receiver, and whose piece no leecher
+	// had completely. A piece belongs to the leecher that the seed sent its first block
+	// to, while that leecher is connected.
 	useFresh     use = iota // to the leecher that the piece belongs to
-	useDuplicate            // to another
-	// Another block that was new to the leecher that it went to.
-	useCopy   // of a seed: some leecher had the piece whole, and could send it
-	usePassed // of a leecher
+	useDuplicate            // to another leecher
+	// Other blocks that were new to the receiver.
+	useCopy   // from a seed: some leecher had the piece and could have sent it
+	usePassed // from a leecher
 	// Other bytes.
-	useWasted  // a block that the other side had already, had cancelled, or was gone for
+	useWasted  // a block that the receiver already had or had cancelled, or that arrived after it left
 	useControl // control messages and the headers of blocks
 
-	// Idle time has the first of these reasons that holds. A peer is useful if it is
-	// connected and lacks a piece that the node has.
+	// Idle time is attributed to the first of these reasons that applies. A peer is
+	// useful if it is connected and lacks a piece that the node has.
 	idleConnecting // no peer is connected
 	idleNothing    // no peer is useful
-	idlePeer       // a block is written to a useful peer that accepts no more for now
+	idlePeer       // a block is written to a useful peer that currently accepts no more
 	idleWindow     // a useful peer's request waits in the engine
-	idleLatency    // on its way are an unchoke to a useful peer, or the request of one
-	idleHolders    // useful peers that are unchoked request nothing, while others that are interested are choked
-	idleUnasked    // useful peers that are unchoked request nothing, and could
-	idleElsewhere  // the same; all that they lack is on order at others
-	idleFull       // all useful peers that are interested are choked, and no slot is free
-	idleFree       // all useful peers that are interested are choked, and a slot is free
-	idleUnaware    // no useful peer is interested: our haves or their interest are on the way, or are kept back
+	idleLatency    // an unchoke to a useful peer, or a request from one, is on its way
+	idleHolders    // unchoked useful peers request nothing, while other interested peers are choked
+	idleUnasked    // unchoked useful peers request nothing although they could
+	idleElsewhere  // the same, but all they lack is requested from others
+	idleFull       // all interested useful peers are choked, and no slot is free
+	idleFree       // all interested useful peers are choked, although a slot is free
+	idleUnaware    // no useful peer is interested: our haves or its interest are on the way or withheld
 
-	useOpen // a block that has not arrived yet; in no account at the end
+	useOpen // a block that has not arrived yet; no longer used at the end
 	nUses   = int(useOpen)
 )
 
@@ -53,7 +53,8 @@ var useNames = [...]string{"fresh", "dupl", "copy", "passed", "wasted", "control
 
 func (u use) String() string { return useNames[u] }
 
-// uses is how much of an uplink's time, or of several uplinks' bytes, each part has.
+// uses holds the amount of each category: of an uplink's time, or of several uplinks'
+// bytes.
 type uses [nUses]int64
 
 func (u *uses) add(v *uses) {
@@ -69,7 +70,7 @@ func (u *uses) sum() (total int64) {
 	return total
 }
 
-// share is what a part has of the whole.
+// share returns the fraction that some categories have of the total.
 func (u *uses) share(parts ...use) float64 {
 	part := int64(0)
 	for _, k := range parts {
@@ -78,7 +79,7 @@ func (u *uses) share(parts ...use) float64 {
 	return float64(part) / float64(max(u.sum(), 1))
 }
 
-// bytes converts an uplink's nanoseconds.
+// bytes converts nanoseconds of an uplink to bytes.
 func (u *uses) bytes(rate float64) (b uses) {
 	for k, v := range u {
 		b[k] = int64(float64(v) * rate / 1e9)
@@ -86,33 +87,33 @@ func (u *uses) bytes(rate float64) (b uses) {
 	return b
 }
 
-// A spending is a stretch of an uplink's time that bytes were sent in.
+// spending is a period in which an uplink sent bytes.
 type spending struct {
 	from, to mono.Time
 	use      use
-	waits    *simEnd // for a block: the end that accepts no more for now
+	waits    *simEnd // for a block: the receiving end, which currently accepts no more
 }
 
-// An idleMark says why an uplink is idle from a moment on.
+// idleMark says why an uplink is idle from a certain time on.
 type idleMark struct {
 	at  mono.Time
 	use use
 }
 
-// An account is what one uplink did.
+// account records the use of one uplink.
 type account struct {
 	on      bool
-	since   mono.Time     // when this life of the node began
-	lived   time.Duration // how long earlier lives were
+	since   mono.Time     // start of the current life of the node
+	lived   time.Duration // duration of earlier lives
 	open    fifo.Queue[*spending]
 	last    *spending // of open
 	marks   []idleMark
-	looking bool   // look is called when the uplink is free
-	seconds []uses // of nanoseconds
-	choked  int64  // bytes of blocks that went to peers that are choked (BEP 6 allowed fast)
+	looking bool   // look will be called when the uplink is free
+	seconds []uses // nanoseconds by second
+	choked  int64  // bytes of blocks sent to choked peers (BEP 6 allowed fast)
 }
 
-// charge gives a stretch of time to a part.
+// charge attributes a period to a category.
 func (a *account) charge(from, to mono.Time, k use) {
 	for from < to {
 		i := int(from / mono.Time(time.Second))
@@ -125,7 +126,7 @@ func (a *account) charge(from, to mono.Time, k use) {
 	}
 }
 
-// spent notes a stretch of time in which bytes were sent.
+// spent records a period in which bytes were sent.
 func (a *account) spent(from, to mono.Time, k use) *spending {
 	if !a.on {
 		return nil
@@ -139,8 +140,8 @@ func (a *account) spent(from, to mono.Time, k use) *spending {
 	return a.last
 }
 
-// refund gives back a stretch of time, or as much of it as can still be used. The rest
-// was idle because the peer accepted nothing. It returns how much is given back.
+// refund returns a period, or as much of it as can still be used. The rest was idle
+// because the peer accepted nothing. It returns how much was returned.
 func (a *account) refund(x *spending, most time.Duration) time.Duration {
 	back := min(max(most, 0), x.to.Sub(x.from))
 	x.to = x.to.Add(-back)
@@ -155,11 +156,11 @@ func (a *account) refund(x *spending, most time.Duration) time.Duration {
 	return back
 }
 
-// flush charges what was sent by now and is known to be of use or not.
+// flush charges the periods that have ended and whose use is known.
 func (a *account) flush(now mono.Time) {
 	for a.open.Len() > 0 {
 		x := *a.open.Front()
-		if x.waits != nil && !x.waits.open { // it will not be sent, and nothing is given back
+		if x.waits != nil && !x.waits.open { // it will not be sent, and nothing is refunded
 			x.use = useWasted
 		}
 		if x.use == useOpen || x.to > now {
@@ -173,7 +174,7 @@ func (a *account) flush(now mono.Time) {
 	}
 }
 
-// begin starts a life of the node.
+// beginAccount starts a life of the node.
 func (n *simNode) beginAccount() {
 	a := &n.account
 	a.on = n.s.cfg.account
@@ -203,14 +204,14 @@ func (n *simNode) endAccount() {
 	a.on = false
 }
 
-// settle gives up what was saved of the limit for longer than the shaper saves it.
+// settle gives up unused capacity that is older than what the shaper saves.
 func (n *simNode) settle() {
 	if n.account.on {
 		n.chargeIdle(n.s.now.Add(-uplinkDepth))
 	}
 }
 
-// chargeIdle charges idle time up to a moment.
+// chargeIdle charges idle time up to a certain time.
 func (n *simNode) chargeIdle(to mono.Time) {
 	a, u := &n.account, &n.uplink
 	if u.free >= to {
@@ -231,7 +232,7 @@ func (n *simNode) chargeIdle(to mono.Time) {
 	a.prune(u.free)
 }
 
-// prune forgets the reasons that applied before a moment.
+// prune forgets the reasons that applied before a certain time.
 func (a *account) prune(free mono.Time) {
 	k := 0
 	for k+1 < len(a.marks) && a.marks[k+1].at <= free {
@@ -240,8 +241,8 @@ func (a *account) prune(free mono.Time) {
 	a.marks = append(a.marks[:0], a.marks[k:]...)
 }
 
-// look notes why the uplink is idle, if it is; it is called when something happened at
-// the node.
+// look records why the uplink is idle, if it is. It is called after every event of the
+// node.
 func (n *simNode) look() {
 	a, u := &n.account, &n.uplink
 	now := n.s.now
@@ -269,11 +270,11 @@ func (n *simNode) look() {
 	}
 }
 
-// idleReason says why nothing is sent now.
+// idleReason returns why nothing is being sent.
 func (n *simNode) idleReason() use {
 	var is [nUses]bool
 	is[idleConnecting], is[idleNothing] = true, true
-	choked := false // a useful, interested peer is
+	choked := false // a useful interested peer is choked
 	for _, c := range n.order {
 		x := n.conns[c]
 		o := x.other.owner
@@ -312,8 +313,8 @@ func (n *simNode) idleReason() use {
 	return idleUnaware
 }
 
-// couldRequest reports whether a block that the peer at x has is neither here nor on
-// order.
+// couldRequest reports whether the peer at x has a block that n neither has nor has
+// requested.
 func (n *simNode) couldRequest(x *simEnd) bool {
 	r := &n.e.req
 	for i := x.has.Next(0); i >= 0; i = x.has.Next(i + 1) {
@@ -325,7 +326,7 @@ func (n *simNode) couldRequest(x *simEnd) bool {
 			return true
 		}
 		for k := range pc.chunk {
-			if pc.chunk[k].needy {
+			if pc.chunk[k].requestable {
 				return true
 			}
 		}
@@ -333,7 +334,8 @@ func (n *simNode) couldRequest(x *simEnd) bool {
 	return false
 }
 
-// useOfBlock is what the block of a piece that is sent to a node is, if it is of use.
+// useOfBlock returns the category of a block that is being sent, provided that it will be
+// useful.
 func (n *simNode) useOfBlock(piece uint32, to *simNode) use {
 	s := n.s
 	if !n.seed {
@@ -351,7 +353,7 @@ func (n *simNode) useOfBlock(piece uint32, to *simNode) use {
 	return useDuplicate
 }
 
-// usedBy returns how many bytes of uplink the nodes had for each part, by second.
+// usedBy returns the bytes of the nodes' uplinks by category, by second and in total.
 func (s *sim) usedBy(of func(*simNode) bool) (seconds []uses, total uses) {
 	for _, n := range s.nodes {
 		if !of(n) {
@@ -369,8 +371,7 @@ func (s *sim) usedBy(of func(*simNode) bool) (seconds []uses, total uses) {
 	return seconds, total
 }
 
-// String names the parts that are at least half a per cent of the whole, idle ones
-// after a bar.
+// String lists the categories of at least 0.5 %, idle ones after a bar.
 func (u uses) String() string {
 	var b strings.Builder
 	for k := range u {
@@ -384,8 +385,8 @@ func (u uses) String() string {
 	return strings.TrimSpace(b.String())
 }
 
-// useTable prints, for each step of time, what per cent of the uplinks' bytes each part
-// had: the seeds' first, then the leechers'.
+// useTable prints the percentages of the categories for each interval: the seeds' first,
+// then the leechers'.
 func (s *sim) useTable(step time.Duration) string {
 	per := max(int(step/time.Second), 1)
 	seeds, _ := s.usedBy(func(n *simNode) bool { return n.seed })
@@ -431,7 +432,7 @@ func (s *sim) useTable(step time.Duration) string {
 	return b.String()
 }
 
-// checkAccounts fails the test unless the parts of every uplink add up to its time.
+// checkAccounts fails the test unless the categories of every uplink add up to its time.
 func (s *sim) checkAccounts() {
 	for _, n := range s.nodes {
 		total := int64(0)
@@ -439,21 +440,21 @@ func (s *sim) checkAccounts() {
 			total += n.account.seconds[i].sum()
 		}
 		if total != int64(n.account.lived) {
-			n.fatal("the parts of its uplink add up to %v, not %v", time.Duration(total), n.account.lived)
+			n.fatal("the categories of its uplink add up to %v, not %v", time.Duration(total), n.account.lived)
 		}
 	}
 }
 
-// What is of use adds up to one copy for each leecher, and an uplink whose state is known
-// is accounted for as what it is.
+// Useful bytes add up to one copy per leecher, and uplinks in a known state are accounted
+// for correctly.
 func TestUplinksAreAccountedFor(t *testing.T) {
 	for _, x := range []struct {
 		crowd    string
-		seed     bool // whose uplinks are looked at
+		seed     bool // whether the seed's uplink is examined
 		parts    []use
-		min, max float64 // share of the parts
+		min, max float64 // share of the categories
 	}{
-		{"1 8 256", true, []use{useFresh}, 0.95, 1},                                 // a lone leecher takes what the seed has
+		{"1 8 256", true, []use{useFresh}, 0.95, 1},                                 // a single leecher takes all that the seed can send
 		{"1 8 256", false, []use{idleNothing}, 0.98, 1},                             // and has nothing that anybody lacks
 		{"1 8 256 down=0.5", true, []use{idlePeer}, 0.45, 0.52},                     // it accepts half of that
 		{"6 8 256 uploads=100", true, []use{idleFull, idleFree, idleHolders}, 0, 0}, // with a slot for each, nobody waits for one
@@ -470,13 +471,13 @@ func TestUplinksAreAccountedFor(t *testing.T) {
 			u = &r.seed
 		}
 		if got := u.share(x.parts...); got < x.min || got > x.max {
-			t.Errorf("%s: %v have %.2f of the uplinks, not %.2f to %.2f: seed: %v, leechers: %v", x.crowd, x.parts, got, x.min, x.max, r.seed, r.leechers)
+			t.Errorf("%s: %v use %.2f of the uplinks, not %.2f to %.2f: seed: %v, leechers: %v", x.crowd, x.parts, got, x.min, x.max, r.seed, r.leechers)
 		}
 		all := r.seed
 		all.add(&r.leechers)
 		useful := float64(all[useFresh] + all[useDuplicate] + all[useCopy] + all[usePassed])
 		if got := useful / float64(c.size) / float64(c.leechers); got < 0.999 || got > 1.001 {
-			t.Errorf("%s: the leechers were sent %.4f copies each", x.crowd, got)
+			t.Errorf("%s: each leecher was sent %.4f copies", x.crowd, got)
 		}
 	}
 }

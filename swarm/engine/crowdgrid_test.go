@@ -11,22 +11,21 @@ import (
 	"testing"
 )
 
-// The grid is the range of crowds in which the algorithms are compared. Two of them are
-// compared like this:
+// The grid is the range of flash crowds in which algorithms are compared. To compare two:
 //
 //	go test ./swarm/engine -run CrowdGrid -v -crowdgrid . -crowdout /tmp/before.tsv
 //	go test ./swarm/engine -run CrowdGrid -v -crowdgrid . -crowdagainst /tmp/before.tsv
 var (
-	gridMatch   = flag.String("crowdgrid", "", "simulate the crowds of the whole grid that match this regular expression")
-	gridRuns    = flag.Uint64("crowdruns", 1, "how many runs of each crowd of the grid")
+	gridMatch   = flag.String("crowdgrid", "", "simulate the crowds of the full grid that match this regular expression")
+	gridRuns    = flag.Uint64("crowdruns", 1, "number of runs of each crowd of the grid")
 	gridOut     = flag.String("crowdout", "", "write the figures of the grid to this file")
 	gridAgainst = flag.String("crowdagainst", "", "compare the figures of the grid with those in this file")
 )
 
-// The grid varies one of these, or two of them in crowds of up to 16, from equal
-// leechers that come at once, stay, and upload as much as the seed.
+// The grid varies one of these, or two in crowds of up to 16. The default is equal
+// leechers that start at once, stay, and upload as fast as the seed.
 var crowdVariants = [][]string{
-	{"spread=10", "spread=10 down=4", "down=2"}, // of unequal and asymmetric rates
+	{"spread=10", "spread=10 down=4", "down=2"}, // unequal and asymmetric rates
 	{"over=1m0s"},
 	{"leave=1", "leave=0.5"},
 	{"free=25%", "free=50%"},
@@ -35,8 +34,8 @@ var crowdVariants = [][]string{
 	{"delay=10ms-10ms", "delay=200ms-200ms", "delay=10ms-200ms"},
 }
 
-// gridCrowds returns the crowds of the grid: of a number of leechers with so many
-// variants at once at most.
+// gridCrowds returns the crowds of the grid with the given number of leechers and up to
+// variants variations.
 func gridCrowds(leechers, variants int) (list []crowd) {
 	var add func(from int, options []string)
 	add = func(from int, options []string) {
@@ -62,7 +61,7 @@ func gridCrowds(leechers, variants int) (list []crowd) {
 	return list
 }
 
-// gridResult is the mean of several runs.
+// gridResult holds the mean of several runs.
 type gridResult struct {
 	ratio, took, favour, copiesFirst, copiesSpread float64
 }
@@ -73,8 +72,8 @@ func (r *gridResult) columns() []*float64 {
 	return []*float64{&r.ratio, &r.took, &r.favour, &r.copiesFirst, &r.copiesSpread}
 }
 
-// losses names the three parts that most of all uplinks went to without use, and
-// what the seed sent more than once.
+// losses lists the three largest categories of useless uplink time, and what the seed
+// sent more than once.
 func losses(r crowdResult) string {
 	all := r.seed
 	all.add(&r.leechers)
@@ -93,12 +92,12 @@ func losses(r crowdResult) string {
 	return fmt.Sprintf("%s; seed dupl %.0f%% copy %.0f%%", strings.Join(parts, " "), 100*r.seed.share(useDuplicate), 100*r.seed.share(useCopy))
 }
 
-// TestBatteryCrowdGrid simulates the crowds of the grid, and prints a line for each.
-// Without -crowdgrid and SEEDBED_SOAK it takes those of 4 leechers with one variant.
-// All of it takes 15 minutes.
+// TestBatteryCrowdGrid simulates the crowds of the grid and prints a line for each.
+// Without -crowdgrid and SEEDBED_SOAK it takes those of 4 leechers with one variation.
+// The full grid takes 15 minutes.
 func TestBatteryCrowdGrid(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	list := gridCrowds(4, 1)
 	if *gridMatch != "" || soak() {
@@ -161,7 +160,7 @@ func TestBatteryCrowdGrid(t *testing.T) {
 	}
 }
 
-// readGrid reads what -crowdout wrote.
+// readGrid reads a file written by -crowdout.
 func readGrid(t *testing.T, file string) map[string]gridResult {
 	if file == "" {
 		return nil
@@ -184,16 +183,16 @@ func readGrid(t *testing.T, file string) map[string]gridResult {
 	return all
 }
 
-// A crowd is read as it is printed.
-func TestCrowdsAreReadAsPrinted(t *testing.T) {
+// parseCrowd reverses String.
+func TestParseCrowdReversesString(t *testing.T) {
 	for _, c := range gridCrowds(16, 2) {
 		if again, err := parseCrowd(c.String()); err != nil || again != c {
-			t.Errorf("%v is read as %+v, not %+v: %v", c, again, c, err)
+			t.Errorf("%v parsed as %+v, not %+v: %v", c, again, c, err)
 		}
 	}
 	for _, text := range []string{"", "16 16", "1 2 3 4 5", "16 16 512 speed=3", "16 x 512", "16 16 512 over=3"} {
 		if c, err := parseCrowd(text); err == nil {
-			t.Errorf("%q is a crowd: %v", text, c)
+			t.Errorf("%q was accepted: %v", text, c)
 		}
 	}
 }

@@ -4,32 +4,32 @@ import (
 	"testing"
 )
 
-// A crowdLimit says how well a crowd is to be served: means over several runs, from
-// fixed seeds. What is zero is not limited.
+// crowdLimit states how well a flash crowd must be served, as means over several runs
+// with fixed seeds. Zero means no limit.
 type crowdLimit struct {
 	crowd string
 	seeds uint64 // runs
 
-	last     float64 // last complete over the fluid bound
-	favour   float64 // contributors' median over the free riders'
-	copies   float64 // that the seed sends until the first leecher is complete
-	repeated float64 // share of the seed's uplink that sends what no leecher can pass on yet to a second one
-	idle     float64 // share of the leechers' uplinks idle for want of what others lack, or of requests for it
+	last     float64 // last completion divided by the fluid bound
+	favour   float64 // contributors' median divided by the free riders'
+	copies   float64 // copies that the seed sends until the first leecher is complete
+	repeated float64 // fraction of the seed's uplink spent on a second copy of pieces that no leecher can pass on yet
+	idle     float64 // fraction of the leechers' uplinks that is idle for lack of useful pieces or of requests
 }
 
-// maxFavour limits the advantage of contributors where half of the leechers upload a
-// tenth. The first contributor cannot be complete before one copy is out, which is 0.61
-// of the fluid bound there.
+// maxFavour limits contributors' median over free riders' median in a crowd where half of
+// the leechers upload at a tenth of the rate. The first contributor cannot be complete
+// before one copy has been sent, which takes 0.61 of the fluid bound there.
 const maxFavour = 0.78
 
-// The crowds that docs/performance.md compares clients by.
+// The crowds that docs/performance.md uses to compare clients.
 var standardCrowds = []crowdLimit{
 	{crowd: "16 16 512", seeds: 4, last: 1.2, copies: 1.15, repeated: 0.02, idle: 0.14},
 	{crowd: "16 64 1024", seeds: 2, last: 1.1, copies: 1.08, repeated: 0.02, idle: 0.08},
 	{crowd: "16 16 512 8", seeds: 4, last: 1.2, favour: maxFavour, copies: 1.3, repeated: 0.03, idle: 0.13},
 }
 
-// Others, each with a small margin over what is reached.
+// Other crowds, each with a small margin above what is reached.
 var otherCrowds = []crowdLimit{
 	{crowd: "4 16 512", seeds: 3, last: 1.1, copies: 1.08},
 	{crowd: "16 16 512 spread=10", seeds: 3, last: 1.22, copies: 1.2},
@@ -43,7 +43,7 @@ var otherCrowds = []crowdLimit{
 	{crowd: "50 16 512 25", seeds: 1, last: 1.35, favour: 0.86},
 }
 
-// Those that take long.
+// Crowds that take long.
 var largeCrowds = []crowdLimit{
 	{crowd: "50 16 512", seeds: 3, last: 1.25, copies: 1.2},
 	{crowd: "50 16 512 25", seeds: 3, last: 1.35, favour: 0.86},
@@ -74,11 +74,11 @@ func (l crowdLimit) check(t *testing.T) {
 		name      string
 		got, most float64
 	}{
-		{"the last is complete after the fluid bound times", last, l.last},
-		{"the contributors' median over that of the free riders is", favour, l.favour},
-		{"until the first is complete the seed sends copies:", copies, l.copies},
-		{"the share of its uplink that the seed repeats itself with is", repeated, l.repeated},
-		{"the share of the leechers' uplinks that is idle for want of a request is", idle, l.idle},
+		{"last completion over the fluid bound:", last, l.last},
+		{"contributors' median over the free riders':", favour, l.favour},
+		{"copies that the seed sends until the first is complete:", copies, l.copies},
+		{"fraction of the seed's uplink spent on repeats:", repeated, l.repeated},
+		{"idle fraction of the leechers' uplinks:", idle, l.idle},
 	} {
 		if x.most > 0 && x.got > x.most {
 			t.Errorf("%v: %s %.3f, more than %.2f", c, x.name, x.got, x.most)
@@ -100,7 +100,7 @@ func TestBatteryLargeCrowds(t *testing.T) {
 
 func checkCrowds(t *testing.T, list []crowdLimit) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	for _, l := range list {
 		t.Run(l.crowd, func(t *testing.T) {

@@ -22,28 +22,28 @@ type Engine struct {
 	output
 	scratch []byte // payload of the message being written
 
-	book     book
-	conns    map[Conn]*peer // by number; never ranged over
-	peers    []*peer        // the same, in order of arrival
-	open     int            // how many of them are not closing
-	spare    int            // how many of them may be replaced; see replace.go
-	blame    blame
-	sources  []uint32 // of the current piece, by block; see appendSources
-	meta     metadataPhase
-	early    int // bytes of the early bitfields of all peers
-	layer    layerPhase
-	content  *content // nil until EvInfo
-	req      requester
-	choker   choker
-	uploader uploader
-	fields   *rate.Sources // addresses whose bitfields were counted; nil while the torrent is small
-	hadUse   bool          // the current message was useful; see noise.go
+	book          book
+	conns         map[Conn]*peer // by number; never ranged over
+	peers         []*peer        // the same, in order of arrival
+	open          int            // how many of them are not closing
+	replaceable   int            // how many of them may be replaced; see replace.go
+	blame         blame
+	sources       []uint32 // of the current piece, by block; see appendSources
+	meta          metadataPhase
+	early         int // bytes of the early bitfields of all peers
+	layer         layerPhase
+	content       *content // nil until EvInfo
+	req           requester
+	choker        choker
+	uploader      uploader
+	bitfieldRates *rate.Sources // addresses whose bitfields were counted; nil while the torrent is small
+	wasUseful     bool          // the current message was useful; see noise.go
 
 	timers
 	paused  bool // storage failed
 	stopped bool
 	broken  error // why the metadata is invalid
-	v2alone bool  // every connection uses the v2 infohash
+	v2Only  bool  // every connection uses the v2 infohash
 
 	tally
 	pexList []pex.Peer
@@ -102,7 +102,7 @@ func New(cfg Config, now mono.Time) *Engine {
 		blame: newBlame(),
 	}
 	e.book = newBook(&e.cfg, e.rng)
-	e.req = newRequester(requests{e}, cfg.ChunkSize, e.rng)
+	e.req = newRequester(requestAdapter{e}, cfg.ChunkSize, e.rng)
 	e.req.begin(now)
 	e.choker = newChoker(cfg.Uploads, e.rng)
 	e.uploader.setLimit(cfg.UpLimit)
@@ -173,7 +173,7 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	}
 	if e.secondAt == mono.Never && len(e.peers) > 0 {
 		e.secondAt = e.now.Add(time.Second)
-		e.choker.postpone(e.now)
+		e.choker.postponeRound(e.now)
 		e.pexAt = e.now
 	}
 }
@@ -193,12 +193,12 @@ func (e *Engine) StepBlock(now mono.Time, ev BlockEvent) {
 		e.onUnsent(p, ev.Block)
 	case BlockArrived:
 		p.lastIn = e.now
-		p.began = true
+		p.pastBitfield = true
 		e.choker.noteReceived(e.now, &p.choke, int(ev.Block.Length))
 		e.req.received(&p.down, ev)
 	case BlockUnwanted:
 		p.lastIn = e.now
-		p.began = true
+		p.pastBitfield = true
 		e.onUnwanted(p, ev.Block)
 	case BlockRequested:
 		e.onMessage(p, &wire.Msg{Type: wire.Request, Index: ev.Block.Piece, Begin: ev.Block.Begin, Length: ev.Block.Length})
@@ -213,8 +213,8 @@ func (e *Engine) onMessage(p *peer, m *wire.Msg) {
 	if p.closing {
 		return
 	}
-	e.hadUse = false
-	e.message(p, m)
+	e.wasUseful = false
+	e.handleMessage(p, m)
 	e.chargeNoise(p)
 }
 
@@ -224,7 +224,7 @@ func (e *Engine) onBudget(ev *EvBudget) {
 	if e.content != nil {
 		e.req.setBudget(e.cfg.Budget)
 	}
-	e.book.hasten(e.now)
+	e.book.wake(e.now)
 }
 
 func (e *Engine) onStop() {
@@ -249,12 +249,12 @@ func (e *Engine) Tick(now mono.Time) {
 	e.req.measurePeers()
 	e.choker.measureCredit(e.now)
 	e.setSlots()
-	e.choker.countStalled(e.now, e.upRate.Rate(e.now), chokes{e})
+	e.choker.countStalled(e.now, e.upRate.Rate(e.now), chokeAdapter{e})
 	for _, p := range e.peers {
 		e.upkeep(p)
 	}
 	e.metaUpkeep()
-	e.countSpare()
+	e.countReplaceable()
 	e.layer.upkeep(e.now)
 	e.endSuperSeeding()
 	if e.now >= e.choker.roundAt {
@@ -276,7 +276,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
-	if e.few() {
+	if e.isShortOfPeers() {
 		d = min(d, e.wantAt)
 	}
 	if !e.meta.done {
@@ -311,24 +311,24 @@ func (e *Engine) pump() {
 		if e.choker.roundAt <= e.now && len(e.peers) > 0 {
 			e.rechoke()
 		}
-		e.choker.fill(e.now, chokes{e})
+		e.choker.fill(e.now, chokeAdapter{e})
 		e.req.refillAll()
 		if !e.paused {
-			e.uploader.serve(e.now, uploads{e})
+			e.uploader.serve(e.now, uploadAdapter{e})
 		}
 		e.announceHaves()
 		e.offer()
 		e.suggestFresh()
 	} else {
-		e.meta.ask(e.now, metas{e})
-		e.layer.ask(e.now, layerRequests{e})
+		e.meta.ask(e.now, metaAdapter{e})
+		e.layer.ask(e.now, layerAdapter{e})
 	}
 	e.dial()
 	e.wantPeers()
 }
 
 func (e *Engine) wantsDials() bool {
-	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.spare
+	return !e.stopped && e.book.dialing < e.cfg.HalfOpen && e.open+e.book.dialing < e.cfg.MaxConns+e.replaceable
 }
 
 // dial dials the best addresses of the book.
@@ -344,8 +344,8 @@ func (e *Engine) dial() {
 	}
 }
 
-// few reports whether the torrent has too few connections.
-func (e *Engine) few() bool {
+// isShortOfPeers reports whether the torrent has too few connections.
+func (e *Engine) isShortOfPeers() bool {
 	if e.stopped || e.book.private || (e.content != nil && e.content.complete) {
 		return false
 	}
@@ -356,7 +356,7 @@ func (e *Engine) few() bool {
 // be dialled soon. It counts the whole book, and therefore runs at most once per
 // wantEvery.
 func (e *Engine) wantPeers() {
-	if e.now < e.wantAt || !e.few() {
+	if e.now < e.wantAt || !e.isShortOfPeers() {
 		return
 	}
 	e.wantAt = e.now.Add(wantEvery)

@@ -34,9 +34,9 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	e.sendExt(p, wire.ExtHandshakeID, e.scratch)
 }
 
-// tellUploadOnly tells all peers that we have stopped downloading, or started again (BEP
+// announceUploadOnly tells all peers that we have stopped downloading, or started again (BEP
 // 21).
-func (e *Engine) tellUploadOnly() {
+func (e *Engine) announceUploadOnly() {
 	for _, p := range e.peers {
 		e.sendUploadOnly(p)
 	}

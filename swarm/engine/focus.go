@@ -8,19 +8,19 @@ const maxFocus = 1024
 // focus, only its pieces are requested, but our interest in peers still follows
 // everything that is wanted.
 type focus struct {
-	on    bool
-	order []uint32       // most urgent first
-	place map[uint32]int // index of each piece in order
+	on       bool
+	order    []uint32       // most urgent first
+	position map[uint32]int // index of each piece in order
 }
 
 // set replaces the focus; nil removes it.
 func (f *focus) set(pieces []uint32) {
 	f.on = pieces != nil
 	f.order = f.order[:0]
-	f.place = make(map[uint32]int, min(len(pieces), maxFocus))
+	f.position = make(map[uint32]int, min(len(pieces), maxFocus))
 	for _, piece := range pieces[:min(len(pieces), maxFocus)] {
 		if !f.has(piece) {
-			f.place[piece] = len(f.order)
+			f.position[piece] = len(f.order)
 			f.order = append(f.order, piece)
 		}
 	}
@@ -28,14 +28,14 @@ func (f *focus) set(pieces []uint32) {
 
 // has reports whether a piece is in the focus.
 func (f *focus) has(piece uint32) bool {
-	_, ok := f.place[piece]
+	_, ok := f.position[piece]
 	return ok
 }
 
-// placeOf returns the index of a piece in the focus, or its length if the piece is not in
+// positionOf returns the index of a piece in the focus, or its length if the piece is not in
 // it.
-func (f *focus) placeOf(piece uint32) int {
-	if at, ok := f.place[piece]; ok {
+func (f *focus) positionOf(piece uint32) int {
+	if at, ok := f.position[piece]; ok {
 		return at
 	}
 	return len(f.order)

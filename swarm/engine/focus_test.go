@@ -11,7 +11,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// asked is the pieces that were requested, in the order in which they came up.
+// asked returns the requested pieces, in the order of the requests.
 func asked(cmds []Command) (out []uint32) {
 	for _, c := range of(cmds, CmdRequest) {
 		if n := len(out); n == 0 || out[n-1] != c.Block.Piece {
@@ -28,11 +28,11 @@ func (r *rig) focus(pieces ...uint32) {
 	r.step(&EvFocus{Pieces: pieces})
 }
 
-// Only the pieces of the focus are asked for, in its order; when they are there
-// nothing more is, and everything goes on when the focus is lifted.
-func TestFocusIsAllThatIsAskedFor(t *testing.T) {
+// Only the pieces of the focus are requested, in its order. When they are complete
+// nothing more is, and everything continues when the focus is removed.
+func TestOnlyTheFocusIsRequested(t *testing.T) {
 	r := newRig(t, Config{}, 0, 0)
-	r.focus(7, 3, 40, 1<<31) // before the metadata is known, and one is no piece
+	r.focus(7, 3, 40, 1<<31) // before the metadata is known, and with an invalid index
 	r.info(40, 64<<10)
 	c := r.seed(true)
 	var got []uint32
@@ -45,18 +45,18 @@ func TestFocusIsAllThatIsAskedFor(t *testing.T) {
 		r.give(c, cmds)
 	}
 	if got = slices.Compact(got); !slices.Equal(got, []uint32{7, 3}) {
-		t.Fatalf("asked for %v", got)
+		t.Fatalf("requested %v", got)
 	}
 	if cmds := r.wait(10 * time.Second); len(of(cmds, CmdRequest)) != 0 {
-		t.Errorf("more than the focus is asked for: %v", asked(cmds))
+		t.Errorf("pieces outside the focus were requested: %v", asked(cmds))
 	}
 	r.step(&EvFocus{})
 	if cmds := r.drain(); len(asked(cmds)) < 2 {
-		t.Errorf("with the focus lifted %v", asked(cmds))
+		t.Errorf("without the focus: %v", asked(cmds))
 	}
 }
 
-// A focus that moves takes back what was ordered, and the slots with it.
+// When the focus moves, its old requests are cancelled and their slots freed.
 func TestFocusMoves(t *testing.T) {
 	r := newRig(t, Config{Budget: 2, ChunkSize: 64 << 10}, 0, 0)
 	r.focus(0, 1, 2, 3)
@@ -64,7 +64,7 @@ func TestFocusMoves(t *testing.T) {
 	r.seed(true)
 	before := r.drain()
 	if got := asked(before); !slices.Equal(got, []uint32{0, 1}) {
-		t.Fatalf("asked for %v", got)
+		t.Fatalf("requested %v", got)
 	}
 	r.focus(30, 31)
 	after := r.drain()
@@ -75,13 +75,13 @@ func TestFocusMoves(t *testing.T) {
 		t.Errorf("%d slots are dropped", n)
 	}
 	if got := asked(after); !slices.Equal(got, []uint32{30, 31}) {
-		t.Errorf("asked for %v", got)
+		t.Errorf("requested %v", got)
 	}
 }
 
-// What has begun to come is kept while there is room, and makes room when there
-// is none.
-func TestFocusTakesTheRoomItNeeds(t *testing.T) {
+// A begun piece outside the focus is kept while slots are free, and dropped when there
+// are none.
+func TestFocusTakesTheSlotsItNeeds(t *testing.T) {
 	r := newRig(t, Config{Budget: 2, ChunkSize: 64 << 10}, 0, 0)
 	r.focus(0, 1)
 	r.info(40, 64<<10)
@@ -90,23 +90,23 @@ func TestFocusTakesTheRoomItNeeds(t *testing.T) {
 	r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: first[0].Block, Slot: first[0].Slot})
 	r.focus(30)
 	if got := asked(r.drain()); !slices.Equal(got, []uint32{30}) {
-		t.Fatalf("asked for %v", got)
+		t.Fatalf("requested %v", got)
 	}
 	if r.e.req.pieces.open[0] == nil {
-		t.Fatal("what had come was given up with room to spare")
+		t.Fatal("a begun piece was dropped although slots are free")
 	}
 	r.focus(30, 31, 32)
 	if got := asked(r.drain()); !slices.Contains(got, 31) || slices.Contains(got, 32) {
-		t.Errorf("asked for %v", got)
+		t.Errorf("requested %v", got)
 	}
 	if r.e.req.pieces.open[0] != nil {
-		t.Error("what is not in the focus holds the room")
+		t.Error("a piece outside the focus holds a slot")
 	}
 }
 
-// A late block of the first pieces is asked of a faster peer too; one that is not
-// urgent only when that peer has nothing else to do.
-func TestFocusHastens(t *testing.T) {
+// A late block of the first pieces is also requested from a faster peer. A less urgent
+// one is requested twice only when that peer has nothing else to do.
+func TestFocusDuplicatesLateRequests(t *testing.T) {
 	r := newRig(t, Config{}, 0, 0)
 	r.focus(0)
 	r.info(4, 16<<10*4)
@@ -134,7 +134,7 @@ func TestFocusHastens(t *testing.T) {
 		}
 	}
 	if twice != 4 {
-		t.Fatalf("%d late blocks are asked of the faster peer", twice)
+		t.Fatalf("%d late blocks were requested from the faster peer", twice)
 	}
 	r.block(BlockEvent{Kind: BlockArrived, Conn: fast, Block: owed[0].Block, Slot: owed[0].Slot})
 	cancelled := of(r.drain(), CmdCancel)
@@ -143,8 +143,8 @@ func TestFocusHastens(t *testing.T) {
 	}
 }
 
-// A peer that chokes us and allows two pieces all the same is asked for the one
-// in the focus.
+// From a peer that chokes us but allows two pieces, only the one in the focus is
+// requested.
 func TestFocusAndAllowedFast(t *testing.T) {
 	r := newRig(t, Config{}, 0, 0)
 	r.focus(5)
@@ -152,13 +152,12 @@ func TestFocusAndAllowedFast(t *testing.T) {
 	c := r.connect(true)
 	r.msg(c, wire.Msg{Type: wire.HaveAll}, wire.Msg{Type: wire.AllowedFast, Index: 2}, wire.Msg{Type: wire.AllowedFast, Index: 5})
 	if got := asked(r.drain()); !slices.Equal(got, []uint32{5}) {
-		t.Errorf("asked for %v", got)
+		t.Errorf("requested %v", got)
 	}
 }
 
-// The focus alone: each piece has the place where it is named first, as far as the
-// list is taken.
-func TestFocusAlone(t *testing.T) {
+// The position of each piece in the focus is that of its first occurrence in the list.
+func TestFocusPositions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var f focus
 		for range 3 {
@@ -175,14 +174,14 @@ func TestFocusAlone(t *testing.T) {
 			}
 			for piece := range uint32(1501) {
 				at := slices.Index(want, piece)
-				if f.has(piece) != (at >= 0) || (at >= 0 && f.placeOf(piece) != at) || (at < 0 && f.placeOf(piece) != len(want)) {
-					t.Fatalf("piece %d is at %d", piece, f.placeOf(piece))
+				if f.has(piece) != (at >= 0) || (at >= 0 && f.positionOf(piece) != at) || (at < 0 && f.positionOf(piece) != len(want)) {
+					t.Fatalf("piece %d is at %d", piece, f.positionOf(piece))
 				}
 			}
 		}
 		f.set(nil)
 		if f.on || f.has(0) {
-			t.Fatal("a focus that was lifted goes on")
+			t.Fatal("a removed focus is still in effect")
 		}
 	})
 }

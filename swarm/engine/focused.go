@@ -5,14 +5,14 @@ import "time"
 // This file decides what is requested while there is a focus.
 
 const (
-	// hastenAfter is the age at which an outstanding block of the focus is requested from
+	// duplicateAfter is the age at which an outstanding block of the focus is requested from
 	// a second peer too.
-	hastenAfter = time.Second
+	duplicateAfter = time.Second
 	// focusTime is how many seconds of a peer's rate are kept requested while there is a
 	// focus. It is shorter than queueTime, so that the next request is answered soon.
 	focusTime = time.Second
-	// hastened is how many blocks may be requested a second time from one peer at once.
-	hastened = 8
+	// maxDuplicates is how many blocks may be requested a second time from one peer at once.
+	maxDuplicates = 8
 	// urgentPieces is the number of missing pieces whose late blocks are requested from
 	// busy peers too.
 	urgentPieces = 2
@@ -55,21 +55,21 @@ func (r *requester) nextFocused(p *requestPeer) *chunk {
 		}
 		pc := r.pieces.open[index]
 		if pc == nil {
-			if r.mayBegin(p) && r.roomFor(at) {
+			if r.mayOpenChunk(p) && r.ensureSlotFor(at) {
 				return r.openChunk(r.openPiece(index))
 			}
 			return nil
 		}
-		if !r.may(p, pc) {
+		if !r.canFetch(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
-			if k := &pc.chunk[i]; k.needy && r.admits(p, k) {
+			if k := &pc.chunk[i]; k.requestable && r.mayUseChunk(p, k) {
 				return k
 			}
 		}
 		if pc.closed > 0 {
-			if r.mayBegin(p) && r.roomFor(at) {
+			if r.mayOpenChunk(p) && r.ensureSlotFor(at) {
 				return r.openChunk(pc)
 			}
 			return nil
@@ -78,9 +78,9 @@ func (r *requester) nextFocused(p *requestPeer) *chunk {
 	return nil
 }
 
-// roomFor reports whether a slot is free for the piece at index at of the focus. If less
+// ensureSlotFor reports whether a slot is free for the piece at index at of the focus. If less
 // urgent pieces hold all slots, it takes one of theirs.
-func (r *requester) roomFor(at int) bool {
+func (r *requester) ensureSlotFor(at int) bool {
 	if r.slots.available() {
 		return true
 	}
@@ -90,7 +90,7 @@ func (r *requester) roomFor(at int) bool {
 	var last *chunk
 	where := at
 	for _, pc := range r.pieces.opened {
-		place := r.focus.placeOf(pc.index)
+		place := r.focus.positionOf(pc.index)
 		for i := range pc.chunk {
 			if k := &pc.chunk[i]; k.state == chunkOpen && place > where {
 				last, where = k, place
@@ -107,10 +107,10 @@ func (r *requester) roomFor(at int) bool {
 	return r.slots.available()
 }
 
-// hasten requests blocks from p that slower peers have owed for a while: those of the
+// duplicateLate requests blocks from p that slower peers have owed for a while: those of the
 // first few missing pieces, or of all pieces when p has nothing else to do. When one peer
 // delivers, the others get a cancel.
-func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
+func (r *requester) duplicateLate(p *requestPeer, limit, pieces int) bool {
 	if p.choked || p.isDoubtful() {
 		return false
 	}
@@ -121,14 +121,14 @@ func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 			continue
 		}
 		for l := q.leases.oldest; l != nil; l = l.next {
-			if p.out() >= limit || asked == hastened {
+			if p.out() >= limit || asked == maxDuplicates {
 				return asked > 0
 			}
 			pc := l.chunk.piece
-			if r.now.Sub(l.at) < hastenAfter {
+			if r.now.Sub(l.at) < duplicateAfter {
 				break // leases are in the order of the requests
 			}
-			if !r.may(p, pc) || !r.urgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
+			if !r.canFetch(p, pc) || !r.isUrgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
 				continue
 			}
 			r.grant(p, l.chunk, l.block)
@@ -138,8 +138,8 @@ func (r *requester) hasten(p *requestPeer, limit, pieces int) bool {
 	return asked > 0
 }
 
-// urgent reports whether piece is among the first missing pieces of the focus.
-func (r *requester) urgent(piece uint32, first int) bool {
+// isUrgent reports whether piece is among the first missing pieces of the focus.
+func (r *requester) isUrgent(piece uint32, first int) bool {
 	for _, i := range r.focus.order {
 		if first == 0 {
 			return false

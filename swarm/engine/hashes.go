@@ -31,10 +31,10 @@ type hashPeer struct {
 	pause  mono.Time // no leaves are requested until then
 }
 
-// layerRequests implements layerSink.
-type layerRequests struct{ e *Engine }
+// layerAdapter implements layerSink.
+type layerAdapter struct{ e *Engine }
 
-func (s layerRequests) requestHashes(conn Conn, q metainfo.HashRequest) {
+func (s layerAdapter) requestHashes(conn Conn, q metainfo.HashRequest) {
 	s.e.sendHash(s.e.conns[conn], wire.HashRequest, q, nil)
 }
 
@@ -45,7 +45,7 @@ func (e *Engine) needLayers(info *metainfo.Info) bool {
 	}
 	// A torrent without v1 hashes has only a v2 infohash, so ours is that one. The link
 	// may have contained only its truncated form, so that nobody knew (BEP 46).
-	e.v2alone = true
+	e.v2Only = true
 	e.layer.begin(info)
 	for _, p := range e.peers {
 		p.v2 = true
@@ -83,7 +83,7 @@ func (e *Engine) onHash(p *peer, m *wire.Msg) {
 // onLayerHashes handles the answer to a request for a layer.
 func (e *Engine) onLayerHashes(p *peer, t wire.Type, q metainfo.HashRequest, hashes []byte) {
 	r := e.layer.received(e.now, &p.layer, q, t == wire.HashReject, hashes)
-	e.hadUse = r.wasAsked
+	e.wasUseful = r.wasAsked
 	if r.isWrong {
 		e.punish(p)
 	}
@@ -105,12 +105,12 @@ func (e *Engine) serveHashes(p *peer, q metainfo.HashRequest) {
 	// of hashes.
 	if c != nil && c.info.HasV2() && s.serve.Take(e.now, float64(q.Length)+float64(q.ProofLayers)+1) {
 		if hashes, ok := c.info.Hashes(nil, q); ok {
-			e.hadUse = true
+			e.wasUseful = true
 			e.sendHash(p, wire.Hashes, q, hashes)
 			return
 		}
 		if piece, ok := c.info.LeavesOf(q); ok && c.have.Has(piece) && s.leaves < maxLeaves && !e.paused {
-			e.hadUse = true
+			e.wasUseful = true
 			s.leaves++
 			e.cmd(Command{Kind: CmdLeaves, Conn: p.conn, Block: Block{Piece: uint32(piece)}, Hash: q})
 			return
@@ -153,7 +153,7 @@ func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hash
 		return
 	}
 	h.wanted = false
-	e.hadUse = true
+	e.wasUseful = true
 	if t == wire.HashReject {
 		h.pause = e.now.Add(hashPause)
 		return
@@ -163,7 +163,7 @@ func (e *Engine) onLeafHashes(p *peer, t wire.Type, q metainfo.HashRequest, hash
 		e.punish(p)
 		return
 	}
-	if !e.blame.testify(h.piece, leaves, blamed{e}) {
+	if !e.blame.resolveByLeaves(h.piece, leaves, blameAdapter{e}) {
 		return
 	}
 	e.req.endParole(h.piece)

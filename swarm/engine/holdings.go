@@ -48,7 +48,7 @@ func (r *requester) close(p *requestPeer) {
 	}
 	p.interested = false
 	p.want = 0
-	r.judge(p)
+	r.updateWeak(p)
 }
 
 // leave removes p, after close.
@@ -72,7 +72,7 @@ func (r *requester) hasNothing(p *requestPeer) {
 func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 	p.has, p.shares = has, false
 	p.nHas, p.nPadding = has.Count(), r.paddingIn(has)
-	p.dry = false
+	p.exhausted = false
 	if p.nHas == r.n {
 		r.hasAll(p)
 	} else if p.nHas > 0 {
@@ -85,7 +85,7 @@ func (r *requester) hasPieces(p *requestPeer, has bitset.Set) {
 func (r *requester) hasAll(p *requestPeer) {
 	p.has, p.nHas, p.nPadding, p.counted, p.shares = r.peers.full, r.n, r.nPadding, true, false
 	p.want = r.nNeed
-	p.dry = false
+	p.exhausted = false
 	r.peers.seeds++
 }
 
@@ -107,7 +107,7 @@ func (r *requester) addPiece(p *requestPeer, index uint32) {
 	r.pick.inc(index)
 	if r.need.Has(int(index)) {
 		p.want++
-		p.dry = false
+		p.exhausted = false
 	}
 }
 
@@ -120,7 +120,7 @@ func (r *requester) addPieces(p *requestPeer, fresh bitset.Set, n int) {
 	r.pick.addField(fresh)
 	if gained := r.need.CountAnd(fresh); gained > 0 {
 		p.want += gained
-		p.dry = false
+		p.exhausted = false
 	}
 }
 
@@ -173,15 +173,15 @@ func (r *requester) updateInterest(p *requestPeer) bool {
 func (r *requester) noteChoke(p *requestPeer) {
 	if !p.choked {
 		p.choked, p.chokedAt = true, r.now
-		r.judge(p)
+		r.updateWeak(p)
 	}
 }
 
 // noteUnchoke records that p no longer chokes us.
 func (r *requester) noteUnchoke(p *requestPeer) {
 	if p.choked {
-		p.choked, p.dry, p.crawls = false, false, false
-		r.judge(p)
+		p.choked, p.exhausted, p.crawls = false, false, false
+		r.updateWeak(p)
 	}
 }
 
@@ -216,6 +216,6 @@ func (r *requester) noteSuggest(p *requestPeer, piece uint32) {
 func (r *requester) noteAllowed(p *requestPeer, piece uint32) {
 	if len(p.allowed) < maxAllowed && !slices.Contains(p.allowed, piece) {
 		p.allowed = append(p.allowed, piece)
-		p.dry = false
+		p.exhausted = false
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// hostile drives an engine by what a fuzzer or the dice say: messages of every
-// kind in every state, blocks that were asked for and that were not, verdicts,
-// breaks and time. Whatever comes, nothing panics and the books agree.
+// hostile drives an engine by input of a fuzzer or random numbers: messages of every kind
+// in every state, requested and unrequested blocks, results of hashing, disconnects and
+// time. Whatever happens, nothing panics and the state stays consistent.
 type hostile struct {
 	r     *rig
 	conns []Conn
-	owed  []Command // requests not answered
+	owed  []Command // requests without an answer
 	store []Command
 }
 
@@ -125,7 +125,7 @@ func newHostile(t testing.TB) *hostile {
 	return &hostile{r: r}
 }
 
-// check is the simulation's check of the books.
+// check runs the simulation's consistency checks.
 func (h *hostile) check() {
 	n := &simNode{s: &sim{t: h.r.t.(*testing.T)}, e: h.r.e}
 	n.deepCheck()
@@ -134,7 +134,7 @@ func (h *hostile) check() {
 	}
 }
 
-func TestWhateverPeersDoTheBooksAgree(t *testing.T) {
+func TestStateStaysConsistentWhateverPeersDo(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		h := newHostile(t)
@@ -147,7 +147,7 @@ func TestWhateverPeersDoTheBooksAgree(t *testing.T) {
 	}
 }
 
-// anyMessage is a message that is right as often as not.
+// anyMessage returns a random message, valid about half the time.
 func anyMessage(rng *rand.Rand) []byte {
 	types := []wire.Type{wire.Choke, wire.Unchoke, wire.Unchoke, wire.Unchoke, wire.Interested, wire.NotInterested, wire.Have, wire.Bitfield,
 		wire.Request, wire.Cancel, wire.Port, wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast, wire.Extended, 99}

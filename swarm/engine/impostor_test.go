@@ -9,9 +9,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A peer id is no secret: who shows that of another peer, from another address,
-// neither takes its place nor keeps it out.
-func TestABorrowedPeerIDHarmsNobody(t *testing.T) {
+// Anyone can copy a peer id. A peer that uses the id of another from another address
+// neither replaces that peer nor keeps it out.
+func TestCopiedPeerIDHarmsNobody(t *testing.T) {
 	for _, low := range []bool{false, true} {
 		theirs := id.ID{2, 9}
 		if low {
@@ -25,9 +25,9 @@ func TestABorrowedPeerIDHarmsNobody(t *testing.T) {
 		r.give(good, r.drain())
 		r.join(EvConnected{Addr: addrOf(2000), PeerID: theirs, Incoming: true, Reserved: res})
 		if f := closed(r.drain(), good); f != FaultNone {
-			t.Errorf("the peer was closed with %v for one that shows its id", f)
+			t.Errorf("the peer was closed (%v) for one with the same id", f)
 		}
-		// The other way round.
+		// In reverse order.
 		r = newRig(t, Config{}, 50, 64<<10)
 		fake := r.join(EvConnected{Addr: addrOf(2000), PeerID: theirs, Incoming: true, Reserved: res})
 		r.msg(fake, wire.Msg{Type: wire.HaveAll}, wire.Msg{Type: wire.Unchoke})
@@ -35,15 +35,15 @@ func TestABorrowedPeerIDHarmsNobody(t *testing.T) {
 		for _, incoming := range []bool{false, true} {
 			good = r.join(EvConnected{Addr: addrOf(1000), PeerID: theirs, Incoming: incoming, Reserved: res})
 			if f := closed(r.drain(), good); f != FaultNone {
-				t.Errorf("the peer was refused with %v for one that shows its id", f)
+				t.Errorf("the peer was refused (%v) for one with the same id", f)
 			}
 			r.step(&EvClosed{Conn: good})
 		}
 	}
 }
 
-// A peer that delivers is not connected a second time by its address of the other
-// family; one that does not may have another address for its id.
+// A peer that delivers is not connected a second time through its address of the other
+// family. A peer that does not deliver may have another address with its id.
 func TestAPeerOfBothFamiliesIsConnectedOnce(t *testing.T) {
 	six := netip.MustParseAddrPort("[fd00::9]:6881")
 	for _, delivers := range []bool{false, true} {
@@ -55,7 +55,7 @@ func TestAPeerOfBothFamiliesIsConnectedOnce(t *testing.T) {
 		other := r.join(EvConnected{Addr: six, PeerID: r.e.conns[c].id, Incoming: true})
 		cmds := r.drain()
 		if closed(cmds, c) != FaultNone || (closed(cmds, other) == FaultDuplicate) != delivers {
-			t.Errorf("it delivers: %t; closed for %v and %v", delivers, closed(cmds, c), closed(cmds, other))
+			t.Errorf("delivers: %t; closed with %v and %v", delivers, closed(cmds, c), closed(cmds, other))
 		}
 	}
 }

@@ -19,11 +19,11 @@ const (
 // layerPhase collects the piece layers of a v2-only torrent (BEP 52). Without them no
 // piece can be verified, so the metadata is incomplete until then.
 type layerPhase struct {
-	info   *metainfo.Info
-	layers *metainfo.Layers // nil if no layer is missing
-	peers  []*layerPeer     // in order of arrival
-	by     []Conn           // the peer that each request was sent to; 0 if none
-	next   int              // all requests before this one are outstanding or answered
+	info    *metainfo.Info
+	layers  *metainfo.Layers // nil if no layer is missing
+	peers   []*layerPeer     // in order of arrival
+	askedOf []Conn           // the peer that each request was sent to; 0 if none
+	next    int              // all requests before this one are outstanding or answered
 }
 
 // layerPeer is the layer phase's state of a peer.
@@ -42,7 +42,7 @@ type layerSink interface {
 // begin starts the phase for a torrent without layers.
 func (y *layerPhase) begin(info *metainfo.Info) {
 	*y = layerPhase{info: info, layers: metainfo.NewLayers(info)}
-	y.by = make([]Conn, len(y.layers.Asks()))
+	y.askedOf = make([]Conn, len(y.layers.Asks()))
 }
 
 // isOpen reports whether layers are missing.
@@ -61,13 +61,13 @@ func (y *layerPhase) leave(p *layerPeer) {
 	if i := slices.Index(y.peers, p); i >= 0 {
 		y.peers = slices.Delete(y.peers, i, i+1)
 	}
-	y.free(p)
+	y.freeRequests(p)
 }
 
-// free returns the requests of p, so that other peers can be asked.
-func (y *layerPhase) free(p *layerPeer) {
+// freeRequests returns the requests of p, so that other peers can be asked.
+func (y *layerPhase) freeRequests(p *layerPeer) {
 	for _, k := range p.asked {
-		y.by[k] = 0
+		y.askedOf[k] = 0
 		y.next = min(y.next, k)
 	}
 	p.asked = nil
@@ -76,13 +76,13 @@ func (y *layerPhase) free(p *layerPeer) {
 // ask requests layers from the peers.
 func (y *layerPhase) ask(now mono.Time, sink layerSink) {
 	for _, p := range y.peers {
-		for len(p.asked) < maxLayersAsked && now >= p.pause && y.next < len(y.by) {
+		for len(p.asked) < maxLayersAsked && now >= p.pause && y.next < len(y.askedOf) {
 			k := y.next
 			y.next++
-			if y.by[k] != 0 || y.layers.Got(k) {
+			if y.askedOf[k] != 0 || y.layers.Got(k) {
 				continue
 			}
-			y.by[k] = p.conn
+			y.askedOf[k] = p.conn
 			if len(p.asked) == 0 {
 				p.at = now
 			}
@@ -107,7 +107,7 @@ func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashReques
 	}
 	k := p.asked[i]
 	r.wasAsked = true
-	y.by[k] = 0
+	y.askedOf[k] = 0
 	p.asked = slices.Delete(p.asked, i, i+1)
 	p.at = now
 	switch {
@@ -131,7 +131,7 @@ func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashReques
 func (y *layerPhase) upkeep(now mono.Time) {
 	for _, p := range y.peers {
 		if len(p.asked) > 0 && now.Sub(p.at) > hashTimeout {
-			y.free(p)
+			y.freeRequests(p)
 			p.pause = now.Add(hashPause)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// v2Info is a torrent that libtorrent made, v2 alone, with its layers and its data.
+// v2Info returns a v2-only torrent made by libtorrent, with its layers and its data.
 func v2Info(t testing.TB) (*metainfo.Info, []byte) {
 	t.Helper()
 	b, err := os.ReadFile("../../magnet/metainfo/testdata/v2-tree.torrent")
@@ -34,7 +34,7 @@ func v2Info(t testing.TB) (*metainfo.Info, []byte) {
 	return tt.Info, data
 }
 
-// hashMsg is the body of a hash message that was sent.
+// hashMsg parses a sent hash message.
 func hashMsg(t testing.TB, m wire.Msg) (metainfo.HashRequest, []byte) {
 	t.Helper()
 	h, err := wire.ParseHash(&m)
@@ -48,9 +48,9 @@ func hashes(t wire.Type, q metainfo.HashRequest, b []byte) wire.Msg {
 	return wire.Msg{Type: t, Payload: wire.AppendHash(nil, wire.HashMsg{Root: q.Root, Base: q.Base, Index: q.Index, Length: q.Length, ProofLayers: q.ProofLayers, Hashes: b})}
 }
 
-// BEP 52: the piece layers come from peers, proven by the roots: who gives wrong
-// ones is banned, who rejects is passed over, and the metadata is complete when
-// all are there.
+// BEP 52: piece layers are fetched from peers and verified against the roots. A peer that
+// sends wrong ones is banned, one that rejects is paused, and the metadata is complete
+// when no layer is missing.
 func TestBEP52LayersComeBeforePieces(t *testing.T) {
 	info, _ := v2Info(t)
 	r := &rig{t: t, now: 1}
@@ -104,13 +104,13 @@ func TestBEP52LayersComeBeforePieces(t *testing.T) {
 		t.Fatal("the layers never came")
 	}
 	if p := r.e.conns[liar]; !p.closing || r.e.conns[refuser].closing || r.e.conns[honest].closing {
-		t.Error("another than the liar is closed, or the liar is not")
+		t.Error("not exactly the liar was closed")
 	}
 }
 
-// A block that is bad is known by the leaves of its piece: who sent it is banned
-// before a good copy has come, and who sent the others is not.
-func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
+// The leaves of a piece show which of its blocks is bad. Its sender is banned before a
+// good copy has arrived, and the senders of the others are not.
+func TestBEP52LiarIsFoundByItsFirstBadBlock(t *testing.T) {
 	info, data := v2Info(t)
 	r := &rig{t: t, now: 1}
 	r.e = New(Config{InfoHash: info.Hash, InfoHashV2: info.HashV2, Budget: 64}, 0)
@@ -123,7 +123,7 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 		return c
 	}
 	honest, liar := join(), join()
-	// Both give to one piece of two blocks, by hand.
+	// Both send a block of a piece of two blocks.
 	const piece = 0
 	var cmds []Command
 	got := map[uint32]Conn{}
@@ -134,7 +134,7 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 				r.block(BlockEvent{Kind: BlockArrived, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
 				continue
 			}
-			// The second block comes from the liar: the first one lets it go.
+			// The second block must come from the liar, so the other peer rejects it.
 			if x.Block.Begin > 0 && x.Conn == honest {
 				r.msg(honest, wire.Msg{Type: wire.Reject, Index: x.Block.Piece, Begin: x.Block.Begin, Length: x.Block.Length})
 				continue
@@ -180,18 +180,18 @@ func TestBEP52ALiarIsKnownByItsFirstBadBlock(t *testing.T) {
 		}
 	}
 	if !asked {
-		t.Fatal("nobody is asked for the leaves")
+		t.Fatal("the leaves were not requested")
 	}
 	if closed(r.drain(), liar) != FaultBanned || r.e.conns[honest].closing {
-		t.Error("not the liar alone is banned")
+		t.Error("not exactly the liar was banned")
 	}
 	if len(r.e.blame.suspects) != 0 {
-		t.Error("the case is still open")
+		t.Error("the evidence was not dropped")
 	}
 }
 
-// A peer that begins with the link of a v2 torrent has to ask for hashes before it knows how
-// many pieces there are, and says what it has after that.
+// A peer that starts from the link of a v2 torrent has to request hashes before it knows
+// the number of pieces, and can send its bitfield only afterwards.
 func TestHashRequestsMayPrecedeTheBitfield(t *testing.T) {
 	info, _ := v2Info(t)
 	for _, m := range []wire.Msg{{Type: wire.HaveNone}, {Type: wire.Bitfield, Payload: make([]byte, (info.NumPieces()+7)/8)}} {
@@ -215,8 +215,8 @@ func TestHashRequestsMayPrecedeTheBitfield(t *testing.T) {
 	}
 }
 
-// BEP 52: hashes are given of what we have, leaves are computed, the rest is
-// rejected, and only over a v2 connection.
+// BEP 52: we send hashes that we have, compute leaves, and reject everything else;
+// requests are allowed only over a v2 connection.
 func TestBEP52HashesAreServed(t *testing.T) {
 	info, data := v2Info(t)
 	r := &rig{t: t, now: 1}
@@ -228,7 +228,7 @@ func TestBEP52HashesAreServed(t *testing.T) {
 		ms := sent(t, r.drain(), c)
 		last := ms[len(ms)-1]
 		if got, b := hashMsg(t, last); last.Type != wire.Hashes || got != q || len(b) == 0 {
-			t.Errorf("%+v is answered by %v", q, last.Type)
+			t.Errorf("%+v was answered with %v", q, last.Type)
 		}
 	}
 	q, _ := info.LeafRequest(0)
@@ -240,15 +240,15 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	r.step(&EvLeaves{Conn: c, Block: cmds[0].Block, Hash: cmds[0].Hash, OK: true, Leaves: metainfo.Leaves(nil, data[:info.DataSize(0)])})
 	ms := sent(t, r.drain(), c)
 	if got, b := hashMsg(t, ms[0]); ms[0].Type != wire.Hashes || got != q || len(b) != 32*int(q.Length) {
-		t.Errorf("leaves are answered by %v with %d bytes", ms[0].Type, len(b))
+		t.Errorf("leaves were answered with %v of %d bytes", ms[0].Type, len(b))
 	}
 	q.Root[0] ^= 1
 	r.msg(c, hashes(wire.HashRequest, q, nil))
 	if ms := sent(t, r.drain(), c); len(ms) != 1 || ms[0].Type != wire.HashReject {
-		t.Errorf("a request for what we have not is answered by %v", typesOf(ms))
+		t.Errorf("a request for unknown hashes was answered with %v", typesOf(ms))
 	}
-	// Whoever asks for the same again and again gets it twice and some, and then as much
-	// as it sends.
+	// Repeated requests for the same hashes are served about twice. Then the answers are
+	// limited to the size of the requests.
 	asked, drawn := 0, 0
 	ask := metainfo.NewLayers(info).Asks()[0]
 	for range 20_000 {
@@ -262,11 +262,11 @@ func TestBEP52HashesAreServed(t *testing.T) {
 		}
 	}
 	if most := asked + 32*(hashBurst+2*info.NumPieces()); drawn > most {
-		t.Errorf("%d bytes of requests drew %d, at most %d", asked, drawn, most)
+		t.Errorf("%d bytes of requests yielded %d, more than %d", asked, drawn, most)
 	}
 	v1 := r.join(EvConnected{})
 	r.msg(v1, hashes(wire.HashRequest, q, nil))
 	if closed(r.drain(), v1) != FaultProtocol {
-		t.Error("a v1 peer may ask for hashes")
+		t.Error("a v1 peer may request hashes")
 	}
 }

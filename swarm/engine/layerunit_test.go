@@ -11,24 +11,24 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// layerWorld is a layer phase whose peers the test plays, and its sink.
+// layerWorld is a layer phase whose peers are simulated by the test; it is also its sink.
 type layerWorld struct {
 	t     rapid.TB
 	y     layerPhase
 	now   mono.Time
 	peers []*layerPeer
-	owed  map[Conn][]metainfo.HashRequest // what each was asked for and has not answered
+	owed  map[Conn][]metainfo.HashRequest // unanswered requests of each peer
 }
 
 func (w *layerWorld) requestHashes(c Conn, q metainfo.HashRequest) {
 	if p := w.peers[c-1]; w.now < p.pause {
-		w.t.Fatalf("peer %d is asked in its pause", c)
+		w.t.Fatalf("peer %d was asked during its pause", c)
 	}
 	w.owed[c] = append(w.owed[c], q)
 }
 
-// Whatever peers do, each layer is on order at one peer at most, and all layers come
-// once an honest peer answers.
+// Whatever peers do, each layer is requested from at most one peer at a time, and all
+// layers arrive once an honest peer answers.
 func TestLayerPhaseCompletesBesideAnyPeers(t *testing.T) {
 	whole, _ := v2Info(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -38,13 +38,13 @@ func TestLayerPhaseCompletesBesideAnyPeers(t *testing.T) {
 		}
 		w := &layerWorld{t: t, now: 1, owed: map[Conn][]metainfo.HashRequest{}}
 		w.y.begin(lacking)
-		asks := len(w.y.by)
+		asks := len(w.y.askedOf)
 		answer := func(c Conn, what int) (done bool) {
 			q := w.owed[c][0]
 			w.owed[c] = w.owed[c][1:]
 			hashes, ok := whole.Hashes(nil, q)
 			if !ok {
-				t.Fatal("the request makes no sense")
+				t.Fatal("invalid request")
 			}
 			if what == 2 {
 				hashes = slices.Clone(hashes)
@@ -52,7 +52,7 @@ func TestLayerPhaseCompletesBesideAnyPeers(t *testing.T) {
 			}
 			r := w.y.received(w.now, w.peers[c-1], q, what == 1, hashes)
 			if r.isWrong != (what == 2 && r.wasAsked) {
-				t.Fatalf("an answer is taken for wrong: %v", r.isWrong)
+				t.Fatalf("answer judged wrong: %v", r.isWrong)
 			}
 			return r.info != nil
 		}
@@ -84,11 +84,11 @@ func TestLayerPhaseCompletesBesideAnyPeers(t *testing.T) {
 			}
 			for _, p := range w.y.peers {
 				if len(p.asked) > maxLayersAsked {
-					t.Fatalf("%d requests are on order at one peer", len(p.asked))
+					t.Fatalf("%d outstanding requests at one peer", len(p.asked))
 				}
 				for _, k := range p.asked {
-					if w.y.by[k] != p.conn {
-						t.Fatalf("request %d is on order at %d and at %d", k, p.conn, w.y.by[k])
+					if w.y.askedOf[k] != p.conn {
+						t.Fatalf("request %d is outstanding at %d and at %d", k, p.conn, w.y.askedOf[k])
 					}
 				}
 			}
@@ -100,15 +100,15 @@ func TestLayerPhaseCompletesBesideAnyPeers(t *testing.T) {
 		for range asks + 1 {
 			w.y.ask(w.now, w)
 			if len(w.owed[honest]) == 0 {
-				t.Fatal("nothing is asked for while layers are lacking")
+				t.Fatal("nothing is requested although layers are missing")
 			}
 			if answer(honest, 0) {
 				if w.y.isOpen() {
-					t.Fatal("the phase goes on")
+					t.Fatal("the phase has not ended")
 				}
 				return
 			}
 		}
-		t.Fatal("an honest peer gave all layers, and some are lacking")
+		t.Fatal("an honest peer sent all layers, but some are missing")
 	})
 }

@@ -183,7 +183,7 @@ func (r *requester) giveBack(l *lease) {
 	if s := &k.piece.block[b]; s.held == nil && !s.done {
 		k.free++
 		k.next = min(k.next, b)
-		r.setNeedy(k)
+		r.updateRequestable(k)
 		r.peers.freed = true
 	}
 }
@@ -211,7 +211,7 @@ func (r *requester) forfeit(l *lease, rejected bool) {
 	r.cancel(l, rejected)
 	if !p.closing {
 		p.strike(r.now, at, rejected)
-		r.judge(p)
+		r.updateWeak(p)
 	}
 }
 

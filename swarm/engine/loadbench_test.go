@@ -10,8 +10,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// What peers that request nothing cost a seed in a turn: 500 of them, unchoked as far as
-// there are slots.
+// BenchmarkIdleSeedTurn measures a turn of a seed with 500 peers that request nothing,
+// unchoked as far as there are slots.
 func BenchmarkIdleSeedTurn(b *testing.B) {
 	for _, limit := range []int64{0, 50 << 20} {
 		b.Run(fmt.Sprintf("limit=%dM", limit>>20), func(b *testing.B) {
@@ -35,14 +35,15 @@ func BenchmarkIdleSeedTurn(b *testing.B) {
 	}
 }
 
-// A block's way out of a seed: the shell has sent a few blocks, hands the next requests
-// of their peers over, and gets what is to be sent next.
+// BenchmarkUploadBlock measures the path of a block out of a seed: the shell reports a
+// few sent blocks and their peers' next requests, and the engine returns what to send
+// next.
 func BenchmarkUploadBlock(b *testing.B) {
 	type load struct {
 		peers, depth int
 		limit        int64
-		copied       bool // others have the pieces too
-		scattered    bool // each request is for another piece
+		copied       bool // other peers have the pieces too
+		scattered    bool // each request is for a different piece
 	}
 	for _, l := range []load{
 		{1, 250, 0, false, false}, {1, 250, 0, true, false}, {1, 250, 50 << 20, false, false}, {1, 250, 50 << 20, true, false},
@@ -122,9 +123,9 @@ func BenchmarkUploadBlock(b *testing.B) {
 	}
 }
 
-// A block's way in from 40 seeds, as in [BenchmarkBlock]. Each answers in its turn, a
-// few times more often than the next, so that some have requested all they may while
-// others wait.
+// BenchmarkBlockOfManySeeds measures the path of a block from one of 40 seeds, like
+// [BenchmarkBlock]. Each seed answers in turn, some of them several times as often, so
+// that some have reached their request limit while others wait.
 func BenchmarkBlockOfManySeeds(b *testing.B) {
 	for _, budget := range []int{64, 8} {
 		b.Run(fmt.Sprintf("budget=%d", budget), func(b *testing.B) {
@@ -184,8 +185,8 @@ func BenchmarkBlockOfManySeeds(b *testing.B) {
 	}
 }
 
-// reportPerBlock reports the CPU time of a block. one counts the blocks that it moves; it
-// is called so many times before the measurement begins.
+// reportPerBlock reports the CPU time per block. one counts the blocks that it moves, and
+// is called before times before the measurement.
 func reportPerBlock(b *testing.B, before int, blocks *int, one func()) {
 	for range before {
 		one()

@@ -11,7 +11,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// giving is a choker whose interested peers sent us bytes at these rates for two minutes.
+// giving returns a choker whose interested peers have sent us data at these rates for two
+// minutes.
 func giving(rates []int) (c choker, peers []*chokePeer, now mono.Time) {
 	c = newChoker(4, rand.New(rand.NewPCG(1, 2)))
 	sink := newSlotHolders(nil, 5)
@@ -30,7 +31,7 @@ func giving(rates []int) (c choker, peers []*chokePeer, now mono.Time) {
 	return c, peers, now
 }
 
-// Merit is an equal share and a part in proportion to what a peer sent, and 1 on average.
+// Merit is an equal share plus a part proportional to what a peer sent; its average is 1.
 func TestMeritIsInProportionToWhatWasSent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rates := rapid.SliceOfN(rapid.IntRange(0, 10<<20), 1, 30).Draw(t, "rates")
@@ -45,22 +46,22 @@ func TestMeritIsInProportionToWhatWasSent(t *testing.T) {
 				want = equalShare + (1-equalShare)*float64(rates[i])*float64(len(rates))/float64(sum)
 			}
 			if math.Abs(got-want) > 1e-6*want {
-				t.Fatalf("a peer of %d bytes a second, of %d by %d, has a merit of %v, not %v", rates[i], sum, len(rates), got, want)
+				t.Fatalf("a peer that sends %d bytes/s, of %d by %d peers, has a merit of %v, not %v", rates[i], sum, len(rates), got, want)
 			}
 			total += got
 		}
 		if n := float64(len(peers)); math.Abs(total-n) > 1e-6*n {
-			t.Fatalf("the merits of %v peers sum up to %v", n, total)
+			t.Fatalf("the merits of %v peers add up to %v", n, total)
 		}
 	})
 }
 
-// A peer that splits what it sends over many identities gains their equal shares alone.
+// A peer that splits what it sends over many identities gains only their equal shares.
 func TestMeritOfManyIdentitiesIsThatOfOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		others := rapid.SliceOfN(rapid.IntRange(1, 1<<20), 1, 10).Draw(t, "others")
 		k, each := rapid.IntRange(2, 20).Draw(t, "identities"), rapid.IntRange(0, 100_000).Draw(t, "rate")
-		share := func(n int) (paid float64) { // of the uplink, beyond the equal shares
+		share := func(n int) (paid float64) { // fraction of the uplink beyond the equal shares
 			rates := append([]int{}, others...)
 			for range n {
 				rates = append(rates, k*each/n)
@@ -81,7 +82,7 @@ func TestMeritOfManyIdentitiesIsThatOfOne(t *testing.T) {
 	})
 }
 
-// What a peer sends counts within seconds, and is remembered for minutes.
+// What a peer sends counts within seconds and is remembered for minutes.
 func TestMeritIsEarnedSoonAndForgottenSlowly(t *testing.T) {
 	c, peers, now := giving([]int{100_000, 0})
 	fresh := peers[1]
@@ -100,6 +101,6 @@ func TestMeritIsEarnedSoonAndForgottenSlowly(t *testing.T) {
 	}
 	c.measureCredit(now)
 	if m, old := c.merit(now, fresh), c.merit(now, peers[0]); m < equalShare+0.02 || m > old/2 {
-		t.Errorf("a minute after it sent something a peer has a merit of %v beside %v", m, old)
+		t.Errorf("a minute after it last sent data, a peer has a merit of %v, the other %v", m, old)
 	}
 }

@@ -33,8 +33,8 @@ type early struct {
 
 func (x *early) size() int { return len(x.bits) + 4*cap(x.haves) }
 
-// message handles EvMessage.
-func (e *Engine) message(p *peer, m *wire.Msg) {
+// handleMessage handles EvMessage.
+func (e *Engine) handleMessage(p *peer, m *wire.Msg) {
 	switch m.Type {
 	case wire.Suggest, wire.HaveAll, wire.HaveNone, wire.Reject, wire.AllowedFast:
 		if !p.reserved.Fast() { // BEP 6: both must set the bit
@@ -55,7 +55,7 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		e.req.noteUnchoke(&p.down)
 
 	case wire.Interested:
-		e.choker.setInterested(e.now, &p.choke, chokes{e})
+		e.choker.setInterested(e.now, &p.choke, chokeAdapter{e})
 	case wire.NotInterested:
 		e.choker.setNotInterested(&p.choke)
 
@@ -67,8 +67,8 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 		// 52). aria2 sends a bitfield or have all later too, when it is shorter than the
 		// pending haves.
 		switch {
-		case !p.fielded && !p.began:
-			p.fielded = true
+		case !p.gotBitfield && !p.pastBitfield:
+			p.gotBitfield = true
 			e.onField(p, m)
 		case m.Type == wire.HaveNone:
 			e.close(p, FaultProtocol)
@@ -76,17 +76,17 @@ func (e *Engine) message(p *peer, m *wire.Msg) {
 			e.onLateField(p, m)
 		}
 	case wire.Have:
-		p.began = true
+		p.pastBitfield = true
 		e.onHave(p, m.Index)
 
 	case wire.Request:
-		p.began = true
+		p.pastBitfield = true
 		e.onRequest(p, Block{m.Index, m.Begin, m.Length})
 	case wire.Cancel:
-		p.began = true
+		p.pastBitfield = true
 		e.onCancel(p, Block{m.Index, m.Begin, m.Length})
 	case wire.Reject:
-		p.began = true
+		p.pastBitfield = true
 		e.onReject(p, Block{m.Index, m.Begin, m.Length})
 
 	case wire.Suggest:
@@ -180,10 +180,10 @@ func (e *Engine) addPieces(p *peer, m *wire.Msg) {
 	if n == 0 || p.closing {
 		return
 	}
-	e.hadUse = true
+	e.wasUseful = true
 	e.req.addPieces(&p.down, fresh, n)
 	for i := fresh.Next(0); i >= 0 && p.super.shown.Len() > 0; i = fresh.Next(i + 1) {
-		c.super.requested(&p.super, uint32(i))
+		c.super.noteRequest(&p.super, uint32(i))
 	}
 	e.updateInterest(p)
 	if e.req.isSeed(&p.down) {
@@ -220,18 +220,18 @@ const (
 	fieldPlaces = 1 << 10 // addresses remembered
 )
 
-// mayCount charges the address of p for a bitfield and reports whether the bitfield may
+// mayCountBitfield charges the address of p for a bitfield and reports whether the bitfield may
 // be counted.
-func (e *Engine) mayCount(p *peer) bool {
+func (e *Engine) mayCountBitfield(p *peer) bool {
 	blocks := e.content.n / fieldPieces
 	if blocks == 0 {
 		return true
 	}
-	if e.fields == nil {
-		e.fields = rate.NewSources(fieldRate, fieldBurst, fieldPlaces, e.rng)
+	if e.bitfieldRates == nil {
+		e.bitfieldRates = rate.NewSources(fieldRate, fieldBurst, fieldPlaces, e.rng)
 	}
 	for range blocks {
-		if _, ok := e.fields.Take(e.now, rate.SourceOf(p.addr.Addr())); !ok {
+		if _, ok := e.bitfieldRates.Take(e.now, rate.SourceOf(p.addr.Addr())); !ok {
 			return false
 		}
 	}
@@ -242,7 +242,7 @@ func (e *Engine) mayCount(p *peer) bool {
 func (e *Engine) setField(p *peer, all bool, bits []byte) {
 	c := e.content
 	if bits != nil {
-		if !e.mayCount(p) {
+		if !e.mayCountBitfield(p) {
 			e.close(p, FaultUseless)
 			return
 		}
@@ -262,7 +262,7 @@ func (e *Engine) setField(p *peer, all bool, bits []byte) {
 func (e *Engine) onHave(p *peer, index uint32) {
 	c := e.content
 	if c == nil {
-		e.hadUse = true
+		e.wasUseful = true
 		// Beyond the limit haves are ignored, which harms only the peer itself.
 		if !p.early.all && len(p.early.haves) < maxEarlyList && e.early < maxEarly {
 			before := p.early.size()
@@ -274,10 +274,10 @@ func (e *Engine) onHave(p *peer, index uint32) {
 	if !e.inRange(p, index) || p.down.nHas == c.n || p.down.has.Has(int(index)) {
 		return
 	}
-	e.hadUse = true
+	e.wasUseful = true
 	e.req.addPiece(&p.down, index)
 	c.spread.noteHave(e.now, &p.spread, index)
-	c.super.requested(&p.super, index)
+	c.super.noteRequest(&p.super, index)
 	e.updateInterest(p)
 	if e.req.isSeed(&p.down) {
 		e.dropUseless(p)
@@ -296,6 +296,6 @@ func (e *Engine) onDontHave(p *peer, index uint32) {
 		}
 	}
 	e.req.removePiece(&p.down, index)
-	c.super.lost(index)
+	c.super.noteLost(index)
 	e.updateInterest(p)
 }

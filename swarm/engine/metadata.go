@@ -38,24 +38,24 @@ const (
 // decides which block to request from which peer, and how long to wait. The assembler
 // verifies what arrives.
 type metadataPhase struct {
-	asm    *metainfo.Assembler
-	done   bool        // the dictionary is complete, or came from elsewhere
-	peers  []*metaPeer // in order of arrival
-	silent int         // timeouts since a block arrived
-	due    mono.Time   // when the next peer times out
+	asm      *metainfo.Assembler
+	done     bool        // the dictionary is complete, or came from elsewhere
+	peers    []*metaPeer // in order of arrival
+	timeouts int         // timeouts since a block arrived
+	due      mono.Time   // when the next peer times out
 }
 
 // metaPeer is the metadata phase's state of a peer.
 type metaPeer struct {
-	conn   Conn        // when it connected
-	since  mono.Time   // when it was connected
-	size   int64       // of the metadata, as announced by the peer and accepted by the assembler; 0 if it has none
-	asked  []int       // requested blocks
-	at     mono.Time   // time of its last request or answer
-	pause  mono.Time   // nothing is requested until then
-	gave   bool        // it has sent a block
-	silent uint8       // timeouts since it sent a block
-	serve  rate.Bucket // blocks that we may send it
+	conn     Conn        // when it connected
+	since    mono.Time   // when it was connected
+	size     int64       // of the metadata, as announced by the peer and accepted by the assembler; 0 if it has none
+	asked    []int       // requested blocks
+	at       mono.Time   // time of its last request or answer
+	pause    mono.Time   // nothing is requested until then
+	hasSent  bool        // it has sent a block
+	timeouts uint8       // timeouts since it sent a block
+	serve    rate.Bucket // blocks that we may send it
 }
 
 // metaSink sends the requests of the metadata phase.
@@ -117,7 +117,7 @@ func (m *metadataPhase) ask(now mono.Time, sink metaSink) {
 	if m.done {
 		return
 	}
-	m.passOver(now)
+	m.expireRequests(now)
 	busy := 0
 	for _, p := range m.peers {
 		if len(p.asked) > 0 {
@@ -133,7 +133,7 @@ func (m *metadataPhase) ask(now mono.Time, sink metaSink) {
 // is the number of peers with requests; askSome returns the new number.
 func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaSink) int {
 	for _, p := range m.peers {
-		if !p.isUsable() || (p.silent > 0) != silent || now < p.pause || (len(p.asked) == 0 && busy >= maxMetaPeers) {
+		if !p.isUsable() || (p.timeouts > 0) != silent || now < p.pause || (len(p.asked) == 0 && busy >= maxMetaPeers) {
 			continue
 		}
 		for len(p.asked) < maxMetaAsked {
@@ -157,14 +157,14 @@ func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaS
 
 // patience returns how long p may leave a request unanswered.
 func (m *metadataPhase) patience(p *metaPeer) time.Duration {
-	if p.gave {
+	if p.hasSent {
 		return metaTimeout
 	}
-	return metaFirst >> min(m.silent/maxMetaPeers, metaHurry)
+	return metaFirst >> min(m.timeouts/maxMetaPeers, metaHurry)
 }
 
-// passOver frees the blocks of peers that have timed out.
-func (m *metadataPhase) passOver(now mono.Time) {
+// expireRequests frees the blocks of peers that have timed out.
+func (m *metadataPhase) expireRequests(now mono.Time) {
 	if now < m.due {
 		return
 	}
@@ -181,15 +181,15 @@ func (m *metadataPhase) passOver(now mono.Time) {
 			m.asm.Reject(p.id(), block)
 		}
 		p.asked = p.asked[:0]
-		p.pause = now.Add(metaPause << min(p.silent, metaPauses))
-		p.silent = min(p.silent+1, metaPauses)
-		m.silent++
+		p.pause = now.Add(metaPause << min(p.timeouts, metaPauses))
+		p.timeouts = min(p.timeouts+1, metaPauses)
+		m.timeouts++
 	}
 }
 
-// answered removes a block from the requests of p, and reports whether it was among them
+// noteAnswer removes a block from the requests of p, and reports whether it was among them
 // while the phase lasts.
-func (m *metadataPhase) answered(now mono.Time, p *metaPeer, block int) bool {
+func (m *metadataPhase) noteAnswer(now mono.Time, p *metaPeer, block int) bool {
 	i := slices.Index(p.asked, block)
 	if i < 0 {
 		return false
@@ -199,9 +199,9 @@ func (m *metadataPhase) answered(now mono.Time, p *metaPeer, block int) bool {
 	return !m.done
 }
 
-// rejected handles a reject from p, and reports whether p had been asked for the block.
-func (m *metadataPhase) rejected(now mono.Time, p *metaPeer, block int) bool {
-	if !m.answered(now, p, block) {
+// noteReject handles a reject from p, and reports whether p had been asked for the block.
+func (m *metadataPhase) noteReject(now mono.Time, p *metaPeer, block int) bool {
+	if !m.noteAnswer(now, p, block) {
 		return false
 	}
 	m.asm.Reject(p.id(), block)
@@ -223,7 +223,7 @@ func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []b
 	if m.done {
 		return r // another peer was faster
 	}
-	r.wasAsked = m.answered(now, p, block)
+	r.wasAsked = m.noteAnswer(now, p, block)
 	info, liars, err := m.asm.Block(p.id(), block, data)
 	if errors.Is(err, metainfo.ErrUnasked) {
 		return r
@@ -248,17 +248,17 @@ func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []b
 
 // noteAlive records that p answers requests, even if late.
 func (m *metadataPhase) noteAlive(now mono.Time, p *metaPeer) {
-	p.gave = true
-	m.silent = 0
-	if p.silent > 0 {
-		p.silent, p.pause = 0, now // upkeep ends its pause
+	p.hasSent = true
+	m.timeouts = 0
+	if p.timeouts > 0 {
+		p.timeouts, p.pause = 0, now // upkeep ends its pause
 	}
 }
 
 // upkeep runs once per second for each peer while there is no metadata. It ends pauses,
 // and returns the fault of a peer to close: when connections are nearly used up
-// (crowded), one that cannot send metadata is closed.
-func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, crowded bool) Fault {
+// (nearlyFull), one that cannot send metadata is closed.
+func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, nearlyFull bool) Fault {
 	if m.done {
 		return FaultNone
 	}
@@ -269,7 +269,7 @@ func (m *metadataPhase) upkeep(now mono.Time, p *metaPeer, crowded bool) Fault {
 			return FaultProtocol
 		}
 	}
-	if crowded && !p.isUsable() && now.Sub(p.since) > metaGrace {
+	if nearlyFull && !p.isUsable() && now.Sub(p.since) > metaGrace {
 		return FaultUseless
 	}
 	return FaultNone

@@ -7,8 +7,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// metaSwarm connects peers that offer metadata of a size; whom answer is told of
-// requests, and says whether it answers.
+// playMetadata connects peers that offer metadata: mute ones, which answer after slow or
+// never, and one good one. It returns how long the metadata takes.
 func playMetadata(t *testing.T, mute int, slow time.Duration, limit time.Duration) time.Duration {
 	info := testInfo(t, 20_000, 16<<10, 100, false) // 400 kB of metadata
 	r := &rig{t: t, now: 1}
@@ -69,9 +69,9 @@ func playMetadata(t *testing.T, mute int, slow time.Duration, limit time.Duratio
 	return limit
 }
 
-// Peers that offer metadata and never send any delay it by seconds, however many
-// they are and however late the peer comes that has it.
-func TestMetadataComesBesideMutePeers(t *testing.T) {
+// Peers that offer metadata but never send any delay it only by seconds, however many
+// they are and however late the peer that has it connects.
+func TestMetadataArrivesDespiteMutePeers(t *testing.T) {
 	alone := playMetadata(t, 0, 0, time.Minute)
 	for _, mute := range []int{8, 20, 60, 150} {
 		if took := playMetadata(t, mute, 0, 10*time.Minute); took > alone+10*time.Second {
@@ -80,10 +80,10 @@ func TestMetadataComesBesideMutePeers(t *testing.T) {
 	}
 }
 
-// Where every peer is slow, what they send late counts.
-func TestMetadataComesFromSlowPeers(t *testing.T) {
+// When every peer is slow, late blocks still count.
+func TestMetadataArrivesFromSlowPeers(t *testing.T) {
 	if took := playMetadata(t, 20, 6*time.Second, 10*time.Minute); took > 20*time.Second {
-		t.Errorf("20 peers that answer after 6 s, and a fast one, take %v", took)
+		t.Errorf("with 20 peers that answer after 6 s and a fast one, it took %v", took)
 	}
 	if took := playMetadata(t, 0, 0, time.Minute); took > 2*time.Second {
 		t.Errorf("one peer that answers in 100 ms takes %v", took)

@@ -13,21 +13,22 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// metaOrder is one request that the metadata phase sent.
+// metaOrder is a request that the metadata phase sent.
 type metaOrder struct {
 	conn  Conn
 	block int
-	at    mono.Time // when it is answered
+	at    mono.Time // when it will be answered
 }
 
-// metaWorld is a metadata phase whose peers the test plays, and its sink.
+// metaWorld is a metadata phase whose peers are simulated by the test; it is also its
+// sink.
 type metaWorld struct {
 	t      rapid.TB
 	m      metadataPhase
 	info   *metainfo.Info
 	now    mono.Time
 	peers  map[Conn]*metaPeer
-	delay  map[Conn]time.Duration // of answers; negative is never
+	delay  map[Conn]time.Duration // of answers; negative means never
 	orders []metaOrder
 }
 
@@ -50,7 +51,7 @@ func (w *metaWorld) join(delay time.Duration) *metaPeer {
 func (w *metaWorld) requestMetadata(conn Conn, block int) {
 	p := w.peers[conn]
 	if w.now < p.pause || !slices.Contains(p.asked, block) {
-		w.t.Fatalf("peer %d is asked for block %d: %+v", conn, block, p)
+		w.t.Fatalf("invalid request to peer %d for block %d: %+v", conn, block, p)
 	}
 	at := mono.Never
 	if d := w.delay[conn]; d >= 0 {
@@ -68,10 +69,10 @@ func (w *metaWorld) ask() {
 		}
 		sorted := slices.Sorted(slices.Values(p.asked))
 		if len(slices.Compact(sorted)) != len(p.asked) || len(p.asked) > maxMetaAsked {
-			w.t.Fatalf("peer %d has %v on order", p.conn, p.asked)
+			w.t.Fatalf("requests to peer %d: %v", p.conn, p.asked)
 		}
 		if len(p.asked) > 0 && w.m.due > p.at.Add(w.m.patience(p)) {
-			w.t.Fatalf("peer %d is not passed over in time", p.conn)
+			w.t.Fatalf("peer %d does not time out soon enough", p.conn)
 		}
 	}
 	if busy > maxMetaPeers {
@@ -84,10 +85,10 @@ func (w *metaWorld) block(block int) []byte {
 	return slices.Clone(w.info.Raw[begin:min(begin+wire.MetadataBlock, len(w.info.Raw))])
 }
 
-// With one honest peer the metadata comes soon, whatever the others do: say nothing,
-// answer late, reject, send wrong blocks or what nobody asked for, or leave. An
-// honest peer is never called a liar.
-func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
+// With one honest peer the metadata arrives soon, whatever the others do: stay silent,
+// answer late, reject, send wrong or unrequested blocks, or leave. An honest peer is
+// never called a liar.
+func TestMetadataPhaseCompletesWithOneHonestPeer(t *testing.T) {
 	info := testInfo(t, 6000, 16<<10, 100, false) // 120 kB: 8 blocks
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
@@ -102,7 +103,7 @@ func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
 		began := w.now
 		for second := w.now; ; w.now = w.now.Add(50 * time.Millisecond) {
 			if w.now.Sub(began) > 2*time.Minute {
-				t.Fatalf("no metadata after %v beside %d bad peers", w.now.Sub(began), bad)
+				t.Fatalf("no metadata after %v with %d bad peers", w.now.Sub(began), bad)
 			}
 			if w.now >= second {
 				second = second.Add(time.Second)
@@ -118,7 +119,7 @@ func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
 			for _, o := range due {
 				p := w.peers[o.conn]
 				if rejects[o.conn] && rng.IntN(2) == 0 {
-					w.m.rejected(w.now, p, o.block)
+					w.m.noteReject(w.now, p, o.block)
 					continue
 				}
 				data := w.block(o.block)
@@ -128,7 +129,7 @@ func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
 				r := w.m.received(w.now, p, o.block, data)
 				for _, l := range r.liars {
 					if !lies[l] {
-						t.Fatalf("peer %d is called a liar", l)
+						t.Fatalf("honest peer %d was called a liar", l)
 					}
 					w.m.leave(w.peers[l])
 				}
@@ -136,7 +137,7 @@ func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
 				case r.err != nil && !lies[o.conn] || r.broken != nil:
 					t.Fatalf("peer %d: %v, %v", o.conn, r.err, r.broken)
 				case r.info != nil && r.info.Hash != info.Hash:
-					t.Fatal("it is another's metadata")
+					t.Fatal("the metadata is that of another torrent")
 				}
 			}
 			if rng.IntN(100) == 0 && bad > 0 {
@@ -149,14 +150,14 @@ func TestMetadataPhaseCompletesBesideAnyPeers(t *testing.T) {
 			}
 		}
 		if w.m.peers != nil || w.m.needs(honest) {
-			t.Fatal("the phase goes on though the metadata is known")
+			t.Fatal("the phase has not ended although the metadata is known")
 		}
 	})
 }
 
-// A peer that is silent is passed over for longer each time, and one that sends a
-// block after all is forgiven.
-func TestMetadataPhasePassesOverSilentPeers(t *testing.T) {
+// A silent peer is paused for longer each time. When it sends a block, its timeouts are
+// cleared.
+func TestMetadataPhasePausesSilentPeers(t *testing.T) {
 	w := newMetaWorld(t, testInfo(t, 6000, 16<<10, 100, false))
 	p := w.join(-1)
 	var pauses []time.Duration
@@ -176,15 +177,15 @@ func TestMetadataPhasePassesOverSilentPeers(t *testing.T) {
 		}
 	}
 	o := w.orders[len(w.orders)-1]
-	if r := w.m.received(w.now, p, o.block, w.block(o.block)); r.err != nil || p.silent != 0 || w.m.silent != 0 {
-		t.Errorf("after a block it was silent %d times: %v", p.silent, r.err)
+	if r := w.m.received(w.now, p, o.block, w.block(o.block)); r.err != nil || p.timeouts != 0 || w.m.timeouts != 0 {
+		t.Errorf("after a block it still has %d timeouts: %v", p.timeouts, r.err)
 	}
 	if w.m.patience(p) != metaTimeout {
-		t.Errorf("a peer that gave a block is given %v", w.m.patience(p))
+		t.Errorf("the patience with a peer that has sent a block is %v", w.m.patience(p))
 	}
 }
 
-// Where places are short a peer that has no metadata to give goes after metaGrace.
+// When connections are nearly used up, a peer without metadata is closed after metaGrace.
 func TestMetadataPhaseClosesPeersWithoutMetadata(t *testing.T) {
 	w := newMetaWorld(t, testInfo(t, 6000, 16<<10, 100, false))
 	useful, none := w.join(-1), new(metaPeer)
@@ -207,12 +208,12 @@ func TestMetadataPhaseClosesPeersWithoutMetadata(t *testing.T) {
 	}
 }
 
-// A peer may have the metadata twice at once, and then again at a pace.
+// A peer may fetch the metadata twice at once, and then more at a limited rate.
 func TestMetadataIsServedTwice(t *testing.T) {
 	raw := make([]byte, 3*wire.MetadataBlock+5)
 	var p metaPeer
 	if m := p.answer(1, nil, 0); m.Type != wire.MetadataReject {
-		t.Error("metadata that we do not have is sent")
+		t.Error("sent metadata that we do not have")
 	}
 	bytes, served := 0, 0
 	for i := range 100 {
@@ -225,7 +226,7 @@ func TestMetadataIsServedTwice(t *testing.T) {
 		t.Errorf("%d blocks of %d bytes in all", served, bytes)
 	}
 	if m := p.answer(mono.Time(time.Minute), raw, 4); m.Type != wire.MetadataReject {
-		t.Error("a block past the end is sent")
+		t.Error("sent a block past the end")
 	}
 	if m := p.answer(mono.Time(time.Minute), raw, 3); m.Type != wire.MetadataData || len(m.Data) != 5 || m.TotalSize != int64(len(raw)) {
 		t.Errorf("after a minute block 3 is %v of %d bytes", m.Type, len(m.Data))

@@ -13,7 +13,7 @@ const (
 
 // chargeNoise charges a peer for the current message if it was useless.
 func (e *Engine) chargeNoise(p *peer) {
-	if !e.hadUse {
+	if !e.wasUseful {
 		e.charge(p, 1)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // that connected before the metadata was known gets it afterwards, as in libtorrent.
 func (e *Engine) sendBitfield(p *peer) {
 	c := e.content
-	p.told = true
+	p.sentBitfield = true
 	if e.superSeeds(p) {
 		if p.reserved.Fast() {
 			e.send(p, wire.Msg{Type: wire.HaveNone})
@@ -51,7 +51,7 @@ func (e *Engine) maySuperSeed() bool {
 // connected too recently to have told us.
 func (e *Engine) interestedLeechers(p *peer) (n int) {
 	for _, q := range e.peers {
-		if q != p && !q.closing && q.told && !q.down.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
+		if q != p && !q.closing && q.sentBitfield && !q.down.counted && (q.choke.interested || e.now.Sub(q.since) < patienceShort) {
 			n++
 		}
 	}
@@ -67,7 +67,7 @@ func (e *Engine) offer() {
 	}
 	room := e.choker.hasFree()
 	for _, p := range e.peers {
-		if !p.told || p.closing {
+		if !p.sentBitfield || p.closing {
 			continue
 		}
 		if !p.super.limited && !p.super.guided && p.choke.unchoked && p.reserved.Fast() {
@@ -82,7 +82,7 @@ func (e *Engine) offer() {
 func (e *Engine) offerPieces(p *peer, room bool) {
 	c := &p.choke
 	offers, all := e.content.super.turn(e.now, &p.super, superFacts{
-		interested: c.interested, served: c.unchoked, room: room, busy: p.up.inflight > 0 || p.up.queue.Len() > 0,
+		interested: c.interested, unchoked: c.unchoked, slotFree: room, busy: p.up.inflight > 0 || p.up.queue.Len() > 0,
 		rate: c.rate.Rate(e.now), known: c.total >= provenBytes,
 	})
 	if all {

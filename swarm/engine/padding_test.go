@@ -10,9 +10,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// TestStatsCountFilesAndNoPadding checks that sizes and progress are in bytes of
-// files, of the wanted ones where some are wanted, and that a piece of nothing but
-// padding is not asked for.
+// TestStatsCountFilesAndNoPadding checks that sizes and progress count bytes of files (of
+// the wanted ones if only some are wanted), and that pieces of only padding are not
+// requested.
 func TestStatsCountFilesAndNoPadding(t *testing.T) {
 	const size = 16 << 10
 	// Piece 0: 100 bytes of a, padding. Piece 1: padding. Piece 2: 10 of b, 20 of c.
@@ -42,7 +42,7 @@ func TestStatsCountFilesAndNoPadding(t *testing.T) {
 		cmds := r.drain()
 		for _, q := range of(cmds, CmdRequest) {
 			if q.Block.Piece == 1 {
-				t.Error("padding was asked for")
+				t.Error("padding was requested")
 			}
 		}
 		cmds = r.verify(r.give(conn, cmds), true, nil)
@@ -52,8 +52,8 @@ func TestStatsCountFilesAndNoPadding(t *testing.T) {
 	}
 }
 
-// A peer is a seed without the pieces that are nothing but padding: some clients never
-// say that they have them. When we are complete too, it is let go.
+// A peer counts as a seed without the pieces that contain only padding, because some
+// clients never announce these. If we are complete too, it is closed.
 func TestASeedNeedsNoPadding(t *testing.T) {
 	const size = 16 << 10
 	// Piece 0: a. Pieces 1 and 2: padding. Piece 3: b.
@@ -88,7 +88,7 @@ func TestASeedNeedsNoPadding(t *testing.T) {
 			tell(r, c)
 			if complete {
 				if f := closed(r.drain(), c); f != FaultUseless {
-					t.Errorf("%s: a seed beside us is let go with %v", name, f)
+					t.Errorf("%s: another seed was closed with %v", name, f)
 				}
 			} else if s := r.e.Stats(r.now); s.Seeds != 1 {
 				t.Errorf("%s: %d seeds", name, s.Seeds)
@@ -99,6 +99,6 @@ func TestASeedNeedsNoPadding(t *testing.T) {
 	r.step(&EvInfo{Info: info})
 	have(r, r.join(EvConnected{Addr: addrOf(7)}), 0, 1, 2)
 	if s := r.e.Stats(r.now); s.Seeds != 0 {
-		t.Error("a peer with one piece of data of two is a seed")
+		t.Error("a peer with one of two data pieces counts as a seed")
 	}
 }

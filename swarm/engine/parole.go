@@ -3,13 +3,13 @@ package engine
 // A piece whose hash was wrong is on parole: it is requested from one peer only, so that
 // the next bad hash identifies the sender.
 
-// mayAlone reports whether pc, which is on parole, may be requested from p. It must not
+// canFetchAlone reports whether pc, which is on parole, may be requested from p. It must not
 // while another peer that was asked for it serves us and is not late.
-func (r *requester) mayAlone(p *requestPeer, pc *piece) bool {
-	if pc.only == p {
+func (r *requester) canFetchAlone(p *requestPeer, pc *piece) bool {
+	if pc.lastAsked == p {
 		return !r.sink.isResting(p.origin, pc.index)
 	}
-	if q := pc.only; q != nil && r.canGiveAlone(q, pc.index) && !r.isLate(q, p) {
+	if q := pc.lastAsked; q != nil && r.canDeliverAlone(q, pc.index) && !r.isLate(q, p) {
 		return false
 	}
 	return r.isTrusted(p, pc.index)
@@ -24,21 +24,21 @@ func (r *requester) isLate(q, p *requestPeer) bool {
 // isTrusted reports whether a piece on parole may be requested from p alone. Peers that
 // did not contribute to the bad copies come first.
 func (r *requester) isTrusted(p *requestPeer, piece uint32) bool {
-	if !r.sink.isNamed(p.origin, piece) {
+	if !r.sink.hasContributed(p.origin, piece) {
 		return true
 	}
 	if r.sink.isResting(p.origin, piece) {
 		return false
 	}
 	for _, q := range r.peers.all {
-		if q != p && r.canGiveAlone(q, piece) && r.mayBegin(q) && !r.sink.isNamed(q.origin, piece) {
+		if q != p && r.canDeliverAlone(q, piece) && r.mayOpenChunk(q) && !r.sink.hasContributed(q.origin, piece) {
 			return false
 		}
 	}
 	return true
 }
 
-// canGiveAlone reports whether q is expected to deliver a complete piece soon.
-func (r *requester) canGiveAlone(q *requestPeer, piece uint32) bool {
-	return r.serves(q) && !q.crawls && q.has.Has(int(piece))
+// canDeliverAlone reports whether q is expected to deliver a complete piece soon.
+func (r *requester) canDeliverAlone(q *requestPeer, piece uint32) bool {
+	return r.isServing(q) && !q.crawls && q.has.Has(int(piece))
 }

@@ -7,10 +7,10 @@ import (
 	"seedbed/internal/mono"
 )
 
-// A piece that came out wrong must be fetched from one peer alone. It is not left
-// to one that plods, as long as that one delivers at all, while a fast one waits
-// which had part in the bad copy.
-func TestASuspectPieceIsNotLeftToAPlodder(t *testing.T) {
+// A piece that failed verification must be fetched from a single peer. It is not left to
+// a very slow peer while a fast one waits, even if the fast one contributed to the bad
+// copy.
+func TestSuspectPieceIsNotLeftToASlowPeer(t *testing.T) {
 	const pieces, perTick = 64, 4 // blocks in 10 ms: 6.4 MB/s
 	took := func(others int, pause time.Duration) time.Duration {
 		r := newRig(t, Config{Budget: 24, ChunkSize: 256 << 10}, pieces, 256<<10)
@@ -24,8 +24,8 @@ func TestASuspectPieceIsNotLeftToAPlodder(t *testing.T) {
 			slot Slot
 		}
 		asked := make(map[Conn][]request)
-		last := make(map[Conn]mono.Time) // when a plodder gave
-		bad := make(map[Block]bool)      // blocks that a liar gave
+		last := make(map[Conn]mono.Time) // when a slow peer last sent a block
+		bad := make(map[Block]bool)      // blocks that a liar sent
 		var conns []Conn
 		for c := Conn(1); c <= r.n; c++ {
 			conns = append(conns, c)
@@ -92,7 +92,7 @@ func TestASuspectPieceIsNotLeftToAPlodder(t *testing.T) {
 	for _, others := range []int{1, 10, 60} {
 		for _, pause := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond, 5 * time.Second} {
 			if crowd := took(others, pause); crowd > alone*3/2+5*time.Second {
-				t.Errorf("%v beside %d liars and as many that give a block each %v, %v without", crowd, others, pause, alone)
+				t.Errorf("%v with %d liars and as many peers that send a block every %v; %v without", crowd, others, pause, alone)
 			}
 		}
 	}

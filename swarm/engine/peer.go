@@ -35,15 +35,15 @@ type peer struct {
 	origin    uint32 // identifies the peer when its payload is bad; see blame.go
 	ext       wire.ExtHandshake
 
-	since   mono.Time
-	lastIn  mono.Time
-	lastOut mono.Time
-	closing bool
-	fault   Fault // why we are closing it
-	revived bool  // pieces became needed again after we began to close it
-	began   bool  // a message was received that must not precede a bitfield
-	fielded bool  // a bitfield, have all or have none was received
-	told    bool  // our bitfield was sent
+	since        mono.Time
+	lastIn       mono.Time
+	lastOut      mono.Time
+	closing      bool
+	fault        Fault // why we are closing it
+	revived      bool  // pieces became needed again after we began to close it
+	pastBitfield bool  // a message was received that must not precede a bitfield
+	gotBitfield  bool  // a bitfield, have all or have none was received
+	sentBitfield bool  // our bitfield was sent
 
 	early  early
 	down   requestPeer
@@ -69,16 +69,16 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
-		encrypted: ev.Encrypted, v2: ev.V2 || e.v2alone, since: e.now, lastIn: e.now, lastOut: e.now,
+		encrypted: ev.Encrypted, v2: ev.V2 || e.v2Only, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
 	e.req.join(p.conn, &p.down)
 	if !p.incoming {
 		p.listen = p.addr
-		e.book.dialled(e.now, p.addr, ev.Encrypted)
+		e.book.dialSucceeded(e.now, p.addr, ev.Encrypted)
 	}
-	if f := e.refuse(p, ev.Crowded); f != FaultNone {
+	if f := e.refuse(p, ev.NodeFull); f != FaultNone {
 		e.close(p, f)
 		return
 	}
@@ -103,7 +103,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 // Anyone can copy an id, so a peer that uses the id of another neither replaces that
 // connection nor is refused for it. However, a second connection over the other address
 // family is refused if the first one delivers.
-func (e *Engine) refuse(p *peer, crowded bool) Fault {
+func (e *Engine) refuse(p *peer, nodeFull bool) Fault {
 	switch {
 	case e.stopped:
 		return FaultLocal
@@ -123,7 +123,7 @@ func (e *Engine) refuse(p *peer, crowded bool) Fault {
 			return FaultDuplicate
 		}
 	}
-	if (crowded || e.open >= e.cfg.MaxConns) && !e.makeRoom() {
+	if (nodeFull || e.open >= e.cfg.MaxConns) && !e.replaceWorst() {
 		return FaultUseless
 	}
 	return FaultNone
@@ -179,7 +179,7 @@ func (e *Engine) leaveSwarm(p *peer) {
 	if c := e.content; c != nil {
 		if has := p.down.has; has.Len() == c.n && !p.down.counted {
 			for i := has.Next(0); i >= 0 && c.super.limited > 0; i = has.Next(i + 1) {
-				c.super.lost(uint32(i))
+				c.super.noteLost(uint32(i))
 			}
 		}
 		c.super.release(&p.super, true)
@@ -222,7 +222,7 @@ func (e *Engine) onClosed(ev *EvClosed) {
 	if !e.connectedTo(p.listen) {
 		seed := e.content != nil && e.content.n > 0 && e.req.isSeed(&p.down)
 		good := e.now.Sub(p.since) > time.Minute || p.down.rate.Total() > 0
-		e.book.parted(e.now, p.listen, f, good, seed)
+		e.book.disconnected(e.now, p.listen, f, good, seed)
 		if p.revived {
 			e.book.revive(e.now)
 		}
@@ -246,7 +246,7 @@ func (e *Engine) learnListen(p *peer, port uint16) {
 		return
 	}
 	addr := netip.AddrPortFrom(p.addr.Addr(), port)
-	if !e.book.joined(e.now, addr) {
+	if !e.book.addIncoming(e.now, addr) {
 		return
 	}
 	p.listen = addr
@@ -260,7 +260,7 @@ func (e *Engine) dropUseless(p *peer) {
 	if p.closing || c == nil || !c.complete || c.n == 0 {
 		return
 	}
-	if e.req.isSeed(&p.down) || (p.ext.UploadOnly && p.told) {
+	if e.req.isSeed(&p.down) || (p.ext.UploadOnly && p.sentBitfield) {
 		e.close(p, FaultUseless)
 	}
 }
@@ -280,7 +280,7 @@ func (e *Engine) upkeep(p *peer) {
 	e.req.measure(&p.down)
 	// A peer that waits for its turn takes nothing because we send it nothing.
 	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {
-		e.choker.dropStalled(e.now, &p.choke, chokes{e})
+		e.choker.dropStalled(e.now, &p.choke, chokeAdapter{e})
 	}
 	e.req.checkDebts(&p.down)
 }

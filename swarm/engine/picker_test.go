@@ -9,13 +9,13 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// naivePicker is the picker by counting.
+// naivePicker is a picker that counts.
 type naivePicker struct {
 	avail []int
 	idle  map[uint32]bool
 }
 
-// rarest is how rare the rarest idle piece is that has holds; -1 for none.
+// rarest returns the availability of the rarest idle piece in has, or -1.
 func (k *naivePicker) rarest(has bitset.Set) int {
 	best := -1
 	for p := range k.idle {
@@ -82,7 +82,7 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 					case ok != (want >= 0):
 						t.Fatalf("%s found %v, counting %d", name, ok, want)
 					case ok && (!naive.idle[got] || !has.Has(int(got))):
-						t.Fatalf("%s is %d, which is not to be had", name, got)
+						t.Fatalf("%s returned %d, which is not available", name, got)
 					case ok && name == "rarest" && naive.avail[got] != want:
 						t.Fatalf("rarest has availability %d, not %d", naive.avail[got], want)
 					}
@@ -98,7 +98,7 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 				continue
 			}
 			k.sort()
-			// The order is a partition by availability.
+			// The order is partitioned by availability.
 			if len(k.order) != len(naive.idle) || int(k.bound[len(k.bound)-1]) != len(k.order) {
 				t.Fatalf("%d idle, not %d", len(k.order), len(naive.idle))
 			}
@@ -112,7 +112,7 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 	})
 }
 
-// Among equals the choice is even: a swarm must not agree on one piece.
+// The choice among equals is uniform: a swarm must not prefer one piece.
 func TestRarestAmongEqualsIsRandom(t *testing.T) {
 	first := map[uint32]int{}
 	for seed := range uint64(400) {

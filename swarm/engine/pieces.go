@@ -20,44 +20,44 @@ const (
 
 // pieceBook holds the open pieces.
 type pieceBook struct {
-	open   map[uint32]*piece // by index; never ranged over
-	opened []*piece          // the same, in the order in which they were begun
-	needy  []*chunk          // open chunks with a free block, in the order in which they were opened
-	spare  []*piece          // to be reused
-	rounds uint32            // see restart
-	closed int               // chunks without a slot in all open pieces
+	open        map[uint32]*piece // by index; never ranged over
+	opened      []*piece          // the same, in the order in which they were begun
+	requestable []*chunk          // open chunks with a free block, in the order in which they were opened
+	spare       []*piece          // to be reused
+	rounds      uint32            // see restart
+	closed      int               // chunks without a slot in all open pieces
 }
 
 // chunk is an aligned part of an open piece that fits into a slot.
 type chunk struct {
-	piece   *piece
-	state   chunkState
-	spoiled bool // the piece's hash failed while this chunk was being stored
-	needy   bool // in pieceBook.needy: open, with a free block
-	slot    Slot
-	begin   uint32 // bytes into the piece
-	length  uint32
-	first   uint32 // index of its first block in the piece
-	blocks  uint32
-	free    uint32 // neither done nor requested
-	done    uint32
-	next    uint32 // no block before this one is free
-	out     int    // outstanding requests for its blocks
-	weak    int    // how many of those are at weak peers
+	piece       *piece
+	state       chunkState
+	outdated    bool // the piece's hash failed while this chunk was being stored
+	requestable bool // in pieceBook.requestable: open, with a free block
+	slot        Slot
+	begin       uint32 // bytes into the piece
+	length      uint32
+	first       uint32 // index of its first block in the piece
+	blocks      uint32
+	free        uint32 // neither done nor requested
+	done        uint32
+	next        uint32 // no block before this one is free
+	out         int    // outstanding requests for its blocks
+	weak        int    // how many of those are at weak peers
 }
 
 // piece is a piece that has been begun.
 type piece struct {
-	index  uint32
-	size   uint32
-	block  []block
-	chunk  []chunk
-	closed int          // chunks without a slot
-	stored int          // chunks stored
-	sent   bool         // the last chunk was stored; the result of hashing is pending
-	only   *requestPeer // the peer asked last; on parole the only one that is asked, while it delivers in time
-	parole bool
-	round  uint32 // value of pieceBook.rounds when it was begun or restarted
+	index     uint32
+	size      uint32
+	block     []block
+	chunk     []chunk
+	closed    int          // chunks without a slot
+	stored    int          // chunks stored
+	hashing   bool         // the last chunk was stored; the result of hashing is pending
+	lastAsked *requestPeer // the peer asked last; on parole the only one that is asked, while it delivers in time
+	parole    bool
+	round     uint32 // value of pieceBook.rounds when it was begun or restarted
 }
 
 // blockOf returns block b of p in the form that messages use.
@@ -153,26 +153,26 @@ func (r *requester) openChunk(p *piece) *chunk {
 		k.state, k.slot = chunkOpen, slot
 		p.closed--
 		r.pieces.closed--
-		r.setNeedy(k)
+		r.updateRequestable(k)
 		return k
 	}
 	panic("engine: closed chunk count is wrong")
 }
 
-// setNeedy updates whether k is in pieceBook.needy, which lists the open chunks with a
+// updateRequestable updates whether k is in pieceBook.requestable, which lists the open chunks with a
 // free block. The chunks that were opened first are finished first.
-func (r *requester) setNeedy(k *chunk) {
+func (r *requester) updateRequestable(k *chunk) {
 	want := k.state == chunkOpen && k.free > 0
-	if want == k.needy {
+	if want == k.requestable {
 		return
 	}
-	k.needy = want
+	k.requestable = want
 	if want {
-		r.pieces.needy = append(r.pieces.needy, k)
+		r.pieces.requestable = append(r.pieces.requestable, k)
 		return
 	}
-	i := slices.Index(r.pieces.needy, k)
-	r.pieces.needy = slices.Delete(r.pieces.needy, i, i+1)
+	i := slices.Index(r.pieces.requestable, k)
+	r.pieces.requestable = slices.Delete(r.pieces.requestable, i, i+1)
 }
 
 // reset closes a chunk, so that its blocks are fetched again.
@@ -193,8 +193,8 @@ func (r *requester) reset(k *chunk) {
 	}
 	k.state, k.slot = chunkClosed, NoSlot
 	k.free, k.done, k.next = k.blocks, 0, k.first
-	r.setNeedy(k)
-	p.sent = false
+	r.updateRequestable(k)
+	p.hashing = false
 }
 
 // dropChunk discards an open chunk and frees its slot. It must have no outstanding
@@ -224,7 +224,7 @@ func (r *requester) forget(p *piece) {
 		}
 	}
 	r.pieces.closed -= p.closed
-	p.only = nil
+	p.lastAsked = nil
 	delete(r.pieces.open, p.index)
 	i := slices.Index(r.pieces.opened, p)
 	r.pieces.opened = slices.Delete(r.pieces.opened, i, i+1)
@@ -252,7 +252,7 @@ func (r *requester) abandon(p *piece) {
 // settle forgets p if it has no outstanding work and nothing worth keeping.
 func (r *requester) settle(p *piece) {
 	// The picker would let any peer fetch a suspect piece, so keep it open.
-	keep := r.need.Has(int(p.index)) && (p.stored > 0 || p.sent || r.sink.isSuspect(p.index))
+	keep := r.need.Has(int(p.index)) && (p.stored > 0 || p.hashing || r.sink.isSuspect(p.index))
 	for i := range p.chunk {
 		switch p.chunk[i].state {
 		case chunkOpen:

@@ -8,9 +8,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// BEP 27 binds from the moment that the metadata is known, not only when the
-// storage is open: what is there may take an hour to check.
-func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
+// BEP 27 applies as soon as the metadata is known, not only when storage is open, because
+// checking existing data may take an hour.
+func TestBEP27AppliesBeforeStorageIsOpen(t *testing.T) {
 	info := testInfo(t, 50, 64<<10, 100, true)
 	found := &EvCandidates{Candidates: []Candidate{{Addr: addrOf(70), Source: FromDHT}, {Addr: addrOf(71), Source: FromPEX}, {Addr: addrOf(72), Source: FromHint}}}
 	check := func(r *rig, hints int) {
@@ -21,7 +21,7 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 			t.Errorf("dials %v", dials)
 		}
 		if len(of(cmds, CmdWantPeers)) > 0 {
-			t.Error("looks for peers")
+			t.Error("asked for candidates")
 		}
 	}
 
@@ -32,7 +32,7 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 			continue
 		}
 		if h, err := wire.ParseExtHandshake(m.Payload); err != nil || h.UtPex != 0 {
-			t.Errorf("offers peer exchange: %+v, %v", h, err)
+			t.Errorf("offered peer exchange: %+v, %v", h, err)
 		}
 	}
 	check(r, 1)
@@ -64,8 +64,8 @@ func TestBEP27BindsBeforeTheStorageIsOpen(t *testing.T) {
 	check(r, 0)
 }
 
-// Slots may be few to nothing: then nothing is asked for, until there are some.
-func TestWithoutSlotsNothingIsAskedFor(t *testing.T) {
+// The number of slots may be zero. Then nothing is requested until there are some.
+func TestNothingIsRequestedWithoutSlots(t *testing.T) {
 	r := newRig(t, Config{}, 20, 64<<10)
 	r.step(&EvBudget{HalfOpen: 5, MaxConns: 50})
 	r.seed(true)
@@ -75,6 +75,6 @@ func TestWithoutSlotsNothingIsAskedFor(t *testing.T) {
 	}
 	r.step(&EvBudget{Budget: 2, HalfOpen: 5, MaxConns: 50})
 	if cmds := of(r.wait(time.Second), CmdRequest); len(cmds) == 0 {
-		t.Fatal("nothing is asked for with two slots")
+		t.Fatal("nothing requested with two slots")
 	}
 }

@@ -4,5 +4,5 @@ package engine
 
 const raceEnabled = true
 
-// defaultSeeds is few, for a simulation on one goroutine has no races.
+// defaultSeeds is small because the simulation has one goroutine and cannot race.
 const defaultSeeds = 2

@@ -10,11 +10,11 @@ const (
 	// idleFor is how long a connection that neither side needs is kept when a new one
 	// wants its place.
 	idleFor = time.Minute
-	// muteFor is how long every connection keeps its place without being useful.
-	muteFor = 20 * time.Second
-	// spentFor is how long after its last block a connection's earlier blocks still
+	// unusedFor is how long every connection keeps its place without being useful.
+	unusedFor = 20 * time.Second
+	// forgetUseAfter is how long after its last block a connection's earlier blocks still
 	// count: one block does not secure its place forever.
-	spentFor = 2 * time.Minute
+	forgetUseAfter = 2 * time.Minute
 	// maxReplacing is how many dials may be in progress to replace peers that are not
 	// useful.
 	maxReplacing = 4
@@ -30,8 +30,8 @@ type usefulness struct {
 	isSilent bool      // it did not answer requests for metadata
 	hasMeta  bool      // we need metadata, and it may have it
 	stalled  bool      // it was unchoked but took almost nothing
-	gave     int64     // bytes of pieces that it sent us
-	took     int64     // bytes of pieces that we sent it
+	received int64     // bytes of pieces that it sent us
+	sent     int64     // bytes of pieces that we sent it
 }
 
 // rank says how soon a connection is replaced: the higher, the sooner. A connection of
@@ -40,25 +40,25 @@ type rank uint8
 
 const (
 	rankUseful  rank = iota
-	rankMute         // we lack something, but no block has been transferred for long
+	rankUnused       // we lack something, but no block has been transferred for long
 	rankStalled      // it occupies upload slots and sent nothing
 	rankIdle         // neither side wants anything from the other
 )
 
 func (u *usefulness) rank(now mono.Time) rank {
 	age := now.Sub(u.since)
-	spent := u.lacking && now.Sub(max(u.used, u.since)) > spentFor
+	spent := u.lacking && now.Sub(max(u.used, u.since)) > forgetUseAfter
 	switch {
 	case !u.wantsUs && !u.isWanted && age > idleFor:
 		return rankIdle
-	case u.gave > 0 && !spent || u.hasMeta && !u.isSilent:
+	case u.received > 0 && !spent || u.hasMeta && !u.isSilent:
 		return rankUseful
 	case u.stalled:
 		return rankStalled
-	case u.took > 0 && !spent:
+	case u.sent > 0 && !spent:
 		return rankUseful
-	case u.isWanted && age > muteFor, u.lacking && age > idleFor:
-		return rankMute
+	case u.isWanted && age > unusedFor, u.lacking && age > idleFor:
+		return rankUnused
 	}
 	return rankUseful
 }
@@ -69,13 +69,13 @@ func (e *Engine) usefulnessOf(p *peer) usefulness {
 	return usefulness{
 		since: p.since, used: max(p.down.lastBlock, p.choke.sentAt), lacking: e.content == nil || !e.content.complete, wantsUs: p.choke.interested, isWanted: p.down.interested || needsMeta,
 		hasMeta: needsMeta, isSilent: p.meta.pause > e.now,
-		stalled: p.choke.isStalled(), gave: p.down.rate.Total(), took: p.choke.total,
+		stalled: p.choke.isStalled(), received: p.down.rate.Total(), sent: p.choke.total,
 	}
 }
 
-// makeRoom closes the least useful connection, if one may be replaced. Of several with
+// replaceWorst closes the least useful connection, if one may be replaced. Of several with
 // the same rank, the oldest is closed.
-func (e *Engine) makeRoom() bool {
+func (e *Engine) replaceWorst() bool {
 	var worst *peer
 	highest := rankUseful
 	for _, p := range e.peers { // oldest first
@@ -97,19 +97,19 @@ func (e *Engine) makeRoom() bool {
 	return true
 }
 
-// countSpare counts the connections that may be replaced. A complete torrent dials nobody
+// countReplaceable counts the connections that may be replaced. A complete torrent dials nobody
 // to replace them.
-func (e *Engine) countSpare() {
-	e.spare = 0
+func (e *Engine) countReplaceable() {
+	e.replaceable = 0
 	if e.open < e.cfg.MaxConns || e.content != nil && e.content.complete {
 		return
 	}
 	for _, p := range e.peers {
-		if e.spare == maxReplacing {
+		if e.replaceable == maxReplacing {
 			return
 		}
 		if u := e.usefulnessOf(p); !p.closing && u.rank(e.now) != rankUseful {
-			e.spare++
+			e.replaceable++
 		}
 	}
 }

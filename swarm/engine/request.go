@@ -50,8 +50,8 @@ type requestPeer struct {
 	choked     bool // the peer chokes us
 	interested bool // we sent interested
 	slowStart  bool // depth still grows with each block
-	dry        bool // nothing to request was found; refill waits until something changes
-	place      int  // index in peerList.all, as of the last refillAll
+	exhausted  bool // nothing to request was found; refill waits until something changes
+	index      int  // index in peerList.all, as of the last refillAll
 	leases     leaseList
 	cancelled  cancels
 	depth      int
@@ -146,7 +146,7 @@ func (r *requester) refillAll() {
 			at -= n
 		}
 		p := r.peers.all[at]
-		p.dry, p.place = p.dry && !freed, at
+		p.exhausted, p.index = p.exhausted && !freed, at
 		if !r.mayRequest(p) {
 			continue
 		}
@@ -155,7 +155,7 @@ func (r *requester) refillAll() {
 		}
 		turn := turnFirm
 		switch {
-		case p.dry || r.now < p.pause:
+		case p.exhausted || r.now < p.pause:
 			continue
 		case p.weak:
 			turn = turnWeak
@@ -168,7 +168,7 @@ func (r *requester) refillAll() {
 		for _, p := range list {
 			r.refill(p)
 			if freed && turn == turnIdle && p.out() > 0 {
-				r.peers.first = p.place + 1 // offer what becomes free next to the others first
+				r.peers.first = p.index + 1 // offer what becomes free next to the others first
 			}
 		}
 		clear(list)
@@ -193,7 +193,7 @@ func (r *requester) refill(p *requestPeer) {
 		return
 	}
 	if r.focus.on {
-		r.hasten(p, limit, urgentPieces)
+		r.duplicateLate(p, limit, urgentPieces)
 	}
 	for p.out() < limit {
 		k := r.nextChunk(p)
@@ -206,13 +206,13 @@ func (r *requester) refill(p *requestPeer) {
 		return
 	}
 	switch {
-	case r.steal(p, limit), r.takeOver(p, limit), r.focus.on && r.hasten(p, limit, maxFocus):
+	case r.steal(p, limit), r.takeOver(p, limit), r.focus.on && r.duplicateLate(p, limit, maxFocus):
 	case out == 0 && !r.focus.on && r.endgame(p, min(limit, endgameDepth)):
 	case out == 0 && r.probe(p):
 	default:
-		p.dry = true
+		p.exhausted = true
 		if out == 0 && !p.isDoubtful() && r.leases.firm+r.leases.weakChunks > 0 {
-			r.lookAgain()
+			r.scheduleRecheck()
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (r *requester) refill(p *requestPeer) {
 // leaseFrom requests free blocks of k from p, up to limit.
 func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
 	pc := k.piece
-	pc.only = p
+	pc.lastAsked = p
 	end := k.first + k.blocks
 	for b := k.next; b < end && k.free > 0 && p.out() < limit; b++ {
 		if s := &pc.block[b]; s.done || s.held != nil {
@@ -230,19 +230,19 @@ func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
 		k.next = b + 1
 		r.grant(p, k, b)
 	}
-	r.setNeedy(k)
+	r.updateRequestable(k)
 }
 
-// may reports whether blocks of pc may be requested from p.
-func (r *requester) may(p *requestPeer, pc *piece) bool {
+// canFetch reports whether blocks of pc may be requested from p.
+func (r *requester) canFetch(p *requestPeer, pc *piece) bool {
 	if !p.has.Has(int(pc.index)) || !r.need.Has(int(pc.index)) {
 		return false
 	}
-	return !pc.parole || r.mayAlone(p, pc)
+	return !pc.parole || r.canFetchAlone(p, pc)
 }
 
-// serves reports whether q is expected to deliver soon.
-func (r *requester) serves(q *requestPeer) bool {
+// isServing reports whether q is expected to deliver soon.
+func (r *requester) isServing(q *requestPeer) bool {
 	return r.mayRequest(q) && !q.choked && !q.isDoubtful() && r.now >= q.pause
 }
 
@@ -258,11 +258,11 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 		return r.nextFocused(p)
 	}
 	open := r.nextOpen(p)
-	if open != nil && (open.piece.only == p || r.pick.nobodyHas(open.piece.index)) {
+	if open != nil && (open.piece.lastAsked == p || r.pick.nobodyHas(open.piece.index)) {
 		return open
 	}
-	if !r.mayBegin(p) || !r.slots.available() {
-		if open != nil || !r.relieve(p) {
+	if !r.mayOpenChunk(p) || !r.slots.available() {
+		if open != nil || !r.freeSlotFor(p) {
 			return open
 		}
 	}
@@ -272,7 +272,7 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 		}
 	}
 	index, ok := r.choose(p)
-	if !ok || open != nil && (!r.pick.isRarer(index, open.piece.index) || !r.isServed(open.piece, p)) {
+	if !ok || open != nil && (!r.pick.isRarer(index, open.piece.index) || !r.isServedByOther(open.piece, p)) {
 		return open
 	}
 	return r.openChunk(r.openPiece(index))
@@ -282,11 +282,11 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 // one of the piece that p was asked for last, or of the rarest piece. Of equally rare
 // ones, it returns the chunk that was opened first.
 func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
-	for _, k := range r.pieces.needy {
-		if !r.may(p, k.piece) || !r.admits(p, k) {
+	for _, k := range r.pieces.requestable {
+		if !r.canFetch(p, k.piece) || !r.mayUseChunk(p, k) {
 			continue
 		}
-		if k.piece.only == p {
+		if k.piece.lastAsked == p {
 			return k
 		}
 		if best == nil || r.pick.isRarer(k.piece.index, best.piece.index) {
@@ -296,10 +296,10 @@ func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
 	return best
 }
 
-// isServed reports whether a peer other than p has pc and serves us.
-func (r *requester) isServed(pc *piece, p *requestPeer) bool {
+// isServedByOther reports whether a peer other than p has pc and serves us.
+func (r *requester) isServedByOther(pc *piece, p *requestPeer) bool {
 	for _, q := range r.peers.all {
-		if q != p && r.serves(q) && r.may(q, pc) {
+		if q != p && r.isServing(q) && r.canFetch(q, pc) {
 			return true
 		}
 	}
@@ -313,7 +313,7 @@ func (r *requester) unfinished(p *requestPeer) *piece {
 		return nil
 	}
 	for _, pc := range r.pieces.opened {
-		if pc.closed > 0 && r.may(p, pc) {
+		if pc.closed > 0 && r.canFetch(p, pc) {
 			return pc
 		}
 	}
@@ -345,20 +345,20 @@ func (r *requester) nextFast(p *requestPeer) *chunk {
 		}
 		pc := r.pieces.open[index]
 		if pc == nil {
-			if r.pick.isIdle(index) && r.slots.available() && r.mayBegin(p) {
+			if r.pick.isIdle(index) && r.slots.available() && r.mayOpenChunk(p) {
 				return r.openChunk(r.openPiece(index))
 			}
 			continue
 		}
-		if !r.may(p, pc) {
+		if !r.canFetch(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
-			if k := &pc.chunk[i]; k.needy && r.admits(p, k) {
+			if k := &pc.chunk[i]; k.requestable && r.mayUseChunk(p, k) {
 				return k
 			}
 		}
-		if pc.closed > 0 && r.slots.available() && r.mayBegin(p) {
+		if pc.closed > 0 && r.slots.available() && r.mayOpenChunk(p) {
 			return r.openChunk(pc)
 		}
 	}
@@ -386,7 +386,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 		k = l.chunk
 		p.noteBlock(r.now, l.at)
 		p.rejects = 0
-		r.judge(p)
+		r.updateWeak(p)
 		r.drop(l)
 	} else if k = r.landed(ev); k != nil {
 		late = true // it arrived after our cancel, but its place is still free
@@ -402,13 +402,13 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	s.done, s.from = true, p.origin
 	r.sink.hold(p.origin)
 	k.done++
-	p.dry = false
+	p.exhausted = false
 	if s.held != nil {
 		r.cancelOthers(s)
 	} else if late {
 		k.free--
 	}
-	r.setNeedy(k)
+	r.updateRequestable(k)
 	if k.done == k.blocks && !r.paused {
 		r.store(k)
 	}

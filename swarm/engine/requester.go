@@ -30,8 +30,8 @@ type requestSink interface {
 	// isSuspect reports whether a copy of the piece was bad and the sender is not yet
 	// known.
 	isSuspect(piece uint32) bool
-	// isNamed reports whether an origin contributed to a bad copy of the piece.
-	isNamed(origin, piece uint32) bool
+	// hasContributed reports whether an origin contributed to a bad copy of the piece.
+	hasContributed(origin, piece uint32) bool
 	// isResting reports whether the piece is currently not requested from an origin.
 	isResting(origin, piece uint32) bool
 }
@@ -76,10 +76,10 @@ type peerList struct {
 	none  bitset.Set // no piece; shared by all peers that have nothing yet
 	seeds int        // peers counted as having everything; the picker does not count them
 
-	freed  bool                   // a slot, block or piece became free: all peers may look for work again
-	lookAt mono.Time              // when all look again; see lookAgain
-	first  int                    // index of the peer that is served first
-	turns  [nTurns][]*requestPeer // used by refillAll
+	freed     bool                   // a slot, block or piece became free: all peers may look for work again
+	recheckAt mono.Time              // when all look again; see scheduleRecheck
+	first     int                    // index of the peer that is served first
+	turns     [nTurns][]*requestPeer // used by refillAll
 
 	endgameAt mono.Time     // when the endgame began; Never outside the endgame
 	askable   int           // peers from which more than one block can be requested
@@ -97,7 +97,7 @@ type intake struct {
 
 func newRequester(sink requestSink, chunkSize uint32, rng *rand.Rand) requester {
 	return requester{sink: sink, rng: rng, chunkSize: chunkSize,
-		peers: peerList{lookAt: mono.Never, endgameAt: mono.Never}}
+		peers: peerList{recheckAt: mono.Never, endgameAt: mono.Never}}
 }
 
 // begin sets the time for the calls that follow.
@@ -197,11 +197,11 @@ func (r *requester) gotPiece(index uint32) {
 
 // tick does the work that is due.
 func (r *requester) tick() {
-	if r.now >= r.peers.lookAt {
-		r.peers.lookAt = mono.Never
+	if r.now >= r.peers.recheckAt {
+		r.peers.recheckAt = mono.Never
 		r.peers.freed = true
 	}
 }
 
 // deadline returns when tick is due next.
-func (r *requester) deadline() mono.Time { return r.peers.lookAt }
+func (r *requester) deadline() mono.Time { return r.peers.recheckAt }

@@ -4,31 +4,33 @@ import "seedbed/swarm/wire"
 
 // This file connects the requester to the engine.
 
-// requests implements requestSink.
-type requests struct{ e *Engine }
+// requestAdapter implements requestSink.
+type requestAdapter struct{ e *Engine }
 
-func (s requests) request(conn Conn, slot Slot, offset uint32, b Block) {
+func (s requestAdapter) request(conn Conn, slot Slot, offset uint32, b Block) {
 	s.e.cmd(Command{Kind: CmdRequest, Conn: conn, Slot: slot, Offset: offset, Block: b})
 }
 
-func (s requests) cancel(conn Conn, b Block, rejected bool) {
-	s.e.cmd(Command{Kind: CmdCancel, Conn: conn, Block: b, Quiet: rejected})
+func (s requestAdapter) cancel(conn Conn, b Block, rejected bool) {
+	s.e.cmd(Command{Kind: CmdCancel, Conn: conn, Block: b, Rejected: rejected})
 }
 
-func (s requests) store(slot Slot, b Block, round uint32) {
+func (s requestAdapter) store(slot Slot, b Block, round uint32) {
 	s.e.cmd(Command{Kind: CmdStore, Slot: slot, WantSums: s.e.blame.isSuspect(b.Piece), Round: round, Block: b})
 }
 
-func (s requests) dropSlot(slot Slot) { s.e.cmd(Command{Kind: CmdDropSlot, Slot: slot}) }
+func (s requestAdapter) dropSlot(slot Slot) { s.e.cmd(Command{Kind: CmdDropSlot, Slot: slot}) }
 
-func (s requests) hold(origin uint32)    { s.e.blame.hold(origin) }
-func (s requests) release(origin uint32) { s.e.blame.release(origin) }
+func (s requestAdapter) hold(origin uint32)    { s.e.blame.hold(origin) }
+func (s requestAdapter) release(origin uint32) { s.e.blame.release(origin) }
 
-func (s requests) isSuspect(piece uint32) bool { return s.e.blame.isSuspect(piece) }
+func (s requestAdapter) isSuspect(piece uint32) bool { return s.e.blame.isSuspect(piece) }
 
-func (s requests) isNamed(origin, piece uint32) bool { return s.e.blame.isNamed(origin, piece) }
+func (s requestAdapter) hasContributed(origin, piece uint32) bool {
+	return s.e.blame.hasContributed(origin, piece)
+}
 
-func (s requests) isResting(origin, piece uint32) bool {
+func (s requestAdapter) isResting(origin, piece uint32) bool {
 	return s.e.blame.isResting(s.e.now, origin, piece)
 }
 
@@ -47,7 +49,7 @@ func (e *Engine) onUnwanted(p *peer, b Block) {
 // onReject handles a reject (BEP 6).
 func (e *Engine) onReject(p *peer, b Block) {
 	known, tooMany := e.req.noteReject(&p.down, b)
-	e.hadUse = known
+	e.wasUseful = known
 	if tooMany {
 		e.close(p, FaultUseless)
 	}
@@ -55,7 +57,7 @@ func (e *Engine) onReject(p *peer, b Block) {
 
 // updateInterest sends p our interest if it has changed.
 func (e *Engine) updateInterest(p *peer) {
-	if p.closing || !p.told || !e.req.updateInterest(&p.down) {
+	if p.closing || !p.sentBitfield || !e.req.updateInterest(&p.down) {
 		return
 	}
 	t := wire.NotInterested

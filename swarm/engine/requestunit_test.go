@@ -14,20 +14,20 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// requestOrder is a block that a peer was asked for.
+// requestOrder is a request that was sent to a peer.
 type requestOrder struct {
 	conn  Conn
 	slot  Slot
 	block Block
 }
 
-// heldSlot is what the test knows of a slot that is out.
+// heldSlot is the test's state of a slot in use.
 type heldSlot struct {
 	piece, begin uint32
-	filled       map[uint32]bool // blocks that arrived, by where they begin
+	filled       map[uint32]bool // blocks that arrived, by offset
 }
 
-// pendingStore is a slot that was handed over to be stored.
+// pendingStore is a chunk handed over to storage.
 type pendingStore struct {
 	slot  Slot
 	block Block
@@ -36,12 +36,12 @@ type pendingStore struct {
 // storedCopy is what storage has of a piece: the chunks of one round.
 type storedCopy struct {
 	round   uint32
-	chunks  map[uint32]bool // by where they begin
-	doubted bool            // it is to be fetched again, in another round
+	chunks  map[uint32]bool // by offset
+	doubted bool            // it must be fetched again, in another round
 }
 
-// requestWorld is a requester whose peers, storage and blame the test plays. It keeps
-// books of its own from the calls of the sink alone.
+// requestWorld is a requester whose peers, storage and blame are simulated by the test.
+// It keeps its own state, derived only from the calls of the sink.
 type requestWorld struct {
 	t      rapid.TB
 	rng    *rand.Rand
@@ -54,12 +54,12 @@ type requestWorld struct {
 	n      Conn
 
 	orders   []requestOrder
-	landing  []requestOrder // of peers that are being closed
+	landing  []requestOrder // requests of peers that are being closed
 	slots    map[Slot]*heldSlot
-	most     int // slots that may be out
+	most     int // slots that may be in use
 	stores   []pendingStore
 	copies   map[uint32]*storedCopy
-	held     map[uint32]int // blocks that are kept, by origin
+	held     map[uint32]int // kept blocks by origin
 	suspects map[uint32]bool
 	named    map[[2]uint32]bool
 	resting  map[[2]uint32]bool
@@ -105,32 +105,32 @@ func (w *requestWorld) peer(conn Conn) *requestPeer {
 	return nil
 }
 
-// request is of the sink: what is asked for is lacking, at the peer, and in a slot that
-// holds that stretch of that piece alone.
+// request implements requestSink. It checks that the block is missing, that the peer has
+// it, and that the slot holds only that chunk.
 func (w *requestWorld) request(conn Conn, slot Slot, offset uint32, b Block) {
 	o := requestOrder{conn, slot, b}
 	p := w.peer(conn)
 	switch {
 	case p == nil || p.closing:
-		w.t.Fatalf("%+v: the peer is gone", o)
+		w.t.Fatalf("%+v: the peer has left", o)
 	case w.r.paused:
-		w.t.Fatalf("%+v: while storage fails", o)
+		w.t.Fatalf("%+v: requested while storage fails", o)
 	case !p.has.Has(int(b.Piece)) || w.have.Has(int(b.Piece)) || !w.wanted.Has(int(b.Piece)):
 		w.t.Fatalf("%+v: the peer lacks the piece, or it is not needed", o)
 	case p.choked && !slices.Contains(p.allowed, b.Piece):
-		w.t.Fatalf("%+v: it chokes us", o)
+		w.t.Fatalf("%+v: the peer chokes us", o)
 	case slices.ContainsFunc(w.orders, func(x requestOrder) bool { return x.conn == conn && x.block == b }):
-		w.t.Fatalf("%+v: it is on order already", o)
+		w.t.Fatalf("%+v: already requested", o)
 	}
 	begin := b.Begin / w.chunk * w.chunk
 	s := w.slots[slot]
 	if s == nil {
 		if s = (&heldSlot{b.Piece, begin, map[uint32]bool{}}); len(w.slots) >= w.most {
-			w.t.Fatalf("%+v: %d slots are out already", o, len(w.slots))
+			w.t.Fatalf("%+v: %d slots are already in use", o, len(w.slots))
 		}
 		for k, x := range w.slots {
 			if x.piece == b.Piece && x.begin == begin {
-				w.t.Fatalf("%+v: slot %d holds the same", o, k)
+				w.t.Fatalf("%+v: slot %d holds the same chunk", o, k)
 			}
 		}
 		w.slots[slot] = s
@@ -141,19 +141,19 @@ func (w *requestWorld) request(conn Conn, slot Slot, offset uint32, b Block) {
 	w.orders = append(w.orders, o)
 }
 
-func (w *requestWorld) cancel(conn Conn, b Block, told bool) {
+func (w *requestWorld) cancel(conn Conn, b Block, rejected bool) {
 	i := slices.IndexFunc(w.orders, func(o requestOrder) bool { return o.conn == conn && o.block == b })
 	if i >= 0 {
 		w.orders = slices.Delete(w.orders, i, i+1)
-	} else if !told {
-		w.t.Fatalf("%v of peer %d is cancelled, and was not on order", b, conn)
+	} else if !rejected {
+		w.t.Fatalf("cancelled %v of peer %d, which was not requested", b, conn)
 	}
 }
 
 func (w *requestWorld) store(slot Slot, b Block, round uint32) {
 	s := w.slots[slot]
 	if s == nil || s.piece != b.Piece || s.begin != b.Begin || len(s.filled) != int((b.Length+blockSize-1)/blockSize) || w.r.paused {
-		w.t.Fatalf("%v is stored from slot %d: %+v", b, slot, s)
+		w.t.Fatalf("invalid store of %v from slot %d: %+v", b, slot, s)
 	}
 	w.stores = append(w.stores, pendingStore{slot, b})
 	if c := w.copies[b.Piece]; c == nil || c.round != round {
@@ -161,7 +161,7 @@ func (w *requestWorld) store(slot Slot, b Block, round uint32) {
 	}
 	c := w.copies[b.Piece]
 	if c.doubted {
-		w.t.Fatalf("%v is stored in the round of a copy that was to be fetched again", b)
+		w.t.Fatalf("stored %v in the round of a discarded copy", b)
 	}
 	c.chunks[b.Begin] = true
 }
@@ -169,10 +169,10 @@ func (w *requestWorld) store(slot Slot, b Block, round uint32) {
 func (w *requestWorld) dropSlot(slot Slot) {
 	for _, o := range w.orders {
 		if o.slot == slot {
-			w.t.Fatalf("slot %d is dropped with %+v on order", slot, o)
+			w.t.Fatalf("slot %d was dropped with request %+v outstanding", slot, o)
 		}
 	}
-	delete(w.slots, slot) // one that nothing was requested for is not known
+	delete(w.slots, slot) // a slot without any request is unknown here
 }
 
 func (w *requestWorld) hold(origin uint32) { w.held[origin]++ }
@@ -181,13 +181,15 @@ func (w *requestWorld) release(origin uint32) { w.held[origin]-- }
 
 func (w *requestWorld) isSuspect(piece uint32) bool { return w.suspects[piece] }
 
-func (w *requestWorld) isNamed(origin, piece uint32) bool { return w.named[[2]uint32{origin, piece}] }
+func (w *requestWorld) hasContributed(origin, piece uint32) bool {
+	return w.named[[2]uint32{origin, piece}]
+}
 
 func (w *requestWorld) isResting(origin, piece uint32) bool {
 	return w.resting[[2]uint32{origin, piece}]
 }
 
-// join adds a peer that has the pieces of a set.
+// join adds a peer that has the given pieces.
 func (w *requestWorld) join(reqq int, has bitset.Set) *requestPeer {
 	w.n++
 	p := new(requestPeer)
@@ -201,7 +203,7 @@ func (w *requestWorld) join(reqq int, has bitset.Set) *requestPeer {
 	return p
 }
 
-// arrive has the peer of an order deliver it. late says that it was cancelled.
+// arrive makes the peer of a request deliver it. late says that it was cancelled before.
 func (w *requestWorld) arrive(o requestOrder, late bool) {
 	p, s := w.peer(o.conn), w.slots[o.slot]
 	if !late {
@@ -217,7 +219,7 @@ func (w *requestWorld) arrive(o requestOrder, late bool) {
 	w.r.received(p, BlockEvent{Kind: BlockArrived, Conn: o.conn, Block: o.block, Slot: o.slot})
 }
 
-// finishStore has storage answer a store.
+// finishStore makes storage answer a store.
 func (w *requestWorld) finishStore(i int, ok bool) {
 	s := w.stores[i]
 	w.stores = slices.Delete(w.stores, i, i+1)
@@ -230,7 +232,7 @@ func (w *requestWorld) finishStore(i int, ok bool) {
 	}
 }
 
-// whole returns the pieces that a verdict may come of.
+// whole returns the pieces that may be verified.
 func (w *requestWorld) whole() (list []uint32) {
 	for i := range uint32(w.info.NumPieces()) {
 		if !w.have.Has(int(i)) && w.r.isWhole(i) {
@@ -244,7 +246,7 @@ func (w *requestWorld) verify(piece uint32, ok bool) {
 	sources := w.r.appendSources(nil, piece)
 	size := w.info.DataSize(int(piece))
 	if n := (size + int64(w.chunk) - 1) / int64(w.chunk); len(w.copies[piece].chunks) != int(n) {
-		w.t.Fatalf("piece %d is whole, and storage has %d chunks of %d in one round", piece, len(w.copies[piece].chunks), n)
+		w.t.Fatalf("piece %d is complete, but storage has %d chunks of %d in one round", piece, len(w.copies[piece].chunks), n)
 	}
 	if len(sources) != w.info.NumBlocks(int(piece)) {
 		w.t.Fatalf("piece %d has %d blocks, not %d", piece, len(sources), w.info.NumBlocks(int(piece)))
@@ -266,7 +268,7 @@ func (w *requestWorld) verify(piece uint32, ok bool) {
 	w.r.refetch(piece)
 }
 
-// close has the connection of p closed. Until it leaves, blocks may still arrive.
+// close closes the connection of p. Until it leaves, blocks may still arrive.
 func (w *requestWorld) close(p *requestPeer) {
 	w.r.close(p)
 	w.orders = slices.DeleteFunc(w.orders, func(o requestOrder) bool {
@@ -277,7 +279,7 @@ func (w *requestWorld) close(p *requestPeer) {
 	})
 }
 
-// distrust ends a failure of storage.
+// distrust ends a storage failure.
 func (w *requestWorld) distrust() {
 	for _, c := range w.copies {
 		c.doubted = true
@@ -293,7 +295,7 @@ func (w *requestWorld) leave(p *requestPeer) {
 	w.peers = slices.DeleteFunc(w.peers, func(q *requestPeer) bool { return q == p })
 }
 
-// tick lets time pass, and does what the engine does once a second if it is time.
+// tick advances the time, and does the once-per-second work if due.
 func (w *requestWorld) tick(d time.Duration) {
 	w.r.begin(w.r.now.Add(d))
 	w.r.tick()
@@ -309,7 +311,7 @@ func (w *requestWorld) tick(d time.Duration) {
 	}
 }
 
-// check compares the books of the requester with those of the test.
+// check compares the state of the requester with that of the test.
 func (w *requestWorld) check() {
 	checkRequester(&w.r, w.t.Fatalf)
 	out := map[requestOrder]bool{}
@@ -321,17 +323,17 @@ func (w *requestWorld) check() {
 		for l := p.leases.oldest; l != nil; l = l.next {
 			out[requestOrder{p.conn, l.chunk.slot, l.chunk.piece.blockOf(l.block)}] = true
 		}
-		if reqq := max(p.reqq, minDepth); p.reqq > 0 && p.leases.n > reqq+hastened {
-			w.t.Fatalf("%d blocks are on order at a peer that keeps %d", p.leases.n, reqq)
+		if reqq := max(p.reqq, minDepth); p.reqq > 0 && p.leases.n > reqq+maxDuplicates {
+			w.t.Fatalf("%d requests at a peer that queues %d", p.leases.n, reqq)
 		}
 	}
 	for _, o := range w.orders {
 		if !out[o] {
-			w.t.Fatalf("%+v is not on order", o)
+			w.t.Fatalf("%+v is not outstanding", o)
 		}
 	}
 	if len(out) != len(w.orders) {
-		w.t.Fatalf("%d blocks are on order, not %d", len(out), len(w.orders))
+		w.t.Fatalf("%d requests are outstanding, not %d", len(out), len(w.orders))
 	}
 	for _, pc := range w.r.pieces.opened {
 		for b := range pc.block {
@@ -341,7 +343,7 @@ func (w *requestWorld) check() {
 				held[x.from]++
 			}
 			if x.done && x.held != nil {
-				w.t.Fatalf("block %d of piece %d is done and on order", b, pc.index)
+				w.t.Fatalf("block %d of piece %d is both done and requested", b, pc.index)
 			}
 			if s := w.slots[k.slot]; k.state == chunkOpen && (s != nil && s.filled[uint32(b)*blockSize]) != x.done {
 				w.t.Fatalf("block %d of piece %d: done %v, in the slot %+v", b, pc.index, x.done, s)
@@ -350,16 +352,16 @@ func (w *requestWorld) check() {
 	}
 	for origin, n := range w.held {
 		if held[origin] != n {
-			w.t.Fatalf("%d blocks are held of origin %d, not %d", n, origin, held[origin])
+			w.t.Fatalf("%d blocks of origin %d are held, not %d", n, origin, held[origin])
 		}
 	}
 	if w.r.slots.inUse < len(w.slots) {
-		w.t.Fatalf("%d slots are in use, and %d out", w.r.slots.inUse, len(w.slots))
+		w.t.Fatalf("%d slots are counted as used, but %d are", w.r.slots.inUse, len(w.slots))
 	}
 }
 
-// settle has one good peer deliver what is lacking, storage answer, and every
-// verdict be good, until nothing is needed.
+// settle lets one good peer deliver everything missing, storage succeed and every piece
+// verify, until nothing is needed.
 func (w *requestWorld) settle() {
 	if w.r.paused {
 		w.distrust()
@@ -375,7 +377,7 @@ func (w *requestWorld) settle() {
 	good := w.n
 	for began := w.r.now; w.r.nNeed > 0 || len(w.stores) > 0; {
 		if w.r.now.Sub(began) > 10*time.Minute {
-			w.t.Fatalf("%d pieces are needed after %v", w.r.nNeed, w.r.now.Sub(began))
+			w.t.Fatalf("%d pieces are still needed after %v", w.r.nNeed, w.r.now.Sub(began))
 		}
 		w.r.refillAll()
 		for _, o := range slices.Clone(w.orders) {
@@ -393,13 +395,13 @@ func (w *requestWorld) settle() {
 		w.check()
 	}
 	if len(w.r.pieces.opened) > 0 || len(w.slots) > 0 || w.r.slots.inUse > 0 {
-		w.t.Fatalf("%d pieces are open and %d slots in use when nothing is needed", len(w.r.pieces.opened), w.r.slots.inUse)
+		w.t.Fatalf("%d pieces are open and %d slots in use although nothing is needed", len(w.r.pieces.opened), w.r.slots.inUse)
 	}
 }
 
-// Whatever peers, storage and users do, each block of a needed piece is free, on order
-// or done and nothing else, the budget is kept, and one good peer completes it all.
-func TestRequesterKeepsItsBooks(t *testing.T) {
+// Whatever peers, storage and users do, each block of a needed piece is either free,
+// requested or done, the budget is respected, and one good peer completes the download.
+func TestRequesterStaysConsistent(t *testing.T) {
 	shapes := []struct {
 		info  *metainfo.Info
 		chunk uint32
@@ -468,11 +470,11 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 					w.arrive(o, true)
 				}
 			},
-			"deliver what was not asked for": func() {
+			"deliver without a request": func() {
 				p := anyPeer()
 				crossed := p.cancelled.recent + p.cancelled.before
 				if ok := w.r.unwanted(p, Block{piece.Draw(t, "piece"), 0, 2}); ok && crossed == 0 {
-					t.Fatal("it was taken for the answer to a request that was cancelled")
+					t.Fatal("the block was taken for the answer to a cancelled request")
 				}
 			},
 			"reject": func() {
@@ -482,7 +484,7 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 				o := rapid.SampledFrom(w.orders).Draw(t, "order")
 				w.orders = slices.DeleteFunc(w.orders, func(x requestOrder) bool { return x == o })
 				if known, _ := w.r.noteReject(w.peer(o.conn), o.block); !known {
-					t.Fatalf("the reject of %+v is not known", o)
+					t.Fatalf("the reject of %+v was not recognised", o)
 				}
 			},
 			"choke": func() {
@@ -491,7 +493,7 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 				if rapid.Bool().Draw(t, "without the fast extension") {
 					w.r.release(p, true)
 					if p.out() > 0 {
-						t.Fatal("something is on order still")
+						t.Fatal("requests are still outstanding")
 					}
 				}
 			},
@@ -524,7 +526,7 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 					w.leave(rapid.SampledFrom(w.peers).Draw(t, "peer"))
 				}
 			},
-			"serve": func() { // what an honest peer and storage do in a while
+			"serve": func() { // an honest peer and storage for a while
 				w.r.refillAll()
 				for range rapid.IntRange(1, 40).Draw(t, "blocks") {
 					if len(w.orders) > 0 {
@@ -545,7 +547,7 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 					w.verify(rapid.SampledFrom(list).Draw(t, "piece"), rapid.IntRange(0, 2).Draw(t, "luck") > 0)
 				}
 			},
-			"acquit": func() {
+			"end parole": func() {
 				i := piece.Draw(t, "piece")
 				delete(w.suspects, i)
 				w.r.endParole(i)
@@ -571,7 +573,7 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 				w.tick(time.Duration(rapid.SampledFrom([]int{1, 300, 1000, 3000, 70_000}).Draw(t, "ms")) * time.Millisecond)
 			},
 		}
-		// Most actions disturb; so that something is done, these come more often.
+		// Most actions are disruptive, so the constructive ones are more frequent.
 		names := slices.Sorted(maps.Keys(actions))
 		for range 8 {
 			names = append(names, "serve", "serve", "refill", "verify", "unchoke", "focus", "no focus")
@@ -579,8 +581,8 @@ func TestRequesterKeepsItsBooks(t *testing.T) {
 		for _, name := range rapid.SliceOfN(rapid.SampledFrom(names), 300, 800).Draw(t, "actions") {
 			actions[name]()
 			w.check()
-			if d := w.r.deadline(); d != mono.Never && d > w.r.now.Add(lookEvery) {
-				t.Fatalf("all look again at %v, now is %v", d, w.r.now)
+			if d := w.r.deadline(); d != mono.Never && d > w.r.now.Add(recheckEvery) {
+				t.Fatalf("the next recheck is at %v, now is %v", d, w.r.now)
 			}
 		}
 		w.settle()

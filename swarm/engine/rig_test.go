@@ -11,7 +11,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// rig is an engine driven by hand: its peers are the test.
+// rig is an engine driven by hand; the test plays its peers.
 type rig struct {
 	t   testing.TB
 	e   *Engine
@@ -41,7 +41,7 @@ func (r *rig) info(pieces int, pieceLen int64) {
 	r.step(&EvInfo{Info: testInfo(r.t, pieces, pieceLen, pieceLen, false)})
 }
 
-// seeding is a rig that has everything.
+// seeding returns a rig that has everything.
 func seeding(t testing.TB, cfg Config, pieces int) *rig {
 	r := newRig(t, cfg, 0, 0)
 	r.step(&EvInfo{Info: testInfo(t, pieces, 64<<10, 64<<10, false), Have: full(pieces)})
@@ -91,7 +91,7 @@ func (r *rig) msg(c Conn, ms ...wire.Msg) {
 	}
 }
 
-// seed connects a peer that has everything and serves us.
+// seed connects a peer that has everything and unchokes us.
 func (r *rig) seed(fast bool) Conn {
 	c := r.connect(fast)
 	r.msg(c, wire.Msg{Type: wire.Bitfield, Payload: full(r.e.content.n).AppendTo(nil)}, wire.Msg{Type: wire.Unchoke})
@@ -105,7 +105,7 @@ func (r *rig) leecher(fast bool) Conn {
 	return c
 }
 
-// drain is what the engine wants done, copied.
+// drain returns copies of the engine's commands.
 func (r *rig) drain() []Command {
 	out := append([]Command(nil), r.e.Drain()...)
 	for i := range out {
@@ -119,7 +119,7 @@ func (r *rig) drain() []Command {
 	return out
 }
 
-// wait lets time pass, tick by tick, and returns all that happened.
+// wait advances the time tick by tick and returns all commands.
 func (r *rig) wait(d time.Duration) (out []Command) {
 	end := r.now.Add(d)
 	out = append(out, r.drain()...)
@@ -135,7 +135,7 @@ func (r *rig) wait(d time.Duration) (out []Command) {
 	}
 }
 
-// of is the commands of a kind.
+// of returns the commands of one kind.
 func of(cmds []Command, k CommandKind) (out []Command) {
 	for _, c := range cmds {
 		if c.Kind == k {
@@ -145,7 +145,7 @@ func of(cmds []Command, k CommandKind) (out []Command) {
 	return out
 }
 
-// sent is the messages that were sent to c.
+// sent returns the messages sent to c.
 func sent(t testing.TB, cmds []Command, c Conn) (out []wire.Msg) {
 	for _, x := range of(cmds, CmdSend) {
 		for b := x.Bytes; x.Conn == c && len(b) > 0; {
@@ -171,7 +171,7 @@ func typesOf(ms []wire.Msg) (out []wire.Type) {
 	return out
 }
 
-// closed is why c is closed, if it is.
+// closed returns the fault for which c was closed, or FaultNone.
 func closed(cmds []Command, c Conn) Fault {
 	for _, x := range of(cmds, CmdClose) {
 		if x.Conn == c {
@@ -181,8 +181,7 @@ func closed(cmds []Command, c Conn) Fault {
 	return FaultNone
 }
 
-// give answers every request of cmds from c, and stores and verifies what is
-// whole; it returns what the engine says to that.
+// give answers every request to c in cmds and returns the resulting commands.
 func (r *rig) give(c Conn, cmds []Command) []Command {
 	for _, x := range of(cmds, CmdRequest) {
 		if x.Conn == c {

@@ -7,7 +7,7 @@ import (
 )
 
 // This file handles the case that a peer could deliver but no block is free: either all
-// slots are occupied (relieve), or everything is requested already (takeOver, endgame,
+// slots are occupied (freeSlotFor), or everything is requested already (takeOver, endgame,
 // probe).
 
 const (
@@ -22,10 +22,10 @@ const (
 	probeAfter = 250 * time.Millisecond
 )
 
-// relieve frees a slot for p when there is none. It drops the least complete of the
+// freeSlotFor frees a slot for p when there is none. It drops the least complete of the
 // chunks that no firm peer can continue: all their outstanding requests are at weak
 // peers. This guarantees progress even with one slot.
-func (r *requester) relieve(p *requestPeer) bool {
+func (r *requester) freeSlotFor(p *requestPeer) bool {
 	if p.isDoubtful() {
 		return false
 	}
@@ -36,12 +36,12 @@ func (r *requester) relieve(p *requestPeer) bool {
 			if k.state != chunkOpen || k.done == k.blocks || k.out != k.weak || (worst != nil && worst.done <= k.done) {
 				continue
 			}
-			if !r.may(p, pc) && !r.servable(pc) && r.isStale(k) {
+			if !r.canFetch(p, pc) && !r.isServable(pc) && r.isStale(k) {
 				worst = k
 			}
 		}
 	}
-	if worst == nil || !r.useful(p) {
+	if worst == nil || !r.canUseSlot(p) {
 		return false
 	}
 	pc := worst.piece
@@ -67,8 +67,8 @@ func (r *requester) isStale(k *chunk) bool {
 	return true
 }
 
-// useful reports whether p could use a free slot to begin something.
-func (r *requester) useful(p *requestPeer) bool {
+// canUseSlot reports whether p could use a free slot to begin something.
+func (r *requester) canUseSlot(p *requestPeer) bool {
 	if r.unfinished(p) != nil {
 		return true
 	}
@@ -76,26 +76,26 @@ func (r *requester) useful(p *requestPeer) bool {
 	return ok
 }
 
-// servable reports whether a peer that serves us could continue pc.
-func (r *requester) servable(pc *piece) bool {
+// isServable reports whether a peer that serves us could continue pc.
+func (r *requester) isServable(pc *piece) bool {
 	for _, q := range r.peers.all {
-		if r.serves(q) && r.may(q, pc) {
+		if r.isServing(q) && r.canFetch(q, pc) {
 			return true
 		}
 	}
 	return false
 }
 
-// inEndgame reports whether every missing block has been requested.
-func (r *requester) inEndgame() bool {
-	return r.pick.idleCount() == 0 && len(r.pieces.needy) == 0 && r.pieces.closed == 0
+// isEndgame reports whether every missing block has been requested.
+func (r *requester) isEndgame() bool {
+	return r.pick.idleCount() == 0 && len(r.pieces.requestable) == 0 && r.pieces.closed == 0
 }
 
 // endgame requests from p blocks that are outstanding at slower peers. It starts at the
 // end, because these peers send the last blocks last. When one peer delivers, the others
 // get a cancel.
 func (r *requester) endgame(p *requestPeer, limit int) bool {
-	if !r.inEndgame() {
+	if !r.isEndgame() {
 		r.peers.endgameAt = mono.Never
 		return false
 	}
@@ -109,7 +109,7 @@ func (r *requester) endgame(p *requestPeer, limit int) bool {
 	}
 	asked := false
 	for _, pc := range r.pieces.opened {
-		if !r.may(p, pc) {
+		if !r.canFetch(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {
@@ -118,7 +118,7 @@ func (r *requester) endgame(p *requestPeer, limit int) bool {
 				continue
 			}
 			for b := k.first + k.blocks; b > k.first; b-- {
-				if !r.isWithin(pc, b-1, p, copies) {
+				if !r.canDuplicate(pc, b-1, p, copies) {
 					continue
 				}
 				r.grant(p, k, b-1)
@@ -131,9 +131,9 @@ func (r *requester) endgame(p *requestPeer, limit int) bool {
 	return asked
 }
 
-// isWithin reports whether block b of pc has been requested, but not from p, and from
+// canDuplicate reports whether block b of pc has been requested, but not from p, and from
 // fewer than copies peers that are expected to deliver it soon.
-func (r *requester) isWithin(pc *piece, b uint32, p *requestPeer, copies int) bool {
+func (r *requester) canDuplicate(pc *piece, b uint32, p *requestPeer, copies int) bool {
 	n := 0
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
@@ -168,8 +168,8 @@ func (r *requester) takeOver(p *requestPeer, limit int) bool {
 				return moved
 			}
 			k, b, next := l.chunk, l.block, l.next
-			if r.may(p, k.piece) && !r.isContested(k.piece, b, p, q) {
-				k.piece.only = p
+			if r.canFetch(p, k.piece) && !r.isContested(k.piece, b, p, q) {
+				k.piece.lastAsked = p
 				r.grant(p, k, b)
 				r.forfeit(l, false)
 				moved = true
@@ -183,7 +183,7 @@ func (r *requester) takeOver(p *requestPeer, limit int) bool {
 // probe requests from p, which has nothing else to do, one block that is outstanding at
 // other peers, to measure its speed. That needs no additional memory and delays nobody.
 func (r *requester) probe(p *requestPeer) bool {
-	if r.leases.firm > 0 && r.slots.available() && r.mayBegin(p) {
+	if r.leases.firm > 0 && r.slots.available() && r.mayOpenChunk(p) {
 		return false // there is space for regular requests
 	}
 	if !p.mayProbe(r.now) {
@@ -192,7 +192,7 @@ func (r *requester) probe(p *requestPeer) bool {
 	var k *chunk
 	block, fewest := uint32(0), int(^uint(0)>>1)
 	for _, pc := range r.pieces.opened {
-		if !r.may(p, pc) {
+		if !r.canFetch(p, pc) {
 			continue
 		}
 		for i := range pc.chunk {

@@ -11,8 +11,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A scripted download is one engine and peers that follow a script, in virtual
-// time. The shell's leases and slots are kept as the shell keeps them.
+// A scripted download is one engine and peers that follow a script, in virtual time. The
+// script tracks leases and slots as the shell does.
 
 type script struct {
 	t      *testing.T
@@ -21,31 +21,31 @@ type script struct {
 	queue  simQueue
 	seq    uint64
 	peers  map[Conn]*scriptPeer
-	filled map[Slot]map[uint32]bool // begin of the block -> its payload is in the slot
+	filled map[Slot]map[uint32]bool // by offset of the block: its payload is in the slot
 	chunks map[uint32]int           // piece -> chunks stored
 	tickAt mono.Time
 	ended  bool
 }
 
-// behaviour is how a peer answers.
+// behaviour says how a peer answers.
 type behaviour struct {
 	name   string
-	rate   float64       // bytes a second; 0 never answers
+	rate   float64       // bytes per second; 0 means it never answers
 	delay  time.Duration // one way
 	plain  bool          // no fast extension
-	blocks int           // after so many blocks it answers no more; 0 is no limit
-	flap   time.Duration // chokes and unchokes in turn, each for so long
-	reject bool          // rejects every request, or with flap what a choke ends
-	skip   int           // every so-maniest request is never answered
+	blocks int           // stops answering after this many blocks; 0 means no limit
+	flap   time.Duration // chokes and unchokes alternately, each for this long
+	reject bool          // rejects every request, or with flap the requests that a choke ends
+	skip   int           // never answers every skip-th request
 	first  bool          // answers the newest request first
-	allows bool          // chokes us and allows pieces all the same (BEP 6)
+	allows bool          // chokes us but allows pieces (BEP 6)
 }
 
 type scriptPeer struct {
 	behaviour
 	conn    Conn
-	leases  map[Block]Slot // as the shell has them
-	pending []Block        // as the peer has them
+	leases  map[Block]Slot // as known to the shell
+	pending []Block        // as known to the peer
 	busy    bool
 	choking bool
 	asked   int
@@ -115,17 +115,17 @@ func (s *script) do(c *Command) {
 	switch c.Kind {
 	case CmdRequest:
 		if p.choking {
-			return // it crossed the choke
+			return // the request crossed the choke
 		}
 		if _, twice := p.leases[c.Block]; twice {
-			s.t.Fatalf("%v is leased twice to %s", c.Block, p.name)
+			s.t.Fatalf("%v was leased twice to %s", c.Block, p.name)
 		}
 		p.leases[c.Block] = c.Slot
 		if s.filled[c.Slot] == nil {
 			s.filled[c.Slot] = map[uint32]bool{}
 		}
 		if s.filled[c.Slot][c.Block.Begin] {
-			s.t.Fatalf("%v is asked for and there", c.Block)
+			s.t.Fatalf("requested %v, which has arrived", c.Block)
 		}
 		b := c.Block
 		s.after(p.delay, func() { s.request(p, b) })
@@ -155,7 +155,7 @@ func (s *script) do(c *Command) {
 		for _, p := range s.peers {
 			for b, slot := range p.leases {
 				if slot == c.Slot {
-					s.t.Fatalf("slot %d is dropped while %v is leased to %s", slot, b, p.name)
+					s.t.Fatalf("slot %d was dropped while %v is leased to %s", slot, b, p.name)
 				}
 			}
 		}
@@ -242,20 +242,20 @@ func (s *script) drain() {
 	}
 }
 
-// run goes on until everything is there, and returns how long that took.
+// run continues until the download is complete and returns how long that took.
 func (s *script) run(limit time.Duration) time.Duration {
 	s.t.Helper()
 	return s.until(limit, func() bool { return s.ended })
 }
 
-// until goes on until done, and returns how long that took.
+// until continues until done returns true and returns how long that took.
 func (s *script) until(limit time.Duration, done func() bool) time.Duration {
 	s.t.Helper()
 	began := s.r.now
 	for n := 0; !done(); n++ {
 		s.drain()
 		if len(s.queue) == 0 {
-			s.t.Fatalf("nothing more happens: %+v", s.r.e.Stats(s.r.now))
+			s.t.Fatalf("no more events: %+v", s.r.e.Stats(s.r.now))
 		}
 		x := heap.Pop(&s.queue).(simEvent)
 		if x.at.Sub(began) > limit {
@@ -271,8 +271,7 @@ func (s *script) until(limit time.Duration, done func() bool) time.Duration {
 	return s.r.now.Sub(began)
 }
 
-// useless are peers that keep blocks on order from others and bring little or
-// nothing.
+// useless lists peers that withhold requested blocks and deliver little or nothing.
 var useless = []behaviour{
 	{name: "mute"},
 	{name: "one block a minute", rate: blockSize / 60.0},
@@ -284,11 +283,11 @@ var useless = []behaviour{
 	{name: "rejects", reject: true},
 	{name: "answers every other request", rate: 8 << 10, skip: 2},
 	{name: "answers the newest request", rate: 8 << 10, first: true},
-	{name: "allows and is mute", allows: true},
+	{name: "allows pieces and is mute", allows: true},
 }
 
-// fetch returns how long one download from these peers takes, and how much of it
-// was thrown away.
+// fetch returns how long a download from these peers takes, and how many bytes were
+// wasted.
 func fetch(t *testing.T, cfg Config, size, pieceLen int64, limit time.Duration, peers ...behaviour) (time.Duration, int64) {
 	s := newScript(t, cfg, int(size/pieceLen), pieceLen)
 	for _, b := range peers {
@@ -312,9 +311,9 @@ func mixture(n int) (out []behaviour) {
 	return out
 }
 
-// However many peers keep what they were asked for, a download from one good seed
-// takes at most half as long again, and five seconds; with memory for one to three
-// pieces, twice as long and ten.
+// However many peers withhold blocks, a download from one good seed takes at most 1.5
+// times as long plus five seconds. With memory for one to three pieces, it takes at most
+// twice as long plus ten.
 func TestBatteryUselessPeers(t *testing.T) {
 	runs, worst := 0, 0.0
 	counts := []int{1, 20, 60}
@@ -329,7 +328,7 @@ func TestBatteryUselessPeers(t *testing.T) {
 			cfg := Config{Budget: budget}
 			alone, _ := fetch(t, cfg, size, 256<<10, time.Hour, seed)
 			limit := alone*3/2 + 5*time.Second
-			if budget < 24 { // hundreds of peers cannot be told apart by a few blocks in memory
+			if budget < 24 { // so few blocks in memory do not suffice to distinguish hundreds of peers
 				limit = alone*2 + 10*time.Second
 			}
 			for _, n := range counts {
@@ -344,17 +343,18 @@ func TestBatteryUselessPeers(t *testing.T) {
 						runs++
 						worst = max(worst, (d - alone).Seconds())
 						if d > limit {
-							t.Errorf("%v, and %v with the seed alone (%d KiB wasted)", d, alone, wasted>>10)
+							t.Errorf("took %v, but %v with the seed alone (%d KiB wasted)", d, alone, wasted>>10)
 						}
 					})
 				}
 			}
 		}
 	}
-	t.Logf("battery: %d downloads from one seed beside 1 to %d peers that keep blocks: %.1f s longer in the worst", runs, counts[len(counts)-1], worst)
+	t.Logf("battery: %d downloads from one seed with 1 to %d peers that withhold blocks: at worst %.1f s longer", runs, counts[len(counts)-1], worst)
 }
 
-// Slow peers that deliver are not hurt: their rates add up, whoever else is mute.
+// Slow peers that deliver are used fully: their rates add up, however many others are
+// mute.
 func TestSlowPeersDeliverTheirRates(t *testing.T) {
 	for _, c := range []struct {
 		peers, mute, budget int
@@ -367,17 +367,17 @@ func TestSlowPeersDeliverTheirRates(t *testing.T) {
 		all := append(mixture(c.mute), repeat(behaviour{name: "slow", rate: c.rate, delay: 200 * time.Millisecond}, c.peers)...)
 		d, wasted := fetch(t, Config{Budget: c.budget}, size, 256<<10, time.Hour, all...)
 		ideal := time.Duration(float64(size) / (float64(c.peers) * c.rate) * 1e9)
-		// In the endgame each may fetch a few blocks that another fetches too.
+		// In the endgame each peer may fetch a few blocks that another fetches too.
 		most := int64(c.peers) * 3 * blockSize
 		if limit := ideal*5/4 + time.Minute; d > limit || (c.mute == 0 && wasted > most) {
-			t.Errorf("%d peers of %.0f KiB/s beside %d mute ones, %d slots: %v, ideal is %v; %d of %d KiB wasted",
+			t.Errorf("%d peers of %.0f KiB/s with %d mute ones, %d slots: %v, ideal is %v; %d of %d KiB wasted",
 				c.peers, c.rate/1024, c.mute, c.budget, d, ideal, wasted>>10, size>>10)
 		}
 	}
 }
 
-// A fast peer and many that are a hundred times slower, all honest: next to nothing
-// is fetched twice, and none of them is left idle.
+// With one fast peer and many that are a hundred times slower, all honest, almost nothing
+// is fetched twice and no peer is left idle.
 func TestFastAndSlowPeersWasteLittle(t *testing.T) {
 	all := append(repeat(behaviour{name: "slow", rate: 100 << 10}, 40), behaviour{name: "fast", rate: 10 << 20})
 	size := int64(256 << 20)
@@ -387,8 +387,8 @@ func TestFastAndSlowPeersWasteLittle(t *testing.T) {
 	}
 }
 
-// What a reader waits for is not left to peers that do not deliver.
-func TestUselessPeersDelayNoReader(t *testing.T) {
+// Pieces that a reader is waiting for are not left to peers that do not deliver.
+func TestUselessPeersDoNotDelayAReader(t *testing.T) {
 	seed := behaviour{name: "seed", rate: 4 << 20}
 	for _, n := range []int{0, 20, 100} {
 		s := newScript(t, Config{}, 64, 256<<10)
@@ -396,7 +396,7 @@ func TestUselessPeersDelayNoReader(t *testing.T) {
 			s.join(b)
 		}
 		s.join(seed)
-		// The reader takes a mebibyte a second, and wants the next four.
+		// The reader consumes 1 MiB per second and requests the next 4 MiB.
 		began, stalled := s.r.now, time.Duration(0)
 		at := uint32(0)
 		for at < 60 {
@@ -418,7 +418,7 @@ func TestUselessPeersDelayNoReader(t *testing.T) {
 			at++
 		}
 		if stalled > 8*time.Second {
-			t.Errorf("beside %d useless peers the reader waited %v of %v", n, stalled, s.r.now.Sub(began))
+			t.Errorf("with %d useless peers the reader waited %v of %v", n, stalled, s.r.now.Sub(began))
 		}
 	}
 }

@@ -18,17 +18,17 @@ import (
 	"testing"
 )
 
-// A machine is a part of the engine that knows neither the engine nor other machines.
+// machine is a part of the engine that knows neither the engine nor other machines.
 type machine struct {
 	files []string
-	parts []string // machines that it is composed of
+	parts []string // machines that it consists of
 }
 
-// machines may use what vocabulary declares.
+// machines may use the declarations in vocabulary.
 var machines = map[string]machine{
 	"blame":  {files: []string{"blame.go"}},
 	"choker": {files: []string{"choke.go", "merit.go", "stalled.go"}},
-	// Addresses of peers: bans, and the limits on unproven ones.
+	// Addresses of peers: candidates, bans, and the limits on unproven ones.
 	"book":     {files: []string{"candidates.go", "bans.go", "unproven.go"}},
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
@@ -40,22 +40,22 @@ var machines = map[string]machine{
 	"picker": {files: []string{"picker.go"}},
 	"focus":  {files: []string{"focus.go"}},
 	"slots":  {files: []string{"slots.go"}},
-	// What is thought of a peer as a source of blocks.
+	// Ratings of peers as sources of blocks.
 	"standing":     {files: []string{"standing.go"}},
 	"super-seeder": {files: []string{"super.go"}, parts: []string{"stride"}},
 	// The order in which a seed offers pieces.
 	"stride": {files: []string{"stride.go"}},
-	// In what order blocks are sent, and to whom a seed sends what nobody has.
+	// In what order blocks are sent, and to which peer a seed sends new pieces.
 	"uploader": {files: []string{"uploader.go"}},
 	"spread":   {files: []string{"spread.go"}, parts: []string{"uploader", "stride"}},
 }
 
-// vocabulary is the files whose declarations every machine may use.
+// vocabulary lists the files whose declarations every machine may use.
 var vocabulary = []string{"api.go"}
 
-// Each machine refers to its own files, its parts, the vocabulary and imports alone:
-// by names, and by fields and methods too.
-func TestMachinesReferToNobody(t *testing.T) {
+// Each machine refers only to its own files, its parts, the vocabulary and imports,
+// including fields and methods.
+func TestMachinesReferToNothingElse(t *testing.T) {
 	p := checkPackage(t, nil)
 	for name, m := range machines {
 		for _, use := range p.foreignUses(m) {
@@ -63,15 +63,14 @@ func TestMachinesReferToNobody(t *testing.T) {
 		}
 		for _, file := range m.files {
 			if p.files[file] == nil {
-				t.Errorf("%s: there is no %s", name, file)
+				t.Errorf("%s: file %s does not exist", name, file)
 			}
 		}
 	}
 }
 
-// Whoever is not a machine leaves the fields of machines to them: it calls methods and
-// reads.
-func TestNobodyWritesFieldsOfMachines(t *testing.T) {
+// Code outside the machines does not write their fields; it calls methods and reads.
+func TestOnlyMachinesWriteTheirFields(t *testing.T) {
 	p := checkPackage(t, nil)
 	owned := map[string]string{}
 	for name, m := range machines {
@@ -91,10 +90,10 @@ func TestNobodyWritesFieldsOfMachines(t *testing.T) {
 	}
 }
 
-// What the two tests above say is worth something only if the checks see a reach across.
-func TestReachesAcrossAreSeen(t *testing.T) {
+// The checks of the two tests above must find violations.
+func TestUsesAcrossMachinesAreFound(t *testing.T) {
 	const source = `package engine
-func (c *choker) reach(s chokes) int {
+func (c *choker) reach(s chokeAdapter) int {
 	s.e.now++
 	p := s.e.conns[1]
 	return p.down.nHas
@@ -103,17 +102,17 @@ func (c *choker) reach(s chokes) int {
 	m := machines["choker"]
 	m.files = append(slices.Clone(m.files), "reach.go")
 	seen := strings.Join(p.foreignUses(m), "\n")
-	for _, name := range []string{"chokes", "e", "now", "conns", "down", "nHas"} {
+	for _, name := range []string{"chokeAdapter", "e", "now", "conns", "down", "nHas"} {
 		if !strings.Contains(seen, " "+name+" of ") {
-			t.Errorf("the use of %s is not seen in:\n%s", name, seen)
+			t.Errorf("the use of %s was not found in:\n%s", name, seen)
 		}
 	}
 	if ids := writtenFields(p.files["reach.go"]); len(ids) != 1 || ids[0].Name != "now" {
-		t.Errorf("the written fields are %v", ids)
+		t.Errorf("written fields: %v", ids)
 	}
 }
 
-// checked is the package with its types.
+// checked is the package with type information.
 type checked struct {
 	fset  *token.FileSet
 	files map[string]*ast.File // without tests
@@ -121,7 +120,7 @@ type checked struct {
 	pkg   *types.Package
 }
 
-// checkPackage resolves every name of the package, and of extra files.
+// checkPackage resolves every name in the package and in extra files.
 func checkPackage(t *testing.T, extra map[string]string) *checked {
 	t.Helper()
 	p := &checked{fset: token.NewFileSet(), files: map[string]*ast.File{}, info: types.Info{Uses: map[*ast.Ident]types.Object{}}}
@@ -153,7 +152,7 @@ func checkPackage(t *testing.T, extra map[string]string) *checked {
 		t.Fatal(err)
 	}
 	if p.declaredIn(p.pkg.Scope().Lookup("Engine")) == "" {
-		t.Fatal("the declarations of the package are not found")
+		t.Fatal("the declarations of the package were not found")
 	}
 	return p
 }
@@ -162,8 +161,8 @@ var listExports = sync.OnceValues(func() ([]byte, error) {
 	return exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", ".").Output()
 })
 
-// exports returns what opens the types of an imported package, as the go command has
-// built them.
+// exports returns a function that opens the export data of an imported package, as built
+// by the go command.
 func exports(t *testing.T) func(path string) (io.ReadCloser, error) {
 	out, err := listExports()
 	if err != nil {
@@ -185,7 +184,7 @@ func (p *checked) declaredIn(o types.Object) string {
 	return filepath.Base(p.fset.Position(o.Pos()).Filename)
 }
 
-// foreignUses returns what the files of a machine use that it must not know.
+// foreignUses returns the uses in a machine's files that are not allowed.
 func (p *checked) foreignUses(m machine) (found []string) {
 	allowed := append(slices.Clone(m.files), vocabulary...)
 	for _, part := range m.parts {
@@ -204,7 +203,7 @@ func (p *checked) foreignUses(m machine) (found []string) {
 	return found
 }
 
-// writtenFields returns the last names of all selectors that are assigned to.
+// writtenFields returns the last identifier of every selector that is assigned to.
 func writtenFields(f *ast.File) (list []*ast.Ident) {
 	add := func(x ast.Expr) {
 		for {

@@ -18,10 +18,10 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// The simulation: engines on one goroutine over virtual links, from one seed.
-// A block's payload is one byte, its quality: a liar sends blocks of quality 1,
-// and a piece verifies when all its blocks are of quality 0. Slots and leases
-// behave as the shell's do, and misuse of them fails the test.
+// The simulation runs engines on one goroutine over virtual links, from one seed. A
+// block's payload is one byte, its quality. A liar sends blocks of quality ≥ 1; a piece
+// verifies if all its blocks have quality 0. Slots and leases behave like the shell's,
+// and misuse of them fails the test.
 
 type simConfig struct {
 	seed      uint64
@@ -32,28 +32,28 @@ type simConfig struct {
 	pieceLen  int64
 	chunk     uint32
 	budget    int
-	magnet    bool          // leechers begin without metadata
-	churn     float64       // share of nodes that vanish, and come back later with what they had
-	dropEvery time.Duration // a random link breaks so often
+	magnet    bool          // leechers start without metadata
+	churn     float64       // fraction of nodes that disconnect and return later with their data
+	dropEvery time.Duration // interval between breaks of a random link
 	uploads   int
 	maxConns  int
 	halfOpen  int
-	last      int64         // bytes in the last piece; 0 is about half of the others
+	last      int64         // bytes in the last piece; 0 means about half a piece
 	delayMin  time.Duration // of a link, one way
 	delayMax  time.Duration
-	known     bool          // each node knows the addresses of all that came before it, and no others are found
-	sparse    bool          // invariants are checked rarely, and no transcript is kept
-	account   bool          // of every uplink; see account
-	turn      time.Duration // a node acts on what happened so often at most
+	known     bool          // each node knows the addresses of all earlier nodes, and no others are found
+	sparse    bool          // check invariants rarely, keep no transcript
+	account   bool          // account for every uplink; see account
+	turn      time.Duration // a node acts at most this often
 	plain     bool          // no fast extension
 	limit     time.Duration
 	private   bool
-	diskFails time.Duration // a leecher's storage fails so often
+	diskFails time.Duration // interval between storage failures of a leecher
 	super     SuperSeed     // of the seeds
-	unlimited bool          // engines do not know what limits their uplinks
+	unlimited bool          // engines do not know the limits of their uplinks
 	star      bool          // leechers cannot reach one another
 	shape     func(*simNode)
-	until     func(*sim) bool // when the run is over, if not when all are complete
+	until     func(*sim) bool // when the run ends, if not when all are complete
 }
 
 type simEvent struct {
@@ -96,18 +96,18 @@ type sim struct {
 	}
 	steps int
 
-	elsewhere bitset.Set // pieces that leechers have, if that is counted; see passedOn
-	firstCopy float64    // copies that the first seed had sent when that was full
+	elsewhere bitset.Set // pieces that leechers have, if counted; see passedOn
+	firstCopy float64    // copies that the first seed had sent when elsewhere was full
 	lastDone  time.Duration
 	sent      int64      // bytes of blocks that the seeds sent
-	wasted    int64      // bytes of blocks that were of no use where they arrived
-	received  int64      // bytes of blocks that arrived
+	wasted    int64      // useless bytes of received blocks
+	received  int64      // bytes of received blocks
 	owner     []*simNode // of each piece; see useFresh
 
 	onComplete func(*simNode) // if not nil
 }
 
-// simNode is one peer: an engine, its memory and its disk.
+// simNode is a peer: an engine, its memory and its disk.
 type simNode struct {
 	s         *sim
 	name      int
@@ -115,35 +115,35 @@ type simNode struct {
 	id        id.ID
 	e         *Engine
 	up        bool
-	life      int // counts restarts: events of an earlier life are void
+	life      int // counts restarts; events of earlier lives are ignored
 	liar      bool
 	seed      bool
 	conns     map[Conn]*simEnd
 	order     []Conn
 	nextConn  Conn
 	slots     map[Slot]*simSlot
-	stored    map[uint32][]byte // piece -> quality of its blocks, as written
-	rounds    map[uint32]uint32 // piece -> the round in which
+	stored    map[uint32][]byte // quality of the blocks of each piece, as written
+	rounds    map[uint32]uint32 // round of each piece in stored
 	have      bitset.Set
 	complete  bool
 	banned    []netip.AddrPort
-	rate      float64 // bytes a second out
-	down      float64 // bytes a second in; 0 is no limit
+	rate      float64 // upload rate in bytes per second
+	down      float64 // download rate in bytes per second; 0 means no limit
 	uplink    uplink
 	account   account
-	freeIn    mono.Time  // when what is on its way in has arrived
-	wanted    bitset.Set // pieces that are selected; of length 0, all
-	playing   bool       // fetches what a player needs next, and no more
+	freeIn    mono.Time  // when everything that is on its way to it has arrived
+	wanted    bitset.Set // selected pieces; length 0 means all
+	playing   bool       // fetches only what a player needs next
 	idle      bool       // a player that was paused before it began
 	startAt   time.Duration
 	doneAt    time.Duration
-	backAt    time.Duration // when it came back, if it vanished
+	backAt    time.Duration // when it returned, if it had disconnected
 	backLeft  int64         // bytes that it lacked then
 	rider     bool          // a free rider; see crowd
-	leaves    bool          // when it is complete
+	leaves    bool          // leaves when it is complete
 	gone      bool          // it has left
-	alter     alteration    // of what it sends; nil is none
-	broken    bool          // the disk is
+	alter     alteration    // alters what it sends; may be nil
+	broken    bool          // the disk fails
 	draining  bool
 	drainedAt mono.Time
 	tickAt    mono.Time
@@ -154,7 +154,7 @@ type simNode struct {
 type simSlot struct {
 	piece   uint32
 	begin   uint32
-	blocks  map[uint32]byte // block of the piece -> quality
+	blocks  map[uint32]byte // quality of the blocks of the piece
 	storing bool
 }
 
@@ -164,15 +164,15 @@ type simEnd struct {
 	conn     Conn
 	other    *simEnd
 	delay    time.Duration
-	last     mono.Time             // in-order delivery: nothing arrives before what was sent earlier
+	last     mono.Time             // delivery is in order: nothing arrives before earlier data
 	uploads  fifo.Queue[simUpload] // admitted, while the other side accepts no more
-	requests int                   // that are on their way to here
-	parked   bool                  // the other side accepts no more for now
+	requests int                   // requests on their way to this end
+	parked   bool                  // the other side currently accepts no more
 	told     bool                  // an attacker has sent something
 	open     bool
 	leases   map[Block]Slot
-	asked    map[Block]mono.Time // when each block was asked for last
-	choked   bool                // by the other side, as its wire said
+	asked    map[Block]mono.Time // when each block was last requested
+	choked   bool                // by the other side, as received
 	allowed  map[uint32]bool
 	has      bitset.Set
 }
@@ -263,7 +263,7 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 	return s
 }
 
-// upLimit is the upload limit that the engine of n is told.
+// upLimit returns the upload limit that the engine of n knows.
 func (s *sim) upLimit(n *simNode) int64 {
 	if s.cfg.unlimited {
 		return 0
@@ -271,7 +271,7 @@ func (s *sim) upLimit(n *simNode) int64 {
 	return int64(n.rate)
 }
 
-// start brings a node up, with what its disk holds.
+// start starts a node with the contents of its disk.
 func (n *simNode) start() {
 	s := n.s
 	n.life++
@@ -306,7 +306,7 @@ func (n *simNode) start() {
 		return
 	}
 	n.candidates(6)
-	if s.cfg.private { // nobody else will tell
+	if s.cfg.private { // no other source of addresses
 		for _, o := range s.nodes {
 			n.step(&EvCandidates{Candidates: []Candidate{{Addr: o.addr, Source: FromHint}}})
 		}
@@ -322,7 +322,7 @@ func (n *simNode) candidates(k int) {
 	n.step(&EvCandidates{Candidates: c})
 }
 
-// later does something in this life of the node.
+// later calls do after d, unless the node has stopped or restarted.
 func (n *simNode) later(d time.Duration, do func()) {
 	life := n.life
 	n.s.at(n.s.now.Add(d), func() {
@@ -344,7 +344,7 @@ func (n *simNode) block(ev BlockEvent) {
 	n.soon()
 }
 
-// soon drains once for all that happens at this moment, or in this turn.
+// soon drains once for all events of this moment, or of this turn.
 func (n *simNode) soon() {
 	if !n.draining {
 		n.draining = true
@@ -364,7 +364,7 @@ func (n *simNode) drain() {
 		return
 	}
 	defer n.look()
-	if n.s.cfg.turn > 0 { // the latest event may be a while ago, and so what was due
+	if n.s.cfg.turn > 0 { // the latest event may be some time ago, and so may a deadline
 		n.e.Tick(n.s.now)
 	}
 	cmds := n.e.Drain()
@@ -378,7 +378,7 @@ func (n *simNode) drain() {
 			return
 		}
 		if d <= n.s.now {
-			n.fatal("is due at once after all was done: the shell would spin")
+			n.fatal("has an expired deadline after Drain: the shell would spin")
 		}
 		n.tickAt = d
 		life := n.life
@@ -406,7 +406,7 @@ func (n *simNode) stop() {
 	n.stored = map[uint32][]byte{}
 }
 
-// run goes on until every leecher is complete, and returns the transcript's hash.
+// run continues until every leecher is complete, and returns the hash of the transcript.
 func (s *sim) run() uint64 {
 	s.t.Helper()
 	if s.cfg.churn > 0 {
@@ -472,7 +472,7 @@ func (s *sim) run() uint64 {
 	}
 	for _, n := range s.nodes {
 		if !n.have.Full() && s.cfg.until == nil {
-			n.fatal("the swarm came to rest with %d of %d pieces: %+v", n.have.Count(), s.cfg.pieces, n.e.Stats(s.now))
+			n.fatal("no more events with %d of %d pieces: %+v", n.have.Count(), s.cfg.pieces, n.e.Stats(s.now))
 		}
 		if n.e.content != nil {
 			n.deepCheck()

@@ -1,13 +1,13 @@
 package engine
 
-// check is made after every drain: the books agree with the memory.
+// check runs after every drain. It compares the engine's slots with the node's.
 func (n *simNode) check() {
 	c, r := n.e.content, &n.e.req
 	if c == nil {
 		return
 	}
 	if r.slots.inUse != len(n.slots) && !n.slotsLag() {
-		n.fatal("has %d slots out, the shell %d", r.slots.inUse, len(n.slots))
+		n.fatal("has %d slots in use, the shell %d", r.slots.inUse, len(n.slots))
 	}
 	every := 64
 	if n.s.cfg.sparse {
@@ -19,7 +19,8 @@ func (n *simNode) check() {
 	n.deepCheck()
 }
 
-// slotsLag: a slot whose first request was never made is known to the engine alone.
+// slotsLag reports whether the engine has a slot without any request yet, which the node
+// does not know.
 func (n *simNode) slotsLag() bool {
 	for _, pc := range n.e.req.pieces.opened {
 		for i := range pc.chunk {
@@ -31,26 +32,26 @@ func (n *simNode) slotsLag() bool {
 	return false
 }
 
-// deepCheck compares what the engine keeps with what follows from the rest.
+// deepCheck compares the engine's state with values computed from scratch.
 func (n *simNode) deepCheck() {
 	if n.e.content == nil {
 		return
 	}
 	if len(n.e.peers) != len(n.e.req.peers.all) {
-		n.fatal("the requester knows %d peers of %d", len(n.e.req.peers.all), len(n.e.peers))
+		n.fatal("the requester has %d peers, the engine %d", len(n.e.req.peers.all), len(n.e.peers))
 	}
 	for i, p := range n.e.peers {
 		if d := &p.down; d != n.e.req.peers.all[i] || d.conn != p.conn || d.closing != p.closing || d.origin != p.origin {
-			n.fatal("the requester knows conn %d otherwise: %+v", p.conn, d)
+			n.fatal("the requester disagrees about conn %d: %+v", p.conn, d)
 		}
 	}
 	checkRequester(&n.e.req, n.fatal)
 }
 
-// checkRequester counts anew whatever a requester counts: availability, leases,
+// checkRequester recounts everything that a requester counts: availability, leases,
 // blocks, chunks and slots.
 func checkRequester(r *requester, fatal func(format string, args ...any)) {
-	// Availability is what the peers have.
+	// Availability must match the peers' pieces.
 	for i := range r.n {
 		want := 0
 		for _, p := range r.peers.all {
@@ -72,7 +73,7 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 		for l := p.leases.oldest; l != nil; l = l.next {
 			leases[l.chunk.piece.blockOf(l.block)]++
 			if owed++; l.peer != p {
-				fatal("conn %d has the lease of another", p.conn)
+				fatal("conn %d has a lease of another peer", p.conn)
 			}
 			if p.weak {
 				weak[l.chunk]++
@@ -130,8 +131,8 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 			default:
 				held++
 			}
-			if k.needy != (k.state == chunkOpen && k.free > 0) {
-				fatal("piece %d chunk %d is needy: %v", pc.index, i, k.needy)
+			if k.requestable != (k.state == chunkOpen && k.free > 0) {
+				fatal("piece %d chunk %d requestable: %v", pc.index, i, k.requestable)
 			}
 		}
 		if closed != pc.closed || stored != pc.stored {
@@ -139,7 +140,7 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 		}
 	}
 	if len(leases) > 0 {
-		fatal("leases of blocks that are not open: %v", leases)
+		fatal("leases for blocks that are not open: %v", leases)
 	}
 	if firm != r.leases.firm || weakChunks != r.leases.weakChunks {
 		fatal("%d firm leases and %d weak chunks, not %d and %d", r.leases.firm, r.leases.weakChunks, firm, weakChunks)

@@ -9,36 +9,35 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// The links of the simulation. A node sends as the shell does (swarm/peerconn,
-// internal/shaper): the blocks for all connections wait for admission by the node's
-// upload limit in one queue, in the order of the commands. A block that is admitted is
-// written as soon as its connection accepts it, and arrives after the delay of the link.
-// A control message never waits for the limit. Its bytes are counted, and what comes
-// after waits for them.
+// The links of the simulation. A node sends like the shell (swarm/peerconn,
+// internal/shaper): the blocks for all connections wait in one queue for admission by the
+// node's upload limit, in the order of the commands. An admitted block is written as soon
+// as its connection accepts it, and arrives after the link's delay. A control message
+// never waits for the limit, but its bytes count against it.
 
-// An uplink is the upload limit of a node: internal/shaper with one torrent.
+// uplink is the upload limit of a node: internal/shaper with one torrent.
 type uplink struct {
-	free     mono.Time // when all bytes that were sent are paid for
+	free     mono.Time // when the limit has admitted all bytes sent so far
 	waiting  fifo.Queue[simUpload]
-	sleeping bool // admit is called at free
+	sleeping bool // admit will be called at free
 }
 
-// A simUpload is a block that is to be sent to the other end of x.
+// simUpload is a block to be sent to the other end of x.
 type simUpload struct {
 	x     *simEnd
 	block Block
-	spent *spending // by the block, once it is admitted, if there is an account
+	spent *spending // the time it used, once admitted; nil without accounting
 }
 
 // uplinkDepth is how much of an unused limit is saved, as in internal/shaper.
 const uplinkDepth = 100 * time.Millisecond
 
-// lasts is how long size bytes take at a rate.
+// lasts returns how long size bytes take at a rate.
 func lasts(size int, bytesPerSecond float64) time.Duration {
 	return time.Duration(float64(size) / bytesPerSecond * 1e9)
 }
 
-// spend counts bytes that are sent now, for an account.
+// spend counts bytes that are being sent.
 func (n *simNode) spend(size int, k use) *spending {
 	n.settle()
 	u := &n.uplink
@@ -47,7 +46,7 @@ func (n *simNode) spend(size int, k use) *spending {
 	return n.account.spent(from, u.free, k)
 }
 
-// refund gives back what an upload was admitted.
+// refund returns the capacity that an upload was granted.
 func (n *simNode) refund(u simUpload) {
 	back := lasts(messageSize(u.block), n.rate)
 	if u.spent != nil {
@@ -56,7 +55,7 @@ func (n *simNode) refund(u simUpload) {
 	n.uplink.free = n.uplink.free.Add(-back)
 }
 
-// admit sends the blocks that may be sent by now, and continues when more may.
+// admit sends the blocks that may be sent now, and schedules itself for the rest.
 func (n *simNode) admit() {
 	u := &n.uplink
 	for u.waiting.Len() > 0 {
@@ -87,11 +86,11 @@ func (n *simNode) admit() {
 	n.look()
 }
 
-// messageSize is the bytes of a block's message.
+// messageSize returns the length of a block's message.
 func messageSize(b Block) int { return wire.PieceHeaderLen + int(b.Length) }
 
-// withdraw takes back uploads that are not sent yet: b, or all of them if its length is
-// zero. Those that were admitted give back their bytes.
+// withdraw cancels uploads that have not been sent: b, or all of them if its length is
+// zero. Admitted ones return their capacity.
 func (x *simEnd) withdraw(b Block) {
 	n := x.owner
 	unsent := func(u Block) bool {
@@ -120,8 +119,8 @@ func (x *simEnd) withdraw(b Block) {
 	n.admit()
 }
 
-// arrive has do happen at the other end when size bytes that are sent now have come, or
-// nothing if that end is gone by then.
+// arrive calls do at the other end when size bytes that are sent now have arrived, unless
+// that end has left by then.
 func (x *simEnd) arrive(size int, do func(o *simEnd)) {
 	o := x.other
 	s := x.owner.s
@@ -138,7 +137,7 @@ func (x *simEnd) arrive(size int, do func(o *simEnd)) {
 	})
 }
 
-// send carries whole messages.
+// send sends complete messages.
 func (x *simEnd) send(b []byte) {
 	if !x.open {
 		return
@@ -153,7 +152,7 @@ func (x *simEnd) send(b []byte) {
 			size := int(binary.BigEndian.Uint32(b))
 			m, err := wire.Parse(b[4 : 4+size])
 			if err != nil {
-				x.owner.fatal("sends what does not parse: %v", err)
+				x.owner.fatal("sent an invalid message: %v", err)
 			}
 			b = b[4+size:]
 			if m.Type == wire.Bitfield || m.Type == wire.Extended {
@@ -172,15 +171,15 @@ func (n *simNode) upload(x *simEnd, b Block) {
 	}
 }
 
-// transmit sends a block that was admitted. Where the other side has a limit, the
-// buffers on the way hold little: the next block waits until this one was accepted.
+// transmit sends an admitted block. If the other side has a limit, the buffers in between
+// are small: the next block waits until this one has been accepted.
 func (x *simEnd) transmit(u simUpload) {
 	n := x.owner
 	b := u.block
 	if n.seed {
 		n.s.sent += int64(b.Length)
 	}
-	value := useWasted // if it is new to the other side
+	value := useWasted // in case it is new to the other side
 	if n.account.on {
 		u.spent.waits = nil
 		value = n.useOfBlock(b.Piece, x.other.owner)
@@ -217,8 +216,8 @@ func (x *simEnd) transmit(u simUpload) {
 	})
 }
 
-// receive puts a block that came into the slot that it was leased for, and reports
-// whether it was new.
+// receive puts a block into the slot that it was leased for, and reports whether it was
+// new.
 func (x *simEnd) receive(b Block, quality byte) bool {
 	n := x.owner
 	n.s.received += int64(b.Length)
@@ -227,7 +226,7 @@ func (x *simEnd) receive(b Block, quality byte) bool {
 		delete(x.leases, b)
 		sl := n.slots[slot]
 		if sl == nil || sl.piece != b.Piece {
-			n.fatal("block %v lands in slot %d, which is not its own", b, slot)
+			n.fatal("block %v arrived in slot %d, which holds another piece", b, slot)
 		}
 		if _, done := sl.blocks[b.Begin/blockSize]; !done {
 			sl.blocks[b.Begin/blockSize] = quality

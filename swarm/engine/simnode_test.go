@@ -10,8 +10,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// What a node of the simulation does with commands: its links, its memory and
-// its disk.
+// This file executes a simulated node's commands: its links, its memory and its disk.
 
 func (n *simNode) do(c *Command) {
 	s := n.s
@@ -25,7 +24,7 @@ func (n *simNode) do(c *Command) {
 			end.shut(c.Fault)
 		}
 	case CmdSend:
-		if end != nil { // else it went in the same batch of events
+		if end != nil { // otherwise it was closed in the same batch of events
 			end.send(c.Bytes)
 			if conn := c.Conn; c.Timed {
 				n.later(0, func() { n.step(&EvSent{Conn: conn}) })
@@ -39,16 +38,16 @@ func (n *simNode) do(c *Command) {
 		}
 		if _, ok := end.leases[c.Block]; ok {
 			delete(end.leases, c.Block)
-			if !c.Quiet {
+			if !c.Rejected {
 				end.send(wire.Append(nil, wire.Msg{Type: wire.Cancel, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
 			}
 		}
 	case CmdUpload:
 		if !n.have.Has(int(c.Block.Piece)) {
-			n.fatal("uploads piece %d that it has not verified", c.Block.Piece)
+			n.fatal("uploads piece %d, which it has not verified", c.Block.Piece)
 		}
 		if end == nil {
-			n.fatal("uploads to a connection that is gone")
+			n.fatal("uploads to a closed connection")
 		}
 		n.upload(end, c.Block)
 	case CmdWithdraw:
@@ -59,7 +58,7 @@ func (n *simNode) do(c *Command) {
 		n.store(c)
 	case CmdDropSlot:
 		if sl := n.slots[c.Slot]; sl == nil || sl.storing {
-			n.fatal("drops slot %d that it does not hold", c.Slot)
+			n.fatal("drops slot %d, which it does not hold", c.Slot)
 		}
 		for _, o := range n.order {
 			for b, sl := range n.conns[o].leases {
@@ -77,10 +76,10 @@ func (n *simNode) do(c *Command) {
 		n.later(50*time.Millisecond, func() { n.step(&EvInfo{Info: info, Have: n.have}) })
 	case CmdHave:
 		if !n.have.Has(int(c.Block.Piece)) {
-			n.fatal("has piece %d that is not verified", c.Block.Piece)
+			n.fatal("announces piece %d, which is not verified", c.Block.Piece)
 		}
 		if n.haves[c.Block.Piece] && s.cfg.diskFails == 0 {
-			n.fatal("says have %d twice", c.Block.Piece)
+			n.fatal("announces piece %d twice", c.Block.Piece)
 		}
 		n.haves[c.Block.Piece] = true
 		n.later(0, n.focus)
@@ -160,7 +159,7 @@ func (x *simEnd) attach(addr netip.AddrPort, peer id.ID, incoming bool) {
 	n.step(&EvConnected{Conn: x.conn, Addr: addr, Incoming: incoming, PeerID: peer, Reserved: r})
 }
 
-// shut ends a link from this side; the other hears of it a delay later.
+// shut closes a link from this side; the other side is notified after the delay.
 func (x *simEnd) shut(f Fault) {
 	if !x.open {
 		return
@@ -194,7 +193,7 @@ func (n *simNode) closed(x *simEnd, f Fault) {
 	n.step(&EvClosed{Conn: x.conn, Fault: f})
 }
 
-// hear keeps what the wire said for the invariants, and passes the message on.
+// hear records what the message says, for the invariants, and passes it to the engine.
 func (x *simEnd) hear(m wire.Msg) {
 	switch m.Type {
 	case wire.Request:
@@ -222,11 +221,11 @@ func (x *simEnd) hear(m wire.Msg) {
 
 func (n *simNode) request(x *simEnd, c *Command) {
 	if x == nil {
-		n.fatal("requests of a connection that is gone")
+		n.fatal("requests from a closed connection")
 	}
 	if x.open {
 		if !x.has.Has(int(c.Block.Piece)) {
-			n.fatal("requests piece %d that conn %d lacks", c.Block.Piece, c.Conn)
+			n.fatal("requests piece %d, which conn %d lacks", c.Block.Piece, c.Conn)
 		}
 		if x.choked && !x.allowed[c.Block.Piece] {
 			n.fatal("requests while it is choked")
@@ -236,7 +235,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 		n.fatal("requests while its disk is broken")
 	}
 	if n.have.Has(int(c.Block.Piece)) {
-		n.fatal("requests piece %d that it has", c.Block.Piece)
+		n.fatal("requests piece %d, which it has", c.Block.Piece)
 	}
 	if _, dup := x.leases[c.Block]; dup {
 		n.fatal("leases %v twice on one connection", c.Block)
@@ -256,8 +255,8 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	if _, done := sl.blocks[c.Block.Begin/blockSize]; done {
 		n.fatal("leases %v, which it has", c.Block)
 	}
-	// Outside of the endgame a block is asked for twice only if one who owes it has
-	// owed it for a while.
+	// Outside the endgame a block is requested twice only if a peer has owed it for a
+	// while.
 	if n.e.req.peers.endgameAt == mono.Never && !n.playing && (!n.s.cfg.sparse || n.s.steps%64 == 0) { // a player's next blocks are urgent
 		young, late := 0, 0
 		for _, o := range n.order {
@@ -280,7 +279,7 @@ func (n *simNode) request(x *simEnd, c *Command) {
 	x.send(wire.Append(nil, wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length}))
 }
 
-// playAhead is how many pieces a player's window has.
+// playAhead is the number of pieces in a player's window.
 const playAhead = 12
 
 // focus moves a player's window.
@@ -320,7 +319,7 @@ func (n *simNode) store(c *Command) {
 		if q == nil || n.rounds[piece] != round {
 			n.rounds[piece] = round
 			q = make([]byte, blocks)
-			for i := range q {
+			for i := range q { // missing
 				q[i] = 255 // not there
 			}
 			n.stored[piece] = q
@@ -348,7 +347,7 @@ func (n *simNode) store(c *Command) {
 			n.step(&EvVerified{Piece: piece, OK: ok, Sums: sums})
 		}
 		stored := func() { n.step(&EvStored{Slot: slot, Block: block}) }
-		if n.s.rng.IntN(2) == 0 { // the order of the two is the shell's affair
+		if n.s.rng.IntN(2) == 0 { // either order is allowed
 			stored()
 			verify()
 		} else {

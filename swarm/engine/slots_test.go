@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Slots are compared with a set of those that are out, at every step.
-func TestSlotsAlone(t *testing.T) {
+// slots is compared with a set of the slots in use, at every step.
+func TestSlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s slots
 		out := map[Slot]bool{}
@@ -18,7 +18,7 @@ func TestSlotsAlone(t *testing.T) {
 				free := s.available()
 				v, ok := s.take()
 				if ok != free || ok != (len(out) < budget) || (ok && (out[v] || int(v) >= budget)) {
-					t.Fatalf("slot %d, %v with %d of %d out", v, ok, len(out), budget)
+					t.Fatalf("slot %d, %v with %d of %d in use", v, ok, len(out), budget)
 				}
 				if ok {
 					out[v] = true
@@ -39,7 +39,7 @@ func TestSlotsAlone(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				if s.inUse != len(out) {
-					t.Fatalf("%d in use, %d out", s.inUse, len(out))
+					t.Fatalf("%d counted as used, not %d", s.inUse, len(out))
 				}
 			},
 		})

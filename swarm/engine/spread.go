@@ -103,7 +103,7 @@ type spread struct {
 	suggested bitset.Set // pieces currently suggested to a peer; length 0 if there never was one
 	step      int64      // see stride
 	cursor    int        // number of pieces examined for suggestions, modulo pieces
-	looked    int        // pieces examined since one may have become free; when all have been, none is
+	examined  int        // pieces examined since one may have become free; when all have been, none is
 }
 
 func newSpread(pieces int, facts spreadFacts) spread {
@@ -138,7 +138,7 @@ func (s *spread) leave(p *spreadPeer) {
 		}
 	}
 	s.withdraw(p)
-	s.looked = 0 // pieces that only it had are missing again
+	s.examined = 0 // pieces that only it had are missing again
 	p.host = nil
 	if h.peers--; h.peers > 0 {
 		return
@@ -153,7 +153,7 @@ func (s *spread) leave(p *spreadPeer) {
 // end removes a gift that was passed on or never will be.
 func (s *spread) end(g *gift) {
 	delete(s.given, g.piece)
-	s.looked = 0
+	s.examined = 0
 	h := g.to.host
 	i := slices.Index(h.gifts, g)
 	h.gifts = slices.Delete(h.gifts, i, i+1)
@@ -261,14 +261,14 @@ func (s *spread) suggest(p *spreadPeer) (piece uint32, ok bool) {
 		s.suggested = bitset.New(s.pieces)
 	}
 	for range maxSuggestScan {
-		if s.looked >= s.pieces {
+		if s.examined >= s.pieces {
 			break
 		}
 		// Consecutive suggestions are far apart, so that a peer that wants only a part of
 		// the torrent soon finds a piece of it.
 		i := uint32(int64(s.cursor) * s.step % int64(s.pieces))
 		s.cursor = (s.cursor + 1) % s.pieces
-		s.looked++
+		s.examined++
 		if s.given[i] == nil && s.facts.nobodyHas(i) && s.suggested.Add(int(i)) {
 			p.suggested = int(i) + 1
 			return i, true
@@ -281,6 +281,6 @@ func (s *spread) suggest(p *spreadPeer) (piece uint32, ok bool) {
 func (s *spread) withdraw(p *spreadPeer) {
 	if p.suggested > 0 {
 		s.suggested.Remove(p.suggested - 1)
-		p.suggested, s.looked = 0, 0
+		p.suggested, s.examined = 0, 0
 	}
 }

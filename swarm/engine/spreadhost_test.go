@@ -7,15 +7,15 @@ import (
 	"seedbed/internal/mono"
 )
 
-// emptySwarm is a swarm in which nobody has anything.
+// emptySwarm is a swarm in which nobody has a piece.
 type emptySwarm struct{}
 
 func (emptySwarm) nobodyHas(uint32) bool    { return true }
 func (emptySwarm) awaits(Conn, uint32) bool { return false }
 
-// A host is judged by what all of its peers do with their gifts, and by what they did
-// before it connected again.
-func TestSpreadJudgesHosts(t *testing.T) {
+// A host is rated by what all of its peers do with their gifts, and by what they did
+// before they reconnected.
+func TestSpreadRatesHosts(t *testing.T) {
 	s := newSpread(100, emptySwarm{})
 	var a, b, other spreadPeer
 	s.join(1, 7, &a)
@@ -23,36 +23,35 @@ func TestSpreadJudgesHosts(t *testing.T) {
 	s.join(3, 8, &other)
 	now := mono.Time(time.Hour)
 	if x, y := s.weight(now, &a), s.weight(now, &other); x != y/2 {
-		t.Errorf("each of two peers on one host has the weight %v, a peer alone %v", x, y)
+		t.Errorf("each of two peers on one host has weight %v, a single peer %v", x, y)
 	}
 	for i := range 4 {
 		s.noteSent(now, &a, uint32(i))
 	}
 	s.noteHave(now, &b, 0)
 	if len(a.host.gifts) != 4 {
-		t.Error("a peer on the same host confirms a gift")
+		t.Error("a peer on the same host confirmed a gift")
 	}
 	if x, y := s.urgency(now, &b, 50), s.urgency(now, &other, 50); !y.isBefore(x) {
-		t.Errorf("the second peer on a host with gifts ranks as %v, a peer without as %v", x, y)
+		t.Errorf("the second peer on a host with gifts has urgency %v, a peer without gifts %v", x, y)
 	}
 	s.noteHave(now, &other, 0)
 	if len(a.host.gifts) != 3 || a.host.lag != firstLag {
-		t.Errorf("a gift that is confirmed at once leaves %d gifts, and a lag of %v", len(a.host.gifts), a.host.lag)
+		t.Errorf("after a gift was confirmed at once there are %d gifts and a lag of %v", len(a.host.gifts), a.host.lag)
 	}
 	s.leave(&a)
 	s.leave(&b)
 	s.leave(&b) // again
 	if len(s.given) != 0 || s.absent != 1 {
-		t.Errorf("%d gifts are left of peers that are gone, and %d hosts", len(s.given), s.absent)
+		t.Errorf("%d gifts and %d hosts remain after the peers have left", len(s.given), s.absent)
 	}
 	s.join(4, 7, &a)
 	if s.absent != 0 || s.weight(now, &a) >= s.weight(now, &other) {
-		t.Error("a peer that left with gifts comes again as a newcomer")
+		t.Error("a peer that left with gifts is treated as new when it returns")
 	}
 }
 
-// The hosts that are remembered are limited in number, and those that are connected are
-// not forgotten.
+// The number of remembered hosts is limited, and connected hosts are not forgotten.
 func TestSpreadForgetsHosts(t *testing.T) {
 	s := newSpread(1, emptySwarm{})
 	var stays, p spreadPeer

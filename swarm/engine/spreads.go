@@ -4,12 +4,12 @@ import "seedbed/swarm/wire"
 
 // This file connects spread to the engine. upload.go uses its urgencies and weights.
 
-// spreading implements spreadFacts.
-type spreading struct{ e *Engine }
+// spreadAdapter implements spreadFacts.
+type spreadAdapter struct{ e *Engine }
 
-func (s spreading) nobodyHas(piece uint32) bool { return s.e.req.pick.nobodyHas(piece) }
+func (s spreadAdapter) nobodyHas(piece uint32) bool { return s.e.req.pick.nobodyHas(piece) }
 
-func (s spreading) awaits(conn Conn, piece uint32) bool {
+func (s spreadAdapter) awaits(conn Conn, piece uint32) bool {
 	p := s.e.conns[conn]
 	return p != nil && s.e.uploader.awaits(&p.up.uploadPeer, piece)
 }

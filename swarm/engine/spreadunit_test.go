@@ -11,13 +11,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// spreadWorld answers what a spread asks, and counts how often it is asked.
+// spreadWorld implements spreadFacts and counts its calls.
 type spreadWorld struct {
 	s       spread
 	now     mono.Time
 	peers   []*spreadPeer
 	has     map[Conn]bitset.Set
-	waiting map[Conn]map[uint32]bool // pieces of which a peer awaits blocks
+	waiting map[Conn]map[uint32]bool // pieces that a peer awaits blocks of
 	n       int
 	joined  Conn
 	asked   int
@@ -60,20 +60,20 @@ func (w *spreadWorld) leave(p *spreadPeer) {
 	w.s.leave(p)
 }
 
-// have has p announce a piece.
+// have makes p announce a piece.
 func (w *spreadWorld) have(p *spreadPeer, piece uint32) {
 	w.has[p.conn].Add(int(piece))
 	w.waiting[p.conn][piece] = false
 	w.s.noteHave(w.now, p, piece)
 }
 
-// check counts gifts and suggestions anew.
+// check recounts gifts and suggestions.
 func (w *spreadWorld) check(t *rapid.T) {
 	gifts, suggested := 0, 0
 	for _, h := range w.s.hosts {
 		for _, g := range h.gifts {
 			if w.s.given[g.piece] != g || g.to.host != h {
-				t.Fatalf("piece %d is a gift to host %d, and to %+v", g.piece, h.id, w.s.given[g.piece])
+				t.Fatalf("piece %d is a gift to host %d and to %+v", g.piece, h.id, w.s.given[g.piece])
 			}
 		}
 		gifts += len(h.gifts)
@@ -81,7 +81,7 @@ func (w *spreadWorld) check(t *rapid.T) {
 	for _, p := range w.peers {
 		if p.suggested > 0 {
 			if suggested++; !w.s.suggested.Has(p.suggested - 1) {
-				t.Fatalf("piece %d is suggested to peer %d, and free", p.suggested-1, p.conn)
+				t.Fatalf("piece %d is suggested to peer %d but not marked", p.suggested-1, p.conn)
 			}
 		}
 	}
@@ -90,10 +90,10 @@ func (w *spreadWorld) check(t *rapid.T) {
 	}
 }
 
-// Whatever peers do, a piece is the gift to one peer and suggested to one peer, none is
-// suggested that somebody has, and while peers come and go each piece is suggested or
+// Whatever peers do, a piece is a gift to at most one peer and suggested to at most one,
+// only pieces that nobody has are suggested, and eventually each piece is suggested or
 // given.
-func TestSpreadKeepsItsBooks(t *testing.T) {
+func TestSpreadStaysConsistent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 200).Draw(t, "pieces")
 		w := newSpreadWorld(n)
@@ -108,13 +108,13 @@ func TestSpreadKeepsItsBooks(t *testing.T) {
 			before := w.asked
 			i, ok := w.s.suggest(p)
 			if w.asked-before > maxSuggestScan+2 {
-				t.Fatalf("%d questions were asked for a suggestion", w.asked-before)
+				t.Fatalf("one suggestion made %d calls", w.asked-before)
 			}
 			if !ok {
 				return 0, false
 			}
 			if !w.nobodyHas(i) || w.s.given[i] != nil {
-				t.Fatalf("piece %d is suggested, which a leecher has or gets", i)
+				t.Fatalf("piece %d was suggested although a leecher has it or is getting it", i)
 			}
 			for _, q := range w.peers {
 				if q != p && q.suggested == int(i)+1 {
@@ -143,10 +143,10 @@ func TestSpreadKeepsItsBooks(t *testing.T) {
 				p, i := pick(t), piece.Draw(t, "piece")
 				u, g := w.s.urgency(w.now, p, i), w.s.given[i]
 				if fresh := g == nil && w.nobodyHas(i); fresh && u.class != urgentFresh || g == nil && !fresh && u.class != urgentCopied || u.cost < 0 || u.cost > 40 {
-					t.Fatalf("piece %d has urgency %+v; nobody has it: %v", i, u, w.nobodyHas(i))
+					t.Fatalf("piece %d has urgency %+v; missing: %v", i, u, w.nobodyHas(i))
 				}
 				if x := w.s.weight(w.now, p); x <= 0 || x > 10 {
-					t.Fatalf("a weight of %v", x)
+					t.Fatalf("weight %v", x)
 				}
 			},
 			"time": func(t *rapid.T) {
@@ -154,8 +154,8 @@ func TestSpreadKeepsItsBooks(t *testing.T) {
 			},
 			"": func(t *rapid.T) { w.check(t) },
 		})
-		// One peer that takes what is suggested has everything suggested that nobody has or
-		// gets, though all others leave.
+		// If all others leave, a single peer that fetches every suggestion gets all
+		// pieces.
 		last := w.join(9)
 		for _, p := range slices.Clone(w.peers) {
 			if p != last {
@@ -175,9 +175,9 @@ func TestSpreadKeepsItsBooks(t *testing.T) {
 	})
 }
 
-// A piece that only a leecher had that is gone is suggested again, though everything was
-// looked at before.
-func TestSpreadSuggestsWhatWasLost(t *testing.T) {
+// A piece that only a departed leecher had is suggested again, although everything had
+// been examined.
+func TestSpreadSuggestsLostPieces(t *testing.T) {
 	w := newSpreadWorld(10)
 	a, b := w.join(1), w.join(2)
 	for i := range uint32(10) {
@@ -185,17 +185,18 @@ func TestSpreadSuggestsWhatWasLost(t *testing.T) {
 	}
 	for range 10 {
 		if i, ok := w.s.suggest(b); ok {
-			t.Fatalf("piece %d is suggested, which a peer has", i)
+			t.Fatalf("piece %d was suggested although a peer has it", i)
 		}
 	}
 	w.leave(a)
 	if _, ok := w.s.suggest(b); !ok {
-		t.Error("nothing is suggested, though nobody has anything")
+		t.Error("no suggestion, although nobody has a piece")
 	}
 }
 
-// A suggestion that finds nothing looks at each piece once, however often it is asked for.
-func TestSpreadLooksInVainOnce(t *testing.T) {
+// When there is nothing to suggest, each piece is examined once, however often suggest is
+// called.
+func TestSpreadExaminesEachPieceOnce(t *testing.T) {
 	const n = 5000
 	w := newSpreadWorld(n)
 	a, b := w.join(1), w.join(2)
@@ -207,13 +208,12 @@ func TestSpreadLooksInVainOnce(t *testing.T) {
 		w.s.suggest(b)
 	}
 	if w.asked > n {
-		t.Errorf("%d pieces of %d were looked at", w.asked, n)
+		t.Errorf("%d pieces of %d were examined", w.asked, n)
 	}
 }
 
-// A gift is passed on when a peer of another host has it: the sooner, the better its
-// receiver ranks. What an identity at the same host claims, or the receiver itself, proves
-// nothing.
+// A gift is passed on when a peer on another host has it. The sooner that happens, the
+// better its receiver ranks. Claims of the receiver itself or of its host do not count.
 func TestSpreadRanksByGiftsPassedOn(t *testing.T) {
 	w := newSpreadWorld(1000)
 	quick, slow, liar, accomplice, other := w.join(1), w.join(2), w.join(3), w.join(3), w.join(4)
@@ -233,20 +233,20 @@ func TestSpreadRanksByGiftsPassedOn(t *testing.T) {
 		w.have(other, b)
 	}
 	if len(quick.host.gifts) != 0 || len(slow.host.gifts) != 0 || len(liar.host.gifts) != 20 {
-		t.Errorf("%d, %d and %d gifts are not passed on, not 0, 0 and 20", len(quick.host.gifts), len(slow.host.gifts), len(liar.host.gifts))
+		t.Errorf("%d, %d and %d gifts are pending, not 0, 0 and 20", len(quick.host.gifts), len(slow.host.gifts), len(liar.host.gifts))
 	}
 	rank := func(p *spreadPeer) urgency { return w.s.urgency(w.now, p, 999) }
 	if !rank(quick).isBefore(rank(slow)) || !rank(slow).isBefore(rank(liar)) {
-		t.Errorf("the quick one ranks %+v, the slow one %+v, the liar %+v", rank(quick), rank(slow), rank(liar))
+		t.Errorf("urgency of the quick peer %+v, the slow one %+v, the liar %+v", rank(quick), rank(slow), rank(liar))
 	}
 	x, y, z := w.s.weight(w.now, quick), w.s.weight(w.now, slow), w.s.weight(w.now, liar)
 	if x < 4*y || y < 2*z {
-		t.Errorf("the quick one weighs %v, the slow one %v, the liar %v", x, y, z)
+		t.Errorf("weight of the quick peer %v, the slow one %v, the liar %v", x, y, z)
 	}
 }
 
-// A piece on its way to one peer is the least urgent for others. It becomes as urgent as a
-// fresh one, and the gift to another, if the peer gives it up or does not pass it on.
+// A piece on its way to one peer is the least urgent for others. It becomes fresh again,
+// and a gift to another peer, if the first one gives it up or does not pass it on.
 func TestSpreadMovesGifts(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -273,17 +273,17 @@ func TestSpreadMovesGifts(t *testing.T) {
 			u := w.s.urgency(w.now, b, 5)
 			w.s.noteSent(w.now, b, 5)
 			if moved := len(b.host.gifts) == 1; moved != c.moves || (u.class == urgentFresh) != c.moves || len(a.host.gifts) == len(b.host.gifts) {
-				t.Errorf("it ranks %+v for another peer; gifts: %d and %d", u, len(a.host.gifts), len(b.host.gifts))
+				t.Errorf("urgency for another peer %+v; gifts: %d and %d", u, len(a.host.gifts), len(b.host.gifts))
 			}
 			if c.moves && a.host.lag < c.after {
-				t.Errorf("the lag of the one that kept it is %v", a.host.lag)
+				t.Errorf("the lag of the peer that kept it is %v", a.host.lag)
 			}
 		})
 	}
 }
 
-// A peer that requests a little of every piece does not make us remember them all.
-func TestSpreadRemembersSoManyGifts(t *testing.T) {
+// A peer that requests a little of every piece cannot make us remember all of them.
+func TestSpreadLimitsGifts(t *testing.T) {
 	w := newSpreadWorld(4 * maxGifts)
 	p := w.join(1)
 	for i := range 4 * maxGifts {
@@ -294,6 +294,6 @@ func TestSpreadRemembersSoManyGifts(t *testing.T) {
 	}
 	w.leave(p)
 	if len(w.s.given) != 0 {
-		t.Errorf("%d pieces are remembered of one that is gone", len(w.s.given))
+		t.Errorf("%d pieces of a departed peer are remembered", len(w.s.given))
 	}
 }

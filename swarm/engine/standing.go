@@ -20,7 +20,7 @@ import (
 //   - chokes us, or
 //   - crawls: others deliver many times as fast.
 //
-// Weak peers get requests in a few chunks only (see admits), so that they cannot occupy
+// Weak peers get requests in a few chunks only (see mayUseChunk), so that they cannot occupy
 // all memory. Overdue requests are moved to a peer that delivers (see takeOver). A peer
 // with strikes gets one request at a time, after a pause that doubles. One delivered
 // block clears the strikes.

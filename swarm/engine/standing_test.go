@@ -9,26 +9,26 @@ import (
 	"seedbed/internal/mono"
 )
 
-// A peer that delivers steadily, however slowly, is neither snubbed, beside others
-// of its pace, nor are its blocks overdue for one of them.
-func TestASteadyPeerIsNeverLate(t *testing.T) {
+// A peer that delivers steadily, however slowly, is neither snubbed nor overdue when
+// compared with a peer of the same pace.
+func TestSteadyPeerIsNeverLate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		gap := time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Minute)).Draw(t, "gap"))
 		queue := rapid.IntRange(2, 4).Draw(t, "queue")
 		var a, b standing
 		now := mono.Time(time.Hour)
-		asked := make([]mono.Time, queue) // the oldest first
+		asked := make([]mono.Time, queue) // oldest first
 		for i := range asked {
 			asked[i] = now
 		}
 		for i := range 60 {
-			for _, at := range []time.Duration{gap / 2, gap - gap/2} { // it may come a little late
+			for _, at := range []time.Duration{gap / 2, gap - gap/2} { // it may arrive a little late
 				now = now.Add(at)
 				quiet := now.Sub(max(asked[0], a.lastBlock))
 				if i > 0 && quiet > a.patience(b.gap) {
 					t.Fatalf("snubbed after %v of silence at a pace of %v", quiet, gap)
 				}
-				// What was asked first is the first to be overdue.
+				// The oldest request is the first to become overdue.
 				if before := a.overdue(now, &b, true); i > 0 && asked[0] <= before && now.Sub(asked[0]) < 2*gap {
 					t.Fatalf("overdue after %v at a pace of %v", now.Sub(asked[0]), gap)
 				}
@@ -42,9 +42,9 @@ func TestASteadyPeerIsNeverLate(t *testing.T) {
 	})
 }
 
-// What a peer that never delivered owes is overdue within two seconds for one that
-// takes less than that, and its pauses double until it delivers.
-func TestAMutePeerIsOverdueSoonAndPausesDouble(t *testing.T) {
+// What a mute peer owes is overdue within two seconds for a peer that is faster than
+// that. Its pauses double until it delivers.
+func TestMutePeerIsOverdueSoonAndItsPausesDouble(t *testing.T) {
 	var mute, fast standing
 	now := mono.Time(time.Hour)
 	fast.rate.Add(now, blockSize)
@@ -52,10 +52,10 @@ func TestAMutePeerIsOverdueSoonAndPausesDouble(t *testing.T) {
 	asked := now
 	now = now.Add(2 * time.Second)
 	if asked > mute.overdue(now, &fast, false) || now.Sub(asked) < mute.patience(fast.gap) {
-		t.Error("it is waited for")
+		t.Error("the mute peer is not overdue")
 	}
 	if at := now.Add(-weakAfter / 2); at <= mute.overdue(now, &fast, true) {
-		t.Error("it has no time at all to answer")
+		t.Error("the mute peer has no time to answer")
 	}
 	want := 2 * time.Second
 	for range 8 {
@@ -63,19 +63,19 @@ func TestAMutePeerIsOverdueSoonAndPausesDouble(t *testing.T) {
 		if !mute.isDoubtful() || mute.retry.Sub(now) != want {
 			t.Errorf("a pause of %v, not %v", mute.retry.Sub(now), want)
 		}
-		mute.strike(now, asked, false) // once for all that was lost
+		mute.strike(now, asked, false) // one strike for all lost blocks
 		asked, now = mute.retry, mute.retry.Add(time.Second)
 		want = min(2*want, 64*time.Second)
 	}
 	mute.rate.Add(now, blockSize)
 	mute.noteBlock(now, asked)
 	if mute.isDoubtful() || !mute.isFirm() || mute.retry != 0 {
-		t.Error("a block does not make up for it")
+		t.Error("a block did not clear the strikes")
 	}
 }
 
-// A block that later ones overtook is overdue; one that had no time to come is not.
-func TestWhatWasOvertakenIsOverdue(t *testing.T) {
+// A block is overdue if later ones have arrived, unless it is too recent.
+func TestOvertakenBlockIsOverdue(t *testing.T) {
 	var s, taker standing
 	now := mono.Time(time.Hour)
 	lost := now
@@ -85,9 +85,9 @@ func TestWhatWasOvertakenIsOverdue(t *testing.T) {
 		s.noteBlock(now, now.Add(-100*time.Millisecond))
 	}
 	if lost > s.overdue(now, &taker, false) {
-		t.Error("a block that was overtaken for five seconds is not overdue")
+		t.Error("a block overtaken for five seconds is not overdue")
 	}
 	if at := now.Add(-time.Second); at <= s.overdue(now, &taker, false) {
-		t.Error("a block of a second ago is")
+		t.Error("a block requested a second ago is overdue")
 	}
 }

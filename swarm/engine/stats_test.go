@@ -14,7 +14,7 @@ func TestDropsAndBansAreCountedByReason(t *testing.T) {
 	}
 	liar := r.seed(true)
 	asked := r.drain()
-	r.e.conns[r.seed(true)].down.rate.Add(r.now, 1) // there is another source that delivers
+	r.e.conns[r.seed(true)].down.rate.Add(r.now, 1) // another source that delivers
 	cmds := r.give(liar, asked)
 	r.verify(of(cmds, CmdStore)[:1], false, func(Block) []uint64 { return []uint64{1, 2, 3, 4} })
 	r.step(&EvClosed{Conn: liar, Fault: FaultLocal})

@@ -87,7 +87,7 @@ func (r *requester) stealable(p, q *requestPeer) *lease {
 		}
 		// The oldest lease stays: its block is probably on its way.
 		if alone := l.other == nil && l.chunk.piece.block[l.block].held == l; alone && l.prev != nil && r.now.Sub(l.at) > stealAge &&
-			r.may(p, l.chunk.piece) && r.admits(p, l.chunk) {
+			r.canFetch(p, l.chunk.piece) && r.mayUseChunk(p, l.chunk) {
 			return l
 		}
 		l = l.prev
@@ -100,7 +100,7 @@ func (r *requester) move(l *lease, p *requestPeer) {
 	q, k, b := l.peer, l.chunk, l.block
 	r.drop(l)
 	r.sendCancel(q, k.piece.blockOf(b), false)
-	q.dry = false
-	k.piece.only = p
+	q.exhausted = false
+	k.piece.lastAsked = p
 	r.grant(p, k, b)
 }

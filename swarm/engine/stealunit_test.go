@@ -8,8 +8,9 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// stealWorld is a requester with two peers that have everything. All blocks are on order
-// at the first; the second has nothing to do. Both delivered for a while at these rates.
+// stealWorld returns a requester with two peers that have everything and have delivered
+// at these rates for a while. All blocks are requested from the first; the second has
+// nothing to do.
 func stealWorld(t *testing.T, slow, fast int) (w *requestWorld, p, q *requestPeer) {
 	w = newRequestWorld(t, testInfo(t, 2, 256<<10, 256<<10, false), 256<<10, 8)
 	q = w.join(250, full(2))
@@ -25,7 +26,7 @@ func stealWorld(t *testing.T, slow, fast int) (w *requestWorld, p, q *requestPee
 		x.p.noteBlock(w.r.now, w.r.now)
 		x.p.firstAt = w.r.now.Add(-2 * steadyTime)
 		x.p.steady.Add(w.r.now, steadyTime, float64(x.rate)*steadyTime.Seconds())
-		w.r.judge(x.p)
+		w.r.updateWeak(x.p)
 	}
 	more := full(2)
 	w.r.addPieces(p, more, 2)
@@ -34,28 +35,28 @@ func stealWorld(t *testing.T, slow, fast int) (w *requestWorld, p, q *requestPee
 		w.r.leaseFrom(q, k, 1000)
 	}
 	if len(w.orders) != 32 || q.out() != 32 {
-		t.Fatalf("%d blocks are on order, %d at the slow peer", len(w.orders), q.out())
+		t.Fatalf("%d blocks are requested, %d from the slow peer", len(w.orders), q.out())
 	}
 	w.r.begin(w.r.now.Add(stealAge + time.Millisecond))
 	return w, p, q
 }
 
-// Blocks move to a peer that is ten times as fast: the last requested, never the oldest,
+// Blocks move to a peer that is ten times as fast: the newest first, never the oldest,
 // each once, and no more than the limit.
-func TestStealMovesTheLastBlocksOfASlowPeer(t *testing.T) {
+func TestStealMovesTheNewestBlocksOfASlowPeer(t *testing.T) {
 	for _, limit := range []int{1, 5, 100} {
 		w, p, q := stealWorld(t, 20<<10, 200<<10)
 		before := slices.Clone(w.orders)
 		if !w.r.steal(p, limit) {
-			t.Fatal("nothing is moved")
+			t.Fatal("nothing was moved")
 		}
 		w.check()
 		n := p.out()
 		if n == 0 || n > limit || q.out() != 32-n || q.leases.oldest == nil || q.cancelled.recent != n {
-			t.Fatalf("of 32 blocks %d are moved, of at most %d, %d are left, %d are cancelled", n, limit, q.out(), q.cancelled.recent)
+			t.Fatalf("of 32 blocks %d moved (limit %d), %d remain, %d were cancelled", n, limit, q.out(), q.cancelled.recent)
 		}
 		if limit > 5 && (n < 5 || n > 31) {
-			t.Errorf("%d blocks are moved", n)
+			t.Errorf("%d blocks were moved", n)
 		}
 		for i, o := range w.orders {
 			want := before[i]
@@ -70,9 +71,9 @@ func TestStealMovesTheLastBlocksOfASlowPeer(t *testing.T) {
 	}
 }
 
-// Nothing is moved that is on order for a moment, to a peer that
-// chokes us, lacks the piece or owes us, without a slot, or from where it comes soon.
-func TestStealLeavesAlone(t *testing.T) {
+// A block does not move if it was requested just now, to a peer that chokes us, lacks the
+// piece or owes us blocks, without a free slot, or from a peer that delivers soon.
+func TestStealLeavesBlocks(t *testing.T) {
 	for _, c := range []struct {
 		name       string
 		slow, fast int
@@ -105,25 +106,25 @@ func TestStealLeavesAlone(t *testing.T) {
 			w, p, _ := stealWorld(t, c.slow, c.fast)
 			c.prepare(w, p)
 			if n := p.out(); w.r.steal(p, 100) || p.out() != n {
-				t.Errorf("%d blocks are moved", p.out())
+				t.Errorf("%d blocks were moved", p.out())
 			}
 		})
 	}
 }
 
-// Of two equal peers an idle one gets a part of what the other has on order, and nothing
-// is moved back.
+// Of two equal peers, an idle one gets part of the other's requests, and nothing moves
+// back.
 func TestStealMovesNothingBack(t *testing.T) {
 	w, p, q := stealWorld(t, 50<<10, 50<<10)
 	if !w.r.steal(p, 100) || p.out() >= q.out() {
-		t.Fatalf("%d blocks are moved, %d left", p.out(), q.out())
+		t.Fatalf("%d blocks moved, %d remain", p.out(), q.out())
 	}
 	for range 5 {
 		w.r.begin(w.r.now.Add(stealAge + time.Millisecond))
 		for _, x := range []*requestPeer{p, q} {
 			x.steady.Add(w.r.now, steadyTime, float64(50<<10)*(stealAge+time.Millisecond).Seconds())
 			if moved := w.r.steal(x, 100); x == q && moved || p.out() > q.out() {
-				t.Fatalf("blocks are moved back, or too many: %d and %d are on order", p.out(), q.out())
+				t.Fatalf("blocks moved back, or too many: %d and %d outstanding", p.out(), q.out())
 			}
 		}
 		w.check()

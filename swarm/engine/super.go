@@ -89,22 +89,22 @@ const (
 
 // superPeer is the super-seeder's state of a peer.
 type superPeer struct {
-	limited bool          // only the pieces in shown were announced to it
-	guided  bool          // every piece was announced to it, and those in shown are suggested
-	shown   bitset.Set    // pieces that were offered to it, or that it requested
-	asked   bitset.Set    // those of them that it requested or has
-	unasked int           // len(shown) - len(asked)
-	since   mono.Time     // since when it could be interested and is not; Never while it is
-	delay   time.Duration // between the first announcement and its interest, at most maxQuiet
-	met     bool          // it was interested at least once
-	idle    mono.Time     // since when it is unchoked and requests nothing; Never while it does
+	limited       bool          // only the pieces in shown were announced to it
+	guided        bool          // every piece was announced to it, and those in shown are suggested
+	shown         bitset.Set    // pieces that were offered to it, or that it requested
+	asked         bitset.Set    // those of them that it requested or has
+	unasked       int           // len(shown) - len(asked)
+	since         mono.Time     // since when it could be interested and is not; Never while it is
+	delay         time.Duration // between the first announcement and its interest, at most maxQuiet
+	wasInterested bool          // it was interested at least once
+	idle          mono.Time     // since when it is unchoked and requests nothing; Never while it does
 }
 
 // superFacts describes a peer for one turn.
 type superFacts struct {
 	interested bool
-	served     bool    // unchoked
-	room       bool    // an upload slot is free
+	unchoked   bool    // unchoked
+	slotFree   bool    // an upload slot is free
 	busy       bool    // it has unanswered requests
 	rate       float64 // bytes per second that are sent to it
 	known      bool    // rate is based on enough data
@@ -148,13 +148,13 @@ type superSeeder struct {
 	guided  int // peers
 	// A piece is free if no leecher has it and none is known to be getting it: it is not
 	// in taken, and it is at or after cursor, or in again.
-	cursor  int
-	step    int64 // see at
-	taken   bitset.Set
-	again   fifo.Queue[uint32]
-	waiting bitset.Set // the elements of again
-	flow    flow
-	due     mono.Time // when turn may have work, if nothing happens before
+	cursor   int
+	step     int64 // see at
+	taken    bitset.Set
+	requeued fifo.Queue[uint32]
+	waiting  bitset.Set // the elements of again
+	flow     flow
+	due      mono.Time // when turn may have work, if nothing happens before
 
 	offers []uint32 // used by turn
 }
@@ -201,16 +201,16 @@ func (s *superSeeder) release(p *superPeer, gone bool) {
 	if s.limited+s.guided == 0 {
 		s.cursor = 0
 		s.taken, s.waiting = bitset.Set{}, bitset.Set{}
-		s.again.Clear()
+		s.requeued.Clear()
 	} else {
 		s.free(p, gone)
 	}
 	*p = superPeer{}
 }
 
-// choked frees the pieces that p was offered but has not requested. p still knows that we
+// noteChoke frees the pieces that p was offered but has not requested. p still knows that we
 // have them, and may request them when it is unchoked again.
-func (s *superSeeder) choked(p *superPeer) {
+func (s *superSeeder) noteChoke(p *superPeer) {
 	if p.unasked > 0 {
 		s.free(p, false)
 	}
@@ -226,19 +226,19 @@ func (s *superSeeder) free(p *superPeer, asked bool) {
 		} else if !asked {
 			continue
 		}
-		s.lost(uint32(i))
+		s.noteLost(uint32(i))
 	}
 }
 
-// lost records that a piece may be free again.
-func (s *superSeeder) lost(piece uint32) {
+// noteLost records that a piece may be free again.
+func (s *superSeeder) noteLost(piece uint32) {
 	if s.limited+s.guided > 0 && s.rarity.nobodyHas(piece) && s.taken.Remove(int(piece)) && s.waiting.Add(int(piece)) {
-		s.again.Push(piece)
+		s.requeued.Push(piece)
 	}
 }
 
-// requested records that p requests blocks of a piece, or has it.
-func (s *superSeeder) requested(p *superPeer, piece uint32) {
+// noteRequest records that p requests blocks of a piece, or has it.
+func (s *superSeeder) noteRequest(p *superPeer, piece uint32) {
 	if !p.limited && !p.guided {
 		return
 	}
@@ -259,7 +259,7 @@ func (s *superSeeder) beginTurns() { s.due = mono.Never }
 // turn returns the pieces to offer to p now, which are valid until the next call, or
 // reports that all pieces must be announced to p.
 func (s *superSeeder) turn(now mono.Time, p *superPeer, f superFacts) (offers []uint32, all bool) {
-	if p.limited && s.wait(now, p, f) {
+	if p.limited && s.ignoresOffers(now, p, f) {
 		return nil, true
 	}
 	target := s.target(p, f)
@@ -284,31 +284,31 @@ func (s *superSeeder) target(p *superPeer, f superFacts) int {
 	}
 	ahead := min(max(int(bytes/s.pieceLen), offerMin), offerMax)
 	switch {
-	case !p.guided && !f.served:
+	case !p.guided && !f.unchoked:
 		return offerChoked
 	case !p.guided:
 		return ahead
-	case !f.served:
+	case !f.unchoked:
 		return 0
 	}
 	return min(ahead, suggestMax)
 }
 
-// wait reports whether p has requested nothing of its offers for too long.
-func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool) {
+// ignoresOffers reports whether p has requested nothing of its offers for too long.
+func (s *superSeeder) ignoresOffers(now mono.Time, p *superPeer, f superFacts) (over bool) {
 	since, patience := &p.idle, patienceLong
 	switch {
 	case !f.interested:
 		p.idle = mono.Never
 		since = &p.since
-		if p.unasked > 0 && (f.room || f.served) {
+		if p.unasked > 0 && (f.slotFree || f.unchoked) {
 			patience = patienceShort
 		}
 	case p.since != mono.Never: // it has just become interested
 		p.delay = min(p.delay, now.Sub(p.since))
-		p.since, p.met = mono.Never, true
+		p.since, p.wasInterested = mono.Never, true
 	}
-	if f.interested && (f.busy || !f.served) {
+	if f.interested && (f.busy || !f.unchoked) {
 		p.idle = mono.Never
 		return false
 	}
@@ -324,10 +324,10 @@ func (s *superSeeder) wait(now mono.Time, p *superPeer, f superFacts) (over bool
 
 // next takes a free piece that was not offered to p.
 func (s *superSeeder) next(p *superPeer) (uint32, bool) {
-	for range min(s.again.Len(), maxSkips) {
-		i := s.again.Pop()
+	for range min(s.requeued.Len(), maxSkips) {
+		i := s.requeued.Pop()
 		if p.shown.Has(int(i)) && !s.taken.Has(int(i)) { // leave it for another peer
-			s.again.Push(i)
+			s.requeued.Push(i)
 			continue
 		}
 		s.waiting.Remove(int(i))
@@ -336,13 +336,13 @@ func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 		}
 	}
 	for s.cursor < s.pieces {
-		i := s.at(s.cursor)
+		i := s.pieceAt(s.cursor)
 		s.cursor++
 		switch {
 		case s.taken.Has(int(i)):
 		case p.shown.Has(int(i)): // leave it for another peer
 			if s.waiting.Add(int(i)) {
-				s.again.Push(i)
+				s.requeued.Push(i)
 			}
 		case s.take(i):
 			return i, true
@@ -351,9 +351,9 @@ func (s *superSeeder) next(p *superPeer) (uint32, bool) {
 	return 0, false
 }
 
-// at returns the k-th piece to offer. Consecutive pieces are far apart, so that a peer
+// pieceAt returns the k-th piece to offer. Consecutive pieces are far apart, so that a peer
 // that wants a part of the torrent finds some of it.
-func (s *superSeeder) at(k int) uint32 { return uint32(int64(k) * s.step % int64(s.pieces)) }
+func (s *superSeeder) pieceAt(k int) uint32 { return uint32(int64(k) * s.step % int64(s.pieces)) }
 
 // take marks a piece as on its way to a leecher, and reports whether no leecher has it.
 func (s *superSeeder) take(piece uint32) bool {

@@ -8,11 +8,11 @@ import (
 )
 
 // A seed that is alone with many leechers sends little more than one copy before the
-// swarm has it all: by super-seeding (BEP 16), or because it knows what it may upload and
-// chooses whom it sends what.
+// swarm has everything: by super-seeding (BEP 16), or because it knows its upload limit
+// and chooses which peer gets which piece.
 func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	type result struct{ copies, took float64 }
 	measure := func(mode SuperSeed, unlimited bool) (r result) {
@@ -23,7 +23,7 @@ func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 			r.copies += s.firstCopy / float64(*seedsFlag)
 			r.took += s.lastDone.Seconds() / float64(*seedsFlag)
 		}
-		t.Logf("mode %d, unlimited %v: the seed sent %.2f copies until all pieces were elsewhere; everybody was complete after %.0f s",
+		t.Logf("mode %d, unlimited %v: the seed sent %.2f copies until leechers had all pieces; all were complete after %.0f s",
 			mode, unlimited, r.copies, r.took)
 		return r
 	}
@@ -31,24 +31,24 @@ func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 	for _, unlimited := range []bool{true, false} {
 		on := measure(SuperOn, unlimited)
 		if on.copies > 1.15 || on.copies > off.copies || on.took > 1.1*off.took {
-			t.Errorf("super-seeding, unlimited %v: %+v, without it %+v", unlimited, on, off)
+			t.Errorf("super-seeding, unlimited %v: %+v; without: %+v", unlimited, on, off)
 		}
 	}
 	if plain.copies > 1.2 || plain.took > off.took {
-		t.Errorf("a limited uplink: %+v, one without a limit %+v", plain, off)
+		t.Errorf("with an upload limit: %+v; without: %+v", plain, off)
 	}
-	// By itself super-seeding begins with the fourth leecher, of an uplink without a
-	// limit: the first three were told everything.
+	// SuperAuto begins with the fourth leecher, and only without an upload limit. All
+	// pieces were announced to the first three.
 	if auto := measure(SuperAuto, true); auto.copies > 0.95*off.copies || auto.took > 1.1*off.took {
-		t.Errorf("super-seeding begins by itself: %+v, without it %+v", auto, off)
+		t.Errorf("automatic super-seeding: %+v; without: %+v", auto, off)
 	}
 }
 
-// Super-seeding makes no peer slower than plain seeding while upload capacity is
-// left idle, whatever it wants and whoever else is there.
+// Super-seeding makes no peer slower than ordinary seeding while upload capacity is idle,
+// whatever the peer wants and whoever else is connected.
 func TestSuperSeedingStarvesNobody(t *testing.T) {
 	if raceEnabled {
-		t.Skip("one goroutine, and slow: there is nothing to race")
+		t.Skip("slow, and has only one goroutine")
 	}
 	third := func(pieces int) bitset.Set {
 		w := bitset.New(pieces)
@@ -59,37 +59,37 @@ func TestSuperSeedingStarvesNobody(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		cfg   simConfig
-		shape func(n *simNode) // nodes 1 to 5 are the others, from 6 on those that are timed
+		shape func(n *simNode) // nodes 1 to 5 are the others; nodes from 6 on are timed
 	}{
-		"a selection beside others": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
+		"a selection with others": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
 			if n.name >= 6 {
 				n.wanted = third(n.have.Len())
 			}
 		}},
-		"a selection beside slow peers": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
+		"a selection with slow peers": {simConfig{nodes: 8, pieces: 480}, func(n *simNode) {
 			if n.name < 6 {
 				n.down = 20 << 10
 				return
 			}
 			n.wanted = third(n.have.Len())
 		}},
-		"everything beside slow peers": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+		"everything with slow peers": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
 			if n.name < 6 {
 				n.down = 20 << 10
 			}
 		}},
-		"everything beside idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+		"everything with idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
 			n.idle = n.name < 6
 		}},
-		"a player beside others": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+		"a player with others": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
 			n.playing = n.name >= 6
 		}},
-		"a player beside idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
+		"a player with idle players": {simConfig{nodes: 7, pieces: 240}, func(n *simNode) {
 			n.playing = n.name >= 6
 			n.idle = n.name < 6
 		}},
-		"nobody but us to connect to": {simConfig{nodes: 8, pieces: 180, star: true}, func(n *simNode) {}},
-		"nobody but us, who does not know the fast extension": {simConfig{nodes: 8, pieces: 180, star: true, plain: true}, func(n *simNode) {
+		"only the seed to connect to": {simConfig{nodes: 8, pieces: 180, star: true}, func(n *simNode) {}},
+		"only a seed without the fast extension": {simConfig{nodes: 8, pieces: 180, star: true, plain: true}, func(n *simNode) {
 			n.wanted = third(n.have.Len())
 		}},
 	} {
@@ -111,7 +111,7 @@ func TestSuperSeedingStarvesNobody(t *testing.T) {
 						c.shape(n)
 					}
 					timed := func(s *sim) []*simNode {
-						if s.cfg.star { // what one loses another gains
+						if s.cfg.star { // what one peer loses another gains
 							return s.nodes[1:]
 						}
 						return s.nodes[6:]
@@ -141,7 +141,8 @@ func TestSuperSeedingStarvesNobody(t *testing.T) {
 				if limited[mode] == 0 {
 					t.Errorf("mode %d limited nobody", mode)
 				}
-				// Whoever asks for it by SuperOn saves what the seed sends, and pays a little.
+				// SuperOn is allowed to cost a little, because it saves upload capacity
+				// of the seed.
 				if most := map[SuperSeed]time.Duration{SuperAuto: 105, SuperOn: 108}[mode]; results[mode] > results[SuperOff]*most/100 {
 					t.Errorf("mode %d took %v, plain seeding %v", mode, results[mode], results[SuperOff])
 				}
@@ -150,8 +151,8 @@ func TestSuperSeedingStarvesNobody(t *testing.T) {
 	}
 }
 
-// passedOn notes that a leecher has a piece, and how much the first seed has sent when
-// nothing is at seeds alone any more.
+// passedOn records that a leecher has a piece, and how much the first seed had sent when
+// leechers had every piece.
 func (s *sim) passedOn(piece uint32) {
 	if s.elsewhere.Len() > 0 && s.elsewhere.Add(int(piece)) && s.elsewhere.Full() {
 		s.firstCopy = float64(s.nodes[0].e.Stats(s.now).Uploaded) / float64(s.info.Length)

@@ -11,7 +11,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// swarmView is a rarity that counts how often it is asked.
+// swarmView is a rarity that counts its calls.
 type swarmView struct {
 	held  bitset.Set
 	asked int
@@ -22,9 +22,9 @@ func (v *swarmView) nobodyHas(piece uint32) bool {
 	return !v.held.Has(int(piece))
 }
 
-// Whatever peers do, no piece is offered that a leecher has or that is on its way to
-// another peer, no piece is offered twice to one peer, and what is free again is
-// offered in the end.
+// Whatever peers do, no offered piece is at a leecher or on its way to another peer, no
+// piece is offered twice to one peer, and a piece that becomes free is eventually offered
+// again.
 func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(5, 90).Draw(t, "pieces")
@@ -32,8 +32,8 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 		s := newSuperSeeder(n, 16<<10, view)
 		now := mono.Time(1)
 		peers := make([]superPeer, 3)
-		offered := make([]map[uint32]bool, len(peers)) // and not requested by, nor at it
-		unasked := bitset.New(n)                       // pieces that somebody requested though they were not offered to it
+		offered := make([]map[uint32]bool, len(peers)) // but neither requested nor received by that peer
+		unasked := bitset.New(n)                       // pieces requested although they were not offered
 		forget := func(k int) {
 			peers[k], offered[k] = superPeer{}, map[uint32]bool{}
 			s.limit(now, &peers[k])
@@ -47,17 +47,17 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 			"turn": func(t *rapid.T) {
 				k := whom.Draw(t, "peer")
 				now = now.Add(time.Millisecond)
-				offers, all := s.turn(now, &peers[k], superFacts{interested: true, served: true, busy: true})
+				offers, all := s.turn(now, &peers[k], superFacts{interested: true, unchoked: true, busy: true})
 				if all {
-					t.Fatal("a busy peer is told of everything")
+					t.Fatal("everything was announced to a busy peer")
 				}
 				for _, i := range offers {
 					if view.held.Has(int(i)) {
-						t.Fatalf("piece %d is offered, which a leecher has", i)
+						t.Fatalf("piece %d was offered although a leecher has it", i)
 					}
 					for j := range peers {
 						if offered[j][i] && !unasked.Has(int(i)) {
-							t.Fatalf("piece %d is offered to peer %d, and was to %d", i, k, j)
+							t.Fatalf("piece %d was offered to peer %d, but is offered to %d", i, k, j)
 						}
 					}
 					offered[k][i] = true
@@ -68,12 +68,12 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 				if !offered[k][uint32(i)] {
 					unasked.Add(i)
 				}
-				s.requested(&peers[k], uint32(i))
+				s.noteRequest(&peers[k], uint32(i))
 			},
 			"have": func(t *rapid.T) {
 				k, i := whom.Draw(t, "peer"), piece.Draw(t, "piece")
 				view.held.Add(i)
-				s.requested(&peers[k], uint32(i))
+				s.noteRequest(&peers[k], uint32(i))
 				for j := range peers {
 					delete(offered[j], uint32(i))
 				}
@@ -85,7 +85,7 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 						delete(offered[k], i)
 					}
 				}
-				s.choked(&peers[k])
+				s.noteChoke(&peers[k])
 			},
 			"go": func(t *rapid.T) {
 				k := whom.Draw(t, "peer")
@@ -96,37 +96,37 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 				for k := range peers {
 					p := &peers[k]
 					if got := p.shown.Count() - p.asked.Count(); got != p.unasked || p.asked.AnyNotIn(p.shown) {
-						t.Fatalf("peer %d: %d pieces are shown and not asked for, not %d", k, got, p.unasked)
+						t.Fatalf("peer %d: %d offered pieces are unrequested, not %d", k, got, p.unasked)
 					}
 				}
-				if s.again.Len() > n || s.limited != len(peers) {
-					t.Fatalf("%d pieces are kept to be offered again, %d peers are limited", s.again.Len(), s.limited)
+				if s.requeued.Len() > n || s.limited != len(peers) {
+					t.Fatalf("%d requeued pieces, %d limited peers", s.requeued.Len(), s.limited)
 				}
 			},
 		})
-		// A peer that takes everything is offered all that is lacking.
+		// A peer that takes everything is offered all missing pieces.
 		for k := 1; k < len(peers); k++ {
 			s.release(&peers[k], true)
 		}
 		for range 4 * n {
-			s.turn(now, &peers[0], superFacts{interested: true, served: true, busy: true})
+			s.turn(now, &peers[0], superFacts{interested: true, unchoked: true, busy: true})
 			for i := range peers[0].shown.All() {
-				s.requested(&peers[0], uint32(i))
+				s.noteRequest(&peers[0], uint32(i))
 			}
 		}
 		for i := range n {
 			if !view.held.Has(i) && !peers[0].shown.Has(i) {
-				t.Fatalf("piece %d, which nobody has, is offered to nobody", i)
+				t.Fatalf("missing piece %d was not offered", i)
 			}
 		}
 	})
 }
 
-// A turn costs what it offers, however many pieces the torrent has: nothing is
-// looked through again and again.
+// A turn costs as much as it offers, however many pieces the torrent has: no piece is
+// examined again and again.
 func TestSuperSeederTurnsCostWhatTheyOffer(t *testing.T) {
 	const n = superMaxPieces
-	view := &swarmView{held: full(n)} // the swarm lacks nothing, so that each turn looks in vain
+	view := &swarmView{held: full(n)} // the swarm lacks almost nothing, so each turn searches in vain
 	view.held.Remove(n - 1)
 	s := newSuperSeeder(n, 16<<10, view)
 	peers := make([]superPeer, 50)
@@ -136,11 +136,11 @@ func TestSuperSeederTurnsCostWhatTheyOffer(t *testing.T) {
 	const turns = 1000
 	for i := range turns {
 		for k := range peers {
-			s.turn(mono.Time(i+2), &peers[k], superFacts{interested: true, served: true, busy: true, rate: 1 << 30})
+			s.turn(mono.Time(i+2), &peers[k], superFacts{interested: true, unchoked: true, busy: true, rate: 1 << 30})
 		}
 	}
 	if most := n + 2*turns*len(peers)/10; view.asked > most {
-		t.Errorf("%d pieces were looked at in %d turns, not at most %d", view.asked, turns*len(peers), most)
+		t.Errorf("%d pieces were examined in %d turns, more than %d", view.asked, turns*len(peers), most)
 	}
 }
 
@@ -160,27 +160,27 @@ func TestSuperSeedingNeedsConnectedLeechers(t *testing.T) {
 		superNow bool
 	}{
 		{"alone", Config{}, func(r *rig) {}, false},
-		{"beside addresses", Config{}, func(r *rig) {
+		{"with addresses", Config{}, func(r *rig) {
 			var list []Candidate
 			for i := range 200 {
 				list = append(list, Candidate{Addr: addrOf(1000 + i), Source: FromHint})
 			}
 			r.step(&EvCandidates{Candidates: list})
 		}, false},
-		{"beside peers that want nothing", Config{}, func(r *rig) {
+		{"with peers that want nothing", Config{}, func(r *rig) {
 			for range 5 {
 				r.connect(true)
 			}
 			r.wait(3 * time.Second)
 		}, false},
-		{"beside two leechers", Config{}, func(r *rig) { r.leecher(true); r.leecher(true) }, false},
-		{"beside three leechers", Config{}, func(r *rig) { r.leecher(true); r.leecher(true); r.leecher(true) }, true},
-		{"beside three leechers and a seed", Config{}, func(r *rig) {
+		{"with two leechers", Config{}, func(r *rig) { r.leecher(true); r.leecher(true) }, false},
+		{"with three leechers", Config{}, func(r *rig) { r.leecher(true); r.leecher(true); r.leecher(true) }, true},
+		{"with three leechers and a seed", Config{}, func(r *rig) {
 			r.leecher(true)
 			r.leecher(true)
 			r.leecher(true)
 			c := r.connect(true)
-			r.e.content.complete = false // else the seed is of no use, and closed
+			r.e.content.complete = false // otherwise the seed would be closed as useless
 			r.msg(c, wire.Msg{Type: wire.HaveAll})
 			r.e.content.complete = true
 		}, false},
@@ -199,8 +199,8 @@ func TestSuperSeedingNeedsConnectedLeechers(t *testing.T) {
 	}
 }
 
-// A peer that does not want what it was told of is told of everything soon.
-func TestSuperSeedingTellsWhoWantsOtherPieces(t *testing.T) {
+// A peer that does not want its offers soon gets all announcements.
+func TestSuperSeedingEndsForPeersThatWantOtherPieces(t *testing.T) {
 	const pieces = 100
 	told := func(r *rig, cmds []Command, c Conn, had map[uint32]bool) int {
 		for _, m := range sent(t, cmds, c) {
@@ -218,7 +218,7 @@ func TestSuperSeedingTellsWhoWantsOtherPieces(t *testing.T) {
 			t.Errorf("%d pieces were announced at first", n)
 		}
 		if n := told(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
-			t.Errorf("%d pieces are announced after 1.5 s", n)
+			t.Errorf("%d pieces were announced after 1.5 s", n)
 		}
 	})
 	t.Run("requests nothing", func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestSuperSeedingTellsWhoWantsOtherPieces(t *testing.T) {
 			t.Errorf("%d pieces were announced at first", n)
 		}
 		if n := told(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
-			t.Errorf("%d pieces are announced after 1.5 s", n)
+			t.Errorf("%d pieces were announced after 1.5 s", n)
 		}
 	})
 	t.Run("the only peer", func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestSuperSeedingTellsWhoWantsOtherPieces(t *testing.T) {
 			r.step(&EvClosed{Conn: k + 1})
 		}
 		if n := told(r, r.wait(1200*time.Millisecond), c, had); n != pieces {
-			t.Errorf("%d pieces are announced after the others have gone", n)
+			t.Errorf("%d pieces were announced after the others left", n)
 		}
 	})
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-var seedsFlag = flag.Uint64("seeds", defaultSeeds, "how many seeds each swarm is run with")
+var seedsFlag = flag.Uint64("seeds", defaultSeeds, "number of random seeds for each swarm")
 
-// Every swarm here must come to rest complete, whatever befalls it, with the
-// invariants of sim_test.go checked at every step on the way.
+// Every swarm here must become complete whatever happens to it, with the invariants of
+// sim_test.go checked at every step.
 func TestSwarmsComplete(t *testing.T) {
 	for name, cfg := range map[string]simConfig{
 		"one seed, one leecher":           {nodes: 2, seeds: 1, pieces: 40},
@@ -36,7 +36,7 @@ func TestSwarmsComplete(t *testing.T) {
 	}
 }
 
-// Fifty nodes of which a fifth vanish and come back.
+// Fifty nodes, a fifth of which disconnect and return.
 func TestFiftyWithChurnAlwaysComplete(t *testing.T) {
 	for seed := range *seedsFlag {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -54,7 +54,8 @@ func TestOneSeedGivesOneTranscript(t *testing.T) {
 	}
 }
 
-// Who sends bad blocks is banned by all whom it harmed; nobody else is.
+// A peer that sends bad blocks is banned by all that received them; nobody else is
+// banned.
 func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 	bans := 0
 	for seed := range *seedsFlag {
@@ -65,7 +66,7 @@ func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 				bans++
 				for _, o := range s.nodes {
 					if o.addr.Addr() == b.Addr() && !o.liar {
-						t.Errorf("seed %d: node %d banned %d, which is honest", seed, n.name, o.name)
+						t.Errorf("seed %d: node %d banned the honest node %d", seed, n.name, o.name)
 					}
 				}
 			}
@@ -76,7 +77,7 @@ func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 	}
 }
 
-// Whatever the mixture.
+// Any combination of conditions.
 func TestAnySwarmCompletes(t *testing.T) {
 	for seed := range 8 * *seedsFlag {
 		rng := rand.New(rand.NewPCG(seed, 42))

@@ -27,9 +27,9 @@ const (
 	// maxPortsPerHost is how many unproven addresses of one host are kept.
 	maxPortsPerHost = 3
 	// maxPerSource is how many of the unproven addresses that one source named first are
-	// kept. An address that has failed chargedFails times no longer counts.
+	// kept. An address that has failed countedFails times no longer counts.
 	maxPerSource = 100
-	chargedFails = 3
+	countedFails = 3
 	// MinUnprovenPort is the lowest unproven port that is dialled. Lower ports belong to
 	// services that a SYN flood harms or that raise alarms.
 	MinUnprovenPort = 1024
@@ -92,9 +92,9 @@ func (b *book) isUnproven(c *candidate) bool {
 	return !proven && !(b.relaxed && addrs.IsLocal(c.addr.Addr()))
 }
 
-// makePlace reports whether the limits allow adding an unproven address. It may remove
+// admitUnproven reports whether the limits allow adding an unproven address. It may remove
 // another address of the same host.
-func (b *book) makePlace(c *candidate) bool {
+func (b *book) admitUnproven(c *candidate) bool {
 	if c.addr.Port() < MinUnprovenPort || addrs.ScopeOf(c.addr.Addr()) == addrs.Never ||
 		c.first != 0 && b.unproven.named[c.first] >= maxPerSource {
 		return false
@@ -124,14 +124,14 @@ func (b *book) leastUseful(h *host, first sourceID) int32 {
 		r := 0
 		switch {
 		case c.state != candIdle:
-		case c.fails >= chargedFails:
+		case c.fails >= countedFails:
 			r = 4
 		case c.isCorroborated():
 		case c.fails > 0:
 			r = 3
 		case c.first == first:
 			r = 2
-		case b.places(h, c.first) > 1:
+		case b.keptFrom(h, c.first) > 1:
 			r = 1
 		}
 		if r > rank {
@@ -141,8 +141,8 @@ func (b *book) leastUseful(h *host, first sourceID) int32 {
 	return worst
 }
 
-// places returns how many of the kept addresses of a host were named first by a source.
-func (b *book) places(h *host, first sourceID) (n int) {
+// keptFrom returns how many of the kept addresses of a host were named first by a source.
+func (b *book) keptFrom(h *host, first sourceID) (n int) {
 	for _, a := range h.kept {
 		if b.list[b.index[a]].first == first {
 			n++
@@ -151,8 +151,8 @@ func (b *book) places(h *host, first sourceID) (n int) {
 	return n
 }
 
-// charge counts the unproven address c, which has been added to the book.
-func (b *book) charge(c *candidate) {
+// trackUnproven counts the unproven address c, which has been added to the book.
+func (b *book) trackUnproven(c *candidate) {
 	key := hostKey(c.addr.Addr())
 	h := b.unproven.hosts[key]
 	if h == nil {
@@ -160,28 +160,28 @@ func (b *book) charge(c *candidate) {
 		b.unproven.hosts[key] = h
 	}
 	h.kept = append(h.kept, c.addr)
-	c.unproven, c.charged = true, true
+	c.unproven, c.counted = true, true
 	b.unproven.named[c.first]++
 }
 
-// discharge stops counting c for the source that named it first.
-func (b *book) discharge(c *candidate) {
-	if !c.charged {
+// untrackSource stops counting c for the source that named it first.
+func (b *book) untrackSource(c *candidate) {
+	if !c.counted {
 		return
 	}
-	c.charged = false
+	c.counted = false
 	if b.unproven.named[c.first]--; b.unproven.named[c.first] == 0 {
 		delete(b.unproven.named, c.first)
 	}
 }
 
-// release ends the limits for c, which has been proven or is being forgotten.
-func (b *book) release(c *candidate) {
+// untrackUnproven ends the limits for c, which has been proven or is being forgotten.
+func (b *book) untrackUnproven(c *candidate) {
 	if !c.unproven {
 		return
 	}
 	c.unproven = false
-	b.discharge(c)
+	b.untrackSource(c)
 	key := hostKey(c.addr.Addr())
 	h := b.unproven.hosts[key]
 	h.kept = slices.DeleteFunc(h.kept, func(a netip.AddrPort) bool { return a == c.addr })
@@ -213,8 +213,8 @@ func (b *book) hostFailed(now mono.Time, c *candidate) {
 		h.fails++
 	}
 	b.next = min(b.next, h.next)
-	if c.fails >= chargedFails {
-		b.discharge(c)
+	if c.fails >= countedFails {
+		b.untrackSource(c)
 	}
 }
 

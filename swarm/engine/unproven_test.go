@@ -23,7 +23,7 @@ func named(addr string, source Source, by int) Candidate {
 	return Candidate{Addr: netip.MustParseAddrPort(addr), Source: source, From: from(by)}
 }
 
-// dialAll dials what the book would have dialled at once.
+// dialAll dials everything that the book offers now.
 func dialAll(b *book, now mono.Time) (list []netip.AddrPort) {
 	for {
 		c := b.pick(now, false)
@@ -47,7 +47,7 @@ func TestUnprovenAddressesOfOneHostAreFewAndDialledOneAtATime(t *testing.T) {
 	for now := mono.Time(0); now < mono.Time(time.Minute); now += mono.Time(100 * time.Millisecond) {
 		list := dialAll(&b, now)
 		if len(list) > 1 {
-			t.Fatalf("%v are dialled at once", list)
+			t.Fatalf("%v were dialled at once", list)
 		}
 		for _, a := range list {
 			dials, lowest = dials+1, min(lowest, a.Port())
@@ -60,7 +60,7 @@ func TestUnprovenAddressesOfOneHostAreFewAndDialledOneAtATime(t *testing.T) {
 	}
 }
 
-func TestWhoIsExemptFromTheLimits(t *testing.T) {
+func TestWhichAddressesAreExempt(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		relaxed bool
@@ -74,7 +74,7 @@ func TestWhoIsExemptFromTheLimits(t *testing.T) {
 		{"an IPv6 /64", false, "[2a00::%d]:6881", FromDHT, maxPortsPerHost},
 		{"a private address from the public side", false, "10.0.0.1:%d", FromPEX, maxPortsPerHost},
 		{"a public address in a laboratory", true, "8.8.8.8:%d", FromDHT, maxPortsPerHost},
-		{"an address of nobody", true, "240.0.0.1:%d", FromDHT, 0},
+		{"a reserved address", true, "240.0.0.1:%d", FromDHT, 0},
 		{"a laboratory", true, "10.0.0.1:%d", FromDHT, 20},
 		{"loopback", true, "127.0.0.1:%d", FromPEX, 20},
 		{"the user", false, "8.8.8.8:%d", FromHint, 20},
@@ -90,23 +90,23 @@ func TestWhoIsExemptFromTheLimits(t *testing.T) {
 			t.Errorf("%s: %d of 20 addresses are kept, want %d", tt.name, n, tt.want)
 		}
 	}
-	// What worked before stays exempt, whoever names it.
+	// An address that worked before stays exempt, whoever names it.
 	b := testBook(false)
 	b.add(0, named("8.8.8.8:2000", FromDHT, 1))
 	b.dial(b.pick(0, false))
-	b.dialled(0, netip.MustParseAddrPort("8.8.8.8:2000"), false)
+	b.dialSucceeded(0, netip.MustParseAddrPort("8.8.8.8:2000"), false)
 	for i := range 20 {
 		b.add(0, named(fmt.Sprintf("8.8.8.8:%d", 3000+i), FromDHT, 1))
 	}
 	if n := b.known(); n != 1+maxPortsPerHost {
-		t.Errorf("%d addresses are kept beside one that worked", n)
+		t.Errorf("%d addresses are kept, including one that worked", n)
 	}
-	// A hint proves what was refused a place before.
+	// A hint confirms an address that was rejected before.
 	if b.add(0, named("8.8.8.8:80", FromDHT, 1)); b.find(netip.MustParseAddrPort("8.8.8.8:80")) != nil {
-		t.Error("an unproven port below 1024 is kept")
+		t.Error("an unproven port below 1024 was kept")
 	}
 	if b.add(0, named("8.8.8.8:80", FromHint, 0)); b.find(netip.MustParseAddrPort("8.8.8.8:80")) == nil {
-		t.Error("the user's port 80 is not kept")
+		t.Error("the user's port 80 was not kept")
 	}
 }
 
@@ -119,28 +119,28 @@ func TestOneSourceCannotFillTheBook(t *testing.T) {
 		t.Errorf("%d addresses of one source are kept", n)
 	}
 	if !b.add(0, named("9.9.9.9:6881", FromPEX, 2)) {
-		t.Error("another source is shut out")
+		t.Error("another source was rejected")
 	}
-	// What has failed often counts no more: an honest source that named the dead names
-	// others in their place.
+	// Addresses that have failed often no longer count, so an honest source that named
+	// dead peers can name others.
 	now, dials := mono.Time(0), 0
-	for range 2 * chargedFails {
+	for range 2 * countedFails {
 		for _, a := range dialAll(&b, now) {
 			b.dialFailed(now, a, FaultRefused, false)
 			dials++
 		}
 		now = now.Add(24 * time.Hour)
 	}
-	if dials < chargedFails*maxPerSource {
+	if dials < countedFails*maxPerSource {
 		t.Fatalf("%d dials", dials)
 	}
 	if !b.add(now, named("8.9.9.8:6881", FromPEX, 1)) {
-		t.Error("a source of addresses that failed is shut out for good")
+		t.Error("a source of failed addresses is rejected forever")
 	}
 }
 
-// A liar names port after port of the address of an honest peer, before the honest
-// sources do and all the time. The honest peer is dialled soon all the same.
+// A liar names port after port of an honest peer's address, before the honest sources and
+// continuously. The honest peer is still dialled soon.
 func TestALiarCannotHideAPeerBehindItsAddress(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		for _, sources := range []int{1, 3} {
@@ -180,13 +180,13 @@ func TestALiarCannotHideAPeerBehindItsAddress(t *testing.T) {
 				limit = 3 * time.Second
 			}
 			if found < 0 || time.Duration(found) > limit {
-				t.Errorf("named first %v by %d sources: dialled after %v, want %v at most", first, sources, time.Duration(found), limit)
+				t.Errorf("named first %v by %d sources: dialled after %v, want at most %v", first, sources, time.Duration(found), limit)
 			}
 		}
 	}
 }
 
-// checkUnproven compares the counts with what the list says.
+// checkUnproven compares the counts with the list.
 func checkUnproven(t *rapid.T, b *book) {
 	kept, dialing, named := map[netip.Addr]int{}, map[netip.Addr]int{}, map[sourceID]int{}
 	all := 0
@@ -198,17 +198,17 @@ func checkUnproven(t *rapid.T, b *book) {
 		if c.state == candDialing {
 			all++
 		}
-		if c.charged {
+		if c.counted {
 			named[c.first]++
 		}
 		if c.unproven != b.isUnproven(c) {
-			t.Fatalf("%v is counted as unproven: %v", c.addr, c.unproven)
+			t.Fatalf("%v counted as unproven: %v", c.addr, c.unproven)
 		}
 		if !c.unproven {
 			continue
 		}
 		if c.addr.Port() < MinUnprovenPort {
-			t.Fatalf("%v is kept", c.addr)
+			t.Fatalf("%v was kept", c.addr)
 		}
 		h := hostKey(c.addr.Addr())
 		kept[h]++
@@ -232,7 +232,7 @@ func checkUnproven(t *rapid.T, b *book) {
 	}
 }
 
-func TestTheCountsOfTheBookAgree(t *testing.T) {
+func TestBookCountsAreConsistent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := testBook(rapid.Bool().Draw(t, "relaxed"))
 		now := mono.Time(0)
@@ -267,15 +267,15 @@ func TestTheCountsOfTheBookAgree(t *testing.T) {
 			},
 			"succeed": func(t *rapid.T) {
 				if c := known(t, candDialing); c != nil {
-					b.dialled(now, c.addr, false)
+					b.dialSucceeded(now, c.addr, false)
 				}
 			},
 			"part": func(t *rapid.T) {
 				if c := known(t, candConnected); c != nil {
-					b.parted(now, c.addr, rapid.SampledFrom([]Fault{FaultNone, FaultProtocol, FaultSelf}).Draw(t, "fault"), true, false)
+					b.disconnected(now, c.addr, rapid.SampledFrom([]Fault{FaultNone, FaultProtocol, FaultSelf}).Draw(t, "fault"), true, false)
 				}
 			},
-			"join": func(t *rapid.T) { b.joined(now, addr.Draw(t, "addr")) },
+			"join": func(t *rapid.T) { b.addIncoming(now, addr.Draw(t, "addr")) },
 			"ban": func(t *rapid.T) {
 				b.ban(now, banKey(addr.Draw(t, "addr")), now.Add(time.Minute))
 			},
@@ -300,22 +300,22 @@ func TestBansExpire(t *testing.T) {
 	b.add(0, other)
 	for _, k := range []Candidate{seed, other} {
 		if !b.ban(0, banKey(k.Addr), minute) {
-			t.Error("it was banned before")
+			t.Error("already banned")
 		}
 	}
 	if b.ban(minute/2, banKey(seed.Addr), minute/2) || b.bans.count(minute-1) != 2 || b.bans.count(minute) != 0 {
-		t.Error("a ban is shortened, or counted wrong:", b.bans.count(minute-1), b.bans.count(minute))
+		t.Error("a ban was shortened or miscounted:", b.bans.count(minute-1), b.bans.count(minute))
 	}
 	if list := dialAll(&b, minute-1); len(list) > 0 || !b.isBanned(minute-1, seed.Addr) {
 		t.Error("dialled while banned:", list)
 	}
 	if b.add(minute-1, other) || b.isBanned(minute, seed.Addr) {
-		t.Error("it is learned anew too early, or banned too long")
+		t.Error("added too early, or banned too long")
 	}
 	if list := dialAll(&b, minute); len(list) != 1 || list[0] != seed.Addr {
 		t.Error("after the ban of the user's peer:", list)
 	}
-	// The oldest of too many is forgotten.
+	// If there are too many bans, the oldest is forgotten.
 	for i := range maxBans {
 		b.ban(minute, banKey(addrOf(i)), mono.Never)
 	}

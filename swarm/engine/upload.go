@@ -29,7 +29,7 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	if int64(b.Piece) >= int64(c.n) || b.Length == 0 || b.Length > wire.MaxBlock ||
-		int64(b.Begin)+int64(b.Length) > c.askable(b.Piece) {
+		int64(b.Begin)+int64(b.Length) > c.requestLimit(b.Piece) {
 		e.close(p, FaultProtocol)
 		return
 	}
@@ -45,13 +45,13 @@ func (e *Engine) onRequest(p *peer, b Block) {
 		return
 	}
 	e.uploader.add(&u.uploadPeer, b)
-	c.super.requested(&p.super, b.Piece)
-	e.hadUse = true
+	c.super.noteRequest(&p.super, b.Piece)
+	e.wasUseful = true
 }
 
-// askable returns up to which byte of a piece requests are allowed. Some clients treat
+// requestLimit returns up to which byte of a piece requests are allowed. Some clients treat
 // the last piece of a v2 torrent as if it had full length, with padding at its end.
-func (c *content) askable(piece uint32) int64 {
+func (c *content) requestLimit(piece uint32) int64 {
 	if !c.info.HasV1() {
 		return c.info.PieceLength
 	}
@@ -68,7 +68,7 @@ func (e *Engine) reject(p *peer, b Block) {
 
 func (e *Engine) onCancel(p *peer, b Block) {
 	if e.uploader.remove(&p.up.uploadPeer, b) {
-		e.hadUse = true
+		e.wasUseful = true
 		e.reject(p, b) // BEP 6: a cancelled request must be answered too
 		return
 	}
@@ -77,11 +77,11 @@ func (e *Engine) onCancel(p *peer, b Block) {
 	}
 }
 
-// uploads implements uploadSink. It weighs peers by what they send us while we download,
+// uploadAdapter implements uploadSink. It weighs peers by what they send us while we download,
 // and by how soon they pass pieces on when we are complete.
-type uploads struct{ e *Engine }
+type uploadAdapter struct{ e *Engine }
 
-func (s uploads) weight(conn Conn) float64 {
+func (s uploadAdapter) weight(conn Conn) float64 {
 	e, p := s.e, s.e.conns[conn]
 	if e.content.complete {
 		return e.content.spread.weight(e.now, &p.spread)
@@ -89,22 +89,22 @@ func (s uploads) weight(conn Conn) float64 {
 	return e.choker.merit(e.now, &p.choke)
 }
 
-func (s uploads) takes(conn Conn) float64 { return s.e.conns[conn].choke.rate.Rate(s.e.now) }
+func (s uploadAdapter) takes(conn Conn) float64 { return s.e.conns[conn].choke.rate.Rate(s.e.now) }
 
-func (s uploads) sent() float64 { return s.e.upRate.Rate(s.e.now) }
+func (s uploadAdapter) sent() float64 { return s.e.upRate.Rate(s.e.now) }
 
-func (s uploads) urgency(conn Conn, piece uint32) urgency {
+func (s uploadAdapter) urgency(conn Conn, piece uint32) urgency {
 	if !s.e.isOnlySeed() {
 		return urgency{}
 	}
 	return s.e.content.spread.urgency(s.e.now, &s.e.conns[conn].spread, piece)
 }
 
-func (s uploads) maySend(conn Conn, length uint32) bool {
+func (s uploadAdapter) maySend(conn Conn, length uint32) bool {
 	return s.e.choker.maySend(s.e.now, &s.e.conns[conn].choke, length)
 }
 
-func (s uploads) upload(conn Conn, b Block) bool {
+func (s uploadAdapter) upload(conn Conn, b Block) bool {
 	e, p := s.e, s.e.conns[conn]
 	if !e.content.have.Has(int(b.Piece)) {
 		e.reject(p, b)

@@ -51,13 +51,13 @@ const (
 
 // uploadPeer is the uploader's state of a peer.
 type uploadPeer struct {
-	conn     Conn
-	queue    fifo.Queue[Block]       // requests that have not been handed to the shell
-	inflight int64                   // bytes with the shell
-	handed   fifo.Queue[handedBlock] // blocks with the shell, oldest first
-	piece    uint32                  // its blocks are sent first
-	at       float64                 // virtual time: bytes sent to the peer, divided by its weight
-	refused  uint32                  // the last call of serve in which maySend refused a block
+	conn        Conn
+	queue       fifo.Queue[Block]       // requests that have not been handed to the shell
+	inflight    int64                   // bytes with the shell
+	handed      fifo.Queue[handedBlock] // blocks with the shell, oldest first
+	piece       uint32                  // its blocks are sent first
+	virtualTime float64                 // virtual time: bytes sent to the peer, divided by its weight
+	refused     uint32                  // the last call of serve in which maySend refused a block
 
 	// Valid during one call of serve, if the uplink is limited:
 	known  uint32 // number of that call
@@ -108,14 +108,14 @@ func (u urgency) isBefore(v urgency) bool {
 // costs O(peers); handing over a block at most O(requests of its peer). Up to maxRanked
 // requests of each peer are ranked a few times per second.
 type uploader struct {
-	limit   int64 // bytes per second; 0 means no limit
-	waiting int   // requests in the queues of all peers
-	peers   []*uploadPeer
-	turn    *uploadPeer // the peer being served, if the uplink is limited
-	left    int64       // remaining bytes of its turn
-	at      float64     // virtual time of the peer served last; never decreases
-	turns   uint32
-	calls   uint32 // calls of serve
+	limit       int64 // bytes per second; 0 means no limit
+	waiting     int   // requests in the queues of all peers
+	peers       []*uploadPeer
+	turn        *uploadPeer // the peer being served, if the uplink is limited
+	left        int64       // remaining bytes of its turn
+	virtualTime float64     // virtual time of the peer served last; never decreases
+	turns       uint32
+	calls       uint32 // calls of serve
 }
 
 // setLimit sets the upload limit in bytes per second; 0 means no limit.
@@ -149,7 +149,7 @@ func (u *uploader) leave(p *uploadPeer) {
 // add queues a request.
 func (u *uploader) add(p *uploadPeer, b Block) {
 	if p.queue.Len() == 0 {
-		p.at = max(p.at, u.at) // an unused share is not saved up
+		p.virtualTime = max(p.virtualTime, u.virtualTime) // an unused share is not saved up
 	}
 	p.queue.Push(b)
 	u.waiting++
@@ -229,7 +229,7 @@ func (u *uploader) serve(now mono.Time, sink uploadSink) {
 			if p.find(p.piece) < 0 || sink.urgency(p.conn, p.queue.Front().Piece).class == 0 {
 				p.piece, _ = p.mostUrgent(sink)
 			}
-			if u.hand(now, p, sink) == 0 {
+			if u.handOver(now, p, sink) == 0 {
 				break
 			}
 		}
@@ -257,13 +257,13 @@ func (u *uploader) serveInTurns(now mono.Time, sink uploadSink) {
 				return
 			}
 		}
-		n := u.hand(now, u.turn, sink)
+		n := u.handOver(now, u.turn, sink)
 		u.turn.ranked = false
 		if n == 0 {
 			u.turn = nil
 			continue
 		}
-		u.turn.at += float64(n) / sink.weight(u.turn.conn)
+		u.turn.virtualTime += float64(n) / sink.weight(u.turn.conn)
 		u.left -= n
 		ahead -= n
 	}
@@ -289,9 +289,9 @@ func (p *uploadPeer) find(piece uint32) int {
 	return -1
 }
 
-// hand hands one requested block of p to the shell, preferably of p.piece. It returns the
+// handOver hands one requested block of p to the shell, preferably of p.piece. It returns the
 // length of the block, or 0 if none may be sent.
-func (u *uploader) hand(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
+func (u *uploader) handOver(now mono.Time, p *uploadPeer, sink uploadSink) int64 {
 	for p.queue.Len() > 0 {
 		i := max(p.find(p.piece), 0)
 		if !sink.maySend(p.conn, p.queue.At(i).Length) {
@@ -338,7 +338,7 @@ func (u *uploader) nextTurn(now mono.Time, held time.Duration, sink uploadSink) 
 		}
 		u.turn.ranked = false
 	}
-	u.at = max(u.at, u.turn.at)
+	u.virtualTime = max(u.virtualTime, u.turn.virtualTime)
 	u.left = max(int64(float64(u.limit)*turnLength.Seconds()), blockSize)
 	return true
 }
@@ -348,7 +348,7 @@ func (u *uploader) first(now mono.Time, held time.Duration, plain bool, sink upl
 	for _, p := range u.peers {
 		if !u.isReady(now, p, held, sink) {
 			if p.refused == u.calls || p.isHeld(now, held) {
-				p.at = max(p.at, u.at) // as in add
+				p.virtualTime = max(p.virtualTime, u.virtualTime) // as in add
 			}
 			continue
 		}
@@ -358,7 +358,7 @@ func (u *uploader) first(now mono.Time, held time.Duration, plain bool, sink upl
 		}
 		switch {
 		case best == nil, !plain && p.rank.isBefore(best.rank):
-		case !plain && best.rank.isBefore(p.rank), best.at <= p.at:
+		case !plain && best.rank.isBefore(p.rank), best.virtualTime <= p.virtualTime:
 			continue
 		}
 		best = p

@@ -16,27 +16,27 @@ import (
 type uploadTester struct {
 	uploadPeer
 	weight  float64
-	takes   float64 // bytes a second that it takes
-	refuses bool    // maySend answers no
-	asked   []Block // requests that the uploader has
+	takes   float64 // bytes per second that it takes
+	refuses bool    // maySend returns false
+	asked   []Block // requests in the uploader's queue
 	shell   []handedBlock
-	got     int64 // bytes that were sent to it
+	got     int64 // bytes sent to it
 	credit  float64
 	rate    rate.Meter
 }
 
-// uploadWorld is an uploader whose peers and shell the test plays. It keeps books of its
-// own from the calls of the sink alone.
+// uploadWorld is an uploader whose peers and shell are simulated by the test. It keeps
+// its own state, derived only from the calls of the sink.
 type uploadWorld struct {
 	t       rapid.TB
 	u       uploader
 	now     mono.Time
 	peers   []*uploadTester
-	order   []Conn // of the blocks that are with the shell
+	order   []Conn // connections of the blocks with the shell
 	handed  []Block
 	budget  float64 // bytes that the uplink may send now
 	all     rate.Meter
-	gone    map[uint32]bool // pieces that we have no more
+	gone    map[uint32]bool // pieces that we no longer have
 	classes map[uint32]urgency
 	ranked  int // calls of urgency
 }
@@ -61,7 +61,7 @@ func (w *uploadWorld) join(takes float64) *uploadTester {
 func (w *uploadWorld) peer(conn Conn) *uploadTester {
 	i := slices.IndexFunc(w.peers, func(p *uploadTester) bool { return p.conn == conn })
 	if i < 0 {
-		w.t.Fatalf("peer %d is gone", conn)
+		w.t.Fatalf("peer %d has left", conn)
 	}
 	return w.peers[i]
 }
@@ -83,7 +83,7 @@ func (w *uploadWorld) upload(conn Conn, b Block) bool {
 	p := w.peer(conn)
 	i := slices.Index(p.asked, b)
 	if i < 0 {
-		w.t.Fatalf("%v is handed over for peer %d, which does not request it", b, conn)
+		w.t.Fatalf("handed over %v, which peer %d has not requested", b, conn)
 	}
 	p.asked = slices.Delete(p.asked, i, i+1)
 	if w.gone[b.Piece] {
@@ -100,15 +100,15 @@ func (w *uploadWorld) request(p *uploadTester, b Block) {
 	w.u.add(&p.uploadPeer, b)
 }
 
-// requestPieces requests whole pieces of so many blocks.
+// requestPieces requests n pieces of the given number of blocks.
 func (w *uploadWorld) requestPieces(p *uploadTester, first, n, blocks int) {
 	for i := range n * blocks {
 		w.request(p, Block{uint32(first + i/blocks), uint32(i%blocks) * blockSize, blockSize})
 	}
 }
 
-// back has the shell report that block i of p was sent, or will not be. Of equal blocks it
-// is the first.
+// back makes the shell report block i of p as sent or unsent. Among equal blocks it is
+// the first.
 func (w *uploadWorld) back(p *uploadTester, i int, sent bool) {
 	b := p.shell[i].block
 	i = slices.IndexFunc(p.shell, func(x handedBlock) bool { return x.block == b })
@@ -131,9 +131,9 @@ func (w *uploadWorld) back(p *uploadTester, i int, sent bool) {
 	}
 }
 
-// play lets time pass for an uplink of the uploader's limit. It sends blocks in the order
-// in which they were handed over, except that those of a peer that takes no more now wait.
-// refill is called at every step.
+// play simulates an uplink with the uploader's limit for d. It sends blocks in the order
+// of the handover, except that blocks of a peer that currently takes no more wait. refill
+// is called at every step.
 func (w *uploadWorld) play(d time.Duration, refill func(*uploadTester)) {
 	const step = 10 * time.Millisecond
 	for end := w.now.Add(d); w.now < end; {
@@ -147,7 +147,7 @@ func (w *uploadWorld) play(d time.Duration, refill func(*uploadTester)) {
 		for _, p := range w.peers {
 			p.credit = min(p.credit+p.takes*step.Seconds(), max(p.takes/20, 2*blockSize))
 		}
-		waits := map[Conn]int{} // blocks of a peer that were passed over
+		waits := map[Conn]int{} // blocks of a peer that were skipped
 		for _, conn := range slices.Clone(w.order) {
 			p := w.peer(conn)
 			n := float64(p.shell[waits[conn]].block.Length)
@@ -165,10 +165,10 @@ func (w *uploadWorld) play(d time.Duration, refill func(*uploadTester)) {
 	}
 }
 
-// check compares the books of the uploader with those of the test.
+// check compares the state of the uploader with that of the test.
 func (w *uploadWorld) check() {
 	if len(w.u.peers) != len(w.peers) {
-		w.t.Fatalf("%d peers are known, not %d", len(w.u.peers), len(w.peers))
+		w.t.Fatalf("%d peers, not %d", len(w.u.peers), len(w.peers))
 	}
 	for _, p := range w.peers {
 		var queue []Block
@@ -182,7 +182,7 @@ func (w *uploadWorld) check() {
 			bytes += int64(x.block.Length)
 		}
 		if !slices.Equal(queue, p.asked) || !slices.Equal(shell, p.shell) || bytes != p.inflight {
-			w.t.Fatalf("peer %d requests %v, not %v, and has %v (%d bytes) with the shell, not %v", p.conn, queue, p.asked, shell, p.inflight, p.shell)
+			w.t.Fatalf("peer %d has requests %v, not %v, and %v (%d bytes) with the shell, not %v", p.conn, queue, p.asked, shell, p.inflight, p.shell)
 		}
 		if len(shell) > maxHanded || bytes >= maxWindow+blockSize {
 			w.t.Fatalf("peer %d has %d blocks of %d bytes with the shell", p.conn, len(shell), bytes)
@@ -190,9 +190,9 @@ func (w *uploadWorld) check() {
 	}
 }
 
-// Whatever peers and the shell do, a request is handed over once or taken back, the
-// windows are kept, and nothing waits that may be handed over.
-func TestUploaderKeepsItsBooks(t *testing.T) {
+// Whatever peers and the shell do, a request is either handed over once or withdrawn,
+// windows are respected, and nothing waits that may be handed over.
+func TestUploaderStaysConsistent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newUploadWorld(t, rapid.SampledFrom([]int64{0, 10_000, 1 << 20, 30 << 20}).Draw(t, "limit"))
 		pick := func(t *rapid.T) *uploadTester {
@@ -210,9 +210,9 @@ func TestUploaderKeepsItsBooks(t *testing.T) {
 				p := pick(t)
 				w.u.leave(&p.uploadPeer)
 				if p.queue.Len() > 0 {
-					t.Fatal("a peer that is gone requests something")
+					t.Fatal("a departed peer still has requests")
 				}
-				for len(p.shell) > 0 { // what is with the shell comes back later
+				for len(p.shell) > 0 { // blocks with the shell come back later
 					w.back(p, rapid.IntRange(0, len(p.shell)-1).Draw(t, "block"), false)
 				}
 				w.peers = slices.DeleteFunc(w.peers, func(q *uploadTester) bool { return q == p })
@@ -232,7 +232,7 @@ func TestUploaderKeepsItsBooks(t *testing.T) {
 				}
 				i := slices.Index(p.asked, b)
 				if got := w.u.remove(&p.uploadPeer, b); got != (i >= 0) {
-					t.Fatalf("%v was taken back: %v", b, got)
+					t.Fatalf("%v removed: %v", b, got)
 				}
 				if i >= 0 {
 					p.asked = slices.Delete(p.asked, i, i+1)
@@ -242,11 +242,11 @@ func TestUploaderKeepsItsBooks(t *testing.T) {
 				p := pick(t)
 				for _, want := range p.asked {
 					if b, ok := w.u.take(&p.uploadPeer); !ok || b != want {
-						t.Fatalf("%v is taken back, not %v", b, want)
+						t.Fatalf("took %v, not %v", b, want)
 					}
 				}
 				if _, ok := w.u.take(&p.uploadPeer); ok {
-					t.Fatal("more is taken back than was requested")
+					t.Fatal("took more than was requested")
 				}
 				p.asked = nil
 			},
@@ -290,8 +290,9 @@ func TestUploaderKeepsItsBooks(t *testing.T) {
 	})
 }
 
-// heldTime and aheadBytes are written out anew: how long a block may be with the shell
-// for the uplink alone, and how much of a limited uplink is there.
+// aheadBytes and heldTime repeat the rules of the uploader: how many bytes of a limited
+// uplink the shell holds, and for how long a block may be with the shell because of the
+// uplink alone.
 func (w *uploadWorld) aheadBytes() int64 { return max(w.u.limit/4, 4*blockSize) }
 
 func (w *uploadWorld) heldTime() time.Duration {
@@ -313,27 +314,28 @@ func (w *uploadWorld) oldest(p *uploadTester) mono.Time {
 	return slices.MinFunc(p.shell, func(x, y handedBlock) int { return int(x.since - y.since) }).since
 }
 
-// checkServed checks what serve left, where so many bytes were with the shell before.
+// checkServed checks the result of serve; before is what withShell returned before it.
 func (w *uploadWorld) checkServed(before int64) {
 	after := w.withShell()
 	limited := w.u.limit > 0
 	if most := max(before, w.aheadBytes()+blockSize-1); limited && after > most {
-		w.t.Fatalf("%d bytes are with the shell, not at most %d", after, most)
+		w.t.Fatalf("%d bytes are with the shell, more than %d", after, most)
 	}
 	for _, p := range w.peers {
 		window := min(max(int64(w.takes(p.conn)/2), 256<<10), 4<<20)
 		full := p.inflight >= window || !limited && p.inflight > window/2
 		held := limited && len(p.shell) > 0 && w.now.Sub(w.oldest(p)) > w.heldTime()
-		// A limited uplink hands over at least a part of what the shell may have at a time.
+		// With a limit, at least a certain part of what the shell may hold is handed over
+		// at a time.
 		mayServe := !limited || w.aheadBytes()-before >= w.aheadBytes()/aheadPart && after < w.aheadBytes()
 		if len(p.asked) > 0 && !full && !held && !p.refuses && len(p.shell) < maxHanded && mayServe {
-			w.t.Fatalf("peer %d has %d requests and %d bytes with the shell, of %d; all have %d", p.conn, len(p.asked), p.inflight, window, after)
+			w.t.Fatalf("peer %d has %d requests and %d bytes with the shell (window %d); %d in total", p.conn, len(p.asked), p.inflight, window, after)
 		}
 	}
 }
 
-// Without a limit, requests of one urgency are handed over in their order, and the
-// window follows what the peer takes.
+// Without a limit, equally urgent requests are handed over in order, and the window
+// follows what the peer takes.
 func TestUploaderWithoutLimitKeepsTheOrder(t *testing.T) {
 	w := newUploadWorld(t, 0)
 	p := w.join(0)
@@ -354,16 +356,16 @@ func TestUploaderWithoutLimitKeepsTheOrder(t *testing.T) {
 		}
 	}
 	if !slices.Equal(w.handed, want) {
-		t.Error("blocks are not handed over in the order of the requests")
+		t.Error("blocks were not handed over in the order of the requests")
 	}
 	if most <= minWindow+blockSize || most > maxWindow+blockSize {
-		t.Errorf("at most %d bytes are with the shell of a peer that takes 32 MB a second", most)
+		t.Errorf("at most %d bytes were with the shell for a peer that takes 32 MB/s", most)
 	}
 }
 
-// A limited uplink is shared by weight among peers that request all the time.
+// A limited uplink is shared by weight among peers that always have requests.
 func TestUploaderSharesByWeight(t *testing.T) {
-	for _, depth := range []int{16, 64} { // blocks on order: a piece of sixteen, or four
+	for _, depth := range []int{16, 64} { // outstanding requests
 		t.Run(fmt.Sprint(depth), func(t *testing.T) {
 			w := newUploadWorld(t, 512<<10)
 			next := 0
@@ -387,16 +389,16 @@ func TestUploaderSharesByWeight(t *testing.T) {
 			}
 			for _, p := range w.peers {
 				if share, want := float64(p.got)/total, p.weight/sum; share < 0.9*want || share > 1.1*want {
-					t.Errorf("a peer of weight %v has %.3f of the uplink, not %.3f", p.weight, share, want)
+					t.Errorf("a peer of weight %v got %.3f of the uplink, not %.3f", p.weight, share, want)
 				}
 			}
 		})
 	}
 }
 
-// A peer that requested nothing for a while, or took nothing, has no more than its share
+// A peer that requested or took nothing for a while gets only its normal share
 // afterwards.
-func TestUploaderSavesNoShares(t *testing.T) {
+func TestUnusedSharesAreNotSaved(t *testing.T) {
 	for _, idle := range []string{"requests nothing", "takes nothing", "may not be sent anything"} {
 		t.Run(idle, func(t *testing.T) {
 			w := newUploadWorld(t, 512<<10)
@@ -419,19 +421,19 @@ func TestUploaderSavesNoShares(t *testing.T) {
 			before, got := a.got, b.got
 			w.play(40*time.Second, request)
 			if x, y := a.got-before, b.got-got; float64(x) < 0.8*float64(y) {
-				t.Errorf("after a pause a peer is sent %d bytes, and the other %d", y, x)
+				t.Errorf("after a pause a peer was sent %d bytes, the other one %d", y, x)
 			}
 		})
 	}
 }
 
-// A piece is sent whole before the next, while its requests are there.
+// A piece is sent completely before the next, if it is requested completely.
 func TestUploaderSendsAPieceAtATime(t *testing.T) {
 	w := newUploadWorld(t, 512<<10)
 	for i := range 5 {
 		p := w.join(1 << 20)
 		p.weight = float64(i + 1)
-		for b := range 16 { // requests of four pieces come in turns
+		for b := range 16 { // requests of four pieces are interleaved
 			for piece := range 4 {
 				w.request(p, Block{uint32(10*i + piece), uint32(b) * blockSize, blockSize})
 			}
@@ -439,19 +441,19 @@ func TestUploaderSendsAPieceAtATime(t *testing.T) {
 	}
 	w.play(15*time.Second, func(*uploadTester) {})
 	if len(w.handed) != 5*64 {
-		t.Fatalf("%d blocks are handed over, not %d", len(w.handed), 5*64)
+		t.Fatalf("%d blocks were handed over, not %d", len(w.handed), 5*64)
 	}
 	for i := 0; i < len(w.handed); i += 16 {
 		for k, b := range w.handed[i : i+16] {
 			if want := (Block{w.handed[i].Piece, uint32(k) * blockSize, blockSize}); b != want {
-				t.Fatalf("%v is handed over as block %d, not %v", b, i+k, want)
+				t.Fatalf("%v was handed over as block %d, not %v", b, i+k, want)
 			}
 		}
 	}
 }
 
-// Peers that take nothing do not idle the uplink, not even if they cancel and request
-// again what waits for them.
+// Peers that take nothing do not idle the uplink, even if they cancel and repeat their
+// waiting requests.
 func TestHeldPeersDoNotIdleTheUplink(t *testing.T) {
 	for _, limit := range []int64{20 << 10, 512 << 10, 8 << 20} {
 		for _, cancels := range []bool{false, true} {
@@ -464,7 +466,7 @@ func TestHeldPeersDoNotIdleTheUplink(t *testing.T) {
 				play := func(d time.Duration) (sent int64) {
 					before := w.peers[3].got + w.peers[4].got
 					w.play(d, func(p *uploadTester) {
-						if n := len(p.shell); cancels && p.takes == 0 && n > 1 { // but for what is being sent
+						if n := len(p.shell); cancels && p.takes == 0 && n > 1 { // except what is being sent
 							b := p.shell[n-1].block
 							w.back(p, n-1, false)
 							w.request(p, b)
@@ -479,7 +481,7 @@ func TestHeldPeersDoNotIdleTheUplink(t *testing.T) {
 				play(time.Duration(40 * float64(w.aheadBytes()) / float64(limit) * 1e9))
 				for range 10 {
 					if sent := play(20 * time.Second); float64(sent) < 0.95*20*float64(limit) {
-						t.Errorf("%d bytes are sent in 20 s, of %d", sent, 20*limit)
+						t.Errorf("%d bytes were sent in 20 s, of %d", sent, 20*limit)
 					}
 				}
 			})
@@ -487,8 +489,8 @@ func TestHeldPeersDoNotIdleTheUplink(t *testing.T) {
 	}
 }
 
-// The shell of a slow uplink has no more than a second's worth, or four blocks, of peers
-// that take what they are sent.
+// For a slow uplink, the shell holds at most a fraction of a second's worth, or four
+// blocks, for peers that take what they are sent.
 func TestUploaderKeepsLittleAheadOfASlowUplink(t *testing.T) {
 	for _, limit := range []int64{10 << 10, 100 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(limit>>10), func(t *testing.T) {
@@ -505,13 +507,13 @@ func TestUploaderKeepsLittleAheadOfASlowUplink(t *testing.T) {
 				most = max(most, len(w.order))
 			})
 			if int64(most)*blockSize >= w.aheadBytes()+blockSize {
-				t.Errorf("%d blocks were with the shell of an uplink of %d bytes a second", most, limit)
+				t.Errorf("%d blocks were with the shell for an uplink of %d bytes/s", most, limit)
 			}
 		})
 	}
 }
 
-// What is more urgent goes first, but nobody starves: a peer that requests nothing urgent
+// More urgent pieces come first, but nobody starves: a peer that requests nothing urgent
 // is served within plainEvery turns.
 func TestUploaderStarvesNobody(t *testing.T) {
 	w := newUploadWorld(t, 512<<10)
@@ -542,11 +544,11 @@ func TestUploaderStarvesNobody(t *testing.T) {
 		w.handed = w.handed[:0]
 	})
 	if most > plainEvery || served > int(w.u.turns)*16/plainEvery+16 || served == 0 {
-		t.Errorf("in %d turns %d blocks that are not urgent are handed over, %d turns apart", w.u.turns, served, most)
+		t.Errorf("in %d turns %d non-urgent blocks were handed over, up to %d turns apart", w.u.turns, served, most)
 	}
 }
 
-// A turn ranks maxRanked requests of each peer at most, however they are mixed.
+// A turn ranks at most maxRanked requests of each peer, however they are mixed.
 func TestUploaderTurnsAreCheap(t *testing.T) {
 	w := newUploadWorld(t, 512<<10)
 	for i := range uint32(2000) {
@@ -564,11 +566,11 @@ func TestUploaderTurnsAreCheap(t *testing.T) {
 	}
 	w.u.serve(w.now, w)
 	if most := int(w.u.turns) * len(w.peers) * maxRanked; w.ranked > most {
-		t.Errorf("%d requests are ranked in %d turns, not at most %d", w.ranked, w.u.turns, most)
+		t.Errorf("%d requests were ranked in %d turns, more than %d", w.ranked, w.u.turns, most)
 	}
 }
 
-// A limit that is lifted and set again while blocks are with the shell is kept from then
+// A limit that is removed and set again while blocks are with the shell applies from then
 // on, and nothing is lost.
 func TestUploaderFollowsTheLimit(t *testing.T) {
 	w := newUploadWorld(t, 64<<10)
@@ -584,11 +586,11 @@ func TestUploaderFollowsTheLimit(t *testing.T) {
 	}
 	for range 4 {
 		w.u.setLimit(64 << 10)
-		w.play(30*time.Second, refill) // what was handed over before is sent
+		w.play(30*time.Second, refill) // blocks handed over before are sent
 		before := w.peers[0].got + w.peers[1].got + w.peers[2].got
 		w.play(20*time.Second, refill)
 		if sent := w.peers[0].got + w.peers[1].got + w.peers[2].got - before; float64(sent) < 0.95*20*(64<<10) {
-			t.Errorf("%d bytes are sent in 20 s", sent)
+			t.Errorf("%d bytes were sent in 20 s", sent)
 		}
 		if n := w.withShell(); n >= w.aheadBytes()+blockSize {
 			t.Errorf("%d bytes are with the shell", n)
@@ -604,8 +606,8 @@ func TestUploaderFollowsTheLimit(t *testing.T) {
 	}
 }
 
-// However small blocks are, and whatever may be ahead, the window of a peer is kept; and
-// of long pieces each peer is sent turnLength's worth in a turn.
+// However small blocks are, and however much the shell may hold, the window of a peer is
+// respected. Of long pieces each peer is sent turnLength's worth per turn.
 func TestUploaderKeepsWindows(t *testing.T) {
 	for _, limit := range []int64{0, 64 << 20} {
 		w := newUploadWorld(t, limit)
@@ -616,10 +618,10 @@ func TestUploaderKeepsWindows(t *testing.T) {
 		}
 		w.u.serve(w.now, w)
 		if n := len(tiny.shell); n != maxHanded {
-			t.Errorf("limit %d: %d blocks of a byte each are with the shell, not %d", limit, n, maxHanded)
+			t.Errorf("limit %d: %d one-byte blocks are with the shell, not %d", limit, n, maxHanded)
 		}
 		if large.inflight != minWindow {
-			t.Errorf("limit %d: %d bytes are with the shell of a window of %d", limit, large.inflight, minWindow)
+			t.Errorf("limit %d: %d bytes are with the shell, window %d", limit, large.inflight, minWindow)
 		}
 	}
 	w := newUploadWorld(t, 512<<10)
@@ -632,7 +634,7 @@ func TestUploaderKeepsWindows(t *testing.T) {
 	w.play(20*time.Second, func(*uploadTester) {})
 	for i, b := range w.handed {
 		if want := uint32(i) / 32 % 2; b.Piece != want {
-			t.Fatalf("block %d that is handed over is of piece %d, not %d", i, b.Piece, want)
+			t.Fatalf("block %d handed over belongs to piece %d, not %d", i, b.Piece, want)
 		}
 	}
 }

@@ -5,10 +5,10 @@ import "seedbed/swarm/wire"
 // This file connects the metadata phase to the engine, and handles ut_metadata messages
 // (BEP 9).
 
-// metas implements metaSink.
-type metas struct{ e *Engine }
+// metaAdapter implements metaSink.
+type metaAdapter struct{ e *Engine }
 
-func (s metas) requestMetadata(conn Conn, block int) {
+func (s metaAdapter) requestMetadata(conn Conn, block int) {
 	s.e.sendMetadata(s.e.conns[conn], wire.MetadataMsg{Type: wire.MetadataRequest, Piece: block})
 }
 
@@ -29,8 +29,8 @@ func (e *Engine) onMetadata(p *peer, payload []byte) error {
 	case wire.MetadataData:
 		return e.onMetadataBlock(p, &m)
 	case wire.MetadataReject:
-		if e.meta.rejected(e.now, &p.meta, m.Piece) {
-			e.hadUse = true
+		if e.meta.noteReject(e.now, &p.meta, m.Piece) {
+			e.wasUseful = true
 		}
 	}
 	return nil
@@ -38,7 +38,7 @@ func (e *Engine) onMetadata(p *peer, payload []byte) error {
 
 func (e *Engine) onMetadataBlock(p *peer, m *wire.MetadataMsg) error {
 	r := e.meta.received(e.now, &p.meta, m.Piece, m.Data)
-	e.hadUse = r.wasAsked
+	e.wasUseful = r.wasAsked
 	for _, l := range r.liars {
 		if q := e.conns[l]; q != nil {
 			e.punish(q)
@@ -69,18 +69,18 @@ func (e *Engine) serveMetadata(p *peer, block int) {
 		raw = c.info.Raw
 	}
 	m := p.meta.answer(e.now, raw, block)
-	e.hadUse = e.hadUse || m.Type == wire.MetadataData
+	e.wasUseful = e.wasUseful || m.Type == wire.MetadataData
 	e.sendMetadata(p, m)
 }
 
 // metaUpkeep is called once per second.
 func (e *Engine) metaUpkeep() {
-	crowded := e.open >= e.cfg.MaxConns*3/4
+	nearlyFull := e.open >= e.cfg.MaxConns*3/4
 	for _, p := range e.peers {
 		if p.closing || e.meta.done {
 			continue
 		}
-		if f := e.meta.upkeep(e.now, &p.meta, crowded); f != FaultNone {
+		if f := e.meta.upkeep(e.now, &p.meta, nearlyFull); f != FaultNone {
 			e.close(p, f)
 		}
 	}

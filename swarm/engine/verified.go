@@ -6,7 +6,7 @@ package engine
 // store hands a complete chunk to the shell.
 func (r *requester) store(k *chunk) {
 	k.state = chunkStoring
-	r.setNeedy(k)
+	r.updateRequestable(k)
 	pc := k.piece
 	r.sink.store(k.slot, Block{Piece: pc.index, Begin: k.begin, Length: k.length}, pc.round)
 }
@@ -33,13 +33,13 @@ func (r *requester) noteStored(slot Slot, b Block) {
 		return
 	}
 	pc := k.piece
-	if k.spoiled {
-		k.spoiled = false
+	if k.outdated {
+		k.outdated = false
 		r.reset(k)
 	} else {
 		k.state, k.slot = chunkStored, NoSlot
 		pc.stored++
-		pc.sent = pc.stored == len(pc.chunk)
+		pc.hashing = pc.stored == len(pc.chunk)
 	}
 	r.settle(pc)
 }
@@ -50,7 +50,7 @@ func (r *requester) noteLost(slot Slot, b Block) {
 	k := r.chunkAt(b, slot)
 	r.slots.give(slot)
 	if k != nil {
-		k.spoiled = false
+		k.outdated = false
 		r.reset(k)
 		r.settle(k.piece)
 	}
@@ -75,7 +75,7 @@ func (r *requester) isWhole(piece uint32) bool {
 		return false
 	}
 	for i := range pc.chunk {
-		if k := &pc.chunk[i]; k.spoiled || (k.state != chunkStoring && k.state != chunkStored) {
+		if k := &pc.chunk[i]; k.outdated || (k.state != chunkStoring && k.state != chunkStored) {
 			return false
 		}
 	}
@@ -94,14 +94,14 @@ func (r *requester) refetch(piece uint32) {
 	pc := r.pieces.open[piece]
 	r.intake.hashFails++
 	r.intake.wasted += int64(pc.size)
-	pc.parole, pc.only = r.sink.isSuspect(piece), nil
+	pc.parole, pc.lastAsked = r.sink.isSuspect(piece), nil
 	r.forgetStored(pc)
 }
 
 // endParole lets a piece be requested from all peers again.
 func (r *requester) endParole(piece uint32) {
 	if pc := r.pieces.open[piece]; pc != nil {
-		pc.parole, pc.only = false, nil
+		pc.parole, pc.lastAsked = false, nil
 		r.peers.freed = true
 	}
 }
@@ -129,7 +129,7 @@ func (r *requester) forgetStored(pc *piece) {
 		case chunkStored:
 			r.reset(k)
 		case chunkStoring:
-			k.spoiled = true
+			k.outdated = true
 		}
 	}
 	r.settle(pc)

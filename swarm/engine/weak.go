@@ -9,11 +9,11 @@ import (
 // This file applies the standing of peers: in which chunks a weak peer may have requests,
 // and when another peer may take these over.
 
-// lookEvery is how often idle peers look for work while others owe blocks.
-const lookEvery = 250 * time.Millisecond
+// recheckEvery is how often idle peers look for work while others owe blocks.
+const recheckEvery = 250 * time.Millisecond
 
-// judge updates whether p is weak, and the counts of its leases.
-func (r *requester) judge(p *requestPeer) {
+// updateWeak updates whether p is weak, and the counts of its leases.
+func (r *requester) updateWeak(p *requestPeer) {
 	weak := p.closing || p.choked || !p.isFirm()
 	if weak == p.weak {
 		return
@@ -48,7 +48,7 @@ func (r *requester) measurePeers() {
 		if l := p.leases.oldest; l != nil && r.now.Sub(l.at) >= hiccup {
 			p.crawls = p.rate.Rate(r.now)*crawlFactor < fastest
 		}
-		r.judge(p)
+		r.updateWeak(p)
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *requester) isAskable(p *requestPeer) bool {
 // checkDebts snubs p if it has owed blocks for too long, and cancels requests that will
 // not be answered. It is called once per second.
 func (r *requester) checkDebts(p *requestPeer) {
-	p.dry = false
+	p.exhausted = false
 	l := p.leases.oldest
 	if l == nil {
 		return
@@ -68,7 +68,7 @@ func (r *requester) checkDebts(p *requestPeer) {
 	quiet := r.now.Sub(max(l.at, p.lastBlock))
 	if quiet > p.patience(r.peers.bestGap) {
 		p.snubbed = true
-		r.judge(p)
+		r.updateWeak(p)
 	}
 	switch {
 	case quiet > snubAfter, p.choked && r.now.Sub(max(l.at, p.chokedAt)) > rejectAfter && len(p.allowed) == 0:
@@ -82,9 +82,11 @@ func (r *requester) checkDebts(p *requestPeer) {
 	}
 }
 
-// lookAgain makes idle peers look for work again soon. By then blocks at other peers may
+// scheduleRecheck makes idle peers look for work again soon. By then blocks at other peers may
 // be overdue.
-func (r *requester) lookAgain() { r.peers.lookAt = min(r.peers.lookAt, r.now.Add(lookEvery)) }
+func (r *requester) scheduleRecheck() {
+	r.peers.recheckAt = min(r.peers.recheckAt, r.now.Add(recheckEvery))
+}
 
 // overdue returns a time: p may take over blocks that were requested from q before it.
 func (r *requester) overdue(q, p *requestPeer) mono.Time {
@@ -114,10 +116,12 @@ func (r *requester) weakLimit() int {
 	return r.slots.budget / 4
 }
 
-// mayBegin reports whether blocks of one more chunk may be requested from p.
-func (r *requester) mayBegin(p *requestPeer) bool {
+// mayOpenChunk reports whether blocks of one more chunk may be requested from p.
+func (r *requester) mayOpenChunk(p *requestPeer) bool {
 	return !p.weak || r.leases.weakChunks < r.weakLimit()
 }
 
-// admits reports whether blocks of k may be requested from p.
-func (r *requester) admits(p *requestPeer, k *chunk) bool { return k.weak > 0 || r.mayBegin(p) }
+// mayUseChunk reports whether blocks of k may be requested from p.
+func (r *requester) mayUseChunk(p *requestPeer, k *chunk) bool {
+	return k.weak > 0 || r.mayOpenChunk(p)
+}
