@@ -20,7 +20,7 @@ const (
 
 // accept hands incoming connections to the torrents that they name.
 func (n *Node) accept() {
-	l := swarm.NewLobby(maxGreeting, maxGreetingPerHost)
+	l := swarm.NewPendingHandshakes(maxGreeting, maxGreetingPerHost)
 	for {
 		c, err := n.net.Accept(n.ctx)
 		if err != nil {
@@ -33,25 +33,25 @@ func (n *Node) accept() {
 			c.Close()
 			continue
 		}
-		l.Enter(c)
+		l.Add(c)
 		n.wg.Go(func() { n.greet(l, c) })
 	}
 }
 
 // greet reads the first half of a handshake, which names the torrent.
-func (n *Node) greet(l *swarm.Lobby, c net.Conn) {
+func (n *Node) greet(l *swarm.PendingHandshakes, c net.Conn) {
 	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // a stopping node waits for nobody
 	defer stop()
 	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.ofKeyHash)
-	l.Leave(c)
+	l.Remove(c)
 	if err != nil {
 		n.log.Debug("an incoming connection made no handshake", "from", c.RemoteAddr(), "err", err)
 		c.Close()
 		return
 	}
 	t := n.lookup(h.InfoHash)
-	h.Crowded = !n.room()
-	if t == nil || h.Crowded && t.run.Load() == nil || !stop() { // no torrent wakes when there is no room
+	h.NodeFull = !n.room()
+	if t == nil || h.NodeFull && t.run.Load() == nil || !stop() { // no torrent wakes when there is no room
 		c.Close()
 		return
 	}

@@ -21,10 +21,10 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// soak reports whether the batteries run large, as make soak runs them.
+// soak reports whether the long versions of the batteries run, as with make soak.
 func soak() bool { return os.Getenv("SEEDBED_SOAK") != "" }
 
-// simDisk is a disk of simnet as storage wants it.
+// simDisk adapts a disk of simnet to storage.
 type simDisk struct{ *simnet.Disk }
 
 func (d simDisk) Open(name string, flag int, perm fs.FileMode) (storage.File, error) {
@@ -35,7 +35,7 @@ func (d simDisk) Open(name string, flag int, perm fs.FileMode) (storage.File, er
 	return f, nil
 }
 
-// onDisk gives a torrent its storage on a disk; o is what else there is to say.
+// onDisk gives a torrent a storage on disk with the given options.
 func onDisk(t testing.TB, o storage.Options) option {
 	return func(c *Config, _ *SharedConfig) {
 		h := storage.NewHandles(8)
@@ -61,7 +61,7 @@ func onSimDisk(t testing.TB, d *simnet.Disk) option {
 	}})
 }
 
-// held compares what the disk has with the original.
+// held compares the contents of the disk with the original.
 func held(t *testing.T, d *simnet.Disk, info *metainfo.Info, want *memStorage) {
 	t.Helper()
 	f, err := d.Sub("dl").Open(info.Name, 0, 0)
@@ -75,8 +75,7 @@ func held(t *testing.T, d *simnet.Disk, info *metainfo.Info, want *memStorage) {
 	}
 }
 
-// resumed is how long after a moment the torrent told that it goes on, or that it
-// is done.
+// resumed returns how long after since the torrent reported that it resumed or completed.
 func (nd *node) resumed(since time.Time, limit time.Duration) (time.Duration, bool) {
 	for end := since.Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		nd.mu.Lock()
@@ -91,7 +90,7 @@ func (nd *node) resumed(since time.Time, limit time.Duration) (time.Duration, bo
 	return 0, false
 }
 
-// pausedBy is the reason of the last pause.
+// pausedBy returns the reason of the last pause.
 func (nd *node) pausedBy() (err error) {
 	nd.mu.Lock()
 	defer nd.mu.Unlock()
@@ -103,8 +102,8 @@ func (nd *node) pausedBy() (err error) {
 	return err
 }
 
-// The disk fills up at any offset, and somebody makes room later: the torrent
-// says so, goes on by itself and is whole.
+// The disk becomes full at any offset, and is freed later. The torrent reports the pause,
+// resumes by itself and completes.
 func TestBatteryFullDisk(t *testing.T) {
 	offsets := 12
 	if soak() {
@@ -126,25 +125,25 @@ func TestBatteryFullDisk(t *testing.T) {
 			leech.await(Paused, time.Minute)
 			var e *storage.Error
 			if !errors.As(leech.pausedBy(), &e) || e.Kind != storage.Full || e.Hint() == "" {
-				t.Errorf("with room for %d bytes it is held up by: %v", room, leech.pausedBy())
+				t.Errorf("with space for %d bytes it is paused by: %v", room, leech.pausedBy())
 			}
 			time.Sleep(time.Duration(k) * 7 * time.Second)
 			freed := time.Now()
 			disk.SetRoom(-1)
 			d, ok := leech.resumed(freed, time.Minute)
 			if !ok || d > 30*time.Second {
-				t.Errorf("room for %d bytes, and then for all: it goes on after %v", room, d)
+				t.Errorf("space for %d bytes, then enough: it resumed after %v", room, d)
 			}
 			longest = max(longest, d)
 			leech.await(Complete, time.Minute)
 			held(t, disk, info, full)
 		})
 	}
-	t.Logf("battery: the disk full at %d offsets, then freed: each went on by itself, the last after %v of fake time", offsets, longest)
+	t.Logf("battery: the disk full at %d offsets, then freed: each resumed by itself, the slowest after %v of fake time", offsets, longest)
 }
 
-// Anything the disk does may fail from some moment on, for a while: a folder that
-// becomes read-only, one that may not be entered, a disk that dies.
+// Any disk operation may fail for a while: a folder becomes read-only or inaccessible, or
+// a disk breaks.
 func TestBatteryDiskFaults(t *testing.T) {
 	rounds := 24
 	if soak() {
@@ -169,7 +168,7 @@ func TestBatteryDiskFaults(t *testing.T) {
 			defer leech.close()
 			var hit atomic.Bool
 			disk.SetFail(func(o, name string) error {
-				if o != op || strings.Contains(name, "resume.journal") { // which is let go by design
+				if o != op || strings.Contains(name, "resume.journal") { // ignored by design
 					return nil
 				}
 				if after--; after < 0 {
@@ -183,14 +182,14 @@ func TestBatteryDiskFaults(t *testing.T) {
 			if hit.Load() {
 				told++
 				if err := leech.pausedBy(); err == nil {
-					t.Errorf("%s fails with %v and nobody is told", op, errno)
+					t.Errorf("%s failed with %v and was not reported", op, errno)
 				}
 			}
 			mended := time.Now()
 			disk.SetFail(nil)
 			if _, stands := leech.saw(Complete); !stands && hit.Load() {
 				if d, ok := leech.resumed(mended, time.Minute); !ok || d > 30*time.Second {
-					t.Errorf("%s failed with %v: it goes on after %v", op, errno, d)
+					t.Errorf("%s failed with %v: it resumed after %v", op, errno, d)
 				}
 			}
 			leech.await(Complete, time.Minute)
@@ -198,11 +197,11 @@ func TestBatteryDiskFaults(t *testing.T) {
 			held(t, disk, info, full)
 		})
 	}
-	t.Logf("battery: %d faults of the disk, of which %d were met: each told and got over, the download right", rounds, told)
+	t.Logf("battery: %d faults of the disk, %d of which occurred: each was reported and recovered from, and the downloads were correct", rounds, told)
 }
 
-// Files are cut short, replaced or deleted while they are shared: what is sent is
-// right whatever happens, and the state is told.
+// Files are truncated, replaced or deleted while they are shared. No wrong block is sent,
+// and the change is reported.
 func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 	rounds := 15
 	if soak() {
@@ -253,15 +252,15 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 			s.nc.Close()
 			blocks += <-done
 			if seed.pausedBy() == nil {
-				t.Errorf("round %d: nobody is told", k)
+				t.Errorf("round %d: not reported", k)
 			}
 		})
 	}
-	t.Logf("battery: a file changed %d times while it was shared: %d blocks sent, each right, and each change was told", rounds, blocks)
+	t.Logf("battery: a file changed %d times while it was shared: %d blocks sent, all correct, and each change was reported", rounds, blocks)
 }
 
-// compare asks for blocks at random until the connection ends and compares each
-// that comes. It counts them.
+// compare requests random blocks until the connection ends, compares each that arrives
+// and returns their number.
 func (s *script) compare(want *memStorage, n int) (got int) {
 	s.send(wire.Msg{Type: wire.HaveNone}, wire.Msg{Type: wire.Interested})
 	ask := func(i int) wire.Msg {

@@ -26,8 +26,7 @@ import (
 
 const benchSize = 1 << 30
 
-// fileStorage is the least that storage can be: one file, written in pieces of
-// 64 KiB to the page cache.
+// fileStorage is a minimal storage: one file, written to the page cache 64 KiB at a time.
 type fileStorage struct {
 	f *os.File
 	n int
@@ -52,7 +51,7 @@ func (fileStorage) Complete() (bool, error)                       { return true,
 func (s fileStorage) Recheck(context.Context) (bitset.Set, error) { return bitset.New(s.n), nil }
 func (s fileStorage) Close() error                                { return s.f.Close() }
 
-// cycleStorage is the raw peer's content, for our own seed.
+// cycleStorage has the same content as the raw peer, for our own seed.
 type cycleStorage struct {
 	fileStorage
 	data []byte
@@ -86,7 +85,7 @@ func cycleInfo(tb testing.TB, data []byte, pieceLength int64) *metainfo.Info {
 	return info
 }
 
-// anonKiB is the process's private memory.
+// anonKiB returns the process's private memory.
 func anonKiB() (n int) {
 	b, _ := os.ReadFile("/proc/self/status")
 	for line := range splitLines(string(b)) {
@@ -112,7 +111,7 @@ func splitLines(s string) func(func(string) bool) {
 	}
 }
 
-// measure runs f once a round and reports what it cost this process.
+// measure runs f once per round and reports what it cost this process.
 func measure(b *testing.B, f func(dir string)) {
 	b.SetBytes(benchSize)
 	var cpu time.Duration
@@ -184,8 +183,8 @@ func benchLeech(b *testing.B, info *metainfo.Info, dir string, peer netip.AddrPo
 	}
 }
 
-// The floor is what any client must do: TCP through a 64 KiB buffer into pieces,
-// and two workers that hash and write them.
+// benchFloor does the minimum of any client: read TCP through a 64 KiB buffer into
+// pieces, which two workers hash and write.
 func benchFloor(b *testing.B, dir string, port int) {
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
@@ -242,8 +241,8 @@ func benchFloor(b *testing.B, dir string, port int) {
 	wg.Wait()
 }
 
-// BenchmarkTransfer downloads 1 GiB over loopback. CPU and memory are of this
-// process: the leecher, and in "seedbed" the seed too.
+// BenchmarkTransfer downloads 1 GiB over loopback. CPU and memory are those of this
+// process: the leecher, and in "seedbed" also the seed.
 func BenchmarkTransfer(b *testing.B) {
 	data := cycle()
 	for _, pl := range []int64{1 << 20, 256 << 10} {

@@ -10,14 +10,14 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A conn is a connection of a torrent: it is the owner of a peerconn.Conn, and
-// turns what that tells into items for the inbox.
+// conn is a connection of a torrent: it owns a peerconn.Conn and turns its callbacks into
+// inbox items.
 type conn struct {
 	*peerconn.Conn
 	t    *Torrent
 	id   engine.Conn
 	addr netip.AddrPort
-	out  *output // what the loop's turn has made for it; nil if nothing
+	out  *output // output of the loop's current turn; nil if none
 }
 
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
@@ -61,19 +61,19 @@ func (c *conn) Ended(f engine.Fault, err error) {
 	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: f}, conn: c})
 }
 
-// An output is what one turn of the loop has for one connection. Outputs are the
-// loop's and used again, so that idle connections have none.
+// output collects what one turn of the loop sends on one connection. Outputs belong to
+// the loop and are reused, so that idle connections have none.
 type output struct {
 	c       *conn
 	control []byte // messages
 	uploads []engine.Block
 }
 
-// maxSpareOutput bounds the bytes of messages that an unused output keeps.
+// maxSpareOutput is the largest message buffer that an unused output keeps, in bytes.
 const maxSpareOutput = 64 << 10
 
-// output returns what is sent at the end of this turn to the connection of that
-// number, for more to be added; nil if it has closed meanwhile.
+// output returns the output of connection n in this turn. It returns nil if the
+// connection has closed.
 func (t *Torrent) output(n engine.Conn) *output {
 	c := t.conns[n]
 	if c == nil {
@@ -91,9 +91,9 @@ func (t *Torrent) output(n engine.Conn) *output {
 	return c.out
 }
 
-// keepOrder precedes an upload to o. If the upload rate is limited, blocks are sent in
-// the order in which outputs are flushed, so that of another connection is flushed
-// before: the order of the blocks is the engine's decision.
+// keepOrder must be called before an upload is added to o. If the upload rate is limited,
+// blocks are sent in the order in which outputs are flushed. To keep the engine's order,
+// keepOrder flushes the output that got the previous upload.
 func (t *Torrent) keepOrder(o *output) {
 	if last := t.uploading; last != nil && last != o && t.up.Limited() {
 		last.flush()
@@ -104,13 +104,13 @@ func (t *Torrent) keepOrder(o *output) {
 // send adds a message.
 func (o *output) send(m wire.Msg) { o.control = wire.Append(o.control, m) }
 
-// flush hands over what there is. The output stays the connection's.
+// flush hands the output's contents to the connection. The output stays assigned to it.
 func (o *output) flush() {
 	o.c.Flush(o.control, o.uploads)
 	o.control, o.uploads = o.control[:0], o.uploads[:0]
 }
 
-// flushOutputs ends a turn.
+// flushOutputs flushes all outputs at the end of a turn.
 func (t *Torrent) flushOutputs() {
 	t.uploading = nil
 	for _, o := range t.outputs {

@@ -11,20 +11,20 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// A flash crowd of whole torrents: one seed, and leechers that know one another and
-// start at once. All have the same upload limit, of which free riders use a tenth. It
-// shows that what the simulation in swarm/engine measures holds for the shell, too.
+// crowd is a flash crowd of complete torrents: one seed, and leechers that know one
+// another and start at once. All have the same upload limit; free riders use a tenth of
+// it. It shows that the results of the simulation in swarm/engine hold for the shell too.
 type crowd struct {
 	leechers, free int
 	size, rate     int64
 }
 
-// A crowdResult is times until leechers were complete over the fluid bound, which no
-// schedule can beat: one copy at the seed's rate, or all copies at everybody's.
+// crowdResult holds completion times of the leechers divided by the fluid bound, which no
+// schedule can beat: one copy at the seed's rate, or all copies at the total rate.
 type crowdResult struct {
 	first, median, last float64
-	favour              float64 // median of the contributors over that of the free riders; 1 without any
-	copies              float64 // that the seed had sent when the first leecher was complete
+	favour              float64 // contributors' median divided by the free riders'; 1 without any
+	copies              float64 // copies that the seed had sent when the first leecher was complete
 }
 
 func (r crowdResult) String() string {
@@ -37,10 +37,10 @@ func runCrowd(t *testing.T, c crowd) (r crowdResult) {
 	sim(t, func(t *testing.T, _ *simnet.Net) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
 		var seed *node
-		var sent atomic.Int64 // by the seed, when the first leecher is complete
+		var sent atomic.Int64 // sent by the seed when the first leecher was complete
 		join := func(num int, have *memStorage, rate int64) *node {
 			return startNode(t, n, num, info, have, rates(rate, 0), func(cfg *Config, sc *SharedConfig) {
-				// As node has it by default.
+				// The same as node's defaults.
 				cfg.Info, cfg.Hints = info, true
 				cfg.Uploads, cfg.HalfOpen, cfg.MaxConns = 8, 64, 500
 				sc.Memory, sc.ChunkSize = 24<<20, 1<<20
@@ -105,7 +105,7 @@ func TestCrowds(t *testing.T) {
 	for _, x := range []struct {
 		name string
 		crowd
-		last, favour, copies float64 // at most
+		last, favour, copies float64 // upper limits
 	}{
 		{"equal", crowd{leechers: 16, size: 16 << 20, rate: 512 << 10}, 1.2, 1, 1.2},
 		{"free riders", crowd{leechers: 16, free: 8, size: 16 << 20, rate: 512 << 10}, 1.2, 0.9, 1.45},
@@ -117,13 +117,13 @@ func TestCrowds(t *testing.T) {
 			r := runCrowd(t, x.crowd)
 			t.Log(r)
 			if raceEnabled {
-				return // what is as small as that is not measured
+				return // too small to measure
 			}
 			if r.last < 1 || r.last > x.last {
-				t.Errorf("the last was complete after %.2f times the fluid bound, which is to be from 1 to %v", r.last, x.last)
+				t.Errorf("the last was complete after %.2f times the fluid bound, not 1 to %v times", r.last, x.last)
 			}
 			if r.favour > x.favour || r.copies > x.copies {
-				t.Errorf("the ratio of medians is to be at most %v, and the copies %v", x.favour, x.copies)
+				t.Errorf("the ratio of medians must be at most %v, the copies at most %v", x.favour, x.copies)
 			}
 		})
 	}

@@ -14,7 +14,7 @@ func (t *Torrent) do(c *engine.Command) {
 		t.dial(c)
 	case engine.CmdClose:
 		if cn := t.conns[c.Conn]; cn != nil {
-			// What the engine said before may tell the peer why.
+			// Earlier output of this turn may tell the peer why.
 			if cn.out != nil {
 				cn.out.flush()
 			}
@@ -45,7 +45,7 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdWithdraw:
 		if cn := t.conns[c.Conn]; cn != nil {
 			if o := cn.out; o != nil {
-				o.flush() // what this turn has made for it so far may be meant
+				o.flush() // this turn's output may contain the block
 			}
 			t.inbox.postBlocks(engine.BlockUnsent, c.Conn, cn.Withdraw(c.Block))
 		}
@@ -66,34 +66,34 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdHave:
 		if !t.first {
 			t.first = true
-			t.tell(Event{Kind: FirstPiece, Piece: int(c.Block.Piece)})
+			t.emit(Event{Kind: FirstPiece, Piece: int(c.Block.Piece)})
 		}
-		t.tell(Event{Kind: PieceDone, Piece: int(c.Block.Piece)})
+		t.emit(Event{Kind: PieceDone, Piece: int(c.Block.Piece)})
 	case engine.CmdComplete:
 		t.storage.complete()
 	case engine.CmdBroken:
-		t.tell(Event{Kind: Broken, Err: c.Err})
+		t.emit(Event{Kind: Broken, Err: c.Err})
 	case engine.CmdWantPeers:
-		t.tell(Event{Kind: WantPeers})
+		t.emit(Event{Kind: WantPeers})
 	case engine.CmdDHTNode:
-		t.tell(Event{Kind: DHTNode, Addr: c.Addr})
+		t.emit(Event{Kind: DHTNode, Addr: c.Addr})
 	case engine.CmdBan:
-		t.tell(Event{Kind: Ban, Addr: c.Addr})
+		t.emit(Event{Kind: Ban, Addr: c.Addr})
 	case engine.CmdKnown:
-		t.tell(Event{Kind: KnownPeer, Addr: c.Addr, Encrypted: c.Encrypted})
+		t.emit(Event{Kind: KnownPeer, Addr: c.Addr, Encrypted: c.Encrypted})
 	case engine.CmdLeaves:
 		conn, piece, q := c.Conn, c.Block, c.Hash
 		t.task(func() { t.leaves(conn, piece, q) })
 	case engine.CmdYourIP:
 		if from := t.conns[c.Conn]; from != nil {
-			t.tell(Event{Kind: External, Addr: c.Addr, From: from.addr})
+			t.emit(Event{Kind: External, Addr: c.Addr, From: from.addr})
 		}
 	default:
-		panic("swarm: a command of no known kind")
+		panic("swarm: unknown command kind")
 	}
 }
 
-// request puts a block on order at a connection and asks for it.
+// request leases a buffer range for a block and requests the block.
 func (t *Torrent) request(o *output, c *engine.Command) {
 	b := t.buffer(c.Slot)
 	l := b.Lease(c.Offset, c.Block.Length)
@@ -104,7 +104,7 @@ func (t *Torrent) request(o *output, c *engine.Command) {
 	o.send(wire.Msg{Type: wire.Request, Index: c.Block.Piece, Begin: c.Block.Begin, Length: c.Block.Length})
 }
 
-// buffer is what stands behind a slot, fetched when the first block is leased.
+// buffer returns the buffer of a slot, which is allocated when the first block is leased.
 func (t *Torrent) buffer(s engine.Slot) *buf.Buffer {
 	for int(s) >= len(t.slots) {
 		t.slots = append(t.slots, nil)

@@ -1,32 +1,32 @@
-// Package swarm runs torrents: it is the shell around [engine.Engine], which
-// decides everything and does nothing.
+// Package swarm runs torrents. It is the shell around [engine.Engine], which makes all
+// decisions and performs no I/O.
 //
-// A [Torrent] is one goroutine that turns (torrent.go): it takes all that came
-// in, steps it through the engine, and carries out the commands. What blocks
-// happens elsewhere and comes back as an event:
+// A [Torrent] is one goroutine, the loop (torrent.go). It takes everything from the
+// inbox, steps it through the engine, and executes the commands. Blocking work happens
+// elsewhere and comes back as an event:
 //
 //	            ┌── connections (conn.go; package peerconn): payload goes to
 //	            │      the leased buffer, a small event to the inbox
 //	inbox ◀─────┼── dials and handshakes (handshake.go)
-//	(inbox.go)  ├── hash and disk workers, the node's (store.go)
-//	  │         ├── opening, checking, flushing, mending (content.go)
-//	  ▼         └── whoever calls a method
+//	(inbox.go)  ├── hash and disk workers of the node (store.go)
+//	  │         ├── opening, checking, flushing, recovering (storagesession.go)
+//	  ▼         └── callers of methods
 //	 loop ──step──▶ engine ──drain──▶ commands
 //	  │
-//	  ├──▶ connections: one flush a turn, written by the loop itself if the
+//	  ├──▶ connections: one flush per turn, written by the loop itself if the
 //	  │    system accepts it; blocks are read from storage there
 //	  └──▶ the queue of the workers
 //
-// Connections push into the inbox and may have to wait there: so TCP slows a
-// peer that sends faster than we work. The loop flushes to a connection and never
-// waits: a peer that does not read is disconnected with FaultSlow.
+// Connections push into the inbox and may have to wait there; TCP then slows down a peer
+// that sends faster than we work. The loop flushes to a connection without ever waiting:
+// a peer that does not read is disconnected with FaultSlow.
 //
-// Payload is in memory only in a buffer of the node's pool (internal/buf), which
-// stands behind an engine's slot, and in the buffers of connections that data is
-// flowing on. A buffer's reference moves with it: from the slot to the store job,
-// and a lease of a block on order holds one of its own.
+// Payload is kept only in buffers of the node's pool (internal/buf), one for each engine
+// slot in use, and in the buffers of active connections. A buffer's reference moves from
+// the slot to the store job. Each lease for a requested block holds a reference of its
+// own.
 //
-// A peer's faults are values ([engine.Fault]); storage that fails pauses the
-// torrent, with the sentence in its [Snapshot], and is tried again until it
-// works. What a torrent has to tell comes through [Config.OnEvent].
+// A peer's faults are values ([engine.Fault]). A storage failure pauses the torrent, with
+// the reason in its [Snapshot], and is retried until it works. Events are reported
+// through [Config.OnEvent].
 package swarm

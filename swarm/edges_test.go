@@ -18,8 +18,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// We dial; the other side accepts and is silent, or answers wrongly.
-func TestAnOutgoingHandshakeThatFails(t *testing.T) {
+// We dial; the other side accepts, but stays silent or answers wrongly.
+func TestFailingOutgoingHandshake(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	other := wire.AppendHandshake(nil, wire.Reserved{}, id.ID{1, 2, 3}, id.ID{4})
 	for name, c := range map[string]struct {
@@ -52,7 +52,7 @@ func TestAnOutgoingHandshakeThatFails(t *testing.T) {
 				nc.Write(c.answer)
 				io.Copy(io.Discard, nc)
 				if d := time.Since(start); d < c.after || d > c.after+100*time.Millisecond {
-					t.Errorf("left after %v", d)
+					t.Errorf("gave up after %v", d)
 				}
 				time.Sleep(time.Second)
 				if s := nd.Snapshot(); s.Dialing != 0 || s.Connected != 0 || s.Tried != 1 {
@@ -63,9 +63,9 @@ func TestAnOutgoingHandshakeThatFails(t *testing.T) {
 	}
 }
 
-// A block that was filled while its slot was given up and out again is not
-// taken for the content of the new one.
-func TestABlockOfAnOldSlotIsUnwanted(t *testing.T) {
+// A block that arrived while its slot was freed and reused is not taken for the slot's
+// new content.
+func TestBlockOfAReusedSlotIsUnwanted(t *testing.T) {
 	pool := buf.NewPool(1 << 20)
 	defer pool.Close()
 	old, fresh := pool.Get(1), pool.Get(1)
@@ -75,13 +75,13 @@ func TestABlockOfAnOldSlotIsUnwanted(t *testing.T) {
 		want engine.BlockEventKind
 	}{{old, engine.BlockUnwanted}, {fresh, engine.BlockArrived}} {
 		it := item{block: engine.BlockEvent{Kind: engine.BlockArrived, Slot: 0}, buffer: c.in}
-		if tt.check(&it); it.block.Kind != c.want {
+		if tt.checkSlot(&it); it.block.Kind != c.want {
 			t.Errorf("event %d, not %d", it.block.Kind, c.want)
 		}
 	}
 }
 
-func TestAFlushThatFailsPausesUntilItWorks(t *testing.T) {
+func TestFailedFlushPausesUntilItWorks(t *testing.T) {
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		seed := startNode(t, n, 1, info, full)
@@ -94,7 +94,7 @@ func TestAFlushThatFailsPausesUntilItWorks(t *testing.T) {
 		start := time.Now()
 		leech.await(Paused, time.Minute)
 		if d := time.Since(start); d > flushEvery {
-			t.Errorf("a failed flush shows after %v", d)
+			t.Errorf("a failed flush was reported after %v", d)
 		}
 		time.Sleep(time.Minute)
 		leech.store.breakFlush(nil)
@@ -103,20 +103,20 @@ func TestAFlushThatFailsPausesUntilItWorks(t *testing.T) {
 		leech.store.mu.Lock()
 		defer leech.store.mu.Unlock()
 		if leech.store.flushes == 0 {
-			t.Error("what could not be flushed was forgotten")
+			t.Error("the failed flush was not repeated")
 		}
 	})
 }
 
-// A failure that comes while the last one is being declared over is not lost.
-func TestStorageFailsAgainAsItIsMended(t *testing.T) {
+// A failure that occurs while the previous one is being reported as over is not lost.
+func TestStorageFailsAgainDuringRecovery(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, full)
 		defer nd.close()
 		nd.await(Complete, time.Minute)
 		nd.storageFailed(errors.New("first"))
-		nd.inbox.post(item{fn: func() { // the loop stands still while the mend succeeds
+		nd.inbox.post(item{fn: func() { // blocks the loop while the recovery succeeds
 			time.Sleep(time.Minute)
 			nd.storageFailed(errors.New("second"))
 		}})
@@ -141,8 +141,8 @@ func TestStorageFailsAgainAsItIsMended(t *testing.T) {
 	})
 }
 
-// Stop's patience ends with its context; the rest follows by itself.
-func TestStopWithAStorageThatHangs(t *testing.T) {
+// Stop returns when its context ends; shutdown continues in the background.
+func TestStopWithAHangingStorage(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		release := make(chan struct{})
@@ -171,12 +171,12 @@ func TestStopWithAStorageThatHangs(t *testing.T) {
 			t.Error("not done")
 		}
 		if !full.closed {
-			t.Error("storage stays open")
+			t.Error("storage was not closed")
 		}
 	})
 }
 
-// Wishes and limits that change all the time lose nothing and stall nothing.
+// Constant changes of selection and limits lose no data and stall nothing.
 func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 	for name, piece := range map[string]int64{"pieces of one chunk": 128 << 10, "pieces of four chunks": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 	}
 }
 
-// Many peers over lines with loss and jitter, of which one is cut every second.
+// Many peers over links with loss and jitter, one of which is cut every second.
 func TestChurn(t *testing.T) {
 	info, full := makeContent(t, 6<<20, 256<<10)
 	sim(t, func(t *testing.T, _ *simnet.Net) {

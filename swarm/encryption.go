@@ -13,21 +13,20 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Encryption is what is done about message stream encryption (MSE, see package
-// mse).
+// Encryption is the policy for message stream encryption (MSE; see package mse).
 type Encryption uint8
 
 const (
-	// PreferPlain dials in the clear and, where the peer hangs up on that, does not
-	// answer soon or answers something else, once more encrypted; it accepts both.
+	// PreferPlain dials unencrypted. If the peer hangs up, does not answer soon or sends
+	// something else, it dials again with encryption. It accepts both.
 	PreferPlain Encryption = iota
-	// NoEncryption neither dials nor accepts it.
+	// NoEncryption neither dials with encryption nor accepts it.
 	NoEncryption
-	// RequireEncryption dials and accepts nothing but RC4 throughout.
+	// RequireEncryption dials and accepts only connections that use RC4 throughout.
 	RequireEncryption
 )
 
-// ParseEncryption reads off, prefer or require.
+// ParseEncryption parses off, prefer or require.
 func ParseEncryption(s string) (Encryption, error) {
 	switch s {
 	case "off":
@@ -37,10 +36,10 @@ func ParseEncryption(s string) (Encryption, error) {
 	case "require":
 		return RequireEncryption, nil
 	}
-	return 0, fmt.Errorf("%q is neither off nor prefer nor require", s)
+	return 0, fmt.Errorf("%q is not one of off, prefer, require", s)
 }
 
-// methods are those that go with e, after an encrypted handshake.
+// methods returns the methods that e allows after an encrypted handshake.
 func (e Encryption) methods() mse.Methods {
 	if e == RequireEncryption {
 		return mse.RC4
@@ -48,7 +47,8 @@ func (e Encryption) methods() mse.Methods {
 	return mse.Plain | mse.RC4
 }
 
-// choose picks of what a peer offers; what is in the clear costs less.
+// choose returns the method to use from those that a peer offers. Plain is preferred
+// because it costs less.
 func (e Encryption) choose(offered mse.Methods) mse.Methods {
 	both := offered & e.methods()
 	if both&mse.Plain != 0 {
@@ -57,51 +57,50 @@ func (e Encryption) choose(offered mse.Methods) mse.Methods {
 	return both
 }
 
-// inTheClear is to dial without an encrypted handshake.
-const inTheClear mse.Methods = 0
+// unencrypted stands for a handshake without encryption.
+const unencrypted mse.Methods = 0
 
-// ways returns the kinds of handshake that are tried with a peer, one after the
-// other: inTheClear or what an encrypted handshake offers. encrypted says that the
-// peer is known to encrypt.
-func (e Encryption) ways(encrypted bool) []mse.Methods {
+// handshakes returns the kinds of handshake to try with a peer, in order: unencrypted, or the
+// methods that an encrypted handshake offers. encrypted says that the peer is known to
+// support encryption.
+func (e Encryption) handshakes(encrypted bool) []mse.Methods {
 	switch {
 	case e == NoEncryption:
-		return []mse.Methods{inTheClear}
+		return []mse.Methods{unencrypted}
 	case e == RequireEncryption:
 		return []mse.Methods{mse.RC4}
 	case encrypted:
-		return []mse.Methods{e.methods(), inTheClear}
+		return []mse.Methods{e.methods(), unencrypted}
 	}
-	return []mse.Methods{inTheClear, e.methods()}
+	return []mse.Methods{unencrypted, e.methods()}
 }
 
-// errClear turns away who does not encrypt.
-var errClear = fmt.Errorf("not encrypted, which is required: %w", &wire.Error{Kind: wire.BadHandshake})
+// errNotEncrypted rejects a peer that does not encrypt.
+var errNotEncrypted = fmt.Errorf("encryption is required, but the peer does not encrypt: %w", &wire.Error{Kind: wire.BadHandshake})
 
-// KeyHash is what find of ReadHello is asked for in place of an infohash.
+// KeyHash returns what ReadHello passes to find for an infohash.
 func KeyHash(infohash id.ID) [20]byte { return mse.KeyHash(infohash) }
 
-// A Hello is the part of an incoming handshake that says which torrent is
-// meant. The peer id comes after it, and some peers send it only when they have
-// seen our handshake (BEP 3: "the peer id ... is transmitted last").
+// Hello is the part of an incoming handshake that identifies the torrent. The peer id
+// comes after it; some peers send it only after they have received our handshake (BEP 3:
+// "the peer id ... is transmitted last").
 type Hello struct {
 	Reserved wire.Reserved
 	InfoHash id.ID
-	// Crowded says that the node has no room for one more connection: this one is
-	// kept only in place of another of its torrent.
-	Crowded bool
+	// NodeFull says that the node is at its connection limit: this connection is accepted
+	// only in place of another of its torrent.
+	NodeFull bool
 
-	nc        net.Conn // to go on with
+	nc        net.Conn // the rest of the connection
 	encrypted bool
-	by        time.Time // when the rest must be there
+	by        time.Time // deadline of the handshake
 }
 
 const helloLen = wire.HandshakeLen - id.Len
 
-// ReadHello reads what names the torrent of an incoming connection, encrypted or
-// not, giving up after HandshakeTimeout or at the first byte that is wrong. find
-// tells the infohash that a KeyHash stands for. The rest is for
-// (*Torrent).Incoming.
+// ReadHello reads the part of an incoming handshake that identifies the torrent,
+// encrypted or not. It gives up after HandshakeTimeout or at the first wrong byte. find
+// returns the infohash of a KeyHash. The caller passes the Hello to (*Torrent).Incoming.
 func ReadHello(nc net.Conn, e Encryption, find func(keyHash [20]byte) (id.ID, bool)) (Hello, error) {
 	h := Hello{nc: nc, by: time.Now().Add(HandshakeTimeout)}
 	if err := nc.SetDeadline(h.by); err != nil {
@@ -126,15 +125,15 @@ func ReadHello(nc net.Conn, e Encryption, find func(keyHash [20]byte) (id.ID, bo
 	case err != nil:
 		return Hello{}, err
 	case e == RequireEncryption:
-		return Hello{}, errClear
+		return Hello{}, errNotEncrypted
 	}
 	copy(h.Reserved[:], b[20:])
 	copy(h.InfoHash[:], b[28:])
 	return h, nil
 }
 
-// readHello fills b with the beginning of a handshake, unless it is none. n is
-// how much was read.
+// readHello fills b with the beginning of a handshake, and returns an error as soon as
+// the bytes cannot be one. n is the number of bytes read.
 func readHello(nc io.Reader, b []byte) (n int, err error) {
 	for n < len(b) {
 		k, err := nc.Read(b[n:])
@@ -149,7 +148,7 @@ func readHello(nc io.Reader, b []byte) (n int, err error) {
 	return n, nil
 }
 
-// isBad reports whether err says that a handshake is none.
+// isBad reports whether err says that the received bytes are not a handshake.
 func isBad(err error) bool {
 	var we *wire.Error
 	return errors.As(err, &we) && we.Kind == wire.BadHandshake

@@ -26,7 +26,7 @@ func encryption(e Encryption) option {
 	return func(c *Config, _ *SharedConfig) { c.Encryption = e }
 }
 
-// Every policy meets every other, and the bytes arrive or nothing does.
+// With every combination of policies, either the bytes arrive or no connection is made.
 func TestEncryptionPolicies(t *testing.T) {
 	for _, c := range []struct {
 		dials, accepts Encryption
@@ -58,29 +58,29 @@ func TestEncryptionPolicies(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				if _, ok := leech.saw(KnownPeer); ok {
-					t.Error("they have met")
+					t.Error("they connected")
 				}
 			})
 		})
 	}
 }
 
-// tap is a peer that requires encryption, and counts who came how.
+// tap is a peer that requires encryption and counts the kinds of handshake it receives.
 type tap struct {
 	turnAway         turnAway
 	clear, encrypted atomic.Int32
-	met              atomic.Int64 // when the first encrypted handshake was done, in Unix nanoseconds
+	met              atomic.Int64 // when the first encrypted handshake completed, in Unix nanoseconds
 }
 
-// turnAway is what a tap does about a handshake in the clear.
+// turnAway is how a tap reacts to an unencrypted handshake.
 type turnAway string
 
 const (
 	hangsUp    turnAway = "hangs up"
-	isSilent   turnAway = "is silent"    // as rain
-	sendsAKey  turnAway = "sends a key"  // as anacrolix/torrent, before it reads anything
-	sendsNoise turnAway = "sends noise"  // a key that begins as a handshake does
-	sendsText  turnAway = "sends a text" // no peer at all
+	isSilent   turnAway = "is silent"    // like rain
+	sendsAKey  turnAway = "sends a key"  // like anacrolix/torrent, before it reads anything
+	sendsNoise turnAway = "sends noise"  // a key that starts like a handshake
+	sendsText  turnAway = "sends a text" // not a peer
 )
 
 func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
@@ -140,8 +140,8 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); b[0] = 7; return len(b), nil }
 
-// A peer that takes encrypted connections alone is reached within seconds, whatever
-// it does about a handshake in the clear, and from then on at the first attempt.
+// A peer that accepts only encrypted connections is reached within seconds, however it
+// reacts to an unencrypted handshake, and from then on at the first attempt.
 func TestEncryptionIsRemembered(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	for _, does := range []turnAway{hangsUp, isSilent, sendsAKey} {
@@ -156,13 +156,13 @@ func TestEncryptionIsRemembered(t *testing.T) {
 				leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromHint}})
 				time.Sleep(10 * time.Minute)
 				if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
-					t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
+					t.Errorf("%d unencrypted, %d encrypted attempts", clear, encrypted)
 				}
 				if took := time.Duration(p.met.Load() - start.UnixNano()); took > 4*time.Second {
-					t.Errorf("reached after %v", took)
+					t.Errorf("connected after %v", took)
 				}
 				if ev, ok := leech.first(KnownPeer); !ok || !ev.Encrypted {
-					t.Errorf("the node is not told that the peer encrypts: %+v", ev)
+					t.Errorf("the event does not say that the peer encrypts: %+v", ev)
 				}
 			})
 		})
@@ -180,8 +180,8 @@ func (p *tap) start(t *testing.T, n *simnet.Net, info id.ID) netip.AddrPort {
 	return at
 }
 
-// An address that was seen to encrypt in an earlier run is dialled so at once.
-func TestACandidateThatEncrypts(t *testing.T) {
+// An address that used encryption in an earlier run is dialled with encryption first.
+func TestEncryptedCandidate(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
@@ -192,13 +192,14 @@ func TestACandidateThatEncrypts(t *testing.T) {
 		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromLastRun, Encrypted: true}})
 		time.Sleep(time.Second)
 		if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 0 || encrypted != 1 {
-			t.Errorf("%d times in the clear, %d times encrypted", clear, encrypted)
+			t.Errorf("%d unencrypted, %d encrypted attempts", clear, encrypted)
 		}
 	})
 }
 
-// What answers with a text is no peer, and is not dialled twice for one attempt.
-func TestAServiceThatIsNoPeerIsNotDialledAgain(t *testing.T) {
+// A host that answers with text is not a peer, and is not dialled again in the same
+// attempt.
+func TestTextServiceIsNotDialledAgain(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	for does, encrypted := range map[turnAway]int32{sendsText: 0, sendsNoise: 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -210,15 +211,15 @@ func TestAServiceThatIsNoPeerIsNotDialledAgain(t *testing.T) {
 			leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromDHT}})
 			time.Sleep(8 * time.Second)
 			if p.clear.Load() != 1 || p.encrypted.Load() != encrypted {
-				t.Errorf("%s: %d times in the clear, %d times encrypted", does, p.clear.Load(), p.encrypted.Load())
+				t.Errorf("%s: %d unencrypted, %d encrypted attempts", does, p.clear.Load(), p.encrypted.Load())
 			}
 		})
 	}
 }
 
-// A peer in the clear that was told to encrypt, and one on a slow path that answers
-// late, are met too.
-func TestEncryptionKeepsNobodyOut(t *testing.T) {
+// A peer without encryption that was said to encrypt, and one on a slow path that answers
+// late, are reached too.
+func TestEncryptionExcludesNobody(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	for _, c := range []struct {
 		name      string
@@ -226,10 +227,10 @@ func TestEncryptionKeepsNobodyOut(t *testing.T) {
 		link      simnet.Link
 		encrypted bool
 	}{
-		{"plain alone, said to encrypt", NoEncryption, simnet.Link{Delay: 20 * time.Millisecond}, true},
-		{"plain alone, slow", NoEncryption, simnet.Link{Delay: 3 * time.Second}, false},
+		{"plain only, said to encrypt", NoEncryption, simnet.Link{Delay: 20 * time.Millisecond}, true},
+		{"plain only, slow", NoEncryption, simnet.Link{Delay: 3 * time.Second}, false},
 		{"either, slow", PreferPlain, simnet.Link{Delay: 3 * time.Second}, false},
-		{"encrypted alone, slow", RequireEncryption, simnet.Link{Delay: 2 * time.Second}, false},
+		{"encrypted only, slow", RequireEncryption, simnet.Link{Delay: 2 * time.Second}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -241,15 +242,15 @@ func TestEncryptionKeepsNobodyOut(t *testing.T) {
 				leech.AddCandidates([]engine.Candidate{{Addr: seed.addr, Source: engine.FromPEX, Encrypted: c.encrypted}})
 				time.Sleep(50 * time.Second)
 				if ev, ok := leech.first(KnownPeer); !ok || ev.Encrypted != (c.accepts == RequireEncryption) {
-					t.Errorf("met: %v, %+v", ok, ev)
+					t.Errorf("connected: %v, %+v", ok, ev)
 				}
 			})
 		})
 	}
 }
 
-// A peer that does not answer at all takes no longer than one handshake may.
-func TestAMutePeerHoldsADialNoLonger(t *testing.T) {
+// A peer that does not answer at all holds a dial no longer than one handshake may take.
+func TestMutePeerHoldsADialForOneHandshake(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
@@ -281,13 +282,13 @@ func TestAMutePeerHoldsADialNoLonger(t *testing.T) {
 		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromDHT}})
 		time.Sleep(20 * time.Second)
 		if d := time.Duration(ended.Load()); dialled.Load() != 2 || d < HandshakeTimeout || d > HandshakeTimeout+time.Second {
-			t.Errorf("dialled %d times, left after %v", dialled.Load(), d)
+			t.Errorf("dialled %d times, gave up after %v", dialled.Load(), d)
 		}
 	})
 }
 
-// What an incoming connection begins with is told apart however it is cut, and
-// costs its sender alone.
+// The beginning of an incoming connection is recognised however it is fragmented, and a
+// wrong one affects only its sender.
 func TestReadHello(t *testing.T) {
 	info := id.ID{5}
 	find := func(k [20]byte) (id.ID, bool) { return info, k == KeyHash(info) }
@@ -299,14 +300,14 @@ func TestReadHello(t *testing.T) {
 		ok     bool
 	}{
 		{"clear", PreferPlain, func(nc net.Conn) { nc.Write(shake) }, true},
-		{"clear in pieces", PreferPlain, func(nc net.Conn) {
+		{"unencrypted in fragments", PreferPlain, func(nc net.Conn) {
 			for i := range shake {
 				nc.Write(shake[i : i+1])
 			}
 		}, true},
-		{"clear where encryption is required", RequireEncryption, func(nc net.Conn) { nc.Write(shake) }, false},
+		{"unencrypted where encryption is required", RequireEncryption, func(nc net.Conn) { nc.Write(shake) }, false},
 		{"encrypted", PreferPlain, func(nc net.Conn) { mse.Initiate(nc, info, mse.RC4, shake, rand.Reader) }, true},
-		{"encrypted where there is none", NoEncryption, func(nc net.Conn) { mse.Initiate(nc, info, mse.RC4, shake, rand.Reader) }, false},
+		{"encrypted where it is disabled", NoEncryption, func(nc net.Conn) { mse.Initiate(nc, info, mse.RC4, shake, rand.Reader) }, false},
 		{"of another torrent", PreferPlain, func(nc net.Conn) { mse.Initiate(nc, id.ID{6}, mse.RC4, shake, rand.Reader) }, false},
 		{"of one torrent outside and another inside", PreferPlain, func(nc net.Conn) {
 			mse.Initiate(nc, info, mse.RC4, wire.AppendHandshake(nil, wire.Reserved{}, id.ID{6}, id.ID{}), rand.Reader)
@@ -335,7 +336,7 @@ func TestReadHello(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer time.Sleep(time.Second) // the other end notices
+				defer time.Sleep(time.Second) // lets the other end notice
 				defer nc.Close()
 				h, err := ReadHello(nc, c.policy, find)
 				if (err == nil) != c.ok || c.ok && h.InfoHash != info {
@@ -344,14 +345,14 @@ func TestReadHello(t *testing.T) {
 				var me *mse.Error
 				var we *wire.Error
 				if !c.ok && c.name != "silence" && !errors.As(err, &me) && !errors.As(err, &we) {
-					t.Errorf("an error of no type: %v", err)
+					t.Errorf("an error without a type: %v", err)
 				}
 			})
 		})
 	}
 }
 
-// first is the first event of this kind.
+// first returns the first event of this kind.
 func (nd *node) first(k EventKind) (Event, bool) {
 	nd.mu.Lock()
 	defer nd.mu.Unlock()

@@ -9,8 +9,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// faultOf is the engine's word for the error that ended a dial, a handshake or
-// a connection.
+// faultOf returns the fault for the error that ended a dial, a handshake or a connection.
 func faultOf(err error) engine.Fault {
 	var we *wire.Error
 	var me *mse.Error

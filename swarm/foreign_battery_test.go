@@ -19,7 +19,7 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// makeFolder is a torrent of several files that share pieces, and its content.
+// makeFolder returns a torrent of several files that share pieces, and its content.
 func makeFolder(t testing.TB, pieceLength int64, lengths ...int64) (*metainfo.Info, *memStorage) {
 	t.Helper()
 	plan := metainfo.Plan{Name: "folder", PieceLength: pieceLength}
@@ -45,8 +45,8 @@ func makeFolder(t testing.TB, pieceLength int64, lengths ...int64) (*metainfo.In
 	return info, m
 }
 
-// folderHolds returns what is wrong with the download in dir: a file that is not there,
-// has other bytes, or does not belong there.
+// folderHolds returns what is wrong with the download in dir: a file that is missing,
+// differs, or does not belong there.
 func folderHolds(dir string, info *metainfo.Info, full *memStorage) error {
 	left := map[string]bool{}
 	for i := range info.Files {
@@ -58,7 +58,7 @@ func folderHolds(dir string, info *metainfo.Info, full *memStorage) error {
 			return err
 		}
 		if !bytes.Equal(b, full.data[f.Offset:f.Offset+f.Length]) {
-			return fmt.Errorf("%s has other bytes", path)
+			return fmt.Errorf("%s differs", path)
 		}
 	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -69,8 +69,8 @@ func folderHolds(dir string, info *metainfo.Info, full *memStorage) error {
 	})
 }
 
-// A foreignChange does to a file what no client expects; undo, if not nil, is what the
-// user does later. Nothing may come of it but work.
+// foreignChange changes a file in a way that no client expects. undo, if not nil, is what
+// the user does later. The only consequence may be extra work.
 type foreignChange struct {
 	name string
 	do   func(path string, dice *rand.Rand) (undo func() error, err error)
@@ -128,7 +128,7 @@ var foreignChanges = []foreignChange{
 		}
 		return nil, os.Rename(path+".x", path)
 	}},
-	{"replaced by an equal file", func(path string, dice *rand.Rand) (func() error, error) {
+	{"replaced by an identical file", func(path string, dice *rand.Rand) (func() error, error) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -138,14 +138,14 @@ var foreignChanges = []foreignChange{
 		}
 		return nil, os.Rename(path+".x", path)
 	}},
-	{"deleted and made anew", func(path string, dice *rand.Rand) (func() error, error) {
+	{"deleted and recreated", func(path string, dice *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
 		return nil, os.WriteFile(path, make([]byte, n), 0o644)
 	}},
-	{"deleted, and made anew later", func(path string, dice *rand.Rand) (func() error, error) {
+	{"deleted and recreated later", func(path string, dice *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
 		return func() error { return os.WriteFile(path, make([]byte, n), 0o644) }, os.Remove(path)
 	}},
@@ -156,7 +156,7 @@ var foreignChanges = []foreignChange{
 		dir := filepath.Dir(path)
 		return func() error {
 			list, err := os.ReadDir(dir + ".away")
-			for _, e := range list { // what was made anew meanwhile stays
+			for _, e := range list { // files that were recreated meanwhile stay
 				if _, e2 := os.Lstat(filepath.Join(dir, e.Name())); e2 != nil {
 					if err := os.MkdirAll(dir, 0o755); err != nil {
 						return err
@@ -175,9 +175,9 @@ var foreignChanges = []foreignChange{
 	}},
 }
 
-// Files of a download, incomplete and complete, are changed by others at any moment.
-// Completion is reported only when every file has its final name and the right bytes,
-// and in the end it is.
+// Files of a download, complete or not, are changed by others at any moment. Completion
+// is reported only when every file has its final name and the right bytes, and eventually
+// it is.
 func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 	rounds := 3 * len(foreignChanges)
 	if soak() {
@@ -199,7 +199,7 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 				c.OnEvent = func(ev Event) {
 					if ev.Kind == Complete {
 						if err := folderHolds(dir, info, full); err != nil {
-							t.Errorf("round %d, %s: complete, but %v", k, foreignChanges[k%len(foreignChanges)].name, err)
+							t.Errorf("round %d, %s: reported complete, but %v", k, foreignChanges[k%len(foreignChanges)].name, err)
 						}
 					}
 					next(ev)
@@ -236,7 +236,7 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 			if undo != nil {
 				time.Sleep(time.Duration(dice.Int64N(int64(2 * took))))
 				if _, done := leech.saw(Complete); done {
-					return // it was made anew and checked above; putting it back would spoil it
+					return // it was recreated and checked above; restoring it would damage it
 				}
 				if err := undo(); err != nil {
 					t.Fatal(err)
@@ -248,6 +248,6 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("battery: %d files changed by others while they were downloaded, %d of them complete: each download ended right, %d were told",
+	t.Logf("battery: %d files changed by others while they were downloaded, %d of them complete: each download ended correctly, %d reported a failure",
 		changes, finals, told)
 }

@@ -16,29 +16,29 @@ import (
 const (
 	// DialTimeout is how long a peer may take to accept a connection.
 	DialTimeout = 10 * time.Second
-	// HandshakeTimeout is how long it may take over its handshake.
+	// HandshakeTimeout is how long a handshake may take.
 	HandshakeTimeout = 15 * time.Second
-	// maxGreeting bounds the incoming connections of a torrent that have not told
-	// their peer id yet, and maxGreetingPerHost those of one address.
-	maxGreeting        = 64
-	maxGreetingPerHost = 16
+	// maxHandshakes bounds the incoming handshakes of a torrent in progress,
+	// maxHandshakesPerHost those from one IP address.
+	maxHandshakes        = 64
+	maxHandshakesPerHost = 16
 )
 
-// Incoming takes over a connection whose Hello named this torrent.
+// Incoming takes over a connection whose Hello identified this torrent.
 func (t *Torrent) Incoming(h Hello) {
 	if t.stopping.Load() {
 		h.nc.Close()
 		return
 	}
-	n, ok := t.called(h.InfoHash)
+	n, ok := t.byInfohash(h.InfoHash)
 	if !ok {
 		h.nc.Close()
 		return
 	}
 	if h.Reserved.V2() { // BEP 52: "The remote peer may then respond with the new infohash"
-		n = t.upgrade(n)
+		n = t.preferV2(n)
 	}
-	t.lobby.Enter(h.nc)
+	t.handshakes.Add(h.nc)
 	go func() {
 		g := Handshake{Conn: h.nc, Encrypted: h.encrypted, Reserved: h.Reserved, InfoHash: n.hash}
 		err := shake(t.ctx, g.Conn, h.by, func() error {
@@ -48,13 +48,13 @@ func (t *Torrent) Incoming(h Hello) {
 			_, err := io.ReadFull(g.Conn, g.PeerID[:])
 			return err
 		})
-		t.lobby.Leave(h.nc)
+		t.handshakes.Remove(h.nc)
 		if err != nil {
 			t.cfg.Log.Debug("incoming handshake failed", "from", g.Conn.RemoteAddr(), "error", err)
 			g.Conn.Close()
 			return
 		}
-		t.adopt(g, netx.RemoteAddr(g.Conn), n.v2, true, h.Crowded)
+		t.addConn(g, netx.RemoteAddr(g.Conn), n.v2, true, h.NodeFull)
 	}()
 }
 
@@ -79,11 +79,11 @@ func (t *Torrent) dial(cmd *engine.Command) {
 			},
 			Encryption: t.cfg.Encryption,
 			Accepts: func(asked, answer id.ID) bool {
-				n, ok := t.called(answer)
+				n, ok := t.byInfohash(answer)
 				return ok && (n.hash == asked || n.v2)
 			},
 		}
-		for _, n := range *t.names.Load() {
+		for _, n := range *t.swarmHashes.Load() {
 			o.Hellos = append(o.Hellos, OutgoingHello{n.hash, t.handshake(n)})
 		}
 		g, next, err := o.Connect(t.ctx, encrypted)
@@ -91,15 +91,15 @@ func (t *Torrent) dial(cmd *engine.Command) {
 			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err), Encrypted: next}})
 			return
 		}
-		n, _ := t.called(g.InfoHash)
-		t.adopt(g, addr, n.v2, false, false)
+		n, _ := t.byInfohash(g.InfoHash)
+		t.addConn(g, addr, n.v2, false, false)
 	}()
 }
 
-// handshake is our own.
-func (t *Torrent) handshake(n name) []byte {
+// handshake returns our handshake for an infohash.
+func (t *Torrent) handshake(n swarmHash) []byte {
 	var r wire.Reserved
-	if t.upgrade(n) != n {
+	if t.preferV2(n) != n {
 		r.SetV2() // BEP 52: "to indicate that it also supports the new format"
 	}
 	r.SetExtended()
@@ -110,24 +110,23 @@ func (t *Torrent) handshake(n name) []byte {
 	return wire.AppendHandshake(make([]byte, 0, wire.HandshakeLen), r, n.hash, t.cfg.PeerID)
 }
 
-// Join takes over one end of a connection whose other end is a peer of ours in this
-// process, which needs no handshake. addr is what it is called and banned by; id is its peer
-// id.
+// Join adds a connection to a peer in this process, which needs no handshake. addr is the
+// address used to name and ban the peer; id is its peer id.
 func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
 	g := Handshake{Conn: nc, PeerID: id}
 	g.Reserved.SetFast()
-	t.adopt(g, addr, false, true, false)
+	t.addConn(g, addr, false, true, false)
 }
 
-// adopt makes a connection out of a socket whose handshake is done and reads it
-// to its end. v2 says that the handshake was by the v2 infohash (BEP 52), crowded
-// that it must take the place of another.
-func (t *Torrent) adopt(g Handshake, addr netip.AddrPort, v2, incoming, crowded bool) {
+// addConn turns a socket with a completed handshake into a connection and starts it. v2
+// says that the handshake used the v2 infohash (BEP 52). nodeFull says that the connection
+// must replace another.
+func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2, incoming, nodeFull bool) {
 	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr)
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
 			Conn: c.id, Addr: addr, Incoming: incoming,
-			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: crowded,
+			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: nodeFull,
 		},
 		conn: c,
 	}) {

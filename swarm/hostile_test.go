@@ -18,10 +18,10 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// An attack is what one hostile peer does on its connection until that ends.
+// attack is what a hostile peer does on one connection until it ends.
 type attack func(nc net.Conn, ih id.ID, num int)
 
-// hello is a handshake and the extension handshake of a peer that can do all.
+// hello returns a handshake and the extension handshake of a peer with all extensions.
 func hello(ih id.ID, num int) []byte {
 	var r wire.Reserved
 	r.SetExtended()
@@ -30,19 +30,19 @@ func hello(ih id.ID, num int) []byte {
 	return wire.Append(b, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:lt_donthavei3e11:ut_metadatai1e6:ut_pexi2ee1:v1:xe")})
 }
 
-// eager is hello of a peer that has nothing and is interested.
+// eager returns hello followed by interested, of a peer that has nothing.
 func eager(ih id.ID, num int) []byte {
 	return wire.Append(wire.Append(hello(ih, num), wire.Msg{Type: wire.HaveNone}), wire.Msg{Type: wire.Interested})
 }
 
-// halfOpen says a part of a handshake and waits.
+// halfOpen sends a part of a handshake and waits.
 func halfOpen(nc net.Conn, ih id.ID, num int) {
 	if _, err := nc.Write(hello(ih, num)[:num%wire.HandshakeLen]); err == nil {
 		_, _ = io.Copy(io.Discard, nc)
 	}
 }
 
-// slowReader asks for everything and reads nothing.
+// slowReader requests everything and reads nothing.
 func slowReader(nc net.Conn, ih id.ID, num int) {
 	b := eager(ih, num)
 	for i := range uint32(250) {
@@ -59,8 +59,7 @@ func slowReader(nc net.Conn, ih id.ID, num int) {
 	}
 }
 
-// flood sends the same again and again, ten thousand messages a second, and reads
-// what comes.
+// flood sends ten thousand messages per second and reads the answers.
 func flood(make func(i, num int) wire.Msg) attack {
 	return func(nc net.Conn, ih id.ID, num int) {
 		if _, err := nc.Write(eager(ih, num)); err != nil {
@@ -83,14 +82,14 @@ func flood(make func(i, num int) wire.Msg) attack {
 }
 
 var floods = []attack{
-	flood(func(i, num int) wire.Msg { // addresses that nobody is at
+	flood(func(i, num int) wire.Msg { // addresses without a host
 		b := []byte("d5:added" + strconv.Itoa(6*50) + ":")
 		for k := range 50 {
 			b = append(b, 10, 200+byte(num%40), byte(i), byte(k), 0x1a, 0xe1)
 		}
 		return wire.Msg{Type: wire.Extended, Ext: wire.ExtPex, Payload: append(b, 'e')}
 	}),
-	flood(func(i, _ int) wire.Msg { // after it said that it wants nothing, and so is not entitled to any
+	flood(func(i, _ int) wire.Msg { // after it has declared that it wants nothing, so none may be requested
 		if i == 0 {
 			return wire.Msg{Type: wire.NotInterested}
 		}
@@ -107,17 +106,16 @@ var floods = []attack{
 	flood(func(i, _ int) wire.Msg {
 		return wire.Msg{Type: wire.Extended, Ext: wire.ExtDontHave, Payload: binary.BigEndian.AppendUint32(nil, uint32(i)%64)}
 	}),
-	flood(func(i, _ int) wire.Msg { return wire.Msg{Type: wire.Type(2 + i%2)} }), // interested, or not
+	flood(func(i, _ int) wire.Msg { return wire.Msg{Type: wire.Type(2 + i%2)} }), // interested and not interested
 	flood(func(int, int) wire.Msg { return wire.Msg{Type: wire.KeepAlive} }),
 	flood(func(i, _ int) wire.Msg { return wire.Msg{Type: wire.Extended, Ext: byte(i), Payload: []byte("d")} }),
 }
 
-// In the middle of a download hundreds of peers come that do harm, to the seed and
-// to the leecher: it goes on nearly as fast as without them, and memory does not
-// grow.
+// During a download hundreds of hostile peers connect to the seed and the leecher. The
+// download is nearly as fast as without them, and memory does not grow.
 func TestBatteryHostilePeers(t *testing.T) {
 	if raceEnabled {
-		t.Skip("did not run: under the race detector it takes minutes")
+		t.Skip("takes minutes under the race detector")
 	}
 	slow, half, perFlood := 60, 60, 2
 	if soak() {
@@ -137,7 +135,7 @@ func TestBatteryHostilePeers(t *testing.T) {
 			k := num
 			attackers.Go(func() {
 				h := n.Host(netip.AddrFrom4([4]byte{10, 100 + byte(k>>8), byte(k), 1}))
-				for ctx.Err() == nil { // whoever is thrown out comes again
+				for ctx.Err() == nil { // disconnected attackers reconnect
 					nc, err := h.Dial(ctx, to.addr)
 					if err != nil {
 						return
@@ -187,16 +185,16 @@ func TestBatteryHostilePeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { attacked, growth = measure(t, true) })
 	share := alone.Seconds() / attacked.Seconds()
 	if share < 0.9 {
-		t.Errorf("under attack the throughput is %.2f of what it is otherwise: %v instead of %v", share, attacked, alone)
+		t.Errorf("under attack the throughput is %.2f of the normal one: %v instead of %v", share, attacked, alone)
 	}
 	if growth > 8<<20 {
 		t.Errorf("the heap grew by %d KiB", growth>>10)
 	}
-	t.Logf("battery: %d half-open handshakes, %d slow readers, %d floods of %d kinds: throughput %.2f of that without, the heap grew by %d KiB",
+	t.Logf("battery: %d half-open handshakes, %d slow readers, %d floods of %d kinds: throughput %.2f of the normal one, the heap grew by %d KiB",
 		2*half, slow, 2*perFlood*len(floods), len(floods), share, growth>>10)
 }
 
-// heap is how much memory is in use.
+// heap returns the memory in use.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats

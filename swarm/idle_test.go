@@ -9,8 +9,8 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// BenchmarkIdleTorrent says what a torrent costs that is complete and has no
-// peer: memory, and two goroutines.
+// BenchmarkIdleTorrent measures what a complete torrent without peers costs: memory, and
+// two goroutines.
 func BenchmarkIdleTorrent(b *testing.B) {
 	info, full := makeContent(b, 4<<20, 64<<10)
 	sh := NewShared(SharedConfig{Workers: 1})

@@ -16,9 +16,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// BenchmarkIdlePeer says what a connection costs that is idle: a peer that is
-// interested, and choked. Beside it, in the same run, a bare connection with one
-// goroutine that reads.
+// BenchmarkIdlePeer measures what an idle connection costs: a peer that is interested but
+// choked. For comparison, the same run measures a bare connection with one reading
+// goroutine.
 func BenchmarkIdlePeer(b *testing.B) {
 	const n = 1000
 	inUse := func() int64 {
@@ -28,7 +28,7 @@ func BenchmarkIdlePeer(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc + m.StackInuse)
 	}
-	// The other ends are bare descriptors, which cost this process nothing.
+	// The other ends are bare descriptors, which cost this process almost nothing.
 	dial := func(port int, hello []byte) (fds []int) {
 		for i := range n {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)

@@ -8,43 +8,42 @@ import (
 	"seedbed/swarm/peerconn"
 )
 
-// An item is what the loop takes in: an event for the engine, or a function to
-// run after it, and what must travel with it. There is one a block, so it is
-// small.
+// item is an input of the loop: an event for the engine, or a function to run after it,
+// and what belongs to it. Every block is an item, so it is small.
 type item struct {
-	block  engine.BlockEvent // or none, when its kind is 0
-	buffer *buf.Buffer       // of BlockArrived: where the payload is, with a reference
-	ev     engine.Event      // or nil
+	block  engine.BlockEvent // none if its kind is 0
+	buffer *buf.Buffer       // of BlockArrived: the buffer with the payload, including a reference
+	ev     engine.Event      // may be nil
 	conn   *conn             // of EvConnected and EvClosed
 	fn     func()
 }
 
-// inboxSize is how many items may wait before connections have to.
+// inboxSize is how many items may wait before connections must wait too.
 const inboxSize = 4096
 
-// An inbox is the one way into the loop: a mutex, two slices that are swapped,
-// and a one-slot notification.
+// inbox is the input queue of the loop: a mutex, two slices that are swapped, and a
+// notification channel.
 type inbox struct {
-	mu     sync.Mutex
-	room   sync.Cond
-	items  []item
-	shut   bool
-	notify chan struct{}
+	mu      sync.Mutex
+	notFull sync.Cond
+	items   []item
+	closed  bool
+	notify  chan struct{}
 }
 
 func (b *inbox) init() {
-	b.room.L = &b.mu
+	b.notFull.L = &b.mu
 	b.notify = make(chan struct{}, 1)
 }
 
-// post takes items in at once, however many wait: for those who must not block.
-// It reports whether the loop will see them.
+// post adds items without waiting for space, for callers that must not block. It reports
+// whether the loop will process them.
 func (b *inbox) post(items ...item) bool {
 	if len(items) == 0 {
 		return true
 	}
 	b.mu.Lock()
-	if b.shut {
+	if b.closed {
 		b.mu.Unlock()
 		return false
 	}
@@ -54,10 +53,10 @@ func (b *inbox) post(items ...item) bool {
 	return true
 }
 
-// postBlocks is post of one thing that happened to several blocks.
+// postBlocks posts the same event for several blocks.
 func (b *inbox) postBlocks(kind engine.BlockEventKind, conn engine.Conn, blocks []engine.Block) {
 	b.mu.Lock()
-	if !b.shut {
+	if !b.closed {
 		for _, bl := range blocks {
 			b.items = append(b.items, item{block: engine.BlockEvent{Kind: kind, Conn: conn, Block: bl}})
 		}
@@ -66,13 +65,13 @@ func (b *inbox) postBlocks(kind engine.BlockEventKind, conn engine.Conn, blocks 
 	b.wake()
 }
 
-// push takes in what arrived from a peer, when there is room.
+// push adds what arrived from a peer, once there is space.
 func (b *inbox) push(list []peerconn.Arrival) bool {
 	b.mu.Lock()
-	for len(b.items) >= inboxSize && !b.shut {
-		b.room.Wait()
+	for len(b.items) >= inboxSize && !b.closed {
+		b.notFull.Wait()
 	}
-	if b.shut {
+	if b.closed {
 		b.mu.Unlock()
 		return false
 	}
@@ -91,22 +90,22 @@ func (b *inbox) wake() {
 	}
 }
 
-// swap takes everything out and leaves spare, which must be empty, in its place.
+// swap returns all items and replaces them by spare, which must be empty.
 func (b *inbox) swap(spare []item) []item {
 	b.mu.Lock()
 	items := b.items
 	b.items = spare
 	if len(items) >= inboxSize {
-		b.room.Broadcast()
+		b.notFull.Broadcast()
 	}
 	b.mu.Unlock()
 	return items
 }
 
-// close makes later posts fail. What waits is still swapped out.
+// close makes later posts fail. Waiting items are still returned by swap.
 func (b *inbox) close() {
 	b.mu.Lock()
-	b.shut = true
-	b.room.Broadcast()
+	b.closed = true
+	b.notFull.Broadcast()
 	b.mu.Unlock()
 }

@@ -5,10 +5,10 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// leavesRead is how many bytes are read at once to be hashed.
+// leavesRead is how many bytes are read and hashed at once.
 const leavesRead = 256 << 10
 
-// leaves reads a piece and hashes its blocks for a peer that asked (BEP 52).
+// leaves reads a piece and hashes its blocks for a peer that requested them (BEP 52).
 func (t *Torrent) leaves(conn engine.Conn, block engine.Block, q metainfo.HashRequest) {
 	ev := &engine.EvLeaves{Conn: conn, Block: block, Hash: q}
 	p := int(block.Piece)

@@ -11,7 +11,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A torrent that was granted no memory waits, connected, until it is.
+// A torrent without memory waits, connected, until it gets some.
 func TestWithoutMemoryNothingIsDownloaded(t *testing.T) {
 	info, full := makeContent(t, 3<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +31,8 @@ func TestWithoutMemoryNothingIsDownloaded(t *testing.T) {
 		leech.SetLimits(0, 8, 50)
 		time.Sleep(time.Minute)
 		if s := leech.Snapshot(); s.Complete {
-			// It may have been too quick for the cut; then there is nothing to see.
+			// The download may have finished before the cut; then there is nothing to
+			// check.
 			return
 		}
 		leech.SetLimits(8, 8, 50)
@@ -40,15 +41,15 @@ func TestWithoutMemoryNothingIsDownloaded(t *testing.T) {
 	})
 }
 
-// Who names the torrent and then says nothing takes one of few places, and not
+// A peer that names the torrent and then stays silent takes one of few places, and not
 // for long.
-func TestHandshakesUnderWayAreBounded(t *testing.T) {
+func TestPendingHandshakesAreBounded(t *testing.T) {
 	info, full := makeContent(t, 64<<10, 64<<10)
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(32, simnet.Link{Delay: 20 * time.Millisecond})
 		seed := startNode(t, n, 1, info, full)
 		defer seed.close()
-		for i := range 2 * maxGreeting {
+		for i := range 2 * maxHandshakes {
 			c, err := n.Host(netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})).Dial(t.Context(), seed.addr)
 			if err != nil {
 				t.Fatal(err)
@@ -60,8 +61,8 @@ func TestHandshakesUnderWayAreBounded(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if n := seed.host.Conns(); n != maxGreeting {
-			t.Errorf("%d connections are at their handshake", n)
+		if n := seed.host.Conns(); n != maxHandshakes {
+			t.Errorf("%d handshakes in progress", n)
 		}
 		time.Sleep(HandshakeTimeout)
 		leech := startNode(t, n, 2, info, nil)
@@ -69,7 +70,7 @@ func TestHandshakesUnderWayAreBounded(t *testing.T) {
 		leech.meet(seed)
 		leech.await(Complete, time.Minute)
 		if n := seed.host.Conns(); n > 1 {
-			t.Errorf("%d connections are left", n)
+			t.Errorf("%d connections remain", n)
 		}
 	})
 }

@@ -12,14 +12,14 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// memStorage is a torrent's bytes in memory, and a disk that can be full.
+// memStorage keeps a torrent's bytes in memory, and simulates a full disk.
 type memStorage struct {
 	info *metainfo.Info
 
 	mu       sync.Mutex
 	data     []byte
 	verified bitset.Set
-	fail     error // of writes and checks
+	fail     error // error of writes and checks
 	failRead error
 	failSync error
 	flushes  int
@@ -62,7 +62,7 @@ func (m *memStorage) MarkVerified(p int) {
 	h := m.info.NewPieceHash(p)
 	_, _ = h.Write(m.data[off : off+m.info.DataSize(p)])
 	if h.Digest() != m.info.Digest(p) {
-		panic("a piece is marked verified that is not written, or wrong")
+		panic("an unwritten or wrong piece was marked verified")
 	}
 	m.verified.Add(p)
 }
@@ -121,8 +121,8 @@ func (m *memStorage) breakFlush(err error) {
 	m.failSync = err
 }
 
-// makeContent is random content with its info dictionary and a storage that
-// holds all of it.
+// makeContent returns random content: its info dictionary and a storage that holds all of
+// it.
 func makeContent(t testing.TB, size, pieceLength int64) (*metainfo.Info, *memStorage) {
 	t.Helper()
 	data := make([]byte, size)
@@ -144,7 +144,7 @@ func makeContent(t testing.TB, size, pieceLength int64) (*metainfo.Info, *memSto
 	return info, m
 }
 
-// copy is the same content on a disk of its own.
+// copy returns the same content in a separate storage.
 func (m *memStorage) copy() *memStorage {
 	return &memStorage{info: m.info, data: m.data, verified: m.verified.Clone()}
 }

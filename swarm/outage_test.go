@@ -10,9 +10,9 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// A cause that lasts is reported once, and its end once, whatever it keeps from working:
-// a folder that is read-only, a name that the file system refuses, a dying disk.
-func TestAnOutageIsReportedOnceForAsLongAsItLasts(t *testing.T) {
+// A lasting cause is reported once, and its end once, whatever it prevents: a read-only
+// folder, a name that the file system rejects, a failing disk.
+func TestOutageIsReportedOnce(t *testing.T) {
 	info, full := makeFolder(t, 64<<10, 300_000, 1, 700_000)
 	for name, c := range map[string]struct {
 		op, in string
@@ -63,10 +63,10 @@ func TestAnOutageIsReportedOnceForAsLongAsItLasts(t *testing.T) {
 					t.Errorf("paused %d times, resumed %d", paused, resumed)
 				}
 				if leech.Snapshot().State != Stalled {
-					t.Error("the state is", leech.Snapshot().State)
+					t.Error("wrong state:", leech.Snapshot().State)
 				}
 				disk.SetFail(nil)
-				time.Sleep(retryLongest + quietTime + time.Second)
+				time.Sleep(retryLongest + stableTime + time.Second)
 				if paused, resumed := count(); resumed != 1 {
 					t.Errorf("afterwards: paused %d times, resumed %d", paused, resumed)
 				}

@@ -15,61 +15,62 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// firstByteTimeout is how long a peer that may want the other kind of handshake
-// has to begin its answer, beside twice the time that its connection took. Peers
-// that require encryption hang up on a handshake in the clear, wait for more
-// (rain), or send the key of an encrypted handshake (anacrolix/torrent).
+// firstByteTimeout, plus twice the time that dialling took, is how long a peer that may
+// want the other kind of handshake has to start its answer. A peer that requires
+// encryption reacts to an unencrypted handshake by hanging up, by waiting for more
+// (rain), or by sending the key of an encrypted handshake (anacrolix/torrent).
 const firstByteTimeout = 3 * time.Second
 
-// Outgoing makes connections to one peer and completes the handshake on one of them.
+// Outgoing connects to one peer and completes a handshake.
 type Outgoing struct {
-	// Dial makes a connection. Its error ends the attempts.
+	// Dial makes a connection. If it fails, there are no further attempts.
 	Dial func(ctx context.Context) (net.Conn, error)
-	// Encryption decides which kinds of handshake are tried.
+	// Encryption decides which kinds of handshake to try.
 	Encryption Encryption
-	// Hellos are our handshakes, one for each infohash by which the torrent goes,
-	// in the order in which they are tried.
+	// Hellos are our handshakes, one for each infohash of the torrent, in the order in
+	// which they are tried.
 	Hellos []OutgoingHello
-	// Accepts reports whether answer may follow a handshake that named asked.
+	// Accepts reports whether answer is a valid infohash in the answer to a handshake
+	// with asked.
 	Accepts func(asked, answer id.ID) bool
 }
 
-// OutgoingHello is one handshake of ours.
+// OutgoingHello is one of our handshakes.
 type OutgoingHello struct {
 	InfoHash id.ID
-	Bytes    []byte // wire.HandshakeLen of them
+	Bytes    []byte // wire.HandshakeLen bytes
 }
 
 // Handshake is a connection that has completed its handshake.
 type Handshake struct {
 	Conn      net.Conn // a *mse.Conn if Encrypted
-	Encrypted bool     // the handshake, and perhaps what follows
+	Encrypted bool     // the handshake was encrypted; the connection may be too
 	Reserved  wire.Reserved
-	InfoHash  id.ID // as the peer named it
+	InfoHash  id.ID // as the peer sent it
 	PeerID    id.ID
 }
 
-// errHungUp ends the handshake with a peer that closed the connection over it. It
-// may want another infohash or the other kind of handshake.
-var errHungUp = errors.New("closed in the handshake")
+// errHungUp means that the peer closed the connection during the handshake. It may want
+// another infohash or the other kind of handshake.
+var errHungUp = errors.New("closed during the handshake")
 
-// errOtherKind ends the handshake with a peer that seems to want the other kind
-// (encrypted or in the clear): it answers nothing, or bytes that are no handshake.
+// errOtherKind means that the peer seems to want the other kind of handshake (encrypted
+// or not): it does not answer, or sends bytes that are not a handshake.
 var errOtherKind = errors.New("no answer to this kind of handshake")
 
-// errSilent is the errOtherKind of a peer that has sent nothing in firstByteTimeout.
-var errSilent = fmt.Errorf("%w: it is silent", errOtherKind)
+// errSilent is the errOtherKind of a peer that sent nothing within firstByteTimeout.
+var errSilent = fmt.Errorf("%w: the peer is silent", errOtherKind)
 
-// Connect tries the kinds of handshake and the infohashes one after the other, each
-// on a connection of its own. encrypted says that the peer is known to encrypt:
-// that kind is tried first then. All attempts together may take HandshakeTimeout,
-// beside the time of dialling. When they fail, next says whether the encrypted kind
-// should be tried first another time.
+// Connect tries the kinds of handshake and the infohashes one after the other, each on a
+// new connection. encrypted says that the peer is known to support encryption, which is
+// then tried first. All attempts together may take HandshakeTimeout, not counting the
+// time for dialling. If they fail, next says whether encryption should be tried first
+// next time.
 func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, next bool, err error) {
-	kinds := o.Encryption.ways(encrypted)
+	kinds := o.Encryption.handshakes(encrypted)
 	left := HandshakeTimeout
-	var isOut [2]bool  // kinds to which the peer has answered something else, or nothing
-	var slow []attempt // kinds whose answer may have been late
+	var isOut [2]bool  // kinds to which the peer gave another answer or none
+	var slow []attempt // attempts whose answer may have been late
 	next = encrypted
 	try := func(a attempt) error {
 		h, err = o.try(ctx, a, &left)
@@ -77,7 +78,7 @@ func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, ne
 			return nil
 		}
 		if errors.Is(err, errOtherKind) || errors.Is(err, errHungUp) {
-			next = a.offer == inTheClear && o.Encryption != NoEncryption
+			next = a.offer == unencrypted && o.Encryption != NoEncryption
 		}
 		return err
 	}
@@ -86,11 +87,11 @@ func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, ne
 			if isOut[i] {
 				continue
 			}
-			a := attempt{hello: hello, offer: offer, hasOther: len(kinds) > 1 && !isOut[1-i]}
+			a := attempt{hello: hello, offer: offer, otherKindLeft: len(kinds) > 1 && !isOut[1-i]}
 			switch try(a); {
 			case errors.Is(err, errOtherKind):
 				isOut[i] = true
-				if errors.Is(err, errSilent) && a.hasOther {
+				if errors.Is(err, errSilent) && a.otherKindLeft {
 					slow = append(slow, a)
 				}
 			case !errors.Is(err, errHungUp):
@@ -100,21 +101,21 @@ func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, ne
 	}
 	if len(slow) > 0 && errors.Is(err, errHungUp) {
 		a := slow[0]
-		a.hasOther = false
+		a.otherKindLeft = false
 		try(a)
 	}
 	return h, next, err
 }
 
-// An attempt is one way to open a connection: by an infohash, and in the clear or
-// with what an encrypted handshake offers.
+// attempt is one way to open a connection: with a certain infohash, and unencrypted or
+// with the methods that an encrypted handshake offers.
 type attempt struct {
-	hello    OutgoingHello
-	offer    mse.Methods
-	hasOther bool // the other kind of handshake can be tried after this one
+	hello         OutgoingHello
+	offer         mse.Methods
+	otherKindLeft bool // the other kind of handshake can be tried after this one
 }
 
-// try makes one attempt, which takes its time from left.
+// try makes one attempt and subtracts its duration from left.
 func (o *Outgoing) try(ctx context.Context, a attempt, left *time.Duration) (Handshake, error) {
 	dialled := time.Now()
 	nc, err := o.Dial(ctx)
@@ -124,10 +125,10 @@ func (o *Outgoing) try(ctx context.Context, a attempt, left *time.Duration) (Han
 	begun := time.Now()
 	in := answer{nc: nc, by: begun.Add(max(*left, firstByteTimeout))}
 	first := in.by
-	if a.hasOther {
+	if a.otherKindLeft {
 		first = begun.Add(min(firstByteTimeout+2*begun.Sub(dialled), *left))
 	}
-	h := Handshake{Conn: nc, Encrypted: a.offer != inTheClear}
+	h := Handshake{Conn: nc, Encrypted: a.offer != unencrypted}
 	err = shake(ctx, nc, first, func() error { return o.exchange(&h, a, &in) })
 	*left -= time.Since(begun)
 	if err == nil {
@@ -170,7 +171,7 @@ func (o *Outgoing) exchange(h *Handshake, a attempt, in *answer) error {
 	return nil
 }
 
-// reason adds to the error of an attempt what may be tried after it.
+// reason wraps the error of an attempt to show what may be tried next.
 func (o *Outgoing) reason(ctx context.Context, a attempt, in *answer, err error) error {
 	if ctx.Err() != nil || in.isHandshake {
 		return err
@@ -181,20 +182,20 @@ func (o *Outgoing) reason(ctx context.Context, a attempt, in *answer, err error)
 		return fmt.Errorf("%w: %w", errHungUp, err)
 	case why == netx.TimedOut && !in.began:
 		return fmt.Errorf("%w: %w", errSilent, err)
-	case a.offer == inTheClear && isBad(err) && !in.isText, errors.As(err, &me):
+	case a.offer == unencrypted && isBad(err) && !in.isText, errors.As(err, &me):
 		return fmt.Errorf("%w: %w", errOtherKind, err)
 	}
 	return err
 }
 
-// answer is the connection during an attempt. The first byte that arrives renews
-// its deadline.
+// answer is the connection during an attempt. The first byte that arrives extends its
+// deadline.
 type answer struct {
 	nc          net.Conn
 	by          time.Time
 	began       bool // a byte has arrived
-	isText      bool // what arrived is text, so that the sender is no peer
-	isHandshake bool // what arrived is the handshake of a peer
+	isText      bool // what arrived is text, so the sender is not a peer
+	isHandshake bool // what arrived is a peer's handshake
 }
 
 // Read implements io.Reader.
@@ -214,8 +215,8 @@ func (a *answer) Write(b []byte) (int, error) { return a.nc.Write(b) }
 
 var _ io.ReadWriter = (*answer)(nil)
 
-// isText reports whether b is what SSH, SMTP, FTP or HTTP servers send. The key of an
-// encrypted handshake is random: 68 bytes of it are never text.
+// isText reports whether b is text, as sent by SSH, SMTP, FTP or HTTP servers. The key of
+// an encrypted handshake is random, so 68 bytes of it are never text.
 func isText(b []byte) bool {
 	for _, c := range b {
 		if (c < ' ' || c > '~') && c != '\r' && c != '\n' && c != '\t' {
@@ -225,7 +226,7 @@ func isText(b []byte) bool {
 	return len(b) > 0
 }
 
-// shake runs a handshake under its deadline, and ends it when ctx does.
+// shake runs a handshake with a deadline, and aborts it when ctx ends.
 func shake(ctx context.Context, nc net.Conn, by time.Time, f func() error) error {
 	if err := nc.SetDeadline(by); err != nil {
 		return err

@@ -15,15 +15,15 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// script is a peer whose every byte the test decides.
+// script is a peer whose bytes are all determined by the test.
 type script struct {
 	t  testing.TB
 	nc net.Conn
 	r  *bufio.Reader
 }
 
-// dialScript connects to a node from a host of its own and shakes hands. fast
-// says whether it speaks the fast extension; it never speaks BEP 10.
+// dialScript connects to a node from a separate host and does the handshake. fast says
+// whether it supports the fast extension; it never supports BEP 10.
 func dialScript(t testing.TB, n *simnet.Net, num byte, to *node, ih id.ID, fast bool) *script {
 	t.Helper()
 	nc, err := n.Host(netip.AddrFrom4([4]byte{10, 9, 0, num})).Dial(context.Background(), to.addr)
@@ -56,7 +56,7 @@ func (s *script) send(ms ...wire.Msg) {
 	s.write(b)
 }
 
-// next is the next message; err when the connection is over.
+// next returns the next message, or an error when the connection has ended.
 func (s *script) next() (wire.Msg, error) {
 	var p [wire.PrefixLen]byte
 	if _, err := io.ReadFull(s.r, p[:]); err != nil {
@@ -69,7 +69,8 @@ func (s *script) next() (wire.Msg, error) {
 	return wire.Parse(b)
 }
 
-// until reads to the first message of a type and tells when it came.
+// until reads up to the first message of a type, and returns it with the time of its
+// arrival.
 func (s *script) until(ty wire.Type) (wire.Msg, time.Time) {
 	s.t.Helper()
 	for {
@@ -83,7 +84,7 @@ func (s *script) until(ty wire.Type) (wire.Msg, time.Time) {
 	}
 }
 
-// end reads until the connection is over and tells when that was.
+// end reads until the connection ends and returns the time.
 func (s *script) end() time.Time {
 	for {
 		if _, err := s.next(); err != nil {
@@ -92,7 +93,7 @@ func (s *script) end() time.Time {
 	}
 }
 
-// have is the first message of a peer that has everything.
+// haveAll returns the first message of a peer that has everything.
 func haveAll(pieces int, fast bool) wire.Msg {
 	if fast {
 		return wire.Msg{Type: wire.HaveAll}
@@ -104,8 +105,8 @@ func haveAll(pieces int, fast bool) wire.Msg {
 	return wire.Msg{Type: wire.Bitfield, Payload: b}
 }
 
-// serve answers requests from m until the connection ends. reply may change or
-// withhold what is sent.
+// serve answers requests from m until the connection ends. reply may change or withhold a
+// block.
 func (s *script) serve(m *memStorage, reply func(req wire.Msg, block []byte) bool) {
 	s.send(haveAll(m.info.NumPieces(), false), wire.Msg{Type: wire.Unchoke})
 	for {
@@ -127,7 +128,7 @@ func (s *script) serve(m *memStorage, reply func(req wire.Msg, block []byte) boo
 	}
 }
 
-// netDialer is the real network.
+// netDialer dials on the real network.
 type netDialer struct{ net.Dialer }
 
 func (d *netDialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {

@@ -14,9 +14,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A peer that names no listening port, as webtorrent and rain, is told of the one
-// peer that can be dialled, and of the next one 65 s later at the earliest.
-func TestPEXComesSixtyFiveSecondsApart(t *testing.T) {
+// A peer that announces no listening port, like webtorrent and rain, still receives the
+// address of the peer that can be dialled, and of the next one at least 65 s later.
+func TestPEXMessagesAreSixtyFiveSecondsApart(t *testing.T) {
 	info, full := makeContent(t, 40<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})

@@ -4,10 +4,9 @@ package swarm
 
 import "runtime"
 
-// In a bubble of synctest the race detector of Go 1.26 crashes when two threads
-// run timers that are due at once (go.dev/issue/78156). One thread finds races
-// too: they are told by what happens before what, not by what happens at the
-// same time.
+// In a synctest bubble the race detector of Go 1.26 crashes when two threads run timers
+// that are due at once (go.dev/issue/78156). One thread finds races too, because they are
+// detected by happens-before order, not by simultaneous execution.
 func init() { runtime.GOMAXPROCS(1) }
 
 const raceEnabled = true

@@ -16,7 +16,7 @@ func rates(up, down int64) option {
 	return func(_ *Config, sc *SharedConfig) { sc.UpRate, sc.DownRate = up, down }
 }
 
-// tenSeconds is what the node received in ten seconds.
+// tenSeconds returns how much a statistic grew in ten seconds.
 func (nd *node) tenSeconds(stat func(Snapshot) int64) float64 {
 	before := stat(nd.Snapshot())
 	time.Sleep(10 * time.Second)
@@ -33,8 +33,8 @@ func within(t *testing.T, what string, got, want float64) {
 	}
 }
 
-// A limit is kept within 5 % over ten seconds, with one peer and with many, and
-// whoever waits for it is neither dropped nor asked in vain.
+// A limit is kept within 5 % over ten seconds, with one peer and with many. Peers that
+// wait because of it are neither dropped nor requested from in vain.
 func TestRateLimits(t *testing.T) {
 	const limit = 200 << 10
 	t.Run("down", func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestRateLimits(t *testing.T) {
 			time.Sleep(time.Second)
 			within(t, "half, for the torrent", leech.tenSeconds(downloaded), limit/2*10)
 			if s := leech.Snapshot(); s.Wasted != 0 || s.Connected != 6 {
-				t.Errorf("%d bytes were wasted, and %d of 6 peers are left", s.Wasted, s.Connected)
+				t.Errorf("%d bytes were wasted, %d of 6 peers remain", s.Wasted, s.Connected)
 			}
 			leech.shared.SetRates(0, 0)
 			leech.SetRates(0, 0)
@@ -83,9 +83,9 @@ func TestRateLimits(t *testing.T) {
 	})
 }
 
-// An upload limit that eight peers wait for slows no download: requests do not
-// wait behind the blocks that others get.
-func TestAnUploadLimitDoesNotSlowDownloads(t *testing.T) {
+// An upload limit shared by eight peers does not slow the download: requests do not wait
+// behind blocks for other peers.
+func TestUploadLimitDoesNotSlowDownloads(t *testing.T) {
 	const pieceLength = 64 << 10
 	info, full := makeContent(t, 24<<20, pieceLength)
 	measure := func(up int64) (took time.Duration) {
@@ -93,7 +93,7 @@ func TestAnUploadLimitDoesNotSlowDownloads(t *testing.T) {
 			n.SetLink(netip.AddrFrom4([4]byte{10, 0, 0, 1}), netip.AddrFrom4([4]byte{10, 0, 0, 2}), simnet.Link{Delay: 10 * time.Millisecond, Rate: 1 << 20})
 			seed := startNode(t, n, 1, info, full.copy())
 			defer seed.close()
-			// It has the first half already, which the others want.
+			// It already has the first half, which the others want.
 			half := newMem(info)
 			for p := range info.NumPieces() / 2 {
 				copy(half.data[p*pieceLength:], full.data[p*pieceLength:][:pieceLength])
@@ -120,9 +120,9 @@ func TestAnUploadLimitDoesNotSlowDownloads(t *testing.T) {
 	}
 }
 
-// The engine knows the upload limit that counts: from the start, and after a change of
-// the node's limit or the torrent's. A torrent that has stopped is not kept.
-func TestTheEngineKnowsTheUploadLimit(t *testing.T) {
+// The engine knows the effective upload limit: from the start, and after a change of the
+// node's limit or the torrent's. A stopped torrent is not kept.
+func TestEngineKnowsTheUploadLimit(t *testing.T) {
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		shared := NewShared(SharedConfig{UpRate: 100})
 		defer shared.Close()
@@ -131,7 +131,7 @@ func TestTheEngineKnowsTheUploadLimit(t *testing.T) {
 			torrents = append(torrents, New(Config{
 				Shared: shared, InfoHash: id.ID{byte(i)}, Dialer: n.Host(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})),
 				Open: func(context.Context, *metainfo.Info, func(int64, int64)) (Content, error) {
-					panic("no metadata is known")
+					panic("unexpected call of Open")
 				},
 				UpRate: own,
 			}))

@@ -17,9 +17,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// The raw peer is a seed with nothing in the way, in a process of its own: what
-// is measured is the other end. Its content is a cycle of random bytes, so that
-// no file and no hashing stands between.
+// The raw peer is a minimal seed in a process of its own, so that only the other end is
+// measured. Its content is a cycle of random bytes: no files, no hashing.
 
 const (
 	rawEnv   = "SWARM_RAW_SEED" // "pieces pieceLength infohash": run as raw seed
@@ -63,8 +62,8 @@ func runRawSeed(arg string) {
 	io.Copy(io.Discard, os.Stdin)
 }
 
-// serveRaw speaks to a leecher, or streams everything at once to one that asks
-// for torrent zero.
+// serveRaw speaks the protocol with a leecher, or streams everything at once to a client
+// that requests torrent zero.
 func serveRaw(c net.Conn, data []byte, size, pieceLength int, ih id.ID) error {
 	r := bufio.NewReaderSize(c, 256<<10)
 	var h [wire.HandshakeLen]byte
@@ -129,7 +128,7 @@ func serveRaw(c net.Conn, data []byte, size, pieceLength int, ih id.ID) error {
 	}
 }
 
-// startRaw runs a raw seed and returns its port.
+// startRaw starts a raw seed and returns its port.
 func startRaw(tb testing.TB, size, pieceLength int64, ih id.ID) int {
 	tb.Helper()
 	exe, err := os.Executable()

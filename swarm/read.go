@@ -2,22 +2,22 @@ package swarm
 
 import "errors"
 
-// ErrLacking says that a piece which was to be read is not there, or not yet.
-var ErrLacking = errors.New("the piece is not there")
+// ErrMissing is returned for a piece that has not been downloaded.
+var ErrMissing = errors.New("the piece has not been downloaded")
 
-// Has reports whether a piece is verified and written: ReadAt can read it.
+// Has reports whether a piece is verified and written, so that ReadAt can read it.
 func (t *Torrent) Has(piece int) bool {
 	t.engMu.Lock()
 	defer t.engMu.Unlock()
 	return t.eng.Has(piece)
 }
 
-// ReadAt reads verified data from begin of a piece on; b must not go beyond what
-// Has says is there. When the storage fails it is mended as after any failure, and
-// what is lost fetched again.
+// ReadAt reads verified data of a piece, starting at begin; Has must be true for all of
+// it. A storage failure is handled like any other: the storage is recovered, and lost
+// pieces are fetched again.
 func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	if !t.Has(piece) {
-		return ErrLacking
+		return ErrMissing
 	}
 	err := t.readAt(b, int64(piece)*t.info.PieceLength+begin)
 	if err != nil && !t.stopping.Load() {
@@ -26,8 +26,8 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	return err
 }
 
-// readAt reads what is stored, in turn with the other readers of the node. What is
-// behind the end of the torrent is padding: zeros.
+// readAt reads stored data; the number of concurrent reads in the node is limited. Bytes
+// beyond the end of the torrent are padding: zeros.
 func (t *Torrent) readAt(b []byte, off int64) error {
 	if over := off + int64(len(b)) - t.info.Length; over > 0 {
 		in := max(0, len(b)-int(over))

@@ -19,7 +19,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// startReal runs a torrent on a loopback socket. It calls back when complete.
+// startReal runs a torrent on a loopback socket. It calls complete when it is complete.
 func startReal(t *testing.T, num byte, info *metainfo.Info, st *memStorage, complete func()) (*Torrent, netip.AddrPort) {
 	t.Helper()
 	sh := NewShared(SharedConfig{Memory: 4 << 20, ChunkSize: 256 << 10})
@@ -56,18 +56,18 @@ func startReal(t *testing.T, num byte, info *metainfo.Info, st *memStorage, comp
 			t.Error(err)
 		}
 		if out, _ := sh.pool.Held(); out != 0 {
-			t.Errorf("%d buffers were not given back", out)
+			t.Errorf("%d buffers were not released", out)
 		}
 		sh.Close()
 		if out := sh.conns.ReadBuffers(); out != 0 {
-			t.Errorf("%d read buffers were not given back", out)
+			t.Errorf("%d read buffers were not released", out)
 		}
 	})
 	return tt, l.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// The same as over the simulated network, but by the paths that only sockets of
-// the system have.
+// Like the test over the simulated network, but on the code paths that only real sockets
+// use.
 func TestThreeTorrentsOverRealSockets(t *testing.T) {
 	info, full := makeContent(t, 24<<20+777, 1<<20)
 	_, seed := startReal(t, 1, info, full, nil)
@@ -95,9 +95,9 @@ func TestThreeTorrentsOverRealSockets(t *testing.T) {
 	}
 }
 
-// A peer that takes bytes in small gulps gets every block whole and in order,
-// however the socket cuts what is written.
-func TestASlowReaderGetsEveryByte(t *testing.T) {
+// A peer that reads in small amounts gets every block complete and in order, however the
+// socket fragments the writes.
+func TestSlowReaderGetsEveryByte(t *testing.T) {
 	info, full := makeContent(t, 8<<20, 256<<10)
 	tt, addr := startReal(t, 1, info, full, nil)
 	nc, err := net.Dial("tcp", addr.String())
@@ -145,7 +145,7 @@ func TestASlowReaderGetsEveryByte(t *testing.T) {
 			q := asked[got]
 			off := int64(q.Index)*info.PieceLength + int64(q.Begin)
 			if m.Index != q.Index || m.Begin != q.Begin || !bytes.Equal(m.Payload, full.data[off:off+int64(q.Length)]) {
-				t.Fatalf("block %d is not what was asked for", got)
+				t.Fatalf("block %d is not the requested one", got)
 			}
 			if got++; got%64 == 0 {
 				time.Sleep(time.Millisecond)
@@ -157,8 +157,8 @@ func TestASlowReaderGetsEveryByte(t *testing.T) {
 	}
 }
 
-// An idle connection over a real socket holds no buffer, and where there is a
-// poller no goroutine either.
+// An idle connection over a real socket holds no buffer and, where there is a poller, no
+// goroutine.
 func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sh := NewShared(SharedConfig{Workers: 1})
@@ -177,7 +177,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	defer l.Close()
 	const n = 20
 	goroutines := runtime.NumGoroutine()
-	most := n / 2 // not one each: the poller and what the torrent has
+	most := n / 2 // less than one each: the poller's and the torrent's own
 	if runtime.GOOS != "linux" {
 		most = 2 * n
 	}
@@ -198,8 +198,8 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 		}
 		tt.Incoming(h)
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Interested}))
-		// The answer says that the handshake is over: one address may have no more
-		// than maxGreetingPerHost of them.
+		// The answer shows that the handshake is over: one address may have at most
+		// maxHandshakesPerHost in progress.
 		if _, err := io.ReadFull(c, make([]byte, wire.HandshakeLen)); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestIdleConnectionsHoldNoBuffers(t *testing.T) {
 	}
 }
 
-// Thirty mute and trickling peers are connected before the one good seed is.
+// Thirty mute and trickling peers connect before the only good seed.
 func TestMutePeersOverRealSockets(t *testing.T) {
 	info, full := makeContent(t, 16<<20, 256<<10)
 	_, seed := startReal(t, 1, info, full, nil)
@@ -235,8 +235,8 @@ func TestMutePeersOverRealSockets(t *testing.T) {
 		}
 		defer nc.Close()
 		useless.Go(func() { []attack{mute, trickle, flap}[k%3](nc, info.Hash, k) })
-		// One address may have no more than maxGreetingPerHost at their handshake.
-		for deadline := time.Now().Add(30 * time.Second); leech.Snapshot().Connected < k-maxGreetingPerHost/2; time.Sleep(time.Millisecond) {
+		// One address may have at most maxHandshakesPerHost handshakes in progress.
+		for deadline := time.Now().Add(30 * time.Second); leech.Snapshot().Connected < k-maxHandshakesPerHost/2; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("after %d dials %+v", k+1, leech.Snapshot())
 			}
@@ -244,13 +244,13 @@ func TestMutePeersOverRealSockets(t *testing.T) {
 	}
 	for deadline := time.Now().Add(30 * time.Second); leech.Snapshot().Connected < 30; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("of 30 useless peers there are %+v", leech.Snapshot())
+			t.Fatalf("of 30 useless peers, connected: %+v", leech.Snapshot())
 		}
 	}
 	leech.AddCandidates([]engine.Candidate{{Addr: seed, Source: engine.FromHint}})
 	select {
 	case <-done:
-	case <-time.After(time.Minute): // it took two
+	case <-time.After(time.Minute):
 		t.Fatalf("not complete: %+v", leech.Snapshot())
 	}
 	if !bytes.Equal(st.data, full.data) {

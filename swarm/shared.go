@@ -14,31 +14,32 @@ import (
 	"seedbed/swarm/peerconn"
 )
 
-// SharedConfig bounds what the torrents of a node use together.
+// SharedConfig sets the limits on what the torrents of a node use together.
 type SharedConfig struct {
 	Memory    int64 // bytes of piece buffers; 24 MiB by default
-	ChunkSize int   // the most bytes in one; a multiple of 64 KiB; 1 MiB by default
-	Workers   int   // that hash and write; GOMAXPROCS by default
+	ChunkSize int   // maximal size of one buffer in bytes; a multiple of 64 KiB; 1 MiB by default
+	Workers   int   // goroutines that hash and write; GOMAXPROCS by default
 
-	UpRate, DownRate int64 // of all torrents together, in bytes a second; 0: no limit
+	UpRate, DownRate int64 // limits of all torrents together, in bytes per second; 0 means no limit
 }
 
-// Shared is what the torrents of a node have in common: memory and workers.
+// Shared holds the resources that the torrents of a node share: memory, workers and rate
+// limits.
 type Shared struct {
 	pool      *buf.Pool
 	chunkSize int
 	conns     *peerconn.Resources
 	up, down  shaper.Shaper
-	disk      chan struct{} // held while reading for an upload: two at once
-	sums      maphash.Seed  // of block checksums, secret to this process
+	disk      chan struct{} // limits concurrent reads for uploads to two
+	sums      maphash.Seed  // seed of block checksums, secret to this process
 	work      workQueue
 	wg        sync.WaitGroup
 
 	torrentsMu sync.Mutex
-	torrents   map[*Torrent]struct{} // that run
+	torrents   map[*Torrent]struct{} // running torrents
 }
 
-// NewShared starts the workers; Close ends them.
+// NewShared starts the workers; Close stops them.
 func NewShared(cfg SharedConfig) *Shared {
 	if cfg.Memory == 0 {
 		cfg.Memory = 24 << 20
@@ -63,17 +64,17 @@ func NewShared(cfg SharedConfig) *Shared {
 	return s
 }
 
-// Buffers returns how many buffers of a torrent's pieces the memory is good for. A
-// buffer holds a piece, or a chunk of a longer one, and is 16 KiB times a power of two.
+// Buffers returns how many buffers for a torrent's pieces fit into memory. A buffer holds
+// a piece, or a chunk of a longer one; its size is 16 KiB times a power of two.
 func (s *Shared) Buffers(pieceLength int64) int {
 	return int(s.pool.Limit() / buf.SizeOf(int(min(pieceLength, int64(s.chunkSize)))))
 }
 
-// ChunkSize is the length of a chunk in bytes, of a piece that long.
+// ChunkSize returns the maximal length of a chunk in bytes.
 func (s *Shared) ChunkSize() int { return s.chunkSize }
 
-// SetRates bounds what all torrents together send and receive over their
-// connections, in bytes a second, all messages included; 0 is no limit.
+// SetRates limits what all torrents together send and receive over their connections, in
+// bytes per second, including all messages; 0 means no limit.
 func (s *Shared) SetRates(up, down int64) {
 	s.up.SetRate(up)
 	s.down.SetRate(down)
@@ -82,28 +83,28 @@ func (s *Shared) SetRates(up, down int64) {
 	}
 }
 
-// join makes t one of the torrents that are told of new rates.
+// join adds t to the torrents that are notified of new rates.
 func (s *Shared) join(t *Torrent) {
 	s.torrentsMu.Lock()
 	s.torrents[t] = struct{}{}
 	s.torrentsMu.Unlock()
 }
 
-// leave forgets t, which has ended.
+// leave removes t, which has ended.
 func (s *Shared) leave(t *Torrent) {
 	s.torrentsMu.Lock()
 	delete(s.torrents, t)
 	s.torrentsMu.Unlock()
 }
 
-// running returns the torrents that run.
+// running returns the running torrents.
 func (s *Shared) running() []*Torrent {
 	s.torrentsMu.Lock()
 	defer s.torrentsMu.Unlock()
 	return slices.Collect(maps.Keys(s.torrents))
 }
 
-// Close ends the workers; every torrent must have stopped.
+// Close stops the workers. Every torrent must have stopped.
 func (s *Shared) Close() {
 	s.work.close()
 	s.wg.Wait()
@@ -111,13 +112,14 @@ func (s *Shared) Close() {
 	s.pool.Close()
 }
 
-// A workQueue is the store jobs that wait for a worker. Slots bound its length.
+// workQueue holds the store jobs that wait for a worker. Its length is bounded by the
+// slots.
 type workQueue struct {
-	mu    sync.Mutex
-	ready sync.Cond
-	jobs  fifo.Queue[storeJob]
-	idle  int // workers that wait for a job
-	shut  bool
+	mu     sync.Mutex
+	ready  sync.Cond
+	jobs   fifo.Queue[storeJob]
+	idle   int // waiting workers
+	closed bool
 }
 
 func (q *workQueue) push(j storeJob) {
@@ -127,13 +129,13 @@ func (q *workQueue) push(j storeJob) {
 	q.ready.Signal()
 }
 
-// pop waits for a job, and takes a second one with it if no worker is free for
-// that and the two can be hashed at once. n is 0 when the queue is closed.
+// pop waits for a job. It also returns a second one if no worker is idle and both can be
+// hashed together. n is 0 if the queue is closed.
 func (q *workQueue) pop() (j, second storeJob, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.jobs.Len() == 0 {
-		if q.shut {
+		if q.closed {
 			return j, second, 0
 		}
 		q.idle++
@@ -141,7 +143,7 @@ func (q *workQueue) pop() (j, second storeJob, n int) {
 		q.idle--
 	}
 	j = q.jobs.Pop()
-	if q.idle > 0 || q.jobs.Len() == 0 || !hashpair.Fast() || !j.pairs(q.jobs.Front()) {
+	if q.idle > 0 || q.jobs.Len() == 0 || !hashpair.Fast() || !j.canPairWith(q.jobs.Front()) {
 		return j, second, 1
 	}
 	return j, q.jobs.Pop(), 2
@@ -149,7 +151,7 @@ func (q *workQueue) pop() (j, second storeJob, n int) {
 
 func (q *workQueue) close() {
 	q.mu.Lock()
-	q.shut = true
+	q.closed = true
 	q.mu.Unlock()
 	q.ready.Broadcast()
 }

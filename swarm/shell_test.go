@@ -19,7 +19,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// sim runs f in fake time over a network of 10 ms.
+// sim runs f in fake time over a network with 10 ms delay.
 func sim(t *testing.T, f func(t *testing.T, n *simnet.Net)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -45,10 +45,10 @@ func TestOneSeedFourLeechers(t *testing.T) {
 	})
 }
 
-func TestAPeerThatDoesNotShakeHandsIsLeftAfterTheTimeout(t *testing.T) {
+func TestIncompleteHandshakeTimesOut(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
-		// It dials us and says nothing, or not all.
+		// It dials us and sends nothing, or only a part.
 		nd := startNode(t, n, 1, info, full)
 		defer nd.close()
 		hello := wire.AppendHandshake(nil, wire.Reserved{}, info.Hash, id.ID{1, 2, 3})
@@ -65,7 +65,7 @@ func TestAPeerThatDoesNotShakeHandsIsLeftAfterTheTimeout(t *testing.T) {
 				nc.Write(hello[:say])
 				io.Copy(io.Discard, nc)
 				if d := time.Since(start); d < HandshakeTimeout || d > HandshakeTimeout+100*time.Millisecond {
-					t.Errorf("%d bytes of a handshake are waited with for %v", say, d)
+					t.Errorf("after %d bytes of a handshake we waited for %v", say, d)
 				}
 			})
 		}
@@ -73,7 +73,7 @@ func TestAPeerThatDoesNotShakeHandsIsLeftAfterTheTimeout(t *testing.T) {
 	})
 }
 
-func TestAStrangerIsTurnedAwayAtOnce(t *testing.T) {
+func TestUnknownInfohashIsRejectedAtOnce(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, full, encryption(NoEncryption))
@@ -92,7 +92,7 @@ func TestAStrangerIsTurnedAwayAtOnce(t *testing.T) {
 	})
 }
 
-// recorder notes the faults of dials.
+// recorder records the faults of dials.
 type recorder struct {
 	*simnet.Host
 	mu    sync.Mutex
@@ -109,7 +109,7 @@ func (r *recorder) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error
 	return nc, err
 }
 
-func TestADialIsGivenUpAfterTheTimeout(t *testing.T) {
+func TestDialTimesOut(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		var r *recorder
@@ -125,13 +125,13 @@ func TestADialIsGivenUpAfterTheTimeout(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if d := r.ended[nowhere].Sub(start); d < DialTimeout || d > DialTimeout+50*time.Millisecond {
-			t.Errorf("given up after %v", d)
+			t.Errorf("gave up after %v", d)
 		}
 	})
 }
 
-// BEP 3: keepalives "are generally sent once every two minutes"; a peer that
-// sends nothing for twice that is gone.
+// BEP 3: keepalives "are generally sent once every two minutes"; a peer that sends
+// nothing for twice that time is disconnected.
 func TestKeepAliveAndSilence(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
@@ -142,17 +142,17 @@ func TestKeepAliveAndSilence(t *testing.T) {
 		start := time.Now()
 		_, at := s.until(wire.KeepAlive)
 		if d := at.Sub(start); d < 100*time.Second || d > 2*time.Minute {
-			t.Errorf("the first keep-alive came after %v", d)
+			t.Errorf("the first keep-alive arrived after %v", d)
 		}
 		if d := s.end().Sub(start); d < 4*time.Minute || d > 4*time.Minute+2*time.Second {
-			t.Errorf("a silent peer is left after %v", d)
+			t.Errorf("a silent peer was disconnected after %v", d)
 		}
 	})
 }
 
-// Half a block and then nothing: the block comes from elsewhere, and nothing
-// waits for the silent one longer than a snub takes.
-func TestAPeerFallsSilentInTheMiddleOfABlock(t *testing.T) {
+// A peer falls silent after half a block. The block is fetched elsewhere, and nothing
+// waits for the silent peer longer than a snub takes.
+func TestPeerFallsSilentInTheMiddleOfABlock(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, newMem(info))
@@ -175,7 +175,7 @@ func TestAPeerFallsSilentInTheMiddleOfABlock(t *testing.T) {
 	})
 }
 
-func TestAResetInTheMiddleOfAPiece(t *testing.T) {
+func TestResetInTheMiddleOfAPiece(t *testing.T) {
 	info, full := makeContent(t, 2<<20, 512<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, newMem(info))
@@ -201,8 +201,9 @@ func TestAResetInTheMiddleOfAPiece(t *testing.T) {
 	})
 }
 
-// A peer that lies is found out by block and banned; the honest one is not.
-func TestALiarIsBannedAndTheDownloadCompletes(t *testing.T) {
+// A peer that sends a bad block is identified by that block and banned; the honest one is
+// not.
+func TestLiarIsBannedAndTheDownloadCompletes(t *testing.T) {
 	for name, piece := range map[string]int64{"pieces of one chunk": 256 << 10, "pieces of four chunks": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			info, full := makeContent(t, 4<<20, piece)
@@ -233,8 +234,8 @@ func TestALiarIsBannedAndTheDownloadCompletes(t *testing.T) {
 	}
 }
 
-// A peer that asks and does not read is disconnected when its answers pile up.
-func TestAReaderThatNeverReadsIsDisconnected(t *testing.T) {
+// A peer that requests but does not read is disconnected when its answers pile up.
+func TestPeerThatNeverReadsIsDisconnected(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, full)
@@ -243,7 +244,7 @@ func TestAReaderThatNeverReadsIsDisconnected(t *testing.T) {
 		defer s.nc.Close()
 		s.send(wire.Msg{Type: wire.HaveNone})
 		var many []byte
-		for range 1000 { // each draws a reject, for we choke it
+		for range 1000 { // each causes a reject, because we choke it
 			many = wire.Append(many, wire.Msg{Type: wire.Request, Index: 1, Length: 16 << 10})
 		}
 		cut := false
@@ -255,7 +256,7 @@ func TestAReaderThatNeverReadsIsDisconnected(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		if !cut {
-			t.Error("it was let go on")
+			t.Error("the peer was not disconnected")
 		}
 		time.Sleep(time.Second)
 		if s := nd.Snapshot(); s.Connected != 0 {
@@ -264,8 +265,8 @@ func TestAReaderThatNeverReadsIsDisconnected(t *testing.T) {
 	})
 }
 
-// A payload that nobody asked for is thrown away and counted.
-func TestUnaskedPayloadIsDiscarded(t *testing.T) {
+// A block that was not requested is discarded and counted.
+func TestUnrequestedPayloadIsDiscarded(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		nd := startNode(t, n, 1, info, newMem(info))
@@ -284,7 +285,7 @@ func TestUnaskedPayloadIsDiscarded(t *testing.T) {
 	})
 }
 
-func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
+func TestFullDiskPausesAndLosesNothing(t *testing.T) {
 	for name, piece := range map[string]int64{"pieces of one chunk": 256 << 10, "pieces of four chunks": 1 << 20} {
 		t.Run(name, func(t *testing.T) {
 			info, full := makeContent(t, 8<<20, piece)
@@ -299,7 +300,7 @@ func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
 				had := leech.Snapshot().HavePieces
 				leech.store.breakWrites(errors.New("no space left on device"))
 				leech.await(Paused, time.Minute)
-				// It stays calm and connected for as long as it takes.
+				// It stays connected and quiet for as long as the failure lasts.
 				time.Sleep(10 * time.Minute)
 				s := leech.Snapshot()
 				if s.State != Stalled || s.Err == nil || s.Connected != 1 || s.HavePieces < had {
@@ -308,7 +309,7 @@ func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
 				leech.store.breakWrites(nil)
 				start := time.Now()
 				if d := leech.await(Resumed, time.Minute).Sub(start); d > retryLongest {
-					t.Errorf("it noticed after %v", d)
+					t.Errorf("it resumed after %v", d)
 				}
 				leech.await(Complete, time.Minute)
 				leech.same(full)
@@ -317,9 +318,9 @@ func TestAFullDiskPausesAndLosesNothing(t *testing.T) {
 	}
 }
 
-// A seed whose data cannot be read keeps its peers, rejects what it cannot
-// serve, and goes on after the mend.
-func TestAnUploadThatCannotBeRead(t *testing.T) {
+// A seed whose data cannot be read keeps its peers, rejects what it cannot serve, and
+// resumes after the failure.
+func TestUploadThatCannotBeRead(t *testing.T) {
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		seed := startNode(t, n, 1, info, full)
@@ -341,7 +342,7 @@ func TestAnUploadThatCannotBeRead(t *testing.T) {
 	})
 }
 
-func TestStorageThatDoesNotOpenIsTriedAgain(t *testing.T) {
+func TestOpeningStorageIsRetried(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		var tries []time.Time
@@ -362,7 +363,7 @@ func TestStorageThatDoesNotOpenIsTriedAgain(t *testing.T) {
 		nd.await(Opened, 10*time.Minute)
 		for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
 			if d := tries[i+1].Sub(tries[i]); d != want*time.Second {
-				t.Errorf("try %d came after %v", i+1, d)
+				t.Errorf("attempt %d was made after %v", i+1, d)
 			}
 		}
 		if s := nd.Snapshot(); s.State != Seeding || s.Err != nil {
@@ -383,7 +384,7 @@ func TestStopInTheMiddleOfATransfer(t *testing.T) {
 			if leech.store != nil && (!leech.store.closed || leech.store.flushes == 0) {
 				t.Error("storage was not flushed and closed")
 			}
-			leech.AddCandidates([]engine.Candidate{{Addr: seed.addr}}) // of no effect
+			leech.AddCandidates([]engine.Candidate{{Addr: seed.addr}}) // has no effect
 			if s := leech.Snapshot(); s.State != Stopped {
 				t.Errorf("%+v", s)
 			}
@@ -392,7 +393,7 @@ func TestStopInTheMiddleOfATransfer(t *testing.T) {
 	}
 }
 
-// Writes are made to last every ten seconds while there are any.
+// While data is written, it is synced every ten seconds.
 func TestFlushesFollowWrites(t *testing.T) {
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
@@ -415,7 +416,7 @@ func TestFlushesFollowWrites(t *testing.T) {
 	})
 }
 
-func TestSelectedPiecesAlone(t *testing.T) {
+func TestOnlySelectedPiecesAreFetched(t *testing.T) {
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		seed := startNode(t, n, 1, info, full)

@@ -35,7 +35,7 @@ type node struct {
 	host   *simnet.Host
 	addr   netip.AddrPort
 	store  *memStorage
-	ailing bool // its storage is not expected to end well
+	ailing bool // its storage may fail at the end
 	close  func()
 
 	mu     sync.Mutex
@@ -45,8 +45,8 @@ type node struct {
 
 type option func(*Config, *SharedConfig)
 
-// startNode runs a torrent on a host of its own; without have it begins with
-// the bare infohash.
+// startNode runs a torrent on a separate host. Without have it starts from the infohash
+// only.
 func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *memStorage, opts ...option) *node {
 	t.Helper()
 	nd := &node{test: t, host: n.Host(netip.AddrFrom4([4]byte{10, 0, byte(num >> 8), byte(num)}))}
@@ -96,7 +96,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 			}
 			wg.Go(func() {
 				h, err := ReadHello(nc, cfg.Encryption, func(k [20]byte) (id.ID, bool) { return info.Hash, k == KeyHash(info.Hash) })
-				if _, ours := nd.called(h.InfoHash); err != nil || !ours {
+				if _, ours := nd.byInfohash(h.InfoHash); err != nil || !ours {
 					nc.Close()
 					return
 				}
@@ -114,7 +114,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 				t.Error("stop:", err)
 			}
 			if out, _ := nd.shared.pool.Held(); out != 0 {
-				t.Errorf("%d buffers were not given back", out)
+				t.Errorf("%d buffers were not released", out)
 			}
 			nd.shared.Close()
 		})
@@ -128,7 +128,7 @@ func (nd *node) meet(others ...*node) {
 	}
 }
 
-// saw is when the first event of this kind came.
+// saw returns when the first event of this kind occurred.
 func (nd *node) saw(k EventKind) (time.Time, bool) {
 	nd.mu.Lock()
 	defer nd.mu.Unlock()
@@ -158,12 +158,12 @@ func (nd *node) same(want *memStorage) {
 		nd.test.Error("the download differs from the original")
 	}
 	if !nd.store.finished {
-		nd.test.Error("the files have not got their final names")
+		nd.test.Error("the files do not have their final names")
 	}
 }
 
-// Two shells and nothing but the infohash: metadata, pieces, completion. Pieces
-// of one chunk and of several, a short last one, and more than memory holds.
+// Two shells exchange metadata and pieces, starting from the infohash only: pieces of one
+// chunk and of several, a short last one, and more than memory holds.
 func TestTwoTorrentsExchangeFromTheBareInfohash(t *testing.T) {
 	for _, c := range []struct{ size, piece int64 }{
 		{5 << 20, 64 << 10}, {5<<20 + 12345, 256 << 10}, {9<<20 + 1, 1 << 20}, {1, 16 << 10}, {6 << 20, 4 << 20},

@@ -47,7 +47,7 @@ func TestFaultOf(t *testing.T) {
 }
 
 // Connections wait when the inbox is full; workers and callers never do.
-func TestTheInboxIsBoundedForConnectionsAlone(t *testing.T) {
+func TestInboxIsBoundedForConnectionsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b inbox
 		b.init()
@@ -57,20 +57,20 @@ func TestTheInboxIsBoundedForConnectionsAlone(t *testing.T) {
 		b.post(item{}, item{})
 		synctest.Wait()
 		if len(pushed) != 0 {
-			t.Fatal("a full inbox takes more")
+			t.Fatal("a full inbox accepted more")
 		}
 		if n := len(b.swap(nil)); n != inboxSize+2 {
 			t.Fatal(n)
 		}
 		if !<-pushed || len(b.swap(nil)) != 3 {
-			t.Fatal("what waited did not come in")
+			t.Fatal("the waiting items were not added")
 		}
 		b.push(make([]peerconn.Arrival, inboxSize))
 		go func() { pushed <- b.push(make([]peerconn.Arrival, 1)) }()
 		synctest.Wait()
 		b.close()
 		if <-pushed || b.post(item{}) {
-			t.Fatal("a closed inbox takes items")
+			t.Fatal("a closed inbox accepted items")
 		}
 	})
 }

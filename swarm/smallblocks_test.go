@@ -13,8 +13,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Requests of small blocks are answered in full on one connection, however many
-// are waiting: neighbours, blocks far apart, and both mixed with whole blocks.
+// Requests for small blocks are all answered on one connection, however many are waiting:
+// adjacent blocks, distant ones, and both mixed with full blocks.
 func TestManySmallBlocksAreAnsweredOnOneConnection(t *testing.T) {
 	const pieceLength = 16 << 10
 	info, full := makeContent(t, 1100*pieceLength, pieceLength)

@@ -6,19 +6,19 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// State is what a torrent is at.
+// State is the state of a torrent.
 type State uint8
 
 const (
 	// FetchingMetadata: only the infohash is known.
 	FetchingMetadata State = iota
-	// Checking: storage is being opened and what is there is verified.
+	// Checking: storage is being opened and existing data is being verified.
 	Checking
-	// Downloading: wanted pieces are lacking.
+	// Downloading: wanted pieces are missing.
 	Downloading
-	// Seeding: every wanted piece is there.
+	// Seeding: every wanted piece is verified.
 	Seeding
-	// Stalled: storage failed; Snapshot.Err says how.
+	// Stalled: storage failed; Snapshot.Err says why.
 	Stalled
 	// Stopped: Stop was called.
 	Stopped
@@ -26,18 +26,18 @@ const (
 
 var stateNames = [...]string{"fetching metadata", "checking", "downloading", "seeding", "paused", "stopped"}
 
-// String is a word or two for people.
+// String returns a short description for people.
 func (s State) String() string { return stateNames[s] }
 
-// A Snapshot is a torrent at a moment, for people.
+// Snapshot describes a torrent at one moment, for people.
 type Snapshot struct {
 	engine.Stats
 	State            State
-	Err              error // why the torrent is paused, or cannot be opened at all
+	Err              error // why the torrent is paused or invalid
 	Checked, ToCheck int64 // bytes, while checking
 }
 
-// Snapshot is cheap and may be asked for often.
+// Snapshot returns the current state. It is cheap.
 func (t *Torrent) Snapshot() Snapshot {
 	t.engMu.Lock()
 	s := Snapshot{Stats: t.eng.Stats(t.now())}

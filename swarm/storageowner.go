@@ -7,27 +7,27 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// task runs f on a goroutine that Stop waits for. The loop alone calls it.
+// task runs f on a goroutine that Stop waits for. Only the loop may call it.
 func (t *Torrent) task(f func()) {
 	if !t.ending {
 		t.tasks.Go(f)
 	}
 }
 
-// metadata opens the storage, now that the info dictionary is known.
+// metadata opens the storage once the info dictionary is known.
 func (t *Torrent) metadata(info *metainfo.Info) {
 	if t.info != nil {
 		return
 	}
 	t.info = info
-	t.learnNames(info)
+	t.addSwarmHashes(info)
 	t.maxFrame.Store(int64(longestFrame(info)))
-	t.tell(Event{Kind: MetadataKnown, Info: info})
+	t.emit(Event{Kind: MetadataKnown, Info: info})
 	t.storage.start()
 }
 
-// longestFrame returns the length of the longest message that makes sense, its prefix left
-// out: a bitfield, a block, or the answer to a request of ours for hashes.
+// longestFrame returns the length of the longest valid message without its length prefix:
+// a bitfield, a block, or the answer to one of our hash requests.
 func longestFrame(info *metainfo.Info) int {
 	n := max(info.NumPieces()/8+2, wire.PieceHeaderLen+wire.MaxBlock)
 	if info.HasV2() {
@@ -36,15 +36,15 @@ func longestFrame(info *metainfo.Info) int {
 	return min(n, wire.MaxFrame)
 }
 
-// storageFailed tells the engine that storage failed and what was lost by it, and
-// starts the recovery unless it is under way.
+// storageFailed reports a storage failure and the items lost by it to the engine, and
+// starts the recovery unless it is in progress.
 func (t *Torrent) storageFailed(err error, lost ...item) {
 	t.storageFailing()
 	t.inbox.post(lost...)
 	t.storage.failed(err)
 }
 
-// What follows makes a Torrent the owner of its storageSession.
+// The following methods implement storageOwner.
 
 func (t *Torrent) spawn(f func()) {
 	t.inbox.post(item{fn: func() { t.task(f) }})
@@ -57,7 +57,7 @@ func (t *Torrent) storageOpened(c Content) {
 	t.storeMu.Unlock()
 	t.inbox.post(item{
 		ev: &engine.EvInfo{Info: t.info, Have: c.Have, Wanted: c.Wanted, Files: c.Files, Stored: c.Stored},
-		fn: func() { t.tell(Event{Kind: Opened, Info: t.info}) },
+		fn: func() { t.emit(Event{Kind: Opened, Info: t.info}) },
 	})
 }
 
@@ -65,11 +65,11 @@ func (t *Torrent) storageFailing() { t.inbox.post(item{ev: new(engine.EvStorageF
 
 func (t *Torrent) storagePaused(err error) {
 	t.cfg.Log.Warn("torrent paused", "infohash", t.cfg.InfoHash, "error", err)
-	t.inbox.post(item{fn: func() { t.tell(Event{Kind: Paused, Err: err}) }})
+	t.inbox.post(item{fn: func() { t.emit(Event{Kind: Paused, Err: err}) }})
 }
 
 func (t *Torrent) storageResumed() {
-	t.inbox.post(item{fn: func() { t.tell(Event{Kind: Resumed}) }})
+	t.inbox.post(item{fn: func() { t.emit(Event{Kind: Resumed}) }})
 }
 
 func (t *Torrent) storageBack(have bitset.Set) {
@@ -77,5 +77,5 @@ func (t *Torrent) storageBack(have bitset.Set) {
 }
 
 func (t *Torrent) storageFinished() {
-	t.inbox.post(item{fn: func() { t.tell(Event{Kind: Complete, Info: t.info}) }})
+	t.inbox.post(item{fn: func() { t.emit(Event{Kind: Complete, Info: t.info}) }})
 }

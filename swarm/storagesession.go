@@ -12,77 +12,77 @@ import (
 )
 
 const (
-	// flushEvery and flushBytes say how much a crash may cost: what was written
-	// since the last flush is hashed again.
+	// flushEvery and flushBytes limit the cost of a crash: what was written since the
+	// last flush must be hashed again.
 	flushEvery = 10 * time.Second
 	flushBytes = 64 << 20
-	// retryFirst and retryLongest bound the wait between attempts to recover.
+	// retryFirst and retryLongest bound the pause between attempts to recover.
 	retryFirst   = time.Second
 	retryLongest = 30 * time.Second
-	// quietTime is how long storage must work after a failure that came again before
-	// that is reported, so that nothing alternates between "paused" and "resumed".
-	quietTime = 10 * time.Second
-	// maxTold reasons of an outage are remembered, so that one of them that comes again
-	// in turn with others is not reported again.
-	maxTold = 16
+	// stableTime is how long storage must work after a repeated failure before that is
+	// reported, so that the state does not alternate between "paused" and "resumed".
+	stableTime = 10 * time.Second
+	// maxReported is how many reasons of an outage are remembered, so that alternating
+	// reasons are not reported again and again.
+	maxReported = 16
 )
 
 var (
-	// errStopped is why a task gave up when the torrent stopped.
+	// errStopped is returned by a task that ended because the torrent stopped.
 	errStopped = errors.New("the torrent was stopped")
-	// errUnverified is the failure of a torrent that the engine takes for complete and
-	// storage does not.
+	// errUnverified means that the torrent is complete for the engine, but not for the
+	// storage.
 	errUnverified = errors.New("some pieces have to be verified again")
 )
 
-// A storageSession runs the storage of one torrent: it opens it, flushes it in the
-// background, recovers it after failures and finishes the download. It knows neither
-// the engine nor the torrent.
+// storageSession manages the storage of one torrent: it opens and flushes it, recovers it
+// after failures, and finishes the download. It does not know the engine or the torrent.
 //
-// Its life is start, then any of failed, wrote and complete, then close when all that it
-// spawned has ended. A recovery ends in two steps, because pieces may be lost: the owner
-// gets storageBack, tells the engine, and calls recovered.
+// The owner calls start, then any of failed, wrote and complete, then close when
+// everything that was spawned has ended. A recovery ends in two steps, because pieces may
+// be lost: storageBack is called on the owner, which tells the engine and then calls
+// recovered.
 type storageSession struct {
-	ctx   context.Context // ends when the torrent is told to stop
+	ctx   context.Context // ends when Stop is called
 	open  func(ctx context.Context, progress func(done, total int64)) (Content, error)
 	owner storageOwner
 
 	checked, toCheck atomic.Int64 // bytes, while opening
 
 	unflushed atomic.Int64  // bytes written since the last flush
-	dirty     chan struct{} // the first write since the last flush
-	flushNow  chan struct{} // flushBytes are reached
+	dirty     chan struct{} // signals the first write since the last flush
+	flushNow  chan struct{} // signals that flushBytes have been written
 
-	mu          sync.Mutex
-	content     Content
-	opening     bool
-	opened      bool  // content is set
-	recovering  bool  // from a failure until the engine knows that it is over
-	failedSince error // a failure that came while the last Recheck ran, or after it
-	finishing   bool  // complete was called, and the download is not finished
-	claimed     bool  // the engine said so since the last attempt
-	inFinish    bool  // a goroutine finishes it
-	outage      outage
+	mu             sync.Mutex
+	content        Content
+	opening        bool
+	opened         bool  // content is set
+	recovering     bool  // from a failure until the engine has been told that it is over
+	failedSince    error // a failure during or after the last Recheck
+	finishing      bool  // complete was called, but the download is not finished
+	completeCalled bool  // complete was called since the last attempt to finish
+	isFinishing    bool  // a goroutine is finishing the download
+	outage         outage
 }
 
-// An outage is what was reported of the last failure.
+// outage is what was reported about the latest failure.
 type outage struct {
-	reason   error       // why the torrent is paused; nil if it is not
-	told     []string    // the reasons reported in this outage, or the last one
-	ended    time.Time   // when the last one did
-	repeats  int         // how often the same failure came again at once
-	withheld *time.Timer // storage works again, and this reports it if it goes on doing so
+	reason        error       // why the torrent is paused; nil if it is not
+	reported      []string    // reasons reported in the current or last outage
+	ended         time.Time   // when the last outage ended
+	repeats       int         // how often the same failure recurred immediately
+	pendingResume *time.Timer // storage works again; the timer reports it unless storage fails before
 }
 
-// A storageOwner is the torrent as its storageSession sees it. The methods may be called
-// on any goroutine, and all but waitIdle return at once.
+// storageOwner is the torrent as seen by its storageSession. The methods may be called on
+// any goroutine, and all except waitIdle return at once.
 type storageOwner interface {
-	spawn(f func()) // runs f, unless the torrent ends, on a goroutine that ends before close
+	spawn(f func()) // runs f on a goroutine that ends before close, unless the torrent is ending
 	waitIdle()      // waits until nothing is being written
 	storageOpened(c Content)
-	storageFailing()         // nothing is to be stored or read until storageBack
-	storagePaused(err error) // to be reported
-	storageResumed()         // to be reported
+	storageFailing()         // do not store or read anything until storageBack
+	storagePaused(err error) // report it
+	storageResumed()         // report it
 	storageBack(have bitset.Set)
 	storageFinished()
 }
@@ -91,7 +91,7 @@ func newStorageSession(ctx context.Context, owner storageOwner, open func(contex
 	return &storageSession{ctx: ctx, owner: owner, open: open, dirty: make(chan struct{}, 1), flushNow: make(chan struct{}, 1)}
 }
 
-// start begins to open the storage.
+// start starts opening the storage.
 func (s *storageSession) start() {
 	s.mu.Lock()
 	s.opening = true
@@ -119,15 +119,15 @@ func (s *storageSession) run() {
 	s.flushInBackground()
 }
 
-// state returns whether the storage is being opened and why the torrent is paused.
+// state reports whether the storage is being opened, and why the torrent is paused.
 func (s *storageSession) state() (opening bool, reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.opening, s.outage.reason
 }
 
-// retry calls f until it works or the torrent stops. It reports every new reason why
-// it does not work.
+// retry calls f until it succeeds or the torrent stops. It reports every new reason for
+// its failure.
 func (s *storageSession) retry(wait time.Duration, f func() error) error {
 	for {
 		if wait > 0 && !s.sleep(wait) {
@@ -157,71 +157,72 @@ func (s *storageSession) sleep(d time.Duration) bool {
 	}
 }
 
-// pause keeps the reason why the torrent is paused and reports it unless it was
-// reported in this outage.
+// pause records the reason why the torrent is paused, and reports it unless it was
+// already reported in this outage.
 func (s *storageSession) pause(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, text := &s.outage, err.Error()
-	told := slices.Contains(o.told, text)
+	told := slices.Contains(o.reported, text)
 	known := o.reason != nil && told
 	switch {
-	case o.withheld != nil:
-		o.withheld.Stop()
-		o.withheld = nil
+	case o.pendingResume != nil:
+		o.pendingResume.Stop()
+		o.pendingResume = nil
 		o.repeats++
 	case known:
-	case o.reason == nil && told && time.Since(o.ended) < quietTime:
+	case o.reason == nil && told && time.Since(o.ended) < stableTime:
 		o.repeats++
 	case o.reason == nil:
-		o.repeats, o.told = 0, nil
+		o.repeats, o.reported = 0, nil
 	default:
 		o.repeats = 0
 	}
 	o.reason = err
 	if !known {
-		if len(o.told) == maxTold {
-			o.told = slices.Delete(o.told, 0, 1)
+		if len(o.reported) == maxReported {
+			o.reported = slices.Delete(o.reported, 0, 1)
 		}
-		if !slices.Contains(o.told, text) {
-			o.told = append(o.told, text)
+		if !slices.Contains(o.reported, text) {
+			o.reported = append(o.reported, text)
 		}
 		s.owner.storagePaused(err)
 	}
 }
 
-// resume reports that storage works, at once if the failure was new.
+// resume reports that storage works: at once if the failure was new, otherwise after
+// stableTime.
 func (s *storageSession) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.outage
-	if o.reason == nil || o.withheld != nil {
+	if o.reason == nil || o.pendingResume != nil {
 		return
 	}
 	if o.repeats > 0 {
 		var t *time.Timer
-		t = time.AfterFunc(quietTime, func() {
+		t = time.AfterFunc(stableTime, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if o.withheld == t {
+			if o.pendingResume == t {
 				s.endOutage()
 			}
 		})
-		o.withheld = t
+		o.pendingResume = t
 		return
 	}
 	s.endOutage()
 }
 
-// endOutage reports the end of an outage. mu is held.
+// endOutage reports the end of an outage. The caller holds mu.
 func (s *storageSession) endOutage() {
 	o := &s.outage
 	o.ended = time.Now()
-	o.reason, o.withheld, o.repeats = nil, nil, 0
+	o.reason, o.pendingResume, o.repeats = nil, nil, 0
 	s.owner.storageResumed()
 }
 
-// failed reports a failure of the storage and starts the recovery unless it is under way.
+// failed reports a storage failure and starts the recovery unless it is in progress.
 func (s *storageSession) failed(err error) {
 	s.pause(err)
 	s.mu.Lock()
@@ -239,12 +240,12 @@ func (s *storageSession) failed(err error) {
 	}
 }
 
-// recover asks the storage, with growing intervals, until it works again.
+// recover rechecks the storage, with growing pauses, until it works again.
 func (s *storageSession) recover(wait time.Duration) {
 	var have bitset.Set
 	err := s.retry(wait, func() (err error) {
-		// The engine hands out nothing while it is paused. What it handed out before
-		// is finished first, so that nothing half stored is in doubt.
+		// The engine hands out nothing while it is paused. Finish what it handed out
+		// before, so that nothing is half stored.
 		s.owner.waitIdle()
 		s.mu.Lock()
 		s.failedSince = nil
@@ -255,12 +256,12 @@ func (s *storageSession) recover(wait time.Duration) {
 	if err != nil {
 		return
 	}
-	signal(s.dirty) // what failed may have been a flush
+	signal(s.dirty) // a flush may have failed
 	s.owner.storageBack(have)
 }
 
-// recovered ends a recovery, now that the engine knows what storage holds. If storage
-// failed once more in between, another recovery begins.
+// recovered ends a recovery, after the engine has been told what storage holds. If
+// storage has failed again since, it starts another recovery.
 func (s *storageSession) recovered() {
 	s.mu.Lock()
 	s.recovering = false
@@ -273,7 +274,7 @@ func (s *storageSession) recovered() {
 	s.startFinish()
 }
 
-// wrote counts what the next flush has to sync.
+// wrote counts bytes that the next flush must sync.
 func (s *storageSession) wrote(n int64) {
 	now := s.unflushed.Add(n)
 	if now == n {
@@ -291,8 +292,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// flushInBackground flushes until the torrent stops: some time after something was
-// written, or when it is much.
+// flushInBackground flushes until the torrent stops: flushEvery after the first write, or
+// when flushBytes have been written.
 func (s *storageSession) flushInBackground() {
 	timer := time.NewTimer(flushEvery)
 	timer.Stop()
@@ -315,23 +316,23 @@ func (s *storageSession) flushInBackground() {
 	}
 }
 
-// complete gives the files their final names, now that the engine has all that is
-// wanted. It reports storageFinished when storage agrees that everything is verified and
-// in its place. A failure is recovered from first, and if that costs pieces, complete is
-// called again when they are there.
+// complete gives the files their final names after the engine has all wanted pieces. It
+// reports storageFinished once storage agrees that everything is verified and in place. A
+// failure is recovered from first; if pieces are lost, complete is called again when they
+// have been fetched.
 func (s *storageSession) complete() {
 	s.mu.Lock()
-	s.finishing, s.claimed = true, true
+	s.finishing, s.completeCalled = true, true
 	s.mu.Unlock()
 	s.startFinish()
 }
 
-// startFinish finishes the download if that is due and nothing stands against it.
+// startFinish finishes the download if that is due and possible now.
 func (s *storageSession) startFinish() {
 	s.mu.Lock()
-	start := s.finishing && !s.inFinish && !s.recovering
+	start := s.finishing && !s.isFinishing && !s.recovering
 	if start {
-		s.inFinish = true
+		s.isFinishing = true
 	}
 	s.mu.Unlock()
 	if start {
@@ -346,11 +347,11 @@ func (s *storageSession) finish() {
 		done, err = s.content.Storage.Complete()
 	}
 	s.mu.Lock()
-	if err == nil && !done && s.claimed {
+	if err == nil && !done && s.completeCalled {
 		err = errUnverified
 	}
 	// After a failure, recovered tries again.
-	s.inFinish, s.finishing, s.claimed = false, err != nil, false
+	s.isFinishing, s.finishing, s.completeCalled = false, err != nil, false
 	s.mu.Unlock()
 	switch {
 	case err != nil && s.ctx.Err() == nil:
@@ -360,12 +361,12 @@ func (s *storageSession) finish() {
 	}
 }
 
-// close flushes and closes the storage. Nothing else runs any more.
+// close flushes and closes the storage. Nothing else may be running.
 func (s *storageSession) close() error {
 	s.mu.Lock()
 	opened := s.opened
-	if s.outage.withheld != nil {
-		s.outage.withheld.Stop()
+	if s.outage.pendingResume != nil {
+		s.outage.pendingResume.Stop()
 	}
 	s.mu.Unlock()
 	if !opened {

@@ -14,7 +14,7 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// scriptedStorage is a Storage whose outcome a test sets.
+// scriptedStorage is a Storage whose results are set by the test.
 type scriptedStorage struct {
 	mu                              sync.Mutex
 	flush, finish, recheck, changed error
@@ -47,13 +47,13 @@ func (s *scriptedStorage) Recheck(context.Context) (have bitset.Set, err error) 
 func (s *scriptedStorage) flushed() (n int)   { s.do(func() { n = s.flushes }); return n }
 func (s *scriptedStorage) rechecked() (n int) { s.do(func() { n = s.rechecks }); return n }
 
-// sessionLog is the owner of a storageSession. It writes down what is reported.
+// sessionLog is the owner of a storageSession. It records what is reported.
 type sessionLog struct {
 	t       *testing.T
 	session *storageSession
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	held    atomic.Bool // storageBack is not answered
+	held    atomic.Bool // do not answer storageBack
 
 	mu   sync.Mutex
 	list []string
@@ -95,7 +95,7 @@ func (l *sessionLog) storageBack(bitset.Set) {
 	}
 }
 
-// withSession plays a session over a scripted storage in fake time.
+// withSession runs a session with a scripted storage in fake time.
 func withSession(t *testing.T, play func(l *sessionLog, s *scriptedStorage)) {
 	synctest.Test(t, func(t *testing.T) {
 		st := &scriptedStorage{}
@@ -117,7 +117,7 @@ func withSession(t *testing.T, play func(l *sessionLog, s *scriptedStorage)) {
 	})
 }
 
-func TestStorageIsOpenedAgainAndEachReasonReportedOnce(t *testing.T) {
+func TestOpenIsRetriedAndEachReasonReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &sessionLog{t: t}
 		var ctx context.Context
@@ -146,9 +146,9 @@ func TestStorageIsOpenedAgainAndEachReasonReportedOnce(t *testing.T) {
 	})
 }
 
-// Reasons that take turns, as attempts fail at a file and at its folder, are reported
-// once each, and the state tells the present one.
-func TestReasonsThatTakeTurnsAreReportedOnce(t *testing.T) {
+// Alternating reasons, as when attempts fail at a file and at its folder, are reported
+// once each, and the state contains the current one.
+func TestAlternatingReasonsAreReportedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &sessionLog{t: t}
 		var ctx context.Context
@@ -164,16 +164,16 @@ func TestReasonsThatTakeTurnsAreReportedOnce(t *testing.T) {
 		if n := attempts.Load(); n < 10 {
 			t.Errorf("%d attempts", n)
 		} else if _, err := l.session.state(); err != reasons[n%2] {
-			t.Error("the state tells", err)
+			t.Error("wrong reason in the state:", err)
 		}
 		l.cancel()
 		l.wg.Wait()
 	})
 }
 
-// A failure that Recheck cannot see comes back at once, for as long as its cause lasts.
-// That is reported as two pauses at most and asked about ever more rarely.
-func TestAFailureThatComesAgainAtOnceIsNotReportedAgain(t *testing.T) {
+// A failure that Recheck cannot detect recurs at once for as long as its cause lasts. It
+// is reported as at most two pauses, and rechecked less and less often.
+func TestRecurringFailureIsNotReportedAgain(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
 		broken := true
 		fail := errors.New("read-only file system")
@@ -201,7 +201,7 @@ func TestAFailureThatComesAgainAtOnceIsNotReportedAgain(t *testing.T) {
 		l.session.mu.Lock()
 		broken = false
 		l.session.mu.Unlock()
-		time.Sleep(retryLongest + quietTime + time.Second)
+		time.Sleep(retryLongest + stableTime + time.Second)
 		l.want("resumed")
 		if _, err := l.session.state(); err != nil {
 			t.Error(err)
@@ -210,7 +210,7 @@ func TestAFailureThatComesAgainAtOnceIsNotReportedAgain(t *testing.T) {
 	})
 }
 
-// Completion is reported when Finish works and storage agrees, and not before.
+// Completion is reported when Finish has succeeded and storage agrees, not before.
 func TestCompletionIsReportedWhenStorageAgrees(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
 		st.do(func() { st.finish = errors.New("in the way") })
@@ -227,7 +227,7 @@ func TestCompletionIsReportedWhenStorageAgrees(t *testing.T) {
 		time.Sleep(time.Minute)
 		l.got()
 
-		// Somebody changed a file: it is checked, and the attempt repeated.
+		// A file has been changed: it is rechecked, and the attempt repeated.
 		st.do(func() { st.changed = errors.New("changed") })
 		l.session.complete()
 		l.want("paused: changed")
@@ -235,7 +235,7 @@ func TestCompletionIsReportedWhenStorageAgrees(t *testing.T) {
 		time.Sleep(retryFirst)
 		l.want("resumed", "finished")
 
-		// The check costs pieces: the engine says when they are there again.
+		// The recheck finds missing pieces: the engine reports when it has them again.
 		time.Sleep(time.Minute)
 		st.do(func() { st.incomplete = true })
 		l.session.complete()
@@ -250,7 +250,7 @@ func TestCompletionIsReportedWhenStorageAgrees(t *testing.T) {
 	})
 }
 
-func TestAFailureDuringARecoveryStartsAnother(t *testing.T) {
+func TestFailureDuringRecoveryStartsAnother(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
 		l.held.Store(true)
 		l.session.failed(errors.New("one"))
@@ -271,13 +271,13 @@ func TestFlushesAfterTimeOrBytes(t *testing.T) {
 	withSession(t, func(l *sessionLog, st *scriptedStorage) {
 		time.Sleep(time.Hour)
 		if st.flushed() != 0 {
-			t.Error("flushed what was not written")
+			t.Error("flushed although nothing was written")
 		}
 		l.session.wrote(1)
 		time.Sleep(flushEvery - 1)
 		l.session.wrote(1)
 		if synctest.Wait(); st.flushed() != 0 {
-			t.Error("flushed early")
+			t.Error("flushed too early")
 		}
 		time.Sleep(time.Second)
 		if synctest.Wait(); st.flushed() != 1 {
@@ -295,7 +295,7 @@ func TestFlushesAfterTimeOrBytes(t *testing.T) {
 		l.want("resumed")
 		time.Sleep(flushEvery + time.Second)
 		if synctest.Wait(); st.flushed() != 4 {
-			t.Error(st.flushed(), "flushes: what failed is flushed again")
+			t.Error(st.flushed(), "flushes: a failed flush must be repeated")
 		}
 	})
 }

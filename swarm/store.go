@@ -10,8 +10,7 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// A storeJob is a chunk on its way from memory to storage. It owns the slot's
-// reference to the buffer.
+// storeJob stores a chunk. It owns the slot's reference to the buffer.
 type storeJob struct {
 	t      *Torrent
 	buffer *buf.Buffer
@@ -21,8 +20,8 @@ type storeJob struct {
 	round  uint32
 }
 
-// worker hashes and writes until the queue is closed. When jobs wait for workers,
-// it hashes two pieces at once.
+// worker hashes and writes until the queue is closed. When jobs are waiting, it hashes
+// two pieces together.
 func (s *Shared) worker() {
 	for {
 		j, second, n := s.work.pop()
@@ -33,45 +32,46 @@ func (s *Shared) worker() {
 			j.run()
 			j.t.jobDone()
 		default:
-			x, y := j.t.info.DigestPair(int(j.block.Piece), j.mem(), second.t.info, int(second.block.Piece), second.mem())
-			j.whole(x)
+			x, y := j.t.info.DigestPair(int(j.block.Piece), j.data(), second.t.info, int(second.block.Piece), second.data())
+			j.storePiece(x)
 			j.t.jobDone()
-			second.whole(y)
+			second.storePiece(y)
 			second.t.jobDone()
 		}
 	}
 }
 
-func (j *storeJob) mem() []byte { return j.buffer.Bytes()[:j.block.Length] }
+func (j *storeJob) data() []byte { return j.buffer.Bytes()[:j.block.Length] }
 
-// isWhole reports whether the chunk is a piece.
-func (j *storeJob) isWhole() bool {
+// isWholePiece reports whether the chunk is a complete piece.
+func (j *storeJob) isWholePiece() bool {
 	return int64(j.block.Length) == j.t.info.DataSize(int(j.block.Piece))
 }
 
-// pairs reports whether j and o are whole pieces whose SHA-1 can be computed side by
-// side: of the same size, with the padding that a hybrid has behind its small files.
-func (j *storeJob) pairs(o *storeJob) bool {
-	return j.isWhole() && o.isWhole() && j.t.info.HasV1() && o.t.info.HasV1() &&
+// canPairWith reports whether j and o are complete pieces whose SHA-1 can be computed together:
+// they have the same size, including padding after small files in a hybrid torrent.
+func (j *storeJob) canPairWith(o *storeJob) bool {
+	return j.isWholePiece() && o.isWholePiece() && j.t.info.HasV1() && o.t.info.HasV1() &&
 		j.t.info.PieceSize(int(j.block.Piece)) == o.t.info.PieceSize(int(o.block.Piece))
 }
 
 func (j *storeJob) run() {
 	switch info, p := j.t.info, int(j.block.Piece); {
-	case !j.isWhole():
-		j.part(j.mem())
+	case !j.isWholePiece():
+		j.storeChunk(j.data())
 	case info.Plain(p):
-		j.whole(metainfo.Digest{V1: sha1.Sum(j.mem())})
+		j.storePiece(metainfo.Digest{V1: sha1.Sum(j.data())})
 	default:
 		h := info.NewPieceHash(p)
-		_, _ = h.Write(j.mem())
-		j.whole(h.Digest())
+		_, _ = h.Write(j.data())
+		j.storePiece(h.Digest())
 	}
 }
 
-// whole stores a piece that is one chunk: it is written only if it is right.
-func (j *storeJob) whole(sum metainfo.Digest) {
-	t, p, mem := j.t, int(j.block.Piece), j.mem()
+// storePiece stores a piece that consists of one chunk. It is written only if its hash is
+// correct.
+func (j *storeJob) storePiece(sum metainfo.Digest) {
+	t, p, mem := j.t, int(j.block.Piece), j.data()
 	ok := sum == t.info.Digest(p)
 	if ok {
 		if err := t.write(mem, j.offset()); err != nil {
@@ -92,10 +92,10 @@ func (j *storeJob) whole(sum metainfo.Digest) {
 	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums, leaves))
 }
 
-// part stores one chunk of several. The piece's hash advances in the order of
-// chunks, each from memory if its turn comes while it is there. What was written
-// before its turn is read again when the last chunk is written.
-func (j *storeJob) part(mem []byte) {
+// storeChunk stores one of several chunks of a piece. The piece's hash is computed in the order
+// of the chunks, from memory if the previous chunks have been hashed. Chunks written
+// before their turn are read back when the last chunk has been written.
+func (j *storeJob) storeChunk(mem []byte) {
 	t := j.t
 	ps := t.partial(j.block.Piece, j.round)
 	hashed := ps.advance(j.block.Begin, mem)
@@ -105,7 +105,7 @@ func (j *storeJob) part(mem []byte) {
 	}
 	t.content.Storage.MarkChunk(int(j.block.Piece), j.block.Begin, mem)
 	if !hashed {
-		ps.advance(j.block.Begin, mem) // its turn may have come meanwhile
+		ps.advance(j.block.Begin, mem) // the previous chunks may have been hashed meanwhile
 	}
 	last := ps.wrote(j.block.Begin / uint32(t.cfg.Shared.ChunkSize()))
 	j.buffer.Release()
@@ -113,7 +113,7 @@ func (j *storeJob) part(mem []byte) {
 	if !last {
 		return
 	}
-	ok, sums, leaves, err := t.verdict(j.block.Piece, ps, j.sums)
+	ok, sums, leaves, err := t.verifyPiece(j.block.Piece, ps, j.sums)
 	if err != nil {
 		t.storageFailed(err)
 		return
@@ -142,8 +142,8 @@ func verified(piece uint32, ok bool, sums []uint64, leaves []metainfo.Root) item
 	return item{ev: &engine.EvVerified{Piece: piece, OK: ok, Sums: sums, Leaves: leaves}}
 }
 
-// appendSums appends a checksum of each block of mem, which begins at a block.
-// Peers cannot aim at it: the seed is this process's secret.
+// appendSums appends a checksum of each block of mem, which starts at a block boundary.
+// Peers cannot construct collisions because the seed is secret.
 func (s *Shared) appendSums(dst []uint64, mem []byte) []uint64 {
 	for len(mem) > 0 {
 		n := min(len(mem), metainfo.BlockSize)
@@ -153,19 +153,19 @@ func (s *Shared) appendSums(dst []uint64, mem []byte) []uint64 {
 	return dst
 }
 
-// A partial is a piece of several chunks, some of which are written.
+// partial is the state of a piece of several chunks, some of which have been written.
 type partial struct {
 	round uint32
 
 	mu      sync.Mutex
-	busy    bool // somebody advances the hash
+	busy    bool // a goroutine is hashing
 	hash    *metainfo.PieceHash
 	next    uint32 // bytes hashed
 	written []bool // by chunk
 	left    int    // chunks not written
 }
 
-// advance hashes mem if it is next and nobody else is hashing.
+// advance hashes mem if it is next and no other goroutine is hashing.
 func (ps *partial) advance(begin uint32, mem []byte) bool {
 	ps.mu.Lock()
 	if ps.busy || ps.next != begin {
@@ -182,7 +182,7 @@ func (ps *partial) advance(begin uint32, mem []byte) bool {
 	return true
 }
 
-// wrote notes that a chunk is written and reports whether it was the last.
+// wrote records that a chunk has been written, and reports whether it was the last.
 func (ps *partial) wrote(chunk uint32) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -194,8 +194,8 @@ func (ps *partial) wrote(chunk uint32) bool {
 	return ps.left == 0
 }
 
-// partial is the state of a piece in this round: since the engine began it, or
-// began it again. Round 0 goes on with what storage had of it.
+// partial returns the state of a piece in this round, which began when the engine began
+// or restarted the piece. Round 0 continues with what storage had of it.
 func (t *Torrent) partial(piece, round uint32) *partial {
 	t.storeMu.Lock()
 	defer t.storeMu.Unlock()
@@ -225,8 +225,8 @@ func (t *Torrent) forgetPartial(piece uint32, ps *partial) {
 	}
 }
 
-// verdict ends the hash of a piece that is written whole.
-func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, leaves []metainfo.Root, err error) {
+// verifyPiece completes the hash of a fully written piece.
+func (t *Torrent) verifyPiece(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, leaves []metainfo.Root, err error) {
 	size := uint32(t.info.DataSize(int(piece)))
 	start := int64(piece) * t.info.PieceLength
 	var scratch []byte
@@ -259,7 +259,7 @@ func (t *Torrent) verdict(piece uint32, ps *partial, want bool) (ok bool, sums [
 	return ok, sums, leaves, err
 }
 
-// write writes and counts what the flusher will have to do.
+// write writes b and counts its bytes for the next flush.
 func (t *Torrent) write(b []byte, off int64) error {
 	if err := t.content.Storage.WriteAt(b, off); err != nil {
 		return err
@@ -268,7 +268,7 @@ func (t *Torrent) write(b []byte, off int64) error {
 	return nil
 }
 
-// jobDone counts a job down; see waitIdle.
+// jobDone records the end of a job; see waitIdle.
 func (t *Torrent) jobDone() {
 	t.storeMu.Lock()
 	t.jobs--
@@ -281,7 +281,7 @@ func (t *Torrent) jobDone() {
 	}
 }
 
-// waitIdle waits until no store job is under way and forgets what is half stored.
+// waitIdle waits until no store job is running, and forgets partial pieces.
 func (t *Torrent) waitIdle() {
 	t.storeMu.Lock()
 	defer t.storeMu.Unlock()

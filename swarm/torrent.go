@@ -18,52 +18,52 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A Torrent is one torrent that runs, from New to Stop. Its methods may be
-// called from any goroutine.
+// Torrent is a running torrent, from New to Stop. Its methods may be called from any
+// goroutine.
 type Torrent struct {
 	cfg    Config
 	epoch  time.Time
-	ctx    context.Context // ends when the torrent is told to stop
+	ctx    context.Context // ends when Stop is called
 	cancel context.CancelFunc
 	done   chan struct{} // closed when everything has ended
 	inbox  inbox
-	tasks  sync.WaitGroup // goroutines that are neither loop nor connection
+	tasks  sync.WaitGroup // goroutines other than the loop and connections
 
 	up, down *shaper.Flow
 
-	nextConn atomic.Uint32
-	lobby    *Lobby // of incoming handshakes
-	names    atomic.Pointer[[]name]
-	maxFrame atomic.Int64
-	stopping atomic.Bool
+	nextConn    atomic.Uint32
+	handshakes  *PendingHandshakes // incoming handshakes in progress
+	swarmHashes atomic.Pointer[[]swarmHash]
+	maxFrame    atomic.Int64
+	stopping    atomic.Bool
 
-	// engMu lets Snapshot read the engine between the loop's turns.
+	// engMu allows Snapshot to read the engine between turns of the loop.
 	engMu sync.Mutex
 	eng   *engine.Engine
 
-	// The loop's own.
+	// The following fields are used only by the loop.
 	conns     map[engine.Conn]*conn
 	outputs   []*output     // of this turn
-	unused    []*output     // to be used again
-	uploading *output       // of outputs, the last that got an upload
-	timed     []*conn       // a message that they have to send is waited for
-	slots     []*buf.Buffer // what stands behind each slot; nil before its first lease
+	unused    []*output     // to be reused
+	uploading *output       // the output that got the latest upload
+	timed     []*conn       // connections with an unsent Timed message
+	slots     []*buf.Buffer // buffer of each slot; nil before its first lease
 	stopped   bool          // EvStop was stepped
-	ending    bool          // the last things are being done
-	first     bool          // FirstPiece was told
+	ending    bool          // shutdown has begun
+	first     bool          // FirstPiece was sent
 	ended     bool
 
-	// Set by the loop before the first command that needs them, never changed.
+	// Set by the loop before the first command that needs them, then constant.
 	info    *metainfo.Info
 	content Content
 
 	closeErr error // set before done is closed
 
 	storeMu  sync.Mutex
-	jobs     int // store jobs handed to the workers and not done
+	jobs     int // store jobs given to the workers and not done
 	jobsIdle sync.Cond
 	partials map[uint32]*partial
-	resumed  []engine.Block // chunks that storage had at the beginning
+	resumed  []engine.Block // chunks that storage had at the start
 
 	storage *storageSession
 }
@@ -83,12 +83,12 @@ func New(cfg Config) *Torrent {
 		cfg.OnEvent = func(Event) {}
 	}
 	t := &Torrent{
-		cfg: cfg, epoch: time.Now(), done: make(chan struct{}), lobby: NewLobby(maxGreeting, maxGreetingPerHost),
+		cfg: cfg, epoch: time.Now(), done: make(chan struct{}), handshakes: NewPendingHandshakes(maxHandshakes, maxHandshakesPerHost),
 		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	names := namesOf(&t.cfg)
-	t.names.Store(&names)
+	names := swarmHashesOf(&t.cfg)
+	t.swarmHashes.Store(&names)
 	t.up, t.down = cfg.Shared.up.NewFlow(), cfg.Shared.down.NewFlow()
 	t.up.SetRate(cfg.UpRate)
 	t.down.SetRate(cfg.DownRate)
@@ -112,48 +112,46 @@ func New(cfg Config) *Torrent {
 	return t
 }
 
-// AddCandidates tells of addresses that may be peers.
+// AddCandidates adds addresses that may be peers.
 func (t *Torrent) AddCandidates(cs []engine.Candidate) {
 	if len(cs) > 0 {
 		t.inbox.post(item{ev: &engine.EvCandidates{Candidates: slices.Clone(cs)}})
 	}
 }
 
-// SetWanted replaces the set of wanted pieces, which has a bit for each piece, and
-// that of the files whose bytes count as wanted, which may be left out: all.
+// SetWanted replaces the set of wanted pieces, which has one bit per piece, and the set
+// of files whose bytes count as wanted. An empty files means all.
 func (t *Torrent) SetWanted(pieces, files bitset.Set) {
 	t.inbox.post(item{ev: &engine.EvWanted{Wanted: pieces.Clone(), Files: files.Clone()}})
 }
 
-// SetFocus says that of all that is wanted only these pieces are to be fetched
-// for now, most urgent first; an empty list is none, nil lifts the focus.
+// SetFocus restricts downloading to these pieces, most urgent first. An empty list means
+// none; nil removes the restriction.
 func (t *Torrent) SetFocus(pieces []uint32) {
 	t.inbox.post(item{ev: &engine.EvFocus{Pieces: slices.Clone(pieces)}})
 }
 
-// SetLimits changes what is granted: chunks, dials at once and connections.
-// Without chunks nothing is downloaded until there are some.
+// SetLimits sets the limits on buffers, simultaneous dials and connections. Without
+// buffers nothing is downloaded.
 func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
 	t.inbox.post(item{ev: &engine.EvBudget{Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
 }
 
-// SetRates bounds what the torrent sends and receives, in bytes a second, within
-// what all torrents may; 0 is no limit of its own.
+// SetRates limits what the torrent sends and receives, in bytes per second, in addition
+// to the limits of all torrents; 0 means no limit of its own.
 func (t *Torrent) SetRates(up, down int64) {
 	t.up.SetRate(up)
 	t.down.SetRate(down)
 	t.limitChanged()
 }
 
-// SetUploads changes how many peers are unchoked at once by merit, and when the torrent
-// super-seeds.
+// SetUploads sets the number of regular upload slots, and when the torrent super-seeds.
 func (t *Torrent) SetUploads(slots int, super engine.SuperSeed) {
 	t.inbox.post(item{ev: &engine.EvUploads{Uploads: slots, SuperSeed: super}})
 }
 
-// limitChanged tells the engine of the limit of the upload rate. The limit is read on
-// the loop: of changes that cross each other the last one counts, whatever the order of
-// the calls.
+// limitChanged passes the upload limit to the engine. The limit is read on the loop, so
+// that the last of several concurrent changes wins whatever the order of the calls.
 func (t *Torrent) limitChanged() {
 	t.inbox.post(item{fn: func() {
 		ev := &engine.EvUpLimit{BytesPerSecond: t.up.Limit()}
@@ -163,14 +161,14 @@ func (t *Torrent) limitChanged() {
 	}})
 }
 
-// SetExternal tells our own address of a family as the network sees it; it is not dialled.
+// SetExternal sets our external address of one family, which is not dialled.
 func (t *Torrent) SetExternal(addr netip.Addr) {
 	t.inbox.post(item{ev: &engine.EvExternal{Addr: addr}})
 }
 
-// Stop closes every connection, lets the workers finish, flushes and closes the
-// storage. When ctx ends first it returns at once with ctx's error, and the rest
-// follows by itself.
+// Stop closes every connection, waits for the workers, and flushes and closes the
+// storage. If ctx ends first, it returns ctx's error at once and shutdown continues in
+// the background.
 func (t *Torrent) Stop(ctx context.Context) error {
 	if !t.stopping.Swap(true) {
 		t.inbox.post(item{ev: &engine.EvStop{}, fn: func() { t.stopped = true }})
@@ -184,12 +182,12 @@ func (t *Torrent) Stop(ctx context.Context) error {
 	}
 }
 
-// Done is closed when the torrent has stopped altogether.
+// Done returns a channel that is closed when the torrent has stopped completely.
 func (t *Torrent) Done() <-chan struct{} { return t.done }
 
 func (t *Torrent) now() mono.Time { return mono.From(t.epoch, time.Now()) }
 
-// loop is the torrent's goroutine.
+// loop is the torrent's main loop.
 func (t *Torrent) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -218,13 +216,13 @@ func (t *Torrent) loop() {
 	t.cfg.Shared.leave(t)
 	t.inbox.close()
 	for _, it := range t.inbox.swap(nil) {
-		t.refuse(&it)
+		t.discardItem(&it)
 	}
 	close(t.done)
 }
 
-// turn steps what came in and does what the engine decides. Its work is bounded
-// by the inbox.
+// turn steps the items through the engine and executes its commands. The work per turn is
+// bounded by the inbox.
 func (t *Torrent) turn(items []item) {
 	now := t.now()
 	for i := range items {
@@ -234,7 +232,7 @@ func (t *Torrent) turn(items []item) {
 		}
 		switch {
 		case it.block.Kind != 0:
-			t.check(it)
+			t.checkSlot(it)
 			t.engMu.Lock()
 			t.eng.StepBlock(now, it.block)
 			t.engMu.Unlock()
@@ -260,15 +258,15 @@ func (t *Torrent) turn(items []item) {
 		t.do(&cmds[i])
 	}
 	t.flushOutputs()
-	t.tellSent()
+	t.reportSent()
 	if t.stopped {
 		t.tryEnd()
 	}
 }
 
-// tellSent tells the engine which of the messages that it times are written. It
-// runs at every turn, and while there are connections one comes every second.
-func (t *Torrent) tellSent() {
+// reportSent tells the engine which Timed messages have been written. It runs every turn;
+// while there are connections, there is a turn at least every second.
+func (t *Torrent) reportSent() {
 	waiting := t.timed[:0]
 	for _, c := range t.timed {
 		if t.conns[c.id] == nil {
@@ -284,7 +282,7 @@ func (t *Torrent) tellSent() {
 	t.timed = waiting
 }
 
-// register keeps the loop's list of connections.
+// register updates the map of connections.
 func (t *Torrent) register(it *item) {
 	switch it.ev.(type) {
 	case *engine.EvConnected:
@@ -297,16 +295,16 @@ func (t *Torrent) register(it *item) {
 	}
 }
 
-// check turns a block into an unwanted one if its slot was given up, and perhaps
-// given out again, while it was filled: its payload is not where it seems.
-func (t *Torrent) check(it *item) {
+// checkSlot changes a block event to BlockUnwanted if its slot was freed, and perhaps reused,
+// while the payload arrived: the payload is not in that slot.
+func (t *Torrent) checkSlot(it *item) {
 	if it.block.Kind == engine.BlockArrived && t.slots[it.block.Slot] != it.buffer {
 		it.block.Kind = engine.BlockUnwanted
 	}
 }
 
-// refuse undoes what an item carries that came after the end.
-func (t *Torrent) refuse(it *item) {
+// discardItem releases the resources of an item that arrived after the end.
+func (t *Torrent) discardItem(it *item) {
 	if it.buffer != nil {
 		it.buffer.Release()
 	}
@@ -315,9 +313,9 @@ func (t *Torrent) refuse(it *item) {
 	}
 }
 
-func (t *Torrent) tell(ev Event) { t.cfg.OnEvent(ev) }
+func (t *Torrent) emit(ev Event) { t.cfg.OnEvent(ev) }
 
-// tryEnd begins the end when nothing is under way any more.
+// tryEnd starts the shutdown when nothing is in progress any more.
 func (t *Torrent) tryEnd() {
 	t.storeMu.Lock()
 	idle := t.jobs == 0

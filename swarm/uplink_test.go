@@ -18,12 +18,12 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A taker is a peer that has nothing and requests blocks over and over, whatever it has
-// got already, so that there are always requests that wait.
+// taker is a peer that has nothing and requests blocks over and over, including those it
+// has received, so that there are always waiting requests.
 type taker struct {
 	*script
 	info  *metainfo.Info
-	depth int   // how many requests wait
+	depth int   // number of waiting requests
 	asked int64 // blocks
 	got   atomic.Int64
 }
@@ -39,8 +39,7 @@ func (k *taker) ask(n int) {
 	k.write(b)
 }
 
-// run takes what it is sent until the connection ends, and counts the bytes of the
-// piece messages.
+// run receives until the connection ends, and counts the bytes of the piece messages.
 func (k *taker) run() {
 	k.r = bufio.NewReaderSize(k.nc, 64<<10)
 	k.send(wire.Msg{Type: wire.Interested})
@@ -60,7 +59,7 @@ func (k *taker) run() {
 			return
 		}
 		switch wire.Type(head[wire.PrefixLen]) {
-		case wire.Unchoke: // a choke has dropped what waited
+		case wire.Unchoke: // a choke has dropped the waiting requests
 			k.ask(k.depth)
 		case wire.Piece:
 			k.got.Add(int64(n + wire.PrefixLen))
@@ -69,17 +68,17 @@ func (k *taker) run() {
 	}
 }
 
-// The whole of the upload limit is used while requests wait, however many peers there
-// are and however high it is, and no more: if each peer has many requests, and if all
-// have no more together than what goes out in a quarter of a second.
-func TestTheUploadLimitIsUsed(t *testing.T) {
+// While requests wait, exactly the upload limit is used, however many peers there are and
+// however high it is: if each peer has many requests, and also if all together have only
+// a quarter of a second's worth.
+func TestUploadLimitIsUsed(t *testing.T) {
 	if raceEnabled {
 		t.Skip("it moves gigabytes")
 	}
 	info, full := makeContent(t, 4<<20, 256<<10)
 	measure := func(t *testing.T, limit int64, peers, depth int, span time.Duration) (used float64) {
 		sim(t, func(t *testing.T, _ *simnet.Net) {
-			// A connection of simnet carries 256 KiB in each round trip.
+			// A simnet connection carries 256 KiB per round trip.
 			n := simnet.New(1, simnet.Link{Delay: time.Millisecond})
 			seed := startNode(t, n, 1, info, full.copy(), rates(limit, 0), func(c *Config, _ *SharedConfig) { c.Uploads = peers })
 			defer seed.close()
@@ -109,15 +108,15 @@ func TestTheUploadLimitIsUsed(t *testing.T) {
 			quarter := max(4, int(limit/4>>14))
 			span := 30 * time.Second
 			if limit > 32<<20 {
-				span /= 10 // which is as many blocks as 30 s of 6 MiB a second
+				span /= 10 // as many blocks as 30 s at 6 MiB/s
 			}
 			for _, depth := range []int{100, max(1, quarter/peers)} {
 				t.Run(fmt.Sprintf("%d KiB a second, %d peers, %d requests each", limit>>10, peers, depth), func(t *testing.T) {
 					used := measure(t, limit, peers, depth, span)
-					t.Logf("%.4f of the limit", used)
-					// A block more or less may be under way than in the beginning.
+					t.Logf("used %.4f of the limit", used)
+					// There may be a block more or less in progress than at the start.
 					if block := 16 << 10 / (float64(limit) * span.Seconds()); used < 0.98-block || used > 1.001+block {
-						t.Errorf("%.4f of the limit are used", used)
+						t.Errorf("used %.4f of the limit", used)
 					}
 				})
 			}
@@ -125,15 +124,16 @@ func TestTheUploadLimitIsUsed(t *testing.T) {
 	}
 }
 
-// If the upload rate is limited, blocks leave in the order of the engine's commands,
+// If the upload rate is limited, blocks are sent in the order of the engine's commands,
 // whichever connections they are for.
-func TestBlocksLeaveInTheOrderOfTheCommands(t *testing.T) {
+func TestBlocksAreSentInTheOrderOfTheCommands(t *testing.T) {
 	info, full := makeContent(t, 1<<20, 256<<10)
 	sim(t, func(t *testing.T, n *simnet.Net) {
 		seed := startNode(t, n, 1, info, full, rates(256<<10, 0))
 		defer seed.close()
 		seed.await(Opened, time.Second)
-		// The engine does not know these connections, so it has no say in what they send.
+		// The engine does not know these connections, so it does not influence what they
+		// send.
 		const first = 1000
 		var mu sync.Mutex
 		var got []int

@@ -15,7 +15,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// startTakers connects so many peers that request without end.
+// startTakers connects count peers that request continuously.
 func startTakers(t *testing.T, n *simnet.Net, seed *node, info *metainfo.Info, first, count, depth int) (all []*taker) {
 	for i := range count {
 		k := &taker{script: dialScript(t, n, byte(first+i), seed, info.Hash, false), info: info, depth: depth}
@@ -25,7 +25,7 @@ func startTakers(t *testing.T, n *simnet.Net, seed *node, info *metainfo.Info, f
 	return all
 }
 
-// rateOf returns how many bytes a second the takers receive over a span.
+// rateOf returns how many bytes per second the takers receive during span.
 func rateOf(all []*taker, span time.Duration) float64 {
 	var n int64
 	for _, k := range all {
@@ -38,8 +38,8 @@ func rateOf(all []*taker, span time.Duration) float64 {
 	return float64(n) / span.Seconds()
 }
 
-// A peer that requests and reads nothing, and one that reads slowly, leave the uplink of
-// a limited seed to those that read fast.
+// A peer that requests but reads nothing, and one that reads slowly, leave the uplink of
+// a limited seed to faster readers.
 func TestSlowReadersLeaveTheUplinkToOthers(t *testing.T) {
 	for _, limit := range []int64{256 << 10, 2 << 20} {
 		t.Run(fmt.Sprintf("%d KiB a second", limit>>10), func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestSlowReadersLeaveTheUplinkToOthers(t *testing.T) {
 				used := rateOf(all, 60*time.Second) / float64(limit)
 				t.Logf("%.3f of the limit", used)
 				if used < 0.97 {
-					t.Errorf("%.3f of the limit are used beside peers that do not read", used)
+					t.Errorf("used %.3f of the limit with peers that do not read", used)
 				}
 				for _, k := range all {
 					k.nc.Close()
@@ -70,8 +70,8 @@ func TestSlowReadersLeaveTheUplinkToOthers(t *testing.T) {
 	}
 }
 
-// A change of the limit holds at once: to none, to little and to much.
-func TestTheUploadLimitMayChange(t *testing.T) {
+// A change of the limit takes effect at once: to none, to little and to much.
+func TestUploadLimitMayChange(t *testing.T) {
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, _ *simnet.Net) {
 		n := simnet.New(1, simnet.Link{Delay: 5 * time.Millisecond, Rate: 4 << 20})
@@ -84,13 +84,13 @@ func TestTheUploadLimitMayChange(t *testing.T) {
 			seed.shared.SetRates(limit, 0)
 			time.Sleep(3 * time.Second)
 			want := float64(limit)
-			if limit == 0 { // the seed's link is the limit
+			if limit == 0 { // the seed's link limits it
 				want = 4 << 20
 			}
 			got := rateOf(all, 10*time.Second)
 			t.Logf("limit %d KiB/s: %.0f KiB/s", limit>>10, got/1024)
 			if got < 0.95*want || got > 1.02*want {
-				t.Errorf("%.0f KiB a second at a limit of %d", got/1024, limit>>10)
+				t.Errorf("%.0f KiB/s at a limit of %d", got/1024, limit>>10)
 			}
 		}
 		for _, k := range all {
@@ -99,8 +99,8 @@ func TestTheUploadLimitMayChange(t *testing.T) {
 	})
 }
 
-// Three torrents that seed to four leechers each use the whole limit of their node, and
-// about as much of it each.
+// Three torrents that seed to four leechers each use the full limit of their node, in
+// about equal parts.
 func TestTorrentsShareTheUploadLimit(t *testing.T) {
 	const limit = 600 << 10
 	type content struct {
@@ -151,11 +151,11 @@ func TestTorrentsShareTheUploadLimit(t *testing.T) {
 		}
 		t.Logf("%.3f of the limit: %d bytes", sum, sent)
 		if sum < 0.97 || sum > 1.02 {
-			t.Errorf("%.3f of the limit are used", sum)
+			t.Errorf("used %.3f of the limit", sum)
 		}
 		for i, b := range sent {
 			if share := float64(b) / (30 * limit) / sum; share < 0.3 || share > 0.37 {
-				t.Errorf("torrent %d has %.2f of what was sent", i, share)
+				t.Errorf("torrent %d sent %.2f of the total", i, share)
 			}
 		}
 	})

@@ -16,19 +16,19 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// generous is hello of a peer that has everything and unchokes whom it talks to.
+// generous returns hello of a peer that has everything and unchokes us.
 func generous(ih id.ID, num int) []byte {
 	return wire.Append(wire.Append(hello(ih, num), wire.Msg{Type: wire.HaveAll}), wire.Msg{Type: wire.Unchoke})
 }
 
-// mute takes requests and answers none.
+// mute accepts requests and answers none.
 func mute(nc net.Conn, ih id.ID, num int) {
 	if _, err := nc.Write(generous(ih, num)); err == nil {
 		_, _ = io.Copy(io.Discard, nc)
 	}
 }
 
-// trickle answers the first request with a byte a second.
+// trickle answers the first request at one byte per second.
 func trickle(nc net.Conn, ih id.ID, num int) {
 	if _, err := nc.Write(generous(ih, num)); err != nil {
 		return
@@ -63,7 +63,7 @@ func trickle(nc net.Conn, ih id.ID, num int) {
 	}
 }
 
-// flap chokes and unchokes in turn.
+// flap chokes and unchokes alternately.
 func flap(nc net.Conn, ih id.ID, num int) {
 	if _, err := nc.Write(generous(ih, num)); err != nil {
 		return
@@ -77,11 +77,11 @@ func flap(nc net.Conn, ih id.ID, num int) {
 	}
 }
 
-// Peers that take requests and deliver nothing, or a byte a second, delay a
-// download from one good seed by half of its time and five seconds at most.
+// Peers that accept requests and deliver nothing, or a byte per second, delay a download
+// from one good seed by at most half of its time plus five seconds.
 func TestBatteryMutePeersOnTheWire(t *testing.T) {
 	if raceEnabled {
-		t.Skip("did not run: it is slow under the race detector")
+		t.Skip("slow under the race detector")
 	}
 	counts := []int{20, 60}
 	if soak() {
@@ -109,7 +109,7 @@ func TestBatteryMutePeersOnTheWire(t *testing.T) {
 				kinds[k%len(kinds)](nc, info.Hash, k)
 			})
 		}
-		time.Sleep(time.Second) // they are there first
+		time.Sleep(time.Second) // they connect first
 		if s := leech.Snapshot(); s.Connected < count-count/20 {
 			t.Errorf("%d of %d are connected", s.Connected, count)
 		}
@@ -130,10 +130,10 @@ func TestBatteryMutePeersOnTheWire(t *testing.T) {
 			var took time.Duration
 			synctest.Test(t, func(t *testing.T) { took = measure(t, kinds, count) })
 			if took > alone*3/2+5*time.Second {
-				t.Errorf("beside %d %s peers %v, alone %v", count, name, took, alone)
+				t.Errorf("with %d %s peers %v, alone %v", count, name, took, alone)
 			}
 			worst = max(worst, took)
 		}
 	}
-	t.Logf("battery: 32 MiB from one seed beside %v mute, trickling and flapping peers: %v in the worst, %v alone", counts, worst, alone)
+	t.Logf("battery: 32 MiB from one seed with %v mute, trickling and flapping peers: at worst %v, alone %v", counts, worst, alone)
 }

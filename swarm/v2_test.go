@@ -10,7 +10,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// madeByLibtorrent is a torrent of metainfo's testdata and its content.
+// madeByLibtorrent returns a torrent of metainfo's testdata and its content.
 func madeByLibtorrent(t testing.TB, name string) (*metainfo.Info, *memStorage) {
 	t.Helper()
 	b, err := os.ReadFile("../magnet/metainfo/testdata/" + name + ".torrent")
@@ -37,14 +37,14 @@ func madeByLibtorrent(t testing.TB, name string) (*metainfo.Info, *memStorage) {
 	return tt.Info, m
 }
 
-// named changes by what infohashes a torrent begins.
+// named sets the infohashes from which a torrent starts.
 func named(hash id.ID, v2 id.ID32) option {
 	return func(c *Config, _ *SharedConfig) { c.InfoHash, c.InfoHashV2 = hash, v2 }
 }
 
-// From a v2 infohash alone: the metadata, the layers, the pieces. From either
-// infohash of a hybrid, and by way of the other: whoever knows one name of it meets
-// whoever knows the other when the metadata tells.
+// From a v2 infohash only: metadata, layers and pieces. From either infohash of a hybrid
+// torrent: a peer that knows one infohash also meets peers that know the other, once it
+// has the metadata.
 func TestV2FromTheBareInfohash(t *testing.T) {
 	for _, c := range []struct {
 		name, torrent string
@@ -67,8 +67,8 @@ func TestV2FromTheBareInfohash(t *testing.T) {
 				leech.meet(seed)
 				leech.await(Complete, time.Minute)
 				leech.same(full)
-				// A third, which knows nothing but the v1 name of a hybrid, and the
-				// second alone.
+				// A third one, which knows only the v1 infohash of a hybrid torrent and
+				// only the second one as a peer.
 				other := startNode(t, n, 3, info, nil, named(info.Hash, id.ID32{}))
 				defer other.close()
 				if !info.HasV1() {

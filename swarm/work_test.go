@@ -9,11 +9,11 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// Two pieces of one length go to one worker, if none is free for the second; a
-// part of a piece, and what has another length, goes alone.
-func TestAWorkerTakesTwoPiecesWhenNobodyIsFree(t *testing.T) {
+// A worker takes two pieces of the same length if no other worker is free. Chunks of
+// longer pieces, and pieces of other lengths, are taken alone.
+func TestWorkerTakesTwoPiecesWhenNoneIsFree(t *testing.T) {
 	if !hashpair.Fast() {
-		t.Skip("did not run: this processor has no SHA instructions")
+		t.Skip("this processor has no SHA instructions")
 	}
 	const piece = 32 << 10
 	info, err := metainfo.Build(metainfo.Plan{Name: "x", PieceLength: piece,
