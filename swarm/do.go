@@ -97,7 +97,7 @@ func (t *Torrent) do(c *engine.Command) {
 func (t *Torrent) request(o *output, c *engine.Command) {
 	b := t.buffer(c.Slot)
 	l := b.Lease(c.Offset, c.Block.Length)
-	if !o.c.Expect(peerconn.Order{Block: c.Block, Slot: c.Slot, Buffer: b, Lease: l}) {
+	if !o.c.Expect(peerconn.Request{Block: c.Block, Slot: c.Slot, Buffer: b, Lease: l}) {
 		l.Release()
 		return // EvClosed is on its way
 	}

@@ -76,7 +76,7 @@ type EvConnected struct {
 	NodeFull  bool // the node is at its connection limit: keep this one only by replacing another
 }
 
-// EvClosed reports that either side has closed Conn. All its leases are free, and no
+// EvClosed reports that either side has closed Conn. All its requests are void, and no
 // further event of Conn follows.
 type EvClosed struct {
 	Conn  Conn
@@ -200,7 +200,7 @@ const (
 	// BlockArrived: Conn sent the payload of Block, which is in Slot. A CmdCancel may
 	// have crossed it; the block counts if its chunk is still in that slot.
 	BlockArrived BlockEventKind = iota + 1
-	// BlockUnwanted: Conn sent Block without holding a lease for it (cancelled, already
+	// BlockUnwanted: Conn sent Block without an outstanding request for it (cancelled, already
 	// received from another peer in the endgame, or never requested).
 	BlockUnwanted
 	// BlockRequested: Conn requests Block.
@@ -260,11 +260,11 @@ const (
 	// CmdSend: write Bytes, which are complete encoded messages, to Conn. Bytes is valid
 	// until the next Step. If Timed is set, EvSent follows when they have been written.
 	CmdSend
-	// CmdRequest: lease Block to Conn, with its payload to be stored in Slot at Offset,
-	// and send the request. In the endgame several connections may hold a lease for one
+	// CmdRequest: request Block from Conn; its payload is to be stored in Slot at Offset.
+	// In the endgame several connections may have a request for one
 	// block; the first whose payload begins to arrive wins.
 	CmdRequest
-	// CmdCancel: revoke the lease for Block from Conn and, unless its payload has begun
+	// CmdCancel: withdraw the request for Block from Conn and, unless its payload has begun
 	// to arrive, send a cancel.
 	CmdCancel
 	// CmdUpload: read Block and send it to Conn in a piece message. BlockUploaded

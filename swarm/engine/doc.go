@@ -55,7 +55,7 @@
 // Payload then flows directly between the shell and the peers, as the engine's commands
 // say:
 //
-//	picker ──piece──▶ chunk + slot ──leases──▶ CmdRequest … BlockArrived
+//	picker ──piece──▶ chunk + slot ─requests─▶ CmdRequest … BlockArrived
 //	   ▲                                                      │ all blocks in
 //	   └── again, on a bad hash ◀── EvVerified ◀── CmdStore ◀─┘
 //	                                   │ good
@@ -65,7 +65,7 @@
 // The picker (picker.go) keeps the pieces that have not been begun in order of rarity.
 // When a piece is begun, it is divided into chunks (pieces.go). Each open chunk occupies
 // one buffer slot of the budget (slots.go). The blocks of a chunk are requested from
-// peers (request.go, lease.go); each peer gets as many as it can deliver in a few
+// peers (request.go, outstanding.go); each peer gets as many as it can deliver in a few
 // seconds. How much of the memory a peer may occupy depends on what it has delivered
 // (standing.go). Overdue blocks move to another peer (weak.go, scarce.go). So do blocks
 // that would arrive much sooner from a peer that has nothing else to send us (steal.go).

@@ -120,13 +120,13 @@ func (r *requester) duplicateLate(p *requestPeer, limit, pieces int) bool {
 		if q == p || (!q.weak && q.rate.Rate(r.now) >= mine) {
 			continue
 		}
-		for l := q.leases.oldest; l != nil; l = l.next {
+		for l := q.outstanding.oldest; l != nil; l = l.next {
 			if p.out() >= limit || asked == maxDuplicates {
 				return asked > 0
 			}
 			pc := l.chunk.piece
 			if r.now.Sub(l.at) < duplicateAfter {
-				break // leases are in the order of the requests
+				break // requests are in the order of the requests
 			}
 			if !r.canFetch(p, pc) || !r.isUrgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
 				continue

@@ -32,7 +32,7 @@ func (r *requester) setOrigin(p *requestPeer, origin uint32) { p.origin = origin
 // setReqq sets how many requests p queues (BEP 10); 0 means unknown.
 func (r *requester) setReqq(p *requestPeer, reqq int) { p.reqq = reqq }
 
-// close stops requesting from p. Its leases last until leave, because a block may still
+// close stops requesting from p. Its requests last until leave, because a block may still
 // be arriving.
 func (r *requester) close(p *requestPeer) {
 	if p.closing {

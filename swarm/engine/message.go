@@ -19,9 +19,9 @@ const (
 // Some short messages cost much work. Each of these amounts of work is charged like one
 // useless message.
 const (
-	piecesMoved  = 1 << 10 // pieces whose availability changes
-	piecesLooked = 1 << 14 // pieces scanned, 64 at a time
-	leasesMoved  = 16      // blocks that must be requested again
+	piecesMoved   = 1 << 10 // pieces whose availability changes
+	piecesLooked  = 1 << 14 // pieces scanned, 64 at a time
+	requestsMoved = 16      // blocks that must be requested again
 )
 
 // early is what a peer has announced before the number of pieces is known.
@@ -48,7 +48,7 @@ func (e *Engine) handleMessage(p *peer, m *wire.Msg) {
 	case wire.Choke:
 		e.req.noteChoke(&p.down)
 		if !p.reserved.Fast() { // BEP 6: with the fast extension a choke does not reject requests
-			e.charge(p, float64(p.down.out())/leasesMoved)
+			e.charge(p, float64(p.down.out())/requestsMoved)
 			e.req.release(&p.down, true)
 		}
 	case wire.Unchoke:

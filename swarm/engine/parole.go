@@ -17,7 +17,7 @@ func (r *requester) canFetchAlone(p *requestPeer, pc *piece) bool {
 
 // isLate reports whether q owes a block that is overdue for p.
 func (r *requester) isLate(q, p *requestPeer) bool {
-	l := q.leases.oldest
+	l := q.outstanding.oldest
 	return l != nil && l.at <= r.overdue(q, p)
 }
 

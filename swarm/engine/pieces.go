@@ -5,8 +5,8 @@ import "slices"
 // block is the state of one block of an open piece.
 type block struct {
 	done bool
-	from uint32 // origin of the payload, when done; see blame.go
-	held *lease // outstanding requests
+	from uint32   // origin of the payload, when done; see blame.go
+	held *request // outstanding requests
 }
 
 type chunkState uint8

@@ -86,7 +86,7 @@ func TestAtTheLimitFormerlyUsefulPeersAreReplaced(t *testing.T) {
 		c := r.seed(true)
 		conns = append(conns, c)
 		r.drain()
-		l := r.e.conns[c].down.leases.oldest
+		l := r.e.conns[c].down.outstanding.oldest
 		r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: l.chunk.piece.blockOf(l.block), Slot: l.chunk.slot})
 	}
 	r.step(&EvCandidates{Candidates: []Candidate{{Addr: addrOf(5000), Source: FromHint}}})
@@ -117,7 +117,7 @@ func TestPeersThatDeliverAreNotReplaced(t *testing.T) {
 		r.wait(time.Second)
 		r.mute()
 		for _, c := range good {
-			if l := r.e.conns[c].down.leases.oldest; k%60 == 0 && l != nil { // slow, but it delivers
+			if l := r.e.conns[c].down.outstanding.oldest; k%60 == 0 && l != nil { // slow, but it delivers
 				r.block(BlockEvent{Kind: BlockArrived, Conn: c, Block: l.chunk.piece.blockOf(l.block), Slot: l.chunk.slot})
 			}
 			r.msg(c, wire.Msg{Type: wire.KeepAlive})

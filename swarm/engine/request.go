@@ -47,29 +47,29 @@ type requestPeer struct {
 	counted  bool // as a seed; otherwise the picker counts each of its pieces
 	want     int  // pieces that it has and we need
 
-	choked     bool // the peer chokes us
-	interested bool // we sent interested
-	slowStart  bool // depth still grows with each block
-	exhausted  bool // nothing to request was found; refill waits until something changes
-	index      int  // index in peerList.all, as of the last refillAll
-	leases     leaseList
-	cancelled  cancels
-	depth      int
-	steady     rate.Decay // bytes; see steadyRate
-	firstAt    mono.Time  // when the first block arrived
-	second     int64      // bytes in the current second
-	before     int64      // bytes in the previous second
-	chokedAt   mono.Time
-	pause      mono.Time // nothing is requested until then
-	rejects    int       // in a row
-	allowed    []uint32  // pieces that may be requested while choked (BEP 6)
-	suggested  []uint32
+	choked      bool // the peer chokes us
+	interested  bool // we sent interested
+	slowStart   bool // depth still grows with each block
+	exhausted   bool // nothing to request was found; refill waits until something changes
+	index       int  // index in peerList.all, as of the last refillAll
+	outstanding requestList
+	cancelled   cancels
+	depth       int
+	steady      rate.Decay // bytes; see steadyRate
+	firstAt     mono.Time  // when the first block arrived
+	second      int64      // bytes in the current second
+	before      int64      // bytes in the previous second
+	chokedAt    mono.Time
+	pause       mono.Time // nothing is requested until then
+	rejects     int       // in a row
+	allowed     []uint32  // pieces that may be requested while choked (BEP 6)
+	suggested   []uint32
 
 	standing
 	weak bool // by its standing, or because it chokes us or is closing; see judge
 }
 
-func (p *requestPeer) out() int { return p.leases.n }
+func (p *requestPeer) out() int { return p.outstanding.n }
 
 // limit returns how many blocks may be outstanding at p.
 func (r *requester) limit(p *requestPeer) int {
@@ -200,7 +200,7 @@ func (r *requester) refill(p *requestPeer) {
 		if k == nil {
 			break
 		}
-		r.leaseFrom(p, k, limit)
+		r.requestFrom(p, k, limit)
 	}
 	if p.out() > out || p.choked {
 		return
@@ -211,14 +211,14 @@ func (r *requester) refill(p *requestPeer) {
 	case out == 0 && r.probe(p):
 	default:
 		p.exhausted = true
-		if out == 0 && !p.isDoubtful() && r.leases.firm+r.leases.weakChunks > 0 {
+		if out == 0 && !p.isDoubtful() && r.outstanding.firm+r.outstanding.weakChunks > 0 {
 			r.scheduleRecheck()
 		}
 	}
 }
 
-// leaseFrom requests free blocks of k from p, up to limit.
-func (r *requester) leaseFrom(p *requestPeer, k *chunk, limit int) {
+// requestFrom requests free blocks of k from p, up to limit.
+func (r *requester) requestFrom(p *requestPeer, k *chunk, limit int) {
 	pc := k.piece
 	pc.lastAsked = p
 	end := k.first + k.blocks

@@ -60,13 +60,13 @@ type requester struct {
 	padding  bitset.Set // pieces that contain only padding (BEP 47); length 0 if there are none
 	nPadding int
 
-	pick   *picker
-	slots  slots
-	focus  focus
-	pieces pieceBook
-	leases leaseBook
-	peers  peerList
-	intake intake
+	pick        *picker
+	slots       slots
+	focus       focus
+	pieces      pieceBook
+	outstanding requestBook
+	peers       peerList
+	intake      intake
 }
 
 // peerList holds the peers in order of arrival, and totals over all of them.

@@ -320,11 +320,11 @@ func (w *requestWorld) check() {
 		if p.closing {
 			continue
 		}
-		for l := p.leases.oldest; l != nil; l = l.next {
+		for l := p.outstanding.oldest; l != nil; l = l.next {
 			out[requestOrder{p.conn, l.chunk.slot, l.chunk.piece.blockOf(l.block)}] = true
 		}
-		if reqq := max(p.reqq, minDepth); p.reqq > 0 && p.leases.n > reqq+maxDuplicates {
-			w.t.Fatalf("%d requests at a peer that queues %d", p.leases.n, reqq)
+		if reqq := max(p.reqq, minDepth); p.reqq > 0 && p.outstanding.n > reqq+maxDuplicates {
+			w.t.Fatalf("%d requests at a peer that queues %d", p.outstanding.n, reqq)
 		}
 	}
 	for _, o := range w.orders {

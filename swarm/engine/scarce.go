@@ -163,7 +163,7 @@ func (r *requester) takeOver(p *requestPeer, limit int) bool {
 			continue
 		}
 		before := r.overdue(q, p)
-		for l := q.leases.oldest; l != nil && l.at <= before; {
+		for l := q.outstanding.oldest; l != nil && l.at <= before; {
 			if p.out() >= limit {
 				return moved
 			}
@@ -183,7 +183,7 @@ func (r *requester) takeOver(p *requestPeer, limit int) bool {
 // probe requests from p, which has nothing else to do, one block that is outstanding at
 // other peers, to measure its speed. That needs no additional memory and delays nobody.
 func (r *requester) probe(p *requestPeer) bool {
-	if r.leases.firm > 0 && r.slots.available() && r.mayOpenChunk(p) {
+	if r.outstanding.firm > 0 && r.slots.available() && r.mayOpenChunk(p) {
 		return false // there is space for regular requests
 	}
 	if !p.mayProbe(r.now) {
@@ -205,7 +205,7 @@ func (r *requester) probe(p *requestPeer) bool {
 					n++
 					late = late || r.now.Sub(l.at) >= probeAfter
 				}
-				if late && n < fewest && pc.leaseOf(p, b) == nil {
+				if late && n < fewest && pc.requestOf(p, b) == nil {
 					k, block, fewest = &pc.chunk[i], b, n
 				}
 			}

@@ -33,7 +33,7 @@ var machines = map[string]machine{
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
-		files: []string{"requester.go", "holdings.go", "request.go", "lease.go", "pieces.go", "verified.go",
+		files: []string{"requester.go", "holdings.go", "request.go", "outstanding.go", "pieces.go", "verified.go",
 			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go"},
 		parts: []string{"picker", "slots", "focus", "standing"},
 	},

@@ -70,7 +70,7 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 	leases, weak, firm, weakChunks := map[Block]int{}, map[*chunk]int{}, 0, 0
 	for _, p := range r.peers.all {
 		owed := 0
-		for l := p.leases.oldest; l != nil; l = l.next {
+		for l := p.outstanding.oldest; l != nil; l = l.next {
 			leases[l.chunk.piece.blockOf(l.block)]++
 			if owed++; l.peer != p {
 				fatal("conn %d has a lease of another peer", p.conn)
@@ -81,8 +81,8 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 				firm++
 			}
 		}
-		if owed != p.leases.n {
-			fatal("conn %d: %d leases, not %d", p.conn, p.leases.n, owed)
+		if owed != p.outstanding.n {
+			fatal("conn %d: %d leases, not %d", p.conn, p.outstanding.n, owed)
 		}
 		if !p.closing && p.has.Len() == r.n && p.want != r.need.CountAnd(p.has) {
 			fatal("conn %d: want %d, not %d", p.conn, p.want, r.need.CountAnd(p.has))
@@ -142,8 +142,8 @@ func checkRequester(r *requester, fatal func(format string, args ...any)) {
 	if len(leases) > 0 {
 		fatal("leases for blocks that are not open: %v", leases)
 	}
-	if firm != r.leases.firm || weakChunks != r.leases.weakChunks {
-		fatal("%d firm leases and %d weak chunks, not %d and %d", r.leases.firm, r.leases.weakChunks, firm, weakChunks)
+	if firm != r.outstanding.firm || weakChunks != r.outstanding.weakChunks {
+		fatal("%d firm leases and %d weak chunks, not %d and %d", r.outstanding.firm, r.outstanding.weakChunks, firm, weakChunks)
 	}
 	closed := 0
 	for _, pc := range r.pieces.opened {

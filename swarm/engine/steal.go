@@ -21,7 +21,7 @@ const (
 	stealAge    = time.Second / 2
 	stealFactor = 2
 	stealMargin = time.Second / 2
-	// maxStealScan bounds how many leases of a peer are examined.
+	// maxStealScan bounds how many requests of a peer are examined.
 	maxStealScan = 64
 )
 
@@ -51,10 +51,10 @@ func (r *requester) steal(p *requestPeer, limit int) bool {
 	return moved
 }
 
-// latest returns the lease to move to p: the newest one that p can take, from the peer
+// latest returns the request to move to p: the newest one that p can take, from the peer
 // that needs longest for its outstanding blocks. It returns nil if no peer needs longer
 // than seconds.
-func (r *requester) latest(p *requestPeer, seconds float64) (best *lease) {
+func (r *requester) latest(p *requestPeer, seconds float64) (best *request) {
 	for _, q := range r.peers.all {
 		if q == p || q.out() == 0 {
 			continue
@@ -78,14 +78,14 @@ func (p *requestPeer) steadyRate(r *requester) float64 {
 	return p.steady.Sum(r.now, steadyTime) / known.Seconds()
 }
 
-// stealable returns the newest lease of q that can move to p, or nil.
-func (r *requester) stealable(p, q *requestPeer) *lease {
-	l := q.leases.newest
+// stealable returns the newest request of q that can move to p, or nil.
+func (r *requester) stealable(p, q *requestPeer) *request {
+	l := q.outstanding.newest
 	for range maxStealScan {
 		if l == nil {
 			break
 		}
-		// The oldest lease stays: its block is probably on its way.
+		// The oldest request stays: its block is probably on its way.
 		if alone := l.other == nil && l.chunk.piece.block[l.block].held == l; alone && l.prev != nil && r.now.Sub(l.at) > stealAge &&
 			r.canFetch(p, l.chunk.piece) && r.mayUseChunk(p, l.chunk) {
 			return l
@@ -95,8 +95,8 @@ func (r *requester) stealable(p, q *requestPeer) *lease {
 	return nil
 }
 
-// move cancels lease l at its peer and requests the block from p.
-func (r *requester) move(l *lease, p *requestPeer) {
+// move cancels request l at its peer and requests the block from p.
+func (r *requester) move(l *request, p *requestPeer) {
 	q, k, b := l.peer, l.chunk, l.block
 	r.drop(l)
 	r.sendCancel(q, k.piece.blockOf(b), false)

@@ -32,7 +32,7 @@ func stealWorld(t *testing.T, slow, fast int) (w *requestWorld, p, q *requestPee
 	w.r.addPieces(p, more, 2)
 	w.r.updateInterest(p)
 	for k := w.r.nextChunk(q); k != nil; k = w.r.nextChunk(q) {
-		w.r.leaseFrom(q, k, 1000)
+		w.r.requestFrom(q, k, 1000)
 	}
 	if len(w.orders) != 32 || q.out() != 32 {
 		t.Fatalf("%d blocks are requested, %d from the slow peer", len(w.orders), q.out())
@@ -52,7 +52,7 @@ func TestStealMovesTheNewestBlocksOfASlowPeer(t *testing.T) {
 		}
 		w.check()
 		n := p.out()
-		if n == 0 || n > limit || q.out() != 32-n || q.leases.oldest == nil || q.cancelled.recent != n {
+		if n == 0 || n > limit || q.out() != 32-n || q.outstanding.oldest == nil || q.cancelled.recent != n {
 			t.Fatalf("of 32 blocks %d moved (limit %d), %d remain, %d were cancelled", n, limit, q.out(), q.cancelled.recent)
 		}
 		if limit > 5 && (n < 5 || n > 31) {

@@ -12,18 +12,18 @@ import (
 // recheckEvery is how often idle peers look for work while others owe blocks.
 const recheckEvery = 250 * time.Millisecond
 
-// updateWeak updates whether p is weak, and the counts of its leases.
+// updateWeak updates whether p is weak, and the counts of its requests.
 func (r *requester) updateWeak(p *requestPeer) {
 	weak := p.closing || p.choked || !p.isFirm()
 	if weak == p.weak {
 		return
 	}
-	for l := p.leases.oldest; l != nil; l = l.next {
-		r.countLease(p, l.chunk, -1)
+	for l := p.outstanding.oldest; l != nil; l = l.next {
+		r.countRequest(p, l.chunk, -1)
 	}
 	p.weak = weak
-	for l := p.leases.oldest; l != nil; l = l.next {
-		r.countLease(p, l.chunk, 1)
+	for l := p.outstanding.oldest; l != nil; l = l.next {
+		r.countRequest(p, l.chunk, 1)
 	}
 }
 
@@ -45,7 +45,7 @@ func (r *requester) measurePeers() {
 	}
 	for _, p := range r.peers.all {
 		// The rate of a peer without requests says nothing about its speed.
-		if l := p.leases.oldest; l != nil && r.now.Sub(l.at) >= hiccup {
+		if l := p.outstanding.oldest; l != nil && r.now.Sub(l.at) >= hiccup {
 			p.crawls = p.rate.Rate(r.now)*crawlFactor < fastest
 		}
 		r.updateWeak(p)
@@ -61,7 +61,7 @@ func (r *requester) isAskable(p *requestPeer) bool {
 // not be answered. It is called once per second.
 func (r *requester) checkDebts(p *requestPeer) {
 	p.exhausted = false
-	l := p.leases.oldest
+	l := p.outstanding.oldest
 	if l == nil {
 		return
 	}
@@ -76,7 +76,7 @@ func (r *requester) checkDebts(p *requestPeer) {
 	default:
 		// The peer answers other requests but has skipped this one for so long that it
 		// must have dropped it silently, as peers without the fast extension do.
-		for l := p.leases.oldest; l != nil && r.now.Sub(l.at) > snubAfter; l = p.leases.oldest {
+		for l := p.outstanding.oldest; l != nil && r.now.Sub(l.at) > snubAfter; l = p.outstanding.oldest {
 			r.cancel(l, false)
 		}
 	}
@@ -110,7 +110,7 @@ func (r *requester) isContested(pc *piece, b uint32, p, q *requestPeer) bool {
 
 // weakLimit returns in how many chunks weak peers may have requests.
 func (r *requester) weakLimit() int {
-	if r.leases.firm == 0 { // no other peer makes progress
+	if r.outstanding.firm == 0 { // no other peer makes progress
 		return r.slots.budget - r.slots.budget/4
 	}
 	return r.slots.budget / 4
@@ -118,7 +118,7 @@ func (r *requester) weakLimit() int {
 
 // mayOpenChunk reports whether blocks of one more chunk may be requested from p.
 func (r *requester) mayOpenChunk(p *requestPeer) bool {
-	return !p.weak || r.leases.weakChunks < r.weakLimit()
+	return !p.weak || r.outstanding.weakChunks < r.weakLimit()
 }
 
 // mayUseChunk reports whether blocks of k may be requested from p.

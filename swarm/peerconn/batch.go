@@ -6,31 +6,32 @@ import (
 )
 
 const (
-	// batchBytes is how much payload is read and written at once: a few system
-	// calls for many blocks, and small enough for the second-level cache in between.
+	// batchBytes is how much payload is read and written at once: few system calls for
+	// many blocks, but small enough for the second-level cache.
 	batchBytes = 256 << 10
 	// minBatchBytes is the smallest batch for a peer that accepts little.
 	minBatchBytes = 64 << 10
-	// maxSealedBytes is the largest batch of an encrypted connection, where all that
-	// is read must be sent in its order. For a peer that accepts little a batch is
-	// one block, so that control messages wait for no more than that.
-	maxSealedBytes = 64 << 10
-	// batchBlocks is the most blocks in a batch. It bounds the memory for headers.
+	// maxEncryptedBytes is the largest batch of an encrypted connection, where everything
+	// that has been encrypted must be sent in order. For a peer that accepts little, a
+	// batch is one block, so that control messages wait for no more than that.
+	maxEncryptedBytes = 64 << 10
+	// batchBlocks is the maximal number of blocks in a batch. It bounds the memory for
+	// headers.
 	batchBlocks = 1024
-	// smallBlock is the length in bytes below which a block is moved behind its
-	// header, instead of taking two entries of a vectored write. A system accepts
-	// 1,024 entries (IOV_MAX); a batch has at most 2*batchBytes/smallBlock.
+	// smallBlock is the length in bytes below which a block is moved next to its header,
+	// instead of occupying two entries of a vectored write. A system accepts 1,024
+	// entries (IOV_MAX); a batch has at most 2*batchBytes/smallBlock.
 	smallBlock = 4 << 10
 )
 
-// A batch is piece messages in memory, as one stream of bytes in a few stretches.
+// batch holds piece messages in memory: a byte stream in a few segments.
 type batch struct {
-	mem    []byte // batchBytes, and room for the headers
-	used   int    // bytes of mem
-	blocks []engine.Block
-	vec    [][]byte       // the stream: stretches of mem
-	end    int            // where in mem the last of vec ends
-	want   []engine.Block // scratch: what is to be added
+	mem      []byte // batchBytes plus space for the headers
+	used     int    // bytes of mem
+	blocks   []engine.Block
+	segments [][]byte       // the stream, as segments of mem
+	end      int            // where the last segment ends in mem
+	want     []engine.Block // scratch: blocks to be added
 }
 
 func newBatch() *batch {
@@ -38,12 +39,12 @@ func newBatch() *batch {
 }
 
 func (m *batch) reset() {
-	clear(m.vec)
-	m.used, m.blocks, m.vec = 0, m.blocks[:0], m.vec[:0]
+	clear(m.segments)
+	m.used, m.blocks, m.segments = 0, m.blocks[:0], m.segments[:0]
 }
 
-// add appends blocks that follow each other in the torrent, which read fetches
-// with one call. On an error of read nothing is appended.
+// add appends blocks that are contiguous in the torrent, which one call of read fetches.
+// If read fails, nothing is appended.
 func (m *batch) add(blocks []engine.Block, read func(b []byte) error) error {
 	n := 0
 	for _, b := range blocks {
@@ -56,8 +57,8 @@ func (m *batch) add(blocks []engine.Block, read func(b []byte) error) error {
 		return err
 	}
 	if n < len(blocks)*smallBlock {
-		// Headers and blocks take turns. A block never moves to the right, so it
-		// overwrites none that has yet to move.
+		// Interleave headers and blocks. A block never moves to the right, so it does not
+		// overwrite one that has yet to be moved.
 		to := start
 		for _, b := range blocks {
 			wire.AppendPieceHeader(m.mem[to:to], b.Piece, b.Begin, int(b.Length))
@@ -81,20 +82,20 @@ func (m *batch) add(blocks []engine.Block, read func(b []byte) error) error {
 	return nil
 }
 
-// extend appends mem[from:to] to the stream: to its last stretch, if it continues
-// that.
+// extend appends mem[from:to] to the stream, as part of the last segment if it is
+// contiguous.
 func (m *batch) extend(from, to int) {
-	if k := len(m.vec) - 1; k >= 0 && m.end == from {
-		m.vec[k] = m.vec[k][:len(m.vec[k])+to-from]
+	if k := len(m.segments) - 1; k >= 0 && m.end == from {
+		m.segments[k] = m.segments[k][:len(m.segments[k])+to-from]
 	} else {
-		m.vec = append(m.vec, m.mem[from:to])
+		m.segments = append(m.segments, m.mem[from:to])
 	}
 	m.end = to
 }
 
-// appendStream appends the bytes from..to of the stream to b.
+// appendStream appends the bytes [from:to] of the stream to b.
 func (m *batch) appendStream(b []byte, from, to int) []byte {
-	for _, v := range m.vec {
+	for _, v := range m.segments {
 		if from < len(v) && to > 0 {
 			b = append(b, v[max(from, 0):min(to, len(v))]...)
 		}
@@ -103,9 +104,9 @@ func (m *batch) appendStream(b []byte, from, to int) []byte {
 	return b
 }
 
-// whole returns how many blocks the first n bytes of the stream hold entirely,
-// and how many bytes of the next one.
-func (m *batch) whole(n int) (blocks, rest int) {
+// completeBlocks returns how many complete blocks the first n bytes of the stream
+// contain, and how many bytes of the next one.
+func (m *batch) completeBlocks(n int) (blocks, rest int) {
 	for blocks < len(m.blocks) {
 		size := wire.PieceHeaderLen + int(m.blocks[blocks].Length)
 		if n < size {
@@ -117,7 +118,7 @@ func (m *batch) whole(n int) (blocks, rest int) {
 	return blocks, n
 }
 
-// messageBytes returns the length of the piece messages of blocks.
+// messageBytes returns the length of the piece messages for blocks.
 func messageBytes(blocks []engine.Block) (n int) {
 	for _, b := range blocks {
 		n += wire.PieceHeaderLen + int(b.Length)
@@ -125,9 +126,9 @@ func messageBytes(blocks []engine.Block) (n int) {
 	return n
 }
 
-// neighbours returns how many of the blocks follow each other in the torrent and
-// have no more than size bytes together.
-func neighbours(blocks []engine.Block, size int, pieceLength int64) (n int) {
+// contiguousBlocks returns how many of the first blocks are contiguous in the torrent and
+// have at most size bytes in total.
+func contiguousBlocks(blocks []engine.Block, size int, pieceLength int64) (n int) {
 	var end int64
 	for ; n < len(blocks); n++ {
 		b := blocks[n]

@@ -10,9 +10,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A batch is the piece messages of its blocks one after the other, in few
-// stretches, wherever it is cut.
-func TestABatchIsAStreamOfMessages(t *testing.T) {
+// A batch is the concatenation of its blocks' piece messages, in few segments, wherever
+// it is cut.
+func TestBatchIsAStreamOfMessages(t *testing.T) {
 	const pieceLength = 64 << 10
 	content := make([]byte, 64*pieceLength)
 	for i := range content {
@@ -34,7 +34,7 @@ func TestABatchIsAStreamOfMessages(t *testing.T) {
 				at += int(b.Length)
 			}
 			list = list[:min(len(list), batchBlocks-len(m.blocks))]
-			k := neighbours(list, left, pieceLength)
+			k := contiguousBlocks(list, left, pieceLength)
 			if k == 0 {
 				break
 			}
@@ -52,11 +52,11 @@ func TestABatchIsAStreamOfMessages(t *testing.T) {
 				ends = append(ends, len(want))
 			}
 		}
-		if got := bytes.Join(m.vec, nil); !bytes.Equal(got, want) {
-			t.Fatalf("%d blocks are not the stream of their messages", len(m.blocks))
+		if got := bytes.Join(m.segments, nil); !bytes.Equal(got, want) {
+			t.Fatalf("the stream of %d blocks is wrong", len(m.blocks))
 		}
-		if len(m.vec) > 2*batchBytes/smallBlock+1 {
-			t.Fatalf("%d stretches", len(m.vec))
+		if len(m.segments) > 2*batchBytes/smallBlock+1 {
+			t.Fatalf("%d segments", len(m.segments))
 		}
 		from := rapid.IntRange(0, len(want)).Draw(t, "from")
 		to := rapid.IntRange(from, len(want)).Draw(t, "to")
@@ -68,7 +68,7 @@ func TestABatchIsAStreamOfMessages(t *testing.T) {
 			rest = from - ends[n]
 			n++
 		}
-		if gotN, gotRest := m.whole(from); gotN != n || gotRest != rest {
+		if gotN, gotRest := m.completeBlocks(from); gotN != n || gotRest != rest {
 			t.Fatalf("%d bytes are %d blocks and %d bytes, not %d and %d", from, gotN, gotRest, n, rest)
 		}
 	})

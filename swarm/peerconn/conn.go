@@ -11,38 +11,38 @@ import (
 	"seedbed/swarm/mse"
 )
 
-// An Arrival is what arrived from a peer: what happened to a block, or an event,
-// which is a message.
+// Arrival is something that arrived from a peer: a block event, or an event with another
+// message.
 type Arrival struct {
-	Block  engine.BlockEvent // or none, when its kind is 0
-	Buffer *buf.Buffer       // of BlockArrived: where the payload is, with a reference
-	Event  engine.Event      // or nil
+	Block  engine.BlockEvent // none if its kind is 0
+	Buffer *buf.Buffer       // of BlockArrived: the buffer with the payload, including a reference
+	Event  engine.Event      // may be nil
 }
 
-// An Owner is the torrent that a connection works for. Its methods are called
-// from the connection's goroutines.
+// Owner is the torrent of a connection. Its methods are called on the connection's
+// goroutines.
 type Owner interface {
-	// Arrived takes what arrived, in order. It may wait, which slows the peer down.
-	// The slice is the connection's again afterwards. It reports whether the
-	// torrent still takes anything.
+	// Arrived accepts what arrived, in order. It may wait, which slows the peer down. It
+	// must not keep the slice. It reports whether the torrent still accepts anything.
 	Arrived([]Arrival) bool
-	// ReadAt reads b at off of the torrent, for an upload.
+	// ReadAt reads b from offset off of the torrent, for an upload.
 	ReadAt(b []byte, off int64) error
-	// PieceLength is the torrent's, in bytes. It is asked for when there are uploads.
+	// PieceLength returns the torrent's piece length in bytes. It is called only when
+	// there are uploads.
 	PieceLength() int64
-	// Uploaded tells that the system has accepted these blocks. It must not wait.
+	// Uploaded reports that the system has accepted these blocks. It must not wait.
 	Uploaded([]engine.Block)
-	// Unread tells that these blocks could not be read and are not sent. It must not
-	// wait.
+	// Unread reports that these blocks could not be read and will not be sent. It must
+	// not wait.
 	Unread([]engine.Block, error)
-	// MaxFrame is the longest message in bytes that makes sense at this time.
+	// MaxFrame returns the length of the longest message that is valid now, in bytes.
 	MaxFrame() int
-	// Ended is the last call: all is released. If fault is FaultNone the error tells
-	// why.
+	// Ended is the last call: all resources have been released. If fault is FaultNone,
+	// err is the reason.
 	Ended(fault engine.Fault, err error)
 }
 
-// Config is what a connection is made of.
+// Config configures a connection.
 type Config struct {
 	ID        engine.Conn
 	Owner     Owner
@@ -50,25 +50,24 @@ type Config struct {
 	Up, Down  *shaper.Flow
 }
 
-// A Conn is one connection after its handshake.
+// Conn is a connection after its handshake.
 type Conn struct {
 	Config
-	raw    RawConn
-	crypt  *mse.Stream // around raw; nil in the clear
-	orders orders
-	in     reader
-	out    sender
+	raw      RawConn
+	crypt    *mse.Stream // encrypts raw; nil without encryption
+	requests requests
+	in       reader
+	out      sender
 
-	readable func() // starts the reader, also again
+	readable func() // starts the reader, repeatedly
 
-	over  atomic.Bool  // it was closed
-	endMu sync.Mutex   // guards all below
-	fault engine.Fault // the first reason why it was closed, or FaultNone and
-	err   error
+	closed atomic.Bool  // the connection was closed
+	endMu  sync.Mutex   // guards the following fields
+	fault  engine.Fault // the first reason for closing; if FaultNone, it is err
+	err    error
 }
 
-// New takes nc over, which may be encrypted (a *mse.Conn). Nothing is read before
-// Start.
+// New takes over nc, which may be encrypted (a *mse.Conn). It reads nothing before Start.
 func New(nc net.Conn, cfg Config) *Conn {
 	c := &Conn{Config: cfg}
 	c.in.c, c.out.c = c, c
@@ -82,51 +81,51 @@ func New(nc net.Conn, cfg Config) *Conn {
 	return c
 }
 
-// Start starts the reader. Owner.Ended follows at some time.
+// Start starts the reader. Owner.Ended will be called eventually.
 func (c *Conn) Start() { c.readable() }
 
-// Discard releases a connection that is not to be started.
+// Discard releases a connection that was not started.
 func (c *Conn) Discard() {
 	c.raw.Shutdown()
 	c.raw.Release()
 }
 
-// Expect puts a block on order, before it is requested. It fails when the
-// connection has ended; the lease is the caller's then.
-func (c *Conn) Expect(o Order) bool { return c.orders.put(o) }
+// Expect records a request before it is sent. It returns false if the connection has
+// ended; the caller then keeps the lease.
+func (c *Conn) Expect(o Request) bool { return c.requests.put(o) }
 
-// Cancel ends the order of a block. It reports whether the block was on order
-// still.
+// Cancel forgets the request of a block, and reports whether the block was still
+// outstanding.
 func (c *Conn) Cancel(b engine.Block) bool {
-	o, ok := c.orders.take(b)
+	o, ok := c.requests.take(b)
 	if ok {
 		o.Lease.Release()
 	}
 	return ok
 }
 
-// Close ends the connection. Only the first reason counts.
+// Close ends the connection. Only the first reason is kept.
 func (c *Conn) Close(f engine.Fault) { c.end(f, nil) }
 
-// fail ends the connection for an error.
+// fail ends the connection because of an error.
 func (c *Conn) fail(err error) { c.end(engine.FaultNone, err) }
 
 func (c *Conn) end(f engine.Fault, err error) {
 	c.endMu.Lock()
 	defer c.endMu.Unlock()
-	if c.over.Load() {
+	if c.closed.Load() {
 		return
 	}
 	c.fault, c.err = f, err
-	c.over.Store(true)
-	c.raw.Shutdown() // which wakes the reader that waits for bytes
+	c.closed.Store(true)
+	c.raw.Shutdown() // also wakes a waiting reader
 	c.in.wake()
 }
 
-// finish is what comes after the last read.
+// finish releases everything after the last read.
 func (c *Conn) finish(err error) {
 	c.fail(err)
-	c.orders.close()
+	c.requests.close()
 	c.out.close()
 	c.in.drop()
 	c.raw.Release()

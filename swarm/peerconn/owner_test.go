@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// owner is a torrent that notes what its connection tells. Its content at offset
-// i is contentAt(i).
+// owner is a torrent that records its connection's calls. The byte at offset i of its
+// content is contentAt(i).
 type owner struct {
 	frame       int
 	pieceLength int64

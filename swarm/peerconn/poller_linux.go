@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A poller calls back when descriptors are ready. It is an epoll set of its own,
-// whose descriptor waits in the runtime's poller: one goroutine for all sockets.
-// The sockets themselves are not in the runtime's poller, so each costs a bare
-// descriptor and a [socket] instead of a net.Conn and a goroutine.
+// poller calls back when descriptors are ready. It is a separate epoll set, whose own
+// descriptor waits in the runtime's poller: one goroutine for all sockets. The sockets
+// are not in the runtime's poller, so each costs only a descriptor and a [socket] instead
+// of a net.Conn and a goroutine.
 type poller struct {
 	file *os.File // the epoll set
 	fd   int
@@ -29,7 +29,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	// NewFile puts what does not block into the runtime's poller.
+	// NewFile adds non-blocking descriptors to the runtime's poller.
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
@@ -37,7 +37,7 @@ func newPoller() (*poller, error) {
 	p := &poller{file: os.NewFile(uintptr(fd), "epoll"), fd: fd, done: make(chan struct{})}
 	rc, err := p.file.SyscallConn()
 	if err == nil {
-		// It fails if the set is not in the runtime's poller.
+		// This fails if the set is not in the runtime's poller.
 		err = rc.Read(func(uintptr) bool { return true })
 	}
 	if err != nil {
@@ -48,7 +48,7 @@ func newPoller() (*poller, error) {
 	return p, nil
 }
 
-// run calls sockets back until the set is closed.
+// run calls the callbacks of sockets until the set is closed.
 func (p *poller) run(rc syscall.RawConn) {
 	defer close(p.done)
 	events := make([]unix.EpollEvent, 128)
@@ -101,17 +101,17 @@ func (p *poller) remove(fd int) {
 	p.mu.Unlock()
 }
 
-// A socket is a TCP connection as a bare descriptor.
+// socket is a TCP connection as a plain descriptor.
 type socket struct {
 	p  *poller
 	fd int
 
 	mu                 sync.Mutex
-	readable, writable func() // who waits; nil: nobody
+	readable, writable func() // callbacks; nil if nothing waits
 }
 
-// socket takes the descriptor out of a TCP connection. It returns nil if nc is
-// none, or if there is no poller.
+// socket extracts the descriptor of a TCP connection. It returns nil if nc is not one or
+// there is no poller.
 func (r *Resources) socket(nc net.Conn) RawConn {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -126,8 +126,8 @@ func (r *Resources) socket(nc net.Conn) RawConn {
 		return nil
 	}
 	s := &socket{p: p, fd: -1}
-	// A duplicate goes on when the net.Conn is closed, which the runtime's poller
-	// insists on.
+	// A duplicate stays valid when the net.Conn is closed, which removes the original
+	// from the runtime's poller.
 	if rc.Control(func(fd uintptr) { s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }) != nil || err != nil {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (s *socket) AwaitWritable(ready func()) {
 	s.mu.Unlock()
 }
 
-// arm asks for one event. What is ready already is reported at once.
+// arm requests one event. Readiness that already exists is reported at once.
 func (s *socket) arm() {
 	ev := unix.EpollEvent{Fd: int32(s.fd), Events: unix.EPOLLONESHOT}
 	if s.readable != nil {
@@ -202,7 +202,7 @@ func (s *socket) arm() {
 	}
 }
 
-// ready calls back who waits for these events.
+// ready calls the callbacks for these events.
 func (s *socket) ready(events uint32) {
 	const over = unix.EPOLLHUP | unix.EPOLLERR
 	s.mu.Lock()
@@ -224,7 +224,7 @@ func (s *socket) Shutdown() { _ = unix.Shutdown(s.fd, unix.SHUT_RDWR) }
 
 func (s *socket) Release() {
 	s.p.remove(s.fd)
-	// Under the lock: a late event of this descriptor must not arm another's.
+	// Hold the lock so that a late event of this descriptor does not arm a reused one.
 	s.mu.Lock()
 	s.readable, s.writable = nil, nil
 	unix.Close(s.fd)

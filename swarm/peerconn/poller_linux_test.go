@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An event that was read from the set just before its socket was released calls
-// nobody back and asks for nothing: the descriptor may be another's by then.
-func TestALateEventOfAReleasedSocketDoesNothing(t *testing.T) {
+// An event read just before its socket was released calls no callback and arms nothing:
+// the descriptor may have been reused.
+func TestLateEventOfAReleasedSocketDoesNothing(t *testing.T) {
 	p, err := newPoller()
 	if err != nil {
 		t.Fatal(err)
@@ -26,17 +26,17 @@ func TestALateEventOfAReleasedSocketDoesNothing(t *testing.T) {
 	called := false
 	s.AwaitReadable(func() { called = true })
 	s.mu.Lock()
-	s.writable = func() { called = true } // without an event, for it is writable at once
+	s.writable = func() { called = true } // would be called at once, because the socket is writable
 	s.mu.Unlock()
 	s.Release()
 	s.ready(unix.EPOLLIN)
 	s.ready(unix.EPOLLOUT)
 	if called {
-		t.Error("somebody was called back")
+		t.Error("a callback was called")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.sockets[fds[0]] != nil {
-		t.Error("the poller holds a socket that was released")
+		t.Error("the poller still has the released socket")
 	}
 }

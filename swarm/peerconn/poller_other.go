@@ -4,7 +4,7 @@ package peerconn
 
 import "net"
 
-// poller does not exist here: connections have a pump each.
+// poller is not available on this system: each connection uses a pump.
 type poller struct{}
 
 func newPoller() (*poller, error) { return nil, nil }

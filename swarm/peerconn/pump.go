@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	// pumpIdle is the buffer that waits for a silent peer, and pumpFull the one that
-	// a pump uses while data flows.
+	// pumpIdle is the size of the buffer that waits for a silent peer, pumpFull that of
+	// the buffer used while data flows.
 	pumpIdle = 4 << 10
 	pumpFull = 64 << 10
 	// pumpOut bounds what a pump accepts before the net.Conn has taken it.
 	pumpOut = 256 << 10
 )
 
-// A pump makes a RawConn of any net.Conn: one goroutine reads ahead, and another
-// writes while there is something to write. It is for systems without a poller
-// and for connections that are no sockets.
+// pump makes any net.Conn a RawConn: one goroutine reads ahead, and another writes while
+// there is something to write. It is used on systems without a poller and for connections
+// that are not sockets.
 type pump struct {
 	nc net.Conn
 
@@ -27,10 +27,10 @@ type pump struct {
 	readable func()
 
 	out      []byte
-	writing  bool // a goroutine writes
+	writing  bool // a goroutine is writing
 	writeErr error
 	writable func()
-	shut     bool
+	closed   bool
 }
 
 func newPump(nc net.Conn) *pump {
@@ -40,7 +40,7 @@ func newPump(nc net.Conn) *pump {
 	return p
 }
 
-// read reads ahead, and waits until that is consumed.
+// read reads ahead, and waits until that has been consumed.
 func (p *pump) read() {
 	b := make([]byte, pumpIdle)
 	for {
@@ -51,10 +51,10 @@ func (p *pump) read() {
 			p.readable = nil
 			f()
 		}
-		for len(p.in) > 0 && !p.shut {
+		for len(p.in) > 0 && !p.closed {
 			p.drained.Wait()
 		}
-		over := err != nil || p.shut
+		over := err != nil || p.closed
 		p.mu.Unlock()
 		switch {
 		case over:
@@ -71,7 +71,7 @@ func (p *pump) TryRead(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.shut:
+	case p.closed:
 		return 0, net.ErrClosed
 	case len(p.in) == 0:
 		return 0, p.readErr
@@ -86,7 +86,7 @@ func (p *pump) TryRead(b []byte) (int, error) {
 func (p *pump) AwaitReadable(ready func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shut || len(p.in) > 0 || p.readErr != nil {
+	if p.closed || len(p.in) > 0 || p.readErr != nil {
 		ready()
 		return
 	}
@@ -99,7 +99,7 @@ func (p *pump) TryWritev(vec [][]byte) (n int, err error) {
 	switch {
 	case p.writeErr != nil:
 		return 0, p.writeErr
-	case p.shut:
+	case p.closed:
 		return 0, net.ErrClosed
 	}
 	for _, b := range vec {
@@ -114,12 +114,12 @@ func (p *pump) TryWritev(vec [][]byte) (n int, err error) {
 	return n, nil
 }
 
-// write writes until nothing waits.
+// write writes until nothing is waiting.
 func (p *pump) write() {
 	var spare []byte
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.out) > 0 && p.writeErr == nil && !p.shut {
+	for len(p.out) > 0 && p.writeErr == nil && !p.closed {
 		b := p.out
 		p.out = spare[:0]
 		if f := p.writable; f != nil {
@@ -141,7 +141,7 @@ func (p *pump) write() {
 func (p *pump) AwaitWritable(ready func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shut || p.writeErr != nil || len(p.out) < pumpOut {
+	if p.closed || p.writeErr != nil || len(p.out) < pumpOut {
 		ready()
 		return
 	}
@@ -150,7 +150,7 @@ func (p *pump) AwaitWritable(ready func()) {
 
 func (p *pump) Shutdown() {
 	p.mu.Lock()
-	p.shut = true
+	p.closed = true
 	p.drained.Signal()
 	for _, f := range []*func(){&p.readable, &p.writable} {
 		if *f != nil {

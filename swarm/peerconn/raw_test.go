@@ -16,7 +16,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// rawPairs are connections of every kind: our end, and the peer's.
+// rawPairs returns connections of every kind: our end and the peer's.
 func rawPairs(t *testing.T) map[string]func() (RawConn, net.Conn) {
 	r := NewResources()
 	t.Cleanup(r.Close)
@@ -61,7 +61,7 @@ func rawPairs(t *testing.T) map[string]func() (RawConn, net.Conn) {
 	}
 }
 
-// await waits until what calls back calls back.
+// await waits until the callback is called.
 func await(register func(func())) {
 	done := make(chan struct{}, 1)
 	register(func() { done <- struct{}{} })
@@ -116,7 +116,7 @@ func TestRawConns(t *testing.T) {
 				got = append(got, b[:n]...)
 			}
 			if err := <-written; err != nil || !bytes.Equal(got, want) {
-				t.Error("what was echoed differs", err)
+				t.Error("the echo differs", err)
 			}
 			raw.Shutdown()
 			raw.Release()
@@ -144,7 +144,7 @@ func TestRawConns(t *testing.T) {
 			raw.Shutdown()
 			raw.Release()
 		})
-		t.Run(name+" tells both who wait of its end", func(t *testing.T) {
+		t.Run(name+" reports its end to both callbacks", func(t *testing.T) {
 			raw, peer := pair()
 			defer peer.Close()
 			for n := 1; n > 0; {
@@ -163,22 +163,22 @@ func TestRawConns(t *testing.T) {
 				t.Error(n, err)
 			}
 			if _, err := raw.TryWritev([][]byte{{1}}); err == nil {
-				t.Error("it is written to after its end")
+				t.Error("a write after the end succeeded")
 			}
 			raw.Release()
 		})
 	}
 }
 
-// Connections come and go at once, and descriptors are used again: each gets its
-// own bytes and its own end.
+// Connections are opened and closed concurrently, and descriptors are reused. Each gets
+// its own bytes and its own end.
 func TestConnectionsComeAndGo(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	go func() { // every peer sends haves of the number that it is sent, until the end
+	go func() { // every peer sends haves with the number that it receives, until the end
 		for {
 			peer, err := l.Accept()
 			if err != nil {

@@ -10,38 +10,37 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// readBuffer is how much is read at once, and so the most that a connection
-// holds while it has nothing to say beyond it. It was measured: with 4 KiB the
-// system calls are twice as many, and larger ones fall out of the cache.
+// readBuffer is how much is read at once. As measured, 4 KiB doubles the number of system
+// calls, and a larger buffer does not fit the cache.
 const readBuffer = 64 << 10
 
-// limitedRead is how many bytes are admitted at once: one block, so that what
-// waits is at most what is between two blocks.
+// limitedRead is how many bytes are admitted at once under a download limit: one block,
+// so that at most one partial block is waiting.
 const limitedRead = shaper.Grain + wire.PieceHeaderLen
 
-// A reader turns the bytes of a connection into arrivals. What one read brought is
-// handed over together, so a lock is taken once for several blocks.
+// reader turns the bytes of a connection into arrivals. All arrivals of one read are
+// delivered together, so that a lock is taken once for several blocks.
 //
-// A block is copied to its piece buffer when all of it is there: the
-// copy is from the cache and costs 0.4 µs, and a peer that falls silent in the
-// middle of a block keeps nobody else from filling it.
+// A block is copied to its piece buffer when it is complete. The copy is from the cache
+// and costs 0.4 µs. A peer that falls silent in the middle of a block does not prevent
+// others from delivering it.
 type reader struct {
 	c      *Conn
-	early  []byte     // what came with the handshake, of which there is little
-	space  *readSpace // nil while the connection is idle, or b is longer than usual
+	early  []byte     // what arrived with the handshake; it is short
+	space  *readSpace // nil while the connection is idle, or if b is longer than usual
 	b      []byte     // nil while the connection is idle
 	r, w   int        // b[r:w] is unread
-	skip   int        // bytes of a block that nobody wants, still to come
+	skip   int        // bytes of an unwanted block that have yet to arrive
 	events []Arrival
 
-	// The limit of the download rate. A read is admitted before it is made, so that
-	// neither a goroutine nor a buffer waits for that.
+	// For the download limit. A read is admitted before it is made, so that neither a
+	// goroutine nor a buffer waits.
 	waiter shaper.Waiter
-	paid   int // bytes that are admitted and not read; 0 without a limit
+	paid   int // bytes that are admitted but not read; 0 without a limit
 }
 
-// room is where the next read goes. It fetches a buffer if there is none.
-func (rd *reader) room() []byte {
+// freeSpace returns the space for the next read. It gets a buffer if there is none.
+func (rd *reader) freeSpace() []byte {
 	if rd.b == nil {
 		rd.space = rd.c.Resources.readBuffers.get()
 		rd.b, rd.events = rd.space.b[:], rd.space.events
@@ -53,7 +52,7 @@ func (rd *reader) room() []byte {
 	return room
 }
 
-// drop gives the buffer back; all events have been handed over.
+// drop returns the buffer to the pool. All events must have been delivered.
 func (rd *reader) drop() {
 	switch pool := &rd.c.Resources.readBuffers; {
 	case rd.space != nil:
@@ -65,7 +64,7 @@ func (rd *reader) drop() {
 	rd.space, rd.b, rd.r, rd.w, rd.events = nil, nil, 0, 0, nil
 }
 
-// run reads until nothing more has arrived, and continues when more arrives.
+// run reads until nothing more has arrived, and is called again when more arrives.
 func (rd *reader) run() {
 	for rd.admitted() {
 		n, err := rd.read()
@@ -86,8 +85,8 @@ func (rd *reader) run() {
 	}
 }
 
-// admitted reports whether a read may be made. If not, run is called when it may,
-// perhaps before admitted returns, and the caller must touch nothing more.
+// admitted reports whether a read may be made. If not, run will be called when it may,
+// perhaps before admitted returns, so the caller must not touch the reader afterwards.
 func (rd *reader) admitted() bool {
 	if rd.paid > 0 || rd.early != nil || !rd.c.Down.Limited() {
 		return true
@@ -99,18 +98,18 @@ func (rd *reader) admitted() bool {
 	if rd.c.Down.Admit(&rd.waiter, rd.paid) {
 		return true
 	}
-	// Whoever ends the wait of a connection that is closed continues: this, or wake.
-	return rd.c.over.Load() && rd.c.Down.Cancel(&rd.waiter)
+	// If the connection was closed, exactly one caller must continue: this one or wake.
+	return rd.c.closed.Load() && rd.c.Down.Cancel(&rd.waiter)
 }
 
-// wake ends the wait for admission of a connection that was closed.
+// wake ends the wait for admission of a closed connection.
 func (rd *reader) wake() {
 	if rd.c.Down.Cancel(&rd.waiter) {
 		rd.c.readable()
 	}
 }
 
-// handle hands over what the n bytes that were read complete.
+// handle delivers everything that the n bytes just read complete.
 func (rd *reader) handle(n int) error {
 	rd.w += n
 	need, err := rd.parse()
@@ -120,13 +119,13 @@ func (rd *reader) handle(n int) error {
 	if err != nil {
 		return err
 	}
-	return rd.makeRoom(need)
+	return rd.makeSpace(need)
 }
 
-// pushAt is how many arrivals are handed over at once, at most.
+// pushAt is the maximal number of arrivals delivered at once.
 const pushAt = 32
 
-// push hands over what arrived. It reports whether anybody takes it.
+// push delivers the arrivals. It reports whether the owner accepts them.
 func (rd *reader) push() bool {
 	if len(rd.events) == 0 {
 		return true
@@ -137,17 +136,17 @@ func (rd *reader) push() bool {
 	return ok
 }
 
-// read reads and decrypts what has arrived, as much as is admitted.
+// read reads and decrypts what has arrived, as far as admitted.
 func (rd *reader) read() (n int, err error) {
 	if rd.early != nil {
-		n = copy(rd.room(), rd.early)
+		n = copy(rd.freeSpace(), rd.early)
 		rd.early = nil
 		return n, nil
 	}
-	if rd.c.over.Load() {
+	if rd.c.closed.Load() {
 		return 0, net.ErrClosed
 	}
-	n, err = rd.c.raw.TryRead(rd.room())
+	n, err = rd.c.raw.TryRead(rd.freeSpace())
 	if rd.paid > 0 {
 		rd.c.Down.Refund(rd.paid - n)
 		rd.paid = 0
@@ -158,10 +157,10 @@ func (rd *reader) read() (n int, err error) {
 	return n, err
 }
 
-// makeRoom brings what is unread to the front and sees to it that a frame of
-// need bytes can become whole. A frame longer than the buffer gets a larger one,
-// which grows with what has come and not with what was announced.
-func (rd *reader) makeRoom(need int) error {
+// makeSpace moves unread bytes to the front and ensures that a frame of need bytes can
+// become complete. A frame longer than the buffer gets a larger one, which grows with the
+// received bytes and not with the announced length.
+func (rd *reader) makeSpace(need int) error {
 	rd.w = copy(rd.b, rd.b[rd.r:rd.w])
 	rd.r = 0
 	if rd.w == 0 && len(rd.b) > readBuffer {
@@ -182,12 +181,11 @@ func (rd *reader) makeRoom(need int) error {
 	return nil
 }
 
-// errLongFrames ends a connection for want of memory: too many peers are in the
-// middle of a message that few send at all.
+// errLongFrames ends a connection because too many peers are in the middle of an
+// unusually long message, which takes memory.
 var errLongFrames = &wire.Error{Kind: wire.TooLong}
 
-// parse handles every frame that is whole. need is the length of the one that
-// is not.
+// parse handles all complete frames. need is the length of the incomplete one.
 func (rd *reader) parse() (need int, err error) {
 	limit := rd.c.Owner.MaxFrame()
 	for {
@@ -232,15 +230,15 @@ func (rd *reader) parse() (need int, err error) {
 			rd.r += n
 			continue
 		}
-		// The buffer goes on to other frames while the item waits.
+		// Copy the payload, because the buffer is reused while the item waits.
 		m.Payload = slices.Clone(m.Payload)
 		rd.events = append(rd.events, Arrival{Event: &engine.EvMessage{Conn: rd.c.ID, Msg: m}})
 		rd.r += n
 	}
 }
 
-// piece handles the piece message of n bytes that b begins with. It reports
-// whether it could: a block that is wanted must be whole.
+// piece handles the piece message of n bytes at the start of b. It returns false if a
+// requested block is still incomplete.
 func (rd *reader) piece(b []byte, n int) (bool, error) {
 	if n <= wire.PieceHeaderLen || n > wire.PieceHeaderLen+wire.MaxBlock {
 		return false, &wire.Error{Kind: wire.BadLength, Type: wire.Piece, Len: int64(n - wire.PrefixLen)}
@@ -251,10 +249,10 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 		Length: uint32(n - wire.PieceHeaderLen),
 	}
 	if len(b) < n {
-		if rd.c.orders.has(block) {
+		if rd.c.requests.has(block) {
 			return false, nil
 		}
-	} else if o, ok := rd.c.orders.take(block); ok {
+	} else if o, ok := rd.c.requests.take(block); ok {
 		rd.r += n
 		dst := o.Lease.Begin()
 		if dst == nil {
@@ -264,7 +262,7 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 		}
 		copy(dst, b[wire.PieceHeaderLen:n])
 		o.Lease.Done()
-		// The lease's reference goes along.
+		// The lease's buffer reference is passed on.
 		rd.events = append(rd.events, Arrival{
 			Block:  engine.BlockEvent{Kind: engine.BlockArrived, Conn: rd.c.ID, Block: block, Slot: o.Slot},
 			Buffer: o.Buffer,
@@ -277,7 +275,7 @@ func (rd *reader) piece(b []byte, n int) (bool, error) {
 	return true, nil
 }
 
-// block appends what happened to a block and has no payload.
+// block appends a block event without payload.
 func (rd *reader) block(kind engine.BlockEventKind, b engine.Block) {
 	rd.events = append(rd.events, Arrival{Block: engine.BlockEvent{Kind: kind, Conn: rd.c.ID, Block: b}})
 }

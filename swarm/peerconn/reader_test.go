@@ -20,7 +20,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// choppy is a connection that hands a stream out in pieces of random length.
+// choppy delivers a stream in pieces of random length.
 type choppy struct {
 	net.Conn
 	rng   *rand.Rand
@@ -37,7 +37,7 @@ func (c *choppy) TryRead(b []byte) (int, error) {
 	}
 	n := min(1+c.rng.IntN(1<<c.rng.IntN(18)), len(b), len(c.rest))
 	if n == 0 {
-		panic("a read with no room")
+		panic("a read with an empty buffer")
 	}
 	copy(b, c.rest[:n])
 	c.rest = c.rest[n:]
@@ -50,8 +50,8 @@ func (c *choppy) AwaitWritable(func())            {}
 func (c *choppy) Shutdown()                       {}
 func (c *choppy) Release()                        {}
 
-// readAll runs a reader over a stream, with blocks on order, and returns what it
-// hands over.
+// readAll runs a reader over a stream, with outstanding requests for blocks, and returns
+// what it delivers.
 func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (events []Arrival, mem []byte, r *Resources, err error) {
 	pool := buf.NewPool(1 << 20)
 	defer pool.Close()
@@ -62,7 +62,7 @@ func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (e
 	buffer := pool.Get(256 << 10)
 	defer buffer.Release()
 	for i, b := range leases {
-		c.Expect(Order{Block: b, Slot: 3, Buffer: buffer, Lease: buffer.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
+		c.Expect(Request{Block: b, Slot: 3, Buffer: buffer, Lease: buffer.Lease(uint32(i)*metainfo.BlockSize, b.Length)})
 	}
 	c.Start()
 	<-o.ended
@@ -74,8 +74,8 @@ func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (e
 	return o.arrivals, buffer.Bytes(), r, o.err
 }
 
-// What the reader makes of a stream does not depend on how it was cut, and is
-// what parsing frame by frame says.
+// The reader's result does not depend on how a stream is cut, and equals that of parsing
+// frame by frame.
 func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for seed := range uint64(200) {
@@ -136,23 +136,23 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 		}
 		for i, p := range payload {
 			if !bytes.Equal(mem[i*metainfo.BlockSize:][:len(p)], p) {
-				t.Fatalf("seed %d: block %d is not in its place", seed, i)
+				t.Fatalf("seed %d: block %d is not in its buffer", seed, i)
 			}
 		}
 		if n, long := r.readBuffers.out.Load(), r.readBuffers.long.Load(); n != 0 || long != 0 {
-			t.Fatalf("%d read buffers and %d bytes of long ones were not given back", n, long)
+			t.Fatalf("%d read buffers and %d bytes of long ones were not released", n, long)
 		}
 	}
 }
 
 func TestReaderRefuses(t *testing.T) {
 	for name, stream := range map[string][]byte{
-		"a frame longer than any":      {0x7f, 0xff, 0xff, 0xff},
-		"a frame longer than may be":   {0, 2, 0, 1},
-		"a piece message with no room": {0, 0, 0, 3, 7, 1, 2},
-		"a block of no bytes":          wire.AppendPieceHeader(nil, 1, 2, 0),
-		"a block longer than any":      wire.AppendPieceHeader(nil, 1, 2, wire.MaxBlock+1),
-		"a have of three bytes":        {0, 0, 0, 4, 4, 1, 2, 3},
+		"a frame longer than the maximum":     {0x7f, 0xff, 0xff, 0xff},
+		"a frame longer than currently valid": {0, 2, 0, 1},
+		"a truncated piece message":           {0, 0, 0, 3, 7, 1, 2},
+		"a block of no bytes":                 wire.AppendPieceHeader(nil, 1, 2, 0),
+		"a block longer than the maximum":     wire.AppendPieceHeader(nil, 1, 2, wire.MaxBlock+1),
+		"a have of three bytes":               {0, 0, 0, 4, 4, 1, 2, 3},
 	} {
 		_, _, _, err := readAll(stream, 1, 128<<10, nil)
 		var we *wire.Error
@@ -162,40 +162,40 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
-// A long frame takes memory by what came of it and not by what it announces.
-func TestAnAnnouncedLengthIsNotAllocated(t *testing.T) {
+// Memory for a long frame grows with the received bytes, not with the announced length.
+func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	r := NewResources()
 	rd := &reader{c: &Conn{Config: Config{Resources: r, Owner: &owner{frame: wire.MaxFrame}, Down: new(shaper.Shaper).NewFlow()}}}
-	copy(rd.room(), []byte{0, 0x0f, 0xff, 0xff, 5})
+	copy(rd.freeSpace(), []byte{0, 0x0f, 0xff, 0xff, 5})
 	rd.w = 5
 	need, err := rd.parse()
 	if err != nil || need != 0x0fffff+4 {
 		t.Fatal(need, err)
 	}
-	if err := rd.makeRoom(need); err != nil || len(rd.b) != readBuffer {
+	if err := rd.makeSpace(need); err != nil || len(rd.b) != readBuffer {
 		t.Fatalf("a buffer of %d bytes for 5", len(rd.b))
 	}
 	for rd.w = len(rd.b); rd.w < need; rd.w = len(rd.b) {
 		was := len(rd.b)
-		if err := rd.makeRoom(need); err != nil || len(rd.b) > 2*was || len(rd.b) <= was {
+		if err := rd.makeSpace(need); err != nil || len(rd.b) > 2*was || len(rd.b) <= was {
 			t.Fatalf("from %d to %d bytes, %v", was, len(rd.b), err)
 		}
 	}
-	// Of such there are no more than memory allows.
+	// The total memory for such frames is limited.
 	n, room := 0, int(maxLong-r.readBuffers.long.Load())>>20
 	for r.readBuffers.grow(1 << 20) {
 		n++
 	}
 	if n != room {
-		t.Errorf("room for %d more", n)
+		t.Errorf("space for %d more", n)
 	}
 	rd.w = len(rd.b)
-	if rd.makeRoom(2*len(rd.b)) == nil {
-		t.Error("there was no room and it grew")
+	if rd.makeSpace(2*len(rd.b)) == nil {
+		t.Error("the buffer grew beyond the limit")
 	}
 	rd.drop()
 	if out, long := r.readBuffers.out.Load(), r.readBuffers.long.Load(); out != 0 || long != int64(n)<<20 {
-		t.Errorf("%d buffers and %d bytes were not given back", out, long-int64(n)<<20)
+		t.Errorf("%d buffers and %d bytes were not released", out, long-int64(n)<<20)
 	}
 }
 
@@ -208,14 +208,14 @@ func FuzzReader(f *testing.F) {
 		a, _, _, errA := readAll(slices.Clone(stream), seed, 128<<10, leases)
 		b, _, _, errB := readAll(slices.Clone(stream), seed+1, 128<<10, leases)
 		if len(a) != len(b) || fmt.Sprint(errA) != fmt.Sprint(errB) {
-			t.Fatalf("%d arrivals (%v) or %d (%v), by how it is cut", len(a), errA, len(b), errB)
+			t.Fatalf("%d arrivals (%v) or %d (%v), depending on the cuts", len(a), errA, len(b), errB)
 		}
 	})
 }
 
-// A connection that waits for the download rate holds neither a goroutine nor a
-// buffer, keeps the limit, and ends when it is closed.
-func TestTheDownloadLimitHoldsNothing(t *testing.T) {
+// A connection that waits because of the download limit holds neither a goroutine nor a
+// buffer, respects the limit, and ends when it is closed.
+func TestWaitingForTheDownloadLimitHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []*line
 		var limit shaper.Shaper
@@ -250,7 +250,8 @@ func TestTheDownloadLimitHoldsNothing(t *testing.T) {
 		for range 50 {
 			time.Sleep(time.Second)
 			synctest.Wait()
-			// The runtime counts one that has just ended, and those of other tests.
+			// The runtime also counts goroutines that have just ended, and those of other
+			// tests.
 			if n := runtime.NumGoroutine() - before; n > len(lines)/10 {
 				t.Fatalf("%d goroutines while 20 connections wait", n)
 			}

@@ -6,24 +6,24 @@ import (
 )
 
 const (
-	// maxLong bounds the bytes in buffers of frames that are longer than a read
-	// buffer: the bitfields of very large torrents, or the claims of liars.
+	// maxLong bounds the bytes in buffers for frames longer than a read buffer: bitfields
+	// of very large torrents, or false announcements.
 	maxLong = 16 << 20
-	// maxBatches bounds the batches. They are held while storage and sockets are
-	// copied, never while a peer is waited for.
+	// maxBatches bounds the batches. A batch is held while data is copied from storage to
+	// a socket, never while waiting for a peer.
 	maxBatches = 8
 )
 
-// Resources is what the connections of a node share: buffers and the poller.
+// Resources holds what the connections of a node share: buffers and the poller.
 type Resources struct {
 	readBuffers bufferPool
 	batches     batchPool
 
 	pollOnce sync.Once
-	poller   *poller // nil before the first socket, and where the system has none
+	poller   *poller // nil before the first socket, and on systems without one
 }
 
-// NewResources returns resources that hold nothing yet.
+// NewResources returns empty resources.
 func NewResources() *Resources {
 	r := new(Resources)
 	r.batches.slots = make(chan struct{}, maxBatches)
@@ -31,13 +31,13 @@ func NewResources() *Resources {
 	return r
 }
 
-// startPoller returns the poller, or nil if there can be none.
+// startPoller returns the poller, or nil if there is none.
 func (r *Resources) startPoller() *poller {
 	r.pollOnce.Do(func() { r.poller, _ = newPoller() })
 	return r.poller
 }
 
-// Close ends the poller; every connection must have ended.
+// Close stops the poller. Every connection must have ended.
 func (r *Resources) Close() {
 	r.pollOnce.Do(func() {})
 	if r.poller != nil {
@@ -45,17 +45,17 @@ func (r *Resources) Close() {
 	}
 }
 
-// ReadBuffers returns how many connections hold a read buffer at the moment.
+// ReadBuffers returns how many connections currently hold a read buffer.
 func (r *Resources) ReadBuffers() int { return int(r.readBuffers.out.Load()) }
 
-// A bufferPool keeps read buffers for connections that data flows on.
+// bufferPool keeps read buffers for active connections.
 type bufferPool struct {
 	pool sync.Pool
 	out  atomic.Int64 // read buffers handed out
-	long atomic.Int64 // bytes of longer ones
+	long atomic.Int64 // bytes of longer buffers
 }
 
-// readSpace is what a connection reads into, and the events that result.
+// readSpace is a read buffer and the arrivals that result from it.
 type readSpace struct {
 	b      [readBuffer]byte
 	events []Arrival
@@ -74,7 +74,7 @@ func (p *bufferPool) put(s *readSpace) {
 	p.pool.Put(s)
 }
 
-// grow reports whether a buffer of n bytes may be made; shrink gives it up.
+// grow reports whether a buffer of n bytes may be allocated; shrink releases it.
 func (p *bufferPool) grow(n int) bool {
 	if p.long.Add(int64(n)) > maxLong {
 		p.long.Add(-int64(n))
@@ -85,7 +85,7 @@ func (p *bufferPool) grow(n int) bool {
 
 func (p *bufferPool) shrink(n int) { p.long.Add(-int64(n)) }
 
-// A batchPool hands out batches.
+// batchPool limits and reuses batches.
 type batchPool struct {
 	slots chan struct{}
 	pool  sync.Pool

@@ -13,65 +13,64 @@ import (
 )
 
 const (
-	// maxControl bounds the control messages that wait for a peer that reads slowly.
-	// A single longer message is let through. Blocks are bounded by the engine.
+	// maxControl bounds the control messages waiting for a peer that reads slowly, except
+	// that a single longer message is allowed. The engine bounds the blocks.
 	maxControl = 256 << 10
-	// writeTimeout is how long bytes may wait for the system to accept some.
+	// writeTimeout is how long bytes may wait until the system accepts some.
 	writeTimeout = 2 * time.Minute
 )
 
-// senderState says who may touch what a sender has begun.
+// senderState says who may access the data that a sender has begun to write.
 type senderState uint8
 
 const (
-	stopped senderState = iota // nothing is begun; blocks may wait for admission
-	running                    // a goroutine writes
+	stopped senderState = iota // nothing has been begun; blocks may wait for admission
+	running                    // a goroutine is writing
 	parked                     // the rest waits until the system accepts bytes
 )
 
-// A sender holds what a connection has to send. The torrent's loop fills it and
-// never waits. It is emptied by the loop itself if the system accepts everything
-// at once, and else by a goroutine that ends when nothing waits or nothing is
-// accepted.
+// sender holds what a connection has to send. The torrent's loop fills it and never
+// waits. If the system accepts everything at once, the loop itself writes; otherwise a
+// goroutine does, which ends when nothing is left or nothing is accepted.
 type sender struct {
 	c *Conn
 
 	mu      sync.Mutex
 	state   senderState
-	shut    bool
-	control []byte // in the clear
-	begun   bool   // rest is control messages
+	closed  bool
+	control []byte // not yet encrypted
+	begun   bool   // rest consists of control messages
 	uploads fifo.Queue[upload]
-	reading int // so many of uploads, from the first on, are in the batch at hand
+	reading int // how many of the first uploads are in the current batch
 
-	granted func()      // of all that wait; nil if nothing ever had to
+	granted func()      // called when waiting blocks are granted; nil if none ever waited
 	waking  atomic.Bool // grant is about to run
 
-	// Of whoever runs, and of the loop when it is stopped:
+	// The following fields belong to the running goroutine, or to the loop when stopped.
 	rest       []byte         // begun, and encrypted if the connection is
-	restBlocks []engine.Block // that are sent with rest
-	batch      int            // bytes that are read at once for this peer
+	restBlocks []engine.Block // the blocks that rest contains
+	batch      int            // bytes to read at once for this peer
 
-	// The write deadline.
+	// The write deadline:
 	waiting  bool        // bytes wait for the system
-	progress time.Time   // when it accepted some last, or when the wait began
+	progress time.Time   // when the system last accepted some, or when the wait began
 	stall    *time.Timer // runs while waiting
 
 	finished chan struct{} // closed when a run ends; nil unless close waits for it
 }
 
-// An upload is a block that is to be sent.
+// upload is a block to be sent.
 type upload struct {
 	engine.Block
-	wait *shaper.Waiter // for the limit of the upload rate; nil if there was none
+	wait *shaper.Waiter // for the upload limit; nil if there was none
 }
 
-// size returns the bytes of its message.
+// size returns the length of its message.
 func (u *upload) size() int { return wire.PieceHeaderLen + int(u.Length) }
 
-// Flush sends control messages, which it may encrypt in place, and then blocks.
-// It never waits: what the system does not accept now is copied. A peer that
-// leaves too much waiting is disconnected.
+// Flush sends control messages, which it may encrypt in place, and then blocks. It never
+// waits: data that the system does not accept now is copied. A peer that lets too much
+// pile up is disconnected.
 func (c *Conn) Flush(control []byte, uploads []engine.Block) {
 	if f, err := c.out.add(control, uploads); f != engine.FaultNone || err != nil {
 		c.end(f, err)
@@ -81,17 +80,17 @@ func (c *Conn) Flush(control []byte, uploads []engine.Block) {
 func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shut {
+	if s.closed {
 		return engine.FaultNone, nil
 	}
 	for _, b := range uploads {
 		s.uploads.Push(upload{Block: b})
 	}
 	if len(uploads) > 0 {
-		s.askFrom(s.uploads.Len() - len(uploads))
+		s.queueForAdmission(s.uploads.Len() - len(uploads))
 	}
 	if len(b) > 0 && s.state == stopped {
-		s.seal(b)
+		s.encrypt(b)
 		s.c.Up.Spend(len(b))
 		n, err := s.c.raw.TryWritev([][]byte{b})
 		if err != nil {
@@ -111,9 +110,9 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 	return engine.FaultNone, nil
 }
 
-// Withdraw takes back uploads of which nothing is sent yet: b, or all of them if
-// its length is zero. It returns those that will not be sent. What is in the batch
-// at hand is sent all the same.
+// Withdraw removes uploads that have not been started: b, or all of them if its length is
+// zero. It returns those that will not be sent. Blocks in the current batch are still
+// sent.
 func (c *Conn) Withdraw(b engine.Block) (withdrawn []engine.Block) {
 	s := &c.out
 	s.mu.Lock()
@@ -130,23 +129,23 @@ func (c *Conn) Withdraw(b engine.Block) (withdrawn []engine.Block) {
 	return withdrawn
 }
 
-// Unsent reports whether control messages wait that the system has not accepted.
+// Unsent reports whether there are control messages that the system has not accepted.
 func (c *Conn) Unsent() bool {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	return c.out.begun || len(c.out.control) > 0
 }
 
-// seal encrypts in place what is written next, if the connection is encrypted.
-func (s *sender) seal(b []byte) {
+// encrypt encrypts b in place if the connection is encrypted. b must be written next.
+func (s *sender) encrypt(b []byte) {
 	if s.c.crypt != nil {
 		s.c.crypt.Encrypt(b)
 	}
 }
 
-// askFrom has the blocks from number i on wait for the limit of the upload rate, if
-// there is one. The caller holds mu.
-func (s *sender) askFrom(i int) {
+// queueForAdmission queues the blocks from index i on for admission by the upload limit,
+// if there is one. The caller holds mu.
+func (s *sender) queueForAdmission(i int) {
 	if !s.c.Up.Limited() {
 		return
 	}
@@ -165,16 +164,16 @@ func (s *sender) askFrom(i int) {
 	}
 }
 
-// admitted returns how many blocks, from the first on, may be sent now. When there are
-// more, grant is called. The caller holds mu.
+// admitted returns how many of the first blocks may be sent now. When more are granted,
+// grant is called. The caller holds mu.
 func (s *sender) admitted() int {
 	n := min(s.uploads.Len(), batchBlocks)
 	if !s.c.Up.Limited() {
 		return n
 	}
 	for i := range n {
-		if s.uploads.At(i).wait == nil { // the limit is newer than the block
-			s.askFrom(i)
+		if s.uploads.At(i).wait == nil { // the limit was set after the block was queued
+			s.queueForAdmission(i)
 		}
 		if w := s.uploads.At(i).wait; w != nil && !w.Passed() {
 			return i
@@ -183,18 +182,18 @@ func (s *sender) admitted() int {
 	return n
 }
 
-// release gives back what a block that is not sent was admitted, or ends its wait.
+// release returns the bytes granted to a block that is not sent, or ends its wait.
 func (s *sender) release(u *upload) {
 	if u.wait != nil && !s.c.Up.Cancel(u.wait) {
 		s.c.Up.Refund(u.size())
 	}
 }
 
-// grant continues when blocks are admitted.
+// grant continues after blocks have been admitted.
 func (s *sender) grant() {
 	s.waking.Store(false)
 	s.mu.Lock()
-	idle := s.state == stopped && !s.shut && s.admitted() > 0
+	idle := s.state == stopped && !s.closed && s.admitted() > 0
 	if idle {
 		s.state = running
 	}
@@ -207,7 +206,7 @@ func (s *sender) grant() {
 // resume continues when the system accepts bytes again.
 func (s *sender) resume() {
 	s.mu.Lock()
-	ok := s.state == parked && !s.shut
+	ok := s.state == parked && !s.closed
 	if ok {
 		s.state = running
 	}
@@ -217,8 +216,8 @@ func (s *sender) resume() {
 	}
 }
 
-// run writes until nothing is left or nothing is accepted. It is where the order
-// of what is sent is decided.
+// run writes until nothing is left or nothing is accepted. It determines the sending
+// order.
 func (s *sender) run() {
 	for {
 		if len(s.rest) > 0 {
@@ -245,14 +244,14 @@ func (s *sender) run() {
 			s.stall.Stop()
 		}
 		switch {
-		case s.shut:
+		case s.closed:
 			s.halt()
 			s.mu.Unlock()
 			return
 		case len(s.control) > 0:
 			s.rest, s.control, s.begun = s.control, nil, true
 			s.mu.Unlock()
-			s.seal(s.rest)
+			s.encrypt(s.rest)
 			s.c.Up.Spend(len(s.rest))
 			continue
 		case s.uploads.Len() == 0:
@@ -273,7 +272,7 @@ func (s *sender) run() {
 	}
 }
 
-// halt ends a run; the caller holds mu.
+// halt ends a run. The caller holds mu.
 func (s *sender) halt() {
 	s.state = stopped
 	if s.finished != nil {
@@ -282,7 +281,7 @@ func (s *sender) halt() {
 	}
 }
 
-// stop ends a run for good.
+// stop ends the connection after an error in a run.
 func (s *sender) stop(err error) {
 	s.c.fail(err)
 	s.mu.Lock()
@@ -294,7 +293,7 @@ func (s *sender) stop(err error) {
 func (s *sender) park(progress bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.shut {
+	if s.closed {
 		s.halt()
 		return
 	}
@@ -320,10 +319,10 @@ func (s *sender) checkStall() {
 	}
 }
 
-// close returns when nothing is written any more.
+// close returns when nothing is being written any more.
 func (s *sender) close() {
 	s.mu.Lock()
-	s.shut = true
+	s.closed = true
 	var finished chan struct{}
 	if s.state == running {
 		finished = make(chan struct{})

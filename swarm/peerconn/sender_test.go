@@ -25,7 +25,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// line is a connection of an owner to a peer that the test plays.
+// line is a connection to a peer that the test plays.
 type line struct {
 	o *owner
 	*Conn
@@ -36,7 +36,7 @@ type line struct {
 
 const testPiece = 1 << 20
 
-// dial connects over a network of 10 ms.
+// dial connects over a network with 10 ms delay.
 func dial(t *testing.T, num byte, rate float64, up *shaper.Shaper, encrypted bool) *line {
 	t.Helper()
 	n := simnet.New(1, simnet.Link{Delay: 10 * time.Millisecond, Rate: rate})
@@ -104,7 +104,7 @@ func (l *line) next() (wire.Msg, error) {
 	return wire.Parse(b)
 }
 
-// blocksOf returns n blocks of 16 KiB from the beginning of the content on.
+// blocksOf returns the first n blocks of 16 KiB of the content.
 func blocksOf(n int) (list []engine.Block) {
 	for i := range n {
 		off := i * 16 << 10
@@ -115,8 +115,8 @@ func blocksOf(n int) (list []engine.Block) {
 
 func control(i uint32) []byte { return wire.Append(nil, wire.Msg{Type: wire.Have, Index: i}) }
 
-// Whatever is flushed when, over a fast line or a slow one: every block arrives
-// whole and in order, and so does every control message.
+// Whatever is flushed when, over a fast or slow link, every block and every control
+// message arrives complete and in order.
 func TestEverythingArrivesInOrder(t *testing.T) {
 	for _, rate := range []float64{0, 3 << 20, 100 << 10} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
@@ -159,15 +159,15 @@ func TestEverythingArrivesInOrder(t *testing.T) {
 				}
 				synctest.Wait()
 				if n := len(l.o.uploads()); n != 150 {
-					t.Errorf("%d blocks are told to be uploaded", n)
+					t.Errorf("%d blocks were reported as uploaded", n)
 				}
 			})
 		})
 	}
 }
 
-// A control message goes before the blocks that wait: behind what the system has
-// accepted and the block that is cut, and no others.
+// A control message precedes the waiting blocks: it comes after what the system has
+// accepted and the block that was cut off, but before all others.
 func TestControlMessagesGoBeforePayload(t *testing.T) {
 	for name, encrypted := range map[string]bool{"in the clear": false, "encrypted": true} {
 		t.Run(name, func(t *testing.T) {
@@ -197,18 +197,18 @@ func TestControlMessagesGoBeforePayload(t *testing.T) {
 				l.Flush(control(7), nil)
 				before := read
 				until(func(m wire.Msg) bool { return m.Type == wire.Have })
-				// What is on its way, and the rest of one block.
+				// Bytes on the way, and the rest of one block.
 				if more := read - before; more > window+16<<10+wire.PieceHeaderLen {
-					t.Errorf("%d bytes of payload go before a control message, and %d fit on the way", more, window)
+					t.Errorf("%d bytes of payload preceded a control message, but only %d fit on the way", more, window)
 				}
 			})
 		})
 	}
 }
 
-// With an upload limit a control message is not delayed by the blocks of this or
-// of other peers that wait for it.
-func TestTheRateLimitDelaysNoControlMessage(t *testing.T) {
+// With an upload limit, a control message is not delayed by blocks of this or other peers
+// that wait for the limit.
+func TestRateLimitDelaysNoControlMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(20 << 10)
@@ -236,10 +236,10 @@ func TestTheRateLimitDelaysNoControlMessage(t *testing.T) {
 			start := time.Now()
 			l.Flush(control(1), nil)
 			if d := (<-sent).Sub(start); d > 15*time.Millisecond {
-				t.Errorf("line %d: a control message took %v over a line of 10 ms", i, d)
+				t.Errorf("line %d: a control message took %v over a link of 10 ms", i, d)
 			}
 		}
-		// The limit is kept, and shared evenly.
+		// The limit is respected and shared evenly.
 		start, before := time.Now(), 0
 		for _, l := range lines {
 			before += len(l.o.uploads())
@@ -255,14 +255,14 @@ func TestTheRateLimitDelaysNoControlMessage(t *testing.T) {
 		}
 		rate := float64((after-before)*16<<10) / time.Since(start).Seconds()
 		if rate > 1.05*20<<10 || rate < 0.9*20<<10 {
-			t.Errorf("%.0f bytes a second with a limit of %d", rate, 20<<10)
+			t.Errorf("%.0f bytes/s with a limit of %d", rate, 20<<10)
 		}
 	})
 }
 
 // The blocks of connections that share a limit are sent in the order of the calls of
-// Flush, whatever the limit and however many each connection has: also those that were
-// flushed before there was one. A peer that accepts nothing holds up no other.
+// Flush, whatever the limit and the number of blocks, including those flushed before
+// there was a limit. A peer that accepts nothing does not block others.
 func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
 	for _, limit := range []int64{20 << 10, 300 << 10, 6 << 20} {
 		synctest.Test(t, func(t *testing.T) {
@@ -305,14 +305,14 @@ func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
 				}
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("at %d bytes a second:\n%v, not\n%v", limit, got, want)
+				t.Errorf("at %d bytes/s:\n%v, not\n%v", limit, got, want)
 			}
 		})
 	}
 }
 
-// The wait of a block for the rate limit is none of the peer's fault, however long.
-func TestTheRateLimitEndsNoConnection(t *testing.T) {
+// Waiting for the rate limit, however long, is not the peer's fault.
+func TestRateLimitEndsNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(64)
@@ -322,7 +322,7 @@ func TestTheRateLimitEndsNoConnection(t *testing.T) {
 		l.Flush(control(1), blocksOf(4))
 		time.Sleep(20 * time.Minute)
 		if n := len(l.o.uploads()); n < 3 {
-			t.Errorf("%d blocks in 20 minutes at 64 bytes a second", n)
+			t.Errorf("%d blocks in 20 minutes at 64 bytes/s", n)
 		}
 		select {
 		case <-l.o.ended:
@@ -332,14 +332,14 @@ func TestTheRateLimitEndsNoConnection(t *testing.T) {
 		up.SetRate(0)
 		synctest.Wait()
 		if n := len(l.o.uploads()); n != 4 {
-			t.Errorf("%d of 4 blocks when the limit is lifted", n)
+			t.Errorf("%d of 4 blocks after the limit was removed", n)
 		}
 	})
 }
 
-// A peer that accepts nothing is left after two minutes; one that accepts
-// something now and then is kept, and bytes that it has accepted do not count.
-func TestTheWriteDeadlineBelongsToProgress(t *testing.T) {
+// A peer that accepts nothing is disconnected after two minutes. A peer that accepts
+// something now and then is kept, and accepted bytes do not count.
+func TestWriteDeadlineDependsOnProgress(t *testing.T) {
 	for name, f := range map[string]func(t *testing.T, l *line){
 		"nothing waits": func(t *testing.T, l *line) {
 			l.Flush(control(1), blocksOf(2))
@@ -407,8 +407,8 @@ func (l *line) over() bool {
 	}
 }
 
-// A block that cannot be read is told of, and those behind it are tried.
-func TestABlockThatCannotBeRead(t *testing.T) {
+// A block that cannot be read is reported, and later blocks are still tried.
+func TestUnreadableBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := dial(t, 1, 0, new(shaper.Shaper), false)
 		defer l.hang()
@@ -419,7 +419,7 @@ func TestABlockThatCannotBeRead(t *testing.T) {
 		n, reads := len(l.o.unread), l.o.reads
 		l.o.mu.Unlock()
 		if n != 2 || reads != 2 {
-			t.Errorf("%d blocks are told to be unread after %d reads", n, reads)
+			t.Errorf("%d blocks were reported as unread after %d reads", n, reads)
 		}
 		l.Flush(control(3), nil)
 		if m, err := l.next(); err != nil || m.Type != wire.Have {
@@ -428,9 +428,9 @@ func TestABlockThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// An idle connection has neither goroutine nor buffer, and is there at once when
-// bytes arrive.
-func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
+// An idle connection has neither goroutine nor buffer, and reacts at once when bytes
+// arrive.
+func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := runtime.NumGoroutine()
 		var lines []*line
@@ -445,7 +445,8 @@ func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		// The runtime counts one that has just ended, and those of other tests.
+		// The runtime also counts goroutines that have just ended, and those of other
+		// tests.
 		if n := runtime.NumGoroutine() - before; n > len(lines)/10 {
 			t.Errorf("%d goroutines for %d idle connections", n, len(lines))
 		}
@@ -467,8 +468,8 @@ func TestAnIdleConnectionHasNoGoroutine(t *testing.T) {
 	})
 }
 
-// A connection ends whatever it is doing, and releases what it holds.
-func TestAConnectionEndsInAnyState(t *testing.T) {
+// A connection can end in any state, and releases its resources.
+func TestConnectionEndsInAnyState(t *testing.T) {
 	for name, busy := range map[string]func(l *line){
 		"idle":      func(*line) {},
 		"parked":    func(l *line) { l.Flush(nil, blocksOf(100)) },
@@ -493,7 +494,7 @@ func TestAConnectionEndsInAnyState(t *testing.T) {
 					if n := l.Resources.ReadBuffers(); n != 0 {
 						t.Errorf("%d read buffers are held", n)
 					}
-					l.Flush(control(1), blocksOf(1)) // of no effect
+					l.Flush(control(1), blocksOf(1)) // has no effect
 					l.hang()
 				})
 			})

@@ -2,12 +2,12 @@ package peerconn
 
 import "slices"
 
-// upload sends the first blocks that wait, as many as fit a batch. It is the one
-// place that decides how bytes get from storage to a socket.
+// upload sends the first waiting blocks, as many as fit into a batch. Only this function
+// moves bytes from storage to a socket.
 //
-// Batches are few and shared, so none is held while a slow peer accepts nothing:
-// what is not accepted at once is read again later, except for the rest of a block
-// that is cut.
+// There are few batches, and they are shared, so none is held while a slow peer accepts
+// nothing: what is not accepted at once is read again later, except for the rest of a
+// block that was cut off.
 func (s *sender) upload() error {
 	batches := &s.c.Resources.batches
 	m := batches.get()
@@ -21,26 +21,26 @@ func (s *sender) upload() error {
 	}
 	s.reading = n
 	s.mu.Unlock()
-	if n == 0 { // all was withdrawn
+	if n == 0 { // all blocks were withdrawn
 		return nil
 	}
 
 	if err := s.read(m); err != nil {
-		lost := m.want[:max(1, neighbours(m.want, batchBytes, s.c.Owner.PieceLength()))]
+		lost := m.want[:max(1, contiguousBlocks(m.want, batchBytes, s.c.Owner.PieceLength()))]
 		s.c.Owner.Unread(lost, err)
 		s.done(len(lost), false)
 		return nil
 	}
 	if s.c.crypt != nil {
-		for _, b := range m.vec {
-			s.seal(b)
+		for _, b := range m.segments {
+			s.encrypt(b)
 		}
 	}
-	sent, err := s.c.raw.TryWritev(m.vec)
+	sent, err := s.c.raw.TryWritev(m.segments)
 	if err != nil {
 		return err
 	}
-	whole, cut := m.whole(sent)
+	whole, cut := m.completeBlocks(sent)
 	begun := s.mustFollow(m, whole, cut)
 	s.adapt(sent, whole == len(m.blocks))
 	if whole > 0 {
@@ -54,9 +54,9 @@ func (s *sender) upload() error {
 	return nil
 }
 
-// mustFollow returns how many blocks behind the whole ones must follow as they are: the
-// one that is cut, or the first if nothing was accepted, or all that are
-// encrypted.
+// mustFollow returns how many blocks after the complete ones must be sent as they are:
+// the one that was cut off; the first one if nothing was accepted; or all of them if they
+// are encrypted.
 func (s *sender) mustFollow(m *batch, whole, cut int) int {
 	switch left := len(m.blocks) - whole; {
 	case left == 0:
@@ -69,7 +69,7 @@ func (s *sender) mustFollow(m *batch, whole, cut int) int {
 	return 0
 }
 
-// done removes the first n blocks, which are sent or cannot be.
+// done removes the first n blocks, which were sent or cannot be.
 func (s *sender) done(n int, sent bool) {
 	s.mu.Lock()
 	for range n {
@@ -81,11 +81,11 @@ func (s *sender) done(n int, sent bool) {
 	s.mu.Unlock()
 }
 
-// adapt changes how much is read at once to what the peer accepts.
+// adapt adjusts the batch size to what the peer accepts.
 func (s *sender) adapt(sent int, all bool) {
 	least, most := minBatchBytes, batchBytes
 	if s.c.crypt != nil {
-		least, most = 1, maxSealedBytes
+		least, most = 1, maxEncryptedBytes
 	}
 	if all {
 		s.batch = min(2*s.batch, most)
@@ -94,14 +94,14 @@ func (s *sender) adapt(sent int, all bool) {
 	}
 }
 
-// read fills m with the first of m.want, neighbours at once. It fails if the first
-// cannot be read; those behind it wait for their turn.
+// read fills m with the first of m.want, reading contiguous blocks at once. It fails if
+// the first block cannot be read; later ones are tried in the next batch.
 func (s *sender) read(m *batch) error {
 	pieceLength := s.c.Owner.PieceLength()
 	m.reset()
 	limit := max(s.batch, int(m.want[0].Length))
 	for blocks := m.want; len(blocks) > 0; {
-		k := neighbours(blocks, limit, pieceLength)
+		k := contiguousBlocks(blocks, limit, pieceLength)
 		if k == 0 {
 			break
 		}

@@ -12,9 +12,9 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// Blocks that wait for the upload limit are not sent once they are withdrawn, and what
-// they would have taken of it is for others.
-func TestAWithdrawnBlockIsNotSent(t *testing.T) {
+// Withdrawn blocks that wait for the upload limit are not sent, and their share of the
+// limit goes to others.
+func TestWithdrawnBlockIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(20 << 10)
@@ -45,12 +45,12 @@ func TestAWithdrawnBlockIsNotSent(t *testing.T) {
 		l.Flush(nil, blocks[:1])
 		synctest.Wait()
 		if n := len(l.o.uploads()); n != sent+1 {
-			t.Error("a block waits though nothing has been sent for a minute")
+			t.Error("a block is waiting although nothing was sent for a minute")
 		}
 	})
 }
 
-// Whenever it is withdrawn, a block is either sent or returned, and never both.
+// Whenever it is withdrawn, a block is either sent or returned, never both.
 func TestEveryBlockIsSentOrWithdrawn(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {

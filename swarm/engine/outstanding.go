@@ -6,33 +6,33 @@ import (
 	"seedbed/internal/mono"
 )
 
-// leaseBook counts leases, and keeps released ones for reuse.
-type leaseBook struct {
-	firm       int    // leases of peers that are not weak
-	weakChunks int    // chunks with leases of weak peers
-	spare      *lease // head of a list
+// requestBook counts requests, and keeps released ones for reuse.
+type requestBook struct {
+	firm       int      // requests of peers that are not weak
+	weakChunks int      // chunks with requests of weak peers
+	spare      *request // head of a list
 	nSpare     int
 }
 
-// lease is one outstanding request: a block requested from a peer. It is in two lists:
-// the peer's, in the order of the requests, and the block's. A lease is found, added and
-// removed in O(1), plus a step for each other lease of the same block.
-type lease struct {
+// request is one outstanding request: a block requested from a peer. It is in two lists:
+// the peer's, in the order of the requests, and the block's. A request is found, added and
+// removed in O(1), plus a step for each other request of the same block.
+type request struct {
 	peer       *requestPeer
 	chunk      *chunk
 	block      uint32 // of the piece
 	at         mono.Time
-	prev, next *lease // of the same peer
-	other      *lease // of the same block
+	prev, next *request // of the same peer
+	other      *request // of the same block
 }
 
-// leaseList holds a peer's leases, oldest first.
-type leaseList struct {
-	oldest, newest *lease
+// requestList holds a peer's requests, oldest first.
+type requestList struct {
+	oldest, newest *request
 	n              int
 }
 
-func (q *leaseList) push(l *lease) {
+func (q *requestList) push(l *request) {
 	l.prev, l.next = q.newest, nil
 	if q.newest == nil {
 		q.oldest = l
@@ -43,7 +43,7 @@ func (q *leaseList) push(l *lease) {
 	q.n++
 }
 
-func (q *leaseList) remove(l *lease) {
+func (q *requestList) remove(l *request) {
 	if l.prev == nil {
 		q.oldest = l.next
 	} else {
@@ -57,66 +57,66 @@ func (q *leaseList) remove(l *lease) {
 	q.n--
 }
 
-// maxSpareLeases is how many leases are kept for reuse.
-const maxSpareLeases = 4 * maxDepth
+// maxSpareRequests is how many requests are kept for reuse.
+const maxSpareRequests = 4 * maxDepth
 
-// grant requests block b of k from p and records the lease.
+// grant requests block b of k from p and records the request.
 func (r *requester) grant(p *requestPeer, k *chunk, b uint32) {
-	l := r.leases.spare
+	l := r.outstanding.spare
 	if l != nil {
-		r.leases.spare = l.next
-		r.leases.nSpare--
+		r.outstanding.spare = l.next
+		r.outstanding.nSpare--
 	} else {
-		l = new(lease)
+		l = new(request)
 	}
 	s := &k.piece.block[b]
-	*l = lease{peer: p, chunk: k, block: b, at: r.now, other: s.held}
+	*l = request{peer: p, chunk: k, block: b, at: r.now, other: s.held}
 	s.held = l
-	p.leases.push(l)
+	p.outstanding.push(l)
 	k.out++
-	r.countLease(p, k, 1)
+	r.countRequest(p, k, 1)
 	want := k.piece.blockOf(b)
 	r.sink.request(p.conn, k.slot, want.Begin-k.begin, want)
 }
 
 // drop removes l from both lists. l must not be used afterwards.
-func (r *requester) drop(l *lease) {
+func (r *requester) drop(l *request) {
 	p, k := l.peer, l.chunk
 	at := &k.piece.block[l.block].held
 	for *at != l {
 		at = &(*at).other
 	}
 	*at = l.other
-	p.leases.remove(l)
+	p.outstanding.remove(l)
 	k.out--
-	r.countLease(p, k, -1)
-	*l = lease{}
-	if r.leases.nSpare < maxSpareLeases {
-		l.next, r.leases.spare = r.leases.spare, l
-		r.leases.nSpare++
+	r.countRequest(p, k, -1)
+	*l = request{}
+	if r.outstanding.nSpare < maxSpareRequests {
+		l.next, r.outstanding.spare = r.outstanding.spare, l
+		r.outstanding.nSpare++
 	}
 }
 
-// countLease adds n to the leases of p in k. Those of weak peers are counted by chunk,
+// countRequest adds n to the requests of p in k. Those of weak peers are counted by chunk,
 // all others in total.
-func (r *requester) countLease(p *requestPeer, k *chunk, n int) {
+func (r *requester) countRequest(p *requestPeer, k *chunk, n int) {
 	if !p.weak {
-		r.leases.firm += n
+		r.outstanding.firm += n
 		return
 	}
 	before := k.weak
 	k.weak += n
 	switch {
 	case before == 0:
-		r.leases.weakChunks++
+		r.outstanding.weakChunks++
 	case k.weak == 0:
-		r.leases.weakChunks--
+		r.outstanding.weakChunks--
 		r.peers.freed = true
 	}
 }
 
-// leaseOf returns p's lease of block b, or nil.
-func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
+// requestOf returns p's request of block b, or nil.
+func (pc *piece) requestOf(p *requestPeer, b uint32) *request {
 	for l := pc.block[b].held; l != nil; l = l.other {
 		if l.peer == p {
 			return l
@@ -125,8 +125,8 @@ func (pc *piece) leaseOf(p *requestPeer, b uint32) *lease {
 	return nil
 }
 
-// find returns p's lease of b, or nil.
-func (r *requester) find(p *requestPeer, b Block) *lease {
+// find returns p's request of b, or nil.
+func (r *requester) find(p *requestPeer, b Block) *request {
 	if b.Begin%blockSize != 0 {
 		return nil
 	}
@@ -134,7 +134,7 @@ func (r *requester) find(p *requestPeer, b Block) *lease {
 	if pc == nil || int(b.Begin/blockSize) >= len(pc.block) || pc.blockOf(b.Begin/blockSize) != b {
 		return nil
 	}
-	return pc.leaseOf(p, b.Begin/blockSize)
+	return pc.requestOf(p, b.Begin/blockSize)
 }
 
 // crossTime is how long after a cancel its answer, or the block, may still arrive.
@@ -177,7 +177,7 @@ func (c *cancels) take(now mono.Time) bool {
 }
 
 // giveBack removes l and frees its block for other peers.
-func (r *requester) giveBack(l *lease) {
+func (r *requester) giveBack(l *request) {
 	k, b := l.chunk, l.block
 	r.drop(l)
 	if s := &k.piece.block[b]; s.held == nil && !s.done {
@@ -190,14 +190,13 @@ func (r *requester) giveBack(l *lease) {
 
 // cancel withdraws l. rejected says that the peer has announced that it will not send the
 // block.
-func (r *requester) cancel(l *lease, rejected bool) {
+func (r *requester) cancel(l *request, rejected bool) {
 	p, b := l.peer, l.chunk.piece.blockOf(l.block)
 	r.giveBack(l)
 	r.sendCancel(p, b, rejected)
 }
 
-// sendCancel withdraws the request of b, whose lease has been removed, unless p is
-// closing.
+// sendCancel tells p that the request of b has been withdrawn, unless p is closing.
 func (r *requester) sendCancel(p *requestPeer, b Block, rejected bool) {
 	if !p.closing {
 		p.cancelled.add(r.now)
@@ -206,7 +205,7 @@ func (r *requester) sendCancel(p *requestPeer, b Block, rejected bool) {
 }
 
 // forfeit withdraws l and counts it as a failure of its peer to deliver.
-func (r *requester) forfeit(l *lease, rejected bool) {
+func (r *requester) forfeit(l *request, rejected bool) {
 	p, at := l.peer, l.at
 	r.cancel(l, rejected)
 	if !p.closing {
@@ -215,7 +214,7 @@ func (r *requester) forfeit(l *lease, rejected bool) {
 	}
 }
 
-// cancelChunk withdraws all leases of k.
+// cancelChunk withdraws all requests of k.
 func (r *requester) cancelChunk(k *chunk) {
 	for b := k.first; k.out > 0; b++ {
 		for l := k.piece.block[b].held; l != nil; l = k.piece.block[b].held {
@@ -224,16 +223,16 @@ func (r *requester) cancelChunk(k *chunk) {
 	}
 }
 
-// cancelOthers withdraws the leases of a block that arrived from another peer.
+// cancelOthers withdraws the requests of a block that arrived from another peer.
 func (r *requester) cancelOthers(s *block) {
 	for s.held != nil {
 		r.forfeit(s.held, false)
 	}
 }
 
-// release withdraws all leases of p.
+// release withdraws all requests of p.
 func (r *requester) release(p *requestPeer, rejected bool) {
-	for p.leases.oldest != nil {
-		r.forfeit(p.leases.oldest, rejected)
+	for p.outstanding.oldest != nil {
+		r.forfeit(p.outstanding.oldest, rejected)
 	}
 }

@@ -9,20 +9,20 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// The orders against a plain list.
+// requests is compared with a plain list.
 func TestOrdersAreAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool := buf.NewPool(1 << 20)
 		defer pool.Close()
 		buffer := pool.Get(1 << 20)
-		var table orders
+		var table requests
 		var list []engine.Block
 		for i := range rapid.IntRange(1, 400).Draw(t, "steps") {
 			switch {
 			case rapid.IntRange(0, 9).Draw(t, "step") < 6 || len(list) == 0:
 				b := engine.Block{Piece: uint32(i), Length: 1}
-				if !table.put(Order{Block: b, Lease: buffer.Lease(0, 1)}) {
-					t.Fatal("the table is shut")
+				if !table.put(Request{Block: b, Lease: buffer.Lease(0, 1)}) {
+					t.Fatal("the list is closed")
 				}
 				list = append(list, b)
 			default:
@@ -34,11 +34,11 @@ func TestOrdersAreAList(t *testing.T) {
 				list = append(list[:k:k], list[k+1:]...)
 				g, ok := table.take(b)
 				if !ok || g.Block != b {
-					t.Fatalf("%v is not there", b)
+					t.Fatalf("%v is missing", b)
 				}
 				g.Lease.Release()
 				if _, ok := table.take(b); ok || table.has(b) {
-					t.Fatalf("%v is there twice", b)
+					t.Fatalf("%v occurs twice", b)
 				}
 			}
 			for _, b := range list {
@@ -48,8 +48,8 @@ func TestOrdersAreAList(t *testing.T) {
 			}
 		}
 		table.close()
-		if l := buffer.Lease(0, 1); table.put(Order{Lease: l}) {
-			t.Fatal("a closed table takes leases")
+		if l := buffer.Lease(0, 1); table.put(Request{Lease: l}) {
+			t.Fatal("a closed list accepted a request")
 		} else {
 			l.Release()
 		}
