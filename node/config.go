@@ -96,6 +96,9 @@ type Config struct {
 	// openDisk takes the place of the system's folders, for tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)
 
+	// rename takes the place of os.Rename where files are moved, for tests.
+	rename func(from, to string) error
+
 	// resolve takes the place of the machine's resolver, for tests.
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }

@@ -30,7 +30,14 @@ type control struct {
 	found            []netip.AddrPort // peers that a parked torrent wakes for
 	from             netip.AddrPort   // the DHT node that told of them
 	unsaved          error            // what could not be saved
-	namesReported    bool             // what is odd about the names of its files was reported
+	deleteData       bool             // RemoveAll deletes the files too
+
+	saving        sync.Mutex    // held while the record is written; before mu
+	record        *record       // what is saved of a torrent of the session; nil for others
+	moveTo        string        // where the files go; "": nowhere
+	moveErr       error         // how the last move ended
+	moved         chan struct{} // closed when a move has ended; nil while nobody waits
+	namesReported bool          // what is odd about the names of its files was reported
 }
 
 // init makes the caller the worker of a torrent that is being added.
@@ -121,9 +128,20 @@ func (t *Torrent) do(ctx context.Context, a lifecycle.Action, was lifecycle.Phas
 		r.Running = !t.parkSwarm()
 	case lifecycle.EnterPause:
 		t.fallSilent()
+		t.noteStopped()
+		t.unload()
+	case lifecycle.MoveFiles:
+		t.moveFiles(ctx)
+	case lifecycle.CheckFiles:
+		t.checkFiles(ctx)
+	case lifecycle.RemoveAll:
+		t.removeAll()
 	case lifecycle.EnterFailure:
 		r.Phase = t.enterFailure()
 	case lifecycle.Leave:
+		if was != lifecycle.Parked {
+			t.noteStopped()
+		}
 		t.fallSilent()
 	}
 	return r
@@ -145,16 +163,10 @@ func (t *Torrent) startSwarm(was lifecycle.Phase) lifecycle.Result {
 	default:
 		return refuse(err)
 	}
-	spec := t.spec()
-	if rest := t.summary.Load(); spec.Torrent == nil && rest != nil {
-		if spec.Torrent = t.state.loadTorrent(rest.hashes); spec.Torrent == nil {
-			return refuse(&Fault{Err: fmt.Errorf("the metadata of %s is gone from the state directory", t.Name()), hint: "add the torrent again"})
-		}
-		t.control.mu.Lock()
-		t.control.spec.Torrent = spec.Torrent
-		t.control.mu.Unlock()
+	spec, info := t.load()
+	if info == nil && spec.Link == nil {
+		return refuse(&Fault{Err: fmt.Errorf("the metadata of %s is gone from the state directory", t.Name()), hint: "add the torrent again"})
 	}
-	info := t.state.loadInfo(&spec)
 	if t.uploaded.Load() == 0 {
 		t.savedTally = t.state.loadTally()
 		t.uploaded.Store(t.savedTally.Uploaded)
@@ -168,6 +180,34 @@ func (t *Torrent) startSwarm(was lifecycle.Phase) lifecycle.Result {
 		return lifecycle.Result{Phase: lifecycle.Metadata, Running: true}
 	}
 	return lifecycle.Result{Phase: lifecycle.Checking, Running: true}
+}
+
+// load returns what the torrent was added with and its info dictionary, nil if that is not
+// known. What a parked torrent does without is read from the state directory.
+func (t *Torrent) load() (Spec, *metainfo.Info) {
+	spec := t.spec()
+	if rest := t.summary.Load(); spec.Torrent == nil && rest != nil {
+		spec.Torrent = t.state.loadTorrent(rest.hashes)
+		t.control.mu.Lock()
+		t.control.spec.Torrent = spec.Torrent
+		t.control.mu.Unlock()
+	}
+	if spec.Torrent == nil && spec.Link == nil {
+		return spec, nil
+	}
+	return spec, t.state.loadInfo(&spec)
+}
+
+// unload frees the metadata of a torrent that does nothing, if it can be read again.
+func (t *Torrent) unload() {
+	info, spec := t.info.Load(), t.spec()
+	if info == nil || t.summary.Load() == nil || t.state.keepTorrent(torrentFile(&spec, info)) != nil {
+		return
+	}
+	t.control.mu.Lock()
+	t.control.spec.Torrent, t.control.spec.Verified = nil, false
+	t.control.mu.Unlock()
+	t.info.Store(nil)
 }
 
 // stopSwarm stops the swarm, which saves what it has.
@@ -197,13 +237,17 @@ func (t *Torrent) stopSwarm() {
 // fallSilent ends what goes on while a torrent is parked: its announces. It frees the lock
 // in the state directory.
 func (t *Torrent) fallSilent() {
-	for _, d := range t.allDiscoveries() {
-		d.stop()
-	}
+	t.stopAnnouncing()
 	if err := t.state.close(); err != nil {
 		t.control.mu.Lock()
 		t.control.unsaved = errors.Join(t.control.unsaved, err)
 		t.control.mu.Unlock()
+	}
+}
+
+func (t *Torrent) stopAnnouncing() {
+	for _, d := range t.allDiscoveries() {
+		d.stop()
 	}
 }
 
@@ -231,11 +275,14 @@ func (t *Torrent) fail(err error) {
 // enterFailure returns the phase of a torrent that has failed, and stops what is left of
 // it. One that is not kept on record leaves the node.
 func (t *Torrent) enterFailure() lifecycle.Phase {
+	t.noteStopped()
 	t.fallSilent()
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
-	t.control.intent.Want = max(t.control.intent.Want, lifecycle.End)
-	closeOnce(t.milestones.stopping)
+	if t.control.record == nil {
+		t.control.intent.Want = max(t.control.intent.Want, lifecycle.End)
+		closeOnce(t.milestones.stopping)
+	}
 	var f *Fault
 	if errors.As(t.control.failure, &f) && f.Kind == FaultIncomplete {
 		return lifecycle.Missing

@@ -147,7 +147,7 @@ func TestAHungDiskHoldsUpOneTorrentOnly(t *testing.T) {
 			x.Snapshot()
 		}
 		whole(t, a.add(specs[parkBeyond+2]))
-		if err := a.Remove(t.Context(), specs[5].InfoHash()); err != nil {
+		if err := a.Remove(t.Context(), specs[5].InfoHash(), false); err != nil {
 			t.Error(err)
 		}
 		turn := func() int {

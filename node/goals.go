@@ -58,7 +58,22 @@ func (t *Torrent) seedGoal(now time.Time) {
 		return
 	}
 	if cfg.SeedRatio > 0 && t.Ratio() >= cfg.SeedRatio || cfg.SeedTime > 0 && now.UnixNano()-since >= int64(cfg.SeedTime) {
+		t.seedingSince.Store(0)
 		t.emit(Event{Kind: Seeded, Uploaded: t.Uploaded(), Ratio: t.Ratio()})
-		t.stop()
+		t.finishSeeding()
 	}
+}
+
+// finishSeeding stops a torrent that has been seeded enough: one of the session is paused,
+// another leaves the node.
+func (t *Torrent) finishSeeding() {
+	if !t.isKept() {
+		t.stop()
+		return
+	}
+	go func() {
+		if err := t.Pause(t.node.ctx); err != nil && t.node.ctx.Err() == nil {
+			t.emit(Event{Kind: Warning, Err: err})
+		}
+	}()
 }

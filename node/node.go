@@ -75,6 +75,7 @@ type Node struct {
 	population atomic.Int32       // of order
 	closers    map[*closer]struct{}
 	closing    bool
+	lastPlace  int64 // in the queue of the session
 
 	steps    atomic.Int64  // of saving; see Saved
 	closed   chan struct{} // everything has ended

@@ -46,7 +46,7 @@ func (r *summary) stats() engine.Stats {
 // isParkable reports whether a torrent may be parked from the beginning, before anything
 // is read.
 func (n *Node) isParkable(spec *Spec) bool {
-	return spec.Seed && spec.Torrent != nil && len(spec.Peers) == 0 && spec.Select == nil && spec.ReadAhead == 0 &&
+	return spec.Seed && !spec.Paused && spec.Torrent != nil && len(spec.Peers) == 0 && spec.Select == nil && spec.ReadAhead == 0 &&
 		n.population.Load() > parkBeyond
 }
 
@@ -79,13 +79,20 @@ func (t *Torrent) startParked() {
 	t.private.Store(info.Private)
 	t.info.Store(info)
 	t.seedingSince.Store(time.Now().UnixNano())
-	t.emit(Event{Kind: Metadata, Info: info})
+	t.saveSummary()
+	t.reportParked()
+	t.strip()
+	t.announceParked()
+}
+
+// reportParked reports of a parked torrent what others report when they start. The metadata
+// goes with it if it is in memory.
+func (t *Torrent) reportParked() {
+	t.emit(Event{Kind: Metadata, Info: t.info.Load()})
 	t.emit(Event{Kind: Complete})
 	t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
 	t.reach(t.milestones.named)
 	t.reach(t.milestones.done)
-	t.strip()
-	t.announceParked()
 }
 
 // strip drops what the state directory has too, and the lock there.
@@ -140,6 +147,7 @@ func (t *Torrent) parkSwarm() bool {
 	t.summary.Store(summarize(info, &r.final))
 	t.run.Store(nil)
 	t.last.Store(nil)
+	t.saveSummary()
 	t.strip()
 	return true
 }

@@ -1,10 +1,8 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"seedbed/internal/id"
@@ -35,6 +33,14 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 		n.forget(t)
 		t.refuse()
 		return nil, fmt.Errorf("%s: %w", spec.Name(), err)
+	}
+	if spec.Persistent {
+		if err := t.keepOnRecord(&spec); err != nil {
+			n.forget(t)
+			err = errors.Join(err, t.state.close())
+			t.refuse()
+			return nil, fmt.Errorf("%s: %w", spec.Name(), asFault(err))
+		}
 	}
 	parked := n.isParkable(&spec) && n.isProven(&spec, t.state)
 	t.emit(Event{Kind: Added, Magnet: t.Link()})
@@ -163,23 +169,6 @@ func (n *Node) isClosing() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.closing
-}
-
-// Remove stops the torrent that has this infohash and deletes what the state directory
-// holds of it. It returns when that is done or ctx ends; then the rest follows by itself.
-func (n *Node) Remove(ctx context.Context, ih id.ID) error {
-	t := n.lookup(ih)
-	if t == nil {
-		return ErrUnknown
-	}
-	t.stop()
-	select {
-	case <-t.Ended():
-		n.handles.Forget(t.state.path)
-		return errors.Join(t.unsaved(), os.RemoveAll(t.state.path))
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // lookup finds a torrent by its infohash.

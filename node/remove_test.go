@@ -21,7 +21,7 @@ func TestRemoveLeavesNothingInTheStateDirectory(t *testing.T) {
 		if got := a.Torrent(spec.InfoHash()); got != x {
 			t.Fatalf("found %v by its infohash", got)
 		}
-		if err := a.Remove(t.Context(), spec.InfoHash()); err != nil {
+		if err := a.Remove(t.Context(), spec.InfoHash(), true); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -36,7 +36,7 @@ func TestRemoveLeavesNothingInTheStateDirectory(t *testing.T) {
 		if after := names(tree(t, dir)); len(after) != len(before) {
 			t.Errorf("of %v there is %v", before, after)
 		}
-		if err := a.Remove(t.Context(), spec.InfoHash()); !errors.Is(err, ErrUnknown) {
+		if err := a.Remove(t.Context(), spec.InfoHash(), true); !errors.Is(err, ErrUnknown) {
 			t.Errorf("removed twice: %v", err)
 		}
 		a.add(spec)

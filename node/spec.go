@@ -24,6 +24,8 @@ type Spec struct {
 	// Select are numbers of files, from 1 as metainfo.Info.FileNumber gives them:
 	// padding has none. nil is the link's so= (BEP 53), else all.
 	Select []int
+	// All wants all files, whatever the link selects, if Select is nil.
+	All bool
 
 	// Peers are HOST:PORT addresses to try besides the link's x.pe.
 	Peers []string
@@ -50,25 +52,43 @@ type Spec struct {
 	// it need not be hashed again.
 	Verified bool
 
+	// Persistent makes the torrent part of the session: Restore adds it again, until Remove.
+	Persistent bool
+	// Paused says that a persistent torrent waits for Resume.
+	Paused bool
+	// Labels are for the user, and mean nothing to the node.
+	Labels []string
+	// UpRate and DownRate limit this torrent, in bytes a second; 0 is what Settings say of
+	// each torrent.
+	UpRate, DownRate int64
+
 	// Prepare, if not nil, is called once the metadata is known, before the download
 	// folder is opened. It may put files there: they are hashed like all others that
 	// the resume record does not prove. The torrent waits while it runs. An error is
 	// reported as a warning, and Prepare is called again later.
 	Prepare func(*metainfo.Info) error
+
+	hash id.ID // of a torrent of the session whose metadata is read when it starts
 }
 
 // InfoHash is what the torrent is known by.
 func (s *Spec) InfoHash() id.ID {
-	if s.Torrent != nil {
+	switch {
+	case s.Torrent != nil:
 		return s.Torrent.Info.Hash
+	case s.Link != nil:
+		return s.Link.Hash()
 	}
-	return s.Link.Hash()
+	return s.hash
 }
 
 // InfoHashV2 is the infohash of BEP 52; zero if there is none, or it is not known.
 func (s *Spec) InfoHashV2() id.ID32 {
 	if s.Torrent != nil {
 		return s.Torrent.Info.HashV2
+	}
+	if s.Link == nil {
+		return id.ID32{}
 	}
 	return s.Link.V2
 }
@@ -107,16 +127,20 @@ func (s *Spec) Name() string {
 	switch {
 	case s.Torrent != nil:
 		return s.Torrent.Info.Name
-	case s.Link.Name != "":
+	case s.Link != nil && s.Link.Name != "":
 		return s.Link.Name
 	}
-	return s.Link.Hash().String()
+	return s.InfoHash().String()
 }
 
 func (s *Spec) validate() error {
 	switch {
 	case s.Torrent == nil && s.Link == nil:
 		return errors.New("neither a link nor a torrent was given")
+	case s.Persistent && (s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil):
+		return errors.New("what fetches metadata only, is played or is prepared cannot be kept in the session")
+	case s.Paused && !s.Persistent:
+		return errors.New("only a torrent of the session can be added paused")
 	case s.Torrent == nil:
 		return s.Link.Openable()
 	}
@@ -157,7 +181,7 @@ func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 		}
 		return out, nil
 	}
-	if s.Link == nil || len(s.Link.Select) == 0 {
+	if s.All || s.Link == nil || len(s.Link.Select) == 0 {
 		return nil, nil
 	}
 	// BEP 53 counts the entries of the files list. Padding is among them, as

@@ -23,6 +23,7 @@ import (
 //	torrents/INFOHASH/resume   what storage has proven
 //	torrents/INFOHASH/peers    addresses that were peers in the last run
 //	torrents/INFOHASH/tally    what was uploaded in all runs
+//	torrents/INFOHASH/record   what the session keeps of it (record.go)
 //
 // Files are replaced whole, by rename; a file that does not parse is treated
 // as absent, for all of them can be had again from the network or the disk.
@@ -150,6 +151,7 @@ func (t *torrentState) resumePath() string  { return filepath.Join(t.path, "resu
 func (t *torrentState) torrentPath() string { return filepath.Join(t.path, "torrent") }
 func (t *torrentState) peersPath() string   { return filepath.Join(t.path, "peers") }
 func (t *torrentState) tallyPath() string   { return filepath.Join(t.path, "tally") }
+func (t *torrentState) recordPath() string  { return filepath.Join(t.path, "record") }
 
 // loadInfo is the info dictionary of spec if it is known: from the spec, or
 // from an earlier run.

@@ -56,6 +56,7 @@ func (n *Node) newTorrent(spec Spec) *Torrent {
 	t.milestones = milestones{make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	t.control.init(spec)
 	t.whole.Store(spec.Seed)
+	t.control.upRate, t.control.downRate = spec.UpRate, spec.DownRate
 	if spec.ReadAhead > 0 {
 		t.player = newPlayer(t, spec.ReadAhead)
 	}

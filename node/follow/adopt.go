@@ -90,7 +90,7 @@ func (f *Follower) abandon() {
 // drop removes the torrent of a version from the node and the state directory, and waits
 // for that.
 func (f *Follower) drop(t *node.Torrent) {
-	err := f.node.Remove(f.ctx, t.InfoHash())
+	err := f.node.Remove(f.ctx, t.InfoHash(), false)
 	if err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, context.Canceled) {
 		f.warn(fmt.Errorf("the torrent of another version was not removed: %w", err))
 	}

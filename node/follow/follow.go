@@ -179,7 +179,7 @@ func (f *Follower) Remove(ctx context.Context) error {
 		if t == nil {
 			continue
 		}
-		if err := f.node.Remove(ctx, t.InfoHash()); err != nil && !errors.Is(err, node.ErrUnknown) {
+		if err := f.node.Remove(ctx, t.InfoHash(), false); err != nil && !errors.Is(err, node.ErrUnknown) {
 			errs = append(errs, err)
 		}
 	}

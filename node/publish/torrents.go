@@ -86,7 +86,7 @@ func (s *torrents) release(t *node.Torrent, data string) {
 	done := make(chan struct{})
 	s.leaving[t] = done
 	s.wg.Go(func() {
-		err := s.node.Remove(s.ctx, t.InfoHash())
+		err := s.node.Remove(s.ctx, t.InfoHash(), false)
 		if err == nil && data != "" {
 			err = os.RemoveAll(data)
 		}

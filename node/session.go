@@ -1,0 +1,212 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"seedbed/internal/id"
+	"seedbed/node/lifecycle"
+)
+
+// The session is the torrents that were added with Spec.Persistent: they come back with
+// Restore, in the order of the queue and as they were, until Remove.
+
+// ErrNoSession is returned by Restore when another process owns the session of the state
+// directory.
+var ErrNoSession = errors.New("another seedbed process runs the session of this state directory")
+
+// Restore adds the torrents of the session again: each as it was, running, parked or paused.
+// What a kill interrupted, a removal or a move, is finished. Nothing is hashed that is
+// proven. A torrent that cannot be restored does not keep the others from it: the error
+// joins one error for each, of which those about a record are *DamagedError. Restore
+// returns when all have started.
+func (n *Node) Restore(ctx context.Context) error {
+	if !n.state.owned() {
+		return ErrNoSession
+	}
+	found, errs := n.readRecords(ctx)
+	slices.SortFunc(found, func(a, b restored) int { return int(min(max(a.record.Place-b.record.Place, -1), 1)) })
+	var g errgroup.Group
+	g.SetLimit(4 * runtime.GOMAXPROCS(0)) // most of the time is the disk's
+	failed := make([]error, len(found))
+	for i, f := range found {
+		n.mu.Lock()
+		n.lastPlace = max(n.lastPlace, f.record.Place)
+		n.mu.Unlock()
+		t := n.newTorrent(f.spec)
+		if err := n.reserve(t, f.hashes()); err != nil {
+			if failed[i] = fmt.Errorf("%s: %w", f.spec.Name(), err); errors.Is(err, ErrClosed) {
+				break
+			}
+			continue
+		}
+		if ctx.Err() == nil && f.isParked(len(found)) {
+			n.restore(t, f)
+			continue
+		}
+		g.Go(func() error {
+			n.restore(t, f)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function of it fails
+	return errors.Join(append(errs, failed...)...)
+}
+
+// restored is a torrent of the session as it was read from its folder.
+type restored struct {
+	record  *record
+	spec    Spec
+	summary *summary
+}
+
+func (f *restored) hashes() []id.ID {
+	if f.summary != nil {
+		return f.summary.hashes
+	}
+	return f.spec.hashes()
+}
+
+// isParked reports whether the torrent needs not run, of so many: all of it was there when
+// it was last parked or stopped. Whether that is so still is found out when it wakes.
+func (f *restored) isParked(of int) bool {
+	m := f.summary
+	return of > parkBeyond && m != nil && m.have == m.wanted && m.havePieces == m.pieces && f.record.intent() == lifecycle.Intent{}
+}
+
+// readRecords reads the records of all torrents, several at a time.
+func (n *Node) readRecords(ctx context.Context) (found []restored, errs []error) {
+	root := filepath.Join(n.state.path, "torrents")
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, []error{err}
+	}
+	all := make([]restored, len(entries))
+	bad := make([]error, len(entries))
+	var g errgroup.Group
+	g.SetLimit(4 * runtime.GOMAXPROCS(0))
+	for i, e := range entries {
+		if !e.IsDir() || ctx.Err() != nil {
+			continue
+		}
+		g.Go(func() error {
+			all[i], bad[i] = n.readRestored(e.Name())
+			return nil
+		})
+	}
+	_ = g.Wait() // no function of it fails
+	all = slices.DeleteFunc(all, func(r restored) bool { return r.record == nil })
+	bad = slices.DeleteFunc(bad, func(err error) bool { return err == nil })
+	return all, append(bad, ctx.Err())
+}
+
+// readRestored reads the folder of one torrent. A folder without a record is none of the
+// session, and gives nothing.
+func (n *Node) readRestored(name string) (f restored, err error) {
+	hash, err := id.ParseHex(name)
+	if err != nil {
+		return f, nil
+	}
+	st := n.state.torrent(hash)
+	r, err := readRecord(st)
+	if errors.Is(err, os.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	f.summary, err = r.summary()
+	if err == nil {
+		f.spec, err = r.spec(st)
+	}
+	if r.intent().Want == lifecycle.Remove { // what is left of it goes, whatever that is
+		f.spec.hash, err = hash, nil
+	}
+	if err != nil {
+		return f, &DamagedError{st.recordPath(), err}
+	}
+	f.record = r
+	return f, nil
+}
+
+// restore makes a torrent what it was. The caller is its worker.
+func (n *Node) restore(t *Torrent, f restored) {
+	r := f.record
+	t.uploaded.Store(r.Uploaded)
+	t.savedTally.Uploaded = r.Uploaded
+	t.control.mu.Lock()
+	t.control.record, t.control.moveTo = r, r.Move
+	t.control.intent = r.intent()
+	t.control.mu.Unlock()
+	if f.summary != nil {
+		t.summary.Store(f.summary)
+		t.private.Store(r.Summary.Private)
+	}
+	t.emit(Event{Kind: Added, Magnet: t.Link()})
+	parked := f.isParked(int(n.population.Load()))
+	if parked {
+		t.whole.Store(true)
+		t.seedingSince.Store(time.Now().UnixNano())
+		t.reportParked()
+		t.announceParked()
+	}
+	t.enter(parked)
+}
+
+// keepOnRecord makes a torrent that is being added part of the session. The caller is its
+// worker.
+func (t *Torrent) keepOnRecord(spec *Spec) error {
+	n := t.node
+	n.mu.Lock()
+	n.lastPlace++
+	place := n.lastPlace
+	n.mu.Unlock()
+	r, err := newRecord(spec, place)
+	if err != nil {
+		return err
+	}
+	if spec.Torrent != nil {
+		if err := t.state.keepTorrent(spec.Torrent); err != nil {
+			return err
+		}
+	}
+	t.control.mu.Lock()
+	t.control.record = r
+	t.control.spec.Dir = r.Dir
+	t.control.intent = r.intent()
+	t.control.mu.Unlock()
+	return t.save()
+}
+
+// noteStopped records what is known of a torrent that stops.
+func (t *Torrent) noteStopped() {
+	info, last := t.info.Load(), t.last.Load()
+	if info != nil && last != nil && last.Pieces > 0 {
+		t.summary.Store(summarize(info, last))
+	}
+	t.saveSummary()
+}
+
+func (t *Torrent) saveSummary() {
+	c := &t.control
+	c.mu.Lock()
+	kept := c.record != nil
+	if kept {
+		c.record.note(t.summary.Load(), t.private.Load())
+	}
+	c.mu.Unlock()
+	if !kept {
+		return
+	}
+	if err := t.save(); err != nil {
+		t.emit(Event{Kind: Warning, Err: fmt.Errorf("what is on record of %s is not up to date: %w", t.Name(), err)})
+	}
+}

@@ -1,0 +1,540 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// A Relocation moves the files of a torrent that is not open to another folder.
+type Relocation struct {
+	// Options are those of Open; Dir is the folder that the files leave. Of a torrent that is
+	// ReadOnly all files that are there move, else those that the record says are ours.
+	Options
+	To string // made if it is not there
+	// Rename gives a file another path, or returns an error that is syscall.EXDEV if it is on
+	// another file system; nil is os.Rename.
+	Rename   func(from, to string) error
+	Progress func(done, total int64) // bytes; may be nil
+}
+
+// movedFile is one file, symbolic link or empty folder that moves.
+type movedFile struct {
+	name string
+	size int64
+	kind fs.FileMode // type bits
+	gone bool        // it is not in the old folder any more
+}
+
+// mover is one Relocation at work.
+type mover struct {
+	Relocation
+	s        *Storage // of the folder that the files leave; only its names and places are used
+	rec      *record  // nil if there is none
+	from, to Disk
+	toDir    string
+	files    []movedFile
+	made     []string // copies that this mover has made
+}
+
+// copySuffix is added to the name of a file while it is copied.
+const copySuffix = ".moving"
+
+// Relocate moves the files, and then lets the resume record say so, so that nothing is hashed
+// again. If it fails the files are where they were. If ctx ends, or the process, another call
+// with the same arguments goes on; the record says at each moment where the files are that
+// it proves.
+func Relocate(ctx context.Context, r Relocation) (err error) {
+	if r.Rename == nil {
+		r.Rename = os.Rename
+	}
+	if r.Progress == nil {
+		r.Progress = func(int64, int64) {}
+	}
+	m := &mover{Relocation: r}
+	if m.toDir, err = filepath.Abs(r.To); err != nil {
+		return wrap("find", r.To, err)
+	}
+	o := r.Options
+	o.ReadOnly = true
+	if m.s, err = Open(o); err != nil {
+		return err
+	}
+	defer r.Handles.dropAll(m.s)
+	if m.toDir == m.s.dir {
+		return nil
+	}
+	if m.rec, err = m.s.loadRecord(""); m.rec == nil {
+		err = nil // what is there is hashed in the new place
+	}
+	done := m.rec != nil && m.rec.dir == recordDir(m.toDir)
+	if err != nil && !done {
+		m.rec = nil
+	}
+	open := o.OpenDisk
+	if open == nil {
+		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, r.Handles) }
+	}
+	if m.from, err = open(m.s.dir, true); err != nil {
+		return wrap("open", m.s.dir, err)
+	}
+	if m.to, err = open(m.toDir, true); err != nil {
+		return wrap("make", m.toDir, err)
+	}
+	m.to.Refresh() // somebody may have cleared it just before
+	m.list()
+	if done {
+		return m.finish()
+	}
+	if err := m.clearWay(); err != nil {
+		return err
+	}
+	err = m.renameAll(ctx)
+	if errors.Is(err, syscall.EXDEV) {
+		err = m.copyAll(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.sync(m.to, m.toDir); err != nil {
+		return err
+	}
+	if err := m.switchRecord(); err != nil {
+		return err
+	}
+	return m.finish()
+}
+
+// list finds what is to move.
+func (m *mover) list() {
+	s := m.s
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		x := movedFile{size: f.Length}
+		switch {
+		case f.Pad:
+			continue
+		case f.Symlink != nil:
+			x.name, x.kind = s.final(i), fs.ModeSymlink
+			if fi, err := m.from.Lstat(x.name); err != nil || fi.Mode()&fs.ModeSymlink == 0 || !m.Symlinks {
+				continue
+			}
+		case f.Folder:
+			x.name, x.kind = s.final(i), fs.ModeDir
+			if fi, err := m.from.Lstat(x.name); err != nil || !fi.IsDir() {
+				continue
+			}
+		default:
+			at := s.files[i].place
+			if m.rec != nil && m.rec.files[i].place != absent {
+				at = m.rec.files[i].place
+			} else if !m.ReadOnly && at == inFinal {
+				continue // it is not known to be ours
+			}
+			switch at {
+			case absent:
+				continue
+			case inPart:
+				x.name = s.part(i)
+			case inFinal:
+				if x.name = s.final(i); s.files[i].other != "" {
+					x.name = s.files[i].other
+				}
+			}
+			if _, err := m.from.Lstat(x.name); err != nil {
+				x.gone = true
+			}
+		}
+		m.files = append(m.files, x)
+	}
+}
+
+// clearWay looks for files of others in the new folder, before anything moves.
+func (m *mover) clearWay() error {
+	for _, f := range m.files {
+		there, err := m.to.Lstat(f.name)
+		switch {
+		case kindOf(err) == Vanished:
+			if f.gone {
+				continue // lost before; that is found out by a check
+			}
+		case err != nil:
+			return wrap("move", filepath.Join(m.toDir, f.name), err)
+		case f.gone, f.kind == fs.ModeDir && there.IsDir():
+		case m.isCopy(f):
+		default:
+			return wrap("move", filepath.Join(m.toDir, f.name), ErrExists)
+		}
+	}
+	return nil
+}
+
+// isCopy reports whether the file is in the new folder too, as when a move was interrupted.
+func (m *mover) isCopy(f movedFile) bool {
+	if f.kind == fs.ModeSymlink {
+		a, err := m.from.Readlink(f.name)
+		b, e := m.to.Readlink(f.name)
+		return err == nil && e == nil && a == b
+	}
+	a, err := m.from.Open(f.name, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer a.Close()
+	b, err := m.to.Open(f.name, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer b.Close()
+	return equal(a, b)
+}
+
+// equal compares two files.
+func equal(a, b File) bool {
+	x, y := make([]byte, writeSize), make([]byte, writeSize)
+	for at := int64(0); ; at += writeSize {
+		n, err := a.ReadAt(x, at)
+		k, e := b.ReadAt(y, at)
+		if n != k || !bytes.Equal(x[:n], y[:k]) || err != nil && !errors.Is(err, io.EOF) || e != nil && !errors.Is(e, io.EOF) {
+			return false
+		}
+		if n < len(x) {
+			return true
+		}
+	}
+}
+
+func (m *mover) total() (n int64) {
+	for _, f := range m.files {
+		n += f.size
+	}
+	return n
+}
+
+// renameAll gives all files their new path, or none.
+func (m *mover) renameAll(ctx context.Context) error {
+	var renamed []movedFile
+	undo := func(err error) error {
+		for _, f := range slices.Backward(renamed) {
+			_ = m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)) // the record still names the old folder; what stays is hashed again
+		}
+		m.removeFolders(m.to, renamed)
+		return err
+	}
+	done, total := int64(0), m.total()
+	for _, f := range m.files {
+		if ctx.Err() != nil {
+			return undo(ctx.Err())
+		}
+		if done += f.size; f.gone {
+			continue
+		}
+		if err := m.makeFolder(f); err != nil {
+			return undo(err)
+		}
+		if f.kind == fs.ModeDir {
+			continue
+		}
+		if err := m.Rename(filepath.Join(m.s.dir, f.name), filepath.Join(m.toDir, f.name)); err != nil {
+			if errors.Is(err, syscall.EXDEV) {
+				return undo(err)
+			}
+			return undo(wrap("move", filepath.Join(m.s.dir, f.name), err))
+		}
+		renamed = append(renamed, f)
+		m.s.stepped()
+		m.Progress(done, total)
+	}
+	return nil
+}
+
+// makeFolder makes the folder of a file in the new place.
+func (m *mover) makeFolder(f movedFile) error {
+	dir := filepath.Dir(f.name)
+	if f.kind == fs.ModeDir {
+		dir = f.name
+	}
+	if dir == "." {
+		return nil
+	}
+	if err := m.to.MkdirAll(dir); err != nil {
+		return wrap("make", filepath.Join(m.toDir, dir), err)
+	}
+	return nil
+}
+
+// copyAll copies all files. Copies that are whole stay when ctx ends, for the next call to
+// go on from.
+func (m *mover) copyAll(ctx context.Context) error {
+	done, total := int64(0), m.total()
+	for _, f := range m.files {
+		err := ctx.Err()
+		if err == nil && !f.gone {
+			err = m.copy(ctx, f, func(n int64) { m.Progress(done+n, total) })
+		}
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			for _, name := range m.made {
+				_ = m.to.Remove(name) // the next try writes over it
+			}
+			m.removeFolders(m.to, m.files)
+			return wrap("copy", filepath.Join(m.toDir, f.name), err)
+		}
+		done += f.size
+		m.s.stepped()
+		m.Progress(done, total)
+	}
+	return nil
+}
+
+// copy copies one file, syncs the copy, compares it, and gives it its name.
+func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (err error) {
+	if err := m.makeFolder(f); err != nil || f.kind == fs.ModeDir {
+		return err
+	}
+	if _, err := m.to.Lstat(f.name); err == nil {
+		return nil // by a move that was interrupted; clearWay has compared it
+	}
+	if f.kind == fs.ModeSymlink {
+		target, err := m.from.Readlink(f.name)
+		if err != nil {
+			return err
+		}
+		m.made = append(m.made, f.name)
+		return m.to.Symlink(target, f.name)
+	}
+	in, err := m.from.Open(f.name, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	fi, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	temp := f.name + copySuffix
+	out, err := m.to.Open(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fi.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := out.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			_ = m.to.Remove(temp) // it is written over the next time
+		}
+	}()
+	if err := copyContent(ctx, in, out, fi.Size(), progress); err != nil {
+		return err
+	}
+	if err := out.Sync(); err != nil {
+		return err
+	}
+	if !equal(in, out) {
+		return errors.New("the copy differs from the file")
+	}
+	if err := out.SetTime(fi.ModTime().UnixNano()); err != nil {
+		return err
+	}
+	if err := m.to.Rename(temp, f.name); err != nil {
+		return err
+	}
+	m.made = append(m.made, f.name)
+	return nil
+}
+
+// copyContent copies what is not zero, so that holes stay holes.
+func copyContent(ctx context.Context, in, out File, size int64, progress func(int64)) error {
+	if err := out.Truncate(size); err != nil {
+		return err
+	}
+	b, zero := make([]byte, writeSize), make([]byte, writeSize)
+	for at := int64(0); at < size; at += writeSize {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		part := b[:min(writeSize, size-at)]
+		if _, err := in.ReadAt(part, at); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if !bytes.Equal(part, zero[:len(part)]) {
+			if _, err := out.WriteAt(part, at); err != nil {
+				return err
+			}
+		}
+		progress(at)
+	}
+	return nil
+}
+
+// sync makes the names in the folders of all files last.
+func (m *mover) sync(d Disk, dir string) error {
+	folders := append(foldersOf(m.files), ".")
+	for _, f := range folders {
+		if err := d.SyncDir(f); err != nil && kindOf(err) != Vanished {
+			return wrap("sync", filepath.Join(dir, f), err)
+		}
+	}
+	return nil
+}
+
+// switchRecord makes the resume record name the new folder.
+func (m *mover) switchRecord() error {
+	if m.rec == nil || m.Record == "" {
+		return nil
+	}
+	m.rec.dir = recordDir(m.toDir)
+	name := filepath.Base(m.Record)
+	if err := writeWhole(m.s.state, name+".new", m.rec.append(nil), true); err != nil {
+		return wrap("write", m.Record, err)
+	}
+	if err := m.s.state.Rename(name+".new", name); err != nil {
+		return wrap("write", m.Record, err)
+	}
+	return wrapNil("sync", m.Record, m.s.state.SyncDir("."))
+}
+
+// finish does what is left when the record names the new folder: the record of names
+// follows, copied files leave the old folder, and folders that are empty too.
+func (m *mover) finish() error {
+	s := m.s
+	if m.Record != "" {
+		if names, found, err := s.loadNames(); err == nil && found {
+			was := s.dir
+			s.dir = m.toDir
+			b := s.appendNames(nil, names)
+			s.dir = was
+			if err := writeWhole(s.state, filepath.Base(m.Record)+namesSuffix, b, true); err != nil {
+				return wrap("write", m.Record+namesSuffix, err)
+			}
+		}
+	}
+	for _, f := range m.files {
+		if f.kind == fs.ModeDir {
+			continue
+		}
+		here, err := m.from.Lstat(f.name)
+		if err != nil {
+			continue
+		}
+		there, err := m.to.Lstat(f.name)
+		if err != nil || here.Size() != there.Size() || f.kind == 0 && !here.ModTime().Equal(there.ModTime()) {
+			continue // something else has changed it since: it is not ours to remove
+		}
+		if err := m.from.Remove(f.name); err != nil {
+			return wrap("remove", filepath.Join(s.dir, f.name), err)
+		}
+		s.stepped()
+	}
+	m.removeFolders(m.from, m.files)
+	return m.sync(m.from, s.dir)
+}
+
+func (m *mover) removeFolders(d Disk, files []movedFile) { removeFolders(d, foldersOf(files)) }
+
+// foldersOf returns the folders on the way to the files, the deepest first.
+func foldersOf(files []movedFile) (dirs []string) {
+	seen := map[string]bool{}
+	for _, f := range files {
+		dir := filepath.Dir(f.name)
+		if f.kind == fs.ModeDir {
+			dir = f.name
+		}
+		for ; dir != "." && !seen[dir]; dir = filepath.Dir(dir) {
+			seen[dir] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	slices.SortFunc(dirs, func(a, b string) int {
+		sep := string(filepath.Separator)
+		return strings.Count(b, sep) - strings.Count(a, sep)
+	})
+	return dirs
+}
+
+// removeFolders removes those folders that are empty.
+func removeFolders(d Disk, dirs []string) {
+	for _, dir := range dirs {
+		_ = d.Remove(dir) // one that is not empty stays
+	}
+	d.Refresh() // of those that are gone
+}
+
+// wrapNil is wrap for an error that may be nil.
+func wrapNil(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrap(op, path, err)
+}
+
+// RemoveFiles deletes the files of a torrent that is not open: those that the resume record
+// says are ours and that nobody has changed since, and then the folders that are empty. What
+// is not there is no error.
+func RemoveFiles(o Options) error {
+	o.ReadOnly = true
+	s, err := Open(o)
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Kind == Vanished {
+			return nil
+		}
+		return err
+	}
+	defer o.Handles.dropAll(s)
+	rec, err := s.loadRecord("")
+	if rec == nil || err != nil {
+		return nil // nothing is known to be ours
+	}
+	open := o.OpenDisk
+	if open == nil {
+		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, o.Handles) }
+	}
+	d, err := open(s.dir, true)
+	if err != nil {
+		return wrap("open", s.dir, err)
+	}
+	var files []movedFile
+	var first error
+	for i := range s.info.Files {
+		f := &s.info.Files[i]
+		switch {
+		case f.Folder:
+			files = append(files, movedFile{name: s.final(i), kind: fs.ModeDir})
+			continue
+		case f.Symlink != nil && o.Symlinks:
+		case !f.IsRegular() || rec.files[i].place == absent:
+			continue
+		}
+		name := s.final(i)
+		if rec.files[i].place == inPart {
+			name = s.part(i)
+		}
+		files = append(files, movedFile{name: name})
+		fi, err := d.Lstat(name)
+		switch {
+		case err != nil:
+			continue
+		case f.Symlink != nil && fi.Mode()&fs.ModeSymlink == 0, f.Symlink == nil && !fi.Mode().IsRegular():
+			continue
+		case rec.files[i].place == inFinal && (fi.Size() != rec.files[i].size || fi.ModTime().UnixNano() != rec.files[i].mtime):
+			continue // somebody else wrote to it
+		}
+		if err := d.Remove(name); err != nil && kindOf(err) != Vanished {
+			first = firstOf(first, wrap("remove", filepath.Join(s.dir, name), err))
+		}
+	}
+	removeFolders(d, foldersOf(files))
+	_ = d.SyncDir(".") // what comes back after a power cut is removed again, since that is on record
+	return first
+}
