@@ -36,6 +36,9 @@ const (
 	DefaultMemory   = 24 << 20
 )
 
+// MinMemory is the smallest Config.Memory.
+const MinMemory = 2 * chunkSize
+
 // Config is everything a node can be told. The zero value of each field means
 // its default.
 type Config struct {
@@ -129,8 +132,8 @@ func (c *Config) validate() error {
 	if err := c.Settings.validate(); err != nil {
 		return err
 	}
-	if c.Memory < 2*chunkSize {
-		return usageFault(fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, 2*chunkSize))
+	if c.Memory < MinMemory {
+		return usageFault(fmt.Errorf("a memory budget of %d bytes is too small: at least %d are needed", c.Memory, MinMemory))
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

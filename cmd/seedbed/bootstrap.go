@@ -23,7 +23,7 @@ const bootstrapMemory = 256 << 20
 
 func (a *app) bootstrapCommand() *cobra.Command {
 	var cfg node.BootstrapConfig
-	var state string
+	state := settings.NewValues()
 	var metrics settings.Addr
 	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
 	cmd := &cobra.Command{
@@ -42,16 +42,17 @@ Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
 				return fail(exitUsage, "give a time such as 15m", fmt.Errorf("--verify-after %v is not between 0s and 24h", cfg.VerifyAfter))
 			}
 			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero is the node's default
-			cfg.State, cfg.Listen = stateDir(state), listen.Values
+			cfg.State, cfg.Listen = state.State(), listen.Values
 			cfg.Log = a.logger()
 			return a.runBootstrap(cmd.Context(), cfg, string(metrics))
 		},
 	}
 	fs := cmd.Flags()
 	fs.Var(&listen, "listen", "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
-	fs.StringVar(&state, "state", "", "state directory `DIR` (default by XDG: "+defaultStateText+")")
+	state.Add(fs, "state")
 	fs.Var(&metrics, "metrics", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
-	fs.DurationVar(&cfg.VerifyAfter, "verify-after", 15*time.Minute, "how long after its first query a node is verified, at the most")
+	cfg.VerifyAfter = 15 * time.Minute
+	fs.Var(settings.Span{To: &cfg.VerifyAfter}, "verify-after", "verify a node at most this long after its first query")
 	return cmd
 }
 

@@ -39,7 +39,7 @@ with 32 when there is one; the other torrents are checked all the same.`,
 		},
 	}
 	fs := cmd.Flags()
-	c.addDir(fs, "where the data is:")
+	c.addDir(fs, "`DIR` with the data")
 	c.addState(fs)
 	return cmd
 }
@@ -52,7 +52,7 @@ func (a *app) check(ctx context.Context, arg string, c *common) error {
 	}
 	spec.Dir = c.dir
 	progress := report.NewHashBar(a.output(), spec.Name())
-	res, err := node.Check(ctx, stateDir(c.state), spec, progress.Set)
+	res, err := node.Check(ctx, c.State(), spec, progress.Set)
 	progress.Close()
 	if err != nil {
 		return err

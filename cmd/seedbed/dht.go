@@ -58,8 +58,7 @@ func (a *app) visits(cmd *cobra.Command, serve bool, do func(ctx context.Context
 func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string) (bool, error), do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
 	var c common
 	fs := cmd.Flags()
-	c.addVisit(fs)
-	c.addState(fs)
+	c.addVisit(fs, dhtTimeout)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		visiting, err := when(args)
 		if err != nil {
@@ -68,19 +67,17 @@ func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string
 		if !visiting {
 			return do(cmd.Context(), nil, args)
 		}
-		boot, err := c.bootstrapList()
+		cfg, err := c.visit(a)
 		if err != nil {
 			return err
 		}
-		if c.timeout <= 0 {
-			return usage(errors.New("--timeout must be longer than nothing"))
-		}
-		visit, err := node.OpenVisit(node.VisitConfig{State: stateDir(c.state), Listen: string(c.listen), Bootstrap: boot, Serve: serve, Log: a.logger()})
+		cfg.Serve = serve
+		visit, err := node.OpenVisit(cfg)
 		if err != nil {
 			return err
 		}
-		v := &visitor{a, visit, c.timeout}
-		ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
+		v := &visitor{a, visit, c.Timeout}
+		ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 		defer cancel()
 		err = do(ctx, v, args)
 		return errors.Join(v.explain(err), visit.Close())

@@ -41,20 +41,17 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 					return fail(exitMagnet, "", err)
 				}
 			}
-			boot, err := c.bootstrapList()
+			cfg, err := c.visit(a)
 			if err != nil {
 				return err
 			}
-			if c.timeout <= 0 {
-				return usage(errors.New("--timeout must be longer than nothing"))
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), c.timeout)
+			ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 			defer cancel()
 			d := &diagnosis{app: a}
-			err = node.Doctor(ctx, node.VisitConfig{State: stateDir(c.state), Listen: string(c.listen), Bootstrap: boot, Log: a.logger()}, link, d.tell)
+			err = node.Doctor(ctx, cfg, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
-				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.timeout, d.step))
+				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.Timeout, d.step))
 			case errors.Is(err, context.Canceled):
 				return fail(exitUnfinished, "", errors.New("stopped before everything was examined"))
 			case err != nil:
@@ -64,10 +61,7 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 		},
 	}
 	fs := cmd.Flags()
-	c.addVisit(fs)
-	c.addState(fs)
-	fs.Lookup("timeout").DefValue = doctorTimeout.String()
-	c.timeout = doctorTimeout
+	c.addVisit(fs, doctorTimeout)
 	return cmd
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"seedbed/cmd/seedbed/settings"
 )
 
 func TestSelectionCountsFromOne(t *testing.T) {
@@ -35,18 +37,18 @@ func TestEveryFlagHasAnEnvironmentTwin(t *testing.T) {
 	if err := cmd.ParseFlags([]string{"-d", "here"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := applyEnv(cmd); err != nil {
+	if err := settings.SetEnv(cmd.Flags()); err != nil {
 		t.Fatal(err)
 	}
-	noDHT, _ := cmd.Flags().GetBool("no-dht")
+	noDHT := cmd.Flags().Lookup("no-dht").Value.String() == "true"
 	peers := cmd.Flags().Lookup("peer").Value.(pflag.SliceValue).GetSlice()
-	timeout, _ := cmd.Flags().GetDuration("timeout")
+	timeout := cmd.Flags().Lookup("timeout").Value.String()
 	dir, _ := cmd.Flags().GetString("dir")
-	if !noDHT || !cmp.Equal(peers, []string{"10.0.0.1:1", "10.0.0.2:2", "[::1]:3"}) || timeout != 90*time.Second || dir != "here" {
+	if !noDHT || !cmp.Equal(peers, []string{"10.0.0.1:1", "10.0.0.2:2", "[::1]:3"}) || timeout != "1m30s" || dir != "here" {
 		t.Fatal(noDHT, peers, timeout, dir)
 	}
 	t.Setenv("SEEDBED_SEED", "perhaps")
-	if err := applyEnv(cmd); err == nil || codeOf(err) != exitUsage {
+	if err := settings.SetEnv(cmd.Flags()); err == nil || !strings.Contains(err.Error(), "SEEDBED_SEED") {
 		t.Fatalf("a bad value in the environment: %v", err)
 	}
 }

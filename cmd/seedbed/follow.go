@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/magnet"
 	"seedbed/node"
 	"seedbed/node/follow"
@@ -35,7 +36,7 @@ The command runs until Ctrl-C; run it again to resume.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := a.nodeConfig(&c)
+			cfg, err := c.nodeConfig()
 			if err != nil {
 				return err
 			}
@@ -45,7 +46,7 @@ The command runs until Ctrl-C; run it again to resume.`,
 			if f.Keep = keep; keep == 0 {
 				f.Keep = -1
 			}
-			f.Link, f.Dir, f.Peers = link, c.dir, c.peers.Values
+			f.Link, f.Dir, f.Peers = link, c.dir, c.Peers.Values
 			if f.Dir == "" {
 				f.Dir = "btpk-" + link.PublicKey.Short().String()[:8]
 			}
@@ -54,8 +55,8 @@ The command runs until Ctrl-C; run it again to resume.`,
 				if err != nil {
 					return err
 				}
-				if c.timeout > 0 {
-					return a.firstVersion(ctx, follower, c.timeout)
+				if c.Timeout > 0 {
+					return a.firstVersion(ctx, follower, c.Timeout)
 				}
 				<-ctx.Done()
 				return nil
@@ -65,9 +66,9 @@ The command runs until Ctrl-C; run it again to resume.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&c.dir, "dir", "d", "", "keep the versions in `DIR` (default btpk- and the start of the key, in the current folder)")
 	c.addNetwork(fs)
-	c.addState(fs)
 	fs.BoolVar(&f.KeepAlive, "keep-alive", false, "re-announce the publisher's signed item every hour, so that the link outlives the publisher's machine")
-	fs.DurationVar(&f.Poll, "poll", 10*time.Minute, "check for a new version this often, and more often after a change")
+	f.Poll = 10 * time.Minute
+	fs.Var(settings.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
 	return cmd
 }

@@ -2,13 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"seedbed/node"
-	"seedbed/swarm"
-	"seedbed/swarm/engine"
 )
 
 func (a *app) getCommand() *cobra.Command {
@@ -27,7 +24,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
   seedbed get --metadata-only 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.nodeConfig(&c)
+			cfg, err := c.nodeConfig()
 			if err != nil {
 				return err
 			}
@@ -40,7 +37,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					return usage(err)
 				}
 			}
-			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: seed, metadataOnly: metadataOnly}
+			s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: seed, metadataOnly: metadataOnly}
 			for _, arg := range args {
 				spec, err := openArgument(cmd.Context(), arg)
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
@@ -50,7 +47,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					s.unreadable = append(s.unreadable, err)
 					continue
 				}
-				spec.Dir, spec.Peers, spec.Select = c.dir, c.peers.Values, selected
+				spec.Dir, spec.Peers, spec.Select = c.dir, c.Peers.Values, selected
 				spec.Overwrite, spec.MetadataOnly, spec.Symlinks = overwrite, metadataOnly, symlinks
 				if !s.has(spec) {
 					s.specs = append(s.specs, spec)
@@ -63,9 +60,8 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 		},
 	}
 	fs := cmd.Flags()
-	c.addDir(fs, "download into")
+	c.addDir(fs, "download into `DIR`")
 	c.addNetwork(fs)
-	c.addState(fs)
 	fs.StringVar(&c.selection, "select", "", "files to download, as `1,3-5`, numbered as show lists them")
 	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
 	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
@@ -73,35 +69,6 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	return cmd
-}
-
-func (a *app) nodeConfig(c *common) (node.Config, error) {
-	boot, err := c.bootstrapList()
-	if err != nil {
-		return node.Config{}, err
-	}
-	enc, err := swarm.ParseEncryption(c.encryption.Value)
-	if err != nil {
-		return node.Config{}, usage(fmt.Errorf("--encryption: %w", err))
-	}
-	super, err := engine.ParseSuperSeed(c.superSeed.Value)
-	if err != nil {
-		return node.Config{}, usage(fmt.Errorf("--super-seed: %w", err))
-	}
-	cfg := node.Config{
-		State:      stateDir(c.state),
-		Listen:     string(c.listen),
-		Bootstrap:  boot,
-		NoDHT:      c.noDHT,
-		DHTRate:    c.dhtRate,
-		DHTFlows:   c.dhtFlows,
-		EnforceID:  c.enforceID,
-		Encryption: enc,
-		Settings:   node.Settings{SuperSeed: super},
-
-		NoWebSeeds: c.noWeb, LocalWebSeeds: c.localWeb,
-	}
-	return cfg, c.limits.apply(&cfg)
 }
 
 // has reports whether the torrent of spec was given before, and notes it.

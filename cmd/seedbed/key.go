@@ -28,7 +28,7 @@ export it to a safe place.`,
 	}
 	var c common
 	c.addState(cmd.PersistentFlags())
-	keys := func() node.Keys { return node.OpenKeys(stateDir(c.state)) }
+	keys := func() node.Keys { return node.OpenKeys(c.State()) }
 	cmd.AddCommand(a.keyNew(keys), a.keyList(keys), a.keyExport(keys), a.keyImport(keys))
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 	"seedbed/node"
 	"seedbed/node/publish"
 )
@@ -41,9 +42,9 @@ the rollback, prints the result and exits.`,
   seedbed publish --rollback 3 --key site`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if p.history != "" {
-				return a.history(stateDir(c.state), p.history, p.salt)
+				return a.history(c.State(), p.history, p.salt)
 			}
-			cfg, err := a.nodeConfig(&c)
+			cfg, err := c.nodeConfig()
 			if err != nil {
 				return err
 			}
@@ -84,12 +85,12 @@ the rollback, prints the result and exits.`,
 	}
 	fs := cmd.Flags()
 	c.addNetwork(fs)
-	c.addState(fs)
 	m.add(cmd)
 	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
 	fs.StringVar(&p.salt, "salt", "", "`TEXT` that distinguishes several publications of one key")
 	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
-	fs.DurationVar(&p.every, "watch-every", 2*time.Second, "with --watch, check for changes this often")
+	p.every = 2 * time.Second
+	fs.Var(settings.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
 	fs.BoolVar(&p.all, "all", false, "resume every publication of this state directory")
 	fs.StringVar(&p.history, "history", "", "list the versions published under the key of this `NAME`")
 	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` again under a new number")

@@ -3,20 +3,19 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"sync"
 
-	"github.com/adrg/xdg"
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
 )
-
-const defaultStateText = "~/.local/state/seedbed"
 
 // app is one run of the program: where it writes and what every command shares.
 type app struct {
 	args           []string // of the command line
+	config         string   // the settings file that was named
+	sources        settings.Sources
 	stdout, stderr *report.Stdio
 	json           bool
 	quiet          bool
@@ -42,15 +41,16 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `seedbed opens magnet links with no tracker: it finds the swarm over the DHT and
 peer exchange, fetches the metadata from peers, downloads and verifies.
 
-Every flag has an environment twin: --no-dht is SEEDBED_NO_DHT=true.
-Exit codes follow aria2's list: see seedbed help exit-codes.`,
+Every flag can also be set by an environment variable (SEEDBED_NO_DHT=true for
+--no-dht) or in the settings file; seedbed settings shows all settings and where they
+come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		Example: `  seedbed get 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
   seedbed seed holiday/
   seedbed demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := applyEnv(cmd); err != nil {
+			if err := a.setFlags(cmd); err != nil {
 				return err
 			}
 			return checkGroups(cmd)
@@ -69,10 +69,12 @@ Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	pf := root.PersistentFlags()
 	pf.BoolVar(&a.json, "json", false, "print one JSON object a line on stdout")
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
+	pf.StringVar(&a.config, "config", "", "settings `FILE` (default by XDG: ~/.config/seedbed/config.toml)")
 	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
 	root.AddCommand(a.getCommand(), a.streamCommand(), a.seedCommand(), a.createCommand(), a.publishCommand(), a.followCommand(), a.keyCommand(), a.checkCommand(), a.showCommand(),
 		a.bootstrapCommand(),
-		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.versionCommand(), exitCodesTopic())
+		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.settingsCommand(), a.versionCommand(), exitCodesTopic())
+	describeFlags(root)
 	for _, c := range below(root) {
 		if inner := c.Args; inner != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
@@ -107,13 +109,6 @@ func (a *app) logger() *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(a.output().Stderr(), &slog.HandlerOptions{Level: level}))
-}
-
-func stateDir(given string) string {
-	if given != "" {
-		return given
-	}
-	return filepath.Join(xdg.StateHome, "seedbed")
 }
 
 func exitCodesTopic() *cobra.Command {

@@ -33,7 +33,7 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 			if len(args) == 0 && torrents == "" {
 				return fail(exitUsage, "see seedbed seed --help", errors.New("nothing to share was named"))
 			}
-			cfg, err := a.nodeConfig(&c)
+			cfg, err := c.nodeConfig()
 			if err != nil {
 				return err
 			}
@@ -49,9 +49,8 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 		},
 	}
 	fs := cmd.Flags()
-	c.addDir(fs, "where the data of .torrent files is:")
+	c.addDir(fs, "`DIR` with the data of .torrent files")
 	c.addNetwork(fs)
-	c.addState(fs)
 	fs.StringVar(&torrents, "torrents", "", "share every .torrent file in `DIR`, or those whose paths come on standard input (-)")
 	m.add(cmd)
 	return cmd
@@ -62,7 +61,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 	if len(paths) == 0 {
 		return usage(errors.New("nothing to share was named"))
 	}
-	s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, seeding: true}
+	s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: true, seeding: true}
 	for _, arg := range paths {
 		spec, err := a.shareArgument(ctx, arg, c, m, opts)
 		if err != nil && (len(paths) == 1 || ctx.Err() != nil) {
@@ -72,7 +71,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 			s.unreadable = append(s.unreadable, err)
 			continue
 		}
-		spec.Peers = c.peers.Values
+		spec.Peers = c.Peers.Values
 		if !s.has(spec) {
 			s.specs = append(s.specs, spec)
 		}
@@ -105,7 +104,7 @@ func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *makin
 		}
 		return node.Spec{Torrent: t, Dir: c.dir, Seed: true}, nil
 	}
-	made, err := a.make(ctx, arg, opts, a.own(stateDir(c.state)))
+	made, err := a.make(ctx, arg, opts, a.own(c.State()))
 	if err != nil {
 		return node.Spec{}, err
 	}

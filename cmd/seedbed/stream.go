@@ -44,7 +44,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
   seedbed stream film.torrent --http 192.168.1.5:8008`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := a.nodeConfig(&c)
+			cfg, err := c.nodeConfig()
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			if ahead < 1 {
 				return usage(errors.New("--readahead must be 1 or more"))
 			}
-			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.peers.Values, int64(ahead)
+			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.Peers.Values, int64(ahead)
 			if cmd.Flags().Changed("file") {
 				if file < 1 {
 					return usage(errors.New("--file takes a number from 1, as show lists them"))
@@ -66,7 +66,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 				return err
 			}
 			defer st.close()
-			s := &session{app: a, cfg: cfg, timeout: c.timeout, stay: true, specs: []node.Spec{spec},
+			s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: true, specs: []node.Spec{spec},
 				serve: func(t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
 					return st.serve(cmd.Context(), t, rep)
 				}}
@@ -74,9 +74,8 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 		},
 	}
 	fs := cmd.Flags()
-	c.addDir(fs, "keep what was fetched in")
+	c.addDir(fs, "keep downloaded data in `DIR`")
 	c.addNetwork(fs)
-	c.addState(fs)
 	fs.IntVar(&file, "file", 0, "play file `N` alone, numbered as show lists them")
 	fs.StringVar(&st.open, "open", "", "run `CMD` with the URL of what is to be played; ends when CMD does")
 	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")

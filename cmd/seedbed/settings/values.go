@@ -126,8 +126,8 @@ func CheckPeer(v string) error {
 	return nil
 }
 
-// CheckBootstrap refuses what is neither "none" nor HOST:PORT.
-func CheckBootstrap(v string) error {
+// checkBootstrap refuses what is neither "none" nor HOST:PORT.
+func checkBootstrap(v string) error {
 	if v == none {
 		return nil
 	}
@@ -239,4 +239,22 @@ func (y *yes) Set(v string) error {
 	}
 	*y.to = b
 	return nil
+}
+
+// A sizeFrom is a Size with a minimum.
+type sizeFrom struct {
+	*Size
+	min int64
+}
+
+func (s *sizeFrom) Set(v string) error {
+	n, err := ParseSize(v)
+	if err == nil && n < s.min {
+		least := Size(s.min)
+		err = fmt.Errorf("%s is too small; the minimum is %s", v, least.String())
+	}
+	if err == nil {
+		*s.Size = Size(n)
+	}
+	return err
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"seedbed/cmd/seedbed/settings"
+)
+
+// manualTexts are what the manual says about flags of commands where that is more than
+// the line of --help. The settings of a node have theirs in settings.Table.
+var manualTexts = map[string]map[string]string{
+	"get": {
+		"select":        "files to download, numbered from 1 as `show` lists them; the default is the link's `so=` (BEP 53), otherwise all",
+		"metadata-only": "write `NAME.torrent` into `--dir` and stop",
+		"overwrite":     "replace files that are in the way. Otherwise existing files that do not belong to this torrent, or are longer than it says, are left untouched and the command exits with 13",
+		"symlinks":      "create the symbolic links of a torrent (BEP 47); one that points outside the torrent is never created. Otherwise all are left out, with a warning",
+	},
+	"seed": {
+		"torrents": "seed every `.torrent` file in a folder, and those that appear in it later; `-` reads their paths from standard input, one a line",
+	},
+	"create": {
+		"hybrid":       "v1 and v2 in one torrent (the default). Transmission 3 and aria2 cannot open it",
+		"v1":           "BEP 3 only; every client opens it",
+		"v2":           "BEP 52 only",
+		"piece-length": "a power of two between 16K and 512M (default by size: at most 2,048 pieces up to 16M each, then 16M)",
+		"private":      "neither DHT nor peer exchange (BEP 27)",
+		"hidden":       "how to handle files whose names begin with a dot. The first value is the default, here and below; each case is reported on stderr",
+	},
+	"publish": {
+		"key":         "the key, by its name in the state directory",
+		"watch":       "publish changes once the folder has stayed the same for one interval",
+		"watch-every": "the interval of `--watch`",
+		"all":         "resume every publication of this state directory; one that cannot be resumed is reported and does not stop the others",
+		"history":     "list the versions: number, time, infohash, size",
+		"rollback":    "publish version N of `--key` again under a new number; data that the folder no longer holds is downloaded from followers",
+		"overrule":    "continue from a version that another machine has published under the key; otherwise that is an error (exit 1), also if nothing has changed here",
+	},
+	"follow": {
+		"keep-alive": "re-announce the publisher's signed item, as the publisher does",
+		"poll":       "how often to check for a new version; ten times as often just after a change, then gradually less often",
+		"keep":       "number of earlier versions to keep",
+	},
+	"stream": {
+		"file":      "serve only this file, numbered from 1 as `show` lists them",
+		"open":      "run a player with the URL as its last argument (the playlist if several files are playable); the command ends when the player does",
+		"http":      "where to serve (default 127.0.0.1:8008, or a free port if that is taken; a port given here that is taken is an error). Requests with a different Host header are refused, which prevents DNS rebinding attacks from web pages",
+		"readahead": "how far ahead of a player to download, so that a paused player does not trigger a download of the whole file",
+	},
+	"bootstrap": {
+		"listen":       "UDP; repeatable; the default is port 6881 of every address. On Linux each address has a socket for each processor",
+		"state":        "where the ring is kept between runs (`bootstrap.ring`); a ring that is at most 15 minutes old is used at once, an older one is verified first",
+		"metrics":      "serve `/metrics` for Prometheus, and `/healthz`: 200 while every socket is served",
+		"verify-after": "how long after its first query a node is pinged: a node that still answers then is long-lived and not hidden behind a NAT. It is shorter while the ring has fewer than 512 nodes, and 0 while it is empty",
+	},
+}
+
+// describeFlags gives the flags of all commands their texts in the manual.
+func describeFlags(root *cobra.Command) {
+	for command, texts := range manualTexts {
+		cmd, _, err := root.Find([]string{command})
+		if err != nil {
+			panic(err) // manualTexts names a command that does not exist
+		}
+		for flag, text := range texts {
+			settings.Describe(cmd.Flags(), flag, text)
+		}
+	}
+}
+
+// manualFlags returns the flags that the manual lists in the section of a command:
+// without the settings of a node, which have a section of their own, and without those
+// that describe a torrent, which are in the section of create.
+func manualFlags(cmd *cobra.Command) (flags []*pflag.Flag) {
+	create, _, _ := cmd.Root().Find([]string{"create"})
+	cmd.LocalNonPersistentFlags().SortFlags = false
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		ofNode := settings.IsSetting(f) && cmd.Name() != "settings" && cmd.Name() != "bootstrap"
+		if f.Name != "help" && f.Hidden == false && !ofNode && (cmd == create || create.Flags().Lookup(f.Name) == nil) {
+			flags = append(flags, f)
+		}
+	})
+	return flags
+}

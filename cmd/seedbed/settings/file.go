@@ -1,0 +1,136 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/adrg/xdg"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// DefaultFile returns the path of the settings file.
+func DefaultFile() string { return filepath.Join(xdg.ConfigHome, "seedbed", "config.toml") }
+
+// A File is the settings file, which the program reads and never writes. A key at its top
+// is a setting of every command that runs a node; a table with the name of a command has
+// flags of that command.
+type File struct {
+	Path     string
+	top      map[string][]string
+	commands map[string]map[string][]string
+}
+
+// A FileError is a settings file that cannot be used.
+type FileError struct {
+	Path string
+	Err  error
+	hint string
+}
+
+func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Hint is what to do about it.
+func (e *FileError) Hint() string { return e.hint }
+
+// ReadFile reads the settings file at path. flags are the flags of each command, by the
+// name of the command; a key that is none of them is an error. Unless required, a file
+// that does not exist is an empty one.
+func ReadFile(path string, flags map[string][]string, required bool) (*File, error) {
+	f := &File{Path: path, top: map[string][]string{}, commands: map[string]map[string][]string{}}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !required {
+		return f, nil
+	}
+	var raw map[string]any
+	var syntax *toml.DecodeError
+	if err == nil {
+		err = toml.Unmarshal(b, &raw)
+	}
+	var p *fs.PathError
+	switch {
+	case errors.As(err, &syntax):
+		line, column := syntax.Position()
+		return nil, &FileError{path, fmt.Errorf("line %d, column %d: %w", line, column, syntax), "see the manual's page on the settings file"}
+	case errors.As(err, &p):
+		return nil, &FileError{path, p.Err, "name the settings file with --config"}
+	case err != nil:
+		return nil, &FileError{Path: path, Err: err}
+	}
+	var settings []string
+	for _, s := range Table {
+		settings = append(settings, s.Name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		if table, ok := raw[key].(map[string]any); ok && flags[key] != nil {
+			if f.commands[key], err = f.table(key, table, flags[key]); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if !slices.Contains(settings, key) {
+			return nil, f.unknown("", key, append(settings, slices.Sorted(maps.Keys(flags))...))
+		}
+		if f.top[key], err = f.texts(key, raw[key]); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// table reads the flags of one command.
+func (f *File) table(command string, raw map[string]any, flags []string) (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		if !slices.Contains(flags, key) {
+			return nil, f.unknown(command, key, flags)
+		}
+		var err error
+		if out[key], err = f.texts(command+"."+key, raw[key]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (f *File) unknown(command, key string, known []string) error {
+	e := &FileError{Path: f.Path, Err: fmt.Errorf("unknown key %q", key), hint: "seedbed settings lists the keys"}
+	if command != "" {
+		e.Err = fmt.Errorf("unknown key %q in [%s]", key, command)
+		e.hint = "seedbed " + command + " --help lists the flags"
+	}
+	if near := Nearest(key, known); near != "" {
+		e.hint = "did you mean " + near + "?"
+	}
+	return e
+}
+
+// texts returns a value as a flag takes it, or the values of a list.
+func (f *File) texts(key string, v any) ([]string, error) {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	out := []string{}
+	for _, v := range list {
+		switch v := v.(type) {
+		case string:
+			out = append(out, v)
+		case int64:
+			out = append(out, strconv.FormatInt(v, 10))
+		case float64:
+			out = append(out, strconv.FormatFloat(v, 'g', -1, 64))
+		case bool:
+			out = append(out, strconv.FormatBool(v))
+		default:
+			return nil, &FileError{f.Path, fmt.Errorf("%s is neither a text, a number, true, false nor a list of these", key), "put texts such as sizes and durations in quotes"}
+		}
+	}
+	return out, nil
+}

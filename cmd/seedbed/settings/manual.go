@@ -1,0 +1,60 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// manualText is the annotation with what the manual says about a flag.
+const manualText = "seedbed_manual"
+
+// Describe sets what the manual says about a flag, if that is more than its help.
+func Describe(fs *pflag.FlagSet, flag, text string) {
+	f := fs.Lookup(flag)
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[manualText] = []string{text}
+}
+
+// FlagTable returns the manual's table of flags, in their order.
+func FlagTable(flags []*pflag.Flag) string {
+	var b strings.Builder
+	b.WriteString("| flag | meaning |\n|---|---|\n")
+	for _, f := range flags {
+		b.WriteString("| `" + strings.ReplaceAll(spelling(f), "|", "\\|") + "` | " + meaning(f) + " |\n")
+	}
+	return b.String()
+}
+
+// spelling is how a flag is written, with what stands for its value.
+func spelling(f *pflag.Flag) string {
+	arg, _ := pflag.UnquoteUsage(f)
+	text := "--" + f.Name
+	if f.Shorthand != "" {
+		text = "-" + f.Shorthand + ", " + text
+	}
+	if arg != "" && f.NoOptDefVal == "" {
+		text += " " + arg
+	}
+	return text
+}
+
+// meaning is what the manual says about a flag, with its default.
+func meaning(f *pflag.Flag) string {
+	_, text := pflag.UnquoteUsage(f)
+	if m := f.Annotations[manualText]; m != nil {
+		text = m[0]
+	}
+	text = strings.ReplaceAll(text, "|", "\\|")
+	switch f.DefValue {
+	case "", "0", "false", "[]", ".":
+		return text
+	}
+	if strings.Contains(text, "default") {
+		return text
+	}
+	return fmt.Sprintf("%s (default %s)", text, f.DefValue)
+}
