@@ -33,7 +33,7 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 		if got := b.kinds(); !slices.Equal(got, []EventKind{Added, Metadata, FirstPiece, Complete, Seeding}) {
 			t.Errorf("events: %v", got)
 		}
-		if s := got.Snapshot(); s.State != SeedingState || s.Why != "" {
+		if s := got.Snapshot(); s.State != SeedingState || s.Reason.Kind != ReasonNone {
 			t.Errorf("%+v", s)
 		}
 		if got.Name() != "things" || shared.Link() != got.Link() {
@@ -64,7 +64,7 @@ func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
 		if n, most := b.dht.Stats().Made-before, int64(8+day/paceLongest); n < most-4 || n > most {
 			t.Errorf("%d lookups in a day", n)
 		}
-		if s := got.Snapshot(); s.State != FindingMetadata || s.Why == "" {
+		if s := got.Snapshot(); s.State != FindingMetadata || s.Reason.Kind == ReasonNone {
 			t.Errorf("%+v", s)
 		}
 

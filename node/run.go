@@ -240,23 +240,29 @@ func (r *run) snapshot() Snapshot {
 	v := r.swarm.Snapshot()
 	s := Snapshot{Stats: v.Stats, Paused: asFault(v.Err), Checked: v.Checked, ToCheck: v.ToCheck, State: phaseOf(&v)}
 	r.t.observe(s.State)
-	s.Why = why(&s, r.dhtView(&s))
+	s.Reason = reason(&s, r.lookup)
 	return s
 }
 
-// dhtView returns what the torrent does with the DHT, which matters while it has no peers.
-func (r *run) dhtView(s *Snapshot) dhtView {
-	if s.Connected > 0 {
-		return dhtView{}
-	}
+// lookup returns what the DHT does for the torrent.
+func (r *run) lookup() Lookup {
 	n := r.t.node
-	d := dhtView{off: n.dht == nil, private: r.t.private.Load(), hosts: len(n.cfg.Bootstrap), running: r.lookingUp.Load() > 0,
-		untilAsk: max(mono.Time(r.nextLookup.Load()).Sub(n.now()), 0)}
-	if n.dht != nil {
-		s := n.dht.Stats()
-		d.nodes, d.asked = s.Nodes4+s.Nodes6, s.Asked
+	switch {
+	case r.t.private.Load():
+		return Lookup{Kind: LookupPrivate}
+	case n.dht == nil:
+		return Lookup{Kind: LookupOff}
 	}
-	return d
+	stats, hosts := n.dht.Stats(), len(n.cfg.Bootstrap)
+	switch {
+	case stats.Nodes4+stats.Nodes6 == 0 && hosts == 0:
+		return Lookup{Kind: LookupNoNodes}
+	case stats.Nodes4+stats.Nodes6 == 0:
+		return Lookup{Kind: LookupBootstrapping, Asked: hosts}
+	case r.lookingUp.Load() > 0:
+		return Lookup{Kind: LookupRunning, Asked: stats.Asked}
+	}
+	return Lookup{Kind: LookupWaiting, Next: max(mono.Time(r.nextLookup.Load()).Sub(n.now()), 0)}
 }
 
 // tellOwn tells the swarm our own addresses, which the DHT and other peers name too, so

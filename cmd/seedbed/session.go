@@ -311,7 +311,7 @@ func (s *session) progress() string {
 		case snap.State == node.Checking:
 			return fmt.Sprintf("%d %% of what is there of %s is checked", report.Percent(snap.Checked, snap.ToCheck), t.Name())
 		case !snap.Metadata:
-			return fmt.Sprintf("no metadata of %s yet (%s)", t.Name(), snap.Why)
+			return fmt.Sprintf("no metadata of %s yet (%s)", t.Name(), report.Why(&snap))
 		}
 		return fmt.Sprintf("%s of %s of %s are kept", report.Size(snap.HaveWanted), report.Size(snap.Wanted), t.Name())
 	}

@@ -3,12 +3,14 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"seedbed/internal/id"
 	"seedbed/node"
+	"seedbed/node/lifecycle"
 )
 
 // A barLine is one torrent, or one file that is hashed, on one line: name, bar, numbers.
@@ -83,7 +85,7 @@ type view struct {
 }
 
 // isWaiting reports whether the torrent wants data and gets none.
-func (v *view) isWaiting() bool { return v.Paused == nil && v.Why != "" }
+func (v *view) isWaiting() bool { return v.Paused == nil && v.Reason.Kind != node.ReasonNone }
 
 // busy orders torrents: those that move most bytes first, then those that are not done.
 func (v *view) busy() float64 {
@@ -108,16 +110,32 @@ func (v *view) bar(cols int, stay bool) line {
 	case node.Checking:
 		b.done, b.total = v.Checked, v.ToCheck
 		b.parts = []string{fmt.Sprintf("checking %3d %%", Percent(v.Checked, v.ToCheck)), rateOrNone(v.checkRate), TimeLeft(v.ToCheck-v.Checked, v.checkRate)}
-	case node.SeedingState:
+	case node.SeedingState, lifecycle.Parked:
 		b.parts = []string{"done"}
 		if stay {
 			b.parts = []string{"seeding", up, peers}
 		}
+	case lifecycle.Moving:
+		b.done, b.total = v.Checked, v.ToCheck
+		b.parts = []string{fmt.Sprintf("moving %3d %%", Percent(v.Checked, v.ToCheck))}
+	case lifecycle.Adding, lifecycle.Queued, lifecycle.Paused, lifecycle.Missing, lifecycle.Failed, lifecycle.Removing, lifecycle.Ended:
+		b.parts = []string{phaseText(v.State)}
 	default:
 		b.parts = []string{fmt.Sprintf("%3d %%", Percent(v.HaveWanted, v.Wanted)), fmt.Sprintf("↓ %-8s", Rate(v.DownRate)),
 			TimeLeft(v.Wanted-v.HaveWanted, v.DownRate), peers, up}
 	}
 	return b.layout(cols)
+}
+
+// phaseText returns what a person calls a phase in which nothing moves.
+func phaseText(p lifecycle.Phase) string {
+	switch p {
+	case lifecycle.Missing:
+		return "data missing"
+	case lifecycle.Ended:
+		return "stopped"
+	}
+	return p.String()
 }
 
 func rateOrNone(rate float64) string {
@@ -129,7 +147,7 @@ func rateOrNone(rate float64) string {
 
 // note returns why the torrent does not move and which peers it lost, or "".
 func (v *view) note() string {
-	return strings.Join(slices.DeleteFunc([]string{v.Why, v.Losses()}, func(s string) bool { return s == "" }), "; ")
+	return strings.Join(slices.DeleteFunc([]string{Why(&v.Snapshot), losses(&v.Snapshot)}, func(s string) bool { return s == "" }), "; ")
 }
 
 // A frame shows torrents on a terminal: each with its bar, or, where they are too many, the
@@ -210,7 +228,7 @@ func (f *frame) rank(now time.Time, n int) {
 func (f *frame) summary(cols int) []line {
 	text := strings.Join(f.counts(), ", ")
 	if v := f.worst(); v != nil {
-		text += fmt.Sprintf(" (%s: %s)", cut(Clean(v.name), nameWidth), v.Why)
+		text += fmt.Sprintf(" (%s: %s)", cut(Clean(v.name), nameWidth), Why(&v.Snapshot))
 	}
 	return []line{f.totals(cols), {text: text, dim: true}}
 }
@@ -238,40 +256,37 @@ func (f *frame) totals(cols int) line {
 	return b.layout(cols)
 }
 
-// counts returns how many torrents are in each state.
+// counts returns how many torrents are in each state, the worst first.
 func (f *frame) counts() (out []string) {
-	const (
-		held = iota
-		waiting
-		metadata
-		checking
-		downloading
-		complete
-	)
-	var n [complete + 1]int
+	const errors, waiting = "paused by an error", "waiting"
+	complete := "complete"
+	if f.stay {
+		complete = "seeding"
+	}
+	n := map[string]int{}
 	for i := range f.views {
+		what := ""
 		switch v := &f.views[i]; {
 		case v.Paused != nil:
-			n[held]++
+			what = errors
 		case v.isWaiting():
-			n[waiting]++
+			what = waiting
 		case v.State == node.FindingMetadata:
-			n[metadata]++
-		case v.State == node.Checking:
-			n[checking]++
-		case v.State == node.SeedingState:
-			n[complete]++
+			what = "fetching metadata"
+		case v.State == node.SeedingState || v.State == lifecycle.Parked:
+			what = complete
+		case v.State == lifecycle.Missing || v.State == lifecycle.Ended:
+			what = phaseText(v.State)
 		default:
-			n[downloading]++
+			what = v.State.String()
 		}
+		n[what]++
 	}
-	done := "complete"
-	if f.stay {
-		done = "seeding"
-	}
-	for i, what := range []string{"paused by an error", "waiting", "fetching metadata", "checking", "downloading", done} {
-		if n[i] > 0 {
-			out = append(out, fmt.Sprintf("%d %s", n[i], what))
+	order := []string{errors, lifecycle.Failed.String(), phaseText(lifecycle.Missing), waiting, "fetching metadata", lifecycle.Checking.String(), lifecycle.Downloading.String(), complete}
+	for _, what := range slices.Concat(order, slices.Sorted(maps.Keys(n))) {
+		if n[what] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[what], what))
+			delete(n, what)
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"seedbed/node"
+	"seedbed/node/lifecycle"
 )
 
 // plainReporter prints lines without control codes: what a log file or a pipe
@@ -146,7 +147,7 @@ func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 // status is where a torrent stands, in one line, and which peers it lost.
 func status(s node.Snapshot) string {
 	line := standing(s)
-	if lost := s.Losses(); line != "" && lost != "" {
+	if lost := losses(&s); line != "" && lost != "" {
 		line += "; " + lost
 	}
 	return line
@@ -155,10 +156,12 @@ func status(s node.Snapshot) string {
 // standing is where a torrent stands.
 func standing(s node.Snapshot) string {
 	switch {
-	case s.Why != "":
-		return s.Why
+	case s.Reason.Kind != node.ReasonNone:
+		return Why(&s)
 	case s.State == node.Checking:
-		return fmt.Sprintf("checking what is there, %d %%", Percent(s.Checked, s.ToCheck))
+		return fmt.Sprintf("checking existing files, %d %%", Percent(s.Checked, s.ToCheck))
+	case s.State == lifecycle.Moving:
+		return fmt.Sprintf("moving files, %d %%", Percent(s.Checked, s.ToCheck))
 	case s.State == node.Downloading:
 		line := fmt.Sprintf("%d %%, %s of %s, %s from %s", Percent(s.HaveWanted, s.Wanted),
 			Size(s.HaveWanted), Size(s.Wanted), Rate(s.DownRate), Plural(s.Connected, "peer"))
@@ -167,7 +170,7 @@ func standing(s node.Snapshot) string {
 		}
 		return line
 	case s.State == node.SeedingState && s.UpRate >= 1:
-		return fmt.Sprintf("sharing at %s with %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
+		return fmt.Sprintf("seeding at %s to %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
 	}
 	return ""
 }

@@ -157,9 +157,9 @@ func TestManyTorrentsDoNotFloodTheScreen(t *testing.T) {
 					t := downloading(i, fmt.Sprintf("torrent %d", i), float64(1000*(i+tick%3)))
 					switch {
 					case i == 5:
-						t.Paused, t.Why = errors.New("no space"), "paused: no space"
+						t.Paused, t.Reason.Kind = errors.New("no space"), node.ReasonError
 					case i <= 6:
-						t.Why = "no peers found yet, next lookup in 15 min"
+						t.Reason = node.Reason{Kind: node.ReasonNoPeers, Lookup: node.Lookup{Kind: node.LookupWaiting, Next: 899 * time.Second}}
 					}
 					f.views = append(f.views, t)
 				}
