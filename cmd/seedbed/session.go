@@ -289,31 +289,30 @@ func (s *session) timedOut() error {
 			return snap.Paused
 		}
 	}
-	return fail(exitTimeout, "give it a longer --timeout, or run the same command again to go on",
+	return fail(exitTimeout, "use a longer --timeout, or run the same command again to resume",
 		fmt.Errorf("not complete after %v: %s", s.timeout, s.progress()))
 }
 
 func (s *session) interrupted() error {
-	return fail(exitUnfinished, "run the same command again to go on",
-		fmt.Errorf("stopped before it was complete: %s", s.progress()))
+	return fail(exitUnfinished, "run the same command again to resume", fmt.Errorf("stopped: %s", s.progress()))
 }
 
-// progress says how far the first unfinished torrent has come.
+// progress says how far the torrent that is not complete has come, or how many are complete
+// where several are not.
 func (s *session) progress() string {
+	var open []*node.Torrent
 	for _, t := range s.torrents {
 		select {
 		case <-t.Done():
-			continue
 		default:
+			open = append(open, t)
 		}
-		snap := t.Snapshot()
-		switch {
-		case snap.State == node.Checking:
-			return fmt.Sprintf("%d %% of what is there of %s is checked", report.Percent(snap.Checked, snap.ToCheck), t.Name())
-		case !snap.Metadata:
-			return fmt.Sprintf("no metadata of %s yet (%s)", t.Name(), report.Why(&snap))
-		}
-		return fmt.Sprintf("%s of %s of %s are kept", report.Size(snap.HaveWanted), report.Size(snap.Wanted), t.Name())
 	}
-	return "everything was complete"
+	switch len(open) {
+	case 0:
+		return "everything was complete"
+	case 1:
+		return report.Progress(open[0].Name(), open[0].Snapshot())
+	}
+	return fmt.Sprintf("%d of %s complete", len(s.torrents)-len(open), report.Plural(len(s.torrents), "torrent"))
 }

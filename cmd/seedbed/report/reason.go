@@ -46,6 +46,20 @@ func Why(s *node.Snapshot) string {
 	return ""
 }
 
+// Progress returns how far a torrent that is not complete has come.
+func Progress(name string, s node.Snapshot) string {
+	switch {
+	case s.State == node.Checking:
+		return fmt.Sprintf("checked %d %% of the existing files of %s", Percent(s.Checked, s.ToCheck), name)
+	case s.Metadata:
+		return fmt.Sprintf("downloaded %s of %s of %s", Size(s.HaveWanted), Size(s.Wanted), name)
+	}
+	if why := Why(&s); why != "" {
+		return fmt.Sprintf("no metadata for %s yet (%s)", name, why)
+	}
+	return fmt.Sprintf("no metadata for %s yet", name)
+}
+
 // whyNoPeers says what was tried and where more peers are to come from.
 func whyNoPeers(r *node.Reason) string {
 	tried := ""
