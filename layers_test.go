@@ -95,6 +95,7 @@ var packages = map[string]pkg{
 	"node/publish": {layer: 7, owns: "what is published under keys"},
 	// Its tests publish what is followed.
 	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish"}},
+	"node/keys":   {layer: 7, owns: "signing keys in files"},
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
 	"cmd/seedbed/settings": {layer: 10, owns: "the values that flags, environment and settings file take"},

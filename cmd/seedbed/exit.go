@@ -9,6 +9,7 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/keys"
 )
 
 // exitCode is the process's status. The numbers are aria2's, so that scripts
@@ -66,7 +67,7 @@ func codeOf(err error) exitCode {
 	var f *node.Fault
 	var m *magnet.Error
 	var t *metainfo.Error
-	var k *node.KeyError
+	var k *keys.Error
 	switch {
 	case errors.As(err, &u):
 		return u.code

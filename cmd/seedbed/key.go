@@ -12,24 +12,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
-	"seedbed/node"
+	"seedbed/node/keys"
 )
 
 func (a *app) keyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Keys to publish under: new, list, export, import",
-		Long: `Keys to publish under. A key is a name here, and a public key that links carry.
-Its secret stays in the state directory, readable by its owner alone. Whoever has it
-publishes in its owner's name, and if it is lost nobody can publish there any more:
-export it to a safe place.`,
+		Short: "Manage publishing keys: new, list, export, import",
+		Long: `Manage the keys that publications are signed with. A key has a name on this machine
+and a public key, which links contain. Its secret stays in the state directory, readable
+by its owner alone. Anyone who has it can publish as you; if you lose it, nobody can ever
+update the link again: export it to a safe place.`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var c common
 	c.addState(cmd.PersistentFlags())
-	keys := func() node.Keys { return node.OpenKeys(c.State()) }
-	cmd.AddCommand(a.keyNew(keys), a.keyList(keys), a.keyExport(keys), a.keyImport(keys))
+	store := func() keys.Store { return keys.Open(c.State()) }
+	cmd.AddCommand(a.keyNew(store), a.keyList(store), a.keyExport(store), a.keyImport(store))
 	return cmd
 }
 
@@ -49,14 +49,14 @@ func (a *app) showKey(name string, key ed25519.PrivateKey) error {
 	return nil
 }
 
-func (a *app) keyNew(keys func() node.Keys) *cobra.Command {
+func (a *app) keyNew(store func() keys.Store) *cobra.Command {
 	return &cobra.Command{
 		Use:   "new NAME",
-		Short: "Make a key",
+		Short: "Create a key",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			key := node.NewKey()
-			if err := keys().Save(args[0], key); err != nil {
+			key := keys.New()
+			if err := store().Save(args[0], key); err != nil {
 				return err
 			}
 			return a.showKey(args[0], key)
@@ -64,73 +64,73 @@ func (a *app) keyNew(keys func() node.Keys) *cobra.Command {
 	}
 }
 
-func (a *app) keyList(keys func() node.Keys) *cobra.Command {
+func (a *app) keyList(store func() keys.Store) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the keys: the public key, and its name here",
+		Short: "List the keys: public key and name",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			names, err := keys().List()
+			names, err := store().List()
 			if err != nil {
 				return err
 			}
 			var bad error
 			for _, name := range names {
-				key, err := keys().Open(name)
+				key, err := store().Key(name)
 				if err == nil {
 					err = a.showKey(name, key)
 				}
 				bad = errors.Join(bad, err)
 			}
 			if len(names) == 0 {
-				a.say("there are no keys; seedbed key new NAME makes one")
+				a.say("there are no keys; create one with seedbed key new NAME")
 			}
 			return bad
 		},
 	}
 }
 
-func (a *app) keyExport(keys func() node.Keys) *cobra.Command {
+func (a *app) keyExport(store func() keys.Store) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "export NAME -o FILE",
-		Short: "Write a key's secret to a file, to keep or to move it",
-		Long: `Write the secret of a key to a file that its owner alone can read. With -o - it goes
-to standard output, if that is no terminal.`,
+		Short: "Write the secret of a key to a file, as a backup or to move it",
+		Long: `Write the secret of a key to a file that only its owner can read. With -o - it is
+written to standard output, unless that is a terminal.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			key, err := keys().Open(args[0])
+			key, err := store().Key(args[0])
 			switch {
 			case err != nil:
 				return err
 			case out == "":
-				return usage(errors.New("a secret is not printed: name a file with -o"))
+				return usage(errors.New("secrets are not printed: give a file with -o"))
 			case out == "-" && report.IsTerminal(a.stdout.File):
-				return usage(errors.New("a secret is not printed on a terminal: name a file with -o"))
+				return usage(errors.New("secrets are not printed on a terminal: give a file with -o"))
 			case out == "-":
 				_, err := report.Fprintf(a.stdout, "%x\n", key.Seed())
 				return err
 			}
-			err = node.WriteKey(out, key)
+			err = keys.Write(out, key)
 			if errors.Is(err, fs.ErrExist) {
-				return fail(exitExists, "choose another file", fmt.Errorf("%s is there already", out))
+				return fail(exitExists, "choose another file", fmt.Errorf("%s already exists", out))
 			}
 			if err == nil {
-				a.say("the secret of %s is in %s: whoever reads it can publish as you", args[0], out)
+				a.say("the secret key of %s is in %s: anyone who can read it can publish as you", args[0], out)
 			}
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&out, "output", "o", "", "write `FILE`, which must not be there yet")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "write `FILE`, which must not exist yet")
 	return cmd
 }
 
-func (a *app) keyImport(keys func() node.Keys) *cobra.Command {
+func (a *app) keyImport(store func() keys.Store) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import NAME FILE",
-		Short: "Take in a key that was exported; - reads it from standard input",
-		Long: `Take in a key under a name: a file that export wrote, or 64 hex digits, the seed of an
-ed25519 key, or 128, the seed and the public key behind it.`,
+		Short: "Import an exported key; - reads standard input",
+		Long: `Import a key under a name. FILE is what export wrote: the seed of an ed25519 key as 64
+hex digits. The seed followed by the public key, as 128 hex digits, is accepted too.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := cmd.InOrStdin()
@@ -146,11 +146,11 @@ ed25519 key, or 128, the seed and the public key behind it.`,
 			if err != nil {
 				return describePathError(args[1], err)
 			}
-			key, err := node.ParseKey(string(b))
+			key, err := keys.Parse(string(b))
 			if err != nil {
 				return fail(exitUsage, "", fmt.Errorf("%s: %w", args[1], err))
 			}
-			if err := keys().Save(args[0], key); err != nil {
+			if err := store().Save(args[0], key); err != nil {
 				return err
 			}
 			return a.showKey(args[0], key)

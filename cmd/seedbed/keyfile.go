@@ -6,22 +6,22 @@ import (
 	"fmt"
 	"io/fs"
 
-	"seedbed/node"
+	"seedbed/node/keys"
 )
 
-// openKey reads the key file at path; with make it creates it.
-func openKey(path string, make bool) (ed25519.PrivateKey, error) {
-	if make {
-		key := node.NewKey()
-		err := node.WriteKey(path, key)
+// openKey reads the key file at path; with create it makes one first.
+func openKey(path string, create bool) (ed25519.PrivateKey, error) {
+	if create {
+		key := keys.New()
+		err := keys.Write(path, key)
 		if errors.Is(err, fs.ErrExist) {
-			return nil, fail(exitExists, "leave out --new-key to use it", fmt.Errorf("%s is there already", path))
+			return nil, fail(exitExists, "leave out --new-key to use it", fmt.Errorf("%s already exists", path))
 		}
 		return key, err
 	}
-	key, err := node.ReadKey(path)
+	key, err := keys.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fail(exitNotFound, "--new-key makes one", err)
+		return nil, fail(exitNotFound, "create it with --new-key", err)
 	}
 	return key, err
 }

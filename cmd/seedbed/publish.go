@@ -15,6 +15,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/node"
+	"seedbed/node/keys"
 	"seedbed/node/publish"
 )
 
@@ -131,12 +132,12 @@ func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
 
 // one publishes under one key until ctx ends.
 func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions) error {
-	keys := node.OpenKeys(p.cfg.State)
-	key, err := keys.Open(p.key)
+	store := keys.Open(p.cfg.State)
+	key, err := store.Key(p.key)
 	var f *node.Fault
 	if errors.As(err, &f) && f.Kind == node.FaultVanished && path != "" {
-		key = node.NewKey()
-		if err = keys.Save(p.key, key); err == nil && !p.quiet {
+		key = keys.New()
+		if err = store.Save(p.key, key); err == nil && !p.quiet {
 			report.Fprintf(p.output().Stderr(), "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
 		}
 	}
@@ -210,7 +211,7 @@ func (p *publishing) everything(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: node.OpenKeys(p.cfg.State).Open, Sharing: p.sharing(), Overrule: p.overrule})
+		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: keys.Open(p.cfg.State).Key, Sharing: p.sharing(), Overrule: p.overrule})
 		if ctx.Err() != nil {
 			return nil
 		}
