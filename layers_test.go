@@ -96,6 +96,8 @@ var packages = map[string]pkg{
 	// Its tests publish what is followed.
 	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish"}},
 	"node/keys":   {layer: 7, owns: "signing keys in files"},
+	"node/visit":  {layer: 7, owns: "short visits to the DHT"},
+	"node/doctor": {layer: 7, owns: "the diagnosis of what does not work", peers: []string{"node/visit"}},
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
 	"cmd/seedbed/settings": {layer: 10, owns: "the values that flags, environment and settings file take"},

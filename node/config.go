@@ -106,7 +106,8 @@ type Config struct {
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-func (c *Config) validate() error {
+// Validate checks the configuration and sets the defaults of fields that are zero.
+func (c *Config) Validate() error {
 	if c.State == "" {
 		return usageFault(errors.New("no state directory given"))
 	}

@@ -46,8 +46,8 @@ func (f *Fault) Hint() string { return f.hint }
 // usageFault is an error of a configuration that makes no sense.
 func usageFault(err error) error { return &Fault{Kind: FaultUsage, Err: err} }
 
-// networkFault is an error of netx.
-func networkFault(err error) error {
+// NetworkFault returns an error of netx as a Fault.
+func NetworkFault(err error) error {
 	f := &Fault{Kind: FaultNetwork, Err: err}
 	var ne *netx.Error
 	if errors.As(err, &ne) {

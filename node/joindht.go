@@ -20,16 +20,27 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log,
 		Rate: float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
 	}
-	for _, s := range f.Nodes {
-		if v, err := id.ParseHex(s.ID); err == nil && s.Addr.IsValid() && s.Addr.Port() != 0 {
-			cfg.Nodes = append(cfg.Nodes, dht.SavedNode{ID: v, Addr: s.Addr})
-		}
-	}
+	cfg.Nodes = f.savedNodes()
 	if n.state.owned() {
 		cfg.ID4, _ = id.ParseHex(f.ID4) // zero when absent: a fresh one is made
 		cfg.ID6, _ = id.ParseHex(f.ID6)
 	}
 	return dht.New(cfg)
+}
+
+// SavedNodes returns the DHT nodes that the state directory at path knows. It only reads.
+func SavedNodes(path string) []dht.SavedNode {
+	f := (&stateDir{path: path}).loadNode()
+	return f.savedNodes()
+}
+
+func (f *nodeFile) savedNodes() (nodes []dht.SavedNode) {
+	for _, s := range f.Nodes {
+		if v, err := id.ParseHex(s.ID); err == nil && s.Addr.IsValid() && s.Addr.Port() != 0 {
+			nodes = append(nodes, dht.SavedNode{ID: v, Addr: s.Addr})
+		}
+	}
+	return nodes
 }
 
 // keepDHT saves the DHT's nodes now and then.

@@ -84,7 +84,7 @@ type Node struct {
 
 // Open starts a node.
 func Open(cfg Config) (*Node, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	st, err := openState(cfg.State)
@@ -98,7 +98,7 @@ func Open(cfg Config) (*Node, error) {
 		}
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: newPeerID(), state: st, net: network,
+		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: NewPeerID(), state: st, net: network,
 		handles:  storage.NewHandles(0),
 		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
 		closers:  map[*closer]struct{}{},
@@ -139,13 +139,13 @@ func listen(cfg *Config) (netx.Network, error) {
 	}
 	host, err := netx.Open(c)
 	if err != nil {
-		return nil, networkFault(err)
+		return nil, NetworkFault(err)
 	}
 	return host, nil
 }
 
-// newPeerID follows BEP 20: client letters and version, then random.
-func newPeerID() id.ID {
+// NewPeerID returns a random peer id with our client letters and version (BEP 20).
+func NewPeerID() id.ID {
 	var p id.ID
 	_, _ = rand.Read(p[:]) // never fails
 	copy(p[:], "-SB0100-")

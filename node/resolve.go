@@ -17,15 +17,15 @@ const (
 
 // Resolve finds the newest version of what a link with a public key names, and returns a
 // link to that version (BEP 46).
-func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, DHTItem, error) {
+func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.Item, error) {
 	if n.dht == nil {
-		return nil, DHTItem{}, ErrNoDHT
+		return nil, dht.Item{}, ErrNoDHT
 	}
 	pause := resolvePause
 	for try := 1; ; try++ {
 		g, err := n.dht.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
 		if err != nil {
-			return nil, DHTItem{}, err
+			return nil, dht.Item{}, err
 		}
 		if g.Item != nil {
 			ih, err := mutable.Parse(g.Item.Value)
@@ -36,14 +36,14 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, DHTIt
 		}
 		if try == resolveTries {
 			if g.Faults.Unsigned > 0 {
-				return nil, DHTItem{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
+				return nil, dht.Item{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
 					hint: "the item is forged, or the link has a wrong salt (s=)"}
 			}
-			return nil, DHTItem{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
+			return nil, dht.Item{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
 				hint: "the DHT forgets an item two hours after the publisher and the followers with --keep-alive have gone"}
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return nil, DHTItem{}, err
+			return nil, dht.Item{}, err
 		}
 		pause *= 2
 	}

@@ -98,6 +98,8 @@ type Config struct {
 	SuperSeed  engine.SuperSeed
 	Seed       uint64 // for the engine's random choices
 
+	Trace *Trace // follows outgoing connections; nil for none
+
 	Log *slog.Logger // nil discards
 }
 

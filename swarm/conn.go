@@ -58,6 +58,7 @@ func (c *conn) Ended(f engine.Fault, err error) {
 		f = faultOf(err)
 	}
 	c.t.cfg.Log.Debug("connection ended", "peer", c.addr, "fault", f.String(), "error", err)
+	c.t.cfg.Trace.closed(c.addr, f)
 	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: f}, conn: c})
 }
 

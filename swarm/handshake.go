@@ -65,6 +65,7 @@ func (t *Torrent) dial(cmd *engine.Command) {
 	}
 	addr, encrypted, unproven := cmd.Addr, cmd.Encrypted, cmd.Unproven
 	go func() {
+		accepted := false
 		o := Outgoing{
 			Dial: func(ctx context.Context) (net.Conn, error) {
 				leave, err := t.cfg.Admit(ctx, addr, unproven)
@@ -75,6 +76,8 @@ func (t *Torrent) dial(cmd *engine.Command) {
 				defer cancel()
 				c, err := t.cfg.Dialer.Dial(ctx, addr)
 				leave(err == nil)
+				accepted = accepted || err == nil
+				t.cfg.Trace.dialed(addr, err)
 				return c, err
 			},
 			Encryption: t.cfg.Encryption,
@@ -87,6 +90,9 @@ func (t *Torrent) dial(cmd *engine.Command) {
 			o.Hellos = append(o.Hellos, OutgoingHello{n.hash, t.handshake(n)})
 		}
 		g, next, err := o.Connect(t.ctx, encrypted)
+		if err == nil || accepted {
+			t.cfg.Trace.handshaken(addr, g, err)
+		}
 		if err != nil {
 			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err), Encrypted: next}})
 			return

@@ -166,7 +166,7 @@ func (o *Outgoing) exchange(h *Handshake, a attempt, in *answer) error {
 	}
 	in.isHandshake = true
 	if !o.Accepts(a.hello.InfoHash, h.InfoHash) {
-		return &wire.Error{Kind: wire.BadHandshake}
+		return fmt.Errorf("%w: %w", ErrOtherTorrent, &wire.Error{Kind: wire.BadHandshake})
 	}
 	return nil
 }

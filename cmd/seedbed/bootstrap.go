@@ -14,7 +14,6 @@ import (
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
-	"seedbed/node"
 )
 
 // bootstrapMemory is the soft memory limit of a bootstrap node, whose rings may
@@ -22,7 +21,7 @@ import (
 const bootstrapMemory = 256 << 20
 
 func (a *app) bootstrapCommand() *cobra.Command {
-	var cfg node.BootstrapConfig
+	var cfg bootnode.NodeConfig
 	state := settings.NewValues()
 	var metrics settings.Addr
 	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
@@ -56,9 +55,9 @@ Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
 	return cmd
 }
 
-func (a *app) runBootstrap(ctx context.Context, cfg node.BootstrapConfig, metrics string) (err error) {
+func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, metrics string) (err error) {
 	debug.SetMemoryLimit(bootstrapMemory)
-	b, err := node.OpenBootstrap(cfg)
+	b, err := bootnode.Open(cfg)
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,9 @@ import (
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/settings"
+	"seedbed/dht"
 	"seedbed/internal/id"
-	"seedbed/node"
+	"seedbed/node/visit"
 )
 
 // dhtTimeout is how long a visit to the DHT may take unless told.
@@ -45,7 +46,7 @@ Exit codes: 3 nothing was found, 2 --timeout ran out or a node did not answer,
 // visitor is one command's stay in the DHT.
 type visitor struct {
 	*app
-	*node.Visit
+	*visit.Visit
 	timeout time.Duration
 }
 
@@ -72,15 +73,15 @@ func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string
 			return err
 		}
 		cfg.Serve = serve
-		visit, err := node.OpenVisit(cfg)
+		stay, err := visit.Open(cfg)
 		if err != nil {
 			return err
 		}
-		v := &visitor{a, visit, c.Timeout}
+		v := &visitor{a, stay, c.Timeout}
 		ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 		defer cancel()
 		err = do(ctx, v, args)
-		return errors.Join(v.explain(err), visit.Close())
+		return errors.Join(v.explain(err), stay.Close())
 	}
 	return cmd
 }
@@ -97,7 +98,7 @@ func (v *visitor) explain(err error) error {
 }
 
 // alone is why a lookup came to nothing: nobody answered. Else nil.
-func (v *visitor) alone(r *node.DHTReport) error {
+func (v *visitor) alone(r *dht.Report) error {
 	switch {
 	case r.Answered > 0:
 		return nil
@@ -166,7 +167,7 @@ type jsonContact struct {
 	Interval *float64 `json:"interval_s,omitempty"`
 }
 
-func contactJSON(c node.DHTContact, target *id.ID) jsonContact {
+func contactJSON(c dht.Contact, target *id.ID) jsonContact {
 	j := jsonContact{ID: c.ID.String(), Addr: c.Addr.String(), RTT: jsonMillis(c.RTT), Client: c.Client, Secure: c.Secure}
 	if c.External.IsValid() {
 		j.External = externalText(c.External)
@@ -198,7 +199,7 @@ type jsonReport struct {
 	Closest  []jsonContact `json:"closest"`
 }
 
-func reportJSON(event string, r *node.DHTReport) jsonReport {
+func reportJSON(event string, r *dht.Report) jsonReport {
 	j := jsonReport{Head: report.NewHead(event, time.Now(), nil), Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
 		Failed: r.Failed, First: jsonMillis(r.First), Took: jsonMillis(r.Took), Closest: []jsonContact{}}
 	if bits, ok := r.Distance(); ok {
@@ -211,7 +212,7 @@ func reportJSON(event string, r *node.DHTReport) jsonReport {
 }
 
 // reportLine is what a lookup did, for a person.
-func reportLine(r *node.DHTReport) string {
+func reportLine(r *dht.Report) string {
 	s := fmt.Sprintf("%s asked, %d answered", report.Plural(r.Asked, "node"), r.Answered)
 	if r.Failed > 0 {
 		s += fmt.Sprintf(", %d failed", r.Failed)
@@ -227,7 +228,7 @@ func reportLine(r *node.DHTReport) string {
 }
 
 // contactRow is one line of a list of nodes.
-func contactRow(c *node.DHTContact, target id.ID, outcome string) string {
+func contactRow(c *dht.Contact, target id.ID, outcome string) string {
 	return strings.TrimRight(fmt.Sprintf("  %3d bits  %s  %-21s  %8s  %-8s  %s",
 		target.CommonPrefix(c.ID), c.ID, c.Addr, millis(c.RTT), c.Client, outcome), " ")
 }
@@ -242,7 +243,7 @@ func (a *app) dhtPing() *cobra.Command {
 			return usage(err)
 		}
 		begun := time.Now()
-		addrs, err := v.Resolve(ctx, args[0])
+		addrs, err := visit.Resolve(ctx, args[0])
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -251,14 +252,14 @@ func (a *app) dhtPing() *cobra.Command {
 		}
 		resolved := time.Since(begun)
 		type pong struct {
-			c   node.DHTContact
+			c   dht.Contact
 			err error
 		}
 		pongs := make(chan pong, len(addrs))
 		for _, addr := range addrs {
 			go func() {
 				c, err := v.Ping(ctx, addr)
-				if errors.Is(err, node.ErrNoAnswer) {
+				if errors.Is(err, dht.ErrNoAnswer) {
 					c, err = v.Ping(ctx, addr) // one datagram may be lost
 				}
 				c.Addr = addr
@@ -279,10 +280,10 @@ func (a *app) dhtPing() *cobra.Command {
 		switch {
 		case answered > 0:
 			return nil
-		case errors.Is(last, node.ErrNoAnswer):
+		case errors.Is(last, dht.ErrNoAnswer):
 			return fail(exitTimeout, "see seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], report.Plural(len(addrs), "address"), millis(resolved)))
 		}
-		var refused *node.DHTRemoteError
+		var refused *dht.RemoteError
 		if errors.As(last, &refused) || ctx.Err() != nil {
 			return last
 		}
@@ -290,7 +291,7 @@ func (a *app) dhtPing() *cobra.Command {
 	})
 }
 
-func (a *app) printPong(c node.DHTContact, err error) {
+func (a *app) printPong(c dht.Contact, err error) {
 	if a.json {
 		j := contactJSON(c, nil)
 		if err != nil {

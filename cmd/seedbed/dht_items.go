@@ -18,9 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/dht"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
-	"seedbed/node"
+	"seedbed/node/visit"
 )
 
 // itemTarget is where an item is found: a target, or the public key of a
@@ -28,7 +29,7 @@ import (
 func itemTarget(s string, salt []byte) (id.ID, error) {
 	if len(s) == 2*ed25519.PublicKeySize {
 		if b, err := hex.DecodeString(s); err == nil {
-			return node.DHTItemTarget([ed25519.PublicKeySize]byte(b), salt), nil
+			return dht.ItemTarget([ed25519.PublicKeySize]byte(b), salt), nil
 		}
 	}
 	x, err := id.ParseHex(s)
@@ -47,7 +48,7 @@ type jsonItem struct {
 	Value   string `json:"bencoded"`       // the encoded value in base64
 }
 
-func itemJSON(i *node.DHTItem) *jsonItem {
+func itemJSON(i *dht.Item) *jsonItem {
 	if i == nil {
 		return nil
 	}
@@ -86,7 +87,7 @@ func render(v bencode.Value) string {
 	return strings.Trim(string(v), "ie")
 }
 
-func (a *app) showItem(i *node.DHTItem) {
+func (a *app) showItem(i *dht.Item) {
 	if i.Mutable {
 		a.say("key    %x", i.Key)
 		if len(i.Salt) > 0 {
@@ -207,7 +208,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 		if err != nil {
 			return err
 		}
-		item, err := node.NewDHTItem(value)
+		item, err := dht.NewItem(value)
 		var when *int64
 		if keyPath != "" && err == nil {
 			if item, err = v.sign(ctx, keyPath, fresh, []byte(salt), changed("seq"), seq, cas, value); err != nil {
@@ -223,7 +224,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 		begun := time.Now()
 		p, err := v.Put(ctx, item, when)
 		took := time.Since(begun)
-		var conflict *node.DHTCASError
+		var conflict *dht.CASError
 		if errors.As(err, &conflict) {
 			return fail(exitUnknown, fmt.Sprintf("somebody wrote meanwhile: get the item, and put again with --cas %d if that is as it should be", conflict.Stored),
 				fmt.Errorf("number %d is stored, not %d: nothing was put", conflict.Stored, conflict.CAS))
@@ -266,31 +267,31 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 
 // sign makes a mutable item. A number that was not given is the next one after
 // what is stored, and after the one that it is to replace (0: none).
-func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []byte, numbered bool, seq, replaces int64, value []byte) (node.DHTItem, error) {
+func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []byte, numbered bool, seq, replaces int64, value []byte) (dht.Item, error) {
 	// What cannot be signed is refused before a key file is made for it.
 	probe := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	if _, err := node.SignDHTItem(probe, salt, seq, value); err != nil {
-		return node.DHTItem{}, fail(exitUsage, "", errors.New(strings.TrimPrefix(err.Error(), "dht: ")))
+	if _, err := dht.SignItem(probe, salt, seq, value); err != nil {
+		return dht.Item{}, fail(exitUsage, "", errors.New(strings.TrimPrefix(err.Error(), "dht: ")))
 	}
 	key, err := openKey(keyPath, fresh)
 	if err != nil {
-		return node.DHTItem{}, err
+		return dht.Item{}, err
 	}
 	if !numbered {
 		public := [ed25519.PublicKeySize]byte(key.Public().(ed25519.PublicKey))
-		g, err := v.Get(ctx, node.DHTItemTarget(public, salt), salt, nil, nil)
+		g, err := v.Get(ctx, dht.ItemTarget(public, salt), salt, nil, nil)
 		if err != nil {
-			return node.DHTItem{}, err
+			return dht.Item{}, err
 		}
 		last := max(replaces, 0)
 		if g.Item != nil {
 			last = max(last, g.Item.Seq)
 		}
 		if seq = last + 1; seq < 1 {
-			return node.DHTItem{}, fail(exitUsage, "give --seq", fmt.Errorf("the number of what is stored is %d: there is no next one", last))
+			return dht.Item{}, fail(exitUsage, "give --seq", fmt.Errorf("the number of what is stored is %d: there is no next one", last))
 		}
 	}
-	return node.SignDHTItem(key, salt, seq, value)
+	return dht.SignItem(key, salt, seq, value)
 }
 
 // putValue is the encoded value that an argument names.
@@ -316,7 +317,7 @@ func (a *app) dhtSample() *cobra.Command {
 that they store peers of (BEP 51), and print those.`,
 		Args: cobra.MaximumNArgs(1),
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
-		target := node.RandomTarget()
+		target := visit.RandomTarget()
 		if len(args) > 0 {
 			var err error
 			if target, err = parseID(args[0]); err != nil {

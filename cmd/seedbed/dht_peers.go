@@ -11,19 +11,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/magnet"
-	"seedbed/node"
 )
 
 // parseInfoHash takes an infohash, or the magnet link that it is in.
-func parseInfoHash(s string) (node.InfoHash, error) {
+func parseInfoHash(s string) (id.ID, error) {
 	if isMagnet(s) || magnet.IsBare(s) {
 		link, err := magnet.ParseBare(s)
 		if err != nil {
-			return node.InfoHash{}, err
+			return id.ID{}, err
 		}
 		if !link.HasInfoHash && !link.HasV2 {
-			return node.InfoHash{}, fail(exitMagnet, "", errors.New("the link has no infohash of either version (xt=urn:btih, xt=urn:btmh)"))
+			return id.ID{}, fail(exitMagnet, "", errors.New("the link has no infohash of either version (xt=urn:btih, xt=urn:btmh)"))
 		}
 		return link.Hash(), nil
 	}
@@ -157,8 +158,8 @@ something else does. Nodes keep an announce for a while, about 30 to 45 minutes.
 }
 
 // outcome is what became of a request to a node, in a few words.
-func outcome(n *node.DHTTold, done, kept string) string {
-	var refused *node.DHTRemoteError
+func outcome(n *dht.Told, done, kept string) string {
+	var refused *dht.RemoteError
 	switch {
 	case n.Kept:
 		return kept
@@ -170,7 +171,7 @@ func outcome(n *node.DHTTold, done, kept string) string {
 	return strings.TrimPrefix(n.Err.Error(), "dht: ")
 }
 
-func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonContact {
+func toldJSON(nodes []dht.Told, item bool, target id.ID) []jsonContact {
 	out := []jsonContact{}
 	for _, n := range nodes {
 		j := contactJSON(n.Contact, &target)
@@ -180,7 +181,7 @@ func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonConta
 		}
 		if n.Err != nil {
 			j.Error = strings.TrimPrefix(n.Err.Error(), "dht: ")
-			var refused *node.DHTRemoteError
+			var refused *dht.RemoteError
 			if errors.As(n.Err, &refused) {
 				j.Code, j.Error = refused.Code, refused.Text
 			}
@@ -191,7 +192,7 @@ func toldJSON(nodes []node.DHTTold, item bool, target node.InfoHash) []jsonConta
 }
 
 // refusal is the error of a request that no node took.
-func refusal(what string, nodes []node.DHTTold) error {
+func refusal(what string, nodes []dht.Told) error {
 	if len(nodes) == 0 {
 		return fail(exitUnknown, "full nodes give no tokens, and others may not know how to store it; try again later",
 			errors.New("none of the closest nodes gave a token"))
@@ -205,7 +206,7 @@ func refusal(what string, nodes []node.DHTTold) error {
 		}
 	}
 	hint := ""
-	var refused *node.DHTRemoteError
+	var refused *dht.RemoteError
 	if errors.As(nodes[0].Err, &refused) {
 		hint = map[int]string{
 			204: "these nodes do not store items (BEP 44)",

@@ -11,7 +11,7 @@ import (
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
-	"seedbed/node"
+	"seedbed/node/doctor"
 )
 
 // doctorTimeout is enough for every step to fail slowly.
@@ -21,14 +21,14 @@ func (a *app) doctorCommand() *cobra.Command {
 	var c common
 	cmd := &cobra.Command{
 		Use:   "doctor [MAGNET|INFOHASH]",
-		Short: "Find out why it does not work",
-		Long: `Examine step by step what a node needs: sockets, each bootstrap host, the external
-address as the network sees it, what kind of NAT is between, node id and routing
-table. With a magnet link it goes on: lookup, peers, dials, handshakes, metadata.
-Each step says what was found, and what can be done.
+		Short: "Diagnose connection problems",
+		Long: `Check everything a node needs, step by step: sockets, each bootstrap host, the external
+address that other nodes see, NAT, node id and routing table. With a magnet link it goes
+on with lookup, dials, handshakes and metadata. Each step reports the result (✓ OK,
+! warning, ✗ failed) with advice.
 
-Leaves nothing behind. Exits with 0 when nothing is broken, with 6 when the network
-is, and with 3 when the torrent has no peers that can be reached.`,
+Leaves nothing behind. Exits with 0 if nothing failed, with 6 if the network failed, and
+with 3 if no peer of the torrent could be reached.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var link *magnet.Link
@@ -48,12 +48,12 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 			defer cancel()
 			d := &diagnosis{app: a}
-			err = node.Doctor(ctx, cfg, link, d.tell)
+			err = doctor.Examine(ctx, cfg, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.Timeout, d.step))
 			case errors.Is(err, context.Canceled):
-				return fail(exitUnfinished, "", errors.New("stopped before everything was examined"))
+				return fail(exitUnfinished, "", errors.New("stopped before the end of the examination"))
 			case err != nil:
 				return err
 			}
@@ -65,28 +65,28 @@ is, and with 3 when the torrent has no peers that can be reached.`,
 	return cmd
 }
 
-// diagnosis prints findings as they come.
+// diagnosis prints findings as they arrive.
 type diagnosis struct {
 	*app
-	step    node.Step
+	step    doctor.Step
 	notices int
-	bad     []node.Finding
+	bad     []doctor.Finding
 }
 
-var marks = map[node.Verdict]struct {
+var marks = map[doctor.Verdict]struct {
 	mark, word string
 	color      report.Color
 }{
-	node.Fine:   {"✓", "fine", report.Green},
-	node.Notice: {"!", "notice", report.Yellow},
-	node.Bad:    {"✗", "bad", report.Red},
+	doctor.Fine:   {"✓", "fine", report.Green},
+	doctor.Notice: {"!", "notice", report.Yellow},
+	doctor.Bad:    {"✗", "bad", report.Red},
 }
 
-func (d *diagnosis) tell(f node.Finding) {
+func (d *diagnosis) tell(f doctor.Finding) {
 	switch f.Verdict {
-	case node.Notice:
+	case doctor.Notice:
 		d.notices++
-	case node.Bad:
+	case doctor.Bad:
 		d.bad = append(d.bad, f)
 	}
 	first := f.Step != d.step
@@ -95,7 +95,7 @@ func (d *diagnosis) tell(f node.Finding) {
 	if d.json {
 		_ = d.put(struct {
 			report.Head
-			Step    node.Step      `json:"step"`
+			Step    doctor.Step    `json:"step"`
 			What    string         `json:"what,omitempty"`
 			Verdict string         `json:"verdict"`
 			Text    string         `json:"text"`
@@ -105,7 +105,7 @@ func (d *diagnosis) tell(f node.Finding) {
 		}{report.NewHead("finding", time.Now(), nil), f.Step, f.What, m.word, f.Text, f.Advice, jsonMillis(f.Took), f.Data})
 		return
 	}
-	if d.quiet && f.Verdict == node.Fine {
+	if d.quiet && f.Verdict == doctor.Fine {
 		return
 	}
 	step := ""
@@ -127,15 +127,15 @@ func (d *diagnosis) tell(f node.Finding) {
 	}
 }
 
-// end sums up, and makes the exit code.
+// end prints a summary and returns the error that gives the exit code.
 func (d *diagnosis) end(torrent bool) error {
 	if len(d.bad) == 0 {
-		verdict := "nothing is broken"
+		verdict := "nothing failed"
 		if torrent {
 			verdict += "; the torrent can be opened"
 		}
 		if d.notices > 0 {
-			verdict += fmt.Sprintf("; %s above", report.Plural(d.notices, "notice"))
+			verdict += fmt.Sprintf("; %s above", report.Plural(d.notices, "warning"))
 		}
 		d.say("\n%s", verdict)
 		return nil
@@ -143,7 +143,7 @@ func (d *diagnosis) end(torrent bool) error {
 	f := d.bad[0]
 	code := exitNetwork
 	switch f.Step {
-	case node.StepLookup, node.StepDial, node.StepHandshake, node.StepMetadata:
+	case doctor.StepLookup, doctor.StepDial, doctor.StepHandshake, doctor.StepMetadata:
 		code = exitNotFound
 	}
 	d.say("")
@@ -151,5 +151,5 @@ func (d *diagnosis) end(torrent bool) error {
 	if f.What != "" {
 		what += " (" + f.What + ")"
 	}
-	return fail(code, f.Advice, fmt.Errorf("it stops at: %s: %s", what, strings.TrimSpace(f.Text)))
+	return fail(code, f.Advice, fmt.Errorf("failed at %s: %s", what, strings.TrimSpace(f.Text)))
 }

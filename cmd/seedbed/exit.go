@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/netx"
+	"seedbed/internal/statefile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -68,12 +70,15 @@ func codeOf(err error) exitCode {
 	var m *magnet.Error
 	var t *metainfo.Error
 	var k *keys.Error
+	var n *netx.Error
 	switch {
 	case errors.As(err, &u):
 		return u.code
 	case errors.As(err, &f):
 		return faultCodes[f.Kind]
-	case errors.Is(err, node.ErrLocked):
+	case errors.As(err, &n):
+		return exitNetwork
+	case errors.Is(err, node.ErrLocked), errors.Is(err, statefile.ErrLocked):
 		return exitSameHash
 	case errors.As(err, &m):
 		return exitMagnet

@@ -12,6 +12,7 @@ import (
 
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/node"
+	"seedbed/node/visit"
 )
 
 // parseSelection reads "1,3-5" into ascending file numbers, which count
@@ -74,15 +75,15 @@ func (c *common) addDir(fs *pflag.FlagSet, usage string) {
 }
 
 // visit returns what a visit to the DHT needs.
-func (c *common) visit(a *app) (node.VisitConfig, error) {
+func (c *common) visit(a *app) (visit.Config, error) {
 	boot, err := c.Bootstrap()
 	if err == nil && c.Timeout <= 0 {
 		err = errors.New("--timeout must be longer than 0")
 	}
 	if err != nil {
-		return node.VisitConfig{}, usage(err)
+		return visit.Config{}, usage(err)
 	}
-	return node.VisitConfig{State: c.State(), Listen: c.Config.Listen, Bootstrap: boot, Log: a.logger()}, nil
+	return visit.Config{State: c.State(), Listen: c.Config.Listen, Bootstrap: boot, Log: a.logger()}, nil
 }
 
 // nodeConfig returns the configuration of the node that a command runs.

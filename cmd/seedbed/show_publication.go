@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/dht"
 	"seedbed/magnet"
-	"seedbed/node"
 )
 
 // jsonPublication is what show --json adds for a link with a public key.
@@ -74,7 +74,7 @@ func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link
 	return err
 }
 
-func (a *app) printPublication(j *jsonPublication, g *node.DHTGetReport) error {
+func (a *app) printPublication(j *jsonPublication, g *dht.GetReport) error {
 	if err := j.shown.print(a.stdout); err != nil {
 		return err
 	}

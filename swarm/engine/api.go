@@ -403,6 +403,7 @@ type Stats struct {
 	Seeds        int   // connected peers that have everything
 	ChokedBy     int   // connected peers that choke us while we are interested
 	MetaPeers    int   // connected peers that we expect metadata from
+	MetaOffers   int   // connections that have offered metadata in this run
 	MetaHave     int64 // bytes of metadata in the most complete assembly
 	MetaSize     int64 // 0 until a peer has sent it
 	Availability float64

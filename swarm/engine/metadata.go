@@ -41,6 +41,7 @@ type metadataPhase struct {
 	asm      *metainfo.Assembler
 	done     bool        // the dictionary is complete, or came from elsewhere
 	peers    []*metaPeer // in order of arrival
+	offers   int         // connections that have offered metadata
 	timeouts int         // timeouts since a block arrived
 	due      mono.Time   // when the next peer times out
 }
@@ -107,6 +108,9 @@ func (m *metadataPhase) offer(p *metaPeer, size int64) error {
 	}
 	if err := m.asm.Size(p.id(), size); err != nil {
 		return err
+	}
+	if p.size == 0 {
+		m.offers++
 	}
 	p.size = size
 	return nil

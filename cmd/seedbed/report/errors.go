@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"seedbed/internal/netx"
+	"seedbed/internal/statefile"
 	"seedbed/node"
 )
 
@@ -13,7 +15,11 @@ func Hint(err error) string {
 	if errors.As(err, &h) {
 		return h.Hint()
 	}
-	if errors.Is(err, node.ErrLocked) {
+	var ne *netx.Error
+	if errors.As(err, &ne) {
+		return ne.Hint
+	}
+	if errors.Is(err, node.ErrLocked) || errors.Is(err, statefile.ErrLocked) {
 		return "stop that process, or give this one a --state directory of its own"
 	}
 	return ""

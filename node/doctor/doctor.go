@@ -1,4 +1,11 @@
-package node
+// Package doctor diagnoses why a node does not work.
+//
+// Examine goes step by step through what a node needs: sockets, saved nodes, bootstrap
+// hosts, the external address, NAT, node id and routing table. With a magnet link it goes
+// on through lookup, dial, handshake and metadata, with a torrent of package swarm whose
+// connections it traces. Each result is a Finding, reported as soon as it is known. The
+// package is a client of the node; it leaves nothing behind on the disk.
+package doctor
 
 import (
 	"context"
@@ -17,18 +24,20 @@ import (
 	"seedbed/internal/addrs"
 	"seedbed/internal/netx"
 	"seedbed/magnet"
+	"seedbed/node"
+	"seedbed/node/visit"
 )
 
-// Verdict is how a finding of Doctor is to be taken.
+// Verdict rates a finding.
 type Verdict uint8
 
 const (
-	Fine   Verdict = iota // as it should be
-	Notice                // works, but not at its best; or could not be told
+	Fine   Verdict = iota // OK
+	Notice                // a warning: works, but not well; or could not be determined
 	Bad                   // does not work
 )
 
-// Step is what a finding of Doctor is about, in the order of examination.
+// Step is what a finding is about. The steps are in the order of the examination.
 type Step string
 
 const (
@@ -45,24 +54,22 @@ const (
 	StepMetadata  Step = "metadata"
 )
 
-// Finding is one thing that Doctor found.
+// Finding is one result.
 type Finding struct {
 	Step    Step
 	What    string // the host, family or stage; may be empty
 	Verdict Verdict
 	Text    string
-	Advice  string         // one sentence; only where something can be done
-	Took    time.Duration  // 0 where it says nothing
+	Advice  string         // one sentence; empty if nothing can be done
+	Took    time.Duration  // 0 if it means nothing
 	Data    map[string]any // the numbers of Text, for programs
 }
 
-// Doctor looks for the reason why a node does not work, step by step, and tells
-// each finding as soon as it is there. With a link it goes on to the torrent, up
-// to its metadata. It leaves nothing behind. The error is that of the first
-// step without which the others cannot be taken, or ctx's.
-func Doctor(ctx context.Context, cfg VisitConfig, link *magnet.Link, tell func(Finding)) error {
+// Examine runs all steps and calls tell with each finding. link may be nil. The error is
+// that of ctx, or of opening the sockets, without which there is nothing to examine.
+func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, tell func(Finding)) error {
 	cfg.Serve = false
-	v, err := OpenVisit(cfg)
+	v, err := visit.Open(cfg)
 	if err != nil {
 		return err
 	}
@@ -85,8 +92,25 @@ func Doctor(ctx context.Context, cfg VisitConfig, link *magnet.Link, tell func(F
 }
 
 type examination struct {
-	v    *Visit
+	v    *visit.Visit
 	tell func(Finding)
+}
+
+// isPrivate reports whether the visit is in a private network, where the limits that
+// protect third parties are lifted for private addresses.
+func (e *examination) isPrivate() bool {
+	return e.v.IsPrivate() || !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return !addrs.IsLocal(a.Addr()) })
+}
+
+// dnsLimit is how long a name may take to resolve.
+const dnsLimit = 5 * time.Second
+
+// count returns "1 peer" or "2 peers".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func familyName(v6 bool) string {
@@ -96,10 +120,12 @@ func familyName(v6 bool) string {
 	return "IPv4"
 }
 
-// A route test sends nothing: connecting a UDP socket only looks for the way.
+// routeTargets are addresses for testing routes. Nothing is sent to them: connecting a UDP
+// socket only looks up the route.
 var routeTargets = map[bool]string{false: "192.0.2.1:9", true: "[2001:db8::1]:9"}
 
-// localAddr is the address of this machine on the way to another.
+// localAddr returns the address from which this machine would send to another, or the zero
+// Addr if there is no route.
 func localAddr(v6 bool, to string) netip.Addr {
 	network := "udp4"
 	if v6 {
@@ -113,27 +139,27 @@ func localAddr(v6 bool, to string) netip.Addr {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
-// chosen reports whether the user named an address to listen on, and with it
-// the families.
-func (v *Visit) chosen() bool {
-	host, _, _ := net.SplitHostPort(v.cfg.Listen)
+// hasListenHost reports whether the user chose an address to listen on, and with it the
+// address families.
+func (e *examination) hasListenHost() bool {
+	host, _, _ := net.SplitHostPort(e.v.Config.Listen)
 	return host != ""
 }
 
 func (e *examination) sockets(ctx context.Context) {
-	if e.v.cfg.Listen == "" && e.v.Port() != DefaultPort {
-		e.tell(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is taken, perhaps by another seedbed: another port is used here", DefaultPort)})
+	if e.v.Config.Listen == "" && e.v.Port() != node.DefaultPort {
+		e.tell(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is in use, perhaps by another seedbed process; another port is used here", node.DefaultPort)})
 	}
 	for _, v6 := range []bool{false, true} {
 		family := familyName(v6)
 		i := slices.IndexFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 })
 		if i < 0 {
-			f := Finding{Step: StepSockets, What: family, Verdict: Notice, Text: "no socket", Advice: "this machine has no " + family}
+			f := Finding{Step: StepSockets, What: family, Verdict: Notice, Text: "no socket", Advice: "this machine does not have " + family}
 			switch {
-			case e.v.chosen():
-				f.Verdict, f.Text, f.Advice = Fine, "not used: --listen names an address of the other family", ""
+			case e.hasListenHost():
+				f.Verdict, f.Text, f.Advice = Fine, "not used: the --listen address is of the other family", ""
 			case !v6:
-				f.Advice = "without IPv4 most peers are out of reach: check the network of this machine"
+				f.Advice = "without IPv4 most peers cannot be reached: check the network connection of this machine"
 			}
 			e.tell(f)
 			continue
@@ -143,16 +169,16 @@ func (e *examination) sockets(ctx context.Context) {
 		e.listener(ctx, addr, family)
 		if addr.Addr().IsUnspecified() {
 			if from := localAddr(v6, routeTargets[v6]); from.IsValid() {
-				e.tell(Finding{Step: StepSockets, What: "route " + family, Text: "leaves from " + from.String(), Data: map[string]any{"from": from}})
+				e.tell(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
 			} else {
-				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no way out", Advice: "this network has no " + family + "; seedbed then works with the other family alone"}
+				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network does not offer " + family + "; seedbed then uses the other family only"}
 				e.tell(f)
 			}
 		}
 	}
 }
 
-// listener takes a connection from this machine to itself.
+// listener connects from this machine to our own TCP port.
 func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
 	to := addr
 	if addr.Addr().IsUnspecified() {
@@ -165,7 +191,7 @@ func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family 
 	defer cancel()
 	taken := make(chan error, 1)
 	go func() {
-		c, err := e.v.host.Accept(ctx)
+		c, err := e.v.Host.Accept(ctx)
 		if err == nil {
 			c.Close()
 		}
@@ -179,36 +205,36 @@ func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family 
 		cancel()
 		<-taken
 	}
-	f := Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + " and takes connections", Data: map[string]any{"addr": addr}}
+	f := Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + " and accepts connections", Data: map[string]any{"addr": addr}}
 	if err != nil {
 		f.Verdict, f.Text = Bad, fmt.Sprintf("a connection to our own %s failed: %v", to, err)
-		f.Advice = "a firewall on this machine is in the way: allow TCP and UDP to port " + fmt.Sprint(addr.Port())
+		f.Advice = "a firewall on this machine blocks it: allow TCP and UDP to port " + fmt.Sprint(addr.Port())
 	}
 	e.tell(f)
 }
 
 func (e *examination) state() {
-	f := Finding{Step: StepState, Text: fmt.Sprintf("%s of an earlier run in %s", count(e.v.Saved, "saved DHT node"), e.v.cfg.State), Data: map[string]any{"saved": e.v.Saved}}
+	f := Finding{Step: StepState, Text: fmt.Sprintf("%s in %s", count(e.v.Saved, "saved DHT node"), e.v.Config.State), Data: map[string]any{"saved": e.v.Saved}}
 	if e.v.Saved == 0 {
-		f.Text = "no saved DHT nodes in " + e.v.cfg.State
-		if _, err := os.Stat(e.v.cfg.State); err != nil {
-			f.Text = "no state directory at " + e.v.cfg.State + " yet"
+		f.Text = "no saved DHT nodes in " + e.v.Config.State
+		if _, err := os.Stat(e.v.Config.State); err != nil {
+			f.Text = "the state directory " + e.v.Config.State + " does not exist yet"
 		}
 	}
 	e.tell(f)
 }
 
-// pong is what one address answered.
+// pong is the answer of one address.
 type pong struct {
 	addr netip.AddrPort
 	c    dht.Contact
 	err  error
 }
 
-// bootstrap asks every address of every bootstrap host at once.
+// bootstrap pings every address of every bootstrap host at the same time.
 func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
-	if len(e.v.cfg.Bootstrap) == 0 {
-		e.tell(Finding{Step: StepBootstrap, Verdict: Notice, Text: "no hosts: only saved nodes lead into the DHT"})
+	if len(e.v.Config.Bootstrap) == 0 {
+		e.tell(Finding{Step: StepBootstrap, Verdict: Notice, Text: "no bootstrap hosts: only saved nodes lead into the DHT"})
 		return nil
 	}
 	type host struct {
@@ -217,15 +243,15 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 		err   error
 		pongs []pong
 	}
-	hosts := make([]host, len(e.v.cfg.Bootstrap))
+	hosts := make([]host, len(e.v.Config.Bootstrap))
 	var wg sync.WaitGroup
-	for i, name := range e.v.cfg.Bootstrap {
+	for i, name := range e.v.Config.Bootstrap {
 		wg.Go(func() {
 			begun := time.Now()
-			dns, cancel := context.WithTimeout(ctx, 5*time.Second)
+			dns, cancel := context.WithTimeout(ctx, dnsLimit)
 			defer cancel()
 			h := &hosts[i]
-			h.addrs, h.err = resolveAll(dns, name)
+			h.addrs, h.err = visit.Resolve(dns, name)
 			h.took = time.Since(begun)
 			h.addrs = h.addrs[:min(len(h.addrs), 8)]
 			h.pongs = make([]pong, len(h.addrs))
@@ -240,10 +266,10 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 		})
 	}
 	wg.Wait()
-	for i, name := range e.v.cfg.Bootstrap {
+	for i, name := range e.v.Config.Bootstrap {
 		h := &hosts[i]
 		if h.err != nil {
-			e.tell(Finding{Step: StepBootstrap, What: name, Verdict: Notice, Text: "its name could not be resolved: " + dnsReason(h.err), Took: h.took})
+			e.tell(Finding{Step: StepBootstrap, What: name, Verdict: Notice, Text: "the name could not be resolved: " + dnsReason(h.err), Took: h.took})
 			continue
 		}
 		for _, p := range h.pongs {
@@ -269,9 +295,9 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 		pongs = append(pongs, h.pongs...)
 	}
 	if !slices.ContainsFunc(pongs, func(p pong) bool { return p.err == nil }) {
-		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "none answered", Advice: "UDP is blocked, by a firewall here or in this network, or there is no internet: allow UDP out from port " + fmt.Sprint(e.v.Port())}
+		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "no bootstrap host answered", Advice: "a firewall blocks UDP, or there is no internet connection: allow outgoing UDP from port " + fmt.Sprint(e.v.Port())}
 		if len(pongs) == 0 {
-			f.Text, f.Advice = "no host has an address", "DNS does not work here: check the resolver, or give --bootstrap ADDRESS:PORT"
+			f.Text, f.Advice = "no host name could be resolved", "DNS does not work: check the resolver settings, or use an IP address: --bootstrap ADDRESS:PORT"
 		}
 		if e.v.Saved > 0 {
 			f.Verdict = Notice
@@ -326,29 +352,29 @@ func (e *examination) table(took time.Duration) {
 		if all > 0 {
 			f.Took = took
 			f.Data["rtt_p50_ms"] = rtts[all/2].Seconds() * 1000
-			f.Text = fmt.Sprintf("%d good nodes of %d, %d with ids that fit, median round trip %d ms; %d of %d queries answered",
+			f.Text = fmt.Sprintf("%d of %d nodes are good, %d have ids that match their address, median round trip %d ms; %d of %d queries answered",
 				fs.Good, all, secure, rtts[all/2].Milliseconds(), fs.Replies, fs.Out)
 		}
 		switch {
 		case all == 0 && v6:
 			f.Verdict, f.Text = Notice, "no nodes"
 		case all == 0:
-			f.Verdict, f.Text, f.Advice = Bad, "no nodes", "without a DHT node no magnet link can be opened: see what the bootstrap hosts answered"
+			f.Verdict, f.Text, f.Advice = Bad, "no nodes", "without a DHT node no magnet link can be opened: see the bootstrap step above"
 		case fs.Good < table.K && local < all: // a private network may be small
 			f.Verdict = Notice
-			f.Advice = "so few nodes are a sign of UDP that is blocked, or loses much, on the way"
+			f.Advice = "so few nodes suggest that UDP is partly blocked or very lossy"
 		}
 		e.tell(f)
 	}
 }
 
-// reasonText is why a dial or a connection ended.
+// reasonText says why a dial or a connection ended.
 func reasonText(err error) string {
 	if errors.Is(err, netx.ErrNoFamily) {
-		return "of a family that we lack"
+		return "of an address family that we do not have"
 	}
 	return map[netx.Reason]string{
 		netx.Refused: "refused", netx.TimedOut: "timed out", netx.Unreachable: "unreachable", netx.Reset: "closed by the peer",
-		netx.Self: "ourselves", netx.Exhausted: "no port or file left here", netx.Stopped: "not finished",
+		netx.Self: "our own address", netx.Exhausted: "no free port or descriptor on this machine", netx.Stopped: "not finished",
 	}[netx.Why(err)]
 }

@@ -1,4 +1,4 @@
-package node
+package doctor
 
 import (
 	"cmp"
@@ -8,18 +8,19 @@ import (
 	"slices"
 	"sync"
 
+	"seedbed/dht"
 	"seedbed/dht/table"
 	"seedbed/internal/addrs"
 )
 
-// maxWitnesses is how many nodes of a family are asked what they see of us.
+// maxWitnesses is how many nodes of a family are asked for the address they see us at.
 const maxWitnesses = 12
 
-// addresses asks nodes of the table what they see of us, and says what that
-// tells of our address, of a NAT between, and of our id.
+// addresses asks nodes of the table for the address they see us at, and reports what that
+// says about our external address, a NAT, and our id.
 func (e *examination) addresses(ctx context.Context, boots []pong) {
 	nodes := e.v.Nodes()
-	slices.SortFunc(nodes, func(a, b DHTNode) int { return cmp.Compare(a.RTT, b.RTT) })
+	slices.SortFunc(nodes, func(a, b dht.NodeInfo) int { return cmp.Compare(a.RTT, b.RTT) })
 	for _, v6 := range []bool{false, true} {
 		if !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 }) {
 			continue
@@ -27,7 +28,7 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 		var seen []netip.AddrPort
 		nets := map[netip.Prefix]bool{}
 		witness := func(p pong) {
-			// A network of one machine has one address: each port is a witness.
+			// A private network may have one address with many ports: each counts.
 			n := table.Subnet(p.addr.Addr())
 			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || addrs.IsLocal(p.addr.Addr())) {
 				nets[n] = true
@@ -56,12 +57,12 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 	}
 }
 
-// external says what the witnesses tell.
+// external reports the addresses at which nodes see us.
 func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 	family := familyName(v6)
 	if len(seen) == 0 {
 		if len(e.v.Nodes()) > 0 {
-			e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: "no node of this family says how it sees us"})
+			e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: "no node of this family reported our address"})
 		}
 		return
 	}
@@ -76,12 +77,12 @@ func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 	data := map[string]any{"addr": ours, "nodes": len(seen), "agree": votes}
 	switch {
 	case votes == len(seen):
-		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, as %s", ours, agree(votes)), Data: data})
+		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %s", ours, agree(votes)), Data: data})
 	case 2*votes > len(seen):
-		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, as %d of %s say", ours, votes, count(len(seen), "node")), Data: data})
+		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %d of %s", ours, votes, count(len(seen), "node")), Data: data})
 	default:
 		e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: fmt.Sprintf("%d nodes see us at %d addresses", len(seen), len(addrs)),
-			Advice: "traffic leaves by several addresses (a carrier's NAT or several uplinks): other nodes cannot find this one under one address", Data: data})
+			Advice: "traffic leaves from several addresses (a carrier-grade NAT or several uplinks), so other nodes cannot reach this one at a single address", Data: data})
 	}
 	e.nat(v6, ours, ports)
 	e.nodeID(v6, ours)
@@ -89,9 +90,9 @@ func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 
 func agree(n int) string {
 	if n == 1 {
-		return "1 node says"
+		return "1 node"
 	}
-	return fmt.Sprintf("all of %d nodes say", n)
+	return fmt.Sprintf("all %d nodes", n)
 }
 
 func commonest[K comparable](m map[K]int) (best K, n int) {
@@ -103,8 +104,8 @@ func commonest[K comparable](m map[K]int) (best K, n int) {
 	return best, n
 }
 
-// nat says what stands between us and the network: RFC 4787's mapping
-// behaviour, as far as the ports that several nodes see tell.
+// nat reports whether there is a NAT and how it maps ports (RFC 4787), judging by the
+// ports that several nodes see.
 func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	f := Finding{Step: StepNAT, What: familyName(v6)}
 	own := localAddr(v6, netip.AddrPortFrom(ours, 9).String())
@@ -117,43 +118,43 @@ func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	e.tell(f)
 }
 
-// mapping judges the ports that nodes see, by how many see each.
+// mapping judges a NAT by how many nodes see which port.
 func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, advice string) {
 	seen, n := commonest(ports)
 	all := 0
 	for _, c := range ports {
 		all += c
 	}
-	advice = fmt.Sprintf("to be reached by more peers, forward TCP and UDP port %d to this machine in the router", port)
+	advice = fmt.Sprintf("to be reachable by more peers, forward TCP and UDP port %d to this machine in the router", port)
 	switch {
 	case mine && (all == 0 || n == all && seen == port):
-		return Fine, "none: the address is this machine's own", ""
+		return Fine, "no NAT: the address belongs to this machine", ""
 	case all == 0:
-		return Notice, "our address is translated; no node tells the port that it sees", advice
+		return Notice, "our address is translated; no node reported the port that it sees", advice
 	case all == 1:
-		return Notice, fmt.Sprintf("one node sees port %d where ours is %d: one is not enough to tell the kind of NAT", seen, port), advice
+		return Notice, fmt.Sprintf("one node sees port %d and ours is %d: one answer is not enough to determine the type of NAT", seen, port), advice
 	case 10*n < 8*all:
 		return Notice, fmt.Sprintf("endpoint-dependent mapping: %d nodes see %d ports", all, len(ports)),
-			"this NAT gives each flow a port of its own, so that nobody can call in unasked: " + advice
+			"this NAT uses a different port for each destination, so peers cannot connect to us: " + advice
 	case seen == port:
 		text = fmt.Sprintf("endpoint-independent mapping that keeps our port %d", port)
 	default:
 		text = fmt.Sprintf("endpoint-independent mapping of our port %d to %d", port, seen)
 	}
 	// A few may have seen an earlier mapping, or lie.
-	return Fine, fmt.Sprintf("%s, as %d of %s see it", text, n, count(all, "node")), advice
+	return Fine, fmt.Sprintf("%s, according to %d of %s", text, n, count(all, "node")), advice
 }
 
-// nodeID says whether BEP 42 ties our id to our address.
+// nodeID reports whether our id matches our address (BEP 42).
 func (e *examination) nodeID(v6 bool, ours netip.Addr) {
 	own := e.v.ID(v6)
-	f := Finding{Step: StepID, What: familyName(v6), Text: fmt.Sprintf("%s fits %s (BEP 42)", own, ours), Data: map[string]any{"id": own.String()}}
+	f := Finding{Step: StepID, What: familyName(v6), Text: fmt.Sprintf("%s matches %s (BEP 42)", own, ours), Data: map[string]any{"id": own.String()}}
 	switch {
 	case addrs.IsLocal(ours):
-		f.Text = fmt.Sprintf("%s: any id fits a private address (BEP 42)", own)
+		f.Text = fmt.Sprintf("%s: any id is valid for a private address (BEP 42)", own)
 	case !table.Secure(own, ours):
-		f.Verdict, f.Text = Notice, fmt.Sprintf("%s does not fit %s yet (BEP 42)", own, ours)
-		f.Advice = "seedbed takes a fitting id once four nodes agree on the address; strict nodes do not keep this one before"
+		f.Verdict, f.Text = Notice, fmt.Sprintf("%s does not match %s yet (BEP 42)", own, ours)
+		f.Advice = "seedbed takes a matching id once four nodes agree on the address; until then strict nodes do not keep this one"
 	}
 	e.tell(f)
 }

@@ -1,8 +1,7 @@
-package node
+package doctor
 
 import (
 	"context"
-	"crypto/ed25519"
 	"io"
 	"net"
 	"net/netip"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"seedbed/magnet"
+	"seedbed/node"
+	"seedbed/node/visit"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/wire"
@@ -26,32 +27,20 @@ func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
 		v     Verdict
 		want  string
 	}{
-		{true, map[uint16]int{6881: 5}, Fine, "this machine's own"},
-		{true, nil, Fine, "this machine's own"},
-		{false, nil, Notice, "no node tells the port"},
-		{false, map[uint16]int{4000: 1}, Notice, "one is not enough"},
-		{false, map[uint16]int{6881: 6}, Fine, "keeps our port 6881, as 6 of 6 nodes see it"},
-		{false, map[uint16]int{4000: 6}, Fine, "of our port 6881 to 4000, as 6 of 6"},
-		{false, map[uint16]int{4000: 9, 1: 1}, Fine, "as 9 of 10"},
+		{true, map[uint16]int{6881: 5}, Fine, "belongs to this machine"},
+		{true, nil, Fine, "belongs to this machine"},
+		{false, nil, Notice, "no node reported the port"},
+		{false, map[uint16]int{4000: 1}, Notice, "one answer is not enough"},
+		{false, map[uint16]int{6881: 6}, Fine, "keeps our port 6881, according to 6 of 6 nodes"},
+		{false, map[uint16]int{4000: 6}, Fine, "of our port 6881 to 4000, according to 6 of 6"},
+		{false, map[uint16]int{4000: 9, 1: 1}, Fine, "according to 9 of 10"},
 		{false, map[uint16]int{4000: 1, 4001: 1, 4002: 1}, Notice, "endpoint-dependent mapping: 3 nodes see 3 ports"},
 		{true, map[uint16]int{4000: 3}, Fine, "endpoint-independent"}, // one address, behind a NAT of its own
 	} {
 		v, text, advice := mapping(c.mine, 6881, c.ports)
-		if v != c.v || !strings.Contains(text, c.want) || (advice == "") != strings.Contains(text, "none:") {
+		if v != c.v || !strings.Contains(text, c.want) || (advice == "") != strings.Contains(text, "no NAT:") {
 			t.Errorf("%v %v: %d %q, %q", c.mine, c.ports, v, text, advice)
 		}
-	}
-}
-
-func TestTheDoctorDialsFewPortsOfAHost(t *testing.T) {
-	var found []netip.AddrPort
-	for port := range uint16(2000) {
-		found = append(found, netip.AddrPortFrom(netip.MustParseAddr("8.8.8.8"), port+1), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port%4+1))
-	}
-	found = append(found, netip.MustParseAddrPort("9.9.9.9:6881"))
-	got := fewOfEachHost(found)
-	if len(got) != 4+1+3 || got[4].Port() != engine.MinUnprovenPort || got[5] != netip.MustParseAddrPort("9.9.9.9:6881") {
-		t.Error(got)
 	}
 }
 
@@ -59,13 +48,13 @@ func TestTheDoctorDialsFewPortsOfAHost(t *testing.T) {
 func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	t.Helper()
 	dir := t.TempDir()
-	var nodes []*Node
+	var nodes []*node.Node
 	for i := range 2 {
 		list := []string{}
 		if i > 0 {
 			list = append(list, boot)
 		}
-		n, err := Open(Config{State: filepath.Join(dir, "state", string(rune('a'+i))), Listen: "127.0.0.1:0", Bootstrap: list, Encryption: e})
+		n, err := node.Open(node.Config{State: filepath.Join(dir, "state", string(rune('a'+i))), Listen: "127.0.0.1:0", Bootstrap: list, Encryption: e})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +71,7 @@ func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("seedbed", 30000)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	spec, err := Share(t.Context(), path, ShareOptions{})
+	spec, err := node.Share(t.Context(), path, node.ShareOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +83,8 @@ func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	return boot, tor.Link()
 }
 
-// peer answers one connection after another with what it is told to say.
-func peer(t *testing.T, say func(c net.Conn)) string {
+// fakePeer answers one connection after another with what it is told to say.
+func fakePeer(t *testing.T, say func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -115,6 +104,24 @@ func peer(t *testing.T, say func(c net.Conn)) string {
 	return l.Addr().String()
 }
 
+// awaitRequest reads messages until one asks for metadata.
+func awaitRequest(c net.Conn) {
+	for {
+		var prefix [wire.PrefixLen]byte
+		if _, err := io.ReadFull(c, prefix[:]); err != nil {
+			return
+		}
+		n, _ := wire.Length(prefix[:])
+		frame := make([]byte, n)
+		if _, err := io.ReadFull(c, frame); err != nil {
+			return
+		}
+		if m, err := wire.Parse(frame); err == nil && m.Type == wire.Extended && m.Ext == 3 {
+			return
+		}
+	}
+}
+
 func diagnose(t *testing.T, boot, link, state string) map[Step][]Finding {
 	t.Helper()
 	l, err := magnet.Parse(link)
@@ -124,7 +131,7 @@ func diagnose(t *testing.T, boot, link, state string) map[Step][]Finding {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	found := map[Step][]Finding{}
-	if err := Doctor(ctx, VisitConfig{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{boot}}, l, func(f Finding) {
+	if err := Examine(ctx, visit.Config{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{boot}}, l, func(f Finding) {
 		t.Logf("%d %s | %s | %s | %s", f.Verdict, f.Step, f.What, f.Text, f.Advice)
 		found[f.Step] = append(found[f.Step], f)
 	}); err != nil {
@@ -156,7 +163,7 @@ func TestDoctorGoesAllTheWay(t *testing.T) {
 func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
 	boot, link := pair(t, swarm.RequireEncryption)
 	found := diagnose(t, boot, link, t.TempDir())
-	if f := found[StepHandshake]; len(f) != 1 || !strings.Contains(f[0].Text, "1 of 1 peer shook hands, 1 encrypted") {
+	if f := found[StepHandshake]; len(f) != 1 || !strings.Contains(f[0].Text, "1 of 1 peer completed the handshake, 1 encrypted") {
 		t.Errorf("%+v", f)
 	}
 	if f := found[StepMetadata]; len(f) != 1 || f[0].Verdict != Fine {
@@ -175,7 +182,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 		var r wire.Reserved
 		r.SetExtended()
 		io.ReadFull(c, make([]byte, wire.HandshakeLen))
-		c.Write(wire.AppendHandshake(nil, r, l.InfoHash, newPeerID()))
+		c.Write(wire.AppendHandshake(nil, r, l.InfoHash, node.NewPeerID()))
 	}
 	ext := func(c net.Conn, id uint8, payload []byte) {
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Extended, Ext: id, Payload: payload}))
@@ -188,24 +195,22 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	gone.Close()
 	bad := map[string]string{
 		"refused":            gone.Addr().String(),
-		"closed by the peer": peer(t, func(c net.Conn) { io.ReadFull(c, make([]byte, wire.HandshakeLen)) }),
-		"no BitTorrent":      peer(t, func(c net.Conn) { c.Write([]byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat(".", 100))); wait(c) }),
-		"has no metadata":    peer(t, func(c net.Conn) { shake(c); ext(c, 0, []byte("d1:mdee")); wait(c) }),
-		"without extensions": peer(t, func(c net.Conn) {
-			c.Write(wire.AppendHandshake(nil, wire.Reserved{}, l.InfoHash, newPeerID()))
+		"closed by the peer": fakePeer(t, func(c net.Conn) { io.ReadFull(c, make([]byte, wire.HandshakeLen)) }),
+		"no BitTorrent":      fakePeer(t, func(c net.Conn) { c.Write([]byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat(".", 100))); wait(c) }),
+		"without extensions": fakePeer(t, func(c net.Conn) {
+			c.Write(wire.AppendHandshake(nil, wire.Reserved{}, l.InfoHash, node.NewPeerID()))
 			wait(c)
 		}),
-		"an impossible size": peer(t, func(c net.Conn) {
+		"2 broke the protocol": fakePeer(t, func(c net.Conn) {
 			shake(c)
 			ext(c, 0, []byte("d1:md11:ut_metadatai3ee13:metadata_sizei99999999999ee"))
 			wait(c)
 		}),
-		"a message too long":     peer(t, func(c net.Conn) { shake(c); c.Write([]byte{255, 255, 255, 255}); wait(c) }),
-		"a malformed message":    peer(t, func(c net.Conn) { shake(c); ext(c, wire.ExtMetadata, []byte("x")); wait(c) }),
-		"closed by the peer bef": peer(t, shake),
-		"false data": peer(t, func(c net.Conn) {
+		"broke the protocol": fakePeer(t, func(c net.Conn) { shake(c); c.Write([]byte{255, 255, 255, 255}); wait(c) }),
+		"sent bad data": fakePeer(t, func(c net.Conn) {
 			shake(c)
 			ext(c, 0, []byte("d1:md11:ut_metadatai3ee13:metadata_sizei60ee"))
+			awaitRequest(c)
 			ext(c, wire.ExtMetadata, []byte("d8:msg_typei1e5:piecei0e10:total_sizei60ee"+strings.Repeat("x", 60)))
 			wait(c)
 		}),
@@ -213,14 +218,14 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	for _, a := range bad {
 		l.Peers = append(l.Peers, a)
 	}
-	// Alone, they are all there is to say.
-	alone := *l
-	alone.InfoHash[0] ^= 1
-	found := diagnose(t, boot, alone.String(), t.TempDir())
+	// Under another infohash, none of them completes the handshake.
+	other := *l
+	other.InfoHash[0] ^= 1
+	found := diagnose(t, boot, other.String(), t.TempDir())
 	if f := found[StepHandshake]; len(f) != 1 || f[0].Verdict != Bad || !strings.Contains(f[0].Text, "another torrent") {
 		t.Errorf("%+v", f)
 	}
-	v, err := OpenVisit(VisitConfig{State: t.TempDir(), Listen: "127.0.0.1:0", Bootstrap: []string{boot}})
+	v, err := visit.Open(visit.Config{State: t.TempDir(), Listen: "127.0.0.1:0", Bootstrap: []string{boot}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,13 +233,13 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	var all strings.Builder
 	var last Finding
 	e := &examination{v: v, tell: func(f Finding) { all.WriteString(f.Text + "\n"); last = f }}
-	var peers []netip.AddrPort
+	var peers []engine.Candidate
 	for _, a := range l.Peers {
-		peers = append(peers, netip.MustParseAddrPort(a))
+		peers = append(peers, engine.Candidate{Addr: netip.MustParseAddrPort(a), Source: engine.FromHint})
 	}
-	w := newWard(e, l)
-	w.visit(t.Context(), peers)
-	w.report(time.Second)
+	tr := newTrial(e, l)
+	tr.run(t.Context(), peers)
+	tr.report(time.Second)
 	for want := range bad {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("%q is not told", want)
@@ -249,58 +254,4 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	if f := found[StepMetadata]; len(f) != 1 || f[0].Verdict != Fine || !strings.Contains(f[0].Text, "210000 bytes") {
 		t.Errorf("%+v", f)
 	}
-}
-
-func TestAVisitLeavesNothingBehind(t *testing.T) {
-	boot, _ := pair(t, swarm.PreferPlain)
-	dir := t.TempDir()
-	state := filepath.Join(dir, "none")
-	v, err := OpenVisit(VisitConfig{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{boot}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.Settle(t.Context())
-	nodes := v.Nodes()
-	if err := v.Close(); err != nil || len(nodes) == 0 {
-		t.Fatalf("%d nodes, %v", len(nodes), err)
-	}
-	if es, _ := os.ReadDir(dir); len(es) != 0 {
-		t.Errorf("left %v", es)
-	}
-	// Saved nodes lead into the DHT without any bootstrap host, and stay as they are.
-	s, err := openState(state)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.saveNode(nodeFile{Nodes: []savedNode{{nodes[0].ID.String(), nodes[0].Addr}}}); err != nil {
-		t.Fatal(err)
-	}
-	before, _ := os.ReadFile(filepath.Join(state, "node.json"))
-	if v, err = OpenVisit(VisitConfig{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{}}); err != nil {
-		t.Fatal(err) // though another holds the state directory
-	}
-	r, err := v.FindNode(t.Context(), RandomTarget())
-	if err != nil || v.Saved != 1 || r.Answered == 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
-	key := ed25519.NewKeyFromSeed(make([]byte, 32))
-	item, err := SignDHTItem(key, []byte("s"), 7, []byte("4:text"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := v.Put(t.Context(), item, nil)
-	if err != nil || p.Kept == 0 || p.Kept != p.Accepted {
-		t.Errorf("%+v, %v", p, err)
-	}
-	g, err := v.Get(t.Context(), DHTItemTarget([32]byte(key.Public().(ed25519.PublicKey)), []byte("s")), []byte("s"), nil, nil)
-	if err != nil || g.Item == nil || g.Item.Seq != 7 {
-		t.Errorf("%+v, %v", g, err)
-	}
-	if err := v.Close(); err != nil {
-		t.Error(err)
-	}
-	if after, _ := os.ReadFile(filepath.Join(state, "node.json")); string(after) != string(before) {
-		t.Error("node.json has changed")
-	}
-	s.close()
 }

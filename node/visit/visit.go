@@ -1,0 +1,147 @@
+// Package visit makes short visits to the DHT, for commands that query it.
+//
+// A visit has node ids of its own. It reads the saved DHT nodes of a state directory but
+// writes nothing there, so it can run beside a process that owns the directory.
+package visit
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"seedbed/dht"
+	"seedbed/internal/id"
+	"seedbed/internal/netx"
+	"seedbed/magnet"
+	"seedbed/magnet/mutable"
+	"seedbed/node"
+)
+
+// Config of a visit.
+type Config struct {
+	State     string   // the state directory, which is only read: its saved nodes are asked first
+	Listen    string   // as node.Config.Listen
+	Bootstrap []string // as node.Config.Bootstrap
+	Serve     bool     // answer queries, which announcing requires; else a read-only node (BEP 43)
+	Log       *slog.Logger
+}
+
+func (c *Config) validate() error {
+	cfg := node.Config{State: c.State, Listen: c.Listen, Bootstrap: c.Bootstrap, Log: c.Log}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	c.Bootstrap, c.Log = cfg.Bootstrap, cfg.Log
+	return nil
+}
+
+// A Visit is one visit. Its operations are those of dht.DHT.
+type Visit struct {
+	*dht.DHT
+	Saved  int // nodes that the state directory knew
+	Config Config
+	Host   *netx.Host // the visit's sockets
+}
+
+// Open joins the DHT.
+func Open(cfg Config) (*Visit, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	listen := netx.Config{DefaultPort: node.DefaultPort, Logger: cfg.Log}
+	if cfg.Listen != "" {
+		listen.Listen = []string{cfg.Listen}
+	}
+	host, err := netx.Open(listen)
+	if err != nil {
+		return nil, node.NetworkFault(err)
+	}
+	saved := node.SavedNodes(cfg.State)
+	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve, Logger: cfg.Log})
+	if err != nil {
+		return nil, errors.Join(err, host.Close())
+	}
+	return &Visit{DHT: d, Saved: len(saved), Config: cfg, Host: host}, nil
+}
+
+// Close ends the visit.
+func (v *Visit) Close() error { return errors.Join(v.DHT.Close(), v.Host.Close()) }
+
+// Addrs returns the addresses that the visit listens on.
+func (v *Visit) Addrs() []netip.AddrPort { return v.Host.Addrs() }
+
+// Port returns the port that the visit listens on.
+func (v *Visit) Port() uint16 { return v.Host.Port() }
+
+// settleTime is how long the routing table must stay the same size to count as settled.
+const settleTime = 1500 * time.Millisecond
+
+// Settle waits until the routing table has stopped growing, or ctx ends. It returns the
+// time until the last node was added.
+func (v *Visit) Settle(ctx context.Context) time.Duration {
+	begun := time.Now()
+	last, n := begun, -1
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s := v.Stats()
+		if now := s.V4.Nodes + s.V6.Nodes; now != n {
+			n, last = now, time.Now()
+		}
+		// It takes seconds to tell a dead node from a slow one.
+		if wait := time.Since(last); wait > 2*settleTime || n > 0 && wait > settleTime {
+			return last.Sub(begun)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return last.Sub(begun)
+		}
+	}
+}
+
+// Resolve returns the addresses of HOST:PORT.
+func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err error) {
+	host, port, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not of the form HOST:PORT", hostPort)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return nil, fmt.Errorf("%q in %q is not a port", port, hostPort)
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), uint16(n))}, nil
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range ips {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(n)))
+	}
+	return out, nil
+}
+
+// Newest finds the newest version of what a link with a public key names (BEP 46), and
+// reports what the nodes hold of it. infohash is zero if there is no version, or if the
+// item names no torrent.
+func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash id.ID, r dht.GetReport, err error) {
+	r, err = v.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
+	if r.Item != nil {
+		infohash, _ = mutable.Parse(r.Item.Value)
+	}
+	return infohash, r, err
+}
+
+// RandomTarget returns a random target of a lookup.
+func RandomTarget() (x id.ID) {
+	_, _ = rand.Read(x[:]) // never fails
+	return x
+}
