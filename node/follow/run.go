@@ -188,7 +188,7 @@ func (f *Follower) consider(item dht.Item) bool {
 	}
 	f.abandon()
 	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String()), pause: retryFirst}
-	if t := f.active.Load(); t != nil && f.folder.file.InfoHash == ih.String() {
+	if t := f.active.Load(); t != nil && f.folder.file.InfoHash == ih.String() && f.node.Torrent(ih) == t {
 		// The same content under a new number: there is nothing to download.
 		fe.name, fe.torrent = f.folder.file.Folder, t
 	} else {

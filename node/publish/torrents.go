@@ -83,6 +83,9 @@ func (s *torrents) release(t *node.Torrent, data string) {
 		return
 	}
 	delete(s.users, t)
+	if s.node.Torrent(t.InfoHash()) != t {
+		return // it has failed, and may have been added again since
+	}
 	done := make(chan struct{})
 	s.leaving[t] = done
 	s.wg.Go(func() {

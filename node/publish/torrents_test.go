@@ -70,6 +70,28 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 	})
 }
 
+// A publication whose torrent has failed seeds again when the files are as they were.
+func TestAPublicationRecoversFromAFailedTorrent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, simnet.New(3, simnet.Link{}), 1)
+		dir := nodetest.Site(t, 3)
+		p := r.publish(testKey(0), dir)
+		failed := p.Torrent()
+		if err := r.Remove(t.Context(), failed.InfoHash(), false); err != nil { // as if it had failed
+			t.Fatal(err)
+		}
+		for range 2 {
+			if changed, err := p.Update(t.Context()); changed || err != nil {
+				t.Fatal(changed, err)
+			}
+			time.Sleep(time.Minute)
+			if now := p.Torrent(); now == failed || r.Torrent(now.InfoHash()) != now {
+				t.Fatal("it is not seeded")
+			}
+		}
+	})
+}
+
 // A, B, A: what was published first is seeded again, and of the versions in between
 // nothing is left in the state directory except their history.
 func TestPublishingWhatWasPublishedBefore(t *testing.T) {
