@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,10 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"seedbed/dht"
-	"seedbed/dht/krpc"
-	"seedbed/internal/bencode"
 	"seedbed/internal/id"
-	"seedbed/internal/netx"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
@@ -33,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const ms = time.Millisecond
 
-// key returns the key of that number.
+// testKey returns the key of that number.
 func testKey(num byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string('a'+rune(num)), ed25519.SeedSize)))
 }
@@ -117,8 +113,8 @@ func newest(p *publish.Publication) publish.Version {
 	return v[len(v)-1]
 }
 
-// A change reaches those who follow soon after it was put, by fetching what changed,
-// and a reader that resolves current once reads one version.
+// A change reaches followers soon after it was put. They download only what changed, and
+// a reader that resolves current once reads one version.
 func TestFollowersKeepUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
@@ -149,7 +145,7 @@ func TestFollowersKeepUp(t *testing.T) {
 			if got := f.Torrent().Snapshot().Downloaded; got > 2*21_000 {
 				t.Errorf("%d bytes were fetched for a change of 21,000", got)
 			}
-			// The version before is still there, and shares what did not change.
+			// The earlier version still exists and shares what did not change.
 			old, new := filepath.Join(dirs[i], "versions"), filepath.Join(dirs[i], "current", "site", "d0", "page 0")
 			var infos []os.FileInfo
 			entries, err := os.ReadDir(old)
@@ -167,7 +163,7 @@ func TestFollowersKeepUp(t *testing.T) {
 				t.Error("an unchanged file was not linked, or may be written to:", infos[1].Mode())
 			}
 		}
-		// A third one: only one before the newest is kept.
+		// Of three versions, one before the newest is kept.
 		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		a.update(p)
 		for i, f := range fs {
@@ -184,9 +180,8 @@ func TestFollowersKeepUp(t *testing.T) {
 	})
 }
 
-// Torrents of v1 alone have pieces that several files share: files that lie in right
-// pieces are linked, those beside a change are copied, and what was old stays as it
-// was.
+// Torrents without a v2 side have pieces that several files share. Files in unchanged
+// pieces are linked, those beside a change are copied, and the old version does not change.
 func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
@@ -210,7 +205,7 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 		reaches(t, f, 2, time.Minute)
 		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
 		nodetest.Same(t, old, first)
-		// Two files and what shares pieces with them.
+		// Two files, and the pieces that they share with others.
 		if got := f.Torrent().Snapshot().Downloaded; got > 47_000+4*32<<10 {
 			t.Errorf("%d bytes were fetched", got)
 		}
@@ -222,8 +217,7 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 	})
 }
 
-// What an earlier version published under the key is published again, also when only
-// followers have kept it.
+// An earlier version is published again, also when only followers have kept it.
 func TestRollback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(10, simnet.Link{Delay: 10 * ms})
@@ -259,7 +253,7 @@ func TestRollback(t *testing.T) {
 		if list, _ := publish.List(st); len(list) != 1 || len(list[0].Versions) != 3 {
 			t.Errorf("%+v", list)
 		}
-		// Taken up again it stays as it is, until the folder is published again.
+		// After a restart it stays as it is, until the folder is published again.
 		a.Close()
 		a = start(t, n, 4, nodetest.Boot(100), nodetest.State(st))
 		if p, err = a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0)}); err != nil {
@@ -268,15 +262,29 @@ func TestRollback(t *testing.T) {
 		if v := newest(p); v.Seq != 3 {
 			t.Errorf("%+v", v)
 		}
-		p.Close()
+		nodetest.Wait(t, p.Torrent().Done(), time.Minute, "the publisher has it still")
+		if got := p.Torrent().Snapshot().Downloaded; got != 0 {
+			t.Errorf("%d bytes were downloaded again", got)
+		}
+		data := func() []string {
+			return nodetest.Folders(t, filepath.Join(st, "publications", targetOf(keyLink(testKey(0))).String(), "data"))
+		}
+		if got := data(); len(got) != 1 || got[0] != p.Torrent().InfoHash().String() {
+			t.Error("downloaded data:", got)
+		}
+		a.Close()
+		a = start(t, n, 5, nodetest.Boot(100), nodetest.State(st))
 		a.publish(testKey(0), dir)
 		reaches(t, f, 4, 2*time.Minute)
+		if got := data(); len(got) != 0 {
+			t.Error("data of a version that is not published any more:", got)
+		}
 		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
 	})
 }
 
-// Whoever was away comes back to the newest, from the same folder; and what he has is
-// served although the publisher is gone.
+// A follower that was away comes back to the newest version, in the same folder, and
+// seeds it after the publisher is gone.
 func TestAFollowerComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
@@ -304,8 +312,8 @@ func TestAFollowerComesBack(t *testing.T) {
 	})
 }
 
-// The publisher is gone for good: without somebody who keeps the item alive the link
-// dies two hours later, with him it lives on.
+// The publisher is gone for good. Without a follower that keeps the item alive the link
+// stops working two hours later; with one it goes on.
 func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 	for _, alive := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -342,135 +350,8 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 	}
 }
 
-// liar is a node of the DHT that answers every get with the same item while it lies, and
-// has nothing before.
-type liar struct {
-	conn netx.PacketConn
-	id   id.ID
-	give []byte // bencoded entries k, seq, sig and v of a reply
-	lies atomic.Bool
-	gets atomic.Int64 // that it answered with a lie
-}
-
-func startLiar(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *liar {
-	t.Helper()
-	conn, err := n.Host(nodetest.Addr(num)).PacketConn(node.DefaultPort)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &liar{conn: conn, id: near, give: give}
-	l.id[19] ^= byte(num)
-	done := make(chan struct{})
-	go func() { defer close(done); l.run() }()
-	t.Cleanup(func() { conn.Close(); <-done })
-	return l
-}
-
-func (l *liar) run() {
-	ds := make([]netx.Datagram, 8)
-	for i := range ds {
-		ds[i].Buf = make([]byte, 2048)
-	}
-	for {
-		n, err := l.conn.ReadBatch(ds)
-		if err != nil {
-			return
-		}
-		for _, d := range ds[:n] {
-			var m krpc.Message
-			if krpc.Parse(d.Buf[:d.N], &m) != nil || m.Y != 'q' {
-				continue
-			}
-			b := append([]byte("d1:rd"), bencode.AppendBytes(bencode.AppendString(nil, "id"), l.id[:])...)
-			// In order of the keys: id, k, nodes, seq, sig, token, v.
-			if string(m.Query.Name) == "get" && l.lies.Load() {
-				l.gets.Add(1)
-				b = append(b, l.give...)
-			} else {
-				b = append(b, "5:nodes0:5:token1:x"...)
-			}
-			b = append(b, 'e')
-			b = append(bencode.AppendBytes(bencode.AppendString(b, "t"), m.T), "1:y1:re"...)
-			_ = l.conn.WriteTo(b, d.Addr)
-		}
-	}
-}
-
-// entries are those of a reply with an item.
-func entries(i dht.Item) []byte {
-	b := bencode.AppendBytes(bencode.AppendString(nil, "k"), i.Key[:])
-	b = append(b, "5:nodes0:"...)
-	b = bencode.AppendInt(bencode.AppendString(b, "seq"), i.Seq)
-	b = bencode.AppendBytes(bencode.AppendString(b, "sig"), i.Sig[:])
-	b = append(b, "5:token1:x1:v"...)
-	return append(b, i.Value...)
-}
-
-// What is old, not signed, signed by another key, or names no torrent does not move a
-// follower, and is counted.
-func TestAFollowerRefuses(t *testing.T) {
-	key, other := testKey(0), testKey(1)
-	sign := func(key ed25519.PrivateKey, seq int64, v string) dht.Item {
-		i, err := dht.SignItem(key, nil, seq, bencode.Value(v))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return i
-	}
-	const evil = "d2:ih20:eeeeeeeeeeeeeeeeeeeee"
-	forged := sign(other, 9, evil)
-	forged.Key = [ed25519.PublicKeySize]byte(key.Public().(ed25519.PublicKey))
-	for _, c := range []struct {
-		name string
-		item dht.Item
-		hit  func(Stats) int64
-		lost bool // the key itself has signed it: the publisher is told, and there is no next version
-	}{
-		{"an old version, signed", sign(key, 1, evil), func(s Stats) int64 { return s.Older }, false},
-		{"another value under the same number", sign(key, 2, evil), func(s Stats) int64 { return s.Older + s.Forked }, true},
-		{"a newer one that is signed by another key", forged, func(s Stats) int64 { return s.Unsigned }, false},
-		{"an item of another key", sign(other, 9, evil), func(s Stats) int64 { return s.Foreign }, false},
-		{"a newer one that names no torrent", sign(key, 9, "d2:ih3:abce"), func(s Stats) int64 { return s.Useless }, true},
-		{"a newer one that is no dictionary", sign(key, 9, "i1e"), func(s Stats) int64 { return s.Useless }, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := simnet.New(7, simnet.Link{Delay: 10 * ms})
-				nodetest.Ring(t, n, 6)
-				dir, to := nodetest.Site(t, 3), t.TempDir()
-				a := start(t, n, 1, nodetest.Boot(100))
-				p := a.publish(key, dir)
-				nodetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
-				a.update(p)
-				l := startLiar(t, n, 50, targetOf(keyLink(key)), entries(c.item))
-				b := start(t, n, 2, nodetest.Boot(101, 50))
-				f := b.follow(key, to, func(c *Config) { c.Poll = 10 * time.Second })
-				reaches(t, f, 2, 2*time.Minute)
-				l.lies.Store(true)
-				time.Sleep(3 * time.Minute)
-				if l.gets.Load() == 0 {
-					t.Fatal("the liar was not asked")
-				}
-				if f.Seq() != 2 || c.hit(f.Stats()) == 0 {
-					t.Errorf("at version %d; %+v", f.Seq(), f.Stats())
-				}
-				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
-				// And the next honest one is followed.
-				if c.lost {
-					return
-				}
-				nodetest.Write(t, filepath.Join(dir, "y"), []byte("y"))
-				if _, err := p.Update(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				reaches(t, f, 3, time.Minute)
-			})
-		})
-	}
-}
-
-// A follower asks at a polite pace: soon after a change, and then ever less until it
-// is as often as it was told.
+// A follower asks often just after a change, and then gradually less often until the
+// interval is the one of its Config.
 func TestFollowersAskPolitely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(11, simnet.Link{Delay: 10 * ms})
@@ -503,8 +384,8 @@ func TestFollowersAskPolitely(t *testing.T) {
 	})
 }
 
-// BEP 46: an item has the v1 infohash of a v1 or hybrid torrent, and else the v2 one
-// cut short, which is all that a follower knows before the metadata comes.
+// BEP 46: an item has the v1 infohash of a v1 or hybrid torrent, or else the truncated v2
+// infohash. That is all that a follower knows before it has the metadata.
 func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
 		t.Run(format.String(), func(t *testing.T) {

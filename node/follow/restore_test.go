@@ -10,8 +10,43 @@ import (
 
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
+	"seedbed/internal/statefile"
 	"seedbed/node"
 )
+
+// A current version whose torrent cannot be added at the start is seeded later.
+func TestTheCurrentVersionIsSeededAsSoonAsItCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		a := start(t, n, 1, nodetest.Boot(100))
+		a.publish(testKey(0), nodetest.Site(t, 3))
+		state, to := t.TempDir(), t.TempDir()
+		b := start(t, n, 2, nodetest.Boot(101), nodetest.State(state))
+		f := b.follow(testKey(0), to)
+		reaches(t, f, 1, time.Minute)
+		current := f.Torrent().InfoHash()
+		b.Close()
+		lock, err := statefile.TryLock(filepath.Join(state, "torrents", current.String(), "lock")) // another process
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = start(t, n, 3, nodetest.Boot(101), nodetest.State(state))
+		f = b.follow(testKey(0), to)
+		time.Sleep(5 * time.Minute)
+		if f.Torrent() != nil || len(b.Events(node.Warning)) != 1 {
+			t.Errorf("%v, warnings: %s", f.Torrent(), b.Warnings())
+		}
+		if err := lock.Release(); err != nil {
+			t.Fatal(err)
+		}
+		nodetest.Until(t, 3*time.Minute, "it is seeded", func() bool { return f.Torrent() != nil })
+		nodetest.Wait(t, f.Torrent().Done(), time.Minute, "it is complete")
+		if got := f.Torrent().Snapshot().Downloaded; got != 0 {
+			t.Errorf("%d bytes were downloaded again", got)
+		}
+	})
+}
 
 // Everything on record is followed again, into the same folder and with the same
 // settings. A damaged record and one without a link cost one publication each.

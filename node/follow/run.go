@@ -101,7 +101,17 @@ func (f *Follower) resume() {
 		return
 	}
 	f.keep(item)
-	ih, err := mutable.Parse(item.Value)
+	f.seedCurrent()
+}
+
+// seedCurrent adds the torrent of the current version if there is none. It may fail for
+// now, for example because another process has the torrent open.
+func (f *Follower) seedCurrent() {
+	last := f.folder.file.current
+	if last.Seq == 0 || f.active.Load() != nil {
+		return
+	}
+	ih, err := mutable.Parse(last.Value)
 	if err != nil {
 		return
 	}
@@ -123,6 +133,7 @@ func (f *Follower) warn(err error) {
 
 // poll asks for a newer version, and returns the wait until the next poll.
 func (f *Follower) poll() time.Duration {
+	f.seedCurrent()
 	var after *int64
 	if seq := f.newest(); seq > 0 {
 		after = &seq

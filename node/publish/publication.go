@@ -206,7 +206,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) (e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	data := p.folder.dataDir(seq)
+	data := p.folder.dataDir(torrent.Info)
 	p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: node.NewFault(node.FaultOther,
 		fmt.Errorf("%s does not hold version %d any more", r.Path, seq), "it is downloaded from followers that have kept it, into "+data)})
 	return p.release(ctx, node.Spec{Torrent: torrent, Dir: data}, data, fresh, overrule)
@@ -223,8 +223,17 @@ func (p *Publication) release(ctx context.Context, spec node.Spec, data string, 
 	if err != nil {
 		return err
 	}
-	p.publisher.torrents.release(p.torrent.Swap(t), p.data)
+	old := p.torrent.Swap(t)
+	if old == t {
+		data = p.data // t goes on as it was added
+	}
+	p.publisher.torrents.release(old, p.data)
 	p.data = data
+	if old == nil { // an earlier run may have left data
+		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
+			p.warn(fmt.Errorf("the data of an earlier version was not deleted: %w", err))
+		}
+	}
 	p.mu.Lock()
 	p.seen.reported, p.seen.held = false, false
 	p.mu.Unlock()

@@ -73,8 +73,8 @@ func newest(p *Publication) Version {
 	return v[len(v)-1]
 }
 
-// Two machines with one key: the second is told before it signs anything, the first
-// when it looks after its item.
+// Two machines have one key: the second gets an error before it signs anything, the
+// first a warning when it checks its item.
 func TestTwoPublishersWithOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
@@ -102,7 +102,7 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 		if got := a.Warnings(); !strings.Contains(got, "version 2 of this key") {
 			t.Errorf("the first publisher was not told: %q", got)
 		}
-		// And what it would publish next is refused.
+		// The first cannot publish a next version.
 		nodetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
 		if _, err = pa.Update(t.Context()); !errors.As(err, &f) || f.Kind != node.FaultConflict {
 			t.Error(err)
@@ -114,8 +114,8 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 	})
 }
 
-// Both sign the same number at the same time, which nobody can keep them from: both
-// are told of it later.
+// Both sign the same number at the same time, which nothing can prevent. At least one
+// gets a warning later.
 func TestTwoPublishersWithOneNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(5, simnet.Link{Delay: 10 * ms})
@@ -141,8 +141,8 @@ func TestTwoPublishersWithOneNumber(t *testing.T) {
 	})
 }
 
-// A number is on record before its item is put: whatever happens then, it is not
-// given to another value, also where no DHT node is to be had.
+// A number is on record before its item is put, so it is not given to another value
+// whatever happens then, also if no DHT node can be reached.
 func TestANumberIsGivenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(6, simnet.Link{Delay: 10 * ms})
@@ -159,7 +159,7 @@ func TestANumberIsGivenOnce(t *testing.T) {
 		if !slices.Equal(seqs, []int64{1, 2, 3}) {
 			t.Fatal(seqs)
 		}
-		// A record that cannot be read is none to begin anew from.
+		// A damaged record is not the same as a missing one.
 		record := filepath.Join(st, "publications", targetOf(keyLink(testKey(0))).String(), "record")
 		b, err := os.ReadFile(record)
 		if err != nil {
@@ -174,7 +174,7 @@ func TestANumberIsGivenOnce(t *testing.T) {
 	})
 }
 
-// All that was published from a state directory goes on from one process.
+// One process keeps many publications alive, also after a restart.
 func TestManyPublications(t *testing.T) {
 	many, nodes := 60/scale, 12
 	if os.Getenv("SEEDBED_SOAK") != "" {

@@ -29,7 +29,7 @@ import (
 //	publications/TARGET/record    every version with its signed item
 //	publications/TARGET/N.torrent the torrent of version N
 //	publications/TARGET/stamps    size and time of the files when the newest was made
-//	publications/TARGET/data/N    the data of version N, if a rollback had to download it
+//	publications/TARGET/data/HASH data that a rollback had to download, by infohash
 //
 // The record is on the disk before its newest item is put: each number is given to one
 // value only, whatever happens to the process or the power.
@@ -203,9 +203,24 @@ func (f *folder) torrentPath(seq int64) string {
 	return filepath.Join(f.path, strconv.FormatInt(seq, 10)+".torrent")
 }
 
-// dataDir returns the download folder of a version whose data the path does not hold.
-func (f *folder) dataDir(seq int64) string {
-	return filepath.Join(f.path, "data", strconv.FormatInt(seq, 10))
+// dataDir returns the download folder of a torrent whose data the path does not hold.
+func (f *folder) dataDir(info *metainfo.Info) string {
+	return filepath.Join(f.path, "data", info.Hash.String())
+}
+
+// dropData deletes the download folders of torrents that are not in use.
+func (f *folder) dropData(inUse func(infohash id.ID) bool) error {
+	all, err := os.ReadDir(filepath.Join(f.path, "data"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range all {
+		if infohash, err := id.ParseHex(e.Name()); err != nil || !inUse(infohash) {
+			errs = append(errs, os.RemoveAll(filepath.Join(f.path, "data", e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // add saves a new version with its torrent.
