@@ -131,6 +131,8 @@ var owners = map[string]owner{
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
 	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
+	"github.com/pelletier/go-toml/v2":     {pkg: "cmd/seedbed/settings", why: "one place reads the settings file"},
+	"github.com/fsnotify/fsnotify":        {pkg: "cmd/seedbed", why: "only a command watches folders that a person fills"},
 	"github.com/gofrs/flock":              {pkg: "internal/statefile", why: "one place knows how the files of a state directory are locked"},
 	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},

@@ -18,6 +18,7 @@ func (a *app) followCommand() *cobra.Command {
 	var c common
 	var f follow.Config
 	var keep int
+	hooks := hooks{warn: a.warn}
 	cmd := &cobra.Command{
 		Use:   "follow MAGNET",
 		Short: "Download the latest version published under a key and keep it up to date",
@@ -51,6 +52,16 @@ The command runs until Ctrl-C; run it again to resume.`,
 				f.Dir = "btpk-" + link.PublicKey.Short().String()[:8]
 			}
 			return a.withNode(cmd.Context(), cfg, func(ctx context.Context, n *node.Node) error {
+				versions := n.Subscribe(node.SwitchedVersion)
+				defer versions.Close()
+				defer hooks.wait()
+				go func() {
+					for range versions.Ready() {
+						for _, e := range versions.Take() {
+							hooks.run(completed{e.Name, e.Publication.InfoHash, e.Publication.Dir})
+						}
+					}
+				}()
 				follower, err := follow.Start(n, f)
 				if err != nil {
 					return err
@@ -70,6 +81,7 @@ The command runs until Ctrl-C; run it again to resume.`,
 	f.Poll = 10 * time.Minute
 	fs.Var(settings.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
+	hooks.add(fs)
 	return cmd
 }
 

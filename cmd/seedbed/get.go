@@ -10,6 +10,7 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	var c common
+	hooks := hooks{warn: a.warn}
 	var seed, overwrite, metadataOnly, symlinks bool
 	cmd := &cobra.Command{
 		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL...",
@@ -37,7 +38,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 					return usage(err)
 				}
 			}
-			s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: seed, metadataOnly: metadataOnly}
+			s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: seed, metadataOnly: metadataOnly, hooks: &hooks}
 			for _, arg := range args {
 				spec, err := openArgument(cmd.Context(), arg)
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
@@ -67,7 +68,9 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
 	fs.BoolVar(&symlinks, "symlinks", false, "make the symbolic links of a torrent; one that leads out of it is never made")
 	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
+	hooks.add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
+	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")
 	return cmd
 }
 

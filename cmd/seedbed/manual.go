@@ -11,13 +11,15 @@ import (
 // the line of --help. The settings of a node have theirs in settings.Table.
 var manualTexts = map[string]map[string]string{
 	"get": {
+		"on-complete":   onCompleteText,
 		"select":        "files to download, numbered from 1 as `show` lists them; the default is the link's `so=` (BEP 53), otherwise all",
 		"metadata-only": "write `NAME.torrent` into `--dir` and stop",
 		"overwrite":     "replace files that are in the way. Otherwise existing files that do not belong to this torrent, or are longer than it says, are left untouched and the command exits with 13",
 		"symlinks":      "create the symbolic links of a torrent (BEP 47); one that points outside the torrent is never created. Otherwise all are left out, with a warning",
 	},
 	"seed": {
-		"torrents": "seed every `.torrent` file in a folder, and those that appear in it later; `-` reads their paths from standard input, one a line",
+		"on-complete": onCompleteText,
+		"torrents":    "seed every `.torrent` file in a folder, and those that appear in it later; `-` reads their paths from standard input, one a line",
 	},
 	"create": {
 		"hybrid":       "v1 and v2 in one torrent (the default). Transmission 3 and aria2 cannot open it",
@@ -37,9 +39,10 @@ var manualTexts = map[string]map[string]string{
 		"overrule":    "continue from a version that another machine has published under the key; otherwise that is an error (exit 1), also if nothing has changed here",
 	},
 	"follow": {
-		"keep-alive": "re-announce the publisher's signed item, as the publisher does",
-		"poll":       "how often to check for a new version; ten times as often just after a change, then gradually less often",
-		"keep":       "number of earlier versions to keep",
+		"on-complete": onCompleteText,
+		"keep-alive":  "re-announce the publisher's signed item, as the publisher does",
+		"poll":        "how often to check for a new version; ten times as often just after a change, then gradually less often",
+		"keep":        "number of earlier versions to keep",
 	},
 	"stream": {
 		"file":      "serve only this file, numbered from 1 as `show` lists them",
@@ -54,6 +57,8 @@ var manualTexts = map[string]map[string]string{
 		"verify-after": "how long after its first query a node is pinged: a node that still answers then is long-lived and not hidden behind a NAT. It is shorter while the ring has fewer than 512 nodes, and 0 while it is empty",
 	},
 }
+
+const onCompleteText = "run a command when a torrent is complete (`follow`: when a new version is), with `SEEDBED_NAME`, `SEEDBED_INFOHASH` and `SEEDBED_DIR` (the folder that holds it) in its environment. No shell is involved: words are split at blanks, quotes and backslashes work as usual; for more, run `sh -c '…'`. Its output goes to stderr. If it fails, that is a warning; if it hangs, the node goes on"
 
 // describeFlags gives the flags of all commands their texts in the manual.
 func describeFlags(root *cobra.Command) {

@@ -75,7 +75,7 @@ the rollback, prints the result and exits.`,
 				}
 				return p.one(cmd.Context(), "", nil)
 			case p.key == "":
-				return a.seedPaths(cmd.Context(), cfg, args, &c, &m, o)
+				return a.seedPaths(cmd.Context(), &session{app: a, cfg: cfg, timeout: c.Timeout, stay: true, seeding: true}, args, &c, &m, o)
 			case len(args) > 1:
 				return usage(errors.New("a key publishes one file or folder at a time; give each a --salt of its own"))
 			case len(args) == 0:

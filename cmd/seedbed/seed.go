@@ -20,6 +20,7 @@ func (a *app) seedCommand() *cobra.Command {
 	var c common
 	var torrents string
 	var m making
+	hooks := hooks{warn: a.warn}
 	cmd := &cobra.Command{
 		Use:   "seed PATH|FILE.torrent|URL...",
 		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
@@ -45,26 +46,35 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 			if err != nil {
 				return err
 			}
-			return a.seedPaths(cmd.Context(), cfg, slices.Concat(args, more), &c, &m, opts)
+			s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: true, seeding: true, hooks: &hooks}
+			if torrents != "" && torrents != "-" {
+				s.take = func(arg string) (node.Spec, error) {
+					return a.shareArgument(cmd.Context(), arg, &c, &m, opts)
+				}
+				if s.arrivals, err = watchTorrents(cmd.Context(), torrents); err != nil {
+					a.warn(err)
+				}
+			}
+			return a.seedPaths(cmd.Context(), s, slices.Concat(args, more), &c, &m, opts)
 		},
 	}
 	fs := cmd.Flags()
 	c.addDir(fs, "`DIR` with the data of .torrent files")
 	c.addNetwork(fs)
-	fs.StringVar(&torrents, "torrents", "", "share every .torrent file in `DIR`, or those whose paths come on standard input (-)")
+	fs.StringVar(&torrents, "torrents", "", "seed every .torrent file in `DIR`, also those that appear later; - reads paths from standard input")
+	hooks.add(fs)
 	m.add(cmd)
 	return cmd
 }
 
 // seedPaths shares files, folders, and the data of .torrent files, until a signal.
-func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c *common, m *making, opts node.ShareOptions) error {
-	if len(paths) == 0 {
+func (a *app) seedPaths(ctx context.Context, s *session, paths []string, c *common, m *making, opts node.ShareOptions) error {
+	if len(paths) == 0 && s.arrivals == nil {
 		return usage(errors.New("nothing to share was named"))
 	}
-	s := &session{app: a, cfg: cfg, timeout: c.Timeout, stay: true, seeding: true}
 	for _, arg := range paths {
 		spec, err := a.shareArgument(ctx, arg, c, m, opts)
-		if err != nil && (len(paths) == 1 || ctx.Err() != nil) {
+		if err != nil && (len(paths) == 1 && s.arrivals == nil || ctx.Err() != nil) {
 			return err
 		}
 		if err != nil { // the others are shared all the same
@@ -76,7 +86,7 @@ func (a *app) seedPaths(ctx context.Context, cfg node.Config, paths []string, c 
 			s.specs = append(s.specs, spec)
 		}
 	}
-	if len(s.specs) == 0 {
+	if len(s.specs) == 0 && s.arrivals == nil {
 		return a.allFailed(s.unreadable)
 	}
 	return s.run(ctx)
@@ -97,7 +107,7 @@ func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *makin
 	if err != nil {
 		return node.Spec{}, noSource(arg, err)
 	}
-	if !st.IsDir() && strings.EqualFold(filepath.Ext(arg), ".torrent") {
+	if !st.IsDir() && isTorrentFile(arg) {
 		t, err := readTorrent(ctx, arg)
 		if err != nil {
 			return node.Spec{}, err
@@ -141,12 +151,9 @@ func listTorrents(from string, in io.Reader) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if !e.IsDir() && strings.EqualFold(filepath.Ext(e.Name()), ".torrent") {
+		if !e.IsDir() && isTorrentFile(e.Name()) {
 			out = append(out, filepath.Join(from, e.Name()))
 		}
-	}
-	if len(out) == 0 {
-		return nil, fail(exitNotFound, "", fmt.Errorf("no .torrent file in %s", from))
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -36,15 +37,33 @@ type session struct {
 	// taken on, while others do.
 	unreadable []error
 
+	// arrivals, if set, are arguments that come while the session runs, which take makes
+	// something to seed of. The session then waits for more, whatever became of those
+	// before.
+	arrivals <-chan string
+	take     func(arg string) (node.Spec, error)
+
+	hooks *hooks           // of --on-complete; may be nil
+	dirs  map[id.ID]string // of the torrents
+
 	// serve, if set, makes something of the first torrent. It is called when that
 	// was added, and the session ends, in good order, when over tells how it went,
 	// or at a signal. stop comes before the node is closed.
 	serve func(*node.Torrent, *report.Feed) (over <-chan error, stop func())
 	over  <-chan error
 
-	rep      *report.Feed
-	events   *node.Subscription // what wait acts on
+	rep    *report.Feed
+	events *node.Subscription // what wait acts on
+
+	mu       sync.Mutex // for torrents: the feed reads them
 	torrents []*node.Torrent
+}
+
+// present returns the torrents of the session.
+func (s *session) present() []*node.Torrent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.torrents)
 }
 
 func (s *session) run(ctx context.Context) (err error) {
@@ -76,7 +95,7 @@ func (s *session) run(ctx context.Context) (err error) {
 		return err
 	}
 	s.add(n)
-	if len(s.torrents) == 0 {
+	if len(s.torrents) == 0 && s.arrivals == nil {
 		return s.app.allFailed(s.unreadable)
 	}
 	if s.serve != nil {
@@ -85,6 +104,9 @@ func (s *session) run(ctx context.Context) (err error) {
 		defer stop()
 	}
 	err = s.wait(ctx, n)
+	if s.hooks != nil {
+		s.hooks.wait()
+	}
 	s.rep.Follow(nil)
 	goal := err
 	closeNode()
@@ -100,7 +122,7 @@ func (s *session) shows(e node.Event) bool {
 	case node.Seeding: // without stay, the command ends here
 		return s.stay
 	case node.Failed: // of one torrent, the error of the command says it
-		return s.app.json || len(s.specs)+len(s.unreadable) > 1
+		return s.app.json || s.arrivals != nil || len(s.specs)+len(s.unreadable) > 1
 	}
 	return true
 }
@@ -155,8 +177,49 @@ func (s *session) add(n *node.Node) {
 		})
 	}
 	_ = g.Wait() // errs has them
+	for i, t := range s.torrents {
+		s.located(t, s.specs[i].Dir)
+	}
 	s.torrents = slices.DeleteFunc(s.torrents, func(t *node.Torrent) bool { return t == nil })
 	s.unreadable = append(s.unreadable, slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+}
+
+// located notes where a torrent's data is; t may be nil.
+func (s *session) located(t *node.Torrent, dir string) {
+	if t == nil {
+		return
+	}
+	if s.dirs == nil {
+		s.dirs = map[id.ID]string{}
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	s.dirs[t.InfoHash()] = dir
+}
+
+// arrive adds what arrived while the session runs.
+func (s *session) arrive(n *node.Node, now *results, arg string) {
+	spec, err := s.take(arg)
+	if err == nil && s.has(spec) {
+		return
+	}
+	var t *node.Torrent
+	if err == nil {
+		t, err = n.Add(spec)
+	}
+	now.all++
+	if err != nil {
+		s.rep.Warn(err)
+		now.failed.add(err)
+		return
+	}
+	s.located(t, spec.Dir)
+	s.mu.Lock()
+	s.torrents = append(s.torrents, t)
+	s.mu.Unlock()
+	now.open[t.InfoHash()] = t
+	now.sharing++
 }
 
 // addAtOnce torrents are added in order, one after the other.
@@ -166,7 +229,9 @@ const addAtOnce = 64
 type results struct {
 	open     map[id.ID]*node.Torrent // neither complete nor failed
 	complete []*node.Torrent
-	sharing  int // torrents that have not ended
+	sharing  int  // torrents that have not ended
+	all      int  // torrents and arguments that name none
+	ready    bool // that everything is complete was reported
 	failed   failures
 }
 
@@ -179,8 +244,7 @@ func (s *session) wait(ctx context.Context, n *node.Node) error {
 		defer t.Stop()
 		timeout = t.C
 	}
-	now := results{open: map[id.ID]*node.Torrent{}, sharing: len(s.torrents)}
-	all := len(s.torrents) + len(s.unreadable)
+	now := results{open: map[id.ID]*node.Torrent{}, sharing: len(s.torrents), all: len(s.torrents) + len(s.unreadable)}
 	for _, err := range s.unreadable {
 		s.rep.Warn(err)
 		now.failed.add(err)
@@ -189,40 +253,53 @@ func (s *session) wait(ctx context.Context, n *node.Node) error {
 		now.open[t.InfoHash()] = t
 	}
 	s.rep.Tick(n, s.torrents)
-	s.rep.Follow(func() []*node.Torrent { return s.torrents })
+	s.rep.Follow(s.present)
 	for {
 		select {
 		case <-s.events.Ready():
-			unsettled := len(now.open)
+			unsettled, complete := len(now.open), len(now.complete)
 			for _, e := range s.events.Take() {
 				s.note(&now, e, n)
 			}
-			if now.failed.n > 0 && all == 1 {
+			for _, t := range now.complete[complete:] {
+				s.runHook(t)
+			}
+			if now.failed.n > 0 && now.all == 1 && s.arrivals == nil {
 				return now.failed.first
 			}
 			if len(now.open) == 0 && unsettled > 0 {
 				s.rep.Tick(n, s.torrents)
-				if s.seeding && len(now.complete) > 0 {
+				if s.seeding && len(now.complete) > 0 && !now.ready {
+					now.ready = true
 					s.rep.Ready(now.complete)
 				}
-				if !s.stay || len(now.complete) == 0 {
-					return now.failed.result(all)
+				if !s.stay || len(now.complete) == 0 && s.arrivals == nil {
+					return now.failed.result(now.all)
 				}
 				timeout = nil
 			}
-			if now.sharing == 0 {
-				return now.failed.result(all)
+			if now.sharing == 0 && s.arrivals == nil {
+				return now.failed.result(now.all)
 			}
+		case arg := <-s.arrivals:
+			s.arrive(n, &now, arg)
 		case err := <-s.over:
 			return err
 		case <-timeout:
 			return s.timedOut()
 		case <-ctx.Done():
 			if len(now.open) == 0 || s.serve != nil {
-				return now.failed.result(all)
+				return now.failed.result(now.all)
 			}
 			return s.interrupted()
 		}
+	}
+}
+
+// runHook runs the command of --on-complete for a torrent.
+func (s *session) runHook(t *node.Torrent) {
+	if s.hooks != nil && !s.metadataOnly {
+		s.hooks.run(completed{t.Name(), t.InfoHash().String(), s.dirs[t.InfoHash()]})
 	}
 }
 

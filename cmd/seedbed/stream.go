@@ -77,7 +77,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 	c.addDir(fs, "keep downloaded data in `DIR`")
 	c.addNetwork(fs)
 	fs.IntVar(&file, "file", 0, "play file `N` alone, numbered as show lists them")
-	fs.StringVar(&st.open, "open", "", "run `CMD` with the URL of what is to be played; ends when CMD does")
+	fs.Var(&st.open, "open", "run `CMD` with the URL of what is to be played; ends when CMD does")
 	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")
 	fs.Var(&ahead, "readahead", "how far ahead of a player to fetch")
 	return cmd
@@ -86,7 +86,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 // streaming is the HTTP side of the command.
 type streaming struct {
 	addr settings.Addr
-	open string
+	open settings.Command
 
 	listener net.Listener
 	server   *http.Server
@@ -150,7 +150,7 @@ func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep *report.Feed)
 		return fail(exitUsage, "see seedbed show for its files", fmt.Errorf("%s has no file of that number", t.Name()))
 	}
 	rep.Streaming(t, files)
-	if s.open == "" {
+	if len(s.open.Words) == 0 {
 		return nil
 	}
 	return s.play(ctx, s.toOpen(t, files), rep)
@@ -196,10 +196,7 @@ const settleFor = time.Second
 // play runs the player. When it ends, so does everything; but a command that ends
 // before anything was played, or while something is, has only started the player.
 func (s *streaming) play(ctx context.Context, what string, rep *report.Feed) error {
-	words := strings.Fields(s.open)
-	if len(words) == 0 {
-		return nil
-	}
+	words := slices.Clone(s.open.Words)
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:], what)...)
 	err := cmd.Run()
 	if ctx.Err() != nil {

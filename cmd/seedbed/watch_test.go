@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/go-cmp/cmp"
+)
+
+// A file is passed on once it has stayed unchanged for a while, however often it was
+// written to before.
+func TestNewTorrentFilesAreTakenWhenTheySettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		events, out := make(chan fsnotify.Event), make(chan string, 10)
+		done := make(chan struct{})
+		go func() { keepSettled(ctx, events, nil, out); close(done) }()
+		began := time.Now()
+		for range 20 { // written slowly
+			events <- fsnotify.Event{Name: "slow.torrent", Op: fsnotify.Write}
+			time.Sleep(settleAfter / 2)
+		}
+		events <- fsnotify.Event{Name: "gone.torrent", Op: fsnotify.Create}
+		events <- fsnotify.Event{Name: "gone.torrent", Op: fsnotify.Remove}
+		events <- fsnotify.Event{Name: "notes.txt", Op: fsnotify.Create}
+		events <- fsnotify.Event{Name: "SECOND.TORRENT", Op: fsnotify.Create}
+		var got []string
+		for range 2 {
+			got = append(got, <-out)
+		}
+		if want := []string{"slow.torrent", "SECOND.TORRENT"}; !cmp.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+		if took := time.Since(began); took != 10*settleAfter+settleAfter {
+			t.Errorf("after %v", took)
+		}
+		cancel()
+		<-done
+		if len(out) > 0 {
+			t.Errorf("and %q", <-out)
+		}
+	})
+}
