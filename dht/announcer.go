@@ -272,9 +272,8 @@ func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 
 // peers are the peers of a response that can be such.
 func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
-	for v := range m.Response.Values.List() {
-		b, _ := v.Bytes()
-		if a := addrs.Parse(b); addrs.IsUsable(a, l.f.relaxed) {
+	for a := range m.Response.Peers() {
+		if addrs.IsUsable(a, l.f.relaxed) {
 			peers = append(peers, a)
 		}
 	}

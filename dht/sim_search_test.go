@@ -3,6 +3,7 @@ package dht
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"seedbed/dht/krpc"
@@ -96,11 +97,7 @@ func (s *search) take(from netip.AddrPort, m *krpc.Message) {
 		s.Fail(s.c.w.now, from)
 		return
 	}
-	var values []netip.AddrPort
-	for v := range m.Response.Values.List() {
-		b, _ := v.Bytes()
-		values = append(values, compact(b))
-	}
+	values := slices.Collect(m.Response.Peers())
 	named := compactNodes(m.Response.Nodes)
 	for _, o := range named {
 		if _, known := s.far[o.Addr]; !known {

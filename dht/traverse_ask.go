@@ -102,10 +102,7 @@ func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration
 			r.nodes[i] = append(r.nodes[i], lookup.Node{ID: id.ID(b[:id.Len]), Addr: addrs.Parse(b[id.Len:size])})
 		}
 	}
-	for v := range m.Response.Values.List() {
-		b, _ := v.Bytes()
-		r.peers = append(r.peers, addrs.Parse(b))
-	}
+	r.peers = slices.Collect(m.Response.Peers())
 	if t.heard != nil {
 		r.contact, r.ret = contact(addr, m, rtt), returned(m)
 	}

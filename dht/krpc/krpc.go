@@ -7,8 +7,8 @@
 //   - Queries, with every argument that BEP 5, 32, 33, 43, 44 and 51 name. A
 //     query whose arguments are wrong is still a query: Query.Bad says what to
 //     answer. A query of an unknown name is one too.
-//   - Responses and errors. Every field that we know has the type and length that
-//     its BEP gives it.
+//   - Responses with an id, and errors. Of the other fields those that have not the
+//     type and length that their BEP gives them count as absent.
 //   - Nothing else. What does not decode, or lacks what every message must
 //     have, yields an Error, and deserves no answer.
 //
@@ -77,9 +77,8 @@ const (
 	ErrQ              // a query without a name
 	ErrArgs           // a query without arguments
 	ErrID             // no id of 20 bytes
-	ErrReturn         // a response without return values, or with malformed ones
-	ErrErr            // an error that is no list of a number and a string
-	ErrHeader         // "ip", "v" or "ro" malformed in a response
+	ErrReturn         // a response without return values
+	ErrErr            // an error without a list
 )
 
 func (e Error) Error() string {
@@ -92,9 +91,8 @@ func (e Error) Error() string {
 		ErrQ:        "krpc: a query without a name",
 		ErrArgs:     "krpc: a query without arguments",
 		ErrID:       "krpc: no node id of 20 bytes",
-		ErrReturn:   "krpc: a response without return values, or with malformed ones",
-		ErrErr:      "krpc: an error that is no list of a number and a text",
-		ErrHeader:   "krpc: malformed header of a response",
+		ErrReturn:   "krpc: a response without return values",
+		ErrErr:      "krpc: an error without a list",
 	}[e]
 }
 
@@ -189,7 +187,7 @@ type Response struct {
 	ID     id.ID
 	Nodes  []byte        // compact nodes of 26 bytes, nil if absent
 	Nodes6 []byte        // of 38 bytes
-	Values bencode.Value // a list of strings of 6 and 18 bytes
+	Values bencode.Value // a list, which Peers reads
 	Token  []byte        // nil if absent
 }
 

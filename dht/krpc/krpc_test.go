@@ -3,7 +3,10 @@ package krpc
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -177,37 +180,97 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 		"d1:ad2:id20:" + idA + "e1:ad2:id20:" + idM + "e1:q4:ping1:t2:aa1:y1:qe":        ErrRepeated,
 		"d1:ad2:id20:" + idA + "e1:q4:ping1:t2:aa1:t2:bb1:y1:qe":                        ErrRepeated,
 		"d1:ad2:id20:" + idA + "e1:q4:ping1:rd2:id20:" + idA + "e1:t2:aa1:y1:qe":        ErrY,
-		"d1:t2:aa1:y1:re":                                                                   ErrReturn,
-		"d1:ri1e1:t2:aa1:y1:re":                                                             ErrReturn,
-		"d1:rde1:t2:aa1:y1:re":                                                              ErrID,
-		"d1:rd2:id19:" + idA[1:] + "e1:t2:aa1:y1:re":                                        ErrID,
-		"d2:ip5:xxxxx1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                 ErrHeader,
-		"d2:ip1:x1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                     ErrHeader,
-		"d1:ade1:t2:aa1:y1:re":                                                              ErrHeader,
-		"d1:rd2:id20:" + idA + "e1:t2:aa1:vi1e1:y1:re":                                      ErrHeader,
-		"d1:t2:aa1:y1:ee":                                                                   ErrErr,
-		"d1:ele1:t2:aa1:y1:ee":                                                              ErrErr,
-		"d1:eli201ee1:t2:aa1:y1:ee":                                                         ErrErr,
-		"d1:e3:bad1:t2:aa1:y1:ee":                                                           ErrErr,
-		"d1:el3:bad3:bade1:t2:aa1:y1:ee":                                                    ErrErr,
-		"d1:ei7e1:rd2:id20:" + idA + "e1:t2:aa1:y1:re":                                      ErrErr,
-		"d1:eli201e1:xe1:rd2:id3:abce1:t2:aa1:y1:ee":                                        ErrID,
-		"d1:rd2:id20:" + idA + "6:valuesl5:abcdeee1:t2:aa1:y1:re":                           ErrReturn,
-		"d1:rd2:id20:" + idA + "6:valuesl1:aee1:t2:aa1:y1:re":                               ErrReturn,
-		"d1:rd2:id20:" + idA + "6:values6:abcdefe1:t2:aa1:y1:re":                            ErrReturn,
-		"d1:rd2:id20:" + idA + "5:nodes25:" + strings.Repeat("n", 25) + "e1:t2:aa1:y1:re":   ErrReturn,
-		"d1:rd2:id20:" + idA + "5:nodesle" + "e1:t2:aa1:y1:re":                              ErrReturn,
-		"d1:rd2:id20:" + idA + "6:nodes639:" + strings.Repeat("n", 39) + "e1:t2:aa1:y1:re":  ErrReturn,
-		"d1:rd2:id20:" + idA + "5:tokeni1e" + "e1:t2:aa1:y1:re":                             ErrReturn,
-		"d1:rd2:id20:" + idA + "5:token129:" + strings.Repeat("x", 129) + "e1:t2:aa1:y1:re": ErrReturn,
-		"d1:rd2:id20:" + idA + "7:samples21:" + strings.Repeat("x", 21) + "e1:t2:aa1:y1:re": ErrReturn,
-		"d1:rd4:BFsd255:" + strings.Repeat("x", 255) + "2:id20:" + idA + "e1:t2:aa1:y1:re":  ErrReturn,
-		"d1:rd2:id20:" + idA + "3:seq1:1" + "e1:t2:aa1:y1:re":                               ErrReturn,
-		"d1:rd2:id20:" + idA + "1:k31:" + strings.Repeat("x", 31) + "e1:t2:aa1:y1:re":       ErrReturn,
+		"d1:t2:aa1:y1:re":                            ErrReturn,
+		"d1:ri1e1:t2:aa1:y1:re":                      ErrReturn,
+		"d1:rde1:t2:aa1:y1:re":                       ErrID,
+		"d1:rd2:id19:" + idA[1:] + "e1:t2:aa1:y1:re": ErrID,
+		"d1:ade1:t2:aa1:y1:re":                       ErrReturn,
+		"d1:t2:aa1:y1:ee":                            ErrErr,
+		"d1:e3:bad1:t2:aa1:y1:ee":                    ErrErr,
+		"d1:rd2:id20:" + idA + "5:nodes0:5:nodes0:e1:t2:aa1:y1:re": ErrRepeated,
 	} {
 		var m Message
 		if err := Parse([]byte(s), &m); err != want {
 			t.Errorf("%.120q: %v, want %v", s, err, want)
+		}
+	}
+}
+
+// Of an answer with a malformed field the rest is used.
+func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
+	nodes, nodes6 := strings.Repeat("n", 3*NodeLen4), strings.Repeat("m", 2*NodeLen6)
+	good := func() map[string]string {
+		return map[string]string{
+			"BFpe": "256:" + strings.Repeat("p", 256), "BFsd": "256:" + strings.Repeat("s", 256), "id": "20:" + idA, "interval": "i60e", "k": "32:" + strings.Repeat("k", 32),
+			"nodes": "78:" + nodes, "nodes6": "76:" + nodes6, "num": "i9e", "samples": "40:" + idA + idM, "seq": "i7e", "sig": "64:" + strings.Repeat("g", 64),
+			"token": "3:tok", "v": "5:value", "values": "l6:abcdefe",
+		}
+	}
+	write := func(fields map[string]string) string {
+		r := "d1:rd"
+		for _, key := range slices.Sorted(maps.Keys(fields)) {
+			r += fmt.Sprintf("%d:%s%s", len(key), key, fields[key])
+		}
+		return r + "e1:t2:aa1:y1:re"
+	}
+	read := func(s string) (m Message, r Returned, peers []netip.AddrPort) {
+		m = parse(t, s)
+		return m, m.Returned(), slices.Collect(m.Response.Peers())
+	}
+	m, r, peers := read(write(good()) + "\x00")
+	if string(m.Response.Nodes) != nodes || string(m.Response.Nodes6) != nodes6 || string(m.Response.Token) != "tok" || len(peers) != 1 ||
+		string(r.Value) != "5:value" || r.K == nil || r.Sig == nil || !r.HasSeq || r.BloomPeers == nil || r.BloomSeeds == nil || len(r.Samples) != 40 || r.Num != 9 {
+		t.Fatalf("%+v, %+v, %v", m, r, peers)
+	}
+	for key := range good() {
+		for _, bad := range []string{"0:", "1:x", "i1e", "i-1e", "i99999999999999999999e", "le", "de", "li1ei2ee", "l1:x6:abcdefi3e4:abcde", "79:" + nodes + "x", "77:" + nodes6 + "x", "129:" + strings.Repeat("x", 129)} {
+			fields := good()
+			fields[key] = bad
+			if key == "id" {
+				var m Message
+				if err := Parse([]byte(write(fields)), &m); err != ErrID {
+					t.Errorf("an id of %q: %v", bad, err)
+				}
+				continue
+			}
+			m, r, peers := read(write(fields))
+			ours := func(k string, ok bool) {
+				if !ok && k != key {
+					t.Errorf("%s of %.20q spoils %s", key, bad, k)
+				}
+			}
+			ours("nodes", string(m.Response.Nodes) == nodes)
+			ours("nodes6", string(m.Response.Nodes6) == nodes6)
+			ours("token", string(m.Response.Token) == "tok")
+			ours("values", len(peers) == 1)
+			ours("v", string(r.Value) == "5:value")
+			ours("k", r.K != nil)
+			ours("sig", r.Sig != nil)
+			ours("seq", r.HasSeq && r.Seq == 7)
+			ours("BFpe", r.BloomPeers != nil)
+			ours("BFsd", r.BloomSeeds != nil)
+			ours("samples", len(r.Samples) == 40)
+			ours("num", r.Num == 9)
+			ours("interval", r.Interval == 60)
+			if len(m.Response.Nodes)%NodeLen4+len(m.Response.Nodes6)%NodeLen6+len(r.Samples)%id.Len != 0 || len(m.Response.Token) > MaxToken {
+				t.Errorf("%s of %.20q: %+v", key, bad, m.Response)
+			}
+		}
+	}
+	// A whole node before a byte too many, and a peer among other things, are used.
+	fields := good()
+	fields["nodes"], fields["values"] = "79:"+nodes+"x", "li3e1:x6:abcdef4:abcdlee"
+	if m, _, peers := read(write(fields)); string(m.Response.Nodes) != nodes || len(peers) != 1 {
+		t.Errorf("%+v, %v", m.Response, peers)
+	}
+	for _, head := range []string{"2:ip5:xxxxx", "2:ip1:x", "2:ipi1e"} {
+		if m := parse(t, "d"+head+"1:rd2:id20:"+idA+"e1:t2:aa1:vi1e1:y1:re"); m.IP.IsValid() || m.Version != nil || m.Response.ID != ident(idA) {
+			t.Errorf("%q: %+v", head, m)
+		}
+	}
+	for _, e := range []string{"le", "li201ee", "l3:bade", "li201ei5ee", "l3:bad3:bade"} {
+		if m := parse(t, "d1:e"+e+"1:t2:aa1:y1:ee"); m.Y != 'e' || m.Error.Code != 0 && m.Error.Code != 201 {
+			t.Errorf("%q: %+v", e, m)
 		}
 	}
 }
@@ -293,7 +356,7 @@ func TestALongTransactionIDOfOursPanics(t *testing.T) {
 }
 
 func TestErrorTexts(t *testing.T) {
-	for e := ErrBencode; e <= ErrHeader; e++ {
+	for e := ErrBencode; e <= ErrErr; e++ {
 		if !strings.HasPrefix(e.Error(), "krpc: ") {
 			t.Error(uint8(e), e.Error())
 		}
@@ -411,12 +474,16 @@ func FuzzParse(f *testing.F) {
 				t.Fatal(err)
 			}
 		case 'r', 'e':
-			var msg theirs.Msg // must not panic
-			if naive.Unmarshal(m.Raw, &msg) == nil && (msg.Y != string(m.Y) || msg.T != string(m.T)) {
-				t.Fatalf("%+v is to them %+v", m, msg)
+			if len(m.Response.Nodes)%NodeLen4+len(m.Response.Nodes6)%NodeLen6 != 0 || len(m.Response.Token) > MaxToken {
+				t.Fatalf("%+v", m.Response)
 			}
-			if m.Y == 'r' && len(m.Response.Nodes)%NodeLen4+len(m.Response.Nodes6)%NodeLen6 != 0 {
-				t.Fatal("broken nodes")
+			for a := range m.Response.Peers() {
+				if !a.IsValid() || a.Addr().Is4In6() {
+					t.Fatal(a)
+				}
+			}
+			if c := m.Clone(); !reflect.DeepEqual(*c, m) {
+				t.Fatalf("%+v, cloned %+v", m, *c)
 			}
 		default:
 			t.Fatal(m.Y)

@@ -195,23 +195,26 @@ func (p *parser) judge() Error {
 	case 'q':
 		return p.judgeQuery()
 	case 'r', 'e':
-		// The decoder behind us reads every key that it knows, wherever it
-		// stands: none may be of another type than it expects.
-		if p.top&kA != 0 || p.badTop&(kIP|kQ|kRO|kV|kA) != 0 {
-			return ErrHeader
-		}
-		if p.badTop&kR != 0 || p.top&kR != 0 && p.badIn != 0 || m.Y == 'r' && p.top&kR == 0 {
-			if p.badIn&kID != 0 {
-				return ErrID
-			}
+		if m.Y == 'r' && (p.top&kR == 0 || p.badTop&kR != 0) {
 			return ErrReturn
 		}
-		if p.badTop&kE != 0 || m.Y == 'e' && p.top&kE == 0 {
+		// BEP 5: all responses have an "id" key.
+		if m.Y == 'r' && p.in&^p.badIn&kID == 0 {
+			return ErrID
+		}
+		if m.Y == 'e' && (p.top&kE == 0 || p.badTop&kE != 0) {
 			return ErrErr
 		}
-		// BEP 5: all responses have an "id" key.
-		if m.Y == 'r' && p.in&kID == 0 {
-			return ErrID
+		if p.badTop&kV != 0 {
+			m.Version = nil
+		}
+		if p.badTop&kIP != 0 {
+			m.IP = netip.AddrPort{}
+		}
+		if m.Y == 'r' {
+			m.Error = ErrorReply{}
+		} else {
+			m.Response = Response{}
 		}
 		m.Query = Query{}
 		return 0
@@ -251,12 +254,6 @@ func (p *parser) flag() (set, good bool) {
 func (p *parser) id(dst *id.ID) bool {
 	s, ok := p.str()
 	return ok && copy(dst[:], s) == len(s) && len(s) == id.Len
-}
-
-// sized reads a string of n bytes, or of a multiple of n.
-func (p *parser) sized(n int, exactly bool) bool {
-	s, ok := p.str()
-	return ok && len(s)%n == 0 && (!exactly || len(s) == n)
 }
 
 // address reads BEP 42's "ip": a compact address and port; some clients leave

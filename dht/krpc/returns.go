@@ -2,93 +2,95 @@ package krpc
 
 import (
 	"bytes"
+	"iter"
+	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 )
 
-// result reads the value of one key of "r".
+// result reads the value of one key of "r". Only "id" must be well formed. Any other
+// malformed value counts as absent: one faulty extension of a node does not make its
+// nodes and peers worthless.
 func (p *parser) result(key []byte) (k keys, good bool) {
 	r := &p.m.Response
 	switch string(key) {
 	case "id":
 		return kID, p.id(&r.ID)
 	case "nodes":
-		r.Nodes, good = p.str()
-		return kNodes, good && len(r.Nodes)%NodeLen4 == 0
+		r.Nodes = p.whole(NodeLen4)
+		return kNodes, true
 	case "nodes6":
-		r.Nodes6, good = p.str()
-		return kNodes6, good && len(r.Nodes6)%NodeLen6 == 0
+		r.Nodes6 = p.whole(NodeLen6)
+		return kNodes6, true
 	case "token":
-		r.Token, good = p.str()
-		return kToken, good && len(r.Token) <= MaxToken
+		if r.Token, good = p.str(); !good || len(r.Token) > MaxToken {
+			r.Token = nil
+		}
+		return kToken, true
 	case "values":
-		return kValues, p.values()
-	case "samples": // BEP 51
-		return kSamples, p.sized(id.Len, false)
-	case "BFsd": // BEP 33
-		return kBloomSeeds, p.sized(BloomLen, true)
-	case "BFpe":
-		return kBloomPeers, p.sized(BloomLen, true)
-	case "k": // BEP 44
-		return kK, p.sized(KeyLen, true)
-	case "sig":
-		return kSig, p.sized(SigLen, true)
-	case "seq":
-		_, good = p.int()
-		return kSeq, good
-	case "interval": // BEP 51
-		_, good = p.int()
-		return kInterval, good
-	case "num":
-		_, good = p.int()
-		return kNum, good
+		if r.Values, good = p.s.Value(); !good || r.Values.Kind() != bencode.List {
+			r.Values = nil
+		}
+		return kValues, true
 	}
+	// Returned reads these, if somebody asks for them.
+	k = extra[string(key)]
 	p.skip()
-	return 0, true
+	return k, true
 }
 
-// values reads a list of compact peers.
-func (p *parser) values() bool {
-	if p.s.Kind() != bencode.List {
-		p.skip()
-		return false
-	}
-	begin, good := p.s.Offset(), true
-	p.s.OpenList()
-	for p.s.More() {
-		v, ok := p.str()
-		// BEP 32: implementations must be able to parse hybrid lists of
-		// 6-octet IPv4 values and 18-octet IPv6 values.
-		good = good && ok && (len(v) == PeerLen4 || len(v) == PeerLen6)
-	}
-	p.m.Response.Values = p.b[begin:p.s.Offset():p.s.Offset()]
-	return good
+// extra are the keys of "r" that Returned reads.
+var extra = map[string]keys{
+	"samples": kSamples, "interval": kInterval, "num": kNum, // BEP 51
+	"BFsd": kBloomSeeds, "BFpe": kBloomPeers, // BEP 33
+	"k": kK, "sig": kSig, "seq": kSeq, "v": kV, // BEP 44
 }
 
-// refusal reads "e": BEP 5's list of a code and a text, with more behind it or not.
+// whole reads a string of elements of n bytes, and leaves out an element that is cut
+// off at its end. It returns nil if there is no string.
+func (p *parser) whole(n int) []byte {
+	s, ok := p.str()
+	if !ok {
+		return nil
+	}
+	return s[: len(s)/n*n : len(s)/n*n]
+}
+
+// refusal reads "e": BEP 5's list of a code and a text, with more behind it or not. What
+// is malformed in the list counts as absent: it is a refusal all the same.
 func (p *parser) refusal() bool {
 	if p.s.Kind() != bencode.List {
 		p.skip()
 		return false
 	}
 	p.s.OpenList()
-	n, good := 0, true
-	for ; p.s.More(); n++ {
+	for n := 0; p.s.More(); n++ {
 		switch n {
 		case 0:
-			var ok bool
-			p.m.Error.Code, ok = p.int()
-			good = good && ok
+			p.m.Error.Code, _ = p.int()
 		case 1:
-			var ok bool
-			p.m.Error.Text, ok = p.str()
-			good = good && ok
+			p.m.Error.Text, _ = p.str()
 		default:
 			p.skip()
 		}
 	}
-	return good && n >= 2
+	return true
+}
+
+// Peers yields the peers of a response. BEP 32: implementations must be able to parse
+// hybrid lists of 6-octet IPv4 values and 18-octet IPv6 values. Anything else in the
+// list is passed over.
+func (r *Response) Peers() iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		for v := range r.Values.List() {
+			b, _ := v.Bytes()
+			if a := addrs.Parse(b); a.IsValid() && !yield(a) {
+				return
+			}
+		}
+	}
 }
 
 // Clone returns a copy of a message that Parse accepted, which does not depend on the
@@ -119,30 +121,35 @@ type Returned struct {
 	Interval, Num int64
 }
 
-// Returned reads the rest of the return values of a response that Parse
-// accepted: every field has the type and length that its BEP gives it.
+// Returned reads the rest of the return values of a response that Parse accepted. What
+// has not the type and length that its BEP gives it is left out.
 func (m *Message) Returned() (r Returned) {
 	if m.Y != 'r' {
 		return r
 	}
+	str := func(v bencode.Value, n int) []byte {
+		if b, ok := v.Bytes(); ok && len(b) == n {
+			return b
+		}
+		return nil
+	}
 	for key, v := range bencode.Value(m.Raw).Get("r").Dict() {
 		switch string(key) {
 		case "v":
-			if r.Value == nil {
-				r.Value = v
-			}
+			r.Value = v
 		case "k":
-			r.K, _ = v.Bytes()
+			r.K = str(v, KeyLen)
 		case "sig":
-			r.Sig, _ = v.Bytes()
+			r.Sig = str(v, SigLen)
 		case "seq":
 			r.Seq, r.HasSeq = v.Int()
 		case "BFsd":
-			r.BloomSeeds, _ = v.Bytes()
+			r.BloomSeeds = str(v, BloomLen)
 		case "BFpe":
-			r.BloomPeers, _ = v.Bytes()
+			r.BloomPeers = str(v, BloomLen)
 		case "samples":
 			r.Samples, r.HasSamples = v.Bytes()
+			r.Samples = r.Samples[:len(r.Samples)/id.Len*id.Len]
 		case "interval":
 			r.Interval, _ = v.Int()
 		case "num":
