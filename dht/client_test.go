@@ -466,7 +466,7 @@ func TestHostileItems(t *testing.T) {
 		big.Value = bencode.Value("1001:" + strings.Repeat("x", 1001))
 		for i, r := range []string{
 			"1:v" + strings.Repeat("l", 500) + strings.Repeat("e", 500), // nested beyond reading: the answer is dropped whole
-			"1:k31:" + strings.Repeat("k", 31) + "1:v1:a",               // and this
+			"1:k31:" + strings.Repeat("k", 31) + "1:v1:a",               // a key that is none: a value of another target
 			stored(signed(t, "s", 3, "3:old")), stored(forged), stored(replaced), stored(renumbered), stored(stranger), stored(big),
 			stored(newest), "1:v8:no keyed",
 			stored(newest)[:37], // a key and nothing else
@@ -483,7 +483,7 @@ func TestHostileItems(t *testing.T) {
 		if !slices.IsSorted(seqs) || seqs[len(seqs)-1] != 9 {
 			t.Errorf("streamed %v", seqs)
 		}
-		if f := g.Faults; f.Oversized != 1 || f.Wrong != 2 || f.Unsigned < 3 {
+		if f := g.Faults; f.Oversized != 1 || f.Wrong != 3 || f.Unsigned < 3 {
 			t.Errorf("%+v", f)
 		}
 		if n := d.Stats().V4.Dropped.Malformed; n < 1 {

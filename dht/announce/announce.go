@@ -31,6 +31,8 @@ import (
 	"net/netip"
 	"time"
 
+	"seedbed/dht/lookup"
+	"seedbed/internal/fifo"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -116,12 +118,13 @@ type Scheduler struct {
 	cost          float64   // packets of a visit, on average
 
 	active map[uint32]*visit
-	extra  int      // of these, those out of turn
-	idle   []*visit // for use again
-	ready  ring[turn]
-	air    ring[flight]
-	landed uint64 // flights that left the ring: the Ref of its first is one more
-	soft   uint64 // flights that the soft timeout has come to
+	visits []*visit  // the same, in the order of their beginnings
+	extra  int       // of these, those out of turn
+	due    mono.Time // the first due of any
+	ready  fifo.Queue[*visit]
+	air    fifo.Queue[flight]
+	landed uint64        // flights that left the queue: the Ref of its first is one more
+	named  []lookup.Node // room for the nodes of one reply
 
 	dark      int // visits in a row that nobody answered
 	probe     mono.Time
@@ -129,19 +132,11 @@ type Scheduler struct {
 	announced int // infohashes announced at least once
 }
 
-// turn is a visit that may have something to send.
-type turn struct {
-	v   *visit
-	gen uint32
-}
-
 // flight is a query under way.
 type flight struct {
 	v    *visit
-	gen  uint32
 	kind Kind
 	over bool
-	late bool // its slot was given on
 	addr netip.AddrPort
 	sent mono.Time
 }
@@ -150,7 +145,7 @@ type flight struct {
 // walk begins, so that no key is always the last after a restart.
 func New(cfg Config, now mono.Time, random *rand.Rand) *Scheduler {
 	cfg.defaults()
-	s := &Scheduler{cfg: cfg, tick: now, slot: now, cost: 18, active: make(map[uint32]*visit)}
+	s := &Scheduler{cfg: cfg, tick: now, slot: now, cost: 18, due: mono.Never, active: make(map[uint32]*visit)}
 	s.all.items, s.fresh.items = &s.items, &s.items
 	s.ages = queue{items: &s.items, head: none, tail: none}
 	s.book.init()
@@ -243,29 +238,28 @@ func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 		return Query{}, false
 	}
 	for {
-		t, ok := s.ready.pop()
-		if !ok {
+		if s.ready.Len() == 0 {
 			v := s.begin(now)
 			if v == nil {
 				return Query{}, false
 			}
 			s.wake(v)
+		}
+		v := s.ready.Pop()
+		if v.isReady = false; v.gone {
 			continue
 		}
-		if t.v.gen != t.gen {
-			continue
-		}
-		t.v.waiting = false
-		q, ok := t.v.next()
+		q, ok := v.next(now)
 		if !ok {
-			if t.v.over() {
-				s.finish(now, t.v)
+			if v.over() {
+				s.finish(now, v)
 			}
+			s.due = min(s.due, v.due)
 			continue
 		}
-		s.wake(t.v)
-		s.air.push(flight{v: t.v, gen: t.gen, kind: q.Kind, addr: q.Addr, sent: now})
-		q.Ref = s.landed + uint64(s.air.len())
+		s.wake(v)
+		s.air.Push(flight{v: v, kind: q.Kind, addr: q.Addr, sent: now})
+		q.Ref = s.landed + uint64(s.air.Len())
 		s.spend(now)
 		s.count.Sent++
 		return q, true
@@ -274,34 +268,34 @@ func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 
 // wake lets a visit send when its turn comes.
 func (s *Scheduler) wake(v *visit) {
-	if !v.waiting {
-		v.waiting = true
-		s.ready.push(turn{v, v.gen})
+	v.due = mono.Never
+	if !v.isReady {
+		v.isReady = true
+		s.ready.Push(v)
 	}
 }
 
 // expire applies what time alone brings about.
 func (s *Scheduler) expire(now mono.Time) {
-	for s.air.len() > 0 {
-		f := s.air.at(0)
+	for s.air.Len() > 0 {
+		f := s.air.Front()
 		if !f.over {
 			if now.Sub(f.sent) < s.cfg.Timeout {
 				break
 			}
 			s.fail(now, f)
 		}
-		s.air.pop()
+		s.air.Pop()
 		s.landed++
 	}
-	for {
-		f := s.pressing()
-		if f == nil || now.Sub(f.sent) < softTimeout {
-			break
+	if s.due <= now {
+		s.due = mono.Never
+		for _, v := range s.visits {
+			if v.due <= now {
+				s.wake(v)
+			}
+			s.due = min(s.due, v.due)
 		}
-		s.soft++
-		f.late = true
-		f.v.late(f.addr)
-		s.wake(f.v)
 	}
 	for {
 		i, ok := s.retry.due(now, &s.items)
@@ -312,28 +306,12 @@ func (s *Scheduler) expire(now mono.Time) {
 	}
 }
 
-// pressing is the first get_peers of a visit out of turn that the soft timeout
-// may still apply to.
-func (s *Scheduler) pressing() *flight {
-	s.soft = max(s.soft, s.landed)
-	if s.extra == 0 {
-		s.soft = s.landed + uint64(s.air.len())
-	}
-	for ; s.soft < s.landed+uint64(s.air.len()); s.soft++ {
-		f := s.air.at(int(s.soft - s.landed))
-		if !f.over && f.v.gen == f.gen && f.v.extra && f.kind == GetPeers {
-			return f
-		}
-	}
-	return nil
-}
-
 // flight is the query of that name, if it is still under way.
 func (s *Scheduler) flight(ref uint64) *flight {
-	if ref <= s.landed || ref > s.landed+uint64(s.air.len()) {
+	if ref <= s.landed || ref > s.landed+uint64(s.air.Len()) {
 		return nil
 	}
-	if f := s.air.at(int(ref - s.landed - 1)); !f.over {
+	if f := s.air.At(int(ref - s.landed - 1)); !f.over {
 		return f
 	}
 	return nil
@@ -355,18 +333,20 @@ func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, v
 	s.dark = 0
 	s.book.answered(now, node, f.addr)
 	v := f.v
-	if v.gen != f.gen {
+	if v.gone {
 		return
 	}
-	switch {
-	case f.kind == AnnouncePeer:
+	if f.kind == AnnouncePeer {
 		v.telling--
 		v.accepted++
-	default:
-		if !f.late {
-			v.flying--
+	} else {
+		s.named = s.named[:0]
+		for _, n := range nodes {
+			if !s.book.shunned(now, n.Addr) {
+				s.named = append(s.named, lookup.Node{ID: n.ID, Addr: n.Addr})
+			}
 		}
-		if news := v.answer(&s.book, now, f.addr, node, nodes, values, token); len(news) > 0 {
+		if news := v.lookup.Reply(now, f.addr, node, s.named, values, token); len(news) > 0 {
 			s.cfg.Found(v.key, f.addr, news)
 		}
 	}
@@ -387,17 +367,13 @@ func (s *Scheduler) fail(now mono.Time, f *flight) {
 		s.book.failed(now, f.addr)
 	}
 	v := f.v
-	if v.gen != f.gen {
+	if v.gone {
 		return
 	}
-	switch {
-	case f.kind == AnnouncePeer:
+	if f.kind == AnnouncePeer {
 		v.telling--
-	default:
-		if !f.late {
-			v.flying--
-		}
-		v.silent(f.addr)
+	} else {
+		v.lookup.Fail(now, f.addr)
 	}
 	s.wake(v)
 }
@@ -405,16 +381,14 @@ func (s *Scheduler) fail(now mono.Time, f *flight) {
 // Deadline is when Next must be called again though nothing came in.
 func (s *Scheduler) Deadline() mono.Time {
 	at := s.retry.next()
-	for i := range s.air.len() {
-		if f := s.air.at(i); !f.over {
+	for _, f := range s.air.All() {
+		if !f.over {
 			at = min(at, f.sent.Add(s.cfg.Timeout))
 			break
 		}
 	}
-	if f := s.pressing(); f != nil {
-		at = min(at, f.sent.Add(softTimeout))
-	}
-	if s.ready.len() > 0 {
+	at = min(at, s.due)
+	if s.ready.Len() > 0 {
 		return min(at, s.tick)
 	}
 	return min(at, max(s.tick, s.beginAt()))

@@ -341,7 +341,7 @@ func TestOneNodeOfASubnetUnlessRelaxed(t *testing.T) {
 				asked++
 			}
 		}
-		if want := map[bool]int{false: 1, true: alpha}[relaxed]; asked != want {
+		if want := map[bool]int{false: 1, true: 3}[relaxed]; asked != want {
 			t.Errorf("relaxed %v: asked %d, want %d", relaxed, asked, want)
 		}
 	}

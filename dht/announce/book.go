@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"seedbed/internal/fifo"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -25,7 +26,7 @@ type book struct {
 	nodes  []known // by id
 	byAddr map[netip.AddrPort]id.ID
 	marks  map[netip.AddrPort]mark
-	marked ring[netip.AddrPort]
+	marked fifo.Queue[netip.AddrPort]
 }
 
 type known struct {
@@ -101,11 +102,10 @@ func (b *book) failed(now mono.Time, addr netip.AddrPort) {
 	}
 	m, again := b.marks[addr]
 	if !again {
-		if b.marked.len() >= maxMarks {
-			old, _ := b.marked.pop()
-			delete(b.marks, old)
+		if b.marked.Len() >= maxMarks {
+			delete(b.marks, b.marked.Pop())
 		}
-		b.marked.push(addr)
+		b.marked.Push(addr)
 	}
 	b.marks[addr] = mark{now, min(m.fails+1, 2)}
 }
@@ -125,7 +125,7 @@ func (b *book) shunned(now mono.Time, addr netip.AddrPort) bool {
 // pardon forgets all silence.
 func (b *book) pardon() {
 	clear(b.marks)
-	b.marked = ring[netip.AddrPort]{}
+	b.marked.Clear()
 	for i := range b.nodes {
 		b.nodes[i].fails = 0
 	}

@@ -2,8 +2,10 @@ package announce
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
+	"seedbed/dht/lookup"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
 )
@@ -128,48 +130,47 @@ func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 	r.state, r.visited = visiting, now
 	s.ages.remove(i)
 	s.ages.push(i)
-	var v *visit
-	if n := len(s.idle); n > 0 {
-		v, s.idle = s.idle[n-1], s.idle[:n-1]
-	} else {
-		v = new(visit)
-	}
-	v.reset(i, r, &s.cfg)
+	v := newVisit(now, i, r, &s.cfg, s.start(now, r))
 	v.extra = extra
 	s.active[i] = v
-	// What the window knows of is alive for certain, so it comes before the table.
+	s.visits = append(s.visits, v)
+	return v
+}
+
+// start returns the nodes that a visit begins with. What the window knows of is alive
+// for certain, so it comes before the table.
+func (s *Scheduler) start(now mono.Time, r *record) (start []lookup.Node) {
+	add := func(n Node) { start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr}) }
 	var near [startNodes]Node
 	for _, n := range s.book.closest(near[:0], r.key, startNodes) {
-		v.insert(n, 0)
+		add(n)
 	}
 	for _, n := range s.cfg.Start(r.key) {
 		if !s.book.shunned(now, n.Addr) {
-			v.insert(n, 0)
+			add(n)
 		}
 	}
 	var former [maxSeeds]netip.AddrPort
 	for _, a := range r.seeds.addrs(former[:0]) {
-		if node, known := s.book.id(a); known {
-			v.insert(Node{node, a}, 0)
-		} else if !s.book.shunned(now, a) && v.find(a) == nil {
-			v.seeds[v.seedCount] = start{addr: a}
-			v.seedCount++
+		if node, known := s.book.id(a); known || !s.book.shunned(now, a) {
+			add(Node{node, a})
 		}
 	}
-	return v
+	return start
 }
 
 // finish ends a visit and plans what comes of it.
 func (s *Scheduler) finish(now mono.Time, v *visit) {
 	r := s.items.at(v.item)
-	if v.asked > 0 {
-		s.cost += (float64(v.asked+v.told) - s.cost) / 64
+	did := v.lookup.Stats()
+	if did.Asked > 0 {
+		s.cost += (float64(did.Asked+v.told) - s.cost) / 64
 	}
 	s.count.Visits++
 	switch {
-	case v.asked == 0:
+	case did.Asked == 0:
 		s.dark = max(s.dark, darkAfter) // nobody to ask
-	case v.answered == 0:
+	case did.Answered == 0:
 		if s.dark++; s.dark == darkAfter {
 			s.book.pardon() // it was not the nodes' fault
 		}
@@ -203,9 +204,8 @@ func (s *Scheduler) release(v *visit) {
 		s.extra--
 	}
 	delete(s.active, v.item)
-	v.gen++
-	v.waiting = false
-	s.idle = append(s.idle, v)
+	s.visits = slices.DeleteFunc(s.visits, func(o *visit) bool { return o == v })
+	v.gone, v.due = true, mono.Never
 }
 
 // Offline reports whether nobody answers, or nobody is known at all.

@@ -60,40 +60,6 @@ func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
 	return 0, false
 }
 
-// ring is a queue that grows as needed and reuses its room.
-type ring[T any] struct {
-	buf  []T // its length is a power of two
-	head int
-	n    int
-}
-
-func (r *ring[T]) len() int { return r.n }
-
-// at is the ith element, counted from the front.
-func (r *ring[T]) at(i int) *T { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
-
-func (r *ring[T]) push(x T) {
-	if r.n == len(r.buf) {
-		grown := make([]T, max(16, 2*len(r.buf)))
-		for i := range r.n {
-			grown[i] = *r.at(i)
-		}
-		r.buf, r.head = grown, 0
-	}
-	r.n++
-	*r.at(r.n - 1) = x
-}
-
-func (r *ring[T]) pop() (x T, ok bool) {
-	if r.n == 0 {
-		return x, false
-	}
-	x, *r.at(0) = *r.at(0), x
-	r.head = (r.head + 1) & (len(r.buf) - 1)
-	r.n--
-	return x, true
-}
-
 // queue is the infohashes in the order of their last visits, as a list through
 // the records.
 type queue struct {

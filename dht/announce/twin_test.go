@@ -169,7 +169,7 @@ func TestSilenceIsRememberedForAWhile(t *testing.T) {
 	for i := range 2 * bookSize {
 		b.answered(mono.Time(i), randomIDOf(i), simAddr(100_000+i))
 	}
-	if len(b.marks) > maxMarks || b.marked.len() > maxMarks || len(b.nodes) != bookSize || len(b.byAddr) != bookSize {
+	if len(b.marks) > maxMarks || b.marked.Len() > maxMarks || len(b.nodes) != bookSize || len(b.byAddr) != bookSize {
 		t.Errorf("%d marks, %d nodes", len(b.marks), len(b.nodes))
 	}
 }

@@ -36,12 +36,17 @@ import (
 type Config struct {
 	Own        id.ID         // our id: nobody's answer makes us ask ourselves
 	K          int           // 8: how many of the closest must have answered
-	Alpha      int           // 8: queries to closer nodes that a candidate waits for; three times as many are under way at most
+	Alpha      int           // 8, or 3 if Sparing: queries to closer nodes that a candidate waits for; three times as many are under way at most
 	Soft       time.Duration // 400 ms: soft timeout while no round trip is known
 	Hard       time.Duration // 3 s: when a query has failed for good
 	MaxQueries int           // 128: then the lookup ends with what it has
 	Zone       uint64        // distance (its first 64 bits) within which K nodes are too many to be honest; 0: not known
 	Relaxed    bool          // private network: many nodes may share a /24 or /64
+	// Sparing is for an announce that nobody waits for: half the packets, twice the
+	// time. No more than Alpha queries are under way, none of them to nodes behind
+	// the k closest, and only an answer with a token counts: without one a node
+	// takes no announce.
+	Sparing bool
 }
 
 const (
@@ -53,7 +58,7 @@ const (
 	maxPerReply   = 20   // nodes taken from one reply
 	maxValues     = 4096 // values that are remembered to not yield them twice
 	minSoft       = 25 * time.Millisecond
-	trust         = 4 // dead nodes in a row, none alive, that discredit a source
+	trust         = 4 // dead nodes in a row, none alive, that discredit a source; of a sparing lookup one less
 	inForged      = 2 // times K: nodes of a forged neighbourhood that are asked
 )
 
@@ -64,6 +69,9 @@ func (c *Config) defaults() {
 		}
 	}
 	set(&c.K, 8)
+	if c.Sparing {
+		set(&c.Alpha, 3)
+	}
 	set(&c.Alpha, 8)
 	set(&c.MaxQueries, 128)
 	if c.Soft == 0 {
@@ -230,9 +238,12 @@ func (l *Lookup) place(c *candidate) {
 // Reply or Fail for its address.
 func (l *Lookup) Next(now mono.Time) (Node, bool) {
 	l.expire(now)
-	slots := wide * l.cfg.Alpha
-	if l.stats.Answered == 0 {
-		slots += maxAtOnce // start addresses go out beside the rest
+	slots := l.cfg.Alpha
+	if !l.cfg.Sparing {
+		slots *= wide
+		if l.stats.Answered == 0 {
+			slots += maxAtOnce // start addresses go out beside the rest
+		}
 	}
 	if l.done || l.slots >= slots || l.stats.Asked >= l.cfg.MaxQueries {
 		return Node{}, false
@@ -257,16 +268,20 @@ func (l *Lookup) Next(now mono.Time) (Node, bool) {
 // pick is the next candidate worth a query: the closest fresh one among the
 // first that count, else a start address whose id we do not know.
 func (l *Lookup) pick() *candidate {
-	if l.stats.Answered == 0 {
+	if l.stats.Answered == 0 || l.cfg.Sparing {
 		// Nobody has answered yet. Every start address is asked at once, and known
-		// nodes beside them: none waits for the silence of another.
+		// nodes beside them: none waits for the silence of another. Those of a sparing
+		// lookup were the closest the last time.
 		if l.seedsAsked < maxAtOnce {
 			if c := l.seed(); c != nil {
 				return c
 			}
 		}
 	}
-	window, closer := 0, 0
+	window, closer, most := 0, 0, l.cfg.K
+	if !l.cfg.Sparing {
+		most += ahead
+	}
 	for _, c := range l.list {
 		zone := l.inZone(c)
 		switch {
@@ -277,12 +292,14 @@ func (l *Lookup) pick() *candidate {
 			return c
 		case zone:
 		case c.state == answered:
-			window++
+			if l.counts(c) {
+				window++
+			}
 		case c.state == asked:
 			window++
 			closer++
 		}
-		if window == l.cfg.K+ahead || closer == l.cfg.Alpha {
+		if window == most || closer == l.cfg.Alpha {
 			return l.besides()
 		}
 	}
@@ -291,6 +308,9 @@ func (l *Lookup) pick() *candidate {
 	}
 	return l.seed()
 }
+
+// counts reports whether an answer is one that the lookup looks for.
+func (l *Lookup) counts(c *candidate) bool { return !l.cfg.Sparing || len(c.Token) > 0 }
 
 // besides is the next of the nodes beside a forged neighbourhood.
 func (l *Lookup) besides() *candidate {
@@ -446,7 +466,11 @@ func (l *Lookup) discredit(c *candidate) {
 		return
 	}
 	s := &l.sources[c.source]
-	if s.dead++; s.alive > 0 || s.dead < trust {
+	most := trust
+	if l.cfg.Sparing {
+		most--
+	}
+	if s.dead++; s.alive > 0 || s.dead < most {
 		return
 	}
 	for _, o := range l.list {
@@ -460,38 +484,6 @@ func (l *Lookup) discredit(c *candidate) {
 // Done reports whether the lookup is over. Replies that come later are still
 // taken: they can add values and tokens.
 func (l *Lookup) Done() bool { return l.done }
-
-// Closest is the k closest nodes that answered, closest first, each with the
-// token that it gave. Where the neighbourhood is forged it is k nodes of it, the k
-// closest of the others, and those that Widen added.
-func (l *Lookup) Closest() []Node { return l.first(func(*candidate) bool { return true }) }
-
-// Takers is the k closest nodes that take an announce or an item: those of
-// Closest would be, had the ones without a token not answered. BEP 33: without
-// one a node indicates that it currently cannot accept announces, and others are
-// to be told in its place.
-func (l *Lookup) Takers() []Node {
-	return l.first(func(c *candidate) bool { return len(c.Token) > 0 })
-}
-
-func (l *Lookup) first(count func(*candidate) bool) []Node {
-	var ns []Node
-	zone, others := 0, 0
-	for _, c := range l.list {
-		if c.state != answered || !count(c) {
-			continue
-		}
-		n := &others
-		if l.inZone(c) {
-			n = &zone
-		}
-		if *n < l.cfg.K || c.beside {
-			*n++
-			ns = append(ns, c.Node)
-		}
-	}
-	return ns
-}
 
 // Stats is what the lookup did so far.
 func (l *Lookup) Stats() Stats { return l.stats }

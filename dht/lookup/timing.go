@@ -76,7 +76,9 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 		}
 		switch c.state {
 		case answered:
-			answers++
+			if l.counts(c) {
+				answers++
+			}
 		case asked:
 			return answers, false
 		case late:
