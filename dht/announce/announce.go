@@ -1,29 +1,29 @@
-// Package announce keeps many torrents announced in the DHT: one scheduler for
-// ten thousand infohashes and more, at an even and bounded rate of packets.
+// Package announce keeps many torrents announced in the DHT: one scheduler for ten thousand
+// infohashes and more, at an even and bounded rate of packets.
 //
-// It decides what to send and when; it never sends or asks for the time. The
-// shell loops: Next until it yields nothing, send; Reply and Fail as answers
-// come; wake at Deadline. One Scheduler serves one address family.
+// It decides what to send and when. It never sends, and never reads the clock. The caller
+// runs this loop: call Next until it returns nothing, and send; call Reply and Fail as
+// answers come; call Next again at Deadline. One Scheduler serves one address family.
 //
-// An announce is a visit to the neighbourhood of an infohash. A token is bound
-// to the infohash that it was given for, so that a visit needs a get_peers and an
-// announce_peer for each of the 8 closest nodes (BEP 5): 16 packets. A lookup
-// of its own would need two or three times as many. What a visit saves is the
-// search and the questions to the dead, by three kinds of memory:
+// One announce of one infohash is called a visit. A token is valid for one infohash only,
+// so a visit needs a get_peers and an announce_peer to each of the 8 closest nodes (BEP 5):
+// 16 packets. A separate lookup would need two or three times as many. Visits avoid
+// searching and asking dead nodes in three ways:
 //
-//   - Visits go in the order of the keys, so that the nodes around one infohash,
-//     seen alive a moment ago, are the start for the next: a window of nodes
-//     that slides along with the walk. The silent are remembered there too.
-//   - Each infohash remembers the addresses of some nodes that it was
-//     announced to. In a network with many more nodes than we have infohashes,
-//     these are closer than anything that the neighbours know.
-//   - A visit asks few nodes at a time, the closest first, and waits for what
-//     they name: nobody is asked in vain for the sake of speed.
+//   - Visits go through the infohashes in the order of their keys (the walk). The nodes
+//     around one infohash, which answered a moment ago, are the start for the next. They
+//     form a window of live nodes that moves along with the walk, and remembers silent
+//     nodes too.
+//   - Each infohash remembers the addresses of some nodes that it was announced to. In a
+//     network with many more nodes than we have infohashes, these are closer than any
+//     node in the window.
+//   - A visit asks few nodes at a time, the closest first, and waits for the nodes that they
+//     name (lookup.Config.Sparing).
 //
-// Visits begin at even distances in time, such that all infohashes come round
-// in three quarters of the interval. New infohashes, and those whose visit
-// failed, are visited out of turn. When the rate cannot carry all, the walk takes
-// as long as it takes, alike for every infohash, and Stats says so.
+// Visits begin at even distances in time, such that the walk passes all infohashes in three
+// quarters of the interval. New infohashes, and those whose visit failed, are visited out of
+// turn. If the rate is too low for all, the walk takes as long as it needs, the same for
+// every infohash, and Stats says so.
 package announce
 
 import (
@@ -39,17 +39,17 @@ import (
 
 // Config of a scheduler; zero fields take the defaults named here.
 type Config struct {
-	Own      id.ID         // our id: nobody's answer makes us ask ourselves
+	Own      id.ID         // our id: a node that has it is never asked
 	Rate     float64       // 250: packets a second at most
-	Interval time.Duration // 20 min: how old an announce may become
-	Timeout  time.Duration // 3 s: when a query has failed
+	Interval time.Duration // 20 min: the maximum age of an announce
+	Timeout  time.Duration // 3 s: after this time a query has failed
 	Relaxed  bool          // private network: many nodes may share a /24 or /64
-	// Start yields the nodes of the routing table that are closest to a target.
+	// Start returns the nodes of the routing table that are closest to a target.
 	Start func(target id.ID) []Node
-	// Found hears of the peers that came with the answers, each once a visit;
-	// Done hears of every visit that ended, and by how many nodes the announce
-	// was accepted. Both are called from within Next, Reply and Fail, and must not
-	// call back. The slice is the scheduler's.
+	// Found gets the peers in the answers, each once a visit. Done is called when a
+	// visit ends, with the number of nodes that accepted the announce. Both are called
+	// from within Next, Reply and Fail, and must not call the Scheduler. The slice is
+	// valid until Found returns.
 	Found func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort)
 	Done  func(infohash id.ID, accepted int)
 }
@@ -98,7 +98,7 @@ type Query struct {
 	Addr     netip.AddrPort
 	Port     uint16 // AnnouncePeer: the port to announce
 	Seed     bool   // AnnouncePeer: that we have all of it (BEP 33)
-	Token    []byte // AnnouncePeer: the right to
+	Token    []byte // AnnouncePeer: the token that the node gave
 }
 
 // Scheduler announces infohashes. It is not safe for concurrent use.
@@ -106,28 +106,28 @@ type Scheduler struct {
 	cfg   Config
 	items slab
 	all   order // every infohash
-	fresh order // those to visit out of turn
-	ages  queue // those visited at least once, by their last visit
+	fresh order // infohashes to visit out of turn
+	ages  queue // infohashes visited at least once, by their last visit
 	retry retries
 	book  book
 
-	cursor, sweep id.ID // the walk, and the sweep over fresh, have come to here
-	tick          mono.Time
-	slot          mono.Time // of the next visit of the walk
-	walkNext      bool      // the walk's turn has come before the sweep's
+	cursor, sweep id.ID     // the last keys that the walk, and the sweep over fresh, have visited
+	tick          mono.Time // when the rate allows the next packet
+	slot          mono.Time // when the walk begins its next visit
+	walkNext      bool      // the walk goes before the sweep
 	cost          float64   // packets of a visit, on average
 
 	active map[uint32]*visit
-	visits []*visit  // the same, in the order of their beginnings
+	visits []*visit  // the same visits, oldest first
 	extra  int       // of these, those out of turn
-	due    mono.Time // the first due of any
+	due    mono.Time // the earliest due of any
 	ready  fifo.Queue[*visit]
 	air    fifo.Queue[flight]
-	landed uint64        // flights that left the queue: the Ref of its first is one more
-	named  []lookup.Node // room for the nodes of one reply
+	landed uint64        // flights that left the queue: the Ref of the first one in it is landed+1
+	named  []lookup.Node // reused for the nodes of each reply
 
-	dark      int // visits in a row that nobody answered
-	probe     mono.Time
+	dark      int       // visits in a row that no node answered
+	probe     mono.Time // when the next visit may begin while we are offline
 	count     Counts
 	announced int // infohashes announced at least once
 }
@@ -141,8 +141,8 @@ type flight struct {
 	sent mono.Time
 }
 
-// New is a scheduler without infohashes. The random source chooses where its
-// walk begins, so that no key is always the last after a restart.
+// New returns a Scheduler without infohashes. The walk begins at a random key, so that no
+// infohash is always the last one after a restart.
 func New(cfg Config, now mono.Time, random *rand.Rand) *Scheduler {
 	cfg.defaults()
 	s := &Scheduler{cfg: cfg, tick: now, slot: now, cost: 18, due: mono.Never, active: make(map[uint32]*visit)}
@@ -155,15 +155,15 @@ func New(cfg Config, now mono.Time, random *rand.Rand) *Scheduler {
 	return s
 }
 
-// Announcement is what is said of an infohash.
+// Announcement is what is announced of an infohash.
 type Announcement struct {
 	Port uint16
 	Seed bool // BEP 33: we have all of it
-	Told bool // the closest nodes have just been told, by somebody else
+	Told bool // the closest nodes have just got an announce by DHT.Announce
 }
 
-// Add has an infohash announced from now on. Adding it again changes what is
-// said, and announces it anew if that is different.
+// Add announces an infohash from now on. Adding it again changes what is announced, and
+// announces it at once if that is different.
 func (s *Scheduler) Add(now mono.Time, infohash id.ID, what Announcement) {
 	i, known := s.all.find(infohash)
 	if !known {
@@ -190,7 +190,7 @@ func (s *Scheduler) Add(now mono.Time, infohash id.ID, what Announcement) {
 	s.urgent(i)
 }
 
-// urgent has an infohash visited out of turn.
+// urgent schedules a visit out of turn.
 func (s *Scheduler) urgent(i uint32) {
 	r := s.items.at(i)
 	if r.state == urgent {
@@ -198,12 +198,12 @@ func (s *Scheduler) urgent(i uint32) {
 	}
 	r.state = urgent
 	if s.fresh.n == 0 {
-		s.sweep = s.cursor // so that sweep and walk go on in step
+		s.sweep = s.cursor // so that sweep and walk stay together
 	}
 	s.fresh.insert(i)
 }
 
-// Remove ends the announcing of an infohash.
+// Remove stops announcing an infohash.
 func (s *Scheduler) Remove(infohash id.ID) {
 	i, known := s.all.find(infohash)
 	if !known {
@@ -224,13 +224,13 @@ func (s *Scheduler) Remove(infohash id.ID) {
 	s.items.release(i)
 }
 
-// SetOwn tells of a change of our id.
+// SetOwn changes our id.
 func (s *Scheduler) SetOwn(own id.ID) { s.cfg.Own = own }
 
-// SetRate changes how many packets a second are sent at most.
+// SetRate changes the maximum of packets a second.
 func (s *Scheduler) SetRate(perSecond float64) { s.cfg.Rate = perSecond }
 
-// Next is the packet to send now, if any. The caller reports Reply or Fail for
+// Next returns the packet to send now, if there is one. The caller calls Reply or Fail with
 // its Ref.
 func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 	s.expire(now)
@@ -266,7 +266,7 @@ func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 	}
 }
 
-// wake lets a visit send when its turn comes.
+// wake puts a visit into the ready queue.
 func (s *Scheduler) wake(v *visit) {
 	v.due = mono.Never
 	if !v.isReady {
@@ -275,7 +275,7 @@ func (s *Scheduler) wake(v *visit) {
 	}
 }
 
-// expire applies what time alone brings about.
+// expire applies timeouts and begins retries that are due.
 func (s *Scheduler) expire(now mono.Time) {
 	for s.air.Len() > 0 {
 		f := s.air.Front()
@@ -306,7 +306,7 @@ func (s *Scheduler) expire(now mono.Time) {
 	}
 }
 
-// flight is the query of that name, if it is still under way.
+// flight returns the query with that Ref if it is still under way.
 func (s *Scheduler) flight(ref uint64) *flight {
 	if ref <= s.landed || ref > s.landed+uint64(s.air.Len()) {
 		return nil
@@ -317,9 +317,8 @@ func (s *Scheduler) flight(ref uint64) *flight {
 	return nil
 }
 
-// Reply takes the answer to a query: the id of the node and, to a get_peers, the
-// nodes that it named, peers and a token. A reply that nobody waits for is
-// ignored.
+// Reply takes the answer to a query: the id of the node and, for get_peers, the nodes that
+// it named, peers and a token. An unexpected reply is ignored.
 func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) {
 	f := s.flight(ref)
 	if f == nil || node.IsZero() {
@@ -353,7 +352,7 @@ func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, v
 	s.wake(v)
 }
 
-// Fail records that a query was not answered, or refused.
+// Fail records that a query was not answered or was refused.
 func (s *Scheduler) Fail(now mono.Time, ref uint64) {
 	if f := s.flight(ref); f != nil {
 		s.fail(now, f)
@@ -378,7 +377,7 @@ func (s *Scheduler) fail(now mono.Time, f *flight) {
 	s.wake(v)
 }
 
-// Deadline is when Next must be called again though nothing came in.
+// Deadline returns when Next must be called again although no reply has come.
 func (s *Scheduler) Deadline() mono.Time {
 	at := s.retry.next()
 	for _, f := range s.air.All() {

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	bookSize = 2048 // live nodes that are remembered
-	maxMarks = 2048 // silent addresses that are remembered
+	bookSize = 2048 // live nodes remembered
+	maxMarks = 2048 // silent addresses remembered
 
-	// An address that left a query unanswered is not asked again for a moment:
-	// the packet may have been lost. One that left two is spared for longer.
+	// An address that left one query unanswered is not asked for a short time, because
+	// the packet may have been lost. One that left two is not asked for longer.
 	onceSilent  = 3 * time.Second
 	twiceSilent = 2 * time.Minute
 )
 
-// book is the window that slides along with the walk: the nodes that answered
-// last, and the addresses that did not. It takes nobody's word for who is alive.
+// book is the window that moves along with the walk: the nodes that answered last, and the
+// addresses that did not. Only a node's own answers put it there.
 type book struct {
 	nodes  []known // by id
 	byAddr map[netip.AddrPort]id.ID
@@ -49,26 +49,26 @@ func (b *book) place(node id.ID) (int, bool) {
 	return slices.BinarySearchFunc(b.nodes, node, func(k known, node id.ID) int { return k.ID.Cmp(node) })
 }
 
-// id is the id of a live node.
+// id returns the id of a live node.
 func (b *book) id(addr netip.AddrPort) (id.ID, bool) {
 	x, ok := b.byAddr[addr]
 	return x, ok
 }
 
-// answered records a sign of life.
+// answered records an answer.
 func (b *book) answered(now mono.Time, node id.ID, addr netip.AddrPort) {
 	if len(b.marks) > 0 {
 		delete(b.marks, addr)
 	}
 	if former, ok := b.byAddr[addr]; ok && former != node {
-		b.forget(former) // it changes its id
+		b.forget(former) // the node has changed its id
 	}
 	i, ok := b.place(node)
 	if ok {
 		if k := &b.nodes[i]; k.Addr == addr {
 			k.seen, k.fails = now, 0
 		}
-		return // of two nodes with one id the first counts
+		return // of two nodes with one id the first is kept
 	}
 	if len(b.nodes) == bookSize {
 		oldest := 0
@@ -110,7 +110,7 @@ func (b *book) failed(now mono.Time, addr netip.AddrPort) {
 	b.marks[addr] = mark{now, min(m.fails+1, 2)}
 }
 
-// shunned reports whether the address is not worth a query now.
+// shunned reports whether the address must not be asked now.
 func (b *book) shunned(now mono.Time, addr netip.AddrPort) bool {
 	m, ok := b.marks[addr]
 	switch {
@@ -122,7 +122,7 @@ func (b *book) shunned(now mono.Time, addr netip.AddrPort) bool {
 	return now.Sub(m.at) < twiceSilent
 }
 
-// pardon forgets all silence.
+// pardon forgets all unanswered queries.
 func (b *book) pardon() {
 	clear(b.marks)
 	b.marked.Clear()
@@ -137,8 +137,9 @@ func (b *book) closest(dst []Node, target id.ID, n int) []Node {
 	return descend(dst, b.nodes, target, 0, len(dst)+n)
 }
 
-// descend takes nodes that agree in their first bits and are sorted. Those that
-// agree with the target in the next bit are all closer to it than the others.
+// descend appends the nodes closest to the target until dst holds most. The nodes are sorted
+// and share their first bits. Those that share the next bit with the target are all closer
+// to it than the others.
 func descend(dst []Node, nodes []known, target id.ID, bit, most int) []Node {
 	for bit < 8*id.Len && len(nodes) > 1 {
 		ones := nodes[0].ID.Bit(bit)

@@ -7,8 +7,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// order is a set of records in the order of their keys: sorted numbers in
-// chunks of bounded size, four bytes and a little for each.
+// order is a set of records, sorted by key. It holds their numbers in chunks of bounded
+// size: a little more than four bytes for each.
 type order struct {
 	items  *slab
 	chunks [][]uint32 // none of them empty
@@ -17,7 +17,7 @@ type order struct {
 
 const chunkSize = 128
 
-// place is where the key belongs: in which chunk, and where in it.
+// place returns where the key belongs: the chunk, and the index in it.
 func (o *order) place(key id.ID) (c, at int, found bool) {
 	c = sort.Search(len(o.chunks), func(c int) bool {
 		return o.items.at(o.chunks[c][0]).key.Cmp(key) > 0
@@ -40,7 +40,7 @@ func (o *order) find(key id.ID) (i uint32, ok bool) {
 	return o.chunks[c][at], true
 }
 
-// insert takes a record that is not in the set.
+// insert adds a record that is not in the set.
 func (o *order) insert(i uint32) {
 	o.n++
 	c, at, _ := o.place(o.items.at(i).key)
@@ -71,8 +71,8 @@ func (o *order) remove(key id.ID) {
 	}
 }
 
-// after is the record that follows the key; the first follows the last. The set
-// is not empty.
+// after returns the record that follows the key; the first follows the last. The set must
+// not be empty.
 func (o *order) after(key id.ID) uint32 {
 	c, at, found := o.place(key)
 	if found {

@@ -11,35 +11,34 @@ import (
 )
 
 const (
-	maxVisits = 256 // under way at a time
-	// headroom of the pace over what the walk needs: enough to catch up by, too
-	// little to make a peak.
+	maxVisits = 256 // visits at a time
+	// headroom is how much faster the pace is than the walk needs: enough to catch up,
+	// too little to make a peak.
 	headroom = 1.08
-	slack    = 50 * time.Millisecond // of packets that a shell which woke late may send at once
-	maxDebt  = 2 * time.Second       // of visits that were missed and are made up for
+	slack    = 50 * time.Millisecond // a caller that comes late may send the packets of this time at once
+	maxDebt  = 2 * time.Second       // visits missed in this time are made up for
 
-	darkAfter = 6               // visits without any answer: we are offline
-	darkEvery = 3 * time.Second // between visits while we are
+	darkAfter = 6               // after so many visits without any answer we are offline
+	darkEvery = 3 * time.Second // between visits while we are offline
 )
 
-// aim is the time in which all infohashes come round when the rate allows it:
-// early enough that a failed visit can be repeated within the interval.
+// aim returns the time that the walk takes for all infohashes if the rate allows it. It is
+// short enough that a failed visit can be repeated within the interval.
 func (s *Scheduler) aim() time.Duration { return s.cfg.Interval / 4 * 3 }
 
-// cycle is the time in which all infohashes come round at the rate that we
-// have.
+// cycle returns the time that the walk takes for all infohashes at the current rate.
 func (s *Scheduler) cycle() time.Duration {
 	return max(s.aim(), time.Duration(float64(s.all.n)*s.cost/s.cfg.Rate*float64(time.Second)))
 }
 
-// pace is how many packets a second are sent at most right now.
+// pace returns the maximum of packets a second right now.
 func (s *Scheduler) pace(now mono.Time) float64 {
 	if s.oldest(now) > s.cfg.Interval {
 		return s.cfg.Rate
 	}
 	walk := float64(s.all.n) * s.cost / s.aim().Seconds() * headroom
-	// A visit should not take long although there are few, and first announces
-	// are worth a peak where the walk needs little.
+	// A visit must not take long when there are few infohashes, and first announces
+	// may make a peak when the walk needs little.
 	floor := 0.1
 	if s.fresh.n+s.extra > 0 {
 		floor = 0.6
@@ -47,13 +46,13 @@ func (s *Scheduler) pace(now mono.Time) float64 {
 	return min(s.cfg.Rate, max(walk, floor*s.cfg.Rate))
 }
 
-// spend accounts for a packet sent now.
+// spend counts a packet sent now against the pace.
 func (s *Scheduler) spend(now mono.Time) {
 	gap := time.Duration(float64(time.Second) / s.pace(now))
 	s.tick = max(s.tick, now.Add(-slack)).Add(gap)
 }
 
-// oldest is how long ago the visit was that is the longest ago.
+// oldest returns the age of the oldest last visit.
 func (s *Scheduler) oldest(now mono.Time) time.Duration {
 	if s.ages.head == none {
 		return 0
@@ -61,7 +60,7 @@ func (s *Scheduler) oldest(now mono.Time) time.Duration {
 	return now.Sub(s.items.at(s.ages.head).visited)
 }
 
-// begin starts the next visit, if its time has come.
+// begin starts the next visit if it is due.
 func (s *Scheduler) begin(now mono.Time) *visit {
 	if len(s.active) >= maxVisits || s.all.n == 0 {
 		return nil
@@ -87,8 +86,8 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 		}
 		i := s.all.after(s.cursor)
 		if s.fresh.n > 0 || behind > s.cycle()/7 {
-			// The walk has stood back for new infohashes, or it has lost its
-			// way: it goes on where it is needed most.
+			// The walk has waited for new infohashes, or has fallen behind. It continues
+			// with the infohash that has waited longest.
 			i = s.ages.head
 		}
 		r := s.items.at(i)
@@ -101,8 +100,7 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 	return nil
 }
 
-// beginAt is when begin will have something to start, as far as time alone
-// decides.
+// beginAt returns when the next visit is due.
 func (s *Scheduler) beginAt() mono.Time {
 	switch {
 	case len(s.active) >= maxVisits || s.all.n == 0:
@@ -137,8 +135,8 @@ func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 	return v
 }
 
-// start returns the nodes that a visit begins with. What the window knows of is alive
-// for certain, so it comes before the table.
+// start returns the nodes that a visit starts at. Nodes of the window answered a moment ago,
+// so they come before those of the table.
 func (s *Scheduler) start(now mono.Time, r *record) (start []lookup.Node) {
 	add := func(n Node) { start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr}) }
 	var near [startNodes]Node
@@ -159,7 +157,7 @@ func (s *Scheduler) start(now mono.Time, r *record) (start []lookup.Node) {
 	return start
 }
 
-// finish ends a visit and plans what comes of it.
+// finish ends a visit and schedules a retry if no node accepted the announce.
 func (s *Scheduler) finish(now mono.Time, v *visit) {
 	r := s.items.at(v.item)
 	did := v.lookup.Stats()
@@ -169,10 +167,10 @@ func (s *Scheduler) finish(now mono.Time, v *visit) {
 	s.count.Visits++
 	switch {
 	case did.Asked == 0:
-		s.dark = max(s.dark, darkAfter) // nobody to ask
+		s.dark = max(s.dark, darkAfter) // no node is known
 	case did.Answered == 0:
 		if s.dark++; s.dark == darkAfter {
-			s.book.pardon() // it was not the nodes' fault
+			s.book.pardon() // the nodes are not to blame
 		}
 	}
 	r.state = idle
@@ -194,8 +192,7 @@ func (s *Scheduler) finish(now mono.Time, v *visit) {
 	s.cfg.Done(infohash, accepted)
 }
 
-// release takes a visit out of the world. Queries of it that are still under
-// way concern nobody any more.
+// release ends a visit. Answers to its queries are ignored from now on.
 func (s *Scheduler) release(v *visit) {
 	if r := s.items.at(v.item); r.state == visiting {
 		r.state = idle
@@ -208,11 +205,10 @@ func (s *Scheduler) release(v *visit) {
 	v.gone, v.due = true, mono.Never
 }
 
-// Offline reports whether nobody answers, or nobody is known at all.
+// Offline reports whether no node answers, or no node is known.
 func (s *Scheduler) Offline() bool { return s.dark >= darkAfter }
 
-// Wake says that the network has come to life: what failed meanwhile is tried
-// again at once.
+// Wake tells the Scheduler that the network is back. Failed visits are repeated at once.
 func (s *Scheduler) Wake() {
 	s.dark = 0
 	for {
@@ -224,8 +220,8 @@ func (s *Scheduler) Wake() {
 	}
 }
 
-// Late yields the infohashes whose last announce is longer ago than the
-// interval allows, and those that have waited for their first as long.
+// Late yields the infohashes whose last announce is older than the interval, and those
+// that have waited as long for their first.
 func (s *Scheduler) Late(now mono.Time, yield func(id.ID) bool) {
 	for _, c := range s.all.chunks {
 		for _, i := range c {

@@ -7,15 +7,14 @@ import (
 	"seedbed/internal/mono"
 )
 
-// A visit that announced to nobody is repeated after 15 s, then 30, up to 4
-// minutes.
+// A visit that no node accepted is repeated after 15 s, then 30 s, and so on up to 4 minutes.
 const (
 	retryAfter = 15 * time.Second
 	maxBackoff = 5
 )
 
-// retries are the fruitless visits to repeat, the next one first. An entry whose
-// infohash was visited or removed meanwhile is void.
+// retries is a heap of the failed visits to repeat, the next one first. An entry whose
+// infohash was visited or removed meanwhile is ignored.
 type retries []again
 
 type again struct {
@@ -49,7 +48,7 @@ func (r retries) next() mono.Time {
 	return r[0].at
 }
 
-// due takes the next one out whose time has come.
+// due removes the next entry that is due, and returns its infohash.
 func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
 	for len(*r) > 0 && (*r)[0].at <= now {
 		a := heap.Pop(r).(again)
@@ -60,8 +59,7 @@ func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
 	return 0, false
 }
 
-// queue is the infohashes in the order of their last visits, as a list through
-// the records.
+// queue is a linked list of the infohashes in the order of their last visits.
 type queue struct {
 	items      *slab
 	head, tail uint32
@@ -78,8 +76,7 @@ func (q *queue) push(i uint32) {
 	q.tail = i
 }
 
-// listed reports whether an infohash is in the queue: one that is not is its own
-// predecessor.
+// listed reports whether an infohash is in the queue. One that is not is its own predecessor.
 func (q *queue) listed(i uint32) bool { return q.items.at(i).prev != i }
 
 func (q *queue) remove(i uint32) {

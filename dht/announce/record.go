@@ -11,29 +11,29 @@ import (
 type state uint8
 
 const (
-	idle     state = iota // the walk will come by
-	urgent                // in Scheduler.fresh
-	visiting              // in Scheduler.active
-	waiting               // its visit failed: in Scheduler.retry
+	idle     state = iota // it waits for the walk
+	urgent                // it is in Scheduler.fresh
+	visiting              // it is in Scheduler.active
+	waiting               // its visit failed: it is in Scheduler.retry
 )
 
-// record is all that is kept of an infohash: 88 bytes.
+// record is the state of one infohash: 88 bytes.
 type record struct {
 	key       id.ID
 	seeds     seeds
 	port      uint16
-	fails     uint8 // fruitless visits in a row
+	fails     uint8 // failed visits in a row
 	state     state
 	announced bool
 	seed      bool
 	visited   mono.Time // when its last visit began
-	since     mono.Time // its last announce, else when it was added
-	prev      uint32    // in Scheduler.ages; itself when it is not there
-	next      uint32    // also the next free record
+	since     mono.Time // its last announce, or when it was added
+	prev      uint32    // in Scheduler.ages; its own number if it is not there
+	next      uint32    // in Scheduler.ages, or the next free record
 }
 
-// seeds are some nodes that an infohash was announced to, closest first: six
-// IPv4 addresses or two of IPv6.
+// seeds are some nodes that an infohash was announced to, closest first: six IPv4 or two
+// IPv6 addresses.
 type seeds struct {
 	b    [36]byte
 	n    uint8 // addresses
@@ -42,7 +42,7 @@ type seeds struct {
 
 const maxSeeds = 6
 
-// set keeps as many of the addresses, all of one family, as fit.
+// set stores as many of the addresses as fit. All are of one family.
 func (s *seeds) set(list []netip.AddrPort) {
 	s.n = 0
 	b := s.b[:0]
@@ -65,15 +65,14 @@ func (s *seeds) addrs(dst []netip.AddrPort) []netip.AddrPort {
 }
 
 const (
-	pageSize = 1024 // 88 KiB: the allocator wastes nothing of it
+	pageSize = 1024 // 88 KiB, which the allocator does not round up
 	none     = ^uint32(0)
 )
 
-// slab holds the records in pages, so that they have small numbers for names
-// and that growing copies nothing.
+// slab holds the records in pages: a record has a small number, and growing copies nothing.
 type slab struct {
 	pages []*[pageSize]record
-	used  uint32 // of all pages, those that ever held a record
+	used  uint32 // records that were ever in use
 	free  uint32 // 1 + the first free record
 }
 

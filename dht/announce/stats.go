@@ -11,28 +11,28 @@ import (
 type Counts struct {
 	Sent      uint64 // packets: get_peers and announce_peer queries
 	Answered  uint64 // of these, answered
-	Failed    uint64 // and unanswered or refused
-	Visits    uint64 // infohashes visited
-	Fruitless uint64 // of these, announced to nobody
+	Failed    uint64 // of these, unanswered or refused
+	Visits    uint64 // visits that ended
+	Fruitless uint64 // of these, those that no node accepted
 }
 
-// Stats is a snapshot of a scheduler.
+// Stats is the state of a Scheduler.
 type Stats struct {
 	Infohashes int
 	Unheard    int           // not announced yet
 	Visiting   int           // being announced right now
-	Urgent     int           // to be announced out of turn: new, or failed before
-	Late       int           // announced longer ago than Config.Interval
-	Cost       float64       // packets of an announce, lately
-	Rate       float64       // packets a second at most, now
-	Interval   time.Duration // in which all come round
+	Urgent     int           // waiting for a visit out of turn: new ones, and those whose visit failed
+	Late       int           // last announced longer ago than Config.Interval
+	Cost       float64       // packets of a visit, averaged over the latest
+	Rate       float64       // current maximum of packets a second
+	Interval   time.Duration // the time that the walk takes for all infohashes
 	Overloaded bool          // Interval is longer than Config.Interval
-	Offline    bool          // nobody answers
+	Offline    bool          // no node answers
 	Window     int           // live nodes in the window
 	Counts
 }
 
-// Stats is the state now.
+// Stats returns the current state.
 func (s *Scheduler) Stats(now mono.Time) Stats {
 	st := Stats{
 		Infohashes: s.all.n, Unheard: s.all.n - s.announced,

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	maxAsked   = 32 // get_peers of one visit
-	startNodes = 16 // of the window
+	maxAsked   = 32 // get_peers queries of one visit
+	startNodes = 16 // nodes of the window that a visit starts at
 
 	// softTimeout is how long an answer may take while no round trip is known.
 	softTimeout = 600 * time.Millisecond
 )
 
-// visit is the announce of one infohash: a sparing lookup that ends when the 8 closest
-// nodes have given a token, then announce_peer to these.
+// visit is one announce of one infohash: a sparing lookup, which ends when the 8 closest
+// nodes have given a token, and then announce_peer to these nodes.
 type visit struct {
 	item    uint32
 	key     id.ID
@@ -26,13 +26,13 @@ type visit struct {
 	seed    bool // we have all of it
 	extra   bool // out of turn
 	isReady bool // in Scheduler.ready
-	gone    bool // ended or given up: its queries concern nobody any more
+	gone    bool // it has ended: answers to its queries are ignored
 
 	lookup   *lookup.Lookup
-	due      mono.Time     // when the lookup wants its turn though nothing came in
-	takers   []lookup.Node // to announce to, once the lookup is over
+	due      mono.Time     // when the lookup must be called again although no reply has come
+	takers   []lookup.Node // once the lookup is over: the nodes to announce to
 	told     int           // of takers, those that were sent announce_peer
-	telling  int           // of these, under way
+	telling  int           // of these queries, those under way
 	accepted int
 }
 
@@ -70,7 +70,7 @@ func (v *visit) next(now mono.Time) (Query, bool) {
 // over reports whether nothing is left to do or to wait for.
 func (v *visit) over() bool { return v.lookup.Done() && v.told == len(v.takers) && v.telling == 0 }
 
-// remember keeps the closest nodes that were announced to for the next visit.
+// remember stores the nodes that were announced to for the next visit.
 func (v *visit) remember(s *seeds) {
 	var addrs []netip.AddrPort
 	for _, n := range v.takers {

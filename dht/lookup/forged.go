@@ -9,29 +9,27 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Whoever wants to own an infohash puts nodes of his closer to it than all
-// others, and then there are more in that little space than chance allows.
-// Config.Zone says how little: there k nodes are forged. These count for
-// nothing: neither do they end the lookup, nor do they keep others from being
-// asked. Some are asked and announced to all the same, for an honest node may be
-// among them.
+// An attacker who wants to control an infohash puts its own nodes closer to it than all
+// others. Then there are more nodes near the infohash than chance allows. Config.Zone is
+// the size of that neighbourhood: k nodes in it are forged. Forged nodes do not end the
+// lookup and do not keep others from being asked. Some of them are asked and announced to
+// all the same, because an honest node may be among them.
 
-// around is how many parts of the space beside a forged zone are looked up: with
-// the zone itself they hold the 8 closest honest nodes and more.
+// around is how many parts of the id space beside a forged zone are looked up. With the
+// zone itself they hold at least the 8 closest honest nodes.
 const around = 5
 
-// Neighbours is which neighbour of ours Zone wants the distance of: the farthest
-// of those that every node keeps to know.
+// Neighbours says which neighbour of ours Zone takes the distance of: the farthest of
+// those that every node always knows.
 const Neighbours = 8
 
-// enough is how many nodes one must know to judge of spacing: a network of fewer
-// is asked whole.
+// enough is how many nodes must be known to estimate how dense ids are. In a smaller
+// network every node is asked anyway.
 const enough = 32
 
-// Zone is Config.Zone for who knows so many nodes, the 8th of them that far from
-// himself; 0, for no such judgement, where they are few. Three honest nodes are to be
-// expected in the zone; that there are eight happens in a few lookups of a
-// hundred, and costs them some queries.
+// Zone returns Config.Zone for a node that knows so many nodes, the 8th closest of them at
+// that distance. It returns 0, for unknown, if there are too few. Three honest nodes are
+// expected in the zone. A few lookups in a hundred find eight, which costs them some queries.
 func Zone(known int, distance uint64) uint64 {
 	if known < enough {
 		return 0
@@ -39,20 +37,19 @@ func Zone(known int, distance uint64) uint64 {
 	return distance / 8 * 3
 }
 
-// distance is the first 64 bits of the distance between two ids: all that
-// matters in a network of fewer than some 2^50 nodes.
+// distance returns the first 64 bits of the distance between two ids. More do not matter
+// in a network of fewer than about 2^50 nodes.
 func distance(a, b id.ID) uint64 {
 	return binary.BigEndian.Uint64(a[:]) ^ binary.BigEndian.Uint64(b[:])
 }
 
-// inZone reports whether the candidate belongs to a neighbourhood that has
-// proved to be forged.
+// inZone reports whether the candidate belongs to a forged neighbourhood.
 func (l *Lookup) inZone(c *candidate) bool {
 	return l.forged && distance(l.target, c.ID) < l.cfg.Zone
 }
 
-// watch looks for a forged neighbourhood when c has answered.
-func (l *Lookup) watch(c *candidate) {
+// countZone counts the answer of c, and detects a forged neighbourhood.
+func (l *Lookup) countZone(c *candidate) {
 	if distance(l.target, c.ID) >= l.cfg.Zone {
 		return
 	}
@@ -60,12 +57,11 @@ func (l *Lookup) watch(c *candidate) {
 	l.forged = l.forged || l.zone >= l.cfg.K
 }
 
-// Around is the targets whose lookups lead to the honest nodes around a forged
-// neighbourhood: the halves, quarters and so on of the id space beside it. Those
-// nodes take the forged ones for the closest to our target and name nobody else,
-// but ask them for their own part of the space and they name their neighbours.
-// It is nil if the neighbourhood is as it should be, and before the lookup is
-// over.
+// Around returns the targets whose lookups lead to the honest nodes around a forged
+// neighbourhood: one in each half, quarter and so on of the id space beside it. If asked
+// for our target, those nodes name only forged ones. If asked for their own part of the
+// space, they name their neighbours. Around returns nil if the neighbourhood is not forged
+// or the lookup is not over.
 func (l *Lookup) Around() (targets []id.ID) {
 	if !l.forged || !l.done {
 		return nil
@@ -79,10 +75,9 @@ func (l *Lookup) Around() (targets []id.ID) {
 	return targets
 }
 
-// Widen takes the nodes that the lookups of Around ended at, and goes on until
-// each of them has been asked too. Whoever announces and whoever looks for him
-// rarely agree where exactly the forged zone ends, but they come to the same
-// nodes in most of the parts beside it.
+// Widen adds the nodes at which the lookups of Around ended, and continues until each of
+// them has been asked too. An announcer and a searcher rarely agree on where the forged
+// zone ends, but they find the same nodes in most of the parts beside it.
 func (l *Lookup) Widen(now mono.Time, nodes []Node) {
 	l.done = false
 	for _, n := range nodes[:min(len(nodes), around*l.cfg.K)] {

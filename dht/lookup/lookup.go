@@ -1,26 +1,27 @@
-// Package lookup is one iterative lookup in the DHT (BEP 5): from the closest
-// nodes that we know towards a target, collecting values and write tokens.
+// Package lookup is one iterative lookup in the DHT (BEP 5): it starts at the closest nodes
+// that we know, moves towards a target, and collects values and write tokens.
 //
-// It decides whom to ask and when the lookup is over; it never sends or asks
-// for the time. The shell loops: Next until it yields nothing, send; Reply and
-// Fail as answers come; wake at Deadline.
+// It decides which node to ask next and when the lookup is over. It never sends, and never
+// reads the clock. The caller runs this loop: call Next until it returns nothing, and send;
+// call Reply and Fail as answers come; call Next again at Deadline.
 //
-// Speed comes from four rules. Only the k closest candidates that are not
-// known to be dead, and a few behind them while slots are free, are asked:
-// queries are not wasted on the crowd further back. A candidate waits for a
-// slot only while Alpha closer ones are asked: those at the start of the way,
-// whose answers matter less with each better one, hold nobody up. A node that
-// has not answered within about the 90th percentile of the round trips seen so
-// far gives its slot and its place among the k to the next one, yet its late
-// reply is still taken. And the lookup is over as soon as the k closest have
-// answered, however many stragglers there are.
+// Four rules make it fast:
 //
-// What strangers send is bounded: the candidates kept, the queries made, the
-// nodes taken from one reply, the values remembered. One /24 or /64 has one
-// node asked at a time and one among the answers, each address is known under
-// two ids at most, and when the first nodes that a source named are all dead,
-// the rest of what it named is forgotten. A neighbourhood that is far denser than
-// ours is taken for forged (forged.go): the lookup goes on to the nodes around it.
+//   - Only the k closest candidates that are not known to be dead are asked, and a few
+//     behind them while slots are free. No queries are wasted on candidates further back.
+//   - A candidate waits for a slot only while Alpha closer ones are being asked. Nodes at
+//     the start of the way hold nobody up: their answers lose value with each better one.
+//   - A node that has not answered within about the 90th percentile of the round trips so
+//     far gives its slot, and its place among the k, to the next one. A late reply is
+//     still used.
+//   - The lookup is over as soon as the k closest have answered, even if others have not.
+//
+// Limits bound what other nodes can make it do: the candidates kept, the queries sent, the
+// nodes taken from one reply, the values remembered. In one /24 or /64 one node is asked at
+// a time and one answer counts. Each address is known under at most two ids. When the first
+// nodes that a source named are all dead, the rest of what it named is dropped. A
+// neighbourhood that is far denser than ours is considered forged (forged.go): the lookup
+// then also asks the nodes around it.
 package lookup
 
 import (
@@ -34,32 +35,32 @@ import (
 
 // Config of a lookup; zero fields take the defaults named here.
 type Config struct {
-	Own        id.ID         // our id: nobody's answer makes us ask ourselves
-	K          int           // 8: how many of the closest must have answered
-	Alpha      int           // 8, or 3 if Sparing: queries to closer nodes that a candidate waits for; three times as many are under way at most
-	Soft       time.Duration // 400 ms: soft timeout while no round trip is known
-	Hard       time.Duration // 3 s: when a query has failed for good
-	MaxQueries int           // 128: then the lookup ends with what it has
-	Zone       uint64        // distance (its first 64 bits) within which K nodes are too many to be honest; 0: not known
+	Own        id.ID         // our id: a node that has it is never asked
+	K          int           // 8: how many of the closest nodes must answer
+	Alpha      int           // 8, or 3 if Sparing: a candidate waits while so many closer ones are asked; at most 3 times Alpha are asked at once
+	Soft       time.Duration // 400 ms: the soft timeout while no round trip is known
+	Hard       time.Duration // 3 s: after this time a query has failed
+	MaxQueries int           // 128: after so many queries the lookup ends with what it has
+	Zone       uint64        // distance (its first 64 bits) within which K nodes prove a forgery; 0: unknown
 	Relaxed    bool          // private network: many nodes may share a /24 or /64
-	// Sparing is for an announce that nobody waits for: half the packets, twice the
-	// time. No more than Alpha queries are under way, none of them to nodes behind
-	// the k closest, and only an answer with a token counts: without one a node
-	// takes no announce.
+	// Sparing is for an announce that nobody waits for. It takes half the packets and
+	// more time: at most Alpha queries are under way, and none goes to a node behind the
+	// k closest. Only an answer with a token counts, because a node without a token takes
+	// no announce.
 	Sparing bool
 }
 
 const (
-	ahead         = 2 // candidates behind the k closest that may use free slots
-	wide          = 3 // times Alpha: queries under way
+	ahead         = 2 // candidates behind the k closest that may be asked too
+	wide          = 3 // at most wide*Alpha queries are under way
 	maxCandidates = 192
-	maxSeeds      = 64   // start addresses without an id
+	maxSeeds      = 64   // start addresses whose id is unknown
 	maxAtOnce     = 24   // of these, asked at the same time
 	maxPerReply   = 20   // nodes taken from one reply
-	maxValues     = 4096 // values that are remembered to not yield them twice
+	maxValues     = 4096 // values remembered, so that none is returned twice
 	minSoft       = 25 * time.Millisecond
-	trust         = 4 // dead nodes in a row, none alive, that discredit a source; of a sparing lookup one less
-	inForged      = 2 // times K: nodes of a forged neighbourhood that are asked
+	trust         = 4 // so many dead nodes and none alive discredit their source; one less if Sparing
+	inForged      = 2 // at most inForged*K nodes of a forged neighbourhood are asked
 )
 
 func (c *Config) defaults() {
@@ -82,48 +83,48 @@ func (c *Config) defaults() {
 	}
 }
 
-// Node is a node as a lookup takes and gives it.
+// Node is a node of the DHT.
 type Node struct {
-	ID    id.ID // zero: not known yet (a bootstrap address)
+	ID    id.ID // zero: unknown (a bootstrap address)
 	Addr  netip.AddrPort
-	RTT   time.Duration // zero: not known; else it helps to choose timeouts
-	Token []byte        // of nodes that answered: the right to announce
+	RTT   time.Duration // zero: unknown; otherwise the timeouts learn from it
+	Token []byte        // the token that it gave, of nodes that answered
 }
 
 type state uint8
 
 const (
-	fresh    state = iota
-	asked          // waits for an answer and holds a slot
-	late           // past the soft timeout: no slot, no place among the k
-	answered       // its answer is in
-	dead           // failed, or discredited
+	fresh state = iota
+	asked       // it holds a slot until it answers
+	late        // past the soft timeout: it has no slot and no place among the k
+	answered
+	dead // it failed, or its source is discredited
 )
 
 type candidate struct {
 	Node
 	state  state
 	sent   mono.Time
-	source int  // index into sources of who named it; -1: a start node
-	beside bool // of a forged neighbourhood: asked and returned in any case
+	source int  // index in sources of the node that named it; -1: a start node
+	beside bool // it lies beside a forged neighbourhood: it is asked and returned in any case
 }
 
-// source is the record of one node that named others.
+// source counts what became of the nodes that one node named.
 type source struct{ alive, dead int }
 
 // Stats counts what a lookup did.
 type Stats struct {
 	Asked, Answered, Failed, Late int
 	Values                        int // distinct values
-	Refused                       int // nodes and replies that the limits turned away
+	Refused                       int // nodes and replies that a limit refused
 }
 
 // Lookup is one lookup. It is not safe for concurrent use.
 type Lookup struct {
 	cfg        Config
 	target     id.ID
-	seeds      []*candidate // start addresses without an id, in order
-	list       []*candidate // candidates by distance, closest first
+	seeds      []*candidate // start addresses whose id is unknown, in order
+	list       []*candidate // candidates, closest first
 	flight     map[netip.AddrPort]*candidate
 	sources    []source
 	rtt        quantile
@@ -131,15 +132,14 @@ type Lookup struct {
 	slots      int // candidates in state asked
 	seedsAsked int
 	zone       int  // answers from within cfg.Zone
-	zoneAsked  int  // queries there
-	forged     bool // these are too many
+	zoneAsked  int  // queries sent there
+	forged     bool // zone has reached K: the neighbourhood is forged
 	stats      Stats
-	now        mono.Time // the latest moment that we were told of
+	now        mono.Time // the latest time that a caller passed
 	done       bool
 }
 
-// New begins a lookup of target from the start nodes, those without an id
-// first.
+// New starts a lookup of target at the start nodes.
 func New(cfg Config, target id.ID, start []Node, now mono.Time) *Lookup {
 	cfg.defaults()
 	l := &Lookup{
@@ -151,8 +151,7 @@ func New(cfg Config, target id.ID, start []Node, now mono.Time) *Lookup {
 	return l
 }
 
-// Add gives the lookup more start nodes, such as bootstrap hosts whose names
-// have just been resolved.
+// Add adds start nodes, such as bootstrap hosts whose names have just been resolved.
 func (l *Lookup) Add(start []Node) {
 	for _, n := range start {
 		if n.RTT > 0 && n.RTT < l.cfg.Hard {
@@ -170,14 +169,14 @@ func (l *Lookup) Add(start []Node) {
 	}
 }
 
-// Astray reports whether the lookup is over with fewer than k answers while
-// nodes that it was told of are silent: the few that it knew told it of the dead.
+// Astray reports whether the lookup is over with fewer than k answers although other nodes
+// were named: the few nodes that it knew named dead ones.
 func (l *Lookup) Astray() bool {
 	return l.done && l.stats.Answered > 0 && l.stats.Asked < l.cfg.MaxQueries && l.stats.Asked > l.stats.Answered && len(l.Closest()) < l.cfg.K
 }
 
-// Again goes on with a lookup that went astray: the start addresses are asked once
-// more. What a bootstrap host names is never the same.
+// Again continues a lookup that went astray: it asks the start addresses once more. A
+// bootstrap host names other nodes each time.
 func (l *Lookup) Again(start []netip.AddrPort) {
 	l.seeds = slices.DeleteFunc(l.seeds, func(c *candidate) bool { return c.state == dead })
 	for _, a := range start[:min(len(start), maxSeeds-len(l.seeds))] {
@@ -188,7 +187,7 @@ func (l *Lookup) Again(start []netip.AddrPort) {
 	}
 }
 
-// insert puts a node that we heard of in its place.
+// insert adds a node that another one named.
 func (l *Lookup) insert(n Node, source int) {
 	if n.ID == l.cfg.Own || !n.Addr.IsValid() {
 		l.stats.Refused++
@@ -210,6 +209,7 @@ func (l *Lookup) insert(n Node, source int) {
 	l.place(&candidate{Node: n, source: source})
 }
 
+// place adds c to the list, and drops another candidate if the list is full.
 func (l *Lookup) place(c *candidate) {
 	at, _ := slices.BinarySearchFunc(l.list, c, func(a, b *candidate) int {
 		return l.target.CmpDistance(a.ID, b.ID)
@@ -218,7 +218,7 @@ func (l *Lookup) place(c *candidate) {
 	if len(l.list) <= maxCandidates {
 		return
 	}
-	// The farthest goes, but of forged nodes, which lie closest, sooner one of those.
+	// The farthest one is dropped, but a forged node before any other.
 	spare := -1
 	for i, c := range l.list {
 		if c.state != fresh && c.state != dead {
@@ -234,15 +234,15 @@ func (l *Lookup) place(c *candidate) {
 	}
 }
 
-// Next is the node to ask now, if any. The caller sends it a query and reports
-// Reply or Fail for its address.
+// Next returns the node to ask now, if there is one. The caller sends the query, and calls
+// Reply or Fail with its address.
 func (l *Lookup) Next(now mono.Time) (Node, bool) {
 	l.expire(now)
 	slots := l.cfg.Alpha
 	if !l.cfg.Sparing {
 		slots *= wide
 		if l.stats.Answered == 0 {
-			slots += maxAtOnce // start addresses go out beside the rest
+			slots += maxAtOnce // start addresses are asked beside the others
 		}
 	}
 	if l.done || l.slots >= slots || l.stats.Asked >= l.cfg.MaxQueries {
@@ -265,15 +265,15 @@ func (l *Lookup) Next(now mono.Time) (Node, bool) {
 	return c.Node, true
 }
 
-// pick is the next candidate worth a query: the closest fresh one among the
-// first that count, else a start address whose id we do not know.
+// pick returns the candidate to ask next: the closest fresh one among the first that
+// count, otherwise a start address whose id is unknown.
 func (l *Lookup) pick() *candidate {
 	if l.stats.Answered == 0 || l.cfg.Sparing {
-		// Nobody has answered yet. Every start address is asked at once, and known
-		// nodes beside them: none waits for the silence of another. Those of a sparing
-		// lookup were the closest the last time.
+		// While no node has answered, all start addresses are asked at once, and known
+		// nodes beside them, so that none waits for the timeout of another. The start
+		// addresses of a sparing lookup were the closest nodes at the last announce.
 		if l.seedsAsked < maxAtOnce {
-			if c := l.seed(); c != nil {
+			if c := l.nextSeed(); c != nil {
 				return c
 			}
 		}
@@ -286,7 +286,7 @@ func (l *Lookup) pick() *candidate {
 		zone := l.inZone(c)
 		switch {
 		case c.state == fresh:
-			if l.flight[c.Addr] != nil || l.crowded(c) || zone && l.zoneAsked >= inForged*l.cfg.K {
+			if l.flight[c.Addr] != nil || l.isSubnetUsed(c) || zone && l.zoneAsked >= inForged*l.cfg.K {
 				continue
 			}
 			return c
@@ -300,20 +300,20 @@ func (l *Lookup) pick() *candidate {
 			closer++
 		}
 		if window == most || closer == l.cfg.Alpha {
-			return l.besides()
+			return l.nextBeside()
 		}
 	}
-	if c := l.besides(); c != nil {
+	if c := l.nextBeside(); c != nil {
 		return c
 	}
-	return l.seed()
+	return l.nextSeed()
 }
 
-// counts reports whether an answer is one that the lookup looks for.
+// counts reports whether the answer of c is one of the k that the lookup needs.
 func (l *Lookup) counts(c *candidate) bool { return !l.cfg.Sparing || len(c.Token) > 0 }
 
-// besides is the next of the nodes beside a forged neighbourhood.
-func (l *Lookup) besides() *candidate {
+// nextBeside returns the next node beside a forged neighbourhood.
+func (l *Lookup) nextBeside() *candidate {
 	for _, c := range l.list {
 		if c.beside && c.state == fresh && l.flight[c.Addr] == nil {
 			return c
@@ -322,8 +322,8 @@ func (l *Lookup) besides() *candidate {
 	return nil
 }
 
-// seed is the next start address that has not been asked.
-func (l *Lookup) seed() *candidate {
+// nextSeed returns the next start address that has not been asked.
+func (l *Lookup) nextSeed() *candidate {
 	for _, c := range l.seeds {
 		if c.state == fresh && l.flight[c.Addr] == nil {
 			return c
@@ -332,8 +332,9 @@ func (l *Lookup) seed() *candidate {
 	return nil
 }
 
-// crowded reports whether the candidate's neighbourhood has had its turn.
-func (l *Lookup) crowded(c *candidate) bool {
+// isSubnetUsed reports whether another node of the candidate's /24 or /64 is being asked or
+// has answered.
+func (l *Lookup) isSubnetUsed(c *candidate) bool {
 	if l.cfg.Relaxed {
 		return false
 	}
@@ -355,27 +356,26 @@ func subnet(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// Reply takes the answer of the node at addr: its id, the nodes that it named,
-// values and a token. It returns the values that are new. A reply that nobody
-// waits for is ignored.
+// Reply takes the answer of the node at addr: its id, the nodes that it named, values and a
+// token. It returns the values that are new. An unexpected reply is ignored.
 func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) (news []netip.AddrPort) {
 	c := l.flight[addr]
 	if c == nil {
 		l.stats.Refused++
 		return nil
 	}
-	l.land(c)
+	l.endFlight(c)
 	l.rtt.add(now.Sub(c.sent))
 	if c.ID != node {
-		// A bootstrap address tells its id, or the node is not who it was said
-		// to be: it counts where it says it is.
-		if c = l.rehome(c, node); c == nil {
+		// A bootstrap address gave its id, or the node has another id than the one that
+		// was named. It counts under the id that it gave.
+		if c = l.moveTo(c, node); c == nil {
 			return nil
 		}
 	}
 	c.state, c.Token = answered, slices.Clone(token)
 	l.stats.Answered++
-	l.watch(c)
+	l.countZone(c)
 	if c.source >= 0 {
 		l.sources[c.source].alive++
 	}
@@ -404,9 +404,9 @@ func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []N
 	return news
 }
 
-// rehome moves a node to the place of the id that it answered with. It is nil
-// when that id is taken or ours.
-func (l *Lookup) rehome(c *candidate, node id.ID) *candidate {
+// moveTo moves a node to the place of the id that it answered with. It returns nil if that
+// id is taken, or ours.
+func (l *Lookup) moveTo(c *candidate, node id.ID) *candidate {
 	known := !c.ID.IsZero()
 	if known {
 		c.state = dead
@@ -436,15 +436,15 @@ func (l *Lookup) rehome(c *candidate, node id.ID) *candidate {
 	return n
 }
 
-// land takes a candidate out of the air.
-func (l *Lookup) land(c *candidate) {
+// endFlight ends the query to a candidate.
+func (l *Lookup) endFlight(c *candidate) {
 	delete(l.flight, c.Addr)
 	if c.state == asked {
 		l.slots--
 	}
 }
 
-// Fail records that the node at addr will not answer.
+// Fail records that the node at addr has not answered.
 func (l *Lookup) Fail(now mono.Time, addr netip.AddrPort) {
 	if c := l.flight[addr]; c != nil {
 		l.fail(c)
@@ -453,14 +453,14 @@ func (l *Lookup) Fail(now mono.Time, addr netip.AddrPort) {
 }
 
 func (l *Lookup) fail(c *candidate) {
-	l.land(c)
+	l.endFlight(c)
 	c.state = dead
 	l.stats.Failed++
 	l.discredit(c)
 }
 
-// discredit counts a dead candidate against who named it. A source of nothing
-// but dead nodes loses what it still has in the list.
+// discredit counts a dead candidate against the node that named it. When a source has named
+// dead nodes only, its other candidates are dropped.
 func (l *Lookup) discredit(c *candidate) {
 	if c.source < 0 {
 		return
@@ -481,9 +481,9 @@ func (l *Lookup) discredit(c *candidate) {
 	}
 }
 
-// Done reports whether the lookup is over. Replies that come later are still
-// taken: they can add values and tokens.
+// Done reports whether the lookup is over. Later replies are still taken: they can add
+// values and tokens.
 func (l *Lookup) Done() bool { return l.done }
 
-// Stats is what the lookup did so far.
+// Stats returns the counters of the lookup.
 func (l *Lookup) Stats() Stats { return l.stats }

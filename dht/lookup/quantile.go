@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// quantile estimates the 90th percentile of the latest round trips. It is asked
-// for far more often than it learns.
+// quantile estimates the 90th percentile of the latest round trips. It is read far more
+// often than it is updated.
 type quantile struct {
 	ring   [32]time.Duration
 	n      int
@@ -22,5 +22,5 @@ func (q *quantile) add(d time.Duration) {
 	q.latest = s[min(n-1, n*9/10)]
 }
 
-// p90 is the estimate; three samples are too few for one.
+// p90 returns the estimate. Three samples are too few for one.
 func (q *quantile) p90() (time.Duration, bool) { return q.latest, q.n > 3 }

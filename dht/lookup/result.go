@@ -1,18 +1,18 @@
 package lookup
 
-// Closest is the k closest nodes that answered, closest first, each with the
-// token that it gave. Where the neighbourhood is forged it is k nodes of it, the k
-// closest of the others, and those that Widen added.
+// Closest returns the k closest nodes that answered, closest first, each with the token that
+// it gave. If the neighbourhood is forged, these are k nodes of it, the k closest of the
+// others, and those that Widen added.
 func (l *Lookup) Closest() []Node { return l.first(func(*candidate) bool { return true }) }
 
-// Takers is the k closest nodes that take an announce or an item: those of
-// Closest would be, had the ones without a token not answered. BEP 33: without
-// one a node indicates that it currently cannot accept announces, and others are
-// to be told in its place.
+// Takers returns the k closest nodes that gave a token, and so take an announce or an item.
+// BEP 33: a node without a token indicates that it currently cannot accept announces, and
+// the announce goes to other nodes in its place.
 func (l *Lookup) Takers() []Node {
 	return l.first(func(c *candidate) bool { return len(c.Token) > 0 })
 }
 
+// first returns the k closest nodes that answered and that count accepts.
 func (l *Lookup) first(count func(*candidate) bool) []Node {
 	var ns []Node
 	zone, others := 0, 0

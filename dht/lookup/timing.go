@@ -7,7 +7,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// soft is how long an answer may take before its slot is given on.
+// soft returns the soft timeout: a node that takes longer loses its slot.
 func (l *Lookup) soft() time.Duration {
 	d, ok := l.rtt.p90()
 	if !ok {
@@ -16,18 +16,17 @@ func (l *Lookup) soft() time.Duration {
 	return min(max(d+d/16, minSoft), l.cfg.Hard)
 }
 
-// grace is how long the end of the lookup waits for a node among the closest.
-// Its slot has long been given on; a little more patience finds most of the
-// last tenth.
+// grace returns how long the end of the lookup waits for one of the closest nodes. It is a
+// little longer than the soft timeout, which finds most of the slowest tenth.
 func (l *Lookup) grace() time.Duration {
 	d := l.soft()
 	return min(d+d/16, l.cfg.Hard)
 }
 
-// Tick is for a caller that cannot ask anybody now: time has passed all the same.
+// Tick applies the timeouts, for a caller that cannot send now.
 func (l *Lookup) Tick(now mono.Time) { l.expire(now) }
 
-// expire applies the timeouts that have passed.
+// expire applies the timeouts.
 func (l *Lookup) expire(now mono.Time) {
 	soft := l.soft()
 	each := func(c *candidate) {
@@ -49,8 +48,7 @@ func (l *Lookup) expire(now mono.Time) {
 	l.settle(now)
 }
 
-// settle decides whether the lookup is over: nothing closer is left to ask or
-// to wait for.
+// settle decides whether the lookup is over: no closer node is left to ask or to wait for.
 func (l *Lookup) settle(now mono.Time) {
 	l.now = max(l.now, now)
 	if l.done {
@@ -60,14 +58,13 @@ func (l *Lookup) settle(now mono.Time) {
 		l.done = true
 		return
 	}
-	if answers, ready := l.closestAnswered(); ready && (answers >= l.cfg.K || now >= l.patience(answers)) {
+	if answers, ready := l.closestAnswered(); ready && (answers >= l.cfg.K || now >= l.lateUntil(answers)) {
 		l.done = true
 	}
 }
 
-// closestAnswered counts the answers among the k closest that count and, where
-// the neighbourhood is forged, those beside it, and reports whether none of these
-// is still to be asked or waited for.
+// closestAnswered counts the answers of the k closest nodes and, if the neighbourhood is
+// forged, of those beside it. It reports whether none of these is left to ask or to wait for.
 func (l *Lookup) closestAnswered() (answers int, ready bool) {
 	grace := l.grace()
 	for _, c := range l.list {
@@ -86,7 +83,7 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 				return answers, false
 			}
 		case fresh:
-			if l.flight[c.Addr] != nil || l.crowded(c) {
+			if l.flight[c.Addr] != nil || l.isSubnetUsed(c) {
 				continue
 			}
 			return answers, false
@@ -103,10 +100,10 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 	return answers, true
 }
 
-// patience is how long the stragglers of a small or broken network are waited
-// for: fewer than k nodes have answered and nobody else is left to ask. Without
-// any answer at all each of them has until its hard timeout.
-func (l *Lookup) patience(answers int) mono.Time {
+// lateUntil returns until when the lookup waits for late nodes in a small or broken network:
+// fewer than k nodes have answered and no other is left to ask. If no node has answered at
+// all, each has until its hard timeout.
+func (l *Lookup) lateUntil(answers int) mono.Time {
 	last := mono.Time(-1 << 62)
 	for _, c := range slices.Concat(l.list, l.seeds) {
 		if c.state == late {
@@ -119,7 +116,7 @@ func (l *Lookup) patience(answers int) mono.Time {
 	return last.Add(min(4*l.soft(), l.cfg.Hard))
 }
 
-// Deadline is when Next must be called again though nothing came in.
+// Deadline returns when Next must be called again although no reply has come.
 func (l *Lookup) Deadline() mono.Time {
 	if l.done {
 		return mono.Never
@@ -140,7 +137,7 @@ func (l *Lookup) Deadline() mono.Time {
 	}
 	if waiting && l.slots == 0 {
 		if answers, ready := l.closestAnswered(); ready {
-			at = min(at, l.patience(answers))
+			at = min(at, l.lateUntil(answers))
 		}
 	}
 	return at
