@@ -16,10 +16,9 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Announcer keeps many torrents announced, each at least every 20 minutes where
-// the send rate allows it: one announce.Scheduler for each family, whose
-// queries it sends. It leaves a fifth of the node's rate to lookups. It ends
-// with its DHT.
+// Announcer keeps many torrents announced, each at least every 20 minutes if the send rate
+// allows it. It sends the queries of one announce.Scheduler for each family. It leaves a
+// fifth of the node's rate to lookups. It ends with its DHT.
 type Announcer struct {
 	d    *DHT
 	legs []*announceLeg
@@ -27,21 +26,20 @@ type Announcer struct {
 	mu       sync.Mutex
 	torrents map[id.ID]*Announcement
 
-	calls sync.Mutex // held while a caller's function runs
+	calls sync.Mutex // held while Found or Done runs
 }
 
-// Announcement is what an Announcer says of an infohash, and who hears what
-// comes of it.
+// Announcement is what an Announcer announces of an infohash, and who gets the results.
 type Announcement struct {
 	Port uint16
-	Seed bool // BEP 33: we have all of it
-	// Told4 and Told6 say that the closest nodes of a family have just been told,
-	// by DHT.Announce.
+	Seed bool // BEP 33: we have the whole torrent
+	// Told4 and Told6 say that the closest nodes of a family have just got an announce
+	// from DHT.Announce.
 	Told4, Told6 bool
-	// Found hears of peers that others announced, Done of each announce in a
-	// family that ended: how many nodes took it. Both may be nil. They are never
-	// called at the same time nor after the infohash was removed, and must neither
-	// block nor call the function that removes it.
+	// Found gets peers that others announced. Done is called after each announce in one
+	// family, with the number of nodes that accepted it. Both may be nil. They are called
+	// one at a time, and never after the infohash was removed. They must neither block nor
+	// call the function that removes it.
 	Found Found
 	Done  func(accepted int)
 }
@@ -50,15 +48,15 @@ type Announcement struct {
 type announceLeg struct {
 	a       *Announcer
 	f       *family
-	poke    chan struct{} // something has changed: look again
+	poke    chan struct{} // something has changed: run step
 	offline atomic.Bool
 
 	mu   sync.Mutex
 	s    *announce.Scheduler
-	news []news // for the owners of torrents
+	news []news // to deliver to the owners of torrents
 }
 
-// news is peers of an infohash, or else the end of an announce.
+// news is peers of an infohash, or the end of an announce.
 type news struct {
 	infohash id.ID
 	from     netip.AddrPort // the node that named peers
@@ -67,8 +65,7 @@ type news struct {
 	accepted int
 }
 
-// NewAnnouncer starts an announcer without torrents. A node needs no more than
-// one.
+// NewAnnouncer starts an Announcer without torrents. A node needs one only.
 func NewAnnouncer(d *DHT) *Announcer {
 	a := &Announcer{d: d, torrents: make(map[id.ID]*Announcement)}
 	for _, f := range d.families {
@@ -77,7 +74,7 @@ func NewAnnouncer(d *DHT) *Announcer {
 		l.s = announce.New(announce.Config{
 			Own:     f.table.ID(),
 			Rate:    announceShare * d.cfg.Rate / float64(len(d.families)),
-			Timeout: 2 * hardTimeout, // query reports failure earlier
+			Timeout: 2 * hardTimeout, // transactions fail earlier
 			Relaxed: f.relaxed,
 			Start:   l.start,
 			Found: func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort) {
@@ -96,9 +93,9 @@ func NewAnnouncer(d *DHT) *Announcer {
 	return a
 }
 
-// Add has an infohash announced from now on, the first time at once unless the
-// closest nodes have been told. Adding an infohash again replaces what was said
-// before: the function that removes it is then the latest one.
+// Add announces an infohash from now on. The first announce is made at once, unless Told4 or
+// Told6 says that it has been made. Adding an infohash again replaces its Announcement; then
+// only the latest remove function removes it.
 func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	t := &what
 	a.mu.Lock()
@@ -110,7 +107,7 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 			told = what.Told6
 		}
 		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Port, Seed: what.Seed, Told: told})
-		// What we know ourselves need not wait for the first announce.
+		// Peers that were announced to us are delivered before the first announce.
 		l.news = append(l.news, news{infohash: infohash})
 		l.mu.Unlock()
 		l.wake()
@@ -136,7 +133,7 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 
 func (l *announceLeg) wake() { nudge(l.poke) }
 
-// nudge fills a channel that holds one.
+// nudge wakes the reader of a channel with room for one element.
 func nudge(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -144,7 +141,7 @@ func nudge(c chan<- struct{}) {
 	}
 }
 
-// run sends what the scheduler wants sent, for as long as the node lives.
+// run sends the queries of the scheduler until the node closes.
 func (l *announceLeg) run() {
 	d := l.a.d
 	timer := time.NewTimer(0)
@@ -166,8 +163,7 @@ func (l *announceLeg) run() {
 	}
 }
 
-// step sends what is due and delivers the news. It returns how long it can do
-// without us.
+// step sends what is due and delivers the news. It returns the time until the next step.
 func (l *announceLeg) step() time.Duration {
 	d := l.a.d
 	d.mu.Lock()
@@ -189,8 +185,8 @@ func (l *announceLeg) step() time.Duration {
 	return min(max(at.Sub(now), 0), time.Hour)
 }
 
-// due sends the queries that are due and have a flow to take, and tells when the
-// next will be.
+// due sends the queries that are due and for which a flow is free. It returns when the next
+// one is due.
 func (l *announceLeg) due(now mono.Time) mono.Time {
 	d := l.a.d
 	for {
@@ -208,8 +204,7 @@ func (l *announceLeg) due(now mono.Time) mono.Time {
 	}
 }
 
-// rate is our share of the packets: a family that nobody answers in needs none
-// worth mentioning.
+// rate returns our share of the packet rate. A family that is offline needs almost nothing.
 func (l *announceLeg) rate() float64 {
 	online := 1
 	for _, o := range l.a.legs {
@@ -220,7 +215,7 @@ func (l *announceLeg) rate() float64 {
 	return announceShare * l.a.d.cfg.Rate / float64(online)
 }
 
-// start is the nodes of the table that a visit begins with.
+// start returns the nodes of the table that a visit begins with.
 func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
 	d := l.a.d
 	d.mu.Lock()
@@ -231,7 +226,7 @@ func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
 	return nodes
 }
 
-// ask sends one query and reports what comes of it.
+// ask queues one query, whose outcome goes to the scheduler.
 func (l *announceLeg) ask(q announce.Query) {
 	tx := &transaction{to: q.Addr, method: "get_peers"}
 	if q.Kind == announce.AnnouncePeer {
@@ -256,7 +251,7 @@ func (l *announceLeg) ask(q announce.Query) {
 	l.a.d.mu.Unlock()
 }
 
-// nodes are the nodes of our family that a response names.
+// nodes returns the nodes of our family that a response names.
 func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 	b, size := m.Response.Nodes, krpc.NodeLen4
 	if l.f.v6 {
@@ -270,7 +265,7 @@ func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 	return nodes
 }
 
-// peers are the peers of a response that can be such.
+// peers returns the usable peers of a response.
 func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
 	for a := range m.Response.Peers() {
 		if addrs.IsUsable(a, l.f.relaxed) {
@@ -280,9 +275,9 @@ func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
 	return peers
 }
 
-// deliver hands news to the owner of the torrent. With the news of an announce
-// that ended or begins go the peers that were announced to ourselves: in a
-// network of few nodes we are one of the closest.
+// deliver passes news to the owner of the torrent. At the beginning and at the end of an
+// announce it also passes the peers that were announced to us: in a small network we are
+// one of the closest nodes.
 func (l *announceLeg) deliver(now mono.Time, n news) {
 	l.a.calls.Lock()
 	defer l.a.calls.Unlock()
@@ -296,7 +291,7 @@ func (l *announceLeg) deliver(now mono.Time, n news) {
 		l.f.announceSelf(now, n.infohash, t.Port, t.Seed)
 		n.peers = l.f.stored(n.infohash)
 	}
-	if n.peers = l.others(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
+	if n.peers = l.excludeSelf(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
 		t.Found(n.from, n.peers)
 	}
 	if n.over && t.Done != nil {
@@ -304,8 +299,8 @@ func (l *announceLeg) deliver(now mono.Time, n news) {
 	}
 }
 
-// others is the peers that are not ourselves.
-func (l *announceLeg) others(peers []netip.AddrPort, port uint16) []netip.AddrPort {
+// excludeSelf returns the peers without our own address.
+func (l *announceLeg) excludeSelf(peers []netip.AddrPort, port uint16) []netip.AddrPort {
 	l.a.d.mu.Lock()
 	self := netip.AddrPortFrom(l.f.self(), port)
 	l.a.d.mu.Unlock()
@@ -318,18 +313,18 @@ func (l *announceLeg) others(peers []netip.AddrPort, port uint16) []netip.AddrPo
 	return kept
 }
 
-// AnnouncerStats is the state of an announcer.
+// AnnouncerStats is the state of an Announcer.
 type AnnouncerStats struct {
 	Torrents int
-	Late     int // announced longer ago than 20 minutes, in any family that is online
-	// Interval is the time in which all torrents come round. Stretched says
-	// that this is more than 20 minutes: the rate cannot carry so many.
+	Late     int // announced longer ago than 20 minutes in some family that is online
+	// Interval is the time in which all torrents are announced once. Stretched says that
+	// it is more than 20 minutes: the rate is too low for so many.
 	Interval  time.Duration
 	Stretched bool
 	V4, V6    announce.Stats
 }
 
-// Stats is the state of the announcer now.
+// Stats returns the current state.
 func (a *Announcer) Stats() AnnouncerStats {
 	a.mu.Lock()
 	st := AnnouncerStats{Torrents: len(a.torrents)}
@@ -352,8 +347,8 @@ func (a *Announcer) Stats() AnnouncerStats {
 	return st
 }
 
-// Late is the torrents whose announce in some family that is online is older
-// than 20 minutes.
+// Late returns the torrents whose announce in some family that is online is older than 20
+// minutes.
 func (a *Announcer) Late() (late []id.ID) {
 	seen := make(map[id.ID]bool)
 	for _, l := range a.legs {

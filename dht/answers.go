@@ -12,8 +12,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// answers is what we answer queries from: the tables of both families, and the
-// peers and items that were entrusted to us. d.mu guards it.
+// answers answers the queries of other nodes: from the tables of both families, and from the
+// peers and items that others stored here. d.mu guards it.
 type answers struct {
 	*respond.Responder
 	store   *store.Store
@@ -32,7 +32,7 @@ func newAnswers(d *DHT, random *rand.Rand) answers {
 		}
 	}
 	if private {
-		cfg.Rate = -1 // a network of one machine has one address
+		cfg.Rate = -1 // all nodes on one machine share an address
 	}
 	keep := d.cfg.Store
 	keep.ManyPerIP = keep.ManyPerIP || private
@@ -45,11 +45,10 @@ func newAnswers(d *DHT, random *rand.Rand) answers {
 	return a
 }
 
-// maxStored is how many of the peers that were announced to us a lookup of our
-// own takes at most.
+// maxStored is the maximum of peers announced to us that one of our own lookups takes.
 const maxStored = 200
 
-// stored is the peers of an infohash that were announced to us.
+// stored returns the peers of an infohash that were announced to us.
 func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 	size := krpc.PeerLen4
 	if f.v6 {
@@ -64,8 +63,8 @@ func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 	return peers
 }
 
-// announceSelf keeps our own announce for those who ask us, if we know our
-// address: in a network of few nodes we are one of the closest ourselves.
+// announceSelf stores our own announce for nodes that ask us, if we know our address: in a
+// small network we are one of the closest nodes.
 func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed bool) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -74,8 +73,8 @@ func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed b
 	}
 }
 
-// putSelf keeps an item of ours for those who ask us: in a network of few nodes we
-// are one of the closest ourselves.
+// putSelf stores our own item for nodes that ask us: in a small network we are one of the
+// closest nodes.
 func (d *DHT) putSelf(item Item) {
 	if d.cfg.ReadOnly {
 		return
@@ -92,7 +91,7 @@ func (d *DHT) putSelf(item Item) {
 	}
 }
 
-// ownItem is what others have put here.
+// ownItem returns the item that is stored here.
 func (d *DHT) ownItem(target id.ID, salt []byte) (Item, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,8 +106,8 @@ func (d *DHT) ownItem(target id.ID, salt []byte) (Item, bool) {
 	return i, true
 }
 
-// self is our address: the one that we listen on, or what others see. The
-// caller holds d.mu.
+// self returns our address: the one that we listen on, or the external one. The caller holds
+// d.mu.
 func (f *family) self() netip.Addr {
 	if ip := f.conn.LocalAddr().Addr().Unmap(); !ip.IsUnspecified() {
 		return ip

@@ -16,15 +16,14 @@ import (
 // resolveTimeout bounds one DNS query.
 const resolveTimeout = 10 * time.Second
 
-// What DNS can make us keep: addresses in all, and of one host.
+// Limits on the addresses that DNS returns: in all, and for one host.
 const (
 	maxBootstrap = 64
 	maxPerHost   = 6
 )
 
-// bootstrap knows the addresses of the bootstrap hosts, as they become known:
-// every host is resolved at the same time, each address is used as soon as it
-// is there, and all that a dead host or a bad answer costs is itself.
+// bootstrap resolves the bootstrap hosts, all at the same time. Each address is used as soon
+// as it is known, and a host that fails does not affect the others.
 type bootstrap struct {
 	mu      sync.Mutex
 	addrs   []netip.AddrPort
@@ -37,8 +36,7 @@ func (b *bootstrap) init(d *DHT) {
 	b.resolve(d)
 }
 
-// resolve asks for the addresses of every host. Literal addresses are there at
-// once.
+// resolve starts resolving every host. IP addresses are known at once.
 func (b *bootstrap) resolve(d *DHT) {
 	for _, hostport := range d.cfg.Bootstrap {
 		host, portText, _ := net.SplitHostPort(hostport) // validated
@@ -46,7 +44,7 @@ func (b *bootstrap) resolve(d *DHT) {
 		if err != nil {
 			p, err := net.LookupPort("udp", portText)
 			if err != nil {
-				d.log.Warn("a bootstrap host has no usable port", "host", hostport, "error", err)
+				d.log.Warn("a bootstrap host has an invalid port", "host", hostport, "error", err)
 				continue
 			}
 			port = uint64(p)
@@ -75,7 +73,7 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, ip := range ips[:min(len(ips), maxPerHost)] {
-		// Bootstrap hosts are the user's word: a private one is fine.
+		// The user has chosen the bootstrap hosts: private addresses are allowed.
 		a := netip.AddrPortFrom(ip.Unmap(), port)
 		if addrs.IsUsable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {
 			b.addrs = append(b.addrs, a)
@@ -86,15 +84,15 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.changed = make(chan struct{})
 }
 
-// names reports whether a is an address that the user named.
+// names reports whether a is an address of a bootstrap host.
 func (b *bootstrap) names(a netip.AddrPort) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Contains(b.addrs, a)
 }
 
-// known is what is known so far, whether more may come, and a channel that
-// tells when that has changed.
+// known returns the addresses that are known so far, whether more may come, and a channel that
+// is closed when that changes.
 func (b *bootstrap) known(v6 bool) (seeds []lookup.Node, more bool, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -19,12 +19,12 @@ import (
 	"seedbed/internal/id"
 )
 
-// The operations of a client, for people and programs that want to know what
-// the network said: Ping, FindNode, GetPeers, AnnouncePeer, Get, Put, Sample.
-// All but Ping are the one lookup with another question, and keep of every answer the
-// client's name, our address as the node sees it and what it returned.
+// These operations report what each node answered: Ping, FindNode, GetPeers, AnnouncePeer,
+// Get, Put, Sample. All except Ping are one lookup with different queries. For every
+// answer they record the name of the client, our address as the node sees it, and what it
+// returned.
 
-// ErrNoFamily is an address of a family that we have no socket of.
+// ErrNoFamily is the error for an address of a family that we have no socket for.
 var ErrNoFamily = errors.New("dht: no socket of that address family")
 
 // Contact is a node that answered.
@@ -32,23 +32,23 @@ type Contact struct {
 	ID       id.ID
 	Addr     netip.AddrPort
 	RTT      time.Duration
-	Client   string         // "v": two letters and a version in hex; "" if it did not say
-	External netip.AddrPort // our address as it sees it (BEP 42); port 0 if it left that out
+	Client   string         // "v": two letters and a version in hex; "" if absent
+	External netip.AddrPort // our address as the node sees it (BEP 42); port 0 if absent
 	Secure   bool           // its id fits its address (BEP 42)
 }
 
-// Report is what a lookup did.
+// Report is the result of a lookup.
 type Report struct {
 	Target   id.ID
 	Asked    int           // nodes asked
-	Answered int           // that answered
-	Failed   int           // that refused or stayed silent, as far as we waited
-	First    time.Duration // until the first answer
+	Answered int           // nodes that answered
+	Failed   int           // nodes that refused, or did not answer while the lookup ran
+	First    time.Duration // time until the first answer
 	Took     time.Duration
-	Closest  []Contact // that answered, in order: of each family the 8 closest, or all if it was cut short
+	Closest  []Contact // of each family the 8 closest that answered, in order; all that answered if the lookup was cancelled
 }
 
-// Distance is how many leading bits the closest node shares with the target.
+// Distance returns how many leading bits the closest node shares with the target.
 func (r *Report) Distance() (bits int, ok bool) {
 	if len(r.Closest) == 0 {
 		return 0, false
@@ -69,7 +69,7 @@ func contact(addr netip.AddrPort, m *krpc.Message, rtt time.Duration) Contact {
 	}
 }
 
-// client makes "v" readable: "LT 0207".
+// client returns "v" in readable form: "LT 0207".
 func client(v []byte) string {
 	letter := func(c byte) bool { return c >= '!' && c <= '~' }
 	switch {
@@ -81,7 +81,7 @@ func client(v []byte) string {
 	return hex.EncodeToString(v[:min(len(v), 16)])
 }
 
-// familyOf is our half of the DHT that an address belongs to.
+// familyOf returns the family of an address, or nil if we have no socket for it.
 func (d *DHT) familyOf(addr netip.Addr) *family {
 	for _, f := range d.families {
 		if f.v6 == addr.Is6() {
@@ -91,7 +91,7 @@ func (d *DHT) familyOf(addr netip.Addr) *family {
 	return nil
 }
 
-// Ping asks the node at addr whether it is there.
+// Ping pings the node at addr.
 func (d *DHT) Ping(ctx context.Context, addr netip.AddrPort) (Contact, error) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	f := d.familyOf(addr.Addr())
@@ -115,14 +115,14 @@ type NodeInfo struct {
 	ID     id.ID
 	Addr   netip.AddrPort
 	RTT    time.Duration
-	Silent time.Duration // since it answered last
-	Shared int           // leading bits that its id shares with ours
+	Silent time.Duration // time since its last answer
+	Shared int           // how many leading bits its id shares with ours
 	Good   bool
 	Secure bool
 }
 
-// Nodes is the routing tables of both families, the nodes that are closest to
-// our id last.
+// Nodes returns the nodes of the routing tables of both families. In each family those closest
+// to our id come last.
 func (d *DHT) Nodes() (out []NodeInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -137,7 +137,7 @@ func (d *DHT) Nodes() (out []NodeInfo) {
 	return out
 }
 
-// inquiry is one lookup that listens to every answer.
+// inquiry is a lookup that records every answer.
 type inquiry struct {
 	*traversal
 	onPeers  func([]netip.AddrPort)           // new ones
@@ -167,7 +167,7 @@ func (d *DHT) inquiry(method string, target id.ID) *inquiry {
 	return q
 }
 
-// run drives the lookup to its end.
+// run runs the lookup to its end.
 func (q *inquiry) run(ctx context.Context) (Report, error) {
 	select {
 	case q.d.searching <- struct{}{}:
@@ -198,7 +198,7 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 			}
 		}
 	}
-	if err != nil { // cut short: the closest are not known
+	if err != nil { // cancelled: the closest are not known
 		r.Answered = max(r.Answered, len(q.contacts))
 		r.Closest = slices.Collect(maps.Values(q.contacts))
 	}
@@ -206,17 +206,17 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 	return r, err
 }
 
-// Told is what became of a request to one of the closest nodes.
+// Told is the outcome of a request to one of the closest nodes.
 type Told struct {
 	Contact
 	Accepted bool
-	Kept     bool  // of an item: it came back as it was put
-	Err      error // why not accepted: a *RemoteError, ErrNoAnswer, or what the system said
+	Kept     bool  // a later get returned the item as it was put
+	Err      error // why it was not accepted: a *RemoteError, ErrNoAnswer, or an error of the system
 }
 
-// tell sends every one of the closest nodes that gave a token the request that
-// ask makes, all at once, and then, if it is accepted, asks check. Those that has
-// names need not be told. check and has may be nil.
+// tell sends a request to each of the closest nodes that gave a token, all at once. ask returns
+// the arguments for a node. If a node accepts the request, check reports whether it kept the
+// item. Nodes for which has is true are skipped. check and has may be nil.
 func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) *queryArgs,
 	check func(f *family, to netip.AddrPort) bool, has func(netip.AddrPort) bool) []Told {
 	type target struct {

@@ -1,20 +1,22 @@
-// Package dht is a node of the DHT (BEP 5, 32, 42, 43): the shell around the
-// pure rooms dht/table, dht/lookup, dht/respond and dht/krpc.
+// Package dht is a node of the DHT (BEP 5, 32, 42, 43): the UDP shell around the pure
+// packages dht/table, dht/lookup, dht/announce, dht/respond and dht/krpc.
 //
-// It handles the KRPC datagrams of the sockets that it is given, one for each
-// address family; each family is a DHT of its own (BEP 32) with its own
-// id and table. Every datagram is scanned once. Queries are answered in
-// place from our tables. A response is taken only if we asked that address
-// under that unguessable transaction id. All queries of ours, those of lookups,
-// announces, items and upkeep, take one way (transactions.go). Their arguments and
-// what items and counts return are of the types of anacrolix/dht (krpc, bep44).
+// It handles the KRPC datagrams of the sockets that it is given, one for each address
+// family. Each family is a DHT of its own (BEP 32) with its own id and table. Every
+// datagram is scanned once. Queries are answered in place from our tables. A response is
+// accepted only from the address that was asked, with the transaction id that the query
+// had, which nobody can guess.
 //
-// Nothing here trusts or waits for a single node: bootstrap hosts are resolved
-// and asked all at once, and a lookup that begins before anybody has answered
-// asks the bootstrap addresses themselves.
+// All our queries, those of lookups, announces, items and upkeep, take one path
+// (transactions.go). Their arguments, and what items and counts return, have the types of
+// anacrolix/dht (krpc, bep44).
 //
-// Close ends every goroutine, running lookups included, and closes the
-// connections. All methods may be called from any goroutine.
+// Nothing here depends on or waits for a single node. Bootstrap hosts are resolved and
+// asked all at once. A lookup that begins before any node is known asks the bootstrap
+// addresses themselves.
+//
+// Close ends every goroutine and every running lookup, and closes the sockets. All methods
+// may be called from any goroutine.
 package dht
 
 import (
@@ -40,36 +42,36 @@ import (
 
 // Config of a DHT node. Only Conns is required.
 type Config struct {
-	// Conns are the sockets, at most one for each family, whose KRPC datagrams the
-	// node handles. Close closes them.
+	// Conns are the sockets whose KRPC datagrams the node handles, at most one for each
+	// family. Close closes them.
 	Conns []*netx.Socket
-	// Bootstrap are the hosts ("name:port") to ask when nobody is known.
+	// Bootstrap are the hosts ("name:port") to ask while no node is known.
 	Bootstrap []string
-	// Resolve finds the addresses of a bootstrap host; nil: the system's resolver.
+	// Resolve returns the addresses of a bootstrap host; nil: the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Nodes were saved by an earlier run.
+	// Nodes are those that SavedNodes returned in an earlier run.
 	Nodes []SavedNode
 	// ID4 and ID6 are our ids of an earlier run; zero: new ones.
 	ID4, ID6 id.ID
 	// ReadOnly keeps us out of other nodes' tables and answers no queries (BEP 43).
 	ReadOnly bool
-	// Private lifts the rules that keep forged neighbourhoods and martian
-	// addresses out. It is implied where the local address is private or
-	// loopback, and where all bootstrap hosts are given as such addresses.
+	// Private turns off the rules against forged neighbourhoods and special-purpose
+	// addresses. It is implied if the local address is private or loopback, or if all
+	// bootstrap hosts are given as such addresses.
 	Private bool
-	// EnforceID answers a node whose id does not fit its address with an error
-	// (BEP 42) instead of merely preferring others.
+	// EnforceID answers a node whose id does not fit its address with an error (BEP 42).
+	// Otherwise such nodes are served, and others are preferred.
 	EnforceID bool
-	// Store is how much we keep for others; zero fields mean libtorrent's caps.
+	// Store limits what we store for other nodes; zero fields mean libtorrent's limits.
 	Store store.Config
-	// Rate is how many queries we send a second at most, over both families;
+	// Rate is the maximum of queries that we send a second, in both families together;
 	// 0: 250.
 	Rate float64
-	// Flows is how many addresses we ask within rate.FlowTime at most, so that
-	// the table of a home router has room for others; 0: 500, negative: no limit.
-	// A node of a private network has none: no router is on its way.
+	// Flows is the maximum of addresses that we ask within rate.FlowTime, so that we do
+	// not fill the connection table of a home router; 0: 500, negative: no limit. A
+	// private network has no limit, because no router is in between.
 	Flows int
-	// Logger takes what a user may want to know; nil: nobody does.
+	// Logger gets what a user may want to know; nil: no log.
 	Logger *slog.Logger
 }
 
@@ -110,7 +112,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// private reports whether the node is meant for a private network.
+// private reports whether the node belongs to a private network.
 func (c *Config) private() bool {
 	if c.Private {
 		return true
@@ -123,11 +125,11 @@ func (c *Config) private() bool {
 	return len(c.Bootstrap) > 0
 }
 
-// IsPrivate reports whether the node is meant for a private network: Config.Private
-// says so, or every bootstrap address is a private one.
+// IsPrivate reports whether the node belongs to a private network: Config.Private is set,
+// or every bootstrap address is a private one.
 func (d *DHT) IsPrivate() bool { return d.cfg.private() }
 
-// SavedNode is a node worth remembering over a restart.
+// SavedNode is a node to start with after a restart.
 type SavedNode struct {
 	ID   id.ID
 	Addr netip.AddrPort
@@ -140,20 +142,20 @@ type DHT struct {
 	epoch    time.Time
 	families []*family
 
-	// mu guards the state of the families, the random source, flows and answers: a
-	// query may be told of the nodes of both.
+	// mu guards the state of both families, because a reply may name nodes of both, and
+	// the fields that follow.
 	mu      sync.Mutex
-	random  *rand.Rand // a keyed stream that nobody can foretell: transaction ids, tokens
+	random  *rand.Rand // unpredictable: transaction ids and tokens come from it
 	answers answers
 	flows   tokens.Flows
-	asked   *tokens.Sources // unanswered queries, by address
+	asked   *tokens.Sources // limits unanswered queries by address
 	outbox  outbox
 
 	boot    bootstrap
 	ready   chan struct{}
 	isReady sync.Once
 
-	// ctx is the life of the node; wg counts every goroutine of ours.
+	// ctx ends when the node closes; wg counts all goroutines of the node.
 	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -161,18 +163,18 @@ type DHT struct {
 	dead bool
 
 	lookups   lookupCounters
-	searching chan struct{} // slots of Lookup
-	telling   chan struct{} // slots of Announce
+	searching chan struct{} // limits concurrent lookups
+	telling   chan struct{} // limits concurrent announces
 }
 
-// Lookups and announces that run at a time, each; the others wait for their
-// turn. More would outrun the send rate, and then live nodes look slow or dead.
+// maxTraversals is how many lookups, and how many announces, run at a time. More would
+// exceed the send rate, and then live nodes would seem slow or dead.
 const maxTraversals = 6
 
-// ErrClosed is what every method returns after Close.
+// ErrClosed is the error of every method after Close.
 var ErrClosed = errors.New("dht: closed")
 
-// New starts a node on the connections and lets it find its neighbours.
+// New starts a node on the sockets. It begins to find its neighbours at once.
 func New(cfg Config) (*DHT, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -207,7 +209,7 @@ func New(cfg Config) (*DHT, error) {
 	return d, nil
 }
 
-// spawn runs fn as a goroutine of the node, unless it is closing.
+// spawn runs fn as a goroutine of the node. It returns false if the node is closing.
 func (d *DHT) spawn(fn func()) bool {
 	d.life.Lock()
 	defer d.life.Unlock()
@@ -218,7 +220,7 @@ func (d *DHT) spawn(fn func()) bool {
 	return true
 }
 
-// Close ends the node and closes its connections.
+// Close ends the node and closes its sockets.
 func (d *DHT) Close() error {
 	d.life.Lock()
 	was := d.dead
@@ -238,14 +240,14 @@ func (d *DHT) Close() error {
 	return errors.Join(errs...)
 }
 
-// now is the time on the clock of the pure rooms.
+// now returns the time as the pure packages take it.
 func (d *DHT) now() mono.Time { return mono.From(d.epoch, time.Now()) }
 
-// Ready is closed once a first node has answered.
+// Ready returns a channel that is closed when the first node has answered.
 func (d *DHT) Ready() <-chan struct{} { return d.ready }
 
-// AddNode pings the address, and keeps the node if it answers: where PORT
-// messages, magnet links and .torrent files name nodes.
+// AddNode pings an address that a PORT message, a magnet link or a .torrent file names, and
+// keeps the node if it answers.
 func (d *DHT) AddNode(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, f := range d.families {
@@ -257,7 +259,7 @@ func (d *DHT) AddNode(addr netip.AddrPort) {
 	}
 }
 
-// SavedNodes is what to hand to the next run: the nodes that answered last.
+// SavedNodes returns the nodes to start with in the next run: those that answered last.
 func (d *DHT) SavedNodes() []SavedNode {
 	var out []SavedNode
 	for _, f := range d.families {
@@ -272,7 +274,7 @@ func (d *DHT) SavedNodes() []SavedNode {
 	return out
 }
 
-// ID is our id in the DHT of a family.
+// ID returns our id in the DHT of a family.
 func (d *DHT) ID(v6 bool) id.ID {
 	for _, f := range d.families {
 		if f.v6 == v6 {
@@ -284,7 +286,7 @@ func (d *DHT) ID(v6 bool) id.ID {
 	return id.ID{}
 }
 
-// YourIP counts what a peer says our address is (BEP 10's yourip) as its vote.
+// YourIP counts the vote of a peer that says what our address is (BEP 10's yourip).
 func (d *DHT) YourIP(voter, ours netip.Addr) {
 	voter, ours = voter.Unmap(), ours.Unmap()
 	for _, f := range d.families {

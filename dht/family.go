@@ -12,14 +12,14 @@ import (
 	tokens "seedbed/internal/rate"
 )
 
-// family is our node in the DHT of one address family.
+// family is the part of the node in one address family.
 type family struct {
 	d       *DHT
 	conn    *netx.Socket
 	v6      bool
 	relaxed bool
 
-	// Of handle alone, which is one call at a time.
+	// Only handle uses these. It runs one call at a time.
 	message  krpc.Message
 	out      []netx.Datagram
 	replies  []byte
@@ -27,29 +27,29 @@ type family struct {
 
 	// d.mu guards everything below.
 	table    *table.Table
-	former   []table.Node // of a time when the table was full enough
+	former   []table.Node // the table when it was last full enough
 	votes    table.Votes
 	external netip.Addr
 	pending  map[uint32]*transaction // the transaction table, by transaction id
-	pings    tokens.Bucket           // for nodes that asked us: anybody can forge these
-	hints    tokens.Bucket           // for nodes that peers and users named
+	pings    tokens.Bucket           // limits pings of nodes that asked us, whose addresses can be forged
+	hints    tokens.Bucket           // limits pings of nodes that peers and users named
 	pinging  map[netip.AddrPort]struct{}
 	counts   Counts
-	silence  int       // queries in a row that came to nothing
-	back     mono.Time // when an answer ended the last time offline
+	silence  int       // queries in a row that failed
+	back     mono.Time // when we were last online again
 
-	batch queryBatch // of dispatch alone
+	batch queryBatch // only dispatch uses it
 }
 
 const (
 	maxPinging = 128
-	pingRate   = 10 // pings a second of nodes that we only heard of, on the average
+	pingRate   = 10 // average pings a second of nodes that we have not asked before
 	pingBurst  = 64
 
-	// Queries that one IPv4 address or IPv6 /64 may leave unanswered.
+	// How many queries one IPv4 address or IPv6 /64 may leave unanswered.
 	silentRate    = 1 // a second
 	silentBurst   = 32
-	silentSources = 8192 // addresses that are told apart
+	silentSources = 8192 // addresses that are counted separately
 )
 
 func newFamily(d *DHT, conn *netx.Socket) *family {
@@ -75,7 +75,7 @@ func newFamily(d *DHT, conn *netx.Socket) *family {
 	return f
 }
 
-// handle takes a batch of datagrams. The replies leave as a batch.
+// handle processes a batch of datagrams, and sends the replies as a batch.
 func (f *family) handle(in []netx.Datagram) {
 	out, replies := f.out[:0], f.replies[:0]
 	f.d.mu.Lock()
@@ -100,8 +100,8 @@ func (f *family) handle(in []netx.Datagram) {
 	f.deliver()
 }
 
-// datagram takes one datagram, and appends the reply to it if it has one. The
-// caller holds d.mu, for a whole batch: it is some microseconds.
+// datagram processes one datagram and appends the reply to out, if there is one. The caller
+// holds d.mu for the whole batch, which takes some microseconds.
 func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *krpc.Message) []byte {
 	f.counts.In++
 	if err := krpc.Parse(b, m); err != nil {
@@ -132,7 +132,7 @@ func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *
 	return out
 }
 
-// vote counts what voter says our address is.
+// vote counts the vote of voter that our address is ours.
 func (f *family) vote(voter, ours netip.Addr) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -148,8 +148,8 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 		return
 	}
 	f.external = settled
-	f.d.log.Info("our address, as others see it", "address", settled)
-	// BEP 42: once the external address is known, the node id must fit it.
+	f.d.log.Info("external address found", "address", settled)
+	// BEP 42: once the external address is known, our id must fit it.
 	if f.relaxed || table.Secure(f.table.ID(), settled) {
 		return
 	}

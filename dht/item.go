@@ -19,8 +19,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// Item is a value of the DHT (BEP 44): immutable, found by the hash of the
-// value; or mutable, found by the hash of a public key and a salt.
+// Item is a value that is stored in the DHT (BEP 44). An immutable item is found by the hash
+// of its value, a mutable one by the hash of a public key and a salt.
 type Item struct {
 	Value   bencode.Value // encoded, at most 1000 bytes
 	Mutable bool
@@ -30,12 +30,12 @@ type Item struct {
 	Sig     [ed25519.SignatureSize]byte
 }
 
-// NewItem is an immutable item.
+// NewItem returns an immutable item.
 func NewItem(value bencode.Value) (Item, error) {
 	return Item{Value: value}, checkValue(value, nil)
 }
 
-// SignItem is a mutable item, signed.
+// SignItem returns a mutable item, signed.
 func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Value) (Item, error) {
 	if err := checkValue(value, salt); err != nil {
 		return Item{}, err
@@ -46,8 +46,8 @@ func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Valu
 	return i, nil
 }
 
-// checkValue refuses what no node would store. What we put is canonical, so
-// that a node which decodes and encodes it again keeps its hash.
+// checkValue returns an error for a value that no node would store. Values that we put are
+// canonical, so that a node that decodes and encodes one again keeps its hash.
 func checkValue(value bencode.Value, salt []byte) error {
 	if len(value) > krpc.MaxValue {
 		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), krpc.MaxValue)
@@ -61,8 +61,8 @@ func checkValue(value bencode.Value, salt []byte) error {
 	return nil
 }
 
-// Target is where the item is stored: BEP 44, the SHA-1 of the value, or of
-// the public key and the salt.
+// Target returns where the item is stored (BEP 44): at the SHA-1 of the value, or of the
+// public key and the salt.
 func (i *Item) Target() id.ID {
 	if !i.Mutable {
 		return store.ImmutableTarget(i.Value)
@@ -70,44 +70,44 @@ func (i *Item) Target() id.ID {
 	return ItemTarget(i.Key, i.Salt)
 }
 
-// ItemTarget is where the mutable items of a key are stored.
+// ItemTarget returns where the mutable items of a key and a salt are stored.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
 	return id.ID(bep44.MakeMutableTarget(key, salt))
 }
 
-// ItemFaults counts answers that came with an item and were not believed.
+// ItemFaults counts invalid items in answers.
 type ItemFaults struct {
 	Oversized int // a value above 1000 bytes
 	Wrong     int // a value or key that does not hash to the target
 	Unsigned  int // a signature that is missing or wrong
 }
 
-// Holder is a node that gave something for a target.
+// Holder is a node that has something stored at a target.
 type Holder struct {
 	Contact
 	Seq    int64 // of a mutable item
 	Newest bool  // it has the item that was found
-	Bad    bool  // what it gave was not believed
+	Bad    bool  // what it gave is invalid
 }
 
-// GetReport is what Get did.
+// GetReport is the result of Get.
 type GetReport struct {
 	Report
-	Item   *Item // the newest that was found, or nil
+	Item   *Item // the newest item found, or nil
 	Have   int   // nodes that have it
-	Older  int   // that have an older one
-	Forked bool  // two values are signed under its number
+	Older  int   // nodes that have an older one
+	Forked bool  // two values are signed with its sequence number
 	Faults ItemFaults
-	// Holders are the nodes that have something there, the closest first. With a
-	// number to be newer than, those that have nothing newer may be among them.
+	// Holders are the nodes that have something stored there, the closest first. If Get
+	// was given a seq, nodes that have nothing newer may be among them.
 	Holders []Holder
 }
 
-// Get finds the item at target (BEP 44). Found is called with it as soon as it
-// is there, and again when a node has a newer one; never at the same time. An
-// immutable item ends the search; of a mutable one all the closest nodes are
-// heard, since any may have an old one. salt is that of the item. With seq,
-// only items newer than that are wanted. found may be nil.
+// Get finds the item at target (BEP 44). It calls found as soon as a node returns the item,
+// and again when a node returns a newer one, one call at a time. An immutable item ends the
+// lookup. For a mutable one Get asks all the closest nodes, since any of them may have an old
+// one. salt is that of the item. With seq, Get looks for items newer than that only. found
+// may be nil.
 func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, found func(Item)) (GetReport, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -127,11 +127,11 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 	return out, err
 }
 
-// errEnough ends a search that has found all there is.
+// errEnough ends a lookup that has found an immutable item.
 var errEnough = errors.New("dht: found")
 
-// get is Get; has is what the nodes have at the target: an item as they gave it, or
-// the zero Item where it was not believed or not given.
+// get does what Get does. has is what each node has stored at the target: the item that it
+// gave, or the zero Item if that was invalid or missing.
 func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]Item, err error) {
 	has = make(map[netip.AddrPort]Item)
 	q.onAnswer = func(c Contact, r *akrpc.Return) {
@@ -145,7 +145,7 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 		case after != nil && i.Mutable && i.Seq <= *after, out.Item != nil && i.Seq < out.Item.Seq:
 			out.Older++
 		case out.Item != nil && i.Seq == out.Item.Seq:
-			out.Have++ // with two values of one number, the first counts
+			out.Have++ // of two values with one number, the first counts
 			out.Forked = out.Forked || !bytes.Equal(i.Value, out.Item.Value)
 		default:
 			if out.Item != nil {
@@ -171,7 +171,7 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 	return out, has, err
 }
 
-// judge reads the item of an answer, if it has one that belongs to the target.
+// judge returns the item of an answer if it has a valid one for the target.
 func (n *ItemFaults) judge(r *akrpc.Return, target id.ID, salt []byte) (i Item, ok bool) {
 	switch {
 	case r.V == nil:
@@ -196,26 +196,25 @@ func (n *ItemFaults) judge(r *akrpc.Return, target id.ID, salt []byte) (i Item, 
 	return i, true
 }
 
-// PutReport is what Put did.
+// PutReport is the result of Put.
 type PutReport struct {
-	GetReport // how the closest nodes were found, and what they had
+	GetReport // of the lookup before
 	Nodes     []Told
-	Accepted  int // nodes that took the item
-	Kept      int // of these, those that gave it back
+	Accepted  int // nodes that accepted the item
+	Kept      int // of these, those that returned it afterwards
 }
 
-// CASError is a stored item that has not the number that it was to be replaced
-// under. Nothing was put then: nodes that have no item yet would have taken the
-// new one (BEP 44).
+// CASError is the error if the stored item does not have the expected sequence number. Then
+// nothing was put: nodes that have no item yet would have accepted the new one (BEP 44).
 type CASError struct{ Stored, CAS int64 }
 
 func (e *CASError) Error() string {
-	return fmt.Sprintf("dht: number %d is stored, and was to be replaced only if it is %d", e.Stored, e.CAS)
+	return fmt.Sprintf("dht: the stored item has sequence number %d, not %d as expected: nothing was put", e.Stored, e.CAS)
 }
 
-// Put stores the item at the closest nodes of each family, and reads it back
-// from every one. cas is the number that a stored mutable item must have for it
-// to be replaced (BEP 44); nil replaces any that is older.
+// Put stores the item at the closest nodes of each family, and reads it back from each. cas
+// is the sequence number that a stored mutable item must have to be replaced (BEP 44); nil
+// replaces any older one.
 func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error) {
 	if err := checkValue(item.Value, item.Salt); err != nil {
 		return PutReport{}, err
@@ -231,8 +230,8 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 		return out, &CASError{Stored: g.Item.Seq, CAS: *cas}
 	}
 	out.put(ctx, q, item, func(to netip.AddrPort) *int64 {
-		// BEP 44: cas should not go to a node that did not return any data
-		// for the get. One that has an older item is to have the new one all the same.
+		// BEP 44: cas should not be sent to a node that did not return any data for
+		// the get. A node with an older item than that must get the new one too.
 		if i, stored := has[to]; !stored || cas != nil && i.Mutable && i.Seq < *cas {
 			return nil
 		}
@@ -241,7 +240,7 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	return out, ctx.Err()
 }
 
-// put tells the closest nodes, but for those that keep, and reads back.
+// put sends the item to the closest nodes for which keep is false, and reads it back.
 func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(netip.AddrPort) *int64, keep func(netip.AddrPort) bool) {
 	q.d.putSelf(item)
 	r.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) *queryArgs {
@@ -275,21 +274,21 @@ func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(net
 	}
 }
 
-// TendReport is what Tend did.
+// TendReport is the result of Tend.
 type TendReport struct {
 	PutReport
-	// Newer is an item of the same key and salt with a higher number, if there is
-	// one: nothing was put then.
+	// Newer is an item of the same key and salt with a higher sequence number, if there is
+	// one. Then nothing was put.
 	Newer *Item
-	// Fork is one with the same number and another value: whoever has the key has
-	// signed two.
+	// Fork is an item with the same sequence number and another value: the owner of the
+	// key has signed two.
 	Fork *Item
 	Told int // nodes that were sent the item
 }
 
-// Tend looks after a mutable item that was put before: it puts it again at those of
-// the closest nodes that lack it, or with all at every one, which makes them keep
-// it longer, and reads it back.
+// Tend keeps a mutable item alive that was put before. It puts the item again at those of the
+// closest nodes that lack it, and reads it back. With all it puts the item at every one,
+// which makes them keep it longer.
 func (d *DHT) Tend(ctx context.Context, item Item, all bool) (out TendReport, err error) {
 	target := item.Target()
 	q := d.inquiry("get", target)

@@ -10,10 +10,10 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Keeper keeps many mutable items alive (BEP 44): each is put at all of the closest
-// nodes every hour, and looked after in between, so that nodes which have become
-// closest get it soon. It takes a fifth of the node's rate: where that is too little
-// for so many items, they come round later, in order. It ends with its DHT.
+// Keeper keeps many mutable items alive (BEP 44). Each is put at all of the closest nodes
+// every hour. In between the Keeper checks it, so that nodes that have become closest get
+// it soon. It uses a fifth of the node's rate. If that is too little for all items, they
+// are put later, in order. It ends with its DHT.
 type Keeper struct {
 	d    *DHT
 	poke chan struct{}
@@ -21,24 +21,24 @@ type Keeper struct {
 	mu    sync.Mutex
 	items map[id.ID]*kept
 	queue keptQueue
-	slots int // rounds that may begin
+	slots int // free slots for rounds
 }
 
 const (
-	// putEvery is how often all the closest nodes are told: BEP 44 lets them forget
-	// an item after two hours, and has it put again every hour.
+	// putEvery is how often an item is put at all the closest nodes. BEP 44: they may
+	// drop an item after two hours, and it should be put again every hour.
 	putEvery = time.Hour
-	// tendEvery is how often it is looked whether the closest nodes have it.
+	// tendEvery is how often the Keeper checks that the closest nodes have an item.
 	tendEvery = 15 * time.Minute
-	// retryFirst is the wait after a round in which no node answered; it doubles.
+	// retryFirst is the wait after a failed round. It doubles each time.
 	retryFirst = 15 * time.Second
-	// keeperShare is the part of the node's rate that the keeper takes, and roundCost
-	// about what a round takes of it: a lookup, puts, and reading back.
+	// keeperShare is the share of the node's rate that the Keeper uses. roundCost is about
+	// how many queries a round takes: a lookup, puts, and reading back.
 	keeperShare = 0.2
 	roundCost   = 45
-	// keeperRounds are under way at once.
+	// keeperRounds is the maximum of rounds at a time.
 	keeperRounds = 4
-	// roundTimeout bounds one.
+	// roundTimeout bounds one round.
 	roundTimeout = 2 * time.Minute
 )
 
@@ -47,24 +47,24 @@ type kept struct {
 	item  Item
 	told  func(TendReport, error)
 	due   mono.Time
-	put   mono.Time // when all nodes were told last; 0: not yet
-	tries int       // in vain
+	put   mono.Time // when it was last put at all nodes; 0: not yet
+	tries int       // failed rounds in a row
 	index int       // in the queue; -1: not there
 	calls sync.Mutex
 	over  bool // guarded by calls
 }
 
-// NewKeeper starts a keeper without items. A node needs no more than one.
+// NewKeeper starts a Keeper without items. A node needs one only.
 func NewKeeper(d *DHT) *Keeper {
 	k := &Keeper{d: d, poke: make(chan struct{}, 1), items: make(map[id.ID]*kept), slots: keeperRounds}
 	d.spawn(k.run)
 	return k
 }
 
-// Keep has a signed item kept alive from now on. just says that it was put a moment
-// ago; otherwise it is put at once. told hears of every round; it may be nil, and is never
-// called after the function that ends the keeping has returned, nor may it call
-// that. An item of the same target takes the place of the one before.
+// Keep keeps a signed item alive from now on. It puts the item at once, unless just says that
+// it has been put a moment ago. told gets the result of each round. It may be nil, is never
+// called after stop has returned, and must not call stop. An item replaces the one with
+// the same target.
 func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop func()) {
 	c := &kept{item: item, told: told, index: -1}
 	now := k.d.now()
@@ -96,20 +96,20 @@ func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop 
 	}
 }
 
-// Len is the number of items.
+// Len returns the number of items.
 func (k *Keeper) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.items)
 }
 
-// spacing is the time between the beginnings of two rounds.
+// spacing returns the time from the start of one round to the start of the next.
 func (k *Keeper) spacing() time.Duration {
 	return time.Duration(roundCost / (keeperShare * k.d.cfg.Rate) * float64(time.Second))
 }
 
-// wait is the time until an item is looked after again: with some chance in it, so
-// that items which were begun together do not stay so.
+// wait returns the time until the next round of an item. It is partly random, so that items
+// that were added together spread out.
 func (k *Keeper) wait() time.Duration {
 	k.d.mu.Lock()
 	defer k.d.mu.Unlock()
@@ -132,7 +132,7 @@ func (k *Keeper) run() {
 	}
 }
 
-// step begins the round that is due, and tells how long there is none.
+// step begins the round that is due, and returns the time until the next one.
 func (k *Keeper) step(next *mono.Time) time.Duration {
 	now := k.d.now()
 	k.mu.Lock()
@@ -150,7 +150,7 @@ func (k *Keeper) step(next *mono.Time) time.Duration {
 	return k.spacing()
 }
 
-// round looks after one item.
+// round puts or checks one item.
 func (k *Keeper) round(c *kept) {
 	d := k.d
 	ctx, cancel := context.WithTimeout(d.ctx, roundTimeout)

@@ -9,17 +9,17 @@ import (
 	"seedbed/internal/id"
 )
 
-// LookupStats is what a lookup did, over both families.
+// LookupStats counts what a lookup did, in both families together.
 type LookupStats struct {
 	Asked    int           // queries sent
 	Answered int           // nodes that answered
-	Failed   int           // nodes that did not, as far as we waited
-	Closest  int           // of the closest nodes to the infohash, those that answered
+	Failed   int           // nodes that did not answer while the lookup ran
+	Closest  int           // of the nodes closest to the infohash, those that answered
 	Peers    int           // distinct peers found
 	Took     time.Duration // until the closest were known
 }
 
-// AnnounceStats is what an announce did.
+// AnnounceStats counts what an announce did.
 type AnnounceStats struct {
 	LookupStats
 	Sent      int // announce_peer queries
@@ -31,30 +31,28 @@ type lookupCounters struct {
 	running, asked, made atomic.Int64
 }
 
-// Found takes peers that a node named; from is not valid for those that were
-// announced to ourselves. It must not block.
+// Found gets the peers that a node named. from is not valid for peers that were announced
+// to our own node. It must not block.
 type Found func(from netip.AddrPort, peers []netip.AddrPort)
 
-// Lookup finds peers of an infohash in the DHT. found is called with peers as
-// they arrive, never at the same time; a peer that several nodes name comes as
-// often. Lookup returns when the closest nodes have answered. Asked is
-// 0 when no node is known at all.
+// Lookup finds peers of an infohash in the DHT. It calls found with peers as they arrive,
+// one call at a time. A peer that several nodes name is passed several times. Lookup returns
+// when the closest nodes have answered. Asked is 0 if no node is known.
 func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found Found) (LookupStats, error) {
 	s, err := d.peers(ctx, infohash, 0, false, found)
 	return s.LookupStats, err
 }
 
-// Announce finds peers as Lookup does, and tells the closest nodes that
-// we are one, on the TCP port given (BEP 5), and whether we have all of it
-// (BEP 33). Each family announces as soon as its own closest nodes are known.
-// found may be nil.
+// Announce finds peers as Lookup does, and announces us to the closest nodes as a peer on the
+// given TCP port (BEP 5); seed says that we have the whole torrent (BEP 33). Each family
+// announces as soon as its closest nodes are known. found may be nil.
 func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	return d.peers(ctx, infohash, port, seed, found)
 }
 
 func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	slots := d.searching
-	if port != 0 { // port 0 cannot be announced, so that it is a mere lookup
+	if port != 0 { // port 0 cannot be announced: it is a lookup only
 		slots = d.telling
 	}
 	select {
@@ -84,9 +82,8 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool,
 	return t.stats(), err
 }
 
-// findNodes looks a target up in one family, for the sake of its table. With
-// all, the nodes of the other family are asked too: they may know the first
-// nodes of this one (BEP 32).
+// findNodes looks up a target in one family to fill its table. With all, it asks the nodes of
+// the other family too: they may know the first nodes of this one (BEP 32).
 func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID, all bool) {
 	t := newTraversal(d, "find_node", target)
 	for _, g := range d.families {
@@ -94,5 +91,5 @@ func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID, all bool) 
 			t.addLeg(g)
 		}
 	}
-	_ = t.run(ctx) // it ends early only with the node
+	_ = t.run(ctx) // it fails only when the node closes
 }

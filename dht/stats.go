@@ -6,11 +6,11 @@ import (
 	"seedbed/internal/id"
 )
 
-// Stats is a snapshot for people and programs that watch the node.
+// Stats is the state of a node.
 type Stats struct {
 	V4, V6         FamilyStats
 	Nodes4, Nodes6 int        // good nodes
-	External       netip.Addr // our address, of the first family that knows it
+	External       netip.Addr // our address as other nodes see it, IPv4 if both are known
 	Lookups        int        // lookups and announces that are running
 	Asked          int        // nodes that these have asked so far
 	Made           int64      // lookups and announces since the start
@@ -19,7 +19,7 @@ type Stats struct {
 // FamilyStats is the state of our node in the DHT of one address family.
 type FamilyStats struct {
 	ID       id.ID
-	External netip.Addr // our address as others see it; zero while unsettled
+	External netip.Addr // our address as other nodes see it; zero while unknown
 	Good     int        // good nodes in the table
 	Nodes    int        // all nodes in the table
 	Pending  int        // queries of ours under way
@@ -28,26 +28,26 @@ type FamilyStats struct {
 
 // Counts are counters since the start.
 type Counts struct {
-	In         uint64 // datagrams taken, dropped ones too
+	In         uint64 // datagrams received, dropped ones too
 	Queries    uint64 // of these, queries to us
-	Replies    uint64 // and replies to queries of ours
+	Replies    uint64 // of these, replies to our queries
 	Out        uint64 // queries that we sent
-	Timeouts   uint64 // of these, left unanswered
+	Timeouts   uint64 // of these, those without an answer
 	SendErrors uint64 // datagrams that the system did not send
 	Dropped    Dropped
 }
 
 // Dropped counts the datagrams that were dropped, by reason.
 type Dropped struct {
-	NotKRPC   uint64 // of no protocol that we speak
-	Malformed uint64 // no KRPC message
-	Unasked   uint64 // a response without a question, or too late
+	NotKRPC   uint64 // not of a protocol that we speak
+	Malformed uint64 // not a KRPC message
+	Unasked   uint64 // a response to no query of ours, or too late
 	Spoofed   uint64 // a response from another address than was asked
-	Busy      uint64 // a response, or an item put to us, that nobody had time for
-	Limited   uint64 // a query whose source asks too often, or cannot be one
+	Busy      uint64 // a put that found the verification queue full
+	Limited   uint64 // a query from a source that asks too often, or from an impossible address
 }
 
-// Stats is the state of the node now.
+// Stats returns the current state of the node.
 func (d *DHT) Stats() Stats {
 	s := Stats{
 		Lookups: int(d.lookups.running.Load()),

@@ -13,33 +13,32 @@ import (
 	"seedbed/internal/id"
 )
 
-// Scrape is how large a swarm is, as the nodes that its peers announce to
-// estimate it (BEP 33).
+// Scrape is the size of a swarm as the nodes that its peers announce to estimate it (BEP 33).
 type Scrape struct {
-	Seeds, Peers int // Peers are those that are no seeds
-	Filters      int // nodes that gave filters which were counted
-	Dropped      int // that gave filters which cannot be true
+	Seeds, Peers int // Peers does not include seeds
+	Filters      int // nodes whose filters were counted
+	Dropped      int // nodes whose filters are implausible
 }
 
-// PeersReport is what GetPeers and AnnouncePeer did.
+// PeersReport is the result of GetPeers and AnnouncePeer.
 type PeersReport struct {
 	Report
 	Peers     int           // distinct peers found
-	FirstPeer time.Duration // until the first one; 0: none
+	FirstPeer time.Duration // time until the first peer; 0: none
 	Scrape    Scrape
 	Nodes     []Told // of AnnouncePeer
 	Accepted  int
 }
 
-// GetPeers finds peers of an infohash as Lookup does; with scrape it also asks
-// how many there are. found may be nil.
+// GetPeers finds peers of an infohash as Lookup does. With scrape it also estimates how many
+// there are. found may be nil.
 func (d *DHT) GetPeers(ctx context.Context, infohash id.ID, scrape bool, found func([]netip.AddrPort)) (PeersReport, error) {
 	_, out, err := d.survey(ctx, infohash, scrape, found)
 	return out, err
 }
 
-// AnnouncePeer finds peers and tells the closest nodes that we are one, on the
-// TCP port given; seed says that we have all of it (BEP 33).
+// AnnouncePeer finds peers, and announces us to the closest nodes as a peer on the given TCP
+// port; seed says that we have the whole torrent (BEP 33).
 func (d *DHT) AnnouncePeer(ctx context.Context, infohash id.ID, port uint16, seed bool, found func([]netip.AddrPort)) (PeersReport, error) {
 	q, out, err := d.survey(ctx, infohash, false, found)
 	if err != nil {
@@ -84,7 +83,7 @@ func (d *DHT) survey(ctx context.Context, infohash id.ID, scrape bool, found fun
 	out.Report = r
 	var given []*akrpc.Return
 	for _, c := range r.Closest {
-		// Peers announce to the closest nodes: those further away know nothing.
+		// Peers announce to the closest nodes only.
 		if f, ok := filters[c.Addr]; ok {
 			given = append(given, f)
 		}
@@ -95,9 +94,9 @@ func (d *DHT) survey(ctx context.Context, infohash id.ID, scrape bool, found fun
 
 type bloom = akrpc.ScrapeBloomFilter
 
-// merge is what the union of the filters says. BEP 33: filters of several nodes
-// are combined by or. One node that sets every bit would so fake any number:
-// filters that alone say far more than the middle one are left out.
+// merge estimates from the union of the filters. BEP 33: filters of several nodes are combined
+// by or. One node that sets every bit could then fake any number, so filters that alone
+// give far more than the median are left out.
 func merge(given []*akrpc.Return) (s Scrape) {
 	var sizes []float64
 	of := func(f *bloom) *bloom { return cmp.Or(f, new(bloom)) }
@@ -126,7 +125,7 @@ func merge(given []*akrpc.Return) (s Scrape) {
 	}
 	count := func(f *bloom) int {
 		n := f.EstimateCount()
-		if n > 1<<16 { // together full: beyond what 256 bytes can tell
+		if n > 1<<16 { // full: more than 256 bytes can count
 			n = 1 << 16
 		}
 		return int(math.Round(n))
@@ -137,8 +136,7 @@ func merge(given []*akrpc.Return) (s Scrape) {
 	return s
 }
 
-// none is 0 for an empty filter, which the library's estimate takes for one of
-// a single bit.
+// none returns 0 for an empty filter, for which the library's estimate is not 0.
 func none(f *bloom, count func(*bloom) int) int {
 	if *f == (bloom{}) {
 		return 0
@@ -146,27 +144,27 @@ func none(f *bloom, count func(*bloom) int) int {
 	return count(f)
 }
 
-// Sampled is what one node answered to sample_infohashes.
+// Sampled is the answer of one node to sample_infohashes.
 type Sampled struct {
 	Contact
 	Samples  int           // infohashes in its answer
-	Num      int64         // that it says it has in all
-	Interval time.Duration // after which it takes others
+	Num      int64         // how many it says that it has
+	Interval time.Duration // after which it returns others
 }
 
-// SampleReport is what Sample did.
+// SampleReport is the result of Sample.
 type SampleReport struct {
 	Report
-	Infohashes []id.ID // distinct, in the order of their coming
+	Infohashes []id.ID // distinct, in the order of their arrival
 	Nodes      []Sampled
-	Dropped    int // infohashes beyond what is kept
+	Dropped    int // infohashes beyond the maximum
 }
 
-// maxSamples bounds the infohashes of one survey.
+// maxSamples is the maximum of infohashes of one Sample.
 const maxSamples = 8192
 
-// Sample asks the nodes on the way to target for samples of the infohashes
-// that they store peers of (BEP 51).
+// Sample asks the nodes on the way to target for some of the infohashes that they store peers
+// of (BEP 51).
 func (d *DHT) Sample(ctx context.Context, target id.ID) (out SampleReport, err error) {
 	q := d.inquiry("sample_infohashes", target)
 	seen := make(map[id.ID]struct{})

@@ -16,24 +16,24 @@ import (
 	"seedbed/internal/mono"
 )
 
-// traversal drives the lookups of one target, one for each family. One goroutine owns
-// it. What queries come to is posted to it as events.
+// traversal runs the lookups of one target, one for each family. One goroutine owns it, and
+// gets the outcomes of its queries as events.
 type traversal struct {
 	d      *DHT
 	method string
 	target id.ID
 	args   *queryArgs
-	port   uint16                                                       // announce when not 0
-	seed   bool                                                         // and whether we have all of it
-	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh are new to this traversal
-	// heard, if not nil, gets every answer.
+	port   uint16                                                       // to announce; 0: lookup only
+	seed   bool                                                         // announce as a seed
+	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh ones are new to this traversal
+	// heard gets every answer; it may be nil.
 	heard   func(c Contact, r *akrpc.Return)
 	legs    []*leg
 	events  inbox
 	values  map[netip.AddrPort]struct{}
 	begun   time.Time
 	took    time.Duration
-	counted int // of our queries, those in d.lookups.asked
+	counted int // our queries that d.lookups.asked counts
 	sent    int // announces
 	ok, ok6 int // of these, accepted: in all, and over IPv6
 	waiting int // announces under way
@@ -43,14 +43,14 @@ type traversal struct {
 type leg struct {
 	f         *family
 	l         *lookup.Lookup
-	past      lookup.Stats            // of lookups that this one replaced
+	past      lookup.Stats            // of the lookups that l replaced
 	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
-	seeds     map[netip.AddrPort]bool // start addresses that were used
-	again     int                     // times that they were asked once more
+	seeds     map[netip.AddrPort]bool // bootstrap addresses that were used
+	again     int                     // how often they were asked once more
 	announced bool
-	full      bool          // it waits for a flow to end
-	widened   bool          // the neighbourhood is forged, and we look beside it
-	sides     int           // lookups there that are under way
+	full      bool          // it waits until a flow is free
+	widened   bool          // the neighbourhood is forged: other lookups run beside it
+	sides     int           // of these, those under way
 	beside    []lookup.Node // what they found
 }
 
@@ -67,12 +67,12 @@ func newTraversal(d *DHT, method string, target id.ID) *traversal {
 
 const (
 	startNodes = 16 // nodes of the table that a lookup begins with
-	enough     = 8  // good nodes that make bootstrap hosts unnecessary
-	maxAgain   = 3  // times that a lookup gone astray asks them once more
+	enough     = 8  // with so many good nodes no bootstrap host is asked
+	maxAgain   = 3  // how often a lookup that went astray asks bootstrap hosts again
 )
 
-// addLeg begins the lookup in one family: from the closest nodes that we know
-// and, while these are few, from all other ways in as well.
+// addLeg begins the lookup in one family at the closest nodes that we know. If these are
+// few, it also begins at former, saved and bootstrap nodes.
 func (t *traversal) addLeg(f *family) {
 	g := &leg{f: f, seeds: make(map[netip.AddrPort]bool)}
 	f.d.mu.Lock()
@@ -82,15 +82,14 @@ func (t *traversal) addLeg(f *family) {
 	}
 	f.d.mu.Unlock()
 	if len(start) < enough {
-		start = append(start, t.waysIn(g)...)
+		start = append(start, t.entryNodes(g)...)
 	}
 	t.begin(g, start)
 	t.legs = append(t.legs, g)
 }
 
-// waysIn is the nodes of better days, and from now on the leg asks bootstrap
-// hosts too.
-func (t *traversal) waysIn(g *leg) (nodes []lookup.Node) {
+// entryNodes returns former and saved nodes. From now on the leg asks bootstrap hosts too.
+func (t *traversal) entryNodes(g *leg) (nodes []lookup.Node) {
 	g.boot = true
 	t.d.mu.Lock()
 	for _, n := range g.f.former {
@@ -117,9 +116,9 @@ func (t *traversal) begin(g *leg, start []lookup.Node) {
 	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Zone: zone, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
 }
 
-// feed gives a leg start nodes that came up later. A lookup that ended without
-// a single answer begins anew with them.
-func (t *traversal) feed(g *leg, nodes []lookup.Node) {
+// addStart adds start nodes to a leg. A lookup that ended without any answer begins again
+// with them.
+func (t *traversal) addStart(g *leg, nodes []lookup.Node) {
 	switch {
 	case len(nodes) == 0:
 	case !g.l.Done():
@@ -129,8 +128,8 @@ func (t *traversal) feed(g *leg, nodes []lookup.Node) {
 	}
 }
 
-// bootstrap feeds the addresses of bootstrap hosts to the legs that need them.
-// It reports whether more may come, and tells when.
+// bootstrap adds the addresses of bootstrap hosts to the legs that need them. It reports
+// whether more may come, and returns a channel that is closed when they do.
 func (t *traversal) bootstrap() (more bool, changed <-chan struct{}) {
 	for _, g := range t.legs {
 		if !g.boot {
@@ -145,7 +144,7 @@ func (t *traversal) bootstrap() (more bool, changed <-chan struct{}) {
 				fresh = append(fresh, s)
 			}
 		}
-		t.feed(g, fresh)
+		t.addStart(g, fresh)
 	}
 	return more, changed
 }
@@ -157,7 +156,7 @@ func (t *traversal) run(ctx context.Context) error {
 	defer context.AfterFunc(t.d.ctx, cancel)()
 	if t.method == "get_peers" {
 		for _, g := range t.legs {
-			t.yield(g.f, netip.AddrPort{}, g.f.stored(t.target), nil)
+			t.report(g.f, netip.AddrPort{}, g.f.stored(t.target), nil)
 		}
 	}
 	timer := time.NewTimer(time.Hour)
@@ -196,9 +195,9 @@ func (t *traversal) run(ctx context.Context) error {
 	}
 }
 
-// step sends what the lookups want sent, announces where a lookup is over, and
-// reports whether any is not. When a leg has found new ways in, step wants to be
-// called again at once.
+// step sends the queries of the lookups, and announces when a lookup is over. busy reports
+// whether any lookup is not over. again asks the caller to call step again at once, because
+// a leg has new start nodes.
 func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	for _, g := range t.legs {
 		now := t.d.now()
@@ -212,8 +211,8 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 			}
 		}
 		if g.l.Done() && g.l.Stats().Answered == 0 && !g.boot {
-			// Nobody of the table answered: it is a table of former times.
-			t.feed(g, t.waysIn(g))
+			// No node of the table answered: the table is out of date.
+			t.addStart(g, t.entryNodes(g))
 			return true, true
 		}
 		if g.boot && g.again < maxAgain && g.l.Astray() {
@@ -235,7 +234,7 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	return busy, false
 }
 
-// askNext queues the next query of a leg, if there is one and a flow for it.
+// askNext queues the next query of a leg, if it has one and a flow is free.
 func (t *traversal) askNext(ctx context.Context, g *leg, now mono.Time) bool {
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()
@@ -250,7 +249,7 @@ func (t *traversal) askNext(ctx context.Context, g *leg, now mono.Time) bool {
 	return ok
 }
 
-// wait is how long the lookups can do without us.
+// wait returns how long the lookups need no call.
 func (t *traversal) wait() time.Duration {
 	now, d := t.d.now(), time.Hour
 	for _, g := range t.legs {
@@ -274,13 +273,13 @@ func (t *traversal) answerCount() (n int) {
 	return n
 }
 
-// lookBeside finds the honest nodes around a forged neighbourhood.
+// lookBeside starts lookups of the honest nodes around a forged neighbourhood.
 func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
 	for _, x := range targets {
 		side := newTraversal(t.d, "find_node", x)
 		side.addLeg(g.f)
 		started := t.d.spawn(func() {
-			_ = side.run(ctx) // it ends early only with this one
+			_ = side.run(ctx) // it fails only when this traversal ends
 			t.events.post(func() { t.widen(g, side) })
 		})
 		if started {
@@ -289,7 +288,7 @@ func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
 	}
 }
 
-// widen goes on with what a lookup beside a forged neighbourhood has found.
+// widen takes what a lookup beside a forged neighbourhood has found.
 func (t *traversal) widen(g *leg, side *traversal) {
 	g.sides--
 	g.beside = append(g.beside, side.legs[0].l.Closest()...)
@@ -301,10 +300,10 @@ func (t *traversal) widen(g *leg, side *traversal) {
 // maxFound bounds the peers of one lookup.
 const maxFound = 8192
 
-// yield hands on peers that a node named and that are not ourselves: news is what
-// counts as new to its lookup, and of all that it named only what is known is
-// handed on once more.
-func (t *traversal) yield(f *family, from netip.AddrPort, news, named []netip.AddrPort) {
+// report passes peers that a node named to found, except our own address. news are the peers
+// that are new to its lookup. Of all peers that the node named, those that were passed
+// before are passed again.
+func (t *traversal) report(f *family, from netip.AddrPort, news, named []netip.AddrPort) {
 	if len(news)+len(named) == 0 {
 		return
 	}

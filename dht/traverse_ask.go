@@ -17,7 +17,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// What a traversal sends, and how what comes back reaches it.
+// This file has the queries of a traversal, and how their outcomes reach it.
 
 // inbox is a queue of events for the goroutine of a traversal.
 type inbox struct {
@@ -35,7 +35,7 @@ func (i *inbox) post(event func()) {
 	nudge(i.poke)
 }
 
-// run runs the events that are there.
+// run calls the events that were posted.
 func (i *inbox) run() {
 	i.mu.Lock()
 	events := i.events
@@ -46,7 +46,7 @@ func (i *inbox) run() {
 	}
 }
 
-// reply is what a node has answered to a traversal.
+// reply is the answer of a node to a traversal.
 type reply struct {
 	node  id.ID
 	nodes [2][]lookup.Node // of IPv4, of IPv6
@@ -69,7 +69,7 @@ func (d *DHT) queryArgs(target id.ID) *queryArgs {
 	return a
 }
 
-// query is the query of a leg to one node.
+// query returns the query of a leg to one node.
 func (t *traversal) query(ctx context.Context, g *leg, addr netip.AddrPort, method string) *transaction {
 	l := g.l
 	done := func(m *krpc.Message, rtt time.Duration, err error) {
@@ -81,7 +81,7 @@ func (t *traversal) query(ctx context.Context, g *leg, addr netip.AddrPort, meth
 		case method != t.method || method == "get_peers" || !errors.As(err, &refused) || refused.Code != krpc.CodeUnknown:
 			t.events.post(func() { t.failed(g, l, addr) })
 		default:
-			// It does not know the method, yet it may know the way.
+			// It does not know the method, but it can name nodes.
 			t.d.mu.Lock()
 			g.f.enqueue(t.query(ctx, g, addr, "find_node"))
 			t.d.mu.Unlock()
@@ -109,7 +109,7 @@ func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration
 	return r
 }
 
-// announce tells the closest nodes of a leg that we are a peer.
+// announce sends announce_peer to the closest nodes of a leg.
 func (t *traversal) announce(ctx context.Context, g *leg) {
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()
@@ -123,7 +123,7 @@ func (t *traversal) announce(ctx context.Context, g *leg) {
 	}
 }
 
-// announcement are the arguments of announce_peer.
+// announcement returns the arguments of announce_peer.
 func announcement(infohash id.ID, port uint16, seed bool, token []byte) *queryArgs {
 	p := int(port)
 	a := &queryArgs{Seed: seed}
@@ -142,9 +142,9 @@ func (t *traversal) told(g *leg, accepted bool) {
 	}
 }
 
-// failed takes a query that came to nothing.
+// failed takes the failure of a query.
 func (t *traversal) failed(g *leg, l *lookup.Lookup, addr netip.AddrPort) {
-	if l == g.l { // else of a lookup that was begun anew
+	if l == g.l { // otherwise l was replaced meanwhile
 		l.Fail(t.d.now(), addr)
 	}
 }
@@ -155,7 +155,7 @@ func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r
 		t.heard(r.contact, r.ret)
 	}
 	if l != from.l {
-		return // of a lookup that was begun anew
+		return // l was replaced meanwhile
 	}
 	now := t.d.now()
 	peers := slices.DeleteFunc(r.peers, func(p netip.AddrPort) bool { return !addrs.IsUsable(p, from.f.relaxed) })
@@ -169,9 +169,9 @@ func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r
 		})
 		if g == from {
 			news := g.l.Reply(now, addr, r.node, nodes, peers, r.token)
-			t.yield(g.f, addr, news, peers)
+			t.report(g.f, addr, news, peers)
 		} else {
-			t.feed(g, nodes)
+			t.addStart(g, nodes)
 		}
 	}
 }

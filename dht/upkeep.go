@@ -9,13 +9,13 @@ import (
 	tokens "seedbed/internal/rate"
 )
 
-// upkeepEvery is the pace of maintenance: fast enough to notice a dead node,
-// slow enough to cost nothing.
+// upkeepEvery is the interval of maintenance: short enough to notice dead nodes, long enough
+// to cost nothing.
 const upkeepEvery = time.Second
 
-// upkeep keeps the table of a family in order for as long as the node lives:
-// it joins, and joins again while hardly anybody is known, pings who has been
-// silent, refreshes what has not changed.
+// upkeep maintains the table of a family until the node closes: it joins the DHT, joins again
+// while few nodes are known, pings nodes that have been silent, and refreshes buckets that
+// have not changed.
 func (f *family) upkeep() {
 	f.join()
 	tick := time.NewTicker(upkeepEvery)
@@ -32,7 +32,7 @@ func (f *family) upkeep() {
 		now := f.d.now()
 		was := dark
 		if dark = f.probe(); was && !dark {
-			f.join() // back again: see who is still there
+			f.join() // online again: find the nodes that are still there
 			continue
 		}
 		f.pingQuestionable(now)
@@ -48,7 +48,7 @@ func (f *family) upkeep() {
 		case n >= enough && !dark:
 			backoff, again = upkeepEvery, now.Add(upkeepEvery)
 		case now >= again:
-			// A lost network is looked for more eagerly than a small one.
+			// A lost network is retried more often than a small one.
 			most := 15 * time.Minute
 			if n == 0 || dark {
 				most = time.Minute
@@ -61,12 +61,12 @@ func (f *family) upkeep() {
 	}
 }
 
-// darkAfter is how many queries in a row come to nothing where we are offline.
-// Even of a table of former times one node in sixteen is alive.
+// darkAfter is how many queries in a row fail before we are offline. Even in a table that is
+// out of date one node in sixteen is alive.
 const darkAfter = 16
 
-// offline reports whether nobody answers any more. The table is then left as it
-// is, for the time when they do. The caller holds d.mu.
+// offline reports whether no node answers any more. The table is then kept as it is until one
+// does. The caller holds d.mu.
 func (f *family) offline() bool { return f.silence > darkAfter }
 
 // probe reports whether we are offline, and pings a few nodes if so.
@@ -82,8 +82,8 @@ func (f *family) probe() bool {
 	return true
 }
 
-// join finds our neighbours: a lookup of our own id, then of targets far away
-// to fill the other buckets.
+// join finds our neighbours with a lookup of our own id, and fills the other buckets with
+// lookups of random targets.
 func (f *family) join() {
 	f.d.mu.Lock()
 	own, lost := f.table.ID(), f.table.Len() == 0
@@ -94,13 +94,13 @@ func (f *family) join() {
 		n := f.table.Len()
 		f.d.mu.Unlock()
 		if n < enough || f.d.ctx.Err() != nil {
-			return // a network so small is known whole
+			return // in such a small network all nodes are known
 		}
 		f.d.findNodes(f.d.ctx, f, randomID(), false)
 	}
 }
 
-// refresh looks up a target in the bucket that has not changed for longest.
+// refresh looks up a target in the bucket that has not changed for the longest time.
 func (f *family) refresh(now mono.Time) {
 	f.d.mu.Lock()
 	target, ok := f.table.Refresh(now, randomID())
@@ -110,7 +110,7 @@ func (f *family) refresh(now mono.Time) {
 	}
 }
 
-// pingQuestionable pings up to four silent nodes a tick.
+// pingQuestionable pings up to four questionable nodes.
 func (f *family) pingQuestionable(now mono.Time) {
 	for range 4 {
 		f.d.mu.Lock()
@@ -127,8 +127,8 @@ func (f *family) pingQuestionable(now mono.Time) {
 	}
 }
 
-// tryPing pings a node that we only heard of, within the limits. The caller
-// holds d.mu.
+// tryPing pings a node that others named or that asked us, within the limits. The caller holds
+// d.mu.
 func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Bucket) {
 	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !f.roomFor(now, addr, pingShare) || !budget.Take(now, 1) {
 		return
@@ -141,8 +141,7 @@ func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Buck
 	})
 }
 
-// ping asks the node whether it is there. The transaction tells the table. The caller
-// holds d.mu.
+// ping pings a node. The transaction updates the table. The caller holds d.mu.
 func (f *family) ping(addr netip.AddrPort, done func(*krpc.Message, time.Duration, error)) {
 	f.enqueue(&transaction{to: addr, method: "ping", args: &noArgs, done: done})
 }

@@ -7,26 +7,25 @@ import (
 	"seedbed/dht/respond"
 )
 
-// Puts of mutable items whose signatures are still to be verified (BEP 44).
-// That takes some hundred times as long as any other query, so it happens
-// beside the read loops, which never wait for it: a put that finds the queue
-// full is dropped, as if the network had lost it. Only who proved its address
-// with a token gets so far.
+// Verifying the signature of a put of a mutable item (BEP 44) takes some hundred times as long
+// as any other query. It runs on goroutines of its own, and the read loops never wait for
+// it. If the queue is full, the put is dropped, as if the network had lost it. Only a node
+// that has proved its address with a token gets so far.
 const (
 	verifiers  = 2
-	maxWaiting = 64 // some milliseconds of work
+	maxWaiting = 64 // queued puts: some milliseconds of work
 )
 
-// waiting is a put and the family whose socket it came through.
+// waiting is a put to verify, and the family that it came from.
 type waiting struct {
 	f   *family
 	put *respond.Deferred
 }
 
-// await queues what is left to do of a put, if there is room.
+// await queues a put to verify, and reports whether there was room.
 func (a *answers) await(f *family, from netip.AddrPort, q *krpc.Query) bool {
 	if len(a.waiting) == cap(a.waiting) {
-		return false // not worth the copy
+		return false // saves the copy
 	}
 	select {
 	case a.waiting <- waiting{f, respond.Defer(from, q)}:
@@ -36,7 +35,7 @@ func (a *answers) await(f *family, from netip.AddrPort, q *krpc.Query) bool {
 	}
 }
 
-// verify works off the queue for as long as the node lives.
+// verify verifies the puts of the queue until the node closes.
 func (d *DHT) verify(queue <-chan waiting) {
 	buf := make([]byte, 0, krpc.MaxDatagram)
 	for {
