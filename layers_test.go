@@ -98,6 +98,7 @@ var packages = map[string]pkg{
 	"node/keys":   {layer: 7, owns: "signing keys in files"},
 	"node/visit":  {layer: 7, owns: "short visits to the DHT"},
 	"node/doctor": {layer: 7, owns: "the diagnosis of what does not work", peers: []string{"node/visit"}},
+	"node/view":   {layer: 7, owns: "the JSON objects of events and results"},
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
 
 	"cmd/seedbed/settings": {layer: 10, owns: "the values that flags, environment and settings file take"},
@@ -136,6 +137,7 @@ var owners = map[string]owner{
 	"github.com/gofrs/flock":              {pkg: "internal/statefile", why: "one place knows how the files of a state directory are locked"},
 	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
+	"github.com/google/jsonschema-go":     {pkg: "", why: "it makes schemas by reflection: it is for tests"},
 	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},
 	"go.uber.org/goleak":                  {pkg: "", why: "it inspects all goroutines: it is for tests"},
 	"pgregory.net/rapid":                  {pkg: "", why: "it generates inputs: it is for tests"},

@@ -14,6 +14,7 @@ import (
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
+	"seedbed/node/view"
 )
 
 // bootstrapMemory is the soft memory limit of a bootstrap node, whose rings may
@@ -174,35 +175,24 @@ func bootstrapDropped(s *bootnode.Stats) (n uint64) {
 	return n + s.Sum(bootstrap.Shed)
 }
 
-// bootstrapJSON writes an object a line; docs/manual.md lists the fields.
+// bootstrapJSON writes an object a line.
 type bootstrapJSON struct{ r *report.JSON }
 
-func (j bootstrapJSON) addr(event, addr string) {
-	j.r.Put(struct {
-		report.Head
-		Addr string `json:"addr"`
-	}{report.NewHead(event, time.Now(), nil), addr})
-}
-
-func (j bootstrapJSON) listening(addr string) { j.addr("listening", addr) }
-func (j bootstrapJSON) metrics(addr string)   { j.addr("metrics", addr) }
+func (j bootstrapJSON) listening(addr string) { _ = j.r.Put(&view.Listening{Addr: addr}) }
+func (j bootstrapJSON) metrics(addr string)   { _ = j.r.Put(&view.Metrics{Addr: addr}) }
 func (bootstrapJSON) every() time.Duration    { return 10 * time.Second }
 
-func (j bootstrapJSON) status(_, to bootstrapMark) { j.put("status", to.s) }
-func (j bootstrapJSON) stopped(s bootnode.Stats)   { j.put("stopped", s) }
+func (j bootstrapJSON) status(_, to bootstrapMark) {
+	_ = j.r.Put(&view.Status{Bootstrap: bootstrapView(&to.s)})
+}
 
-func (j bootstrapJSON) put(event string, s bootnode.Stats) {
-	j.r.Put(struct {
-		report.Head
-		Nodes4   int    `json:"nodes4"`
-		Nodes6   int    `json:"nodes6"`
-		Waiting  int    `json:"waiting"`
-		Answered uint64 `json:"answered"`
-		Dropped  uint64 `json:"dropped"`
-		Pinged   uint64 `json:"pinged"`
-		Verified uint64 `json:"verified"`
-		InBytes  uint64 `json:"in_bytes"`
-		OutBytes uint64 `json:"out_bytes"`
-	}{report.NewHead(event, time.Now(), nil), s.V4.Nodes, s.V6.Nodes, s.Waiting, bootstrapAnswered(&s), bootstrapDropped(&s),
-		s.Pinged, s.Verified, s.InBytes, s.OutBytes})
+func (j bootstrapJSON) stopped(s bootnode.Stats) {
+	_ = j.r.Put(&view.Stopped{Bootstrap: bootstrapView(&s)})
+}
+
+func bootstrapView(s *bootnode.Stats) view.Bootstrap {
+	return view.Bootstrap{
+		Nodes4: s.V4.Nodes, Nodes6: s.V6.Nodes, Waiting: s.Waiting, Queries: bootstrapAnswered(s), Dropped: bootstrapDropped(s),
+		Pinged: s.Pinged, Verified: s.Verified, InBytes: s.InBytes, OutBytes: s.OutBytes,
+	}
 }

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -65,14 +65,9 @@ func (a *app) printCheck(r node.CheckResult) error {
 	wanted := r.Info.Wanted(nil)
 	good, all := wanted.CountAnd(r.Have), wanted.Count()
 	if a.json {
-		if err := json.NewEncoder(a.stdout).Encode(struct {
-			InfoHash string    `json:"infohash"`
-			Name     string    `json:"name"`
-			Pieces   int       `json:"pieces"`
-			Good     int       `json:"good"`
-			Complete bool      `json:"complete"`
-			Bad      []badFile `json:"bad,omitempty"`
-		}{r.Info.Hash.String(), r.Info.Name, all, good, good == all && len(r.Faults) == 0, badFiles(r.Faults)}); err != nil {
+		head := view.Head{InfoHash: r.Info.Hash.String()}
+		if err := a.put(&view.Check{Head: head, Name: r.Info.Name, Size: r.Info.Payload(), Pieces: all, GoodPieces: good,
+			Complete: good == all && len(r.Faults) == 0, Bad: badFiles(r.Faults)}); err != nil {
 			return err
 		}
 	} else if !a.quiet {
@@ -92,19 +87,9 @@ func (a *app) printCheck(r node.CheckResult) error {
 	return nil
 }
 
-// badFile is a file that is not as the torrent says, for --json.
-type badFile struct {
-	Path    string `json:"path"`
-	Size    int64  `json:"size"` // -1: there is none
-	Length  int64  `json:"length"`
-	Bad     int    `json:"bad_pieces"`
-	Pieces  int    `json:"pieces"`
-	Message string `json:"message"`
-}
-
-func badFiles(faults []node.FileFault) (list []badFile) {
+func badFiles(faults []node.FileFault) (list []view.BadFile) {
 	for _, f := range faults {
-		list = append(list, badFile{f.Name, f.Size, f.Want, f.Wrong, f.Of, f.String()})
+		list = append(list, view.BadFile{Path: f.Name, Size: f.Want, SizeOnDisk: f.Size, BadPieces: f.Wrong, Pieces: f.Of, Message: f.String()})
 	}
 	return list
 }

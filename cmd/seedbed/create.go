@@ -14,6 +14,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 func (a *app) createCommand() *cobra.Command {
@@ -113,10 +114,8 @@ func noSource(path string, err error) error {
 func (a *app) showCreated(t *metainfo.Torrent, out string) error {
 	link := node.LinkOf(t.Info)
 	if a.json {
-		return a.put(struct {
-			Torrent string `json:"torrent"`
-			shown
-		}{out, showTorrent(t)})
+		s := showTorrent(t)
+		return a.put(&view.Create{Head: s.Head, Torrent: out, Named: s.Named})
 	}
 	if a.quiet {
 		a.result("%s", report.Exact(link))

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 const (
@@ -60,7 +62,10 @@ type demo struct {
 
 func (d *demo) say(format string, args ...any) {
 	d.step++
-	if !d.app.quiet {
+	switch {
+	case d.app.json:
+		_ = d.app.put(&view.Step{Number: d.step, Text: strings.Join(strings.Fields(fmt.Sprintf(format, args...)), " ")})
+	case !d.app.quiet:
 		report.Fprintf(d.app.output().Stdout(), "%6.2f s  %d. "+format+"\n", append([]any{time.Since(d.began).Seconds(), d.step}, args...)...)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/node/view"
 	"seedbed/node/visit"
 )
 
@@ -120,12 +120,8 @@ func parseID(s string) (id.ID, error) {
 	return x, nil
 }
 
-// put prints one JSON object.
-func (a *app) put(v any) error {
-	enc := json.NewEncoder(a.stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
+// put prints an object of --json.
+func (a *app) put(o view.Object) error { return view.NewWriter(a.stdout).Write(o, time.Now()) }
 
 // say prints a line unless --quiet or --json asks for less.
 func (a *app) say(format string, args ...any) {
@@ -148,27 +144,8 @@ func millis(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Milliseconds())
 }
 
-func jsonMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-type jsonContact struct {
-	ID       string   `json:"id,omitempty"`
-	Addr     string   `json:"addr"`
-	Bits     *int     `json:"bits,omitempty"` // that it shares with the target
-	RTT      float64  `json:"rtt_ms,omitempty"`
-	Client   string   `json:"client,omitempty"`
-	External string   `json:"external,omitempty"`
-	Secure   bool     `json:"secure"`
-	Accepted *bool    `json:"accepted,omitempty"`
-	Kept     *bool    `json:"kept,omitempty"`
-	Code     int      `json:"code,omitempty"`
-	Error    string   `json:"error,omitempty"`
-	Samples  *int     `json:"samples,omitempty"`
-	Num      *int64   `json:"num,omitempty"`
-	Interval *float64 `json:"interval_s,omitempty"`
-}
-
-func contactJSON(c dht.Contact, target *id.ID) jsonContact {
-	j := jsonContact{ID: c.ID.String(), Addr: c.Addr.String(), RTT: jsonMillis(c.RTT), Client: c.Client, Secure: c.Secure}
+func contactJSON(c dht.Contact, target *id.ID) view.Contact {
+	j := view.Contact{ID: c.ID.String(), Addr: c.Addr.String(), RTT: view.Millis(c.RTT), Client: c.Client, Secure: c.Secure}
 	if c.External.IsValid() {
 		j.External = externalText(c.External)
 	}
@@ -187,21 +164,9 @@ func externalText(a netip.AddrPort) string {
 	return a.String()
 }
 
-type jsonReport struct {
-	report.Head
-	Target   string        `json:"target,omitempty"`
-	Asked    int           `json:"asked"`
-	Answered int           `json:"answered"`
-	Failed   int           `json:"failed"`
-	First    float64       `json:"first_answer_ms"`
-	Took     float64       `json:"took_ms"`
-	Bits     *int          `json:"closest_bits,omitempty"`
-	Closest  []jsonContact `json:"closest"`
-}
-
-func reportJSON(event string, r *dht.Report) jsonReport {
-	j := jsonReport{Head: report.NewHead(event, time.Now(), nil), Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
-		Failed: r.Failed, First: jsonMillis(r.First), Took: jsonMillis(r.Took), Closest: []jsonContact{}}
+func lookupJSON(r *dht.Report) view.Lookup {
+	j := view.Lookup{Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
+		Failed: r.Failed, First: view.Millis(r.First), Took: view.Millis(r.Took), Closest: []view.Contact{}}
 	if bits, ok := r.Distance(); ok {
 		j.Bits = &bits
 	}
@@ -295,12 +260,9 @@ func (a *app) printPong(c dht.Contact, err error) {
 	if a.json {
 		j := contactJSON(c, nil)
 		if err != nil {
-			j = jsonContact{Addr: c.Addr.String(), Error: err.Error()}
+			j = view.Contact{Addr: c.Addr.String(), Error: err.Error()}
 		}
-		_ = a.put(struct {
-			report.Head
-			jsonContact
-		}{report.NewHead("ping", time.Now(), nil), j})
+		_ = a.put(&view.Ping{Contact: j})
 		return
 	}
 	if err != nil {
@@ -332,7 +294,7 @@ func (a *app) dhtFindNode() *cobra.Command {
 		}
 		r, err := v.FindNode(ctx, target)
 		if a.json {
-			_ = a.put(reportJSON("find_node", &r))
+			_ = a.put(&view.FindNode{Lookup: lookupJSON(&r)})
 		}
 		for _, c := range r.Closest {
 			a.result("%s", contactRow(&c, target, ""))
@@ -353,17 +315,9 @@ func (a *app) dhtNodes() *cobra.Command {
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
 		took := v.Settle(ctx)
 		nodes := v.Nodes()
-		type jsonNode struct {
-			ID     string  `json:"id"`
-			Addr   string  `json:"addr"`
-			RTT    float64 `json:"rtt_ms"`
-			Shared int     `json:"bits"`
-			Good   bool    `json:"good"`
-			Secure bool    `json:"secure"`
-		}
-		list, good := []jsonNode{}, 0
+		list, good := []view.Contact{}, 0
 		for _, n := range nodes {
-			list = append(list, jsonNode{n.ID.String(), n.Addr.String(), jsonMillis(n.RTT), n.Shared, n.Good, n.Secure})
+			list = append(list, view.Contact{ID: n.ID.String(), Addr: n.Addr.String(), RTT: view.Millis(n.RTT), Bits: &n.Shared, Good: &n.Good, Secure: n.Secure})
 			state := ""
 			if !n.Good {
 				state = "questionable"
@@ -376,13 +330,7 @@ func (a *app) dhtNodes() *cobra.Command {
 			a.result("%s", strings.TrimRight(fmt.Sprintf("  %3d bits  %s  %-21s  %8s  %s", n.Shared, n.ID, n.Addr, millis(n.RTT), state), " "))
 		}
 		if a.json {
-			_ = a.put(struct {
-				report.Head
-				Saved int        `json:"saved"`
-				Good  int        `json:"good"`
-				Took  float64    `json:"took_ms"`
-				Nodes []jsonNode `json:"nodes"`
-			}{report.NewHead("nodes", time.Now(), nil), v.Saved, good, jsonMillis(took), list})
+			_ = a.put(&view.Nodes{Saved: v.Saved, GoodNodes: good, Took: view.Millis(took), Contacts: list})
 		}
 		a.say("%s, %d of them good, after %s; %d were saved by an earlier run", report.Plural(len(nodes), "node"), good, millis(took), v.Saved)
 		if len(nodes) == 0 {

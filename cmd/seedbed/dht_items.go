@@ -21,6 +21,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
+	"seedbed/node/view"
 	"seedbed/node/visit"
 )
 
@@ -39,20 +40,11 @@ func itemTarget(s string, salt []byte) (id.ID, error) {
 	return x, nil
 }
 
-type jsonItem struct {
-	Mutable bool   `json:"mutable"`
-	Key     string `json:"key,omitempty"`
-	Salt    string `json:"salt,omitempty"`
-	Seq     *int64 `json:"seq,omitempty"`
-	Text    string `json:"text,omitempty"` // of a value that is a string of UTF-8
-	Value   string `json:"bencoded"`       // the encoded value in base64
-}
-
-func itemJSON(i *dht.Item) *jsonItem {
+func itemJSON(i *dht.Item) *view.Item {
 	if i == nil {
 		return nil
 	}
-	j := &jsonItem{Mutable: i.Mutable, Value: base64.StdEncoding.EncodeToString(i.Value)}
+	j := &view.Item{Mutable: i.Mutable, Value: base64.StdEncoding.EncodeToString(i.Value)}
 	if b, ok := i.Value.Bytes(); ok && utf8.Valid(b) {
 		j.Text = string(b)
 	}
@@ -124,21 +116,8 @@ With --quiet the value alone is printed: of a string its bytes as they are.`,
 		g, err := v.Get(ctx, target, []byte(salt), after, nil)
 		switch {
 		case a.json:
-			_ = a.put(struct {
-				jsonReport
-				Item   *jsonItem `json:"item,omitempty"`
-				Have   int       `json:"have"`
-				Older  int       `json:"older"`
-				Faults struct {
-					Oversized int `json:"oversized"`
-					Wrong     int `json:"wrong_hash"`
-					Unsigned  int `json:"bad_signature"`
-				} `json:"dropped"`
-			}{reportJSON("get", &g.Report), itemJSON(g.Item), g.Have, g.Older, struct {
-				Oversized int `json:"oversized"`
-				Wrong     int `json:"wrong_hash"`
-				Unsigned  int `json:"bad_signature"`
-			}(g.Faults)})
+			_ = a.put(&view.Get{Lookup: lookupJSON(&g.Report), Item: itemJSON(g.Item), Have: g.Have, Older: g.Older,
+				Rejected: view.Rejected{Oversized: g.Faults.Oversized, WrongHash: g.Faults.Wrong, Unsigned: g.Faults.Unsigned}})
 		case a.quiet && g.Item != nil:
 			b, ok := g.Item.Value.Bytes()
 			if !ok {
@@ -230,14 +209,8 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 				fmt.Errorf("number %d is stored, not %d: nothing was put", conflict.Stored, conflict.CAS))
 		}
 		if a.json {
-			_ = a.put(struct {
-				jsonReport
-				Item     *jsonItem     `json:"item"`
-				Accepted int           `json:"accepted"`
-				Kept     int           `json:"kept"`
-				All      float64       `json:"all_ms"`
-				Nodes    []jsonContact `json:"nodes"`
-			}{reportJSON("put", &p.Report), itemJSON(&item), p.Accepted, p.Kept, jsonMillis(took), toldJSON(p.Nodes, true, p.Target)})
+			_ = a.put(&view.Put{Lookup: lookupJSON(&p.Report), Item: itemJSON(&item), Accepted: p.Accepted, Kept: p.Kept,
+				All: view.Millis(took), Contacts: toldJSON(p.Nodes, true, p.Target)})
 		}
 		for _, n := range p.Nodes {
 			a.say("%s", contactRow(&n.Contact, p.Target, outcome(&n, "took it, does not give it back", "stored")))
@@ -326,7 +299,7 @@ that they store peers of (BEP 51), and print those.`,
 		}
 		r, err := v.Sample(ctx, target)
 		if a.json {
-			list, nodes := []string{}, []jsonContact{}
+			list, nodes := []string{}, []view.Contact{}
 			for _, x := range r.Infohashes {
 				list = append(list, x.String())
 			}
@@ -335,11 +308,7 @@ that they store peers of (BEP 51), and print those.`,
 				j.Samples, j.Num, j.Interval = &n.Samples, &n.Num, &every
 				nodes = append(nodes, j)
 			}
-			_ = a.put(struct {
-				jsonReport
-				Infohashes []string      `json:"infohashes"`
-				Nodes      []jsonContact `json:"nodes"`
-			}{reportJSON("sample", &r.Report), list, nodes})
+			_ = a.put(&view.Sample{Lookup: lookupJSON(&r.Report), InfoHashes: list, Contacts: nodes})
 		}
 		var total int64
 		for _, x := range r.Infohashes {

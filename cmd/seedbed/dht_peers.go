@@ -14,6 +14,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/node/view"
 )
 
 // parseInfoHash takes an infohash, or the magnet link that it is in.
@@ -34,32 +35,16 @@ func parseInfoHash(s string) (id.ID, error) {
 // showPeers prints peers as they are found.
 func (a *app) showPeers(peers []netip.AddrPort) {
 	if a.json {
-		_ = a.put(struct {
-			report.Head
-			Peers []netip.AddrPort `json:"peers"`
-		}{report.NewHead("peers", time.Now(), nil), peers})
+		found := &view.Found{Addrs: []string{}}
+		for _, p := range peers {
+			found.Addrs = append(found.Addrs, p.String())
+		}
+		_ = a.put(found)
 		return
 	}
 	for _, p := range peers {
 		a.result("%s", p)
 	}
-}
-
-type jsonPeersReport struct {
-	jsonReport
-	Peers     int           `json:"peers"`
-	FirstPeer float64       `json:"first_peer_ms,omitempty"`
-	Scrape    *jsonScrape   `json:"scrape,omitempty"`
-	Port      uint16        `json:"port,omitempty"`
-	Accepted  *int          `json:"accepted,omitempty"`
-	Nodes     []jsonContact `json:"nodes,omitempty"`
-}
-
-type jsonScrape struct {
-	Seeds   int `json:"seeds"`
-	Peers   int `json:"peers"`
-	Filters int `json:"filters"`
-	Dropped int `json:"dropped"`
 }
 
 func (a *app) dhtGetPeers() *cobra.Command {
@@ -80,9 +65,9 @@ other peers they know of (BEP 33), which is an estimate.`,
 		}
 		r, err := v.GetPeers(ctx, infohash, scrape, a.showPeers)
 		if a.json {
-			j := jsonPeersReport{jsonReport: reportJSON("get_peers", &r.Report), Peers: r.Peers, FirstPeer: jsonMillis(r.FirstPeer)}
+			j := &view.GetPeers{Lookup: lookupJSON(&r.Report), Peers: r.Peers, FirstPeer: view.Millis(r.FirstPeer)}
 			if scrape {
-				j.Scrape = &jsonScrape{r.Scrape.Seeds, r.Scrape.Peers, r.Scrape.Filters, r.Scrape.Dropped}
+				j.Scrape = &view.Scrape{Seeds: r.Scrape.Seeds, Peers: r.Scrape.Peers, Filters: r.Scrape.Filters, Implausible: r.Scrape.Dropped}
 			}
 			_ = a.put(j)
 		}
@@ -138,9 +123,8 @@ something else does. Nodes keep an announce for a while, about 30 to 45 minutes.
 		r, err := v.AnnouncePeer(ctx, infohash, port, seed, a.showPeers)
 		took := time.Since(begun)
 		if a.json {
-			j := jsonPeersReport{jsonReport: reportJSON("announce", &r.Report), Peers: r.Peers, FirstPeer: jsonMillis(r.FirstPeer),
-				Port: port, Accepted: &r.Accepted, Nodes: toldJSON(r.Nodes, false, r.Target)}
-			_ = a.put(j)
+			_ = a.put(&view.Announce{Lookup: lookupJSON(&r.Report), Peers: r.Peers, FirstPeer: view.Millis(r.FirstPeer),
+				Port: port, Accepted: r.Accepted, Contacts: toldJSON(r.Nodes, false, r.Target)})
 		}
 		for _, n := range r.Nodes {
 			a.say("%s", contactRow(&n.Contact, infohash, outcome(&n, "announced", "")))
@@ -171,13 +155,13 @@ func outcome(n *dht.Told, done, kept string) string {
 	return strings.TrimPrefix(n.Err.Error(), "dht: ")
 }
 
-func toldJSON(nodes []dht.Told, item bool, target id.ID) []jsonContact {
-	out := []jsonContact{}
+func toldJSON(nodes []dht.Told, item bool, target id.ID) []view.Contact {
+	out := []view.Contact{}
 	for _, n := range nodes {
 		j := contactJSON(n.Contact, &target)
-		j.Accepted = &n.Accepted
+		j.Took = &n.Accepted
 		if item {
-			j.Kept = &n.Kept
+			j.GaveBack = &n.Kept
 		}
 		if n.Err != nil {
 			j.Error = strings.TrimPrefix(n.Err.Error(), "dht: ")

@@ -12,6 +12,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/node/doctor"
+	"seedbed/node/view"
 )
 
 // doctorTimeout is enough for every step to fail slowly.
@@ -93,16 +94,7 @@ func (d *diagnosis) tell(f doctor.Finding) {
 	d.step = f.Step
 	m := marks[f.Verdict]
 	if d.json {
-		_ = d.put(struct {
-			report.Head
-			Step    doctor.Step    `json:"step"`
-			What    string         `json:"what,omitempty"`
-			Verdict string         `json:"verdict"`
-			Text    string         `json:"text"`
-			Advice  string         `json:"advice,omitempty"`
-			Took    float64        `json:"took_ms,omitempty"`
-			Data    map[string]any `json:"data,omitempty"`
-		}{report.NewHead("finding", time.Now(), nil), f.Step, f.What, m.word, f.Text, f.Advice, jsonMillis(f.Took), f.Data})
+		_ = d.put(&view.Finding{Step: string(f.Step), What: f.What, Verdict: m.word, Text: f.Text, Advice: f.Advice, Took: view.Millis(f.Took), Data: f.Data})
 		return
 	}
 	if d.quiet && f.Verdict == doctor.Fine {

@@ -13,6 +13,7 @@ import (
 
 	"seedbed/cmd/seedbed/report"
 	"seedbed/node/keys"
+	"seedbed/node/view"
 )
 
 func (a *app) keyCommand() *cobra.Command {
@@ -33,17 +34,11 @@ update the link again: export it to a safe place.`,
 	return cmd
 }
 
-// jsonKey is a key in --json.
-type jsonKey struct {
-	Name   string `json:"name"`
-	Public string `json:"public_key"`
-}
-
 // showKey prints a key's name and public half.
 func (a *app) showKey(name string, key ed25519.PrivateKey) error {
 	public := hex.EncodeToString(key.Public().(ed25519.PublicKey))
 	if a.json {
-		return a.put(jsonKey{name, public})
+		return a.put(&view.Key{Name: name, PublicKey: public})
 	}
 	a.result("%s  %s", public, name)
 	return nil

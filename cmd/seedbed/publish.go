@@ -17,6 +17,7 @@ import (
 	"seedbed/node"
 	"seedbed/node/keys"
 	"seedbed/node/publish"
+	"seedbed/node/view"
 )
 
 func (a *app) publishCommand() *cobra.Command {
@@ -189,7 +190,7 @@ func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (
 	case err != nil:
 		return true, err
 	case p.json:
-		return true, p.put(answer)
+		return true, p.put(&view.RolledBack{Link: answer.Link, Seq: answer.Seq, FromSeq: p.rollback})
 	}
 	p.say("%s: version %d is published again as version %d, by the seedbed process that is running", p.key, p.rollback, answer.Seq)
 	p.result("%s", answer.Link)
@@ -248,14 +249,12 @@ func (a *app) history(state, name, salt string) error {
 			continue
 		}
 		if a.json {
-			return a.put(struct {
-				Key      string            `json:"public_key"`
-				Name     string            `json:"name"`
-				Salt     string            `json:"salt,omitempty"`
-				Path     string            `json:"path"`
-				Link     string            `json:"link"`
-				Versions []publish.Version `json:"versions"`
-			}{p.Key, p.KeyName, p.Salt, p.Path, p.Link, p.Versions})
+			h := &view.History{PublicKey: p.Key, Name: p.KeyName, Salt: p.Salt, Path: p.Path, Link: p.Link}
+			for _, v := range p.Versions {
+				h.Versions = append(h.Versions, view.PastVersion{Seq: v.Seq, InfoHash: v.InfoHash, InfoHashV2: v.InfoHashV2,
+					Name: v.Name, Size: v.Size, FileCount: v.Files, Time: v.Time.Format(time.RFC3339Nano)})
+			}
+			return a.put(h)
 		}
 		a.say("%s, from %s", report.Exact(p.Link), report.Exact(p.Path))
 		width := len(strconv.FormatInt(p.Versions[len(p.Versions)-1].Seq, 10))

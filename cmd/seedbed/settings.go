@@ -6,6 +6,7 @@ import (
 
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 // setFlags sets the flags that the command line leaves out: from the environment, from
@@ -97,14 +98,7 @@ while a node is running is kept in the state directory.`,
 func (a *app) showSetting(s settings.Setting, f *pflag.Flag) error {
 	from := settings.SourceOf(f)
 	if a.json {
-		return a.put(struct {
-			Setting string `json:"setting"`
-			Value   string `json:"value"`
-			Default string `json:"default"`
-			Source  string `json:"source"`
-			Env     string `json:"env"`
-			Live    bool   `json:"live"`
-		}{s.Name, f.Value.String(), f.DefValue, from.String(), settings.EnvName(s.Name), s.Live})
+		return a.put(&view.Setting{Setting: s.Name, Value: f.Value.String(), Default: f.DefValue, Source: from.String(), Env: settings.EnvName(s.Name), Live: s.Live})
 	}
 	value := f.Value.String()
 	if value == "" {

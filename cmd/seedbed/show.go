@@ -14,6 +14,7 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 func (a *app) showCommand() *cobra.Command {
@@ -53,7 +54,7 @@ the DHT is asked for the newest version, who holds it, and whether it is signed;
 			s = showTorrent(spec.Torrent)
 		}
 		if a.json {
-			return a.put(s)
+			return a.put(&s.Show)
 		}
 		return s.print(a.stdout)
 	})
@@ -61,36 +62,18 @@ the DHT is asked for the newest version, who holds it, and whether it is signed;
 	return cmd
 }
 
-// shown is what show --json prints. A link knows less than a .torrent file:
-// what it cannot know is left out.
+// shown is what show prints.
 type shown struct {
-	InfoHash    string        `json:"infohash,omitempty"`
-	InfoHashV2  string        `json:"infohash_v2,omitempty"`
-	PublicKey   string        `json:"public_key,omitempty"`
-	Salt        string        `json:"salt,omitempty"`
-	Name        string        `json:"name"`
-	Spelled     string        `json:"spelled,omitempty"` // the name in the torrent, if it differs
-	Size        *int64        `json:"size,omitempty"`
-	PieceLength int64         `json:"piece_length,omitempty"`
-	Pieces      *int          `json:"pieces,omitempty"`
-	Private     *bool         `json:"private,omitempty"`
-	Files       []report.File `json:"files,omitempty"`
-	Peers       []string      `json:"peers,omitempty"`
-	Select      string        `json:"select,omitempty"` // as --select takes it
-	Trackers    []string      `json:"trackers,omitempty"`
-	WebSeeds    []string      `json:"web_seeds,omitempty"`
-	Comment     string        `json:"comment,omitempty"`
-	Magnet      string        `json:"magnet"`
-
-	Warnings []string `json:"warnings,omitempty"` // what was passed over
-
+	view.Show
 	note  error // why it cannot be opened yet
 	given bool  // Magnet is what was given
 }
 
 func showLink(l *magnet.Link) shown {
-	v := shown{Name: l.Name, Peers: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds,
-		Select: selection(l.Select), Magnet: l.String(), Warnings: texts(l.Warnings), note: l.Openable()}
+	var v shown
+	v.note = l.Openable()
+	v.Named = view.Named{Name: l.Name, PeerHints: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds,
+		Select: selection(l.Select), Magnet: l.String(), Warnings: texts(l.Warnings)}
 	if l.HasInfoHash {
 		v.InfoHash = l.InfoHash.String()
 	}
@@ -108,10 +91,12 @@ func showLink(l *magnet.Link) shown {
 
 func showTorrent(t *metainfo.Torrent) shown {
 	pieces, size := t.Info.NumPieces(), t.Info.Payload()
-	v := shown{
-		InfoHash: t.Info.Hash.String(), Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
+	var v shown
+	v.InfoHash = t.Info.Hash.String()
+	v.Named = view.Named{
+		Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
-		Files: report.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
+		Files: view.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
 		Warnings: texts(t.Warnings),
 	}
 	if t.Info.HasV2() {
@@ -168,7 +153,7 @@ func (v shown) print(w io.Writer) error {
 		row("private", "yes: neither DHT nor peer exchange")
 	}
 	row("select", v.Select)
-	for _, p := range v.Peers {
+	for _, p := range v.PeerHints {
 		row("peer", p)
 	}
 	for _, t := range v.Trackers {
@@ -191,7 +176,7 @@ func (v shown) print(w io.Writer) error {
 		b.WriteString("files\n")
 		width := len(strconv.Itoa(len(v.Files)))
 		for i, f := range v.Files {
-			report.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), report.Exact(f.Line()))
+			report.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), report.Exact(report.FileLine(&f)))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

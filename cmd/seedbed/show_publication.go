@@ -8,27 +8,8 @@ import (
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
 	"seedbed/magnet"
+	"seedbed/node/view"
 )
-
-// jsonPublication is what show --json adds for a link with a public key.
-type jsonPublication struct {
-	shown
-	Found     bool         `json:"found"`
-	Seq       *int64       `json:"seq,omitempty"`
-	Current   string       `json:"current_infohash,omitempty"`
-	Signature string       `json:"signature,omitempty"` // valid, or bad where only that was found
-	Forked    bool         `json:"forked,omitempty"`
-	Target    string       `json:"target"`
-	Holders   []jsonHolder `json:"holders"`
-	Asked     int          `json:"asked"`
-	Answered  int          `json:"answered"`
-}
-
-type jsonHolder struct {
-	jsonContact
-	Seq   int64  `json:"seq"`
-	State string `json:"state"` // newest, older, or bad
-}
 
 // holderState is what a node has.
 func holderState(newest, bad bool) string {
@@ -45,9 +26,9 @@ func holderState(newest, bad bool) string {
 func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link, s shown) error {
 	s.note = nil
 	infohash, g, err := v.Newest(ctx, link)
-	j := jsonPublication{shown: s, Found: g.Item != nil, Target: g.Target.String(), Forked: g.Forked, Asked: g.Asked, Answered: g.Answered, Holders: []jsonHolder{}}
+	j := view.Publication{Head: s.Head, Named: s.Named, Found: g.Item != nil, Target: g.Target.String(), Forked: g.Forked, Asked: g.Asked, Answered: g.Answered, Holders: []view.Holder{}}
 	for _, h := range g.Holders {
-		j.Holders = append(j.Holders, jsonHolder{contactJSON(h.Contact, &g.Target), h.Seq, holderState(h.Newest, h.Bad)})
+		j.Holders = append(j.Holders, view.Holder{Contact: contactJSON(h.Contact, &g.Target), Seq: h.Seq, State: holderState(h.Newest, h.Bad)})
 	}
 	switch {
 	case g.Item != nil:
@@ -59,10 +40,10 @@ func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link
 		j.Signature = "bad"
 	}
 	if a.json {
-		if e := a.put(j); e != nil {
+		if e := a.put(&j); e != nil {
 			return e
 		}
-	} else if err := a.printPublication(&j, &g); err != nil {
+	} else if err := a.printPublication(&s, &j, &g); err != nil {
 		return err
 	}
 	if err == nil {
@@ -74,8 +55,8 @@ func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link
 	return err
 }
 
-func (a *app) printPublication(j *jsonPublication, g *dht.GetReport) error {
-	if err := j.shown.print(a.stdout); err != nil {
+func (a *app) printPublication(s *shown, j *view.Publication, g *dht.GetReport) error {
+	if err := s.print(a.stdout); err != nil {
 		return err
 	}
 	row := func(label, format string, args ...any) { a.result("%-10s  "+format, append([]any{label}, args...)...) }

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/node/view"
 )
 
 // release is set by the linker for released binaries (see the Makefile).
@@ -38,14 +38,9 @@ func (a *app) versionCommand() *cobra.Command {
 }
 
 func (a *app) printVersion() error {
-	v := struct {
-		Version string `json:"version"`
-		Go      string `json:"go"`
-		OS      string `json:"os"`
-		Arch    string `json:"arch"`
-	}{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
+	v := view.Program{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if a.json {
-		return json.NewEncoder(a.stdout).Encode(v)
+		return a.put(&v)
 	}
 	_, err := report.Fprintf(a.stdout, "seedbed %s (%s, %s/%s)\n", v.Version, v.Go, v.OS, v.Arch)
 	return err

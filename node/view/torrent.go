@@ -1,0 +1,162 @@
+package view
+
+// Listening has an address of the node, TCP and UDP alike.
+type Listening struct {
+	Head
+	Addr string `json:"addr"`
+}
+
+// Added has the link of the torrent.
+type Added struct {
+	Head
+	Magnet string `json:"magnet"`
+}
+
+// DHT has the number of good nodes.
+type DHT struct {
+	Head
+	Nodes int `json:"nodes"`
+}
+
+// Announcing says how the announces in the DHT keep up.
+type Announcing struct {
+	Head
+	Torrents int     `json:"torrents"`
+	Late     int     `json:"late"` // torrents whose last announce is over 20 minutes old
+	Interval float64 `json:"interval_s"`
+}
+
+// Peers counts the peers of a torrent.
+type Peers struct {
+	Head
+	Known     int   `json:"known"`
+	Connected int   `json:"connected"`
+	Banned    int   `json:"banned"`
+	Dropped   Drops `json:"dropped"`
+}
+
+// Drops counts connections by what the peer did to end them.
+type Drops struct {
+	BadData  int `json:"bad_data"`
+	Protocol int `json:"protocol"`
+	Slow     int `json:"slow"`
+	Silent   int `json:"silent"`
+}
+
+// Metadata is what the info dictionary says. Size is that of all files, without padding.
+type Metadata struct {
+	Head
+	Name        string `json:"name"`
+	Size        int64  `json:"size"`
+	Pieces      int    `json:"pieces"`
+	PieceLength int64  `json:"piece_length"`
+	Files       []File `json:"files"`
+	Torrent     string `json:"torrent,omitempty"` // the file that --metadata-only wrote
+}
+
+// File is a file of a torrent.
+type File struct {
+	Path    string  `json:"path"`
+	Size    int64   `json:"size"`
+	Spelled *string `json:"spelled,omitempty"` // in the torrent, if the path differs
+	Folder  bool    `json:"folder,omitempty"`
+	Link    string  `json:"link,omitempty"` // what a symbolic link leads to; ".." is out of the torrent
+}
+
+// FirstPiece has no fields of its own.
+type FirstPiece struct{ Head }
+
+// Progress is how a torrent stands. Have and Size are bytes of the wanted files.
+type Progress struct {
+	Head
+	Have     int64 `json:"have"`
+	Size     int64 `json:"size"`
+	DownRate int64 `json:"down_rate"`
+	UpRate   int64 `json:"up_rate"`
+	Peers    int   `json:"peers"`
+	Seeds    int   `json:"seeds"`
+}
+
+// Completed has no fields of its own.
+type Completed struct{ Head }
+
+// Seeding has the link and an address of the node.
+type Seeding struct {
+	Head
+	Magnet string `json:"magnet"`
+	Addr   string `json:"addr"`
+}
+
+// Ready has no fields of its own.
+type Ready struct{ Head }
+
+// Seeded says how much was uploaded, in all runs.
+type Seeded struct {
+	Head
+	Uploaded int64   `json:"uploaded"`
+	Ratio    float64 `json:"ratio"`
+}
+
+// Streaming is a file that can be played.
+type Streaming struct {
+	Head
+	File int    `json:"file"` // from 1, as show lists them
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+	URL  string `json:"url"`
+}
+
+// Published is about the item of a version. With Kept 0 it is put again until a node keeps it.
+type Published struct {
+	Head
+	Link  string `json:"link"`
+	Seq   int64  `json:"seq"`
+	Kept  int    `json:"kept"`  // nodes that gave it back
+	Nodes int    `json:"nodes"` // the closest nodes
+}
+
+// Version is a version of a publication.
+type Version struct {
+	Head
+	Link string `json:"link"`
+	Seq  int64  `json:"seq"`
+}
+
+// Current is a version that is complete.
+type Current struct {
+	Head
+	Link    string `json:"link"`
+	Seq     int64  `json:"seq"`
+	Dir     string `json:"dir"`
+	Reused  int64  `json:"reused"`  // bytes of files that existed
+	Fetched int64  `json:"fetched"` // bytes that came from peers
+}
+
+// Warning, Failed and Error have an error and, if there is one, what to do about it.
+type (
+	Warning struct {
+		Head
+		Fault
+	}
+	Failed struct {
+		Head
+		Fault
+	}
+	Error struct {
+		Head
+		Fault
+	}
+)
+
+// Fault is an error for a person.
+type Fault struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint"`
+}
+
+// Recovered, Removed and Missed have no fields of their own.
+type (
+	Recovered struct{ Head }
+	Removed   struct{ Head }
+	Missed    struct{ Head }
+)
