@@ -80,7 +80,7 @@ func specWithoutLayers(e *metainfo.LayersError) (node.Spec, error) {
 		return node.Spec{}, err
 	}
 	link.WebSeeds = e.Torrent.WebSeeds
-	link.Warnings = append(e.Torrent.Warnings, fmt.Errorf("%w; peers are asked for what is missing", e))
+	link.Warnings = append(e.Torrent.Warnings, fmt.Errorf("%w; they will be requested from peers", e))
 	return node.Spec{Link: link}, nil
 }
 
@@ -111,7 +111,7 @@ func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
 		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
 	}
 	if st.Size() > maxTorrentFile {
-		return nil, fail(exitTorrent, "", fmt.Errorf("%s has %s, more than any .torrent file", path, report.Size(st.Size())))
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s is too large for a .torrent file (%s)", path, report.Size(st.Size())))
 	}
 	b, err := readAll(ctx, path)
 	switch {
@@ -120,7 +120,7 @@ func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
 	case err != nil:
 		return nil, fail(codeOf(err), "", describePathError(path, err))
 	case len(b) > maxTorrentFile:
-		return nil, fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", path, report.Size(maxTorrentFile)))
+		return nil, fail(exitTorrent, "", fmt.Errorf("%s is too large for a .torrent file (over %s)", path, report.Size(maxTorrentFile)))
 	}
 	return parseTorrent(filepath.Base(path), b)
 }
@@ -157,16 +157,16 @@ func parseTorrent(from string, b []byte) (*metainfo.Torrent, error) {
 	if err != nil {
 		switch {
 		case len(b) == 0:
-			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is no usable .torrent file: it is empty", from))
+			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is not a .torrent file: it is empty", from))
 		case b[0] != 'd':
-			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is no usable .torrent file: it is not bencoded", from))
+			return nil, fail(exitBencode, "fetch it again", fmt.Errorf("%s is not a .torrent file: it is not bencoded", from))
 		}
 		hint := ""
 		var lacks *metainfo.LayersError
 		if errors.As(err, &lacks) {
 			hint = "seedbed get --metadata-only writes one that has them, with the help of peers"
 		}
-		return nil, fail(exitTorrent, hint, fmt.Errorf("%s is no usable .torrent file: %w", from, err))
+		return nil, fail(exitTorrent, hint, fmt.Errorf("%s is not a usable .torrent file: %w", from, err))
 	}
 	return t, nil
 }

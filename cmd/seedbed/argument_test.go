@@ -58,12 +58,12 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 		says string
 	}{
 		"/loop":    {exitNetwork, "more than 10 times"},
-		"/away":    {exitNetwork, "not on the web"},
+		"/away":    {exitNetwork, "not an HTTP URL"},
 		"/page":    {exitBencode, "is a web page"},
-		"/text":    {exitBencode, "is no usable .torrent file: it is not bencoded"},
-		"/empty":   {exitBencode, "is no usable .torrent file: it is empty"},
-		"/short":   {exitNetwork, "breaks off"},
-		"/endless": {exitTorrent, "more than any .torrent file"},
+		"/text":    {exitBencode, "is not a .torrent file: it is not bencoded"},
+		"/empty":   {exitBencode, "is not a .torrent file: it is empty"},
+		"/short":   {exitNetwork, "was interrupted"},
+		"/endless": {exitTorrent, "too large for a .torrent file"},
 		"/broken":  {exitNetwork, "500 Internal Server Error"},
 		"/none":    {exitNotFound, "404 Not Found"},
 	} {

@@ -15,7 +15,7 @@ func (a *app) checkCommand() *cobra.Command {
 	var c common
 	cmd := &cobra.Command{
 		Use:   "check MAGNET|INFOHASH|FILE.torrent|URL...",
-		Short: "Hash again what is in --dir, and say what is missing or wrong",
+		Short: "Re-check the files in --dir and report missing or damaged pieces",
 		Long: `Hash the data of a torrent again and correct the resume record. Needs no network,
 but for the URL of a file; of a magnet link, the metadata must have been fetched before.
 Names the files that are missing, wrong, or longer than the torrent says, and exits
@@ -78,10 +78,10 @@ func (a *app) printCheck(r node.CheckResult) error {
 	}
 	switch {
 	case good < all:
-		return fail(exitHash, "run seedbed get to fetch what is missing",
-			fmt.Errorf("%s of %s missing or wrong", report.Plural(all-good, "piece"), r.Info.Name))
+		return fail(exitHash, "run seedbed get to download the missing pieces",
+			fmt.Errorf("%s of %s missing or damaged", report.Plural(all-good, "piece"), r.Info.Name))
 	case len(r.Faults) > 0:
-		return fail(exitHash, "cut off what is behind the end of the files, or replace them with seedbed get --overwrite",
+		return fail(exitHash, "truncate the files, or replace them with seedbed get --overwrite",
 			fmt.Errorf("%s of %s longer than the torrent says", report.Plural(len(r.Faults), "file"), r.Info.Name))
 	}
 	return nil

@@ -81,14 +81,14 @@ func (d *demo) run(ctx context.Context) error {
 			boot = []string{n.Addrs()[0].String()}
 		}
 	}
-	d.say("a private DHT of %d nodes runs on loopback; the first is %s", demoNodes, boot[0])
+	d.say("started a private DHT of %d nodes on loopback; the first is %s", demoNodes, boot[0])
 
 	sample := filepath.Join(d.dir, "sample")
 	size, err := writeSample(sample)
 	if err != nil {
 		return err
 	}
-	d.say("made a sample folder of %s", report.Size(size))
+	d.say("created a sample folder of %s", report.Size(size))
 
 	spec, err := node.Share(ctx, sample, node.ShareOptions{})
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *demo) run(ctx context.Context) error {
 		return fmt.Errorf("announcing to the DHT: %w", err)
 	}
 	link := (&magnet.Link{InfoHash: shared.InfoHash(), HasInfoHash: true}).String()
-	d.say("one node shares it and has announced so to the DHT:\n             %s", link)
+	d.say("one node seeds it and has announced it to the DHT:\n             %s", link)
 
 	bare, err := magnet.Parse(link)
 	if err != nil {
@@ -118,7 +118,7 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	events := opener.Subscribe(node.Metadata, node.Complete)
 	got := filepath.Join(d.dir, "got")
-	d.say("another node knows nothing but this link and one DHT node; it asks the DHT")
+	d.say("another node knows only this link and one DHT node; it asks the DHT")
 	_, err = opener.Add(node.Spec{Link: bare, Dir: got})
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := sameTree(sample, filepath.Join(got, "sample")); err != nil {
 		return err
 	}
-	d.say("the copy is byte for byte the same; all done without a tracker")
+	d.say("the copy is identical; no tracker was involved")
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (d *demo) narrate(ctx context.Context, events *node.Subscription) error {
 		for _, e := range events.Take() {
 			switch e.Kind {
 			case node.Metadata:
-				d.say("it found a peer and has the metadata from it: %s, %s, %s", e.Info.Name,
+				d.say("it found a peer and fetched the metadata from it: %s, %s, %s", e.Info.Name,
 					report.Plural(len(e.Info.Files), "file"), report.Plural(e.Info.NumPieces(), "piece"))
 			case node.Complete:
 				d.say("every piece is downloaded and verified")
@@ -232,7 +232,7 @@ func sameTree(want, got string) error {
 			return err
 		}
 		if !bytes.Equal(a, b) {
-			return fmt.Errorf("%s differs from what was shared", rel)
+			return fmt.Errorf("%s differs from the original", rel)
 		}
 		return nil
 	})

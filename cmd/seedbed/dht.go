@@ -90,9 +90,9 @@ func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string
 func (v *visitor) explain(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fail(exitTimeout, "give it a longer --timeout, or see seedbed doctor", fmt.Errorf("not done after %v", v.timeout))
+		return fail(exitTimeout, "use a longer --timeout, or run seedbed doctor", fmt.Errorf("timed out after %v", v.timeout))
 	case errors.Is(err, context.Canceled):
-		return fail(exitUnfinished, "", errors.New("stopped before the answer was there"))
+		return fail(exitUnfinished, "", errors.New("stopped before the reply came"))
 	}
 	return err
 }
@@ -103,10 +103,14 @@ func (v *visitor) alone(r *dht.Report) error {
 	case r.Answered > 0:
 		return nil
 	case r.Asked == 0:
-		return fail(exitNetwork, "give --bootstrap HOST:PORT, or see seedbed doctor",
-			errors.New("no DHT node is known to ask: none saved, and no bootstrap host with an address"))
+		return fail(exitNetwork, "use --bootstrap HOST:PORT, or run seedbed doctor",
+			errors.New("no DHT nodes to ask: none are saved, and no bootstrap host could be resolved"))
 	}
-	return fail(exitNetwork, "see seedbed doctor", fmt.Errorf("none of %s answered", report.Plural(r.Asked, "DHT node")))
+	what := fmt.Sprintf("none of the %d DHT nodes answered", r.Asked)
+	if r.Asked == 1 {
+		what = "the DHT node did not answer"
+	}
+	return fail(exitNetwork, "run seedbed doctor", errors.New(what))
 }
 
 func parseID(s string) (id.ID, error) {
@@ -115,7 +119,7 @@ func parseID(s string) (id.ID, error) {
 		x, err = id.ParseBase32(s)
 	}
 	if err != nil {
-		return id.ID{}, usage(fmt.Errorf("%q is no id of 40 hex digits", s))
+		return id.ID{}, usage(fmt.Errorf("%q is not an id of 40 hex digits", s))
 	}
 	return x, nil
 }
@@ -246,7 +250,7 @@ func (a *app) dhtPing() *cobra.Command {
 		case answered > 0:
 			return nil
 		case errors.Is(last, dht.ErrNoAnswer):
-			return fail(exitTimeout, "see seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], report.Plural(len(addrs), "address"), millis(resolved)))
+			return fail(exitTimeout, "run seedbed doctor", fmt.Errorf("no answer from %s (%s, resolved in %s)", args[0], report.Plural(len(addrs), "address"), millis(resolved)))
 		}
 		var refused *dht.RemoteError
 		if errors.As(last, &refused) || ctx.Err() != nil {
@@ -266,7 +270,11 @@ func (a *app) printPong(c dht.Contact, err error) {
 		return
 	}
 	if err != nil {
-		a.say("%s: %s", c.Addr, strings.TrimPrefix(err.Error(), "dht: "))
+		what := strings.TrimPrefix(err.Error(), "dht: ")
+		if errors.Is(err, context.DeadlineExceeded) {
+			what = "no answer"
+		}
+		a.say("%s: %s", c.Addr, what)
 		return
 	}
 	line := fmt.Sprintf("%s answered in %s: node %s", c.Addr, millis(c.RTT), c.ID)
@@ -332,12 +340,12 @@ func (a *app) dhtNodes() *cobra.Command {
 		if a.json {
 			_ = a.put(&view.Nodes{Saved: v.Saved, GoodNodes: good, Took: view.Millis(took), Contacts: list})
 		}
-		a.say("%s, %d of them good, after %s; %d were saved by an earlier run", report.Plural(len(nodes), "node"), good, millis(took), v.Saved)
+		a.say("%s, %d of them good, after %s; %d were loaded from an earlier run", report.Plural(len(nodes), "node"), good, millis(took), v.Saved)
 		if len(nodes) == 0 {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fail(exitNetwork, "see seedbed doctor", errors.New("no DHT node answered"))
+			return fail(exitNetwork, "run seedbed doctor", errors.New("no DHT node answered"))
 		}
 		return nil
 	})

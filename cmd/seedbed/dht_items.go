@@ -127,12 +127,12 @@ With --quiet the value alone is printed: of a string its bytes as they are.`,
 		case g.Item != nil:
 			a.showItem(g.Item)
 		}
-		line := fmt.Sprintf("%s had it", report.Plural(g.Have, "node"))
+		line := fmt.Sprintf("%s returned the item", report.Plural(g.Have, "node"))
 		if g.Older > 0 {
-			line += fmt.Sprintf(", %d an older one", g.Older)
+			line += fmt.Sprintf(", %d an older version", g.Older)
 		}
 		if f := g.Faults; f.Oversized+f.Wrong+f.Unsigned > 0 {
-			line += fmt.Sprintf("; dropped %d too large, %d of a wrong hash, %d not signed", f.Oversized, f.Wrong, f.Unsigned)
+			line += fmt.Sprintf("; rejected %d too large, %d with a wrong hash, %d with a bad signature", f.Oversized, f.Wrong, f.Unsigned)
 		}
 		a.say("%s; %s", line, reportLine(&g.Report))
 		if err == nil {
@@ -205,18 +205,18 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 		took := time.Since(begun)
 		var conflict *dht.CASError
 		if errors.As(err, &conflict) {
-			return fail(exitUnknown, fmt.Sprintf("somebody wrote meanwhile: get the item, and put again with --cas %d if that is as it should be", conflict.Stored),
-				fmt.Errorf("number %d is stored, not %d: nothing was put", conflict.Stored, conflict.CAS))
+			return fail(exitUnknown, fmt.Sprintf("the item has changed since: get it, and put again with --cas %d if you want to replace it", conflict.Stored),
+				fmt.Errorf("version %d is stored, not %d: nothing was written", conflict.Stored, conflict.CAS))
 		}
 		if a.json {
 			_ = a.put(&view.Put{Lookup: lookupJSON(&p.Report), Item: itemJSON(&item), Accepted: p.Accepted, Kept: p.Kept,
 				All: view.Millis(took), Contacts: toldJSON(p.Nodes, true, p.Target)})
 		}
 		for _, n := range p.Nodes {
-			a.say("%s", contactRow(&n.Contact, p.Target, outcome(&n, "took it, does not give it back", "stored")))
+			a.say("%s", contactRow(&n.Contact, p.Target, outcome(&n, "accepted, but does not return it", "stored")))
 		}
 		a.say("%s", reportLine(&p.Report))
-		a.say("%d of %s took it, %d gave it back; all after %s", p.Accepted, report.Plural(len(p.Nodes), "node"), p.Kept, millis(took))
+		a.say("%d of %s accepted it, %d returned it; done after %s", p.Accepted, report.Plural(len(p.Nodes), "node"), p.Kept, millis(took))
 		if item.Mutable {
 			a.say("key    %x", item.Key)
 			a.say("seq    %d", item.Seq)
@@ -232,7 +232,7 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 			err = refusal("item", p.Nodes)
 		}
 		if err == nil && p.Kept == 0 {
-			err = fail(exitUnknown, "put it again", fmt.Errorf("%s took the item, and none gave it back", report.Plural(p.Accepted, "node")))
+			err = fail(exitUnknown, "run the same command again", fmt.Errorf("%s accepted the item, but none returned it", report.Plural(p.Accepted, "node")))
 		}
 		return err
 	})
@@ -261,7 +261,7 @@ func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []b
 			last = max(last, g.Item.Seq)
 		}
 		if seq = last + 1; seq < 1 {
-			return dht.Item{}, fail(exitUsage, "give --seq", fmt.Errorf("the number of what is stored is %d: there is no next one", last))
+			return dht.Item{}, fail(exitUsage, "give --seq", fmt.Errorf("the stored version is %d, the highest possible", last))
 		}
 	}
 	return dht.SignItem(key, salt, seq, value)
@@ -318,13 +318,13 @@ that they store peers of (BEP 51), and print those.`,
 			a.say("%s", contactRow(&n.Contact, target, fmt.Sprintf("%d of %d, others after %v", n.Samples, n.Num, n.Interval)))
 			total = max(total, n.Num)
 		}
-		a.say("%s from %s that gave samples, of which one stores up to %d; %s",
+		a.say("%s from %s; the largest node stores %d; %s",
 			strings.Replace(report.Plural(len(r.Infohashes), "infohash"), "hashs", "hashes", 1), report.Plural(len(r.Nodes), "node"), total, reportLine(&r.Report))
 		if err == nil {
 			err = v.alone(&r.Report)
 		}
 		if err == nil && len(r.Infohashes) == 0 {
-			err = fail(exitNotFound, "", fmt.Errorf("no samples: %d of %s know of BEP 51", len(r.Nodes), report.Plural(r.Answered, "node")))
+			err = fail(exitNotFound, "", fmt.Errorf("no samples: %d of %s support BEP 51", len(r.Nodes), report.Plural(r.Answered, "node")))
 		}
 		return err
 	})

@@ -84,7 +84,7 @@ other peers they know of (BEP 33), which is an estimate.`,
 				line = "scrape: none of the closest nodes gave filters"
 			}
 			if s.Dropped > 0 {
-				line += fmt.Sprintf("; %d that cannot be true left out", s.Dropped)
+				line += fmt.Sprintf("; %d implausible ones ignored", s.Dropped)
 			}
 			a.say("%s", line)
 		}
@@ -130,7 +130,7 @@ something else does. Nodes keep an announce for a while, about 30 to 45 minutes.
 			a.say("%s", contactRow(&n.Contact, infohash, outcome(&n, "announced", "")))
 		}
 		a.say("%s; %s", report.Plural(r.Peers, "peer"), reportLine(&r.Report))
-		a.say("announced port %d to %d of %s, all after %s", port, r.Accepted, report.Plural(len(r.Nodes), "node"), millis(took))
+		a.say("announced port %d to %d of %s; done after %s", port, r.Accepted, report.Plural(len(r.Nodes), "node"), millis(took))
 		if err == nil {
 			err = v.alone(&r.Report)
 		}
@@ -178,7 +178,7 @@ func toldJSON(nodes []dht.Told, item bool, target id.ID) []view.Contact {
 // refusal is the error of a request that no node took.
 func refusal(what string, nodes []dht.Told) error {
 	if len(nodes) == 0 {
-		return fail(exitUnknown, "full nodes give no tokens, and others may not know how to store it; try again later",
+		return fail(exitUnknown, "full nodes give no tokens, and some nodes cannot store items; try again later",
 			errors.New("none of the closest nodes gave a token"))
 	}
 	codes := map[string]int{}
@@ -198,5 +198,5 @@ func refusal(what string, nodes []dht.Told) error {
 			302: "a newer one is stored: leave out --seq to put the next one",
 		}[refused.Code]
 	}
-	return fail(exitUnknown, hint, fmt.Errorf("none of %s took the %s: %s", report.Plural(len(nodes), "node"), what, most))
+	return fail(exitUnknown, hint, fmt.Errorf("none of %s accepted the %s: %s", report.Plural(len(nodes), "node"), what, most))
 }

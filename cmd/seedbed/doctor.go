@@ -52,7 +52,7 @@ with 3 if no peer of the torrent could be reached.`,
 			err = doctor.Examine(ctx, cfg, link, d.tell)
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
-				return fail(exitTimeout, "give it a longer --timeout", fmt.Errorf("not done after %v; the last step was %s", c.Timeout, d.step))
+				return fail(exitTimeout, "use a longer --timeout", fmt.Errorf("timed out after %v, in step %s", c.Timeout, d.step))
 			case errors.Is(err, context.Canceled):
 				return fail(exitUnfinished, "", errors.New("stopped before the end of the examination"))
 			case err != nil:

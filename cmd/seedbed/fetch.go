@@ -28,10 +28,10 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err == nil && req.URL.Host == "" {
-		err = errors.New("it names no host")
+		err = errors.New("it has no host")
 	}
 	if err != nil {
-		return nil, "", fail(exitUsage, "", fmt.Errorf("%s is no URL: %w", url, err))
+		return nil, "", fail(exitUsage, "", fmt.Errorf("%s is not a valid URL: %w", url, err))
 	}
 	req.Header.Set("User-Agent", "seedbed/"+version())
 	req.Header.Set("Accept", "application/x-bittorrent, */*;q=0.5")
@@ -43,7 +43,7 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 			link = req.URL.String()
 			return http.ErrUseLastResponse
 		case !isURL(req.URL.String()):
-			return fmt.Errorf("it redirects to %s, which is not on the web", req.URL)
+			return fmt.Errorf("it redirects to %s, which is not an HTTP URL", req.URL)
 		case len(via) > maxRedirects:
 			return fmt.Errorf("it redirects more than %d times", maxRedirects)
 		}
@@ -52,9 +52,9 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 	res, err := client.Do(req)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, "", fail(exitTimeout, "fetch the file with a browser and give its path", fmt.Errorf("%s gave no answer within %v", url, fetchTimeout))
+		return nil, "", fail(exitTimeout, "download the file with a browser and use its path", fmt.Errorf("%s did not answer within %v", url, fetchTimeout))
 	case err != nil:
-		return nil, "", fail(exitNetwork, "", fmt.Errorf("the .torrent file cannot be fetched: %w", err))
+		return nil, "", fail(exitNetwork, "", fmt.Errorf("cannot download the .torrent file: %w", err))
 	}
 	defer res.Body.Close()
 	if link != "" {
@@ -65,18 +65,18 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 		if res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusGone {
 			code = exitNotFound
 		}
-		return nil, "", fail(code, "see what a browser shows there", fmt.Errorf("%s answers %s", url, res.Status))
+		return nil, "", fail(code, "open it in a browser", fmt.Errorf("%s answered %s", url, res.Status))
 	}
 	b, err = io.ReadAll(io.LimitReader(res.Body, maxTorrentFile+1))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, "", fail(exitTimeout, "fetch the file with a browser and give its path", fmt.Errorf("%s did not come within %v", url, fetchTimeout))
+		return nil, "", fail(exitTimeout, "download the file with a browser and use its path", fmt.Errorf("%s was not downloaded within %v", url, fetchTimeout))
 	case err != nil:
-		return nil, "", fail(exitNetwork, "", fmt.Errorf("%s breaks off: %w", url, err))
+		return nil, "", fail(exitNetwork, "", fmt.Errorf("%s: the download was interrupted: %w", url, err))
 	case len(b) > maxTorrentFile:
-		return nil, "", fail(exitTorrent, "", fmt.Errorf("%s has more than %s, more than any .torrent file", url, report.Size(maxTorrentFile)))
+		return nil, "", fail(exitTorrent, "", fmt.Errorf("%s is too large for a .torrent file (over %s)", url, report.Size(maxTorrentFile)))
 	case len(b) > 0 && b[0] == '<':
-		return nil, "", fail(exitBencode, "see what a browser shows there; it may ask for a login", fmt.Errorf("%s is a web page, not a .torrent file", url))
+		return nil, "", fail(exitBencode, "open it in a browser; it may ask for a login", fmt.Errorf("%s is a web page, not a .torrent file", url))
 	}
 	return b, "", nil
 }

@@ -96,7 +96,7 @@ func (a *app) firstVersion(ctx context.Context, f *follow.Follower, within time.
 	case <-timer.C:
 	}
 	if f.Seq() == 0 {
-		return fail(exitTimeout, "give it a longer --timeout, or run seedbed show with the link", errors.New("no version finished downloading in time"))
+		return fail(exitTimeout, "use a longer --timeout, or run seedbed show with the link", errors.New("no version finished downloading in time"))
 	}
 	<-ctx.Done()
 	return nil

@@ -65,7 +65,7 @@ func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 	if code, said := seedbed("seed", torrent, "-d", dir, "--no-dht", "--listen", "127.0.0.1:0"); code != exitTorrent || !strings.Contains(said, "--metadata-only") {
 		t.Errorf("seed: exit %d:\n%s", code, said)
 	}
-	if code, said := seedbed("get", torrent, "-d", out, "--no-dht", "--listen", "127.0.0.1:0", "--peer", n.Addrs()[0].String()); code != exitOK || !strings.Contains(said, "peers are asked") {
+	if code, said := seedbed("get", torrent, "-d", out, "--no-dht", "--listen", "127.0.0.1:0", "--peer", n.Addrs()[0].String()); code != exitOK || !strings.Contains(said, "requested from peers") {
 		t.Errorf("get: exit %d:\n%s", code, said)
 	}
 	if b, err := os.ReadFile(filepath.Join(out, "film")); err != nil || !bytes.Equal(b, data) {

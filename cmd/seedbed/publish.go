@@ -266,5 +266,5 @@ func (a *app) history(state, name, salt string) error {
 	if unread != nil {
 		return unread
 	}
-	return fail(exitNotFound, "seedbed key list shows the keys; several publications of one key differ in --salt", fmt.Errorf("nothing was published under the key %q", name))
+	return fail(exitNotFound, "list keys with seedbed key list; publications of one key differ by --salt", fmt.Errorf("nothing was published under the key %q", name))
 }

@@ -32,7 +32,7 @@ link. Data that is not complete is an error; of several torrents, it ends that o
   seedbed seed --torrents ~/torrents -d ~/data`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && torrents == "" {
-				return fail(exitUsage, "see seedbed seed --help", errors.New("nothing to share was named"))
+				return fail(exitUsage, "see seedbed seed --help", errors.New("missing argument: a file, a folder or a .torrent file"))
 			}
 			cfg, err := c.nodeConfig()
 			if err != nil {
@@ -70,7 +70,7 @@ link. Data that is not complete is an error; of several torrents, it ends that o
 // seedPaths shares files, folders, and the data of .torrent files, until a signal.
 func (a *app) seedPaths(ctx context.Context, s *session, paths []string, c *common, m *making, opts node.ShareOptions) error {
 	if len(paths) == 0 && s.arrivals == nil {
-		return usage(errors.New("nothing to share was named"))
+		return usage(errors.New("missing argument: a file, a folder or a .torrent file"))
 	}
 	for _, arg := range paths {
 		spec, err := a.shareArgument(ctx, arg, c, m, opts)

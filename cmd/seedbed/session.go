@@ -147,7 +147,7 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 			s.rep.Event(node.Event{Kind: node.FoundVersion, Publication: &node.PublicationEvent{
 				Link: l.String(), Seq: item.Seq, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
-			return fail(exitTimeout, "give it a longer --timeout, or see seedbed show of the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
+			return fail(exitTimeout, "use a longer --timeout, or run seedbed show with the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
 		case errors.Is(err, context.Canceled):
 			return fail(exitUnfinished, "", errors.New("stopped before the newest version was found"))
 		case l.Openable() == nil:

@@ -50,7 +50,7 @@ func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link
 		err = v.alone(&g.Report)
 	}
 	if err == nil && g.Item == nil {
-		err = fail(exitNotFound, "it is forgotten two hours after the publisher and those who keep it alive have gone", errors.New("no DHT node has what is published under this key"))
+		err = fail(exitNotFound, "DHT nodes forget an item two hours after the last publisher or follower with --keep-alive has gone", errors.New("no DHT node has an item published under this key"))
 	}
 	return err
 }
@@ -65,15 +65,15 @@ func (a *app) printPublication(s *shown, j *view.Publication, g *dht.GetReport) 
 		if j.Current != "" {
 			row("current", "%s", j.Current)
 		} else {
-			row("current", "names no torrent (BEP 46): %s", render(g.Item.Value))
+			row("current", "not a torrent (BEP 46): %s", render(g.Item.Value))
 		}
-		row("signature", "right: %x", g.Item.Sig)
+		row("signature", "valid: %x", g.Item.Sig)
 	}
 	if j.Forked {
-		row("warning", "two different items are signed with this number: the key is used in two places")
+		row("warning", "two different items are signed with this version number: the key is used in two places")
 	}
 	if n := g.Faults.Unsigned; n > 0 {
-		row("warning", "%s gave an item that the key has not signed", report.Plural(n, "node"))
+		row("warning", "%s returned an item that is not signed by the key", report.Plural(n, "node"))
 	}
 	row("target", "%s", j.Target)
 	newest := 0
@@ -84,11 +84,11 @@ func (a *app) printPublication(s *shown, j *view.Publication, g *dht.GetReport) 
 		}
 		state := fmt.Sprintf("version %d", h.Seq)
 		if h.Bad {
-			state = "an item that is not right"
+			state = "an invalid item"
 		}
 		lines = append(lines, contactRow(&h.Contact, g.Target, state))
 	}
-	row("held by", "%s of the %d that answered", report.Plural(newest, "node"), g.Answered)
+	row("stored on", "%s of the %d that answered", report.Plural(newest, "node"), g.Answered)
 	for _, line := range lines {
 		a.say("  %s", line)
 	}

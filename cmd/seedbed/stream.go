@@ -103,7 +103,7 @@ func (s *streaming) listen(asked bool) (err error) {
 		s.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
-		return fail(exitNetwork, "give another --http HOST:PORT", fmt.Errorf("nothing can be served at %s: %w", s.addr, err))
+		return fail(exitNetwork, "use another --http HOST:PORT", fmt.Errorf("cannot listen at %s: %w", s.addr, err))
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep *report.Feed)
 	}
 	files := s.files(t)
 	if len(files) == 0 {
-		return fail(exitUsage, "see seedbed show for its files", fmt.Errorf("%s has no file of that number", t.Name()))
+		return fail(exitUsage, "see seedbed show for its files", fmt.Errorf("%s has no file with that number", t.Name()))
 	}
 	rep.Streaming(t, files)
 	if len(s.open.Words) == 0 {

@@ -99,8 +99,8 @@ func (a *app) closeNode(n closer) error {
 				saved, since = now, time.Now()
 			}
 			if time.Since(since) >= closeStall {
-				return fail(exitIO, "what is missing is hashed again next time; look at the disk's health and the system's log",
-					fmt.Errorf("gave up saving: the disk has finished nothing for %v", closeStall))
+				return fail(exitIO, "unsaved pieces are hashed again next time; check the disk's health and the system log",
+					fmt.Errorf("gave up saving: the disk did not respond for %v", closeStall))
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func describe(e node.Event) styled {
 		}
 		return line
 	case node.Missed:
-		return "some messages were left out, because they were not read in time"
+		return "some messages were dropped because they were not read in time"
 	}
 	return "" // added, first piece, removed: the lines around them say it
 }
