@@ -91,6 +91,10 @@ func (f *Follower) abandon() {
 // for that.
 func (f *Follower) drop(t *node.Torrent) {
 	err := f.node.Remove(f.ctx, t.InfoHash(), false)
+	var fault *node.Fault
+	if errors.As(err, &fault) && fault.Kind == node.FaultVanished {
+		return // something has changed its files, which are of no use any more
+	}
 	if err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, context.Canceled) {
 		f.warn(fmt.Errorf("the torrent of another version was not removed: %w", err))
 	}

@@ -90,6 +90,10 @@ func (s *torrents) release(t *node.Torrent, data string) {
 	s.leaving[t] = done
 	s.wg.Go(func() {
 		err := s.node.Remove(s.ctx, t.InfoHash(), false)
+		var f *node.Fault
+		if errors.As(err, &f) && f.Kind == node.FaultVanished {
+			err = nil // its files have changed: that is why it leaves
+		}
 		if err == nil && data != "" {
 			err = os.RemoveAll(data)
 		}

@@ -1,7 +1,9 @@
 package publish
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +133,37 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 			if left := nodetest.Folders(t, filepath.Join(a.State, dir)); len(left) != 0 {
 				t.Errorf("left in %s: %v", dir, left)
 			}
+		}
+	})
+}
+
+// A torrent that comes back, as a download now, can save what it has.
+func TestAVersionComesBackAsADownload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		relative, err := filepath.Rel(here, t.TempDir()) // as a user may give it
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, simnet.New(4, simnet.Link{}), 1, nodetest.State(relative))
+		dir := nodetest.Site(t, 3)
+		p := r.publish(testKey(0), dir)
+		time.Sleep(time.Minute)
+		nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("other"))
+		if _, err := p.Update(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := p.Rollback(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		r.Node.Close() // reports what could not be saved
+		if got := r.Warnings(); strings.Contains(got, "was not removed") {
+			t.Error(got)
 		}
 	})
 }

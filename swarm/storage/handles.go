@@ -2,6 +2,7 @@ package storage
 
 import (
 	"io"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,7 +146,12 @@ func (h *Handles) dropWhere(match func(handleKey) bool) {
 }
 
 // Forget closes the descriptors of a folder that the caller removes or moves.
-func (h *Handles) Forget(dir string) { h.dropFolder(dir) }
+func (h *Handles) Forget(dir string) {
+	if abs, err := filepath.Abs(dir); err == nil { // as openDisk names it
+		dir = abs
+	}
+	h.dropFolder(dir)
+}
 
 // Close closes every file that is not in use, and the others after use.
 func (h *Handles) Close() {
