@@ -32,12 +32,17 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 	if err != nil {
 		return dht.Item{}, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return i, p.folder.add(Version{
+	versions, err := p.folder.add(Version{
 		Seq: i.Seq, InfoHash: info.Hash.String(), InfoHashV2: hexV2(info), Name: info.Name, Size: info.Payload(), Files: info.Stored(),
 		Time: time.Now().UTC().Truncate(time.Second), Value: i.Value, Sig: i.Sig[:],
 	}, torrent)
+	if err != nil {
+		return dht.Item{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.folder.file.Versions = versions
+	return i, nil
 }
 
 // put puts the item of a new version and reports whether nodes hold it. If they do not,

@@ -153,86 +153,102 @@ func (p *Publication) warn(err error) {
 
 // update is Update while making is held.
 func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, err error) {
-	o := p.options
-	o.Before = p.folder.before()
 	r := &p.folder.file
-	made, err := node.Make(ctx, r.Path, o)
+	made, spec, err := p.make(ctx)
 	if err != nil {
 		return false, err
 	}
-	spec, err := node.MadeSpec(r.Path, made)
-	if err != nil {
-		return false, err
-	}
-	r.RolledBack = false
-	fresh := !r.last().names(made.Info)
-	if err := p.release(ctx, spec, "", fresh, overrule); err != nil {
+	c := content{spec: spec, fresh: !r.last().names(made.Info), overrule: overrule}
+	if err := p.publish(ctx, c); err != nil {
 		return false, err
 	}
 	p.print = made.Print
 	if err := p.folder.keepStamps(made); err != nil {
 		p.warn(fmt.Errorf("size and time of the files were not saved, so they are hashed again next time: %w", err))
 	}
-	return fresh, nil
+	return c.fresh, nil
+}
+
+// make makes a torrent of what is at the path.
+func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error) {
+	o, path := p.options, p.folder.file.Path
+	o.Before = p.folder.before()
+	made, err := node.Make(ctx, path, o)
+	if err != nil {
+		return nil, node.Spec{}, err
+	}
+	spec, err := node.MadeSpec(path, made)
+	return made, spec, err
 }
 
 // rollback is Rollback while making is held. If the newest version has that content
-// already, it continues with it. What is in the path is not published before it changes,
-// or is named.
-func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) (err error) {
+// already, it continues with it. What is at the path is not published before it changes
+// or is named again.
+func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) error {
+	torrent, err := p.earlier(seq)
+	if err != nil {
+		return err
+	}
+	r := &p.folder.file
+	print, err := create.Print(r.Path, p.options)
+	if err != nil {
+		print = create.Fingerprint{} // the path is gone
+	}
+	c := content{fresh: !r.last().names(torrent.Info), overrule: overrule, isRollback: true}
+	made, spec, err := p.make(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && made.Info.Hash == torrent.Info.Hash:
+		c.spec = spec
+	default:
+		c.data = p.folder.dataDir(torrent.Info)
+		c.spec = node.Spec{Torrent: torrent, Dir: c.data}
+		p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: node.NewFault(node.FaultOther,
+			fmt.Errorf("%s does not hold version %d any more", r.Path, seq), "it is downloaded from followers that have kept it, into "+c.data)})
+	}
+	if err := p.publish(ctx, c); err != nil {
+		return err
+	}
+	p.print = print
+	return nil
+}
+
+// earlier returns the torrent of a version on record.
+func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	r := &p.folder.file
 	k := slices.IndexFunc(r.Versions, func(v Version) bool { return v.Seq == seq })
 	if k < 0 {
-		return node.NewFault(node.FaultUsage, fmt.Errorf("there is no version %d of this publication", seq), "seedbed publish --history lists the versions")
+		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("there is no version %d of this publication", seq), "seedbed publish --history lists the versions")
 	}
-	torrent := p.folder.torrent(&r.Versions[k])
-	if torrent == nil {
-		return node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is not in the state directory any more", seq), "")
+	t := p.folder.torrent(&r.Versions[k])
+	if t == nil {
+		return nil, node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is not in the state directory any more", seq), "")
 	}
-	fresh := !r.last().names(torrent.Info)
-	r.RolledBack = true
-	if p.print, err = create.Print(r.Path, p.options); err != nil {
-		p.print = create.Fingerprint{} // the path is gone
-	}
-	o := p.options
-	o.Before = p.folder.before()
-	if made, err := node.Make(ctx, r.Path, o); err == nil && made.Info.Hash == torrent.Info.Hash {
-		spec, err := node.MadeSpec(r.Path, made)
-		if err != nil {
-			return err
-		}
-		return p.release(ctx, spec, "", fresh, overrule)
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	data := p.folder.dataDir(torrent.Info)
-	p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: node.NewFault(node.FaultOther,
-		fmt.Errorf("%s does not hold version %d any more", r.Path, seq), "it is downloaded from followers that have kept it, into "+data)})
-	return p.release(ctx, node.Spec{Torrent: torrent, Dir: data}, data, fresh, overrule)
+	return t, nil
 }
 
-// release seeds a version, puts its item if it is a fresh one, and keeps the item alive.
-// data is where a rollback downloads it to.
-func (p *Publication) release(ctx context.Context, spec node.Spec, data string, fresh, overrule bool) error {
-	item, fresh, cas, err := p.item(ctx, spec.Torrent, fresh, overrule)
+// content is what is to be the newest version.
+type content struct {
+	spec       node.Spec
+	data       string // the download folder of a rollback, if the path does not hold it
+	fresh      bool   // it is not the newest version yet
+	isRollback bool
+	overrule   bool
+}
+
+// publish seeds a version, puts its item if it is a fresh one, and keeps the item alive.
+func (p *Publication) publish(ctx context.Context, c content) error {
+	r := &p.folder.file
+	was := r.RolledBack
+	r.RolledBack = c.isRollback // a new version is saved with it
+	item, fresh, cas, err := p.item(ctx, c.spec.Torrent, c.fresh, c.overrule)
 	if err != nil {
+		r.RolledBack = was
 		return err
 	}
-	t, err := p.publisher.torrents.acquire(ctx, spec)
-	if err != nil {
+	if err := p.seed(ctx, c); err != nil {
 		return err
-	}
-	old := p.torrent.Swap(t)
-	if old == t {
-		data = p.data // t goes on as it was added
-	}
-	p.publisher.torrents.release(old, p.data)
-	p.data = data
-	if old == nil { // an earlier run may have left data
-		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
-			p.warn(fmt.Errorf("the data of an earlier version was not deleted: %w", err))
-		}
 	}
 	p.mu.Lock()
 	p.seen.reported, p.seen.held = false, false
@@ -242,7 +258,27 @@ func (p *Publication) release(ctx context.Context, spec node.Spec, data string, 
 		p.unkeep()
 	}
 	p.unkeep = p.publisher.items.Keep(item, just, p.tended)
-	return p.folder.save()
+	return p.folder.save(r)
+}
+
+// seed makes the node seed a version in place of the one before.
+func (p *Publication) seed(ctx context.Context, c content) error {
+	t, err := p.publisher.torrents.acquire(ctx, c.spec)
+	if err != nil {
+		return err
+	}
+	old := p.torrent.Swap(t)
+	if old == t {
+		c.data = p.data // t goes on as it was added
+	}
+	p.publisher.torrents.release(old, p.data)
+	p.data = c.data
+	if old == nil { // an earlier run may have left data
+		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
+			p.warn(fmt.Errorf("the data of an earlier version was not deleted: %w", err))
+		}
+	}
+	return nil
 }
 
 // item returns the item for a torrent: a newly signed one with the next number if the

@@ -149,7 +149,6 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 			pub.Close() // after making is unlocked
 		}
 	}()
-	pub.making.Lock()
 	defer pub.making.Unlock()
 	if err := pub.configure(&cfg); err != nil {
 		return nil, err
@@ -170,7 +169,8 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 	return pub, nil
 }
 
-// openPublication locks the publication in the state directory.
+// openPublication locks the publication in the state directory. It returns with making
+// locked, so that no request comes first.
 func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	public := [ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey))
 	target := dht.ItemTarget(public, cfg.Salt)
@@ -185,6 +185,7 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	if p.open == nil {
 		return nil, errors.Join(node.ErrClosed, f.close())
 	}
+	pub.making.Lock()
 	p.open[target] = pub
 	return pub, nil
 }

@@ -223,22 +223,28 @@ func (f *folder) dropData(inUse func(infohash id.ID) bool) error {
 	return errors.Join(errs...)
 }
 
-// add saves a new version with its torrent.
-func (f *folder) add(v Version, torrent *metainfo.Torrent) error {
+// add saves the record with a new version, and its torrent. It returns what the versions
+// are now; the caller puts them into file.
+func (f *folder) add(v Version, torrent *metainfo.Torrent) ([]Version, error) {
 	if err := statefile.WriteSync(f.torrentPath(v.Seq), torrent.Append(nil)); err != nil {
-		return err
+		return nil, err
 	}
-	f.file.Versions = append(f.file.Versions, v)
-	for len(f.file.Versions) > maxVersions {
-		os.Remove(f.torrentPath(f.file.Versions[0].Seq))
-		f.file.Versions = f.file.Versions[1:]
+	next := f.file
+	next.Versions = append(slices.Clone(f.file.Versions), v)
+	old := next.Versions[:max(len(next.Versions)-maxVersions, 0)]
+	next.Versions = next.Versions[len(old):]
+	if err := f.save(&next); err != nil {
+		return nil, err
 	}
-	return f.save()
+	for _, v := range old {
+		os.Remove(f.torrentPath(v.Seq))
+	}
+	return next.Versions, nil
 }
 
-// save writes the record if it differs from the one on the disk.
-func (f *folder) save() error {
-	b, err := json.MarshalIndent(f.file, "", " ")
+// save writes a record if it differs from the one on the disk.
+func (f *folder) save(r *record) error {
+	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil || bytes.Equal(b, f.disk) {
 		return err
 	}

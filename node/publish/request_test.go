@@ -53,6 +53,19 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 		if _, err := ask(7); !errors.As(err, &f) || f.Kind != node.FaultUsage || !strings.Contains(err.Error(), "no version 7") || f.Hint() == "" {
 			t.Error(err)
 		}
+		// What was refused leaves no trace: a change is still noticed and published.
+		nodetest.Write(t, filepath.Join(dir, "newer"), []byte("newer"))
+		if _, err := ask(7); err == nil {
+			t.Error("there is no version 7")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		watched := make(chan error, 1)
+		go func() { watched <- p.Watch(ctx, time.Second) }()
+		nodetest.Until(t, time.Minute, "the change is published", func() bool { return newest(p).Seq == 4 })
+		cancel()
+		if err := <-watched; err != nil {
+			t.Error(err)
+		}
 		if left := nodetest.Folders(t, filepath.Join(state, "publications", "requests")); len(left) != 0 {
 			t.Error("left of the requests:", left)
 		}
