@@ -14,19 +14,19 @@ const Version = "Sb\x00\x01"
 
 // Reply is the answer to a query.
 type Reply struct {
-	To netip.AddrPort // who asked
-	T  []byte         // their transaction id, at most MaxT bytes
+	To netip.AddrPort // the node that asked
+	T  []byte         // its transaction id, at most MaxT bytes
 	ID id.ID          // ours
 
 	Nodes, Nodes6 []byte // compact nodes, the closest first; nil leaves the key out
 	Token         []byte // nil leaves the key out
-	Values        []byte // compact peers of To's family, one behind the other; empty leaves the key out
+	Values        []byte // compact peers of To's family, concatenated; empty leaves the key out
 
 	// BEP 33: BloomLen bytes each, or nil.
 	BloomPeers, BloomSeeds []byte
 
-	// BEP 44. V is nil if there is no item to return. Seq is in the reply if
-	// HasSeq, for which the item is mutable.
+	// BEP 44. V is nil if there is no item to return. HasSeq says that Seq is in the reply,
+	// for a mutable item.
 	V      []byte // encoded
 	K, Sig []byte
 	Seq    int64
@@ -37,12 +37,11 @@ type Reply struct {
 	Interval, Num int
 }
 
-// Append appends r in canonical form, at most MaxDatagram bytes of it. If it
-// would be longer, it has fewer values, then fewer nodes of the family that To
-// is not of, then fewer nodes, and at last not even the keys of the nodes: BEP
-// 32 and 33, "returning less values and only returning the mandatory node
-// lists". Blooms, samples and items are always whole: an item that does not fit
-// travels alone, in at most MaxItemDatagram bytes.
+// Append appends r in canonical form, at most MaxDatagram bytes. If r would be longer,
+// Append leaves out values, then nodes of the family that To is not of, then other nodes,
+// and at last even the keys of the nodes: BEP 32 and 33, "returning less values and only
+// returning the mandatory node lists". Filters, samples and items are always complete. An
+// item that does not fit is sent alone, in at most MaxItemDatagram bytes.
 func (r *Reply) Append(dst []byte) []byte {
 	v6 := is6(r.To)
 	size, _ := valueLen(v6)
@@ -101,13 +100,13 @@ func (r *Reply) Append(dst []byte) []byte {
 	return appendTail(append(dst, 'e'), r.T, 'r')
 }
 
-// MaxValues is how many values fit beside the nodes and the token that r has.
+// MaxValues returns how many values fit beside the nodes and the token of r.
 func (r *Reply) MaxValues() int {
 	_, _, n := r.layout(is6(r.To))
 	return n
 }
 
-// layout is the nodes that fit, and the number of values that fit beside them.
+// layout returns the nodes that fit, and the number of values that fit beside them.
 func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	r.check()
 	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:e") - id.Len - tailLen(r.T)
@@ -143,7 +142,7 @@ func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	return nodes, nodes6, max(0, room-len("6:valuesle")) / encoded
 }
 
-// check panics if r holds what Parse would refuse.
+// check panics if r has something that Parse would refuse.
 func (r *Reply) check() {
 	switch {
 	case len(r.Token) > MaxToken:
@@ -157,7 +156,7 @@ func (r *Reply) check() {
 	}
 }
 
-// intLen and stringLen are the lengths of an encoded integer and string.
+// intLen and stringLen return the lengths of an encoded integer and string.
 func intLen(n int64) int {
 	digits := len("ie") + 1
 	if n < 0 {
@@ -177,7 +176,7 @@ func stringLen(n int) int {
 	return digits + len(":") + n
 }
 
-// valueLen is the length of a compact peer and that of its encoding.
+// valueLen returns the length of a compact peer and that of its encoding.
 func valueLen(v6 bool) (raw, encoded int) {
 	if v6 {
 		return PeerLen6, len("18:") + PeerLen6
@@ -185,9 +184,8 @@ func valueLen(v6 bool) (raw, encoded int) {
 	return PeerLen4, len("6:") + PeerLen4
 }
 
-// cut is the head of nodes that fits the room behind their key, nil if not even
-// the key does, and the room that is left to what matters less: none if not all
-// of them fit.
+// cut returns the nodes that fit into room together with their key, or nil if not even the
+// key fits. It also returns the room that is left, which is 0 if not all nodes fit.
 func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	if nodes == nil {
 		return nil, room
@@ -195,7 +193,7 @@ func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	if left := room - key - stringLen(len(nodes)); left >= 0 {
 		return nodes, left
 	}
-	n := max(0, room-key) / size * size // too many by one at the most
+	n := max(0, room-key) / size * size // at most one too many
 	for n > 0 && key+stringLen(n) > room {
 		n -= size
 	}
@@ -205,7 +203,7 @@ func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	return nodes[:n], 0
 }
 
-// AppendPing appends a ping of ours in canonical form.
+// AppendPing appends a ping query of ours in canonical form.
 func AppendPing(dst, t []byte, own id.ID) []byte {
 	dst = bencode.AppendBytes(append(dst, "d1:ad2:id"...), own[:])
 	dst = bencode.AppendBytes(append(dst, "e1:q4:ping1:t"...), t)

@@ -119,8 +119,7 @@ const (
 	badWant  = "want is no list of strings"
 )
 
-// judgeArguments sets the kind of the query, and says what is wrong with its
-// arguments.
+// judgeArguments sets the kind of the query, and returns what is wrong with its arguments.
 func (p *parser) judgeArguments(q *Query) (bad string) {
 	good := p.in &^ p.badIn
 	switch string(q.Name) {
@@ -171,8 +170,8 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 		q.Kind, q.HasTarget = SampleInfohashes, true
 		return p.judgeTarget()
 	default:
-		// As libtorrent: an unknown query with a target or an info_hash can
-		// be answered with nodes, so that extensions can spread.
+		// Like libtorrent: an unknown query with a target or an info_hash is answered with
+		// nodes, so that extensions can spread.
 		switch {
 		case good&kTarget != 0:
 			q.HasTarget = true
@@ -193,8 +192,8 @@ func (p *parser) judgeTarget() (bad string) {
 	return ""
 }
 
-// judgePut is BEP 44's put: of a mutable item if it has a key or a signature,
-// and then it needs both and a sequence number.
+// judgePut checks BEP 44's put. It is a put of a mutable item if it has a key or a
+// signature, and then it needs both and a sequence number.
 func (p *parser) judgePut(q *Query) (bad string) {
 	good := p.in &^ p.badIn
 	switch {

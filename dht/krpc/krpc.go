@@ -1,22 +1,24 @@
-// Package krpc reads the messages of the DHT (BEP 5) as they stand in the
-// datagram and writes the replies to queries.
+// Package krpc reads the messages of the DHT (BEP 5) in place and writes the replies to
+// queries.
 //
-// Parse scans a datagram once, copies no strings and allocates nothing; slices
-// of a Message are windows on the datagram. It accepts three kinds:
+// Parse scans a datagram once, copies no strings and allocates nothing. The slices of a
+// Message point into the datagram. Parse accepts:
 //
-//   - Queries, with every argument that BEP 5, 32, 33, 43, 44 and 51 name. A
-//     query whose arguments are wrong is still a query: Query.Bad says what to
-//     answer. A query of an unknown name is one too.
-//   - Responses with an id, and errors. Of the other fields those that have not the
-//     type and length that their BEP gives them count as absent.
-//   - Nothing else. What does not decode, or lacks what every message must
-//     have, yields an Error, and deserves no answer.
+//   - Queries, with every argument that BEP 5, 32, 33, 43, 44 and 51 name. A query with
+//     wrong arguments is still a query: Query.Bad says what to answer. So is a query with
+//     an unknown name.
+//   - Responses with an id, and errors. Any other field that does not have the type and
+//     length that its BEP gives it counts as absent.
 //
-// Append and AppendError write replies: always with the asker's address (BEP
-// 42) and our version, never above MaxDatagram bytes (BEP 32) but for an item
-// that does not fit in so many.
+// For everything else Parse returns an Error: what does not decode, or lacks what every
+// message must have. It gets no answer.
 //
-// Queries that we send, but for pings, and the meaning of responses are not for this package.
+// Append and AppendError write replies, always with the address of the node that asked (BEP
+// 42) and our version. A reply has at most MaxDatagram bytes (BEP 32), except with an item
+// that does not fit.
+//
+// This package does not write our own queries, except pings, and does not interpret
+// responses.
 package krpc
 
 import (
@@ -27,19 +29,18 @@ import (
 )
 
 const (
-	// MaxDatagram is BEP 32's: a node must not send UDP datagrams with a
-	// payload larger than 1024 octets. BEP 44's values of up to 1000 bytes are
-	// the one exception: neither the put that brings one nor the reply that
-	// returns it can be so short. Such a reply has nothing else that can be left
-	// out, so it has at most MaxItemDatagram bytes: those of the largest mutable
-	// item over IPv6, with a token of 8 bytes.
+	// MaxDatagram is BEP 32's limit: a node must not send UDP datagrams with a payload
+	// larger than 1024 octets. The one exception is a BEP 44 value of up to 1000 bytes:
+	// neither the put that carries it nor the reply that returns it can be so short. From
+	// such a reply nothing can be left out, so it has at most MaxItemDatagram bytes: those
+	// of the largest mutable item over IPv6, with a token of 8 bytes.
 	MaxDatagram     = 1024
 	MaxItemDatagram = 1268
-	// MaxT is the longest transaction id that is answered. BEP 5 expects 2
-	// bytes; what is echoed must leave room for the reply.
+	// MaxT is the maximum length of a transaction id that is answered. BEP 5 expects 2
+	// bytes; the id is part of the reply and must leave room for the rest.
 	MaxT = 32
-	// MaxToken is the longest token that is accepted: longer than any in use,
-	// and short enough to be kept for the announce.
+	// MaxToken is the maximum length of a token: longer than any in use, and short enough
+	// to be stored for the announce.
 	MaxToken = 128
 
 	// BEP 44: values above 1000 bytes may be rejected; the salt must not be
@@ -51,8 +52,8 @@ const (
 
 	BloomLen = 256 // BEP 33
 
-	// MaxSamples is how many infohashes a sample has at most (BEP 51 leaves it
-	// to what fits; libtorrent's number).
+	// MaxSamples is the maximum number of infohashes in a sample (BEP 51 allows what fits;
+	// this is libtorrent's number).
 	MaxSamples = 20
 
 	// The lengths of compact peers and nodes (BEP 5 and 32).
@@ -60,23 +61,23 @@ const (
 	NodeLen4, NodeLen6 = id.Len + PeerLen4, id.Len + PeerLen6
 )
 
-// limits holds every honest message: of a response the largest seen, uncapped
-// by its sender, carries some thousand values in a fragmented datagram.
+// limits admit every honest message. The largest response seen, whose sender has no limit,
+// has some thousand values in a fragmented datagram.
 var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16, BigInts: true}
 
-// Error is why a datagram is no KRPC message.
+// Error is why a datagram is not a KRPC message.
 type Error uint8
 
 const (
 	_           Error = iota
 	ErrBencode        // not bencode, or beyond the limits
-	ErrNotDict        // another value than a dictionary
-	ErrRepeated       // a key of the protocol twice
-	ErrT              // no transaction id, or none of 0 to 32 bytes
+	ErrNotDict        // not a dictionary
+	ErrRepeated       // a key of the protocol appears twice
+	ErrT              // no transaction id of 0 to 32 bytes
 	ErrY              // no "y" of "q", "r" or "e"
 	ErrQ              // a query without a name
 	ErrArgs           // a query without arguments
-	ErrID             // no id of 20 bytes
+	ErrID             // no node id of 20 bytes
 	ErrReturn         // a response without return values
 	ErrErr            // an error without a list
 )
@@ -127,15 +128,15 @@ func (k Kind) String() string {
 	return [...]string{"unknown", "ping", "find_node", "get_peers", "announce_peer", "get", "put", "sample_infohashes"}[k]
 }
 
-// Message is one datagram. Slices are windows on it.
+// Message is one datagram. Its slices point into it.
 type Message struct {
-	Raw     []byte // the dictionary, without what may follow it in the datagram
-	Y       byte   // 'q', 'r' or 'e': which of the three below is filled
+	Raw     []byte // the dictionary, without what follows it in the datagram
+	Y       byte   // 'q', 'r' or 'e': which of the three below is set
 	T       []byte // transaction id
 	Version []byte // "v", nil if absent
 
-	// IP is our address as the sender saw it (BEP 42), of a response or
-	// error; the zero AddrPort if absent, port 0 if it names none.
+	// IP is our address as the sender sees it (BEP 42), in a response or error. It is the
+	// zero AddrPort if absent, and has port 0 if the sender left the port out.
 	IP netip.AddrPort
 
 	Query    Query
@@ -143,23 +144,21 @@ type Message struct {
 	Error    ErrorReply
 }
 
-// Query is a question to us. The arguments that its Kind does not have are
-// left as they came.
+// Query is a query to us. Arguments that its Kind does not have are not checked.
 type Query struct {
 	T    []byte
 	Name []byte
 	Kind Kind
-	ID   id.ID // of the asking node
+	ID   id.ID // of the node that asks
 
-	// Bad is why the arguments of a known query are invalid: the text for an
-	// error of the code BadCode. Empty: they are valid, and those that the Kind
-	// needs are set.
+	// Bad is why the arguments of a known query are invalid: the text for an error with the
+	// code BadCode. If it is empty, they are valid, and those that the Kind needs are set.
 	Bad     string
 	BadCode int
 
-	// Target is what to look for: "target" of find_node, get and
-	// sample_infohashes, "info_hash" of get_peers and announce_peer, either of
-	// an unknown query if HasTarget. A put has none: its item implies it.
+	// Target is "target" of find_node, get and sample_infohashes, "info_hash" of get_peers
+	// and announce_peer, and either of an unknown query if HasTarget. A put has none: its
+	// item determines it.
 	Target    id.ID
 	HasTarget bool
 
@@ -177,12 +176,12 @@ type Query struct {
 	HasCAS bool
 
 	Seed, NoSeed, Scrape    bool // BEP 33
-	ReadOnly                bool // BEP 43: keep the asking node out of the table
+	ReadOnly                bool // BEP 43: do not add the node to the table
 	HasWant, WantV4, WantV6 bool // BEP 32; HasWant: it names a family that we know
 	Version                 []byte
 }
 
-// Response is an answer to us: the return values that a traversal uses.
+// Response is an answer to us: the return values that a lookup uses.
 type Response struct {
 	ID     id.ID
 	Nodes  []byte        // compact nodes of 26 bytes, nil if absent
@@ -191,7 +190,7 @@ type Response struct {
 	Token  []byte        // nil if absent
 }
 
-// ErrorReply is a refusal.
+// ErrorReply is the content of an error message.
 type ErrorReply struct {
 	Code int64
 	Text []byte

@@ -8,8 +8,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// Keys of the protocol, as bits of what was seen and of what was malformed.
-// The top has its own set of them: "v" is a version there and an item below.
+// keys are the keys of the protocol as bits: those that were seen, and those that were
+// malformed. The top level has a set of its own: "v" is a version there and an item below.
 type keys uint32
 
 const (
@@ -47,23 +47,22 @@ const (
 	kSalt
 )
 
-// parser holds what is known before "y" tells what it means: dictionaries are
+// parser holds the parts of a message until "y" says what kind it is: dictionaries are
 // sorted, so the arguments come before the method.
 type parser struct {
 	b       []byte
 	s       bencode.Scanner
 	m       *Message
-	top, in keys // seen at the top and in "a" or "r"
-	badTop  keys // of these, malformed
+	top, in keys // keys seen at the top and in "a" or "r"
+	badTop  keys // of these, malformed ones
 	badIn   keys
 	y       []byte
 	hash    id.ID // info_hash
 	port    int64
 }
 
-// Parse reads the datagram b into m. Bytes after the message are ignored, as
-// libtorrent and anacrolix/dht do. An error is an Error, and m is then without
-// meaning.
+// Parse reads the datagram b into m. Bytes after the message are ignored, as libtorrent and
+// anacrolix/dht do. Every error is an Error, and m is then undefined.
 func Parse(b []byte, m *Message) error {
 	*m = Message{}
 	p := parser{b: b, s: bencode.NewScanner(b, limits), m: m}
@@ -74,14 +73,14 @@ func Parse(b []byte, m *Message) error {
 		return err
 	}
 	m.Raw = b[:p.s.Offset():p.s.Offset()]
-	// Not returned as it is: an Error of 0 in the interface is not nil.
+	// Not returned directly: an Error of 0 in an interface is not nil.
 	if err := p.judge(); err != 0 {
 		return err
 	}
 	return nil
 }
 
-// header reads the top level dictionary to its end.
+// header reads the top-level dictionary.
 func (p *parser) header() Error {
 	for p.s.More() {
 		key, ok := p.s.Bytes()
@@ -150,8 +149,8 @@ func (p *parser) header() Error {
 	return 0
 }
 
-// dict reads the dictionary at key k with one call of field for each of its
-// keys. A message has "a" or "r", not both, so that one set of keys does.
+// dict reads the dictionary at key k, and calls field for each of its keys. A message has
+// "a" or "r", not both, so one set of keys is enough.
 func (p *parser) dict(k keys, seen *keys, field func(key []byte) (keys, bool)) Error {
 	if *seen&k != 0 {
 		return ErrRepeated
@@ -181,7 +180,7 @@ func (p *parser) dict(k keys, seen *keys, field func(key []byte) (keys, bool)) E
 	return 0
 }
 
-// judge decides what the parts make, once all are known.
+// judge determines the kind of the message, and checks its parts.
 func (p *parser) judge() Error {
 	m := p.m
 	if p.top&^p.badTop&kT == 0 {
@@ -222,8 +221,8 @@ func (p *parser) judge() Error {
 	return ErrY
 }
 
-// The readers below take one value of any kind; false if it is of another
-// kind than asked for. A syntax error surfaces at the end of the dictionary.
+// The functions below read one value of any kind, and return false if it is not of the kind
+// they want. A syntax error shows at the end of the dictionary.
 
 func (p *parser) skip() { p.s.Value() }
 
@@ -243,9 +242,8 @@ func (p *parser) int() (int64, bool) {
 	return p.s.Int()
 }
 
-// flag reads an integer that is 1 for set. BEP 33: if the value of seed is not
-// 1, the announcing node is a peer; the same goes for noseed, scrape and BEP
-// 43's ro.
+// flag reads an integer that is 1 if the flag is set. BEP 33: if the value of seed is not
+// 1, the announcing node is a peer. The same holds for noseed, scrape and BEP 43's ro.
 func (p *parser) flag() (set, good bool) {
 	n, good := p.int()
 	return n == 1, good

@@ -11,8 +11,8 @@ import (
 )
 
 // result reads the value of one key of "r". Only "id" must be well formed. Any other
-// malformed value counts as absent: one faulty extension of a node does not make its
-// nodes and peers worthless.
+// malformed value counts as absent, so that one bad field does not make the nodes and peers
+// of the answer useless.
 func (p *parser) result(key []byte) (k keys, good bool) {
 	r := &p.m.Response
 	switch string(key) {
@@ -35,7 +35,7 @@ func (p *parser) result(key []byte) (k keys, good bool) {
 		}
 		return kValues, true
 	}
-	// Returned reads these, if somebody asks for them.
+	// Returned reads these if they are needed.
 	k = extra[string(key)]
 	p.skip()
 	return k, true
@@ -58,8 +58,8 @@ func (p *parser) whole(n int) []byte {
 	return s[: len(s)/n*n : len(s)/n*n]
 }
 
-// refusal reads "e": BEP 5's list of a code and a text, with more behind it or not. What
-// is malformed in the list counts as absent: it is a refusal all the same.
+// refusal reads "e": BEP 5's list of a code and a text, possibly with more after it. A
+// malformed element counts as absent: the message is an error all the same.
 func (p *parser) refusal() bool {
 	if p.s.Kind() != bencode.List {
 		p.skip()
@@ -80,8 +80,7 @@ func (p *parser) refusal() bool {
 }
 
 // Peers yields the peers of a response. BEP 32: implementations must be able to parse
-// hybrid lists of 6-octet IPv4 values and 18-octet IPv6 values. Anything else in the
-// list is passed over.
+// hybrid lists of 6-octet IPv4 values and 18-octet IPv6 values. Other elements are skipped.
 func (r *Response) Peers() iter.Seq[netip.AddrPort] {
 	return func(yield func(netip.AddrPort) bool) {
 		for v := range r.Values.List() {
@@ -93,8 +92,8 @@ func (r *Response) Peers() iter.Seq[netip.AddrPort] {
 	}
 }
 
-// Clone returns a copy of a message that Parse accepted, which does not depend on the
-// datagram any more.
+// Clone returns a copy of a message that Parse accepted. It does not point into the
+// datagram.
 func (m *Message) Clone() *Message {
 	c := new(Message)
 	if err := Parse(bytes.Clone(m.Raw), c); err != nil {
@@ -103,8 +102,8 @@ func (m *Message) Clone() *Message {
 	return c
 }
 
-// Returned is what a response carries for those who ask for items, counts and
-// samples. Slices are windows on the datagram; what is absent is nil.
+// Returned has the return values for items, counts and samples. Its slices point into the
+// datagram. Absent ones are nil.
 type Returned struct {
 	// BEP 44. K and Sig have 32 and 64 bytes. The value is any bencoded value:
 	// neither its size nor its order of keys is checked.
@@ -115,14 +114,14 @@ type Returned struct {
 
 	BloomSeeds, BloomPeers []byte // BEP 33: filters of 256 bytes
 
-	// BEP 51: samples is there, though empty, where the node supports it.
+	// BEP 51. A node that supports it always returns samples, even if empty.
 	Samples       []byte // infohashes of 20 bytes
 	HasSamples    bool
 	Interval, Num int64
 }
 
-// Returned reads the rest of the return values of a response that Parse accepted. What
-// has not the type and length that its BEP gives it is left out.
+// Returned reads the other return values of a response that Parse accepted. It leaves out
+// values that do not have the type and length that their BEP gives them.
 func (m *Message) Returned() (r Returned) {
 	if m.Y != 'r' {
 		return r
