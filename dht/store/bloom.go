@@ -20,23 +20,23 @@ func (b *Bloom) Insert(ip []byte) {
 	b[int(h[3]&7)<<5|int(h[2])>>3] |= 1 << (h[2] & 7)
 }
 
-// blooms keeps some filters for a while: to make them takes a hash of each
-// peer, and to ask for them takes nothing.
+// blooms caches some filters. Making one takes a hash of each peer, and asking for one
+// costs nothing.
 type blooms [16]bloom
 
 type bloom struct {
 	infohash     id.ID
 	v6           bool
-	until        mono.Time // of no use from then on: peers may have expired
+	until        mono.Time // when it is outdated: peers may have expired
 	peers, seeds Bloom
 }
 
-// bloomFor is how long a filter may hold peers that have expired.
+// bloomFor is how long a filter may contain peers that have expired.
 const bloomFor = mono.Time(sweepEvery / 5)
 
-// Blooms is the filters of the seeds and of the other peers of the infohash in
-// one family (BEP 33: all stored seeds, all stored peers), nil if there are
-// none. They are of use until the next call of the Store.
+// Blooms returns the filters of the seeds and of the other peers of the infohash in one
+// family (BEP 33: all stored seeds, all stored peers), or nil if there are none. They are
+// valid until the next call of the Store.
 func (s *Store) Blooms(now mono.Time, infohash id.ID, v6 bool) (peers, seeds []byte) {
 	s.sweep(now)
 	t := s.family(v6)
@@ -62,12 +62,12 @@ func (s *Store) Blooms(now mono.Time, infohash id.ID, v6 bool) (peers, seeds []b
 	return b.peers[:], b.seeds[:]
 }
 
-// bloom is where the filters of an infohash are kept, if they are.
+// bloom returns the cached filters of an infohash, or nil.
 func (s *Store) bloom(t *table, infohash *id.ID) *bloom {
 	return &s.blooms[t.hash(infohash)%uint64(len(s.blooms))]
 }
 
-// outdated drops the filters of an infohash whose peers have changed.
+// outdated removes the filters of an infohash whose peers have changed.
 func (s *Store) outdated(t *table, infohash *id.ID) {
 	if s.blooms == nil {
 		return

@@ -12,31 +12,31 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Item is a value that somebody put (BEP 44).
+// Item is a stored value (BEP 44).
 type Item struct {
 	V []byte // the value as it came, encoded
 
-	// Of a mutable item only.
+	// These are set for a mutable item only.
 	Mutable bool
 	K       [ed25519.PublicKeySize]byte
 	Sig     [ed25519.SignatureSize]byte
 	Seq     int64
 }
 
-// ImmutableTarget is where an immutable item is kept: under the SHA-1 of its
-// encoded value.
+// ImmutableTarget returns where an immutable item is stored: at the SHA-1 of its encoded
+// value.
 func ImmutableTarget(v []byte) id.ID { return sha1.Sum(v) }
 
-// MutableTarget is where a mutable item is kept. BEP 44: the SHA-1 hash of the
+// MutableTarget returns where a mutable item is stored. BEP 44: at the SHA-1 hash of the
 // key concatenated with the salt, if present.
 func MutableTarget(k, salt []byte) id.ID {
 	var room [ed25519.PublicKeySize + 64]byte
 	return sha1.Sum(append(append(room[:0], k...), salt...))
 }
 
-// AppendSigned appends what the signature of a mutable item is over. BEP 44: a
-// salt that is not empty, the sequence number and the value, each behind its
-// key as in a dictionary.
+// AppendSigned appends what the signature of a mutable item covers. BEP 44: a salt that is
+// not empty, the sequence number and the value, each preceded by its key as in a
+// dictionary.
 func AppendSigned(dst, salt []byte, seq int64, v []byte) []byte {
 	if len(salt) > 0 {
 		dst = bencode.AppendBytes(append(dst, "4:salt"...), salt)
@@ -45,18 +45,18 @@ func AppendSigned(dst, salt []byte, seq int64, v []byte) []byte {
 	return append(append(dst, "1:v"...), v...)
 }
 
-// Verify reports whether a mutable item carries a signature of its key. It is
-// some hundred times the work of everything else that a put takes.
+// Verify reports whether a mutable item has a valid signature of its key. It takes some
+// hundred times as long as the rest of a put.
 func (it *Item) Verify(salt []byte) bool {
 	return ed25519.Verify(it.K[:], AppendSigned(nil, salt, it.Seq, it.V), it.Sig[:])
 }
 
-// Verdict is what would become of a put.
+// Verdict is the result of Judge.
 type Verdict uint8
 
 const (
 	Fresh       Verdict = iota // it would be stored
-	Known                      // it is stored: putting it again renews it
+	Known                      // it is stored already: putting it again renews it
 	CASMismatch                // BEP 44's error 301
 	OldSeq                     // BEP 44's error 302
 )
@@ -86,8 +86,7 @@ func (i *items) get(now mono.Time, target id.ID) *item {
 	return it
 }
 
-// Item is the item under the target, nil if there is none. It does not change
-// once it is stored.
+// Item returns the item stored at the target, or nil. A stored item does not change.
 func (s *Store) Item(now mono.Time, target id.ID) *Item {
 	if it := s.items.get(now, target); it != nil {
 		return &it.Item
@@ -95,9 +94,9 @@ func (s *Store) Item(now mono.Time, target id.ID) *Item {
 	return nil
 }
 
-// Judge says what would become of a put of the item under the target. cas is
-// the sequence number that the putter expects to be stored, nil if it expects
-// nothing. The signature is not looked at.
+// Judge returns what a put of the item at the target would do. cas is the sequence number
+// that the sender expects to be stored, nil if it expects none. Judge does not verify the
+// signature.
 func (s *Store) Judge(now mono.Time, target id.ID, it *Item, cas *int64) Verdict {
 	old := s.items.get(now, target)
 	switch {
@@ -114,7 +113,7 @@ func (s *Store) Judge(now mono.Time, target id.ID, it *Item, cas *int64) Verdict
 	// the node should reset its timeout counter.
 	case it.Seq == old.Seq && bytes.Equal(it.V, old.V):
 		if it.Sig != old.Sig {
-			return Fresh // another proof of the same, to be verified
+			return Fresh // another signature of the same value, to be verified
 		}
 		return Known
 	// BEP 44: a put where seq is lower than or equal to what is already stored
@@ -125,8 +124,8 @@ func (s *Store) Judge(now mono.Time, target id.ID, it *Item, cas *int64) Verdict
 	return Fresh
 }
 
-// Put stores the item, which Judge called Fresh or Known, or renews its time.
-// The Store keeps it.Item's value: it must not change afterwards.
+// Put stores an item that Judge called Fresh or Known, or renews its time. The Store keeps
+// the item's value, which must not change afterwards.
 func (s *Store) Put(now mono.Time, target id.ID, it Item) {
 	s.sweep(now)
 	s.items.lru.Add(target, &item{it, now})
@@ -139,8 +138,7 @@ func (s *Store) Renew(now mono.Time, target id.ID) {
 	}
 }
 
-// Items is how many items are kept, some of which may have expired since the
-// last sweep.
+// Items returns how many items are stored. Some may have expired since the last sweep.
 func (s *Store) Items() int { return s.items.lru.Len() }
 
 func (i *items) sweep(now mono.Time) {

@@ -1,23 +1,27 @@
-// Package store holds what other nodes entrust to this one: the peers that
-// announced themselves for an infohash (BEP 5, 33 and 51), items (BEP 44), and
-// the tokens that they had to show.
+// Package store holds what other nodes store at this one: the peers that announced
+// themselves for an infohash (BEP 5, 33 and 51), items (BEP 44), and the tokens that they
+// must show.
 //
-// Memory is bounded thrice. So many infohashes are kept: a further one takes
-// the place of one that was neither announced nor asked for lately. So many
-// peers of each, beyond which announces are refused until others expire. Full
-// says of both beforehand that there is no room, for then no token is given
-// out (BEP 33) and the announce goes to another node; only who has a token of
-// before can still displace anybody. And so many items, of which the one that
-// was neither put nor asked for the longest is forgotten first. The two address
-// families are two tables of peers (BEP 32: no IPv6 data is stored in the IPv4
-// DHT and conversely), each with these bounds.
+// Three limits bound memory:
 //
-// A peer is one record of 8 or 20 bytes. Peers and items expire by themselves:
-// the store looks at the time that it is handed, and sweeps now and then.
+//   - The number of infohashes. A further one replaces one that was neither announced nor
+//     asked for lately.
+//   - The number of peers of each infohash. Further announces are refused until peers
+//     expire.
+//   - The number of items. A further one replaces the item that was neither put nor asked
+//     for the longest.
 //
-// Neither Store nor Tokens is safe for concurrent use, and nothing here fails:
-// what does not fit is refused. Randomness comes from the caller, and must be
-// unpredictable outside of tests: a ChaCha8 with a seed of the system.
+// Full reports beforehand that an infohash or a peer does not fit. Then no token is given
+// out (BEP 33) and the announce goes to another node. Only a node that got a token earlier
+// can still replace an infohash. Each address family has a table of peers of its own, with
+// these limits (BEP 32: no IPv6 data is stored in the IPv4 DHT and vice versa).
+//
+// A peer is one record of 8 or 20 bytes. Peers and items expire: the store takes the time
+// as an argument, and sweeps now and then.
+//
+// Neither Store nor Tokens is safe for concurrent use. Nothing here returns an error: what
+// does not fit is refused. Randomness comes from the caller, and must be unpredictable
+// outside of tests: a ChaCha8 with a seed of the system.
 package store
 
 import (
@@ -38,49 +42,49 @@ const (
 )
 
 const (
-	// Lifetime is how long a peer is kept after its last announce. Clients
-	// announce every 15 to 30 minutes.
+	// Lifetime is how long a peer is kept after its last announce. Clients announce every
+	// 15 to 30 minutes.
 	Lifetime = 45 * time.Minute
 	// ItemLifetime is how long an item is kept after its last put. BEP 44:
 	// without re-announcement, these items may expire in 2 hours.
 	ItemLifetime = 2 * time.Hour
-	// SampleInterval is how long a sample of the infohashes stays the same. BEP
-	// 51: between 0 and 21600 seconds; libtorrent too takes the longest.
+	// SampleInterval is how long a sample of the infohashes stays the same. BEP 51: between
+	// 0 and 21600 seconds; libtorrent uses the longest too.
 	SampleInterval = 6 * time.Hour
-	// maxPeers is the most peers of an infohash. BEP 33: nodes should keep
-	// max(seeds, peers) below 6000. A list of IPv6 has at most 3276.
+	// maxPeers is the maximum of Config.Peers. BEP 33: nodes should keep max(seeds, peers)
+	// below 6000. A list of IPv6 peers has at most 3276.
 	maxPeers = 5999
 
-	// sweepEvery bounds how long expired peers take up memory, and keeps the
-	// age of every record far below what its 15 bits can tell.
+	// sweepEvery bounds how long expired peers use memory. It also keeps the age of every
+	// record far below what its 15 bits can hold.
 	sweepEvery = 5 * time.Minute
 )
 
 // Config is fixed for the life of a Store. A zero field means its default.
 type Config struct {
-	Infohashes int // kept in each address family; DefaultInfohashes
-	Peers      int // kept of one infohash; DefaultPeers
-	Items      int // kept; DefaultItems
+	Infohashes int // infohashes of each address family; 0: DefaultInfohashes
+	Peers      int // peers of one infohash; 0: DefaultPeers
+	Items      int // items; 0: DefaultItems
 
-	// ManyPerIP keeps peers apart that share an IP address and differ in their
-	// port. BEP 33 wants <infohash, IP> to be unique, which keeps one host from
-	// filling a list; on a private network of one host it keeps all but one out.
+	// ManyPerIP keeps several peers of one IP address that differ in their port. BEP 33
+	// wants <infohash, IP> to be unique, which keeps one host from filling a list. On a
+	// private network of one host it would exclude all peers but one.
 	ManyPerIP bool
 }
 
-// Store is the peers of many infohashes, and items.
+// Store holds the peers of many infohashes, and items.
 type Store struct {
 	v4, v6 table
 	items  items
-	blooms *blooms // nil until somebody asks for one
+	blooms *blooms // nil until a query asks for filters
 	swept  mono.Time
 	rnd    *rand.Rand
 
-	// Scratch of Sample: the numbers from 0, and room for as many.
+	// Reused by Sample: the numbers from 0, and space for as many.
 	order, picked, swaps []uint16
 }
 
-// New is an empty store at now. It samples with rnd.
+// New returns an empty store. It draws samples with rnd.
 func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 	if cfg.Infohashes <= 0 {
 		cfg.Infohashes = DefaultInfohashes
@@ -102,8 +106,8 @@ func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 	return s
 }
 
-// Announce keeps peer for the infohash, or renews its time, port and seed
-// flag. It reports false, and keeps nothing, if the infohash has no room.
+// Announce stores peer for the infohash, or renews its time, port and seed flag. It returns
+// false, and stores nothing, if the infohash is full.
 func (s *Store) Announce(now mono.Time, infohash id.ID, peer netip.AddrPort, seed bool) bool {
 	s.sweep(now)
 	t := s.family(!peer.Addr().Unmap().Is4())
@@ -114,17 +118,16 @@ func (s *Store) Announce(now mono.Time, infohash id.ID, peer netip.AddrPort, see
 	return room
 }
 
-// Full reports whether an announce for the infohash from this address would be
-// refused, or take the place of another infohash. A peer that is kept already
-// always has room.
+// Full reports whether an announce for the infohash from this address would be refused or
+// replace another infohash. A peer that is already stored always fits.
 func (s *Store) Full(now mono.Time, infohash id.ID, from netip.Addr) bool {
 	s.sweep(now)
 	return s.family(!from.Unmap().Is4()).full(now, &infohash, from)
 }
 
-// Sample appends to dst the compact form (BEP 5: 6 bytes, BEP 32: 18) of up to
-// n peers of the infohash, chosen at random from those of one family. With
-// noSeed, seeds come only where other peers are too few (BEP 33).
+// Sample appends to dst the compact form (BEP 5: 6 bytes, BEP 32: 18) of up to n peers of
+// the infohash, chosen at random from those of one family. With noSeed, it adds seeds only
+// if there are fewer than n other peers (BEP 33).
 func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int, noSeed bool) []byte {
 	s.sweep(now)
 	t := s.family(v6)
@@ -140,8 +143,8 @@ func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int
 	return s.pick(dst, t, recs, n-(len(dst)-before)/t.peer, seeds)
 }
 
-// pick appends n peers of the class, or all if there are fewer. Each choice of
-// n is equally likely: the head of a Fisher-Yates shuffle.
+// pick appends n peers of the class, or all if there are fewer. Each choice of n is equally
+// likely: it is the first part of a Fisher-Yates shuffle.
 func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 	of := len(recs) / t.rec
 	at := s.order[:of]
@@ -162,8 +165,8 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 	swaps := s.swaps[:0]
 	var dice uint64
 	for i := range n {
-		// Two draws of 32 bits out of one of 64. Scaling down instead of
-		// rejecting favours none by more than one in some millions.
+		// Two draws of 32 bits out of one of 64. Scaling down instead of rejecting favours
+		// no peer by more than one in some millions.
 		if dice >>= 32; i%2 == 0 {
 			dice = s.rnd.Uint64()
 		}
@@ -172,24 +175,24 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 		swaps = append(swaps, uint16(j))
 		dst = t.appendPeer(dst, recs, at[i])
 	}
-	// The shuffle is undone, so that the order of all need not be written anew.
+	// The shuffle is undone, so that the numbers need not be written again.
 	for i, j := range slices.Backward(swaps) {
 		at[i], at[j] = at[j], at[i]
 	}
 	return dst
 }
 
-// Infohashes is a sample of the infohashes that are kept in one family, of 20
-// bytes each, and how many are kept there (BEP 51). It is of use until the next
-// call of the Store.
+// Infohashes returns a sample of the infohashes that are stored in one family, of 20 bytes
+// each, and how many are stored there (BEP 51). The sample is valid until the next call of
+// the Store.
 func (s *Store) Infohashes(now mono.Time, v6 bool) (sample []byte, kept int) {
 	s.sweep(now)
 	t := s.family(v6)
 	return t.samples(now, s.rnd), t.kept
 }
 
-// Len is how many infohashes are kept and how many peers in all, some of which
-// may have expired since the last sweep.
+// Len returns how many infohashes and how many peers are stored. Some may have expired
+// since the last sweep.
 func (s *Store) Len() (infohashes, peers int) {
 	return s.v4.kept + s.v6.kept, s.v4.peers + s.v6.peers
 }
@@ -201,7 +204,7 @@ func (s *Store) family(v6 bool) *table {
 	return &s.v4
 }
 
-// sweep forgets what has expired, if it did not do so lately.
+// sweep removes what has expired, unless it has run lately.
 func (s *Store) sweep(now mono.Time) {
 	idle := now.Sub(s.swept)
 	if idle < sweepEvery {

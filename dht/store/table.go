@@ -15,40 +15,39 @@ import (
 	"seedbed/internal/mono"
 )
 
-// table is the peers of one address family.
+// table holds the peers of one address family.
 //
-// Most infohashes have few peers, and an entry of the LRU alone takes several
-// times what these do. So an entry is a shard: the lists of some infohashes in
-// one slice. A hash with secret factors says which shard an infohash is in, so
-// that nobody can fill one. A shard is as recently used as any of its
-// infohashes; when there is one infohash too many, the shard that was used the
-// longest ago loses that of its infohashes which was announced the longest ago.
+// Most infohashes have few peers, and an entry of the LRU alone takes several times the
+// memory of these. So an entry is a shard: the lists of some infohashes in one slice. A
+// hash with secret factors maps an infohash to its shard, so that nobody can fill one on
+// purpose. A shard is as recently used as any of its infohashes. When there is one infohash
+// too many, the least recently used shard drops the infohash that was announced the longest
+// ago.
 type table struct {
 	lru     *simplelru.LRU[uint32, *shard]
 	factor  [3]uint64
 	peer    int // length of a compact peer
 	rec     int // length of a record
 	unique  int // length of the part of a record that is unique in its list
-	most    int // length of the longest list's records
-	room    int // for infohashes
-	kept    int // infohashes
+	most    int // maximum length of a list's records
+	room    int // maximum of infohashes
+	kept    int // infohashes stored
 	peers   int // records in all
 	scratch []byte
 	sample  sample
 }
 
-// shard is lists one behind the other, the latest announced last. A list is an
-// infohash, the length of its records in two bytes, and the records of its
-// peers, the latest announce last.
+// shard is a sequence of lists, the one that was announced last at the end. A list is an
+// infohash, the length of its records in two bytes, and the records of its peers, the
+// latest announce last.
 //
-// A record is address and port, both big-endian as on the wire, and two bytes
-// that hold the seed flag and the second of the announce modulo 2^15. That is
-// unambiguous for 9 hours, and no record grows older than Lifetime and
-// sweepEvery.
+// A record is address and port, both big-endian as on the wire, and two bytes that hold the
+// seed flag and the second of the announce modulo 2^15. That is unambiguous for 9 hours,
+// and no record becomes older than Lifetime plus sweepEvery.
 type shard struct{ b []byte }
 
 const (
-	perShard = 4 // infohashes of a shard on the average, when the table is full
+	perShard = 4 // average infohashes in a shard when the table is full
 
 	stampLen = 2
 	seedBit  = 1 << 15
@@ -56,13 +55,13 @@ const (
 	headLen  = id.Len + 2
 )
 
-// list is where the list that begins at i lies: its records, and their end.
+// list returns where the list that begins at i lies: its records, and their end.
 func (s *shard) list(i int) (begin, end int) {
 	begin = i + headLen
 	return begin, begin + int(binary.BigEndian.Uint16(s.b[i+id.Len:]))
 }
 
-// find is where the records of the infohash lie.
+// find returns where the records of the infohash lie.
 func (s *shard) find(infohash *id.ID) (begin, end int, ok bool) {
 	for i := 0; i < len(s.b); i = end {
 		begin, end = s.list(i)
@@ -73,7 +72,7 @@ func (s *shard) find(infohash *id.ID) (begin, end int, ok bool) {
 	return 0, 0, false
 }
 
-// add puts a list at the end.
+// add appends a list.
 func (s *shard) add(infohash *id.ID, recs []byte) {
 	n := len(s.b) + headLen + len(recs)
 	if n > cap(s.b) {
@@ -107,7 +106,7 @@ func (t *table) init(cfg Config, addr int, rnd *rand.Rand) {
 	t.lru = lru
 }
 
-// hash spreads infohashes so that nobody outside can foretell it.
+// hash spreads infohashes in a way that is unpredictable from outside.
 func (t *table) hash(h *id.ID) uint64 {
 	a := binary.LittleEndian.Uint64(h[:]) ^ t.factor[0]
 	b := binary.LittleEndian.Uint64(h[8:]) ^ t.factor[1]
@@ -116,14 +115,14 @@ func (t *table) hash(h *id.ID) uint64 {
 	return hi ^ lo
 }
 
-// key is the key of the infohash's shard.
+// key returns the key of the infohash's shard.
 func (t *table) key(h *id.ID) uint32 {
 	key, _ := bits.Mul64(t.hash(h), uint64((t.room+perShard-1)/perShard))
 	return uint32(key)
 }
 
-// records is what is kept of the infohash and has not expired, nil if it is not
-// kept. used says whether that makes it more recently used.
+// records returns the records of the infohash that have not expired, or nil if it is not
+// stored. used says whether it becomes more recently used.
 func (t *table) records(now mono.Time, infohash *id.ID, used bool) []byte {
 	key := t.key(infohash)
 	s, ok := t.lru.Peek(key)
@@ -140,8 +139,8 @@ func (t *table) records(now mono.Time, infohash *id.ID, used bool) []byte {
 	return s.b[begin+t.expired(s.b[begin:end], now) : end]
 }
 
-// full reports whether there is no room for a further peer. A peer that is
-// kept already always has room.
+// full reports whether a further peer does not fit. A peer that is already stored always
+// fits.
 func (t *table) full(now mono.Time, infohash *id.ID, from netip.Addr) bool {
 	recs := t.records(now, infohash, false)
 	if recs == nil && t.kept >= t.room {
@@ -150,7 +149,7 @@ func (t *table) full(now mono.Time, infohash *id.ID, from netip.Addr) bool {
 	return len(recs) >= t.most && t.find(recs, t.record(now, netip.AddrPortFrom(from, 0), false), t.peer-2) < 0
 }
 
-// maxRec is room for a record of either family.
+// maxRec is the length of the longest record of either family.
 type maxRec [16 + 2 + stampLen]byte
 
 func (t *table) record(now mono.Time, p netip.AddrPort, seed bool) (r maxRec) {
@@ -166,8 +165,8 @@ func (t *table) record(now mono.Time, p netip.AddrPort, seed bool) (r maxRec) {
 
 func stamp(now mono.Time) uint16 { return uint16(now/mono.Time(time.Second)) & stampMax }
 
-// expired is the length of the records that are past their lifetime. They are
-// in the order of announces, so it is those at the front.
+// expired returns the length of the records that have expired. Records are in the order of
+// announces, so these are at the front.
 func (t *table) expired(recs []byte, now mono.Time) int {
 	s, i := stamp(now), 0
 	for ; i < len(recs); i += t.rec {
@@ -179,7 +178,7 @@ func (t *table) expired(recs []byte, now mono.Time) int {
 	return i
 }
 
-// find is the index of the record that agrees with r in its first n bytes, or -1.
+// find returns the index of the record whose first n bytes are those of r, or -1.
 func (t *table) find(recs []byte, r maxRec, n int) int {
 	head := binary.NativeEndian.Uint32(r[:])
 	for i := 0; i < len(recs); i += t.rec {
@@ -190,8 +189,8 @@ func (t *table) find(recs []byte, r maxRec, n int) int {
 	return -1
 }
 
-// announce keeps a peer, if the list has room. changed says whether that makes
-// another set of seeds or of other peers.
+// announce stores a peer if it fits. changed reports whether the set of seeds or of other
+// peers is different now.
 func (t *table) announce(now mono.Time, infohash *id.ID, peer netip.AddrPort, seed bool) (room, changed bool) {
 	key, begin, end := t.key(infohash), 0, 0
 	s, ok := t.lru.Peek(key)
@@ -229,7 +228,7 @@ func (t *table) announce(now mono.Time, infohash *id.ID, peer netip.AddrPort, se
 	return room, changed
 }
 
-// evict forgets the infohash that was of no use for the longest.
+// evict removes the infohash that was not used for the longest time.
 func (t *table) evict() {
 	key, s, _ := t.lru.GetOldest()
 	begin, end := s.list(0)
@@ -241,14 +240,14 @@ func (t *table) evict() {
 	}
 }
 
-// resize is a copy of b with a capacity of n bytes, or a little more where the
-// allocator would give them away for nothing.
+// resize returns a copy of b with a capacity of n bytes, or a little more where the
+// allocator would round up anyway.
 func resize(b []byte, n int) []byte {
 	c := append([]byte(nil), make([]byte, n)...)
 	return c[:copy(c, b)]
 }
 
-// class says which peers a sample is of.
+// class is which peers a sample is of.
 type class uint8
 
 const (
@@ -270,12 +269,11 @@ func (t *table) appendPeer(dst, recs []byte, i uint16) []byte {
 	return append(dst, r[:t.peer]...)
 }
 
-// sweep forgets expired peers and empty lists. idle is the time since the last
-// sweep.
+// sweep removes expired peers and empty lists. idle is the time since the last sweep.
 func (t *table) sweep(now mono.Time, idle time.Duration) {
 	if idle >= Lifetime+sweepEvery {
-		// Every announce sweeps, so all are older than Lifetime, and some
-		// perhaps too old for their stamps to tell.
+		// Every announce sweeps, so all peers are older than Lifetime, and some are perhaps
+		// too old for their 15 bits.
 		t.lru.Purge()
 		t.kept, t.peers, t.sample.changed = 0, 0, true
 		return
@@ -306,15 +304,15 @@ func (t *table) sweep(now mono.Time, idle time.Duration) {
 	}
 }
 
-// sample is the infohashes that BEP 51 asks for.
+// sample is the sample of infohashes that BEP 51 asks for.
 type sample struct {
 	infohashes []byte
 	at         mono.Time
-	changed    bool // other infohashes are kept than when it was drawn
+	changed    bool // infohashes were added or removed since it was drawn
 }
 
-// samples draws a sample when the last one has served its time. Until there
-// are as many infohashes as it wants, it has them all, as in libtorrent.
+// samples draws a sample when the last one is too old. While there are no more infohashes
+// than a sample holds, it has all of them, as in libtorrent.
 func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
 	s := &t.sample
 	fewer := len(s.infohashes) < krpc.MaxSamples*id.Len
@@ -329,8 +327,7 @@ func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
 	for _, sh := range t.lru.Values() {
 		for i, end := 0, 0; i < len(sh.b); i = end {
 			_, end = sh.list(i)
-			// Of those seen so far, each is in the sample with the same
-			// probability.
+			// Each infohash seen so far is in the sample with the same probability.
 			seen++
 			if seen <= krpc.MaxSamples {
 				s.infohashes = append(s.infohashes, sh.b[i:i+id.Len]...)

@@ -21,11 +21,11 @@ const (
 	tokenTurn = 5 * time.Minute
 )
 
-// Tokens gives out and checks the tokens of get_peers and announce_peer. A
-// token is a keyed hash of who asked and for what, so nothing is kept for it:
-// it proves that the announcing address received our reply. BEP 5 binds it to
-// the IP address; like libtorrent we bind it to the infohash too, so that one
-// token is not good for a flood of announces.
+// Tokens gives out and checks the tokens of get_peers and announce_peer. A token is a keyed
+// hash of the asking address and the infohash, so that nothing is stored for it. It proves
+// that the announcing address received our reply. BEP 5 binds it to the IP address; like
+// libtorrent we bind it to the infohash too, so that one token cannot be used for a flood
+// of announces.
 type Tokens struct {
 	now, before secret
 	turned      mono.Time
@@ -34,7 +34,7 @@ type Tokens struct {
 
 type secret [16]byte
 
-// NewTokens draws its secrets from rnd, now and later.
+// NewTokens returns Tokens that draw their secrets from rnd, now and later.
 func NewTokens(now mono.Time, rnd *rand.Rand) *Tokens {
 	t := &Tokens{turned: now, rnd: rnd}
 	t.now, t.before = t.draw(), t.draw()
@@ -53,7 +53,7 @@ func (t *Tokens) turn(now mono.Time) {
 		return
 	}
 	t.before, t.now = t.now, t.draw()
-	if age >= 2*tokenTurn { // nobody asked in between
+	if age >= 2*tokenTurn { // no token was given in between
 		t.before = t.draw()
 	}
 	t.turned = t.turned.Add(age - age%tokenTurn)
@@ -66,11 +66,12 @@ func (t *Tokens) Append(dst []byte, now mono.Time, addr netip.Addr, infohash id.
 	return append(dst, tok[:]...)
 }
 
-// Valid reports whether token was given to addr for the infohash lately.
+// Valid reports whether token was given to addr for the infohash within the last ten
+// minutes.
 func (t *Tokens) Valid(now mono.Time, token []byte, addr netip.Addr, infohash id.ID) bool {
 	t.turn(now)
-	// Most are of now, and then the second hash is not needed. That a token is of
-	// an earlier time is no secret.
+	// Most tokens are of the current secret, and then the second hash is not needed. The
+	// time that this takes reveals only the age of the token.
 	for _, s := range [...]*secret{&t.now, &t.before} {
 		if tok := s.token(addr, infohash); subtle.ConstantTimeCompare(token, tok[:]) == 1 {
 			return true
@@ -79,8 +80,8 @@ func (t *Tokens) Valid(now mono.Time, token []byte, addr netip.Addr, infohash id
 	return false
 }
 
-// token hashes the secret in front of fields of fixed length. Cut short as it
-// is, the hash cannot be extended to that of another input.
+// token hashes the secret, followed by fields of fixed length. Because the hash is
+// truncated, it cannot be extended to that of another input.
 func (s *secret) token(addr netip.Addr, infohash id.ID) (tok [TokenLen]byte) {
 	var in [len(s) + 16 + id.Len]byte // one block of SHA-256
 	ip := addr.As16()
