@@ -8,8 +8,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// Secure reports whether BEP 42 ties the id to the address. Private and
-// loopback addresses fit every id.
+// Secure reports whether the id fits the address (BEP 42). Every id fits a private or
+// loopback address.
 func Secure(node id.ID, addr netip.Addr) bool {
 	if addrs.IsLocal(addr) {
 		return true
@@ -19,8 +19,8 @@ func Secure(node id.ID, addr netip.Addr) bool {
 	return node[0] == byte(h>>24) && node[1] == byte(h>>16) && (node[2]^byte(h>>8))&0xf8 == 0
 }
 
-// SecureID is an id that BEP 42 ties to the address; the bits that it leaves
-// open are those of random.
+// SecureID returns an id that fits the address (BEP 42). The bits that are left open come
+// from random.
 func SecureID(random id.ID, addr netip.Addr) id.ID {
 	h := prefix42(addr, random[19])
 	random[0], random[1] = byte(h>>24), byte(h>>16)
@@ -30,8 +30,8 @@ func SecureID(random id.ID, addr netip.Addr) id.ID {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// prefix42 is BEP 42's crc32c((ip & mask) | (r << 29)) with r the low three
-// bits of the id's last byte; of an IPv6 address its upper half.
+// prefix42 returns BEP 42's crc32c((ip & mask) | (r << 29)). r is the low three bits of the
+// id's last byte. Of an IPv6 address the upper half counts.
 func prefix42(addr netip.Addr, last byte) uint32 {
 	addr = addr.Unmap()
 	r := last & 7 << 5
@@ -51,7 +51,7 @@ func prefix42(addr netip.Addr, last byte) uint32 {
 	return crc32.Checksum(ip[:8], castagnoli)
 }
 
-// Subnet is the neighbourhood that one owner is likely to hold whole: /24 or /64.
+// Subnet returns the prefix whose addresses probably have one owner: a /24 or /64.
 func Subnet(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a.Is4() {
@@ -61,12 +61,12 @@ func Subnet(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// admits reports whether the limits per address leave room for one more there.
+// admits reports whether the limits per address allow one more node there.
 func (t *Table) admits(a netip.Addr) bool {
 	return t.relaxed || t.perIP[a] == 0 && t.perNet[Subnet(a)] < perSubnet
 }
 
-// count adds d nodes like n to the books.
+// count adds d nodes like n to the counters of the limits.
 func (t *Table) count(n Node, d int) {
 	if d > 0 {
 		t.byAddr[n.Addr] = n.ID

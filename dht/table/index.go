@@ -11,21 +11,21 @@ import (
 	"seedbed/internal/mono"
 )
 
-// index is the live nodes in the order of their ids, each with its compact
-// form ready to be copied: what answers queries. The buckets decide who is in
-// it, and tell it of every change.
+// index holds the live nodes, sorted by id, each with its compact form ready to be copied.
+// It answers queries. The buckets decide which nodes are in it, and report every change to
+// it.
 //
-// The nodes that share at least c leading bits with a target stand side by
-// side where the target would stand itself, and those that share exactly c on
-// one side of it. So the search begins there, takes whole groups of falling c
-// until it has enough, and looks at little else.
+// The nodes that share at least c leading bits with a target are adjacent, around the place
+// where the target itself would be, and those that share exactly c are on one side of it.
+// So the search begins there, takes whole groups of decreasing c until it has enough, and
+// reads little else.
 type index struct {
 	heads []uint64 // the first 8 bytes of the ids, ascending
 	nodes []entry  // in the same order
 }
 
 type entry struct {
-	until mono.Time // good before this moment
+	until mono.Time // the node is good before this time
 	size  uint8     // of the compact form
 	info  [compactLen6]byte
 }
@@ -35,12 +35,12 @@ const (
 	compactLen6 = id.Len + 16 + 2
 )
 
-// never is the goodUntil of a failing node.
+// never is the goodUntil of a node that has failed.
 const never = math.MinInt64
 
 func headOf(x id.ID) uint64 { return binary.BigEndian.Uint64(x[:]) }
 
-// goodUntil is the moment from which on Good is false, if nothing happens.
+// goodUntil returns the time from which Good is false if nothing else happens.
 func (n *Node) goodUntil() mono.Time {
 	if n.Fails > 0 {
 		return never
@@ -48,7 +48,7 @@ func (n *Node) goodUntil() mono.Time {
 	return max(n.Replied, n.Asked).Add(GoodFor)
 }
 
-// search is the first place whose id is not below that of this head.
+// search returns the first index whose id has this head or a higher one.
 func (x *index) search(head uint64) int {
 	lo, n := 0, len(x.heads)
 	for n > 0 {
@@ -63,7 +63,7 @@ func (x *index) search(head uint64) int {
 	return lo
 }
 
-// find is the place of a node, or where it would be.
+// find returns the index of a node, or where it would be inserted.
 func (x *index) find(node id.ID) (int, bool) {
 	head := headOf(node)
 	for i := x.search(head); ; i++ {
@@ -76,8 +76,8 @@ func (x *index) find(node id.ID) (int, bool) {
 	}
 }
 
-// distance is the first 64 bits of the distance from own to its n-th closest
-// node, counted from 1; 0 if there are fewer.
+// distance returns the first 64 bits of the distance from own to its n-th closest node,
+// counted from 1. It returns 0 if there are fewer nodes.
 func (x *index) distance(own id.ID, n int) uint64 {
 	if len(x.heads) < n {
 		return 0
@@ -110,14 +110,14 @@ func (x *index) remove(node id.ID) {
 	}
 }
 
-// update tells how long the node is good, if it is a live one.
+// update stores until when the node is good, if it is a live one.
 func (x *index) update(n *Node) {
 	if at, known := x.find(n.ID); known {
 		x.nodes[at].until = n.goodUntil()
 	}
 }
 
-// found is the nearest nodes so far, in order.
+// found holds the closest nodes so far, in order.
 type found struct {
 	n     int
 	dists [maxClosest]uint64
@@ -135,8 +135,8 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 	hi := x.search(head)
 	lo := hi
 	for f.n < k && (lo > 0 || hi < len(heads)) {
-		// The lengths of the distances of the next on either side. Where none
-		// is left, longer than any.
+		// The lengths of the distances of the next nodes on either side. If there is no
+		// next node, it is longer than any.
 		left, right := 65, 65
 		if lo > 0 {
 			left = bits.Len64(heads[lo-1] ^ head)
@@ -144,7 +144,7 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 		if hi < len(heads) {
 			right = bits.Len64(heads[hi] ^ head)
 		}
-		// All of a group are farther than all of the group before.
+		// All nodes of a group are farther than all of the group before.
 		start := f.n
 		if left < right {
 			for ; lo > 0 && bits.Len64(heads[lo-1]^head) == left; lo-- {
@@ -171,7 +171,7 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 	return dst
 }
 
-// offer puts a node into its place behind start, if it is one of the k.
+// offer inserts a node behind start, if it is one of the k closest.
 func (x *index) offer(f *found, target id.ID, d uint64, at, start, k int) {
 	if f.n == k {
 		if d > f.dists[k-1] || d == f.dists[k-1] && !x.closer(target, at, int(f.at[k-1])) {
@@ -187,7 +187,7 @@ func (x *index) offer(f *found, target id.ID, d uint64, at, start, k int) {
 	f.n++
 }
 
-// closer decides between ids of the same head.
+// closer compares ids with the same head.
 func (x *index) closer(target id.ID, a, b int) bool {
 	return target.CmpDistance(id.ID(x.nodes[a].info[:id.Len]), id.ID(x.nodes[b].info[:id.Len])) < 0
 }

@@ -1,21 +1,19 @@
 // Package table is the routing table of a DHT node for one address family.
 //
-// It owns which nodes we know, how well they behave, and which of them are the
-// closest to a target. It never sends, sleeps or asks for the time: the shell
-// tells it what happened (Replied, Asked, Failed) and asks it what to do next
-// (Questionable, Refresh, Wants).
+// It owns which nodes we know, how reliable they are, and which of them are the closest to
+// a target. It never sends and never reads the clock. The caller reports what happened
+// (Replied, Asked, Failed) and asks what to do next (Questionable, Refresh, Wants).
 //
-// Only a node that answered a query of ours is kept, so a packet with a forged
-// source cannot enter. The table is an array of buckets by the number of
-// leading bits that a node's id shares with ours (BEP 5's splitting tree, fully
-// split). The buckets far away are larger than k, as in libtorrent: a lookup
-// then starts closer to its target. A full bucket keeps a few spare nodes that
-// step in when one of its nodes fails. Beside the buckets, an index of the live
-// nodes in the order of their ids answers queries.
+// Only a node that answered a query of ours is kept, so a packet with a forged source
+// cannot enter. The table is an array of buckets, one for each number of leading bits that
+// a node's id shares with ours (BEP 5's splitting tree, fully split). The far buckets are
+// larger than k, as in libtorrent, so that a lookup starts closer to its target. A full
+// bucket keeps a few spare nodes, which replace one of its nodes that fails. Beside the
+// buckets, an index of the live nodes, sorted by id, answers queries.
 //
-// Outside of private networks, one IP address holds one place and one /24 (IPv4)
-// or /64 (IPv6) holds two, which makes surrounding us costly; a node whose id
-// fits its address (BEP 42) takes the place of one whose id does not.
+// Outside of private networks, one IP address can have one node in the table, and one /24
+// (IPv4) or /64 (IPv6) two, which makes it expensive to surround us. A node whose id fits
+// its address (BEP 42) replaces one whose id does not.
 package table
 
 import (
@@ -33,22 +31,23 @@ import (
 const (
 	// K is the size of an ordinary bucket and of an answer (BEP 5).
 	K = 8
-	// GoodFor is how long a sign of life keeps a node good (BEP 5: 15 minutes).
+	// GoodFor is how long a node stays good after its last answer or query (BEP 5: 15
+	// minutes).
 	GoodFor = 15 * time.Minute
 
 	spares      = K // replacement cache of a bucket
 	perSubnet   = 2 // nodes of one /24 or /64
-	maxFailures = 3 // unanswered queries in a row that a node survives
+	maxFailures = 3 // after so many unanswered queries in a row a node is removed
 	numBuckets  = 8 * id.Len
 )
 
-// capacity is the size of a bucket: 128, 64, 32, 16, then 8.
+// capacity returns the size of a bucket: 128, 64, 32, 16, then 8.
 func capacity(bucket int) int { return K << max(0, 4-bucket) }
 
 // Config is fixed for the life of a table.
 type Config struct {
 	ID      id.ID
-	Relaxed bool      // private network: no limits per address, BEP 42 not asked for
+	Relaxed bool      // private network: no limits per address, and BEP 42 is ignored
 	Now     mono.Time // when the table begins
 }
 
@@ -60,12 +59,12 @@ type Node struct {
 	Asked   mono.Time     // its last query to us; zero if never
 	Pinged  mono.Time     // our last attempt to reach it
 	RTT     time.Duration // smoothed round trip
-	Fails   uint8         // queries in a row that it left unanswered
+	Fails   uint8         // queries in a row that it has left unanswered
 	Secure  bool          // its id fits its address (BEP 42)
 }
 
-// Good reports whether BEP 5 calls the node good: it has answered us, and it
-// has answered or asked within the last 15 minutes.
+// Good reports whether the node is good as BEP 5 defines it: it has answered us, and it has
+// answered or asked within the last 15 minutes.
 func (n *Node) Good(now mono.Time) bool {
 	return n.Fails == 0 && (now.Sub(n.Replied) < GoodFor || n.Asked > 0 && now.Sub(n.Asked) < GoodFor)
 }
@@ -74,17 +73,17 @@ type bucket struct {
 	live    []Node
 	spare   []Node
 	changed mono.Time // last insertion or refresh
-	weak    weakness  // of the live nodes, once it was asked for
+	weak    weakness  // of the live nodes, as survey found it
 }
 
-// weakness is what gives way to a newcomer in a full bucket.
+// weakness is which node of a full bucket a new one can replace.
 type weakness uint8
 
 const (
 	unsurveyed weakness = iota
-	none                // no live node does
-	insecure            // one whose id does not fit its address does, to one whose id fits
-	failing             // one that left a query unanswered does
+	none                // no live node can be replaced
+	insecure            // a node whose id does not fit its address can be replaced by one whose id fits
+	failing             // a node that left a query unanswered can be replaced
 )
 
 // Table is a routing table. It is not safe for concurrent use.
@@ -93,13 +92,13 @@ type Table struct {
 	relaxed bool
 	buckets [numBuckets]bucket
 	byAddr  map[netip.AddrPort]id.ID // live and spare nodes
-	perIP   map[netip.Addr]int       // strict tables only
+	perIP   map[netip.Addr]int       // only if not Relaxed
 	perNet  map[netip.Prefix]int
 	live    int
 	index   index
 }
 
-// New is an empty table around cfg.ID.
+// New returns an empty table for our id cfg.ID.
 func New(cfg Config) *Table {
 	t := &Table{
 		own: cfg.ID, relaxed: cfg.Relaxed,
@@ -113,13 +112,13 @@ func New(cfg Config) *Table {
 	return t
 }
 
-// ID is the id that the table is built around.
+// ID returns our id.
 func (t *Table) ID() id.ID { return t.own }
 
-// Len is the number of live nodes, good or not.
+// Len returns the number of live nodes, good or not.
 func (t *Table) Len() int { return t.live }
 
-// Good is the number of good nodes.
+// Good returns the number of good nodes.
 func (t *Table) Good(now mono.Time) (n int) {
 	for i := range t.buckets {
 		for j := range t.buckets[i].live {
@@ -131,8 +130,8 @@ func (t *Table) Good(now mono.Time) (n int) {
 	return n
 }
 
-// Distance is how far our n-th closest live node is, as the first 64 bits of the
-// distance: the spacing of nodes in this DHT. It is 0 if there are fewer.
+// Distance returns the first 64 bits of the distance from our id to our n-th closest live
+// node, which shows how dense ids are in this DHT. It returns 0 if there are fewer nodes.
 func (t *Table) Distance(n int) uint64 { return t.index.distance(t.own, n) }
 
 func (t *Table) bucketOf(x id.ID) (*bucket, int) {
@@ -144,27 +143,27 @@ func find(ns []Node, x id.ID) int {
 	return slices.IndexFunc(ns, func(n Node) bool { return n.ID == x })
 }
 
-// Outcome says what became of a node that replied.
+// Outcome is what Replied did with a node.
 type Outcome uint8
 
 const (
-	Refused  Outcome = iota // not kept: the rules or a full bucket forbid it
-	Updated                 // known already
+	Refused  Outcome = iota // not kept: a rule or a full bucket forbids it
+	Updated                 // already known
 	Inserted                // new among the live nodes
 	Spared                  // new in a replacement cache
-	Dropped                 // its id changed: the node is forgotten
+	Dropped                 // its id changed: the node is removed
 )
 
-// Replied records a validated reply of the node after rtt, and keeps the node
-// if there is room and reason.
+// Replied records a validated reply of a node after rtt. It adds a new node if there is
+// room for it.
 func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time.Duration) Outcome {
 	if node == t.own || !addrs.IsNode(addr, t.relaxed) {
 		return Refused
 	}
 	if known, ok := t.byAddr[addr]; ok {
 		if known != node {
-			// One address that claims id after id is after a place of its choice
-			// in many tables: it loses what it had and begins anew.
+			// An address that claims one id after another tries to get a place of its
+			// choice in many tables: it loses the place that it has.
 			t.remove(known)
 			return Dropped
 		}
@@ -227,8 +226,8 @@ func (t *Table) insertLive(b *bucket, n Node, now mono.Time) {
 	}
 }
 
-// keepSpare puts a counted node into the replacement cache, at the cost of the
-// least useful spare when it is full, and reports whether n itself stayed.
+// keepSpare adds a node that is already counted to the spare nodes. If they are full, the
+// least useful one is dropped. It reports whether n was kept.
 func (t *Table) keepSpare(b *bucket, n Node) bool {
 	b.spare = append(b.spare, n)
 	if len(b.spare) <= spares {
@@ -241,8 +240,8 @@ func (t *Table) keepSpare(b *bucket, n Node) bool {
 	return out.Addr != n.Addr
 }
 
-// worst is the node that a bucket misses least: most failures, then an id that
-// does not fit its address, then the longest silence.
+// worst returns the least useful node: the one with the most failures, then one whose id
+// does not fit its address, then the one that was silent for longest.
 func worst(ns []Node) int {
 	w := -1
 	for i := range ns {
@@ -253,7 +252,7 @@ func worst(ns []Node) int {
 	return w
 }
 
-// cmpWorth is negative when a is worth less than b.
+// cmpWorth is negative if a is less useful than b.
 func cmpWorth(a, b *Node) int {
 	if c := cmp.Compare(b.Fails, a.Fails); c != 0 {
 		return c
@@ -267,8 +266,8 @@ func cmpWorth(a, b *Node) int {
 	return cmp.Compare(a.Replied, b.Replied)
 }
 
-// Asked records a query that the node sent us. It does not add a node: a query
-// proves nothing about its source. Wants tells whether to ping it.
+// Asked records a query that a known node sent us. It does not add a node, because the
+// source of a query may be forged. Wants reports whether to ping it.
 func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 	if known, ok := t.byAddr[addr]; ok && known == node {
 		n := t.node(node)
@@ -277,8 +276,8 @@ func (t *Table) Asked(now mono.Time, addr netip.AddrPort, node id.ID) {
 	}
 }
 
-// Wants reports whether a node that we only heard of would find a place, so
-// that a ping is worth its while.
+// Wants reports whether a node that we have not asked yet would be added to the table, so
+// that it is worth a ping.
 func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	if node == t.own || !addrs.IsNode(addr, t.relaxed) {
 		return false
@@ -289,7 +288,7 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 		b.survey()
 	}
 	if full && (b.weak == none || b.weak == insecure && !Secure(node, addr.Addr())) {
-		return false // most of the time, and with little ado
+		return false // the usual case, and cheap
 	}
 	if _, known := t.byAddr[addr]; known || !t.admits(addr.Addr()) {
 		return false
@@ -300,8 +299,8 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	return true
 }
 
-// survey finds the weakness of the live nodes. Every query of a node that we
-// do not know asks for it, and it seldom changes.
+// survey finds the weakness of the live nodes. It is cached, because every query of an
+// unknown node needs it and it seldom changes.
 func (b *bucket) survey() {
 	b.weak = none
 	for i := range b.live {
@@ -315,16 +314,15 @@ func (b *bucket) survey() {
 	}
 }
 
-// Pinged records that we are trying to reach the node now, so that
-// Questionable goes on to the next.
+// Pinged records that we ping the node now, so that Questionable returns another one next.
 func (t *Table) Pinged(now mono.Time, addr netip.AddrPort) {
 	if known, ok := t.byAddr[addr]; ok {
 		t.node(known).Pinged = now
 	}
 }
 
-// Failed records that the node left a query of ours unanswered. After three in
-// a row, or at once where a spare node waits, it leaves.
+// Failed records that the node left a query of ours unanswered. After three in a row the
+// node is removed, or after one if there is a spare node.
 func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	known, ok := t.byAddr[addr]
 	if !ok {
@@ -352,7 +350,7 @@ func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	}
 }
 
-// node is the live or spare node with the id.
+// node returns the live or spare node with the id, or nil.
 func (t *Table) node(x id.ID) *Node {
 	b, _ := t.bucketOf(x)
 	if i := find(b.live, x); i >= 0 {
@@ -364,7 +362,7 @@ func (t *Table) node(x id.ID) *Node {
 	return nil
 }
 
-// Get is what the table knows of the node at addr.
+// Get returns the node at addr.
 func (t *Table) Get(addr netip.AddrPort) (Node, bool) {
 	known, ok := t.byAddr[addr]
 	if !ok {
@@ -389,8 +387,8 @@ func (t *Table) remove(x id.ID) {
 	}
 }
 
-// Closest appends to dst the k closest nodes to target that pass keep (nil for
-// all), closest first. No more than 32 can be asked for.
+// Closest appends to dst the k closest nodes to target for which keep is true, closest
+// first. keep may be nil for all nodes. k is at most 32.
 func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) []Node {
 	c := t.closest(target, k, keep)
 	for _, n := range c.nodes[:c.n] {
@@ -410,7 +408,7 @@ func AppendCompact(dst []byte, node id.ID, addr netip.AddrPort) []byte {
 	return addrs.Append(append(dst, node[:]...), addr)
 }
 
-// nearest gathers the k nodes closest to a target, in order.
+// nearest collects the k nodes closest to a target, in order.
 type nearest struct {
 	target id.ID
 	head   uint64 // of the target
@@ -420,10 +418,10 @@ type nearest struct {
 	dists  [maxClosest]uint64 // the first 8 bytes of their distances
 }
 
-// maxClosest is the most nodes that one can ask for.
+// maxClosest is the maximum of k in Closest.
 const maxClosest = 32
 
-// take offers a node. Most are turned away by the head of their distance.
+// take adds a node if it is one of the k. Most are rejected by the head of their distance.
 func (c *nearest) take(n *Node) {
 	d := binary.BigEndian.Uint64(n.ID[:]) ^ c.head
 	if c.n == c.k && d > c.dists[c.k-1] || c.keep != nil && !c.keep(n) {
@@ -455,10 +453,9 @@ func (t *Table) closest(target id.ID, k int, keep func(*Node) bool) (c nearest) 
 			c.take(&b.live[i])
 		}
 	}
-	// A node in the target's own bucket agrees with the target on the bit where
-	// both leave our id: it is closer than any in a deeper bucket. Those differ
-	// from the target at that bit first. Then each bucket towards 0 is farther
-	// than the one before.
+	// A node in the target's own bucket shares with the target the bit where both differ
+	// from our id: it is closer than any in a deeper bucket, whose nodes differ from the
+	// target at that bit first. Then each bucket towards 0 is farther than the one before.
 	_, home := t.bucketOf(target)
 	offer(&t.buckets[home])
 	if c.n < k {

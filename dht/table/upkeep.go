@@ -7,16 +7,16 @@ import (
 	"seedbed/internal/mono"
 )
 
-// pingAfter is how long a node may be silent before it is asked whether it is
-// still there: early enough that it never ceases to be good meanwhile.
+// pingAfter is how long a node may be silent before it is pinged: short enough that it is
+// still good when it answers.
 const pingAfter = GoodFor - 3*time.Minute
 
-// retryAfter is the least time between two attempts to reach a failing node.
+// retryAfter is the minimum time between two pings of a node that has failed.
 const retryAfter = time.Minute
 
-// Questionable is the live node that has been silent the longest, if any has
-// been silent for long enough to be pinged. The caller pings it and says
-// Pinged, then Replied or Failed.
+// Questionable returns the live node that has been silent for longest, if it has been
+// silent long enough to be pinged. The caller pings it, and calls Pinged and then Replied
+// or Failed.
 func (t *Table) Questionable(now mono.Time) (Node, bool) {
 	var stalest *Node
 	for i := range t.buckets {
@@ -37,9 +37,9 @@ func (t *Table) Questionable(now mono.Time) (Node, bool) {
 	return *stalest, true
 }
 
-// Refresh is a target in the bucket that has not changed for the longest, if
-// that is 15 minutes or more (BEP 5). Asking marks the bucket as refreshed.
-// random fills the bits that the bucket leaves open.
+// Refresh returns a target in the bucket that has not changed for longest, if that is 15
+// minutes or more (BEP 5). The bucket then counts as refreshed. random fills the bits of
+// the target that the bucket leaves open.
 func (t *Table) Refresh(now mono.Time, random id.ID) (target id.ID, ok bool) {
 	stalest := -1
 	for i := range t.depth() {
@@ -58,8 +58,8 @@ func (t *Table) Refresh(now mono.Time, random id.ID) (target id.ID, ok bool) {
 	return t.inBucket(stalest, random), true
 }
 
-// depth is one past the deepest bucket worth a refresh: the deepest that holds
-// a node, and one more where neighbours may hide.
+// depth returns one more than the deepest bucket to refresh: that is the deepest bucket
+// with a node, and one more that may have unknown neighbours.
 func (t *Table) depth() int {
 	for i := numBuckets - 1; i >= 0; i-- {
 		if len(t.buckets[i].live) > 0 {
@@ -69,8 +69,8 @@ func (t *Table) depth() int {
 	return 0
 }
 
-// inBucket is random moved into the bucket: it shares that many leading bits
-// with our id and differs in the next.
+// inBucket returns random changed so that it is in the bucket: it shares that many leading
+// bits with our id and differs in the next.
 func (t *Table) inBucket(bucket int, random id.ID) id.ID {
 	x := random
 	for i := 0; i <= bucket; i++ {
@@ -81,8 +81,7 @@ func (t *Table) inBucket(bucket int, random id.ID) id.ID {
 	return x
 }
 
-// Rebase moves the table around a new id of ours and keeps what fits of its
-// nodes.
+// Rebase changes our id, and keeps the nodes that fit into the new buckets.
 func (t *Table) Rebase(now mono.Time, own id.ID) {
 	old := t.Nodes()
 	*t = *New(Config{ID: own, Relaxed: t.relaxed, Now: now})
@@ -99,7 +98,7 @@ func (t *Table) Rebase(now mono.Time, own id.ID) {
 	}
 }
 
-// Nodes is every live node, the far buckets first; what a node saves for its
+// Nodes returns every live node, those of the far buckets first. A node saves them for its
 // next start.
 func (t *Table) Nodes() []Node {
 	ns := make([]Node, 0, t.live)

@@ -2,8 +2,8 @@ package table
 
 import "net/netip"
 
-// Votes finds our address from what others say it is (BEP 42). One voter, and
-// one /24 or /64, has one vote; the latest 32 votes count.
+// Votes finds our address from what other nodes say (BEP 42). One voter, and one /24 or
+// /64, has one vote. The latest 32 votes count.
 type Votes struct {
 	cast []vote
 	next int
@@ -16,11 +16,11 @@ type vote struct {
 
 const (
 	maxVotes = 32
-	quorum   = 4 // votes that it takes to be believed
+	quorum   = 4 // votes that an address needs
 )
 
-// Add counts a vote and returns the address that has the quorum and more than
-// half of all votes, if any has.
+// Add counts a vote. It returns the address that has the quorum and more than half of all
+// votes, if there is one.
 func (v *Votes) Add(voter, ours netip.Addr) (settled netip.Addr, ok bool) {
 	n := vote{Subnet(voter), ours}
 	for i := range v.cast {
