@@ -25,7 +25,7 @@ import (
 // returned.
 
 // ErrNoFamily is the error for an address of a family that we have no socket for.
-var ErrNoFamily = errors.New("dht: no socket of that address family")
+var ErrNoFamily = errors.New("dht: no socket for that address family")
 
 // Contact is a node that answered.
 type Contact struct {

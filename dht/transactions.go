@@ -31,9 +31,9 @@ const hardTimeout = 3 * time.Second
 const maxPending = 4096
 
 var (
-	errFull   = errors.New("dht: too many queries under way")
-	errNoNode = errors.New("dht: no node is at that port")
-	errSilent = errors.New("dht: that address leaves too many queries unanswered")
+	errFull   = errors.New("dht: too many queries are unanswered")
+	errNoNode = errors.New("dht: no node can have that address")
+	errSilent = errors.New("dht: that address has left too many queries unanswered")
 )
 
 // ErrNoAnswer is a node that did not answer in time.

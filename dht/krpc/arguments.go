@@ -116,7 +116,7 @@ func (p *parser) judgeQuery() Error {
 const (
 	noTarget = "no target of 20 bytes"
 	noHash   = "no info_hash of 20 bytes"
-	badWant  = "want is no list of strings"
+	badWant  = "want is not a list of strings"
 )
 
 // judgeArguments sets the kind of the query, and returns what is wrong with its arguments.
@@ -137,7 +137,7 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 		case p.badIn&kWant != 0:
 			return badWant
 		case p.badIn&(kNoSeed|kScrape) != 0:
-			return "noseed or scrape is no integer"
+			return "noseed or scrape is not an integer"
 		}
 	case "announce_peer":
 		q.Kind, q.HasTarget = AnnouncePeer, true
@@ -160,7 +160,7 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 	case "get":
 		q.Kind, q.HasTarget = Get, true
 		if p.badIn&kSeq != 0 {
-			return "seq is no integer"
+			return "seq is not an integer"
 		}
 		return p.judgeTarget()
 	case "put":
@@ -205,12 +205,12 @@ func (p *parser) judgePut(q *Query) (bad string) {
 		q.BadCode = CodeValueTooBig
 		return "v is longer than 1000 bytes"
 	case p.badIn&kSalt != 0:
-		return "salt is no string"
+		return "salt is not a string"
 	case len(q.Salt) > MaxSalt:
 		q.BadCode = CodeSaltTooBig
 		return "salt is longer than 64 bytes"
 	case p.badIn&(kSeq|kCAS) != 0:
-		return "seq or cas is no integer"
+		return "seq or cas is not an integer"
 	case p.in&(kK|kSig) == 0:
 		// BEP 44: the cas field only applies to mutable puts.
 		q.Seq, q.CAS, q.HasSeq, q.HasCAS = 0, 0, false, false
@@ -222,7 +222,7 @@ func (p *parser) judgePut(q *Query) (bad string) {
 	// BEP 44: if the value contains invalid bencoding (e.g. a dictionary with
 	// unsorted keys), the storing node must reject the request.
 	if _, err := bencode.ParseStrict(q.V, limits); err != nil {
-		return "v is no canonical bencoding"
+		return "v is not canonical bencoding"
 	}
 	return ""
 }

@@ -10,25 +10,24 @@ import (
 	"seedbed/internal/rate"
 )
 
-// bans are the sources that put items under signatures that are not theirs.
+// bans holds the sources that put items with false signatures.
 //
-// Looking at a signature is the one thing that costs us far more than the
-// query cost its sender, so whoever makes us do it in vain again and again gets
-// nothing for a while. Who only asks a lot is not banned: the limit drops what
-// is too much, and forgets. libtorrent bans for that, and so anybody can have
-// it ban a victim, in whose name he sends; here the token has proven that the
-// source is what it says.
+// Verifying a signature is the one thing that costs us far more than the query cost its
+// sender, so a source that makes us do it for nothing several times gets no answer for a
+// while. A source that only asks too much is not banned: the rate limit drops the excess.
+// libtorrent bans such sources, so that anyone can get a victim banned by forging its
+// address. Here the token has proved that the source is genuine.
 type bans struct {
 	lru *simplelru.LRU[uint64, ban]
 }
 
 type ban struct {
 	faults int
-	last   mono.Time // of the faults
+	last   mono.Time // when the last fault was
 }
 
 const (
-	banAfter = 3 // false signatures; a republisher may have one that rotted
+	banAfter = 3 // false signatures; a node that republishes may have one damaged item
 	banFor   = 10 * time.Minute
 	maxBans  = 1024
 )

@@ -10,13 +10,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// item fills in a token and the item under the target (BEP 44).
+// item adds a token and the item at the target (BEP 44).
 func (r *Responder) item(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	if r.cfg.Store == nil {
 		return
 	}
-	// A put can always be taken: it displaces the item that was of no use for
-	// the longest.
+	// A put is always accepted: it replaces the item that was not used for the longest
+	// time.
 	reply.Token = r.cfg.Tokens.Append(r.token[:0], now, reply.To.Addr(), q.Target)
 	it := r.cfg.Store.Item(now, q.Target)
 	if it == nil {
@@ -34,7 +34,7 @@ func (r *Responder) item(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	reply.V = it.V
 }
 
-// impliedTarget is where the item of a put is kept. BEP 44: it is implied.
+// impliedTarget returns where the item of a put is stored. BEP 44: it is implied.
 func impliedTarget(q *krpc.Query) id.ID {
 	if q.K != nil {
 		return store.MutableTarget(q.K, q.Salt)
@@ -42,7 +42,7 @@ func impliedTarget(q *krpc.Query) id.ID {
 	return store.ImmutableTarget(q.V)
 }
 
-// asItem is the item of a put, still in the datagram.
+// asItem returns the item of a put. It still points into the datagram.
 func asItem(q *krpc.Query) store.Item {
 	it := store.Item{V: q.V}
 	if q.K != nil {
@@ -53,7 +53,7 @@ func asItem(q *krpc.Query) store.Item {
 	return it
 }
 
-// put stores the item of a put, says why not, or that its signature is to be
+// put stores the item of a put, or returns why it does not, or that its signature must be
 // verified first.
 func (r *Responder) put(now mono.Time, from netip.AddrPort, q *krpc.Query) (verify bool, code int, text string) {
 	at := impliedTarget(q)
@@ -79,7 +79,7 @@ func (r *Responder) put(now mono.Time, from netip.AddrPort, q *krpc.Query) (veri
 	return false, code, text
 }
 
-// refusal is BEP 44's error of a verdict, 0 if it is none.
+// refusal returns BEP 44's error for a verdict, or 0 if it is not an error.
 func refusal(v store.Verdict) (code int, text string) {
 	switch v {
 	case store.CASMismatch:
@@ -90,8 +90,8 @@ func refusal(v store.Verdict) (code int, text string) {
 	return 0, ""
 }
 
-// Deferred is the put of a mutable item whose signature nobody has looked at
-// yet. It is a copy: the datagram may be overwritten.
+// Deferred is a put of a mutable item whose signature has not been verified yet. It is a
+// copy: the datagram may be overwritten.
 type Deferred struct {
 	to     netip.AddrPort
 	t      []byte
@@ -101,8 +101,8 @@ type Deferred struct {
 	cas    *int64
 }
 
-// Defer copies what is left to do of a query for which Handle said Verify. The
-// caller may drop it instead, as if the datagram had been lost.
+// Defer copies a put for which Handle returned Verify. The caller may drop it, as if the
+// datagram had been lost.
 func Defer(from netip.AddrPort, q *krpc.Query) *Deferred {
 	d := &Deferred{
 		to:     netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
@@ -119,16 +119,16 @@ func Defer(from netip.AddrPort, q *krpc.Query) *Deferred {
 	return d
 }
 
-// To is where the reply goes.
+// To returns the address to reply to.
 func (d *Deferred) To() netip.AddrPort { return d.to }
 
-// Verify reports whether the signature is that of the key. It takes a tenth of
-// a millisecond or so and may run in any goroutine.
+// Verify reports whether the signature is valid. It takes about a tenth of a millisecond,
+// and may run on any goroutine.
 func (d *Deferred) Verify() bool { return d.item.Verify(d.salt) }
 
-// Finish stores the item of a put that has been verified, and appends the reply
-// to it. BEP 44: on the storage node, the signature must be verified before
-// accepting the store command.
+// Finish stores the item of a put that has been verified, and appends the reply to the put.
+// BEP 44: on the storage node, the signature must be verified before accepting the store
+// command.
 func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool) ([]byte, Outcome) {
 	if !verified {
 		if r.cfg.Rate >= 0 {
@@ -136,8 +136,8 @@ func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool
 		}
 		return krpc.AppendError(dst, d.to, d.t, krpc.CodeBadSig, "invalid signature"), Refused
 	}
-	// Meanwhile another put may have been accepted: only now the number that is
-	// stored decides.
+	// Another put may have been accepted in the meantime: the sequence number that is
+	// stored now decides.
 	verdict := r.cfg.Store.Judge(now, d.target, &d.item, d.cas)
 	if code, text := refusal(verdict); code != 0 {
 		return krpc.AppendError(dst, d.to, d.t, code, text), Refused

@@ -1,26 +1,25 @@
-// Package respond is everything that an inbound query does: who is answered,
-// what is stored, and the reply (BEP 5, 32, 33, 42, 43, 44, 45 and 51).
+// Package respond answers the queries of other nodes: it decides who gets an answer, stores
+// what they announce and put, and writes the reply (BEP 5, 32, 33, 42, 43, 44, 45 and 51).
 //
-// Handle takes a query that dht/krpc has parsed and appends the reply, or
-// nothing. It answers from the routing tables and the store that it is given,
-// allocates nothing unless an item is put, and is not safe for concurrent use:
-// a query changes the store, the tokens and the limiter.
+// Handle takes a query that dht/krpc has parsed and appends the reply, or nothing. It
+// answers from the routing tables and the store that it is given. It allocates nothing
+// unless an item is put. It is not safe for concurrent use, because a query changes the
+// store, the tokens and the limiter.
 //
-// One thing takes too long to be done in place: the signature of a mutable
-// item that is put. Handle checks all else, its token too, and says Verify.
-// Then Defer copies the put, Deferred.Verify, from whatever goroutine, looks at
-// the signature, and Finish stores the item and appends the reply.
+// Only one thing takes too long to be done in place: verifying the signature of a mutable
+// item. Handle checks everything else, the token too, and returns Verify. Then Defer copies
+// the put, Deferred.Verify checks the signature on any goroutine, and Finish stores the
+// item and appends the reply.
 //
-// A source can be forged, so nothing is done for one that costs more than the
-// query did, beyond the reply that BEP 5 demands. Replies are at most 1024
-// bytes (BEP 32) but for an item of BEP 44 that needs more, and a source that
-// asks more often than Config.Rate is not answered at all, which bounds what
-// can be reflected at a victim. Only who has proven its address by a token can
-// be banned, for false signatures.
+// The source of a query can be forged. So nothing is done for it that costs more than the
+// query did, except the reply that BEP 5 demands. Replies have at most 1024 bytes (BEP 32),
+// except for a large item (BEP 44). A source that asks more often than Config.Rate gets no
+// answer, which limits how much can be reflected at a victim. Only a source that has proved
+// its address with a token can be banned, for false signatures.
 //
-// A node with several sockets has a Responder for each (BEP 45: it should
-// appear to the outside world as separate, independent nodes), with tables of
-// their own. They may share the Store, the limits of their memory with it.
+// A node with several sockets has a Responder with its own tables for each (BEP 45: it
+// should appear to the outside world as separate, independent nodes). They may share the
+// Store, and so its limits.
 package respond
 
 import (
@@ -37,62 +36,61 @@ import (
 	"seedbed/internal/rate"
 )
 
-// K is how many nodes a reply has of a family (BEP 5: "the K (8) closest good
-// nodes").
+// K is how many nodes of one family a reply has (BEP 5: "the K (8) closest good nodes").
 const K = 8
 
-// Table is a routing table of one address family as a query meets it.
+// Table is what the Responder needs of the routing table of one address family.
 type Table interface {
-	// ID is our node id in this DHT.
+	// ID returns our node id in this DHT.
 	ID() id.ID
 	// AppendClosest appends the compact node info of the k closest good nodes
 	// to target, the closest first.
 	AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte
-	// Asked hears of a node that sent a query and may be remembered.
+	// Asked records a node that sent a query and may be added to the table.
 	Asked(now mono.Time, addr netip.AddrPort, node id.ID)
 }
 
 // Config is fixed for the life of a Responder.
 type Config struct {
-	// Table4 and Table6 are the DHTs that we take part in (BEP 32: two
-	// distinct DHTs). A family whose table is nil is neither answered nor
-	// told about.
+	// Table4 and Table6 are the tables of the DHTs that we take part in (BEP 32: two
+	// distinct DHTs). A family whose table is nil gets no answers, and replies have no
+	// nodes of it.
 	Table4, Table6 Table
 
-	// Store and Tokens are what takes announces and puts. Both nil: there is
-	// nothing to be stored here, so no token is given out and none is good.
+	// Store and Tokens accept announces and puts. If both are nil, nothing is stored here:
+	// no token is given out and none is valid.
 	Store  *store.Store
 	Tokens *store.Tokens
 
-	// EnforceID answers a node whose id does not fit its address with an error
-	// (BEP 42). Without it such nodes are served, and the table prefers others.
+	// EnforceID answers a node whose id does not fit its address with an error (BEP 42).
+	// Otherwise such nodes are served, and the table prefers others.
 	EnforceID bool
 
-	// Rate is how many queries a second one source (an IPv4 address, an IPv6
-	// /64) may send on the average, and Burst how many at once. Zero means
-	// DefaultRate and DefaultBurst. With a negative Rate nobody is limited or
-	// banned: for private networks, where many nodes share an address.
+	// Rate is the average number of queries a second that one source (an IPv4 address, an
+	// IPv6 /64) may send, and Burst how many at once. Zero means DefaultRate and
+	// DefaultBurst. With a negative Rate no source is limited or banned: for private
+	// networks, where many nodes share an address.
 	Rate, Burst float64
 
 	// Rand must be unpredictable outside of tests.
 	Rand *rand.Rand
 }
 
-// One source may be a household or a carrier's NAT with many nodes behind it;
-// a node alone has no reason for more than a query a second.
+// One source may be a household or a carrier's NAT with many nodes behind it. A single node
+// has no reason to send more than a query a second.
 const (
 	DefaultRate  = 25
 	DefaultBurst = 100
 )
 
-// Outcome is what became of a query.
+// Outcome is what Handle did with a query.
 type Outcome uint8
 
 const (
 	Answered Outcome = iota // with a response
 	Refused                 // with an error
 	Limited                 // dropped: its source asks too often, or is banned
-	Martian                 // dropped: no node can have such an address
+	Martian                 // dropped: no node has such an address
 	Verify                  // not answered yet: see Responder.Defer
 )
 
@@ -100,7 +98,7 @@ func (o Outcome) String() string {
 	return [...]string{"answered", "refused", "limited", "martian", "verify"}[o]
 }
 
-// maxSources is how many sources are told apart: 384 KiB.
+// maxSources is how many sources are counted separately: 384 KiB.
 const maxSources = 16384
 
 // Responder answers queries.
@@ -109,14 +107,14 @@ type Responder struct {
 	sources *rate.Sources
 	bans    bans
 
-	// Scratch, so that a query allocates nothing.
+	// Reused, so that a query allocates nothing.
 	nodes4 [K * krpc.NodeLen4]byte
 	nodes6 [K * krpc.NodeLen6]byte
 	token  [store.TokenLen]byte
 	values [krpc.MaxDatagram]byte
 }
 
-// New is a Responder. Rand and one of the tables must be set.
+// New returns a Responder. Rand and one of the tables must be set.
 func New(cfg Config) *Responder {
 	if (cfg.Store == nil) != (cfg.Tokens == nil) || cfg.Rand == nil || cfg.Table4 == nil && cfg.Table6 == nil {
 		panic("respond: Config lacks what must be set")
@@ -134,17 +132,17 @@ func New(cfg Config) *Responder {
 	}
 }
 
-// Handle answers the query q that came from the address from: it appends to
-// dst the datagram to send there, unless the query is dropped.
+// Handle answers the query q that came from the address from. It appends the datagram to
+// send there to dst, unless the query is dropped.
 func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *krpc.Query) ([]byte, Outcome) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	own := r.cfg.Table4
 	if from.Addr().Is6() {
 		own = r.cfg.Table6
 	}
-	// Private addresses are no martians here: who can reach us from one can be
-	// answered. Public ones with a port below 1024 are: no node asks from there, and
-	// an answer to a forged source would go to a DNS or NTP server.
+	// Private addresses are allowed here: a node that can reach us from one can be
+	// answered. Public addresses with a port below 1024 are not: no node sends from such a
+	// port, and an answer to a forged source would go to a DNS or NTP server.
 	if !addrs.IsNode(from, true) || own == nil {
 		return dst, Martian
 	}
@@ -155,13 +153,13 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	if _, ok := r.sources.Take(now, source); !ok {
 		return dst, Limited
 	}
-	// BEP 42: a node whose id does not fit its address may be answered with an
-	// error. libtorrent's, which has this switched off too unless told.
+	// BEP 42: a node whose id does not fit its address may be answered with an error. The
+	// text is libtorrent's, where this is off by default too.
 	if r.cfg.EnforceID && !table.Secure(q.ID, from.Addr()) {
 		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "invalid node ID"), Refused
 	}
-	// BEP 43: if ro is found, the node should not be added to the routing
-	// table; the query is merely serviced as usual.
+	// BEP 43: if ro is found, the node should not be added to the routing table. The query
+	// is answered as usual.
 	if !q.ReadOnly {
 		own.Asked(now, from, q.ID)
 	}
@@ -193,8 +191,8 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	case q.Kind == krpc.SampleInfohashes:
 		r.closest(&reply, now, q)
 		r.sample(&reply, now)
-	// An extension that we do not know: nodes are what a traversal needs of
-	// those that cannot do more. libtorrent answers so too.
+	// An unknown method: nodes are what a traversal needs from a node that does not support
+	// it. libtorrent answers the same.
 	case q.HasTarget:
 		r.closest(&reply, now, q)
 	default:
@@ -203,7 +201,7 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	return reply.Append(dst), Answered
 }
 
-// closest fills in the closest nodes of the families that the query wants.
+// closest adds the closest nodes of the families that the query wants.
 func (r *Responder) closest(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	// BEP 32: in the absence of a "want" parameter, the reply should include
 	// "nodes" if the request was sent over IPv4, and "nodes6" if over IPv6.
@@ -220,8 +218,8 @@ func (r *Responder) closest(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	}
 }
 
-// peers fills in a token, filters if they are asked for, and as many peers as
-// fit beside the nodes.
+// peers adds a token, filters if the query asks for them, and as many peers as fit beside
+// the nodes.
 func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	if r.cfg.Store == nil {
 		return
@@ -235,12 +233,12 @@ func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	if q.Scrape {
 		reply.BloomPeers, reply.BloomSeeds = r.cfg.Store.Blooms(now, q.Target, addr.Is6())
 	}
-	// BEP 32: 6-octet strings if the request was sent over IPv4, 18-octet
-	// strings over IPv6, whatever it wants.
+	// BEP 32: 6-octet strings if the request was sent over IPv4, 18-octet strings over
+	// IPv6, whatever its "want" says.
 	reply.Values = r.cfg.Store.Sample(r.values[:0], now, q.Target, addr.Is6(), reply.MaxValues(), q.NoSeed)
 }
 
-// announce stores the announcing peer, or says why not.
+// announce stores the announcing peer, or returns why it does not.
 func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) (code int, text string) {
 	// BEP 5: the queried node must verify that the token was previously sent
 	// to the same IP address as the querying node.
@@ -264,7 +262,7 @@ func (r *Responder) valid(now mono.Time, token []byte, from netip.AddrPort, targ
 	return r.cfg.Tokens != nil && r.cfg.Tokens.Valid(now, token, from.Addr(), target)
 }
 
-// sample fills in BEP 51's answer.
+// sample adds BEP 51's answer.
 func (r *Responder) sample(reply *krpc.Reply, now mono.Time) {
 	reply.Interval = int(store.SampleInterval / time.Second)
 	reply.Samples = []byte{}
