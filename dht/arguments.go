@@ -8,14 +8,14 @@ import (
 	"seedbed/internal/id"
 )
 
-// queryArgs are the arguments of a query of ours: those of the library, and what its
-// type cannot say. They are not changed once the query is queued, so that the queries
-// of a lookup share them. V holds a bencode.Value. ID is not used: each query carries
-// the id that the node has when the query is sent.
+// queryArgs has the arguments of a query: those of the library's type, and two that it lacks.
+// They must not change once the query is queued, because the queries of a lookup share
+// them. V holds a bencode.Value. ID is not used: a query carries the id that the node has
+// when the query is sent.
 type queryArgs struct {
 	akrpc.MsgArgs
-	Seed   bool // BEP 33: announce_peer says that we have all of it
-	HasCas bool // BEP 44: Cas is a condition, also where it is 0
+	Seed   bool // BEP 33: of announce_peer, we have the whole torrent
+	HasCas bool // BEP 44: send Cas, even if it is 0
 }
 
 // appendQuery appends a query in canonical form. The method decides whether it has a
@@ -78,8 +78,8 @@ func appendQuery(dst, t []byte, own id.ID, method string, a *queryArgs, readOnly
 	return append(dst, "1:v4:"+krpc.Version+"1:y1:qe"...)
 }
 
-// returned copies what a response carries for those who ask for items, counts and
-// samples. Its nodes and values are left out: the lookup has read them.
+// returned copies the return values for items, counts and samples from a response. It leaves
+// out nodes and values, which the lookup has read.
 func returned(m *krpc.Message) *akrpc.Return {
 	r := m.Returned()
 	out := &akrpc.Return{ID: akrpc.ID(m.Response.ID)}

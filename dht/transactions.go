@@ -18,13 +18,16 @@ import (
 	tokens "seedbed/internal/rate"
 )
 
-// Every query of ours takes one way. enqueue puts it into one queue for both families.
-// dispatch, one goroutine, takes queries out as the rate allows, enters each in the
-// transaction table of its family and writes them in batches. The reader of the socket
-// finds the transaction of a response by its id and address. dispatch ends what is not
-// answered within hardTimeout.
+// All our queries take one path:
+//
+//   - enqueue adds a query to one queue for both families.
+//   - dispatch, one goroutine, takes queries from the queue as the rate allows. It enters
+//     each in the transaction table of its family, and writes them in batches.
+//   - response finds the transaction of a response by its id and address, and deliver
+//     passes the answer on.
+//   - dispatch ends transactions that are not answered within hardTimeout.
 
-// hardTimeout is when a query of ours has failed.
+// hardTimeout is how long a query waits for its answer.
 const hardTimeout = 3 * time.Second
 
 // maxPending bounds the transaction table of a family.
@@ -36,28 +39,28 @@ var (
 	errSilent = errors.New("dht: that address has left too many queries unanswered")
 )
 
-// ErrNoAnswer is a node that did not answer in time.
+// ErrNoAnswer is the error if a node did not answer in time.
 var ErrNoAnswer = errors.New("dht: no answer")
 
 // RemoteError is an error reply (BEP 5).
 type RemoteError struct {
 	Code int
-	Text string // as the node sent it: not fit for a terminal
+	Text string // as the node sent it: it may contain control characters
 }
 
 func (e *RemoteError) Error() string { return fmt.Sprintf("error %d %q", e.Code, e.Text) }
 
-// transaction is one query of ours, from the moment that it is queued.
+// transaction is one of our queries, from the time that it is queued.
 type transaction struct {
 	to     netip.AddrPort
 	method string
 	args   *queryArgs
 	named  bool            // the user named the address: any port may be asked
-	ctx    context.Context // when it ends, the query is not sent any more; nil: never
-	// done takes the outcome: a response; an error reply and a *RemoteError; or an
-	// error. It is called once, unless ctx or the node ends before, on the goroutine
-	// that reads or sends and without a lock. It must not block. The message is valid
-	// until it returns. Nil: nobody waits.
+	ctx    context.Context // once it has ended, the query is not sent any more; may be nil
+	// done gets the outcome: a response, or an error reply and a *RemoteError, or only an
+	// error. It is called once, on the goroutine that reads or sends, without a lock. It is
+	// not called if the query was not sent before ctx ended, or if the node closes. It must
+	// not block. The message is valid until done returns. done may be nil.
 	done func(m *krpc.Message, rtt time.Duration, err error)
 
 	// Set by enqueue and dispatch; d.mu guards them.
@@ -76,12 +79,12 @@ func (tx *transaction) finish(m *krpc.Message, rtt time.Duration, err error) {
 // outbox is what dispatch works on; d.mu guards it.
 type outbox struct {
 	queue  fifo.Queue[*transaction] // not sent yet
-	flying fifo.Queue[*transaction] // sent, oldest first, answered ones too
+	sent   fifo.Queue[*transaction] // oldest first, answered ones too, for their timeouts
 	bucket tokens.Bucket
 	poke   chan struct{} // the queue has grown
 }
 
-// enqueue has a query sent as soon as the rate allows it. The caller holds d.mu.
+// enqueue queues a query, which is sent as soon as the rate allows. The caller holds d.mu.
 func (f *family) enqueue(tx *transaction) {
 	tx.f = f
 	f.useFlow(tx.to) // at once: the query may have to wait for the rate
@@ -89,8 +92,8 @@ func (f *family) enqueue(tx *transaction) {
 	nudge(f.d.outbox.poke)
 }
 
-// dispatch sends the queries of both families and ends those that are not answered,
-// for as long as the node lives.
+// dispatch sends the queries of both families and ends those that are not answered, until the
+// node closes.
 func (d *DHT) dispatch() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -111,8 +114,8 @@ type failure struct {
 	err error
 }
 
-// turn sends what the rate allows, up to a batch in each family, and ends what has timed
-// out. It returns how long dispatch can wait.
+// turn sends as many queries as the rate allows, at most one batch, and ends those that have
+// timed out. It returns the time until the next turn.
 func (d *DHT) turn() time.Duration {
 	var failed []failure
 	d.mu.Lock()
@@ -151,14 +154,14 @@ func (d *DHT) takeDue(now mono.Time, failed []failure) []failure {
 	return failed
 }
 
-// nextTurn is how long nothing is to be sent or ended. The caller holds d.mu.
+// nextTurn returns the time until a query can be sent or times out. The caller holds d.mu.
 func (d *DHT) nextTurn(now mono.Time) time.Duration {
 	o, wait := &d.outbox, time.Hour
 	if o.queue.Len() > 0 {
 		wait = o.bucket.Wait(now, 1)
 	}
-	if o.flying.Len() > 0 {
-		wait = min(wait, hardTimeout-now.Sub((*o.flying.Front()).sent))
+	if o.sent.Len() > 0 {
+		wait = min(wait, hardTimeout-now.Sub((*o.sent.Front()).sent))
 	}
 	return max(0, wait)
 }
@@ -174,17 +177,17 @@ func (f *family) begin(now mono.Time, tx *transaction) error {
 	}
 	tx.key, tx.sent = f.freeKey(), now
 	f.pending[tx.key] = tx
-	f.d.outbox.flying.Push(tx)
+	f.d.outbox.sent.Push(tx)
 	f.useFlow(tx.to)
 	f.counts.Out++
 	f.batch.add(tx, f.table.ID(), f.d.cfg.ReadOnly)
 	return nil
 }
 
-// queryBatch is the queries that leave together. Only dispatch uses it.
+// queryBatch holds the queries that are sent together. Only dispatch uses it.
 type queryBatch struct {
 	txs []*transaction
-	out []netx.Datagram // one for each; the memory of the others is kept for use again
+	out []netx.Datagram // one for each of txs; the others keep their memory for reuse
 }
 
 func (b *queryBatch) add(tx *transaction, own id.ID, readOnly bool) {
@@ -199,8 +202,8 @@ func (b *queryBatch) add(tx *transaction, own id.ID, readOnly bool) {
 	b.txs = append(b.txs, tx)
 }
 
-// writeQueries writes the batch. When nothing could be sent, all of it has failed. When
-// some could not, nothing says which: these time out.
+// writeQueries writes the batch. If nothing could be sent, all its queries fail. If some could
+// not be sent, the system does not say which, and these time out.
 func (f *family) writeQueries(failed []failure) []failure {
 	b := &f.batch
 	if len(b.txs) == 0 {
@@ -230,12 +233,11 @@ func (f *family) end(tx *transaction) {
 	delete(f.pending, tx.key)
 }
 
-// expire ends the queries that were not answered in time, at the cost of their nodes.
-// The caller holds d.mu.
+// expire ends the queries that were not answered in time. The caller holds d.mu.
 func (d *DHT) expire(now mono.Time, failed []failure) []failure {
-	flying := &d.outbox.flying
-	for flying.Len() > 0 {
-		tx := *flying.Front()
+	sent := &d.outbox.sent
+	for sent.Len() > 0 {
+		tx := *sent.Front()
 		if !tx.over {
 			if now.Sub(tx.sent) < hardTimeout {
 				break
@@ -244,30 +246,31 @@ func (d *DHT) expire(now mono.Time, failed []failure) []failure {
 			tx.f.timedOut(now, tx)
 			failed = append(failed, failure{tx, ErrNoAnswer})
 		}
-		flying.Pop()
+		sent.Pop()
 	}
 	return failed
 }
 
+// timedOut counts a timeout against the node that was asked. The caller holds d.mu.
 func (f *family) timedOut(now mono.Time, tx *transaction) {
 	f.counts.Timeouts++
 	if tx.sent < f.back {
-		return // lost while we were offline: it tells nothing of now
+		return // lost while we were offline
 	}
-	// When nobody answers any more, that is not the nodes' fault.
+	// If no node answers any more, the nodes are not to blame.
 	if f.silence++; !f.offline() {
 		f.table.Failed(now, tx.to)
 	}
 }
 
-// answered is a transaction whose answer is in the batch that handle works on.
+// answered is a transaction whose answer is in the batch that handle is processing.
 type answered struct {
 	tx  *transaction
 	m   krpc.Message
 	rtt time.Duration
 }
 
-// response takes a response or an error reply. The caller holds d.mu.
+// response processes a response or an error reply. The caller holds d.mu.
 func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	if len(m.T) != 4 {
 		f.counts.Dropped.Unasked++
@@ -306,7 +309,7 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	}
 }
 
-// deliver tells the owners of the transactions that the batch has answered.
+// deliver passes the answers of the batch to the owners of their transactions.
 func (f *family) deliver() {
 	for i := range f.answered {
 		a := &f.answered[i]
@@ -353,15 +356,15 @@ func (f *family) roundTrip(ctx context.Context, tx *transaction) (*krpc.Message,
 	}
 }
 
-// mayAsk reports whether queries go to an address: not to a port below 1024 that others
-// named.
+// mayAsk reports whether queries may go to an address. Those that other nodes name must not
+// have a port below 1024.
 func (f *family) mayAsk(to netip.AddrPort) bool {
 	return addrs.IsNode(to, f.relaxed) || f.d.boot.names(to)
 }
 
-// admit says why a query cannot go to an address now. Nodes can name a victim over and
-// over, under many ports: queries that an address leaves unanswered use up what it gets,
-// and answers give it back. The caller holds d.mu.
+// admit returns an error if a query cannot go to an address now. Nodes can name a victim again
+// and again, with many ports, so each address has a budget of unanswered queries, which
+// answers refill. The caller holds d.mu.
 func (f *family) admit(now mono.Time, to netip.AddrPort) error {
 	if len(f.pending) >= maxPending {
 		return errFull

@@ -117,14 +117,14 @@ type Scheduler struct {
 	walkNext      bool      // the walk goes before the sweep
 	cost          float64   // packets of a visit, on average
 
-	active map[uint32]*visit
-	visits []*visit  // the same visits, oldest first
-	extra  int       // of these, those out of turn
-	due    mono.Time // the earliest due of any
-	ready  fifo.Queue[*visit]
-	air    fifo.Queue[flight]
-	landed uint64        // flights that left the queue: the Ref of the first one in it is landed+1
-	named  []lookup.Node // reused for the nodes of each reply
+	active   map[uint32]*visit
+	visits   []*visit  // the same visits, oldest first
+	extra    int       // of these, those out of turn
+	due      mono.Time // the earliest due of any
+	ready    fifo.Queue[*visit]
+	inFlight fifo.Queue[flight]
+	retired  uint64        // flights that left the queue: the Ref of the first one in it is retired+1
+	named    []lookup.Node // reused for the nodes of each reply
 
 	dark      int       // visits in a row that no node answered
 	probe     mono.Time // when the next visit may begin while we are offline
@@ -258,8 +258,8 @@ func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 			continue
 		}
 		s.wake(v)
-		s.air.Push(flight{v: v, kind: q.Kind, addr: q.Addr, sent: now})
-		q.Ref = s.landed + uint64(s.air.Len())
+		s.inFlight.Push(flight{v: v, kind: q.Kind, addr: q.Addr, sent: now})
+		q.Ref = s.retired + uint64(s.inFlight.Len())
 		s.spend(now)
 		s.count.Sent++
 		return q, true
@@ -277,16 +277,16 @@ func (s *Scheduler) wake(v *visit) {
 
 // expire applies timeouts and begins retries that are due.
 func (s *Scheduler) expire(now mono.Time) {
-	for s.air.Len() > 0 {
-		f := s.air.Front()
+	for s.inFlight.Len() > 0 {
+		f := s.inFlight.Front()
 		if !f.over {
 			if now.Sub(f.sent) < s.cfg.Timeout {
 				break
 			}
 			s.fail(now, f)
 		}
-		s.air.Pop()
-		s.landed++
+		s.inFlight.Pop()
+		s.retired++
 	}
 	if s.due <= now {
 		s.due = mono.Never
@@ -308,10 +308,10 @@ func (s *Scheduler) expire(now mono.Time) {
 
 // flight returns the query with that Ref if it is still under way.
 func (s *Scheduler) flight(ref uint64) *flight {
-	if ref <= s.landed || ref > s.landed+uint64(s.air.Len()) {
+	if ref <= s.retired || ref > s.retired+uint64(s.inFlight.Len()) {
 		return nil
 	}
-	if f := s.air.At(int(ref - s.landed - 1)); !f.over {
+	if f := s.inFlight.At(int(ref - s.retired - 1)); !f.over {
 		return f
 	}
 	return nil
@@ -380,7 +380,7 @@ func (s *Scheduler) fail(now mono.Time, f *flight) {
 // Deadline returns when Next must be called again although no reply has come.
 func (s *Scheduler) Deadline() mono.Time {
 	at := s.retry.next()
-	for _, f := range s.air.All() {
+	for _, f := range s.inFlight.All() {
 		if !f.over {
 			at = min(at, f.sent.Add(s.cfg.Timeout))
 			break
