@@ -125,7 +125,9 @@ func parseID(s string) (id.ID, error) {
 }
 
 // put prints an object of --json.
-func (a *app) put(o view.Object) error { return view.NewWriter(a.stdout).Write(o, time.Now()) }
+func (a *app) put(o view.Object) error {
+	return view.NewWriter(report.EscapeJSON(a.stdout)).Write(o, time.Now())
+}
 
 // say prints a line unless --quiet or --json asks for less.
 func (a *app) say(format string, args ...any) {

@@ -66,6 +66,9 @@ The command runs until Ctrl-C; run it again to resume.`,
 				if err != nil {
 					return err
 				}
+				if follower.Seq() == 0 {
+					a.say("searching the DHT for the latest version")
+				}
 				if c.Timeout > 0 {
 					return a.firstVersion(ctx, follower, c.Timeout)
 				}

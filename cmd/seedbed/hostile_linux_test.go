@@ -39,12 +39,14 @@ func rawControl(s string) string {
 	return ""
 }
 
-// A shell runs commands, on a terminal or into a file, until they print what is waited for.
+// A shell runs commands, into a file or on a terminal, until they print what is waited for.
 type shell struct {
-	t        *testing.T
-	dir      string
-	terminal bool
+	t    *testing.T
+	dir  string
+	mode string // plain, terminal or json
 }
+
+var modes = []string{"plain", "terminal", "json"}
 
 // run runs a command until it ends or has printed want, which it must print.
 func (sh *shell) run(want string, args ...string) {
@@ -55,7 +57,10 @@ func (sh *shell) run(want string, args ...string) {
 	var out *os.File
 	var printed func() string
 	var y *tty
-	if sh.terminal {
+	if sh.mode == "json" {
+		args = append(args, "--json")
+	}
+	if sh.mode == "terminal" {
 		y = openTTY(sh.t, 80, 24)
 		out = y.File
 		printed = func() string { h, s := y.text(); return h + "\n" + s }
@@ -103,6 +108,14 @@ func (sh *shell) run(want string, args ...string) {
 	}
 }
 
+// either returns what to wait for where a person reads, or where a program does.
+func (sh *shell) either(person, program string) string {
+	if sh.mode == "json" {
+		return program
+	}
+	return person
+}
+
 // hostileTorrent makes a folder with hostile names and a .torrent file with hostile texts.
 func hostileTorrent(t *testing.T, dir string) (folder, file string) {
 	t.Helper()
@@ -129,10 +142,10 @@ func bstr(s string) string { return fmt.Sprintf("%d:%s", len(s), s) }
 
 // No name from outside reaches a terminal or a log raw, whatever the command.
 func TestNoOutputHoldsRawControls(t *testing.T) {
-	for _, terminal := range []bool{false, true} {
-		t.Run(map[bool]string{false: "plain", true: "terminal"}[terminal], func(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
 			dir := t.TempDir()
-			sh := &shell{t, dir, terminal}
+			sh := &shell{t, dir, mode}
 			folder, file := hostileTorrent(t, dir)
 			link := "magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056&dn=" + url.QueryEscape(hostile) +
 				"&tr=" + url.QueryEscape("http://x/"+hostile) + "&ws=" + url.QueryEscape("http://x/"+hostile)
@@ -144,9 +157,9 @@ func TestNoOutputHoldsRawControls(t *testing.T) {
 			sh.run(fake, "create", folder, "-o", filepath.Join(dir, "out "+hostile))
 			sh.run(fake, "create", filepath.Join(dir, "none "+hostile))
 			sh.run(fake, append([]string{"seed", file, "-d", dir, "-vv"}, offline...)...)
-			sh.run("the DHT is off", append([]string{"get", link, "-d", dir, "-vv"}, offline...)...)
-			sh.run("the DHT is off", append([]string{"get", file, "-d", dir}, offline...)...)
-			sh.run("play it at", append([]string{"stream", file, "-d", dir}, offline...)...)
+			sh.run(sh.either("the DHT is off", `"added"`), append([]string{"get", link, "-d", dir, "-vv"}, offline...)...)
+			sh.run(sh.either("the DHT is off", fake), append([]string{"get", file, "-d", dir}, offline...)...)
+			sh.run(sh.either("play it at", `"streaming"`), append([]string{"stream", file, "-d", dir}, offline...)...)
 			sh.run(fake, "nosuch "+hostile)
 			sh.run(fake, "get", "--nosuch"+hostile)
 			sh.run(fake, "follow", hostile)
@@ -173,19 +186,19 @@ func (sh *shell) transfer(folder string, offline []string) {
 	if err != nil {
 		sh.t.Fatal(err)
 	}
-	sh.run("complete and verified", append([]string{"get", seeded.Link(), "-d", filepath.Join(sh.dir, "got"), "--peer", n.Addrs()[0].String()}, offline...)...)
-	sh.run("Press Ctrl-C", append([]string{"seed", folder}, offline...)...)
+	sh.run(sh.either("complete and verified", `"complete"`), append([]string{"get", seeded.Link(), "-d", filepath.Join(sh.dir, "got"), "--peer", n.Addrs()[0].String()}, offline...)...)
+	sh.run(sh.either("Press Ctrl-C", `"ready"`), append([]string{"seed", folder}, offline...)...)
 }
 
 // What the DHT says is no more trusted: errors, client names, items.
 func TestNoDHTOutputHoldsRawControls(t *testing.T) {
 	boot := hostileNode(t)
-	for _, terminal := range []bool{false, true} {
-		sh := &shell{t, t.TempDir(), terminal}
+	for _, mode := range modes {
+		sh := &shell{t, t.TempDir(), mode}
 		net := []string{"--bootstrap", boot, "--listen", "127.0.0.1:0", "--timeout", "10s"}
 		sh.run(fake, append([]string{"dht", "ping", boot}, net...)...)
 		sh.run("answer", append([]string{"dht", "get", "00000000000000000000000000000000000000aa"}, net...)...)
-		sh.run("seedbed: ", append([]string{"dht", "put", hostile, "--salt", hostile, "--key", filepath.Join(sh.dir, hostile)}, net...)...)
+		sh.run(sh.either("seedbed: ", `"error"`), append([]string{"dht", "put", hostile, "--salt", hostile, "--key", filepath.Join(sh.dir, hostile)}, net...)...)
 		sh.run("answer", append([]string{"dht", "announce", "00000000000000000000000000000000000000aa"}, net...)...)
 		sh.run("bootstrap", append([]string{"doctor"}, net...)...)
 	}

@@ -23,7 +23,7 @@ type JSON struct {
 
 // NewJSON returns a reporter that prints JSON lines to w.
 func NewJSON(w io.Writer) *JSON {
-	return &JSON{w: objects.NewWriter(w), nodes: -1, peers: map[id.ID]objects.Peers{}, progress: map[id.ID]objects.Progress{}}
+	return &JSON{w: objects.NewWriter(EscapeJSON(w)), nodes: -1, peers: map[id.ID]objects.Peers{}, progress: map[id.ID]objects.Progress{}}
 }
 
 // Put prints an object.
