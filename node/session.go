@@ -33,6 +33,7 @@ func (n *Node) Restore(ctx context.Context) error {
 		return ErrNoSession
 	}
 	found, errs := n.readRecords(ctx)
+	errs = append(errs, n.state.sweepRemoved())
 	slices.SortFunc(found, func(a, b restored) int { return int(min(max(a.record.Place-b.record.Place, -1), 1)) })
 	var g errgroup.Group
 	g.SetLimit(4 * runtime.GOMAXPROCS(0)) // most of the time is the disk's

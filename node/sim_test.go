@@ -21,7 +21,13 @@ import (
 	"seedbed/magnet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if root := os.Getenv(victimRoot); root != "" {
+		victim(root)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const ms = time.Millisecond
 

@@ -59,6 +59,7 @@ func (t *Torrent) moveFiles(ctx context.Context) {
 	err := t.state.open()
 	spec, info := t.load()
 	if err == nil && info != nil {
+		t.proveFiles(ctx, &spec, info)
 		err = storage.Relocate(ctx, storage.Relocation{Options: t.storageOptions(&spec, info), To: to, Rename: t.node.cfg.rename, Progress: t.progress})
 	}
 	t.progress(0, 0)
@@ -91,6 +92,24 @@ func (t *Torrent) moveFiles(ctx context.Context) {
 	if c.moved != nil {
 		close(c.moved)
 		c.moved = nil
+	}
+}
+
+// proveFiles hashes what is there and not on record, so that the record knows which files are
+// ours. What stands against it does not stand against a move or a removal: what is not
+// proven stays where it is.
+func (t *Torrent) proveFiles(ctx context.Context, spec *Spec, info *metainfo.Info) {
+	o := t.storageOptions(spec, info)
+	var err error
+	if o.Select, err = spec.files(info); err != nil {
+		return
+	}
+	s, _, err := openChecked(ctx, o, t.progress)
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.node.log.Debug("the files are not proven before they move", "torrent", t.Name(), "err", err)
 	}
 }
 
@@ -177,10 +196,7 @@ func (t *Torrent) removeAll() {
 	c := &t.control
 	c.mu.Lock()
 	spec := c.spec
-	dirs := []string{spec.Dir}
-	if c.moveTo != "" {
-		dirs = append(dirs, c.moveTo)
-	}
+	moveTo := c.moveTo
 	if c.record != nil {
 		if c.record.Want == wantDelete {
 			c.deleteData = true
@@ -195,14 +211,8 @@ func (t *Torrent) removeAll() {
 	if e := t.save(); err == nil {
 		err = e
 	}
-	if err == nil && deleteData {
-		if spec, info := t.load(); info != nil {
-			for _, dir := range dirs {
-				o := t.storageOptions(&spec, info)
-				o.Dir = dir
-				err = errors.Join(err, asFault(storage.RemoveFiles(o)))
-			}
-		}
+	if spec, info := t.load(); err == nil && info != nil {
+		err = asFault(t.removeFiles(&spec, info, moveTo, deleteData))
 	}
 	t.stopAnnouncing()
 	if !errors.Is(err, ErrLocked) {
@@ -214,20 +224,45 @@ func (t *Torrent) removeAll() {
 	c.unsaved = errors.Join(c.unsaved, err)
 }
 
-// removeState deletes the torrent's folder in the state directory, the record last.
-func (t *Torrent) removeState() error {
-	t.node.handles.Forget(t.state.path)
-	entries, err := os.ReadDir(t.state.path)
-	if err != nil {
-		return errors.Join(err, t.state.close())
+// removeFiles deletes the files that the torrent has written. Of a move that is under way it
+// leaves no copies in either case.
+func (t *Torrent) removeFiles(spec *Spec, info *metainfo.Info, moveTo string, deleteData bool) (err error) {
+	o := t.storageOptions(spec, info)
+	if deleteData {
+		t.proveFiles(context.Background(), spec, info)
 	}
-	for _, e := range entries {
-		if name := e.Name(); name != "lock" && name != "record" {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(t.state.path, name)))
+	dirs := []string{spec.Dir}
+	if moveTo != "" {
+		err = storage.Abandon(storage.Relocation{Options: o, To: moveTo, Rename: t.node.cfg.rename})
+		dirs = append(dirs, moveTo)
+	}
+	for _, dir := range dirs {
+		if o.Dir = dir; deleteData {
+			err = errors.Join(err, storage.RemoveFiles(o))
 		}
 	}
-	if e := os.Remove(t.state.recordPath()); e != nil && !errors.Is(e, os.ErrNotExist) {
-		err = errors.Join(err, e)
+	return err
+}
+
+// removedSuffix names a folder of the state directory that is being deleted.
+const removedSuffix = ".removed"
+
+// removeState deletes the torrent's folder in the state directory: under another name first,
+// so that a kill leaves all of it or what sweepRemoved deletes.
+func (t *Torrent) removeState() error {
+	t.node.handles.Forget(t.state.path)
+	gone := t.state.path + removedSuffix
+	if err := errors.Join(t.state.close(), os.RemoveAll(gone), os.Rename(t.state.path, gone)); err != nil {
+		return err
 	}
-	return errors.Join(err, t.state.close(), os.RemoveAll(t.state.path), statefile.SyncDir(filepath.Dir(t.state.path)))
+	return errors.Join(statefile.SyncDir(filepath.Dir(gone)), os.RemoveAll(gone))
+}
+
+// sweepRemoved deletes the folders that a kill has kept removeState from deleting.
+func (s *stateDir) sweepRemoved() error {
+	left, err := filepath.Glob(filepath.Join(s.path, "torrents", "*"+removedSuffix))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
 }

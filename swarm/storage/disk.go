@@ -249,3 +249,12 @@ func (f osFile) Truncate(size int64) error {
 	setSparse(f.File)
 	return f.File.Truncate(size)
 }
+
+// SystemDisk opens a folder as Open does where Options.OpenDisk is nil, for what is put
+// between storage and the system.
+func SystemDisk(dir string, create bool, handles *Handles) (Disk, error) {
+	if !create {
+		return openLinkedDisk(dir, handles)
+	}
+	return openDisk(dir, create, handles)
+}

@@ -44,8 +44,10 @@ type mover struct {
 	made     []string // copies that this mover has made
 }
 
-// copySuffix is added to the name of a file while it is copied.
-const copySuffix = ".moving"
+// temp is the name of a copy that is being made.
+func (m *mover) temp(f movedFile) string {
+	return f.name + strings.TrimSuffix(m.s.suffix, ".part") + ".moving"
+}
 
 // Relocate moves the files, and then lets the resume record say so, so that nothing is hashed
 // again. If it fails the files are where they were. If ctx ends, or the process, another call
@@ -58,38 +60,11 @@ func Relocate(ctx context.Context, r Relocation) (err error) {
 	if r.Progress == nil {
 		r.Progress = func(int64, int64) {}
 	}
-	m := &mover{Relocation: r}
-	if m.toDir, err = filepath.Abs(r.To); err != nil {
-		return wrap("find", r.To, err)
-	}
-	o := r.Options
-	o.ReadOnly = true
-	if m.s, err = Open(o); err != nil {
+	m, done, err := newMover(r)
+	if m == nil || err != nil {
 		return err
 	}
 	defer r.Handles.dropAll(m.s)
-	if m.toDir == m.s.dir {
-		return nil
-	}
-	if m.rec, err = m.s.loadRecord(""); m.rec == nil {
-		err = nil // what is there is hashed in the new place
-	}
-	done := m.rec != nil && m.rec.dir == recordDir(m.toDir)
-	if err != nil && !done {
-		m.rec = nil
-	}
-	open := o.OpenDisk
-	if open == nil {
-		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, r.Handles) }
-	}
-	if m.from, err = open(m.s.dir, true); err != nil {
-		return wrap("open", m.s.dir, err)
-	}
-	if m.to, err = open(m.toDir, true); err != nil {
-		return wrap("make", m.toDir, err)
-	}
-	m.to.Refresh() // somebody may have cleared it just before
-	m.list()
 	if done {
 		return m.finish()
 	}
@@ -110,6 +85,77 @@ func Relocate(ctx context.Context, r Relocation) (err error) {
 		return err
 	}
 	return m.finish()
+}
+
+// newMover opens both folders. done says that the record names the new one already. The
+// mover is nil if both are the same.
+func newMover(r Relocation) (m *mover, done bool, err error) {
+	m = &mover{Relocation: r}
+	if m.toDir, err = filepath.Abs(r.To); err != nil {
+		return nil, false, wrap("find", r.To, err)
+	}
+	o := r.Options
+	o.ReadOnly = true
+	if m.s, err = Open(o); err != nil {
+		return nil, false, err
+	}
+	if m.toDir == m.s.dir {
+		return nil, false, nil
+	}
+	if m.rec, err = m.s.loadRecord(""); m.rec == nil {
+		err = nil // what is there is hashed in the new place
+	}
+	done = m.rec != nil && m.rec.dir == recordDir(m.toDir)
+	if err != nil && !done {
+		m.rec = nil
+	}
+	open := o.OpenDisk
+	if open == nil {
+		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, r.Handles) }
+	}
+	if m.from, err = open(m.s.dir, true); err != nil {
+		return nil, false, wrap("open", m.s.dir, err)
+	}
+	if m.to, err = open(m.toDir, true); err != nil {
+		return nil, false, wrap("make", m.toDir, err)
+	}
+	m.to.Refresh() // somebody may have cleared it just before
+	m.list()
+	return m, done, nil
+}
+
+// Abandon undoes a Relocation that was interrupted: all files are in the old folder again,
+// or, if the record names the new one already, all are there.
+func Abandon(r Relocation) error {
+	if r.Rename == nil {
+		r.Rename = os.Rename
+	}
+	m, done, err := newMover(r)
+	if m == nil || err != nil {
+		return err
+	}
+	defer r.Handles.dropAll(m.s)
+	if done {
+		return m.finish()
+	}
+	var first error
+	for _, f := range m.files {
+		_ = m.to.Remove(m.temp(f)) // mostly there is none
+		_, err := m.to.Lstat(f.name)
+		switch {
+		case err != nil || f.kind == fs.ModeDir:
+		case f.gone:
+			if err := m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)); err != nil {
+				first = firstOf(first, wrap("move", filepath.Join(m.toDir, f.name), err))
+			}
+		case m.isCopy(f):
+			if err := m.to.Remove(f.name); err != nil {
+				first = firstOf(first, wrap("remove", filepath.Join(m.toDir, f.name), err))
+			}
+		}
+	}
+	m.removeFolders(m.to, m.files)
+	return first
 }
 
 // list finds what is to move.
@@ -159,6 +205,7 @@ func (m *mover) list() {
 // clearWay looks for files of others in the new folder, before anything moves.
 func (m *mover) clearWay() error {
 	for _, f := range m.files {
+		_ = m.to.Remove(m.temp(f)) // of a move that was interrupted
 		there, err := m.to.Lstat(f.name)
 		switch {
 		case kindOf(err) == Vanished:
@@ -321,7 +368,7 @@ func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (er
 	if err != nil {
 		return err
 	}
-	temp := f.name + copySuffix
+	temp := m.temp(f)
 	out, err := m.to.Open(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fi.Mode().Perm())
 	if err != nil {
 		return err

@@ -112,12 +112,7 @@ func Open(o Options) (*Storage, error) {
 		return nil, wrap("find", o.Dir, err)
 	}
 	if o.OpenDisk == nil {
-		o.OpenDisk = func(dir string, create bool) (Disk, error) {
-			if !create {
-				return openLinkedDisk(dir, o.Handles)
-			}
-			return openDisk(dir, create, o.Handles)
-		}
+		o.OpenDisk = func(dir string, create bool) (Disk, error) { return SystemDisk(dir, create, o.Handles) }
 	}
 	n := o.Info.NumPieces()
 	s := &Storage{
