@@ -65,11 +65,15 @@ func (f *Follower) install(fe *fetch) error {
 	if err := f.dirs.switchTo(fe.name); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	r := f.folder.file
 	r.current = current{Seq: fe.item.Seq, InfoHash: fe.ih.String(), Folder: fe.name, Value: fe.item.Value, Sig: fe.item.Sig[:]}
-	return f.folder.save(r)
+	if err := f.folder.save(&r); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.folder.file = r
+	return nil
 }
 
 // abandon gives up the version that is being downloaded, if any, with its files.

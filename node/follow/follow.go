@@ -123,7 +123,7 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	if f.dirs, err = openVersions(cfg.Dir); err != nil {
 		return nil, err
 	}
-	r := f.folder.file
+	r := &f.folder.file
 	r.set(&cfg, f.dirs.dir)
 	if err = f.folder.save(r); err != nil {
 		f.dirs.close()

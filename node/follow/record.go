@@ -131,17 +131,13 @@ func readRecord(dir string) (r record, err error) {
 	return r, nil
 }
 
-// save writes a record, and keeps it as the folder's when that has succeeded.
-func (f *folder) save(r record) error {
+// save writes a record. The caller puts it into file.
+func (f *folder) save(r *record) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	if err := statefile.WriteSync(filepath.Join(f.path, "record"), b); err != nil {
-		return err
-	}
-	f.file = r
-	return nil
+	return statefile.WriteSync(filepath.Join(f.path, "record"), b)
 }
 
 // torrentPath returns where the metadata of a version is, by the version's folder.
