@@ -84,6 +84,14 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, metrics
 	}
 	manager := notifySocket()
 	manager.say("READY=1")
+	defer a.hangups.onReload(func() { // it has no settings that could change while it runs
+		manager.say("RELOADING=1")
+		err := b.Save()
+		manager.say("READY=1")
+		if err != nil {
+			report.Fprintf(a.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
+		}
+	})()
 	tick := time.NewTicker(rep.every())
 	defer tick.Stop()
 	for last := (bootstrapMark{time.Now(), b.Stats()}); ; {

@@ -21,13 +21,18 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, end := context.WithCancel(ctx)
+	code := runApp(ctx, watchHangups(end), os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(int(code))
 }
 
-// run is the program without the process: what main and the tests call.
+// run is the program without the process: what tests call.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
-	app := &app{args: args, stdout: &report.Stdio{File: stdout}, stderr: &report.Stdio{File: stderr}}
+	return runApp(ctx, nil, args, stdout, stderr)
+}
+
+func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.File) exitCode {
+	app := &app{args: args, hangups: h, stdout: &report.Stdio{File: stdout}, stderr: &report.Stdio{File: stderr}}
 	root := app.rootCommand()
 	root.SetArgs(args)
 	root.SetOut(app.stdout)

@@ -14,7 +14,9 @@ import (
 // app is one run of the program: where it writes and what every command shares.
 type app struct {
 	args           []string // of the command line
-	config         string   // the settings file that was named
+	command        *cobra.Command
+	hangups        *hangups
+	config         string // the settings file that was named
 	sources        settings.Sources
 	stdout, stderr *report.Stdio
 	json           bool
@@ -50,6 +52,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.command = cmd
 			if err := a.setFlags(cmd); err != nil {
 				return err
 			}

@@ -81,6 +81,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer s.app.reloadOnHangup(n)()
 	s.events = n.Subscribe(node.Complete, node.Metadata, node.Failed, node.Seeded)
 	s.rep.Watch(n, s.shows)
 	var once sync.Once

@@ -18,12 +18,8 @@ func (a *app) setFlags(cmd *cobra.Command) error {
 	if !usesSettings(cmd) {
 		return nil
 	}
-	path := a.config
-	if path == "" {
-		path = settings.DefaultFile()
-	}
 	var err error
-	if a.sources.File, err = settings.ReadFile(path, fileFlags(cmd.Root()), a.config != ""); err != nil {
+	if a.sources.File, err = settings.ReadFile(a.configFile(), fileFlags(cmd.Root()), a.config != ""); err != nil {
 		return fail(exitUsage, "", err)
 	}
 	if err := a.sources.SetState(cmd.Flags(), cmd.Name()); err != nil {
@@ -39,6 +35,14 @@ func (a *app) setFlags(cmd *cobra.Command) error {
 		return usage(err)
 	}
 	return nil
+}
+
+// configFile returns the path of the settings file.
+func (a *app) configFile() string {
+	if a.config != "" {
+		return a.config
+	}
+	return settings.DefaultFile()
 }
 
 // usesSettings reports whether a command has flags that the settings file can set.

@@ -26,6 +26,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	if err != nil {
 		return err
 	}
+	defer a.reloadOnHangup(n)()
 	rep.Watch(n, func(e node.Event) bool {
 		return e.Kind != node.Seeding || a.json // a person is shown the link with the key instead
 	})

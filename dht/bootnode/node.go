@@ -152,14 +152,15 @@ func (n *Node) keepSaved(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := n.save(); err != nil {
+			if err := n.Save(); err != nil {
 				n.log.Warn("the nodes could not be saved", "err", err)
 			}
 		}
 	}
 }
 
-func (n *Node) save() error {
+// Save saves the ring, which also happens every few minutes and at the end.
+func (n *Node) Save() error {
 	st := n.Server.State()
 	if err := statefile.Write(n.path, st.Append(nil)); err != nil {
 		return fmt.Errorf("the known nodes cannot be saved: %w", err)
@@ -175,7 +176,7 @@ func (n *Node) Close() error {
 	n.closing.Do(func() {
 		n.stop()
 		n.saving.Wait()
-		n.closed = errors.Join(n.save(), n.Server.Close(), n.lock.Release())
+		n.closed = errors.Join(n.Save(), n.Server.Close(), n.lock.Release())
 	})
 	return n.closed
 }

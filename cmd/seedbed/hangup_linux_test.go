@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// service starts this program as a process without a terminal, and returns its lines.
+func service(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Args = append([]string{"seedbed"}, args...)
+	cmd.Stdout, cmd.Stderr = w, w
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	t.Cleanup(func() { _ = cmd.Process.Kill(); r.Close() })
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	return cmd, lines
+}
+
+// says waits for a line with a text in it.
+func says(t *testing.T, lines <-chan string, text string) string {
+	t.Helper()
+	var all []string
+	for end := time.After(patience); ; {
+		select {
+		case l, ok := <-lines:
+			if !ok {
+				t.Fatalf("it ended and never said %q:\n%s", text, strings.Join(all, "\n"))
+			}
+			if all = append(all, l); strings.Contains(l, text) {
+				return l
+			}
+		case <-end:
+			t.Fatalf("it does not say %q:\n%s", text, strings.Join(all, "\n"))
+		}
+	}
+}
+
+// bareTTY opens a terminal that nobody reads.
+func bareTTY(t *testing.T) (master int, slave *os.File) {
+	t.Helper()
+	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
+	if err = errors.Join(err, unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0)); err != nil {
+		t.Skip(err)
+	}
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	return master, slave
+}
+
+func hangUp(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Without a terminal, SIGHUP makes seed read its block lists and settings again; a list
+// that cannot be read leaves everything as it was.
+func TestHangupReadsBlocklistsAgain(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	write := func(name, text string) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	film, list := write("film", "data"), write("list", "192.0.2.0/24\n")
+	cmd, lines := service(t, "seed", film, "--no-dht", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state"), "--blocklist", list, "--json")
+	_, addr, _ := strings.Cut(says(t, lines, `"listening"`), `"addr":"`)
+	addr, _, _ = strings.Cut(addr, `"`)
+	says(t, lines, `"ready"`)
+
+	write("list", "no address\n")
+	hangUp(t, cmd)
+	says(t, lines, "the settings stay as they were")
+	write("list", "127.0.0.0/8\n")
+	hangUp(t, cmd)
+	says(t, lines, "were read again")
+	c, err := net.Dial("tcp", addr)
+	if err == nil { // refused, or closed at once
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err = c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("a blocked address is let in after the list was read again")
+		} else if err == nil || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("reading gives %v", err)
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	exits(t, cmd, exitOK)
+}
+
+// Without a terminal, SIGHUP makes bootstrap save its ring and go on.
+func TestHangupLeavesABootstrapNodeRunning(t *testing.T) {
+	state := t.TempDir()
+	cmd, lines := service(t, "bootstrap", "--listen", "127.0.0.1:0", "--state", state)
+	says(t, lines, "listening on")
+	hangUp(t, cmd)
+	ring := filepath.Join(state, "bootstrap.ring")
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ring); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the ring is not saved")
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	exits(t, cmd, exitOK)
+}
+
+// A command that has no settings to read again ends at SIGHUP, and so does every command
+// whose terminal closes: each saves first, as at SIGTERM.
+func TestHangupEndsACommandCleanly(t *testing.T) {
+	dir := t.TempDir()
+	get := []string{"get", "magnet:?xt=urn:btih:00000000000000000000000000000000000000cc", "--bootstrap", "none", "--listen", "127.0.0.1:0",
+		"--state", filepath.Join(dir, "get"), "-d", dir}
+	t.Run("get without a terminal", func(t *testing.T) {
+		cmd, lines := service(t, get...)
+		says(t, lines, "listening on")
+		hangUp(t, cmd)
+		exits(t, cmd, exitUnfinished)
+	})
+	get[7] = filepath.Join(dir, "get2")
+	for name, c := range map[string]struct {
+		args []string
+		lock string // made when it starts
+		want exitCode
+	}{
+		"get":       {get, "get2/node.lock", exitUnfinished},
+		"bootstrap": {[]string{"bootstrap", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "boot")}, "boot/bootstrap.lock", exitOK},
+	} {
+		t.Run(name+" whose terminal closes", func(t *testing.T) {
+			master, slave := bareTTY(t)
+			exe, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(exe)
+			cmd.Args = append([]string{"seedbed"}, c.args...)
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cmd.Process.Kill() })
+			slave.Close()
+			for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+				if _, err := os.Stat(filepath.Join(dir, c.lock)); err == nil {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatal("it does not start")
+				}
+			}
+			_ = unix.Close(master) // the kernel sends SIGHUP, and writing gives EIO
+			exits(t, cmd, c.want)
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "boot", "bootstrap.ring")); err != nil {
+		t.Errorf("the ring is lost: %v", err)
+	}
+}
