@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -57,7 +56,7 @@ Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
 }
 
 func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, metrics string) (err error) {
-	debug.SetMemoryLimit(bootstrapMemory)
+	raiseMemoryGoal(bootstrapMemory)
 	b, err := bootnode.Open(cfg)
 	if err != nil {
 		return err

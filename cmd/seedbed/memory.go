@@ -1,43 +1,87 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 )
 
-// memoryGoal is where the garbage collector keeps the process, in bytes, while
-// what is in use leaves room for that. Piece buffers are pooled and bounded, so
-// the heap is small and steady; the goal keeps garbage from a burst of small
-// messages from doubling it.
+// memoryGoal is the memory limit of the process, in bytes, while it holds little. Piece
+// buffers are pooled and bounded, so the heap is small and steady; the goal keeps garbage
+// from a burst of small messages from doubling it.
 const memoryGoal = 48 << 20
 
-// goalFor is the goal while so many bytes are in use: with less room than a third
-// of them the collector would do nothing but collect.
-func goalFor(used int64) int64 { return max(memoryGoal, used+used/3+8<<20) }
+// leastGoal is the goal below which the limit of this process is never set.
+var leastGoal atomic.Int64
 
-// A memoryKeeper has the goal follow what is in use. It looks after each collection, and
-// so costs nothing while nothing happens: a torrent of a hundred thousand files, or many
-// torrents, or many peers take more than the goal, and with a goal that stayed the
-// collector would run without end.
+// goalFor returns the goal while the process holds so many bytes. With less headroom than a
+// third of them the garbage collector would run all the time.
+func goalFor(held int64) int64 { return max(leastGoal.Load(), held+held/3+8<<20) }
+
+// userSetsMemory reports whether the user has configured the garbage collector. Then we do
+// not.
+func userSetsMemory() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" }
+
+// A memoryKeeper adjusts the memory limit to what the process holds. It runs after each
+// garbage collection, and so costs nothing while nothing happens. A torrent of a hundred
+// thousand files, many torrents, many peers or a large --memory hold more than the least
+// goal; with a limit that stayed there the collector would run all the time.
 type memoryKeeper struct {
 	goal    int64
 	samples []metrics.Sample
 }
 
-// keepMemory starts the keeper of this process.
-func keepMemory() {
-	debug.SetMemoryLimit(memoryGoal)
-	k := &memoryKeeper{goal: memoryGoal, samples: []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}}
+// What the runtime counts towards the memory limit is total-released. Of that, a collection
+// or the scavenger can free what is in free and in dead objects (objects-live).
+const (
+	total = iota
+	released
+	free
+	objects
+	live
+)
+
+var memoryMetrics = [...]string{
+	total:    "/memory/classes/total:bytes",
+	released: "/memory/classes/heap/released:bytes",
+	free:     "/memory/classes/heap/free:bytes",
+	objects:  "/memory/classes/heap/objects:bytes",
+	live:     "/gc/heap/live:bytes",
+}
+
+// keepMemory starts the keeper of this process, unless the user has set GOMEMLIMIT or GOGC.
+func keepMemory() { raiseMemoryGoal(memoryGoal) }
+
+// raiseMemoryGoal sets the least goal. It is for commands that hold more from the start.
+func raiseMemoryGoal(least int64) {
+	if userSetsMemory() {
+		return
+	}
+	isFirst := leastGoal.Swap(least) == 0
+	debug.SetMemoryLimit(least)
+	if !isFirst {
+		return
+	}
+	k := &memoryKeeper{goal: least}
+	for _, name := range memoryMetrics {
+		k.samples = append(k.samples, metrics.Sample{Name: name})
+	}
 	runtime.SetFinalizer(k, (*memoryKeeper).collected)
 }
 
-// collected is called when a collection has found the keeper out of use, and lets the next
-// one find it again.
-func (k *memoryKeeper) collected() {
+// held returns the bytes that count towards the limit and that no collection can free.
+func (k *memoryKeeper) held() int64 {
 	metrics.Read(k.samples)
-	used := int64(k.samples[0].Value.Uint64() + k.samples[1].Value.Uint64())
-	if goal := goalFor(used); goal > k.goal+k.goal/16 || goal < k.goal-k.goal/4 {
+	v := func(i int) int64 { return int64(k.samples[i].Value.Uint64()) }
+	return v(total) - v(released) - v(free) - max(0, v(objects)-v(live))
+}
+
+// collected is the finalizer of the keeper: it runs when a collection finds the keeper
+// unused, and sets itself again for the next one.
+func (k *memoryKeeper) collected() {
+	if goal := goalFor(k.held()); goal > k.goal+k.goal/16 || goal < k.goal-k.goal/4 {
 		k.goal = goal
 		debug.SetMemoryLimit(goal)
 	}

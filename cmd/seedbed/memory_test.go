@@ -10,6 +10,8 @@ import (
 // The goal leaves room for a third of what is in use, so that the collector does not run
 // without end; and it comes back down.
 func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
+	t.Setenv("GOMEMLIMIT", "")
+	t.Setenv("GOGC", "")
 	defer debug.SetMemoryLimit(math.MaxInt64)
 	keepMemory()
 	goal := func() int64 {
@@ -30,6 +32,17 @@ func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
 	if got := goal(); got < int64(before) {
 		t.Fatalf("with %d bytes in use the goal is %d", large, got)
 	}
+	// Garbage costs a collection for each part that fits into the headroom, and not more.
+	const garbage = 400 << 20
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	for range garbage / (64 << 10) {
+		sink = make([]byte, 64<<10)
+	}
+	runtime.ReadMemStats(&is)
+	if n := is.NumGC - was.NumGC; n > 20 {
+		t.Errorf("%d MiB of garbage beside %d MiB in use took %d collections", garbage>>20, large>>20, n)
+	}
 	runtime.KeepAlive(hold)
 	for range 1000 {
 		if goal() < large {
@@ -37,4 +50,21 @@ func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
 		}
 	}
 	t.Fatalf("with them given back the goal is %d", goal())
+}
+
+var sink []byte
+
+// What the user sets is not overridden.
+func TestTheUsersMemoryLimitStays(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
+	for _, name := range []string{"GOMEMLIMIT", "GOGC"} {
+		t.Setenv("GOMEMLIMIT", "")
+		t.Setenv("GOGC", "")
+		t.Setenv(name, "200")
+		keepMemory()
+		raiseMemoryGoal(bootstrapMemory)
+		if got := debug.SetMemoryLimit(-1); got != 1<<30 {
+			t.Errorf("with %s set, the limit becomes %d", name, got)
+		}
+	}
 }
