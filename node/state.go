@@ -57,6 +57,10 @@ func (s *stateDir) close() error {
 
 // stateFault says that the state directory cannot be used; verb is what failed.
 func stateFault(verb string, err error) error {
+	var special *statefile.NotRegularError
+	if errors.As(err, &special) { // it has a hint of its own
+		return fmt.Errorf("the state directory cannot be %s: %w", verb, err)
+	}
 	return fmt.Errorf("the state directory cannot be %s: %w; choose another with --state", verb, err)
 }
 

@@ -114,6 +114,10 @@ func (n *Node) listen(cfg *NodeConfig) error {
 }
 
 func stateError(verb string, err error) error {
+	var special *statefile.NotRegularError
+	if errors.As(err, &special) { // it has a hint of its own
+		return fmt.Errorf("the state directory cannot be %s: %w", verb, err)
+	}
 	return fmt.Errorf("the state directory cannot be %s: %w; choose another with --state", verb, err)
 }
 
