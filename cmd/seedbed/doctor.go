@@ -113,9 +113,20 @@ func (d *diagnosis) tell(f doctor.Finding) {
 		took = "  " + millis(f.Took)
 	}
 	o := d.output()
-	report.Fprintf(d.stdout, "%s %-16s  %s%s\n", o.Paint(m.color, m.mark), step, text, o.Paint(report.Dim, took))
-	if f.Advice != "" {
-		report.Fprintf(d.stdout, "%20s%s\n", "", o.Paint(report.Dim, "→ "+f.Advice))
+	const indent = 20
+	for i, line := range o.Wrap(text+took, indent) {
+		if i > 0 {
+			report.Fprintf(d.stdout, "%*s%s\n", indent, "", line)
+			continue
+		}
+		report.Fprintf(d.stdout, "%s %-16s  %s\n", o.Paint(m.color, m.mark), step, line)
+	}
+	for i, line := range o.Wrap(f.Advice, indent+2) {
+		arrow := "→ "
+		if i > 0 {
+			arrow = "  "
+		}
+		report.Fprintf(d.stdout, "%*s%s\n", indent, "", o.Paint(report.Dim, arrow+line))
 	}
 }
 

@@ -102,9 +102,14 @@ func text(format string, args ...any) styled { return styled(Sprintf(format, arg
 
 // publishedLine says what became of a put.
 func publishedLine(name string, p *node.PublicationEvent) styled {
-	where := fmt.Sprintf("stored on %d of the %s closest to it", p.Kept, Plural(p.Nodes, "node"))
-	if p.Kept == 0 {
+	where := fmt.Sprintf("stored on %d of the %d closest DHT nodes", p.Kept, p.Nodes)
+	switch {
+	case p.Kept == 0:
 		where = "not stored on any DHT node yet; seedbed keeps trying"
+	case p.Kept == 1 && p.Nodes == 1:
+		where = "stored on the closest DHT node"
+	case p.Kept == p.Nodes:
+		where = fmt.Sprintf("stored on all %d closest DHT nodes", p.Nodes)
 	}
 	return text("%s: version %d published, %s\n%s", name, p.Seq, where, Exact(p.Link))
 }
