@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // aria2 is driven over its JSON-RPC. It first asks the DHT after 11 seconds.
@@ -24,7 +25,11 @@ func (aria2) missing() string { return command("aria2c") }
 
 type aria2Daemon struct {
 	*process
+	t        scope
+	argv     []string
 	url, gid string
+
+	magnet, dir string // of a download whose metadata is not known yet
 }
 
 func (c aria2) start(t scope, ip string, dht []string) daemon {
@@ -40,7 +45,7 @@ func (c aria2) start(t scope, ip string, dht []string) daemon {
 	if len(dht) > 0 {
 		argv = append(argv, "--dht-entry-point="+dht[0])
 	}
-	return &aria2Daemon{process: start(t, "aria2", nil, argv...), url: "http://127.0.0.1:" + rpc + "/jsonrpc"}
+	return &aria2Daemon{process: start(t, "aria2", nil, argv...), t: t, argv: argv, url: "http://127.0.0.1:" + rpc + "/jsonrpc"}
 }
 
 func (d *aria2Daemon) call(ctx context.Context, method string, result any, params ...any) error {
@@ -87,26 +92,49 @@ func (d *aria2Daemon) seed(ctx context.Context, p *payload) {
 
 func (d *aria2Daemon) leech(ctx context.Context, magnet, dir string) {
 	d.t.Helper()
+	d.magnet, d.dir = magnet, dir
 	d.add(ctx, "addUri", []string{magnet}, map[string]string{"dir": dir})
 }
 
+// rejoinAfter is how long aria2 may look for metadata. It asks its DHT entry point once, when
+// it starts: if the answer is late, because the machine is busy, it never finds anybody.
+const rejoinAfter = time.Minute
+
 func (d *aria2Daemon) done(ctx context.Context) {
 	d.t.Helper()
-	d.poll(ctx, "aria2 to have all", func() bool {
-		var s struct {
-			Status, CompletedLength, TotalLength, Seeder, ErrorMessage string
-			FollowedBy                                                 []string
+	for {
+		late := time.Now().Add(rejoinAfter)
+		rejoin := false
+		d.poll(ctx, "aria2 to have all", func() bool {
+			complete := d.complete(ctx)
+			rejoin = !complete && d.magnet != "" && time.Now().After(late)
+			return complete || rejoin
+		})
+		if !rejoin {
+			return
 		}
-		if d.call(ctx, "tellStatus", &s, d.gid) != nil {
-			return false
-		}
-		if s.Status == "error" {
-			d.t.Fatalf("%v", s.ErrorMessage)
-		}
-		if len(s.FollowedBy) > 0 { // the magnet gave way to the real download
-			d.gid = s.FollowedBy[0]
-			return false
-		}
-		return s.Seeder == "true" && s.TotalLength != "0" && s.CompletedLength == s.TotalLength
-	})
+		d.process.stop()
+		d.process = start(d.t, "aria2", nil, d.argv...)
+		d.leech(ctx, d.magnet, d.dir)
+	}
+}
+
+// complete reports whether aria2 has everything.
+func (d *aria2Daemon) complete(ctx context.Context) bool {
+	d.t.Helper()
+	var s struct {
+		Status, CompletedLength, TotalLength, Seeder, ErrorMessage string
+		FollowedBy                                                 []string
+	}
+	if d.call(ctx, "tellStatus", &s, d.gid) != nil {
+		return false
+	}
+	if s.Status == "error" {
+		d.t.Fatalf("%v", s.ErrorMessage)
+	}
+	if len(s.FollowedBy) > 0 { // the metadata is complete, and the real download has begun
+		d.magnet, d.gid = "", s.FollowedBy[0]
+		return false
+	}
+	return s.Seeder == "true" && s.TotalLength != "0" && s.CompletedLength == s.TotalLength
 }

@@ -42,7 +42,7 @@ type dhtNet struct {
 }
 
 // join starts the DHT if need be and returns its nodes, ours first.
-func (d *dhtNet) join(t *testing.T) []string {
+func (d *dhtNet) join(t testing.TB) []string {
 	t.Helper()
 	need(t)
 	if d.theirs > 0 {
@@ -111,7 +111,7 @@ func (d *dhtNet) Errorf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 func (d *dhtNet) Fatalf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 
 // announced waits until DHT nodes tell that ip:6881 is a peer of infohash.
-func announced(ctx context.Context, t *testing.T, dht []string, infohash, ip string) {
+func announced(ctx context.Context, t testing.TB, dht []string, infohash, ip string) {
 	t.Helper()
 	poll(ctx, t, "the announce of "+ip, func() bool { return knowers(t, dht, infohash, ip) >= 2 })
 }
@@ -119,7 +119,7 @@ func announced(ctx context.Context, t *testing.T, dht []string, infohash, ip str
 // knowers counts the DHT nodes that tell that ip:6881 is a peer of infohash:
 // of the given ones and of those that they name, for the closest nodes to an
 // infohash may be clients of other tests.
-func knowers(t *testing.T, dht []string, infohash, ip string) (know int) {
+func knowers(t testing.TB, dht []string, infohash, ip string) (know int) {
 	t.Helper()
 	addr := netip.MustParseAddr(ip)
 	peer := append(addr.AsSlice(), 6881>>8, 6881&0xff)
