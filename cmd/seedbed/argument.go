@@ -108,7 +108,7 @@ func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
 		return nil, fail(codeOf(err), hint, describePathError(path, err))
 	}
 	if st.IsDir() {
-		return nil, fail(exitUsage, "to share a folder: seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
+		return nil, fail(exitUsage, "to seed a folder, run seedbed seed "+path, fmt.Errorf("%s is a folder, not a .torrent file", path))
 	}
 	if st.Size() > maxTorrentFile {
 		return nil, fail(exitTorrent, "", fmt.Errorf("%s is too large for a .torrent file (%s)", path, report.Size(st.Size())))

@@ -27,12 +27,12 @@ func (a *app) bootstrapCommand() *cobra.Command {
 	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
-		Short: "Run a public entry point to the DHT",
-		Long: `Run a node that others begin with: it tells newcomers of nodes that have proven
-that they are there, and keeps neither torrents nor peers. It needs an address
-that others can reach, and no node to begin with: those who ask make it known.
+		Short: "Run a public DHT bootstrap node",
+		Long: `Run a public DHT bootstrap node: it gives newcomers the addresses of nodes that it has
+verified, and stores neither torrents nor peers. It needs an address that others can
+reach. It needs no bootstrap node itself: it learns of nodes from their queries.
 
-Runs until SIGTERM or Ctrl-C, then saves what it knows and exits with 0.`,
+Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 		Example: `  seedbed bootstrap
   seedbed bootstrap --listen 203.0.113.5:6881 --metrics 127.0.0.1:9090`,
 		Args: cobra.NoArgs,

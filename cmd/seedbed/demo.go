@@ -28,9 +28,9 @@ const (
 func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "Watch it work without a network: a private DHT in this process",
-		Long: `Start a private DHT of 32 nodes on loopback in this process. One node shares a
-sample folder; another opens it by its bare magnet link. Shows each step.`,
+		Short: "Show how it works, without a network",
+		Long: `Start a private DHT of 32 nodes on loopback in this process. One node seeds a sample
+folder; another downloads it from its bare magnet link. Shows each step.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "seedbed-demo-")

@@ -24,15 +24,15 @@ const dhtTimeout = 30 * time.Second
 func (a *app) dhtCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dht",
-		Short: "Ask the DHT: ping, find-node, get-peers, announce, get, put, sample, nodes",
-		Long: `Ask the DHT one thing and say what it answered, and what that took.
+		Short: "Query the DHT: ping, find-node, get-peers, announce, get, put, sample, nodes",
+		Long: `Run a single DHT query and show the replies and how long they took.
 
-These commands join the DHT for a moment, beginning with the nodes that the state
-directory knows, and leave nothing behind. But for announce, they do so as a
-read-only node (BEP 43), which others do not keep.
+These commands join the DHT for a moment, starting from the nodes saved in the state
+directory, and write nothing. Except for announce, they act as read-only nodes (BEP
+43), which other nodes do not add to their tables.
 
-Exit codes: 3 nothing was found, 2 --timeout ran out or a node did not answer,
-6 no DHT node answered.`,
+Exit codes: 3 nothing found, 2 --timeout expired or a node did not answer, 6 no DHT
+node answered.`,
 		Example: `  seedbed dht ping router.bittorrent.com:6881
   seedbed dht get-peers --scrape c9e15763f722f23e98a29decdfae341b98d53056
   seedbed dht put --key name.key --new-key --salt blog 'hello'`,
@@ -207,7 +207,7 @@ func contactRow(c *dht.Contact, target id.ID, outcome string) string {
 func (a *app) dhtPing() *cobra.Command {
 	return a.visits(&cobra.Command{
 		Use:   "ping HOST:PORT",
-		Short: "Ask one node whether it is there",
+		Short: "Ping one node",
 		Args:  cobra.ExactArgs(1),
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
 		if err := settings.CheckPeer(args[0]); err != nil {
@@ -320,7 +320,7 @@ func (a *app) dhtFindNode() *cobra.Command {
 func (a *app) dhtNodes() *cobra.Command {
 	return a.visits(&cobra.Command{
 		Use:   "nodes",
-		Short: "Join, and list the routing table",
+		Short: "Join the DHT and list the routing table",
 		Args:  cobra.NoArgs,
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
 		took := v.Settle(ctx)

@@ -95,15 +95,15 @@ func (a *app) dhtGet() *cobra.Command {
 	var seq int64
 	cmd := &cobra.Command{
 		Use:   "get TARGET",
-		Short: "Get an item that was put (BEP 44)",
+		Short: "Get an item (BEP 44)",
 		Long: `Get the item at a target (40 hex digits), or the mutable item of a public key (64
-hex digits). An immutable item is there once its hash is right; of a mutable one
-the newest that is signed wins, after all the closest nodes were heard.
-With --quiet the value alone is printed: of a string its bytes as they are.`,
+hex digits). The first immutable item with the right hash is returned; of a mutable
+item, the latest with a valid signature, after all the closest nodes have answered.
+--quiet prints the value only, a string as its raw bytes.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&salt, "salt", "", "`SALT` of a mutable item")
-	cmd.Flags().Int64Var(&seq, "seq", 0, "want only an item whose number is above `N`")
+	cmd.Flags().Int64Var(&seq, "seq", 0, "only accept an item with a sequence number above `N`")
 	return a.visits(cmd, false, func(ctx context.Context, v *visitor, args []string) error {
 		target, err := itemTarget(args[0], []byte(salt))
 		if err != nil {
@@ -158,7 +158,7 @@ func (a *app) dhtPut() *cobra.Command {
 	var seq, cas int64
 	cmd := &cobra.Command{
 		Use:   "put VALUE",
-		Short: "Put an item (BEP 44)",
+		Short: "Store an item (BEP 44)",
 		Long: `Put VALUE at the closest nodes and read it back from each. Without --key it is
 immutable and found by its hash. With --key it is signed, found by the public key
 and --salt, and replaces an older one.
@@ -173,11 +173,11 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&keyPath, "key", "", "sign with the key in `FILE`")
-	fs.BoolVar(&fresh, "new-key", false, "make the key file")
-	fs.StringVar(&salt, "salt", "", "`SALT`: one of several items of a key")
-	fs.Int64Var(&seq, "seq", 0, "number `N` of this version (default: one more than what is stored)")
-	fs.Int64Var(&cas, "cas", 0, "replace only the version with number `N`")
-	fs.BoolVar(&bencoded, "bencoded", false, "VALUE is encoded already")
+	fs.BoolVar(&fresh, "new-key", false, "create the key file")
+	fs.StringVar(&salt, "salt", "", "`SALT` that distinguishes several items of a key")
+	fs.Int64Var(&seq, "seq", 0, "sequence number `N` (default: one more than the stored item has)")
+	fs.Int64Var(&cas, "cas", 0, "replace only the item with sequence number `N`")
+	fs.BoolVar(&bencoded, "bencoded", false, "VALUE is already bencoded")
 	return a.visits(cmd, false, func(ctx context.Context, v *visitor, args []string) error {
 		changed := cmd.Flags().Changed
 		if keyPath == "" && (fresh || changed("salt") || changed("seq") || changed("cas")) {
@@ -285,9 +285,9 @@ func putValue(arg string, bencoded bool) ([]byte, error) {
 func (a *app) dhtSample() *cobra.Command {
 	return a.visits(&cobra.Command{
 		Use:   "sample [ID]",
-		Short: "Ask nodes for infohashes that they store peers of (BEP 51)",
-		Long: `Ask the nodes on the way to an id, or to a random one, for samples of the infohashes
-that they store peers of (BEP 51), and print those.`,
+		Short: "Sample infohashes that nodes store (BEP 51)",
+		Long: `Query the nodes on the way to an id, or to a random one, for samples of the infohashes
+for which they store peers (BEP 51), and print them.`,
 		Args: cobra.MaximumNArgs(1),
 	}, false, func(ctx context.Context, v *visitor, args []string) error {
 		target := visit.RandomTarget()

@@ -52,9 +52,9 @@ func (a *app) dhtGetPeers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get-peers INFOHASH",
 		Short: "Find the peers of a torrent",
-		Long: `Find the peers of a torrent, named by its infohash or magnet link, and print them
-as they come. With --scrape the closest nodes are also asked how many seeds and
-other peers they know of (BEP 33), which is an estimate.`,
+		Long: `Find the peers of a torrent, given as an infohash or magnet link, and print them as
+they arrive. --scrape also asks the closest nodes for an estimate of how many seeds
+and other peers there are (BEP 33).`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&scrape, "scrape", false, "estimate how many seeds and peers there are (BEP 33)")
@@ -103,14 +103,14 @@ func (a *app) dhtAnnounce() *cobra.Command {
 	var seed bool
 	cmd := &cobra.Command{
 		Use:   "announce INFOHASH",
-		Short: "Tell the closest nodes that this machine is a peer",
-		Long: `Find the peers of a torrent, and tell the nodes closest to its infohash that this
-machine is one: on the port that this command listens on, or on --port where
-something else does. Nodes keep an announce for a while, about 30 to 45 minutes.`,
+		Short: "Announce this machine as a peer",
+		Long: `Find the peers of a torrent, and announce this machine as one to the nodes closest to
+its infohash: on the port that this command listens on, or on --port if another program
+accepts the connections. Nodes keep an announce for about 30 to 45 minutes.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().Uint16Var(&port, "port", 0, "`PORT` where the peer takes connections (default: the port of --listen)")
-	cmd.Flags().BoolVar(&seed, "seed", false, "say that it has all of the torrent (BEP 33)")
+	cmd.Flags().BoolVar(&seed, "seed", false, "announce as a seed (BEP 33)")
 	return a.visits(cmd, true, func(ctx context.Context, v *visitor, args []string) error {
 		infohash, err := parseInfoHash(args[0])
 		if err != nil {

@@ -27,7 +27,7 @@ func parseSelection(v string) ([]int, error) {
 			b, err = strconv.Atoi(last)
 		}
 		if err != nil || a < 1 || b < a {
-			return nil, fmt.Errorf("%q in --select is no file number or range such as 1,3-5", part)
+			return nil, fmt.Errorf("%q in --select is not a file number or a range such as 3-5", part)
 		}
 		if b-a >= maxSelection-len(out) {
 			return nil, fmt.Errorf("%q in --select names more files than any torrent has", part)

@@ -14,12 +14,12 @@ func (a *app) getCommand() *cobra.Command {
 	var seed, overwrite, metadataOnly, symlinks bool
 	cmd := &cobra.Command{
 		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL...",
-		Short: "Download; ends when all is complete, or goes on with --seed",
-		Long: `Download what magnet links or .torrent files name. A magnet link alone is enough:
-the swarm is found over the DHT and peer exchange, the metadata comes from peers.
-So is a bare infohash, and the http(s) URL of a .torrent file.
+		Short: "Download torrents; exits when all are complete, or keeps seeding with --seed",
+		Long: `Download torrents. A torrent is given as a magnet link, a bare infohash, a .torrent
+file or the http(s) URL of one. A magnet link is enough: seedbed finds the swarm over
+the DHT and peer exchange, and fetches the metadata from peers.
 
-Ctrl-C saves; the same command again goes on where it stopped.`,
+Ctrl-C saves and stops; run the same command again to resume.`,
 		Example: `  seedbed get 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'
   seedbed get --select 1,3-5 -d ~/films film.torrent
   seedbed get --metadata-only 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056'`,
@@ -32,7 +32,7 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 			var selected []int
 			if c.selection != "" {
 				if len(args) > 1 {
-					return usage(errors.New("--select goes with one torrent at a time"))
+					return usage(errors.New("--select can be used with one torrent only"))
 				}
 				if selected, err = parseSelection(c.selection); err != nil {
 					return usage(err)
@@ -63,11 +63,11 @@ Ctrl-C saves; the same command again goes on where it stopped.`,
 	fs := cmd.Flags()
 	c.addDir(fs, "download into `DIR`")
 	c.addNetwork(fs)
-	fs.StringVar(&c.selection, "select", "", "files to download, as `1,3-5`, numbered as show lists them")
+	fs.StringVar(&c.selection, "select", "", "files to download, `1,3-5`, numbered as in the output of show")
 	fs.BoolVar(&metadataOnly, "metadata-only", false, "write the .torrent file and stop")
-	fs.BoolVar(&overwrite, "overwrite", false, "replace files that are in the way")
-	fs.BoolVar(&symlinks, "symlinks", false, "make the symbolic links of a torrent; one that leads out of it is never made")
-	fs.BoolVar(&seed, "seed", false, "go on sharing when complete")
+	fs.BoolVar(&overwrite, "overwrite", false, "replace existing files that do not belong to the torrent")
+	fs.BoolVar(&symlinks, "symlinks", false, "create the symbolic links of a torrent, except those that point outside it")
+	fs.BoolVar(&seed, "seed", false, "keep seeding when complete")
 	hooks.add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")

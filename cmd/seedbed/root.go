@@ -39,9 +39,10 @@ func (a *app) rootCommand() *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:   "seedbed",
-		Short: "Open magnet links with no tracker",
-		Long: `seedbed opens magnet links with no tracker: it finds the swarm over the DHT and
-peer exchange, fetches the metadata from peers, downloads and verifies.
+		Short: "A BitTorrent node that needs no tracker",
+		Long: `seedbed is a BitTorrent node that needs no tracker. From a magnet link it finds the
+swarm over the DHT and peer exchange, fetches the metadata from peers, downloads and
+verifies the data, and can keep seeding.
 
 Every flag can also be set by an environment variable (SEEDBED_NO_DHT=true for
 --no-dht) or in the settings file; seedbed settings shows all settings and where they
@@ -70,8 +71,8 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	root.SetFlagErrorFunc(a.flagError)
 	root.SetHelpCommand(helpCommand())
 	pf := root.PersistentFlags()
-	pf.BoolVar(&a.json, "json", false, "print one JSON object a line on stdout")
-	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but results and errors")
+	pf.BoolVar(&a.json, "json", false, "print one JSON object per line on stdout")
+	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print only results and errors")
 	pf.StringVar(&a.config, "config", "", "settings `FILE` (default by XDG: ~/.config/seedbed/config.toml)")
 	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
 	root.AddCommand(a.getCommand(), a.streamCommand(), a.seedCommand(), a.createCommand(), a.publishCommand(), a.followCommand(), a.keyCommand(), a.checkCommand(), a.showCommand(),
@@ -81,14 +82,12 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	for _, c := range below(root) {
 		if inner := c.Args; inner != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {
-				if err := inner(cmd, args); err != nil {
-					var told *userError
-					if errors.As(err, &told) {
-						return err
-					}
-					return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
+				err := inner(cmd, args)
+				var told *userError
+				if err != nil && !errors.As(err, &told) {
+					err = fail(exitUsage, "see "+cmd.CommandPath()+" --help", wrongArguments(cmd, args))
 				}
-				return nil
+				return err
 			}
 		}
 	}
@@ -120,20 +119,20 @@ func exitCodesTopic() *cobra.Command {
 		Short: "The exit codes, which follow aria2's list",
 		Long: `Exit codes (aria2's list):
 
-   0  everything asked for is done; or only seeding was left when stopped
-   1  an error that has no number of its own
-   2  --timeout ran out, or a DHT node did not answer
-   3  a file or folder that was named is not there, or nothing was found in the DHT
+   0  everything is done; or stopped while only seeding
+   1  any other error
+   2  --timeout expired, or a DHT node did not answer
+   3  a file or folder does not exist, or nothing was found in the DHT
    6  a network problem: no address to listen on, or no DHT node answered
-   7  stopped by a signal before everything was complete; run again to go on
+   7  stopped by a signal before everything was complete; run again to resume
    9  not enough disk space
   12  another process has this torrent open
-  13  a file is in the way that is not part of the torrent (--overwrite)
+  13  an existing file does not belong to the torrent (--overwrite)
   15  no permission to open a file
   17  the disk failed to read or write
   25  a .torrent file that is not bencoded
-  26  a .torrent file that makes no sense
-  27  a magnet link that is wrong
+  26  an invalid .torrent file
+  27  an invalid magnet link
   28  wrong flags or arguments
   32  data is missing or fails its hash`,
 	}

@@ -23,10 +23,14 @@ func (a *app) seedCommand() *cobra.Command {
 	hooks := hooks{warn: a.warn}
 	cmd := &cobra.Command{
 		Use:   "seed PATH|FILE.torrent|URL...",
-		Short: "Share a file or folder, or existing data of a .torrent (with -d)",
-		Long: `Share files: a file or folder gets its torrent made on the spot; a .torrent file
-or its URL names data that is already in --dir and is verified first. Prints the magnet
-link. Data that is not complete is an error; of several torrents, it ends that one alone.`,
+		Short: "Seed a file or folder, or existing data of a .torrent file (with -d)",
+		Long: `Seed data and print its magnet link. The torrent of a file or folder is created on the
+spot. The data of a .torrent file or its URL must be in --dir, and is verified first
+unless a resume record shows it is intact. Incomplete data is an error; of several
+torrents, only that one ends.
+
+The default torrent is a hybrid of v1 and v2; Transmission 3 and aria2 cannot open
+hybrids, use --v1 for those. With --torrents, files that appear later are seeded too.`,
 		Example: `  seedbed seed holiday/
   seedbed seed film.torrent -d ~/films
   seedbed seed --torrents ~/torrents -d ~/data`,

@@ -150,9 +150,9 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 		case errors.Is(err, context.DeadlineExceeded):
 			return fail(exitTimeout, "use a longer --timeout, or run seedbed show with the link", fmt.Errorf("the newest version was not found within %v", s.timeout))
 		case errors.Is(err, context.Canceled):
-			return fail(exitUnfinished, "", errors.New("stopped before the newest version was found"))
+			return fail(exitUnfinished, "", errors.New("stopped before the latest version was found"))
 		case l.Openable() == nil:
-			s.rep.Warn(fmt.Errorf("the version that the link itself names is opened: %w", err))
+			s.rep.Warn(fmt.Errorf("opening the version that the link itself names: %w", err))
 		default:
 			return err
 		}

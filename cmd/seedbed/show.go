@@ -21,10 +21,11 @@ func (a *app) showCommand() *cobra.Command {
 	var offline bool
 	cmd := a.visitsWhen(&cobra.Command{
 		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
-		Short: "Print what a link or .torrent file names",
-		Long: `Print what a link or .torrent file names. Of a link with a public key (xs=urn:btpk:)
-the DHT is asked for the newest version, who holds it, and whether it is signed; with
---no-dht it is not. Nothing else here takes a network, but for the URL of a file.`,
+		Short: "Show what a link or .torrent file contains",
+		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
+also queries the DHT for the latest version, whether its signature is valid, and which
+nodes hold it; --no-dht skips this. Otherwise show works offline, except that it
+fetches a .torrent file given as a URL.`,
 		Args: cobra.ExactArgs(1),
 	}, false, func(args []string) (bool, error) {
 		if !isLink(args[0]) {
@@ -58,7 +59,7 @@ the DHT is asked for the newest version, who holds it, and whether it is signed;
 		}
 		return s.print(a.stdout)
 	})
-	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not ask the DHT")
+	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
 	return cmd
 }
 

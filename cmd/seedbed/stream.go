@@ -33,12 +33,12 @@ func (a *app) streamCommand() *cobra.Command {
 	ahead := settings.Size(16 << 20)
 	cmd := &cobra.Command{
 		Use:   "stream MAGNET|INFOHASH|FILE.torrent|URL",
-		Short: "Play files while they come: serves them over HTTP",
-		Long: `Serve the files of a torrent over HTTP, to any player or browser, while they come:
-what is played next is fetched first, and only so far ahead. Seeking works at once,
-and a paused player does not make the whole file come.
+		Short: "Play files while they download, over HTTP",
+		Long: `Serve the files of a torrent over HTTP while they download, to any player or browser.
+What is played next is downloaded first, and only a little way ahead, so that a paused
+player does not trigger a download of the whole file. Seeking works at once.
 
-What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
+Downloaded data is kept in --dir; seedbed get resumes from it. Ctrl-C stops.`,
 		Example: `  seedbed stream 'magnet:?xt=urn:btih:c9e15763f722f23e98a29decdfae341b98d53056' --open mpv
   seedbed stream film.torrent --file 2
   seedbed stream film.torrent --http 192.168.1.5:8008`,
@@ -58,7 +58,7 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 			spec.Dir, spec.Peers, spec.ReadAhead = c.dir, c.Peers.Values, int64(ahead)
 			if cmd.Flags().Changed("file") {
 				if file < 1 {
-					return usage(errors.New("--file takes a number from 1, as show lists them"))
+					return usage(errors.New("--file takes a number from 1, as in the output of show"))
 				}
 				spec.Select = []int{file}
 			}
@@ -76,10 +76,10 @@ What was fetched is kept in --dir; get goes on with it. Ctrl-C ends.`,
 	fs := cmd.Flags()
 	c.addDir(fs, "keep downloaded data in `DIR`")
 	c.addNetwork(fs)
-	fs.IntVar(&file, "file", 0, "play file `N` alone, numbered as show lists them")
-	fs.Var(&st.open, "open", "run `CMD` with the URL of what is to be played; ends when CMD does")
+	fs.IntVar(&file, "file", 0, "play only file `N`, numbered as in the output of show")
+	fs.Var(&st.open, "open", "run the player `CMD` with the URL to play; seedbed exits when CMD does")
 	fs.Var(&st.addr, "http", "`HOST:PORT` to serve at; requests for other hosts are refused")
-	fs.Var(&ahead, "readahead", "how far ahead of a player to fetch")
+	fs.Var(&ahead, "readahead", "how far ahead of a player to download")
 	return cmd
 }
 

@@ -53,6 +53,30 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 	return fail(exitUsage, hint, err)
 }
 
+// wrongArguments says which argument of a command is missing or too much.
+func wrongArguments(cmd *cobra.Command, args []string) error {
+	var wanted []string // as the command's usage line has them
+	for _, word := range strings.Fields(cmd.Use)[1:] {
+		if strings.HasPrefix(word, "-") {
+			break
+		}
+		wanted = append(wanted, word)
+	}
+	if len(args) < len(wanted) && !strings.HasPrefix(wanted[len(args)], "[") {
+		names := strings.Split(strings.TrimSuffix(wanted[len(args)], "..."), "|")
+		last := len(names) - 1
+		text := names[last]
+		if last > 0 {
+			text = strings.Join(names[:last], ", ") + " or " + text
+		}
+		return errors.New("missing argument: " + text)
+	}
+	if len(args) <= len(wanted) {
+		return fmt.Errorf("wrong arguments: %s", strings.Join(args, " "))
+	}
+	return fmt.Errorf("unexpected argument: %s", args[len(wanted)])
+}
+
 // excluded matches cobra's error about flags that exclude each other.
 var excluded = regexp.MustCompile(`^if any flags in the group \[(.*)\] are set none`)
 
