@@ -79,6 +79,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		a.bootstrapCommand(),
 		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.settingsCommand(), a.versionCommand(), exitCodesTopic())
 	describeFlags(root)
+	complete(root)
 	for _, c := range below(root) {
 		if inner := c.Args; inner != nil {
 			c.Args = func(cmd *cobra.Command, args []string) error {

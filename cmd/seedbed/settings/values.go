@@ -21,6 +21,9 @@ type Word struct {
 // Type implements pflag.Value.
 func (w *Word) Type() string { return strings.Join(w.Words, "|") }
 
+// Choices returns the words.
+func (w *Word) Choices() []string { return w.Words }
+
 // String implements pflag.Value.
 func (w *Word) String() string { return w.Value }
 

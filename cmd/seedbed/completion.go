@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/settings"
+	"seedbed/node/keys"
+)
+
+// complete adds to all commands what a shell completes: the words of flags that take one
+// of a few, folders, names of keys, numbers of files, and .torrent files.
+func complete(root *cobra.Command) {
+	for _, cmd := range below(root) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if do := completionOf(f); do != nil && cmd.LocalFlags().Lookup(f.Name) != nil {
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, do) // fails only for one that is registered
+			}
+		})
+		if strings.Contains(cmd.Use, "FILE.torrent") {
+			cmd.ValidArgsFunction = torrentFiles
+			if strings.Contains(cmd.Use, "PATH") { // any file
+				cmd.ValidArgsFunction = nil
+			}
+		}
+	}
+	export, _, _ := root.Find([]string{"key", "export"})
+	export.ValidArgsFunction = keyNames
+}
+
+// completionOf returns what completes the value of a flag, or nil for file names.
+func completionOf(f *pflag.Flag) cobra.CompletionFunc {
+	if w, ok := f.Value.(interface{ Choices() []string }); ok {
+		return cobra.FixedCompletions(w.Choices(), cobra.ShellCompDirectiveNoFileComp)
+	}
+	arg, _ := pflag.UnquoteUsage(f)
+	switch {
+	case f.Name == "key" && arg == "NAME", f.Name == "history":
+		return keyNames
+	case f.Name == "select", f.Name == "file":
+		return fileNumbers
+	case arg == "DIR":
+		return folders
+	case arg == "FILE", arg == "CMD":
+		return nil
+	}
+	return cobra.NoFileCompletions
+}
+
+func folders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+func torrentFiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return []string{"torrent"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// keyNames lists the keys of the state directory.
+func keyNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	v := settings.NewValues()
+	if f := cmd.Flags().Lookup("state"); f != nil {
+		v.Config.State = f.Value.String()
+	}
+	names, _ := keys.Open(v.State()).List() // without keys there is nothing to complete
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// fileNumbers lists the files of the .torrent file that the command line names, for
+// --select and --file. Of a list it completes the last number.
+func fileNumbers(cmd *cobra.Command, args []string, typed string) (out []string, _ cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	if len(args) == 0 || isURL(args[0]) || isLink(args[0]) {
+		return nil, directive
+	}
+	t, err := readTorrent(cmd.Context(), args[0])
+	if err != nil {
+		return nil, directive
+	}
+	before := typed[:strings.LastIndexAny(typed, ",-")+1]
+	for i := range t.Info.Files {
+		if f := &t.Info.Files[i]; !f.Pad {
+			out = append(out, fmt.Sprintf("%s%d\t%s", before, t.Info.FileNumber(i), report.Clean(strings.Join(f.Path, "/"))))
+		}
+	}
+	return out, directive
+}
