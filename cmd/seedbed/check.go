@@ -16,10 +16,10 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check MAGNET|INFOHASH|FILE.torrent|URL...",
 		Short: "Re-check the files in --dir and report missing or damaged pieces",
-		Long: `Hash the data of a torrent again and correct the resume record. Needs no network,
-but for the URL of a file; of a magnet link, the metadata must have been fetched before.
-Names the files that are missing, wrong, or longer than the torrent says, and exits
-with 32 when there is one; the other torrents are checked all the same.`,
+		Long: `Re-check the data of torrents and correct the resume records. It works offline, except
+that it fetches a .torrent file given as a URL; for a magnet link, the metadata must
+have been fetched before. Lists the files that are missing, damaged or longer than the
+torrent says, and exits with 32 if there are any; all torrents are checked.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var failed failures

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"seedbed/cmd/seedbed/report"
+	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 	"seedbed/node/view"
@@ -88,6 +89,25 @@ func (a *app) create(ctx context.Context, path string, m *making, o node.ShareOp
 	return a.showCreated(&t, out)
 }
 
+// linkOf returns the magnet link of a torrent with its mirrors, and with its trackers for
+// other clients.
+func linkOf(t *metainfo.Torrent) string {
+	link, err := magnet.Parse(node.LinkOf(t.Info))
+	if err != nil {
+		panic(err) // node.LinkOf writes what magnet.Parse reads
+	}
+	describeLink(link, t)
+	return link.String()
+}
+
+// describeLink adds to a link what a torrent says beside its content.
+func describeLink(link *magnet.Link, t *metainfo.Torrent) {
+	link.WebSeeds = t.WebSeeds
+	for _, tier := range t.Trackers {
+		link.Trackers = append(link.Trackers, tier...)
+	}
+}
+
 // checkSource reports a path to share that does not exist.
 func checkSource(path string) error {
 	if _, err := os.Lstat(path); err != nil {
@@ -112,7 +132,7 @@ func noSource(path string, err error) error {
 
 // showCreated says what was written.
 func (a *app) showCreated(t *metainfo.Torrent, out string) error {
-	link := node.LinkOf(t.Info)
+	link := linkOf(t)
 	if a.json {
 		s := showTorrent(t)
 		return a.put(&view.Create{Head: s.Head, Torrent: out, Named: s.Named})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/magnet"
 	"seedbed/node"
 )
 
@@ -125,6 +126,8 @@ func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *makin
 	spec, err := node.MadeSpec(arg, made)
 	if err == nil {
 		m.describe(spec.Torrent)
+		spec.Link = new(magnet.Link)
+		describeLink(spec.Link, spec.Torrent)
 	}
 	return spec, err
 }

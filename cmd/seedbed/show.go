@@ -97,7 +97,7 @@ func showTorrent(t *metainfo.Torrent) shown {
 	v.Named = view.Named{
 		Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
 		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
-		Files: view.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: node.LinkOf(t.Info),
+		Files: view.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: linkOf(t),
 		Warnings: texts(t.Warnings),
 	}
 	if t.Info.HasV2() {
