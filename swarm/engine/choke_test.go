@@ -23,6 +23,30 @@ func TestTheFirstInterestedAreUnchokedAtOnce(t *testing.T) {
 	}
 }
 
+// More slots are used at once; of fewer slots the surplus is choked.
+func TestTheNumberOfSlotsChanges(t *testing.T) {
+	r := seeding(t, Config{Uploads: 2}, 20)
+	for range 8 {
+		r.leecher(true)
+	}
+	r.drain()
+	unchoked := func() (n int) {
+		for _, p := range r.e.peers {
+			if p.choke.unchoked {
+				n++
+			}
+		}
+		return n
+	}
+	for _, uploads := range []int{5, 1, 3} {
+		r.step(&EvUploads{Uploads: uploads, SuperSeed: SuperOff})
+		r.wait(time.Second) // a surplus is choked by a round that is due at once
+		if got := unchoked(); got != uploads+1 {
+			t.Errorf("%d peers are unchoked with %d slots", got, uploads)
+		}
+	}
+}
+
 func TestLeecherUnchokesThePeersThatSendMost(t *testing.T) {
 	r := newRig(t, Config{Uploads: 2}, 1000, 64<<10)
 	for i := range 8 {
