@@ -12,27 +12,27 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Check hashes everything that is there, on all cores, and returns the pieces
-// that are right; Have agrees with it from then on. The error ErrExists means
-// that a file under a final name proved to be none of this torrent.
+// Check hashes all existing data, on all cores, and returns the correct pieces; Have
+// agrees with it from then on. The error ErrExists means that a file under a final name
+// turned out not to belong to this torrent.
 func (s *Storage) Check(ctx context.Context, progress func(done, total int64)) (bitset.Set, error) {
 	all := bitset.New(s.info.NumPieces())
 	all.Fill()
 	return s.check(ctx, all, progress)
 }
 
-// CheckDoubtful is Check of the doubtful pieces alone. The set is Have.
+// CheckDoubtful checks only the doubtful pieces. It returns the same set as Have.
 func (s *Storage) CheckDoubtful(ctx context.Context, progress func(done, total int64)) (bitset.Set, error) {
 	return s.check(ctx, s.Doubtful(), progress)
 }
 
-// CheckPieces is Check of some pieces. The set is Have.
+// CheckPieces checks some pieces. It returns the same set as Have.
 func (s *Storage) CheckPieces(ctx context.Context, pieces bitset.Set, progress func(done, total int64)) (bitset.Set, error) {
 	return s.check(ctx, pieces.Clone(), progress)
 }
 
-// HashPiece reports whether piece p is on the disk and right. buf is used for
-// reading; it may be of any length but none.
+// HashPiece reports whether piece p is on the disk and correct. buf is used for reading;
+// it may have any length except 0.
 func (s *Storage) HashPiece(p int, buf []byte) (bool, error) {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -109,7 +109,7 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 	return s.Have(), nil
 }
 
-// checkRead is ReadAt whose failures are no faults to be mended.
+// checkRead is ReadAt, except that a failure does not have to be recovered from.
 func (s *Storage) checkRead(b []byte, off int64) error {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -119,7 +119,7 @@ func (s *Storage) checkRead(b []byte, off int64) error {
 	return s.read(b, off)
 }
 
-// zeroSum is the SHA-1 of n zeros.
+// zeroSum returns the SHA-1 of n zero bytes.
 func zeroSum(n int64) [20]byte {
 	h := sha1.New()
 	b := make([]byte, min(n, piecehash.ReadSize))
@@ -130,8 +130,8 @@ func zeroSum(n int64) [20]byte {
 	return [20]byte(h.Sum(nil))
 }
 
-// there reports whether every byte of a piece has a place, and if so, whether
-// all these places are holes in sparse files. places is held.
+// there reports whether every byte of a piece has a place, and if so, whether all of them
+// are holes in sparse files. The caller holds places.
 func (s *Storage) there(p int) (there, hole bool) {
 	hole = true
 	for sp := range s.info.PieceSpans(p) {
@@ -151,7 +151,7 @@ func (s *Storage) there(p int) (there, hole bool) {
 		}
 		h, fh, err := s.acquire(i)
 		if err != nil {
-			return true, false // reading tells
+			return true, false // reading will tell
 		}
 		end := sp.Offset + sp.Length
 		at, err := fh.NextData(sp.Offset)
@@ -165,7 +165,7 @@ func (s *Storage) there(p int) (there, hole bool) {
 	return true, hole
 }
 
-// advise asks the disk to read a stretch of the torrent soon.
+// advise tells the disk that a range of the torrent will be read soon.
 func (s *Storage) advise(off, n int64) {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -175,15 +175,15 @@ func (s *Storage) advise(off, n int64) {
 		}
 		h, fh, err := s.acquire(sp.File)
 		if err != nil {
-			return // reading tells
+			return // reading will tell
 		}
 		fh.WillRead(sp.Offset, sp.Length)
 		s.handles.put(h)
 	}
 }
 
-// settle takes the outcome of a check of set: good pieces are verified, the
-// others are not. Files under a final name are ours if they have a good piece.
+// settle applies the result of checking set: pieces in good are verified, the others are
+// not. A file under its final name belongs to the torrent if it has a good piece.
 func (s *Storage) settle(set, good bitset.Set) error {
 	s.places.Lock()
 	defer s.places.Unlock()
@@ -208,7 +208,7 @@ func (s *Storage) settle(set, good bitset.Set) error {
 			err = firstOf(err, s.judge(i))
 		}
 		if st.place == inFinal && !st.candidate && !s.o.ReadOnly && st.id != nil && st.version.size != s.info.Files[i].Length {
-			err = firstOf(err, s.makeWritable(i)) // ours, and damaged
+			err = firstOf(err, s.makeWritable(i)) // it is ours, but damaged
 		}
 	}
 	s.mu.Lock()
@@ -219,8 +219,8 @@ func (s *Storage) settle(set, good bitset.Set) error {
 	return err
 }
 
-// dropChanged takes out of set the pieces of files that changed while they were hashed.
-// They stay doubtful. places is held.
+// dropChanged removes from set the pieces of files that changed while they were hashed.
+// They stay doubtful. The caller holds places.
 func (s *Storage) dropChanged(set bitset.Set) (first error) {
 	for i := range s.files {
 		pieces := s.piecesIn(i)
@@ -242,10 +242,10 @@ func (s *Storage) dropChanged(set bitset.Set) (first error) {
 	return first
 }
 
-// judge decides whether a file under its final name is ours.
+// judge decides whether a file under its final name belongs to the torrent.
 func (s *Storage) judge(i int) error {
 	st := &s.files[i]
-	own := false // a piece that lies in this file alone proves it either way
+	own := false // a piece that lies entirely in this file decides it
 	s.mu.Lock()
 	doubtful, right := false, false
 	for p, end := s.info.PiecesOf(i); p < end && !doubtful && !right; p++ {
@@ -269,13 +269,13 @@ func (s *Storage) judge(i int) error {
 	if own && !s.o.Overwrite {
 		return wrap("write", filepath.Join(s.dir, s.final(i)), ErrExists)
 	}
-	// The end will tell: the file then there is compared, or replaced.
+	// Finish decides: the existing file will be compared or replaced.
 	s.leave(i)
 	return s.fallBack(i)
 }
 
-// fallBack looks whether the parts file has what a file that was left alone
-// had not.
+// fallBack checks whether the parts file has the data that a file of others, which was
+// left alone, does not have.
 func (s *Storage) fallBack(i int) error {
 	if s.files[s.parts()].place == absent {
 		return nil
@@ -300,7 +300,8 @@ func (s *Storage) fallBack(i int) error {
 	return nil
 }
 
-// soilAll lets the next flush sync every file with verified pieces.
+// soilAll marks all files with verified pieces as dirty, so that the next flush syncs
+// them.
 func (s *Storage) soilAll() {
 	s.mu.Lock()
 	var list []int

@@ -10,68 +10,68 @@ import (
 	"time"
 )
 
-// A Disk is one directory as storage uses it. Names are relative to it and
-// cannot leave it. Tests put one with faults and power cuts in its place.
+// Disk is a directory as storage uses it. Names are relative to it and cannot leave it.
+// Tests replace it by one that simulates faults and power cuts.
 type Disk interface {
-	// Open is os.OpenFile.
+	// Open is like os.OpenFile.
 	Open(name string, flag int, perm fs.FileMode) (File, error)
-	// Lstat does not follow a symbolic link in the last component, Stat does.
+	// Lstat does not follow a symbolic link in the last component; Stat does.
 	Lstat(name string) (fs.FileInfo, error)
 	Stat(name string) (fs.FileInfo, error)
 	MkdirAll(name string) error
 	Rename(from, to string) error
 	Remove(name string) error
-	// Symlink and Readlink are those of package os.
+	// Symlink and Readlink are like those of package os.
 	Symlink(target, name string) error
 	Readlink(name string) (string, error)
-	// SyncDir makes the entries of a directory last.
+	// SyncDir makes the entries of a directory durable.
 	SyncDir(name string) error
-	// Same reports whether two infos are of one file, whatever its name.
+	// Same reports whether two infos describe the same file, whatever its names.
 	Same(a, b fs.FileInfo) bool
-	// SteadyTimes reports whether the time of a file changes with a write and at no
-	// other moment. On network file systems the server may set it later.
+	// SteadyTimes reports whether a file's time changes exactly when it is written. On
+	// network file systems the server may set it later.
 	SteadyTimes() bool
-	// Refresh forgets descriptors of directories, which may be stale.
+	// Refresh closes cached descriptors of directories, which may be stale.
 	Refresh()
 }
 
-// A File is one open file. Its methods are safe for concurrent use.
+// File is an open file. Its methods are safe for concurrent use.
 type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
 	Stat() (fs.FileInfo, error)
-	// Version returns the size, the time of the last write in Unix nanoseconds, and how
-	// many names the file has, or 0 if the system does not say.
+	// Version returns the size, the modification time in Unix nanoseconds, and the number
+	// of hard links, or 0 if the system does not report it.
 	Version() (size, mtime int64, links uint64, err error)
-	// SetTime sets the time of the last write, where the system's clock is so coarse
-	// that it is of use.
+	// SetTime sets the modification time, where the system's clock is so coarse that this
+	// is useful.
 	SetTime(mtime int64) error
 	Truncate(size int64) error
-	// Sync makes the content and the size last.
+	// Sync makes the content and the size durable.
 	Sync() error
-	// NextData is the offset of the first byte at or after off that is not
-	// in a hole; the size of the file if there is none.
+	// NextData returns the offset of the first byte at or after off that is not in a
+	// hole, or the file's size if there is none.
 	NextData(off int64) (int64, error)
-	// WillRead hints that a range is read soon.
+	// WillRead hints that a range will be read soon.
 	WillRead(off, n int64)
 }
 
-// rootDisk is a directory of the system under os.Root: no name, and no
-// symbolic link on the way, leads out of it. The directory's descriptor is in
-// the LRU too, shared by all torrents of that directory, and so are those of the
-// directories below it that are in use: to go through every directory on the way to each of
-// many small files costs several times what the file does.
+// rootDisk is a directory of the system accessed through os.Root: no name or symbolic
+// link leads out of it. Its descriptor is in the LRU too, shared by all torrents of that
+// directory, and so are those of its subdirectories in use. Opening every directory on
+// the way to each of many small files would cost several times as much as the file
+// itself.
 type rootDisk struct {
 	dir     string
 	handles *Handles
 }
 
-// dirCheckEvery is how long a directory that is open is taken for the one that its name
+// dirCheckEvery is how long an open directory is assumed to be the one that its name
 // leads to.
 const dirCheckEvery = time.Second
 
-// withRoot calls f with the directory, again if descriptors run short.
+// withRoot calls f with the directory, repeatedly if descriptors run out.
 func (d rootDisk) withRoot(f func(*os.Root) error) error {
 	h, err := d.handles.get(handleKey{dir: d.dir}, func() (io.Closer, error) { return os.OpenRoot(d.dir) })
 	if err != nil {
@@ -81,9 +81,10 @@ func (d rootDisk) withRoot(f func(*os.Root) error) error {
 	return d.handles.retry(func() error { return f(h.c.(*os.Root)) })
 }
 
-// withDir calls f with the directory that a name is in, and with the name there. Where that
-// fails for a reason that the way from our directory on may not have, f is called once more.
-// makes says that f makes a name: then one that is not there is its directory.
+// withDir calls f with the directory that contains name, and with the name relative to
+// it. If that fails for a reason that may not apply when starting from the root
+// directory, f is called once more from there. makes says that f creates the name; then a
+// missing name means a missing directory.
 func (d rootDisk) withDir(name string, makes bool, f func(r *os.Root, name string) error) error {
 	dir, base := filepath.Split(name)
 	if dir = filepath.Clean(dir); dir == "." || base == "" {
@@ -95,8 +96,8 @@ func (d rootDisk) withDir(name string, makes bool, f func(r *os.Root, name strin
 	}
 	defer d.handles.put(h)
 	err = d.handles.retry(func() error { return f(h.c.(*os.Root), base) })
-	// A link may lead out of its directory and stay in the folder, and the directory
-	// may have been removed.
+	// A link may lead out of its directory but stay in the folder, or the directory may
+	// have been removed.
 	if err != nil && (escapes(err) || makes && errors.Is(err, fs.ErrNotExist) && !d.isDir(h, dir)) {
 		d.handles.drop(d.dirKey(dir))
 		return d.withRoot(func(r *os.Root) error { return f(r, name) })
@@ -106,7 +107,7 @@ func (d rootDisk) withDir(name string, makes bool, f func(r *os.Root, name strin
 
 func (d rootDisk) dirKey(dir string) handleKey { return handleKey{dir: d.dir, name: dir, isDir: true} }
 
-// openDir is an open directory below ours. The caller puts it back.
+// openDir returns an open subdirectory. The caller puts it back.
 func (d rootDisk) openDir(dir string) (*handle, error) {
 	for {
 		h, err := d.handles.get(d.dirKey(dir), func() (c io.Closer, err error) {
@@ -125,7 +126,7 @@ func (d rootDisk) openDir(dir string) (*handle, error) {
 	}
 }
 
-// isDir reports whether the name of a directory still leads to the one that is open.
+// isDir reports whether the name of a directory still leads to the open one.
 func (d rootDisk) isDir(h *handle, dir string) bool {
 	open, err := h.c.(*os.Root).Stat(".")
 	if err != nil {
@@ -206,7 +207,7 @@ func (d rootDisk) Same(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
 
 func (d rootDisk) Refresh() { d.handles.dropFolder(d.dir) }
 
-// openDisk opens a directory, made if it is not there and create is set.
+// openDisk opens a directory. If it does not exist and create is set, it is created.
 func openDisk(dir string, create bool, handles *Handles) (Disk, error) {
 	if create {
 		if err := handles.retry(func() error { return os.MkdirAll(dir, 0o777) }); err != nil {

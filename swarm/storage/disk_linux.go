@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sync writes the content and what is needed to find it, but not the times.
+// Sync writes the content and what is needed to find it, but not the times.
 func (f osFile) Sync() error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
@@ -26,27 +26,27 @@ func (f osFile) Sync() error {
 func (f osFile) NextData(off int64) (int64, error) {
 	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
 	switch {
-	case errors.Is(err, unix.ENXIO): // nothing but a hole up to the end
+	case errors.Is(err, unix.ENXIO): // only a hole up to the end
 		fi, err := f.File.Stat()
 		if err != nil {
 			return 0, err
 		}
 		return max(fi.Size(), off), nil
-	case err != nil: // a file system that does not know its holes
+	case err != nil: // the file system does not support holes
 		return off, nil
 	}
 	return at, nil
 }
 
 func (f osFile) WillRead(off, n int64) {
-	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // a hint
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) // only a hint
 }
 
-// groupFileSystems are those whose syncfs is known to make everything last; others, as those
-// in user space, may take it for done.
+// groupFileSystems are those whose syncfs is known to make everything durable. Others,
+// such as those in user space, may do nothing and report success.
 var groupFileSystems = []uint32{unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.TMPFS_MAGIC}
 
-// syncfsReports tells whether syncfs returns errors of writing: since Linux 5.8.
+// syncfsReports reports whether syncfs returns write errors, as it does since Linux 5.8.
 var syncfsReports = sync.OnceValue(func() bool {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
@@ -59,7 +59,7 @@ var syncfsReports = sync.OnceValue(func() bool {
 	return major > 5 || major == 5 && minor >= 8
 })
 
-// groupSync is a directory of a file system that is synced as a whole.
+// groupSync is a directory of a file system that can be synced as a whole.
 type groupSync struct {
 	*os.File
 	dev uint64
@@ -102,7 +102,7 @@ func (g groupSync) Sync() error {
 func setSparse(*os.File) {}
 
 func syncDirectory(f *os.File) error {
-	// Some network file systems cannot; then there is nothing to be done.
+	// Some network file systems do not support this; then nothing can be done.
 	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
 		return err
 	}
@@ -111,7 +111,7 @@ func syncDirectory(f *os.File) error {
 
 func (f osFile) SetTime(mtime int64) error {
 	t := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(mtime)}
-	// The system's own function for open files, which package unix does not have.
+	// Package unix lacks the system call for open files.
 	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, f.Fd(), 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
 	if errno != 0 {
 		return errno
@@ -119,8 +119,8 @@ func (f osFile) SetTime(mtime int64) error {
 	return nil
 }
 
-// steadyTimes reports whether the file system that holds f sets the times of files at
-// once and itself.
+// steadyTimes reports whether the file system of f sets file times immediately and by
+// itself.
 func steadyTimes(f *os.File) bool {
 	var s unix.Statfs_t
 	if err := unix.Fstatfs(int(f.Fd()), &s); err != nil {

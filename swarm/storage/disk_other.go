@@ -9,7 +9,7 @@ import (
 
 func (f osFile) Sync() error {
 	if !f.writable && runtime.GOOS == "windows" {
-		return nil // FlushFileBuffers wants the right to write
+		return nil // FlushFileBuffers requires write access
 	}
 	return f.File.Sync()
 }
@@ -19,13 +19,13 @@ func (f osFile) WillRead(int64, int64)             {}
 
 func syncDirectory(f *os.File) error {
 	if runtime.GOOS == "windows" {
-		return nil // NTFS journals its directories and opens none for a flush
+		return nil // NTFS journals its directories and cannot flush one
 	}
 	return f.Sync()
 }
 
 func (f osFile) SetTime(int64) error { return nil }
 
-// steadyTimes reports whether the system sets the times of files at once: Windows may
-// set them when a file is closed.
+// steadyTimes reports whether the system sets file times immediately: Windows may set
+// them when a file is closed.
 func steadyTimes(*os.File) bool { return runtime.GOOS != "windows" }

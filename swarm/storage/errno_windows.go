@@ -20,7 +20,7 @@ func kindOfErrno(n syscall.Errno) Kind {
 	return IO
 }
 
-// isBadName reports whether a file system cannot hold a name, and so has no file of it.
+// isBadName reports whether the file system cannot have a file with this name.
 func isBadName(n syscall.Errno) bool {
 	const invalidName, filenameTooLong = 123, 206
 	return n == invalidName || n == filenameTooLong

@@ -7,47 +7,46 @@ import (
 	"syscall"
 )
 
-// Kind says what went wrong with a file, as far as a caller does something
-// else about it.
+// Kind classifies a file error by what a caller should do about it.
 type Kind uint8
 
 const (
 	IO          Kind = iota + 1 // the disk, or the file system, failed
-	Full                        // no space, or no quota
+	Full                        // no space, or quota exceeded
 	Permission                  // not allowed
-	Vanished                    // a file or folder that was there is gone
-	Truncated                   // a file is shorter than it was
-	Changed                     // a file was written to by somebody else
-	Exists                      // a file that is not part of the torrent is in the way
-	TooManyOpen                 // no descriptor to be had
+	Vanished                    // a file or folder no longer exists
+	Truncated                   // a file is shorter than before
+	Changed                     // another program wrote to the file
+	Exists                      // a file that does not belong to the torrent has the name
+	TooManyOpen                 // out of file descriptors
 )
 
 var (
-	// ErrExists is what an Error of the kind Exists wraps.
-	ErrExists = errors.New("a file that is not part of this torrent is there already")
-	// ErrLinked is wrapped too if what is in the way is a symbolic link. The data may
-	// be complete behind it, which an Open with ReadOnly tells.
+	// ErrExists is wrapped by an Error of kind Exists.
+	ErrExists = errors.New("a file that is not part of this torrent already exists")
+	// ErrLinked is also wrapped if the existing file is a symbolic link. The data behind
+	// it may be complete; Open with ReadOnly can check that.
 	ErrLinked = errors.New("a symbolic link is in the way")
 )
 
 var (
 	errGone       = errors.New("was deleted or moved")
 	errChanged    = errors.New("was changed by another program")
-	errShort      = errors.New("is shorter than it was")
-	errLinked     = errors.New("it has a second name")
-	errReadOnly   = errors.New("the torrent is opened for reading only")
+	errShort      = errors.New("is shorter than before")
+	errLinked     = errors.New("it has another name (hard link)")
+	errReadOnly   = errors.New("the torrent is opened read-only")
 	errNotRegular = errors.New("is not a regular file")
 	errClosed     = errors.New("the torrent is closed")
 )
 
-// Error is a file operation that failed.
+// Error is a failed file operation.
 type Error struct {
 	Op   string // "read", "write", "rename", ...
 	Path string
 	Err  error
 	Kind Kind
-	// Of Vanished, Truncated and Changed: the pieces [First, End) lost part of
-	// their bytes.
+	// Of Vanished, Truncated and Changed: some bytes of the pieces [First, End) were
+	// lost.
 	First, End int
 }
 
@@ -68,7 +67,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// A tooLongError says that a file has bytes behind those of the torrent.
+// tooLongError means that a file has bytes after those of the torrent.
 type tooLongError struct{ over, size int64 }
 
 func (e *tooLongError) Error() string {
@@ -80,10 +79,10 @@ func (e *tooLongError) Error() string {
 
 func (e *tooLongError) Unwrap() error { return ErrExists }
 
-// A linkError says that data would have to be written through a symbolic link.
+// linkError means that data would have to be written through a symbolic link.
 type linkError struct {
 	target string
-	// dir is the folder that holds the torrent's folder or file behind the link, under
+	// dir is the folder behind the link that contains the torrent's folder or file under
 	// its own name, or "".
 	dir string
 }
@@ -101,39 +100,39 @@ func (e *linkError) hint() string {
 	return "complete data behind links can be shared with seedbed seed; to download, remove the link or choose another folder with --dir"
 }
 
-// Hint is what to do about it.
+// Hint returns advice for the user.
 func (e *Error) Hint() string {
 	if e.Err == errNotRegular || errors.Is(e.Err, syscall.EISDIR) {
 		return "move it away, then try again"
 	}
 	switch e.Kind {
 	case Full:
-		return "make room there; nothing written is lost, and it goes on by itself"
+		return "free some space; nothing written is lost, and the torrent resumes by itself"
 	case Permission:
-		return "allow it for this user, or choose another folder with --dir"
+		return "give this user permission, or choose another folder with --dir"
 	case Vanished:
-		return "put it back and it goes on by itself, or run the same command again to fetch it anew"
+		return "put it back and the torrent resumes by itself, or run the same command again to download it again"
 	case Changed:
-		return "it is checked again, and what is wrong is fetched again"
+		return "it is re-checked, and damaged pieces are downloaded again"
 	case Truncated:
-		return "what is missing is fetched again"
+		return "missing pieces are downloaded again"
 	case Exists:
 		switch err := e.Err.(type) {
 		case *linkError:
 			return err.hint()
 		case *tooLongError:
-			return fmt.Sprintf("cut it to %d bytes if what is behind them is no use, move it away, or replace it with --overwrite", err.size)
+			return fmt.Sprintf("truncate it to %d bytes if the rest is not needed, move it away, or replace it with --overwrite", err.size)
 		}
 		return "move it away, choose another folder with --dir, or replace it with --overwrite"
 	case TooManyOpen:
-		return "raise the limit of open files (ulimit -n)"
+		return "raise the limit on open files (ulimit -n)"
 	default:
-		return "look at the disk's health and the system's log"
+		return "check the disk's health and the system log"
 	}
 }
 
-// Reason is an error without the operation and the path that package os adds to it, which
-// an Error says itself.
+// Reason returns an error without the operation and path that package os adds to it; an
+// Error contains these itself.
 func Reason(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -142,8 +141,8 @@ func Reason(err error) error {
 	return err
 }
 
-// Wrap is the Error of an operation that failed with err; an err that is an Error
-// already is returned as it is.
+// Wrap returns the Error of an operation that failed with err. If err already is an
+// Error, it is returned unchanged.
 func Wrap(op, path string, err error) *Error { return wrap(op, path, err) }
 
 func wrap(op, path string, err error) *Error {
@@ -154,8 +153,8 @@ func wrap(op, path string, err error) *Error {
 	return &Error{Op: op, Path: path, Err: err, Kind: kindOf(err)}
 }
 
-// escapes reports whether os.Root refused a symbolic link that leads outside,
-// which it has no exported error for.
+// escapes reports whether os.Root rejected a symbolic link that leads outside, for which
+// it has no exported error.
 func escapes(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Err.Error() == "path escapes from parent"

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-// A FileFault says what is wrong with one wanted file.
+// FileFault describes what is wrong with one wanted file.
 type FileFault struct {
-	File  int    // its index in Info.Files
+	File  int    // index in Info.Files
 	Name  string // relative to the download folder
-	Size  int64  // bytes that are there; -1 if there is no such file
-	Want  int64  // bytes that the torrent has of it
+	Size  int64  // existing bytes; -1 if the file does not exist
+	Want  int64  // size according to the torrent
 	Wrong int    // pieces that are not verified
-	Of    int    // pieces that have bytes of it
+	Of    int    // pieces that overlap the file
 }
 
-// String is a sentence without its full stop.
+// String returns a sentence without a full stop.
 func (f FileFault) String() string {
 	switch {
 	case f.Size < 0:
@@ -30,9 +30,9 @@ func (f FileFault) String() string {
 	return fmt.Sprintf("%s: %d of %d pieces are wrong", f.Name, f.Wrong, f.Of)
 }
 
-// Faults lists, in the order of the torrent, the wanted files that are not complete or
-// longer than the torrent says, by what the last check found. Files that are bad only in
-// pieces which they share with a file that is surely bad are left out.
+// Faults lists, in the order of the torrent, the wanted files that are incomplete or too
+// long according to the last check. A file whose bad pieces are all shared with a file
+// that is certainly bad is omitted.
 func (s *Storage) Faults() (list []FileFault) {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -76,7 +76,7 @@ func (s *Storage) Faults() (list []FileFault) {
 	})
 }
 
-// anyFileOf reports whether any file in piece p is marked.
+// anyFileOf reports whether a file in piece p is marked.
 func (l *layout) anyFileOf(p int, marked []bool) bool {
 	for i := range l.filesOf(p) {
 		if marked[i] {

@@ -13,8 +13,8 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// Finish gives complete files their final names and makes the empty ones. It
-// does not wait for the disk, nor for a Flush that does.
+// Finish gives complete files their final names and creates the empty ones. It waits
+// neither for the disk nor for a concurrent Flush.
 func (s *Storage) Finish() error {
 	if s.o.ReadOnly {
 		return nil
@@ -28,7 +28,7 @@ func (s *Storage) Finish() error {
 	return s.failed(err)
 }
 
-// nameAll is Finish. renaming is held.
+// nameAll implements Finish. The caller holds renaming.
 func (s *Storage) nameAll() error {
 	s.finishBegan.Store(time.Now().UnixNano())
 	s.disk.Refresh() // the folder may have been renamed
@@ -50,13 +50,13 @@ func (s *Storage) nameAll() error {
 	return err
 }
 
-// finishSuffix names the note of what Finish renames.
+// finishSuffix is the suffix of the note about what Finish renames.
 const finishSuffix = ".finish"
 
-// noteFinish notes which files are renamed before they are synced. Should the
-// power fail before the next record, a file that lost its content would seem to be of others.
-// The note is not synced either: names mostly last in the order of their
-// change, and to wait here for all the data would cost more than the note is
+// noteFinish records which files are renamed before they are synced. Without the note, a
+// file whose contents are lost in a power cut before the next record would look like a
+// file of others. The note is not synced either: names mostly persist in the order of
+// their changes, and waiting here for all the data would cost more than the note is
 // worth.
 func (s *Storage) noteFinish() error {
 	s.mu.Lock()
@@ -78,8 +78,8 @@ func (s *Storage) noteFinish() error {
 	return nil
 }
 
-// dropNote removes the note when a record says the same: one that was begun
-// after the last note.
+// dropNote removes the note once a record that was begun after the last note contains the
+// same information.
 func (s *Storage) dropNote(noted int) error {
 	s.renaming.Lock()
 	defer s.renaming.Unlock()
@@ -103,8 +103,8 @@ func firstOf(first, second error) error {
 	return second
 }
 
-// finish renames what is complete; what it cannot rename stays listed. renaming
-// is held.
+// finish renames complete files; files that cannot be renamed stay listed. The caller
+// holds renaming.
 func (s *Storage) finish() error {
 	if s.o.ReadOnly {
 		return nil
@@ -125,7 +125,7 @@ func (s *Storage) finish() error {
 	return first
 }
 
-// finishFile gives one file its final name.
+// finishFile gives a file its final name.
 func (s *Storage) finishFile(i int) error {
 	s.places.Lock()
 	defer s.places.Unlock()
@@ -149,8 +149,8 @@ func (s *Storage) finishFile(i int) error {
 		return err
 	}
 	if runtime.GOOS == "windows" && st.dirty.Load() {
-		// A file in its final place is opened for reading, and there that is
-		// not enough to sync it.
+		// A file under its final name is opened for reading, which is not enough to sync
+		// it there.
 		h, f, err := s.acquire(i)
 		if err == nil {
 			err = f.Sync()
@@ -167,17 +167,18 @@ func (s *Storage) finishFile(i int) error {
 	st.place = inFinal
 	s.stepped()
 	s.noteDir(i)
-	// Another file may have taken the name just before.
+	// Another file may just have taken the name.
 	_, err := s.identify(i)
 	return err
 }
 
-// openLook is how long Complete relies on what Open saw, if nothing was written since.
+// openLook is how long Complete relies on what Open saw, if nothing has been written
+// since.
 const openLook = 10 * time.Second
 
-// Complete reports whether all pieces of the wanted files are verified, none is doubtful,
-// and every wanted file has its final name and is as it was left. The error is an *Error
-// and says that somebody changed a file; Recheck says then what is left.
+// Complete reports whether all pieces of the wanted files are verified and not doubtful,
+// and every wanted file has its final name and is unchanged. The error is an *Error and
+// means that another program changed a file; Recheck then determines what is left.
 func (s *Storage) Complete() (bool, error) {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -209,8 +210,8 @@ func (s *Storage) Complete() (bool, error) {
 	return true, nil
 }
 
-// makeFolder makes an empty folder. What else is at its place is left alone: no
-// byte of the torrent is missing for it.
+// makeFolder creates an empty folder. If something else has its name, that is left alone,
+// because no byte of the torrent is missing.
 func (s *Storage) makeFolder(i int) error {
 	err := s.disk.MkdirAll(s.final(i))
 	if err == nil || kindOf(err) == Exists {
@@ -219,8 +220,8 @@ func (s *Storage) makeFolder(i int) error {
 	return wrap("make", filepath.Join(s.dir, s.final(i)), err)
 }
 
-// makeLink makes a symbolic link (BEP 47). It leads to a place in the torrent,
-// whether that is there or not, by a way that stays in it.
+// makeLink creates a symbolic link (BEP 47). It leads to a place in the torrent, which
+// need not exist, along a path within the torrent.
 func (s *Storage) makeLink(i int) error {
 	name := s.final(i)
 	target, err := filepath.Rel(filepath.Dir(name), s.nameOf(s.info.Files[i].Symlink))
@@ -244,7 +245,7 @@ func (s *Storage) makeLink(i int) error {
 	return nil
 }
 
-// clearWay sees to it that nothing of others is replaced by a rename.
+// clearWay ensures that the rename does not replace a file of others.
 func (s *Storage) clearWay(i int, to string) error {
 	fi, err := s.disk.Lstat(to)
 	if kindOf(err) == Vanished {
@@ -271,7 +272,7 @@ func (s *Storage) clearWay(i int, to string) error {
 	return nil
 }
 
-// sameContent reports whether a file of the right size has our file's content.
+// sameContent reports whether a file of the right size has the content of our file.
 func (s *Storage) sameContent(i int, name string) (bool, error) {
 	other, err := s.disk.Open(name, os.O_RDONLY, 0)
 	if err != nil {

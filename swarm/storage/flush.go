@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Flush makes what was written last, gives complete files their final names and
-// then writes the record. Pieces that are marked meanwhile are left to the next.
+// Flush makes all written data durable, gives complete files their final names, and then
+// writes the record. Pieces marked meanwhile are left to the next Flush.
 func (s *Storage) Flush() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	return s.flush(false)
 }
 
-// flush is Flush; with closing it also notes the times of incomplete files,
-// which change no more.
+// flush implements Flush. With closing it also records the times of incomplete files,
+// which will not change any more.
 func (s *Storage) flush(closing bool) error {
 	err := s.save(closing)
 	s.mu.Lock()
@@ -64,8 +64,8 @@ func (s *Storage) save(closing bool) error {
 	return s.failed(err)
 }
 
-// gather makes those complete files that are in the parts file so far, so that
-// they are synced before the record knows them and the parts file may go.
+// gather creates those complete files whose data is still in the parts file, so that they
+// are synced before the record refers to them and the parts file may be removed.
 func (s *Storage) gather() error {
 	if s.o.ReadOnly {
 		return nil
@@ -85,8 +85,8 @@ func (s *Storage) gather() error {
 	return nil
 }
 
-// syncFile syncs one file, after a look whether it is still what its name says:
-// to sync a file that was deleted would succeed too.
+// syncFile syncs a file after checking that its name still leads to it: syncing a deleted
+// file would succeed too.
 func (s *Storage) syncFile(i int) error {
 	s.places.RLock()
 	defer func() { s.places.RUnlock() }()
@@ -101,13 +101,13 @@ func (s *Storage) syncFile(i int) error {
 	if _, err := s.identify(i); err != nil {
 		return err
 	}
-	// Syncing takes its time: let files change their places meanwhile.
+	// Syncing takes time, so let files change their places meanwhile.
 	s.places.RUnlock()
 	err = f.Sync()
 	s.places.RLock()
 	if err != nil {
 		s.suspectFile(i)
-		// By its final name, for it changes between its two names while this lasts.
+		// By its final name, because its name may change during the sync.
 		path := s.path(i)
 		if i < s.parts() {
 			path = filepath.Join(s.dir, s.final(i))
@@ -118,8 +118,8 @@ func (s *Storage) syncFile(i int) error {
 	return nil
 }
 
-// suspectFile notes that a sync of a file failed: what the disk did not take may now
-// count as clean, so that no later sync proves it.
+// suspectFile records that a sync of a file failed. Data that the disk did not accept may
+// now count as clean, so that a later successful sync proves nothing.
 func (s *Storage) suspectFile(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,8 +130,8 @@ func (s *Storage) suspectFile(i int) {
 	}
 }
 
-// piecesIn are the pieces that have bytes in a file; of the parts file, all
-// that may.
+// piecesIn returns the pieces that have bytes in a file; for the parts file, all that
+// may.
 func (s *Storage) piecesIn(i int) (list []int) {
 	if i == s.parts() {
 		for _, p := range s.shared {
@@ -145,8 +145,8 @@ func (s *Storage) piecesIn(i int) (list []int) {
 	return list
 }
 
-// identify checks that a file's name still leads to the file and that nobody wrote to
-// it, and returns what is there.
+// identify checks that a file's name still leads to the file and that no other program
+// wrote to it, and returns the file's info.
 func (s *Storage) identify(i int) (fs.FileInfo, error) {
 	s.files[i].writing.Lock()
 	defer s.files[i].writing.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// handleKey names an open file: of a Storage by its index, or a directory, or what
-// is in a directory.
+// handleKey identifies an open file: a Storage's file by its index, a directory, or
+// something in a directory.
 type handleKey struct {
 	owner *Storage
 	file  int
@@ -20,25 +20,25 @@ type handleKey struct {
 	isDir bool   // name is a directory
 }
 
-// A handle is an open file in use by refs callers.
+// handle is an open file that refs callers are using.
 type handle struct {
 	c    io.Closer
 	seen atomic.Int64 // when its name was last seen to lead to it, in Unix nanoseconds
 	refs int
-	out  bool // no longer in the LRU: the last one to put it closes it
+	out  bool // removed from the LRU: the last user closes it
 }
 
-// Handles is the LRU of open files that all torrents of a node share. Files in
-// use may exceed its size for as long as they are in use.
+// Handles is the LRU of open files that all torrents of a node share. It may exceed its
+// size while that many files are in use.
 type Handles struct {
 	mu     sync.Mutex
 	lru    *simplelru.LRU[handleKey, *handle]
-	spare  []io.Closer // to close when mu is free
+	spare  []io.Closer // to be closed after mu is unlocked
 	closed bool
 }
 
-// NewHandles is an LRU of at most max open files; 0 is a quarter of the
-// process's limit and at most 512, so that the sockets find room.
+// NewHandles returns an LRU of at most max open files. The default, for max 0, is a
+// quarter of the process's limit but at most 512, which leaves descriptors for sockets.
 func NewHandles(max int) *Handles {
 	if max <= 0 {
 		max = defaultHandles()
@@ -53,7 +53,7 @@ func NewHandles(max int) *Handles {
 	return h
 }
 
-// get is the open file of the key, opened by open if need be. Every get has
+// get returns the open file of the key, and calls open if it is not open. Every get needs
 // a put.
 func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, error) {
 	h.mu.Lock()
@@ -70,7 +70,7 @@ func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, err
 	}
 	h.mu.Lock()
 	defer h.unlock()
-	if e, ok := h.lru.Get(k); ok { // another was quicker
+	if e, ok := h.lru.Get(k); ok { // another goroutine was faster
 		h.spare = append(h.spare, c)
 		e.refs++
 		return e, nil
@@ -85,7 +85,7 @@ func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, err
 	return e, nil
 }
 
-// add hands over an open file, in the place of the one that the key had.
+// add adds an open file, replacing the one under the same key.
 func (h *Handles) add(k handleKey, c io.Closer) {
 	h.mu.Lock()
 	defer h.unlock()
@@ -108,17 +108,17 @@ func (h *Handles) put(e *handle) {
 	h.unlock()
 }
 
-// unlock frees mu, then closes what has left the LRU.
+// unlock unlocks mu, then closes what has left the LRU.
 func (h *Handles) unlock() {
 	spare := h.spare
 	h.spare = nil
 	h.mu.Unlock()
 	for _, c := range spare {
-		_ = c.Close() // errors of writing were told by sync
+		_ = c.Close() // sync has reported write errors
 	}
 }
 
-// drop closes the file of the key, as soon as nobody uses it.
+// drop closes the file of the key, as soon as it is not in use.
 func (h *Handles) drop(k handleKey) {
 	h.mu.Lock()
 	h.lru.Remove(k)
@@ -161,8 +161,8 @@ func (h *Handles) Close() {
 	h.unlock()
 }
 
-// retry calls f until it does not lack descriptors: it closes what nobody uses,
-// longest unused first, and then waits for others to close some, 1 s at most.
+// retry calls f until it does not fail for lack of descriptors. It closes unused files,
+// least recently used first, and then waits up to 1 s for others to close some.
 func (h *Handles) retry(f func() error) error {
 	for wait := time.Millisecond; ; {
 		err := f()
@@ -180,7 +180,7 @@ func (h *Handles) retry(f func() error) error {
 	}
 }
 
-// evict closes the longest unused file and reports whether there was one.
+// evict closes the least recently used file and reports whether there was one.
 func (h *Handles) evict() bool {
 	h.mu.Lock()
 	defer h.unlock()

@@ -17,30 +17,28 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// A Chunk is a stretch of a piece that is written. Begin and Length are in
-// bytes.
+// Chunk is a part of a piece that has been written. Begin and Length are in bytes.
 type Chunk struct {
 	Piece         int
 	Begin, Length uint32
 
-	sum uint32 // CRC-32C of its bytes; 0 of a whole piece, which has a better one
+	sum uint32 // CRC-32C of its bytes; 0 for a complete piece, which has a hash
 }
 
-// A journal lists what was written since the last record: chunks of pieces that
-// are not whole, and pieces that were verified. Each is appended at once, so that
-// a process that is killed loses no more than its memory; when a record is
-// written, what it tells too is dropped. The journal is never synced and proves
-// nothing: pieces that it lists are doubtful, and the bytes of a chunk are
-// compared with its checksum.
+// journal lists what was written since the last record: chunks of incomplete pieces, and
+// verified pieces. Each entry is appended at once, so that a killed process loses only
+// what it had in memory. When a record is written, the entries it covers are dropped. The
+// journal is never synced and proves nothing: its pieces are doubtful, and the bytes of a
+// chunk are compared with its checksum.
 //
-// Its form, all numbers big-endian:
+// The format, with all numbers big-endian:
 //
 //	"sbjournl" version(1) infohash(20)
 //	for each chunk or piece: piece(4) begin(4) length(4) CRC-32C(4), CRC-32C of these(4)
 type journal struct {
 	mu    sync.Mutex
 	parts map[int][]Chunk // by piece that is not verified
-	whole []int           // verified since the last record, in that order
+	whole []int           // pieces verified since the last record, in that order
 	size  int64           // of the file; 0 if there is none
 }
 
@@ -49,8 +47,8 @@ const (
 	journalMagic  = "sbjournl\x01"
 	journalHead   = len(journalMagic) + id.Len
 	journalEntry  = 20
-	maxJournal    = 64 << 20 // bytes: a record is written long before
-	journalHandle = -1       // its number among the open files
+	maxJournal    = 64 << 20 // bytes; a record is written long before
+	journalHandle = -1       // its index among the open files
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -64,8 +62,7 @@ func (c *Chunk) append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
 
-// parseJournal reads the entries up to the first that is torn, and leaves out
-// those that cannot be.
+// parseJournal parses the entries up to the first truncated one, and skips invalid ones.
 func parseJournal(b []byte, info *metainfo.Info) (list []Chunk, size int64) {
 	if len(b) < journalHead || !bytes.HasPrefix(b, []byte(journalMagic)) || id.ID(b[len(journalMagic):journalHead]) != info.Hash {
 		return nil, 0
@@ -85,7 +82,7 @@ func parseJournal(b []byte, info *metainfo.Info) (list []Chunk, size int64) {
 	return list, size
 }
 
-// MarkChunk notes that b is written at begin of piece p, which is not whole yet.
+// MarkChunk records that b has been written at begin of the incomplete piece p.
 func (s *Storage) MarkChunk(p int, begin uint32, b []byte) {
 	c := Chunk{Piece: p, Begin: begin, Length: uint32(len(b)), sum: crc32.Checksum(b, castagnoli)}
 	s.journal.mu.Lock()
@@ -94,7 +91,7 @@ func (s *Storage) MarkChunk(p int, begin uint32, b []byte) {
 	s.appendJournal(c)
 }
 
-// markWhole notes that piece p is verified.
+// markWhole records that piece p is verified.
 func (s *Storage) markWhole(p int) {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
@@ -107,8 +104,8 @@ func (s *Storage) wholePiece(p int) Chunk {
 	return Chunk{Piece: p, Length: uint32(s.info.PieceSize(p))}
 }
 
-// appendJournal writes one entry. A journal that cannot be written is no failure:
-// what it lacks is fetched again if the process is killed before the next record.
+// appendJournal appends an entry. Failing to write the journal is not an error: what it
+// lacks is downloaded again if the process is killed before the next record.
 func (s *Storage) appendJournal(c Chunk) {
 	j := &s.journal
 	if s.o.Record == "" || s.o.ReadOnly || j.size > maxJournal-int64(journalHead+journalEntry) {
@@ -130,7 +127,7 @@ func (s *Storage) appendJournal(c Chunk) {
 	}
 }
 
-// enter puts c in the place of what was known of its bytes.
+// enter adds c, replacing earlier entries for its bytes.
 func (j *journal) enter(c Chunk) {
 	if j.parts == nil {
 		j.parts = map[int][]Chunk{}
@@ -144,8 +141,7 @@ func (s *Storage) journalName() string { return filepath.Base(s.o.Record) + jour
 
 func (s *Storage) journalHeader() []byte { return append([]byte(journalMagic), s.info.Hash[:]...) }
 
-// loadJournal reads what the last run left. What cannot be read is as good as
-// none.
+// loadJournal reads the journal of the last run. An unreadable one is ignored.
 func (s *Storage) loadJournal() {
 	if s.o.Record == "" || s.o.ReadOnly {
 		return
@@ -167,7 +163,7 @@ func (s *Storage) loadJournal() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var list []Chunk
-	list, j.size = parseJournal(b, s.info) // what is torn is written over
+	list, j.size = parseJournal(b, s.info) // a truncated entry is overwritten
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range list {
@@ -182,9 +178,9 @@ func (s *Storage) loadJournal() {
 	}
 }
 
-// Chunks are the chunks, in the order of the torrent, that are written of pieces
-// which are neither verified nor doubtful: they are read and compared with what
-// was written. A piece that is all there and yet not right is not among them.
+// Chunks returns the chunks, in the order of the torrent, of pieces that are neither
+// verified nor doubtful. They are read and compared with their checksums. Pieces that are
+// complete but wrong are left out.
 func (s *Storage) Chunks() (list []Chunk) {
 	s.mu.Lock()
 	settled := s.have()
@@ -212,7 +208,7 @@ func (s *Storage) Chunks() (list []Chunk) {
 	return list
 }
 
-// holds reports whether the bytes of c are what was written.
+// holds reports whether the bytes of c are those that were written.
 func (s *Storage) holds(c Chunk) bool {
 	buf := make([]byte, min(c.Length, piecehash.ReadSize))
 	sum := uint32(0)
@@ -226,15 +222,15 @@ func (s *Storage) holds(c Chunk) bool {
 	return sum == c.sum
 }
 
-// journaled is how many verified pieces are listed: those are in any record that
-// is made from now on.
+// journaled returns how many verified pieces are listed. They will be in any record
+// created from now on.
 func (s *Storage) journaled() int {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
 	return len(s.journal.whole)
 }
 
-// trimJournal drops what a record tells: the first n verified pieces.
+// trimJournal drops what a record contains: the first n verified pieces.
 func (s *Storage) trimJournal(n int) error {
 	j := &s.journal
 	j.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// recordDir is how the record names a folder.
+// recordDir returns the name of a folder in the record.
 func recordDir(dir string) string {
 	if len(dir) > maxRecordDir {
 		sum := sha256.Sum256([]byte(dir))
@@ -20,7 +20,7 @@ func recordDir(dir string) string {
 	return dir
 }
 
-// writeRecord replaces the record as a whole.
+// writeRecord replaces the whole record.
 func (s *Storage) writeRecord(closing bool) (err error) {
 	s.mu.Lock()
 	changed, noted := s.changed, s.noted
@@ -41,13 +41,13 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	r := s.snapshot(closing)
 	body := r.append(nil)
 	if !changed && [sha256.Size]byte(body[len(body)-sha256.Size:]) == s.sealed {
-		return nil // it says the same already
+		return nil // its contents are already on disk
 	}
 	name := filepath.Base(s.o.Record)
-	// What is only read lasts without us: a record of it that is lost, or torn, which
-	// its checksum tells, costs a check.
+	// Data that is only read persists without us. Losing or truncating its record, which
+	// the checksum detects, costs only a check.
 	sync := !s.o.ReadOnly
-	if sync { // the parts file may be new there, and the record relies on it
+	if sync { // the parts file may be new in that directory, and the record relies on it
 		if err := s.state.SyncDir("."); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (s *Storage) writeRecord(closing bool) (err error) {
 	return firstOf(firstOf(s.dropNote(noted), s.dropParts(r)), s.trimJournal(journaled))
 }
 
-// snapshot is the record of this moment.
+// snapshot returns the record of the current state.
 func (s *Storage) snapshot(closing bool) *record {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -85,10 +85,10 @@ func (s *Storage) snapshot(closing bool) *record {
 		st := &s.files[i]
 		first, end := s.info.PiecesOf(i)
 		if st.place == absent || st.candidate || st.place == inFinal && st.left == end-first && end > first {
-			continue // of no proven use, so that it is not ours to change later
+			continue // not proven to be ours, so it must not be changed later
 		}
 		f := fileRecord{place: st.place, size: s.info.Files[i].Length}
-		// As we left it, not as it is: what others changed since is noticed then.
+		// As we left it, not as it is, so that later changes by others are noticed.
 		if st.place == inFinal || !s.coarse {
 			f.mtime = st.version.mtime
 		} else if closing {
@@ -102,7 +102,7 @@ func (s *Storage) snapshot(closing bool) *record {
 	return r
 }
 
-// dropParts removes the parts file once a record that does without is written.
+// dropParts removes the parts file once a record that does not need it has been written.
 func (s *Storage) dropParts(r *record) error {
 	s.places.Lock()
 	defer s.places.Unlock()

@@ -10,16 +10,16 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// layout knows where the bytes of a torrent belong: names of files, and where a
-// torrent offset lies.
+// layout maps the bytes of a torrent to files: their names, and the position of each
+// torrent offset.
 type layout struct {
 	info      *metainfo.Info
 	suffix    string
-	root      string         // the torrent's folder; see names.go
-	names     map[int]string // of files that have another than their path
-	nameLimit int            // bytes of a name
-	// shared are the pieces in which several files meet, ascending: only of
-	// these can a part be unwanted.
+	root      string         // name of the torrent's folder; see names.go
+	names     map[int]string // files whose name differs from their path
+	nameLimit int            // maximal length of a name in bytes
+	// shared lists the pieces that several files share, in ascending order: only these
+	// can be partly unwanted.
 	shared []int32
 }
 
@@ -28,8 +28,8 @@ func newLayout(info *metainfo.Info) layout {
 	last := int32(-1)
 	for i := range info.Files {
 		f := &info.Files[i]
-		// A torrent whose author has spent hours on names that end in the first
-		// digits of its own infohash: nobody can do so with all of them.
+		// An author may have spent hours to create a name that ends in the first digits
+		// of the torrent's own infohash, but nobody can do that for all digits.
 		if len(l.suffix) < 40 && slices.ContainsFunc(f.Path, func(c string) bool {
 			return len(c) >= len(l.suffix) && strings.EqualFold(c[len(c)-len(l.suffix):], l.suffix)
 		}) {
@@ -47,7 +47,7 @@ func newLayout(info *metainfo.Info) layout {
 	return l
 }
 
-// final is the name of a file when it is complete.
+// final returns the name of a complete file.
 func (l *layout) final(i int) string {
 	if name, ok := l.names[i]; ok {
 		return name
@@ -55,7 +55,7 @@ func (l *layout) final(i int) string {
 	return l.join(l.info.Files[i].Path)
 }
 
-// literal is the name as the torrent spells it, or "".
+// literal returns the name as spelled in the torrent, or "".
 func (l *layout) literal(i int) string {
 	if p := l.info.Files[i].Literal(); p != nil {
 		if name := l.join(p); usable(name) {
@@ -72,7 +72,7 @@ func (l *layout) join(path []string) string {
 	return filepath.Join(l.root, filepath.Join(path...))
 }
 
-// nameOf is the name of what has this path in the torrent.
+// nameOf returns the name of the file with this path in the torrent.
 func (l *layout) nameOf(path []string) string {
 	for i := range l.names {
 		if slices.Equal(l.info.Files[i].Path, path) {
@@ -82,7 +82,7 @@ func (l *layout) nameOf(path []string) string {
 	return l.join(path)
 }
 
-// part is the name of a file until it is complete.
+// part returns the name of an incomplete file.
 func (l *layout) part(i int) string {
 	dir, base := filepath.Split(l.final(i))
 	if len(base)+len(l.suffix) > l.nameLimit {
@@ -96,7 +96,7 @@ func (l *layout) part(i int) string {
 	return dir + base + l.suffix
 }
 
-// filesOf yields the stored files that have bytes in piece p.
+// filesOf yields the stored files that overlap piece p.
 func (l *layout) filesOf(p int) func(yield func(int) bool) {
 	return func(yield func(int) bool) {
 		for sp := range l.info.PieceSpans(p) {
@@ -107,9 +107,9 @@ func (l *layout) filesOf(p int) func(yield func(int) bool) {
 	}
 }
 
-// slot is where the bytes of a shared piece are in the parts file, and whether
-// the piece is shared. The place depends on nothing but the torrent, so that
-// the parts file needs no table and survives any change of the selection.
+// slot returns the position of a shared piece in the parts file, and whether the piece is
+// shared. The position depends only on the torrent, so that the parts file needs no table
+// and survives any change of the selection.
 func (l *layout) slot(p int) (off int64, ok bool) {
 	i, ok := slices.BinarySearch(l.shared, int32(p))
 	return int64(i) * l.info.PieceLength, ok

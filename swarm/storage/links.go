@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// takeBack gives a file in its final place the name for incomplete files. A file that
-// has a second name elsewhere is copied, so that the other name keeps what it has.
-// places is held for writing.
+// takeBack renames a file from its final name to the name for incomplete files. A file
+// with another hard link is copied, so that the other name keeps its contents. The caller
+// holds places for writing.
 func (s *Storage) takeBack(i int, d Disk, from, to string, perm os.FileMode) error {
 	f, err := d.Open(from, os.O_RDONLY, 0)
 	if err != nil {
@@ -39,8 +39,8 @@ func (s *Storage) takeBack(i int, d Disk, from, to string, perm os.FileMode) err
 	return nil
 }
 
-// copyFresh makes to a new file with the content of from, without its holes. What was
-// synced of it is only written then. places is held for writing.
+// copyFresh creates to as a new file with the content of from, without its holes. Data
+// that was synced before is then only written. The caller holds places for writing.
 func (s *Storage) copyFresh(i int, d Disk, from, to string, perm os.FileMode) (err error) {
 	src, err := d.Open(from, os.O_RDONLY, 0)
 	if err != nil {
@@ -121,8 +121,8 @@ func copySparse(dst, src File, size int64) error {
 	return nil
 }
 
-// linkOnTheWay returns the error that a symbolic link on the way to a name is in the way,
-// or nil if there is none that leads out of the download folder or takes the file's name.
+// linkOnTheWay returns an error if a symbolic link on the path of a name leads out of the
+// download folder or takes the file's name, and nil otherwise.
 func (s *Storage) linkOnTheWay(name string) error {
 	way := ""
 	for _, c := range strings.Split(filepath.ToSlash(name), "/") {

@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// A linkedDisk is a directory that is only read. Symbolic links in it are followed
-// wherever they lead: people move data to another disk and leave a link in its place, and
-// git-annex keeps all content behind links. What is shared has the right hash, so that a
-// link gives nothing away that the torrent does not name.
+// linkedDisk is a directory that is only read. Symbolic links in it are followed wherever
+// they lead: people move data to another disk and leave a link, and git-annex keeps all
+// content behind links. Only data with the right hash is shared, so a link cannot
+// disclose anything that is not in the torrent.
 type linkedDisk struct{ rootDisk }
 
 func openLinkedDisk(dir string, handles *Handles) (Disk, error) {
@@ -40,5 +40,5 @@ func (d linkedDisk) Stat(name string) (fs.FileInfo, error) {
 	return os.Stat(filepath.Join(d.dir, name))
 }
 
-// SyncDir does nothing: no name was made.
+// SyncDir does nothing, because no name is ever created.
 func (d linkedDisk) SyncDir(string) error { return nil }

@@ -16,23 +16,23 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Names of files are those of metainfo.File.Path, with two exceptions that are decided
-// when a torrent is opened for the first time, and recorded beside the resume record:
-// data that is there under the name that the torrent spells is used where it is; and
-// what the file system refuses or does not tell from another gets a name that it can
-// hold (metainfo.Info.Substitutes).
+// Names of files are those of metainfo.File.Path, with two exceptions. They are chosen
+// when a torrent is opened for the first time, and recorded next to the resume record.
+// First, existing data under the name as spelled in the torrent is used in place. Second,
+// names that the file system rejects or does not distinguish are replaced by valid ones
+// (metainfo.Info.Substitutes).
 
-// chosenNames are the exceptions.
+// chosenNames holds the exceptions.
 //
-// The form of their record, all numbers big-endian:
+// The format of their record, with all numbers big-endian:
 //
 //	"sbnames" version(1) infohash(20) dirLength(2) dir
 //	limit(2) rootLength(2) root
 //	for each file with a name of its own: file(4) length(2) name, with slashes
 //	SHA-256 of all that
 type chosenNames struct {
-	root  string         // in place of Info.Name; "" is Info.Name
-	limit int            // bytes that a name may have; 0 is metainfo.MaxName
+	root  string         // replaces Info.Name; "" means Info.Name
+	limit int            // maximal length of a name in bytes; 0 means metainfo.MaxName
 	files map[int]string // relative to the download folder, by index in Info.Files
 }
 
@@ -43,7 +43,7 @@ const (
 	maxNamesFile = 256 << 20 // a million paths of 256 bytes
 )
 
-// setNames has the layout use these names.
+// setNames makes the layout use these names.
 func (l *layout) setNames(n chosenNames) {
 	l.root, l.names, l.nameLimit = n.root, n.files, n.limit
 	if l.root == "" {
@@ -54,8 +54,8 @@ func (l *layout) setNames(n chosenNames) {
 	}
 }
 
-// chooseNames decides which files have another name than their path. known says that
-// there is a resume record, and so that it was decided before.
+// chooseNames determines which files have a name that differs from their path. known says
+// that there is a resume record, so that the names were chosen before.
 func (s *Storage) chooseNames(known bool) error {
 	names, found, err := s.loadNames()
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Storage) chooseNames(known bool) error {
 	return nil
 }
 
-// findNames looks at the disk.
+// findNames determines the names from the disk.
 func (s *Storage) findNames() (n chosenNames, err error) {
 	n.files = map[int]string{}
 	if s.o.ReadOnly {
@@ -90,8 +90,8 @@ func (s *Storage) findNames() (n chosenNames, err error) {
 			s.renamed++
 		}
 	}
-	// "The original name": where the torrent's own folder is not there, but one of the
-	// name that the torrent spells is.
+	// "The original name": the torrent's own folder does not exist, but one with the name
+	// as spelled in the torrent does.
 	if literal := s.info.LiteralName(); literal != "" && s.info.IsMulti() && usable(literal) && !s.exists(s.info.Name) && s.exists(literal) {
 		n.root = literal
 	}
@@ -120,7 +120,7 @@ func (s *Storage) findNames() (n chosenNames, err error) {
 	return n, nil
 }
 
-// substitute has files named as a file system with these rules can hold them.
+// substitute chooses names that a file system with these rules can hold.
 func (s *Storage) substitute(n *chosenNames, rules metainfo.NameRules) {
 	root, paths := s.info.Substitutes(rules)
 	if s.info.IsMulti() {
@@ -132,22 +132,22 @@ func (s *Storage) substitute(n *chosenNames, rules metainfo.NameRules) {
 	}
 }
 
-// foldingRules and otherRules are those under which files may have been stored that are
-// shared or checked, the most common first.
+// foldingRules and otherRules are the rules under which shared or checked files may have
+// been stored, most common first.
 var (
 	foldingRules = []metainfo.NameRules{{DOS: true, Fold: true}, {Fold: true}, {DOS: true, ASCII: true, Fold: true}}
 	otherRules   = []metainfo.NameRules{{}, {DOS: true}, {DOS: true, ASCII: true}}
 )
 
-// findStored finds, without making anything, under which rules the files of the torrent
-// were stored: those by which most of them are there.
+// findStored determines, without creating anything, under which rules the files of the
+// torrent were stored: those by which most of them exist.
 func (s *Storage) findStored(n *chosenNames) {
 	root, paths := s.info.Substitutes(metainfo.NameRules{DOS: true, ASCII: true, Fold: true})
 	if root == "" && len(paths) == 0 {
 		return
 	}
 	rules := slices.Concat(otherRules, foldingRules)
-	if s.ignoresCase() { // and two names may lead to one file
+	if s.ignoresCase() { // and two names may denote the same file
 		rules = slices.Concat(foldingRules, otherRules)
 	}
 	best := 0
@@ -160,7 +160,7 @@ func (s *Storage) findStored(n *chosenNames) {
 	}
 }
 
-// countFiles returns how many files of the right size there are under these names.
+// countFiles returns how many files of the right size exist under these names.
 func (s *Storage) countFiles(n chosenNames) (found int) {
 	s.setNames(n)
 	for i := range s.info.Files {
@@ -173,7 +173,8 @@ func (s *Storage) countFiles(n chosenNames) (found int) {
 	return found
 }
 
-// ignoresCase reports whether the torrent's folder is found by a name in other case.
+// ignoresCase reports whether the torrent's folder is found by a name in a different
+// case.
 func (s *Storage) ignoresCase() bool {
 	root, _ := s.info.Substitutes(metainfo.NameRules{DOS: true})
 	for _, name := range []string{s.info.Name, root} {
@@ -196,13 +197,13 @@ func (s *Storage) exists(name string) bool {
 	return err == nil
 }
 
-// usable reports whether a path that a torrent spells can be opened by that name here.
+// usable reports whether a path as spelled in a torrent is a valid file name here.
 func usable(name string) bool {
 	return filepath.IsLocal(name) && !strings.Contains(name, "\x00") && (runtime.GOOS != "windows" || !strings.ContainsAny(name, `:<>"|?*`))
 }
 
-// probeRules finds out what the file system does to the names that this torrent has.
-// Nothing is tried that the torrent does not need.
+// probeRules determines what the file system does to the names in this torrent. It tries
+// nothing that the torrent does not need.
 func (s *Storage) probeRules() (r metainfo.NameRules) {
 	root, paths := s.info.Substitutes(metainfo.NameRules{DOS: true, Fold: true})
 	odd := root != "" || len(paths) > 0
@@ -215,7 +216,7 @@ func (s *Storage) probeRules() (r metainfo.NameRules) {
 	}
 	plain := "." + s.info.Hash.String()[:16] + ".probe"
 	if !s.canMake(plain, "") {
-		return r // nothing can be made; the first file tells why
+		return r // nothing can be created; creating the first file will report why
 	}
 	if odd {
 		r.DOS = !s.canMake(plain+`:?`, "") || s.canMake(plain+"z.", plain+"z")
@@ -230,12 +231,12 @@ func (s *Storage) probeRules() (r metainfo.NameRules) {
 	return r
 }
 
-// shortName is what file systems can hold that encrypt names into others of at most
+// shortName is the longest name on file systems that encrypt names into ones of at most
 // 255 bytes, such as eCryptfs.
 const shortName = 143
 
-// unusual returns a few parts of names beyond ASCII, and how long the longest name is
-// that is made on the disk, if that is more than some file systems hold; else 0.
+// unusual returns a few parts of names beyond ASCII, and the length of the longest name
+// on the disk if some file systems cannot hold it, otherwise 0.
 func (s *Storage) unusual() (foreign []string, longest int) {
 	see := func(c string) {
 		if n := min(len(c)+len(s.suffix), metainfo.MaxName); n > max(longest, shortName) {
@@ -246,7 +247,7 @@ func (s *Storage) unusual() (foreign []string, longest int) {
 				if isForeign(r) {
 					return r
 				}
-				return -1 // it is tried elsewhere
+				return -1 // tested separately
 			}, c)
 			foreign = append(foreign, strings.ToValidUTF8(only[:min(len(only), 150)], ""))
 		}
@@ -270,10 +271,10 @@ func (s *Storage) unusual() (foreign []string, longest int) {
 
 func isForeign(r rune) bool { return r >= 0x80 }
 
-// maxForeign names beyond ASCII are tried.
+// maxForeign is how many names beyond ASCII are tested.
 const maxForeign = 4
 
-// canMake makes an empty file and removes it. It reports whether that worked and, if
+// canMake creates an empty file and removes it. It reports whether that worked and, if
 // alias is set, whether the file is found under that name too.
 func (s *Storage) canMake(name, alias string) (ok bool) {
 	f, err := s.disk.Open(name, os.O_RDWR|os.O_CREATE, 0o666)
@@ -282,13 +283,13 @@ func (s *Storage) canMake(name, alias string) (ok bool) {
 	}
 	ok = alias == "" || s.exists(alias)
 	_ = f.Close()
-	_ = s.disk.Remove(name) // an empty file left behind does no harm
+	_ = s.disk.Remove(name) // an empty file that is left behind does no harm
 	return ok
 }
 
-// Renamed returns how many names were substituted when the torrent was opened, since the
-// file system refuses them or does not tell them from others, and one of them as it is in
-// the torrent and on the disk.
+// Renamed returns how many names were substituted when the torrent was opened because the
+// file system rejects or does not distinguish them, and one of them as it is in the
+// torrent and on the disk.
 func (s *Storage) Renamed() (n int, path, name string) {
 	if s.renamed > 0 && s.root != s.info.Name {
 		return s.renamed, s.info.Name, s.root
@@ -321,8 +322,8 @@ func (s *Storage) appendNames(dst []byte, n chosenNames) []byte {
 	return append(dst, seal(dst[start:])...)
 }
 
-// loadNames reads the record of names. What is damaged or of another folder is as good as
-// none: the names are found again.
+// loadNames reads the record of names. If it is damaged or belongs to another folder, the
+// names are determined again.
 func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
 	if s.o.Record == "" {
 		return n, false, nil
@@ -350,8 +351,8 @@ func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
 	return n, found, nil
 }
 
-// parseNames reads a record of names; ok is false if it is none, or of another torrent
-// or folder.
+// parseNames parses a record of names. ok is false if it is invalid, or belongs to
+// another torrent or folder.
 func (s *Storage) parseNames(b []byte) (n chosenNames, ok bool) {
 	if len(b) < sha256.Size {
 		return n, false

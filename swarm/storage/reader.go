@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// A Reader reads the files of one folder by their names, relative to it, through an
-// LRU of open files. No name, and no symbolic link, leads out of the folder.
-// Its methods may be called concurrently; their errors are those of package os.
+// Reader reads the files of one folder by their relative names, through an LRU of open
+// files. No name or symbolic link leads out of the folder. Its methods may be called
+// concurrently and return errors of package os.
 type Reader struct{ disk rootDisk }
 
 // NewReader opens a folder.
@@ -25,13 +25,13 @@ func NewReader(dir string, handles *Handles) (*Reader, error) {
 // Stat follows symbolic links.
 func (r *Reader) Stat(name string) (fs.FileInfo, error) { return r.disk.Stat(name) }
 
-// ReadAt is io.ReaderAt of a file.
+// ReadAt reads from a file like io.ReaderAt.
 func (r *Reader) ReadAt(name string, b []byte, off int64) (n int, err error) {
 	err = r.withFile(name, func(f File) (err error) { n, err = f.ReadAt(b, off); return err })
 	return n, err
 }
 
-// WillRead hints that n bytes from off of a file are read soon.
+// WillRead hints that n bytes from off of a file will be read soon.
 func (r *Reader) WillRead(name string, off, n int64) error {
 	return r.withFile(name, func(f File) error { f.WillRead(off, n); return nil })
 }

@@ -6,12 +6,11 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// Recheck is asked after a failure. It looks whether what failed is mended and
-// whether the files are still as they were left; all pieces of files that changed are
-// hashed again, and what is lost falls out of the set that it returns. Nothing must be
-// written meanwhile. The error
-// says what still has to be mended: a file that vanished is waited for, since
-// a disk that is not mounted looks the same.
+// Recheck is called after a failure. It checks whether the failed operation works again
+// and whether the files are unchanged. All pieces of changed files are hashed again, and
+// lost ones are not in the set it returns. Nothing may be written meanwhile. The error
+// says what still has to be fixed. A vanished file is waited for, because an unmounted
+// disk looks the same.
 func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
@@ -33,12 +32,12 @@ func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	return s.Have(), nil
 }
 
-// A redo is what failed and has to work before Recheck says that storage works. Else a
-// cause that a look at the files does not show, such as a name that the file system
-// refuses, would count as gone and come back at once.
+// redo is what failed and must succeed before Recheck reports that storage works.
+// Otherwise a cause that is not visible in the files, such as a name that the file system
+// rejects, would seem to be gone and recur at once.
 type redo struct {
-	make   int // a file that could not be made, plus 1
-	write  int // a file that could not be written, plus 1, and where
+	make   int // a file that could not be created, plus 1
+	write  int // a file that could not be written, plus 1; at is the offset
 	at     int64
 	flush  bool
 	finish bool
@@ -60,7 +59,7 @@ func (s *Storage) make(i int) error {
 	return err
 }
 
-// redoWrite notes how a write ended. A full disk is probed in another way.
+// redoWrite records the result of a write. A full disk is probed in another way.
 func (s *Storage) redoWrite(i int, at int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +71,7 @@ func (s *Storage) redoWrite(i int, at int64, err error) {
 	}
 }
 
-// doAgain does what failed.
+// doAgain repeats what failed.
 func (s *Storage) doAgain() error {
 	s.mu.Lock()
 	r := s.redo
@@ -98,7 +97,7 @@ func (s *Storage) doAgain() error {
 	return nil
 }
 
-// writeByte writes one byte of a file as it is.
+// writeByte rewrites one byte of a file unchanged.
 func (s *Storage) writeByte(i int, at int64) error {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -112,7 +111,7 @@ func (s *Storage) writeByte(i int, at int64) error {
 	b := make([]byte, 1)
 	_, err = f.ReadAt(b, at)
 	s.handles.put(h)
-	if err != nil { // reading tells
+	if err != nil { // reading will tell
 		return nil
 	}
 	if err := s.writeFile(i, b, at); err != errLinked {
@@ -121,7 +120,7 @@ func (s *Storage) writeByte(i int, at int64) error {
 	return nil
 }
 
-// reopen looks at every file anew.
+// reopen examines every file again.
 func (s *Storage) reopen() error {
 	s.places.Lock()
 	defer s.places.Unlock()
@@ -152,14 +151,14 @@ func (s *Storage) reopen() error {
 	return nil
 }
 
-// relook compares a file with how we left it and takes it as it is: what changed is
-// doubtful. places is held.
+// relook compares a file with how we left it and accepts it as it is: pieces of a changed
+// file become doubtful. The caller holds places.
 func (s *Storage) relook(i int) error {
 	st := &s.files[i]
 	d, name := s.where(i)
 	fi, err := d.Stat(name)
 	if err != nil && kindOf(err) == Vanished && i == s.parts() {
-		s.distrust(i) // it is our own: what it had is fetched again
+		s.distrust(i) // it is our own file: what it had is downloaded again
 		s.mu.Lock()
 		st.place, st.id, st.version = absent, nil, version{}
 		s.mu.Unlock()
@@ -177,7 +176,7 @@ func (s *Storage) relook(i int) error {
 		s.noteDir(i)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
-		return s.mend(i, nil) // proves the right to write, too
+		return s.mend(i, nil) // also proves write permission
 	}
 	h, _, err := s.acquire(i)
 	if err == nil {
@@ -186,8 +185,8 @@ func (s *Storage) relook(i int) error {
 	return err
 }
 
-// probe finds out whether there is room again, for what is missing or at least
-// enough to be worth going on. While there is not, the reason stays the same.
+// probe determines whether there is space again: for what is missing, or at least enough
+// to make progress. While there is not, the reason stays the same.
 func (s *Storage) probe(full *Error) error {
 	need := int64(256 << 10)
 	s.mu.Lock()
@@ -207,8 +206,8 @@ func (s *Storage) probe(full *Error) error {
 	return wrap("write", s.dir, err)
 }
 
-// rewrite writes again what a failed sync may have lost, while memory still has
-// it: only what is written anew is synced anew.
+// rewrite writes again what a failed sync may have lost, while it is still in memory:
+// only data that is written again is synced again.
 func (s *Storage) rewrite() error {
 	s.mu.Lock()
 	suspect := s.suspect.Clone()

@@ -10,18 +10,18 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// place is where the bytes of a file are.
+// place is the location of a file's bytes.
 type place uint8
 
 const (
-	absent  place = iota // nowhere, or its shares of shared pieces in the parts file
+	absent  place = iota // nowhere, or its part of shared pieces in the parts file
 	inPart               // under the name for incomplete files
 	inFinal              // under its final name
 )
 
-// record is the resume record: what is known of the files.
+// record is the resume record: the state of the files.
 //
-// Its form, all numbers big-endian:
+// The format, with all numbers big-endian:
 //
 //	"sbresume" version(1) infohash(20) pieces(4) files(4) dirLength(2) dir
 //	synced bitfield, written bitfield
@@ -29,9 +29,9 @@ const (
 //	SHA-256 of all that
 type record struct {
 	hash    id.ID
-	dir     string     // absolute: the record is about the files there
+	dir     string     // absolute path of the download folder
 	synced  bitset.Set // pieces that are on the disk
-	written bitset.Set // pieces that a power cut may have taken; not in synced
+	written bitset.Set // pieces that a power cut may destroy; not in synced
 	files   []fileRecord
 }
 
@@ -49,7 +49,7 @@ const (
 	maxRecordDir  = 4 << 10
 )
 
-// recordSize is the length of the record of a torrent.
+// recordSize returns the length of a torrent's record.
 func recordSize(info *metainfo.Info, dir string) int {
 	return recordHead + len(dir) + 2*((info.NumPieces()+7)/8) + recordFile*len(info.Files) + sha256.Size
 }
@@ -58,7 +58,7 @@ func recordSize(info *metainfo.Info, dir string) int {
 type RecordError struct{ Reason string }
 
 func (e *RecordError) Error() string {
-	return "the resume record " + e.Reason + "; the files are checked instead"
+	return "the resume record " + e.Reason + "; checking the files instead"
 }
 
 func (r *record) append(dst []byte) []byte {
@@ -79,15 +79,14 @@ func (r *record) append(dst []byte) []byte {
 	return append(dst, seal(dst[start:])...)
 }
 
-// seal is the checksum at the end of a record.
+// seal returns the checksum at the end of a record.
 func seal(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return sum[:]
 }
 
-// parseRecord reads the record of the torrent with this infohash and so many
-// pieces and files. It allocates no more than these call for. The error is a
-// *RecordError.
+// parseRecord parses the record of the torrent with this infohash and these numbers of
+// pieces and files. It allocates only what these require. The error is a *RecordError.
 func parseRecord(b []byte, hash id.ID, pieces, files int) (*record, error) {
 	if len(b) < recordHead+sha256.Size || !bytes.HasPrefix(b, []byte(recordMagic)) {
 		return nil, &RecordError{"is none"}
@@ -98,14 +97,14 @@ func parseRecord(b []byte, hash id.ID, pieces, files int) (*record, error) {
 	}
 	body = body[len(recordMagic):]
 	if body[0] != recordVersion {
-		return nil, &RecordError{"is of another version"}
+		return nil, &RecordError{"has another version"}
 	}
 	r := &record{hash: id.ID(body[1:21])}
 	body = body[21:]
 	dir := int(binary.BigEndian.Uint16(body[8:]))
 	switch {
 	case r.hash != hash, binary.BigEndian.Uint32(body) != uint32(pieces), binary.BigEndian.Uint32(body[4:]) != uint32(files):
-		return nil, &RecordError{"is of another torrent"}
+		return nil, &RecordError{"belongs to another torrent"}
 	case dir > maxRecordDir, len(body) != 10+dir+2*((pieces+7)/8)+recordFile*files:
 		return nil, &RecordError{"has the wrong length"}
 	}

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// writeSize is the most that is written at once: larger writes take large folios
-// from the page cache, which on virtual machines costs several times more.
+// writeSize is the maximal number of bytes written at once: larger writes take large
+// folios from the page cache, which costs several times more on virtual machines.
 const writeSize = 64 << 10
 
-// ReadAt fills b with the bytes at the torrent offset. The error is an *Error.
+// ReadAt reads len(b) bytes from the torrent offset off. The error is an *Error.
 func (s *Storage) ReadAt(b []byte, off int64) error {
 	s.places.RLock()
 	defer s.places.RUnlock()
@@ -38,7 +38,7 @@ func (s *Storage) read(b []byte, off int64) error {
 		i, n := sp.File, sp.Length
 		var err error
 		switch {
-		case s.info.Files[i].Pad: // BEP 47: pad files are all zeros and not stored
+		case s.info.Files[i].Pad: // BEP 47: padding is all zeros and not stored
 			clear(b[:n])
 		case s.files[i].place == absent:
 			err = s.inParts(i, b[:n], off, s.readFile)
@@ -75,9 +75,9 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 	return s.lost("read", i, 0, err)
 }
 
-// glanceEvery is how often we check that the name of a file that is read still leads to
-// it and that nobody wrote to it. While it is open, one that was deleted or replaced
-// could be read for days, and shared as what the folder no longer has.
+// glanceEvery is how often we check that the name of an open file still leads to it and
+// that no other program wrote to it. Otherwise a deleted or replaced file could be read
+// for days, and shared although the folder no longer has it.
 const glanceEvery = 5 * time.Second
 
 func (s *Storage) glance(i int, h *handle) error {
@@ -92,7 +92,7 @@ func (s *Storage) glance(i int, h *handle) error {
 	return err
 }
 
-// inParts does do with the parts file for a stretch of a file that is absent.
+// inParts calls do with the parts file for a range of an absent file.
 func (s *Storage) inParts(i int, b []byte, off int64, do func(i int, b []byte, at int64) error) error {
 	for len(b) > 0 {
 		p := off / s.info.PieceLength
@@ -110,8 +110,8 @@ func (s *Storage) inParts(i int, b []byte, off int64, do func(i int, b []byte, a
 	return nil
 }
 
-// WriteAt writes b at the torrent offset, to the files and, of what is not
-// wanted, to the parts file. The error is an *Error.
+// WriteAt writes b at the torrent offset off: wanted bytes to their files, others to the
+// parts file. The error is an *Error.
 func (s *Storage) WriteAt(b []byte, off int64) error {
 	s.inside(b, off)
 	if s.o.ReadOnly {
@@ -128,7 +128,7 @@ func (s *Storage) WriteAt(b []byte, off int64) error {
 	return nil
 }
 
-// write writes a stretch of one file, making what has to be made first.
+// write writes a range of one file, which it creates if necessary.
 func (s *Storage) write(i int, b []byte, off int64) error {
 	for {
 		s.places.RLock()
@@ -143,7 +143,7 @@ func (s *Storage) write(i int, b []byte, off int64) error {
 	}
 }
 
-// tryWrite returns the file that must be made first, or -1.
+// tryWrite returns the index of the file that must be created first, or -1.
 func (s *Storage) tryWrite(i int, b []byte, off int64) (need int, err error) {
 	st := &s.files[i]
 	switch {
@@ -164,7 +164,7 @@ func (s *Storage) tryWrite(i int, b []byte, off int64) (need int, err error) {
 
 func (s *Storage) isWanted(i int) bool { return s.files[i].wanted }
 
-// allShared reports whether all pieces of a stretch are shared.
+// allShared reports whether all pieces of a range are shared.
 func (s *Storage) allShared(off, n int64) bool {
 	for p := off / s.info.PieceLength; p*s.info.PieceLength < off+n; p++ {
 		if _, ok := s.slot(int(p)); !ok {
@@ -186,7 +186,8 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 	if err := s.beforeWrite(i, f); err != nil {
 		return err
 	}
-	// After the write: a flush in between must not believe it has synced it.
+	// Mark it after the write: a concurrent flush must not believe that it has synced
+	// this write.
 	defer s.soil(i)
 	for len(b) > 0 && err == nil {
 		n := min(len(b), writeSize)
@@ -202,7 +203,7 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 	return after
 }
 
-// soil notes that a file has writes that are not synced.
+// soil records that a file has writes that are not synced.
 func (s *Storage) soil(i int) {
 	if !s.files[i].dirty.Swap(true) {
 		s.mu.Lock()
@@ -211,17 +212,17 @@ func (s *Storage) soil(i int) {
 	}
 }
 
-// makeWritable gives a file its place under the name for incomplete files.
-// places is held for writing.
+// makeWritable moves a file to the name for incomplete files, or creates it. The caller
+// holds places for writing.
 func (s *Storage) makeWritable(i int) error {
 	st := &s.files[i]
 	if st.place == inFinal && st.candidate {
-		// Nobody has proven that it is ours: leave it alone.
+		// It is not proven to be ours: leave it alone.
 		s.leave(i)
 	}
 	if st.place == inPart {
 		if i < s.parts() {
-			return s.mend(i, nil) // it has a second name, or another was quicker
+			return s.mend(i, nil) // it has another hard link, or another goroutine was faster
 		}
 		return nil
 	}
@@ -231,7 +232,7 @@ func (s *Storage) makeWritable(i int) error {
 		if _, err := s.identify(i); err != nil {
 			return err
 		}
-	case absent: // what a failed attempt left counts for nothing
+	case absent: // what a failed attempt left is ignored
 		s.mu.Lock()
 		st.id, st.version = nil, version{}
 		s.mu.Unlock()
@@ -255,7 +256,7 @@ func (s *Storage) makeWritable(i int) error {
 			}
 			was = inPart
 			s.mu.Lock()
-			if st.left == 0 { // nothing that is to come will bring it back
+			if st.left == 0 { // no later piece will restore it
 				s.whole = append(s.whole, i)
 			}
 			s.mu.Unlock()
@@ -283,18 +284,19 @@ func (s *Storage) makeWritable(i int) error {
 	return err
 }
 
-// create makes the file if need be, at the given size if that is not negative,
-// and lets it adopt what adopt says, if that is not nil.
+// create creates the file if necessary, with the given size unless that is negative. If
+// adopt is not nil, it copies the pieces for which adopt returns true from the parts
+// file.
 func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int64, adopt func(p int) bool) (err error) {
 	defer func() {
 		if err != nil {
 			err = wrap("make", s.path(i), err)
 		}
 	}()
-	// Mostly nothing is there.
+	// Usually it does not exist.
 	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	if errors.Is(err, fs.ErrExist) {
-		if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() { // of a pipe, opening would wait
+		if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() { // opening a pipe would block
 			return ErrExists
 		}
 		f, err = d.Open(name, os.O_RDWR|os.O_CREATE, perm)
@@ -349,20 +351,19 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 		return err
 	}
 	s.note(i, fi)
-	keep = true // what is made is written to next
+	keep = true // it is written to next
 	s.handles.add(handleKey{owner: s, file: i}, f)
 	return nil
 }
 
-// adopt copies to the file of a wanted file what the parts file kept of it in
-// these pieces.
+// adopt copies what the parts file has of these pieces to the file of a wanted file.
 func (s *Storage) adopt(i int, to File, piece func(p int) bool) error {
 	if i == s.parts() || s.files[s.parts()].place == absent || s.info.Files[i].Length == 0 {
 		return nil
 	}
 	f := &s.info.Files[i]
 	first, end := s.info.PiecesOf(i)
-	// Only its first and its last piece can be shared.
+	// Only its first and last piece can be shared.
 	for k, p := range []int{first, end - 1} {
 		slot, ok := s.slot(p)
 		if !ok || k == 1 && p == first || !piece(p) {
@@ -391,7 +392,7 @@ func (s *Storage) copyParts(to File, from, at, n int64) error {
 			return err
 		}
 		if got == 0 {
-			return nil // nothing was kept so far
+			return nil // nothing has been kept yet
 		}
 		b = b[:got]
 		if _, err := to.WriteAt(b, at); err != nil {
@@ -402,8 +403,8 @@ func (s *Storage) copyParts(to File, from, at, n int64) error {
 	return nil
 }
 
-// leaveParts notes that what a file has in shared pieces is in a new place,
-// where it is not synced yet.
+// leaveParts records that the file's part of shared pieces is in a new place, where it is
+// not synced yet.
 func (s *Storage) leaveParts(i int) {
 	if s.files[s.parts()].place == absent {
 		return
@@ -423,8 +424,8 @@ func (s *Storage) leaveParts(i int) {
 	s.soil(i)
 }
 
-// noteDir notes that the name of a file is new in its directory, which may be
-// new itself.
+// noteDir records that the name of a file is new in its directory, which may be new
+// itself.
 func (s *Storage) noteDir(i int) {
 	_, name := s.where(i)
 	s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// setSparse lets holes of the file take no space: NTFS must be asked to.
+// setSparse makes holes in the file use no space, which NTFS does only on request.
 func setSparse(f *os.File) {
 	var n uint32
-	_ = windows.DeviceIoControl(windows.Handle(f.Fd()), windows.FSCTL_SET_SPARSE, nil, 0, nil, 0, &n, nil) // FAT cannot
+	_ = windows.DeviceIoControl(windows.Handle(f.Fd()), windows.FSCTL_SET_SPARSE, nil, 0, nil, 0, &n, nil) // fails on FAT
 }

@@ -14,27 +14,27 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Options say what to open and where.
+// Options configures Open.
 type Options struct {
-	Dir       string         // the download folder; made unless ReadOnly; "" is the current one
+	Dir       string         // download folder, created unless ReadOnly; "" means the current folder
 	Info      *metainfo.Info // required
-	Select    []int          // wanted files, by index; nil is all
-	Overwrite bool           // replace files of others that are in the way
-	Symlinks  bool           // make symbolic links, which lead to places in the torrent
-	// ReadOnly shares or checks data that is there, complete or not, and
-	// changes none of it. Symbolic links are followed wherever they lead.
+	Select    []int          // indexes of the wanted files; nil means all
+	Overwrite bool           // replace existing files of others
+	Symlinks  bool           // create symbolic links, which lead to places in the torrent
+	// ReadOnly is for sharing or checking existing data, complete or not, without
+	// changing it. Symbolic links are followed wherever they lead.
 	ReadOnly bool
-	// Verified says that the data was hashed just now: files of the right
-	// size are believed without a check.
+	// Verified says that the data has just been hashed: files of the right size are
+	// trusted without a check.
 	Verified bool
-	Record   string   // path of the resume record; "" is none
+	Record   string   // path of the resume record; "" means none
 	Handles  *Handles // required
-	// Steps, if not nil, counts what is done to save: files that are synced or renamed, and
-	// so on. While it grows, a Flush or Close that takes its time makes progress.
+	// Steps, if not nil, counts the steps of saving: files synced or renamed, and so on.
+	// While it grows, a long Flush or Close is making progress.
 	Steps *atomic.Int64
 
-	// OpenDisk opens the download folder and that of the record; nil is those of
-	// the system.
+	// OpenDisk opens the download folder and that of the record; nil means those of the
+	// system.
 	OpenDisk func(dir string, create bool) (Disk, error)
 }
 
@@ -44,68 +44,68 @@ type Storage struct {
 	o       Options
 	dir     string // absolute
 	disk    Disk
-	state   Disk // where the record and the parts file are
-	renamed int  // names that were substituted by this Open
+	state   Disk // of the record and the parts file
+	renamed int  // number of names substituted by this Open
 	handles *Handles
 
-	// flushing serialises what syncs and writes the record; renaming, taken
-	// after it, what gives files their final names.
+	// flushing serialises syncing and writing the record. renaming serialises giving
+	// files their final names; it is locked after flushing.
 	flushing sync.Mutex
 	renaming sync.Mutex
 
-	// places is held for reading around every read and write of a file, and for
-	// writing while a file changes its place.
+	// places is held for reading during every read and write of a file, and for writing
+	// while a file changes its place.
 	places sync.RWMutex
 	closed bool
 
-	// mu guards the sets and lists; the disk is never waited for under it.
+	// mu guards the sets and lists. It is not held during disk operations.
 	mu      sync.Mutex
-	files   []fileState // one for each of Info.Files, and the parts file
+	files   []fileState // one for each of Info.Files, then the parts file
 	synced  bitset.Set  // verified and on the disk
 	written bitset.Set  // verified and written
-	doubt   bitset.Set  // may be there: to be checked
-	suspect bitset.Set  // of written: a sync failed, so that the next one proves nothing
-	moved   bitset.Set  // bytes left the parts file since the last flush began
+	doubt   bitset.Set  // may exist: to be checked
+	suspect bitset.Set  // subset of written: a sync failed, so that the next one proves nothing
+	moved   bitset.Set  // bytes that left the parts file since the last flush began
 	dirty   []int       // files with writes that are not synced
 	whole   []int       // files that may take their final names
 	dirs    map[string]struct{}
-	changed bool // what the record would say
-	noted   int  // notes of Finish
+	changed bool // the contents of the record have changed
+	noted   int  // number of notes by Finish
 	fault   *Error
 	redo    redo
 	recErr  error
-	sealed  [sha256.Size]byte // the checksum of the record that is on the disk; guarded by flushing
-	syncer  syncer            // of what is dirty, if it is of many files
-	syncing atomic.Bool       // syncer was opened, or proved to be none
+	sealed  [sha256.Size]byte // checksum of the record on disk; guarded by flushing
+	syncer  syncer            // syncs the dirty files if there are many
+	syncing atomic.Bool       // syncer was opened, or is not available
 
-	finishBegan atomic.Int64 // when the last Finish did, in Unix nanoseconds
-	wrote       atomic.Bool  // anything, since Open
+	finishBegan atomic.Int64 // when the last Finish began, in Unix nanoseconds
+	wrote       atomic.Bool  // something was written since Open
 
-	coarse bool        // the times of files that we write do not tell who wrote last
-	fine   atomic.Bool // the system gives every write a time of its own
+	coarse bool        // file times do not show who wrote last
+	fine   atomic.Bool // the system gives every write a distinct time
 
 	journal journal
 }
 
 type fileState struct {
 	place     place // guarded by places
-	candidate bool  // guarded by places: at the final name, and not proven to be ours
+	candidate bool  // guarded by places: it has the final name but is not proven to be ours
 	other     string
 	wanted    bool
 	dirty     atomic.Bool
 	left      int          // pieces that are not verified
-	foreign   bool         // others changed it: its pieces are doubtful until they are hashed
+	foreign   bool         // changed by others: its pieces are doubtful until they are hashed
 	version   version      // as we left it
-	id        fs.FileInfo  // which file it is
-	unsettled bool         // where times are not steady: written to, and not synced since
-	looked    atomic.Int64 // when it was last seen to be as we left it, in Unix nanoseconds
+	id        fs.FileInfo  // identity of the file
+	unsettled bool         // on systems without steady times: written to since the last sync
+	looked    atomic.Int64 // when it was last seen unchanged, in Unix nanoseconds
 
-	// writing is held from the look before a write to the one after it. It comes
+	// writing is held from the check before a write to the one after it. It is locked
 	// after places and before mu.
 	writing sync.Mutex
 }
 
-// Open finds what is there of a torrent. It creates no file but the folder.
+// Open determines which data of a torrent exists. It creates nothing except the folder.
 func Open(o Options) (*Storage, error) {
 	abs, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -150,10 +150,10 @@ func (s *Storage) selectFiles(list []int) {
 	}
 }
 
-// parts is the index of the parts file among files.
+// parts returns the index of the parts file in files.
 func (s *Storage) parts() int { return len(s.files) - 1 }
 
-// where is the disk and the name of a file that is not absent.
+// where returns the disk and the name of a file that is not absent.
 func (s *Storage) where(i int) (Disk, string) {
 	switch st := &s.files[i]; {
 	case i == s.parts():
@@ -169,7 +169,7 @@ func (s *Storage) where(i int) (Disk, string) {
 	return s.disk, s.part(i)
 }
 
-// path is where a person finds the file.
+// path returns the path of the file for people.
 func (s *Storage) path(i int) string {
 	d, name := s.where(i)
 	if i == s.parts() && d == s.state && s.o.Record != "" {
@@ -178,7 +178,7 @@ func (s *Storage) path(i int) string {
 	return filepath.Join(s.dir, name)
 }
 
-// acquire is the open file; the caller holds places and puts it back.
+// acquire returns the open file. The caller holds places and must put it back.
 func (s *Storage) acquire(i int) (*handle, File, error) {
 	h, err := s.handles.get(handleKey{owner: s, file: i}, func() (io.Closer, error) { return s.openFile(i) })
 	if err != nil {
@@ -187,12 +187,12 @@ func (s *Storage) acquire(i int) (*handle, File, error) {
 	return h, h.c.(File), nil
 }
 
-// openFile opens a file where it is. A file in its final place is complete, so
-// that the right to read it is enough.
+// openFile opens a file at its place. A file under its final name is complete, so read
+// permission is enough.
 func (s *Storage) openFile(i int) (File, error) {
 	d, name := s.where(i)
 	st := &s.files[i]
-	// Of a pipe, opening would wait.
+	// Opening a pipe would block.
 	fi, err := d.Stat(name)
 	switch {
 	case err != nil:
@@ -217,7 +217,7 @@ func (s *Storage) openFile(i int) (File, error) {
 	return f, nil
 }
 
-// lost is the error of a file that lacks its bytes from size on. If others changed the
+// lost returns the error for a file without its bytes from size on. If others changed the
 // file, nothing in it is trusted any more.
 func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	e := wrap(op, s.path(i), err)
@@ -232,7 +232,7 @@ func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	return e
 }
 
-// failed remembers what Recheck has to see mended.
+// failed records what Recheck must see fixed.
 func (s *Storage) failed(err error) error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -243,8 +243,7 @@ func (s *Storage) failed(err error) error {
 	return err
 }
 
-// Have is the set of pieces that are verified: at first those which the record
-// proves.
+// Have returns the set of verified pieces; initially those that the record proves.
 func (s *Storage) Have() bitset.Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,24 +256,24 @@ func (s *Storage) have() bitset.Set {
 	return have
 }
 
-// Doubtful is the set of pieces of which data is there that nothing proves.
+// Doubtful returns the set of pieces with existing but unproven data.
 func (s *Storage) Doubtful() bitset.Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.doubt.Clone()
 }
 
-// NeedsCheck reports whether any piece is doubtful: CheckDoubtful settles it.
+// NeedsCheck reports whether any piece is doubtful; CheckDoubtful resolves that.
 func (s *Storage) NeedsCheck() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.doubt.Next(0) >= 0
 }
 
-// RecordError is why there is a resume record that is not used, or nil.
+// RecordError returns why an existing resume record is not used, or nil.
 func (s *Storage) RecordError() error { return s.recErr }
 
-// MarkVerified notes that piece p is written and that its hash agreed. If others
+// MarkVerified records that piece p has been written and its hash was correct. If others
 // changed one of its files meanwhile, the piece is doubtful instead.
 func (s *Storage) MarkVerified(p int) {
 	if s.verified(p) {
@@ -282,8 +281,8 @@ func (s *Storage) MarkVerified(p int) {
 	}
 }
 
-// holdPadding counts pieces of nothing but padding as verified where their hash is
-// that of zeros: no file holds them, so that nothing can happen to them.
+// holdPadding counts pieces of only padding as verified if their hash is that of zeros:
+// no file stores them, so nothing can happen to them.
 func (s *Storage) holdPadding() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,7 +293,8 @@ func (s *Storage) holdPadding() {
 	}
 }
 
-// verified is MarkVerified but for the journal; false means that it was known.
+// verified implements MarkVerified except for the journal. It returns false if the piece
+// was already verified.
 func (s *Storage) verified(p int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -320,7 +320,7 @@ func (s *Storage) verified(p int) bool {
 	return true
 }
 
-// recount derives what follows from the sets; mu and places are held.
+// recount recomputes what follows from the sets. The caller holds mu and places.
 func (s *Storage) recount() {
 	s.whole = s.whole[:0]
 	have := s.have()
@@ -341,8 +341,8 @@ func (s *Storage) recount() {
 	}
 }
 
-// SetSelect changes which files are wanted. Bytes of a newly wanted file that
-// were kept in the parts file move when the file is made.
+// SetSelect changes which files are wanted. Bytes of a newly wanted file in the parts
+// file are moved when the file is created.
 func (s *Storage) SetSelect(files []int) {
 	s.places.Lock()
 	defer s.places.Unlock()
@@ -352,8 +352,8 @@ func (s *Storage) SetSelect(files []int) {
 	s.recount()
 }
 
-// Close flushes, also the times of the files, by which the next Open knows
-// that they are untouched, and closes them.
+// Close flushes, including the times of the files, by which the next Open recognises that
+// they are unchanged, and closes them.
 func (s *Storage) Close() error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()

@@ -12,8 +12,8 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// survey looks for the files of the torrent, with the record's help if there is
-// one, and sorts the pieces into synced and doubt.
+// survey finds the files of the torrent, using the record if there is one, and sorts the
+// pieces into synced and doubt.
 func (s *Storage) survey() error {
 	rec, err := s.loadRecord("")
 	var bad *RecordError
@@ -72,12 +72,12 @@ func (s *Storage) survey() error {
 			s.changed = true
 		}
 		if trust == checked {
-			s.noteDir(i) // nobody may have synced it
+			s.noteDir(i) // it may not have been synced
 		}
 		all = all && trust == proven
 		size := partsSize
 		if known.place != absent {
-			size = 0 // the file that had them is gone
+			size = 0 // the file that had the bytes no longer exists
 		}
 		s.believe(i, trust, size)
 	}
@@ -98,8 +98,8 @@ func (s *Storage) survey() error {
 	return nil
 }
 
-// bare reports whether there is not even the torrent's folder, which spares
-// looking for each of perhaps a million files.
+// bare reports whether not even the torrent's folder exists. That avoids looking for each
+// of perhaps a million files.
 func (s *Storage) bare() (bool, error) {
 	if !s.info.IsMulti() || s.o.ReadOnly {
 		return false, nil
@@ -112,17 +112,17 @@ func (s *Storage) bare() (bool, error) {
 	return err != nil, nil
 }
 
-// trust says how far the pieces of a file that was found can be believed.
+// trust says how far the pieces of a file can be trusted.
 type trust uint8
 
 const (
 	proven  trust = iota // as the record says
-	checked              // to be hashed
-	nothing              // no bytes there
+	checked              // must be hashed
+	nothing              // no data exists
 )
 
-// find finds out where a file is. Of a file that is in the way it returns
-// ErrExists, or leaves it alone when it may be overwritten later.
+// find determines where a file is. If a file of others has its name, find returns
+// ErrExists, or leaves it alone if it may be overwritten later.
 func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
@@ -145,7 +145,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		return fi, nil
 	}
 	if !st.wanted && known.place == absent && !s.o.ReadOnly {
-		return nothing, nil // whatever is there is no business of ours
+		return nothing, nil // whatever exists there does not concern us
 	}
 	final, err := look(s.final(i))
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 	}
 	switch {
 	case final != nil && part != nil && known.place != inFinal && (known.place == inPart || !s.o.ReadOnly):
-		// What is in the way of the final name is compared at the end.
+		// An existing file under the final name is compared at the end.
 	case final != nil:
 		t, err := s.findFinal(i, known, ours, final)
 		if err != nil || st.place == inFinal {
@@ -188,8 +188,8 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		return proven, nil
 	}
 	if !s.o.ReadOnly {
-		// The record does not know a file that is newer: what it tells of, the
-		// parts file has, where that was synced; the rest was written later.
+		// The record does not know a newer file: what the record lists is in the parts
+		// file, if that was synced; the rest was written later.
 		var adopt func(int) bool
 		if recorded.Len() > 0 && known.place == absent {
 			adopt = recorded.Has
@@ -201,7 +201,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 	return s.justHashed(part, size), nil
 }
 
-// mend gives a file that was cut short its size again and what it is to adopt.
+// mend restores the size of a file that was truncated, and adopts the given pieces.
 func (s *Storage) mend(i int, adopt func(p int) bool) error {
 	d, name := s.where(i)
 	return s.create(i, d, name, 0o666, s.info.Files[i].Length, adopt)
@@ -214,9 +214,9 @@ func (s *Storage) justHashed(fi fs.FileInfo, size int64) trust {
 	return checked
 }
 
-// findFinal judges what is under a file's final name. It is ours if it is as the
-// record says, if Finish noted that it was about to rename it or, which a check
-// will tell, if any of its pieces is right.
+// findFinal examines a file under its final name. It is ours if it is as the record says,
+// if Finish noted that it was about to rename it, or if any of its pieces is correct,
+// which a check will show.
 func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) (trust, error) {
 	st := &s.files[i]
 	size := s.info.Files[i].Length
@@ -251,7 +251,7 @@ func (s *Storage) leave(i int) {
 	s.mu.Unlock()
 }
 
-// believe takes the pieces of a file for what trust says.
+// believe applies a trust to the pieces of a file.
 func (s *Storage) believe(i int, t trust, partsSize int64) {
 	if s.info.Files[i].Length == 0 || t == proven {
 		return
@@ -259,7 +259,7 @@ func (s *Storage) believe(i int, t trust, partsSize int64) {
 	for p, end := s.info.PiecesOf(i); p < end; p++ {
 		switch {
 		case t == nothing:
-			// The parts file may have it, if it reaches so far.
+			// The parts file may have it, if it is long enough.
 			if slot, ok := s.slot(p); !ok || slot+s.endIn(i, p) > partsSize {
 				s.synced.Remove(p)
 				s.doubt.Remove(p)
@@ -271,13 +271,13 @@ func (s *Storage) believe(i int, t trust, partsSize int64) {
 	}
 }
 
-// endIn is where the file ends within piece p.
+// endIn returns the end of the file within piece p.
 func (s *Storage) endIn(i, p int) int64 {
 	f := &s.info.Files[i]
 	return min(f.Offset+f.Length-int64(p)*s.info.PieceLength, s.info.PieceSize(p))
 }
 
-// loadRecord is the resume record, or nil if there is none.
+// loadRecord returns the resume record, or nil if there is none.
 func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil

@@ -9,18 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// syncTogether is how many files or directories are synced by one call, where the system has
-// one for a whole file system. Each alone costs the disk a commit of its own: a hundred
+// syncTogether is how many files or directories are synced by one call, where the system
+// has one for a whole file system. Each separate sync costs the disk a commit; a hundred
 // thousand of them take minutes.
-var syncTogether = 128 // less in tests
+var syncTogether = 128 // smaller in tests
 
-// syncAtOnce is how many files are synced at the same time otherwise: file systems put
-// what is synced at once into one commit.
+// syncAtOnce is how many files are otherwise synced concurrently: file systems combine
+// concurrent syncs into one commit.
 const syncAtOnce = 8
 
-// A syncer makes last everything that was written to one file system since the syncer was
-// opened. Errors of that are told to those who had it open, even if another process
-// synced meanwhile.
+// syncer makes everything durable that was written to one file system since the syncer
+// was opened. It reports write errors even if another process synced in between.
 type syncer interface {
 	Sync() error
 	// Covers reports whether a file is on the file system.
@@ -28,12 +27,12 @@ type syncer interface {
 	Close() error
 }
 
-// A groupDisk is a Disk that may have syncers; where the system or the file system cannot
-// be relied on for it, openSyncer returns nil.
+// groupDisk is a Disk that may have syncers. openSyncer returns nil if the system or the
+// file system does not support them reliably.
 type groupDisk interface{ openSyncer() syncer }
 
-// watchSync opens the syncer before the first write that it is to answer for. Only
-// torrents of many files have one.
+// watchSync opens the syncer before the first write that it must cover. Only torrents
+// with many files have one.
 func (s *Storage) watchSync() {
 	if len(s.info.Files) < syncTogether || s.syncing.Load() {
 		return
@@ -49,7 +48,7 @@ func (s *Storage) watchSync() {
 	}
 }
 
-// unwatchSync closes the syncer if nothing is left for it to do. flushing is held.
+// unwatchSync closes the syncer if it has nothing left to do. The caller holds flushing.
 func (s *Storage) unwatchSync() {
 	s.mu.Lock()
 	old := s.syncer
@@ -61,11 +60,12 @@ func (s *Storage) unwatchSync() {
 	}
 	s.mu.Unlock()
 	if old != nil {
-		_ = old.Close() // it was only read from
+		_ = old.Close() // it was only used for reading
 	}
 }
 
-// groupSyncer is the syncer for n files or directories, or nil: they are synced one by one.
+// groupSyncer returns the syncer for n files or directories, or nil if they are to be
+// synced one by one.
 func (s *Storage) groupSyncer(n int) syncer {
 	if n < syncTogether {
 		return nil
@@ -76,7 +76,7 @@ func (s *Storage) groupSyncer(n int) syncer {
 	return s.syncer
 }
 
-// syncFiles syncs the files that have writes. Those that fail stay dirty.
+// syncFiles syncs the files with unsynced writes. Those that fail stay dirty.
 func (s *Storage) syncFiles() error {
 	s.mu.Lock()
 	dirty := s.dirty
@@ -99,7 +99,7 @@ func (s *Storage) syncFiles() error {
 	}))
 }
 
-// syncGroup syncs files by one call. It returns those that have to be synced one by one.
+// syncGroup syncs files by one call. It returns those that must be synced one by one.
 func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
 	var group []int
 	for _, i := range dirty {
@@ -107,7 +107,7 @@ func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
 		there := s.files[i].place != absent
 		var fi fs.FileInfo
 		var err error
-		if there { // to sync a file that was deleted would succeed too
+		if there { // syncing a deleted file would succeed too
 			fi, err = s.identify(i)
 		}
 		s.places.RUnlock()
@@ -178,8 +178,8 @@ func (s *Storage) syncDirs() error {
 	return err
 }
 
-// eachOf does do with everything in the list, several at a time where it is long, and returns
-// the first error.
+// eachOf calls do for every element of list, concurrently if the list is long, and
+// returns the first error.
 func eachOf[T any](list []T, do func(T) error) (first error) {
 	if len(list) < 2*syncAtOnce {
 		for _, e := range list {

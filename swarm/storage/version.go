@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A version tells whether others wrote to a file: it is what the system says of the
-// file after our last write.
+// version shows whether others have written to a file: it is the state of the file after
+// our last write.
 //
-// A write of others is missed only if it falls between the two looks around one of our
-// own writes, some microseconds, and leaves the size as it was.
+// A write by others is missed only if it falls within the microseconds between the checks
+// before and after one of our own writes and does not change the size.
 type version struct {
 	size  int64
 	mtime int64  // Unix nanoseconds
 	given int64  // the time that the system gave our last write; mtime may be one that we set
-	links uint64 // names of the file; 0 if that is not known
+	links uint64 // hard links of the file; 0 if unknown
 }
 
-// fineClock is shorter than any tick of a clock that stamps files. Two writes that the
-// system stamps with less between them prove that it stamps every write apart, as Linux
-// does from 6.13 on.
+// fineClock is shorter than any tick of a clock for file times. If two writes get times
+// that differ by less, the system gives every write a distinct time, as Linux does from
+// 6.13 on.
 const fineClock = int64(500 * time.Microsecond)
 
 func versionOf(f File) (v version, err error) {
@@ -28,15 +28,15 @@ func versionOf(f File) (v version, err error) {
 	return v, err
 }
 
-// differs reports whether a file is no longer as it was left. s.mu is held.
+// differs reports whether a file has changed since we left it. The caller holds s.mu.
 func (s *Storage) differs(i int, now version) bool {
 	st := &s.files[i]
 	timeless := s.coarse && (st.place != inFinal || st.unsettled)
 	return now.size != st.version.size || now.mtime != st.version.mtime && !timeless
 }
 
-// settleTime takes the time that the system gave a complete file when it was synced, where
-// that is the last moment at which it does. places is held.
+// settleTime records the time that the system gave a complete file at its sync, which is
+// the last moment at which it sets one. The caller holds places.
 func (s *Storage) settleTime(i int) {
 	st := &s.files[i]
 	if !s.coarse || st.place != inFinal {
@@ -53,7 +53,7 @@ func (s *Storage) settleTime(i int) {
 	}
 }
 
-// note takes what the system says of a file for how we left it.
+// note records the state of a file as the one in which we left it.
 func (s *Storage) note(i int, fi fs.FileInfo) {
 	s.mu.Lock()
 	st := &s.files[i]
@@ -64,14 +64,14 @@ func (s *Storage) note(i int, fi fs.FileInfo) {
 	st.looked.Store(time.Now().UnixNano())
 }
 
-// endsBefore reports whether a file that we left ended at or before size.
+// endsBefore reports whether a file, as we left it, ended at or before size.
 func (s *Storage) endsBefore(i int, size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.files[i].version.size <= size
 }
 
-// compare checks that an open file is the one that we know and as we left it.
+// compare checks that an open file is ours and unchanged.
 func (s *Storage) compare(op string, i int, f File) error {
 	s.files[i].writing.Lock()
 	defer s.files[i].writing.Unlock()
@@ -82,7 +82,7 @@ func (s *Storage) compare(op string, i int, f File) error {
 	return s.compareInfo(op, i, fi)
 }
 
-// compareInfo is compare with what the system says of a file. st.writing is held.
+// compareInfo is compare for a file's info. The caller holds st.writing.
 func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
 	d, _ := s.where(i)
 	st := &s.files[i]
@@ -105,8 +105,8 @@ func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
 	return nil
 }
 
-// look returns how an open file is now, whether it has lost its last name, and whether
-// it differs from how we left it.
+// look returns the current version of an open file, whether it has lost its last name,
+// and whether it has changed since we left it.
 func (s *Storage) look(i int, f File) (now version, gone, differs bool, err error) {
 	if now, err = versionOf(f); err != nil {
 		return now, false, false, err
@@ -116,8 +116,8 @@ func (s *Storage) look(i int, f File) (now version, gone, differs bool, err erro
 	return now, now.links == 0 && s.files[i].version.links > 0, s.differs(i, now), nil
 }
 
-// afterRead checks that what was just read of a file in its final place, to which we do
-// not write, is what was verified.
+// afterRead checks that what was just read from a file under its final name, to which we
+// do not write, is what was verified.
 func (s *Storage) afterRead(i int, f File) error {
 	now, gone, differs, err := s.look(i, f)
 	switch {
@@ -133,8 +133,8 @@ func (s *Storage) afterRead(i int, f File) error {
 	return nil
 }
 
-// beforeWrite checks that an open file is as we left it, and that a write into it is
-// seen under no other name. st.writing is held.
+// beforeWrite checks that an open file is unchanged and has no other hard link. The
+// caller holds st.writing.
 func (s *Storage) beforeWrite(i int, f File) error {
 	now, gone, differs, err := s.look(i, f)
 	switch {
@@ -152,7 +152,7 @@ func (s *Storage) beforeWrite(i int, f File) error {
 	return nil
 }
 
-// afterWrite notes how we left a file. st.writing is held.
+// afterWrite records the version of a file after our write. The caller holds st.writing.
 func (s *Storage) afterWrite(i int, f File) error {
 	now, err := versionOf(f)
 	if err != nil {
@@ -165,8 +165,8 @@ func (s *Storage) afterWrite(i int, f File) error {
 		s.fine.Store(true)
 	}
 	if !s.fine.Load() && !s.coarse {
-		// The clock may give the next write the same time, whoever makes it. So we
-		// leave one that is past, and so far that the next write proves nothing.
+		// The clock may give the next write the same time, whoever makes it. So we set a
+		// time in the past, far enough that the next write proves nothing.
 		if err := f.SetTime(now.mtime - 2*fineClock); err == nil {
 			given := now.given
 			if now, err = versionOf(f); err != nil {
@@ -186,8 +186,8 @@ func (s *Storage) afterWrite(i int, f File) error {
 	return nil
 }
 
-// distrust notes that others changed a file. Its pieces are doubtful until they are
-// hashed again, also those that are verified meanwhile.
+// distrust records that others changed a file. Its pieces are doubtful until they are
+// hashed again, including those that are verified meanwhile.
 func (s *Storage) distrust(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,7 +200,7 @@ func (s *Storage) distrust(i int) {
 	}
 }
 
-// doubtPiece makes a piece that counted as verified doubtful. s.mu is held.
+// doubtPiece makes a verified piece doubtful. The caller holds s.mu.
 func (s *Storage) doubtPiece(p int) {
 	if !s.synced.Remove(p) && !s.written.Remove(p) {
 		return
@@ -213,8 +213,8 @@ func (s *Storage) doubtPiece(p int) {
 	}
 }
 
-// isDistrusted reports whether others changed a file that holds part of piece p.
-// s.mu is held.
+// isDistrusted reports whether others changed a file that overlaps piece p. The caller
+// holds s.mu.
 func (s *Storage) isDistrusted(p int) bool {
 	if _, shared := s.slot(p); shared && s.files[s.parts()].foreign {
 		return true
@@ -227,7 +227,8 @@ func (s *Storage) isDistrusted(p int) bool {
 	return false
 }
 
-// trust ends the distrust of files whose pieces are all settled. s.mu is held.
+// trust ends the distrust of files whose pieces have all been checked. The caller holds
+// s.mu.
 func (s *Storage) trust() {
 	for i := range s.files {
 		if !s.files[i].foreign {
