@@ -56,7 +56,7 @@ func TestAFileThatChangesWhileItIsSharedIsTold(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(said.String(), `"event":"warning"`) || !strings.Contains(said.String(), path+" is shorter than it was") {
+	if !strings.Contains(said.String(), `"event":"warning"`) || !strings.Contains(said.String(), path+" is shorter than before") {
 		t.Errorf("it said:\n%s", said.String())
 	}
 }

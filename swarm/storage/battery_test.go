@@ -12,9 +12,9 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// The power fails in the middle of any operation, on a disk that keeps of what
-// was not synced whatever it likes. No piece is claimed then that fails its hash,
-// none that a flush made last is lost, and the download goes on to its end.
+// The power fails during any operation, on a disk that keeps any part of the unsynced
+// data. Afterwards no claimed piece fails its hash, no piece made durable by a flush is
+// lost, and the download completes.
 func TestBatteryPowerCuts(t *testing.T) {
 	cuts := 60
 	if os.Getenv("SEEDBED_SOAK") != "" {
@@ -39,7 +39,7 @@ func TestBatteryPowerCuts(t *testing.T) {
 			t.Fatalf("at cut %d", seed)
 		}
 	}
-	t.Logf("battery: %d power cuts over %d layouts: %d pieces claimed by the records, each right; %d doubtful pieces were right and kept, and %d chunks",
+	t.Logf("battery: %d power cuts over %d layouts: %d pieces claimed by the records, all correct; %d doubtful pieces were correct and kept, and %d chunks",
 		cuts, len(layouts), kept, doubtful, chunks)
 }
 
@@ -74,7 +74,7 @@ func (c *powerCut) run() {
 	after := c.dice.IntN(40 * n)
 	c.disk.SetFail(func(string, string) error {
 		if after--; after < 0 {
-			return syscall.EIO // there is no power
+			return syscall.EIO // the power is off
 		}
 		return nil
 	})
@@ -92,20 +92,20 @@ func (c *powerCut) run() {
 	buf := make([]byte, 1<<14)
 	for p := range claimed.All() {
 		if ok, err := c.s.HashPiece(p, buf); !ok {
-			c.t.Errorf("piece %d is claimed and not there: %v", p, err)
+			c.t.Errorf("piece %d is claimed but missing: %v", p, err)
 		}
 	}
 	have, err := c.s.CheckDoubtful(c.t.Context(), nil)
 	must(c.t, err)
 	if c.flushed.AnyNotIn(have) && !c.renamed {
-		c.t.Errorf("of %d pieces that were made last %d are left", c.flushed.Count(), c.flushed.CountAnd(have))
+		c.t.Errorf("of %d durable pieces %d remain", c.flushed.Count(), c.flushed.CountAnd(have))
 	}
 	for _, k := range c.s.Chunks() {
 		off := int64(k.Piece)*c.f.info.PieceLength + int64(k.Begin)
 		got := make([]byte, k.Length)
 		must(c.t, c.s.ReadAt(got, off))
 		if !bytes.Equal(got, c.f.data[off:off+int64(k.Length)]) {
-			c.t.Errorf("a chunk of piece %d is not what was written", k.Piece)
+			c.t.Errorf("a chunk of piece %d differs from what was written", k.Piece)
 		}
 		c.chunks++
 	}
@@ -123,14 +123,14 @@ func (c *powerCut) run() {
 		got := make([]byte, len(want))
 		must(c.t, c.s.ReadAt(got, off))
 		if !bytes.Equal(got, want) {
-			c.t.Errorf("piece %d is wrong in the end", p)
+			c.t.Errorf("piece %d is wrong at the end", p)
 		}
 	}
 	must(c.t, c.s.Close())
 }
 
-// work does what a download does with piece p, and now and then what goes on
-// beside it; false is the end.
+// work does what a download does with piece p, and occasionally what happens
+// concurrently. It returns false at the end.
 func (c *powerCut) work(p int) bool {
 	off, b := c.f.piece(p)
 	const chunk = 64 << 10

@@ -19,8 +19,8 @@ func benchFixture(b *testing.B, pieceLength int64) fixture {
 	return newFixture(b, pieceLength, []string{"x/a", "x/b", "c"}, []int64{benchSize / 2, benchSize / 4, benchSize / 4})
 }
 
-// BenchmarkCheck compares a check of data in the page cache with the bare hash
-// of as many bytes of memory on as many cores.
+// BenchmarkCheck compares a check of data in the page cache with hashing the same amount
+// of memory on as many cores.
 func BenchmarkCheck(b *testing.B) {
 	for name, length := range map[string]int64{"1 MiB pieces": 1 << 20, "16 KiB pieces": 16 << 10} {
 		b.Run(name, func(b *testing.B) { benchmarkCheck(b, length) })
@@ -52,7 +52,7 @@ func benchmarkCheck(b *testing.B, pieceLength int64) {
 	must(b, s.Close())
 }
 
-// bareHash hashes benchSize bytes of memory on all cores, a MiB at a time.
+// bareHash hashes benchSize bytes of memory on all cores, 1 MiB at a time.
 func bareHash(b *testing.B, data []byte, hash func([]byte)) {
 	b.SetBytes(benchSize)
 	for b.Loop() {
@@ -116,8 +116,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkBlock compares the read and the write of one block with the bare
-// system calls.
+// BenchmarkBlock compares reading and writing one block with the plain system calls.
 func BenchmarkBlock(b *testing.B) {
 	f := newFixture(b, 1<<20, []string{"a", "b"}, []int64{8 << 20, 8 << 20})
 	dir := b.TempDir()
@@ -145,9 +144,9 @@ func BenchmarkBlock(b *testing.B) {
 	}
 }
 
-// BenchmarkFinish compares Finish of many small files with a bare rename of each, one
-// after the other. Nothing is removed before the end: on ext4 files are slow to make
-// for minutes after others were removed.
+// BenchmarkFinish compares Finish of many small files with renaming each, one after the
+// other. Nothing is removed before the end, because creating files on ext4 is slow for
+// minutes after others were removed.
 func BenchmarkFinish(b *testing.B) {
 	const n, size = 5_000, 1000
 	names, sizes := make([]string, n), make([]int64, n)

@@ -75,7 +75,7 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 		Read:   s.checkRead, Advise: s.advise, Progress: progress,
 		Known: func(p int) (sum metainfo.Digest, skip, ok bool) {
 			s.places.RLock()
-			there, hole := s.there(p)
+			there, hole := s.isPresent(p)
 			s.places.RUnlock()
 			switch {
 			case !there:
@@ -103,7 +103,7 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 	if err := job.Run(ctx); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
-	if err := s.settle(set, good); err != nil {
+	if err := s.applyCheck(set, good); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
 	return s.Have(), nil
@@ -130,9 +130,9 @@ func zeroSum(n int64) [20]byte {
 	return [20]byte(h.Sum(nil))
 }
 
-// there reports whether every byte of a piece has a place, and if so, whether all of them
+// isPresent reports whether every byte of a piece has a place, and if so, whether all of them
 // are holes in sparse files. The caller holds places.
-func (s *Storage) there(p int) (there, hole bool) {
+func (s *Storage) isPresent(p int) (there, hole bool) {
 	hole = true
 	for sp := range s.info.PieceSpans(p) {
 		i := sp.File
@@ -182,9 +182,9 @@ func (s *Storage) advise(off, n int64) {
 	}
 }
 
-// settle applies the result of checking set: pieces in good are verified, the others are
+// applyCheck applies the result of checking set: pieces in good are verified, the others are
 // not. A file under its final name belongs to the torrent if it has a good piece.
-func (s *Storage) settle(set, good bitset.Set) error {
+func (s *Storage) applyCheck(set, good bitset.Set) error {
 	s.places.Lock()
 	defer s.places.Unlock()
 	err := s.dropChanged(set)
@@ -205,17 +205,17 @@ func (s *Storage) settle(set, good bitset.Set) error {
 	for i := range s.info.Files {
 		st := &s.files[i]
 		if st.candidate {
-			err = firstOf(err, s.judge(i))
+			err = firstOf(err, s.decideOwnership(i))
 		}
 		if st.place == inFinal && !st.candidate && !s.o.ReadOnly && st.id != nil && st.version.size != s.info.Files[i].Length {
 			err = firstOf(err, s.makeWritable(i)) // it is ours, but damaged
 		}
 	}
 	s.mu.Lock()
-	s.trust()
+	s.endDistrust()
 	s.recount()
 	s.mu.Unlock()
-	s.soilAll()
+	s.markAllDirty()
 	return err
 }
 
@@ -242,8 +242,8 @@ func (s *Storage) dropChanged(set bitset.Set) (first error) {
 	return first
 }
 
-// judge decides whether a file under its final name belongs to the torrent.
-func (s *Storage) judge(i int) error {
+// decideOwnership decides whether a file under its final name belongs to the torrent.
+func (s *Storage) decideOwnership(i int) error {
 	st := &s.files[i]
 	own := false // a piece that lies entirely in this file decides it
 	s.mu.Lock()
@@ -270,19 +270,19 @@ func (s *Storage) judge(i int) error {
 		return wrap("write", filepath.Join(s.dir, s.final(i)), ErrExists)
 	}
 	// Finish decides: the existing file will be compared or replaced.
-	s.leave(i)
-	return s.fallBack(i)
+	s.disown(i)
+	return s.usePartsInstead(i)
 }
 
-// fallBack checks whether the parts file has the data that a file of others, which was
+// usePartsInstead checks whether the parts file has the data that a file of others, which was
 // left alone, does not have.
-func (s *Storage) fallBack(i int) error {
+func (s *Storage) usePartsInstead(i int) error {
 	if s.files[s.parts()].place == absent {
 		return nil
 	}
 	first, end := s.info.PiecesOf(i)
 	for _, p := range []int{first, end - 1} {
-		if there, _ := s.there(p); !there {
+		if there, _ := s.isPresent(p); !there {
 			continue
 		}
 		ok, err := s.hashPiece(p, make([]byte, piecehash.ReadSize))
@@ -300,9 +300,9 @@ func (s *Storage) fallBack(i int) error {
 	return nil
 }
 
-// soilAll marks all files with verified pieces as dirty, so that the next flush syncs
+// markAllDirty marks all files with verified pieces as dirty, so that the next flush syncs
 // them.
-func (s *Storage) soilAll() {
+func (s *Storage) markAllDirty() {
 	s.mu.Lock()
 	var list []int
 	for i := range s.files {
@@ -312,6 +312,6 @@ func (s *Storage) soilAll() {
 	}
 	s.mu.Unlock()
 	for _, i := range list {
-		s.soil(i)
+		s.markDirty(i)
 	}
 }

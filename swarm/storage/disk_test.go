@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// An open directory stands for its name only as long as the name leads to it.
-func TestADirectoryThatWasReplacedIsNotUsed(t *testing.T) {
+// A cached directory is used only while its name leads to it.
+func TestReplacedDirectoryIsNotUsed(t *testing.T) {
 	top := t.TempDir()
 	h := handles(t, 10)
 	d, err := openDisk(top, false, h)
@@ -24,16 +24,16 @@ func TestADirectoryThatWasReplacedIsNotUsed(t *testing.T) {
 	}
 	must(t, d.MkdirAll("a/b"))
 	must(t, make("a/b/one"))
-	// Removed: the name is tried again from the top.
+	// Removed: the name is looked up again from the root.
 	must(t, os.RemoveAll(filepath.Join(top, "a")))
 	if err := make("a/b/two"); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	must(t, d.MkdirAll("a/b"))
 	must(t, make("a/b/two"))
-	// Moved away, and another in its place: known at the next check, or after Refresh.
+	// Moved away, and replaced by another: noticed at the next check, or after Refresh.
 	if runtime.GOOS == "windows" {
-		return // open directories cannot be moved there
+		return // open directories cannot be moved on this system
 	}
 	must(t, os.Rename(filepath.Join(top, "a"), filepath.Join(top, "away")))
 	must(t, os.MkdirAll(filepath.Join(top, "a", "b"), 0o755))
@@ -47,7 +47,7 @@ func TestADirectoryThatWasReplacedIsNotUsed(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(top, "a", "b"), 0o755))
 	hd, err := d.(rootDisk).openDir("a/b")
 	must(t, err)
-	hd.seen.Add(-int64(dirCheckEvery)) // as after a second
+	hd.checkedAt.Add(-int64(dirCheckEvery)) // as if a second had passed
 	h.put(hd)
 	must(t, make("a/b/five"))
 	if _, err := os.Lstat(filepath.Join(top, "a", "b", "five")); err != nil {
@@ -55,7 +55,7 @@ func TestADirectoryThatWasReplacedIsNotUsed(t *testing.T) {
 	}
 }
 
-// A symbolic link may lead out of its directory, if it stays in the folder.
+// A symbolic link may lead out of its directory if it stays in the folder.
 func TestLinksWithinTheFolderAreFollowed(t *testing.T) {
 	top := t.TempDir()
 	d, err := openDisk(top, false, handles(t, 10))

@@ -46,7 +46,7 @@ func TestVanishedFileIsWaitedFor(t *testing.T) {
 		t.Fatal("lost", have.Count())
 	}
 	must(t, s.Flush())
-	// A copy in its place counts for what it holds.
+	// A copy in its place counts for the data it has.
 	b, err := os.ReadFile(part)
 	must(t, err)
 	must(t, os.Remove(part))
@@ -67,7 +67,7 @@ func TestVanishedFileIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestVanishedFolderIsNotMadeAnew(t *testing.T) {
+func TestVanishedFolderIsNotRecreated(t *testing.T) {
 	f := small(t)
 	dir := filepath.Join(t.TempDir(), "mnt")
 	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
@@ -76,7 +76,7 @@ func TestVanishedFolderIsNotMadeAnew(t *testing.T) {
 	_, err := s.Recheck(t.Context())
 	kind(t, err, Vanished)
 	if _, err := os.Stat(dir); err == nil {
-		t.Fatal("the folder was made anew")
+		t.Fatal("the folder was recreated")
 	}
 	must(t, os.Rename(dir+".away", dir))
 	have, err := s.Recheck(t.Context())
@@ -87,7 +87,7 @@ func TestVanishedFolderIsNotMadeAnew(t *testing.T) {
 	must(t, s.Close())
 }
 
-func TestTruncatedFileLosesOnlyWhatItLacks(t *testing.T) {
+func TestTruncatedFileLosesOnlyMissingPieces(t *testing.T) {
 	f := small(t)
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
@@ -113,8 +113,8 @@ func TestTruncatedFileLosesOnlyWhatItLacks(t *testing.T) {
 	}
 }
 
-// Whoever writes to a file that is shared is noticed, if not at once.
-func TestAFileThatSomebodyWroteToIsCheckedAgain(t *testing.T) {
+// A write by another program to a shared file is noticed, if not at once.
+func TestFileChangedByOthersIsRechecked(t *testing.T) {
 	f := small(t)
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
@@ -130,21 +130,21 @@ func TestAFileThatSomebodyWroteToIsCheckedAgain(t *testing.T) {
 	must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Second)))
 	for _, k := range s.handles.lru.Keys() { // as if time had passed
 		if h, ok := s.handles.lru.Peek(k); ok {
-			h.seen.Store(0)
+			h.checkedAt.Store(0)
 		}
 	}
 	kind(t, read(), Changed)
 	have, err := s.Recheck(t.Context())
 	must(t, err)
 	if p := int(60000 / f.info.PieceLength); have.Has(p) || have.Count() != 5 {
-		t.Fatal(have.Count(), "pieces are left")
+		t.Fatal(have.Count(), "pieces remain")
 	}
 	must(t, s.Close())
 }
 
 func TestNoPermission(t *testing.T) {
 	if os.Getuid() == 0 || runtime.GOOS == "windows" {
-		t.Skip("nothing is forbidden here")
+		t.Skip("permissions are not enforced here")
 	}
 	f := small(t)
 	dir := t.TempDir()
@@ -158,19 +158,20 @@ func TestNoPermission(t *testing.T) {
 	f.put(t, s, 0)
 }
 
-func TestSymbolicLinksLeadNowhere(t *testing.T) {
+func TestSymbolicLinksAreNotFollowedOutside(t *testing.T) {
 	f := small(t)
 	dir, out := t.TempDir(), t.TempDir()
 	must(t, os.Symlink(out, filepath.Join(dir, "T")))
 	_, err := Open(Options{Dir: dir, Info: f.info, Handles: handles(t, 10)})
 	kind(t, err, Exists)
 	if m := contents(t, out); len(m) != 0 {
-		t.Fatal("written outside", names(m))
+		t.Fatal("written outside the folder", names(m))
 	}
 }
 
-// BEP 47: a link of the torrent is made when that is asked for, and leads inside.
-func TestLinksOfTheTorrentAreMadeOnRequest(t *testing.T) {
+// BEP 47: a symbolic link of the torrent is created on request, and leads to a place
+// inside.
+func TestLinksOfTheTorrentAreCreatedOnRequest(t *testing.T) {
 	raw := "d5:filesld6:lengthi4e4:pathl1:d1:aeed4:attr1:l6:lengthi0e4:pathl1:e4:linke12:symlink pathl1:d1:aeee4:name1:T12:piece lengthi16384e6:pieces20:"
 	sum := sha1.Sum([]byte("data"))
 	info, err := metainfo.ParseInfo(append(append([]byte(raw), sum[:]...), 'e'))
@@ -181,11 +182,11 @@ func TestLinksOfTheTorrentAreMadeOnRequest(t *testing.T) {
 		must(t, s.WriteAt([]byte("data"), 0))
 		s.MarkVerified(0)
 		must(t, s.Finish())
-		must(t, s.Finish()) // it is there
+		must(t, s.Finish()) // it exists already
 		must(t, s.Close())
 		b, err := os.ReadFile(filepath.Join(dir, "T/e/link"))
 		if made := err == nil && string(b) == "data"; made != asked {
-			t.Errorf("asked %v, made %v: %v", asked, made, err)
+			t.Errorf("requested %v, created %v: %v", asked, made, err)
 		}
 		if asked {
 			if to, err := os.Readlink(filepath.Join(dir, "T/e/link")); err != nil || to != "../d/a" {
@@ -193,7 +194,7 @@ func TestLinksOfTheTorrentAreMadeOnRequest(t *testing.T) {
 			}
 		}
 	}
-	// What is in the way stays.
+	// An existing file under the link's name is kept.
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "T/e"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "T/e/link"), []byte("mine"), 0o644))
@@ -207,7 +208,7 @@ type closer struct{ open *int }
 
 func (c closer) Close() error { *c.open--; return nil }
 
-func TestHandlesGiveWayWhenDescriptorsRunShort(t *testing.T) {
+func TestHandlesAreClosedWhenDescriptorsRunOut(t *testing.T) {
 	h := NewHandles(100)
 	open, most := 0, 5
 	get := func(i int) (*handle, error) {
@@ -238,7 +239,7 @@ func TestHandlesGiveWayWhenDescriptorsRunShort(t *testing.T) {
 	}
 	h.Close()
 	if open != 0 {
-		t.Fatal(open, "left open")
+		t.Fatal(open, "files left open")
 	}
 }
 

@@ -21,15 +21,15 @@ func (s *Storage) Finish() error {
 	}
 	s.renaming.Lock()
 	defer s.renaming.Unlock()
-	err := s.nameAll()
+	err := s.finishAll()
 	s.mu.Lock()
 	s.redo.finish = err != nil
 	s.mu.Unlock()
 	return s.failed(err)
 }
 
-// nameAll implements Finish. The caller holds renaming.
-func (s *Storage) nameAll() error {
+// finishAll implements Finish. The caller holds renaming.
+func (s *Storage) finishAll() error {
 	s.finishBegan.Store(time.Now().UnixNano())
 	s.disk.Refresh() // the folder may have been renamed
 	if err := s.noteFinish(); err != nil {
@@ -60,7 +60,7 @@ const finishSuffix = ".finish"
 // worth.
 func (s *Storage) noteFinish() error {
 	s.mu.Lock()
-	whole := slices.Clone(s.whole)
+	whole := slices.Clone(s.finishable)
 	s.noted++
 	s.mu.Unlock()
 	if s.o.Record == "" || len(whole) == 0 {
@@ -110,14 +110,14 @@ func (s *Storage) finish() error {
 		return nil
 	}
 	s.mu.Lock()
-	whole := s.whole
-	s.whole = nil
+	whole := s.finishable
+	s.finishable = nil
 	s.mu.Unlock()
 	var first error
 	for _, i := range whole {
 		if err := s.finishFile(i); err != nil {
 			s.mu.Lock()
-			s.whole = append(s.whole, i)
+			s.finishable = append(s.finishable, i)
 			s.mu.Unlock()
 			first = firstOf(first, err)
 		}
@@ -145,12 +145,12 @@ func (s *Storage) finishFile(i int) error {
 		return err
 	}
 	from, to := s.part(i), s.final(i)
-	if err := s.clearWay(i, to); err != nil {
+	if err := s.checkNotForeign(i, to); err != nil {
 		return err
 	}
 	if runtime.GOOS == "windows" && st.dirty.Load() {
 		// A file under its final name is opened for reading, which is not enough to sync
-		// it there.
+		// it isPresent.
 		h, f, err := s.acquire(i)
 		if err == nil {
 			err = f.Sync()
@@ -166,7 +166,7 @@ func (s *Storage) finishFile(i int) error {
 	}
 	st.place = inFinal
 	s.stepped()
-	s.noteDir(i)
+	s.markDirDirty(i)
 	// Another file may just have taken the name.
 	_, err := s.identify(i)
 	return err
@@ -195,12 +195,12 @@ func (s *Storage) Complete() (bool, error) {
 			continue
 		}
 		s.mu.Lock()
-		settled := st.left == 0 && !st.foreign
+		settled := st.left == 0 && !st.changedByOthers
 		s.mu.Unlock()
 		switch {
 		case !settled, st.place != inFinal && !s.o.ReadOnly:
 			return false, nil
-		case s.o.ReadOnly, st.looked.Load() >= since:
+		case s.o.ReadOnly, st.checkedAt.Load() >= since:
 			continue
 		}
 		if _, err := s.identify(i); err != nil {
@@ -245,8 +245,8 @@ func (s *Storage) makeLink(i int) error {
 	return nil
 }
 
-// clearWay ensures that the rename does not replace a file of others.
-func (s *Storage) clearWay(i int, to string) error {
+// checkNotForeign ensures that the rename does not replace a file of others.
+func (s *Storage) checkNotForeign(i int, to string) error {
 	fi, err := s.disk.Lstat(to)
 	if kindOf(err) == Vanished {
 		return nil

@@ -20,8 +20,8 @@ type tb interface {
 	Fatalf(string, ...any)
 }
 
-// newFixture makes a torrent of random bytes; files are name and length, one
-// alone makes a single-file torrent.
+// newFixture returns a torrent of random bytes; names and lengths describe its files. A
+// single file makes a single-file torrent.
 func newFixture(t tb, pieceLength int64, names []string, lengths []int64) fixture {
 	t.Helper()
 	plan := metainfo.Plan{Name: "T", PieceLength: pieceLength}

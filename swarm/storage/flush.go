@@ -26,7 +26,7 @@ func (s *Storage) flush(closing bool) error {
 
 func (s *Storage) save(closing bool) error {
 	s.disk.Refresh() // the folder may have been renamed
-	if err := s.gather(); err != nil {
+	if err := s.createFromParts(); err != nil {
 		return s.failed(err)
 	}
 	s.mu.Lock()
@@ -64,14 +64,14 @@ func (s *Storage) save(closing bool) error {
 	return s.failed(err)
 }
 
-// gather creates those complete files whose data is still in the parts file, so that they
+// createFromParts creates those complete files whose data is still in the parts file, so that they
 // are synced before the record refers to them and the parts file may be removed.
-func (s *Storage) gather() error {
+func (s *Storage) createFromParts() error {
 	if s.o.ReadOnly {
 		return nil
 	}
 	s.mu.Lock()
-	whole := slices.Clone(s.whole)
+	whole := slices.Clone(s.finishable)
 	s.mu.Unlock()
 	s.places.Lock()
 	defer s.places.Unlock()

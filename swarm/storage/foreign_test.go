@@ -14,8 +14,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// download puts what s lacks as a torrent does: after a failure it asks Recheck, and
-// it ends when Complete says so. change runs before the write of each piece.
+// download writes what s lacks, as a torrent does: it calls Recheck after a failure, and
+// ends when Complete reports so. change runs before each piece is written.
 func download(t *testing.T, f fixture, s *Storage, change func(p int)) (faults []*Error) {
 	t.Helper()
 	for range 10 {
@@ -42,7 +42,7 @@ func download(t *testing.T, f fixture, s *Storage, change func(p int)) (faults [
 			}
 			done, err := s.Complete()
 			if err == nil && !done {
-				t.Fatal("everything was put and no failure reported, yet it is not complete")
+				t.Fatal("everything was written without a failure, but it is not complete")
 			}
 			return err
 		}()
@@ -58,7 +58,7 @@ func download(t *testing.T, f fixture, s *Storage, change func(p int)) (faults [
 			t.Fatal(err)
 		}
 	}
-	t.Fatal("never complete")
+	t.Fatal("did not complete")
 	return nil
 }
 
@@ -72,8 +72,8 @@ func once(at int, f func()) func(int) {
 	}
 }
 
-// A change that others make to an incomplete file, at any moment, costs what it
-// spoilt and never ends in a wrong file.
+// A change by others to an incomplete file, at any moment, costs only the damaged pieces
+// and never results in a wrong file.
 func TestChangesToIncompleteFilesAreNoticed(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	n := f.info.NumPieces()
@@ -86,7 +86,7 @@ func TestChangesToIncompleteFilesAreNoticed(t *testing.T) {
 			must(t, os.WriteFile(path+".x", make([]byte, 70_000), 0o644))
 			must(t, os.Rename(path+".x", path))
 		},
-		"deleted and made anew": func(path string) {
+		"deleted and recreated": func(path string) {
 			must(t, os.Remove(path))
 			must(t, os.WriteFile(path, make([]byte, 160_000), 0o644))
 		},
@@ -117,14 +117,14 @@ func TestChangesToIncompleteFilesAreNoticed(t *testing.T) {
 			}
 			must(t, s.Close())
 			if m := contents(t, dir); m["one"] != string(f.data) || len(m) != 1 {
-				t.Errorf("%s before piece %d: complete with other bytes or names: %v", name, at, names(m))
+				t.Errorf("%s before piece %d: complete with wrong bytes or names: %v", name, at, names(m))
 			}
 		}
 	}
 }
 
-// A piece that is verified after somebody changed its file proves nothing.
-func TestPiecesVerifiedBesideAChangeAreDoubtful(t *testing.T) {
+// A piece verified after its file was changed by others proves nothing.
+func TestPiecesVerifiedAfterAChangeAreDoubtful(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	dir := t.TempDir()
 	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
@@ -136,7 +136,7 @@ func TestPiecesVerifiedBesideAChangeAreDoubtful(t *testing.T) {
 	kind(t, s.WriteAt(b, off), Changed)
 	s.MarkVerified(1)
 	if have := s.Have(); have.Count() != 0 || s.Doubtful().Count() != 2 {
-		t.Fatal(have.Count(), "pieces are believed", s.Doubtful().Count())
+		t.Fatal(have.Count(), "pieces are trusted", s.Doubtful().Count())
 	}
 	have, err := s.Recheck(t.Context())
 	must(t, err)
@@ -150,8 +150,8 @@ func TestPiecesVerifiedBesideAChangeAreDoubtful(t *testing.T) {
 	}
 }
 
-// What changes while it is hashed is hashed again.
-func TestAFileThatChangesDuringItsCheck(t *testing.T) {
+// A file that changes while it is being hashed is hashed again.
+func TestFileChangesDuringItsCheck(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "one")
@@ -168,7 +168,7 @@ func TestAFileThatChangesDuringItsCheck(t *testing.T) {
 		})
 		kind(t, err, Changed)
 		if s.Have().Count() != 0 || s.Doubtful().Count() != f.info.NumPieces() {
-			t.Fatal(s.Have().Count(), "pieces are believed")
+			t.Fatal(s.Have().Count(), "pieces are trusted")
 		}
 		have, err := s.Recheck(t.Context())
 		must(t, err)
@@ -179,7 +179,7 @@ func TestAFileThatChangesDuringItsCheck(t *testing.T) {
 	}
 }
 
-// Files that are complete are watched too while others are downloaded.
+// Complete files are watched too while others are downloaded.
 func TestChangesToFinalFilesAreNoticedBeforeTheEnd(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"a", "b"}, []int64{80_000, 80_000})
 	for name, change := range map[string]func(path string){
@@ -189,7 +189,7 @@ func TestChangesToFinalFilesAreNoticedBeforeTheEnd(t *testing.T) {
 			must(t, os.WriteFile(path+".x", make([]byte, 80_000), 0o644))
 			must(t, os.Rename(path+".x", path))
 		},
-		"equal and replaced": func(path string) {
+		"replaced by an identical file": func(path string) {
 			must(t, os.WriteFile(path+".x", f.data[:80_000], 0o644))
 			must(t, os.Rename(path+".x", path))
 		},
@@ -210,21 +210,21 @@ func TestChangesToFinalFilesAreNoticedBeforeTheEnd(t *testing.T) {
 			must(t, s.Close())
 			m := contents(t, dir)
 			if m["T/a"]+m["T/b"] != string(f.data) || len(m) != 2 {
-				t.Errorf("%s: complete with other bytes or names: %v", name, names(m))
+				t.Errorf("%s: complete with wrong bytes or names: %v", name, names(m))
 			}
 		}
 	}
 }
 
-// forgetLooks lets every file count as not looked at for long.
+// forgetLooks makes every file count as not checked for a long time.
 func forgetLooks(s *Storage) {
 	for i := range s.files {
-		s.files[i].looked.Store(0)
+		s.files[i].checkedAt.Store(0)
 	}
 }
 
-// What others do to a file between two runs, or after the last Flush of a run that was
-// killed, is noticed by the next.
+// Changes by others between two runs, or after the last Flush of a killed run, are
+// noticed by the next.
 func TestChangesBetweenRunsAreNoticed(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	for _, killed := range []bool{false, true} {
@@ -246,15 +246,15 @@ func TestChangesBetweenRunsAreNoticed(t *testing.T) {
 		have, err := s.CheckDoubtful(t.Context(), nil)
 		must(t, err)
 		if have.Has(0) || have.Count() != 2 {
-			t.Errorf("killed %v: %d pieces are believed", killed, have.Count())
+			t.Errorf("killed %v: %d pieces are trusted", killed, have.Count())
 		}
 		must(t, s.Close())
 	}
 }
 
-// A file that has another name is never written into, complete or not, found or made:
+// A file with another hard link is never written to, complete or not, found or created:
 // the other name keeps its content.
-func TestHardLinksAreNeverWrittenInto(t *testing.T) {
+func TestHardLinksAreNeverWrittenTo(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"d/a", "d/b"}, []int64{100_000, 60_000})
 	dice := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct {
@@ -281,7 +281,7 @@ func TestHardLinksAreNeverWrittenInto(t *testing.T) {
 		have, err := s.CheckDoubtful(t.Context(), nil)
 		must(t, err)
 		if have.Count() < 4 {
-			t.Errorf("%s: only %d pieces are used of what is there", c.name, have.Count())
+			t.Errorf("%s: only %d existing pieces are used", c.name, have.Count())
 		}
 		download(t, f, s, nil)
 		must(t, s.Close())
@@ -290,13 +290,13 @@ func TestHardLinksAreNeverWrittenInto(t *testing.T) {
 			t.Errorf("%s: wrong bytes or names: %v", c.name, names(m))
 		}
 		if now := contents(t, out)["orig"]; now != string(orig) {
-			t.Errorf("%s: the other name was written into", c.name)
+			t.Errorf("%s: the other name was written to", c.name)
 		}
 	}
 }
 
-// A second name that appears during the download keeps what it has.
-func TestAHardLinkMadeDuringTheDownload(t *testing.T) {
+// A hard link created during the download keeps its contents.
+func TestHardLinkCreatedDuringTheDownload(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	dir, out := t.TempDir(), t.TempDir()
 	s := open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
@@ -306,12 +306,12 @@ func TestAHardLinkMadeDuringTheDownload(t *testing.T) {
 	download(t, f, s, nil)
 	must(t, s.Close())
 	if contents(t, out)["copy"] != was || contents(t, dir)["one"] != string(f.data) {
-		t.Error("the other name was written into, or ours is wrong")
+		t.Error("the other name was written to, or ours is wrong")
 	}
 }
 
-// The parts file ends where its last slot was written. Reading beyond is no change.
-func TestReadingBehindTheEndOfThePartsFileIsNoChange(t *testing.T) {
+// The parts file ends after its last written slot. Reading beyond is not a change.
+func TestReadingPastTheEndOfThePartsFileIsNotAChange(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"a", "b", "c"}, []int64{1, 16384, 16384})
 	s := open(t, Options{Dir: t.TempDir(), Info: f.info, Select: []int{}, Handles: handles(t, 4)})
 	f.put(t, s, 0)
@@ -319,12 +319,12 @@ func TestReadingBehindTheEndOfThePartsFileIsNoChange(t *testing.T) {
 		t.Fatal(ok, err)
 	}
 	if !s.Have().Has(0) || s.NeedsCheck() {
-		t.Error("piece 0 is in doubt")
+		t.Error("piece 0 is doubtful")
 	}
 	must(t, s.Close())
 }
 
-// Data that was moved away and left behind a symbolic link, of a folder or of each file,
+// Data that was moved away and replaced by a symbolic link, of a folder or of each file,
 // is shared, and nothing is written through the link.
 func TestDataBehindSymbolicLinks(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"d/a", "d/b"}, []int64{50_000, 30_000})
@@ -391,8 +391,8 @@ func TestDataBehindSymbolicLinks(t *testing.T) {
 	}
 }
 
-// A file with more behind its end than the torrent has is told of as such, whoever asks.
-func TestFilesThatAreTooLong(t *testing.T) {
+// A file that is longer than in the torrent is reported as such by every operation.
+func TestTooLongFiles(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{100_000})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "one")
@@ -408,15 +408,15 @@ func TestFilesThatAreTooLong(t *testing.T) {
 	must(t, s.Close())
 	_, err = Open(Options{Dir: dir, Info: f.info, Handles: handles(t, 4)})
 	e := kind(t, err, Exists)
-	if !errors.Is(err, ErrExists) || e.Error() != path+" is 4 bytes longer than the torrent says" || !strings.Contains(e.Hint(), "cut it to 100000 bytes") {
+	if !errors.Is(err, ErrExists) || e.Error() != path+" is 4 bytes longer than the torrent says" || !strings.Contains(e.Hint(), "truncate it to 100000 bytes") {
 		t.Error(e, e.Hint())
 	}
 	if contents(t, dir)["one"] != long {
-		t.Error("it was touched")
+		t.Error("the file was changed")
 	}
 }
 
-// Faults names every file that is not right, and how.
+// Faults names every bad file and what is wrong with it.
 func TestFaultsNameTheBadFiles(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"good", "d/bad", "short", "gone"}, []int64{65_536, 65_536, 65_536, 65_536})
 	dir := t.TempDir()
@@ -443,7 +443,7 @@ func TestFaultsNameTheBadFiles(t *testing.T) {
 	}
 	must(t, s.Close())
 
-	// Files that only share a piece with the bad one are not blamed.
+	// Files that only share a piece with the bad one are not listed.
 	f = newFixture(t, 64<<10, []string{"a", "b", "c"}, []int64{1000, 2000, 3000})
 	dir = t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "T"), 0o755))
@@ -458,12 +458,12 @@ func TestFaultsNameTheBadFiles(t *testing.T) {
 	must(t, s.Close())
 }
 
-// A clock that is so coarse that all writes have the same time does not hide a change.
+// A clock so coarse that all writes have the same time does not hide a change.
 func TestChangesUnderACoarseClock(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	for at := range f.info.NumPieces() {
 		if at == 0 {
-			continue // there is no file yet
+			continue // the file does not exist yet
 		}
 		disk := simnet.NewDisk()
 		disk.SetCoarse()
@@ -484,13 +484,13 @@ func TestChangesUnderACoarseClock(t *testing.T) {
 		r, err := disk.Sub("dl").Open("one", 0, 0)
 		must(t, err)
 		if n, _ := r.ReadAt(b, 0); n < len(b) || string(b) != string(f.data) {
-			t.Error(at, "complete with other bytes")
+			t.Error(at, "complete with wrong bytes")
 		}
 	}
 }
 
-// Nothing is read for a peer that others wrote since it was verified.
-func TestWhatOthersWroteIsNotRead(t *testing.T) {
+// Data that others wrote after verification is not read for a peer.
+func TestDataWrittenByOthersIsNotRead(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	for _, readOnly := range []bool{false, true} {
 		dir := t.TempDir()
@@ -509,13 +509,13 @@ func TestWhatOthersWroteIsNotRead(t *testing.T) {
 		have, err := s.Recheck(t.Context())
 		must(t, err)
 		if have.Has(3) || have.Count() != f.info.NumPieces()-1 {
-			t.Error(have.Count(), "pieces are left")
+			t.Error(have.Count(), "pieces remain")
 		}
 		must(t, s.Close())
 	}
 }
 
-// A lateDisk gives files their times when they are synced, as a server may.
+// lateDisk sets the times of files when they are synced, as a server may.
 type lateDisk struct{ modelDisk }
 
 func (lateDisk) SteadyTimes() bool { return false }
@@ -532,9 +532,9 @@ func (f lateFile) Sync() error {
 	return errors.Join(err, f.SetTime(mtime+int64(time.Second)), f.File.Sync())
 }
 
-// Where a server sets the times of files late, that is not taken for a change by others.
-// A complete file that is synced has its time, and a change is seen.
-func TestTimesThatTheServerSetsLate(t *testing.T) {
+// Times that a server sets late are not taken for a change by others. A complete file
+// that has been synced has its final time, and a change is noticed.
+func TestTimesSetLateByTheServer(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"one"}, []int64{160_000})
 	disk := simnet.NewDisk()
 	s := open(t, Options{Dir: "dl", Info: f.info, Handles: handles(t, 4), OpenDisk: func(string, bool) (Disk, error) {

@@ -22,10 +22,10 @@ type handleKey struct {
 
 // handle is an open file that refs callers are using.
 type handle struct {
-	c    io.Closer
-	seen atomic.Int64 // when its name was last seen to lead to it, in Unix nanoseconds
-	refs int
-	out  bool // removed from the LRU: the last user closes it
+	c         io.Closer
+	checkedAt atomic.Int64 // when its name was last seen to lead to it, in Unix nanoseconds
+	refs      int
+	evicted   bool // removed from the LRU: the last user closes it
 }
 
 // Handles is the LRU of open files that all torrents of a node share. It may exceed its
@@ -45,7 +45,7 @@ func NewHandles(max int) *Handles {
 	}
 	h := &Handles{}
 	h.lru, _ = simplelru.NewLRU(max, func(_ handleKey, e *handle) { // max is positive
-		e.out = true
+		e.evicted = true
 		if e.refs == 0 {
 			h.spare = append(h.spare, e.c)
 		}
@@ -76,9 +76,9 @@ func (h *Handles) get(k handleKey, open func() (io.Closer, error)) (*handle, err
 		return e, nil
 	}
 	e = &handle{c: c, refs: 1}
-	e.seen.Store(time.Now().UnixNano())
+	e.checkedAt.Store(time.Now().UnixNano())
 	if h.closed {
-		e.out = true
+		e.evicted = true
 	} else {
 		h.lru.Add(k, e)
 	}
@@ -95,14 +95,14 @@ func (h *Handles) add(k handleKey, c io.Closer) {
 		return
 	}
 	e := &handle{c: c}
-	e.seen.Store(time.Now().UnixNano())
+	e.checkedAt.Store(time.Now().UnixNano())
 	h.lru.Add(k, e)
 }
 
 func (h *Handles) put(e *handle) {
 	h.mu.Lock()
 	e.refs--
-	if e.refs == 0 && e.out {
+	if e.refs == 0 && e.evicted {
 		h.spare = append(h.spare, e.c)
 	}
 	h.unlock()
@@ -180,7 +180,7 @@ func (h *Handles) retry(f func() error) error {
 	}
 }
 
-// evict closes the least recently used file and reports whether there was one.
+// evict closes the least recently used file and reports whether isPresent was one.
 func (h *Handles) evict() bool {
 	h.mu.Lock()
 	defer h.unlock()

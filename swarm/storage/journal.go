@@ -36,10 +36,10 @@ type Chunk struct {
 //	"sbjournl" version(1) infohash(20)
 //	for each chunk or piece: piece(4) begin(4) length(4) CRC-32C(4), CRC-32C of these(4)
 type journal struct {
-	mu    sync.Mutex
-	parts map[int][]Chunk // by piece that is not verified
-	whole []int           // pieces verified since the last record, in that order
-	size  int64           // of the file; 0 if there is none
+	mu       sync.Mutex
+	parts    map[int][]Chunk // by piece that is not verified
+	verified []int           // pieces verified since the last record, in that order
+	size     int64           // of the file; 0 if isPresent is none
 }
 
 const (
@@ -96,7 +96,7 @@ func (s *Storage) markWhole(p int) {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
 	delete(s.journal.parts, p)
-	s.journal.whole = append(s.journal.whole, p)
+	s.journal.verified = append(s.journal.verified, p)
 	s.appendJournal(s.wholePiece(p))
 }
 
@@ -172,7 +172,7 @@ func (s *Storage) loadJournal() {
 			j.enter(c)
 		case !s.synced.Has(c.Piece):
 			delete(j.parts, c.Piece)
-			j.whole = append(j.whole, c.Piece)
+			j.verified = append(j.verified, c.Piece)
 			s.doubt.Add(c.Piece)
 		}
 	}
@@ -190,7 +190,7 @@ func (s *Storage) Chunks() (list []Chunk) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for p, cs := range j.parts {
-		cs = slices.DeleteFunc(cs, func(c Chunk) bool { return !s.holds(c) })
+		cs = slices.DeleteFunc(cs, func(c Chunk) bool { return !s.hasBytesOf(c) })
 		left := s.info.DataSize(p)
 		for _, c := range cs {
 			left -= int64(c.Length)
@@ -208,8 +208,8 @@ func (s *Storage) Chunks() (list []Chunk) {
 	return list
 }
 
-// holds reports whether the bytes of c are those that were written.
-func (s *Storage) holds(c Chunk) bool {
+// hasBytesOf reports whether the bytes of c are those that were written.
+func (s *Storage) hasBytesOf(c Chunk) bool {
 	buf := make([]byte, min(c.Length, piecehash.ReadSize))
 	sum := uint32(0)
 	for at := uint32(0); at < c.Length; at += uint32(len(buf)) {
@@ -227,7 +227,7 @@ func (s *Storage) holds(c Chunk) bool {
 func (s *Storage) journaled() int {
 	s.journal.mu.Lock()
 	defer s.journal.mu.Unlock()
-	return len(s.journal.whole)
+	return len(s.journal.verified)
 }
 
 // trimJournal drops what a record contains: the first n verified pieces.
@@ -235,7 +235,7 @@ func (s *Storage) trimJournal(n int) error {
 	j := &s.journal
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.whole = slices.Delete(j.whole, 0, n)
+	j.verified = slices.Delete(j.verified, 0, n)
 	if j.size == 0 {
 		return nil
 	}
@@ -245,7 +245,7 @@ func (s *Storage) trimJournal(n int) error {
 			b = cs[i].append(b)
 		}
 	}
-	for _, p := range j.whole {
+	for _, p := range j.verified {
 		c := s.wholePiece(p)
 		b = c.append(b)
 	}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What was written of a piece is found again, and believed only while it is
-// there.
+// Written chunks of a piece are found again, and trusted only while their bytes are
+// unchanged.
 func TestChunksAreFoundAgain(t *testing.T) {
 	f := newFixture(t, 256<<10, []string{"a", "b"}, []int64{700 << 10, 100 << 10})
 	dir, rec := t.TempDir(), filepath.Join(t.TempDir(), "resume")
@@ -25,12 +25,12 @@ func TestChunksAreFoundAgain(t *testing.T) {
 	chunk(2, 192<<10, 64<<10) // across both files
 	f.put(t, s, 1)
 	want := []Chunk{{Piece: 0, Length: 64 << 10}, {Piece: 0, Begin: 128 << 10, Length: 64 << 10}, {Piece: 2, Begin: 192 << 10, Length: 64 << 10}}
-	again := func() (list []Chunk) { // as after kill -9: nobody closed
+	again := func() (list []Chunk) { // as after kill -9: not closed
 		s = open(t, o)
 		have, err := s.CheckDoubtful(t.Context(), nil)
 		must(t, err)
 		if !have.Has(1) {
-			t.Error("the piece that was verified is lost")
+			t.Error("the verified piece is lost")
 		}
 		for _, c := range s.Chunks() {
 			c.sum = 0
@@ -41,13 +41,13 @@ func TestChunksAreFoundAgain(t *testing.T) {
 	if got := again(); !slices.Equal(got, want) {
 		t.Errorf("%v, not %v", got, want)
 	}
-	must(t, s.Flush()) // the journal shrinks to what the record does not tell
+	must(t, s.Flush()) // the journal shrinks to what the record does not contain
 	if got := again(); !slices.Equal(got, want) {
 		t.Errorf("after a flush %v, not %v", got, want)
 	}
-	must(t, s.WriteAt(make([]byte, 1), 130<<10)) // another byte than was journaled
+	must(t, s.WriteAt(make([]byte, 1), 130<<10)) // differs from the journaled byte
 	if got := again(); !slices.Equal(got, append(want[:1:1], want[2])) {
-		t.Errorf("%v, with a chunk that is damaged", got)
+		t.Errorf("%v, including a damaged chunk", got)
 	}
 	for p := range f.info.NumPieces() {
 		f.put(t, s, p)
@@ -55,11 +55,11 @@ func TestChunksAreFoundAgain(t *testing.T) {
 	must(t, s.Finish())
 	must(t, s.Close())
 	if _, err := os.Stat(rec + journalSuffix); !os.IsNotExist(err) {
-		t.Error("a journal of nothing is left", err)
+		t.Error("an empty journal was left", err)
 	}
 }
 
-// A piece that is all there and yet not right is fetched as a whole.
+// A piece that is complete but wrong is downloaded completely.
 func TestChunksOfABadPieceAreDropped(t *testing.T) {
 	f := newFixture(t, 128<<10, []string{"a"}, []int64{128 << 10})
 	o := Options{Dir: t.TempDir(), Info: f.info, Record: filepath.Join(t.TempDir(), "resume"), Handles: handles(t, 10)}
@@ -88,11 +88,11 @@ func FuzzJournal(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		list, size := parseJournal(b, fix.info)
 		if size > int64(len(b)) {
-			t.Fatal("longer than it is")
+			t.Fatal("size beyond the end")
 		}
 		for _, c := range list {
 			if int64(c.Begin)+int64(c.Length) > fix.info.PieceSize(c.Piece) {
-				t.Fatalf("%+v is no chunk", c)
+				t.Fatalf("%+v is not a valid chunk", c)
 			}
 		}
 	})

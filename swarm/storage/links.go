@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// takeBack renames a file from its final name to the name for incomplete files. A file
+// makeIncomplete renames a file from its final name to the name for incomplete files. A file
 // with another hard link is copied, so that the other name keeps its contents. The caller
 // holds places for writing.
-func (s *Storage) takeBack(i int, d Disk, from, to string, perm os.FileMode) error {
+func (s *Storage) makeIncomplete(i int, d Disk, from, to string, perm os.FileMode) error {
 	f, err := d.Open(from, os.O_RDONLY, 0)
 	if err != nil {
 		return s.lost("open", i, 0, err)
@@ -91,7 +91,7 @@ func (s *Storage) copyFresh(i int, d Disk, from, to string, perm os.FileMode) (e
 		}
 	}
 	s.mu.Unlock()
-	s.soil(i)
+	s.markDirty(i)
 	return nil
 }
 

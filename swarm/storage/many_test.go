@@ -15,8 +15,8 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// manyFixture is a torrent of n files of 100 bytes to 10 KB in folders of a hundred, of the sizes
-// that lie evenly on a logarithmic scale.
+// manyFixture is a torrent of n files of 100 bytes to 10 KB, evenly distributed on a
+// logarithmic scale, in folders of a hundred.
 func manyFixture(t tb, n int, format metainfo.Format) (*metainfo.Info, []byte) {
 	t.Helper()
 	plan := metainfo.Plan{Name: "many", PieceLength: 16 << 10, Format: format}
@@ -47,7 +47,7 @@ func manyFixture(t tb, n int, format metainfo.Format) (*metainfo.Info, []byte) {
 	return info, data
 }
 
-// onModel opens a torrent on a disk that counts what is done to it.
+// onModel opens a torrent on a disk that counts operations.
 func onModel(t *testing.T, info *metainfo.Info, disk *simnet.Disk) (s *Storage, count func() map[string]int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -68,8 +68,8 @@ func onModel(t *testing.T, info *metainfo.Info, disk *simnet.Disk) (s *Storage, 
 	}
 }
 
-// Saving costs in proportion to what changed since the last time, and nothing if
-// nothing did, however many files there are.
+// Saving costs in proportion to what changed since the last time, and nothing if nothing
+// changed, however many files isPresent are.
 func TestSavingCostsWhatChanged(t *testing.T) {
 	var costs []map[string]int
 	for _, files := range []int{200, 2000} {
@@ -91,12 +91,12 @@ func TestSavingCostsWhatChanged(t *testing.T) {
 			t.Fatalf("%d files, all new: %v", files, n)
 		}
 		if s.o.Steps.Load() < int64(files) {
-			t.Fatal(s.o.Steps.Load(), "steps were told")
+			t.Fatal(s.o.Steps.Load(), "steps were counted")
 		}
 		// Opened again, with nothing to do.
 		s, count = onModel(t, info, disk)
 		if !s.Have().Full() || s.NeedsCheck() {
-			t.Fatal("not everything is believed")
+			t.Fatal("not everything is trusted")
 		}
 		must(t, s.Finish())
 		count()
@@ -104,7 +104,7 @@ func TestSavingCostsWhatChanged(t *testing.T) {
 		if n := count(); len(n) > 0 {
 			t.Fatalf("%d files, nothing to do: %v", files, n)
 		}
-		// One piece is written again.
+		// One piece is rewritten.
 		s, count = onModel(t, info, disk)
 		must(t, s.WriteAt(data[:100], 0))
 		must(t, s.Finish())
@@ -119,9 +119,9 @@ func TestSavingCostsWhatChanged(t *testing.T) {
 	}
 }
 
-// A check of files that may be ours takes memory in proportion to their number: it does not
-// go through all pieces for each of them.
-func TestAFoundFolderIsJudgedInLinearTime(t *testing.T) {
+// A check of files that may be ours takes memory in proportion to their number: it does
+// not scan all pieces for each of them.
+func TestFoundFolderIsCheckedInLinearTime(t *testing.T) {
 	var took []uint64
 	for _, files := range []int{500, 5000} {
 		info, data := manyFixture(t, files, metainfo.Hybrid)
@@ -145,7 +145,7 @@ func TestAFoundFolderIsJudgedInLinearTime(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		must(t, err)
 		if !have.Full() {
-			t.Fatal("not everything is right")
+			t.Fatal("not everything is correct")
 		}
 		took = append(took, after.TotalAlloc-before.TotalAlloc)
 	}
@@ -154,8 +154,9 @@ func TestAFoundFolderIsJudgedInLinearTime(t *testing.T) {
 	}
 }
 
-// BenchmarkManyFiles compares storing 10,000 small files with the least that any program must
-// do: open, write, close and rename each. Finish is where get says "complete".
+// BenchmarkManyFiles compares storing 10,000 small files with the minimum for any
+// program: open, write, close and rename each. Finish is the point at which get reports
+// "complete".
 func BenchmarkManyFiles(b *testing.B) {
 	const n = 10000
 	for _, format := range []metainfo.Format{metainfo.V1, metainfo.Hybrid} {

@@ -55,7 +55,7 @@ func (l *layout) setNames(n chosenNames) {
 }
 
 // chooseNames determines which files have a name that differs from their path. known says
-// that there is a resume record, so that the names were chosen before.
+// that isPresent is a resume record, so that the names were chosen before.
 func (s *Storage) chooseNames(known bool) error {
 	names, found, err := s.loadNames()
 	if err != nil {
@@ -319,7 +319,7 @@ func (s *Storage) appendNames(dst []byte, n chosenNames) []byte {
 			str(filepath.ToSlash(name))
 		}
 	}
-	return append(dst, seal(dst[start:])...)
+	return append(dst, checksum(dst[start:])...)
 }
 
 // loadNames reads the record of names. If it is damaged or belongs to another folder, the
@@ -359,7 +359,7 @@ func (s *Storage) parseNames(b []byte) (n chosenNames, ok bool) {
 	}
 	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	head := append(append([]byte(namesMagic), namesVersion), s.info.Hash[:]...)
-	if !bytes.Equal(seal(body), sum) || !bytes.HasPrefix(body, head) {
+	if !bytes.Equal(checksum(body), sum) || !bytes.HasPrefix(body, head) {
 		return n, false
 	}
 	body = body[len(head):]

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// foldingDisk behaves as VFAT does on Linux: it ignores case, refuses some characters
-// and drops trailing dots and spaces.
+// foldingDisk behaves like VFAT on Linux: it ignores case, rejects some characters and
+// drops trailing dots and spaces.
 type foldingDisk struct{ Disk }
 
 func (d foldingDisk) name(s string) string {
@@ -116,8 +116,9 @@ func downloadAll(t *testing.T, f fixture, o Options) *Storage {
 	return s
 }
 
-// TestNamesThatTheFileSystemRefuses checks that they are substituted there alone, that
-// every later Open finds the files, and that the original names are kept elsewhere.
+// TestNamesThatTheFileSystemRefuses checks that names are substituted only where
+// necessary, that every later Open finds the files, and that the original names are kept
+// elsewhere.
 func TestNamesThatTheFileSystemRefuses(t *testing.T) {
 	names := []string{"README", "readme", "what?", "Dir/a", "dir/A", "aux.c", "end."}
 	f := newFixture(t, 1<<14, names, []int64{9, 8, 20_000, 6, 5, 4, 3})
@@ -146,7 +147,7 @@ func TestNamesThatTheFileSystemRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n, _, _ := s.Renamed(); n != 0 {
-				t.Error("it is told again")
+				t.Error("the substitution is reported again")
 			}
 			if have := s.Have(); !have.Full() {
 				t.Errorf("folding %v, read-only %v: %d of %d pieces", folding, readOnly, have.Count(), have.Len())
@@ -155,7 +156,7 @@ func TestNamesThatTheFileSystemRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Without the state everything is found again.
+		// Without the state directory everything is found again.
 		o.Record = filepath.Join(dir, "other", "resume")
 		o.ReadOnly = false
 		s, err := Open(o)
@@ -174,8 +175,8 @@ func TestNamesThatTheFileSystemRefuses(t *testing.T) {
 	}
 }
 
-// TestDataUnderItsOriginalNameIsUsed checks that a download goes on with what lies under
-// the name that the torrent spells, where that is not the name it would give.
+// TestDataUnderItsOriginalNameIsUsed checks that a download continues with data under the
+// name as spelled in the torrent, even if Open would choose another.
 func TestDataUnderItsOriginalNameIsUsed(t *testing.T) {
 	f := newFixture(t, 1<<14, []string{`a\b`, "plain", "dup"}, []int64{20_000, 30_000, 40_000})
 	handles := NewHandles(8)
@@ -245,7 +246,7 @@ func FuzzParseNames(f *testing.F) {
 	b := s.appendNames(nil, chosenNames{root: "r", files: map[int]string{1: "r/b"}})
 	f.Add(b[:len(b)-32])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n, ok := s.parseNames(append(b, seal(b)...))
+		n, ok := s.parseNames(append(b, checksum(b)...))
 		if !ok {
 			return
 		}

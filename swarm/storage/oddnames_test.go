@@ -16,11 +16,11 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// oddParts is what odd names are made of.
+// oddParts are the components of odd names.
 var oddParts = []string{"a", "A", "b", "README", "readme", ".", "..", "/", `\`, ":", "C:", "con", "NUL", "com1", " ", "\x00", "\xff", "é", "e\u0301", "ß", "SS",
 	"日本", "\u202e", "\u200d", "?", "*", "<", "|", `"`, "\n", ".txt", ".part", "~", "-", "", strings.Repeat("x", 100), strings.Repeat("é", 60)}
 
-// oddTorrent is a torrent of random odd paths, and its bytes.
+// oddTorrent returns a torrent with random odd paths, and its bytes.
 func oddTorrent(t *testing.T, dice *rand.Rand) fixture {
 	name := func() string {
 		var b strings.Builder
@@ -59,9 +59,9 @@ func oddTorrent(t *testing.T, dice *rand.Rand) fixture {
 	return fixture{info, data}
 }
 
-// TestBatteryOddNames downloads torrents of odd names on several file systems. Every
-// file has to be there, whole, in a place of its own below the download folder, and be
-// found again with and without the record.
+// TestBatteryOddNames downloads torrents with odd names on several file systems. Every
+// file must exist, complete, in a separate place below the download folder, and be found
+// again with and without the record.
 func TestBatteryOddNames(t *testing.T) {
 	torrents := 40
 	if os.Getenv("SEEDBED_SOAK") != "" {
@@ -73,7 +73,7 @@ func TestBatteryOddNames(t *testing.T) {
 	}{
 		{"of the test folder", nil},
 		{"vfat", mountWith("vfat", "mkfs.vfat IMAGE", "mount -o loop,utf8 IMAGE DIR")},
-		// The loop device goes when the image is unmounted.
+		// The loop device disappears when the image is unmounted.
 		{"exFAT", mountWith("", "mkfs.exfat IMAGE", "l=$(losetup -f --show IMAGE) && mount.exfat-fuse $l DIR && losetup -d $l")},
 		{"NTFS", mountWith("", "mkntfs -F -Q IMAGE", "ntfs-3g IMAGE DIR")},
 		{"NTFS with the names of Windows", mountWith("", "mkntfs -F -Q IMAGE", "lowntfs-3g -o windows_names,ignore_case IMAGE DIR")},
@@ -86,7 +86,7 @@ func TestBatteryOddNames(t *testing.T) {
 					t.Fatal(err)
 				}
 				if err := system.mount(t, filepath.Join(top, "image"), dir); err != nil {
-					t.Skipf("battery: the file system %s is not tried: %v", system.name, err)
+					t.Skipf("battery: file system %s not tested: %v", system.name, err)
 				}
 				top = dir
 			}
@@ -99,14 +99,14 @@ func TestBatteryOddNames(t *testing.T) {
 					t.Fatalf("at torrent %d: %q", seed, f.info.Raw[:len(f.info.Raw)-20*f.info.NumPieces()])
 				}
 			}
-			t.Logf("battery: %d torrents of %d files with odd names on the file system %s: each whole in its own place, %d under a substitute name",
+			t.Logf("battery: %d torrents of %d files with odd names on the file system %s: each complete in its own place, %d under a substitute name",
 				torrents, files, system.name, renamed)
 		})
 	}
 }
 
-// oddDownload downloads one torrent into a folder below top, looks at everything that is
-// there then, and removes it.
+// oddDownload downloads a torrent into a folder below top, checks everything that exists
+// then, and removes it.
 func oddDownload(t *testing.T, f fixture, top string) (files, renamed int) {
 	handles := NewHandles(16)
 	defer handles.Close()
@@ -161,20 +161,20 @@ func oddDownload(t *testing.T, f fixture, top string) (files, renamed int) {
 	return f.info.Stored(), renamed
 }
 
-// mountWith makes an image with one command and mounts it with another. It returns why
-// it cannot: neither the system nor the tools need be there. kernel is the file system
-// that the kernel has to know; "" is that of FUSE.
+// mountWith makes an image with one command and mounts it with another. It returns an
+// error if the system or the tools are missing. kernel is the file system that the kernel
+// must support; "" stands for FUSE.
 func mountWith(kernel, format, mount string) func(t *testing.T, image, dir string) error {
 	return func(t *testing.T, image, dir string) error {
 		if os.Geteuid() != 0 {
-			return fmt.Errorf("to mount it takes root")
+			return fmt.Errorf("mounting requires root")
 		}
 		known, err := os.ReadFile("/proc/filesystems")
 		if kernel == "" {
 			kernel = "fuse"
 		}
 		if err != nil || !strings.Contains(string(known), "\t"+kernel+"\n") {
-			return fmt.Errorf("the kernel does not know %s", kernel)
+			return fmt.Errorf("the kernel does not support %s", kernel)
 		}
 		f, err := os.Create(image)
 		if err != nil {

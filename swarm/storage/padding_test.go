@@ -11,7 +11,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// paddingFixture is two files with a piece of nothing but padding between them.
+// paddingFixture is a torrent of two files with a piece of only padding between them.
 func paddingFixture(t *testing.T) fixture {
 	const size = 32 << 10
 	data := make([]byte, 3*size+5)
@@ -38,8 +38,8 @@ func paddingFixture(t *testing.T) fixture {
 	return fixture{info, data}
 }
 
-// TestAPieceOfPaddingIsHeld checks that a piece that no file holds is verified
-// from the beginning, after a check and after a restart.
+// TestAPieceOfPaddingIsHeld checks that a piece that no file stores is verified from the
+// start, after a check and after a restart.
 func TestAPieceOfPaddingIsHeld(t *testing.T) {
 	f := paddingFixture(t)
 	handles := NewHandles(8)

@@ -23,7 +23,7 @@ func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	if _, err := s.CheckDoubtful(ctx, nil); err != nil {
 		return bitset.Set{}, err
 	}
-	if err := s.doAgain(); err != nil {
+	if err := s.retryFailed(); err != nil {
 		return bitset.Set{}, s.failed(err)
 	}
 	s.mu.Lock()
@@ -43,8 +43,8 @@ type redo struct {
 	finish bool
 }
 
-// make is makeWritable for a write.
-func (s *Storage) make(i int) error {
+// makeForWrite is makeWritable for a write.
+func (s *Storage) makeForWrite(i int) error {
 	s.places.Lock()
 	err := s.makeWritable(i)
 	s.places.Unlock()
@@ -71,13 +71,13 @@ func (s *Storage) redoWrite(i int, at int64, err error) {
 	}
 }
 
-// doAgain repeats what failed.
-func (s *Storage) doAgain() error {
+// retryFailed repeats what failed.
+func (s *Storage) retryFailed() error {
 	s.mu.Lock()
 	r := s.redo
 	s.mu.Unlock()
 	if r.make > 0 {
-		if err := s.make(r.make - 1); err != nil {
+		if err := s.makeForWrite(r.make - 1); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (s *Storage) reopen() error {
 		if s.files[i].place == absent {
 			continue
 		}
-		if err := s.relook(i); err != nil {
+		if err := s.revalidate(i); err != nil {
 			return err
 		}
 	}
@@ -151,9 +151,9 @@ func (s *Storage) reopen() error {
 	return nil
 }
 
-// relook compares a file with how we left it and accepts it as it is: pieces of a changed
+// revalidate compares a file with how we left it and accepts it as it is: pieces of a changed
 // file become doubtful. The caller holds places.
-func (s *Storage) relook(i int) error {
+func (s *Storage) revalidate(i int) error {
 	st := &s.files[i]
 	d, name := s.where(i)
 	fi, err := d.Stat(name)
@@ -170,13 +170,13 @@ func (s *Storage) relook(i int) error {
 	_ = s.compareInfo("find", i, fi)
 	s.note(i, fi)
 	s.mu.Lock()
-	foreign := st.foreign
+	foreign := st.changedByOthers
 	s.mu.Unlock()
 	if foreign {
-		s.noteDir(i)
+		s.markDirDirty(i)
 	}
 	if st.place == inPart && !s.o.ReadOnly && i < s.parts() {
-		return s.mend(i, nil) // also proves write permission
+		return s.restoreFile(i, nil) // also proves write permission
 	}
 	h, _, err := s.acquire(i)
 	if err == nil {
@@ -185,8 +185,8 @@ func (s *Storage) relook(i int) error {
 	return err
 }
 
-// probe determines whether there is space again: for what is missing, or at least enough
-// to make progress. While there is not, the reason stays the same.
+// probe determines whether isPresent is space again: for what is missing, or at least enough
+// to make progress. While isPresent is not, the reason stays the same.
 func (s *Storage) probe(full *Error) error {
 	need := int64(256 << 10)
 	s.mu.Lock()

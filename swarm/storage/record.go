@@ -76,11 +76,11 @@ func (r *record) append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.size))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.mtime))
 	}
-	return append(dst, seal(dst[start:])...)
+	return append(dst, checksum(dst[start:])...)
 }
 
-// seal returns the checksum at the end of a record.
-func seal(body []byte) []byte {
+// checksum returns the checksum at the end of a record.
+func checksum(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return sum[:]
 }

@@ -28,7 +28,7 @@ func sampleRecord(pieces, files int) *record {
 	return r
 }
 
-func TestRecordIsReadAsWritten(t *testing.T) {
+func TestRecordRoundTrip(t *testing.T) {
 	for _, n := range []int{1, 7, 8, 65} {
 		r := sampleRecord(n, n)
 		got, err := parseRecord(r.append(nil), r.hash, n, n)
@@ -39,7 +39,7 @@ func TestRecordIsReadAsWritten(t *testing.T) {
 	}
 }
 
-func TestRecordThatIsTornOrDamagedOrForeignIsRefused(t *testing.T) {
+func TestTruncatedDamagedOrForeignRecordIsRejected(t *testing.T) {
 	r := sampleRecord(20, 3)
 	b := r.append(nil)
 	var bad *RecordError
@@ -86,7 +86,7 @@ func TestBadRecordMeansCheck(t *testing.T) {
 	must(t, os.WriteFile(rec, b, 0o600))
 	s = open(t, o)
 	if s.RecordError() == nil || !s.NeedsCheck() || s.Have().Count() != 0 {
-		t.Fatal("a damaged record is believed")
+		t.Fatal("a damaged record was used")
 	}
 	have, err := s.CheckDoubtful(t.Context(), nil)
 	must(t, err)
@@ -94,11 +94,11 @@ func TestBadRecordMeansCheck(t *testing.T) {
 		t.Fatal(have.Count())
 	}
 	must(t, s.Close())
-	// In another folder the record says nothing.
+	// In another folder the record does not apply.
 	o.Dir = t.TempDir()
 	s = open(t, o)
 	if s.RecordError() == nil || s.NeedsCheck() || s.Have().Count() != 0 {
-		t.Fatal("a record of another folder is believed")
+		t.Fatal("a record of another folder was used")
 	}
 }
 
@@ -119,7 +119,7 @@ func FuzzRecord(f *testing.F) {
 				}
 			}
 			check(b)
-			check(append(slices.Clone(b), seal(b)...)) // a fuzzer finds no checksums
+			check(append(slices.Clone(b), checksum(b)...)) // a fuzzer cannot guess checksums
 		}
 	})
 }

@@ -59,7 +59,7 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 		return wrap("read", s.path(i), err)
 	}
 	defer s.handles.put(h)
-	if err := s.glance(i, h); err != nil {
+	if err := s.checkName(i, h); err != nil {
 		return err
 	}
 	n, err := f.ReadAt(b, at)
@@ -75,19 +75,19 @@ func (s *Storage) readFile(i int, b []byte, at int64) error {
 	return s.lost("read", i, 0, err)
 }
 
-// glanceEvery is how often we check that the name of an open file still leads to it and
+// nameCheckEvery is how often we check that the name of an open file still leads to it and
 // that no other program wrote to it. Otherwise a deleted or replaced file could be read
 // for days, and shared although the folder no longer has it.
-const glanceEvery = 5 * time.Second
+const nameCheckEvery = 5 * time.Second
 
-func (s *Storage) glance(i int, h *handle) error {
+func (s *Storage) checkName(i int, h *handle) error {
 	now := time.Now().UnixNano()
-	if seen := h.seen.Load(); now-seen < int64(glanceEvery) || !h.seen.CompareAndSwap(seen, now) {
+	if seen := h.checkedAt.Load(); now-seen < int64(nameCheckEvery) || !h.checkedAt.CompareAndSwap(seen, now) {
 		return nil
 	}
 	_, err := s.identify(i)
 	if err != nil {
-		h.seen.Store(0) // the next reader gets the error too
+		h.checkedAt.Store(0) // the next reader gets the error too
 	}
 	return err
 }
@@ -137,7 +137,7 @@ func (s *Storage) write(i int, b []byte, off int64) error {
 		if err != nil || need < 0 {
 			return err
 		}
-		if err := s.make(need); err != nil {
+		if err := s.makeForWrite(need); err != nil {
 			return err
 		}
 	}
@@ -188,7 +188,7 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 	}
 	// Mark it after the write: a concurrent flush must not believe that it has synced
 	// this write.
-	defer s.soil(i)
+	defer s.markDirty(i)
 	for len(b) > 0 && err == nil {
 		n := min(len(b), writeSize)
 		if _, err = f.WriteAt(b[:n], at); err == nil {
@@ -203,8 +203,8 @@ func (s *Storage) writeFile(i int, b []byte, at int64) error {
 	return after
 }
 
-// soil records that a file has writes that are not synced.
-func (s *Storage) soil(i int) {
+// markDirty records that a file has writes that are not synced.
+func (s *Storage) markDirty(i int) {
 	if !s.files[i].dirty.Swap(true) {
 		s.mu.Lock()
 		s.dirty = append(s.dirty, i)
@@ -218,11 +218,11 @@ func (s *Storage) makeWritable(i int) error {
 	st := &s.files[i]
 	if st.place == inFinal && st.candidate {
 		// It is not proven to be ours: leave it alone.
-		s.leave(i)
+		s.disown(i)
 	}
 	if st.place == inPart {
 		if i < s.parts() {
-			return s.mend(i, nil) // it has another hard link, or another goroutine was faster
+			return s.restoreFile(i, nil) // it has another hard link, or another goroutine was faster
 		}
 		return nil
 	}
@@ -251,13 +251,13 @@ func (s *Storage) makeWritable(i int) error {
 		}
 		if was == inFinal {
 			s.handles.drop(handleKey{owner: s, file: i})
-			if err := s.takeBack(i, d, from, to, perm); err != nil {
+			if err := s.makeIncomplete(i, d, from, to, perm); err != nil {
 				return err
 			}
 			was = inPart
 			s.mu.Lock()
 			if st.left == 0 { // no later piece will restore it
-				s.whole = append(s.whole, i)
+				s.finishable = append(s.finishable, i)
 			}
 			s.mu.Unlock()
 		} else if dir := filepath.Dir(to); dir != "." {
@@ -276,10 +276,10 @@ func (s *Storage) makeWritable(i int) error {
 		st.place = inPart
 	}
 	if st.place == inPart {
-		s.noteDir(i)
+		s.markDirDirty(i)
 	}
 	if err == nil && was == absent && i != s.parts() {
-		s.leaveParts(i)
+		s.markPartsMoved(i)
 	}
 	return err
 }
@@ -403,9 +403,9 @@ func (s *Storage) copyParts(to File, from, at, n int64) error {
 	return nil
 }
 
-// leaveParts records that the file's part of shared pieces is in a new place, where it is
+// markPartsMoved records that the file's part of shared pieces is in a new place, where it is
 // not synced yet.
-func (s *Storage) leaveParts(i int) {
+func (s *Storage) markPartsMoved(i int) {
 	if s.files[s.parts()].place == absent {
 		return
 	}
@@ -421,12 +421,12 @@ func (s *Storage) leaveParts(i int) {
 		}
 	}
 	s.mu.Unlock()
-	s.soil(i)
+	s.markDirty(i)
 }
 
-// noteDir records that the name of a file is new in its directory, which may be new
+// markDirDirty records that the name of a file is new in its directory, which may be new
 // itself.
-func (s *Storage) noteDir(i int) {
+func (s *Storage) markDirDirty(i int) {
 	_, name := s.where(i)
 	s.mu.Lock()
 	defer s.mu.Unlock()

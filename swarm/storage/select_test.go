@@ -10,7 +10,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-func TestUnwantedPartsStayOutOfSight(t *testing.T) {
+func TestUnwantedPartsAreInThePartsFile(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"a", "b", "c"}, []int64{20000, 20000, 90000})
 	dir, state := t.TempDir(), t.TempDir()
 	o := Options{Dir: dir, Info: f.info, Select: []int{1}, Record: filepath.Join(state, "resume"), Handles: handles(t, 10)}
@@ -47,7 +47,7 @@ func TestUnwantedPartsStayOutOfSight(t *testing.T) {
 	}
 }
 
-func TestSmallForeignFileIsJudgedInTheEnd(t *testing.T) {
+func TestSmallForeignFileIsComparedAtTheEnd(t *testing.T) {
 	f := newFixture(t, 16<<10, []string{"a", "b"}, []int64{100, 20000})
 	for _, equal := range []bool{true, false} {
 		dir := t.TempDir()
@@ -73,7 +73,7 @@ func TestSmallForeignFileIsJudgedInTheEnd(t *testing.T) {
 		if m := contents(t, dir); m["T/a"] != string(b) {
 			t.Fatal("touched", names(m))
 		}
-		_ = s.Close() // fails again with what is in the way
+		_ = s.Close() // fails again because of the existing file
 	}
 }
 
@@ -86,7 +86,7 @@ func TestDataWithoutRecordIsResumed(t *testing.T) {
 	must(t, s.Close())
 	s = open(t, o)
 	if !s.NeedsCheck() {
-		t.Fatal("not seen")
+		t.Fatal("not found")
 	}
 	have, err := s.CheckDoubtful(t.Context(), nil)
 	must(t, err)
@@ -96,7 +96,7 @@ func TestDataWithoutRecordIsResumed(t *testing.T) {
 }
 
 func TestHolesAreNotHashed(t *testing.T) {
-	// A torrent may hold zeros for good, and then a hole is right.
+	// A torrent may contain zeros, and then a hole is correct.
 	const size = 64 << 20
 	plan := metainfo.Plan{Name: "z", PieceLength: 1 << 20, Files: []metainfo.PlanFile{{Length: size}}}
 	f := fixture{build(t, plan, make([]byte, size)), nil}
@@ -113,7 +113,7 @@ func TestHolesAreNotHashed(t *testing.T) {
 	}
 }
 
-func TestNamesOfIncompleteFilesMeetNoOthers(t *testing.T) {
+func TestNamesOfIncompleteFilesDoNotClash(t *testing.T) {
 	long := strings.Repeat("ä", 127)
 	f := newFixture(t, 16<<10, []string{long, "b"}, []int64{10, 10})
 	l := newLayout(f.info)
@@ -121,7 +121,7 @@ func TestNamesOfIncompleteFilesMeetNoOthers(t *testing.T) {
 	if len(p) > metainfo.MaxName || !strings.HasSuffix(p, "~0"+l.suffix) {
 		t.Fatal(p)
 	}
-	// A torrent cannot name its own digits; this one pretends to.
+	// A torrent cannot contain its own digits; this one pretends to.
 	g := *f.info
 	g.Files = append(slices.Clone(g.Files), metainfo.File{Path: []string{"b" + strings.ToUpper(l.suffix)}, Offset: 20})
 	if l := newLayout(&g); l.suffix != "."+g.Hash.String()+".part" {
@@ -129,7 +129,7 @@ func TestNamesOfIncompleteFilesMeetNoOthers(t *testing.T) {
 	}
 }
 
-func TestCheckMakesNoFileOfOthersOurs(t *testing.T) {
+func TestCheckClaimsNoFileOfOthers(t *testing.T) {
 	f := small(t)
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "T"), 0o755))

@@ -59,24 +59,24 @@ type Storage struct {
 	closed bool
 
 	// mu guards the sets and lists. It is not held during disk operations.
-	mu      sync.Mutex
-	files   []fileState // one for each of Info.Files, then the parts file
-	synced  bitset.Set  // verified and on the disk
-	written bitset.Set  // verified and written
-	doubt   bitset.Set  // may exist: to be checked
-	suspect bitset.Set  // subset of written: a sync failed, so that the next one proves nothing
-	moved   bitset.Set  // bytes that left the parts file since the last flush began
-	dirty   []int       // files with writes that are not synced
-	whole   []int       // files that may take their final names
-	dirs    map[string]struct{}
-	changed bool // the contents of the record have changed
-	noted   int  // number of notes by Finish
-	fault   *Error
-	redo    redo
-	recErr  error
-	sealed  [sha256.Size]byte // checksum of the record on disk; guarded by flushing
-	syncer  syncer            // syncs the dirty files if there are many
-	syncing atomic.Bool       // syncer was opened, or is not available
+	mu         sync.Mutex
+	files      []fileState // one for each of Info.Files, then the parts file
+	synced     bitset.Set  // verified and on the disk
+	written    bitset.Set  // verified and written
+	doubt      bitset.Set  // may exist: to be checked
+	suspect    bitset.Set  // subset of written: a sync failed, so that the next one proves nothing
+	moved      bitset.Set  // bytes that left the parts file since the last flush began
+	dirty      []int       // files with writes that are not synced
+	finishable []int       // files that may take their final names
+	dirs       map[string]struct{}
+	changed    bool // the contents of the record have changed
+	noted      int  // number of notes by Finish
+	fault      *Error
+	redo       redo
+	recErr     error
+	sealed     [sha256.Size]byte // checksum of the record on disk; guarded by flushing
+	syncer     syncer            // syncs the dirty files if isPresent are many
+	syncing    atomic.Bool       // syncer was opened, or is not available
 
 	finishBegan atomic.Int64 // when the last Finish began, in Unix nanoseconds
 	wrote       atomic.Bool  // something was written since Open
@@ -88,17 +88,17 @@ type Storage struct {
 }
 
 type fileState struct {
-	place     place // guarded by places
-	candidate bool  // guarded by places: it has the final name but is not proven to be ours
-	other     string
-	wanted    bool
-	dirty     atomic.Bool
-	left      int          // pieces that are not verified
-	foreign   bool         // changed by others: its pieces are doubtful until they are hashed
-	version   version      // as we left it
-	id        fs.FileInfo  // identity of the file
-	unsettled bool         // on systems without steady times: written to since the last sync
-	looked    atomic.Int64 // when it was last seen unchanged, in Unix nanoseconds
+	place           place // guarded by places
+	candidate       bool  // guarded by places: it has the final name but is not proven to be ours
+	other           string
+	wanted          bool
+	dirty           atomic.Bool
+	left            int          // pieces that are not verified
+	changedByOthers bool         // changed by others: its pieces are doubtful until they are hashed
+	version         version      // as we left it
+	id              fs.FileInfo  // identity of the file
+	unsettled       bool         // on systems without steady times: written to since the last sync
+	checkedAt       atomic.Int64 // when it was last seen unchanged, in Unix nanoseconds
 
 	// writing is held from the check before a write to the one after it. It is locked
 	// after places and before mu.
@@ -314,7 +314,7 @@ func (s *Storage) verified(p int) bool {
 	for i := range s.filesOf(p) {
 		st := &s.files[i]
 		if st.left--; st.left == 0 {
-			s.whole = append(s.whole, i)
+			s.finishable = append(s.finishable, i)
 		}
 	}
 	return true
@@ -322,7 +322,7 @@ func (s *Storage) verified(p int) bool {
 
 // recount recomputes what follows from the sets. The caller holds mu and places.
 func (s *Storage) recount() {
-	s.whole = s.whole[:0]
+	s.finishable = s.finishable[:0]
 	have := s.have()
 	for i := range s.info.Files {
 		f, st := &s.info.Files[i], &s.files[i]
@@ -336,7 +336,7 @@ func (s *Storage) recount() {
 			}
 		}
 		if st.left == 0 && (st.place == inPart || st.place == absent && st.wanted) {
-			s.whole = append(s.whole, i)
+			s.finishable = append(s.finishable, i)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// tree lists the files below dir with their content.
+// contents returns the files below dir with their content.
 func contents(t tb, dir string) map[string]string {
 	t.Helper()
 	m := map[string]string{}
@@ -43,7 +43,7 @@ func TestDownloadEndsUnderFinalNames(t *testing.T) {
 	dir, rec := t.TempDir(), filepath.Join(t.TempDir(), "resume")
 	s := open(t, Options{Dir: dir, Info: f.info, Record: rec, Handles: handles(t, 2)})
 	if s.NeedsCheck() || s.Have().Count() != 0 {
-		t.Fatal("an empty folder holds something")
+		t.Fatal("data found in an empty folder")
 	}
 	f.put(t, s, 0)
 	sfx := "." + f.info.Hash.String()[:8] + ".part"
@@ -73,7 +73,7 @@ func TestDownloadEndsUnderFinalNames(t *testing.T) {
 	// Without the record the data is checked.
 	s = open(t, Options{Dir: dir, Info: f.info, Handles: handles(t, 2)})
 	if !s.NeedsCheck() {
-		t.Fatal("believed without a record")
+		t.Fatal("trusted without a record")
 	}
 	have, err := s.Check(t.Context(), nil)
 	must(t, err)
@@ -83,7 +83,7 @@ func TestDownloadEndsUnderFinalNames(t *testing.T) {
 	must(t, s.Close())
 }
 
-func TestForeignFilesAreNotTouched(t *testing.T) {
+func TestForeignFilesAreNotChanged(t *testing.T) {
 	f := small(t)
 	for name, size := range map[string]int{"wrong size": 10, "right size": 20000} {
 		t.Run(name, func(t *testing.T) {

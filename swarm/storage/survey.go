@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// survey finds the files of the torrent, using the record if there is one, and sorts the
+// survey finds the files of the torrent, using the record if isPresent is one, and sorts the
 // pieces into synced and doubt.
 func (s *Storage) survey() error {
 	rec, err := s.loadRecord("")
@@ -48,7 +48,7 @@ func (s *Storage) survey() error {
 	if err := s.chooseNames(rec != nil); err != nil {
 		return err
 	}
-	bare, err := s.bare()
+	bare, err := s.isAbsent()
 	if err != nil {
 		return err
 	}
@@ -72,14 +72,14 @@ func (s *Storage) survey() error {
 			s.changed = true
 		}
 		if trust == checked {
-			s.noteDir(i) // it may not have been synced
+			s.markDirDirty(i) // it may not have been synced
 		}
 		all = all && trust == proven
 		size := partsSize
 		if known.place != absent {
 			size = 0 // the file that had the bytes no longer exists
 		}
-		s.believe(i, trust, size)
+		s.applyTrust(i, trust, size)
 	}
 	if s.o.Verified && all {
 		s.doubt.Clear()
@@ -87,7 +87,7 @@ func (s *Storage) survey() error {
 		for p := range s.synced.All() {
 			s.written.Remove(p)
 		}
-		s.soilAll()
+		s.markAllDirty()
 	}
 	for p := range s.doubt.All() {
 		if s.synced.Has(p) {
@@ -98,9 +98,9 @@ func (s *Storage) survey() error {
 	return nil
 }
 
-// bare reports whether not even the torrent's folder exists. That avoids looking for each
+// isAbsent reports whether not even the torrent's folder exists. That avoids looking for each
 // of perhaps a million files.
-func (s *Storage) bare() (bool, error) {
+func (s *Storage) isAbsent() (bool, error) {
 	if !s.info.IsMulti() || s.o.ReadOnly {
 		return false, nil
 	}
@@ -145,7 +145,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		return fi, nil
 	}
 	if !st.wanted && known.place == absent && !s.o.ReadOnly {
-		return nothing, nil // whatever exists there does not concern us
+		return nothing, nil // whatever exists isPresent does not concern us
 	}
 	final, err := look(s.final(i))
 	if err != nil {
@@ -194,15 +194,15 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		if recorded.Len() > 0 && known.place == absent {
 			adopt = recorded.Has
 		}
-		if err := s.mend(i, adopt); err != nil {
+		if err := s.restoreFile(i, adopt); err != nil {
 			return nothing, err
 		}
 	}
 	return s.justHashed(part, size), nil
 }
 
-// mend restores the size of a file that was truncated, and adopts the given pieces.
-func (s *Storage) mend(i int, adopt func(p int) bool) error {
+// restoreFile restores the size of a file that was truncated, and adopts the given pieces.
+func (s *Storage) restoreFile(i int, adopt func(p int) bool) error {
 	d, name := s.where(i)
 	return s.create(i, d, name, 0o666, s.info.Files[i].Length, adopt)
 }
@@ -242,8 +242,8 @@ func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) 
 	return s.justHashed(fi, size), nil
 }
 
-// leave forgets a file under a final name that is not ours.
-func (s *Storage) leave(i int) {
+// disown forgets a file under a final name that is not ours.
+func (s *Storage) disown(i int) {
 	st := &s.files[i]
 	s.handles.drop(handleKey{owner: s, file: i})
 	s.mu.Lock()
@@ -251,8 +251,8 @@ func (s *Storage) leave(i int) {
 	s.mu.Unlock()
 }
 
-// believe applies a trust to the pieces of a file.
-func (s *Storage) believe(i int, t trust, partsSize int64) {
+// applyTrust applies a trust to the pieces of a file.
+func (s *Storage) applyTrust(i int, t trust, partsSize int64) {
 	if s.info.Files[i].Length == 0 || t == proven {
 		return
 	}
@@ -277,7 +277,7 @@ func (s *Storage) endIn(i, p int) int64 {
 	return min(f.Offset+f.Length-int64(p)*s.info.PieceLength, s.info.PieceSize(p))
 }
 
-// loadRecord returns the resume record, or nil if there is none.
+// loadRecord returns the resume record, or nil if isPresent is none.
 func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil

@@ -92,7 +92,7 @@ func (s *Storage) syncFiles() error {
 	return firstOf(first, eachOf(dirty, func(i int) error {
 		err := s.syncFile(i)
 		if err != nil {
-			s.soil(i)
+			s.markDirty(i)
 		}
 		s.stepped()
 		return err
@@ -114,7 +114,7 @@ func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
 		switch {
 		case !there:
 		case err != nil:
-			s.soil(i)
+			s.markDirty(i)
 			first = firstOf(first, err)
 		case i == s.parts() && s.state != s.disk, !g.Covers(fi):
 			rest = append(rest, i)
@@ -137,7 +137,7 @@ func (s *Storage) syncGroup(g syncer, dirty []int) (rest []int, first error) {
 		return rest, first
 	}
 	for _, i := range group {
-		s.soil(i)
+		s.markDirty(i)
 		s.suspectFile(i)
 	}
 	return rest, firstOf(first, wrap("sync", s.dir, err))

@@ -18,7 +18,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// modelDisk is a disk of simnet as storage wants it.
+// modelDisk adapts a disk of simnet to storage.
 type modelDisk struct{ *simnet.Disk }
 
 func (d modelDisk) Open(name string, flag int, perm fs.FileMode) (File, error) {
@@ -29,7 +29,7 @@ func (d modelDisk) Open(name string, flag int, perm fs.FileMode) (File, error) {
 	return f, nil
 }
 
-// openSyncer syncs by one call what syncTogether says, as on Linux.
+// openSyncer syncs syncTogether files by one call, as on Linux.
 func (d modelDisk) openSyncer() syncer { return modelSyncer{d} }
 
 type modelSyncer struct{ modelDisk }
@@ -38,30 +38,30 @@ func (m modelSyncer) Sync() error             { return m.SyncAll() }
 func (m modelSyncer) Covers(fs.FileInfo) bool { return true }
 func (m modelSyncer) Close() error            { return nil }
 
-// syncFew lets a test sync that few files by one call.
+// syncFew makes a test sync that few files by one call.
 func syncFew(n int) (undo func()) {
 	was := syncTogether
 	syncTogether = n
 	return func() { syncTogether = was }
 }
 
-// twin drives a Storage on a model disk. Its naive twin is the torrent as one
-// slice of bytes and the set of pieces that were marked.
+// twin drives a Storage on a model disk. Its naive twin is the torrent as one slice of
+// bytes and the set of marked pieces.
 type twin struct {
 	t       *rapid.T
 	f       fixture
 	disk    *simnet.Disk
 	s       *Storage
 	sel     []int
-	marked  bitset.Set // verified as far as we told or were told
-	flushed bitset.Set // verified when a Flush succeeded last
+	marked  bitset.Set // verified, as far as either side has reported
+	flushed bitset.Set // verified when the last Flush succeeded
 	handles *Handles
 	record  bool
-	// renamed tells that Finish renamed files that are not flushed yet; if the
-	// power failed then, a file that is left may be taken for one of others.
+	// renamed says that Finish has renamed files that are not flushed yet. After a power
+	// cut, such a file may be taken for one of others.
 	renamed, overwrite bool
-	// gaps tells that faults may have kept entries out of the journal, or that a
-	// file was written that is not wanted: without a record it is not looked for.
+	// gaps says that faults may have kept entries out of the journal, or that an unwanted
+	// file was written: without a record it is not looked for.
 	gaps bool
 }
 
@@ -106,24 +106,24 @@ func (w *twin) open() {
 	}
 }
 
-// proven checks that every piece that is claimed is there.
+// proven checks that every claimed piece exists.
 func (w *twin) proven() {
 	buf := make([]byte, 10000)
 	for p := range w.s.Have().All() {
 		if ok, err := w.s.HashPiece(p, buf); !ok {
-			w.t.Fatalf("piece %d is claimed and not there: %v", p, err)
+			w.t.Fatalf("piece %d is claimed but missing: %v", p, err)
 		}
 	}
 }
 
-// cut is a power cut.
+// cut simulates a power cut.
 func (w *twin) cut(dice *rand.Rand) {
 	w.overwrite = w.overwrite || w.renamed
 	w.disk.Cut(dice)
 	w.reopen(w.flushed)
 }
 
-// reopen opens again; kept is what must not be lost.
+// reopen opens the storage again; kept is what must not be lost.
 func (w *twin) reopen(kept bitset.Set) {
 	w.handles.Close()
 	w.handles = NewHandles(3)
@@ -213,7 +213,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 				w.sel = w.selection()
 				kept := w.marked
 				if !w.record {
-					kept = bitset.New(n) // of files that are no longer wanted nothing is known then
+					kept = bitset.New(n) // unwanted files are unknown then
 				}
 				w.reopen(kept)
 			},
@@ -234,7 +234,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 					return
 				}
 				w.cut(dice)
-				// What is left after the cut lasts.
+				// What survived the cut persists.
 				flush()
 			},
 			"fault": func(*rapid.T) {
@@ -271,7 +271,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 				have, err := w.s.Recheck(t.Context())
 				must(t, err)
 				if w.marked.AnyNotIn(have) {
-					t.Fatal("a fault cost what was written")
+					t.Fatal("a fault lost written data")
 				}
 			},
 			"foreign": func(*rapid.T) {
@@ -294,11 +294,11 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 							must(t, file.Truncate(fi.Size()))
 						}
 					} else {
-						_, err := file.WriteAt([]byte{0}, at) // which is nowhere in the torrent
+						_, err := file.WriteAt([]byte{0}, at) // outside the torrent's data
 						must(t, err)
 					}
 				}
-				// Whatever notices it, Recheck knows what is left.
+				// Whichever operation notices it, Recheck determines what is left.
 				for range rapid.IntRange(0, 3).Draw(t, "work") {
 					p := piece()
 					off, b := w.f.piece(p)
@@ -312,7 +312,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 				}
 				w.flushed, w.gaps, w.overwrite = bitset.New(n), true, true
 				have, err := w.s.Recheck(t.Context())
-				if !w.s.o.Overwrite { // what was changed may no longer be known to be ours
+				if !w.s.o.Overwrite { // a changed file may no longer be recognised as ours
 					w.reopen(w.flushed)
 					return
 				}
@@ -322,7 +322,7 @@ func TestStorageAgreesWithOneSliceOfBytes(t *testing.T) {
 			},
 			"": func(*rapid.T) { w.proven() },
 		})
-		// In the end all that is wanted comes.
+		// At the end everything wanted completes.
 		for p := range w.f.info.Wanted(w.sel).All() {
 			put(p)
 		}

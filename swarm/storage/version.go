@@ -11,10 +11,10 @@ import (
 // A write by others is missed only if it falls within the microseconds between the checks
 // before and after one of our own writes and does not change the size.
 type version struct {
-	size  int64
-	mtime int64  // Unix nanoseconds
-	given int64  // the time that the system gave our last write; mtime may be one that we set
-	links uint64 // hard links of the file; 0 if unknown
+	size       int64
+	mtime      int64  // Unix nanoseconds
+	systemTime int64  // the time that the system gave our last write; mtime may be one that we set
+	links      uint64 // hard links of the file; 0 if unknown
 }
 
 // fineClock is shorter than any tick of a clock for file times. If two writes get times
@@ -24,7 +24,7 @@ const fineClock = int64(500 * time.Microsecond)
 
 func versionOf(f File) (v version, err error) {
 	v.size, v.mtime, v.links, err = f.Version()
-	v.given = v.mtime
+	v.systemTime = v.mtime
 	return v, err
 }
 
@@ -59,9 +59,9 @@ func (s *Storage) note(i int, fi fs.FileInfo) {
 	st := &s.files[i]
 	st.id = fi
 	mtime := fi.ModTime().UnixNano()
-	st.version = version{size: fi.Size(), mtime: mtime, given: mtime}
+	st.version = version{size: fi.Size(), mtime: mtime, systemTime: mtime}
 	s.mu.Unlock()
-	st.looked.Store(time.Now().UnixNano())
+	st.checkedAt.Store(time.Now().UnixNano())
 }
 
 // endsBefore reports whether a file, as we left it, ended at or before size.
@@ -101,7 +101,7 @@ func (s *Storage) compareInfo(op string, i int, fi fs.FileInfo) error {
 	case differs:
 		return s.lost(op, i, 0, errChanged)
 	}
-	st.looked.Store(time.Now().UnixNano())
+	st.checkedAt.Store(time.Now().UnixNano())
 	return nil
 }
 
@@ -161,18 +161,18 @@ func (s *Storage) afterWrite(i int, f File) error {
 	s.mu.Lock()
 	was := s.files[i].version
 	s.mu.Unlock()
-	if between := now.given - was.given; between > 0 && between < fineClock {
+	if between := now.systemTime - was.systemTime; between > 0 && between < fineClock {
 		s.fine.Store(true)
 	}
 	if !s.fine.Load() && !s.coarse {
 		// The clock may give the next write the same time, whoever makes it. So we set a
 		// time in the past, far enough that the next write proves nothing.
 		if err := f.SetTime(now.mtime - 2*fineClock); err == nil {
-			given := now.given
+			given := now.systemTime
 			if now, err = versionOf(f); err != nil {
 				return wrap("write", s.path(i), err)
 			}
-			now.given = given
+			now.systemTime = given
 		}
 	}
 	s.mu.Lock()
@@ -191,10 +191,10 @@ func (s *Storage) afterWrite(i int, f File) error {
 func (s *Storage) distrust(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.files[i].foreign {
+	if s.files[i].changedByOthers {
 		return
 	}
-	s.files[i].foreign = true
+	s.files[i].changedByOthers = true
 	for _, p := range s.piecesIn(i) {
 		s.doubtPiece(p)
 	}
@@ -216,28 +216,28 @@ func (s *Storage) doubtPiece(p int) {
 // isDistrusted reports whether others changed a file that overlaps piece p. The caller
 // holds s.mu.
 func (s *Storage) isDistrusted(p int) bool {
-	if _, shared := s.slot(p); shared && s.files[s.parts()].foreign {
+	if _, shared := s.slot(p); shared && s.files[s.parts()].changedByOthers {
 		return true
 	}
 	for i := range s.filesOf(p) {
-		if s.files[i].foreign {
+		if s.files[i].changedByOthers {
 			return true
 		}
 	}
 	return false
 }
 
-// trust ends the distrust of files whose pieces have all been checked. The caller holds
+// endDistrust ends the distrust of files whose pieces have all been checked. The caller holds
 // s.mu.
-func (s *Storage) trust() {
+func (s *Storage) endDistrust() {
 	for i := range s.files {
-		if !s.files[i].foreign {
+		if !s.files[i].changedByOthers {
 			continue
 		}
-		s.files[i].foreign = false
+		s.files[i].changedByOthers = false
 		for _, p := range s.piecesIn(i) {
 			if s.doubt.Has(p) {
-				s.files[i].foreign = true
+				s.files[i].changedByOthers = true
 				break
 			}
 		}
