@@ -73,7 +73,7 @@ func TestLocalWebSeedsAreLeftAlone(t *testing.T) {
 	torrent := *spec.Torrent
 	torrent.WebSeeds = []string{srv.URL + "/"}
 	b.add(Spec{Torrent: &torrent, Dir: t.TempDir()})
-	for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "no public address"); time.Sleep(10 * ms) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "not a public address"); time.Sleep(10 * ms) {
 		if time.Now().After(end) {
 			t.Fatal("nothing was told: ", b.warnings())
 		}

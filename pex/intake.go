@@ -9,34 +9,33 @@ import (
 	"seedbed/internal/rate"
 )
 
-// Limits of what one peer can tell.
+// Limits on what one peer can announce.
 const (
-	// maxLive is how many peers a teller may have standing, added and not
-	// dropped. BEP 11: "a client should avoid taking all its connection candidates
-	// from a single PEX source".
+	// maxLive is how many peers a sender may have announced without dropping them. BEP
+	// 11: "a client should avoid taking all its connection candidates from a single PEX
+	// source".
 	maxLive = 200
-	// slack is how many messages may come early, for clients that send the first
-	// two in a row or count their minute loosely.
+	// slack is how many messages may arrive early, for clients that send the first two in
+	// a row or measure the minute inexactly.
 	slack = 4
-	// patience is how many messages more are merely ignored, before they are a
-	// flood: BEP 11 lets one disconnect peers that egregiously violate its limits.
+	// patience is how many further messages are ignored before they count as a flood: BEP
+	// 11 allows disconnecting peers that egregiously violate its limits.
 	patience = 60
 )
 
-// Intake is what one peer has told. The zero Intake has heard nothing; set
+// Intake is the state of one peer's announcements. The zero Intake is ready for use; set
 // Rules before the first Accept.
 type Intake struct {
 	Rules Rules
 
 	begun   bool
-	allowed rate.Bucket // messages that are read
-	ignored rate.Bucket // messages that are overlooked
+	allowed rate.Bucket // messages that are processed
+	ignored rate.Bucket // messages that are ignored
 	live    map[netip.AddrPort]struct{}
 }
 
-// Accept is what is news in u and may be believed: each address once, within
-// the limits, none that Rules forbid. A message that comes too early is
-// ignored; a flood of them is an error.
+// Accept returns the new peers in u: each address once, within the limits, and none that
+// Rules forbid. A message that arrives too early is ignored; a flood of them is an error.
 func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 	limit := MaxEntries
 	if !in.begun {
@@ -73,10 +72,10 @@ func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 	return slices.Clip(news), nil
 }
 
-// key is what makes a contact the same as another. BEP 11: "Duplicate IP
-// addresses (e.g. with different ports) should be ignored", or a teller could
-// aim many peers at one victim. On a private network or this machine many
-// clients do share an address, and the victim would be near.
+// key identifies a contact. BEP 11: "Duplicate IP addresses (e.g. with different ports)
+// should be ignored". Otherwise a peer could direct many peers at one victim. On a
+// private network or this machine many clients do share an address, and a victim would be
+// local.
 func key(a netip.AddrPort) netip.AddrPort {
 	if addrs.IsPublic(a.Addr()) {
 		return netip.AddrPortFrom(addrs.Host(a.Addr()), 0)

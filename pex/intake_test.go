@@ -46,19 +46,19 @@ func TestIntakeOfBEP11(t *testing.T) {
 		var in Intake
 		two := []Peer{{Addr: addr("1.2.3.4:1")}, {Addr: addr("1.2.3.4:2")}}
 		accept(t, &in, 0, Update{Added: two}, two[:1])
-		// Not where they are near.
+		// Unless they are local.
 		near := Intake{Rules: Rules{Local: true}}
 		two = []Peer{{Addr: addr("127.0.0.1:1")}, {Addr: addr("127.0.0.1:2")}}
 		accept(t, &near, 0, Update{Added: two}, two)
 	})
-	t.Run("what comes too often is ignored, with some slack", func(t *testing.T) {
+	t.Run("early messages are ignored, with some slack", func(t *testing.T) {
 		var in Intake
 		for i := range slack {
 			accept(t, &in, 0, Update{Added: peers(i, i+1)}, peers(i, i+1))
 		}
 		accept(t, &in, 0, Update{Added: peers(50, 60)}, nil)
 		accept(t, &in, minute, Update{Added: peers(50, 60)}, peers(50, 60))
-		// One that keeps to its minute is always heard.
+		// Messages a minute apart are always accepted.
 		for i := range 100 {
 			accept(t, &in, mono.Time(2+i)*minute, Update{Added: peers(100+i, 101+i), Dropped: []netip.AddrPort{nth(99 + i)}}, peers(100+i, 101+i))
 		}

@@ -1,17 +1,16 @@
-// Package pex is peer exchange (BEP 11): peers of a torrent tell one another
-// whom they are connected to.
+// Package pex implements peer exchange (BEP 11): peers of a torrent exchange the
+// addresses of the peers that they are connected to.
 //
-// Parse and Append are the codec of ut_pex messages. A Sender decides what one
-// peer is told and when, from the connections that its caller lists; an Intake
-// decides what of one peer's messages is believed. Rules say which addresses
-// may be told or believed at all. Both hold the state of one connection, are
-// made when it begins and dropped when it ends, and bound their memory.
+// Parse and Append are the codec of ut_pex messages. A Sender decides what is sent to one
+// peer and when, from the list of connections; an Intake decides what is accepted from
+// one peer. Rules say which addresses may be sent or accepted. Sender and Intake hold the
+// state of one connection, are created and dropped with it, and use bounded memory.
 //
-// Private torrents use none of this (BEP 27); that is for the caller to see to,
-// as is asking Sender for peers only once their handshake is done.
+// Private torrents must not use PEX (BEP 27). The caller enforces that, and must not list
+// a peer before its handshake has completed.
 //
-// A peer's faults are *Error. BEP 11 asks for trust in nothing that comes this
-// way: an address here is a rumour, worth one dial.
+// A peer's faults are *Error. BEP 11 recommends trusting nothing received this way: an
+// address is unverified, and worth one dial.
 package pex
 
 import (
@@ -23,7 +22,7 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// Flags are what a teller knows of a peer (BEP 11).
+// Flags are what the sender knows about a peer (BEP 11).
 type Flags uint8
 
 const (
@@ -31,49 +30,49 @@ const (
 	Seed              Flags = 0x02 // or upload only
 	UTP               Flags = 0x04
 	Holepunch         Flags = 0x08
-	Reachable         Flags = 0x10 // the teller has dialled it itself
+	Reachable         Flags = 0x10 // the sender has dialled it
 )
 
-// known are the flags of BEP 11; "other bits are reserved for future use".
+// known is the set of flags of BEP 11; "other bits are reserved for future use".
 const known = PrefersEncryption | Seed | UTP | Holepunch | Reachable
 
-// Peer is an address and what is said of it.
+// Peer is an address and its flags.
 type Peer struct {
 	Addr  netip.AddrPort
 	Flags Flags
 }
 
-// Update is one message: whom its sender has connected to since the last one,
-// and whom it is connected to no more.
+// Update is one message: the peers that its sender has connected to, and disconnected
+// from, since the last one.
 type Update struct {
 	Added   []Peer
 	Dropped []netip.AddrPort
 }
 
-// Limits of one message.
+// Limits of one message:
 const (
-	// MaxEntries is BEP 11's limit: IPv4 and IPv6 together, of added and dropped each.
+	// MaxEntries is BEP 11's limit on added and on dropped peers, IPv4 and IPv6 together.
 	MaxEntries = 50
-	// MaxFirst bounds what is read of any message, since BEP 11 has no limit for
-	// the first. libtorrent's has 100 at most.
+	// MaxFirst bounds the peers read from any message, because BEP 11 has no limit for
+	// the first one. libtorrent sends at most 100.
 	MaxFirst = 200
-	// MaxLen is the longest payload that is read, in bytes.
+	// MaxLen is the longest accepted payload in bytes.
 	MaxLen = 32 << 10
 )
 
 // Error is a peer's fault.
 type Error struct {
 	Kind Kind
-	Len  int   // of the payload, in bytes
-	Err  error // of BadBencode, what the scanner said
+	Len  int   // of the payload in bytes
+	Err  error // of BadBencode: the scanner's error
 }
 
-// Kind is what a peer got wrong.
+// Kind says what a peer did wrong.
 type Kind uint8
 
 const (
 	TooLong    Kind = iota + 1 // a message of more than MaxLen bytes
-	BadBencode                 // no dictionary
+	BadBencode                 // not a dictionary
 	Flood                      // far more messages than BEP 11 allows
 )
 
@@ -92,14 +91,14 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 var (
-	errNoDict = errors.New("no dictionary")
+	errNoDict = errors.New("not a dictionary")
 	limits    = bencode.Limits{Depth: 8, Tokens: 100, StringLen: MaxLen}
 )
 
-// Parse reads the payload of a ut_pex message. Like other clients it takes what
-// is there: whole contacts of a string with a few bytes more, flags only where
-// there is one for each contact, MaxFirst contacts of longer lists. A message
-// of none of the fields breaks BEP 11 and is an empty Update.
+// Parse parses the payload of a ut_pex message. Like other clients it is lenient: it
+// accepts the complete contacts of a string with extra bytes, flags only if there is one
+// for each contact, and MaxFirst contacts of longer lists. A message without any of the
+// fields violates BEP 11 and yields an empty Update.
 func Parse(payload []byte) (Update, error) {
 	if len(payload) > MaxLen {
 		return Update{}, &Error{Kind: TooLong, Len: len(payload)}
@@ -164,8 +163,8 @@ func readAddrs(dst []netip.AddrPort, b []byte, size int) []netip.AddrPort {
 	return dst
 }
 
-// Append writes the payload of a ut_pex message. Flags are always written,
-// since libtorrent ignores contacts that come without.
+// Append appends the payload of a ut_pex message. Flags are always included, because
+// libtorrent ignores contacts without them.
 func Append(dst []byte, u Update) []byte {
 	var added, flags, dropped [2][]byte // by family
 	for _, p := range u.Added {
@@ -199,7 +198,7 @@ func Append(dst []byte, u Update) []byte {
 	return append(dst, 'e')
 }
 
-// family is 0 of an IPv4 address and 1 of another.
+// family returns 0 for an IPv4 address and 1 otherwise.
 func family(a netip.AddrPort) int {
 	if a.Addr().Unmap().Is4() {
 		return 0

@@ -114,7 +114,7 @@ func TestParseIsTheInverseOfAppend(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The families come one after the other.
+		// The two families are in sequence.
 		var want Update
 		for f := range 2 {
 			for _, p := range u.Added {

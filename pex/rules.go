@@ -6,20 +6,19 @@ import (
 	"seedbed/internal/addrs"
 )
 
-// Rules say which addresses one peer is told and which of its are believed.
+// Rules say which addresses may be sent to and accepted from one peer.
 type Rules struct {
-	// Peer is the other end, by the address under which it can be dialled. One on
-	// a private network may be told, and may tell, of that network's addresses;
-	// one on this machine of loopback too.
+	// Peer is the address under which the other end can be dialled. If it is private,
+	// private addresses may be exchanged with it; if it is loopback, loopback addresses
+	// too.
 	Peer netip.AddrPort
-	// Local lets private and loopback addresses through whoever the peer is.
-	// Labs live there.
+	// Local allows private and loopback addresses for every peer, as in a lab.
 	Local bool
-	// Own are our own addresses, as far as they are known.
+	// Own lists our own addresses, as far as known.
 	Own []netip.AddrPort
 }
 
-// Allow reports whether a may be told to the peer, or believed from it.
+// Allow reports whether a may be sent to the peer or accepted from it.
 func (r *Rules) Allow(a netip.AddrPort) bool {
 	ip := a.Addr().Unmap()
 	if a.Port() == 0 || a == r.Peer {
@@ -33,7 +32,7 @@ func (r *Rules) Allow(a netip.AddrPort) bool {
 	switch scope := addrs.ScopeOf(ip); {
 	case scope == addrs.Public:
 		return true
-	case scope == addrs.Never, scope == addrs.LinkLocal && ip.Is6(): // of no use without the zone, which has no compact form
+	case scope == addrs.Never, scope == addrs.LinkLocal && ip.Is6(): // unusable without the zone, which has no compact form
 		return false
 	case scope == addrs.Loopback:
 		return r.Local || addrs.ScopeOf(r.Peer.Addr()) == addrs.Loopback

@@ -9,35 +9,36 @@ import (
 )
 
 const (
-	// Interval is the least time between two messages to one peer (BEP 11:
-	// "Clients must batch updates to send no more than 1 PEX message per minute").
+	// Interval is the minimum time between two messages to one peer (BEP 11: "Clients
+	// must batch updates to send no more than 1 PEX message per minute").
 	Interval = time.Minute
-	// SendInterval is the least time between two messages of ours. webtorrent
-	// disconnects a peer whose messages arrive less than a minute apart, and the
-	// network may delay the first more than the second.
+	// SendInterval is the minimum time between two of our messages. webtorrent
+	// disconnects a peer whose messages arrive less than a minute apart, and the network
+	// may delay the first more than the second.
 	SendInterval = 65 * time.Second
 )
 
-// Sender is what one peer has been told. The zero Sender has told nothing; set
+// Sender tracks what has been sent to one peer. The zero Sender is ready for use; set
 // Rules before the first Next.
 //
-// A message counts from when it is sent, not from when it is made: after Next the
-// caller says when that was by Sent, and until then no other message is due.
+// The interval starts when a message is sent, not when it is created: after Next the
+// caller reports the sending by Sent, and until then no other message is due.
 type Sender struct {
 	Rules Rules
 
 	due  mono.Time        // Never while a message waits to be sent
-	told []netip.AddrPort // sorted; as the peer must believe after our messages
+	told []netip.AddrPort // sorted; what the peer has after our messages
 }
 
-// Due is when Next may have something to say, if there is anything to say; Never
-// until a message that was made is sent.
+// Due returns when Next may have a message, if there is news. It returns Never until the
+// last message has been sent.
 func (s *Sender) Due() mono.Time { return s.due }
 
-// Next is the message to send now, given all peers that are connected, by the
-// addresses under which they can be dialled; false when none is due or there is
-// no news. The first comes at once. What does not fit is told next time, in
-// the order of connected; a peer that came and went in between is not told.
+// Next returns the message to send now. connected lists all connected peers, by the
+// addresses under which they can be dialled. It returns false if no message is due or
+// there is no news. The first message is due at once. Peers that do not fit are sent next
+// time, in the order of connected; a peer that was connected only in between is never
+// sent.
 func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 	if now.Before(s.due) {
 		return Update{}, false
@@ -66,9 +67,9 @@ func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 		if len(u.Added) == MaxEntries {
 			break
 		}
-		// A told address is never in both lists: it is in added only when it was
-		// not told, and in dropped only when it is not connected. (BEP 11: "An added
-		// contact must not be dropped in the same message", and no duplicates.)
+		// No address is in both lists: added contains only addresses that were not sent,
+		// and dropped only addresses that are not connected. (BEP 11: "An added contact
+		// must not be dropped in the same message", and no duplicates.)
 		if i, ok := slices.BinarySearchFunc(s.told, p.Addr, netip.AddrPort.Compare); !ok && s.Rules.Allow(p.Addr) {
 			s.told = slices.Insert(s.told, i, p.Addr)
 			u.Added = append(u.Added, p)
@@ -81,7 +82,7 @@ func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 	return u, true
 }
 
-// Sent notes that the message of the last Next was sent now.
+// Sent records that the message of the last Next has just been sent.
 func (s *Sender) Sent(now mono.Time) {
 	if s.due == mono.Never {
 		s.due = now.Add(SendInterval)

@@ -18,7 +18,7 @@ const (
 	gap    = mono.Time(SendInterval)
 )
 
-// nth is the nth of many public addresses.
+// nth returns the nth of many public addresses.
 func nth(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{1, 2, byte(i >> 8), byte(i)}), 6881)
 }
@@ -46,7 +46,7 @@ func TestSenderOfBEP11(t *testing.T) {
 	t.Run("no message without news", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, nil, nil, nil)
-		// And the silence costs nothing: the first message still comes at once.
+		// Without news no interval starts: the first message is still sent at once.
 		want(t, &s, 1, peers(0, 1), peers(0, 1), nil)
 		want(t, &s, gap+1, peers(0, 1), nil, nil)
 	})
@@ -68,7 +68,7 @@ func TestSenderOfBEP11(t *testing.T) {
 			t.Error("a second message before the first is sent:", u)
 		}
 		s.Sent(3 * gap)
-		s.Sent(5 * gap) // of something else
+		s.Sent(5 * gap) // of another message
 		if s.Due() != 4*gap || s.Due() < 3*gap+minute {
 			t.Error(s.Due())
 		}
@@ -103,7 +103,7 @@ func TestSenderOfBEP11(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, append(peers(0, 3), peers(0, 3)...), peers(0, 3), nil)
 	})
-	t.Run("flags are told", func(t *testing.T) {
+	t.Run("flags are sent", func(t *testing.T) {
 		var s Sender
 		p := []Peer{{nth(0), Seed | Reachable}}
 		want(t, &s, 0, p, p, nil)
@@ -114,8 +114,8 @@ func TestSenderOfBEP11(t *testing.T) {
 	})
 }
 
-// Whatever comes and goes, a receiver that obeys the messages comes to believe
-// what is so, and each message is as BEP 11 has it.
+// Whatever peers come and go, a receiver of the messages ends up with the true list, and
+// each message complies with BEP 11.
 func TestSenderConverges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s Sender

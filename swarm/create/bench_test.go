@@ -16,7 +16,7 @@ import (
 
 const benchSize = 256 << 20
 
-// bareHash hashes benchSize bytes of memory on all cores, a MiB at a time.
+// bareHash hashes benchSize bytes of memory on all cores, 1 MiB at a time.
 func bareHash(b *testing.B, data []byte, hash func([]byte)) {
 	b.SetBytes(benchSize)
 	for b.Loop() {
@@ -33,8 +33,8 @@ func bareHash(b *testing.B, data []byte, hash func([]byte)) {
 	}
 }
 
-// BenchmarkMake compares the making of a torrent, of files in the page cache, with
-// the bare hashes of as many bytes of memory on as many cores.
+// BenchmarkMake compares making a torrent of files in the page cache with hashing the
+// same amount of memory on as many cores.
 func BenchmarkMake(b *testing.B) {
 	data := make([]byte, benchSize)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(data)

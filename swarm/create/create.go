@@ -1,11 +1,11 @@
-// Package create makes torrents of files and folders. Make decides what of a folder
-// is taken (Odd), reads and hashes it on all cores, and tells afterwards whether anything
-// was touched meanwhile; what an earlier run made need not be read again.
-// Print tells without reading whether anything in a folder changed.
+// Package create makes torrents from files and folders. Make selects the files of a
+// folder (Odd), reads and hashes them on all cores, and checks whether any of them
+// changed meanwhile. Files that an earlier run hashed need not be read again. Print
+// reports without reading whether anything in a folder has changed.
 //
-// Sizes and offsets are in bytes, times in Unix nanoseconds. A file that cannot be
-// read is a *storage.Error, a folder with nothing in it an *EmptyError, a path that
-// is neither a file nor a folder a *NotDataError.
+// Sizes and offsets are in bytes, times in Unix nanoseconds. A file that cannot be read
+// is a *storage.Error, an empty folder an *EmptyError, and a path that is neither a file
+// nor a folder a *NotDataError.
 package create
 
 import (
@@ -24,51 +24,51 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// Options say how Make makes a torrent.
+// Options configures Make.
 type Options struct {
 	Format       metainfo.Format
-	PieceLength  int64 // 0 is by size, or that of Before
+	PieceLength  int64 // 0 means by size, or that of Before
 	Private      bool
 	Source       string
-	NoAttributes bool // do not tell which files are executable
+	NoAttributes bool // do not record which files are executable
 	Odd          Odd
 
-	// Omit reports whether a file is left out of a folder without a word: one that
-	// the caller itself writes.
+	// Omit reports whether a file is skipped silently, because the caller writes it
+	// itself.
 	Omit func(fs.FileInfo) bool
 
-	// Before is what an earlier Make of the same path made. Files that were not
-	// touched since are not read again, if the torrent has a v2 side, where every
-	// file begins at a piece.
+	// Before is the result of an earlier Make of the same path. Unchanged files are not
+	// read again, if the torrent has v2 hashes, where every file starts a new piece.
 	Before *Made
 
 	Progress func(done, total int64)
-	Warn     func(error) // told of what is left out, and of names that are odd
+	Warn     func(error) // called for skipped files and unusual names
 }
 
-// Made is a torrent, and what its files were like.
+// Made is a torrent and the state of its files.
 type Made struct {
 	Info   *metainfo.Info
-	Stamps []Stamp // of Info.Files, zero for padding
-	Read   int64   // bytes that were read and hashed
+	Stamps []Stamp // of Info.Files; zero for padding
+	Read   int64   // bytes read and hashed
 	Print  Fingerprint
 }
 
-// Stamp tells whether a file was touched. The zero Stamp is that of no file.
+// Stamp shows whether a file has changed. The zero Stamp means no file.
 type Stamp struct {
 	Size          int64
-	Modified, Set int64 // when content and inode changed last, Unix nanoseconds; Set is 0 where that is not known
+	Modified, Set int64 // when content and inode last changed; Set is 0 if unknown
 }
 
-// maxTries bounds how often what changes or cannot be read is tried.
+// maxTries bounds how often hashing is repeated after a file has changed or could not be
+// read.
 const maxTries = 16
 
-// Make reads a file or a folder and makes its torrent: of all regular files, in the
-// order of a file tree. The same files make the same torrent on every machine.
+// Make reads a file or folder and returns its torrent: all regular files, in the order of
+// a file tree. The same files give the same torrent on every machine.
 func Make(ctx context.Context, path string, o Options) (*Made, error) {
 	o.Odd.defaults()
 	omit := map[string]bool{}
-	var print Fingerprint // with what comes to be left out: as others see the folder
+	var print Fingerprint // includes files skipped later: the folder as others see it
 	for try := 1; ; try++ {
 		list, err := walk(path, &o, omit)
 		if err != nil {
@@ -100,26 +100,26 @@ func Make(ctx context.Context, path string, o Options) (*Made, error) {
 		}
 		switch {
 		case treat == Again:
-			o.warn("%s changed while it was read, and is read again", full)
+			o.warn("%s changed while it was being read; reading it again", full)
 		case treat == Skip && !list.single:
 			omit[f.name] = true
-			o.warn("%s is left out: %w", full, storage.Reason(bad.err))
+			o.warn("skipped %s: %w", full, storage.Reason(bad.err))
 		default:
 			return nil, storage.Wrap("read", full, bad.err)
 		}
 	}
 }
 
-// EmptyError is a path with nothing in it to share.
+// EmptyError is returned for a path without data to share.
 type EmptyError struct{ Path string }
 
-func (e *EmptyError) Error() string { return e.Path + " holds no data: there is nothing to share" }
+func (e *EmptyError) Error() string { return e.Path + " holds no data to share" }
 
-// NotDataError is a path that names neither a file nor a folder.
+// NotDataError is returned for a path that is neither a file nor a folder.
 type NotDataError struct {
 	Path string
 	What string // "a symbolic link", "a pipe", ...
-	// Target is the file or folder behind a symbolic link, or "".
+	// Target is the file or folder that a symbolic link leads to, or "".
 	Target string
 }
 
@@ -127,18 +127,18 @@ func (e *NotDataError) Error() string {
 	return fmt.Sprintf("%s is %s; only files and folders can be shared", e.Path, e.What)
 }
 
-// Hint is what to do about it, or "".
+// Hint returns advice for the user, or "".
 func (e *NotDataError) Hint() string {
 	switch {
 	case e.Target != "":
-		return "give the path it points to: " + e.Target
+		return "use the path it points to: " + e.Target
 	case e.What == symlink:
 		return "it points to nothing"
 	}
 	return ""
 }
 
-// fileError is what keeps a file from being hashed.
+// fileError is the reason why a file could not be hashed.
 type fileError struct {
 	file    int
 	changed bool
@@ -148,9 +148,9 @@ type fileError struct {
 func (e *fileError) Error() string { return e.err.Error() }
 func (e *fileError) Unwrap() error { return e.err }
 
-var errChanging = errors.New("it changed while it was hashed; wait until it is complete")
+var errChanging = errors.New("it changed while it was being hashed; wait until it is complete")
 
-// draft lays out the torrent.
+// draft creates the layout of the torrent.
 func (l *found) draft(o *Options) (*metainfo.Draft, error) {
 	plan := metainfo.Plan{Name: filepath.Base(l.top), PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
 	var total int64
@@ -166,23 +166,23 @@ func (l *found) draft(o *Options) (*metainfo.Draft, error) {
 	}
 	d, err := metainfo.NewDraft(plan)
 	if err != nil {
-		return nil, fmt.Errorf("%s makes no torrent: %w", l.top, err)
+		return nil, fmt.Errorf("cannot make a torrent of %s: %w", l.top, err)
 	}
 	for i, as := range d.Renamed {
 		f := &l.files[i]
 		if slices.ContainsFunc(f.Path, func(c string) bool { return metainfo.Fragile(c) != "" }) {
-			continue // that was told
+			continue // reported already
 		}
 		full := filepath.Join(l.top, f.name)
 		if o.Odd.Names == Refuse {
-			return nil, storage.Wrap("take", full, errors.New("its name differs from another's in nothing that every system sees"))
+			return nil, storage.Wrap("include", full, errors.New("its name clashes with another file's on some systems"))
 		}
-		o.warn("%s: its name differs from another's in nothing that every system sees; others write it as %s", full, strings.Join(as, "/"))
+		o.warn("%s: its name clashes with another file's on some systems; other clients will rename it to %s", full, strings.Join(as, "/"))
 	}
 	return d, nil
 }
 
-// hash makes the torrent of what was found.
+// hash hashes the files and returns the torrent.
 func (l *found) hash(ctx context.Context, o *Options) (*Made, error) {
 	began := time.Now()
 	d, err := l.draft(o)
@@ -244,7 +244,8 @@ func (l *found) hash(ctx context.Context, o *Options) (*Made, error) {
 	return made, err
 }
 
-// unchanged are the digests of pieces of files that were not touched since Before.
+// unchanged returns the digests of the pieces of files that have not changed since
+// Before.
 func (l *found) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest {
 	if o.Before == nil || o.Format == metainfo.V1 {
 		return nil
@@ -279,22 +280,22 @@ func (l *found) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest
 	return out
 }
 
-// reading is the files of a torrent in the making, for reading.
+// reading provides access to the files of the torrent being made.
 type reading struct {
-	*found
+	*found // index in found.files of each file of layout
 	layout *metainfo.Info
 	fileOf []int // for each file of layout its index in found.files
 	folder *storage.Reader
 }
 
-// each does do with the stretch of every file in a stretch of the torrent.
+// each calls do for each file's part of a range of the torrent.
 func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
 	for s := range t.layout.Spans(off, n) {
 		var part []byte
 		if b != nil {
 			part, b = b[:s.Length], b[s.Length:]
 		}
-		if t.layout.Files[s.File].Pad { // read ahead goes over it
+		if t.layout.Files[s.File].Pad { // reached by reading ahead
 			continue
 		}
 		if err := do(t.fileOf[s.File], part, s.Offset, s.Length); err != nil {
@@ -319,8 +320,8 @@ func (t *reading) advise(i int, _ []byte, at, n int64) error {
 	return t.folder.WillRead(t.files[i].name, at, n)
 }
 
-// stamps checks that no file was touched since it was found, and tells what the
-// files are like.
+// stamps checks that no file has changed since it was found, and returns the stamps of
+// all files.
 func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) {
 	out := make([]Stamp, len(info.Files))
 	k := 0
@@ -343,9 +344,9 @@ func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) 
 	return out, nil
 }
 
-// settled reports whether a file was touched long enough before now for another
-// touch to have another time: most clocks tick every few milliseconds, those of
-// some file systems every second or two.
+// settled reports whether the stamp is old enough that a later change would have a
+// different time: most clocks tick every few milliseconds, those of some file systems
+// every second or two.
 func (s Stamp) settled(now time.Time) bool {
 	last, tick := max(s.Modified, s.Set), 50*time.Millisecond
 	if last%int64(time.Second) == 0 {

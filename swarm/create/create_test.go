@@ -129,10 +129,10 @@ func TestMakeRefuses(t *testing.T) {
 	}
 }
 
-// What is odd is told and treated as the options say.
-func TestMakeTellsWhatIsOdd(t *testing.T) {
+// Unusual files are reported and handled according to the options.
+func TestMakeReportsUnusualFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("links and such names cannot be made here")
+		t.Skip("links and such names cannot be created here")
 	}
 	dir := filepath.Join(t.TempDir(), "share")
 	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o755))
@@ -163,10 +163,10 @@ func TestMakeTellsWhatIsOdd(t *testing.T) {
 	if want := []string{"File", "con.txt", "e\u0301", "file", "plain", "sub/x"}; !slices.Equal(list, want) {
 		t.Errorf("%q", list)
 	}
-	for _, want := range []string{".hidden is left out: it is hidden", "con.txt: its name cannot be a name on Windows", "separate accents",
-		"sub/link is left out: it is a symbolic link", "file: its name differs from another's in nothing that every system sees; others write it as file.1"} {
+	for _, want := range []string{".hidden: it is hidden", "con.txt: its name cannot be a name on Windows", "separate accents",
+		"sub/link: it is a symbolic link", "file: its name clashes with another file's on some systems; other clients will rename it to file.1"} {
 		if !strings.Contains(warned, want) {
-			t.Errorf("%q is not told in\n%s", want, warned)
+			t.Errorf("no warning %q in\n%s", want, warned)
 		}
 	}
 	list, warned, err = paths(Odd{Hidden: Keep, Links: Keep, Names: Skip})
@@ -174,7 +174,7 @@ func TestMakeTellsWhatIsOdd(t *testing.T) {
 	if want := []string{".hidden", "File", "file", "plain", "sub/link -> plain", "sub/x"}; !slices.Equal(list, want) {
 		t.Errorf("%q", list)
 	}
-	if !strings.Contains(warned, "out is left out: it is a symbolic link that leads out of the folder") {
+	if !strings.Contains(warned, "out: it is a symbolic link that leads out of the folder") {
 		t.Error(warned)
 	}
 	for _, o := range []Odd{{Links: Refuse}, {Names: Refuse}} {
@@ -182,7 +182,7 @@ func TestMakeTellsWhatIsOdd(t *testing.T) {
 			t.Errorf("%+v was not refused", o)
 		}
 	}
-	// A torrent cannot spell what is not UTF-8.
+	// A name that is not UTF-8 cannot be in a torrent.
 	if os.WriteFile(filepath.Join(dir, "\xff"), nil, 0o644) == nil {
 		if _, _, err := paths(Odd{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
 			t.Error(err)
@@ -190,14 +190,14 @@ func TestMakeTellsWhatIsOdd(t *testing.T) {
 	}
 }
 
-// A file that changes while it is hashed is refused, left out, or read again.
-func TestMakeOfAFileThatChanges(t *testing.T) {
+// A file that changes while it is hashed makes Make fail, or is skipped or read again.
+func TestMakeOfAChangingFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "share")
 	must(t, os.MkdirAll(dir, 0o755))
 	still, moving := filepath.Join(dir, "a still"), filepath.Join(dir, "moving")
 	for _, c := range []struct {
 		treat Treatment
-		files int // 0: refused
+		files int // 0 means that Make fails
 	}{{Refuse, 0}, {Skip, 1}, {Again, 2}} {
 		must(t, os.WriteFile(still, make([]byte, 1<<20), 0o644))
 		must(t, os.WriteFile(moving, make([]byte, 1<<20), 0o644))
@@ -223,9 +223,9 @@ func TestMakeOfAFileThatChanges(t *testing.T) {
 	}
 }
 
-// Of a torrent with a v2 side only what was touched is read again, and the result is
+// For a torrent with v2 hashes only changed files are read again, and the result equals
 // that of a fresh start.
-func TestMakeReadsOnlyWhatWasTouched(t *testing.T) {
+func TestMakeReadsOnlyChangedFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "share")
 	must(t, os.MkdirAll(dir, 0o755))
 	for i := range 20 {
@@ -233,7 +233,7 @@ func TestMakeReadsOnlyWhatWasTouched(t *testing.T) {
 		b[0] = byte(i)
 		must(t, os.WriteFile(filepath.Join(dir, string(rune('a'+i))), b, 0o644))
 	}
-	time.Sleep(60 * time.Millisecond) // more than a tick of the file system's clock
+	time.Sleep(60 * time.Millisecond) // more than a clock tick of the file system
 	o := Options{Format: metainfo.Hybrid, PieceLength: 16 << 10}
 	first, err := Make(t.Context(), dir, o)
 	must(t, err)
@@ -250,10 +250,10 @@ func TestMakeReadsOnlyWhatWasTouched(t *testing.T) {
 	fresh, err := Make(t.Context(), dir, o)
 	must(t, err)
 	if fresh.Info.Hash != second.Info.Hash || fresh.Info.HashV2 != second.Info.HashV2 || !second.Info.HasLayers() {
-		t.Error("it is not the torrent of a fresh start")
+		t.Error("the torrent differs from that of a fresh start")
 	}
-	// What was touched a moment ago may be touched again under the same time.
+	// A file changed just now may be changed again without a new time.
 	if i := slices.IndexFunc(second.Info.Files, func(f metainfo.File) bool { return f.Path[0] == "bb" }); second.Stamps[i] != (Stamp{}) {
-		t.Error("a file that was touched just now is believed")
+		t.Error("a file changed just now was trusted")
 	}
 }

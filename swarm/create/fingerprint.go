@@ -5,10 +5,11 @@ import (
 	"encoding/binary"
 )
 
-// Fingerprint tells whether anything in a folder was touched.
+// Fingerprint shows whether anything in a folder has changed.
 type Fingerprint [sha256.Size]byte
 
-// Print is the fingerprint of the files at path that Make would take. It reads none of them.
+// Print returns the fingerprint of the files at path that Make would include. It does not
+// read them.
 func Print(path string, o Options) (f Fingerprint, err error) {
 	o.Odd.defaults()
 	o.Warn = nil

@@ -14,20 +14,19 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// Treatment is what Make does about something of which a person may want this or
-// that.
+// Treatment says how Make handles a kind of file.
 type Treatment uint8
 
 const (
 	ByDefault Treatment = iota
-	Keep                // take it in
-	Skip                // leave it out
-	Refuse              // make no torrent
-	Again               // of a file that changes while it is read: read it again
+	Keep                // include it
+	Skip                // skip it
+	Refuse              // fail
+	Again               // for files that change while they are read: read them again
 )
 
-// Odd says what Make does about what is odd in a folder. All of it is told through
-// Options.Warn, but for what is refused.
+// Odd says how Make handles unusual files. Each case is reported through Options.Warn,
+// except for those that make it fail.
 type Odd struct {
 	Hidden     Treatment // names that begin with a dot: Skip, or Keep
 	Links      Treatment // symbolic links: Skip, Keep (as links within the torrent, BEP 47), or Refuse
@@ -47,16 +46,16 @@ func (o *Odd) defaults() {
 	}
 }
 
-// found is the files of a torrent in the making, in the order of a file tree.
+// found lists the files of the torrent being made, in the order of a file tree.
 type found struct {
-	top    string // the path that was named
+	top    string // the path given by the user
 	single bool
 	files  []foundFile
 }
 
 type foundFile struct {
 	metainfo.PlanFile
-	name  string // on the disk, below top; of a single file its base name
+	name  string // path below top; for a single file its base name
 	stamp Stamp
 }
 
@@ -65,7 +64,7 @@ type walker struct {
 	o    *Options
 	out  *found
 	root *os.Root
-	omit map[string]bool // by name: what an earlier try could not read
+	omit map[string]bool // names that an earlier attempt could not read
 }
 
 // walk lists the files at top.
@@ -77,7 +76,7 @@ func walk(top string, o *Options, omit map[string]bool) (*found, error) {
 	out := &found{top: top}
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
-		// It could not be shared either: peers get nothing from outside of the folder.
+		// It could not be shared either: peers get nothing from outside the folder.
 		target, err := filepath.EvalSymlinks(top)
 		if err != nil {
 			target = ""
@@ -134,12 +133,12 @@ func (w *walker) dir(dir string, at []string) error {
 
 func (w *walker) full(name string) string { return filepath.Join(w.out.top, name) }
 
-// unreadable decides about what cannot be read.
+// unreadable handles a file that cannot be read.
 func (w *walker) unreadable(name string, err error) error {
 	if w.o.Odd.Unreadable != Skip || name == "." {
 		return storage.Wrap("read", w.full(name), err)
 	}
-	w.o.warn("%s is left out: %w", w.full(name), storage.Reason(err))
+	w.o.warn("skipped %s: %w", w.full(name), storage.Reason(err))
 	return nil
 }
 
@@ -152,7 +151,7 @@ func (w *walker) entry(below, name string, at []string) error {
 		return nil
 	}
 	if name[0] == '.' && w.o.Odd.Hidden == Skip {
-		w.o.warn("%s is left out: it is hidden", w.full(below))
+		w.o.warn("skipped %s: it is hidden", w.full(below))
 		return nil
 	}
 	if err != nil {
@@ -169,7 +168,7 @@ func (w *walker) entry(below, name string, at []string) error {
 		}
 		return w.dir(below, next)
 	case fi.Mode().IsRegular():
-		if fi.Mode().Perm()&0o444 != 0o444 { // perhaps not for us
+		if fi.Mode().Perm()&0o444 != 0o444 { // perhaps not readable for us
 			f, err := w.root.Open(below)
 			if err != nil {
 				return w.unreadable(below, err)
@@ -180,7 +179,7 @@ func (w *walker) entry(below, name string, at []string) error {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		return w.link(below, next, fi)
 	}
-	w.o.warn("%s is left out: it is %s", w.full(below), species(fi.Mode()))
+	w.o.warn("skipped %s: it is %s", w.full(below), species(fi.Mode()))
 	return nil
 }
 
@@ -192,7 +191,8 @@ func (w *walker) add(below string, f metainfo.PlanFile, fi fs.FileInfo) error {
 	return nil
 }
 
-// name decides about a name that would not survive elsewhere; ok says that it is taken.
+// name handles a name that is not valid on other systems, and reports whether the file is
+// included.
 func (w *walker) name(below, name string) (ok bool, err error) {
 	why := metainfo.Fragile(name)
 	if why == "" {
@@ -200,17 +200,17 @@ func (w *walker) name(below, name string) (ok bool, err error) {
 	}
 	switch treat := w.o.Odd.Names; {
 	case treat == Skip:
-		w.o.warn("%s is left out: its name %s", w.full(below), why)
+		w.o.warn("skipped %s: its name %s", w.full(below), why)
 		return false, nil
 	case treat == Refuse, strings.ToValidUTF8(name, "") != name:
-		return false, storage.Wrap("take", w.full(below), fmt.Errorf("its name %s", why))
+		return false, storage.Wrap("include", w.full(below), fmt.Errorf("its name %s", why))
 	}
 	w.o.warn("%s: its name %s", w.full(below), why)
 	return true, nil
 }
 
-// spell is the name as the torrent has it: with accents joined if this file system
-// takes that for the same name, as that of macOS does.
+// spell returns the name to use in the torrent: with composed accents if this file system
+// treats both forms as the same name, as on macOS.
 func (w *walker) spell(below, name string, fi fs.FileInfo) string {
 	composed := metainfo.Composed(name)
 	if composed == name {
@@ -222,23 +222,23 @@ func (w *walker) spell(below, name string, fi fs.FileInfo) string {
 	return name
 }
 
-// link decides about a symbolic link.
+// link handles a symbolic link.
 func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
 	switch w.o.Odd.Links {
 	case Refuse:
-		return storage.Wrap("take", w.full(below), errors.New("it is a symbolic link"))
+		return storage.Wrap("include", w.full(below), errors.New("it is a symbolic link"))
 	case Skip:
-		w.o.warn("%s is left out: it is a symbolic link", w.full(below))
+		w.o.warn("skipped %s: it is a symbolic link", w.full(below))
 		return nil
 	}
 	target, err := w.root.Readlink(below)
 	if err != nil {
 		return w.unreadable(below, err)
 	}
-	// BEP 47: the path is that of the target from the torrent's root.
+	// BEP 47: the path is that of the target, relative to the torrent's root.
 	inside := path.Join(path.Dir(filepath.ToSlash(below)), filepath.ToSlash(target))
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.FromSlash(inside)) || inside == "." {
-		w.o.warn("%s is left out: it is a symbolic link that leads out of the folder", w.full(below))
+		w.o.warn("skipped %s: it is a symbolic link that leads out of the folder", w.full(below))
 		return nil
 	}
 	return w.add(below, metainfo.PlanFile{Path: at, Symlink: strings.Split(inside, "/")}, fi)
@@ -246,7 +246,7 @@ func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
 
 const symlink = "a symbolic link"
 
-// species names what is neither a file nor a folder.
+// species describes what is neither a file nor a folder.
 func species(m fs.FileMode) string {
 	switch {
 	case m&fs.ModeNamedPipe != 0:

@@ -6,31 +6,29 @@ import (
 	"slices"
 )
 
-// Stream encrypts what follows a handshake. Its two directions are independent
-// of each other, and each must see every byte once and in order. It takes 2 KiB.
+// Stream encrypts the data after a handshake. Its two directions are independent, and
+// each must process every byte once and in order. It takes 2 KiB.
 type Stream struct{ in, out *rc4.Cipher }
 
-// Encrypt makes ready in place what is sent next.
+// Encrypt encrypts in place what is sent next.
 func (s *Stream) Encrypt(b []byte) { s.out.XORKeyStream(b, b) }
 
-// Decrypt makes legible in place what came next.
+// Decrypt decrypts in place what was received next.
 func (s *Stream) Decrypt(b []byte) { s.in.XORKeyStream(b, b) }
 
-// Conn is a connection after its handshake, for as long as little is said: it
-// reads first what came along, and encrypts a copy. For the long run there is
-// Unwrap.
+// Conn is a connection just after its handshake: it first reads the early bytes, and
+// encrypts copies. For long-term use, call Unwrap.
 type Conn struct {
 	net.Conn
 	early  []byte
-	stream *Stream // nil: in the clear
+	stream *Stream // nil without encryption
 }
 
-// Wrap goes on with nc after its handshake.
+// Wrap returns a connection that continues nc after its handshake.
 func (r *Result) Wrap(nc net.Conn) *Conn { return &Conn{nc, r.Early, r.Stream} }
 
-// Unwrap ends the use of c: nc is to be read and written directly from now on,
-// with stream, unless that is nil, around all but early, which has been read and
-// decrypted already.
+// Unwrap ends the use of c. From now on nc must be read and written directly, through
+// stream unless that is nil. early has already been read and decrypted.
 func (c *Conn) Unwrap() (nc net.Conn, early []byte, stream *Stream) {
 	return c.Conn, c.early, c.stream
 }
@@ -49,7 +47,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. After an error the connection is of no use.
+// Write implements net.Conn. After an error the connection is unusable.
 func (c *Conn) Write(b []byte) (int, error) {
 	if c.stream != nil {
 		b = slices.Clone(b)

@@ -1,12 +1,12 @@
-// Package mse is the encryption of peer connections: Message Stream Encryption,
-// also called Protocol Encryption, of Vuze and µTorrent (wiki.vuze.com/w/
-// Message_Stream_Encryption). It hides from the network what is transferred; it
-// proves nobody's identity, and RC4 is no protection against anybody who knows
-// the infohash.
+// Package mse implements encryption of peer connections: Message Stream Encryption, also
+// called Protocol Encryption, of Vuze and µTorrent
+// (wiki.vuze.com/w/Message_Stream_Encryption). It hides the traffic from simple filters.
+// It does not authenticate, and RC4 does not protect against anyone who knows the
+// infohash.
 //
-// Initiate and Receive are the two ends of its handshake, after which a
-// connection either goes on in the clear or is encrypted throughout. The
-// messages in order, A being who dials:
+// Initiate and Receive are the two sides of the handshake. After it, a connection is
+// either unencrypted or encrypted completely. These are the messages in order, where A
+// dials:
 //
 //	A→B  Ya, PadA                                     a key exchange of
 //	B→A  Yb, PadB                                     Diffie and Hellman: S
@@ -14,8 +14,8 @@
 //	     ENCRYPT(VC, crypto_provide, len(PadC), PadC, len(IA)), ENCRYPT(IA)
 //	B→A  ENCRYPT(VC, crypto_select, len(PadD), PadD)
 //
-// SKEY is the infohash, VC eight zeros, IA the first bytes of what A has to say:
-// the BitTorrent handshake.
+// SKEY is the infohash, VC eight zeros, IA the first bytes that A sends: the BitTorrent
+// handshake.
 package mse
 
 import (
@@ -30,13 +30,12 @@ import (
 	"seedbed/internal/id"
 )
 
-// Methods is a set of ways to go on after the handshake.
+// Methods is a set of methods to use after the handshake.
 type Methods uint32
 
-// The two methods that there are.
 const (
-	Plain Methods = 1 << iota // the handshake alone is hidden
-	RC4                       // everything is
+	Plain Methods = 1 << iota // only the handshake is encrypted
+	RC4                       // everything is encrypted
 )
 
 const (
@@ -45,10 +44,10 @@ const (
 	vcLen  = 8
 	// maxEarly bounds IA: a BitTorrent handshake and some messages.
 	maxEarly = 4 << 10
-	// discard is how much of RC4's stream is not used: its beginning betrays the
-	// key.
+	// discard is how many bytes of RC4's stream are skipped, because its beginning
+	// reveals the key.
 	discard = 1024
-	// clearHandshake is how a handshake of BEP 3 begins.
+	// clearHandshake is the beginning of a BEP 3 handshake.
 	clearHandshake = "\x13BitTorrent protocol"
 )
 
@@ -62,22 +61,22 @@ type Error struct{ What string }
 
 func (e *Error) Error() string { return "mse: " + e.What }
 
-// Result is a handshake that succeeded.
+// Result is the result of a successful handshake.
 type Result struct {
 	Method Methods // Plain or RC4
 	Key    id.ID   // the infohash
-	Early  []byte  // what came with the handshake, in the clear
-	Stream *Stream // with RC4: around everything from here on
+	Early  []byte  // data received with the handshake, decrypted
+	Stream *Stream // with RC4: encrypts everything from here on
 }
 
-// keep leaves the stream to the connection if it is wanted beyond the handshake.
+// keep sets the Stream if encryption continues after the handshake.
 func (r *Result) keep(s *Stream) {
 	if r.Method == RC4 {
 		r.Stream = s
 	}
 }
 
-// secret is our part of the key exchange; random must be unpredictable.
+// secret is our private key of the key exchange; random must be unpredictable.
 type secret struct{ x *big.Int }
 
 func newSecret(random io.Reader) (secret, []byte, error) {
@@ -91,11 +90,11 @@ func newSecret(random io.Reader) (secret, []byte, error) {
 	return secret{x}, public, nil
 }
 
-// shared is S. A public key that fixes it whatever ours is, is refused.
+// shared returns S. It rejects a public key that determines S whatever ours is.
 func (s secret) shared(theirs []byte) ([]byte, error) {
 	y := new(big.Int).SetBytes(theirs)
 	if y.Cmp(big.NewInt(1)) <= 0 || y.Cmp(new(big.Int).Sub(prime, big.NewInt(1))) >= 0 {
-		return nil, &Error{"a public key that is no key"}
+		return nil, &Error{"invalid public key"}
 	}
 	b := make([]byte, keyLen)
 	new(big.Int).Exp(y, s.x, prime).FillBytes(b)
@@ -104,21 +103,21 @@ func (s secret) shared(theirs []byte) ([]byte, error) {
 
 func hash(parts ...[]byte) [sha1.Size]byte { return sha1.Sum(bytes.Join(parts, nil)) }
 
-// KeyHash is by what an incoming handshake names an infohash.
+// KeyHash returns the hash that identifies an infohash in an incoming handshake.
 func KeyHash(infohash id.ID) [sha1.Size]byte { return hash([]byte("req2"), infohash[:]) }
 
 func stream(name string, s []byte, key id.ID) *rc4.Cipher {
 	k := hash([]byte(name), s, key[:])
 	c, err := rc4.NewCipher(k[:])
 	if err != nil {
-		panic(err) // 20 bytes are a key
+		panic(err) // 20 bytes are a valid key
 	}
 	var b [discard]byte
 	c.XORKeyStream(b[:], b[:])
 	return c
 }
 
-// pad is up to maxPad random bytes.
+// pad returns up to maxPad random bytes.
 func pad(random io.Reader) ([]byte, error) {
 	var n [2]byte
 	if _, err := io.ReadFull(random, n[:]); err != nil {
@@ -129,7 +128,7 @@ func pad(random io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// greet makes our secret and sends its public key.
+// greet creates our secret and sends its public key.
 func greet(w io.Writer, random io.Reader) (secret, error) {
 	mine, public, err := newSecret(random)
 	if err != nil {
@@ -143,7 +142,7 @@ func greet(w io.Writer, random io.Reader) (secret, error) {
 	return mine, err
 }
 
-// publicKey reads theirs, which begins with first.
+// publicKey reads the peer's public key, which starts with first.
 func publicKey(r io.Reader, first []byte) ([]byte, error) {
 	key := make([]byte, keyLen)
 	n := copy(key, first)
@@ -151,7 +150,7 @@ func publicKey(r io.Reader, first []byte) ([]byte, error) {
 	return key, err
 }
 
-// synchronize reads up to and with mark, which at most maxPad bytes precede.
+// synchronize reads up to and including mark, which at most maxPad bytes precede.
 func synchronize(r io.Reader, mark []byte) error {
 	window := make([]byte, len(mark), maxPad+len(mark))
 	if _, err := io.ReadFull(r, window); err != nil {
@@ -159,9 +158,9 @@ func synchronize(r io.Reader, mark []byte) error {
 	}
 	for !bytes.HasSuffix(window, mark) {
 		if len(window) == cap(window) {
-			return &Error{"no end of the padding"}
+			return &Error{"no end of padding found"}
 		}
-		// As many bytes as are lacking for certain.
+		// As many bytes as are certainly missing.
 		need := len(mark)
 		for k := len(mark) - 1; k > 0; k-- {
 			if bytes.HasSuffix(window, mark[:k]) {
@@ -188,24 +187,25 @@ func decrypted(r io.Reader, c *Stream, n int) ([]byte, error) {
 	return b, nil
 }
 
-// Initiate is the end that dialled. provide is what it can do, early what it
-// sends along: at most 4 KiB. random must be unpredictable outside of tests.
+// Initiate does the handshake of the dialling side. provide is the set of methods we
+// support; early is the data to send along, at most 4 KiB. random must be unpredictable
+// outside tests.
 func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, random io.Reader) (Result, error) {
 	if len(early) > maxEarly {
-		panic("mse: too much is sent along")
+		panic("mse: early data too long")
 	}
 	mine, err := greet(rw, random)
 	if err != nil {
 		return Result{}, err
 	}
-	// A peer that does not encrypt may answer with a handshake of BEP 3, which is
-	// shorter than a key: do not wait for the rest of one.
+	// A peer that does not encrypt may answer with a BEP 3 handshake, which is shorter
+	// than a key: do not wait for the rest.
 	first := make([]byte, len(clearHandshake))
 	if _, err := io.ReadFull(rw, first); err != nil {
 		return Result{}, err
 	}
 	if string(first) == clearHandshake {
-		return Result{}, &Error{"an answer in the clear"}
+		return Result{}, &Error{"unencrypted answer"}
 	}
 	theirs, err := publicKey(rw, first)
 	if err != nil {
@@ -225,14 +225,14 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	plain := len(b)
 	b = append(b, make([]byte, vcLen)...)
 	b = binary.BigEndian.AppendUint32(b, uint32(provide))
-	b = binary.BigEndian.AppendUint16(b, 0) // PadC: its length would not be hidden by it
+	b = binary.BigEndian.AppendUint16(b, 0) // PadC is empty, because its length would not hide anything
 	b = binary.BigEndian.AppendUint16(b, uint16(len(early)))
 	b = append(b, early...)
 	c.Encrypt(b[plain:])
 	if _, err := rw.Write(b); err != nil {
 		return Result{}, err
 	}
-	// VC is zeros, so that its encryption is known beforehand.
+	// VC is zeros, so its encryption is known in advance.
 	var vc [vcLen]byte
 	c.Decrypt(vc[:])
 	if err := synchronize(rw, vc[:]); err != nil {
@@ -244,7 +244,7 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	}
 	r.Method = Methods(binary.BigEndian.Uint32(head))
 	if r.Method&provide == 0 || r.Method != Plain && r.Method != RC4 {
-		return Result{}, &Error{fmt.Sprintf("method %d was chosen, and %d offered", r.Method, provide)}
+		return Result{}, &Error{fmt.Sprintf("method %d was chosen, but %d offered", r.Method, provide)}
 	}
 	n := int(binary.BigEndian.Uint16(head[4:]))
 	if n > maxPad {
@@ -257,11 +257,11 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	return r, nil
 }
 
-// Receive is the end that was dialled, after the bytes of first. find tells the
-// infohash of a KeyHash; choose picks one of the methods that are offered, or
-// none.
+// Receive does the handshake of the accepting side, after the bytes of first have been
+// read. find returns the infohash of a KeyHash; choose returns one of the offered
+// methods, or none.
 func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) (id.ID, bool), choose func(Methods) Methods, random io.Reader) (Result, error) {
-	// A stranger who sends less than a key costs nothing and is told nothing.
+	// A sender of less than a key causes no work and gets no answer.
 	theirs, err := publicKey(rw, first)
 	if err != nil {
 		return Result{}, err
@@ -287,7 +287,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 	}
 	infohash, ok := find(key)
 	if !ok {
-		return Result{}, &Error{"a torrent that is not here"}
+		return Result{}, &Error{"unknown torrent"}
 	}
 	r := Result{Key: infohash}
 	c := &Stream{in: stream("keyA", s, infohash), out: stream("keyB", s, infohash)}
@@ -296,11 +296,11 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 		return Result{}, err
 	}
 	if !bytes.Equal(head[:vcLen], make([]byte, vcLen)) {
-		return Result{}, &Error{"a wrong verification constant"}
+		return Result{}, &Error{"wrong verification constant"}
 	}
 	offered := Methods(binary.BigEndian.Uint32(head[vcLen:]))
 	if r.Method = choose(offered); r.Method != Plain && r.Method != RC4 || r.Method&offered == 0 {
-		return Result{}, &Error{fmt.Sprintf("no method of %d will do", offered)}
+		return Result{}, &Error{fmt.Sprintf("no acceptable method in %d", offered)}
 	}
 	n := int(binary.BigEndian.Uint16(head[vcLen+4:]))
 	if n > maxPad {
@@ -312,7 +312,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 	}
 	early := int(binary.BigEndian.Uint16(rest[n:]))
 	if early > maxEarly {
-		return Result{}, &Error{"too much was sent along"}
+		return Result{}, &Error{"early data too long"}
 	}
 	if r.Early, err = decrypted(rw, c, early); err != nil {
 		return Result{}, err

@@ -25,7 +25,7 @@ func only(ih id.ID) func([sha1.Size]byte) (id.ID, bool) {
 	return func(h [sha1.Size]byte) (id.ID, bool) { return ih, h == KeyHash(ih) }
 }
 
-// pick prefers the clear.
+// pick prefers Plain.
 func pick(allowed Methods) func(Methods) Methods {
 	return func(offered Methods) Methods {
 		if both := offered & allowed; both&Plain != 0 {
@@ -55,7 +55,7 @@ func pipe(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-// talk sends something each way and compares.
+// talk sends data in each direction and compares it.
 func talk(t *testing.T, a, b io.ReadWriter) {
 	t.Helper()
 	for _, n := range []int{1, 68, 100_000} {
@@ -88,7 +88,7 @@ func TestHandshake(t *testing.T) {
 		}
 		received := make(chan end, 1)
 		go func() {
-			first := make([]byte, 20) // who is asked reads this much to tell the kinds apart
+			first := make([]byte, 20) // the accepting side reads this much to recognise the kind of handshake
 			io.ReadFull(b, first)
 			r, err := Receive(b, first, only(infohash), pick(c.allow), rand.Reader)
 			if err != nil {
@@ -121,7 +121,7 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// The other end is anacrolix', both ways.
+// The other side is anacrolix/torrent, in both directions.
 func TestAgainstAnotherImplementation(t *testing.T) {
 	t.Run("dialled", func(t *testing.T) {
 		a, b := pipe(t)
@@ -171,10 +171,10 @@ func TestAgainstAnotherImplementation(t *testing.T) {
 
 func TestFaultsOfPeers(t *testing.T) {
 	for name, write := range map[string]func(w io.Writer){
-		"a key of one":       func(w io.Writer) { w.Write(append(make([]byte, 95), 1)) },
-		"a key of nothing":   func(w io.Writer) { w.Write(make([]byte, 96)) },
-		"a key of the prime": func(w io.Writer) { w.Write(prime.Bytes()) },
-		"endless padding":    func(w io.Writer) { w.Write(bytes.Repeat([]byte{9}, 96+maxPad+20)) },
+		"the key 1":                  func(w io.Writer) { w.Write(append(make([]byte, 95), 1)) },
+		"the key 0":                  func(w io.Writer) { w.Write(make([]byte, 96)) },
+		"the key equal to the prime": func(w io.Writer) { w.Write(prime.Bytes()) },
+		"endless padding":            func(w io.Writer) { w.Write(bytes.Repeat([]byte{9}, 96+maxPad+20)) },
 	} {
 		a, b := pipe(t)
 		go write(a)
@@ -191,26 +191,26 @@ func TestFaultsOfPeers(t *testing.T) {
 	}
 }
 
-// still is a connection whose other end has said everything.
+// still is a connection on which nothing more will arrive.
 type still struct {
 	io.Reader
 	io.Writer
 }
 
-// Whatever is sent, Receive ends, with an error of the peer's or of the
-// connection's, or with a key that we know.
+// Whatever is sent, Receive ends with an error of the peer or of the connection, or with
+// a known key.
 func FuzzReceive(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{3}, 700), uint64(1))
 	f.Fuzz(func(t *testing.T, sent []byte, seed uint64) {
 		random := mrand.NewChaCha8([32]byte{byte(seed)})
 		r, err := Receive(still{bytes.NewReader(sent), io.Discard}, nil, only(infohash), pick(Plain|RC4), random)
 		if err == nil && r.Key != infohash {
-			t.Fatal("a key of nobody")
+			t.Fatal("an unknown key")
 		}
 	})
 }
 
-// And behind a key exchange that went well, so that what is encrypted is read.
+// The same after a valid key exchange, so that the encrypted part is read.
 func FuzzReceiveEncrypted(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 'h', 'i'})
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 2, 1})
@@ -232,7 +232,7 @@ func FuzzReceiveEncrypted(f *testing.F) {
 		c.XORKeyStream(sealed, message)
 		r, err := Receive(still{bytes.NewReader(append(b, sealed...)), io.Discard}, nil, only(infohash), pick(Plain|RC4), mrand.NewChaCha8(zeros))
 		if err == nil && len(r.Early) > len(message) {
-			t.Fatal("more came early than was sent")
+			t.Fatal("more early data than was sent")
 		}
 	})
 }

@@ -2,15 +2,15 @@ package webseed
 
 import "seedbed/magnet/metainfo"
 
-// maxChecks pieces are hashed at a time.
+// maxChecks is how many pieces are hashed concurrently.
 const maxChecks = 4
 
-// A checker hashes the pieces that go to the engine, so that the file of a piece with
-// another hash is known. It sees those whose blocks are all asked of the mirror, in
-// order; of others the engine is the only judge.
+// checker hashes the pieces that are sent to the engine, to identify the file of a bad
+// piece. It handles pieces whose blocks are all requested from the mirror, in order;
+// other pieces are verified only by the engine.
 type checker struct {
 	info *metainfo.Info
-	open []pieceCheck // the oldest first
+	open []pieceCheck // oldest first
 }
 
 type pieceCheck struct {
@@ -19,17 +19,17 @@ type pieceCheck struct {
 	hash  *metainfo.PieceHash
 }
 
-// verdict is what a checker knows of a piece.
+// verdict is the result for a piece.
 type verdict uint8
 
 const (
-	pieceOpen      verdict = iota // more of it is to come
-	pieceUntracked                // it is not seen as a whole
+	pieceOpen      verdict = iota // blocks are still missing
+	pieceUntracked                // not checked as a whole
 	pieceGood
 	pieceBad
 )
 
-// add hashes a block, and says how its piece is if it was the last of it.
+// add hashes a block, and returns the verdict on its piece if it was the last block.
 func (c *checker) add(piece int, begin int64, block []byte) verdict {
 	if c.info.LacksLayers() {
 		return pieceUntracked

@@ -12,21 +12,21 @@ import (
 	"seedbed/internal/addrs"
 )
 
-// maxRedirects bounds how often a mirror may send us on.
+// maxRedirects bounds the redirects of a mirror.
 const maxRedirects = 5
 
-// addressError is an address that must not be reached.
+// addressError is returned for an address that must not be contacted.
 type addressError struct{ addr netip.Addr }
 
 func (e *addressError) Error() string {
-	return fmt.Sprintf("%s is no public address, and a link does not make us ask in the local network", e.addr)
+	return fmt.Sprintf("%s is not a public address, and web seeds of a link must not access the local network", e.addr)
 }
 
-// NewClient is a client for mirrors. Without local it reaches public addresses alone:
-// whoever makes a link or a torrent chooses its web seeds, and must not have requests made in
-// the network of whoever opens it. Every address is judged when it is dialled, after
-// names are resolved and redirects followed. allowed may forbid more; it may be nil.
-// No proxy is used, which would dial for us.
+// NewClient returns a client for mirrors. Without local it contacts only public
+// addresses: the author of a link or torrent chooses its web seeds, and must not cause
+// requests in the network of the person who opens it. Every address is checked when it is
+// dialled, after names have been resolved and redirects followed. allowed may forbid
+// more; it may be nil. No proxy is used, because it would dial for us.
 func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 	dial := &net.Dialer{
 		Timeout: 15 * time.Second,
@@ -57,12 +57,12 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 			first := via[0].URL
 			switch {
 			case len(via) > maxRedirects:
-				return errors.New("it sends on and on")
+				return errors.New("too many redirects")
 			case req.URL.Scheme != "https" && (req.URL.Scheme != "http" || first.Scheme == "https"):
-				return fmt.Errorf("it sends on to a URL that begins with %q", req.URL.Scheme)
+				return fmt.Errorf("redirect to a URL with scheme %q", req.URL.Scheme)
 			}
-			req.URL.RawQuery = encodeQuery(req.URL.RawQuery) // net/http sends it as it is
-			// A header of ours does not follow a redirect to another host by itself.
+			req.URL.RawQuery = encodeQuery(req.URL.RawQuery) // net/http sends it unchanged
+			// Our headers are not sent to another host on a redirect automatically.
 			req.Header.Set("Range", via[0].Header.Get("Range"))
 			req.Header.Set("Accept-Encoding", "identity")
 			return nil

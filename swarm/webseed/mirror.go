@@ -9,22 +9,21 @@ import (
 )
 
 const (
-	// restLong is how long a file is not asked for that a mirror does not have as the
-	// torrent has it, and restShort after a failure that may pass.
+	// restLong is how long a file that the mirror does not have, or has in another
+	// version, is not requested. restShort is that time after a temporary failure.
 	restLong  = time.Hour
 	restShort = time.Minute
-	// maxFailures files or pieces in a row that come to nothing are the mirror's
-	// fault, which rests as a whole then.
+	// maxFailures consecutive failures of files or pieces count as a failure of the
+	// mirror, which is then paused completely.
 	maxFailures = 8
 )
 
-// Mirror is one web seed and what is known of it. Its methods are not safe for concurrent
-// use.
+// Mirror is the state of a web seed. Its methods are not safe for concurrent use.
 type Mirror struct {
 	cfg      Config
 	files    map[int]time.Time // until when a file is not offered, by index
-	pieces   map[int]time.Time // the same of a piece that spans several files
-	failures int               // in a row
+	pieces   map[int]time.Time // the same for a piece that spans several files
+	failures int               // consecutive failures
 	until    time.Time         // until when nothing is offered
 }
 
@@ -33,7 +32,7 @@ func New(cfg Config) *Mirror {
 	return &Mirror{cfg: cfg, files: make(map[int]time.Time), pieces: make(map[int]time.Time)}
 }
 
-// Rest returns how long the mirror has nothing to offer: 0 if it has now.
+// Rest returns how long the mirror has nothing to offer; 0 if it has something now.
 func (m *Mirror) Rest(now time.Time) time.Duration {
 	if d := m.until.Sub(now); d > 0 {
 		return d
@@ -73,7 +72,7 @@ func (m *Mirror) offered(now time.Time) bitset.Set {
 	return set
 }
 
-// offer is the first message to the engine.
+// offer returns the first message to the engine.
 func (m *Mirror) offer() wire.Msg {
 	set := m.offered(time.Now())
 	if set.Full() {
@@ -82,14 +81,14 @@ func (m *Mirror) offer() wire.Msg {
 	return wire.Msg{Type: wire.Bitfield, Payload: set.AppendTo(nil)}
 }
 
-// fail has a file rest.
+// fail pauses a file.
 func (m *Mirror) fail(file int, rest time.Duration, reason string, err error) error {
 	m.files[file] = time.Now().Add(rest)
 	return m.failed(&Error{URL: m.cfg.URL, File: file, Reason: reason, Err: err}, rest)
 }
 
-// badPiece has the file rest to which a piece with a wrong hash belongs; if it spans
-// several files, the piece alone, since any of them may be the wrong one.
+// badPiece pauses the file of a piece with a wrong hash. If the piece spans several
+// files, only the piece is paused, because any of them may be wrong.
 func (m *Mirror) badPiece(piece int) error {
 	file, several := -1, false
 	for sp := range m.cfg.Info.PieceSpans(piece) {
@@ -98,28 +97,28 @@ func (m *Mirror) badPiece(piece int) error {
 			file = sp.File
 		}
 	}
-	e := &Error{URL: m.cfg.URL, File: file, Reason: fmt.Sprintf("has sent wrong data in %q", m.name(file))}
+	e := &Error{URL: m.cfg.URL, File: file, Reason: fmt.Sprintf("sent wrong data in %q", m.name(file))}
 	if several {
 		m.pieces[piece] = time.Now().Add(restLong)
-		e.Reason = fmt.Sprintf("has sent wrong data in or before %q", m.name(file))
+		e.Reason = fmt.Sprintf("sent wrong data in or before %q", m.name(file))
 	} else {
 		m.files[file] = time.Now().Add(restLong)
 	}
 	return m.failed(e, restLong)
 }
 
-// failed counts failures: after too many the mirror rests as a whole.
+// failed counts failures: after too many in a row the whole mirror is paused.
 func (m *Mirror) failed(e *Error, rest time.Duration) error {
 	m.failures++
 	if m.failures >= maxFailures {
 		m.failures = 0
 		m.until = time.Now().Add(rest)
-		e.Reason += fmt.Sprintf(", as other files before it; none of its %d last answers was of use", maxFailures)
+		e.Reason += fmt.Sprintf(", after failures with other files; none of its last %d answers was useful", maxFailures)
 	}
 	return e
 }
 
-// name is what a message calls a file.
+// name returns the name of a file for messages.
 func (m *Mirror) name(file int) string {
 	if path := m.cfg.Info.Files[file].Path; len(path) > 0 {
 		return path[len(path)-1]

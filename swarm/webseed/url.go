@@ -9,18 +9,18 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// CheckURL says why a URL cannot be one of a web seed.
+// CheckURL returns an error if the URL cannot be that of a web seed.
 func CheckURL(s string) error {
 	u, err := url.Parse(encode(s))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%q is no http or https URL", s)
+		return fmt.Errorf("%q is not an http or https URL", s)
 	}
 	return nil
 }
 
-// FileURL returns where a file of a torrent is (BEP 19): at the URL itself, if that does
-// not end in a slash and the torrent is a single file; else at the torrent's name,
-// and the file's path, below it. All of it is encoded.
+// FileURL returns the URL of a file (BEP 19): the base URL itself, if it does not end in
+// a slash and the torrent is a single file; otherwise the torrent's name and the file's
+// path below it. The result is encoded.
 func FileURL(base string, info *metainfo.Info, file int) string {
 	base = encode(base)
 	if !info.IsMulti() && !strings.HasSuffix(base, "/") {
@@ -29,7 +29,7 @@ func FileURL(base string, info *metainfo.Info, file int) string {
 	f := &info.Files[file]
 	path := f.Path
 	if l := f.Literal(); l != nil {
-		path = l // as the torrent spells it
+		path = l // as spelled in the torrent
 	}
 	inQuery := strings.Contains(base, "?")
 	parts := []string{strings.TrimSuffix(base, "/")}
@@ -42,7 +42,7 @@ func FileURL(base string, info *metainfo.Info, file int) string {
 	return strings.Join(parts, "/")
 }
 
-// encodeName encodes a name for a path or, in the query of a script that takes a path, so
+// encodeName encodes a name for a path or, for scripts that take a path, for a query, so
 // that no character of it ends a parameter.
 func encodeName(name string, inQuery bool) string {
 	if inQuery {
@@ -51,10 +51,10 @@ func encodeName(name string, inQuery bool) string {
 	return url.PathEscape(name)
 }
 
-// encode encodes what must not be in a URL (RFC 3986) in one that may be encoded in
-// part, as people type and link it: everything but the characters that are allowed, and
-// "%" where no two hex digits follow. The host is left to net/http. A "#" is part of a
-// name, since a web seed has no fragment.
+// encode encodes invalid characters (RFC 3986) of a URL that may already be partly
+// encoded: everything except the allowed characters, and "%" unless two hex digits
+// follow. The host is left to net/http. A "#" is part of a name, because the URL of a web
+// seed has no fragment.
 func encode(s string) string {
 	s = strings.TrimSpace(s)
 	scheme, rest, ok := strings.Cut(s, "://")
@@ -71,7 +71,7 @@ func encode(s string) string {
 	return b.String()
 }
 
-// encodeQuery is encode for a query alone.
+// encodeQuery is encode for a query.
 func encodeQuery(s string) string {
 	var b strings.Builder
 	encodeInto(&b, s)

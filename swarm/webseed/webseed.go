@@ -1,20 +1,18 @@
-// Package webseed makes a peer of an HTTP server that has a torrent's files
-// (BEP 19): Serve speaks as a seed at one end of a connection, and fetches what is
-// asked for by ranges of the files.
+// Package webseed makes an HTTP server that has a torrent's files a peer (BEP 19): Serve
+// acts as a seed on a connection, and fetches requested blocks as ranges of the files.
 //
 //	engine --requests--> Serve --GET, Range--> server
 //	engine <---pieces--- Serve <----body-----
 //
-// The engine treats it like any peer and hashes what comes. Blocks are asked for in a
-// row, so that a body which is open is read on from where it is; a range ends with its
-// piece, or with what is on order behind that.
+// The engine treats it like any peer and verifies the data. Blocks are usually requested
+// in sequence, so an open response is read further; a range ends with its piece, or with
+// the requests that follow it.
 //
-// Nothing that a server says is believed but the bytes, which are hashed. What is
-// wrong with one file (it is missing, has another length or other content) costs that
-// file alone: the Mirror does not offer its pieces for an hour. Serve ends then with an
-// *Error, and the next Serve goes on with the rest. Addresses that Client is not allowed to
-// reach are refused when they are dialled, so also after a redirect and whatever a name
-// resolves to.
+// Nothing from the server is trusted except the data, which is hashed. If one file is
+// wrong (missing, of another length or with other content), only that file is affected:
+// the Mirror does not offer its pieces for an hour. Serve then ends with an *Error, and
+// the next Serve continues with the rest. Addresses that Client may not contact are
+// rejected when they are dialled, even after a redirect and whatever a name resolves to.
 package webseed
 
 import (
@@ -34,22 +32,22 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Config says what is served from where.
+// Config says what to serve and from where.
 type Config struct {
-	URL    string         // as BEP 19 has it: of the file, or of the folder that the torrent's folder is in
+	URL    string         // as in BEP 19: of the file, or of the folder that contains the torrent's folder
 	Info   *metainfo.Info // required
 	Client *http.Client   // see NewClient
 	Agent  string         // User-Agent
 }
 
-// Error is a mirror that does not serve, or does not serve one file.
+// Error means that a mirror, or one of its files, is unavailable.
 type Error struct {
 	URL    string
-	File   int           // index of the file that is not asked for a while; -1: none
-	Reason string        // the end of a sentence
-	Wait   time.Duration // how long the mirror wants to be left alone; 0: it does not say
-	Final  bool          // coming again is of no use
-	Err    error         // what the network said, if it did
+	File   int           // index of the file that is paused; -1 means none
+	Reason string        // end of a sentence that starts with the URL
+	Wait   time.Duration // how long the mirror asks us to wait; 0 if it does not say
+	Final  bool          // retrying is useless
+	Err    error         // network error, if any
 }
 
 func (e *Error) Error() string {
@@ -63,14 +61,15 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 const (
-	// maxRange bounds one range: what is lost at most when it is broken off.
+	// maxRange bounds one range: at most that much is lost if it is interrupted.
 	maxRange = 16 << 20
-	// stallAfter without a byte a request is given up.
+	// stallAfter is how long a request may deliver no byte.
 	stallAfter = 30 * time.Second
-	// maxOrders bounds what is on order.
+	// maxOrders bounds the outstanding requests.
 	maxOrders = 4096
-	// An answer that breaks off after so many bytes is asked for anew at once; after
-	// fewer only maxShort times in a row, shortPause apart.
+	// A response that breaks off after at least minAnswer bytes is requested again at
+	// once. Shorter ones are requested again at most maxShort times in a row, with pauses
+	// of shortPause.
 	minAnswer  = 16 << 10
 	maxShort   = 2
 	shortPause = time.Second
@@ -91,14 +90,14 @@ type server struct {
 
 	body  body
 	check checker
-	short int // answers in a row that broke off early
+	short int // consecutive responses that broke off early
 }
 
-// order is a block that the other end wants.
+// order is a requested block.
 type order struct{ index, begin, length uint32 }
 
-// Serve speaks as a seed on nc until nc is closed (nil), ctx ends, or the mirror or one
-// of its files fails (*Error). It closes nc.
+// Serve acts as a seed on nc until nc is closed (nil), ctx ends, or the mirror or one of
+// its files fails (*Error). It closes nc.
 func (m *Mirror) Serve(ctx context.Context, nc net.Conn) error {
 	s := &server{m: m, cfg: &m.cfg, nc: nc, check: checker{info: m.cfg.Info}}
 	s.some.L = &s.mu
@@ -140,7 +139,7 @@ func (s *server) end() {
 	s.some.Broadcast()
 }
 
-// listen takes orders until the other end is gone.
+// listen accepts requests until the other end has closed.
 func (s *server) listen() {
 	defer s.end()
 	var prefix [wire.PrefixLen]byte
@@ -170,7 +169,7 @@ func (s *server) listen() {
 				return
 			}
 		case wire.Cancel:
-			s.drop(o) // BEP 6: a request that is cancelled may be answered all the same
+			s.drop(o) // BEP 6: a cancelled request may still be answered
 		}
 	}
 }
@@ -192,7 +191,7 @@ func (s *server) take(o order) bool {
 	return true
 }
 
-// drop answers a cancelled order with a rejection.
+// drop rejects a cancelled request.
 func (s *server) drop(o order) {
 	s.mu.Lock()
 	for k := range s.orders {
@@ -206,7 +205,7 @@ func (s *server) drop(o order) {
 	s.mu.Unlock()
 }
 
-// next is the oldest order.
+// next returns the oldest request.
 func (s *server) next() (o order, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +220,7 @@ func (s *server) next() (o order, ok bool) {
 	return o, true
 }
 
-// until is how far into the torrent the orders go on from o without a gap, or else
+// until returns the torrent offset up to which requests continue from o without a gap, or
 // the end of its piece.
 func (s *server) until(o order) int64 {
 	i := s.cfg.Info
@@ -234,12 +233,12 @@ func (s *server) until(o order) int64 {
 		}
 	}
 	s.mu.Unlock()
-	last := (end - 1) / i.PieceLength // the rest of the last piece is asked for next
+	last := (end - 1) / i.PieceLength // the rest of the last piece will be requested next
 	return last*i.PieceLength + i.DataSize(int(last))
 }
 
-// answer fetches a block and sends it. A block that completes a piece with another hash
-// is sent too: the engine finds the same, and takes the piece from elsewhere.
+// answer fetches a block and sends it. A block that completes a bad piece is sent too:
+// the engine notices that itself, and fetches the piece elsewhere.
 func (s *server) answer(o order) error {
 	b := wire.AppendPieceHeader(make([]byte, 0, wire.PieceHeaderLen+int(o.length)), o.index, o.begin, int(o.length))
 	b = b[:cap(b)]
@@ -259,7 +258,7 @@ func (s *server) answer(o order) error {
 	return nil
 }
 
-// read fetches a stretch of the torrent; until is how far it will go on.
+// read fetches a range of the torrent; until says how far reading will continue.
 func (s *server) read(b []byte, off, until int64) error {
 	info := s.cfg.Info
 	for sp := range info.Spans(off, int64(len(b))) {
@@ -275,7 +274,7 @@ func (s *server) read(b []byte, off, until int64) error {
 	return nil
 }
 
-// readFile fetches a stretch of a file. What breaks off goes on from there.
+// readFile fetches a range of a file. After an interruption it resumes at that point.
 func (s *server) readFile(b []byte, file int, at, until int64) error {
 	for len(b) > 0 {
 		if !s.body.goesOn(file, at) {
@@ -301,7 +300,7 @@ func (s *server) readFile(b []byte, file int, at, until int64) error {
 				return err
 			}
 		default:
-			return s.m.fail(file, restShort, fmt.Sprintf("breaks off in %q", s.m.name(file)), err)
+			return s.m.fail(file, restShort, fmt.Sprintf("broke off in %q", s.m.name(file)), err)
 		}
 	}
 	return nil
@@ -318,7 +317,7 @@ func (s *server) sleep(d time.Duration) error {
 	}
 }
 
-// open asks for [from, to) of a file.
+// open requests [from, to) of a file.
 func (s *server) open(file int, from, to int64) error {
 	f := &s.cfg.Info.Files[file]
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -327,19 +326,19 @@ func (s *server) open(file int, from, to int64) error {
 	if err != nil {
 		cancel()
 		stall.Stop()
-		return &Error{URL: s.cfg.URL, File: -1, Reason: "is no URL that can be asked", Final: true, Err: err}
+		return &Error{URL: s.cfg.URL, File: -1, Reason: "is not a usable URL", Final: true, Err: err}
 	}
 	if s.cfg.Agent != "" {
 		req.Header.Set("User-Agent", s.cfg.Agent)
 	}
-	req.Header.Set("Accept-Encoding", "identity") // ranges are of the file itself
+	req.Header.Set("Accept-Encoding", "identity") // ranges must refer to the file itself
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
 	resp, err := s.cfg.Client.Do(req)
 	if err != nil {
 		cancel()
 		stall.Stop()
 		var refused *addressError
-		return &Error{URL: s.cfg.URL, File: -1, Reason: "is not reached", Err: plain(err), Final: errors.As(err, &refused)}
+		return &Error{URL: s.cfg.URL, File: -1, Reason: "could not be reached", Err: plain(err), Final: errors.As(err, &refused)}
 	}
 	s.body = body{file: file, begin: from, at: from, end: to, from: resp.Body, stall: stall, cancel: cancel}
 	if err := s.judge(resp, file, f.Length, from, to); err != nil {
@@ -349,7 +348,7 @@ func (s *server) open(file int, from, to int64) error {
 	return nil
 }
 
-// plain is an error without the URL, which is told apart.
+// plain returns an error without the URL, which is reported separately.
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -358,8 +357,8 @@ func plain(err error) error {
 	return err
 }
 
-// judge returns what is wrong with an answer. A Content-Encoding is not: servers name the
-// kind of a .tgz so though its bytes are those of the file, and the hash decides.
+// judge checks a response. A Content-Encoding is no error: servers set it for a .tgz
+// although they send the file's bytes; the hash decides.
 func (s *server) judge(resp *http.Response, file int, size, from, to int64) error {
 	name := s.m.name(file)
 	bad := func(rest time.Duration, format string, args ...any) error {
@@ -370,14 +369,14 @@ func (s *server) judge(resp *http.Response, file int, size, from, to int64) erro
 		want := fmt.Sprintf("bytes %d-%d/", from, to-1)
 		total, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), want)
 		if !ok || total != "*" && total != strconv.FormatInt(size, 10) {
-			return bad(restLong, "has %q in another size: it answers the range %s%d with %.60q", name, want, size, resp.Header.Get("Content-Range"))
+			return bad(restLong, "has %q with another size: it answered the range %s%d with %.60q", name, want, size, resp.Header.Get("Content-Range"))
 		}
 	case http.StatusOK:
 		if resp.ContentLength >= 0 && resp.ContentLength != size {
-			return bad(restLong, "has %q in another size", name)
+			return bad(restLong, "has %q with another size", name)
 		}
 		if from != 0 {
-			return bad(restLong, "does not give parts of %q (no Range)", name)
+			return bad(restLong, "does not support ranges of %q", name)
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return &Error{URL: s.cfg.URL, File: -1, Reason: fmt.Sprintf("is busy (%s)", resp.Status), Wait: retryAfter(resp)}
@@ -386,12 +385,12 @@ func (s *server) judge(resp *http.Response, file int, size, from, to int64) erro
 		if resp.StatusCode >= 500 {
 			rest = restShort
 		}
-		return bad(rest, "answers %s for %q", resp.Status, name)
+		return bad(rest, "answered %s for %q", resp.Status, name)
 	}
 	return nil
 }
 
-// retryAfter is how long a server asks to be left alone, an hour at most.
+// retryAfter returns how long a server asks us to wait, at most an hour.
 func retryAfter(resp *http.Response) time.Duration {
 	n, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 32)
 	if err != nil {
@@ -400,7 +399,7 @@ func retryAfter(resp *http.Response) time.Duration {
 	return min(time.Duration(n)*time.Second, time.Hour)
 }
 
-// body is an answer that is being read.
+// body is a response being read.
 type body struct {
 	file    int
 	begin   int64 // in the file, as at and end
@@ -428,7 +427,7 @@ func (b *body) close() {
 	}
 	b.stall.Stop()
 	if b.at < b.end {
-		b.cancel() // the connection goes with what it would still bring
+		b.cancel() // closes the connection, which discards the rest
 	}
 	b.from.Close()
 	b.cancel()

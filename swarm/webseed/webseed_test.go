@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// mirror is a torrent whose files lie in a folder, and its bytes end to end.
+// mirror returns a torrent whose files are in a folder, and its concatenated bytes.
 func mirror(t testing.TB, files map[string]int, order ...string) (dir string, info *metainfo.Info, all []byte) {
 	dir = t.TempDir()
 	plan := metainfo.Plan{Name: "a thing", PieceLength: 64 << 10}
@@ -58,7 +58,7 @@ func mirror(t testing.TB, files map[string]int, order ...string) (dir string, in
 var odd = map[string]int{"a.bin": 100_001, "empty": 0, "sub dir/ü #1?.bin": 300_000, "z": 7}
 var oddOrder = []string{"a.bin", "empty", "sub dir/ü #1?.bin", "z"}
 
-// session is what an engine is to Serve.
+// session plays the engine for Serve.
 type session struct {
 	t   testing.TB
 	nc  net.Conn
@@ -93,7 +93,7 @@ func (s *session) message() (wire.Msg, error) {
 	return wire.Parse(b)
 }
 
-// fetch asks for whole pieces, all at once, and checks what comes.
+// fetch joins, requests complete pieces all at once, and checks the data.
 func (s *session) fetch(info *metainfo.Info, all []byte, pieces ...int) error {
 	for _, want := range []wire.Type{wire.HaveAll, wire.Unchoke} {
 		if m, err := s.message(); err != nil || m.Type != want {
@@ -103,7 +103,7 @@ func (s *session) fetch(info *metainfo.Info, all []byte, pieces ...int) error {
 	return s.take(info, all, pieces...)
 }
 
-// take asks for whole pieces, all at once, and checks what comes.
+// take requests complete pieces all at once, and checks the data.
 func (s *session) take(info *metainfo.Info, all []byte, pieces ...int) error {
 	for range s.ask(info, pieces...) {
 		m, err := s.message()
@@ -118,7 +118,7 @@ func (s *session) take(info *metainfo.Info, all []byte, pieces ...int) error {
 	return nil
 }
 
-// ask asks for whole pieces, all at once, and returns how many blocks that are.
+// ask requests complete pieces all at once, and returns the number of blocks.
 func (s *session) ask(info *metainfo.Info, pieces ...int) int {
 	want := 0
 	var asks []byte
@@ -133,8 +133,8 @@ func (s *session) ask(info *metainfo.Info, pieces ...int) int {
 	return want
 }
 
-// BEP 19: ranges over several files, with names that have to be escaped; what is
-// asked for in a row takes one request.
+// BEP 19: ranges over several files, with names that must be escaped. Consecutive
+// requests use one HTTP request.
 func TestBEP19RangesOverSeveralFiles(t *testing.T) {
 	dir, info, all := mirror(t, odd, oddOrder...)
 	var gets atomic.Int64
@@ -159,13 +159,13 @@ func TestBEP19RangesOverSeveralFiles(t *testing.T) {
 	if err := <-s.end; err != nil {
 		t.Error(err)
 	}
-	// Out of order, and without the slash that a folder has.
+	// Out of order, and without the slash of a folder.
 	if err := serve(t, srv.URL, info, NewClient(true, nil)).fetch(info, all, 5, 2, 0, 5); err != nil {
 		t.Error(err)
 	}
 }
 
-// BEP 19: a single file is at the URL itself, or below a folder.
+// BEP 19: a single file is at the URL itself or below a folder.
 func TestBEP19URLs(t *testing.T) {
 	names := maps.Clone(odd)
 	names["x&y=+%"] = 1
@@ -184,7 +184,7 @@ func TestBEP19URLs(t *testing.T) {
 		{"http://h/d/", single, 0, "http://h/d/x%20y"},
 		{"http://h/d/", multi, 2, "http://h/d/a%20thing/sub%20dir/%C3%BC%20%231%3F.bin"},
 		{"http://h/d", multi, 0, "http://h/d/a%20thing/a.bin"},
-		// What was given is encoded too, as far as it is not: in the query as in the path.
+		// Unencoded parts of the given URL are encoded too, in the query as in the path.
 		{"http://h/dl.php?id=5&n=a b", single, 0, "http://h/dl.php?id=5&n=a%20b"},
 		{"HTTP://h/ü #1 100%.iso", single, 0, "http://h/%C3%BC%20%231%20100%25.iso"},
 		{" http://h/a%20b%zz[x]|\"<>\n\x80 ", single, 0, "http://h/a%20b%25zz%5Bx%5D%7C%22%3C%3E%0A%80"},
@@ -207,8 +207,8 @@ func TestBEP19URLs(t *testing.T) {
 	}
 }
 
-// What a server gets wrong ends it, and says for how long.
-func TestMirrorsThatDoNotServe(t *testing.T) {
+// A server error ends Serve, and determines for how long.
+func TestFailingMirrors(t *testing.T) {
 	dir, info, all := mirror(t, map[string]int{"a": 200_000}, "a")
 	file := all
 	_ = dir
@@ -216,9 +216,9 @@ func TestMirrorsThatDoNotServe(t *testing.T) {
 		name  string
 		serve http.HandlerFunc
 		want  string
-		file  int           // that rests; -1: none
-		rest  time.Duration // how long
-		wait  time.Duration // as the mirror asks
+		file  int           // file that is paused; -1 means none
+		rest  time.Duration // duration of the pause
+		wait  time.Duration // what the mirror asks for
 	}{
 		{"no ranges", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "200000")
@@ -245,14 +245,14 @@ func TestMirrorsThatDoNotServe(t *testing.T) {
 		{"wrong data", func(w http.ResponseWriter, r *http.Request) {
 			http.ServeContent(w, r, "a", time.Time{}, bytes.NewReader(make([]byte, len(file))))
 		}, `has sent wrong data in "a"`, 0, time.Hour, 0},
-		{"breaks off before it gave anything", func(w http.ResponseWriter, r *http.Request) {
+		{"breaks off before any data", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Range", "bytes "+strings.TrimPrefix(r.Header.Get("Range"), "bytes=")+"/200000")
 			w.Header().Set("Content-Length", "65536")
 			w.WriteHeader(http.StatusPartialContent)
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
-		}, "breaks off", 0, time.Minute, 0},
-		{"for ever elsewhere", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, "on and on", -1, 0, 0},
+		}, "broke off", 0, time.Minute, 0},
+		{"redirects forever", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path+"x", http.StatusFound) }, "too many redirects", -1, 0, 0},
 		{"to another scheme", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "file:///etc/passwd", http.StatusFound)
 		}, "begins with \"file\"", -1, 0, 0},
@@ -272,15 +272,15 @@ func TestMirrorsThatDoNotServe(t *testing.T) {
 				t.Errorf("%v %+v", err, bad)
 			}
 			if rest := m.Rest(time.Now()); rest > c.rest || rest < c.rest-10*time.Second {
-				t.Errorf("it rests for %v", rest)
+				t.Errorf("paused for %v", rest)
 			}
 		})
 	}
 }
 
-// A link does not make us ask in the local network: not by an address, not by a
-// name, not by a redirect.
-func TestLocalAddressesAreNotAsked(t *testing.T) {
+// A link cannot cause requests in the local network: not by an address, a name or a
+// redirect.
+func TestLocalAddressesAreNotContacted(t *testing.T) {
 	_, info, all := mirror(t, map[string]int{"a": 20_000}, "a")
 	asked := false
 	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked = true }))
@@ -289,14 +289,14 @@ func TestLocalAddressesAreNotAsked(t *testing.T) {
 		s := serve(t, url+"/", info, NewClient(false, nil))
 		_ = s.fetch(info, all, 0)
 		var bad *Error
-		if err := <-s.end; !errors.As(err, &bad) || !bad.Final || !strings.Contains(err.Error(), "no public address") {
+		if err := <-s.end; !errors.As(err, &bad) || !bad.Final || !strings.Contains(err.Error(), "not a public address") {
 			t.Error(err)
 		}
 	}
-	// One that may be asked sends on to one that may not.
+	// A permitted address redirects to a forbidden one.
 	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
-		t.Skip("no other loopback address: ", err)
+		t.Skip("no second loopback address: ", err)
 	}
 	outer := httptest.NewUnstartedServer(http.RedirectHandler(inner.URL, http.StatusFound))
 	outer.Listener.Close()
@@ -305,11 +305,11 @@ func TestLocalAddressesAreNotAsked(t *testing.T) {
 	defer outer.Close()
 	s := serve(t, outer.URL+"/", info, NewClient(true, func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.2") }))
 	_ = s.fetch(info, all, 0)
-	if err := <-s.end; err == nil || !strings.Contains(err.Error(), "no public address") {
+	if err := <-s.end; err == nil || !strings.Contains(err.Error(), "not a public address") {
 		t.Error(err)
 	}
 	if asked {
-		t.Error("it was asked")
+		t.Error("it was contacted")
 	}
 }
 
@@ -340,9 +340,9 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// One file that is gone, of another length or of other content costs its own pieces: the
-// mirror goes on with the others at once, and offers the file again after an hour.
-func TestOneBadFileCostsThatFileAlone(t *testing.T) {
+// A file that is missing, or has another length or content, affects only its own pieces:
+// the mirror continues with the others at once, and offers the file again after an hour.
+func TestOneBadFileAffectsOnlyThatFile(t *testing.T) {
 	files := map[string]int{"a.bin": 4 * 64 << 10, "meta.xml": 64 << 10, "z.bin": 4*64<<10 - 5}
 	for name, change := range map[string]func(path string) error{
 		"gone":    os.Remove,
@@ -369,7 +369,7 @@ func TestOneBadFileCostsThatFileAlone(t *testing.T) {
 				t.Fatalf("%v", err)
 			}
 			if rest := m.Rest(time.Now()); rest != 0 {
-				t.Errorf("the whole mirror rests for %v", rest)
+				t.Errorf("the whole mirror is paused for %v", rest)
 			}
 			s = join(t, m, client)
 			have, err := s.message()
@@ -389,8 +389,8 @@ func TestOneBadFileCostsThatFileAlone(t *testing.T) {
 	}
 }
 
-// A piece with another hash that spans two files says nothing of either.
-func TestAWrongPieceOfSeveralFilesCostsThatPiece(t *testing.T) {
+// A bad piece that spans two files is not attributed to either.
+func TestBadPieceOfSeveralFilesAffectsOnlyThatPiece(t *testing.T) {
 	dir, info, _ := mirror(t, map[string]int{"a": 100_000, "b": 100_000}, "a", "b")
 	if err := os.WriteFile(filepath.Join(dir, info.Name, "b"), make([]byte, 100_000), 0o644); err != nil {
 		t.Fatal(err)
@@ -399,7 +399,7 @@ func TestAWrongPieceOfSeveralFilesCostsThatPiece(t *testing.T) {
 	defer srv.Close()
 	client := NewClient(true, nil)
 	m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
-	for _, c := range []struct{ ask, left int }{{1, 3}, {2, 1}} { // piece 1 is of both, 2 of b alone
+	for _, c := range []struct{ ask, left int }{{1, 3}, {2, 1}} { // piece 1 spans both files, piece 2 only b
 		s := join(t, m, client)
 		go io.Copy(io.Discard, s.nc)
 		_ = s.ask(info, c.ask)
@@ -412,9 +412,9 @@ func TestAWrongPieceOfSeveralFilesCostsThatPiece(t *testing.T) {
 	}
 }
 
-// A mirror of which nothing is of use is left alone as a whole, before each of its files was
-// asked for.
-func TestAMirrorWithoutAnyFileRests(t *testing.T) {
+// A mirror without any usable file is paused completely before each of its files has been
+// tried.
+func TestMirrorWithoutAnyFileIsPaused(t *testing.T) {
 	files := map[string]int{}
 	var order []string
 	for i := range 20 {
@@ -434,15 +434,15 @@ func TestAMirrorWithoutAnyFileRests(t *testing.T) {
 		<-s.end
 	}
 	if n := asked.Load(); n != maxFailures {
-		t.Errorf("it was asked %d times", n)
+		t.Errorf("%d requests", n)
 	}
 	if rest := m.Rest(time.Now()); rest < 59*time.Minute {
-		t.Errorf("it rests for %v", rest)
+		t.Errorf("paused for %v", rest)
 	}
 }
 
-// What breaks off after it gave something goes on from there at once.
-func TestABodyThatBreaksOffGoesOn(t *testing.T) {
+// A response that breaks off after some data is resumed at once.
+func TestInterruptedBodyIsResumed(t *testing.T) {
 	dir, info, all := mirror(t, map[string]int{"a": 1_000_000}, "a")
 	var gets atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -462,7 +462,7 @@ func TestABodyThatBreaksOffGoesOn(t *testing.T) {
 	}
 }
 
-// breaking drops the connection after so many bytes.
+// breaking drops the connection after a number of bytes.
 type breaking struct {
 	http.ResponseWriter
 	left int
@@ -478,7 +478,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return b.ResponseWriter.Write(p)
 }
 
-// A server that says "x-gzip" of a .tgz sends the file as it is: the hash decides.
+// A server that reports "x-gzip" for a .tgz sends the file unchanged: the hash decides.
 func TestContentEncodingIsLeftToTheHash(t *testing.T) {
 	dir, info, all := mirror(t, map[string]int{"a.tgz": 200_000}, "a.tgz")
 	files := http.FileServer(http.Dir(dir))

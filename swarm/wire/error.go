@@ -2,33 +2,33 @@ package wire
 
 import "fmt"
 
-// Kind is what a peer got wrong.
+// Kind says what a peer did wrong.
 type Kind uint8
 
 const (
-	// BadHandshake: it does not begin as a BitTorrent handshake does.
+	// BadHandshake: the bytes cannot be a BitTorrent handshake.
 	BadHandshake Kind = iota + 1
-	// Short: right so far, but the bytes end too soon.
+	// Short: valid so far, but too short.
 	Short
-	// TooLong: more bytes than any honest peer sends.
+	// TooLong: longer than anything an honest peer sends.
 	TooLong
-	// BadLength: a message whose length is not what its id demands.
+	// BadLength: a message whose length does not match its id.
 	BadLength
-	// BadID: an id that cannot be on the wire.
+	// BadID: an id that must not occur.
 	BadID
-	// BadBencode: an extension's dictionary that is none.
+	// BadBencode: an extension message that is not a valid dictionary.
 	BadBencode
-	// BadField: a dictionary that lacks a value, or holds one out of range.
+	// BadField: a dictionary in which a value is missing or out of range.
 	BadField
 )
 
 // Error is a peer's fault.
 type Error struct {
 	Kind  Kind
-	Type  Type   // of the message; of no meaning in a handshake
-	Len   int64  // of the frame or the payload, in bytes
-	Field string // the dictionary key, of BadField
-	Err   error  // of BadBencode, what the scanner said
+	Type  Type   // of the message; unused for a handshake
+	Len   int64  // of the frame or payload in bytes
+	Field string // of BadField: the dictionary key
+	Err   error  // of BadBencode: the scanner's error
 }
 
 func (e *Error) Error() string {
@@ -38,9 +38,9 @@ func (e *Error) Error() string {
 	case Short:
 		return fmt.Sprintf("handshake ends after %d bytes of %d", e.Len, HandshakeLen)
 	case TooLong:
-		return fmt.Sprintf("%s of %d bytes is longer than any may be", e.Type, e.Len)
+		return fmt.Sprintf("%s of %d bytes is too long", e.Type, e.Len)
 	case BadLength:
-		return fmt.Sprintf("%s of %d bytes, which is not its length", e.Type, e.Len)
+		return fmt.Sprintf("%s of %d bytes has the wrong length", e.Type, e.Len)
 	case BadID:
 		return fmt.Sprintf("reserved message id %d", uint8(e.Type))
 	case BadBencode:

@@ -10,8 +10,8 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// The ids under which we take extended messages: what our `m` dictionary
-// says, so what peers put into Msg.Ext. 0 is the extension handshake.
+// The ids of the extension messages that we accept. We announce them in our m dictionary,
+// and peers use them in Msg.Ext. 0 is the extension handshake.
 const (
 	ExtHandshakeID uint8 = 0
 	ExtMetadata    uint8 = 1 // BEP 9 ut_metadata
@@ -20,16 +20,16 @@ const (
 	ExtUploadOnly  uint8 = 4 // BEP 21 upload_only, sent when it changes
 )
 
-// DefaultReqq is how many requests a peer takes that does not say (BEP 10).
+// DefaultReqq is the request queue length of a peer that does not announce one (BEP 10).
 const DefaultReqq = 250
 
-// MaxReqq is what a larger reqq is lowered to.
+// MaxReqq is the largest reqq; larger values are reduced to it.
 const MaxReqq = 1 << 16
 
-// maxExtHandshake is far above what real clients send, which is some 300 bytes.
+// maxExtHandshake is far more than the about 300 bytes that real clients send.
 const maxExtHandshake = 32 << 10
 
-// maxVersion is where a client's name is cut off, in bytes.
+// maxVersion is the length in bytes to which a client's name is truncated.
 const maxVersion = 100
 
 // Exts is a set of extensions.
@@ -43,12 +43,12 @@ const (
 	HasHolePunch
 )
 
-// ExtHandshake is the handshake of BEP 10. Every part is optional; zero means
-// that the peer did not say, or not sensibly.
+// ExtHandshake is the handshake of BEP 10. Every part is optional; zero means that it was
+// missing or invalid.
 type ExtHandshake struct {
-	// The ids under which its sender takes these extensions; 0 for one that it
-	// does not take. Named holds those that the m dictionary listed, which
-	// tells a 0 that switches off from silence; see Merge.
+	// The ids under which its sender accepts these extensions; 0 means not supported.
+	// Named lists those in the m dictionary, which distinguishes an explicit 0, which
+	// disables an extension, from absence; see Merge.
 	UtMetadata   uint8
 	UtPex        uint8
 	LtDontHave   uint8
@@ -57,24 +57,24 @@ type ExtHandshake struct {
 	Named        Exts
 
 	MetadataSize int64      // bytes of the info dictionary (BEP 9), positive; may be absurdly large
-	Version      string     // the client's name, printable
+	Version      string     // client name, printable
 	Port         uint16     // where the sender listens for TCP
-	Reqq         int        // requests that the sender keeps outstanding, 1 to MaxReqq
+	Reqq         int        // requests that the sender queues, 1 to MaxReqq
 	YourIP       netip.Addr // our address as the sender sees it
 	IPv4         netip.Addr // the sender's other addresses
 	IPv6         netip.Addr
 	UploadOnly   bool // BEP 21: it will not download
-	UploadKnown  bool // upload_only was there
+	UploadKnown  bool // upload_only was present
 }
 
 var handshakeLimits = bencode.Limits{Depth: 8, Tokens: 2000, StringLen: maxExtHandshake}
 
-// ParseExtHandshake reads the payload of an extended message of id 0.
+// ParseExtHandshake parses the payload of an extension message with id 0.
 //
-// Only what does not begin with a bencoded dictionary is an error. A value of the wrong
-// type or out of its range counts as absent: real clients send a metadata_size
-// of 0 while they have no metadata, a port of 0 when they do not listen, empty
-// address strings, and unsorted keys, and BEP 10 has every item optional.
+// The only error is a payload that does not start with a bencoded dictionary. A value of
+// the wrong type or out of range counts as missing: real clients send a metadata_size of
+// 0 while they have no metadata, a port of 0 when they do not listen, empty address
+// strings, and unsorted keys; and BEP 10 makes every item optional.
 func ParseExtHandshake(payload []byte) (ExtHandshake, error) {
 	if len(payload) > maxExtHandshake {
 		return ExtHandshake{}, &Error{Kind: TooLong, Type: Extended, Len: int64(len(payload))}
@@ -128,8 +128,8 @@ func (h *ExtHandshake) readM(m bencode.Value) {
 		if dst == nil {
 			continue
 		}
-		// BEP 10: the value is the extended message id, 0 to switch off. It is one
-		// byte on the wire, so another number names nothing.
+		// BEP 10: the value is the extension message id; 0 disables it. Ids are one byte,
+		// so other numbers are ignored.
 		if n, ok := v.Int(); ok && 0 <= n && n <= 255 {
 			*dst = uint8(n)
 			h.Named |= has
@@ -153,8 +153,8 @@ func (h *ExtHandshake) ext(name string) (*uint8, Exts) {
 	return nil, 0
 }
 
-// Merge takes over what a later handshake says. BEP 10: the handshake may be
-// sent more than once, m is additive, and 0 switches an extension off.
+// Merge applies a later handshake. BEP 10: the handshake may be repeated, m is additive,
+// and 0 disables an extension.
 func (h *ExtHandshake) Merge(later ExtHandshake) {
 	for _, name := range extNames {
 		src, has := later.ext(name)
@@ -183,10 +183,10 @@ func setIf[T comparable](dst *T, v T) {
 	}
 }
 
-// extNames are the keys of m, in the order of bencode.
+// extNames lists the keys of m in bencode order.
 var extNames = [...]string{"lt_donthave", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
 
-// AppendExtHandshake writes the payload of an extended message of id 0.
+// AppendExtHandshake appends the payload of an extension message with id 0.
 func AppendExtHandshake(dst []byte, h ExtHandshake) []byte {
 	dst = append(dst, 'd')
 	dst = appendAddr(dst, "ipv4", h.IPv4)
@@ -243,8 +243,8 @@ func readAddr(v bencode.Value) netip.Addr {
 	return a
 }
 
-// printable is b as text that can be shown on a terminal: no control or
-// direction characters, no broken UTF-8, and not long.
+// printable returns b as text that can be shown on a terminal: without control or
+// direction characters, valid UTF-8, and not too long.
 func printable(b []byte) string {
 	out := make([]byte, 0, min(len(b), maxVersion))
 	for len(b) > 0 {
@@ -260,9 +260,9 @@ func printable(b []byte) string {
 	return string(out)
 }
 
-var errNoDict = errors.New("no dictionary")
+var errNoDict = errors.New("not a dictionary")
 
-// parseDict is the dictionary that b begins with, and what follows it.
+// parseDict returns the dictionary at the start of b and the remaining bytes.
 func parseDict(b []byte, lim bencode.Limits) (v bencode.Value, rest []byte, err error) {
 	v, rest, err = bencode.Parse(b, lim)
 	if err == nil && v.Kind() != bencode.Dict {

@@ -12,7 +12,7 @@ import (
 
 var sameAddr = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 
-// What real clients send, by the fields that matter.
+// Handshakes of real clients, reduced to the relevant fields.
 const (
 	libtorrentShake = "d12:complete_agoi-1e1:md11:lt_donthavei7e10:share_modei8e11:upload_onlyi3e12:ut_holepunchi4e" +
 		"11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi2000e11:upload_onlyi1e1:v16:libtorrent/2.0.96:yourip4:\x7f\x00\x00\x01e"
@@ -53,13 +53,13 @@ func TestParseExtHandshake(t *testing.T) {
 		{"keys out of order, as some send them", "d1:pi80e1:md6:ut_pexi1eee", ExtHandshake{Port: 80, UtPex: 1, Named: HasPex}},
 		{"bytes after the dictionary", "d1:pi80eeXYZ", ExtHandshake{Port: 80}},
 		{"BEP 10: 0 switches an extension off", "d1:md6:ut_pexi0eee", ExtHandshake{Named: HasPex}},
-		{"ids that are no byte", "d1:md11:lt_donthave1:a11:ut_metadatai256e6:ut_pexi-1eee", ExtHandshake{}},
+		{"ids that are not bytes", "d1:md11:lt_donthave1:a11:ut_metadatai256e6:ut_pexi-1eee", ExtHandshake{}},
 		{"wrong types", "d4:ipv4i1e4:ipv6le1:mi5e13:metadata_size1:91:p2:804:reqqle11:upload_only1:11:vi5e6:youripdee", ExtHandshake{}},
 		{"negative numbers", "d13:metadata_sizei-1e1:pi-80e4:reqqi-1ee", ExtHandshake{}},
 		{"huge numbers", "d13:metadata_sizei9223372036854775807e1:pi65536e4:reqqi9223372036854775807ee",
 			ExtHandshake{MetadataSize: 1<<63 - 1, Reqq: MaxReqq}},
-		{"a name is made fit for a terminal", "d1:v12:a\x1b[31m\xffb\xe2\x80\xae\x00e", ExtHandshake{Version: "a[31mb"}},
-		{"a long name is cut", "d1:v150:" + strings.Repeat("ü", 75) + "e", ExtHandshake{Version: strings.Repeat("ü", 50)}},
+		{"a name is cleaned for terminals", "d1:v12:a\x1b[31m\xffb\xe2\x80\xae\x00e", ExtHandshake{Version: "a[31mb"}},
+		{"a long name is truncated", "d1:v150:" + strings.Repeat("ü", 75) + "e", ExtHandshake{Version: strings.Repeat("ü", 50)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ParseExtHandshake([]byte(tt.payload))
@@ -89,7 +89,7 @@ func TestParseExtHandshake(t *testing.T) {
 	}
 }
 
-// BEP 10: m is additive, changes suffice, and 0 turns an extension off.
+// BEP 10: m is additive, changes suffice, and 0 disables an extension.
 func TestExtHandshakesMerge(t *testing.T) {
 	h := ExtHandshake{UtMetadata: 2, UtPex: 1, Named: HasMetadata | HasPex, Version: "x 1", Port: 80, UploadKnown: true}
 	later, err := ParseExtHandshake([]byte("d1:md11:lt_donthavei7e6:ut_pexi0ee13:metadata_sizei99e11:upload_onlyi1ee"))
@@ -148,7 +148,7 @@ func FuzzParseExtHandshake(f *testing.F) {
 			}
 			return
 		}
-		// What was understood is written canonically, and understood again.
+		// What was parsed is written canonically, and parsed again.
 		again, err := ParseExtHandshake(AppendExtHandshake(nil, h))
 		if err != nil || again != h {
 			t.Fatalf("%+v came back as %+v, %v", h, again, err)

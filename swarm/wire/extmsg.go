@@ -9,32 +9,30 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// The kinds of ut_metadata messages (BEP 9). One of another kind is to be
-// ignored.
+// The types of ut_metadata messages (BEP 9). Other types must be ignored.
 const (
 	MetadataRequest = 0
 	MetadataData    = 1
 	MetadataReject  = 2
 )
 
-// MetadataBlock is the size of a block of metadata, the last one apart (BEP 9).
+// MetadataBlock is the size of a metadata block, except the last (BEP 9).
 const MetadataBlock = 16 << 10
 
-// MetadataMsg is a message of ut_metadata.
+// MetadataMsg is a ut_metadata message.
 type MetadataMsg struct {
 	Type      int    // MetadataRequest, MetadataData, MetadataReject, or one to ignore
-	Piece     int    // which block of MetadataBlock bytes
-	TotalSize int64  // of the metadata, in a data message; 0 when the sender left it out
-	Data      []byte // of a data message; a part of the payload
+	Piece     int    // index of the block
+	TotalSize int64  // of the metadata, in a data message; 0 if missing
+	Data      []byte // of a data message; part of the payload
 }
 
 var metadataLimits = bencode.Limits{Depth: 4, Tokens: 64, StringLen: 1 << 10}
 
-// maxMetadataHeader bounds the dictionary before the data, which takes some 50
-// bytes.
+// maxMetadataHeader bounds the dictionary before the data, which takes about 50 bytes.
 const maxMetadataHeader = 1 << 10
 
-// ParseMetadata reads a message of ut_metadata. It does not allocate.
+// ParseMetadata parses a ut_metadata message. It does not allocate.
 func ParseMetadata(payload []byte) (MetadataMsg, error) {
 	if len(payload) > MetadataBlock+maxMetadataHeader {
 		return MetadataMsg{}, &Error{Kind: TooLong, Type: Extended, Len: int64(len(payload))}
@@ -49,7 +47,7 @@ func ParseMetadata(payload []byte) (MetadataMsg, error) {
 	}
 	m := MetadataMsg{Type: int(kind)}
 	if m.Type > MetadataReject {
-		// BEP 9: an unrecognised message must be ignored, so nothing is asked of it.
+		// BEP 9: an unrecognised message must be ignored, so it is not checked.
 		return m, nil
 	}
 	piece, ok := v.Get("piece").Int()
@@ -58,7 +56,7 @@ func ParseMetadata(payload []byte) (MetadataMsg, error) {
 	}
 	m.Piece = int(piece)
 	if m.Type == MetadataData {
-		// BEP 9: the data follows the dictionary and is no part of it.
+		// BEP 9: the data follows the dictionary and is not part of it.
 		if len(rest) == 0 || len(rest) > MetadataBlock {
 			return MetadataMsg{}, badLength(payload)
 		}
@@ -70,7 +68,7 @@ func ParseMetadata(payload []byte) (MetadataMsg, error) {
 	return m, nil
 }
 
-// AppendMetadata writes the payload of a ut_metadata message.
+// AppendMetadata appends the payload of a ut_metadata message.
 func AppendMetadata(dst []byte, m MetadataMsg) []byte {
 	dst = appendInt(append(dst, 'd'), "msg_type", int64(m.Type))
 	dst = appendInt(dst, "piece", int64(m.Piece))
@@ -81,8 +79,8 @@ func AppendMetadata(dst []byte, m MetadataMsg) []byte {
 	return append(dst, m.Data...)
 }
 
-// ParseDontHave reads the payload of lt_donthave: the piece that its sender
-// has no more (BEP 54).
+// ParseDontHave parses the payload of lt_donthave: the piece that its sender no longer
+// has (BEP 54).
 func ParseDontHave(payload []byte) (piece uint32, err error) {
 	if len(payload) != 4 {
 		return 0, badLength(payload)
@@ -90,13 +88,13 @@ func ParseDontHave(payload []byte) (piece uint32, err error) {
 	return binary.BigEndian.Uint32(payload), nil
 }
 
-// AppendDontHave writes the payload of lt_donthave.
+// AppendDontHave appends the payload of lt_donthave.
 func AppendDontHave(dst []byte, piece uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, piece)
 }
 
-// ParseUploadOnly reads the payload of an upload_only message: one byte, not 0
-// when its sender will not download (BEP 21, as libtorrent sends it).
+// ParseUploadOnly parses the payload of an upload_only message: one byte, nonzero if its
+// sender will not download (BEP 21, as libtorrent sends it).
 func ParseUploadOnly(payload []byte) (bool, error) {
 	if len(payload) != 1 {
 		return false, badLength(payload)
@@ -104,7 +102,7 @@ func ParseUploadOnly(payload []byte) (bool, error) {
 	return payload[0] != 0, nil
 }
 
-// AppendUploadOnly writes the payload of an upload_only message.
+// AppendUploadOnly appends the payload of an upload_only message.
 func AppendUploadOnly(dst []byte, on bool) []byte {
 	if on {
 		return append(dst, 1)
@@ -112,22 +110,22 @@ func AppendUploadOnly(dst []byte, on bool) []byte {
 	return append(dst, 0)
 }
 
-// The kinds of ut_holepunch messages (BEP 55).
+// The types of ut_holepunch messages (BEP 55).
 const (
 	HolepunchRendezvous = 0
 	HolepunchConnect    = 1
 	HolepunchError      = 2
 )
 
-// HolepunchMsg is a message of ut_holepunch.
+// HolepunchMsg is a ut_holepunch message.
 type HolepunchMsg struct {
 	Type uint8
 	Addr netip.AddrPort
-	Err  uint32 // of HolepunchError: 1 no such peer, 2 not connected, 3 no support, 4 no self
+	Err  uint32 // of HolepunchError: 1 no such peer, 2 not connected, 3 not supported, 4 own address
 }
 
-// ParseHolepunch reads a message of ut_holepunch. BEP 55 ends every message
-// with an error code; libtorrent leaves it out where it would be 0.
+// ParseHolepunch parses a ut_holepunch message. In BEP 55 every message ends with an
+// error code; libtorrent omits it if it is 0.
 func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
 	if len(payload) < 2 {
 		return HolepunchMsg{}, badLength(payload)
@@ -153,7 +151,7 @@ func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
 	return m, nil
 }
 
-// AppendHolepunch writes the payload of a ut_holepunch message.
+// AppendHolepunch appends the payload of a ut_holepunch message.
 func AppendHolepunch(dst []byte, m HolepunchMsg) []byte {
 	addrType := byte(0)
 	if !m.Addr.Addr().Unmap().Is4() {

@@ -9,13 +9,13 @@ import (
 	"seedbed/internal/id"
 )
 
-// AllowedFastSet is BEP 6's canonical allowed-fast set: k pieces of a torrent
-// that the peer at ip may request while it is choked. Peers behind one /24
-// share a set, so that many addresses do not draw many pieces. k of pieces or
-// more is all of them.
+// AllowedFastSet returns BEP 6's canonical allowed-fast set: k pieces of a torrent that
+// the peer at ip may request while it is choked. Peers in one /24 share a set, so that
+// many addresses do not obtain many pieces. If k is at least pieces, the set is all of
+// them.
 //
-// BEP 6 has no word for IPv6. Nothing depends on both sides agreeing; by the
-// same reasoning as for /24, a /64 shares a set.
+// BEP 6 does not mention IPv6. The two sides need not agree; by analogy to /24, a /64
+// shares a set.
 func AllowedFastSet(ip netip.Addr, infohash id.ID, pieces, k int) []uint32 {
 	if pieces <= 0 || k <= 0 {
 		return nil
@@ -27,8 +27,8 @@ func AllowedFastSet(ip netip.Addr, infohash id.ID, pieces, k int) []uint32 {
 		}
 		return all
 	}
-	// BEP 6: (1) the three most significant bytes of the address, (2) followed by
-	// the infohash, (3) through SHA-1 as often as is needed.
+	// BEP 6: (1) the three most significant bytes of the address, (2) followed by the
+	// infohash, (3) hashed with SHA-1 as often as needed.
 	var x []byte
 	if ip = ip.Unmap(); ip.Is4() {
 		a := ip.As4()

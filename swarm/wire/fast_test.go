@@ -34,12 +34,11 @@ func TestAllowedFastSetOfBEP6(t *testing.T) {
 	b := AllowedFastSet(netip.MustParseAddr("2001:db8:1:2:3:4:5:6"), infohash, 1313, 9)
 	c := AllowedFastSet(netip.MustParseAddr("2001:db8:1:3::1"), infohash, 1313, 9)
 	if !slices.Equal(a, b) || slices.Equal(a, c) {
-		t.Error("a /64 does not share its set, or two do", a, b, c)
+		t.Error("addresses of a /64 have different sets, or two /64 share one", a, b, c)
 	}
 }
 
-// BEP 6: if two peers offer k pieces fast it will be the same k, and if one
-// offers k+1 it will be the same k plus one more.
+// BEP 6: two sets of k pieces are equal, and a set of k+1 is the set of k plus one more.
 func TestAllowedFastSetGrowsByOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ip := netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "ip")))

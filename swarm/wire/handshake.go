@@ -2,25 +2,27 @@ package wire
 
 import "seedbed/internal/id"
 
-// HandshakeLen is the length of a handshake.
+// HandshakeLen is the length of a handshake in bytes.
 const HandshakeLen = 68
 
-// protocol is how every handshake begins (BEP 3): nineteen, then the name.
+// protocol is the start of every handshake (BEP 3): nineteen, then the name.
 const protocol = "\x13BitTorrent protocol"
 
-// Reserved is the handshake's eight bytes of flags.
+// Reserved is the eight bytes of flags in a handshake.
 type Reserved [8]byte
 
-// Extended is the extension protocol (BEP 10: bit 20 from the right).
+// Extended reports whether the extension protocol is supported (BEP 10: bit 20 from the
+// right).
 func (r Reserved) Extended() bool { return r[5]&0x10 != 0 }
 
-// Fast is the fast extension (BEP 6: the third least significant bit).
+// Fast reports whether the fast extension is supported (BEP 6: the third least
+// significant bit).
 func (r Reserved) Fast() bool { return r[7]&0x04 != 0 }
 
-// DHT says that the sender runs a DHT node (BEP 5: the last bit).
+// DHT reports whether the sender runs a DHT node (BEP 5: the last bit).
 func (r Reserved) DHT() bool { return r[7]&0x01 != 0 }
 
-// V2 says that the sender can upgrade to a v2 torrent (BEP 52: the fourth most
+// V2 reports whether the sender can upgrade to a v2 torrent (BEP 52: the fourth most
 // significant bit of the last byte).
 func (r Reserved) V2() bool { return r[7]&0x10 != 0 }
 
@@ -29,7 +31,7 @@ func (r *Reserved) SetFast()     { r[7] |= 0x04 }
 func (r *Reserved) SetDHT()      { r[7] |= 0x01 }
 func (r *Reserved) SetV2()       { r[7] |= 0x10 }
 
-// AppendHandshake writes the handshake of BEP 3.
+// AppendHandshake appends the handshake of BEP 3.
 func AppendHandshake(dst []byte, r Reserved, infohash, peerID id.ID) []byte {
 	dst = append(dst, protocol...)
 	dst = append(dst, r[:]...)
@@ -37,13 +39,12 @@ func AppendHandshake(dst []byte, r Reserved, infohash, peerID id.ID) []byte {
 	return append(dst, peerID[:]...)
 }
 
-// ParseHandshake reads the handshake at the beginning of b. Of fewer than
-// HandshakeLen bytes it tells apart what cannot become a handshake
-// (BadHandshake) and what may yet (Short), so a stranger can be turned away at
-// its first byte.
+// ParseHandshake parses the handshake at the start of b. For fewer than HandshakeLen
+// bytes it distinguishes between bytes that cannot become a handshake (BadHandshake) and
+// an incomplete one (Short), so that a wrong protocol is detected at its first byte.
 //
-// BEP 3 sends the peer id last, and one that checks whether its port is
-// reachable may leave it out; such a connection is of no use and Short is its end.
+// BEP 3 sends the peer id last, and a client that checks whether its port is reachable
+// may omit it. Such a connection is useless and ends with Short.
 func ParseHandshake(b []byte) (r Reserved, infohash, peerID id.ID, err error) {
 	n := min(len(b), len(protocol))
 	if string(b[:n]) != protocol[:n] {

@@ -2,12 +2,12 @@ package wire
 
 import "encoding/binary"
 
-// HashMsg is the body of the three hash messages of BEP 52. All numbers but
-// Length and ProofLayers, which count hashes and layers, are as there.
+// HashMsg is the body of the three hash messages of BEP 52, with the fields defined
+// there. Length and ProofLayers count hashes and layers.
 type HashMsg struct {
 	Root        [32]byte // of a file's tree
 	Base        uint32   // layers above the leaves
-	Index       uint32   // of the first hash, in its layer
+	Index       uint32   // of the first hash in its layer
 	Length      uint32
 	ProofLayers uint32
 	Hashes      []byte // of a hashes message: 32 bytes each
@@ -15,12 +15,11 @@ type HashMsg struct {
 
 const hashHead = 32 + 4*4
 
-// HashesLen returns the length of a hashes message with so many hashes, its prefix left
-// out.
+// HashesLen returns the length of a hashes message without its length prefix.
 func HashesLen(hashes int) int { return 1 + hashHead + 32*hashes }
 
-// ParseHash reads the body of a message of type HashRequest, Hashes or
-// HashReject. Hashes is a part of it.
+// ParseHash parses the body of a HashRequest, Hashes or HashReject message. The result's
+// Hashes is part of it.
 func ParseHash(m *Msg) (h HashMsg, err error) {
 	b := m.Payload
 	rest := len(b) - hashHead
@@ -36,7 +35,7 @@ func ParseHash(m *Msg) (h HashMsg, err error) {
 	return h, nil
 }
 
-// AppendHash writes the body of a hash message.
+// AppendHash appends the body of a hash message.
 func AppendHash(dst []byte, h HashMsg) []byte {
 	dst = append(dst, h.Root[:]...)
 	for _, n := range []uint32{h.Base, h.Index, h.Length, h.ProofLayers} {

@@ -16,16 +16,16 @@ func FuzzHash(f *testing.F) {
 			return
 		}
 		if len(h.Hashes) > 0 && m.Type != Hashes {
-			t.Fatal("hashes in a message that has none")
+			t.Fatal("hashes in a message type without hashes")
 		}
 		if !bytes.Equal(AppendHash(nil, h), b) {
-			t.Fatal("not written as it was read")
+			t.Fatal("written differently than parsed")
 		}
 	})
 }
 
 // BEP 52: the lengths of the three messages.
-func TestHashMessagesOfAWrongLengthAreRefused(t *testing.T) {
+func TestHashMessagesOfWrongLengthAreRejected(t *testing.T) {
 	for _, c := range []struct {
 		kind Type
 		n    int

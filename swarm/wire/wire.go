@@ -1,21 +1,18 @@
-// Package wire is the language that peers speak over a connection: the
-// handshake and the length-prefixed messages of BEP 3, with those of BEP 5
-// (port), BEP 6 (fast), BEP 9 (metadata), BEP 10 (extensions), BEP 21 (upload
-// only), BEP 54 (lt_donthave) and BEP 55 (holepunch).
+// Package wire implements the peer wire protocol: the handshake and the length-prefixed
+// messages of BEP 3, with those of BEP 5 (port), BEP 6 (fast), BEP 9 (metadata), BEP 10
+// (extensions), BEP 21 (upload only), BEP 54 (lt_donthave) and BEP 55 (holepunch).
 //
-// It turns bytes into values and values into bytes and knows nothing else: no
-// torrent, no connection, no state. Whether a piece index exists or a message
-// may come now is for the engine to say; whether a frame has the exact shape
-// that its id demands is said here.
+// It converts between bytes and values and does nothing else: it has no torrent,
+// connection or state. It checks that a frame has exactly the form that its id requires.
+// The engine checks whether a piece index exists and whether a message is allowed now.
 //
-// The two halves are inverses. Parse takes one frame, without the four bytes of
-// length before it, and returns a Msg whose Payload points into the frame:
-// nothing is copied and nothing allocated. Append writes the length too.
-// Integers are big-endian throughout (BEP 3).
+// Parse and Append are inverses. Parse takes one frame without its four-byte length
+// prefix, and returns a Msg whose Payload points into the frame: nothing is copied or
+// allocated. Append writes the prefix too. Integers are big-endian (BEP 3).
 //
-// What a peer got wrong comes back as an *Error, whose Kind is stable and whose
-// text is for a log. An unknown message or extension is not wrong: it is handed
-// on as it came, for the caller to ignore.
+// A peer's mistake is returned as an *Error, whose Kind is stable and whose text is for
+// logs. An unknown message or extension is not a mistake: it is returned as it is, for
+// the caller to ignore.
 package wire
 
 import (
@@ -26,7 +23,7 @@ import (
 // Type is a message's id, its first byte.
 type Type uint8
 
-// The messages that Parse knows the shape of.
+// The messages whose format Parse checks.
 const (
 	Choke         Type = 0
 	Unchoke       Type = 1
@@ -35,7 +32,7 @@ const (
 	Have          Type = 4 // Index
 	Bitfield      Type = 5 // Payload
 	Request       Type = 6 // Index, Begin, Length
-	Piece         Type = 7 // Index, Begin, Payload, and Length, which is Payload's
+	Piece         Type = 7 // Index, Begin, Payload, and Length, which is that of Payload
 	Cancel        Type = 8 // Index, Begin, Length
 
 	Port Type = 9 // Port (BEP 5)
@@ -48,14 +45,14 @@ const (
 
 	Extended Type = 20 // Ext, Payload (BEP 10)
 
-	// Of BEP 52. Only a peer that was told that we speak v2 sends them; they
-	// parse like any id that is not listed here.
+	// BEP 52. Only a peer that knows that we support v2 sends them. They are parsed like
+	// unknown ids.
 	HashRequest Type = 21
 	Hashes      Type = 22
 	HashReject  Type = 23
 
-	// KeepAlive is the frame of no bytes. It has no id on the wire; a frame that
-	// begins with 255 is refused, so that the two cannot be confused.
+	// KeepAlive is an empty frame. It has no id on the wire; frames with id 255 are
+	// rejected, so that the two cannot be confused.
 	KeepAlive Type = 255
 )
 
@@ -67,7 +64,7 @@ var typeNames = map[Type]string{
 	HashRequest: "hash request", Hashes: "hashes", HashReject: "hash reject", KeepAlive: "keep-alive",
 }
 
-// String is the message's name in its BEP.
+// String returns the message's name in its BEP.
 func (t Type) String() string {
 	if s, ok := typeNames[t]; ok {
 		return s
@@ -75,34 +72,34 @@ func (t Type) String() string {
 	return fmt.Sprintf("message %d", uint8(t))
 }
 
-// Sizes that bound what a peer can make us hold.
+// Sizes that limit what a peer can make us store.
 const (
 	// MaxFrame is the longest frame: the bitfield of eight million pieces.
 	MaxFrame = 1<<20 + 16
-	// MaxBlock is the longest block that a piece message may carry, and a
-	// sensible bound for requests. BEP 3 has 16 KiB; the mainline client served
-	// up to 128 KiB, and a few clients ask for more than 16.
+	// MaxBlock is the longest block in a piece message, and a sensible limit for
+	// requests. BEP 3 says 16 KiB; the mainline client served up to 128 KiB, and a few
+	// clients request more than 16.
 	MaxBlock = 128 << 10
-	// PrefixLen is the length of the length.
+	// PrefixLen is the size of the length prefix.
 	PrefixLen = 4
-	// PieceHeaderLen is what precedes the block in a piece message, length
-	// prefix included.
+	// PieceHeaderLen is the length of a piece message before its block, including the
+	// length prefix.
 	PieceHeaderLen = PrefixLen + 9
 )
 
-// Msg is one message. Which fields count depends on Type; the others are zero.
+// Msg is a message. Type determines which fields are used; the others are zero.
 type Msg struct {
 	Type    Type
-	Ext     uint8  // the extension's id, as its receiver numbered it; 0 is the extension handshake
+	Ext     uint8  // the extension's id, as assigned by its receiver; 0 is the extension handshake
 	Port    uint16 // the UDP port of the sender's DHT node
-	Index   uint32 // a piece
-	Begin   uint32 // bytes into the piece
+	Index   uint32 // piece index
+	Begin   uint32 // offset in the piece in bytes
 	Length  uint32 // bytes
-	Payload []byte // a bitfield, a block, what follows Ext, or the body of an unknown message
+	Payload []byte // a bitfield, a block, the bytes after Ext, or the body of an unknown message
 }
 
-// Length reads the prefix of a frame, which must be PrefixLen bytes long at
-// least, and refuses a frame that is longer than MaxFrame.
+// Length decodes the length prefix of a frame, which must have at least PrefixLen bytes,
+// and rejects a frame longer than MaxFrame.
 func Length(prefix []byte) (int, error) {
 	n := binary.BigEndian.Uint32(prefix)
 	if n > MaxFrame {
@@ -111,8 +108,7 @@ func Length(prefix []byte) (int, error) {
 	return int(n), nil
 }
 
-// bodyLen is the exact number of bytes after the id, by type; anyLen where the
-// message itself says.
+// bodyLen is the exact number of bytes after the id, by type; anyLen if it varies.
 var bodyLen = func() (t [256]int32) {
 	for i := range t {
 		t[i] = anyLen
@@ -132,11 +128,10 @@ var bodyLen = func() (t [256]int32) {
 
 const anyLen = -1
 
-// Parse reads one frame, without its length prefix. The Msg's Payload is a part
-// of frame.
+// Parse parses one frame, without its length prefix. The Payload is part of frame.
 func Parse(frame []byte) (Msg, error) {
 	if len(frame) == 0 {
-		// BEP 3: messages of length zero are keepalives, and ignored.
+		// BEP 3: messages of length zero are keepalives and are ignored.
 		return Msg{Type: KeepAlive}, nil
 	}
 	if len(frame) > MaxFrame {
@@ -156,7 +151,7 @@ func Parse(frame []byte) (Msg, error) {
 		m.Begin = binary.BigEndian.Uint32(b[4:])
 		m.Length = binary.BigEndian.Uint32(b[8:])
 	case Piece:
-		// A block of no bytes answers no request that anyone may make.
+		// An empty block cannot answer a valid request.
 		if len(b) <= 8 || len(b)-8 > MaxBlock {
 			return Msg{}, &Error{Kind: BadLength, Type: Piece, Len: int64(len(frame))}
 		}
@@ -167,7 +162,7 @@ func Parse(frame []byte) (Msg, error) {
 	case Port:
 		m.Port = binary.BigEndian.Uint16(b)
 	case Extended:
-		// BEP 10: the first byte after the id is the extended message id.
+		// BEP 10: the first byte after the id is the extension message id.
 		if len(b) == 0 {
 			return Msg{}, &Error{Kind: BadLength, Type: Extended, Len: int64(len(frame))}
 		}
@@ -175,14 +170,14 @@ func Parse(frame []byte) (Msg, error) {
 	case KeepAlive:
 		return Msg{}, &Error{Kind: BadID, Type: m.Type, Len: int64(len(frame))}
 	default:
-		// A bitfield, or an id of some extension that we do not know.
+		// A bitfield, or an unknown id.
 		m.Payload = b
 	}
 	return m, nil
 }
 
-// Append writes m, length prefix included. It is the inverse of Parse; a piece
-// message's length is its Payload's.
+// Append appends m with its length prefix. It is the inverse of Parse. The length of a
+// piece message is that of its Payload.
 func Append(dst []byte, m Msg) []byte {
 	switch m.Type {
 	case KeepAlive:
@@ -206,8 +201,8 @@ func Append(dst []byte, m Msg) []byte {
 	}
 }
 
-// AppendPieceHeader writes the PieceHeaderLen bytes that precede a block of
-// length bytes, for a sender that does not copy the block itself.
+// AppendPieceHeader appends the PieceHeaderLen bytes that precede a block of length
+// bytes, for a sender that does not copy the block.
 func AppendPieceHeader(dst []byte, index, begin uint32, length int) []byte {
 	dst = appendHeader(dst, 8+length, Piece)
 	dst = binary.BigEndian.AppendUint32(dst, index)

@@ -21,7 +21,7 @@ func kindOf(err error) Kind {
 	return 0
 }
 
-// The messages as the BEPs spell them, without the length prefix.
+// The messages as in the BEPs, without length prefix.
 var frames = []struct {
 	name  string
 	frame string
@@ -80,21 +80,21 @@ func TestParseDemandsExactLengths(t *testing.T) {
 		exact := m.Payload == nil
 		long, err := Parse([]byte(tt.frame + "\x00"))
 		if exact && kindOf(err) != BadLength {
-			t.Errorf("%s: a byte more: %v, %v", m.Type, long, err)
+			t.Errorf("%s: one byte more: %v, %v", m.Type, long, err)
 		}
 		if !exact && err != nil {
-			t.Errorf("%s: a byte more: %v", m.Type, err)
+			t.Errorf("%s: one byte more: %v", m.Type, err)
 		}
 		if len(tt.frame) < 2 {
 			continue
 		}
 		if _, err := Parse([]byte(tt.frame[:len(tt.frame)-1])); exact && kindOf(err) != BadLength {
-			t.Errorf("%s: a byte less: %v", m.Type, err)
+			t.Errorf("%s: one byte less: %v", m.Type, err)
 		}
 	}
 	for name, frame := range map[string][]byte{
 		"a piece without begin":        {7, 0, 0, 0, 1},
-		"a piece of no bytes":          append([]byte{7}, make([]byte, 8)...),
+		"an empty piece":               append([]byte{7}, make([]byte, 8)...),
 		"a piece longer than MaxBlock": append([]byte{7}, make([]byte, 8+MaxBlock+1)...),
 		"extended without its id":      {20},
 	} {
@@ -186,7 +186,7 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// msgs draws messages that Append can write.
+// msgs generates messages that Append can write.
 var msgs = rapid.Custom(func(t *rapid.T) Msg {
 	m := Msg{Type: Type(rapid.ByteRange(0, 254).Draw(t, "type"))}
 	u32 := func(s string) uint32 { return rapid.Uint32().Draw(t, s) }
@@ -282,7 +282,7 @@ func TestParseAndAppendDoNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkParse compares with the least that a frame costs: a look at its id.
+// BenchmarkParse compares Parse with the minimum for a frame: reading its id.
 func BenchmarkParse(b *testing.B) {
 	req := Append(nil, Msg{Type: Request, Index: 7, Begin: 1 << 14, Length: 1 << 14})[PrefixLen:]
 	piece := Append(nil, Msg{Type: Piece, Index: 7, Payload: make([]byte, 1<<14)})[PrefixLen:]
