@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// Error says which part of a link is wrong and what belongs there.
+// Error says which part of a link is wrong and what is expected there.
 type Error struct {
-	Part   string // as it stands in the link, decoded; may be empty
+	Part   string // as in the link, decoded; may be empty
 	Reason string // what is wrong with it, as the end of a sentence
 }
 
-// Error is one sentence; the part is quoted, and cut if long.
+// Error returns one sentence; the part is quoted, and truncated if long.
 func (e *Error) Error() string {
 	if e.Part == "" {
 		return "magnet link: " + e.Reason
@@ -19,7 +19,7 @@ func (e *Error) Error() string {
 	return "magnet link: " + strconv.Quote(cut(e.Part)) + " " + e.Reason
 }
 
-// cut shortens what is too long to be read.
+// cut truncates a long string.
 func cut(s string) string {
 	const enough = 100
 	if len(s) <= enough {

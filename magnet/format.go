@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// String writes the link in canonical form: the identity first, then the
-// hints, and everything beyond letters, digits and a few marks escaped. Parse
-// reads it as the same Link, if Other has no parameters that Link has fields
-// for.
+// String returns the link in canonical form: the identity first, then the hints, with
+// everything escaped except letters, digits and a few punctuation marks. Parse returns
+// the same Link for it, unless Other contains parameters for which Link has fields.
 func (l *Link) String() string {
 	b := builder{sep: '?'}
 	b.WriteString("magnet:")
@@ -61,7 +60,7 @@ func (l *Link) String() string {
 	return b.String()
 }
 
-// builder writes parameters.
+// builder builds the parameters.
 type builder struct {
 	strings.Builder
 	sep byte
@@ -85,8 +84,8 @@ func (b *builder) params(key string, values []string) {
 
 func escape(s string) string { return escapeBut(s, "") }
 
-// escapeBut percent-encodes all bytes but RFC 3986's unreserved characters and
-// those in keep.
+// escapeBut percent-encodes all bytes except RFC 3986's unreserved characters and those
+// in keep.
 func escapeBut(s, keep string) string {
 	const upper = "0123456789ABCDEF"
 	var b strings.Builder
@@ -104,8 +103,8 @@ func escapeBut(s, keep string) string {
 	return b.String()
 }
 
-// unescape decodes percent-encoding. A percent sign that no two hexadecimal
-// digits follow stands for itself, as in a name that somebody typed.
+// unescape decodes percent-encoding. A percent sign without two hexadecimal digits stands
+// for itself, as in a name that was typed.
 func unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s

@@ -127,7 +127,7 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 		{hash1, `"` + hash1 + `" is a bare infohash: write magnet:?xt=urn:btih:` + hash1},
 		{"magnet:?", `"xt" is missing: xt=urn:btih: and the 40 hexadecimal digits of an infohash belong in a link`},
 		{"magnet:?dn=x", `"xt" is missing`},
-		{"magnet:?xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0", `"xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0" is nothing that BitTorrent knows`},
+		{"magnet:?xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0", `"xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0" is not a BitTorrent identifier`},
 		{"magnet:?xt=urn:btih:", `"xt=urn:btih:" has 0 characters where 40 hexadecimal or 32 base32 digits belong`},
 		{"magnet:?xt=urn:btih:" + hash1[1:], `has 39 characters where 40 hexadecimal or 32 base32 digits belong`},
 		{"magnet:?xt=urn:btih:" + hash1[1:] + "g", `"xt=urn:btih:` + hash1[1:] + `g" has 'g' where a hexadecimal digit belongs`},
@@ -141,7 +141,7 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 		{"magnet:?xs=urn:btpk:" + key[2:], `has 62 characters where 64 hexadecimal digits belong behind urn:btpk:`},
 		{"magnet:?xs=urn:btpk:x" + key[1:], `has 'x' where a hexadecimal digit belongs behind urn:btpk:`},
 		{"magnet:?xs=urn:btpk:" + key + "&xs=urn:btpk:" + hash2, `names a second public key`},
-		{"magnet:?xs=urn:btpk:" + key + "&s=6", `"s=6" is no salt: an even number of hexadecimal digits belongs there`},
+		{"magnet:?xs=urn:btpk:" + key + "&s=6", `"s=6" is not a salt: it needs an even number of hexadecimal digits`},
 		{"magnet:?xs=urn:btpk:" + key + "&s=" + strings.Repeat("00", 65), `is a salt of 65 bytes; at most 64 are allowed`},
 		{v1 + strings.Repeat("&a=b", maxParams), `"a=b" is one parameter too many: at most 4096 are read`},
 		{v1 + "&dn=" + strings.Repeat("x", maxDecoded), `is too much: at most 65536 bytes of parameters are read`},
@@ -163,7 +163,7 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 // warning points at it.
 func TestAHintThatMakesNoSenseIsPassedOver(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{v1 + "&xl=-1", `"xl=-1" is no length: a number of bytes belongs there`},
+		{v1 + "&xl=-1", `"xl=-1" is not a length in bytes`},
 		{v1 + "&xl=9223372036854775808", `is no length`},
 		{v1 + "&xl=1k", `"xl=1k" is no length`},
 		{v1 + "&x.pe=example.org", `"x.pe=example.org" has no port: host:port belongs there`},

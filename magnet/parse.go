@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// MaxLen bounds a link: the largest in the wild, with hundreds of
-	// trackers, have some 20 KB.
+	// MaxLen bounds the length of a link: the longest ones in practice, with hundreds of
+	// trackers, have about 20 KB.
 	MaxLen = 256 << 10
 
-	// maxDecoded bounds its parameters once decoded. As a byte takes at most
-	// three to write, what was parsed can be written and parsed again.
+	// maxDecoded bounds the decoded parameters. Since a byte takes at most three when
+	// encoded, a parsed link can be formatted and parsed again.
 	maxDecoded = MaxLen / 4
 
 	maxParams = 4096
 
-	// maxWarnings bounds what is told of hints that make no sense.
+	// maxWarnings bounds the number of warnings.
 	maxWarnings = 16
 
-	// maxSalt is BEP 44's: "salt [...] may not be longer than 64 bytes".
+	// maxSalt is BEP 44's limit: "salt [...] may not be longer than 64 bytes".
 	maxSalt = 64
 )
 
-// Parse reads a magnet link. The error is an *Error.
+// Parse parses a magnet link. The error is an *Error.
 func Parse(s string) (*Link, error) {
 	s = strings.TrimSpace(s)
 	if len(s) > MaxLen {
@@ -56,7 +56,7 @@ func Parse(s string) (*Link, error) {
 	return p.finish()
 }
 
-// parser is a Link in the making.
+// parser builds a Link.
 type parser struct {
 	l       *Link
 	salts   []string
@@ -64,7 +64,7 @@ type parser struct {
 	decoded int
 }
 
-// param reads one parameter.
+// param parses one parameter.
 func (p *parser) param(part string) error {
 	key, raw, _ := strings.Cut(part, "=")
 	key = unescape(key)
@@ -83,7 +83,7 @@ func (p *parser) param(part string) error {
 	l := p.l
 	name, known := canonical(key)
 	if known && value == "" {
-		return nil // as good as absent
+		return nil // treat it as absent
 	}
 	var err error
 	switch name {
@@ -98,7 +98,7 @@ func (p *parser) param(part string) error {
 			p.other("dn", value)
 			break
 		}
-		// Web forms write spaces as plus signs, and so do most clients here.
+		// Web forms encode spaces as plus signs, and so do most clients here.
 		l.Name = unescape(strings.ReplaceAll(raw, "+", " "))
 	case "xl":
 		p.length(value)
@@ -128,10 +128,10 @@ func (p *parser) param(part string) error {
 	return err
 }
 
-// warn notes a hint that is passed over.
+// warn records an ignored hint.
 func (p *parser) warn(e *Error) {
 	if len(p.l.Warnings) < maxWarnings {
-		e.Reason += "; it is passed over"
+		e.Reason += "; ignored"
 		p.l.Warnings = append(p.l.Warnings, e)
 	}
 }
@@ -140,8 +140,8 @@ func (p *parser) other(key, value string) {
 	p.l.Other = append(p.l.Other, Param{key, value})
 }
 
-// canonical is the name of a parameter that we know: without the number that
-// tells repeated ones apart ("tr.1"), and in lower case.
+// canonical returns the name of a known parameter in lower case, without the number of
+// repeated ones ("tr.1").
 func canonical(key string) (name string, known bool) {
 	if dot := strings.LastIndexByte(key, '.'); dot >= 0 && digits(key[dot+1:]) {
 		key = key[:dot]
@@ -158,7 +158,7 @@ func digits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// topic reads the value of xt.
+// topic parses the value of xt.
 func (p *parser) topic(value string) error {
 	l := p.l
 	part := "xt=" + value
@@ -185,14 +185,14 @@ func (p *parser) topic(value string) error {
 		}
 		l.V2, l.HasV2 = h, true
 	default:
-		// Other networks' identities may stand beside ours.
+		// Identities of other networks may be present too.
 		p.other("xt", value)
 	}
 	return nil
 }
 
-// infoHash reads an infohash. BEP 9: hexadecimal "for a total of 40
-// characters"; "clients should also support the 32 character base32".
+// infoHash parses an infohash. BEP 9: hexadecimal "for a total of 40 characters";
+// "clients should also support the 32 character base32".
 func infoHash(s string) (id.ID, error) {
 	switch len(s) {
 	case 40:
@@ -209,7 +209,7 @@ func infoHash(s string) (id.ID, error) {
 	return id.ID{}, fmt.Errorf("has %d characters where 40 hexadecimal or 32 base32 digits belong", len(s))
 }
 
-// hash32 reads a v2 infohash or a public key.
+// hash32 parses a v2 infohash or a public key.
 func hash32(s string) (id.ID32, error) {
 	if len(s) != 64 {
 		return id.ID32{}, fmt.Errorf("has %d characters where 64 hexadecimal digits belong", len(s))
@@ -238,7 +238,7 @@ func onlyDigits(s, alphabet string) error {
 	return fmt.Errorf("has %q where a %s digit belongs", c, kind)
 }
 
-// source reads the value of xs.
+// source parses the value of xs.
 func (p *parser) source(value string) error {
 	l := p.l
 	if !hasPrefix(value, keyPrefix) {
@@ -261,7 +261,7 @@ func (p *parser) length(value string) {
 	n, err := strconv.ParseUint(value, 10, 63)
 	switch {
 	case err != nil:
-		p.warn(&Error{Part: "xl=" + value, Reason: "is no length: a number of bytes belongs there"})
+		p.warn(&Error{Part: "xl=" + value, Reason: "is not a length in bytes"})
 	case p.l.Length != 0:
 		p.other("xl", value)
 	default:
@@ -269,9 +269,8 @@ func (p *parser) length(value string) {
 	}
 }
 
-// bareHash reads an infohash that stands alone, in hexadecimal or base32, as a v2
-// infohash of 64 digits or as its multihash, which begins with 1220. The prefix of a
-// URN may stand before it.
+// bareHash parses an infohash without a link: in hexadecimal or base32, or a v2 infohash
+// of 64 digits or its multihash, which starts with 1220. A URN prefix may precede it.
 func bareHash(s string) (*Link, error) {
 	for _, prefix := range []string{v1Prefix, "urn:btmh:"} {
 		if hasPrefix(s, prefix) {
@@ -298,9 +297,9 @@ func bareHash(s string) (*Link, error) {
 
 var errNoHash = errors.New("is no infohash")
 
-// ParseBare reads a link or, in its place, a bare infohash: 40 hexadecimal or 32
-// base32 digits, or the 64 hexadecimal digits of a v2 infohash, with or without the
-// 1220 of its multihash. The error is an *Error.
+// ParseBare parses a link or a bare infohash: 40 hexadecimal or 32 base32 digits, or the
+// 64 hexadecimal digits of a v2 infohash, with or without the 1220 of its multihash. The
+// error is an *Error.
 func ParseBare(s string) (*Link, error) {
 	if l, err := bareHash(strings.TrimSpace(s)); err == nil {
 		return l, nil
@@ -308,13 +307,13 @@ func ParseBare(s string) (*Link, error) {
 	return Parse(s)
 }
 
-// IsBare reports whether s is a bare infohash as ParseBare reads it.
+// IsBare reports whether s is a bare infohash in a form that ParseBare accepts.
 func IsBare(s string) bool {
 	_, err := bareHash(strings.TrimSpace(s))
 	return err == nil
 }
 
-// finish reads what depends on other parameters, and checks the whole.
+// finish parses parameters that depend on others, and checks the whole link.
 func (p *parser) finish() (*Link, error) {
 	l := p.l
 	for _, value := range p.salts {
@@ -324,7 +323,7 @@ func (p *parser) finish() (*Link, error) {
 		}
 		salt, err := hex.DecodeString(value)
 		if err != nil {
-			return nil, &Error{Part: "s=" + value, Reason: "is no salt: an even number of hexadecimal digits belongs there"}
+			return nil, &Error{Part: "s=" + value, Reason: "is not a salt: it needs an even number of hexadecimal digits"}
 		}
 		if len(salt) > maxSalt {
 			return nil, &Error{Part: "s=" + value, Reason: fmt.Sprintf("is a salt of %d bytes; at most %d are allowed", len(salt), maxSalt)}
@@ -337,13 +336,13 @@ func (p *parser) finish() (*Link, error) {
 	}
 	for _, o := range l.Other {
 		if o.Key == "xt" {
-			return nil, &Error{Part: "xt=" + o.Value, Reason: "is nothing that BitTorrent knows: " + wantTopic}
+			return nil, &Error{Part: "xt=" + o.Value, Reason: "is not a BitTorrent identifier: " + wantTopic}
 		}
 	}
 	return nil, l.Openable()
 }
 
-// hasPrefix compares without regard to case: URN namespaces have none.
+// hasPrefix ignores case, because URN namespaces are case-insensitive.
 func hasPrefix(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }

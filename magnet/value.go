@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// maxName is the length of a host name in the DNS (RFC 1035), without the
-// last dot.
+// maxName is the maximal length of a DNS host name (RFC 1035), without the last dot.
 const maxName = 253
 
 // endpoint checks the value of x.pe. BEP 9: "hostname:port, ipv4-literal:port
@@ -49,8 +48,8 @@ func endpoint(s string) (string, *Error) {
 	return host + ":" + port, nil
 }
 
-// notInName reports what cannot be in a host name. Other letters than ASCII's
-// can: names in all scripts are written like that.
+// notInName reports whether r is invalid in a host name. Letters beyond ASCII are valid,
+// because names in all scripts are written that way.
 func notInName(r rune) bool {
 	switch {
 	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
@@ -61,11 +60,11 @@ func notInName(r rune) bool {
 	return r < 0xa1 || r == '\uFFFD' || 0x2000 <= r && r <= 0x206f || r == 0x3000
 }
 
-// maxIndex bounds a file index; no torrent has so many files.
+// maxIndex bounds a file index; no torrent has that many files.
 const maxIndex = 1<<31 - 1
 
-// ranges reads the value of so, and passes over what is none of it. BEP 53: "so=0,2,4,6-8 [...] Files are
-// zero-indexed. Dashes mean inclusive ranges".
+// ranges parses the value of so, and ignores invalid items. BEP 53: "so=0,2,4,6-8 [...]
+// Files are zero-indexed. Dashes mean inclusive ranges".
 func (p *parser) ranges(s string) {
 	for item := range strings.SplitSeq(s, ",") {
 		if item == "" {
@@ -93,7 +92,7 @@ func index(s string) (uint32, error) {
 	return uint32(n), err
 }
 
-// merge sorts ranges and joins those that touch.
+// merge sorts ranges and joins adjacent ones.
 func merge(rs []Range) []Range {
 	slices.SortFunc(rs, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
 	out := rs[:0]

@@ -10,8 +10,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// SenderError is the fault of one sender of metadata: it is one of the Err
-// variables below.
+// SenderError is a fault of a sender of metadata: one of the Err variables below.
 type SenderError struct{ Reason string }
 
 func (e *SenderError) Error() string { return "metadata: " + e.Reason }
@@ -25,48 +24,47 @@ var (
 )
 
 const (
-	// maxAsked bounds the blocks asked of one sender at once: 512 KiB in flight
-	// fills most paths, and Transmission rejects what goes beyond 64.
+	// maxAsked bounds the blocks requested from one sender at once: 512 KiB in flight is
+	// enough for most paths, and Transmission rejects more than 64.
 	maxAsked = 32
 
-	// maxAskers bounds the senders asked for one block at once while they share
-	// an assembly: a few, so that one that stalls does not hold up the rest.
+	// maxAskers bounds the senders of a shared assembly that are asked for the same block
+	// at once, so that a few stalled ones do not delay the rest.
 	maxAskers = 3
 )
 
-// Assembler collects the info dictionary from many senders (BEP 9). Senders
-// that claim the same size begin with one shared assembly, each giving other
-// blocks. If it comes out wrong and one sender gave all of it, that sender is
-// a liar; if several did, nobody is blamed yet: from then on each sender of
-// that size fills an assembly of its own, whose hash proves it right or a
-// liar. So whatever the others do, a sender that is honest and answers
-// completes alone.
+// Assembler collects the info dictionary from many senders (BEP 9). Senders that claim
+// the same size start with one shared assembly, each sending different blocks. If it
+// turns out wrong and one sender sent all of it, that sender is a liar. If several did,
+// nobody is blamed yet: from then on each sender of that size fills its own assembly,
+// whose hash shows whether it is honest. So whatever the others do, an honest sender that
+// answers completes the metadata alone.
 //
-// All assemblies together reserve at most MaxInfo bytes; see seat. Time is the
-// caller's affair: it tells Reject or Gone of a sender that stays silent.
+// All assemblies together reserve at most MaxInfo bytes; see seat. The caller handles
+// timeouts, and calls Reject or Gone for a silent sender.
 //
-// Once Block has returned an Info, or an error that is not a *SenderError,
-// nothing more is asked and further blocks are ignored.
+// After Block has returned an Info, or an error that is not a *SenderError, nothing more
+// is requested and further blocks are ignored.
 type Assembler struct {
 	hash     id.ID
 	v2       id.ID32
-	groups   []*group // by first claim of their size
+	groups   []*group // in order of the first claim of their size
 	senders  map[uint32]*sender
-	reserved int64 // bytes that seated assemblies may come to hold
+	reserved int64 // bytes that seated assemblies may use
 
-	size int64 // of the finished metadata; 0 before
+	size int64 // of the complete metadata; 0 before
 }
 
-// group is the senders that claim one size.
+// group is the set of senders that claim the same size.
 type group struct {
 	size    int64
 	members []*sender // present and not proven liars
 	shared  assembly
-	from    []*sender // who gave the blocks of shared
-	askers  []uint8   // by block of shared
+	from    []*sender // senders of the blocks in shared
+	askers  []uint8   // number of senders asked, by block of shared
 
-	solo     bool       // shared came out wrong: every member for itself
-	evidence []evidence // by block of the shared assembly that came out wrong
+	solo     bool       // shared was wrong: each member fills its own assembly
+	evidence []evidence // by block of the wrong shared assembly
 }
 
 type evidence struct {
@@ -78,7 +76,7 @@ type sender struct {
 	id     uint32
 	group  *group
 	marks  []mark // by block
-	out    int    // blocks asked and not answered
+	out    int    // requested blocks not answered
 	own    assembly
 	barred bool // a proven liar
 }
@@ -87,12 +85,12 @@ type mark uint8
 
 const (
 	asked   mark = 1 << iota // and not answered
-	ever                     // asked at some time
-	refused                  // rejected, or answered badly
-	gave                     // its block is in shared, or equal to the one there
+	ever                     // requested at some time
+	refused                  // rejected, or answered wrongly
+	gave                     // its block is in shared, or equals the one there
 )
 
-// assembly is the blocks of one attempt. It may hold data while it is seated.
+// assembly holds the blocks of one attempt. It may store data while it is seated.
 type assembly struct {
 	seated bool
 	blocks [][]byte
@@ -100,14 +98,14 @@ type assembly struct {
 	count  int
 }
 
-// NewAssembler is an assembler for the info dictionary with this infohash, which may be
-// the beginning of the one of BEP 52, and with v2, if that is not zero.
+// NewAssembler returns an assembler for the info dictionary with this infohash, which may
+// be a truncated BEP 52 infohash, and with v2, unless that is zero.
 func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 	return &Assembler{hash: hash, v2: v2, senders: make(map[uint32]*sender)}
 }
 
-// right reports whether the blocks of y are the info dictionary that is looked for. They
-// are hashed where they are: a copy would double what false metadata costs.
+// right reports whether the blocks of y are the wanted info dictionary. They are hashed
+// in place: a copy would double the memory that false metadata costs.
 func (a *Assembler) right(y *assembly) bool {
 	one, two := sha1.New(), sha256.New()
 	for _, b := range y.blocks {
@@ -116,15 +114,15 @@ func (a *Assembler) right(y *assembly) bool {
 	}
 	v1, v2 := id.ID(one.Sum(nil)), id.ID32(two.Sum(nil))
 	if a.v2.IsZero() {
-		// BEP 46: an item names a torrent that is v2 alone by its hash cut short.
+		// BEP 46: an item may identify a v2-only torrent by its truncated hash.
 		return v1 == a.hash || v2.Short() == a.hash
 	}
 	return v2 == a.v2 && (a.v2.Short() == a.hash || v1 == a.hash)
 }
 
-// Size tells the metadata_size of a sender's extension handshake (BEP 9). The
-// error is ErrSize or ErrResized. To say the same size again forgives the
-// sender its rejections: a peer that was busy may be asked anew.
+// Size records the metadata_size of a sender's extension handshake (BEP 9). The error is
+// ErrSize or ErrResized. Repeating the same size clears the sender's rejections, so that
+// it may be asked again.
 func (a *Assembler) Size(from uint32, size int64) error {
 	if s := a.senders[from]; s != nil {
 		if size != s.group.size {
@@ -150,9 +148,9 @@ func (a *Assembler) Size(from uint32, size int64) error {
 	return nil
 }
 
-// Next is a block to ask this sender for, which counts as asked from now on.
-// It may be called until ok is false; false may become true with any Size,
-// Block, Reject or Gone, of other senders too.
+// Next returns a block to request from this sender, and counts it as requested. It may be
+// called until ok is false. That can change after any Size, Block, Reject or Gone,
+// including those of other senders.
 func (a *Assembler) Next(from uint32) (piece int, ok bool) {
 	s := a.senders[from]
 	if s == nil || s.barred || s.out >= maxAsked || a.size != 0 || !a.seat(s) {
@@ -174,7 +172,7 @@ func (a *Assembler) Next(from uint32) (piece int, ok bool) {
 	return piece, true
 }
 
-// pick is the block that s is best asked for, or -1.
+// pick returns the best block to request from s, or -1.
 func (s *sender) pick() int {
 	g := s.group
 	if g.solo {
@@ -193,8 +191,8 @@ func (s *sender) pick() int {
 		if g.askers[p] == 0 {
 			return p
 		}
-		// What others have been asked for too is likely to come from them in
-		// order: begin at the other end.
+		// Blocks requested from others too will probably arrive from them in order, so
+		// start at the other end.
 		if best < 0 || g.askers[p] <= g.askers[best] {
 			best = p
 		}
@@ -202,13 +200,12 @@ func (s *sender) pick() int {
 	return best
 }
 
-// Block takes the data of a block from a sender. The total_size of the message is not
-// asked for: the sender has said it before (metadata_size), some clients put the length
-// of the block there, and the hash decides. When the block completes the metadata, done is the result and nothing
-// is left to do. liars are senders that are now proven to have sent false
-// data; they are told once. The error is a *SenderError, which is this
-// sender's fault, or an *Error: the metadata is complete and its hash right,
-// but no torrent that can be opened.
+// Block handles the data of a block from a sender. The message's total_size is not used:
+// the sender has announced it before (metadata_size), some clients send the block's
+// length, and the hash decides. When the block completes the metadata, done is the
+// result. liars lists senders that are now proven to have sent false data, once each. The
+// error is a *SenderError, which is this sender's fault, or an *Error: the metadata is
+// complete and matches the infohash, but is not a valid torrent.
 func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liars []uint32, err error) {
 	s := a.senders[from]
 	switch {
@@ -228,7 +225,7 @@ func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liar
 		return nil, nil, ErrBlockLen
 	}
 	if g.solo {
-		// A block is late if the seat or the need for it is gone.
+		// A block is late if its assembly lost its seat or no longer needs it.
 		if !s.own.seated || !s.own.put(piece, bytes.Clone(data)) || s.own.count < g.blocks() {
 			return nil, nil, nil
 		}
@@ -252,9 +249,8 @@ func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liar
 	return a.finishShared(g)
 }
 
-// Reject tells that the sender will not give the block (BEP 9 reject), or has
-// not given it in the time that the caller allows. It is not asked for that
-// block again until Size is told again.
+// Reject records that the sender will not send the block (BEP 9 reject), or has not sent
+// it in time. The block is not requested from it again until Size is called again.
 func (a *Assembler) Reject(from uint32, piece int) {
 	s := a.senders[from]
 	if s == nil || piece < 0 || piece >= len(s.marks) || s.marks[piece]&asked == 0 {
@@ -264,8 +260,7 @@ func (a *Assembler) Reject(from uint32, piece int) {
 	s.marks[piece] |= refused
 }
 
-// Gone tells that the sender is no longer there. What it gave to a shared
-// assembly stays.
+// Gone removes a sender. What it sent to a shared assembly is kept.
 func (a *Assembler) Gone(from uint32) {
 	s := a.senders[from]
 	if s == nil {
@@ -279,8 +274,8 @@ func (a *Assembler) Gone(from uint32) {
 	a.prune(s.group)
 }
 
-// Progress is how many bytes the assembly that has come furthest holds, and
-// its size; both are 0 while no size is known.
+// Progress returns how many bytes the most complete assembly has, and its size; both are
+// 0 while no size is known.
 func (a *Assembler) Progress() (have, size int64) {
 	if a.size != 0 {
 		return a.size, a.size
@@ -309,7 +304,7 @@ func (s *sender) answered(piece int) {
 	}
 }
 
-// finishShared judges a shared assembly that is full.
+// finishShared checks a full shared assembly.
 func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
 	if a.right(&g.shared) {
 		return a.finish(g.shared.join(g.size))
@@ -326,7 +321,7 @@ func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
 	}
 	blocks := g.shared.blocks
 	a.unseat(g, &g.shared)
-	// Whoever gave the most has the least left to give.
+	// The sender that sent the most has the least left to send.
 	order := slices.Clone(g.members)
 	slices.SortStableFunc(order, func(x, y *sender) int { return cmp.Compare(y.given(), x.given()) })
 	for _, s := range order {
@@ -339,7 +334,7 @@ func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
 			}
 		}
 	}
-	// One that gave every block, if only as a duplicate, is proven by that.
+	// A sender that sent every block, even as a duplicate, is proven wrong.
 	var liars []uint32
 	for _, s := range order {
 		if s.own.count == g.blocks() {
@@ -358,7 +353,7 @@ func (s *sender) given() (n int) {
 	return n
 }
 
-// finishSolo judges an assembly that one sender filled alone.
+// finishSolo checks an assembly that one sender filled alone.
 func (a *Assembler) finishSolo(s *sender) (*Info, []uint32, error) {
 	if a.right(&s.own) {
 		return a.finish(s.own.join(s.group.size))
@@ -366,22 +361,22 @@ func (a *Assembler) finishSolo(s *sender) (*Info, []uint32, error) {
 	return nil, a.bar(s), nil
 }
 
-// bar makes s a proven liar.
+// bar marks s as a proven liar.
 func (a *Assembler) bar(s *sender) []uint32 {
 	s.barred = true
 	a.leave(s)
 	return []uint32{s.id}
 }
 
-// leave takes s out of its group.
+// leave removes s from its group.
 func (a *Assembler) leave(s *sender) {
 	g := s.group
 	a.unseat(g, &s.own)
 	g.members = slices.DeleteFunc(g.members, func(o *sender) bool { return o == s })
 }
 
-// finish ends the work with metadata whose hash is right, and finds everyone
-// who sent a block that differs from it.
+// finish ends the assembly with verified metadata, and finds every sender of a block that
+// differs from it.
 func (a *Assembler) finish(raw []byte) (*Info, []uint32, error) {
 	var liars []uint32
 	blame := func(s *sender, right bool) {
@@ -419,10 +414,11 @@ func (a *Assembler) finish(raw []byte) (*Info, []uint32, error) {
 
 func (g *group) blocks() int { return int((g.size + BlockSize - 1) / BlockSize) }
 
-// blockLen is BEP 9's: "every piece is 16KiB [...] except the last".
+// blockLen returns the length of block p. BEP 9: "every piece is 16KiB [...] except the
+// last".
 func (g *group) blockLen(p int) int { return int(min(BlockSize, g.size-int64(p)*BlockSize)) }
 
-// put keeps b as block p; false means that there was one.
+// put stores b as block p. It returns false if there already was one.
 func (y *assembly) put(p int, b []byte) bool {
 	if y.blocks[p] != nil {
 		return false

@@ -8,40 +8,40 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// Format says which sides a torrent is made with.
+// Format says which versions of hashes a torrent has.
 type Format uint8
 
 const (
-	V1     Format = iota // BEP 3: every client reads it
-	V2                   // BEP 52: merkle trees, one for each file
-	Hybrid               // both: every client reads it, and has the benefit that it can
+	V1     Format = iota // BEP 3: every client supports it
+	V2                   // BEP 52: one merkle tree per file
+	Hybrid               // both: every client supports it, and newer ones use v2
 )
 
 func (f Format) String() string { return [...]string{"v1", "v2", "hybrid"}[f] }
 
-// Plan is what an info dictionary is made of, but for the hashes.
+// Plan describes an info dictionary, except for its hashes.
 type Plan struct {
-	Name        string // of the directory or, of a single-file torrent, the file
+	Name        string // of the folder or, for a single-file torrent, of the file
 	PieceLength int64
-	// Files in the order of their bytes; with a v2 side that must be SortFiles's.
-	// One file without a Path makes a single-file torrent.
+	// Files are in the order of their bytes; with v2 hashes that must be the order of
+	// SortFiles. A single file without a Path makes a single-file torrent.
 	Files   []PlanFile
 	Format  Format
 	Private bool
-	Source  string // sets the infohash apart from that of other places; "" is none
+	Source  string // makes the infohash differ from that of the same data elsewhere; may be empty
 }
 
 // PlanFile is one file of a Plan.
 type PlanFile struct {
-	Path       []string // below the directory Name
+	Path       []string // below the folder Name
 	Length     int64
 	Executable bool     // BEP 47
-	Symlink    []string // BEP 47: what a link leads to, from the torrent's root; it has no bytes
+	Symlink    []string // BEP 47: target of a link, relative to the torrent's root; a link has no bytes
 }
 
-// PieceLengthFor is a sensible piece length for so many bytes: a power of two
-// that makes at most 2,048 pieces, from 16 KiB (one block) up to 16 MiB, which
-// goes as far as 4 TiB in a quarter million pieces; beyond, still larger ones.
+// PieceLengthFor returns a sensible piece length for total bytes: a power of two that
+// makes at most 2,048 pieces, from 16 KiB (one block) to 16 MiB, which is kept up to 4
+// TiB in a quarter million pieces; beyond that, larger ones.
 func PieceLengthFor(total int64) int64 {
 	const few, many = 1 << 11, 1 << 18
 	n := int64(BlockSize)
@@ -51,16 +51,16 @@ func PieceLengthFor(total int64) int64 {
 	return n
 }
 
-// A Draft is a torrent in the making: its files are laid out, its pieces are to be
+// Draft is a torrent being made: its files are laid out, but its pieces are not yet
 // hashed.
 type Draft struct {
 	plan   Plan
-	layout *Info // with zeros for hashes
-	places []int // of the plan's files, in layout.Files
+	layout *Info // with zero hashes
+	places []int // index in layout.Files of each file of the plan
 }
 
-// NewDraft lays out a plan. What would not pass ParseInfo is an *Error, told before
-// anything is hashed.
+// NewDraft lays out a plan. It returns an *Error, before anything is hashed, if ParseInfo
+// would reject the result.
 func NewDraft(p Plan) (*Draft, error) {
 	if p.Format != V1 && !slices.IsSortedFunc(p.Files, func(a, b PlanFile) int { return slices.Compare(a.Path, b.Path) }) {
 		return nil, &Error{Field: "file tree", Reason: "has names that are not in order"}
@@ -81,10 +81,10 @@ func NewDraft(p Plan) (*Draft, error) {
 	return d, nil
 }
 
-// Layout is the torrent's geometry. Its hashes are not those of the torrent.
+// Layout returns the torrent's geometry. Its hashes are not valid.
 func (d *Draft) Layout() *Info { return d.layout }
 
-// Files yields the files that hold bytes, by their index in the plan and that in the files
+// Files yields the files that contain bytes, by their index in the plan and in the files
 // of Layout.
 func (d *Draft) Files(yield func(file, at int) bool) {
 	for k, at := range d.places {
@@ -94,9 +94,9 @@ func (d *Draft) Files(yield func(file, at int) bool) {
 	}
 }
 
-// Renamed yields what a file is called elsewhere, where that is not its name:
-// because of what the name is made of, or because it clashes with another's on file
-// systems that ignore case or normalisation.
+// Renamed yields the files that other systems will store under another name, either
+// because of their characters or because they clash with another file on file systems
+// that ignore case or normalisation.
 func (d *Draft) Renamed(yield func(file int, as []string) bool) {
 	if !d.layout.IsMulti() {
 		return
@@ -113,7 +113,7 @@ func (d *Draft) Renamed(yield func(file int, as []string) bool) {
 	}
 }
 
-// NewPieceHash is one for piece p, of all the sides that the torrent is made with.
+// NewPieceHash returns a hash for piece p, of all versions of the torrent.
 func (d *Draft) NewPieceHash(p int) *PieceHash {
 	h := d.layout.NewPieceHash(p)
 	if d.layout.v2 && h.v2 == nil {
@@ -122,17 +122,17 @@ func (d *Draft) NewPieceHash(p int) *PieceHash {
 	return h
 }
 
-// Finish makes the info dictionary from the digests of all pieces. The same
-// arguments make the same bytes.
+// Finish returns the info dictionary with the digests of all pieces. The same arguments
+// give the same bytes.
 func (d *Draft) Finish(digests []Digest) (*Info, error) { return d.plan.encode(&hashed{d, digests}) }
 
-// hashed is a draft with what NewDraft does not know yet.
+// hashed adds the hashes to a draft.
 type hashed struct {
 	*Draft
 	digests []Digest
 }
 
-// of is a file's merkle root, and its piece layer if it has one.
+// of returns a file's merkle root, and its piece layer if it has one.
 func (h *hashed) of(file int) (root Root, layer []byte) {
 	i := h.layout
 	f := &i.Files[h.places[file]]
@@ -149,8 +149,8 @@ func (h *hashed) of(file int) (root Root, layer []byte) {
 
 func (p *Plan) single() bool { return len(p.Files) == 1 && len(p.Files[0].Path) == 0 }
 
-// gap is the padding behind a file: with a v2 side every file begins at a piece.
-// libtorrent pads the last one too, and so the same folder has the same infohash.
+// gap returns the padding after a file: with v2 hashes every file starts a new piece.
+// libtorrent pads the last file too, so that the same folder has the same infohash.
 func (p *Plan) gap(f *PlanFile) int64 {
 	if rest := f.Length % p.PieceLength; p.Format == Hybrid && rest != 0 && !p.single() {
 		return p.PieceLength - rest
@@ -158,7 +158,7 @@ func (p *Plan) gap(f *PlanFile) int64 {
 	return 0
 }
 
-// encode writes the info dictionary; without hashes, with zeros for them.
+// encode encodes the info dictionary, with zero hashes if h is nil.
 func (p *Plan) encode(h *hashed) (*Info, error) {
 	if err := p.validate(); err != nil {
 		return nil, err
@@ -214,7 +214,7 @@ func (p *Plan) encode(h *hashed) (*Info, error) {
 	return p.parse(append(dst, 'e'), h != nil, layers)
 }
 
-// parse makes sure that others read what was meant.
+// parse checks that the encoded dictionary is parsed as intended.
 func (p *Plan) parse(raw []byte, final bool, layers map[Root][]byte) (*Info, error) {
 	i, err := ParseInfo(raw)
 	if err != nil {
@@ -246,7 +246,7 @@ func (p *Plan) validate() error {
 	return nil
 }
 
-// appendFiles writes the files as BEP 3 has them, with BEP 47's padding between.
+// appendFiles appends the files as in BEP 3, with BEP 47 padding between them.
 func (p *Plan) appendFiles(dst []byte) []byte {
 	if p.single() {
 		return bencode.AppendInt(bencode.AppendString(dst, "length"), p.Files[0].Length)
@@ -267,8 +267,8 @@ func (p *Plan) appendFiles(dst []byte) []byte {
 	return append(dst, 'e')
 }
 
-// appendTree writes BEP 52's file tree. The files are in its order, so that a
-// directory is one run of them.
+// appendTree appends BEP 52's file tree. The files are in its order, so that the files of
+// a directory are consecutive.
 func (p *Plan) appendTree(dst []byte, root func(file int) Root) []byte {
 	if p.single() {
 		dst = bencode.AppendString(append(dst, 'd'), p.Name)
@@ -327,9 +327,8 @@ func (f *PlanFile) appendLink(dst []byte) []byte {
 	return appendList(bencode.AppendString(dst, "symlink path"), f.Symlink)
 }
 
-// Build makes the info dictionary of a v1 plan from the SHA-1 hashes of its
-// pieces, one behind the other. One file with the Path [Name] makes a single-file
-// torrent too.
+// Build returns the info dictionary of a v1 plan with the concatenated SHA-1 hashes of
+// its pieces. A single file with the Path [Name] makes a single-file torrent too.
 func Build(p Plan, sums []byte) (*Info, error) {
 	if len(p.Files) == 1 && slices.Equal(p.Files[0].Path, []string{p.Name}) {
 		p.Files = []PlanFile{p.Files[0]}

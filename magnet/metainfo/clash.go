@@ -9,8 +9,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// resolveClashes gives new paths to files that would be stored under a path that
-// another file or a directory has, as a file system with these rules sees it.
+// resolveClashes gives new paths to files whose path another file or a directory has,
+// according to the rules of a file system.
 func resolveClashes(files []File, r NameRules) {
 	t := newTree(len(files), r.Fold)
 	for k := range files {
@@ -22,14 +22,14 @@ func resolveClashes(files []File, r NameRules) {
 			t.dir(f.Path)
 		}
 	}
-	// Every file that can have its own name has it before others get new ones.
+	// Every file that can keep its name does so before others get new ones.
 	var late []int
 	for k := range files {
 		if f := &files[k]; !f.Pad && !f.Folder && !t.file(f.Path) {
 			late = append(late, k)
 		}
 	}
-	tried := map[edge]int{} // numbers that are taken, by the name that is numbered
+	tried := map[edge]int{} // numbers in use, by the name that is numbered
 	for _, k := range late {
 		f := &files[k]
 		path := slices.Clone(f.Path)
@@ -38,7 +38,7 @@ func resolveClashes(files []File, r NameRules) {
 		clash := edge{t.dir(path), t.fold(path[last])}
 		for {
 			tried[clash]++
-			// As libtorrent does it, so that its data is found.
+			// The same numbering as libtorrent's, so that its data is found.
 			path[last] = base + "." + strconv.Itoa(tried[clash]) + ext
 			if limit := r.limit(); len(path[last]) > limit {
 				path[last] = shortenTo(path[last], limit)
@@ -54,7 +54,7 @@ func resolveClashes(files []File, r NameRules) {
 	}
 }
 
-// splitExt splits a name before its last dot, if that leaves a base.
+// splitExt splits a name at its last dot, if that leaves a base.
 func splitExt(s string) (base, ext string) {
 	if dot := strings.LastIndexByte(s, '.'); dot > 0 {
 		return s[:dot], s[dot:]
@@ -62,14 +62,13 @@ func splitExt(s string) (base, ext string) {
 	return s, ""
 }
 
-// tree is the directories and files of a torrent by their names, folded if folder
-// is set.
+// tree holds the directories and files of a torrent by name, folded if folder is set.
 type tree struct {
-	nodes  map[edge]int32 // to a directory's number; 0 is a file
-	dirs   int32          // directories but the root
-	prev   []string       // the directory that dir saw last, and its number
+	nodes  map[edge]int32 // number of a directory; 0 for a file
+	dirs   int32          // directories except the root
+	prev   []string       // the directory that dir saw last; prevN is its number
 	prevN  int32
-	folder *cases.Caser // not for several goroutines, so each tree has its own
+	folder *cases.Caser // not safe for concurrent use, so each tree has its own
 }
 
 type edge struct {
@@ -86,7 +85,7 @@ func newTree(size int, fold bool) *tree {
 	return t
 }
 
-// dir enters the directories above path and returns the number of the nearest.
+// dir adds the directories above path and returns the number of the innermost.
 func (t *tree) dir(path []string) int32 {
 	dirs := path[:len(path)-1]
 	if t.prevN != 0 && slices.Equal(dirs, t.prev) {
@@ -107,7 +106,7 @@ func (t *tree) dir(path []string) int32 {
 	return at
 }
 
-// file enters a file; false means that its path is taken.
+// file adds a file. It returns false if its path is taken.
 func (t *tree) file(path []string) bool {
 	e := edge{t.dir(path), t.fold(path[len(path)-1])}
 	if _, taken := t.nodes[e]; taken {
@@ -117,9 +116,8 @@ func (t *tree) file(path []string) bool {
 	return true
 }
 
-// fold maps names that some file system holds to be equal to one string:
-// Unicode's canonical caseless matching (D145), and without the invisible
-// characters that HFS+ ignores.
+// fold maps names that some file system considers equal to the same string: Unicode's
+// canonical caseless matching (D145), without the invisible characters that HFS+ ignores.
 func (t *tree) fold(s string) string {
 	if t.folder == nil {
 		return s

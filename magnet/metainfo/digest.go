@@ -5,16 +5,15 @@ import (
 	"hash"
 )
 
-// A Digest is what proves a piece: its SHA-1 where the torrent has a v1 side, and
-// its merkle root where that is known (BEP 52: of a hybrid "they must also verify
-// that pieces match both piece hash formats"). What a torrent has not is zero.
+// Digest verifies a piece: its SHA-1 if the torrent has v1 hashes, and its merkle root if
+// that is known (BEP 52 on hybrids: "they must also verify that pieces match both piece
+// hash formats"). Missing hashes are zero.
 type Digest struct {
 	V1 [sha1.Size]byte
 	V2 Root
 }
 
-// Digest is that of piece p. Of a torrent that is v2 alone, LacksLayers must be
-// false.
+// Digest returns that of piece p. For a v2-only torrent, LacksLayers must be false.
 func (i *Info) Digest(p int) (d Digest) {
 	if i.HasV1() {
 		d.V1 = i.PieceHash(p)
@@ -25,8 +24,7 @@ func (i *Info) Digest(p int) (d Digest) {
 	return d
 }
 
-// Plain reports whether the digest of piece p is the SHA-1 of its data and nothing
-// else.
+// Plain reports whether the digest of piece p is just the SHA-1 of its data.
 func (i *Info) Plain(p int) bool {
 	if i.v2 {
 		if _, known := i.pieceRoot(p); known || !i.HasV1() {
@@ -36,15 +34,15 @@ func (i *Info) Plain(p int) bool {
 	return i.pads == nil || i.DataSize(p) == i.PieceSize(p)
 }
 
-// A PieceHash computes the digest of a piece from its data, without the padding
-// at its end.
+// PieceHash computes the digest of a piece from its data, excluding the padding at its
+// end.
 type PieceHash struct {
 	v1  hash.Hash
 	v2  *treeHash
 	pad int64
 }
 
-// NewPieceHash is one for piece p.
+// NewPieceHash returns a PieceHash for piece p.
 func (i *Info) NewPieceHash(p int) *PieceHash {
 	h := &PieceHash{pad: i.PieceSize(p) - i.DataSize(p)}
 	if i.HasV1() {
@@ -69,10 +67,10 @@ func (h *PieceHash) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// zeros is what padding is made of; nobody writes to it.
+// zeros is the source of padding; it must not be written to.
 var zeros [BlockSize]byte
 
-// Digest ends the hash.
+// Digest returns the digest and ends the hash.
 func (h *PieceHash) Digest() (d Digest) {
 	if h.v1 != nil {
 		for h.pad > 0 {
@@ -88,7 +86,8 @@ func (h *PieceHash) Digest() (d Digest) {
 	return d
 }
 
-// Leaves appends the hashes of the blocks of b, which begins at one (BEP 52).
+// Leaves appends the hashes of the blocks of b, which starts at a block boundary (BEP
+// 52).
 func Leaves(dst []Root, b []byte) []Root {
 	t := newTreeHash(1)
 	t.leaf = func(r Root) { dst = append(dst, r) }

@@ -6,14 +6,14 @@ import (
 	"seedbed/internal/hashpair"
 )
 
-// DigestPair returns the digests of the data of two pieces, each of its torrent: a is
-// piece p of i, b is piece q of o. The two SHA-1 are computed side by side, which takes
-// little longer than one where [hashpair.Fast] is true. Both torrents must have a v1 side
-// and the two pieces the same size, padding included.
+// DigestPair returns the digests of two pieces: a is the data of piece p of i, b that of
+// piece q of o. Both SHA-1 are computed together, which takes little longer than one
+// where [hashpair.Fast] is true. Both torrents must have v1 hashes, and the pieces must
+// have the same size including padding.
 func (i *Info) DigestPair(p int, a []byte, o *Info, q int, b []byte) (x, y Digest) {
 	size := i.PieceSize(p)
 	if size != o.PieceSize(q) || !i.HasV1() || !o.HasV1() {
-		panic("metainfo: the two pieces do not fit")
+		panic("metainfo: the two pieces differ in size")
 	}
 	if !hashpair.Fast() {
 		return i.digestOf(p, a), o.digestOf(q, b)
@@ -30,8 +30,8 @@ func (i *Info) digestOf(p int, b []byte) Digest {
 	return h.Digest()
 }
 
-// treeOf returns the merkle root of the data of piece p if the torrent has one to
-// compare it with, and zero otherwise.
+// treeOf returns the merkle root of the data of piece p if the torrent has one for
+// comparison, and zero otherwise.
 func (i *Info) treeOf(p int, b []byte) (r Root) {
 	if !i.v2 {
 		return r
@@ -44,7 +44,7 @@ func (i *Info) treeOf(p int, b []byte) (r Root) {
 	return t.root()
 }
 
-// sumPadded returns the SHA-1 of a and of b, each with zeros behind it up to size bytes.
+// sumPadded returns the SHA-1 of a and of b, each padded with zeros to size bytes.
 func sumPadded(a, b []byte, size int64) (x, y [sha1.Size]byte) {
 	var pair hashpair.Pair
 	var s, t [BlockSize]byte
@@ -54,8 +54,8 @@ func sumPadded(a, b []byte, size int64) (x, y [sha1.Size]byte) {
 	return pair.Sum(cutPadded(&a, &s, int(size)), cutPadded(&b, &t, int(size)))
 }
 
-// cutPadded cuts n bytes off the front of b and returns them. It uses scratch for those
-// that zeros follow.
+// cutPadded removes n bytes from the front of b and returns them, padded with zeros. It
+// uses scratch if padding is needed.
 func cutPadded(b *[]byte, scratch *[BlockSize]byte, n int) []byte {
 	switch whole := *b; {
 	case len(whole) >= n:

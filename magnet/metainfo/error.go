@@ -5,14 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// Error says what is wrong with an info dictionary or a torrent file.
+// Error describes what is wrong with an info dictionary or a torrent file.
 type Error struct {
-	Field  string // where: "piece length", "files[3].path"; empty for the whole
-	Part   string // the bad text or number, if there is one
+	Field  string // "piece length", "files[3].path"; empty for the whole
+	Part   string // the wrong text or number, if any
 	Reason string // what is wrong with it, as the end of a sentence
 }
 
-// Error is one sentence; what came from outside is quoted, and cut if long.
+// Error returns one sentence; untrusted text is quoted, and truncated if long.
 func (e *Error) Error() string {
 	s := "torrent: "
 	if e.Field != "" {
@@ -24,7 +24,7 @@ func (e *Error) Error() string {
 	return s + e.Reason
 }
 
-// cut shortens what is too long to be read.
+// cut truncates a long string.
 func cut(s string) string {
 	const enough = 80
 	if len(s) <= enough {

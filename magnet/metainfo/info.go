@@ -5,67 +5,66 @@ import (
 	"seedbed/internal/id"
 )
 
-// BlockSize is the unit of requests on the wire (BEP 3) and of metadata
-// transfer (BEP 9): 16 KiB. A piece's last block may be shorter.
+// BlockSize is the unit of requests (BEP 3) and of metadata transfer (BEP 9): 16 KiB. A
+// piece's last block may be shorter.
 const BlockSize = 16 << 10
 
-// hashLen is the length of a piece hash, a SHA-1.
+// hashLen is the length of a piece hash (SHA-1).
 const hashLen = 20
 
-// Info is a checked info dictionary: every number fits every other, every
-// path is safe below a directory of ours. It is read-only.
+// Info is a checked info dictionary: its numbers are consistent, and every path is safe
+// below a directory of ours. It is read-only.
 type Info struct {
-	Raw         []byte  // the dictionary as it is on the wire; what the hashes are of
-	Hash        id.ID   // the infohash: SHA-1 of Raw, or HashV2 cut short where there is no v1 side
-	HashV2      id.ID32 // BEP 52: SHA-256 of Raw; zero without a v2 side
+	Raw         []byte  // the encoded dictionary, which the hashes are computed from
+	Hash        id.ID   // infohash: SHA-1 of Raw, or the truncated HashV2 if there are no v1 hashes
+	HashV2      id.ID32 // BEP 52: SHA-256 of Raw; zero without v2 hashes
 	Name        string  // one safe path component
-	SpelledName string  // the name as the torrent spells it, where that differs; else empty
+	SpelledName string  // the name as spelled in the torrent, if different; otherwise empty
 	PieceLength int64   // bytes; the last piece may be shorter
 	Length      int64   // bytes of all files, pads included
 	Private     bool    // BEP 27: neither DHT nor PEX
 	Files       []File  // in the torrent's order; at least one
 
-	pieces []byte          // within Raw; nil without a v1 side
+	pieces []byte          // within Raw; nil without v1 hashes
 	layers map[Root][]byte // see layers.go
-	number int             // of pieces
+	number int             // number of pieces
 	multi  bool
 	v2     bool
 	pads   *padding // nil without padding files
 	index  index    // see spans.go
-	raw    []string // while a hybrid is read: the v1 paths as they are spelled
+	raw    []string // while a hybrid is parsed: the v1 paths as spelled
 }
 
-// File is one file of a torrent.
+// File is a file of a torrent.
 type File struct {
-	// Path is made of safe components, without the torrent's name when the
-	// torrent has several files; of a single-file torrent it is [Name]. No two
-	// files have equal paths and none lies below another; padding and folders
-	// aside.
+	// Path consists of safe components. It does not include the torrent's name if the
+	// torrent has several files; for a single-file torrent it is [Name]. No two files
+	// have equal paths and none is below another, except for padding and folders.
 	Path       []string
-	Offset     int64 // of the first byte within the torrent
+	Offset     int64 // of its first byte in the torrent
 	Length     int64
 	Pad        bool // BEP 47: all zeros, never stored
 	Executable bool // BEP 47 attribute x
 	Folder     bool // a placeholder for an empty folder at Path; it has no bytes
-	// Symlink is what a symbolic link leads to (BEP 47), as a path within the torrent
-	// like Path; nil of a file. It is empty, but not nil, if the link leads out of the
-	// torrent or nowhere: such a link is never made. A link has no bytes.
+	// Symlink is the target of a symbolic link (BEP 47), as a path within the torrent
+	// like Path; nil for a file. It is empty but not nil if the link leads out of the
+	// torrent or nowhere: such a link is never created. A link has no bytes.
 	Symlink []string
-	Root    Root // BEP 52: of its merkle tree; zero without a v2 side, of an empty file and of padding
-	// Spelled is the path as the torrent spells it, where that differs from Path;
-	// otherwise nil.
+	Root    Root // BEP 52: of its merkle tree; zero without v2 hashes, for an empty file and for padding
+	// Spelled is the path as spelled in the torrent, if different from Path; otherwise
+	// nil.
 	Spelled []string
 }
 
-// IsRegular reports whether f is a file with a place of its own on the disk:
-// neither padding nor a symbolic link nor a folder.
+// IsRegular reports whether f is an ordinary file: neither padding nor a symbolic link
+// nor a folder.
 func (f *File) IsRegular() bool { return !f.Pad && f.Symlink == nil && !f.Folder }
 
-// IsMulti reports whether the torrent's files lie in a directory called Name;
-// otherwise it has one file and Name is its name.
+// IsMulti reports whether the torrent's files are in a folder called Name. Otherwise
+// there is one file, and Name is its name.
 func (i *Info) IsMulti() bool { return i.multi }
 
-// NumPieces is the number of pieces.
+// NumPieces returns the number of pieces.
 func (i *Info) NumPieces() int { return i.number }
 
 // HasV1 reports whether the torrent has the piece hashes of BEP 3.
@@ -74,13 +73,13 @@ func (i *Info) HasV1() bool { return i.pieces != nil }
 // HasV2 reports whether it has the file tree of BEP 52; a hybrid has both.
 func (i *Info) HasV2() bool { return i.v2 }
 
-// PieceSize is the length of piece p in bytes: PieceLength, but for the last.
+// PieceSize returns the length of piece p in bytes: PieceLength, except for the last.
 func (i *Info) PieceSize(p int) int64 {
 	return min(i.PieceLength, i.Length-int64(p)*i.PieceLength)
 }
 
-// DataSize is PieceSize without the padding at the piece's end (BEP 47), which is
-// neither asked for nor stored. It is PieceSize of a piece that is nothing else.
+// DataSize returns PieceSize without the padding at the piece's end (BEP 47), which is
+// neither requested nor stored. For a piece of only padding it equals PieceSize.
 func (i *Info) DataSize(p int) int64 {
 	size := i.PieceSize(p)
 	if i.pads == nil {
@@ -93,7 +92,7 @@ func (i *Info) DataSize(p int) int64 {
 	return size
 }
 
-// Payload is the bytes of all files without padding.
+// Payload returns the total size of all files without padding.
 func (i *Info) Payload() (n int64) {
 	for k := range i.Files {
 		if !i.Files[k].Pad {
@@ -103,7 +102,7 @@ func (i *Info) Payload() (n int64) {
 	return n
 }
 
-// Stored is the number of files without padding.
+// Stored returns the number of files without padding.
 func (i *Info) Stored() (n int) {
 	if i.pads != nil {
 		return len(i.pads.listed)
@@ -116,18 +115,18 @@ func (i *Info) Stored() (n int) {
 	return n
 }
 
-// PieceHash is the SHA-1 of piece p, of a torrent with a v1 side.
+// PieceHash returns the SHA-1 of piece p, for a torrent with v1 hashes.
 func (i *Info) PieceHash(p int) [20]byte {
 	return [hashLen]byte(i.pieces[p*hashLen : (p+1)*hashLen])
 }
 
-// NumBlocks is the number of blocks in piece p, padding left out.
+// NumBlocks returns the number of blocks in piece p, excluding padding.
 func (i *Info) NumBlocks(p int) int {
 	return int((i.DataSize(p) + BlockSize - 1) / BlockSize)
 }
 
-// PiecesOf is the range [first, end) of pieces that hold a byte of the file;
-// it is empty for an empty file.
+// PiecesOf returns the range [first, end) of pieces that contain bytes of the file; it is
+// empty for an empty file.
 func (i *Info) PiecesOf(file int) (first, end int) {
 	f := &i.Files[file]
 	first = int(f.Offset / i.PieceLength)
@@ -137,9 +136,8 @@ func (i *Info) PiecesOf(file int) (first, end int) {
 	return first, int((f.Offset+f.Length-1)/i.PieceLength) + 1
 }
 
-// Wanted is the set of pieces that hold any byte of these files, given by
-// their index in Files; nil means all of them. Pieces of nothing but padding are
-// never wanted.
+// Wanted returns the set of pieces that contain bytes of these files, given by their
+// index in Files; nil means all files. Pieces of only padding are never wanted.
 func (i *Info) Wanted(files []int) bitset.Set {
 	s := bitset.New(i.NumPieces())
 	if files == nil {

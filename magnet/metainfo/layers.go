@@ -7,33 +7,33 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// The piece layers of BEP 52 are the roots of the pieces of each file that has
-// several. They are not in the info dictionary: a torrent file has them beside it,
-// peers are asked for them, and what they give is proven by the file's root.
+// The piece layers of BEP 52 are the roots of the pieces of each file with more than one.
+// They are not in the info dictionary: a torrent file contains them separately, or they
+// are requested from peers and verified against the file's root.
 
-// maxHashes is the most hashes of a layer that are asked for at once (BEP 52:
+// maxHashes is the maximal number of hashes of a layer to request at once (BEP 52:
 // "SHOULD NOT be greater than 512").
 const maxHashes = 512
 
-// maxLeaves bounds what is asked of us: the leaves of a piece of 128 MiB.
+// maxLeaves bounds requests to us: the leaves of a piece of 128 MiB.
 const maxLeaves = 8192
 
-// A HashRequest names hashes of a file's tree, as BEP 52's hash request does.
+// HashRequest identifies hashes of a file's tree, as in BEP 52's hash request.
 type HashRequest struct {
 	Root        Root   // of the file
 	Base        uint32 // layers above the leaves
-	Index       uint32 // of the first, in its layer
-	Length      uint32 // hashes
-	ProofLayers uint32 // layers above, of which uncles are wanted
+	Index       uint32 // of the first hash in its layer
+	Length      uint32 // number of hashes
+	ProofLayers uint32 // layers above, whose uncles are wanted
 }
 
-// LacksLayers reports whether pieces cannot be proven for want of piece layers:
-// of a torrent without a v1 side.
+// LacksLayers reports whether pieces cannot be verified because piece layers are missing,
+// in a torrent without v1 hashes.
 func (i *Info) LacksLayers() bool {
 	return i.v2 && !i.HasV1() && len(i.layers) == 0 && slices.ContainsFunc(i.Files, i.layered)
 }
 
-// HasLayers reports whether all piece layers are known, if there are any.
+// HasLayers reports whether all piece layers, if any, are known.
 func (i *Info) HasLayers() bool {
 	return i.v2 && (len(i.layers) > 0 || !slices.ContainsFunc(i.Files, i.layered))
 }
@@ -41,7 +41,7 @@ func (i *Info) HasLayers() bool {
 // layered reports whether the file has a piece layer.
 func (i *Info) layered(f File) bool { return !f.Pad && f.Length > i.PieceLength }
 
-// pieceRoot is the merkle root of piece p, if it is known.
+// pieceRoot returns the merkle root of piece p, if known.
 func (i *Info) pieceRoot(p int) (Root, bool) {
 	off := int64(p) * i.PieceLength
 	k := i.fileAt(off)
@@ -57,7 +57,7 @@ func (i *Info) pieceRoot(p int) (Root, bool) {
 	return Root(layer[at : at+int64(len(Root{}))]), true
 }
 
-// pieceWidth is the leaves of piece p's tree.
+// pieceWidth returns the number of leaves in piece p's tree.
 func (i *Info) pieceWidth(p int) int64 {
 	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
 	if i.layered(*f) {
@@ -66,14 +66,14 @@ func (i *Info) pieceWidth(p int) int64 {
 	return treeWidth((f.Length + BlockSize - 1) / BlockSize)
 }
 
-// base is the height of the piece layers.
+// base returns the height of the piece layers.
 func (i *Info) base() int { return log2(i.PieceLength / BlockSize) }
 
 func (i *Info) piecesIn(f *File) int64 { return (f.Length + i.PieceLength - 1) / i.PieceLength }
 
-// setLayers takes piece layers by their file's root. Those of a torrent file are
-// all there and right, or the torrent is not.
-// When all that is wrong is that some are not there, the error is a noLayersError.
+// setLayers sets the piece layers, given by their file's root. Those of a torrent file
+// must be complete and correct. If the only error is that some are missing, it is a
+// noLayersError.
 func (i *Info) setLayers(layers map[Root][]byte) error {
 	missing := noLayersError{}
 	for k := range i.Files {
@@ -104,17 +104,18 @@ type noLayersError struct{ err *Error }
 
 func (e noLayersError) Error() string { return e.err.Error() }
 
-// A LayersError says that a torrent file which is v2 alone lacks piece layers, which
-// BEP 52 demands. All else is right: peers can be asked for the layers, as with a link.
+// LayersError means that a v2-only torrent file lacks piece layers, which BEP 52
+// requires. Everything else is valid: the layers can be requested from peers, as with a
+// link.
 type LayersError struct {
-	Torrent *Torrent // what the file says
+	Torrent *Torrent // contents of the file
 	err     *Error
 }
 
 func (e *LayersError) Error() string { return e.err.Error() }
 func (e *LayersError) Unwrap() error { return e.err }
 
-// readLayers reads the piece layers of a torrent file.
+// readLayers parses the piece layers of a torrent file.
 func readLayers(v bencode.Value, i *Info) error {
 	layers := map[Root][]byte{}
 	for key, val := range v.Dict() {
@@ -131,7 +132,7 @@ func readLayers(v bencode.Value, i *Info) error {
 	return i.setLayers(kept)
 }
 
-// appendLayers writes the piece layers, in the order of their keys.
+// appendLayers appends the piece layers, in the order of their keys.
 func (i *Info) appendLayers(dst []byte) []byte {
 	roots := make([]Root, 0, len(i.layers))
 	for r := range i.layers {
@@ -154,7 +155,7 @@ type Layers struct {
 	left  int
 }
 
-// NewLayers is what there is to ask for.
+// NewLayers returns the layers of a torrent that must be collected.
 func NewLayers(info *Info) *Layers {
 	l := &Layers{info: info, bytes: map[Root][]byte{}}
 	for k := range info.Files {
@@ -174,14 +175,13 @@ func NewLayers(info *Info) *Layers {
 	return l
 }
 
-// Asks are the requests that together bring everything; they are not to be
-// changed.
+// Asks returns the requests that together yield all layers. They must not be modified.
 func (l *Layers) Asks() []HashRequest { return l.asks }
 
-// Got reports whether the answer to request k has come.
+// Got reports whether request k has been answered.
 func (l *Layers) Got(k int) bool { return l.got[k] }
 
-// Take takes the answer to a request and reports whether it is right: whether its
+// Take handles the answer to a request, and reports whether it is correct: whether its
 // hashes lead to the file's root.
 func (l *Layers) Take(k int, hashes []byte) bool {
 	q := &l.asks[k]
@@ -198,8 +198,8 @@ func (l *Layers) Take(k int, hashes []byte) bool {
 	return true
 }
 
-// proves reports whether hashes, those asked for and the uncles above them, lead
-// to the root of a tree with so many nodes in their layer.
+// proves reports whether hashes (the requested ones and the uncles above them) lead to
+// the root of a tree with total nodes in their layer.
 func (q *HashRequest) proves(hashes []byte, total int64) bool {
 	const size = len(Root{})
 	own, top := log2(int64(q.Length)), log2(total)
@@ -219,8 +219,8 @@ func (q *HashRequest) proves(hashes []byte, total int64) bool {
 	return node == q.Root
 }
 
-// Finish gives the layers to the torrent when all have come, and reports whether
-// they have.
+// Finish adds the layers to the torrent if all have arrived, and reports whether they
+// have.
 func (l *Layers) Finish() bool {
 	if l.left > 0 {
 		return false
@@ -231,8 +231,8 @@ func (l *Layers) Finish() bool {
 	return true
 }
 
-// Hashes answers a request for hashes of the piece layer, appended to dst; false
-// means that we have not what is asked for.
+// Hashes appends the answer to a request for hashes of a piece layer. It returns false if
+// we do not have them.
 func (i *Info) Hashes(dst []byte, q HashRequest) ([]byte, bool) {
 	layer := i.layers[q.Root]
 	if layer == nil || int(q.Base) != i.base() {
@@ -246,8 +246,8 @@ func (i *Info) Hashes(dst []byte, q HashRequest) ([]byte, bool) {
 	return appendProof(dst, q, layer, total), true
 }
 
-// LeavesOf says which piece a request for leaves is about; ok is false for one
-// that is about no piece of ours, or not about all of one.
+// LeavesOf returns the piece whose leaves a request asks for; ok is false if it is not
+// for exactly one piece.
 func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
 	if q.Base != 0 {
 		return 0, false
@@ -265,8 +265,8 @@ func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
 	return int((f.Offset + int64(q.Index)*BlockSize) / i.PieceLength), true
 }
 
-// LeafHashes answers a request for the leaves of a piece, which are given, those
-// beyond the file's end left out.
+// LeafHashes appends the answer to a request for the leaves of a piece; leaves excludes
+// those beyond the file's end.
 func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, bool) {
 	piece, ok := i.LeavesOf(q)
 	if !ok {
@@ -289,8 +289,8 @@ func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, boo
 	return dst, true
 }
 
-// CheckLeaves compares an answer to a request for the leaves of piece p with what
-// the piece is known to be, and gives the leaves.
+// CheckLeaves verifies an answer to a request for the leaves of piece p, and returns the
+// leaves.
 func (i *Info) CheckLeaves(p int, hashes []byte) ([]Root, bool) {
 	root, known := i.pieceRoot(p)
 	width := i.pieceWidth(p)
@@ -305,8 +305,8 @@ func (i *Info) CheckLeaves(p int, hashes []byte) ([]Root, bool) {
 	return leaves, true
 }
 
-// LeafRequest asks for the leaves of piece p; ok is false where they are known
-// without: of a piece of one block.
+// LeafRequest returns a request for the leaves of piece p; ok is false if they are known
+// without it: for a piece of one block.
 func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
 	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
 	width := i.pieceWidth(p)
@@ -317,8 +317,9 @@ func (i *Info) LeafRequest(p int) (q HashRequest, ok bool) {
 	return HashRequest{Root: f.Root, Index: uint32(first), Length: uint32(width)}, true
 }
 
-// MaxHashes returns the most hashes that the answer to a request of ours has: those of
-// Layers with their proof, or the leaves of a piece. It is 0 for a torrent without a v2 side.
+// MaxHashes returns the maximal number of hashes in an answer to one of our requests:
+// those of Layers with their proof, or the leaves of a piece. It is 0 for a torrent
+// without v2 hashes.
 func (i *Info) MaxHashes() int {
 	if !i.v2 {
 		return 0
@@ -327,14 +328,14 @@ func (i *Info) MaxHashes() int {
 	return max(maxHashes+maxProof, int(i.PieceLength/BlockSize))
 }
 
-// sound reports whether a request obeys BEP 52 and fits a layer of so many nodes.
+// sound reports whether a request complies with BEP 52 and fits a layer with total nodes.
 func (q *HashRequest) sound(total int64) bool {
 	n := int64(q.Length)
 	return n >= 2 && n&(n-1) == 0 && n <= maxLeaves && int64(q.Index)%n == 0 && int64(q.Index)+n <= max(total, n) &&
 		int(q.ProofLayers) <= log2(total)
 }
 
-// appendProof appends the hashes that q asks for and the uncles that prove them.
+// appendProof appends the requested hashes and the uncles that prove them.
 func appendProof(dst []byte, q HashRequest, layer []byte, total int64) []byte {
 	const size = len(Root{})
 	at := func(k int64) (r Root) {
@@ -347,7 +348,7 @@ func appendProof(dst []byte, q HashRequest, layer []byte, total int64) []byte {
 		r := at(int64(q.Index) + k)
 		dst = append(dst, r[:]...)
 	}
-	// Uncles: the roots of the stretches beside ours, ever larger ones.
+	// Uncles: the roots of adjacent ranges of increasing size.
 	own := log2(int64(q.Length))
 	for k := own; k < log2(total) && k <= int(q.ProofLayers); k++ {
 		width := int64(1) << k

@@ -11,14 +11,14 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// layOut reads the name and the files and lays these end to end.
+// layOut parses the name and the files and assigns offsets to these.
 func (i *Info) layOut(f *fields) error {
 	name, err := i.name(f)
 	if err != nil {
 		return err
 	}
 	if i.Name = component(name); i.Name == "" {
-		// As libtorrent does; the name is only advisory (BEP 3).
+		// The same as libtorrent; the name is only advisory (BEP 3).
 		i.Name = i.Hash.String()
 	}
 	if i.Name != name {
@@ -36,7 +36,7 @@ func (i *Info) layOut(f *fields) error {
 	return err
 }
 
-// readV1 reads the files as BEP 3 has them.
+// readV1 parses the files as in BEP 3.
 func (i *Info) readV1(f *fields, name string) error {
 	if f.files != nil {
 		i.multi = true
@@ -95,7 +95,7 @@ func (i *Info) readFiles(list bencode.Value) error {
 	return nil
 }
 
-// readFile adds a file. The Field of its error is below the file's own.
+// readFile adds a file. The Field of its error is relative to the file's own.
 func (i *Info) readFile(v bencode.Value) *Error {
 	if v.Kind() != bencode.Dict {
 		return &Error{Reason: "is not a dictionary"}
@@ -118,7 +118,7 @@ func (i *Info) readFile(v bencode.Value) *Error {
 			continue
 		}
 		if *slot != nil {
-			return &Error{Field: "." + string(key), Reason: "is there twice"}
+			return &Error{Field: "." + string(key), Reason: "occurs twice"}
 		}
 		*slot = val
 	}
@@ -128,7 +128,7 @@ func (i *Info) readFile(v bencode.Value) *Error {
 	attrs, _ := attr.Bytes()
 	file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0, Pad: bytes.IndexByte(attrs, 'p') >= 0}
 	if isSymlink(attrs, symlink) {
-		// Its bytes, which some programs count, are in no piece.
+		// some programs count its bytes, but they are in no piece
 		file.Symlink, length = linkTarget(symlink), noBytes
 	}
 	var raw []string
@@ -139,7 +139,7 @@ func (i *Info) readFile(v bencode.Value) *Error {
 		}
 		file.Pad = isPadPath(file.Path)
 	}
-	if file.Pad { // whose path, if there is one, says nothing
+	if file.Pad { // its path, if any, is irrelevant
 		n, _ := length.Int()
 		file.Path, file.Spelled, file.Symlink = []string{".pad", strconv.FormatInt(n, 10)}, nil, nil
 	}
@@ -153,8 +153,8 @@ func (i *Info) readFile(v bencode.Value) *Error {
 	return nil
 }
 
-// readPath sets what the path of a file says. It returns the path as it is spelled
-// if this is a hybrid, whose v2 side has the same.
+// readPath sets the path of a file. It returns the path as spelled if this is a hybrid,
+// whose v2 version must have the same.
 func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Error) {
 	bad := func(reason string) ([]string, *Error) { return nil, &Error{Field: ".path", Reason: reason} }
 	switch {
@@ -165,7 +165,7 @@ func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Erro
 	case path.Len() == 0:
 		return bad("names nothing") // BEP 3: a zero length list "is an error case".
 	}
-	// Neighbours mostly share their directory: share its strings too.
+	// Adjacent files mostly share their directory: share its strings too.
 	var prev []string
 	if len(i.Files) > 0 {
 		prev = i.Files[len(i.Files)-1].Path
@@ -206,8 +206,8 @@ func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Erro
 	return raw, nil
 }
 
-// fitPath gives a path of which nothing is left a name, and makes one that is too
-// deep or too long fit. It reports whether nothing had to be done.
+// fitPath names a path without components, and shortens one that is too deep or too long.
+// It reports whether nothing had to be changed.
 func (f *File) fitPath() bool {
 	size := 0
 	for _, c := range f.Path {
@@ -227,7 +227,7 @@ func (f *File) fitPath() bool {
 	return false
 }
 
-// add appends the file behind those before it.
+// add appends the file after the previous ones.
 func (i *Info) add(f File, length bencode.Value) *Error {
 	n, bad := integer(length)
 	switch {
@@ -251,7 +251,7 @@ func isSymlink(attrs []byte, path bencode.Value) bool {
 	return bytes.IndexByte(attrs, 'l') >= 0 || path != nil
 }
 
-// validPath reports whether v is a path whose components are all UTF-8.
+// validPath reports whether v is a path whose components are all valid UTF-8.
 func validPath(v bencode.Value) bool {
 	if v.Kind() != bencode.List || v.Len() == 0 {
 		return false
@@ -264,8 +264,8 @@ func validPath(v bencode.Value) bool {
 	return true
 }
 
-// isPadPath recognises the name that BEP 47 gives to padding files,
-// ".pad/<number>", for torrents whose maker forgot the attribute.
+// isPadPath recognises BEP 47's name for padding files, ".pad/<number>", for torrents
+// without the attribute.
 func isPadPath(path []string) bool {
 	if len(path) != 2 || path[0] != ".pad" || path[1] == "" {
 		return false

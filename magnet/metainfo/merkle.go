@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// Root is a node of a merkle tree of BEP 52: a SHA-256. The leaves are the hashes
-// of a file's blocks; those beyond its end are zero.
+// Root is a node of a BEP 52 merkle tree: a SHA-256. The leaves are the hashes of a
+// file's blocks; those beyond its end are zero.
 type Root [sha256.Size]byte
 
 func join2(a, b Root) Root {
@@ -17,7 +17,7 @@ func join2(a, b Root) Root {
 	return sha256.Sum256(both[:])
 }
 
-// padRoots are the roots of trees that lie beyond the end, by height.
+// padRoots holds the roots of trees beyond the end, by height.
 var padRoots = func() (r [64]Root) {
 	for k := 1; k < len(r); k++ {
 		r[k] = join2(r[k-1], r[k-1])
@@ -25,8 +25,8 @@ var padRoots = func() (r [64]Root) {
 	return r
 }()
 
-// treeWidth is the leaves of the tree over n blocks, pads included: a power of
-// two.
+// treeWidth returns the number of leaves of the tree over n blocks, including pads: a
+// power of two.
 func treeWidth(n int64) int64 {
 	if n <= 1 {
 		return 1
@@ -36,10 +36,10 @@ func treeWidth(n int64) int64 {
 
 func log2(width int64) int { return bits.TrailingZeros64(uint64(width)) }
 
-// merkle joins nodes of one layer, as they come, to the root above them.
+// merkle computes the root above the nodes of one layer, which are added in order.
 type merkle struct {
 	n    int64
-	left [64]Root // left[k] waits for its sibling where bit k of n is set
+	left [64]Root // left[k] waits for its sibling if bit k of n is set
 }
 
 func (m *merkle) add(node Root) {
@@ -51,8 +51,8 @@ func (m *merkle) add(node Root) {
 	m.n++
 }
 
-// root is that of a tree of so many nodes whose missing ones are pads, of the
-// height base.
+// root returns the root of a tree with width nodes of height base; missing nodes are
+// pads.
 func (m *merkle) root(width int64, base int) Root {
 	top := log2(width)
 	if m.n == width {
@@ -77,8 +77,7 @@ func (m *merkle) root(width int64, base int) Root {
 	return node
 }
 
-// rootOf is the root over the nodes of one layer, of the given height, that are
-// laid end to end.
+// rootOf returns the root over the concatenated nodes of one layer at the given height.
 func rootOf(layer []byte, width int64, base int) Root {
 	var m merkle
 	for ; len(layer) > 0; layer = layer[len(Root{}):] {
@@ -87,14 +86,13 @@ func rootOf(layer []byte, width int64, base int) Root {
 	return m.root(width, base)
 }
 
-// treeHash hashes what is written to it, up to width blocks, to the root of their
-// tree.
+// treeHash computes the root of the tree of the blocks written to it, up to width blocks.
 type treeHash struct {
 	width int64
 	m     merkle
 	block hash.Hash
 	n     int        // bytes in block
-	leaf  func(Root) // is told each leaf, if not nil
+	leaf  func(Root) // called for each leaf, if not nil
 }
 
 func newTreeHash(width int64) *treeHash { return &treeHash{width: width, block: sha256.New()} }
@@ -135,7 +133,7 @@ func (t *treeHash) add(leaf Root) {
 	}
 }
 
-// root ends the hash.
+// root returns the root and ends the hash.
 func (t *treeHash) root() Root {
 	t.flush()
 	return t.m.root(t.width, 0)

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// component returns the safe name for one component of a path, the same on every
-// system. It is empty if s names nothing below its directory: "", ".", "..", and
-// what separators make of these, such as "/" and "../".
+// component returns the safe name for a path component, the same on every system. It is
+// empty if s denotes nothing below its directory: "", ".", "..", and these with
+// separators, such as "/" and "../".
 func component(s string) string {
 	if namesNothing(s) {
 		return ""
@@ -39,8 +39,8 @@ func isSeparator(r rune) bool { return r == '/' || r == '\\' }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 
-// replace puts "_" for every character that bad reports, for bytes that are not
-// UTF-8 and for the colon of a drive.
+// replace replaces by "_" every character for which bad returns true, bytes that are not
+// UTF-8, and the colon of a drive.
 func replace(s string, bad func(rune) bool) string {
 	isBad := func(i int, r rune) bool {
 		return bad(r) ||
@@ -64,7 +64,7 @@ func replace(s string, bad func(rune) bool) string {
 	return s
 }
 
-// badAnywhere reports whether no name should hold r on any system.
+// badAnywhere reports whether r should not be in a name on any system.
 func badAnywhere(r rune) bool {
 	switch {
 	case r < 0x20, 0x7f <= r && r < 0xa0:
@@ -74,21 +74,21 @@ func badAnywhere(r rune) bool {
 	case r == 0x2028, r == 0x2029:
 		return true // line and paragraph separator
 	case 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
-		// Embeddings, overrides and isolates of writing direction, which let
-		// "gpj.exe" be shown as "exe.jpg".
+		// Embeddings, overrides and isolates of writing direction, which make "gpj.exe"
+		// appear as "exe.jpg".
 		return true
 	}
 	return false
 }
 
-// dosName returns the name that Windows and its file systems can hold in place of
-// a safe one, mostly itself.
+// dosName returns the name to use for a safe one on Windows and its file systems, usually
+// the same.
 func dosName(s string) string {
 	s = replace(s, func(r rune) bool { return strings.ContainsRune(`<>:"|?*`, r) })
-	// Win32 drops them silently, so that "a." would be "a".
+	// Win32 drops them silently: "a." would be "a".
 	s = strings.TrimRight(s, ". ")
 	stem, _, _ := strings.Cut(s, ".")
-	// With an extension ("aux.c") a device is one on some versions of Windows only.
+	// With an extension ("aux.c") it is a device only on some versions of Windows.
 	if s == "" || isDevice(strings.TrimRight(stem, " ")) {
 		s = "_" + s
 	}
@@ -98,7 +98,7 @@ func dosName(s string) string {
 	return s
 }
 
-// devices are the names that Windows takes for devices.
+// devices lists the names that Windows treats as devices.
 var devices = map[string]bool{
 	"CON": true, "PRN": true, "AUX": true, "NUL": true, "CONIN$": true, "CONOUT$": true, "CLOCK$": true,
 	"COM0": true, "COM1": true, "COM2": true, "COM3": true, "COM4": true, "COM5": true, "COM6": true, "COM7": true,
@@ -107,11 +107,11 @@ var devices = map[string]bool{
 	"LPT8": true, "LPT9": true, "LPT¹": true, "LPT²": true, "LPT³": true,
 }
 
-// isDevice reports whether s names a device of Windows.
+// isDevice reports whether s is the name of a Windows device.
 func isDevice(s string) bool { return len(s) <= 7 && devices[strings.ToUpper(s)] }
 
-// WithSuffix returns a safe name with a suffix, cut as a name that is too long is where
-// both together do not fit a file system.
+// WithSuffix returns a safe name with a suffix. The name is shortened if both together
+// are too long.
 func WithSuffix(name, suffix string) string {
 	if len(name)+len(suffix) > MaxName {
 		name = shortenTo(name, MaxName-len(suffix))
@@ -119,8 +119,8 @@ func WithSuffix(name, suffix string) string {
 	return name + suffix
 }
 
-// shorten cuts a name that is too long, keeps its extension, and puts in a
-// part of the whole name's hash so that long names with one beginning differ.
+// shorten truncates a name that is too long. It keeps the extension and adds part of the
+// hash of the whole name, so that long names with the same beginning differ.
 func shorten(s string) string { return shortenTo(s, MaxName) }
 
 func shortenTo(s string, limit int) string {
@@ -136,10 +136,10 @@ func shortenTo(s string, limit int) string {
 	return s[:cut] + tail
 }
 
-// Literal returns the path as the torrent spells it, if that differs from Path and
-// a file of that name can exist below the torrent's directory; otherwise nil.
-// seedbed stores nothing there of its own accord, but the original or another
-// program's copy may lie there.
+// Literal returns the path as spelled in the torrent, if it differs from Path and a file
+// of that name can exist below the torrent's directory; otherwise nil. seedbed does not
+// store anything there by itself, but the original or another program's copy may be
+// there.
 func (f *File) Literal() []string {
 	if f.Spelled == nil {
 		return nil
@@ -156,7 +156,7 @@ func (f *File) Literal() []string {
 	return out
 }
 
-// LiteralName is the same of the torrent's name; empty if there is none.
+// LiteralName is Literal for the torrent's name; it may be empty.
 func (i *Info) LiteralName() string {
 	if i.SpelledName == "" {
 		return ""
@@ -165,5 +165,5 @@ func (i *Info) LiteralName() string {
 	return joined(f.Literal())
 }
 
-// joined is a path for people.
+// joined returns a path for people.
 func joined(path []string) string { return strings.Join(path, "/") }

@@ -7,10 +7,10 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// padding is what a torrent with padding files (BEP 47) has besides; nil of others.
+// padding holds additional data of a torrent with padding files (BEP 47); nil for others.
 type padding struct {
-	listed []int32    // the files that are not padding, ascending
-	pieces bitset.Set // that hold nothing but padding; of length 0 if there are none
+	listed []int32    // the files that are not padding, in order
+	pieces bitset.Set // pieces of only padding; length 0 if there are none
 }
 
 // findPadding sets i.pads.
@@ -20,7 +20,7 @@ func (i *Info) findPadding() {
 		return
 	}
 	i.pads = &padding{listed: make([]int32, 0, n)}
-	start := int64(0) // where the present run of padding begins
+	start := int64(0) // start of the current run of padding
 	for k := range i.Files {
 		f := &i.Files[k]
 		if f.Pad {
@@ -35,7 +35,7 @@ func (i *Info) findPadding() {
 	i.padPieces(start, i.Length)
 }
 
-// padPieces notes the pieces within [start, end), which is padding.
+// padPieces records the pieces within [start, end), which is padding.
 func (i *Info) padPieces(start, end int64) {
 	first, last := (start+i.PieceLength-1)/i.PieceLength, end/i.PieceLength
 	if end == i.Length {
@@ -49,20 +49,19 @@ func (i *Info) padPieces(start, end int64) {
 	}
 }
 
-// IsPadding reports whether piece p holds nothing but padding. Such a piece is
-// neither wanted nor requested; peers may ask for it.
+// IsPadding reports whether piece p contains only padding. Such a piece is neither wanted
+// nor requested, but peers may request it.
 func (i *Info) IsPadding(p int) bool {
 	return i.pads != nil && i.pads.pieces.Len() > 0 && i.pads.pieces.Has(p)
 }
 
-// ProvenPadding calls yield with every piece of nothing but padding whose hash is
-// that of zeros. There is no data to verify; a hash that differs can be met by
-// nobody.
+// ProvenPadding calls yield for every piece of only padding whose hash is that of zeros.
+// There is no data to verify; nobody can satisfy another hash.
 func (i *Info) ProvenPadding(yield func(p int) bool) {
 	if i.pads == nil || i.pads.pieces.Len() == 0 || !i.HasV1() {
 		return
 	}
-	var size int64 // that sum is of
+	var size int64 // size for which sum was computed
 	var sum [sha1.Size]byte
 	for p := range i.pads.pieces.All() {
 		if n := i.PieceSize(p); n != size {
@@ -74,7 +73,7 @@ func (i *Info) ProvenPadding(yield func(p int) bool) {
 	}
 }
 
-// zeroSum is the SHA-1 of n zeros.
+// zeroSum returns the SHA-1 of n zero bytes.
 func zeroSum(n int64) [sha1.Size]byte {
 	h := sha1.New()
 	for b := make([]byte, min(n, 64<<10)); n > 0; n -= int64(len(b)) {
@@ -84,8 +83,8 @@ func zeroSum(n int64) [sha1.Size]byte {
 	return [sha1.Size]byte(h.Sum(nil))
 }
 
-// FileNumber returns the number by which people know a file, given by its index in
-// Files: from 1, padding not counted. It is 0 of padding.
+// FileNumber returns the number of a file for people, given its index in Files: counted
+// from 1 without padding. It is 0 for padding.
 func (i *Info) FileNumber(index int) int {
 	if i.pads == nil {
 		return index + 1
@@ -96,8 +95,8 @@ func (i *Info) FileNumber(index int) int {
 	return 0
 }
 
-// FileIndex returns the index in Files of the file with a number as FileNumber
-// gives it; ok is false if there is none.
+// FileIndex returns the index in Files of the file with this FileNumber; ok is false if
+// there is none.
 func (i *Info) FileIndex(number int) (index int, ok bool) {
 	switch {
 	case number < 1 || number > i.Stored():
@@ -108,8 +107,8 @@ func (i *Info) FileIndex(number int) (index int, ok bool) {
 	return int(i.pads.listed[number-1]), true
 }
 
-// PayloadIn returns the bytes of piece p that belong to a file, padding left out:
-// to any file if files is of length 0, and otherwise to those whose bit is set.
+// PayloadIn returns the number of bytes of piece p in files, excluding padding: in any
+// file if files has length 0, otherwise in those whose bit is set.
 func (i *Info) PayloadIn(p int, files bitset.Set) (n int64) {
 	if i.pads == nil && files.Len() == 0 {
 		return i.PieceSize(p)

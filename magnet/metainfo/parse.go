@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// ParseInfo checks an info dictionary and keeps a copy of it. The error is an
+// ParseInfo parses and checks an info dictionary, and keeps a copy of it. The error is an
 // *Error.
 func ParseInfo(raw []byte) (*Info, error) {
 	if len(raw) > MaxInfo {
@@ -21,7 +21,7 @@ func ParseInfo(raw []byte) (*Info, error) {
 	return adoptInfo(bytes.Clone(raw))
 }
 
-// fields are the values of an info dictionary that we read, found in one pass.
+// fields holds the values of an info dictionary that are used, found in one pass.
 type fields struct {
 	attr, files, fileTree, length, metaVersion, name, nameUTF8, pieceLength, pieces, private, symlink bencode.Value
 }
@@ -54,7 +54,7 @@ func (f *fields) slot(key []byte) *bencode.Value {
 	return nil
 }
 
-// adoptInfo is ParseInfo of bytes that nobody else writes to.
+// adoptInfo is ParseInfo for bytes that it may keep.
 func adoptInfo(raw []byte) (*Info, error) {
 	v, rest, err := bencode.Parse(raw, limits)
 	if err != nil {
@@ -73,8 +73,8 @@ func adoptInfo(raw []byte) (*Info, error) {
 			continue
 		}
 		if *slot != nil {
-			// Clients differ in which of the two they believe.
-			return nil, &Error{Field: string(key), Reason: "is there twice"}
+			// Clients differ in which of the two they use.
+			return nil, &Error{Field: string(key), Reason: "occurs twice"}
 		}
 		*slot = val
 	}
@@ -92,8 +92,8 @@ func adoptInfo(raw []byte) (*Info, error) {
 		return nil, err
 	}
 	i.buildIndex()
-	// BEP 27: "private=1". Whoever wrote something odd there did not mean
-	// "public", and a private torrent that leaks is the worse mistake.
+	// BEP 27: "private=1". An author of another value did not mean "public", and leaking
+	// a private torrent is the worse mistake.
 	if f.private != nil {
 		n, ok := f.private.Int()
 		i.Private = !ok || n != 0
@@ -101,7 +101,7 @@ func adoptInfo(raw []byte) (*Info, error) {
 	return i, nil
 }
 
-// pieceTable reads the pieces and their length.
+// pieceTable parses the piece hashes and the piece length.
 func (i *Info) pieceTable(f *fields) error {
 	if f.pieces == nil && !i.v2 {
 		return &Error{Field: "pieces", Reason: "is missing"}
@@ -133,7 +133,7 @@ func (i *Info) pieceTable(f *fields) error {
 	return nil
 }
 
-// version decides whether there is a v2 side.
+// version determines whether there are v2 hashes.
 func (i *Info) version(f *fields) error {
 	if f.metaVersion == nil && f.fileTree == nil {
 		return nil
@@ -141,7 +141,7 @@ func (i *Info) version(f *fields) error {
 	// BEP 52: "Implementations must check this field first".
 	switch n, bad := integer(f.metaVersion); {
 	case f.metaVersion == nil && f.pieces != nil:
-		return nil // a file tree means nothing then
+		return nil // a file tree is then irrelevant
 	case bad != "":
 		return &Error{Field: "meta version", Reason: bad}
 	case n != 2:
@@ -160,7 +160,7 @@ func (i *Info) version(f *fields) error {
 // fit checks that the pieces cover the files exactly.
 func (i *Info) fit() error {
 	if !slices.ContainsFunc(i.Files, func(f File) bool { return f.Length > 0 && !f.Pad }) {
-		// Other clients refuse it too: there is nothing to ask for or to prove.
+		// Other clients reject it too: there is nothing to request or verify.
 		return &Error{Reason: "it holds no data: all files are empty"}
 	}
 	want := (i.Length + i.PieceLength - 1) / i.PieceLength
@@ -178,7 +178,7 @@ func (i *Info) fit() error {
 	return nil
 }
 
-// integer reads v; bad says why it is none.
+// integer parses v; bad says why it is invalid.
 func integer(v bencode.Value) (n int64, bad string) {
 	if v == nil {
 		return 0, "is missing"

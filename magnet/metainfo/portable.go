@@ -6,14 +6,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fragile says why a name of a file or folder would not survive on every system,
-// as the end of a sentence; "" says that it would.
+// Fragile says why the name of a file or folder is not valid on every system, as the end
+// of a sentence; "" means that it is.
 func Fragile(name string) string {
 	if !utf8.ValidString(name) {
 		return "is not UTF-8, which a torrent needs"
 	}
 	if component(name) != name {
-		return "holds what no other client would write"
+		return "contains a character that other clients replace"
 	}
 	if dosName(name) != name {
 		return "cannot be a name on Windows"
@@ -24,6 +24,6 @@ func Fragile(name string) string {
 	return ""
 }
 
-// Composed is the name with its accents joined (Unicode's NFC), the spelling that most systems
-// give to what is typed.
+// Composed returns the name with composed accents (Unicode's NFC), the form that most
+// systems produce for typed text.
 func Composed(name string) string { return norm.NFC.String(name) }

@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	// minSolos assemblies of single senders may run side by side in a group,
-	// and as many more as soloBytes has room for: enough that liars who stall
-	// or fill theirs slowly do not hold up an honest sender for long, and few
-	// enough that not every peer sends a large metadata whole.
+	// minSolos is how many assemblies of single senders may be filled in parallel in a
+	// group; more are allowed while they fit into soloBytes. That is enough for an honest
+	// sender not to be delayed long by liars that stall, and few enough that not every
+	// peer sends a large metadata completely.
 	minSolos  = 4
 	soloBytes = 4 << 20
 )
 
-// seat gives the assembly that s works on the right to hold data: it reserves
-// the whole size. When memory is short, assemblies that nobody can bring
-// forward give way, and larger ones give way to a smaller: so a claim of
-// 64 MiB, which no real torrent makes, keeps nobody out.
+// seat allows the assembly that s works on to store data, and reserves its whole size. If
+// memory is short, assemblies that cannot make progress lose their seats first, then
+// larger ones in favour of a smaller one. So a claim of 64 MiB, which no real torrent
+// makes, excludes nobody.
 func (a *Assembler) seat(s *sender) bool {
 	g := s.group
 	y := &g.shared
@@ -50,8 +50,8 @@ func (a *Assembler) seat(s *sender) bool {
 	return true
 }
 
-// makeRoom is the assemblies that have to go for another one of g; false means
-// that it has to wait.
+// makeRoom returns the assemblies that must lose their seats for another one of g. It
+// returns false if that one has to wait.
 func (a *Assembler) makeRoom(g *group) (victims []seat, ok bool) {
 	need := a.reserved + g.size - MaxInfo
 	if need <= 0 && !g.solo {
@@ -69,7 +69,7 @@ func (a *Assembler) makeRoom(g *group) (victims []seat, ok bool) {
 			need -= g.size
 		}
 	}
-	// The stuck go first, then the largest.
+	// Stuck ones go first, then the largest.
 	slices.SortStableFunc(seats, func(x, y seat) int { return cmp.Compare(y.group.size, x.group.size) })
 	for _, pass := range []func(seat) bool{seat.stuck, func(o seat) bool { return o.group.size > g.size }} {
 		for _, o := range seats {
@@ -82,7 +82,7 @@ func (a *Assembler) makeRoom(g *group) (victims []seat, ok bool) {
 	return victims, need <= 0
 }
 
-// unseat drops what an assembly holds and its reservation.
+// unseat drops an assembly's data and its reservation.
 func (a *Assembler) unseat(g *group, y *assembly) {
 	if !y.seated {
 		return
@@ -101,7 +101,7 @@ func (a *Assembler) unseat(g *group, y *assembly) {
 	}
 }
 
-// prune forgets a group that has neither members nor data.
+// prune removes a group without members and data.
 func (a *Assembler) prune(g *group) {
 	if len(g.members) == 0 && g.shared.count == 0 {
 		a.unseat(g, &g.shared)
@@ -109,7 +109,7 @@ func (a *Assembler) prune(g *group) {
 	}
 }
 
-// seat is a seated assembly; sender is nil of a shared one.
+// seat is a seated assembly; sender is nil for a shared one.
 type seat struct {
 	group    *group
 	sender   *sender
@@ -130,8 +130,8 @@ func (a *Assembler) seats() (out []seat) {
 	return out
 }
 
-// stuck reports whether nothing more can be expected for the assembly: no
-// sender has been asked or may be asked for a block that it lacks.
+// stuck reports whether the assembly cannot make progress: no sender has been or may be
+// asked for a missing block.
 func (t seat) stuck() bool {
 	open := func(s *sender) bool {
 		if s.out > 0 || s.marks == nil {

@@ -6,21 +6,21 @@ import (
 	"sort"
 )
 
-// A Span is a stretch of one file.
+// Span is a range of one file.
 type Span struct {
 	File   int   // index in Info.Files
-	Offset int64 // of the first byte, within the file
+	Offset int64 // of the first byte in the file
 	Length int64 // bytes, at least one
 }
 
-// Spans yields which files hold the n bytes from off of the torrent on, in order:
-// padding is among them, empty files are not. What lies beyond the torrent's end
-// is left out. It finds the first file in logarithmic time and allocates nothing.
+// Spans yields the ranges of files that contain the n bytes starting at off of the
+// torrent, in order, including padding but not empty files. Bytes beyond the torrent's
+// end are omitted. It finds the first file in logarithmic time and does not allocate.
 func (i *Info) Spans(off, n int64) iter.Seq[Span] {
 	return func(yield func(Span) bool) { i.spans(off, n, yield) }
 }
 
-// PieceSpans is Spans of piece p.
+// PieceSpans is Spans for piece p.
 func (i *Info) PieceSpans(p int) iter.Seq[Span] {
 	return i.Spans(int64(p)*i.PieceLength, i.PieceLength)
 }
@@ -41,15 +41,15 @@ func (i *Info) spans(off, n int64, yield func(Span) bool) {
 	}
 }
 
-// An index finds files in logarithmic time, whatever a torrent is made of: a
-// million empty files, or as many of padding, between two bytes too.
+// index finds files in logarithmic time for any torrent, even with a million empty or
+// padding files between two bytes.
 type index struct {
-	filled []int32 // files with bytes, in order; nil if all have some
+	filled []int32 // files with bytes, in order; nil if that is all
 	data   []int32 // files with bytes that are not padding, in order; nil without padding
 	roots  []int32 // of a v2 torrent: files with a root, by root and then in order
 }
 
-// buildIndex is called when Files is complete.
+// buildIndex must be called when Files is complete.
 func (i *Info) buildIndex() {
 	pick := func(ok func(f *File) bool) (list []int32) {
 		for k := range i.Files {
@@ -74,7 +74,7 @@ func (i *Info) buildIndex() {
 
 func compareRoots(a, b Root) int { return slices.Compare(a[:], b[:]) }
 
-// file is the index in Info.Files of the k-th file with bytes.
+// file returns the index in Info.Files of the k-th file with bytes.
 func (x *index) file(k int) int {
 	if x.filled == nil {
 		return k
@@ -82,7 +82,8 @@ func (x *index) file(k int) int {
 	return int(x.filled[k])
 }
 
-// at is the place, among the files with bytes, of the one that holds the byte at off.
+// at returns the index, among the files with bytes, of the one that contains the byte at
+// off.
 func (x *index) at(i *Info, off int64) int {
 	n := len(i.Files)
 	if x.filled != nil {
@@ -94,10 +95,11 @@ func (x *index) at(i *Info, off int64) int {
 	})
 }
 
-// fileAt is the index of the file that holds the byte at off.
+// fileAt returns the index of the file that contains the byte at off.
 func (i *Info) fileAt(off int64) int { return i.index.file(i.index.at(i, off)) }
 
-// dataEnd is where the last byte below end is that is not padding; 0 if there is none.
+// dataEnd returns the end of the last byte below end that is not padding; 0 if there is
+// none.
 func (i *Info) dataEnd(end int64) int64 {
 	if i.index.data == nil {
 		return end
@@ -110,7 +112,7 @@ func (i *Info) dataEnd(end int64) int64 {
 	return min(end, f.Offset+f.Length)
 }
 
-// fileOf is the first file with this root.
+// fileOf returns the first file with this root.
 func (i *Info) fileOf(root Root) (file int, ok bool) {
 	k, ok := slices.BinarySearchFunc(i.index.roots, root, func(k int32, root Root) int { return compareRoots(i.Files[k].Root, root) })
 	if !ok {

@@ -5,18 +5,17 @@ import (
 	"strings"
 )
 
-// NameRules say what a file system does to names that are safe otherwise.
+// NameRules describes how a file system restricts otherwise safe names.
 type NameRules struct {
-	DOS     bool // it refuses what Windows does: reserved characters, devices, trailing dots and spaces
-	ASCII   bool // it refuses other characters than ASCII's
-	Fold    bool // it takes names that differ in case or normalisation for one
-	MaxName int  // bytes that a component may have; 0 is MaxName
+	DOS     bool // rejects what Windows does: reserved characters, devices, trailing dots and spaces
+	ASCII   bool // rejects non-ASCII characters
+	Fold    bool // treats names that differ in case or normalisation as equal
+	MaxName int  // maximal length of a component in bytes; 0 means MaxName
 }
 
-// Substitutes returns names that a file system with these rules can hold and tell
-// apart: name in place of i.Name, and paths, by index in Files, in place of Path.
-// What can stay is left out: name is then empty. The result depends on the torrent
-// and the rules alone.
+// Substitutes returns names that a file system with these rules can hold and distinguish:
+// name replaces i.Name, and paths, by index in Files, replace Path. Unchanged names are
+// omitted (name is empty). The result depends only on the torrent and the rules.
 func (i *Info) Substitutes(r NameRules) (name string, paths map[int][]string) {
 	if n := r.component(i.Name); n != i.Name {
 		name = n
@@ -54,7 +53,7 @@ func (i *Info) Substitutes(r NameRules) (name string, paths map[int][]string) {
 	return name, paths
 }
 
-// component returns the name that the file system can hold in place of a safe one.
+// component returns the name to use on the file system for a safe one.
 func (r NameRules) component(s string) string {
 	if r.ASCII {
 		s = strings.Map(func(c rune) rune {
@@ -73,5 +72,5 @@ func (r NameRules) component(s string) string {
 	return s
 }
 
-// limit is how many bytes a component may have.
+// limit returns the maximal length of a component in bytes.
 func (r NameRules) limit() int { return cmp.Or(r.MaxName, MaxName) }

@@ -7,8 +7,8 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// linkTarget returns the target of a symbolic link as the torrent spells it; empty,
-// but not nil, if it is absolute or none.
+// linkTarget returns the target of a symbolic link as spelled in the torrent. It is empty
+// but not nil if it is absolute or invalid.
 func linkTarget(v bencode.Value) []string {
 	target := []string{}
 	for c := range v.List() {
@@ -21,10 +21,10 @@ func linkTarget(v bencode.Value) []string {
 	return target
 }
 
-// resolveLinks turns the targets of links into paths within the torrent. BEP 47: a
+// resolveLinks converts the targets of links to paths within the torrent. BEP 47: a
 // target is "a list of path components [...] relative to the torrent root", but
-// libtorrent has written those relative to the link for years. One that leads to
-// something by the BEP is read so, then one that does relative to the link.
+// libtorrent has written targets relative to the link for years. A target that exists by
+// the BEP's rule is used, otherwise one that exists relative to the link.
 func (i *Info) resolveLinks() {
 	if !slices.ContainsFunc(i.Files, func(f File) bool { return f.Symlink != nil }) {
 		return
@@ -60,8 +60,8 @@ func (i *Info) resolveLinks() {
 	}
 }
 
-// resolve follows target from a directory of the torrent; nil if it leads out, to
-// the torrent's own directory, or nowhere.
+// resolve follows target from a directory of the torrent. It returns nil if it leads out,
+// to the torrent's own directory, or nowhere.
 func resolve(dir, target []string) []string {
 	if len(target) == 0 {
 		return nil

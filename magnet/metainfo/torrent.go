@@ -11,48 +11,48 @@ import (
 	"seedbed/internal/bencode"
 )
 
-// Torrent is a torrent file: an info dictionary and what goes along with it.
+// Torrent is a torrent file: an info dictionary and additional entries.
 type Torrent struct {
 	Info         *Info
-	Trackers     [][]string // tiers (BEP 12); kept for others, never contacted
+	Trackers     [][]string // tiers (BEP 12); kept for other clients, never contacted
 	WebSeeds     []string   // BEP 19 url-list
 	Nodes        []string   // BEP 5: DHT nodes as host:port
 	Comment      string
 	CreatedBy    string
-	CreationDate int64 // Unix seconds; 0 is none
+	CreationDate int64 // Unix seconds; 0 means none
 
-	// Warnings say which entries beside the info dictionary were passed over; they
-	// are no part of the file.
+	// Warnings lists ignored entries outside the info dictionary. They are not part of
+	// the file.
 	Warnings []error
 }
 
-// maxExtras bounds the trackers, web seeds and nodes that are kept, each.
+// maxExtras bounds the number of trackers, web seeds and nodes that are kept, each.
 const maxExtras = 4096
 
-// maxTorrentWarnings bounds what is told of entries that make no sense; one may
-// stand in a file many times.
+// maxTorrentWarnings bounds the warnings about invalid entries, because a file may
+// contain many.
 const maxTorrentWarnings = 16
 
-// ParseTorrent checks a torrent file. The error is an *Error, or a *LayersError that
-// wraps one. Beside the info dictionary nothing is vital: an entry of the wrong type is
-// passed over, as every client does.
+// ParseTorrent parses and checks a torrent file. The error is an *Error, or a
+// *LayersError that wraps one. Only the info dictionary is essential: other entries of
+// the wrong type are ignored, as by every client.
 func ParseTorrent(b []byte) (*Torrent, error) {
 	if len(b) > MaxTorrent {
 		return nil, &Error{Reason: fmt.Sprintf("the file has %d bytes; at most %d are accepted", len(b), MaxTorrent)}
 	}
 	v, _, err := bencode.Parse(b, limits)
 	if err != nil {
-		return nil, &Error{Reason: "this is no torrent file: " + err.Error()}
+		return nil, &Error{Reason: "not a torrent file: " + err.Error()}
 	}
 	if v.Kind() != bencode.Dict {
-		return nil, &Error{Reason: "this is no torrent file: it does not hold a dictionary"}
+		return nil, &Error{Reason: "not a torrent file: it is not a dictionary"}
 	}
 	var info bencode.Value
 	t := &Torrent{}
 	var announce string
 	var layers bencode.Value
 	for key, val := range v.Dict() {
-		bad := "" // what does not belong there
+		bad := "" // what is wrong
 		str := func() (s string) {
 			if val.Kind() != bencode.String {
 				bad = "is not a string"
@@ -62,7 +62,7 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 		switch string(key) {
 		case "info":
 			if info != nil {
-				return nil, &Error{Field: "info", Reason: "is there twice"}
+				return nil, &Error{Field: "info", Reason: "occurs twice"}
 			}
 			info = val
 		case "announce":
@@ -96,22 +96,22 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 			}
 		}
 		if bad != "" {
-			t.Warnings = append(t.Warnings, &Error{Field: string(key), Reason: bad + ", and is passed over"})
+			t.Warnings = append(t.Warnings, &Error{Field: string(key), Reason: bad + "; ignored"})
 		}
 	}
 	if len(t.Warnings) > maxTorrentWarnings {
 		t.Warnings = t.Warnings[:maxTorrentWarnings]
 	}
 	if info == nil {
-		return nil, &Error{Field: "info", Reason: "is missing: this is no torrent file"}
+		return nil, &Error{Field: "info", Reason: "is missing: not a torrent file"}
 	}
 	if t.Info, err = ParseInfo(info); err != nil {
 		return nil, err
 	}
 	var lacks error
 	if t.Info.HasV2() {
-		// BEP 52: "A torrent is not valid if this field is absent" or wrong. A hybrid
-		// can do without.
+		// BEP 52: "A torrent is not valid if this field is absent" or wrong. A hybrid can
+		// be used without it.
 		if err := readLayers(layers, t.Info); err != nil {
 			missing, isMissing := err.(noLayersError)
 			if isMissing {
@@ -140,7 +140,7 @@ func ParseTorrent(b []byte) (*Torrent, error) {
 	return t, nil
 }
 
-// Append writes the torrent file, in the one canonical order of keys.
+// Append appends the encoded torrent file, with keys in canonical order.
 func (t *Torrent) Append(dst []byte) []byte {
 	str := func(key, s string) {
 		if s != "" {
@@ -198,7 +198,7 @@ func text(v bencode.Value) string {
 	return string(b)
 }
 
-// tiers reads BEP 12's list of lists of trackers.
+// tiers parses BEP 12's list of lists of trackers.
 func tiers(v bencode.Value) (out [][]string) {
 	n := 0
 	for tier := range v.List() {
@@ -216,7 +216,7 @@ func tiers(v bencode.Value) (out [][]string) {
 	return out
 }
 
-// urls reads BEP 19's url-list: "a single URL as a string or a list of them".
+// urls parses BEP 19's url-list: "a single URL as a string or a list of them".
 func urls(v bencode.Value) (out []string) {
 	if s := text(v); s != "" {
 		return []string{s}
@@ -229,7 +229,7 @@ func urls(v bencode.Value) (out []string) {
 	return out
 }
 
-// nodes reads BEP 5's [["<host>", <port>], ...].
+// nodes parses BEP 5's [["<host>", <port>], ...].
 func nodes(v bencode.Value) (out []string) {
 	for n := range v.List() {
 		var part []bencode.Value

@@ -73,7 +73,7 @@ func TestOddEntriesBesideTheInfoArePassedOver(t *testing.T) {
 		val  any
 		want string // of the warning; empty is none
 	}{
-		{"creation date", raw("i99999999999999999999999e"), "creation date: is not a number of seconds, and is passed over"},
+		{"creation date", raw("i99999999999999999999999e"), "creation date: is not a number of seconds; ignored"},
 		{"creation date", raw("i1.5e"), "creation date: is not a number of seconds"},
 		{"creation date", raw("ie"), "creation date: is not a number of seconds"},
 		{"creation date", 1700000000, ""},
@@ -124,12 +124,12 @@ func TestAppendIsCanonical(t *testing.T) {
 
 func TestBadTorrentIsRefused(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
-		{"nothing", "", "this is no torrent file"},
-		{"text", "<html>", "this is no torrent file"},
+		{"nothing", "", "not a torrent file"},
+		{"text", "<html>", "not a torrent file"},
 		{"a list", "le", "it does not hold a dictionary"},
-		{"100,000 deep", strings.Repeat("d1:a", 100_000), "this is no torrent file"},
-		{"no info", be(dict{"announce", "x"}), "info: is missing: this is no torrent file"},
-		{"two infos", be(dict{"info", single, "info", single}), "info: is there twice"},
+		{"100,000 deep", strings.Repeat("d1:a", 100_000), "not a torrent file"},
+		{"no info", be(dict{"announce", "x"}), "info: is missing: not a torrent file"},
+		{"two infos", be(dict{"info", single, "info", single}), "info: occurs twice"},
 		{"a bad info", be(dict{"info", dict{"name", "x"}}), "pieces: is missing"},
 		{"an info of the wrong type", be(dict{"info", 5}), "the info is not a dictionary"},
 	} {

@@ -11,11 +11,11 @@ import (
 
 // leaf is a file of a file tree (BEP 52).
 type leaf struct {
-	path                          []string // as the torrent spells it
+	path                          []string // as spelled in the torrent
 	length, attr, symlink, pieces bencode.Value
 }
 
-// walkTree calls do with each file of a file tree, in its order.
+// walkTree calls do for each file of a file tree, in order.
 func walkTree(v bencode.Value, path []string, do func(leaf) *Error) *Error {
 	bad := func(reason string) *Error { return &Error{Field: "file tree", Part: joined(path), Reason: reason} }
 	if v.Kind() != bencode.Dict {
@@ -71,7 +71,7 @@ func walkTree(v bencode.Value, path []string, do func(leaf) *Error) *Error {
 	return nil
 }
 
-// root reads the merkle root of a file.
+// root parses the merkle root of a file.
 func (l *leaf) root(length int64) (r Root, bad string) {
 	b, ok := l.pieces.Bytes()
 	switch {
@@ -85,9 +85,9 @@ func (l *leaf) root(length int64) (r Root, bad string) {
 	return Root(b), ""
 }
 
-// readTree reads the files of a torrent that is v2 alone. Each begins at a piece
-// (BEP 52: "each non-empty file is aligned to a piece boundary"); what is between
-// them is padding, as it is with hybrids.
+// readTree parses the files of a v2-only torrent. Each starts a new piece (BEP 52: "each
+// non-empty file is aligned to a piece boundary"); the space between them is padding, as
+// with hybrids.
 func (i *Info) readTree(v bencode.Value) error {
 	name, single := "", 0
 	err := walkTree(v, nil, func(l leaf) *Error {
@@ -125,14 +125,14 @@ func (i *Info) readTree(v bencode.Value) error {
 	if err != nil {
 		return err
 	}
-	if single == 1 && name == i.Name { // {name: {"": ...}} is a file of its own
+	if single == 1 && name == i.Name { // {name: {"": ...}} is a single file
 		return nil
 	}
 	i.multi = true
 	return nil
 }
 
-// treePath sets the paths of a file from that of a file tree.
+// treePath sets the paths of a file from those of a file tree.
 func (f *File) treePath(raw []string) {
 	same := true
 	for _, c := range raw {
@@ -147,9 +147,9 @@ func (f *File) treePath(raw []string) {
 	}
 }
 
-// matchTree compares the v2 side of a hybrid with its v1 side and takes the roots.
-// BEP 52: "they must validate that the content (file names, order, piece
-// alignment) is identical".
+// matchTree compares the v2 files of a hybrid with the v1 files and takes the roots. BEP
+// 52: "they must validate that the content (file names, order, piece alignment) is
+// identical".
 func (i *Info) matchTree(v bencode.Value, name string) error {
 	k := 0
 	differ := func(part []string) *Error {
