@@ -164,8 +164,8 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 func TestAHintThatMakesNoSenseIsPassedOver(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{v1 + "&xl=-1", `"xl=-1" is not a length in bytes`},
-		{v1 + "&xl=9223372036854775808", `is no length`},
-		{v1 + "&xl=1k", `"xl=1k" is no length`},
+		{v1 + "&xl=9223372036854775808", `is not a length in bytes`},
+		{v1 + "&xl=1k", `"xl=1k" is not a length`},
 		{v1 + "&x.pe=example.org", `"x.pe=example.org" has no port: host:port belongs there`},
 		{v1 + "&x.pe=example.org:", `"x.pe=example.org:" has no port from 1 to 65535 after its last colon`},
 		{v1 + "&x.pe=example.org:0", `has no port from 1 to 65535`},

@@ -126,7 +126,7 @@ func TestBadTorrentIsRefused(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"nothing", "", "not a torrent file"},
 		{"text", "<html>", "not a torrent file"},
-		{"a list", "le", "it does not hold a dictionary"},
+		{"a list", "le", "it is not a dictionary"},
 		{"100,000 deep", strings.Repeat("d1:a", 100_000), "not a torrent file"},
 		{"no info", be(dict{"announce", "x"}), "info: is missing: not a torrent file"},
 		{"two infos", be(dict{"info", single, "info", single}), "info: occurs twice"},

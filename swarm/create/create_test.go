@@ -208,7 +208,7 @@ func TestMakeOfAChangingFile(t *testing.T) {
 			}
 		}})
 		if c.files == 0 {
-			if err == nil || !strings.Contains(err.Error(), "moving: it changed while it was hashed") {
+			if err == nil || !strings.Contains(err.Error(), "moving: it changed while it was being hashed") {
 				t.Error(err)
 			}
 			continue
