@@ -42,7 +42,7 @@ func TestWebSeeds(t *testing.T) {
 			torrent := *spec.Torrent
 			torrent.WebSeeds = []string{liar.URL + "/"}
 			got := b.add(Spec{Torrent: &torrent, Dir: to})
-			for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "has sent wrong data"); time.Sleep(10 * ms) {
+			for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "sent wrong data"); time.Sleep(10 * ms) {
 				if time.Now().After(end) {
 					t.Fatalf("the liar was not told of: %q; %+v", b.warnings(), got.Snapshot())
 				}
