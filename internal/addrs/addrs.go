@@ -1,8 +1,8 @@
-// Package addrs owns the compact form of addresses and the special-purpose
-// ranges, for every part of seedbed that learns addresses from the network.
+// Package addrs provides the compact form of addresses and the special-purpose ranges.
+// Every package that learns addresses from the network uses it.
 //
-// ScopeOf classifies an address by the IANA special-purpose registries for IPv4
-// and IPv6. IsUsable, IsPublic and IsLocal answer what callers ask.
+// ScopeOf classifies an address by the IANA special-purpose registries for IPv4 and IPv6.
+// IsUsable, IsPublic and IsLocal are built on it.
 package addrs
 
 import (
@@ -10,21 +10,22 @@ import (
 	"net/netip"
 )
 
-// Scope is how far an address reaches.
+// Scope says how far an address reaches.
 type Scope uint8
 
 const (
-	// Never is no unicast address, or one that no host may have: unspecified,
-	// multicast, reserved, discard, or IPv4 in a form that no host listens on.
+	// Never is the scope of addresses that are not unicast or that no host may have:
+	// unspecified, multicast, reserved, discard, and forms of IPv4 addresses that no host
+	// listens on.
 	Never Scope = iota
 	Loopback
 	LinkLocal
-	// Private is an address of a network behind a router: RFC 1918, carriers'
-	// NAT, unique local and site local addresses.
+	// Private is an address of a network behind a router: RFC 1918, carrier-grade NAT,
+	// unique local and site-local addresses.
 	Private
-	// Special is an address that a host may have in a laboratory or by means of a
-	// tunnel, and that nobody can be told: documentation, benchmarks, protocol
-	// assignments, Teredo, 6to4, unassigned IPv6.
+	// Special is an address that a host may have in a lab or through a tunnel, and that
+	// is not passed on to others: documentation, benchmarks, protocol assignments,
+	// Teredo, 6to4, unassigned IPv6.
 	Special
 	Public
 )
@@ -33,8 +34,8 @@ var scopeNames = [...]string{"never", "loopback", "link-local", "private", "spec
 
 func (s Scope) String() string { return scopeNames[s] }
 
-// block is a special-purpose range. Of several that contain an address, the
-// first in the table counts.
+// block is a special-purpose range. If several contain an address, the first in the table
+// applies.
 type block struct {
 	prefix netip.Prefix
 	scope  Scope
@@ -54,8 +55,8 @@ func join(lists ...[]block) (all []block) {
 	return all
 }
 
-// special4 is the IANA IPv4 special-purpose registry without the ranges that it
-// calls globally reachable, and multicast.
+// special4 is multicast and the IANA IPv4 special-purpose registry without the ranges
+// that it calls globally reachable.
 var special4 = join(
 	blocks(Never, "0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"),
 	blocks(Loopback, "127.0.0.0/8"),
@@ -71,8 +72,8 @@ var special4 = join(
 	),
 )
 
-// special6 is the same for IPv6. What it does not name is public within
-// 2000::/3, the only part of IPv6 that is given out.
+// special6 is the same for IPv6. What it does not list is public within 2000::/3, the
+// only part of IPv6 that is allocated.
 var special6 = join(
 	blocks(Loopback, "::1/128"),
 	blocks(Never,
@@ -94,8 +95,8 @@ var special6 = join(
 	),
 )
 
-// first4 is the scope of all addresses with a first byte, where they have one
-// scope; it saves most look-ups in special4.
+// first4 holds, by first byte, the scope of addresses whose first byte determines it;
+// mixed is true for the others. It saves most lookups in special4.
 var first4 = func() (first [256]struct {
 	scope Scope
 	mixed bool
@@ -118,8 +119,8 @@ var (
 	globalIPv6 = netip.MustParsePrefix("2000::/3")
 )
 
-// ScopeOf returns the scope of an address. An IPv4-mapped address has the scope
-// of the IPv4 address, because that is where a socket connects to.
+// ScopeOf returns the scope of an address. An IPv4-mapped address has the scope of the
+// IPv4 address, because a socket connects to that one.
 func ScopeOf(ip netip.Addr) Scope {
 	if !ip.IsValid() {
 		return Never
@@ -136,8 +137,8 @@ func ScopeOf(ip netip.Addr) Scope {
 	case globalIPv6.Contains(ip):
 		return scopeIn(special6, ip, Public)
 	case nat64.Contains(ip):
-		// RFC 6052, 3.1: the prefix must not be used for IPv4 addresses that are
-		// not global.
+		// RFC 6052, 3.1: the prefix must not be used for IPv4 addresses that are not
+		// global.
 		if ScopeOf(Host(ip)) != Public {
 			return Never
 		}
@@ -155,19 +156,19 @@ func scopeIn(list []block, ip netip.Addr, other Scope) Scope {
 	return other
 }
 
-// IsPublic reports whether ip can be a host of the public internet.
+// IsPublic reports whether ip can be a host on the public internet.
 func IsPublic(ip netip.Addr) bool { return ScopeOf(ip) == Public }
 
-// IsLocal reports whether ip belongs to this machine, this link or a private
-// network. BEP 42 and the limits per address do not apply there.
+// IsLocal reports whether ip belongs to this machine, this link or a private network. BEP
+// 42 and the limits per address do not apply to such addresses.
 func IsLocal(ip netip.Addr) bool {
 	s := ScopeOf(ip)
 	return s == Loopback || s == LinkLocal || s == Private
 }
 
-// IsUsable reports whether a packet may be sent to a: it has a port, a host may
-// have the address and, unless relaxed, the host is one of the public internet.
-// An IPv4-mapped address is not usable: BEP 32 has none.
+// IsUsable reports whether a packet may be sent to a: it has a port, a host may have the
+// address and, unless relaxed is true, the address is public. An IPv4-mapped address is
+// not usable: BEP 32 does not allow it.
 func IsUsable(a netip.AddrPort, relaxed bool) bool {
 	if a.Port() == 0 || a.Addr().Is4In6() {
 		return false
@@ -176,19 +177,19 @@ func IsUsable(a netip.AddrPort, relaxed bool) bool {
 	return s == Public || relaxed && s != Never
 }
 
-// minNodePort is the first port that a program needs no privilege for. Below are the
-// services that others want to have flooded (DNS, NTP, SSH), and no DHT nodes.
+// minNodePort is the first port that a program can use without privileges. Attackers name
+// the services below it (DNS, NTP, SSH) to have them flooded; no DHT node uses these
+// ports.
 const minNodePort = 1024
 
-// IsNode reports whether a DHT node that others named may be at a, and be asked: a is
-// usable and its port is not below 1024, except at a local address if relaxed.
+// IsNode reports whether a, learned from others, may be asked as a DHT node: a is usable
+// and its port is 1024 or above. If relaxed is true, a local address may have any port.
 func IsNode(a netip.AddrPort, relaxed bool) bool {
 	return IsUsable(a, relaxed) && (a.Port() >= minNodePort || relaxed && IsLocal(a.Addr()))
 }
 
-// Host returns the address that a packet to ip arrives at: ip without its zone,
-// and the IPv4 address where ip is mapped or translated (NAT64). Limits for each
-// address count it.
+// Host returns the address at which a packet to ip arrives: ip without its zone, or the
+// IPv4 address if ip is mapped or translated (NAT64). Limits per address count this one.
 func Host(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if ip.Is6() && nat64.Contains(ip) {
@@ -198,14 +199,14 @@ func Host(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// The length of a compact address and its port (BEP 5, BEP 32), in bytes.
+// Lengths of a compact address with its port (BEP 5, BEP 32), in bytes.
 const (
 	Len4 = 4 + 2
 	Len6 = 16 + 2
 )
 
-// Append appends the compact form of a: 6 bytes of IPv4 (IPv4-mapped addresses
-// among them), 18 of IPv6. The port is big-endian.
+// Append appends the compact form of a: 6 bytes for IPv4 (including IPv4-mapped
+// addresses), 18 for IPv6. The port is big-endian.
 func Append(dst []byte, a netip.AddrPort) []byte {
 	return binary.BigEndian.AppendUint16(AppendIP(dst, a.Addr()), a.Port())
 }
@@ -220,9 +221,8 @@ func AppendIP(dst []byte, ip netip.Addr) []byte {
 	return append(dst, b[:]...)
 }
 
-// Parse reads a compact address of 6 or 18 bytes. It returns the zero AddrPort
-// for another length. An IPv4-mapped address becomes IPv4, so that one host has
-// one form.
+// Parse parses a compact address of 6 or 18 bytes. It returns the zero AddrPort for any
+// other length. An IPv4-mapped address becomes IPv4, so that a host has one form.
 func Parse(b []byte) netip.AddrPort {
 	n := len(b) - 2
 	if n != 4 && n != 16 {
@@ -231,8 +231,8 @@ func Parse(b []byte) netip.AddrPort {
 	return netip.AddrPortFrom(ParseIP(b[:n]), binary.BigEndian.Uint16(b[n:]))
 }
 
-// ParseIP reads an address of 4 or 16 bytes. It returns the zero Addr for
-// another length.
+// ParseIP parses an address of 4 or 16 bytes. It returns the zero Addr for any other
+// length.
 func ParseIP(b []byte) netip.Addr {
 	ip, _ := netip.AddrFromSlice(b)
 	return ip.Unmap()

@@ -1,18 +1,19 @@
-// Package bencode reads and writes BEP 3's encoding without building trees and
+// Package bencode reads and writes the encoding of BEP 3 without building trees and
 // without allocating.
 //
-// Parse checks a whole value once: after it, a Value is a window on the input
-// whose accessors walk the bytes and cannot fail on syntax. ParseStrict also
-// demands the canonical order of dictionary keys, which makes the bytes a
-// function of the meaning. Scanner is the layer beneath, for readers that take
-// their fields while they check. The Append functions write; the caller
-// appends the 'l', 'd' and 'e' of containers, and dictionary keys in order.
+// Parse checks a whole value once. The Value that it returns is a slice of the input; its
+// accessors walk the bytes and cannot fail on syntax. ParseStrict also requires the
+// canonical order of dictionary keys, so that a value has exactly one encoding. Scanner
+// is the lower layer, for readers that take their fields while checking. The Append
+// functions write; the caller appends the 'l', 'd' and 'e' of containers, and dictionary
+// keys in order.
 //
-// Only canonical numbers pass: no leading zeros (in string lengths neither),
-// no negative zero, and nothing outside int64 unless Limits.BigInts or OddInts. Limits bound depth, count and
-// string length, and no input makes a scan recurse. Errors are *SyntaxError.
+// Only canonical numbers are accepted: no leading zeros (nor in string lengths), no
+// negative zero, and nothing outside int64 unless Limits.BigInts or Limits.OddInts is
+// set. Limits bound depth, count and string length. Scanning is not recursive. Errors are
+// *SyntaxError.
 //
-// A Value made in another way than by this package may make an accessor panic.
+// The accessors of a Value that this package did not make may panic.
 package bencode
 
 import (
@@ -50,12 +51,12 @@ func kindOf(c byte) Kind {
 	return None
 }
 
-// Value is the encoded form of one value that was checked; nil is no value.
-// It shares memory with the input.
+// Value is the encoded form of one checked value; nil means no value. It shares memory
+// with the input.
 type Value []byte
 
-// Parse checks the value at the start of b and returns it and what follows
-// it. Dictionary keys may come in any order and twice.
+// Parse checks the value at the start of b and returns it and the bytes after it.
+// Dictionary keys may be in any order and may repeat.
 func Parse(b []byte, lim Limits) (v Value, rest []byte, err error) {
 	s := NewScanner(b, lim)
 	v, ok := s.Value()
@@ -74,7 +75,7 @@ func ParseStrict(b []byte, lim Limits) (Value, error) {
 		return nil, err
 	}
 	if len(rest) > 0 {
-		return nil, &SyntaxError{Offset: len(v), Reason: "more bytes after the value"}
+		return nil, &SyntaxError{Offset: len(v), Reason: "trailing bytes after the value"}
 	}
 	if at := disorder(v, 0); at >= 0 {
 		return nil, &SyntaxError{Offset: at, Reason: "dictionary key out of order or repeated"}
@@ -82,9 +83,8 @@ func ParseStrict(b []byte, lim Limits) (Value, error) {
 	return v, nil
 }
 
-// disorder is the offset of the first key that does not follow its
-// predecessor, or -1. base is v's own offset. The depth of v is bounded by
-// Parse and so is this recursion.
+// disorder returns the offset of the first key that is not greater than its predecessor,
+// or -1. base is the offset of v. Parse bounds the depth of v and thereby this recursion.
 func disorder(v Value, base int) int {
 	isDict := v.Kind() == Dict
 	if !isDict && v.Kind() != List {
@@ -109,7 +109,7 @@ func disorder(v Value, base int) int {
 	return -1
 }
 
-// Kind is the type of v; None of a nil Value.
+// Kind returns the type of v, or None for a nil Value.
 func (v Value) Kind() Kind {
 	if len(v) == 0 {
 		return None
@@ -117,7 +117,7 @@ func (v Value) Kind() Kind {
 	return kindOf(v[0])
 }
 
-// Int is the integer v, false if it is none or beyond int64.
+// Int returns the integer v; ok is false if v is not an integer or does not fit int64.
 func (v Value) Int() (int64, bool) {
 	if v.Kind() != Int {
 		return 0, false
@@ -125,15 +125,15 @@ func (v Value) Int() (int64, bool) {
 	return readInt(v)
 }
 
-// readInt is the integer b, false if it is beyond int64 or malformed, as one may be
-// that was scanned with Limits.OddInts.
+// readInt returns the integer encoded in b; ok is false if it does not fit int64 or is
+// malformed, which Limits.OddInts permits.
 func readInt(b []byte) (int64, bool) {
 	digits := b[1 : len(b)-1]
 	neg := len(digits) > 0 && digits[0] == '-'
 	if neg {
 		digits = digits[1:]
 	}
-	// 19 digits are as many as an int64 may have, and cannot overflow an uint64.
+	// An int64 has at most 19 digits, and 19 digits cannot overflow a uint64.
 	if len(digits) == 0 || len(digits) > 19 || digits[0] == '0' && (neg || len(digits) > 1) {
 		return 0, false
 	}
@@ -154,7 +154,7 @@ func readInt(b []byte) (int64, bool) {
 	return 0, false
 }
 
-// Bytes is the content of the string v, false if it is none.
+// Bytes returns the content of the string v; ok is false if v is not a string.
 func (v Value) Bytes() ([]byte, bool) {
 	if v.Kind() != String {
 		return nil, false
@@ -163,8 +163,8 @@ func (v Value) Bytes() ([]byte, bool) {
 	return s, true
 }
 
-// Get is the value of a dictionary's key, the first if there are several; nil
-// when it is absent or v is no dictionary.
+// Get returns the value of a dictionary's key, the first if there are several. It returns
+// nil if the key is absent or v is not a dictionary.
 func (v Value) Get(key string) Value {
 	if v.Kind() != Dict {
 		return nil
@@ -181,8 +181,8 @@ func (v Value) Get(key string) Value {
 	return nil
 }
 
-// Dict yields the keys and values of a dictionary as they stand; nothing of
-// any other value.
+// Dict returns the keys and values of a dictionary in the order of the encoding. It
+// yields nothing if v is not a dictionary.
 func (v Value) Dict() iter.Seq2[[]byte, Value] {
 	return func(yield func([]byte, Value) bool) {
 		if v.Kind() != Dict {
@@ -200,7 +200,7 @@ func (v Value) Dict() iter.Seq2[[]byte, Value] {
 	}
 }
 
-// List yields the values of a list; nothing of any other value.
+// List returns the values of a list. It yields nothing if v is not a list.
 func (v Value) List() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
 		if v.Kind() != List {
@@ -216,8 +216,8 @@ func (v Value) List() iter.Seq[Value] {
 	}
 }
 
-// Len is the number of values of a list, of pairs of a dictionary or of bytes
-// of a string; 0 of anything else.
+// Len returns the number of values of a list, of pairs of a dictionary or of bytes of a
+// string, and 0 for anything else.
 func (v Value) Len() int {
 	n := 0
 	switch v.Kind() {
@@ -236,8 +236,8 @@ func (v Value) Len() int {
 	return n
 }
 
-// readString is the content of the checked string at the start of b, and the
-// length of its encoding.
+// readString returns the content of the checked string at the start of b, and the length
+// of its encoding.
 func readString(b []byte) (s []byte, n int) {
 	i, l := 0, 0
 	for ; b[i] != ':'; i++ {
@@ -247,7 +247,7 @@ func readString(b []byte) (s []byte, n int) {
 	return b[i+1 : n : n], n
 }
 
-// size is the length of the checked value at the start of b.
+// size returns the length of the checked value at the start of b.
 func size(b []byte) int {
 	off, depth := 0, 0
 	for {

@@ -5,11 +5,10 @@ import (
 	"fmt"
 )
 
-// SyntaxError says where and why the input is not bencode, or which limit it
-// breaks.
+// SyntaxError says where and why the input is not bencode, or which limit it exceeds.
 type SyntaxError struct {
 	Offset int    // bytes from the start of the input
-	Reason string // a phrase: "string runs past the end"
+	Reason string // a phrase, such as "string runs past the end"
 }
 
 func (e *SyntaxError) Error() string {
@@ -18,16 +17,16 @@ func (e *SyntaxError) Error() string {
 
 // Limits bounds what a scan accepts. A zero field means its default.
 type Limits struct {
-	Depth     int // lists and dictionaries inside one another; DefaultDepth, at most MaxDepth
-	Tokens    int // strings, keys, integers, lists and dictionaries together; DefaultTokens
-	StringLen int // bytes of one string; DefaultStringLen
+	Depth     int // nesting of lists and dictionaries; DefaultDepth, at most MaxDepth
+	Tokens    int // number of strings, keys, integers, lists and dictionaries; DefaultTokens
+	StringLen int // bytes in one string; DefaultStringLen
 
-	// BigInts lets integers beyond int64 pass, whose value cannot be read: BEP
-	// 3, "Integers have no size limitation".
+	// BigInts accepts integers outside int64, whose value cannot be read. BEP 3:
+	// "Integers have no size limitation".
 	BigInts bool
 
-	// OddInts lets every integer pass that has an end, whatever stands before it;
-	// the value of one that is malformed or beyond int64 cannot be read.
+	// OddInts accepts any integer that is terminated, whatever its digits. The value of
+	// one that is malformed or outside int64 cannot be read.
 	OddInts bool
 }
 
@@ -36,14 +35,14 @@ const (
 	DefaultTokens    = 1 << 20
 	DefaultStringLen = 64 << 20
 
-	// MaxDepth is what a larger Limits.Depth is lowered to: the room for the
-	// kinds of the open containers is fixed, so that a scan never allocates.
+	// MaxDepth is the upper bound of Limits.Depth. The memory for the kinds of the open
+	// containers is fixed, so that a scan never allocates.
 	MaxDepth = 1024
 )
 
-// Scanner walks over bencode once, checking what it passes. A method that
-// finds something else than it is asked for returns false, and from then on
-// every method does; Err tells why.
+// Scanner reads bencode from front to back and checks it on the way. A method that finds
+// something other than what it is asked for returns false, and from then on every method
+// does; Err returns the reason.
 //
 // The zero Scanner is at the end of an empty input.
 type Scanner struct {
@@ -57,7 +56,7 @@ type Scanner struct {
 	reason string
 }
 
-// NewScanner is a Scanner at the first byte of b.
+// NewScanner returns a Scanner at the first byte of b.
 func NewScanner(b []byte, lim Limits) Scanner {
 	if lim.Depth <= 0 {
 		lim.Depth = DefaultDepth
@@ -71,7 +70,7 @@ func NewScanner(b []byte, lim Limits) Scanner {
 	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts, odd: lim.OddInts}
 }
 
-// Err is nil or a *SyntaxError.
+// Err returns nil or a *SyntaxError.
 func (s *Scanner) Err() error {
 	if s.reason == "" {
 		return nil
@@ -79,11 +78,11 @@ func (s *Scanner) Err() error {
 	return &SyntaxError{Offset: s.off, Reason: s.reason}
 }
 
-// Offset is where the next value begins.
+// Offset returns the offset of the next value.
 func (s *Scanner) Offset() int { return s.off }
 
-// Kind is what comes next. It is None at the end of a container, at the end
-// of the input and before a byte that begins no value.
+// Kind returns the type of the next value. It is None at the end of a container, at the
+// end of the input and before a byte that begins no value.
 func (s *Scanner) Kind() Kind {
 	if s.reason != "" || s.off >= len(s.b) {
 		return None
@@ -98,13 +97,13 @@ func (s *Scanner) fail(reason string) bool {
 	return false
 }
 
-// token accounts for one more token, and checks that a byte is there.
+// token counts one more token, and checks that the input has not ended.
 func (s *Scanner) token() bool {
 	if s.reason != "" {
 		return false
 	}
 	if s.off >= len(s.b) {
-		return s.fail("input ends where a value belongs")
+		return s.fail("input ends where a value is expected")
 	}
 	if s.tokens--; s.tokens < 0 {
 		return s.fail("too many values")
@@ -112,15 +111,15 @@ func (s *Scanner) token() bool {
 	return true
 }
 
-// Int reads an integer. One beyond int64 is an error, but with Limits.BigInts
-// it is stepped over: then Int is false, and Err is nil. So it is with Limits.OddInts
-// and one that is malformed.
+// Int reads an integer. An integer outside int64 is an error unless Limits.BigInts or
+// Limits.OddInts is set: then Int skips it and returns false, and Err returns nil. With
+// Limits.OddInts the same goes for a malformed integer.
 func (s *Scanner) Int() (int64, bool) {
 	if !s.token() {
 		return 0, false
 	}
 	if s.b[s.off] != 'i' {
-		return 0, s.fail("something else where an integer belongs")
+		return 0, s.fail("not an integer")
 	}
 	i := s.off + 1
 	if i < len(s.b) && s.b[i] == '-' {
@@ -130,7 +129,7 @@ func (s *Scanner) Int() (int64, bool) {
 	if s.odd {
 		end := bytes.IndexByte(s.b[s.off:], 'e')
 		if end < 0 {
-			return 0, s.fail("integer without an end")
+			return 0, s.fail("integer is not terminated")
 		}
 		n, ok := readInt(s.b[s.off : s.off+end+1])
 		s.off += end + 1
@@ -141,14 +140,14 @@ func (s *Scanner) Int() (int64, bool) {
 	}
 	switch {
 	case i == first:
-		return 0, s.fail("integer without digits")
+		return 0, s.fail("integer has no digits")
 	case i >= len(s.b):
-		return 0, s.fail("integer without an end")
+		return 0, s.fail("integer is not terminated")
 	case s.b[i] != 'e':
-		return 0, s.fail("integer with something else than digits")
+		return 0, s.fail("integer contains a non-digit")
 	// BEP 3: integers with a leading zero, other than i0e, are invalid; i-0e is invalid.
 	case s.b[first] == '0' && (s.b[first-1] == '-' || i-first > 1):
-		return 0, s.fail("integer with a leading zero or negative zero")
+		return 0, s.fail("integer has a leading zero or is negative zero")
 	}
 	n, ok := readInt(s.b[s.off : i+1])
 	if !ok && !s.big {
@@ -158,14 +157,14 @@ func (s *Scanner) Int() (int64, bool) {
 	return n, ok
 }
 
-// Bytes reads a string. The bytes are those of the input.
+// Bytes reads a string. The result shares memory with the input.
 func (s *Scanner) Bytes() ([]byte, bool) {
 	if !s.token() {
 		return nil, false
 	}
 	i, n := s.off, uint64(0)
 	for ; i < len(s.b) && s.b[i]-'0' <= 9; i++ {
-		// Checked at each digit, the product cannot overflow.
+		// This check at each digit keeps the product from overflowing.
 		n = n*10 + uint64(s.b[i]-'0')
 		if n > uint64(s.strLen) {
 			return nil, s.fail("string too long")
@@ -176,15 +175,15 @@ func (s *Scanner) Bytes() ([]byte, bool) {
 	}
 	switch {
 	case i == s.off:
-		return nil, s.fail("something else where a string belongs")
+		return nil, s.fail("not a string")
 	case i >= len(s.b):
-		return nil, s.fail("string length without an end")
+		return nil, s.fail("string length is not terminated")
 	case s.b[i] != ':':
-		return nil, s.fail("string length with something else than digits")
-	// BEP 3 forbids leading zeros for integers and is silent about lengths.
-	// One value, one form: they are refused here too.
+		return nil, s.fail("string length contains a non-digit")
+	// BEP 3 forbids leading zeros in integers and does not mention lengths. They are
+	// rejected here too, so that a value has one form.
 	case s.b[s.off] == '0' && i-s.off > 1:
-		return nil, s.fail("string length with a leading zero")
+		return nil, s.fail("string length has a leading zero")
 	case n > uint64(len(s.b)-i-1):
 		return nil, s.fail("string runs past the end")
 	}
@@ -192,12 +191,12 @@ func (s *Scanner) Bytes() ([]byte, bool) {
 	return s.b[i+1 : s.off : s.off], true
 }
 
-// OpenList and OpenDict step inside a container. A caller reads its values
-// (in a dictionary: Bytes for the key, then the value) for as long as More.
-func (s *Scanner) OpenList() bool { return s.open('l', "something else where a list belongs") }
+// OpenList and OpenDict enter a container. The caller reads its values (in a dictionary:
+// Bytes for the key, then the value) as long as More returns true.
+func (s *Scanner) OpenList() bool { return s.open('l', "not a list") }
 
 // OpenDict is described at OpenList.
-func (s *Scanner) OpenDict() bool { return s.open('d', "something else where a dictionary belongs") }
+func (s *Scanner) OpenDict() bool { return s.open('d', "not a dictionary") }
 
 func (s *Scanner) open(c byte, otherwise string) bool {
 	if !s.token() {
@@ -207,15 +206,15 @@ func (s *Scanner) open(c byte, otherwise string) bool {
 		return s.fail(otherwise)
 	}
 	if s.depth == 0 {
-		return s.fail("nested too deep")
+		return s.fail("nested too deeply")
 	}
 	s.depth--
 	s.off++
 	return true
 }
 
-// More reports whether the container that was opened last has another value.
-// When it has none, More steps over its end. After a false, ask Err.
+// More reports whether the most recently opened container has another value. If not, More
+// skips the end of the container. After false, check Err.
 func (s *Scanner) More() bool {
 	if s.reason != "" {
 		return false
@@ -231,7 +230,7 @@ func (s *Scanner) More() bool {
 	return true
 }
 
-// Value checks and steps over one whole value, whatever it is.
+// Value checks and skips one complete value of any type.
 func (s *Scanner) Value() (Value, bool) {
 	begin := s.off
 	var dicts [MaxDepth / 64]uint64 // bit d: the container at depth d is a dictionary
@@ -249,7 +248,7 @@ func (s *Scanner) Value() (Value, bool) {
 			}
 			if dicts[(level-1)/64]>>((level-1)%64)&1 == 1 {
 				if s.Kind() != String {
-					return nil, s.fail("dictionary key is no string")
+					return nil, s.fail("dictionary key is not a string")
 				}
 				if _, ok := s.Bytes(); !ok {
 					return nil, false
@@ -278,7 +277,7 @@ func (s *Scanner) Value() (Value, bool) {
 			}
 		default:
 			if s.token() {
-				s.fail("a byte that begins no value")
+				s.fail("invalid first byte of a value")
 			}
 		}
 		if !ok {

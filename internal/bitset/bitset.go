@@ -1,5 +1,5 @@
-// Package bitset is a fixed-length set of small integers, laid out for
-// counting and scanning by word, with the byte form of BEP 3's bitfield.
+// Package bitset provides a fixed-length set of small integers, stored as words for fast
+// counting and scanning, and the byte form of BEP 3's bitfield.
 package bitset
 
 import (
@@ -8,24 +8,25 @@ import (
 	"math/bits"
 )
 
-// ErrLength is a bitfield with the wrong number of bytes for its bits.
+// ErrLength is the error for a bitfield whose number of bytes does not match its number
+// of bits.
 var ErrLength = errors.New("bitfield has the wrong length")
 
-// ErrSpare is a bitfield with a spare bit set after its last piece (BEP 3:
+// ErrSpare is the error for a bitfield with a spare bit set after its last piece (BEP 3:
 // "Spare bits at the end are set to zero").
 var ErrSpare = errors.New("bitfield has a spare bit set")
 
-// Set is a set of integers in [0, Len). The zero Set has length 0. A copy of a
-// Set shares its bits; Clone does not.
+// Set is a set of integers in [0, Len). The zero Set has length 0. A copy of a Set shares
+// its bits; Clone does not.
 type Set struct {
 	w []uint64
 	n int
 }
 
-// New is an empty set of length n.
+// New returns an empty set of length n.
 func New(n int) Set { return Set{w: make([]uint64, (n+63)/64), n: n} }
 
-// Parse reads a bitfield of n bits, most significant bit first (BEP 3).
+// Parse parses a bitfield of n bits, most significant bit first (BEP 3).
 func Parse(b []byte, n int) (Set, error) {
 	if len(b) != (n+7)/8 {
 		return Set{}, ErrLength
@@ -40,7 +41,7 @@ func Parse(b []byte, n int) (Set, error) {
 	return s, nil
 }
 
-// AppendTo appends the bitfield form, (Len+7)/8 bytes.
+// AppendTo appends the set as a bitfield of (Len+7)/8 bytes.
 func (s Set) AppendTo(dst []byte) []byte {
 	for i := range (s.n + 7) / 8 {
 		dst = append(dst, bits.Reverse8(byte(s.w[i/8]>>(i%8*8))))
@@ -48,13 +49,13 @@ func (s Set) AppendTo(dst []byte) []byte {
 	return dst
 }
 
-// Len is the length the set was made with.
+// Len returns the length with which the set was made.
 func (s Set) Len() int { return s.n }
 
 // Has reports whether i is in the set; i must be in [0, Len).
 func (s Set) Has(i int) bool { return s.w[i>>6]>>(i&63)&1 == 1 }
 
-// Add puts i into the set and reports whether it was new.
+// Add adds i to the set and reports whether it was new.
 func (s Set) Add(i int) bool {
 	if i >= s.n {
 		panic("bitset: index out of range")
@@ -65,7 +66,7 @@ func (s Set) Add(i int) bool {
 	return !had
 }
 
-// Remove takes i out of the set and reports whether it was there.
+// Remove removes i from the set and reports whether it was present.
 func (s Set) Remove(i int) bool {
 	m := uint64(1) << (i & 63)
 	had := s.w[i>>6]&m != 0
@@ -73,7 +74,7 @@ func (s Set) Remove(i int) bool {
 	return had
 }
 
-// Fill puts every integer of [0, Len) into the set.
+// Fill adds every integer in [0, Len).
 func (s Set) Fill() {
 	for i := range s.w {
 		s.w[i] = ^uint64(0)
@@ -83,10 +84,10 @@ func (s Set) Fill() {
 	}
 }
 
-// Clear empties the set.
+// Clear removes every integer.
 func (s Set) Clear() { clear(s.w) }
 
-// Count is the number of integers in the set.
+// Count returns the number of integers in the set.
 func (s Set) Count() (c int) {
 	for _, w := range s.w {
 		c += bits.OnesCount64(w)
@@ -94,13 +95,13 @@ func (s Set) Count() (c int) {
 	return c
 }
 
-// Full reports whether every integer of [0, Len) is in the set.
+// Full reports whether the set contains every integer in [0, Len).
 func (s Set) Full() bool { return s.Count() == s.n }
 
-// Clone is an independent copy.
+// Clone returns an independent copy.
 func (s Set) Clone() Set { return Set{w: append([]uint64(nil), s.w...), n: s.n} }
 
-// Next is the smallest member that is at least i, or -1.
+// Next returns the smallest member that is at least i, or -1.
 func (s Set) Next(i int) int {
 	if i >= s.n {
 		return -1
@@ -116,7 +117,7 @@ func (s Set) Next(i int) int {
 	return k<<6 + bits.TrailingZeros64(w)
 }
 
-// All yields the members in ascending order.
+// All returns the members in ascending order.
 func (s Set) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i := s.Next(0); i >= 0; i = s.Next(i + 1) {
@@ -127,22 +128,22 @@ func (s Set) All() iter.Seq[int] {
 	}
 }
 
-// AddAll adds every member of t, which must be as long.
+// AddAll adds every member of t, which must have the same length.
 func (s Set) AddAll(t Set) {
 	for i, w := range t.w {
 		s.w[i] |= w
 	}
 }
 
-// RemoveAll takes every member of t out of s; both must have the same length.
+// RemoveAll removes every member of t; both sets must have the same length.
 func (s Set) RemoveAll(t Set) {
 	for i, w := range t.w {
 		s.w[i] &^= w
 	}
 }
 
-// AnyNotIn reports whether s has a member that t lacks; both must have the
-// same length.
+// AnyNotIn reports whether s has a member that t lacks; both sets must have the same
+// length.
 func (s Set) AnyNotIn(t Set) bool {
 	for i, w := range s.w {
 		if w&^t.w[i] != 0 {
@@ -152,7 +153,7 @@ func (s Set) AnyNotIn(t Set) bool {
 	return false
 }
 
-// CountAnd is the number of members that s and t share.
+// CountAnd returns the number of members that s and t have in common.
 func (s Set) CountAnd(t Set) (c int) {
 	for i, w := range s.w {
 		c += bits.OnesCount64(w & t.w[i])

@@ -1,6 +1,5 @@
-// Package blocklist reads lists of IP addresses that nobody is to deal with, in
-// the forms in which such lists are passed around, and tells whether an address
-// is on one.
+// Package blocklist reads lists of blocked IP addresses in the common formats, and
+// reports whether an address is on such a list.
 package blocklist
 
 import (
@@ -18,7 +17,7 @@ import (
 
 const (
 	maxLine    = 4 << 10
-	maxEntries = 4 << 20 // several times the largest list that is passed around
+	maxEntries = 4 << 20 // several times the largest list in circulation
 )
 
 // List is a set of addresses. The nil and the zero List are empty.
@@ -27,21 +26,21 @@ type List struct {
 	entries int
 }
 
-// Error is a line that cannot be read.
+// Error is the error for a line that cannot be parsed.
 type Error struct {
-	Line int // from 1
+	Line int // the first is 1
 	Text string
 	Why  string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("line %d (%q): %s", e.Line, e.Text, e.Why) }
 
-// Contains reports whether the address is on the list.
+// Contains reports whether the list contains the address.
 func (l *List) Contains(a netip.Addr) bool {
 	return l != nil && l.table.Contains(a.Unmap().WithZone(""))
 }
 
-// Len is how many lines of the list name addresses.
+// Len returns the number of lines that name addresses.
 func (l *List) Len() int {
 	if l == nil {
 		return 0
@@ -49,15 +48,15 @@ func (l *List) Len() int {
 	return l.entries
 }
 
-// Read adds what a list names, gzipped or not. A line is one of
+// Read adds the addresses of a list, which may be gzipped. A line is one of
+	//
+	//	192.0.2.0/24 or 2001:db8::/32 or 192.0.2.7    CIDR
+	//	192.0.2.0 - 192.0.2.255                       a range
+	//	a name:192.0.2.0-192.0.2.255                  PeerGuardian (P2P)
+	//	192.000.002.000 - 192.000.002.255 , 100 , x   eMule (DAT): from level 128 on it is allowed
 //
-//	192.0.2.0/24 or 2001:db8::/32 or 192.0.2.7    CIDR
-//	192.0.2.0 - 192.0.2.255                       a range
-//	a name:192.0.2.0-192.0.2.255                  PeerGuardian (P2P)
-//	192.000.002.000 - 192.000.002.255 , 100 , x   eMule (DAT): from level 128 on it is allowed
-//
-// and lines that are empty or begin with # are passed over. A line of no form is
-// an *Error: a list that is read by half would seem to protect.
+// Empty lines and lines that begin with # are skipped. Any other line is an *Error: a
+// list that is read only in part would give a false sense of security.
 func (l *List) Read(r io.Reader) error {
 	in := bufio.NewReader(r)
 	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
@@ -78,7 +77,7 @@ func (l *List) Read(r io.Reader) error {
 		}
 		rng, blocked, err := parse(line)
 		if err == nil && l.entries == maxEntries {
-			err = errors.New("there are too many lines")
+			err = errors.New("the list has too many lines")
 		}
 		if err != nil {
 			return &Error{n, line[:min(len(line), 80)], err.Error()}
@@ -99,7 +98,7 @@ func (l *List) Read(r io.Reader) error {
 	return nil
 }
 
-// parse reads one line.
+// parse parses one line.
 func parse(line string) (r netipx.IPRange, blocked bool, err error) {
 	if p, err := netip.ParsePrefix(line); err == nil {
 		return netipx.RangeOfPrefix(p.Masked()), true, nil
@@ -114,14 +113,14 @@ func parse(line string) (r netipx.IPRange, blocked bool, err error) {
 		if level, _, _ := strings.Cut(rest, ","); dat {
 			var n int
 			if _, err := fmt.Sscanf(strings.TrimSpace(level), "%d", &n); err != nil {
-				return r, false, errors.New("no access level after the range")
+				return r, false, errors.New("the access level after the range is missing")
 			}
 			blocked = n < 128
 		}
 		return r, blocked, nil
 	}
-	// A name may hold colons and commas, and so may IPv6: the range follows some
-	// colon of the line.
+	// A name may contain colons and commas, and so may IPv6 addresses, so the range may
+	// follow any of the colons.
 	for i := range len(line) {
 		if line[i] != ':' {
 			continue
@@ -130,14 +129,14 @@ func parse(line string) (r netipx.IPRange, blocked bool, err error) {
 			return r, true, nil
 		}
 	}
-	return r, false, errors.New("neither an address nor a range of them")
+	return r, false, errors.New("not an address or a range of addresses")
 }
 
-// addresses reads FIRST-LAST.
+// addresses parses FIRST-LAST.
 func addresses(s string) (netipx.IPRange, error) {
 	first, last, ok := strings.Cut(s, "-")
 	if !ok {
-		return netipx.IPRange{}, errors.New("no range")
+		return netipx.IPRange{}, errors.New("not a range")
 	}
 	a, err := address(first)
 	if err != nil {
@@ -154,8 +153,8 @@ func addresses(s string) (netipx.IPRange, error) {
 	return r, nil
 }
 
-// address reads an address whose numbers may have leading zeros, as eMule writes
-// them; they are decimal all the same.
+// address parses an address whose numbers may have leading zeros, as eMule writes them.
+// The numbers are decimal nevertheless.
 func address(s string) (netip.Addr, error) {
 	s = strings.TrimSpace(s)
 	if strings.Count(s, ".") == 3 && !strings.Contains(s, ":") {

@@ -2,21 +2,21 @@ package buf
 
 import "sync/atomic"
 
-// The states of a block, the only words that two goroutines change together:
+// The states of a block. Several goroutines change them:
 //
 //	leased ──Begin──▶ filling ──Done──▶ done
 //
-// Begin is a compare-and-swap, so of several connections that hold a lease of
-// one block (the endgame) one fills it and the others learn that they lost. A
-// canceller changes no state: it releases references, and a filler that has
-// begun keeps the memory alive by its own.
+// Begin is a compare-and-swap. If several connections have leases on one block (in the
+// endgame), one of them fills it and the others learn that they lost. Canceling does not
+// change the state: it only releases references, and a connection that is filling the
+// block keeps the memory alive by its own reference.
 const (
 	leased uint32 = iota
 	filling
 	done
 )
 
-// A Buffer is a stretch of a piece in memory.
+// A Buffer is a part of a piece in memory.
 type Buffer struct {
 	pool  *Pool
 	mem   []byte
@@ -24,22 +24,22 @@ type Buffer struct {
 	state []atomic.Uint32 // by block
 }
 
-// Bytes is the buffer's memory. Blocks that are done may be read; nobody but a
-// lease's filler may write.
+// Bytes returns the buffer's memory. Blocks that are done may be read. Only the holder of
+// a begun lease may write.
 func (c *Buffer) Bytes() []byte { return c.mem }
 
-// Release gives up one reference.
+// Release releases one reference.
 func (c *Buffer) Release() {
 	switch n := c.refs.Add(-1); {
 	case n == 0:
 		c.pool.put(c)
 	case n < 0:
-		panic("buf: buffer released once too often")
+		panic("buf: buffer released too often")
 	}
 }
 
-// Lease is a lease of the n bytes at off, which must begin a block and lie
-// within it. The caller must hold a reference.
+// Lease returns a lease on the n bytes at off, which must be the start of a block and
+// must not extend beyond it. The caller must hold a reference.
 func (c *Buffer) Lease(off, n uint32) Lease {
 	if off%BlockSize != 0 || n == 0 || n > BlockSize || int(off)+int(n) > len(c.mem) {
 		panic("buf: a lease outside of the buffer's blocks")
@@ -50,15 +50,14 @@ func (c *Buffer) Lease(off, n uint32) Lease {
 	return Lease{c, off, n}
 }
 
-// A Lease is the right to fill one block, once. It holds a reference until
-// Release.
+// A Lease is the right to fill one block once. It holds a reference until Release.
 type Lease struct {
 	c      *Buffer
 	off, n uint32
 }
 
-// Begin claims the block for the caller, who must call Done when it is filled.
-// It is nil if another lease of the block was quicker.
+// Begin claims the block for the caller, which must call Done after filling it. It
+// returns nil if another lease has claimed the block.
 func (l Lease) Begin() []byte {
 	if !l.c.state[l.off/BlockSize].CompareAndSwap(leased, filling) {
 		return nil
@@ -66,12 +65,12 @@ func (l Lease) Begin() []byte {
 	return l.c.mem[l.off : l.off+l.n : l.off+l.n]
 }
 
-// Done says that the bytes that Begin returned are all there.
+// Done marks the block as filled. Begin must have returned its memory.
 func (l Lease) Done() {
 	if !l.c.state[l.off/BlockSize].CompareAndSwap(filling, done) {
-		panic("buf: a block is done that nobody was filling")
+		panic("buf: Done without Begin")
 	}
 }
 
-// Release gives up the lease.
+// Release releases the lease's reference.
 func (l Lease) Release() { l.c.Release() }

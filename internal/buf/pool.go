@@ -1,15 +1,14 @@
-// Package buf is a node's memory for payload: one pool of buffers that all
-// torrents share, and the lease, by which several connections and a torrent's
-// loop share one buffer safely.
+// Package buf manages a node's memory for payload: one pool of buffers for all torrents,
+// and leases, which let several connections and a torrent's loop share a buffer safely.
 //
-// A [Buffer] comes from [Pool.Get] with one reference, its holder's. Every
-// [Lease] on one of its blocks holds another. The last reference that is
-// released gives the buffer back, so memory is never handed on while anybody may
-// still write to it. Releasing once too often is a bug of ours and panics.
+// A [Buffer] comes from [Pool.Get] with one reference. Every [Lease] on one of its blocks
+// holds another. Releasing the last reference returns the buffer to the pool, so memory
+// is never reused while someone may still write to it. Releasing too often is a bug of
+// the caller and panics.
 //
-// The pool never refuses: what bounds it is that torrents are granted as much as
-// [Pool.Limit] says in sum. While grants move from one torrent to another there
-// may be a little more; that is not kept.
+// The pool never refuses. Its size is bounded because the grants to all torrents add up
+// to at most [Pool.Limit]. The sum may exceed the limit briefly while grants move from
+// one torrent to another; the pool does not keep the excess.
 package buf
 
 import (
@@ -20,21 +19,20 @@ import (
 	"time"
 )
 
-// BlockSize is the unit of leases: BEP 3's 16 KiB.
+// BlockSize is the size of a leased block: the 16 KiB of BEP 3.
 const BlockSize = 16 << 10
 
-// idleAfter is how long a free buffer is kept. Memory that is given back to the
-// system is slow to get again, so a pause between two pieces keeps it.
+// idleAfter is how long a free buffer is kept. Allocating memory again after returning it
+// to the system is slow, so a pause between two pieces must not free it.
 const idleAfter = 5 * time.Second
 
-// classes is the number of buffer sizes: a block times a power of two, up to
-// MaxBuffer.
+// classes is the number of buffer sizes: BlockSize times a power of two, up to MaxBuffer.
 const classes = 9
 
-// MaxBuffer is the largest buffer.
+// MaxBuffer is the size of the largest buffer.
 const MaxBuffer = BlockSize << (classes - 1)
 
-// classOf is the class of the smallest buffer that holds size bytes.
+// classOf returns the class of the smallest buffer that holds size bytes.
 func classOf(size int) int {
 	if size <= 0 || size > MaxBuffer {
 		panic(fmt.Sprintf("buf: a buffer of %d bytes", size))
@@ -45,25 +43,25 @@ func classOf(size int) int {
 // SizeOf returns the size in bytes of the buffer that Get returns for size bytes.
 func SizeOf(size int) int64 { return BlockSize << classOf(size) }
 
-// A Pool hands out buffers. It is safe for concurrent use.
+// A Pool provides buffers. It is safe for concurrent use.
 type Pool struct {
 	limit int64
 
 	mu    sync.Mutex
-	held  int64 // bytes, handed out and free
-	out   int   // buffers handed out
+	held  int64 // bytes in use and free
+	out   int   // buffers in use
 	free  [classes]shelf
 	timer *time.Timer
 }
 
-// A shelf is the free buffers of one size, the one used last on top: its cache
-// lines are the warmest.
+// A shelf holds the free buffers of one size. The most recently used one is on top,
+// because it is most likely to be in the cache.
 type shelf struct {
 	buffers []*Buffer
-	low     int // the fewest since the timer ran
+	low     int // the minimum number of buffers since the timer last ran
 }
 
-// NewPool is a pool of limit bytes.
+// NewPool returns a pool of limit bytes.
 func NewPool(limit int64) *Pool {
 	if limit < BlockSize {
 		panic(fmt.Sprintf("buf: a pool of %d bytes", limit))
@@ -71,19 +69,19 @@ func NewPool(limit int64) *Pool {
 	return &Pool{limit: limit}
 }
 
-// Limit is how many bytes may be granted.
+// Limit returns how many bytes may be granted.
 func (p *Pool) Limit() int64 { return p.limit }
 
-// Held is how many buffers are handed out, and how many bytes they and the free
-// ones have.
+// Held returns the number of buffers in use, and the total bytes of used and free
+// buffers.
 func (p *Pool) Held() (out int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out, p.held
 }
 
-// Get is a buffer of size bytes or more, with one reference and no block filled.
-// Its bytes are whatever they were.
+// Get returns a buffer of at least size bytes, with one reference and no block filled.
+// Its content is undefined.
 func (p *Pool) Get(size int) *Buffer {
 	class := classOf(size)
 	full := BlockSize << class
@@ -98,7 +96,7 @@ func (p *Pool) Get(size int) *Buffer {
 		s.low = min(s.low, n-1)
 	} else {
 		p.held += int64(full)
-		// A torrent with other pieces than the last one takes its room over.
+		// A torrent with another piece size takes over the memory of free buffers.
 		for k := range p.free {
 			for p.held > p.limit && len(p.free[k].buffers) > 0 {
 				p.drop(k, 1)
@@ -118,7 +116,7 @@ func (p *Pool) Get(size int) *Buffer {
 	return c
 }
 
-// drop leaves the n buffers of a class that were idle longest to the collector.
+// drop frees the n buffers of a class that have been idle longest.
 func (p *Pool) drop(class, n int) {
 	s := &p.free[class]
 	left := copy(s.buffers, s.buffers[n:])
@@ -143,7 +141,7 @@ func (p *Pool) put(c *Buffer) {
 	}
 }
 
-// trim drops the buffers that lay idle all the time since it last ran.
+// trim frees the buffers that have been idle since it last ran.
 func (p *Pool) trim() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,8 +159,8 @@ func (p *Pool) trim() {
 	p.timer.Reset(idleAfter)
 }
 
-// Close drops what is free and keeps nothing from now on. Buffers that are out
-// may still be released.
+// Close frees the idle buffers; from now on the pool keeps none. Buffers in use may still
+// be released.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

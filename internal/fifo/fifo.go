@@ -1,27 +1,26 @@
-// Package fifo is the one first-in first-out queue of this module: what waits
-// for a peer, for a disk or for a worker waits in a [Queue].
+// Package fifo provides the first-in first-out [Queue] of this module. Whatever waits for
+// a peer, a disk or a worker waits in one.
 //
-// A Queue is a ring buffer. Push, Pop and Front cost O(1), amortised. RemoveAt
-// costs as many moves as elements lie before the one that is removed: answers
-// arrive in the order of their questions nearly always, so these are few. Memory
-// follows the length in both directions, and removed elements are zeroed, so
-// that the collector can free what they refer to.
+// A Queue is a ring buffer. Push, Pop and Front take amortized O(1) time. RemoveAt moves
+// the elements before the removed one: these are few, because answers nearly always
+// arrive in the order of the requests. The ring grows and shrinks with the length, and
+// removed elements are zeroed, so that the garbage collector can free what they refer to.
 //
-// A Queue has no lock and no limit: its owner provides both. Reading past the
-// end is a fault of ours and panics.
+// A Queue has no lock and no limit: its owner must provide them. Reading past the end is
+// a bug of the caller and panics.
 package fifo
 
 import "iter"
 
-// minCap is the smallest buffer, and the largest that an empty queue keeps.
+// minCap is the capacity of the smallest ring, and the most that an empty queue keeps.
 const minCap = 16
 
 // Queue is a queue of T. The zero value is empty and ready for use. A Queue must
 // not be copied while it has elements.
 type Queue[T any] struct {
-	ring []T // its length is zero or a power of two
+	ring []T // the length is zero or a power of two
 	head int // index in ring of the first element
-	n    int // elements
+	n    int // number of elements
 }
 
 // Len returns the number of elements.
@@ -36,10 +35,11 @@ func (q *Queue[T]) Push(v T) {
 	q.n++
 }
 
-// Front returns a pointer to the first element, valid until the queue changes.
+// Front returns a pointer to the first element. The pointer is valid until the queue
+// changes.
 func (q *Queue[T]) Front() *T { return q.At(0) }
 
-// At returns a pointer to element i, where 0 is the first. It is valid until the
+// At returns a pointer to element i, where 0 is the first. The pointer is valid until the
 // queue changes.
 func (q *Queue[T]) At(i int) *T {
 	if uint(i) >= uint(q.n) {
@@ -67,11 +67,11 @@ func (q *Queue[T]) RemoveAt(i int) T {
 	return v
 }
 
-// Clear removes all elements and frees the buffer.
+// Clear removes all elements and frees the ring.
 func (q *Queue[T]) Clear() { *q = Queue[T]{} }
 
-// All returns the elements with their indexes, first to last. The queue must not
-// change meanwhile.
+// All returns the elements with their indexes, first to last. The queue must not change
+// during the iteration.
 func (q *Queue[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := range q.n {
@@ -82,11 +82,11 @@ func (q *Queue[T]) All() iter.Seq2[int, T] {
 	}
 }
 
-// index is where element i is in the ring, which must not be empty.
+// index returns the position of element i in the ring, which must not be empty.
 func (q *Queue[T]) index(i int) int { return (q.head + i) & (len(q.ring) - 1) }
 
-// resize moves the elements to a ring of c, which is a power of two and has
-// room for them.
+// resize moves the elements to a ring of length c, which is a power of two and large
+// enough.
 func (q *Queue[T]) resize(c int) {
 	ring := make([]T, c)
 	if q.n > 0 {

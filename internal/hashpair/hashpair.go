@@ -1,9 +1,9 @@
 // Package hashpair computes the SHA-1 of two messages at once.
 //
-// A processor with SHA instructions has room between them: two messages side by
-// side take one core hardly longer than one. A client that checks pieces has
-// many messages; where the processor lacks the instructions they are hashed one
-// after the other, by the standard library.
+// SHA instructions leave a processor core partly idle, so hashing two messages together
+// takes hardly longer than hashing one. A client that checks pieces has many messages. On
+// a processor without these instructions the standard library hashes the messages one
+// after the other.
 package hashpair
 
 import (
@@ -11,24 +11,24 @@ import (
 	"encoding/binary"
 )
 
-// Fast reports whether two messages at once are faster than one after the other.
+// Fast reports whether hashing two messages at once is faster than one after the other.
 func Fast() bool { return fast }
 
-// Pair is two hashes under way, for where Fast is true. The zero value is ready;
-// both messages grow in step.
+// A Pair computes two hashes. Use it only if Fast returns true. The zero value is ready
+// for use. Both messages must have the same length at all times.
 type Pair struct {
 	h1, h2 [5]uint32
-	n      uint64 // bytes of each, whole blocks only
+	n      uint64 // bytes of each message, complete blocks only
 	begun  bool
 }
 
 var initial = [5]uint32{0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0} // RFC 3174, 6.1
 
-// Write adds a to the first message and b to the second: as many bytes each, a
-// multiple of 64.
+// Write appends a to the first message and b to the second. Both must have the same
+// length, a multiple of 64.
 func (p *Pair) Write(a, b []byte) {
 	if len(a) != len(b) || len(a)%sha1.BlockSize != 0 {
-		panic("hashpair: the two do not fit")
+		panic("hashpair: lengths differ or are not a multiple of 64")
 	}
 	p.begin()
 	if len(a) > 0 {
@@ -43,11 +43,11 @@ func (p *Pair) begin() {
 	}
 }
 
-// Sum ends both messages with a and b, as many bytes each, and returns their
-// sums. The Pair is as new then.
+// Sum appends a and b, which must have the same length, as the ends of the messages and
+// returns the sums. It also resets the Pair.
 func (p *Pair) Sum(a, b []byte) (x, y [sha1.Size]byte) {
 	if len(a) != len(b) {
-		panic("hashpair: the two do not fit")
+		panic("hashpair: lengths differ")
 	}
 	whole := len(a) &^ (sha1.BlockSize - 1)
 	p.Write(a[:whole], b[:whole])
@@ -72,7 +72,7 @@ func (p *Pair) Sum(a, b []byte) (x, y [sha1.Size]byte) {
 	return x, y
 }
 
-// Sum is the sums of two messages.
+// Sum returns the sums of two messages.
 func Sum(a, b []byte) (x, y [sha1.Size]byte) {
 	if !fast || len(a) != len(b) {
 		return sha1.Sum(a), sha1.Sum(b)

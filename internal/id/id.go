@@ -1,5 +1,5 @@
-// Package id holds the 20-byte identifiers of BitTorrent: infohashes, DHT node
-// ids and peer ids, with their text forms and the XOR metric of BEP 5.
+// Package id defines the 20-byte identifiers of BitTorrent (infohashes, DHT node ids and
+// peer ids), their text forms and the XOR metric of BEP 5.
 package id
 
 import (
@@ -20,11 +20,11 @@ type ID [Len]byte
 // ID32 is a 32-byte identifier: a v2 infohash (BEP 52) or a public key (BEP 46).
 type ID32 [32]byte
 
-// ParseHex reads 40 hexadecimal digits of either case.
+// ParseHex parses 40 hexadecimal digits in upper or lower case.
 func ParseHex(s string) (ID, error) {
 	var v ID
 	if len(s) != 2*Len {
-		return ID{}, fmt.Errorf("%d characters where 40 hexadecimal digits belong", len(s))
+		return ID{}, fmt.Errorf("%d characters instead of 40 hexadecimal digits", len(s))
 	}
 	if _, err := hex.Decode(v[:], []byte(s)); err != nil {
 		return ID{}, fmt.Errorf("not hexadecimal: %w", err)
@@ -34,30 +34,30 @@ func ParseHex(s string) (ID, error) {
 
 var base32Digits = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// ParseBase32 reads 32 base32 characters of either case (BEP 9, the older form
-// of a magnet's infohash).
+// ParseBase32 parses 32 base32 characters in upper or lower case (the older form of the
+// infohash in a magnet link, BEP 9).
 func ParseBase32(s string) (ID, error) {
 	var v ID
 	if len(s) != 32 {
-		return ID{}, fmt.Errorf("%d characters where 32 base32 digits belong", len(s))
+		return ID{}, fmt.Errorf("%d characters instead of 32 base32 digits", len(s))
 	}
 	n, err := base32Digits.Decode(v[:], bytes.ToUpper([]byte(s)))
 	if err != nil {
 		return ID{}, fmt.Errorf("not base32: %w", err)
 	}
-	if n != Len { // the decoder passes over line breaks
-		return ID{}, errors.New("not base32: a line break inside")
+	if n != Len { // the decoder skips line breaks
+		return ID{}, errors.New("not base32: it contains a line break")
 	}
 	return v, nil
 }
 
-// String is the lower-case hexadecimal form.
+// String returns the lower-case hexadecimal form.
 func (a ID) String() string { return hex.EncodeToString(a[:]) }
 
-// IsZero reports whether every byte is zero, which no real identifier is.
+// IsZero reports whether every byte is zero, as in no real identifier.
 func (a ID) IsZero() bool { return a == ID{} }
 
-// Xor is the distance between two ids (BEP 5).
+// Xor returns the distance between two ids (BEP 5).
 func (a ID) Xor(b ID) (d ID) {
 	for i := range a {
 		d[i] = a[i] ^ b[i]
@@ -65,10 +65,10 @@ func (a ID) Xor(b ID) (d ID) {
 	return d
 }
 
-// Cmp orders ids as unsigned big-endian numbers: -1, 0 or 1.
+// Cmp compares ids as unsigned big-endian numbers and returns -1, 0 or 1.
 func (a ID) Cmp(b ID) int { return bytes.Compare(a[:], b[:]) }
 
-// CmpDistance orders x and y by their distance to a: -1 when x is closer.
+// CmpDistance compares the distances of x and y to a. It returns -1 if x is closer.
 func (a ID) CmpDistance(x, y ID) int {
 	for i := range a {
 		if dx, dy := a[i]^x[i], a[i]^y[i]; dx != dy {
@@ -81,7 +81,7 @@ func (a ID) CmpDistance(x, y ID) int {
 	return 0
 }
 
-// CommonPrefix is the number of leading bits that a and b share: 0 to 160.
+// CommonPrefix returns the number of leading bits that a and b have in common: 0 to 160.
 func (a ID) CommonPrefix(b ID) int {
 	for i := range a {
 		if x := a[i] ^ b[i]; x != 0 {
@@ -91,24 +91,24 @@ func (a ID) CommonPrefix(b ID) int {
 	return 8 * Len
 }
 
-// Bit is bit i of a, counted from the most significant.
+// Bit returns bit i of a, counted from the most significant.
 func (a ID) Bit(i int) bool { return a[i/8]>>(7-i%8)&1 == 1 }
 
-// Short is the first 20 bytes: what handshakes and the DHT have of a v2 infohash
+// Short returns the first 20 bytes: the form of a v2 infohash in handshakes and the DHT
 // (BEP 52).
 func (a ID32) Short() ID { return ID(a[:Len]) }
 
 // IsZero reports whether every byte is zero.
 func (a ID32) IsZero() bool { return a == ID32{} }
 
-// String is the lower-case hexadecimal form.
+// String returns the lower-case hexadecimal form.
 func (a ID32) String() string { return hex.EncodeToString(a[:]) }
 
-// ParseHex32 reads 64 hexadecimal digits of either case.
+// ParseHex32 parses 64 hexadecimal digits in upper or lower case.
 func ParseHex32(s string) (ID32, error) {
 	var v ID32
 	if len(s) != 64 {
-		return ID32{}, fmt.Errorf("%d characters where 64 hexadecimal digits belong", len(s))
+		return ID32{}, fmt.Errorf("%d characters instead of 64 hexadecimal digits", len(s))
 	}
 	if _, err := hex.Decode(v[:], []byte(s)); err != nil {
 		return ID32{}, fmt.Errorf("not hexadecimal: %w", err)

@@ -1,6 +1,6 @@
-// Package piecehash hashes the pieces of a torrent on all cores, each byte once and
-// while it is in a cache: for checks of what is there, and for torrents in the making.
-// Where bytes come from and what becomes of the digests are functions of the caller.
+// Package piecehash hashes the pieces of a torrent on all cores, to check data and to
+// create torrents. Each byte is read once and hashed while it is in a cache. Functions of
+// the caller provide the bytes and take the digests.
 package piecehash
 
 import (
@@ -16,40 +16,41 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// ReadSize is how many bytes are read at once for hashing: it stays in a core's cache
+// ReadSize is how many bytes are read at once for hashing. They stay in a core's cache
 // between the copy and the hash.
 const ReadSize = 128 << 10
 
-// batchSize is how many bytes one core takes at a time, or two pieces if that is
-// more.
+// batchSize is how many bytes a core takes at a time, or two pieces if that is more.
 const batchSize = 1 << 20
 
-// ahead is how far in front of the hashing the disk is asked to read.
+// ahead is how far ahead of the hashing the disk is asked to read, in bytes.
 const ahead = 8 << 20
 
 // A Job hashes pieces. Its functions are called on several goroutines.
 type Job struct {
 	Pieces func(yield func(p int) bool) // in ascending order
-	Total  int64                        // bytes of them all
+	Total  int64                        // total bytes of the pieces
 	Size   func(p int) int64
-	Offset func(p int) int64 // of the first byte in the torrent
+	Offset func(p int) int64 // offset of the piece's first byte in the torrent
 	Read   func(b []byte, off int64) error
-	// Advise says that a stretch is read soon.
+	// Advise announces that a range will be read soon.
 	Advise func(off, n int64)
-	// Known is the digest of a piece that need not be read, or ok is false; skip
-	// says that the piece is not there. nil: none is known.
+	// Known returns the digest of a piece that need not be read; ok is false if the piece
+	// must be read. skip is true if the piece is missing. If Known is nil, all pieces are
+	// read.
 	Known func(p int) (sum metainfo.Digest, skip, ok bool)
-	// Done takes the digest of each piece; skip says that it is not there.
+	// Done receives the digest of each piece. skip is true if the piece is missing.
 	Done func(p int, sum metainfo.Digest, skip bool)
-	// Begin starts the hash of a piece; nil is its SHA-1.
+	// Begin starts the hash of a piece. If Begin is nil, the SHA-1 of each piece is
+	// computed.
 	Begin    func(p int) *metainfo.PieceHash
-	Progress func(done, total int64) // bytes; nil is none
-	// Absent reports whether an error of Read says that bytes are not there, so that the piece
-	// is skipped. Any other error ends the job.
+	Progress func(done, total int64) // in bytes; may be nil
+	// Absent reports whether an error of Read means that the bytes are missing, so that
+	// the piece is skipped. Any other error ends the job.
 	Absent func(error) bool
 }
 
-// Run hashes all pieces, or returns the first error.
+// Run hashes all pieces. It returns the first error.
 func (j *Job) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -72,7 +73,7 @@ func (j *Job) Run(ctx context.Context) error {
 			}
 		})
 	}
-	// Small pieces go in batches, so that handing them out costs little.
+	// Small pieces are handed out in batches to reduce the overhead.
 	var batch []int
 	var size int64
 	hand := func() bool {
@@ -102,17 +103,17 @@ func (j *Job) Run(ctx context.Context) error {
 // hasher is one goroutine of a job.
 type hasher struct {
 	*Job
-	advised *atomic.Int64 // how far the disk was asked to read
+	advised *atomic.Int64 // offset up to which the disk was asked to read
 	report  *reporter
 	buf     []byte
-	second  []byte // of two pieces at once
+	second  []byte // second buffer, when hashing two pieces at once
 	one     hash.Hash
 	two     hashpair.Pair
 }
 
 // batch hashes pieces, two at a time where that is faster.
 func (w *hasher) batch(ctx context.Context, pieces []int) error {
-	waits := -1 // for another one
+	waits := -1 // a piece that waits for a second one
 	for _, p := range pieces {
 		if sum, skip, ok := w.known(p); ok {
 			w.Done(p, sum, skip)
@@ -181,8 +182,8 @@ func (w *hasher) piece(ctx context.Context, p int) error {
 	return nil
 }
 
-// pair hashes two pieces at once, or one after the other if they have not the
-// same length or one is not there.
+// pair hashes two pieces at once. It hashes them one after the other if their lengths
+// differ or one is missing.
 func (w *hasher) pair(ctx context.Context, p, q int) error {
 	size := w.Size(p)
 	if w.Size(q) != size {
@@ -225,7 +226,7 @@ func (w *hasher) each(ctx context.Context, p, q int) error {
 	return w.piece(ctx, q)
 }
 
-// fill reads, and now and then asks the disk to read ahead.
+// fill reads from the torrent, and from time to time asks the disk to read ahead.
 func (w *hasher) fill(ctx context.Context, b []byte, off int64) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -239,13 +240,13 @@ func (w *hasher) fill(ctx context.Context, b []byte, off int64) error {
 	return w.Read(b, off)
 }
 
-// A reporter tells progress, by one goroutine at a time and in order.
+// A reporter reports progress in order, from one goroutine at a time.
 type reporter struct {
-	total int64
-	f     func(done, total int64)
-	done  atomic.Int64
-	mu    sync.Mutex
-	told  int64
+	total    int64
+	f        func(done, total int64)
+	done     atomic.Int64
+	mu       sync.Mutex
+	reported int64
 }
 
 func (r *reporter) add(n int64) {
@@ -253,22 +254,22 @@ func (r *reporter) add(n int64) {
 	if r.f == nil || !r.mu.TryLock() {
 		return
 	}
-	r.tell()
+	r.report()
 	r.mu.Unlock()
 }
 
-func (r *reporter) tell() {
-	if d := r.done.Load(); d > r.told {
-		r.told = d
+func (r *reporter) report() {
+	if d := r.done.Load(); d > r.reported {
+		r.reported = d
 		r.f(d, r.total)
 	}
 }
 
-// end tells what a busy moment left out.
+// end reports what was skipped because a report was in progress.
 func (r *reporter) end() {
 	if r.f != nil {
 		r.mu.Lock()
-		r.tell()
+		r.report()
 		r.mu.Unlock()
 	}
 }
