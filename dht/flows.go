@@ -15,7 +15,7 @@ const (
 
 // room reports whether a query may go to a new address now. The caller holds d.mu.
 func (f *family) room(now mono.Time, share float64) bool {
-	return f.relaxed || f.d.flows.Room(now, share)
+	return f.relaxed || f.d.flows.Allows(now, share)
 }
 
 // roomFor reports whether a query may go to this address now: one that we asked lately needs

@@ -19,5 +19,5 @@ func isUnreachable(err error) bool {
 	return isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN, syscall.EACCES, syscall.EPERM, syscall.EINVAL, syscall.EAFNOSUPPORT)
 }
 
-// passing reports whether a UDP read failed for what one datagram did.
-func passing(error) bool { return false }
+// isTransient reports whether a UDP read failed because of a single datagram.
+func isTransient(error) bool { return false }

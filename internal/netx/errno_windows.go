@@ -2,7 +2,7 @@ package netx
 
 import "golang.org/x/sys/windows"
 
-// A port that is held exclusively is WSAEACCES to the next.
+// Windows reports WSAEACCES if another socket holds the port exclusively.
 func isInUse(err error) bool      { return isAny(err, windows.WSAEADDRINUSE, windows.WSAEACCES) }
 func isNoSuchAddr(err error) bool { return isAny(err, windows.WSAEADDRNOTAVAIL) }
 func isAborted(err error) bool    { return isAny(err, windows.WSAECONNABORTED) }
@@ -16,7 +16,7 @@ func isUnreachable(err error) bool {
 	return isAny(err, windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEHOSTDOWN, windows.WSAEINVAL, windows.WSAEAFNOSUPPORT)
 }
 
-// passing reports whether a UDP read failed for what one datagram did: Windows
-// tells here that an earlier one was not wanted somewhere, or that this one
-// did not fit.
-func passing(err error) bool { return isAny(err, windows.WSAECONNRESET, windows.WSAEMSGSIZE) }
+// isTransient reports whether a UDP read failed because of a single datagram: Windows
+// reports here that an earlier one was rejected by its receiver, or that this one did not
+// fit.
+func isTransient(err error) bool { return isAny(err, windows.WSAECONNRESET, windows.WSAEMSGSIZE) }

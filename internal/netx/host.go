@@ -14,9 +14,8 @@ import (
 
 // Host is a Network of real sockets.
 //
-// One goroutine for each listening address accepts, and hands its connections
-// to whoever calls Accept; while nobody does, the system's backlog holds the
-// next ones.
+// One goroutine per listening address accepts connections and passes them to the callers
+// of Accept. While there is no caller, further connections wait in the system's backlog.
 type Host struct {
 	socks    []sockets
 	udp      []*Socket
@@ -49,10 +48,12 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 // Port implements Network.
 func (h *Host) Port() uint16 { return h.port }
 
-// UDP implements Network. The sockets are closed by the Host, or one by one.
+// UDP implements Network. Close closes the sockets; the caller may also close them
+// earlier.
 func (h *Host) UDP() []*Socket { return h.udp }
 
-// Addrs implements Listener. An unspecified address stands for all of its family.
+// Addrs implements Listener. An unspecified address stands for all addresses of its
+// family.
 func (h *Host) Addrs() (as []netip.AddrPort) {
 	for _, s := range h.socks {
 		as = append(as, netip.AddrPortFrom(s.ip, h.port))
@@ -60,7 +61,7 @@ func (h *Host) Addrs() (as []netip.AddrPort) {
 	return as
 }
 
-// Close closes all sockets, connections apart, and waits for the goroutines.
+// Close closes all sockets except connections, and waits for the goroutines.
 func (h *Host) Close() error {
 	h.closing.Do(func() {
 		close(h.done)
@@ -68,7 +69,7 @@ func (h *Host) Close() error {
 			h.socks[i].close()
 		}
 		for _, s := range h.udp {
-			_ = s.Close() // its UDP socket is closed: this waits for its reader
+			_ = s.Close() // Close waits for the reader of this socket
 		}
 	})
 	h.accepts.Wait()
@@ -87,15 +88,15 @@ func (h *Host) Accept(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// The pause after an Accept that failed, first and longest.
+// Shortest and longest pause after a failed Accept.
 const (
 	firstPause   = 5 * time.Millisecond
 	longestPause = time.Second
 )
 
-// acceptLoop accepts until l is closed. Nothing else ends it: when the process
-// or the machine has no file, memory or buffer left (EMFILE, ENFILE, ENOBUFS,
-// ENOMEM), the connection waits in the backlog for better times.
+// acceptLoop accepts connections until l is closed. If the process or the machine has run
+// out of files, memory or buffers (EMFILE, ENFILE, ENOBUFS, ENOMEM), the connections wait
+// in the backlog.
 func acceptLoop(l net.Listener, out chan<- net.Conn, done <-chan struct{}, log *slog.Logger) {
 	pause := time.Duration(0)
 	for {
@@ -112,10 +113,10 @@ func acceptLoop(l net.Listener, out chan<- net.Conn, done <-chan struct{}, log *
 		case errors.Is(err, net.ErrClosed):
 			return
 		case isAborted(err):
-			continue // it was gone before we took it
+			continue // the peer closed it before we accepted it
 		}
 		if pause == 0 {
-			log.Warn("cannot take connections for the moment", "addr", l.Addr().String(), "err", err)
+			log.Warn("cannot accept connections at the moment", "addr", l.Addr().String(), "err", err)
 		}
 		pause = min(max(firstPause, 2*pause), longestPause)
 		t := time.NewTimer(pause)
@@ -127,14 +128,13 @@ func acceptLoop(l net.Listener, out chan<- net.Conn, done <-chan struct{}, log *
 	}
 }
 
-// Dial implements Dialer. The connection comes from the address and port that
-// we listen on, so that the peer, and whoever it tells by PEX, learns where we
-// can be reached, and so that a NAT maps one port. When those two ends are
-// connected already, or were a moment ago (TIME_WAIT), the system has another
-// port for it.
+// Dial implements Dialer. The connection comes from the address and port on which we
+// listen. So the peer, and those to whom it sends our address by PEX, learn where we can
+// be reached, and a NAT maps only one port. If these two ends are connected already, or
+// were recently (TIME_WAIT), the system chooses another port.
 //
-// Two peers that dial each other at the same moment from their listening ports
-// may get one connection, which both have dialled (RFC 9293, simultaneous open).
+// If two peers dial each other simultaneously from their listening ports, the result may
+// be one connection that both have dialed (RFC 9293, simultaneous open).
 func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	s := h.source(to.Addr())
@@ -159,7 +159,7 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// From a port to itself TCP connects a socket with itself.
+	// A TCP socket that dials its own port connects to itself.
 	if LocalAddr(c) == RemoteAddr(c) {
 		c.Close()
 		return nil, dialError(to, ErrSelf)
@@ -167,8 +167,8 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return c, nil
 }
 
-// source is the address to dial to from: one of its family, and one on loopback
-// for loopback if there is a choice.
+// source returns the address from which to dial to: one of the same family, and for
+// loopback preferably a loopback address.
 func (h *Host) source(to netip.Addr) (best *sockets) {
 	for i := range h.socks {
 		s := &h.socks[i]

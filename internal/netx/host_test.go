@@ -188,7 +188,7 @@ func TestAcceptOutlivesShortage(t *testing.T) {
 		if fmt.Sprint(f.calls) != fmt.Sprint(want) {
 			t.Errorf("accepted at %v, want %v", f.calls, want)
 		}
-		if n := strings.Count(said.String(), "cannot take connections"); n != 2 {
+		if n := strings.Count(said.String(), "cannot accept connections"); n != 2 {
 			t.Errorf("said %d times: %s", n, said.String())
 		}
 	})

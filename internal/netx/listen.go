@@ -15,34 +15,34 @@ import (
 	"github.com/libp2p/go-reuseport"
 )
 
-// DefaultPort is tried first when the user asks for no port.
+// DefaultPort is tried first if no port is configured.
 const DefaultPort = 6881
 
-// Config is what Open is asked for.
+// Config configures Open.
 type Config struct {
-	// Listen are the addresses to hold, as HOST:PORT. An empty host is every
-	// address of both families; a family that the machine lacks is then left out.
-	// Port 0 is any free one. All must have the same port. None at all is
-	// DefaultPort of every address, or a free port when that is taken.
+	// Listen is the list of addresses to listen on, as HOST:PORT. An empty host means
+	// every address of both families; a family that the machine lacks is then omitted.
+	// Port 0 means any free port. All must have the same port. An empty list means
+	// DefaultPort on every address, or a free port if that is taken.
 	Listen []string
-	// DefaultPort replaces DefaultPort when it is not 0.
+	// DefaultPort replaces the constant DefaultPort unless it is 0.
 	DefaultPort uint16
-	// Logger is told when connections cannot be taken; nil for nobody.
+	// Logger receives a warning when connections cannot be accepted; it may be nil.
 	Logger *slog.Logger
 }
 
-// Error is why Open could not have an address, for the user.
+// Error says why Open could not listen on an address, in words for the user.
 type Error struct {
-	Addr   string // as far as it is known
+	Addr   string // as far as known
 	Reason string // what happened
 	Hint   string // what to do
-	Err    error  // what the system said, if it did
+	Err    error  // the system's error, if any
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s %s; %s", e.Addr, e.Reason, e.Hint) }
 func (e *Error) Unwrap() error { return e.Err }
 
-// target is an address to hold.
+// target is an address to listen on.
 type target struct {
 	ip       netip.Addr
 	optional bool // the machine may lack its family
@@ -52,10 +52,10 @@ func (t target) network(proto string) string {
 	if t.ip.Is4() {
 		return proto + "4"
 	}
-	return proto + "6" // with IPV6_V6ONLY: the families have sockets of their own
+	return proto + "6" // with IPV6_V6ONLY: each family has its own socket
 }
 
-// sockets are those of one target.
+// sockets are the sockets of one target.
 type sockets struct {
 	ip  netip.Addr
 	udp *net.UDPConn
@@ -71,7 +71,7 @@ func (s *sockets) close() {
 	}
 }
 
-// Open takes the sockets of cfg and begins to accept connections.
+// Open opens the sockets of cfg and begins to accept connections.
 func Open(cfg Config) (*Host, error) {
 	targets, port, err := resolve(cfg)
 	if err != nil {
@@ -87,7 +87,7 @@ func Open(cfg Config) (*Host, error) {
 	return newHost(socks, cfg.Logger), nil
 }
 
-// resolve turns cfg into addresses and the one port.
+// resolve turns cfg into addresses and one port.
 func resolve(cfg Config) (ts []target, port uint16, err error) {
 	if len(cfg.Listen) == 0 {
 		if port = cfg.DefaultPort; port == 0 {
@@ -101,14 +101,14 @@ func resolve(cfg Config) (ts []target, port uint16, err error) {
 			return nil, 0, err
 		}
 		if i > 0 && p != port {
-			return nil, 0, &Error{Addr: spec, Reason: fmt.Sprintf("has another port than %s", cfg.Listen[0]), Hint: "give all addresses one port"}
+			return nil, 0, &Error{Addr: spec, Reason: fmt.Sprintf("has a different port than %s", cfg.Listen[0]), Hint: "use the same port for all addresses"}
 		}
 		ts, port = append(ts, more...), p
 	}
 	return ts, port, nil
 }
 
-// everywhere is every address of the families that the machine has.
+// everywhere returns the unspecified address of each family that the machine has.
 func everywhere() []target {
 	ts := []target{{netip.IPv4Unspecified(), true}}
 	if hasIPv6() {
@@ -117,9 +117,8 @@ func everywhere() []target {
 	return ts
 }
 
-// hasIPv6 reports whether IPv6 is on. Where it is switched off (Linux,
-// disable_ipv6), the unspecified address can be bound all the same, and nothing
-// would ever come of it.
+// hasIPv6 reports whether IPv6 is enabled. If it is disabled (Linux, disable_ipv6), the
+// unspecified address can still be bound, but nothing is ever received.
 func hasIPv6() bool {
 	c, err := net.ListenPacket("udp6", "[::1]:0")
 	if err != nil {
@@ -133,11 +132,11 @@ func parse(spec string) ([]target, uint16, error) {
 	const form = "write HOST:PORT, [IPV6]:PORT, or :PORT for all addresses"
 	host, service, err := net.SplitHostPort(spec)
 	if err != nil {
-		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: "is no address to listen on", Hint: form, Err: err}
+		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: "is not an address to listen on", Hint: form, Err: err}
 	}
 	p, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: fmt.Sprintf("has no port from 0 to 65535 but %q", service), Hint: form, Err: err}
+		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: fmt.Sprintf("has the port %q, which is not a number from 0 to 65535", service), Hint: form, Err: err}
 	}
 	if host == "" || host == "*" {
 		return everywhere(), uint16(p), nil
@@ -149,9 +148,9 @@ func parse(spec string) ([]target, uint16, error) {
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "has no address", Hint: "check the name, or give an address as it is", Err: err}
+		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "has no address", Hint: "check the name, or use a numeric address", Err: err}
 	}
-	// One address of each family: the first, as a program that connects would do.
+	// One address of each family: the first, as a connecting program would use.
 	var ts []target
 	for _, ip := range ips {
 		t := target{ip: ip.Unmap()}
@@ -162,11 +161,11 @@ func parse(spec string) ([]target, uint16, error) {
 	return ts, uint16(p), nil
 }
 
-// attempts is how often a port that was free for one socket may turn out to be
-// taken for the next.
+// attempts is how often to try again when a port that is free for one socket is taken for
+// the next.
 const attempts = 64
 
-// take holds port on every target; port 0 is one that is free on all.
+// take binds port on every target; port 0 means one that is free on all of them.
 func take(ts []target, port uint16) ([]sockets, error) {
 	if port != 0 {
 		return takePort(ts, port)
@@ -181,15 +180,14 @@ func take(ts []target, port uint16) ([]sockets, error) {
 	return nil, err
 }
 
-// takePort holds port on every target; port 0 is what the system gives to the
-// first.
+// takePort binds port on every target; port 0 means the port that the system chooses for
+// the first.
 //
-// A bind with SO_REUSEPORT succeeds on a port that the same user's other
-// process holds in that way, and the two would then share its connections. So
-// each address is bound without it first. For UDP that socket is the one that
-// stays: nothing else is ever bound to its port, and as long as it stands no
-// second seedbed gets past it to TCP, not even one that starts at the same
-// moment. TCP needs the option, to dial from the port that it listens on.
+// A bind with SO_REUSEPORT succeeds on a port that another process of the same user holds
+// with this option, and the two would then share the connections. So each address is
+// first bound without it. For UDP this socket is kept: nothing else can be bound to its
+// port, so a second seedbed fails there before it binds TCP, even if it starts at the
+// same moment. TCP needs the option to dial from the port on which it listens.
 func takePort(ts []target, port uint16) (socks []sockets, err error) {
 	defer func() {
 		if err != nil {
@@ -242,16 +240,16 @@ func (s *sockets) open(t target, port uint16) error {
 	return err
 }
 
-// tcpListenConfig is plain TCP without the system's keepalives: BEP 3 has its
-// own, and a dead peer is found by its silence. TCP_NODELAY is Go's default and
-// right here, since whole turns of output are written at once.
+// tcpListenConfig returns plain TCP without the system's keepalives: BEP 3 has its own,
+// and dead peers are detected by their silence. TCP_NODELAY, Go's default, is right here
+// because all the output of a turn is written at once.
 func tcpListenConfig() *net.ListenConfig {
 	lc := &net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	return lc
 }
 
-// errTaken is within the errors of addresses that somebody else holds.
+// errTaken is wrapped in the errors for addresses that another socket holds.
 var errTaken = errors.New("taken")
 
 func explain(t target, port uint16, err error) error {
@@ -264,14 +262,14 @@ func explain(t target, port uint16, err error) error {
 	switch {
 	case isInUse(err):
 		e.Err = fmt.Errorf("%w: %w", errTaken, err)
-		e.Reason = fmt.Sprintf("is taken: another program holds its %s port", proto)
-		e.Hint = "end that program, or listen on another port (port 0 is any free one)"
+		e.Reason = fmt.Sprintf("is in use: another program holds its %s port", proto)
+		e.Hint = "stop that program, or listen on another port (0 for any free port)"
 	case errors.Is(err, fs.ErrPermission):
-		e.Reason = "is not allowed to this user"
-		e.Hint = "listen on a port of 1024 or above"
+		e.Reason = "needs a privilege that this user lacks"
+		e.Hint = "listen on port 1024 or above"
 	case isNoSuchAddr(err):
-		e.Reason = "is no address of this machine"
-		e.Hint = "listen on one that is, or leave the host empty for all"
+		e.Reason = "is not an address of this machine"
+		e.Hint = "listen on one that is, or leave the host empty for all addresses"
 	default:
 		e.Reason = fmt.Sprintf("cannot be opened: %v", err)
 		e.Hint = "listen on another address"

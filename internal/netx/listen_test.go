@@ -107,7 +107,7 @@ func TestTakenExplicitPortIsAnError(t *testing.T) {
 					t.Fatalf("%s could be opened", spec)
 				}
 				var e *Error
-				if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf(":%d is taken", port)) || !strings.Contains(err.Error(), "another port") {
+				if !errors.As(err, &e) || !strings.Contains(err.Error(), fmt.Sprintf(":%d is in use", port)) || !strings.Contains(err.Error(), "another port") {
 					t.Errorf("%s: %v", spec, err)
 				}
 			}
@@ -164,13 +164,13 @@ func listenerPort(t *testing.T) uint16 {
 
 func TestListenErrorsAreSentences(t *testing.T) {
 	for spec, want := range map[string]string{
-		"6881":                 "is no address to listen on; write HOST:PORT",
-		"":                     "is no address to listen on; write HOST:PORT",
-		"::1:6881":             "is no address to listen on; write HOST:PORT",
-		":http-ish":            `has no port from 0 to 65535 but "http-ish"`,
-		"1.2.3.4:65536":        `has no port from 0 to 65535 but "65536"`,
+		"6881":                 "is not an address to listen on; write HOST:PORT",
+		"":                     "is not an address to listen on; write HOST:PORT",
+		"::1:6881":             "is not an address to listen on; write HOST:PORT",
+		":http-ish":            `has the port "http-ish", which is not a number from 0 to 65535`,
+		"1.2.3.4:65536":        `has the port "65536", which is not a number from 0 to 65535`,
 		"no.such.invalid:6881": `"no.such.invalid" has no address; check the name`,
-		"192.0.2.77:0":         "192.0.2.77:0 is no address of this machine; listen on one that is",
+		"192.0.2.77:0":         "192.0.2.77:0 is not an address of this machine; listen on one that is",
 	} {
 		h, err := Open(Config{Listen: []string{spec}})
 		if err == nil {
@@ -184,7 +184,7 @@ func TestListenErrorsAreSentences(t *testing.T) {
 		}
 	}
 	_, err := Open(Config{Listen: []string{"127.0.0.1:7001", "[::1]:7002"}})
-	if err == nil || !strings.Contains(err.Error(), "has another port than 127.0.0.1:7001") {
+	if err == nil || !strings.Contains(err.Error(), "has a different port than 127.0.0.1:7001") {
 		t.Error(err)
 	}
 }

@@ -1,12 +1,11 @@
-// Package netx owns the sockets. A Host holds one port number for TCP and UDP,
-// over IPv4 and IPv6; connections are dialled from that same port, so that a
-// peer that hears of us by any way learns one address.
+// Package netx provides the sockets of a node. A Host uses one port number for TCP and
+// UDP, over IPv4 and IPv6. Connections are dialed from the same port, so that a peer
+// learns the same address of ours in every way.
 //
-// What the rooms above need of a network are the interfaces of this file; in
-// tests internal/simnet stands behind them. Addresses are netip.AddrPort,
-// IPv4 never in its IPv6-mapped form.
+// Other packages use the interfaces of this file; in tests internal/simnet implements
+// them. Addresses are netip.AddrPort, and IPv4 addresses are never in IPv6-mapped form.
 //
-// Open's errors are sentences for the user (*Error). Why sorts the errors of
+// The errors of Open are sentences for the user (*Error). Why classifies the errors of
 // Dial and of connections.
 package netx
 
@@ -17,30 +16,29 @@ import (
 	"net/netip"
 )
 
-// Dialer makes connections.
+// Dialer opens connections.
 type Dialer interface {
-	// Dial connects to a peer. It takes as long as ctx allows.
+	// Dial connects to a peer. Only ctx limits the time it takes.
 	Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 }
 
-// Listener takes connections.
+// Listener accepts connections.
 type Listener interface {
-	// Accept waits for a connection to any of Addrs. It fails only when ctx ends
-	// or the Listener is closed (net.ErrClosed).
+	// Accept waits for a connection to any of Addrs. It fails only if ctx ends or the
+	// Listener is closed (net.ErrClosed).
 	Accept(ctx context.Context) (net.Conn, error)
 	Addrs() []netip.AddrPort
 	Close() error
 }
 
 // PacketConn is a UDP socket of one address family. Its methods may be called
-// by several goroutines at once.
+// concurrently.
 type PacketConn interface {
-	// ReadBatch waits for datagrams and returns how many it has put into ms. It
-	// fails only when the socket is closed (net.ErrClosed).
+	// ReadBatch waits for datagrams and returns how many it has stored in ms. It fails
+	// only if the socket is closed (net.ErrClosed).
 	ReadBatch(ms []Datagram) (int, error)
-	// WriteBatch sends every datagram, Buf whole, and returns how many went out.
-	// One that cannot be sent does not keep the others back; the error is that of
-	// the first such.
+	// WriteBatch sends every datagram with all of Buf, and returns how many were sent. If
+	// one cannot be sent, it still sends the others. It returns the first error.
 	WriteBatch(ms []Datagram) (int, error)
 	// WriteTo sends one datagram.
 	WriteTo(b []byte, to netip.AddrPort) error
@@ -48,35 +46,35 @@ type PacketConn interface {
 	Close() error
 }
 
-// Filler is a PacketConn that knows how full the system's buffer for incoming
-// datagrams is: from 0, nothing waits, to 1, the next ones are lost.
+// Filler is implemented by a PacketConn that knows how full the system's receive buffer
+// is, from 0 (empty) to 1 (further datagrams are lost).
 type Filler interface {
 	Fill() float64
 }
 
-// Datagram is one of a batch. For reading, the caller provides Buf, and gets
-// the first N bytes of it filled; what a longer datagram has more is lost. The
-// memory stays the caller's throughout.
+// Datagram is one datagram of a batch. To read, the caller provides Buf, and its first N
+// bytes are filled; the rest of a longer datagram is lost. The memory always belongs to
+// the caller.
 type Datagram struct {
 	Buf  []byte
 	N    int
-	Addr netip.AddrPort // where it came from, or is to go
+	Addr netip.AddrPort // its source or destination
 }
 
-// Network is all of it: what a node runs on.
+// Network is everything that a node needs of a network.
 type Network interface {
 	Dialer
 	Listener
-	// Port is the one port number, of every address.
+	// Port returns the port number, which is the same for every address.
 	Port() uint16
-	// UDP are the sockets, one for each family at hand.
+	// UDP returns the UDP sockets, one for each family available.
 	UDP() []*Socket
 }
 
-// RemoteAddr is the address of c's other end, without the mapped form.
+// RemoteAddr returns the remote address of c, never in mapped form.
 func RemoteAddr(c net.Conn) netip.AddrPort { return addrPort(c.RemoteAddr()) }
 
-// LocalAddr is the address of c's own end, without the mapped form.
+// LocalAddr returns the local address of c, never in mapped form.
 func LocalAddr(c net.Conn) netip.AddrPort { return addrPort(c.LocalAddr()) }
 
 func addrPort(a net.Addr) netip.AddrPort {
@@ -88,8 +86,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 }
 
-// ErrSelf is Dial's error when the address turned out to be our own.
+// ErrSelf is the error of Dial if the address turned out to be our own.
 var ErrSelf = errors.New("that address is our own")
 
-// ErrNoFamily is Dial's error when the Host has no address of the peer's family.
+// ErrNoFamily is the error of Dial if the Host has no address of the peer's family.
 var ErrNoFamily = errors.New("no local address of that family")

@@ -11,26 +11,26 @@ import (
 	"github.com/libp2p/go-reuseport"
 )
 
-// UDPConfig is what OpenUDP is asked for.
+// UDPConfig configures OpenUDP.
 type UDPConfig struct {
-	// Listen are the addresses to hold, as Config.Listen has them; but each may
-	// have a port of its own.
+	// Listen is the list of addresses, as in Config.Listen, except that each may have its
+	// own port.
 	Listen []string
-	// DefaultPort replaces DefaultPort when it is not 0.
+	// DefaultPort replaces the constant DefaultPort unless it is 0.
 	DefaultPort uint16
-	// Sockets is how many sockets each address gets, where the system can
-	// spread datagrams over several (Linux). All from one IPv4 address or IPv6
-	// /64 arrive at the same one. 0 is one for each processor.
+	// Sockets is the number of sockets for each address if the system can spread
+	// datagrams over several (Linux). All datagrams from one IPv4 address or IPv6 /64
+	// arrive at the same socket. 0 means one for each processor.
 	Sockets int
-	// Logger is told of what is less than ideal; nil for nobody.
+	// Logger receives warnings; it may be nil.
 	Logger *slog.Logger
 }
 
-// The buffers of a socket that serves the public.
+// sharedReadBuffer is the size of the receive buffer of each socket, for a public server.
 const sharedReadBuffer = 4 << 20
 
-// OpenUDP takes UDP sockets alone, for a server with a loop for each. The
-// sockets of one address follow one another.
+// OpenUDP opens UDP sockets only, for a server with one loop per socket. The sockets of
+// one address are adjacent in the result.
 func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -68,7 +68,7 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 			cs, err := openGroup(t, port, cfg.Sockets, cfg.Logger)
 			conns = append(conns, cs...)
 			if err == nil {
-				port = cs[0].LocalAddr().Port() // of both families, if any was free
+				port = cs[0].LocalAddr().Port() // of both families, if any free port was requested
 				continue
 			}
 			if !t.optional || isInUse(err) {
@@ -83,9 +83,8 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 	return conns, nil
 }
 
-// openGroup holds one address with n sockets. Sockets that share a port do so
-// with whatever other process of this user asks for the same, so the address is
-// bound alone first: then it is free, or the other is told.
+// openGroup opens n sockets on one address. Any other process of this user can join a
+// shared port, so the address is first bound exclusively to detect that it is in use.
 func openGroup(t target, port uint16, n int, log *slog.Logger) (conns []PacketConn, err error) {
 	ctx := context.Background()
 	addr := func() string { return netip.AddrPortFrom(t.ip, port).String() }
@@ -115,7 +114,7 @@ func openGroup(t target, port uint16, n int, log *slog.Logger) (conns []PacketCo
 		conns = append(conns, newShared(c))
 	}
 	if err := spread(first, t.ip.Is6(), n); err != nil {
-		log.Warn("the system spreads datagrams by address and port, so that a source's limit holds for each of its ports", "addr", addr(), "err", err)
+		log.Warn("the system spreads datagrams by address and port, so the limit of a source applies to each of its ports", "addr", addr(), "err", err)
 	}
 	return conns, nil
 }

@@ -11,10 +11,10 @@ import (
 
 const canSpread = true
 
-// spread makes the system choose a socket of the group by a hash of the
-// source's IPv4 address or IPv6 /64, where it would take the port too: what is
-// kept of a source then is in one place. The hash is keyed, so that nobody can
-// aim at one socket. c is the first of the n sockets.
+// spread makes the system choose the socket of the group by a hash of the source's IPv4
+// address or IPv6 /64, instead of address and port. So all state about a source is in one
+// place. The hash is keyed, so that no one can direct traffic at one socket. c is the
+// first of the n sockets.
 func spread(c *net.UDPConn, six bool, n int) error {
 	const net0 = 0xfff00000 // SKF_NET_OFF: offsets from the IP header
 	op := func(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
@@ -27,8 +27,8 @@ func spread(c *net.UDPConn, six bool, n int) error {
 	} else {
 		prog = append(prog, load(12), mul())
 	}
-	// One product alone would send addresses in a row to sockets in a row, or all
-	// to one.
+	// A single product would send consecutive addresses to consecutive sockets, or all to
+	// one.
 	prog = append(prog,
 		op(unix.BPF_MISC|unix.BPF_TAX, 0), op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15), op(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0), mul(),
 		op(unix.BPF_MISC|unix.BPF_TAX, 0), op(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15), op(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0),
@@ -48,14 +48,14 @@ func spread(c *net.UDPConn, six bool, n int) error {
 	return failed
 }
 
-// meter reads how much of the system's buffer the waiting datagrams take.
+// meter reads how much of the system's buffer is used by waiting datagrams.
 type meter struct {
 	info [skMeminfoVars]uint32
 	err  syscall.Errno
 	call func(uintptr)
 }
 
-// The members of SO_MEMINFO (linux/sock_diag.h) that count here.
+// The members of SO_MEMINFO (linux/sock_diag.h) that are used here.
 const (
 	skMeminfoRmemAlloc = 0
 	skMeminfoRcvbuf    = 1
@@ -67,7 +67,7 @@ func (u *udpConn) Fill() float64 {
 	u.metering.Lock()
 	defer u.metering.Unlock()
 	m := &u.meter
-	if m.call == nil { // once, since a closure for each call would be garbage
+	if m.call == nil { // only once, because a closure for each call would be allocated
 		m.call = func(fd uintptr) {
 			size := uint32(unsafe.Sizeof(m.info))
 			_, _, m.err = syscall.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,

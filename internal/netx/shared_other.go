@@ -4,12 +4,12 @@ package netx
 
 import "net"
 
-// Elsewhere one of the sockets of a group gets everything.
+// On other systems one of the sockets of a group receives everything.
 const canSpread = false
 
 func spread(*net.UDPConn, bool, int) error { return nil }
 
 type meter struct{}
 
-// Fill implements Filler: not known here.
+// Fill implements Filler. The fill level is not known here.
 func (u *udpConn) Fill() float64 { return 0 }

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Protocol is what a datagram of our port belongs to.
+// Protocol identifies the protocol of a datagram.
 type Protocol uint8
 
 // The protocols that share the port.
@@ -15,8 +15,8 @@ const (
 	numProtocols
 )
 
-// ProtocolOf tells the protocol of a datagram by its first byte, and for uTP by its
-// length; ok is false if it is none.
+// ProtocolOf determines the protocol of a datagram from its first byte, and for uTP also
+// from its length. ok is false if it is neither.
 func ProtocolOf(b []byte) (p Protocol, ok bool) {
 	switch {
 	case len(b) == 0:
@@ -31,20 +31,20 @@ func ProtocolOf(b []byte) (p Protocol, ok bool) {
 
 // Sizes of a Socket's batches.
 const (
-	// BatchLen is the most datagrams that a handler gets at once.
+	// BatchLen is the maximum number of datagrams in one call of a handler.
 	BatchLen = 64
-	// MaxDatagram is how much of a datagram is read; a longer one is cut. KRPC and
-	// uTP stay below an Ethernet frame.
+	// MaxDatagram is how many bytes of a datagram are read; a longer one is truncated.
+	// KRPC and uTP messages fit an Ethernet frame.
 	MaxDatagram = 2 << 10
 )
 
-// Socket is a PacketConn whose datagrams are dispatched to the handler of their
-// protocol. One goroutine reads them in batches; it begins with the first handler.
-// A caller that registers one must not call ReadBatch.
+// Socket is a PacketConn that passes its datagrams to the handler of their protocol. One
+// goroutine reads them in batches; it starts with the first handler. A caller that
+// registers a handler must not call ReadBatch.
 type Socket struct {
 	PacketConn
 	handlers [numProtocols]atomic.Pointer[func([]Datagram)]
-	parts    [numProtocols][]Datagram // of one batch, for dispatch alone
+	parts    [numProtocols][]Datagram // of one batch, used by dispatch only
 	strays   atomic.Uint64
 	reading  sync.Once
 	done     chan struct{}
@@ -55,22 +55,22 @@ func NewSocket(conn PacketConn) *Socket {
 	return &Socket{PacketConn: conn, done: make(chan struct{})}
 }
 
-// Handle has h called with the datagrams of a protocol from now on, those of one batch
-// at a time, in the order of arrival. The memory of the datagrams is the Socket's again when
-// h returns. While h works, nothing is read.
+// Handle registers h as the handler of a protocol. h receives the datagrams of one batch
+// in the order of arrival. It must not keep their memory after it returns. Nothing is
+// read while h runs.
 func (s *Socket) Handle(p Protocol, h func(ms []Datagram)) {
 	s.handlers[p].Store(&h)
 	s.reading.Do(func() { go s.read() })
 }
 
-// Strays returns how many datagrams were dropped that are of no protocol, or of one that
-// has no handler.
+// Strays returns how many datagrams were dropped because they are of no known protocol,
+// or of one without a handler.
 func (s *Socket) Strays() uint64 { return s.strays.Load() }
 
-// Done is closed when no handler is called any more.
+// Done returns a channel that is closed when no handler will be called any more.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
-// Close closes the PacketConn, and waits until no handler is called any more.
+// Close closes the PacketConn and waits for the handlers.
 func (s *Socket) Close() error {
 	err := s.PacketConn.Close()
 	s.reading.Do(func() { close(s.done) })
@@ -78,7 +78,7 @@ func (s *Socket) Close() error {
 	return err
 }
 
-// read dispatches until the PacketConn is closed.
+// read dispatches datagrams until the PacketConn is closed.
 func (s *Socket) read() {
 	defer close(s.done)
 	ms := make([]Datagram, BatchLen)
@@ -95,7 +95,7 @@ func (s *Socket) read() {
 	}
 }
 
-// dispatch gives the datagrams of one batch to their handlers.
+// dispatch passes the datagrams of one batch to their handlers.
 func (s *Socket) dispatch(ms []Datagram) {
 	for p := range s.parts {
 		s.parts[p] = s.parts[p][:0]

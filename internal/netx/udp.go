@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// The system's buffers of a UDP socket, in bytes: a burst of some thousand
-// datagrams. What the system does not grant is gone without.
+// Sizes of the system's buffers for a UDP socket, in bytes: a burst of some thousand
+// datagrams. If the system grants less, that is not an error.
 const (
 	udpReadBuffer  = 1 << 20
 	udpWriteBuffer = 1 << 20
 )
 
-// udpConn is a PacketConn of a real socket. Its batches are the system's where
-// it has them.
+// udpConn is a PacketConn on a real socket. It uses the system's batch calls where they
+// exist.
 type udpConn struct {
 	c     *net.UDPConn
 	local netip.AddrPort
@@ -55,8 +55,8 @@ func (u *udpConn) ReadBatch(ms []Datagram) (int, error) {
 			return n, nil
 		case errors.Is(err, net.ErrClosed):
 			return 0, net.ErrClosed
-		case !passing(err):
-			time.Sleep(firstPause) // the machine is short of something
+		case !isTransient(err):
+			time.Sleep(firstPause) // the machine lacks some resource
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (u *udpConn) WriteBatch(ms []Datagram) (sent int, err error) {
 		if err == nil {
 			err = e
 		}
-		ms = ms[1:] // the one that could not be sent
+		ms = ms[1:] // skip the datagram that could not be sent
 	}
 	return sent, err
 }

@@ -11,23 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batcher moves many datagrams in one system call (recvmmsg, sendmmsg). The
-// headers that the system wants are kept between calls: nothing is allocated
-// once they are as many as a batch has. (ReadBatch of golang.org/x/net/ipv4
-// allocates an address for each datagram.)
+// batcher transfers many datagrams in one system call (recvmmsg, sendmmsg). It keeps the
+// headers between calls, so it allocates nothing once there are enough for a batch.
+// (ReadBatch of golang.org/x/net/ipv4 allocates an address for each datagram.)
 type batcher struct {
 	raw     syscall.RawConn
 	six     bool
 	in, out headers
 }
 
-// maxBatch is the most datagrams of one call.
+// maxBatch is the maximum number of datagrams in one call.
 const maxBatch = 128
 
 func (b *batcher) init(c *net.UDPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		panic(err) // only a nil conn has none
+		panic(err) // only a nil conn fails here
 	}
 	b.raw = raw
 	b.six = addrPort(c.LocalAddr()).Addr().Is6()
@@ -35,21 +34,21 @@ func (b *batcher) init(c *net.UDPConn) {
 	b.out.init(unix.SYS_SENDMMSG)
 }
 
-// headers are the arguments of one system call, for one caller at a time.
+// headers holds the arguments of one system call. Only one caller may use it at a time.
 type headers struct {
 	mu    sync.Mutex
 	msgs  []mmsghdr
 	iovs  []unix.Iovec
-	names []unix.RawSockaddrInet6 // room for either family
+	names []unix.RawSockaddrInet6 // large enough for either family
 
 	trap  uintptr
-	used  int                // how many of msgs the call has
-	n     int                // how many it did
-	errno syscall.Errno      // what it said instead
-	call  func(uintptr) bool // bound once, since a closure for each call would be garbage
+	used  int                // number of msgs passed to the call
+	n     int                // number of msgs that the call processed
+	errno syscall.Errno      // error of the call
+	call  func(uintptr) bool // bound once, because a closure for each call would be allocated
 }
 
-// mmsghdr is struct mmsghdr of the system.
+// mmsghdr is the system's struct mmsghdr.
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
@@ -72,7 +71,7 @@ func (h *headers) init(trap uintptr) {
 	}
 }
 
-// prepare points the first len(ms) headers at the buffers of ms.
+// prepare points the first len(ms) headers to the buffers of ms.
 func (h *headers) prepare(ms []Datagram) {
 	if have := len(h.msgs); have < len(ms) {
 		h.msgs = make([]mmsghdr, len(ms))
@@ -92,7 +91,7 @@ func (h *headers) prepare(ms []Datagram) {
 	h.used = len(ms)
 }
 
-// release lets go of the caller's n buffers.
+// release drops the references to the caller's n buffers.
 func (h *headers) release(n int) {
 	for i := range h.iovs[:n] {
 		h.iovs[i].Base = nil
@@ -122,7 +121,7 @@ func (b *batcher) read(ms []Datagram) (int, error) {
 	return h.n, nil
 }
 
-// write sends at least one of ms, or says why the first could not be sent.
+// write sends at least one of ms, or returns why the first could not be sent.
 func (b *batcher) write(ms []Datagram) (int, error) {
 	h := &b.out
 	h.mu.Lock()
@@ -150,7 +149,7 @@ func (b *batcher) write(ms []Datagram) (int, error) {
 
 func (h *headers) name(i int) netip.AddrPort {
 	sa := &h.names[i]
-	// sin_port and sin6_port are at the same place.
+	// sin_port and sin6_port have the same offset.
 	port := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&sa.Port))[:])
 	if sa.Family == unix.AF_INET {
 		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr), port)

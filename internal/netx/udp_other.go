@@ -7,7 +7,7 @@ import (
 	"net/netip"
 )
 
-// batcher reads and writes one datagram a call.
+// batcher reads and writes one datagram per call.
 type batcher struct{ c *net.UDPConn }
 
 func (b *batcher) init(c *net.UDPConn) { b.c = c }

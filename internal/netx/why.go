@@ -7,21 +7,21 @@ import (
 	"net"
 )
 
-// Reason is the kind of thing that ends a dial or a connection.
+// Reason classifies why a dial or a connection failed.
 type Reason uint8
 
 const (
 	Other       Reason = iota
-	Refused            // the host is there and nobody listens
+	Refused            // the host exists and nothing listens on the port
 	TimedOut           // no answer in time
-	Unreachable        // no way there, or a local rule against it
-	Reset              // the other end went away
-	Self               // it was us
-	Exhausted          // this machine has no file, port or memory left: it says nothing of the peer
+	Unreachable        // no route, or blocked by a local rule
+	Reset              // the other end closed or reset the connection
+	Self               // the address is our own
+	Exhausted          // this machine lacks a file, port or memory; says nothing about the peer
 	Stopped            // we ended it ourselves
 )
 
-// Why sorts an error of Dial or of a connection.
+// Why classifies an error of Dial or of a connection.
 func Why(err error) Reason {
 	var timeout net.Error
 	switch {

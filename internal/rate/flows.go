@@ -9,24 +9,24 @@ import (
 	"seedbed/internal/mono"
 )
 
-// FlowTime is for how long a home router keeps a UDP flow in mind after its last
-// packet: Linux' nf_conntrack_udp_timeout. RFC 4787 wants two minutes and more,
-// which routers with little memory do not give.
+// FlowTime is how long a home router remembers a UDP flow after its last packet: Linux'
+// nf_conntrack_udp_timeout. RFC 4787 requires two minutes or more, which routers with
+// little memory do not provide.
 const FlowTime = 30 * time.Second
 
-// Flows is the addresses that we sent something to lately: what a router on the
-// way has in its table for us. The least recently used one ends first.
+// Flows is the set of addresses to which we recently sent something: the entries that we
+// occupy in the table of a router on the way. The least recently used one expires first.
 type Flows struct {
-	open  *simplelru.LRU[netip.AddrPort, mono.Time] // nil: not limited
+	open  *simplelru.LRU[netip.AddrPort, mono.Time] // nil if not limited
 	limit int
 }
 
-// NewFlows allows limit flows at a time; a negative limit is none.
+// NewFlows allows limit flows at a time. A negative limit means no limit.
 func NewFlows(limit int) Flows {
 	if limit < 0 {
 		return Flows{}
 	}
-	// What is opened in spite of the limit is bounded too.
+	// Flows that are opened despite the limit are bounded too.
 	open, err := simplelru.NewLRU[netip.AddrPort, mono.Time](2*max(limit, 1), nil)
 	if err != nil {
 		panic(err) // the size is positive
@@ -34,9 +34,9 @@ func NewFlows(limit int) Flows {
 	return Flows{open, limit}
 }
 
-// Room reports whether another flow may be opened by somebody who may use up that
-// share of them.
-func (f *Flows) Room(now mono.Time, share float64) bool {
+// Allows reports whether another flow may be opened by a user that may occupy this share of
+// the flows.
+func (f *Flows) Allows(now mono.Time, share float64) bool {
 	if f.open == nil {
 		return true
 	}
@@ -44,8 +44,8 @@ func (f *Flows) Room(now mono.Time, share float64) bool {
 	return float64(f.open.Len()) < share*float64(f.limit)
 }
 
-// Known reports whether there is a flow to the address, so that a packet to it
-// opens none.
+// Known reports whether there is a flow to the address, so that a packet to it opens no
+// new one.
 func (f *Flows) Known(now mono.Time, to netip.AddrPort) bool {
 	if f.open == nil {
 		return true
@@ -54,7 +54,7 @@ func (f *Flows) Known(now mono.Time, to netip.AddrPort) bool {
 	return f.open.Contains(to)
 }
 
-// Use notes that a packet is sent there.
+// Use records that a packet is sent to the address.
 func (f *Flows) Use(now mono.Time, to netip.AddrPort) {
 	if f.open != nil {
 		f.expire(now)
@@ -62,8 +62,7 @@ func (f *Flows) Use(now mono.Time, to netip.AddrPort) {
 	}
 }
 
-// Next is when the flow that is next to end will have ended; mono.Never if there
-// is none.
+// Next returns when the next flow will have expired, or mono.Never if there is no flow.
 func (f *Flows) Next() mono.Time {
 	if f.open == nil {
 		return mono.Never
@@ -75,7 +74,7 @@ func (f *Flows) Next() mono.Time {
 	return used.Add(FlowTime)
 }
 
-// Len is how many flows there are.
+// Len returns the number of flows.
 func (f *Flows) Len() int {
 	if f.open == nil {
 		return 0

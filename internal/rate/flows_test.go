@@ -38,16 +38,16 @@ func TestFlowsAgainstNaiveTwin(t *testing.T) {
 			if known := ever && now < used.Add(FlowTime); f.Known(now, to) != known {
 				t.Fatalf("%v at %v: known %v", to, now, !known)
 			}
-			if got := f.Room(now, 1); got != (n < limit) {
+			if got := f.Allows(now, 1); got != (n < limit) {
 				t.Fatalf("%d of %d flows are open, and room is %v", n, limit, got)
 			}
-			if got := f.Room(now, 0.5); got != (2*n < limit) {
+			if got := f.Allows(now, 0.5); got != (2*n < limit) {
 				t.Fatalf("%d of %d flows are open, and room in the first half is %v", n, limit, got)
 			}
 			if f.Len() != n || f.Next() != next {
 				t.Fatalf("%d flows, the first ends at %v; want %d and %v", f.Len(), f.Next(), n, next)
 			}
-			if f.Room(now, 1) || f.Known(now, to) {
+			if f.Allows(now, 1) || f.Known(now, to) {
 				f.Use(now, to)
 				twin[to] = now
 			}
@@ -67,7 +67,7 @@ func TestFlowsAreBoundedWhateverIsSent(t *testing.T) {
 	for i := range 1000 {
 		unlimited.Use(0, host(i))
 	}
-	if !unlimited.Room(0, 0.1) || unlimited.Next() != mono.Never {
+	if !unlimited.Allows(0, 0.1) || unlimited.Next() != mono.Never {
 		t.Error("no limit is one")
 	}
 }

@@ -1,4 +1,4 @@
-// Package rate measures and limits flows of bytes in time that is handed in.
+// Package rate measures and limits flows of bytes. Its callers pass in the time.
 package rate
 
 import (
@@ -8,24 +8,24 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Meter is an exponentially weighted average of a flow, in bytes a second, over
-// the time since its first byte. The zero Meter is ready and reads 0.
+// Meter is an exponentially weighted average of a flow in bytes per second, over the time
+// since its first byte. The zero Meter is ready for use and reads 0.
 type Meter struct {
 	last  mono.Time
 	begun bool
-	rate  float64 // weighted sum of bytes a second, as of last
-	known float64 // sum of the weights: below 1 while the flow is young
-	fresh float64 // bytes since last that rate does not hold yet
+	rate  float64 // weighted sum of bytes per second, as of last
+	known float64 // sum of the weights: below 1 for a new flow
+	fresh float64 // bytes since last that are not in rate yet
 	total int64
 }
 
-// window is the time constant: a step in the flow is 63 % visible after it.
+// window is the time constant: after it, 63 % of a step in the flow is visible.
 const window = 3 * time.Second
 
-// grain is the shortest stretch folded into the average on its own.
+// grain is the shortest interval that is folded into the average separately.
 const grain = 100 * time.Millisecond
 
-// Add counts n bytes that moved at now.
+// Add counts n bytes that were transferred at now.
 func (m *Meter) Add(now mono.Time, n int) {
 	if !m.begun {
 		m.last, m.begun = now, true
@@ -46,7 +46,7 @@ func (m *Meter) fold(now mono.Time) {
 	m.fresh, m.last = 0, now
 }
 
-// Rate is the average at now, in bytes a second.
+// Rate returns the average at now in bytes per second.
 func (m *Meter) Rate(now mono.Time) float64 {
 	if !m.begun {
 		return 0
@@ -58,10 +58,10 @@ func (m *Meter) Rate(now mono.Time) float64 {
 	return m.rate / m.known
 }
 
-// Total is every byte ever counted.
+// Total returns the number of bytes ever counted.
 func (m *Meter) Total() int64 { return m.total }
 
-// Bucket is a token bucket: Rate tokens a second, at most Burst saved.
+// Bucket is a token bucket: it gains Rate tokens per second and holds at most Burst.
 type Bucket struct {
 	Rate  float64
 	Burst float64
@@ -70,12 +70,12 @@ type Bucket struct {
 	last   mono.Time
 }
 
-// NewBucket is a full bucket at now.
+// NewBucket returns a bucket that is full at now.
 func NewBucket(now mono.Time, perSecond, burst float64) Bucket {
 	return Bucket{Rate: perSecond, Burst: burst, tokens: burst, last: now}
 }
 
-// Take takes n tokens if they are there.
+// Take takes n tokens and returns true if the bucket holds that many.
 func (b *Bucket) Take(now mono.Time, n float64) bool {
 	b.fill(now)
 	if b.tokens < n {
@@ -85,7 +85,7 @@ func (b *Bucket) Take(now mono.Time, n float64) bool {
 	return true
 }
 
-// Wait is how long after now n tokens will be there; 0 if they are.
+// Wait returns how long after now the bucket will hold n tokens, or 0 if it does already.
 func (b *Bucket) Wait(now mono.Time, n float64) time.Duration {
 	b.fill(now)
 	if b.tokens >= n {

@@ -9,43 +9,42 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Sources is a token bucket for each source of packets, in fixed memory: sets
-// of eight, a source's set chosen by a secret hash.
+// Sources is a token bucket for each source of packets, in fixed memory: sets of eight
+// buckets, where a secret hash of the source chooses the set.
 //
-// A bucket is one number, the moment when it will be full again (the generic
-// cell rate algorithm): a bucket that is full by now is as good as none, so
-// forgetting it costs nothing. A new source takes the place in its set whose
-// bucket is the fullest. So a flood from many forged sources, each at its first
-// packet, pushes out one another and never the ones that sent a lot, where a
-// plain LRU would forget just these.
+// A bucket is one number, the moment when it will be full again (the generic cell rate
+// algorithm). A bucket that is full by now carries no information, so forgetting it costs
+// nothing. A new source replaces the source in its set whose bucket is fullest. So in a
+// flood from many forged sources, each with its first packet, these replace each other
+// and not the sources that sent a lot. A plain LRU would forget exactly those.
 type Sources struct {
 	places []Source
 	secret [2]uint64
 	shift  uint
-	cost   mono.Time // a packet's worth; 0: no limit
-	burst  mono.Time // how far in the future a bucket may be full
+	cost   mono.Time // what one packet costs; 0 means no limit
+	burst  mono.Time // how far in the future a bucket may become full
 }
 
-// Source is what is kept of one source. It is small, so that one is mostly in
-// one line of the processor's cache.
+// Source is the state of one source. It is small, so that it usually lies in one cache
+// line.
 type Source struct {
 	key  uint64
 	full mono.Time
-	// Noted and Answered are for the caller, in seconds of its clock; both are
-	// long ago at first.
+	// Noted and Answered are for the caller, in seconds of its clock. Both are initially
+	// far in the past.
 	Noted, Answered int32
 }
 
 const (
 	setSize = 8
-	// longAgo is decades before all that a caller measures, and what comes
-	// decades later does not overflow.
+	// longAgo is decades before every time that a caller measures. Times decades later do
+	// not overflow.
 	longAgo = -1 << 30
 )
 
-// NewSources has room for at least places sources. perSecond is what each may
-// send on the average and burst at once; a negative perSecond is no limit.
-// random must be unpredictable outside of tests.
+// NewSources returns a Sources with at least the given number of places. Each source may
+// send perSecond packets on average and burst at once. A negative perSecond means no
+// limit. random must be unpredictable except in tests.
 func NewSources(perSecond, burst float64, places int, random *rand.Rand) *Sources {
 	bits := uint(1)
 	for setSize<<bits < places {
@@ -63,19 +62,19 @@ func NewSources(perSecond, burst float64, places int, random *rand.Rand) *Source
 	return s
 }
 
-// SourceOf is what shares a bucket: an IPv4 address or an IPv6 /64, the least
-// that a household has. No source is 0.
+// SourceOf returns the key of the bucket of an address: its IPv4 address or IPv6 /64, the
+// smallest prefix that a household has. It is never 0.
 func SourceOf(a netip.Addr) uint64 {
 	if a.Is4() {
 		b := a.As4()
 		return 1<<32 | uint64(binary.BigEndian.Uint32(b[:]))
 	}
 	b := a.As16()
-	return max(binary.BigEndian.Uint64(b[:]), 1) // there are no hosts in ::/64
+	return max(binary.BigEndian.Uint64(b[:]), 1) // no host is in ::/64
 }
 
-// Refund gives back one packet's worth that Take took. A source that is not known any
-// more needs none.
+// Refund returns one packet's worth of tokens that Take took. It does nothing if the
+// source has been forgotten.
 func (s *Sources) Refund(now mono.Time, source uint64) {
 	at := int((source^s.secret[0])*s.secret[1]>>s.shift) * setSize
 	for i := at; i < at+setSize; i++ {
@@ -86,8 +85,8 @@ func (s *Sources) Refund(now mono.Time, source uint64) {
 	}
 }
 
-// Take takes one packet's worth out of the source's bucket, if it is there. The
-// Source is valid until the next Take.
+// Take takes one packet's worth of tokens from the source's bucket and returns true if
+// they are available. The Source is valid until the next Take.
 func (s *Sources) Take(now mono.Time, source uint64) (*Source, bool) {
 	at := int((source^s.secret[0])*s.secret[1]>>s.shift) * setSize
 	set := s.places[at : at+setSize : at+setSize]

@@ -1,5 +1,5 @@
-// Package shaper makes flows of bytes wait for each other within limits that may
-// change.
+// Package shaper limits the rate of flows of bytes and shares the bandwidth among them.
+// The limits may change at any time.
 package shaper
 
 import (
@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// Grain is how many bytes a flow may pass in its turn. Whoever asks for about so
-// much at a time shares most evenly.
+// Grain is how many bytes a flow may pass in one turn. Requests of about this size are
+// shared most evenly.
 const Grain = 16 << 10
 
-// A Shaper bounds the bytes a second of many flows together and of each. What a
-// flow leaves is the others'. Flows that want more than there is take turns, and
-// so do those who wait within one: nobody's share grows with his number of
-// waiters. All methods may be called concurrently; the zero Shaper bounds
-// nothing.
+// A Shaper limits the bytes per second of many flows together and of each. Flows share
+// equally; what one flow leaves unused goes to the others. Flows that want more than is
+// available take turns, and so do the waiters of one flow, so more waiters do not give a
+// flow a larger share. All methods may be called concurrently. The zero Shaper has no
+// limit.
 type Shaper struct {
 	limited atomic.Bool // any limit is set
 
 	mu      sync.Mutex
 	all     allowance
-	bounded int     // flows with a limit of their own
-	turns   []*Flow // that have waiters
+	bounded int     // number of flows with their own limit
+	turns   []*Flow // flows with waiters
 	timer   *time.Timer
 }
 
-// A Flow is one torrent's part in a Shaper.
+// A Flow is the part of one torrent in a Shaper.
 type Flow struct {
 	s      *Shaper
 	own    allowance
@@ -37,12 +37,12 @@ type Flow struct {
 	credit int  // bytes left in this turn
 }
 
-// A Waiter is a wait for bytes to be admitted that takes no goroutine. It must
-// not be copied, and waits for one thing at a time. The waiters of a flow pass in the
+// A Waiter waits until bytes are admitted, without using a goroutine. It must not be
+// copied and can wait for one thing at a time. The waiters of a flow are admitted in the
 // order in which they began to wait.
 type Waiter struct {
-	// Granted is called when Admit's bytes may pass. The Shaper is locked then:
-	// it must return at once and must not call the Shaper.
+	// Granted is called when the bytes of Admit may pass. It is called with the Shaper
+	// locked: it must return quickly and must not call the Shaper.
 	Granted func()
 
 	n      int
@@ -52,16 +52,16 @@ type Waiter struct {
 // Passed reports whether the bytes of the last Admit may pass.
 func (w *Waiter) Passed() bool { return w.passed.Load() }
 
-// An allowance is a bucket that may be overdrawn: whoever finds it above zero
-// may take, and the next waits for the debt to be paid. So what passes is exact
-// however large the pieces are.
+// An allowance is a bucket that may be overdrawn: a caller that finds it above zero may
+// take any amount, and the next one waits until the debt is paid. So the rate is exact
+// for any size of request.
 type allowance struct {
-	rate  float64 // bytes a second; 0: no limit
+	rate  float64 // bytes per second; 0 means no limit
 	level float64
 	at    time.Time
 }
 
-// depth is how long an allowance that nobody uses may be saved for.
+// depth is how much unused allowance may be saved, as time at the full rate.
 const depth = 100 * time.Millisecond
 
 func (a *allowance) set(now time.Time, bytesPerSecond int64) {
@@ -88,7 +88,7 @@ func (a *allowance) take(n int) {
 
 func (a *allowance) open() bool { return a.rate == 0 || a.level > 0 }
 
-// wait is how long it takes until open.
+// wait returns how long it takes until open returns true.
 func (a *allowance) wait() time.Duration {
 	if a.open() {
 		return 0
@@ -96,14 +96,13 @@ func (a *allowance) wait() time.Duration {
 	return time.Duration(-a.level/a.rate*float64(time.Second)) + time.Microsecond
 }
 
-// NewFlow joins.
+// NewFlow adds a flow.
 func (s *Shaper) NewFlow() *Flow { return &Flow{s: s} }
 
-// Close leaves; nobody may wait any more.
+// Close removes the flow. It must have no waiters.
 func (f *Flow) Close() { f.SetRate(0) }
 
-// SetRate bounds all flows together, in bytes a second from now on; 0 is no
-// bound.
+// SetRate limits all flows together to this many bytes per second; 0 means no limit.
 func (s *Shaper) SetRate(bytesPerSecond int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +110,7 @@ func (s *Shaper) SetRate(bytesPerSecond int64) {
 	s.relimit()
 }
 
-// SetRate bounds the flow alone, within what all may.
+// SetRate limits this flow alone, within the limit of all flows.
 func (f *Flow) SetRate(bytesPerSecond int64) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -125,8 +124,8 @@ func (f *Flow) SetRate(bytesPerSecond int64) {
 	f.s.relimit()
 }
 
-// Limit returns how many bytes a second the flow may pass at most: the smaller of its
-// own limit and of that of all flows together, or 0 if there is neither.
+// Limit returns the maximum rate of the flow in bytes per second: the smaller of its own
+// limit and the limit of all flows, or 0 if there is neither.
 func (f *Flow) Limit() int64 {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -137,13 +136,13 @@ func (f *Flow) Limit() int64 {
 	return min(own, all)
 }
 
-// relimit notes whether there is any limit, and lets those pass who may now.
+// relimit updates limited, and admits the waiters that may pass now.
 func (s *Shaper) relimit() {
 	s.limited.Store(s.all.rate > 0 || s.bounded > 0)
 	s.pump(nil)
 }
 
-// Limited reports whether anything has to wait or be counted at present.
+// Limited reports whether bytes currently have to wait or be counted.
 func (f *Flow) Limited() bool { return f.s.limited.Load() }
 
 // Spend counts bytes that could not wait.
@@ -160,8 +159,8 @@ func (f *Flow) Spend(n int) {
 	f.own.take(n)
 }
 
-// Admit reports whether n bytes may pass at once. If not, w waits in turn, and
-// w.Granted is called when they may, unless Cancel comes before.
+// Admit reports whether n bytes may pass immediately. If not, w waits for its turn, and
+// w.Granted is called when they may, unless Cancel is called before.
 func (f *Flow) Admit(w *Waiter, n int) bool {
 	if !f.Limited() {
 		w.passed.Store(true)
@@ -180,8 +179,7 @@ func (f *Flow) Admit(w *Waiter, n int) bool {
 	return w.Passed()
 }
 
-// Refund gives back n of the bytes that were admitted, because there was less to
-// pass than thought.
+// Refund returns n of the admitted bytes, because fewer than expected had to pass.
 func (f *Flow) Refund(n int) {
 	if !f.Limited() || n == 0 {
 		return
@@ -193,7 +191,7 @@ func (f *Flow) Refund(n int) {
 	f.s.pump(nil)
 }
 
-// Cancel ends the wait of w. It reports whether w waited still.
+// Cancel ends the wait of w. It reports whether w was still waiting.
 func (f *Flow) Cancel(w *Waiter) bool {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
@@ -205,8 +203,8 @@ func (f *Flow) Cancel(w *Waiter) bool {
 	return true
 }
 
-// pump lets those pass who may now, and comes again when more may. It does not call
-// self.Granted. The caller holds mu.
+// pump admits the waiters that may pass now, and sets the timer for the next ones. It
+// does not call self.Granted. The caller holds mu.
 func (s *Shaper) pump(self *Waiter) {
 	if len(s.turns) == 0 {
 		return
@@ -242,7 +240,7 @@ func (s *Shaper) pump(self *Waiter) {
 			f.queue, f.queued = nil, false
 			s.turns = s.turns[1:]
 		case f.queue[0].n <= f.credit:
-			// A limit has cut its turn short, which goes on when there is more.
+			// A limit ended its turn early. The turn continues when the limit permits.
 			f.credit -= Grain
 		default:
 			s.turns = append(s.turns[1:], f)
@@ -251,7 +249,7 @@ func (s *Shaper) pump(self *Waiter) {
 	s.sleep()
 }
 
-// sleep sets the timer to when somebody may pass next.
+// sleep sets the timer to when the next waiter may pass.
 func (s *Shaper) sleep() {
 	if len(s.turns) == 0 {
 		return

@@ -1,13 +1,11 @@
 //go:build linux
 
-// Package udpload measures what a UDP server's answers cost: processor time and
-// allocations per query, next to those of an echo that does nothing but read and
-// write batches.
+// Package udpload measures what the answers of a UDP server cost: processor time and
+// allocations per query, compared with an echo server that only reads and writes batches.
 //
-// Servers run in processes of their own (the test binary, started again), so
-// that what the load costs is not counted, and on another processor than the
-// load, as packets that come from a network do: on the same one the two would
-// find everything in its cache. The load comes from 10,000 addresses of the
+// Servers run in separate processes (the test binary, started again), so that the cost of
+// the load is not counted. They run on another processor than the load, because packets
+// from a network are not in its cache either. The load comes from 10,000 addresses of the
 // loopback network through one socket.
 package udpload
 
@@ -33,23 +31,23 @@ import (
 	"seedbed/internal/netx"
 )
 
-// Sources is how many addresses queries come from.
+// Sources is the number of addresses that queries come from.
 const Sources = 10_000
 
-// Source is address i of them.
+// Source returns address i.
 func Source(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 1 + byte(i>>16), byte(i >> 8), 1 + byte(i)%200})
 }
 
 const childEnv = "SEEDBED_UDPLOAD"
 
-// Child reports whether this process is to be the server of that name.
+// Child reports whether this process was started as the server with that name.
 func Child(name string) bool { return os.Getenv(childEnv) == name }
 
-// Serve is the life of a child once its server listens at addr: it says what it
-// has used whenever it is asked, and ends with its parent.
+// Serve runs in the child once its server listens at addr. It reports the resources used
+// whenever it is asked, and ends when its parent ends.
 func Serve(addr netip.AddrPort) {
-	// What the collector does by itself is not the queries' doing.
+	// Automatic collections are not caused by the queries.
 	debug.SetGCPercent(-1)
 	fmt.Printf("udpload %v\n", addr)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -64,7 +62,7 @@ func Serve(addr netip.AddrPort) {
 	os.Exit(0)
 }
 
-// Server is a child.
+// Server is a child process.
 type Server struct {
 	testing.TB
 	Addr netip.AddrPort
@@ -72,7 +70,7 @@ type Server struct {
 	out  *bufio.Scanner
 }
 
-// Start starts the test binary again to run one test, which does Serve.
+// Start starts the test binary again to run one test, which must call Serve.
 func Start(t testing.TB, test, name string) *Server {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1", "-test.timeout=10m")
@@ -86,7 +84,7 @@ func Start(t testing.TB, test, name string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onProcessor(1, func() { err = cmd.Start() }) // which the child inherits
+	onProcessor(1, func() { err = cmd.Start() }) // the child inherits it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +94,7 @@ func Start(t testing.TB, test, name string) *Server {
 	return s
 }
 
-// onProcessor calls f on one of the processors that we may use, if there is
-// more than one.
+// onProcessor calls f on one of the processors available to us, if there are several.
 func onProcessor(n int, f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -119,7 +116,7 @@ func onProcessor(n int, f func()) {
 	f()
 }
 
-// line is the next one that is for us.
+// line returns the next line that Serve printed.
 func (s *Server) line() string {
 	for s.out.Scan() {
 		if l, ok := strings.CutPrefix(s.out.Text(), "udpload "); ok {
@@ -130,7 +127,7 @@ func (s *Server) line() string {
 	return ""
 }
 
-// Used is what the server has used so far.
+// Used returns the resources that the server has used so far.
 func (s *Server) Used() (cpu time.Duration, mallocs uint64) {
 	fmt.Fprintln(s.in)
 	if _, err := fmt.Sscan(s.line(), &cpu, &mallocs); err != nil {
@@ -139,7 +136,7 @@ func (s *Server) Used() (cpu time.Duration, mallocs uint64) {
 	return cpu, mallocs
 }
 
-// Echo sends back what comes, a batch at a time, until the socket is closed.
+// Echo sends every datagram back, a batch at a time, until the socket is closed.
 func Echo(c netx.PacketConn, batch int) {
 	in := make([]netx.Datagram, batch)
 	for i := range in {
@@ -158,7 +155,7 @@ func Echo(c netx.PacketConn, batch int) {
 	}
 }
 
-// Load sends queries and takes the answers.
+// Load sends queries and receives the answers.
 type Load struct {
 	testing.TB
 	c       *net.UDPConn
@@ -169,11 +166,11 @@ type Load struct {
 }
 
 const (
-	atOnce = 64  // datagrams of one call
-	window = 512 // queries that wait for an answer
+	atOnce = 64  // datagrams per call
+	window = 512 // unanswered queries
 )
 
-// NewLoad opens the socket that everything is sent from.
+// NewLoad opens the socket from which everything is sent.
 func NewLoad(t testing.TB) *Load {
 	t.Helper()
 	c, err := net.ListenUDP("udp4", &net.UDPAddr{})
@@ -193,14 +190,14 @@ func NewLoad(t testing.TB) *Load {
 	return l
 }
 
-// Run asks for a time and returns how many answers came. query is the datagram
-// of source i; each, if not nil, sees every answer.
+// Run sends queries for the duration d and returns the number of answers. query returns
+// the datagram of source i. each is called with every answer unless it is nil.
 func (l *Load) Run(to netip.AddrPort, d time.Duration, query func(i int) []byte, each func(answer []byte)) (answered int) {
 	onProcessor(0, func() { answered = l.run(to, time.Now().Add(d), -1, query, each) })
 	return answered
 }
 
-// Once asks once from each source.
+// Once sends one query from each source.
 func (l *Load) Once(to netip.AddrPort, query func(i int) []byte, each func(answer []byte)) int {
 	l.next = 0
 	return l.run(to, time.Now().Add(time.Minute), Sources, query, each)
@@ -232,7 +229,7 @@ func (l *Load) run(to netip.AddrPort, end time.Time, left int, query func(i int)
 		}
 		for i := range l.in[:n] {
 			b := l.in[i].Buffers[0][:l.in[i].N]
-			if isPing(b) || l.in[i].Addr.(*net.UDPAddr).Port != addr.Port { // late, of another
+			if isPing(b) || l.in[i].Addr.(*net.UDPAddr).Port != addr.Port { // late, for another query
 				continue
 			}
 			answered++
@@ -246,24 +243,24 @@ func (l *Load) run(to netip.AddrPort, end time.Time, left int, query func(i int)
 	return answered
 }
 
-// isPing tells a query of the server's own from an echo of ours.
+// isPing reports whether b is a query by the server itself, and not an echo of ours.
 func isPing(b []byte) bool { return bytes.Contains(b[:min(len(b), 64)], []byte("1:q4:ping1:t")) }
 
-// Cost is of one query.
+// Cost is the cost of one query.
 type Cost struct {
 	CPU    time.Duration
 	Allocs float64
 }
 
-// Result is what a server costs next to the echo.
+// Result compares the cost of a server with that of the echo.
 type Result struct {
 	Echo, Server Cost
-	Ratio        float64 // of the echo's processor time to the server's
+	Ratio        float64 // processor time of the echo divided by that of the server
 }
 
-// Compare measures the server against the echo in turns, so that what else the
-// machine does meets both. It can only add to what they cost, so the turn counts
-// than which a fifth of all were cheaper. check sees an answer now and then.
+// Compare measures the server and the echo alternately, so that other activity of the
+// machine affects both. Such activity only adds to the cost, so the 20th percentile of
+// the turns counts. check is called with some of the answers.
 func (l *Load) Compare(echo, server *Server, turns int, turn time.Duration, query func(i int) []byte, check func(answer []byte) error) (r Result) {
 	l.Helper()
 	measure := func(s *Server, check func([]byte) error) Cost {
@@ -275,7 +272,7 @@ func (l *Load) Compare(echo, server *Server, turns int, turn time.Duration, quer
 				wrong = check(b)
 			}
 		})
-		cpu1, mallocs1 := s.Used() // which itself allocates a little
+		cpu1, mallocs1 := s.Used() // Used itself allocates a little
 		if wrong != nil {
 			l.Fatal(wrong)
 		}
@@ -299,7 +296,7 @@ func cheap(c []Cost) Cost {
 	return c[len(c)/5]
 }
 
-// Report makes the result the benchmark's metrics.
+// Report reports the result as metrics of the benchmark.
 func (r Result) Report(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(r.Echo.CPU), "echo-cpu-ns/query")

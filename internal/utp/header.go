@@ -1,8 +1,8 @@
-// Package utp is the codec of uTP packets (BEP 29), as far as seedbed needs it: it
-// reads the header of a packet, and writes the ST_RESET that refuses a connection.
+// Package utp implements the part of uTP (BEP 29) that seedbed needs: it parses the
+// header of a packet, and makes the ST_RESET that refuses a connection.
 //
-// Nobody is expected to connect over uTP yet. A peer that tries it before TCP waits
-// for its time-out unless it gets an ST_RESET.
+// seedbed does not support connections over uTP. A peer that tries uTP before TCP would
+// wait for its timeout if it received no ST_RESET.
 package utp
 
 import (
@@ -34,14 +34,14 @@ type Header struct {
 	ConnID        uint16
 	Timestamp     uint32 // microseconds on the sender's clock
 	TimestampDiff uint32 // microseconds between the last packet's timestamp and its arrival
-	Window        uint32 // bytes that the sender can take
+	Window        uint32 // bytes that the sender can receive
 	Seq, Ack      uint16
 }
 
-// ErrMalformed is Parse's error for what is no packet.
-var ErrMalformed = errors.New("utp: no uTP packet")
+// ErrMalformed is the error of Parse for data that is not a packet.
+var ErrMalformed = errors.New("utp: not a uTP packet")
 
-// Parse reads the header of a packet and skips its extensions.
+// Parse parses the header of a packet and skips its extensions.
 func Parse(b []byte) (h Header, payload []byte, err error) {
 	if len(b) < HeaderLen || b[0]&0x0f != version || b[0]>>4 >= byte(numTypes) {
 		return Header{}, nil, ErrMalformed
@@ -55,8 +55,8 @@ func Parse(b []byte) (h Header, payload []byte, err error) {
 		Seq:           binary.BigEndian.Uint16(b[16:]),
 		Ack:           binary.BigEndian.Uint16(b[18:]),
 	}
-	// BEP 29: "The extension field is a linked list": each has the type of the next
-	// and its own length before its payload; type 0 ends the list.
+	// BEP 29: "The extension field is a linked list": each extension has the type of the
+	// next one and its own length before its payload; type 0 ends the list.
 	next, rest := b[1], b[HeaderLen:]
 	for next != 0 {
 		if len(rest) < 2 || len(rest) < 2+int(rest[1]) {
@@ -79,10 +79,10 @@ func (h *Header) Append(dst []byte) []byte {
 }
 
 // Refuse returns the ST_RESET that answers an ST_SYN. now is our clock in microseconds;
-// seq should be random, as of any packet that begins a flow.
+// seq should be random.
 //
 // BEP 29: the connection id of a SYN is the one under which its sender receives. The
-// packet acknowledges the SYN, without which libtorrent takes it for forged.
+// packet acknowledges the SYN; otherwise libtorrent considers it forged.
 func Refuse(syn Header, now uint32, seq uint16) Header {
 	return Header{Type: Reset, ConnID: syn.ConnID, Timestamp: now, TimestampDiff: now - syn.Timestamp, Seq: seq, Ack: syn.Seq}
 }
