@@ -149,7 +149,7 @@ type inquiry struct {
 
 func (d *DHT) inquiry(method string, target id.ID) *inquiry {
 	q := &inquiry{traversal: newTraversal(d, method, target), contacts: make(map[netip.AddrPort]Contact)}
-	q.heard = func(c Contact, r *akrpc.Return) {
+	q.onReply = func(c Contact, r *akrpc.Return) {
 		if len(q.contacts) == 0 {
 			q.first = time.Since(q.begun)
 		}

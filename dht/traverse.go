@@ -26,8 +26,8 @@ type traversal struct {
 	port   uint16                                                       // to announce; 0: lookup only
 	seed   bool                                                         // announce as a seed
 	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh ones are new to this traversal
-	// heard gets every answer; it may be nil.
-	heard   func(c Contact, r *akrpc.Return)
+	// onReply gets every answer; it may be nil.
+	onReply func(c Contact, r *akrpc.Return)
 	legs    []*leg
 	events  inbox
 	values  map[netip.AddrPort]struct{}

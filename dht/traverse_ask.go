@@ -53,7 +53,7 @@ type reply struct {
 	peers []netip.AddrPort
 	token []byte
 
-	// For heard.
+	// These are set only if there is an onReply.
 	contact Contact
 	ret     *akrpc.Return
 }
@@ -103,7 +103,7 @@ func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration
 		}
 	}
 	r.peers = slices.Collect(m.Response.Peers())
-	if t.heard != nil {
+	if t.onReply != nil {
 		r.contact, r.ret = contact(addr, m, rtt), returned(m)
 	}
 	return r
@@ -151,8 +151,8 @@ func (t *traversal) failed(g *leg, l *lookup.Lookup, addr netip.AddrPort) {
 
 // answered takes the answer to a query.
 func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r *reply) {
-	if t.heard != nil {
-		t.heard(r.contact, r.ret)
+	if t.onReply != nil {
+		t.onReply(r.contact, r.ret)
 	}
 	if l != from.l {
 		return // l was replaced meanwhile
