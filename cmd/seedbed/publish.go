@@ -197,8 +197,8 @@ func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (
 	return true, nil
 }
 
-// everything publishes everything again. What cannot be published is reported, and the
-// rest goes on.
+// everything publishes everything again. What cannot be published is reported, the rest
+// goes on, and the exit code says so at the end.
 func (p *publishing) everything(ctx context.Context) error {
 	list, err := publish.List(p.cfg.State)
 	if len(list) == 0 {
@@ -216,11 +216,16 @@ func (p *publishing) everything(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		all := len(pubs) + len(failed)
+		var bad failures
 		for _, err := range failed {
-			p.warn(err)
+			bad.add(err)
+			if all > 1 {
+				p.warn(err)
+			}
 		}
 		if len(pubs) == 0 {
-			return fail(exitUnknown, "", errors.New("nothing could be published"))
+			return bad.resultOf(all, "publication")
 		}
 		watching := make(chan error, len(pubs))
 		for _, pub := range pubs {
@@ -232,10 +237,11 @@ func (p *publishing) everything(ctx context.Context) error {
 			select {
 			case err := <-watching:
 				if err != nil {
+					bad.add(err)
 					p.warn(err)
 				}
 			case <-ctx.Done():
-				return nil
+				return bad.resultOf(all, "publication")
 			}
 		}
 	})

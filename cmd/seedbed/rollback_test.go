@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,5 +81,52 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 	until(`"seq":3`)
 	if code := publish(t.Context(), said, said, "--rollback", "9"); code != exitUsage {
 		t.Errorf("exit %d for a version that does not exist", code)
+	}
+}
+
+// publish --all publishes what it can, and the exit code says at the end that something
+// failed.
+func TestPublishAllReportsWhatFailed(t *testing.T) {
+	dir := t.TempDir()
+	common := []string{"--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state"), "--json"}
+	// until publishes until the output has all of these.
+	until := func(args []string, has ...string) (exitCode, string) {
+		t.Helper()
+		read, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Close()
+		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+		defer interrupt()
+		code := make(chan exitCode, 1)
+		go func() {
+			defer out.Close()
+			code <- run(ctx, append(args, common...), out, os.Stderr)
+		}()
+		var said strings.Builder
+		for lines := bufio.NewScanner(read); lines.Scan(); {
+			said.WriteString(lines.Text() + "\n")
+			if !slices.ContainsFunc(has, func(s string) bool { return !strings.Contains(said.String(), s) }) {
+				interrupt()
+			}
+		}
+		return <-code, said.String()
+	}
+	for _, name := range []string{"one", "two"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if code, said := until([]string{"publish", path, "--key", name}, `"event":"published"`); code != exitOK {
+			t.Fatalf("exit %d: %s", code, said)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "one")); err != nil {
+		t.Fatal(err)
+	}
+	code, said := until([]string{"publish", "--all"}, `"event":"published"`, "one is not published")
+	if code != exitNotFound && code != exitIO || !strings.Contains(said, "1 of 2 publications failed") {
+		t.Errorf("exit %d: %s", code, said)
 	}
 }

@@ -21,14 +21,17 @@ func (f *failures) add(err error) {
 	}
 }
 
-// result is the error of a command that was given so many torrents: of one, what failed;
-// of several, how many did, with the exit code of the first.
-func (f *failures) result(of int) error {
+// result returns the error of a command that was given so many torrents.
+func (f *failures) result(of int) error { return f.resultOf(of, "torrent") }
+
+// resultOf returns the error of a command that was given so many of what: of one, what
+// failed; of several, how many did, with the exit code of the first.
+func (f *failures) resultOf(of int, what string) error {
 	switch {
 	case f.n == 0 || of == 1:
 		return f.first
 	default:
-		return fail(codeOf(f.first), "see the messages above", fmt.Errorf("%d of %s failed", f.n, report.Plural(of, "torrent")))
+		return fail(codeOf(f.first), "see the messages above", fmt.Errorf("%d of %s failed", f.n, report.Plural(of, what)))
 	}
 }
 
