@@ -18,6 +18,11 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 		a := start(t, n, 1, boot(100))
 		shared := a.add(spec)
 		wait(t, shared.Announced(), time.Minute, "the seed is announced")
+		for _, e := range a.told() {
+			if want := LinkOf(spec.Torrent.Info); (e.Kind == Added || e.Kind == Seeding) && e.Magnet != want {
+				t.Errorf("the event %v names %q and not %q", e.Kind, e.Magnet, want)
+			}
+		}
 		if got := a.kinds(); !slices.Equal(got, []EventKind{Added, Metadata, Complete, Seeding}) {
 			t.Errorf("events of the seed: %v", got)
 		}

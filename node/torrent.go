@@ -121,11 +121,15 @@ func (t *Torrent) Name() string {
 // Link returns the magnet link that opens the torrent.
 func (t *Torrent) Link() string {
 	var l magnet.Link
-	if spec := t.spec(); spec.Link != nil {
+	spec, info := t.spec(), t.Info()
+	if spec.Link != nil {
 		l = *spec.Link
 	}
-	if i := t.Info(); i != nil {
-		describe(&l, i)
+	if info == nil && spec.Torrent != nil { // its swarm has not begun
+		info = spec.Torrent.Info
+	}
+	if info != nil {
+		describe(&l, info)
 	}
 	return l.String()
 }
