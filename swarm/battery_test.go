@@ -116,7 +116,7 @@ func TestBatteryFullDisk(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(uint64(k), simnet.Link{Delay: 10 * time.Millisecond, Rate: 4e6})
 			disk := simnet.NewDisk()
-			disk.SetRoom(room)
+			disk.SetFree(room)
 			seed := startNode(t, n, 1, info, full.copy())
 			defer seed.close()
 			leech := startNode(t, n, 2, info, nil, onSimDisk(t, disk))
@@ -129,7 +129,7 @@ func TestBatteryFullDisk(t *testing.T) {
 			}
 			time.Sleep(time.Duration(k) * 7 * time.Second)
 			freed := time.Now()
-			disk.SetRoom(-1)
+			disk.SetFree(-1)
 			d, ok := leech.resumed(freed, time.Minute)
 			if !ok || d > 30*time.Second {
 				t.Errorf("space for %d bytes, then enough: it resumed after %v", room, d)

@@ -12,47 +12,47 @@ import (
 	"syscall"
 )
 
-// Disk is a directory in memory that keeps what a careless reader of POSIX may
-// rely on and no more: content lasts from Sync on, page by page in any order
-// before; names last from SyncDir on, each directory by itself. Cut takes the
-// rest away. It may be full, and any operation may be made to fail.
+// Disk is a directory in memory with no more guarantees than POSIX gives. Content is
+// durable after Sync; before, pages may reach the disk in any order. Names are durable
+// after SyncDir, for each directory separately. Cut discards the rest. The disk can be
+// full, and any operation can be made to fail.
 type Disk struct {
 	*volume
 	root *inode
 }
 
-// volume is what all directories of a disk share.
+// volume is the state that all directories of a disk share.
 type volume struct {
 	mu   sync.Mutex
 	now  int64
 	fail func(op, name string) error
-	room int64 // bytes free; negative is no limit
+	room int64 // free bytes; negative means no limit
 
-	coarse bool // all that happens has the same time
+	coarse bool // all events have the same time
 }
 
 type inode struct {
 	dir     bool
 	mtime   int64
-	data    []byte            // as the system shows it
-	disk    []byte            // as the disk has it
-	pages   map[int64]bool    // that take room
-	entries map[string]*inode // as the system shows them
-	lasting map[string]*inode // as the disk has them
+	data    []byte            // content as the system shows it
+	disk    []byte            // content on the disk
+	pages   map[int64]bool    // allocated pages
+	entries map[string]*inode // names as the system shows them
+	lasting map[string]*inode // names on the disk
 	journal []map[string]*inode
 }
 
-// diskPage is what is written or lost as a whole: 4 KiB.
+// diskPage is the unit that is written or lost as a whole: 4 KiB.
 const diskPage = 4 << 10
 
-// NewDisk is an empty disk without limit.
+// NewDisk returns an empty disk without a limit.
 func NewDisk() *Disk { return &Disk{&volume{room: -1}, newDir()} }
 
 func newDir() *inode {
 	return &inode{dir: true, entries: map[string]*inode{}, lasting: map[string]*inode{}}
 }
 
-// Sub is the directory name, which lasts.
+// Sub returns the directory name, which is durable.
 func (d *Disk) Sub(name string) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -64,56 +64,55 @@ func (d *Disk) Sub(name string) *Disk {
 	return &Disk{d.volume, n}
 }
 
-// SetFail makes operations fail for which f has an error: open, rename, read,
-// write, truncate, sync, syncdir. Nil ends that.
+// SetFail makes operations fail for which f returns an error: open, rename, read, write,
+// truncate, sync, syncdir. A nil f ends this.
 func (d *Disk) SetFail(f func(op, name string) error) {
 	d.mu.Lock()
 	d.fail = f
 	d.mu.Unlock()
 }
 
-// SetRoom says how many bytes more there is room for; what is negative is no
-// limit.
-func (d *Disk) SetRoom(n int64) {
+// SetFree sets the number of free bytes; a negative number means no limit.
+func (d *Disk) SetFree(n int64) {
 	d.mu.Lock()
 	d.room = n
 	d.mu.Unlock()
 }
 
-// Cut is the power failing: what is left is up to the dice.
-func (d *Disk) Cut(dice *rand.Rand) {
+// Cut simulates a power failure: random decides what is left of unsynced data.
+func (d *Disk) Cut(random *rand.Rand) {
 	d.mu.Lock()
-	d.root.cut(dice)
+	d.root.cut(random)
 	d.mu.Unlock()
 }
 
-func (n *inode) cut(dice *rand.Rand) {
+func (n *inode) cut(random *rand.Rand) {
 	if !n.dir {
 		size := len(n.disk)
-		if dice.IntN(2) == 0 {
+		if random.IntN(2) == 0 {
 			size = len(n.data)
 		}
 		after := make([]byte, size)
 		copy(after, n.disk)
 		for at := 0; at < min(size, len(n.data)); at += diskPage {
-			if dice.IntN(2) == 0 {
+			if random.IntN(2) == 0 {
 				copy(after[at:min(at+diskPage, size)], n.data[at:])
 			}
 		}
 		n.data, n.disk = after, slices.Clone(after)
 		return
 	}
-	for range n.journal[:dice.IntN(len(n.journal)+1)] {
+	for range n.journal[:random.IntN(len(n.journal)+1)] {
 		n.apply()
 	}
 	n.journal = nil
 	n.entries = maps.Clone(n.lasting)
 	for _, name := range slices.Sorted(maps.Keys(n.entries)) {
-		n.entries[name].cut(dice)
+		n.entries[name].cut(random)
 	}
 }
 
-// apply makes the oldest change of names last.
+// apply makes the oldest change of names durable.
 func (n *inode) apply() {
 	for name, to := range n.journal[0] {
 		if to == nil {
@@ -143,8 +142,7 @@ func (v *volume) injected(op, name string) error {
 	return nil
 }
 
-// SetCoarse makes the clock that stamps files stand still, as a coarse one does between
-// its ticks.
+// SetCoarse stops the clock that stamps files, as a coarse clock does between its ticks.
 func (d *Disk) SetCoarse() {
 	d.mu.Lock()
 	d.coarse = true
@@ -158,7 +156,7 @@ func (v *volume) tick() int64 {
 	return v.now
 }
 
-// at finds the directory of a name and the last component.
+// at returns the directory of a name and the last component.
 func (d *Disk) at(name string) (*inode, string, error) {
 	dir := d.root
 	parts := strings.Split(filepath.ToSlash(filepath.Clean(name)), "/")
@@ -188,7 +186,7 @@ func (d *Disk) find(name string) (*inode, error) {
 	return nil, syscall.ENOENT
 }
 
-// Open opens or makes a file as os.OpenFile does.
+// Open opens or creates a file as os.OpenFile does.
 func (d *Disk) Open(name string, flag int, _ fs.FileMode) (*DiskFile, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -217,7 +215,7 @@ func (d *Disk) Open(name string, flag int, _ fs.FileMode) (*DiskFile, error) {
 	return &DiskFile{d, n, name}, nil
 }
 
-// Lstat is os.Lstat; the disk has no symbolic links.
+// Lstat is like os.Lstat; the disk has no symbolic links.
 func (d *Disk) Lstat(name string) (fs.FileInfo, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -228,10 +226,10 @@ func (d *Disk) Lstat(name string) (fs.FileInfo, error) {
 	return inodeInfo{n, int64(len(n.data)), n.mtime}, nil
 }
 
-// Stat is Lstat.
+// Stat is the same as Lstat.
 func (d *Disk) Stat(name string) (fs.FileInfo, error) { return d.Lstat(name) }
 
-// MkdirAll makes a directory and those above it.
+// MkdirAll creates a directory and its parents.
 func (d *Disk) MkdirAll(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -250,7 +248,7 @@ func (d *Disk) MkdirAll(name string) error {
 	return nil
 }
 
-// Rename renames within one directory.
+// Rename renames within a directory.
 func (d *Disk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -296,13 +294,13 @@ func (d *Disk) Remove(name string) error {
 	return nil
 }
 
-// Symlink fails: there are none here.
+// Symlink fails: the disk has no symbolic links.
 func (d *Disk) Symlink(string, string) error { return syscall.ENOTSUP }
 
 // Readlink fails.
 func (d *Disk) Readlink(string) (string, error) { return "", syscall.EINVAL }
 
-// SyncDir makes the names in a directory last.
+// SyncDir makes the names in a directory durable.
 func (d *Disk) SyncDir(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -319,8 +317,8 @@ func (d *Disk) SyncDir(name string) error {
 	return nil
 }
 
-// SyncAll makes content and names below the directory last. When it fails, they stay as
-// they were on the disk.
+// SyncAll makes the content and names below the directory durable. If it fails, the disk
+// is unchanged.
 func (d *Disk) SyncAll() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -344,16 +342,16 @@ func (n *inode) sync() {
 	}
 }
 
-// Same reports whether two infos are of one file.
+// Same reports whether two infos describe the same file.
 func (d *Disk) Same(a, b fs.FileInfo) bool { return a.(inodeInfo).n == b.(inodeInfo).n }
 
-// SteadyTimes is true: a file's time changes with each write and truncation.
+// SteadyTimes returns true: a file's time changes only with writes and truncations.
 func (d *Disk) SteadyTimes() bool { return true }
 
 // Refresh does nothing.
 func (d *Disk) Refresh() {}
 
-// free gives the room of pages from size on back.
+// free frees the pages from offset size on.
 func (v *volume) free(n *inode, size int64) {
 	for p := range n.pages {
 		if p*diskPage >= size {
@@ -365,7 +363,7 @@ func (v *volume) free(n *inode, size int64) {
 	}
 }
 
-// take finds room for a page.
+// take allocates a page, and returns false if the disk is full.
 func (v *volume) take(n *inode, page int64) bool {
 	if n.pages[page] {
 		return true

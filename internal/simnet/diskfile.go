@@ -18,7 +18,7 @@ type DiskFile struct {
 // Close does nothing.
 func (f *DiskFile) Close() error { return nil }
 
-// ReadAt is os.File's.
+// ReadAt is like that of os.File.
 func (f *DiskFile) ReadAt(b []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -35,7 +35,7 @@ func (f *DiskFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt is os.File's; on a full disk it writes what there is room for.
+// WriteAt is like that of os.File; on a full disk it writes what fits.
 func (f *DiskFile) WriteAt(b []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -59,14 +59,14 @@ func (f *DiskFile) WriteAt(b []byte, off int64) (int, error) {
 	return copy(f.n.data[off:], b), err
 }
 
-// Stat is os.File's.
+// Stat is like that of os.File.
 func (f *DiskFile) Stat() (fs.FileInfo, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	return inodeInfo{f.n, int64(len(f.n.data)), f.n.mtime}, nil
 }
 
-// Version returns the size, the time of the last write, and that the file has one name.
+// Version returns the size, the time of the last write, and 1 as the number of names.
 func (f *DiskFile) Version() (size, mtime int64, links uint64, err error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -81,7 +81,8 @@ func (f *DiskFile) SetTime(mtime int64) error {
 	return nil
 }
 
-// Truncate is os.File's; what it adds is a hole, which takes no room.
+// Truncate is like that of os.File; bytes that it adds are a hole, which occupies no
+// space.
 func (f *DiskFile) Truncate(size int64) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -97,9 +98,8 @@ func (f *DiskFile) Truncate(size int64) error {
 	return nil
 }
 
-// Sync makes the content last. When it fails, that stays as it was on the disk
-// until it is written again: as on Linux, what could not be written counts as
-// clean.
+// Sync makes the content durable. If it fails, the content on the disk stays as it was
+// until it is written again: as on Linux, pages that could not be written count as clean.
 func (f *DiskFile) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -110,7 +110,7 @@ func (f *DiskFile) Sync() error {
 	return nil
 }
 
-// NextData is off: holes are not told from zeros.
+// NextData returns off: holes are not distinguished from zeros.
 func (f *DiskFile) NextData(off int64) (int64, error) { return off, nil }
 
 // WillRead does nothing.

@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/netx"
 )
 
-// queueLen is how many datagrams a socket holds that were not read; more are lost.
+// queueLen is how many unread datagrams a socket holds; further ones are lost.
 const queueLen = 4096
 
 // packetConn is a UDP socket. It implements netx.PacketConn.
@@ -21,8 +21,8 @@ type packetConn struct {
 	local netip.AddrPort
 
 	mu      sync.Mutex
-	changed chan struct{} // closed when anything changes, if anyone waits
-	queue   []datagram    // by arrival
+	changed chan struct{} // closed on any change if someone waits
+	queue   []datagram    // in order of arrival
 	closed  bool
 }
 
@@ -32,7 +32,7 @@ type datagram struct {
 	b    []byte
 }
 
-// PacketConn is a UDP socket at port (0 for any) of the host's first address.
+// PacketConn opens a UDP socket at port (0 for any) of the host's first address.
 func (h *Host) PacketConn(port uint16) (netx.PacketConn, error) {
 	return h.packetConn(netip.AddrPortFrom(h.addrs[0], port))
 }
@@ -83,7 +83,7 @@ func (p *packetConn) ReadBatch(ms []netx.Datagram) (int, error) {
 	}
 }
 
-// wait lets go of the lock until something changes or the next datagram arrives.
+// wait releases the lock until something changes or the next datagram arrives.
 func (p *packetConn) wait() {
 	if p.changed == nil {
 		p.changed = make(chan struct{})

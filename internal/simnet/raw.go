@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// iovMax is how many stretches a vectored write may have, as on Linux.
+// iovMax is how many buffers a vectored write may have, as on Linux.
 const iovMax = 1024
 
-// The methods below make a conn a peerconn.RawConn: what is ready is read and
-// written, and callbacks tell when something is.
+// The methods below make a conn a peerconn.RawConn: they read and write without blocking,
+// and callbacks report when the connection is ready.
 
-// TryRead reads what has arrived; n is 0 with no error when nothing has.
+// TryRead reads what has arrived; if nothing has, n is 0 and err is nil.
 func (c *conn) TryRead(b []byte) (n int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -23,7 +23,7 @@ func (c *conn) TryRead(b []byte) (n int, err error) {
 		return 0, c.fail("read", net.ErrClosed)
 	case len(c.in) > 0 && passed(c.in[0].at, now):
 		n = c.take(b, now)
-		c.change() // there is room
+		c.change() // there is space again
 		return n, nil
 	case passed(c.reset, now):
 		return 0, c.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
@@ -58,7 +58,7 @@ func (c *conn) TryWritev(vec [][]byte) (n int, err error) {
 	return n, nil
 }
 
-// AwaitReadable calls ready once when TryRead returns bytes, the end or an error.
+// AwaitReadable calls ready once when TryRead would return bytes, EOF or an error.
 func (c *conn) AwaitReadable(ready func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +66,7 @@ func (c *conn) AwaitReadable(ready func()) {
 	c.callBack()
 }
 
-// AwaitWritable calls ready once when TryWritev writes something or fails.
+// AwaitWritable calls ready once when TryWritev would write something or fail.
 func (c *conn) AwaitWritable(ready func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,14 +74,13 @@ func (c *conn) AwaitWritable(ready func()) {
 	c.callBack()
 }
 
-// Shutdown ends both directions.
+// Shutdown closes both directions.
 func (c *conn) Shutdown() { _ = c.Close() }
 
-// Release does nothing: Shutdown has given the port back.
+// Release does nothing: Shutdown has already freed the port.
 func (c *conn) Release() {}
 
-// callBack calls who waits for what is ready, and comes again when something
-// will be.
+// callBack calls the callbacks that are due, and sets the timer for the next ones.
 func (c *conn) callBack() {
 	now := time.Now()
 	var next time.Time

@@ -1,25 +1,25 @@
-// Package simnet is a network in memory, for tests: hosts with addresses, TCP
-// connections and UDP sockets between them, with delay, jitter, loss and a
-// limited rate. It stands behind the interfaces of internal/netx.
+// Package simnet is a network in memory, for tests: hosts with addresses, and TCP
+// connections and UDP sockets between them, with delay, jitter, loss and a limited rate.
+// It implements the interfaces of internal/netx.
 //
-// It starts no goroutine. Whoever reads waits itself until what was sent has
-// arrived, on channels and timers, or is called back by a timer, as a connection
-// in production is by a poller. So in a bubble of testing/synctest every wait is
-// durable and time is exact. Outside of one it runs in real time.
+// It starts no goroutine. A reader itself waits on channels and timers until the data has
+// arrived, or is called back by a timer, as a connection in production is by a poller. So
+// in a bubble of testing/synctest every wait is durable and time is exact. Outside of a
+// bubble it runs in real time.
 //
 //	n := simnet.New(1, simnet.Link{Delay: 50 * time.Millisecond})
 //	a, b := n.Host(addrA), n.Host(addrB)
 //	l, _ := b.Listen(6881)
 //	c, _ := a.Dial(ctx, netip.AddrPortFrom(addrB, 6881))
 //
-// Chance comes from the seed. Each flow between two ports has a random source of
-// its own, so what is lost does not depend on the order in which goroutines run.
+// The seed determines all random events. Each flow between two ports has its own random
+// source, so losses do not depend on the order in which goroutines run.
 //
-// Where nobody listens a dial is refused; where no host is, or a host is
-// unplugged, it hangs until its context ends.
+// A dial is refused if nothing listens. If the host does not exist or is unplugged, the
+// dial hangs until its context ends.
 //
-// A [Disk] is what a node writes to there: it loses what was not synced, it fills
-// up and it fails.
+// A [Disk] is the file system of a node: it loses what was not synced, can be full and
+// can fail.
 package simnet
 
 import (
@@ -37,12 +37,12 @@ import (
 	"seedbed/internal/netx"
 )
 
-// Link is how data travels from one host to another.
+// Link describes how data travels from one host to another.
 type Link struct {
 	Delay  time.Duration // one way
-	Jitter time.Duration // up to this much more; streams keep their order
-	Loss   float64       // 0 to 1: of datagrams lost; of segments sent twice, and so late
-	Rate   float64       // bytes a second that a host can send; 0 for no limit
+	Jitter time.Duration // maximum additional delay; streams keep their order
+	Loss   float64       // 0 to 1: the share of datagrams lost, or of segments sent twice and so delayed
+	Rate   float64       // bytes per second that a host can send; 0 means no limit
 }
 
 // Net is a network.
@@ -56,13 +56,13 @@ type Net struct {
 	flows map[flow]*rand.Rand
 }
 
-// flow is what travels from one port to another.
+// flow identifies the traffic from one port to another.
 type flow struct {
 	proto    byte // 't' or 'u'
 	from, to netip.AddrPort
 }
 
-// New is a network whose links are all like link, until SetLink.
+// New returns a network whose links are all like link, until SetLink.
 func New(seed uint64, link Link) *Net {
 	return &Net{
 		seed: seed, link: link,
@@ -72,8 +72,8 @@ func New(seed uint64, link Link) *Net {
 	}
 }
 
-// Host is the host at addrs, which are at most one of each family; a new one if
-// none has been asked for there.
+// Host returns the host at addrs, at most one of each family. It makes a new host if
+// there is none.
 func (n *Net) Host(addrs ...netip.Addr) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -94,7 +94,7 @@ func (n *Net) Host(addrs ...netip.Addr) *Host {
 	return h
 }
 
-// Unread is how many bytes of all connections are on their way or not read.
+// Unread returns how many bytes of all connections are in transit or unread.
 func (n *Net) Unread() (size int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -108,7 +108,7 @@ func (n *Net) Unread() (size int) {
 	return size
 }
 
-// SetLink changes how data travels between a and b, both ways.
+// SetLink changes the link between a and b in both directions.
 func (n *Net) SetLink(a, b netip.Addr, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -122,8 +122,8 @@ func (n *Net) linkOf(from, to netip.Addr) Link {
 	return n.link
 }
 
-// depart says when size bytes of a flow reach their end, after previous, and
-// whether they get lost (a datagram) or had to be sent again (a segment).
+// depart returns when size bytes of a flow arrive, after previous ones, and whether they
+// are lost (a datagram) or had to be sent again (a segment).
 func (n *Net) depart(f flow, size int) (at time.Time, lost bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -160,10 +160,10 @@ type Host struct {
 	net   *Net
 	addrs []netip.Addr
 
-	// All below is guarded by net.mu.
-	busy      time.Time // until when its line is taken, if the rate is limited
+	// net.mu guards the fields below.
+	busy      time.Time // until when its link is busy, if the rate is limited
 	unplugged bool
-	port      uint16 // of the first Listen, from which it dials
+	port      uint16 // of the first Listen; Dial uses it
 	ephemeral uint16
 	listeners map[uint16]*listener
 	packets   map[netip.AddrPort]*packetConn
@@ -171,7 +171,7 @@ type Host struct {
 	filtered  map[uint16]bool
 }
 
-// tuple names a connection on one host.
+// tuple identifies a connection on one host.
 type tuple struct{ local, remote netip.AddrPort }
 
 var (
@@ -179,26 +179,26 @@ var (
 	_ netx.Network = (*Stack)(nil)
 )
 
-// Addr is the host's first address.
+// Addr returns the host's first address.
 func (h *Host) Addr() netip.Addr { return h.addrs[0] }
 
-// Unplug cuts the host's line for good: nothing that is sent from now on leaves
-// or reaches it, and nobody is told.
+// Unplug disconnects the host permanently: from now on nothing leaves or reaches it, and
+// no one is notified.
 func (h *Host) Unplug() {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.unplugged = true
 }
 
-// Filter lets a firewall swallow what tries to connect to port, or no longer.
+// Filter makes a firewall drop attempts to connect to port, or ends this.
 func (h *Host) Filter(port uint16, on bool) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.filtered[port] = on
 }
 
-// Crash ends whatever runs on the host, as when its process is killed:
-// connections are reset and sockets closed. New ones can be opened afterwards.
+// Crash ends everything that runs on the host, as if its process were killed: connections
+// are reset and sockets closed. New ones can be opened afterwards.
 func (h *Host) Crash() {
 	h.net.mu.Lock()
 	listeners, packets, conns := h.listeners, h.packets, h.conns
@@ -230,14 +230,14 @@ func (h *Host) ResetOne() {
 	}
 }
 
-// Conns is how many connections the host has open.
+// Conns returns how many connections the host has open.
 func (h *Host) Conns() int {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	return len(h.conns)
 }
 
-// source is the host's address of the family of to.
+// source returns the host's address of the family of to.
 func (h *Host) source(to netip.Addr) (netip.Addr, bool) {
 	for _, a := range h.addrs {
 		if a.Is4() == to.Is4() {
@@ -247,7 +247,7 @@ func (h *Host) source(to netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// reaches is the host at to, if a packet from h gets there; net.mu is held.
+// reaches returns the host at to if packets from h reach it. net.mu is held.
 func (h *Host) reaches(to netip.Addr) *Host {
 	if t := h.net.hosts[to]; t != nil && !t.unplugged && !h.unplugged {
 		return t
@@ -255,9 +255,8 @@ func (h *Host) reaches(to netip.Addr) *Host {
 	return nil
 }
 
-// Dial implements netx.Dialer. As with netx the connection comes from the port
-// that the host listens on, or another when those two ports are connected
-// already.
+// Dial implements netx.Dialer. As in netx, the connection comes from the port on which
+// the host listens, or from another one if these two ports are connected already.
 func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	src, ok := h.source(to.Addr())
 	if !ok {
@@ -274,7 +273,7 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		t.local = netip.AddrPortFrom(src, h.ephemeral)
 	}
 	local := newPair(h, t)
-	h.conns[t] = local // the ports are taken from now on
+	h.conns[t] = local // the ports are in use from now on
 	link := h.net.linkOf(src, to.Addr())
 	h.net.mu.Unlock()
 
@@ -299,8 +298,8 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return local, nil
 }
 
-// arrive lets the dial of c reach its target: nothing there (false), a refusal,
-// or a listener, which gets the other end.
+// arrive delivers the dial of c to its target. The target is missing (false), refuses, or
+// has a listener, which gets the other end.
 func (h *Host) arrive(c *conn) (there bool, err error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
@@ -313,7 +312,7 @@ func (h *Host) arrive(c *conn) (there bool, err error) {
 		return true, os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	}
 	if len(l.queue) == backlog {
-		return false, nil // a full backlog answers nothing
+		return false, nil // a full backlog does not answer
 	}
 	c.peer.host = to
 	to.conns[c.peer.t] = c.peer
@@ -336,7 +335,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// backlog is how many connections wait to be accepted.
+// backlog is how many connections may wait to be accepted.
 const backlog = 128
 
 type listener struct {
@@ -347,7 +346,7 @@ type listener struct {
 	done  chan struct{}
 }
 
-// Listen takes connections to port on all addresses of the host; port 0 is any.
+// Listen accepts connections to port on all addresses of the host; port 0 means any.
 func (h *Host) Listen(port uint16) (netx.Listener, error) {
 	l, err := h.listen(port)
 	if err != nil {
@@ -423,14 +422,14 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// Stack is one port of a host for everything, as netx.Host is.
+// Stack is one port of a host for TCP and UDP, like netx.Host.
 type Stack struct {
 	*Host
 	*listener
 	udp []*netx.Socket
 }
 
-// Open takes port (0 for any) for TCP and UDP on all addresses of the host.
+// Open opens port (0 for any) for TCP and UDP on all addresses of the host.
 func (h *Host) Open(port uint16) (*Stack, error) {
 	l, err := h.listen(port)
 	if err != nil {
@@ -454,7 +453,7 @@ func (s *Stack) Port() uint16 { return s.listener.port }
 // UDP implements netx.Network.
 func (s *Stack) UDP() []*netx.Socket { return s.udp }
 
-// Close closes the listener and the UDP sockets; connections stay.
+// Close closes the listener and the UDP sockets, but not the connections.
 func (s *Stack) Close() error {
 	for _, p := range s.udp {
 		p.Close()

@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// window is how many bytes one direction holds that were not read yet.
+	// window is how many unread bytes one direction holds.
 	window = 256 << 10
-	// segment is the most that travels as one.
+	// segment is the maximum number of bytes that travel together.
 	segment = 16 << 10
-	// resend is how much later a lost segment arrives.
+	// resend is the additional delay of a lost segment.
 	resend = 200 * time.Millisecond
 )
 
-// pair is a connection: two ends under one lock.
+// pair is a connection: two ends with one lock.
 type pair struct {
 	mu      sync.Mutex
-	changed chan struct{} // closed when anything changes, if anyone waits
+	changed chan struct{} // closed on any change if someone waits
 	ends    [2]*conn
 }
 
-// change tells those who wait in a call, and calls back those who do not.
+// change wakes the calls that wait, and calls the callbacks.
 func (p *pair) change() {
 	if p.changed != nil {
 		close(p.changed)
@@ -36,7 +36,8 @@ func (p *pair) change() {
 	}
 }
 
-// wait lets go of the lock until something changes or until comes (zero: never).
+// wait releases the lock until something changes or until the given time (zero: no
+// limit).
 func (p *pair) wait(until time.Time) {
 	if p.changed == nil {
 		p.changed = make(chan struct{})
@@ -63,18 +64,18 @@ type conn struct {
 	peer *conn
 	t    tuple
 
-	in            []seg     // on the way to this end, in order of arrival
-	size          int       // bytes in in
-	last          time.Time // arrival of the last of in, ever
-	fin           time.Time // when the other's close arrives; zero: it is open
-	reset         time.Time // when a reset arrives; zero: none
-	closed        bool      // by this end
+	in            []seg     // in transit to this end, in order of arrival
+	size          int       // bytes in "in"
+	last          time.Time // arrival of the latest segment
+	fin           time.Time // when the other end's close arrives; zero if it is open
+	reset         time.Time // when a reset arrives; zero if none
+	closed        bool      // closed by this end
 	readDeadline  time.Time
 	writeDeadline time.Time
 
-	readable, writable func()      // who is called back; nil: nobody waits
-	wake               *time.Timer // calls back what becomes ready by itself
-	wakeAt             time.Time   // when it fires; zero: it does not
+	readable, writable func()      // callbacks; nil if no one waits
+	wake               *time.Timer // calls back what becomes ready with time
+	wakeAt             time.Time   // when wake fires; zero if it is not set
 }
 
 type seg struct {
@@ -82,8 +83,8 @@ type seg struct {
 	b  []byte
 }
 
-// newPair is a connection as its dialler begins it; the other end has no host
-// until it is accepted.
+// newPair returns the dialing end of a new connection. The other end has no host until it
+// is accepted.
 func newPair(h *Host, t tuple) *conn {
 	p := new(pair)
 	c := &conn{pair: p, host: h, t: t}
@@ -99,10 +100,10 @@ func (c *conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
-// passed reports whether at was set and has come.
+// passed reports whether at is set and not after now.
 func passed(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 
-// earliest is the first of the moments that are set.
+// earliest returns the first of the times that are set.
 func earliest(ts ...time.Time) (first time.Time) {
 	for _, t := range ts {
 		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
@@ -126,7 +127,7 @@ func (c *conn) Read(b []byte) (int, error) {
 			return 0, nil
 		case len(c.in) > 0 && passed(c.in[0].at, now):
 			n := c.take(b, now)
-			c.change() // there is room
+			c.change() // there is space again
 			return n, nil
 		case passed(c.reset, now):
 			return 0, c.fail("read", os.NewSyscallError("read", syscall.ECONNRESET))
@@ -182,15 +183,15 @@ func (c *conn) Write(b []byte) (n int, err error) {
 	}
 }
 
-// send puts b on its way.
+// send sends b.
 func (c *conn) send(b []byte) {
 	p := c.peer
 	at, there := c.arrival(len(b))
 	switch {
 	case !there:
-		p.size += len(b) // never acknowledged: it takes its room for good
+		p.size += len(b) // never acknowledged: it occupies its space forever
 	case p.closed:
-		// Data for a closed socket is answered by a reset.
+		// Data for a closed socket is answered with a reset.
 		c.reset = earliest(c.reset, at.Add(time.Until(at)))
 		c.change()
 	default:
@@ -200,7 +201,7 @@ func (c *conn) send(b []byte) {
 	}
 }
 
-// arrival is when size bytes that are sent now get to the other end, if they do.
+// arrival returns when size bytes that are sent now reach the other end, if they do.
 func (c *conn) arrival(size int) (at time.Time, there bool) {
 	n := c.host.net
 	n.mu.Lock()
@@ -217,11 +218,11 @@ func (c *conn) arrival(size int) (at time.Time, there bool) {
 	return at, there
 }
 
-// Close ends the connection. As with real TCP the other end gets what is on its
-// way and then EOF; or a reset when there was something that this end did not read.
+// Close closes the connection. As with real TCP, the other end receives the data in
+// transit and then EOF, or a reset if this end left something unread.
 func (c *conn) Close() error { return c.close(false) }
 
-// Reset ends the connection so that the other end gets an error.
+// Reset closes the connection so that the other end gets an error.
 func (c *conn) Reset() { c.close(true) }
 
 func (c *conn) close(reset bool) error {
@@ -245,7 +246,7 @@ func (c *conn) close(reset bool) error {
 	return nil
 }
 
-// forget gives the port back.
+// forget frees the port.
 func (c *conn) forget() {
 	if c.host == nil {
 		return
