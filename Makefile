@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 VERSION  ?=
 
-# A checkout of another owner, or none at all, has no commit to stamp.
+# A checkout of another owner, or no checkout, provides no commit for the version.
 VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
 RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
 
@@ -19,7 +19,7 @@ help: ## this list
 build: ## build ./seedbed (VERSION=1.2.3 names a release)
 	$(GO) build $(RELEASE) -o seedbed ./cmd/seedbed
 
-test: peers ## everything, with real clients where they can be had (root and apt)
+test: peers ## all tests, with real clients if they can be installed (root and apt)
 	$(GO) test -timeout 30m $(TESTFLAGS) ./...
 
 race: peers cc ## the same under the race detector
@@ -46,23 +46,23 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: ## every benchmark with its allocations (BENCH=regexp chooses)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
-# The batteries say what they did; without -v nobody would read it.
+# The batteries log what they did, which only -v shows.
 BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/follow ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
 
-battery: peers ## the batteries against faults and hostile peers, small, telling what they did
+battery: peers ## the batteries against faults and hostile peers, small, with what they did
 	@bash -o pipefail -c "$(BATTERY)"
 
-soak: peers ## the same, large: some minutes, and the large simulations of the DHT
+soak: peers ## the same, large (some minutes), and the large simulations of the DHT
 	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
 	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
 
-bars: peers ## compare with physical limits and other clients, in one run each; fails where a figure falls short
+bars: peers ## compare with physical limits and other clients; fails if a figure falls short
 	$(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkBar' -benchtime 1x ./integration
 
 chart: ## simulate flash crowds and draw the chart of docs/performance.md
 	$(GO) test -count 1 -timeout 60m -run '^TestCrowdChart$$' ./swarm/engine -chart
 
-demo: ## see it work on this machine, without a network
+demo: ## a demonstration on this machine, without a network
 	$(GO) run ./cmd/seedbed demo
 
 install: ## install seedbed into PREFIX/bin (~/.local/bin)
@@ -72,7 +72,7 @@ install: ## install seedbed into PREFIX/bin (~/.local/bin)
 clean: ## remove what was built here
 	rm -rf seedbed dist
 
-peers: ## install the clients that integration tests against
+peers: ## install the clients for the integration tests
 	@sh integration/peers/setup
 
 # The race detector needs a C compiler on Linux.

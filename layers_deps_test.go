@@ -8,12 +8,10 @@ import (
 	"testing"
 )
 
-// What a package imports through others counts too: a library brings its own
-// imports along.
+// Indirect imports count too.
 
-// heavy are packages that a program pays for, in size, in start-up time or in
-// surface that is open to attack, and the packages of ours that bring them in.
-// What imports those has them too; nothing else may.
+// heavy lists packages that cost a program size, start-up time or attack surface, and the
+// packages of ours that import them. Only those and their importers may contain them.
 var heavy = map[string]struct {
 	by  []string
 	why string
@@ -31,8 +29,8 @@ var heavy = map[string]struct {
 	"plugin":        {nil, "nothing is loaded at runtime"},
 }
 
-// A graph is the imports of every package of the module and of all that it
-// depends on, without tests.
+// A graph holds the imports of every package of the module and of its dependencies,
+// without tests.
 type graph map[string][]string
 
 func loadGraph(t *testing.T) graph {
@@ -49,8 +47,8 @@ func loadGraph(t *testing.T) graph {
 	return g
 }
 
-// path returns how from reaches a package for which want is true, without
-// passing through one for which stop is true; nil if it does not.
+// path returns a path of imports from a package to one for which want is true, not through
+// any for which stop is true; nil if there is none.
 func (g graph) path(from string, want, stop func(string) bool) []string {
 	seen := map[string]bool{}
 	var walk func(p string) []string
@@ -75,7 +73,7 @@ func (g graph) path(from string, want, stop func(string) bool) []string {
 	return walk(from)
 }
 
-// TestImportsOfImports checks what comes along with an import.
+// TestImportsOfImports checks indirect imports.
 func TestImportsOfImports(t *testing.T) {
 	g := loadGraph(t)
 	for _, dir := range slices.Sorted(maps.Keys(packages)) {
@@ -119,7 +117,7 @@ func TestImportsOfImports(t *testing.T) {
 	}
 }
 
-// TestGrantsAreUsed checks that the tables allow nothing that is not there.
+// TestGrantsAreUsed checks that everything the tables allow exists and is used.
 func TestGrantsAreUsed(t *testing.T) {
 	all := sources(t)
 	imports := func(dir string, tests bool) (list []string) {

@@ -1,11 +1,11 @@
-// Package seedbed_test checks the layers: which package may import which, what a
-// package may bring in through others, and which packages stay pure.
+// Package seedbed_test checks the layers: which package may import which, directly
+// and indirectly, and which packages are pure.
 //
-// layers_test.go reads the syntax of every file, so that it covers all platforms;
-// layers_deps_test.go asks the go command for what is imported in the end.
+// layers_test.go parses every file, so it covers all platforms. layers_deps_test.go asks
+// the go command for the indirect imports.
 //
 // A new package gets a row in the table packages, with the layer that its imports
-// allow and one line on what it owns.
+// allow and one line on its purpose.
 package seedbed_test
 
 import (
@@ -36,7 +36,7 @@ type pkg struct {
 	owns  string
 	// peers are the packages of the same layer that this one may import.
 	peers []string
-	// testPeers are those that only the tests of this one may import.
+	// testPeers are the packages of the same layer that only its tests may import.
 	testPeers []string
 	// third are the third-party packages that a pure package may import.
 	third []string
@@ -114,16 +114,16 @@ var packages = map[string]pkg{
 
 type owner struct {
 	pkg, why string
-	alone    bool // the rule is not for the packages below it in the tree
+	alone    bool // the rule does not apply to the packages below it in the tree
 }
 
-// covers reports whether the rule for mod is about an import.
+// covers reports whether the rule for mod applies to an import.
 func (o owner) covers(mod, imp string) bool {
 	return imp == mod || !o.alone && strings.HasPrefix(imp, mod+"/")
 }
 
-// owners are third-party packages that one package of ours alone may import; only
-// tests may where it is none.
+// owners maps third-party packages to the only package of ours that may import them. If
+// that is empty, only tests may.
 var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2":         {pkg: "", why: "its Server must not face the network, and our queries have one way out", alone: true},
 	"github.com/anacrolix/dht/v2/krpc":    {pkg: "dht", why: "it brings in net/http: the pure packages of the DHT have a codec of their own"},
@@ -143,8 +143,8 @@ var owners = map[string]owner{
 	"pgregory.net/rapid":                  {pkg: "", why: "it generates inputs: it is for tests"},
 }
 
-// impure are packages of the standard library (with "/..." all below it too)
-// that a pure package does not import, and why.
+// impure lists the packages of the standard library ("/..." includes subpackages) that a
+// pure package must not import, and why.
 var impure = map[string]string{
 	"net":           "sockets belong to internal/netx; addresses are netip.AddrPort",
 	"net/...":       "sockets belong to internal/netx; addresses are netip.AddrPort",
@@ -169,13 +169,13 @@ var impure = map[string]string{
 	"testing":       "test helpers belong to _test.go files",
 }
 
-// allowed overrides impure.
+// allowed lists exceptions to impure.
 var allowed = []string{"net/netip"}
 
-// impureNames are functions of packages that are otherwise fine.
+// impureNames lists the forbidden functions of packages that are otherwise allowed.
 var impureNames = map[string]struct {
 	names []string
-	but   bool // every function but these names
+	but   bool // forbids all functions except these
 	why   string
 }{
 	"time": {names: []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Timer", "Ticker", "Local", "LoadLocation"},
@@ -200,7 +200,7 @@ func TestLayers(t *testing.T) {
 				t.Fatalf("package %s is not in the table of packages in layers_test.go: give it the layer that its imports allow "+
 					"and say what it owns, or put the code in a package that exists", dir)
 			}
-			if dir == "." { // only tests of the whole module are at the root
+			if dir == "." { // the root holds only tests of the whole module
 				r = pkg{layer: top}
 			}
 			for _, f := range files {
@@ -217,7 +217,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestPackageComments checks that every package begins with a guide for its readers.
+// TestPackageComments checks that every package has a package comment.
 func TestPackageComments(t *testing.T) {
 	for dir, files := range sources(t) {
 		documented, code := false, false
@@ -340,7 +340,7 @@ func groupOf(dir string) string {
 	return group
 }
 
-// impurities returns the uses in f of what a pure package leaves to its shell.
+// impurities returns the uses in f of what pure packages must not use.
 func impurities(dir string, r pkg, f source) (bad []string) {
 	say := func(p token.Pos, what, why string) {
 		bad = append(bad, fmt.Sprintf("%s: %s is pure, but %s: %s", f.at(p), dir, what, why))
@@ -409,7 +409,7 @@ func covers(pattern, imp string) bool {
 	return pattern == imp
 }
 
-// TestTheRulesCatch tries the rules on snippets: a rule that catches nothing proves nothing.
+// TestTheRulesCatch checks that the rules catch violations in snippets.
 func TestTheRulesCatch(t *testing.T) {
 	for _, c := range []struct{ dir, src, want string }{
 		{"swarm/wire", `import "seedbed/swarm"`, "lower layers only"},
