@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// aria2 is driven over its JSON-RPC. It first asks the DHT after 11 seconds.
+// aria2 is controlled over JSON-RPC. It first asks the DHT after 11 seconds.
 type aria2 struct{ secrecy }
 
 func (aria2) name() string { return "aria2" }
@@ -96,8 +96,8 @@ func (d *aria2Daemon) leech(ctx context.Context, magnet, dir string) {
 	d.add(ctx, "addUri", []string{magnet}, map[string]string{"dir": dir})
 }
 
-// rejoinAfter is how long aria2 may look for metadata. It asks its DHT entry point once, when
-// it starts: if the answer is late, because the machine is busy, it never finds anybody.
+// rejoinAfter is how long aria2 may look for metadata. It asks its DHT entry point only once,
+// when it starts. If the answer is late because the machine is busy, it never finds a peer.
 const rejoinAfter = time.Minute
 
 func (d *aria2Daemon) done(ctx context.Context) {

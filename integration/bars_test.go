@@ -24,16 +24,15 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// The bars are figures that are not to be missed. Each compares two things that
-// are measured in one run, one after the other, and fails when the ratio is over
-// its limit. `make bars` runs them, on a machine that does nothing else; they are
-// no tests, since a busy machine fails them.
+// The bars are required figures. Each compares two measurements from one run, taken one
+// after the other, and fails if their ratio exceeds its limit. `make bars` runs them, on
+// an otherwise idle machine. They are not tests, because they fail on a busy machine.
 
-// barRuns is how often each side is measured. The medians count.
+// barRuns is how often each side is measured. The medians are compared.
 const barRuns = 3
 
-// compare measures ours and theirs in turn and fails when the medians' ratio is
-// over limit.
+// compare measures ours and theirs alternately, and fails if the ratio of the medians
+// exceeds limit.
 func compare(b *testing.B, unit string, limit float64, ours, theirs func() float64) {
 	b.Helper()
 	for range b.N { // -benchtime 1x
@@ -59,14 +58,14 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// barTime bounds one measurement, so that what hangs fails.
+// barTime bounds one measurement, so that one that hangs fails.
 func barTime(b *testing.B) context.Context {
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	b.Cleanup(cancel)
 	return ctx
 }
 
-// peersAt are the arguments that name peers.
+// peersAt returns the arguments that name peers.
 func peersAt(ips ...string) (args []string) {
 	for _, ip := range ips {
 		args = append(args, "--peer", endpoint(ip))
@@ -74,7 +73,7 @@ func peersAt(ips ...string) (args []string) {
 	return args
 }
 
-// shared is a torrent on the disk, with its data in memory.
+// shared is a torrent on disk, with its data in memory.
 type shared struct {
 	*payload
 	hash [20]byte
@@ -89,7 +88,7 @@ func big(b *testing.B, size, piece int) shared {
 	return s
 }
 
-// from is the magnet link that names peers.
+// from returns the magnet link that names peers.
 func (p *payload) from(ips ...string) string {
 	link := p.magnet()
 	for _, ip := range ips {
@@ -98,7 +97,7 @@ func (p *payload) from(ips ...string) string {
 	return link
 }
 
-// timeGet is timeGetIn with a fresh folder, which it removes.
+// timeGet calls timeGetIn with a new folder, which it removes.
 func timeGet(b *testing.B, ctx context.Context, ip, link string, args ...string) (wall, cpu float64) {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "get")
@@ -107,9 +106,9 @@ func timeGet(b *testing.B, ctx context.Context, ip, link string, args ...string)
 	return timeGetIn(b, ctx, ip, dir, link, args...)
 }
 
-// timeGetIn runs seedbed get of a link or a .torrent file in a folder. It returns
-// the seconds from before the start of the process to its complete event, and the
-// process's CPU seconds.
+// timeGetIn runs seedbed get for a link or a .torrent file in a folder. It returns the
+// seconds from before the start of the process to its complete event, and the CPU seconds
+// of the process.
 func timeGetIn(b *testing.B, ctx context.Context, ip, dir, link string, args ...string) (wall, cpu float64) {
 	b.Helper()
 	began := time.Now()
@@ -121,7 +120,7 @@ func timeGetIn(b *testing.B, ctx context.Context, ip, dir, link string, args ...
 	return wall, (u.UserTime() + u.SystemTime()).Seconds()
 }
 
-// timeLibtorrent is timeGetIn with libtorrent, from when its session runs.
+// timeLibtorrent is like timeGetIn for libtorrent, measured from when its session runs.
 func timeLibtorrent(b *testing.B, ctx context.Context, ip, dir string, p *payload, peer string) float64 {
 	b.Helper()
 	d := libtorrent{}.with(b, ip, nil, map[string]any{"peers": []string{endpoint(peer)}, "poll": 0.005})
@@ -146,7 +145,8 @@ func seedOurs(b *testing.B, ctx context.Context, ip string, p *payload, args ...
 	return o
 }
 
-// A libtorrent seed is the limit: what a bare peer takes from it is all there is.
+// The limit is a libtorrent seed: what a minimal peer downloads from it is the maximum
+// possible.
 func BenchmarkBarFromLibtorrent(b *testing.B) {
 	for _, piece := range []int{1 << 20, 256 << 10} {
 		b.Run(strconv.Itoa(piece>>10)+"KiB", func(b *testing.B) {
@@ -165,11 +165,11 @@ func BenchmarkBarFromLibtorrent(b *testing.B) {
 	}
 }
 
-// Ten thousand small files, each of its own pieces where the torrent is a hybrid.
+// Ten thousand small files, each with its own pieces if the torrent is a hybrid.
 //
-// Nothing that was downloaded is removed before the end: for minutes ext4 does not
-// give an inode again that was removed, and passes over all of these for every new
-// file. To make ten thousand files takes several seconds then, for every client.
+// Nothing that was downloaded is removed before the end: for minutes ext4 does not reuse
+// the inodes of removed files, and skips all of them for every new file. Creating ten
+// thousand files then takes several seconds, with every client.
 func BenchmarkBarManyFiles(b *testing.B) {
 	parent := b
 	for _, kind := range []string{"v1", "hybrid"} {
@@ -189,8 +189,8 @@ func BenchmarkBarManyFiles(b *testing.B) {
 	}
 }
 
-// manyFiles is a folder of files of 100 bytes to 10 KB, in a torrent that
-// libtorrent makes.
+// manyFiles returns a folder of files of 100 bytes to 10 KB, in a torrent made by
+// libtorrent.
 func manyFiles(b *testing.B, ctx context.Context, dir, kind string, n int) *payload {
 	p := &payload{name: "many", parent: dir}
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -202,7 +202,7 @@ func manyFiles(b *testing.B, ctx context.Context, dir, kind string, n int) *payl
 		dir := filepath.Join(p.parent, p.name, fmt.Sprintf("%02d", i%100))
 		must(b, os.MkdirAll(dir, 0o755))
 		size := 100 + rng.IntN(len(data)-100)
-		copy(data, strconv.Itoa(i)) // no two files are the same
+		copy(data, strconv.Itoa(i)) // all files differ
 		must(b, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", i)), data[:size], 0o644))
 	}
 	p.torrent = filepath.Join(b.TempDir(), "many.torrent")
@@ -218,7 +218,7 @@ func manyFiles(b *testing.B, ctx context.Context, dir, kind string, n int) *payl
 	return p
 }
 
-// Peers that never send a block cost next to nothing beside one that does.
+// Peers that never send a block cost almost nothing beside one that does.
 func BenchmarkBarMutePeers(b *testing.B) {
 	const mute = 20
 	ctx := barTime(b)
@@ -235,13 +235,14 @@ func BenchmarkBarMutePeers(b *testing.B) {
 		wall, _ := timeGet(b, ctx, "10.3.1.1", p.torrent, peersAt(peers...)...)
 		return wall
 	}
-	// 1.5 x and 5 s more: the second is most of it, as the bare time is so short.
+	// The limit is 1.5 times plus 5 s: the time without them is so short that the 5 s are
+	// most of it.
 	alone := get(peers[0])
 	compare(b, "s", (1.5*alone+5)/alone, func() float64 { return get(peers...) }, func() float64 { return get(peers[0]) })
 }
 
-// The floor of a download is TCP, SHA-1 and a write in two stages: what a bare
-// peer sends at full speed, hashed and written by the least code that can.
+// The lower bound of a download is TCP, SHA-1 and a write in two stages: what a minimal
+// peer sends at full speed, hashed and written with the least possible code.
 func BenchmarkBarFromRaw(b *testing.B) {
 	need(b)
 	ctx := barTime(b)
@@ -266,7 +267,7 @@ func BenchmarkBarFromRaw(b *testing.B) {
 	b.ReportMetric(median(floorCPU), "other-cpu-s")
 }
 
-// usedCPU is what this process has used, in seconds.
+// usedCPU returns the CPU seconds that this process has used.
 func usedCPU() float64 {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
@@ -334,15 +335,15 @@ func hashAndWrite(f *os.File, full <-chan []byte, free chan<- []byte) (err error
 	return err
 }
 
-// A crowd is complete soon after a fluid would be, and those that give are complete
-// before those that do not, without the seed sending everything several times.
+// A crowd completes soon after the fluid bound, and contributors complete before free
+// riders, without the seed sending everything several times.
 func BenchmarkBarCrowd(b *testing.B) {
 	for _, c := range []struct {
 		leechers, mib, kib int
-		free               int     // of the leechers, that upload at a tenth
-		last               float64 // the most, as a multiple of the fluid limit
-		givers             float64 // the most, as a multiple of the free riders' median
-		copies             float64 // the most that the seed sends until the first leecher is complete
+		free               int     // number of leechers that upload at a tenth
+		last               float64 // maximum, as a multiple of the fluid bound
+		givers             float64 // maximum, as a multiple of the free riders' median
+		copies             float64 // maximum number of copies that the seed sends until the first leecher is complete
 	}{
 		{leechers: 16, mib: 16, kib: 512, last: 1.2},
 		{leechers: 16, mib: 64, kib: 1024, last: 1.1},
@@ -372,9 +373,9 @@ func BenchmarkBarCrowd(b *testing.B) {
 	}
 }
 
-// In crowds of several clients, seedbed's presence delays nobody: with a seed of seedbed
-// all leechers are complete before those of a crowd of libtorrent alone, and with a seed of
-// libtorrent not later. One seedbed among libtorrents is complete when they are.
+// In crowds of several clients, seedbed does not delay anyone: with a seedbed seed all
+// leechers complete before those of a crowd of libtorrent alone, and with a libtorrent
+// seed no later. One seedbed among libtorrent clients completes when they do.
 func BenchmarkBarMixedCrowds(b *testing.B) {
 	need(b, libtorrent{}, transmission{})
 	b.ReportMetric(0, "ns/op")
@@ -393,8 +394,9 @@ func BenchmarkBarMixedCrowds(b *testing.B) {
 			atMost(b, kind+"/alone", mixed.median(kind)/theirs.median(), 1.2)
 			atMost(b, kind+"-from-libtorrent/alone", fromTheirs.median(kind)/theirs.median(), 1.2)
 		}
-		// seedbed serves peers that pass pieces on first, and these are its own kind: libtorrent
-		// has parts of many pieces before it has a whole one, and transmission 3.00 requests late.
+		// seedbed first serves peers that pass pieces on, and these are other seedbeds:
+		// libtorrent has parts of many pieces before it completes one, and transmission
+		// 3.00 requests late.
 		atMost(b, "libtorrent/seedbed", mixed.median("libtorrent")/mixed.median("seedbed"), 1.7)
 		atMost(b, "transmission/seedbed", mixed.median("transmission")/mixed.median("seedbed"), 1.8)
 		atMost(b, "mixed-last/median", mixed.last()/mixed.median(), 1.4)
@@ -405,7 +407,7 @@ func BenchmarkBarMixedCrowds(b *testing.B) {
 	}
 }
 
-// atMost reports a figure and fails when it is over its limit.
+// atMost reports a figure and fails if it exceeds its limit.
 func atMost(b *testing.B, what string, got, limit float64) {
 	b.Helper()
 	b.ReportMetric(got, what)
@@ -414,8 +416,8 @@ func atMost(b *testing.B, what string, got, limit float64) {
 	}
 }
 
-// An idle connection should cost no more than in the client that is known for
-// its small ones.
+// An idle connection should cost no more than in libtorrent, which is known for its small
+// connections.
 func BenchmarkBarIdlePeers(b *testing.B) {
 	const peers = 2500
 	need(b, libtorrent{})
@@ -426,14 +428,14 @@ func BenchmarkBarIdlePeers(b *testing.B) {
 		before := anonymous(b, pid)
 		conns := idlePeers(b, ctx, ip, p.hash, host, peers)
 		host++
-		time.Sleep(4 * time.Second) // until buffers are given back
+		time.Sleep(4 * time.Second) // until buffers are freed
 		after := anonymous(b, pid)
 		for _, nc := range conns {
 			nc.Close()
 		}
 		return (after - before) / float64(len(conns))
 	}
-	// Each is measured in a process of its own.
+	// Each is measured in a separate process.
 	compare(b, "KiB", 4.2/3.8,
 		func() float64 {
 			o := seedOurs(b, ctx, "10.2.1.1", p.payload, "--connections", "3000")
@@ -450,8 +452,7 @@ func BenchmarkBarIdlePeers(b *testing.B) {
 		})
 }
 
-// idlePeers opens connections from as many addresses, each interested and
-// silent from then on.
+// idlePeers opens connections from as many addresses. Each is interested and then silent.
 func idlePeers(b *testing.B, ctx context.Context, to string, infohash [20]byte, group byte, n int) (conns []net.Conn) {
 	for i := range n {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 5+group, byte(i>>8), byte(i))}}
@@ -468,12 +469,12 @@ func idlePeers(b *testing.B, ctx context.Context, to string, infohash [20]byte, 
 		must(b, err)
 		go func() { _, _ = io.Copy(io.Discard, nc) }()
 		conns = append(conns, nc)
-		time.Sleep(time.Millisecond) // neither is to be flooded
+		time.Sleep(time.Millisecond) // avoid flooding either client
 	}
 	return conns
 }
 
-// anonymous is the private memory of a process, in KiB.
+// anonymous returns the private memory of a process in KiB.
 func anonymous(b *testing.B, pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	must(b, err)

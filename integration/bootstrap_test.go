@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Dead and silent hosts, and names without an address, delay nothing: the metadata
-// arrives as fast with them as without. The name server of these tests is silent
-// too. The DHT is this test's own, so that no node leaves it.
+// Dead and silent hosts, and names without an address, do not delay a download: the
+// metadata arrives as fast with them as without. The name server of these tests is silent
+// too. This test has its own DHT, so that no node leaves it.
 func TestDeadBootstrapHosts(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -33,7 +33,7 @@ func TestDeadBootstrapHosts(t *testing.T) {
 	}
 	dead := []string{"10.9.2.1:6881", "10.9.3.1:6881", "no.such.host.invalid:6881", "also.none.invalid:6881", "[fd00:9::9]:6881", entries[0]}
 	alone, among := took("10.3.71.1", entries[0]), took("10.3.72.1", dead...)
-	// A silent host or name costs seconds where it is waited for.
+	// Waiting for a silent host or name would take seconds.
 	if among > alone+2*time.Second {
 		t.Errorf("the metadata took %v among dead hosts and %v without", among, alone)
 	}

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// seeded is a libtorrent seed of p at ip:6881, giving up bytes a second (0: as
-// fast as it can), and the arguments that name it. There is no DHT.
+// seeded returns a libtorrent seed of p at ip:6881 that uploads at most up bytes a second
+// (0: no limit), and the arguments that name it. There is no DHT.
 func seeded(t *testing.T, ip string, p *payload, up int) (*libtorrentDaemon, []string) {
 	t.Helper()
 	need(t, libtorrent{})
@@ -23,7 +23,7 @@ func seeded(t *testing.T, ip string, p *payload, up int) (*libtorrentDaemon, []s
 
 func with(args []string, more ...string) []string { return slices.Concat(args, more) }
 
-// Ctrl-C in the middle keeps what is there; the same command goes on.
+// After Ctrl-C in the middle of a download, the data is kept; the same command continues.
 func TestInterruptAndGoOn(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -44,7 +44,8 @@ func TestInterruptAndGoOn(t *testing.T) {
 		t.Fatal("it was complete before it could be interrupted")
 	}
 
-	// Without any peer (seedbed remembers the last run's): what the record alone says.
+	// Without peers (seedbed remembers those of the last run), the result shows only what
+	// the record says.
 	peer.stop()
 	o = run(t, "10.4.1.1", with(get, "--no-dht", "--timeout", "3s")...)
 	o.ends(ctx, 2)
@@ -57,12 +58,12 @@ func TestInterruptAndGoOn(t *testing.T) {
 	o.ends(ctx, 0)
 	p.same(t, dir, true)
 
-	// Complete: nobody is needed.
+	// The torrent is complete: no peer is needed.
 	o = run(t, "10.4.1.1", with(get, "--no-dht")...)
 	o.ends(ctx, 0)
 }
 
-// kill -9 in the middle: the record never claims what is not there.
+// After kill -9 in the middle, the record never claims missing data.
 func TestKilledAndGoOn(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -92,7 +93,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A peer in the link (x.pe) is as good as one on the command line.
+// A peer in the link (x.pe) works like one on the command line.
 func TestPeerInLink(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -106,7 +107,7 @@ func TestPeerInLink(t *testing.T) {
 	o.sequence(t, p, "listening", "added", "metadata", "first_piece", "complete")
 }
 
-// A file that is there and is no part of the torrent is never touched.
+// An existing file that is not part of the torrent is never modified.
 func TestForeignFilesAreNotTouched(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -140,7 +141,7 @@ func TestSelect(t *testing.T) {
 		name  string
 		link  string
 		args  []string
-		files []int // from 0
+		files []int // the first is 0
 	}{
 		{"flag", p.magnet(), []string{"--select", "1,3-4"}, []int{0, 2, 3}},
 		{"link", p.magnet() + "&so=1,4-5", nil, []int{1, 4, 5}},
@@ -161,7 +162,7 @@ func TestSelect(t *testing.T) {
 					t.Errorf("%s is in sight and was not asked for", path)
 				}
 			}
-			// The rest, later.
+			// Later, the rest.
 			o = run(t, ip, get(p.magnet())...)
 			o.ends(ctx, 0)
 			p.same(t, dir, true)
@@ -195,14 +196,14 @@ func TestMetadataOnly(t *testing.T) {
 	if shown.Infohash != p.infohash || shown.Name != p.name || shown.Size != p.size || len(shown.Files) != len(p.files) {
 		t.Errorf("show tells %+v", shown)
 	}
-	// And a client that is not ours takes it.
+	// Another client downloads it from us.
 	d := libtorrent{}.start(t, "10.2.57.1", nil)
 	q := *p
 	q.torrent = filepath.Join(dir, p.name+".torrent")
 	d.seed(ctx, &q)
 }
 
-// Data given to seed that is not complete is an error, not a wait.
+// Seeding incomplete data is an error; seedbed does not wait.
 func TestSeedIncomplete(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -227,7 +228,7 @@ func TestSeedIncomplete(t *testing.T) {
 	}
 }
 
-// check hashes again, whatever the record says, and corrects it.
+// check hashes again, whatever the record says, and corrects the record.
 func TestCheck(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -251,7 +252,7 @@ func TestCheck(t *testing.T) {
 	must(t, err)
 	b[700_000] ^= 1
 	must(t, os.WriteFile(path, b, 0o644))
-	must(t, os.Chtimes(path, st.ModTime(), st.ModTime())) // so that only hashing tells
+	must(t, os.Chtimes(path, st.ModTime(), st.ModTime())) // so that only hashing detects the change
 	if code := check(); code != 32 {
 		t.Errorf("check of damaged data ended with %d, want 32", code)
 	}
@@ -259,8 +260,7 @@ func TestCheck(t *testing.T) {
 	p.same(t, dir, true)
 }
 
-// Two processes may have the same state directory. A torrent belongs to one
-// of them.
+// Two processes may use the same state directory. A torrent belongs to one of them.
 func TestSharedStateDirectory(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -291,11 +291,11 @@ func TestListenAddresses(t *testing.T) {
 		t.Errorf("it listens at %s", e.Addr)
 	}
 	first.wait(ctx, "ready")
-	// Taken and asked for: an error. A second reuseport bind would succeed.
+	// A requested port that is in use is an error. A second reuseport bind would succeed.
 	if e := run(t, "10.4.10.1", seed...).ends(ctx, 6); !strings.Contains(e.Error, "6881") {
 		t.Errorf("the error %q does not name the port", e.Error)
 	}
-	// Taken and not asked for: another port.
+	// If no port was requested and the default is in use, another port is used.
 	other := run(t, "", seed...)
 	if e := other.wait(ctx, "listening"); strings.HasSuffix(e.Addr, ":6881") {
 		t.Errorf("it listens at %s, which is taken", e.Addr)
@@ -303,7 +303,7 @@ func TestListenAddresses(t *testing.T) {
 	other.wait(ctx, "ready")
 }
 
-// The environment is the flags' twin, and a flag wins.
+// Each flag has an environment variable, and the flag takes precedence.
 func TestEnvironment(t *testing.T) {
 	need(t)
 	t.Parallel()

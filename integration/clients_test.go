@@ -13,31 +13,31 @@ import (
 	"sync/atomic"
 )
 
-// client is a BitTorrent client that is not ours.
+// client is another BitTorrent client.
 type client interface {
 	name() string
-	// missing says why it cannot run here; "" if it can.
+	// missing returns why the client cannot run here, or "" if it can.
 	missing() string
-	// start runs it at ip:6881 with the DHT entered at the given nodes; no
-	// DHT without them.
+	// start runs the client at ip:6881. It joins the DHT at the given nodes; without
+	// nodes the DHT is off.
 	start(t scope, ip string, dht []string) daemon
 }
 
-// daemon is a client that runs. It does one torrent in its life.
+// daemon is a running client. It handles one torrent.
 type daemon interface {
 	// seed shares p's own data and returns when all of it is verified.
 	seed(ctx context.Context, p *payload)
 	// leech opens a magnet link and returns at once.
 	leech(ctx context.Context, magnet, dir string)
-	// done returns when all is downloaded and verified.
+	// done returns when everything is downloaded and verified.
 	done(ctx context.Context)
 }
 
-// secrecy is what a client does about encrypted connections.
+// secrecy is a client's setting for encrypted connections.
 type secrecy int
 
 const (
-	clear secrecy = iota // as little as it can
+	clear secrecy = iota // as little as the client permits
 	willing
 	required
 )
@@ -59,16 +59,16 @@ func encode(v any) string {
 
 var others = []client{transmission{}, aria2{}, libtorrent{}, rtorrent{}}
 
-// endpoint is ip with the port that every role listens on.
+// endpoint returns ip with the port that every client listens on.
 func endpoint(ip string) string { return net.JoinHostPort(ip, "6881") }
 
 var lastPort atomic.Int32
 
-// ownPort is a TCP port for one client's remote control, below those that
-// connections take.
+// ownPort returns a TCP port for the remote control of one client, below the range of
+// outgoing connections.
 func ownPort() string { return strconv.Itoa(6800 + int(lastPort.Add(1))) }
 
-// tempDir goes with everything else when the run ends.
+// tempDir is removed with everything else at the end of the run.
 func tempDir(t scope) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "client")

@@ -26,7 +26,7 @@ import (
 //go:embed peers/infohash.py
 var infohashScript []byte
 
-// oracle is libtorrent, asked for infohashes.
+// oracle is a libtorrent process that computes infohashes.
 type oracle struct {
 	t   *testing.T
 	in  io.WriteCloser
@@ -47,7 +47,7 @@ func startOracle(t *testing.T) *oracle {
 	return &oracle{t, in, bufio.NewScanner(out)}
 }
 
-// ask returns the v1 and the v2 infohash in hex, zeros for none.
+// ask returns the v1 and v2 infohashes in hex; zeros mean that there is none.
 func (o *oracle) ask(parent, name, kind string, piece int64, files [][4]any, out string) []string {
 	q, err := json.Marshal(map[string]any{"parent": parent, "name": name, "kind": kind, "piece": piece, "files": files, "out": out})
 	must(o.t, err)
@@ -59,13 +59,13 @@ func (o *oracle) ask(parent, name, kind string, piece int64, files [][4]any, out
 	return strings.Fields(o.out.Text())
 }
 
-// oddNames are of one character, of others' lengths, and such that one is the
-// beginning of another, which shows in what order they are put.
+// oddNames contains names of one character, names of equal length, and names that are
+// prefixes of others, to test the order of files.
 var oddNames = rapid.SampledFrom([]string{"a", "b", "a b", "a.b", "ab", "A", "aa", "ü", "日本", ".h", "z~", "a-", "a0", "_", "%41", "x y.tar.gz", "🎈"})
 
-// TestCreatedLikeLibtorrent: the same infohash as libtorrent computes from the same
-// file list and options, over folders of all shapes, in all three formats; and the
-// torrent files are the same in all that others read.
+// TestCreatedLikeLibtorrent checks that seedbed computes the same infohash as libtorrent
+// from the same file list and options, for folders of all shapes, in all three formats.
+// The torrent files agree in everything that other clients read.
 func TestCreatedLikeLibtorrent(t *testing.T) {
 	need(t, libtorrent{})
 	o := startOracle(t)
@@ -87,7 +87,7 @@ func TestCreatedLikeLibtorrent(t *testing.T) {
 			p := strings.Join(rapid.SliceOfN(oddNames, 1, 3).Draw(rt, "path"), "/")
 			full := filepath.Join(dir, p)
 			if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
-				continue // a file is in the way
+				continue // a file has the name
 			}
 			if _, err := os.Lstat(full); err == nil {
 				continue
@@ -114,7 +114,7 @@ func TestCreatedLikeLibtorrent(t *testing.T) {
 	})
 }
 
-// compare makes the torrent of a path here and there.
+// compare makes the torrent of a path with both programs.
 func (o *oracle) compare(t *rapid.T, path string, options create.Options) {
 	made, err := create.Make(o.t.Context(), path, options)
 	if err != nil {
@@ -133,7 +133,7 @@ func (o *oracle) compare(t *rapid.T, path string, options create.Options) {
 			if f.Pad {
 				continue
 			}
-			// As it is called on the disk.
+			// The name as it is on the disk.
 			p := f.Path
 			if f.Spelled != nil {
 				p = f.Spelled

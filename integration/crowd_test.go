@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// crowd is one seed and leechers that start at once and know one another's
-// addresses, each with an upload limit. There is neither DHT nor tracker.
+// crowd is one seed and a number of leechers that start at the same time and know one
+// another's addresses. Each has an upload limit. There is neither DHT nor tracker.
 //
-// Figures of one crowd are compared with one another or with those of another crowd
-// of the same run: how many seconds they take depends on the machine.
+// Figures of a crowd are compared only with others of the same crowd or run, because the
+// times depend on the machine.
 type crowd struct {
 	t       testing.TB
 	p       *payload
@@ -29,19 +29,19 @@ type crowd struct {
 	members []*member // the seed is the first
 	began   time.Time // the leechers' start
 
-	libtorrents *process // runs all members of that kind
+	libtorrents *process // runs all members that use libtorrent
 }
 
 // member is one peer of a crowd.
 type member struct {
 	kind string // seedbed, libtorrent or transmission
 	ip   string
-	up   int // its upload limit in bytes a second
+	up   int // upload limit in bytes a second
 	dir  string
 
-	done time.Time // when it had all data; zero: not yet
+	done time.Time // when it had all data; zero if it does not yet
 
-	// What libtorrent's process has reported, guarded by its lock: when the member had
+	// What the libtorrent process has reported, guarded by its lock: when the member had
 	// all data, and how many bytes it had sent at which times.
 	reported time.Time
 	sent     []sample
@@ -58,7 +58,7 @@ type sample struct {
 
 var lastCrowd atomic.Int32
 
-// newCrowd returns a crowd about p that has a seed and no leechers yet.
+// newCrowd returns a crowd for p with a seed and no leechers.
 func newCrowd(t testing.TB, p *payload, seed string, up int) *crowd {
 	c := &crowd{t: t, p: p, net: 20 + int(lastCrowd.Add(1))}
 	c.add(1, seed, up)
@@ -66,10 +66,10 @@ func newCrowd(t testing.TB, p *payload, seed string, up int) *crowd {
 	return c
 }
 
-// add adds n members of a kind, each with that upload limit.
+// add adds n members that use a client, each with this upload limit.
 func (c *crowd) add(n int, kind string, up int) *crowd {
 	for range n {
-		// Peers at one /24 look like one host's.
+		// Peers in one /24 count as one host.
 		ip := fmt.Sprintf("10.%d.%d.1", c.net, len(c.members)+1)
 		c.members = append(c.members, &member{kind: kind, ip: ip, up: up, dir: c.t.TempDir()})
 	}
@@ -86,7 +86,7 @@ func (c *crowd) leechers(kinds ...string) (found []*member) {
 	return found
 }
 
-// before are the addresses of those that start before m.
+// before returns the addresses of the members that start before m.
 func (c *crowd) before(m *member) (ips []string) {
 	for _, o := range c.startOrder() {
 		if o == m {
@@ -98,8 +98,8 @@ func (c *crowd) before(m *member) (ips []string) {
 }
 
 // startOrder returns the members in the order in which they start. The seed is first.
-// transmission is next: it cannot be told of peers, so the others dial it. libtorrent's
-// sessions listen early, so seedbed is last.
+// transmission is next: it cannot be given the addresses of peers, so the others dial it.
+// libtorrent's sessions listen early, so seedbed is last.
 func (c *crowd) startOrder() []*member {
 	place := map[string]int{"transmission": 1, "libtorrent": 2, "seedbed": 3}
 	order := slices.Clone(c.members)
@@ -107,8 +107,8 @@ func (c *crowd) startOrder() []*member {
 	return order
 }
 
-// run starts everybody and returns when all leechers are complete, have the right
-// data and are stopped.
+// run starts all members and returns when all leechers are complete, have the right data
+// and are stopped.
 func (c *crowd) run(ctx context.Context) {
 	c.t.Helper()
 	c.listen(ctx)
@@ -117,7 +117,7 @@ func (c *crowd) run(ctx context.Context) {
 	seed := c.members[0]
 	c.poll(ctx, "the seed to be ready", func() bool { return !seed.done.IsZero() })
 	if late := c.leechers("transmission"); len(late) > 0 {
-		c.start(ctx, late) // they have nobody to dial
+		c.start(ctx, late) // no one is left for them to dial
 		time.Sleep(transmissionLead)
 	}
 	c.began = time.Now()
@@ -135,16 +135,16 @@ func (c *crowd) run(ctx context.Context) {
 	}
 }
 
-// transmissionLead is how long before the others transmission gets the torrent.
-// From then on, version 3.00 decides every ten seconds which peers it requests from. With
-// this lead the others have a few pieces each when it decides next, so it takes part almost
-// from the start of the crowd.
+// transmissionLead is how long before the others transmission gets the torrent. Version
+// 3.00 decides every ten seconds which peers it requests from. With this lead the others
+// have a few pieces each at its next decision, so it takes part almost from the start of
+// the crowd.
 const transmissionLead = 6 * time.Second
 
 //go:embed peers/libtorrent_crowd.py
 var libtorrentCrowdScript string
 
-// listen starts what takes time before it can take part.
+// listen starts what needs time before it can take part.
 func (c *crowd) listen(ctx context.Context) {
 	c.t.Helper()
 	type spec struct {
@@ -200,7 +200,7 @@ func (c *crowd) listen(ctx context.Context) {
 // start gives the members the torrent.
 func (c *crowd) start(ctx context.Context, members []*member) {
 	c.t.Helper()
-	var numbers []int // among libtorrent's
+	var numbers []int // of the libtorrent members
 	for _, m := range members {
 		switch m.kind {
 		case "libtorrent":
@@ -221,7 +221,7 @@ func (c *crowd) start(ctx context.Context, members []*member) {
 	}
 }
 
-// ofKind returns all members of a kind, the seed among them.
+// ofKind returns all members that use a client, including the seed.
 func (c *crowd) ofKind(kind string) (found []*member) {
 	for _, m := range c.members {
 		if m.kind == kind {
@@ -231,7 +231,7 @@ func (c *crowd) ofKind(kind string) (found []*member) {
 	return found
 }
 
-// poll looks at the members that are not complete yet until ok is true.
+// poll checks the members that are not complete yet until ok returns true.
 func (c *crowd) poll(ctx context.Context, what string, ok func() bool) {
 	c.t.Helper()
 	poll(ctx, c.t, what, func() bool {
@@ -244,7 +244,7 @@ func (c *crowd) poll(ctx context.Context, what string, ok func() bool) {
 	})
 }
 
-// completion is when a member had all data; zero if it does not.
+// completion returns when a member had all data, or zero if it does not.
 func (c *crowd) completion(ctx context.Context, m *member) (at time.Time) {
 	c.t.Helper()
 	if p := c.program(m); p != nil && p.over() {
@@ -262,7 +262,7 @@ func (c *crowd) completion(ctx context.Context, m *member) (at time.Time) {
 	case "seedbed":
 		event := "complete"
 		if m == c.members[0] {
-			event = "ready" // it takes connections from then on
+			event = "ready" // it accepts connections from now on
 		}
 		if m.seedbed != nil && m.seedbed.has(event) {
 			return m.seedbed.first(event).at()
@@ -271,7 +271,7 @@ func (c *crowd) completion(ctx context.Context, m *member) (at time.Time) {
 	return at
 }
 
-// program is what runs a member; nil before it is started.
+// program returns the process of a member, or nil before it is started.
 func (c *crowd) program(m *member) *process {
 	switch {
 	case m.seedbed != nil:
@@ -284,8 +284,8 @@ func (c *crowd) program(m *member) *process {
 	return nil
 }
 
-// stop ends everybody, so that another crowd has the machine for itself. What they
-// have said is dropped: it does not explain figures.
+// stop ends all members, so that the next crowd has the machine for itself. It drops
+// their output, which does not explain figures.
 func (c *crowd) stop() {
 	var ends sync.WaitGroup
 	for _, m := range c.members {
@@ -298,8 +298,8 @@ func (c *crowd) stop() {
 	ends.Wait()
 }
 
-// seconds are from the start of the leechers until each of members was complete,
-// in order.
+// seconds returns the times from the start of the leechers until each of members was
+// complete, in ascending order.
 func (c *crowd) seconds(members []*member) (s []float64) {
 	for _, m := range members {
 		s = append(s, m.done.Sub(c.began).Seconds())
@@ -312,8 +312,8 @@ func (c *crowd) first() float64                 { return c.seconds(c.leechers())
 func (c *crowd) last() float64                  { return slices.Max(c.seconds(c.leechers())) }
 func (c *crowd) median(kinds ...string) float64 { return median(c.seconds(c.leechers(kinds...))) }
 
-// fluid is how many seconds a crowd takes whose data is a fluid: the larger of
-// one copy at the seed's limit and all copies at everybody's.
+// fluid returns the fluid bound in seconds: the larger of the time for one copy at the
+// seed's limit and that for all copies at the sum of all limits.
 func (c *crowd) fluid() float64 {
 	all := 0
 	for _, m := range c.members {
@@ -323,13 +323,13 @@ func (c *crowd) fluid() float64 {
 	return max(size/float64(c.members[0].up), size*float64(len(c.members)-1)/float64(all))
 }
 
-// copies is what the seed had sent when the first leecher was complete, as a
+// copies returns what the seed had sent when the first leecher was complete, as a
 // multiple of the torrent's size.
 func (c *crowd) copies() float64 {
 	seed, first := c.members[0], c.began.Add(time.Duration(c.first()*float64(time.Second)))
 	sent := 0.0
 	switch seed.kind {
-	case "seedbed": // tells rates, about once a second
+	case "seedbed": // reports rates about once a second
 		last := c.began
 		for _, e := range seed.seedbed.every("progress") {
 			if at := e.at(); at.After(last) && last.Before(first) {
@@ -363,21 +363,21 @@ func (c *crowd) String() string {
 	return s
 }
 
-// oneFile is a torrent of one file for crowds.
+// oneFile returns a torrent of one file for crowds.
 func oneFile(t testing.TB, name string, size, piece int) *payload {
 	return newPayload(t, name, piece, false, map[string]int{"": size})
 }
 
-// The shape of the tests' crowds. At this rate a piece takes a quarter of a second,
-// and all crowds together leave the processors idle most of the time.
+// The shape of the crowds in tests. At this rate a piece takes a quarter of a second, and
+// all crowds together leave the processors mostly idle.
 const (
 	crowdSize  = 8 << 20
 	crowdPiece = 128 << 10
 	crowdUp    = 512 << 10
 )
 
-// A crowd of three clients is served completely by a seed of either client. How fast
-// is a matter for BenchmarkBarMixedCrowds.
+// A seed of either client serves a crowd of three clients completely.
+// BenchmarkBarMixedCrowds measures how fast.
 func TestCrowds(t *testing.T) {
 	need(t, libtorrent{}, transmission{})
 	for _, seed := range []string{"seedbed", "libtorrent"} {

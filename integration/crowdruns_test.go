@@ -13,9 +13,9 @@ import (
 
 var crowdsFlag = flag.String("crowds", "", "the file to which BenchmarkCrowdRuns appends a line for each run: ../docs/crowd.tsv")
 
-// BenchmarkCrowdRuns measures the crowds of the chart in docs/performance.md with
-// real clients. It takes a minute or two for each; -count says how often, and
-// -bench CrowdRuns/libtorrent/16 chooses.
+// BenchmarkCrowdRuns measures the crowds of the chart in docs/performance.md with real
+// clients. Each takes a minute or two; -count sets how often it runs, and -bench
+// CrowdRuns/libtorrent/16 selects one.
 func BenchmarkCrowdRuns(b *testing.B) {
 	if *crowdsFlag == "" {
 		b.Skip("takes half an hour, and is only of use with -crowds FILE")
@@ -46,8 +46,8 @@ func BenchmarkCrowdRuns(b *testing.B) {
 	}
 }
 
-// appendRun appends a line to a file: what was measured, how many lines there are of
-// it now, and the figures.
+// appendRun appends a line to a file: the name of the measurement, its number of lines so
+// far, and the figures.
 func appendRun(b *testing.B, file, what, figures string) {
 	b.Helper()
 	old, err := os.ReadFile(file)

@@ -21,18 +21,18 @@ import (
 	"seedbed/node"
 )
 
-// private4 and private6 are the DHTs that the tests share. Most nodes are seedbed's
-// and run in this process, some are libtorrent's; the clients under test join
-// with their own nodes, which leave when their test ends. The permanent nodes
-// outnumber these: if all nodes closest to an infohash left with other tests, its
-// announces would be lost until the next round, as in any DHT.
+// private4 and private6 are the DHTs that the tests share. Most nodes are seedbed's and
+// run in this process, some are libtorrent's; the clients under test join with their own
+// nodes, which leave when their test ends. The permanent nodes outnumber these. Otherwise
+// all nodes closest to an infohash could leave with other tests, and its announces would
+// be lost until the next round, as in any DHT.
 var (
 	private4 = dhtNet{address: "10.1.%d.1", ours: 52, theirs: 12}
 	private6 = dhtNet{address: "fd00:1:%d::1", ours: 5, theirs: 3}
 )
 
 type dhtNet struct {
-	address      string // of node i, from 1
+	address      string // of node i; the first is 1
 	ours, theirs int
 
 	once    sync.Once
@@ -41,7 +41,7 @@ type dhtNet struct {
 	cleanup []func()
 }
 
-// join starts the DHT if need be and returns its nodes, ours first.
+// join starts the DHT if needed and returns its nodes, ours first.
 func (d *dhtNet) join(t testing.TB) []string {
 	t.Helper()
 	need(t)
@@ -55,7 +55,7 @@ func (d *dhtNet) join(t testing.TB) []string {
 	return d.nodes
 }
 
-// entries are two of the nodes to begin with, one of ours and one of theirs.
+// entries returns two nodes to join at, one of seedbed and one of libtorrent.
 func (d *dhtNet) entries(t *testing.T) []string {
 	t.Helper()
 	all := d.join(t)
@@ -101,7 +101,7 @@ func (d *dhtNet) close() {
 	}
 }
 
-// dhtNet is the scope of its libtorrent process, which outlives every test.
+// dhtNet is the scope of its libtorrent process, which continues after every test.
 
 func (d *dhtNet) Helper()                   {}
 func (d *dhtNet) Cleanup(f func())          { d.cleanup = append(d.cleanup, f) }
@@ -110,15 +110,15 @@ func (d *dhtNet) Logf(f string, a ...any)   { fmt.Fprintf(os.Stderr, f+"\n", a..
 func (d *dhtNet) Errorf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 func (d *dhtNet) Fatalf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 
-// announced waits until DHT nodes tell that ip:6881 is a peer of infohash.
+// announced waits until DHT nodes return ip:6881 as a peer of infohash.
 func announced(ctx context.Context, t testing.TB, dht []string, infohash, ip string) {
 	t.Helper()
 	poll(ctx, t, "the announce of "+ip, func() bool { return knowers(t, dht, infohash, ip) >= 2 })
 }
 
-// knowers counts the DHT nodes that tell that ip:6881 is a peer of infohash:
-// of the given ones and of those that they name, for the closest nodes to an
-// infohash may be clients of other tests.
+// knowers counts the DHT nodes that return ip:6881 as a peer of infohash. It asks the
+// given nodes and those that they return, because the closest nodes to an infohash may be
+// clients of other tests.
 func knowers(t testing.TB, dht []string, infohash, ip string) (know int) {
 	t.Helper()
 	addr := netip.MustParseAddr(ip)
@@ -127,7 +127,8 @@ func knowers(t testing.TB, dht []string, infohash, ip string) (know int) {
 	must(t, err)
 	query := bencode(nil, map[string]any{"t": "aa", "y": "q", "q": "get_peers",
 		"a": map[string]any{"id": string(raw[10:]) + string(raw[:10]), "info_hash": string(raw)}})
-	// Nodes stop answering who asks often, so somebody else asks each time.
+	// Nodes stop answering an address that asks often, so each query comes from another
+	// one.
 	network, from, key := "udp4", fmt.Sprintf("10.9.%d.%d", 10+rand.IntN(200), 1+rand.IntN(200)), "5:nodes"
 	if addr.Is6() {
 		network, from, key = "udp6", "fd00:4:8::1", "6:nodes6"

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// small mounts a file system of that size, seen by these tests only.
+// small mounts a file system of the given size, visible only to these tests.
 func small(t *testing.T, size string) (dir string, resize func(string)) {
 	t.Helper()
 	dir = t.TempDir()
@@ -26,8 +26,8 @@ func small(t *testing.T, size string) (dir string, resize func(string)) {
 	return dir, func(size string) { mount("-o", "remount,size="+size, dir) }
 }
 
-// A full disk pauses the torrent with a sentence; it goes on after the mend
-// and nothing written is lost.
+// A full disk pauses the torrent with a message. After space has been freed, the torrent
+// continues, and nothing written is lost.
 func TestFullDisk(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 	p.same(t, dir, true)
 }
 
-// With --timeout it ends with 9, and the next run goes on.
+// With --timeout the command ends with exit code 9, and the next run continues.
 func TestFullDiskTimeout(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -64,8 +64,8 @@ func TestFullDiskTimeout(t *testing.T) {
 	p.same(t, dir, true)
 }
 
-// A file that goes while it is shared is noticed when a peer asks for it, not
-// answered with something else; the peers' other pieces go on.
+// A file that disappears while it is shared is noticed when a peer requests it. No wrong
+// data is sent; the peer gets the other pieces.
 func TestTruncatedWhileSeeding(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
@@ -84,8 +84,8 @@ func TestTruncatedWhileSeeding(t *testing.T) {
 	o.exit(ctx)
 }
 
-// More files than the process may open at once stop nothing, neither on the
-// way in nor on the way out.
+// A torrent with more files than the process may open at once works, both downloading and
+// seeding.
 func TestFewDescriptors(t *testing.T) {
 	need(t)
 	t.Parallel()

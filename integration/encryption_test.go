@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Encrypted connections carry a torrent either way, whichever side requires them.
+// Encrypted connections transfer a torrent in either direction, whichever side requires
+// them.
 func TestEncryption(t *testing.T) {
 	need(t)
 	t.Parallel()

@@ -23,12 +23,12 @@ import (
 	"seedbed/node"
 )
 
-// entry is the only address that anybody in this network begins with: that of
-// `seedbed bootstrap`, which keeps neither peers nor items.
+// entry is the only address that the clients in this network know initially: that of
+// `seedbed bootstrap`, which stores neither peers nor items.
 const entry = "10.6.1.1"
 
-// Clients of five kinds know one bootstrap node. They find each other's announces
-// through seedbed's nodes, and what one of them stores the others read.
+// Clients of five kinds know one bootstrap node. They find each other's announces through
+// seedbed's nodes, and each reads what the others have stored.
 func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	need(t, transmission{}, aria2{}, libtorrent{}, webtorrent{})
 	t.Parallel()
@@ -49,8 +49,8 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	for _, n := range nodes {
 		poll(ctx, t, "the network to form", func() bool { return n.DHTNodes() >= 10 })
 	}
-	// Before anybody comes and goes: transmission asks nothing while most of the
-	// nodes that it has heard of are gone.
+	// This runs before any client leaves: transmission sends no queries while most of the
+	// nodes that it knows are gone.
 	t.Run("torrents", func(t *testing.T) {
 		for i, c := range []client{transmission{}, aria2{}, libtorrent{}} {
 			t.Run("seed/"+c.name(), func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	}
 }
 
-// readers are three kinds of clients that read what one of them has put.
+// readers are three kinds of clients. Each reads what one of them has put.
 type readers struct {
 	t      *testing.T
 	ctx    context.Context
@@ -135,7 +135,7 @@ func join(t *testing.T, boot []string, host int) *readers {
 	return r
 }
 
-// stored is an item that somebody has put.
+// stored is an item that one client has put.
 type stored struct {
 	by, target, key, salt string
 	value                 string // encoded
@@ -174,8 +174,8 @@ func (r *readers) byLibtorrent(i stored) {
 	})
 }
 
-// read has everybody read the item but for him who put it. libtorrent, whose
-// binding tells of strings alone, waits 15 seconds for clients that have gone.
+// read makes every client except the one that put the item read it. libtorrent, whose
+// binding reports only strings, waits 15 seconds for clients that have gone.
 func (r *readers) read(i stored, libtorrentToo bool) {
 	r.t.Helper()
 	if i.by != "seedbed" {
@@ -195,8 +195,8 @@ type putReport struct {
 	Item     struct{ Seq int64 }
 }
 
-// put has seedbed put an item, and again if nobody heard it: where other tests
-// take the processors, three seconds of patience with a node may be too few.
+// put makes seedbed put an item, and again if no node stored it: while other tests use
+// the processors, a timeout of three seconds may be too short.
 func (r *readers) put(args ...string) (p putReport) {
 	r.t.Helper()
 	poll(r.ctx, r.t, "a node to take what seedbed puts", func() bool {
@@ -224,8 +224,8 @@ func (r *readers) immutable() {
 	r.read(stored{by: "libtorrent", target: a.Target, value: bencoded("by libtorrent")}, true)
 }
 
-// mutable has each client put two versions, the second with cas by those who
-// know it.
+// mutable makes each client put two versions, the second with cas if the client supports
+// it.
 func (r *readers) mutable(salt string) {
 	for _, by := range []string{"seedbed", "bittorrent-dht", "libtorrent"} {
 		seed := randomHex(r.t, 32)
@@ -252,7 +252,7 @@ func (r *readers) mutable(salt string) {
 				r.js.ask(r.ctx, what)
 				i.seq++
 			case "libtorrent":
-				// It counts by itself.
+				// It increments the sequence number itself.
 				r.lt.ask(r.ctx, map[string]any{"do": "put", "value": inHex(text), "seed": seed, "key": i.key, "salt": inHex(salt)})
 				var got struct{ Item struct{ Seq int64 } }
 				poll(r.ctx, r.t, "seedbed to get what libtorrent put", func() bool {
@@ -272,7 +272,7 @@ func (r *readers) mutable(salt string) {
 func bencoded(s string) string { return fmt.Sprintf("%d:%s", len(s), s) }
 func inHex(s string) string    { return hex.EncodeToString([]byte(s)) }
 
-// asked runs a command of `seedbed dht`, reads the last object that it prints and
+// asked runs a command of `seedbed dht`, decodes the last object that it prints and
 // returns its exit code.
 func asked(t *testing.T, boot []string, v any, args ...string) int {
 	t.Helper()
@@ -286,7 +286,7 @@ func asked(t *testing.T, boot []string, v any, args ...string) int {
 	return code
 }
 
-// askDHT runs a command of `seedbed dht` from an address that nobody has seen.
+// askDHT runs a command of `seedbed dht` from a new address.
 func askDHT(t *testing.T, boot []string, args ...string) (out []byte, code int) {
 	t.Helper()
 	argv := entered(boot, append([]string{"dht"}, args...)...)

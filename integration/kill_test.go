@@ -20,12 +20,12 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// kill -9 at any instant of a download, over five layouts: what is there after the
-// next run is right to the last byte, and that run fetches at most 8 MiB again.
+// kill -9 at any instant of a download, over five layouts: after the next run every byte
+// is right, and that run downloads at most 8 MiB again.
 func TestBatteryKills(t *testing.T) {
 	need(t)
-	// Not beside the others: clients that announce once, as rtorrent does, lose that
-	// one where everything is slow.
+	// Not parallel to the other tests: clients that announce once, like rtorrent, lose
+	// that announce if everything is slow.
 	kills := 3
 	if os.Getenv("SEEDBED_SOAK") != "" {
 		kills = 40
@@ -74,7 +74,7 @@ func TestBatteryKills(t *testing.T) {
 	t.Logf("battery: %d times kill -9 over %d layouts: every byte right, at most %.1f MiB fetched again", all, len(layouts), float64(most)/mib)
 }
 
-// killed is one layout's runs.
+// killed holds the runs of one layout.
 type killed struct {
 	t    *testing.T
 	p    *payload
@@ -82,7 +82,7 @@ type killed struct {
 	seed *meter
 	dice *rand.Rand
 
-	again, most int64   // payload bytes sent beyond what was wanted
+	again, most int64   // payload bytes sent beyond what was missing
 	restart     []int64 // ms from the start of the second run to its first request
 }
 
@@ -92,7 +92,7 @@ func (k *killed) run(ctx context.Context, ip string, kills int) {
 		args := []string{"get", k.p.torrent, "-d", dir, "--state", state, "--peer", endpoint(k.seed.ip)}
 		return run(k.t, ip, offline(append(args, k.args...)...)...)
 	}
-	// Once in peace: how long it takes, and how much is wanted.
+	// Once without a kill, to measure how long it takes and how much is downloaded.
 	began := time.Now()
 	k.seed.reset()
 	get(k.t.TempDir(), k.t.TempDir()).ends(ctx, 0)
@@ -115,7 +115,7 @@ func (k *killed) run(ctx context.Context, ip string, kills int) {
 		if k.seed.sent.Load() > before {
 			k.restart = append(k.restart, k.seed.first.Load()-restarted.UnixMilli())
 		} else {
-			k.restart = append(k.restart, 0) // nothing was left to fetch
+			k.restart = append(k.restart, 0) // nothing was left to download
 		}
 		if again > 8<<20 {
 			k.t.Errorf("%d bytes were fetched again", again)
@@ -134,8 +134,8 @@ func (k *killed) run(ctx context.Context, ip string, kills int) {
 	}
 }
 
-// meter is a bare seed that counts what it sends. It is slow enough for its
-// sockets to hold next to nothing that the leecher has not read.
+// meter is a minimal seed that counts what it sends. It is so slow that its sockets hold
+// almost nothing that the leecher has not read.
 type meter struct {
 	t    *testing.T
 	ip   string
@@ -144,13 +144,14 @@ type meter struct {
 	rate int64
 
 	sent  atomic.Int64 // bytes of payload
-	first atomic.Int64 // when the latest connection asked for the first time, Unix ms
+	first atomic.Int64 // when the latest connection made its first request, Unix ms
 	last  atomic.Int64 // when the latest payload was sent, Unix ms
 
-	// The open connections. No WaitGroup: the next may come while idle waits.
+	// The open connections. Not a WaitGroup, because a connection may start while idle
+	// waits.
 	mu    sync.Mutex
 	conns int
-	gone  sync.Cond // of mu: conns went down
+	gone  sync.Cond // of mu: conns has decreased
 }
 
 func startMeter(t *testing.T, ip string, p *payload, rate int64) *meter {
@@ -189,7 +190,7 @@ func (m *meter) count(n int) {
 	m.gone.Broadcast()
 }
 
-// idle waits for the connections to be gone.
+// idle waits until all connections have ended.
 func (m *meter) idle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,20 +13,20 @@ import (
 	"sync"
 )
 
-// libtorrent is libtorrent-rasterbar, the engine of qBittorrent and Deluge,
-// driven by a script in Python.
+// libtorrent is libtorrent-rasterbar, the engine of qBittorrent and Deluge, controlled by
+// a Python script.
 type libtorrent struct{ secrecy }
 
 //go:embed peers/libtorrent_peer.py
 var libtorrentScript string
 
-// libtorrentPath is where the script was written for Python to read.
+// libtorrentPath is where the script was written to.
 var libtorrentPath = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), "libtorrent_peer.py")
 	return path, os.WriteFile(path, []byte(libtorrentScript), 0o644)
 })
 
-const systemPython = "/usr/bin/python3" // the one that Debian's packages are for
+const systemPython = "/usr/bin/python3" // the interpreter for which Debian packages are installed
 
 func (libtorrent) name() string { return "libtorrent" }
 
@@ -41,7 +41,7 @@ func (c libtorrent) start(t scope, ip string, dht []string) daemon {
 	return &libtorrentDaemon{t: t, settings: map[string]any{"listen": []string{endpoint(ip)}, "dht": dht, "encryption": c.secrecy}}
 }
 
-// with starts it with settings of the script that the interface does not know.
+// with starts it with settings of the script that the client interface does not have.
 func (libtorrent) with(t scope, ip string, dht []string, more map[string]any) *libtorrentDaemon {
 	d := libtorrent{}.start(t, ip, dht).(*libtorrentDaemon)
 	for k, v := range more {
@@ -54,7 +54,7 @@ type libtorrentDaemon struct {
 	t        scope
 	settings map[string]any
 	*process
-	items *scripted // takes commands about items of the DHT
+	items *scripted // receives commands about items of the DHT
 	seen  map[string]int
 	peers map[string]bool // address -> known through PEX
 }
@@ -107,7 +107,7 @@ func (d *libtorrentDaemon) event(ctx context.Context, name string) {
 	d.until(ctx, name, func() bool { return d.seen[name] > 0 })
 }
 
-// limit sets the torrent's rates in bytes a second; 0 is none.
+// limit sets the torrent's rates in bytes a second; 0 means no limit.
 func (d *libtorrentDaemon) limit(ctx context.Context, up, down int) {
 	d.t.Helper()
 	d.mu.Lock()

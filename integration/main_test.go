@@ -21,16 +21,16 @@ import (
 	"time"
 )
 
-// In the environment of the re-executed test binary.
+// Environment variables of the re-executed test binary.
 const (
-	envBinary = "SEEDBED_TEST_BINARY" // the seedbed under test; set = inside the namespace
+	envBinary = "SEEDBED_TEST_BINARY" // the seedbed under test; set inside the namespace
 	envWhyNot = "SEEDBED_TEST_WHYNOT" // why there is no namespace
 	envMust   = "SEEDBED_REQUIRE_PEERS"
 )
 
-// enter brings up the namespace's loopback and becomes its arguments. IPv6
-// addresses cannot be bound by a local route alone, so each one that a test
-// uses is added.
+// enter brings up the loopback device of the namespace and executes its arguments. A
+// local route does not suffice to bind IPv6 addresses, so it adds each one that a test
+// uses.
 const enter = `set -e
 ip link set lo up
 ip addr add 10.0.0.1/32 dev lo
@@ -52,11 +52,11 @@ func TestMain(m *testing.M) {
 	}
 	seedbed = os.Getenv(envBinary)
 	if !given("test.parallel") {
-		// These tests wait for other processes far more than they compute.
+		// These tests wait for other processes much more than they compute.
 		flag.Set("test.parallel", "32")
 	}
 	if !given("rapid.checks") {
-		flag.Set("rapid.checks", "200") // they cost little here
+		flag.Set("rapid.checks", "200") // they are cheap here
 	}
 	dependOnSource()
 	if seedbed != "" {
@@ -76,10 +76,9 @@ func given(name string) (yes bool) {
 	return yes
 }
 
-var silent net.PacketConn // kept open: a closed port would answer
+var silent net.PacketConn // kept open, because a closed port would answer
 
-// silenceNames has name servers that never answer, the worst that a resolver
-// can meet.
+// silenceNames configures name servers that never answer, the worst case for a resolver.
 func silenceNames() error {
 	const server = "10.53.0.1"
 	var err error
@@ -97,8 +96,8 @@ func silenceNames() error {
 	return syscall.Mount(conf, target, "", syscall.MS_BIND, "")
 }
 
-// dependOnSource makes go test forget a cached result when any of seedbed's
-// source changes: this package does not import the binary, but runs it.
+// dependOnSource makes go test drop a cached result if any source of seedbed has changed:
+// this package does not import the binary, but runs it.
 func dependOnSource() {
 	filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && (strings.HasSuffix(path, ".go") || d.Name() == "go.mod") {
@@ -108,9 +107,9 @@ func dependOnSource() {
 	})
 }
 
-// outside builds the binary and runs this test binary again inside new
-// network, mount and process namespaces: nothing reaches the outside, a mount
-// is not seen by others, and no client outlives the tests.
+// outside builds the binary and runs this test binary again in new network, mount and
+// process namespaces: nothing reaches the outside, others do not see the mounts, and no
+// client outlives the tests.
 func outside() int {
 	dir, err := os.MkdirTemp("", "seedbed-integration-")
 	if err != nil {
@@ -135,7 +134,7 @@ func outside() int {
 			"sh", "-c", enter, "sh"}, argv...)
 		env = append(env, envBinary+"="+binary, "TMPDIR="+dir)
 	}
-	// The child dies with the thread that started it, so this one must stay.
+	// The child is killed when the thread that started it ends, so this thread must stay.
 	runtime.LockOSThread()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, os.Stdin, os.Stdout, os.Stderr
@@ -148,7 +147,7 @@ func outside() int {
 	}
 	go func() {
 		for range signals {
-			cmd.Process.Signal(syscall.SIGKILL) // --kill-child takes the rest along
+			cmd.Process.Signal(syscall.SIGKILL) // --kill-child ends the other processes
 		}
 	}()
 	err = cmd.Wait()
@@ -162,7 +161,7 @@ func outside() int {
 	return 0
 }
 
-// namespaces says why a network namespace cannot be had; "" if it can.
+// namespaces returns why a network namespace cannot be created, or "" if it can.
 func namespaces() string {
 	if os.Geteuid() != 0 {
 		return "a network namespace needs root"
@@ -179,8 +178,8 @@ func namespaces() string {
 	return ""
 }
 
-// need skips a test that lacks its surroundings, or fails it where they are
-// required. Clients are named by their command or Python module.
+// need skips a test whose requirements are missing, or fails it if they are mandatory.
+// Clients are named by their command or Python module.
 func need(t testing.TB, clients ...client) {
 	t.Helper()
 	var lacking []string
@@ -190,7 +189,7 @@ func need(t testing.TB, clients ...client) {
 	unless(t, lacking)
 }
 
-// needCommands is need for programs that are no clients.
+// needCommands is like need for other programs than clients.
 func needCommands(t testing.TB, names ...string) {
 	t.Helper()
 	var lacking []string
@@ -212,10 +211,10 @@ func unless(t testing.TB, lacking []string) {
 	t.Skipf("did not run: %s", why)
 }
 
-// patience bounds the wait for what must happen, so that a failure is told
-// with its logs instead of by the timeout of go test.
+// patience bounds the wait for an event, so that a failure is reported with its logs and
+// not by the timeout of go test.
 func patience(t testing.TB) context.Context {
-	d := 5 * time.Minute // transmission takes up to three to find its way in the DHT
+	d := 5 * time.Minute // transmission takes up to three minutes to join the DHT
 	if raceEnabled {
 		d *= 2
 	}

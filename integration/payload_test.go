@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// payload is data to share, with a torrent made without seedbed's help.
+// payload is data to share, with a torrent made without seedbed.
 type payload struct {
 	name     string // of the folder or single file
 	parent   string // the folder that holds it
@@ -38,8 +38,8 @@ const piece = 256 << 10
 
 func (p *payload) magnet() string { return "magnet:?xt=urn:btih:" + p.infohash }
 
-// tree is a folder with the shapes that go wrong: a zero-length file, files
-// that end inside a piece, several files in one piece, and one past a border.
+// tree returns a folder with difficult shapes: an empty file, files that end inside a
+// piece, several files in one piece, and one that crosses a piece boundary.
 func tree(t testing.TB, name string, size int) *payload {
 	rest := size - 3*piece - 123 - 1 - 77
 	return newPayload(t, name, piece, false, map[string]int{
@@ -52,7 +52,7 @@ func tree(t testing.TB, name string, size int) *payload {
 	})
 }
 
-// single is one file that does not fill its last piece.
+// single returns one file that does not fill its last piece.
 func single(t testing.TB, name string, size int) *payload {
 	return newPayload(t, name, piece, false, map[string]int{"": size - 5})
 }
@@ -105,8 +105,8 @@ func (p *payload) write(t testing.TB, parent string) {
 	}
 }
 
-// as is what client c makes of the payload: transmission writes no file of
-// zero length.
+// as returns what client c makes of the payload: transmission does not create empty
+// files.
 func (p *payload) as(c client) *payload {
 	if _, is := c.(transmission); !is {
 		return p
@@ -114,15 +114,15 @@ func (p *payload) as(c client) *payload {
 	return p.only(func(f file) bool { return len(f.data) > 0 })
 }
 
-// only is p without the files that keep refuses.
+// only returns p without the files that keep rejects.
 func (p *payload) only(keep func(file) bool) *payload {
 	q := *p
 	q.files = slices.DeleteFunc(slices.Clone(p.files), func(f file) bool { return !keep(f) })
 	return &q
 }
 
-// same compares the files in dir with the payload's, byte by byte. With exact,
-// nothing else may be there: no temporary name, no record.
+// same compares the files in dir with the payload's, byte by byte. If exact is true, no
+// other files may exist: no temporary file, no record.
 func (p *payload) same(t testing.TB, dir string, exact bool) {
 	t.Helper()
 	for _, f := range p.files {
@@ -143,7 +143,7 @@ func (p *payload) same(t testing.TB, dir string, exact bool) {
 	}
 }
 
-// listing is every file below dir, relative, with slashes.
+// listing returns every file below dir as a relative path with slashes.
 func listing(t testing.TB, dir string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// There is no DHT, and the leecher is told of one peer that has nothing to
-// give: the seed is known through that peer's PEX alone.
+// There is no DHT, and the leecher knows one peer that has no data. It can learn of the
+// seed only through that peer's PEX.
 func TestPEXReceived(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
@@ -25,14 +25,13 @@ func TestPEXReceived(t *testing.T) {
 	p.same(t, dir, true)
 }
 
-// The other way about: a leecher and a seed learn of each other from seedbed
-// alone.
+// The reverse: a leecher and a seed learn of each other only through seedbed.
 func TestPEXSent(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
 	ctx := patience(t)
 	p := tree(t, "seedbed tells of the seed", 8<<20)
-	// Slow, so that seedbed is not complete, and done with it, too soon.
+	// This is slow, so that seedbed does not complete and disconnect too early.
 	libtorrent{}.with(t, "10.2.43.1", nil, map[string]any{"up": 200 << 10}).seed(ctx, p)
 	o := run(t, "10.3.43.1", offline("get", p.magnet(), "-d", t.TempDir(), "--seed", "--peer", "10.2.43.1:6881")...)
 	o.wait(ctx, "first_piece")
@@ -40,7 +39,7 @@ func TestPEXSent(t *testing.T) {
 	dir := t.TempDir()
 	l.leech(ctx, p.magnet(), dir)
 	l.until(ctx, "the seed through PEX", func() bool {
-		for addr := range l.peers { // whoever of the two dialled the other
+		for addr := range l.peers { // either of the two may have dialed
 			if strings.HasPrefix(addr, "10.2.43.1:") {
 				return true
 			}
@@ -49,8 +48,8 @@ func TestPEXSent(t *testing.T) {
 	})
 }
 
-// A private torrent (BEP 27) is in neither: an open one that the same process
-// shares is the sign that it has had its chance.
+// A private torrent (BEP 27) is in neither. An open one that the same process shares
+// shows that PEX had time to happen.
 func TestPrivateTorrentsStayPrivate(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()

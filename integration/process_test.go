@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// scope is what a process lives in: a *testing.T, or the whole run.
+// scope is the lifetime of a process: a *testing.T, or the whole run.
 type scope interface {
 	Helper()
 	Cleanup(func())
@@ -25,7 +25,7 @@ type scope interface {
 	Fatalf(format string, args ...any)
 }
 
-// process is a running program whose output is kept for the failure's report.
+// process is a running program whose output is kept for the report of a failure.
 type process struct {
 	t    scope
 	name string
@@ -40,13 +40,13 @@ type process struct {
 	err    error
 }
 
-// start runs argv until the test ends. Lines of its stdout go to line, which
-// runs under the process's lock; nil logs them.
+// start runs argv until the test ends. It calls line with each line of stdout under the
+// process's lock; if line is nil it logs them.
 func start(t scope, name string, line func(*process, string), argv ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), change: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = withoutOurs()
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end its children as well
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children end too
 	p.log.WriteString("$ " + strings.Join(argv, " ") + "\n")
 	if line == nil {
 		line = (*process).logf
@@ -80,7 +80,7 @@ func start(t scope, name string, line func(*process, string), argv ...string) *p
 	return p
 }
 
-// stop asks the program to go and makes it go.
+// stop asks the program to end, and kills it if it does not.
 func (p *process) stop() {
 	p.in.Close()
 	p.cmd.Process.Signal(syscall.SIGTERM)
@@ -92,8 +92,7 @@ func (p *process) stop() {
 	}
 }
 
-// dropLog forgets what the program has said so far, where a later failure is not
-// about it.
+// dropLog discards the output so far if it is not relevant to later failures.
 func (p *process) dropLog() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -135,7 +134,7 @@ func (p *process) tail() string {
 	return string(b)
 }
 
-// until waits for ok, which is tried at each line that the program prints.
+// until waits until ok returns true; it calls ok for each line that the program prints.
 func (p *process) until(ctx context.Context, what string, ok func() bool) {
 	p.t.Helper()
 	for {
@@ -161,7 +160,7 @@ func (p *process) until(ctx context.Context, what string, ok func() bool) {
 	}
 }
 
-// exit waits for the end and gives the exit code.
+// exit waits for the end of the program and returns its exit code.
 func (p *process) exit(ctx context.Context) int {
 	p.t.Helper()
 	select {
@@ -188,7 +187,7 @@ func (p *process) over() bool {
 	}
 }
 
-// poll tries f every 100 ms until it is true, as long as the program runs.
+// poll calls f every 100 ms until it returns true, as long as the program runs.
 func (p *process) poll(ctx context.Context, what string, f func() bool) {
 	p.t.Helper()
 	poll(ctx, p.t, what, func() bool {
@@ -199,7 +198,7 @@ func (p *process) poll(ctx context.Context, what string, f func() bool) {
 	})
 }
 
-// poll tries f every 100 ms until it is true.
+// poll calls f every 100 ms until it returns true.
 func poll(ctx context.Context, t scope, what string, f func() bool) {
 	t.Helper()
 	for !f() {

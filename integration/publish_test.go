@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// pages is a folder of many small files.
+// pages returns a folder of many small files.
 func pages(t *testing.T, n int) (dir string, page func(i int) string) {
 	dir = filepath.Join(t.TempDir(), "pages")
 	page = func(i int) string { return filepath.Join(dir, fmt.Sprint("shelf ", i%10), fmt.Sprint("page ", i)) }
@@ -29,7 +29,7 @@ func pages(t *testing.T, n int) (dir string, page func(i int) string) {
 	return dir, page
 }
 
-// digestOf is a hash of all files below dir and their paths.
+// digestOf returns a hash of the paths and contents of all files below dir.
 func digestOf(dir string) (string, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -47,10 +47,10 @@ func digestOf(dir string) (string, error) {
 
 func version(n int64) func(event) bool { return func(e event) bool { return e.Seq == n } }
 
-// One publishes, three follow, in a DHT of nodes of three kinds. A change of one file of a
-// thousand is with all three within a minute of its put, for less than twice the
-// bytes of that file, and a reader that resolves current once sees one version,
-// whenever it does. When the publisher is gone the others still serve all of it.
+// One node publishes and three follow, in a DHT of nodes of three kinds. When one file of
+// a thousand changes, all three have the change within a minute after the put, for fewer
+// than twice the bytes of that file. A reader that resolves current once sees a single
+// version at any time. When the publisher has gone, the others still serve everything.
 func TestPublications(t *testing.T) {
 	need(t, libtorrent{}, webtorrent{})
 	t.Parallel()
@@ -97,7 +97,7 @@ func TestPublications(t *testing.T) {
 					}
 				}
 				if err != nil {
-					mixtures.Add(1) // one kept version beside the current one: nothing vanishes while it is read
+					mixtures.Add(1) // one version is kept besides the current one, so nothing disappears while it is read
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
@@ -131,7 +131,7 @@ func TestPublications(t *testing.T) {
 	if reads.Load() < 10 || mixtures.Load() > 0 {
 		t.Errorf("%d reads, %d failed", reads.Load(), mixtures.Load())
 	}
-	// The publisher dies; a newcomer gets everything all the same.
+	// The publisher ends; a new follower still gets everything.
 	p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.ended
 	got := t.TempDir()
@@ -151,7 +151,7 @@ func TestPublications(t *testing.T) {
 	if !shown.Found || shown.Seq != 2 || shown.Signature != "valid" || shown.Current != put.Infohash || len(shown.Holders) == 0 {
 		t.Errorf("%+v", shown)
 	}
-	// Nothing that was written down or said has the secret in it.
+	// No file and no output contains the secret.
 	key, err := os.ReadFile(filepath.Join(stateOf(p), "keys", "pages"))
 	must(t, err)
 	if fi, err := os.Stat(filepath.Join(stateOf(p), "keys", "pages")); err != nil || fi.Mode().Perm() != 0o600 {
@@ -166,7 +166,7 @@ func TestPublications(t *testing.T) {
 	}
 }
 
-// resolved is the folder that current leads to.
+// resolved returns the folder to which current points.
 func resolved(t *testing.T, dir string) string {
 	t.Helper()
 	path, err := filepath.EvalSymlinks(filepath.Join(dir, "current"))
@@ -174,7 +174,7 @@ func resolved(t *testing.T, dir string) string {
 	return path
 }
 
-// stateOf is the state directory that a seedbed was given.
+// stateOf returns the state directory that a seedbed was given.
 func stateOf(o *ours) string {
 	for i, a := range o.cmd.Args {
 		if a == "--state" {
@@ -184,8 +184,8 @@ func stateOf(o *ours) string {
 	return ""
 }
 
-// An item of ours that only libtorrent nodes hold is found by who follows, after the
-// publisher has gone; so is one that bittorrent-dht put.
+// A follower finds an item of ours that only libtorrent nodes store, after the publisher
+// has gone, and one that bittorrent-dht has put.
 func TestItemsOfOthersAreFollowed(t *testing.T) {
 	need(t, libtorrent{}, webtorrent{})
 	t.Run("held by libtorrent alone", func(t *testing.T) {
@@ -234,9 +234,10 @@ func TestItemsOfOthersAreFollowed(t *testing.T) {
 	})
 }
 
-// What create makes is opened by the others: v1 by all, hybrids by libtorrent, on either
-// side, and by rTorrent, v2 by libtorrent. Transmission 3.00 and aria2 1.36 cannot read the empty keys of a file tree (BEP 52), whoever made it: one calls the
-// torrent corrupt, the other works out another infohash.
+// Other clients open what create makes: v1 all of them, hybrids libtorrent, on either
+// side, and rTorrent, v2 libtorrent. Transmission 3.00 and aria2 1.36 cannot read the
+// empty keys of a file tree (BEP 52), whoever made it: transmission calls the torrent
+// corrupt, aria2 computes a wrong infohash.
 func TestCreatedTorrentsAreOpened(t *testing.T) {
 	need(t, libtorrent{}, transmission{}, aria2{}, rtorrent{})
 	private4.join(t)

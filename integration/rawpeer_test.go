@@ -16,8 +16,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// A bare peer does what the protocol needs and no more, so that a measurement
-// shows what the client at the other end can do.
+// A raw peer does only what the protocol requires, so that a measurement shows what the
+// client at the other end can do.
 
 // handshake sends our handshake, reads the peer's and checks its infohash.
 func handshake(nc net.Conn, r io.Reader, infohash [20]byte) error {
@@ -59,8 +59,8 @@ func frame(r *bufio.Reader, b []byte) (wire.Msg, []byte, error) {
 	return m, b, err
 }
 
-// listenRaw accepts connections for one torrent until the test ends and has each
-// served by serve after its handshake.
+// listenRaw accepts connections for one torrent until the test ends, and calls serve for
+// each after its handshake.
 func listenRaw(t testing.TB, ip string, infohash [20]byte, serve func(nc net.Conn, r *bufio.Reader) error) {
 	t.Helper()
 	l, err := net.Listen("tcp", endpoint(ip))
@@ -81,7 +81,7 @@ func listenRaw(t testing.TB, ip string, infohash [20]byte, serve func(nc net.Con
 				defer nc.Close()
 				r := bufio.NewReaderSize(nc, 64<<10)
 				if handshake(nc, r, infohash) == nil {
-					_ = serve(nc, r) // the client ends it
+					_ = serve(nc, r) // the client closes it
 				}
 			})
 		}
@@ -97,7 +97,7 @@ func listenRaw(t testing.TB, ip string, infohash [20]byte, serve func(nc net.Con
 	})
 }
 
-// seedRaw shares data that is in memory as fast as sockets take it.
+// seedRaw shares data in memory as fast as the sockets accept it.
 func seedRaw(t testing.TB, ip string, infohash [20]byte, pieceLength int64, data []byte) {
 	listenRaw(t, ip, infohash, func(nc net.Conn, r *bufio.Reader) error {
 		if _, err := nc.Write(wire.Append(wire.Append(nil, wire.Msg{Type: wire.HaveAll}), wire.Msg{Type: wire.Unchoke})); err != nil {
@@ -106,7 +106,7 @@ func seedRaw(t testing.TB, ip string, infohash [20]byte, pieceLength int64, data
 		var b []byte
 		var headers [64][wire.PieceHeaderLen]byte
 		for {
-			// All requests that have come are answered with one write.
+			// One write answers all requests that have arrived.
 			var vec net.Buffers
 			for n := 0; n < len(headers) && (n == 0 || r.Buffered() > 0); {
 				var m wire.Msg
@@ -131,8 +131,8 @@ func seedRaw(t testing.TB, ip string, infohash [20]byte, pieceLength int64, data
 	})
 }
 
-// muteRaw accepts, says that it has everything and unchokes, and never sends a
-// block.
+// muteRaw accepts connections, announces that it has everything and unchokes, but never
+// sends a block.
 func muteRaw(t testing.TB, ip string, infohash [20]byte) {
 	listenRaw(t, ip, infohash, func(nc net.Conn, r *bufio.Reader) error {
 		if _, err := nc.Write(wire.Append(wire.Append(nil, wire.Msg{Type: wire.HaveAll}), wire.Msg{Type: wire.Unchoke})); err != nil {
@@ -143,7 +143,7 @@ func muteRaw(t testing.TB, ip string, infohash [20]byte) {
 	})
 }
 
-// leechRaw fetches all of a torrent from one peer and throws it away.
+// leechRaw downloads a torrent from one peer and discards it.
 func leechRaw(ctx context.Context, from, to string, infohash [20]byte, size, pieceLength int64) error {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	nc, err := d.DialContext(ctx, "tcp", endpoint(to))
@@ -160,7 +160,7 @@ func leechRaw(ctx context.Context, from, to string, infohash [20]byte, size, pie
 		return err
 	}
 	const block, ahead, batch = 16 << 10, 256, 32
-	var next, got int64 // bytes asked for and received
+	var next, got int64 // bytes requested and received
 	var b, out []byte
 	choked := true
 	for got < size {

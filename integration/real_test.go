@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Each real client is the only seed of a bare magnet link that seedbed opens,
-// the leecher of one that only seedbed seeds, and one of a swarm of all. Only
-// the DHT knows where anybody is.
+// Each real client is the only seed of a magnet link that seedbed opens, the leecher of
+// one that only seedbed seeds, and a member of a swarm of all. They find one another only
+// through the DHT.
 func TestRealClients(t *testing.T) {
 	need(t)
 	t.Parallel()
@@ -25,7 +25,7 @@ func TestRealClients(t *testing.T) {
 			d := c.start(t, ip, dht)
 			d.seed(ctx, p)
 			t.Logf("seeding after %v", time.Since(began))
-			// Before it is announced, on purpose: seedbed looks again.
+			// This is before it is announced, on purpose: seedbed searches again.
 			dir := t.TempDir()
 			o := run(t, fmt.Sprintf("10.3.%d.1", i+1), entered(entries, "get", p.magnet(), "-d", dir)...)
 			if r, ok := d.(*rtorrentDaemon); ok {
@@ -45,7 +45,7 @@ func TestRealClients(t *testing.T) {
 			d := c.start(t, fmt.Sprintf("10.3.%d.1", i+11), dht)
 			o := run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent)...)
 			o.wait(ctx, "ready")
-			// Clients that find nothing at their first lookup wait long.
+			// Clients that find nothing at their first lookup wait for a long time.
 			announced(ctx, t, dht, p.infohash, ip)
 			if r, ok := d.(*rtorrentDaemon); ok {
 				r.peer = endpoint(ip)
@@ -57,7 +57,7 @@ func TestRealClients(t *testing.T) {
 			t.Logf("complete after %v", time.Since(began))
 			p.as(c).same(t, dir, false)
 			o.cmd.Process.Signal(interrupt)
-			o.ends(ctx, 0) // only seeding is left
+			o.ends(ctx, 0) // it only seeds now
 		})
 	}
 	t.Run("mixed", func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestRealClients(t *testing.T) {
 		dirs := make([]string, len(daemons))
 		for i, d := range daemons {
 			if r, ok := d.(*rtorrentDaemon); ok {
-				r.peer = endpoint("10.2.21.1") // for its one announce may be lost, and then nobody dials it
+				r.peer = endpoint("10.2.21.1") // its single announce may be lost, and then no one dials it
 			}
 			dirs[i] = t.TempDir()
 			d.leech(ctx, p.magnet(), dirs[i])
@@ -94,7 +94,7 @@ func TestRealClients(t *testing.T) {
 	})
 }
 
-// IPv6 is found in a DHT of its own (BEP 32).
+// IPv6 peers are found in a separate DHT (BEP 32).
 func TestIPv6(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()

@@ -16,18 +16,18 @@ import (
 	"time"
 )
 
-// rtorrent is driven by XML-RPC over SCGI.
+// rtorrent is controlled by XML-RPC over SCGI.
 type rtorrent struct{}
 
 func (rtorrent) name() string { return "rtorrent" }
 
 func (rtorrent) missing() string { return command("rtorrent") }
 
-// rtorrentDaemon finds nobody by itself: version 0.9.8 reads the peers that
-// the DHT tells two bytes off and dials 54.58.x.y ("6:" is 54 58). It announces
-// itself well, and peers that dial it are welcome; one that does not must be
-// told to it. Now and then its DHT ends it by an internal error; it is started
-// again then, as its user would.
+// rtorrentDaemon finds no peers by itself: version 0.9.8 parses the peers in DHT answers
+// at an offset that is wrong by two bytes, and dials 54.58.x.y ("6:" is 54 58). It
+// announces itself correctly and accepts connections; a peer that does not dial it must
+// be added explicitly. Occasionally an internal error of its DHT ends it; it is then
+// restarted, as its user would do.
 type rtorrentDaemon struct {
 	*process
 	ip     string
@@ -38,7 +38,7 @@ type rtorrentDaemon struct {
 	torrent, dir string // torrent is a path or a magnet link
 	loaded       bool
 	infohash     string // of the magnet link
-	peer         string // told every few seconds, for rtorrent forgets
+	peer         string // added every few seconds, because rtorrent forgets it
 	told         time.Time
 }
 
@@ -79,7 +79,7 @@ log.add_output = "info", "log"
 	d.process = start(t, "rtorrent", nil, "rtorrent", "-n", "-o", "import="+path)
 }
 
-// call does one XML-RPC call with string arguments over SCGI.
+// call makes one XML-RPC call with string arguments over SCGI.
 func (d *rtorrentDaemon) call(method string, args ...string) (string, error) {
 	var body bytes.Buffer
 	body.WriteString("<?xml version=\"1.0\"?><methodCall><methodName>" + method + "</methodName><params>")
@@ -104,7 +104,8 @@ func (d *rtorrentDaemon) call(method string, args ...string) (string, error) {
 	return string(b), nil
 }
 
-// load gives it the torrent, once it can take it, and reports whether it has it.
+// load adds the torrent as soon as rtorrent accepts it, and reports whether rtorrent has
+// it.
 func (d *rtorrentDaemon) load() bool {
 	d.t.Helper()
 	if d.over() {
@@ -159,12 +160,12 @@ func (d *rtorrentDaemon) done(ctx context.Context) {
 		if err != nil {
 			return false
 		}
-		v := values(r) // two for the one torrent: the magnet's stand-in is meta
+		v := values(r) // two values for one torrent: the placeholder of the magnet link is meta
 		return len(v) == 2 && v[0] == 0 && v[1] == 1
 	})
 }
 
-// values are the numbers of an XML-RPC answer.
+// values returns the numbers in an XML-RPC answer.
 func values(xml string) (all []int) {
 	for _, v := range strings.Split(xml, "<i8>")[1:] {
 		v, _, _ = strings.Cut(v, "<")

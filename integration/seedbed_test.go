@@ -37,8 +37,8 @@ type event struct {
 	Error, Hint string
 }
 
-// fields are the keys of each event, from the manual. All of them are there
-// whatever their value, and infohash where the event is about a torrent.
+// fields are the keys of each event, from the manual. All of them are present whatever
+// their value; infohash is present if the event is about a torrent.
 var fields = map[string]string{
 	"listening":   "addr",
 	"added":       "infohash magnet",
@@ -69,7 +69,7 @@ func parseEvent(line string) (e event, err error) {
 	if err := json.Unmarshal([]byte(line), &keys); err != nil {
 		return e, fmt.Errorf("not a JSON object: %w", err)
 	}
-	// Keys of the manual have underscores where Go's have none.
+	// Keys in the manual have underscores, unlike Go names.
 	if err := json.Unmarshal([]byte(strings.ReplaceAll(line, `"piece_length"`, `"piecelength"`)), &e); err != nil {
 		return e, err
 	}
@@ -97,14 +97,14 @@ type ours struct {
 	events []event
 }
 
-// run starts seedbed with --json and a state directory of its own, unless the
-// arguments name one.
+// run starts seedbed with --json and its own state directory, unless the arguments name
+// one.
 func run(t testing.TB, ip string, args ...string) *ours {
 	t.Helper()
 	return runAs(t, []string{seedbed}, ip, args...)
 }
 
-// runAs is run by another command than the binary alone.
+// runAs is like run, with a command that starts the binary.
 func runAs(t testing.TB, command []string, ip string, args ...string) *ours {
 	t.Helper()
 	argv := slices.Concat(command, args, []string{"--json", "-vv"})
@@ -128,10 +128,10 @@ func runAs(t testing.TB, command []string, ip string, args ...string) *ours {
 	return o
 }
 
-// offline are the arguments that leave the DHT alone.
+// offline returns the arguments that turn the DHT off.
 func offline(args ...string) []string { return append(args, "--no-dht") }
 
-// entered are the arguments that enter the DHT at the given nodes.
+// entered returns the arguments that join the DHT at the given nodes.
 func entered(dht []string, args ...string) []string {
 	for _, n := range dht {
 		args = append(args, "--bootstrap", n)
@@ -139,7 +139,7 @@ func entered(dht []string, args ...string) []string {
 	return args
 }
 
-// wait returns the first event of that name, with ok true if given.
+// wait returns the first event with this name, and with ok true if given.
 func (o *ours) wait(ctx context.Context, name string, ok ...func(event) bool) (found event) {
 	o.t.Helper()
 	next := 0
@@ -159,8 +159,8 @@ func (o *ours) wait(ctx context.Context, name string, ok ...func(event) bool) (f
 	return found
 }
 
-// ends waits for the exit code, and for the one error event that precedes any
-// but 0; it returns that.
+// ends waits for the exit code, and for the single error event that precedes any code but
+// 0; it returns that event.
 func (o *ours) ends(ctx context.Context, code int) (last event) {
 	o.t.Helper()
 	if got := o.exit(ctx); got != code {
