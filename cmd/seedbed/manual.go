@@ -33,7 +33,7 @@ var manualTexts = map[string]map[string]string{
 		"key":         "the key, by its name in the state directory",
 		"watch":       "publish changes once the folder has stayed the same for one interval",
 		"watch-every": "the interval of `--watch`",
-		"all":         "resume every publication of this state directory; one that cannot be resumed is reported and does not stop the others",
+		"all":         "resume every publication of this state directory; one that cannot be resumed is reported and does not stop the others; the exit code is that of the first that failed",
 		"history":     "list the versions: number, time, infohash, size",
 		"rollback":    "publish version N of `--key` again under a new number; data that the folder no longer holds is downloaded from followers",
 		"overrule":    "continue from a version that another machine has published under the key; otherwise that is an error (exit 1), also if nothing has changed here",
