@@ -91,6 +91,14 @@ func (b *bootstrap) names(a netip.AddrPort) bool {
 	return slices.Contains(b.addrs, a)
 }
 
+// Bootstrap returns the addresses of the bootstrap hosts that are known so far, and how many
+// host names are still being resolved.
+func (d *DHT) Bootstrap() (known []netip.AddrPort, resolving int) {
+	d.boot.mu.Lock()
+	defer d.boot.mu.Unlock()
+	return slices.Clone(d.boot.addrs), d.boot.waiting
+}
+
 // known returns the addresses that are known so far, whether more may come, and a channel that
 // is closed when that changes.
 func (b *bootstrap) known(v6 bool) (seeds []lookup.Node, more bool, changed <-chan struct{}) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -160,17 +161,20 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 		return 0
 	}
 	r := t.run.Load()
+	if r != nil {
+		r.tellOwn()
+	}
+	if peers = t.node.excludeSelf(peers); len(peers) == 0 {
+		return 0
+	}
 	if r == nil {
-		if peers = t.node.excludeSelf(peers); len(peers) > 0 {
-			t.wakeFor(from, peers)
-		}
+		t.wakeFor(from, peers)
 		return 0
 	}
 	by := from.Addr()
 	if !by.IsValid() { // announced to ourselves: one source like others
 		by = netip.IPv4Unspecified()
 	}
-	r.tellOwn()
 	cs := make([]engine.Candidate, len(peers))
 	for i, a := range peers {
 		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT, From: by}
@@ -207,21 +211,41 @@ func family(ip netip.Addr) int {
 	return 0
 }
 
-// excludeSelf returns the peers that are not ourselves, as far as is known: the DHT tells of
-// everybody who announced.
+// excludeSelf returns the peers that are not ourselves, as far as is known: the DHT returns
+// everyone who announced. If we listen on all addresses, those of the machine's interfaces
+// are ours too.
 func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
 	if len(peers) == 0 {
 		return nil
 	}
 	s := n.dht.Stats()
 	own := []netip.Addr{s.V4.External, s.V6.External}
+	isAll := false
 	for _, a := range n.net.Addrs() {
 		own = append(own, a.Addr())
+		isAll = isAll || a.Addr().IsUnspecified()
 	}
 	port := n.net.Port()
+	if isAll && n.cfg.Network == nil && slices.ContainsFunc(peers, func(a netip.AddrPort) bool { return a.Port() == port }) {
+		own = append(own, interfaceAddrs()...)
+	}
 	return slices.DeleteFunc(slices.Clone(peers), func(a netip.AddrPort) bool {
 		return a.Port() == port && slices.Contains(own, a.Addr())
 	})
+}
+
+// interfaceAddrs returns the addresses of this machine.
+func interfaceAddrs() (list []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Addr().Unmap())
+		}
+	}
+	return list
 }
 
 // lookUp runs one lookup, and with announce tells the nodes that it ends at that we are a
@@ -230,7 +254,12 @@ func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
 	t := d.t
 	r.lookingUp.Add(1)
 	defer r.lookingUp.Add(-1)
-	found := func(from netip.AddrPort, peers []netip.AddrPort) { o.fresh += t.foundPeers(from, peers) }
+	found := func(from netip.AddrPort, peers []netip.AddrPort) {
+		// Our own address, which the DHT returns once we are announced, is no success.
+		others := t.node.excludeSelf(peers)
+		o.found += len(others)
+		o.fresh += t.foundPeers(from, others)
+	}
 	var err error
 	if announce {
 		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.net.Port(), t.whole.Load(), found)
@@ -241,7 +270,6 @@ func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
 	if err != nil && r.lookups.Err() == nil {
 		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)
 	}
-	o.found = o.announced.Peers
 	t.node.log.Debug("DHT lookup done", "torrent", t.Name(), "peers", o.found, "asked", o.announced.Asked, "announced to", o.announced.Accepted)
 	return o
 }

@@ -1,10 +1,17 @@
 package node
 
 import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
 	"time"
 
 	"seedbed/dht"
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
+	"seedbed/internal/mono"
 )
 
 // saveEvery is how often the DHT's nodes and known peers are written down: a
@@ -18,7 +25,8 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 	f := n.state.loadNode()
 	cfg := dht.Config{
 		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log,
-		Rate: float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
+		Private: IsPrivateNetwork(n.ctx, n.cfg.Bootstrap, n.cfg.resolve),
+		Rate:    float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
 	}
 	cfg.Nodes = f.savedNodes()
 	if n.state.owned() {
@@ -26,6 +34,53 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 		cfg.ID6, _ = id.ParseHex(f.ID6)
 	}
 	return dht.New(cfg)
+}
+
+// privateLimit bounds the resolving of bootstrap hosts before the DHT starts.
+const privateLimit = 3 * time.Second
+
+// IsPrivateNetwork reports whether the bootstrap hosts lead to a private network: every
+// address that they are or resolve to is private. There, private addresses count as nodes
+// and peers. Host names that do not resolve do not count. The built-in public list is not
+// resolved for it. A nil resolve is the system's resolver.
+func IsPrivateNetwork(ctx context.Context, hosts []string, resolve func(ctx context.Context, host string) ([]netip.Addr, error)) bool {
+	if slices.Equal(hosts, PublicBootstrap) {
+		return false
+	}
+	if resolve == nil {
+		resolve = systemResolve
+	}
+	var names []string
+	local := false
+	for _, hp := range hosts {
+		host, _, err := net.SplitHostPort(hp)
+		if err != nil {
+			return false
+		}
+		if a, err := netip.ParseAddr(host); err != nil {
+			names = append(names, host)
+		} else if local = addrs.IsLocal(a.Unmap()); !local {
+			return false
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, privateLimit)
+	defer cancel()
+	found := make([][]netip.Addr, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { found[i], _ = resolve(ctx, name) })
+	}
+	wg.Wait()
+	for _, a := range slices.Concat(found...) {
+		if local = addrs.IsLocal(a.Unmap()); !local {
+			return false
+		}
+	}
+	return local
+}
+
+func systemResolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // SavedNodes returns the DHT nodes that the state directory at path knows. It only reads.
@@ -41,6 +96,40 @@ func (f *nodeFile) savedNodes() (nodes []dht.SavedNode) {
 		}
 	}
 	return nodes
+}
+
+// joinPatience is how long bootstrap hosts may take to answer before we say that they do
+// not: several times the timeout of a query.
+const joinPatience = 8 * time.Second
+
+// joining returns what holds up joining the DHT while no node is known.
+func (n *Node) joining() Lookup {
+	known, resolving := n.dht.Bootstrap()
+	late := n.now() > mono.Time(joinPatience)
+	switch {
+	case len(known) > 0 && late && !n.hasRoute(known):
+		return Lookup{Kind: LookupNoRoute}
+	case len(known) > 0 && late:
+		return Lookup{Kind: LookupNoAnswer, Asked: len(n.cfg.Bootstrap)}
+	case len(known) == 0 && (resolving == 0 || late):
+		return Lookup{Kind: LookupNoDNS}
+	}
+	return Lookup{Kind: LookupBootstrapping, Asked: len(n.cfg.Bootstrap)}
+}
+
+// hasRoute reports whether there is a route to one of the addresses. It sends nothing:
+// connecting a UDP socket only looks up the route.
+func (n *Node) hasRoute(to []netip.AddrPort) bool {
+	if n.cfg.Network != nil {
+		return true
+	}
+	return slices.ContainsFunc(to, func(a netip.AddrPort) bool {
+		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
 }
 
 // keepDHT saves the DHT's nodes now and then.

@@ -65,6 +65,13 @@ const (
 	LookupNoNodes
 	// LookupBootstrapping: no DHT node is known yet; Lookup.Asked bootstrap hosts are asked.
 	LookupBootstrapping
+	// LookupNoRoute: no DHT node is known, and there is no route to any bootstrap host.
+	LookupNoRoute
+	// LookupNoDNS: no DHT node is known, and no bootstrap host name could be resolved.
+	LookupNoDNS
+	// LookupNoAnswer: no DHT node is known, and none of Lookup.Asked bootstrap hosts has
+	// answered for some seconds.
+	LookupNoAnswer
 	// LookupRunning: Lookup.Asked nodes were asked so far.
 	LookupRunning
 	// LookupWaiting: the next lookup begins after Lookup.Next.
@@ -73,7 +80,7 @@ const (
 	lookupKinds
 )
 
-var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "running", "waiting"}
+var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_route", "no_dns", "no_answer", "running", "waiting"}
 
 // String returns the name of the kind as it is written in JSON.
 func (k LookupKind) String() string { return nameOf("lookup", lookupNames[:], uint8(k)) }

@@ -258,7 +258,7 @@ func (r *run) lookup() Lookup {
 	case stats.Nodes4+stats.Nodes6 == 0 && hosts == 0:
 		return Lookup{Kind: LookupNoNodes}
 	case stats.Nodes4+stats.Nodes6 == 0:
-		return Lookup{Kind: LookupBootstrapping, Asked: hosts}
+		return n.joining()
 	case r.lookingUp.Load() > 0:
 		return Lookup{Kind: LookupRunning, Asked: stats.Asked}
 	}

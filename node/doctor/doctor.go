@@ -78,6 +78,7 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, tell func
 	e.sockets(ctx)
 	e.state()
 	boots := e.bootstrap(ctx)
+	e.network()
 	took := v.Settle(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -305,6 +306,21 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 		e.tell(f)
 	}
 	return pongs
+}
+
+// network reports whether the bootstrap hosts lead to a private network.
+func (e *examination) network() {
+	if len(e.v.Config.Bootstrap) == 0 {
+		return
+	}
+	f := Finding{Step: StepBootstrap, Text: "public network: private addresses do not count as DHT nodes", Data: map[string]any{"private": e.v.IsPrivate()}}
+	if e.v.IsPrivate() {
+		f.Text = "private network: every bootstrap address is private, so private addresses count as DHT nodes and peers"
+	} else if hosts, _ := e.v.Bootstrap(); slices.ContainsFunc(hosts, func(a netip.AddrPort) bool { return addrs.IsLocal(a.Addr()) }) {
+		f.Verdict, f.Text = Notice, "some bootstrap addresses are private and others are public: the network counts as public, so private addresses do not count as DHT nodes"
+		f.Advice = "to use a private network, give only its hosts with --bootstrap"
+	}
+	e.tell(f)
 }
 
 func dnsReason(err error) string {

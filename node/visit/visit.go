@@ -63,7 +63,8 @@ func Open(cfg Config) (*Visit, error) {
 		return nil, node.NetworkFault(err)
 	}
 	saved := node.SavedNodes(cfg.State)
-	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve, Logger: cfg.Log})
+	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve, Logger: cfg.Log,
+		Private: node.IsPrivateNetwork(context.Background(), cfg.Bootstrap, nil)})
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}

@@ -93,6 +93,15 @@ func lookup(l *node.Lookup) string {
 		return "no DHT nodes are known; give one with --bootstrap"
 	case node.LookupBootstrapping:
 		return "connecting to the DHT through " + Plural(l.Asked, "bootstrap host")
+	case node.LookupNoRoute:
+		return "no network: no route to any bootstrap host; run seedbed doctor"
+	case node.LookupNoDNS:
+		return "no network, or DNS does not work: no bootstrap host name could be resolved; run seedbed doctor"
+	case node.LookupNoAnswer:
+		if l.Asked == 1 {
+			return "the bootstrap host did not answer; run seedbed doctor"
+		}
+		return fmt.Sprintf("none of %d bootstrap hosts answered; run seedbed doctor", l.Asked)
 	case node.LookupRunning:
 		return fmt.Sprintf("searching the DHT, %s asked", Plural(l.Asked, "node"))
 	case node.LookupWaiting:
