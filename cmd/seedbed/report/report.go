@@ -50,10 +50,10 @@ func Open(out, err *Stdio, json, quiet bool) *Output {
 	switch {
 	case json || quiet || os.Getenv("TERM") == "dumb":
 	case IsTerminal(out.File):
-		o.live = newScreen(out.File)
+		o.live = newScreen(out)
 		o.screen = o.live
 	case IsTerminal(err.File):
-		o.screen = newScreen(err.File)
+		o.screen = newScreen(err)
 	}
 	return o
 }

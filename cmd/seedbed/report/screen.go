@@ -47,9 +47,9 @@ type line struct {
 	dim  bool
 }
 
-func newScreen(f *os.File) *screen {
+func newScreen(f *Stdio) *screen {
 	return &screen{w: f, flush: flushTime, color: os.Getenv("NO_COLOR") == "", size: func() (int, int) {
-		cols, rows, err := term.GetSize(int(f.Fd()))
+		cols, rows, err := term.GetSize(int(f.File.Fd()))
 		if err != nil || cols < 1 || rows < 1 {
 			return 80, 24
 		}
