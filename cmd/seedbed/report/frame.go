@@ -226,34 +226,51 @@ func (f *frame) rank(now time.Time, n int) {
 // summary stands for torrents that are too many to be shown: the totals, how many there are
 // in each state, and the worst thing that holds one up.
 func (f *frame) summary(cols int) []line {
+	return []line{f.totals(cols), {text: f.states(), dim: true}}
+}
+
+// states returns how many torrents are in each state, with the worst reason.
+func (f *frame) states() string {
 	text := strings.Join(f.counts(), ", ")
 	if v := f.worst(); v != nil {
 		text += fmt.Sprintf(" (%s: %s)", cut(Clean(v.name), nameWidth), Why(&v.Snapshot))
 	}
-	return []line{f.totals(cols), {text: text, dim: true}}
+	return text
 }
 
 // totals returns the line with the sums over all torrents.
 func (f *frame) totals(cols int) line {
+	b := barLine{name: Plural(len(f.views), "torrent")}
+	b.done, b.total, b.parts = f.sums()
+	return b.layout(cols)
+}
+
+// sums returns how much all torrents have and want, and the numbers of the totals.
+func (f *frame) sums() (have, wanted int64, parts []string) {
 	var down, up float64
-	var have, wanted int64
 	for i := range f.views {
 		v := &f.views[i]
 		down, up = down+v.DownRate, up+v.UpRate
 		have, wanted = have+v.HaveWanted, wanted+v.Wanted
 	}
-	b := barLine{name: Plural(len(f.views), "torrent"), done: have, total: wanted}
-	rates := []string{"↓ " + Rate(down), "", "↑ " + Rate(up)}
-	switch {
-	case wanted == 0:
-		b.parts = []string{"metadata"}
-	case have < wanted:
-		rates[1] = TimeLeft(wanted-have, down)
-		fallthrough
-	default:
-		b.parts = append([]string{fmt.Sprintf("%3d %%", Percent(have, wanted))}, rates...)
+	if wanted == 0 {
+		return 0, 0, []string{"metadata"}
 	}
-	return b.layout(cols)
+	return have, wanted, []string{fmt.Sprintf("%3d %%", Percent(have, wanted)), "↓ " + Rate(down), TimeLeft(wanted-have, down), "↑ " + Rate(up)}
+}
+
+// sentence returns all torrents in one line of a log.
+func (f *frame) sentence() string {
+	_, wanted, parts := f.sums()
+	s := fmt.Sprintf("%s: %s", Plural(len(f.views), "torrent"), f.states())
+	if wanted > 0 {
+		parts[0] = strings.TrimSpace(parts[0])
+		if parts[2] != "" {
+			parts[2] += " left"
+		}
+		s += "; " + strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), ", ")
+	}
+	return s
 }
 
 // counts returns how many torrents are in each state, the worst first.

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +20,10 @@ type plainReporter struct {
 	errs  io.Writer
 	quiet bool // results and errors only
 
+	stay bool // complete torrents are seeded
+
 	last map[*node.Torrent]plainLine
+	all  plainLine // of all torrents, where they are many
 }
 
 type plainLine struct {
@@ -29,6 +34,7 @@ type plainLine struct {
 const (
 	plainEvery = 10 * time.Second // between progress lines of one torrent
 	plainCalm  = 3 * time.Second  // before the first word on why nothing moves
+	plainMany  = 10               // torrents; more have one line together
 )
 
 func (r *plainReporter) say(format string, args ...any) {
@@ -133,6 +139,17 @@ func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 		r.last = map[*node.Torrent]plainLine{}
 	}
 	now := time.Now()
+	maps.DeleteFunc(r.last, func(t *node.Torrent, _ plainLine) bool { return !slices.Contains(ts, t) })
+	if len(ts) > plainMany {
+		r.sayAll(now, func() *frame {
+			f := &frame{stay: r.stay}
+			for _, t := range ts {
+				f.views = append(f.views, view{name: t.Name(), Snapshot: t.Snapshot()})
+			}
+			return f
+		})
+		return
+	}
 	for _, t := range ts {
 		last, told := r.last[t]
 		if !told {
@@ -146,6 +163,20 @@ func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 			r.say("%s: %s", t.Name(), line)
 			r.last[t] = plainLine{now, line}
 		}
+	}
+}
+
+// sayAll prints where all torrents stand, now and then. To look at all of them takes long.
+func (r *plainReporter) sayAll(now time.Time, look func() *frame) {
+	switch {
+	case r.all.at.IsZero():
+		r.all.at = now.Add(plainCalm - plainEvery)
+	case now.Sub(r.all.at) >= plainEvery:
+		if line := look().sentence(); line != r.all.text {
+			r.say("%s", line)
+			r.all.text = line
+		}
+		r.all.at = now
 	}
 }
 

@@ -97,7 +97,7 @@ func New(o *Output, stay bool) Reporter {
 	case o.live != nil:
 		return newLiveReporter(o, stay)
 	}
-	return &plainReporter{out: o.Out.File, errs: o.Stderr(), quiet: o.Quiet}
+	return &plainReporter{out: o.Out.File, errs: o.Stderr(), quiet: o.Quiet, stay: stay}
 }
 
 // IsTerminal reports whether f is a terminal.

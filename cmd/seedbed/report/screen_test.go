@@ -231,3 +231,26 @@ func TestHashingIsReportedInALog(t *testing.T) {
 		t.Errorf("%s", b.String())
 	}
 }
+
+// A log has one line for many torrents, and only when it says something new.
+func TestManyTorrentsAreOneLineOfALog(t *testing.T) {
+	var b strings.Builder
+	r := plainReporter{out: &b, errs: &b}
+	f := frame{}
+	for i := range 12 {
+		v := downloading(i, fmt.Sprintf("torrent %d", i), 1e6)
+		if i == 3 {
+			v.Reason = node.Reason{Kind: node.ReasonNoPeers, Lookup: node.Lookup{Kind: node.LookupRunning, Asked: 9}}
+		}
+		f.views = append(f.views, v)
+	}
+	now := time.Unix(1000, 0)
+	for range 60 {
+		r.sayAll(now, func() *frame { return &f })
+		now = now.Add(time.Second)
+	}
+	want := "12 torrents: 1 waiting, 11 downloading (torrent 3: searching the DHT, 9 nodes asked); 42 %, ↓ 12 MB/s, 13m32s left, ↑ 36 kB/s\n"
+	if b.String() != want {
+		t.Errorf("%q", b.String())
+	}
+}
