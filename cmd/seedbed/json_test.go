@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/id"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+	"seedbed/node/view"
+)
+
+// printed is what commands print with --json. Each object is checked against docs/events.schema.json.
+type printed struct {
+	t       *testing.T
+	schemas map[string]*jsonschema.Resolved
+	seen    map[string]int
+	common  []string // arguments of commands that use a network
+}
+
+func newPrinted(t *testing.T) *printed {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/events.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root jsonschema.Schema
+	if err := json.Unmarshal(b, &root); err != nil {
+		t.Fatal(err)
+	}
+	o := &printed{t: t, schemas: map[string]*jsonschema.Resolved{}, seen: map[string]int{}}
+	for event, s := range root.Defs {
+		if o.schemas[event], err = s.Resolve(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// check checks one line.
+func (o *printed) check(line []byte) map[string]any {
+	o.t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(line, &v); err != nil {
+		o.t.Fatalf("%v: %s", err, line)
+	}
+	event, _ := v["event"].(string)
+	o.seen[event]++
+	s := o.schemas[event]
+	if s == nil {
+		o.t.Errorf("the schema has no event %q: %s", event, line)
+		return v
+	}
+	if err := s.Validate(v); err != nil {
+		o.t.Errorf("%v: %s", err, line)
+	}
+	at, _ := v["time"].(string)
+	if _, err := time.Parse(time.RFC3339Nano, at); err != nil {
+		o.t.Error(err)
+	}
+	return v
+}
+
+// run runs a command and returns the objects that it prints, by event. It interrupts the
+// command after the first object of the kind until, if that is not "".
+func (o *printed) run(until string, want exitCode, args ...string) map[string]map[string]any {
+	o.t.Helper()
+	r, stdout, err := os.Pipe()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer r.Close()
+	stderr, err := os.Create(filepath.Join(o.t.TempDir(), "stderr"))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer stderr.Close()
+	ctx, interrupt := context.WithTimeout(o.t.Context(), time.Minute)
+	defer interrupt()
+	code := make(chan exitCode, 1)
+	go func() {
+		code <- run(ctx, append(args, "--json"), stdout, stderr)
+		stdout.Close()
+	}()
+	got := map[string]map[string]any{}
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			break
+		}
+		v := o.check(line)
+		event, _ := v["event"].(string)
+		got[event] = v
+		if event == until {
+			interrupt()
+		}
+	}
+	if c := <-code; c != want {
+		said, _ := os.ReadFile(stderr.Name())
+		o.t.Errorf("%v: exit code %d, want %d; %s", args, c, want, said)
+	}
+	if until != "" && got[until] == nil {
+		o.t.Errorf("%v printed no %s, but %v", args, until, got)
+	}
+	return got
+}
+
+// online is run for a command that uses the network. What args say overrides o.common.
+func (o *printed) online(until string, want exitCode, args ...string) map[string]map[string]any {
+	o.t.Helper()
+	return o.run(until, want, slices.Concat(args[:1], o.common, args[1:])...)
+}
+
+// publish keeps publishing path under the key site until the test ends, and returns the
+// address of the publisher.
+func (o *printed) publish(path string) string {
+	o.t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	at := free.Addr().String()
+	free.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		run(ctx, slices.Concat([]string{"publish"}, o.common, []string{path, "--key", "site", "--listen", at}), null, null)
+	}()
+	o.t.Cleanup(func() {
+		stop()
+		<-done
+		null.Close()
+	})
+	return at
+}
+
+// ring opens nodes with a DHT of their own and returns the address of the first.
+func ring(t *testing.T, size int) (nodes []*node.Node, boot string) {
+	t.Helper()
+	for i := range size {
+		c := node.Config{State: filepath.Join(t.TempDir(), strconv.Itoa(i)), Listen: "127.0.0.1:0", Bootstrap: []string{}}
+		if boot != "" {
+			c.Bootstrap = []string{boot}
+		}
+		n, err := node.Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = n.Close(context.Background()) })
+		nodes = append(nodes, n)
+		boot = nodes[0].Addrs()[0].String()
+	}
+	return nodes, boot
+}
+
+// What every command prints with --json is as the schema says, and sizes agree.
+func TestOutputIsAsTheSchemaSays(t *testing.T) {
+	o := newPrinted(t)
+	nodes, boot := ring(t, 4)
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	o.common = []string{"--listen", "127.0.0.1:0", "--bootstrap", boot, "--state", in("state")}
+	state := []string{"--state", in("state")}
+
+	// A hybrid with padding: its pieces hold more than its files.
+	for i := range 5 {
+		writeFile(t, in("site/"+strconv.Itoa(i)), bytes.Repeat([]byte{byte(i)}, 1000))
+	}
+	const size = float64(5000)
+	sizes := map[string]any{}
+	sizes["create"] = o.run("", exitOK, "create", in("site"), "-o", in("site.torrent"))["create"]["size"]
+	sizes["show"] = o.run("", exitOK, "show", in("site.torrent"))["show"]["size"]
+	sizes["check"] = o.run("", exitOK, append(state, "check", in("site.torrent"), "-d", dir)...)["check"]["size"]
+	writeFile(t, in("broken/site/1"), []byte("too short"))
+	o.run("", exitHash, append(state, "check", in("site.torrent"), "-d", in("broken"))...)
+
+	spec, err := node.Share(t.Context(), in("site"), node.ShareOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := nodes[1].Add(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-shared.Announced()
+	link := shared.Link() + "&x.pe=" + nodes[1].Addrs()[0].String()
+	o.run("", exitOK, "show", link)
+
+	got := o.online("", exitOK, "get", link+"&x.pe=nonsense", "-d", in("got"))
+	sizes["metadata"], sizes["progress"] = got["metadata"]["size"], got["progress"]["size"]
+	if got := o.online("", exitOK, "get", link, "-d", in("alone"), "--metadata-only", "--state", in("alone"))["metadata"]; got["torrent"] != in("alone/site.torrent") {
+		t.Errorf("metadata names %v, not the file that was written", got["torrent"])
+	}
+	writeFile(t, in("blocked/site/1"), []byte("not ours"))
+	o.online("", exitExists, "get", link, "-d", in("blocked"), "--state", in("blocked-state"))
+	seeding := o.online("progress", exitOK, "seed", in("site.torrent"), "-d", dir)
+	sizes["progress of seed"] = seeding["progress"]["size"]
+	o.online("", exitOK, "seed", in("site.torrent"), "-d", dir, "--seed-time", "1ms")
+	o.online("streaming", exitOK, "stream", link, "-d", in("film"), "--http", "127.0.0.1:0")
+	for where, n := range sizes {
+		if n != size {
+			t.Errorf("the size is %v in %s, want %v", n, where, size)
+		}
+	}
+
+	o.run("", exitOK, append(state, "key", "new", "site")...)
+	o.run("", exitOK, append(state, "key", "list")...)
+	published := o.online("published", exitOK, "publish", in("site"), "--key", "site")
+	o.run("", exitOK, append(state, "publish", "--history", "site")...)
+	publication, _ := published["published"]["link"].(string)
+	at := o.publish(in("site"))
+	o.online("current", exitOK, "follow", publication, "-d", in("followed"), "--state", in("follower"), "--peer", at)
+	o.online("", exitOK, "publish", "--rollback", "1", "--key", "site")
+
+	visit := []string{"--listen", "127.0.0.1:0", "--bootstrap", boot, "--state", in("visits")}
+	for _, args := range [][]string{
+		{"dht", "find-node", strings.Repeat("0", 40)}, {"dht", "get-peers", shared.InfoHash().String(), "--scrape"},
+		{"dht", "announce", shared.InfoHash().String()}, {"dht", "put", "one", "--key", in("key"), "--new-key"}, {"dht", "nodes"}, {"dht", "sample"},
+		{"show", publication},
+	} {
+		o.run("", exitOK, slices.Concat(args, visit)...)
+	}
+	put := o.run("", exitOK, slices.Concat([]string{"dht", "put", "two"}, visit)...)["put"]
+	target, _ := put["target"].(string)
+	o.run("", exitOK, slices.Concat([]string{"dht", "get", target}, visit)...)
+	o.run("", exitOK, "dht", "ping", boot, "--listen", "127.0.0.1:0", "--state", in("visits"))
+	o.run("", exitOK, slices.Concat([]string{"doctor", link}, visit)...)
+
+	o.run("", exitOK, "version")
+	o.run("", exitOK, append(state, "settings")...)
+	o.run("", exitOK, "demo")
+	o.run("metrics", exitOK, "bootstrap", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--state", in("ring"))
+
+	// Each of these has a test of its own, or needs a state that is hard to reach here.
+	rare := []string{"announcing", "missed", "recovered", "removed", "status"}
+	for _, e := range view.Table {
+		if o.seen[e.Event] == 0 && !slices.Contains(rare, e.Event) {
+			t.Errorf("no command printed %s; seen are %v", e.Event, slices.Sorted(maps.Keys(o.seen)))
+		}
+	}
+}
+
+func writeFile(t *testing.T, path string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Objects that commands rarely print are as the schema says, too.
+func TestEveryEventIsAsTheSchemaSays(t *testing.T) {
+	o := newPrinted(t)
+	for _, k := range node.EventKinds() {
+		var b bytes.Buffer
+		report.NewJSON(&b).Event(node.Event{Kind: k, Time: time.Now(), InfoHash: id.ID{1}, Err: errors.New("x"),
+			Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}})
+		o.check(b.Bytes())
+	}
+	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}} {
+		var b bytes.Buffer
+		if err := view.NewWriter(&b).Write(v, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		o.check(b.Bytes())
+	}
+}
