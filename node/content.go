@@ -34,7 +34,7 @@ func (r *run) openContent(ctx context.Context, info *metainfo.Info, progress fun
 	case ctx.Err() != nil:
 		return swarm.Content{}, err
 	case errors.Is(err, errEnded):
-	case !errors.As(err, &f) || r.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection:
+	case !errors.As(err, &f) || r.spec.Seed || f.Kind == FaultExists || f.Kind == FaultSelection || f.Kind == FaultBusy:
 		r.t.fail(err)
 	default:
 		return swarm.Content{}, err

@@ -190,3 +190,23 @@ func TestAForeignFileIsNotTouched(t *testing.T) {
 		})
 	}
 }
+
+// Of two nodes with two state directories that download one torrent into one folder, the
+// second gets an error; when the first is done, it may share what is there.
+func TestTwoNodesDoNotWriteTheSameFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(15, simnet.Link{Delay: 20 * ms, Rate: 100e3})
+		spec, dir := folder(t, ShareOptions{PieceLength: 16 << 10}, small)
+		seedOf(t, n, 1, spec)
+		to := t.TempDir()
+		get := Spec{Link: withPeers(spec, at(1).String()), Dir: to}
+		a, b := start(t, n, 2, noDHT), start(t, n, 3, noDHT)
+		got := a.add(get)
+		a.await(FirstPiece, time.Minute)
+		b.add(get)
+		b.failed(FaultBusy)
+		wait(t, got.Done(), time.Minute, "the first download")
+		same(t, dir, filepath.Join(to, "things"))
+		wait(t, b.add(get).Done(), time.Minute, "the second finds what is there")
+	})
+}

@@ -23,6 +23,7 @@ const (
 	FaultSelection            // files were selected that the torrent does not have
 	FaultUsage                // what was asked for makes no sense
 	FaultConflict             // somebody else publishes under the same key
+	FaultBusy                 // another process downloads into the same files
 )
 
 // Fault is an error in a person's terms: the sentence, and what to do.
@@ -72,6 +73,7 @@ func asFault(err error) error {
 		storage.Changed:     FaultVanished,
 		storage.IO:          FaultIO,
 		storage.TooManyOpen: FaultIO,
+		storage.Busy:        FaultBusy,
 	}
 	return &Fault{Kind: kinds[se.Kind], Err: err, hint: se.Hint()}
 }

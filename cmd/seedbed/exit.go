@@ -26,7 +26,7 @@ const (
 	exitNetwork    exitCode = 6  // no socket to be had
 	exitUnfinished exitCode = 7  // stopped by a signal before everything was complete
 	exitDiskFull   exitCode = 9  // no space where the data belongs
-	exitSameHash   exitCode = 12 // another process has the torrent open
+	exitSameHash   exitCode = 12 // another process has the torrent open, or writes its files
 	exitExists     exitCode = 13 // a file that is not ours is in the way
 	exitOpen       exitCode = 15 // no permission for a file that is there
 	exitIO         exitCode = 17 // the disk failed
@@ -107,4 +107,5 @@ var faultCodes = map[node.FaultKind]exitCode{
 	node.FaultSelection:  exitUsage,
 	node.FaultUsage:      exitUsage,
 	node.FaultConflict:   exitUnknown,
+	node.FaultBusy:       exitSameHash,
 }

@@ -19,6 +19,7 @@ const (
 	Changed                     // another program wrote to the file
 	Exists                      // a file that does not belong to the torrent has the name
 	TooManyOpen                 // out of file descriptors
+	Busy                        // another process writes the file
 )
 
 var (
@@ -124,6 +125,8 @@ func (e *Error) Hint() string {
 			return fmt.Sprintf("truncate it to %d bytes if the rest is not needed, move it away, or replace it with --overwrite", err.size)
 		}
 		return "move it away, choose another folder with --dir, or replace it with --overwrite"
+	case Busy:
+		return "wait until it is done, stop it, or choose another folder with --dir"
 	case TooManyOpen:
 		return "raise the limit on open files (ulimit -n)"
 	default:
@@ -163,6 +166,8 @@ func escapes(err error) bool {
 func kindOf(err error) Kind {
 	var n syscall.Errno
 	switch {
+	case errors.Is(err, errBusy):
+		return Busy
 	case errors.Is(err, ErrExists), errors.Is(err, fs.ErrExist), escapes(err):
 		return Exists
 	case errors.Is(err, errGone), errors.Is(err, fs.ErrNotExist):

@@ -167,6 +167,7 @@ func (s *Storage) finishFile(i int) error {
 	st.place = inFinal
 	s.stepped()
 	s.markDirDirty(i)
+	s.unlockPart(i)
 	// Another file may just have taken the name.
 	_, err := s.identify(i)
 	return err

@@ -104,3 +104,10 @@ func open(t tb, o Options) *Storage {
 	must(t, err)
 	return s
 }
+
+// endOfProcess frees the lock of a storage that goes on, as the end of its process would.
+func endOfProcess(s *Storage) {
+	s.places.Lock()
+	defer s.places.Unlock()
+	s.unlock()
+}

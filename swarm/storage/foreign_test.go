@@ -237,6 +237,7 @@ func TestChangesBetweenRunsAreNoticed(t *testing.T) {
 		if !killed {
 			must(t, s.Close())
 		}
+		endOfProcess(s)
 		w, err := os.OpenFile(part, os.O_WRONLY, 0)
 		must(t, err)
 		_, err = w.WriteAt(make([]byte, 10), 5000)

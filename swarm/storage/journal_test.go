@@ -26,6 +26,7 @@ func TestChunksAreFoundAgain(t *testing.T) {
 	f.put(t, s, 1)
 	want := []Chunk{{Piece: 0, Length: 64 << 10}, {Piece: 0, Begin: 128 << 10, Length: 64 << 10}, {Piece: 2, Begin: 192 << 10, Length: 64 << 10}}
 	again := func() (list []Chunk) { // as after kill -9: not closed
+		endOfProcess(s)
 		s = open(t, o)
 		have, err := s.CheckDoubtful(t.Context(), nil)
 		must(t, err)
@@ -69,6 +70,7 @@ func TestChunksOfABadPieceAreDropped(t *testing.T) {
 		must(t, s.WriteAt(bad, at))
 		s.MarkChunk(0, uint32(at), bad)
 	}
+	endOfProcess(s)
 	s = open(t, o)
 	_, err := s.CheckDoubtful(t.Context(), nil)
 	must(t, err)

@@ -295,7 +295,8 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 	}()
 	// Usually it does not exist.
 	f, err := d.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
-	if errors.Is(err, fs.ErrExist) {
+	found := errors.Is(err, fs.ErrExist)
+	if found {
 		if fi, err := d.Lstat(name); err == nil && !fi.Mode().IsRegular() { // opening a pipe would block
 			return ErrExists
 		}
@@ -314,6 +315,11 @@ func (s *Storage) create(i int, d Disk, name string, perm os.FileMode, size int6
 		}
 		err = errors.Join(err, f.Close())
 	}()
+	if i < s.parts() {
+		if err := s.lockPart(i, found); err != nil {
+			return err
+		}
+	}
 	if err := s.compare("open", i, f); err != nil {
 		return err
 	}

@@ -85,6 +85,8 @@ type Storage struct {
 	fine   atomic.Bool // the system gives every write a distinct time
 
 	journal journal
+
+	lock partLock // guarded by places
 }
 
 type fileState struct {
@@ -133,6 +135,10 @@ func Open(o Options) (*Storage, error) {
 	s.coarse = !o.ReadOnly && !s.disk.SteadyTimes()
 	s.selectFiles(o.Select)
 	if err := s.survey(); err != nil {
+		s.handles.dropAll(s)
+		return nil, err
+	}
+	if err := s.openLock(); err != nil {
 		s.handles.dropAll(s)
 		return nil, err
 	}
@@ -366,6 +372,9 @@ func (s *Storage) Close() error {
 	}
 	err := s.flush(true)
 	s.handles.dropAll(s)
+	s.places.Lock()
+	s.unlock()
+	s.places.Unlock()
 	s.mu.Lock()
 	old := s.syncer
 	s.syncer = nil
