@@ -61,15 +61,15 @@ func TestSentences(t *testing.T) {
 			Link{PublicKey: k, HasPublicKey: true, Salt: []byte("n")}},
 		{"BEP 46: the salt is optional", "magnet:?xs=urn:btpk:" + key, Link{PublicKey: k, HasPublicKey: true}},
 		{"the salt may stand before the key", "magnet:?s=6e&xs=urn:btpk:" + key, Link{PublicKey: k, HasPublicKey: true, Salt: []byte("n")}},
-		{"a salt without a key is nothing that we know", v1 + "&s=zz", with(func(l *Link) { l.Other = []Param{{"s", "zz"}} })},
+		{"a salt without a key is an unknown parameter", v1 + "&s=zz", with(func(l *Link) { l.Other = []Param{{"s", "zz"}} })},
 		{"a second salt is kept", "magnet:?xs=urn:btpk:" + key + "&s=6e&s=zz",
 			Link{PublicKey: k, HasPublicKey: true, Salt: []byte("n"), Other: []Param{{"s", "zz"}}}},
 		{"all three identities", v1 + "&xs=urn:btpk:" + key + "&xt=urn:btmh:1220" + hash2,
 			Link{InfoHash: h, HasInfoHash: true, V2: h2, HasV2: true, PublicKey: k, HasPublicKey: true}},
 		{"the same topic twice is one", v1 + "&xt.2=urn:btih:" + hash1b, bare},
 		{"RFC 3986: schemes are case-insensitive", "MAGNET:?XT=URN:BTIH:" + hash1, bare},
-		{"what the shell or a mail adds around is dropped", " \n" + v1 + "\r\n", bare},
-		{"empty parameters are nothing", v1 + "&&dn=&tr=&=&so=", bare},
+		{"whitespace around the link is dropped", " \n" + v1 + "\r\n", bare},
+		{"empty parameters are dropped", v1 + "&&dn=&tr=&=&so=", bare},
 		{"BEP 9: dn is the display name", v1 + "&dn=a%20b", with(func(l *Link) { l.Name = "a b" })},
 		{"a plus in dn is a space", v1 + "&dn=a+b%2Bc", with(func(l *Link) { l.Name = "a b+c" })},
 		{"a plus elsewhere is a plus", v1 + "&tr=http://x/?k=a+b", with(func(l *Link) { l.Trackers = []string{"http://x/?k=a+b"} })},
@@ -96,7 +96,7 @@ func TestSentences(t *testing.T) {
 		{"unknown parameters are kept, in order", v1 + "&x.foo=b%26c&mt=1&x.foo=d&flag&=v&foo.1=2", with(func(l *Link) {
 			l.Other = []Param{{"x.foo", "b&c"}, {"mt", "1"}, {"x.foo", "d"}, {"flag", ""}, {"", "v"}, {"foo.1", "2"}}
 		})},
-		{"topics of other networks may stand beside ours", "magnet:?xt=urn:sha1:ABC&xt.1=urn:btih:" + hash1,
+		{"topics of other networks may occur too", "magnet:?xt=urn:sha1:ABC&xt.1=urn:btih:" + hash1,
 			with(func(l *Link) { l.Other = []Param{{"xt", "urn:sha1:ABC"}} })},
 		{"names of parameters may be escaped", "magnet:?%78t=urn%3Abtih%3A" + hash1, bare},
 	} {
@@ -159,9 +159,9 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 	}
 }
 
-// TestAHintThatMakesNoSenseIsPassedOver checks that a link opens without it, and that a
-// warning points at it.
-func TestAHintThatMakesNoSenseIsPassedOver(t *testing.T) {
+// TestMeaninglessHintsAreIgnored checks that a link opens without the hint, and that a
+// warning names it.
+func TestMeaninglessHintsAreIgnored(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{v1 + "&xl=-1", `"xl=-1" is not a length in bytes`},
 		{v1 + "&xl=9223372036854775808", `is not a length in bytes`},
@@ -200,7 +200,7 @@ func TestAHintThatMakesNoSenseIsPassedOver(t *testing.T) {
 	}
 	l, err := Parse(v1 + "&so=1,b,3-2,5&x.pe=nonsense&x.pe=10.0.0.1:6881&xl=many&xl=5" + strings.Repeat("&xl=?", 2*maxWarnings))
 	if err != nil || len(l.Warnings) != maxWarnings || len(l.Select) != 2 || len(l.Peers) != 1 || l.Length != 5 {
-		t.Errorf("what makes sense was not kept: %+v, %v", l, err)
+		t.Errorf("meaningful hints were not kept: %+v, %v", l, err)
 	}
 }
 
@@ -214,7 +214,7 @@ func TestABareInfohash(t *testing.T) {
 			t.Errorf("%q: %v, %v", in, l, err)
 		}
 		if in != v1 && !IsBare(in) {
-			t.Errorf("%q is no bare infohash", in)
+			t.Errorf("%q is not a bare infohash", in)
 		}
 	}
 	for _, in := range []string{"", "x", hash1[1:], hash1[1:] + "g", "1114" + hash2, v1, "film.torrent"} {
@@ -273,7 +273,7 @@ func TestErrorsCutWhatIsLong(t *testing.T) {
 	}
 }
 
-// links draws what Parse may return.
+// links draws a Link that Parse may return.
 func links(t *rapid.T) *Link {
 	h := rapid.SliceOfN(rapid.Byte(), 32, 32)
 	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 30), func(b []byte) string { return string(b) })).

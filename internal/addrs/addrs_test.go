@@ -9,14 +9,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// registry lists the IANA special-purpose registries for IPv4 and IPv6 (as of
-// 2025), the address space registries where they reserve a range, and ranges
-// beside them that nobody may take for special.
+// registry lists the IANA special-purpose registries for IPv4 and IPv6 (as of 2025), the
+// ranges that the address space registries reserve, and neighboring ranges that are not
+// special.
 var registry = []struct {
 	prefix string
 	scope  Scope
 }{
-	// IPv4 special-purpose.
+	// IPv4 special-purpose ranges.
 	{"0.0.0.0/8", Never}, {"0.0.0.0/32", Never}, {"10.0.0.0/8", Private}, {"100.64.0.0/10", Private},
 	{"127.0.0.0/8", Loopback}, {"169.254.0.0/16", LinkLocal}, {"172.16.0.0/12", Private},
 	{"192.0.0.0/24", Special}, {"192.0.0.0/29", Special}, {"192.0.0.8/32", Special}, {"192.0.0.9/32", Special},
@@ -25,13 +25,13 @@ var registry = []struct {
 	{"192.175.48.0/24", Public}, {"198.18.0.0/15", Special}, {"198.51.100.0/24", Special}, {"203.0.113.0/24", Special},
 	{"240.0.0.0/4", Never}, {"255.255.255.255/32", Never},
 	{"224.0.0.0/4", Never}, // multicast
-	// IPv4 beside them.
+	// Their IPv4 neighbors.
 	{"1.0.0.0/8", Public}, {"11.0.0.0/8", Public}, {"100.0.0.0/10", Public}, {"100.128.0.0/9", Public}, {"126.0.0.0/8", Public},
 	{"128.0.0.0/8", Public}, {"169.253.0.0/16", Public}, {"169.255.0.0/16", Public}, {"172.0.0.0/12", Public}, {"172.32.0.0/11", Public},
 	{"192.0.1.0/24", Public}, {"192.0.3.0/24", Public}, {"192.167.0.0/16", Public}, {"192.169.0.0/16", Public},
 	{"198.16.0.0/15", Public}, {"198.20.0.0/14", Public}, {"198.51.101.0/24", Public}, {"203.0.112.0/24", Public}, {"203.0.114.0/24", Public},
 	{"223.0.0.0/8", Public},
-	// IPv6 special-purpose.
+	// IPv6 special-purpose ranges.
 	{"::1/128", Loopback}, {"::/128", Never}, {"::ffff:0:0/104", Never}, {"::ffff:10.0.0.0/104", Private}, {"::ffff:8.0.0.0/104", Public},
 	{"64:ff9b::808:0/112", Public}, {"64:ff9b::a00:0/104", Never}, {"64:ff9b::7f00:0/104", Never}, {"64:ff9b:1::/48", Special},
 	{"100::/64", Never}, {"100:0:0:1::/64", Never}, {"2001::/23", Special}, {"2001::/32", Special}, {"2001:1::1/128", Special},
@@ -42,7 +42,7 @@ var registry = []struct {
 	// IPv6 address space, reserved or deprecated.
 	{"::7f00:0/104", Never}, {"::808:0/112", Never}, {"::ffff:0:0:0/96", Never}, {"fec0::/10", Private}, {"ff00::/8", Never},
 	{"200::/7", Special}, {"400::/6", Special}, {"800::/5", Special}, {"1000::/4", Special}, {"4000::/4", Special}, {"8000::/2", Special}, {"fe00::/9", Special},
-	// IPv6 beside them.
+	// Their IPv6 neighbors.
 	{"2001:200::/23", Public}, {"2001:470::/32", Public}, {"2001:db7::/32", Public}, {"2001:db9::/32", Public}, {"2003::/18", Public},
 	{"2606:4700::/32", Public}, {"2a00::/12", Public}, {"3ffe::/16", Public}, {"2000::/16", Public},
 }
@@ -77,7 +77,7 @@ func TestScopesAreThoseOfTheRegistries(t *testing.T) {
 	}
 }
 
-// naive is ScopeOf without its short cuts, in the words of netip where it has them.
+// naive is ScopeOf without its shortcuts, using the functions of netip where they exist.
 func naive(ip netip.Addr) Scope {
 	ip = ip.Unmap()
 	for _, b := range append(special4[:len(special4):len(special4)], special6...) {
@@ -116,7 +116,7 @@ func TestOneSetAnswersEveryQuestion(t *testing.T) {
 		ip := anyIP.Draw(t, "ip")
 		s := ScopeOf(ip)
 		if s != naive(ip) {
-			t.Fatalf("%v is %v, naively %v", ip, s, naive(ip))
+			t.Fatalf("%v is %v, naive result %v", ip, s, naive(ip))
 		}
 		a := netip.AddrPortFrom(ip, 1)
 		if ip.Is4In6() {
@@ -130,7 +130,7 @@ func TestOneSetAnswersEveryQuestion(t *testing.T) {
 			IsLocal(ip) && IsPublic(ip), IsUsable(netip.AddrPortFrom(ip, 0), true):
 			t.Fatalf("%v, %v: public %v, local %v, usable %v and relaxed %v", ip, s, IsPublic(ip), IsLocal(ip), IsUsable(a, false), IsUsable(a, true))
 		}
-		// What netip knows agrees.
+		// The results agree with netip.
 		u := ip.Unmap()
 		if u.IsLoopback() != (s == Loopback) || u.IsLinkLocalUnicast() != (s == LinkLocal) || u.IsPrivate() && s != Private ||
 			(u.IsMulticast() || u.IsUnspecified()) && s != Never {
@@ -162,7 +162,7 @@ func TestHost(t *testing.T) {
 		"64:ff9b:1::102:304": "64:ff9b:1::102:304",
 	} {
 		if got := Host(netip.MustParseAddr(in)); got.String() != want {
-			t.Errorf("%s is at %v, want %s", in, got, want)
+			t.Errorf("Host(%s) is %v, want %s", in, got, want)
 		}
 	}
 }

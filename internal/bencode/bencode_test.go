@@ -57,13 +57,13 @@ func TestKeysAppearInSortedOrderAsRawStrings(t *testing.T) {
 		}
 	}
 	if _, _, err := Parse([]byte("d1:bi1e1:ai2ee"), Limits{}); err != nil {
-		t.Error("Parse minds the order:", err)
+		t.Error("Parse checks the order:", err)
 	}
 	if _, err := ParseStrict([]byte("d1:Bi1e1:ai2e2:aai3ee"), Limits{}); err != nil {
 		t.Error(err)
 	}
 	if _, err := ParseStrict([]byte("i1ei2e"), Limits{}); err == nil {
-		t.Error("trailing bytes pass")
+		t.Error("trailing bytes are accepted")
 	}
 }
 
@@ -175,16 +175,16 @@ func TestAccessors(t *testing.T) {
 		t.Error("absent values")
 	}
 	if _, ok := v.Bytes(); ok {
-		t.Error("a dictionary is no string")
+		t.Error("a dictionary is a string")
 	}
 	if _, ok := v.Int(); ok {
-		t.Error("a dictionary is no integer")
+		t.Error("a dictionary is an integer")
 	}
 	for range Value("i1e").List() {
-		t.Error("an integer has no elements")
+		t.Error("an integer has elements")
 	}
 	for range Value("le").Dict() {
-		t.Error("a list has no keys")
+		t.Error("a list has keys")
 	}
 }
 
@@ -199,7 +199,7 @@ func TestStringsCannotBeGrownIntoTheInput(t *testing.T) {
 	}
 }
 
-// reencode writes v from what the accessors tell, keys sorted.
+// reencode encodes v from the results of the accessors, with sorted keys.
 func reencode(dst []byte, v Value) []byte {
 	switch v.Kind() {
 	case Int:
@@ -261,7 +261,7 @@ func TestReadsWhatANaiveTwinWrites(t *testing.T) {
 		}
 		cut := rapid.IntRange(0, len(b)-1).Draw(t, "cut")
 		if _, _, err := Parse(b[:cut], Limits{}); err == nil {
-			t.Fatalf("%q passes", b[:cut])
+			t.Fatalf("%q is accepted", b[:cut])
 		}
 	})
 }
@@ -291,10 +291,10 @@ func TestScannerTakesFieldsWhileItChecks(t *testing.T) {
 		t.Fatal(v, ok, s.Err())
 	}
 	if _, ok := s.Value(); ok || s.Err() == nil {
-		t.Fatal("a stray byte passes")
+		t.Fatal("a stray byte is accepted")
 	}
 	if s.OpenDict() || s.More() || s.Kind() != None {
-		t.Fatal("goes on after an error")
+		t.Fatal("the scanner continues after an error")
 	}
 	var zero Scanner
 	if _, ok := zero.Value(); ok || zero.Err() == nil {
@@ -355,12 +355,12 @@ func FuzzParse(f *testing.F) {
 				t.Fatal(v, err)
 			}
 			if _, err := ParseStrict(b, Limits{}); err == nil {
-				t.Fatal("strict passes what Parse refuses")
+				t.Fatal("ParseStrict accepts what Parse rejects")
 			}
 			return
 		}
 		if !bytes.Equal(append(v[:len(v):len(v)], rest...), b) {
-			t.Fatal("bytes lost")
+			t.Fatal("bytes are missing")
 		}
 		again := reencode(nil, v)
 		if _, err := ParseStrict(b, Limits{}); err == nil {
@@ -369,11 +369,11 @@ func FuzzParse(f *testing.F) {
 			}
 			var x any
 			if err := naive.Unmarshal(b, &x); err != nil {
-				t.Fatalf("twin refuses %q: %v", b, err)
+				t.Fatalf("the naive implementation rejects %q: %v", b, err)
 			}
 			twin, err := naive.Marshal(x)
 			if err != nil || !bytes.Equal(twin, b) {
-				t.Fatalf("twin makes %q of %q: %v", twin, b, err)
+				t.Fatalf("the naive implementation encodes %q for %q: %v", twin, b, err)
 			}
 		} else if len(rest) == 0 && len(again) != len(v) {
 			t.Fatal("canonical numbers change their length")

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The naive twin of a Set is a map of booleans.
+// The naive implementation is a map of booleans.
 func TestSetAgreesWithAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 300).Draw(t, "n")
@@ -20,12 +20,12 @@ func TestSetAgreesWithAMap(t *testing.T) {
 			i := rapid.IntRange(0, n-1).Draw(t, "i")
 			if rapid.Bool().Draw(t, "add") {
 				if s.Add(i) == twin[i] {
-					t.Fatalf("Add(%d) misjudged whether it was new", i)
+					t.Fatalf("Add(%d) returned the wrong result", i)
 				}
 				twin[i] = true
 			} else {
 				if s.Remove(i) != twin[i] {
-					t.Fatalf("Remove(%d) misjudged whether it was there", i)
+					t.Fatalf("Remove(%d) returned the wrong result", i)
 				}
 				delete(twin, i)
 			}
@@ -42,7 +42,7 @@ func TestSetAgreesWithAMap(t *testing.T) {
 		}
 		back, err := Parse(s.AppendTo(nil), n)
 		if err != nil || s.AnyNotIn(back) || back.AnyNotIn(s) || s.CountAnd(back) != len(twin) {
-			t.Fatalf("bitfield does not come back: %v", err)
+			t.Fatalf("parsing the bitfield fails: %v", err)
 		}
 		c := s.Clone()
 		c.Fill()
@@ -59,11 +59,11 @@ func TestSetAgreesWithAMap(t *testing.T) {
 		}
 		c.AddAll(s)
 		if c.Count() != len(twin) || s.AnyNotIn(c) {
-			t.Fatal("AddAll is no union")
+			t.Fatal("AddAll is not the union")
 		}
 		c.RemoveAll(s)
 		if c.CountAnd(s) != 0 || s.Count()+c.Count() != len(twin) {
-			t.Fatal("RemoveAll is no difference")
+			t.Fatal("RemoveAll is not the difference")
 		}
 	})
 }

@@ -50,7 +50,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// A list that cannot be read whole is refused, and the error says where.
+// A list with an unreadable line is rejected, and the error names the line.
 func TestFaultyLines(t *testing.T) {
 	for _, line := range []string{"what", "1.2.3.4-", "1.2.3.9-1.2.3.4", "1.2.3.4-2001::", "name:1.2.3", "1.2.3.256", "1.2.3.4 - 1.2.3.5 , x ,", strings.Repeat("x", 5000)} {
 		err := new(List).Read(strings.NewReader("1.1.1.1\n" + line + "\n"))

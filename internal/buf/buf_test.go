@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// One block, two connections that hold a lease of it, and the torrent's loop,
-// which takes the leases back and drops the slot at any moment. Every order of
-// their steps is tried. Always: at most one fills; nobody writes to memory that
-// is free; the buffer goes back exactly once, and only when all are through.
+// Two connections have leases on one block, and the torrent's loop takes the leases back
+// and drops the slot at any time. The test tries every order of their steps. In each, at
+// most one connection fills the block, no one writes to free memory, and the buffer is
+// returned exactly once, after all have finished.
 func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 	const none = -1
 	type world struct {
@@ -19,7 +19,7 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 		c       *Buffer
 		leases  [2]Lease
 		inTable [2]bool // whoever finds it there takes it, under the connection's lock
-		has     [2]bool // the filler took it
+		has     [2]bool // the connection took it
 		won     [2]bool
 		filler  int
 		fills   int
@@ -108,7 +108,7 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 	}
 }
 
-// The same three with real goroutines, for the race detector.
+// The same with real goroutines, for the race detector.
 func TestFillersAndCancellerRace(t *testing.T) {
 	p := NewPool(8 * BlockSize)
 	defer p.Close()
@@ -161,19 +161,19 @@ func TestMisusePanics(t *testing.T) {
 	freed.Release()
 	fresh := p.Get(BlockSize + 1)
 	if fresh != freed {
-		t.Fatal("the buffer used last is not handed out first")
+		t.Fatal("Get does not return the buffer used last")
 	}
 	for name, misuse := range map[string]func(){
-		"released twice":           func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Release() },
-		"lease on a free buffer":   func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Lease(0, 1) },
-		"lease across blocks":      func() { fresh.Lease(0, BlockSize+1) },
-		"lease inside a block":     func() { fresh.Lease(5, 1) },
-		"lease past the end":       func() { fresh.Lease(2*BlockSize, 1) },
-		"empty lease":              func() { fresh.Lease(0, 0) },
-		"done that was not begun":  func() { fresh.Lease(0, 1).Done() },
-		"pool of nothing":          func() { NewPool(0) },
-		"buffer of nothing":        func() { p.Get(0) },
-		"buffer that is too large": func() { p.Get(MaxBuffer + 1) },
+		"released twice":         func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Release() },
+		"lease on a free buffer": func() { c := NewPool(BlockSize).Get(1); c.Release(); c.Lease(0, 1) },
+		"lease across blocks":    func() { fresh.Lease(0, BlockSize+1) },
+		"lease inside a block":   func() { fresh.Lease(5, 1) },
+		"lease past the end":     func() { fresh.Lease(2*BlockSize, 1) },
+		"empty lease":            func() { fresh.Lease(0, 0) },
+		"Done without Begin":     func() { fresh.Lease(0, 1).Done() },
+		"empty pool":             func() { NewPool(0) },
+		"empty buffer":           func() { p.Get(0) },
+		"too large a buffer":     func() { p.Get(MaxBuffer + 1) },
 	} {
 		func() {
 			defer func() {
@@ -203,8 +203,8 @@ func TestIdleMemoryIsGivenBack(t *testing.T) {
 		for _, c := range cs {
 			c.Release()
 		}
-		want(0, 8) // no more than the limit is kept
-		// What is in use now and then stays, the rest goes.
+		want(0, 8) // the pool keeps no more than its limit
+		// Buffers that are used from time to time are kept, the others are freed.
 		for range 20 {
 			a, b := p.Get(BlockSize), p.Get(BlockSize)
 			a.Release()
@@ -221,7 +221,7 @@ func TestIdleMemoryIsGivenBack(t *testing.T) {
 	})
 }
 
-func TestAnotherSizeTakesTheRoomOver(t *testing.T) {
+func TestAnotherSizeReusesTheMemory(t *testing.T) {
 	p := NewPool(8 * BlockSize)
 	defer p.Close()
 	var cs []*Buffer

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A queue is compared with a slice at every step.
+// The test compares a queue with a slice after every step.
 func TestLikeASlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q Queue[*int]
@@ -91,7 +91,7 @@ func TestReadingPastTheEndPanics(t *testing.T) {
 	}
 }
 
-// A queue that is as long as before keeps its buffer: nothing is allocated.
+// A queue of constant length keeps its ring: nothing is allocated.
 func TestSteadyQueueDoesNotAllocate(t *testing.T) {
 	var q Queue[[4]int]
 	for range 100 {

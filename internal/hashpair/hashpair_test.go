@@ -16,11 +16,11 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// The naive twin is the standard library, for every length around a block and
-// some long ones.
+// The test compares with the standard library, for every length around a block and some
+// long ones.
 func TestSumsOfTwoAreTheSumsOfEach(t *testing.T) {
 	if !fast {
-		t.Log("no SHA instructions here: Sum is the twin itself")
+		t.Log("no SHA instructions: Sum is the standard library")
 	}
 	for _, n := range append(lengths(), 1000, 16<<10, 16<<10+1, 1<<20) {
 		a, b := noise(1, n), noise(2, n)
@@ -41,7 +41,7 @@ func lengths() (ns []int) {
 	return ns
 }
 
-// However the messages are cut, and when a Pair is used again.
+// The messages are split in every way, and a Pair is used again.
 func TestPairInParts(t *testing.T) {
 	if !fast {
 		t.Skip("did not run: this processor has no SHA instructions")

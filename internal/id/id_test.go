@@ -13,8 +13,8 @@ func draw(t *rapid.T, name string) (v ID) {
 	return v
 }
 
-// BEP 5: "the distance metric is XOR and the result is interpreted as an
-// unsigned integer". The twin computes it with math/big.
+// BEP 5: "the distance metric is XOR and the result is interpreted as an unsigned
+// integer". The test compares with math/big.
 func TestDistanceIsXorAsUnsignedInteger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, x, y := draw(t, "a"), draw(t, "x"), draw(t, "y")

@@ -27,7 +27,8 @@ func TestDialComesFromTheListeningPort(t *testing.T) {
 			if to.Addr().IsUnspecified() {
 				to = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), b.Port())
 			}
-			// The second time these two ports are connected, and another serves.
+			// The second time these two ports are already connected, so another port is
+			// used.
 			for _, same := range []bool{true, false} {
 				c, err := a.Dial(t.Context(), to)
 				if err != nil {
@@ -119,7 +120,7 @@ func TestAcceptEnds(t *testing.T) {
 	if _, err := h.Accept(ctx); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	// One that nobody accepts is closed with the Host.
+	// The Host closes a connection that was never accepted.
 	c, err := net.Dial("tcp", h.Addrs()[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestAcceptEnds(t *testing.T) {
 	h.Close()
 }
 
-// flaky is a listener whose Accept fails as the list says, at given times.
+// flaky is a listener whose Accept fails at given times with given errors.
 type flaky struct {
 	net.Listener
 	errs  []error

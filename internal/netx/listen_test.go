@@ -62,7 +62,7 @@ func TestOpenGivenAddresses(t *testing.T) {
 	}
 }
 
-// holders take a port in each way in which another program may.
+// holders occupy a port in each way in which another program may.
 var holders = map[string]func(t *testing.T, port uint16){
 	"another seedbed": func(t *testing.T, port uint16) {
 		open(t, Config{Listen: []string{fmt.Sprintf("127.0.0.1:%d", port)}})
@@ -83,7 +83,7 @@ var holders = map[string]func(t *testing.T, port uint16){
 	},
 }
 
-// freePort is one that was free for TCP and UDP a moment ago.
+// freePort returns a port that was free for TCP and UDP a moment ago.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
 	h, err := Open(Config{Listen: []string{":0"}})
@@ -147,12 +147,12 @@ func TestOpenAgainAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Close() // leaves the port in TIME_WAIT, which must not keep it from us
+		c.Close() // leaves the port in TIME_WAIT, which must not keep us from using it
 		h.Close()
 	}
 }
 
-// listenerPort is the port of a listener that takes connections and keeps them.
+// listenerPort returns the port of a listener that accepts connections and keeps them.
 func listenerPort(t *testing.T) uint16 {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -189,7 +189,7 @@ func TestListenErrorsAreSentences(t *testing.T) {
 	}
 }
 
-// Binding with SO_REUSEPORT alone, all of these would succeed.
+// With SO_REUSEPORT alone, all of these binds would succeed.
 func TestOneOfManyThatStartTogetherHasThePort(t *testing.T) {
 	port := freePort(t)
 	start, results := make(chan struct{}), make(chan *Host)
@@ -225,9 +225,9 @@ func TestFamilyThatTheMachineLacks(t *testing.T) {
 	}
 	socks[0].close()
 	if _, err := takePort([]target{{here, true}, {gone, false}}, 0); err == nil {
-		t.Error("an address that was asked for by name was left out")
+		t.Error("an address that was requested explicitly was omitted")
 	}
 	if _, err := takePort([]target{{gone, true}}, 0); err == nil {
-		t.Error("a Host of no address")
+		t.Error("a Host without addresses")
 	}
 }

@@ -30,7 +30,7 @@ func TestSeveralSocketsOnOnePort(t *testing.T) {
 	if len(conns) != 3 || conns[0].LocalAddr() != conns[2].LocalAddr() {
 		t.Fatal(conns)
 	}
-	// 64 addresses with 8 ports each: an address is always at one socket.
+	// 64 addresses with 8 ports each. All datagrams of an address arrive at one socket.
 	const addrs, ports = 64, 8
 	for a := range addrs {
 		for range ports {
@@ -76,7 +76,7 @@ func TestSeveralSocketsOnOnePort(t *testing.T) {
 	}
 }
 
-func TestASharedPortIsNotSharedWithStrangers(t *testing.T) {
+func TestAPortIsNotSharedWithOtherProcesses(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		conns := openUDP(t, UDPConfig{Listen: []string{"127.0.0.1:0"}, Sockets: n})
 		_, err := OpenUDP(UDPConfig{Listen: []string{conns[0].LocalAddr().String()}, Sockets: n})

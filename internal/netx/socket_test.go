@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// BEP 5 and BEP 29 share the port: the first byte tells which it is.
+// BEP 5 and BEP 29 share the port: the first byte determines the protocol.
 func TestProtocolOf(t *testing.T) {
 	header := func(first byte) []byte { return append([]byte{first}, make([]byte, 19)...) }
 	for _, c := range []struct {
@@ -31,7 +31,8 @@ func TestProtocolOf(t *testing.T) {
 	}
 }
 
-// Each handler gets its own datagrams of a batch, in their order, and no memory is lost.
+// Each handler receives its own datagrams of a batch in their order, and no memory is
+// lost.
 func TestSocketDispatches(t *testing.T) {
 	utp := func(n byte) string { return string(append([]byte{0x41, n}, make([]byte, 20)...)) }
 	var ms []Datagram
@@ -59,7 +60,7 @@ func TestSocketDispatches(t *testing.T) {
 	}
 }
 
-// Without a handler what comes is counted; one that nobody uses can be closed.
+// Without handlers the datagrams are counted. A Socket that was never used can be closed.
 func TestSocketWithoutHandlers(t *testing.T) {
 	ms := []Datagram{{Buf: []byte("d"), N: 1}, {Buf: bytes.Repeat([]byte{0x41}, 20), N: 20}}
 	s := NewSocket(&script{batches: [][]Datagram{ms}})
@@ -92,7 +93,7 @@ func TestDispatchDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// script is a PacketConn that has its datagrams beforehand, and then is closed.
+// script is a PacketConn that returns prepared datagrams and is then closed.
 type script struct {
 	mu      sync.Mutex
 	batches [][]Datagram

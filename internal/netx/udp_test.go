@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// batch is n datagrams with room for size bytes each.
+// batch returns n datagrams with buffers of size bytes.
 func batch(n, size int) []Datagram {
 	ms := make([]Datagram, n)
 	for i := range ms {
@@ -37,8 +37,8 @@ func TestDatagramsBothWays(t *testing.T) {
 				other = netip.MustParseAddrPort("192.0.2.1:1")
 			}
 			out[7].Addr = other   // cannot be sent
-			out[n-1].Addr = other // nor this
-			go func() {           // the reader takes them meanwhile
+			out[n-1].Addr = other // nor can this one
+			go func() {           // the reader receives the datagrams meanwhile
 				sent, err := a.WriteBatch(out)
 				if sent != n-2 || err == nil {
 					t.Errorf("sent %d: %v", sent, err)
@@ -122,8 +122,8 @@ func TestDatagramsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkDatagrams sends and receives 100 bytes at a time on loopback: in our
-// batches, in those of golang.org/x/net, and one by one.
+// BenchmarkDatagrams sends and receives 100 bytes at a time on loopback: in our batches,
+// in those of golang.org/x/net, and one by one.
 func BenchmarkDatagrams(b *testing.B) {
 	sockets := func(b *testing.B) (x, y *net.UDPConn) {
 		for _, c := range []**net.UDPConn{&x, &y} {

@@ -67,7 +67,7 @@ func TestDigestsAreThoseOfOnePieceAfterTheOther(t *testing.T) {
 				t.Fatalf("piece %d: %v", p, sum)
 			}
 		}
-		// An error that is not of absent bytes ends the job.
+		// An error other than that of missing bytes ends the job.
 		job.Absent, job.Done = func(error) bool { return false }, func(int, metainfo.Digest, bool) {}
 		if err := job.Run(t.Context()); slices.Contains(absent, true) != errors.Is(err, errAbsent) {
 			t.Fatal(err)

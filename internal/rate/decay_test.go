@@ -10,7 +10,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// The twin keeps every part and its age.
+// The naive implementation keeps every part and its age.
 func TestDecayAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type part struct {

@@ -13,7 +13,7 @@ func host(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), 1)
 }
 
-// The twin keeps the time of the last packet to each address.
+// The naive implementation keeps the time of the last packet to each address.
 func TestFlowsAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 8).Draw(t, "limit")
@@ -39,10 +39,10 @@ func TestFlowsAgainstNaiveTwin(t *testing.T) {
 				t.Fatalf("%v at %v: known %v", to, now, !known)
 			}
 			if got := f.Allows(now, 1); got != (n < limit) {
-				t.Fatalf("%d of %d flows are open, and room is %v", n, limit, got)
+				t.Fatalf("%d of %d flows are open, and Allows returns %v", n, limit, got)
 			}
 			if got := f.Allows(now, 0.5); got != (2*n < limit) {
-				t.Fatalf("%d of %d flows are open, and room in the first half is %v", n, limit, got)
+				t.Fatalf("%d of %d flows are open, and Allows for half of them returns %v", n, limit, got)
 			}
 			if f.Len() != n || f.Next() != next {
 				t.Fatalf("%d flows, the first ends at %v; want %d and %v", f.Len(), f.Next(), n, next)
@@ -68,6 +68,6 @@ func TestFlowsAreBoundedWhateverIsSent(t *testing.T) {
 		unlimited.Use(0, host(i))
 	}
 	if !unlimited.Allows(0, 0.1) || unlimited.Next() != mono.Never {
-		t.Error("no limit is one")
+		t.Error("a negative limit limits")
 	}
 }

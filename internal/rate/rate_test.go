@@ -27,7 +27,7 @@ func TestMeterFindsASteadyFlow(t *testing.T) {
 	}
 }
 
-// A download of two seconds would otherwise be shown at half its rate.
+// Otherwise a download of two seconds would be shown at half its rate.
 func TestMeterOfAYoungFlowIsTrueAtOnce(t *testing.T) {
 	var m Meter
 	for now := mono.Time(0); now < second/2; now += second / 100 {
@@ -38,7 +38,7 @@ func TestMeterOfAYoungFlowIsTrueAtOnce(t *testing.T) {
 	}
 }
 
-func TestMeterThatNothingEnteredReadsZero(t *testing.T) {
+func TestUnusedMeterReadsZero(t *testing.T) {
 	var m Meter
 	if r := m.Rate(5 * second); r != 0 {
 		t.Fatal(r)
@@ -68,6 +68,6 @@ func TestBucketTellsWhen(t *testing.T) {
 		t.Fatalf("wait %v", w)
 	}
 	if b.Take(mono.Time(w)-1, 2) || !b.Take(mono.Time(w), 2) {
-		t.Fatal("the wait told is not the wait needed")
+		t.Fatal("Wait returned the wrong duration")
 	}
 }

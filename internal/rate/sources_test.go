@@ -31,8 +31,8 @@ func TestEachSourceHasItsRate(t *testing.T) {
 	}
 }
 
-// As long as no set overflows, it does what a bucket for each source does. The
-// rates are powers of two, so that no rounding tells the two apart.
+// As long as no set overflows, Sources behaves like a bucket for each source. The rates
+// are powers of two, so that rounding makes no difference.
 func TestSourcesAreBuckets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		perSecond := float64(int(1) << rapid.IntRange(0, 6).Draw(t, "rate"))
@@ -70,8 +70,8 @@ func TestNeighboursSpreadOverTheSets(t *testing.T) {
 	}
 }
 
-// What a source sent is not forgotten for those that forge addresses.
-func TestAFloodOfNewSourcesKeepsTheGreedyInMind(t *testing.T) {
+// A flood of forged addresses does not make Sources forget a source that sent a lot.
+func TestAFloodOfNewSourcesDoesNotHideAGreedyOne(t *testing.T) {
 	s := newSources(1, 10, 64)
 	for range 10 {
 		s.Take(0, 99)
@@ -93,7 +93,7 @@ func TestANegativeRateIsNone(t *testing.T) {
 	}
 }
 
-// What is given back can be taken again, and never more than the burst.
+// Refunded tokens can be taken again, and never more than the burst.
 func TestARefundIsTakenAgain(t *testing.T) {
 	s := newSources(1, 5, 100)
 	take := func(now mono.Time) (n int) {
@@ -109,7 +109,7 @@ func TestARefundIsTakenAgain(t *testing.T) {
 	}
 	s.Refund(second, 7)
 	s.Refund(second, 7)
-	s.Refund(second, 8) // it is not known
+	s.Refund(second, 8) // it is forgotten
 	if n := take(second); n != 2 {
 		t.Error("after two refunds:", n)
 	}

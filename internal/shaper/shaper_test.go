@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// a user moves pieces of some size through a flow for as long as the test runs.
+// a user moves pieces of some size through a flow as long as the test runs.
 type user struct {
 	f     *Flow
 	size  int
@@ -30,7 +30,7 @@ func wait(f *Flow, done <-chan struct{}, n int) bool {
 		return true
 	case <-done:
 	}
-	return !f.Cancel(w) // it may be granted meanwhile
+	return !f.Cancel(w) // it may have been granted meanwhile
 }
 
 func (u *user) run(done <-chan struct{}) {
@@ -40,12 +40,12 @@ func (u *user) run(done <-chan struct{}) {
 		case <-done:
 			return
 		default:
-			time.Sleep(time.Microsecond) // or an unlimited one would never let time pass
+			time.Sleep(time.Microsecond) // otherwise an unlimited one would never let time pass
 		}
 	}
 }
 
-// within asserts that got is want, give or take a percentage.
+// within checks that got equals want within a percentage.
 func within(t *testing.T, what string, got, want, percent float64) {
 	t.Helper()
 	if got < want*(1-percent/100) || got > want*(1+percent/100) {
@@ -84,7 +84,7 @@ func play(t *testing.T, f func(t *testing.T, s *stage)) {
 	})
 }
 
-// tenSeconds is what each of these moved in the next ten seconds.
+// tenSeconds returns what each of these moved in the next ten seconds.
 func tenSeconds(totals ...func() float64) []float64 {
 	before := make([]float64, len(totals))
 	for i, f := range totals {
@@ -97,8 +97,8 @@ func tenSeconds(totals ...func() float64) []float64 {
 	return before
 }
 
-// What passes in ten seconds is the limit, within 5 %, whatever the limit and
-// the size of the pieces.
+// The amount that passes in ten seconds equals the limit within 5 %, for any limit and
+// size of the pieces.
 func TestLimitIsExact(t *testing.T) {
 	for _, rate := range []int64{20 << 10, 100 << 10, 1 << 20, 50 << 20} {
 		for _, sizes := range [][]int{{16 << 10}, {1 << 10, 16 << 10, 300}, {16397, 16397, 16397, 16397, 16397, 16397, 16397, 16397}} {
@@ -121,8 +121,8 @@ func TestLimitIsExact(t *testing.T) {
 	}
 }
 
-// Torrents share evenly however many connections each has and however large
-// their pieces are; what one cannot use is the others'.
+// Torrents share evenly, however many connections each has and however large their pieces
+// are. What one does not use goes to the others.
 func TestTorrentsShareEvenly(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
@@ -144,8 +144,8 @@ func TestTorrentsShareEvenly(t *testing.T) {
 	})
 }
 
-// What a flow could not pass under its own limit gives it no claim on the others when
-// that is lifted.
+// A flow that was held back by its own limit has no claim on the others when that limit
+// is lifted.
 func TestATurnIsNotSavedUp(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
@@ -162,13 +162,13 @@ func TestATurnIsNotSavedUp(t *testing.T) {
 	})
 }
 
-// Limits change while others wait for them.
+// Limits change while users wait for them.
 func TestLimitsChange(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
 		f := sh.NewFlow()
 		if f.Limited() {
-			t.Error("limited by nothing")
+			t.Error("limited without a limit")
 		}
 		sh.SetRate(1 << 10)
 		total := s.add(f, 16<<10, 16<<10, 16<<10)
@@ -190,8 +190,8 @@ func TestLimitsChange(t *testing.T) {
 	})
 }
 
-// Who gives up waiting takes nothing and holds up nobody.
-func TestGivingUp(t *testing.T) {
+// A waiter that is canceled takes nothing and does not delay others.
+func TestCancel(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
 		sh.SetRate(100 << 10)
@@ -214,14 +214,14 @@ func TestGivingUp(t *testing.T) {
 	})
 }
 
-// Bytes that are given back are there for others at once.
+// Others can use refunded bytes immediately.
 func TestRefunds(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
 		sh.SetRate(100 << 10)
 		f := sh.NewFlow()
 		var passed atomic.Int64
-		s.wg.Go(func() { // it passes a tenth of what it is admitted
+		s.wg.Go(func() { // it uses a tenth of what it is admitted
 			for wait(f, s.done, 10<<10) {
 				f.Refund(9 << 10)
 				passed.Add(1 << 10)
@@ -235,7 +235,7 @@ func TestRefunds(t *testing.T) {
 	})
 }
 
-// A grant comes once, and none after Cancel has said so.
+// A Waiter is granted once, and never after Cancel has returned true.
 func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sh Shaper
@@ -257,7 +257,7 @@ func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
 			t.Fatal("one of four is admitted at once")
 		}
 		if f.Cancel(&ws[0]) || !f.Cancel(&ws[2]) || f.Cancel(&ws[2]) {
-			t.Error("what waits can be cancelled, once")
+			t.Error("a waiter can be canceled once")
 		}
 		time.Sleep(1500 * time.Millisecond)
 		if granted() != [4]int32{0, 1, 0, 0} {
@@ -270,7 +270,7 @@ func TestAWaiterIsGrantedOnceOrCancelled(t *testing.T) {
 	})
 }
 
-// Without a limit there is nothing to pay but a look.
+// Without a limit Admit costs only a check.
 func BenchmarkUnlimited(b *testing.B) {
 	var sh Shaper
 	f := sh.NewFlow()

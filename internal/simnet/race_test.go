@@ -4,8 +4,7 @@ package simnet
 
 import "runtime"
 
-// In a bubble of synctest the race detector of Go 1.26 crashes when two threads
-// run timers that are due at once (go.dev/issue/78156). One thread finds races
-// too: they are told by what happens before what, not by what happens at the
-// same time.
+// In a bubble of synctest the race detector of Go 1.26 crashes when two threads run
+// timers that are due at the same time (go.dev/issue/78156). One thread suffices to find
+// races: the detector uses the order of events, not simultaneity.
 func init() { runtime.GOMAXPROCS(1) }

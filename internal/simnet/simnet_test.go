@@ -36,7 +36,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// connect is a connection from a to port 6881 of b, both ends.
+// connect returns both ends of a connection from a to port 6881 of b.
 func connect(t *testing.T, a, b *Host) (net.Conn, net.Conn) {
 	t.Helper()
 	l := must(b.Listen(6881))
@@ -268,8 +268,8 @@ func TestEndsOfConnections(t *testing.T) {
 	})
 }
 
-// Streams keep their order and lose nothing, whatever the link does; the rate
-// bounds what a host can send.
+// Streams keep their order and lose nothing, whatever the link does. The rate limits what
+// a host can send.
 func TestStreamsOverABadLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := both(New(7, Link{Delay: 20 * ms, Jitter: 30 * ms, Loss: 0.05, Rate: 1e6}))
@@ -335,7 +335,7 @@ func TestDatagrams(t *testing.T) {
 	}
 	same, sameAt := arrivals(1)
 	if !bytes.Equal(got, same) || !slices.Equal(at, sameAt) {
-		t.Error("the same seed gave another network")
+		t.Error("the same seed gave a different network")
 	}
 	if other, _ := arrivals(2); bytes.Equal(got, other) {
 		t.Error("another seed gave the same network")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A SYN as libtorrent 2.0 sends it, and one of µTorrent with its extension bits.
+// A SYN as sent by libtorrent 2.0, and one of µTorrent with its extension bits.
 var (
 	synLibtorrent = unhex("4100" + "5b21" + "0a1b2c3d" + "00000000" + "00000000" + "0001" + "0000")
 	synUTorrent   = unhex("4102" + "1234" + "00000001" + "00000000" + "00038000" + "0001" + "0000" + "0008" + "0000000000000000")
@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 	long[21] = 9 // longer than the packet
 	for name, b := range map[string][]byte{
 		"empty": nil, "short": synLibtorrent[:19], "version 2": append([]byte{0x42}, synLibtorrent[1:]...), "type 5": append([]byte{0x51}, synLibtorrent[1:]...),
-		"an extension that is cut": synUTorrent[:21], "one that is longer than the packet": long,
+		"a truncated extension": synUTorrent[:21], "an extension longer than the packet": long,
 	} {
 		if _, _, err := Parse(b); err != ErrMalformed {
 			t.Errorf("%s: %v", name, err)
@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 }
 
 // BEP 29: the ST_RESET goes to the id under which the sender of the SYN receives, which
-// is that of the SYN, and acknowledges it. It is no longer than a SYN can be.
+// is that of the SYN, and acknowledges it. It is no longer than the shortest SYN.
 func TestRefuse(t *testing.T) {
 	syn, _, err := Parse(synLibtorrent)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// metadata is an info dictionary of n bytes, and its hash.
+// metadata returns an info dictionary of n bytes and its hash.
 func metadata(t testing.TB, n int) ([]byte, id.ID) {
 	pieces := max(1, (n-130)/hashLen)
 	for name := "n"; len(name) < 99; name += "n" {
@@ -28,7 +28,7 @@ func metadata(t testing.TB, n int) ([]byte, id.ID) {
 			return i.Raw, i.Hash
 		}
 	}
-	t.Fatalf("no name makes %d bytes", n)
+	t.Fatalf("no name gives %d bytes", n)
 	return nil, id.ID{}
 }
 
@@ -36,7 +36,7 @@ func block(raw []byte, p int) []byte {
 	return raw[p*BlockSize : min((p+1)*BlockSize, len(raw))]
 }
 
-// all asks Next until it has enough.
+// all calls Next until it returns no more blocks.
 func all(a *Assembler, from uint32) (out []int) {
 	for {
 		p, ok := a.Next(from)
@@ -70,8 +70,8 @@ func TestSizeIsChecked(t *testing.T) {
 }
 
 func TestALiarThatSharesIsReplaced(t *testing.T) {
-	// Many liars poison the shared assembly, take every seat of the group and
-	// say nothing more.
+	// Many liars poison the shared assembly, take every place in the group and then stay
+	// silent.
 	raw, hash := metadata(t, 2<<20)
 	size := int64(len(raw))
 	a := NewAssembler(hash, id.ID32{})
@@ -93,9 +93,9 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 	}
 	must(t, a.Size(99, size))
 	if _, ok := a.Next(99); ok {
-		t.Error("the group has more seats than it should")
+		t.Error("the group has more places than it should")
 	}
-	// One of them runs out of time: that is enough.
+	// It suffices that one of them times out.
 	for s := range uint32(liars) {
 		if len(asks[s]) == 0 {
 			continue
@@ -139,7 +139,7 @@ func TestProgressIsOfTheFurthest(t *testing.T) {
 	give(1, 5*BlockSize)
 	check(2*BlockSize, 5*BlockSize)
 	a.Gone(1)
-	check(2*BlockSize, 5*BlockSize) // its blocks stay
+	check(2*BlockSize, 5*BlockSize) // its blocks are kept
 	a.Gone(2)
 	check(2*BlockSize, 5*BlockSize)
 }
@@ -151,7 +151,7 @@ func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
 	for s := range uint32(3) {
 		must(t, a.Size(s, int64(len(raw))))
 	}
-	// Each of three senders, called in turn, is asked for other blocks.
+	// Each of three senders, called in turn, is asked for different blocks.
 	seen := make(map[int]bool)
 	asks := make([][]int, 3)
 	for k := range n {
@@ -223,7 +223,7 @@ func TestBlocksAreChecked(t *testing.T) {
 	check(ErrBlockLen, 1, 0, block(raw, 0)[2:])
 	check(ErrBlockLen, 1, 1, block(raw, 0)[1:])
 	check(ErrBlockLen, 1, 2, append(block(raw, 2), 0))
-	// All three count as refused now; to say the size again forgives.
+	// All three are now marked as refused. Announcing the size again clears this.
 	if p, ok := a.Next(1); ok {
 		t.Error("asked again for", p)
 	}
@@ -250,7 +250,7 @@ func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 	if ps := all(a, 2); !slices.Equal(ps, []int{0}) {
 		t.Error(ps)
 	}
-	// What comes after all is taken.
+	// Blocks that arrive late are accepted.
 	if done, _, err := a.Block(1, 0, raw); done == nil || err != nil {
 		t.Error(err)
 	}
@@ -325,7 +325,7 @@ func TestNobodyIsBlamedUntilProven(t *testing.T) {
 			t.Fatal("blamed too early:", liars)
 		}
 	}
-	// Now each is on its own, and need not send again what it gave.
+	// Now each sender is judged alone, and need not send again what it has sent.
 	ps := all(a, 1)
 	if len(ps) != 1 || ps[0] != q {
 		t.Fatal(ps)
@@ -384,18 +384,18 @@ func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
 func TestHugeClaimsKeepNobodyOut(t *testing.T) {
 	raw, hash := metadata(t, 8<<20)
 	a := NewAssembler(hash, id.ID32{})
-	// Liars reserve all the memory and say nothing.
+	// Liars reserve all the memory and then stay silent.
 	for s := range uint32(20) {
 		must(t, a.Size(s, MaxInfo-int64(s)))
 		all(a, s)
 	}
 	must(t, a.Size(99, int64(len(raw))))
 	if done, _ := fill(t, a, raw, 99); done == nil {
-		t.Error("the honest sender is kept out")
+		t.Error("the honest sender is excluded")
 	}
 }
 
-// fill lets one sender answer truthfully until it is asked no more.
+// fill makes one sender answer truthfully until it is asked no more.
 func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liars []uint32) {
 	for {
 		ps := all(a, from)
@@ -414,7 +414,7 @@ func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liar
 	}
 }
 
-// checkMemory compares the accounts with what is really held.
+// checkMemory compares the accounts with the memory that is really held.
 func checkMemory(t interface {
 	Helper()
 	Fatalf(string, ...any)
@@ -453,7 +453,7 @@ func checkMemory(t interface {
 	}
 }
 
-// kind is how a simulated sender behaves.
+// kind is the behavior of a simulated sender.
 type kind int
 
 const (
@@ -461,14 +461,14 @@ const (
 	corrupt
 	partly  // corrupts some of its blocks
 	resized // claims another size and sends noise
-	silent  // never answers: the caller rejects for it
+	silent  // never answers: the caller rejects on its behalf
 	refuser // rejects everything
 	leaver  // sends something false and leaves
 	kinds
 )
 
-// TestOneHonestSenderIsEnough plays swarms of liars in a random order of
-// events. The honest sender always completes, and is never blamed.
+// TestOneHonestSenderIsEnough simulates swarms of liars with a random order of events.
+// The honest sender always completes, and is never blamed.
 func TestOneHonestSenderIsEnough(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
@@ -507,7 +507,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 		if s.kind == resized {
 			s.size = []int64{int64(len(raw)) + 1, 1, MaxInfo, MaxInfo / 3, int64(len(raw))/2 + 1}[rng.IntN(5)]
 			if s.size > 4<<20 {
-				s.kind = silent // to send so much takes long
+				s.kind = silent // sending so much takes long
 			}
 		}
 		ss = append(ss, s)
@@ -558,7 +558,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 				s.false = true
 			}
 		default:
-			data[0] = 'x' // no block of ours begins so
+			data[0] = 'x' // no block of ours begins with it
 			s.false = true
 		}
 		done, liars, err := a.Block(s.id, p, data)
@@ -591,7 +591,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 	}
 }
 
-// FuzzAssembler plays a script of events, three bytes each: sender, what, how.
+// FuzzAssembler executes a script of events, three bytes each: sender, event, parameter.
 func FuzzAssembler(f *testing.F) {
 	for _, script := range []string{
 		"", "a0a0b0", "\x00\x00\x02\x00\x01\x00\x00\x02\x00", "\x01\x00\x00\x02\x00\x00\x01\x01\x00\x02\x01\x00\x01\x03\x00\x02\x02\x00\x01\x01\x00\x01\x02\x00",
@@ -705,7 +705,7 @@ func ExampleAssembler() {
 		if !ok {
 			return
 		}
-		// The request goes to the peer and the answer comes back.
+		// The request is sent to the peer, and the answer arrives.
 		done, _, err := a.Block(peer, piece, raw)
 		if err != nil {
 			fmt.Println(err)
@@ -718,7 +718,7 @@ func ExampleAssembler() {
 	// Output: a 5
 }
 
-// What false metadata costs is its own size: it is hashed where it is.
+// False metadata costs only its own size: it is hashed in place.
 func TestFalseMetadataIsNotCopied(t *testing.T) {
 	const size = 16 << 20
 	a := NewAssembler(id.ID{1}, id.ID32{})

@@ -9,7 +9,7 @@ import (
 	"seedbed/internal/hashpair"
 )
 
-// The naive twin appends the zeros and hashes each message alone.
+// The naive implementation appends the zeros and hashes each message separately.
 func TestSumsOfPaddedPairsAreTheSumsOfEach(t *testing.T) {
 	if !hashpair.Fast() {
 		t.Skip("without SHA instructions nothing is hashed in pairs")
@@ -33,8 +33,8 @@ func TestSumsOfPaddedPairsAreTheSumsOfEach(t *testing.T) {
 	})
 }
 
-// BenchmarkDigestPair compares two small files of a hybrid, padded to 64 KiB, hashed
-// side by side and one after the other.
+// BenchmarkDigestPair compares two small files of a hybrid torrent, padded to 64 KiB,
+// hashed together and one after the other.
 func BenchmarkDigestPair(b *testing.B) {
 	const size = 64 << 10
 	data := make([]byte, size)

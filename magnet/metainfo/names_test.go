@@ -41,8 +41,8 @@ func TestComponents(t *testing.T) {
 		{"a device with two", "nul.tar.gz", "nul.tar.gz", "_nul.tar.gz"},
 		{"a device before a space", "con .txt", "con .txt", "_con .txt"},
 		{"a device before dots", "prn..", "prn..", "_prn"},
-		{"no device", "CONSOLE", "CONSOLE", "CONSOLE"},
-		{"no device either", "com10", "com10", "com10"},
+		{"not a device", "CONSOLE", "CONSOLE", "CONSOLE"},
+		{"not a device either", "com10", "com10", "com10"},
 		{"trailing dots", "Vol.", "Vol.", "Vol"},
 		{"trailing spaces", "a . ", "a . ", "a"},
 		{"a space", " ", " ", "_"},
@@ -65,7 +65,7 @@ func TestComponents(t *testing.T) {
 	}
 }
 
-func TestWhatLeadsOutIsMadeToStayInside(t *testing.T) {
+func TestPathsThatLeadOutAreConfined(t *testing.T) {
 	for in, want := range map[string]string{
 		"..": "", "../": "", `..\..`: "", "./.": "", "/": "", `\`: "", "//": "",
 		"../x": ".._x", `..\x`: ".._x", "a/..": "a_..", `a\..\b`: "a_.._b", "a/../b": "a_.._b",
@@ -78,7 +78,7 @@ func TestWhatLeadsOutIsMadeToStayInside(t *testing.T) {
 	}
 }
 
-// isSafe says why a component is not.
+// isSafe returns an error if a component is not safe.
 func isSafe(s string) error {
 	switch {
 	case s == "" || s == "." || s == "..":
@@ -97,7 +97,7 @@ func isSafe(s string) error {
 	return nil
 }
 
-// isSafeOnWindows says why a component is not safe there.
+// isSafeOnWindows returns an error if a component is not safe on Windows.
 func isSafeOnWindows(s string) error {
 	stem, _, _ := strings.Cut(strings.ToLower(s), ".")
 	switch {
@@ -109,7 +109,7 @@ func isSafeOnWindows(s string) error {
 	return isSafe(s)
 }
 
-// names draws components with a liking for trouble.
+// names draws components that are likely to cause trouble.
 func names() *rapid.Generator[string] {
 	part := rapid.SampledFrom([]string{"a", "A", "b", ".", "..", "/", "\\", ":", "C:", "con", "NUL", "com1", " ", "\x00", "\xff", "é", "e\u0301", "ß", "ss", "\u202e", "\u200d", "?", ".txt", strings.Repeat("x", 100)})
 	return rapid.Map(rapid.SliceOfN(part, 1, 4), func(p []string) string { return strings.Join(p, "") })
@@ -174,7 +174,7 @@ func TestClashes(t *testing.T) {
 			}
 			want := c.want
 			if !fold && !exact {
-				want = c.in // no clash where the file system tells them apart
+				want = c.in // no clash if the file system distinguishes them
 			}
 			if s := strings.Join(got, " "); s != want {
 				t.Errorf("%s: %s, want %s", c.name, s, want)
@@ -183,7 +183,7 @@ func TestClashes(t *testing.T) {
 	}
 }
 
-func TestPadsNeedNoNameOfTheirOwn(t *testing.T) {
+func TestPaddingFilesMayShareNames(t *testing.T) {
 	files := []File{{Path: []string{".pad", "1"}, Pad: true}, {Path: []string{".pad", "1"}, Pad: true}, {Path: []string{".pad"}}}
 	if resolveClashes(files, NameRules{Fold: true}); joined(files[1].Path) != ".pad/1" || joined(files[2].Path) != ".pad" {
 		t.Error(files)
@@ -202,7 +202,7 @@ func TestVeryManyClashesAreNumbered(t *testing.T) {
 	}
 }
 
-// TestPathsNeverClash compares with a naive look at all pairs.
+// TestPathsNeverClash compares with a naive check of all pairs.
 func TestPathsNeverClash(t *testing.T) {
 	comp := rapid.SampledFrom([]string{"a", "A", "b", "a.1", "A.1", "é", "e\u0301", "É"})
 	rapid.Check(t, func(t *rapid.T) {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestOddNamesGetASafeLayout lists what other clients open too: paths that lead
-// out, name nothing, are too long, or are not there.
+// TestOddNamesGetASafeLayout lists paths that other clients open too: paths that lead
+// out, are empty, are too long or are missing.
 func TestOddNamesGetASafeLayout(t *testing.T) {
 	deep := strings.Repeat("d/", MaxDepth) + "a"
 	long := strings.Repeat(strings.Repeat("x", 200)+"/", 21) + "a"
@@ -19,7 +19,7 @@ func TestOddNamesGetASafeLayout(t *testing.T) {
 	}{
 		{"an absolute path", list{file(1, "/etc/passwd")}, "etc/passwd"},
 		{"an absolute component", list{f("/etc", "passwd")}, "etc/passwd"},
-		{"a path that leads out", list{file(1, "a"), file(1, "a/../../b")}, "a.1 a/b"},
+		{"a path that leads out of the torrent", list{file(1, "a"), file(1, "a/../../b")}, "a.1 a/b"},
 		{"path.utf-8 that leads out", list{append(file(1, "a"), "path.utf-8", path("../b"))}, "b"},
 		{"a component that leads out", list{f(`x\..\..\y`), f("foo/../../../bar", "bar")}, `x_.._.._y foo_.._.._.._bar/bar`},
 		{"separators alone", list{f(`\`, "bar"), f("/", "foo")}, "bar foo"},
@@ -34,17 +34,17 @@ func TestOddNamesGetASafeLayout(t *testing.T) {
 		{"padding with an odd path", list{file(1, "a"), dict{"attr", "p", "length", 7, "path", list{5}}}, "a .pad/7"},
 		{"an empty folder", list{file(1, "docs/a.txt"), dict{"length", 0, "path", path("logs/")}, dict{"length", 0, "path", path("docs/")}}, "docs/a.txt logs/ docs/"},
 		{"an empty folder where a file is", list{file(1, "docs"), dict{"length", 0, "path", path("docs/")}}, "docs.1 docs/"},
-		{"a link with bytes, which are nowhere", list{file(1, "a"), dict{"attr", "l", "length", 500_000, "path", path("s"), "symlink path", path("a")}}, "a s->a"},
+		{"a link with a length, which is ignored", list{file(1, "a"), dict{"attr", "l", "length", 500_000, "path", path("s"), "symlink path", path("a")}}, "a s->a"},
 		{"a link without length", list{file(1, "a"), dict{"attr", "l", "path", path("s"), "symlink path", path("a")}}, "a s->a"},
-		{"a link to nowhere", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s")}}, "a s->"},
+		{"a link without a target", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s")}}, "a s->"},
 		{"a link out", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("d/s"), "symlink path", path("../../x")}}, "a d/s->"},
 		{"a link to an absolute path", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s"), "symlink path", path("/a")}}, "a s->"},
 		{"a link to the torrent's folder", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("d/s"), "symlink path", path("..")}}, "a d/s->"},
-		{"a link as it was on the disk", list{file(1, "docs/x"), dict{"attr", "l", "length", 0, "path", path("bin/s"), "symlink path", path("../docs/x")}}, "docs/x bin/s->docs/x"},
+		{"a link relative to its folder", list{file(1, "docs/x"), dict{"attr", "l", "length", 0, "path", path("bin/s"), "symlink path", path("../docs/x")}}, "docs/x bin/s->docs/x"},
 		{"a link beside its target", list{file(1, "bin/x"), dict{"attr", "l", "length", 0, "path", path("bin/s"), "symlink path", path("x")}}, "bin/x bin/s->bin/x"},
 		{"BEP 47: relative to the torrent root", list{file(1, "x"), file(1, "bin/x"), dict{"attr", "l", "length", 0, "path", path("bin/s"), "symlink path", path("x")}}, "x bin/x bin/s->x"},
 		{"a link in one piece", list{file(1, "a/b"), dict{"attr", "l", "length", 0, "path", path("s"), "symlink path", list{"a/b"}}}, "a/b s->a/b"},
-		{"a link to a file that is not there", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s"), "symlink path", path("b")}}, "a s->b"},
+		{"a link to a missing file", list{file(1, "a"), dict{"attr", "l", "length", 0, "path", path("s"), "symlink path", path("b")}}, "a s->b"},
 	} {
 		i, err := ParseInfo([]byte(be(multi(c.in...))))
 		if err != nil {
@@ -83,7 +83,8 @@ func TestOddNamesGetASafeLayout(t *testing.T) {
 	}
 }
 
-// TestSubstitutes checks the names for file systems that refuse or fold some.
+// TestSubstitutes checks the names for file systems that reject some names or do not
+// distinguish them.
 func TestSubstitutes(t *testing.T) {
 	in := func(paths ...string) *Info {
 		var files list

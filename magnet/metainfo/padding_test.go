@@ -9,8 +9,8 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// padded is a torrent of files with these lengths, where a negative one is
-// padding; zeros are the hashes of its pieces.
+// padded returns a torrent of files with these lengths, where a negative length means
+// padding; its piece hashes are those of zeros.
 func padded(t interface{ Fatal(...any) }, pieceLength int64, lengths []int64) *Info {
 	var files list
 	total := int64(0)
@@ -34,13 +34,13 @@ func padded(t interface{ Fatal(...any) }, pieceLength int64, lengths []int64) *I
 	return i
 }
 
-// TestPaddingAgreesWithACountOfBytes compares with what is counted byte by byte.
+// TestPaddingAgreesWithACountOfBytes compares with a count of all bytes.
 func TestPaddingAgreesWithACountOfBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lengths := rapid.SliceOfN(rapid.Int64Range(-40, 20), 1, 9).Draw(t, "lengths")
 		lengths = append(lengths, rapid.Int64Range(1, 20).Draw(t, "last"))
 		i := padded(t, 16, lengths)
-		owner := make([]int, 0, i.Length) // of each byte; -1 is padding
+		owner := make([]int, 0, i.Length) // of each byte; -1 means padding
 		number := 0
 		for k, n := range lengths {
 			want := 0
@@ -110,7 +110,7 @@ func TestPaddingWithAWrongHashIsNotProven(t *testing.T) {
 		}
 	}
 	if w := i.Wanted(nil); w.Count() != 2 || !w.Has(0) || !w.Has(3) {
-		t.Error("what nobody can prove is wanted")
+		t.Error("padding that cannot be verified is wanted")
 	}
 	if w := i.Wanted([]int{1}); w.Count() != 0 {
 		t.Error("padding was wanted by its index")

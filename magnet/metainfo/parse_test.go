@@ -17,7 +17,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// be writes a value in bencode, raw ones as they are.
+// be encodes a value in bencode; raw values are used as they are.
 func be(v any) string { return string(appendBe(nil, v)) }
 
 func appendBe(dst []byte, v any) []byte {
@@ -61,10 +61,10 @@ func path(s string) list {
 
 func file(length int64, p string) dict { return dict{"length", length, "path", path(p)} }
 
-// hashes is n piece hashes.
+// hashes returns n piece hashes.
 func hashes(n int) string { return strings.Repeat("0123456789abcdefghij", n) }
 
-// multi is a torrent of these files in one piece.
+// multi returns a torrent of these files in one piece.
 func multi(files ...any) dict {
 	return dict{"files", list(files), "name", "n", "piece length", BlockSize, "pieces", hashes(1)}
 }
@@ -98,44 +98,44 @@ func TestInfoSentences(t *testing.T) {
 			}},
 		{"BEP 27: private=1", append(multi(file(1, "a")), "private", 1), func(i *Info) bool { return i.Private }},
 		{"private=0 is public", append(multi(file(1, "a")), "private", 0), func(i *Info) bool { return !i.Private }},
-		{"an odd private is taken for private", append(multi(file(1, "a")), "private", "yes"), func(i *Info) bool { return i.Private }},
+		{"a malformed private counts as private", append(multi(file(1, "a")), "private", "yes"), func(i *Info) bool { return i.Private }},
 		{"BEP 47: attr p is a padding file",
 			multi(file(1, "a"), dict{"attr", "p", "length", 5, "path", path("x/5")}), func(i *Info) bool { return i.Files[1].Pad && !i.Files[0].Pad }},
 		{"BEP 47: the path .pad/<number> marks one too", multi(file(1, "a"), file(5, ".pad/5")), func(i *Info) bool { return i.Files[1].Pad }},
 		{"any other name does not", multi(file(1, ".pad/x"), file(5, ".pad/5/6")), func(i *Info) bool { return !i.Files[0].Pad && !i.Files[1].Pad }},
-		{"BEP 47: attr x is executable; unknown attributes are passed over",
+		{"BEP 47: attr x is executable; unknown attributes are ignored",
 			multi(dict{"attr", "hxz", "length", 5, "path", path("x")}), func(i *Info) bool { return i.Files[0].Executable && !i.Files[0].Pad }},
 		{"BEP 47: a single file has its attr in the info dictionary",
 			dict{"attr", "x", "length", 5, "name", "x", "piece length", BlockSize, "pieces", hashes(1)}, func(i *Info) bool { return i.Files[0].Executable }},
-		{"name.utf-8 goes before name",
+		{"name.utf-8 takes precedence over name",
 			dict{"length", 5, "name", "\xff", "name.utf-8", "é", "piece length", BlockSize, "pieces", hashes(1)}, func(i *Info) bool { return i.Name == "é" }},
 		{"unless it is not UTF-8",
 			dict{"length", 5, "name", "n", "name.utf-8", "\xff", "piece length", BlockSize, "pieces", hashes(1)}, func(i *Info) bool { return i.Name == "n" }},
-		{"path.utf-8 goes before path",
+		{"path.utf-8 takes precedence over path",
 			multi(dict{"length", 5, "path", path("x"), "path.utf-8", path("y/é")}), func(i *Info) bool { return joined(i.Files[0].Path) == "y/é" }},
-		{"unless it is not UTF-8, or no path",
+		{"unless it is not UTF-8, or not a path",
 			multi(dict{"length", 5, "path", path("x"), "path.utf-8", path("\xff")}, dict{"length", 5, "path", path("z"), "path.utf-8", list{}}), func(i *Info) bool {
 				return joined(i.Files[0].Path) == "x" && joined(i.Files[1].Path) == "z"
 			}},
-		{"empty components and dots are left out", multi(file(5, "/./a//b")), func(i *Info) bool { return joined(i.Files[0].Path) == "a/b" && i.Files[0].Literal() == nil }},
-		{"an empty name is the infohash", dict{"length", 5, "name", "", "piece length", BlockSize, "pieces", hashes(1)}, func(i *Info) bool {
+		{"empty components and dots are dropped", multi(file(5, "/./a//b")), func(i *Info) bool { return joined(i.Files[0].Path) == "a/b" && i.Files[0].Literal() == nil }},
+		{"an empty name is replaced with the infohash", dict{"length", 5, "name", "", "piece length", BlockSize, "pieces", hashes(1)}, func(i *Info) bool {
 			return i.Name == i.Hash.String() && joined(i.Files[0].Path) == i.Name
 		}},
-		{"a file that has no safe name gets one, and its own is told", multi(dict{"length", 5, "path", list{"d\n", "f"}}), func(i *Info) bool {
+		{"an unsafe name is replaced, and the original is available", multi(dict{"length", 5, "path", list{"d\n", "f"}}), func(i *Info) bool {
 			return joined(i.Files[0].Path) == "d_/f" && joined(i.Files[0].Literal()) == "d\n/f"
 		}},
 		{"duplicates are numbered", multi(file(5, "a.b"), file(5, "a.b")), func(i *Info) bool {
 			return joined(i.Files[1].Path) == "a.1.b" && joined(i.Files[1].Literal()) == "a.b"
 		}},
-		{"names that only some file systems hold to be equal are kept", multi(file(5, "a.b"), file(5, "A.B")), func(i *Info) bool {
+		{"names that are equal only on some file systems are kept", multi(file(5, "a.b"), file(5, "A.B")), func(i *Info) bool {
 			return joined(i.Files[1].Path) == "A.B" && i.Files[1].Spelled == nil
 		}},
-		{"files goes before length, as libtorrent has it", append(multi(file(5, "a")), "length", 7), func(i *Info) bool { return i.IsMulti() && i.Length == 5 }},
-		{"a hybrid is opened by its v1 side",
+		{"files takes precedence over length, as in libtorrent", append(multi(file(5, "a")), "length", 7), func(i *Info) bool { return i.IsMulti() && i.Length == 5 }},
+		{"a hybrid is opened as v1",
 			dict{"file tree", dict{"n", dict{"", dict{"length", 5, "pieces root", hashes(2)[:32]}}}, "length", 5, "meta version", 2, "name", "n", "piece length", BlockSize, "pieces", hashes(1)},
 			func(i *Info) bool { return i.Length == 5 }},
-		{"keys out of order are read, for the hash is of the bytes", dict{"pieces", hashes(1), "name", "n", "length", 5, "piece length", 16}, func(i *Info) bool { return i.Length == 5 }},
-		{"what we do not know is passed over", append(multi(file(5, "a")), "source", list{dict{}}), func(i *Info) bool { return true }},
+		{"keys out of order are accepted, because the hash covers the bytes", dict{"pieces", hashes(1), "name", "n", "length", 5, "piece length", 16}, func(i *Info) bool { return i.Length == 5 }},
+		{"unknown keys are ignored", append(multi(file(5, "a")), "source", list{dict{}}), func(i *Info) bool { return true }},
 	} {
 		in := []byte(be(c.in))
 		i, err := ParseInfo(in)
@@ -189,7 +189,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		want string
 	}{
 		{"nothing", "", "not bencoded"},
-		{"no bencode", "x", "not bencoded"},
+		{"not bencode", "x", "not bencoded"},
 		{"cut", raw(be(ok())[:50]), "not bencoded"},
 		{"trailing bytes", raw(be(ok())) + "x", "1 bytes follow"},
 		{"100,000 deep", raw(strings.Repeat("l", 100_000)), "not bencoded"},
@@ -207,7 +207,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"integer of too many digits", set("piece length", raw("i99999999999999999999e")), "piece length: is not an integer"},
 		{"no pieces", drop("pieces"), "pieces: is missing"},
 		{"pieces of the wrong type", set("pieces", list{}), "pieces: is not a string"},
-		{"pieces cut", set("pieces", hashes(1)[:19]), "pieces: has 19 bytes, not a multiple of 20"},
+		{"truncated pieces", set("pieces", hashes(1)[:19]), "pieces: has 19 bytes, not a multiple of 20"},
 		{"no pieces at all", set("pieces", ""), "pieces: has 0 hashes where 100 bytes in pieces of 16384 need 1"},
 		{"too many pieces", set("pieces", hashes(2)), "pieces: has 2 hashes where"},
 		{"too few pieces", set("length", 3*BlockSize), "pieces: has 1 hashes where 49152 bytes in pieces of 16384 need 3"},
@@ -231,7 +231,7 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"component of the wrong type", m(dict{"length", 1, "path", list{5}}), "has a component that is not a string"},
 		{"BEP 3: a zero length list is an error case", m(dict{"length", 1, "path", list{}}), "files[0].path: names nothing"},
 		{"nothing but padding", m(dict{"attr", "p", "length", 5, "path", path(".pad/5")}), "it holds no data"},
-		{"v2 of nothing", raw(be(dict{"file tree", dict{}, "meta version", 2, "name", "n", "piece length", BlockSize})),
+		{"empty v2", raw(be(dict{"file tree", dict{}, "meta version", 2, "name", "n", "piece length", BlockSize})),
 			"file tree: is an empty directory"},
 	} {
 		i, err := ParseInfo([]byte(c.in))
@@ -259,7 +259,7 @@ func TestCapsOnLists(t *testing.T) {
 	}
 }
 
-// TestGeometryAgainstBytes lays the files of random torrents out byte by byte.
+// TestGeometryAgainstBytes lays out the files of random torrents byte by byte.
 func TestGeometryAgainstBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pieceLength := rapid.IntRange(1, 40).Draw(t, "piece length") * rapid.SampledFrom([]int{1, 1000}).Draw(t, "unit")
@@ -345,7 +345,7 @@ func TestGeometryAgainstBytes(t *testing.T) {
 	})
 }
 
-// TestAnyNamesAreSafe parses torrents of wild names.
+// TestAnyNamesAreSafe parses torrents with random names.
 func TestAnyNamesAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var files list
@@ -359,13 +359,13 @@ func TestAnyNamesAreSafe(t *testing.T) {
 		in := []byte(be(dict{"files", files, "name", names().Draw(t, "name"), "piece length", BlockSize, "pieces", hashes(1)}))
 		i, err := ParseInfo(in)
 		if err != nil {
-			t.Fatal(err) // for no name is there a reason to refuse a torrent
+			t.Fatal(err) // no name is a reason to reject a torrent
 		}
 		checkInfo(t, i)
 	})
 }
 
-// checkInfo checks what an Info promises.
+// checkInfo checks the invariants of an Info.
 func checkInfo(t interface{ Fatalf(string, ...any) }, i *Info) {
 	if err := isSafe(i.Name); err != nil {
 		t.Fatalf("name %q: %v", i.Name, err)
@@ -423,7 +423,7 @@ func checkInfo(t interface{ Fatalf(string, ...any) }, i *Info) {
 	}
 }
 
-// checkSubstitutes checks that names for some file system are safe there and differ.
+// checkSubstitutes checks that the names for a file system are safe there and differ.
 func checkSubstitutes(t interface{ Fatalf(string, ...any) }, i *Info, r NameRules) {
 	name, subs := i.Substitutes(r)
 	taken := newTree(0, r.Fold)

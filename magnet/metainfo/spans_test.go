@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPaddingAgainstBytes compares what is said of torrents with padding and empty
-// files with a torrent laid out byte by byte.
+// TestPaddingAgainstBytes compares the results for torrents with padding and empty files
+// with a torrent laid out byte by byte.
 func TestPaddingAgainstBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		i := &Info{PieceLength: rapid.Int64Range(1, 12).Draw(t, "piece length")}
@@ -32,7 +32,7 @@ func TestPaddingAgainstBytes(t *testing.T) {
 				want--
 			}
 			if want == 0 {
-				want = len(bytes) // a piece of nothing but padding
+				want = len(bytes) // a piece that is all padding
 			}
 			if got := i.DataSize(p); got != int64(want) {
 				t.Fatalf("piece %d: %d bytes of data, not %d", p, got, want)
@@ -48,7 +48,7 @@ func TestPaddingAgainstBytes(t *testing.T) {
 	})
 }
 
-// TestFilesAreFoundByTheirRoot compares with a look at every file.
+// TestFilesAreFoundByTheirRoot compares with a search through every file.
 func TestFilesAreFoundByTheirRoot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		i := &Info{PieceLength: BlockSize, v2: true}
@@ -94,8 +94,8 @@ func TestSpansAllocateNothing(t *testing.T) {
 	}
 }
 
-// The start is found in logarithmic time: a torrent of a thousand times as many files
-// costs little more.
+// The start is found in logarithmic time: a thousand times as many files cost little
+// more.
 func BenchmarkSpans(b *testing.B) {
 	for _, n := range []int{1000, 1_000_000} {
 		i := manyFiles(n)

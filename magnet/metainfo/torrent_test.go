@@ -25,17 +25,17 @@ func TestTorrentSentences(t *testing.T) {
 		{"BEP 3: announce is the URL of the tracker", dict{"announce", "http://t/", "info", single}, Torrent{Trackers: [][]string{{"http://t/"}}}},
 		{"BEP 12: if the announce-list key is present, the client will ignore the announce key",
 			dict{"announce", "x", "announce-list", list{list{"a", "b"}, list{"c"}}, "info", single}, Torrent{Trackers: [][]string{{"a", "b"}, {"c"}}}},
-		{"an empty announce-list is none", dict{"announce", "x", "announce-list", list{list{}, list{""}}, "info", single}, Torrent{Trackers: [][]string{{"x"}}}},
+		{"an empty announce-list is ignored", dict{"announce", "x", "announce-list", list{list{}, list{""}}, "info", single}, Torrent{Trackers: [][]string{{"x"}}}},
 		{"BEP 19: url-list is a string", dict{"info", single, "url-list", "http://w/"}, Torrent{WebSeeds: []string{"http://w/"}}},
 		{"BEP 19: or a list of them", dict{"info", single, "url-list", list{"http://w/", "", "ftp://x/"}}, Torrent{WebSeeds: []string{"http://w/", "ftp://x/"}}},
 		{"BEP 5: nodes is a list of [host, port]", dict{"info", single, "nodes", list{list{"127.0.0.1", 6881}, list{"your.router.node", 4804}, list{"2001:db8::1", 1}, list{"[::1]", 2}}},
 			Torrent{Nodes: []string{"127.0.0.1:6881", "your.router.node:4804", "[2001:db8::1]:1", "[::1]:2"}}},
-		{"bad nodes are passed over", dict{"info", single, "nodes", list{list{"a", 0}, list{"a", 65536}, list{"", 1}, list{"a"}, list{1, "a"}, "a:1", list{"b", 2}}},
+		{"bad nodes are ignored", dict{"info", single, "nodes", list{list{"a", 0}, list{"a", 65536}, list{"", 1}, list{"a"}, list{1, "a"}, "a:1", list{"b", 2}}},
 			Torrent{Nodes: []string{"b:2"}}},
 		{"comment, created by and creation date", dict{"comment", "c", "created by", "me", "creation date", 1234567890, "info", single},
 			Torrent{Comment: "c", CreatedBy: "me", CreationDate: 1234567890}},
-		{"comment.utf-8 goes before comment", dict{"comment", "\xff", "comment.utf-8", "é", "info", single}, Torrent{Comment: "é"}},
-		{"what has the wrong type is passed over", dict{"announce", 1, "announce-list", "x", "comment", 1, "creation date", "x", "info", single, "nodes", 1, "url-list", 1}, Torrent{}},
+		{"comment.utf-8 takes precedence over comment", dict{"comment", "\xff", "comment.utf-8", "é", "info", single}, Torrent{Comment: "é"}},
+		{"entries of the wrong type are ignored", dict{"announce", 1, "announce-list", "x", "comment", 1, "creation date", "x", "info", single, "nodes", 1, "url-list", 1}, Torrent{}},
 		{"keys in any order", dict{"info", single, "comment", "c"}, Torrent{Comment: "c"}},
 	} {
 		got, err := ParseTorrent([]byte(be(c.in) + "\n"))
@@ -56,7 +56,7 @@ func TestTorrentSentences(t *testing.T) {
 	}
 }
 
-// same compares all but the info, and that by its bytes.
+// same compares everything except the info, which it compares by its bytes.
 func same(t interface{ Errorf(string, ...any) }, name string, want, got *Torrent) {
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Torrent{}, "Info", "Warnings"), cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("%s: %s", name, d)
@@ -66,12 +66,12 @@ func same(t interface{ Errorf(string, ...any) }, name string, want, got *Torrent
 	}
 }
 
-// TestOddEntriesBesideTheInfoArePassedOver checks that they cost no more than a warning.
-func TestOddEntriesBesideTheInfoArePassedOver(t *testing.T) {
+// TestMalformedEntriesBesideTheInfoAreIgnored checks that they only cause a warning.
+func TestMalformedEntriesBesideTheInfoAreIgnored(t *testing.T) {
 	for _, c := range []struct {
 		key  string
 		val  any
-		want string // of the warning; empty is none
+		want string // of the warning; empty if there is none
 	}{
 		{"creation date", raw("i99999999999999999999999e"), "creation date: is not a number of seconds; ignored"},
 		{"creation date", raw("i1.5e"), "creation date: is not a number of seconds"},
@@ -85,7 +85,7 @@ func TestOddEntriesBesideTheInfoArePassedOver(t *testing.T) {
 		{"url-list", list{}, ""},
 		{"nodes", list{list{"h", "1"}}, "nodes: is not a list of hosts and ports"},
 		{"nodes", list{}, ""},
-		{"what nobody knows", raw("i00e"), ""},
+		{"an unknown key", raw("i00e"), ""},
 	} {
 		got, err := ParseTorrent([]byte(be(dict{c.key, c.val, "info", raw(single)})))
 		switch {
@@ -199,7 +199,7 @@ func TestBuild(t *testing.T) {
 	}{
 		{"no files", Plan{Name: "a", PieceLength: BlockSize}, "files: is empty"},
 		{"no bytes", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Length: 0}}}, "it holds no data"},
-		{"hashes that do not fit", Plan{Name: "a", PieceLength: 10, Files: []PlanFile{{Length: 100}}}, "pieces: has 1 hashes"},
+		{"the wrong number of hashes", Plan{Name: "a", PieceLength: 10, Files: []PlanFile{{Length: 100}}}, "pieces: has 1 hashes"},
 		{"a name that is not UTF-8", Plan{Name: "a\xff", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "a\xff" is not UTF-8: rename it`},
 		{"a path that is not UTF-8", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Path: []string{"x", "\xff"}, Length: 100}}}, `files[0].path: "x/\xff" is not UTF-8`},
 		{"a name that is none elsewhere", Plan{Name: "CON", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "CON" would become "_CON" elsewhere: rename it`},

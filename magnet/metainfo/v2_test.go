@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The files in testdata were made by libtorrent 2.0.8 of files whose byte i is
-// i*i*7 + size + i/256.
+// libtorrent 2.0.8 made the files in testdata from files whose byte i is i*i*7 + size +
+// i/256.
 func fixtureData(size int64) []byte {
 	b := make([]byte, size)
 	for i := range b {
@@ -37,7 +37,7 @@ func load(t testing.TB, name string) (*Torrent, []byte) {
 	return tt, b
 }
 
-// content is all bytes of a torrent, padding included.
+// content returns all bytes of a torrent, including padding.
 func content(i *Info) (all []byte) {
 	for _, f := range i.Files {
 		if f.Pad {
@@ -79,7 +79,7 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 				t.Errorf("files %q, not %q", files, c.files)
 			}
 			if !c.v1 && !bytes.Equal(i.Hash[:], i.HashV2[:20]) {
-				t.Error("the infohash is not the v2 one cut short")
+				t.Error("the infohash is not the truncated v2 infohash")
 			}
 			all := content(i)
 			for p := range i.NumPieces() {
@@ -101,9 +101,9 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 				}
 			}
 			if again := tt.Append(nil); !bytes.Equal(again, raw) {
-				t.Error("it is not written as it was read")
+				t.Error("writing it does not give the bytes that were read")
 			}
-			// The layers come from peers as well.
+			// The layers are obtained from peers as well.
 			bare, err := ParseInfo(i.Raw)
 			if err != nil {
 				t.Fatal(err)
@@ -115,12 +115,12 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 			for k, q := range l.Asks() {
 				answer, ok := i.Hashes(nil, q)
 				if !ok {
-					t.Fatalf("%+v is not answered", q)
+					t.Fatalf("no answer to %+v", q)
 				}
 				wrong := bytes.Clone(answer)
 				wrong[len(wrong)/2] ^= 1
 				if l.Take(k, wrong) || l.Take(k, answer[32:]) || !l.Take(k, answer) || !l.Got(k) {
-					t.Error("right and wrong hashes are not told apart")
+					t.Error("right and wrong hashes are not distinguished")
 				}
 			}
 			if !l.Finish() || !bare.HasLayers() {
@@ -147,7 +147,8 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 				if _, ok := bare.CheckLeaves(p, answer); ok {
 					t.Error("wrong leaves are taken")
 				}
-				// With all the uncles a stranger can check them by the root alone.
+				// With all the uncle hashes, a peer that knows only the root can check
+				// them.
 				q.ProofLayers = 30
 				if _, ok := i.LeafHashes(nil, q, leaves); ok {
 					t.Error("proof layers above the root are given")
@@ -157,7 +158,7 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 	}
 }
 
-// The tree against its definition: all leaves in an array, pairs joined.
+// The root is compared with its definition: all leaves in an array, joined in pairs.
 func TestMerkleRootIsItsDefinition(t *testing.T) {
 	naive := func(nodes []Root) Root {
 		for len(nodes) > 1 {
@@ -184,7 +185,7 @@ func TestMerkleRootIsItsDefinition(t *testing.T) {
 		if n < 2 || treeWidth(n) != width {
 			return
 		}
-		// Any aligned stretch and its uncles prove themselves.
+		// Any aligned range is proven by its uncle hashes.
 		q := HashRequest{Root: naive(nodes)}
 		q.Length = uint32(1) << rapid.IntRange(1, log2(width)).Draw(t, "length")
 		q.Index = uint32(rapid.Int64Range(0, width/int64(q.Length)-1).Draw(t, "stretch")) * q.Length
@@ -231,7 +232,7 @@ func TestBadV2IsRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
 	}
-	// BEP 52: without the layers, or with wrong ones, it is no torrent.
+	// BEP 52: without the layers, or with wrong ones, the torrent is not valid.
 	tt, _ := load(t, "v2-tree")
 	for name, layers := range map[string]string{"none": "de", "empty": "d32:" + root + "32:" + root + "e"} {
 		b := be(dict{"info", raw(tt.Info.Raw), "piece layers", raw(layers)})
@@ -239,7 +240,7 @@ func TestBadV2IsRefused(t *testing.T) {
 			t.Errorf("layers %s: %v", name, err)
 		}
 	}
-	// Where they are not there, and nothing else is wrong, the rest is to be had.
+	// If the layers are missing and nothing else is wrong, the rest is available.
 	var lacks *LayersError
 	for name, layers := range map[string]string{"none": "de", "of no file": "d32:" + root + "32:" + root + "e"} {
 		_, err := ParseTorrent([]byte(be(dict{"comment", "c", "info", raw(tt.Info.Raw), "piece layers", raw(layers)})))
@@ -252,11 +253,11 @@ func TestBadV2IsRefused(t *testing.T) {
 	wrong := bytes.Clone(tt.Append(nil))
 	wrong[bytes.Index(wrong, []byte("piece layers"))+60] ^= 1
 	if _, err := ParseTorrent(wrong); err == nil || errors.As(err, &lacks) {
-		t.Error("wrong layers are taken, or count as missing:", err)
+		t.Error("wrong layers are accepted, or count as missing:", err)
 	}
 }
 
-// Whoever asks for hashes gets what is there or nothing.
+// A request for hashes gets all of them or none.
 func FuzzHashRequest(f *testing.F) {
 	tt, _ := load(f, "v2-tree")
 	f.Add(uint8(2), uint32(1), uint32(0), uint32(8), uint32(2))
