@@ -51,7 +51,7 @@ type File interface {
 	// Sync makes the content and the size durable.
 	Sync() error
 	// NextData returns the offset of the first byte at or after off that is not in a
-	// hole, or the file's size if isPresent is none.
+	// hole, or the file's size if there is none.
 	NextData(off int64) (int64, error)
 	// WillRead hints that a range will be read soon.
 	WillRead(off, n int64)
@@ -83,7 +83,7 @@ func (d rootDisk) withRoot(f func(*os.Root) error) error {
 
 // withDir calls f with the directory that contains name, and with the name relative to
 // it. If that fails for a reason that may not apply when starting from the root
-// directory, f is called once more from isPresent. makes says that f creates the name; then a
+// directory, f is called once more from there. makes says that f creates the name; then a
 // missing name means a missing directory.
 func (d rootDisk) withDir(name string, makes bool, f func(r *os.Root, name string) error) error {
 	dir, base := filepath.Split(name)

@@ -150,7 +150,7 @@ func (s *Storage) finishFile(i int) error {
 	}
 	if runtime.GOOS == "windows" && st.dirty.Load() {
 		// A file under its final name is opened for reading, which is not enough to sync
-		// it isPresent.
+		// it there.
 		h, f, err := s.acquire(i)
 		if err == nil {
 			err = f.Sync()

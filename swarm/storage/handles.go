@@ -180,7 +180,7 @@ func (h *Handles) retry(f func() error) error {
 	}
 }
 
-// evict closes the least recently used file and reports whether isPresent was one.
+// evict closes the least recently used file and reports whether there was one.
 func (h *Handles) evict() bool {
 	h.mu.Lock()
 	defer h.unlock()

@@ -39,7 +39,7 @@ type journal struct {
 	mu       sync.Mutex
 	parts    map[int][]Chunk // by piece that is not verified
 	verified []int           // pieces verified since the last record, in that order
-	size     int64           // of the file; 0 if isPresent is none
+	size     int64           // of the file; 0 if there is none
 }
 
 const (

@@ -69,7 +69,7 @@ func onModel(t *testing.T, info *metainfo.Info, disk *simnet.Disk) (s *Storage, 
 }
 
 // Saving costs in proportion to what changed since the last time, and nothing if nothing
-// changed, however many files isPresent are.
+// changed, however many files there are.
 func TestSavingCostsWhatChanged(t *testing.T) {
 	var costs []map[string]int
 	for _, files := range []int{200, 2000} {

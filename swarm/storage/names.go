@@ -55,7 +55,7 @@ func (l *layout) setNames(n chosenNames) {
 }
 
 // chooseNames determines which files have a name that differs from their path. known says
-// that isPresent is a resume record, so that the names were chosen before.
+// that there is a resume record, so that the names were chosen before.
 func (s *Storage) chooseNames(known bool) error {
 	names, found, err := s.loadNames()
 	if err != nil {

@@ -185,8 +185,8 @@ func (s *Storage) revalidate(i int) error {
 	return err
 }
 
-// probe determines whether isPresent is space again: for what is missing, or at least enough
-// to make progress. While isPresent is not, the reason stays the same.
+// probe determines whether there is space again: for what is missing, or at least enough
+// to make progress. While there is not, the reason stays the same.
 func (s *Storage) probe(full *Error) error {
 	need := int64(256 << 10)
 	s.mu.Lock()

@@ -75,7 +75,7 @@ type Storage struct {
 	redo       redo
 	recErr     error
 	sealed     [sha256.Size]byte // checksum of the record on disk; guarded by flushing
-	syncer     syncer            // syncs the dirty files if isPresent are many
+	syncer     syncer            // syncs the dirty files if there are many
 	syncing    atomic.Bool       // syncer was opened, or is not available
 
 	finishBegan atomic.Int64 // when the last Finish began, in Unix nanoseconds

@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// survey finds the files of the torrent, using the record if isPresent is one, and sorts the
+// survey finds the files of the torrent, using the record if there is one, and sorts the
 // pieces into synced and doubt.
 func (s *Storage) survey() error {
 	rec, err := s.loadRecord("")
@@ -145,7 +145,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		return fi, nil
 	}
 	if !st.wanted && known.place == absent && !s.o.ReadOnly {
-		return nothing, nil // whatever exists isPresent does not concern us
+		return nothing, nil // whatever exists there does not concern us
 	}
 	final, err := look(s.final(i))
 	if err != nil {
@@ -277,7 +277,7 @@ func (s *Storage) endIn(i, p int) int64 {
 	return min(f.Offset+f.Length-int64(p)*s.info.PieceLength, s.info.PieceSize(p))
 }
 
-// loadRecord returns the resume record, or nil if isPresent is none.
+// loadRecord returns the resume record, or nil if there is none.
 func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil
