@@ -8,7 +8,7 @@
 //
 // The tests need Linux, root, iproute2 and the clients' packages (`make peers`
 // installs them). What is missing is said in the skip; with
-// SEEDBED_REQUIRE_PEERS=1 it is a failure. docs/testing.md tells more.
+// SEEDBED_REQUIRE_PEERS=1 it is a failure. See docs/testing.md.
 //
 // Addresses by role, all on port 6881:
 //

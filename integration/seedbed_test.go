@@ -187,7 +187,7 @@ func (o *ours) ends(ctx context.Context, code int) (last event) {
 }
 
 // sequence checks that the first events of these names came in this order, and
-// that metadata tells what p holds.
+// that the metadata event describes p.
 func (o *ours) sequence(t *testing.T, p *payload, names ...string) {
 	t.Helper()
 	last := -1

@@ -30,7 +30,7 @@ const (
 	Seed              Flags = 0x02 // or upload only
 	UTP               Flags = 0x04
 	Holepunch         Flags = 0x08
-	Reachable         Flags = 0x10 // the sender has dialled it
+	Reachable         Flags = 0x10 // the sender has dialed it
 )
 
 // known is the set of flags of BEP 11; "other bits are reserved for future use".

@@ -8,7 +8,7 @@ import (
 
 // Rules say which addresses may be sent to and accepted from one peer.
 type Rules struct {
-	// Peer is the address under which the other end can be dialled. If it is private,
+	// Peer is the address under which the other end can be dialed. If it is private,
 	// private addresses may be exchanged with it; if it is loopback, loopback addresses
 	// too.
 	Peer netip.AddrPort

@@ -35,7 +35,7 @@ type Sender struct {
 func (s *Sender) Due() mono.Time { return s.due }
 
 // Next returns the message to send now. connected lists all connected peers, by the
-// addresses under which they can be dialled. It returns false if no message is due or
+// addresses under which they can be dialed. It returns false if no message is due or
 // there is no news. The first message is due at once. Peers that do not fit are sent next
 // time, in the order of connected; a peer that was connected only in between is never
 // sent.

@@ -180,7 +180,7 @@ func (p *tap) start(t *testing.T, n *simnet.Net, info id.ID) netip.AddrPort {
 	return at
 }
 
-// An address that used encryption in an earlier run is dialled with encryption first.
+// An address that used encryption in an earlier run is dialed with encryption first.
 func TestEncryptedCandidate(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestEncryptedCandidate(t *testing.T) {
 	})
 }
 
-// A host that answers with text is not a peer, and is not dialled again in the same
+// A host that answers with text is not a peer, and is not dialed again in the same
 // attempt.
 func TestTextServiceIsNotDialledAgain(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)

@@ -15,7 +15,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// firstByteTimeout, plus twice the time that dialling took, is how long a peer that may
+// firstByteTimeout, plus twice the time that dialing took, is how long a peer that may
 // want the other kind of handshake has to start its answer. A peer that requires
 // encryption reacts to an unencrypted handshake by hanging up, by waiting for more
 // (rain), or by sending the key of an encrypted handshake (anacrolix/torrent).
@@ -64,7 +64,7 @@ var errSilent = fmt.Errorf("%w: the peer is silent", errOtherKind)
 // Connect tries the kinds of handshake and the infohashes one after the other, each on a
 // new connection. encrypted says that the peer is known to support encryption, which is
 // then tried first. All attempts together may take HandshakeTimeout, not counting the
-// time for dialling. If they fail, next says whether encryption should be tried first
+// time for dialing. If they fail, next says whether encryption should be tried first
 // next time.
 func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, next bool, err error) {
 	kinds := o.Encryption.handshakes(encrypted)

@@ -9,10 +9,10 @@ import (
 	"seedbed/internal/netx"
 )
 
-// PendingHandshakes holds connections whose handshake is in progress. When it is full, it closes the
-// oldest one; if one address has reached its own limit, it closes the oldest one of that
-// address instead. So a peer that sends nothing is replaced by new ones, while an honest
-// peer completes its handshake within a round trip or two.
+// PendingHandshakes holds connections whose handshake is in progress. When it is full, it
+// closes the oldest one; if one address has reached its own limit, it closes the oldest one
+// of that address instead. So a peer that sends nothing is replaced by new ones, while an
+// honest peer completes its handshake within a round trip or two.
 type PendingHandshakes struct {
 	size, perHost int
 
@@ -25,7 +25,8 @@ type pendingConn struct {
 	from netip.Addr
 }
 
-// NewPendingHandshakes returns a PendingHandshakes for up to size connections, and up to perHost of one address.
+// NewPendingHandshakes returns a PendingHandshakes for up to size connections, and up to
+// perHost of one address.
 func NewPendingHandshakes(size, perHost int) *PendingHandshakes {
 	return &PendingHandshakes{size: size, perHost: perHost}
 }

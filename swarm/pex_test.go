@@ -15,7 +15,7 @@ import (
 )
 
 // A peer that announces no listening port, like webtorrent and rain, still receives the
-// address of the peer that can be dialled, and of the next one at least 65 s later.
+// address of the peer that can be dialed, and of the next one at least 65 s later.
 func TestPEXMessagesAreSixtyFiveSecondsApart(t *testing.T) {
 	info, full := makeContent(t, 40<<20, 256<<10)
 	synctest.Test(t, func(t *testing.T) {

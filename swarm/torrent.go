@@ -161,7 +161,7 @@ func (t *Torrent) limitChanged() {
 	}})
 }
 
-// SetExternal sets our external address of one family, which is not dialled.
+// SetExternal sets our external address of one family, which is not dialed.
 func (t *Torrent) SetExternal(addr netip.Addr) {
 	t.inbox.post(item{ev: &engine.EvExternal{Addr: addr}})
 }

@@ -10,7 +10,7 @@ import (
 // A Trace follows the connections that a torrent makes, for a diagnosis. Each function
 // may be nil. They are called on many goroutines and must return soon.
 type Trace struct {
-	// Dialed is called when a dial has ended. A peer may be dialled several times, for
+	// Dialed is called when a dial has ended. A peer may be dialed several times, for
 	// each kind of handshake.
 	Dialed func(to netip.AddrPort, err error)
 	// Handshaken is called when the handshake with a peer that accepted a connection has

@@ -18,7 +18,7 @@ func TestEveryInterleavingOfTwoFillersAndACanceller(t *testing.T) {
 		p       *Pool
 		c       *Buffer
 		leases  [2]Lease
-		inTable [2]bool // whoever finds it there takes it, under the connection's lock
+		inTable [2]bool // the one that finds it takes it, under the connection's lock
 		has     [2]bool // the connection took it
 		won     [2]bool
 		filler  int

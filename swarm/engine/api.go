@@ -38,7 +38,7 @@ const (
 	FromPEX
 	FromHint     // x.pe of the magnet, or --peer
 	FromLastRun  // the state directory's known peers
-	FromIncoming // it dialled us
+	FromIncoming // it dialed us
 )
 
 // Candidate is an address that may be a peer.
@@ -56,7 +56,7 @@ type Event interface{ event() }
 // EvCandidates reports addresses that may be peers.
 type EvCandidates struct{ Candidates []Candidate }
 
-// EvDialFailed reports that dialling Addr failed.
+// EvDialFailed reports that dialing Addr failed.
 type EvDialFailed struct {
 	Addr      netip.AddrPort
 	Fault     Fault // why it failed
@@ -200,7 +200,7 @@ const (
 	// BlockArrived: Conn sent the payload of Block, which is in Slot. A CmdCancel may
 	// have crossed it; the block counts if its chunk is still in that slot.
 	BlockArrived BlockEventKind = iota + 1
-	// BlockUnwanted: Conn sent Block without an outstanding request for it (cancelled, already
+	// BlockUnwanted: Conn sent Block without an outstanding request for it (canceled, already
 	// received from another peer in the endgame, or never requested).
 	BlockUnwanted
 	// BlockRequested: Conn requests Block.
@@ -354,7 +354,7 @@ type Config struct {
 	Seed    uint64 // for the engine's random choices
 }
 
-// Drops counts connections by the peer's behaviour that ended them.
+// Drops counts connections by the peer's behavior that ended them.
 type Drops struct {
 	BadData  int // sent wrong pieces or metadata
 	Protocol int // violated the protocol
@@ -395,11 +395,11 @@ type Stats struct {
 	HashFails    int
 	Known        int // candidates ever learned that are not banned
 	Dialing      int
-	Tried        int // addresses dialled at least once
+	Tried        int // addresses dialed at least once
 	Refused      int // of those, the ones that have never answered
 	Connected    int
-	Banned       int   // addresses that are currently not dialled or accepted
-	Dropped      Drops // connections ended by the peer's behaviour, in this run
+	Banned       int   // addresses that are currently not dialed or accepted
+	Dropped      Drops // connections ended by the peer's behavior, in this run
 	Seeds        int   // connected peers that have everything
 	ChokedBy     int   // connected peers that choke us while we are interested
 	MetaPeers    int   // connected peers that we expect metadata from

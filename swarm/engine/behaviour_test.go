@@ -507,7 +507,7 @@ func TestBanOnLoopbackIncludesThePort(t *testing.T) {
 	}
 }
 
-// BEP 6: every request is answered, even cancelled ones. When a viewer seeks, a seed has
+// BEP 6: every request is answered, even canceled ones. When a viewer seeks, a seed has
 // to answer thousands of these.
 func TestRejectsOfCancelledRequestsAreNotCharged(t *testing.T) {
 	r := newRig(t, Config{Budget: 64}, 200, 1<<20)

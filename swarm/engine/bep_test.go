@@ -352,7 +352,7 @@ func TestBEP11PeersAreExchanged(t *testing.T) {
 }
 
 // rain and webtorrent announce no listening port. They still get the addresses of peers
-// that can be dialled, and learn when these leave.
+// that can be dialed, and learn when these leave.
 func TestBEP11PeerWithoutListeningPortReceivesAddresses(t *testing.T) {
 	r := newRig(t, Config{}, 4, 64<<10)
 	dialable := r.connect(true)
@@ -488,7 +488,7 @@ func TestBEP3KeepAlivesAreSentAndSilentPeersClosed(t *testing.T) {
 func TestCrossingConnectionsEndWithOne(t *testing.T) {
 	small, large := id.ID{1}, id.ID{9}
 	for _, outFirst := range []bool{true, false} {
-		kept := func(own, other id.ID) bool { // reports whether the connection that own dialled is kept
+		kept := func(own, other id.ID) bool { // reports whether the connection that own dialed is kept
 			r := newRig(t, Config{}, 3, 16<<10)
 			r.e.cfg.PeerID = own
 			a := r.join(EvConnected{Addr: addrOf(1), PeerID: other, Incoming: !outFirst})

@@ -44,7 +44,7 @@ func TestOnlySourceIsAskedAgain(t *testing.T) {
 	}
 }
 
-// The only source of everything sends only bad pieces. It is banned, and dialled again
+// The only source of everything sends only bad pieces. It is banned, and dialed again
 // after a ban that grows.
 func TestOnlySourceThatSendsOnlyBadPiecesIsBanned(t *testing.T) {
 	r := newRig(t, Config{}, 40, 32<<10)

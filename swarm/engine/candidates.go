@@ -17,13 +17,13 @@ const (
 	evictSample = 16
 )
 
-// How long an address is not dialled after a failure. The time doubles with each failure.
+// How long an address is not dialed after a failure. The time doubles with each failure.
 const (
 	retryFirst = 10 * time.Second
 	retryMax   = 30 * time.Minute
 	// A hint comes from a person or a link, so it is retried sooner.
 	retryHintMax = time.Minute
-	// A peer that has nothing for us is dialled again after this time.
+	// A peer that has nothing for us is dialed again after this time.
 	retryUseless = 10 * time.Minute
 	// An address of a peer that we are connected to through another address.
 	retryDuplicate = time.Minute
@@ -37,7 +37,7 @@ const (
 	candIdle candState = iota
 	candDialing
 	candConnected
-	candSelf // our own address: never dialled again
+	candSelf // our own address: never dialed again
 )
 
 // candidate is an address in the book.
@@ -46,7 +46,7 @@ type candidate struct {
 	source    Source
 	state     candState
 	fails     uint8 // consecutive failed dials
-	tried     bool  // dialled at least once
+	tried     bool  // dialed at least once
 	answered  bool  // a handshake has succeeded at least once
 	refused   bool  // a dial failed, and none has succeeded
 	unproven  bool  // the limits of unproven.go apply
@@ -64,7 +64,7 @@ type book struct {
 	list    []candidate
 	index   map[netip.AddrPort]int32
 	dialing int
-	tried   int // addresses ever dialled
+	tried   int // addresses ever dialed
 	refused int // how many of those have never answered
 	next    mono.Time
 	private bool // no DHT, no PEX (BEP 27)
@@ -190,7 +190,7 @@ func (b *book) evict(c *candidate) bool {
 	return true
 }
 
-// remove forgets an address that is neither being dialled nor connected. The last one of
+// remove forgets an address that is neither being dialed nor connected. The last one of
 // the list moves to its index.
 func (b *book) remove(i int32) {
 	b.untrackUnproven(&b.list[i])
@@ -256,7 +256,7 @@ func (c *candidate) tier() int {
 	return int(c.fails)
 }
 
-// better reports whether x should be dialled before y.
+// better reports whether x should be dialed before y.
 func better(x, y *candidate) bool {
 	if x, y := x.tier(), y.tier(); x != y {
 		return x < y
@@ -311,7 +311,7 @@ func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 	return best
 }
 
-// dial marks c as being dialled.
+// dial marks c as being dialed.
 func (b *book) dial(c *candidate) {
 	if !c.tried {
 		c.tried = true
@@ -356,8 +356,8 @@ func (b *book) dialSucceeded(now mono.Time, addr netip.AddrPort, encrypted bool)
 	}
 }
 
-// addIncoming records where a peer that dialled us listens. It returns false if that address
-// must not be dialled.
+// addIncoming records where a peer that dialed us listens. It returns false if that address
+// must not be dialed.
 func (b *book) addIncoming(now mono.Time, addr netip.AddrPort) bool {
 	b.add(now, Candidate{Addr: addr, Source: FromIncoming})
 	c := b.find(addr)
@@ -378,7 +378,7 @@ func (b *book) connected(now mono.Time, c *candidate) {
 	}
 	b.untrackUnproven(c)
 	c.state, c.answered = candConnected, true
-	b.next = min(b.next, now) // other addresses of the same host may now be dialled
+	b.next = min(b.next, now) // other addresses of the same host may now be dialed
 }
 
 // disconnected records that the connection to addr has ended. A good connection, one that
@@ -433,7 +433,7 @@ func (b *book) backoff(c *candidate) time.Duration {
 	}
 	d := retryFirst << min(max(int(c.fails), 1)-1, 10)
 	d = min(d, limit)
-	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // jitter, so that addresses are not all dialled again at once
+	return d + time.Duration(b.rng.Int64N(int64(d)/4)) // jitter, so that addresses are not all dialed again at once
 }
 
 func (b *book) deferDial(now mono.Time, c *candidate, d time.Duration) {
@@ -464,7 +464,7 @@ func (b *book) isSelf(a netip.AddrPort) bool {
 	return a.Port() == b.port && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
 }
 
-// setSelf notes our own address of a family; what is in the book of it is not dialled.
+// setSelf notes our own address of a family; what is in the book of it is not dialed.
 func (b *book) setSelf(ip netip.Addr) {
 	ip = ip.Unmap()
 	family := 0
@@ -477,7 +477,7 @@ func (b *book) setSelf(ip netip.Addr) {
 	}
 }
 
-// waiting returns how many addresses could be dialled now or soon.
+// waiting returns how many addresses could be dialed now or soon.
 func (b *book) waiting(now mono.Time) (n int) {
 	for i := range b.list {
 		if c := &b.list[i]; c.state == candIdle && c.fails < 3 && c.next <= now.Add(time.Minute) {

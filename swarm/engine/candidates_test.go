@@ -69,7 +69,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// A peer that is being closed because nothing is needed is dialled again when pieces are
+// A peer that is being closed because nothing is needed is dialed again when pieces are
 // needed again, even if that happens before the connection has ended.
 func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 	for _, late := range []bool{false, true} {
@@ -96,7 +96,7 @@ func TestAPeerIsDialledAgainWhenPiecesAreNeededWhileItIsClosed(t *testing.T) {
 	}
 }
 
-// A peer that was replaced because it was no longer useful is dialled after addresses
+// A peer that was replaced because it was no longer useful is dialed after addresses
 // that have not been tried.
 func TestReplacedPeerComesAfterUntriedAddresses(t *testing.T) {
 	b := testBook(false)

@@ -64,7 +64,7 @@ type chokeSink interface {
 type choker struct {
 	slots         int // regular slots plus the optimistic one
 	rng           *rand.Rand
-	open          bool         // there are pieces to serve; before that nobody is unchoked
+	open          bool         // there are pieces to serve; before that no peer is unchoked
 	peers         []*chokePeer // in order of arrival
 	held          int          // how many are unchoked
 	freed         bool         // a slot may have become free: fill has work

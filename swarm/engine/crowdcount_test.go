@@ -27,7 +27,7 @@ const (
 	useCopy   // from a seed: some leecher had the piece and could have sent it
 	usePassed // from a leecher
 	// Other bytes.
-	useWasted  // a block that the receiver already had or had cancelled, or that arrived after it left
+	useWasted  // a block that the receiver already had or had canceled, or that arrived after it left
 	useControl // control messages and the headers of blocks
 
 	// Idle time is attributed to the first of these reasons that applies. A peer is

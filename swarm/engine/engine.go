@@ -68,8 +68,8 @@ const (
 	pexEvery = 10 * time.Second
 	// wantEvery is the minimum time between two CmdWantPeers.
 	wantEvery = 15 * time.Second
-	// enoughPeers is how many peers, connected or waiting, are enough: no more are looked
-	// for.
+	// enoughPeers is the number of peers, connected or waiting, from which on no more are
+	// asked for.
 	enoughPeers = 30
 )
 
@@ -353,7 +353,7 @@ func (e *Engine) isShortOfPeers() bool {
 }
 
 // wantPeers asks for candidates when there are few connections and few addresses that can
-// be dialled soon. It counts the whole book, and therefore runs at most once per
+// be dialed soon. It counts the whole book, and therefore runs at most once per
 // wantEvery.
 func (e *Engine) wantPeers() {
 	if e.now < e.wantAt || !e.isShortOfPeers() {

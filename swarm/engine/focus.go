@@ -1,6 +1,6 @@
 package engine
 
-// maxFocus is the maximal number of pieces in a focus.
+// maxFocus is the maximum number of pieces in a focus.
 const maxFocus = 1024
 
 // focus lists the pieces that a reader is waiting for. A reader that plays a file needs

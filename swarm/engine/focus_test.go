@@ -56,7 +56,7 @@ func TestOnlyTheFocusIsRequested(t *testing.T) {
 	}
 }
 
-// When the focus moves, its old requests are cancelled and their slots freed.
+// When the focus moves, its old requests are canceled and their slots freed.
 func TestFocusMoves(t *testing.T) {
 	r := newRig(t, Config{Budget: 2, ChunkSize: 64 << 10}, 0, 0)
 	r.focus(0, 1, 2, 3)

@@ -18,7 +18,7 @@ const (
 	urgentPieces = 2
 )
 
-// setFocus replaces the focus. Requests for other pieces are cancelled; blocks of them
+// setFocus replaces the focus. Requests for other pieces are canceled; blocks of them
 // that have arrived are kept while there is space.
 func (r *requester) setFocus(pieces []uint32) {
 	f := &r.focus

@@ -190,7 +190,7 @@ func (r *requester) noteUnchoke(p *requestPeer) {
 func (r *requester) noteReject(p *requestPeer, b Block) (known, tooMany bool) {
 	l := r.find(p, b)
 	if l == nil {
-		return p.cancelled.take(r.now), false // a cancelled request is answered too
+		return p.cancelled.take(r.now), false // a canceled request is answered too
 	}
 	r.forfeit(l, true)
 	p.cancelled.take(r.now)

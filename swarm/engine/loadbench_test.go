@@ -171,7 +171,7 @@ func BenchmarkBlockOfManySeeds(b *testing.B) {
 					x := queues[c][0]
 					queues[c] = queues[c][1:]
 					if r.e.req.find(&r.e.conns[x.Conn].down, x.Block) == nil {
-						continue // it was cancelled
+						continue // it was canceled
 					}
 					r.block(BlockEvent{Kind: BlockArrived, Conn: x.Conn, Block: x.Block, Slot: x.Slot})
 					blocks++

@@ -140,7 +140,7 @@ func (r *requester) find(p *requestPeer, b Block) *request {
 // crossTime is how long after a cancel its answer, or the block, may still arrive.
 const crossTime = time.Minute
 
-// cancels counts recently cancelled requests (of the last one to two crossTime) that the
+// cancels counts recently canceled requests (of the last one to two crossTime) that the
 // peer has not answered yet.
 type cancels struct {
 	recent, before int

@@ -26,7 +26,7 @@ const (
 type peer struct {
 	conn      Conn
 	addr      netip.AddrPort // the remote end
-	listen    netip.AddrPort // where it can be dialled, if known
+	listen    netip.AddrPort // where it can be dialed, if known
 	id        id.ID
 	incoming  bool
 	encrypted bool
@@ -130,8 +130,8 @@ func (e *Engine) refuse(p *peer, nodeFull bool) Fault {
 }
 
 // survives reports whether fresh is kept instead of old, where both connect to the same
-// peer. If each side has dialled the other, both keep the connection that the smaller
-// peer id dialled. If one side has dialled twice, the first is kept unless it has gone
+// peer. If each side has dialed the other, both keep the connection that the smaller
+// peer id dialed. If one side has dialed twice, the first is kept unless it has gone
 // silent.
 func (e *Engine) survives(fresh, old *peer) bool {
 	if fresh.incoming == old.incoming {
@@ -240,7 +240,7 @@ func (e *Engine) connectedTo(addr netip.AddrPort) bool {
 }
 
 // learnListen records where an incoming peer listens (BEP 10 p), so that it can be
-// dialled later and sent to other peers.
+// dialed later and sent to other peers.
 func (e *Engine) learnListen(p *peer, port uint16) {
 	if !p.incoming || port == 0 || p.listen.IsValid() {
 		return

@@ -159,8 +159,8 @@ func (r *requester) openChunk(p *piece) *chunk {
 	panic("engine: closed chunk count is wrong")
 }
 
-// updateRequestable updates whether k is in pieceBook.requestable, which lists the open chunks with a
-// free block. The chunks that were opened first are finished first.
+// updateRequestable updates whether k is in pieceBook.requestable, which lists the open
+// chunks with a free block. The chunks that were opened first are finished first.
 func (r *requester) updateRequestable(k *chunk) {
 	want := k.state == chunkOpen && k.free > 0
 	if want == k.requestable {

@@ -388,7 +388,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 		p.rejects = 0
 		r.updateWeak(p)
 		r.drop(l)
-	} else if k = r.landed(ev); k != nil {
+	} else if k = r.openChunkOf(ev); k != nil {
 		late = true // it arrived after our cancel, but its place is still free
 	} else {
 		p.cancelled.take(r.now)
@@ -414,8 +414,8 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	}
 }
 
-// landed returns the open chunk that holds a block without a request, or nil.
-func (r *requester) landed(ev BlockEvent) *chunk {
+// openChunkOf returns the open chunk that holds a block without a request, or nil.
+func (r *requester) openChunkOf(ev BlockEvent) *chunk {
 	pc := r.pieces.open[ev.Block.Piece]
 	b := ev.Block.Begin / blockSize
 	if pc == nil || int(b) >= len(pc.block) {

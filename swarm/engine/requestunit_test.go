@@ -203,7 +203,7 @@ func (w *requestWorld) join(reqq int, has bitset.Set) *requestPeer {
 	return p
 }
 
-// arrive makes the peer of a request deliver it. late says that it was cancelled before.
+// arrive makes the peer of a request deliver it. late says that it was canceled before.
 func (w *requestWorld) arrive(o requestOrder, late bool) {
 	p, s := w.peer(o.conn), w.slots[o.slot]
 	if !late {

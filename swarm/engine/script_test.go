@@ -27,7 +27,7 @@ type script struct {
 	ended  bool
 }
 
-// behaviour says how a peer answers.
+// behavior says how a peer answers.
 type behaviour struct {
 	name   string
 	rate   float64       // bytes per second; 0 means it never answers

@@ -13,9 +13,9 @@ import (
 // An address that only the DHT or PEX has named is unproven: it may have been named to
 // make us attack it. These limits bound what a third party can receive from us:
 //
-//   - For each host, few addresses are kept and one is dialled at a time, with growing
+//   - For each host, few addresses are kept and one is dialed at a time, with growing
 //     pauses while none answers.
-//   - Ports below 1024 are never dialled.
+//   - Ports below 1024 are never dialed.
 //   - One source cannot fill the book.
 //
 // Addresses named by several sources come first. A source that names many ports of one
@@ -30,12 +30,12 @@ const (
 	// kept. An address that has failed countedFails times no longer counts.
 	maxPerSource = 100
 	countedFails = 3
-	// MinUnprovenPort is the lowest unproven port that is dialled. Lower ports belong to
+	// MinUnprovenPort is the lowest unproven port that is dialed. Lower ports belong to
 	// services that a SYN flood harms or that raise alarms.
 	MinUnprovenPort = 1024
 	// maxNames is how many sources of an address are remembered.
 	maxNames = 3
-	// hostRest is how long a host is not dialled after a dial to an unproven address of
+	// hostRest is how long a host is not dialed after a dial to an unproven address of
 	// it has failed. It doubles with each consecutive failure.
 	hostRest    = 2 * time.Second
 	hostRestMax = time.Minute

@@ -140,7 +140,7 @@ func TestOneSourceCannotFillTheBook(t *testing.T) {
 }
 
 // A liar names port after port of an honest peer's address, before the honest sources and
-// continuously. The honest peer is still dialled soon.
+// continuously. The honest peer is still dialed soon.
 func TestALiarCannotHideAPeerBehindItsAddress(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		for _, sources := range []int{1, 3} {

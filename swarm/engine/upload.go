@@ -69,7 +69,7 @@ func (e *Engine) reject(p *peer, b Block) {
 func (e *Engine) onCancel(p *peer, b Block) {
 	if e.uploader.remove(&p.up.uploadPeer, b) {
 		e.wasUseful = true
-		e.reject(p, b) // BEP 6: a cancelled request must be answered too
+		e.reject(p, b) // BEP 6: a canceled request must be answered too
 		return
 	}
 	if p.up.inflight > 0 && b.Length > 0 {

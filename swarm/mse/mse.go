@@ -187,7 +187,7 @@ func decrypted(r io.Reader, c *Stream, n int) ([]byte, error) {
 	return b, nil
 }
 
-// Initiate does the handshake of the dialling side. provide is the set of methods we
+// Initiate does the handshake of the dialing side. provide is the set of methods we
 // support; early is the data to send along, at most 4 KiB. random must be unpredictable
 // outside tests.
 func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, random io.Reader) (Result, error) {

@@ -32,7 +32,7 @@
 // finds one of its pieces correct. It does not if its size is wrong, or if pieces that
 // lie entirely in it were checked and none is correct; then Open or the check fails with
 // ErrExists, and nothing has been changed. A file so small that all its pieces are shared
-// with neighbours is left alone until the end, and then compared with ours: if they are
+// with neighbors is left alone until the end, and then compared with ours: if they are
 // equal, it is replaced; otherwise Finish fails with ErrExists. With Overwrite none of
 // this is an error, and the old file is replaced when the new one is complete.
 //

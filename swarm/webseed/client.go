@@ -25,7 +25,7 @@ func (e *addressError) Error() string {
 // NewClient returns a client for mirrors. Without local it contacts only public
 // addresses: the author of a link or torrent chooses its web seeds, and must not cause
 // requests in the network of the person who opens it. Every address is checked when it is
-// dialled, after names have been resolved and redirects followed. allowed may forbid
+// dialed, after names have been resolved and redirects followed. allowed may forbid
 // more; it may be nil. No proxy is used, because it would dial for us.
 func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 	dial := &net.Dialer{

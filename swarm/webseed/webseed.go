@@ -12,7 +12,7 @@
 // wrong (missing, of another length or with other content), only that file is affected:
 // the Mirror does not offer its pieces for an hour. Serve then ends with an *Error, and
 // the next Serve continues with the rest. Addresses that Client may not contact are
-// rejected when they are dialled, even after a redirect and whatever a name resolves to.
+// rejected when they are dialed, even after a redirect and whatever a name resolves to.
 package webseed
 
 import (
@@ -169,7 +169,7 @@ func (s *server) listen() {
 				return
 			}
 		case wire.Cancel:
-			s.drop(o) // BEP 6: a cancelled request may still be answered
+			s.drop(o) // BEP 6: a canceled request may still be answered
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (s *server) take(o order) bool {
 	return true
 }
 
-// drop rejects a cancelled request.
+// drop rejects a canceled request.
 func (s *server) drop(o order) {
 	s.mu.Lock()
 	for k := range s.orders {
