@@ -1,17 +1,19 @@
-// Package bootnode is a public entry point to the DHT: the UDP shell around the
-// pure room dht/bootstrap, which decides everything.
+// Package bootnode runs a public DHT bootstrap node: the UDP shell around the pure package
+// dht/bootstrap, which makes all decisions.
 //
-// Each socket has a loop: it reads a batch, answers it in place and sends the
-// replies as a batch. A loop has limits and candidates of its own, and shares
-// with the others the rings of verified nodes alone, once a batch. Sockets that
-// share a port (netx.OpenUDP) so use all processors.
+// A Server works on given sockets. A Node is a Server with its own sockets and a ring of
+// verified nodes that outlives the process, in a state directory.
+//
+// Each socket has a loop: it reads a batch, answers it in place and sends the replies as a
+// batch. A loop has its own limits and candidates. It shares only the rings of verified
+// nodes with the other loops, and synchronises them once a batch. Several sockets on one
+// port (netx.OpenUDP) therefore use all processors.
 //
 //	socket ── loop: Responder ──┐
 //	socket ── loop: Responder ──┼── Shared: rings, ids (mu)
 //	socket ── loop: Responder ──┘
 //
-// A second goroutine for each loop sends the pings whose time has come while
-// the socket is quiet. All methods may be called from any goroutine.
+// A second goroutine for each loop sends due pings while the socket is quiet. All methods may be called from any goroutine.
 package bootnode
 
 import (
@@ -35,16 +37,15 @@ import (
 
 // Config of a server. Only Conns is required.
 type Config struct {
-	// Conns are the sockets, of both families and as many as there are. Close
-	// closes them.
+	// Conns are the sockets, any number of both families. Close closes them.
 	Conns []netx.PacketConn
 
-	// Saved is what an earlier run left; its nodes count as verified if it is
-	// younger than bootstrap.Config.Turn.
+	// Saved is the state of an earlier run. Its nodes count as verified if it is younger
+	// than bootstrap.Config.Turn.
 	Saved bootstrap.State
 
-	// Private lifts the rules for the public internet. It is implied where all
-	// sockets listen on private or loopback addresses.
+	// Private turns off the rules for the public internet. It is implied if all sockets
+	// listen on private or loopback addresses.
 	Private bool
 
 	// SecureOnly, VerifyAfter, MaxNodes, Rate, Burst and PingRate are those of
@@ -55,14 +56,14 @@ type Config struct {
 	Rate, Burst float64
 	PingRate    float64
 
-	// Logger takes what an operator may want to know; nil: nobody does.
+	// Logger receives what an operator may want to know; nil discards it.
 	Logger *slog.Logger
 }
 
 // freshFor is the age at which a saved ring still counts as verified.
 const freshFor = 15 * time.Minute
 
-// candidates and sources are for all sockets together.
+// candidates and sources are limits for all sockets together.
 const (
 	candidates = 1 << 18
 	sources    = 1 << 17
@@ -86,7 +87,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Server is a running entry point.
+// Server is a running bootstrap node.
 type Server struct {
 	log   *slog.Logger
 	epoch time.Time
@@ -157,32 +158,32 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// State is what to hand to the next run.
+// State returns what to save for the next run.
 func (s *Server) State() bootstrap.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shared.State(time.Now())
 }
 
-// Stats is a snapshot for people and programs that watch the server.
+// Stats is a snapshot for monitoring.
 type Stats struct {
 	V4, V6  FamilyStats
-	Waiting int // nodes that are to be pinged
+	Waiting int // nodes that are waiting to be pinged
 	Running int // loops
 	Loops   int // loops that should be running
 	bootstrap.Counts
 }
 
-// FamilyStats is of the ring of one address family.
+// FamilyStats describes the ring of one address family.
 type FamilyStats struct {
-	Has      bool // there are sockets of it
+	Has      bool // the server has sockets of this family
 	ID       id.ID
-	External netip.Addr // our address as others see it; zero while unsettled
+	External netip.Addr // our address as other nodes see it; zero while they disagree
 	Nodes    int        // verified nodes
-	Size     int        // nodes that the ring may have now
+	Size     int        // the current limit of the ring
 }
 
-// Stats is the state of the server now.
+// Stats returns the current state of the server.
 func (s *Server) Stats() (st Stats) {
 	st.Loops = len(s.loops)
 	for _, l := range s.loops {
@@ -208,7 +209,7 @@ func (s *Server) Stats() (st Stats) {
 	return st
 }
 
-// Kinds are the names of the kinds that Counts.Queries is by.
+// Kinds returns the names of the kinds by which Counts.Queries counts.
 func Kinds() (names [bootstrap.NumKinds]string) {
 	for k := range names {
 		names[k] = krpc.Kind(k).String()

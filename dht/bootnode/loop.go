@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// maxPings is how many pings go with one batch.
+	// maxPings bounds the pings that are sent with one batch.
 	maxPings = 16
-	// pause is how long a quiet loop lets a ping wait.
+	// pause is how long a ping may wait in a quiet loop.
 	pause = 200 * time.Millisecond
 )
 
@@ -39,7 +39,7 @@ func newLoop(s *Server, c netx.PacketConn) *loop {
 	return l
 }
 
-// outbox is datagrams to send, in memory that is used again and again.
+// outbox holds datagrams to send, in memory that is reused.
 type outbox struct {
 	ms []netx.Datagram
 	b  []byte
@@ -49,7 +49,7 @@ func newOutbox(n int) outbox {
 	return outbox{ms: make([]netx.Datagram, 0, n), b: make([]byte, 0, n*krpc.MaxDatagram)}
 }
 
-// post takes what was appended to o.b, if anything was.
+// post adds what was appended to o.b as a datagram, unless it is empty.
 func (o *outbox) post(b []byte, to netip.AddrPort) {
 	if begin := len(o.b); len(b) > begin {
 		o.ms = append(o.ms, netx.Datagram{Buf: b[begin:len(b):len(b)], Addr: to})
@@ -59,7 +59,7 @@ func (o *outbox) post(b []byte, to netip.AddrPort) {
 
 func (o *outbox) reset() { o.ms, o.b = o.ms[:0], o.b[:0] }
 
-// serve answers until the socket is closed.
+// serve answers queries until the socket is closed.
 func (l *loop) serve() {
 	l.conn.Handle(netx.KRPC, l.handle)
 	<-l.conn.Done()
@@ -68,7 +68,7 @@ func (l *loop) serve() {
 	l.mu.Unlock()
 }
 
-// handle takes a batch of datagrams. The replies leave as a batch.
+// handle answers a batch of datagrams. The replies are sent as a batch.
 func (l *loop) handle(in []netx.Datagram) {
 	out := &l.out
 	out.reset()
@@ -90,7 +90,7 @@ func (l *loop) handle(in []netx.Datagram) {
 	l.send(out)
 }
 
-// ping sends what is due, and keeps the ring true, while nothing comes in.
+// ping sends due pings and keeps the ring up to date while nothing arrives.
 func (l *loop) ping() {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -113,7 +113,7 @@ func (l *loop) ping() {
 	}
 }
 
-// sync exchanges with the others. The caller holds l.mu.
+// sync exchanges nodes with the other loops. The caller holds l.mu.
 func (l *loop) sync(now mono.Time) {
 	l.s.mu.Lock()
 	l.s.shared.Sync(now, l.r)
