@@ -107,7 +107,7 @@ func (n *Node) joining() Lookup {
 	known, resolving := n.dht.Bootstrap()
 	late := n.now() > mono.Time(joinPatience)
 	switch {
-	case len(known) > 0 && late && !n.hasRoute(known):
+	case len(known) > 0 && !n.hasRoute(known): // certain at once
 		return Lookup{Kind: LookupNoRoute}
 	case len(known) > 0 && late:
 		return Lookup{Kind: LookupNoAnswer, Asked: len(n.cfg.Bootstrap)}
