@@ -16,12 +16,12 @@ var heavy = map[string]struct {
 	by  []string
 	why string
 }{
-	"net/http":      {[]string{"swarm/webseed", "node", "node/stream", "cmd/seedbed", "dht"}, "HTTP is for mirrors, players, metrics and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
+	"net/http":      {[]string{"swarm/webseed", "node", "node/stream", "cmd/seedbed", "cmd/seedbed/metrics", "dht"}, "HTTP is for mirrors, players, metrics and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
 	"html/template": {[]string{"node/stream"}, "pages belong to HTTP handlers"},
 	"text/template": {[]string{"node/stream", "cmd/seedbed"}, "texts belong to the command line; cobra needs it for its help"},
-	"os/exec":       {[]string{"cmd/seedbed"}, "a node starts no other program"},
-	"database/sql":  {[]string{"dht", "cmd/seedbed"}, "records are files; dht has it by the krpc types of anacrolix/dht, the command by its metrics"},
-	"expvar":        {[]string{"dht", "cmd/seedbed"}, "metrics are explicit; dht has it by the krpc types of anacrolix/dht, the command by its metrics"},
+	"os/exec":       {[]string{"cmd/seedbed", "cmd/seedbed/hook"}, "a node starts no other program"},
+	"database/sql":  {[]string{"dht", "cmd/seedbed/metrics"}, "records are files; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
+	"expvar":        {[]string{"dht", "cmd/seedbed/metrics"}, "metrics are explicit; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
 	"testing":       {nil, "test helpers do not belong into the binary"},
 	"encoding/gob":  {nil, "records are bencode and JSON"},
 	"net/rpc":       {nil, "services speak HTTP"},

@@ -103,7 +103,10 @@ var packages = map[string]pkg{
 
 	"cmd/seedbed/settings": {layer: 10, owns: "the values that flags, environment and settings file take"},
 	"cmd/seedbed/report":   {layer: 10, owns: "what the terminal, a log file and a script read"},
-	"cmd/seedbed":          {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/report", "cmd/seedbed/settings"}},
+	"cmd/seedbed/hook":     {layer: 10, owns: "the command of --on-complete", peers: []string{"cmd/seedbed/settings"}},
+	"cmd/seedbed/watch":    {layer: 10, owns: "new .torrent files in a folder"},
+	"cmd/seedbed/metrics":  {layer: 10, owns: "the numbers of a bootstrap node for Prometheus"},
+	"cmd/seedbed":          {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/hook", "cmd/seedbed/metrics", "cmd/seedbed/report", "cmd/seedbed/settings", "cmd/seedbed/watch"}},
 
 	"internal/simnet":   {layer: top, owns: "the in-memory network and disk"},
 	"internal/nodetest": {layer: top, owns: "whole nodes on the in-memory network, for tests"},
@@ -131,9 +134,9 @@ var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2/int160":  {pkg: "dht", why: "internal/id is the identifier of every other package"},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", why: "the command line is the terminal's business; below it are Config structs"},
-	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed", why: "packages count in plain numbers; only the command exposes them"},
+	"github.com/prometheus/client_golang": {pkg: "cmd/seedbed/metrics", why: "packages count in plain numbers; only the command exposes them"},
 	"github.com/pelletier/go-toml/v2":     {pkg: "cmd/seedbed/settings", why: "one place reads the settings file"},
-	"github.com/fsnotify/fsnotify":        {pkg: "cmd/seedbed", why: "only a command watches folders that a person fills"},
+	"github.com/fsnotify/fsnotify":        {pkg: "cmd/seedbed/watch", why: "only a command watches folders that a person fills"},
 	"github.com/gofrs/flock":              {pkg: "internal/statefile", why: "one place knows how the files of a state directory are locked"},
 	"golang.org/x/term":                   {pkg: "cmd/seedbed/report", why: "only the terminal asks what the terminal can do"},
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},

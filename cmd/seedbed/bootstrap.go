@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/metrics"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/dht/bootnode"
@@ -23,7 +24,7 @@ const bootstrapMemory = 256 << 20
 func (a *app) bootstrapCommand() *cobra.Command {
 	var cfg bootnode.NodeConfig
 	state := settings.NewValues()
-	var metrics settings.Addr
+	var at settings.Addr // of the metrics
 	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
@@ -43,19 +44,19 @@ Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero is the node's default
 			cfg.State, cfg.Listen = state.State(), listen.Values
 			cfg.Log = a.logger()
-			return a.runBootstrap(cmd.Context(), cfg, string(metrics))
+			return a.runBootstrap(cmd.Context(), cfg, string(at))
 		},
 	}
 	fs := cmd.Flags()
 	fs.Var(&listen, "listen", "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
 	state.Add(fs, "state")
-	fs.Var(&metrics, "metrics", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
+	fs.Var(&at, "metrics", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
 	cfg.VerifyAfter = 15 * time.Minute
 	fs.Var(settings.Span{To: &cfg.VerifyAfter}, "verify-after", "verify a node at most this long after its first query")
 	return cmd
 }
 
-func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, metrics string) (err error) {
+func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at string) (err error) {
 	raiseMemoryGoal(bootstrapMemory)
 	b, err := bootnode.Open(cfg)
 	if err != nil {
@@ -73,13 +74,13 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, metrics
 	for _, addr := range b.Addrs() {
 		rep.listening(addr.String())
 	}
-	if metrics != "" {
-		web, err := serveMetrics(metrics, b)
+	if at != "" {
+		web, err := metrics.Serve(at, b)
 		if err != nil {
-			return err
+			return fail(exitNetwork, "give another --metrics HOST:PORT", err)
 		}
 		defer web.Close()
-		rep.metrics(web.addr)
+		rep.metrics(web.Addr)
 	}
 	manager := notifySocket()
 	manager.say("READY=1")

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,10 +10,6 @@ import (
 	"seedbed/dht/bootstrap"
 	"seedbed/dht/krpc"
 )
-
-type fixedStats bootnode.Stats
-
-func (s fixedStats) Stats() bootnode.Stats { return bootnode.Stats(s) }
 
 func someStats() (s bootnode.Stats) {
 	s.Loops, s.Running = 2, 2
@@ -38,55 +30,6 @@ func TestTheStatusLine(t *testing.T) {
 	want := "400 IPv4 and 12 IPv6 nodes verified, 30 waiting; 120 queries/s answered, 3 datagrams/s dropped; ↓ 10 kB/s ↑ 30 kB/s"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func get(t *testing.T, h http.Handler, path string) (int, string) {
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	res, err := http.Get(srv.URL + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
-}
-
-func TestMetrics(t *testing.T) {
-	code, text := get(t, metricsHandler(fixedStats(someStats())), "/metrics")
-	if code != http.StatusOK {
-		t.Fatal(code, text)
-	}
-	for _, line := range []string{
-		`seedbed_bootstrap_queries_total{kind="find_node",outcome="answered"} 6000`,
-		`seedbed_bootstrap_queries_total{kind="find_node",outcome="answered_small"} 1200`,
-		`seedbed_bootstrap_dropped_total{reason="limited"} 120`,
-		`seedbed_bootstrap_dropped_total{reason="shed"} 60`,
-		`seedbed_bootstrap_verified_nodes{family="ipv4"} 400`,
-		`seedbed_bootstrap_ring_size{family="ipv6"} 128`,
-		`seedbed_bootstrap_candidates 30`,
-		`seedbed_bootstrap_bytes_total{direction="in"} 600000`,
-		`seedbed_bootstrap_bytes_total{direction="out"} 1.8e+06`,
-		`go_goroutines `,
-	} {
-		if !strings.Contains(text, "\n"+line) {
-			t.Errorf("no line %s", line)
-		}
-	}
-}
-
-func TestHealth(t *testing.T) {
-	s := someStats()
-	if code, text := get(t, metricsHandler(fixedStats(s)), "/healthz"); code != http.StatusOK || text != "2 of 2 sockets served, 412 nodes verified\n" {
-		t.Error(code, text)
-	}
-	s.Running = 1
-	if code, _ := get(t, metricsHandler(fixedStats(s)), "/healthz"); code != http.StatusServiceUnavailable {
-		t.Error("a socket is lost, and all is well:", code)
 	}
 }
 

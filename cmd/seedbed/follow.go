@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/settings"
 	"seedbed/magnet"
 	"seedbed/node"
@@ -18,7 +19,7 @@ func (a *app) followCommand() *cobra.Command {
 	var c common
 	var f follow.Config
 	var keep int
-	hooks := hooks{warn: a.warn}
+	hooks := hook.Hooks{Warn: a.warn}
 	cmd := &cobra.Command{
 		Use:   "follow MAGNET",
 		Short: "Download the latest version published under a key and keep it up to date",
@@ -54,11 +55,11 @@ The command runs until Ctrl-C; run it again to resume.`,
 			return a.withNode(cmd.Context(), cfg, func(ctx context.Context, n *node.Node) error {
 				versions := n.Subscribe(node.SwitchedVersion)
 				defer versions.Close()
-				defer hooks.wait()
+				defer hooks.Wait()
 				go func() {
 					for range versions.Ready() {
 						for _, e := range versions.Take() {
-							hooks.run(completed{e.Name, e.Publication.InfoHash, e.Publication.Dir})
+							hooks.Run(hook.Completed{Name: e.Name, InfoHash: e.Publication.InfoHash, Dir: e.Publication.Dir})
 						}
 					}
 				}()
@@ -84,7 +85,7 @@ The command runs until Ctrl-C; run it again to resume.`,
 	f.Poll = 10 * time.Minute
 	fs.Var(settings.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
 	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
-	hooks.add(fs)
+	hooks.Add(fs)
 	return cmd
 }
 

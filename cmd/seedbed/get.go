@@ -5,12 +5,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/hook"
 	"seedbed/node"
 )
 
 func (a *app) getCommand() *cobra.Command {
 	var c common
-	hooks := hooks{warn: a.warn}
+	hooks := hook.Hooks{Warn: a.warn}
 	var seed, overwrite, metadataOnly, symlinks bool
 	cmd := &cobra.Command{
 		Use:   "get MAGNET|INFOHASH|FILE.torrent|URL...",
@@ -68,7 +69,7 @@ Ctrl-C saves and stops; run the same command again to resume.`,
 	fs.BoolVar(&overwrite, "overwrite", false, "replace existing files that do not belong to the torrent")
 	fs.BoolVar(&symlinks, "symlinks", false, "create the symbolic links of a torrent, except those that point outside it")
 	fs.BoolVar(&seed, "seed", false, "keep seeding when complete")
-	hooks.add(fs)
+	hooks.Add(fs)
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "seed")
 	cmd.MarkFlagsMutuallyExclusive("metadata-only", "on-complete")
 	return cmd

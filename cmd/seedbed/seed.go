@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"seedbed/cmd/seedbed/hook"
+	"seedbed/cmd/seedbed/watch"
 	"seedbed/magnet"
 	"seedbed/node"
 )
@@ -21,7 +23,7 @@ func (a *app) seedCommand() *cobra.Command {
 	var c common
 	var torrents string
 	var m making
-	hooks := hooks{warn: a.warn}
+	hooks := hook.Hooks{Warn: a.warn}
 	cmd := &cobra.Command{
 		Use:   "seed PATH|FILE.torrent|URL...",
 		Short: "Seed a file or folder, or existing data of a .torrent file (with -d)",
@@ -56,7 +58,7 @@ hybrids, use --v1 for those. With --torrents, files that appear later are seeded
 				s.take = func(arg string) (node.Spec, error) {
 					return a.shareArgument(cmd.Context(), arg, &c, &m, opts)
 				}
-				if s.arrivals, err = watchTorrents(cmd.Context(), torrents); err != nil {
+				if s.arrivals, err = watch.Torrents(cmd.Context(), torrents); err != nil {
 					a.warn(err)
 				}
 			}
@@ -67,7 +69,7 @@ hybrids, use --v1 for those. With --torrents, files that appear later are seeded
 	c.addDir(fs, "`DIR` with the data of .torrent files")
 	c.addNetwork(fs)
 	fs.StringVar(&torrents, "torrents", "", "seed every .torrent file in `DIR`, also those that appear later; - reads paths from standard input")
-	hooks.add(fs)
+	hooks.Add(fs)
 	m.add(cmd)
 	return cmd
 }
@@ -112,7 +114,7 @@ func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *makin
 	if err != nil {
 		return node.Spec{}, noSource(arg, err)
 	}
-	if !st.IsDir() && isTorrentFile(arg) {
+	if !st.IsDir() && watch.IsTorrent(arg) {
 		t, err := readTorrent(ctx, arg)
 		if err != nil {
 			return node.Spec{}, err
@@ -158,7 +160,7 @@ func listTorrents(from string, in io.Reader) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if !e.IsDir() && isTorrentFile(e.Name()) {
+		if !e.IsDir() && watch.IsTorrent(e.Name()) {
 			out = append(out, filepath.Join(from, e.Name()))
 		}
 	}

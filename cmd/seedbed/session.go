@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/id"
 	"seedbed/node"
@@ -43,7 +44,7 @@ type session struct {
 	arrivals <-chan string
 	take     func(arg string) (node.Spec, error)
 
-	hooks *hooks           // of --on-complete; may be nil
+	hooks *hook.Hooks      // of --on-complete; may be nil
 	dirs  map[id.ID]string // of the torrents
 
 	// serve, if set, makes something of the first torrent. It is called when that
@@ -106,7 +107,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	err = s.wait(ctx, n)
 	if s.hooks != nil {
-		s.hooks.wait()
+		s.hooks.Wait()
 	}
 	s.rep.Follow(nil)
 	goal := err
@@ -300,7 +301,7 @@ func (s *session) wait(ctx context.Context, n *node.Node) error {
 // runHook runs the command of --on-complete for a torrent.
 func (s *session) runHook(t *node.Torrent) {
 	if s.hooks != nil && !s.metadataOnly {
-		s.hooks.run(completed{t.Name(), t.InfoHash().String(), s.dirs[t.InfoHash()]})
+		s.hooks.Run(hook.Completed{Name: t.Name(), InfoHash: t.InfoHash().String(), Dir: s.dirs[t.InfoHash()]})
 	}
 }
 

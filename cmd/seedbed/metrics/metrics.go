@@ -1,8 +1,12 @@
-package main
+// Package metrics serves the numbers of a bootstrap node to Prometheus, and whether it is
+// healthy. It owns the names of the metrics, which the manual lists; it counts nothing
+// itself.
+package metrics
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -15,23 +19,24 @@ import (
 	"seedbed/dht/bootstrap"
 )
 
-// statser is what has the numbers.
-type statser interface{ Stats() bootnode.Stats }
+// A Source has the numbers.
+type Source interface{ Stats() bootnode.Stats }
 
-// metricsServer serves /metrics and /healthz.
-type metricsServer struct {
+// Server serves /metrics and /healthz.
+type Server struct {
 	*http.Server
-	addr string
+	Addr string
 }
 
-func serveMetrics(addr string, b statser) (*metricsServer, error) {
+// Serve starts a server at addr, which the caller closes.
+func Serve(addr string, b Source) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fail(exitNetwork, "give another --metrics HOST:PORT", fmt.Errorf("metrics cannot be served at %s: %w", addr, err))
+		return nil, fmt.Errorf("cannot serve metrics at %s: %w", addr, err)
 	}
-	s := &metricsServer{
-		Server: &http.Server{Handler: metricsHandler(b), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute},
-		addr:   l.Addr().String(),
+	s := &Server{
+		Server: &http.Server{Handler: Handler(b), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute},
+		Addr:   l.Addr().String(),
 	}
 	go func() {
 		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -41,9 +46,10 @@ func serveMetrics(addr string, b statser) (*metricsServer, error) {
 	return s, nil
 }
 
-func metricsHandler(b statser) http.Handler {
+// Handler answers /metrics and /healthz.
+func Handler(b Source) http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(newBootstrapMetrics(b), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(newCollector(b), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -51,25 +57,25 @@ func metricsHandler(b statser) http.Handler {
 		if s.Running < s.Loops {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintf(w, "%d of %d sockets served, %d nodes verified\n", s.Running, s.Loops, s.V4.Nodes+s.V6.Nodes)
+		_, _ = io.WriteString(w, fmt.Sprintf("%d of %d sockets served, %d nodes verified\n", s.Running, s.Loops, s.V4.Nodes+s.V6.Nodes))
 	})
 	return mux
 }
 
-// bootstrapMetrics collects the numbers of a bootstrap node when they are asked
+// collector collects the numbers of a bootstrap node when they are asked
 // for.
-type bootstrapMetrics struct {
-	b                               statser
+type collector struct {
+	b                               Source
 	queries, dropped, nodes, size   *prometheus.Desc
 	waiting, noted, pings, verified *prometheus.Desc
 	datagrams, bytes, sockets       *prometheus.Desc
 }
 
-func newBootstrapMetrics(b statser) *bootstrapMetrics {
+func newCollector(b Source) *collector {
 	d := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("seedbed_bootstrap_"+name, help, labels, nil)
 	}
-	return &bootstrapMetrics{
+	return &collector{
 		b:         b,
 		queries:   d("queries_total", "Queries that could be read, by kind and by what became of them.", "kind", "outcome"),
 		dropped:   d("dropped_total", "Datagrams dropped, by reason.", "reason"),
@@ -86,10 +92,10 @@ func newBootstrapMetrics(b statser) *bootstrapMetrics {
 }
 
 // Describe implements prometheus.Collector.
-func (m *bootstrapMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+func (m *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
 
 // Collect implements prometheus.Collector.
-func (m *bootstrapMetrics) Collect(ch chan<- prometheus.Metric) {
+func (m *collector) Collect(ch chan<- prometheus.Metric) {
 	s := m.b.Stats()
 	count := func(d *prometheus.Desc, n uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)

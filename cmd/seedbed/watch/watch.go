@@ -1,4 +1,5 @@
-package main
+// Package watch notices .torrent files that appear in a folder.
+package watch
 
 import (
 	"context"
@@ -13,11 +14,12 @@ import (
 // settleAfter is how long a file must stay unchanged before it is taken to be complete.
 const settleAfter = time.Second
 
-func isTorrentFile(path string) bool { return strings.EqualFold(filepath.Ext(path), ".torrent") }
+// IsTorrent reports whether a path names a .torrent file.
+func IsTorrent(path string) bool { return strings.EqualFold(filepath.Ext(path), ".torrent") }
 
-// watchTorrents sends the paths of the .torrent files that appear or change in dir, once
+// Torrents sends the paths of the .torrent files that appear or change in dir, once
 // each has stayed unchanged for settleAfter, until ctx ends.
-func watchTorrents(ctx context.Context, dir string) (<-chan string, error) {
+func Torrents(ctx context.Context, dir string) (<-chan string, error) {
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
 		if err = w.Add(dir); err != nil {
@@ -35,7 +37,7 @@ func watchTorrents(ctx context.Context, dir string) (<-chan string, error) {
 	return out, nil
 }
 
-// keepSettled passes on the events of a watcher; see watchTorrents.
+// keepSettled passes on the events of a watcher; see Torrents.
 func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, out chan<- string) {
 	changed := map[string]time.Time{} // files that have not settled
 	tick := time.NewTimer(0)
@@ -47,7 +49,7 @@ func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan 
 				return
 			}
 			switch {
-			case !isTorrentFile(e.Name):
+			case !IsTorrent(e.Name):
 			case e.Has(fsnotify.Create), e.Has(fsnotify.Write):
 				changed[e.Name] = time.Now()
 				tick.Reset(settleAfter)
