@@ -64,7 +64,7 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 		}
 		theirs.add(other, keys[0], 8008)
 		time.Sleep(15 * time.Second)
-		if st := mine.Stats(); st.Torrents != 40 || st.V4.Unheard != 0 || st.Late != 0 || st.Stretched {
+		if st := mine.Stats(); st.Torrents != 40 || st.V4.Unannounced != 0 || st.Late != 0 || st.Stretched {
 			t.Fatalf("15 s after: %+v", st)
 		}
 		for _, k := range keys[:10] {
@@ -155,7 +155,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 		infohash := randomID()
 		a.Add(infohash, Announcement{Port: 9})
 		time.Sleep(10 * time.Second)
-		if st := a.Stats(); st.V4.Unheard != 0 || st.V6.Unheard != 0 || st.Interval != 15*time.Minute {
+		if st := a.Stats(); st.V4.Unannounced != 0 || st.V6.Unannounced != 0 || st.Interval != 15*time.Minute {
 			t.Fatalf("%+v", st)
 		}
 		f := newFound()
@@ -184,7 +184,7 @@ func TestAnnouncerBeyondTheRate(t *testing.T) {
 		if rate := float64(d.Stats().V4.Out-before) / 600; rate > 20 || rate < 15 {
 			t.Errorf("%.1f packets a second", rate)
 		}
-		if !st.Stretched || st.Interval < 40*time.Minute || st.V4.Unheard == 0 {
+		if !st.Stretched || st.Interval < 40*time.Minute || st.V4.Unannounced == 0 {
 			t.Errorf("%+v", st)
 		}
 		d.Close()

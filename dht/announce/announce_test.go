@@ -143,7 +143,7 @@ func TestRemovedInfohashesAreNotAnnounced(t *testing.T) {
 			t.Fatalf("%v: %+v", k, h)
 		}
 	}
-	if st := w.Stats(w.now); st.Infohashes != 300 || st.Unheard != 0 || st.Late != 0 {
+	if st := w.Stats(w.now); st.Infohashes != 300 || st.Unannounced != 0 || st.Late != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -206,7 +206,7 @@ func TestNobodyKnownYet(t *testing.T) {
 	w.table = nil
 	k := w.addMany(20)[3]
 	w.run(5 * time.Minute)
-	if st := w.Stats(w.now); st.Sent != 0 || st.Unheard != 20 || st.Late != 0 {
+	if st := w.Stats(w.now); st.Sent != 0 || st.Unannounced != 20 || st.Late != 0 {
 		t.Errorf("%+v", st)
 	}
 	w.table = table
@@ -215,7 +215,7 @@ func TestNobodyKnownYet(t *testing.T) {
 		t.Error("not announced 10 s after nodes turned up")
 	}
 	w.run(30 * time.Second)
-	if st := w.Stats(w.now); st.Unheard != 0 {
+	if st := w.Stats(w.now); st.Unannounced != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -446,7 +446,7 @@ func TestToldInfohashWaitsForItsTurn(t *testing.T) {
 	if q, ok := s.Next(0); ok {
 		t.Fatalf("%+v is sent at once", q)
 	}
-	if st := s.Stats(0); st.Unheard != 0 || st.Late != 0 {
+	if st := s.Stats(0); st.Unannounced != 0 || st.Late != 0 {
 		t.Fatalf("%+v", st)
 	}
 	if at := s.Deadline(); at > mono.Time(20*time.Minute) {
