@@ -597,7 +597,7 @@ func TestItemsThatCannotBePut(t *testing.T) {
 		"BEP 44 allows 1000":    func() error { _, err := NewItem(bencode.Value("998:" + strings.Repeat("x", 998))); return err },
 		"BEP 44 allows 64":      func() error { _, err := SignItem(testKey, make([]byte, 65), 1, bencode.Value("1:a")); return err },
 		"not canonical bencode": func() error { _, err := NewItem(bencode.Value("d1:b1:x1:a1:ye")); return err },
-		"more bytes after":      func() error { _, err := NewItem(bencode.Value("1:ax")); return err },
+		"after the value":       func() error { _, err := NewItem(bencode.Value("1:ax")); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
