@@ -18,6 +18,10 @@
 // (control.go): it alone starts and stops the swarm and waits for the disk, with no lock
 // held.
 //
+// Torrents that are added with Spec.Persistent are the session (session.go): each is on record
+// in the state directory, and Restore adds all of them again. Operations on a torrent are in
+// operations.go, and the steps that they lead to in steps.go.
+//
 // Publishing and following what changes under one link are packages of their own,
 // node/publish and node/follow. They and other clients use what clients.go exports.
 package node

@@ -27,13 +27,13 @@ const (
 // summary is what is known of a torrent whose metadata is not in memory.
 type summary struct {
 	hashes             []id.ID // all that the metadata must have
-	name               string
+	name, link         string
 	size, wanted, have int64
 	pieces, havePieces int
 }
 
 func summarize(info *metainfo.Info, s *engine.Stats) *summary {
-	return &summary{hashes: hashesOf(info), name: info.Name, size: info.Payload(), wanted: s.Wanted, have: s.HaveWanted,
+	return &summary{hashes: hashesOf(info), name: info.Name, link: LinkOf(info), size: info.Payload(), wanted: s.Wanted, have: s.HaveWanted,
 		pieces: info.NumPieces(), havePieces: s.HavePieces}
 }
 

@@ -41,6 +41,7 @@ type record struct {
 	Added    time.Time `json:"added"`
 	Uploaded int64     `json:"uploaded,omitempty"` // bytes, in all runs
 
+	// Summary is only set while the record is written and read: a torrent has its own.
 	Summary *recordSummary `json:"summary,omitempty"`
 }
 
@@ -54,6 +55,7 @@ type recordSummary struct {
 	Pieces     int      `json:"pieces"`
 	HavePieces int      `json:"have_pieces"`
 	Private    bool     `json:"private,omitempty"`
+	Link       string   `json:"link,omitempty"` // the bare magnet link
 }
 
 // wanted is the long-term intent, as a record names it.
@@ -134,7 +136,7 @@ func (r *record) summary() (*summary, error) {
 		return nil, nil
 	}
 	m := r.Summary
-	out := &summary{name: m.Name, size: m.Size, wanted: m.Wanted, have: m.Have, pieces: m.Pieces, havePieces: m.HavePieces}
+	out := &summary{link: m.Link, name: m.Name, size: m.Size, wanted: m.Wanted, have: m.Have, pieces: m.Pieces, havePieces: m.HavePieces}
 	for _, h := range m.Hashes {
 		hash, err := id.ParseHex(h)
 		if err != nil {
@@ -153,7 +155,7 @@ func (r *record) note(m *summary, private bool) {
 	if m == nil {
 		return
 	}
-	s := &recordSummary{Name: m.name, Size: m.size, Wanted: m.wanted, Have: m.have, Pieces: m.pieces, HavePieces: m.havePieces, Private: private}
+	s := &recordSummary{Link: m.link, Name: m.name, Size: m.size, Wanted: m.wanted, Have: m.have, Pieces: m.pieces, HavePieces: m.havePieces, Private: private}
 	for _, h := range m.hashes {
 		s.Hashes = append(s.Hashes, h.String())
 	}
@@ -219,8 +221,10 @@ func (t *Torrent) save() error {
 		c.mu.Unlock()
 		return nil
 	}
-	c.record.Uploaded = t.uploaded.Load()
-	b, err := json.Marshal(c.record)
+	now := *c.record
+	now.Uploaded = t.uploaded.Load()
+	now.note(t.summary.Load(), t.private.Load())
+	b, err := json.Marshal(&now)
 	c.mu.Unlock()
 	if err != nil {
 		return err

@@ -150,6 +150,7 @@ func (n *Node) restore(t *Torrent, f restored) {
 	if f.summary != nil {
 		t.summary.Store(f.summary)
 		t.private.Store(r.Summary.Private)
+		r.Summary = nil // it is in t.summary
 	}
 	t.emit(Event{Kind: Added, Magnet: t.Link()})
 	parked := f.isParked(int(n.population.Load()))
@@ -197,16 +198,6 @@ func (t *Torrent) noteStopped() {
 }
 
 func (t *Torrent) saveSummary() {
-	c := &t.control
-	c.mu.Lock()
-	kept := c.record != nil
-	if kept {
-		c.record.note(t.summary.Load(), t.private.Load())
-	}
-	c.mu.Unlock()
-	if !kept {
-		return
-	}
 	if err := t.save(); err != nil {
 		t.emit(Event{Kind: Warning, Err: fmt.Errorf("what is on record of %s is not up to date: %w", t.Name(), err)})
 	}

@@ -124,6 +124,8 @@ func (t *Torrent) Link() string {
 	spec, info := t.spec(), t.Info()
 	if spec.Link != nil {
 		l = *spec.Link
+	} else if rest := t.summary.Load(); rest != nil && rest.link != "" && t.info.Load() == nil {
+		return rest.link // without reading the metadata
 	}
 	if info == nil && spec.Torrent != nil { // its swarm has not begun
 		info = spec.Torrent.Info

@@ -1,0 +1,53 @@
+package node
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"seedbed/internal/simnet"
+	"seedbed/node/lifecycle"
+)
+
+// What it costs to restore a session of complete torrents that nobody asks for, beside what
+// it costs to add them. SEEDBED_TORRENTS says how many there are.
+func BenchmarkRestore(b *testing.B) {
+	count := 500
+	if s := os.Getenv("SEEDBED_TORRENTS"); s != "" {
+		count, _ = strconv.Atoi(s)
+	}
+	specs := many(b, count)
+	net := simnet.New(1, simnet.Link{})
+	dir := b.TempDir()
+	first := start(b, net, 1, noDHT, state(dir))
+	began := time.Now()
+	for i := range specs {
+		specs[i].Persistent = true
+		first.add(specs[i])
+		specs[i] = Spec{}
+	}
+	added := time.Since(began)
+	first.close()
+	for b.Loop() {
+		before, began := inUse(), time.Now()
+		r := start(b, net, 1, noDHT, state(dir))
+		if err := r.Restore(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(began)
+		parked := 0
+		for _, t := range r.Torrents() {
+			if t.Phase() == lifecycle.Parked {
+				parked++
+			}
+		}
+		if all := len(r.Torrents()); all != count || count > 2*parkBeyond && parked < count-parkBeyond {
+			b.Fatalf("%d of %d came back, %d parked", all, count, parked)
+		}
+		b.ReportMetric(float64(inUse()-before)/float64(count)/1024, "KiB/torrent")
+		b.ReportMetric(float64(took.Microseconds())/float64(count), "µs/torrent")
+		b.ReportMetric(float64(added)/float64(took), "add/restore")
+		r.close()
+	}
+}
