@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,39 +40,47 @@ func Torrents(ctx context.Context, dir string) (<-chan string, error) {
 
 // keepSettled passes on the events of a watcher; see Torrents.
 func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, out chan<- string) {
-	changed := map[string]time.Time{} // files that have not settled
-	tick := time.NewTimer(0)
-	defer tick.Stop()
+	var changed []change // oldest first
+	forget := func(path string) {
+		changed = slices.DeleteFunc(changed, func(c change) bool { return c.path == path })
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		if len(changed) > 0 {
+			timer.Reset(settleAfter - time.Since(changed[0].at))
+		}
 		select {
 		case e, ok := <-events:
-			if !ok {
-				return
-			}
 			switch {
+			case !ok:
+				return
 			case !IsTorrent(e.Name):
 			case e.Has(fsnotify.Create), e.Has(fsnotify.Write):
-				changed[e.Name] = time.Now()
-				tick.Reset(settleAfter)
+				forget(e.Name)
+				changed = append(changed, change{e.Name, time.Now()})
 			case e.Has(fsnotify.Remove), e.Has(fsnotify.Rename):
-				delete(changed, e.Name)
+				forget(e.Name)
 			}
 		case <-errs: // events were lost; the next change of the file is noticed
-		case <-tick.C:
-			for path, at := range changed {
-				if wait := settleAfter - time.Since(at); wait > 0 {
-					tick.Reset(wait)
-					continue
-				}
-				delete(changed, path)
-				select {
-				case out <- path:
-				case <-ctx.Done():
-					return
-				}
+		case <-timer.C:
+			if len(changed) == 0 || time.Since(changed[0].at) < settleAfter {
+				continue
+			}
+			select {
+			case out <- changed[0].path:
+				changed = changed[1:]
+			case <-ctx.Done():
+				return
 			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// change is a file that has not settled, and when it changed last.
+type change struct {
+	path string
+	at   time.Time
 }
