@@ -62,17 +62,19 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at stri
 	if err != nil {
 		return err
 	}
-	rep := a.bootstrapReporter()
+	rep, lane := a.bootstrapReporter(), report.NewLane()
+	defer lane.Close(ctx)
 	defer func() {
 		if e := b.Close(); err == nil {
 			err = e
 		}
 		if err == nil {
-			rep.stopped(b.Stats())
+			s := b.Stats()
+			lane.Do(func() { rep.stopped(s) })
 		}
 	}()
 	for _, addr := range b.Addrs() {
-		rep.listening(addr.String())
+		lane.Do(func() { rep.listening(addr.String()) })
 	}
 	if at != "" {
 		web, err := metrics.Serve(at, b)
@@ -80,7 +82,7 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at stri
 			return fail(exitNetwork, "give another --metrics HOST:PORT", err)
 		}
 		defer web.Close()
-		rep.metrics(web.Addr)
+		lane.Do(func() { rep.metrics(web.Addr) })
 	}
 	manager := notifySocket()
 	manager.say("READY=1")
@@ -101,7 +103,8 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at stri
 			return nil
 		case now := <-tick.C:
 			mark := bootstrapMark{now, b.Stats()}
-			rep.status(last, mark)
+			before := last
+			lane.Do(func() { rep.status(before, mark) })
 			manager.say("STATUS=" + bootstrapLine(last, mark))
 			last = mark
 		}
@@ -125,12 +128,12 @@ type bootstrapReporter interface {
 
 func (a *app) bootstrapReporter() bootstrapReporter {
 	if a.json {
-		return bootstrapJSON{report.NewJSON(a.stdout)}
+		return bootstrapJSON{report.NewJSON(a.stdout.File)}
 	}
 	if a.quiet {
 		return bootstrapPlain{io.Discard}
 	}
-	return bootstrapPlain{a.stdout}
+	return bootstrapPlain{a.stdout.File}
 }
 
 // bootstrapPlain writes a line now and then.

@@ -159,6 +159,25 @@ func TestEventsWaitForASlowReader(t *testing.T) {
 	exits(t, cmd, exitOK)
 }
 
+// A bootstrap node saves its state and ends as it should, too.
+func TestASignalEndsABootstrapNodeThatNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	_, w := full(t)
+	cmd := program(t, w, "bootstrap", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "ring"))
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if files, err := os.ReadDir(filepath.Join(dir, "ring")); err == nil && len(files) > 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it does not start")
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	exits(t, cmd, exitOK)
+}
+
 // A command without a node ends, too.
 func TestASignalEndsACommandWhoseResultNobodyReads(t *testing.T) {
 	dir := t.TempDir()
