@@ -21,14 +21,14 @@ func isMagnet(arg string) bool {
 	return len(arg) >= 7 && strings.EqualFold(arg[:7], "magnet:")
 }
 
-// isURL reports whether arg is the address of a file on the web.
+// isURL reports whether arg is an HTTP or HTTPS URL.
 func isURL(arg string) bool {
 	u, err := url.Parse(arg)
 	return err == nil && (strings.EqualFold(u.Scheme, "http") || strings.EqualFold(u.Scheme, "https"))
 }
 
-// isLink reports whether arg is a magnet link or a bare infohash; a file of that name
-// goes first.
+// isLink reports whether arg is a magnet link or a bare infohash. An existing file of that
+// name takes precedence.
 func isLink(arg string) bool {
 	if isMagnet(arg) {
 		return true
@@ -40,8 +40,8 @@ func isLink(arg string) bool {
 	return err != nil
 }
 
-// openArgument reads what names a torrent: a magnet link, a bare infohash, the URL of a
-// .torrent file, or the path of one.
+// openArgument opens the torrent that arg names: a magnet link, a bare infohash, or the URL
+// or path of a .torrent file.
 func openArgument(ctx context.Context, arg string) (node.Spec, error) {
 	spec, err := readArgument(ctx, arg)
 	var lacks *metainfo.LayersError
@@ -51,8 +51,8 @@ func openArgument(ctx context.Context, arg string) (node.Spec, error) {
 	return spec, err
 }
 
-// readArgument is openArgument; a .torrent file that lacks piece layers is an error, which
-// wraps a metainfo.LayersError.
+// readArgument is like openArgument, but returns an error that wraps a metainfo.LayersError
+// if a .torrent file lacks piece layers.
 func readArgument(ctx context.Context, arg string) (node.Spec, error) {
 	if isLink(arg) {
 		return openLink(arg)
@@ -72,8 +72,8 @@ func readArgument(ctx context.Context, arg string) (node.Spec, error) {
 	return node.Spec{Torrent: t}, err
 }
 
-// specWithoutLayers opens a .torrent file without piece layers as its link, so that
-// peers are asked for them.
+// specWithoutLayers opens a .torrent file that lacks piece layers as its magnet link, so
+// that the layers are requested from peers.
 func specWithoutLayers(e *metainfo.LayersError) (node.Spec, error) {
 	link, err := magnet.Parse(node.LinkOf(e.Torrent.Info))
 	if err != nil {
@@ -95,7 +95,8 @@ func openLink(arg string) (node.Spec, error) {
 	return node.Spec{Link: link}, nil
 }
 
-// maxTorrentFile bounds a .torrent file: 64 MiB of metadata and room for its lists.
+// maxTorrentFile limits a .torrent file, in bytes: 64 MiB of metadata, and space for its
+// lists.
 const maxTorrentFile = 80 << 20
 
 func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
@@ -125,8 +126,8 @@ func readTorrent(ctx context.Context, path string) (*metainfo.Torrent, error) {
 	return parseTorrent(filepath.Base(path), b)
 }
 
-// readAll reads a file of at most maxTorrentFile bytes, or one byte more of a larger
-// one. It returns when ctx ends: a pipe that nobody writes to never does.
+// readAll reads a file of at most maxTorrentFile bytes, or one byte more of a larger one. It
+// returns when ctx ends, because reading a pipe without a writer never ends.
 func readAll(ctx context.Context, path string) ([]byte, error) {
 	type result struct {
 		b   []byte
@@ -151,7 +152,7 @@ func readAll(ctx context.Context, path string) ([]byte, error) {
 	}
 }
 
-// parseTorrent reads a .torrent file that came from somewhere.
+// parseTorrent parses a .torrent file; from is its path or URL, for errors.
 func parseTorrent(from string, b []byte) (*metainfo.Torrent, error) {
 	t, err := metainfo.ParseTorrent(b)
 	if err != nil {

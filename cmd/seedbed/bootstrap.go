@@ -17,14 +17,14 @@ import (
 	"seedbed/node/view"
 )
 
-// bootstrapMemory is the soft memory limit of a bootstrap node, whose rings may
-// hold half a million nodes.
+// bootstrapMemory is the soft memory limit of a bootstrap node in bytes. Its rings can hold
+// half a million nodes.
 const bootstrapMemory = 256 << 20
 
 func (a *app) bootstrapCommand() *cobra.Command {
 	var cfg bootnode.NodeConfig
 	state := settings.NewValues()
-	var at settings.Addr // of the metrics
+	var at settings.Addr // address of the metrics server
 	listen := settings.List{Arg: "HOST:PORT", Check: settings.CheckAddr}
 	cmd := &cobra.Command{
 		Use:   "bootstrap",
@@ -41,7 +41,7 @@ Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 			if cfg.VerifyAfter < 0 || cfg.VerifyAfter > 24*time.Hour {
 				return fail(exitUsage, "give a time such as 15m", fmt.Errorf("--verify-after %v is not between 0s and 24h", cfg.VerifyAfter))
 			}
-			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero is the node's default
+			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero means the default of bootnode
 			cfg.State, cfg.Listen = state.State(), listen.Values
 			cfg.Log = a.logger()
 			return a.runBootstrap(cmd.Context(), cfg, string(at))
@@ -86,7 +86,7 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at stri
 	}
 	manager := notifySocket()
 	manager.say("READY=1")
-	defer a.hangups.onReload(func() { // it has no settings that could change while it runs
+	defer a.hangups.onReload(func() { // no setting can change while it runs
 		manager.say("RELOADING=1")
 		err := b.Save()
 		manager.say("READY=1")
@@ -111,13 +111,13 @@ func (a *app) runBootstrap(ctx context.Context, cfg bootnode.NodeConfig, at stri
 	}
 }
 
-// bootstrapMark is the state at a time; what happens is between two of them.
+// bootstrapMark is a snapshot of the counters. Reports show the difference of two.
 type bootstrapMark struct {
 	at time.Time
 	s  bootnode.Stats
 }
 
-// A bootstrapReporter tells what happens to a script or to a person.
+// A bootstrapReporter reports the activity of a bootstrap node to a script or a person.
 type bootstrapReporter interface {
 	listening(addr string)
 	metrics(addr string)
@@ -136,7 +136,7 @@ func (a *app) bootstrapReporter() bootstrapReporter {
 	return bootstrapPlain{a.stdout.File}
 }
 
-// bootstrapPlain writes a line now and then.
+// bootstrapPlain prints plain lines.
 type bootstrapPlain struct{ out io.Writer }
 
 func (p bootstrapPlain) listening(addr string) {
@@ -155,7 +155,7 @@ func (p bootstrapPlain) stopped(s bootnode.Stats) {
 	report.Fprintf(p.out, "stopped; %s saved\n", report.Plural(s.V4.Nodes+s.V6.Nodes, "node"))
 }
 
-// bootstrapLine is the state and what happened since the last time.
+// bootstrapLine describes the current state and what changed since from.
 func bootstrapLine(from, to bootstrapMark) string {
 	secs := max(to.at.Sub(from.at).Seconds(), 1e-3)
 	rate := func(a, b uint64) float64 { return float64(b-a) / secs }
@@ -186,7 +186,7 @@ func bootstrapDropped(s *bootnode.Stats) (n uint64) {
 	return n + s.Sum(bootstrap.Shed)
 }
 
-// bootstrapJSON writes an object a line.
+// bootstrapJSON prints one JSON object per line.
 type bootstrapJSON struct{ r *report.JSON }
 
 func (j bootstrapJSON) listening(addr string) { _ = j.r.Put(&view.Listening{Addr: addr}) }

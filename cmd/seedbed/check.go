@@ -30,7 +30,7 @@ torrent says, and exits with 32 if there are any; all torrents are checked.`,
 				}
 				if err != nil {
 					failed.add(err)
-					if len(args) > 1 { // the others are checked all the same
+					if len(args) > 1 { // a warning; the others are still checked
 						a.warn(err)
 					}
 				}
@@ -44,7 +44,7 @@ torrent says, and exits with 32 if there are any; all torrents are checked.`,
 	return cmd
 }
 
-// check hashes the data of one torrent and prints what it finds.
+// check verifies the data of one torrent and prints the result.
 func (a *app) check(ctx context.Context, arg string, c *common) error {
 	spec, err := openArgument(ctx, arg)
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *app) check(ctx context.Context, arg string, c *common) error {
 	return a.printCheck(res)
 }
 
-// printCheck prints one result; its error names what is not complete.
+// printCheck prints one result. It returns an error that names the incomplete data, if any.
 func (a *app) printCheck(r node.CheckResult) error {
 	wanted := r.Info.Wanted(nil)
 	good, all := wanted.CountAnd(r.Have), wanted.Count()

@@ -12,13 +12,13 @@ import (
 	"seedbed/node/keys"
 )
 
-// complete adds to all commands what a shell completes: the words of flags that take one
-// of a few, folders, names of keys, numbers of files, and .torrent files.
+// complete adds shell completion to all commands: the words of enumerated flags, folders,
+// key names, file numbers, and .torrent files.
 func complete(root *cobra.Command) {
 	for _, cmd := range below(root) {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if do := completionOf(f); do != nil && cmd.LocalFlags().Lookup(f.Name) != nil {
-				_ = cmd.RegisterFlagCompletionFunc(f.Name, do) // fails only for one that is registered
+				_ = cmd.RegisterFlagCompletionFunc(f.Name, do) // fails only if one is registered already
 			}
 		})
 		if strings.Contains(cmd.Use, "FILE.torrent") {
@@ -32,7 +32,7 @@ func complete(root *cobra.Command) {
 	export.ValidArgsFunction = keyNames
 }
 
-// completionOf returns what completes the value of a flag, or nil for file names.
+// completionOf returns the completion of a flag's value, or nil for file names.
 func completionOf(f *pflag.Flag) cobra.CompletionFunc {
 	if w, ok := f.Value.(interface{ Choices() []string }); ok {
 		return cobra.FixedCompletions(w.Choices(), cobra.ShellCompDirectiveNoFileComp)
@@ -69,8 +69,8 @@ func keyNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.Shel
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// fileNumbers lists the files of the .torrent file that the command line names, for
-// --select and --file. Of a list it completes the last number.
+// fileNumbers completes --select and --file with the file numbers of the .torrent file on
+// the command line. In a list it completes the last number.
 func fileNumbers(cmd *cobra.Command, args []string, typed string) (out []string, _ cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	if len(args) == 0 || isURL(args[0]) || isLink(args[0]) {

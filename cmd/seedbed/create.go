@@ -51,7 +51,7 @@ handle them. The .torrent file itself is never part of the torrent.`,
 	return cmd
 }
 
-// create makes the torrent of path and writes it to out.
+// create makes a torrent of path and writes it to out.
 func (a *app) create(ctx context.Context, path string, m *making, o node.ShareOptions, out string, overwrite bool) error {
 	own := a.own("")
 	var file *output
@@ -89,18 +89,18 @@ func (a *app) create(ctx context.Context, path string, m *making, o node.ShareOp
 	return a.showCreated(&t, out)
 }
 
-// linkOf returns the magnet link of a torrent with its mirrors, and with its trackers for
-// other clients.
+// linkOf returns the magnet link of a torrent with its web seeds, and with its trackers,
+// which other clients use.
 func linkOf(t *metainfo.Torrent) string {
 	link, err := magnet.Parse(node.LinkOf(t.Info))
 	if err != nil {
-		panic(err) // node.LinkOf writes what magnet.Parse reads
+		panic(err) // node.LinkOf writes only valid links
 	}
 	describeLink(link, t)
 	return link.String()
 }
 
-// describeLink adds to a link what a torrent says beside its content.
+// describeLink adds the web seeds and trackers of a torrent to its link.
 func describeLink(link *magnet.Link, t *metainfo.Torrent) {
 	link.WebSeeds = t.WebSeeds
 	for _, tier := range t.Trackers {
@@ -108,7 +108,7 @@ func describeLink(link *magnet.Link, t *metainfo.Torrent) {
 	}
 }
 
-// checkSource reports a path to share that does not exist.
+// checkSource returns an error if the path to share does not exist.
 func checkSource(path string) error {
 	if _, err := os.Lstat(path); err != nil {
 		return noSource(path, err)
@@ -116,7 +116,7 @@ func checkSource(path string) error {
 	return nil
 }
 
-// noSource is the error of a path to share that cannot be looked at.
+// noSource returns the error for a path to share that cannot be examined.
 func noSource(path string, err error) error {
 	_, broken := os.Lstat(path)
 	switch reason := reasonOf(err); {
@@ -130,7 +130,7 @@ func noSource(path string, err error) error {
 	return fail(codeOf(err), "", describePathError(path, err))
 }
 
-// showCreated says what was written.
+// showCreated prints the torrent that was written.
 func (a *app) showCreated(t *metainfo.Torrent, out string) error {
 	link := linkOf(t)
 	if a.json {

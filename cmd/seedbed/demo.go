@@ -133,7 +133,7 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-// narrate reports the opener's steps until the download is complete.
+// narrate reports the steps of the downloading node until the download is complete.
 func (d *demo) narrate(ctx context.Context, events *node.Subscription) error {
 	for {
 		if err := waitFor(ctx, events.Ready()); err != nil {
@@ -166,7 +166,7 @@ func (d *demo) open(name string, boot []string) (*node.Node, error) {
 	return n, err
 }
 
-// demoCloses is how long the nodes of a demo may take to end.
+// demoCloses limits how long the nodes of a demo may take to close.
 const demoCloses = 8 * time.Second
 
 func (d *demo) close() {
@@ -175,7 +175,7 @@ func (d *demo) close() {
 	done := make(chan struct{}, len(d.nodes))
 	for _, n := range d.nodes {
 		go func() {
-			_ = n.Close(ctx) // the state of a demo is thrown away
+			_ = n.Close(ctx) // the state of a demo is not kept
 			done <- struct{}{}
 		}()
 	}
@@ -193,7 +193,7 @@ func waitFor(ctx context.Context, c <-chan struct{}) error {
 	}
 }
 
-// writeSample makes a small folder of several files and returns its size.
+// writeSample creates a small folder of several files and returns its size in bytes.
 func writeSample(dir string) (int64, error) {
 	files := map[string]int{"readme.txt": 700, "pictures/harbour.raw": 3_000_000, "pictures/island.raw": 1_500_000, "film.raw": 12_000_000}
 	var total int64
@@ -213,7 +213,7 @@ func writeSample(dir string) (int64, error) {
 	return total, nil
 }
 
-// sameTree compares every file of want with its namesake in got.
+// sameTree compares every file of want with the file of the same name in got.
 func sameTree(want, got string) error {
 	return filepath.WalkDir(want, func(p string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

@@ -18,7 +18,7 @@ import (
 	"seedbed/node/visit"
 )
 
-// dhtTimeout is how long a visit to the DHT may take unless told.
+// dhtTimeout is the default time limit of a DHT command.
 const dhtTimeout = 30 * time.Second
 
 func (a *app) dhtCommand() *cobra.Command {
@@ -43,19 +43,20 @@ node answered.`,
 	return cmd
 }
 
-// visitor is one command's stay in the DHT.
+// visitor is the DHT visit of one command.
 type visitor struct {
 	*app
 	*visit.Visit
 	timeout time.Duration
 }
 
-// visits makes the RunE of a command that visits the DHT, and its flags.
+// visits adds the flags of a DHT visit to cmd and sets its RunE, which joins the DHT and
+// calls do.
 func (a *app) visits(cmd *cobra.Command, serve bool, do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
 	return a.visitsWhen(cmd, serve, func([]string) (bool, error) { return true, nil }, do)
 }
 
-// visitsWhen is visits of a command that may do without: do gets no visitor then.
+// visitsWhen is like visits, but calls do without a visitor if when returns false.
 func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string) (bool, error), do func(ctx context.Context, v *visitor, args []string) error) *cobra.Command {
 	var c common
 	fs := cmd.Flags()
@@ -86,7 +87,7 @@ func (a *app) visitsWhen(cmd *cobra.Command, serve bool, when func(args []string
 	return cmd
 }
 
-// explain puts what ended a visit into a person's terms.
+// explain turns the error that ended a visit into one for a person.
 func (v *visitor) explain(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
@@ -97,7 +98,7 @@ func (v *visitor) explain(err error) error {
 	return err
 }
 
-// alone is why a lookup came to nothing: nobody answered. Else nil.
+// alone returns an error if no node answered the lookup, else nil.
 func (v *visitor) alone(r *dht.Report) error {
 	switch {
 	case r.Answered > 0:
@@ -124,19 +125,19 @@ func parseID(s string) (id.ID, error) {
 	return x, nil
 }
 
-// put prints an object of --json.
+// put prints an object with --json.
 func (a *app) put(o view.Object) error {
 	return view.NewWriter(report.EscapeJSON(a.stdout)).Write(o, time.Now())
 }
 
-// say prints a line unless --quiet or --json asks for less.
+// say prints a line, except with --quiet or --json.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
 		report.Fprintf(a.output().Stdout(), format+"\n", args...)
 	}
 }
 
-// result prints a line that --quiet leaves.
+// result prints a line, also with --quiet.
 func (a *app) result(format string, args ...any) {
 	if !a.json {
 		report.Fprintf(a.output().Stdout(), format+"\n", args...)
@@ -162,7 +163,7 @@ func contactJSON(c dht.Contact, target *id.ID) view.Contact {
 	return j
 }
 
-// externalText is an address whose port may be unknown.
+// externalText formats an address whose port may be unknown.
 func externalText(a netip.AddrPort) string {
 	if a.Port() == 0 {
 		return a.Addr().String()
@@ -182,7 +183,7 @@ func lookupJSON(r *dht.Report) view.Lookup {
 	return j
 }
 
-// reportLine is what a lookup did, for a person.
+// reportLine summarises a lookup for a person.
 func reportLine(r *dht.Report) string {
 	s := fmt.Sprintf("%s asked, %d answered", report.Plural(r.Asked, "node"), r.Answered)
 	if r.Failed > 0 {
@@ -198,7 +199,7 @@ func reportLine(r *dht.Report) string {
 	return s
 }
 
-// contactRow is one line of a list of nodes.
+// contactRow formats one line of a list of nodes.
 func contactRow(c *dht.Contact, target id.ID, outcome string) string {
 	return strings.TrimRight(fmt.Sprintf("  %3d bits  %s  %-21s  %8s  %-8s  %s",
 		target.CommonPrefix(c.ID), c.ID, c.Addr, millis(c.RTT), c.Client, outcome), " ")
@@ -231,7 +232,7 @@ func (a *app) dhtPing() *cobra.Command {
 			go func() {
 				c, err := v.Ping(ctx, addr)
 				if errors.Is(err, dht.ErrNoAnswer) {
-					c, err = v.Ping(ctx, addr) // one datagram may be lost
+					c, err = v.Ping(ctx, addr) // twice, since a datagram may be lost
 				}
 				c.Addr = addr
 				pongs <- pong{c, err}

@@ -25,7 +25,7 @@ import (
 	"seedbed/node/visit"
 )
 
-// itemTarget is where an item is found: a target, or the public key of a
+// itemTarget returns the target of an item, given as a target or as the public key of a
 // mutable item.
 func itemTarget(s string, salt []byte) (id.ID, error) {
 	if len(s) == 2*ed25519.PublicKeySize {
@@ -54,7 +54,7 @@ func itemJSON(i *dht.Item) *view.Item {
 	return j
 }
 
-// render is a value for a person: text in quotes, other bytes in hex.
+// render formats a value for a person: text in quotes, other bytes in hex.
 func render(v bencode.Value) string {
 	switch v.Kind() {
 	case bencode.String:
@@ -238,10 +238,10 @@ Nodes forget an item after about two hours: put it again to keep it.`,
 	})
 }
 
-// sign makes a mutable item. A number that was not given is the next one after
-// what is stored, and after the one that it is to replace (0: none).
+// sign signs a mutable item. Without a given number it uses the next one after both the
+// stored item and replaces, the item to be replaced (0: none).
 func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []byte, numbered bool, seq, replaces int64, value []byte) (dht.Item, error) {
-	// What cannot be signed is refused before a key file is made for it.
+	// Refuse a value that cannot be signed before a key file is created for it.
 	probe := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	if _, err := dht.SignItem(probe, salt, seq, value); err != nil {
 		return dht.Item{}, fail(exitUsage, "", errors.New(strings.TrimPrefix(err.Error(), "dht: ")))
@@ -267,7 +267,7 @@ func (v *visitor) sign(ctx context.Context, keyPath string, fresh bool, salt []b
 	return dht.SignItem(key, salt, seq, value)
 }
 
-// putValue is the encoded value that an argument names.
+// putValue returns the encoded value that an argument gives.
 func putValue(arg string, bencoded bool) ([]byte, error) {
 	b := []byte(arg)
 	if arg == "-" {

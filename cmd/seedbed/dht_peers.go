@@ -17,7 +17,7 @@ import (
 	"seedbed/node/view"
 )
 
-// parseInfoHash takes an infohash, or the magnet link that it is in.
+// parseInfoHash parses an infohash or a magnet link that contains one.
 func parseInfoHash(s string) (id.ID, error) {
 	if isMagnet(s) || magnet.IsBare(s) {
 		link, err := magnet.ParseBare(s)
@@ -32,7 +32,7 @@ func parseInfoHash(s string) (id.ID, error) {
 	return parseID(s)
 }
 
-// showPeers prints peers as they are found.
+// showPeers prints peers when they are found.
 func (a *app) showPeers(peers []netip.AddrPort) {
 	if a.json {
 		found := &view.Found{Addrs: []string{}}
@@ -141,7 +141,7 @@ accepts the connections. Nodes keep an announce for about 30 to 45 minutes.`,
 	})
 }
 
-// outcome is what became of a request to a node, in a few words.
+// outcome returns the result of a request to a node in a few words.
 func outcome(n *dht.Told, done, kept string) string {
 	var refused *dht.RemoteError
 	switch {
@@ -175,7 +175,7 @@ func toldJSON(nodes []dht.Told, item bool, target id.ID) []view.Contact {
 	return out
 }
 
-// refusal is the error of a request that no node took.
+// refusal returns the error for a request that no node accepted.
 func refusal(what string, nodes []dht.Told) error {
 	if len(nodes) == 0 {
 		return fail(exitUnknown, "full nodes give no tokens, and some nodes cannot store items; try again later",

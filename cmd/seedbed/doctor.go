@@ -15,7 +15,7 @@ import (
 	"seedbed/node/view"
 )
 
-// doctorTimeout is enough for every step to fail slowly.
+// doctorTimeout is long enough for every step to time out.
 const doctorTimeout = 2 * time.Minute
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -66,7 +66,7 @@ with 3 if no peer of the torrent could be reached.`,
 	return cmd
 }
 
-// diagnosis prints findings as they arrive.
+// diagnosis prints findings when they arrive.
 type diagnosis struct {
 	*app
 	step    doctor.Step
@@ -130,7 +130,7 @@ func (d *diagnosis) tell(f doctor.Finding) {
 	}
 }
 
-// end prints a summary and returns the error that gives the exit code.
+// end prints a summary and returns the error that sets the exit code.
 func (d *diagnosis) end(torrent bool) error {
 	if len(d.bad) == 0 {
 		verdict := "nothing failed"

@@ -14,31 +14,30 @@ import (
 	"seedbed/node/keys"
 )
 
-// exitCode is the process's status. The numbers are aria2's, so that scripts
-// written for it keep their meaning; docs/manual.md lists them.
+// exitCode is the exit status of the process. The numbers are those of aria2, so that
+// scripts written for it keep working; docs/manual.md lists them.
 type exitCode int
 
 const (
 	exitOK         exitCode = 0
 	exitUnknown    exitCode = 1
 	exitTimeout    exitCode = 2
-	exitNotFound   exitCode = 3  // a file or folder that was named is not there
-	exitNetwork    exitCode = 6  // no socket to be had
+	exitNotFound   exitCode = 3  // a given file or folder does not exist
+	exitNetwork    exitCode = 6  // no socket could be opened
 	exitUnfinished exitCode = 7  // stopped by a signal before everything was complete
-	exitDiskFull   exitCode = 9  // no space where the data belongs
+	exitDiskFull   exitCode = 9  // not enough disk space
 	exitSameHash   exitCode = 12 // another process has the torrent open, or writes its files
 	exitExists     exitCode = 13 // a file that is not ours is in the way
-	exitOpen       exitCode = 15 // no permission for a file that is there
+	exitOpen       exitCode = 15 // no permission to open an existing file
 	exitIO         exitCode = 17 // the disk failed
 	exitBencode    exitCode = 25 // a .torrent file that does not parse
-	exitTorrent    exitCode = 26 // a .torrent file that parses and makes no sense
-	exitMagnet     exitCode = 27 // a magnet link that does not parse
+	exitTorrent    exitCode = 26 // a .torrent file that parses but is invalid
+	exitMagnet     exitCode = 27 // an invalid magnet link
 	exitUsage      exitCode = 28 // wrong flags or arguments
-	exitHash       exitCode = 32 // data that is missing or fails its hash
+	exitHash       exitCode = 32 // data is missing or fails its hash
 )
 
-// A userError is a sentence for a person, what to do about it, and the exit
-// code that goes with it.
+// A userError is an error message for a person, with advice and an exit code.
 type userError struct {
 	code exitCode
 	hint string
@@ -48,7 +47,7 @@ type userError struct {
 func (e *userError) Error() string { return e.err.Error() }
 func (e *userError) Unwrap() error { return e.err }
 
-// Hint returns what to do about the error: the hint of its cause if it has none of its own.
+// Hint returns the advice, or else the hint of the cause.
 func (e *userError) Hint() string {
 	if e.hint != "" {
 		return e.hint

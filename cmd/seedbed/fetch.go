@@ -12,17 +12,14 @@ import (
 )
 
 const (
-	// fetchTimeout bounds the fetch of a .torrent file, from the lookup of the host to
-	// the last byte.
+	// fetchTimeout limits the fetch of a .torrent file, including name resolution.
 	fetchTimeout = time.Minute
-	// maxRedirects is how many redirects a fetch follows, as browsers' 20 and curl's 50
-	// are, within reason.
+	// maxRedirects limits the redirects of a fetch; browsers allow 20, curl 50.
 	maxRedirects = 10
 )
 
-// fetchTorrent gets the bytes of the .torrent file at a URL, at most maxTorrentFile of
-// them. A server that redirects to a magnet link, as indexes do, gives that link
-// instead.
+// fetchTorrent downloads the .torrent file at url, at most maxTorrentFile bytes. If the
+// server redirects to a magnet link, as index sites do, it returns that link instead.
 func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

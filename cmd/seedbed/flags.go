@@ -15,8 +15,7 @@ import (
 	"seedbed/node/visit"
 )
 
-// parseSelection reads "1,3-5" into ascending file numbers, which count
-// from 1 as show lists them.
+// parseSelection parses "1,3-5" into ascending file numbers, which start at 1 as in show.
 func parseSelection(v string) ([]int, error) {
 	var out []int
 	for part := range strings.SplitSeq(v, ",") {
@@ -40,31 +39,32 @@ func parseSelection(v string) ([]int, error) {
 	return slices.Compact(out), nil
 }
 
-// maxSelection is more files than metainfo accepts in one torrent.
+// maxSelection is more than the number of files that metainfo accepts in one torrent.
 const maxSelection = 4 << 20
 
-// common are the flags that several commands share: settings of a node, and where the
-// data is.
+// common holds the flags that several commands share: settings of a node, and the folder of
+// the data.
 type common struct {
 	*settings.Values
 	dir       string
 	selection string
 }
 
-// addNetwork is for commands that run a node.
+// addNetwork adds the flags of commands that run a node.
 func (c *common) addNetwork(fs *pflag.FlagSet) {
 	c.Values = settings.NewValues()
 	c.AddAll(fs)
 }
 
-// addVisit is for commands that only query the DHT, by default no longer than timeout.
+// addVisit adds the flags of commands that only query the DHT; timeout is the default of
+// --timeout.
 func (c *common) addVisit(fs *pflag.FlagSet, timeout time.Duration) {
 	c.Values = settings.NewValues()
 	c.Timeout = timeout
 	c.Add(fs, "listen", "bootstrap", "timeout", "state")
 }
 
-// addState is for commands that only need the state directory.
+// addState adds the flags of commands that only need the state directory.
 func (c *common) addState(fs *pflag.FlagSet) {
 	c.Values = settings.NewValues()
 	c.Add(fs, "state")
@@ -74,7 +74,7 @@ func (c *common) addDir(fs *pflag.FlagSet, usage string) {
 	fs.StringVarP(&c.dir, "dir", "d", ".", usage)
 }
 
-// visit returns what a visit to the DHT needs.
+// visit returns the configuration of a DHT visit.
 func (c *common) visit(a *app) (visit.Config, error) {
 	boot, err := c.Bootstrap()
 	if err == nil && c.Timeout <= 0 {

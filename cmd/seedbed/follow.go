@@ -89,8 +89,8 @@ The command runs until Ctrl-C; run it again to resume.`,
 	return cmd
 }
 
-// firstVersion waits until ctx ends. It is an error if there is no version within the
-// time that --timeout gives.
+// firstVersion waits until ctx ends. It returns an error if no version is complete within
+// the time of --timeout.
 func (a *app) firstVersion(ctx context.Context, f *follow.Follower, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()

@@ -45,7 +45,7 @@ Ctrl-C saves and stops; run the same command again to resume.`,
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
 					return err
 				}
-				if err != nil { // the others are downloaded all the same
+				if err != nil { // a warning; the others are still downloaded
 					s.unreadable = append(s.unreadable, err)
 					continue
 				}
@@ -75,7 +75,7 @@ Ctrl-C saves and stops; run the same command again to resume.`,
 	return cmd
 }
 
-// has reports whether the torrent of spec was given before, and notes it.
+// has reports whether the torrent of spec was given before, and records it.
 func (s *session) has(spec node.Spec) bool {
 	what := spec.InfoHash().String()
 	if spec.Torrent == nil && spec.Link.HasPublicKey {

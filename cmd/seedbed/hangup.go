@@ -13,17 +13,17 @@ import (
 	"seedbed/node"
 )
 
-// hangups decides what SIGHUP does. If the process has a terminal, the terminal has
-// closed, and the command ends as at SIGTERM. If it has none, it is a service: a command
-// that can read its settings again does so, and another one ends.
+// hangups decides what SIGHUP does. With a terminal, SIGHUP means that the terminal was
+// closed, and the command ends as at SIGTERM. Without one the process is a service: a
+// command that can reload its settings does so, and other commands end.
 type hangups struct {
 	end func() // ends the command
 
 	mu     sync.Mutex
-	reload func() // nil if the command has nothing to read again
+	reload func() // nil if the command has nothing to reload
 }
 
-// watchHangups handles SIGHUP from now on. If it is ignored, as nohup does, it stays so.
+// watchHangups starts to handle SIGHUP, unless it is ignored, as under nohup.
 func watchHangups(end func()) *hangups {
 	h := &hangups{end: end}
 	if signal.Ignored(syscall.SIGHUP) {
@@ -51,9 +51,10 @@ func (h *hangups) received(hasTerminal bool) {
 	reload()
 }
 
-// onReload sets what SIGHUP does in a process without a terminal, until undo is called.
+// onReload sets what SIGHUP does in a process without a terminal. undo restores the previous
+// action.
 func (h *hangups) onReload(f func()) (undo func()) {
-	if h == nil { // a test runs the command inside its process
+	if h == nil { // in tests that run the command in their own process
 		return func() {}
 	}
 	set := func(f func()) {
@@ -75,11 +76,11 @@ func hasTerminal() bool {
 	return true
 }
 
-// reloads are the commands that run as services: SIGHUP makes them read their settings
-// and block lists again.
+// reloads lists the commands that run as services: SIGHUP makes them reload their settings
+// and blocklists.
 var reloads = map[string]bool{"seed": true, "follow": true, "publish": true}
 
-// reloadOnHangup makes SIGHUP read the settings of n again, if the command is a service.
+// reloadOnHangup makes SIGHUP reload the settings of n if the command is a service.
 func (a *app) reloadOnHangup(n *node.Node) (undo func()) {
 	if a.command == nil || !reloads[a.command.Name()] {
 		return func() {}
@@ -99,8 +100,8 @@ func (a *app) reloadOnHangup(n *node.Node) (undo func()) {
 	})
 }
 
-// reload reads the settings file, the environment and the block lists again and applies
-// them to n.
+// reload reads the settings file, the environment and the blocklists again and applies them
+// to n.
 func (a *app) reload(n *node.Node, cmd *cobra.Command) error {
 	file, err := settings.ReadFile(a.configFile(), fileFlags(cmd.Root()), a.config != "")
 	if err != nil {

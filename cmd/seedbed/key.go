@@ -34,7 +34,7 @@ update the link again: export it to a safe place.`,
 	return cmd
 }
 
-// showKey prints a key's name and public half.
+// showKey prints a key's name and public key.
 func (a *app) showKey(name string, key ed25519.PrivateKey) error {
 	public := hex.EncodeToString(key.Public().(ed25519.PublicKey))
 	if a.json {

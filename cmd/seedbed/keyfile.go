@@ -9,7 +9,7 @@ import (
 	"seedbed/node/keys"
 )
 
-// openKey reads the key file at path; with create it makes one first.
+// openKey reads the key file at path; with create it creates the file first.
 func openKey(path string, create bool) (ed25519.PrivateKey, error) {
 	if create {
 		key := keys.New()

@@ -1,10 +1,9 @@
-// Command seedbed opens magnet links with no tracker, shares files, and shows
-// what links and .torrent files name.
+// Command seedbed opens magnet links without trackers, shares files, and shows the content
+// of links and .torrent files.
 //
-// This package owns the command line alone: flags and their environment
-// twins, signals, exit codes, and what a person or a script reads. Everything
-// that happens is done by package node. Stdout carries results (with --json
-// nothing but event lines), stderr carries errors and logs.
+// This package is only the command line: flags, environment variables, signals, exit codes,
+// and output for people and scripts. Package node does the work. Stdout carries results
+// (with --json only event lines), stderr carries errors and logs.
 package main
 
 import (
@@ -26,7 +25,7 @@ func main() {
 	os.Exit(int(code))
 }
 
-// run is the program without the process: what tests call.
+// run runs the program without exiting, for tests.
 func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
 	return runApp(ctx, nil, args, stdout, stderr)
 }
@@ -59,8 +58,8 @@ func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.F
 	return codeOf(err)
 }
 
-// unread waits for the end of a command. It returns true if the command was told to end and
-// cannot, because nobody reads what it writes. A feed sees to that itself.
+// unread waits until the command ends. It returns true if the command was asked to end but
+// is blocked because nobody reads its output. A report.Feed handles that case itself.
 func (a *app) unread(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:

@@ -22,7 +22,7 @@ import (
 	"seedbed/swarm/webseed"
 )
 
-// making is the flags of every command that makes a torrent of a file or folder.
+// making holds the flags of every command that makes a torrent of a file or folder.
 type making struct {
 	v1, v2, hybrid bool
 	pieceLength    settings.Size
@@ -37,7 +37,7 @@ type making struct {
 	nodes         settings.List
 }
 
-// makingFlags are those that decide what the infohash of a torrent is.
+// makingFlags are the flags that affect the infohash.
 var makingFlags = []string{"v1", "v2", "hybrid", "piece-length", "private", "source", "no-attributes", "hidden", "links", "unreadable", "changing", "odd-names"}
 
 func (m *making) add(cmd *cobra.Command) {
@@ -61,7 +61,7 @@ func (m *making) add(cmd *cobra.Command) {
 	m.addDescription(fs)
 }
 
-// addDescription adds the flags for what a torrent says beside its content.
+// addDescription adds the flags for metadata outside the info dictionary.
 func (m *making) addDescription(fs *pflag.FlagSet) {
 	fs.StringVar(&m.comment, "comment", "", "`TEXT` for people who open the torrent")
 	fs.StringVar(&m.date, "date", "", "creation date, `WHEN`: now, Unix seconds, or as in 2026-01-31T12:00:00Z (default none)")
@@ -73,7 +73,7 @@ func (m *making) addDescription(fs *pflag.FlagSet) {
 	fs.Var(&m.nodes, "node", "`HOST:PORT` of a DHT node that knows the swarm (BEP 5); repeatable")
 }
 
-// options are what the flags say; warnings go to stderr.
+// options returns the options that the flags set; warnings go to stderr.
 func (m *making) options(a *app) (node.ShareOptions, error) {
 	if n := int64(m.pieceLength); n != 0 && (n < metainfo.BlockSize || n > metainfo.MaxPieceLength || n&(n-1) != 0) {
 		return node.ShareOptions{}, usage(fmt.Errorf("--piece-length %d is not a power of two between 16K and 512M", n))
@@ -95,16 +95,16 @@ func (m *making) options(a *app) (node.ShareOptions, error) {
 	return o, nil
 }
 
-// describe adds to a torrent what the flags say beside its content.
+// describe sets the metadata outside the info dictionary from the flags.
 func (m *making) describe(t *metainfo.Torrent) {
 	t.Comment, t.WebSeeds, t.Nodes = m.comment, m.webSeeds.Values, m.nodes.Values
-	t.CreationDate, _ = parseDate(m.date) // options has checked it
+	t.CreationDate, _ = parseDate(m.date) // options has validated it
 	for _, tracker := range m.trackers.Values {
 		t.Trackers = append(t.Trackers, []string{tracker})
 	}
 }
 
-// parseDate reads a date as Unix seconds; "" is 0, which is none.
+// parseDate parses a date into Unix seconds; "" is 0, which means no date.
 func parseDate(s string) (int64, error) {
 	switch s {
 	case "":
@@ -122,8 +122,8 @@ func parseDate(s string) (int64, error) {
 	return t.Unix(), nil
 }
 
-// make makes the torrent of a path, with its progress shown. It leaves out the files
-// that the command itself writes.
+// make makes a torrent of a path and shows the progress. It leaves out the files that the
+// command itself writes.
 func (a *app) make(ctx context.Context, path string, o node.ShareOptions, own ownFiles) (*create.Made, error) {
 	progress := report.NewHashBar(a.output(), filepath.Base(filepath.Clean(path)))
 	defer progress.Close()
@@ -136,11 +136,11 @@ func (a *app) make(ctx context.Context, path string, o node.ShareOptions, own ow
 	return made, err
 }
 
-// ownFiles are files and folders that a command itself writes. They are no part of a
-// torrent that it makes, even when they lie in the folder that it shares.
+// ownFiles are files and folders that a command itself writes. A torrent never contains
+// them, even if they are in the folder that is shared.
 type ownFiles []fs.FileInfo
 
-// own returns what a is writing: its output, if that goes to a file, and the state
+// own returns the files that a writes: its output, if that is a file, and the state
 // directory.
 func (a *app) own(state string) (own ownFiles) {
 	for _, f := range []*os.File{a.stdout.File, a.stderr.File} {
@@ -163,8 +163,8 @@ func (o ownFiles) has(fi fs.FileInfo) bool {
 	return slices.ContainsFunc(o, func(own fs.FileInfo) bool { return os.SameFile(own, fi) })
 }
 
-// treatmentFlag is a create.Treatment as a flag: one of several words, the first of
-// which is the default.
+// treatmentFlag is a flag for a create.Treatment: one of several words; the first is the
+// default.
 type treatmentFlag struct {
 	settings.Word
 	to  *create.Treatment

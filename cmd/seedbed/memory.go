@@ -8,26 +8,26 @@ import (
 	"sync/atomic"
 )
 
-// memoryGoal is the memory limit of the process, in bytes, while it holds little. Piece
-// buffers are pooled and bounded, so the heap is small and steady; the goal keeps garbage
-// from a burst of small messages from doubling it.
+// memoryGoal is the memory limit of a process that holds little, in bytes. Piece buffers are
+// pooled and bounded, so the heap is small and steady. The limit keeps garbage from a burst
+// of small messages from doubling it.
 const memoryGoal = 48 << 20
 
-// leastGoal is the goal below which the limit of this process is never set.
+// leastGoal is the lower bound of the memory limit of this process.
 var leastGoal atomic.Int64
 
-// goalFor returns the goal while the process holds so many bytes. With less headroom than a
-// third of them the garbage collector would run all the time.
+// goalFor returns the memory limit for a process that holds this many bytes. With less than
+// a third of them as headroom, the garbage collector would run all the time.
 func goalFor(held int64) int64 { return max(leastGoal.Load(), held+held/3+8<<20) }
 
-// userSetsMemory reports whether the user has configured the garbage collector. Then we do
-// not.
+// userSetsMemory reports whether the user has configured the garbage collector. If so, we
+// leave it alone.
 func userSetsMemory() bool { return os.Getenv("GOMEMLIMIT") != "" || os.Getenv("GOGC") != "" }
 
 // A memoryKeeper adjusts the memory limit to what the process holds. It runs after each
-// garbage collection, and so costs nothing while nothing happens. A torrent of a hundred
-// thousand files, many torrents, many peers or a large --memory hold more than the least
-// goal; with a limit that stayed there the collector would run all the time.
+// garbage collection, so it costs nothing while the process is idle. A torrent of a hundred
+// thousand files, many torrents, many peers or a large --memory exceed leastGoal; with a
+// fixed limit the collector would run all the time.
 type memoryKeeper struct {
 	goal    int64
 	samples []metrics.Sample
@@ -54,7 +54,7 @@ var memoryMetrics = [...]string{
 // keepMemory starts the keeper of this process, unless the user has set GOMEMLIMIT or GOGC.
 func keepMemory() { raiseMemoryGoal(memoryGoal) }
 
-// raiseMemoryGoal sets the least goal. It is for commands that hold more from the start.
+// raiseMemoryGoal sets leastGoal, for commands that hold more from the start.
 func raiseMemoryGoal(least int64) {
 	if userSetsMemory() {
 		return
@@ -78,8 +78,8 @@ func (k *memoryKeeper) held() int64 {
 	return v(total) - v(released) - v(free) - max(0, v(objects)-v(live))
 }
 
-// collected is the finalizer of the keeper: it runs when a collection finds the keeper
-// unused, and sets itself again for the next one.
+// collected is the finalizer of the keeper. It runs when a collection finds the keeper
+// unreachable, and registers itself again for the next collection.
 func (k *memoryKeeper) collected() {
 	if goal := goalFor(k.held()); goal > k.goal+k.goal/16 || goal < k.goal-k.goal/4 {
 		k.goal = goal

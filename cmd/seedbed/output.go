@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 )
 
-// An output is a file that a command will write. It is opened before the work begins,
-// so that an output that cannot be written is reported at once, and it appears under
-// its name when it is complete.
+// An output is a file that a command will write. It is opened before the work begins, so
+// that a file that cannot be written is reported at once. It gets its name only when it is
+// complete.
 type output struct {
 	path      string
 	overwrite bool
-	temp      *os.File // beside path; nil where path is written directly
+	temp      *os.File // beside path; nil if path is written directly
 }
 
-// openOutput prepares to write path. A file that exists is replaced only with
-// overwrite; a device or a pipe is written to.
+// openOutput prepares to write path. It replaces an existing file only with overwrite. It
+// writes directly to a device or a pipe.
 func openOutput(path string, overwrite bool) (*output, error) {
 	o := &output{path: path, overwrite: overwrite}
 	fi, err := os.Stat(path)
@@ -44,7 +44,7 @@ func (o *output) exists() error {
 	return fail(exitExists, "use --overwrite to replace it", fmt.Errorf("%s already exists", o.path))
 }
 
-// own adds the files of o to those that the command itself writes.
+// own adds the files of o to the files that the command itself writes.
 func (o *output) own(own ownFiles) ownFiles {
 	if o.temp != nil {
 		own = own.and(o.temp.Name())
@@ -52,7 +52,7 @@ func (o *output) own(own ownFiles) ownFiles {
 	return own.and(o.path)
 }
 
-// write writes b and gives the file its name.
+// write writes b and renames the file to its final name.
 func (o *output) write(b []byte) error {
 	if o.temp == nil {
 		return o.failed(os.WriteFile(o.path, b, 0o644))
@@ -76,15 +76,15 @@ func (o *output) failed(err error) error {
 	return fail(codeOf(err), "choose another with -o", fmt.Errorf("%s cannot be written: %w", o.path, reasonOf(err)))
 }
 
-// close removes what write did not complete.
+// close removes an incomplete file.
 func (o *output) close() {
 	if o.temp != nil {
 		o.temp.Close()
-		_ = os.Remove(o.temp.Name()) // it is gone if write has renamed it
+		_ = os.Remove(o.temp.Name()) // does not exist if write has renamed it
 	}
 }
 
-// reasonOf returns an error without the system call and the path that package os adds.
+// reasonOf strips the system call and the path that package os adds to err.
 func reasonOf(err error) error {
 	var p *fs.PathError
 	var l *os.LinkError

@@ -100,7 +100,7 @@ the rollback, prints the result and exits.`,
 	return cmd
 }
 
-// publishing is one run of the command publish with keys.
+// publishing is one run of the publish command with keys.
 type publishing struct {
 	*app
 	cfg       node.Config
@@ -114,16 +114,16 @@ type publishing struct {
 	overrule  bool
 }
 
-// torrentFileFlags are those of making that change a .torrent file only.
+// torrentFileFlags are the flags of making that affect only a .torrent file.
 var torrentFileFlags = []string{"comment", "date", "tracker", "node"}
 
-// sharing returns what a publication leaves out, and where its warnings go.
+// sharing returns what publications leave out, and where warnings go.
 func (p *publishing) sharing() publish.Sharing {
 	return publish.Sharing{Omit: p.own(p.cfg.State).has, Warn: p.warn}
 }
 
-// chosen returns the options if any of them was given, or else nil: then those on record
-// apply.
+// chosen returns the options if any of their flags was set, else nil: then the recorded
+// options apply.
 func chosen(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
 	if slices.ContainsFunc(makingFlags, cmd.Flags().Changed) {
 		return &o
@@ -178,8 +178,8 @@ func (p *publishing) one(ctx context.Context, path string, o *node.ShareOptions)
 	})
 }
 
-// askPublisher asks the process that publishes under a key to do the rollback. done is
-// false if there is none.
+// askPublisher asks the process that publishes under a key to do the rollback. done is false
+// if no process does.
 func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (done bool, err error) {
 	answer, err := publish.RequestRollback(ctx, p.cfg.State, key.Public().(ed25519.PublicKey), []byte(p.salt), p.rollback, p.overrule)
 	switch {
@@ -197,8 +197,8 @@ func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (
 	return true, nil
 }
 
-// everything publishes everything again. What cannot be published is reported, the rest
-// goes on, and the exit code says so at the end.
+// everything resumes every publication. It reports those that it cannot resume and continues
+// with the others; its error sets the exit code at the end.
 func (p *publishing) everything(ctx context.Context) error {
 	list, err := publish.List(p.cfg.State)
 	if len(list) == 0 {

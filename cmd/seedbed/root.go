@@ -11,25 +11,26 @@ import (
 	"seedbed/cmd/seedbed/settings"
 )
 
-// app is one run of the program: where it writes and what every command shares.
+// app is one run of the program: its output and the state that all commands share.
 type app struct {
-	args           []string // of the command line
+	args           []string // the command line
 	command        *cobra.Command
 	hangups        *hangups
-	config         string // the settings file that was named
+	config         string // the settings file given by --config
 	sources        settings.Sources
 	stdout, stderr *report.Stdio
 	json           bool
 	quiet          bool
 	verbose        int
-	told           bool         // the error that run returns was shown already
-	feed           *report.Feed // of the command, if it has one
+	told           bool         // the error that run returns has been printed
+	feed           *report.Feed // of the running command; may be nil
 
 	opening sync.Once
 	out     *report.Output
 }
 
-// output returns where the command writes. It is first called when the flags are read.
+// output returns the output of the command. The first call must come after the flags are
+// parsed.
 func (a *app) output() *report.Output {
 	a.opening.Do(func() { a.out = report.Open(a.stdout, a.stderr, a.json, a.quiet) })
 	return a.out
@@ -95,7 +96,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	return root
 }
 
-// below is every command under cmd.
+// below returns every command below cmd.
 func below(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, c := range cmd.Commands() {
 		all = append(append(all, c), below(c)...)

@@ -74,7 +74,7 @@ hybrids, use --v1 for those. With --torrents, files that appear later are seeded
 	return cmd
 }
 
-// seedPaths shares files, folders, and the data of .torrent files, until a signal.
+// seedPaths seeds files, folders, and the data of .torrent files, until a signal.
 func (a *app) seedPaths(ctx context.Context, s *session, paths []string, c *common, m *making, opts node.ShareOptions) error {
 	if len(paths) == 0 && s.arrivals == nil {
 		return usage(errors.New("missing argument: a file, a folder or a .torrent file"))
@@ -84,7 +84,7 @@ func (a *app) seedPaths(ctx context.Context, s *session, paths []string, c *comm
 		if err != nil && (len(paths) == 1 && s.arrivals == nil || ctx.Err() != nil) {
 			return err
 		}
-		if err != nil { // the others are shared all the same
+		if err != nil { // a warning; the others are still seeded
 			s.unreadable = append(s.unreadable, err)
 			continue
 		}
@@ -99,8 +99,8 @@ func (a *app) seedPaths(ctx context.Context, s *session, paths []string, c *comm
 	return s.run(ctx)
 }
 
-// shareArgument turns a .torrent file, or a file or folder that is hashed now,
-// into something to seed.
+// shareArgument returns what to seed for a .torrent file, or for a file or folder, which it
+// hashes.
 func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *making, opts node.ShareOptions) (node.Spec, error) {
 	if isURL(arg) {
 		spec, err := readArgument(ctx, arg)
@@ -134,8 +134,8 @@ func (a *app) shareArgument(ctx context.Context, arg string, c *common, m *makin
 	return spec, err
 }
 
-// listTorrents is every .torrent file of a folder, in order of name, or the
-// paths that in lists, one a line, when from is "-".
+// listTorrents returns every .torrent file in a folder, sorted by name. If from is "-", it
+// returns the paths that in lists, one per line.
 func listTorrents(from string, in io.Reader) ([]string, error) {
 	switch from {
 	case "":

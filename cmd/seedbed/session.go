@@ -18,45 +18,45 @@ import (
 	"seedbed/node"
 )
 
-// A session is one command's life with a running node: it opens the node, adds
-// what was asked for, reports until the goal is reached or something ends it,
-// and closes the node in good order.
+// A session is the run of one command with a node: it opens the node, adds the torrents,
+// reports progress until the goal is reached or something ends it, and closes the node
+// cleanly.
 type session struct {
 	app     *app
 	cfg     node.Config
 	specs   []node.Spec
-	given   map[string]bool // of specs; see has
+	given   map[string]bool // torrents of specs; see has
 	timeout time.Duration
 
-	// goal is reached when every torrent is complete (or, with metadataOnly,
-	// named). The session then ends unless stay is set.
+	// The goal is reached when every torrent is complete (with metadataOnly: has its
+	// metadata). The session then ends unless stay is set.
 	stay         bool
 	metadataOnly bool
-	seeding      bool // the data is given: anything missing is an error
+	seeding      bool // the data exists: anything missing is an error
 
-	// unreadable are the errors of arguments that name no torrent or one that cannot be
-	// taken on, while others do.
+	// unreadable holds the errors of arguments that could not be opened as torrents while
+	// others could.
 	unreadable []error
 
-	// arrivals, if set, are arguments that come while the session runs, which take makes
-	// something to seed of. The session then waits for more, whatever became of those
-	// before.
+	// arrivals, if not nil, sends arguments that appear during the session; take returns
+	// what to seed for each. The session then waits for more arrivals even if all torrents
+	// have ended or failed.
 	arrivals <-chan string
 	take     func(arg string) (node.Spec, error)
 
-	hooks *hook.Hooks      // of --on-complete; may be nil
-	dirs  map[id.ID]string // of the torrents
+	hooks *hook.Hooks      // for --on-complete; may be nil
+	dirs  map[id.ID]string // download folders of the torrents
 
-	// serve, if set, makes something of the first torrent. It is called when that
-	// was added, and the session ends, in good order, when over tells how it went,
-	// or at a signal. stop comes before the node is closed.
+	// serve, if not nil, is called when the first torrent has been added. The session closes
+	// cleanly when over sends the result of serving, or at a signal. stop is called before
+	// the node is closed.
 	serve func(*node.Torrent, *report.Feed) (over <-chan error, stop func())
 	over  <-chan error
 
 	rep    *report.Feed
-	events *node.Subscription // what wait acts on
+	events *node.Subscription // for wait
 
-	mu       sync.Mutex // for torrents: the feed reads them
+	mu       sync.Mutex // guards torrents, which the feed reads
 	torrents []*node.Torrent
 }
 
@@ -112,7 +112,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	s.rep.Follow(nil)
 	goal := err
 	closeNode()
-	if s.stay && goal == nil { // only sharing was left
+	if s.stay && goal == nil { // nothing is left but sharing
 		err = warnOfChanges(err, s.rep)
 	}
 	return err
@@ -123,14 +123,14 @@ func (s *session) shows(e node.Event) bool {
 	switch e.Kind {
 	case node.Seeding: // without stay, the command ends here
 		return s.stay
-	case node.Failed: // of one torrent, the error of the command says it
+	case node.Failed: // with one torrent, the error of the command says it
 		return s.app.json || s.arrivals != nil || len(s.specs)+len(s.unreadable) > 1
 	}
 	return true
 }
 
-// resolve puts the newest version in the place of links with a public key (BEP 46).
-// A link that names a version too is opened by that if no newer one is found.
+// resolve replaces links that have a public key by the newest version (BEP 46). If none
+// newer is found, a link that also names a version keeps that version.
 func (s *session) resolve(ctx context.Context, n *node.Node) error {
 	if s.timeout > 0 {
 		var cancel context.CancelFunc
@@ -161,8 +161,8 @@ func (s *session) resolve(ctx context.Context, n *node.Node) error {
 	return nil
 }
 
-// add takes the torrents on, several at a time where they are many. Of several, one that
-// cannot be taken on is left out.
+// add adds the torrents to the node, in parallel if there are many. If there are several, it
+// leaves out those that cannot be added.
 func (s *session) add(n *node.Node) {
 	s.torrents = make([]*node.Torrent, len(s.specs))
 	errs := make([]error, len(s.specs))
@@ -186,7 +186,7 @@ func (s *session) add(n *node.Node) {
 	s.unreadable = append(s.unreadable, slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }
 
-// located notes where a torrent's data is; t may be nil.
+// located records the folder of a torrent's data; t may be nil.
 func (s *session) located(t *node.Torrent, dir string) {
 	if t == nil {
 		return
@@ -200,7 +200,7 @@ func (s *session) located(t *node.Torrent, dir string) {
 	s.dirs[t.InfoHash()] = dir
 }
 
-// arrive adds what arrived while the session runs.
+// arrive adds an argument that arrived during the session.
 func (s *session) arrive(n *node.Node, now *results, arg string) {
 	spec, err := s.take(arg)
 	if err == nil && s.has(spec) {
@@ -224,21 +224,21 @@ func (s *session) arrive(n *node.Node, now *results, arg string) {
 	now.sharing++
 }
 
-// addAtOnce torrents are added in order, one after the other.
+// addAtOnce is the number of torrents up to which add works in order, one at a time.
 const addAtOnce = 64
 
-// results is how far a session's torrents are.
+// results is the progress of a session's torrents.
 type results struct {
 	open     map[id.ID]*node.Torrent // neither complete nor failed
 	complete []*node.Torrent
 	sharing  int  // torrents that have not ended
-	all      int  // torrents and arguments that name none
-	ready    bool // that everything is complete was reported
+	all      int  // torrents, and arguments that could not be opened
+	ready    bool // ready has been reported
 	failed   failures
 }
 
-// wait reports until the goal, an error, a signal or the timeout. What ends one
-// of several downloads is told, and the others go on.
+// wait reports until the goal is reached, an error, a signal or the timeout. If one of
+// several downloads ends with an error, it reports that and continues with the others.
 func (s *session) wait(ctx context.Context, n *node.Node) error {
 	var timeout <-chan time.Time
 	if s.timeout > 0 {
@@ -305,7 +305,7 @@ func (s *session) runHook(t *node.Torrent) {
 	}
 }
 
-// note records what an event says about a torrent.
+// note updates the results from an event.
 func (s *session) note(now *results, e node.Event, n *node.Node) {
 	if e.Kind == node.Missed {
 		s.look(now, n)
@@ -324,14 +324,14 @@ func (s *session) note(now *results, e node.Event, n *node.Node) {
 			now.settle(t, e.Err)
 			return
 		}
-		now.failed.add(e.Err) // while it was shared
+		now.failed.add(e.Err) // failed while seeding
 		now.sharing--
 	case node.Seeded:
 		now.sharing--
 	}
 }
 
-// look does what note does, when events were missed.
+// look updates the results from the node after events were missed.
 func (s *session) look(now *results, n *node.Node) {
 	running := n.Torrents()
 	now.sharing = len(running)
@@ -347,7 +347,7 @@ func (s *session) look(now *results, n *node.Node) {
 	}
 }
 
-// settle notes that t, if it is open, is complete or failed with err.
+// settle records that t, if it is open, is complete or failed with err.
 func (now *results) settle(t *node.Torrent, err error) {
 	if t == nil {
 		return
@@ -361,7 +361,8 @@ func (now *results) settle(t *node.Torrent, err error) {
 	now.sharing--
 }
 
-// timedOut says what the time was not enough for, and why if a disk held it up.
+// timedOut returns the error that paused a torrent, such as a full disk, if there is one. Else
+// it returns a timeout error with the progress.
 func (s *session) timedOut() error {
 	for _, t := range s.torrents {
 		if snap := t.Snapshot(); snap.Paused != nil {
@@ -376,8 +377,8 @@ func (s *session) interrupted() error {
 	return fail(exitUnfinished, "run the same command again to resume", fmt.Errorf("stopped: %s", s.progress()))
 }
 
-// progress says how far the torrent that is not complete has come, or how many are complete
-// where several are not.
+// progress describes the progress of the one incomplete torrent, or counts the complete ones
+// if there are several.
 func (s *session) progress() string {
 	var open []*node.Torrent
 	for _, t := range s.torrents {

@@ -9,8 +9,8 @@ import (
 	"seedbed/node/view"
 )
 
-// setFlags sets the flags that the command line leaves out: from the environment, from
-// what was changed while a node ran, and from the settings file, in falling precedence.
+// setFlags sets the flags that are not on the command line: from the environment, from
+// changes made while a node ran, and from the settings file, in falling precedence.
 func (a *app) setFlags(cmd *cobra.Command) error {
 	if err := settings.SetEnv(cmd.Flags()); err != nil {
 		return usage(err)

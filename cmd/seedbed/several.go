@@ -8,8 +8,8 @@ import (
 	"seedbed/node"
 )
 
-// failures collects what failed of several torrents. Each failure is told when it happens,
-// and the error of the command counts them.
+// failures collects the failures of several torrents. Each one is reported when it happens;
+// the error of the command counts them.
 type failures struct {
 	n     int
 	first error
@@ -21,11 +21,11 @@ func (f *failures) add(err error) {
 	}
 }
 
-// result returns the error of a command that was given so many torrents.
+// result is resultOf for torrents.
 func (f *failures) result(of int) error { return f.resultOf(of, "torrent") }
 
-// resultOf returns the error of a command that was given so many of what: of one, what
-// failed; of several, how many did, with the exit code of the first.
+// resultOf returns the error of a command with the given number of items. With one item it
+// is the failure itself; with several it counts them and has the exit code of the first.
 func (f *failures) resultOf(of int, what string) error {
 	switch {
 	case f.n == 0 || of == 1:
@@ -35,7 +35,7 @@ func (f *failures) resultOf(of int, what string) error {
 	}
 }
 
-// warn tells what goes wrong while the command goes on.
+// warn reports an error while the command continues.
 func (a *app) warn(err error) {
 	if a.feed != nil {
 		a.feed.Warn(err)
@@ -48,7 +48,7 @@ func (a *app) warn(err error) {
 	report.Fprintf(a.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
 }
 
-// allFailed tells what each of several torrents failed with, and returns the error of the
+// allFailed reports the error of each of several torrents and returns the error of the
 // command.
 func (a *app) allFailed(errs []error) error {
 	var f failures

@@ -67,7 +67,7 @@ fetches a .torrent file given as a URL.`,
 type shown struct {
 	view.Show
 	note  error // why it cannot be opened yet
-	given bool  // Magnet is what was given
+	given bool  // the user gave Magnet
 }
 
 func showLink(l *magnet.Link) shown {
@@ -116,7 +116,7 @@ func texts(errs []error) (out []string) {
 	return out
 }
 
-// selection is BEP 53's so=, counted from 0, as --select counts, from 1.
+// selection formats BEP 53's so=, which counts from 0, as --select takes it, from 1.
 func selection(rs []magnet.Range) string {
 	var parts []string
 	for _, r := range rs {

@@ -11,7 +11,7 @@ import (
 	"seedbed/node/view"
 )
 
-// holderState is what a node has.
+// holderState describes the item that a node holds.
 func holderState(newest, bad bool) string {
 	switch {
 	case bad:
@@ -22,7 +22,7 @@ func holderState(newest, bad bool) string {
 	return "older"
 }
 
-// showPublication prints what anybody can know of a publication.
+// showPublication prints what the DHT knows about a publication.
 func (a *app) showPublication(ctx context.Context, v *visitor, link *magnet.Link, s shown) error {
 	s.note = nil
 	infohash, g, err := v.Newest(ctx, link)

@@ -23,7 +23,8 @@ import (
 	"seedbed/node/stream"
 )
 
-// defaultHTTP is where files are played unless told; any free port if it is taken.
+// defaultHTTP is the default address of the HTTP server. If it is in use, any free port is
+// used.
 const defaultHTTP = "127.0.0.1:8008"
 
 func (a *app) streamCommand() *cobra.Command {
@@ -91,13 +92,13 @@ type streaming struct {
 	listener net.Listener
 	server   *http.Server
 	handler  *stream.Server
-	over     chan error // holds one
+	over     chan error // buffered: 1
 	once     sync.Once
 }
 
-// listen takes the address; one that was not asked for gives way to a free one.
+// listen opens the listener. If the default address is in use, it uses a free port.
 func (s *streaming) listen(asked bool) (err error) {
-	host, _, _ := net.SplitHostPort(string(s.addr)) // it was checked when it was set
+	host, _, _ := net.SplitHostPort(string(s.addr)) // validated when it was set
 	s.listener, err = net.Listen("tcp", string(s.addr))
 	if err != nil && !asked && errors.Is(err, syscall.EADDRINUSE) {
 		s.listener, err = net.Listen("tcp", net.JoinHostPort(host, "0"))
@@ -110,8 +111,7 @@ func (s *streaming) listen(asked bool) (err error) {
 
 func (s *streaming) close() { s.listener.Close() }
 
-// serve begins to serve t, tells where as soon as that is known, and runs the
-// player.
+// serve starts to serve t, reports the URLs as soon as they are known, and runs the player.
 func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep *report.Feed) (<-chan error, func()) {
 	host, _, _ := net.SplitHostPort(string(s.addr))
 	s.over = make(chan error, 1)
@@ -138,7 +138,8 @@ func (s *streaming) serve(ctx context.Context, t *node.Torrent, rep *report.Feed
 
 func (s *streaming) end(err error) { s.once.Do(func() { s.over <- err }) }
 
-// tell waits for the metadata, says what can be played where, and opens it.
+// tell waits for the metadata, reports which files can be played at which URLs, and opens
+// the player.
 func (s *streaming) tell(ctx context.Context, t *node.Torrent, rep *report.Feed) error {
 	select {
 	case <-t.Named():
@@ -166,7 +167,7 @@ func (s *streaming) files(t *node.Torrent) (out []report.Stream) {
 	return out
 }
 
-// reachable is an address at which this machine reaches itself.
+// reachable returns an address at which this machine can reach the listener.
 func reachable(a net.Addr) string {
 	tcp := a.(*net.TCPAddr)
 	if tcp.IP.IsUnspecified() {
@@ -175,7 +176,7 @@ func reachable(a net.Addr) string {
 	return tcp.String()
 }
 
-// toOpen is the URL of the one file to play, or of the list of several.
+// toOpen returns the URL to open: the only file, or the playlist if there are several.
 func (s *streaming) toOpen(t *node.Torrent, files []report.Stream) string {
 	playable := stream.Playable(t)
 	if len(playable) > 1 {
@@ -190,11 +191,12 @@ func (s *streaming) toOpen(t *node.Torrent, files []report.Stream) string {
 	return largest.URL
 }
 
-// settleFor is how long connections of a player that has ended may linger.
+// settleFor is how long connections may stay open after the player has ended.
 const settleFor = time.Second
 
-// play runs the player. When it ends, so does everything; but a command that ends
-// before anything was played, or while something is, has only started the player.
+// play runs the player. When the player ends, the command ends too. Exception: a player
+// command that ends before anything was played, or during playback, has only launched the
+// player.
 func (s *streaming) play(ctx context.Context, what string, rep *report.Feed) error {
 	words := slices.Clone(s.open.Words)
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:], what)...)

@@ -13,8 +13,8 @@ import (
 	"seedbed/cmd/seedbed/settings"
 )
 
-// knownCommand is the Args of a command that only has subcommands: an argument is one
-// that does not exist.
+// knownCommand is the Args of a command that only has subcommands: any argument is an
+// unknown command.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -29,10 +29,10 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return fail(exitUsage, didYouMean(args[0], names, cmd.CommandPath()+" ", "see "+cmd.CommandPath()+" --help"), err)
 }
 
-// flagError puts an error of package pflag into a sentence, with the flag that was
+// flagError rewrites an error of package pflag as a sentence and suggests the flag that was
 // probably meant.
 func (a *app) flagError(cmd *cobra.Command, err error) error {
-	if cmd == cmd.Root() { // the flags belong to a command that does not exist
+	if cmd == cmd.Root() { // the flags belong to an unknown command
 		for _, arg := range a.args {
 			if !strings.HasPrefix(arg, "-") {
 				return knownCommand(cmd, []string{arg})
@@ -53,9 +53,9 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 	return fail(exitUsage, hint, err)
 }
 
-// wrongArguments says which argument of a command is missing or too much.
+// wrongArguments says which argument is missing or not expected.
 func wrongArguments(cmd *cobra.Command, args []string) error {
-	var wanted []string // as the command's usage line has them
+	var wanted []string // from the command's usage line
 	for _, word := range strings.Fields(cmd.Use)[1:] {
 		if strings.HasPrefix(word, "-") {
 			break
@@ -80,7 +80,7 @@ func wrongArguments(cmd *cobra.Command, args []string) error {
 // excluded matches cobra's error about flags that exclude each other.
 var excluded = regexp.MustCompile(`^if any flags in the group \[(.*)\] are set none`)
 
-// checkGroups refuses flags that exclude each other.
+// checkGroups returns an error if flags that exclude each other are set.
 func checkGroups(cmd *cobra.Command) error {
 	err := cmd.ValidateFlagGroups()
 	if err == nil {
@@ -92,8 +92,8 @@ func checkGroups(cmd *cobra.Command) error {
 	return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
 }
 
-// badValue says what is wrong with the value of a flag: package pflag's errors name
-// functions of package strconv.
+// badValue describes the invalid value of a flag. The errors of package pflag name functions
+// of package strconv.
 func badValue(bad *pflag.InvalidValueError) error {
 	var number *strconv.NumError
 	reason := bad.Unwrap()
@@ -107,7 +107,7 @@ func badValue(bad *pflag.InvalidValueError) error {
 	return fmt.Errorf("%q is %s", bad.GetValue(), what)
 }
 
-// didYouMean is the hint for a wrong word: the word that was probably meant, or
+// didYouMean returns a hint for an unknown word: the word that was probably meant, or else
 // otherwise.
 func didYouMean(wrong string, words []string, prefix, otherwise string) string {
 	if near := settings.Nearest(wrong, words); near != "" {
@@ -116,7 +116,7 @@ func didYouMean(wrong string, words []string, prefix, otherwise string) string {
 	return otherwise
 }
 
-// helpCommand is cobra's help command, which fails for a command that does not exist.
+// helpCommand returns cobra's help command, changed to fail for an unknown command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",

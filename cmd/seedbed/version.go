@@ -13,7 +13,7 @@ import (
 // release is set by the linker for released binaries (see the Makefile).
 var release = ""
 
-// version is the release, or the commit that was built.
+// version returns the release, or else the commit of the build.
 func version() string {
 	if release != "" {
 		return release

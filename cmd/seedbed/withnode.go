@@ -10,8 +10,8 @@ import (
 	"seedbed/node"
 )
 
-// withNode runs do with a node that reports all it does, and closes the node in good
-// order. It is for commands that go on until a signal; do returns when ctx ends.
+// withNode runs do with a node whose events are all reported, and closes the node cleanly.
+// It is for commands that run until a signal; do returns when ctx ends.
 func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Context, *node.Node) error) (err error) {
 	rep := report.NewFeed(report.New(a.output(), true))
 	a.feed = rep
@@ -28,7 +28,7 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	}
 	defer a.reloadOnHangup(n)()
 	rep.Watch(n, func(e node.Event) bool {
-		return e.Kind != node.Seeding || a.json // a person is shown the link with the key instead
+		return e.Kind != node.Seeding || a.json // a person gets the link with the key instead
 	})
 	rep.Follow(n.Torrents)
 	err = do(ctx, n)
@@ -36,9 +36,9 @@ func (a *app) withNode(ctx context.Context, cfg node.Config, do func(context.Con
 	return errors.Join(err, warnOfChanges(a.closeNode(n), rep))
 }
 
-// warnOfChanges tells which files something else changed while they were shared, and returns
-// what else is in err, the error of closing a node. Nothing that was to be saved is lost
-// with such a file, so it is no failure of a command that only shares.
+// warnOfChanges reports the files that another program changed while they were shared, and
+// returns the other errors in err, the error of closing the node. Such a change loses no
+// saved state, so a command that only shares does not fail because of it.
 func warnOfChanges(err error, rep *report.Feed) error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var left []error
@@ -55,28 +55,28 @@ func warnOfChanges(err error, rep *report.Feed) error {
 	return nil
 }
 
-// openNode opens a node that logs and names itself as the program does.
+// openNode opens a node that uses the logger and client name of the program.
 func (a *app) openNode(cfg node.Config) (*node.Node, error) {
 	cfg.Log = a.logger()
 	cfg.Version = "seedbed " + version()
 	return node.Open(cfg)
 }
 
-// closeStall is how long saving may go on at the end without any step that is done: a disk
-// that hangs does not hang the program. closeNotice is when a person is told that it goes on.
+// closeStall is how long closing may go on without progress, so that a disk that hangs does
+// not block the program. closeNotice is when the user is told that closing takes time.
 const (
 	closeStall  = 30 * time.Second
 	closeNotice = 3 * time.Second
 )
 
-// closer is a node, as far as it ends.
+// closer is the part of a node that closeNode needs.
 type closer interface {
 	Close(context.Context) error
 	Saved() int64
 }
 
-// closeNode closes a node. It waits as long as saving makes progress: a hundred thousand files
-// take their time. The second signal ends the process at once, see main.
+// closeNode closes a node. It waits as long as saving makes progress, which takes a while
+// for a hundred thousand files. A second signal ends the process at once; see main.
 func (a *app) closeNode(n closer) error {
 	ctx, giveUp := context.WithCancel(context.Background())
 	defer giveUp()
