@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// putTimeout bounds the first put. The torrent is seeded meanwhile.
+	// putTimeout limits the first put. The torrent is seeded meanwhile.
 	putTimeout = 30 * time.Second
-	// lookTimeout bounds the lookup of an item when nothing new is to be signed.
+	// lookTimeout limits the lookup of an item when nothing new is to be signed.
 	lookTimeout = 30 * time.Second
 )
 
-// sign makes the version after seq, signs its item and puts it on record.
+// sign creates the version after seq, signs its item and records it.
 func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, error) {
 	if seq == math.MaxInt64 {
 		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version has the highest number that exists, so no other can follow"),
@@ -45,7 +45,7 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 	return i, nil
 }
 
-// put puts the item of a new version and reports whether nodes hold it. If they do not,
+// put puts the item of a new version and reports whether any node holds it. If none does,
 // the keeper tries again.
 func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
@@ -59,7 +59,7 @@ func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
 	return r.Kept > 0
 }
 
-// tended handles the report of one round of the keeper.
+// tended handles the report of one keeper round.
 func (p *Publication) tended(r dht.TendReport, _ error) {
 	if r.Newer != nil {
 		p.reportForeign(r.Newer)
@@ -86,8 +86,8 @@ func (p *Publication) reportHolders(kept, nodes int) {
 	p.publisher.node.Emit(e)
 }
 
-// reportForeign reports an item of another machine, once. It returns whether the item is
-// one.
+// reportForeign reports whether an item was published by another machine, and warns about it
+// once.
 func (p *Publication) reportForeign(i *dht.Item) bool {
 	p.mu.Lock()
 	foreign := p.isForeign(i)
@@ -102,13 +102,13 @@ func (p *Publication) reportForeign(i *dht.Item) bool {
 	return foreign
 }
 
-// isForeign reports whether an item is at least as new as the record and not in it.
+// isForeign reports whether an item is at least as new as the record and not part of it.
 func (p *Publication) isForeign(i *dht.Item) bool {
 	last := p.folder.file.last()
 	return last == nil || i.Seq > last.Seq || i.Seq == last.Seq && !bytes.Equal(i.Value, last.Value)
 }
 
-// conflict returns the fault of an item that another machine has put.
+// conflict returns the fault for an item that another machine published.
 func conflict(i *dht.Item) error {
 	what := "something else"
 	if ih, err := mutable.Parse(i.Value); err == nil {

@@ -15,22 +15,22 @@ import (
 	"seedbed/swarm/create"
 )
 
-// A Publication is a file or folder that is published under a key: its newest version is
-// seeded, and the item that names it is kept alive in the DHT. Its methods may be called
-// from any goroutine.
+// A Publication is a file or folder that is published under a key. Its newest version is
+// seeded, and the item that names it is kept alive in the DHT. All methods are safe for
+// concurrent use.
 type Publication struct {
 	publisher *Publisher
 	key       ed25519.PrivateKey
 	target    id.ID
 	torrent   atomic.Pointer[node.Torrent]
 
-	// making is held while a version is made, which may take long. It guards what
-	// follows, and the content of folder together with mu: both are held to change the
-	// versions on record, either to read them.
+	// making is held while a version is made, which can take long. It guards the fields
+	// below. The content of folder is also guarded by mu: a change of the recorded versions
+	// needs both locks, a read needs either.
 	making  sync.Mutex
 	folder  *folder
 	options node.ShareOptions
-	data    string             // the folder of the torrent's data if a rollback downloads it
+	data    string             // the folder of the torrent's data if a rollback downloads it, else ""
 	print   create.Fingerprint // of the files when the newest version was made
 	unkeep  func()
 
@@ -39,14 +39,14 @@ type Publication struct {
 	ended bool
 }
 
-// seen is what was reported of the items in the DHT, so that each thing is reported once.
+// seen is what was reported about the items in the DHT, so that each thing is reported once.
 type seen struct {
-	foreign  int64 // number of an item of another machine
-	reported bool  // where the newest item is, or that it is nowhere
-	held     bool  // nodes hold the newest item
+	foreign  int64 // number of an item that another machine published
+	reported bool  // the number of holders was reported, even if it was 0
+	held     bool  // at least one node holds the newest item
 }
 
-// Link returns the link that followers open.
+// Link returns the permanent link that followers open.
 func (p *Publication) Link() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *Publication) Link() string {
 func (p *Publication) link() string {
 	link, err := p.folder.file.link()
 	if err != nil {
-		panic(err) // the key in the record is ours
+		panic(err) // the record holds a valid key
 	}
 	return link
 }
@@ -64,15 +64,15 @@ func (p *Publication) link() string {
 // Torrent returns the torrent of the newest version.
 func (p *Publication) Torrent() *node.Torrent { return p.torrent.Load() }
 
-// Versions returns the versions on record, ascending.
+// Versions returns the recorded versions in ascending order.
 func (p *Publication) Versions() []Version {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.folder.file.Versions)
 }
 
-// Update makes and puts the next version if the files have changed. Only files that were
-// touched are hashed.
+// Update makes and publishes the next version if the files have changed. It hashes only
+// files whose size or time changed.
 func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
@@ -84,8 +84,8 @@ func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 	return p.update(ctx, false)
 }
 
-// Rollback publishes an earlier version again, under a new number. Its data comes from
-// the path, if that holds it, or is downloaded from followers that have kept it.
+// Rollback publishes an earlier version again under a new number. It reads the data from the
+// path if the path holds it; otherwise it downloads the data from followers that kept it.
 func (p *Publication) Rollback(ctx context.Context, seq int64, overrule bool) error {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
@@ -103,8 +103,8 @@ func (p *Publication) isClosed() bool {
 	return p.ended
 }
 
-// Close stops keeping the item alive and lets other processes publish. The torrent goes
-// on until the node ends.
+// Close stops keeping the item alive and lets other processes publish. The torrent keeps
+// running until the node closes.
 func (p *Publication) Close() {
 	if p.end() {
 		if err := p.folder.close(); err != nil {
@@ -113,9 +113,9 @@ func (p *Publication) Close() {
 	}
 }
 
-// Remove ends the publication for good: it removes the torrent from the node, and the
+// Remove ends the publication permanently: it removes the torrent from the node, and the
 // publication with its history from the state directory. The key and the published files
-// stay. The item is forgotten by the DHT after two hours.
+// stay. The DHT forgets the item after two hours.
 func (p *Publication) Remove() error {
 	if !p.end() {
 		return node.ErrClosed
@@ -124,7 +124,7 @@ func (p *Publication) Remove() error {
 	return p.folder.remove()
 }
 
-// end reports whether the publication had not ended before.
+// end ends the publication. It returns false if it had ended before.
 func (p *Publication) end() bool {
 	p.making.Lock()
 	defer p.making.Unlock()
@@ -151,7 +151,7 @@ func (p *Publication) warn(err error) {
 	p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: err}.About(p.Torrent()))
 }
 
-// update is Update while making is held.
+// update implements Update; the caller holds making.
 func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, err error) {
 	r := &p.folder.file
 	made, spec, err := p.make(ctx)
@@ -169,7 +169,7 @@ func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, 
 	return c.fresh, nil
 }
 
-// make makes a torrent of what is at the path.
+// make makes a torrent of the path.
 func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error) {
 	o, path := p.options, p.folder.file.Path
 	o.Before = p.folder.before()
@@ -181,9 +181,9 @@ func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error)
 	return made, spec, err
 }
 
-// rollback is Rollback while making is held. If the newest version has that content
-// already, it continues with it. What is at the path is not published before it changes
-// or is named again.
+// rollback implements Rollback; the caller holds making. If the newest version already has
+// that content, rollback keeps that version. The content of the path is not published until
+// it changes or the user names the path again.
 func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) error {
 	torrent, err := p.earlier(seq)
 	if err != nil {
@@ -192,7 +192,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 	r := &p.folder.file
 	print, err := create.Print(r.Path, p.options)
 	if err != nil {
-		print = create.Fingerprint{} // the path is gone
+		print = create.Fingerprint{} // the path does not exist
 	}
 	c := content{fresh: !r.last().names(torrent.Info), overrule: overrule, isRollback: true}
 	made, spec, err := p.make(ctx)
@@ -214,7 +214,7 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 	return nil
 }
 
-// earlier returns the torrent of a version on record.
+// earlier returns the torrent of a recorded version.
 func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	r := &p.folder.file
 	k := slices.IndexFunc(r.Versions, func(v Version) bool { return v.Seq == seq })
@@ -228,20 +228,20 @@ func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	return t, nil
 }
 
-// content is what is to be the newest version.
+// content is the content of the newest version.
 type content struct {
 	spec       node.Spec
 	data       string // the download folder of a rollback, if the path does not hold it
-	fresh      bool   // it is not the newest version yet
+	fresh      bool   // it is not published yet
 	isRollback bool
 	overrule   bool
 }
 
-// publish seeds a version, puts its item if it is a fresh one, and keeps the item alive.
+// publish seeds a version, publishes its item if it is new, and keeps the item alive.
 func (p *Publication) publish(ctx context.Context, c content) error {
 	r := &p.folder.file
 	was := r.RolledBack
-	r.RolledBack = c.isRollback // a new version is saved with it
+	r.RolledBack = c.isRollback // saved together with the new version
 	item, fresh, cas, err := p.item(ctx, c.spec.Torrent, c.fresh, c.overrule)
 	if err != nil {
 		r.RolledBack = was
@@ -261,7 +261,7 @@ func (p *Publication) publish(ctx context.Context, c content) error {
 	return p.folder.save(r)
 }
 
-// seed makes the node seed a version in place of the one before.
+// seed makes the node seed a version instead of the previous one.
 func (p *Publication) seed(ctx context.Context, c content) error {
 	t, err := p.publisher.torrents.acquire(ctx, c.spec)
 	if err != nil {
@@ -269,7 +269,7 @@ func (p *Publication) seed(ctx context.Context, c content) error {
 	}
 	old := p.torrent.Swap(t)
 	if old == t {
-		c.data = p.data // t goes on as it was added
+		c.data = p.data // t keeps its folder
 	}
 	p.publisher.torrents.release(old, p.data)
 	p.data = c.data
@@ -281,9 +281,9 @@ func (p *Publication) seed(ctx context.Context, c content) error {
 	return nil
 }
 
-// item returns the item for a torrent: a newly signed one with the next number if the
-// torrent is not the newest version, or else the newest one. The new one is on record
-// then. cas is the number that the DHT has, if any.
+// item returns the item for a torrent. If the torrent is not the newest version, item signs
+// a new one with the next number and records it; otherwise it returns the newest item. cas
+// is the number of the item in the DHT, if any.
 func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh, overrule bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
 	last := p.folder.file.last()
 	stored, err := p.stored(ctx, fresh)
@@ -309,9 +309,9 @@ func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh
 	return i, true, cas, err
 }
 
-// stored returns what the DHT has under the key, which may be ahead of the record: the
-// key is used on another machine too, or the record is an old copy. When nothing new is
-// to be signed, a DHT that cannot be reached does not matter.
+// stored returns the item that the DHT has under the key. It can be ahead of the record if
+// another machine uses the key or the record is an old copy. If nothing new is to be signed,
+// an unreachable DHT is not an error.
 func (p *Publication) stored(ctx context.Context, fresh bool) (*dht.Item, error) {
 	look := ctx
 	if !fresh {

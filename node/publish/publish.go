@@ -1,18 +1,19 @@
 // Package publish shares files and folders under keys, so that their links stay the same
 // when the content changes (BEP 46).
 //
-// A Publisher belongs to one node and uses its exported API alone. Publish makes a
-// torrent of a file or folder, seeds it, signs an item that names it, puts the item into
-// the DHT and keeps it alive there. Update, or Watch, does the same again when the files
-// have changed: the next version has the next number.
+// A Publisher belongs to one node and uses only its exported API. Publish makes a torrent of
+// a file or folder, seeds it, signs an item that names it, puts the item into the DHT and
+// keeps it alive there. When the files have changed, Update and Watch do the same for the
+// next version, which has the next number.
 //
-// What was published is on record in the state directory (record.go), so that Restore
-// takes it up again after a restart, and Config.Rollback can publish an earlier version
-// again. Another process asks the one that publishes to do that (request.go).
+// Every publication is recorded in the state directory (record.go). From the record, Restore
+// resumes it after a restart, and Config.Rollback publishes an earlier version again.
+// Another process can ask the publishing process for a rollback (request.go).
 //
-// A publication is made by one machine at a time. What another machine has signed with
-// the same key is noticed and reported as a node.Fault of the kind node.FaultConflict.
-// Events are emitted by the node: node.PublishedItem for each version that was put, and
+// Only one machine at a time should publish under a key. An item that another machine signed
+// with the same key is reported as a node.Fault of the kind node.FaultConflict. The node
+// emits the events: node.PublishedItem for each version that was put, and node.Warning for
+// problems.
 // node.Warning for what a person should know.
 package publish
 
@@ -31,25 +32,26 @@ import (
 	"seedbed/node"
 )
 
-// Config says what to publish under a key.
+// Config says what to publish and under which key.
 type Config struct {
 	Key     ed25519.PrivateKey
-	KeyName string // the name of the key on this machine, for the record
-	Salt    []byte // tells apart what one key publishes; at most 64 bytes
-	Path    string // the file or folder; "": the one on record
-	// Options decide what the torrent is. Nil: those on record, or a plain hybrid.
+	KeyName string // the name of the key on this machine; recorded
+	Salt    []byte // distinguishes publications of one key; at most 64 bytes
+	Path    string // the file or folder; "": the recorded one
+	// Options set how the torrent is made. Nil: the recorded ones, or else a hybrid with the
+	// defaults.
 	Options *node.ShareOptions
-	// WebSeeds are HTTP mirrors of the content, for the link. Nil: those on record.
+	// WebSeeds are HTTP mirrors of the content, for the link. Nil: the recorded ones.
 	WebSeeds []string
 	Sharing
 	Progress func(done, total int64)
 	// Rollback, if not 0, is the number of an earlier version to publish again.
 	Rollback int64
-	// Overrule continues from a version that another machine has put under the key.
+	// Overrule continues from a version that another machine has published under the key.
 	Overrule bool
 }
 
-// Sharing are those of node.ShareOptions that are not on record.
+// Sharing holds the options of node.ShareOptions that are not recorded.
 type Sharing struct {
 	Omit func(fs.FileInfo) bool
 	Warn func(error)
@@ -60,23 +62,23 @@ func (c *Config) validate() error {
 		return node.NewFault(node.FaultUsage, errors.New("a private torrent is kept out of the DHT, where followers look for it"),
 			"publish without --private, or share it with seedbed seed")
 	}
-	// What cannot be signed is refused before anything is hashed.
+	// Refuse what cannot be signed before anything is hashed.
 	if _, err := dht.SignItem(c.Key, c.Salt, 1, mutable.Value(&metainfo.Info{})); err != nil {
 		return node.NewFault(node.FaultUsage, err, "")
 	}
 	return nil
 }
 
-// errNoDHT says that the node has no DHT to publish in.
+// errNoDHT reports that the node runs without the DHT.
 var errNoDHT = node.NewFault(node.FaultUsage, errors.New("publishing under a key needs the DHT, which is off"), "leave out --no-dht")
 
-// Publisher publishes on one node. Its methods may be called from any goroutine.
+// Publisher publishes on one node. All methods are safe for concurrent use.
 type Publisher struct {
 	node   *node.Node
 	items  *node.Items
 	ctx    context.Context // ends with Close or the node
 	cancel context.CancelFunc
-	remove func() // takes back OnClose
+	remove func() // undoes OnClose
 	wg     sync.WaitGroup
 
 	torrents torrents
@@ -85,7 +87,7 @@ type Publisher struct {
 	open map[id.ID]*Publication // by target; nil when the publisher is closed
 }
 
-// New returns a publisher of a node. It ends with the node, or with Close.
+// New returns a publisher for a node. It ends with the node or with Close.
 func New(n *node.Node) (*Publisher, error) {
 	items, err := n.Items()
 	if errors.Is(err, node.ErrNoDHT) {
@@ -106,7 +108,7 @@ func New(n *node.Node) (*Publisher, error) {
 	return p, nil
 }
 
-// Close closes all publications. Their torrents go on until the node ends.
+// Close closes all publications. Their torrents keep running until the node closes.
 func (p *Publisher) Close() {
 	p.remove()
 	p.end()
@@ -133,7 +135,7 @@ func (p *Publisher) within(ctx context.Context) (context.Context, context.Cancel
 }
 
 // Publish publishes a file or folder, as a new version if it has changed since the last
-// time. The publication is kept up until its Close.
+// time. It stays published until Publication.Close.
 func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -170,7 +172,7 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 }
 
 // openPublication locks the publication in the state directory. It returns with making
-// locked, so that no request comes first.
+// locked, so that no request is handled first.
 func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	public := [ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey))
 	target := dht.ItemTarget(public, cfg.Salt)
@@ -190,7 +192,7 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	return pub, nil
 }
 
-// configure puts what cfg says into the record.
+// configure applies cfg to the record.
 func (p *Publication) configure(cfg *Config) (err error) {
 	r := &p.folder.file
 	if cfg.KeyName != "" {

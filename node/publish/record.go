@@ -31,13 +31,13 @@ import (
 //	publications/TARGET/stamps    size and time of the files when the newest was made
 //	publications/TARGET/data/HASH data that a rollback had to download, by infohash
 //
-// The record is on the disk before its newest item is put: each number is given to one
-// value only, whatever happens to the process or the power.
+// The record is written to disk before its newest item is put. So a crash or power loss
+// never leads to two values with one number.
 
 // Version is one version of a publication.
 type Version struct {
 	Seq        int64     `json:"seq"`
-	InfoHash   string    `json:"infohash"` // as the item has it
+	InfoHash   string    `json:"infohash"` // as in the item
 	InfoHashV2 string    `json:"infohash_v2,omitempty"`
 	Name       string    `json:"name"`
 	Size       int64     `json:"size"`
@@ -47,7 +47,7 @@ type Version struct {
 	Sig        []byte    `json:"sig"`
 }
 
-// names reports whether the version is the torrent of info.
+// names reports whether the version is the torrent with this info dictionary.
 func (v *Version) names(info *metainfo.Info) bool {
 	return v != nil && v.InfoHash == info.Hash.String() && v.InfoHashV2 == hexV2(info)
 }
@@ -68,13 +68,13 @@ type record struct {
 	Options options `json:"options"`
 	// WebSeeds are HTTP mirrors that the link names.
 	WebSeeds []string `json:"web_seeds,omitempty"`
-	// RolledBack says that the newest version is an earlier one again, which the path
-	// need not hold.
+	// RolledBack says that the newest version repeats an earlier one, so the path may not
+	// hold it.
 	RolledBack bool      `json:"rolled_back,omitempty"`
 	Versions   []Version `json:"versions"` // ascending
 }
 
-// options are those of node.ShareOptions that decide the infohash.
+// options are the options of node.ShareOptions that affect the infohash.
 type options struct {
 	Format       metainfo.Format `json:"format"`
 	PieceLength  int64           `json:"piece_length,omitempty"`
@@ -126,22 +126,22 @@ func (r *record) item(v *Version) (dht.Item, error) {
 	return i, nil
 }
 
-// maxVersions bounds the history. Beyond that the oldest versions are dropped.
+// maxVersions limits the history; the oldest versions are dropped.
 const maxVersions = 1000
 
-// errPublished says that another process publishes the same.
+// errPublished reports that another process publishes under the same key and salt.
 var errPublished = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory publishes this"),
 	"stop that process first")
 
 // publicationsDir returns the folder of all publications of a state directory.
 func publicationsDir(state string) string { return filepath.Join(state, "publications") }
 
-// folder is the folder of one publication, locked.
+// folder is the locked folder of one publication.
 type folder struct {
 	path string
 	lock *statefile.Lock
 	file record
-	disk []byte // the record as it is on the disk
+	disk []byte // the record as it is on disk
 }
 
 func openFolder(state string, target id.ID) (*folder, error) {
@@ -159,8 +159,8 @@ func openFolder(state string, target id.ID) (*folder, error) {
 	return f, nil
 }
 
-// readRecord reads a record. A damaged record is an error, unlike a missing one: its
-// numbers must not be given to other values.
+// readRecord reads a record. A damaged record is an error, unlike a missing one, because its
+// numbers must not be used for other values.
 func readRecord(dir string) (r record, raw []byte, err error) {
 	path := filepath.Join(dir, "record")
 	raw, err = statefile.Read(path)
@@ -176,7 +176,7 @@ func readRecord(dir string) (r record, raw []byte, err error) {
 	return r, raw, nil
 }
 
-// DamagedError is a record that cannot be read.
+// DamagedError reports a record that cannot be read.
 type DamagedError struct {
 	Path string
 	Err  error
@@ -184,12 +184,12 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 
-// Unwrap makes a DamagedError a fault of the disk.
+// Unwrap makes a DamagedError a disk fault.
 func (e *DamagedError) Unwrap() []error {
 	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
 }
 
-// Hint returns what to do about it.
+// Hint returns advice.
 func (e *DamagedError) Hint() string {
 	return "move it away; publishing again then continues with the number that the DHT has"
 }
@@ -203,7 +203,7 @@ func (f *folder) torrentPath(seq int64) string {
 	return filepath.Join(f.path, strconv.FormatInt(seq, 10)+".torrent")
 }
 
-// dataDir returns the download folder of a torrent whose data the path does not hold.
+// dataDir returns the download folder for a torrent whose data the path does not hold.
 func (f *folder) dataDir(info *metainfo.Info) string {
 	return filepath.Join(f.path, "data", info.Hash.String())
 }
@@ -223,8 +223,8 @@ func (f *folder) dropData(inUse func(infohash id.ID) bool) error {
 	return errors.Join(errs...)
 }
 
-// add saves the record with a new version, and its torrent. It returns what the versions
-// are now; the caller puts them into file.
+// add saves the record with a new version, and the version's torrent. It returns the
+// resulting versions, which the caller stores in file.
 func (f *folder) add(v Version, torrent *metainfo.Torrent) ([]Version, error) {
 	if err := statefile.WriteSync(f.torrentPath(v.Seq), torrent.Append(nil)); err != nil {
 		return nil, err
@@ -242,7 +242,7 @@ func (f *folder) add(v Version, torrent *metainfo.Torrent) ([]Version, error) {
 	return next.Versions, nil
 }
 
-// save writes a record if it differs from the one on the disk.
+// save writes a record if it differs from the one on disk.
 func (f *folder) save(r *record) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil || bytes.Equal(b, f.disk) {
@@ -255,7 +255,7 @@ func (f *folder) save(r *record) error {
 	return nil
 }
 
-// torrent returns the torrent of a version, or nil if it is not on the disk any more.
+// torrent returns the torrent of a version, or nil if it is no longer on disk.
 func (f *folder) torrent(v *Version) *metainfo.Torrent {
 	b, err := statefile.Read(f.torrentPath(v.Seq))
 	if err != nil {
@@ -275,8 +275,8 @@ type stamps struct {
 	Stamps   []create.Stamp `json:"stamps"`
 }
 
-// before returns the newest version with the stamps of its files, so that only files
-// that have changed since are hashed; nil if they are not known.
+// before returns the newest version with the stamps of its files, so that only changed files
+// are hashed. It returns nil if there are no stamps.
 func (f *folder) before() *create.Made {
 	v := f.file.last()
 	if v == nil {
@@ -294,7 +294,7 @@ func (f *folder) before() *create.Made {
 	return &create.Made{Info: t.Info, Stamps: s.Stamps}
 }
 
-// keepStamps saves the stamps of the newest version's files. Without them the files are
+// keepStamps saves the stamps of the newest version's files. Without stamps, all files are
 // hashed again next time.
 func (f *folder) keepStamps(made *create.Made) error {
 	b, err := json.Marshal(stamps{f.file.Path, made.Info.Hash.String(), made.Stamps})
@@ -314,9 +314,8 @@ type Published struct {
 	Versions []Version // ascending
 }
 
-// List returns the publications of a state directory, sorted by the names of their keys
-// and their salts. Its error joins a *DamagedError for each record that cannot be read;
-// the others are returned nevertheless.
+// List returns the publications of a state directory, sorted by key name and salt. Its error
+// joins a *DamagedError for each unreadable record; the others are still returned.
 func List(state string) (list []Published, err error) {
 	entries, err := os.ReadDir(publicationsDir(state))
 	if errors.Is(err, fs.ErrNotExist) {

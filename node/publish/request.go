@@ -18,23 +18,24 @@ import (
 	"seedbed/node"
 )
 
-// Only the process that publishes something can make its next version. Another process
-// with the same state directory asks it by three files, all replaced or renamed as a
+// Only the process that publishes under a key can make its next version. Another process
+// with the same state directory sends it requests through three files, which are only
+// replaced or renamed as a whole:
 // whole:
 //
-//	publications/requests/ID.request  what is asked for; written by the one that asks
-//	publications/requests/ID.taken    the same file, renamed by the one that publishes
-//	publications/requests/ID.answer   what became of it; deleted by the one that asks
+//	publications/requests/ID.request  the request, written by the requesting process
+//	publications/requests/ID.taken    the same file, renamed by the publishing process
+//	publications/requests/ID.answer   the result, deleted by the requesting process
 //
-// The publishing process looks every requestEvery. A request that is not taken within
-// takeTimeout is withdrawn. If the publishing process ends first, its lock is free, and
-// the one that asks can publish by itself.
+// The publishing process looks for requests every requestEvery. A request that is not taken
+// within takeTimeout is withdrawn. If the publishing process ends first, its lock is free,
+// and the requesting process can publish by itself.
 
 const (
 	requestEvery = time.Second
 	answerEvery  = 100 * time.Millisecond
 	takeTimeout  = 15 * time.Second
-	// staleAge is the age at which a file is of a process that was killed.
+	// staleAge is the age after which a file must be from a process that was killed.
 	staleAge = 10 * time.Minute
 )
 
@@ -45,23 +46,23 @@ type request struct {
 	Overrule bool   `json:"overrule,omitempty"`
 }
 
-// Answer is what a publishing process did on request.
+// Answer is the result of a request.
 type Answer struct {
-	Seq  int64  `json:"seq"` // of the newest version now
+	Seq  int64  `json:"seq"` // number of the newest version now
 	Link string `json:"link"`
 
-	// Of a request that failed.
+	// Set if the request failed.
 	Error string         `json:"error,omitempty"`
 	Kind  node.FaultKind `json:"kind,omitempty"`
 	Hint  string         `json:"hint,omitempty"`
 }
 
-// ErrNotPublishing says that no process publishes under the key now.
+// ErrNotPublishing reports that no process currently publishes under the key.
 var ErrNotPublishing = errors.New("no process publishes this now")
 
-// RequestRollback asks the process that publishes under a key to publish an earlier
-// version again, and waits for its answer. state is the state directory of both. The
-// error is ErrNotPublishing if there is no such process, or has ended meanwhile.
+// RequestRollback asks the process that publishes under a key to publish an earlier version
+// again, and waits for its answer. state is the state directory of both processes. The error
+// is ErrNotPublishing if there is no such process, or if it ends before it answers.
 func RequestRollback(ctx context.Context, state string, key ed25519.PublicKey, salt []byte, seq int64, overrule bool) (Answer, error) {
 	target := dht.ItemTarget([ed25519.PublicKeySize]byte(key), salt).String()
 	lock := filepath.Join(publicationsDir(state), target, "lock")
@@ -130,7 +131,7 @@ func (p *Publisher) serveRequests() {
 		dir := requestsDir(p.node.StateDir())
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // nobody has ever asked
+			continue // no request was ever made
 		}
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
@@ -168,7 +169,7 @@ func (p *Publisher) serveRequest(base string) {
 	defer os.Remove(base + ".taken")
 	if err := pub.Rollback(p.ctx, r.Rollback, r.Overrule); err != nil {
 		if p.ctx.Err() != nil {
-			return // the lock is free soon
+			return // the lock will be free soon
 		}
 		a.Error = err.Error()
 		var f *node.Fault

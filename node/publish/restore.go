@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// RestoreConfig says how Restore publishes.
+// RestoreConfig configures Restore.
 type RestoreConfig struct {
-	// Key returns the secret key of that name.
+	// Key returns the secret key with the given name.
 	Key func(name string) (ed25519.PrivateKey, error)
-	// Sharing and Overrule are those of Config.
+	// Sharing and Overrule are as in Config.
 	Sharing
 	Overrule bool
 }
 
-// RestoreError is a publication that Restore could not take up.
+// RestoreError reports a publication that Restore could not resume.
 type RestoreError struct {
 	KeyName, Salt string
 	Err           error
@@ -32,14 +32,14 @@ func (e *RestoreError) Error() string {
 
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// restoreAtOnce is how many publications Restore takes up at the same time. Each waits
-// for the DHT most of the time.
+// restoreAtOnce is how many publications Restore resumes at the same time. Each spends most
+// of the time waiting for the DHT.
 const restoreAtOnce = 8
 
-// Restore publishes everything again that the state directory has on record, each from
-// its path and with its options. What cannot be taken up holds up nothing else: failed
-// has a *RestoreError for each such publication and a *DamagedError for each record that
-// cannot be read.
+// Restore resumes every publication that the state directory has on record, each from its
+// path and with its options. A failure does not affect the others: failed has a
+// *RestoreError for each publication that could not be resumed and a *DamagedError for each
+// unreadable record.
 func (p *Publisher) Restore(ctx context.Context, cfg RestoreConfig) (restored []*Publication, failed []error) {
 	list, err := List(p.node.StateDir())
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

@@ -10,18 +10,18 @@ import (
 	"seedbed/node"
 )
 
-// torrents counts which torrents the publications of a publisher seed. Two of them may
-// publish the same content, which is one torrent, and each may change to another at any
-// time.
+// torrents counts the users of each torrent that the publications of a publisher seed. Two
+// publications can share a torrent if they have the same content, and each can switch to
+// another torrent at any time.
 type torrents struct {
 	node *node.Node
 	ctx  context.Context
 	wg   sync.WaitGroup
 
 	mu    sync.Mutex
-	users map[*node.Torrent]int // of those that the publisher has added
-	// leaving are being removed; the channel is closed when that is done. The same
-	// torrent can be added again then.
+	users map[*node.Torrent]int // torrents that the publisher has added
+	// leaving holds torrents that are being removed; the channel is closed when the removal
+	// is done and the torrent can be added again.
 	leaving map[*node.Torrent]chan struct{}
 }
 
@@ -30,8 +30,8 @@ func (s *torrents) init(n *node.Node, ctx context.Context) {
 	s.users, s.leaving = map[*node.Torrent]int{}, map[*node.Torrent]chan struct{}{}
 }
 
-// acquire adds a torrent to the node, or returns the one that the node has. If that one
-// is being removed, acquire waits for it and adds the torrent again.
+// acquire adds a torrent to the node, or returns it if the node has it. If it is being
+// removed, acquire waits and adds it again.
 func (s *torrents) acquire(ctx context.Context, spec node.Spec) (*node.Torrent, error) {
 	for {
 		t, leaving, err := s.tryAcquire(spec)
@@ -71,13 +71,13 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, leaving <-chan s
 	return t, nil, nil
 }
 
-// release takes back acquire, and removes the torrent from the node when nobody else has
-// acquired it. Then the folder data, if not "", is deleted too. release waits for neither.
+// release undoes acquire. If no user is left, it removes the torrent from the node and
+// deletes the folder data, unless that is "". It does not wait for either.
 func (s *torrents) release(t *node.Torrent, data string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t == nil || s.users[t] == 0 {
-		return // somebody else has added it
+		return // the torrent was not added by this publisher
 	}
 	if s.users[t]--; s.users[t] > 0 {
 		return
@@ -92,7 +92,7 @@ func (s *torrents) release(t *node.Torrent, data string) {
 		err := s.node.Remove(s.ctx, t.InfoHash(), false)
 		var f *node.Fault
 		if errors.As(err, &f) && f.Kind == node.FaultVanished {
-			err = nil // its files have changed: that is why it leaves
+			err = nil // its files have changed, which is why it is removed
 		}
 		if err == nil && data != "" {
 			err = os.RemoveAll(data)
@@ -107,5 +107,5 @@ func (s *torrents) release(t *node.Torrent, data string) {
 	})
 }
 
-// wait waits until everything that was released is removed.
+// wait waits until every released torrent is removed.
 func (s *torrents) wait() { s.wg.Wait() }

@@ -10,13 +10,14 @@ import (
 	"seedbed/swarm/create"
 )
 
-// watchShare bounds how much of its time Watch spends on looking: one part in this many.
+// watchShare limits the time that Watch spends scanning the files: about one part in
+// watchShare.
 const watchShare = 20
 
-// Watch looks at the files every so often, and calls Update when they have changed and
-// then stayed the same for one interval. It returns nil when ctx ends or the publication
-// is closed, and a node.FaultConflict when another machine publishes under the key. Other
-// errors are reported as warnings, and Update is called again after the next change.
+// Watch scans the files at the interval every, and calls Update when they have changed and
+// then stayed the same for one interval. It returns nil when ctx ends or the publication is
+// closed, and a node.FaultConflict when another machine publishes under the key. It reports
+// other errors as warnings and calls Update again after the next change.
 func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
@@ -29,7 +30,7 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 		path, options, published := p.watched()
 		began := time.Now()
 		now, err := create.Print(path, options)
-		wait = max(every, watchShare*time.Since(began)) // a large folder takes long
+		wait = max(every, watchShare*time.Since(began)) // scanning a large folder takes long
 		settled := err == nil && now == last
 		last = now
 		if !settled || now == published || now == failed {
@@ -50,14 +51,15 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// watched returns the path, how it is read, and what it was like when it was published.
+// watched returns the path, the options for reading it, and its fingerprint when it was
+// published.
 func (p *Publication) watched() (string, node.ShareOptions, create.Fingerprint) {
 	p.making.Lock()
 	defer p.making.Unlock()
 	return p.folder.file.Path, p.options, p.print
 }
 
-// sleep waits for d, or returns the error of a context that ends sooner.
+// sleep waits for d. It returns the error of ctx if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
