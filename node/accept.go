@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// maxGreeting bounds connections that have not named a torrent yet, and
-	// maxGreetingPerHost those of one address.
+	// maxGreeting limits the connections that have not named a torrent yet, and
+	// maxGreetingPerHost those from one address.
 	maxGreeting        = 256
 	maxGreetingPerHost = 32
-	// wakeTimeout is how long a connection waits until a parked torrent has started.
+	// wakeTimeout is how long a connection waits for a parked torrent to start.
 	wakeTimeout = 10 * time.Second
 )
 
-// accept hands incoming connections to the torrents that they name.
+// accept passes each incoming connection to the torrent that its handshake names.
 func (n *Node) accept() {
 	l := swarm.NewPendingHandshakes(maxGreeting, maxGreetingPerHost)
 	for {
@@ -38,9 +38,9 @@ func (n *Node) accept() {
 	}
 }
 
-// greet reads the first half of a handshake, which names the torrent.
+// greet reads the first half of a handshake, which contains the infohash.
 func (n *Node) greet(l *swarm.PendingHandshakes, c net.Conn) {
-	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // a stopping node waits for nobody
+	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // a node that stops does not wait for a handshake
 	defer stop()
 	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.ofKeyHash)
 	l.Remove(c)
@@ -51,7 +51,7 @@ func (n *Node) greet(l *swarm.PendingHandshakes, c net.Conn) {
 	}
 	t := n.lookup(h.InfoHash)
 	h.NodeFull = !n.room()
-	if t == nil || h.NodeFull && t.run.Load() == nil || !stop() { // no torrent wakes when there is no room
+	if t == nil || h.NodeFull && t.run.Load() == nil || !stop() { // a full node wakes no parked torrent
 		c.Close()
 		return
 	}

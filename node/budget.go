@@ -13,21 +13,21 @@ import (
 // and written from memory as a whole.
 const chunkSize = 1 << 20
 
-// shareEvery is how often the node's budget is divided anew: who got no memory
-// has his turn then.
+// shareEvery is how often the node divides its budget again, so that torrents
+// that got no memory get their turn.
 const shareEvery = 30 * time.Second
 
-// budget is what is bounded for the whole node and cannot be divided
-// beforehand.
+// budget holds the resources that are limited for the whole node and cannot be
+// divided in advance.
 type budget struct {
-	turn      int // moves on with every shareEvery; guarded by Node.mu
+	turn      int // advances every shareEvery; guarded by Node.mu
 	dials     dialGate
-	anew      chan struct{} // holds one: it is to be divided anew
-	stretched bool          // more torrents than can be announced in time; of keepBudget
+	anew      chan struct{} // holds one; a value requests a new division
+	stretched bool          // more torrents than can be announced in time; owned by keepBudget
 
 	mu      sync.Mutex
 	counted time.Time // when conns was counted
-	conns   int       // then, and those taken since
+	conns   int       // connections at that time, plus those accepted since
 }
 
 func (b *budget) init(cfg *Config) {
@@ -35,14 +35,14 @@ func (b *budget) init(cfg *Config) {
 	b.anew = make(chan struct{}, 1)
 }
 
-// share is a torrent's part.
+// share is the part of the budget that one torrent gets.
 type share struct {
-	slots           int // piece buffers of its own size: the engine's slots
+	slots           int // piece buffers for its piece size: the engine's slots
 	halfOpen, conns int
 }
 
-// keepBudget divides anew now and then: turns pass on, and torrents become
-// whole or lose what they had.
+// keepBudget divides the budget again at intervals, because turns advance and
+// torrents become complete or lose data.
 func (n *Node) keepBudget() {
 	tick := time.NewTicker(shareEvery)
 	defer tick.Stop()
@@ -73,8 +73,8 @@ func (n *Node) keepBudget() {
 	}
 }
 
-// tellStretch says so when there are more torrents than can be announced in time,
-// once until there are fewer again.
+// tellStretch warns when there are more torrents than can be announced in time.
+// It warns again only after their number has fallen below that limit.
 func (n *Node) tellStretch() {
 	s := n.Announcing()
 	if s.Stretched && !n.budget.stretched {
@@ -85,12 +85,12 @@ func (n *Node) tellStretch() {
 	n.budget.stretched = s.Stretched
 }
 
-// reshare has the budget divided anew, soon: once for many torrents that come
-// together.
+// reshare requests a new division of the budget. Requests that come close together
+// cause a single division.
 func (n *Node) reshare() { nudge(n.budget.anew) }
 
-// share divides what is bounded for the whole node among its torrents. The
-// caller holds mu.
+// share divides the node's limited resources among its torrents. The caller
+// holds mu.
 func (n *Node) share() {
 	var hungry []need
 	seeking := 0
@@ -119,8 +119,8 @@ func (n *Node) share() {
 		case len(n.order) == 1:
 			s.halfOpen, s.conns = 8, set.MaxConns
 		default:
-			// Few of many are asked for at a time, and nobody knows which: the
-			// sum is kept where connections come in.
+			// With many torrents only a few need their connections at a time, and we cannot
+			// predict which. The total is enforced where connections are accepted.
 			s.halfOpen, s.conns = 2, max(set.MaxConns/4, 8)
 		}
 		if s != r.share {
@@ -139,9 +139,9 @@ type need struct {
 // bufferSize is the memory that one piece buffer takes.
 func bufferSize(pieceLength int64) int64 { return buf.SizeOf(int(min(pieceLength, chunkSize))) }
 
-// divide gives each its part of memory, in buffers, so that the sum stays
-// within it. Each has two buffers at least, to fill one while the other is
-// hashed; who gets none because there are too many has his turn later.
+// divide returns the number of buffers of each torrent, so that their sum stays
+// within memory. A torrent gets at least two buffers, to fill one while the other
+// is hashed. If there are too many torrents, some get none until a later turn.
 func divide(memory int64, needs []need, turn int) map[*Torrent]int {
 	slots := make(map[*Torrent]int, len(needs))
 	left := memory
@@ -157,7 +157,7 @@ func divide(memory int64, needs []need, turn int) map[*Torrent]int {
 	return slots
 }
 
-// room reports whether one more connection fits the node, and counts it.
+// room reports whether the node can take one more connection, and counts it.
 func (n *Node) room() bool {
 	b := &n.budget
 	b.mu.Lock()

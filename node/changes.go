@@ -7,33 +7,33 @@ import (
 	"seedbed/internal/id"
 )
 
-// A Cursor is a position in the change log. Zero is before everything. Cursors of an earlier
-// run of the program are recognised: they get a Resync.
+// A Cursor is a position in the change log. Zero is the beginning. A cursor from an earlier
+// run of the program gets a Resync.
 type Cursor int64
 
-// Changes is what happened since a Cursor.
+// Changes lists what happened after a Cursor.
 type Changes struct {
 	Next Cursor // the cursor for the next call
-	// Resync says that the cursor is too old, or of another run: Changed has every torrent,
-	// and the caller drops each torrent that is not among them.
+	// Resync is set if the cursor is too old or from another run. Changed then lists every
+	// torrent, and the caller drops all torrents that are not in it.
 	Resync  bool
 	Changed []id.ID // torrents that were added or had an event, the latest last
-	Removed []id.ID // torrents that the node does not have any more
+	Removed []id.ID // torrents that have left the node
 }
 
-// Changes returns which torrents had events since a cursor, and which were removed. Rates and
-// progress are not events: see Torrent.Snapshot.
+// Changes returns which torrents had events after a cursor, and which were removed. Changes of
+// rates and progress are not events: see Torrent.Snapshot.
 func (n *Node) Changes(since Cursor) Changes {
 	n.events.mu.Lock()
 	defer n.events.mu.Unlock()
 	return n.events.log.since(since)
 }
 
-// maxRemoved removed torrents, and up to twice as many, are remembered. A cursor from before
-// these gets a Resync.
+// maxRemoved is how many removed torrents the log keeps at least; it keeps up to twice as many.
+// A cursor from before the oldest of them gets a Resync.
 const maxRemoved = 4096
 
-// A changeLog has the position of the last event of each torrent. The zero value is ready to use.
+// A changeLog holds the position of the last event of each torrent. The zero value is ready to use.
 type changeLog struct {
 	floor   Cursor // older cursors get a Resync
 	last    Cursor
@@ -46,8 +46,8 @@ type removal struct {
 	at      Cursor
 }
 
-// start sets the first position: the time, so that it is later than every cursor of an earlier
-// run that had less than a million events a second.
+// start sets the first position to the time. It is therefore later than every cursor of an
+// earlier run, as long as that run had less than a million events a second.
 func (l *changeLog) start(now time.Time) {
 	l.floor = Cursor(now.UnixMicro())
 	l.last = l.floor
@@ -85,7 +85,7 @@ func (l *changeLog) since(c Cursor) Changes {
 		if x.at <= c {
 			break
 		}
-		_, again := l.changed[x.torrent] // it was added once more
+		_, again := l.changed[x.torrent] // the torrent was added again
 		if _, twice := named[x.torrent]; !again && !twice {
 			named[x.torrent] = struct{}{}
 			r.Removed = append(r.Removed, x.torrent)

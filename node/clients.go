@@ -9,33 +9,33 @@ import (
 	"seedbed/internal/id"
 )
 
-// What packages above the node build on: publishing and following are clients of the
-// node that use its exported API alone.
+// This file holds what packages above the node build on. Publishing and following are
+// clients of the node: they use only its exported API.
 
 // ErrClosed says that the node is closed.
 var ErrClosed = errors.New("the node is closed")
 
-// ErrNoDHT says that something needs the DHT, and Config.NoDHT turned it off.
+// ErrNoDHT is returned for an operation that needs the DHT when Config.NoDHT is set.
 var ErrNoDHT = NewFault(FaultUsage, errors.New("a link with a public key is looked up in the DHT, which is off"), "leave out --no-dht")
 
 // Context returns a context that ends when Close begins.
 func (n *Node) Context() context.Context { return n.ctx }
 
-// StateDir returns the path of the state directory. A client keeps its files in a
-// folder of its own there.
+// StateDir returns the path of the state directory. A client keeps its files in its
+// own folder there.
 func (n *Node) StateDir() string { return n.state.path }
 
 // Torrent returns the torrent with that infohash, or nil if the node does not have it.
 // A hybrid has two infohashes.
 func (n *Node) Torrent(infohash id.ID) *Torrent { return n.lookup(infohash) }
 
-// A closer ends a client of the node.
+// A closer stops a client of the node.
 type closer struct{ end func() }
 
-// OnClose registers a function that ends a client. When the node closes it calls all of
-// them, each on a goroutine of its own, after Context has ended and before it stops the
-// torrents; Close returns after they have returned. OnClose returns a function that
-// takes the registration back, or ErrClosed if the node is closed or closing.
+// OnClose registers a function that stops a client. Close calls all of these functions,
+// each on its own goroutine, after Context has ended and before it stops the torrents.
+// Close returns after they have returned. OnClose returns a function that removes the
+// registration, or ErrClosed if the node is closed or closing.
 func (n *Node) OnClose(end func()) (remove func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -51,7 +51,7 @@ func (n *Node) OnClose(end func()) (remove func(), err error) {
 	}, nil
 }
 
-// endClients starts to end all clients and returns a function that waits for them.
+// endClients starts stopping all clients and returns a function that waits for them.
 func (n *Node) endClients() (wait func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -76,14 +76,14 @@ func (n *Node) Items() (*Items, error) {
 	return &Items{n.dht, n.keeper}, nil
 }
 
-// Get finds the newest item at target. With newer, only items with a higher number
-// count. See dht.DHT.Get.
+// Get finds the newest item at target. If newer is set, Get ignores items whose sequence
+// number is not higher. See dht.DHT.Get.
 func (i *Items) Get(ctx context.Context, target id.ID, salt []byte, newer *int64) (dht.GetReport, error) {
 	return i.dht.Get(ctx, target, salt, newer, nil)
 }
 
-// Put stores an item at the closest nodes. With cas, a stored item must have that
-// number to be replaced. See dht.DHT.Put.
+// Put stores an item at the closest nodes. If cas is set, nodes replace only an item that
+// has this sequence number. See dht.DHT.Put.
 func (i *Items) Put(ctx context.Context, item dht.Item, cas *int64) (dht.PutReport, error) {
 	return i.dht.Put(ctx, item, cas)
 }

@@ -14,8 +14,8 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// PublicBootstrap are the DHT nodes that are asked first when the state
-// directory knows none: long-lived entry points run by several projects.
+// PublicBootstrap lists the DHT nodes to query first when the state directory
+// holds none: long-lived bootstrap nodes run by several projects.
 var PublicBootstrap = []string{
 	"dht.libtorrent.org:25401",
 	"router.bittorrent.com:6881",
@@ -25,11 +25,11 @@ var PublicBootstrap = []string{
 	"router.bittorrent.cloud:42069",
 }
 
-// DefaultPort is where a node listens unless told: the first of the ports that
-// BEP 3 names.
+// DefaultPort is the default listening port: the first of the ports that BEP 3
+// names.
 const DefaultPort = 6881
 
-// What a Config has where it says nothing.
+// Defaults of a Config.
 const (
 	DefaultDHTRate  = 250
 	DefaultDHTFlows = 500
@@ -39,70 +39,70 @@ const (
 // MinMemory is the smallest Config.Memory.
 const MinMemory = 2 * chunkSize
 
-// Config is everything a node can be told. The zero value of each field means
-// its default.
+// Config configures a node. The zero value of each field means its
+// default.
 type Config struct {
 	// State is the state directory: node id, saved DHT nodes, resume records.
-	// It is made when missing. Required.
+	// Open creates it if it does not exist. Required.
 	State string
 
-	// Listen is HOST:PORT for TCP and UDP alike. An empty host is every address
-	// of both families, port 0 any free port. When Listen is empty the node
-	// takes DefaultPort, or a free port if that is taken; a port that was asked
-	// for and is taken is an error.
+	// Listen is HOST:PORT for both TCP and UDP. An empty host means every address
+	// of both families, and port 0 any free port. If Listen is empty, the node
+	// takes DefaultPort, or a free port if that is in use. If the port is given
+	// explicitly and is in use, Open returns an error.
 	Listen string
 
-	// Bootstrap are HOST:PORT addresses of DHT nodes to begin with. Nil is
-	// PublicBootstrap; an empty list is none.
+	// Bootstrap lists the HOST:PORT addresses of the DHT bootstrap nodes. Nil means
+	// PublicBootstrap; an empty list means none.
 	Bootstrap []string
 
-	// NoDHT turns the DHT off: peers then come from hints, PEX and the last run.
+	// NoDHT disables the DHT: peers then come from hints, PEX and the last run.
 	NoDHT bool
 
-	// DHTRate is how many DHT queries are sent a second at most; DefaultDHTRate by
+	// DHTRate is the maximum number of DHT queries a second; DefaultDHTRate by
 	// default.
 	DHTRate int
 
-	// DHTFlows is how many addresses the DHT asks within half a minute at most,
-	// for the sake of home routers; DefaultDHTFlows by default, negative for no limit.
+	// DHTFlows is the maximum number of addresses that the DHT queries within 30 s, because
+	// home routers track few flows; DefaultDHTFlows by default, negative for no limit.
 	DHTFlows int
 
-	// EnforceID answers DHT nodes whose id does not fit their address with an
-	// error (BEP 42).
+	// EnforceID rejects queries of DHT nodes whose id does not match their address
+	// with an error (BEP 42).
 	EnforceID bool
 
-	// Memory bounds the piece buffers of all torrents together, in bytes;
-	// DefaultMemory by default. Torrents that it is too small for take turns.
+	// Memory limits the piece buffers of all torrents together, in bytes;
+	// DefaultMemory by default. If it is too small for all torrents, they take turns.
 	Memory int64
 
 	// Settings can change while the node runs; see Node.Apply.
 	Settings
 
-	// Encryption is what is done about encrypted connections (MSE); in the clear
-	// where that will do by default.
+	// Encryption is the policy for encrypted connections (MSE). By default, connections
+	// are plaintext where the peer accepts that.
 	Encryption swarm.Encryption
 
-	// NoWebSeeds leaves HTTP mirrors alone (BEP 19). LocalWebSeeds lets them be at
-	// private and loopback addresses too, which whoever makes a link could otherwise
-	// have us ask.
+	// NoWebSeeds disables HTTP mirrors (BEP 19). LocalWebSeeds allows mirrors at private
+	// and loopback addresses. They are not allowed by default, because the author of a
+	// link could make us send requests to the local network.
 	NoWebSeeds, LocalWebSeeds bool
 
-	// Version is told to peers (BEP 10 "v").
+	// Version is sent to peers (BEP 10 "v").
 	Version string
 
-	// Log receives what is worth a line; nil is silence.
+	// Log receives the log messages; nil disables logging.
 	Log *slog.Logger
 
-	// Network takes the place of the machine's sockets, for tests; nil opens Listen.
+	// Network replaces the machine's sockets in tests; nil opens Listen.
 	Network netx.Network
 
-	// openDisk takes the place of the system's folders, for tests; see storage.Options.
+	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)
 
-	// rename takes the place of os.Rename where files are moved, for tests.
+	// rename replaces os.Rename for moving files in tests.
 	rename func(from, to string) error
 
-	// resolve takes the place of the machine's resolver, for tests.
+	// resolve replaces the system's resolver in tests.
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 

@@ -17,13 +17,13 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// errEnded tells the swarm that there is nothing to open: the metadata was all
-// that was asked for, or the torrent has failed.
+// errEnded tells the swarm that there is nothing to open: only the metadata was
+// requested, or the torrent has failed.
 var errEnded = errors.New("the torrent has ended")
 
-// openContent opens the storage and proves what is there. The swarm calls it, on a goroutine
-// of its own, when the info dictionary is known, and calls again after an error, which is
-// reported as a warning; what waiting does not fix ends the torrent instead.
+// openContent opens the storage and verifies the existing data. The swarm calls it on its own
+// goroutine when the info dictionary is known. After an error, the swarm reports a warning and
+// calls again; an error that waiting does not fix ends the torrent instead.
 func (r *run) openContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
 	<-r.ready
 	c, err := r.tryContent(ctx, info, progress)
@@ -57,7 +57,7 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 		return swarm.Content{}, errEnded
 	}
 	if spec.Torrent == nil && t.state.loadInfo(spec) == nil {
-		r.wg.Go(func() { // a busy disk does not hold up the first piece
+		r.wg.Go(func() { // a busy disk does not delay the first piece
 			if err := statefile.WriteSync(t.state.torrentPath(), torrent.Append(nil)); err != nil {
 				t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
 			}
@@ -85,13 +85,13 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	s, have, err := openChecked(ctx, o, progress)
 	wanted := info.Wanted(files)
 	if errors.Is(err, storage.ErrLinked) {
-		// Data that was moved elsewhere and is complete behind the link is shared as it is.
+		// If the link leads to complete data elsewhere, that data is shared read-only.
 		o.ReadOnly = true
 		behind, found, e := openChecked(ctx, o, progress)
 		switch {
 		case e != nil:
 		case wanted.AnyNotIn(found) || len(behind.Faults()) > 0:
-			_ = behind.Close() // the link is what the user has to know
+			_ = behind.Close() // the error about the link is the one to report
 		default:
 			s, have, err = behind, found, nil
 		}
@@ -121,7 +121,7 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored}, nil
 }
 
-// fileSet returns files as a set; nil, which is all of them, is an empty one.
+// fileSet returns files as a set. Nil means all files and gives an empty set.
 func fileSet(info *metainfo.Info, files []int) (s bitset.Set) {
 	if files == nil {
 		return s
@@ -133,7 +133,7 @@ func fileSet(info *metainfo.Info, files []int) (s bitset.Set) {
 	return s
 }
 
-// openChecked opens a storage and hashes what is doubtful of it.
+// openChecked opens a storage and hashes the data that the resume record does not prove.
 func openChecked(ctx context.Context, o storage.Options, progress func(done, total int64)) (*storage.Storage, bitset.Set, error) {
 	s, err := storage.Open(o)
 	if err != nil {
@@ -148,11 +148,11 @@ func openChecked(ctx context.Context, o storage.Options, progress func(done, tot
 	return s, have, nil
 }
 
-// faultsNamed is how many bad files a message names.
+// faultsNamed is the maximum number of bad files that a message lists.
 const faultsNamed = 3
 
-// incomplete is the fault of data that is to be shared and is not as the torrent says,
-// or nil if it is.
+// incomplete returns a fault if data to be seeded does not match the torrent,
+// or nil if it does.
 func incomplete(info *metainfo.Info, dir string, bad, of int, faults []storage.FileFault) error {
 	if bad == 0 && len(faults) == 0 {
 		return nil
@@ -190,7 +190,7 @@ func displayDir(dir string) string {
 }
 
 // writeTorrent writes NAME.torrent into the download folder, under a name that the
-// file system can hold, and returns its path.
+// file system accepts, and returns its path.
 func writeTorrent(spec *Spec, torrent *metainfo.Torrent) (_ string, err error) {
 	if err := os.MkdirAll(displayDir(spec.Dir), 0o755); err != nil {
 		return "", err
@@ -208,7 +208,7 @@ func writeTorrent(spec *Spec, torrent *metainfo.Torrent) (_ string, err error) {
 		}
 		e := statefile.WriteSync(path, torrent.Append(nil))
 		if e == nil {
-			_ = os.Chmod(path, 0o644) // unlike our state, it is the user's to pass on; not every file system has modes
+			_ = os.Chmod(path, 0o644) // unlike our state, users may share this file; some file systems have no modes
 			return path, nil
 		}
 		err = cmp.Or(err, e)

@@ -11,33 +11,33 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// control is what decides about a torrent. A request changes the intent and, if nobody
-// works on the torrent, starts a goroutine that does what lifecycle.Next says until nothing
-// is left to do. Only that worker starts and stops the swarm and waits for the disk, and it
-// does so with no lock held: a disk that hangs under one torrent holds up its worker alone.
+// control decides what a torrent does. A request changes the intent. If no worker is active,
+// it starts a goroutine that performs the actions of lifecycle.Next until nothing is left to
+// do. Only this worker starts and stops the swarm and waits for the disk, and it does so
+// without a lock: a disk that hangs under one torrent blocks only the worker of that torrent.
 type control struct {
-	mu      sync.Mutex // never held while anything is waited for
-	spec    Spec       // while the torrent is parked, without what can be read from the state directory
+	mu      sync.Mutex // never held during a wait
+	spec    Spec       // of a parked torrent, without what the state directory also has
 	state   lifecycle.State
 	intent  lifecycle.Intent
 	working bool
 	rested  chan struct{}      // closed when the worker has ended
-	cancel  context.CancelFunc // ends the step that is being done, if that can be; or nil
+	cancel  context.CancelFunc // cancels the current step if it can be cancelled; or nil
 
 	failure          error            // why the torrent is Failed or Missing
-	upRate, downRate int64            // its own limits; 0: those of Settings
+	upRate, downRate int64            // limits of this torrent; 0: those of Settings
 	checked, toCheck int64            // bytes, while files are checked or moved
-	found            []netip.AddrPort // peers that a parked torrent wakes for
-	from             netip.AddrPort   // the DHT node that told of them
-	unsaved          error            // what could not be saved
+	found            []netip.AddrPort // peers that wake a parked torrent
+	from             netip.AddrPort   // the DHT node that returned them
+	unsaved          error            // the error of saving
 	deleteData       bool             // RemoveAll deletes the files too
 
 	saving        sync.Mutex    // held while the record is written; before mu
-	record        *record       // what is saved of a torrent of the session; nil for others
-	moveTo        string        // where the files go; "": nowhere
-	moveErr       error         // how the last move ended
-	moved         chan struct{} // closed when a move has ended; nil while nobody waits
-	namesReported bool          // what is odd about the names of its files was reported
+	record        *record       // the saved record of a torrent of the session; nil for others
+	moveTo        string        // target folder of a move; "": none
+	moveErr       error         // the result of the last move
+	moved         chan struct{} // closed when a move has ended; nil if no caller waits
+	namesReported bool          // warnings about its file names were reported
 }
 
 // init makes the caller the worker of a torrent that is being added.
@@ -46,7 +46,7 @@ func (c *control) init(spec Spec) {
 	c.state.Phase = lifecycle.Adding
 }
 
-// reportNames reports whether what is odd about the names is to be reported: once.
+// reportNames reports whether to report the warnings about file names: only the first time.
 func (c *control) reportNames() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,14 +55,14 @@ func (c *control) reportNames() bool {
 	return first
 }
 
-// spec returns what the torrent was added with, as it is now.
+// spec returns the current Spec of the torrent.
 func (t *Torrent) spec() Spec {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
 	return t.control.spec
 }
 
-// request changes what is asked of the torrent. It waits for nothing.
+// request changes the intent of the torrent. It does not block.
 func (t *Torrent) request(change func(*lifecycle.Intent)) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
@@ -70,7 +70,7 @@ func (t *Torrent) request(change func(*lifecycle.Intent)) {
 	t.serve()
 }
 
-// serve starts a worker if there is something to do and nobody does it. control.mu is held.
+// serve starts a worker if there is an action to do and no worker is active. control.mu is held.
 func (t *Torrent) serve() {
 	c := &t.control
 	if c.intent.Want == lifecycle.End || c.intent.Want == lifecycle.Remove {
@@ -85,7 +85,7 @@ func (t *Torrent) serve() {
 	}
 }
 
-// work does what is to be done, and ends when nothing is.
+// work performs actions until none is left.
 func (t *Torrent) work() {
 	c := &t.control
 	for {
@@ -117,7 +117,7 @@ func (t *Torrent) work() {
 	}
 }
 
-// do does one action. No lock is held.
+// do performs one action. No lock is held.
 func (t *Torrent) do(ctx context.Context, a lifecycle.Action, was lifecycle.Phase) (r lifecycle.Result) {
 	switch a {
 	case lifecycle.StartSwarm:
@@ -147,7 +147,7 @@ func (t *Torrent) do(ctx context.Context, a lifecycle.Action, was lifecycle.Phas
 	return r
 }
 
-// startSwarm starts the swarm. A parked torrent that another process runs stays parked.
+// startSwarm starts the swarm. A parked torrent stays parked if another process runs it.
 func (t *Torrent) startSwarm(was lifecycle.Phase) lifecycle.Result {
 	refuse := func(err error) lifecycle.Result {
 		if err != nil {
@@ -182,8 +182,8 @@ func (t *Torrent) startSwarm(was lifecycle.Phase) lifecycle.Result {
 	return lifecycle.Result{Phase: lifecycle.Checking, Running: true}
 }
 
-// load returns what the torrent was added with and its info dictionary, nil if that is not
-// known. What a parked torrent does without is read from the state directory.
+// load returns the Spec of the torrent and its info dictionary, or nil if that is not known.
+// It reads what a parked torrent does not keep in memory from the state directory.
 func (t *Torrent) load() (Spec, *metainfo.Info) {
 	spec := t.spec()
 	if rest := t.summary.Load(); spec.Torrent == nil && rest != nil {
@@ -198,7 +198,7 @@ func (t *Torrent) load() (Spec, *metainfo.Info) {
 	return spec, t.state.loadInfo(&spec)
 }
 
-// unload frees the metadata of a torrent that does nothing, if it can be read again.
+// unload frees the metadata of a torrent that does not run, if it can be read again.
 func (t *Torrent) unload() {
 	info, spec := t.info.Load(), t.spec()
 	if info == nil || t.summary.Load() == nil || t.state.keepTorrent(torrentFile(&spec, info)) != nil {
@@ -210,7 +210,7 @@ func (t *Torrent) unload() {
 	t.info.Store(nil)
 }
 
-// stopSwarm stops the swarm, which saves what it has.
+// stopSwarm stops the swarm, which saves its state.
 func (t *Torrent) stopSwarm() {
 	r := t.run.Load()
 	err := r.stop()
@@ -234,8 +234,8 @@ func (t *Torrent) stopSwarm() {
 	}
 }
 
-// fallSilent ends what goes on while a torrent is parked: its announces. It frees the lock
-// in the state directory.
+// fallSilent stops the announces of a parked torrent and releases the lock in the state
+// directory.
 func (t *Torrent) fallSilent() {
 	t.stopAnnouncing()
 	if err := t.state.close(); err != nil {
@@ -251,8 +251,8 @@ func (t *Torrent) stopAnnouncing() {
 	}
 }
 
-// fail reports an error that waiting does not fix, and stops the torrent. It waits for
-// nothing.
+// fail reports an error that waiting does not fix, and stops the torrent. It does not
+// block.
 func (t *Torrent) fail(err error) {
 	err = asFault(err)
 	kind := lifecycle.Broken
@@ -272,8 +272,8 @@ func (t *Torrent) fail(err error) {
 	t.request(func(*lifecycle.Intent) {})
 }
 
-// enterFailure returns the phase of a torrent that has failed, and stops what is left of
-// it. One that is not kept on record leaves the node.
+// enterFailure stops what still runs of a failed torrent and returns its phase. A torrent
+// without a record leaves the node.
 func (t *Torrent) enterFailure() lifecycle.Phase {
 	t.noteStopped()
 	t.fallSilent()
@@ -290,7 +290,7 @@ func (t *Torrent) enterFailure() lifecycle.Phase {
 	return lifecycle.Failed
 }
 
-// leave lets the node forget a torrent that has ended.
+// leave removes a torrent that has ended from the node.
 func (t *Torrent) leave() {
 	t.node.steps.Add(1)
 	if t.node.forget(t) {
@@ -299,24 +299,24 @@ func (t *Torrent) leave() {
 	t.reach(t.milestones.ended)
 }
 
-// stop makes the torrent leave the node. It waits for nothing: Ended is closed when that
-// is done.
+// stop makes the torrent leave the node. It does not block: Ended is closed when the
+// torrent has left.
 func (t *Torrent) stop() {
 	t.request(func(i *lifecycle.Intent) { i.Want = max(i.Want, lifecycle.End) })
 }
 
-// unsaved returns what could not be saved, once the torrent has ended.
+// unsaved returns the error of saving, once the torrent has ended.
 func (t *Torrent) unsaved() error {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
 	return t.control.unsaved
 }
 
-// isStopping reports whether the torrent is to leave the node.
+// isStopping reports whether the torrent is leaving the node.
 func (t *Torrent) isStopping() bool { return isClosed(t.milestones.stopping) }
 
-// wake returns the run of a torrent, which starts if it was parked; nil if it does not run.
-// It waits for the worker, until ctx ends at the most.
+// wake starts the torrent if it is parked and returns its run, or nil if it does not run.
+// It waits for the worker until ctx ends.
 func (t *Torrent) wake(ctx context.Context) *run {
 	if r := t.run.Load(); r != nil {
 		return r
@@ -335,7 +335,7 @@ func (t *Torrent) wake(ctx context.Context) *run {
 	return t.run.Load()
 }
 
-// wakeFor wakes a parked torrent for peers that a DHT node told of.
+// wakeFor wakes a parked torrent for peers that a DHT node returned.
 func (t *Torrent) wakeFor(from netip.AddrPort, peers []netip.AddrPort) {
 	c := &t.control
 	c.mu.Lock()
@@ -350,10 +350,10 @@ func (t *Torrent) wakeFor(from netip.AddrPort, peers []netip.AddrPort) {
 	t.serve()
 }
 
-// maxFound peers are kept for a torrent that is waking.
+// maxFound is how many peers are kept for a torrent that is waking.
 const maxFound = 50
 
-// takeFound returns the peers that the torrent woke for.
+// takeFound returns the peers for which the torrent woke.
 func (t *Torrent) takeFound() (from netip.AddrPort, peers []netip.AddrPort) {
 	c := &t.control
 	c.mu.Lock()
@@ -362,14 +362,14 @@ func (t *Torrent) takeFound() (from netip.AddrPort, peers []netip.AddrPort) {
 	return from, peers
 }
 
-// observe records the phase that the swarm is in.
+// observe records the phase of the swarm.
 func (t *Torrent) observe(p lifecycle.Phase) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
 	t.control.state = t.control.state.Observe(p)
 }
 
-// torrentFile returns the torrent with all that is known beside the info dictionary.
+// torrentFile returns the torrent with everything known besides the info dictionary.
 func torrentFile(spec *Spec, info *metainfo.Info) *metainfo.Torrent {
 	if spec.Torrent != nil {
 		return spec.Torrent

@@ -13,40 +13,40 @@ import (
 	"seedbed/internal/netx"
 )
 
-// The dials of all torrents go through one gate, so that nobody can have the node
-// attack a third party: Config.DialRate connections begin a second, Config.HalfOpen
-// are under way, and to the unproven addresses of one IP address (known from the
-// DHT or PEX alone) one at a time, with pauses while none succeeds.
+// dialGate limits the dials of all torrents together, so that the node cannot be used
+// to attack a third party. Config.DialRate connections start a second, and Config.HalfOpen
+// are pending at a time. Unproven addresses (known only from the DHT or PEX) of one IP
+// address are dialled one at a time, with pauses until one succeeds.
 type dialGate struct {
-	halfOpen chan struct{} // held by a dial under way
+	halfOpen chan struct{} // one value for each pending dial
 
 	mu    sync.Mutex
-	begun []time.Time // of the last DialRate dials, a ring; some may be in the future
-	next  int         // of begun, the oldest
+	begun []time.Time // a ring of the last DialRate dials; some may be in the future
+	next  int         // index of the oldest in begun
 	hosts map[netip.Addr]*dialedHost
 }
 
-// dialedHost is an IP address with unproven addresses that were dialled of late.
+// dialedHost is an IP address with unproven addresses that were dialled recently.
 type dialedHost struct {
-	turn  chan struct{} // holds one while a dial is under way
+	turn  chan struct{} // holds one while a dial is pending
 	users int           // that hold or wait for turn
-	fails int           // dials in a row that came to nothing
-	next  time.Time     // no dial before
+	fails int           // consecutive failed dials
+	next  time.Time     // earliest time of the next dial
 }
 
 const (
-	// unprovenPause is the pause after a dial to an unproven address has failed. It
-	// doubles with each failure in a row, up to unprovenPauseMax.
+	// unprovenPause is the pause after a failed dial to an unproven address. It
+	// doubles with each consecutive failure, up to unprovenPauseMax.
 	unprovenPause    = time.Second
 	unprovenPauseMax = 30 * time.Second
 	// unprovenWait is how long a dial waits for its turn at such a host. The torrent
 	// has other addresses to dial.
 	unprovenWait = 3 * time.Second
-	// maxDialedHosts bounds the memory; hosts that are free and rested go first.
+	// maxDialedHosts limits memory; unused hosts whose pause is over are dropped first.
 	maxDialedHosts = 4096
 )
 
-// errBusyHost is a dial to a host that others are dialling.
+// errBusyHost is returned if other dials to the same host are waiting.
 var errBusyHost = errors.New("other addresses of this host are being dialled")
 
 func (g *dialGate) init(cfg *Config) {
@@ -54,8 +54,8 @@ func (g *dialGate) init(cfg *Config) {
 	g.resize(cfg.HalfOpen, cfg.DialRate)
 }
 
-// resize changes the limits. Dials that wait for the old one go on waiting for it: there
-// are as many under way as it allows, so they get their turn.
+// resize changes the limits. Dials that wait for the old limit keep waiting for it. They get
+// their turn, because as many dials are pending as the old limit allows.
 func (g *dialGate) resize(halfOpen, rate int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -70,8 +70,8 @@ func (g *dialGate) resize(halfOpen, rate int) {
 	}
 }
 
-// enter waits until a dial may begin. The caller calls leave when it has ended, and
-// says whether it led to a connection.
+// enter waits until a dial may start. The caller calls leave when the dial has ended,
+// and passes whether it led to a connection.
 func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (leave func(connected bool), err error) {
 	leaveHost := func(bool) {}
 	if unproven {
@@ -85,7 +85,7 @@ func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (lea
 	select {
 	case halfOpen <- struct{}{}:
 	case <-ctx.Done():
-		leaveHost(true) // no failure of the host
+		leaveHost(true) // the host has not failed
 		return nil, ctx.Err()
 	}
 	leave = func(connected bool) {
@@ -99,8 +99,8 @@ func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (lea
 	return leave, nil
 }
 
-// reserve returns when the next dial may begin. Of any second, the dials that begin
-// in it are DialRate at most.
+// reserve returns when the next dial may start. At most DialRate dials start in any
+// one second.
 func (g *dialGate) reserve() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +113,7 @@ func (g *dialGate) reserve() time.Time {
 	return at
 }
 
-// enterHost waits for the turn at a host with unproven addresses.
+// enterHost waits for its turn at a host with unproven addresses.
 func (g *dialGate) enterHost(ctx context.Context, ip netip.Addr) (leave func(connected bool), err error) {
 	ip = addrs.Host(ip)
 	g.mu.Lock()
@@ -147,8 +147,8 @@ func (g *dialGate) enterHost(ctx context.Context, ip netip.Addr) (leave func(con
 	}, nil
 }
 
-// leaveHost notes that a dial to a host has ended, or was not made if connected is
-// nil.
+// leaveHost records that a dial to a host has ended. connected is nil if the dial was
+// not made.
 func (g *dialGate) leaveHost(h *dialedHost, connected *bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -163,7 +163,7 @@ func (g *dialGate) leaveHost(h *dialedHost, connected *bool) {
 	}
 }
 
-// forgetRested makes place for another host, if there are many. The caller holds mu.
+// forgetRested frees a slot for another host if the map is full. The caller holds mu.
 func (g *dialGate) forgetRested() {
 	if len(g.hosts) < maxDialedHosts {
 		return
@@ -176,7 +176,7 @@ func (g *dialGate) forgetRested() {
 	}
 }
 
-// errBlocked is an address that the user's list forbids.
+// errBlocked is returned for an address on the user's blocklist.
 var errBlocked = errors.New("on the blocklist")
 
 // dialer dials for all torrents.
@@ -196,9 +196,9 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return d.n.net.Dial(ctx, to)
 }
 
-// isLab reports whether the node is meant for a private network: it listens on
-// private and loopback addresses alone, or all its bootstrap addresses are such.
-// The limits that protect third parties are lifted for private addresses then.
+// isLab reports whether the node is for a private network: it listens only on private
+// and loopback addresses, or all its bootstrap addresses are private. The limits that
+// protect third parties then do not apply to private addresses.
 func (n *Node) isLab() bool {
 	if n.dht != nil && n.dht.IsPrivate() {
 		return true

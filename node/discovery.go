@@ -11,24 +11,24 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// A discovery asks the DHT for the peers of one infohash of a torrent. The announcer of the
-// node keeps the torrent announced, and finds peers each time. A torrent that needs more has
-// lookups of its own, the first of which announces too: its replies are all that an announce
-// needs.
+// A discovery asks the DHT for the peers of one infohash of a torrent. The node's announcer
+// keeps the torrent announced, and each announce also finds peers. A torrent that needs more
+// peers starts its own lookups. The first of these also announces, because its replies hold
+// the tokens that an announce needs.
 //
-// While the torrent runs, one goroutine of the run owns it, and else the torrent's worker.
+// While the torrent runs, one goroutine of the run owns the discovery, otherwise the worker.
 type discovery struct {
 	t         *Torrent
 	hash      id.ID
 	want      chan struct{} // the swarm has too few candidates; holds one
 	completed chan struct{} // Torrent.whole has changed; holds one
 	pace      pace
-	leave     func() // ends the announcing; nil: it has not begun
-	busy      bool   // a lookup is under way
+	leave     func() // stops announcing; nil: not started
+	busy      bool   // a lookup is running
 	over      chan outcome
 }
 
-// newDiscovery returns what asks the DHT for one more infohash; nil without a DHT.
+// newDiscovery returns a discovery for one more infohash, or nil without a DHT.
 func (t *Torrent) newDiscovery(hash id.ID) *discovery {
 	if t.node.dht == nil {
 		return nil
@@ -36,8 +36,8 @@ func (t *Torrent) newDiscovery(hash id.ID) *discovery {
 	return &discovery{t: t, hash: hash, over: make(chan outcome, 1), want: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
 }
 
-// keep asks the DHT for peers, at the pace that the swarm's need sets, and keeps the
-// torrent announced.
+// keep asks the DHT for peers as often as the swarm needs them, and keeps the torrent
+// announced.
 func (d *discovery) keep(r *run) {
 	if d.t.whole.Load() && d.leave == nil && r.lookups.Err() == nil {
 		d.announce(dht.AnnounceStats{})
@@ -52,7 +52,7 @@ func (d *discovery) keep(r *run) {
 	}
 }
 
-// stop ends the announcing.
+// stop stops announcing.
 func (d *discovery) stop() {
 	if d.leave != nil {
 		d.leave()
@@ -94,7 +94,7 @@ func (d *discovery) loop(r *run) {
 	}
 }
 
-// ask begins a lookup, if it is time for one and the torrent needs it.
+// ask starts a lookup if one is due and the torrent needs it.
 func (d *discovery) ask(r *run) {
 	now := d.t.node.now()
 	switch {
@@ -108,8 +108,8 @@ func (d *discovery) ask(r *run) {
 	}
 }
 
-// announce keeps the torrent announced from now on; told is what a lookup that announced
-// it has done already.
+// announce keeps the torrent announced from now on. told is the result of a lookup that
+// has already announced it.
 func (d *discovery) announce(told dht.AnnounceStats) {
 	t := d.t
 	d.leave = t.node.announcer.Add(d.hash, dht.Announcement{
@@ -120,7 +120,7 @@ func (d *discovery) announce(told dht.AnnounceStats) {
 	})
 }
 
-// tellSeeds has the torrent announced as what it is now: the DHT counts seeds (BEP 33).
+// tellSeeds updates whether the torrent is announced as a seed: the DHT counts seeds (BEP 33).
 func (t *Torrent) tellSeeds() {
 	for _, d := range t.allDiscoveries() {
 		nudge(d.completed)
@@ -139,14 +139,14 @@ func (t *Torrent) announceParked() {
 	}
 }
 
-// allDiscoveries returns what asks the DHT for the torrent, one for each infohash.
+// allDiscoveries returns the discoveries of the torrent, one for each infohash.
 func (t *Torrent) allDiscoveries() []*discovery {
 	t.node.mu.Lock()
 	defer t.node.mu.Unlock()
 	return t.discoveries[:len(t.discoveries):len(t.discoveries)]
 }
 
-// nudge fills a channel that holds one.
+// nudge fills a channel of capacity one without blocking.
 func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -154,8 +154,8 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// foundPeers hands the swarm peers that a DHT node named. A parked torrent wakes for them,
-// since they may not be able to reach us. It returns how many are new.
+// foundPeers passes the swarm peers that a DHT node returned. A parked torrent wakes for
+// them, because they may be unable to connect to us. It returns how many are new.
 func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh int) {
 	if t.private.Load() || t.isStopping() {
 		return 0
@@ -172,7 +172,7 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 		return 0
 	}
 	by := from.Addr()
-	if !by.IsValid() { // announced to ourselves: one source like others
+	if !by.IsValid() { // announced to this node: all such peers count as one source
 		by = netip.IPv4Unspecified()
 	}
 	cs := make([]engine.Candidate, len(peers))
@@ -186,8 +186,8 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 	return fresh
 }
 
-// own are our addresses of IPv4 and IPv6: as the DHT's nodes and peers see us, by vote, or
-// else the one that we listen on. An address that is not known is the zero Addr.
+// own returns our IPv4 and IPv6 address: the one that most DHT nodes and peers report,
+// otherwise the one that we listen on. An unknown address is the zero Addr.
 func (n *Node) own() (own [2]netip.Addr) {
 	for _, a := range n.net.Addrs() {
 		if ip := a.Addr().Unmap(); !ip.IsUnspecified() {
@@ -211,9 +211,9 @@ func family(ip netip.Addr) int {
 	return 0
 }
 
-// excludeSelf returns the peers that are not ourselves, as far as is known: the DHT returns
-// everyone who announced. If we listen on all addresses, those of the machine's interfaces
-// are ours too.
+// excludeSelf returns the peers without our own addresses, as far as they are known: the DHT
+// also returns our own announce. If we listen on all addresses, those of the machine's
+// interfaces are excluded too.
 func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
 	if len(peers) == 0 {
 		return nil
@@ -248,14 +248,14 @@ func interfaceAddrs() (list []netip.Addr) {
 	return list
 }
 
-// lookUp runs one lookup, and with announce tells the nodes that it ends at that we are a
-// peer. Peers go to the swarm as they are found.
+// lookUp runs one lookup. With announce, it also announces us to the closest nodes.
+// Peers go to the swarm as they are found.
 func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
 	t := d.t
 	r.lookingUp.Add(1)
 	defer r.lookingUp.Add(-1)
 	found := func(from netip.AddrPort, peers []netip.AddrPort) {
-		// Our own address, which the DHT returns once we are announced, is no success.
+		// Once we are announced, the DHT returns our own address, which does not count.
 		others := t.node.excludeSelf(peers)
 		o.found += len(others)
 		o.fresh += t.foundPeers(from, others)

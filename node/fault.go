@@ -8,25 +8,25 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// FaultKind classifies what holds a torrent up or ended it.
+// FaultKind classifies what blocks or has ended a torrent.
 type FaultKind uint8
 
 const (
 	FaultOther      FaultKind = iota
 	FaultFull                 // no space
-	FaultExists               // a file that is not ours is in the way
-	FaultPermission           // a file or folder may not be read or written
-	FaultVanished             // a file is gone, shorter than it was or changed by others
+	FaultExists               // a file that is not ours has the same name
+	FaultPermission           // no permission to read or write a file or folder
+	FaultVanished             // a file is missing, too short or changed by another program
 	FaultIO                   // the disk failed
-	FaultIncomplete           // data given to seed is not whole
-	FaultNetwork              // no socket to be had
-	FaultSelection            // files were selected that the torrent does not have
-	FaultUsage                // what was asked for makes no sense
-	FaultConflict             // somebody else publishes under the same key
-	FaultBusy                 // another process downloads into the same files
+	FaultIncomplete           // data given to seed is incomplete
+	FaultNetwork              // no socket could be opened
+	FaultSelection            // the selected files do not exist in the torrent
+	FaultUsage                // the request is invalid
+	FaultConflict             // another publisher uses the same key
+	FaultBusy                 // another process downloads to the same files
 )
 
-// Fault is an error in a person's terms: the sentence, and what to do.
+// Fault is an error for the user: the message, and what to do.
 type Fault struct {
 	Kind FaultKind
 	Err  error
@@ -41,10 +41,10 @@ func NewFault(kind FaultKind, err error, hint string) *Fault {
 func (f *Fault) Error() string { return f.Err.Error() }
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Hint is what to do about it, or "".
+// Hint returns what to do about the error, or "".
 func (f *Fault) Hint() string { return f.hint }
 
-// usageFault is an error of a configuration that makes no sense.
+// usageFault returns an error about an invalid configuration.
 func usageFault(err error) error { return &Fault{Kind: FaultUsage, Err: err} }
 
 // NetworkFault returns an error of netx as a Fault.
@@ -57,7 +57,7 @@ func NetworkFault(err error) error {
 	return f
 }
 
-// asFault puts storage's errors into a person's terms.
+// asFault turns an error of package storage into one for the user.
 func asFault(err error) error {
 	var have *Fault
 	var se *storage.Error
@@ -78,8 +78,8 @@ func asFault(err error) error {
 	return &Fault{Kind: kinds[se.Kind], Err: err, hint: se.Hint()}
 }
 
-// savingFault is asFault for what went wrong while a torrent was saved for the last time.
-// A file that something else changed is no failure of saving: nothing is claimed of it.
+// savingFault is asFault for an error while a torrent was saved for the last time. A file
+// that another program has changed is not such an error: its data is hashed again later.
 func savingFault(err error) error {
 	var f *Fault
 	err = asFault(err)

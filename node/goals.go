@@ -7,12 +7,12 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// tally is what counts towards the goals of seeding, over all runs.
+// tally counts what the seeding goals depend on, over all runs.
 type tally struct {
 	Uploaded int64 `json:"uploaded"` // bytes of payload
 }
 
-// loadTally is what earlier runs have uploaded.
+// loadTally returns what earlier runs have uploaded.
 func (t *torrentState) loadTally() (y tally) {
 	b, err := statefile.Read(t.tallyPath())
 	if err != nil || json.Unmarshal(b, &y) != nil || y.Uploaded < 0 {
@@ -21,7 +21,7 @@ func (t *torrentState) loadTally() (y tally) {
 	return y
 }
 
-// saveTally saves what has been uploaded, if that has grown.
+// saveTally saves the uploaded bytes if they have increased.
 func (r *run) saveTally() {
 	t := r.t
 	y := tally{t.uploaded.Load() + r.swarm.Snapshot().Uploaded}
@@ -39,7 +39,7 @@ func (r *run) saveTally() {
 	t.savedTally = y
 }
 
-// Ratio is Uploaded by the size of what is wanted of the torrent; 0 while that is
+// Ratio returns Uploaded divided by the wanted size of the torrent; 0 while that is
 // not known.
 func (t *Torrent) Ratio() float64 {
 	wanted := t.Snapshot().Wanted
@@ -49,8 +49,8 @@ func (t *Torrent) Ratio() float64 {
 	return float64(t.Uploaded()) / float64(wanted)
 }
 
-// seedGoal ends a torrent that has been seeded as far as it was to be. It is
-// called now and then while the torrent is whole.
+// seedGoal stops a torrent that has reached its seeding goal. It is called at
+// intervals while the torrent is complete.
 func (t *Torrent) seedGoal(now time.Time) {
 	cfg := t.node.settings.Load()
 	since := t.seedingSince.Load()
@@ -64,8 +64,8 @@ func (t *Torrent) seedGoal(now time.Time) {
 	}
 }
 
-// finishSeeding stops a torrent that has been seeded enough: one of the session is paused,
-// another leaves the node.
+// finishSeeding stops a torrent that has reached its goal. A torrent of the session is
+// paused, any other leaves the node.
 func (t *Torrent) finishSeeding() {
 	if !t.isKept() {
 		t.stop()

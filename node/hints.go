@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// resolveFirst and resolveLongest bound the wait between tries to resolve a
-	// peer's name while DNS itself does not answer.
+	// resolveFirst and resolveLongest limit the wait between attempts to resolve a
+	// peer's name while DNS does not answer.
 	resolveFirst   = 5 * time.Second
 	resolveLongest = 10 * time.Minute
-	// maxHints bounds what is taken of a link: names cost a query each.
+	// maxHints limits the hints taken from a link, because each name costs a DNS query.
 	maxHints = 256
 	// resolveTimeout bounds one DNS query.
 	resolveTimeout = 15 * time.Second
 )
 
-// addHints hands the swarm the addresses that the link and the user gave,
-// names among them as they resolve.
+// addHints passes the addresses from the link and the user to the swarm. Names are
+// added when they resolve.
 func (r *run) addHints() {
 	hints := r.spec.Peers
 	if r.spec.Link != nil {
@@ -41,8 +41,8 @@ func (r *run) addHints() {
 	r.swarm.AddCandidates(numeric)
 }
 
-// addNamed resolves one hint. What is wrong with it is told once; a name that
-// does not exist is passed over, and DNS that does not answer is asked again.
+// addNamed resolves one hint. It reports an invalid hint once, skips a name that
+// does not exist, and retries while DNS does not answer.
 func (r *run) addNamed(hint string) {
 	wait := resolveFirst
 	for try := 0; ; try++ {

@@ -14,13 +14,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// saveEvery is how often the DHT's nodes and known peers are written down: a
-// crash loses at most so much of what was learned.
+// saveEvery is how often the DHT's nodes and the known peers are saved. A crash
+// loses at most what was learned since.
 const saveEvery = 5 * time.Minute
 
-// openDHT joins the DHT with what the last run learned. A process that does
-// not own the state directory's node file takes ids of its own, for two nodes
-// with one id would shadow each other.
+// openDHT joins the DHT with the nodes that the last run saved. A process that does
+// not own the state directory's node file generates its own ids, because two nodes
+// with one id would displace each other in routing tables.
 func (n *Node) openDHT() (*dht.DHT, error) {
 	f := n.state.loadNode()
 	cfg := dht.Config{
@@ -30,19 +30,19 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 	}
 	cfg.Nodes = f.savedNodes()
 	if n.state.owned() {
-		cfg.ID4, _ = id.ParseHex(f.ID4) // zero when absent: a fresh one is made
+		cfg.ID4, _ = id.ParseHex(f.ID4) // zero if absent: a new one is generated
 		cfg.ID6, _ = id.ParseHex(f.ID6)
 	}
 	return dht.New(cfg)
 }
 
-// privateLimit bounds the resolving of bootstrap hosts before the DHT starts.
+// privateLimit limits the time for resolving bootstrap hosts before the DHT starts.
 const privateLimit = 3 * time.Second
 
-// IsPrivateNetwork reports whether the bootstrap hosts lead to a private network: every
-// address that they are or resolve to is private. There, private addresses count as nodes
-// and peers. Host names that do not resolve do not count. The built-in public list is not
-// resolved for it. A nil resolve is the system's resolver.
+// IsPrivateNetwork reports whether the bootstrap hosts are in a private network: every
+// address that they are or resolve to is private. There, private addresses are valid for
+// nodes and peers. Host names that do not resolve are ignored. The built-in public list is
+// not resolved. A nil resolve means the system's resolver.
 func IsPrivateNetwork(ctx context.Context, hosts []string, resolve func(ctx context.Context, host string) ([]netip.Addr, error)) bool {
 	if slices.Equal(hosts, PublicBootstrap) {
 		return false
@@ -83,7 +83,7 @@ func systemResolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// SavedNodes returns the DHT nodes that the state directory at path knows. It only reads.
+// SavedNodes returns the DHT nodes that the state directory at path holds. It writes nothing.
 func SavedNodes(path string) []dht.SavedNode {
 	f := (&stateDir{path: path}).loadNode()
 	return f.savedNodes()
@@ -98,16 +98,16 @@ func (f *nodeFile) savedNodes() (nodes []dht.SavedNode) {
 	return nodes
 }
 
-// joinPatience is how long bootstrap hosts may take to answer before we say that they do
-// not: several times the timeout of a query.
+// joinPatience is how long we wait for bootstrap hosts before we report that they do not
+// answer: several times the timeout of a query.
 const joinPatience = 8 * time.Second
 
-// joining returns what holds up joining the DHT while no node is known.
+// joining returns what prevents us from joining the DHT while no node is known.
 func (n *Node) joining() Lookup {
 	known, resolving := n.dht.Bootstrap()
 	late := n.now() > mono.Time(joinPatience)
 	switch {
-	case len(known) > 0 && !n.hasRoute(known): // certain at once
+	case len(known) > 0 && !n.hasRoute(known): // reported without waiting
 		return Lookup{Kind: LookupNoRoute}
 	case len(known) > 0 && late:
 		return Lookup{Kind: LookupNoAnswer, Asked: len(n.cfg.Bootstrap)}
@@ -132,7 +132,7 @@ func (n *Node) hasRoute(to []netip.AddrPort) bool {
 	})
 }
 
-// keepDHT saves the DHT's nodes now and then.
+// keepDHT saves the DHT's nodes at intervals.
 func (n *Node) keepDHT() {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
@@ -154,7 +154,7 @@ func (n *Node) saveDHT() error {
 	}
 	nodes := n.dht.SavedNodes()
 	if len(nodes) == 0 {
-		return nil // what an earlier run learned is better than nothing
+		return nil // keep the nodes of an earlier run
 	}
 	f := nodeFile{ID4: n.dht.ID(false).String(), ID6: n.dht.ID(true).String()}
 	for _, s := range nodes {

@@ -14,17 +14,17 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// knownPeers remembers addresses that proved to be peers of one torrent, the
-// latest last, so that the next run need not wait for the DHT. It is safe for
+// knownPeers holds addresses that proved to be peers of one torrent, the latest last,
+// so that the next run does not have to wait for the DHT. It is safe for
 // concurrent use.
 type knownPeers struct {
 	lru     *lru.Cache[netip.AddrPort, knownPeer]
 	changed atomic.Bool // since it was encoded
 }
 
-// knownPeer is what is kept of an address.
+// knownPeer holds what is known of an address.
 type knownPeer struct {
-	seen      int64 // Unix seconds when it last proved itself
+	seen      int64 // Unix seconds of the last completed handshake
 	encrypted bool  // with an encrypted handshake
 }
 
@@ -46,7 +46,7 @@ func (k *knownPeers) add(a netip.AddrPort, encrypted bool, now time.Time) {
 	k.changed.Store(true)
 }
 
-// ban forgets an address; with port 0, every one of that IP.
+// ban removes an address; with port 0, every address of that IP.
 func (k *knownPeers) ban(a netip.AddrPort) {
 	for _, o := range k.lru.Keys() {
 		if o == a || a.Port() == 0 && o.Addr() == a.Addr() {
@@ -56,7 +56,7 @@ func (k *knownPeers) ban(a netip.AddrPort) {
 	}
 }
 
-// candidates returns the remembered addresses for the swarm, the latest first.
+// candidates returns the known addresses for the swarm, the latest first.
 func (k *knownPeers) candidates() (list []engine.Candidate) {
 	for _, a := range slices.Backward(k.lru.Keys()) {
 		if p, ok := k.lru.Peek(a); ok {
@@ -66,14 +66,14 @@ func (k *knownPeers) candidates() (list []engine.Candidate) {
 	return list
 }
 
-// encode returns one line an address, the latest last, "ADDR SECONDS" or
+// encode returns one line for each address, the latest last, "ADDR SECONDS" or
 // "ADDR SECONDS encrypted", and whether that has changed since the last call.
 func (k *knownPeers) encode() (b []byte, changed bool) {
 	changed = k.changed.Swap(false)
 	for _, a := range k.lru.Keys() {
 		p, ok := k.lru.Peek(a)
 		if !ok {
-			continue // pushed out meanwhile
+			continue // evicted meanwhile
 		}
 		b = a.AppendTo(b)
 		b = append(b, ' ')
@@ -89,8 +89,8 @@ func (k *knownPeers) encode() (b []byte, changed bool) {
 
 const encryptedMark = "encrypted"
 
-// decode adds what encode wrote, passing over lines that it cannot read and
-// addresses that have been silent too long.
+// decode adds the output of encode. It skips invalid lines and addresses that were
+// last seen too long ago.
 func (k *knownPeers) decode(b []byte, now time.Time) {
 	for line := range bytes.Lines(b) {
 		fields := strings.Fields(string(line))

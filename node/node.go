@@ -1,29 +1,29 @@
-// Package node is the composition root: it owns the sockets, the DHT, the
-// memory budget and the state directory, introduces the swarm to the DHT, and
-// runs torrents from a link or .torrent file to verified files and on.
+// Package node ties everything together: it owns the sockets, the DHT, the
+// memory budget and the state directory, connects the swarm to the DHT, and
+// runs torrents from a link or .torrent file to verified files and seeding.
 //
-// A Node is opened with Open, given torrents with Add, and closed with Close,
-// which saves everything. Subscribe reports what happens, Changes which torrents
-// it happened to, and Torrent.Snapshot how a torrent stands. Errors that a person can do something
-// about are a *Fault, whose Hint says what.
+// Open starts a Node, Add gives it a torrent, and Close saves everything and stops
+// it. Subscribe reports events, Changes returns which torrents had events, and
+// Torrent.Snapshot returns the state of a torrent. An error that the user can fix
+// is a *Fault, whose Hint says what to do.
 //
-// The way of the data: Add reserves the infohash (registry.go), locks the torrent in the
-// state directory and starts its swarm (run.go); discoveries (discovery.go) ask the DHT for
-// peers at the pace that pace.go sets and hand what they find to the swarm as candidates,
-// beside what the user and the link name (hints.go); the swarm asks back for storage once
-// the metadata is known (content.go). Incoming connections are told apart by infohash
-// (accept.go). What is bounded for the whole node is divided in budget.go.
+// How data flows: Add reserves the infohash (registry.go), locks the torrent in the
+// state directory and starts its swarm (run.go). Discoveries (discovery.go) ask the DHT for
+// peers at the pace that pace.go sets, and pass them to the swarm as candidates, as do the
+// hints of the user and the link (hints.go). The swarm opens the storage once the metadata
+// is known (content.go). Incoming connections are matched to torrents by infohash
+// (accept.go). Resources that are limited for the whole node are divided in budget.go.
 //
-// What a torrent does next is decided in package lifecycle, and done by the torrent's worker
-// (control.go): it alone starts and stops the swarm and waits for the disk, with no lock
+// Package lifecycle decides what a torrent does next, and the torrent's worker (control.go)
+// does it. Only the worker starts and stops the swarm and waits for the disk, without a lock
 // held.
 //
-// Torrents that are added with Spec.Persistent are the session (session.go): each is on record
-// in the state directory, and Restore adds all of them again. Operations on a torrent are in
-// operations.go, and the steps that they lead to in steps.go.
+// Torrents that are added with Spec.Persistent form the session (session.go): each has a
+// record in the state directory, and Restore adds all of them again. Operations on a torrent
+// are in operations.go, and the steps that perform them in steps.go.
 //
-// Publishing and following what changes under one link are packages of their own,
-// node/publish and node/follow. They and other clients use what clients.go exports.
+// Publishing and following are separate packages, node/publish and node/follow. They and
+// other clients use what clients.go exports.
 package node
 
 import (
@@ -55,15 +55,15 @@ type Node struct {
 	peerID    id.ID
 	state     *stateDir
 	net       netx.Network
-	dht       *dht.DHT       // nil when it is off
-	announcer *dht.Announcer // of all torrents; nil with dht
-	keeper    *dht.Keeper    // of all items; nil with dht
+	dht       *dht.DHT       // nil if disabled
+	announcer *dht.Announcer // of all torrents; nil if dht is
+	keeper    *dht.Keeper    // of all items; nil if dht is
 	handles   *storage.Handles
 	shared    *swarm.Shared // hash workers and piece buffers
-	mirrors   *http.Client  // that asks web seeds
+	mirrors   *http.Client  // client for web seeds
 	budget    budget
 
-	settings   atomic.Pointer[Settings] // in force; the Settings of cfg are those of the start
+	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
 	settingsMu sync.Mutex               // held while they change
 
 	ctx    context.Context // ends when Close begins
@@ -74,14 +74,14 @@ type Node struct {
 
 	mu         sync.Mutex
 	torrents   map[id.ID]*Torrent
-	keys       map[[20]byte]id.ID // infohashes, as an encrypted handshake names them
-	order      []*Torrent         // as they were added
-	population atomic.Int32       // of order
+	keys       map[[20]byte]id.ID // infohashes by their hash in encrypted handshakes
+	order      []*Torrent         // in the order of Add
+	population atomic.Int32       // length of order
 	closers    map[*closer]struct{}
 	closing    bool
 	lastPlace  int64 // in the queue of the session
 
-	steps    atomic.Int64  // of saving; see Saved
+	steps    atomic.Int64  // saving steps; see Saved
 	closed   chan struct{} // everything has ended
 	closeErr error         // set before closed is closed
 }
@@ -135,7 +135,7 @@ func Open(cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// listen takes the port.
+// listen opens the port.
 func listen(cfg *Config) (netx.Network, error) {
 	c := netx.Config{DefaultPort: DefaultPort, Logger: cfg.Log}
 	if cfg.Listen != "" {
@@ -148,7 +148,7 @@ func listen(cfg *Config) (netx.Network, error) {
 	return host, nil
 }
 
-// NewPeerID returns a random peer id with our client letters and version (BEP 20).
+// NewPeerID returns a random peer id with our client code and version (BEP 20).
 func NewPeerID() id.ID {
 	var p id.ID
 	_, _ = rand.Read(p[:]) // never fails
@@ -156,10 +156,10 @@ func NewPeerID() id.ID {
 	return p
 }
 
-// Addrs are the addresses that the node listens on, TCP and UDP alike.
+// Addrs returns the addresses that the node listens on, for both TCP and UDP.
 func (n *Node) Addrs() []netip.AddrPort { return n.net.Addrs() }
 
-// DHTNodes is the number of good nodes in the DHT's routing tables.
+// DHTNodes returns the number of good nodes in the DHT's routing tables.
 func (n *Node) DHTNodes() int {
 	if n.dht == nil {
 		return 0
@@ -168,7 +168,7 @@ func (n *Node) DHTNodes() int {
 	return s.Nodes4 + s.Nodes6
 }
 
-// Announcing is how the torrents stand with their announces in the DHT.
+// Announcing returns the state of the torrents' announces in the DHT.
 func (n *Node) Announcing() dht.AnnouncerStats {
 	if n.announcer == nil {
 		return dht.AnnouncerStats{}
@@ -176,9 +176,9 @@ func (n *Node) Announcing() dht.AnnouncerStats {
 	return n.announcer.Stats()
 }
 
-// Close stops every torrent, saves what is worth saving and frees the port. It
-// gives up waiting when ctx ends, and the rest follows by itself; what is not
-// saved by the end of the process is hashed again next time.
+// Close stops every torrent, saves its state and frees the port. When ctx ends, Close
+// returns and the work continues in the background. What is not saved when the process
+// ends is hashed again in the next run.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
 	first := !n.closing
@@ -196,12 +196,12 @@ func (n *Node) Close(ctx context.Context) error {
 	}
 }
 
-// Saved counts what is done to save what torrents have: files that are synced or renamed,
-// torrents that have ended. While it grows, a Close that takes its time makes progress.
+// Saved counts saving steps: files synced or renamed, torrents ended. While it grows, a slow
+// Close makes progress.
 func (n *Node) Saved() int64 { return n.steps.Load() }
 
-// end does the work of Close. The network goes first: a disk that hangs keeps
-// neither the port nor what the DHT has learned.
+// end does the work of Close. It closes the network first, so that a disk that hangs
+// blocks neither the port nor the saving of DHT nodes.
 func (n *Node) end() {
 	defer close(n.closed)
 	defer n.events.close()

@@ -7,9 +7,9 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// oddities returns what a user should know of the names in a torrent before it is
-// downloaded: which were changed to be safe, and which symbolic links are not made.
-// withLinks says that those which can be made are.
+// oddities returns warnings about the names in a torrent before it is downloaded: which
+// names were changed to be safe, and which symbolic links are not created. withLinks says
+// that safe links are created.
 func oddities(info *metainfo.Info, withLinks bool) (out []error) {
 	renamed, inside, outside := 0, 0, 0
 	var first *metainfo.File

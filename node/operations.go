@@ -11,12 +11,12 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// Operations on a torrent. Each may be called in every phase, and waits for the disk at most
-// until ctx ends; then the rest follows by itself. When one has returned without an error,
-// a torrent of the session is on record as asked, so that a kill undoes nothing.
+// Operations on a torrent. Each may be called in every phase, and waits for the disk until
+// ctx ends; the work then continues in the background. When an operation has returned without
+// an error, the record of a torrent of the session includes it, so that a kill does not undo it.
 
-// change changes a torrent and its record, saves the record, and then asks for what act
-// says. The functions are called with control.mu held.
+// change changes a torrent and its record with edit, saves the record, and then changes the
+// intent with act. Both functions are called with control.mu held.
 func (t *Torrent) change(ctx context.Context, edit func(*control) error, act func(*lifecycle.Intent)) error {
 	done := make(chan error, 1)
 	go func() { done <- t.changeNow(edit, act) }()
@@ -47,11 +47,11 @@ func (t *Torrent) changeNow(edit func(*control) error, act func(*lifecycle.Inten
 	return nil
 }
 
-// ErrEnded is returned for a torrent that has left the node, or is about to.
+// ErrEnded is returned for a torrent that has left the node or is leaving it.
 var ErrEnded = errors.New("the torrent has ended")
 
-// editRecord returns a function for change that changes what is on record, if the torrent
-// is.
+// editRecord returns a function for change that changes the record of the torrent, if it
+// has one.
 func editRecord(f func(*record)) func(*control) error {
 	return func(c *control) error {
 		if c.record != nil {
@@ -61,7 +61,7 @@ func editRecord(f func(*record)) func(*control) error {
 	}
 }
 
-// Pause stops the torrent until Resume, over restarts too. It waits until nothing runs.
+// Pause stops the torrent until Resume, even after a restart. It waits until nothing runs.
 func (t *Torrent) Pause(ctx context.Context) error {
 	err := t.change(ctx, editRecord(func(r *record) { r.Want = wantPause }), func(i *lifecycle.Intent) { i.Want = max(i.Want, lifecycle.Pause) })
 	if err != nil {
@@ -70,7 +70,7 @@ func (t *Torrent) Pause(ctx context.Context) error {
 	return t.awaitRest(ctx)
 }
 
-// Resume starts a torrent that is paused, has failed or lacks its data.
+// Resume starts a torrent that is paused, has failed or has missing data.
 func (t *Torrent) Resume(ctx context.Context) error {
 	return t.change(ctx, editRecord(func(r *record) { r.Want = wantRun }), func(i *lifecycle.Intent) {
 		if i.Want == lifecycle.Pause {
@@ -80,15 +80,15 @@ func (t *Torrent) Resume(ctx context.Context) error {
 	})
 }
 
-// Recheck hashes everything again. Snapshot shows its progress. A torrent that is paused
-// stays so. Recheck does not wait for the end.
+// Recheck starts to hash everything again and does not wait for the end. Snapshot shows the
+// progress. A paused torrent stays paused.
 func (t *Torrent) Recheck(ctx context.Context) error {
 	return t.change(ctx, editRecord(func(r *record) { r.Recheck = true }), func(i *lifecycle.Intent) { i.Recheck = true })
 }
 
-// Move moves the files of the torrent to another folder, and waits until they are there. Up
-// to then nothing is served. Within a file system they are renamed, else copied, synced and
-// compared, and removed here at the end. When it fails they are where they were.
+// Move moves the files of the torrent to another folder and waits until they are there.
+// Meanwhile nothing is served. Within a file system the files are renamed. Otherwise they are
+// copied, synced, compared and then removed. If Move fails, they stay in the old folder.
 func (t *Torrent) Move(ctx context.Context, dir string) error {
 	to, err := filepath.Abs(dir)
 	if err != nil {
@@ -121,8 +121,8 @@ func (t *Torrent) Move(ctx context.Context, dir string) error {
 	}
 }
 
-// SetFiles changes which files are wanted: numbers as in Spec.Select, nil for all. What was
-// downloaded of others stays.
+// SetFiles changes which files are wanted: numbers as in Spec.Select, nil for all. Data that
+// was downloaded of other files stays.
 func (t *Torrent) SetFiles(ctx context.Context, numbers []int) error {
 	info := t.Info()
 	return t.change(ctx, func(c *control) error {
@@ -159,14 +159,14 @@ func (t *Torrent) SetLabels(ctx context.Context, labels []string) error {
 // Labels returns the labels of the torrent.
 func (t *Torrent) Labels() []string { return t.spec().Labels }
 
-// SetLimits is SetRates, on record.
+// SetLimits is SetRates, and saves the limits in the record.
 func (t *Torrent) SetLimits(ctx context.Context, up, down int64) error {
 	up, down = max(up, 0), max(down, 0)
 	t.SetRates(up, down)
 	return t.change(ctx, editRecord(func(r *record) { r.UpRate, r.DownRate = up, down }), func(*lifecycle.Intent) {})
 }
 
-// awaitRest waits until nothing is to be done for the torrent.
+// awaitRest waits until the torrent has no action left.
 func (t *Torrent) awaitRest(ctx context.Context) error {
 	for {
 		t.control.mu.Lock()

@@ -7,26 +7,26 @@ import (
 	"seedbed/internal/mono"
 )
 
-// pace decides when a torrent asks the DHT next: soon and often while it lacks
-// peers, ever more slowly when asking brings nothing, and at the announce
-// interval once it is well. It never gives up.
+// pace decides when a torrent asks the DHT next: soon and often while it needs
+// peers, more slowly when lookups find nothing, and at the announce interval
+// once it has enough. It never gives up.
 type pace struct {
 	next  mono.Time     // of the next lookup
-	wait  time.Duration // that fruitless lookups have earned
+	wait  time.Duration // backoff after lookups without a result
 	began mono.Time     // of the last lookup
 }
 
 const (
 	paceFirst    = 2 * time.Second
 	paceLongest  = 5 * time.Minute
-	paceAnnounce = 15 * time.Minute // what libtorrent and transmission keep, well under BEP 5's expiry of announces
-	paceApart    = 5 * time.Second  // between lookups that want of peers alone calls for
+	paceAnnounce = 15 * time.Minute // as libtorrent and transmission, well below the expiry of announces in BEP 5
+	paceApart    = 5 * time.Second  // between lookups that only need peers
 )
 
-// outcome is what a lookup brought.
+// outcome is the result of a lookup.
 type outcome struct {
 	found     int // peers
-	fresh     int // of these, not known before
+	fresh     int // of these, previously unknown
 	announced dht.AnnounceStats
 }
 
@@ -43,9 +43,9 @@ func (p *pace) done(now mono.Time, o outcome) {
 	p.next = now.Add(p.wait)
 }
 
-// lacking says that the swarm has run short of peers: a torrent that would
-// have waited for its next announce looks again sooner, backing off while that
-// stays without effect.
+// lacking records that the swarm needs more peers. A torrent that waits for its next
+// announce then starts a lookup sooner, with a backoff while lookups find
+// nothing.
 func (p *pace) lacking(now mono.Time) {
 	wait := min(max(2*p.wait, paceApart), paceLongest)
 	if at := max(now, p.began.Add(wait)); at < p.next {
@@ -53,8 +53,8 @@ func (p *pace) lacking(now mono.Time) {
 	}
 }
 
-// joined says that the DHT has come to life, so that what failed for want of
-// nodes is worth trying at once.
+// joined records that the DHT has its first nodes, so that a lookup that failed
+// without nodes is repeated at once.
 func (p *pace) joined(now mono.Time) {
 	if p.wait > 0 {
 		p.wait, p.next = 0, now

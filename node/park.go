@@ -12,21 +12,21 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// A torrent that is complete and that nobody asks for is parked: it has neither swarm nor
-// goroutine nor descriptor nor metadata in memory, stays announced in the DHT, and wakes
-// when a peer connects, or when the DHT tells of peers that may not be able to.
+// A torrent that is complete and has no peers is parked: it has no swarm, goroutine or
+// descriptor, and no metadata in memory. It stays announced in the DHT. It wakes when a peer
+// connects, or when the DHT returns peers, because these may be unable to connect to us.
 //
-// Up to parkBeyond torrents there is nothing to gain. From then on those that are given as
-// complete, and whose record proves it, are parked from the beginning.
+// Up to parkBeyond torrents, parking has no benefit. Above that, torrents that are added as
+// complete, and whose resume record proves it, are parked from the start.
 const (
 	parkBeyond = 64
-	// parkAfter without a connection a torrent is parked.
+	// parkAfter is how long a torrent without a connection runs before it is parked.
 	parkAfter = time.Minute
 )
 
-// summary is what is known of a torrent whose metadata is not in memory.
+// summary holds what is known of a torrent whose metadata is not in memory.
 type summary struct {
-	hashes             []id.ID // all that the metadata must have
+	hashes             []id.ID // infohashes that the metadata must have
 	name, link         string
 	size, wanted, have int64
 	pieces, havePieces int
@@ -37,32 +37,32 @@ func summarize(info *metainfo.Info, s *engine.Stats) *summary {
 		pieces: info.NumPieces(), havePieces: s.HavePieces}
 }
 
-// stats returns the counts of a torrent that does nothing.
+// stats returns the counts of a torrent that does not run.
 func (r *summary) stats() engine.Stats {
 	return engine.Stats{Metadata: true, Complete: r.have == r.wanted, Size: r.size, Wanted: r.wanted, Have: r.have, HaveWanted: r.have,
 		Pieces: r.pieces, HavePieces: r.havePieces}
 }
 
-// isParkable reports whether a torrent may be parked from the beginning, before anything
+// isParkable reports whether a torrent may be parked from the start, before any file
 // is read.
 func (n *Node) isParkable(spec *Spec) bool {
 	return spec.Seed && !spec.Paused && spec.Torrent != nil && len(spec.Peers) == 0 && spec.Select == nil && spec.ReadAhead == 0 &&
 		n.population.Load() > parkBeyond
 }
 
-// checkAtOnce bytes that the record does not prove are hashed before a torrent is added, so
-// that it may be parked; more are hashed by a torrent that runs, and reports its progress.
+// checkAtOnce is how many unproven bytes are hashed before a torrent is added, so that it can
+// be parked. If there are more, the torrent runs, hashes them and reports its progress.
 const checkAtOnce = 4 << 20
 
-// isProven reports whether all the data is there: by the record, or by hashing if it
-// is little.
+// isProven reports whether all the data is verified: by the record, or by hashing if
+// little is unproven.
 func (n *Node) isProven(spec *Spec, st *torrentState) bool {
 	s, err := storage.Open(storage.Options{
 		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Steps: &n.steps, Verified: spec.Verified,
 		OpenDisk: n.cfg.openDisk,
 	})
 	if err != nil {
-		return false // the ordinary way reports why
+		return false // starting the torrent reports the error
 	}
 	if s.NeedsCheck() && spec.Torrent.Info.Length <= checkAtOnce {
 		_, err = s.CheckDoubtful(n.ctx, nil)
@@ -71,8 +71,8 @@ func (n *Node) isProven(spec *Spec, st *torrentState) bool {
 	return s.Close() == nil && whole && st.keepTorrent(spec.Torrent) == nil
 }
 
-// startParked makes a torrent that is proven complete report what others report when they
-// start, and keeps it announced. The caller is its worker: who wakes it waits until then.
+// startParked reports the start events of a torrent that is proven complete, and keeps it
+// announced. The caller is its worker, so that wake waits until it returns.
 func (t *Torrent) startParked() {
 	info := t.spec().Torrent.Info
 	t.summary.Store(summarize(info, &engine.Stats{Wanted: info.Length, HaveWanted: info.Length, HavePieces: info.NumPieces()}))
@@ -85,8 +85,8 @@ func (t *Torrent) startParked() {
 	t.announceParked()
 }
 
-// reportParked reports of a parked torrent what others report when they start. The metadata
-// goes with it if it is in memory.
+// reportParked reports the start events of a parked torrent, with the metadata if that is in
+// memory.
 func (t *Torrent) reportParked() {
 	t.emit(Event{Kind: Metadata, Info: t.info.Load()})
 	t.emit(Event{Kind: Complete})
@@ -95,7 +95,7 @@ func (t *Torrent) reportParked() {
 	t.reach(t.milestones.done)
 }
 
-// strip drops what the state directory has too, and the lock there.
+// strip drops what the state directory also has, and releases the lock there.
 func (t *Torrent) strip() {
 	if err := t.state.close(); err != nil {
 		t.node.log.Warn("the lock of a parked torrent was not freed", "torrent", t.Name(), "err", err)
@@ -106,7 +106,7 @@ func (t *Torrent) strip() {
 	t.info.Store(nil)
 }
 
-// parkIdle parks the torrents that no peer has asked for lately. It waits for none of them.
+// parkIdle parks the torrents that had no peers recently. It does not wait for them.
 func (n *Node) parkIdle(now time.Time) {
 	if n.population.Load() <= parkBeyond {
 		return
@@ -118,7 +118,7 @@ func (n *Node) parkIdle(now time.Time) {
 	}
 }
 
-// isIdle reports whether a run may be parked: it has been complete, without a connection,
+// isIdle reports whether a run may be parked: it has been complete and without a connection
 // for parkAfter.
 func (r *run) isIdle(now time.Time) bool {
 	v := r.swarm.Snapshot()
@@ -133,8 +133,8 @@ func (r *run) isIdle(now time.Time) bool {
 	return now.Sub(r.idleSince) >= parkAfter
 }
 
-// parkSwarm stops the swarm of a torrent that nobody asks for. It returns false if the
-// torrent could not be woken again, and so goes on.
+// parkSwarm stops the swarm of a torrent without peers. It returns false, and the torrent
+// keeps running, if the torrent could not be woken again.
 func (t *Torrent) parkSwarm() bool {
 	r, info := t.run.Load(), t.info.Load()
 	if err := t.state.keepTorrent(torrentFile(&r.spec, info)); err != nil {

@@ -9,9 +9,9 @@ import (
 	"seedbed/swarm"
 )
 
-// A player says what is fetched of a torrent whose files are played: what comes
-// next for each reader, the nearest first, and nothing else. A reader that reads
-// no more, because its player is paused, keeps what it has ahead and no more.
+// A player decides what to fetch of a torrent whose files are played: only what comes
+// next for each reader, the nearest first. When a reader stops reading, because its
+// player is paused, it keeps the data ahead of it and fetches no more.
 type player struct {
 	t     *Torrent
 	ahead int64 // bytes
@@ -19,13 +19,13 @@ type player struct {
 	mu      sync.Mutex
 	swarm   *swarm.Torrent // of the last run
 	info    *metainfo.Info
-	readers []*FileReader // that have read, the latest last
-	rest    []window      // what to have at hand while nobody reads
+	readers []*FileReader // in the order of their last read
+	rest    []window      // what to keep available while there is no reader
 	told    []uint32
-	pieces  chan struct{} // closed when a piece may have come
+	pieces  chan struct{} // closed when a piece may have arrived
 }
 
-// window is a run of pieces, [first, end).
+// window is a range of pieces, [first, end).
 type window struct{ first, end uint32 }
 
 func newPlayer(t *Torrent, ahead int64) *player {
@@ -40,7 +40,7 @@ func (p *player) attach(s *swarm.Torrent) {
 	s.SetFocus(p.told)
 }
 
-// begin has the start of the largest file fetched, where any player begins, and
+// begin requests the start of the largest file, where every player starts, and
 // its end, where many containers have their index.
 func (p *player) begin(info *metainfo.Info) {
 	p.mu.Lock()
@@ -57,7 +57,7 @@ func (p *player) begin(info *metainfo.Info) {
 	p.update()
 }
 
-// from is the window of a reader at pos of a file.
+// from returns the window of a reader at pos of a file.
 func (p *player) from(file int, pos int64) window {
 	f := &p.info.Files[file]
 	last := min(pos+p.ahead, f.Length) - 1
@@ -76,15 +76,15 @@ func (p *player) update() {
 	if len(all) == 0 {
 		all = p.rest
 	}
-	slices.Reverse(all) // who came last is waited for
+	slices.Reverse(all) // the latest reader comes first
 	if order := interleave(all); !slices.Equal(order, p.told) {
 		p.told = order
 		p.swarm.SetFocus(order)
 	}
 }
 
-// interleave is the pieces of all windows, the first of each before the second
-// of any.
+// interleave returns the pieces of all windows: the first piece of each window, then
+// the second of each, and so on.
 func interleave(ws []window) []uint32 {
 	order := []uint32{}
 	for i, more := uint32(0), true; more; i++ {
@@ -103,7 +103,7 @@ func interleave(ws []window) []uint32 {
 	return order
 }
 
-// moved takes note of where r reads.
+// moved records the position of r.
 func (p *player) moved(r *FileReader, w window) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,8 +117,8 @@ func (p *player) moved(r *FileReader, w window) {
 	p.update()
 }
 
-// left forgets r. Of the last one its window stays: players hang up and come
-// back where they were.
+// left removes r. The window of the last reader is kept, because players disconnect and
+// come back to the same position.
 func (p *player) left(r *FileReader) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *player) left(r *FileReader) {
 	p.update()
 }
 
-// changed wakes those who wait for a piece.
+// changed wakes all goroutines that wait for a piece.
 func (p *player) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (p *player) changed() {
 	p.pieces = make(chan struct{})
 }
 
-// next is closed when a piece may have come.
+// next returns a channel that is closed when a piece may have arrived.
 func (p *player) next() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -16,11 +16,11 @@ var (
 	ErrNoFile     = errors.New("there is no such file, or it is not wanted")
 )
 
-// errEnd is why a reader ends whose torrent does.
+// errEnd is the error of a reader whose torrent has stopped.
 var errEnd = errors.New("the torrent was stopped")
 
-// A FileReader reads a file of a torrent while it comes. It is an io.ReadSeeker
-// for one goroutine at a time; Close ends what it has fetched ahead.
+// A FileReader reads a file of a torrent while it is downloaded. It is an io.ReadSeeker
+// for one goroutine at a time; Close stops its read-ahead.
 type FileReader struct {
 	t      *Torrent
 	ctx    context.Context
@@ -29,9 +29,9 @@ type FileReader struct {
 	window window // guarded by player.mu
 }
 
-// OpenFile opens a wanted file for reading, given by its index in Info.Files; the
-// torrent must have been added with Spec.ReadAhead. Read waits for what is not
-// there yet, until ctx ends or the torrent stops.
+// OpenFile opens a wanted file for reading, by its index in Info.Files. The torrent
+// must have been added with Spec.ReadAhead. Read waits for missing data until ctx
+// ends or the torrent stops.
 func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
 	if t.player == nil {
 		return nil, errors.New("the torrent is not one that is played")
@@ -45,8 +45,8 @@ func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
 	return &FileReader{t: t, ctx: ctx, file: file}, nil
 }
 
-// Files are the wanted files, by their index in Info.Files, without pads; none
-// while the metadata is not known.
+// Files returns the wanted files, by their index in Info.Files, without padding. It
+// returns none while the metadata is not known.
 func (t *Torrent) Files() (out []int) {
 	info := t.Info()
 	if info == nil {
@@ -66,11 +66,11 @@ func (t *Torrent) Files() (out []int) {
 	return out
 }
 
-// Size is the length of the file in bytes.
+// Size returns the length of the file in bytes.
 func (r *FileReader) Size() int64 { return r.t.Info().Files[r.file].Length }
 
-// Read reads what is verified, up to the end of a piece, and waits for the first
-// byte of it.
+// Read reads verified data, up to the end of a piece, and waits for the first byte
+// if necessary.
 func (r *FileReader) Read(b []byte) (int, error) {
 	info := r.t.Info()
 	f := &info.Files[r.file]
@@ -96,7 +96,7 @@ func (r *FileReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// await waits until a piece is there, and returns the swarm that has it.
+// await waits until a piece is available, and returns the swarm that has it.
 func (r *FileReader) await(piece int) (*swarm.Torrent, error) {
 	for {
 		changed := r.t.player.next()
@@ -113,7 +113,7 @@ func (r *FileReader) await(piece int) (*swarm.Torrent, error) {
 	}
 }
 
-// Seek sets where the next Read begins; nothing is fetched for it before.
+// Seek sets where the next Read begins. Fetching starts with that Read.
 func (r *FileReader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -128,7 +128,7 @@ func (r *FileReader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close ends the reading.
+// Close closes the reader.
 func (r *FileReader) Close() error {
 	r.t.player.left(r)
 	return nil

@@ -7,27 +7,27 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// ReasonKind says what a torrent that gets no data waits for.
+// ReasonKind is the reason why a torrent receives no data.
 type ReasonKind uint8
 
 const (
-	// ReasonNone: nothing holds the torrent up.
+	// ReasonNone: the torrent is not blocked.
 	ReasonNone ReasonKind = iota
-	// ReasonError: Snapshot.Paused.
+	// ReasonError: Snapshot.Paused is the error.
 	ReasonError
-	// ReasonDialing: the first connections are being made, to Reason.Peers.
+	// ReasonDialing: we are dialling the first peers, Reason.Peers of them.
 	ReasonDialing
 	// ReasonNoPeers: no peer is connected. Reason.Tried and Reason.Unreachable say what was
-	// tried, Reason.Lookup where more peers are to come from.
+	// tried, and Reason.Lookup how more peers are being found.
 	ReasonNoPeers
-	// ReasonNoMetadata: Reason.Peers are connected, and none offers the metadata.
+	// ReasonNoMetadata: Reason.Peers are connected, and none of them offers the metadata.
 	ReasonNoMetadata
 	// ReasonMetadata: Reason.Peers were asked for the metadata.
 	ReasonMetadata
 	// ReasonChoked: Reason.Choking of the connected Reason.Peers choke us.
 	ReasonChoked
-	// ReasonMissingPieces: Reason.Peers are connected, and some missing pieces are at none of
-	// them.
+	// ReasonMissingPieces: Reason.Peers are connected, and none of them has some of the missing
+	// pieces.
 	ReasonMissingPieces
 
 	reasonKinds
@@ -41,40 +41,40 @@ func (k ReasonKind) String() string { return nameOf("reason", reasonNames[:], ui
 // MarshalText implements encoding.TextMarshaler.
 func (k ReasonKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// A Reason says why a torrent gets no data. It holds numbers only: who shows it finds the
-// words.
+// A Reason says why a torrent receives no data. It holds numbers only; the caller turns them
+// into text.
 type Reason struct {
 	Kind        ReasonKind `json:"kind"`
 	Peers       int        `json:"peers,omitempty"`
 	Choking     int        `json:"choking,omitempty"`
 	Tried       int        `json:"tried,omitempty"`       // addresses dialled at least once
-	Unreachable int        `json:"unreachable,omitempty"` // of those, the ones that never answered
+	Unreachable int        `json:"unreachable,omitempty"` // of those, how many never answered
 	Lookup      Lookup     `json:"lookup,omitzero"`
 }
 
-// LookupKind says what the DHT does for a torrent.
+// LookupKind is what the DHT currently does for a torrent.
 type LookupKind uint8
 
 const (
 	LookupNone LookupKind = iota
-	// LookupPrivate: the torrent is private, and the DHT must not be asked (BEP 27).
+	// LookupPrivate: the torrent is private and must not use the DHT (BEP 27).
 	LookupPrivate
-	// LookupOff: the DHT is turned off.
+	// LookupOff: the DHT is disabled.
 	LookupOff
-	// LookupNoNodes: no DHT node is known, and there is no bootstrap host to ask.
+	// LookupNoNodes: no DHT node is known, and no bootstrap host is configured.
 	LookupNoNodes
-	// LookupBootstrapping: no DHT node is known yet; Lookup.Asked bootstrap hosts are asked.
+	// LookupBootstrapping: no DHT node is known yet; Lookup.Asked bootstrap hosts were queried.
 	LookupBootstrapping
 	// LookupNoRoute: no DHT node is known, and there is no route to any bootstrap host.
 	LookupNoRoute
 	// LookupNoDNS: no DHT node is known, and no bootstrap host name could be resolved.
 	LookupNoDNS
 	// LookupNoAnswer: no DHT node is known, and none of Lookup.Asked bootstrap hosts has
-	// answered for some seconds.
+	// answered for several seconds.
 	LookupNoAnswer
-	// LookupRunning: Lookup.Asked nodes were asked so far.
+	// LookupRunning: Lookup.Asked nodes were queried so far.
 	LookupRunning
-	// LookupWaiting: the next lookup begins after Lookup.Next.
+	// LookupWaiting: the next lookup starts after Lookup.Next.
 	LookupWaiting
 
 	lookupKinds
@@ -95,14 +95,14 @@ func nameOf(what string, names []string, k uint8) string {
 	return names[k]
 }
 
-// A Lookup is what the DHT does for a torrent that has no peers.
+// A Lookup describes what the DHT does for a torrent that has no peers.
 type Lookup struct {
 	Kind  LookupKind    `json:"kind"`
 	Asked int           `json:"asked,omitempty"`   // nodes or hosts
 	Next  time.Duration `json:"next_ns,omitempty"` // until the next lookup
 }
 
-// reason returns why a torrent gets no data. look is asked only where it matters.
+// reason returns why a torrent receives no data. look is called only if it is needed.
 func reason(s *Snapshot, look func() Lookup) Reason {
 	switch {
 	case s.Paused != nil:

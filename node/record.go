@@ -14,16 +14,16 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// A record is what the session keeps of one torrent: what a restart needs beside the
-// metadata and the resume record. It is torrents/INFOHASH/record in the state directory and
-// is replaced as a whole. Its form is JSON.
+// A record is what the session saves of one torrent: what a restart needs besides the
+// metadata and the resume record. It is stored as JSON in torrents/INFOHASH/record in the
+// state directory and is always replaced as a whole.
 type record struct {
 	Version  int      `json:"version"`
 	InfoHash string   `json:"infohash"`
-	Link     string   `json:"link,omitempty"` // what it was added by; "": the file torrent
+	Link     string   `json:"link,omitempty"` // the link it was added by; "": the file torrent
 	Dir      string   `json:"dir"`            // absolute
 	Select   []int    `json:"select,omitempty"`
-	All      bool     `json:"all,omitempty"` // all files, whatever the link selects
+	All      bool     `json:"all,omitempty"` // all files, even if the link selects some
 	Peers    []string `json:"peers,omitempty"`
 
 	Overwrite bool `json:"overwrite,omitempty"`
@@ -35,13 +35,13 @@ type record struct {
 	Labels   []string `json:"labels,omitempty"`
 
 	Want     wanted    `json:"want"`
-	Move     string    `json:"move,omitempty"`    // folder that the files are moved to
-	Recheck  bool      `json:"recheck,omitempty"` // everything is to be hashed
+	Move     string    `json:"move,omitempty"`    // target folder of a move
+	Recheck  bool      `json:"recheck,omitempty"` // everything must be hashed
 	Place    int64     `json:"place"`             // in the queue
 	Added    time.Time `json:"added"`
-	Uploaded int64     `json:"uploaded,omitempty"` // bytes, in all runs
+	Uploaded int64     `json:"uploaded,omitempty"` // bytes, over all runs
 
-	// Summary is only set while the record is written and read: a torrent has its own.
+	// Summary is set only while the record is written and read; otherwise Torrent.summary holds it.
 	Summary *recordSummary `json:"summary,omitempty"`
 }
 
@@ -58,7 +58,7 @@ type recordSummary struct {
 	Link       string   `json:"link,omitempty"` // the bare magnet link
 }
 
-// wanted is the long-term intent, as a record names it.
+// wanted is the text form of the long-term intent in a record.
 type wanted string
 
 const (
@@ -70,8 +70,8 @@ const (
 
 const recordVersion = 1
 
-// DamagedError says that the session's record of one torrent cannot be used. The others
-// are not concerned.
+// DamagedError is returned for a session record that cannot be used. It does not affect
+// other torrents.
 type DamagedError struct {
 	Path string
 	Err  error
@@ -80,12 +80,12 @@ type DamagedError struct {
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Hint says what to do about it.
+// Hint returns what to do about the error.
 func (e *DamagedError) Hint() string {
 	return "move its folder away and add the torrent again; what is on the disk is hashed, not fetched"
 }
 
-// newRecord returns the record of a torrent that is added now.
+// newRecord returns the record of a torrent that is being added.
 func newRecord(spec *Spec, place int64) (*record, error) {
 	dir, err := filepath.Abs(spec.Dir)
 	if err != nil {
@@ -103,8 +103,8 @@ func newRecord(spec *Spec, place int64) (*record, error) {
 	return r, nil
 }
 
-// spec returns what the torrent is added with again. Its torrent file is read from the
-// state directory if it is needed.
+// spec returns the Spec to add the torrent again. It reads the torrent file from the state
+// directory if that is needed.
 func (r *record) spec(st *torrentState) (Spec, error) {
 	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed,
 		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Persistent: true, Paused: r.Want == wantPause}
@@ -150,7 +150,7 @@ func (r *record) summary() (*summary, error) {
 	return out, nil
 }
 
-// note keeps what is known of the content.
+// note records what is known of the content.
 func (r *record) note(m *summary, private bool) {
 	if m == nil {
 		return
@@ -162,7 +162,7 @@ func (r *record) note(m *summary, private bool) {
 	r.Summary = s
 }
 
-// intent returns what a restored torrent is to do.
+// intent returns the intent of a restored torrent.
 func (r *record) intent() (i lifecycle.Intent) {
 	switch r.Want {
 	case wantPause:

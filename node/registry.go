@@ -10,17 +10,17 @@ import (
 	"seedbed/swarm"
 )
 
-// The torrents of a node, by their infohashes. Node.mu is held for moments only.
+// The torrents of a node, indexed by infohash. Node.mu is only held briefly.
 
 var (
-	// ErrDuplicate is returned for a torrent that this node has already.
+	// ErrDuplicate is returned for a torrent that this node already has.
 	ErrDuplicate = errors.New("this torrent was added before")
-	// ErrUnknown is returned for an infohash that no torrent of this node has.
+	// ErrUnknown is returned for an infohash that belongs to no torrent of this node.
 	ErrUnknown = errors.New("this node has no such torrent")
 )
 
-// Add adds a torrent and starts it. ErrLocked says that another process runs it,
-// ErrDuplicate that this one does.
+// Add adds a torrent and starts it. It returns ErrLocked if another process runs the torrent,
+// and ErrDuplicate if this node does.
 func (n *Node) Add(spec Spec) (*Torrent, error) {
 	if err := spec.validate(); err != nil {
 		return nil, err
@@ -56,8 +56,8 @@ func (n *Node) Add(spec Spec) (*Torrent, error) {
 	return t, nil
 }
 
-// enter ends the adding of a torrent. Its worker, which the caller is, goes on with what is
-// to be done next. It returns false if the torrent has left the node.
+// enter finishes adding a torrent. The caller is its worker, which then performs the next
+// action. enter returns false if the torrent has left the node.
 func (t *Torrent) enter(parked bool) bool {
 	t.control.mu.Lock()
 	t.control.state = t.control.state.Added(parked)
@@ -77,8 +77,8 @@ func (t *Torrent) refuse() {
 	closeOnce(t.milestones.ended)
 }
 
-// reserve registers a torrent that is being added, so that no other is added by its
-// infohashes, and Close waits for it.
+// reserve registers a torrent that is being added, so that its infohashes cannot be added
+// twice and Close waits for it.
 func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -96,7 +96,7 @@ func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
 	return nil
 }
 
-// register indexes t by its infohashes and returns what asks the DHT for those that are
+// register indexes t by its infohashes and returns the discoveries of those that are
 // new. mu is held.
 func (n *Node) register(t *Torrent, hashes []id.ID) (fresh []*discovery) {
 	for _, h := range hashes {
@@ -114,8 +114,8 @@ func (n *Node) register(t *Torrent, hashes []id.ID) (fresh []*discovery) {
 	return fresh
 }
 
-// registerMore adds the infohashes that only the info dictionary tells. The loop of t's
-// swarm calls it.
+// registerMore adds the infohashes that are known only from the info dictionary. The loop of
+// t's swarm calls it.
 func (n *Node) registerMore(t *Torrent, hashes []id.ID) {
 	n.mu.Lock()
 	var fresh []*discovery
@@ -129,7 +129,7 @@ func (n *Node) registerMore(t *Torrent, hashes []id.ID) {
 	}
 }
 
-// forget takes a torrent off the node's list, unless the node ends, and reports whether it
+// forget removes a torrent from the node, unless the node is closing, and reports whether it
 // did.
 func (n *Node) forget(t *Torrent) bool {
 	n.mu.Lock()
@@ -142,7 +142,7 @@ func (n *Node) forget(t *Torrent) bool {
 		delete(n.keys, swarm.KeyHash(h))
 	}
 	if i := slices.Index(n.order, t); i >= 0 {
-		n.order = slices.Concat(n.order[:i], n.order[i+1:]) // others may be reading the old one
+		n.order = slices.Concat(n.order[:i], n.order[i+1:]) // the old slice may still be read
 	}
 	n.population.Store(int32(len(n.order)))
 	n.share()
@@ -154,7 +154,7 @@ func (n *Node) Torrents() []*Torrent {
 	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.Phase() == lifecycle.Adding })
 }
 
-// running returns the torrents that are not to leave the node.
+// running returns the torrents that are not leaving the node.
 func (n *Node) running() []*Torrent {
 	return slices.DeleteFunc(n.all(), (*Torrent).isStopping)
 }
@@ -171,14 +171,14 @@ func (n *Node) isClosing() bool {
 	return n.closing
 }
 
-// lookup finds a torrent by its infohash.
+// lookup returns the torrent with that infohash.
 func (n *Node) lookup(ih id.ID) *Torrent {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.torrents[ih]
 }
 
-// ofKeyHash finds the infohash that an encrypted handshake names.
+// ofKeyHash returns the infohash for a hash from an encrypted handshake.
 func (n *Node) ofKeyHash(keyHash [20]byte) (id.ID, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -12,10 +12,10 @@ import (
 
 const (
 	resolveTries = 4               // lookups before an item counts as missing
-	resolvePause = 3 * time.Second // between the first two; it doubles
+	resolvePause = 3 * time.Second // after the first lookup; it doubles
 )
 
-// Resolve finds the newest version of what a link with a public key names, and returns a
+// Resolve finds the newest version of a link with a public key, and returns a
 // link to that version (BEP 46).
 func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.Item, error) {
 	if n.dht == nil {
@@ -49,7 +49,7 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.I
 	}
 }
 
-// sleep waits, or returns why the wait is over sooner.
+// sleep waits for d, or returns the error of ctx if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -21,40 +21,40 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// A run is a torrent's swarm from start to stop, with all that goes on beside it. The
-// torrent's worker makes and stops it.
+// A run is one run of a torrent's swarm, from start to stop, with everything that belongs
+// to it. The torrent's worker starts and stops it.
 type run struct {
 	t     *Torrent
-	spec  Spec // as it was when the run began
+	spec  Spec // at the start of the run
 	swarm *swarm.Torrent
 	ready chan struct{} // closed when swarm is set
 
-	ctx    context.Context // ends when the run is to stop
+	ctx    context.Context // ends when the run must stop
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	// lookups ends when the DHT is not to be asked any more: the run stops or the torrent
-	// proves to be private (BEP 27).
+	// lookups ends when the DHT must not be queried any more: the run stops or the torrent
+	// turns out to be private (BEP 27).
 	lookups    context.Context
 	endLookups context.CancelFunc
-	lookingUp  atomic.Int32 // DHT lookups that are running
+	lookingUp  atomic.Int32 // number of running DHT lookups
 	nextLookup atomic.Int64 // mono.Time
 
 	known    *knownPeers
-	seen     *lru.Cache[netip.AddrPort, struct{}] // what the DHT has told us
-	ownTold  atomic.Pointer[[2]netip.Addr]        // the last that the swarm was told
+	seen     *lru.Cache[netip.AddrPort, struct{}] // peers that the DHT has returned
+	ownTold  atomic.Pointer[[2]netip.Addr]        // the addresses last passed to the swarm
 	barred   sync.Map                             // addresses of web seeds that sent wrong data, see webseeds.go
-	complete chan struct{}                        // closed when the swarm is complete; by its loop
+	complete chan struct{}                        // closed when the swarm is complete, by its loop
 
-	share      share     // as told to the swarm last; guarded by Node.mu
-	idleSince  time.Time // when it was first seen without a connection; of keepBudget
+	share      share     // last passed to the swarm; guarded by Node.mu
+	idleSince  time.Time // since when it has no connection; owned by keepBudget
 	unparkable atomic.Bool
 
 	final engine.Stats // set by stop
 }
 
-// maxSeenPeers bounds what a torrent remembers of the DHT's answers, only to
-// tell new ones from old.
+// maxSeenPeers limits the remembered peers from the DHT, which are used only to
+// recognise new ones.
 const maxSeenPeers = 2000
 
 // startRun starts the swarm. info is the info dictionary if it is known.
@@ -95,7 +95,7 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 		Uploads: set.Uploads, SuperSeed: set.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})
 	t.run.Store(r)
-	if now := n.settings.Load(); now != set { // they changed meanwhile
+	if now := n.settings.Load(); now != set { // they have changed meanwhile
 		t.applySettings(now)
 	}
 	if t.player != nil {
@@ -111,7 +111,7 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	}
 }
 
-// stop stops the swarm and waits until all that belongs to the run has ended.
+// stop stops the swarm and waits until everything in the run has ended.
 func (r *run) stop() error {
 	r.cancel()
 	err := r.swarm.Stop(context.Background())
@@ -121,8 +121,8 @@ func (r *run) stop() error {
 	return err
 }
 
-// onSwarm handles what happens in the swarm. The swarm's loop calls it, so that it waits for
-// nothing but the start of the run.
+// onSwarm handles an event of the swarm. The swarm's loop calls it, so it does not block
+// except for the start of the run.
 func (r *run) onSwarm(e swarm.Event) {
 	<-r.ready
 	t := r.t
@@ -178,8 +178,8 @@ func (r *run) onSwarm(e swarm.Event) {
 	}
 }
 
-// paused reports what holds the torrent up. A file of somebody else that has a name which
-// ours must have at the end does not go away by itself.
+// paused reports the error that blocks the torrent. Another program's file under the final
+// name of one of ours does not go away by itself.
 func (r *run) paused(err error) {
 	var se *storage.Error
 	if errors.As(err, &se) && se.Kind == storage.Exists && se.Op == "rename" {
@@ -189,7 +189,7 @@ func (r *run) paused(err error) {
 	r.t.emit(Event{Kind: Warning, Err: asFault(err)})
 }
 
-// manage feeds the swarm with candidates, and saves those that proved to be peers, until
+// manage passes candidates to the swarm and saves those that proved to be peers, until
 // the run stops.
 func (r *run) manage() {
 	r.tellOwn()
@@ -222,7 +222,7 @@ func (r *run) savePeers() {
 	}
 }
 
-// phaseOf returns the phase of a torrent whose swarm is in this state.
+// phaseOf returns the phase of a torrent whose swarm is in the state v.
 func phaseOf(v *swarm.Snapshot) lifecycle.Phase {
 	switch {
 	case !v.Metadata && v.State != swarm.Checking:
@@ -265,8 +265,8 @@ func (r *run) lookup() Lookup {
 	return Lookup{Kind: LookupWaiting, Next: max(mono.Time(r.nextLookup.Load()).Sub(n.now()), 0)}
 }
 
-// tellOwn tells the swarm our own addresses, which the DHT and other peers name too, so
-// that it does not dial them.
+// tellOwn passes our own addresses to the swarm, so that it does not dial them. The DHT and
+// other peers return them too.
 func (r *run) tellOwn() {
 	now := r.t.node.own()
 	if last := r.ownTold.Swap(&now); last != nil && *last == now {

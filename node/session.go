@@ -16,18 +16,18 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// The session is the torrents that were added with Spec.Persistent: they come back with
-// Restore, in the order of the queue and as they were, until Remove.
+// The session consists of the torrents that were added with Spec.Persistent. Restore adds
+// them again, in queue order and in their last state, until they are removed.
 
 // ErrNoSession is returned by Restore when another process owns the session of the state
 // directory.
 var ErrNoSession = errors.New("another seedbed process runs the session of this state directory")
 
-// Restore adds the torrents of the session again: each as it was, running, parked or paused.
-// What a kill interrupted, a removal or a move, is finished. Nothing is hashed that is
-// proven. A torrent that cannot be restored does not keep the others from it: the error
-// joins one error for each, of which those about a record are *DamagedError. Restore
-// returns when all have started.
+// Restore adds the torrents of the session again, each in its last state: running, parked or
+// paused. It finishes a removal or a move that a kill interrupted. It does not hash data that
+// is proven. A torrent that cannot be restored does not affect the others. The returned error
+// joins one error for each such torrent; an error about a record is a *DamagedError. Restore
+// returns when all torrents have started.
 func (n *Node) Restore(ctx context.Context) error {
 	if !n.state.owned() {
 		return ErrNoSession
@@ -36,7 +36,7 @@ func (n *Node) Restore(ctx context.Context) error {
 	errs = append(errs, n.state.sweepRemoved())
 	slices.SortFunc(found, func(a, b restored) int { return int(min(max(a.record.Place-b.record.Place, -1), 1)) })
 	var g errgroup.Group
-	g.SetLimit(4 * runtime.GOMAXPROCS(0)) // most of the time is the disk's
+	g.SetLimit(4 * runtime.GOMAXPROCS(0)) // the disk takes most of the time
 	failed := make([]error, len(found))
 	for i, f := range found {
 		n.mu.Lock()
@@ -58,11 +58,11 @@ func (n *Node) Restore(ctx context.Context) error {
 			return nil
 		})
 	}
-	_ = g.Wait() // no function of it fails
+	_ = g.Wait() // its functions return no errors
 	return errors.Join(append(errs, failed...)...)
 }
 
-// restored is a torrent of the session as it was read from its folder.
+// restored is a torrent of the session as read from its folder.
 type restored struct {
 	record  *record
 	spec    Spec
@@ -76,14 +76,14 @@ func (f *restored) hashes() []id.ID {
 	return f.spec.hashes()
 }
 
-// isParked reports whether the torrent needs not run, of so many: all of it was there when
-// it was last parked or stopped. Whether that is so still is found out when it wakes.
+// isParked reports whether the torrent can be parked, among so many: it was complete when it
+// was last parked or stopped. Whether it still is, is checked when it wakes.
 func (f *restored) isParked(of int) bool {
 	m := f.summary
 	return of > parkBeyond && m != nil && m.have == m.wanted && m.havePieces == m.pieces && f.record.intent() == lifecycle.Intent{}
 }
 
-// readRecords reads the records of all torrents, several at a time.
+// readRecords reads the records of all torrents in parallel.
 func (n *Node) readRecords(ctx context.Context) (found []restored, errs []error) {
 	root := filepath.Join(n.state.path, "torrents")
 	entries, err := os.ReadDir(root)
@@ -103,14 +103,14 @@ func (n *Node) readRecords(ctx context.Context) (found []restored, errs []error)
 			return nil
 		})
 	}
-	_ = g.Wait() // no function of it fails
+	_ = g.Wait() // its functions return no errors
 	all = slices.DeleteFunc(all, func(r restored) bool { return r.record == nil })
 	bad = slices.DeleteFunc(bad, func(err error) bool { return err == nil })
 	return all, append(bad, ctx.Err())
 }
 
-// readRestored reads the folder of one torrent. A folder without a record is none of the
-// session, and gives nothing.
+// readRestored reads the folder of one torrent. A folder without a record does not belong to
+// the session and returns the zero value.
 func (n *Node) readRestored(name string) (f restored, err error) {
 	hash, err := id.ParseHex(name)
 	if err != nil {
@@ -128,7 +128,7 @@ func (n *Node) readRestored(name string) (f restored, err error) {
 	if err == nil {
 		f.spec, err = r.spec(st)
 	}
-	if r.intent().Want == lifecycle.Remove { // what is left of it goes, whatever that is
+	if r.intent().Want == lifecycle.Remove { // the rest is deleted, whatever it is
 		f.spec.hash, err = hash, nil
 	}
 	if err != nil {
@@ -138,7 +138,7 @@ func (n *Node) readRestored(name string) (f restored, err error) {
 	return f, nil
 }
 
-// restore makes a torrent what it was. The caller is its worker.
+// restore restores the last state of a torrent. The caller is its worker.
 func (n *Node) restore(t *Torrent, f restored) {
 	r := f.record
 	t.uploaded.Store(r.Uploaded)
@@ -150,7 +150,7 @@ func (n *Node) restore(t *Torrent, f restored) {
 	if f.summary != nil {
 		t.summary.Store(f.summary)
 		t.private.Store(r.Summary.Private)
-		r.Summary = nil // it is in t.summary
+		r.Summary = nil // t.summary has it
 	}
 	t.emit(Event{Kind: Added, Magnet: t.Link()})
 	parked := f.isParked(int(n.population.Load()))
@@ -163,7 +163,7 @@ func (n *Node) restore(t *Torrent, f restored) {
 	t.enter(parked)
 }
 
-// keepOnRecord makes a torrent that is being added part of the session. The caller is its
+// keepOnRecord adds a torrent that is being added to the session. The caller is its
 // worker.
 func (t *Torrent) keepOnRecord(spec *Spec) error {
 	n := t.node

@@ -15,46 +15,46 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// Settings are what can change while a node runs. The zero value of a field means its
+// Settings can change while a node runs. The zero value of a field means its
 // default, which DefaultSettings returns.
 type Settings struct {
-	// MaxConns bounds the connections of all torrents together.
+	// MaxConns limits the connections of all torrents together.
 	MaxConns int
 
-	// HalfOpen bounds the dials under way of all torrents together, and DialRate how many
-	// they begin a second.
+	// HalfOpen limits the pending dials of all torrents together, and DialRate how many
+	// of them start in a second.
 	HalfOpen, DialRate int
 
-	// Uploads is the number of peers that a torrent unchokes at once by merit; there is
-	// one optimistic slot more.
+	// Uploads is the number of regular upload slots of a torrent; there is one optimistic
+	// slot in addition.
 	Uploads int
 
-	// SuperSeed says when a complete torrent announces to each peer only what the swarm
-	// lacks (BEP 16).
+	// SuperSeed says when a complete torrent announces to each peer only the pieces that
+	// the swarm lacks (BEP 16).
 	SuperSeed engine.SuperSeed
 
-	// UpRate and DownRate bound what all torrents together send and receive over peer
-	// connections, in bytes a second, all messages included. TorrentUpRate and
-	// TorrentDownRate bound each torrent. 0 is no limit.
+	// UpRate and DownRate limit what all torrents together send to and receive from peers,
+	// in bytes a second, including all messages. TorrentUpRate and TorrentDownRate limit
+	// each torrent. 0 means no limit.
 	UpRate, DownRate               int64
 	TorrentUpRate, TorrentDownRate int64
 
-	// SeedRatio and SeedTime end the seeding of a complete torrent: when it has uploaded,
-	// in all runs, so many times the size of what is wanted of it, or when it has been
-	// seeding for so long in this run. 0 is never.
+	// SeedRatio and SeedTime are the seeding goals of a complete torrent. SeedRatio is the
+	// upload over all runs divided by the wanted size, SeedTime the time that the torrent
+	// has been seeding in this run. 0 means no goal.
 	SeedRatio float64
 	SeedTime  time.Duration
 
-	// Blocklist are addresses that are neither dialled nor accepted as peers.
+	// Blocklist holds the addresses that we neither dial nor accept.
 	Blocklist *blocklist.List
 }
 
-// DefaultSettings returns the settings of a node that was given none.
+// DefaultSettings returns the default settings.
 func DefaultSettings() Settings {
 	return Settings{MaxConns: 500, HalfOpen: 64, DialRate: 30, Uploads: 8}
 }
 
-// validate replaces zero values by their defaults and refuses what makes no sense.
+// validate replaces zero values by their defaults and rejects invalid ones.
 func (s *Settings) validate() error {
 	d := DefaultSettings()
 	setDefault(&s.MaxConns, d.MaxConns)
@@ -73,18 +73,18 @@ func (s *Settings) validate() error {
 // Settings returns the settings in force.
 func (n *Node) Settings() Settings { return *n.settings.Load() }
 
-// isBlocked reports whether the user's list forbids an address.
+// isBlocked reports whether an address is on the user's blocklist.
 func (n *Node) isBlocked(ip netip.Addr) bool { return n.settings.Load().Blocklist.Contains(ip) }
 
-// Apply puts s in force, for all torrents, until the node closes or the settings change
-// again. Connections above a smaller limit end as they fall idle.
+// Apply applies s to all torrents until the node closes or the settings change again.
+// If a limit becomes smaller, the excess connections end when they become idle.
 func (n *Node) Apply(s Settings) error {
 	_, err := n.apply(s)
 	return err
 }
 
-// Change is Apply for a change that the user makes while the node runs: what differs is
-// recorded in the state directory, where ChangedSettings finds it at the next start.
+// Change is Apply for a change by the user while the node runs. It saves the differences
+// in the state directory, where ChangedSettings finds them at the next start.
 func (n *Node) Change(s Settings) error {
 	old, err := n.apply(s)
 	if err != nil {
@@ -93,7 +93,7 @@ func (n *Node) Change(s Settings) error {
 	return n.state.saveSettings(old, n.Settings())
 }
 
-// apply returns the settings that were in force before.
+// apply returns the previous settings.
 func (n *Node) apply(s Settings) (old Settings, err error) {
 	if err := s.validate(); err != nil {
 		return Settings{}, err
@@ -110,7 +110,7 @@ func (n *Node) apply(s Settings) (old Settings, err error) {
 	return old, nil
 }
 
-// applySettings changes what a running torrent was told when it started.
+// applySettings applies changed settings to a running torrent.
 func (t *Torrent) applySettings(s *Settings) {
 	if r := t.run.Load(); r != nil {
 		r.swarm.SetRates(t.rates(s))
@@ -118,8 +118,8 @@ func (t *Torrent) applySettings(s *Settings) {
 	}
 }
 
-// settingTexts are the settings that the state directory records, by the names of their
-// flags. The blocklist is not among them: it is a file of the user's.
+// settingTexts are the settings that are saved in the state directory, by the names of
+// their flags. The blocklist is not saved, because it is a file of the user.
 var settingTexts = map[string]func(*Settings) string{
 	"connections":        func(s *Settings) string { return strconv.Itoa(s.MaxConns) },
 	"upload-slots":       func(s *Settings) string { return strconv.Itoa(s.Uploads) },
@@ -134,8 +134,8 @@ var settingTexts = map[string]func(*Settings) string{
 
 func settingsPath(state string) string { return filepath.Join(state, "settings.json") }
 
-// ChangedSettings returns the settings that Change has recorded in a state directory:
-// values as flags take them, by the names of the flags.
+// ChangedSettings returns the settings that Change has saved in a state directory: values
+// in the format of the flags, by the names of the flags.
 func ChangedSettings(state string) (map[string]string, error) {
 	b, err := statefile.Read(settingsPath(state))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,7 +151,7 @@ func ChangedSettings(state string) (map[string]string, error) {
 	return changed, nil
 }
 
-// saveSettings records what differs between two settings.
+// saveSettings saves the differences between two settings.
 func (s *stateDir) saveSettings(from, to Settings) error {
 	changed, err := ChangedSettings(s.path)
 	if err != nil || changed == nil {

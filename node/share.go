@@ -13,10 +13,10 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// ShareOptions says how Share makes a torrent; package storage documents it.
+// ShareOptions are the options of Share; package storage documents them.
 type ShareOptions = create.Options
 
-// Make hashes the file or folder at path and makes its torrent.
+// Make hashes the file or folder at path and creates its torrent.
 func Make(ctx context.Context, path string, o ShareOptions) (*create.Made, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -26,8 +26,8 @@ func Make(ctx context.Context, path string, o ShareOptions) (*create.Made, error
 	return made, sourceFault(path, err)
 }
 
-// sourceFault turns an error of package create into a Fault. The hints of package
-// storage are about data that is downloaded; those here are about data that is only
+// sourceFault turns an error of package create into a Fault. Package storage has hints
+// about data that is downloaded; the hints here are about data that is only
 // read.
 func sourceFault(path string, err error) error {
 	var notData *create.NotDataError
@@ -55,8 +55,8 @@ func sourceFault(path string, err error) error {
 	return f
 }
 
-// MadeSpec is a Spec of what Make made of path, ready for Add, which need not hash
-// again.
+// MadeSpec returns a Spec for Add from the result of Make for path, so that the data is
+// not hashed again.
 func MadeSpec(path string, made *create.Made) (Spec, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -65,7 +65,7 @@ func MadeSpec(path string, made *create.Made) (Spec, error) {
 	return Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Dir: filepath.Dir(abs), Seed: true, Verified: true}, nil
 }
 
-// Share is Make and MadeSpec.
+// Share calls Make and MadeSpec.
 func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
 	made, err := Make(ctx, path, o)
 	if err != nil {
@@ -77,16 +77,16 @@ func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
 // FileFault says what is wrong with a file; package storage documents it.
 type FileFault = storage.FileFault
 
-// CheckResult is what Check found.
+// CheckResult is the result of Check.
 type CheckResult struct {
 	Info *metainfo.Info
-	Have bitset.Set // pieces that are there and right
-	// Faults are the files that are not as the torrent says, in its order.
+	Have bitset.Set // verified pieces
+	// Faults lists the files that do not match the torrent, in its order.
 	Faults []FileFault
 }
 
 // Check hashes the data of a torrent again, without a network, and corrects
-// the resume record in the state directory. Of a link the metadata must be
+// the resume record in the state directory. For a link, the metadata must be
 // known from an earlier run.
 func Check(ctx context.Context, state string, spec Spec, progress func(done, total int64)) (_ CheckResult, err error) {
 	if err := spec.validate(); err != nil {

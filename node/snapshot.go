@@ -8,10 +8,10 @@ import (
 )
 
 // State is the phase of a torrent; package lifecycle documents all of them. Torrent.Phase
-// tells a parked torrent from one that seeds, a Snapshot does not.
+// distinguishes a parked torrent from one that seeds, a Snapshot does not.
 type State = lifecycle.Phase
 
-// The phases that are shown.
+// The phases that a Snapshot can have.
 const (
 	FindingMetadata = lifecycle.Metadata
 	Checking        = lifecycle.Checking
@@ -20,12 +20,12 @@ const (
 	Stopped         = lifecycle.Ended
 )
 
-// Snapshot is a torrent at one moment, for people. Sizes are bytes, rates
-// bytes a second.
+// Snapshot is the state of a torrent at one moment, for display. Sizes are in bytes,
+// rates in bytes a second.
 type Snapshot struct {
 	engine.Stats
 	State            State
-	Paused           error // what holds the torrent up, or nil
+	Paused           error // the error that blocks the torrent, or nil
 	Checked, ToCheck int64 // while Checking or Moving
 	Reason           Reason
 }

@@ -11,67 +11,67 @@ import (
 	"seedbed/swarm/webseed"
 )
 
-// Spec is a torrent to take on: what, where to, and how.
+// Spec describes a torrent to add: what to download or seed, where, and how.
 type Spec struct {
-	// Link or Torrent says what; one of them is set.
+	// Link or Torrent identifies the torrent; exactly one of them is set.
 	Link    *magnet.Link
 	Torrent *metainfo.Torrent
 
-	// Dir is the folder that the torrent's file or folder is in; "" is the
+	// Dir is the folder that contains the torrent's file or folder; "" means the
 	// current one.
 	Dir string
 
-	// Select are numbers of files, from 1 as metainfo.Info.FileNumber gives them:
-	// padding has none. nil is the link's so= (BEP 53), else all.
+	// Select lists file numbers, from 1, as metainfo.Info.FileNumber counts them
+	// without padding. Nil means the link's so= (BEP 53), or all files without one.
 	Select []int
-	// All wants all files, whatever the link selects, if Select is nil.
+	// All selects all files even if the link selects some, if Select is nil.
 	All bool
 
 	// Peers are HOST:PORT addresses to try besides the link's x.pe.
 	Peers []string
 
-	// Overwrite lets files that are in the way be replaced.
+	// Overwrite allows existing files to be replaced.
 	Overwrite bool
 
-	// Symlinks lets symbolic links be made (BEP 47), which lead to places in the
-	// torrent. Otherwise they are left out, and that is told.
+	// Symlinks allows symbolic links (BEP 47), which must lead to places in the torrent.
+	// Otherwise they are left out, with a warning.
 	Symlinks bool
 
-	// MetadataOnly writes NAME.torrent into Dir and ends there.
+	// MetadataOnly writes NAME.torrent into Dir and then ends the torrent.
 	MetadataOnly bool
 
-	// Seed says that the data is there: it is opened read-only, and when it
-	// turns out not to be whole the torrent fails.
+	// Seed says that the data is complete: it is opened read-only, and the torrent
+	// fails if the data is incomplete.
 	Seed bool
 
-	// ReadAhead, if not 0, says that the torrent is played: it fetches nothing but
-	// what comes next for those who read its files (OpenFile), so many bytes far.
+	// ReadAhead, if not 0, says that the torrent is played: it fetches only what the
+	// readers of its files (OpenFile) need next, up to this many bytes ahead.
 	ReadAhead int64
 
-	// Verified says that the caller has just hashed the data, as Make does, so that
-	// it need not be hashed again.
+	// Verified says that the caller has just hashed the data, as Make does. It is not
+	// hashed again.
 	Verified bool
 
-	// Persistent makes the torrent part of the session: Restore adds it again, until Remove.
+	// Persistent adds the torrent to the session: Restore adds it again, until Remove.
 	Persistent bool
-	// Paused says that a persistent torrent waits for Resume.
+	// Paused adds a persistent torrent paused, until Resume.
 	Paused bool
-	// Labels are for the user, and mean nothing to the node.
+	// Labels are for the user; the node does not use them.
 	Labels []string
-	// UpRate and DownRate limit this torrent, in bytes a second; 0 is what Settings say of
-	// each torrent.
+	// UpRate and DownRate limit this torrent, in bytes a second; 0 means the limits for
+	// each torrent in Settings.
 	UpRate, DownRate int64
 
 	// Prepare, if not nil, is called once the metadata is known, before the download
-	// folder is opened. It may put files there: they are hashed like all others that
-	// the resume record does not prove. The torrent waits while it runs. An error is
-	// reported as a warning, and Prepare is called again later.
+	// folder is opened. It may create files there: they are hashed like all files that
+	// the resume record does not prove. The torrent waits for it. If it returns an error,
+	// that is reported as a warning, and Prepare is called again later.
 	Prepare func(*metainfo.Info) error
 
 	hash id.ID // of a torrent of the session whose metadata is read when it starts
 }
 
-// InfoHash is what the torrent is known by.
+// InfoHash returns the infohash that identifies the torrent.
 func (s *Spec) InfoHash() id.ID {
 	switch {
 	case s.Torrent != nil:
@@ -82,7 +82,7 @@ func (s *Spec) InfoHash() id.ID {
 	return s.hash
 }
 
-// InfoHashV2 is the infohash of BEP 52; zero if there is none, or it is not known.
+// InfoHashV2 returns the infohash of BEP 52, or zero if there is none or it is not known.
 func (s *Spec) InfoHashV2() id.ID32 {
 	if s.Torrent != nil {
 		return s.Torrent.Info.HashV2
@@ -93,7 +93,7 @@ func (s *Spec) InfoHashV2() id.ID32 {
 	return s.Link.V2
 }
 
-// names reports whether info is what the spec asks for.
+// names reports whether info belongs to the torrent of the spec.
 func (s *Spec) names(info *metainfo.Info) bool {
 	if v2 := s.InfoHashV2(); !v2.IsZero() && v2 != info.HashV2 {
 		return false
@@ -101,7 +101,7 @@ func (s *Spec) names(info *metainfo.Info) bool {
 	return slices.Contains(hashesOf(info), s.InfoHash())
 }
 
-// hashes are the infohashes that are known before the metadata is.
+// hashes returns the infohashes that are known before the metadata is.
 func (s *Spec) hashes() []id.ID {
 	if s.Torrent != nil {
 		return hashesOf(s.Torrent.Info)
@@ -113,7 +113,7 @@ func (s *Spec) hashes() []id.ID {
 	return list
 }
 
-// hashesOf are the infohashes that a torrent's swarms go by: a hybrid has two.
+// hashesOf returns the infohashes of a torrent: a hybrid has two.
 func hashesOf(info *metainfo.Info) []id.ID {
 	list := []id.ID{info.Hash}
 	if info.HasV2() && info.HasV1() {
@@ -122,7 +122,7 @@ func hashesOf(info *metainfo.Info) []id.ID {
 	return list
 }
 
-// Name is what to call the torrent while nothing better is known.
+// Name returns the name to show until a better one is known.
 func (s *Spec) Name() string {
 	switch {
 	case s.Torrent != nil:
@@ -147,7 +147,7 @@ func (s *Spec) validate() error {
 	return nil
 }
 
-// warnings say what of the link or the torrent file was passed over.
+// warnings returns what was ignored in the link or the torrent file.
 func (s *Spec) warnings() (out []error) {
 	var mirrors []string
 	if s.Link != nil {
@@ -164,10 +164,10 @@ func (s *Spec) warnings() (out []error) {
 	return out[:min(len(out), maxWarnings)]
 }
 
-// maxWarnings of a link or torrent file are reported.
+// maxWarnings limits the reported warnings about a link or torrent file.
 const maxWarnings = 16
 
-// files is the selection for info: indices, or nil for all.
+// files returns the selection for info: indices, or nil for all.
 func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.Select != nil {
 		out := make([]int, 0, len(s.Select))
@@ -184,8 +184,8 @@ func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.All || s.Link == nil || len(s.Link.Select) == 0 {
 		return nil, nil
 	}
-	// BEP 53 counts the entries of the files list. Padding is among them, as
-	// libtorrent counts too; nobody can want it.
+	// BEP 53 counts the entries of the files list. Padding counts too, as in
+	// libtorrent, but cannot be selected.
 	var out []int
 	for _, r := range s.Link.Select {
 		for i := int64(r.First); i <= int64(r.Last) && i < int64(len(info.Files)); i++ {

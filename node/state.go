@@ -14,22 +14,22 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// A stateDir is what outlives the process:
+// A stateDir holds the state that outlives the process:
 //
 //	node.json                  node ids and saved DHT nodes
 //	node.lock                  held by the process that owns node.json
 //	torrents/INFOHASH/lock     held by the process that runs the torrent; not while it is parked
 //	torrents/INFOHASH/torrent  the info dictionary, as a .torrent file
-//	torrents/INFOHASH/resume   what storage has proven
+//	torrents/INFOHASH/resume   which data storage has proven
 //	torrents/INFOHASH/peers    addresses that were peers in the last run
-//	torrents/INFOHASH/tally    what was uploaded in all runs
-//	torrents/INFOHASH/record   what the session keeps of it (record.go)
+//	torrents/INFOHASH/tally    bytes uploaded over all runs
+//	torrents/INFOHASH/record   what the session saves of the torrent (record.go)
 //
-// Files are replaced whole, by rename; a file that does not parse is treated
-// as absent, for all of them can be had again from the network or the disk.
+// Files are replaced as a whole, by rename. A file that does not parse is treated
+// as absent, because the network or the disk can provide its content again.
 type stateDir struct {
 	path string
-	lock *statefile.Lock // held, or nil: another process owns node.json
+	lock *statefile.Lock // nil if another process owns node.json
 }
 
 func openState(path string) (*stateDir, error) {
@@ -55,10 +55,10 @@ func (s *stateDir) close() error {
 	return s.lock.Release()
 }
 
-// stateFault says that the state directory cannot be used; verb is what failed.
+// stateFault returns an error about an unusable state directory; verb is what failed.
 func stateFault(verb string, err error) error {
 	var special *statefile.NotRegularError
-	if errors.As(err, &special) { // it has a hint of its own
+	if errors.As(err, &special) { // it has its own hint
 		return fmt.Errorf("the state directory cannot be %s: %w", verb, err)
 	}
 	return fmt.Errorf("the state directory cannot be %s: %w; choose another with --state", verb, err)
@@ -67,7 +67,7 @@ func stateFault(verb string, err error) error {
 // owned reports whether this process may write node.json.
 func (s *stateDir) owned() bool { return s.lock != nil }
 
-// savedNode is one DHT node worth asking first next time.
+// savedNode is one DHT node to query first in the next run.
 type savedNode struct {
 	ID   string         `json:"id"`
 	Addr netip.AddrPort `json:"addr"`
@@ -95,17 +95,17 @@ func (s *stateDir) saveNode(f nodeFile) error {
 	return statefile.WriteSync(filepath.Join(s.path, "node.json"), b)
 }
 
-// torrentState is one torrent's folder in the state directory. The torrent's worker alone
+// torrentState is the folder of one torrent in the state directory. Only the torrent's worker
 // opens and closes it.
 type torrentState struct {
 	path string
-	lock *statefile.Lock // held while the folder is open; nil while it is not
+	lock *statefile.Lock // nil while the folder is not open
 }
 
-// ErrLocked is a torrent that another process with the same state directory runs.
+// ErrLocked is returned if another process with the same state directory runs the torrent.
 var ErrLocked = errors.New("another seedbed process with the same state directory has this torrent open")
 
-// torrent returns the folder of a torrent, not open.
+// torrent returns the folder of a torrent without opening it.
 func (s *stateDir) torrent(infohash id.ID) *torrentState {
 	return &torrentState{path: filepath.Join(s.path, "torrents", infohash.String())}
 }
@@ -116,8 +116,8 @@ func (s *stateDir) openTorrent(infohash id.ID) (*torrentState, error) {
 	return t, t.open()
 }
 
-// open makes the folder and takes its lock, unless it is open. ErrLocked says that another
-// process has it.
+// open creates the folder and takes its lock, unless it is open. It returns ErrLocked if
+// another process has the lock.
 func (t *torrentState) open() (err error) {
 	if t.lock == nil {
 		t.lock, err = lockFolder(t.path, ErrLocked)
@@ -125,7 +125,7 @@ func (t *torrentState) open() (err error) {
 	return err
 }
 
-// close frees the lock and its descriptor.
+// close releases the lock and its descriptor.
 func (t *torrentState) close() error {
 	if t.lock == nil {
 		return nil
@@ -135,8 +135,8 @@ func (t *torrentState) close() error {
 	return err
 }
 
-// lockFolder makes a folder of the state directory and takes its lock; held is the
-// error where another process has it.
+// lockFolder creates a folder of the state directory and takes its lock. It returns held
+// if another process has the lock.
 func lockFolder(path string, held error) (*statefile.Lock, error) {
 	if err := statefile.MkdirAll(path); err != nil {
 		return nil, stateFault("written", err)
@@ -157,8 +157,8 @@ func (t *torrentState) peersPath() string   { return filepath.Join(t.path, "peer
 func (t *torrentState) tallyPath() string   { return filepath.Join(t.path, "tally") }
 func (t *torrentState) recordPath() string  { return filepath.Join(t.path, "record") }
 
-// loadInfo is the info dictionary of spec if it is known: from the spec, or
-// from an earlier run.
+// loadInfo returns the info dictionary if it is known from the spec or from an
+// earlier run.
 func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
 	if spec.Torrent != nil {
 		return spec.Torrent.Info
@@ -170,7 +170,7 @@ func (t *torrentState) loadInfo(spec *Spec) *metainfo.Info {
 	return saved.Info
 }
 
-// loadTorrent is the saved torrent, or nil if there is none; it must have all of
+// loadTorrent returns the saved torrent, or nil if there is none that has all of
 // these infohashes.
 func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
 	saved := readTorrent(t.torrentPath())
@@ -186,7 +186,7 @@ func (t *torrentState) loadTorrent(hashes []id.ID) *metainfo.Torrent {
 	return saved
 }
 
-// readTorrent is the torrent file at path, or nil if there is none that parses.
+// readTorrent returns the torrent file at path, or nil if it is missing or invalid.
 func readTorrent(path string) *metainfo.Torrent {
 	b, err := statefile.Read(path)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// The steps of a torrent's worker that work on its files while nothing runs: moving,
+// The steps of a torrent's worker that use its files while nothing runs: moving,
 // checking and removing.
 
-// storageOptions returns how the files of the torrent are opened.
+// storageOptions returns the options for opening the files of the torrent.
 func (t *Torrent) storageOptions(spec *Spec, info *metainfo.Info) storage.Options {
 	n := t.node
 	return storage.Options{Dir: spec.Dir, Info: info, Overwrite: spec.Overwrite, ReadOnly: spec.Seed, Symlinks: spec.Symlinks,
 		Record: t.state.resumePath(), Handles: n.handles, Steps: &n.steps, OpenDisk: n.cfg.openDisk}
 }
 
-// progress shows how far a step has come.
+// progress records the progress of a step.
 func (t *Torrent) progress(done, total int64) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
@@ -46,8 +46,8 @@ func (c *control) awaitMove() <-chan struct{} {
 	return c.moved
 }
 
-// moveFiles moves the files to where they are to be. The order is such that a kill at any
-// moment is finished by the next Restore: the record names both folders until all is done.
+// moveFiles moves the files to the target folder. The next Restore can finish a move after a
+// kill at any moment, because the record names both folders until the move is complete.
 func (t *Torrent) moveFiles(ctx context.Context) {
 	c := &t.control
 	c.mu.Lock()
@@ -64,7 +64,7 @@ func (t *Torrent) moveFiles(ctx context.Context) {
 	}
 	t.progress(0, 0)
 	if err != nil && ctx.Err() != nil {
-		return // it stays on record, and goes on after a restart
+		return // it stays in the record and continues after a restart
 	}
 	c.mu.Lock()
 	if err == nil {
@@ -86,7 +86,7 @@ func (t *Torrent) moveFiles(ctx context.Context) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.moveTo == to { // or else it is to go elsewhere by now
+	if c.moveTo == to { // otherwise another move was requested meanwhile
 		c.moveTo, c.moveErr = "", err
 	}
 	if c.moved != nil {
@@ -95,9 +95,8 @@ func (t *Torrent) moveFiles(ctx context.Context) {
 	}
 }
 
-// proveFiles hashes what is there and not on record, so that the record knows which files are
-// ours. What stands against it does not stand against a move or a removal: what is not
-// proven stays where it is.
+// proveFiles hashes unproven data, so that the record shows which files are ours. An error
+// does not prevent a move or a removal: files that are not proven stay where they are.
 func (t *Torrent) proveFiles(ctx context.Context, spec *Spec, info *metainfo.Info) {
 	o := t.storageOptions(spec, info)
 	var err error
@@ -113,7 +112,7 @@ func (t *Torrent) proveFiles(ctx context.Context, spec *Spec, info *metainfo.Inf
 	}
 }
 
-// checkFiles hashes everything that is there, and corrects the resume record.
+// checkFiles hashes all existing data and corrects the resume record.
 func (t *Torrent) checkFiles(ctx context.Context) {
 	err := t.state.open()
 	spec, info := t.load()
@@ -122,7 +121,7 @@ func (t *Torrent) checkFiles(ctx context.Context) {
 	}
 	t.progress(0, 0)
 	if err != nil && ctx.Err() != nil {
-		return // it stays on record
+		return // it stays in the record
 	}
 	c := &t.control
 	c.mu.Lock()
@@ -166,18 +165,18 @@ func (t *Torrent) check(ctx context.Context, spec *Spec, info *metainfo.Info) er
 	return errors.Join(err, s.Close())
 }
 
-// Remove stops the torrent that has this infohash and deletes all that the state directory
-// has of it; with deleteData also the files that it has written, as far as nobody has changed
-// them since, and the folders that are empty then. Files of a torrent that was only shared
-// (Spec.Seed) stay. Remove returns when that is done, or when ctx ends: the rest follows by
-// itself, after a kill with the next Restore.
+// Remove stops the torrent with this infohash and deletes its folder in the state directory.
+// With deleteData it also deletes the files that the torrent has written, unless another
+// program has changed them, and the folders that become empty. Files of a torrent that was
+// only seeded (Spec.Seed) stay. Remove returns when that is done or when ctx ends. The work
+// then continues in the background, and after a kill in the next Restore.
 func (n *Node) Remove(ctx context.Context, ih id.ID, deleteData bool) error {
 	t := n.lookup(ih)
 	if t == nil {
 		return ErrUnknown
 	}
 	t.request(func(i *lifecycle.Intent) {
-		if i.Want != lifecycle.End { // else it leaves already, and only a restart takes it up
+		if i.Want != lifecycle.End { // otherwise it is leaving already, and only a restart continues the removal
 			i.Want = lifecycle.Remove
 			t.control.deleteData = t.control.deleteData || deleteData
 		}
@@ -190,8 +189,8 @@ func (n *Node) Remove(ctx context.Context, ih id.ID, deleteData bool) error {
 	}
 }
 
-// removeAll deletes what there is of the torrent. That it is to be removed is on record
-// first, and the record goes last.
+// removeAll deletes everything the node has of the torrent. It saves the removal in the
+// record first, and deletes the record last.
 func (t *Torrent) removeAll() {
 	c := &t.control
 	c.mu.Lock()
@@ -224,8 +223,8 @@ func (t *Torrent) removeAll() {
 	c.unsaved = errors.Join(c.unsaved, err)
 }
 
-// removeFiles deletes the files that the torrent has written. Of a move that is under way it
-// leaves no copies in either case.
+// removeFiles deletes the files that the torrent has written. It deletes the copies of an
+// interrupted move even without deleteData.
 func (t *Torrent) removeFiles(spec *Spec, info *metainfo.Info, moveTo string, deleteData bool) (err error) {
 	o := t.storageOptions(spec, info)
 	if deleteData {
@@ -244,11 +243,11 @@ func (t *Torrent) removeFiles(spec *Spec, info *metainfo.Info, moveTo string, de
 	return err
 }
 
-// removedSuffix names a folder of the state directory that is being deleted.
+// removedSuffix marks a folder of the state directory that is being deleted.
 const removedSuffix = ".removed"
 
-// removeState deletes the torrent's folder in the state directory: under another name first,
-// so that a kill leaves all of it or what sweepRemoved deletes.
+// removeState deletes the torrent's folder in the state directory. It renames the folder
+// first, so that after a kill it is either complete or sweepRemoved deletes it.
 func (t *Torrent) removeState() error {
 	t.node.handles.Forget(t.state.path)
 	gone := t.state.path + removedSuffix
@@ -258,7 +257,7 @@ func (t *Torrent) removeState() error {
 	return errors.Join(statefile.SyncDir(filepath.Dir(gone)), os.RemoveAll(gone))
 }
 
-// sweepRemoved deletes the folders that a kill has kept removeState from deleting.
+// sweepRemoved deletes the folders that removeState could not delete because of a kill.
 func (s *stateDir) sweepRemoved() error {
 	left, err := filepath.Glob(filepath.Join(s.path, "torrents", "*"+removedSuffix))
 	for _, dir := range left {

@@ -9,7 +9,7 @@ import (
 )
 
 // A hub distributes events to subscriptions and keeps the change log. Its mutex guards
-// queues only: nobody is called and nothing waits while it is held.
+// only queues: no callback runs and nothing waits while it is held.
 type hub struct {
 	mu     sync.Mutex
 	subs   []*Subscription
@@ -19,33 +19,33 @@ type hub struct {
 }
 
 const (
-	// recentEvents about the node itself are kept for later subscriptions.
+	// recentEvents is how many events about the node are kept for later subscriptions.
 	recentEvents = 64
-	// queuedEvents may wait in a subscription before they are coalesced.
+	// queuedEvents is how many events a subscription holds before they are coalesced.
 	queuedEvents = 1024
-	// queuedMost may wait in a subscription after that.
+	// queuedMost is how many it holds after that.
 	queuedMost = 1 << 17
 )
 
 // A Subscription is a queue of events. Emitting an event never waits for a subscriber. The
-// queue of a slow one is bounded: beyond 1,024 events, only the last event of each kind is
-// kept for each torrent. A subscriber that lets more than 131,072 of those wait gets Missed
-// in their place.
+// queue is bounded: beyond 1,024 events, it keeps only the last event of each kind for each
+// torrent. If more than 131,072 of those are waiting, they are discarded and the subscriber
+// gets Missed instead.
 //
 // Its methods may be called from any goroutine.
 type Subscription struct {
 	hub     *hub
 	ready   chan struct{} // holds a token while events wait; closed with the subscription
-	pending []Event       // guarded by hub.mu, as all below
+	pending []Event       // guarded by hub.mu, like all fields below
 	limit   int           // the length at which pending is coalesced
 	most    int
-	kinds   []EventKind // that are wanted; nil for all
+	kinds   []EventKind // requested kinds; nil for all
 	closed  bool
 }
 
-// Subscribe begins a subscription. It starts with the most recent events about the node
-// itself, such as Listening, so that one that begins after Open misses none of these.
-// If kinds are given, it gets these only, and Missed.
+// Subscribe starts a subscription. It begins with the most recent events about the node
+// itself, such as Listening, so that a subscription after Open misses none of them. If
+// kinds are given, it receives only these and Missed.
 func (n *Node) Subscribe(kinds ...EventKind) *Subscription {
 	h := &n.events
 	h.mu.Lock()
@@ -62,8 +62,8 @@ func (n *Node) Subscribe(kinds ...EventKind) *Subscription {
 	return s
 }
 
-// Emit sends an event to all subscriptions. It never waits. Clients of the node use it for
-// events of their own, such as those about a publication.
+// Emit sends an event to all subscriptions. It never blocks. Clients of the node use it for
+// their own events, such as those about a publication.
 func (n *Node) Emit(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -87,7 +87,7 @@ func (n *Node) Emit(e Event) {
 	}
 }
 
-// close ends all subscriptions; what waits in them can still be taken.
+// close ends all subscriptions. Events that are waiting can still be taken.
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +106,7 @@ func (h *hub) close() {
 //	}
 func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 
-// Take returns the events that wait, oldest first. It never waits.
+// Take returns the waiting events, oldest first. It never blocks.
 func (s *Subscription) Take() []Event {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -115,7 +115,7 @@ func (s *Subscription) Take() []Event {
 	return p
 }
 
-// Close ends the subscription and discards what waits.
+// Close ends the subscription and discards waiting events.
 func (s *Subscription) Close() {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -148,8 +148,8 @@ func (s *Subscription) push(e Event) {
 }
 
 // coalesce keeps the last event of each kind for each torrent or publication, in the order
-// in which they came. The limit becomes twice what is left, so that the cost for each event
-// is constant.
+// of arrival. The limit becomes twice the number that remains, so that the cost of each
+// event is constant.
 func (s *Subscription) coalesce() {
 	type subject struct {
 		torrent id.ID

@@ -14,8 +14,8 @@ import (
 
 // Torrent is a torrent of a node. Its methods may be called from any goroutine.
 //
-// What it does is decided in control.go, by one worker at a time. While its swarm runs it
-// has a run (run.go); while it is parked it has neither a run nor a goroutine (park.go).
+// One worker at a time decides what it does (control.go). While its swarm runs it has a run
+// (run.go); while it is parked it has neither a run nor a goroutine (park.go).
 type Torrent struct {
 	node       *Node
 	hash       id.ID
@@ -27,26 +27,26 @@ type Torrent struct {
 
 	run     atomic.Pointer[run]
 	info    atomic.Pointer[metainfo.Info] // nil while it is not known, and while the torrent is parked
-	summary atomic.Pointer[summary]       // what is known of it while info is nil
-	last    atomic.Pointer[engine.Stats]  // of the last run, while there is none and it is not parked
+	summary atomic.Pointer[summary]       // what is known while info is nil
+	last    atomic.Pointer[engine.Stats]  // of the last run; nil while running or parked
 
-	whole   atomic.Bool // as far as is known, nothing is missing
+	whole   atomic.Bool // nothing is missing, as far as is known
 	private atomic.Bool // neither DHT nor PEX may be used (BEP 27)
 
-	uploaded     atomic.Int64 // bytes, by the runs before this one
-	savedTally   tally        // as it was written last; of the run's loop
+	uploaded     atomic.Int64 // bytes, by earlier runs
+	savedTally   tally        // as last saved; owned by the run's loop
 	seedingSince atomic.Int64 // Unix nanoseconds; 0: not yet
 
-	hashes      []id.ID      // that its swarms go by; guarded by Node.mu
+	hashes      []id.ID      // of its swarms; guarded by Node.mu
 	discoveries []*discovery // one for each of hashes; guarded by Node.mu
 }
 
-// milestones are what a torrent reaches once. Each is closed under control.mu.
+// milestones are states that a torrent reaches once. Each is closed under control.mu.
 type milestones struct {
 	named     chan struct{} // the metadata is known
 	done      chan struct{} // it was complete for the first time
-	announced chan struct{} // a DHT node has taken an announce
-	stopping  chan struct{} // it is to leave the node
+	announced chan struct{} // a DHT node has accepted an announce
+	stopping  chan struct{} // it is leaving the node
 	ended     chan struct{} // it has left the node and everything is saved
 }
 
@@ -90,8 +90,8 @@ func isClosed(c <-chan struct{}) bool {
 // InfoHash returns the infohash that the torrent was added by.
 func (t *Torrent) InfoHash() id.ID { return t.hash }
 
-// Info returns the info dictionary, or nil while it is not known. Of a parked torrent it
-// is read from the state directory.
+// Info returns the info dictionary, or nil while it is not known. For a parked torrent, Info
+// reads it from the state directory.
 func (t *Torrent) Info() *metainfo.Info {
 	if i := t.info.Load(); i != nil || t.run.Load() != nil {
 		return i
@@ -106,7 +106,7 @@ func (t *Torrent) Info() *metainfo.Info {
 	return nil
 }
 
-// Name returns the torrent's name, or what the link calls it while the metadata is not
+// Name returns the torrent's name, or the name in the link while the metadata is not
 // known.
 func (t *Torrent) Name() string {
 	if i := t.info.Load(); i != nil {
@@ -125,9 +125,9 @@ func (t *Torrent) Link() string {
 	if spec.Link != nil {
 		l = *spec.Link
 	} else if rest := t.summary.Load(); rest != nil && rest.link != "" && t.info.Load() == nil {
-		return rest.link // without reading the metadata
+		return rest.link // does not read the metadata
 	}
-	if info == nil && spec.Torrent != nil { // its swarm has not begun
+	if info == nil && spec.Torrent != nil { // the swarm has not started
 		info = spec.Torrent.Info
 	}
 	if info != nil {
@@ -143,7 +143,7 @@ func LinkOf(i *metainfo.Info) string {
 	return l.String()
 }
 
-// describe puts into a link what the metadata tells.
+// describe adds what the metadata says to a link.
 func describe(l *magnet.Link, i *metainfo.Info) {
 	l.Name, l.Length = i.Name, i.Payload()
 	if i.HasV1() {
@@ -152,22 +152,22 @@ func describe(l *magnet.Link, i *metainfo.Info) {
 	l.V2, l.HasV2 = i.HashV2, i.HasV2()
 }
 
-// Done is closed when every wanted piece is verified and under its final name; with
-// Spec.MetadataOnly, when the .torrent file is written.
+// Done returns a channel that is closed when every wanted piece is verified and under its
+// final name; with Spec.MetadataOnly, when the .torrent file is written.
 func (t *Torrent) Done() <-chan struct{} { return t.milestones.done }
 
-// Ended is closed when the torrent has stopped, everything is saved and the node has
-// forgotten it.
+// Ended returns a channel that is closed when the torrent has stopped, everything is saved
+// and the torrent has left the node.
 func (t *Torrent) Ended() <-chan struct{} { return t.milestones.ended }
 
-// Named is closed when the metadata is known.
+// Named returns a channel that is closed when the metadata is known.
 func (t *Torrent) Named() <-chan struct{} { return t.milestones.named }
 
-// Announced is closed when a DHT node has taken our first announce.
+// Announced returns a channel that is closed when a DHT node has accepted our first announce.
 func (t *Torrent) Announced() <-chan struct{} { return t.milestones.announced }
 
-// SetRates limits what the torrent sends and receives, in bytes a second, within what all
-// torrents may; 0 is what Settings say of each torrent.
+// SetRates limits what the torrent sends and receives, in bytes a second, within the limits
+// for all torrents; 0 means the limits for each torrent in Settings.
 func (t *Torrent) SetRates(up, down int64) {
 	t.control.mu.Lock()
 	t.control.upRate, t.control.downRate = max(up, 0), max(down, 0)
@@ -175,7 +175,7 @@ func (t *Torrent) SetRates(up, down int64) {
 	t.applySettings(t.node.settings.Load())
 }
 
-// rates returns the limits of the torrent: its own, or those of each torrent.
+// rates returns the limits of the torrent: its own, or those in s for each torrent.
 func (t *Torrent) rates(s *Settings) (up, down int64) {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
@@ -210,7 +210,7 @@ func (t *Torrent) Snapshot() Snapshot {
 	return s
 }
 
-// Uploaded returns the bytes of payload that were sent to peers, in all runs.
+// Uploaded returns the bytes of payload sent to peers, over all runs.
 func (t *Torrent) Uploaded() int64 {
 	before := t.uploaded.Load()
 	if r := t.run.Load(); r != nil {
@@ -219,7 +219,7 @@ func (t *Torrent) Uploaded() int64 {
 	return before
 }
 
-// learn records the info dictionary, which came from peers or was known at the start.
+// learn records the info dictionary, which came from peers or was known from the start.
 func (t *Torrent) learn(info *metainfo.Info) {
 	t.setInfo(info)
 	if t.player != nil {
@@ -228,7 +228,7 @@ func (t *Torrent) learn(info *metainfo.Info) {
 	t.node.registerMore(t, hashesOf(info))
 	t.node.reshare()
 	if !isClosed(t.milestones.named) {
-		if !t.spec().MetadataOnly { // then it is reported when the file is written
+		if !t.spec().MetadataOnly { // otherwise it is reported when the file is written
 			t.emit(Event{Kind: Metadata, Info: info})
 		}
 		t.reach(t.milestones.named)
@@ -245,7 +245,7 @@ func (t *Torrent) setInfo(info *metainfo.Info) {
 	}
 }
 
-// completed reports the first completion, and each one after pieces were lost.
+// completed reports the first completion, and each later one after pieces were lost.
 func (t *Torrent) completed() {
 	was := t.whole.Swap(true)
 	if !was {
@@ -269,7 +269,7 @@ func (t *Torrent) setWhole(whole bool) {
 	}
 }
 
-// accepted takes note of an announce that so many nodes took.
+// accepted records an announce that this many nodes accepted.
 func (t *Torrent) accepted(nodes int) {
 	if nodes > 0 && !isClosed(t.milestones.announced) {
 		t.reach(t.milestones.announced)

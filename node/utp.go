@@ -13,19 +13,19 @@ import (
 	"seedbed/internal/utp"
 )
 
-// Limits of the answers to uTP SYNs. The source of a datagram can be forged: whoever
-// is named as the source of a flood gets synRate packets of 20 bytes a second, from all of its
-// ports together, and no packet is answered by more than it was.
+// Limits of the replies to uTP SYNs. The source of a datagram can be forged. A host whose
+// address is forged receives at most synRate packets of 20 bytes a second, from all of our
+// ports together, and no reply is larger than the packet that caused it.
 const (
 	synRate    = 4 // a second, to one IPv4 address or IPv6 /64
 	synBurst   = 16
-	synSources = 4096 // that are told apart
+	synSources = 4096 // sources that are tracked separately
 	synTotal   = 500  // a second, to all
 )
 
-// synRefuser answers the uTP connections that peers begin with ST_RESET (BEP 29), on one
-// socket: we take connections over TCP alone, and a peer that tries uTP first goes on with
-// TCP at once instead of waiting for its time-out.
+// synRefuser replies to incoming uTP connections with ST_RESET (BEP 29), on one
+// socket. We accept connections over TCP only, and a peer that tries uTP first then switches
+// to TCP at once instead of waiting for a timeout.
 type synRefuser struct {
 	conn    *netx.Socket
 	epoch   time.Time
@@ -51,8 +51,8 @@ func (n *Node) refuseSYNs(conn *netx.Socket) {
 	conn.Handle(netx.UTP, r.handle)
 }
 
-// handle answers a batch. Nothing but a SYN is answered: not a reset, so that two
-// nodes never answer each other without end.
+// handle replies to a batch. It replies only to a SYN, never to a reset, so that two
+// nodes never reply to each other without end.
 func (r *synRefuser) handle(in []netx.Datagram) {
 	now := time.Now()
 	since := mono.From(r.epoch, now)
@@ -68,19 +68,19 @@ func (r *synRefuser) handle(in []netx.Datagram) {
 		r.out = append(r.out, netx.Datagram{Buf: r.replies[begin:], Addr: in[i].Addr})
 	}
 	if len(r.out) > 0 {
-		_, _ = r.conn.WriteBatch(r.out) // what is lost is as if the network had lost it
+		_, _ = r.conn.WriteBatch(r.out) // a send error counts as packet loss
 	}
 }
 
-// mayAnswer reports whether a SYN from this address is answered, and counts it. No peer
-// has a port below 1024 that it sends from: what claims to come from there is forged, so
-// that we write to a DNS or NTP server.
+// mayAnswer reports whether to reply to a SYN from this address, and counts it. No peer
+// sends from a port below 1024. Such a source is forged, to make us send packets to a DNS
+// or NTP server.
 func (r *synRefuser) mayAnswer(now mono.Time, from netip.AddrPort) bool {
 	ip := from.Addr().Unmap()
 	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked(ip) {
 		return false
 	}
-	if !addrs.IsLocal(ip) { // the peers of a lab share an address
+	if !addrs.IsLocal(ip) { // the peers of a test network share an address
 		if _, ok := r.sources.Take(now, rate.SourceOf(ip)); !ok {
 			return false
 		}

@@ -15,22 +15,22 @@ import (
 	"seedbed/swarm/webseed"
 )
 
-// HTTP mirrors that a link (ws=) or a torrent file (url-list) names are peers, as long
-// as something is lacking (BEP 19). Each goes by an address of its own in 100::/64,
-// where no host can be (RFC 6666).
+// HTTP mirrors that a link (ws=) or a torrent file (url-list) names act as peers while
+// data is missing (BEP 19). Each has its own address in 100::/64, which no host can
+// have (RFC 6666).
 
 const (
-	// maxWebSeeds of a torrent are asked.
+	// maxWebSeeds limits the web seeds of a torrent.
 	maxWebSeeds = 16
-	// mirrorRetry is the wait after a mirror failed, which doubles up to
+	// mirrorRetry is the wait after a mirror failed. It doubles up to
 	// mirrorLongest.
 	mirrorRetry   = 5 * time.Second
 	mirrorLongest = 10 * time.Minute
-	// maxMirrorWarnings files of a mirror are reported.
+	// maxMirrorWarnings limits the reported files of a mirror.
 	maxMirrorWarnings = 5
 )
 
-// webSeeds are the mirrors of a torrent.
+// webSeeds returns the URLs of a torrent's mirrors.
 func (s *Spec) webSeeds() (urls []string) {
 	if s.Link != nil {
 		urls = append(urls, s.Link.WebSeeds...)
@@ -44,14 +44,14 @@ func (s *Spec) webSeeds() (urls []string) {
 	return urls[:min(len(urls), maxWebSeeds)]
 }
 
-// mirrorNet is where mirrors are called from.
+// mirrorNet holds the addresses that stand for mirrors.
 var mirrorNet = netip.MustParsePrefix("100::/64")
 
 func isMirror(ip netip.Addr) bool { return mirrorNet.Contains(ip) }
 
-// mirrorID is what a mirror is called among peers. A mirror that has sent wrong data is
-// banned under its address and comes back, without the file that was wrong, under the
-// address of the next generation.
+// mirrorID returns the address and peer id of a mirror. A mirror that has sent wrong data is
+// banned under its address. It comes back, without the bad file, under the address of the
+// next generation.
 func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", generation, url))
 	ip := mirrorNet.Addr().As16()
@@ -61,7 +61,7 @@ func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
 	return netip.AddrPortFrom(netip.AddrFrom16(ip), 1), peer
 }
 
-// askMirrors has the web seeds asked, from when the metadata is known.
+// askMirrors starts fetching from the web seeds once the metadata is known.
 func (r *run) askMirrors(info *metainfo.Info) {
 	if r.t.node.cfg.NoWebSeeds {
 		return
@@ -71,7 +71,7 @@ func (r *run) askMirrors(info *metainfo.Info) {
 	}
 }
 
-// askMirror serves the swarm from one mirror until nothing is lacking.
+// askMirror serves the swarm from one mirror until nothing is missing.
 func (r *run) askMirror(info *metainfo.Info, url string) {
 	m := webseed.New(webseed.Config{URL: url, Info: info, Client: r.t.node.mirrors, Agent: r.t.node.cfg.Version})
 	wait, generation, warned := mirrorRetry, 0, 0
@@ -102,7 +102,7 @@ func (r *run) askMirror(info *metainfo.Info, url string) {
 				hint = "it is asked again later"
 			}
 			warn(err, hint)
-			generation++ // the ban, if it was for wrong data, may be on its way
+			generation++ // the ban for wrong data may still be pending
 			wait = mirrorRetry
 			continue
 		case banned:
@@ -128,7 +128,7 @@ func (r *run) askMirror(info *metainfo.Info, url string) {
 }
 
 // serveMirror connects the mirror to the swarm as the peer at addr until it fails or
-// nothing is lacking.
+// nothing is missing.
 func (r *run) serveMirror(m *webseed.Mirror, addr netip.AddrPort, peer id.ID) error {
 	ours, theirs := net.Pipe()
 	ctx, cancel := context.WithCancel(r.ctx)
