@@ -14,7 +14,6 @@
 // with the same key is reported as a node.Fault of the kind node.FaultConflict. The node
 // emits the events: node.PublishedItem for each version that was put, and node.Warning for
 // problems.
-// node.Warning for what a person should know.
 package publish
 
 import (

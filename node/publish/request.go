@@ -21,7 +21,6 @@ import (
 // Only the process that publishes under a key can make its next version. Another process
 // with the same state directory sends it requests through three files, which are only
 // replaced or renamed as a whole:
-// whole:
 //
 //	publications/requests/ID.request  the request, written by the requesting process
 //	publications/requests/ID.taken    the same file, renamed by the publishing process
