@@ -15,9 +15,8 @@ import (
 // is Config.Poll.
 const retryFirst = 5 * time.Second
 
-// adopt makes the version that is complete the current one. If this machine does not let
-// it, for example because something else has the name "current", adopt is called again
-// later.
+// adopt makes the complete version the current one. If something on this machine prevents
+// that, such as another file named "current", adopt is called again later.
 func (f *Follower) adopt() {
 	fe := f.fetching
 	if err := f.install(fe); err != nil {
@@ -48,8 +47,7 @@ func (fe *fetch) stopRetrying() {
 	}
 }
 
-// install makes a version durable and read-only, makes current lead to it, and puts it on
-// record.
+// install makes a version durable and read-only, makes current point to it, and records it.
 func (f *Follower) install(fe *fetch) error {
 	info := fe.torrent.Info()
 	if info == nil {
@@ -76,7 +74,7 @@ func (f *Follower) install(fe *fetch) error {
 	return nil
 }
 
-// abandon gives up the version that is being downloaded, if any, with its files.
+// abandon stops the download of the pending version, if any, and deletes its files.
 func (f *Follower) abandon() {
 	fe := f.fetching
 	if fe == nil {
@@ -92,20 +90,20 @@ func (f *Follower) abandon() {
 }
 
 // drop removes the torrent of a version from the node and the state directory, and waits
-// for that.
+// until that is done.
 func (f *Follower) drop(t *node.Torrent) {
 	err := f.node.Remove(f.ctx, t.InfoHash(), false)
 	var fault *node.Fault
 	if errors.As(err, &fault) && fault.Kind == node.FaultVanished {
-		return // something has changed its files, which are of no use any more
+		return // its files have changed and are no longer needed
 	}
 	if err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, context.Canceled) {
 		f.warn(fmt.Errorf("the torrent of another version was not removed: %w", err))
 	}
 }
 
-// prune deletes the versions that are not to be kept. Only versions that were current
-// count as earlier ones: what a download left unfinished is always deleted.
+// prune deletes the versions that need not be kept. Only versions that were current count as
+// earlier versions; unfinished downloads are always deleted.
 func (f *Follower) prune() {
 	newest := f.folder.file.Folder
 	kept, keep := []string{newest}, max(f.cfg.Keep, 0)

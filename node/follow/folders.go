@@ -23,9 +23,9 @@ import (
 //	DIR/current                  a symbolic link to the newest version that is complete
 //	DIR/versions/7-1f0e9d3c/NAME that version: its number, and the start of its infohash
 //
-// A version is complete and its files are read-only before current leads to it, and then
-// it does not change any more: a program that resolves current once reads one version to
-// the end. A file that two versions have in common is one file with two names.
+// Before current points to a version, the version is complete and its files are read-only;
+// after that it does not change. So a program that resolves current once reads a single
+// version. A file that two versions share is one file with two names.
 type versions struct {
 	dir  string // absolute
 	root *os.Root
@@ -58,7 +58,7 @@ func openVersions(dir string) (*versions, error) {
 
 func (v *versions) close() { v.root.Close() }
 
-// checkCurrent returns an error if something other than a link has the name of current.
+// checkCurrent returns an error if current exists and is not a link.
 func (v *versions) checkCurrent(hint string) error {
 	if fi, err := v.root.Lstat(currentName); err == nil && fi.Mode()&fs.ModeSymlink == 0 {
 		return node.NewFault(node.FaultExists, fmt.Errorf("%s exists and is not a link to a version", filepath.Join(v.dir, currentName)), hint)
@@ -74,7 +74,7 @@ func versionName(seq int64, infohash string) string {
 // path returns the path of a version's folder on this machine.
 func (v *versions) path(name string) string { return filepath.Join(v.dir, filepath.FromSlash(name)) }
 
-// current returns the version that current leads to, or "".
+// current returns the version that current points to, or "".
 func (v *versions) current() string {
 	to, err := v.root.Readlink(currentName)
 	if err != nil {
@@ -83,7 +83,7 @@ func (v *versions) current() string {
 	return filepath.ToSlash(to)
 }
 
-// switchTo makes current lead to a version, in one step.
+// switchTo makes current point to a version, atomically.
 func (v *versions) switchTo(name string) error {
 	if v.current() == name {
 		return nil
@@ -92,7 +92,7 @@ func (v *versions) switchTo(name string) error {
 		return err
 	}
 	const fresh = ".current.new"
-	_ = v.root.Remove(fresh) // left by a run that was killed
+	_ = v.root.Remove(fresh) // a killed run may have left it
 	if err := v.root.Symlink(filepath.FromSlash(name), fresh); err != nil {
 		if runtime.GOOS == "windows" {
 			return node.NewFault(node.FaultPermission, fmt.Errorf("the symbolic link current cannot be created: %w", err), "turn on Windows' developer mode, which allows it")
@@ -105,7 +105,7 @@ func (v *versions) switchTo(name string) error {
 	return statefile.SyncDir(v.dir)
 }
 
-// list returns the versions on the disk, the newest first.
+// list returns the versions on disk, newest first.
 func (v *versions) list() (names []string) {
 	d, err := v.root.Open(versionsDir)
 	if err != nil {
@@ -124,7 +124,7 @@ func (v *versions) list() (names []string) {
 	return names
 }
 
-// versionSeq returns the number in a folder's name, or 0 if it is not the name of a
+// versionSeq returns the number in a folder's name, or 0 if the name is not that of a
 // version.
 func versionSeq(base string) int64 {
 	num, hash, ok := strings.Cut(base, "-")
@@ -135,7 +135,7 @@ func versionSeq(base string) int64 {
 	return n
 }
 
-// deleteExcept deletes all versions except those.
+// deleteExcept deletes all versions except those in kept.
 func (v *versions) deleteExcept(kept []string) error {
 	var errs []error
 	for _, name := range v.list() {

@@ -1,19 +1,19 @@
-// Package follow downloads the newest version of what is published under a key, seeds
-// it, and switches to each newer version once that is complete (BEP 46).
+// Package follow downloads the newest version published under a key, seeds it, and switches
+// to each newer version once that is complete (BEP 46).
 //
-// A Follower belongs to one node and uses its exported API alone. It asks the DHT for the
-// item under the key now and then, downloads the torrent that the newest item names into
-// a folder of its own (folders.go), which is filled with what earlier versions have of it
-// (reuse.go), and then makes the link "current" lead there. What it follows and which
-// version is current is on record in the state directory (record.go), so that Restore
-// takes it up again after a restart.
+// A Follower belongs to one node and uses only its exported API. It polls the DHT for the
+// item under the key and downloads the torrent that the newest item names into a separate
+// folder (folders.go). First it fills the folder with the data that earlier versions have
+// (reuse.go); at the end it points the link "current" to it. The publication and its current
+// version are recorded in the state directory (record.go), so that Restore resumes after a
+// restart.
 //
-// A version is adopted only if its item is signed by the key, its number is higher than
-// any that was adopted, and its metadata and data have the hashes that follow from the
-// item. What is refused is counted in Stats.
+// A version is adopted only if its item is signed by the key, its number is higher than any
+// that was adopted, and its metadata and data have the hashes that follow from the item.
+// Refused items are counted in Stats.
 //
-// Events are emitted by the node: node.FoundVersion, node.SwitchedVersion, and
-// node.Warning for what a person should know.
+// The node emits the events: node.FoundVersion, node.SwitchedVersion, and node.Warning for
+// problems.
 package follow
 
 import (
@@ -37,10 +37,10 @@ type Config struct {
 	// KeepAlive republishes the publisher's item, so that the link outlives the
 	// publisher's machine. The item stays signed by the publisher.
 	KeepAlive bool
-	// Poll is how often to ask for a newer version when there was none lately; 10
-	// minutes by default, at least 1 second.
+	// Poll is the interval between checks for a newer version when nothing has changed
+	// lately; 10 minutes by default, at least 1 second.
 	Poll time.Duration
-	// Keep is how many earlier versions stay on the disk; 1 by default, negative for
+	// Keep is the number of earlier versions to keep on disk; 1 by default, negative for
 	// none.
 	Keep  int
 	Peers []string // HOST:PORT to try besides the link's x.pe
@@ -62,30 +62,30 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Stats counts what a follower has seen.
+// Stats counts the items that a follower has received.
 type Stats struct {
 	Polls    int64
 	Older    int64 // answers with an older version: refused
 	Unsigned int64 // with a missing or wrong signature: refused
 	Foreign  int64 // of another key or salt: refused
-	Forked   int64 // another value under a number that is known: refused
-	Useless  int64 // signed, but naming no torrent: refused
+	Forked   int64 // another value under a known number: refused
+	Useless  int64 // signed, but without a torrent: refused
 	Switched int64
 }
 
-// A Follower follows one publication. Its methods may be called from any goroutine.
+// A Follower follows one publication. All methods are safe for concurrent use.
 type Follower struct {
 	node   *node.Node
 	items  *node.Items
 	cfg    Config
 	target id.ID
-	folder *folder // guarded by mu where run changes it
+	folder *folder // run changes it only with mu held
 	dirs   *versions
 	ctx    context.Context
 	cancel context.CancelFunc
-	remove func() // takes back OnClose
+	remove func() // undoes OnClose
 	done   chan struct{}
-	hint   chan dht.Item // a newer item that the keeper saw; holds one
+	hint   chan dht.Item // a newer item that the keeper saw; buffered: 1
 	active atomic.Pointer[node.Torrent]
 
 	mu    sync.Mutex
@@ -94,7 +94,7 @@ type Follower struct {
 	poller
 }
 
-// poller is what belongs to the goroutine of a follower.
+// poller is the state of a follower's goroutine.
 type poller struct {
 	fetching *fetch
 	unkeep   func()
@@ -103,7 +103,7 @@ type poller struct {
 	warned   string // the last warning, so that a retry does not repeat it
 }
 
-// Start begins to follow a publication. It goes on until Close or the end of the node.
+// Start starts to follow a publication, until Close or the end of the node.
 func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -139,10 +139,10 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	return f, nil
 }
 
-// Torrent returns the torrent of the current version, or nil while there is none.
+// Torrent returns the torrent of the current version, or nil if there is none yet.
 func (f *Follower) Torrent() *node.Torrent { return f.active.Load() }
 
-// Seq returns the number of the current version, or 0 while there is none.
+// Seq returns the number of the current version, or 0 if there is none yet.
 func (f *Follower) Seq() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -156,8 +156,8 @@ func (f *Follower) Stats() Stats {
 	return f.stats
 }
 
-// Close stops following. What is followed stays on record, and the torrent goes on until
-// the node ends.
+// Close stops following. The publication stays on record, and the torrent keeps running
+// until the node closes.
 func (f *Follower) Close() {
 	f.remove()
 	f.end()
@@ -168,8 +168,8 @@ func (f *Follower) end() {
 	<-f.done
 }
 
-// Remove stops following for good: it removes the torrent from the node and the record
-// from the state directory. The versions stay on the disk.
+// Remove stops following permanently: it removes the torrent from the node and the record
+// from the state directory. The versions stay on disk.
 func (f *Follower) Remove(ctx context.Context) error {
 	f.remove()
 	f.cancel()

@@ -19,7 +19,7 @@ import (
 	"seedbed/node"
 )
 
-// The state directory has a folder for each publication that is followed:
+// The state directory has a folder for each followed publication:
 //
 //	follows/TARGET/lock            held by the process that follows it
 //	follows/TARGET/record          what is followed, and the version that current leads to
@@ -36,7 +36,7 @@ type record struct {
 	current
 }
 
-// current is the version that current leads to. Seq is 0 while there is none.
+// current is the version that the link current points to. Seq is 0 if there is none.
 type current struct {
 	Seq      int64  `json:"seq,omitempty"`
 	InfoHash string `json:"infohash,omitempty"`
@@ -54,7 +54,7 @@ func (c *current) item(l *magnet.Link) (dht.Item, error) {
 	return i, nil
 }
 
-// config returns the Config that the record is of.
+// config returns the Config that the record was made from.
 func (r *record) config() (Config, error) {
 	link, err := magnet.Parse(r.Link)
 	if err != nil {
@@ -67,16 +67,16 @@ func (r *record) config() (Config, error) {
 	return Config{Link: link, Dir: r.Dir, KeepAlive: r.KeepAlive, Poll: poll, Keep: r.Keep, Peers: r.Peers}, nil
 }
 
-// set puts a Config into the record. What the record has of versions stays.
+// set stores a Config in the record. It does not change the versions.
 func (r *record) set(c *Config, dir string) {
 	r.Link, r.Dir, r.Peers = c.Link.String(), dir, c.Peers
 	r.Poll, r.Keep, r.KeepAlive = c.Poll.String(), c.Keep, c.KeepAlive
 }
 
-// errFollowed says that another process follows the same.
+// errFollowed reports that another process follows the same publication.
 var errFollowed = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory follows this"), "stop that process first")
 
-// folder is the folder of one publication that is followed, locked.
+// folder is the locked folder of one followed publication.
 type folder struct {
 	path string
 	lock *statefile.Lock
@@ -100,7 +100,7 @@ func openFolder(state string, target id.ID) (*folder, error) {
 	return f, nil
 }
 
-// DamagedError is a record that cannot be read, or that names no link.
+// DamagedError reports a record that cannot be read, or that contains no link.
 type DamagedError struct {
 	Path string
 	Err  error
@@ -108,12 +108,12 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 
-// Unwrap makes a DamagedError a fault of the disk.
+// Unwrap makes a DamagedError a disk fault.
 func (e *DamagedError) Unwrap() []error {
 	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
 }
 
-// Hint returns what to do about it.
+// Hint returns advice.
 func (e *DamagedError) Hint() string { return "move it away to follow from the start" }
 
 func readRecord(dir string) (r record, err error) {
@@ -131,7 +131,7 @@ func readRecord(dir string) (r record, err error) {
 	return r, nil
 }
 
-// save writes a record. The caller puts it into file.
+// save writes a record, which the caller then stores in file.
 func (f *folder) save(r *record) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -140,7 +140,7 @@ func (f *folder) save(r *record) error {
 	return statefile.WriteSync(filepath.Join(f.path, "record"), b)
 }
 
-// torrentPath returns where the metadata of a version is, by the version's folder.
+// torrentPath returns the path of a version's metadata; name is the version's folder.
 func (f *folder) torrentPath(name string) string {
 	return filepath.Join(f.path, path.Base(name)+".torrent")
 }
@@ -158,7 +158,7 @@ func (f *folder) torrent(name string) *metainfo.Info {
 	return t.Info
 }
 
-// forget deletes the metadata of all versions except those.
+// forget deletes the metadata of all versions except those in except.
 func (f *folder) forget(except []string) {
 	keep := map[string]bool{}
 	for _, name := range except {

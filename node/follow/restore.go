@@ -11,18 +11,17 @@ import (
 	"seedbed/node"
 )
 
-// errNoLink says that a record is of an earlier version of seedbed.
+// errNoLink reports a record of an earlier version of seedbed.
 var errNoLink = errors.New("it has no link, because an earlier version of seedbed wrote it: run seedbed follow once more")
 
-// Followed is one publication that a state directory has on record as followed.
+// Followed is one recorded publication of a state directory.
 type Followed struct {
 	Config Config
 	Seq    int64 // of the current version; 0 if there is none
 }
 
-// List returns what a state directory has on record, in the order of the targets. Its
-// error joins a *DamagedError for each record that cannot be read; the others are
-// returned nevertheless.
+// List returns the recorded publications of a state directory, sorted by target. Its error
+// joins a *DamagedError for each unreadable record; the others are still returned.
 func List(state string) (list []Followed, err error) {
 	entries, err := os.ReadDir(followsDir(state))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,7 +56,7 @@ func List(state string) (list []Followed, err error) {
 	return list, errors.Join(errs...)
 }
 
-// RestoreError is a publication that Restore could not follow.
+// RestoreError reports a publication that Restore could not follow.
 type RestoreError struct {
 	Link string
 	Err  error
@@ -66,9 +65,9 @@ type RestoreError struct {
 func (e *RestoreError) Error() string { return fmt.Sprintf("%s is not followed: %v", e.Link, e.Err) }
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// Restore follows everything again that the state directory of a node has on record.
-// What cannot be followed holds up nothing else: failed has a *RestoreError for each such
-// publication and a *DamagedError for each record that cannot be read.
+// Restore follows every publication that the node's state directory has on record. A failure
+// does not affect the others: failed has a *RestoreError for each publication that cannot be
+// followed and a *DamagedError for each unreadable record.
 func Restore(n *node.Node) (restored []*Follower, failed []error) {
 	list, err := List(n.StateDir())
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

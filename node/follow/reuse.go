@@ -16,11 +16,11 @@ type source struct {
 	info *metainfo.Info
 }
 
-// reuse puts into the folder of a new version what earlier versions have of it, and
-// returns the number of bytes of the linked files. A file that is proven to be the same,
-// by its merkle root (BEP 52) or by the pieces that it is part of, is linked. A file that
-// has some pieces in common is copied, so that writing the others does not change the old
-// version. Nothing is trusted here: the node hashes what it finds in the folder.
+// reuse fills the folder of a new version with the data that earlier versions have, and
+// returns the number of bytes in linked files. It links a file that is proven to be
+// identical, by its merkle root (BEP 52) or by all its pieces. It copies a file that has
+// some pieces in common, so that writing the others does not change the old version. The
+// node does not trust the result: it hashes the files in the folder.
 func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reused int64, err error) {
 	r := reuser{versions: v, name: name, info: info, files: make([]string, len(info.Files))}
 	for _, s := range from {
@@ -34,13 +34,13 @@ func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reuse
 		}
 		to := path.Join(name, filePath(info, &info.Files[i]))
 		if _, err := v.root.Lstat(to); err == nil {
-			continue // from an earlier attempt
+			continue // an earlier attempt made it
 		}
 		err := v.root.MkdirAll(path.Dir(to), 0o755)
 		switch {
 		case err != nil:
 		case proven.Has(i):
-			if err = v.root.Link(r.files[i], to); err != nil { // the file system has no links, or it is another one
+			if err = v.root.Link(r.files[i], to); err != nil { // no hard links, or another file system
 				err = v.copy(r.files[i], to)
 			}
 			if err == nil {
@@ -58,12 +58,11 @@ type reuser struct {
 	*versions
 	name  string
 	info  *metainfo.Info
-	files []string // for each file the path of one that may be the same, or ""
+	files []string // for each file the path of a possibly identical one, or ""
 }
 
-// match finds files of an earlier version that may be the same as those of the new one.
-// Without merkle roots a file may be the same if it has the same size and path, or the
-// same size and name.
+// match finds files of an earlier version that may be identical to files of the new one.
+// Without merkle roots, these are files with the same size and the same path or name.
 func (r *reuser) match(s source) {
 	type named struct {
 		name string
@@ -105,15 +104,15 @@ func (r *reuser) match(s source) {
 	}
 }
 
-// prove returns which of the matched files are the same to the last byte, and which have
-// at least one piece in common. With a v2 side equal roots prove it; else the pieces are
-// hashed as they would be with the matched files.
+// prove returns which of the matched files are identical, and which have at least one piece
+// in common. With a v2 side, equal roots prove it; otherwise the pieces are hashed as they
+// would be with the matched files.
 func (r *reuser) prove() (proven, touched bitset.Set) {
 	n := len(r.info.Files)
 	proven, touched = bitset.New(n), bitset.New(n)
 	for i := range r.files {
 		if r.files[i] != "" {
-			proven.Add(i) // until a piece says otherwise
+			proven.Add(i) // unless a piece proves otherwise
 		}
 	}
 	if r.info.HasV2() {
@@ -145,7 +144,7 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 	return proven, touched
 }
 
-// hash reports whether piece p, made of the matched files, has the right hash.
+// hash reports whether piece p, read from the matched files, has the right hash.
 func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	h := r.info.NewPieceHash(p)
 	for sp := range r.info.PieceSpans(p) {
@@ -175,7 +174,8 @@ func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	return h.Digest() == r.info.Digest(p)
 }
 
-// copy copies a file. The kernel shares the blocks if the file system can.
+// copy copies a file. If the file system supports it, the copy shares blocks with the
+// original.
 func (v *versions) copy(from, to string) (err error) {
 	in, err := v.root.Open(from)
 	if err != nil {

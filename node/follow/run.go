@@ -14,9 +14,9 @@ import (
 	"seedbed/node"
 )
 
-// The pace: after a change the next polls come quickEvery times as often, and each that
-// finds nothing makes the wait longer by half until it is Config.Poll again. While no
-// node answers, the next poll comes after pollRetry.
+// After a change, the polling interval is divided by quickEvery. Each poll that finds
+// nothing makes it half as long again, up to Config.Poll. If no node answers, the next poll
+// comes after pollRetry.
 const (
 	quickEvery = 10
 	pollRetry  = 5 * time.Second
@@ -26,15 +26,14 @@ func (f *Follower) quick() time.Duration {
 	return max(f.cfg.Poll/quickEvery, min(f.cfg.Poll, time.Second))
 }
 
-// fetch is a version that is being downloaded, or that is complete and waits to be
-// adopted.
+// fetch is a version that is being downloaded, or that is complete but not adopted yet.
 type fetch struct {
 	item    dht.Item
-	ih      id.ID  // that it names
-	name    string // its folder
+	ih      id.ID  // infohash in the item
+	name    string // folder of the version
 	torrent *node.Torrent
 	reused  atomic.Int64
-	retry   *time.Timer // set when an attempt to adopt it has failed
+	retry   *time.Timer // set after a failed attempt to adopt it
 	pause   time.Duration
 }
 
@@ -67,7 +66,7 @@ func (f *Follower) run() {
 			f.adopt()
 		case <-ended:
 			if f.ctx.Err() == nil {
-				f.abandon() // the node has reported why; a later poll tries again
+				f.abandon() // the node has reported the error; a later poll tries again
 			}
 		case <-timer.C:
 			timer.Reset(f.poll())
@@ -75,7 +74,7 @@ func (f *Follower) run() {
 	}
 }
 
-// finish lets other processes follow.
+// finish lets other processes follow the publication.
 func (f *Follower) finish() {
 	if f.unkeep != nil {
 		f.unkeep()
@@ -89,7 +88,7 @@ func (f *Follower) finish() {
 	}
 }
 
-// resume takes up the version that was current in the last run.
+// resume continues with the version that was current in the last run.
 func (f *Follower) resume() {
 	last := f.folder.file.current
 	if last.Seq == 0 {
@@ -104,8 +103,8 @@ func (f *Follower) resume() {
 	f.seedCurrent()
 }
 
-// seedCurrent adds the torrent of the current version if there is none. It may fail for
-// now, for example because another process has the torrent open.
+// seedCurrent adds the torrent of the current version if it has not been added. That can
+// fail temporarily, for example because another process has the torrent open.
 func (f *Follower) seedCurrent() {
 	last := f.folder.file.current
 	if last.Seq == 0 || f.active.Load() != nil {
@@ -123,7 +122,7 @@ func (f *Follower) seedCurrent() {
 	f.active.Store(t)
 }
 
-// warn emits a warning, unless it is the same as the last one.
+// warn emits a warning unless it repeats the last one.
 func (f *Follower) warn(err error) {
 	if text := err.Error(); text != f.warned {
 		f.warned = text
@@ -131,7 +130,7 @@ func (f *Follower) warn(err error) {
 	}
 }
 
-// poll asks for a newer version, and returns the wait until the next poll.
+// poll checks for a newer version, and returns the wait until the next poll.
 func (f *Follower) poll() time.Duration {
 	f.seedCurrent()
 	var after *int64
@@ -176,8 +175,9 @@ func (f *Follower) count(with func(*Stats)) {
 	with(&f.stats)
 }
 
-// consider handles an item whose signature was verified. If it is newer than all before,
-// consider starts the download of what it names and returns true; else it counts it.
+// consider handles an item with a verified signature. If the item is newer than all before,
+// consider starts the download of its torrent and returns true; otherwise it counts the
+// item.
 func (f *Follower) consider(item dht.Item) bool {
 	if item.Seq <= f.newest() {
 		f.count(func(s *Stats) {
@@ -217,7 +217,7 @@ func (f *Follower) consider(item dht.Item) bool {
 	return true
 }
 
-// prepare puts into the folder of a version what earlier versions have of it.
+// prepare fills the folder of a version with the data that earlier versions have.
 func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 	var from []source
 	for _, name := range f.dirs.list() {
