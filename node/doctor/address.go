@@ -13,11 +13,11 @@ import (
 	"seedbed/internal/addrs"
 )
 
-// maxWitnesses is how many nodes of a family are asked for the address they see us at.
+// maxWitnesses is how many nodes of each address family are asked for our address.
 const maxWitnesses = 12
 
-// addresses asks nodes of the table for the address they see us at, and reports what that
-// says about our external address, a NAT, and our id.
+// addresses asks nodes of the table for our address as they see it, and reports what the
+// answers show about our external address, a NAT, and our id.
 func (e *examination) addresses(ctx context.Context, boots []pong) {
 	nodes := e.v.Nodes()
 	slices.SortFunc(nodes, func(a, b dht.NodeInfo) int { return cmp.Compare(a.RTT, b.RTT) })
@@ -28,7 +28,7 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 		var seen []netip.AddrPort
 		nets := map[netip.Prefix]bool{}
 		witness := func(p pong) {
-			// A private network may have one address with many ports: each counts.
+			// A private network may use one address with many ports: count each.
 			n := table.Subnet(p.addr.Addr())
 			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || addrs.IsLocal(p.addr.Addr())) {
 				nets[n] = true
@@ -118,7 +118,7 @@ func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	e.tell(f)
 }
 
-// mapping judges a NAT by how many nodes see which port.
+// mapping classifies a NAT by how many nodes see which port.
 func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, advice string) {
 	seen, n := commonest(ports)
 	all := 0
@@ -141,7 +141,7 @@ func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, adv
 	default:
 		text = fmt.Sprintf("endpoint-independent mapping of our port %d to %d", port, seen)
 	}
-	// A few may have seen an earlier mapping, or lie.
+	// Some nodes may have seen an earlier mapping, or lie.
 	return Fine, fmt.Sprintf("%s, according to %d of %s", text, n, count(all, "node")), advice
 }
 

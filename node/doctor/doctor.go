@@ -1,10 +1,10 @@
 // Package doctor diagnoses why a node does not work.
 //
-// Examine goes step by step through what a node needs: sockets, saved nodes, bootstrap
-// hosts, the external address, NAT, node id and routing table. With a magnet link it goes
-// on through lookup, dial, handshake and metadata, with a torrent of package swarm whose
-// connections it traces. Each result is a Finding, reported as soon as it is known. The
-// package is a client of the node; it leaves nothing behind on the disk.
+// Examine checks everything a node needs, step by step: sockets, saved nodes, bootstrap
+// hosts, the external address, NAT, node id and routing table. With a magnet link it
+// continues with lookup, dial, handshake and metadata, using a torrent of package swarm
+// whose connections it traces. Each result is a Finding, reported as soon as it is known.
+// The package leaves nothing on disk.
 package doctor
 
 import (
@@ -37,7 +37,7 @@ const (
 	Bad                   // does not work
 )
 
-// Step is what a finding is about. The steps are in the order of the examination.
+// Step is the subject of a finding. The steps are in the order of the examination.
 type Step string
 
 const (
@@ -61,12 +61,12 @@ type Finding struct {
 	Verdict Verdict
 	Text    string
 	Advice  string         // one sentence; empty if nothing can be done
-	Took    time.Duration  // 0 if it means nothing
-	Data    map[string]any // the numbers of Text, for programs
+	Took    time.Duration  // 0 if not applicable
+	Data    map[string]any // the numbers in Text, for programs
 }
 
-// Examine runs all steps and calls tell with each finding. link may be nil. The error is
-// that of ctx, or of opening the sockets, without which there is nothing to examine.
+// Examine runs all steps and calls tell with each finding. link may be nil. Examine returns
+// the error of ctx, or an error if no socket can be opened.
 func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, tell func(Finding)) error {
 	cfg.Serve = false
 	v, err := visit.Open(cfg)
@@ -103,7 +103,7 @@ func (e *examination) isPrivate() bool {
 	return e.v.IsPrivate() || !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return !addrs.IsLocal(a.Addr()) })
 }
 
-// dnsLimit is how long a name may take to resolve.
+// dnsLimit limits how long a name lookup may take.
 const dnsLimit = 5 * time.Second
 
 // count returns "1 peer" or "2 peers".
@@ -121,12 +121,12 @@ func familyName(v6 bool) string {
 	return "IPv4"
 }
 
-// routeTargets are addresses for testing routes. Nothing is sent to them: connecting a UDP
-// socket only looks up the route.
+// routeTargets are addresses for testing routes. Connecting a UDP socket only looks up the
+// route; nothing is sent.
 var routeTargets = map[bool]string{false: "192.0.2.1:9", true: "[2001:db8::1]:9"}
 
-// localAddr returns the address from which this machine would send to another, or the zero
-// Addr if there is no route.
+// localAddr returns the source address that this machine uses to send to another, or the
+// zero Addr if there is no route.
 func localAddr(v6 bool, to string) netip.Addr {
 	network := "udp4"
 	if v6 {
@@ -140,8 +140,8 @@ func localAddr(v6 bool, to string) netip.Addr {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
-// hasListenHost reports whether the user chose an address to listen on, and with it the
-// address families.
+// hasListenHost reports whether the user chose a listen address, and so the address
+// families.
 func (e *examination) hasListenHost() bool {
 	host, _, _ := net.SplitHostPort(e.v.Config.Listen)
 	return host != ""
@@ -179,7 +179,7 @@ func (e *examination) sockets(ctx context.Context) {
 	}
 }
 
-// listener connects from this machine to our own TCP port.
+// listener connects to our own TCP port.
 func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
 	to := addr
 	if addr.Addr().IsUnspecified() {
@@ -384,7 +384,7 @@ func (e *examination) table(took time.Duration) {
 	}
 }
 
-// reasonText says why a dial or a connection ended.
+// reasonText describes why a dial or a connection ended.
 func reasonText(err error) string {
 	if errors.Is(err, netx.ErrNoFamily) {
 		return "of an address family that we do not have"

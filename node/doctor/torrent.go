@@ -27,11 +27,11 @@ import (
 )
 
 const (
-	maxPeers   = 60               // peers that are tried
-	dialAtOnce = 16               // dials at a time
+	maxPeers   = 60               // peers to try
+	dialAtOnce = 16               // parallel dials
 	dialLimit  = 5 * time.Second  // for one dial
-	quietLimit = 10 * time.Second // the trial ends when nothing has happened for this long
-	trialLimit = 45 * time.Second // and at the latest after this
+	quietLimit = 10 * time.Second // the trial ends if nothing happens for this long
+	trialLimit = 45 * time.Second // total time of the trial
 )
 
 // torrent does what a download does, up to the metadata.
@@ -102,8 +102,7 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []en
 	return peers
 }
 
-// dialable removes duplicates, and the addresses from the DHT that the engine would not
-// dial.
+// dialable removes duplicates, and addresses from the DHT that the engine would not dial.
 func dialable(peers []engine.Candidate) []engine.Candidate {
 	seen := map[netip.AddrPort]bool{}
 	return slices.DeleteFunc(peers, func(c engine.Candidate) bool {
@@ -113,7 +112,7 @@ func dialable(peers []engine.Candidate) []engine.Candidate {
 	})
 }
 
-// A trial is a torrent in its metadata phase, with a record of what became of each peer.
+// A trial is a torrent in its metadata phase, with a record of each peer.
 type trial struct {
 	e    *examination
 	link *magnet.Link
@@ -123,17 +122,17 @@ type trial struct {
 
 	mu     sync.Mutex
 	peers  map[netip.AddrPort]*peer
-	last   time.Time // when something happened
+	last   time.Time // the time of the last event
 	info   *metainfo.Info
 	broken error
 }
 
-// A peer is how far one peer has come, and why no further.
+// A peer records how far one peer has come, and why it ended.
 type peer struct {
 	isConnected bool
 	isShaken    bool
 	isEncrypted bool
-	why         string // why it ended; empty while it is connected
+	why         string // why it ended; empty while connected
 }
 
 func newTrial(e *examination, link *magnet.Link) *trial {
@@ -216,8 +215,8 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return d.host.Dial(ctx, to)
 }
 
-// run starts the torrent and waits until its metadata is known, or no peer is left that
-// could give it, or the time is up.
+// run starts the torrent and waits until its metadata is known, no remaining peer could
+// provide it, or the time is up.
 func (t *trial) run(ctx context.Context, peers []engine.Candidate) {
 	shared := swarm.NewShared(swarm.SharedConfig{Workers: 1})
 	defer shared.Close()
@@ -272,7 +271,7 @@ func (t *trial) wait(ctx context.Context, s *swarm.Torrent, n int) {
 	}
 }
 
-// faults is "12 timed out, 3 refused".
+// faults formats reasons as in "12 timed out, 3 refused".
 func faults(m map[string]int) string {
 	keys := slices.Collect(maps.Keys(m))
 	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(cmp.Compare(m[b], m[a]), strings.Compare(a, b)) })
@@ -283,7 +282,7 @@ func faults(m map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// tally counts the peers by how far they have come, and the reasons of each stage.
+// tally counts the peers by the stage that they reached, and the reasons at each stage.
 type tally struct {
 	tried, connected, shaken, encrypted int
 
@@ -296,7 +295,7 @@ func (t *trial) tally() tally {
 	y := tally{dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
 	for _, p := range t.peers {
 		if !p.isConnected && p.why == "" {
-			continue // its dial was not finished
+			continue // its dial has not finished
 		}
 		y.tried++
 		reasons := y.dials
@@ -337,7 +336,7 @@ func (t *trial) report(took time.Duration) {
 	t.metadata(y, took)
 }
 
-// stage reports how many peers passed a stage, and whether any did.
+// stage reports how many peers passed a stage. It returns whether any did.
 func (t *trial) stage(step Step, good, of int, did string, reasons map[string]int, advice string) bool {
 	f := Finding{Step: step, Text: fmt.Sprintf("%d of %s %s", good, count(of, "peer"), did), Data: map[string]any{"ok": good, "of": of, "faults": reasons}}
 	if len(reasons) > 0 {
