@@ -1,7 +1,7 @@
 // Package visit makes short visits to the DHT, for commands that query it.
 //
-// A visit has node ids of its own. It reads the saved DHT nodes of a state directory but
-// writes nothing there, so it can run beside a process that owns the directory.
+// A visit uses its own node ids. It reads the saved DHT nodes of a state directory but
+// writes nothing there, so it can run while another process owns the directory.
 package visit
 
 import (
@@ -25,10 +25,10 @@ import (
 
 // Config of a visit.
 type Config struct {
-	State     string   // the state directory, which is only read: its saved nodes are asked first
-	Listen    string   // as node.Config.Listen
-	Bootstrap []string // as node.Config.Bootstrap
-	Serve     bool     // answer queries, which announcing requires; else a read-only node (BEP 43)
+	State     string   // the state directory; only read, for its saved nodes
+	Listen    string   // as in node.Config
+	Bootstrap []string // as in node.Config
+	Serve     bool     // answer queries, which announcing requires; otherwise a read-only node (BEP 43)
 	Log       *slog.Logger
 }
 
@@ -41,10 +41,10 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// A Visit is one visit. Its operations are those of dht.DHT.
+// A Visit is a short-lived DHT node. It has the methods of dht.DHT.
 type Visit struct {
 	*dht.DHT
-	Saved  int // nodes that the state directory knew
+	Saved  int // number of nodes saved in the state directory
 	Config Config
 	Host   *netx.Host // the visit's sockets
 }
@@ -80,7 +80,8 @@ func (v *Visit) Addrs() []netip.AddrPort { return v.Host.Addrs() }
 // Port returns the port that the visit listens on.
 func (v *Visit) Port() uint16 { return v.Host.Port() }
 
-// settleTime is how long the routing table must stay the same size to count as settled.
+// settleTime is how long the size of the routing table must stay the same to count as
+// settled.
 const settleTime = 1500 * time.Millisecond
 
 // Settle waits until the routing table has stopped growing, or ctx ends. It returns the
@@ -95,7 +96,7 @@ func (v *Visit) Settle(ctx context.Context) time.Duration {
 		if now := s.V4.Nodes + s.V6.Nodes; now != n {
 			n, last = now, time.Now()
 		}
-		// It takes seconds to tell a dead node from a slow one.
+		// It takes seconds to distinguish a dead node from a slow one.
 		if wait := time.Since(last); wait > 2*settleTime || n > 0 && wait > settleTime {
 			return last.Sub(begun)
 		}
@@ -107,7 +108,7 @@ func (v *Visit) Settle(ctx context.Context) time.Duration {
 	}
 }
 
-// Resolve returns the addresses of HOST:PORT.
+// Resolve returns the addresses of a HOST:PORT.
 func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -130,9 +131,9 @@ func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err er
 	return out, nil
 }
 
-// Newest finds the newest version of what a link with a public key names (BEP 46), and
-// reports what the nodes hold of it. infohash is zero if there is no version, or if the
-// item names no torrent.
+// Newest finds the newest version published under the public key of a link (BEP 46), and
+// reports which nodes hold it. infohash is zero if there is no version, or if the item names
+// no torrent.
 func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash id.ID, r dht.GetReport, err error) {
 	r, err = v.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
 	if r.Item != nil {
@@ -141,7 +142,7 @@ func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash id.ID, r d
 	return infohash, r, err
 }
 
-// RandomTarget returns a random target of a lookup.
+// RandomTarget returns a random lookup target.
 func RandomTarget() (x id.ID) {
 	_, _ = rand.Read(x[:]) // never fails
 	return x
