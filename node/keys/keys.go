@@ -1,9 +1,9 @@
 // Package keys reads, writes and lists the signing keys of a state directory.
 //
-// A key file holds the 32-byte seed of an ed25519 key as one line of 64 hex digits.
-// Anyone who can read it can sign as its owner, so a file that other users may read is
-// refused, and a seed is never part of an error or a log line. The keys of a state
-// directory are the files keys/NAME in it; existing ones are never overwritten.
+// A key file holds the 32-byte seed of an ed25519 key as one line of 64 hex digits. Anyone
+// who can read the file can sign as its owner. So a file that other users may read is
+// refused, and a seed never appears in an error or a log line. The keys of a state directory
+// are the files keys/NAME; existing files are never overwritten.
 package keys
 
 import (
@@ -34,13 +34,13 @@ type Error struct {
 func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns what to do about it, or "".
+// Hint returns advice, or "".
 func (e *Error) Hint() string { return e.hint }
 
-// errNotAKey reports content other than that of a key file.
+// errNotAKey reports a file that does not contain a key.
 var errNotAKey = errors.New("not a key file: it must contain 64 hex digits and nothing else")
 
-// maxKeyFile bounds what is read of a key file, in bytes.
+// maxKeyFile limits how much of a key file is read, in bytes.
 const maxKeyFile = 1 << 10
 
 // Read reads a key file.
@@ -114,13 +114,13 @@ func keyError(path, hint string, err error) error {
 	return &Error{path, err, hint}
 }
 
-// A Store is the keys of a state directory, by name.
+// A Store holds the keys of a state directory, by name.
 type Store struct{ dir string }
 
 // Open returns the keys of the state directory at path.
 func Open(path string) Store { return Store{filepath.Join(path, "keys")} }
 
-// maxName is the greatest length of a name.
+// maxName is the maximum length of a name in bytes.
 const maxName = 64
 
 func (s Store) path(name string) (string, error) {
@@ -133,7 +133,7 @@ func (s Store) path(name string) (string, error) {
 	return filepath.Join(s.dir, name), nil
 }
 
-// Key returns the key of that name.
+// Key returns the key with the given name.
 func (s Store) Key(name string) (ed25519.PrivateKey, error) {
 	path, err := s.path(name)
 	if err != nil {
@@ -147,7 +147,7 @@ func (s Store) Key(name string) (ed25519.PrivateKey, error) {
 	return key, err
 }
 
-// Save stores a key under a name that is not in use.
+// Save stores a key under an unused name.
 func (s Store) Save(name string, key ed25519.PrivateKey) error {
 	path, err := s.path(name)
 	if err != nil {
