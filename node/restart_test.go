@@ -122,14 +122,16 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 20 * ms})
-		release := make(chan struct{})
+		hangs, release := make(chan struct{}), make(chan struct{})
 		b := start(t, n, 2, noDHT)
 		spec, _ := folder(t, ShareOptions{}, small)
 		spec.Prepare = func(*metainfo.Info) error {
+			close(hangs)
 			<-release // as a disk might hang
 			return nil
 		}
 		b.add(spec)
+		<-hangs
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
