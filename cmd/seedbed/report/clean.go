@@ -8,32 +8,32 @@ import (
 	"unicode/utf8"
 )
 
-// Names of torrents, files and clients, error texts and DHT items are written by others.
-// Fprintf is the one way by which text reaches a terminal or a log file, and it cleans
-// every argument, so that no such text can move the cursor, set the title, reorder what
-// stands beside it, or begin a line that looks like ours.
+// Names of torrents, files and clients, error texts and DHT items come from others. All text
+// reaches a terminal or a log file through Fprintf, which sanitises every argument. So no
+// such text can move the cursor, set the title, reorder the text next to it, or start a line
+// that looks like ours.
 
 const (
-	// maxText is how many characters of one argument are printed.
+	// maxText is the maximum length of a printed argument, in characters.
 	maxText = 600
-	// maxMarks is how many combining marks one character may carry.
+	// maxMarks is the maximum number of combining marks per character.
 	maxMarks = 4
 )
 
-// Exact is a string that is printed in full, however long: a link or a path that a person
-// copies. It is cleaned like every other argument.
+// Exact is a string that is printed in full whatever its length, such as a link or a path to
+// copy. It is sanitised like every other argument.
 type Exact string
 
-// styled is text of ours with escape sequences in it. Only this package makes it.
+// styled is our own text with escape sequences. Only this package creates it.
 type styled string
 
-// Fprintf formats as fmt.Fprintf does, with every argument cleaned. The format is ours: it
-// alone may hold line breaks and tabs.
+// Fprintf is like fmt.Fprintf, but sanitises every argument. Only the format, which is our
+// own text, may contain line breaks and tabs.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
 	return io.WriteString(w, Sprintf(format, args...))
 }
 
-// Sprintf is Fprintf into a string.
+// Sprintf is like Fprintf, but returns a string.
 func Sprintf(format string, args ...any) string {
 	in := make([]any, len(args))
 	for i, a := range args {
@@ -49,7 +49,7 @@ func Sprintf(format string, args ...any) string {
 	return fmt.Sprintf(format, in...)
 }
 
-// cleaned formats v as usual and cleans the result.
+// cleaned formats v as usual and sanitises the result.
 type cleaned struct{ v any }
 
 func (c cleaned) Format(f fmt.State, verb rune) {
@@ -64,7 +64,8 @@ func (c cleaned) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, s)
 }
 
-// joined returns the text of err in one line: errors.Join puts each error on its own.
+// joined returns the text of err in one line; errors.Join puts each error on a separate
+// line.
 func joined(err error) string {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var parts []string
@@ -72,16 +73,17 @@ func joined(err error) string {
 			parts = append(parts, joined(e))
 		}
 		if text := err.Error(); text != strings.Join(parts, "\n") {
-			return text // it has words of its own
+			return text // it has its own text
 		}
 		return strings.Join(parts, "; ")
 	}
 	return err.Error()
 }
 
-// Clean returns s safe for a terminal: characters that control it, reorder the text or are
-// invisible become U+FFFD, as do bytes that are not UTF-8. All kinds of space become a
-// blank. Joiners between letters stay, because Persian, Indic scripts and emoji need them.
+// Clean makes s safe for a terminal: control characters, characters that reorder text,
+// invisible characters, and bytes that are not UTF-8 become U+FFFD. Every kind of space
+// becomes a blank. Joiners between letters stay, because Persian, Indic scripts and emoji
+// need them.
 func Clean(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))

@@ -2,7 +2,7 @@ package report
 
 import "os"
 
-// A Color is the escape sequence that begins text of one colour.
+// A Color is the escape sequence that starts text of one colour.
 type Color string
 
 const (
@@ -19,7 +19,7 @@ func (o *Output) Color() bool {
 	return IsTerminal(o.Out.File) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// Paint returns s, cleaned, in colour c where Out shows colours. Pass the result to Fprintf.
+// Paint returns s, sanitised, in colour c if Out shows colours. Pass the result to Fprintf.
 func (o *Output) Paint(c Color, s string) any { return paint(o.Color(), c, s) }
 
 func paint(color bool, c Color, s string) styled {

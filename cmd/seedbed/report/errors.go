@@ -9,7 +9,7 @@ import (
 	"seedbed/node"
 )
 
-// Hint returns what to do about err, or "".
+// Hint returns advice on err, or "".
 func Hint(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
@@ -25,7 +25,7 @@ func Hint(err error) string {
 	return ""
 }
 
-// Sentence returns err with its hint as one line for a person.
+// Sentence formats err and its hint as one line for a person.
 func Sentence(err error) string {
 	s := err.Error()
 	if h := Hint(err); h != "" && !strings.Contains(s, h) {

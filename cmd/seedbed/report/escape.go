@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// EscapeJSON returns a writer that passes JSON on to w with every character that a terminal
-// would obey written as \uXXXX. The strings stay exactly what they are: package json escapes
-// ASCII controls only, and a terminal obeys C1 controls and bidirectional overrides too.
-// Each Write must end between two characters, as those of a json.Encoder do.
+// EscapeJSON returns a writer that passes JSON on to w and writes every terminal control
+// character as \uXXXX. The decoded strings do not change. Package json escapes only ASCII
+// controls, but terminals also act on C1 controls and bidirectional overrides. Each Write
+// must end at a character boundary, as those of a json.Encoder do.
 func EscapeJSON(w io.Writer) io.Writer { return jsonEscaper{w} }
 
 type jsonEscaper struct{ w io.Writer }

@@ -9,17 +9,17 @@ import (
 	"seedbed/node"
 )
 
-// A Feed calls a reporter on a goroutine of its own. A stdout that nobody reads stops that
-// goroutine and nothing else: events wait in a bounded subscription, ticks are left out.
-// The methods of a Feed never wait, except Close.
+// A Feed calls a reporter on a separate goroutine. If nobody reads stdout, only that
+// goroutine blocks: events wait in a bounded subscription, and ticks are skipped. The
+// methods of a Feed never block, except Close.
 type Feed struct {
 	rep  Reporter
-	said atomic.Int64  // reports so far
-	wake chan struct{} // holds one
+	said atomic.Int64  // number of reports so far
+	wake chan struct{} // buffered: 1
 	done chan struct{} // closed when the goroutine has ended
 
 	mu       sync.Mutex
-	calls    []func()           // what the command itself reports, in order
+	calls    []func()           // reports of the command itself, in order
 	sub      *node.Subscription // nil until Watch
 	shows    func(node.Event) bool
 	node     *node.Node
@@ -34,7 +34,7 @@ func NewFeed(rep Reporter) *Feed {
 	return f
 }
 
-// Watch reports the events of a node that shows returns true for.
+// Watch reports the events of a node for which shows returns true.
 func (f *Feed) Watch(n *node.Node, shows func(node.Event) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,14 +42,14 @@ func (f *Feed) Watch(n *node.Node, shows func(node.Event) bool) {
 	f.nudge()
 }
 
-// Follow reports how these torrents progress from now on; nil ends that.
+// Follow reports the progress of these torrents from now on; nil stops that.
 func (f *Feed) Follow(torrents func() []*node.Torrent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.torrents = torrents
 }
 
-// do calls report after the events so far.
+// do calls report after all earlier events are reported.
 func (f *Feed) do(report func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,31 +57,31 @@ func (f *Feed) do(report func()) {
 	f.nudge()
 }
 
-// Event reports an event of the command itself, which has no time yet.
+// Event reports an event of the command itself and sets its time.
 func (f *Feed) Event(e node.Event) {
 	e.Time = time.Now()
 	f.do(func() { f.rep.Event(e) })
 }
 
-// Warn reports what went wrong while the command continues.
+// Warn reports an error while the command continues.
 func (f *Feed) Warn(err error) { f.Event(node.Event{Kind: node.Warning, Err: err}) }
 
 // Tick reports the progress of torrents now.
 func (f *Feed) Tick(n *node.Node, ts []*node.Torrent) { f.do(func() { f.rep.Tick(n, ts) }) }
 
-// Ready is Reporter.Ready.
+// Ready calls Reporter.Ready.
 func (f *Feed) Ready(ts []*node.Torrent) { f.do(func() { f.rep.Ready(ts) }) }
 
-// Streaming is Reporter.Streaming.
+// Streaming calls Reporter.Streaming.
 func (f *Feed) Streaming(t *node.Torrent, files []Stream) {
 	f.do(func() { f.rep.Streaming(t, files) })
 }
 
-// Fail is Reporter.Fail.
+// Fail calls Reporter.Fail.
 func (f *Feed) Fail(err error) { f.do(func() { f.rep.Fail(err) }) }
 
-// Close waits until everything is reported. When ctx ends, it gives up if nobody reads
-// what is reported: after Unread without a single report.
+// Close waits until everything is reported. After ctx ends, it gives up if no report
+// completes for Unread, because nobody reads.
 func (f *Feed) Close(ctx context.Context) {
 	f.mu.Lock()
 	f.closing, f.torrents = true, nil
@@ -102,7 +102,7 @@ func (f *Feed) Close(ctx context.Context) {
 	}
 }
 
-// Unread is how long a write waits for a reader after the signal to end.
+// Unread is how long a write waits for a reader after the command was asked to end.
 const Unread = 2 * time.Second
 
 func (f *Feed) nudge() {
@@ -136,7 +136,7 @@ func (f *Feed) run() {
 	}
 }
 
-// pending returns what says that events wait, and whether the feed is to end.
+// pending returns a channel that signals waiting events, and whether the feed is closing.
 func (f *Feed) pending() (ready <-chan struct{}, closing bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -146,7 +146,7 @@ func (f *Feed) pending() (ready <-chan struct{}, closing bool) {
 	return ready, f.closing
 }
 
-// forget lets go of a subscription that has ended with its node.
+// forget drops a subscription that has ended with its node.
 func (f *Feed) forget() {
 	f.report()
 	f.mu.Lock()
@@ -154,7 +154,7 @@ func (f *Feed) forget() {
 	f.sub = nil
 }
 
-// report reports what waits: first events, then what the command itself has to say.
+// report makes the waiting reports: first the events, then those of the command itself.
 func (f *Feed) report() {
 	f.mu.Lock()
 	calls, sub, shows := f.calls, f.sub, f.shows

@@ -6,7 +6,7 @@ import (
 	objects "seedbed/node/view"
 )
 
-// FileLine returns f as show lists it.
+// FileLine formats a file as show lists it.
 func FileLine(f *objects.File) string {
 	s := f.Path
 	switch {

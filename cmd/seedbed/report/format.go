@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Size is n bytes in the unit that leaves one to four digits: "3.4 MB".
-// Units are decimal, as disks and networks are sold.
+// Size formats n bytes with the unit that leaves one to four digits: "3.4 MB". Units are
+// decimal, as for disks and networks.
 func Size(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
@@ -22,7 +22,7 @@ func Size(n int64) string {
 	return fmt.Sprintf("%.0f %cB", v, units[0])
 }
 
-// PieceLength is a piece length: a power of two reads best in binary units.
+// PieceLength formats a piece length in binary units, since it is a power of two.
 func PieceLength(n int64) string {
 	switch {
 	case n >= 1<<20 && n%(1<<20) == 0:
@@ -35,8 +35,8 @@ func PieceLength(n int64) string {
 
 func Rate(perSecond float64) string { return Size(int64(perSecond)) + "/s" }
 
-// TimeLeft is d to the second below an hour, to the minute above; "" when
-// there is nothing to say.
+// TimeLeft formats the time left, to the second if under an hour, else to the minute. It
+// returns "" if the time is unknown.
 func TimeLeft(left int64, perSecond float64) string {
 	if perSecond < 1 || left <= 0 {
 		return ""
@@ -57,7 +57,7 @@ func TimeLeft(left int64, perSecond float64) string {
 	return fmt.Sprintf("%ds", int(d.Seconds()+0.999))
 }
 
-// Plural is "1 peer", "3 peers".
+// Plural formats a count: "1 peer", "3 peers".
 func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -13,22 +13,23 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// A barLine is one torrent, or one file that is hashed, on one line: name, bar, numbers.
+// A barLine is one line with a name, a bar and numbers, for a torrent or a file that is
+// hashed.
 type barLine struct {
 	name        string
 	done, total int64
-	parts       []string // the numbers, the most important first; "" is left out
+	parts       []string // most important first; "" is skipped
 }
 
 const (
-	nameWidth  = 28 // of a name, at the most
-	enoughName = 16 // of a name, before a bar takes the room
-	barWidth   = 6  // of a bar, at the least; without this much room there is none
+	nameWidth  = 28 // maximum width of a name
+	enoughName = 16 // minimum width of a name next to a bar
+	barWidth   = 6  // minimum width of a bar; with less space there is none
 	gap        = "  "
 )
 
-// numbersWidth returns the width of the column of numbers: the same in every line, so that
-// the bars end below one another.
+// numbersWidth returns the width of the column of numbers. It is the same in every line, so
+// that the bars are aligned.
 func numbersWidth(cols int) int {
 	switch {
 	case cols >= 110:
@@ -76,18 +77,19 @@ func drawBar(done, total int64, n int) string {
 	return bar + strings.Repeat("┄", n-full)
 }
 
-// A view is a torrent as a frame shows it.
+// A view is a torrent as shown in a frame.
 type view struct {
 	id   id.ID
 	name string
 	node.Snapshot
-	checkRate float64 // bytes a second, while it is checked
+	checkRate float64 // bytes per second while it is checked
 }
 
-// isWaiting reports whether the torrent wants data and gets none.
+// isWaiting reports whether the torrent wants data but receives none.
 func (v *view) isWaiting() bool { return v.Paused == nil && v.Reason.Kind != node.ReasonNone }
 
-// busy orders torrents: those that move most bytes first, then those that are not done.
+// busy returns the sort key for torrents: those that transfer most bytes first, then
+// incomplete ones.
 func (v *view) busy() float64 {
 	rate := v.DownRate + v.UpRate + v.checkRate
 	if rate < 1 && v.State != node.SeedingState {
@@ -96,7 +98,7 @@ func (v *view) busy() float64 {
 	return rate
 }
 
-// bar returns the torrent's line. stay says that a complete torrent is seeded.
+// bar returns the line of the torrent. stay says that complete torrents are seeded.
 func (v *view) bar(cols int, stay bool) line {
 	b := barLine{name: v.name, done: v.HaveWanted, total: v.Wanted}
 	peers := Plural(v.Connected, "peer")
@@ -127,7 +129,7 @@ func (v *view) bar(cols int, stay bool) line {
 	return b.layout(cols)
 }
 
-// phaseText returns what a person calls a phase in which nothing moves.
+// phaseText describes a phase without transfers.
 func phaseText(p lifecycle.Phase) string {
 	switch p {
 	case lifecycle.Missing:
@@ -145,29 +147,29 @@ func rateOrNone(rate float64) string {
 	return Rate(rate)
 }
 
-// note returns why the torrent does not move and which peers it lost, or "".
+// note returns why the torrent gets no data and which peers it lost, or "".
 func (v *view) note() string {
 	return strings.Join(slices.DeleteFunc([]string{Why(&v.Snapshot), losses(&v.Snapshot)}, func(s string) bool { return s == "" }), "; ")
 }
 
-// A frame shows torrents on a terminal: each with its bar, or, where they are too many, the
-// busiest few. Of several there is always a line with the totals.
+// A frame shows torrents on a terminal: each has a bar, or only the busiest if there are too
+// many. If there are several, a line shows the totals.
 type frame struct {
 	stay  bool
 	views []view
 
-	top      []id.ID // the busiest, when there is no room for all
+	top      []id.ID // the busiest torrents, if there is no space for all
 	rankedAt time.Time
 }
 
 const (
-	busiest   = 8               // bars, at the most, where not all torrents have one
-	rankEvery = 3 * time.Second // between two choices of the busiest, so that a reader can follow
+	busiest   = 8               // maximum number of bars if not all torrents have one
+	rankEvery = 3 * time.Second // how long a choice of the busiest stays, so that it can be read
 )
 
-// lines returns the frame for a terminal of this size: at most two thirds of the rows, so
-// that what scrolls by can be read. The first of these that fits is chosen: every torrent
-// with its note, every torrent, the busiest few.
+// lines returns the frame for a terminal of this size. It fills at most two thirds of the
+// rows, so that the output above it can be read. It is the first of these that fits: every
+// torrent with its note, every torrent, the busiest few.
 func (f *frame) lines(now time.Time, cols, rows int) []line {
 	room := max(rows*2/3, 2)
 	if all := f.all(cols); len(all) <= room {
@@ -191,7 +193,7 @@ func (f *frame) lines(now time.Time, cols, rows int) []line {
 	return append(bars, out...)
 }
 
-// all returns every torrent with its note, and the totals of several.
+// all returns every torrent with its note, and the totals if there are several.
 func (f *frame) all(cols int) (out []line) {
 	for i := range f.views {
 		v := &f.views[i]
@@ -206,7 +208,7 @@ func (f *frame) all(cols int) (out []line) {
 	return out
 }
 
-// rank chooses the n busiest torrents, now and then.
+// rank chooses the n busiest torrents, and keeps the choice for rankEvery.
 func (f *frame) rank(now time.Time, n int) {
 	if len(f.top) >= n && now.Sub(f.rankedAt) < rankEvery {
 		return
@@ -223,8 +225,8 @@ func (f *frame) rank(now time.Time, n int) {
 	}
 }
 
-// summary stands for torrents that are too many to be shown: the totals, how many there are
-// in each state, and the worst thing that holds one up.
+// summary describes torrents that are too many to show: the totals, the number of torrents
+// in each state, and the worst problem.
 func (f *frame) summary(cols int) []line {
 	return []line{f.totals(cols), {text: f.states(), dim: true}}
 }
@@ -245,7 +247,7 @@ func (f *frame) totals(cols int) line {
 	return b.layout(cols)
 }
 
-// sums returns how much all torrents have and want, and the numbers of the totals.
+// sums returns how many bytes all torrents have and want, and the numbers for the totals.
 func (f *frame) sums() (have, wanted int64, parts []string) {
 	var down, up float64
 	for i := range f.views {
@@ -259,7 +261,7 @@ func (f *frame) sums() (have, wanted int64, parts []string) {
 	return have, wanted, []string{fmt.Sprintf("%3d %%", Percent(have, wanted)), "↓ " + Rate(down), TimeLeft(wanted-have, down), "↑ " + Rate(up)}
 }
 
-// sentence returns all torrents in one line of a log.
+// sentence describes all torrents in one line of a log.
 func (f *frame) sentence() string {
 	_, wanted, parts := f.sums()
 	s := fmt.Sprintf("%s: %s", Plural(len(f.views), "torrent"), f.states())
@@ -273,7 +275,7 @@ func (f *frame) sentence() string {
 	return s
 }
 
-// counts returns how many torrents are in each state, the worst first.
+// counts returns the number of torrents in each state, worst first.
 func (f *frame) counts() (out []string) {
 	const errors, waiting = "paused by an error", "waiting"
 	complete := "complete"
@@ -309,7 +311,7 @@ func (f *frame) counts() (out []string) {
 	return out
 }
 
-// worst returns the torrent whose trouble is worst, or nil.
+// worst returns the torrent with the worst problem, or nil.
 func (f *frame) worst() (worst *view) {
 	for i := range f.views {
 		switch v := &f.views[i]; {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A HashBar shows how far hashing has come: as a bar on a terminal, elsewhere as a line now
-// and then. Its methods may be called from any goroutine.
+// A HashBar shows the progress of hashing: as a bar on a terminal, otherwise as an
+// occasional line. All methods are safe for concurrent use.
 type HashBar struct {
 	name string
 	now  func() time.Time
@@ -26,11 +26,11 @@ type HashBar struct {
 }
 
 const (
-	hashDelay = 300 * time.Millisecond // before a bar is shown: what is done by then needs none
+	hashDelay = 300 * time.Millisecond // delay before the bar appears, so that short work shows none
 	hashEvery = 100 * time.Millisecond // between draws
 )
 
-// NewHashBar returns the progress of hashing what is called name.
+// NewHashBar returns a progress display for hashing name.
 func NewHashBar(o *Output, name string) *HashBar {
 	h := &HashBar{name: name, now: time.Now}
 	switch {
@@ -59,7 +59,7 @@ func (h *HashBar) Set(done, total int64) {
 	}
 }
 
-// update takes the numbers and reports whether it is time to show them.
+// update stores the numbers and reports whether it is time to show them.
 func (h *HashBar) update(done, total int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +80,7 @@ func (h *HashBar) update(done, total int64) bool {
 	return false
 }
 
-// status is where the hashing stands, in words.
+// status describes the progress in words.
 func (h *HashBar) status() string {
 	s := fmt.Sprintf("hashing, %d %% at %s", Percent(h.done, h.total), Rate(h.rate))
 	if left := TimeLeft(h.total-h.done, h.rate); left != "" {

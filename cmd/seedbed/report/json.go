@@ -10,7 +10,7 @@ import (
 	objects "seedbed/node/view"
 )
 
-// JSON prints one object a line. Package node/view has the objects.
+// JSON prints one object per line. Package node/view defines the objects.
 type JSON struct {
 	mu        sync.Mutex
 	w         *objects.Writer
@@ -33,8 +33,8 @@ func (r *JSON) Put(o objects.Object) error {
 	return r.w.Write(o, time.Now())
 }
 
-// put is Put where nobody can do anything about an error: a reader that went away is noticed
-// by the command's signal handling.
+// put is like Put but ignores errors: the signal handling of the command notices when the
+// reader is gone.
 func (r *JSON) put(o objects.Object) { _ = r.Put(o) }
 
 // Event prints an event.
@@ -45,7 +45,7 @@ func (r *JSON) Event(e node.Event) {
 	r.put(objects.Event(&e, Hint))
 }
 
-// forget lets go of what was printed of a torrent.
+// forget drops what was printed about a torrent.
 func (r *JSON) forget(torrent id.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +56,7 @@ func (r *JSON) forget(torrent id.ID) {
 // Every implements Reporter.
 func (*JSON) Every() time.Duration { return time.Second }
 
-// Tick prints what has changed.
+// Tick prints what has changed since the last tick.
 func (r *JSON) Tick(n *node.Node, ts []*node.Torrent) {
 	if nodes := n.DHTNodes(); nodes != r.nodes && !(r.nodes < 0 && nodes == 0) {
 		r.nodes = nodes
@@ -71,7 +71,7 @@ func (r *JSON) Tick(n *node.Node, ts []*node.Torrent) {
 	}
 }
 
-// torrent prints what has changed of a torrent.
+// torrent prints what has changed in a torrent.
 func (r *JSON) torrent(t *node.Torrent) {
 	ih, s := t.InfoHash(), t.Snapshot()
 	head := objects.NewHead(ih, time.Now())
@@ -85,7 +85,7 @@ func (r *JSON) torrent(t *node.Torrent) {
 	}
 	p := objects.ProgressOf(&s)
 	if s.State == node.SeedingState && p == r.progress[ih] {
-		return // of ten thousand that are seeded, those that nobody asks for
+		return // print nothing for idle seeds, which can be thousands
 	}
 	r.progress[ih] = p
 	p.Head = head

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// A Lane makes reports on a goroutine of its own, for a command that must not wait for
-// whoever reads them. While nobody reads, reports are left out.
+// A Lane makes reports on a separate goroutine, for a command that must not wait for the
+// reader of its output. If nobody reads, reports are dropped.
 type Lane struct {
 	reports chan func()
 	done    chan struct{}
 }
 
-// laneLength reports may wait.
+// laneLength is the maximum number of waiting reports.
 const laneLength = 16
 
-// NewLane starts a lane, which the caller closes.
+// NewLane starts a lane. The caller closes it.
 func NewLane() *Lane {
 	l := &Lane{reports: make(chan func(), laneLength), done: make(chan struct{})}
 	go func() {
@@ -27,7 +27,7 @@ func NewLane() *Lane {
 	return l
 }
 
-// Do makes a report later, unless too many wait. It never waits.
+// Do queues a report, or drops it if too many wait. It never blocks.
 func (l *Lane) Do(report func()) {
 	select {
 	case l.reports <- report:
@@ -35,7 +35,7 @@ func (l *Lane) Do(report func()) {
 	}
 }
 
-// Close waits until all reports are made. When ctx ends it gives up after Unread.
+// Close waits until all reports are made. After ctx ends, it gives up after Unread.
 func (l *Lane) Close(ctx context.Context) {
 	close(l.reports)
 	select {

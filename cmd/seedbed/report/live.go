@@ -8,8 +8,7 @@ import (
 	"seedbed/node"
 )
 
-// liveReporter shows bars on a terminal that are drawn again and again. Events scroll by
-// above them.
+// liveReporter redraws progress bars on a terminal. Events scroll by above them.
 type liveReporter struct {
 	o   *Output
 	now func() time.Time
@@ -18,8 +17,8 @@ type liveReporter struct {
 	frame   frame
 	section *section
 	checks  map[id.ID]*meter
-	next    time.Time // no frame is made before
-	end     error     // printed when the bars are gone
+	next    time.Time // no frame is computed before this time
+	end     error     // printed after the bars are removed
 }
 
 func newLiveReporter(o *Output, stay bool) *liveReporter {
@@ -58,8 +57,8 @@ func (r *liveReporter) Event(e node.Event) {
 
 func (*liveReporter) Every() time.Duration { return 200 * time.Millisecond }
 
-// Tick draws the torrents. Where they are so many that looking at all takes long, it does so
-// for a tenth of the time at most.
+// Tick draws the torrents. If there are so many that reading their state is slow, it spends
+// at most a tenth of the time on that.
 func (r *liveReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 	began := r.now()
 	if began.Before(r.next) {

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// A meter is the speed of a count that grows, averaged over some seconds.
+// A meter measures the rate of a growing count, averaged over a few seconds.
 type meter struct {
 	at   time.Time
 	n    int64
-	rate float64 // a second
+	rate float64 // per second
 }
 
 const (
-	meterEvery  = 250 * time.Millisecond // shortest time between two measurements
-	meterMemory = 3 * time.Second        // after which a change of speed shows by two thirds
+	meterEvery  = 250 * time.Millisecond // minimum time between two measurements
+	meterMemory = 3 * time.Second        // time constant of the average: after it, a change shows by two thirds
 )
 
-// update tells the meter that the count is n now, and returns its speed.
+// update sets the count to n and returns the rate.
 func (m *meter) update(now time.Time, n int64) float64 {
 	dt := now.Sub(m.at)
 	switch {
-	case m.at.IsZero() || n < m.n: // it begins, or begins again
+	case m.at.IsZero() || n < m.n: // it starts, or the count was reset
 		*m = meter{at: now, n: n}
 	case dt >= meterEvery:
 		speed := float64(n-m.n) / dt.Seconds()

@@ -12,18 +12,18 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// plainReporter prints lines without control codes: what a log file or a pipe
-// should hold. Progress is a line only now and then.
+// plainReporter prints lines without control codes, for a log file or a pipe. It prints
+// progress only occasionally.
 type plainReporter struct {
 	mu    sync.Mutex
 	out   io.Writer
 	errs  io.Writer
-	quiet bool // results and errors only
+	quiet bool // only results and errors
 
 	stay bool // complete torrents are seeded
 
 	last map[*node.Torrent]plainLine
-	all  plainLine // of all torrents, where they are many
+	all  plainLine // of all torrents together, if there are many
 }
 
 type plainLine struct {
@@ -33,8 +33,8 @@ type plainLine struct {
 
 const (
 	plainEvery = 10 * time.Second // between progress lines of one torrent
-	plainCalm  = 3 * time.Second  // before the first word on why nothing moves
-	plainMany  = 10               // torrents; more have one line together
+	plainCalm  = 3 * time.Second  // delay before the first line on why nothing moves
+	plainMany  = 10               // with more torrents than this, one line covers all
 )
 
 func (r *plainReporter) say(format string, args ...any) {
@@ -63,7 +63,8 @@ func (r *plainReporter) Event(e node.Event) {
 	}
 }
 
-// describe returns an event as text for a person, cleaned; "" where there is nothing to say.
+// describe formats an event for a person, sanitised. It returns "" if nothing is to be
+// printed.
 func describe(e node.Event) styled {
 	name := e.Name
 	switch e.Kind {
@@ -100,13 +101,13 @@ func describe(e node.Event) styled {
 	case node.Missed:
 		return "some messages were dropped because they were not read in time"
 	}
-	return "" // added, first piece, removed: the lines around them say it
+	return "" // added, first piece, removed: other lines say it
 }
 
-// text formats a message of ours, with every argument cleaned.
+// text formats a message of ours and sanitises every argument.
 func text(format string, args ...any) styled { return styled(Sprintf(format, args...)) }
 
-// publishedLine says what became of a put.
+// publishedLine describes the result of a put.
 func publishedLine(name string, p *node.PublicationEvent) styled {
 	where := fmt.Sprintf("stored on %d of the %d closest DHT nodes", p.Kept, p.Nodes)
 	switch {
@@ -166,7 +167,8 @@ func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
 	}
 }
 
-// sayAll prints where all torrents stand, now and then. To look at all of them takes long.
+// sayAll prints the state of all torrents occasionally, because reading the state of all
+// takes long.
 func (r *plainReporter) sayAll(now time.Time, look func() *frame) {
 	switch {
 	case r.all.at.IsZero():
@@ -180,7 +182,7 @@ func (r *plainReporter) sayAll(now time.Time, look func() *frame) {
 	}
 }
 
-// status is where a torrent stands, in one line, and which peers it lost.
+// status describes the state of a torrent in one line, with the peers that it lost.
 func status(s node.Snapshot) string {
 	line := standing(s)
 	if lost := losses(&s); line != "" && lost != "" {
@@ -189,7 +191,7 @@ func status(s node.Snapshot) string {
 	return line
 }
 
-// standing is where a torrent stands.
+// standing describes the state of a torrent.
 func standing(s node.Snapshot) string {
 	switch {
 	case s.Reason.Kind != node.ReasonNone:
@@ -244,7 +246,7 @@ func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
 // shownFiles is how many files are listed one by one.
 const shownFiles = 20
 
-// streamingLines says where to point a player.
+// streamingLines lists the URLs for a player.
 func streamingLines(t *node.Torrent, files []Stream) (lines []styled) {
 	lines = append(lines, text("%s: play it at", t.Name()))
 	for i, f := range files {

@@ -8,7 +8,7 @@ import (
 	"seedbed/node"
 )
 
-// Why returns in one line why a torrent gets no data, or "" if nothing holds it up.
+// Why describes in one line why a torrent gets no data, or returns "" if it is not held up.
 func Why(s *node.Snapshot) string {
 	r := s.Reason
 	switch r.Kind {
@@ -46,7 +46,7 @@ func Why(s *node.Snapshot) string {
 	return ""
 }
 
-// Progress returns how far a torrent that is not complete has come.
+// Progress describes the progress of an incomplete torrent.
 func Progress(name string, s node.Snapshot) string {
 	switch {
 	case s.State == node.Checking:
@@ -60,7 +60,7 @@ func Progress(name string, s node.Snapshot) string {
 	return fmt.Sprintf("no metadata for %s yet", name)
 }
 
-// whyNoPeers says what was tried and where more peers are to come from.
+// whyNoPeers describes which peers were tried and where more are searched for.
 func whyNoPeers(r *node.Reason) string {
 	tried := ""
 	switch {
@@ -82,7 +82,7 @@ func whyNoPeers(r *node.Reason) string {
 	return next
 }
 
-// lookup says what the DHT does for a torrent.
+// lookup describes the DHT lookups of a torrent.
 func lookup(l *node.Lookup) string {
 	switch l.Kind {
 	case node.LookupPrivate:
@@ -110,7 +110,7 @@ func lookup(l *node.Lookup) string {
 	return ""
 }
 
-// span is a time to wait, as people say it: "8 s", "15 min".
+// span formats a waiting time: "8 s", "15 min".
 func span(d time.Duration) string {
 	if d < 100*time.Second {
 		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
@@ -118,8 +118,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 }
 
-// losses says how many peers are banned and how many connections ended for what the peer
-// did, with the reasons; "" for none.
+// losses describes how many peers are banned and how many connections were closed because of
+// the peer, with the reasons. It returns "" if there are none.
 func losses(s *node.Snapshot) string {
 	var parts []string
 	if s.Banned > 0 {

@@ -1,9 +1,9 @@
-// Package report turns what a node does into what a command prints. It owns the three
-// forms of output (JSON lines, plain lines, live bars), the wording of sizes, rates and
-// errors, and the cleaning of names from the network before a terminal sees them.
+// Package report turns the events and state of a node into the output of a command. It owns
+// the three forms of output (JSON lines, plain lines, live bars), the wording of sizes,
+// rates and errors, and the sanitising of text from the network before a terminal shows it.
 //
-// It never decides what happens: commands pass it events and torrents, and it only
-// reads them. Sizes are bytes and rates are bytes a second.
+// It never decides what happens: commands pass it events and torrents, and it only reads
+// them. Sizes are in bytes and rates in bytes per second.
 package report
 
 import (
@@ -16,9 +16,8 @@ import (
 	"seedbed/node"
 )
 
-// A Reporter shows a running node to whoever started the command: JSON lines for a
-// script, plain lines for a log file, live bars on a terminal. Its methods may be called
-// from any goroutine.
+// A Reporter shows the state of a running node: as JSON lines for a script, plain lines for
+// a log file, or live bars on a terminal. All methods are safe for concurrent use.
 type Reporter interface {
 	Event(node.Event)
 	// Tick shows the progress of the torrents. It is called once every Every, and when the
@@ -37,14 +36,14 @@ type Reporter interface {
 // Output is where a command writes and in which form.
 type Output struct {
 	Out, Err *Stdio
-	JSON     bool // one JSON object a line on Out
+	JSON     bool // one JSON object per line on Out
 	Quiet    bool // only results and errors
 
-	live   *screen // of Out, where it is a terminal and progress is drawn
-	screen *screen // live, or the screen of Err where Err alone is a terminal
+	live   *screen // of Out, if it is a terminal and progress is drawn
+	screen *screen // live, or the screen of Err if only Err is a terminal
 }
 
-// Open returns the output of a command. One command has one.
+// Open returns the output of a command. A command opens only one.
 func Open(out, err *Stdio, json, quiet bool) *Output {
 	o := &Output{Out: out, Err: err, JSON: json, Quiet: quiet}
 	switch {
@@ -58,8 +57,8 @@ func Open(out, err *Stdio, json, quiet bool) *Output {
 	return o
 }
 
-// Stdout returns the writer of whole lines for Out, which does not disturb the progress
-// that is drawn there.
+// Stdout returns the writer of whole lines to Out. Writes do not disturb the progress drawn
+// there.
 func (o *Output) Stdout() io.Writer {
 	if o.live != nil {
 		return o.live
@@ -67,7 +66,7 @@ func (o *Output) Stdout() io.Writer {
 	return o.Out
 }
 
-// Stderr is Stdout for Err.
+// Stderr is like Stdout, for Err.
 func (o *Output) Stderr() io.Writer {
 	if o.screen != nil && IsTerminal(o.Err.File) {
 		return sharer{o.screen, o.Err}
@@ -75,8 +74,8 @@ func (o *Output) Stderr() io.Writer {
 	return o.Err
 }
 
-// Interrupt removes what is drawn and the ^C that the terminal echoed. It is called at the
-// first signal: the second ends the process at once, with nobody left to clear the screen.
+// Interrupt removes the progress and the ^C that the terminal echoed. It is called at the
+// first signal, because the second ends the process at once without clearing the screen.
 func (o *Output) Interrupt() {
 	switch {
 	case o.screen != nil:
@@ -88,8 +87,8 @@ func (o *Output) Interrupt() {
 	}
 }
 
-// New returns the reporter that suits o. stay says that the command continues after
-// everything is complete.
+// New returns the reporter for o. stay says that the command continues after everything is
+// complete.
 func New(o *Output, stay bool) Reporter {
 	switch {
 	case o.JSON:

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/text/width"
 )
 
-// A screen keeps a few lines at the bottom of a terminal that are drawn again and again,
-// the frame, while other output scrolls by above them.
+// A screen redraws a few lines at the bottom of a terminal, the frame, while other output
+// scrolls by above them.
 //
-// Between two draws the cursor rests on the first column of the frame's first line. A
-// terminal that is resized keeps the cursor on the text that it is on, whether it wraps
-// long lines anew or cuts them. So "clear from the cursor to the end" always removes the
-// whole frame and nothing else, with no need to know how many rows it has come to fill. The
-// size is asked for at each draw, and a line is always shorter than the terminal is wide.
+// Between two draws the cursor is in the first column of the frame's first line. When a
+// terminal is resized, the cursor stays with its text, whether the terminal rewraps long
+// lines or cuts them. So "clear from the cursor to the end" always removes exactly the
+// frame, however many rows it fills by then. The size is queried at each draw, and a line is
+// always shorter than the terminal is wide.
 type screen struct {
 	w    io.Writer
 	size func() (cols, rows int)
@@ -31,17 +31,17 @@ type screen struct {
 	mu       sync.Mutex
 	sections []*section // from top to bottom
 	color    bool
-	ended    bool // no frame is drawn any more
+	ended    bool // no frame is drawn any longer
 }
 
-// A section is the part of the frame that has one owner.
+// A section is the part of the frame that one owner draws.
 type section struct {
 	screen *screen
-	// lines returns what to show at this size. It is called with the screen locked.
+	// lines returns the lines for this size. It is called with the screen locked.
 	lines func(cols, rows int) []line
 }
 
-// A line is one row of the frame. It may be too long: the screen cuts it.
+// A line is one row of the frame. The screen cuts it if it is too long.
 type line struct {
 	text string
 	dim  bool
@@ -57,7 +57,7 @@ func newScreen(f *Stdio) *screen {
 	}}
 }
 
-// add puts a section at the bottom of the frame.
+// add adds a section at the bottom of the frame.
 func (s *screen) add(lines func(cols, rows int) []line) *section {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *screen) add(lines func(cols, rows int) []line) *section {
 	return sec
 }
 
-// remove takes the section off the screen.
+// remove removes the section from the screen.
 func (sec *section) remove() {
 	s := sec.screen
 	s.mu.Lock()
@@ -75,8 +75,8 @@ func (sec *section) remove() {
 	s.write(s.frame())
 }
 
-// draw shows the frame as it is now. It does not wait for another write: a terminal that is
-// stopped (Ctrl-S) must not stop those who have progress to show.
+// draw redraws the frame. It skips the draw if another write is in progress: a stopped
+// terminal (Ctrl-S) must not block callers that have progress to show.
 func (s *screen) draw() {
 	if !s.mu.TryLock() {
 		return
@@ -85,7 +85,7 @@ func (s *screen) draw() {
 	s.write(s.frame())
 }
 
-// end removes the frame for good. What is written from then on goes straight out.
+// end removes the frame permanently. Later writes go directly to the terminal.
 func (s *screen) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,22 +96,23 @@ func (s *screen) end() {
 	}
 }
 
-// flushTime is how long the kernel may take to handle a ^C: it sends the signal first and
-// then discards what it has not passed on to the terminal, our answer too.
+// flushTime is how long the kernel may take to handle a ^C. The kernel sends the signal
+// first and then discards output not yet passed to the terminal, which could include ours.
 const flushTime = 10 * time.Millisecond
 
 const (
 	clearLine = "\x1b[K" // from the cursor to the end of the line
 	clearDown = "\x1b[J" // from the cursor to the end of the screen
 
-	// clearFrame clears the cursor's line and all below it. It does so in two steps because
-	// tmux takes "clear down" from the top left corner as "clear all", and first moves what is
-	// on the screen to the scrollback. The cursor is saved and restored between them: on the
-	// last line, it cannot go down.
+	// clearFrame clears the cursor's line and everything below it. It does so in two steps,
+	// because tmux treats "clear down" from the top left corner as "clear all", and first
+	// moves the screen to the scrollback. The cursor is saved and restored between the
+	// steps, because it cannot move down from the last line.
 	clearFrame = "\r" + clearLine + "\x1b7\x1b[B\r" + clearDown + "\x1b8"
 )
 
-// frame returns what draws the frame, with the cursor on its first line before and after.
+// frame returns the text that draws the frame. The cursor is on the frame's first line
+// before and after.
 func (s *screen) frame() string {
 	if s.ended {
 		return ""
@@ -121,7 +122,7 @@ func (s *screen) frame() string {
 	for _, sec := range s.sections {
 		lines = append(lines, sec.lines(cols, rows-len(lines))...)
 	}
-	lines = lines[:min(len(lines), max(rows-1, 1))] // a frame that scrolls cannot be drawn again
+	lines = lines[:min(len(lines), max(rows-1, 1))] // a frame that scrolls cannot be redrawn
 	if len(lines) == 0 {
 		return clearFrame
 	}
@@ -145,14 +146,14 @@ func (s *screen) frame() string {
 	return b.String()
 }
 
-// write writes to the terminal. An error means that the terminal has gone, which the
-// command notices by its signal.
+// write writes to the terminal. An error means that the terminal is gone; the command gets a
+// signal for that.
 func (s *screen) write(text string) { _, _ = io.WriteString(s.w, text) }
 
 // Write prints whole lines above the frame.
 func (s *screen) Write(b []byte) (int, error) { return s.above(s.w, b) }
 
-// above prints whole lines to w, which shows on the same terminal, above the frame.
+// above prints whole lines to w, which is the same terminal, above the frame.
 func (s *screen) above(w io.Writer, b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +166,7 @@ func (s *screen) above(w io.Writer, b []byte) (int, error) {
 	return n, err
 }
 
-// A sharer writes above the frame to another file on the same terminal.
+// A sharer writes above the frame to another file that is the same terminal.
 type sharer struct {
 	screen *screen
 	w      io.Writer
@@ -173,7 +174,7 @@ type sharer struct {
 
 func (s sharer) Write(b []byte) (int, error) { return s.screen.above(s.w, b) }
 
-// runeWidth returns how many columns a terminal may give r, at the most.
+// runeWidth returns the maximum number of columns that terminals give r.
 func runeWidth(r rune) int {
 	switch {
 	case r == 0xFE0F: // asks for the wide form of the character before
@@ -188,7 +189,7 @@ func runeWidth(r rune) int {
 	return 1
 }
 
-// textWidth returns how many columns s takes.
+// textWidth returns the number of columns of s.
 func textWidth(s string) (n int) {
 	for _, r := range s {
 		n += runeWidth(r)
@@ -196,7 +197,7 @@ func textWidth(s string) (n int) {
 	return n
 }
 
-// cut shortens s to n columns, the last of which is then an ellipsis.
+// cut shortens s to n columns; the last one becomes an ellipsis.
 func cut(s string, n int) string {
 	if textWidth(s) <= n {
 		return s
@@ -210,7 +211,7 @@ func cut(s string, n int) string {
 	return s
 }
 
-// pad cuts or fills s to n columns.
+// pad cuts s to n columns or fills it with blanks.
 func pad(s string, n int) string {
 	s = cut(s, n)
 	return s + strings.Repeat(" ", max(n-textWidth(s), 0))

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// A Stdio is stdout or stderr. It knows whether a write waits for somebody to read.
+// A Stdio is stdout or stderr. It knows whether a write is blocked because nobody reads.
 type Stdio struct {
 	File    *os.File
 	writes  atomic.Int64
-	waiting atomic.Int64 // writes under way
+	waiting atomic.Int64 // writes in progress
 }
 
-// Write is that of os.File.
+// Write implements io.Writer.
 func (f *Stdio) Write(b []byte) (int, error) {
 	f.waiting.Add(1)
 	defer f.waiting.Add(-1)
@@ -21,8 +21,8 @@ func (f *Stdio) Write(b []byte) (int, error) {
 	return f.File.Write(b)
 }
 
-// Stuck returns true when a write has made no progress for Unread, and false when done is
-// closed before that.
+// Stuck returns true when a write has made no progress for Unread, or false if done is
+// closed first.
 func (f *Stdio) Stuck(done <-chan struct{}) bool {
 	for before := int64(-1); ; {
 		now := f.writes.Load()

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Wrap breaks text between words into lines that leave room for an indent on the terminal.
-// Elsewhere it is one line; of an empty text there is none.
+// Wrap breaks text at words into lines that fit the terminal with an indent. Without a
+// terminal it returns one line; for an empty text, none.
 func (o *Output) Wrap(text string, indent int) []string {
 	if cols, _, err := term.GetSize(int(o.Out.File.Fd())); err == nil && IsTerminal(o.Out.File) {
 		return wrap(text, cols-1-indent)
@@ -15,8 +15,8 @@ func (o *Output) Wrap(text string, indent int) []string {
 	return wrap(text, 0)
 }
 
-// wrap breaks text into lines of n columns, or does not if n is too small to read. A word
-// that is longer has a line of its own.
+// wrap breaks text into lines of n columns, unless n is too small to read. A longer word
+// gets a separate line.
 func wrap(text string, n int) (lines []string) {
 	const readable = 20
 	if text = Clean(text); n < readable {
