@@ -9,7 +9,7 @@ import (
 	"seedbed/internal/blocklist"
 )
 
-// A BlocklistError is a blocklist that cannot be used.
+// A BlocklistError reports a blocklist that cannot be used.
 type BlocklistError struct {
 	Path string
 	Line bool // a line of it cannot be parsed
@@ -19,7 +19,7 @@ type BlocklistError struct {
 func (e *BlocklistError) Error() string { return fmt.Sprintf("blocklist %s: %v", e.Path, e.Err) }
 func (e *BlocklistError) Unwrap() error { return e.Err }
 
-// Hint is what to do about it.
+// Hint returns advice.
 func (e *BlocklistError) Hint() string {
 	if e.Line {
 		return "fix the line, or leave the list out"
@@ -27,7 +27,7 @@ func (e *BlocklistError) Hint() string {
 	return "give the path of a blocklist"
 }
 
-// readBlocklists reads the files at paths into one list; of none the list is nil.
+// readBlocklists reads the files at paths into one list. Without paths it returns nil.
 func readBlocklists(paths []string) (*blocklist.List, error) {
 	var list *blocklist.List
 	for _, path := range paths {

@@ -1,6 +1,6 @@
-// Package settings owns the values that a person gives to the program: sizes, addresses,
-// words and lists, how they are read, and what is said when they are wrong.
+// Package settings defines the values that users give to the program (sizes, addresses,
+// words and lists), how they are parsed, and the messages for invalid ones.
 //
-// Sizes are in bytes, rates in bytes a second. A value that makes no sense is an error
-// in one sentence that says what is expected.
+// Sizes are in bytes, rates in bytes per second. An invalid value gives an error of one
+// sentence that says what is expected.
 package settings

@@ -17,16 +17,16 @@ import (
 // DefaultFile returns the path of the settings file.
 func DefaultFile() string { return filepath.Join(xdg.ConfigHome, "seedbed", "config.toml") }
 
-// A File is the settings file, which the program reads and never writes. A key at its top
-// is a setting of every command that runs a node; a table with the name of a command has
-// flags of that command.
+// A File is the settings file, which the program reads and never writes. A top-level key is
+// a setting of every command that runs a node. A table named after a command holds flags of
+// that command.
 type File struct {
 	Path     string
 	top      map[string][]string
 	commands map[string]map[string][]string
 }
 
-// A FileError is a settings file that cannot be used.
+// A FileError reports a settings file that cannot be used.
 type FileError struct {
 	Path string
 	Err  error
@@ -36,12 +36,11 @@ type FileError struct {
 func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
 func (e *FileError) Unwrap() error { return e.Err }
 
-// Hint is what to do about it.
+// Hint returns advice.
 func (e *FileError) Hint() string { return e.hint }
 
-// ReadFile reads the settings file at path. flags are the flags of each command, by the
-// name of the command; a key that is none of them is an error. Unless required, a file
-// that does not exist is an empty one.
+// ReadFile reads the settings file at path. flags are the flags of each command, by command
+// name; any other key is an error. Unless required, a missing file counts as empty.
 func ReadFile(path string, flags map[string][]string, required bool) (*File, error) {
 	f := &File{Path: path, top: map[string][]string{}, commands: map[string]map[string][]string{}}
 	b, err := os.ReadFile(path)
@@ -111,7 +110,7 @@ func (f *File) unknown(command, key string, known []string) error {
 	return e
 }
 
-// texts returns a value as a flag takes it, or the values of a list.
+// texts returns a value in the form that a flag takes, or the values of a list.
 func (f *File) texts(key string, v any) ([]string, error) {
 	list, ok := v.([]any)
 	if !ok {

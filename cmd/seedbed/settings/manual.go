@@ -7,10 +7,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// manualText is the annotation with what the manual says about a flag.
+// manualText is the annotation with the manual's text on a flag.
 const manualText = "seedbed_manual"
 
-// Describe sets what the manual says about a flag, if that is more than its help.
+// Describe sets the manual's text on a flag, if it is more than its help.
 func Describe(fs *pflag.FlagSet, flag, text string) {
 	f := fs.Lookup(flag)
 	if f.Annotations == nil {
@@ -19,7 +19,7 @@ func Describe(fs *pflag.FlagSet, flag, text string) {
 	f.Annotations[manualText] = []string{text}
 }
 
-// FlagTable returns the manual's table of flags, in their order.
+// FlagTable returns the manual's table of the flags, in the given order.
 func FlagTable(flags []*pflag.Flag) string {
 	var b strings.Builder
 	b.WriteString("| flag | meaning |\n|---|---|\n")
@@ -29,7 +29,7 @@ func FlagTable(flags []*pflag.Flag) string {
 	return b.String()
 }
 
-// spelling is how a flag is written, with what stands for its value.
+// spelling returns a flag as it is written, with a placeholder for its value.
 func spelling(f *pflag.Flag) string {
 	arg, _ := pflag.UnquoteUsage(f)
 	text := "--" + f.Name
@@ -42,7 +42,7 @@ func spelling(f *pflag.Flag) string {
 	return text
 }
 
-// meaning is what the manual says about a flag, with its default.
+// meaning returns the manual's text on a flag, with its default.
 func meaning(f *pflag.Flag) string {
 	_, text := pflag.UnquoteUsage(f)
 	if m := f.Annotations[manualText]; m != nil {

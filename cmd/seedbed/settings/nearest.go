@@ -1,8 +1,8 @@
 package settings
 
-// Nearest returns the word that was probably meant by a wrong one, or "": the one with
-// the smallest edit distance, if that is at most a third of its length, or one that
-// begins with the wrong word.
+// Nearest returns the word that was probably meant by a wrong one, or "". It is the word
+// with the smallest edit distance, if that is at most a third of its length, or else one
+// that begins with the wrong word.
 func Nearest(wrong string, words []string) string {
 	best, at := "", 1<<30
 	for _, w := range words {
@@ -21,8 +21,8 @@ func Nearest(wrong string, words []string) string {
 	return ""
 }
 
-// distance is the number of letters to insert, delete, replace or swap with their
-// neighbour that turn a into b.
+// distance returns the number of letters to insert, delete, replace or swap with the next
+// one to turn a into b.
 func distance(a, b string) int {
 	var before []int
 	last := make([]int, len(b)+1)

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// A Size is a number of bytes, as a flag.
+// A Size is a flag for a number of bytes.
 type Size int64
 
 // Type implements pflag.Value.
 func (s *Size) Type() string { return "SIZE" }
 
-// String returns the size as ParseSize reads it, with a unit where that is exact.
+// String formats the size as ParseSize reads it, with a unit if that is exact.
 func (s *Size) String() string {
 	n := int64(*s)
 	for shift, unit := range []string{"", "K", "M", "G", "T"} {
@@ -35,9 +35,8 @@ func (s *Size) Set(v string) error {
 	return nil
 }
 
-// ParseSize reads a number of bytes: plain, with K, M, G or T, or KiB, MiB, GiB or
-// TiB, for the powers of 1024, or with KB, MB, GB or TB for the powers of 1000. A
-// rate may end in "/s".
+// ParseSize parses a number of bytes: plain; with K, M, G, T or KiB, MiB, GiB, TiB for
+// powers of 1024; or with KB, MB, GB, TB for powers of 1000. A rate may end in "/s".
 func ParseSize(v string) (int64, error) {
 	text := strings.TrimSuffix(strings.TrimSuffix(v, "/s"), "/S")
 	end := 0
@@ -90,7 +89,7 @@ func unitOf(unit string) (int64, bool) {
 	return n, true
 }
 
-// isBits reports whether most people read a unit as bits: "Mb", "Mbit", "kbps".
+// isBits reports whether most people read a unit as bits, such as "Mb", "Mbit", "kbps".
 func isBits(unit string) bool {
 	if len(unit) < 2 {
 		return false

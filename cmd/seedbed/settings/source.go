@@ -10,10 +10,10 @@ import (
 	"seedbed/node"
 )
 
-// envPrefix begins the names of environment variables: --no-dht is SEEDBED_NO_DHT.
+// envPrefix is the prefix of environment variables: --no-dht is SEEDBED_NO_DHT.
 const envPrefix = "SEEDBED_"
 
-// EnvName returns the environment variable of a flag.
+// EnvName returns the environment variable for a flag.
 func EnvName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
@@ -34,14 +34,14 @@ func (s Source) String() string {
 	return [...]string{"default", "settings file", "changed while running", "environment", "command line"}[s]
 }
 
-// Sources are where the flags of a command get their values besides the command line.
+// Sources are the sources of flag values besides the command line.
 type Sources struct {
 	File    *File
 	Changed map[string]string // as node.ChangedSettings returns them
 }
 
-// SetEnv sets the flags that the command line leaves out and the environment names.
-// Lists take several values separated by spaces or commas.
+// SetEnv sets the flags that are in the environment but not on the command line. Lists take
+// several values, separated by spaces or commas.
 func SetEnv(fs *pflag.FlagSet) error {
 	return set(fs, func(f *pflag.Flag) ([]string, string) {
 		name := EnvName(f.Name)
@@ -57,8 +57,8 @@ func SetEnv(fs *pflag.FlagSet) error {
 	}, FromEnv)
 }
 
-// Set sets the flags of a command that neither the command line nor the environment
-// named, from what was changed while a node ran and from the settings file.
+// Set sets the flags that are neither on the command line nor in the environment, from
+// changes made while a node ran and from the settings file.
 func (s *Sources) Set(fs *pflag.FlagSet, command string) error {
 	err := set(fs, func(f *pflag.Flag) ([]string, string) {
 		setting := find(f.Name)
@@ -83,7 +83,7 @@ func (s *Sources) Set(fs *pflag.FlagSet, command string) error {
 	}, FromFile)
 }
 
-// SetState sets the state directory as Set does, so that what it holds can be read.
+// SetState sets the state directory as Set does, so that the state can be read.
 func (s *Sources) SetState(fs *pflag.FlagSet, command string) error {
 	f := fs.Lookup("state")
 	if f == nil || f.Changed || s.File == nil {
@@ -96,10 +96,10 @@ func (s *Sources) SetState(fs *pflag.FlagSet, command string) error {
 	return setFlag(f, v, s.File.Path+": state", FromFile)
 }
 
-// sourceOf is the annotation that says where the value of a flag comes from.
+// sourceOf is the annotation with the source of a flag's value.
 const sourceOf = "seedbed_source"
 
-// SourceOf returns where the value of a flag comes from.
+// SourceOf returns the source of a flag's value.
 func SourceOf(f *pflag.Flag) Source {
 	if a := f.Annotations[sourceOf]; a != nil {
 		return Source(a[0][0])
@@ -110,7 +110,7 @@ func SourceOf(f *pflag.Flag) Source {
 	return FromDefault
 }
 
-// set gives the flags that have no value yet those that look finds.
+// set sets the flags that have no value yet to the values that look returns.
 func set(fs *pflag.FlagSet, look func(*pflag.Flag) (values []string, from string), source Source) (err error) {
 	fs.VisitAll(func(f *pflag.Flag) {
 		if err != nil || f.Changed {
@@ -148,7 +148,7 @@ func setFlag(f *pflag.Flag, values []string, from string, source Source) error {
 	return nil
 }
 
-// A ValueError is a bad value of the environment or of the settings file.
+// A ValueError reports an invalid value in the environment or the settings file.
 type ValueError struct {
 	From string
 	Err  error
@@ -157,8 +157,8 @@ type ValueError struct {
 func (e *ValueError) Error() string { return fmt.Sprintf("%s: %v", e.From, e.Err) }
 func (e *ValueError) Unwrap() error { return e.Err }
 
-// Reread returns the settings as a new start with the same command line would find them:
-// fs are the flags of the running command.
+// Reread returns the settings that a new start with the same command line would have; fs are
+// the flags of the running command.
 func (s *Sources) Reread(fs *pflag.FlagSet, command string) (node.Settings, error) {
 	v := NewValues()
 	fresh := pflag.NewFlagSet(command, pflag.ContinueOnError)

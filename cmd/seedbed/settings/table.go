@@ -39,18 +39,18 @@ func NewValues() *Values {
 }
 
 // A Setting describes a setting. Flags, environment variables, the settings file and the
-// manual are made from it.
+// manual are generated from it.
 type Setting struct {
-	Name   string // of the flag, and of the key in the settings file
+	Name   string // of the flag and of the key in the settings file
 	Help   string // one line for --help
-	Manual string // Markdown for the manual, if that says more than Help
+	Manual string // Markdown for the manual, if it is more than Help
 	Live   bool   // can change while a node runs
-	Shared bool   // holds for every command that has the flag, not only for those that run a node
+	Shared bool   // applies to every command with the flag, even if it runs no node
 
 	value func(*Values) pflag.Value
 }
 
-// Table are all settings of a node, in the order of the manual.
+// Table lists all settings of a node, in the order of the manual.
 var Table = []Setting{
 	{Name: "listen", Help: "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)",
 		Manual: "one port for TCP and UDP; outgoing connections use it too. An empty host means every address. The default is port 6881, or a free port if that is taken; a port given here that is taken is an error",
@@ -126,10 +126,10 @@ func find(name string) *Setting {
 	return nil
 }
 
-// annotation marks flags whose value may come from the top of the settings file.
+// annotation marks flags whose value may come from the top level of the settings file.
 const annotation = "seedbed_setting"
 
-// IsSetting reports whether a flag is that of a setting of a node.
+// IsSetting reports whether a flag is a setting of a node.
 func IsSetting(f *pflag.Flag) bool { return find(f.Name) != nil }
 
 // AddAll adds the flags of all settings.
@@ -161,8 +161,7 @@ func (v *Values) add(fs *pflag.FlagSet, s *Setting, fromFile bool) {
 	}
 }
 
-// Bootstrap returns the hosts as node.Config takes them: nil for the built-in list, empty
-// for none.
+// Bootstrap returns the hosts for node.Config: nil for the built-in list, empty for none.
 func (v *Values) Bootstrap() ([]string, error) {
 	hosts := v.bootstrap.Values
 	for _, h := range hosts {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A Word is one of several words, as a flag. The first is the default.
+// A Word is a flag for one of several words. The first is the default.
 type Word struct {
 	Value string
 	Words []string
@@ -39,7 +39,7 @@ func (w *Word) Set(v string) error {
 	return nil
 }
 
-// A List is a repeatable flag. Check, if set, refuses bad values.
+// A List is a repeatable flag. Check, if not nil, validates each value.
 type List struct {
 	Values []string
 	Arg    string
@@ -88,7 +88,7 @@ func (l *List) Replace(values []string) error {
 // GetSlice implements pflag.SliceValue.
 func (l *List) GetSlice() []string { return l.Values }
 
-// An Addr is HOST:PORT, as a flag.
+// An Addr is a flag for HOST:PORT.
 type Addr string
 
 // Type implements pflag.Value.
@@ -106,7 +106,7 @@ func (a *Addr) Set(v string) error {
 	return nil
 }
 
-// CheckAddr refuses what is not HOST:PORT with a port number.
+// CheckAddr returns an error if v is not HOST:PORT with a port number.
 func CheckAddr(v string) error {
 	_, port, err := net.SplitHostPort(v)
 	if err != nil {
@@ -118,7 +118,7 @@ func CheckAddr(v string) error {
 	return nil
 }
 
-// CheckPeer refuses what cannot be dialled.
+// CheckPeer returns an error if v cannot be dialled.
 func CheckPeer(v string) error {
 	if err := CheckAddr(v); err != nil {
 		return err
@@ -129,7 +129,7 @@ func CheckPeer(v string) error {
 	return nil
 }
 
-// checkBootstrap refuses what is neither "none" nor HOST:PORT.
+// checkBootstrap returns an error if v is neither "none" nor HOST:PORT.
 func checkBootstrap(v string) error {
 	if v == none {
 		return nil
@@ -140,11 +140,11 @@ func checkBootstrap(v string) error {
 // none stands for an empty list of bootstrap hosts.
 const none = "none"
 
-// A number is a whole number, as a flag.
+// A number is a flag for an integer.
 type number struct {
 	to   *int
 	min  int
-	also int // one more value that is allowed
+	also int // another allowed value
 }
 
 func (n *number) Type() string   { return "N" }
@@ -162,7 +162,7 @@ func (n *number) Set(v string) error {
 	return nil
 }
 
-// A ratio is a number that is not negative, as a flag.
+// A ratio is a flag for a number that is not negative.
 type ratio struct{ to *float64 }
 
 func (r *ratio) Type() string   { return "R" }
@@ -177,7 +177,7 @@ func (r *ratio) Set(v string) error {
 	return nil
 }
 
-// A Span is a length of time that is not negative, as a flag.
+// A Span is a flag for a duration that is not negative.
 type Span struct{ To *time.Duration }
 
 // Type implements pflag.Value.
@@ -214,7 +214,7 @@ func (s Span) Set(v string) error {
 	return nil
 }
 
-// A path is the name of a file or folder, as a flag.
+// A path is a flag for the name of a file or folder.
 type path struct {
 	to  *string
 	arg string
@@ -244,7 +244,7 @@ func (y *yes) Set(v string) error {
 	return nil
 }
 
-// A sizeFrom is a Size with a minimum.
+// A sizeFrom is a flag for a Size with a minimum.
 type sizeFrom struct {
 	*Size
 	min int64

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Command is a program with its arguments, as a flag.
+// A Command is a flag for a program with its arguments.
 type Command struct{ Words []string }
 
 // Type implements pflag.Value.
@@ -35,12 +35,12 @@ func (c *Command) Set(v string) error {
 	return err
 }
 
-// SplitWords splits a command line into words at blanks. No shell is involved: only quotes
-// are special. Inside single quotes everything stands for itself; elsewhere a backslash
-// takes the meaning from a blank, a quote or a backslash that follows it.
+// SplitWords splits a command line into words at blanks. No shell is involved; only quotes
+// and backslashes are special. Inside single quotes every character is literal; elsewhere a
+// backslash escapes a following blank, quote or backslash.
 func SplitWords(line string) (words []string, err error) {
 	var word strings.Builder
-	in, quote := false, rune(0) // within a word; within these quotes
+	in, quote := false, rune(0) // inside a word; inside these quotes
 	runes := []rune(line)
 	for i := 0; i < len(runes); i++ {
 		r := runes[i]
