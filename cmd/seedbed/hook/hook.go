@@ -1,5 +1,5 @@
-// Package hook runs the command of --on-complete. Whatever that command does, the program
-// goes on: it is not waited for, and if it fails, that is a warning.
+// Package hook runs the command of --on-complete. The program does not wait for the command;
+// if the command fails, the program reports a warning and continues.
 package hook
 
 import (
@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// hooksAtOnce bounds how many commands of --on-complete run at once. One that runs for
-	// longer than hookSlot is not counted any more, so that a few that hang do not keep
-	// later ones from running.
+	// hooksAtOnce limits how many commands of --on-complete run at once. A command that runs
+	// longer than hookSlot no longer counts, so that a few hanging commands do not block
+	// later ones.
 	hooksAtOnce = 4
 	hookSlot    = 10 * time.Minute
-	// hookGrace is how long the program waits at its end for commands that still run.
+	// hookGrace is how long the program waits for running commands when it ends.
 	hookGrace = 5 * time.Second
 )
 
-// Hooks runs the command of --on-complete, for one torrent after the other.
+// Hooks runs the command of --on-complete for each torrent.
 type Hooks struct {
 	Command settings.Command
 	Warn    func(error) // called for a command that fails; from any goroutine
@@ -41,7 +41,7 @@ func (h *Hooks) Add(flags *pflag.FlagSet) {
 	flags.Var(&h.Command, "on-complete", "run `CMD` when a torrent is complete, with its name, infohash and folder in the environment")
 }
 
-// Completed is what the command finds in its environment.
+// Completed describes the completed torrent; the command gets it in its environment.
 type Completed struct{ Name, InfoHash, Dir string }
 
 // Run starts the command and returns at once.
@@ -58,14 +58,14 @@ func (h *Hooks) Run(c Completed) {
 		defer time.AfterFunc(hookSlot, leave).Stop()
 		cmd := exec.Command(h.Command.Words[0], h.Command.Words[1:]...)
 		cmd.Env = append(os.Environ(), "SEEDBED_NAME="+c.Name, "SEEDBED_INFOHASH="+c.InfoHash, "SEEDBED_DIR="+c.Dir)
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // stdout carries our results
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // stdout is for our results
 		if err := cmd.Run(); err != nil {
 			h.Warn(fmt.Errorf("--on-complete %s, for %s: %w", h.Command.Words[0], c.Name, reason(err)))
 		}
 	})
 }
 
-// reason says why a command did not start, without repeating its name.
+// reason describes why a command did not start, without repeating its name.
 func reason(err error) error {
 	var e *exec.Error
 	var p *fs.PathError
@@ -78,8 +78,8 @@ func reason(err error) error {
 	return err
 }
 
-// Wait gives commands that still run a little time at the end of the program. Those that
-// take longer go on without it.
+// Wait waits a short time for running commands at the end of the program. Slower commands
+// keep running after it.
 func (h *Hooks) Wait() {
 	done := make(chan struct{})
 	go func() {
