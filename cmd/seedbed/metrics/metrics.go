@@ -1,6 +1,5 @@
-// Package metrics serves the numbers of a bootstrap node to Prometheus, and whether it is
-// healthy. It owns the names of the metrics, which the manual lists; it counts nothing
-// itself.
+// Package metrics serves the metrics and the health of a bootstrap node over HTTP. It
+// defines the names of the metrics, which the manual lists; it counts nothing itself.
 package metrics
 
 import (
@@ -19,7 +18,7 @@ import (
 	"seedbed/dht/bootstrap"
 )
 
-// A Source has the numbers.
+// A Source provides the statistics.
 type Source interface{ Stats() bootnode.Stats }
 
 // Server serves /metrics and /healthz.
@@ -28,7 +27,7 @@ type Server struct {
 	Addr string
 }
 
-// Serve starts a server at addr, which the caller closes.
+// Serve starts a server at addr. The caller closes it.
 func Serve(addr string, b Source) (*Server, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -40,7 +39,7 @@ func Serve(addr string, b Source) (*Server, error) {
 	}
 	go func() {
 		if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			panic(err) // only a Close of ours ends it
+			panic(err) // only our Close ends it
 		}
 	}()
 	return s, nil
@@ -62,8 +61,7 @@ func Handler(b Source) http.Handler {
 	return mux
 }
 
-// collector collects the numbers of a bootstrap node when they are asked
-// for.
+// collector reads the statistics of a bootstrap node at each scrape.
 type collector struct {
 	b                               Source
 	queries, dropped, nodes, size   *prometheus.Desc
