@@ -1,4 +1,4 @@
-// Package watch notices .torrent files that appear in a folder.
+// Package watch detects .torrent files that appear in a folder.
 package watch
 
 import (
@@ -12,14 +12,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settleAfter is how long a file must stay unchanged before it is taken to be complete.
+// settleAfter is how long a file must stay unchanged to count as complete.
 const settleAfter = time.Second
 
 // IsTorrent reports whether a path names a .torrent file.
 func IsTorrent(path string) bool { return strings.EqualFold(filepath.Ext(path), ".torrent") }
 
-// Torrents sends the paths of the .torrent files that appear or change in dir, once
-// each has stayed unchanged for settleAfter, until ctx ends.
+// Torrents sends the paths of the .torrent files that appear or change in dir, until ctx
+// ends. It sends a path after the file has stayed unchanged for settleAfter.
 func Torrents(ctx context.Context, dir string) (<-chan string, error) {
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
@@ -38,7 +38,7 @@ func Torrents(ctx context.Context, dir string) (<-chan string, error) {
 	return out, nil
 }
 
-// keepSettled passes on the events of a watcher; see Torrents.
+// keepSettled implements Torrents for the events of a watcher.
 func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, out chan<- string) {
 	var changed []change // oldest first
 	forget := func(path string) {
@@ -62,7 +62,7 @@ func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan 
 			case e.Has(fsnotify.Remove), e.Has(fsnotify.Rename):
 				forget(e.Name)
 			}
-		case <-errs: // events were lost; the next change of the file is noticed
+		case <-errs: // events were lost; the file's next change is noticed
 		case <-timer.C:
 			if len(changed) == 0 || time.Since(changed[0].at) < settleAfter {
 				continue
@@ -79,7 +79,7 @@ func keepSettled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan 
 	}
 }
 
-// change is a file that has not settled, and when it changed last.
+// change is a changed file that has not settled, with the time of its last change.
 type change struct {
 	path string
 	at   time.Time
