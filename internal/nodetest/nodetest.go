@@ -1,9 +1,9 @@
 // Package nodetest runs whole nodes on the in-memory network, for tests of packages that
 // use the node's exported API.
 //
-// Node number n has the address 10.n>>8.n.1. Start opens a node that knows nobody, Boot
-// gives it a way into a DHT, and Ring starts a private DHT. Everything ends with the
-// test. The package is for tests with fake time (testing/synctest).
+// Node number n has the address 10.n>>8.n.1. Start opens a node without contacts, Boot gives
+// it DHT bootstrap nodes, and Ring starts a private DHT. Everything ends with the test. The
+// package is for tests with fake time (testing/synctest).
 package nodetest
 
 import (
@@ -31,7 +31,7 @@ func Addr(num int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(num >> 8
 // AddrPort returns the address and port of node num.
 func AddrPort(num int) netip.AddrPort { return netip.AddrPortFrom(Addr(num), node.DefaultPort) }
 
-// Node is a node on a host of the simulated network. It keeps its events.
+// Node is a node on a host of the simulated network. It records its events.
 type Node struct {
 	*node.Node
 	Host  *simnet.Host
@@ -42,7 +42,7 @@ type Node struct {
 
 	mu     sync.Mutex
 	sub    *node.Subscription
-	events []node.Event // taken from sub so far
+	events []node.Event // received from sub so far
 }
 
 // Start opens node num, which ends with the test.
@@ -66,7 +66,7 @@ func Start(t testing.TB, n *simnet.Net, num int, opts ...func(*node.Config)) *No
 	return r
 }
 
-// Close closes the node. It may be called again.
+// Close closes the node. It may be called more than once.
 func (r *Node) Close() {
 	r.once.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -77,7 +77,7 @@ func (r *Node) Close() {
 	})
 }
 
-// Boot is an option of Start: these nodes are the way into the DHT.
+// Boot is an option of Start that sets the bootstrap nodes.
 func Boot(nums ...int) func(*node.Config) {
 	return func(c *node.Config) {
 		for _, n := range nums {
@@ -86,7 +86,7 @@ func Boot(nums ...int) func(*node.Config) {
 	}
 }
 
-// State is an option of Start: the state directory.
+// State is an option of Start that sets the state directory.
 func State(dir string) func(*node.Config) { return func(c *node.Config) { c.State = dir } }
 
 // Ring starts a private DHT of the nodes 100, 101, ...
@@ -97,7 +97,7 @@ func Ring(t testing.TB, n *simnet.Net, size int) {
 	time.Sleep(30 * time.Second)
 }
 
-// Events returns the events of a kind so far.
+// Events returns the events of a kind up to now.
 func (r *Node) Events(k node.EventKind) (found []node.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +123,7 @@ func (r *Node) Await(k node.EventKind, limit time.Duration) node.Event {
 	}
 }
 
-// Warnings returns the warnings so far in one string.
+// Warnings returns all warnings up to now in one string.
 func (r *Node) Warnings() string {
 	var all []string
 	for _, e := range r.Events(node.Warning) {
@@ -154,7 +154,7 @@ func Until(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	}
 }
 
-// Site makes a folder of files with random content.
+// Site creates a folder of files with random content.
 func Site(t testing.TB, files int) string {
 	dir := filepath.Join(t.TempDir(), "site")
 	for i := range files {
@@ -172,7 +172,7 @@ func RandomBytes(seed string, size int) []byte {
 	return b
 }
 
-// Write writes a file and makes its folder.
+// Write writes a file and creates its folder.
 func Write(t testing.TB, path string, b []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -183,7 +183,7 @@ func Write(t testing.TB, path string, b []byte) {
 	}
 }
 
-// Same compares two folders.
+// Same checks that two folders have the same content.
 func Same(t testing.TB, want, got string) {
 	t.Helper()
 	a, b := tree(t, want), tree(t, got)
@@ -197,7 +197,7 @@ func Same(t testing.TB, want, got string) {
 	}
 }
 
-// Folders returns the names of the entries of a folder; none if it does not exist.
+// Folders returns the names of the entries of a folder, or none if it does not exist.
 func Folders(t testing.TB, dir string) (found []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
