@@ -12,8 +12,8 @@ import (
 // ErrLocked reports that another process holds a lock.
 var ErrLocked = errors.New("another process holds the lock")
 
-// A Lock is a lock file. The file stays when the lock is released: removing it would
-// let two processes hold locks on two files of the same name.
+// A Lock is a locked file. Release does not delete the file: otherwise two processes could
+// hold locks on two files with the same name.
 type Lock struct{ f *flock.Flock }
 
 // TryLock creates the lock file at path if it does not exist and takes its lock. It
@@ -21,7 +21,7 @@ type Lock struct{ f *flock.Flock }
 func TryLock(path string) (*Lock, error) {
 	flag := os.O_CREATE | os.O_RDONLY | NonBlock
 	switch runtime.GOOS {
-	case "aix", "solaris", "illumos": // they lock only what is open for writing
+	case "aix", "solaris", "illumos": // they lock only files that are open for writing
 		flag = os.O_CREATE | os.O_RDWR | NonBlock
 	}
 	l := &Lock{flock.New(path, flock.SetFlag(flag))}
@@ -31,7 +31,7 @@ func TryLock(path string) (*Lock, error) {
 	return l, nil
 }
 
-// Retake takes a lock that was released.
+// Retake locks a released lock again.
 func (l *Lock) Retake() error {
 	if st, err := os.Stat(l.f.Path()); err == nil && !st.Mode().IsRegular() {
 		return &NotRegularError{l.f.Path(), st.Mode()}
@@ -46,11 +46,11 @@ func (l *Lock) Retake() error {
 	return nil
 }
 
-// Release lets other processes take the lock, and closes its descriptor.
+// Release lets other processes take the lock, and closes the file.
 func (l *Lock) Release() error { return l.f.Unlock() }
 
-// Folder creates a folder with its parents if it does not exist and takes the lock of
-// the file "lock" in it.
+// Folder creates a folder and its parents if they do not exist, and takes the lock of the
+// file "lock" in it.
 func Folder(path string) (*Lock, error) {
 	if err := MkdirAll(path); err != nil {
 		return nil, err
@@ -58,5 +58,5 @@ func Folder(path string) (*Lock, error) {
 	return TryLock(filepath.Join(path, "lock"))
 }
 
-// MkdirAll creates a private folder with its parents.
+// MkdirAll creates a private folder and its parents.
 func MkdirAll(path string) error { return os.MkdirAll(path, 0o700) }

@@ -2,5 +2,5 @@
 
 package statefile
 
-// NonBlock is a flag for os.OpenFile; this system needs none.
+// NonBlock is a flag for os.OpenFile; it is not needed on this system.
 const NonBlock = 0

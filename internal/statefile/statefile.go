@@ -13,8 +13,8 @@
 // A state directory is private: files get mode 0600 and folders 0700. The package
 // does not know what is in the files and never repairs them.
 //
-// renameio does the replacement on Unix but has nothing for Windows, so using it
-// would leave two implementations; this package has one.
+// renameio replaces files in the same way but does not support Windows. Using it would mean
+// two implementations.
 package statefile
 
 import (
@@ -28,12 +28,11 @@ import (
 	"time"
 )
 
-// MaxSize is the limit of Read in bytes: far more than any state file needs, far less
-// than what would exhaust the memory.
+// MaxSize is the limit of Read in bytes. It is far more than any state file needs and far
+// too little to exhaust memory.
 const MaxSize = 64 << 20
 
-// NotRegularError reports that something other than a regular file has the name of a
-// state file.
+// NotRegularError reports that a state file is not a regular file.
 type NotRegularError struct {
 	Path string
 	Mode fs.FileMode
@@ -41,12 +40,12 @@ type NotRegularError struct {
 
 func (e *NotRegularError) Error() string { return e.Path + " " + e.Reason() }
 
-// Reason returns what is wrong without the path: "is a folder, not a regular file".
+// Reason describes the error without the path: "is a folder, not a regular file".
 func (e *NotRegularError) Reason() string {
 	return "is " + kindOf(e.Mode) + ", not a regular file"
 }
 
-// Hint returns what to do about it.
+// Hint returns advice.
 func (e *NotRegularError) Hint() string { return "move it away, then try again" }
 
 func kindOf(m fs.FileMode) string {
@@ -75,7 +74,7 @@ func Open(path string) (*os.File, error) {
 func openRegular(path string, flag int, perm fs.FileMode) (*os.File, error) {
 	f, err := os.OpenFile(path, flag|NonBlock, perm)
 	if err != nil {
-		// A folder that is opened for writing, or a socket, does not get as far as Stat.
+		// A socket, or a folder that is opened for writing, fails before Stat.
 		if st, serr := os.Stat(path); serr == nil && !st.Mode().IsRegular() {
 			err = &NotRegularError{path, st.Mode()}
 		}
@@ -112,24 +111,24 @@ func ReadMax(path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Write replaces the file at path by one with the content b. A crash of the process
-// leaves the old file or the new one. A power cut may lose both: use it for what can
-// be had again.
+// Write replaces the file at path with one that contains b. A crash of the process leaves
+// the old file or the new one. A power cut can lose both, so use it only for data that can
+// be recreated.
 func Write(path string, b []byte) error { return replace(path, b, false) }
 
-// WriteSync is Write for what must survive a power cut: when it returns nil, the
-// content and the name are on the disk.
+// WriteSync is like Write, but survives a power cut: when it returns nil, content and name
+// are on disk.
 func WriteSync(path string, b []byte) error { return replace(path, b, true) }
 
-// Temporary files have a short name of their own, because the name of the file may
-// already be as long as the file system allows.
+// Temporary files have short names, because the file's own name may already have the maximum
+// length of the file system.
 const (
 	tempPrefix = ".seedbed-"
 	tempSuffix = ".tmp"
 )
 
 func replace(path string, b []byte, sync bool) (err error) {
-	if st, err := os.Stat(path); err == nil && st.IsDir() { // rename has no clear error for it
+	if st, err := os.Stat(path); err == nil && st.IsDir() { // rename has no clear error for this
 		return &NotRegularError{path, st.Mode()}
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*"+tempSuffix)
@@ -159,8 +158,8 @@ func replace(path string, b []byte, sync bool) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
-// WriteNew creates a file that must not exist yet, readable by its owner alone, and
-// syncs it. If the name is taken, the error is an fs.ErrExist.
+// WriteNew creates a file that only its owner can read, and syncs it. If the file exists,
+// the error is fs.ErrExist.
 func WriteNew(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -174,8 +173,7 @@ func WriteNew(path string, b []byte) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// SyncDir makes the names in a folder survive a power cut, on systems that can sync a
-// folder.
+// SyncDir makes the names in a folder survive a power cut, on systems that can sync folders.
 func SyncDir(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -186,10 +184,10 @@ func SyncDir(path string) error {
 	return nil
 }
 
-// staleAfter is the age at which no process can still be writing a temporary file.
+// staleAfter is the age after which no process can still be writing a temporary file.
 const staleAfter = time.Hour
 
-// Sweep removes temporary files that a killed process left in a folder.
+// Sweep removes the temporary files of killed processes from a folder.
 func Sweep(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
