@@ -1,9 +1,9 @@
-// Package vt is the terminal that tests look at: it shows what a program's output leaves on
+// Package vt is a terminal emulator for tests: it shows what a program's output leaves on
 // the screen and in the scrollback.
 //
-// It knows the few escape sequences that seedbed uses, and notes every other one as a
-// fault, so that a name from the network that reaches the terminal raw is found. Widths and
-// heights are in cells.
+// It supports the few escape sequences that seedbed uses, and records every other one as a
+// fault. So tests find names from the network that reach the terminal unsanitised. Widths
+// and heights are in cells.
 package vt
 
 import (
@@ -17,36 +17,36 @@ import (
 	"golang.org/x/text/width"
 )
 
-// A Terminal prints, wraps, scrolls, moves the cursor, clears, and is resized.
+// A Terminal is an emulated terminal of Cols by Rows cells.
 type Terminal struct {
 	Cols, Rows int
 	reflow     bool
 
 	screen  []row // at most Rows
-	scroll  []row // scrolled off the top
+	scroll  []row // rows that scrolled off the top
 	x, y    int
-	pending bool // the last column is written, and the next character wraps
+	pending bool // the last column is written; the next character wraps
 	escape  string
-	part    []byte // of a character
-	saved   [2]int // cursor
+	part    []byte // bytes of an incomplete character
+	saved   [2]int // saved cursor
 
-	// Faults are control characters and escape sequences that the program should not send.
+	// Faults are the control characters and escape sequences that a program should not send.
 	Faults []string
 }
 
 // A row is a row of cells; the second cell of a wide character is 0.
 type row struct {
 	cells   []rune
-	wrapped bool // goes on in the next row
+	wrapped bool // continues in the next row
 }
 
-// New returns a terminal. With reflow, a change of its width wraps long lines anew, as most
-// terminals do; without it cuts them, as xterm does.
+// New returns a terminal. If reflow is true, a change of the width rewraps long lines, as
+// most terminals do; otherwise it cuts them, as xterm does.
 func New(cols, rows int, reflow bool) *Terminal {
 	return &Terminal{Cols: cols, Rows: rows, reflow: reflow, screen: []row{{}}}
 }
 
-// Write prints what a program sends.
+// Write processes the output of a program.
 func (v *Terminal) Write(b []byte) (int, error) {
 	v.part = append(v.part, b...)
 	for len(v.part) > 0 && (utf8.FullRune(v.part)) {
@@ -92,7 +92,7 @@ func (v *Terminal) put(r rune) {
 	}
 }
 
-// cells returns how many cells r takes.
+// cells returns the number of cells of r.
 func cells(r rune) int {
 	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
 		return 0
@@ -134,7 +134,7 @@ func (v *Terminal) down() {
 	v.trim()
 }
 
-// trim scrolls so that the screen has no more rows than the terminal.
+// trim scrolls until the screen has no more rows than the terminal.
 func (v *Terminal) trim() {
 	for len(v.screen) > v.Rows {
 		v.scroll = append(v.scroll, v.screen[0])
@@ -143,7 +143,7 @@ func (v *Terminal) trim() {
 	}
 }
 
-// colors are the arguments of the colours that seedbed uses.
+// colors are the arguments of the colour sequences that seedbed uses.
 var colors = []string{"0", "2", "31", "32", "33"}
 
 func (v *Terminal) control(args string, final rune) {
@@ -169,7 +169,7 @@ func (v *Terminal) control(args string, final rune) {
 		at := &v.screen[v.y]
 		at.cells, at.wrapped = at.cells[:min(v.x, len(at.cells))], false
 	case 'J':
-		if v.x == 0 && v.y == 0 { // as tmux does
+		if v.x == 0 && v.y == 0 { // as in tmux
 			v.scroll = append(v.scroll, v.screen...)
 		}
 		v.control("", 'K')
@@ -177,7 +177,7 @@ func (v *Terminal) control(args string, final rune) {
 	}
 }
 
-// Resize changes the size as terminals do: the cursor stays on the text that it is on.
+// Resize changes the size as terminals do: the cursor stays with its text.
 func (v *Terminal) Resize(cols, rows int) {
 	v.Cols, v.Rows = cols, rows
 	if v.reflow {
@@ -188,7 +188,7 @@ func (v *Terminal) Resize(cols, rows int) {
 		}
 	}
 	v.x, v.pending = min(v.x, cols-1), false
-	for len(v.screen) > v.Rows && v.y < len(v.screen)-1 { // rows below the cursor go first
+	for len(v.screen) > v.Rows && v.y < len(v.screen)-1 { // remove rows below the cursor first
 		v.screen = v.screen[:len(v.screen)-1]
 	}
 	v.trim()
@@ -204,7 +204,7 @@ func (v *Terminal) wrapAnew() {
 			cells = append(cells, old[i].cells...)
 		}
 		if y >= start && y <= i {
-			v.y = len(v.screen) // the frame's cursor is at the beginning of a line
+			v.y = len(v.screen) // the frame's cursor is at the start of a line
 		}
 		for len(cells) > v.Cols {
 			v.screen = append(v.screen, row{cells[:v.Cols:v.Cols], true})
@@ -218,7 +218,7 @@ func rowText(r row) string {
 	return strings.TrimRight(strings.ReplaceAll(string(r.cells), "\x00", ""), " ")
 }
 
-// Text returns what is on the screen, without the empty rows at its end.
+// Text returns the text on the screen, without empty rows at the end.
 func (v *Terminal) Text() string {
 	var out []string
 	for _, r := range v.screen {
@@ -227,7 +227,7 @@ func (v *Terminal) Text() string {
 	return strings.TrimRight(strings.Join(out, "\n"), "\n")
 }
 
-// History returns what has scrolled off the screen.
+// History returns the text that scrolled off the screen.
 func (v *Terminal) History() string {
 	var out []string
 	for _, r := range v.scroll {
