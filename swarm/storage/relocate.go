@@ -13,14 +13,14 @@ import (
 	"syscall"
 )
 
-// A Relocation moves the files of a torrent that is not open to another folder.
+// A Relocation moves the files of a closed torrent to another folder.
 type Relocation struct {
-	// Options are those of Open; Dir is the folder that the files leave. Of a torrent that is
-	// ReadOnly all files that are there move, else those that the record says are ours.
+	// Options are those of Open; Dir is the old folder. For a ReadOnly torrent all existing
+	// files move, otherwise only those that are ours according to the record.
 	Options
-	To string // made if it is not there
-	// Rename gives a file another path, or returns an error that is syscall.EXDEV if it is on
-	// another file system; nil is os.Rename.
+	To string // the new folder; created if it does not exist
+	// Rename renames a file. It returns syscall.EXDEV if the new path is on another file
+	// system. Nil means os.Rename.
 	Rename   func(from, to string) error
 	Progress func(done, total int64) // bytes; may be nil
 }
@@ -30,29 +30,29 @@ type movedFile struct {
 	name string
 	size int64
 	kind fs.FileMode // type bits
-	gone bool        // it is not in the old folder any more
+	gone bool        // not in the old folder any longer
 }
 
-// mover is one Relocation at work.
+// mover carries out one Relocation.
 type mover struct {
 	Relocation
-	s        *Storage // of the folder that the files leave; only its names and places are used
+	s        *Storage // opened in the old folder; used only for names and places
 	rec      *record  // nil if there is none
 	from, to Disk
 	toDir    string
 	files    []movedFile
-	made     []string // copies that this mover has made
+	made     []string // copies made by this mover
 }
 
-// temp is the name of a copy that is being made.
+// temp returns the name of a copy in progress.
 func (m *mover) temp(f movedFile) string {
 	return f.name + strings.TrimSuffix(m.s.suffix, ".part") + ".moving"
 }
 
-// Relocate moves the files, and then lets the resume record say so, so that nothing is hashed
-// again. If it fails the files are where they were. If ctx ends, or the process, another call
-// with the same arguments goes on; the record says at each moment where the files are that
-// it proves.
+// Relocate moves the files and then updates the resume record, so that nothing is hashed
+// again. If it fails, the files stay where they were. If ctx or the process ends, another
+// call with the same arguments continues; at every moment the record names the folder of the
+// files that it proves.
 func Relocate(ctx context.Context, r Relocation) (err error) {
 	if r.Rename == nil {
 		r.Rename = os.Rename
@@ -87,8 +87,8 @@ func Relocate(ctx context.Context, r Relocation) (err error) {
 	return m.finish()
 }
 
-// newMover opens both folders. done says that the record names the new one already. The
-// mover is nil if both are the same.
+// newMover opens both folders. done says that the record already names the new folder. The
+// mover is nil if both folders are the same.
 func newMover(r Relocation) (m *mover, done bool, err error) {
 	m = &mover{Relocation: r}
 	if m.toDir, err = filepath.Abs(r.To); err != nil {
@@ -103,7 +103,7 @@ func newMover(r Relocation) (m *mover, done bool, err error) {
 		return nil, false, nil
 	}
 	if m.rec, err = m.s.loadRecord(""); m.rec == nil {
-		err = nil // what is there is hashed in the new place
+		err = nil // existing data is hashed in the new folder
 	}
 	done = m.rec != nil && m.rec.dir == recordDir(m.toDir)
 	if err != nil && !done {
@@ -119,13 +119,13 @@ func newMover(r Relocation) (m *mover, done bool, err error) {
 	if m.to, err = open(m.toDir, true); err != nil {
 		return nil, false, wrap("make", m.toDir, err)
 	}
-	m.to.Refresh() // somebody may have cleared it just before
+	m.to.Refresh() // another program may have cleared it just before
 	m.list()
 	return m, done, nil
 }
 
-// Abandon undoes a Relocation that was interrupted: all files are in the old folder again,
-// or, if the record names the new one already, all are there.
+// Abandon undoes an interrupted Relocation: afterwards all files are in the old folder. If
+// the record already names the new folder, it completes the move instead.
 func Abandon(r Relocation) error {
 	if r.Rename == nil {
 		r.Rename = os.Rename
@@ -140,7 +140,7 @@ func Abandon(r Relocation) error {
 	}
 	var first error
 	for _, f := range m.files {
-		_ = m.to.Remove(m.temp(f)) // mostly there is none
+		_ = m.to.Remove(m.temp(f)) // usually there is none
 		_, err := m.to.Lstat(f.name)
 		switch {
 		case err != nil || f.kind == fs.ModeDir:
@@ -158,7 +158,7 @@ func Abandon(r Relocation) error {
 	return first
 }
 
-// list finds what is to move.
+// list lists the files to move.
 func (m *mover) list() {
 	s := m.s
 	for i := range s.info.Files {
@@ -182,7 +182,7 @@ func (m *mover) list() {
 			if m.rec != nil && m.rec.files[i].place != absent {
 				at = m.rec.files[i].place
 			} else if !m.ReadOnly && at == inFinal {
-				continue // it is not known to be ours
+				continue // it may not be ours
 			}
 			switch at {
 			case absent:
@@ -202,15 +202,16 @@ func (m *mover) list() {
 	}
 }
 
-// clearWay looks for files of others in the new folder, before anything moves.
+// clearWay returns an error if files of others exist in the new folder, before anything
+// moves.
 func (m *mover) clearWay() error {
 	for _, f := range m.files {
-		_ = m.to.Remove(m.temp(f)) // of a move that was interrupted
+		_ = m.to.Remove(m.temp(f)) // from an interrupted move
 		there, err := m.to.Lstat(f.name)
 		switch {
 		case kindOf(err) == Vanished:
 			if f.gone {
-				continue // lost before; that is found out by a check
+				continue // lost before the move; a check finds that out
 			}
 		case err != nil:
 			return wrap("move", filepath.Join(m.toDir, f.name), err)
@@ -223,7 +224,8 @@ func (m *mover) clearWay() error {
 	return nil
 }
 
-// isCopy reports whether the file is in the new folder too, as when a move was interrupted.
+// isCopy reports whether the new folder holds an identical file, as after an interrupted
+// move.
 func (m *mover) isCopy(f movedFile) bool {
 	if f.kind == fs.ModeSymlink {
 		a, err := m.from.Readlink(f.name)
@@ -243,7 +245,7 @@ func (m *mover) isCopy(f movedFile) bool {
 	return equal(a, b)
 }
 
-// equal compares two files.
+// equal reports whether two files have the same content.
 func equal(a, b File) bool {
 	x, y := make([]byte, writeSize), make([]byte, writeSize)
 	for at := int64(0); ; at += writeSize {
@@ -265,12 +267,12 @@ func (m *mover) total() (n int64) {
 	return n
 }
 
-// renameAll gives all files their new path, or none.
+// renameAll renames all files to their new paths, or none.
 func (m *mover) renameAll(ctx context.Context) error {
 	var renamed []movedFile
 	undo := func(err error) error {
 		for _, f := range slices.Backward(renamed) {
-			_ = m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)) // the record still names the old folder; what stays is hashed again
+			_ = m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)) // the record still names the old folder; files that stay are hashed again
 		}
 		m.removeFolders(m.to, renamed)
 		return err
@@ -302,7 +304,7 @@ func (m *mover) renameAll(ctx context.Context) error {
 	return nil
 }
 
-// makeFolder makes the folder of a file in the new place.
+// makeFolder creates the folder for a file in the new folder.
 func (m *mover) makeFolder(f movedFile) error {
 	dir := filepath.Dir(f.name)
 	if f.kind == fs.ModeDir {
@@ -317,8 +319,8 @@ func (m *mover) makeFolder(f movedFile) error {
 	return nil
 }
 
-// copyAll copies all files. Copies that are whole stay when ctx ends, for the next call to
-// go on from.
+// copyAll copies all files. When ctx ends, complete copies stay, and the next call continues
+// from them.
 func (m *mover) copyAll(ctx context.Context) error {
 	done, total := int64(0), m.total()
 	for _, f := range m.files {
@@ -331,7 +333,7 @@ func (m *mover) copyAll(ctx context.Context) error {
 		}
 		if err != nil {
 			for _, name := range m.made {
-				_ = m.to.Remove(name) // the next try writes over it
+				_ = m.to.Remove(name) // the next attempt overwrites it
 			}
 			m.removeFolders(m.to, m.files)
 			return wrap("copy", filepath.Join(m.toDir, f.name), err)
@@ -343,13 +345,13 @@ func (m *mover) copyAll(ctx context.Context) error {
 	return nil
 }
 
-// copy copies one file, syncs the copy, compares it, and gives it its name.
+// copy copies one file, syncs the copy, compares it, and renames it to its final name.
 func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (err error) {
 	if err := m.makeFolder(f); err != nil || f.kind == fs.ModeDir {
 		return err
 	}
 	if _, err := m.to.Lstat(f.name); err == nil {
-		return nil // by a move that was interrupted; clearWay has compared it
+		return nil // copied by an interrupted move; clearWay has compared it
 	}
 	if f.kind == fs.ModeSymlink {
 		target, err := m.from.Readlink(f.name)
@@ -378,7 +380,7 @@ func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (er
 			err = e
 		}
 		if err != nil {
-			_ = m.to.Remove(temp) // it is written over the next time
+			_ = m.to.Remove(temp) // the next attempt overwrites it
 		}
 	}()
 	if err := copyContent(ctx, in, out, fi.Size(), progress); err != nil {
@@ -400,7 +402,7 @@ func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (er
 	return nil
 }
 
-// copyContent copies what is not zero, so that holes stay holes.
+// copyContent copies only data that is not zero, so that holes stay holes.
 func copyContent(ctx context.Context, in, out File, size int64, progress func(int64)) error {
 	if err := out.Truncate(size); err != nil {
 		return err
@@ -424,7 +426,7 @@ func copyContent(ctx context.Context, in, out File, size int64, progress func(in
 	return nil
 }
 
-// sync makes the names in the folders of all files last.
+// sync makes the names in the folders of all files durable.
 func (m *mover) sync(d Disk, dir string) error {
 	folders := append(foldersOf(m.files), ".")
 	for _, f := range folders {
@@ -435,7 +437,7 @@ func (m *mover) sync(d Disk, dir string) error {
 	return nil
 }
 
-// switchRecord makes the resume record name the new folder.
+// switchRecord changes the folder in the resume record to the new one.
 func (m *mover) switchRecord() error {
 	if m.rec == nil || m.Record == "" {
 		return nil
@@ -451,8 +453,8 @@ func (m *mover) switchRecord() error {
 	return wrapNil("sync", m.Record, m.s.state.SyncDir("."))
 }
 
-// finish does what is left when the record names the new folder: the record of names
-// follows, copied files leave the old folder, and folders that are empty too.
+// finish completes a move after the record names the new folder: it updates the record of
+// names and removes copied files and empty folders from the old folder.
 func (m *mover) finish() error {
 	s := m.s
 	if m.Record != "" {
@@ -476,7 +478,7 @@ func (m *mover) finish() error {
 		}
 		there, err := m.to.Lstat(f.name)
 		if err != nil || here.Size() != there.Size() || f.kind == 0 && !here.ModTime().Equal(there.ModTime()) {
-			continue // something else has changed it since: it is not ours to remove
+			continue // it has changed since and is not ours to remove
 		}
 		if err := m.from.Remove(f.name); err != nil {
 			return wrap("remove", filepath.Join(s.dir, f.name), err)
@@ -489,7 +491,7 @@ func (m *mover) finish() error {
 
 func (m *mover) removeFolders(d Disk, files []movedFile) { removeFolders(d, foldersOf(files)) }
 
-// foldersOf returns the folders on the way to the files, the deepest first.
+// foldersOf returns the parent folders of the files, deepest first.
 func foldersOf(files []movedFile) (dirs []string) {
 	seen := map[string]bool{}
 	for _, f := range files {
@@ -509,15 +511,15 @@ func foldersOf(files []movedFile) (dirs []string) {
 	return dirs
 }
 
-// removeFolders removes those folders that are empty.
+// removeFolders removes the empty folders among dirs.
 func removeFolders(d Disk, dirs []string) {
 	for _, dir := range dirs {
-		_ = d.Remove(dir) // one that is not empty stays
+		_ = d.Remove(dir) // fails if it is not empty
 	}
-	d.Refresh() // of those that are gone
+	d.Refresh() // drop handles of removed folders
 }
 
-// wrapNil is wrap for an error that may be nil.
+// wrapNil is like wrap, but returns nil if err is nil.
 func wrapNil(op, path string, err error) error {
 	if err == nil {
 		return nil
@@ -525,9 +527,8 @@ func wrapNil(op, path string, err error) error {
 	return wrap(op, path, err)
 }
 
-// RemoveFiles deletes the files of a torrent that is not open: those that the resume record
-// says are ours and that nobody has changed since, and then the folders that are empty. What
-// is not there is no error.
+// RemoveFiles deletes the files of a closed torrent: those that are ours according to the
+// resume record and unchanged since, and then empty folders. Missing files are not an error.
 func RemoveFiles(o Options) error {
 	o.ReadOnly = true
 	s, err := Open(o)
@@ -541,7 +542,7 @@ func RemoveFiles(o Options) error {
 	defer o.Handles.dropAll(s)
 	rec, err := s.loadRecord("")
 	if rec == nil || err != nil {
-		return nil // nothing is known to be ours
+		return nil // no file is known to be ours
 	}
 	open := o.OpenDisk
 	if open == nil {
@@ -575,13 +576,13 @@ func RemoveFiles(o Options) error {
 		case f.Symlink != nil && fi.Mode()&fs.ModeSymlink == 0, f.Symlink == nil && !fi.Mode().IsRegular():
 			continue
 		case rec.files[i].place == inFinal && (fi.Size() != rec.files[i].size || fi.ModTime().UnixNano() != rec.files[i].mtime):
-			continue // somebody else wrote to it
+			continue // another program changed it
 		}
 		if err := d.Remove(name); err != nil && kindOf(err) != Vanished {
 			first = firstOf(first, wrap("remove", filepath.Join(s.dir, name), err))
 		}
 	}
 	removeFolders(d, foldersOf(files))
-	_ = d.SyncDir(".") // what comes back after a power cut is removed again, since that is on record
+	_ = d.SyncDir(".") // files that come back after a power cut are removed again, as the record says
 	return first
 }
