@@ -16,8 +16,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// What the state directory holds is damaged by a byte, or cut: nothing crashes,
-// the other torrents load, the one that it is about finds what is there, and no
+// Files in the state directory are damaged by a byte or cut short. Nothing crashes,
+// the other torrents load, the affected torrent finds its existing data, and no
 // file of the user is touched.
 func TestBatteryRecords(t *testing.T) {
 	flips, cuts := 40, 10
@@ -31,7 +31,7 @@ func TestBatteryRecords(t *testing.T) {
 		for i := range 3 {
 			_, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
 			dirs = append(dirs, dir)
-			// The same names and sizes, and yet torrents of their own.
+			// The same names and sizes, but different content.
 			write(t, filepath.Join(dir, "c.txt"), randomBytes(strconv.Itoa(i), 10))
 			spec, err := Share(t.Context(), dir, ShareOptions{PieceLength: 32 << 10})
 			if err != nil {
@@ -47,7 +47,7 @@ func TestBatteryRecords(t *testing.T) {
 			whole(t, first.add(s))
 		}
 		first.close()
-		for _, s := range specs { // as when the metadata came from peers
+		for _, s := range specs { // as if the metadata came from peers
 			write(t, filepath.Join(first.state, "torrents", s.InfoHash().String(), "torrent"), s.Torrent.Append(nil))
 		}
 		pristine := tree(t, first.state)
@@ -98,7 +98,7 @@ func TestBatteryRecords(t *testing.T) {
 	})
 }
 
-// whole waits until a torrent has all that it wants.
+// whole waits until a torrent has everything that it wants.
 func whole(t *testing.T, tt *Torrent) {
 	t.Helper()
 	for range 6000 {

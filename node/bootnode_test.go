@@ -7,7 +7,7 @@ import (
 	"seedbed/dht/bootnode"
 )
 
-// Nodes that know nothing but the bootstrap node find each other through it.
+// Nodes that know only the bootstrap node find each other through it.
 func TestNodesJoinByTheBootstrapNodeAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

@@ -19,7 +19,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// giveMetadata is a peer that has nothing to give but metadata.
+// giveMetadata is a peer that offers only the metadata.
 func giveMetadata(nc net.Conn, ih id.ID, raw []byte) error {
 	defer nc.Close()
 	if _, err := io.ReadFull(nc, make([]byte, wire.HandshakeLen)); err != nil {
@@ -56,7 +56,7 @@ func giveMetadata(nc net.Conn, ih id.ID, raw []byte) error {
 	}
 }
 
-// What agrees with the infohash and is no torrent ends the wait with an error.
+// Metadata that matches the infohash but is not a valid torrent ends the wait with an error.
 func TestAnInfohashOfNoTorrentFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(23, simnet.Link{Delay: 20 * ms})
@@ -83,11 +83,11 @@ func TestAnInfohashOfNoTorrentFails(t *testing.T) {
 		if b.lookup(ih) != nil {
 			t.Error("it is still there")
 		}
-		time.Sleep(time.Second) // for the peer to see that we left
+		time.Sleep(time.Second) // for the peer to notice that we left
 	})
 }
 
-// A mistake in the configuration is a sentence, and Open leaves nothing behind.
+// An invalid configuration gives a one-line error, and Open leaves nothing behind.
 func TestOpenFailsCleanly(t *testing.T) {
 	dir := t.TempDir()
 	for want, c := range map[string]Config{
@@ -107,7 +107,7 @@ func TestOpenFailsCleanly(t *testing.T) {
 			t.Errorf("%q gave a node", want)
 		}
 	}
-	// The state directory was let go of.
+	// The state directory was released.
 	st, err := openState(dir)
 	if err != nil || !st.owned() {
 		t.Errorf("still locked: %v", err)

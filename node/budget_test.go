@@ -14,8 +14,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// However many share it, the sum stays within the memory, who gets anything can
-// fill one buffer while another is hashed, and everybody has a turn.
+// For any number of torrents, the sum stays within the memory, a torrent that gets
+// memory gets at least two buffers, and each torrent gets a turn.
 func TestMemoryIsDividedWithinItsBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		memory := rapid.Int64Range(2*chunkSize, 64<<20).Draw(t, "memory")
@@ -55,8 +55,8 @@ func TestBuffersComeInPowersOfTwo(t *testing.T) {
 	}
 }
 
-// Torrents that are whole hold no memory: a download has it all, and so many
-// that it is too small for all of them are complete one after the other.
+// Complete torrents hold no memory: a single download gets all of it, and downloads
+// that do not all fit complete one after the other.
 func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(20, simnet.Link{Delay: 20 * ms})
@@ -101,8 +101,8 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 	})
 }
 
-// Many seeds are all announced soon, each as a seed, and from then on in time and
-// at an even rate: as long as they are whole, nobody looks anything up.
+// Many seeds are all announced soon, each as a seed, and from then on at their interval
+// and an even rate. While they are complete, no torrent starts a lookup.
 func TestManySeedsAreAnnouncedEvenly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(21, simnet.Link{Delay: 20 * ms})
@@ -145,7 +145,7 @@ func TestManySeedsAreAnnouncedEvenly(t *testing.T) {
 	})
 }
 
-// More torrents than the rate can carry are told of once.
+// There is one warning if there are more torrents than the rate allows.
 func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(24, simnet.Link{Delay: 20 * ms})
@@ -172,7 +172,7 @@ func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
 	})
 }
 
-// Who has got everything says so: he was counted as a peer, and is a seed now.
+// A torrent that completes is announced as a seed; before, it was counted as a peer.
 func TestWhoBecomesASeedIsAnnouncedAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(23, simnet.Link{Delay: 20 * ms, Rate: 100e3})

@@ -8,7 +8,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// The node ends its clients when it closes, unless they have ended before; each can
+// The node stops its clients when it closes, unless they have ended before. Each can
 // still use the torrents then, and Close waits for it.
 func TestClosingEndsClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// seedOf is a node that shares a folder without a DHT.
+// seedOf returns a node that seeds a folder without a DHT.
 func seedOf(t testing.TB, n *simnet.Net, num int, s Spec) *rig {
 	r := start(t, n, num, noDHT)
 	r.add(s)
@@ -36,7 +36,7 @@ func (r *rig) failed(kind FaultKind) {
 	}
 }
 
-// With MetadataOnly a .torrent file is all that is left, and the torrent ends.
+// With MetadataOnly, the node writes only a .torrent file, and the torrent ends.
 func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(11, simnet.Link{Delay: 20 * ms})
@@ -60,7 +60,7 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 			t.Errorf("events: %v", ks)
 		}
 
-		// It is not overwritten unless told to.
+		// It is not overwritten by default.
 		path := filepath.Join(to, "things.torrent")
 		write(t, path, []byte("something else"))
 		b.add(only)
@@ -76,7 +76,7 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 	})
 }
 
-// Data that is to be seeded is verified; what is not whole is an error at once.
+// Data to be seeded is verified; incomplete data is an error at once.
 func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 	for name, damage := range map[string]func(file string) error{
 		"whole":   func(string) error { return nil },
@@ -107,7 +107,7 @@ func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 	}
 }
 
-// Of a selection nothing else appears in the folder.
+// With a selection, no other files appear in the folder.
 func TestOnlySelectedFilesAppear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(13, simnet.Link{Delay: 20 * ms})
@@ -155,8 +155,8 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 	})
 }
 
-// A file of somebody else is not touched, wherever it is noticed: when the
-// storage is opened, or when a small file gets its name at the end.
+// An existing file is not touched, whether it is noticed when the storage is opened or
+// when a small file gets its final name.
 func TestAForeignFileIsNotTouched(t *testing.T) {
 	for name, content := range map[string][]byte{
 		"a.bin": randomBytes("foreign", 300_000),
@@ -191,8 +191,8 @@ func TestAForeignFileIsNotTouched(t *testing.T) {
 	}
 }
 
-// Of two nodes with two state directories that download one torrent into one folder, the
-// second gets an error; when the first is done, it may share what is there.
+// If two nodes with two state directories download one torrent into one folder, the second
+// gets an error. When the first is done, the second may seed the data.
 func TestTwoNodesDoNotWriteTheSameFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(15, simnet.Link{Delay: 20 * ms, Rate: 100e3})

@@ -14,20 +14,20 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// A parked torrent that a peer wakes while it is being added reports all its events, once,
+// A parked torrent that a peer wakes while it is being added reports all its events once
 // and then runs.
 func TestAParkedTorrentWokenAtOnceReportsReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
 		specs := many(t, 1)
 		a := start(t, n, 1, noDHT)
-		x := a.newTorrent(specs[0]) // as Add does
+		x := a.newTorrent(specs[0]) // like Add
 		if err := a.reserve(x, specs[0].hashes()); err != nil {
 			t.Fatal(err)
 		}
 		woken := make(chan *run, 1)
 		go func() { woken <- a.Torrent(specs[0].InfoHash()).wake(t.Context()) }()
-		synctest.Wait() // the peer is there long before Add goes on
+		synctest.Wait() // the peer connects long before Add continues
 		if err := x.state.open(); err != nil || !a.isProven(&specs[0], x.state) {
 			t.Fatal("not proven", err)
 		}
@@ -49,8 +49,8 @@ func TestAParkedTorrentWokenAtOnceReportsReady(t *testing.T) {
 	})
 }
 
-// Of Adds that race with Close, each either is refused or ends with the node: nothing goes
-// on that nobody stops.
+// An Add that races with Close either fails or ends with the node: nothing keeps running
+// that is not stopped.
 func TestAddRacingCloseLeavesNothingRunning(t *testing.T) {
 	specs := many(t, 40)
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAddRacingCloseLeavesNothingRunning(t *testing.T) {
 	})
 }
 
-// Of several Adds of one torrent at once, one is done.
+// Of several concurrent Adds of one torrent, one succeeds.
 func TestAddRacingAddGivesOneTorrent(t *testing.T) {
 	specs := many(t, 1)
 	synctest.Test(t, func(t *testing.T) {
@@ -109,9 +109,8 @@ func TestAddRacingAddGivesOneTorrent(t *testing.T) {
 	})
 }
 
-// A disk that hangs under one torrent that is being parked holds up nobody else: others are
-// parked, added, removed and shown, the budget is divided, and all that waits for it is the
-// torrent itself.
+// A disk that hangs under a torrent that is being parked blocks only that torrent: others are
+// parked, added, removed and shown, and the budget is divided.
 func TestAHungDiskHoldsUpOneTorrentOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})

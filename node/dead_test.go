@@ -11,8 +11,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// names is a resolver of test names: silent ones never answer, broken ones do
-// not exist, flaky ones fail once a try until healed, the others are as said.
+// resolver resolves test names: silent ones never answer, broken ones do not exist,
+// flaky ones fail once for each try until healed, the others are in known.
 func resolver(known map[string]netip.Addr) func(*Config) {
 	return func(c *Config) {
 		flaky := false
@@ -34,7 +34,7 @@ func resolver(known map[string]netip.Addr) func(*Config) {
 	}
 }
 
-// A link is opened as fast among dead bootstrap hosts and bad DNS as without.
+// Dead bootstrap hosts and failing DNS do not delay the opening of a link.
 func TestDeadBootstrapHostsAndBadDNSDelayNothing(t *testing.T) {
 	open := func(t *testing.T, dead bool) (took time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestDeadBootstrapHostsAndBadDNSDelayNothing(t *testing.T) {
 	}
 }
 
-// A magnet given before anything answers is opened when the DHT comes up.
+// A magnet that is added before any node answers is opened when the DHT becomes available.
 func TestADHTThatComesUpLaterIsUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(4, simnet.Link{Delay: 20 * ms})

@@ -24,13 +24,13 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// dialTap is a network that counts the connections that a node begins.
+// dialTap is a network that counts the connections that a node starts.
 type dialTap struct {
 	netx.Network
 	mu    sync.Mutex
 	began []dialed
-	open  map[netip.Addr]int // dials under way
-	most  map[netip.Addr]int // of open
+	open  map[netip.Addr]int // pending dials
+	most  map[netip.Addr]int // maximum of open
 }
 
 type dialed struct {
@@ -58,7 +58,7 @@ func (d *dialTap) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	return d.Network.Dial(ctx, to)
 }
 
-// to returns how many connections were begun to an address.
+// to returns how many connections were started to an address.
 func (d *dialTap) to(ip netip.Addr) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -70,7 +70,7 @@ func (d *dialTap) to(ip netip.Addr) (n int) {
 	return n
 }
 
-// busiest returns the most connections that were begun within a second, and the
+// busiest returns the maximum number of connections started within a second, and the
 // lowest port.
 func (d *dialTap) busiest() (most int, lowest uint16) {
 	d.mu.Lock()
@@ -87,7 +87,7 @@ func (d *dialTap) busiest() (most int, lowest uint16) {
 	return most, lowest
 }
 
-// lyingNode is a DHT node that names what lies returns to whoever asks for peers.
+// lyingNode is a DHT node that answers get_peers with the addresses that lies returns.
 func lyingNode(t testing.TB, n *simnet.Net, where netip.AddrPort, lies func() []netip.AddrPort) {
 	t.Helper()
 	stack, err := n.Host(where.Addr()).Open(where.Port())
@@ -123,7 +123,7 @@ func lyingNode(t testing.TB, n *simnet.Net, where netip.AddrPort, lies func() []
 	}()
 }
 
-// lyingPeer is a peer that names what lies returns by PEX, as often as a peer may.
+// lyingPeer is a peer that sends what lies returns by PEX, as often as a peer may.
 func lyingPeer(t testing.TB, n *simnet.Net, where netip.AddrPort, infohash id.ID, lies func() []netip.AddrPort) {
 	t.Helper()
 	l, err := n.Host(where.Addr()).Listen(where.Port())
@@ -173,7 +173,7 @@ func lyingPeer(t testing.TB, n *simnet.Net, where netip.AddrPort, infohash id.ID
 	})
 }
 
-// public is a host of the internet.
+// public returns a public address.
 func public(net, host int) netip.Addr {
 	return netip.AddrFrom4([4]byte{45, byte(net), byte(host >> 8), byte(host)})
 }
@@ -182,7 +182,7 @@ func publicAt(net, host int) netip.AddrPort {
 	return netip.AddrPortFrom(public(net, host), DefaultPort)
 }
 
-// bootAt is an option: these are the way into the DHT.
+// bootAt is an option: the bootstrap nodes are at these addresses.
 func bootAt(as ...netip.AddrPort) func(*Config) {
 	return func(c *Config) {
 		for _, a := range as {
@@ -191,8 +191,8 @@ func bootAt(as ...netip.AddrPort) func(*Config) {
 	}
 }
 
-// In a laboratory every port of an address is a peer of its own, and ports below 1024
-// are as good as others. It is one by what the node listens on or where it begins.
+// In a test network, every port of an address is a separate peer, and ports below 1024
+// are allowed. A node detects it by its listening or bootstrap addresses.
 func TestALaboratoryHasNoLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		where netip.AddrPort
@@ -213,10 +213,10 @@ func TestALaboratoryHasNoLimits(t *testing.T) {
 	}
 }
 
-// A lying DHT node, or lying peers by PEX, name ports of one victim and hosts of a
-// whole network, without end. What the victim gets stays small, and so does what
-// the node sends in all; and the honest peer that shares the victim's address is
-// found among the lies.
+// A lying DHT node, or lying peers by PEX, return ports of one victim and hosts of a
+// whole network, without end. Few connections reach the victim, and the node starts few
+// in total. The node still finds the honest peer that shares the victim's
+// address.
 func TestBatteryDialsUnderHostileSources(t *testing.T) {
 	window := 5 * time.Minute
 	if os.Getenv("SEEDBED_SOAK") != "" {
@@ -234,10 +234,10 @@ func TestBatteryDialsUnderHostileSources(t *testing.T) {
 func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	n := simnet.New(5, simnet.Link{Delay: 25 * ms})
 	rng := rand.New(rand.NewPCG(1, 1))
-	var mu sync.Mutex // of rng
+	var mu sync.Mutex // guards rng
 	victim, shared := public(9, 1), public(9, 2)
 	if !silent {
-		n.Host(victim) // it refuses
+		n.Host(victim) // refuses connections
 	}
 	lies := func() (as []netip.AddrPort) {
 		mu.Lock()
@@ -254,7 +254,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	}
 	spec, _ := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
 
-	// Three honest DHT nodes, and a seed at the address that the lies are about.
+	// Three honest DHT nodes, and a seed at the victim's address.
 	var honest []netip.AddrPort
 	for i := range 3 {
 		a := publicAt(1+i, 1)
@@ -287,7 +287,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	wait(t, got.Done(), time.Minute, "the honest peer is found among the lies")
 	found := time.Since(began)
 
-	// Another torrent that nobody has makes the node look on.
+	// Another torrent that no peer has keeps the node searching.
 	other := *bare(spec)
 	binary.BigEndian.PutUint32(other.InfoHash[:], 0xbadc0de)
 	other.Peers = link.Peers
@@ -309,7 +309,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 		}
 	}
 	for ip, k := range tap.most {
-		if k > 1 && !byPEX { // the lying peers are the user's word
+		if k > 1 && !byPEX { // the user names the lying peers
 			t.Errorf("%d connections to %v were begun at a time", k, ip)
 		}
 	}
@@ -321,7 +321,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	if k := tap.to(victim); k > limit {
 		t.Errorf("%d connections to the victim in %v, want at most %d", k, window, limit)
 	}
-	if lied < 30 { // of one list of lies
+	if lied < 30 { // from one list of lies
 		t.Errorf("%d connections to what the lies name: they were not heeded, so nothing is shown", lied)
 	}
 	t.Logf("battery: the honest peer was found after %v; in %v %d connections to the victim, %d in all, at most %d a second, none below port %d",

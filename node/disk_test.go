@@ -9,7 +9,7 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// disks are the folders of a machine in memory, which can hang, fail and be full.
+// disks are the folders of a machine in memory; they can hang, fail and be full.
 type disks struct {
 	disk *simnet.Disk // of everything
 
@@ -19,7 +19,7 @@ type disks struct {
 
 func newDisks() *disks { return &disks{disk: simnet.NewDisk(), hung: map[string]chan struct{}{}} }
 
-// on is an option: the node keeps files and resume records there.
+// on is an option: the node keeps files and resume records in d.
 func (d *disks) on(c *Config) { c.openDisk = d.open }
 
 func (d *disks) open(dir string, _ bool) (storage.Disk, error) {

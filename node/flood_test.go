@@ -12,8 +12,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Connections that never say which torrent they mean are few for each host and
-// in all, end soon, and keep nobody out.
+// Connections that never name a torrent are limited for each host and in total,
+// end soon, and do not block other peers.
 func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(17, simnet.Link{Delay: 20 * ms})
@@ -51,14 +51,14 @@ func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
 	})
 }
 
-// hello is the first part of a handshake, without the peer id.
+// hello returns the first part of a handshake, without the peer id.
 func hello(ih id.ID) []byte {
 	var r wire.Reserved
 	return wire.AppendHandshake(nil, r, ih, id.ID{})[:48]
 }
 
-// Who names a torrent that is not here is told so at once. What might be the
-// beginning of an encrypted handshake is waited for, and told nothing.
+// A connection that names an unknown torrent is closed at once. Bytes that may be
+// the start of an encrypted handshake are read until a timeout, without a reply.
 func TestStrangersAreToldNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(18, simnet.Link{Delay: 20 * ms})
@@ -88,8 +88,8 @@ func TestStrangersAreToldNothing(t *testing.T) {
 	})
 }
 
-// Nor are connections that name a torrent and then fall silent without bound,
-// and all torrents together take no more than the node may have.
+// Connections that name a torrent and then send nothing are limited, and all
+// torrents together stay within the node's limit.
 func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(19, simnet.Link{Delay: 20 * ms})
@@ -122,8 +122,8 @@ func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 	})
 }
 
-// Mute peers fill the connections of a whole node. A seed that comes gets in, and so
-// does one that only we can dial.
+// Silent peers use all connections of a node. A seed that connects is still accepted,
+// and so is one that only we can dial.
 func TestASeedGetsInThoughMutePeersFillTheNode(t *testing.T) {
 	for _, dialled := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// A torrent is shared until its ratio is reached, counted over all runs, or its
-// time is over, and then lets go of everything.
+// A torrent is seeded until it reaches its ratio, counted over all runs, or its
+// time, and then releases everything.
 func TestSeedingEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(31, simnet.Link{Delay: 20 * ms})
@@ -56,7 +56,7 @@ func TestSeedingEnds(t *testing.T) {
 	})
 }
 
-// Who is on the blocklist is neither dialled nor answered.
+// An address on the blocklist is neither dialled nor answered.
 func TestBlocklist(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(32, simnet.Link{Delay: 20 * ms})
@@ -74,7 +74,7 @@ func TestBlocklist(t *testing.T) {
 		if s := x.Snapshot(); s.Metadata || s.Connected != 0 {
 			t.Errorf("%+v", s)
 		}
-		// The other way: whoever has the list does not dial.
+		// In the other direction: a node with the blocklist does not dial.
 		d := start(t, n, 4, noDHT, func(c *Config) { c.Blocklist = &l })
 		b.close()
 		e := start(t, n, 2, noDHT)
@@ -87,7 +87,7 @@ func TestBlocklist(t *testing.T) {
 	})
 }
 
-// saw reports whether such an event was told.
+// saw reports whether there was such an event.
 func (r *rig) saw(k EventKind) bool {
 	return slices.ContainsFunc(r.told(), func(e Event) bool { return e.Kind == k })
 }

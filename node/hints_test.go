@@ -10,7 +10,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// Of each hint that is wrong one Warning comes, and the others are used.
+// Each invalid hint causes one Warning, and the others are used.
 func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(15, simnet.Link{Delay: 20 * ms})
@@ -41,7 +41,7 @@ func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 	})
 }
 
-// A name that cannot be resolved for now is found when DNS is back.
+// A name that cannot be resolved yet is resolved when DNS works again.
 func TestAHintOutlivesBadDNS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(16, simnet.Link{Delay: 20 * ms})

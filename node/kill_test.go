@@ -17,14 +17,14 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// victimRoot names the folder of the process that is killed, in its environment.
+// victimRoot is the environment variable with the folder of the process to be killed.
 const victimRoot = "SEEDBED_TEST_VICTIM"
 
-// victims are the torrents that a victim works on.
+// victims is the number of torrents that a victim uses.
 const victims = 6
 
 // victim restores the session in root/state and does random operations until it is killed.
-// It says what it is about to do and what it has done.
+// It prints each operation before and after.
 func victim(root string) {
 	seed, _ := strconv.ParseUint(os.Getenv(victimRoot+"_SEED"), 10, 64)
 	dice := rand.New(rand.NewPCG(seed, 7))
@@ -76,7 +76,7 @@ func victim(root string) {
 					for !x.Snapshot().Complete { // so that its data is known to be ours
 						time.Sleep(time.Millisecond)
 					}
-					x.Pause(ctx) // it is on record now
+					x.Pause(ctx) // it is in the record now
 					err = x.Resume(ctx)
 				}
 				return err
@@ -100,7 +100,7 @@ func victim(root string) {
 
 func victimData(i int) []byte { return randomBytes("victim"+strconv.Itoa(i), 200_000) }
 
-// apply returns what becomes of a twin.
+// apply returns the twin after an operation.
 func (w twin) apply(op string, dir int) twin {
 	switch op {
 	case "add":
@@ -119,9 +119,9 @@ func (w twin) apply(op string, dir int) twin {
 	return w
 }
 
-// A process that works on its session is killed at random instants. After each kill the next
-// node has what was done, and what was under way entirely or not at all: nothing is lost and
-// nothing half done.
+// A process that works on its session is killed at random instants. After each kill, the
+// next node has every completed operation, and the interrupted one either completely or not
+// at all.
 func TestBatteryKillsOfTheSession(t *testing.T) {
 	kills := 6
 	if os.Getenv("SEEDBED_SOAK") != "" {
@@ -166,8 +166,8 @@ type victimOp struct {
 	dir     int
 }
 
-// killOne runs a victim and kills it. It returns what the victim has done, and what it was
-// doing; name is "" if that was nothing.
+// killOne runs a victim and kills it. It returns the completed operations and the interrupted
+// one; its name is "" if there was none.
 func killOne(t *testing.T, root string, seed uint64) (done []victimOp, begun victimOp) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -207,7 +207,7 @@ func killOne(t *testing.T, root string, seed uint64) (done []victimOp, begun vic
 	return done, begun
 }
 
-// survey compares the session that a kill has left with its twins.
+// survey compares the session after a kill with its twins.
 func survey(t *testing.T, root string, specs []Spec, twins []twin, begun victimOp) {
 	t.Helper()
 	n, err := Open(Config{State: filepath.Join(root, "state"), Listen: "127.0.0.1:0", NoDHT: true})
@@ -242,7 +242,7 @@ func survey(t *testing.T, root string, specs []Spec, twins []twin, begun victimO
 		if begun.name != "" && begun.torrent == i && why != "" {
 			next := twins[i].apply(begun.name, begun.dir)
 			either := []twin{next}
-			if begun.name == "add" { // in the middle it is paused, or its data alone is there
+			if begun.name == "add" { // if interrupted, it is paused, or only its data exists
 				half, bare := next, twin{data: -2}
 				half.paused = true
 				either = append(either, half, bare)
@@ -261,7 +261,7 @@ func survey(t *testing.T, root string, specs []Spec, twins []twin, begun victimO
 			t.Errorf("torrent %d, which should be %+v: %s", i, twins[i], why)
 		}
 		if !twins[i].there && twins[i].data >= 0 {
-			twins[i].data = -2 // the next victim may clear it
+			twins[i].data = -2 // the next victim may delete it
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// From text to verified files: nothing but an infohash and a DHT of strangers.
+// From text to verified files, with only an infohash and a DHT.
 func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
@@ -47,8 +47,8 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 	})
 }
 
-// Nobody has the torrent: it is looked up for ever, ever more slowly, and who
-// comes at last is found by the next lookup.
+// While no peer has the torrent, lookups continue for ever at growing intervals, and the
+// next lookup finds a peer that arrives late.
 func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 20 * ms})
@@ -59,13 +59,13 @@ func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
 		before := b.dht.Stats().Made
 		got := b.add(Spec{Link: bare(spec), Dir: t.TempDir()})
 		time.Sleep(time.Minute)
-		// At 0, 2, 6, 14, 30 s and a little.
+		// At about 0, 2, 6, 14 and 30 s.
 		if n := b.dht.Stats().Made - before; n != 5 {
 			t.Errorf("%d lookups in the first minute", n)
 		}
 		const day = 24 * time.Hour / scale
 		time.Sleep(day - time.Minute)
-		// Eight until the wait is five minutes, and then one each time.
+		// Eight until the wait is five minutes, and then one for each wait.
 		if n, most := b.dht.Stats().Made-before, int64(8+day/paceLongest); n < most-4 || n > most {
 			t.Errorf("%d lookups in a day", n)
 		}
@@ -76,7 +76,7 @@ func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
 		a := start(t, n, 1, boot(101))
 		time.Sleep(10 * time.Second)
 		wait(t, a.add(spec).Announced(), time.Minute, "the seed is announced")
-		// The seed may find us first, for we are announced too.
+		// The seed may find us first, because we are announced too.
 		wait(t, got.Done(), paceLongest+10*time.Second, "the late seed is found")
 	})
 }

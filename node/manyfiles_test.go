@@ -12,9 +12,9 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// A folder of very many small files is shared, downloaded and checked. What is saved
-// at the end is in proportion to what is new: a second run saves nothing,
-// and one for which a file was lost saves that file.
+// A folder of many small files is seeded, downloaded and checked. The amount saved
+// at the end is proportional to what is new: a second run saves nothing,
+// and a run in which one file was lost saves that file.
 func TestBatteryManyFiles(t *testing.T) {
 	files := 2000
 	if os.Getenv("SEEDBED_SOAK") != "" {

@@ -22,15 +22,15 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// gate is between storage and the system's disk: it lets operations hang and fail.
+// gate sits between storage and the system's disk: it makes operations hang and fail.
 type gate struct {
 	handles *storage.Handles
-	across  bool // no folder is on the file system of another
+	across  bool // every folder is on its own file system
 
 	mu     sync.Mutex
-	left   int           // operations until the disk hangs; negative: it does not
+	left   int           // operations until the disk hangs; negative: never
 	hung   chan struct{} // closed when it works again
-	fails  error         // of what writes
+	fails  error         // error of write operations
 	passed int
 }
 
@@ -128,13 +128,13 @@ func cmpErr(err error, then func() error) error {
 	return then()
 }
 
-// twin is what a torrent of the model should be.
+// twin is the expected state of a torrent.
 type twin struct {
 	there  bool
 	paused bool
 	dir    int
 	labels string
-	data   int // -1: deleted; -2: a failing disk may have kept it; else the folder that has it
+	data   int // folder that has the data; -1: deleted; -2: unknown after a disk failure
 }
 
 // model drives a node and its twins.
@@ -147,7 +147,7 @@ type model struct {
 	bytes [][]byte
 	n     *Node
 	now   []twin
-	or    []map[twin]bool // states that a kill may lead to, beside now
+	or    []map[twin]bool // other states that a kill may lead to
 	fault bool            // the disk has failed since the last check
 	host  int
 }
@@ -157,7 +157,7 @@ func (m *model) torrent(i int) *Torrent {
 	return m.n.Torrent(m.specs[i].InfoHash())
 }
 
-// start opens the node on what the folders have, and restores.
+// start opens the node on the existing folders and restores the session.
 func (m *model) start() {
 	m.host++
 	network, err := m.net.Host(addr(m.host)).Open(DefaultPort)
@@ -180,8 +180,8 @@ func (m *model) close() {
 	}
 }
 
-// do calls an operation for torrent i that leads to next. One that does not return in time
-// is done later, or, if the process is killed, perhaps not.
+// do calls an operation for torrent i that leads to next. If it does not return in time,
+// it completes later or, if the process is killed, possibly never.
 func (m *model) do(i int, next twin, op func(ctx context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -198,7 +198,7 @@ func (m *model) do(i int, next twin, op func(ctx context.Context) error) {
 		if m.now[i] = next; m.fault && !next.there {
 			m.now[i].data = -2
 		}
-	case errors.Is(err, ErrEnded), errors.Is(err, ErrUnknown): // a removal is under way
+	case errors.Is(err, ErrEnded), errors.Is(err, ErrUnknown): // a removal is running
 	default:
 		m.g.mu.Lock()
 		failing := m.g.fails != nil
@@ -206,14 +206,14 @@ func (m *model) do(i int, next twin, op func(ctx context.Context) error) {
 		if !failing {
 			m.t.Fatalf("torrent %d: %v", i, err)
 		}
-		if next.there != before.there { // it is gone, and perhaps not all of its data
+		if next.there != before.there { // it is removed, but possibly not all of its data
 			next.data = -2
 			m.now[i] = next
 		}
 	}
 }
 
-// settle lets the disk work and waits until nothing is left to do.
+// settle lets the disk work and waits until no action is left.
 func (m *model) settle() {
 	m.g.release()
 	m.g.setFail(nil)
@@ -235,15 +235,15 @@ func (m *model) settle() {
 			}
 		}
 	}
-	time.Sleep(5 * time.Minute) // what failed is tried again
+	time.Sleep(5 * time.Minute) // failed operations are retried
 }
 
-// is says how torrent i differs from a twin, or "".
+// is returns how torrent i differs from a twin, or "".
 func (m *model) is(i int, want twin) string {
 	return differs(m.n, m.root, &m.specs[i], m.bytes[i], want)
 }
 
-// differs says how a torrent differs from a twin, or "". The folders are d0, d1, ... in root.
+// differs returns how a torrent differs from a twin, or "". The folders are d0, d1, ... in root.
 func differs(n *Node, root string, s *Spec, content []byte, want twin) string {
 	folder := func(i int) string { return filepath.Join(root, "d"+strconv.Itoa(i)) }
 	x := n.Torrent(s.InfoHash())
@@ -277,13 +277,13 @@ func differs(n *Node, root string, s *Spec, content []byte, want twin) string {
 		}
 	}
 	_, err := os.Stat(filepath.Join(root, "state", "torrents", s.InfoHash().String()))
-	if want.data != -2 && (err == nil) != want.there { // an Add that a kill has cut short may leave a folder without a record
+	if want.data != -2 && (err == nil) != want.there { // an interrupted Add may leave a folder without a record
 		return fmt.Sprintf("its folder in the state directory: %v", err)
 	}
 	return ""
 }
 
-// fail makes the disk fail. A removal may keep the data then.
+// fail makes the disk fail. A removal may then keep the data.
 func (m *model) fail(err error) {
 	m.g.setFail(err)
 	m.fault = true
@@ -294,12 +294,12 @@ func (m *model) fail(err error) {
 	}
 }
 
-// folders are so many in a model.
+// folders is the number of folders in a model.
 const folders = 3
 
 // check compares all torrents with their twins.
 func (m *model) check(killed bool) {
-	killed = killed || m.fault // what did not return in time may have failed as well
+	killed = killed || m.fault // operations that did not return in time may have failed as well
 	m.fault = false
 	for i := range m.specs {
 		why := m.is(i, m.now[i])
@@ -318,8 +318,8 @@ func (m *model) check(killed bool) {
 	}
 }
 
-// kill ends the node as a kill would at this instant: what the folders hold now is what the
-// next node finds.
+// kill acts like a kill at this instant: the next node finds what the folders hold
+// now.
 func (m *model) kill() {
 	synctest.Wait()
 	type file struct {
@@ -369,7 +369,7 @@ func (m *model) kill() {
 	m.start()
 }
 
-// step does one random thing.
+// step does one random operation.
 func (m *model) step(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.specs)-1).Draw(t, "torrent")
 	x, was := m.torrent(i), m.now[i]
@@ -408,7 +408,7 @@ func (m *model) step(t *rapid.T) {
 		data := rapid.Bool().Draw(t, "data")
 		if data {
 			if next.data = -1; m.fault {
-				next.data = -2 // what could not be proven stays
+				next.data = -2 // unproven data stays
 			}
 		}
 		m.do(i, next, func(ctx context.Context) error { return m.n.Remove(ctx, m.specs[i].InfoHash(), data) })
@@ -453,7 +453,7 @@ func (m *model) operate(t *rapid.T, i int, op string, x *Torrent) {
 		m.do(i, next, x.Recheck)
 	case "move":
 		if len(m.or[i]) > 0 {
-			return // of two moves at once the twin knows not which is the last
+			return // the twin does not know which of two concurrent moves is last
 		}
 		next.dir = rapid.IntRange(0, folders-1).Draw(t, "to")
 		next.data = next.dir
@@ -465,11 +465,11 @@ func (m *model) operate(t *rapid.T, i int, op string, x *Torrent) {
 	}
 }
 
-// inBubble keeps rapid from asking for the test's deadline, which a bubble has not.
+// inBubble hides the test's deadline from rapid, because a bubble has none.
 type inBubble struct{ testing.TB }
 
-// Random operations, with a disk that hangs at any of its operations, is full and fails, with
-// restarts and kills, lead to what a naive twin says: nothing is lost and nothing is half
+// Random operations, with restarts, kills, and a disk that hangs at any operation, is full or
+// fails, lead to the state of a naive twin: nothing is lost and nothing is half
 // done.
 func TestTheSessionAgreesWithItsTwin(t *testing.T) {
 	specs := many(t, 3)

@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// What counts is what the names of the bootstrap hosts resolve to.
+// The addresses that the bootstrap hosts resolve to decide.
 func TestAPrivateNetworkIsKnownByItsAddresses(t *testing.T) {
 	names := map[string][]netip.Addr{
 		"nas.lan":        {netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fd00::5")},
@@ -48,7 +48,7 @@ func TestAPrivateNetworkIsKnownByItsAddresses(t *testing.T) {
 	}
 }
 
-// A node with a public address, whose bootstrap host is a name of the local network, finds
+// A node with a public address, whose bootstrap host name is in the local network, finds
 // the nodes there.
 func TestAHostNameLeadsIntoAPrivateNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAHostNameLeadsIntoAPrivateNetwork(t *testing.T) {
 	})
 }
 
-// Without a network a torrent says within seconds what failed.
+// Without a network, a torrent reports within seconds what failed.
 func TestNoNetworkIsSaid(t *testing.T) {
 	for name, c := range map[string]struct {
 		hosts []string
@@ -86,8 +86,8 @@ func TestNoNetworkIsSaid(t *testing.T) {
 	}
 }
 
-// The DHT returns our own address too, once we are announced. A node that listens on all
-// addresses knows those of its interfaces, and so does not take itself for a peer.
+// Once we are announced, the DHT returns our own address too. A node that listens on all
+// addresses knows those of its interfaces and does not count itself as a peer.
 func TestANodeThatListensOnAllAddressesKnowsItself(t *testing.T) {
 	n, err := Open(Config{State: t.TempDir(), Listen: ":0", Bootstrap: []string{}})
 	if err != nil {

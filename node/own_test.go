@@ -10,8 +10,8 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// The DHT and PEX name us too: we announce ourselves, and those whom we dialled tell others.
-// Neither the address that we listen on nor the one that the network sees is dialled.
+// The DHT and PEX return our own address: we announce it, and peers that we dialled pass it
+// on. We dial neither the address that we listen on nor our external one.
 func TestWeDoNotDialOurselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(11, simnet.Link{Delay: 25 * ms})
@@ -35,7 +35,7 @@ func TestWeDoNotDialOurselves(t *testing.T) {
 			t.Error("another address of the same port was not dialled")
 		}
 
-		// Four networks say how they see us.
+		// Four networks report our address.
 		for i := range 4 {
 			r.dht.YourIP(addr(60+i), outside.Addr())
 		}

@@ -9,8 +9,8 @@ import (
 
 const sec = mono.Time(time.Second)
 
-// A magnet without peers is looked up for ever, ever more slowly, and never
-// more often than politeness allows.
+// A magnet without peers is looked up for ever, at growing intervals, and never
+// more often than allowed.
 func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
 	var p pace
 	now, last, n := mono.Time(0), time.Duration(0), 0
@@ -46,7 +46,7 @@ func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
 	}
 }
 
-// A small swarm whose few members are all known would otherwise be looked up
+// Otherwise a small swarm whose few members are all known would be looked up
 // every few seconds.
 func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
 	var p pace
@@ -80,7 +80,7 @@ func TestAFreshlyJoinedDHTIsAskedAtOnce(t *testing.T) {
 	}
 }
 
-// Want that is told again and again does not make the next lookup later.
+// Repeated calls of lacking do not delay the next lookup.
 func TestLackChangesNothingWhereALookupIsNearer(t *testing.T) {
 	var p pace
 	for now := mono.Time(0); now < 600*sec; now = p.next {

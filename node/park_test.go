@@ -14,7 +14,7 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// many makes n torrents of one small file each, in one folder.
+// many creates n torrents of one small file each, in one folder.
 func many(t testing.TB, n int) []Spec {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,8 +40,8 @@ func parked(r *rig) (n int) {
 	return n
 }
 
-// Many torrents that are proven whole rest from the beginning, tell what others
-// tell, are announced, and serve whoever comes; then they rest again.
+// Many torrents that are proven complete are parked from the start, report the usual
+// events, are announced, serve peers that connect, and are then parked again.
 func TestParkedTorrentsWakeForPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -68,7 +68,7 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Phase() != lifecycle.Parked {
 			t.Errorf("at rest it is %q %q", last.Name(), l)
 		}
-		// The DHT tells of ourselves at each announce: nobody wakes for that.
+		// Each announce returns our own address: no torrent wakes for it.
 		rest := len(specs)
 		for range 150 {
 			time.Sleep(20 * time.Second)
@@ -79,7 +79,7 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		if rest < len(specs)-1 {
 			t.Errorf("%d of %d rest through three announces", rest, len(specs))
 		}
-		// By the DHT alone.
+		// Through the DHT only.
 		b := start(t, n, 2, boot(100))
 		to := t.TempDir()
 		got := b.add(Spec{Link: bare(specs[len(specs)-1]), Dir: to})
@@ -102,7 +102,7 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		if told[Complete] != len(specs) || told[Failed] != 0 {
 			t.Errorf("waking told: %v", told)
 		}
-		// Everything is asked for at once.
+		// Everything is requested at once.
 		c := start(t, n, 3, boot(100), func(c *Config) { c.MaxConns = 500 })
 		for _, s := range specs[:40] {
 			c.add(Spec{Link: withPeers(s, at(1).String()), Dir: t.TempDir()})
@@ -113,8 +113,8 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 	})
 }
 
-// A torrent at rest is locked by nobody: another process may run it, and then it
-// does not wake.
+// A parked torrent holds no lock: another process may run it, and then it does not
+// wake.
 func TestAParkedTorrentMayRunElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -137,7 +137,7 @@ func TestAParkedTorrentMayRunElsewhere(t *testing.T) {
 	})
 }
 
-// A file that has changed while its torrent rested is found out.
+// If a file has changed while the torrent was parked, the torrent notices.
 func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -165,7 +165,7 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 	})
 }
 
-// What a torrent at rest costs, beside one that runs.
+// The cost of a parked torrent, compared with one that runs.
 func BenchmarkTorrentAtRest(b *testing.B) {
 	const n = 2000
 	specs := many(b, n)
@@ -192,7 +192,7 @@ func BenchmarkTorrentAtRest(b *testing.B) {
 	}
 }
 
-// inUse is the heap and the stacks.
+// inUse returns the size of the heap and the stacks.
 func inUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -200,7 +200,7 @@ func inUse() int64 {
 	return int64(m.HeapAlloc + m.StackInuse)
 }
 
-// Of the peers that the DHT tells, we are none.
+// We do not count as one of the peers that the DHT returns.
 func TestOurOwnAnnounceWakesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})

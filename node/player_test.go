@@ -13,7 +13,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// Windows are fetched side by side, each from its start.
+// Windows are fetched in parallel, each from its start.
 func TestInterleave(t *testing.T) {
 	got := interleave([]window{{10, 13}, {4, 4}, {11, 12}, {0, 2}})
 	if !slices.Equal(got, []uint32{10, 11, 0, 1, 12}) {
@@ -24,14 +24,14 @@ func TestInterleave(t *testing.T) {
 	}
 }
 
-// film is a torrent of one large file and a small one.
+// film returns a torrent of one large file and a small one.
 func film(t testing.TB) (Spec, []byte) {
 	files := map[string]int{"film.mkv": 24 << 20, "notes.txt": 1000}
 	spec, _ := folder(t, ShareOptions{PieceLength: 256 << 10}, files)
 	return spec, randomBytes("film.mkv", files["film.mkv"])
 }
 
-// player opens a torrent for playing from a seed with this much to give.
+// played opens a torrent for playing from a seed, with this read-ahead.
 func played(t testing.TB, n *simnet.Net, spec Spec, ahead int64) *Torrent {
 	b := start(t, n, 2, noDHT)
 	x := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir(), ReadAhead: ahead})
@@ -39,8 +39,8 @@ func played(t testing.TB, n *simnet.Net, spec Spec, ahead int64) *Torrent {
 	return x
 }
 
-// What is read of a torrent that comes is right, from the start, after a seek,
-// to the end; and nothing is fetched but what is read and the stretch ahead.
+// Data read during the download is correct, from the start, after a seek, to the
+// end; and only the data read and the read-ahead are fetched.
 func TestPlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(51, simnet.Link{Delay: 20 * ms, Rate: 4 << 20})
@@ -64,7 +64,7 @@ func TestPlay(t *testing.T) {
 		}
 		read(0)
 		read(1 << 20)
-		// A paused player: the stretch ahead comes, and no more.
+		// A paused player: only the read-ahead is fetched.
 		time.Sleep(time.Minute)
 		fetched := func() int64 { return x.Snapshot().Downloaded }
 		if got := fetched(); got < 2<<20+ahead-(256<<10) || got > 2<<20+ahead+4*(256<<10) {
@@ -90,8 +90,8 @@ func TestPlay(t *testing.T) {
 	})
 }
 
-// Readers of one torrent each go on; one that closes lets go of what it had
-// ahead.
+// Several readers of one torrent make progress; one that closes stops its
+// read-ahead.
 func TestPlaySeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(52, simnet.Link{Delay: 20 * ms, Rate: 2 << 20})
@@ -127,7 +127,7 @@ func TestPlaySeveral(t *testing.T) {
 				t.Fatal("a reader starves")
 			}
 		}
-		synctest.Wait() // they close after they have told
+		synctest.Wait() // they close after they have reported
 		x.player.mu.Lock()
 		defer x.player.mu.Unlock()
 		if n := len(x.player.readers); n != 0 {
@@ -136,8 +136,8 @@ func TestPlaySeveral(t *testing.T) {
 	})
 }
 
-// A reader waits no longer than its context, and ends with the torrent; what is
-// not wanted cannot be read.
+// A reader waits no longer than its context and ends with the torrent. Unwanted
+// files cannot be read.
 func TestPlayEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(53, simnet.Link{Delay: 20 * ms})
@@ -179,9 +179,9 @@ func TestPlayEnds(t *testing.T) {
 	})
 }
 
-// waits is how long a player waits: for the first byte, counted from the magnet
-// link, and for the one at three quarters of the file after a seek; and how long
-// for that byte who reads in order up to there, and who downloads as usual.
+// waits holds how long a player waits: for the first byte, from the magnet link on, and
+// after a seek for the byte at three quarters of the file. For comparison, it holds the
+// wait for that byte when reading in order and in an ordinary download.
 type waits struct{ first, seek, inOrder, whole time.Duration }
 
 func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
@@ -207,7 +207,7 @@ func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
 	r, f := open(2)
 	read(f, 1)
 	w.first = time.Since(began)
-	time.Sleep(time.Second) // it plays
+	time.Sleep(time.Second) // time to play
 	began = time.Now()
 	f.Seek(there, io.SeekStart)
 	read(f, 1)
@@ -229,10 +229,10 @@ func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
 	return w
 }
 
-// slowSeed is a network whose hosts send 4 MB/s, 40 ms apart both ways.
+// slowSeed is a network whose hosts send 4 MB/s, with a round trip of 40 ms.
 var slowSeed = simnet.Link{Delay: 20 * ms, Rate: 4 << 20}
 
-// A player waits a small part of what downloading in order would cost.
+// A player waits much less than a download in order would take.
 func TestPlayIsSoonerThanInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := measurePlay(t, simnet.New(54, slowSeed))

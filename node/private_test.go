@@ -8,8 +8,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// BEP 27: neither the DHT nor peer exchange is used of a private torrent; what
-// the user and the link name is.
+// BEP 27: a private torrent uses neither the DHT nor peer exchange, but the peers
+// that the user and the link name.
 func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(5, simnet.Link{Delay: 20 * ms})
@@ -22,7 +22,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 		to := t.TempDir()
 		got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
 		b.await(Metadata, time.Minute)
-		// What a link names may be private: it is known with the metadata only.
+		// The torrent of a link may be private: only the metadata says so.
 		lookups := b.dht.Stats().Made
 		wait(t, got.Done(), time.Minute, "the download")
 		same(t, dir, to+"/things")
@@ -38,7 +38,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 			t.Error("a private torrent was announced")
 		default:
 		}
-		// Opened again it is known to be private from the start.
+		// When it is opened again, it is known to be private from the start.
 		b.close()
 		b = start(t, n, 2, boot(101), state(b.state))
 		wait(t, b.add(Spec{Link: bare(spec), Dir: to}).Done(), time.Minute, "the data is still there")
@@ -49,7 +49,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 	})
 }
 
-// Two that are connected to a third hear of one another, unless the torrent is
+// Two peers that are connected to a third learn of each other, unless the torrent is
 // private.
 func TestPeerExchangeIsNotUsedOfPrivateTorrents(t *testing.T) {
 	for _, private := range []bool{false, true} {

@@ -4,11 +4,11 @@ package node
 
 import "runtime"
 
-// In a bubble of synctest the race detector of Go 1.26 crashes when two threads
-// run timers that are due at once, of which each DHT query has one
-// (go.dev/issue/78156). One thread finds races too: they are told by what
-// happens before what, not by what happens at the same time.
+// In a bubble of synctest, the race detector of Go 1.26 crashes when two threads
+// run timers that are due at the same time (go.dev/issue/78156); each DHT query has
+// a timer. One thread finds races too, because the detector uses the happens-before
+// order and not the time.
 func init() { runtime.GOMAXPROCS(1) }
 
-// scale shortens what simulates days, for the detector makes all slower.
+// scale shortens tests that simulate days, because the detector is slow.
 const scale = 8

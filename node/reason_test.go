@@ -8,7 +8,7 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// When nothing moves, the reason says why; when something moves, there is none.
+// While no data arrives, the reason says why; while data arrives, there is none.
 func TestReasonSaysWhyNothingMoves(t *testing.T) {
 	meta := func(s engine.Stats) Snapshot { return Snapshot{Stats: s, State: lifecycle.Metadata} }
 	down := func(s engine.Stats) Snapshot {

@@ -9,7 +9,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// Remove leaves nothing of a torrent in the state directory, and its files as they are.
+// Remove leaves nothing of a torrent in the state directory and does not change its files.
 func TestRemoveLeavesNothingInTheStateDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(41, simnet.Link{Delay: 20 * ms})

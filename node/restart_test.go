@@ -14,8 +14,8 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Two nodes with one state directory: a torrent is run by one of them, and the
-// second is a node of its own.
+// If two nodes share one state directory, one of them runs a torrent, and the second
+// has its own node id.
 func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(7, simnet.Link{Delay: 20 * ms})
@@ -43,12 +43,12 @@ func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.add(Spec{Link: bare(spec), Dir: t.TempDir()}) // the first let go of it
+		b.add(Spec{Link: bare(spec), Dir: t.TempDir()}) // the first has released it
 		b.close()
 		if now, err := os.ReadFile(filepath.Join(a.state, "node.json")); err != nil || string(now) != string(saved) {
 			t.Errorf("the second wrote the node file: %v", err)
 		}
-		// Whoever comes next is the node that was there before, without a bootstrap host.
+		// The next node has the identity of the first, without a bootstrap host.
 		c := start(t, n, 1, state(a.state))
 		time.Sleep(10 * time.Second)
 		if c.dht.ID(false) != own || c.DHTNodes() == 0 {
@@ -57,7 +57,7 @@ func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 	})
 }
 
-// Peers that hang, dials that hang and a lookup that runs do not hold up Close.
+// Peers that hang, dials that hang and a running lookup do not delay Close.
 func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(8, simnet.Link{Delay: 20 * ms, Rate: 200e3})
@@ -65,7 +65,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 		a := start(t, n, 1, noDHT)
 		a.add(spec)
 		hints := []string{at(1).String(), at(900).String(), at(901).String(), "silent.example:6881"}
-		for i := range 8 { // they take connections and say nothing
+		for i := range 8 { // they accept connections and send nothing
 			h := n.Host(addr(50 + i))
 			l, err := h.Listen(DefaultPort)
 			if err != nil {
@@ -95,7 +95,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 			t.Error("a closed node took a torrent on")
 		}
 
-		// Again, with nobody to ask: the metadata is known and pieces are proven.
+		// Again, without peers: the metadata is known and pieces are proven.
 		b = start(t, n, 2, state(b.state), noDHT)
 		got = b.add(Spec{Link: bare(spec), Dir: to})
 		b.await(Metadata, time.Second)
@@ -103,7 +103,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 		if now := got.Snapshot(); now.HavePieces < s.HavePieces || now.ToCheck != 0 || now.State != Downloading {
 			t.Errorf("%d pieces were there, then %d; %d bytes to check", s.HavePieces, now.HavePieces, now.ToCheck)
 		}
-		// The peer of the last run is remembered, so it is even finished.
+		// The peer of the last run is remembered, so the download completes.
 		wait(t, got.Done(), time.Minute, "the rest of the download")
 		same(t, dir, to+"/things")
 		b.close()
@@ -118,7 +118,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 	})
 }
 
-// Close gives up at its deadline, and the rest follows by itself.
+// Close returns at its deadline, and the rest is done in the background.
 func TestCloseEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 20 * ms})
@@ -127,7 +127,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 		spec, _ := folder(t, ShareOptions{}, small)
 		spec.Prepare = func(*metainfo.Info) error {
 			close(hangs)
-			<-release // as a disk might hang
+			<-release // like a disk that hangs
 			return nil
 		}
 		b.add(spec)
@@ -145,7 +145,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A crash loses a few minutes of what was learned, not all.
+// A crash loses only a few minutes of what was learned.
 func TestKnownPeersAndNodesAreSavedNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(10, simnet.Link{Delay: 20 * ms})

@@ -10,8 +10,8 @@ import (
 	"seedbed/node/lifecycle"
 )
 
-// What it costs to restore a session of complete torrents that nobody asks for, beside what
-// it costs to add them. SEEDBED_TORRENTS says how many there are.
+// BenchmarkRestore compares the cost of restoring a session of complete torrents without
+// peers with the cost of adding them. SEEDBED_TORRENTS is the number of torrents.
 func BenchmarkRestore(b *testing.B) {
 	count := 500
 	if s := os.Getenv("SEEDBED_TORRENTS"); s != "" {

@@ -32,7 +32,7 @@ func kept(s Spec) Spec {
 	return s
 }
 
-// reaches waits until a torrent is in a phase.
+// reachesPhase waits until a torrent is in a phase.
 func reachesPhase(t testing.TB, x *Torrent, p lifecycle.Phase) {
 	t.Helper()
 	for range 6000 {
@@ -44,9 +44,9 @@ func reachesPhase(t testing.TB, x *Torrent, p lifecycle.Phase) {
 	t.Fatalf("%s is %v, not %v: %+v", x.Name(), x.Phase(), p, x.Snapshot())
 }
 
-// Everything that a restart needs is on record: what runs, is paused or parked, with its
-// folder, selection, labels and limits, in the order of the queue; what is not of the
-// session does not come back.
+// Everything that a restart needs is in the record: whether a torrent runs, is paused or
+// parked, its folder, selection, labels and limits, in queue order. A torrent that is not
+// in the session does not come back.
 func TestRestoreTakesUpTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(51, simnet.Link{Delay: 20 * ms})
@@ -105,7 +105,7 @@ func TestRestoreTakesUpTheSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		reachesPhase(t, paused, lifecycle.Seeding)
-		// Another process has no part in it.
+		// Another process does not have it.
 		c := start(t, n, 3, noDHT, state(a.state))
 		if err := c.Restore(t.Context()); !errors.Is(err, ErrNoSession) {
 			t.Errorf("two processes run one session: %v", err)
@@ -113,8 +113,8 @@ func TestRestoreTakesUpTheSession(t *testing.T) {
 	})
 }
 
-// One record that is damaged, by a byte or a cut, costs its torrent at most, and is
-// reported by its path. No file of the user is touched.
+// One record that is damaged, by a byte or a cut, affects at most its torrent and is
+// reported with its path. No file of the user is touched.
 func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(52, simnet.Link{Delay: 20 * ms})
@@ -163,7 +163,7 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 	})
 }
 
-// Remove with data deletes what the torrent has written and nothing else, also of one that
+// Remove with data deletes only what the torrent has written, even if the torrent
 // is paused.
 func TestRemoveWithDataDeletesWhatIsOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestRemoveWithDataDeletesWhatIsOurs(t *testing.T) {
 	})
 }
 
-// Move takes the files elsewhere, within a file system and across, running and paused; what
-// fails leaves them, and the torrent goes on either way.
+// Move moves the files to another folder, within a file system and across, running and
+// paused. If it fails, the files stay. The torrent continues in both cases.
 func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 	for name, rename := range map[string]func(string, string) error{
 		"within": nil,
@@ -259,7 +259,7 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 	}
 }
 
-// Recheck finds what was changed behind our back, and it is fetched again.
+// Recheck finds changed data, which is downloaded again.
 func TestRecheckFindsWhatIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(55, simnet.Link{Delay: 20 * ms})
@@ -283,7 +283,7 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 		}
 		copy(b, "changed behind our back")
 		write(t, path, b)
-		if err := os.Chtimes(path, time.Time{}, fi.ModTime()); err != nil { // so that nothing shows it
+		if err := os.Chtimes(path, time.Time{}, fi.ModTime()); err != nil { // so that the time does not show the change
 			t.Fatal(err)
 		}
 		if err := x.Recheck(t.Context()); err != nil {
@@ -303,7 +303,7 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 	})
 }
 
-// The selection of files changes while a torrent runs, and what is there stays.
+// The selection of files changes while a torrent runs, and existing data stays.
 func TestSetFilesWhileItRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(56, simnet.Link{Delay: 20 * ms})
@@ -345,8 +345,8 @@ func TestSetFilesWhileItRuns(t *testing.T) {
 	})
 }
 
-// A torrent of the session whose data is missing stays, as missing, and comes back when the
-// data does.
+// A torrent of the session whose data is missing stays in phase Missing and comes back when
+// the data does.
 func TestMissingDataWaitsForResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(57, simnet.Link{Delay: 20 * ms})

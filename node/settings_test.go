@@ -23,7 +23,7 @@ func change(t *testing.T, n *Node, do func(*Settings)) {
 	}
 }
 
-// Rates that change while a torrent is downloaded hold from then on.
+// Changed rates apply to a running download.
 func TestRatesChangeWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(41, simnet.Link{Delay: 5 * ms})
@@ -49,7 +49,7 @@ func TestRatesChangeWhileRunning(t *testing.T) {
 	})
 }
 
-// A torrent that was added under other settings ends when the new ones say so.
+// A torrent that was added under other settings ends when the new ones require it.
 func TestSeedTimeChangesWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(42, simnet.Link{Delay: 5 * ms})
@@ -66,8 +66,8 @@ func TestSeedTimeChangesWhileRunning(t *testing.T) {
 	})
 }
 
-// An address that is put on the blocklist is not dialled any more, and one that is
-// taken off is.
+// An address that is added to the blocklist is not dialled any more, and one that is
+// removed is.
 func TestBlocklistChangesWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(43, simnet.Link{Delay: 5 * ms})
@@ -88,7 +88,7 @@ func TestBlocklistChangesWhileRunning(t *testing.T) {
 	})
 }
 
-// What makes no sense changes nothing.
+// Invalid settings change nothing.
 func TestApplyRefusesNonsense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := start(t, simnet.New(44, simnet.Link{}), 1, noDHT)
@@ -104,7 +104,7 @@ func TestApplyRefusesNonsense(t *testing.T) {
 	})
 }
 
-// A change is recorded, and nothing else is.
+// Only a change is recorded.
 func TestChangesAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -132,7 +132,7 @@ func TestChangesAreRecorded(t *testing.T) {
 	})
 }
 
-// Of any second, at most as many dials begin as the present rate allows.
+// In any second, at most as many dials start as the current rate allows.
 func TestTheDialRateChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g dialGate
@@ -150,7 +150,7 @@ func TestTheDialRateChanges(t *testing.T) {
 		count()
 		for _, rate := range []int{3, 50, 10} {
 			g.resize(1000, rate)
-			count() // of the time before
+			count() // discards what came before
 			if got := count(); got < rate-1 || got > rate {
 				t.Errorf("%d dials a second at a rate of %d", got, rate)
 			}

@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 
 const ms = time.Millisecond
 
-// addr is where the node of that number is.
+// addr returns the address of the node with that number.
 func addr(num int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(num >> 8), byte(num), 1}) }
 
 func at(num int) netip.AddrPort { return netip.AddrPortFrom(addr(num), DefaultPort) }
 
-// rig is a whole node on a host of the simulated network. Its events are kept.
+// rig is a whole node on a host of the simulated network. It keeps its events.
 type rig struct {
 	*Node
 	t     testing.TB
@@ -51,14 +51,14 @@ type rig struct {
 	seen []Event // taken from sub so far
 }
 
-// start opens a node, which ends with the test; without an option it knows
-// nobody.
+// start opens a node, which closes with the test. Without an option it has no
+// bootstrap nodes.
 func start(t testing.TB, n *simnet.Net, num int, opts ...func(*Config)) *rig {
 	t.Helper()
 	return startAt(t, n, at(num), opts...)
 }
 
-// startAt is start on a host of any address.
+// startAt is start on a host with any address.
 func startAt(t testing.TB, n *simnet.Net, where netip.AddrPort, opts ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, host: n.Host(where.Addr()), state: t.TempDir(), added: map[id.ID]*Torrent{}}
@@ -94,7 +94,7 @@ func (r *rig) close() {
 	})
 }
 
-// boot is an option: these nodes are the way into the DHT.
+// boot is an option: these nodes are the bootstrap nodes.
 func boot(nums ...int) func(*Config) {
 	return func(c *Config) {
 		for _, n := range nums {
@@ -135,7 +135,7 @@ func (r *rig) told() []Event {
 	return slices.Clone(r.seen)
 }
 
-// kinds are the events of torrents so far.
+// kinds returns the kinds of the torrents' events so far.
 func (r *rig) kinds() (ks []EventKind) {
 	for _, e := range r.told() {
 		if !e.InfoHash.IsZero() {
@@ -182,17 +182,17 @@ func wait(t testing.TB, c <-chan struct{}, limit time.Duration, what string) {
 	}
 }
 
-// bare is a link with nothing but the infohash.
+// bare returns a link with only the infohash.
 func bare(s Spec) *magnet.Link { return &magnet.Link{InfoHash: s.InfoHash(), HasInfoHash: true} }
 
-// withPeers is a bare link with hints.
+// withPeers returns a bare link with hints.
 func withPeers(s Spec, peers ...string) *magnet.Link {
 	l := bare(s)
 	l.Peers = peers
 	return l
 }
 
-// folder makes a folder of files with random content and the torrent of it.
+// folder creates a folder of files with random content, and its torrent.
 func folder(t testing.TB, o ShareOptions, files map[string]int) (Spec, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "things")
@@ -227,7 +227,7 @@ func write(t testing.TB, path string, b []byte) {
 	}
 }
 
-// tree is the files below dir, by path.
+// tree returns the files below dir, by path.
 func tree(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}

@@ -9,8 +9,8 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// TestSelectionNumbersSkipPadding checks that a number picks the file that show
-// lists under it, and that padding cannot be picked.
+// TestSelectionNumbersSkipPadding checks that a number selects the file that show
+// lists under it, and that padding cannot be selected.
 func TestSelectionNumbersSkipPadding(t *testing.T) {
 	info, err := metainfo.ParseInfo([]byte("d5:filesld6:lengthi1e4:pathl1:aeed4:attr1:p6:lengthi15e4:pathl4:.pad2:15ee" +
 		"d6:lengthi1e4:pathl1:beed4:attr1:p6:lengthi15e4:pathl4:.pad2:15eed6:lengthi1e4:pathl1:ceee" +
@@ -21,7 +21,7 @@ func TestSelectionNumbersSkipPadding(t *testing.T) {
 	link := func(r ...magnet.Range) *magnet.Link { return &magnet.Link{Select: r} }
 	for _, c := range []struct {
 		spec Spec
-		want []int // indices in Files; nil is an error
+		want []int // indices in Files; nil: an error
 	}{
 		{Spec{Select: []int{2}}, []int{2}},
 		{Spec{Select: []int{1, 3}}, []int{0, 4}},

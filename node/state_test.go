@@ -13,7 +13,7 @@ import (
 )
 
 // Two processes with the same state directory both run; one owns the node
-// file, and a torrent is run by one of them.
+// file, and only one of them runs a torrent.
 func TestTwoProcessesShareAStateDirectory(t *testing.T) {
 	path := t.TempDir()
 	a, err := openState(path)

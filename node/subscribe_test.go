@@ -44,7 +44,7 @@ func TestASubscriptionGetsEveryEventInOrder(t *testing.T) {
 	}
 }
 
-// A subscriber that begins after Open learns where the node listens.
+// A subscriber that starts after Open learns where the node listens.
 func TestASubscriptionStartsWithEventsAboutTheNode(t *testing.T) {
 	n := bareNode()
 	for i := range 2 * recentEvents {
@@ -57,8 +57,8 @@ func TestASubscriptionStartsWithEventsAboutTheNode(t *testing.T) {
 	}
 }
 
-// Whatever a slow subscriber loses, the last event of each kind for each torrent is not
-// among it, events keep their order, and the queue stays small.
+// A slow subscriber never loses the last event of each kind for each torrent, events keep
+// their order, and the queue stays small.
 func TestASlowSubscriberGetsTheLastOfEachKind(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := bareNode()
@@ -114,7 +114,7 @@ func TestTooManyWaitingEventsBecomeMissed(t *testing.T) {
 	}
 }
 
-// A subscriber that takes nothing stops neither the others nor the node.
+// A subscriber that takes no events blocks neither the others nor the node.
 func TestASubscriberThatTakesNothingHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -128,7 +128,7 @@ func TestASubscriberThatTakesNothingHoldsUpNobody(t *testing.T) {
 		same(t, dir, to+"/things")
 		b.close()
 		var kinds []EventKind
-		for range stuck.Ready() { // it ends, since the node has
+		for range stuck.Ready() { // ends because the node has closed
 			for _, e := range stuck.Take() {
 				kinds = append(kinds, e.Kind)
 			}
@@ -161,7 +161,7 @@ func TestASubscriptionEnds(t *testing.T) {
 }
 
 // A client that applies Changes has the torrents of the node, whatever was added, changed
-// and removed in between, and however long it was away.
+// and removed in between, and however long it did not call.
 func TestChangesKeepACopyTrue(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := bareNode()
@@ -213,7 +213,7 @@ func TestChangesKeepACopyTrue(t *testing.T) {
 	})
 }
 
-// A cursor of another run is recognised, whichever clock it had.
+// A cursor of another run is recognised, even if the clock differed.
 func TestACursorOfAnotherRunGetsAResync(t *testing.T) {
 	n := bareNode()
 	n.Emit(Event{Kind: Added, InfoHash: torrentNumber(1)})

@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/utp"
 )
 
-// udpPeer sends datagrams to a node and collects what comes back.
+// udpPeer sends datagrams to a node and collects the replies.
 type udpPeer struct {
 	t    *testing.T
 	conn netx.PacketConn
@@ -33,7 +33,7 @@ func (p *udpPeer) send(h utp.Header) {
 	}
 }
 
-// answers waits for a second, closes the socket and returns what has come to it.
+// answers waits for a second, closes the socket and returns the replies.
 func (p *udpPeer) answers() (got []utp.Header) {
 	p.t.Helper()
 	stop := time.AfterFunc(time.Second, func() { p.conn.Close() })
@@ -57,8 +57,8 @@ func (p *udpPeer) answers() (got []utp.Header) {
 	}
 }
 
-// A peer that begins with uTP is refused at once, with a packet that it takes for an
-// answer (BEP 29), whether the DHT runs or not.
+// A peer that starts with uTP is refused at once, with a valid uTP packet (BEP 29), with
+// or without the DHT.
 func TestSYNIsRefused(t *testing.T) {
 	for name, opts := range map[string][]func(*Config){"alone": {noDHT}, "beside the DHT": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestSYNIsRefused(t *testing.T) {
 	}
 }
 
-// Only a SYN is answered: a reset that is answered by a reset would go on for ever.
+// Only a SYN is answered: replying to a reset with a reset would never end.
 func TestOtherUTPPacketsAreNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
@@ -96,8 +96,8 @@ func TestOtherUTPPacketsAreNotAnswered(t *testing.T) {
 	})
 }
 
-// Whoever forges the source of SYNs makes us send little to it: some packets a second to
-// one address from all of its ports, none to a port below 1024, and others are answered
+// Forged SYNs make us send little to the forged source: a few packets a second to one
+// address from all of our ports, and none to a port below 1024. Other sources are answered
 // meanwhile.
 func TestSYNAnswersAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

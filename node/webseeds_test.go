@@ -13,8 +13,8 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// A torrent that nobody but HTTP mirrors has is fetched whole, in all three
-// formats; a mirror that lies is known by the first piece, and told.
+// A torrent that only HTTP mirrors have is downloaded completely, in all three
+// formats. A mirror that sends wrong data is detected at the first piece and reported.
 func TestWebSeeds(t *testing.T) {
 	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
 		t.Run(format.String(), func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestWebSeeds(t *testing.T) {
 	}
 }
 
-// Without being asked to, nothing in the local network is.
+// By default, no mirror in the local network is used.
 func TestLocalWebSeedsAreLeftAlone(t *testing.T) {
 	spec, _ := folder(t, ShareOptions{}, small)
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
