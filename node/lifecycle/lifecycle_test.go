@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// every calls f with each state that can be and each intent.
+// every calls f with each possible combination of state and intent.
 func every(f func(State, Intent)) {
 	for p := range phases {
 		for _, running := range []bool{false, true} {
@@ -14,7 +14,7 @@ func every(f func(State, Intent)) {
 				if !running {
 					continue
 				}
-			case Checking: // of a swarm, or of CheckFiles, which no Next sees
+			case Checking: // of a swarm, or of CheckFiles, which is never passed to Next
 				if !running {
 					continue
 				}
@@ -23,7 +23,7 @@ func every(f func(State, Intent)) {
 					continue
 				}
 			}
-			if p == Moving || p == Removing { // within a step
+			if p == Moving || p == Removing { // during a step
 				continue
 			}
 			for bits := range 1 << 6 {
@@ -39,7 +39,7 @@ func every(f func(State, Intent)) {
 	}
 }
 
-// results are the ways in which an action can end.
+// results returns the possible results of an action.
 func results(s State, a Action) []Result {
 	switch a {
 	case StartSwarm:
@@ -52,8 +52,8 @@ func results(s State, a Action) []Result {
 	return []Result{{}}
 }
 
-// From every phase, whatever is asked and however each step ends, a torrent comes to rest
-// after a few steps, without an illegal transition, and rests where it should.
+// From every phase, with any intent and any result of each step, a torrent comes to rest
+// in the right phase after a few steps, without an illegal transition.
 func TestEveryIntentLeadsToRest(t *testing.T) {
 	const enough = 8 // steps
 	var walk func(s State, i Intent, path []string)
@@ -90,7 +90,7 @@ func TestEveryIntentLeadsToRest(t *testing.T) {
 	}
 }
 
-// misplaced says what is wrong with resting in a state with an intent.
+// misplaced returns what is wrong with resting in a state with an intent, or "".
 func misplaced(s State, i Intent) string {
 	switch {
 	case s.Phase == Adding || s.Phase == Ended:
@@ -107,7 +107,7 @@ func misplaced(s State, i Intent) string {
 	return ""
 }
 
-// A request that comes in the middle of a step is served after it.
+// A request during a step is served after the step.
 func TestARequestDuringAStepIsServed(t *testing.T) {
 	for _, c := range []struct {
 		state State

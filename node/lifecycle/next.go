@@ -8,18 +8,18 @@ type State struct {
 	Running bool // its swarm exists
 }
 
-// Want is what the user, or the node, wants of a torrent in the long run.
+// Want is what the user, or the node, wants of a torrent in the long term.
 type Want uint8
 
 const (
 	Run    Want = iota
 	Pause       // nothing runs
-	End         // it leaves the node, and stays in the session
-	Remove      // it leaves the node and the session
+	End         // leaves the node, and stays in the session
+	Remove      // leaves the node and the session
 	wants
 )
 
-// Failure says why a torrent cannot go on.
+// Failure is the reason why a torrent cannot continue.
 type Failure uint8
 
 const (
@@ -29,24 +29,24 @@ const (
 	failures
 )
 
-// Intent is what is asked of a torrent. All but Want are requests for one step: Begin
-// clears them when the step begins.
+// Intent is what is requested of a torrent. Every field except Want requests one step; Begin
+// clears it when the step begins.
 type Intent struct {
 	Want    Want
 	Failure Failure // reported by the swarm or by a step
-	Move    bool    // the files go to another folder
-	Recheck bool    // everything is hashed again
-	Restart bool    // the swarm starts again, with other files
-	Retry   bool    // a failed torrent starts again
-	Wake    bool    // a parked torrent starts again
-	Park    bool    // a seeding torrent stops until a peer comes
+	Move    bool    // move the files to another folder
+	Recheck bool    // hash everything again
+	Restart bool    // restart the swarm with another file selection
+	Retry   bool    // restart a failed torrent
+	Wake    bool    // start a parked torrent
+	Park    bool    // stop a seeding torrent until a peer connects
 }
 
-// Action is one step of a torrent's owner.
+// Action is one step of the owner of a torrent.
 type Action uint8
 
 const (
-	Rest       Action = iota // nothing is to be done
+	Rest       Action = iota // nothing to do
 	StartSwarm               // from Queued, Parked, Paused, Missing or Failed
 	StopSwarm
 	ParkSwarm
@@ -64,13 +64,13 @@ var actionNames = [actions]string{"rest", "start", "stop", "park", "pause", "fai
 // String returns the name of the action.
 func (a Action) String() string { return actionNames[a] }
 
-// Next returns what is to be done next. The more an intent ends, the earlier it is served:
-// who wants to remove a torrent does not wait for its move.
+// Next returns the next action. An intent that ends more is served first: a removal does not
+// wait for a move.
 func Next(s State, i Intent) Action {
 	if s.Phase == Adding || s.Phase == Ended {
 		return Rest
 	}
-	step := Rest // what needs that nothing runs
+	step := Rest // an action that requires that nothing runs
 	switch {
 	case i.Want == Remove:
 		step = RemoveAll
@@ -104,7 +104,7 @@ func Next(s State, i Intent) Action {
 	return step
 }
 
-// Begin returns the state and the intent while an action is done.
+// Begin returns the state and the intent during an action.
 func Begin(s State, i Intent, a Action) (State, Intent) {
 	switch a {
 	case StartSwarm:
@@ -113,13 +113,13 @@ func Begin(s State, i Intent, a Action) (State, Intent) {
 		i.Park = false
 	case EnterFailure:
 		i.Failure = NoFailure
-		i.Retry = false // it was for the failure before
+		i.Retry = false // it referred to the earlier failure
 	case MoveFiles:
 		i.Move = false
 		s = s.become(Moving)
 	case CheckFiles:
 		i.Recheck = false
-		i.Retry = true // what was missing may be there now
+		i.Retry = true // the missing data may exist now
 		s = s.become(Checking)
 	case RemoveAll:
 		s = s.become(Removing)
@@ -127,13 +127,13 @@ func Begin(s State, i Intent, a Action) (State, Intent) {
 	return s, i
 }
 
-// Result is how an action ended.
+// Result is the result of an action.
 type Result struct {
-	// Phase is the phase that it led to. Finish uses it for StartSwarm (Metadata or Checking;
-	// the phase before if the swarm did not start) and for EnterFailure (Failed or Missing).
+	// Phase is the resulting phase. Finish uses it for StartSwarm (Metadata or Checking, or
+	// the previous phase if the swarm did not start) and for EnterFailure (Failed or Missing).
 	Phase Phase
-	// Running says that a swarm exists now. Where StartSwarm did not start one, and the
-	// torrent was not parked, the owner sets Intent.Failure.
+	// Running says that a swarm exists now. If StartSwarm did not start one, and the torrent
+	// was not parked, the owner sets Intent.Failure.
 	Running bool
 }
 
@@ -148,7 +148,7 @@ func Finish(s State, a Action, r Result) State {
 		return s.become(Queued)
 	case ParkSwarm:
 		s.Running = r.Running
-		if r.Running { // it could not be parked
+		if r.Running { // could not be parked
 			return s
 		}
 		return s.become(Parked)
@@ -164,7 +164,7 @@ func Finish(s State, a Action, r Result) State {
 	return s
 }
 
-// Added returns the state of a torrent that was taken on: parked, or about to start.
+// Added returns the state of a torrent that was added: parked, or about to start.
 func (s State) Added(parked bool) State {
 	if parked {
 		return s.become(Parked)
@@ -172,10 +172,10 @@ func (s State) Added(parked bool) State {
 	return s.become(Queued)
 }
 
-// Refused returns the state of a torrent that was not taken on.
+// Refused returns the state of a torrent that could not be added.
 func (s State) Refused() State { return s.become(Ended) }
 
-// Observe returns the state after the swarm was seen in a phase.
+// Observe returns the state after the swarm has entered a phase.
 func (s State) Observe(p Phase) State {
 	if !s.Running || p == Metadata || !setOf(Checking, Downloading, Seeding).has(p) {
 		return s

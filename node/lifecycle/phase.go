@@ -1,13 +1,13 @@
-// Package lifecycle decides the next step in the life of a torrent.
+// Package lifecycle decides the next step of a torrent.
 //
-// What a torrent is doing (State) is kept apart from what is asked of it (Intent).
-// The package is level-triggered: Next compares the two and returns one Action, whatever
-// the order in which requests came. The owner of a torrent repeats three steps until Next
-// returns Rest: it calls Begin, does the work of the action with no lock held, and calls
-// Finish with the result. Any intent may change at any moment in between.
+// State is what a torrent does, Intent is what is requested of it. The package is
+// level-triggered: Next compares the two and returns one Action, independent of the order
+// of requests. The owner of a torrent repeats three steps until Next returns Rest: it
+// calls Begin, performs the action with no lock held, and calls Finish with the result.
+// The intent may change at any time in between.
 //
-// Phases may follow one another only as the table in this file says. A transition that is
-// not in it is a bug of ours, and panics. The package starts no goroutines and does not wait.
+// The table in this file lists the allowed transitions between phases. Any other transition
+// is a bug of ours and panics. The package starts no goroutines and does not block.
 package lifecycle
 
 import "fmt"
@@ -18,29 +18,29 @@ type Phase uint8
 const (
 	// Adding: the infohash is reserved, and the state folder is being opened.
 	Adding Phase = iota
-	// Queued: nothing runs, and the next step is about to begin.
+	// Queued: nothing runs, and the next step is about to start.
 	Queued
 	// Metadata: the info dictionary is being fetched.
 	Metadata
-	// Checking: the files are opened, and what nothing proves is hashed.
+	// Checking: the files are being opened, and unproven data is being hashed.
 	Checking
 	// Downloading: wanted pieces are missing.
 	Downloading
-	// Seeding: every wanted piece is there and shared.
+	// Seeding: every wanted piece is verified and shared.
 	Seeding
-	// Parked: complete and announced, and nothing runs until a peer comes.
+	// Parked: complete and announced, but not running until a peer connects.
 	Parked
-	// Paused: the user has stopped it.
+	// Paused: the user has stopped the torrent.
 	Paused
-	// Missing: the data that was to be shared is not there, or not complete.
+	// Missing: the data to be shared is missing or incomplete.
 	Missing
 	// Moving: the files are being moved to another folder.
 	Moving
-	// Failed: an error that waiting does not fix has stopped it.
+	// Failed: an error that waiting does not fix has stopped the torrent.
 	Failed
-	// Removing: it is being deleted from the session.
+	// Removing: the torrent is being deleted from the session.
 	Removing
-	// Ended: it has left the node. Nothing follows.
+	// Ended: the torrent has left the node. This phase is final.
 	Ended
 	phases
 )
@@ -73,7 +73,7 @@ func setOf(ps ...Phase) (s set) {
 
 func (s set) has(p Phase) bool { return s&(1<<p) != 0 }
 
-// follows says which phases may follow each one.
+// follows lists the phases that may follow each phase.
 var follows = [phases]set{
 	Adding:      setOf(Queued, Parked, Ended),
 	Queued:      setOf(Metadata, Checking, Parked, Paused, Missing, Moving, Failed, Removing, Ended),
@@ -89,5 +89,5 @@ var follows = [phases]set{
 	Removing:    setOf(Ended),
 }
 
-// CanFollow reports whether next may come directly after p.
+// CanFollow reports whether next may directly follow p.
 func (p Phase) CanFollow(next Phase) bool { return p == next || follows[p].has(next) }
