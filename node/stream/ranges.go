@@ -2,9 +2,9 @@ package stream
 
 import "strings"
 
-// cleanRange returns a Range header in the form that http.ServeContent handles as
-// RFC 9110 says, or "" if it is to be ignored. satisfiable is false if no range
-// holds a byte, whatever the size is.
+// cleanRange returns a Range header in a form for which http.ServeContent follows
+// RFC 9110, or "" if the header must be ignored. satisfiable is false if no range
+// contains a byte, whatever the size of the file.
 func cleanRange(header string) (clean string, satisfiable bool) {
 	unit, list, ok := strings.Cut(header, "=")
 	// Section 14.2: "A server MUST ignore a Range header field received with [...] a

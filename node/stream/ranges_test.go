@@ -2,7 +2,7 @@ package stream
 
 import "testing"
 
-// TestRangeHeadersAreReadAsRFC9110Says checks what http.ServeContent gets wrong.
+// TestRangeHeadersAreReadAsRFC9110Says covers the cases that http.ServeContent gets wrong.
 func TestRangeHeadersAreReadAsRFC9110Says(t *testing.T) {
 	for _, c := range []struct {
 		in, want    string

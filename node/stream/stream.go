@@ -1,7 +1,7 @@
-// Package stream serves the files of a torrent over HTTP while they come, to
-// players and browsers: with ranges, right types and HEAD. It is for the person at
-// this machine: a request for another host than the one it arrived at is refused,
-// since a page elsewhere could otherwise read along (DNS rebinding).
+// Package stream serves the files of a torrent over HTTP during the download, to
+// players and browsers: with ranges, media types and HEAD. It is for local users. It
+// rejects a request whose Host header is not the address that it arrived at, because
+// a foreign web page could otherwise read the files (DNS rebinding).
 package stream
 
 import (
@@ -19,21 +19,21 @@ import (
 	"seedbed/node"
 )
 
-// maxRequests bounds the files that are read at once; players take two or three.
+// maxRequests limits the files that are read at the same time; players use two or three.
 const maxRequests = 64
 
 // A Server serves one torrent. It is an http.Handler.
 type Server struct {
 	t    *node.Torrent
-	name string // a host name that is ours besides the addresses; "" for none
+	name string // an accepted host name besides the addresses; "" for none
 	mux  http.ServeMux
 
 	served atomic.Int64
 	open   atomic.Int64
 }
 
-// New serves t, which was added with Spec.ReadAhead. Requests may name the
-// address that they arrived at, localhost if that is loopback, or name.
+// New serves t, which was added with Spec.ReadAhead. The Host of a request may be the
+// address that it arrived at, localhost if that is a loopback address, or name.
 func New(t *node.Torrent, name string) *Server {
 	s := &Server{t: t, name: strings.ToLower(name)}
 	s.mux.HandleFunc("GET /{$}", s.index)
@@ -43,7 +43,7 @@ func New(t *node.Torrent, name string) *Server {
 	return s
 }
 
-// Requests are the requests for files so far, and those that are open now.
+// Requests returns the number of file requests so far, and of those that are open now.
 func (s *Server) Requests() (served, open int) { return int(s.served.Load()), int(s.open.Load()) }
 
 // ServeHTTP implements http.Handler.
@@ -54,13 +54,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	// What a torrent holds may be a page with scripts: it gets no origin.
+	// A file may be a page with scripts: the sandbox gives it no origin.
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	s.mux.ServeHTTP(w, r)
 }
 
-// ours reports whether the request names an address of ours as its host.
+// ours reports whether the Host header of the request is one of our addresses.
 func (s *Server) ours(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
@@ -84,18 +84,18 @@ func (s *Server) ours(r *http.Request) bool {
 	return (host == "localhost" && at.Addr().IsLoopback()) || (host == s.name && s.name != "")
 }
 
-// Path is where a file is, by its index in the torrent's files.
+// Path returns the URL path of a file, given by its index in the torrent's files.
 func Path(t *node.Torrent, file int) string {
 	return "/" + strconv.Itoa(t.Info().FileNumber(file)) + "/" + url.PathEscape(fileName(t, file))
 }
 
-// fileName is the last part of a file's path.
+// fileName returns the last part of a file's path.
 func fileName(t *node.Torrent, file int) string {
 	path := t.Info().Files[file].Path
 	return path[len(path)-1]
 }
 
-// file serves one file, or what of it is asked for.
+// file serves one file or the requested ranges of it.
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("file"))
 	if err != nil {
@@ -149,7 +149,7 @@ func notYet(w http.ResponseWriter) {
 	http.Error(w, "the metadata is not known yet", http.StatusServiceUnavailable)
 }
 
-// entry is a file in the lists.
+// entry is a file in the listings.
 type entry struct {
 	Path, URL string
 	Size      int64
@@ -184,10 +184,10 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	_ = page.Execute(w, struct {
 		Name  string
 		Files []entry
-	}{s.t.Name(), s.entries()}) // an error is the reader's, who went away
+	}{s.t.Name(), s.entries()}) // an error means that the client has disconnected
 }
 
-// playlist is the files that players play, in the torrent's order.
+// playlist serves the playable files, in the torrent's order.
 func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 	if s.t.Info() == nil {
 		notYet(w)
@@ -208,7 +208,7 @@ func printable(r rune) rune {
 	return r
 }
 
-// Playable are the wanted files that a player plays, by their index.
+// Playable returns the wanted files that players can play, by their index.
 func Playable(t *node.Torrent) (out []int) {
 	for _, i := range t.Files() {
 		mime := typeOf(fileName(t, i))

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// site is a server of a folder's torrent that is whole, or of one of which
-// nothing is known.
+// site is a server for the torrent of a folder. The torrent is complete, or nothing of it
+// is known.
 type site struct {
 	*Server
 	t    *testing.T
@@ -79,7 +79,7 @@ func newSite(t *testing.T, files map[string]string) *site {
 	return s
 }
 
-// do asks for path with headers given as pairs.
+// do requests path with headers given as pairs.
 func (s *site) do(method, path string, headers ...string) (*http.Response, string) {
 	s.t.Helper()
 	r, err := http.NewRequest(method, "http://"+s.addr+path, nil)
@@ -112,8 +112,8 @@ var things = map[string]string{
 	"data.xyz":        "?",
 }
 
-// Files are served with their types and sizes, whole, in part, and their head
-// alone (RFC 9110).
+// Files are served with their types and sizes, whole or in part, and HEAD works
+// (RFC 9110).
 func TestFiles(t *testing.T) {
 	s := newSite(t, things)
 	number := map[string]string{}
@@ -141,7 +141,7 @@ func TestFiles(t *testing.T) {
 		{"GET", "sub/ü & <b>.mp3", nil, 200, map[string]string{"Content-Type": "audio/mpeg"}, "sound"},
 		{"GET", "empty", nil, 200, map[string]string{"Content-Type": "application/octet-stream", "Content-Length": "0"}, ""},
 		{"GET", "data.xyz", nil, 200, map[string]string{"Content-Type": "application/octet-stream"}, "?"},
-		// A page of a torrent is no page of ours.
+		// An HTML file of a torrent is not served as HTML.
 		{"GET", "page.html", nil, 200, map[string]string{"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}, things["page.html"]},
 	} {
 		resp, body := s.do(c.method, number[c.path], c.header...)
@@ -170,8 +170,8 @@ func TestFiles(t *testing.T) {
 
 func (s *site) t0() *node.Torrent { return s.Server.t }
 
-// The lists name every file, and the playlist those that play, so that a player
-// can follow.
+// The listings name every file, and the playlist names the playable ones in a form
+// that players understand.
 func TestLists(t *testing.T) {
 	s := newSite(t, things)
 	resp, body := s.do("GET", "/")
@@ -204,8 +204,8 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// Only requests for a host that is ours are answered: a page elsewhere whose name
-// is made to lead here sends its own.
+// Only requests with one of our host names are answered: a foreign page whose name
+// resolves to our address sends its own name.
 func TestForeignHosts(t *testing.T) {
 	s := newSite(t, things)
 	_, port, _ := net.SplitHostPort(s.addr)
@@ -223,7 +223,7 @@ func TestForeignHosts(t *testing.T) {
 	}
 }
 
-// Before the metadata is known a player is told to come again.
+// Before the metadata is known, a player is told to retry later.
 func TestBeforeTheMetadata(t *testing.T) {
 	s := newSite(t, nil)
 	for _, path := range []string{"/", "/1", "/playlist.m3u"} {
@@ -233,8 +233,8 @@ func TestBeforeTheMetadata(t *testing.T) {
 	}
 }
 
-// More requests than any player makes are put off, and cost those who read
-// nothing.
+// Requests beyond the limit are told to retry later, and do not affect open
+// ones.
 func TestTooManyRequests(t *testing.T) {
 	s := newSite(t, map[string]string{"big.mkv": strings.Repeat("x", 32<<20)})
 	var open []net.Conn
@@ -248,7 +248,7 @@ func TestTooManyRequests(t *testing.T) {
 		fmt.Fprintf(c, "GET /1 HTTP/1.1\r\nHost: %s\r\n\r\n", s.addr)
 		open = append(open, c)
 	}
-	for _, c := range open { // each has begun
+	for _, c := range open { // each has started
 		if _, err := io.ReadFull(c, make([]byte, 12)); err != nil {
 			t.Fatal(err)
 		}

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// types are the media types by extension. The system's table is not asked: it
-// differs from one machine to the next, and many have none. What is a program to a
-// browser is served as text.
+// types maps extensions to media types. The system's table is not used, because it
+// differs between machines and often does not exist. Files that a browser would run
+// as programs are served as text.
 var types = map[string]string{
 	".3gp": "video/3gpp", ".avi": "video/x-msvideo", ".flv": "video/x-flv", ".m2ts": "video/mp2t", ".m4v": "video/mp4",
 	".mkv": "video/x-matroska", ".mov": "video/quicktime", ".mp4": "video/mp4", ".mpeg": "video/mpeg", ".mpg": "video/mpeg",
@@ -30,7 +30,7 @@ var types = map[string]string{
 	".tar": "application/x-tar", ".xz": "application/x-xz", ".zip": "application/zip", ".zst": "application/zstd",
 }
 
-// typeOf is the media type of a file by its name.
+// typeOf returns the media type of a file from its name.
 func typeOf(name string) string {
 	if t, ok := types[strings.ToLower(path.Ext(name))]; ok {
 		return t
