@@ -9,7 +9,7 @@ import (
 	"seedbed/node"
 )
 
-// NewHead returns an envelope about a torrent; a zero infohash is about none.
+// NewHead returns an envelope about a torrent, or about none if the infohash is zero.
 func NewHead(torrent id.ID, at time.Time) Head {
 	h := Head{Time: at.Format(time.RFC3339Nano)}
 	if !torrent.IsZero() {
@@ -18,7 +18,7 @@ func NewHead(torrent id.ID, at time.Time) Head {
 	return h
 }
 
-// Event returns the object of an event. hint says what to do about an error.
+// Event returns the object of an event. hint returns what to do about an error.
 func Event(e *node.Event, hint func(error) string) Object {
 	h := NewHead(e.InfoHash, e.Time)
 	p := e.Publication
@@ -62,13 +62,13 @@ func PeersOf(s *node.Snapshot) Peers {
 	return Peers{Known: s.Known, Connected: s.Connected, Banned: s.Banned, Dropped: Drops(s.Dropped)}
 }
 
-// ProgressOf returns how a torrent stands.
+// ProgressOf returns the progress of a torrent.
 func ProgressOf(s *node.Snapshot) Progress {
 	return Progress{Have: s.HaveWanted, Size: s.Wanted, DownRate: int64(s.DownRate), UpRate: int64(s.UpRate), Peers: s.Connected, Seeds: s.Seeds}
 }
 
 // Files lists the files of a torrent by their paths in it, with slashes. Padding (BEP 47) is
-// left out, so that the file with number n is the nth.
+// left out, so that file number n is the nth in the list.
 func Files(info *metainfo.Info) []File {
 	out := make([]File, 0, info.Stored())
 	for i := range info.Files {

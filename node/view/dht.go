@@ -1,25 +1,25 @@
 package view
 
-// Contact is a DHT node, as far as the command knows it.
+// Contact is what a command knows of a DHT node.
 type Contact struct {
 	ID       string   `json:"id,omitempty"`
 	Addr     string   `json:"addr"`
-	Bits     *int     `json:"bits,omitempty"` // that its id shares with the target
+	Bits     *int     `json:"bits,omitempty"` // leading bits that its id shares with the target
 	RTT      float64  `json:"rtt_ms,omitempty"`
 	Client   string   `json:"client,omitempty"`
-	External string   `json:"external,omitempty"` // our address, as it sees it
-	Secure   bool     `json:"secure"`             // its id fits its address (BEP 42)
-	Good     *bool    `json:"good,omitempty"`     // it answered lately
-	Took     *bool    `json:"took,omitempty"`     // it took the announce or the item
+	External string   `json:"external,omitempty"` // our address, as the node sees it
+	Secure   bool     `json:"secure"`             // its id matches its address (BEP 42)
+	Good     *bool    `json:"good,omitempty"`     // it answered recently
+	Took     *bool    `json:"took,omitempty"`     // it accepted the announce or the item
 	GaveBack *bool    `json:"gave_back,omitempty"`
-	Code     int      `json:"code,omitempty"` // of its error
+	Code     int      `json:"code,omitempty"` // of the node's error
 	Error    string   `json:"error,omitempty"`
 	Samples  *int     `json:"samples,omitempty"`
-	Num      *int64   `json:"num,omitempty"` // infohashes that it stores peers of
+	Num      *int64   `json:"num,omitempty"` // number of infohashes for which it stores peers
 	Interval *float64 `json:"interval_s,omitempty"`
 }
 
-// Lookup is what a search in the DHT did.
+// Lookup is the summary of a DHT lookup.
 type Lookup struct {
 	Target   string    `json:"target,omitempty"`
 	Asked    int       `json:"asked"`
@@ -31,25 +31,25 @@ type Lookup struct {
 	Closest  []Contact `json:"closest"`
 }
 
-// Ping is the answer of a node, or its error.
+// Ping is the reply of a node, or its error.
 type Ping struct {
 	Head
 	Contact
 }
 
-// FindNode is a search for nodes.
+// FindNode is a lookup of nodes.
 type FindNode struct {
 	Head
 	Lookup
 }
 
-// Found has addresses of peers that were not in a Found before.
+// Found lists addresses of peers that were not in an earlier Found.
 type Found struct {
 	Head
 	Addrs []string `json:"addrs"`
 }
 
-// GetPeers is a search for peers.
+// GetPeers is a lookup of peers.
 type GetPeers struct {
 	Head
 	Lookup
@@ -66,14 +66,14 @@ type Scrape struct {
 	Implausible int `json:"implausible"` // filters that were left out
 }
 
-// Announce is an announce.
+// Announce is the result of an announce.
 type Announce struct {
 	Head
 	Lookup
 	Peers     int       `json:"peers"`
 	FirstPeer float64   `json:"first_peer_ms,omitempty"`
 	Port      uint16    `json:"port"`
-	Accepted  int       `json:"accepted"` // nodes that took it
+	Accepted  int       `json:"accepted"` // nodes that accepted it
 	Contacts  []Contact `json:"contacts"`
 }
 
@@ -87,30 +87,30 @@ type Item struct {
 	Value   string `json:"bencoded"`       // the encoded value in base64
 }
 
-// Get is a search for an item.
+// Get is a lookup of an item.
 type Get struct {
 	Head
 	Lookup
 	Item     *Item    `json:"item,omitempty"`
 	Have     int      `json:"have"`  // nodes that have it
-	Older    int      `json:"older"` // nodes that have an older one
+	Older    int      `json:"older"` // nodes that have an older version
 	Rejected Rejected `json:"rejected"`
 }
 
-// Rejected counts items that were not what was asked for.
+// Rejected counts items that did not match the query.
 type Rejected struct {
 	Oversized int `json:"oversized"`
 	WrongHash int `json:"wrong_hash"`
 	Unsigned  int `json:"bad_signature"`
 }
 
-// Put is an item that was put.
+// Put is the result of storing an item.
 type Put struct {
 	Head
 	Lookup
 	Item     *Item     `json:"item"`
-	Accepted int       `json:"accepted"` // nodes that took it
-	Kept     int       `json:"kept"`     // nodes that gave it back
+	Accepted int       `json:"accepted"` // nodes that accepted it
+	Kept     int       `json:"kept"`     // nodes that returned it afterwards
 	All      float64   `json:"all_ms"`
 	Contacts []Contact `json:"contacts"`
 }
@@ -124,7 +124,7 @@ type Nodes struct {
 	Contacts  []Contact `json:"contacts"`
 }
 
-// Sample has infohashes that nodes store peers of (BEP 51).
+// Sample lists infohashes for which nodes store peers (BEP 51).
 type Sample struct {
 	Head
 	Lookup
@@ -132,13 +132,13 @@ type Sample struct {
 	Contacts   []Contact `json:"contacts"`
 }
 
-// Metrics has the address of the metrics.
+// Metrics contains the address of the metrics.
 type Metrics struct {
 	Head
 	Addr string `json:"addr"`
 }
 
-// Status and Stopped count what a bootstrap node has done since it started.
+// Status and Stopped are the counters of a bootstrap node since its start.
 type (
 	Status struct {
 		Head

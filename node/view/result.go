@@ -1,13 +1,13 @@
 package view
 
-// Show is what a link or a .torrent file names. A link knows less: what it cannot know is
-// left out.
+// Show describes the torrent of a link or a .torrent file. Fields that are unknown for a
+// link are left out.
 type Show struct {
 	Head
 	Named
 }
 
-// Named is what a link or a .torrent file names.
+// Named identifies the torrent of a link or a .torrent file.
 type Named struct {
 	InfoHashV2  string   `json:"infohash_v2,omitempty"`
 	PublicKey   string   `json:"public_key,omitempty"`
@@ -20,29 +20,29 @@ type Named struct {
 	Private     *bool    `json:"private,omitempty"`
 	Files       []File   `json:"files,omitempty"`
 	PeerHints   []string `json:"peer_hints,omitempty"` // x.pe
-	Select      string   `json:"select,omitempty"`     // as --select takes it
+	Select      string   `json:"select,omitempty"`     // in the form that --select takes
 	Trackers    []string `json:"trackers,omitempty"`
 	WebSeeds    []string `json:"web_seeds,omitempty"`
 	Comment     string   `json:"comment,omitempty"`
 	Magnet      string   `json:"magnet"`
-	Warnings    []string `json:"warnings,omitempty"` // what was passed over
+	Warnings    []string `json:"warnings,omitempty"` // what was ignored
 }
 
-// Create is what a new .torrent file names.
+// Create describes a new .torrent file.
 type Create struct {
 	Head
 	Torrent string `json:"torrent"` // the path of the file
 	Named
 }
 
-// Publication is Show for a link with a key, with what the DHT has.
+// Publication is Show for a link with a key, with the results from the DHT.
 type Publication struct {
 	Head
 	Named
 	Found     bool     `json:"found"`
 	Seq       *int64   `json:"seq,omitempty"`
 	Current   string   `json:"current_infohash,omitempty"`
-	Signature string   `json:"signature,omitempty"` // valid, or bad if only that was found
+	Signature string   `json:"signature,omitempty"` // valid, or bad if only bad ones were found
 	Forked    bool     `json:"forked,omitempty"`
 	Target    string   `json:"target"`
 	Holders   []Holder `json:"holders"`
@@ -50,14 +50,14 @@ type Publication struct {
 	Answered  int      `json:"answered"`
 }
 
-// Holder is a node that has an item of the publication.
+// Holder is a node that holds an item of the publication.
 type Holder struct {
 	Contact
 	Seq   int64  `json:"seq"`
 	State string `json:"state"` // newest, older, or bad
 }
 
-// Check is what the files on disk hold of a torrent.
+// Check is the result of checking the files on disk.
 type Check struct {
 	Head
 	Name       string    `json:"name"`
@@ -68,7 +68,7 @@ type Check struct {
 	Bad        []BadFile `json:"bad,omitempty"`
 }
 
-// BadFile is a file that is not as the torrent says.
+// BadFile is a file that does not match the torrent.
 type BadFile struct {
 	Path       string `json:"path"`
 	Size       int64  `json:"size"`
@@ -123,7 +123,7 @@ type Step struct {
 	Text   string `json:"text"`
 }
 
-// Finding is what doctor found in one step.
+// Finding is the result of one doctor check.
 type Finding struct {
 	Head
 	Step    string         `json:"step"`
@@ -132,10 +132,10 @@ type Finding struct {
 	Text    string         `json:"text"`
 	Advice  string         `json:"advice,omitempty"`
 	Took    float64        `json:"took_ms,omitempty"`
-	Data    map[string]any `json:"data,omitempty"` // its fields differ between steps
+	Data    map[string]any `json:"data,omitempty"` // the fields differ between checks
 }
 
-// RolledBack is an earlier version that is published again.
+// RolledBack is an earlier version that was published again.
 type RolledBack struct {
 	Head
 	Link    string `json:"link"`

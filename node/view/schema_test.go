@@ -37,7 +37,7 @@ func schemaOf(t *testing.T, e Entry) *jsonschema.Schema {
 	return s
 }
 
-// neverNull removes null from the types: a field that has no value is left out.
+// neverNull removes null from the types, because a field without a value is left out.
 func neverNull(s *jsonschema.Schema) {
 	if s == nil {
 		return
@@ -87,9 +87,9 @@ func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
 	}
 }
 
-// A program that reads a field need not look at the event first.
+// A program can read a field without looking at the event first.
 func TestAFieldNameHasOneType(t *testing.T) {
-	types := map[string]string{} // of a name: the type and where it is
+	types := map[string]string{} // field name to its type and location
 	var walk func(where string, s *jsonschema.Schema)
 	walk = func(where string, s *jsonschema.Schema) {
 		for name, p := range s.Properties {
@@ -115,7 +115,7 @@ func TestAFieldNameHasOneType(t *testing.T) {
 	}
 }
 
-// The table has each kind of object once.
+// The table lists each kind of object once.
 func TestTheTableIsComplete(t *testing.T) {
 	if len(names) != len(Table) {
 		t.Errorf("%d types for %d rows", len(names), len(Table))
@@ -129,7 +129,7 @@ func TestTheTableIsComplete(t *testing.T) {
 	}
 }
 
-// The manual names every event with its fields.
+// The manual lists every event with its fields.
 func TestTheManualNamesEveryEvent(t *testing.T) {
 	manual, err := os.ReadFile("../../docs/manual.md")
 	if err != nil {

@@ -1,6 +1,6 @@
 package view
 
-// Table has every kind of object.
+// Table lists every kind of object.
 var Table = []Entry{
 	{"listening", "The node is reachable at an address. There is one event for each.", &Listening{}},
 	{"added", "A torrent was added.", &Added{}},

@@ -1,24 +1,24 @@
 package view
 
-// Listening has an address of the node, TCP and UDP alike.
+// Listening contains an address of the node, for both TCP and UDP.
 type Listening struct {
 	Head
 	Addr string `json:"addr"`
 }
 
-// Added has the link of the torrent.
+// Added contains the link of the torrent.
 type Added struct {
 	Head
 	Magnet string `json:"magnet"`
 }
 
-// DHT has the number of good nodes.
+// DHT contains the number of good nodes.
 type DHT struct {
 	Head
 	Nodes int `json:"nodes"`
 }
 
-// Announcing says how the announces in the DHT keep up.
+// Announcing says whether the announces in the DHT keep up.
 type Announcing struct {
 	Head
 	Torrents int     `json:"torrents"`
@@ -35,7 +35,7 @@ type Peers struct {
 	Dropped   Drops `json:"dropped"`
 }
 
-// Drops counts connections by what the peer did to end them.
+// Drops counts connections by how the peer ended them.
 type Drops struct {
 	BadData  int `json:"bad_data"`
 	Protocol int `json:"protocol"`
@@ -43,7 +43,7 @@ type Drops struct {
 	Silent   int `json:"silent"`
 }
 
-// Metadata is what the info dictionary says. Size is that of all files, without padding.
+// Metadata contains the info dictionary. Size is the size of all files, without padding.
 type Metadata struct {
 	Head
 	Name        string `json:"name"`
@@ -51,22 +51,22 @@ type Metadata struct {
 	Pieces      int    `json:"pieces"`
 	PieceLength int64  `json:"piece_length"`
 	Files       []File `json:"files"`
-	Torrent     string `json:"torrent,omitempty"` // the file that --metadata-only wrote
+	Torrent     string `json:"torrent,omitempty"` // the file written by --metadata-only
 }
 
 // File is a file of a torrent.
 type File struct {
 	Path    string  `json:"path"`
 	Size    int64   `json:"size"`
-	Spelled *string `json:"spelled,omitempty"` // in the torrent, if the path differs
+	Spelled *string `json:"spelled,omitempty"` // name in the torrent, if the path differs
 	Folder  bool    `json:"folder,omitempty"`
-	Link    string  `json:"link,omitempty"` // what a symbolic link leads to; ".." is out of the torrent
+	Link    string  `json:"link,omitempty"` // target of a symbolic link; ".." is outside the torrent
 }
 
 // FirstPiece has no fields of its own.
 type FirstPiece struct{ Head }
 
-// Progress is how a torrent stands. Have and Size are bytes of the wanted files.
+// Progress is the progress of a torrent. Have and Size are bytes of the wanted files.
 type Progress struct {
 	Head
 	Have     int64 `json:"have"`
@@ -80,7 +80,7 @@ type Progress struct {
 // Completed has no fields of its own.
 type Completed struct{ Head }
 
-// Seeding has the link and an address of the node.
+// Seeding contains the link and an address of the node.
 type Seeding struct {
 	Head
 	Magnet string `json:"magnet"`
@@ -90,7 +90,7 @@ type Seeding struct {
 // Ready has no fields of its own.
 type Ready struct{ Head }
 
-// Seeded says how much was uploaded, in all runs.
+// Seeded says how much was uploaded, over all runs.
 type Seeded struct {
 	Head
 	Uploaded int64   `json:"uploaded"`
@@ -106,12 +106,12 @@ type Streaming struct {
 	URL  string `json:"url"`
 }
 
-// Published is about the item of a version. With Kept 0 it is put again until a node keeps it.
+// Published is about the item of a version. While Kept is 0, the item is stored again.
 type Published struct {
 	Head
 	Link  string `json:"link"`
 	Seq   int64  `json:"seq"`
-	Kept  int    `json:"kept"`  // nodes that gave it back
+	Kept  int    `json:"kept"`  // nodes that returned it
 	Nodes int    `json:"nodes"` // the closest nodes
 }
 
@@ -128,11 +128,11 @@ type Current struct {
 	Link    string `json:"link"`
 	Seq     int64  `json:"seq"`
 	Dir     string `json:"dir"`
-	Reused  int64  `json:"reused"`  // bytes of files that existed
-	Fetched int64  `json:"fetched"` // bytes that came from peers
+	Reused  int64  `json:"reused"`  // bytes of files that already existed
+	Fetched int64  `json:"fetched"` // bytes received from peers
 }
 
-// Warning, Failed and Error have an error and, if there is one, what to do about it.
+// Warning, Failed and Error contain an error and, if available, what to do about it.
 type (
 	Warning struct {
 		Head
@@ -148,7 +148,7 @@ type (
 	}
 )
 
-// Fault is an error for a person.
+// Fault is an error for the user.
 type Fault struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint"`

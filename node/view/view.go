@@ -1,12 +1,13 @@
-// Package view has the JSON objects that seedbed gives to other programs: the lines of
-// --json, and later the answers and the event stream of the HTTP interface.
+// Package view defines the JSON objects that seedbed gives to other programs: the lines of
+// --json, and later the responses and the event stream of the HTTP interface.
 //
-// Every object is an envelope, Head, with the fields of its kind beside it. Table lists the
+// Every object is an envelope, Head, together with the fields of its kind. Table lists the
 // kinds. docs/events.schema.json is generated from the types here, and a test checks it
-// against the output of every command. A field name has one type in all objects. Sizes are
-// bytes, rates bytes a second; names that end in _ms or _s are milliseconds and seconds.
+// against the output of every command. A field name has the same type in all objects. Sizes
+// are in bytes and rates in bytes a second. Names ending in _ms or _s are milliseconds or
+// seconds.
 //
-// The package holds no state and prints nothing.
+// The package has no state and prints nothing.
 package view
 
 import (
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// Head is the envelope: what every object begins with.
+// Head is the envelope: the first fields of every object.
 type Head struct {
 	Event    string `json:"event"`
 	Time     string `json:"time"`               // RFC 3339 with nanoseconds
@@ -31,7 +32,7 @@ type Object interface{ head() *Head }
 // Entry is a row of Table.
 type Entry struct {
 	Event  string
-	About  string // in one sentence
+	About  string // one sentence
 	Object Object
 }
 
@@ -43,18 +44,18 @@ var names = func() map[reflect.Type]string {
 	return m
 }()
 
-// A Writer writes objects, one a line.
+// A Writer writes objects, one on each line.
 type Writer struct{ enc *json.Encoder }
 
-// NewWriter returns a Writer to w.
+// NewWriter returns a Writer that writes to w.
 func NewWriter(w io.Writer) *Writer {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return &Writer{enc}
 }
 
-// Write completes the envelope of o, unless it has a time already, and writes o. The caller
-// makes sure that no two calls overlap.
+// Write completes the envelope of o, unless it already has a time, and writes o. The caller
+// ensures that no two calls overlap.
 func (w *Writer) Write(o Object, now time.Time) error {
 	Complete(o, now)
 	return w.enc.Encode(o)
@@ -73,5 +74,5 @@ func Complete(o Object, now time.Time) {
 	}
 }
 
-// Millis returns d as the fields that end in _ms have it.
+// Millis returns d in the form of the fields that end in _ms.
 func Millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
