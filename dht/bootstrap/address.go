@@ -9,19 +9,19 @@ import (
 	"seedbed/internal/id"
 )
 
-// martian reports whether no node can have sent from this address. Private
-// addresses are not martian: who can reach us from one can be answered. Public ones
-// with a port below 1024 are: an answer to a forged source would go to a DNS or NTP server.
+// martian reports whether the address cannot be the source of a node. Private addresses are
+// not martian, because we can reply to them. Public addresses with a port below 1024 are:
+// if the source is forged, a reply would go to a DNS or NTP server.
 func martian(a netip.AddrPort) bool {
 	return !addrs.IsNode(a, true)
 }
 
-// kept reports whether a node at the address can be told to others.
+// kept reports whether a node at the address can be returned to other nodes.
 func kept(a netip.AddrPort, relaxed bool) bool {
 	return addrs.IsNode(a, relaxed)
 }
 
-// place is what holds one entry of the ring: an IPv4 address or an IPv6 /48,
+// place returns the key of an entry of the ring: an IPv4 address or an IPv6 /48,
 // and in a private network an address and port.
 func place(a netip.AddrPort, relaxed bool) uint64 {
 	if a.Addr().Is4() {
@@ -47,7 +47,7 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// compactAddr reads the address of compact node info.
+// compactAddr returns the address in compact node info.
 func compactAddr(node []byte) netip.AddrPort { return addrs.Parse(node[id.Len:]) }
 
 func nodeLen(v6 bool) int {

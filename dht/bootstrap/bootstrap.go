@@ -1,31 +1,31 @@
-// Package bootstrap is a public entry point to the DHT: what a node with a
-// well-known address tells those that know nobody yet. It follows what
-// bittorrent's bootstrap-dht learned in years of service.
+// Package bootstrap implements a public DHT bootstrap node: a node with a
+// well-known address from which new nodes get their first nodes. The design
+// follows BitTorrent's bootstrap-dht, which has years of operation.
 //
-// A Ring holds the nodes of one address family that have proven that they are
-// there, one for each IPv4 address and IPv6 /48. Queries for nodes or peers
-// are answered from a window that moves over the ring, whatever their target:
-// who comes here needs any nodes, and a lookup goes on from them.
+// A Ring holds the verified nodes of one address family, at most one for each
+// IPv4 address and IPv6 /48. Queries for nodes or peers are answered from a window
+// that moves over the ring, independent of their target: a new node needs any
+// nodes, from which its lookups continue.
 //
-// Who asks is noted, and pinged some time later (Config.VerifyAfter): whoever
-// still answers then is no passing guest and not hidden behind a NAT. The
+// A node that sends a query is pinged some time later (Config.VerifyAfter): a node
+// that still answers then is long-lived and not hidden behind a NAT. The
 // transaction id of that ping is a cookie, a keyed hash of the address and the
-// time, so that nothing is kept for the ping and a forged source enters
-// nothing. Nodes are asked again after a while, and leave the ring when they
-// are silent, or come back under another id. No torrents and no peers are
-// stored, and nobody is banned: who sends too much is limited, and a source that
-// may be forged deserves no worse.
+// time. We therefore store no state for the ping, and a forged source cannot
+// enter the ring. Nodes in the ring are pinged again at intervals. They leave the
+// ring if they do not answer or change their id. The server stores no torrents
+// and no peers, and bans no address. It limits a source that sends too much,
+// and does no more because the source may be forged.
 //
 // The parts for a server with a loop for each socket:
 //
 //   - Shared is what all loops share: the rings, our ids and the key of the
-//     cookies. Its caller guards it with a lock.
+//     cookies. The caller guards it with a lock.
 //   - A Responder belongs to one loop: its limits, its candidates and copies
-//     (pages) of the rings. Sync, once a batch and under the lock, hands over
-//     what was verified and takes fresh pages.
+//     (pages) of the rings. Sync, called once for each batch and under the lock,
+//     adds the verified nodes to the rings and copies fresh pages.
 //
-// A reply may so arrive at another loop than the one that asked. Nothing here
-// allocates for a query.
+// A reply may therefore arrive at another loop than the one that sent the ping.
+// The package does not allocate for a query.
 package bootstrap
 
 import (
@@ -34,65 +34,65 @@ import (
 )
 
 const (
-	// K is how many nodes of a family an answer has (BEP 5), and kSmall how
-	// many that to a source that was answered lately.
+	// K is how many nodes of a family a reply contains (BEP 5), and kSmall how many
+	// for a source that recently got a reply.
 	K      = 8
 	kSmall = 3
 
-	// MinRing is the size of a ring at the start.
+	// MinRing is the initial size of a ring.
 	MinRing = 128
 
-	// filled is the number of verified nodes from which VerifyAfter applies
-	// whole.
+	// filled is the number of verified nodes from which the full VerifyAfter
+	// applies.
 	filled = 512
 )
 
-// Config is for all Responders of a server. Zero fields mean their defaults.
+// Config configures all Responders of a server. Zero fields mean their defaults.
 type Config struct {
-	// V4 and V6 are the families that the server has sockets of.
+	// V4 and V6 are the families for which the server has sockets.
 	V4, V6 bool
 
 	// Relaxed is for private networks, where many nodes share an address and
-	// addresses are private: there a source is an address and port.
+	// addresses are private: a source is then an address and port.
 	Relaxed bool
 
-	// SecureOnly keeps nodes whose id does not fit their address (BEP 42) out
+	// SecureOnly keeps nodes whose id does not match their address (BEP 42) out
 	// of the rings.
 	SecureOnly bool
 
 	// VerifyAfter is how long after its first query a node is pinged; 15
-	// minutes by default. It is shorter as long as the ring has few nodes, and
-	// nothing while it is empty.
+	// minutes by default. It is shorter while the ring has few nodes, and zero
+	// while the ring is empty.
 	VerifyAfter time.Duration
 
-	// MaxNodes bounds each ring; 262,144 by default.
+	// MaxNodes limits each ring; 262,144 by default.
 	MaxNodes int
 
-	// Turn is how long a node stays in the ring at least before a newer one
-	// takes its place: a ring that turns faster grows, up to MaxNodes. A node
-	// that has been silent for as long is asked again. 15 minutes by default.
+	// Turn is the minimum time that a node stays in the ring before a newer one
+	// replaces it: a ring that turns faster grows, up to MaxNodes. A node that
+	// has been silent for this time is pinged again. 15 minutes by default.
 	Turn time.Duration
 
 	// Rate is how many datagrams a second one source (an IPv4 address, an IPv6
-	// /64) may send on the average, and Burst how many at once; 10 and 50 by
+	// /64) may send on average, and Burst how many at once; 10 and 50 by
 	// default.
 	Rate, Burst float64
 
-	// Repeat is how long after an answer a source gets smaller ones: it has
-	// nodes to go on with. 10 minutes by default; in a private network and if
-	// negative, never.
+	// Repeat is how long after a reply a source gets smaller replies, because it
+	// already has nodes. 10 minutes by default; never in a private network or if
+	// negative.
 	Repeat time.Duration
 
-	// Candidates bounds the nodes of a Responder that wait to be pinged;
-	// 65,536 by default. Sources is how many a Responder remembers; 65,536 by
-	// default.
+	// Candidates limits the nodes of a Responder that wait to be pinged;
+	// 65,536 by default. Sources limits the sources that a Responder remembers;
+	// 65,536 by default.
 	Candidates, Sources int
 
-	// PingRate is how many nodes a second a Responder pings at most; 250 by
-	// default.
+	// PingRate is the maximum number of nodes that a Responder pings a second; 250
+	// by default.
 	PingRate float64
 
-	// Rand must be unpredictable outside of tests.
+	// Rand must be unpredictable except in tests.
 	Rand *rand.Rand
 }
 
@@ -121,8 +121,8 @@ func setDefault[T int | float64 | time.Duration](v *T, d T) {
 	}
 }
 
-// delay is how long to wait with the ping of a node while the ring has n
-// nodes: what the wait tells of a node is worth it once there are others.
+// delay returns the wait before a node is pinged while the ring has n nodes. A
+// longer wait proves more about a node, but an almost empty ring needs nodes soon.
 func (c *Config) delay(n int) time.Duration {
 	share := float64(min(n, filled)) / filled
 	return time.Duration(share * share * float64(c.VerifyAfter))

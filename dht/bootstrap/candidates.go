@@ -9,8 +9,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// candidates are the addresses that wait to be pinged, in the order of their
-// time: a bounded queue in one block of memory that grows with it.
+// candidates holds the addresses that wait to be pinged, ordered by due time:
+// a bounded queue in one block of memory that grows with it.
 type candidates struct {
 	b      []byte
 	stride int
@@ -29,8 +29,8 @@ func newCandidates(v6 bool, max int) candidates {
 	return candidates{stride: stride, max: max}
 }
 
-// add takes the address in. As the queue fills, more and more are refused, so
-// that the pings spread over the time and over who comes.
+// add adds the address. As the queue fills, it refuses a growing share, so that
+// the pings are spread over time and over sources.
 func (c *candidates) add(due mono.Time, a netip.AddrPort, random *rand.Rand) bool {
 	if over := c.n - c.max/2; over > 0 && int(random.Uint32N(uint32(c.max-c.max/2))) < over {
 		return false
@@ -48,12 +48,12 @@ func (c *candidates) add(due mono.Time, a netip.AddrPort, random *rand.Rand) boo
 	return true
 }
 
-// due reports whether the time of the first address has come.
+// due reports whether the first address is due.
 func (c *candidates) due(now mono.Time) bool {
 	return c.n > 0 && mono.Time(binary.BigEndian.Uint64(c.b[c.head*c.stride:])) <= now
 }
 
-// pop takes out the first address.
+// pop removes and returns the first address.
 func (c *candidates) pop() netip.AddrPort {
 	e := c.b[c.head*c.stride : (c.head+1)*c.stride]
 	c.head = (c.head + 1) % (len(c.b) / c.stride)

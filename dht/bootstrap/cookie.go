@@ -16,14 +16,14 @@ const (
 	// while one is valid.
 	CookieLen = 8
 
-	// slot is the time that a cookie belongs to. One is good until the end of
-	// the next slot, so for 8 to 16 seconds.
+	// slot is the time unit of cookies. A cookie is valid until the end of the next
+	// slot, so for 8 to 16 seconds.
 	slot = 8 * time.Second
 )
 
-// cookies makes and checks the transaction ids of our pings without keeping
-// any: a keyed hash of the address and the time. Who repeats one has received
-// our ping at that address, whichever loop sent it.
+// cookies creates and checks the transaction ids of our pings without storing
+// them: an id is a keyed hash of the address and the time. A node that returns it
+// has received our ping at that address, from any loop.
 type cookies [16]byte
 
 func newCookies(random *rand.Rand) (c cookies) {
@@ -45,8 +45,8 @@ func (c *cookies) valid(now mono.Time, a netip.AddrPort, t []byte) bool {
 	return subtle.ConstantTimeCompare(t, x[:])|subtle.ConstantTimeCompare(t, y[:]) == 1
 }
 
-// at hashes the key in front of fields of fixed length. Cut short as it is, the
-// hash cannot be extended to that of another input.
+// at hashes the key followed by fields of fixed length. Because the hash is truncated,
+// it cannot be extended to that of another input.
 func (c *cookies) at(slot int64, a netip.AddrPort) [CookieLen]byte {
 	var in [len(c) + 16 + 2 + 8]byte // within one block of SHA-256
 	ip := a.Addr().As16()

@@ -2,14 +2,14 @@ package bootstrap
 
 import "seedbed/dht/krpc"
 
-// Outcome is what became of a query that could be read.
+// Outcome is how a valid query was handled.
 type Outcome uint8
 
 const (
 	Answered Outcome = iota
 	Small            // answered with few nodes
-	Refused          // with an error
-	Shed             // dropped because there was more to do than time for it
+	Refused          // answered with an error
+	Shed             // dropped because of overload
 	NumOutcomes
 )
 
@@ -17,18 +17,18 @@ func (o Outcome) String() string {
 	return [...]string{"answered", "answered_small", "refused", "shed"}[o]
 }
 
-// Reason is why a datagram was dropped unread, or an answer to a ping passed
-// over.
+// Reason is why a datagram was dropped unread, or the reply to a ping was
+// ignored.
 type Reason uint8
 
 const (
-	Martian    Reason = iota // no node can have its source address
-	Limited                  // its source sends too much
-	Malformed                // no KRPC message
-	Unasked                  // a response that has none of our cookies
-	Insecure                 // a response with an id that BEP 42 does not tie to its address
-	Unroutable               // a response from where others cannot reach
-	Unsent                   // an answer of ours that the system did not send
+	Martian    Reason = iota // no node can have this source address
+	Limited                  // the source sends too much
+	Malformed                // not a KRPC message
+	Unasked                  // a response without one of our cookies
+	Insecure                 // a response whose id does not match its address (BEP 42)
+	Unroutable               // a response from an address that others cannot reach
+	Unsent                   // a reply of ours that the system did not send
 	NumReasons
 )
 
@@ -39,19 +39,19 @@ func (r Reason) String() string {
 // NumKinds is the number of krpc.Kind.
 const NumKinds = int(krpc.SampleInfohashes) + 1
 
-// Counts are counters since the start.
+// Counts holds counters since the start.
 type Counts struct {
 	Queries  [NumKinds][NumOutcomes]uint64
 	Dropped  [NumReasons]uint64
-	Noted    uint64 // nodes that are to be pinged later
+	Noted    uint64 // nodes to be pinged later
 	Pinged   uint64 // pings that we sent
-	Verified uint64 // good answers to them
+	Verified uint64 // valid replies to them
 	In, Out  uint64 // datagrams
 	InBytes  uint64
 	OutBytes uint64
 }
 
-// Add adds those of another loop.
+// Add adds the counters of another loop.
 func (c *Counts) Add(o *Counts) {
 	for k := range c.Queries {
 		for i := range c.Queries[k] {
@@ -70,7 +70,7 @@ func (c *Counts) Add(o *Counts) {
 	c.OutBytes += o.OutBytes
 }
 
-// Sum is the queries with one outcome.
+// Sum returns the number of queries with one outcome.
 func (c *Counts) Sum(o Outcome) (n uint64) {
 	for k := range c.Queries {
 		n += c.Queries[k][o]

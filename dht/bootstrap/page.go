@@ -2,22 +2,22 @@ package bootstrap
 
 import "seedbed/dht/krpc"
 
-// pageNodes is how many nodes a loop takes from a ring at a time.
+// pageNodes is how many nodes a loop copies from a ring at a time.
 const pageNodes = 512
 
-// page is a loop's copy of a part of a ring. Answers are windows on it.
+// page is a loop's copy of a part of a ring. Replies contain windows of it.
 type page struct {
 	nodes  []byte
 	stride int
-	n      int // nodes, the repeated ones apart
-	held   int // and with them
+	n      int // nodes, without the repeated ones
+	held   int // nodes, with the repeated ones
 	at     int // where the next window begins
-	used   int // nodes given out since the page was filled
-	ring   int // nodes of the ring
+	used   int // nodes returned since the page was filled
+	ring   int // nodes in the ring
 	gen    uint64
 }
 
-// fill takes the next part of the ring if there is anything new to take.
+// fill copies the next part of the ring if it contains anything new.
 func (p *page) fill(r *Ring) {
 	if r == nil || p.gen == r.gen && p.stride != 0 && (p.used < p.n || p.n == p.ring) {
 		return
@@ -33,8 +33,8 @@ func (p *page) fill(r *Ring) {
 	p.nodes = append(p.nodes, r.nodes[from*r.stride:(from+head)*r.stride]...)
 	p.nodes = append(p.nodes, r.nodes[:(p.n-head)*r.stride]...)
 	if p.n == p.ring {
-		r.read = from + K // another loop begins elsewhere
-		// A window that runs over the end goes on at the beginning.
+		r.read = from + K // another loop starts at another position
+		// A window that reaches the end continues at the start.
 		if p.n > K {
 			p.nodes = append(p.nodes, p.nodes[:(K-1)*r.stride]...)
 		}
@@ -44,7 +44,7 @@ func (p *page) fill(r *Ring) {
 	p.held = len(p.nodes) / p.stride
 }
 
-// window is the next k nodes, at most K, or as many as there are.
+// window returns the next k nodes, at most K, or as many as there are.
 func (p *page) window(k int) []byte {
 	k = min(k, p.n)
 	if p.at >= p.n {
@@ -56,7 +56,7 @@ func (p *page) window(k int) []byte {
 	return p.nodes[begin*p.stride : p.at*p.stride]
 }
 
-// without is the window w without the node at the compact address a, in buf.
+// without returns the window w without the node at the compact address a, in buf.
 func without(buf, w, a []byte) []byte {
 	stride := krpc.NodeLen4
 	if len(a) == krpc.PeerLen6 {

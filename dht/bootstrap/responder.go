@@ -13,8 +13,8 @@ import (
 	"seedbed/internal/rate"
 )
 
-// Responder is one loop's part of the server: it takes the datagrams of a
-// socket of one family. One goroutine at a time may use it.
+// Responder is one loop's part of the server: it handles the datagrams of one
+// socket of one family. Only one goroutine at a time may use it.
 type Responder struct {
 	cfg     Config
 	family  int
@@ -24,40 +24,40 @@ type Responder struct {
 	// As of the last Sync.
 	pages [2]page
 	ids   [2]id.ID
-	delay time.Duration // with which a candidate is pinged
+	delay time.Duration // before a candidate is pinged
 
 	sources  *rate.Sources
 	pressure pressure
 	waiting  candidates
-	silent   []netip.AddrPort // nodes of the ring to be pinged now
+	silent   []netip.AddrPort // nodes of the ring to ping now
 	verified []verified       // since the last Sync
 	pings    rate.Bucket
-	turn     bool // of the candidates to be pinged
+	turn     bool // whether a candidate is pinged next
 
-	// Scratch, so that a query allocates nothing.
+	// Buffers that are reused, so that a query allocates nothing.
 	m     krpc.Message
 	reply krpc.Reply
 	nodes [K * krpc.NodeLen4]byte
 	node6 [K * krpc.NodeLen6]byte
 }
 
-// verified is a node that answered with its cookie.
+// verified is a node that returned its cookie.
 type verified struct {
 	addr netip.AddrPort
 	id   id.ID
-	ours netip.AddrPort // our address as it sees it, if it says so
+	ours netip.AddrPort // our address as the node reports it, if it does
 }
 
 const (
 	maxVerified = 1024 // between two Syncs
 	maxSilent   = 64
 
-	// renote is the least time after which a source that asks again is a
-	// candidate again: our ping, or its answer, may have been lost.
+	// renote is the minimum time after which a source that sends another query becomes a
+	// candidate again, because our ping or its reply may have been lost.
 	renote = 10 * time.Second
 )
 
-// NewResponder is a Responder for a socket of one family.
+// NewResponder returns a Responder for a socket of one family.
 func NewResponder(s *Shared, now mono.Time, v6 bool) *Responder {
 	r := &Responder{
 		cfg: s.cfg, cookies: s.cookies,
@@ -68,19 +68,19 @@ func NewResponder(s *Shared, now mono.Time, v6 bool) *Responder {
 		pings:    rate.NewBucket(now, s.cfg.PingRate, max(1, s.cfg.PingRate/4)),
 	}
 	for f := range r.pages {
-		// As many as a page can have, so that filling it never allocates.
+		// The maximum size of a page, so that filling it never allocates.
 		r.pages[f].nodes = make([]byte, 0, (pageNodes+K)*nodeLen(f == six))
 	}
 	if v6 {
 		r.family = six
 	}
-	r.cfg.Rand = rand.New(rand.NewPCG(s.cfg.Rand.Uint64(), s.cfg.Rand.Uint64())) // of its own
+	r.cfg.Rand = rand.New(rand.NewPCG(s.cfg.Rand.Uint64(), s.cfg.Rand.Uint64())) // not shared with other loops
 	s.Sync(now, r)
 	return r
 }
 
-// Sync hands over what r has verified and gives it what has changed. It is due
-// once a batch.
+// Sync adds the nodes that r has verified to the rings and copies changes to r. The
+// caller calls it once for each batch.
 func (s *Shared) Sync(now mono.Time, r *Responder) {
 	for i := range r.verified {
 		v := &r.verified[i]
@@ -103,23 +103,23 @@ func (s *Shared) Sync(now mono.Time, r *Responder) {
 	}
 }
 
-// Pressure hears how full the socket's buffer is, from 0 to 1.
+// Pressure records how full the socket's buffer is, from 0 to 1.
 func (r *Responder) Pressure(fill float64) { r.pressure.add(fill) }
 
-// Counts are the counters since the start.
+// Counts returns the counters since the start.
 func (r *Responder) Counts() Counts { return r.counts }
 
-// Waiting is the number of candidates.
+// Waiting returns the number of candidates.
 func (r *Responder) Waiting() int { return r.waiting.n }
 
-// Fresh reports whether there is anything for Sync to hand over.
+// Fresh reports whether Sync has verified nodes to add.
 func (r *Responder) Fresh() bool { return len(r.verified) > 0 }
 
-// Unsent counts n answers or pings that the system did not send.
+// Unsent counts n replies or pings that the system did not send.
 func (r *Responder) Unsent(n int) { r.counts.Dropped[Unsent] += uint64(n) }
 
-// Ping appends the next ping that is due, if any is: of a candidate and of a
-// silent node in turn.
+// Ping appends the next ping that is due, if any, alternating between candidates and
+// silent nodes.
 func (r *Responder) Ping(dst []byte, now mono.Time) (b []byte, to netip.AddrPort, ok bool) {
 	n, due := len(r.silent), r.waiting.due(now)
 	if n == 0 && !due || !r.pings.Take(now, 1) {
@@ -143,7 +143,7 @@ func (r *Responder) count(n int) {
 	r.counts.OutBytes += uint64(n)
 }
 
-// Datagram takes a datagram and appends the reply, if it has one. The address
+// Datagram handles a datagram and appends the reply, if there is one. The address
 // must not be in the IPv4-mapped form.
 func (r *Responder) Datagram(dst []byte, now mono.Time, from netip.AddrPort, b []byte) []byte {
 	r.counts.In++
@@ -152,7 +152,7 @@ func (r *Responder) Datagram(dst []byte, now mono.Time, from netip.AddrPort, b [
 		r.counts.Dropped[Martian]++
 		return dst
 	}
-	// What its sender has no right to costs us a look at its address only.
+	// A source above its limit costs us only the check of its address.
 	src, ok := r.sources.Take(now, r.source(from))
 	if !ok {
 		r.counts.Dropped[Limited]++
@@ -183,7 +183,7 @@ func (r *Responder) source(from netip.AddrPort) uint64 {
 	return rate.SourceOf(from.Addr())
 }
 
-// response takes what may be the answer to a ping of ours.
+// response handles a possible reply to one of our pings.
 func (r *Responder) response(now mono.Time, from netip.AddrPort) {
 	m := &r.m
 	switch {
@@ -224,7 +224,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 	case q.Bad != "":
 		return krpc.AppendError(dst, from, q.T, q.BadCode, q.Bad), Refused
 	case q.Kind == krpc.AnnouncePeer, q.Kind == krpc.Put:
-		// No token of ours lets anybody store here.
+		// Our tokens are not valid for storing here.
 		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "bad token"), Refused
 	case w == faulty:
 		return krpc.AppendError(dst, from, q.T, krpc.CodeUnknown, "method unknown"), Refused
@@ -242,7 +242,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 		r.fill(reply, q, k)
 	}
 	if q.Kind == krpc.SampleInfohashes {
-		// BEP 51: we store nothing, and tell who asks not to come back soon.
+		// BEP 51: we store nothing, so we ask the querying node to wait as long as possible.
 		reply.Samples, reply.Interval = none, sampleInterval
 	}
 	return reply.Append(dst), outcome
@@ -250,14 +250,14 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 
 var none = []byte{}
 
-// sampleInterval is the most that BEP 51 allows, in seconds.
+// sampleInterval is the maximum that BEP 51 allows, in seconds.
 const sampleInterval = 21600
 
-// fill puts k nodes of each family that the query wants into the reply.
+// fill adds k nodes of each family that the query wants to the reply.
 //
-// BEP 33: without a token in the reply to get_peers nobody announces here; BEP
-// 44 has it the same way. But aria2 throws away a reply to get_peers that has
-// none, the nodes along with it, and so is given an empty one.
+// BEP 33 and BEP 44: without a token in the reply to get_peers, no node announces
+// here. But aria2 discards a reply to get_peers without a token, including its
+// nodes, so we send an empty one.
 func (r *Responder) fill(reply *krpc.Reply, q *krpc.Query, k int) {
 	// BEP 32: in the absence of a "want" parameter, the reply should include
 	// "nodes" if the request was sent over IPv4, and "nodes6" if over IPv6.
@@ -276,8 +276,8 @@ func (r *Responder) fill(reply *krpc.Reply, q *krpc.Query, k int) {
 	}
 }
 
-// window is the next k nodes of a family. As long as there are few, the asking
-// node is likely to be one of them, and is left out.
+// window returns the next k nodes of a family. While the ring has few nodes, the
+// querying node is likely to be one of them, and is left out.
 func (r *Responder) window(buf []byte, f, k int, from netip.AddrPort) []byte {
 	p := &r.pages[f]
 	w := p.window(k)
@@ -291,7 +291,7 @@ func (r *Responder) window(buf []byte, f, k int, from netip.AddrPort) []byte {
 	return without(buf, w, addrs.Append(a[:0], from))
 }
 
-// note remembers to ping a node that may be worth telling others about.
+// note adds a node to the candidates if other nodes could use it.
 func (r *Responder) note(now mono.Time, from netip.AddrPort, src *rate.Source) {
 	if since(now, src.Noted) < max(r.delay, renote) {
 		return

@@ -16,7 +16,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// server is a Shared with two loops of IPv4 and one of IPv6.
+// server is a Shared with two IPv4 loops and one IPv6 loop.
 type server struct {
 	testing.TB
 	*Shared
@@ -35,7 +35,7 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 	return s
 }
 
-// send hands a datagram to a loop, and returns its reply.
+// send passes a datagram to a loop and returns the reply.
 func (s *server) send(loop int, from netip.AddrPort, datagram string) string {
 	r := s.loops[loop]
 	s.Sync(s.now, r)
@@ -47,7 +47,7 @@ func (s *server) send(loop int, from netip.AddrPort, datagram string) string {
 	return b
 }
 
-// ask sends a query and reads the reply.
+// ask sends a query and parses the reply.
 func (s *server) ask(from netip.AddrPort, datagram string) (m krpc.Message) {
 	s.Helper()
 	loop := 0
@@ -64,7 +64,7 @@ func (s *server) ask(from netip.AddrPort, datagram string) (m krpc.Message) {
 	return m
 }
 
-// pings are those that a loop sends now.
+// pings returns the pings that a loop sends now.
 func (s *server) pings(loop int) (to []netip.AddrPort, datagrams []string) {
 	for {
 		b, a, ok := s.loops[loop].Ping(nil, s.now)
@@ -75,7 +75,7 @@ func (s *server) pings(loop int) (to []netip.AddrPort, datagrams []string) {
 	}
 }
 
-// verify lets n nodes prove that they are there.
+// verify adds n verified nodes.
 func (s *server) verify(n int) {
 	for i := range n {
 		s.rings[four].Add(s.now, nodeID(i), node4(i))
@@ -98,7 +98,7 @@ func pong(node id.ID, t []byte) string {
 	return fmt.Sprintf("d1:rd2:id20:%se1:t%d:%s1:y1:re", node[:], len(t), t)
 }
 
-// cookieOf is the transaction id of a ping.
+// cookieOf returns the transaction id of a ping.
 func cookieOf(t testing.TB, datagram string) []byte {
 	var m krpc.Message
 	if err := krpc.Parse([]byte(datagram), &m); err != nil || m.Query.Kind != krpc.Ping {
@@ -128,7 +128,7 @@ func TestANodeEntersOnceItHasAnsweredOurPing(t *testing.T) {
 			t.Fatal(what)
 		}
 	}
-	// A reply can arrive at another loop than the one that asked.
+	// A reply can arrive at another loop than the one that sent the ping.
 	s.send(1, alice, pong(nodeID(1), c))
 	if s.Ring(false).Len() != 1 {
 		t.Fatal("not in the ring")
@@ -136,7 +136,7 @@ func TestANodeEntersOnceItHasAnsweredOurPing(t *testing.T) {
 	if m := s.ask(bob, findNode); len(m.Response.Nodes) != krpc.NodeLen4 || compactAddr(m.Response.Nodes) != alice {
 		t.Fatalf("%q", m.Raw)
 	}
-	// As long as there are few nodes, nobody is told of himself.
+	// While there are few nodes, no node is returned to itself.
 	s.now += 11 * minute
 	if m := s.ask(alice, findNode); len(m.Response.Nodes) != 0 {
 		t.Fatalf("%q", m.Raw)
@@ -196,7 +196,7 @@ func TestWhoIsNotKept(t *testing.T) {
 			t.Error(what)
 		}
 	}
-	// They can be kept where everybody is such a node.
+	// They are kept in a network where all nodes are like this.
 	s := newServer(t, func(c *Config) { c.Relaxed = true })
 	if s.ask(netip.MustParseAddrPort("127.0.0.1:1"), findNode); s.loops[0].Waiting() != 1 {
 		t.Error("a private network")
@@ -266,7 +266,7 @@ func TestWhatIsAnswered(t *testing.T) {
 		if (m.Response.Token != nil) != (c.name == "get_peers") {
 			t.Errorf("%s: an empty token is for aria2, which reads no reply to get_peers without one: %q", c.name, m.Raw)
 		}
-		// BEP 42: all responses include the asker's address.
+		// BEP 42: all responses include the address of the querying node.
 		if m.IP != alice {
 			t.Errorf("%s: ip %v", c.name, m.IP)
 		}
@@ -441,7 +441,7 @@ func TestAStateOutlivesItsServer(t *testing.T) {
 	}
 	next.Ring(false).consistent(t)
 
-	// What is old is asked first, without waiting, and kept until it was asked.
+	// Old nodes are pinged first, without a delay, and kept until then.
 	got.Fresh = false
 	next = NewShared(config(), 0, got)
 	if next.Ring(false).Len() != 0 || len(next.State(now).Nodes[0]) != len(st.Nodes[0]) {
@@ -474,7 +474,7 @@ func FuzzParseState(f *testing.F) {
 	f.Add(good[:len(good)-5])
 	f.Add([]byte(stateMagic))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// The sum would keep nearly all of it out.
+		// The checksum would reject nearly all input.
 		if len(b) >= 4 {
 			b = withSum(b[:len(b)-4])
 		}
@@ -496,8 +496,8 @@ func withSum(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(bytes.Clone(b), crc32.Checksum(b, castagnoli))
 }
 
-// Whatever comes in: no panic, no reply above what BEP 32 allows, none without
-// a transaction id, and a ring that only holds what proved itself.
+// For any input: no panic, no reply above the size that BEP 32 allows, none without
+// a transaction id, and only verified nodes in the ring.
 func FuzzDatagram(f *testing.F) {
 	for _, d := range []string{findNode, getPeers, ping, query("vote", ""), query("put", ""), pong(nodeID(1), []byte("12345678"))} {
 		f.Add([]byte(d), []byte{12, 0, 0, 1}, uint16(1), 0.0)
@@ -535,7 +535,7 @@ func TestNoAllocations(t *testing.T) {
 	i := 0
 	for _, q := range []string{ping, findNode, both, getPeers, query("vote", ""), query("find_node", ""), query("announce_peer", ""), "rubbish"} {
 		d := []byte(q)
-		for range 2000 { // candidates take their room
+		for range 2000 { // the queue of candidates grows
 			i++
 			r.Datagram(buf, s.now, node4(i%10_000), d)
 		}
@@ -549,8 +549,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkQuery is a query from the datagram to the reply, with every
-// protection on, from 10,000 sources.
+// BenchmarkQuery measures a query from the datagram to the reply, with all
+// protections, from 10,000 sources.
 func BenchmarkQuery(b *testing.B) {
 	for _, q := range []struct{ name, datagram string }{
 		{"ping", ping}, {"find_node", findNode}, {"get_peers", getPeers},
@@ -568,7 +568,7 @@ func BenchmarkQuery(b *testing.B) {
 			i := 0
 			b.ReportAllocs()
 			for b.Loop() {
-				// Each source asks about every 100 ms.
+				// Each source sends a query about every 100 ms.
 				now := s.now + mono.Time(i)*10*mono.Time(time.Microsecond)
 				if i%32 == 0 {
 					s.Sync(now, r)

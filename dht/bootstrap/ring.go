@@ -9,37 +9,37 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Ring is the verified nodes of one address family, in the order in which they
-// came. When it is full, a new node takes the place of the oldest; but as long
-// as that one has been here for less than Config.Turn, the ring grows instead.
+// Ring holds the verified nodes of one address family, in the order in which they
+// were added. When it is full, a new node replaces the oldest one. If that one was
+// added less than Config.Turn ago, the ring grows instead.
 //
-// The nodes lie one behind the other in compact form, as answers have them.
+// The nodes are stored contiguously in compact form, as replies contain them.
 type Ring struct {
 	cfg   Config
-	size  int // nodes that it may have now, MinRing to MaxNodes
+	size  int // current limit of nodes, MinRing to MaxNodes
 	write int // where the next node goes when the ring is full
 	read  int // where the next page begins
-	sweep int // where the search for silent nodes goes on
+	sweep int // where the search for silent nodes continues
 	gen   uint64
 
 	stride int
 	nodes  []byte // of stride bytes each
 	meta   []meta
-	places map[uint64]int32 // by place: the index of its node
-	saved  []byte           // nodes of an earlier run that are to be asked
+	places map[uint64]int32 // index of the node at each place
+	saved  []byte           // nodes of an earlier run that are still to be pinged
 }
 
-// meta is of one node, in seconds of the caller's clock.
+// meta describes one node, in seconds of the caller's clock.
 type meta struct {
 	entered  int32
 	verified int32
 	asked    int32
-	tries    uint8 // pings since it answered last
+	tries    uint8 // pings since its last reply
 }
 
 const (
-	// patience is how long a node has to answer before it is asked again, or
-	// leaves.
+	// patience is how long a node has to reply before it is pinged again or
+	// removed.
 	patience = 30 * time.Second
 	maxTries = 3
 )
@@ -48,29 +48,29 @@ func newRing(cfg Config, v6 bool) *Ring {
 	return &Ring{cfg: cfg, size: MinRing, stride: nodeLen(v6), places: make(map[uint64]int32)}
 }
 
-// Len is the number of nodes, Size that of places.
+// Len returns the number of nodes, Size the number of places.
 func (r *Ring) Len() int  { return len(r.meta) }
 func (r *Ring) Size() int { return r.size }
 
 func seconds(t mono.Time) int32 { return int32(t / mono.Time(time.Second)) }
 
-// since is the time from a moment in seconds to now, to the second.
+// since returns the time from a moment in seconds to now, to the second.
 func since(now mono.Time, then int32) time.Duration {
 	return time.Duration(seconds(now)-then) * time.Second
 }
 
-// Add takes in a node that has just proven that it is there. It reports
-// whether it is new here. One that has changed its id is forgotten: nodes do not
-// do that while they run, and who does wants to be in many places. As a new node
-// it may come again.
+// Add adds a node that was just verified, and reports whether it is new. A node that
+// has changed its id is removed: nodes keep their id while they run, and a changed id
+// suggests an attempt to occupy many places. It may be added again later as a new
+// node.
 func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	s := seconds(now)
 	key := place(a, r.cfg.Relaxed)
 	if i, ok := r.places[key]; ok {
 		m, old := &r.meta[i], r.node(int(i))
 		if compactAddr(old) != a {
-			// Of two nodes behind one address the first is as good as the other,
-			// as long as it is there.
+			// If two nodes share an address, the first one is kept as long as it
+			// replies.
 			if m.tries == 0 {
 				return false
 			}
@@ -107,7 +107,7 @@ func (r *Ring) node(i int) []byte {
 	return r.nodes[i*r.stride : (i+1)*r.stride : (i+1)*r.stride]
 }
 
-// remove lets the last node take the place of node i.
+// remove moves the last node into the place of node i.
 func (r *Ring) remove(i int) {
 	last := len(r.meta) - 1
 	delete(r.places, place(compactAddr(r.node(i)), r.cfg.Relaxed))
@@ -120,9 +120,9 @@ func (r *Ring) remove(i int) {
 	r.gen++
 }
 
-// Silent is the next node to ping: one of an earlier run, or one that has been
-// silent for Config.Turn. Nodes that have left several pings unanswered leave
-// the ring meanwhile. Each call looks at a part of the ring only.
+// Silent returns the next node to ping: one of an earlier run, or one that has been
+// silent for Config.Turn. It also removes nodes that have not answered several pings.
+// Each call examines only a part of the ring.
 func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 	if n := len(r.saved); n > 0 {
 		a = compactAddr(r.saved[n-r.stride:])
@@ -144,7 +144,7 @@ func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 			if len(r.meta) == 0 {
 				return a, false
 			}
-			continue // to the node that is there now
+			continue // with the node that is there now
 		default:
 			m.tries++
 			m.asked = s
@@ -156,8 +156,8 @@ func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 	return a, false
 }
 
-// restore takes in what an earlier run saved. Fresh nodes are as good as
-// verified now; others are asked first.
+// restore adds the nodes that an earlier run saved. Fresh nodes count as verified;
+// others are pinged first.
 func (r *Ring) restore(now mono.Time, nodes []byte, fresh bool) {
 	for ; len(nodes) >= r.stride; nodes = nodes[r.stride:] {
 		a := compactAddr(nodes[:r.stride])

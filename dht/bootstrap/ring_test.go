@@ -28,7 +28,7 @@ func ring(cfg Config, v6 bool) *Ring {
 	return newRing(cfg, v6)
 }
 
-// node4 is the ith of many public addresses.
+// node4 returns the ith of many public addresses.
 func node4(i int) netip.AddrPort {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], 0x0b000000+uint32(i))
@@ -40,7 +40,7 @@ func nodeID(i int) (v id.ID) {
 	return v
 }
 
-// consistent checks what must always hold.
+// consistent checks the invariants.
 func (r *Ring) consistent(t rapid.TB) {
 	if len(r.nodes) != len(r.meta)*r.stride || len(r.places) != len(r.meta) || len(r.meta) > r.size || r.size > r.cfg.MaxNodes {
 		t.Fatalf("%d bytes, %d places, %d nodes, size %d", len(r.nodes), len(r.places), len(r.meta), r.size)
@@ -96,7 +96,7 @@ func TestANodeThatComesBackIsRenewed(t *testing.T) {
 	if r.Add(minute, nodeID(1), a) || r.Len() != 1 || id.ID(r.node(0)[:20]) != nodeID(1) || r.meta[0].verified != 60 {
 		t.Fatal("not renewed")
 	}
-	// Another port of the address is refused as long as the first answers.
+	// Another port of the address is refused as long as the first one answers.
 	b := netip.AddrPortFrom(a.Addr(), 1)
 	r.Add(2*minute, nodeID(3), b)
 	if compactAddr(r.node(0)) != a {
@@ -196,7 +196,7 @@ func TestASilentNodeIsAskedAndLeaves(t *testing.T) {
 	r.consistent(t)
 }
 
-// twin is a ring as one would write it first.
+// twin is a naive implementation of a ring.
 type twin struct {
 	nodes []netip.AddrPort
 	since []int32

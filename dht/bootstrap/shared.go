@@ -9,17 +9,17 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Shared is what the loops of a server share. Its caller guards it.
+// Shared holds what the loops of a server share. The caller guards it.
 type Shared struct {
 	cfg     Config
-	rings   [2]*Ring // by family: IPv4, IPv6; nil where there are no sockets
+	rings   [2]*Ring // by family: IPv4, IPv6; nil without sockets
 	ids     [2]id.ID
 	cookies cookies
 	votes   [2]table.Votes
 	seen    [2]netip.Addr
 }
 
-// NewShared begins with what an earlier run saved, or with nothing.
+// NewShared returns a Shared with the state that an earlier run saved, if any.
 func NewShared(cfg Config, now mono.Time, saved State) *Shared {
 	cfg.validate()
 	s := &Shared{cfg: cfg, cookies: newCookies(cfg.Rand), ids: saved.IDs}
@@ -55,7 +55,7 @@ func (s *Shared) random() (v id.ID) {
 	return v
 }
 
-// Ring is the ring of a family, nil where there are no sockets.
+// Ring returns the ring of a family, or nil without sockets.
 func (s *Shared) Ring(v6 bool) *Ring {
 	if v6 {
 		return s.rings[six]
@@ -63,7 +63,7 @@ func (s *Shared) Ring(v6 bool) *Ring {
 	return s.rings[four]
 }
 
-// ID is our node id in the DHT of a family.
+// ID returns our node id in the DHT of a family.
 func (s *Shared) ID(v6 bool) id.ID {
 	if v6 {
 		return s.ids[six]
@@ -71,8 +71,8 @@ func (s *Shared) ID(v6 bool) id.ID {
 	return s.ids[four]
 }
 
-// External is our address as the nodes that we ping see it; zero while they
-// have not settled on one.
+// External returns our address as the nodes that we ping report it, or zero while
+// they do not agree.
 func (s *Shared) External(v6 bool) netip.Addr {
 	if v6 {
 		return s.seen[six]
@@ -80,7 +80,7 @@ func (s *Shared) External(v6 bool) netip.Addr {
 	return s.seen[four]
 }
 
-// SetExternal says what our address of a family is. BEP 42: our id must fit it.
+// SetExternal sets our address of a family. BEP 42: our id must match it.
 func (s *Shared) SetExternal(a netip.Addr) {
 	f := family(a)
 	s.seen[f] = a

@@ -8,35 +8,35 @@ import (
 	"seedbed/internal/id"
 )
 
-// State is what a server leaves to its next run.
+// State is what a server saves for its next run.
 type State struct {
-	IDs   [2]id.ID  // IPv4, IPv6; zero where there was none
+	IDs   [2]id.ID  // IPv4, IPv6; zero for none
 	Saved time.Time // to the second
 	Nodes [2][]byte // compact nodes
 
-	// Fresh says that the nodes were saved so lately that they count as
-	// verified. Its reader sets it.
+	// Fresh says that the nodes were saved so recently that they count as
+	// verified. The code that reads the state sets it.
 	Fresh bool
 }
 
-// The form of a saved State: the magic, the time (8 bytes), two ids, then for
-// each family a count (4 bytes) and the nodes, then a CRC-32C of it all.
+// The format of a saved State: the magic, the time (8 bytes), two ids, then for
+// each family a count (4 bytes) and the nodes, then a CRC-32C of all that.
 const (
 	stateMagic = "seedbed ring 1\n\x00"
 	stateHead  = len(stateMagic) + 8 + 2*id.Len
 
-	// MaxState is the longest State that is read.
+	// MaxState is the size of the largest State that is read.
 	MaxState = 128 << 20
 )
 
-// StateError is why a saved State is not used.
+// StateError is the reason why a saved State is not used.
 type StateError string
 
 func (e StateError) Error() string { return "the saved ring of nodes " + string(e) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Append appends the state in the form that ParseState reads.
+// Append appends the state in the format that ParseState reads.
 func (s *State) Append(dst []byte) []byte {
 	begin := len(dst)
 	dst = append(dst, stateMagic...)
@@ -49,7 +49,7 @@ func (s *State) Append(dst []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[begin:], castagnoli))
 }
 
-// ParseState reads what Append wrote. The nodes are windows on b.
+// ParseState reads the output of Append. The nodes are slices of b.
 func ParseState(b []byte) (s State, err error) {
 	switch {
 	case len(b) > MaxState:
@@ -85,12 +85,12 @@ func ParseState(b []byte) (s State, err error) {
 	return s, nil
 }
 
-// State is a copy of what the server would leave now.
+// State returns a copy of what the server would save now.
 func (s *Shared) State(now time.Time) State {
 	st := State{IDs: s.ids, Saved: time.Unix(now.Unix(), 0)}
 	for f, r := range s.rings {
 		if r != nil {
-			// Those that were not asked yet are as good as they were.
+			// Nodes that were not pinged yet are saved again unchanged.
 			st.Nodes[f] = append(append(make([]byte, 0, len(r.nodes)+len(r.saved)), r.nodes...), r.saved...)
 		}
 	}
