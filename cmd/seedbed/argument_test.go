@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// torrentFile is a .torrent file of one file of 5 bytes.
+// torrentFile is a .torrent file for one file of 5 bytes.
 const torrentFile = "d4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
 
 func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
@@ -82,7 +82,7 @@ func TestABareInfohashIsALink(t *testing.T) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
-	// A file of that name is what is meant.
+	// An existing file of that name takes precedence.
 	if err := os.WriteFile(filepath.Join(".", hash), []byte(torrentFile), 0o644); err != nil {
 		t.Fatal(err)
 	}

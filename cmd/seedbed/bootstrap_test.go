@@ -34,7 +34,7 @@ func TestTheStatusLine(t *testing.T) {
 }
 
 func TestNotify(t *testing.T) {
-	notify{}.say("READY=1") // nobody listens
+	notify{}.say("READY=1") // without a service manager
 	path := filepath.Join(t.TempDir(), "n")
 	notify{path}.say("READY=1")
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A shared file that something else changes is told at the end; to stop sharing it is no failure.
+// If another program changes a shared file, that is reported at the end but is not an error.
 func TestAFileThatChangesWhileItIsSharedIsTold(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "film")

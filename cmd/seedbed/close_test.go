@@ -11,7 +11,7 @@ import (
 	"seedbed/cmd/seedbed/report"
 )
 
-// slowNode takes its time to close, and does a step every so often up to a point.
+// slowNode is slow to close. It makes progress at intervals, up to a point.
 type slowNode struct {
 	steps, hangsAfter int64
 	every             time.Duration
@@ -40,7 +40,7 @@ func TestClosingGoesOnWhileItMakesProgress(t *testing.T) {
 	for name, c := range map[string]struct {
 		node *slowNode
 		code exitCode
-		took time.Duration // at most this and a second
+		took time.Duration // takes at most a second more than this
 	}{
 		"nothing to do":         {&slowNode{hangsAfter: -1}, exitOK, 0},
 		"an hour of small work": {&slowNode{steps: 720, every: 5 * time.Second, hangsAfter: -1}, exitOK, time.Hour},

@@ -8,8 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// checkCode runs a command that must end with the given exit code:
-// code N COMMAND ARGUMENT...
+// checkCode runs a command and checks its exit code: code N COMMAND ARGUMENT...
 func checkCode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: code N command argument...")

@@ -18,9 +18,8 @@ import (
 	"seedbed/node"
 )
 
-// network starts a DHT of this many nodes on loopback, for the script that it
-// stands in, and sets BOOT to the address of the first. The second shares a file
-// whose infohash is INFOHASH.
+// network starts a DHT of this many nodes on loopback for a script, and sets BOOT to the
+// address of the first. The second shares a file with the infohash INFOHASH.
 func network(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: network N")

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// service starts this program as a process without a terminal, and returns its lines.
+// service starts the program in a process without a terminal, and returns its output lines.
 func service(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -47,7 +47,7 @@ func service(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 	return cmd, lines
 }
 
-// says waits for a line with a text in it.
+// says waits for a line that contains text.
 func says(t *testing.T, lines <-chan string, text string) string {
 	t.Helper()
 	var all []string
@@ -66,7 +66,7 @@ func says(t *testing.T, lines <-chan string, text string) string {
 	}
 }
 
-// bareTTY opens a terminal that nobody reads.
+// bareTTY opens a terminal that is not read.
 func bareTTY(t *testing.T) (master int, slave *os.File) {
 	t.Helper()
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -91,8 +91,8 @@ func hangUp(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// Without a terminal, SIGHUP makes seed read its block lists and settings again; a list
-// that cannot be read leaves everything as it was.
+// Without a terminal, SIGHUP makes seed reload its blocklists and settings. If a list is
+// unreadable, nothing changes.
 func TestHangupReadsBlocklistsAgain(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
@@ -130,7 +130,7 @@ func TestHangupReadsBlocklistsAgain(t *testing.T) {
 	exits(t, cmd, exitOK)
 }
 
-// Without a terminal, SIGHUP makes bootstrap save its ring and go on.
+// Without a terminal, SIGHUP makes bootstrap save its ring and continue.
 func TestHangupLeavesABootstrapNodeRunning(t *testing.T) {
 	state := t.TempDir()
 	cmd, lines := service(t, "bootstrap", "--listen", "127.0.0.1:0", "--state", state)
@@ -149,8 +149,8 @@ func TestHangupLeavesABootstrapNodeRunning(t *testing.T) {
 	exits(t, cmd, exitOK)
 }
 
-// A command that has no settings to read again ends at SIGHUP, and so does every command
-// whose terminal closes: each saves first, as at SIGTERM.
+// SIGHUP ends a command without settings to reload, and every command whose terminal closes.
+// Each saves first, as at SIGTERM.
 func TestHangupEndsACommandCleanly(t *testing.T) {
 	dir := t.TempDir()
 	get := []string{"get", "magnet:?xt=urn:btih:00000000000000000000000000000000000000cc", "--bootstrap", "none", "--listen", "127.0.0.1:0",
@@ -164,7 +164,7 @@ func TestHangupEndsACommandCleanly(t *testing.T) {
 	get[7] = filepath.Join(dir, "get2")
 	for name, c := range map[string]struct {
 		args []string
-		lock string // made when it starts
+		lock string // created when the command starts
 		want exitCode
 	}{
 		"get":       {get, "get2/node.lock", exitUnfinished},

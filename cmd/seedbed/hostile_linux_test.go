@@ -18,14 +18,14 @@ import (
 	"seedbed/node"
 )
 
-// hostile is a name that sets the title, clears the screen, colours, reorders, is not
-// UTF-8, and begins a line of its own.
+// hostile is a name that sets the title, clears the screen, changes colours, reorders text,
+// is not valid UTF-8, and starts a new line.
 const hostile = "x\x1b]0;owned\a\x1b[2J\u009b31m\u202e\u2066\x85\xff\r\nfake line\t\x7f"
 
-// fake is what hostile looks like when it is harmless.
+// fake is the part of hostile that remains after sanitising.
 const fake = "fake line"
 
-// rawControl returns the first character of s that a terminal would obey, or "".
+// rawControl returns the first character of s that controls a terminal, or "".
 func rawControl(s string) string {
 	for i, r := range s {
 		_, size := utf8.DecodeRuneInString(s[i:])
@@ -39,7 +39,8 @@ func rawControl(s string) string {
 	return ""
 }
 
-// A shell runs commands, into a file or on a terminal, until they print what is waited for.
+// A shell runs commands with output to a file or a terminal, until they print an expected
+// text.
 type shell struct {
 	t    *testing.T
 	dir  string
@@ -48,7 +49,7 @@ type shell struct {
 
 var modes = []string{"plain", "terminal", "json"}
 
-// run runs a command until it ends or has printed want, which it must print.
+// run runs a command until it ends or has printed want. It fails if want is not printed.
 func (sh *shell) run(want string, args ...string) {
 	sh.t.Helper()
 	sh.t.Setenv("SEEDBED_STATE", filepath.Join(sh.dir, "state-"+args[0]))
@@ -108,7 +109,7 @@ func (sh *shell) run(want string, args ...string) {
 	}
 }
 
-// either returns what to wait for where a person reads, or where a program does.
+// either returns the text to expect in output for people or for programs.
 func (sh *shell) either(person, program string) string {
 	if sh.mode == "json" {
 		return program
@@ -116,7 +117,7 @@ func (sh *shell) either(person, program string) string {
 	return person
 }
 
-// hostileTorrent makes a folder with hostile names and a .torrent file with hostile texts.
+// hostileTorrent creates a folder with hostile names and a .torrent file with hostile texts.
 func hostileTorrent(t *testing.T, dir string) (folder, file string) {
 	t.Helper()
 	folder = filepath.Join(dir, "data", "folder")
@@ -128,7 +129,7 @@ func hostileTorrent(t *testing.T, dir string) (folder, file string) {
 			t.Fatal(err)
 		}
 	}
-	// A torrent of ours has no name that is not UTF-8: others' have.
+	// We do not create torrents with names that are not valid UTF-8, but others do.
 	torrent := fmt.Sprintf("d8:announce%s7:comment%s4:infod5:filesld6:lengthi5e4:pathl%seee4:name%s12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae8:url-list%se",
 		bstr("http://tracker/"+hostile), bstr(hostile), bstr("file "+hostile), bstr("name "+hostile), bstr("http://example.org/"+hostile))
 	file = filepath.Join(dir, "hostile.torrent")
@@ -140,7 +141,7 @@ func hostileTorrent(t *testing.T, dir string) (folder, file string) {
 
 func bstr(s string) string { return fmt.Sprintf("%d:%s", len(s), s) }
 
-// No name from outside reaches a terminal or a log raw, whatever the command.
+// No command writes text from outside to a terminal or a log without sanitising it.
 func TestNoOutputHoldsRawControls(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -190,7 +191,7 @@ func (sh *shell) transfer(folder string, offline []string) {
 	sh.run(sh.either("Press Ctrl-C", `"ready"`), append([]string{"seed", folder}, offline...)...)
 }
 
-// What the DHT says is no more trusted: errors, client names, items.
+// Text from the DHT is sanitised too: errors, client names, items.
 func TestNoDHTOutputHoldsRawControls(t *testing.T) {
 	boot := hostileNode(t)
 	for _, mode := range modes {
@@ -204,7 +205,7 @@ func TestNoDHTOutputHoldsRawControls(t *testing.T) {
 	}
 }
 
-// hostileNode answers each query with an error that has a hostile text and client name.
+// hostileNode answers each query with an error that contains a hostile text and client name.
 func hostileNode(t *testing.T) string {
 	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {

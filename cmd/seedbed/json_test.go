@@ -25,7 +25,8 @@ import (
 	"seedbed/node/view"
 )
 
-// printed is what commands print with --json. Each object is checked against docs/events.schema.json.
+// printed is the output of commands with --json. Each object is validated against
+// docs/events.schema.json.
 type printed struct {
 	t       *testing.T
 	schemas map[string]*jsonschema.Resolved
@@ -52,7 +53,7 @@ func newPrinted(t *testing.T) *printed {
 	return o
 }
 
-// check checks one line.
+// check validates one line.
 func (o *printed) check(line []byte) map[string]any {
 	o.t.Helper()
 	var v map[string]any
@@ -77,7 +78,7 @@ func (o *printed) check(line []byte) map[string]any {
 }
 
 // run runs a command and returns the objects that it prints, by event. It interrupts the
-// command after the first object of the kind until, if that is not "".
+// command after the first until event, if until is not "".
 func (o *printed) run(until string, want exitCode, args ...string) map[string]map[string]any {
 	o.t.Helper()
 	r, stdout, err := os.Pipe()
@@ -120,14 +121,14 @@ func (o *printed) run(until string, want exitCode, args ...string) map[string]ma
 	return got
 }
 
-// online is run for a command that uses the network. What args say overrides o.common.
+// online is like run, for a command that uses the network. args override o.common.
 func (o *printed) online(until string, want exitCode, args ...string) map[string]map[string]any {
 	o.t.Helper()
 	return o.run(until, want, slices.Concat(args[:1], o.common, args[1:])...)
 }
 
-// publish keeps publishing path under the key site until the test ends, and returns the
-// address of the publisher.
+// publish publishes path under the key site until the test ends, and returns the address of
+// the publisher.
 func (o *printed) publish(path string) string {
 	o.t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
@@ -154,7 +155,7 @@ func (o *printed) publish(path string) string {
 	return at
 }
 
-// ring opens nodes with a DHT of their own and returns the address of the first.
+// ring starts nodes of a private DHT and returns the address of the first.
 func ring(t *testing.T, size int) (nodes []*node.Node, boot string) {
 	t.Helper()
 	for i := range size {
@@ -173,7 +174,7 @@ func ring(t *testing.T, size int) (nodes []*node.Node, boot string) {
 	return nodes, boot
 }
 
-// What every command prints with --json is as the schema says, and sizes agree.
+// The output of every command with --json matches the schema, and sizes are consistent.
 func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	o := newPrinted(t)
 	nodes, boot := ring(t, 4)
@@ -251,7 +252,7 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	o.run("", exitOK, "demo")
 	o.run("metrics", exitOK, "bootstrap", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--state", in("ring"))
 
-	// Each of these has a test of its own, or needs a state that is hard to reach here.
+	// Each of these has a separate test, or needs a state that is hard to produce here.
 	rare := []string{"announcing", "missed", "recovered", "removed", "status"}
 	for _, e := range view.Table {
 		if o.seen[e.Event] == 0 && !slices.Contains(rare, e.Event) {
@@ -270,7 +271,7 @@ func writeFile(t *testing.T, path string, b []byte) {
 	}
 }
 
-// Objects that commands rarely print are as the schema says, too.
+// Objects that are rarely printed match the schema, too.
 func TestEveryEventIsAsTheSchemaSays(t *testing.T) {
 	o := newPrinted(t)
 	for _, k := range node.EventKinds() {

@@ -13,8 +13,8 @@ import (
 	"seedbed/node"
 )
 
-// A .torrent file of v2 alone without its piece layers is opened as its link is: peers are
-// asked for the layers.
+// A v2-only .torrent file without piece layers is opened like its link: the layers are
+// requested from peers.
 func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 	dir := t.TempDir()
 	n, err := node.Open(node.Config{State: filepath.Join(dir, "seed"), Listen: "127.0.0.1:0", NoDHT: true})
@@ -71,7 +71,7 @@ func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(out, "film")); err != nil || !bytes.Equal(b, data) {
 		t.Errorf("%d bytes came, %v", len(b), err)
 	}
-	// The layers are known from now on.
+	// Now the layers are known.
 	if code, said := seedbed("check", torrent, "-d", out); code != exitOK {
 		t.Errorf("check: exit %d:\n%s", code, said)
 	}

@@ -12,10 +12,10 @@ import (
 
 var update = flag.Bool("update", false, "write the generated sections of the manual anew")
 
-// generated matches a section of the manual that is made from the flags of a command.
+// generated matches a section of the manual that is generated from the flags of a command.
 var generated = regexp.MustCompile(`(?s)<!-- flags of (\w+): go test ./cmd/seedbed -run Manual -update -->\n.*?<!-- end -->\n`)
 
-// The manual lists the flags that the commands have, with their defaults.
+// The manual lists the flags of every command, with their defaults.
 func TestTheManualListsTheFlags(t *testing.T) {
 	const path = "../../docs/manual.md"
 	b, err := os.ReadFile(path)
@@ -50,7 +50,7 @@ func TestTheManualListsTheFlags(t *testing.T) {
 	}
 }
 
-// Every setting has what the manual, the help and the settings file need.
+// Every setting has the texts that the manual, the help and the settings file need.
 func TestEverySettingIsDescribed(t *testing.T) {
 	cmd, _, err := (&app{}).rootCommand().Find([]string{"settings"})
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// The goal leaves room for a third of what is in use, so that the collector does not run
-// without end; and it comes back down.
+// The memory limit leaves headroom of a third of the memory in use, so that the collector
+// does not run continuously. It decreases again, too.
 func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	t.Setenv("GOGC", "")
 	defer debug.SetMemoryLimit(math.MaxInt64)
 	keepMemory()
 	goal := func() int64 {
-		for range 4 { // a finalizer runs some time after the collection that found its object
+		for range 4 { // a finalizer runs some time after the collection
 			runtime.GC()
 			runtime.Gosched()
 		}
@@ -32,7 +32,8 @@ func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
 	if got := goal(); got < int64(before) {
 		t.Fatalf("with %d bytes in use the goal is %d", large, got)
 	}
-	// Garbage costs a collection for each part that fits into the headroom, and not more.
+	// There is one collection for each amount of garbage that fills the headroom, and not
+	// more.
 	const garbage = 400 << 20
 	var was, is runtime.MemStats
 	runtime.ReadMemStats(&was)
@@ -54,7 +55,7 @@ func TestTheMemoryGoalFollowsWhatIsInUse(t *testing.T) {
 
 var sink []byte
 
-// What the user sets is not overridden.
+// The user's limit is not overridden.
 func TestTheUsersMemoryLimitStays(t *testing.T) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
 	for _, name := range []string{"GOMEMLIMIT", "GOGC"} {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Everything that a person reads is printed by report.Fprintf, which cleans its arguments.
-// Raw bytes (a .torrent file, an item's value, JSON) are written with Write.
+// All text for people is printed by report.Fprintf, which sanitises its arguments. Raw bytes
+// (a .torrent file, an item's value, JSON) are written with Write.
 func TestOnlyOneFunctionPrints(t *testing.T) {
 	exempt := map[string]string{"metrics.go": "an HTTP response", "report/clean.go": "the function itself"}
 	fset := token.NewFileSet()

@@ -11,9 +11,9 @@ import (
 	"seedbed/internal/vt"
 )
 
-// A tty is a terminal of the kernel's, with the one that tests look at behind it.
+// A tty is a pseudo-terminal of the kernel, connected to a vt.Terminal.
 type tty struct {
-	*os.File // what a program writes to
+	*os.File // the side that programs write to
 
 	master *os.File
 	done   chan struct{}
@@ -75,10 +75,10 @@ func (y *tty) text() (history, screen string) {
 	return y.term.History(), y.term.Text()
 }
 
-// hangUp closes the terminal when everything is read, and returns its faults.
+// hangUp closes the terminal after everything is read, and returns the faults.
 func (y *tty) hangUp() []string {
 	y.File.Close()
-	<-y.done // the master reads an error when the last user has gone
+	<-y.done // the master returns an error when the last user has closed it
 	y.master.Close()
 	return y.term.Faults
 }

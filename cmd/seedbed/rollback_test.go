@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A rollback is done by the command that publishes under the key, and the second command
-// exits with 0 and prints the link.
+// The command that publishes under the key does the rollback. The second command prints the
+// link and exits with 0.
 func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "page")
@@ -20,7 +20,8 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 		args := []string{"publish", "--key", "k", "--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state")}
 		return run(ctx, append(args, more...), out, errs)
 	}
-	// running publishes in the background until stop; until returns when it has said something.
+	// running publishes in the background until stop is called; until waits for a text in
+	// its output.
 	running := func(more ...string) (until func(string), stop func()) {
 		read, out, err := os.Pipe()
 		if err != nil {
@@ -84,12 +85,11 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 	}
 }
 
-// publish --all publishes what it can, and the exit code says at the end that something
-// failed.
+// publish --all publishes everything it can, and the exit code shows that something failed.
 func TestPublishAllReportsWhatFailed(t *testing.T) {
 	dir := t.TempDir()
 	common := []string{"--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state"), "--json"}
-	// until publishes until the output has all of these.
+	// until publishes until the output contains all of has.
 	until := func(args []string, has ...string) (exitCode, string) {
 		t.Helper()
 		read, out, err := os.Pipe()

@@ -6,7 +6,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The transcripts in testdata/script are the command line as users meet it.
+// The transcripts in testdata/script show the command line as users see it.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"seedbed": main})
 }

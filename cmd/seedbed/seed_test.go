@@ -13,7 +13,7 @@ import (
 	"seedbed/node"
 )
 
-// The link that seed prints names the mirrors and trackers that were given.
+// The link that seed prints contains the given web seeds and trackers.
 func TestTheLinkOfASeedHasItsMirrors(t *testing.T) {
 	dir := t.TempDir()
 	film := filepath.Join(dir, "film")

@@ -9,12 +9,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// manager is a script's service manager: it listens to what services say.
+// manager acts as a script's service manager: it receives the notifications of services.
 type manager struct{ c *net.UnixConn }
 
-// notifySocketCmd opens the socket that services are told of: notify-socket
+// notifySocketCmd opens the notification socket: notify-socket
 func notifySocketCmd(ts *testscript.TestScript, _ bool, _ []string) {
-	// The names of such sockets are short; the script's folder may be deep.
+	// Socket paths must be short, and the script's folder may have a long one.
 	dir, err := os.MkdirTemp("", "seedbed")
 	ts.Check(err)
 	path := filepath.Join(dir, "notify")
@@ -25,7 +25,7 @@ func notifySocketCmd(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Value(manager{}).(*manager).c = c
 }
 
-// notifiedCmd waits for a word of a service: notified ASSIGNMENT
+// notifiedCmd waits for a notification: notified ASSIGNMENT
 func notifiedCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: notified ASSIGNMENT")

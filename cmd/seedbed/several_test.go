@@ -11,8 +11,8 @@ import (
 	"seedbed/node"
 )
 
-// Of several downloads one cannot go on: it is told, the others come to their
-// end, and the exit code is that of the one that failed.
+// If one of several downloads fails, the error is reported, the others complete, and the
+// exit code is that of the failed one.
 func TestOneOfSeveralDownloadsFails(t *testing.T) {
 	dir := t.TempDir()
 	n, err := node.Open(node.Config{State: filepath.Join(dir, "seed"), Listen: "127.0.0.1:0", NoDHT: true})

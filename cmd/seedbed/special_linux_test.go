@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// stateOf runs commands once and returns a state directory with a file of every name that
-// they make.
+// stateOf runs commands once and returns a state directory with every file that they create.
 func stateOf(t *testing.T, film string) string {
 	t.Helper()
 	state := filepath.Join(t.TempDir(), "state")
@@ -41,8 +40,8 @@ func stateOf(t *testing.T, film string) string {
 	return state
 }
 
-// Whatever has the name of a file in the state directory, a FIFO or a folder, no command
-// waits for it: it works without, or ends with an error that names it.
+// If a FIFO or a folder has the name of any file in the state directory, no command hangs:
+// it works without the file, or ends with an error that names it.
 func TestNothingInTheStateDirectoryHangsTheStart(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
@@ -63,7 +62,7 @@ func TestNothingInTheStateDirectoryHangsTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Names that only some runs make.
+	// Names that only some runs create.
 	for _, n := range names {
 		if before, ok := strings.CutSuffix(n, "/resume"); ok && strings.HasPrefix(n, "torrents/") {
 			for _, also := range []string{"torrent", "peers", "tally", "resume.new", "resume.names", "resume.finish", "resume.journal", "resume.parts"} {
@@ -105,7 +104,7 @@ func TestNothingInTheStateDirectoryHangsTheStart(t *testing.T) {
 	}
 }
 
-// started runs a command until it is up or ends, and ends it.
+// started runs a command until it is running or has ended, and ends it.
 func started(t *testing.T, what, path string, args []string) {
 	t.Helper()
 	cmd, lines := service(t, args...)

@@ -11,8 +11,8 @@ import (
 	"seedbed/node"
 )
 
-// A download on a terminal that is resized and then interrupted leaves what it said, and
-// nothing of what it drew.
+// After a download on a terminal that is resized and then interrupted, the messages stay and
+// the progress is gone.
 func TestATerminalIsCleanAfterAnInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("SEEDBED_STATE", filepath.Join(dir, "state"))
@@ -41,7 +41,7 @@ func TestATerminalIsCleanAfterAnInterrupt(t *testing.T) {
 		ended <- run(ctx, []string{"get", seeded.Link(), "-d", filepath.Join(dir, "got"), "--no-dht", "--listen", "127.0.0.1:0",
 			"--peer", n.Addrs()[0].String()}, y.File, y.File)
 	}()
-	// bar returns the line of the torrent's bar, when there is one of this width.
+	// bar waits for a progress bar of this width and returns its line.
 	bar := func(cols int) string {
 		for {
 			_, screen := y.text()
@@ -68,7 +68,7 @@ func TestATerminalIsCleanAfterAnInterrupt(t *testing.T) {
 	if _, err := y.master.WriteString("\x03"); err != nil { // echoed as ^C
 		t.Fatal(err)
 	}
-	for range 500 { // until it shows; the next draw hides it again
+	for range 500 { // until it appears; the next draw hides it again
 		if _, screen := y.text(); strings.Contains(screen, "^C") {
 			break
 		}

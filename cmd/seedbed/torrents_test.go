@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A folder of torrents is watched: what is bad or incomplete is reported, the others are
-// seeded, a new file is taken up, and the exit code at the end says that some failed.
+// A folder of torrents is watched: invalid and incomplete ones are reported, the others are
+// seeded, a new file is added, and the exit code shows that some failed.
 func TestAFolderOfTorrentsIsWatched(t *testing.T) {
 	dir := t.TempDir()
 	in, data := filepath.Join(dir, "in"), filepath.Join(dir, "data")

@@ -20,10 +20,10 @@ import (
 	"seedbed/node"
 )
 
-// patience is when a test gives up. Nothing takes nearly as long.
+// patience is the time limit of the tests, far longer than anything takes.
 const patience = 3 * time.Minute
 
-// full returns a pipe that holds as much as it can.
+// full returns a pipe whose buffer is full.
 func full(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	var fds [2]int
@@ -46,7 +46,7 @@ func full(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// program starts this program, as a process.
+// program starts the program in a process.
 func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -54,7 +54,7 @@ func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Args = append([]string{"seedbed"}, args...) // the name that TestMain knows
+	cmd.Args = append([]string{"seedbed"}, args...) // the name that TestMain checks for
 	cmd.Stdout = stdout
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// exits waits for the end of a process.
+// exits waits for a process to end and checks its exit code.
 func exits(t *testing.T, cmd *exec.Cmd, want exitCode) {
 	t.Helper()
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
@@ -78,7 +78,8 @@ func exits(t *testing.T, cmd *exec.Cmd, want exitCode) {
 	}
 }
 
-// shared is a torrent that this process seeds: its link, with us as a peer, and its data.
+// shared seeds a torrent in this process, and returns its data and its link, which names us
+// as a peer.
 func shared(t *testing.T) (link string, data []byte) {
 	t.Helper()
 	dir := t.TempDir()
@@ -103,7 +104,7 @@ func shared(t *testing.T) (link string, data []byte) {
 	return tor.Link() + "&x.pe=" + n.Addrs()[0].String(), data
 }
 
-// appears waits until a file has this content.
+// appears waits until a file has the content data.
 func appears(t *testing.T, path string, data []byte) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -116,7 +117,7 @@ func appears(t *testing.T, path string, data []byte) {
 	}
 }
 
-// A stdout that nobody reads stops no download, and a signal ends the process all the same.
+// If nobody reads stdout, downloads continue, and a signal still ends the process.
 func TestAStdoutThatNobodyReadsStopsNothing(t *testing.T) {
 	link, data := shared(t)
 	for name, args := range map[string][]string{
@@ -137,7 +138,7 @@ func TestAStdoutThatNobodyReadsStopsNothing(t *testing.T) {
 	}
 }
 
-// What was not read at once is read later: nothing is lost, and the command waits for it.
+// Events wait for a slow reader: none is lost, and the command waits until all are read.
 func TestEventsWaitForASlowReader(t *testing.T) {
 	link, data := shared(t)
 	dir := t.TempDir()
@@ -159,7 +160,7 @@ func TestEventsWaitForASlowReader(t *testing.T) {
 	exits(t, cmd, exitOK)
 }
 
-// A bootstrap node saves its state and ends as it should, too.
+// A bootstrap node saves its state and ends normally, too.
 func TestASignalEndsABootstrapNodeThatNobodyReads(t *testing.T) {
 	dir := t.TempDir()
 	_, w := full(t)

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A name from the network must not move the cursor or hide what follows.
+// A name from the network cannot move the cursor or hide the text after it.
 func TestNamesCannotControlTheTerminal(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain name.mkv":                  "plain name.mkv",
@@ -34,7 +34,7 @@ func TestNamesCannotControlTheTerminal(t *testing.T) {
 	}
 }
 
-// raw returns the first character of s that a terminal would obey, or -1.
+// raw returns the first character of s that controls a terminal, or -1.
 func raw(s string) rune {
 	for i, r := range s {
 		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
@@ -64,7 +64,7 @@ type stringer struct{ s string }
 
 func (s stringer) String() string { return s.s }
 
-// Whatever the type and the verb, an argument is cleaned; the format and numbers stay.
+// Arguments are sanitised for every type and verb; the format and numbers are not changed.
 func TestEveryArgumentIsCleaned(t *testing.T) {
 	const evil = "x\x1b[2J\ny"
 	for _, arg := range []any{evil, Exact(evil), errors.New(evil), fmt.Errorf("a: %w", errors.New(evil)), stringer{evil}, []byte(evil), []string{evil}, struct{ Name string }{evil}} {
@@ -85,7 +85,7 @@ func TestEveryArgumentIsCleaned(t *testing.T) {
 	}
 }
 
-// A very long name does not fill the screen; a link is never cut.
+// A very long name is cut; a link never is.
 func TestLongTextIsCut(t *testing.T) {
 	long := strings.Repeat("ä", 5000)
 	if got := Sprintf("%s", long); utf8.RuneCountInString(got) != maxText || !strings.HasSuffix(got, "…") {
@@ -96,7 +96,7 @@ func TestLongTextIsCut(t *testing.T) {
 	}
 }
 
-// The text log quotes what it cannot print, in messages, values and groups.
+// The text log quotes unprintable characters in messages, values and groups.
 func TestTheLogHoldsNoControls(t *testing.T) {
 	const evil = "x\x1b[2J\u202e\u009b\xffy\nz"
 	var b bytes.Buffer

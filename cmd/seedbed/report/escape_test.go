@@ -10,7 +10,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A JSON string is exactly what it was, and no terminal obeys any of it.
+// The decoded strings do not change, and the JSON contains no control characters for
+// terminals.
 func TestJSONIsExactAndHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := strings.ToValidUTF8(string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))+rapid.String().Draw(t, "text")+"\u009b\u202e\U000E0041\x7f\x1b", "")

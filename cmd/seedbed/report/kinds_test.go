@@ -14,8 +14,8 @@ import (
 	"seedbed/node"
 )
 
-// A new kind of event has a case in each reporter, or stands here with the reason why a
-// person is not told.
+// Each kind of event has a case in each reporter, or is listed here with the reason why
+// people do not see it.
 func TestEveryEventHasACaseInEachReporter(t *testing.T) {
 	silent := map[node.EventKind]string{
 		node.Added:      "the metadata that follows names it",

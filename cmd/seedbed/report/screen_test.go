@@ -28,7 +28,7 @@ func lines(n int) func(cols, rows int) []line {
 	}
 }
 
-// The frame is drawn again and again in its place, and events scroll by above it.
+// The frame is redrawn in place, and events scroll by above it.
 func TestEventsScrollAboveTheFrame(t *testing.T) {
 	v := vt.New(40, 8, true)
 	s := onVT(v)
@@ -55,8 +55,8 @@ func TestEventsScrollAboveTheFrame(t *testing.T) {
 	}
 }
 
-// Wherever the width and the height go, nothing stale stays and no event is lost, on
-// terminals that wrap anew and on those that cut.
+// After any change of width and height, nothing stale is left and no event is lost, on
+// terminals that rewrap lines and on those that cut them.
 func TestResizingLeavesNothingStale(t *testing.T) {
 	for _, reflow := range []bool{true, false} {
 		v := vt.New(120, 24, reflow)
@@ -84,13 +84,13 @@ func TestResizingLeavesNothingStale(t *testing.T) {
 	}
 }
 
-// After the first signal the screen is clear, whatever still ticks.
+// After the first signal the screen stays clear, even if ticks continue.
 func TestNothingIsDrawnAfterAnInterrupt(t *testing.T) {
 	v := vt.New(80, 24, true)
 	s := onVT(v)
 	s.add(lines(3))
 	Fprintf(s, "event\n")
-	_, _ = v.Write([]byte("^C")) // the terminal's echo, where the cursor is
+	_, _ = v.Write([]byte("^C")) // the terminal echoes it at the cursor
 	s.end()
 	s.draw()
 	Fprintf(s, "stopped\n")
@@ -104,7 +104,8 @@ func downloading(n int, name string, rate float64) view {
 		Stats: engine.Stats{Metadata: true, Wanted: 1_400_000_000, HaveWanted: 588_000_000, DownRate: rate, UpRate: 3000, Connected: 12}}}
 }
 
-// Each width shows what matters most, and no line is longer than the terminal.
+// Each width shows the most important parts, and no line is longer than the terminal is
+// wide.
 func TestATorrentAtEachWidth(t *testing.T) {
 	film := downloading(1, "Big Buck Bunny 2008 1080p remastered", 1_234_000)
 	checking := view{name: "backup", Snapshot: node.Snapshot{State: node.Checking, Checked: 300_000_000, ToCheck: 1_000_000_000}, checkRate: 1e8}
@@ -141,8 +142,8 @@ backup                       ━━━━━━━━━━━╸┄┄┄┄┄
 	}
 }
 
-// Thirteen and five hundred torrents on 24 rows: the totals, why some wait, and as many
-// bars as fit. Nothing of it reaches the scrollback.
+// Thirteen and five hundred torrents on 24 rows: the frame shows the totals, why some wait,
+// and as many bars as fit. None of it reaches the scrollback.
 func TestManyTorrentsDoNotFloodTheScreen(t *testing.T) {
 	for _, many := range []int{13, 500} {
 		for _, cols := range []int{40, 60, 80, 120} {
@@ -188,12 +189,12 @@ func TestManyTorrentsDoNotFloodTheScreen(t *testing.T) {
 	}
 }
 
-// A clock that is moved by hand.
+// clock is a clock that tests set.
 type clock struct{ t time.Time }
 
 func (c *clock) now() time.Time { return c.t }
 
-// Hashing shows its bar with the rate and the time left, and leaves nothing behind.
+// Hashing shows a bar with the rate and the time left, and removes it at the end.
 func TestHashingIsDrawn(t *testing.T) {
 	v, c := vt.New(80, 24, true), &clock{time.Unix(1000, 0)}
 	s := onVT(v)
@@ -217,7 +218,7 @@ func TestHashingIsDrawn(t *testing.T) {
 	}
 }
 
-// Where nothing can be drawn, a long hashing says now and then how far it is.
+// Without a terminal, long hashing prints its progress occasionally.
 func TestHashingIsReportedInALog(t *testing.T) {
 	var b strings.Builder
 	c := &clock{time.Unix(1000, 0)}
@@ -232,7 +233,7 @@ func TestHashingIsReportedInALog(t *testing.T) {
 	}
 }
 
-// A log has one line for many torrents, and only when it says something new.
+// A log has one line for many torrents, and only if the line has changed.
 func TestManyTorrentsAreOneLineOfALog(t *testing.T) {
 	var b strings.Builder
 	r := plainReporter{out: &b, errs: &b}

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A file is passed on once it has stayed unchanged for a while, however often it was
-// written to before.
+// A file is reported once it has stayed unchanged for a while, even if it was written many
+// times before.
 func TestNewTorrentFilesAreTakenWhenTheySettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
