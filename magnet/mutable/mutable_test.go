@@ -9,7 +9,7 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// What Value writes, Parse reads; other entries do not matter.
+// Parse reads the values that Value writes; it ignores other entries.
 func TestBEP46ValuesNameAnInfohash(t *testing.T) {
 	info := &metainfo.Info{Hash: id.ID{1, 2, 3}}
 	if ih, err := Parse(Value(info)); err != nil || ih != info.Hash {
@@ -25,7 +25,7 @@ func TestBEP46ValuesNameAnInfohash(t *testing.T) {
 	}
 }
 
-// A link to one version has the hints of the link with the key, and no key.
+// A link to one version has the hints of the link with the key, but not the key.
 func TestPinnedLinksKeepTheHints(t *testing.T) {
 	l := Link([32]byte{7}, []byte("salt"), "name")
 	l.Peers = []string{"192.0.2.1:6881"}

@@ -35,7 +35,7 @@ func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
 		{false, map[uint16]int{4000: 6}, Fine, "of our port 6881 to 4000, according to 6 of 6"},
 		{false, map[uint16]int{4000: 9, 1: 1}, Fine, "according to 9 of 10"},
 		{false, map[uint16]int{4000: 1, 4001: 1, 4002: 1}, Notice, "endpoint-dependent mapping: 3 nodes see 3 ports"},
-		{true, map[uint16]int{4000: 3}, Fine, "endpoint-independent"}, // one address, behind a NAT of its own
+		{true, map[uint16]int{4000: 3}, Fine, "endpoint-independent"}, // one address, behind its own NAT
 	} {
 		v, text, advice := mapping(c.mine, 6881, c.ports)
 		if v != c.v || !strings.Contains(text, c.want) || (advice == "") != strings.Contains(text, "no NAT:") {
@@ -44,7 +44,7 @@ func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
 	}
 }
 
-// pair is two nodes on loopback, of which one shares a file.
+// pair starts two nodes on loopback; one shares a file.
 func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -83,7 +83,7 @@ func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	return boot, tor.Link()
 }
 
-// fakePeer answers one connection after another with what it is told to say.
+// fakePeer listens for connections and calls say for each.
 func fakePeer(t *testing.T, say func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,7 +104,7 @@ func fakePeer(t *testing.T, say func(c net.Conn)) string {
 	return l.Addr().String()
 }
 
-// awaitRequest reads messages until one asks for metadata.
+// awaitRequest reads messages until it gets a metadata request.
 func awaitRequest(c net.Conn) {
 	for {
 		var prefix [wire.PrefixLen]byte
@@ -159,7 +159,7 @@ func TestDoctorGoesAllTheWay(t *testing.T) {
 	}
 }
 
-// A peer that requires encryption is no different from others.
+// Peers that require encryption work like others.
 func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
 	boot, link := pair(t, swarm.RequireEncryption)
 	found := diagnose(t, boot, link, t.TempDir())
@@ -171,7 +171,7 @@ func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
 	}
 }
 
-// Peers that refuse, close, or lie are counted, and one that is honest is enough.
+// Peers that refuse, close the connection, or lie are counted; one honest peer is enough.
 func TestDoctorTellsHowPeersFail(t *testing.T) {
 	boot, link := pair(t, swarm.PreferPlain)
 	l, err := magnet.Parse(link)
@@ -218,7 +218,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	for _, a := range bad {
 		l.Peers = append(l.Peers, a)
 	}
-	// Under another infohash, none of them completes the handshake.
+	// With another infohash, none completes the handshake.
 	other := *l
 	other.InfoHash[0] ^= 1
 	found := diagnose(t, boot, other.String(), t.TempDir())
@@ -249,7 +249,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 	t.Log(all.String())
-	// With the one that shares, the torrent opens all the same.
+	// With the honest peer as well, the metadata is fetched.
 	found = diagnose(t, boot, l.String(), t.TempDir())
 	if f := found[StepMetadata]; len(f) != 1 || f[0].Verdict != Fine || !strings.Contains(f[0].Text, "210000 bytes") {
 		t.Errorf("%+v", f)

@@ -15,9 +15,8 @@ import (
 	"seedbed/node"
 )
 
-// A version that cannot be made current because of something on this machine is made
-// current when that is gone. Until then it takes no place of --keep, and the warning
-// comes once.
+// A version that something on this machine prevents from becoming current is adopted when
+// that is gone. Until then it does not count for --keep, and there is only one warning.
 func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
@@ -34,7 +33,7 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 			t.Fatal(err)
 		}
 		nodetest.Write(t, filepath.Join(current, "precious"), []byte("of somebody else"))
-		for i := range 3 { // a newer version takes the place of one that waits
+		for i := range 3 { // a newer version replaces the waiting one
 			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
 			a.update(p)
 			time.Sleep(3 * time.Minute)
@@ -72,7 +71,7 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 	})
 }
 
-// A version that failed halfway leaves nothing that counts as a version.
+// A version whose download failed leaves nothing that counts as a version.
 func TestOnlyVersionsThatWereCurrentAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
@@ -95,8 +94,8 @@ func TestOnlyVersionsThatWereCurrentAreKept(t *testing.T) {
 	})
 }
 
-// However many versions were published and followed, the state directories and the open
-// files stay as they were.
+// The state directories and the open files do not grow with the number of versions published
+// and followed.
 func TestVersionsLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -144,8 +143,7 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 	})
 }
 
-// openFiles returns the number of open descriptors of the process, or 0 if the system
-// does not say.
+// openFiles returns the number of open descriptors of the process, or 0 if it is unknown.
 func openFiles(t *testing.T) int {
 	if runtime.GOOS != "linux" {
 		return 0

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const ms = time.Millisecond
 
-// testKey returns the key of that number.
+// testKey returns key number num.
 func testKey(num byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string('a'+rune(num)), ed25519.SeedSize)))
 }
@@ -113,7 +113,7 @@ func newest(p *publish.Publication) publish.Version {
 	return v[len(v)-1]
 }
 
-// A change reaches followers soon after it was put. They download only what changed, and
+// A change reaches followers soon after it is put. They download only the changed data, and
 // a reader that resolves current once reads one version.
 func TestFollowersKeepUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestFollowersKeepUp(t *testing.T) {
 			if got := f.Torrent().Snapshot().Downloaded; got > 2*21_000 {
 				t.Errorf("%d bytes were fetched for a change of 21,000", got)
 			}
-			// The earlier version still exists and shares what did not change.
+			// The earlier version still exists and shares the unchanged files.
 			old, new := filepath.Join(dirs[i], "versions"), filepath.Join(dirs[i], "current", "site", "d0", "page 0")
 			var infos []os.FileInfo
 			entries, err := os.ReadDir(old)
@@ -163,7 +163,7 @@ func TestFollowersKeepUp(t *testing.T) {
 				t.Error("an unchanged file was not linked, or may be written to:", infos[1].Mode())
 			}
 		}
-		// Of three versions, one before the newest is kept.
+		// Of three versions, the newest and one earlier version are kept.
 		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		a.update(p)
 		for i, f := range fs {
@@ -173,15 +173,15 @@ func TestFollowersKeepUp(t *testing.T) {
 				t.Error(entries)
 			}
 		}
-		// Nothing has changed: there is no next version.
+		// Without a change there is no new version.
 		if changed, err := p.Update(t.Context()); changed || err != nil {
 			t.Error(changed, err)
 		}
 	})
 }
 
-// Torrents without a v2 side have pieces that several files share. Files in unchanged
-// pieces are linked, those beside a change are copied, and the old version does not change.
+// Torrents without a v2 side have pieces that span several files. Files in unchanged pieces
+// are linked, those next to a change are copied, and the old version does not change.
 func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
@@ -199,8 +199,8 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := filepath.Join(to, "versions", versionName(1, newest(p).InfoHash)[len("versions/"):], "site")
-		nodetest.Write(t, filepath.Join(dir, "d1", "page 10"), nodetest.RandomBytes("changed", 20_010)) // as long as it was
-		nodetest.Write(t, filepath.Join(dir, "d2", "page 20"), nodetest.RandomBytes("longer", 27_000))  // and all behind it moves
+		nodetest.Write(t, filepath.Join(dir, "d1", "page 10"), nodetest.RandomBytes("changed", 20_010)) // the same length
+		nodetest.Write(t, filepath.Join(dir, "d2", "page 20"), nodetest.RandomBytes("longer", 27_000))  // everything after it moves
 		a.update(p)
 		reaches(t, f, 2, time.Minute)
 		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
@@ -217,7 +217,7 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 	})
 }
 
-// An earlier version is published again, also when only followers have kept it.
+// An earlier version is published again, even if only followers have its data.
 func TestRollback(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(10, simnet.Link{Delay: 10 * ms})
@@ -253,7 +253,7 @@ func TestRollback(t *testing.T) {
 		if list, _ := publish.List(st); len(list) != 1 || len(list[0].Versions) != 3 {
 			t.Errorf("%+v", list)
 		}
-		// After a restart it stays as it is, until the folder is published again.
+		// After a restart nothing changes until the folder is published again.
 		a.Close()
 		a = start(t, n, 4, nodetest.Boot(100), nodetest.State(st))
 		if p, err = a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0)}); err != nil {
@@ -283,8 +283,8 @@ func TestRollback(t *testing.T) {
 	})
 }
 
-// A follower that was away comes back to the newest version, in the same folder, and
-// seeds it after the publisher is gone.
+// A follower that was offline gets the newest version in the same folder, and seeds it after
+// the publisher is gone.
 func TestAFollowerComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
@@ -312,8 +312,8 @@ func TestAFollowerComesBack(t *testing.T) {
 	})
 }
 
-// The publisher is gone for good. Without a follower that keeps the item alive the link
-// stops working two hours later; with one it goes on.
+// The publisher is permanently gone. Without a follower that keeps the item alive, the link
+// stops working two hours later; with one, it keeps working.
 func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 	for _, alive := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 			b := start(t, n, 2, nodetest.Boot(101))
 			reaches(t, b.follow(testKey(0), t.TempDir(), func(c *Config) { c.KeepAlive = alive }), 1, 2*time.Minute)
 			a.Close()
-			time.Sleep(150*time.Minute + 150*time.Minute/scale) // more than the two hours that an item lives
+			time.Sleep(150*time.Minute + 150*time.Minute/scale) // longer than the two hours that an item lives
 			c := start(t, n, 3, nodetest.Boot(102))
 			time.Sleep(10 * time.Second)
 			link, item, err := c.Resolve(t.Context(), keyLink(testKey(0)))
@@ -350,8 +350,8 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 	}
 }
 
-// A follower asks often just after a change, and then gradually less often until the
-// interval is the one of its Config.
+// A follower polls often just after a change, and then gradually less often down to the
+// configured interval.
 func TestFollowersAskPolitely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(11, simnet.Link{Delay: 10 * ms})
@@ -361,7 +361,7 @@ func TestFollowersAskPolitely(t *testing.T) {
 		p := a.publish(testKey(0), dir)
 		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), t.TempDir(), func(c *Config) { c.Poll = 10 * time.Minute })
 		reaches(t, f, 1, 2*time.Minute)
-		time.Sleep(time.Hour) // until it is calm
+		time.Sleep(time.Hour) // until the interval is the configured one
 		const calm, often = 5 * time.Hour / scale, int64(30 / scale)
 		polls := func(d time.Duration) int64 {
 			before := f.Stats().Polls
@@ -384,8 +384,8 @@ func TestFollowersAskPolitely(t *testing.T) {
 	})
 }
 
-// BEP 46: an item has the v1 infohash of a v1 or hybrid torrent, or else the truncated v2
-// infohash. That is all that a follower knows before it has the metadata.
+// BEP 46: an item contains the v1 infohash of a v1 or hybrid torrent, else the truncated v2
+// infohash. A follower knows nothing more before it has the metadata.
 func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 	for _, format := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
 		t.Run(format.String(), func(t *testing.T) {
@@ -420,7 +420,7 @@ func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 	}
 }
 
-// One changed file of very many is downloaded alone.
+// If one of very many files changes, only that file is downloaded.
 func TestBatteryManyFiles(t *testing.T) {
 	files := 2000
 	if os.Getenv("SEEDBED_SOAK") != "" {

@@ -18,14 +18,14 @@ import (
 	"seedbed/node"
 )
 
-// liar is a node of the DHT that answers every get with the same item while it lies, and
-// has nothing before.
+// liar is a DHT node that answers every get with the same item while lies is set; before, it
+// has no item.
 type liar struct {
 	conn netx.PacketConn
 	id   id.ID
-	give []byte // bencoded entries k, seq, sig and v of a reply
+	give []byte // bencoded entries k, seq, sig and v of a response
 	lies atomic.Bool
-	gets atomic.Int64 // that it answered with a lie
+	gets atomic.Int64 // number of gets answered with the item
 }
 
 func startLiar(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *liar {
@@ -58,7 +58,7 @@ func (l *liar) run() {
 				continue
 			}
 			b := append([]byte("d1:rd"), bencode.AppendBytes(bencode.AppendString(nil, "id"), l.id[:])...)
-			// In order of the keys: id, k, nodes, seq, sig, token, v.
+			// Sorted by key: id, k, nodes, seq, sig, token, v.
 			if string(m.Query.Name) == "get" && l.lies.Load() {
 				l.gets.Add(1)
 				b = append(b, l.give...)
@@ -72,7 +72,7 @@ func (l *liar) run() {
 	}
 }
 
-// entries are those of a reply with an item.
+// entries returns the entries of a response with an item.
 func entries(i dht.Item) []byte {
 	b := bencode.AppendBytes(bencode.AppendString(nil, "k"), i.Key[:])
 	b = append(b, "5:nodes0:"...)
@@ -82,8 +82,8 @@ func entries(i dht.Item) []byte {
 	return append(b, i.Value...)
 }
 
-// Items that are old, unsigned, signed by another key, or name no torrent do not move a
-// follower, and are counted.
+// A follower ignores items that are old, unsigned, signed by another key, or do not name a
+// torrent, and counts them.
 func TestAFollowerRefuses(t *testing.T) {
 	key, other := testKey(0), testKey(1)
 	sign := func(key ed25519.PrivateKey, seq int64, v string) dht.Item {
@@ -100,7 +100,7 @@ func TestAFollowerRefuses(t *testing.T) {
 		name string
 		item dht.Item
 		hit  func(Stats) int64
-		lost bool // signed by the key itself: the publisher refuses to make a next version
+		lost bool // signed by the key itself: the publisher refuses to publish another version
 	}{
 		{"an old version, signed", sign(key, 1, evil), func(s Stats) int64 { return s.Older }, false},
 		{"another value under the same number", sign(key, 2, evil), func(s Stats) int64 { return s.Older + s.Forked }, true},
@@ -131,7 +131,7 @@ func TestAFollowerRefuses(t *testing.T) {
 					t.Errorf("at version %d; %+v", f.Seq(), f.Stats())
 				}
 				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
-				// The next honest version is followed.
+				// The next genuine version is followed.
 				if c.lost {
 					return
 				}

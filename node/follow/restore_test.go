@@ -14,7 +14,7 @@ import (
 	"seedbed/node"
 )
 
-// A current version whose torrent cannot be added at the start is seeded later.
+// If the torrent of the current version cannot be added at the start, it is seeded later.
 func TestTheCurrentVersionIsSeededAsSoonAsItCanBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
@@ -48,8 +48,8 @@ func TestTheCurrentVersionIsSeededAsSoonAsItCanBe(t *testing.T) {
 	})
 }
 
-// Everything on record is followed again, into the same folder and with the same
-// settings. A damaged record and one without a link cost one publication each.
+// Every recorded publication is followed again, in the same folder and with the same
+// settings. A damaged record and one without a link each affect one publication only.
 func TestRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
@@ -65,7 +65,7 @@ func TestRestore(t *testing.T) {
 			dirs = append(dirs, nodetest.Site(t, 1+int(i)))
 			a.publish(testKey(i), dirs[i])
 			f := b.follow(testKey(i), filepath.Join(to, string('a'+rune(i))), settings)
-			if i != 3 { // of the last there is no version yet
+			if i != 3 { // the last one has no version yet
 				reaches(t, f, 1, 2*time.Minute)
 			}
 		}
@@ -106,7 +106,7 @@ func TestRestore(t *testing.T) {
 		for _, i := range []int{0, 3} {
 			nodetest.Same(t, dirs[i], filepath.Join(to, string('a'+rune(i)), "current", "site"))
 		}
-		// Two followers of one publication in one state directory are refused.
+		// A second follower of one publication in the same state directory is refused.
 		_, err = Start(b.Node.Node, Config{Link: keyLink(testKey(0)), Dir: t.TempDir()})
 		if err == nil || !strings.Contains(err.Error(), "follows this") {
 			t.Error(err)

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const ms = time.Millisecond
 
-// testKey returns the key of that number.
+// testKey returns key number num.
 func testKey(num byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte(strings.Repeat(string('a'+rune(num)), ed25519.SeedSize)))
 }
@@ -41,7 +41,7 @@ func keyLink(key ed25519.PrivateKey) *magnet.Link {
 
 func targetOf(l *magnet.Link) id.ID { return dht.ItemTarget(l.PublicKey, l.Salt) }
 
-// rig is a node with its publisher.
+// rig is a node and its publisher.
 type rig struct {
 	*nodetest.Node
 	*Publisher
@@ -73,8 +73,8 @@ func newest(p *Publication) Version {
 	return v[len(v)-1]
 }
 
-// Two machines have one key: the second gets an error before it signs anything, the
-// first a warning when it checks its item.
+// If two machines use one key, the second gets an error before it signs anything, and the
+// first gets a warning when it checks its item.
 func TestTwoPublishersWithOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(4, simnet.Link{Delay: 10 * ms})
@@ -102,7 +102,7 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 		if got := a.Warnings(); !strings.Contains(got, "version 2 of this key") {
 			t.Errorf("the first publisher was not told: %q", got)
 		}
-		// The first cannot publish a next version.
+		// The first cannot publish another version.
 		nodetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
 		if _, err = pa.Update(t.Context()); !errors.As(err, &f) || f.Kind != node.FaultConflict {
 			t.Error(err)
@@ -114,7 +114,7 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 	})
 }
 
-// Both sign the same number at the same time, which nothing can prevent. At least one
+// If both sign the same number at the same time, which nothing can prevent, at least one
 // gets a warning later.
 func TestTwoPublishersWithOneNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestTwoPublishersWithOneNumber(t *testing.T) {
 	})
 }
 
-// A number is on record before its item is put, so it is not given to another value
-// whatever happens then, also if no DHT node can be reached.
+// A number is recorded before its item is put. So it is never used for another value, even
+// if no DHT node can be reached.
 func TestANumberIsGivenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(6, simnet.Link{Delay: 10 * ms})
@@ -178,7 +178,7 @@ func TestANumberIsGivenOnce(t *testing.T) {
 func TestManyPublications(t *testing.T) {
 	many, nodes := 60/scale, 12
 	if os.Getenv("SEEDBED_SOAK") != "" {
-		many, nodes = 2000, 40 // each of which keeps 700 items at most, as libtorrent does
+		many, nodes = 2000, 40 // each node keeps at most 700 items, as libtorrent does
 	}
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(8, simnet.Link{Delay: 10 * ms})
@@ -218,8 +218,8 @@ func TestManyPublications(t *testing.T) {
 	})
 }
 
-// The link names the mirrors, now and after a restart, and what the caller itself writes
-// into the folder is left out and makes no new version.
+// The link contains the web seeds, also after a restart. Files that the caller itself writes
+// into the folder are left out and cause no new version.
 func TestMirrorsAndOwnFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 10 * ms})

@@ -16,8 +16,8 @@ import (
 	"seedbed/node"
 )
 
-// Another process asks the one that publishes to publish an earlier version again, and
-// gets its answer. Nothing is left of the request.
+// Another process can ask the publishing process for a rollback, and gets an answer. The
+// request leaves no files.
 func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
@@ -45,7 +45,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 		if v := newest(p); v.Seq != 3 || v.InfoHash != first || p.Torrent().InfoHash().String() != first {
 			t.Errorf("%+v", v)
 		}
-		// The same request again changes nothing: a lost answer does no harm.
+		// Repeating the request changes nothing, so a lost answer does no harm.
 		if answer, err = ask(1); err != nil || answer.Seq != 3 {
 			t.Errorf("%+v, %v", answer, err)
 		}
@@ -53,7 +53,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 		if _, err := ask(7); !errors.As(err, &f) || f.Kind != node.FaultUsage || !strings.Contains(err.Error(), "no version 7") || f.Hint() == "" {
 			t.Error(err)
 		}
-		// What was refused leaves no trace: a change is still noticed and published.
+		// A refused request has no effect: a change is still noticed and published.
 		nodetest.Write(t, filepath.Join(dir, "newer"), []byte("newer"))
 		if _, err := ask(7); err == nil {
 			t.Error("there is no version 7")
@@ -76,9 +76,9 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 	})
 }
 
-// A process that publishes but does not answer is an error after a while, one that ends
-// meanwhile leaves the work to the one that asks, and whoever stops waiting withdraws the
-// request.
+// If the publishing process does not answer, the request fails after a while. If that
+// process ends, the requesting process does the work. If the requester stops waiting, the
+// request is withdrawn.
 func TestRequestsThatAreNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		state := t.TempDir()
@@ -87,7 +87,7 @@ func TestRequestsThatAreNotAnswered(t *testing.T) {
 		requests := filepath.Join(state, "publications", "requests")
 		lock := func() *folder {
 			t.Helper()
-			f, err := openFolder(state, target) // it publishes, as far as others see
+			f, err := openFolder(state, target) // to others, it looks like a publishing process
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,8 +113,8 @@ func TestRequestsThatAreNotAnswered(t *testing.T) {
 	})
 }
 
-// What is in the folder of requests and makes no sense, or is for another process, stays
-// as it is while it is new, and is deleted when it is old.
+// Invalid files in the requests folder, and those for another process, are left alone while
+// they are new and deleted when they are old.
 func TestForeignRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})

@@ -15,8 +15,8 @@ import (
 	"seedbed/node"
 )
 
-// Everything on record is published again. A damaged record, a missing key and a folder
-// that is gone cost one publication each.
+// Every recorded publication is published again. A damaged record, a missing key and a
+// missing folder each affect one publication only.
 func TestRestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
@@ -74,8 +74,8 @@ func publicKey(num byte) string {
 	return id.ID32(testKey(num).Public().(ed25519.PublicKey)).String()
 }
 
-// Publishing again what has not changed is refused while the DHT has a newer version of
-// another machine, as it is for what has changed.
+// While the DHT has a newer version from another machine, publishing is refused, whether or
+// not the content has changed.
 func TestAnUnchangedFolderIsNotPublishedOverANewerVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})

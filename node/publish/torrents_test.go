@@ -13,8 +13,8 @@ import (
 	"seedbed/node"
 )
 
-// A torrent that is acquired again while its removal is still under way is added again
-// when the removal is done: publishing A, B, A ends with A seeded.
+// A torrent that is acquired while it is being removed is added again after the removal:
+// publishing A, B, A ends with A seeded.
 func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, simnet.New(1, simnet.Link{}), 1)
@@ -32,7 +32,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 			}
 			return x
 		}
-		for range 20 { // the removal is at another point each time
+		for range 20 { // the removal is at a different point each time
 			first := acquire()
 			r.torrents.release(first, "")
 			second := acquire()
@@ -45,7 +45,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 			}
 			r.torrents.release(second, "")
 		}
-		// Two publications of the same content share it until both have moved on.
+		// Two publications of the same content share a torrent until both have changed.
 		one, two := acquire(), acquire()
 		if one != two {
 			t.Fatal("one torrent was added twice")
@@ -57,7 +57,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 		}
 		r.torrents.release(two, "")
 		nodetest.Wait(t, two.Ended(), time.Minute, "it ends with its last user")
-		// What somebody else has added is used, and stays.
+		// A torrent that someone else added is used and stays.
 		nodetest.Until(t, time.Minute, "it is removed", func() bool { return len(nodetest.Folders(t, filepath.Join(r.State, "torrents"))) == 0 })
 		theirs, err := r.Add(spec)
 		if err != nil {
@@ -72,7 +72,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 	})
 }
 
-// A publication whose torrent has failed seeds again when the files are as they were.
+// A publication whose torrent has failed seeds again when the files are restored.
 func TestAPublicationRecoversFromAFailedTorrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, simnet.New(3, simnet.Link{}), 1)
@@ -94,8 +94,8 @@ func TestAPublicationRecoversFromAFailedTorrent(t *testing.T) {
 	})
 }
 
-// A, B, A: what was published first is seeded again, and of the versions in between
-// nothing is left in the state directory except their history.
+// A, B, A: the first content is seeded again, and the versions in between leave nothing in
+// the state directory except their history.
 func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
@@ -137,14 +137,14 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 	})
 }
 
-// A torrent that comes back, as a download now, can save what it has.
+// A torrent that is used again, now as a download, can save its progress.
 func TestAVersionComesBackAsADownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, err := os.Getwd()
 		if err != nil {
 			t.Fatal(err)
 		}
-		relative, err := filepath.Rel(here, t.TempDir()) // as a user may give it
+		relative, err := filepath.Rel(here, t.TempDir()) // as a user may specify it
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestAVersionComesBackAsADownload(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		r.Node.Close() // reports what could not be saved
+		r.Node.Close() // reports anything that could not be saved
 		if got := r.Warnings(); strings.Contains(got, "was not removed") {
 			t.Error(got)
 		}

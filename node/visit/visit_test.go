@@ -13,7 +13,7 @@ import (
 	"seedbed/node"
 )
 
-// lonely runs a node on loopback that knows no other, and returns its address.
+// lonely runs a node on loopback without contacts, and returns its address.
 func lonely(t *testing.T, state string) string {
 	t.Helper()
 	n, err := node.Open(node.Config{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{}})
@@ -44,7 +44,7 @@ func TestAVisitLeavesNothingBehind(t *testing.T) {
 	if es, _ := os.ReadDir(dir); len(es) != 0 {
 		t.Errorf("left %v", es)
 	}
-	// Saved nodes lead into the DHT without any bootstrap host, and stay as they are.
+	// A visit can join through saved nodes without a bootstrap host, and does not change them.
 	lonely(t, state) // another process holds the state directory
 	saved := fmt.Sprintf(`{"nodes": [{"id": %q, "addr": %q}]}`, nodes[0].ID, nodes[0].Addr)
 	if err := os.WriteFile(filepath.Join(state, "node.json"), []byte(saved), 0o600); err != nil {
@@ -52,7 +52,7 @@ func TestAVisitLeavesNothingBehind(t *testing.T) {
 	}
 	before, _ := os.ReadFile(filepath.Join(state, "node.json"))
 	if v, err = Open(Config{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{}}); err != nil {
-		t.Fatal(err) // though another holds the state directory
+		t.Fatal(err) // even though another process holds the state directory
 	}
 	r, err := v.FindNode(t.Context(), RandomTarget())
 	if err != nil || v.Saved != 1 || r.Answered == 0 {
