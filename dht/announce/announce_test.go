@@ -13,8 +13,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Twice what the rate carries: everybody waits twice as long, and nobody longer
-// than the others.
+// At twice the load that the rate allows, every infohash waits twice as long, and none
+// waits longer than the others.
 func TestOverloadStretchesEvenly(t *testing.T) {
 	n := newNetwork(2, 1000, 0.25)
 	n.loss = 0.01
@@ -40,7 +40,7 @@ func TestOverloadStretchesEvenly(t *testing.T) {
 	}
 }
 
-// The infohashes come one at a time, on top of a walk that uses most of the
+// The infohashes are added one at a time, on top of a walk that uses most of the
 // rate.
 func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 	n := newNetwork(3, 1000, 0.25)
@@ -62,7 +62,7 @@ func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 	if slowest > 15*time.Second || high > 1.2 {
 		t.Errorf("slowest %v, peak %.2f", slowest, high)
 	}
-	// And many at once, on top: the old ones stay in time.
+	// Many are added at once on top: the old ones stay on time.
 	old := w.heardSince(0)
 	added := w.now
 	more := w.addMany(1000)
@@ -84,7 +84,7 @@ func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 	}
 }
 
-// heardSince is the infohashes that were announced since then.
+// heardSince returns the infohashes that were announced since then.
 func (w *world) heardSince(at mono.Time) (keys []id.ID) {
 	for k, h := range w.heard {
 		if h.last >= at {
@@ -170,8 +170,8 @@ func TestAnotherPortIsAnnouncedAtOnce(t *testing.T) {
 	}
 }
 
-// Ten minutes without network cost next to no packets and nothing learned, and
-// soon after all is announced again.
+// Ten minutes offline cost almost no packets and nothing that was learned. Soon
+// afterwards everything is announced again.
 func TestOfflineAndBack(t *testing.T) {
 	n := newNetwork(7, 1000, 0.25)
 	w := newWorld(n, Config{Rate: 100})
@@ -199,7 +199,7 @@ func TestOfflineAndBack(t *testing.T) {
 	}
 }
 
-// Nobody is known at first: the first node that turns up is enough.
+// At first no node is known: the first node that appears is enough.
 func TestNobodyKnownYet(t *testing.T) {
 	w := newWorld(newNetwork(8, 300, 0.25), Config{})
 	table := w.table
@@ -220,7 +220,7 @@ func TestNobodyKnownYet(t *testing.T) {
 	}
 }
 
-// bogus names 16 nodes that do not exist, each closer than any real one.
+// bogus returns 16 nodes that do not exist, each closer than any real one.
 func bogus(n *network) func(*simNode, id.ID) []Node {
 	return func(_ *simNode, target id.ID) (ns []Node) {
 		for range 16 {
@@ -232,7 +232,7 @@ func bogus(n *network) func(*simNode, id.ID) []Node {
 	}
 }
 
-// swarming names honest addresses under invented ids next to the target.
+// swarming returns honest addresses with invented ids next to the target.
 func swarming(n *network) func(*simNode, id.ID) []Node {
 	return func(_ *simNode, target id.ID) (ns []Node) {
 		for range 8 {
@@ -265,7 +265,7 @@ func TestHostileNodesCostLittle(t *testing.T) {
 	}
 }
 
-// Nodes whose store is full give no token: the announce goes to the next ones.
+// Nodes with a full store give no token: the announce goes to the next closest.
 func TestWithheldTokensSpillOver(t *testing.T) {
 	n := newNetwork(10, 500, 0)
 	for _, s := range n.nodes {
@@ -278,7 +278,7 @@ func TestWithheldTokensSpillOver(t *testing.T) {
 			t.Fatalf("%+v", h)
 		}
 	}
-	// With no token anywhere, it is tried again and again, at ever greater distances.
+	// Without any token, the announce is retried at growing distances.
 	for _, s := range n.nodes {
 		s.stingy = true
 	}
@@ -317,7 +317,7 @@ func TestPeersAreReportedOnceAVisit(t *testing.T) {
 			t.Fatal("nothing to send")
 		}
 		s.Reply(now, q.Ref, id.ID{2 + byte(q.Ref) - 1}, nil, []netip.AddrPort{peer, peer}, []byte("t"))
-		s.Reply(now, q.Ref, id.ID{2}, nil, []netip.AddrPort{simAddr(5)}, nil) // again: it is ignored
+		s.Reply(now, q.Ref, id.ID{2}, nil, []netip.AddrPort{simAddr(5)}, nil) // duplicate: it is ignored
 	}
 	if len(got) != 1 || got[0] != peer {
 		t.Errorf("found %v", got)
@@ -347,7 +347,7 @@ func TestOneNodeOfASubnetUnlessRelaxed(t *testing.T) {
 	}
 }
 
-// A shell that wakes late keeps the average, without a burst.
+// A shell that wakes late keeps the average rate, without a burst.
 func TestPaceOfALateShell(t *testing.T) {
 	n := newNetwork(11, 300, 0)
 	s := New(Config{Rate: 100, Start: func(x id.ID) []Node { return near(n.nodes[0].known, x, 16) }}, 0, n.r)
@@ -376,7 +376,7 @@ func TestPaceOfALateShell(t *testing.T) {
 	}
 }
 
-// All that is kept of an infohash, once it has been announced.
+// The total memory for an infohash after its announce.
 func TestMemoryOfAnInfohash(t *testing.T) {
 	const count = 100_000
 	var before, after runtime.MemStats
@@ -403,7 +403,7 @@ func TestMemoryOfAnInfohash(t *testing.T) {
 	runtime.KeepAlive(s)
 }
 
-// A packet and its answer, in the steady state.
+// A packet and its reply, in the steady state.
 func BenchmarkPacket(b *testing.B) {
 	for _, count := range []int{1000, 100_000} {
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
@@ -437,8 +437,8 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// An infohash whose nodes have just been told is not announced out of turn, and
-// counts as announced; what is said of it later is said at once.
+// An infohash whose nodes have just been told keeps its turn and counts as announced.
+// Later changes to it are announced at once.
 func TestToldInfohashWaitsForItsTurn(t *testing.T) {
 	s := New(Config{Start: func(id.ID) []Node { return []Node{{id.ID{1}, simAddr(1)}} }}, 0, rand.New(rand.NewPCG(1, 1)))
 	key := id.ID{9}

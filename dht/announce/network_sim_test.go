@@ -10,8 +10,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// flat is the lowest and the highest rate of any whole minute, relative to the
-// mean of all.
+// flat returns the lowest and the highest rate of any whole minute, relative to the
+// mean.
 func flat(perMinute []int) (low, high, mean float64) {
 	low = 1 << 30
 	for _, n := range perMinute {
@@ -65,7 +65,7 @@ func TestTenThousandInfohashes(t *testing.T) {
 	}
 }
 
-// separate is how many packets an announce takes that does a lookup of its own
+// separate returns how many packets an announce takes if it runs its own lookup
 // from the same table.
 func (n *network) separate(t testing.TB, w *world, keys []id.ID) float64 {
 	sent := 0

@@ -12,15 +12,15 @@ import (
 	"seedbed/internal/mono"
 )
 
-// network is a DHT in memory: nodes with k-bucket tables, some of them away, a
+// network is a DHT in memory: nodes with k-bucket tables, some of them offline, a
 // round trip between each two, and loss.
 type network struct {
 	r      *rand.Rand
 	nodes  []*simNode
 	byAddr map[netip.AddrPort]*simNode
 	loss   float64
-	liar   func(n *simNode, target id.ID) []Node // what a hostile node names
-	hands  int                                   // announces that had a wrong token
+	liar   func(n *simNode, target id.ID) []Node // what a hostile node returns
+	hands  int                                   // announces with a wrong token
 }
 
 type simNode struct {
@@ -53,7 +53,7 @@ func newNetwork(seed uint64, size int, away float64) *network {
 	return n
 }
 
-// table is what a node of that id knows: 8 nodes for each shared prefix.
+// table returns what a node with that id knows: 8 nodes for each shared prefix.
 func (n *network) table(own id.ID) (t []known) {
 	var buckets [8 * id.Len]int
 	for _, i := range n.r.Perm(len(n.nodes)) {
@@ -73,7 +73,7 @@ func (n *network) rtt() time.Duration {
 	return 50*time.Millisecond + time.Duration(n.r.Int64N(int64(100*time.Millisecond)))
 }
 
-// truth is the 8 closest nodes that are there.
+// truth returns the 8 closest nodes that are online.
 func (n *network) truth(target id.ID) map[netip.AddrPort]bool {
 	var live []Node
 	for _, s := range n.nodes {
@@ -89,7 +89,7 @@ func (n *network) truth(target id.ID) map[netip.AddrPort]bool {
 	return m
 }
 
-// churn has so many nodes of either kind leave and come back.
+// churn makes this many nodes of either kind leave and come back.
 func (n *network) churn(count int) {
 	for _, away := range []bool{false, true} {
 		for left := count; left > 0; {
@@ -101,7 +101,7 @@ func (n *network) churn(count int) {
 	}
 }
 
-// token is what a node gives for an infohash.
+// token returns a node's token for an infohash.
 func (s *simNode) token(infohash id.ID) []byte {
 	return append(infohash[:4:4], s.ID[:4]...)
 }
@@ -119,7 +119,7 @@ func (a arrivals) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
 func (a *arrivals) Push(x any)        { *a = append(*a, x.(arrival)) }
 func (a *arrivals) Pop() any          { x := (*a)[len(*a)-1]; *a = (*a)[:len(*a)-1]; return x }
 
-// world drives one scheduler in a network.
+// world runs one scheduler in a network.
 type world struct {
 	*network
 	*Scheduler
@@ -129,20 +129,20 @@ type world struct {
 	sent   func(q Query) // may be nil
 	heard  map[id.ID]*heardOf
 	table  []known
-	// perMinute is the packets sent in each minute.
+	// perMinute counts the packets sent in each minute.
 	perMinute []int
 }
 
-// heardOf is what the network knows of one infohash.
+// heardOf is what the network received about one infohash.
 type heardOf struct {
 	last     mono.Time // the first announce_peer of the last visit
 	longest  time.Duration
 	shortest time.Duration
 	visits   int
-	at       map[netip.AddrPort]bool // nodes that have it, of the last visit
+	at       map[netip.AddrPort]bool // nodes that have it from the last visit
 }
 
-const visitApart = 60 * time.Second // announces this far apart are of two visits
+const visitApart = 60 * time.Second // announces this far apart belong to two visits
 
 func newWorld(n *network, cfg Config) *world {
 	w := &world{network: n, now: mono.Time(time.Second), heard: map[id.ID]*heardOf{}}
@@ -162,7 +162,7 @@ func (w *world) addMany(count int) (keys []id.ID) {
 	return keys
 }
 
-// run lets the time pass.
+// run advances the time.
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
 	for {
@@ -255,8 +255,8 @@ func (w *world) announced(infohash id.ID, addr netip.AddrPort) {
 	h.at[addr] = true
 }
 
-// recall is the share of the 8 closest nodes that an announce reached, over all
-// that end for some of the infohashes from now on.
+// recall returns the share of the 8 closest nodes that an announce reached, over all
+// announces of some of the infohashes that end from now on.
 func (w *world) recall(keys []id.ID) func() float64 {
 	watched := map[id.ID]bool{}
 	for _, k := range keys {

@@ -14,7 +14,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// few draws from few ids, so that neighbours and repetitions are common.
+// few draws from a few ids, so that neighbours and repetitions are common.
 func few(t *rapid.T, name string) (x id.ID) {
 	x[0] = rapid.Byte().Draw(t, name)
 	x[19] = rapid.ByteRange(0, 3).Draw(t, name)
@@ -92,7 +92,7 @@ func TestOrderOfMany(t *testing.T) {
 	}
 }
 
-// The twin of the window is a map, sorted by distance for every question.
+// The naive twin of the window is a map that is sorted by distance for every query.
 func TestBookTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b book
@@ -190,8 +190,8 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// Whatever happens in whatever order, the books balance, nothing is sent for
-// what is not there, and the rate holds.
+// For any sequence of events, the counters are consistent, nothing is sent for removed
+// infohashes, and the rate holds.
 func TestRandomLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
@@ -229,7 +229,7 @@ func TestRandomLife(t *testing.T) {
 					refs = append(refs, q.Ref)
 				}
 				for len(refs) > 0 && rapid.IntRange(0, 3).Draw(t, "come") > 0 {
-					ref := refs[r.IntN(len(refs))] // now and then one that is over
+					ref := refs[r.IntN(len(refs))] // sometimes one that has ended
 					if r.IntN(4) == 0 {
 						s.Fail(now, ref)
 					} else {
