@@ -16,7 +16,7 @@ import (
 	"seedbed/internal/udpload"
 )
 
-// TestServer is the servers of BenchmarkThroughput, in processes of their own.
+// TestServer runs the servers of BenchmarkThroughput, in separate processes.
 func TestServer(t *testing.T) {
 	switch {
 	case udpload.Child("echo"):
@@ -33,8 +33,8 @@ func TestServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The ring of a node that has run for a while. The sources ask more often
-		// than any node does, so their limit is higher; it is checked all the same.
+		// The ring of a node that has run for a while. The sources send more queries
+		// than any real node, so their limit is higher, but it is still checked.
 		saved := bootstrap.State{Saved: time.Now()}
 		for i := range 20_000 {
 			var n [krpc.NodeLen4]byte
@@ -56,8 +56,8 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// BenchmarkThroughput is what a query costs the whole server, sockets and all,
-// next to an echo of the same datagrams through the same kind of sockets.
+// BenchmarkThroughput measures what a query costs the whole server including sockets,
+// compared with an echo of the same datagrams through the same kind of sockets.
 func BenchmarkThroughput(b *testing.B) {
 	echo, server := udpload.Start(b, "TestServer", "echo"), udpload.Start(b, "TestServer", "bootstrap")
 	load := udpload.NewLoad(b)

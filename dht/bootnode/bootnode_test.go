@@ -92,7 +92,7 @@ func (n *node) find() krpc.Message {
 	panic("unreachable")
 }
 
-// eventually waits for what has no event to wait for.
+// eventually polls a condition that has no event to wait for.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for range 500 {
@@ -145,7 +145,7 @@ func TestTheNextRunKnowsThem(t *testing.T) {
 	if got := next.Stats(); got.V4.Nodes != 1 || got.V4.ID != s.Stats().V4.ID {
 		t.Fatalf("%+v", got)
 	}
-	// A ring of long ago is asked again before it is told.
+	// The nodes of an old ring are pinged again before they are returned.
 	st.Saved = st.Saved.Add(-time.Hour)
 	next = serve(t, []string{"127.0.0.1:0"}, func(c *Config) { c.Saved = st })
 	eventually(t, "the saved node was not pinged", func() bool { return next.Stats().Pinged > 0 })
