@@ -12,7 +12,7 @@ var (
 	token8       = "5:token8:aoeusnth"
 )
 
-// put is the arguments of a put of a mutable item, the value at the end.
+// put returns the arguments of a put of a mutable item, the value at the end.
 func put(cas, k, salt, seq, sig, token, v string) string {
 	return cas + k + salt + seq + sig + token + v
 }
@@ -22,7 +22,7 @@ func TestBEP44PutArguments(t *testing.T) {
 	if q := m.Query; q.Kind != Put || q.Bad != "" || string(q.V) != "12:Hello World!" || q.K != nil || q.HasTarget || string(q.Token) != "aoeusnth" {
 		t.Errorf("immutable: %+v", q)
 	}
-	m = parse(t, query("put", "3:casi4e")) // before the id, yet a query
+	m = parse(t, query("put", "3:casi4e")) // cas precedes the id, but it is still a query
 	if m.Query.Bad == "" {
 		t.Error("a put without anything passes")
 	}

@@ -44,7 +44,7 @@ func parse(t *testing.T, s string) Message {
 
 func ident(s string) (v id.ID) { copy(v[:], s); return v }
 
-// query makes one with the given name and content of "a" behind the id.
+// query returns a query with the given method and content of "a" after the id.
 func query(name, args string) string {
 	return fmt.Sprintf("d1:ad2:id20:%s%se1:q%d:%s1:t2:aa1:y1:qe", idA, args, len(name), name)
 }
@@ -196,7 +196,7 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 	}
 }
 
-// Of an answer with a malformed field the rest is used.
+// A response with a malformed field is used except for that field.
 func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
 	nodes, nodes6 := strings.Repeat("n", 3*NodeLen4), strings.Repeat("m", 2*NodeLen6)
 	good := func() map[string]string {
@@ -257,7 +257,7 @@ func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
 			}
 		}
 	}
-	// A whole node before a byte too many, and a peer among other things, are used.
+	// A whole node before an extra byte, and a peer among other values, are used.
 	fields := good()
 	fields["nodes"], fields["values"] = "79:"+nodes+"x", "li3e1:x6:abcdef4:abcdlee"
 	if m, _, peers := read(write(fields)); string(m.Response.Nodes) != nodes || len(peers) != 1 {

@@ -21,7 +21,7 @@ func TestReturned(t *testing.T) {
 		string(r.Value) != "d1:ai1ee" || len(r.Samples) != 40 || !r.HasSamples || r.Interval != 60 || r.Num != 9 {
 		t.Errorf("%+v", r)
 	}
-	// BEP 51: an empty samples tells a node that has none from one that does not know of them.
+	// BEP 51: an empty samples distinguishes a node without samples from one without support.
 	if err := Parse([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa7:samples0:e1:t2:tt1:y1:re"), &m); err != nil || !m.Returned().HasSamples {
 		t.Errorf("%v, %+v", err, m.Returned())
 	}
@@ -30,7 +30,7 @@ func TestReturned(t *testing.T) {
 	}
 }
 
-// Whatever Parse accepts, Returned reads without panic, and only in the lengths
+// Returned reads whatever Parse accepts without a panic, and only in the lengths
 // that callers rely on.
 func FuzzReturned(f *testing.F) {
 	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa1:k32:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk3:seqi1e1:v1:ae1:t2:tt1:y1:re"))

@@ -14,7 +14,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// dict is a dictionary as one would write it first.
+// dict is a naive encoder of a dictionary.
 func dict(m map[string]string) string {
 	var b strings.Builder
 	b.WriteString("d")
@@ -26,7 +26,7 @@ func dict(m map[string]string) string {
 
 func text[T ~string | ~[]byte](s T) string { return fmt.Sprintf("%d:%s", len(s), s) }
 
-// whole is r with all that it has, however long that is.
+// whole returns r with all its fields, at any length.
 func whole(r *Reply) string {
 	ret := map[string]string{"id": text(r.ID[:])}
 	for key, v := range map[string][]byte{"BFpe": r.BloomPeers, "BFsd": r.BloomSeeds, "k": r.K, "nodes": r.Nodes, "nodes6": r.Nodes6,
@@ -59,8 +59,8 @@ func whole(r *Reply) string {
 	return dict(map[string]string{"ip": text(append(ip, byte(port>>8), byte(port))), "r": dict(ret), "t": text(r.T), "v": text(Version), "y": "1:r"})
 }
 
-// shorter leaves out what matters least of what r has; false if only that is
-// left which a reply must have.
+// shorter removes the least important part of r. It returns false if only the fields
+// are left that a reply must have.
 func shorter(r *Reply) bool {
 	drop := func(b *[]byte, size int) bool {
 		switch {
@@ -80,9 +80,9 @@ func shorter(r *Reply) bool {
 }
 
 // "A node obeying this specification must not send UDP datagrams with a payload
-// larger than 1024 octets"; what must go for it goes in the order of BEP 33:
-// values, nodes that were asked for besides, mandatory nodes. An item that is
-// too large for it by itself travels with nothing that it can do without.
+// larger than 1024 octets". What does not fit is left out in the order of BEP 33:
+// values, additionally requested nodes, mandatory nodes. An item that is too large by
+// itself is sent without any optional field.
 func TestBEP32AReplyIsAsWholeAs1024OctetsAllow(t *testing.T) {
 	long := bytes.Repeat([]byte("0123456789"), 500)
 	largest := 0
