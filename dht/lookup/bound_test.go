@@ -13,8 +13,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// trip is the round trip to a node in the present lookup: whoever asks it, a
-// lookup or a flood, waits as long.
+// trip returns the round trip to a node in the current lookup. It is the same for a
+// lookup and a flood.
 func (n *network) trip(addr netip.AddrPort) time.Duration {
 	h := fnv.New64a()
 	b, _ := addr.MarshalBinary()
@@ -22,10 +22,10 @@ func (n *network) trip(addr netip.AddrPort) time.Duration {
 	return 50*time.Millisecond + time.Duration(h.Sum64()%uint64(100*time.Millisecond))
 }
 
-// flood is what no lookup can beat: everybody that is heard of is asked at
-// once, nobody is waited for in vain, and it knows when it is over, which is as
-// soon as the last of the 8 closest that it finds has answered. first is when
-// one that stores a peer has.
+// flood computes a bound that no lookup can beat: every known node is queried at
+// once, dead nodes cost no wait, and the flood ends as soon as the last of the 8
+// closest nodes that it finds has replied. first is when a node that stores a peer has
+// replied.
 func (n *network) flood(target id.ID, start []Node, stores map[id.ID]bool) (took, first time.Duration, asked int) {
 	truth := n.truth(target)
 	seen := map[netip.AddrPort]bool{}
@@ -57,7 +57,7 @@ func (n *network) flood(target id.ID, start []Node, stores map[id.ID]bool) (took
 	return took, first, asked
 }
 
-// holders is the nodes that a peer told of itself, before some of them died:
+// holders returns the nodes to which a peer announced before some of them died:
 // the 8 closest of all.
 func (n *network) holders(target id.ID) map[id.ID]bool {
 	all := slices.Clone(n.nodes)
@@ -69,8 +69,8 @@ func (n *network) holders(target id.ID) map[id.ID]bool {
 	return m
 }
 
-// The measure of a lookup: networks of 1,000 to 2,000 nodes, of which 30 % are
-// dead, round trips of 50 to 150 ms, next to a flood of the neighbourhood.
+// Compares a lookup with a flood of the neighbourhood: networks of 1,000 to 2,000
+// nodes, of which 30 % are dead, and round trips of 50 to 150 ms.
 func TestLookupAgainstAFlood(t *testing.T) {
 	const runs = 300
 	for _, size := range []int{1000, 1500, 2000} {
@@ -85,7 +85,7 @@ func TestLookupAgainstAFlood(t *testing.T) {
 			n.stores = stores
 			res := n.run(Config{Own: from.ID}, target, start)
 			bound, took = append(bound, least), append(took, res.took)
-			if soonest > 0 { // else all who knew the peer are dead
+			if soonest > 0 { // otherwise all nodes that knew the peer are dead
 				first, firstBound = append(first, res.first), append(firstBound, soonest)
 			}
 			queries += res.stats.Asked

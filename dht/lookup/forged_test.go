@@ -20,8 +20,8 @@ func hostAt(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{30, byte(i >> 8), byte(i), 1}), 6881)
 }
 
-// A zone with seven answers is as chance made it, one with eight is forged: its
-// nodes no longer count, at most twice K of them are asked, and the targets of
+// Seven replies from the zone can be chance, eight mean that it is forged: its
+// nodes no longer count, at most twice K of them are queried, and the targets of
 // Around lie beside it.
 func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 	const zone = uint64(1) << 54 // nine bits
@@ -90,7 +90,7 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 	}
 }
 
-// Whatever nodes name, a lookup ends within its queries.
+// Whatever nodes return, a lookup ends within its query limit.
 func TestForgedLookupEnds(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))

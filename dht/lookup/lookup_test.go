@@ -9,8 +9,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// From a warm table and from three bootstrap addresses, of which one may be
-// dead. Asking everybody who is named would take some 60 queries.
+// From a full table, and from three bootstrap addresses of which one may be
+// dead. Querying every returned node would take about 60 queries.
 func TestLookupInANetworkWithDeadNodes(t *testing.T) {
 	n := newNetwork(1, 1500, 0.3, 0)
 	for _, cold := range []bool{false, true} {
@@ -77,7 +77,7 @@ func TestHostileRepliesCostLittle(t *testing.T) {
 	}
 }
 
-// Everybody lies: the lookup still ends, within its bounds.
+// If all nodes lie, the lookup still ends within its limits.
 func TestFloodIsBounded(t *testing.T) {
 	n := newNetwork(5, 500, 0, 0)
 	for _, s := range n.nodes {
@@ -183,7 +183,7 @@ func TestOneNodeOfASubnetUnlessRelaxed(t *testing.T) {
 		if want := map[bool]int{false: 2, true: 3}[relaxed]; asked != want {
 			t.Errorf("relaxed %v: asked %d, want %d", relaxed, asked, want)
 		}
-		// The first of the two is silent: then the other has its turn.
+		// The first of the two does not answer: then the other is queried.
 		l.Fail(t0, addr("1.1.1.1:1"))
 		if q, ok := l.Next(t0); !relaxed && (!ok || q.Addr != addr("1.1.1.2:1")) {
 			t.Errorf("the neighbour of a dead node was not asked")
@@ -199,7 +199,7 @@ func TestWeNeverAskOurselves(t *testing.T) {
 	}
 }
 
-// One dead bootstrap host, or many, delay nothing.
+// Dead bootstrap hosts, one or many, delay nothing.
 func TestAllBootstrapAddressesAndKnownNodesAreAskedAtOnce(t *testing.T) {
 	target := id.ID{1}
 	var start []Node
@@ -225,7 +225,7 @@ func TestAllBootstrapAddressesAndKnownNodesAreAskedAtOnce(t *testing.T) {
 	if seeds != 12 || known != 8 {
 		t.Fatalf("asked %d bootstrap addresses and %d known nodes at once", seeds, known)
 	}
-	// With the first answer the lookup goes back to its ordinary width.
+	// After the first reply the lookup returns to its normal width.
 	l.Reply(t0+1, addr("9.9.3.1:1"), id.ID{7}, nil, nil, nil)
 	if q, ok := l.Next(t0 + 1); ok {
 		t.Fatalf("and then %v", q)
@@ -254,8 +254,8 @@ func TestFartherQueriesHoldNobodyUp(t *testing.T) {
 	if len(first) != 8 {
 		t.Fatalf("asked %d nodes at first", len(first))
 	}
-	// Each answer names closer nodes: eight of these are asked, though none of
-	// the earlier queries has its answer, until three times eight are under way.
+	// Each reply contains closer nodes: eight of these are queried, although none of
+	// the earlier queries has been answered, until three times eight are pending.
 	asked := first
 	for i, want := range []int{8, 8, 3, 1} {
 		l.Reply(t0, asked[0].Addr, asked[0].ID, rows(byte(81-20*i)), nil, nil)

@@ -21,8 +21,8 @@ type network struct {
 	r      *rand.Rand
 	nodes  []*simNode
 	byAddr map[netip.AddrPort]*simNode
-	liar   func(n *simNode, target id.ID) []Node // what a hostile node answers
-	round  uint64                                // of lookups: each has round trips of its own
+	liar   func(n *simNode, target id.ID) []Node // what a hostile node returns
+	round  uint64                                // number of the lookup: each has its own round trips
 	stores map[id.ID]bool                        // nodes that know a peer
 }
 
@@ -62,7 +62,7 @@ func newNetwork(seed uint64, size int, dead, hostile float64) *network {
 	return n
 }
 
-// closest is what a node answers: the closest 8 of its table.
+// closest returns the reply of a node: the closest 8 of its table.
 func (s *simNode) closest(target id.ID) (out []Node) {
 	for _, b := range s.buckets {
 		for _, o := range b {
@@ -82,7 +82,7 @@ func (n *network) rtt() time.Duration {
 	return 50*time.Millisecond + time.Duration(n.r.Int64N(int64(100*time.Millisecond)))
 }
 
-// truth is the 8 live nodes closest to the target.
+// truth returns the 8 live nodes closest to the target.
 func (n *network) truth(target id.ID) map[id.ID]bool {
 	var live []*simNode
 	for _, s := range n.nodes {
@@ -118,7 +118,7 @@ type result struct {
 	log    string
 }
 
-// run drives one lookup of target to its end.
+// run runs one lookup of target until it ends.
 func (n *network) run(cfg Config, target id.ID, start []Node) result {
 	const begin = mono.Time(time.Second)
 	now := begin
@@ -173,7 +173,7 @@ func (n *network) run(cfg Config, target id.ID, start []Node) result {
 	return result{now.Sub(begin), first, l.Stats(), float64(hit) / 8, log.String()}
 }
 
-// startOf is what a node with a warm table begins with: the live nodes closest
+// startOf returns the start nodes of a node with a full table: the live nodes closest
 // to the target that it knows, and their round trips.
 func (n *network) startOf(s *simNode, target id.ID) []Node {
 	var live []Node

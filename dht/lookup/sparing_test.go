@@ -7,8 +7,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// A sparing lookup asks three nodes at a time, the closest first, and ends when the 8
-// closest that take an announce have answered.
+// A sparing lookup queries three nodes at a time, the closest first, and ends when the 8
+// closest nodes that accept an announce have replied.
 func TestSparingLookup(t *testing.T) {
 	const dumb = 2 // the closest nodes give no token
 	target := id.ID{1}
@@ -46,7 +46,7 @@ func TestSparingLookup(t *testing.T) {
 	}
 }
 
-// Start addresses whose ids are not known, those of the last announce, come first.
+// Start addresses with unknown ids, from the last announce, come first.
 func TestSparingLookupBeginsWithStartAddresses(t *testing.T) {
 	target := id.ID{1}
 	start := []Node{{ID: near(target, 9), Addr: addr("1.1.1.1:1")}}
