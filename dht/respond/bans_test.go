@@ -14,7 +14,7 @@ import (
 
 var signer = ed25519.NewKeyFromSeed(make([]byte, 32))
 
-// falsePut is a put with a good token and a signature that is none.
+// falsePut returns a put with a valid token and an invalid signature.
 func (r *rig) falsePut(from netip.AddrPort) []byte {
 	b := r.mutablePut(r.now, from, signer, "", 1, "1:a", "")
 	b[bytes.Index(b, []byte("3:sig64:"))+len("3:sig64:")]++
@@ -48,7 +48,7 @@ func TestWhoSignsFalselyAgainAndAgainIsBannedForAWhile(t *testing.T) {
 		if r.now += mono.Time(banFor); gone(from) {
 			t.Error(from, "banned for ever")
 		}
-		// Faults that are far apart do not add up.
+		// Faults that are far apart are not added up.
 		for range 3 * banAfter {
 			r.now += mono.Time(banFor)
 			if r.ask(t, from, r.falsePut(from)); gone(from) {
@@ -62,7 +62,7 @@ func TestWhoSignsFalselyAgainAndAgainIsBannedForAWhile(t *testing.T) {
 func TestWhoHasNotProvenItsAddressIsNeverBanned(t *testing.T) {
 	r := setup(Config{}, store.Config{})
 	victim := netip.MustParseAddrPort("192.0.2.1:6881")
-	stolen := r.falsePut(netip.MustParseAddrPort("192.0.2.66:6881")) // with a token of the forger's own address
+	stolen := r.falsePut(netip.MustParseAddrPort("192.0.2.66:6881")) // with a token for the forger's own address
 	for range 50 {
 		for _, b := range [][]byte{stolen, announce([]byte("aoeusnth"), with("info_hash", target)+"4:porti1e"), query("find_node", ""), query("ping", "")} {
 			r.ask(t, victim, b)

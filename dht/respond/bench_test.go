@@ -15,7 +15,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// bench is a responder over real tables, and datagrams from many sources.
+// bench returns a responder with real tables, and datagrams from many sources.
 func bench(b testing.TB, rate float64) (*Responder, []netip.AddrPort) {
 	rnd := rand.New(rand.NewChaCha8([32]byte{}))
 	random := func() (v id.ID) {
@@ -59,8 +59,8 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkQuery is a query from the datagram to the reply, with every
-// protection on, from 10,000 sources.
+// BenchmarkQuery measures a query from the datagram to the reply, with all
+// protections, from 10,000 sources.
 func BenchmarkQuery(b *testing.B) {
 	run := func(name string, datagram func(r *Responder, i int, from netip.AddrPort) []byte) {
 		b.Run(name, func(b *testing.B) {
@@ -80,7 +80,7 @@ func BenchmarkQuery(b *testing.B) {
 				if err := krpc.Parse(queries[i%len(queries)], &m); err != nil {
 					b.Fatal(err)
 				}
-				// Each source asks about every 100 ms.
+				// Each source sends a query about every 100 ms.
 				now := mono.Time(1+i) * mono.Time(10*time.Microsecond)
 				if _, what := r.Handle(buf, now, from[i%len(queries)%len(from)], &m.Query); what != Answered {
 					b.Fatal(what)

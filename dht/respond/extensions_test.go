@@ -83,7 +83,7 @@ func TestBEP33ScrapeKeepsTheMandatoryNodesAndFewerValues(t *testing.T) {
 }
 
 // "Upon receiving a query whose node id does not match ... respond with error
-// 203": the enforcement, which is a setting.
+// 203": this enforcement is optional.
 func TestBEP42Enforcement(t *testing.T) {
 	fits := table.SecureID(asker, netip.MustParseAddr("8.8.4.4"))
 	for _, c := range []struct {
@@ -95,7 +95,7 @@ func TestBEP42Enforcement(t *testing.T) {
 		{"8.8.4.4:6881", asker, false, false},
 		{"8.8.4.4:6881", asker, true, true},
 		{"8.8.4.4:6881", fits, true, false},
-		{"10.0.0.1:6881", asker, true, false}, // local addresses fit every id
+		{"10.0.0.1:6881", asker, true, false}, // local addresses match every id
 	} {
 		r := setup(Config{EnforceID: c.enforce}, store.Config{})
 		q := fmt.Appendf(nil, "d1:ad2:id20:%se1:q4:ping1:t2:aa1:y1:qe", c.node[:])
@@ -126,7 +126,7 @@ func TestBEP44ImmutablePutThenGet(t *testing.T) {
 		if string(ret.Value) != v || ret.K != nil || ret.Sig != nil || ret.HasSeq || m.Response.Token == nil {
 			t.Errorf("%q: %+v", v, ret)
 		}
-		// Republishing needs a token too, and is no error.
+		// Republishing needs a token too, and is not an error.
 		if m, _ = r.ask(t, from, put); m.Y != 'r' {
 			t.Errorf("%+v", m)
 		}
@@ -168,8 +168,8 @@ func TestBEP44MutablePutThenGet(t *testing.T) {
 	}
 }
 
-// BEP 32 allows 1024 bytes and BEP 44 a value of 1000: nodes make room for the
-// item, and what needs more than 1024 by itself has no more than it needs.
+// BEP 32 allows 1024 bytes and BEP 44 a value of 1000. Nodes are left out to make room
+// for the item. An item that exceeds 1024 bytes by itself is sent with required fields only.
 func TestBEP44NodesMakeRoomForTheItem(t *testing.T) {
 	r := setup(Config{Rate: -1}, store.Config{})
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
@@ -281,7 +281,7 @@ func TestBEP44APutNeedsItsToken(t *testing.T) {
 			t.Errorf("%s: %+v", c.sentence, m)
 		}
 	}
-	// A signature is not looked at for one who has no token.
+	// Without a valid token, the signature is not checked.
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	b := r.mutablePut(0, netip.MustParseAddrPort("192.0.2.8:6881"), key, "", 1, "1:a", "")
 	var q krpc.Message
@@ -294,8 +294,8 @@ func TestBEP44APutNeedsItsToken(t *testing.T) {
 }
 
 // "CAS ... is used to avoid race conditions when multiple nodes are writing to
-// the same slot": it is the number stored when the item is that counts, not that
-// of the moment when the put arrived.
+// the same slot": cas is compared with the sequence number stored when the item is
+// stored, not when the put arrives.
 func TestBEP44CASHoldsWhileASignatureIsVerified(t *testing.T) {
 	r := setup(Config{}, store.Config{})
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
@@ -330,7 +330,7 @@ func TestBEP44RepublishingKeepsAnItemAlive(t *testing.T) {
 		b := r.mutablePut(r.now, from6, key, "", 1, "1:a", "")
 		var q krpc.Message
 		krpc.Parse(b, &q)
-		// What is known needs no verifying.
+		// A known signature is not verified again.
 		if _, out := r.Handle(nil, r.now, from6, &q.Query); out != Answered {
 			t.Error(out)
 		}
@@ -364,7 +364,7 @@ func TestBEP45SocketsAreSeparateNodesThatMayShareAStore(t *testing.T) {
 		t.Error("the sockets share an id")
 	}
 	// "Write-tokens must only be sent from the same socket on which they were
-	// received": so ours are good at one socket only.
+	// received": so our tokens are valid at one socket only.
 	if m, _ := b.ask(t, from4, announce(tokenA, with("info_hash", target)+"4:porti1e")); m.Error.Code != 203 {
 		t.Errorf("%+v", m)
 	}

@@ -14,15 +14,15 @@ import (
 	"seedbed/internal/mono"
 )
 
-// A million announces and a hundred thousand puts, each with its token, over
-// the whole way of a packet: sizes stay at the caps.
+// A million announces and a hundred thousand puts, each with its token, through the
+// full processing of a packet: sizes stay within the limits.
 func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
 	announces, puts, mutable := 1_000_000, 100_000, 300
 	if testing.Short() {
 		announces, puts, mutable = 50_000, 5_000, 30
 	}
 	r := setup(Config{Rate: -1}, store.Config{})
-	// Not fakes: these note everyone who asks.
+	// Real tables, not fakes: they record every source.
 	b, _ := bench(t, -1)
 	r.cfg.Table4 = b.cfg.Table4
 	buf := make([]byte, 0, 2048)
@@ -52,7 +52,7 @@ func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
 	q := announce(make([]byte, store.TokenLen), with("info_hash", hash)+"4:porti1e")
 	atHash, atToken := bytes.Index(q, hash[:]), bytes.Index(q, make([]byte, store.TokenLen))
 	for i := range announces {
-		// An hour and more: some expire.
+		// More than an hour: some entries expire.
 		now, from := mono.Time(i)*mono.Time(5e6), source(i%200_000)
 		binary.BigEndian.PutUint32(hash[:], uint32(i%7)*uint32(i%3001))
 		copy(q[atHash:], hash[:])
@@ -83,8 +83,8 @@ func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
 	}
 }
 
-// FuzzPacket gives every query a good token, so that what tokens guard is
-// reached too; the fuzz target of package dht begins at the datagram.
+// FuzzPacket gives every query a valid token, so that the code that tokens protect is
+// reached too. The fuzz target of package dht starts at the datagram.
 func FuzzPacket(f *testing.F) {
 	for _, s := range [][]byte{query("ping", ""), query("find_node", with("target", target)), query("get_peers", with("info_hash", target)+"6:noseedi1e6:scrapei1e4:wantl2:n42:n6e"),
 		announce([]byte("aoeusnth"), with("info_hash", target)+"4:porti1e"), query("vote", with("target", target)), query("vote", ""), query("find_node", ""),
@@ -132,7 +132,7 @@ func FuzzPacket(f *testing.F) {
 	})
 }
 
-// mutablePut is a put with a token, as its query.
+// mutablePut returns a put with a token, as a query.
 func (r *rig) mutablePut(now mono.Time, from netip.AddrPort, key ed25519.PrivateKey, salt string, seq int64, v, cas string) []byte {
 	k := []byte(key.Public().(ed25519.PublicKey))
 	token := r.cfg.Tokens.Append(nil, now, from.Addr(), store.MutableTarget(k, []byte(salt)))

@@ -35,7 +35,7 @@ func ident(s string) (v id.ID) {
 	return v
 }
 
-// fake is a table that has k nodes of any target, and notes who asked.
+// fake is a table that returns k nodes for any target and records the sources.
 type fake struct {
 	own   id.ID
 	v6    bool
@@ -65,7 +65,7 @@ type rig struct {
 	*Responder
 	t4, t6  *fake
 	now     mono.Time
-	between func() // runs while a put waits for its signature
+	between func() // runs while the signature of a put is verified
 }
 
 func setup(cfg Config, peers store.Config) *rig {
@@ -77,8 +77,8 @@ func setup(cfg Config, peers store.Config) *rig {
 	return r
 }
 
-// ask sends the datagram and reads the reply, which every test wants to be
-// canonical, of at most 1024 bytes, and addressed.
+// ask sends the datagram and parses the reply. Every reply must be canonical, at most
+// 1024 bytes long, and contain the address.
 func (r *rig) ask(t testing.TB, from netip.AddrPort, datagram []byte) (krpc.Message, Outcome) {
 	t.Helper()
 	var q, m krpc.Message
@@ -90,7 +90,7 @@ func (r *rig) ask(t testing.TB, from netip.AddrPort, datagram []byte) (krpc.Mess
 		if string(b) != "before" {
 			t.Fatalf("%q before the signature is verified", b)
 		}
-		// The datagram is overwritten while the put waits.
+		// The datagram's buffer is reused while the put waits.
 		d := Defer(from, &q.Query)
 		rest := bytes.Clone(datagram)
 		clear(datagram)
@@ -126,7 +126,7 @@ func check(t testing.TB, b []byte, q *krpc.Message, from netip.AddrPort, m *krpc
 	if err := krpc.Parse(b, m); err != nil || !bytes.Equal(m.T, q.T) {
 		t.Fatalf("%q: %v", b, err)
 	}
-	// Only an item may be longer, and then it travels alone.
+	// Only a reply with an item may be longer, and then it contains no nodes.
 	if n := len(b); n > krpc.MaxDatagram && (n > krpc.MaxItemDatagram || m.Returned().Value == nil || m.Response.Nodes != nil || m.Response.Nodes6 != nil) {
 		t.Fatalf("BEP 32: %d bytes", n)
 	}
@@ -138,7 +138,7 @@ func check(t testing.TB, b []byte, q *krpc.Message, from netip.AddrPort, m *krpc
 	}
 }
 
-// query encodes one; args come behind the id, sorted.
+// query encodes a query; args follow the id, sorted.
 func query(name, args string) []byte {
 	return fmt.Appendf(nil, "d1:ad2:id20:%s%se1:q%d:%s1:t2:aa1:y1:qe", asker[:], args, len(name), name)
 }
@@ -223,7 +223,7 @@ func TestBEP5AnnounceThenGetPeers(t *testing.T) {
 			t.Fatalf("%+v", m)
 		}
 		m, _ = r.ask(t, from, query("get_peers", with("info_hash", target)))
-		// BEP 32: values and nodes, and only values of the asker's family.
+		// BEP 32: values and nodes, and only values of the source's family.
 		want := binary.BigEndian.AppendUint16(from.Addr().AsSlice(), 51413)
 		if m.Response.Values.Len() != 1 || !bytes.Contains(m.Response.Values, want) || len(m.Response.Nodes)+len(m.Response.Nodes6) == 0 || m.Response.Token == nil {
 			t.Errorf("%+v", m.Response)
