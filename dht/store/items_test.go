@@ -75,7 +75,7 @@ func TestBEP33SeedsAreToldFromPeers(t *testing.T) {
 	expect(0, true, filter(peer6(3)), filter())
 	s.Announce(0, hash(1), peer4(4), false)
 	expect(0, false, filter(peer4(2), peer4(4)), filter(peer4(1)))
-	s.Announce(minute, hash(1), peer4(4), true) // it is done
+	s.Announce(minute, hash(1), peer4(4), true) // the peer is a seed now
 	expect(minute, false, filter(peer4(2)), filter(peer4(1), peer4(4)))
 	expect(45*minute, false, filter(), filter(peer4(4)))
 	s.Announce(46*minute, hash(1), peer4(9), false)
@@ -89,7 +89,7 @@ func TestBEP33NoMoreThan6000PeersWhateverTheSettings(t *testing.T) {
 	if n := s.v4.most / s.v4.rec; n != 5999 {
 		t.Error(n)
 	}
-	// A list of IPv6 is as long as its length can be told.
+	// An IPv6 list is limited by the range of its length field.
 	for i := range 3500 {
 		s.Announce(0, hash(1), peer6(i), false)
 	}
@@ -272,7 +272,7 @@ func TestBEP44ItemsExpireAfterTwoHours(t *testing.T) {
 	}
 }
 
-// A hundred thousand puts and a million announces stay at the caps.
+// A hundred thousand puts and a million announces stay within the limits.
 func TestAHundredThousandPutsStayAtTheCap(t *testing.T) {
 	s := New(Config{}, 0, rnd())
 	for i := range 100_000 {
@@ -296,7 +296,7 @@ func TestTheLeastRecentlyUsedItemIsForgotten(t *testing.T) {
 	s := New(Config{Items: 2}, 0, rnd())
 	s.Put(0, hash(1), Item{V: []byte("1:a")})
 	s.Put(0, hash(2), Item{V: []byte("1:b")})
-	s.Item(0, hash(1)) // asked for
+	s.Item(0, hash(1)) // a query for it
 	s.Put(0, hash(3), Item{V: []byte("1:c")})
 	if s.Item(0, hash(1)) == nil || s.Item(0, hash(2)) != nil || s.Item(0, hash(3)) == nil {
 		t.Error("another one was forgotten")

@@ -37,7 +37,7 @@ func peer6(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(a), uint16(1+n%65535))
 }
 
-// decode reads a sample.
+// decode parses a sample.
 func decode(b []byte, v6 bool) (ps []netip.AddrPort) {
 	n := 4
 	if v6 {
@@ -208,7 +208,7 @@ func TestAMillionAnnouncesStayAtTheCaps(t *testing.T) {
 	}
 }
 
-// apart is n infohashes, each in a shard of its own.
+// apart returns n infohashes, each in its own shard.
 func apart(s *Store, n int) (hs []id.ID) {
 	taken := map[uint32]bool{}
 	for i := 0; len(hs) < n; i++ {
@@ -227,7 +227,7 @@ func TestTheLeastRecentlyUsedInfohashIsForgotten(t *testing.T) {
 	for i, h := range hs {
 		s.Announce(0, h, peer4(i), false)
 	}
-	s.all(0, hs[0], false) // asked for
+	s.all(0, hs[0], false) // a query for it
 	s.all(6*minute, hash(9999), false)
 	s.v4.evict()
 	if len(s.all(6*minute, hs[0], false)) != 1 || len(s.all(6*minute, hs[1], false)) != 0 || len(s.all(6*minute, hs[2], false)) != 1 {
@@ -246,7 +246,7 @@ func TestTokensAreWithheldWhenAllInfohashesAreTaken(t *testing.T) {
 	if !s.Full(0, hash(30), peer4(30).Addr()) || s.Full(0, hash(30), peer6(30).Addr()) || s.Full(0, hash(29), peer4(30).Addr()) {
 		t.Error("tokens for a further infohash, or none for another")
 	}
-	// Who has a token from before displaces another.
+	// A source with an older token replaces another entry.
 	if !s.Announce(0, hash(30), peer4(30), false) || len(s.all(0, hash(30), false)) != 1 {
 		t.Error("refused")
 	}
@@ -291,7 +291,7 @@ func TestSamplesAreFair(t *testing.T) {
 	}
 }
 
-// twin is the store as it is meant, without any thrift.
+// twin is a naive implementation of the store.
 type twin struct {
 	cfg   Config
 	key   func(*id.ID) uint32 // of a shard
@@ -346,8 +346,8 @@ func (w *twin) announce(now mono.Time, h id.ID, a netip.AddrPort) bool {
 	return true
 }
 
-// TestAgainstNaiveTwin lets infohashes be as many as fit, so that the moment
-// of sweeping, which the twin does not have, cannot change what is evicted.
+// TestAgainstNaiveTwin either keeps all infohashes or stops the clock. The twin has no
+// sweeps, so their timing must not affect what is evicted.
 func TestAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := Config{Infohashes: rapid.IntRange(1, 30).Draw(t, "infohashes"), Peers: rapid.IntRange(1, 6).Draw(t, "peers"), ManyPerIP: rapid.Bool().Draw(t, "many")}
@@ -429,7 +429,7 @@ func TestNoAllocations(t *testing.T) {
 
 func TestInfohashesOfOneShardDoNotMix(t *testing.T) {
 	s := New(Config{}, 0, rnd())
-	s.v4.factor = [3]uint64{} // every infohash that begins with 8 zeros has key 0
+	s.v4.factor = [3]uint64{} // every infohash that starts with 8 zeros has key 0
 	var hs [10]id.ID
 	for i := range hs {
 		hs[i][19] = byte(i)
@@ -452,8 +452,8 @@ func TestInfohashesOfOneShardDoNotMix(t *testing.T) {
 	}
 }
 
-// TestMemory holds issue 3's aims: at most 20 bytes a stored peer at 10 peers an
-// infohash, 125 at one; over IPv6, where a record alone takes 20, its bounds of
+// TestMemory checks the goals of issue 3: at most 20 bytes a stored peer at 10 peers an
+// infohash, 125 at one. For IPv6, where a record alone takes 20, the limits are
 // 35 and 200.
 func TestMemory(t *testing.T) {
 	for _, c := range []struct {
