@@ -10,7 +10,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// The ids of this test crowd together, so that groups are large and whole
+// The ids of this test are close together, so that groups are large and whole
 // heads are equal.
 func TestIndexAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,7 +17,7 @@ import (
 
 const minute = mono.Time(time.Minute)
 
-// rid is an id that shares exactly prefix leading bits with own.
+// rid returns an id that shares exactly prefix leading bits with own.
 func rid(r *rand.Rand, own id.ID, prefix int) id.ID {
 	var x id.ID
 	for i := range x {
@@ -33,10 +33,10 @@ func addr4(n uint32) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4(ip), 6881)
 }
 
-// spread is the nth address of a row that shares no /24.
+// spread returns the nth of many addresses that do not share a /24.
 func spread(n int) netip.AddrPort { return addr4(0x08000001 + uint32(n)<<8) }
 
-// check holds the books against the buckets.
+// check compares the counters with the buckets.
 func check(t interface{ Fatalf(string, ...any) }, tab *Table) {
 	live, ips, nets, addrs := 0, map[netip.Addr]int{}, map[netip.Prefix]int{}, 0
 	for i := range tab.buckets {
@@ -198,7 +198,7 @@ func TestBEP5BadNodesLeave(t *testing.T) {
 }
 
 // BEP 5: "Once a bucket is full of good nodes, no more nodes are added": the
-// next ones wait, and step in when one fails.
+// next ones wait as spares, and one of them is added when a node fails.
 func TestFullBucketKeepsSpares(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	tab := New(Config{ID: rid(r, id.ID{}, 0)})

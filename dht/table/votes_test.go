@@ -10,7 +10,7 @@ func TestVotes(t *testing.T) {
 	public := func(n int) netip.Addr { return netip.AddrFrom4([4]byte{20, byte(n >> 8), byte(n), 1}) }
 	ours, lie := public(1), public(2)
 	for i := range 100 {
-		// One liar of many addresses in one /24 has one vote.
+		// One liar with many addresses in one /24 has one vote.
 		if _, ok := v.Add(netip.AddrFrom4([4]byte{66, 6, 6, byte(i)}), lie); ok {
 			t.Fatal("one subnet settled our address")
 		}

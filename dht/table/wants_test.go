@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// wants is Wants as one would write it first.
+// wants is a naive implementation of Wants.
 func (t *Table) wants(addr netip.AddrPort, node id.ID) bool {
 	if _, known := t.byAddr[addr]; known || node == t.own || !addrs.IsUsable(addr, t.relaxed) || !t.admits(addr.Addr()) {
 		return false
@@ -32,7 +32,7 @@ func TestWantsKeepsUpWithTheTable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tab := New(Config{ID: id.ID{0: 0x80}})
 		now := mono.Time(1)
-		// The bucket of those that share three bits with us has 16 places.
+		// The bucket of the nodes that share three bits with us has 16 places.
 		node := func() (netip.AddrPort, id.ID) {
 			n := byte(rapid.IntRange(0, 40).Draw(t, "node"))
 			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{20, n, 1, 1}), 6881)
