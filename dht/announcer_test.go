@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// told gathers what an owner of torrents hears.
+// told collects the reports that an owner of torrents gets.
 type told struct {
 	mu       sync.Mutex
 	peers    map[id.ID]map[netip.AddrPort]bool
@@ -73,8 +73,8 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 				t.Fatalf("found %v, %v", f.peers, err)
 			}
 		}
-		// The announces outlive their 45 minutes in the stores of others, and a
-		// visit brings the peers of others along.
+		// The announces stay valid beyond the 45 minutes that nodes store them, and each
+		// visit returns the peers of others.
 		before := nodes[7].Stats().V4.Out
 		time.Sleep(70 * time.Minute)
 		packets := float64(nodes[7].Stats().V4.Out-before) / (40 * 70.0 / 15)
@@ -104,8 +104,8 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 	})
 }
 
-// Without anybody in the network, an announcer announces to itself, and to the
-// first who comes.
+// In an empty network, an announcer announces to itself and then to the first
+// node that joins.
 func TestAnnouncerThatStartsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(21, simnet.Link{Delay: 20 * ms})
@@ -166,7 +166,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 	})
 }
 
-// What is said of overload reaches the shell, and Close ends all.
+// The overload report reaches the shell, and Close ends everything.
 func TestAnnouncerBeyondTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(23, simnet.Link{Delay: 20 * ms})

@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/netx"
 )
 
-// silent is a connection on which nothing happens.
+// silent is a connection that receives nothing.
 type silent struct {
 	local  netip.AddrPort
 	closed chan struct{}
@@ -27,8 +27,8 @@ func (s *silent) WriteTo([]byte, netip.AddrPort) error       { return nil }
 func (s *silent) LocalAddr() netip.AddrPort                  { return s.local }
 func (s *silent) Close() error                               { close(s.closed); return nil }
 
-// BenchmarkQuery is what one query costs from its datagram to its reply, with
-// the sockets left out.
+// BenchmarkQuery measures one query from its datagram to its reply, without
+// the sockets.
 func BenchmarkQuery(b *testing.B) {
 	d := newNode(b, Config{Conns: []*netx.Socket{netx.NewSocket(&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})})}})
 	f := d.families[0]
@@ -52,7 +52,7 @@ func BenchmarkQuery(b *testing.B) {
 					packets[i] = fmt.Appendf(nil, q.format, string(from[:]), string(target[:]))
 				}
 			}
-			f.table.Replied(d.now(), from, id.ID{1}, 0) // known: no ping goes out
+			f.table.Replied(d.now(), from, id.ID{1}, 0) // a known node: no ping is sent
 			out := make([]byte, 0, krpc.MaxDatagram)
 			var m krpc.Message
 			b.ReportAllocs()
@@ -68,8 +68,8 @@ func BenchmarkQuery(b *testing.B) {
 	}
 }
 
-// BenchmarkOverUDP is a query and its reply over real sockets of this machine,
-// 32 at a time, beside an echo of the same datagrams over the same sockets.
+// BenchmarkOverUDP measures a query and its reply over real sockets of this machine,
+// 32 at a time, compared with an echo of the same datagrams over the same sockets.
 func BenchmarkOverUDP(b *testing.B) {
 	own, target := randomID(), randomID()
 	query := fmt.Appendf(nil, "d1:ad2:id20:%s6:target20:%se1:q9:find_node1:t2:aa1:y1:qe", string(own[:]), string(target[:]))

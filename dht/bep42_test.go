@@ -14,7 +14,7 @@ import (
 	"seedbed/internal/id"
 )
 
-// BEP 42 as we do it and as anacrolix/dht does it are the same.
+// Our BEP 42 implementation agrees with that of anacrolix/dht.
 func TestBEP42AgainstAnacrolix(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.SampledFrom([]int{4, 16}).Draw(rt, "size")

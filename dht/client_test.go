@@ -24,11 +24,11 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// village is a network of small nodes that know each other and answer by the
-// book, or as a test has them answer: what the operations of a client meet.
+// village is a network of small nodes that know each other and reply as the BEPs
+// say, or as a test sets: the network for testing the operations of a client.
 type village struct {
 	net   *simnet.Net
-	mu    sync.Mutex // guards how the nodes answer
+	mu    sync.Mutex // guards how the nodes reply
 	nodes []*villager
 	born  time.Time
 }
@@ -40,8 +40,8 @@ type villager struct {
 	conn   netx.PacketConn
 	peers  []string          // compact
 	item   string            // the return values of an item, sorted: "1:k32:…3:seqi1e3:sig64:…1:v…"
-	extra  map[string]string // return values by method, encoded, instead of the usual ones but id, nodes and token
-	stale  string            // return values of replies to lookups in the first second, encoded
+	extra  map[string]string // encoded return values by method, replacing the usual ones except id, nodes and token
+	stale  string            // encoded return values of replies to lookups in the first second
 	refuse map[string]string // error replies by method: "li302e3:case"
 	mute   bool
 	full   bool // gives no tokens
@@ -64,7 +64,7 @@ func (v *village) add(t *testing.T, x id.ID, a netip.Addr) *villager {
 	return n
 }
 
-// client is a node of ours that knows a few villagers.
+// client returns a node of ours that knows a few villagers.
 func (v *village) client(t *testing.T) *DHT {
 	var boot []string
 	for _, n := range v.nodes[:min(3, len(v.nodes))] {
@@ -73,7 +73,7 @@ func (v *village) client(t *testing.T) *DHT {
 	return newNode(t, Config{Conns: conn(t, v.net, public(1)), Bootstrap: boot, ReadOnly: true})
 }
 
-// closest is the villagers in the order of their distance.
+// closest returns the villagers in the order of their distance.
 func (v *village) closest(target id.ID) []*villager {
 	ns := slices.Clone(v.nodes)
 	slices.SortFunc(ns, func(a, b *villager) int { return target.CmpDistance(a.id, b.id) })
@@ -155,7 +155,7 @@ func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
 			nodes = table.AppendCompact(nodes, o.id, o.addr)
 		}
 	}
-	// Unsorted on purpose where a test gives its own values: nobody may mind.
+	// A test's own values are unsorted on purpose: the order must not matter.
 	ip := from.Addr().As4()
 	out := append([]byte("d2:ip6:"), ip[:]...)
 	out = append(out, byte(from.Port()>>8), byte(from.Port()))
@@ -180,7 +180,7 @@ func signed(t *testing.T, salt string, seq int64, value string) Item {
 	return i
 }
 
-// stored is the item as a node returns it.
+// stored returns the item in the form that a node returns it.
 func stored(i Item) string {
 	if !i.Mutable {
 		return "1:v" + string(i.Value)
@@ -277,7 +277,7 @@ func bloomOf(ips ...netip.Addr) string {
 	return "256:" + string(f[:])
 }
 
-// BEP 33: seeds and peers are told by bloom filters, which are combined by or.
+// BEP 33: seeds and peers are reported in Bloom filters, which are combined by OR.
 func TestBEP33Scrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 20)
@@ -288,9 +288,9 @@ func TestBEP33Scrape(t *testing.T) {
 		}
 		for i, n := range v.closest(infohash)[:8] {
 			switch i {
-			case 2: // a liar
+			case 2: // a node that lies
 				n.extra["get_peers"] = "4:BFsd256:" + strings.Repeat("\xff", 256) + "4:BFpe256:" + strings.Repeat("\xff", 256)
-			default: // each knows a part
+			default: // each knows some of them
 				n.extra["get_peers"] = "4:BFpe" + bloomOf(all[i*4:80]...) + "4:BFsd" + bloomOf(all[80:120-i]...) + "6:valuesl6:\x14\x20\x01\x01\x00\x05e"
 			}
 		}
@@ -300,7 +300,7 @@ func TestBEP33Scrape(t *testing.T) {
 		if err != nil || s.Filters != 7 || s.Dropped != 1 || s.Peers < 76 || s.Peers > 84 || s.Seeds < 38 || s.Seeds > 42 || r.Peers != 1 || r.FirstPeer == 0 {
 			t.Errorf("%+v, first peer %v, %d peers, %v", s, r.FirstPeer, r.Peers, err)
 		}
-		// Without scrape nobody is asked for filters, and none are read.
+		// Without scrape, no node is asked for filters, and filters are ignored.
 		if r, err = d.GetPeers(t.Context(), infohash, false, nil); err != nil || r.Scrape != (Scrape{}) {
 			t.Errorf("%+v, %v", r.Scrape, err)
 		}
@@ -412,7 +412,7 @@ func TestBEP44PutAndGet(t *testing.T) {
 	})
 }
 
-// BEP 44: cas, and what nodes answer to a put that they refuse.
+// BEP 44: cas, and the errors of nodes that refuse a put.
 func TestBEP44CasAndRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 20)
@@ -421,7 +421,7 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 		near[0].refuse["put"] = "li301e12:cas mismatche"
 		near[3].mute = true
 		near[4].extra["put"] = ""
-		near[5].extra["get"] = stored(signed(t, "s", 4, "3:old")) // takes it and keeps the old one
+		near[5].extra["get"] = stored(signed(t, "s", 4, "3:old")) // accepts it but keeps the old one
 		d := v.client(t)
 		p, err := d.Put(t.Context(), item, &cas)
 		if err != nil {
@@ -449,7 +449,7 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 	})
 }
 
-// Hostile answers to get are dropped and counted: the newest that is signed wins.
+// Hostile replies to get are dropped and counted: the newest signed item wins.
 func TestHostileItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 24)
@@ -465,11 +465,11 @@ func TestHostileItems(t *testing.T) {
 		big := signed(t, "s", 1, "2:ok")
 		big.Value = bencode.Value("1001:" + strings.Repeat("x", 1001))
 		for i, r := range []string{
-			"1:v" + strings.Repeat("l", 500) + strings.Repeat("e", 500), // nested beyond reading: the answer is dropped whole
-			"1:k31:" + strings.Repeat("k", 31) + "1:v1:a",               // a key that is none: a value of another target
+			"1:v" + strings.Repeat("l", 500) + strings.Repeat("e", 500), // nested too deeply: the whole reply is dropped
+			"1:k31:" + strings.Repeat("k", 31) + "1:v1:a",               // an invalid key: a value of another target
 			stored(signed(t, "s", 3, "3:old")), stored(forged), stored(replaced), stored(renumbered), stored(stranger), stored(big),
 			stored(newest), "1:v8:no keyed",
-			stored(newest)[:37], // a key and nothing else
+			stored(newest)[:37], // only a key
 			"3:seqi9e1:v6:newest" + "1:k32:" + string(newest.Key[:]), // no signature
 		} {
 			v.closest(target)[i].item = r
@@ -489,7 +489,7 @@ func TestHostileItems(t *testing.T) {
 		if n := d.Stats().V4.Dropped.Malformed; n < 1 {
 			t.Errorf("%d malformed", n)
 		}
-		// BEP 44: with seq, only what is newer.
+		// BEP 44: with seq, only newer items.
 		nine := int64(9)
 		if g, err = d.Get(t.Context(), target, []byte("s"), &nine, nil); err != nil || g.Item != nil || g.Older == 0 {
 			t.Errorf("%+v, %v", g, err)
@@ -516,8 +516,8 @@ func TestReplayedItemsLose(t *testing.T) {
 	})
 }
 
-// An immutable item ends the search with the first node that has it, and one
-// that does not hash to the target is none.
+// An immutable item ends the search at the first node that has it. A value
+// whose hash is not the target is ignored.
 func TestImmutableItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 40)
@@ -536,7 +536,7 @@ func TestImmutableItems(t *testing.T) {
 	})
 }
 
-// Nodes that name nobody but dead addresses keep the real ones from nobody.
+// Nodes that return only dead addresses do not hide the real ones.
 func TestLiarsDoNotHideAnItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 40)
@@ -562,8 +562,8 @@ func TestLiarsDoNotHideAnItem(t *testing.T) {
 	})
 }
 
-// BEP 51: samples, how many there are, and how long they stay the same; an
-// empty list where the method is known.
+// BEP 51: samples, their number, and how long they stay the same; an empty
+// list if the node knows the method.
 func TestBEP51Sample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 30)

@@ -10,7 +10,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// town is a network of real shells, and the addresses of its nodes.
+// town starts a network of real nodes and returns their addresses.
 func town(t *testing.T, net *simnet.Net, size int) (addrs []netip.Addr) {
 	for i := range size {
 		addrs = append(addrs, public(i))
@@ -24,7 +24,7 @@ func town(t *testing.T, net *simnet.Net, size int) (addrs []netip.Addr) {
 	return addrs
 }
 
-// heard is how many nodes of the table have answered since then.
+// heard returns how many nodes of the table have replied since then.
 func (d *DHT) heard(since time.Time) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -38,8 +38,8 @@ func (d *DHT) heard(since time.Time) (n int) {
 	return n
 }
 
-// Every bootstrap host is dead or has no address, the name server is silent, and
-// of the saved nodes a third is gone.
+// Every bootstrap host is dead or does not resolve, the name server does not answer,
+// and a third of the saved nodes is gone.
 func TestSavedNodesSufficeWhereEveryHostIsDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(30, simnet.Link{Delay: 30 * ms, Jitter: 40 * ms})
@@ -67,7 +67,7 @@ func TestSavedNodesSufficeWhereEveryHostIsDead(t *testing.T) {
 	})
 }
 
-// Ten minutes without a network empty no table, and cost nothing afterwards.
+// Ten minutes offline do not empty the table and have no cost afterwards.
 func TestBackAfterTenMinutesOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(31, simnet.Link{Delay: 30 * ms, Jitter: 40 * ms})
@@ -81,7 +81,7 @@ func TestBackAfterTenMinutesOffline(t *testing.T) {
 			}
 		}
 		link(simnet.Link{Loss: 1})
-		for range 10 { // somebody goes on to use it
+		for range 10 { // lookups continue
 			s, err := d.Lookup(t.Context(), randomID(), nil)
 			if err != nil || s.Answered > 0 {
 				t.Fatal(s, err)
@@ -98,8 +98,8 @@ func TestBackAfterTenMinutesOffline(t *testing.T) {
 	})
 }
 
-// What was asked while offline, and is still waited for when the network is back,
-// is held against nobody.
+// Queries that were sent offline, and are still pending when the network is back,
+// do not count against any node.
 func TestQueriesLostOfflineAreForgiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(33, simnet.Link{Delay: 20 * ms})
@@ -117,7 +117,7 @@ func TestQueriesLostOfflineAreForgiven(t *testing.T) {
 		for _, a := range addrs {
 			net.SetLink(public(500), a, simnet.Link{Delay: 20 * ms})
 		}
-		before := failed(d) // those who were asked until it was clear
+		before := failed(d) // nodes that were queried before the loss was noticed
 		for range 80 {
 			time.Sleep(100 * ms)
 			if n := failed(d); n > before {
@@ -127,7 +127,7 @@ func TestQueriesLostOfflineAreForgiven(t *testing.T) {
 	})
 }
 
-// failed is how many nodes of the table have not answered last.
+// failed returns how many nodes of the table did not answer the last query.
 func failed(d *DHT) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,8 +139,8 @@ func failed(d *DHT) (n int) {
 	return n
 }
 
-// Everybody that was known has gone while we were offline: the hosts are asked
-// again, though nobody looks anything up.
+// All known nodes disappeared while we were offline: the bootstrap hosts are
+// queried again, even without a lookup.
 func TestBackInAnotherNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(32, simnet.Link{Delay: 20 * ms})

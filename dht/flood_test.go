@@ -13,9 +13,9 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// Ten thousand sources ask and announce without end, each under ever new ids.
-// What a node keeps of them does not grow, and its own lookups find what they
-// look for.
+// Ten thousand sources query and announce without end, each with new ids every time.
+// What a node stores of them does not grow, and its own lookups still find their
+// targets.
 func TestFloodFromTenThousandSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(33, simnet.Link{Delay: 20 * ms})
@@ -29,7 +29,7 @@ func TestFloodFromTenThousandSources(t *testing.T) {
 		var m krpc.Message
 		buf := make([]byte, 0, krpc.MaxDatagram)
 		token := func(from netip.AddrPort, infohash []byte) []byte {
-			// An attacker has asked before, so that his announces are valid.
+			// The attacker has got a token, so that its announces are valid.
 			q := append([]byte("d1:ad2:id20:01234567890123456789"+"9:info_hash20:"), infohash...)
 			d.mu.Lock()
 			defer d.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// counting notes when each address was last written to, and the most addresses
-// within rate.FlowTime.
+// counting records when each address was last written to, and the maximum number of
+// addresses within rate.FlowTime.
 type counting struct {
 	netx.PacketConn
 	mu   sync.Mutex
@@ -45,8 +45,8 @@ func (c *counting) WriteBatch(ms []netx.Datagram) (int, error) {
 	return c.PacketConn.WriteBatch(ms)
 }
 
-// The flows that a node's queries open stay within the limit, lookups that find
-// none free wait and go on, and all find what they look for.
+// The flows that a node's queries open stay within the limit. Lookups wait for a free
+// flow and then continue, and all find their targets.
 func TestLookupsWaitForAFlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, limit = 80, 60
@@ -88,14 +88,14 @@ func TestLookupsWaitForAFlow(t *testing.T) {
 		if most < limit/2 {
 			t.Errorf("%d flows at a time: the limit was not in force", most)
 		}
-		// A lookup takes some 35 queries.
+		// A lookup sends about 35 queries.
 		if took, enough := time.Since(began), 20*35*rate.FlowTime/limit; took > enough {
 			t.Errorf("the lookups took %v, and the flows were enough for %v", took, enough)
 		}
 	})
 }
 
-// Whoever names nodes to us opens no more than half of the flows.
+// Nodes that other nodes return to us open at most half of the flows.
 func TestPingsOfNamedNodesLeaveFlowsForLookups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})

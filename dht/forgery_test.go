@@ -16,8 +16,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// forgery is a group of nodes that surround a target: they name one another,
-// give tokens, take every announce and forget it.
+// forgery is a group of nodes around a target: they return each other, give
+// tokens, accept every announce and drop it.
 type forgery struct{ members []lookup.Node }
 
 func (f *forgery) answer(r *rand.Rand, own id.ID, q *krpc.Query) []byte {
@@ -35,7 +35,7 @@ func (f *forgery) answer(r *rand.Rand, own id.ID, q *krpc.Query) []byte {
 	return append(bencode.AppendBytes(append(b, "e1:t"...), q.T), "1:y1:re"...)
 }
 
-// near is an id that shares so many bits with the target, and is x beyond.
+// near returns an id that shares this many bits with the target and equals x after them.
 func near(target id.ID, shared int, x id.ID) id.ID {
 	for i := range shared {
 		bit := byte(0x80 >> (i % 8))
@@ -44,8 +44,8 @@ func near(target id.ID, shared int, x id.ID) id.ID {
 	return x
 }
 
-// The nodes closest to an infohash are all forged, and what the others of the
-// network were told is found all the same.
+// The nodes closest to an infohash are all forged, and a lookup still finds what
+// honest nodes store.
 func TestLookupGoesAroundAForgedNeighbourhood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, sybils = 60, 30

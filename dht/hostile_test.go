@@ -19,7 +19,7 @@ import (
 
 var methods = []string{"ping", "find_node", "get_peers", "announce_peer", "get", "put", "sample_infohashes", "vote", ""}
 
-// arguments are valid ones, of every method at once, in the order of a
+// arguments are valid arguments of all methods together, in the order of a
 // canonical dictionary.
 var arguments = []struct{ key, good string }{
 	{"cas", "i1e"}, {"id", "20:01234567890123456789"}, {"implied_port", "i0e"}, {"info_hash", "20:01234567890123456789"}, {"k", "32:" + strings.Repeat("k", 32)},
@@ -27,14 +27,14 @@ var arguments = []struct{ key, good string }{
 	{"target", "20:01234567890123456789"}, {"token", "8:abcdefgh"}, {"v", "d1:ai1ee"}, {"want", "l2:n4e"},
 }
 
-// spoilt is what stands in the place of a good value; "" leaves the key out.
+// spoilt lists the values that replace a valid one; "" leaves the key out.
 var spoilt = []string{"", "i0e", "i-1e", "i1e", "i65536e", "i9223372036854775807e", "i-9223372036854775808e", "i9223372036854775808e", "i99999999999999999999e", "i01e", "ie",
 	"0:", "1:x", "19:0123456789012345678", "20:01234567890123456789", "21:012345678901234567890", "99999999999999999999:x",
 	"le", "de", "li1ei2ee", "l2:n4i4ee", "d1:ai1ee", "d1:bi1e1:ai1ee", "di1ei1ee", strings.Repeat("l", 30) + strings.Repeat("e", 30), strings.Repeat("l", 100) + strings.Repeat("e", 100),
 	strings.Repeat("d1:a", 100) + "de" + strings.Repeat("e", 100), strings.Repeat("l", 5000), "i" + strings.Repeat("9", 1200) + "e", "64:" + strings.Repeat("s", 64), "65:" + strings.Repeat("s", 65),
 	"996:" + strings.Repeat("x", 996), "997:" + strings.Repeat("x", 997), "2000:" + strings.Repeat("x", 2000)}
 
-// args is the dictionary "a" with some of its values replaced.
+// args returns the dictionary "a" with some of its values replaced.
 func args(replaced map[string]string) string {
 	var b strings.Builder
 	b.WriteString("d")
@@ -69,7 +69,7 @@ func battery(yield func(datagram []byte)) {
 			yield(hostile(name, "d1:\x00"+v+args(nil)[1:]))
 			yield(hostile(name, strings.TrimSuffix(args(nil), "e")+"1:z"+v+"e"))
 			for _, key := range []string{"q", "t", "y"} {
-				yield(bytes.Replace(good, fmt.Appendf(nil, "1:%s", key), fmt.Appendf(nil, "1:%s%s1:%s", key, v, key), 1)) // twice
+				yield(bytes.Replace(good, fmt.Appendf(nil, "1:%s", key), fmt.Appendf(nil, "1:%s%s1:%s", key, v, key), 1)) // duplicate key
 			}
 		}
 		for cut := range good {
@@ -83,9 +83,9 @@ func battery(yield func(datagram []byte)) {
 	}
 }
 
-// expected is what a datagram deserves, read off the BEPs with a parser that is
-// as plain as can be: nothing, a response (with nodes or not), or an error of
-// one of some codes. Tokens are taken for bad.
+// expected is the correct reaction to a datagram, derived from the BEPs with a parser
+// that is as simple as possible: nothing, a response (with nodes or not), or an error
+// with one of several codes. Tokens count as invalid.
 type expected struct {
 	answered, nodes bool
 	codes           []int64
@@ -143,7 +143,7 @@ func expect(b []byte) (e expected) {
 		_, err := bencode.ParseStrict(item, bencode.Limits{BigInts: true})
 		fault(205, len(item) > 1000)
 		fault(207, len(salt) > 64)
-		// What else may be wrong is a 203 as much as its token is.
+		// Any other fault may give a 203 too, as the token does.
 		fault(203, err != nil || len(item) <= 1000 && len(salt) <= 64 || !isToken || badInt("seq") || badInt("cas"))
 	default:
 		e.nodes = isHash("target") || isHash("info_hash")
@@ -152,8 +152,8 @@ func expect(b []byte) (e expected) {
 	return e
 }
 
-// twice reports whether the dictionary has one of the keys, or any that is an
-// argument, more than once.
+// twice reports whether the dictionary contains one of the keys, or any argument
+// key, more than once.
 func twice(v bencode.Value, keys []string) bool {
 	seen := map[string]bool{}
 	for k := range v.Dict() {
@@ -169,7 +169,7 @@ func twice(v bencode.Value, keys []string) bool {
 	return false
 }
 
-// judge compares the reply to what the datagram deserves.
+// judge compares the reply with the expected reaction.
 func judge(t testing.TB, who string, datagram, reply []byte, from netip.AddrPort) {
 	t.Helper()
 	want := expect(datagram)
@@ -201,12 +201,12 @@ func judge(t testing.TB, who string, datagram, reply []byte, from netip.AddrPort
 	}
 }
 
-// target is who gets the datagrams: an ordinary node or a bootstrap node, as
-// far as the sockets.
+// target receives the datagrams: an ordinary node or a bootstrap node, without
+// the sockets.
 type target struct {
 	name string
 	take func(b []byte, from netip.AddrPort) []byte
-	held func() int // what strangers made it store
+	held func() int // how much it stores for other nodes
 }
 
 func targets(t testing.TB) []target {
@@ -254,7 +254,7 @@ func TestHostileBattery(t *testing.T) {
 	}
 }
 
-// FuzzDatagram goes the whole way of a packet, in both kinds of node.
+// FuzzDatagram covers the full processing of a packet, in both kinds of node.
 func FuzzDatagram(f *testing.F) {
 	for _, name := range methods {
 		f.Add(hostile(name, args(nil)))

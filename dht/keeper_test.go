@@ -11,7 +11,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// rounds gathers what an owner of an item hears.
+// rounds collects the reports that an owner of an item gets.
 type rounds struct {
 	mu  sync.Mutex
 	all []TendReport
@@ -23,7 +23,7 @@ func (r *rounds) told(t TendReport, _ error) {
 	r.all = append(r.all, t)
 }
 
-// full and part count rounds that told every node and some.
+// count returns how many rounds reached every node, and how many only some.
 func (r *rounds) count() (full, part, newer int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,7 +40,7 @@ func (r *rounds) count() (full, part, newer int) {
 	return full, part, newer
 }
 
-// townsfolk is a network of nodes of the real shell.
+// townsfolk starts a network of real nodes.
 func townsfolk(t *testing.T, net *simnet.Net, from, size int) (nodes []*DHT) {
 	for i := range size {
 		var boot []string
@@ -52,8 +52,8 @@ func townsfolk(t *testing.T, net *simnet.Net, from, size int) (nodes []*DHT) {
 	return nodes
 }
 
-// holders are those of the 8 nodes closest to the target that have the item of
-// that number.
+// holders counts the nodes, among the 8 closest to the target, that have the item
+// with this number.
 func holders(nodes []*DHT, target id.ID, seq int64) (n int) {
 	sorted := slices.Clone(nodes)
 	slices.SortFunc(sorted, func(a, b *DHT) int { return target.CmpDistance(a.ID(false), b.ID(false)) })
@@ -66,7 +66,7 @@ func holders(nodes []*DHT, target id.ID, seq int64) (n int) {
 }
 
 // BEP 44: "re-announce the item every hour". Nodes that become the closest get it
-// sooner, and a stranger's newer version is never put over.
+// sooner, and a newer version from another publisher is never replaced.
 func TestKeeperKeepsAnItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(30, simnet.Link{Delay: 25 * ms})
@@ -96,14 +96,14 @@ func TestKeeperKeepsAnItem(t *testing.T) {
 		if n := holders(others, target, 1); n < 7 {
 			t.Errorf("%d of the 8 closest have it after %d hours", n, hours)
 		}
-		// Half of the town is new: the closest have it long before the hour is over.
+		// Half of the nodes are new: the closest ones have the item long before the hour is over.
 		fresh := townsfolk(t, net, 14, 10)
 		all := append(slices.Clone(others), fresh...)
 		time.Sleep(tendEvery + time.Minute)
 		if n := holders(all, target, 1); n < 7 {
 			t.Errorf("%d of the 8 closest have it after nodes have come", n)
 		}
-		// Somebody else with the key puts a newer one.
+		// Another holder of the key puts a newer version.
 		second := signed(t, "", 2, "6:second")
 		if p, err := fresh[0].Put(t.Context(), second, nil); err != nil || p.Kept == 0 {
 			t.Fatal(p.Kept, err)
@@ -115,7 +115,7 @@ func TestKeeperKeepsAnItem(t *testing.T) {
 		if n := holders(all, target, 2); n < 7 {
 			t.Errorf("the newer one is at %d of the 8 closest", n)
 		}
-		// What is not kept any more is forgotten in two hours.
+		// An item that is not kept any more expires within two hours.
 		stop()
 		if k.Len() != 0 {
 			t.Error("it is kept still")
@@ -127,8 +127,8 @@ func TestKeeperKeepsAnItem(t *testing.T) {
 	})
 }
 
-// Many items come round without more than the keeper's share of the rate, and while nobody answers
-// it is tried again soon.
+// Many items are republished within the keeper's share of the rate. If no node answers,
+// the keeper retries soon.
 func TestKeeperOfManyItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(31, simnet.Link{Delay: 25 * ms})

@@ -25,7 +25,7 @@ func newNode(t testing.TB, cfg Config) *DHT {
 	return d
 }
 
-// found gathers the peers of a lookup.
+// found collects the peers of a lookup.
 type found struct {
 	mu    sync.Mutex
 	peers []netip.AddrPort
@@ -50,7 +50,7 @@ func (f *found) add(_ netip.AddrPort, ps []netip.AddrPort) {
 	}
 }
 
-// loopback is the UDP sockets of a port of this machine.
+// loopback returns the UDP sockets of a port of this machine.
 func loopback(t testing.TB, listen string) []*netx.Socket {
 	t.Helper()
 	h, err := netx.Open(netx.Config{Listen: []string{listen}})
@@ -84,8 +84,8 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 				t.Fatalf("announce: %+v, %v", as, err)
 			}
 			t.Logf("announce %+v", as)
-			// A node that has just been started finds the peer through its
-			// bootstrap node, without waiting for a table.
+			// A node that has just started finds the peer through its
+			// bootstrap node, without waiting for a full table.
 			f := newFound()
 			conns := loopback(t, local)
 			late := newNode(t, Config{Conns: conns, Bootstrap: boot})

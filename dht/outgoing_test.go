@@ -19,7 +19,7 @@ import (
 	"seedbed/internal/udpload"
 )
 
-// TestAnswerers is the nodes that BenchmarkOutgoing asks, in a process of their own.
+// TestAnswerers runs the nodes that BenchmarkOutgoing queries, in a separate process.
 func TestAnswerers(t *testing.T) {
 	if !udpload.Child("answerers") {
 		t.Skip("not a server")
@@ -67,9 +67,9 @@ func (n answerer) serve(nodes []answerer) {
 	}
 }
 
-// BenchmarkOutgoing is the processor time of a query of ours and its answer, as lookups
-// ask it, next to a datagram of that size that a bare echo returns. Both go to another
-// process, in turns.
+// BenchmarkOutgoing measures the processor time of one of our queries and its reply, as in
+// a lookup, compared with a datagram of the same size that a bare echo returns. Both go to
+// another process, alternately.
 func BenchmarkOutgoing(b *testing.B) {
 	echo, nodes := udpload.Start(b, "TestServer", "echo"), udpload.Start(b, "TestAnswerers", "answerers")
 	client := loopback(b, "127.0.0.1:0")[0]
@@ -118,7 +118,7 @@ func BenchmarkOutgoing(b *testing.B) {
 			echoes = append(echoes, cpuOf(b, bare))
 			asked = append(asked, cpuOf(b, lookups))
 		}
-		// What else the machine does can only add: the cheap turns count.
+		// Other load on the machine can only add time, so only the cheapest rounds count.
 		slices.Sort(echoes)
 		slices.Sort(asked)
 		e, a := echoes[turns/5], asked[turns/5]

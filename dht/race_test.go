@@ -4,10 +4,10 @@ package dht
 
 import "runtime"
 
-// In a bubble of synctest the race detector of Go 1.26 crashes when two threads
-// run timers that are due at once, of which each query has one
-// (go.dev/issue/78156). One thread finds races too: they are told by what
-// happens before what, not by what happens at the same time.
+// In a bubble of synctest, the race detector of Go 1.26 crashes when two threads
+// run timers that are due at the same time (go.dev/issue/78156); each query has a
+// timer. One thread finds races too, because the detector uses the happens-before
+// order and not the time.
 func init() { runtime.GOMAXPROCS(1) }
 
 const raceEnabled = true

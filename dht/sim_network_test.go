@@ -15,8 +15,8 @@ import (
 // simSize is the number of nodes in a simulated network.
 const simSize = 2000
 
-// oneGoroutine skips a long simulation under the race detector: there is nothing
-// to race.
+// oneGoroutine skips a long simulation under the race detector: with a single
+// goroutine there are no races.
 func oneGoroutine(t *testing.T) {
 	if raceEnabled {
 		t.Skip("did not run: a simulation on one goroutine has no races")
@@ -24,7 +24,7 @@ func oneGoroutine(t *testing.T) {
 	t.Parallel()
 }
 
-// closest is an oracle: the live honest nodes closest to a target.
+// closest is an oracle: it returns the live honest nodes closest to a target.
 func (w *world) closest(target id.ID, n int) []*citizen {
 	all := slices.DeleteFunc(slices.Clone(w.alive), func(c *citizen) bool { return c.forges != nil })
 	slices.SortFunc(all, func(a, b *citizen) int { return target.CmpDistance(a.table.ID(), b.table.ID()) })
@@ -45,13 +45,13 @@ func TestNetworkWithChurnAndLoss(t *testing.T) {
 		t.Errorf("a lookup went over %d nodes", most)
 	}
 
-	// What the tables come to when the churn is over, next to what an oracle knows.
+	// The state of the tables after the churn, compared with an oracle.
 	w.run(20 * time.Minute)
 	own, answered, asked := 0, 0, 0
 	for i := range w.alive {
 		c := w.alive[i]
 		truth := map[netip.AddrPort]bool{}
-		for _, o := range w.closest(c.table.ID(), table.K+1) { // itself is the closest
+		for _, o := range w.closest(c.table.ID(), table.K+1) { // the node itself is the closest
 			truth[o.addr] = true
 		}
 		for _, n := range c.table.Closest(nil, c.table.ID(), table.K, nil) {
@@ -81,8 +81,8 @@ func TestNetworkWithChurnAndLoss(t *testing.T) {
 	}
 }
 
-// surround puts n sybils around a target, closer than every honest node by so
-// many bits, and lets the nodes there get to know them.
+// surround puts n sybils around a target, this many bits closer than every honest
+// node, and makes the nearby nodes learn of them.
 func (w *world) surround(target id.ID, n, closer int) {
 	f := new(forgery)
 	shared := target.CommonPrefix(w.closest(target, 1)[0].table.ID()) + closer

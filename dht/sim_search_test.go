@@ -13,16 +13,16 @@ import (
 	"seedbed/internal/mono"
 )
 
-// trace is how a lookup went.
+// trace records how a lookup went.
 type trace struct {
 	*lookup.Lookup
 	peers []netip.AddrPort
-	hops  int // from our table to the first node that knew a peer, else to the closest
-	asked int // queries, those of the lookups beside it included
+	hops  int // from our table to the first node that knew a peer, otherwise to the closest
+	asked int // queries, including those of side lookups
 	took  time.Duration
 }
 
-// search is one lookup of a citizen, driven as the shell's traversal drives its.
+// search is one lookup of a citizen, run like a traversal of the shell.
 type search struct {
 	trace
 	c       *citizen
@@ -30,16 +30,16 @@ type search struct {
 	target  id.ID
 	method  string
 	begun   mono.Time
-	far     map[netip.AddrPort]int // hops to those that were named by others
+	far     map[netip.AddrPort]int // hops to the nodes that others returned
 	done    func(trace)
 	over    bool
-	again   bool // begun anew, since nobody of the table answered
+	again   bool // restarted, because no node of the table answered
 	widened bool
-	sides   int // lookups under way beside a forged neighbourhood
+	sides   int // running lookups beside a forged neighbourhood
 	beside  []lookup.Node
 }
 
-// find runs one lookup to its end.
+// find runs one lookup until it ends.
 func (c *citizen) find(target id.ID, method string, seeds []lookup.Node, done func(trace)) {
 	start := seeds
 	for _, n := range c.table.Closest(nil, target, startNodes, func(n *table.Node) bool { return n.Fails == 0 }) {
@@ -91,7 +91,7 @@ func (s *search) pump() {
 	}
 }
 
-// take takes an answer, or nil for none.
+// take handles a reply, or nil for a timeout.
 func (s *search) take(from netip.AddrPort, m *krpc.Message) {
 	if m == nil {
 		s.Fail(s.c.w.now, from)
@@ -110,7 +110,7 @@ func (s *search) take(from netip.AddrPort, m *krpc.Message) {
 	s.peers = append(s.peers, s.Reply(s.c.w.now, from, m.Response.ID, named, values, m.Response.Token)...)
 }
 
-// widen takes the end of a lookup beside a forged neighbourhood.
+// widen handles the end of a lookup beside a forged neighbourhood.
 func (s *search) widen(side trace) {
 	s.asked += side.asked
 	s.beside = append(s.beside, side.Closest()...)

@@ -23,8 +23,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// world is a DHT of the pure rooms on one goroutine: real datagrams over
-// virtual links with delay and loss, nodes that come and go, all from a seed.
+// world simulates a DHT of the pure packages on one goroutine: real datagrams over
+// virtual links with delay and loss, and nodes that join and leave, all from a seed.
 type world struct {
 	t      testing.TB
 	r      *rand.Rand
@@ -63,13 +63,13 @@ type citizen struct {
 	answers *respond.Responder
 	pending map[string]*asking
 	dead    bool
-	forges  *forgery // of a node that lies
+	forges  *forgery // of a lying node
 }
 
 type asking struct {
 	to   netip.AddrPort
 	sent mono.Time
-	done func(m *krpc.Message) // nil: no answer
+	done func(m *krpc.Message) // nil: no reply
 }
 
 func newWorld(t testing.TB, seed uint64, loss float64) *world {
@@ -81,7 +81,7 @@ func (w *world) after(d time.Duration, do func()) {
 	heap.Push(&w.events, event{w.now.Add(d), w.seq, do})
 }
 
-// run lets the time pass.
+// run advances the time.
 func (w *world) run(d time.Duration) {
 	end := w.now.Add(d)
 	for len(w.events) > 0 && w.events[0].at <= end {
@@ -99,7 +99,7 @@ func (w *world) id() (x id.ID) {
 	return x
 }
 
-// birth is a node that joins by way of two others.
+// birth returns a node that joins through two others.
 func (w *world) birth() *citizen {
 	w.born++
 	c := &citizen{w: w, addr: at(public(w.born)), pending: map[string]*asking{}}
@@ -117,7 +117,7 @@ func (w *world) birth() *citizen {
 	return c
 }
 
-// enter is the shell's join: our own id, then three targets far away.
+// enter joins like the shell: it looks up our own id, then three distant targets.
 func (c *citizen) enter(seeds []lookup.Node) {
 	c.find(c.table.ID(), "find_node", seeds, func(trace) { c.wander(3) })
 }
@@ -128,7 +128,7 @@ func (c *citizen) wander(times int) {
 	}
 }
 
-// waysIn is what stands for bootstrap hosts and saved nodes.
+// waysIn returns nodes that replace bootstrap hosts and saved nodes.
 func (w *world) waysIn() []lookup.Node {
 	return []lookup.Node{{Addr: w.alive[0].addr}, {Addr: w.any().addr}}
 }
@@ -217,8 +217,8 @@ func (c *citizen) ask(to netip.AddrPort, method string, target id.ID, token stri
 	})
 }
 
-// upkeep is what the shell does about the table, at a slower pace for the
-// simulation's sake.
+// upkeep maintains the table like the shell, at a slower pace to speed up the
+// simulation.
 func (c *citizen) upkeep() {
 	if c.dead {
 		return
@@ -242,7 +242,7 @@ func (c *citizen) upkeep() {
 	c.w.after(pace, c.upkeep)
 }
 
-// announce has a node announce itself, port 77.
+// announce makes a node announce itself with port 77.
 func (c *citizen) announce(infohash id.ID) {
 	c.find(infohash, "get_peers", nil, func(tr trace) {
 		for _, n := range tr.Takers() {
@@ -251,15 +251,15 @@ func (c *citizen) announce(infohash id.ID) {
 	})
 }
 
-// tally is what became of many lookups.
+// tally counts the results of many lookups.
 type tally struct {
 	tries, hits int
-	forged      int // that took the neighbourhood for forged
+	forged      int // lookups that found the neighbourhood forged
 	took        []time.Duration
 	hops, asked []int
 }
 
-// look has a node look for what peer announced.
+// look makes a node look up what peer announced.
 func (c *citizen) look(infohash id.ID, peer *citizen, into *tally) {
 	into.tries++
 	c.find(infohash, "get_peers", nil, func(tr trace) {
@@ -285,7 +285,7 @@ func (l *tally) String() string {
 
 func (l *tally) found() float64 { return float64(l.hits) / float64(l.tries) }
 
-// populate has so many nodes join, twenty a second.
+// populate adds this many nodes, twenty a second.
 func (w *world) populate(size int) {
 	for range size {
 		w.birth()
@@ -294,8 +294,8 @@ func (w *world) populate(size int) {
 	w.run(time.Minute)
 }
 
-// live has a world of size nodes live for ten minutes, in which the given part of
-// its nodes is replaced, with announces and lookups all along.
+// live runs a world of size nodes for ten minutes, in which the given part of
+// its nodes is replaced, with continuous announces and lookups.
 func (w *world) live(size int, churn float64) (all tally) {
 	w.populate(size)
 	gone := 0

@@ -21,7 +21,7 @@ import (
 
 const ms = time.Millisecond
 
-// public is the nth address of a row of public ones without a common /24.
+// public returns the nth of many public addresses that do not share a /24.
 func public(n int) netip.Addr { return netip.AddrFrom4([4]byte{20, byte(n >> 8), byte(n), 1}) }
 
 func conn(t testing.TB, net *simnet.Net, addrs ...netip.Addr) []*netx.Socket {
@@ -36,7 +36,7 @@ func conn(t testing.TB, net *simnet.Net, addrs ...netip.Addr) []*netx.Socket {
 
 func at(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 6881) }
 
-// deadline fails the test with fake time.
+// within fails the test if ok does not hold within d of fake time.
 func within(t testing.TB, d time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(d); !ok(); time.Sleep(10 * ms) {
@@ -46,8 +46,8 @@ func within(t testing.TB, d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// A network of the internet's kind: round trips of 50 to 150 ms, a third of the
-// nodes vanished, and the real shell on each.
+// A network like the internet: round trips of 50 to 150 ms, a third of the nodes
+// dead, and real nodes.
 func TestShellInANetworkWithDeadNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 90
@@ -95,8 +95,8 @@ func TestShellInANetworkWithDeadNodes(t *testing.T) {
 	})
 }
 
-// One dead host, one name that does not resolve and one that never answers
-// delay nothing, and a lookup begins with the bootstrap host itself.
+// One dead host, one name that does not resolve and one whose resolution never ends
+// delay nothing, and a lookup starts with the bootstrap host itself.
 func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(2, simnet.Link{Delay: 20 * ms})
@@ -134,8 +134,8 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 	})
 }
 
-// A bootstrap host's first words are of nodes that have gone. It is asked once
-// more, and the item is there.
+// The first reply of a bootstrap host contains only dead nodes. It is queried again,
+// and the item is found.
 func TestAHostThatNamesTheDeadIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVillage(t, 20)
@@ -203,7 +203,7 @@ func TestSavedNodesLeadBack(t *testing.T) {
 	})
 }
 
-// BEP 42: an id that fits the address which others see.
+// BEP 42: the id matches our external address.
 func TestExternalAddressVoting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
@@ -224,8 +224,8 @@ func TestExternalAddressVoting(t *testing.T) {
 	})
 }
 
-// BEP 43: a read-only node does not answer queries, says ro in its own, and
-// others do not keep it.
+// BEP 43: a read-only node does not answer queries, sets ro in its own, and other
+// nodes do not add it to their tables.
 func TestBEP43ReadOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(6, simnet.Link{Delay: 20 * ms})
@@ -243,7 +243,7 @@ func TestBEP43ReadOnly(t *testing.T) {
 	})
 }
 
-// BEP 32: two families, two tables; each tells of the other.
+// BEP 32: two families have two tables; nodes of each return those of the other.
 func TestBEP32TwoFamilies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(7, simnet.Link{Delay: 20 * ms})
@@ -253,7 +253,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 		var nodes []*DHT
 		for i := range 12 {
 			var boot []string
-			if i > 0 { // by IPv4 alone
+			if i > 0 { // only IPv4
 				boot = []string{at(public(0)).String()}
 			}
 			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i), six(i)), Bootstrap: boot}))
@@ -278,7 +278,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 	})
 }
 
-// Junk, cut and forged datagrams are dropped and counted, and nothing grows.
+// Junk, truncated and forged datagrams are dropped and counted, and no state grows.
 func TestHostileDatagrams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(8, simnet.Link{Delay: 20 * ms})
@@ -290,13 +290,13 @@ func TestHostileDatagrams(t *testing.T) {
 		for i := range 20000 {
 			b := []byte(good)
 			switch i % 4 {
-			case 0: // guesses of transaction ids
+			case 0: // guessed transaction ids
 				binary.BigEndian.PutUint32(b[strings.Index(good, "abcd"):], r.Uint32())
-			case 1: // cut
+			case 1: // truncated
 				b = b[:r.IntN(len(b))]
-			case 2: // bits
+			case 2: // flipped bits
 				b[r.IntN(len(b))] ^= 1 << r.IntN(8)
-			case 3: // a query from a made-up node
+			case 3: // a query from an invented node
 				x := randomID()
 				b = append(append([]byte("d1:ad2:id20:"), x[:]...), "e1:q4:ping1:t2:aa1:y1:qe"...)
 			}
@@ -320,8 +320,8 @@ func TestHostileDatagrams(t *testing.T) {
 	})
 }
 
-// A reply counts only from the address that was asked, though the transaction
-// id be right.
+// A reply is accepted only from the address that was queried, even if the transaction
+// id is right.
 func TestReplyFromAnotherAddressIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(9, simnet.Link{Delay: 20 * ms})
@@ -357,7 +357,7 @@ func TestReplyFromAnotherAddressIsDropped(t *testing.T) {
 	})
 }
 
-// A quiet network for long: living nodes stay good, the dead leave.
+// A long idle time: live nodes stay good, dead nodes are removed.
 func TestTablesAreKeptInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(10, simnet.Link{Delay: 20 * ms})
@@ -392,8 +392,8 @@ func TestTablesAreKeptInOrder(t *testing.T) {
 	})
 }
 
-// A node that knows nobody announces to itself, and who comes later finds it.
-// It does not find itself.
+// A node that knows no other node announces to itself, and a node that joins later
+// finds it. It does not return itself as a peer.
 func TestALoneAnnouncerIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(13, simnet.Link{Delay: 20 * ms})

@@ -16,7 +16,7 @@ import (
 	"seedbed/internal/udpload"
 )
 
-// TestServer is the servers of BenchmarkThroughput, in processes of their own.
+// TestServer runs the servers of BenchmarkThroughput, in separate processes.
 func TestServer(t *testing.T) {
 	switch {
 	case udpload.Child("echo"):
@@ -32,8 +32,8 @@ func TestServer(t *testing.T) {
 			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 6881)
 			table.Replied(d.now(), a, randomID(), time.Millisecond)
 		}
-		// On loopback no source is limited, and on the internet none asks as often
-		// as these do: here the limit is checked, and is high.
+		// Loopback sources are not limited, and on the internet no source sends as many
+		// queries as these: here the limit is checked but high.
 		d.answers.Responder = respond.New(respond.Config{
 			Table4: table, Store: d.answers.store, Tokens: store.NewTokens(d.now(), d.random), Rand: d.random, Rate: 1000, Burst: 1000,
 		})
@@ -44,8 +44,8 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// BenchmarkThroughput is what a query costs a whole node, sockets and all, next
-// to an echo of the same datagrams through the same kind of socket.
+// BenchmarkThroughput measures what a query costs a whole node including sockets,
+// compared with an echo of the same datagrams through the same kind of socket.
 func BenchmarkThroughput(b *testing.B) {
 	echo, node := udpload.Start(b, "TestServer", "echo"), udpload.Start(b, "TestServer", "node")
 	load := udpload.NewLoad(b)

@@ -24,7 +24,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// What we ask is what BEP 5, 32, 33, 43 and 44 say.
+// Our queries follow BEP 5, 32, 33, 43 and 44.
 func TestAppendQuery(t *testing.T) {
 	own, target := id.ID([]byte(strings.Repeat("o", 20))), id.ID{}
 	port, seven := 7, int64(7)
@@ -37,7 +37,7 @@ func TestAppendQuery(t *testing.T) {
 	}{
 		{"ping", queryArgs{}, false, "d1:ad2:id20:OWNe1:q4:ping1:t2:tt1:v4:VVVV1:y1:qe"},
 		{"ping", queryArgs{}, true, "d1:ad2:id20:OWNe1:q4:ping2:roi1e1:t2:tt1:v4:VVVV1:y1:qe"}, // BEP 43
-		// A target of zeros is a target, and a cas of 0 is a condition.
+		// A target of zeros is valid, and a cas of 0 is a condition.
 		{"find_node", queryArgs{MsgArgs: akrpc.MsgArgs{Want: []akrpc.Want{"n4", "n6"}}}, false,
 			"d1:ad2:id20:OWN6:target20:ZERO4:wantl2:n42:n6ee1:q9:find_node1:t2:tt1:v4:VVVV1:y1:qe"},
 		{"get_peers", queryArgs{MsgArgs: akrpc.MsgArgs{Scrape: 1}}, false, // BEP 33
@@ -62,7 +62,7 @@ func TestAppendQuery(t *testing.T) {
 		if err := krpc.Parse(b, &m); err != nil || m.Y != 'q' || m.Query.ID != own || m.Query.Bad != "" {
 			t.Errorf("%s is not what we take ourselves: %v, %q", c.method, err, m.Query.Bad)
 		}
-		// The library reads the same arguments.
+		// The library parses the same arguments.
 		var theirs akrpc.Msg
 		if err := abencode.Unmarshal(b, &theirs); err != nil || theirs.A == nil {
 			t.Errorf("%s: the library does not read it: %v", c.method, err)
@@ -79,7 +79,7 @@ func TestAppendQuery(t *testing.T) {
 	}
 }
 
-// What a response returns is what the library's own decoder reads from it.
+// Returned gives the same values of a response as the library's own decoder.
 func FuzzReturned(f *testing.F) {
 	key, sig, bits := strings.Repeat("k", 32), strings.Repeat("s", 64), strings.Repeat("b", 256)
 	for _, r := range []string{
@@ -96,7 +96,7 @@ func FuzzReturned(f *testing.F) {
 		}
 		ours := returned(&m)
 		if v, err := bencode.ParseStrict(b, bencode.Limits{Depth: 8}); err != nil || len(v) != len(b) {
-			return // the library's decoder has limits of its own
+			return // the library's decoder has its own limits
 		}
 		var theirs akrpc.Msg
 		if abencode.Unmarshal(b, &theirs) != nil || theirs.R == nil {
@@ -122,7 +122,7 @@ func zeroIfNil(n *int64) *int64 {
 	return n
 }
 
-// outgoing is a connection that notes the queries that a node sends, and fails while
+// outgoing is a connection that records the queries that a node sends, and fails while
 // err is set.
 type outgoing struct {
 	netx.PacketConn
@@ -147,7 +147,7 @@ func (c *outgoing) WriteBatch(ms []netx.Datagram) (int, error) {
 	return c.PacketConn.WriteBatch(ms)
 }
 
-// newOutgoing starts a node that knows nobody.
+// newOutgoing starts a node that knows no other node.
 func newOutgoing(t *testing.T, seed uint64, cfg Config) (*outgoing, *DHT) {
 	c := &outgoing{PacketConn: conn(t, simnet.New(seed, simnet.Link{Delay: ms}), public(1))[0]}
 	cfg.Conns = []*netx.Socket{netx.NewSocket(c)}
@@ -156,7 +156,7 @@ func newOutgoing(t *testing.T, seed uint64, cfg Config) (*outgoing, *DHT) {
 	return c, d
 }
 
-// A query that the system does not take fails at once, not at its timeout.
+// A query that the system does not send fails at once, not at its timeout.
 func TestAQueryThatCannotBeSentFailsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d := newOutgoing(t, 1, Config{})
@@ -180,8 +180,8 @@ func TestAQueryThatCannotBeSentFailsAtOnce(t *testing.T) {
 	})
 }
 
-// Queries leave in order at the rate that is set, and those that nobody waits for any
-// more do not leave at all.
+// Queries are sent in order and at the configured rate. A query whose caller has given up is
+// not sent.
 func TestQueriesKeepToTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst, all, cancelled = 10, 16, 56, 20
@@ -212,7 +212,7 @@ func TestQueriesKeepToTheRate(t *testing.T) {
 	})
 }
 
-// Every query carries the id that we have when it is sent, and says what BEP 43 wants.
+// Every query contains the current id at the time of sending, and ro as BEP 43 requires.
 func TestQueriesCarryTheLatestID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d := newOutgoing(t, 3, Config{ReadOnly: true})
@@ -230,7 +230,7 @@ func TestQueriesCarryTheLatestID(t *testing.T) {
 	})
 }
 
-// A network that is gone for hours is found again without any bootstrap host.
+// A network that was down for hours is found again without a bootstrap host.
 func TestALostNetworkIsFoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(12, simnet.Link{Delay: 20 * ms})
@@ -258,7 +258,7 @@ func TestALostNetworkIsFoundAgain(t *testing.T) {
 }
 
 func ExampleDHT_Lookup() {
-	// A node without a connection to anybody finds nobody, and says so.
+	// A node without any contact finds no peers and reports that.
 	d, err := New(Config{Conns: []*netx.Socket{netx.NewSocket(&silent{local: netip.MustParseAddrPort("127.0.0.1:6881"), closed: make(chan struct{})})}})
 	if err != nil {
 		fmt.Println(err)

@@ -19,7 +19,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// asker is a node that speaks for itself.
+// asker is a node that sends hand-made queries.
 type asker struct {
 	t    *testing.T
 	conn netx.PacketConn
@@ -33,7 +33,7 @@ func (a *asker) send(method string, q queryArgs) {
 	}
 }
 
-// reply is the next datagram that comes from the node asked.
+// reply returns the next datagram from the queried node.
 func (a *asker) reply() (m krpc.Message) {
 	a.t.Helper()
 	in := []netx.Datagram{{Buf: make([]byte, 2048)}}
@@ -61,13 +61,13 @@ func (a *asker) ask(method string, q queryArgs) krpc.Message {
 	return a.reply()
 }
 
-// about is the arguments of a query about a target.
+// about returns the arguments of a query about a target.
 func about(target id.ID) (a queryArgs) {
 	a.Target = akrpc.ID(target)
 	return a
 }
 
-// put is the arguments of a put of a mutable item.
+// put returns the arguments of a put of a mutable item.
 func (a *asker) put(key ed25519.PrivateKey, seq int64, v string) (put queryArgs) {
 	put.K = [32]byte(key.Public().(ed25519.PublicKey))
 	put.Sig = [64]byte(ed25519.Sign(key, store.AppendSigned(nil, nil, seq, []byte(v))))
@@ -101,8 +101,8 @@ func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
 			t.Fatalf("%+v", ret)
 		}
 
-		// A flood is worked off as far as the queue goes; the rest is dropped,
-		// and everybody else is served meanwhile.
+		// A flood is processed up to the length of the queue. The rest is dropped, and other
+		// nodes are served meanwhile.
 		const flood = 2000
 		for i := range flood {
 			forged.V = bencode.Value(fmt.Appendf(nil, "6:%06d", i))

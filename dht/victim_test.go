@@ -19,7 +19,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// watched notes what a node sends, by address and second.
+// watched records what a node sends, by address and second.
 type watched struct {
 	netx.PacketConn
 	mu   sync.Mutex
@@ -51,8 +51,8 @@ func (w *watched) WriteBatch(ms []netx.Datagram) (int, error) {
 	return w.PacketConn.WriteBatch(ms)
 }
 
-// accuse is a node that answers every query with nodes at a victim's address, close to
-// what was asked for and under ever new ports.
+// accuse runs a node that answers every query with nodes at a victim's address, close to
+// the target and with new ports every time.
 func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports func() uint16) {
 	r := rand.New(rand.NewPCG(1, 2))
 	in := []netx.Datagram{{Buf: make([]byte, 2048)}}
@@ -78,7 +78,7 @@ func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports
 		if err := l.WriteTo(b, in[0].Addr); err != nil {
 			return
 		}
-		// It asks too, so that it gets into the table, and is asked by whatever goes on.
+		// It sends queries too, so that it enters the table and is queried in every way.
 		if r.IntN(4) == 0 {
 			ask := about(randomID())
 			_ = l.WriteTo(appendQuery(nil, []byte("tt"), own, "find_node", &ask, false), in[0].Addr)
@@ -86,8 +86,8 @@ func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports
 	}
 }
 
-// A node of the DHT that names a victim makes us send nothing to its ports below 1024, and
-// to its other ports some queries that use themselves up, whatever we do meanwhile.
+// A DHT node that returns a victim's address makes us send nothing to ports below 1024, and
+// only a limited number of queries to other ports, whatever we do meanwhile.
 func TestANodeThatNamesAVictim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
@@ -102,7 +102,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 			return uint16(1024 + n*7%60000)
 		}
 		var boot []string
-		for i := range 4 { // liars with a place of their own in the table
+		for i := range 4 { // lying nodes that have their own entries in the table
 			l, err := net.Host(public(100 + i)).PacketConn(6881)
 			if err != nil {
 				t.Fatal(err)
@@ -131,7 +131,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 				}
 			})
 		}
-		// Peers name it too (BEP 5's PORT), and it seems to ask from a low port.
+		// Peers name it too (PORT of BEP 5), and a query seems to come from its low port.
 		asks, err := net.Host(victim).PacketConn(53)
 		if err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 	})
 }
 
-// The user may name a bootstrap node, or one to ping, at any port.
+// The user may give a bootstrap node, or a node to ping, at any port.
 func TestANodeAtALowPortThatTheUserNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
