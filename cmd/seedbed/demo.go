@@ -51,7 +51,7 @@ folder; another downloads it from its bare magnet link. Shows each step.`,
 	}
 }
 
-// demo is one run of the demonstration.
+// demo is one run of the demo command.
 type demo struct {
 	app   *app
 	dir   string

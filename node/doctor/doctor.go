@@ -308,7 +308,7 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 	return pongs
 }
 
-// network reports whether the bootstrap hosts lead to a private network.
+// network reports whether the bootstrap hosts are in a private network.
 func (e *examination) network() {
 	if len(e.v.Config.Bootstrap) == 0 {
 		return

@@ -20,7 +20,7 @@ import (
 
 // versions is the download folder of a follower:
 //
-//	DIR/current                  a symbolic link to the newest version that is complete
+//	DIR/current                  a symbolic link to the newest complete version
 //	DIR/versions/7-1f0e9d3c/NAME that version: its number, and the start of its infohash
 //
 // Before current points to a version, the version is complete and its files are read-only;

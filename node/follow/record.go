@@ -22,7 +22,7 @@ import (
 // The state directory has a folder for each followed publication:
 //
 //	follows/TARGET/lock            held by the process that follows it
-//	follows/TARGET/record          what is followed, and the version that current leads to
+//	follows/TARGET/record          the publication, and the version that current points to
 //	follows/TARGET/FOLDER.torrent  the metadata of each version that is kept
 
 // record is the content of the record file.

@@ -18,7 +18,7 @@ func EnvName(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// A Source is where a value comes from, in rising precedence.
+// A Source is the origin of a value, in rising precedence.
 type Source uint8
 
 const (
