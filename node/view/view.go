@@ -4,8 +4,7 @@
 // Every object is an envelope, Head, together with the fields of its kind. Table lists the
 // kinds. docs/events.schema.json is generated from the types here, and a test checks it
 // against the output of every command. A field name has the same type in all objects. Sizes
-// are in bytes and rates in bytes a second. Names ending in _ms or _s are milliseconds or
-// seconds.
+// are in bytes, rates in bytes a second, fields ending in _ms or _s in milliseconds or seconds.
 //
 // The package has no state and prints nothing.
 package view
