@@ -223,7 +223,7 @@ func TestForeignHosts(t *testing.T) {
 	}
 }
 
-// Before the metadata is known, a player is told to retry later.
+// Before the metadata is known, the response asks the player to retry later.
 func TestBeforeTheMetadata(t *testing.T) {
 	s := newSite(t, nil)
 	for _, path := range []string{"/", "/1", "/playlist.m3u"} {
@@ -233,8 +233,8 @@ func TestBeforeTheMetadata(t *testing.T) {
 	}
 }
 
-// Requests beyond the limit are told to retry later, and do not affect open
-// ones.
+// The response to a request beyond the limit asks to retry later. Open requests are not
+// affected.
 func TestTooManyRequests(t *testing.T) {
 	s := newSite(t, map[string]string{"big.mkv": strings.Repeat("x", 32<<20)})
 	var open []net.Conn
