@@ -437,7 +437,7 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// An infohash whose nodes have just been told keeps its turn and counts as announced.
+// An infohash that a lookup has just announced keeps its turn and counts as announced.
 // Later changes to it are announced at once.
 func TestToldInfohashWaitsForItsTurn(t *testing.T) {
 	s := New(Config{Start: func(id.ID) []Node { return []Node{{id.ID{1}, simAddr(1)}} }}, 0, rand.New(rand.NewPCG(1, 1)))
