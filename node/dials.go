@@ -46,7 +46,7 @@ const (
 	maxDialedHosts = 4096
 )
 
-// errBusyHost is returned if other dials to the same host are waiting.
+// errBusyHost is returned if other dials keep the host busy for too long.
 var errBusyHost = errors.New("other addresses of this host are being dialled")
 
 func (g *dialGate) init(cfg *Config) {

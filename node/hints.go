@@ -19,7 +19,7 @@ const (
 	resolveLongest = 10 * time.Minute
 	// maxHints limits the hints taken from a link, because each name costs a DNS query.
 	maxHints = 256
-	// resolveTimeout bounds one DNS query.
+	// resolveTimeout limits one DNS query.
 	resolveTimeout = 15 * time.Second
 )
 

@@ -32,7 +32,7 @@ func newPlayer(t *Torrent, ahead int64) *player {
 	return &player{t: t, ahead: ahead, told: []uint32{}, pieces: make(chan struct{})}
 }
 
-// attach tells a swarm that has just started what to fetch.
+// attach sets what a swarm that has just started fetches.
 func (p *player) attach(s *swarm.Torrent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,7 +67,7 @@ func (p *player) from(file int, pos int64) window {
 	return window{uint32((f.Offset + pos) / p.info.PieceLength), uint32((f.Offset+last)/p.info.PieceLength) + 1}
 }
 
-// update tells the swarm what to fetch, if that has changed.
+// update sets what the swarm fetches, if that has changed.
 func (p *player) update() {
 	var all []window
 	for _, r := range p.readers {

@@ -76,8 +76,8 @@ func (f *restored) hashes() []id.ID {
 	return f.spec.hashes()
 }
 
-// isParked reports whether the torrent can be parked, among so many: it was complete when it
-// was last parked or stopped. Whether it still is, is checked when it wakes.
+// isParked reports whether the torrent can be parked in a session of that many torrents: it was
+// complete when it last stopped or was parked. It is checked again when it wakes.
 func (f *restored) isParked(of int) bool {
 	m := f.summary
 	return of > parkBeyond && m != nil && m.have == m.wanted && m.havePieces == m.pieces && f.record.intent() == lifecycle.Intent{}
