@@ -81,7 +81,7 @@ func manualFlags(cmd *cobra.Command) (flags []*pflag.Flag) {
 	cmd.LocalNonPersistentFlags().SortFlags = false
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		ofNode := settings.IsSetting(f) && cmd.Name() != "settings" && cmd.Name() != "bootstrap"
-		if f.Name != "help" && f.Hidden == false && !ofNode && (cmd == create || create.Flags().Lookup(f.Name) == nil) {
+		if f.Name != "help" && !f.Hidden && !ofNode && (cmd == create || create.Flags().Lookup(f.Name) == nil) {
 			flags = append(flags, f)
 		}
 	})

@@ -72,8 +72,9 @@ func TestEveryArgumentIsCleaned(t *testing.T) {
 		if _, err := Fprintf(&b, "%*d\t%s|%v\n", 3, 7, arg, arg); err != nil {
 			t.Fatal(err)
 		}
-		line, ok := strings.CutSuffix(b.String(), "\n")
-		if line, ok = strings.CutPrefix(line, "  7\t"); !ok || raw(line) >= 0 || !strings.Contains(line, "y") {
+		line, ends := strings.CutSuffix(b.String(), "\n")
+		line, begins := strings.CutPrefix(line, "  7\t")
+		if !ends || !begins || raw(line) >= 0 || !strings.Contains(line, "y") {
 			t.Errorf("%T: %q", arg, b.String())
 		}
 	}
