@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"seedbed/cmd/seedbed/report"
 )
@@ -36,7 +37,11 @@ func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.F
 	root.SetArgs(args)
 	root.SetOut(app.stdout)
 	root.SetErr(app.stderr)
-	defer context.AfterFunc(ctx, func() { app.output().Interrupt() })()
+	clean := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(clean)
+		app.interrupt()
+	})
 	done := make(chan struct{})
 	var err error
 	go func() {
@@ -45,6 +50,12 @@ func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.F
 	}()
 	if app.unread(ctx, done) {
 		return exitUnfinished
+	}
+	if !stop() {
+		select {
+		case <-clean:
+		case <-time.After(report.Unread): // the terminal takes no output
+		}
 	}
 	if err == nil {
 		return exitOK

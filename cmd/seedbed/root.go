@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -26,14 +27,22 @@ type app struct {
 	feed           *report.Feed // of the running command; may be nil
 
 	opening sync.Once
-	out     *report.Output
+	out     atomic.Pointer[report.Output] // nil until output is called
 }
 
 // output returns the output of the command. The first call must come after the flags are
 // parsed.
 func (a *app) output() *report.Output {
-	a.opening.Do(func() { a.out = report.Open(a.stdout, a.stderr, a.json, a.quiet) })
-	return a.out
+	a.opening.Do(func() { a.out.Store(report.Open(a.stdout, a.stderr, a.json, a.quiet)) })
+	return a.out.Load()
+}
+
+// interrupt removes the progress that the command has drawn, if any. It may be called at
+// any time.
+func (a *app) interrupt() {
+	if out := a.out.Load(); out != nil {
+		out.Interrupt()
+	}
 }
 
 func (a *app) rootCommand() *cobra.Command {

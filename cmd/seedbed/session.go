@@ -84,7 +84,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	defer s.app.reloadOnHangup(n)()
 	s.events = n.Subscribe(node.Complete, node.Metadata, node.Failed, node.Seeded)
-	s.rep.Watch(n, s.shows)
+	s.rep.Watch(n, s.shows(len(s.specs)+len(s.unreadable) > 1))
 	var once sync.Once
 	closeNode := func() {
 		once.Do(func() {
@@ -118,15 +118,19 @@ func (s *session) run(ctx context.Context) (err error) {
 	return err
 }
 
-// shows reports whether an event is reported.
-func (s *session) shows(e node.Event) bool {
-	switch e.Kind {
-	case node.Seeding: // without stay, the command ends here
-		return s.stay
-	case node.Failed: // with one torrent, the error of the command says it
-		return s.app.json || s.arrivals != nil || len(s.specs)+len(s.unreadable) > 1
+// shows returns a function that reports whether an event is reported. It runs on another
+// goroutine than the session. several says that the command was given several torrents.
+func (s *session) shows(several bool) func(node.Event) bool {
+	stays, allFailures := s.stay, several || s.app.json || s.arrivals != nil
+	return func(e node.Event) bool {
+		switch e.Kind {
+		case node.Seeding: // without stay, the command ends here
+			return stays
+		case node.Failed: // with one torrent, the error of the command says it
+			return allFailures
+		}
+		return true
 	}
-	return true
 }
 
 // resolve replaces links that have a public key by the newest version (BEP 46). If none
