@@ -27,7 +27,7 @@ import (
 // all nodes closest to an infohash could leave with other tests, and its announces would
 // be lost until the next round, as in any DHT.
 var (
-	private4 = dhtNet{address: "10.1.%d.1", ours: 52, theirs: 12}
+	private4 = dhtNet{address: "10.1.%d.1", ours: 88, theirs: 12}
 	private6 = dhtNet{address: "fd00:1:%d::1", ours: 5, theirs: 3}
 )
 

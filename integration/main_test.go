@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 	seedbed = os.Getenv(envBinary)
 	if !given("test.parallel") {
 		// These tests wait for other processes much more than they compute.
-		flag.Set("test.parallel", "32")
+		flag.Set("test.parallel", "16")
 	}
 	if !given("rapid.checks") {
 		flag.Set("rapid.checks", "200") // they are cheap here
