@@ -109,7 +109,8 @@ func (d *rtorrentDaemon) call(method string, args ...string) (string, error) {
 func (d *rtorrentDaemon) load() bool {
 	d.t.Helper()
 	if d.over() {
-		if d.crash++; d.crash > 5 || !strings.Contains(d.tail(), "internal_error") {
+		itsFault := strings.Contains(d.tail(), "internal_error") || strings.Contains(d.tail(), "Segmentation fault")
+		if d.crash++; d.crash > 5 || !itsFault {
 			d.t.Fatalf("rtorrent ended: %v", d.err)
 		}
 		d.launch(d.t)
