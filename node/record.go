@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -70,20 +69,8 @@ const (
 
 const recordVersion = 1
 
-// DamagedError is returned for a session record that cannot be used. It does not affect
-// other torrents.
-type DamagedError struct {
-	Path string
-	Err  error
-}
-
-func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
-func (e *DamagedError) Unwrap() error { return e.Err }
-
-// Hint returns what to do about the error.
-func (e *DamagedError) Hint() string {
-	return "move its folder away and add the torrent again; what is on the disk is hashed, not fetched"
-}
+// damagedAdvice is the advice about a session record that is damaged.
+const damagedAdvice = "move its folder away and add the torrent again; what is on the disk is hashed, not fetched"
 
 // newRecord returns the record of a torrent that is being added.
 func newRecord(spec *Spec, place int64) (*record, error) {
@@ -176,19 +163,12 @@ func (r *record) intent() (i lifecycle.Intent) {
 
 // readRecord reads the record of a torrent. The error is fs.ErrNotExist, or a *DamagedError.
 func readRecord(st *torrentState) (*record, error) {
-	b, err := statefile.Read(st.recordPath())
-	if errors.Is(err, os.ErrNotExist) {
+	r := new(record)
+	if _, err := ReadRecord(st.recordPath(), r, damagedAdvice); err != nil {
 		return nil, err
 	}
-	r := new(record)
-	if err == nil {
-		err = json.Unmarshal(b, r)
-	}
-	if err == nil {
-		err = r.validate(filepath.Base(st.path))
-	}
-	if err != nil {
-		return nil, &DamagedError{st.recordPath(), err}
+	if err := r.validate(filepath.Base(st.path)); err != nil {
+		return nil, &DamagedError{st.recordPath(), err, damagedAdvice}
 	}
 	return r, nil
 }

@@ -132,7 +132,7 @@ func (n *Node) readRestored(name string) (f restored, err error) {
 		f.spec.hash, err = hash, nil
 	}
 	if err != nil {
-		return f, &DamagedError{st.recordPath(), err}
+		return f, &DamagedError{st.recordPath(), err, damagedAdvice}
 	}
 	f.record = r
 	return f, nil

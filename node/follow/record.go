@@ -100,35 +100,12 @@ func openFolder(state string, target id.ID) (*folder, error) {
 	return f, nil
 }
 
-// DamagedError reports a record that cannot be read, or that contains no link.
-type DamagedError struct {
-	Path string
-	Err  error
-}
-
-func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
-
-// Unwrap makes a DamagedError a disk fault.
-func (e *DamagedError) Unwrap() []error {
-	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
-}
-
-// Hint returns advice.
-func (e *DamagedError) Hint() string { return "move it away to follow from the start" }
+// damagedAdvice is the advice about a record that cannot be read, or that contains no link.
+const damagedAdvice = "move it away to follow from the start"
 
 func readRecord(dir string) (r record, err error) {
-	path := filepath.Join(dir, "record")
-	b, err := statefile.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, err
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &r)
-	}
-	if err != nil {
-		return r, &DamagedError{path, err}
-	}
-	return r, nil
+	_, err = node.ReadRecord(filepath.Join(dir, "record"), &r, damagedAdvice)
+	return r, err
 }
 
 // save writes a record, which the caller then stores in file.

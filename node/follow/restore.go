@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
-	"seedbed/internal/id"
 	"seedbed/node"
 )
 
@@ -21,21 +19,14 @@ type Followed struct {
 }
 
 // List returns the recorded publications of a state directory, sorted by target. Its error
-// joins a *DamagedError for each unreadable record; the others are still returned.
+// joins a *node.DamagedError for each unreadable record; the others are still returned.
 func List(state string) (list []Followed, err error) {
-	entries, err := os.ReadDir(followsDir(state))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	folders, err := node.RecordFolders(followsDir(state))
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, e := range entries {
-		if _, bad := id.ParseHex(e.Name()); bad != nil || !e.IsDir() {
-			continue
-		}
-		dir := filepath.Join(followsDir(state), e.Name())
+	for _, dir := range folders {
 		r, err := readRecord(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -49,7 +40,7 @@ func List(state string) (list []Followed, err error) {
 			if r.Link == "" {
 				err = errNoLink
 			}
-			err = &DamagedError{filepath.Join(dir, "record"), err}
+			err = &node.DamagedError{Path: filepath.Join(dir, "record"), Err: err, Advice: damagedAdvice}
 		}
 		errs = append(errs, err)
 	}
@@ -67,7 +58,7 @@ func (e *RestoreError) Unwrap() error { return e.Err }
 
 // Restore follows every publication that the node's state directory has on record. A failure
 // does not affect the others: failed has a *RestoreError for each publication that cannot be
-// followed and a *DamagedError for each unreadable record.
+// followed and a *node.DamagedError for each unreadable record.
 func Restore(n *node.Node) (restored []*Follower, failed []error) {
 	list, err := List(n.StateDir())
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

@@ -91,7 +91,7 @@ func TestRestore(t *testing.T) {
 			t.Fatal(len(followers), failed)
 		}
 		for _, err := range failed {
-			var damaged *DamagedError
+			var damaged *node.DamagedError
 			var f *node.Fault
 			if !errors.As(err, &damaged) || !errors.As(err, &f) || f.Kind != node.FaultIO {
 				t.Error(err)

@@ -163,36 +163,12 @@ func openFolder(state string, target id.ID) (*folder, error) {
 // numbers must not be used for other values.
 func readRecord(dir string) (r record, raw []byte, err error) {
 	path := filepath.Join(dir, "record")
-	raw, err = statefile.Read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil, err
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &r)
-	}
-	if err != nil {
-		return r, nil, &DamagedError{Path: path, Err: err}
-	}
-	return r, raw, nil
+	raw, err = node.ReadRecord(path, &r, damagedAdvice)
+	return r, raw, err
 }
 
-// DamagedError reports a record that cannot be read.
-type DamagedError struct {
-	Path string
-	Err  error
-}
-
-func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
-
-// Unwrap makes a DamagedError a disk fault.
-func (e *DamagedError) Unwrap() []error {
-	return []error{e.Err, node.NewFault(node.FaultIO, errors.New(e.Error()), e.Hint())}
-}
-
-// Hint returns advice.
-func (e *DamagedError) Hint() string {
-	return "move it away; publishing again then continues with the number that the DHT has"
-}
+// damagedAdvice is the advice about a record that is damaged.
+const damagedAdvice = "move it away; publishing again then continues with the number that the DHT has"
 
 func (f *folder) close() error { return f.lock.Release() }
 
@@ -315,21 +291,14 @@ type Published struct {
 }
 
 // List returns the publications of a state directory, sorted by key name and salt. Its error
-// joins a *DamagedError for each unreadable record; the others are still returned.
+// joins a *node.DamagedError for each unreadable record; the others are still returned.
 func List(state string) (list []Published, err error) {
-	entries, err := os.ReadDir(publicationsDir(state))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	folders, err := node.RecordFolders(publicationsDir(state))
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, e := range entries {
-		if _, bad := id.ParseHex(e.Name()); bad != nil || !e.IsDir() {
-			continue
-		}
-		dir := filepath.Join(publicationsDir(state), e.Name())
+	for _, dir := range folders {
 		r, _, err := readRecord(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -340,7 +309,7 @@ func List(state string) (list []Published, err error) {
 		}
 		link, err := r.link()
 		if err != nil {
-			errs = append(errs, &DamagedError{filepath.Join(dir, "record"), err})
+			errs = append(errs, &node.DamagedError{Path: filepath.Join(dir, "record"), Err: err, Advice: damagedAdvice})
 			continue
 		}
 		if len(r.Versions) > 0 {

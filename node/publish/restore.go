@@ -38,7 +38,7 @@ const restoreAtOnce = 8
 
 // Restore resumes every publication that the state directory has on record, each from its
 // path and with its options. A failure does not affect the others: failed has a
-// *RestoreError for each publication that could not be resumed and a *DamagedError for each
+// *RestoreError for each publication that could not be resumed and a *node.DamagedError for each
 // unreadable record.
 func (p *Publisher) Restore(ctx context.Context, cfg RestoreConfig) (restored []*Publication, failed []error) {
 	list, err := List(p.node.StateDir())

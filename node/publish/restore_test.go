@@ -55,7 +55,7 @@ func TestRestore(t *testing.T) {
 		if got := strings.Join(links, " "); len(links) != 2 || !strings.Contains(got, publicKey(0)) || !strings.Contains(got, publicKey(4)) {
 			t.Error(links)
 		}
-		var damaged *DamagedError
+		var damaged *node.DamagedError
 		var gone, keyless *RestoreError
 		if len(failed) != 3 || !errors.As(failed[0], &damaged) || !errors.As(failed[1], &gone) || !errors.As(failed[2], &keyless) {
 			t.Fatal(failed)
