@@ -40,6 +40,12 @@ import (
 	tokens "seedbed/internal/rate"
 )
 
+// Defaults of a Config.
+const (
+	DefaultRate  = 250 // queries a second
+	DefaultFlows = 500 // addresses within rate.FlowTime
+)
+
 // Config of a DHT node. Only Conns is required.
 type Config struct {
 	// Conns are the sockets whose KRPC datagrams the node handles, at most one for each
@@ -65,10 +71,10 @@ type Config struct {
 	// Store limits what we store for other nodes; zero fields mean libtorrent's limits.
 	Store store.Config
 	// Rate is the maximum of queries that we send a second, in both families together;
-	// 0: 250.
+	// 0: DefaultRate.
 	Rate float64
 	// Flows is the maximum of addresses that we ask within rate.FlowTime, so that we do
-	// not fill the connection table of a home router; 0: 500, negative: no limit. A
+	// not fill the connection table of a home router; 0: DefaultFlows, negative: no limit. A
 	// private network has no limit, because no router is in between.
 	Flows int
 	// Logger gets what a user may want to know; nil: no log.
@@ -93,13 +99,13 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.Rate == 0 {
-		c.Rate = 250
+		c.Rate = DefaultRate
 	}
 	if c.Rate < 1 {
 		return fmt.Errorf("dht: %v packets a second are too few to work with", c.Rate)
 	}
 	if c.Flows == 0 {
-		c.Flows = 500
+		c.Flows = DefaultFlows
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

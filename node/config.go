@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"seedbed/dht"
 	"seedbed/internal/netx"
 	"seedbed/swarm"
 	"seedbed/swarm/storage"
@@ -29,11 +30,11 @@ var PublicBootstrap = []string{
 // names.
 const DefaultPort = 6881
 
-// Defaults of a Config.
+// Defaults of a Config, which are those of the packages that use them.
 const (
-	DefaultDHTRate  = 250
-	DefaultDHTFlows = 500
-	DefaultMemory   = 24 << 20
+	DefaultDHTRate  = dht.DefaultRate
+	DefaultDHTFlows = dht.DefaultFlows
+	DefaultMemory   = swarm.DefaultMemory
 )
 
 // MinMemory is the smallest Config.Memory.

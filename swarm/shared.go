@@ -14,9 +14,12 @@ import (
 	"seedbed/swarm/peerconn"
 )
 
+// DefaultMemory is the default of SharedConfig.Memory.
+const DefaultMemory = 24 << 20
+
 // SharedConfig sets the limits on what the torrents of a node use together.
 type SharedConfig struct {
-	Memory    int64 // bytes of piece buffers; 24 MiB by default
+	Memory    int64 // bytes of piece buffers; DefaultMemory by default
 	ChunkSize int   // maximal size of one buffer in bytes; a multiple of 64 KiB; 1 MiB by default
 	Workers   int   // goroutines that hash and write; GOMAXPROCS by default
 
@@ -42,7 +45,7 @@ type Shared struct {
 // NewShared starts the workers; Close stops them.
 func NewShared(cfg SharedConfig) *Shared {
 	if cfg.Memory == 0 {
-		cfg.Memory = 24 << 20
+		cfg.Memory = DefaultMemory
 	}
 	if cfg.ChunkSize == 0 {
 		cfg.ChunkSize = 1 << 20
