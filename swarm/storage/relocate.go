@@ -154,7 +154,7 @@ func Abandon(r Relocation) error {
 			}
 		}
 	}
-	m.removeFolders(m.to, m.files)
+	removeFolders(m.to, m.files)
 	return first
 }
 
@@ -274,7 +274,7 @@ func (m *mover) renameAll(ctx context.Context) error {
 		for _, f := range slices.Backward(renamed) {
 			_ = m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)) // the record still names the old folder; files that stay are hashed again
 		}
-		m.removeFolders(m.to, renamed)
+		removeFolders(m.to, renamed)
 		return err
 	}
 	done, total := int64(0), m.total()
@@ -335,7 +335,7 @@ func (m *mover) copyAll(ctx context.Context) error {
 			for _, name := range m.made {
 				_ = m.to.Remove(name) // the next attempt overwrites it
 			}
-			m.removeFolders(m.to, m.files)
+			removeFolders(m.to, m.files)
 			return wrap("copy", filepath.Join(m.toDir, f.name), err)
 		}
 		done += f.size
@@ -485,38 +485,8 @@ func (m *mover) finish() error {
 		}
 		s.stepped()
 	}
-	m.removeFolders(m.from, m.files)
+	removeFolders(m.from, m.files)
 	return m.sync(m.from, s.dir)
-}
-
-func (m *mover) removeFolders(d Disk, files []movedFile) { removeFolders(d, foldersOf(files)) }
-
-// foldersOf returns the parent folders of the files, deepest first.
-func foldersOf(files []movedFile) (dirs []string) {
-	seen := map[string]bool{}
-	for _, f := range files {
-		dir := filepath.Dir(f.name)
-		if f.kind == fs.ModeDir {
-			dir = f.name
-		}
-		for ; dir != "." && !seen[dir]; dir = filepath.Dir(dir) {
-			seen[dir] = true
-			dirs = append(dirs, dir)
-		}
-	}
-	slices.SortFunc(dirs, func(a, b string) int {
-		sep := string(filepath.Separator)
-		return strings.Count(b, sep) - strings.Count(a, sep)
-	})
-	return dirs
-}
-
-// removeFolders removes the empty folders among dirs.
-func removeFolders(d Disk, dirs []string) {
-	for _, dir := range dirs {
-		_ = d.Remove(dir) // fails if it is not empty
-	}
-	d.Refresh() // drop handles of removed folders
 }
 
 // wrapNil is like wrap, but returns nil if err is nil.
@@ -525,64 +495,4 @@ func wrapNil(op, path string, err error) error {
 		return nil
 	}
 	return wrap(op, path, err)
-}
-
-// RemoveFiles deletes the files of a closed torrent: those that are ours according to the
-// resume record and unchanged since, and then empty folders. Missing files are not an error.
-func RemoveFiles(o Options) error {
-	o.ReadOnly = true
-	s, err := Open(o)
-	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Kind == Vanished {
-			return nil
-		}
-		return err
-	}
-	defer o.Handles.dropAll(s)
-	rec, err := s.loadRecord("")
-	if rec == nil || err != nil {
-		return nil // no file is known to be ours
-	}
-	open := o.OpenDisk
-	if open == nil {
-		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, o.Handles) }
-	}
-	d, err := open(s.dir, true)
-	if err != nil {
-		return wrap("open", s.dir, err)
-	}
-	var files []movedFile
-	var first error
-	for i := range s.info.Files {
-		f := &s.info.Files[i]
-		switch {
-		case f.Folder:
-			files = append(files, movedFile{name: s.final(i), kind: fs.ModeDir})
-			continue
-		case f.Symlink != nil && o.Symlinks:
-		case !f.IsRegular() || rec.files[i].place == absent:
-			continue
-		}
-		name := s.final(i)
-		if rec.files[i].place == inPart {
-			name = s.part(i)
-		}
-		files = append(files, movedFile{name: name})
-		fi, err := d.Lstat(name)
-		switch {
-		case err != nil:
-			continue
-		case f.Symlink != nil && fi.Mode()&fs.ModeSymlink == 0, f.Symlink == nil && !fi.Mode().IsRegular():
-			continue
-		case rec.files[i].place == inFinal && (fi.Size() != rec.files[i].size || fi.ModTime().UnixNano() != rec.files[i].mtime):
-			continue // another program changed it
-		}
-		if err := d.Remove(name); err != nil && kindOf(err) != Vanished {
-			first = firstOf(first, wrap("remove", filepath.Join(s.dir, name), err))
-		}
-	}
-	removeFolders(d, foldersOf(files))
-	_ = d.SyncDir(".") // files that come back after a power cut are removed again, as the record says
-	return first
 }
