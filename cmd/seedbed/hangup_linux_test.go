@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // service starts the program in a process without a terminal, and returns its output lines.
@@ -64,24 +61,6 @@ func says(t *testing.T, lines <-chan string, text string) string {
 			t.Fatalf("it does not say %q:\n%s", text, strings.Join(all, "\n"))
 		}
 	}
-}
-
-// bareTTY opens a terminal that is not read.
-func bareTTY(t *testing.T) (master int, slave *os.File) {
-	t.Helper()
-	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	n, err := unix.IoctlGetInt(master, unix.TIOCGPTN)
-	if err = errors.Join(err, unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0)); err != nil {
-		t.Skip(err)
-	}
-	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip(err)
-	}
-	return master, slave
 }
 
 func hangUp(t *testing.T, cmd *exec.Cmd) {
@@ -171,7 +150,7 @@ func TestHangupEndsACommandCleanly(t *testing.T) {
 		"bootstrap": {[]string{"bootstrap", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "boot")}, "boot/bootstrap.lock", exitOK},
 	} {
 		t.Run(name+" whose terminal closes", func(t *testing.T) {
-			master, slave := bareTTY(t)
+			master, slave := openPTY(t)
 			exe, err := os.Executable()
 			if err != nil {
 				t.Fatal(err)
@@ -193,7 +172,7 @@ func TestHangupEndsACommandCleanly(t *testing.T) {
 					t.Fatal("it does not start")
 				}
 			}
-			_ = unix.Close(master) // the kernel sends SIGHUP, and writing gives EIO
+			_ = master.Close() // the kernel sends SIGHUP, and writing gives EIO
 			exits(t, cmd, c.want)
 		})
 	}
