@@ -12,7 +12,7 @@ import (
 )
 
 // seeded returns a libtorrent seed of p at ip:6881 that uploads at most up bytes a second
-// (0: no limit), and the arguments that name it. There is no DHT.
+// (0: no limit), and the arguments that name it and turn the DHT off.
 func seeded(t *testing.T, ip string, p *payload, up int) (*libtorrentDaemon, []string) {
 	t.Helper()
 	need(t, libtorrent{})

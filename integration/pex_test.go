@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// There is no DHT, and the leecher knows one peer that has no data. It can learn of the
-// seed only through that peer's PEX.
+// The DHT is off, and the leecher knows one peer, which has no data. Only PEX from that peer
+// can tell it about the seed.
 func TestPEXReceived(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()

@@ -236,7 +236,7 @@ func TestItemsOfOthersAreFollowed(t *testing.T) {
 
 // Other clients open what create makes: v1 all of them, hybrids libtorrent, on either
 // side, and rTorrent, v2 libtorrent. Transmission 3.00 and aria2 1.36 cannot read the
-// empty keys of a file tree (BEP 52), whoever made it: transmission calls the torrent
+// empty keys of a file tree (BEP 52), no matter which client made it: transmission calls the torrent
 // corrupt, aria2 computes a wrong infohash.
 func TestCreatedTorrentsAreOpened(t *testing.T) {
 	need(t, libtorrent{}, transmission{}, aria2{}, rtorrent{})

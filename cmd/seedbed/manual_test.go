@@ -10,7 +10,7 @@ import (
 	"seedbed/cmd/seedbed/settings"
 )
 
-var update = flag.Bool("update", false, "write the generated sections of the manual anew")
+var update = flag.Bool("update", false, "rewrite the generated sections of the manual")
 
 // generated matches a section of the manual that is generated from the flags of a command.
 var generated = regexp.MustCompile(`(?s)<!-- flags of (\w+): go test ./cmd/seedbed -run Manual -update -->\n.*?<!-- end -->\n`)

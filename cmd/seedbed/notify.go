@@ -11,8 +11,8 @@ type notify struct{ path string }
 
 func notifySocket() notify { return notify{os.Getenv("NOTIFY_SOCKET")} }
 
-// say sends one assignment. It ignores errors: a manager that does not listen is no reason
-// to stop.
+// say sends one assignment. It ignores errors, because the program can run without a
+// service manager.
 func (n notify) say(assignment string) {
 	if n.path == "" {
 		return

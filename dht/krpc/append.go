@@ -25,8 +25,8 @@ type Reply struct {
 	// BEP 33: BloomLen bytes each, or nil.
 	BloomPeers, BloomSeeds []byte
 
-	// BEP 44. V is nil if there is no item to return. HasSeq says that Seq is in the reply,
-	// for a mutable item.
+	// BEP 44. V is nil if the reply has no item. HasSeq says that the reply has Seq, because
+	// the item is mutable.
 	V      []byte // encoded
 	K, Sig []byte
 	Seq    int64

@@ -48,8 +48,8 @@ var extra = map[string]keys{
 	"k": kK, "sig": kSig, "seq": kSeq, "v": kV, // BEP 44
 }
 
-// whole reads a string of elements of n bytes, and leaves out an element that is cut
-// off at its end. It returns nil if there is no string.
+// whole reads a string of elements of n bytes, and leaves out an incomplete last
+// element. It returns nil if the value is not a string.
 func (p *parser) whole(n int) []byte {
 	s, ok := p.str()
 	if !ok {

@@ -15,7 +15,7 @@ import (
 // Host is a Network of real sockets.
 //
 // One goroutine per listening address accepts connections and passes them to the callers
-// of Accept. While there is no caller, further connections wait in the system's backlog.
+// of Accept. While nobody calls Accept, connections wait in the system's backlog.
 type Host struct {
 	socks    []sockets
 	udp      []*Socket
@@ -129,8 +129,8 @@ func acceptLoop(l net.Listener, out chan<- net.Conn, done <-chan struct{}, log *
 }
 
 // Dial implements Dialer. The connection comes from the address and port on which we
-// listen. So the peer, and those to whom it sends our address by PEX, learn where we can
-// be reached, and a NAT maps only one port. If these two ends are connected already, or
+// listen. The peer therefore learns where we can be reached, and sends that address to
+// others by PEX; a NAT maps only one port. If these two ends are connected already, or
 // were recently (TIME_WAIT), the system chooses another port.
 //
 // If two peers dial each other simultaneously from their listening ports, the result may

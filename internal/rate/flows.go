@@ -62,7 +62,7 @@ func (f *Flows) Use(now mono.Time, to netip.AddrPort) {
 	}
 }
 
-// Next returns when the next flow will have expired, or mono.Never if there is no flow.
+// Next returns when the next flow expires, or mono.Never if no flow is open.
 func (f *Flows) Next() mono.Time {
 	if f.open == nil {
 		return mono.Never

@@ -18,7 +18,7 @@ import (
 	"seedbed/node"
 )
 
-var update = flag.Bool("update", false, "write docs/events.schema.json anew")
+var update = flag.Bool("update", false, "rewrite docs/events.schema.json")
 
 const schemaFile = "../../docs/events.schema.json"
 

@@ -158,7 +158,7 @@ type frame struct {
 	stay  bool
 	views []view
 
-	top      []id.ID // the busiest torrents, if there is no space for all
+	top      []id.ID // the busiest torrents, if not all of them fit
 	rankedAt time.Time
 }
 
