@@ -109,6 +109,7 @@ var packages = map[string]pkg{
 	"cmd/seedbed":          {layer: 10, owns: "flags and signals", peers: []string{"cmd/seedbed/hook", "cmd/seedbed/metrics", "cmd/seedbed/report", "cmd/seedbed/settings", "cmd/seedbed/watch"}},
 
 	"internal/simnet":   {layer: top, owns: "the in-memory network and disk"},
+	"internal/filetest": {layer: top, owns: "folders of files for tests"},
 	"internal/nodetest": {layer: top, owns: "whole nodes on the in-memory network, for tests"},
 	"internal/vt":       {layer: top, owns: "the terminal that tests look at"},
 	"internal/udpload":  {layer: top, owns: "the load and the echo that UDP servers are measured with"},

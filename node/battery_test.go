@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -32,7 +33,7 @@ func TestBatteryRecords(t *testing.T) {
 			_, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
 			dirs = append(dirs, dir)
 			// The same names and sizes, but different content.
-			write(t, filepath.Join(dir, "c.txt"), randomBytes(strconv.Itoa(i), 10))
+			filetest.Write(t, filepath.Join(dir, "c.txt"), filetest.RandomBytes(strconv.Itoa(i), 10))
 			spec, err := Share(t.Context(), dir, ShareOptions{PieceLength: 32 << 10})
 			if err != nil {
 				t.Fatal(err)
@@ -48,16 +49,16 @@ func TestBatteryRecords(t *testing.T) {
 		}
 		first.close()
 		for _, s := range specs { // as if the metadata came from peers
-			write(t, filepath.Join(first.state, "torrents", s.InfoHash().String(), "torrent"), s.Torrent.Append(nil))
+			filetest.Write(t, filepath.Join(first.state, "torrents", s.InfoHash().String(), "torrent"), s.Torrent.Append(nil))
 		}
-		pristine := tree(t, first.state)
-		files := slices.DeleteFunc(names(pristine), func(f string) bool { return len(pristine[f]) == 0 })
+		pristine := filetest.Tree(t, first.state)
+		files := slices.DeleteFunc(filetest.Names(pristine), func(f string) bool { return len(pristine[f]) == 0 })
 		if len(files) < 7 {
 			t.Fatal("the state is no more than", files)
 		}
 		var before []map[string][]byte
 		for _, d := range dirs {
-			before = append(before, tree(t, d))
+			before = append(before, filetest.Tree(t, d))
 		}
 		dice := rand.New(rand.NewPCG(1, 1))
 		hit := map[string]int{}
@@ -74,7 +75,7 @@ func TestBatteryRecords(t *testing.T) {
 						b = b[:dice.IntN(len(b))]
 					}
 				}
-				write(t, filepath.Join(state1, filepath.FromSlash(f)), b)
+				filetest.Write(t, filepath.Join(state1, filepath.FromSlash(f)), b)
 			}
 			r := start(t, n, 1, boot(100), state(state1))
 			for i, s := range specs {
@@ -90,7 +91,7 @@ func TestBatteryRecords(t *testing.T) {
 			}
 		}
 		for i, d := range dirs {
-			if !maps.EqualFunc(before[i], tree(t, d), bytes.Equal) {
+			if !maps.EqualFunc(before[i], filetest.Tree(t, d), bytes.Equal) {
 				t.Errorf("the files in %s were touched", d)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
@@ -47,8 +48,8 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 		only := Spec{Link: withPeers(spec, at(1).String()), Dir: to, MetadataOnly: true}
 		got := b.add(only)
 		wait(t, got.Done(), time.Minute, "the .torrent file")
-		files := tree(t, to)
-		if ns := names(files); !slices.Equal(ns, []string{"things.torrent"}) {
+		files := filetest.Tree(t, to)
+		if ns := filetest.Names(files); !slices.Equal(ns, []string{"things.torrent"}) {
 			t.Fatal(ns)
 		}
 		torrent, err := metainfo.ParseTorrent(files["things.torrent"])
@@ -62,7 +63,7 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 
 		// It is not overwritten by default.
 		path := filepath.Join(to, "things.torrent")
-		write(t, path, []byte("something else"))
+		filetest.Write(t, path, []byte("something else"))
 		b.add(only)
 		b.failed(FaultExists)
 		if now, err := os.ReadFile(path); err != nil || string(now) != "something else" {
@@ -70,8 +71,8 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 		}
 		only.Overwrite = true
 		wait(t, b.add(only).Done(), time.Minute, "the .torrent file")
-		if now := tree(t, to); len(now) != 1 || len(now["things.torrent"]) != len(files["things.torrent"]) {
-			t.Errorf("%v", names(now))
+		if now := filetest.Tree(t, to); len(now) != 1 || len(now["things.torrent"]) != len(files["things.torrent"]) {
+			t.Errorf("%v", filetest.Names(now))
 		}
 	})
 }
@@ -91,7 +92,7 @@ func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 				if err := damage(filepath.Join(dir, "a.bin")); err != nil {
 					t.Fatal(err)
 				}
-				before := names(tree(t, filepath.Dir(dir)))
+				before := filetest.Names(filetest.Tree(t, filepath.Dir(dir)))
 				b := start(t, n, 2, noDHT)
 				got := b.add(Spec{Torrent: spec.Torrent, Dir: filepath.Dir(dir), Seed: true})
 				if name == "whole" {
@@ -99,7 +100,7 @@ func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 				} else {
 					b.failed(FaultIncomplete)
 				}
-				if after := names(tree(t, filepath.Dir(dir))); !slices.Equal(before, after) {
+				if after := filetest.Names(filetest.Tree(t, filepath.Dir(dir))); !slices.Equal(before, after) {
 					t.Errorf("seeding changed %v to %v", before, after)
 				}
 			})
@@ -112,7 +113,7 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(13, simnet.Link{Delay: 20 * ms})
 		spec, dir := folder(t, ShareOptions{}, small)
-		want := tree(t, dir)
+		want := filetest.Tree(t, dir)
 		var order []string // a.bin, c.txt, empty, sub/b.bin
 		for _, f := range spec.Torrent.Info.Files {
 			order = append(order, filepath.ToSlash(filepath.Join(f.Path...)))
@@ -132,8 +133,8 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 			c.spec.Dir = t.TempDir()
 			got := b.add(c.spec)
 			wait(t, got.Done(), time.Minute, "the selected files")
-			files := tree(t, filepath.Join(c.spec.Dir, "things"))
-			if ns := names(files); !slices.Equal(ns, c.want) {
+			files := filetest.Tree(t, filepath.Join(c.spec.Dir, "things"))
+			if ns := filetest.Names(files); !slices.Equal(ns, c.want) {
 				t.Errorf("%v, not %v", ns, c.want)
 			}
 			for name, data := range files {
@@ -142,7 +143,7 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 				}
 			}
 			b.close()
-			if ns := names(tree(t, c.spec.Dir)); len(ns) != len(c.want) {
+			if ns := filetest.Names(filetest.Tree(t, c.spec.Dir)); len(ns) != len(c.want) {
 				t.Errorf("left behind: %v", ns)
 			}
 		}
@@ -159,7 +160,7 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 // when a small file gets its final name.
 func TestAForeignFileIsNotTouched(t *testing.T) {
 	for name, content := range map[string][]byte{
-		"a.bin": randomBytes("foreign", 300_000),
+		"a.bin": filetest.RandomBytes("foreign", 300_000),
 		"c.txt": []byte("0123456789"),
 		"empty": []byte("not so empty"),
 	} {
@@ -171,7 +172,7 @@ func TestAForeignFileIsNotTouched(t *testing.T) {
 				b := start(t, n, 2, noDHT)
 				to := t.TempDir()
 				foreign := filepath.Join(to, "things", name)
-				write(t, foreign, content)
+				filetest.Write(t, foreign, content)
 				get := Spec{Link: withPeers(spec, at(1).String()), Dir: to}
 				got := b.add(get)
 				b.failed(FaultExists)
@@ -185,7 +186,7 @@ func TestAForeignFileIsNotTouched(t *testing.T) {
 				}
 				get.Overwrite = true
 				wait(t, b.add(get).Done(), time.Minute, "the download")
-				same(t, dir, filepath.Join(to, "things"))
+				filetest.Same(t, dir, filepath.Join(to, "things"))
 			})
 		})
 	}
@@ -206,7 +207,7 @@ func TestTwoNodesDoNotWriteTheSameFiles(t *testing.T) {
 		b.add(get)
 		b.failed(FaultBusy)
 		wait(t, got.Done(), time.Minute, "the first download")
-		same(t, dir, filepath.Join(to, "things"))
+		filetest.Same(t, dir, filepath.Join(to, "things"))
 		wait(t, b.add(get).Done(), time.Minute, "the second finds what is there")
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -21,7 +22,7 @@ func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 		to := t.TempDir()
 		got := b.add(Spec{Link: withPeers(spec, "seed.example:6881"), Peers: wrong, Dir: to})
 		wait(t, got.Done(), time.Minute, "the download")
-		same(t, dir, to+"/things")
+		filetest.Same(t, dir, to+"/things")
 		time.Sleep(time.Hour)
 		told := map[string]int{}
 		for _, e := range b.told() {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/magnet/metainfo"
 )
 
@@ -98,7 +99,7 @@ func victim(root string) {
 	}
 }
 
-func victimData(i int) []byte { return randomBytes("victim"+strconv.Itoa(i), 200_000) }
+func victimData(i int) []byte { return filetest.RandomBytes("victim"+strconv.Itoa(i), 200_000) }
 
 // apply returns the twin after an operation.
 func (w twin) apply(op string, dir int) twin {
@@ -137,13 +138,13 @@ func TestBatteryKillsOfTheSession(t *testing.T) {
 	}
 	for i := range victims {
 		path := filepath.Join(t.TempDir(), "victim"+strconv.Itoa(i))
-		write(t, path, victimData(i))
+		filetest.Write(t, path, victimData(i))
 		spec, err := Share(t.Context(), path, ShareOptions{PieceLength: 16 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}
 		specs[i], twins[i] = spec, twin{data: -2}
-		write(t, filepath.Join(root, strconv.Itoa(i)+".torrent"), spec.Torrent.Append(nil))
+		filetest.Write(t, filepath.Join(root, strconv.Itoa(i)+".torrent"), spec.Torrent.Append(nil))
 	}
 	ops := map[string]int{}
 	for k := range kills {

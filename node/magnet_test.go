@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -33,7 +34,7 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 		got := b.add(Spec{Link: bare(spec), Dir: to})
 		wait(t, got.Done(), 10*time.Second, "the download")
 		t.Logf("complete %v after the link was given", time.Since(began))
-		same(t, dir, to+"/things")
+		filetest.Same(t, dir, to+"/things")
 		synctest.Wait()
 		if got := b.kinds(); !slices.Equal(got, []EventKind{Added, Metadata, FirstPiece, Complete, Seeding}) {
 			t.Errorf("events: %v", got)

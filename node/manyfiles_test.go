@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 )
@@ -23,7 +24,7 @@ func TestBatteryManyFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "site")
 	name := func(i int) string { return filepath.Join(dir, fmt.Sprint("d", i/1000), fmt.Sprint("page ", i)) }
 	for i := range files {
-		write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
+		filetest.Write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
 	}
 	spec, err := Share(t.Context(), dir, ShareOptions{Format: metainfo.Hybrid, PieceLength: 16 << 10})
 	if err != nil {
@@ -43,13 +44,13 @@ func TestBatteryManyFiles(t *testing.T) {
 			saved = append(saved, r.Saved())
 		}
 		run()
-		same(t, dir, filepath.Join(to, "site"))
+		filetest.Same(t, dir, filepath.Join(to, "site"))
 		run()
 		if err := os.Remove(filepath.Join(to, "site", "d0", "page 7")); err != nil {
 			t.Fatal(err)
 		}
 		run()
-		same(t, dir, filepath.Join(to, "site"))
+		filetest.Same(t, dir, filepath.Join(to, "site"))
 		if saved[0] < int64(files) || saved[1] > 2 || saved[2] > 20 {
 			t.Errorf("steps of saving for %d files, none and one: %v", files, saved)
 		}

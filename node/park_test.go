@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/node/lifecycle"
 )
@@ -21,7 +22,7 @@ func many(t testing.TB, n int) []Spec {
 	specs := make([]Spec, n)
 	for i := range specs {
 		path := filepath.Join(dir, strconv.Itoa(i))
-		write(t, path, randomBytes(strconv.Itoa(i), 20_000))
+		filetest.Write(t, path, filetest.RandomBytes(strconv.Itoa(i), 20_000))
 		spec, err := Share(t.Context(), path, ShareOptions{PieceLength: 16 << 10})
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +151,7 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 		if last.run.Load() != nil {
 			t.Fatal("it does not rest")
 		}
-		write(t, filepath.Join(last.spec().Dir, last.Name()), randomBytes("another", 20_000))
+		filetest.Write(t, filepath.Join(last.spec().Dir, last.Name()), filetest.RandomBytes("another", 20_000))
 		b := start(t, n, 2, noDHT)
 		got := b.add(Spec{Link: withPeers(specs[parkBeyond], at(1).String()), Dir: t.TempDir()})
 		time.Sleep(time.Minute)

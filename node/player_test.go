@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -28,7 +29,7 @@ func TestInterleave(t *testing.T) {
 func film(t testing.TB) (Spec, []byte) {
 	files := map[string]int{"film.mkv": 24 << 20, "notes.txt": 1000}
 	spec, _ := folder(t, ShareOptions{PieceLength: 256 << 10}, files)
-	return spec, randomBytes("film.mkv", files["film.mkv"])
+	return spec, filetest.RandomBytes("film.mkv", files["film.mkv"])
 }
 
 // played opens a torrent for playing from a seed, with this read-ahead.

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -25,7 +26,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 		// The torrent of a link may be private: only the metadata says so.
 		lookups := b.dht.Stats().Made
 		wait(t, got.Done(), time.Minute, "the download")
-		same(t, dir, to+"/things")
+		filetest.Same(t, dir, to+"/things")
 		time.Sleep(24 * time.Hour / scale)
 		if n := a.dht.Stats().Made; n != 0 {
 			t.Errorf("the seed asked the DHT %d times", n)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 )
 
@@ -14,7 +15,7 @@ func TestRemoveLeavesNothingInTheStateDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(41, simnet.Link{Delay: 20 * ms})
 		spec, dir := folder(t, ShareOptions{}, small)
-		before := names(tree(t, dir))
+		before := filetest.Names(filetest.Tree(t, dir))
 		a := start(t, n, 1, noDHT)
 		x := a.add(spec)
 		whole(t, x)
@@ -33,7 +34,7 @@ func TestRemoveLeavesNothingInTheStateDirectory(t *testing.T) {
 		if err != nil || len(left) != 0 {
 			t.Errorf("left in the state directory: %v, %v", left, err)
 		}
-		if after := names(tree(t, dir)); len(after) != len(before) {
+		if after := filetest.Names(filetest.Tree(t, dir)); len(after) != len(before) {
 			t.Errorf("of %v there is %v", before, after)
 		}
 		if err := a.Remove(t.Context(), spec.InfoHash(), true); !errors.Is(err, ErrUnknown) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 )
@@ -105,7 +106,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 		}
 		// The peer of the last run is remembered, so the download completes.
 		wait(t, got.Done(), time.Minute, "the rest of the download")
-		same(t, dir, to+"/things")
+		filetest.Same(t, dir, to+"/things")
 		b.close()
 		a.close()
 

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
 	"seedbed/node/lifecycle"
@@ -124,7 +125,7 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 			whole(t, a.add(kept(s)))
 		}
 		a.close()
-		files := tree(t, specs[0].Dir)
+		files := filetest.Tree(t, specs[0].Dir)
 		path := filepath.Join(a.state, "torrents", specs[1].InfoHash().String(), "record")
 		good, err := os.ReadFile(path)
 		if err != nil {
@@ -136,7 +137,7 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 			if bad[k] ^= 0x10; k%2 == 0 {
 				bad = good[:k]
 			}
-			write(t, path, bad)
+			filetest.Write(t, path, bad)
 			b := start(t, n, 1, noDHT, state(a.state))
 			err := b.Restore(t.Context())
 			var damaged *DamagedError
@@ -152,12 +153,12 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 				whole(t, b.torrentOf(specs[i]))
 			}
 			b.close()
-			write(t, path, good)
+			filetest.Write(t, path, good)
 		}
 		if lost < 5 {
 			t.Errorf("only %d damaged records were found out", lost)
 		}
-		if !maps.EqualFunc(files, tree(t, specs[0].Dir), bytes.Equal) {
+		if !maps.EqualFunc(files, filetest.Tree(t, specs[0].Dir), bytes.Equal) {
 			t.Error("files of the user were touched")
 		}
 	})
@@ -180,11 +181,11 @@ func TestRemoveWithDataDeletesWhatIsOurs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			write(t, filepath.Join(to, "things", "mine.txt"), []byte("of the user"))
+			filetest.Write(t, filepath.Join(to, "things", "mine.txt"), []byte("of the user"))
 			if err := a.Remove(t.Context(), spec.InfoHash(), true); err != nil {
 				t.Fatal(err)
 			}
-			if left := names(tree(t, to)); !slices.Equal(left, []string{"things/mine.txt"}) {
+			if left := filetest.Names(filetest.Tree(t, to)); !slices.Equal(left, []string{"things/mine.txt"}) {
 				t.Errorf("left: %v", left)
 			}
 			if left, err := os.ReadDir(filepath.Join(a.state, "torrents")); err != nil || len(left) != 0 {
@@ -217,8 +218,8 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 				if err := x.Move(t.Context(), to); err != nil {
 					t.Fatal(err)
 				}
-				same(t, dir, filepath.Join(to, "things"))
-				if left := names(tree(t, from)); len(left) != 0 {
+				filetest.Same(t, dir, filepath.Join(to, "things"))
+				if left := filetest.Names(filetest.Tree(t, from)); len(left) != 0 {
 					t.Errorf("left: %v", left)
 				}
 				reachesPhase(t, x, lifecycle.Seeding)
@@ -228,19 +229,19 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 				if err := x.Pause(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				write(t, filepath.Join(third, "things", "a.bin"), []byte("in the way"))
+				filetest.Write(t, filepath.Join(third, "things", "a.bin"), []byte("in the way"))
 				var f *Fault
 				if err := x.Move(t.Context(), third); !errors.As(err, &f) || f.Kind != FaultExists {
 					t.Errorf("moved over a foreign file: %v", err)
 				}
-				same(t, dir, filepath.Join(to, "things"))
+				filetest.Same(t, dir, filepath.Join(to, "things"))
 				if err := os.RemoveAll(filepath.Join(third, "things")); err != nil {
 					t.Fatal(err)
 				}
 				if err := x.Move(t.Context(), third); err != nil {
 					t.Fatal(err)
 				}
-				same(t, dir, filepath.Join(third, "things"))
+				filetest.Same(t, dir, filepath.Join(third, "things"))
 				if p := x.Phase(); p != lifecycle.Paused {
 					t.Errorf("a paused torrent that was moved is %v", p)
 				}
@@ -282,7 +283,7 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 		copy(b, "changed behind our back")
-		write(t, path, b)
+		filetest.Write(t, path, b)
 		if err := os.Chtimes(path, time.Time{}, fi.ModTime()); err != nil { // so that the time does not show the change
 			t.Fatal(err)
 		}
@@ -299,7 +300,7 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 			t.Fatal(err)
 		}
 		reachesPhase(t, x, lifecycle.Seeding)
-		same(t, dir, filepath.Join(to, "things"))
+		filetest.Same(t, dir, filepath.Join(to, "things"))
 	})
 }
 
@@ -315,7 +316,7 @@ func TestSetFilesWhileItRuns(t *testing.T) {
 		l.Select = []magnet.Range{{First: 0, Last: 0}}
 		x := a.add(kept(Spec{Link: l, Dir: to}))
 		wait(t, x.Done(), time.Minute, "the first file")
-		if now := names(tree(t, to)); len(now) != 1 {
+		if now := filetest.Names(filetest.Tree(t, to)); len(now) != 1 {
 			t.Fatal(now)
 		}
 		if err := x.SetFiles(t.Context(), []int{1, 99}); err == nil {
@@ -325,14 +326,14 @@ func TestSetFilesWhileItRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if now := names(tree(t, to)); len(now) != 2 || x.Phase() != lifecycle.Seeding {
+		if now := filetest.Names(filetest.Tree(t, to)); len(now) != 2 || x.Phase() != lifecycle.Seeding {
 			t.Errorf("%v, %v", now, x.Phase())
 		}
 		if err := x.SetFiles(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		same(t, dir, filepath.Join(to, "things"))
+		filetest.Same(t, dir, filepath.Join(to, "things"))
 		a.close()
 		b := start(t, n, 2, noDHT, state(a.state))
 		if err := b.Restore(t.Context()); err != nil {

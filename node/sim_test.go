@@ -1,10 +1,7 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"io/fs"
-	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -16,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
@@ -197,7 +195,7 @@ func folder(t testing.TB, o ShareOptions, files map[string]int) (Spec, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "things")
 	for name, size := range files {
-		write(t, filepath.Join(dir, filepath.FromSlash(name)), randomBytes(name, size))
+		filetest.Write(t, filepath.Join(dir, filepath.FromSlash(name)), filetest.RandomBytes(name, size))
 	}
 	spec, err := Share(t.Context(), dir, o)
 	if err != nil {
@@ -208,64 +206,3 @@ func folder(t testing.TB, o ShareOptions, files map[string]int) (Spec, string) {
 
 // small is a folder of a few pieces.
 var small = map[string]int{"a.bin": 300_000, "sub/b.bin": 500_000, "empty": 0, "c.txt": 10}
-
-func randomBytes(seed string, size int) []byte {
-	b := make([]byte, size)
-	var key [32]byte
-	copy(key[:], seed)
-	_, _ = rand.NewChaCha8(key).Read(b)
-	return b
-}
-
-func write(t testing.TB, path string, b []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// tree returns the files below dir, by path.
-func tree(t testing.TB, dir string) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			return err
-		}
-		files[filepath.ToSlash(rel)], err = os.ReadFile(p)
-		return err
-	})
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	return files
-}
-
-// same compares two folders.
-func same(t testing.TB, want, got string) {
-	t.Helper()
-	a, b := tree(t, want), tree(t, got)
-	if len(a) != len(b) {
-		t.Errorf("%d files became %d: %v", len(a), len(b), names(b))
-	}
-	for name, data := range a {
-		if !bytes.Equal(b[name], data) {
-			t.Errorf("%s differs", name)
-		}
-	}
-}
-
-func names(files map[string][]byte) (ns []string) {
-	for n := range files {
-		ns = append(ns, n)
-	}
-	slices.Sort(ns)
-	return ns
-}

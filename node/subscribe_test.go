@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 )
@@ -125,7 +126,7 @@ func TestASubscriberThatTakesNothingHoldsUpNobody(t *testing.T) {
 		to := t.TempDir()
 		got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
 		wait(t, got.Done(), time.Minute, "the download")
-		same(t, dir, to+"/things")
+		filetest.Same(t, dir, to+"/things")
 		b.close()
 		var kinds []EventKind
 		for range stuck.Ready() { // ends because the node has closed

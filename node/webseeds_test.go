@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
 )
@@ -28,7 +29,7 @@ func TestWebSeeds(t *testing.T) {
 			defer honest.Close()
 			wrong := t.TempDir()
 			for name, size := range small {
-				write(t, filepath.Join(wrong, "things", filepath.FromSlash(name)), make([]byte, size))
+				filetest.Write(t, filepath.Join(wrong, "things", filepath.FromSlash(name)), make([]byte, size))
 			}
 			lie := http.FileServer(http.Dir(wrong))
 			liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +54,7 @@ func TestWebSeeds(t *testing.T) {
 			c := start(t, simnet.New(1, simnet.Link{}), 2, noDHT, func(c *Config) { c.LocalWebSeeds = true })
 			got = c.add(Spec{Torrent: &torrent, Dir: to})
 			wait(t, got.Done(), time.Minute, "the download")
-			same(t, dir, filepath.Join(to, "things"))
+			filetest.Same(t, dir, filepath.Join(to, "things"))
 			if s := got.Snapshot(); s.Downloaded < 800_000 || asked.Load() == 0 {
 				t.Errorf("%+v", s)
 			}

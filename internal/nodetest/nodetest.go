@@ -7,20 +7,16 @@
 package nodetest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
-	"math/rand/v2"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/node"
 )
@@ -158,83 +154,7 @@ func Until(t testing.TB, limit time.Duration, what string, holds func() bool) {
 func Site(t testing.TB, files int) string {
 	dir := filepath.Join(t.TempDir(), "site")
 	for i := range files {
-		Write(t, filepath.Join(dir, fmt.Sprint("d", i%3), fmt.Sprint("page ", i)), RandomBytes(fmt.Sprint(i), 20_000+i))
+		filetest.Write(t, filepath.Join(dir, fmt.Sprint("d", i%3), fmt.Sprint("page ", i)), filetest.RandomBytes(fmt.Sprint(i), 20_000+i))
 	}
 	return dir
-}
-
-// RandomBytes returns bytes that depend on the seed.
-func RandomBytes(seed string, size int) []byte {
-	b := make([]byte, size)
-	var key [32]byte
-	copy(key[:], seed)
-	_, _ = rand.NewChaCha8(key).Read(b)
-	return b
-}
-
-// Write writes a file and creates its folder.
-func Write(t testing.TB, path string, b []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Same checks that two folders have the same content.
-func Same(t testing.TB, want, got string) {
-	t.Helper()
-	a, b := tree(t, want), tree(t, got)
-	if len(a) != len(b) {
-		t.Errorf("%d files became %d: %v", len(a), len(b), names(b))
-	}
-	for name, data := range a {
-		if !bytes.Equal(b[name], data) {
-			t.Errorf("%s differs", name)
-		}
-	}
-}
-
-// Folders returns the names of the entries of a folder, or none if it does not exist.
-func Folders(t testing.TB, dir string) (found []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		found = append(found, e.Name())
-	}
-	return found
-}
-
-// tree returns the files below dir, by path.
-func tree(t testing.TB, dir string) map[string][]byte {
-	t.Helper()
-	files := map[string][]byte{}
-	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			return err
-		}
-		files[filepath.ToSlash(rel)], err = os.ReadFile(p)
-		return err
-	})
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func names(files map[string][]byte) (ns []string) {
-	for n := range files {
-		ns = append(ns, n)
-	}
-	slices.Sort(ns)
-	return ns
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/node"
@@ -32,9 +33,9 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 		if err := os.Remove(current); err != nil {
 			t.Fatal(err)
 		}
-		nodetest.Write(t, filepath.Join(current, "precious"), []byte("of somebody else"))
+		filetest.Write(t, filepath.Join(current, "precious"), []byte("of somebody else"))
 		for i := range 3 { // a newer version replaces the waiting one
-			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			filetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
 			a.update(p)
 			time.Sleep(3 * time.Minute)
 		}
@@ -47,22 +48,22 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 		if got := b.Events(node.Warning); len(got) != 3 {
 			t.Errorf("%d warnings for 3 versions that wait: %s", len(got), b.Warnings())
 		}
-		if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 {
+		if left := filetest.Entries(t, filepath.Join(to, "versions")); len(left) != 2 {
 			t.Errorf("the current version and the one that waits: %v", left)
 		}
-		if left := nodetest.Folders(t, filepath.Join(b.State, "torrents")); len(left) != 2 {
+		if left := filetest.Entries(t, filepath.Join(b.State, "torrents")); len(left) != 2 {
 			t.Errorf("the current torrent and the one that waits: %v", left)
 		}
 		if err := os.RemoveAll(current); err != nil {
 			t.Fatal(err)
 		}
 		reaches(t, f, 4, time.Minute)
-		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 		if len(b.Events(node.Recovered)) != 1 {
 			t.Error("that it goes on was not reported")
 		}
 		var kept []string
-		for _, name := range nodetest.Folders(t, filepath.Join(to, "versions")) {
+		for _, name := range filetest.Entries(t, filepath.Join(to, "versions")) {
 			kept = append(kept, name[:2])
 		}
 		if got := strings.Join(kept, ""); got != "1-4-" {
@@ -82,12 +83,12 @@ func TestOnlyVersionsThatWereCurrentAreKept(t *testing.T) {
 		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to)
 		reaches(t, f, 1, time.Minute)
 		half := filepath.Join(to, "versions", "2-01234567")
-		nodetest.Write(t, filepath.Join(half, "site", "part"), []byte("of a download that was killed"))
+		filetest.Write(t, filepath.Join(half, "site", "part"), []byte("of a download that was killed"))
 		for i := range 2 {
-			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			filetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
 			a.update(p)
 			reaches(t, f, int64(2+i), 2*time.Minute)
-			if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 || left[0] == filepath.Base(half) {
+			if left := filetest.Entries(t, filepath.Join(to, "versions")); len(left) != 2 || left[0] == filepath.Base(half) {
 				t.Error(left)
 			}
 		}
@@ -109,7 +110,7 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 		for seq := int64(2); seq <= 30; seq++ {
 			for i := range 4 {
 				page := filepath.Join(dir, "d0", fmt.Sprint("page ", 3*i))
-				nodetest.Write(t, page, nodetest.RandomBytes(fmt.Sprint(seq, i), 20_000+i))
+				filetest.Write(t, page, filetest.RandomBytes(fmt.Sprint(seq, i), 20_000+i))
 			}
 			a.update(p)
 			reaches(t, f, seq, 10*time.Minute)
@@ -119,11 +120,11 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 			}
 		}
 		for _, r := range []*rig{a, b} {
-			if left := nodetest.Folders(t, filepath.Join(r.State, "torrents")); len(left) != 1 {
+			if left := filetest.Entries(t, filepath.Join(r.State, "torrents")); len(left) != 1 {
 				t.Errorf("%d torrents are left in a state directory", len(left))
 			}
 		}
-		if left := nodetest.Folders(t, filepath.Join(to, "versions")); len(left) != 2 {
+		if left := filetest.Entries(t, filepath.Join(to, "versions")); len(left) != 2 {
 			t.Error(left)
 		}
 		late := openFiles(t)
@@ -135,11 +136,11 @@ func TestVersionsLeaveNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, dir := range []string{"torrents", "follows"} {
-			if left := nodetest.Folders(t, filepath.Join(b.State, dir)); len(left) != 0 {
+			if left := filetest.Entries(t, filepath.Join(b.State, dir)); len(left) != 0 {
 				t.Errorf("left in %s: %v", dir, left)
 			}
 		}
-		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 	})
 }
 
@@ -148,5 +149,5 @@ func openFiles(t *testing.T) int {
 	if runtime.GOOS != "linux" {
 		return 0
 	}
-	return len(nodetest.Folders(t, "/proc/self/fd"))
+	return len(filetest.Entries(t, "/proc/self/fd"))
 }

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"seedbed/dht"
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
@@ -134,14 +135,14 @@ func TestFollowersKeepUp(t *testing.T) {
 		}
 		for i, f := range fs {
 			reaches(t, f, 1, 2*time.Minute)
-			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+			filetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
 		}
 		one := filepath.Join(dir, "d1", "page 1")
-		nodetest.Write(t, one, nodetest.RandomBytes("changed", 21_000))
+		filetest.Write(t, one, filetest.RandomBytes("changed", 21_000))
 		a.update(p)
 		for i, f := range fs {
 			reaches(t, f, 2, time.Minute)
-			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+			filetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
 			if got := f.Torrent().Snapshot().Downloaded; got > 2*21_000 {
 				t.Errorf("%d bytes were fetched for a change of 21,000", got)
 			}
@@ -164,11 +165,11 @@ func TestFollowersKeepUp(t *testing.T) {
 			}
 		}
 		// Of three versions, the newest and one earlier version are kept.
-		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		a.update(p)
 		for i, f := range fs {
 			reaches(t, f, 3, time.Minute)
-			nodetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
+			filetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
 			if entries, _ := os.ReadDir(filepath.Join(dirs[i], "versions")); len(entries) != 2 {
 				t.Error(entries)
 			}
@@ -199,12 +200,12 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := filepath.Join(to, "versions", versionName(1, newest(p).InfoHash)[len("versions/"):], "site")
-		nodetest.Write(t, filepath.Join(dir, "d1", "page 10"), nodetest.RandomBytes("changed", 20_010)) // the same length
-		nodetest.Write(t, filepath.Join(dir, "d2", "page 20"), nodetest.RandomBytes("longer", 27_000))  // everything after it moves
+		filetest.Write(t, filepath.Join(dir, "d1", "page 10"), filetest.RandomBytes("changed", 20_010)) // the same length
+		filetest.Write(t, filepath.Join(dir, "d2", "page 20"), filetest.RandomBytes("longer", 27_000))  // everything after it moves
 		a.update(p)
 		reaches(t, f, 2, time.Minute)
-		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
-		nodetest.Same(t, old, first)
+		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		filetest.Same(t, old, first)
 		// Two files, and the pieces that they share with others.
 		if got := f.Torrent().Snapshot().Downloaded; got > 47_000+4*32<<10 {
 			t.Errorf("%d bytes were fetched", got)
@@ -231,7 +232,7 @@ func TestRollback(t *testing.T) {
 		p := a.publish(testKey(0), dir)
 		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to)
 		reaches(t, f, 1, 2*time.Minute)
-		nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("spoilt"))
+		filetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("spoilt"))
 		a.update(p)
 		reaches(t, f, 2, time.Minute)
 		a.Close()
@@ -248,7 +249,7 @@ func TestRollback(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		reaches(t, f, 3, time.Minute)
-		nodetest.Same(t, first, filepath.Join(to, "current", "site"))
+		filetest.Same(t, first, filepath.Join(to, "current", "site"))
 		nodetest.Wait(t, p.Torrent().Done(), time.Minute, "the publisher has it again")
 		if list, _ := publish.List(st); len(list) != 1 || len(list[0].Versions) != 3 {
 			t.Errorf("%+v", list)
@@ -267,7 +268,7 @@ func TestRollback(t *testing.T) {
 			t.Errorf("%d bytes were downloaded again", got)
 		}
 		data := func() []string {
-			return nodetest.Folders(t, filepath.Join(st, "publications", targetOf(keyLink(testKey(0))).String(), "data"))
+			return filetest.Entries(t, filepath.Join(st, "publications", targetOf(keyLink(testKey(0))).String(), "data"))
 		}
 		if got := data(); len(got) != 1 || got[0] != p.Torrent().InfoHash().String() {
 			t.Error("downloaded data:", got)
@@ -279,7 +280,7 @@ func TestRollback(t *testing.T) {
 		if got := data(); len(got) != 0 {
 			t.Error("data of a version that is not published any more:", got)
 		}
-		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 	})
 }
 
@@ -296,19 +297,19 @@ func TestAFollowerComesBack(t *testing.T) {
 		reaches(t, b.follow(testKey(0), to), 1, 2*time.Minute)
 		b.Close()
 		for i := range 3 {
-			nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), nodetest.RandomBytes("x", 100+i))
+			filetest.Write(t, filepath.Join(dir, "d0", "page 0"), filetest.RandomBytes("x", 100+i))
 			a.update(p)
 		}
 		b = start(t, n, 3, nodetest.Boot(101), nodetest.State(st))
 		f := b.follow(testKey(0), to)
 		reaches(t, f, 4, 2*time.Minute)
-		nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 		a.Close()
 		time.Sleep(time.Minute)
 		c := start(t, n, 4, nodetest.Boot(102))
 		late := t.TempDir()
 		reaches(t, c.follow(testKey(0), late), 4, 2*time.Minute)
-		nodetest.Same(t, dir, filepath.Join(late, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(late, "current", "site"))
 	})
 }
 
@@ -345,7 +346,7 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 				t.Fatal(err)
 			}
 			nodetest.Wait(t, added.Done(), time.Minute, "the download")
-			nodetest.Same(t, dir, filepath.Join(to, "site"))
+			filetest.Same(t, dir, filepath.Join(to, "site"))
 		})
 	}
 }
@@ -371,7 +372,7 @@ func TestFollowersAskPolitely(t *testing.T) {
 		if n := polls(calm); n < often-1 || n > often+1 {
 			t.Errorf("%d polls in %v of calm", n, calm)
 		}
-		nodetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
+		filetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
 		a.update(p)
 		reaches(t, f, 2, 11*time.Minute)
 		if n := polls(10 * time.Minute); n < 3 || n > 6 {
@@ -393,7 +394,7 @@ func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 				n := simnet.New(12, simnet.Link{Delay: 10 * ms})
 				nodetest.Ring(t, n, 6)
 				dir, to := nodetest.Site(t, 3), t.TempDir()
-				nodetest.Write(t, filepath.Join(dir, "of many pieces"), nodetest.RandomBytes("x", 400_000))
+				filetest.Write(t, filepath.Join(dir, "of many pieces"), filetest.RandomBytes("x", 400_000))
 				a := start(t, n, 1, nodetest.Boot(100))
 				p, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), Path: dir, Options: &node.ShareOptions{Format: format, PieceLength: 32 << 10}})
 				if err != nil {
@@ -410,11 +411,11 @@ func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 				b := start(t, n, 2, nodetest.Boot(101))
 				f := b.follow(testKey(0), to)
 				reaches(t, f, 1, 2*time.Minute)
-				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
-				nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), nodetest.RandomBytes("changed", 500))
+				filetest.Same(t, dir, filepath.Join(to, "current", "site"))
+				filetest.Write(t, filepath.Join(dir, "d0", "page 0"), filetest.RandomBytes("changed", 500))
 				a.update(p)
 				reaches(t, f, 2, 2*time.Minute)
-				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+				filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 			})
 		})
 	}
@@ -429,7 +430,7 @@ func TestBatteryManyFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "site")
 	name := func(i int) string { return filepath.Join(dir, fmt.Sprint("d", i/1000), fmt.Sprint("page ", i)) }
 	for i := range files {
-		nodetest.Write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
+		filetest.Write(t, name(i), fmt.Appendf(nil, "%d of %d\n", i, files))
 	}
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: ms})
@@ -439,10 +440,10 @@ func TestBatteryManyFiles(t *testing.T) {
 		p := a.publish(testKey(0), dir)
 		f := start(t, n, 4, nodetest.Boot(101)).follow(testKey(0), follows)
 		reaches(t, f, 1, time.Hour)
-		nodetest.Write(t, name(7), []byte("changed"))
+		filetest.Write(t, name(7), []byte("changed"))
 		a.update(p)
 		reaches(t, f, 2, time.Hour)
-		nodetest.Same(t, dir, filepath.Join(follows, "current", "site"))
+		filetest.Same(t, dir, filepath.Join(follows, "current", "site"))
 		got := f.Torrent().Snapshot().Downloaded
 		if got > 1000 {
 			t.Errorf("%d bytes were downloaded for one changed file", got)

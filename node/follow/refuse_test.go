@@ -11,6 +11,7 @@ import (
 	"seedbed/dht"
 	"seedbed/dht/krpc"
 	"seedbed/internal/bencode"
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/internal/nodetest"
@@ -116,7 +117,7 @@ func TestAFollowerRefuses(t *testing.T) {
 				dir, to := nodetest.Site(t, 3), t.TempDir()
 				a := start(t, n, 1, nodetest.Boot(100))
 				p := a.publish(key, dir)
-				nodetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
+				filetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
 				a.update(p)
 				l := startLiar(t, n, 50, targetOf(keyLink(key)), entries(c.item))
 				b := start(t, n, 2, nodetest.Boot(101, 50))
@@ -130,12 +131,12 @@ func TestAFollowerRefuses(t *testing.T) {
 				if f.Seq() != 2 || c.hit(f.Stats()) == 0 {
 					t.Errorf("at version %d; %+v", f.Seq(), f.Stats())
 				}
-				nodetest.Same(t, dir, filepath.Join(to, "current", "site"))
+				filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 				// The next genuine version is followed.
 				if c.lost {
 					return
 				}
-				nodetest.Write(t, filepath.Join(dir, "y"), []byte("y"))
+				filetest.Write(t, filepath.Join(dir, "y"), []byte("y"))
 				if _, err := p.Update(t.Context()); err != nil {
 					t.Fatal(err)
 				}

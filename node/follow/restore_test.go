@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/internal/statefile"
@@ -73,8 +74,8 @@ func TestRestore(t *testing.T) {
 		record := func(i byte) string {
 			return filepath.Join(state, "follows", targetOf(keyLink(testKey(i))).String(), "record")
 		}
-		nodetest.Write(t, record(1), []byte("{"))
-		nodetest.Write(t, record(2), []byte(`{"seq":1,"infohash":"x","folder":"versions/1-01234567"}`))
+		filetest.Write(t, record(1), []byte("{"))
+		filetest.Write(t, record(2), []byte(`{"seq":1,"infohash":"x","folder":"versions/1-01234567"}`))
 
 		b = start(t, n, 3, nodetest.Boot(101), nodetest.State(state))
 		list, err := List(state)
@@ -104,7 +105,7 @@ func TestRestore(t *testing.T) {
 			reaches(t, f, 1, 5*time.Minute)
 		}
 		for _, i := range []int{0, 3} {
-			nodetest.Same(t, dirs[i], filepath.Join(to, string('a'+rune(i)), "current", "site"))
+			filetest.Same(t, dirs[i], filepath.Join(to, string('a'+rune(i)), "current", "site"))
 		}
 		// A second follower of one publication in the same state directory is refused.
 		_, err = Start(b.Node.Node, Config{Link: keyLink(testKey(0)), Dir: t.TempDir()})

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"seedbed/dht"
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
@@ -103,7 +104,7 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 			t.Errorf("the first publisher was not told: %q", got)
 		}
 		// The first cannot publish another version.
-		nodetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
+		filetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
 		if _, err = pa.Update(t.Context()); !errors.As(err, &f) || f.Kind != node.FaultConflict {
 			t.Error(err)
 		}
@@ -149,7 +150,7 @@ func TestANumberIsGivenOnce(t *testing.T) {
 		dir, st := nodetest.Site(t, 2), t.TempDir()
 		var seqs []int64
 		for i := range 3 {
-			nodetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
+			filetest.Write(t, filepath.Join(dir, "n"), fmt.Append(nil, i))
 			a := start(t, n, 1+i, nodetest.State(st))
 			p := a.publish(testKey(0), dir)
 			seqs = append(seqs, newest(p).Seq)
@@ -165,7 +166,7 @@ func TestANumberIsGivenOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nodetest.Write(t, record, b[:len(b)/2])
+		filetest.Write(t, record, b[:len(b)/2])
 		a := start(t, n, 9, nodetest.State(st))
 		var f *node.Fault
 		if _, err := a.Publish(t.Context(), Config{Key: testKey(0), Path: dir}); !errors.As(err, &f) || f.Kind != node.FaultIO {
@@ -187,7 +188,7 @@ func TestManyPublications(t *testing.T) {
 		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(st))
 		for i := range many {
 			paths[i] = filepath.Join(t.TempDir(), fmt.Sprint("thing ", i))
-			nodetest.Write(t, paths[i], nodetest.RandomBytes(fmt.Sprint(i), 1000))
+			filetest.Write(t, paths[i], filetest.RandomBytes(fmt.Sprint(i), 1000))
 			if _, err := a.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Salt: fmt.Append(nil, i), Path: paths[i], Options: &node.ShareOptions{Format: metainfo.Hybrid}}); err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +226,7 @@ func TestMirrorsAndOwnFiles(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
 		st, dir := t.TempDir(), nodetest.Site(t, 3)
 		log := filepath.Join(dir, "log")
-		nodetest.Write(t, log, []byte("started"))
+		filetest.Write(t, log, []byte("started"))
 		own := Sharing{Omit: func(fi fs.FileInfo) bool { return fi.Name() == "log" }}
 		a := start(t, n, 1, nodetest.State(st))
 		p, err := a.Publish(t.Context(), Config{Key: testKey(0), KeyName: "k", Path: dir, WebSeeds: []string{"https://example.org/"}, Sharing: own})
@@ -238,12 +239,12 @@ func TestMirrorsAndOwnFiles(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		watched := make(chan error, 1)
 		go func() { watched <- p.Watch(ctx, time.Second) }()
-		nodetest.Write(t, log, []byte("started and went on"))
+		filetest.Write(t, log, []byte("started and went on"))
 		time.Sleep(time.Minute)
 		if v := newest(p); v.Seq != 1 {
 			t.Errorf("version %d of what the caller writes", v.Seq)
 		}
-		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		nodetest.Until(t, time.Minute, "the change is published", func() bool { return newest(p).Seq == 2 })
 		cancel()
 		if err := <-watched; err != nil {

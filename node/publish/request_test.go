@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/node"
@@ -34,7 +35,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 		dir := nodetest.Site(t, 3)
 		p := a.publish(testKey(0), dir)
 		first := newest(p).InfoHash
-		nodetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
+		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		if _, err := p.Update(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +55,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 			t.Error(err)
 		}
 		// A refused request has no effect: a change is still noticed and published.
-		nodetest.Write(t, filepath.Join(dir, "newer"), []byte("newer"))
+		filetest.Write(t, filepath.Join(dir, "newer"), []byte("newer"))
 		if _, err := ask(7); err == nil {
 			t.Error("there is no version 7")
 		}
@@ -66,7 +67,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 		if err := <-watched; err != nil {
 			t.Error(err)
 		}
-		if left := nodetest.Folders(t, filepath.Join(state, "publications", "requests")); len(left) != 0 {
+		if left := filetest.Entries(t, filepath.Join(state, "publications", "requests")); len(left) != 0 {
 			t.Error("left of the requests:", left)
 		}
 		a.Node.Close()
@@ -107,7 +108,7 @@ func TestRequestsThatAreNotAnswered(t *testing.T) {
 		if _, err := RequestRollback(t.Context(), state, public, nil, 1, false); !errors.Is(err, ErrNotPublishing) {
 			t.Error(err)
 		}
-		if left := nodetest.Folders(t, requests); len(left) != 0 {
+		if left := filetest.Entries(t, requests); len(left) != 0 {
 			t.Error("left of the requests:", left)
 		}
 	})
@@ -121,10 +122,10 @@ func TestForeignRequests(t *testing.T) {
 		a := start(t, n, 1)
 		requests := filepath.Join(a.State, "publications", "requests")
 		other := `{"target":"` + targetOf(keyLink(testKey(5))).String() + `","rollback":1}`
-		nodetest.Write(t, filepath.Join(requests, "x.request"), []byte("nonsense"))
-		nodetest.Write(t, filepath.Join(requests, "y.request"), []byte(other))
+		filetest.Write(t, filepath.Join(requests, "x.request"), []byte("nonsense"))
+		filetest.Write(t, filepath.Join(requests, "y.request"), []byte(other))
 		time.Sleep(10 * requestEvery)
-		if left := nodetest.Folders(t, requests); len(left) != 2 {
+		if left := filetest.Entries(t, requests); len(left) != 2 {
 			t.Error(left)
 		}
 		old := time.Now().Add(-staleAge - time.Second)
@@ -134,7 +135,7 @@ func TestForeignRequests(t *testing.T) {
 			}
 		}
 		time.Sleep(2 * requestEvery)
-		if left := nodetest.Folders(t, requests); len(left) != 0 {
+		if left := filetest.Entries(t, requests); len(left) != 0 {
 			t.Error("of processes that were killed:", left)
 		}
 	})

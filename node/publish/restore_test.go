@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/id"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
@@ -33,7 +34,7 @@ func TestRestore(t *testing.T) {
 		}
 		a.Node.Close()
 		record := filepath.Join(state, "publications", targetOf(keyLink(testKey(1))).String(), "record")
-		nodetest.Write(t, record, []byte("{"))
+		filetest.Write(t, record, []byte("{"))
 		if err := os.RemoveAll(dirs[2]); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/nodetest"
 	"seedbed/internal/simnet"
 	"seedbed/node"
@@ -19,7 +20,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, simnet.New(1, simnet.Link{}), 1)
 		path := filepath.Join(t.TempDir(), "a")
-		nodetest.Write(t, path, nodetest.RandomBytes("a", 100_000))
+		filetest.Write(t, path, filetest.RandomBytes("a", 100_000))
 		spec, err := node.Share(t.Context(), path, node.ShareOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +59,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 		r.torrents.release(two, "")
 		nodetest.Wait(t, two.Ended(), time.Minute, "it ends with its last user")
 		// A torrent that someone else added is used and stays.
-		nodetest.Until(t, time.Minute, "it is removed", func() bool { return len(nodetest.Folders(t, filepath.Join(r.State, "torrents"))) == 0 })
+		nodetest.Until(t, time.Minute, "it is removed", func() bool { return len(filetest.Entries(t, filepath.Join(r.State, "torrents"))) == 0 })
 		theirs, err := r.Add(spec)
 		if err != nil {
 			t.Fatal(err)
@@ -106,11 +107,11 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 		p := a.publish(testKey(0), dir)
 		first := p.Torrent().InfoHash()
 		for i := range 10 {
-			content := nodetest.RandomBytes("0", 20_000) // as Site wrote it
+			content := filetest.RandomBytes("0", 20_000) // as Site wrote it
 			if i%2 == 0 {
-				content = nodetest.RandomBytes("other", 20_000)
+				content = filetest.RandomBytes("other", 20_000)
 			}
-			nodetest.Write(t, page, content)
+			filetest.Write(t, page, content)
 			if changed, err := p.Update(t.Context()); !changed || err != nil {
 				t.Fatal(changed, err)
 			}
@@ -122,7 +123,7 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 			t.Errorf("version %d", v.Seq)
 		}
 		time.Sleep(time.Minute)
-		if left := nodetest.Folders(t, filepath.Join(a.State, "torrents")); len(left) != 1 {
+		if left := filetest.Entries(t, filepath.Join(a.State, "torrents")); len(left) != 1 {
 			t.Errorf("%d torrents are left in the state directory", len(left))
 		}
 		if err := p.Remove(); err != nil {
@@ -130,7 +131,7 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		for _, dir := range []string{"torrents", "publications"} {
-			if left := nodetest.Folders(t, filepath.Join(a.State, dir)); len(left) != 0 {
+			if left := filetest.Entries(t, filepath.Join(a.State, dir)); len(left) != 0 {
 				t.Errorf("left in %s: %v", dir, left)
 			}
 		}
@@ -152,7 +153,7 @@ func TestAVersionComesBackAsADownload(t *testing.T) {
 		dir := nodetest.Site(t, 3)
 		p := r.publish(testKey(0), dir)
 		time.Sleep(time.Minute)
-		nodetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("other"))
+		filetest.Write(t, filepath.Join(dir, "d0", "page 0"), []byte("other"))
 		if _, err := p.Update(t.Context()); err != nil {
 			t.Fatal(err)
 		}
