@@ -6,12 +6,12 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 VERSION  ?=
 
-# A checkout of another owner, or no checkout, provides no commit for the version.
+# Git refuses a checkout of another owner; then, and without a checkout, the version has no commit.
 VCS     := $(shell git status >/dev/null 2>&1 || echo -buildvcs=false)
-RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X main.release=$(VERSION)'
+RELEASE  = $(VCS) -trimpath -ldflags '-s -w -X seedbed/cmd/seedbed/version.release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz bench battery soak bars chart demo install clean peers cc
+.PHONY: help build test race lint fuzz bench battery soak bars chart demo install package release clean vendor peers cc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +19,11 @@ help: ## this list
 build: ## build ./seedbed (VERSION=1.2.3 names a release)
 	$(GO) build $(RELEASE) -o seedbed ./cmd/seedbed
 
-test: peers ## all tests, with real clients if they can be installed (root and apt)
+test: peers ## all tests, with other clients if they can be installed (root and apt)
 	$(GO) test -timeout 30m $(TESTFLAGS) ./...
+	$(GO) -C packaging test -timeout 30m $(TESTFLAGS) ./...
 
-race: peers cc ## the same under the race detector
+race: peers cc ## all tests under the race detector
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
 
 lint: ## gofmt, vet for three systems, staticcheck (pinned in go.mod)
@@ -31,8 +32,10 @@ lint: ## gofmt, vet for three systems, staticcheck (pinned in go.mod)
 	GOOS=darwin CGO_ENABLED=0 $(GO) vet ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(GO) -C packaging vet ./...
+	staticcheck=$$($(GO) tool -n staticcheck) && cd packaging && $$staticcheck ./...
 
-fuzz: ## every fuzz target for FUZZTIME (10s)
+fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@$(GO) test -list '^Fuzz' ./... >/dev/null || { $(GO) test -list '^Fuzz' ./...; exit 1; }
 	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }' | \
 	while read -r pkg name; do \
@@ -40,39 +43,59 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 		log=$$($(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$pkg" 2>&1) && { echo "$$log" | tail -n 3; continue; }; \
 		echo "$$log"; \
 		case $$log in *"Failing input"* | *panic* | *fatal*) exit 1 ;; esac; \
-		case $$log in *"context deadline exceeded"*) echo "(the time was up in the middle of an input, which go test calls a failure: no input failed)" ;; *) exit 1 ;; esac; \
+		case $$log in *"context deadline exceeded"*) echo "(the time ended during an input, which go test reports as a failure; no input failed)" ;; *) exit 1 ;; esac; \
 	done
 
-bench: ## every benchmark with its allocations (BENCH=regexp chooses)
+bench: ## run the benchmarks whose names match BENCH (all), with allocations
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
-# The batteries log what they did, which only -v shows.
-BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/follow ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
+# Batteries are tests that inject faults many times (docs/testing.md). They log their results, which go test prints only with -v.
+BATTERY = $(GO) test -count 1 -v -timeout 60m -run '^TestBattery' ./swarm/... ./node ./node/follow ./cmd/seedbed ./integration | grep --line-buffered -v '^=== \|no tests\|no test files\|^PASS'
 
-battery: peers ## the batteries against faults and hostile peers, small, with what they did
+battery: peers ## test with injected faults and hostile peers, small counts, and print the results
 	@bash -o pipefail -c "$(BATTERY)"
 
-soak: peers ## the same, large (some minutes), and the large simulations of the DHT
+soak: peers ## the same with large counts (some minutes), large simulations of the DHT, and a release for all systems twice
 	@SEEDBED_SOAK=1 bash -o pipefail -c "$(BATTERY)"
 	SEEDBED_SOAK=1 $(GO) test -count 1 -timeout 60m ./dht ./dht/announce
+	SEEDBED_SOAK=1 $(GO) -C packaging test -count 1 -timeout 60m -run '^TestReleaseIsReproducible$$'
 
-bars: peers ## compare with physical limits and other clients; fails if a figure falls short
+bars: peers ## compare with physical limits and other clients; fails if a figure exceeds its limit
 	$(GO) test -timeout 60m -run '^$$' -bench '^BenchmarkBar' -benchtime 1x ./integration
 
 chart: ## simulate flash crowds and draw the chart of docs/performance.md
 	$(GO) test -count 1 -timeout 60m -run '^TestCrowdChart$$' ./swarm/engine -chart
 
-demo: ## a demonstration on this machine, without a network
+demo: ## run a demonstration on this machine, without a network
 	$(GO) run ./cmd/seedbed demo
 
-install: ## install seedbed into PREFIX/bin (~/.local/bin)
+install: ## install seedbed in PREFIX/bin (~/.local/bin)
 	@mkdir -p "$(DESTDIR)$(PREFIX)/bin"
 	$(GO) build $(RELEASE) -o "$(DESTDIR)$(PREFIX)/bin/seedbed" ./cmd/seedbed
+
+# Packages have the time of the commit, so that two builds of it give the same bytes. Without a version they have one that
+# sorts before every release.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+# The maintainer of the packages, the home page of the project, and the folder from which the archives can be downloaded.
+MAINTAINER ?= $(shell git log -1 --format='%an <%ae>' 2>/dev/null)
+HOMEPAGE   ?=
+DOWNLOADS  ?=
+PACKAGING   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(GO) -C packaging run . -maintainer '$(subst ','\'',$(MAINTAINER))' -homepage '$(HOMEPAGE)' -downloads '$(DOWNLOADS)' -version $(or $(VERSION),0.0.0~git$(shell git log -1 --format=%cd.%h --date=format:%Y%m%d 2>/dev/null))
+
+package: ## make the Debian and RPM packages in dist/ (VERSION=1.2.3 names a release)
+	$(PACKAGING) package
+
+release: ## make everything that belongs to a release in dist/, with checksums (VERSION=1.2.3)
+	@[ -n "$(VERSION)" ] || { echo "name the release: make release VERSION=1.2.3"; exit 1; }
+	$(PACKAGING) release
 
 clean: ## remove what was built here
 	rm -rf seedbed dist
 
-peers: ## install the clients for the integration tests
+vendor: ## fetch the libraries of the web page from npm; fails if they differ from those here
+	@sh node/web/vendor.sh
+
+peers: ## install the clients that the integration tests use (root and apt)
 	@sh integration/peers/setup
 
 # The race detector needs a C compiler on Linux.

@@ -17,8 +17,8 @@ import (
 )
 
 // Announcer keeps many torrents announced, each at least every 20 minutes if the send rate
-// allows it. It sends the queries of one announce.Scheduler for each family. It leaves a
-// fifth of the node's rate to lookups. It ends with its DHT.
+// allows it. It runs an announce.Scheduler for each family and sends its queries. It leaves
+// a fifth of the node's rate to lookups. It ends when its DHT closes.
 type Announcer struct {
 	d    *DHT
 	legs []*announceLeg
@@ -26,20 +26,20 @@ type Announcer struct {
 	mu       sync.Mutex
 	torrents map[id.ID]*Announcement
 
-	calls sync.Mutex // held while Found or Done runs
+	calls sync.Mutex // held while a Found or Done function runs
 }
 
-// Announcement is what an Announcer announces of an infohash, and who gets the results.
+// Announcement says what to announce for an infohash, and which functions get the results.
 type Announcement struct {
 	Port uint16
-	Seed bool // BEP 33: we have the whole torrent
-	// Told4 and Told6 say that the closest nodes of a family have just got an announce
-	// from DHT.Announce.
-	Told4, Told6 bool
-	// Found gets peers that others announced. Done is called after each announce in one
-	// family, with the number of nodes that accepted it. Both may be nil. They are called
-	// one at a time, and never after the infohash was removed. They must neither block nor
-	// call the function that removes it.
+	Seed bool // we are a seed (BEP 33)
+	// JustAnnounced4 and JustAnnounced6 say that DHT.Announce has just announced the
+	// infohash in that family.
+	JustAnnounced4, JustAnnounced6 bool
+	// Found is called with peers that others announced. Done is called after each announce
+	// in one family, with the number of nodes that accepted it. Both may be nil. They are
+	// called one at a time, and never after the remove function has returned. They must not
+	// block, and must not call the remove function.
 	Found Found
 	Done  func(accepted int)
 }
@@ -48,28 +48,28 @@ type Announcement struct {
 type announceLeg struct {
 	a       *Announcer
 	f       *family
-	poke    chan struct{} // something has changed: run step
+	wakeup  chan struct{} // something has changed: run step
 	offline atomic.Bool
 
-	mu   sync.Mutex
-	s    *announce.Scheduler
-	news []news // to deliver to the owners of torrents
+	mu      sync.Mutex
+	s       *announce.Scheduler
+	results []result // to be delivered to the functions of the Announcements
 }
 
-// news is peers of an infohash, or the end of an announce.
-type news struct {
+// result has peers of an infohash, or says that an announce has ended.
+type result struct {
 	infohash id.ID
-	from     netip.AddrPort // the node that named peers
+	from     netip.AddrPort // the node that returned peers
 	peers    []netip.AddrPort
 	over     bool
 	accepted int
 }
 
-// NewAnnouncer starts an Announcer without torrents. A node needs one only.
+// NewAnnouncer starts an Announcer without torrents. A node needs only one.
 func NewAnnouncer(d *DHT) *Announcer {
 	a := &Announcer{d: d, torrents: make(map[id.ID]*Announcement)}
 	for _, f := range d.families {
-		l := &announceLeg{a: a, f: f, poke: make(chan struct{}, 1)}
+		l := &announceLeg{a: a, f: f, wakeup: make(chan struct{}, 1)}
 		d.mu.Lock()
 		l.s = announce.New(announce.Config{
 			Own:     f.table.ID(),
@@ -78,10 +78,10 @@ func NewAnnouncer(d *DHT) *Announcer {
 			Relaxed: f.relaxed,
 			Start:   l.start,
 			Found: func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort) {
-				l.news = append(l.news, news{infohash: infohash, from: from, peers: append([]netip.AddrPort(nil), peers...)})
+				l.results = append(l.results, result{infohash: infohash, from: from, peers: append([]netip.AddrPort(nil), peers...)})
 			},
 			Done: func(infohash id.ID, accepted int) {
-				l.news = append(l.news, news{infohash: infohash, over: true, accepted: accepted})
+				l.results = append(l.results, result{infohash: infohash, over: true, accepted: accepted})
 			},
 		}, d.now(), d.random)
 		d.mu.Unlock()
@@ -93,22 +93,23 @@ func NewAnnouncer(d *DHT) *Announcer {
 	return a
 }
 
-// Add announces an infohash from now on. The first announce is made at once, unless Told4 or
-// Told6 says that it has been made. Adding an infohash again replaces its Announcement; then
-// only the latest remove function removes it.
+// Add announces an infohash regularly until remove is called. The first announce starts at
+// once, unless JustAnnounced4 or JustAnnounced6 says that there has been one. Adding an
+// infohash again replaces its Announcement; then only the latest remove function has an
+// effect.
 func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	t := &what
 	a.mu.Lock()
 	a.torrents[infohash] = t
 	for _, l := range a.legs {
 		l.mu.Lock()
-		told := what.Told4
+		justAnnounced := what.JustAnnounced4
 		if l.f.v6 {
-			told = what.Told6
+			justAnnounced = what.JustAnnounced6
 		}
-		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Port, Seed: what.Seed, Told: told})
+		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Port, Seed: what.Seed, JustAnnounced: justAnnounced})
 		// Peers that were announced to us are delivered before the first announce.
-		l.news = append(l.news, news{infohash: infohash})
+		l.results = append(l.results, result{infohash: infohash})
 		l.mu.Unlock()
 		l.wake()
 	}
@@ -131,9 +132,27 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	}
 }
 
-func (l *announceLeg) wake() { nudge(l.poke) }
+// SetPort changes the port of all Announcements. They are announced again as soon as the rate
+// allows.
+func (a *Announcer) SetPort(port uint16) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for infohash, t := range a.torrents {
+		t.Port = port
+		for _, l := range a.legs {
+			l.mu.Lock()
+			l.s.Add(a.d.now(), infohash, announce.Announcement{Port: port, Seed: t.Seed})
+			l.mu.Unlock()
+		}
+	}
+	for _, l := range a.legs {
+		l.wake()
+	}
+}
 
-// nudge wakes the reader of a channel with room for one element.
+func (l *announceLeg) wake() { nudge(l.wakeup) }
+
+// nudge wakes the reader of c, which has a buffer of one element. It never blocks.
 func nudge(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -156,14 +175,15 @@ func (l *announceLeg) run() {
 			l.mu.Lock()
 			l.s.Wake()
 			l.mu.Unlock()
-		case <-l.poke:
+		case <-l.wakeup:
 		case <-timer.C:
 		}
 		timer.Reset(l.step())
 	}
 }
 
-// step sends what is due and delivers the news. It returns the time until the next step.
+// step sends the queries that are due and delivers results. It returns the time until the
+// next step.
 func (l *announceLeg) step() time.Duration {
 	d := l.a.d
 	d.mu.Lock()
@@ -176,8 +196,8 @@ func (l *announceLeg) step() time.Duration {
 	l.s.SetRate(rate)
 	at := l.due(now)
 	l.offline.Store(l.s.Offline())
-	all := l.news
-	l.news = nil
+	all := l.results
+	l.results = nil
 	l.mu.Unlock()
 	for _, n := range all {
 		l.deliver(now, n)
@@ -185,8 +205,8 @@ func (l *announceLeg) step() time.Duration {
 	return min(max(at.Sub(now), 0), time.Hour)
 }
 
-// due sends the queries that are due and for which a flow is free. It returns when the next
-// one is due.
+// due sends the queries that are due and for which a flow is free. It returns the time at
+// which the next one is due.
 func (l *announceLeg) due(now mono.Time) mono.Time {
 	d := l.a.d
 	for {
@@ -215,7 +235,7 @@ func (l *announceLeg) rate() float64 {
 	return announceShare * l.a.d.cfg.Rate / float64(online)
 }
 
-// start returns the nodes of the table that a visit begins with.
+// start returns the nodes of the table at which a visit starts.
 func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
 	d := l.a.d
 	d.mu.Lock()
@@ -226,7 +246,7 @@ func (l *announceLeg) start(target id.ID) (nodes []announce.Node) {
 	return nodes
 }
 
-// ask queues one query, whose outcome goes to the scheduler.
+// ask queues one query. Its outcome is passed to the scheduler.
 func (l *announceLeg) ask(q announce.Query) {
 	tx := &transaction{to: q.Addr, method: "get_peers"}
 	if q.Kind == announce.AnnouncePeer {
@@ -251,7 +271,7 @@ func (l *announceLeg) ask(q announce.Query) {
 	l.a.d.mu.Unlock()
 }
 
-// nodes returns the nodes of our family that a response names.
+// nodes returns the usable nodes of our family in a response.
 func (l *announceLeg) nodes(m *krpc.Message) (nodes []announce.Node) {
 	b, size := m.Response.Nodes, krpc.NodeLen4
 	if l.f.v6 {
@@ -275,20 +295,22 @@ func (l *announceLeg) peers(m *krpc.Message) (peers []netip.AddrPort) {
 	return peers
 }
 
-// deliver passes news to the owner of the torrent. At the beginning and at the end of an
-// announce it also passes the peers that were announced to us: in a small network we are
-// one of the closest nodes.
-func (l *announceLeg) deliver(now mono.Time, n news) {
+// deliver passes a result to the functions of its Announcement. At the beginning and at the
+// end of an announce, it also passes the peers that were announced to us, because in a
+// small network we are one of the closest nodes.
+func (l *announceLeg) deliver(now mono.Time, n result) {
 	l.a.calls.Lock()
 	defer l.a.calls.Unlock()
 	l.a.mu.Lock()
-	t := l.a.torrents[n.infohash]
-	l.a.mu.Unlock()
-	if t == nil {
+	current := l.a.torrents[n.infohash]
+	if current == nil {
+		l.a.mu.Unlock()
 		return
 	}
+	t := *current // SetPort changes it
+	l.a.mu.Unlock()
 	if n.peers == nil {
-		l.f.announceSelf(now, n.infohash, t.Port, t.Seed)
+		l.f.storeOwnAnnounce(now, n.infohash, t.Port, t.Seed)
 		n.peers = l.f.stored(n.infohash)
 	}
 	if n.peers = l.excludeSelf(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
@@ -304,21 +326,21 @@ func (l *announceLeg) excludeSelf(peers []netip.AddrPort, port uint16) []netip.A
 	l.a.d.mu.Lock()
 	self := netip.AddrPortFrom(l.f.self(), port)
 	l.a.d.mu.Unlock()
-	kept := peers[:0]
+	others := peers[:0]
 	for _, p := range peers {
 		if p != self {
-			kept = append(kept, p)
+			others = append(others, p)
 		}
 	}
-	return kept
+	return others
 }
 
 // AnnouncerStats is the state of an Announcer.
 type AnnouncerStats struct {
 	Torrents int
-	Late     int // announced longer ago than 20 minutes in some family that is online
-	// Interval is the time in which all torrents are announced once. Stretched says that
-	// it is more than 20 minutes: the rate is too low for so many.
+	Late     int // torrents whose last announce in some online family is older than 20 minutes
+	// Interval is the time in which all torrents are announced once. Stretched says that it
+	// is more than 20 minutes, because the rate is too low.
 	Interval  time.Duration
 	Stretched bool
 	V4, V6    announce.Stats
@@ -347,7 +369,7 @@ func (a *Announcer) Stats() AnnouncerStats {
 	return st
 }
 
-// Late returns the torrents whose announce in some family that is online is older than 20
+// Late returns the torrents whose last announce in some online family is older than 20
 // minutes.
 func (a *Announcer) Late() (late []id.ID) {
 	seen := make(map[id.ID]bool)

@@ -2,6 +2,7 @@ package dht
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,15 +12,15 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// told collects the reports that an owner of torrents gets.
-type told struct {
+// collector collects what the functions of an Announcement are called with.
+type collector struct {
 	mu       sync.Mutex
 	peers    map[id.ID]map[netip.AddrPort]bool
 	accepted map[id.ID]int
 	ends     map[id.ID]int
 }
 
-func (o *told) add(a *Announcer, infohash id.ID, port uint16) func() {
+func (o *collector) add(a *Announcer, infohash id.ID, port uint16) func() {
 	return a.Add(infohash, Announcement{Port: port, Found: func(_ netip.AddrPort, ps []netip.AddrPort) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -37,8 +38,8 @@ func (o *told) add(a *Announcer, infohash id.ID, port uint16) func() {
 	}})
 }
 
-func newTold() *told {
-	return &told{peers: map[id.ID]map[netip.AddrPort]bool{}, accepted: map[id.ID]int{}, ends: map[id.ID]int{}}
+func newCollector() *collector {
+	return &collector{peers: map[id.ID]map[netip.AddrPort]bool{}, accepted: map[id.ID]int{}, ends: map[id.ID]int{}}
 }
 
 func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
@@ -54,7 +55,7 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		mine, other := NewAnnouncer(nodes[7]), NewAnnouncer(nodes[8])
-		ours, theirs := newTold(), newTold()
+		ours, theirs := newCollector(), newCollector()
 		var keys []id.ID
 		var removes []func()
 		for range 40 {
@@ -88,7 +89,7 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 		}
 		ours.mu.Lock()
 		if !ours.peers[keys[0]][netip.AddrPortFrom(public(8), 8008)] || len(ours.peers) != 1 || ours.ends[keys[1]] < 5 || ours.accepted[keys[1]] < 5*8 {
-			t.Errorf("heard of %v, %d announces, accepted %d times", ours.peers, ours.ends[keys[1]], ours.accepted[keys[1]])
+			t.Errorf("found %v, %d announces, accepted %d times", ours.peers, ours.ends[keys[1]], ours.accepted[keys[1]])
 		}
 		ours.mu.Unlock()
 		for _, remove := range removes {
@@ -99,18 +100,47 @@ func TestAnnouncerKeepsManyTorrentsAnnounced(t *testing.T) {
 		f = newFound()
 		nodes[13].Lookup(t.Context(), keys[39], f.add)
 		if len(f.peers) != 0 || mine.Stats().V4.Infohashes != 0 {
-			t.Errorf("an hour after its removal: %v", f.peers)
+			t.Errorf("found an hour after its removal: %v", f.peers)
+		}
+	})
+}
+
+// After SetPort, nodes return the new port within seconds.
+func TestAnnouncerWithANewPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := simnet.New(21, simnet.Link{Delay: 25 * ms})
+		var nodes []*DHT
+		for i := range 12 {
+			var boot []string
+			if i > 0 {
+				boot = []string{at(public(0)).String()}
+			}
+			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i)), Bootstrap: boot}))
+		}
+		time.Sleep(time.Minute)
+		a, keys := NewAnnouncer(nodes[7]), []id.ID{randomID(), randomID()}
+		for _, k := range keys {
+			a.Add(k, Announcement{Port: 7007})
+		}
+		time.Sleep(10 * time.Second)
+		a.SetPort(7008)
+		time.Sleep(10 * time.Second)
+		for _, k := range keys {
+			f := newFound()
+			if _, err := nodes[11].Lookup(t.Context(), k, f.add); err != nil || !slices.Contains(f.peers, netip.AddrPortFrom(public(7), 7008)) {
+				t.Errorf("found %v, %v", f.peers, err)
+			}
 		}
 	})
 }
 
 // In an empty network, an announcer announces to itself and then to the first
 // node that joins.
-func TestAnnouncerThatStartsAlone(t *testing.T) {
+func TestAnnouncerInAnEmptyNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(21, simnet.Link{Delay: 20 * ms})
 		lone := NewAnnouncer(newNode(t, Config{Conns: conn(t, net, public(1))}))
-		ours, theirs := newTold(), newTold()
+		ours, theirs := newCollector(), newCollector()
 		infohash := randomID()
 		ours.add(lone, infohash, 6881)
 		time.Sleep(time.Hour)
@@ -166,7 +196,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 	})
 }
 
-// The overload report reaches the shell, and Close ends everything.
+// The scheduler's overload is part of Stats, and Close ends everything.
 func TestAnnouncerBeyondTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(23, simnet.Link{Delay: 20 * ms})

@@ -12,7 +12,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// answers answers the queries of other nodes: from the tables of both families, and from the
+// answers answers the queries of other nodes from the tables of both families, and from the
 // peers and items that others stored here. d.mu guards it.
 type answers struct {
 	*respond.Responder
@@ -45,7 +45,8 @@ func newAnswers(d *DHT, random *rand.Rand) answers {
 	return a
 }
 
-// maxStored is the maximum of peers announced to us that one of our own lookups takes.
+// maxStored is the maximum number of peers announced to us that one of our own lookups
+// returns.
 const maxStored = 200
 
 // stored returns the peers of an infohash that were announced to us.
@@ -63,9 +64,9 @@ func (f *family) stored(infohash id.ID) (peers []netip.AddrPort) {
 	return peers
 }
 
-// announceSelf stores our own announce for nodes that ask us, if we know our address: in a
-// small network we are one of the closest nodes.
-func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed bool) {
+// storeOwnAnnounce stores our own announce in our store if we know our address, because in
+// a small network we are one of the closest nodes.
+func (f *family) storeOwnAnnounce(now mono.Time, infohash id.ID, port uint16, seed bool) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if ip := f.self(); ip.IsValid() {
@@ -73,9 +74,9 @@ func (f *family) announceSelf(now mono.Time, infohash id.ID, port uint16, seed b
 	}
 }
 
-// putSelf stores our own item for nodes that ask us: in a small network we are one of the
-// closest nodes.
-func (d *DHT) putSelf(item Item) {
+// storeOwnItem stores our own item in our store, because in a small network we are one of
+// the closest nodes.
+func (d *DHT) storeOwnItem(item Item) {
 	if d.cfg.ReadOnly {
 		return
 	}
@@ -83,7 +84,7 @@ func (d *DHT) putSelf(item Item) {
 	target := item.Target()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch now := d.now(); d.answers.store.Judge(now, target, &it, nil) {
+	switch now := d.now(); d.answers.store.CheckPut(now, target, &it, nil) {
 	case store.Fresh:
 		d.answers.store.Put(now, target, it)
 	case store.Known:
@@ -91,7 +92,7 @@ func (d *DHT) putSelf(item Item) {
 	}
 }
 
-// ownItem returns the item that is stored here.
+// ownItem returns the item at target in our own store.
 func (d *DHT) ownItem(target id.ID, salt []byte) (Item, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,14 +8,14 @@ import (
 	"seedbed/internal/id"
 )
 
-// queryArgs has the arguments of a query: those of the library's type, and two that it lacks.
-// They must not change once the query is queued, because the queries of a lookup share
-// them. V holds a bencode.Value. ID is not used: a query carries the id that the node has
-// when the query is sent.
+// queryArgs has the arguments of a query: those of the library's type, and two that it
+// lacks. They must not change after the query is queued, because the queries of a lookup
+// share them. V holds a bencode.Value. ID is not used, because a query contains the id that
+// the node has at the time of sending.
 type queryArgs struct {
 	akrpc.MsgArgs
-	Seed   bool // BEP 33: of announce_peer, we have the whole torrent
-	HasCas bool // BEP 44: send Cas, even if it is 0
+	Seed   bool // announce_peer: we are a seed (BEP 33)
+	HasCas bool // put: send Cas, even if it is 0 (BEP 44)
 }
 
 // appendQuery appends a query in canonical form. The method decides whether it has a
@@ -78,8 +78,8 @@ func appendQuery(dst, t []byte, own id.ID, method string, a *queryArgs, readOnly
 	return append(dst, "1:v4:"+krpc.Version+"1:y1:qe"...)
 }
 
-// returned copies the return values for items, counts and samples from a response. It leaves
-// out nodes and values, which the lookup has read.
+// returned copies the return values for items, filters and samples from a response. It
+// leaves out nodes and values, which the lookup reads.
 func returned(m *krpc.Message) *akrpc.Return {
 	r := m.Returned()
 	out := &akrpc.Return{ID: akrpc.ID(m.Response.ID)}

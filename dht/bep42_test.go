@@ -31,7 +31,7 @@ func TestBEP42AgainstAnacrolix(t *testing.T) {
 			rt.Fatalf("%v: %v, theirs %v", addr, ours, theirs)
 		}
 		if !table.Secure(ours, addr) || !addrs.IsLocal(addr) && table.Secure(seed, addr) != dht.NodeIdSecure(seed, net.IP(ip)) {
-			rt.Fatalf("%v: the verdicts differ", addr)
+			rt.Fatalf("%v: table.Secure and the library disagree", addr)
 		}
 	})
 }

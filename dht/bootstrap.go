@@ -13,10 +13,10 @@ import (
 	"seedbed/internal/addrs"
 )
 
-// resolveTimeout bounds one DNS query.
+// resolveTimeout is the timeout of resolving one host.
 const resolveTimeout = 10 * time.Second
 
-// Limits on the addresses that DNS returns: in all, and for one host.
+// Limits on the addresses that DNS returns: in total, and for one host.
 const (
 	maxBootstrap = 64
 	maxPerHost   = 6
@@ -36,7 +36,7 @@ func (b *bootstrap) init(d *DHT) {
 	b.resolve(d)
 }
 
-// resolve starts resolving every host. IP addresses are known at once.
+// resolve starts to resolve every host. Hosts given as IP addresses are known at once.
 func (b *bootstrap) resolve(d *DHT) {
 	for _, hostport := range d.cfg.Bootstrap {
 		host, portText, _ := net.SplitHostPort(hostport) // validated
@@ -59,7 +59,7 @@ func (b *bootstrap) resolve(d *DHT) {
 			defer cancel()
 			ips, err := d.cfg.Resolve(ctx, host)
 			if err != nil && d.ctx.Err() == nil {
-				d.log.Info("a bootstrap host could not be resolved", "host", host, "error", err)
+				d.log.Info("cannot resolve a bootstrap host", "host", host, "error", err)
 			}
 			b.add(ips, uint16(port), -1)
 		})
@@ -73,7 +73,7 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, ip := range ips[:min(len(ips), maxPerHost)] {
-		// The user has chosen the bootstrap hosts: private addresses are allowed.
+		// Private addresses are allowed, because the user has chosen the bootstrap hosts.
 		a := netip.AddrPortFrom(ip.Unmap(), port)
 		if addrs.IsUsable(a, true) && !slices.Contains(b.addrs, a) && len(b.addrs) < maxBootstrap {
 			b.addrs = append(b.addrs, a)
@@ -84,8 +84,8 @@ func (b *bootstrap) add(ips []netip.Addr, port uint16, waiting int) {
 	b.changed = make(chan struct{})
 }
 
-// names reports whether a is an address of a bootstrap host.
-func (b *bootstrap) names(a netip.AddrPort) bool {
+// contains reports whether a is an address of a bootstrap host.
+func (b *bootstrap) contains(a netip.AddrPort) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Contains(b.addrs, a)
@@ -99,8 +99,8 @@ func (d *DHT) Bootstrap() (known []netip.AddrPort, resolving int) {
 	return slices.Clone(d.boot.addrs), d.boot.waiting
 }
 
-// known returns the addresses that are known so far, whether more may come, and a channel that
-// is closed when that changes.
+// known returns the addresses of one family that are known so far, whether more may follow,
+// and a channel that is closed when either changes.
 func (b *bootstrap) known(v6 bool) (seeds []lookup.Node, more bool, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

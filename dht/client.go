@@ -19,12 +19,12 @@ import (
 	"seedbed/internal/id"
 )
 
-// These operations report what each node answered: Ping, FindNode, GetPeers, AnnouncePeer,
-// Get, Put, Sample. All except Ping are one lookup with different queries. For every
-// answer they record the name of the client, our address as the node sees it, and what it
-// returned.
+// Ping, FindNode, GetPeers, AnnouncePeer, Get, Put and Sample report what each node
+// answered. All except Ping run a lookup and differ in the query that they send. For every
+// answer they record the client's name, our address as the node sees it, and the return
+// values.
 
-// ErrNoFamily is the error for an address of a family that we have no socket for.
+// ErrNoFamily is the error for an address of a family for which we have no socket.
 var ErrNoFamily = errors.New("dht: no socket for that address family")
 
 // Contact is a node that answered.
@@ -32,7 +32,7 @@ type Contact struct {
 	ID       id.ID
 	Addr     netip.AddrPort
 	RTT      time.Duration
-	Client   string         // "v": two letters and a version in hex; "" if absent
+	Client   string         // from "v": two letters and a version in hex; "" if absent
 	External netip.AddrPort // our address as the node sees it (BEP 42); port 0 if absent
 	Secure   bool           // its id fits its address (BEP 42)
 }
@@ -42,13 +42,14 @@ type Report struct {
 	Target   id.ID
 	Asked    int           // nodes asked
 	Answered int           // nodes that answered
-	Failed   int           // nodes that refused, or did not answer while the lookup ran
+	Failed   int           // nodes that replied with an error, or did not answer while the lookup ran
 	First    time.Duration // time until the first answer
 	Took     time.Duration
-	Closest  []Contact // of each family the 8 closest that answered, in order; all that answered if the lookup was cancelled
+	Closest  []Contact // the 8 closest nodes that answered in each family, in order of distance; if the lookup was cancelled, all that answered
 }
 
-// Distance returns how many leading bits the closest node shares with the target.
+// Distance returns the number of leading bits that the closest node shares with the target.
+// ok is false if no node answered.
 func (r *Report) Distance() (bits int, ok bool) {
 	if len(r.Closest) == 0 {
 		return 0, false
@@ -56,7 +57,7 @@ func (r *Report) Distance() (bits int, ok bool) {
 	return sharedBits(r.Target, r.Closest[0].ID), true
 }
 
-// sharedBits returns how many leading bits two ids share.
+// sharedBits returns the number of leading bits that two ids share.
 func sharedBits(a, b id.ID) int {
 	d := int160.Distance(int160.FromByteArray(a), int160.FromByteArray(b))
 	return 8*id.Len - d.BitLen()
@@ -69,7 +70,7 @@ func contact(addr netip.AddrPort, m *krpc.Message, rtt time.Duration) Contact {
 	}
 }
 
-// client returns "v" in readable form: "LT 0207".
+// client returns the value of "v" in readable form, such as "LT 0207".
 func client(v []byte) string {
 	letter := func(c byte) bool { return c >= '!' && c <= '~' }
 	switch {
@@ -107,7 +108,7 @@ func (d *DHT) Ping(ctx context.Context, addr netip.AddrPort) (Contact, error) {
 
 // FindNode finds the nodes closest to target.
 func (d *DHT) FindNode(ctx context.Context, target id.ID) (Report, error) {
-	return d.inquiry("find_node", target).run(ctx)
+	return d.newTracedLookup("find_node", target).run(ctx)
 }
 
 // NodeInfo is a node of our routing table.
@@ -116,13 +117,13 @@ type NodeInfo struct {
 	Addr   netip.AddrPort
 	RTT    time.Duration
 	Silent time.Duration // time since its last answer
-	Shared int           // how many leading bits its id shares with ours
+	Shared int           // number of leading bits that its id shares with ours
 	Good   bool
 	Secure bool
 }
 
-// Nodes returns the nodes of the routing tables of both families. In each family those closest
-// to our id come last.
+// Nodes returns the nodes of the routing tables of both families. In each family, the nodes
+// closest to our id come last.
 func (d *DHT) Nodes() (out []NodeInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -137,25 +138,25 @@ func (d *DHT) Nodes() (out []NodeInfo) {
 	return out
 }
 
-// inquiry is a lookup that records every answer.
-type inquiry struct {
+// tracedLookup is a lookup that records every answer.
+type tracedLookup struct {
 	*traversal
-	onPeers  func([]netip.AddrPort)           // new ones
-	onAnswer func(c Contact, r *akrpc.Return) // every node's, one at a time
+	onPeers  func([]netip.AddrPort)           // called with peers that were not found before
+	onAnswer func(c Contact, r *akrpc.Return) // called with the first answer of every node, one at a time
 
 	first    time.Duration
 	contacts map[netip.AddrPort]Contact
 }
 
-func (d *DHT) inquiry(method string, target id.ID) *inquiry {
-	q := &inquiry{traversal: newTraversal(d, method, target), contacts: make(map[netip.AddrPort]Contact)}
+func (d *DHT) newTracedLookup(method string, target id.ID) *tracedLookup {
+	q := &tracedLookup{traversal: newTraversal(d, method, target), contacts: make(map[netip.AddrPort]Contact)}
 	q.onReply = func(c Contact, r *akrpc.Return) {
 		if len(q.contacts) == 0 {
 			q.first = time.Since(q.begun)
 		}
-		_, again := q.contacts[c.Addr]
+		_, seenBefore := q.contacts[c.Addr]
 		q.contacts[c.Addr] = c
-		if q.onAnswer != nil && !again {
+		if q.onAnswer != nil && !seenBefore {
 			q.onAnswer(c, r)
 		}
 	}
@@ -167,8 +168,8 @@ func (d *DHT) inquiry(method string, target id.ID) *inquiry {
 	return q
 }
 
-// run runs the lookup to its end.
-func (q *inquiry) run(ctx context.Context) (Report, error) {
+// run runs the lookup until it ends.
+func (q *tracedLookup) run(ctx context.Context) (Report, error) {
 	select {
 	case q.d.searching <- struct{}{}:
 		defer func() { <-q.d.searching }()
@@ -198,7 +199,7 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 			}
 		}
 	}
-	if err != nil { // cancelled: the closest are not known
+	if err != nil { // cancelled: the closest nodes are not known
 		r.Answered = max(r.Answered, len(q.contacts))
 		r.Closest = slices.Collect(maps.Values(q.contacts))
 	}
@@ -206,46 +207,47 @@ func (q *inquiry) run(ctx context.Context) (Report, error) {
 	return r, err
 }
 
-// Told is the outcome of a request to one of the closest nodes.
-type Told struct {
+// NodeResult is the outcome of a request to one of the closest nodes.
+type NodeResult struct {
 	Contact
 	Accepted bool
-	Kept     bool  // a later get returned the item as it was put
+	Stored   bool  // a later get returned the item as it was put
 	Err      error // why it was not accepted: a *RemoteError, ErrNoAnswer, or an error of the system
 }
 
-// tell sends a request to each of the closest nodes that gave a token, all at once. ask returns
-// the arguments for a node. If a node accepts the request, check reports whether it kept the
-// item. Nodes for which has is true are skipped. check and has may be nil.
-func (q *inquiry) tell(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) *queryArgs,
-	check func(f *family, to netip.AddrPort) bool, has func(netip.AddrPort) bool) []Told {
+// sendToClosest sends a request to each of the closest nodes that gave a token, all at
+// once. ask returns the arguments for a node. If a node accepts the request, check reports
+// whether it stores the item. Nodes for which has returns true are skipped and count as
+// accepted. check and has may be nil.
+func (q *tracedLookup) sendToClosest(ctx context.Context, method string, ask func(to netip.AddrPort, token []byte) *queryArgs,
+	check func(f *family, to netip.AddrPort) bool, has func(netip.AddrPort) bool) []NodeResult {
 	type target struct {
 		f *family
 		lookup.Node
 	}
 	var nodes []target
 	for _, g := range q.legs {
-		for _, n := range g.l.Takers() {
+		for _, n := range g.l.ClosestWithToken() {
 			nodes = append(nodes, target{g.f, n})
 		}
 	}
-	told := make([]Told, len(nodes))
+	results := make([]NodeResult, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		told[i].Contact = q.contacts[n.Addr]
+		results[i].Contact = q.contacts[n.Addr]
 		if has != nil && has(n.Addr) {
-			told[i].Accepted, told[i].Kept = true, true
+			results[i].Accepted, results[i].Stored = true, true
 			continue
 		}
 		wg.Go(func() {
 			_, _, err := n.f.exchange(ctx, n.Addr, method, ask(n.Addr, n.Token))
-			told[i].Accepted, told[i].Err = err == nil, err
+			results[i].Accepted, results[i].Err = err == nil, err
 			if err == nil && check != nil {
-				told[i].Kept = check(n.f, n.Addr)
+				results[i].Stored = check(n.f, n.Addr)
 			}
 		})
 	}
 	wg.Wait()
-	slices.SortStableFunc(told, func(a, b Told) int { return q.target.CmpDistance(a.ID, b.ID) })
-	return told
+	slices.SortStableFunc(results, func(a, b NodeResult) int { return q.target.CmpDistance(a.ID, b.ID) })
+	return results
 }

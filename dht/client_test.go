@@ -24,17 +24,17 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// village is a network of small nodes that know each other and reply as the BEPs
-// say, or as a test sets: the network for testing the operations of a client.
-type village struct {
+// testNet is a network of simple nodes for the tests of client operations. The nodes know
+// each other and reply as the BEPs require, or as a test configures.
+type testNet struct {
 	net   *simnet.Net
-	mu    sync.Mutex // guards how the nodes reply
-	nodes []*villager
+	mu    sync.Mutex // guards the fields of the nodes
+	nodes []*testPeer
 	born  time.Time
 }
 
-type villager struct {
-	v      *village
+type testPeer struct {
+	v      *testNet
 	id     id.ID
 	addr   netip.AddrPort
 	conn   netx.PacketConn
@@ -43,29 +43,29 @@ type villager struct {
 	extra  map[string]string // encoded return values by method, replacing the usual ones except id, nodes and token
 	stale  string            // encoded return values of replies to lookups in the first second
 	refuse map[string]string // error replies by method: "li302e3:case"
-	mute   bool
+	silent bool
 	full   bool // gives no tokens
 	asked  map[string]int
 	puts   []string // the arguments of each put
 }
 
-func newVillage(t *testing.T, size int) *village {
-	v := &village{net: simnet.New(21, simnet.Link{Delay: 20 * ms}), born: time.Now()}
+func newTestNet(t *testing.T, size int) *testNet {
+	v := &testNet{net: simnet.New(21, simnet.Link{Delay: 20 * ms}), born: time.Now()}
 	for i := range size {
 		v.add(t, randomID(), public(100+i))
 	}
 	return v
 }
 
-func (v *village) add(t *testing.T, x id.ID, a netip.Addr) *villager {
-	n := &villager{v: v, id: x, addr: at(a), conn: conn(t, v.net, a)[0], extra: map[string]string{}, refuse: map[string]string{}, asked: map[string]int{}}
+func (v *testNet) add(t *testing.T, x id.ID, a netip.Addr) *testPeer {
+	n := &testPeer{v: v, id: x, addr: at(a), conn: conn(t, v.net, a)[0], extra: map[string]string{}, refuse: map[string]string{}, asked: map[string]int{}}
 	v.nodes = append(v.nodes, n)
 	go n.serve()
 	return n
 }
 
-// client returns a node of ours that knows a few villagers.
-func (v *village) client(t *testing.T) *DHT {
+// client returns a DHT whose bootstrap hosts are the first three nodes.
+func (v *testNet) client(t *testing.T) *DHT {
 	var boot []string
 	for _, n := range v.nodes[:min(3, len(v.nodes))] {
 		boot = append(boot, n.addr.String())
@@ -73,14 +73,14 @@ func (v *village) client(t *testing.T) *DHT {
 	return newNode(t, Config{Conns: conn(t, v.net, public(1)), Bootstrap: boot, ReadOnly: true})
 }
 
-// closest returns the villagers in the order of their distance.
-func (v *village) closest(target id.ID) []*villager {
+// closest returns the nodes in the order of their distance from target.
+func (v *testNet) closest(target id.ID) []*testPeer {
 	ns := slices.Clone(v.nodes)
-	slices.SortFunc(ns, func(a, b *villager) int { return target.CmpDistance(a.id, b.id) })
+	slices.SortFunc(ns, func(a, b *testPeer) int { return target.CmpDistance(a.id, b.id) })
 	return ns
 }
 
-func (n *villager) serve() {
+func (n *testPeer) serve() {
 	buf := []netx.Datagram{{Buf: make([]byte, 4096)}}
 	for {
 		if _, err := n.conn.ReadBatch(buf); err != nil {
@@ -99,10 +99,10 @@ func (n *villager) serve() {
 	}
 }
 
-func (n *villager) reply(q bencode.Value, from netip.AddrPort) []byte {
+func (n *testPeer) reply(q bencode.Value, from netip.AddrPort) []byte {
 	name, _ := q.Get("q").Bytes()
 	method, a := string(name), q.Get("a")
-	if n.mute {
+	if n.silent {
 		return nil
 	}
 	n.asked[method]++
@@ -190,7 +190,7 @@ func stored(i Item) string {
 
 func TestPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 2)
+		v := newTestNet(t, 2)
 		d := v.client(t)
 		c, err := d.Ping(t.Context(), v.nodes[1].addr)
 		if err != nil || c.ID != v.nodes[1].id || c.RTT != 40*ms || c.Client != "TT 0102" || c.External != at(public(1)) {
@@ -204,7 +204,7 @@ func TestPing(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		v.mu.Lock()
-		v.nodes[1].mute = true
+		v.nodes[1].silent = true
 		v.mu.Unlock()
 		begun := time.Now()
 		if _, err := d.Ping(t.Context(), v.nodes[1].addr); err != ErrNoAnswer || time.Since(begun) != hardTimeout {
@@ -220,7 +220,7 @@ func TestPing(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if p := d.Stats().V4.Pending; p > 2 {
-			t.Errorf("%d queries are still under way", p)
+			t.Errorf("%d queries are still pending", p)
 		}
 		go func() { time.Sleep(ms); d.Close() }()
 		if _, err := d.Ping(t.Context(), v.nodes[1].addr); err != ErrClosed {
@@ -231,7 +231,7 @@ func TestPing(t *testing.T) {
 
 func TestFindNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 30)
+		v := newTestNet(t, 30)
 		d := v.client(t)
 		for _, target := range []id.ID{randomID(), {}, v.nodes[7].id} {
 			r, err := d.FindNode(t.Context(), target)
@@ -253,10 +253,10 @@ func TestFindNode(t *testing.T) {
 	})
 }
 
-func TestNobodyIsThere(t *testing.T) {
+func TestNoNodeAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 1)
-		v.nodes[0].mute = true
+		v := newTestNet(t, 1)
+		v.nodes[0].silent = true
 		d := v.client(t)
 		r, err := d.FindNode(t.Context(), randomID())
 		if err != nil || r.Answered != 0 || r.Asked == 0 || r.First != 0 {
@@ -280,7 +280,7 @@ func bloomOf(ips ...netip.Addr) string {
 // BEP 33: seeds and peers are reported in Bloom filters, which are combined by OR.
 func TestBEP33Scrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		infohash := randomID()
 		var all []netip.Addr
 		for i := range 120 {
@@ -288,7 +288,7 @@ func TestBEP33Scrape(t *testing.T) {
 		}
 		for i, n := range v.closest(infohash)[:8] {
 			switch i {
-			case 2: // a node that lies
+			case 2: // a lying node
 				n.extra["get_peers"] = "4:BFsd256:" + strings.Repeat("\xff", 256) + "4:BFpe256:" + strings.Repeat("\xff", 256)
 			default: // each knows some of them
 				n.extra["get_peers"] = "4:BFpe" + bloomOf(all[i*4:80]...) + "4:BFsd" + bloomOf(all[80:120-i]...) + "6:valuesl6:\x14\x20\x01\x01\x00\x05e"
@@ -327,9 +327,9 @@ func TestMergeOfFilters(t *testing.T) {
 	}
 }
 
-func TestAnnouncePeerTellsWhatEachNodeSaid(t *testing.T) {
+func TestAnnouncePeerReportsEveryReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		infohash := randomID()
 		near := v.closest(infohash)
 		near[1].refuse["announce_peer"] = "li203e9:bad tokene"
@@ -352,9 +352,9 @@ func TestAnnouncePeerTellsWhatEachNodeSaid(t *testing.T) {
 
 // BEP 33: "the requesting node should only announce to the K nodes which are the
 // the closest to the target and have returned a token".
-func TestBEP33AnnouncesGoPastNodesWithoutAToken(t *testing.T) {
+func TestBEP33NodesWithoutATokenAreSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		infohash := randomID()
 		near := v.closest(infohash)
 		for _, n := range near[:3] {
@@ -367,7 +367,7 @@ func TestBEP33AnnouncesGoPastNodesWithoutAToken(t *testing.T) {
 		}
 		for i, n := range near {
 			if n.full != (n.asked["announce_peer"] == 0) && i < 8 {
-				t.Errorf("node %d was told %d times", i, n.asked["announce_peer"])
+				t.Errorf("node %d got %d announces", i, n.asked["announce_peer"])
 			}
 		}
 	})
@@ -375,7 +375,7 @@ func TestBEP33AnnouncesGoPastNodesWithoutAToken(t *testing.T) {
 
 func TestBEP44PutAndGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 30)
+		v := newTestNet(t, 30)
 		d := v.client(t)
 		immutable, err := NewItem(bencode.Value("d1:ali1ei2eee"))
 		if err != nil {
@@ -384,7 +384,7 @@ func TestBEP44PutAndGet(t *testing.T) {
 		for _, item := range []Item{immutable, signed(t, "", 1, "5:hello"), signed(t, "salt", 3, "le")} {
 			target := item.Target()
 			p, err := d.Put(t.Context(), item, nil)
-			if err != nil || p.Accepted != 8 || p.Kept != 8 || p.Item != nil {
+			if err != nil || p.Accepted != 8 || p.Stored != 8 || p.Item != nil {
 				t.Fatalf("%+v, %v", p, err)
 			}
 			for i, n := range v.closest(target)[:8] {
@@ -407,7 +407,7 @@ func TestBEP44PutAndGet(t *testing.T) {
 			v.mu.Unlock()
 		}
 		if g, err := d.Get(t.Context(), randomID(), nil, nil, nil); err != nil || g.Item != nil || g.Answered < 8 {
-			t.Errorf("nothing at all: %+v, %v", g, err)
+			t.Errorf("an item that nobody stores: %+v, %v", g, err)
 		}
 	})
 }
@@ -415,11 +415,11 @@ func TestBEP44PutAndGet(t *testing.T) {
 // BEP 44: cas, and the errors of nodes that refuse a put.
 func TestBEP44CasAndRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		item, cas := signed(t, "s", 5, "3:new"), int64(4)
 		near := v.closest(item.Target())
 		near[0].refuse["put"] = "li301e12:cas mismatche"
-		near[3].mute = true
+		near[3].silent = true
 		near[4].extra["put"] = ""
 		near[5].extra["get"] = stored(signed(t, "s", 4, "3:old")) // accepts it but keeps the old one
 		d := v.client(t)
@@ -431,13 +431,13 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 		if n := p.Nodes[0]; n.ID != near[0].id || n.Accepted || !errors.As(n.Err, &re) || re.Code != 301 {
 			t.Errorf("%+v", n)
 		}
-		if p.Accepted != 7 || p.Kept != 5 || p.Item == nil || p.Item.Seq != 4 {
-			t.Errorf("accepted %d, kept %d, found %+v", p.Accepted, p.Kept, p.Item)
+		if p.Accepted != 7 || p.Stored != 5 || p.Item == nil || p.Item.Seq != 4 {
+			t.Errorf("accepted %d, stored %d, found %+v", p.Accepted, p.Stored, p.Item)
 		}
 		var conflict *CASError
 		wrong := int64(3)
 		if q, err := d.Put(t.Context(), item, &wrong); !errors.As(err, &conflict) || conflict.Stored < 4 || len(q.Nodes) != 0 {
-			t.Errorf("put over another number: %+v, %v", q.Nodes, err)
+			t.Errorf("put with a wrong cas: %+v, %v", q.Nodes, err)
 		}
 		// "When sending a put request to a node that did not return any data for
 		// the get, the cas field SHOULD NOT be included."
@@ -452,7 +452,7 @@ func TestBEP44CasAndRefusals(t *testing.T) {
 // Hostile replies to get are dropped and counted: the newest signed item wins.
 func TestHostileItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 24)
+		v := newTestNet(t, 24)
 		newest := signed(t, "s", 9, "6:newest")
 		target := newest.Target()
 		forged := signed(t, "s", 100, "6:forged")
@@ -461,13 +461,13 @@ func TestHostileItems(t *testing.T) {
 		replaced.Value = bencode.Value("6:theirs")
 		renumbered := signed(t, "s", 9, "6:newest")
 		renumbered.Seq = 10
-		stranger, _ := SignItem(ed25519.NewKeyFromSeed(make([]byte, 32)), []byte("s"), 50, bencode.Value("8:stranger"))
+		otherKey, _ := SignItem(ed25519.NewKeyFromSeed(make([]byte, 32)), []byte("s"), 50, bencode.Value("8:stranger"))
 		big := signed(t, "s", 1, "2:ok")
 		big.Value = bencode.Value("1001:" + strings.Repeat("x", 1001))
 		for i, r := range []string{
 			"1:v" + strings.Repeat("l", 500) + strings.Repeat("e", 500), // nested too deeply: the whole reply is dropped
 			"1:k31:" + strings.Repeat("k", 31) + "1:v1:a",               // an invalid key: a value of another target
-			stored(signed(t, "s", 3, "3:old")), stored(forged), stored(replaced), stored(renumbered), stored(stranger), stored(big),
+			stored(signed(t, "s", 3, "3:old")), stored(forged), stored(replaced), stored(renumbered), stored(otherKey), stored(big),
 			stored(newest), "1:v8:no keyed",
 			stored(newest)[:37], // only a key
 			"3:seqi9e1:v6:newest" + "1:k32:" + string(newest.Key[:]), // no signature
@@ -500,7 +500,7 @@ func TestHostileItems(t *testing.T) {
 // A replayed old item among the closest nodes does not hide the new one.
 func TestReplayedItemsLose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		newest := signed(t, "", 2, "3:new")
 		for i, n := range v.closest(newest.Target())[:8] {
 			n.item = stored(signed(t, "", 1, "3:old"))
@@ -520,7 +520,7 @@ func TestReplayedItemsLose(t *testing.T) {
 // whose hash is not the target is ignored.
 func TestImmutableItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 40)
+		v := newTestNet(t, 40)
 		item, _ := NewItem(bencode.Value("4:true"))
 		for i, n := range v.closest(item.Target())[:8] {
 			n.item = "1:v5:false"
@@ -537,9 +537,9 @@ func TestImmutableItems(t *testing.T) {
 }
 
 // Nodes that return only dead addresses do not hide the real ones.
-func TestLiarsDoNotHideAnItem(t *testing.T) {
+func TestLyingNodesDoNotHideAnItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 40)
+		v := newTestNet(t, 40)
 		item := signed(t, "", 1, "4:real")
 		target := item.Target()
 		for _, n := range v.closest(target)[:8] {
@@ -566,7 +566,7 @@ func TestLiarsDoNotHideAnItem(t *testing.T) {
 // list if the node knows the method.
 func TestBEP51Sample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 30)
+		v := newTestNet(t, 30)
 		target := randomID()
 		ihs := strings.Repeat("a", 20) + strings.Repeat("b", 20)
 		for i, n := range v.closest(target) {

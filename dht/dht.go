@@ -1,19 +1,19 @@
-// Package dht is a node of the DHT (BEP 5, 32, 42, 43): the UDP shell around the pure
-// packages dht/table, dht/lookup, dht/announce, dht/respond and dht/krpc.
+// Package dht implements a node of the DHT (BEP 5, 32, 33, 42, 43, 44, 45 and 51). It does
+// the network I/O and the locking; the packages dht/table, dht/lookup, dht/announce,
+// dht/respond and dht/krpc make the decisions.
 //
-// It handles the KRPC datagrams of the sockets that it is given, one for each address
-// family. Each family is a DHT of its own (BEP 32) with its own id and table. Every
-// datagram is scanned once. Queries are answered in place from our tables. A response is
-// accepted only from the address that was asked, with the transaction id that the query
-// had, which nobody can guess.
+// It handles the KRPC datagrams of the sockets in its Config, one for each address family.
+// Each family is a separate DHT (BEP 32) with its own id and table. Every datagram is
+// parsed once. Queries are answered at once from our tables. A response is accepted only
+// from the address that was asked, with the unpredictable transaction id of the query.
 //
-// All our queries, those of lookups, announces, items and upkeep, take one path
-// (transactions.go). Their arguments, and what items and counts return, have the types of
-// anacrolix/dht (krpc, bep44).
+// All our queries take one path (transactions.go): those of lookups, announces, items and
+// table maintenance. Their arguments and most return values have the types of anacrolix/dht
+// (krpc, bep44).
 //
-// Nothing here depends on or waits for a single node. Bootstrap hosts are resolved and
-// asked all at once. A lookup that begins before any node is known asks the bootstrap
-// addresses themselves.
+// No operation depends on or waits for a single node. All bootstrap hosts are resolved and
+// asked at once. A lookup that begins before any node is known asks the bootstrap hosts
+// directly.
 //
 // Close ends every goroutine and every running lookup, and closes the sockets. All methods
 // may be called from any goroutine.
@@ -43,7 +43,7 @@ import (
 // Defaults of a Config.
 const (
 	DefaultRate  = 250 // queries a second
-	DefaultFlows = 500 // addresses within rate.FlowTime
+	DefaultFlows = 500 // addresses asked within rate.FlowTime
 )
 
 // Config of a DHT node. Only Conns is required.
@@ -51,45 +51,46 @@ type Config struct {
 	// Conns are the sockets whose KRPC datagrams the node handles, at most one for each
 	// family. Close closes them.
 	Conns []*netx.Socket
-	// Bootstrap are the hosts ("name:port") to ask while no node is known.
+	// Bootstrap has the hosts ("name:port") to ask while few nodes are known.
 	Bootstrap []string
 	// Resolve returns the addresses of a bootstrap host; nil: the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Nodes are those that SavedNodes returned in an earlier run.
+	// Nodes has the nodes that SavedNodes returned in an earlier run.
 	Nodes []SavedNode
 	// ID4 and ID6 are our ids of an earlier run; zero: new ones.
 	ID4, ID6 id.ID
-	// ReadOnly keeps us out of other nodes' tables and answers no queries (BEP 43).
+	// ReadOnly asks other nodes not to add us to their tables, and answers no queries (BEP
+	// 43).
 	ReadOnly bool
-	// Private turns off the rules against forged neighbourhoods and special-purpose
-	// addresses. It is implied if the local address is private or loopback, or if all
-	// bootstrap hosts are given as such addresses.
+	// Private turns off the limits per address, BEP 42, and the rules against
+	// special-purpose addresses. It is implied if the local address is private or loopback,
+	// or if all bootstrap hosts are given as such addresses.
 	Private bool
 	// EnforceID answers a node whose id does not fit its address with an error (BEP 42).
 	// Otherwise such nodes are served, and others are preferred.
 	EnforceID bool
-	// Store limits what we store for other nodes; zero fields mean libtorrent's limits.
+	// Store has the limits on what we store for other nodes; zero fields mean the defaults.
 	Store store.Config
-	// Rate is the maximum of queries that we send a second, in both families together;
-	// 0: DefaultRate.
+	// Rate is the maximum number of queries that we send a second, in both families
+	// together; 0: DefaultRate.
 	Rate float64
-	// Flows is the maximum of addresses that we ask within rate.FlowTime, so that we do
-	// not fill the connection table of a home router; 0: DefaultFlows, negative: no limit. A
-	// private network has no limit, because no router is in between.
+	// Flows is the maximum number of addresses that we ask within rate.FlowTime, so that we
+	// do not fill the connection table of a home router; 0: DefaultFlows, negative: no
+	// limit. A private network has no limit, because its traffic does not pass a router.
 	Flows int
-	// Logger gets what a user may want to know; nil: no log.
+	// Logger receives log messages; nil discards them.
 	Logger *slog.Logger
 }
 
 func (c *Config) validate() error {
 	if len(c.Conns) == 0 {
-		return errors.New("dht: no packet connection to work on")
+		return errors.New("dht: Config has no Conns")
 	}
 	seen := map[bool]bool{}
 	for _, conn := range c.Conns {
 		v6 := conn.LocalAddr().Addr().Unmap().Is6()
 		if seen[v6] {
-			return errors.New("dht: two packet connections of one address family")
+			return errors.New("dht: Config has two Conns of one address family")
 		}
 		seen[v6] = true
 	}
@@ -102,7 +103,7 @@ func (c *Config) validate() error {
 		c.Rate = DefaultRate
 	}
 	if c.Rate < 1 {
-		return fmt.Errorf("dht: %v packets a second are too few to work with", c.Rate)
+		return fmt.Errorf("dht: Config.Rate is %v queries a second, below the minimum of 1", c.Rate)
 	}
 	if c.Flows == 0 {
 		c.Flows = DefaultFlows
@@ -148,10 +149,10 @@ type DHT struct {
 	epoch    time.Time
 	families []*family
 
-	// mu guards the state of both families, because a reply may name nodes of both, and
-	// the fields that follow.
+	// mu guards the state of both families, because a reply may contain nodes of both, and
+	// the fields up to outbox.
 	mu      sync.Mutex
-	random  *rand.Rand // unpredictable: transaction ids and tokens come from it
+	random  *rand.Rand // unpredictable: source of transaction ids and tokens
 	answers answers
 	flows   tokens.Flows
 	asked   *tokens.Sources // limits unanswered queries by address
@@ -162,35 +163,35 @@ type DHT struct {
 	isReady sync.Once
 
 	// ctx ends when the node closes; wg counts all goroutines of the node.
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup
-	life sync.Mutex // guards closed against wg.Add
-	dead bool
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+	closeMu sync.Mutex // guards closing, so that wg.Add is not called after wg.Wait
+	closing bool
 
-	lookups   lookupCounters
-	searching chan struct{} // limits concurrent lookups
-	telling   chan struct{} // limits concurrent announces
+	lookups    lookupCounters
+	searching  chan struct{} // limits concurrent lookups
+	announcing chan struct{} // limits concurrent announces
 }
 
-// maxTraversals is how many lookups, and how many announces, run at a time. More would
-// exceed the send rate, and then live nodes would seem slow or dead.
+// maxTraversals is the maximum number of lookups, and of announces, that run at a time.
+// More would exceed the send rate, and live nodes would then seem slow or dead.
 const maxTraversals = 6
 
 // ErrClosed is the error of every method after Close.
 var ErrClosed = errors.New("dht: closed")
 
-// New starts a node on the sockets. It begins to find its neighbours at once.
+// New starts a node on the sockets of cfg. It starts to find its neighbours at once.
 func New(cfg Config) (*DHT, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	d := &DHT{
 		cfg: cfg, log: cfg.Logger, epoch: time.Now(),
-		flows:     tokens.NewFlows(cfg.Flows),
-		ready:     make(chan struct{}),
-		searching: make(chan struct{}, maxTraversals),
-		telling:   make(chan struct{}, maxTraversals),
+		flows:      tokens.NewFlows(cfg.Flows),
+		ready:      make(chan struct{}),
+		searching:  make(chan struct{}, maxTraversals),
+		announcing: make(chan struct{}, maxTraversals),
 	}
 	d.cfg.Nodes = slices.Clone(cfg.Nodes)
 	for i, n := range d.cfg.Nodes {
@@ -200,7 +201,7 @@ func New(cfg Config) (*DHT, error) {
 	var seed [32]byte
 	crand.Read(seed[:])
 	d.random = rand.New(rand.NewChaCha8(seed))
-	d.outbox = outbox{bucket: tokens.NewBucket(d.now(), cfg.Rate, max(cfg.Rate/2, 16)), poke: make(chan struct{}, 1)}
+	d.outbox = outbox{bucket: tokens.NewBucket(d.now(), cfg.Rate, max(cfg.Rate/2, 16)), wakeup: make(chan struct{}, 1)}
 	d.asked = tokens.NewSources(silentRate, silentBurst, silentSources, d.random)
 	for _, conn := range cfg.Conns {
 		d.families = append(d.families, newFamily(d, conn))
@@ -217,9 +218,9 @@ func New(cfg Config) (*DHT, error) {
 
 // spawn runs fn as a goroutine of the node. It returns false if the node is closing.
 func (d *DHT) spawn(fn func()) bool {
-	d.life.Lock()
-	defer d.life.Unlock()
-	if d.dead {
+	d.closeMu.Lock()
+	defer d.closeMu.Unlock()
+	if d.closing {
 		return false
 	}
 	d.wg.Go(fn)
@@ -228,11 +229,11 @@ func (d *DHT) spawn(fn func()) bool {
 
 // Close ends the node and closes its sockets.
 func (d *DHT) Close() error {
-	d.life.Lock()
-	was := d.dead
-	d.dead = true
-	d.life.Unlock()
-	if was {
+	d.closeMu.Lock()
+	closed := d.closing
+	d.closing = true
+	d.closeMu.Unlock()
+	if closed {
 		return nil
 	}
 	d.stop()
@@ -246,14 +247,15 @@ func (d *DHT) Close() error {
 	return errors.Join(errs...)
 }
 
-// now returns the time as the pure packages take it.
+// now returns the time in the form that the packages below dht use.
 func (d *DHT) now() mono.Time { return mono.From(d.epoch, time.Now()) }
 
 // Ready returns a channel that is closed when the first node has answered.
 func (d *DHT) Ready() <-chan struct{} { return d.ready }
 
-// AddNode pings an address that a PORT message, a magnet link or a .torrent file names, and
-// keeps the node if it answers.
+// AddNode pings the node at an address from a PORT message, a magnet link or a .torrent
+// file, and adds it to the table if it answers. It does nothing if too many such pings are
+// pending.
 func (d *DHT) AddNode(addr netip.AddrPort) {
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	for _, f := range d.families {
@@ -265,7 +267,8 @@ func (d *DHT) AddNode(addr netip.AddrPort) {
 	}
 }
 
-// SavedNodes returns the nodes to start with in the next run: those that answered last.
+// SavedNodes returns the nodes to start with in the next run: those of the table that
+// answered the last query.
 func (d *DHT) SavedNodes() []SavedNode {
 	var out []SavedNode
 	for _, f := range d.families {
@@ -280,7 +283,7 @@ func (d *DHT) SavedNodes() []SavedNode {
 	return out
 }
 
-// ID returns our id in the DHT of a family.
+// ID returns our id in the DHT of a family, or the zero ID without a socket of the family.
 func (d *DHT) ID(v6 bool) id.ID {
 	for _, f := range d.families {
 		if f.v6 == v6 {
@@ -292,7 +295,7 @@ func (d *DHT) ID(v6 bool) id.ID {
 	return id.ID{}
 }
 
-// YourIP counts the vote of a peer that says what our address is (BEP 10's yourip).
+// YourIP counts a peer's vote on what our address is (yourip of BEP 10).
 func (d *DHT) YourIP(voter, ours netip.Addr) {
 	voter, ours = voter.Unmap(), ours.Unmap()
 	for _, f := range d.families {
@@ -302,8 +305,8 @@ func (d *DHT) YourIP(voter, ours netip.Addr) {
 	}
 }
 
-// External returns our address of a family as others see it, or the zero Addr while that
-// is unsettled.
+// External returns our address of a family as other nodes see it, or the zero Addr until
+// enough of them agree.
 func (d *DHT) External(v6 bool) netip.Addr {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -19,37 +19,37 @@ type family struct {
 	v6      bool
 	relaxed bool
 
-	// Only handle uses these. It runs one call at a time.
+	// Only handle uses these. Its calls do not overlap.
 	message  krpc.Message
 	out      []netx.Datagram
 	replies  []byte
 	answered []answered
 
 	// d.mu guards everything below.
-	table    *table.Table
-	former   []table.Node // the table when it was last full enough
-	votes    table.Votes
-	external netip.Addr
-	pending  map[uint32]*transaction // the transaction table, by transaction id
-	pings    tokens.Bucket           // limits pings of nodes that asked us, whose addresses can be forged
-	hints    tokens.Bucket           // limits pings of nodes that peers and users named
-	pinging  map[netip.AddrPort]struct{}
-	counts   Counts
-	silence  int       // queries in a row that failed
-	back     mono.Time // when we were last online again
+	table       *table.Table
+	former      []table.Node // the nodes of the table when it last had minNodes
+	votes       table.Votes
+	external    netip.Addr
+	pending     map[uint32]*transaction // the transaction table, by transaction id
+	pings       tokens.Bucket           // limits pings of nodes that asked us, whose addresses can be forged
+	hints       tokens.Bucket           // limits pings of nodes that peers and users gave us
+	pinging     map[netip.AddrPort]struct{}
+	counts      Counts
+	failedInRow int       // queries in a row that failed
+	back        mono.Time // the last time we came back online
 
 	batch queryBatch // only dispatch uses it
 }
 
 const (
 	maxPinging = 128
-	pingRate   = 10 // average pings a second of nodes that we have not asked before
+	pingRate   = 10 // average number of pings a second to nodes that we have not asked before
 	pingBurst  = 64
 
-	// How many queries one IPv4 address or IPv6 /64 may leave unanswered.
+	// The maximum of unanswered queries to one IPv4 address or IPv6 /64.
 	silentRate    = 1 // a second
 	silentBurst   = 32
-	silentSources = 8192 // addresses that are counted separately
+	silentSources = 8192 // maximum number of addresses that are counted separately
 )
 
 func newFamily(d *DHT, conn *netx.Socket) *family {
@@ -85,6 +85,7 @@ func (f *family) handle(in []netx.Datagram) {
 		begin := len(replies)
 		replies = f.datagram(now, replies, in[i].Buf[:in[i].N], from, &f.message)
 		if end := len(replies); end > begin {
+			f.counts.Answers++
 			out = append(out, netx.Datagram{Buf: replies[begin:end:end], Addr: from})
 		}
 	}
@@ -132,7 +133,7 @@ func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *
 	return out
 }
 
-// vote counts the vote of voter that our address is ours.
+// vote counts voter's vote that our address is ours.
 func (f *family) vote(voter, ours netip.Addr) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -149,7 +150,7 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 	}
 	f.external = settled
 	f.d.log.Info("external address found", "address", settled)
-	// BEP 42: once the external address is known, our id must fit it.
+	// BEP 42: our id must match our external address.
 	if f.relaxed || table.Secure(f.table.ID(), settled) {
 		return
 	}

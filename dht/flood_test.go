@@ -19,7 +19,7 @@ import (
 func TestFloodFromTenThousandSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(33, simnet.Link{Delay: 20 * ms})
-		addrs := town(t, net, 30)
+		addrs := startNetwork(t, net, 30)
 		d := newNode(t, Config{Conns: conn(t, net, public(500)), Bootstrap: []string{at(addrs[0]).String()}})
 		other := newNode(t, Config{Conns: conn(t, net, public(501)), Bootstrap: []string{at(addrs[0]).String()}})
 		time.Sleep(time.Minute)

@@ -83,20 +83,20 @@ func TestLookupsWaitForAFlow(t *testing.T) {
 		c.mu.Unlock()
 		t.Logf("20 lookups in a network of %d nodes with %d flows took %v; at most %d were open", size, limit, time.Since(began), most)
 		if most > limit {
-			t.Errorf("%d flows at a time, of %d", most, limit)
+			t.Errorf("%d flows at a time, limit %d", most, limit)
 		}
 		if most < limit/2 {
 			t.Errorf("%d flows at a time: the limit was not in force", most)
 		}
 		// A lookup sends about 35 queries.
-		if took, enough := time.Since(began), 20*35*rate.FlowTime/limit; took > enough {
-			t.Errorf("the lookups took %v, and the flows were enough for %v", took, enough)
+		if took, allowed := time.Since(began), 20*35*rate.FlowTime/limit; took > allowed {
+			t.Errorf("the lookups took %v; with these flows they can finish in %v", took, allowed)
 		}
 	})
 }
 
 // Nodes that other nodes return to us open at most half of the flows.
-func TestPingsOfNamedNodesLeaveFlowsForLookups(t *testing.T) {
+func TestPingsOfUnknownNodesLeaveFlowsForLookups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
 		d := newNode(t, Config{Conns: conn(t, net, public(0)), Flows: 100})

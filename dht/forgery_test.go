@@ -46,7 +46,7 @@ func near(target id.ID, shared int, x id.ID) id.ID {
 
 // The nodes closest to an infohash are all forged, and a lookup still finds what
 // honest nodes store.
-func TestLookupGoesAroundAForgedNeighbourhood(t *testing.T) {
+func TestLookupInAForgedNeighbourhood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, sybils = 60, 30
 		net := simnet.New(3, simnet.Link{Delay: 10 * ms, Jitter: 20 * ms})

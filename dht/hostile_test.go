@@ -27,8 +27,8 @@ var arguments = []struct{ key, good string }{
 	{"target", "20:01234567890123456789"}, {"token", "8:abcdefgh"}, {"v", "d1:ai1ee"}, {"want", "l2:n4e"},
 }
 
-// spoilt lists the values that replace a valid one; "" leaves the key out.
-var spoilt = []string{"", "i0e", "i-1e", "i1e", "i65536e", "i9223372036854775807e", "i-9223372036854775808e", "i9223372036854775808e", "i99999999999999999999e", "i01e", "ie",
+// badValues lists the values that replace a valid one; "" leaves the key out.
+var badValues = []string{"", "i0e", "i-1e", "i1e", "i65536e", "i9223372036854775807e", "i-9223372036854775808e", "i9223372036854775808e", "i99999999999999999999e", "i01e", "ie",
 	"0:", "1:x", "19:0123456789012345678", "20:01234567890123456789", "21:012345678901234567890", "99999999999999999999:x",
 	"le", "de", "li1ei2ee", "l2:n4i4ee", "d1:ai1ee", "d1:bi1e1:ai1ee", "di1ei1ee", strings.Repeat("l", 30) + strings.Repeat("e", 30), strings.Repeat("l", 100) + strings.Repeat("e", 100),
 	strings.Repeat("d1:a", 100) + "de" + strings.Repeat("e", 100), strings.Repeat("l", 5000), "i" + strings.Repeat("9", 1200) + "e", "64:" + strings.Repeat("s", 64), "65:" + strings.Repeat("s", 65),
@@ -54,14 +54,14 @@ func hostile(name, a string) []byte {
 	return fmt.Appendf(nil, "d1:a%s1:q%d:%s1:t2:aa1:y1:qe", a, len(name), name)
 }
 
-// battery yields every method × {no "a", wrong types, short ids, huge integers,
-// deep nesting, extra keys, keys twice, cut anywhere, a byte flipped}.
+// battery yields every method × {no "a", wrong types, short ids, huge integers, deep
+// nesting, extra keys, duplicate keys, truncated anywhere, a byte flipped}.
 func battery(yield func(datagram []byte)) {
 	for _, name := range methods {
 		good := hostile(name, args(nil))
 		yield(good)
 		yield(fmt.Appendf(nil, "d1:q%d:%s1:t2:aa1:y1:qe", len(name), name)) // no "a"
-		for _, v := range spoilt {
+		for _, v := range badValues {
 			yield(hostile(name, v)) // "a" of another type
 			for _, a := range arguments {
 				yield(hostile(name, args(map[string]string{a.key: v})))
@@ -169,8 +169,8 @@ func twice(v bencode.Value, keys []string) bool {
 	return false
 }
 
-// judge compares the reply with the expected reaction.
-func judge(t testing.TB, who string, datagram, reply []byte, from netip.AddrPort) {
+// check compares the reply with the expected reaction.
+func check(t testing.TB, who string, datagram, reply []byte, from netip.AddrPort) {
 	t.Helper()
 	want := expect(datagram)
 	if len(reply) == 0 {
@@ -206,7 +206,7 @@ func judge(t testing.TB, who string, datagram, reply []byte, from netip.AddrPort
 type target struct {
 	name string
 	take func(b []byte, from netip.AddrPort) []byte
-	held func() int // how much it stores for other nodes
+	held func() int // number of entries that it stores for other nodes
 }
 
 func targets(t testing.TB) []target {
@@ -243,13 +243,13 @@ func TestHostileBattery(t *testing.T) {
 			if len(reply) > 0 {
 				answered++
 			}
-			judge(t, who.name, b, reply, from)
+			check(t, who.name, b, reply, from)
 		})
 		if answered < 5000 || sent-answered < 3000 {
-			t.Errorf("the battery is blunt: %s answers %d of %d", who.name, answered, sent)
+			t.Errorf("the battery has too few of either kind: %s answers %d of %d", who.name, answered, sent)
 		}
 		if n := who.held(); n != 0 {
-			t.Errorf("%s: %d things were stored", who.name, n)
+			t.Errorf("%s: %d entries were stored", who.name, n)
 		}
 	}
 }
@@ -270,9 +270,9 @@ func FuzzDatagram(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, who := range all {
 			reply := who.take(bytes.Clone(b), from)
-			judge(t, who.name, b, reply, from)
+			check(t, who.name, b, reply, from)
 			if n := who.held(); n != 0 {
-				t.Errorf("%s: %d things were stored", who.name, n)
+				t.Errorf("%s: %d entries were stored", who.name, n)
 			}
 		}
 	})

@@ -19,8 +19,9 @@ import (
 	"seedbed/internal/id"
 )
 
-// Item is a value that is stored in the DHT (BEP 44). An immutable item is found by the hash
-// of its value, a mutable one by the hash of a public key and a salt.
+// Item is a value that is stored in the DHT (BEP 44). The target of an immutable item is
+// the hash of its value; the target of a mutable item is the hash of a public key and a
+// salt.
 type Item struct {
 	Value   bencode.Value // encoded, at most 1000 bytes
 	Mutable bool
@@ -30,12 +31,14 @@ type Item struct {
 	Sig     [ed25519.SignatureSize]byte
 }
 
-// NewItem returns an immutable item.
+// NewItem returns an immutable item. It returns an error if the value is too large or not
+// canonical bencode.
 func NewItem(value bencode.Value) (Item, error) {
 	return Item{Value: value}, checkValue(value, nil)
 }
 
-// SignItem returns a mutable item, signed.
+// SignItem returns a mutable item, signed with key. Its errors are those of NewItem, and
+// one for a salt of more than 64 bytes.
 func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Value) (Item, error) {
 	if err := checkValue(value, salt); err != nil {
 		return Item{}, err
@@ -46,8 +49,8 @@ func SignItem(key ed25519.PrivateKey, salt []byte, seq int64, value bencode.Valu
 	return i, nil
 }
 
-// checkValue returns an error for a value that no node would store. Values that we put are
-// canonical, so that a node that decodes and encodes one again keeps its hash.
+// checkValue returns an error for a value that no node would store. We only put canonical
+// values, so that decoding and encoding one again does not change its hash.
 func checkValue(value bencode.Value, salt []byte) error {
 	if len(value) > krpc.MaxValue {
 		return fmt.Errorf("dht: the value is %d bytes long when encoded, and BEP 44 allows %d", len(value), krpc.MaxValue)
@@ -61,8 +64,8 @@ func checkValue(value bencode.Value, salt []byte) error {
 	return nil
 }
 
-// Target returns where the item is stored (BEP 44): at the SHA-1 of the value, or of the
-// public key and the salt.
+// Target returns the target of the item (BEP 44): the SHA-1 of the value, or of the public
+// key and the salt.
 func (i *Item) Target() id.ID {
 	if !i.Mutable {
 		return store.ImmutableTarget(i.Value)
@@ -70,7 +73,7 @@ func (i *Item) Target() id.ID {
 	return ItemTarget(i.Key, i.Salt)
 }
 
-// ItemTarget returns where the mutable items of a key and a salt are stored.
+// ItemTarget returns the target of the mutable items of a public key and a salt.
 func ItemTarget(key [ed25519.PublicKeySize]byte, salt []byte) id.ID {
 	return id.ID(bep44.MakeMutableTarget(key, salt))
 }
@@ -82,36 +85,36 @@ type ItemFaults struct {
 	Unsigned  int // a signature that is missing or wrong
 }
 
-// Holder is a node that has something stored at a target.
+// Holder is a node that stores a value at a target.
 type Holder struct {
 	Contact
 	Seq    int64 // of a mutable item
 	Newest bool  // it has the item that was found
-	Bad    bool  // what it gave is invalid
+	Bad    bool  // what it returned is invalid
 }
 
 // GetReport is the result of Get.
 type GetReport struct {
 	Report
 	Item   *Item // the newest item found, or nil
-	Have   int   // nodes that have it
-	Older  int   // nodes that have an older one
-	Forked bool  // two values are signed with its sequence number
+	Have   int   // nodes that have this item
+	Older  int   // nodes that have an older item
+	Forked bool  // another node returned a different value signed with the same sequence number
 	Faults ItemFaults
-	// Holders are the nodes that have something stored there, the closest first. If Get
-	// was given a seq, nodes that have nothing newer may be among them.
+	// Holders has the nodes that store a value at the target, the closest first. If Get was
+	// called with a seq, they include nodes that have nothing newer.
 	Holders []Holder
 }
 
 // Get finds the item at target (BEP 44). It calls found as soon as a node returns the item,
 // and again when a node returns a newer one, one call at a time. An immutable item ends the
-// lookup. For a mutable one Get asks all the closest nodes, since any of them may have an old
-// one. salt is that of the item. With seq, Get looks for items newer than that only. found
-// may be nil.
+// lookup. For a mutable item, Get asks all the closest nodes, because some may have an old
+// version. salt is the salt of the item. If seq is not nil, Get looks only for an item with
+// a higher sequence number. found may be nil.
 func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, found func(Item)) (GetReport, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	q := d.inquiry("get", target)
+	q := d.newTracedLookup("get", target)
 	q.args.Seq = seq
 	out, _, err := q.get(ctx, salt, seq, func(i Item) {
 		if found != nil {
@@ -130,12 +133,12 @@ func (d *DHT) Get(ctx context.Context, target id.ID, salt []byte, seq *int64, fo
 // errEnough ends a lookup that has found an immutable item.
 var errEnough = errors.New("dht: found")
 
-// get does what Get does. has is what each node has stored at the target: the item that it
-// gave, or the zero Item if that was invalid or missing.
-func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]Item, err error) {
+// get implements Get. has contains the item that each node returned, or the zero Item if it
+// was invalid or missing.
+func (q *tracedLookup) get(ctx context.Context, salt []byte, after *int64, found func(Item)) (out GetReport, has map[netip.AddrPort]Item, err error) {
 	has = make(map[netip.AddrPort]Item)
 	q.onAnswer = func(c Contact, r *akrpc.Return) {
-		i, ok := out.Faults.judge(r, q.target, salt)
+		i, ok := out.Faults.check(r, q.target, salt)
 		if r.V != nil || r.Seq != nil {
 			has[c.Addr] = i
 			out.Holders = append(out.Holders, Holder{Contact: c, Seq: *cmp.Or(r.Seq, new(int64)), Bad: r.V != nil && !ok})
@@ -145,7 +148,7 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 		case after != nil && i.Mutable && i.Seq <= *after, out.Item != nil && i.Seq < out.Item.Seq:
 			out.Older++
 		case out.Item != nil && i.Seq == out.Item.Seq:
-			out.Have++ // of two values with one number, the first counts
+			out.Have++ // of two values with the same number, the first one is used
 			out.Forked = out.Forked || !bytes.Equal(i.Value, out.Item.Value)
 		default:
 			if out.Item != nil {
@@ -171,8 +174,9 @@ func (q *inquiry) get(ctx context.Context, salt []byte, after *int64, found func
 	return out, has, err
 }
 
-// judge returns the item of an answer if it has a valid one for the target.
-func (n *ItemFaults) judge(r *akrpc.Return, target id.ID, salt []byte) (i Item, ok bool) {
+// check returns the item in an answer if it is valid for the target. Otherwise it counts
+// why not.
+func (n *ItemFaults) check(r *akrpc.Return, target id.ID, salt []byte) (i Item, ok bool) {
 	switch {
 	case r.V == nil:
 		return i, false
@@ -198,18 +202,18 @@ func (n *ItemFaults) judge(r *akrpc.Return, target id.ID, salt []byte) (i Item, 
 
 // PutReport is the result of Put.
 type PutReport struct {
-	GetReport // of the lookup before
-	Nodes     []Told
+	GetReport // of the lookup that precedes the put
+	Nodes     []NodeResult
 	Accepted  int // nodes that accepted the item
-	Kept      int // of these, those that returned it afterwards
+	Stored    int // nodes that returned it in a get afterwards
 }
 
 // CASError is the error if the stored item does not have the expected sequence number. Then
-// nothing was put: nodes that have no item yet would have accepted the new one (BEP 44).
+// nothing is put, because nodes that have no item yet would accept the new one (BEP 44).
 type CASError struct{ Stored, CAS int64 }
 
 func (e *CASError) Error() string {
-	return fmt.Sprintf("dht: the stored item has sequence number %d, not %d as expected: nothing was put", e.Stored, e.CAS)
+	return fmt.Sprintf("dht: the stored item has sequence number %d, not %d as expected; nothing was put", e.Stored, e.CAS)
 }
 
 // Put stores the item at the closest nodes of each family, and reads it back from each. cas
@@ -220,7 +224,7 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 		return PutReport{}, err
 	}
 	target := item.Target()
-	q := d.inquiry("get", target)
+	q := d.newTracedLookup("get", target)
 	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out := PutReport{GetReport: g}
 	if err != nil {
@@ -230,8 +234,8 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 		return out, &CASError{Stored: g.Item.Seq, CAS: *cas}
 	}
 	out.put(ctx, q, item, func(to netip.AddrPort) *int64 {
-		// BEP 44: cas should not be sent to a node that did not return any data for
-		// the get. A node with an older item than that must get the new one too.
+		// BEP 44: cas should not be sent to a node that did not return any data for the
+		// get. A node with an older item must get the new one too.
 		if i, stored := has[to]; !stored || cas != nil && i.Mutable && i.Seq < *cas {
 			return nil
 		}
@@ -240,10 +244,10 @@ func (d *DHT) Put(ctx context.Context, item Item, cas *int64) (PutReport, error)
 	return out, ctx.Err()
 }
 
-// put sends the item to the closest nodes for which keep is false, and reads it back.
-func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(netip.AddrPort) *int64, keep func(netip.AddrPort) bool) {
-	q.d.putSelf(item)
-	r.Nodes = q.tell(ctx, "put", func(to netip.AddrPort, token []byte) *queryArgs {
+// put sends the item to the closest nodes for which keep returns false, and reads it back.
+func (r *PutReport) put(ctx context.Context, q *tracedLookup, item Item, cas func(netip.AddrPort) *int64, keep func(netip.AddrPort) bool) {
+	q.d.storeOwnItem(item)
+	r.Nodes = q.sendToClosest(ctx, "put", func(to netip.AddrPort, token []byte) *queryArgs {
 		a := new(queryArgs)
 		a.Token, a.V = string(token), item.Value
 		if item.Mutable {
@@ -261,37 +265,37 @@ func (r *PutReport) put(ctx context.Context, q *inquiry, item Item, cas func(net
 			return false
 		}
 		var faults ItemFaults
-		i, ok := faults.judge(returned(m), q.target, item.Salt)
+		i, ok := faults.check(returned(m), q.target, item.Salt)
 		return ok && bytes.Equal(i.Value, item.Value)
 	}, keep)
 	for _, n := range r.Nodes {
 		if n.Accepted {
 			r.Accepted++
 		}
-		if n.Kept {
-			r.Kept++
+		if n.Stored {
+			r.Stored++
 		}
 	}
 }
 
-// TendReport is the result of Tend.
-type TendReport struct {
+// RepublishReport is the result of Republish.
+type RepublishReport struct {
 	PutReport
-	// Newer is an item of the same key and salt with a higher sequence number, if there is
-	// one. Then nothing was put.
+	// Newer is an item of the same key and salt with a higher sequence number, or nil. If
+	// it is set, nothing was put.
 	Newer *Item
-	// Fork is an item with the same sequence number and another value: the owner of the
-	// key has signed two.
+	// Fork is an item with the same sequence number and another value, or nil. It means
+	// that the owner of the key has signed both.
 	Fork *Item
-	Told int // nodes that were sent the item
+	Sent int // nodes to which the item was sent
 }
 
-// Tend keeps a mutable item alive that was put before. It puts the item again at those of the
-// closest nodes that lack it, and reads it back. With all it puts the item at every one,
-// which makes them keep it longer.
-func (d *DHT) Tend(ctx context.Context, item Item, all bool) (out TendReport, err error) {
+// Republish puts a mutable item again, so that the DHT keeps it. It puts the item at those
+// of the closest nodes that do not have it, and reads it back. If all is true, it puts the
+// item at all of the closest nodes, which restarts their timeouts.
+func (d *DHT) Republish(ctx context.Context, item Item, all bool) (out RepublishReport, err error) {
 	target := item.Target()
-	q := d.inquiry("get", target)
+	q := d.newTracedLookup("get", target)
 	g, has, err := q.get(ctx, item.Salt, nil, func(Item) {})
 	out.GetReport = g
 	if err != nil {
@@ -311,7 +315,7 @@ func (d *DHT) Tend(ctx context.Context, item Item, all bool) (out TendReport, er
 		if i, ok := has[to]; ok && same(i) && !all {
 			return true
 		}
-		out.Told++
+		out.Sent++
 		return false
 	})
 	return out, ctx.Err()

@@ -10,66 +10,68 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Keeper keeps many mutable items alive (BEP 44). Each is put at all of the closest nodes
-// every hour. In between the Keeper checks it, so that nodes that have become closest get
-// it soon. It uses a fifth of the node's rate. If that is too little for all items, they
-// are put later, in order. It ends with its DHT.
+// Keeper republishes many mutable items (BEP 44), so that the DHT keeps them. Each item is
+// put at all of the closest nodes every hour. In between, the Keeper checks that the
+// closest nodes have it, and puts it at new ones. It uses a fifth of the node's rate. If
+// that is too little for all items, they are put later, in order. The Keeper ends when its
+// DHT closes.
 type Keeper struct {
-	d    *DHT
-	poke chan struct{}
+	d      *DHT
+	wakeup chan struct{}
 
 	mu    sync.Mutex
-	items map[id.ID]*kept
-	queue keptQueue
-	slots int // free slots for rounds
+	items map[id.ID]*keptItem
+	queue itemQueue
+	slots int // number of rounds that may start
 }
 
 const (
-	// putEvery is how often an item is put at all the closest nodes. BEP 44: they may
-	// drop an item after two hours, and it should be put again every hour.
-	putEvery = time.Hour
-	// tendEvery is how often the Keeper checks that the closest nodes have an item.
-	tendEvery = 15 * time.Minute
-	// retryFirst is the wait after a failed round. It doubles each time.
-	retryFirst = 15 * time.Second
-	// keeperShare is the share of the node's rate that the Keeper uses. roundCost is about
-	// how many queries a round takes: a lookup, puts, and reading back.
+	// republishEvery is the interval at which an item is put at all the closest nodes. BEP
+	// 44: they may drop an item after two hours, and it should be put again every hour.
+	republishEvery = time.Hour
+	// checkEvery is the interval at which the Keeper checks that the closest nodes have an
+	// item.
+	checkEvery = 15 * time.Minute
+	// firstRetry is the wait after a failed round. It doubles each time.
+	firstRetry = 15 * time.Second
+	// keeperShare is the share of the node's rate that the Keeper uses. roundCost is the
+	// approximate number of queries of a round: a lookup, the puts, and reading back.
 	keeperShare = 0.2
 	roundCost   = 45
-	// keeperRounds is the maximum of rounds at a time.
+	// keeperRounds is the maximum number of rounds at a time.
 	keeperRounds = 4
-	// roundTimeout bounds one round.
+	// roundTimeout is the timeout of one round.
 	roundTimeout = 2 * time.Minute
 )
 
-// kept is one item.
-type kept struct {
-	item  Item
-	told  func(TendReport, error)
-	due   mono.Time
-	put   mono.Time // when it was last put at all nodes; 0: not yet
-	tries int       // failed rounds in a row
-	index int       // in the queue; -1: not there
-	calls sync.Mutex
-	over  bool // guarded by calls
+// keptItem is an item that the Keeper republishes.
+type keptItem struct {
+	item   Item
+	report func(RepublishReport, error)
+	due    mono.Time
+	put    mono.Time // when it was last put at all of the closest nodes; 0: never
+	tries  int       // failed rounds in a row
+	index  int       // in the queue; -1: not in the queue
+	calls  sync.Mutex
+	over   bool // guarded by calls
 }
 
-// NewKeeper starts a Keeper without items. A node needs one only.
+// NewKeeper starts a Keeper without items. A node needs only one.
 func NewKeeper(d *DHT) *Keeper {
-	k := &Keeper{d: d, poke: make(chan struct{}, 1), items: make(map[id.ID]*kept), slots: keeperRounds}
+	k := &Keeper{d: d, wakeup: make(chan struct{}, 1), items: make(map[id.ID]*keptItem), slots: keeperRounds}
 	d.spawn(k.run)
 	return k
 }
 
-// Keep keeps a signed item alive from now on. It puts the item at once, unless just says that
-// it has been put a moment ago. told gets the result of each round. It may be nil, is never
-// called after stop has returned, and must not call stop. An item replaces the one with
-// the same target.
-func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop func()) {
-	c := &kept{item: item, told: told, index: -1}
+// Keep republishes a signed item until stop is called. The first put starts at once, unless
+// justPut says that the item has just been put. report is called with the result of each
+// round. It may be nil, is not called after stop has returned, and must not call stop. An
+// item replaces an earlier one with the same target.
+func (k *Keeper) Keep(item Item, justPut bool, report func(RepublishReport, error)) (stop func()) {
+	c := &keptItem{item: item, report: report, index: -1}
 	now := k.d.now()
 	c.due = now
-	if just {
+	if justPut {
 		c.put, c.due = now, now.Add(k.wait())
 	}
 	target := item.Target()
@@ -80,7 +82,7 @@ func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop 
 	k.items[target] = c
 	heap.Push(&k.queue, c)
 	k.mu.Unlock()
-	nudge(k.poke)
+	nudge(k.wakeup)
 	return func() {
 		k.mu.Lock()
 		if k.items[target] == c {
@@ -96,7 +98,7 @@ func (k *Keeper) Keep(item Item, just bool, told func(TendReport, error)) (stop 
 	}
 }
 
-// Len returns the number of items.
+// Len returns the number of items that are republished.
 func (k *Keeper) Len() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -109,41 +111,41 @@ func (k *Keeper) spacing() time.Duration {
 }
 
 // wait returns the time until the next round of an item. It is partly random, so that items
-// that were added together spread out.
+// that were added together are not put together.
 func (k *Keeper) wait() time.Duration {
 	k.d.mu.Lock()
 	defer k.d.mu.Unlock()
-	return tendEvery - time.Duration(k.d.random.Int64N(int64(tendEvery/5)))
+	return checkEvery - time.Duration(k.d.random.Int64N(int64(checkEvery/5)))
 }
 
 func (k *Keeper) run() {
 	d := k.d
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var next mono.Time // no round begins before
+	var next mono.Time // the earliest time for the next round
 	for {
 		select {
 		case <-d.ctx.Done():
 			return
-		case <-k.poke:
+		case <-k.wakeup:
 		case <-timer.C:
 		}
 		timer.Reset(k.step(&next))
 	}
 }
 
-// step begins the round that is due, and returns the time until the next one.
+// step begins a round if one is due, and returns the time until the next one.
 func (k *Keeper) step(next *mono.Time) time.Duration {
 	now := k.d.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.queue) == 0 || k.slots == 0 {
-		return time.Hour // a poke comes first
+		return time.Hour // wakeup ends the wait
 	}
 	if at := max(k.queue[0].due, *next); at > now {
 		return at.Sub(now)
 	}
-	c := heap.Pop(&k.queue).(*kept)
+	c := heap.Pop(&k.queue).(*keptItem)
 	k.slots--
 	*next = now.Add(k.spacing())
 	k.d.spawn(func() { k.round(c) })
@@ -151,17 +153,17 @@ func (k *Keeper) step(next *mono.Time) time.Duration {
 }
 
 // round puts or checks one item.
-func (k *Keeper) round(c *kept) {
+func (k *Keeper) round(c *keptItem) {
 	d := k.d
 	ctx, cancel := context.WithTimeout(d.ctx, roundTimeout)
 	defer cancel()
 	began := d.now()
-	all := c.put == 0 || began.Sub(c.put) >= putEvery-tendEvery/2
-	r, err := d.Tend(ctx, c.item, all)
+	all := c.put == 0 || began.Sub(c.put) >= republishEvery-checkEvery/2
+	r, err := d.Republish(ctx, c.item, all)
 	wait := k.wait()
 	switch {
-	case err != nil || r.Answered == 0 || r.Newer == nil && r.Kept == 0:
-		wait = min(retryFirst<<min(c.tries, 10), tendEvery)
+	case err != nil || r.Answered == 0 || r.Newer == nil && r.Stored == 0:
+		wait = min(firstRetry<<min(c.tries, 10), checkEvery)
 		c.tries++
 	case r.Newer == nil:
 		c.tries = 0
@@ -176,31 +178,31 @@ func (k *Keeper) round(c *kept) {
 		heap.Push(&k.queue, c)
 	}
 	k.mu.Unlock()
-	nudge(k.poke)
+	nudge(k.wakeup)
 	c.calls.Lock()
 	defer c.calls.Unlock()
-	if !c.over && c.told != nil && d.ctx.Err() == nil {
-		c.told(r, err)
+	if !c.over && c.report != nil && d.ctx.Err() == nil {
+		c.report(r, err)
 	}
 }
 
-// keptQueue is a heap by due.
-type keptQueue []*kept
+// itemQueue is a heap of items; the first one is due next.
+type itemQueue []*keptItem
 
-func (q keptQueue) Len() int           { return len(q) }
-func (q keptQueue) Less(i, j int) bool { return q[i].due < q[j].due }
-func (q keptQueue) Swap(i, j int) {
+func (q itemQueue) Len() int           { return len(q) }
+func (q itemQueue) Less(i, j int) bool { return q[i].due < q[j].due }
+func (q itemQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
 }
 
-func (q *keptQueue) Push(x any) {
-	c := x.(*kept)
+func (q *itemQueue) Push(x any) {
+	c := x.(*keptItem)
 	c.index = len(*q)
 	*q = append(*q, c)
 }
 
-func (q *keptQueue) Pop() any {
+func (q *itemQueue) Pop() any {
 	old := *q
 	c := old[len(old)-1]
 	c.index = -1

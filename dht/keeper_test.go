@@ -11,19 +11,20 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// rounds collects the reports that an owner of an item gets.
+// rounds collects the reports about an item.
 type rounds struct {
 	mu  sync.Mutex
-	all []TendReport
+	all []RepublishReport
 }
 
-func (r *rounds) told(t TendReport, _ error) {
+func (r *rounds) add(t RepublishReport, _ error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all = append(r.all, t)
 }
 
-// count returns how many rounds reached every node, and how many only some.
+// count returns the number of rounds in which the item was sent to every node, those in
+// which it was sent to some, and those that found a newer item.
 func (r *rounds) count() (full, part, newer int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -31,17 +32,17 @@ func (r *rounds) count() (full, part, newer int) {
 		switch {
 		case t.Newer != nil:
 			newer++
-		case t.Told > 0 && t.Told == len(t.Nodes):
+		case t.Sent > 0 && t.Sent == len(t.Nodes):
 			full++
-		case t.Told > 0:
+		case t.Sent > 0:
 			part++
 		}
 	}
 	return full, part, newer
 }
 
-// townsfolk starts a network of real nodes.
-func townsfolk(t *testing.T, net *simnet.Net, from, size int) (nodes []*DHT) {
+// realNodes starts a network of real nodes.
+func realNodes(t *testing.T, net *simnet.Net, from, size int) (nodes []*DHT) {
 	for i := range size {
 		var boot []string
 		if from+i > 0 {
@@ -67,17 +68,17 @@ func holders(nodes []*DHT, target id.ID, seq int64) (n int) {
 
 // BEP 44: "re-announce the item every hour". Nodes that become the closest get it
 // sooner, and a newer version from another publisher is never replaced.
-func TestKeeperKeepsAnItem(t *testing.T) {
+func TestKeeperRepublishesAnItem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(30, simnet.Link{Delay: 25 * ms})
-		nodes := townsfolk(t, net, 0, 14)
+		nodes := realNodes(t, net, 0, 14)
 		time.Sleep(time.Minute)
 		owner := nodes[0]
 		item := signed(t, "", 1, "5:first")
 		target := item.Target()
 		k := NewKeeper(owner)
 		var r rounds
-		stop := k.Keep(item, false, r.told)
+		stop := k.Keep(item, false, r.add)
 		time.Sleep(10 * time.Second)
 		others := nodes[1:]
 		if n := holders(others, target, 1); n < 7 {
@@ -90,39 +91,40 @@ func TestKeeperKeepsAnItem(t *testing.T) {
 		time.Sleep(time.Duration(hours) * time.Hour)
 		full, part, _ := r.count()
 		if full < hours || full > hours+2 {
-			t.Errorf("every node was told %d times in %d hours", full, hours)
+			t.Errorf("the item was sent to every node %d times in %d hours", full, hours)
 		}
-		t.Logf("%d rounds told all, %d some", full, part)
+		t.Logf("the item was sent to all nodes in %d rounds, to some in %d", full, part)
 		if n := holders(others, target, 1); n < 7 {
 			t.Errorf("%d of the 8 closest have it after %d hours", n, hours)
 		}
-		// Half of the nodes are new: the closest ones have the item long before the hour is over.
-		fresh := townsfolk(t, net, 14, 10)
+		// Half of the nodes are new. The closest of them get the item long before the hour
+		// is over.
+		fresh := realNodes(t, net, 14, 10)
 		all := append(slices.Clone(others), fresh...)
-		time.Sleep(tendEvery + time.Minute)
+		time.Sleep(checkEvery + time.Minute)
 		if n := holders(all, target, 1); n < 7 {
-			t.Errorf("%d of the 8 closest have it after nodes have come", n)
+			t.Errorf("%d of the 8 closest have it after new nodes joined", n)
 		}
 		// Another holder of the key puts a newer version.
 		second := signed(t, "", 2, "6:second")
-		if p, err := fresh[0].Put(t.Context(), second, nil); err != nil || p.Kept == 0 {
-			t.Fatal(p.Kept, err)
+		if p, err := fresh[0].Put(t.Context(), second, nil); err != nil || p.Stored == 0 {
+			t.Fatal(p.Stored, err)
 		}
 		time.Sleep(time.Hour)
 		if _, _, newer := r.count(); newer == 0 {
-			t.Error("the owner was not told")
+			t.Error("the newer item was not reported")
 		}
 		if n := holders(all, target, 2); n < 7 {
 			t.Errorf("the newer one is at %d of the 8 closest", n)
 		}
-		// An item that is not kept any more expires within two hours.
+		// An item that is no longer republished expires within two hours.
 		stop()
 		if k.Len() != 0 {
-			t.Error("it is kept still")
+			t.Error("the item is still republished")
 		}
 		time.Sleep(3 * time.Hour)
 		if g, err := fresh[1].Get(t.Context(), target, nil, nil, nil); err != nil || g.Item != nil {
-			t.Error("it is there still:", g.Item, err)
+			t.Error("the item is still stored:", g.Item, err)
 		}
 	})
 }
@@ -132,18 +134,18 @@ func TestKeeperKeepsAnItem(t *testing.T) {
 func TestKeeperOfManyItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(31, simnet.Link{Delay: 25 * ms})
-		nodes := townsfolk(t, net, 0, 12)
+		nodes := realNodes(t, net, 0, 12)
 		time.Sleep(time.Minute)
 		lone := newNode(t, Config{Conns: conn(t, net, public(200)), Bootstrap: []string{at(public(201)).String()}, Rate: 50})
 		k := NewKeeper(lone)
 		var r rounds
 		const many = 40
 		for i := range many {
-			k.Keep(signed(t, string(rune('a'+i)), 1, "1:x"), false, r.told)
+			k.Keep(signed(t, string(rune('a'+i)), 1, "1:x"), false, r.add)
 		}
 		time.Sleep(2 * time.Minute)
 		if full, _, _ := r.count(); full != 0 {
-			t.Fatal("somebody took it, and nobody was there")
+			t.Fatal("a round succeeded although no node was running")
 		}
 		lone.AddNode(at(public(3)))
 		before := lone.Stats().V4.Out
@@ -151,7 +153,7 @@ func TestKeeperOfManyItems(t *testing.T) {
 		for i := range many {
 			item := signed(t, string(rune('a'+i)), 1, "1:x")
 			if g, err := nodes[i%len(nodes)].Get(t.Context(), item.Target(), item.Salt, nil, nil); err != nil || g.Item == nil {
-				t.Errorf("item %d is not there: %v", i, err)
+				t.Errorf("item %d was not found: %v", i, err)
 			}
 		}
 		if sent, share := float64(lone.Stats().V4.Out-before), keeperShare*50*30*60; sent > 1.5*share {

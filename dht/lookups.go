@@ -14,38 +14,39 @@ type LookupStats struct {
 	Asked    int           // queries sent
 	Answered int           // nodes that answered
 	Failed   int           // nodes that did not answer while the lookup ran
-	Closest  int           // of the nodes closest to the infohash, those that answered
+	Closest  int           // nodes closest to the infohash that answered
 	Peers    int           // distinct peers found
-	Took     time.Duration // until the closest were known
+	Took     time.Duration // time until the closest nodes were known
 }
 
-// AnnounceStats counts what an announce did.
+// AnnounceStats counts what an announce did, in both families together.
 type AnnounceStats struct {
 	LookupStats
 	Sent      int // announce_peer queries
-	Accepted  int // of these, accepted by the node
-	Accepted6 int // of these, by nodes of IPv6
+	Accepted  int // announce_peer queries that were accepted
+	Accepted6 int // of these, those over IPv6
 }
 
 type lookupCounters struct {
 	running, asked, made atomic.Int64
+	ended                endedLookups
 }
 
-// Found gets the peers that a node named. from is not valid for peers that were announced
-// to our own node. It must not block.
+// Found is called with the peers that the node at from returned. For peers that were
+// announced to our own node, from is the zero AddrPort. It must not block.
 type Found func(from netip.AddrPort, peers []netip.AddrPort)
 
 // Lookup finds peers of an infohash in the DHT. It calls found with peers as they arrive,
-// one call at a time. A peer that several nodes name is passed several times. Lookup returns
-// when the closest nodes have answered. Asked is 0 if no node is known.
+// one call at a time. A peer that several nodes return is passed several times. Lookup
+// returns when the closest nodes have answered. If no node is known, Asked is 0.
 func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found Found) (LookupStats, error) {
 	s, err := d.peers(ctx, infohash, 0, false, found)
 	return s.LookupStats, err
 }
 
-// Announce finds peers as Lookup does, and announces us to the closest nodes as a peer on the
-// given TCP port (BEP 5); seed says that we have the whole torrent (BEP 33). Each family
-// announces as soon as its closest nodes are known. found may be nil.
+// Announce finds peers as Lookup does, and announces us to the closest nodes as a peer on
+// the given TCP port (BEP 5); seed says that we are a seed (BEP 33). Each family announces
+// as soon as its closest nodes are known. found may be nil.
 func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	return d.peers(ctx, infohash, port, seed, found)
 }
@@ -53,7 +54,7 @@ func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bo
 func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
 	slots := d.searching
 	if port != 0 { // port 0 cannot be announced: it is a lookup only
-		slots = d.telling
+		slots = d.announcing
 	}
 	select {
 	case slots <- struct{}{}:
@@ -71,7 +72,7 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool,
 	for _, f := range d.families {
 		t.addLeg(f)
 		if port != 0 {
-			f.announceSelf(d.now(), infohash, port, seed)
+			f.storeOwnAnnounce(d.now(), infohash, port, seed)
 		}
 	}
 	d.lookups.made.Add(1)
@@ -82,8 +83,8 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool,
 	return t.stats(), err
 }
 
-// findNodes looks up a target in one family to fill its table. With all, it asks the nodes of
-// the other family too: they may know the first nodes of this one (BEP 32).
+// findNodes looks up a target in one family to fill its table. If all is true, it asks the
+// nodes of the other family too, because they may know nodes of this one (BEP 32).
 func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID, all bool) {
 	t := newTraversal(d, "find_node", target)
 	for _, g := range d.families {
@@ -91,5 +92,5 @@ func (d *DHT) findNodes(ctx context.Context, f *family, target id.ID, all bool) 
 			t.addLeg(g)
 		}
 	}
-	_ = t.run(ctx) // it fails only when the node closes
+	_ = t.run(ctx) // it fails only if the node closes
 }

@@ -15,34 +15,34 @@ import (
 // simSize is the number of nodes in a simulated network.
 const simSize = 2000
 
-// oneGoroutine skips a long simulation under the race detector: with a single
-// goroutine there are no races.
-func oneGoroutine(t *testing.T) {
+// skipIfRace skips a long simulation under the race detector, because a single goroutine
+// has no races.
+func skipIfRace(t *testing.T) {
 	if raceEnabled {
-		t.Skip("did not run: a simulation on one goroutine has no races")
+		t.Skip("skipped: a simulation on one goroutine has no races")
 	}
 	t.Parallel()
 }
 
 // closest is an oracle: it returns the live honest nodes closest to a target.
-func (w *world) closest(target id.ID, n int) []*citizen {
-	all := slices.DeleteFunc(slices.Clone(w.alive), func(c *citizen) bool { return c.forges != nil })
-	slices.SortFunc(all, func(a, b *citizen) int { return target.CmpDistance(a.table.ID(), b.table.ID()) })
+func (w *world) closest(target id.ID, n int) []*simNode {
+	all := slices.DeleteFunc(slices.Clone(w.alive), func(c *simNode) bool { return c.forges != nil })
+	slices.SortFunc(all, func(a, b *simNode) int { return target.CmpDistance(a.table.ID(), b.table.ID()) })
 	return all[:n]
 }
 
 // A fifth of 2,000 nodes is replaced within ten minutes, and a tenth of all
 // datagrams is lost.
 func TestNetworkWithChurnAndLoss(t *testing.T) {
-	oneGoroutine(t)
+	skipIfRace(t)
 	w := newWorld(t, 1, 0.1)
 	all := w.live(simSize, 0.2)
-	t.Logf("%d nodes, %d replaced: %v; %d datagrams, %d lookups found something forged", simSize, w.born-simSize, &all, w.sent, all.forged)
+	t.Logf("%d nodes, %d replaced: %v; %d datagrams, %d lookups found a forged neighbourhood", simSize, w.added-simSize, &all, w.sent, all.forged)
 	if all.found() < 0.995 {
 		t.Errorf("%.4f of the lookups found the peer", all.found())
 	}
 	if most := all.hops[len(all.hops)-1]; most > 6 {
-		t.Errorf("a lookup went over %d nodes", most)
+		t.Errorf("a lookup took %d hops", most)
 	}
 
 	// The state of the tables after the churn, compared with an oracle.
@@ -77,7 +77,7 @@ func TestNetworkWithChurnAndLoss(t *testing.T) {
 	mine, found := float64(own)/float64(table.K*len(w.alive)), float64(answered)/float64(asked)
 	t.Logf("of the 8 nodes closest to itself, of those alive, a node knows %.3f; of the 8 closest to a target a lookup finds %.3f", mine, found)
 	if mine < 0.95 || found < 0.95 {
-		t.Error("tables do not converge to what is closest")
+		t.Error("the tables do not converge to the closest nodes")
 	}
 }
 
@@ -87,7 +87,7 @@ func (w *world) surround(target id.ID, n, closer int) {
 	f := new(forgery)
 	shared := target.CommonPrefix(w.closest(target, 1)[0].table.ID()) + closer
 	for range n {
-		c := w.birth()
+		c := w.addNode()
 		x := near(target, shared, w.id())
 		c.table.Rebase(w.now, x)
 		c.forges = f
@@ -100,7 +100,7 @@ func (w *world) surround(target id.ID, n, closer int) {
 
 // Fifty nodes surround an infohash before it is announced.
 func TestFiftySybilsAroundAnInfohash(t *testing.T) {
-	oneGoroutine(t)
+	skipIfRace(t)
 	rounds := 4
 	if os.Getenv("SEEDBED_SOAK") != "" {
 		rounds = 20

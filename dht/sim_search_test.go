@@ -22,25 +22,25 @@ type trace struct {
 	took  time.Duration
 }
 
-// search is one lookup of a citizen, run like a traversal of the shell.
+// search is one lookup of a simNode, which works like traversal.
 type search struct {
 	trace
-	c       *citizen
-	cfg     lookup.Config
-	target  id.ID
-	method  string
-	begun   mono.Time
-	far     map[netip.AddrPort]int // hops to the nodes that others returned
-	done    func(trace)
-	over    bool
-	again   bool // restarted, because no node of the table answered
-	widened bool
-	sides   int // running lookups beside a forged neighbourhood
-	beside  []lookup.Node
+	c         *simNode
+	cfg       lookup.Config
+	target    id.ID
+	method    string
+	begun     mono.Time
+	far       map[netip.AddrPort]int // hops to the nodes that others returned
+	done      func(trace)
+	over      bool
+	restarted bool // restarted, because no node of the table answered
+	widened   bool
+	sides     int // side lookups that are running
+	beside    []lookup.Node
 }
 
 // find runs one lookup until it ends.
-func (c *citizen) find(target id.ID, method string, seeds []lookup.Node, done func(trace)) {
+func (c *simNode) find(target id.ID, method string, seeds []lookup.Node, done func(trace)) {
 	start := seeds
 	for _, n := range c.table.Closest(nil, target, startNodes, func(n *table.Node) bool { return n.Fails == 0 }) {
 		start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr, RTT: n.RTT})
@@ -73,16 +73,16 @@ func (s *search) pump() {
 			}
 		})
 	}
-	if targets := s.Around(); targets != nil && !s.widened && s.method != "find_node" {
+	if targets := s.SideTargets(); targets != nil && !s.widened && s.method != "find_node" {
 		s.widened, s.sides = true, len(targets)
 		for _, x := range targets {
 			s.c.find(x, "find_node", nil, s.widen)
 		}
 	}
 	switch {
-	case s.Done() && s.Stats().Answered == 0 && !s.again:
-		s.again = true
-		s.Lookup = lookup.New(s.cfg, s.target, s.c.w.waysIn(), now)
+	case s.Done() && s.Stats().Answered == 0 && !s.restarted:
+		s.restarted = true
+		s.Lookup = lookup.New(s.cfg, s.target, s.c.w.entryAddrs(), now)
 		s.pump()
 	case s.Done() && s.sides == 0:
 		s.end()
@@ -110,7 +110,7 @@ func (s *search) take(from netip.AddrPort, m *krpc.Message) {
 	s.peers = append(s.peers, s.Reply(s.c.w.now, from, m.Response.ID, named, values, m.Response.Token)...)
 }
 
-// widen handles the end of a lookup beside a forged neighbourhood.
+// widen handles the end of a side lookup.
 func (s *search) widen(side trace) {
 	s.asked += side.asked
 	s.beside = append(s.beside, side.Closest()...)

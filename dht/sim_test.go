@@ -31,10 +31,10 @@ type world struct {
 	now    mono.Time
 	seq    int
 	events events
-	nodes  map[netip.AddrPort]*citizen
-	alive  []*citizen
+	nodes  map[netip.AddrPort]*simNode
+	alive  []*simNode
 	loss   float64
-	born   int
+	added  int
 	log    hash.Hash // of every datagram and its time
 	sent   int
 }
@@ -54,8 +54,8 @@ func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
 func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
 func (e *events) Pop() any     { x := (*e)[len(*e)-1]; *e = (*e)[:len(*e)-1]; return x }
 
-// citizen is one node.
-type citizen struct {
+// simNode is one node of a world.
+type simNode struct {
 	w       *world
 	addr    netip.AddrPort
 	table   *table.Table
@@ -63,7 +63,7 @@ type citizen struct {
 	answers *respond.Responder
 	pending map[string]*asking
 	dead    bool
-	forges  *forgery // of a lying node
+	forges  *forgery // set if the node lies
 }
 
 type asking struct {
@@ -73,7 +73,7 @@ type asking struct {
 }
 
 func newWorld(t testing.TB, seed uint64, loss float64) *world {
-	return &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), now: mono.Time(time.Second), nodes: map[netip.AddrPort]*citizen{}, loss: loss}
+	return &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), now: mono.Time(time.Second), nodes: map[netip.AddrPort]*simNode{}, loss: loss}
 }
 
 func (w *world) after(d time.Duration, do func()) {
@@ -99,16 +99,16 @@ func (w *world) id() (x id.ID) {
 	return x
 }
 
-// birth returns a node that joins through two others.
-func (w *world) birth() *citizen {
-	w.born++
-	c := &citizen{w: w, addr: at(public(w.born)), pending: map[string]*asking{}}
+// addNode adds a node that joins through two others.
+func (w *world) addNode() *simNode {
+	w.added++
+	c := &simNode{w: w, addr: at(public(w.added)), pending: map[string]*asking{}}
 	c.table = table.New(table.Config{ID: table.SecureID(w.id(), c.addr.Addr()), Now: w.now})
 	c.store = store.New(store.Config{}, w.now, w.r)
 	c.answers = respond.New(respond.Config{Table4: c.table, Store: c.store, Tokens: store.NewTokens(w.now, w.r), Rand: w.r})
 	var seeds []lookup.Node
 	if len(w.alive) > 0 {
-		seeds = w.waysIn()
+		seeds = w.entryAddrs()
 	}
 	w.nodes[c.addr] = c
 	w.alive = append(w.alive, c)
@@ -117,27 +117,27 @@ func (w *world) birth() *citizen {
 	return c
 }
 
-// enter joins like the shell: it looks up our own id, then three distant targets.
-func (c *citizen) enter(seeds []lookup.Node) {
-	c.find(c.table.ID(), "find_node", seeds, func(trace) { c.wander(3) })
+// enter joins the network as DHT does: it looks up its own id, then three random targets.
+func (c *simNode) enter(seeds []lookup.Node) {
+	c.find(c.table.ID(), "find_node", seeds, func(trace) { c.fillBuckets(3) })
 }
 
-func (c *citizen) wander(times int) {
-	if times > 0 && c.table.Len() >= enough {
-		c.find(c.w.id(), "find_node", nil, func(trace) { c.wander(times - 1) })
+func (c *simNode) fillBuckets(times int) {
+	if times > 0 && c.table.Len() >= minNodes {
+		c.find(c.w.id(), "find_node", nil, func(trace) { c.fillBuckets(times - 1) })
 	}
 }
 
-// waysIn returns nodes that replace bootstrap hosts and saved nodes.
-func (w *world) waysIn() []lookup.Node {
+// entryAddrs returns two nodes that serve as bootstrap hosts.
+func (w *world) entryAddrs() []lookup.Node {
 	return []lookup.Node{{Addr: w.alive[0].addr}, {Addr: w.any().addr}}
 }
 
-func (w *world) any() *citizen { return w.alive[w.r.IntN(len(w.alive))] }
+func (w *world) any() *simNode { return w.alive[w.r.IntN(len(w.alive))] }
 
-func (w *world) kill(c *citizen) {
+func (w *world) kill(c *simNode) {
 	c.dead = true
-	w.alive = slices.DeleteFunc(w.alive, func(o *citizen) bool { return o == c })
+	w.alive = slices.DeleteFunc(w.alive, func(o *simNode) bool { return o == c })
 }
 
 func (w *world) send(from, to netip.AddrPort, b []byte) {
@@ -158,7 +158,7 @@ func (w *world) send(from, to netip.AddrPort, b []byte) {
 	})
 }
 
-func (c *citizen) receive(from netip.AddrPort, b []byte) {
+func (c *simNode) receive(from netip.AddrPort, b []byte) {
 	var m krpc.Message
 	if err := krpc.Parse(b, &m); err != nil {
 		c.w.t.Fatalf("%q: %v", b, err)
@@ -190,7 +190,7 @@ func (c *citizen) receive(from netip.AddrPort, b []byte) {
 }
 
 // ask sends a query.
-func (c *citizen) ask(to netip.AddrPort, method string, target id.ID, token string, done func(*krpc.Message)) {
+func (c *simNode) ask(to netip.AddrPort, method string, target id.ID, token string, done func(*krpc.Message)) {
 	own := c.table.ID()
 	t := binary.BigEndian.AppendUint32(nil, c.w.r.Uint32())
 	b := append([]byte("d1:ad2:id20:"), own[:]...)
@@ -217,9 +217,8 @@ func (c *citizen) ask(to netip.AddrPort, method string, target id.ID, token stri
 	})
 }
 
-// upkeep maintains the table like the shell, at a slower pace to speed up the
-// simulation.
-func (c *citizen) upkeep() {
+// upkeep maintains the table as DHT does, but less often, to speed up the simulation.
+func (c *simNode) upkeep() {
 	if c.dead {
 		return
 	}
@@ -235,17 +234,17 @@ func (c *citizen) upkeep() {
 		c.find(target, "find_node", nil, func(trace) {})
 	}
 	pace := time.Minute
-	if c.table.Len() < enough {
-		c.enter(c.w.waysIn())
+	if c.table.Len() < minNodes {
+		c.enter(c.w.entryAddrs())
 		pace = 5 * time.Second
 	}
 	c.w.after(pace, c.upkeep)
 }
 
 // announce makes a node announce itself with port 77.
-func (c *citizen) announce(infohash id.ID) {
+func (c *simNode) announce(infohash id.ID) {
 	c.find(infohash, "get_peers", nil, func(tr trace) {
-		for _, n := range tr.Takers() {
+		for _, n := range tr.ClosestWithToken() {
 			c.ask(n.Addr, "announce_peer", infohash, string(n.Token), func(*krpc.Message) {})
 		}
 	})
@@ -260,13 +259,13 @@ type tally struct {
 }
 
 // look makes a node look up what peer announced.
-func (c *citizen) look(infohash id.ID, peer *citizen, into *tally) {
+func (c *simNode) look(infohash id.ID, peer *simNode, into *tally) {
 	into.tries++
 	c.find(infohash, "get_peers", nil, func(tr trace) {
 		into.took = append(into.took, tr.took)
 		into.hops = append(into.hops, tr.hops)
 		into.asked = append(into.asked, tr.asked)
-		if tr.Around() != nil {
+		if tr.SideTargets() != nil {
 			into.forged++
 		}
 		if slices.Contains(tr.peers, netip.AddrPortFrom(peer.addr.Addr(), 77)) {
@@ -288,7 +287,7 @@ func (l *tally) found() float64 { return float64(l.hits) / float64(l.tries) }
 // populate adds this many nodes, twenty a second.
 func (w *world) populate(size int) {
 	for range size {
-		w.birth()
+		w.addNode()
 		w.run(50 * ms)
 	}
 	w.run(time.Minute)
@@ -303,7 +302,7 @@ func (w *world) live(size int, churn float64) (all tally) {
 		for ; gone < int(churn*float64(size*(step+1))/30); gone++ {
 			if victim := w.any(); victim != w.alive[0] {
 				w.kill(victim)
-				w.birth()
+				w.addNode()
 			}
 		}
 		infohash, from := w.id(), w.any()

@@ -48,7 +48,7 @@ func within(t testing.TB, d time.Duration, what string, ok func() bool) {
 
 // A network like the internet: round trips of 50 to 150 ms, a third of the nodes
 // dead, and real nodes.
-func TestShellInANetworkWithDeadNodes(t *testing.T) {
+func TestNetworkWithDeadNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 90
 		net := simnet.New(1, simnet.Link{Delay: 25 * ms, Jitter: 50 * ms})
@@ -136,9 +136,9 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 
 // The first reply of a bootstrap host contains only dead nodes. It is queried again,
 // and the item is found.
-func TestAHostThatNamesTheDeadIsAskedAgain(t *testing.T) {
+func TestABootstrapHostThatReturnsDeadNodesIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newVillage(t, 20)
+		v := newTestNet(t, 20)
 		item, err := NewItem([]byte("5:hello"))
 		if err != nil {
 			t.Fatal(err)
@@ -162,20 +162,20 @@ func TestAHostThatNamesTheDeadIsAskedAgain(t *testing.T) {
 	})
 }
 
-func TestBootstrapIsTriedAgainWhileNobodyIsKnown(t *testing.T) {
+func TestBootstrapIsRetriedWhileNoNodeIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(3, simnet.Link{Delay: 20 * ms})
 		d := newNode(t, Config{Conns: conn(t, net, public(1)), Bootstrap: []string{at(public(2)).String()}})
 		if s, err := d.Lookup(t.Context(), randomID(), func(netip.AddrPort, []netip.AddrPort) {}); err != nil || s.Asked != 1 || s.Answered != 0 {
-			t.Fatalf("a lookup of nobody: %+v, %v", s, err)
+			t.Fatalf("a lookup without an answer: %+v, %v", s, err)
 		}
 		time.Sleep(5 * time.Minute)
 		sent := d.Stats().V4.Out
 		if sent < 5 || sent > 20 {
-			t.Errorf("%d queries in five minutes of nobody", sent)
+			t.Errorf("%d queries in five minutes without an answer", sent)
 		}
 		newNode(t, Config{Conns: conn(t, net, public(2))})
-		within(t, 2*time.Minute, "the host that came up was found", func() bool { return d.Stats().Nodes4 == 1 })
+		within(t, 2*time.Minute, "the bootstrap host is found after it has started", func() bool { return d.Stats().Nodes4 == 1 })
 		select {
 		case <-d.Ready():
 		default:
@@ -184,7 +184,7 @@ func TestBootstrapIsTriedAgainWhileNobodyIsKnown(t *testing.T) {
 	})
 }
 
-func TestSavedNodesLeadBack(t *testing.T) {
+func TestStartWithSavedNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(4, simnet.Link{Delay: 20 * ms})
 		newNode(t, Config{Conns: conn(t, net, public(1))})
@@ -235,10 +235,10 @@ func TestBEP43ReadOnly(t *testing.T) {
 		a.AddNode(at(public(2)))
 		time.Sleep(time.Minute)
 		if n := a.Stats().V4.Nodes; n != 0 {
-			t.Errorf("a read-only node was kept by %d", n)
+			t.Errorf("a read-only node was added to a table of %d", n)
 		}
 		if b.Stats().V4.Queries == 0 {
-			t.Error("nobody asked the read-only node, so the test shows nothing")
+			t.Error("no node asked the read-only node, so the test proves nothing")
 		}
 	})
 }
@@ -259,7 +259,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 			nodes = append(nodes, newNode(t, Config{Conns: conn(t, net, public(i), six(i)), Bootstrap: boot}))
 		}
 		nodes[0].AddNode(at(six(1)))
-		within(t, time.Hour, "everybody knows nodes of both families", func() bool {
+		within(t, time.Hour, "every node knows nodes of both families", func() bool {
 			return !slices.ContainsFunc(nodes, func(d *DHT) bool { s := d.Stats(); return s.Nodes4 < 8 || s.Nodes6 < 8 })
 		})
 		infohash := randomID()
@@ -308,14 +308,14 @@ func TestHostileDatagrams(t *testing.T) {
 		time.Sleep(time.Minute)
 		s := victim.Stats().V4
 		if s.Nodes != 0 || s.Pending > 8 {
-			t.Errorf("junk left %d nodes and %d queries", s.Nodes, s.Pending)
+			t.Errorf("after the junk, %d nodes are in the table and %d queries are pending", s.Nodes, s.Pending)
 		}
 		d := s.Dropped
 		if d.NotKRPC+d.Malformed < 5000 || d.Unasked < 5000 {
 			t.Errorf("dropped %+v", d)
 		}
 		if s.Out > 500 {
-			t.Errorf("20,000 forged datagrams drew %d queries from us", s.Out)
+			t.Errorf("we sent %d queries because of 20,000 forged datagrams", s.Out)
 		}
 	})
 }
@@ -336,7 +336,7 @@ func TestReplyFromAnotherAddressIsDropped(t *testing.T) {
 		q := string(buf[0].Buf[:buf[0].N])
 		i := strings.LastIndex(q, "1:t4:")
 		if i < 0 || !strings.Contains(q, "9:find_node") {
-			t.Fatalf("a strange query: %q", q)
+			t.Fatalf("an unexpected query: %q", q)
 		}
 		reply := "d1:rd2:id20:aaaaaaaaaaaaaaaaaaaae" + q[i:i+9] + "1:y1:re"
 		other.WriteTo([]byte(reply), at(public(1)))
@@ -358,7 +358,7 @@ func TestReplyFromAnotherAddressIsDropped(t *testing.T) {
 }
 
 // A long idle time: live nodes stay good, dead nodes are removed.
-func TestTablesAreKeptInOrder(t *testing.T) {
+func TestLiveNodesStayGoodAndDeadNodesAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(10, simnet.Link{Delay: 20 * ms})
 		var nodes []*DHT
@@ -386,7 +386,7 @@ func TestTablesAreKeptInOrder(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		for _, d := range nodes[:6] {
 			if s := d.Stats().V4; s.Nodes > 5 || s.Good < 5 {
-				t.Errorf("%d nodes, %d of them good, where 5 live", s.Nodes, s.Good)
+				t.Errorf("%d nodes, %d of them good, of 5 that are alive", s.Nodes, s.Good)
 			}
 		}
 	})
@@ -408,7 +408,7 @@ func TestALoneAnnouncerIsFound(t *testing.T) {
 			t.Fatalf("found %v, %v", f.peers, err)
 		}
 		if _, err := lone.Lookup(t.Context(), infohash, self.add); err != nil || len(self.peers) != 1 || self.peers[0] != at(public(2)) {
-			t.Fatalf("the first found %v, %v", self.peers, err)
+			t.Fatalf("the first node found %v, %v", self.peers, err)
 		}
 	})
 }
@@ -429,7 +429,7 @@ func TestCloseEndsLookups(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		if _, err := d.Lookup(t.Context(), id.ID{1}, func(netip.AddrPort, []netip.AddrPort) {}); !errors.Is(err, ErrClosed) {
-			t.Errorf("a lookup of a closed node: %v", err)
+			t.Errorf("a lookup after Close: %v", err)
 		}
 		d.AddNode(at(public(5)))
 		if err := d.Close(); err != nil {
@@ -438,13 +438,13 @@ func TestCloseEndsLookups(t *testing.T) {
 	})
 }
 
-func TestConfigMistakesAreSentences(t *testing.T) {
+func TestInvalidConfig(t *testing.T) {
 	four := func() *netx.Socket { return loopback(t, "127.0.0.1:0")[0] }
 	for want, cfg := range map[string]Config{
-		"no packet connection": {},
-		"one address family":   {Conns: []*netx.Socket{four(), four()}},
-		"is not HOST:PORT":     {Conns: []*netx.Socket{four()}, Bootstrap: []string{"router"}},
-		"too few to work with": {Conns: []*netx.Socket{four()}, Rate: 0.5},
+		"no Conns":                        {},
+		"two Conns of one address family": {Conns: []*netx.Socket{four(), four()}},
+		"is not HOST:PORT":                {Conns: []*netx.Socket{four()}, Bootstrap: []string{"router"}},
+		"below the minimum":               {Conns: []*netx.Socket{four()}, Rate: 0.5},
 	} {
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)

@@ -21,25 +21,25 @@ import (
 // All our queries take one path:
 //
 //   - enqueue adds a query to one queue for both families.
-//   - dispatch, one goroutine, takes queries from the queue as the rate allows. It enters
-//     each in the transaction table of its family, and writes them in batches.
+//   - dispatch, a goroutine, takes queries from the queue as the rate allows. It adds each
+//     to the transaction table of its family, and sends them in batches.
 //   - response finds the transaction of a response by its id and address, and deliver
-//     passes the answer on.
-//   - dispatch ends transactions that are not answered within hardTimeout.
+//     passes the response to it.
+//   - dispatch ends transactions that were not answered within hardTimeout.
 
-// hardTimeout is how long a query waits for its answer.
+// hardTimeout is the time after which a query counts as unanswered.
 const hardTimeout = 3 * time.Second
 
-// maxPending bounds the transaction table of a family.
+// maxPending is the maximum size of the transaction table of a family.
 const maxPending = 4096
 
 var (
-	errFull   = errors.New("dht: too many queries are unanswered")
-	errNoNode = errors.New("dht: no node can have that address")
-	errSilent = errors.New("dht: that address has left too many queries unanswered")
+	errFull       = errors.New("dht: too many queries are pending")
+	errNoNode     = errors.New("dht: not a possible address of a DHT node")
+	errUnanswered = errors.New("dht: too many queries to that address were not answered")
 )
 
-// ErrNoAnswer is the error if a node did not answer in time.
+// ErrNoAnswer is the error if a node does not answer in time.
 var ErrNoAnswer = errors.New("dht: no answer")
 
 // RemoteError is an error reply (BEP 5).
@@ -50,17 +50,17 @@ type RemoteError struct {
 
 func (e *RemoteError) Error() string { return fmt.Sprintf("error %d %q", e.Code, e.Text) }
 
-// transaction is one of our queries, from the time that it is queued.
+// transaction is one of our queries, from the moment it is queued.
 type transaction struct {
 	to     netip.AddrPort
 	method string
 	args   *queryArgs
-	named  bool            // the user named the address: any port may be asked
-	ctx    context.Context // once it has ended, the query is not sent any more; may be nil
-	// done gets the outcome: a response, or an error reply and a *RemoteError, or only an
-	// error. It is called once, on the goroutine that reads or sends, without a lock. It is
-	// not called if the query was not sent before ctx ended, or if the node closes. It must
-	// not block. The message is valid until done returns. done may be nil.
+	named  bool            // the user gave the address: any port is allowed
+	ctx    context.Context // if it ends before the query is sent, the query is not sent; may be nil
+	// done is called with the outcome: a response, or an error reply and a *RemoteError, or
+	// only an error. It is called once, without a lock, on the goroutine that reads or
+	// sends. It is not called if ctx ended before the query was sent, or if the node
+	// closes. It must not block. The message is valid until done returns. done may be nil.
 	done func(m *krpc.Message, rtt time.Duration, err error)
 
 	// Set by enqueue and dispatch; d.mu guards them.
@@ -76,24 +76,24 @@ func (tx *transaction) finish(m *krpc.Message, rtt time.Duration, err error) {
 	}
 }
 
-// outbox is what dispatch works on; d.mu guards it.
+// outbox holds the queries that dispatch sends and waits for. d.mu guards it.
 type outbox struct {
 	queue  fifo.Queue[*transaction] // not sent yet
-	sent   fifo.Queue[*transaction] // oldest first, answered ones too, for their timeouts
+	sent   fifo.Queue[*transaction] // oldest first, including answered ones, for the timeouts
 	bucket tokens.Bucket
-	poke   chan struct{} // the queue has grown
+	wakeup chan struct{} // the queue has grown
 }
 
 // enqueue queues a query, which is sent as soon as the rate allows. The caller holds d.mu.
 func (f *family) enqueue(tx *transaction) {
 	tx.f = f
-	f.useFlow(tx.to) // at once: the query may have to wait for the rate
+	f.useFlow(tx.to) // now, because the query may have to wait for the rate
 	f.d.outbox.queue.Push(tx)
-	nudge(f.d.outbox.poke)
+	nudge(f.d.outbox.wakeup)
 }
 
-// dispatch sends the queries of both families and ends those that are not answered, until the
-// node closes.
+// dispatch sends the queries of both families and ends those that were not answered in
+// time, until the node closes.
 func (d *DHT) dispatch() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -101,10 +101,10 @@ func (d *DHT) dispatch() {
 		select {
 		case <-d.ctx.Done():
 			return
-		case <-d.outbox.poke:
+		case <-d.outbox.wakeup:
 		case <-timer.C:
 		}
-		timer.Reset(d.turn())
+		timer.Reset(d.sendDue())
 	}
 }
 
@@ -114,15 +114,15 @@ type failure struct {
 	err error
 }
 
-// turn sends as many queries as the rate allows, at most one batch, and ends those that have
-// timed out. It returns the time until the next turn.
-func (d *DHT) turn() time.Duration {
+// sendDue sends as many queries as the rate allows, at most one batch, and ends those that
+// have timed out. It returns the time until it must be called again.
+func (d *DHT) sendDue() time.Duration {
 	var failed []failure
 	d.mu.Lock()
 	now := d.now()
 	failed = d.expire(now, failed)
 	failed = d.takeDue(now, failed)
-	wait := d.nextTurn(now)
+	wait := d.untilNext(now)
 	d.mu.Unlock()
 	for _, f := range d.families {
 		failed = f.writeQueries(failed)
@@ -154,8 +154,9 @@ func (d *DHT) takeDue(now mono.Time, failed []failure) []failure {
 	return failed
 }
 
-// nextTurn returns the time until a query can be sent or times out. The caller holds d.mu.
-func (d *DHT) nextTurn(now mono.Time) time.Duration {
+// untilNext returns the time until the next query can be sent or times out. The caller
+// holds d.mu.
+func (d *DHT) untilNext(now mono.Time) time.Duration {
 	o, wait := &d.outbox, time.Hour
 	if o.queue.Len() > 0 {
 		wait = o.bucket.Wait(now, 1)
@@ -166,8 +167,8 @@ func (d *DHT) nextTurn(now mono.Time) time.Duration {
 	return max(0, wait)
 }
 
-// begin enters a query in the transaction table and adds it to the batch of its family,
-// or returns why it cannot be sent. The caller holds d.mu.
+// begin adds a query to the transaction table and to the batch of its family. It returns an
+// error if the query cannot be sent. The caller holds d.mu.
 func (f *family) begin(now mono.Time, tx *transaction) error {
 	if !tx.named && !f.mayAsk(tx.to) {
 		return errNoNode
@@ -202,8 +203,8 @@ func (b *queryBatch) add(tx *transaction, own id.ID, readOnly bool) {
 	b.txs = append(b.txs, tx)
 }
 
-// writeQueries writes the batch. If nothing could be sent, all its queries fail. If some could
-// not be sent, the system does not say which, and these time out.
+// writeQueries sends the batch. If no query could be sent, all of them fail. If only some
+// could be sent, we do not know which, and the others time out.
 func (f *family) writeQueries(failed []failure) []failure {
 	b := &f.batch
 	if len(b.txs) == 0 {
@@ -216,7 +217,7 @@ func (f *family) writeQueries(failed []failure) []failure {
 		for _, tx := range b.txs {
 			if sent == 0 && !tx.over {
 				f.end(tx)
-				f.silence++
+				f.failedInRow++
 				failed = append(failed, failure{tx, err})
 			}
 		}
@@ -227,7 +228,7 @@ func (f *family) writeQueries(failed []failure) []failure {
 	return failed
 }
 
-// end takes a transaction out of the table. The caller holds d.mu.
+// end removes a transaction from the table. The caller holds d.mu.
 func (f *family) end(tx *transaction) {
 	tx.over = true
 	delete(f.pending, tx.key)
@@ -257,13 +258,13 @@ func (f *family) timedOut(now mono.Time, tx *transaction) {
 	if tx.sent < f.back {
 		return // lost while we were offline
 	}
-	// If no node answers any more, the nodes are not to blame.
-	if f.silence++; !f.offline() {
+	// While we are offline, timeouts do not count against nodes.
+	if f.failedInRow++; !f.offline() {
 		f.table.Failed(now, tx.to)
 	}
 }
 
-// answered is a transaction whose answer is in the batch that handle is processing.
+// answered is a transaction whose response is in the batch that handle is processing.
 type answered struct {
 	tx  *transaction
 	m   krpc.Message
@@ -293,7 +294,7 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	if f.offline() {
 		f.back = now
 	}
-	f.silence = 0
+	f.failedInRow = 0
 	rtt := now.Sub(tx.sent)
 	if m.Y == 'r' {
 		out := f.table.Replied(now, from, m.Response.ID, rtt)
@@ -309,7 +310,7 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 	}
 }
 
-// deliver passes the answers of the batch to the owners of their transactions.
+// deliver passes the responses of the batch to the done functions of their transactions.
 func (f *family) deliver() {
 	for i := range f.answered {
 		a := &f.answered[i]
@@ -323,7 +324,8 @@ func (f *family) deliver() {
 	f.answered = f.answered[:0]
 }
 
-// exchange asks one node and waits for its answer. An error reply is a *RemoteError.
+// exchange sends a query to one node and waits for its response. For an error reply it
+// returns a *RemoteError.
 func (f *family) exchange(ctx context.Context, to netip.AddrPort, method string, args *queryArgs) (*krpc.Message, time.Duration, error) {
 	return f.roundTrip(ctx, &transaction{to: to, method: method, args: args})
 }
@@ -356,28 +358,28 @@ func (f *family) roundTrip(ctx context.Context, tx *transaction) (*krpc.Message,
 	}
 }
 
-// mayAsk reports whether queries may go to an address. Those that other nodes name must not
-// have a port below 1024.
+// mayAsk reports whether queries may go to an address. Addresses from other nodes must not
+// have a port below 1024; bootstrap hosts may have any port.
 func (f *family) mayAsk(to netip.AddrPort) bool {
-	return addrs.IsNode(to, f.relaxed) || f.d.boot.names(to)
+	return addrs.IsNode(to, f.relaxed) || f.d.boot.contains(to)
 }
 
-// admit returns an error if a query cannot go to an address now. Nodes can name a victim again
-// and again, with many ports, so each address has a budget of unanswered queries, which
-// answers refill. The caller holds d.mu.
+// admit returns an error if a query cannot go to an address now. A node can return the
+// address of a victim repeatedly, with many ports, so each address has a limit of
+// unanswered queries, and answers do not count. The caller holds d.mu.
 func (f *family) admit(now mono.Time, to netip.AddrPort) error {
 	if len(f.pending) >= maxPending {
 		return errFull
 	}
 	if !f.relaxed {
 		if _, ok := f.d.asked.Take(now, tokens.SourceOf(to.Addr())); !ok {
-			return errSilent
+			return errUnanswered
 		}
 	}
 	return nil
 }
 
-// freeKey returns a transaction id that nobody can guess. The caller holds d.mu.
+// freeKey returns an unused, unpredictable transaction id. The caller holds d.mu.
 func (f *family) freeKey() uint32 {
 	for {
 		key := f.d.random.Uint32()

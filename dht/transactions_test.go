@@ -60,7 +60,7 @@ func TestAppendQuery(t *testing.T) {
 		}
 		var m krpc.Message
 		if err := krpc.Parse(b, &m); err != nil || m.Y != 'q' || m.Query.ID != own || m.Query.Bad != "" {
-			t.Errorf("%s is not what we take ourselves: %v, %q", c.method, err, m.Query.Bad)
+			t.Errorf("%s is not accepted by krpc.Parse: %v, %q", c.method, err, m.Query.Bad)
 		}
 		// The library parses the same arguments.
 		var theirs akrpc.Msg
@@ -79,7 +79,8 @@ func TestAppendQuery(t *testing.T) {
 	}
 }
 
-// Returned gives the same values of a response as the library's own decoder.
+// FuzzReturned compares the return values of a response with those of the library's
+// decoder.
 func FuzzReturned(f *testing.F) {
 	key, sig, bits := strings.Repeat("k", 32), strings.Repeat("s", 64), strings.Repeat("b", 256)
 	for _, r := range []string{
@@ -182,7 +183,7 @@ func TestAQueryThatCannotBeSentFailsAtOnce(t *testing.T) {
 
 // Queries are sent in order and at the configured rate. A query whose caller has given up is
 // not sent.
-func TestQueriesKeepToTheRate(t *testing.T) {
+func TestQueriesAreSentAtTheConfiguredRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, burst, all, cancelled = 10, 16, 56, 20
 		c, d := newOutgoing(t, 2, Config{Rate: rate, Private: true})
@@ -201,26 +202,26 @@ func TestQueriesKeepToTheRate(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.sent) != burst+all-cancelled {
-			t.Fatalf("%d queries left", len(c.sent))
+			t.Fatalf("%d queries were sent", len(c.sent))
 		}
 		for i, at := range c.sent {
 			due := max(0, time.Duration(i+1-burst)*time.Second/rate)
 			if took := at.Sub(begun); took < due || took > due+ms {
-				t.Errorf("query %d left after %v, and was due after %v", i, took, due)
+				t.Errorf("query %d was sent after %v, want %v", i, took, due)
 			}
 		}
 	})
 }
 
 // Every query contains the current id at the time of sending, and ro as BEP 43 requires.
-func TestQueriesCarryTheLatestID(t *testing.T) {
+func TestQueriesContainTheCurrentID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, d := newOutgoing(t, 3, Config{ReadOnly: true})
 		for range 2 {
 			d.Ping(t.Context(), at(public(2)))
 			c.mu.Lock()
 			if q := c.last; q.ID != d.ID(false) || !q.ReadOnly || q.Name == nil {
-				t.Errorf("%+v, and we are %v", q, d.ID(false))
+				t.Errorf("%+v, our id is %v", q, d.ID(false))
 			}
 			c.mu.Unlock()
 			d.mu.Lock()
@@ -231,7 +232,7 @@ func TestQueriesCarryTheLatestID(t *testing.T) {
 }
 
 // A network that was down for hours is found again without a bootstrap host.
-func TestALostNetworkIsFoundAgain(t *testing.T) {
+func TestALostNetworkIsFoundWithoutABootstrapHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(12, simnet.Link{Delay: 20 * ms})
 		addrs := []netip.Addr{public(0)}
@@ -241,7 +242,7 @@ func TestALostNetworkIsFoundAgain(t *testing.T) {
 			newNode(t, Config{Conns: conn(t, net, addrs[i]), Bootstrap: []string{at(addrs[0]).String()}})
 		}
 		time.Sleep(10 * time.Minute)
-		if n := first.Stats().Nodes4; n < enough {
+		if n := first.Stats().Nodes4; n < minNodes {
 			t.Fatalf("only %d nodes", n)
 		}
 		link := func(l simnet.Link) {
@@ -253,7 +254,7 @@ func TestALostNetworkIsFoundAgain(t *testing.T) {
 		time.Sleep(time.Hour)
 		link(simnet.Link{Delay: 20 * ms})
 		back := time.Now()
-		within(t, 10*time.Second, "the network is found again", func() bool { return first.heard(back) >= enough })
+		within(t, 10*time.Second, "the network is found again", func() bool { return first.repliedSince(back) >= minNodes })
 	})
 }
 

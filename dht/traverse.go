@@ -17,7 +17,7 @@ import (
 )
 
 // traversal runs the lookups of one target, one for each family. One goroutine owns it, and
-// gets the outcomes of its queries as events.
+// receives the outcomes of its queries as events.
 type traversal struct {
 	d      *DHT
 	method string
@@ -25,33 +25,34 @@ type traversal struct {
 	args   *queryArgs
 	port   uint16                                                       // to announce; 0: lookup only
 	seed   bool                                                         // announce as a seed
-	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh ones are new to this traversal
-	// onReply gets every answer; it may be nil.
+	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh peers are new to this traversal
+	// onReply is called with every answer; it may be nil.
 	onReply func(c Contact, r *akrpc.Return)
+	onStep  func(Step) // see WithTrace; never nil
 	legs    []*leg
 	events  inbox
 	values  map[netip.AddrPort]struct{}
 	begun   time.Time
 	took    time.Duration
-	counted int // our queries that d.lookups.asked counts
+	counted int // number of our queries included in d.lookups.asked
 	sent    int // announces
-	ok, ok6 int // of these, accepted: in all, and over IPv6
-	waiting int // announces under way
+	ok, ok6 int // accepted announces: all, and those over IPv6
+	waiting int // pending announces
 }
 
 // leg is the part of a traversal in one family.
 type leg struct {
 	f         *family
 	l         *lookup.Lookup
-	past      lookup.Stats            // of the lookups that l replaced
-	boot      bool                    // too few nodes are known: bootstrap hosts are asked too
+	past      lookup.Stats            // of earlier lookups, which l has replaced
+	boot      bool                    // too few nodes are known, so bootstrap hosts are asked too
 	seeds     map[netip.AddrPort]bool // bootstrap addresses that were used
-	again     int                     // how often they were asked once more
+	restarts  int                     // number of times that the lookup was restarted at the bootstrap hosts
 	announced bool
-	full      bool          // it waits until a flow is free
-	widened   bool          // the neighbourhood is forged: other lookups run beside it
-	sides     int           // of these, those under way
-	beside    []lookup.Node // what they found
+	full      bool          // the lookup waits until a flow is free
+	widened   bool          // the neighbourhood is forged, and side lookups were started
+	sides     int           // number of side lookups that are running
+	beside    []lookup.Node // the nodes that they found
 }
 
 func newTraversal(d *DHT, method string, target id.ID) *traversal {
@@ -59,20 +60,21 @@ func newTraversal(d *DHT, method string, target id.ID) *traversal {
 		d: d, method: method, target: target,
 		args:   d.queryArgs(target),
 		found:  func(netip.AddrPort, []netip.AddrPort, int) {},
-		events: inbox{poke: make(chan struct{}, 1)},
+		events: inbox{wakeup: make(chan struct{}, 1)},
 		values: make(map[netip.AddrPort]struct{}),
+		onStep: func(Step) {},
 		begun:  time.Now(),
 	}
 }
 
 const (
-	startNodes = 16 // nodes of the table that a lookup begins with
-	enough     = 8  // with so many good nodes no bootstrap host is asked
-	maxAgain   = 3  // how often a lookup that went astray asks bootstrap hosts again
+	startNodes  = 16 // number of nodes of the table at which a lookup starts
+	minNodes    = 8  // if we know this many good nodes, no bootstrap host is asked
+	maxRestarts = 3  // maximum number of times that an incomplete lookup asks bootstrap hosts again
 )
 
-// addLeg begins the lookup in one family at the closest nodes that we know. If these are
-// few, it also begins at former, saved and bootstrap nodes.
+// addLeg starts the lookup in one family at the closest nodes that we know. If we know few
+// nodes, it also starts at former, saved and bootstrap nodes.
 func (t *traversal) addLeg(f *family) {
 	g := &leg{f: f, seeds: make(map[netip.AddrPort]bool)}
 	f.d.mu.Lock()
@@ -81,14 +83,14 @@ func (t *traversal) addLeg(f *family) {
 		start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr, RTT: n.RTT})
 	}
 	f.d.mu.Unlock()
-	if len(start) < enough {
+	if len(start) < minNodes {
 		start = append(start, t.entryNodes(g)...)
 	}
 	t.begin(g, start)
 	t.legs = append(t.legs, g)
 }
 
-// entryNodes returns former and saved nodes. From now on the leg asks bootstrap hosts too.
+// entryNodes returns former and saved nodes, and makes the leg ask bootstrap hosts too.
 func (t *traversal) entryNodes(g *leg) (nodes []lookup.Node) {
 	g.boot = true
 	t.d.mu.Lock()
@@ -116,8 +118,8 @@ func (t *traversal) begin(g *leg, start []lookup.Node) {
 	g.l = lookup.New(lookup.Config{Own: own, Hard: hardTimeout, Zone: zone, Relaxed: g.f.relaxed}, t.target, start, t.d.now())
 }
 
-// addStart adds start nodes to a leg. A lookup that ended without any answer begins again
-// with them.
+// addStart adds start nodes to a leg. If the lookup ended without any answer, it starts
+// again with them.
 func (t *traversal) addStart(g *leg, nodes []lookup.Node) {
 	switch {
 	case len(nodes) == 0:
@@ -129,7 +131,8 @@ func (t *traversal) addStart(g *leg, nodes []lookup.Node) {
 }
 
 // bootstrap adds the addresses of bootstrap hosts to the legs that need them. It reports
-// whether more may come, and returns a channel that is closed when they do.
+// whether more addresses may follow, and returns a channel that is closed when that
+// changes.
 func (t *traversal) bootstrap() (more bool, changed <-chan struct{}) {
 	for _, g := range t.legs {
 		if !g.boot {
@@ -149,11 +152,15 @@ func (t *traversal) bootstrap() (more bool, changed <-chan struct{}) {
 	return more, changed
 }
 
-// run drives the lookups to their end.
-func (t *traversal) run(ctx context.Context) error {
+// run runs the lookups until they end.
+func (t *traversal) run(ctx context.Context) (err error) {
+	defer func() { t.d.lookups.ended.count(t, err) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.d.ctx, cancel)()
+	if trace, ok := ctx.Value(traceKey{}).(func(Step)); ok {
+		t.onStep = trace
+	}
 	if t.method == "get_peers" {
 		for _, g := range t.legs {
 			t.report(g.f, netip.AddrPort{}, g.f.stored(t.target), nil)
@@ -189,15 +196,15 @@ func (t *traversal) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-changed:
 		case <-timer.C:
-		case <-t.events.poke:
+		case <-t.events.wakeup:
 			t.events.run()
 		}
 	}
 }
 
 // step sends the queries of the lookups, and announces when a lookup is over. busy reports
-// whether any lookup is not over. again asks the caller to call step again at once, because
-// a leg has new start nodes.
+// whether any lookup is not over. again reports that the caller must call step again at
+// once, because a leg has new start nodes.
 func (t *traversal) step(ctx context.Context) (busy, again bool) {
 	for _, g := range t.legs {
 		now := t.d.now()
@@ -211,18 +218,18 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 			}
 		}
 		if g.l.Done() && g.l.Stats().Answered == 0 && !g.boot {
-			// No node of the table answered: the table is out of date.
+			// No node of the table answered, so the table is out of date.
 			t.addStart(g, t.entryNodes(g))
 			return true, true
 		}
-		if g.boot && g.again < maxAgain && g.l.Astray() {
-			g.again++
-			g.l.Again(slices.Collect(maps.Keys(g.seeds)))
+		if g.boot && g.restarts < maxRestarts && g.l.IsIncomplete() {
+			g.restarts++
+			g.l.Restart(slices.Collect(maps.Keys(g.seeds)))
 			return true, true
 		}
-		if targets := g.l.Around(); targets != nil && !g.widened && t.method != "find_node" {
+		if targets := g.l.SideTargets(); targets != nil && !g.widened && t.method != "find_node" {
 			g.widened = true
-			t.lookBeside(ctx, g, targets)
+			t.startSideLookups(ctx, g, targets)
 		}
 		if !g.l.Done() || g.sides > 0 {
 			busy = true
@@ -236,20 +243,27 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 
 // askNext queues the next query of a leg, if it has one and a flow is free.
 func (t *traversal) askNext(ctx context.Context, g *leg, now mono.Time) bool {
-	t.d.mu.Lock()
-	defer t.d.mu.Unlock()
-	if g.full = !g.f.room(now, 1); g.full {
-		g.l.Tick(now)
-		return false
-	}
-	n, ok := g.l.Next(now)
+	n, ok := t.enqueueNext(ctx, g, now)
 	if ok {
-		g.f.enqueue(t.query(ctx, g, n.Addr, t.method))
+		t.onStep(Step{Kind: Asked, ID: n.ID, Addr: n.Addr})
 	}
 	return ok
 }
 
-// wait returns how long the lookups need no call.
+func (t *traversal) enqueueNext(ctx context.Context, g *leg, now mono.Time) (n lookup.Node, ok bool) {
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	if g.full = !g.f.room(now, 1); g.full {
+		g.l.Tick(now)
+		return n, false
+	}
+	if n, ok = g.l.Next(now); ok {
+		g.f.enqueue(t.query(ctx, g, n.Addr, t.method))
+	}
+	return n, ok
+}
+
+// wait returns the time until step must be called again.
 func (t *traversal) wait() time.Duration {
 	now, d := t.d.now(), time.Hour
 	for _, g := range t.legs {
@@ -273,13 +287,13 @@ func (t *traversal) answerCount() (n int) {
 	return n
 }
 
-// lookBeside starts lookups of the honest nodes around a forged neighbourhood.
-func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
+// startSideLookups starts lookups of the honest nodes around a forged neighbourhood.
+func (t *traversal) startSideLookups(ctx context.Context, g *leg, targets []id.ID) {
 	for _, x := range targets {
 		side := newTraversal(t.d, "find_node", x)
 		side.addLeg(g.f)
 		started := t.d.spawn(func() {
-			_ = side.run(ctx) // it fails only when this traversal ends
+			_ = side.run(ctx) // it fails only if this traversal ends
 			t.events.post(func() { t.widen(g, side) })
 		})
 		if started {
@@ -288,7 +302,7 @@ func (t *traversal) lookBeside(ctx context.Context, g *leg, targets []id.ID) {
 	}
 }
 
-// widen takes what a lookup beside a forged neighbourhood has found.
+// widen adds the nodes that a side lookup found.
 func (t *traversal) widen(g *leg, side *traversal) {
 	g.sides--
 	g.beside = append(g.beside, side.legs[0].l.Closest()...)
@@ -297,21 +311,21 @@ func (t *traversal) widen(g *leg, side *traversal) {
 	}
 }
 
-// maxFound bounds the peers of one lookup.
+// maxFound is the maximum number of peers of one lookup.
 const maxFound = 8192
 
-// report passes peers that a node named to found, except our own address. news are the peers
-// that are new to its lookup. Of all peers that the node named, those that were passed
-// before are passed again.
-func (t *traversal) report(f *family, from netip.AddrPort, news, named []netip.AddrPort) {
-	if len(news)+len(named) == 0 {
+// report passes the peers that a node returned to found, except our own address. added has
+// the peers that are new to the lookup; named has all that the node returned, of which
+// those that were passed before are passed again.
+func (t *traversal) report(f *family, from netip.AddrPort, added, named []netip.AddrPort) {
+	if len(added)+len(named) == 0 {
 		return
 	}
 	t.d.mu.Lock()
 	self := f.self()
 	t.d.mu.Unlock()
-	list := make([]netip.AddrPort, 0, len(news)+len(named))
-	for _, p := range news {
+	list := make([]netip.AddrPort, 0, len(added)+len(named))
+	for _, p := range added {
 		if p.Addr() == self && (p.Port() == t.port || p.Port() == f.conn.LocalAddr().Port()) {
 			continue
 		}

@@ -17,11 +17,11 @@ import (
 	"seedbed/internal/id"
 )
 
-// This file has the queries of a traversal, and how their outcomes reach it.
+// This file sends the queries of a traversal and handles their outcomes.
 
-// inbox is a queue of events for the goroutine of a traversal.
+// inbox is a queue of events for the goroutine that runs a traversal.
 type inbox struct {
-	poke chan struct{} // there are events
+	wakeup chan struct{} // there are events
 
 	mu     sync.Mutex
 	events []func()
@@ -32,7 +32,7 @@ func (i *inbox) post(event func()) {
 	i.mu.Lock()
 	i.events = append(i.events, event)
 	i.mu.Unlock()
-	nudge(i.poke)
+	nudge(i.wakeup)
 }
 
 // run calls the events that were posted.
@@ -46,14 +46,15 @@ func (i *inbox) run() {
 	}
 }
 
-// reply is the answer of a node to a traversal.
+// reply is the answer of a node to a query of a traversal.
 type reply struct {
 	node  id.ID
+	rtt   time.Duration
 	nodes [2][]lookup.Node // of IPv4, of IPv6
 	peers []netip.AddrPort
 	token []byte
 
-	// These are set only if there is an onReply.
+	// These are set only if traversal.onReply is.
 	contact Contact
 	ret     *akrpc.Return
 }
@@ -63,7 +64,7 @@ func (d *DHT) queryArgs(target id.ID) *queryArgs {
 	a := new(queryArgs)
 	a.Target, a.InfoHash = akrpc.ID(target), akrpc.ID(target)
 	if len(d.families) > 1 {
-		// BEP 32: ask for the nodes of both families when we are in both.
+		// BEP 32: ask for nodes of both families if we have both.
 		a.Want = []akrpc.Want{akrpc.WantNodes, akrpc.WantNodes6}
 	}
 	return a
@@ -81,7 +82,7 @@ func (t *traversal) query(ctx context.Context, g *leg, addr netip.AddrPort, meth
 		case method != t.method || method == "get_peers" || !errors.As(err, &refused) || refused.Code != krpc.CodeUnknown:
 			t.events.post(func() { t.failed(g, l, addr) })
 		default:
-			// It does not know the method, but it can name nodes.
+			// The node does not know the method, but it can return nodes.
 			t.d.mu.Lock()
 			g.f.enqueue(t.query(ctx, g, addr, "find_node"))
 			t.d.mu.Unlock()
@@ -90,9 +91,9 @@ func (t *traversal) query(ctx context.Context, g *leg, addr netip.AddrPort, meth
 	return &transaction{to: addr, method: method, args: t.args, ctx: ctx, done: done}
 }
 
-// read copies from a message what the traversal uses.
+// read copies the parts of a message that the traversal uses.
 func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration) *reply {
-	r := &reply{node: m.Response.ID, token: bytes.Clone(m.Response.Token)}
+	r := &reply{node: m.Response.ID, rtt: rtt, token: bytes.Clone(m.Response.Token)}
 	for i, b := range [...][]byte{m.Response.Nodes, m.Response.Nodes6} {
 		size := [...]int{krpc.NodeLen4, krpc.NodeLen6}[i]
 		if len(b) > 0 {
@@ -113,12 +114,14 @@ func (t *traversal) read(addr netip.AddrPort, m *krpc.Message, rtt time.Duration
 func (t *traversal) announce(ctx context.Context, g *leg) {
 	t.d.mu.Lock()
 	defer t.d.mu.Unlock()
-	for _, n := range g.l.Takers() {
+	for _, n := range g.l.ClosestWithToken() {
 		t.sent++
 		t.waiting++
 		g.f.enqueue(&transaction{
 			to: n.Addr, method: "announce_peer", args: announcement(t.target, t.port, t.seed, n.Token), ctx: ctx,
-			done: func(_ *krpc.Message, _ time.Duration, err error) { t.events.post(func() { t.told(g, err == nil) }) },
+			done: func(_ *krpc.Message, _ time.Duration, err error) {
+				t.events.post(func() { t.announceDone(g, err == nil) })
+			},
 		})
 	}
 }
@@ -131,8 +134,8 @@ func announcement(infohash id.ID, port uint16, seed bool, token []byte) *queryAr
 	return a
 }
 
-// told takes the outcome of an announce.
-func (t *traversal) told(g *leg, accepted bool) {
+// announceDone handles the outcome of an announce.
+func (t *traversal) announceDone(g *leg, accepted bool) {
 	t.waiting--
 	if accepted {
 		t.ok++
@@ -142,20 +145,22 @@ func (t *traversal) told(g *leg, accepted bool) {
 	}
 }
 
-// failed takes the failure of a query.
+// failed handles the failure of a query.
 func (t *traversal) failed(g *leg, l *lookup.Lookup, addr netip.AddrPort) {
-	if l == g.l { // otherwise l was replaced meanwhile
+	t.onStep(Step{Kind: Failed, Addr: addr})
+	if l == g.l { // otherwise l has been replaced
 		l.Fail(t.d.now(), addr)
 	}
 }
 
-// answered takes the answer to a query.
+// answered handles the answer to a query.
 func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r *reply) {
 	if t.onReply != nil {
 		t.onReply(r.contact, r.ret)
 	}
+	t.onStep(Step{Kind: Answered, ID: r.node, Addr: addr, RTT: r.rtt, Nodes: len(r.nodes[0]) + len(r.nodes[1]), Peers: len(r.peers)})
 	if l != from.l {
-		return // l was replaced meanwhile
+		return // l has been replaced
 	}
 	now := t.d.now()
 	peers := slices.DeleteFunc(r.peers, func(p netip.AddrPort) bool { return !addrs.IsUsable(p, from.f.relaxed) })
@@ -168,8 +173,8 @@ func (t *traversal) answered(from *leg, l *lookup.Lookup, addr netip.AddrPort, r
 			return n.Addr.Addr().Is6() != g.f.v6 || !addrs.IsNode(n.Addr, g.f.relaxed)
 		})
 		if g == from {
-			news := g.l.Reply(now, addr, r.node, nodes, peers, r.token)
-			t.report(g.f, addr, news, peers)
+			added := g.l.Reply(now, addr, r.node, nodes, peers, r.token)
+			t.report(g.f, addr, added, peers)
 		} else {
 			t.addStart(g, nodes)
 		}

@@ -9,8 +9,8 @@ import (
 	tokens "seedbed/internal/rate"
 )
 
-// upkeepEvery is the interval of maintenance: short enough to notice dead nodes, long enough
-// to cost nothing.
+// upkeepEvery is the interval of maintenance. It is short enough to notice dead nodes, and
+// long enough to take almost no processor time.
 const upkeepEvery = time.Second
 
 // upkeep maintains the table of a family until the node closes: it joins the DHT, joins again
@@ -22,7 +22,7 @@ func (f *family) upkeep() {
 	defer tick.Stop()
 	backoff := upkeepEvery
 	again, snapshot := f.d.now().Add(backoff), f.d.now()
-	dark := false
+	offline := false
 	for {
 		select {
 		case <-f.d.ctx.Done():
@@ -30,27 +30,27 @@ func (f *family) upkeep() {
 		case <-tick.C:
 		}
 		now := f.d.now()
-		was := dark
-		if dark = f.probe(); was && !dark {
-			f.join() // online again: find the nodes that are still there
+		was := offline
+		if offline = f.probe(); was && !offline {
+			f.join() // online again: find out which nodes are still alive
 			continue
 		}
 		f.pingQuestionable(now)
 		f.refresh(now)
 		f.d.mu.Lock()
 		n := f.table.Len()
-		if n >= enough && !dark && now >= snapshot {
+		if n >= minNodes && !offline && now >= snapshot {
 			f.former = f.table.Nodes()
 			snapshot = now.Add(5 * time.Minute)
 		}
 		f.d.mu.Unlock()
 		switch {
-		case n >= enough && !dark:
+		case n >= minNodes && !offline:
 			backoff, again = upkeepEvery, now.Add(upkeepEvery)
 		case now >= again:
-			// A lost network is retried more often than a small one.
+			// Without any node, or offline, we try more often than in a small network.
 			most := 15 * time.Minute
-			if n == 0 || dark {
+			if n == 0 || offline {
 				most = time.Minute
 				f.d.boot.resolve(f.d)
 			}
@@ -61,13 +61,13 @@ func (f *family) upkeep() {
 	}
 }
 
-// darkAfter is how many queries in a row fail before we are offline. Even in a table that is
-// out of date one node in sixteen is alive.
-const darkAfter = 16
+// offlineAfter is the number of failed queries in a row after which we are offline. Even in
+// an outdated table, one node in sixteen is still alive.
+const offlineAfter = 16
 
-// offline reports whether no node answers any more. The table is then kept as it is until one
-// does. The caller holds d.mu.
-func (f *family) offline() bool { return f.silence > darkAfter }
+// offline reports whether we are offline, because no node answers any more. The table then
+// stays unchanged until one does. The caller holds d.mu.
+func (f *family) offline() bool { return f.failedInRow > offlineAfter }
 
 // probe reports whether we are offline, and pings a few nodes if so.
 func (f *family) probe() bool {
@@ -93,8 +93,8 @@ func (f *family) join() {
 		f.d.mu.Lock()
 		n := f.table.Len()
 		f.d.mu.Unlock()
-		if n < enough || f.d.ctx.Err() != nil {
-			return // in such a small network all nodes are known
+		if n < minNodes || f.d.ctx.Err() != nil {
+			return // in such a small network we know all nodes already
 		}
 		f.d.findNodes(f.d.ctx, f, randomID(), false)
 	}
@@ -127,8 +127,8 @@ func (f *family) pingQuestionable(now mono.Time) {
 	}
 }
 
-// tryPing pings a node that others named or that asked us, within the limits. The caller holds
-// d.mu.
+// tryPing pings a node that others returned or that asked us, if the limits allow it. The
+// caller holds d.mu.
 func (f *family) tryPing(now mono.Time, addr netip.AddrPort, budget *tokens.Bucket) {
 	if _, dup := f.pinging[addr]; dup || len(f.pinging) >= maxPinging || !f.roomFor(now, addr, pingShare) || !budget.Take(now, 1) {
 		return

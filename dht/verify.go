@@ -7,13 +7,13 @@ import (
 	"seedbed/dht/respond"
 )
 
-// Verifying the signature of a put of a mutable item (BEP 44) takes some hundred times as long
-// as any other query. It runs on goroutines of its own, and the read loops never wait for
-// it. If the queue is full, the put is dropped, as if the network had lost it. Only a node
-// that has proved its address with a token gets so far.
+// Verifying the signature of a put of a mutable item (BEP 44) takes hundreds of times as
+// long as any other query. Separate goroutines do it, and the read loops never wait for
+// them. If the queue is full, the put is dropped, as if the network had lost it. Only a put
+// with a valid token gets into the queue.
 const (
 	verifiers  = 2
-	maxWaiting = 64 // queued puts: some milliseconds of work
+	maxWaiting = 64 // queued puts, which are some milliseconds of work
 )
 
 // waiting is a put to verify, and the family that it came from.
@@ -22,10 +22,10 @@ type waiting struct {
 	put *respond.Deferred
 }
 
-// await queues a put to verify, and reports whether there was room.
+// await queues a put for verification, and reports whether there was room.
 func (a *answers) await(f *family, from netip.AddrPort, q *krpc.Query) bool {
 	if len(a.waiting) == cap(a.waiting) {
-		return false // saves the copy
+		return false // before Defer copies the put
 	}
 	select {
 	case a.waiting <- waiting{f, respond.Defer(from, q)}:
@@ -35,7 +35,7 @@ func (a *answers) await(f *family, from netip.AddrPort, q *krpc.Query) bool {
 	}
 }
 
-// verify verifies the puts of the queue until the node closes.
+// verify verifies the puts in the queue until the node closes.
 func (d *DHT) verify(queue <-chan waiting) {
 	buf := make([]byte, 0, krpc.MaxDatagram)
 	for {
@@ -46,8 +46,9 @@ func (d *DHT) verify(queue <-chan waiting) {
 			genuine := w.put.Verify()
 			d.mu.Lock()
 			out, _ := d.answers.Finish(buf, d.now(), w.put, genuine)
+			w.f.counts.Answers++
 			d.mu.Unlock()
-			// BEP 45: from the socket on which the request was received.
+			// BEP 45: reply from the socket on which the request was received.
 			if err := w.f.conn.WriteTo(out, w.put.To()); err != nil {
 				d.mu.Lock()
 				w.f.counts.SendErrors++

@@ -79,7 +79,7 @@ func (a *asker) put(key ed25519.PrivateKey, seq int64, v string) (put queryArgs)
 
 // BEP 44: "On the storage node, the signature MUST be verified before accepting
 // the store command."
-func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
+func TestBEP44PutsAreVerifiedOutsideTheReadLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(1, simnet.Link{Delay: 20 * ms})
 		d := newNode(t, Config{Conns: conn(t, net, public(1)), Private: true})
@@ -101,8 +101,8 @@ func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
 			t.Fatalf("%+v", ret)
 		}
 
-		// A flood is processed up to the length of the queue. The rest is dropped, and other
-		// nodes are served meanwhile.
+		// Of a flood, as many puts as fit into the queue are verified. The rest is dropped,
+		// and other queries are answered meanwhile.
 		const flood = 2000
 		for i := range flood {
 			forged.V = bencode.Value(fmt.Appendf(nil, "6:%06d", i))
@@ -127,7 +127,7 @@ func TestBEP44PutsAreVerifiedBesideTheReadLoop(t *testing.T) {
 	})
 }
 
-func TestSettingsReachTheResponder(t *testing.T) {
+func TestConfigIsPassedToTheResponder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(2, simnet.Link{})
 		newNode(t, Config{Conns: conn(t, net, public(1)), EnforceID: true, Store: store.Config{Infohashes: 1}})

@@ -51,9 +51,9 @@ func (w *watched) WriteBatch(ms []netx.Datagram) (int, error) {
 	return w.PacketConn.WriteBatch(ms)
 }
 
-// accuse runs a node that answers every query with nodes at a victim's address, close to
-// the target and with new ports every time.
-func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports func() uint16) {
+// nameVictim runs a node that answers every query with nodes at a victim's address, with
+// ids close to the target and other ports every time.
+func nameVictim(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports func() uint16) {
 	r := rand.New(rand.NewPCG(1, 2))
 	in := []netx.Datagram{{Buf: make([]byte, 2048)}}
 	var m krpc.Message
@@ -78,7 +78,7 @@ func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports
 		if err := l.WriteTo(b, in[0].Addr); err != nil {
 			return
 		}
-		// It sends queries too, so that it enters the table and is queried in every way.
+		// It sends queries too, so that it gets into the table and is queried in every way.
 		if r.IntN(4) == 0 {
 			ask := about(randomID())
 			_ = l.WriteTo(appendQuery(nil, []byte("tt"), own, "find_node", &ask, false), in[0].Addr)
@@ -88,7 +88,7 @@ func accuse(t *testing.T, l netx.PacketConn, own id.ID, victim netip.Addr, ports
 
 // A DHT node that returns a victim's address makes us send nothing to ports below 1024, and
 // only a limited number of queries to other ports, whatever we do meanwhile.
-func TestANodeThatNamesAVictim(t *testing.T) {
+func TestANodeThatReturnsAVictimsAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
 		victim := netip.MustParseAddr("9.9.9.9")
@@ -108,7 +108,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { l.Close() })
-			go accuse(t, l, randomID(), victim, ports)
+			go nameVictim(t, l, randomID(), victim, ports)
 			boot = append(boot, at(public(100+i)).String())
 		}
 		raw, err := net.Host(public(1)).PacketConn(6881)
@@ -118,7 +118,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 		w := &watched{PacketConn: raw, sent: map[netip.Addr]map[time.Time]int{}}
 		begun := time.Now()
 		d := newNode(t, Config{Conns: []*netx.Socket{netx.NewSocket(w)}, Bootstrap: boot})
-		within(t, time.Minute, "the liars answer", func() bool { return d.Stats().V4.Replies > 0 })
+		within(t, time.Minute, "the lying nodes answer", func() bool { return d.Stats().V4.Replies > 0 })
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		var wg sync.WaitGroup
@@ -131,7 +131,8 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 				}
 			})
 		}
-		// Peers name it too (PORT of BEP 5), and a query seems to come from its low port.
+		// Peers give us the victim's address too (PORT of BEP 5), and forged queries seem
+		// to come from its low port.
 		asks, err := net.Host(victim).PacketConn(53)
 		if err != nil {
 			t.Fatal(err)
@@ -164,7 +165,7 @@ func TestANodeThatNamesAVictim(t *testing.T) {
 }
 
 // The user may give a bootstrap node, or a node to ping, at any port.
-func TestANodeAtALowPortThatTheUserNames(t *testing.T) {
+func TestLowPortsAreAllowedIfTheUserGivesThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := simnet.New(5, simnet.Link{Delay: 20 * ms})
 		to := netip.AddrPortFrom(public(2), 443)
@@ -174,9 +175,9 @@ func TestANodeAtALowPortThatTheUserNames(t *testing.T) {
 		}
 		t.Cleanup(func() { l.Close() })
 		other := newNode(t, Config{Conns: conn(t, net, public(3))})
-		go accuse(t, l, randomID(), public(3), func() uint16 { return 6881 })
+		go nameVictim(t, l, randomID(), public(3), func() uint16 { return 6881 })
 		d := newNode(t, Config{Conns: conn(t, net, public(1)), Bootstrap: []string{to.String()}})
-		within(t, time.Minute, "the node that it names is found", func() bool { return d.Stats().V4.Nodes == 1 && other.Stats().V4.Queries > 0 })
+		within(t, time.Minute, "the node that it returns is found", func() bool { return d.Stats().V4.Nodes == 1 && other.Stats().V4.Queries > 0 })
 		if _, err := d.Ping(t.Context(), to); err != nil {
 			t.Error(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// aria2 is controlled over JSON-RPC. It first asks the DHT after 11 seconds.
+// aria2 is controlled over JSON-RPC. Its first DHT lookup starts after 11 seconds.
 type aria2 struct{ secrecy }
 
 func (aria2) name() string { return "aria2" }
@@ -84,16 +84,21 @@ func (d *aria2Daemon) add(ctx context.Context, method string, params ...any) {
 
 func (d *aria2Daemon) seed(ctx context.Context, p *payload) {
 	d.t.Helper()
-	b, err := os.ReadFile(p.torrent)
-	must(d.t, err)
-	d.add(ctx, "addTorrent", base64.StdEncoding.EncodeToString(b), []string{}, map[string]string{"dir": p.parent})
+	d.leech(ctx, p.torrent, p.parent)
 	d.done(ctx)
 }
 
-func (d *aria2Daemon) leech(ctx context.Context, magnet, dir string) {
+func (d *aria2Daemon) leech(ctx context.Context, torrent, dir string) {
 	d.t.Helper()
-	d.magnet, d.dir = magnet, dir
-	d.add(ctx, "addUri", []string{magnet}, map[string]string{"dir": dir})
+	options := map[string]string{"dir": dir}
+	if isLink(torrent) {
+		d.magnet, d.dir = torrent, dir
+		d.add(ctx, "addUri", []string{torrent}, options)
+		return
+	}
+	b, err := os.ReadFile(torrent)
+	must(d.t, err)
+	d.add(ctx, "addTorrent", base64.StdEncoding.EncodeToString(b), []string{}, options)
 }
 
 // rejoinAfter is how long aria2 may look for metadata. It asks its DHT entry point only once,
@@ -105,7 +110,7 @@ func (d *aria2Daemon) done(ctx context.Context) {
 	for {
 		late := time.Now().Add(rejoinAfter)
 		rejoin := false
-		d.poll(ctx, "aria2 to have all", func() bool {
+		d.poll(ctx, "aria2 to complete the download", func() bool {
 			complete := d.complete(ctx)
 			rejoin = !complete && d.magnet != "" && time.Now().After(late)
 			return complete || rejoin

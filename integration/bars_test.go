@@ -475,7 +475,7 @@ func idlePeers(b *testing.B, ctx context.Context, to string, infohash [20]byte, 
 }
 
 // anonymous returns the private memory of a process in KiB.
-func anonymous(b *testing.B, pid int) float64 {
+func anonymous(b testing.TB, pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	must(b, err)
 	s := bufio.NewScanner(bytes.NewReader(status))
@@ -486,6 +486,6 @@ func anonymous(b *testing.B, pid int) float64 {
 			return n
 		}
 	}
-	b.Fatal("the kernel does not tell RssAnon")
+	b.Fatal("/proc/PID/status has no RssAnon")
 	return 0
 }

@@ -14,7 +14,7 @@ import (
 func TestDeadBootstrapHosts(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	own := dhtNet{address: "10.5.%d.1", ours: 12}
 	t.Cleanup(own.close)
 	dht := own.join(t)
@@ -22,7 +22,7 @@ func TestDeadBootstrapHosts(t *testing.T) {
 	silent, err := net.ListenPacket("udp4", "10.9.2.1:6881")
 	must(t, err)
 	defer silent.Close()
-	p := single(t, "found in spite of the dead", 2<<20)
+	p := single(t, "found despite dead hosts", 2<<20)
 	run(t, "10.2.71.1", entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
 	announced(ctx, t, dht, p.infohash, "10.2.71.1")
 

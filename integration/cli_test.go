@@ -17,17 +17,17 @@ func seeded(t *testing.T, ip string, p *payload, up int) (*libtorrentDaemon, []s
 	t.Helper()
 	need(t, libtorrent{})
 	d := libtorrent{}.with(t, ip, nil, map[string]any{"up": up})
-	d.seed(patience(t), p)
+	d.seed(timeLimit(t), p)
 	return d, []string{"--no-dht", "--peer", endpoint(ip)}
 }
 
 func with(args []string, more ...string) []string { return slices.Concat(args, more) }
 
 // After Ctrl-C in the middle of a download, the data is kept; the same command continues.
-func TestInterruptAndGoOn(t *testing.T) {
+func TestInterruptAndResume(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "interrupted", 12<<20)
 	peer, online := seeded(t, "10.2.51.1", p, 2<<20)
 	dir, state := t.TempDir(), t.TempDir()
@@ -37,7 +37,7 @@ func TestInterruptAndGoOn(t *testing.T) {
 	o.wait(ctx, "progress", func(e event) bool { return e.Have > 2<<20 })
 	o.cmd.Process.Signal(interrupt)
 	if e := o.ends(ctx, 7); !strings.Contains(e.Hint, "again") {
-		t.Errorf("the hint %q does not tell how to go on", e.Hint)
+		t.Errorf("the hint %q does not say how to resume", e.Hint)
 	}
 	kept := o.last("progress").Have
 	if o.has("complete") {
@@ -50,7 +50,7 @@ func TestInterruptAndGoOn(t *testing.T) {
 	o = run(t, "10.4.1.1", with(get, "--no-dht", "--timeout", "3s")...)
 	o.ends(ctx, 2)
 	if have := o.last("progress").Have; have < kept || have >= p.size {
-		t.Errorf("%d bytes are there after the interruption, before it were %d", have, kept)
+		t.Errorf("%d bytes are left after the interruption, %d before", have, kept)
 	}
 
 	_, online = seeded(t, "10.2.51.1", p, 0)
@@ -64,10 +64,10 @@ func TestInterruptAndGoOn(t *testing.T) {
 }
 
 // After kill -9 in the middle, the record never claims missing data.
-func TestKilledAndGoOn(t *testing.T) {
+func TestKillAndResume(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "killed", 12<<20)
 	peer, online := seeded(t, "10.2.52.1", p, 4<<20)
 	dir, state := t.TempDir(), t.TempDir()
@@ -85,7 +85,7 @@ func TestKilledAndGoOn(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	o := run(t, "10.4.3.1", "get", "magnet:?xt=urn:btih:"+strings.Repeat("0123456789", 4), "-d", t.TempDir(),
 		"--bootstrap", "none", "--timeout", "2s")
 	if e := o.ends(ctx, 2); e.Hint == "" {
@@ -97,8 +97,8 @@ func TestTimeout(t *testing.T) {
 func TestPeerInLink(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
-	p := single(t, "hinted at", 4<<20)
+	ctx := timeLimit(t)
+	p := single(t, "peer hint", 4<<20)
 	seeded(t, "10.2.53.1", p, 0)
 	dir := t.TempDir()
 	o := run(t, "10.4.12.1", offline("get", p.magnet()+"&x.pe=10.2.53.1:6881", "-d", dir)...)
@@ -111,7 +111,7 @@ func TestPeerInLink(t *testing.T) {
 func TestForeignFilesAreNotTouched(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "in the way", 4<<20)
 	_, online := seeded(t, "10.2.54.1", p, 0)
 	dir := t.TempDir()
@@ -134,7 +134,7 @@ func TestForeignFilesAreNotTouched(t *testing.T) {
 func TestSelect(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "some of them", 4<<20)
 	_, online := seeded(t, "10.2.55.1", p, 0)
 	for i, c := range []struct {
@@ -159,7 +159,7 @@ func TestSelect(t *testing.T) {
 			for _, path := range listing(t, dir) {
 				hidden := slices.ContainsFunc(strings.Split(path, "/"), func(s string) bool { return s[0] == '.' })
 				if !hidden && !slices.ContainsFunc(wanted.files, func(f file) bool { return f.path == path }) {
-					t.Errorf("%s is in sight and was not asked for", path)
+					t.Errorf("%s exists although it was not selected", path)
 				}
 			}
 			// Later, the rest.
@@ -173,7 +173,7 @@ func TestSelect(t *testing.T) {
 func TestMetadataOnly(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "only its name", 4<<20)
 	_, online := seeded(t, "10.2.56.1", p, 0)
 	dir := t.TempDir()
@@ -194,7 +194,7 @@ func TestMetadataOnly(t *testing.T) {
 	}
 	object(t, &shown, "show", filepath.Join(dir, p.name+".torrent"))
 	if shown.Infohash != p.infohash || shown.Name != p.name || shown.Size != p.size || len(shown.Files) != len(p.files) {
-		t.Errorf("show tells %+v", shown)
+		t.Errorf("show prints %+v", shown)
 	}
 	// Another client downloads it from us.
 	d := libtorrent{}.start(t, "10.2.57.1", nil)
@@ -207,7 +207,7 @@ func TestMetadataOnly(t *testing.T) {
 func TestSeedIncomplete(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "a byte is wrong", 4<<20)
 	path := filepath.Join(p.parent, p.name, "zuletzt-ü.bin")
 	b, err := os.ReadFile(path)
@@ -228,11 +228,11 @@ func TestSeedIncomplete(t *testing.T) {
 	}
 }
 
-// check hashes again, whatever the record says, and corrects the record.
+// check hashes all data, whatever the record says, and corrects the record.
 func TestCheck(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "checked", 4<<20)
 	_, online := seeded(t, "10.2.58.1", p, 0)
 	dir, state := t.TempDir(), t.TempDir()
@@ -264,7 +264,7 @@ func TestCheck(t *testing.T) {
 func TestSharedStateDirectory(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	state := t.TempDir()
 	p, q := tree(t, "first process", 4<<20), tree(t, "second process", 4<<20)
 	_, online := seeded(t, "10.2.59.1", q, 0)
@@ -283,7 +283,7 @@ func TestSharedStateDirectory(t *testing.T) {
 func TestListenAddresses(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := single(t, "listened for", 1<<20)
 	seed := offline("seed", p.torrent, "-d", p.parent)
 	first := run(t, "10.4.10.1", seed...)
@@ -298,7 +298,7 @@ func TestListenAddresses(t *testing.T) {
 	// If no port was requested and the default is in use, another port is used.
 	other := run(t, "", seed...)
 	if e := other.wait(ctx, "listening"); strings.HasSuffix(e.Addr, ":6881") {
-		t.Errorf("it listens at %s, which is taken", e.Addr)
+		t.Errorf("it listens at %s, which is in use", e.Addr)
 	}
 	other.wait(ctx, "ready")
 }
@@ -307,7 +307,7 @@ func TestListenAddresses(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	o := start(t, "seedbed", nil, "env", "SEEDBED_TIMEOUT=1s", "SEEDBED_NO_DHT=true", "SEEDBED_DIR="+t.TempDir(), "SEEDBED_STATE="+t.TempDir(),
 		"SEEDBED_LISTEN=10.4.11.1:6881", seedbed, "get", "magnet:?xt=urn:btih:"+strings.Repeat("abcdef0123", 4))
 	if code := o.exit(ctx); code != 2 {
@@ -322,7 +322,7 @@ func TestDemo(t *testing.T) {
 	need(t)
 	t.Parallel()
 	d := start(t, "demo", nil, seedbed, "demo")
-	if code := d.exit(patience(t)); code != 0 {
+	if code := d.exit(timeLimit(t)); code != 0 {
 		t.Errorf("demo ended with %d", code)
 	}
 }

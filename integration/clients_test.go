@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 )
 
@@ -27,8 +28,8 @@ type client interface {
 type daemon interface {
 	// seed shares p's own data and returns when all of it is verified.
 	seed(ctx context.Context, p *payload)
-	// leech opens a magnet link and returns at once.
-	leech(ctx context.Context, magnet, dir string)
+	// leech opens a magnet link or a .torrent file and returns at once.
+	leech(ctx context.Context, torrent, dir string)
 	// done returns when everything is downloaded and verified.
 	done(ctx context.Context)
 }
@@ -37,7 +38,7 @@ type daemon interface {
 type secrecy int
 
 const (
-	clear secrecy = iota // as little as the client permits
+	plain secrecy = iota // as little encryption as the client permits
 	willing
 	required
 )
@@ -57,6 +58,8 @@ func encode(v any) string {
 	return string(b)
 }
 
+func isLink(torrent string) bool { return strings.HasPrefix(torrent, "magnet:") }
+
 var others = []client{transmission{}, aria2{}, libtorrent{}, rtorrent{}}
 
 // endpoint returns ip with the port that every client listens on.
@@ -68,7 +71,7 @@ var lastPort atomic.Int32
 // outgoing connections.
 func ownPort() string { return strconv.Itoa(6800 + int(lastPort.Add(1))) }
 
-// tempDir is removed with everything else at the end of the run.
+// tempDir returns a new folder, which is removed at the end of the run.
 func tempDir(t scope) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "client")

@@ -26,7 +26,7 @@ import (
 //go:embed peers/infohash.py
 var infohashScript []byte
 
-// oracle is a libtorrent process that computes infohashes.
+// oracle is a libtorrent process that computes infohashes for comparison.
 type oracle struct {
 	t   *testing.T
 	in  io.WriteCloser
@@ -87,7 +87,7 @@ func TestCreatedLikeLibtorrent(t *testing.T) {
 			p := strings.Join(rapid.SliceOfN(oddNames, 1, 3).Draw(rt, "path"), "/")
 			full := filepath.Join(dir, p)
 			if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
-				continue // a file has the name
+				continue // a file with this name exists
 			}
 			if _, err := os.Lstat(full); err == nil {
 				continue
@@ -106,7 +106,7 @@ func TestCreatedLikeLibtorrent(t *testing.T) {
 		}
 		piece := int64(16384) << rapid.IntRange(0, 3).Draw(rt, "piece")
 		for _, f := range []metainfo.Format{metainfo.V1, metainfo.V2, metainfo.Hybrid} {
-			o.compare(rt, dir, create.Options{Format: f, PieceLength: piece, Odd: create.Odd{Hidden: create.Keep, Links: create.Keep}})
+			o.compare(rt, dir, create.Options{Format: f, PieceLength: piece, Rules: create.Rules{Hidden: create.Keep, Links: create.Keep}})
 			if len(paths) > 0 {
 				o.compare(rt, filepath.Join(dir, paths[0]), create.Options{Format: f, PieceLength: piece})
 			}

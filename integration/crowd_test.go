@@ -247,7 +247,7 @@ func (c *crowd) poll(ctx context.Context, what string, ok func() bool) {
 // completion returns when a member had all data, or zero if it does not.
 func (c *crowd) completion(ctx context.Context, m *member) (at time.Time) {
 	c.t.Helper()
-	if p := c.program(m); p != nil && p.over() {
+	if p := c.program(m); p != nil && p.hasEnded() {
 		c.t.Fatalf("%s at %s ended before it was complete", m.kind, m.ip)
 	}
 	switch m.kind {
@@ -383,7 +383,7 @@ func TestCrowds(t *testing.T) {
 	for _, seed := range []string{"seedbed", "libtorrent"} {
 		t.Run(seed, func(t *testing.T) {
 			t.Parallel()
-			newMixedCrowd(t, seed).run(patience(t))
+			newMixedCrowd(t, seed).run(timeLimit(t))
 		})
 	}
 }

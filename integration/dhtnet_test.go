@@ -113,13 +113,13 @@ func (d *dhtNet) Fatalf(f string, a ...any) { d.err = fmt.Errorf(f, a...) }
 // announced waits until DHT nodes return ip:6881 as a peer of infohash.
 func announced(ctx context.Context, t testing.TB, dht []string, infohash, ip string) {
 	t.Helper()
-	poll(ctx, t, "the announce of "+ip, func() bool { return knowers(t, dht, infohash, ip) >= 2 })
+	poll(ctx, t, "the announce of "+ip, func() bool { return countKnowing(t, dht, infohash, ip) >= 2 })
 }
 
-// knowers counts the DHT nodes that return ip:6881 as a peer of infohash. It asks the
+// countKnowing counts the DHT nodes that return ip:6881 as a peer of infohash. It asks the
 // given nodes and those that they return, because the closest nodes to an infohash may be
 // clients of other tests.
-func knowers(t testing.TB, dht []string, infohash, ip string) (know int) {
+func countKnowing(t testing.TB, dht []string, infohash, ip string) (know int) {
 	t.Helper()
 	addr := netip.MustParseAddr(ip)
 	peer := append(addr.AsSlice(), 6881>>8, 6881&0xff)

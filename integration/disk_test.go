@@ -11,10 +11,16 @@ import (
 	"testing"
 )
 
-// small mounts a file system of the given size, visible only to these tests.
-func small(t *testing.T, size string) (dir string, resize func(string)) {
+// mountSmall mounts a file system of the given size, visible only to these tests.
+func mountSmall(t *testing.T, size string) (dir string, resize func(string)) {
 	t.Helper()
 	dir = t.TempDir()
+	return dir, mountSmallAt(t, dir, size)
+}
+
+// mountSmallAt is mountSmall for a folder that exists.
+func mountSmallAt(t *testing.T, dir, size string) (resize func(string)) {
+	t.Helper()
 	mount := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
@@ -23,7 +29,7 @@ func small(t *testing.T, size string) (dir string, resize func(string)) {
 	}
 	mount("-t", "tmpfs", "-o", "size="+size, "none", dir)
 	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
-	return dir, func(size string) { mount("-o", "remount,size="+size, dir) }
+	return func(size string) { mount("-o", "remount,size="+size, dir) }
 }
 
 // A full disk pauses the torrent with a message. After space has been freed, the torrent
@@ -31,10 +37,10 @@ func small(t *testing.T, size string) (dir string, resize func(string)) {
 func TestFullDisk(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "too much", 12<<20)
 	_, online := seeded(t, "10.2.61.1", p, 0)
-	dir, resize := small(t, "6M")
+	dir, resize := mountSmall(t, "6M")
 	o := run(t, "10.4.21.1", with([]string{"get", p.magnet(), "-d", dir}, online...)...)
 	if w := o.wait(ctx, "warning"); w.Hint == "" || !strings.Contains(w.Error, "space") {
 		t.Errorf("the warning is %q with the hint %q", w.Error, w.Hint)
@@ -51,10 +57,10 @@ func TestFullDisk(t *testing.T) {
 func TestFullDiskTimeout(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "too much for now", 12<<20)
 	_, online := seeded(t, "10.2.62.1", p, 0)
-	dir, resize := small(t, "6M")
+	dir, resize := mountSmall(t, "6M")
 	get := with([]string{"get", p.magnet(), "-d", dir, "--state", t.TempDir()}, online...)
 	o := run(t, "10.4.22.1", with(get, "--timeout", "12s")...)
 	o.ends(ctx, 9)
@@ -69,7 +75,7 @@ func TestFullDiskTimeout(t *testing.T) {
 func TestTruncatedWhileSeeding(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "cut short", 8<<20)
 	o := run(t, "10.2.63.1", offline("seed", p.torrent, "-d", p.parent)...)
 	o.wait(ctx, "ready")
@@ -86,10 +92,10 @@ func TestTruncatedWhileSeeding(t *testing.T) {
 
 // A torrent with more files than the process may open at once works, both downloading and
 // seeding.
-func TestFewDescriptors(t *testing.T) {
+func TestFewFileDescriptors(t *testing.T) {
 	need(t)
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	sizes := map[string]int{}
 	for i := range 300 {
 		sizes[fmt.Sprintf("%d/%d", i%7, i)] = 10_000 + i

@@ -27,7 +27,7 @@ func TestEncryption(t *testing.T) {
 			t.Run(side.name+"/seed/"+c.name(), func(t *testing.T) {
 				t.Parallel()
 				need(t, c)
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p := tree(t, "seeded by "+c.name()+", "+side.name, 4<<20)
 				ip := fmt.Sprintf("10.2.%d.1", 200+host)
 				c.start(t, ip, nil).seed(ctx, p)
@@ -38,7 +38,7 @@ func TestEncryption(t *testing.T) {
 			t.Run(side.name+"/leech/"+c.name(), func(t *testing.T) {
 				t.Parallel()
 				need(t, c)
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p := tree(t, "leeched by "+c.name()+", "+side.name, 4<<20)
 				ip := fmt.Sprintf("10.2.%d.1", 220+host)
 				run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent, "--encryption", side.ours)...).wait(ctx, "ready")
@@ -55,7 +55,7 @@ func TestEncryption(t *testing.T) {
 		t.Parallel()
 		c := libtorrent{required}
 		need(t, c)
-		ctx := patience(t)
+		ctx := timeLimit(t)
 		p := tree(t, "not for everybody", 1<<20)
 		c.start(t, "10.2.240.1", nil).seed(ctx, p)
 		run(t, "10.3.240.1", offline("get", p.magnet(), "-d", t.TempDir(), "--encryption", "off", "--peer", endpoint("10.2.240.1"), "--timeout", "5s")...).ends(ctx, 2)

@@ -35,7 +35,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	state := t.TempDir()
 	start(t, "seedbed bootstrap", nil, seedbed, "bootstrap", "--json", "--listen", endpoint(entry), "--state", state, "--verify-after", "10s")
 	boot := []string{endpoint(entry)}
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	var dht []string
 	var nodes []*node.Node
 	for i := range 26 {
@@ -55,7 +55,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 		for i, c := range []client{transmission{}, aria2{}, libtorrent{}} {
 			t.Run("seed/"+c.name(), func(t *testing.T) {
 				t.Parallel()
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p := single(t, c.name()+" in one network", 3<<20)
 				d := c.start(t, fmt.Sprintf("10.6.%d.1", 40+i), boot)
 				d.seed(ctx, p)
@@ -65,7 +65,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 			})
 			t.Run("leech/"+c.name(), func(t *testing.T) {
 				t.Parallel()
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p := single(t, "for "+c.name()+" in one network", 3<<20)
 				ip := fmt.Sprintf("10.6.%d.1", 60+i)
 				run(t, ip, entered(boot, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")
@@ -80,7 +80,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	})
 	t.Run("announce", func(t *testing.T) {
 		t.Parallel()
-		ctx := patience(t)
+		ctx := timeLimit(t)
 		js := webtorrent{}.join(ctx, t, "10.6.30.1", boot)
 		theirs, ours := randomHex(t, 20), randomHex(t, 20)
 		js.ask(ctx, map[string]any{"do": "announce", "infohash": theirs, "port": 7001})
@@ -88,11 +88,11 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 			out, _ := askDHT(t, boot, "get-peers", theirs)
 			return bytes.Contains(out, []byte(`"10.6.30.1:7001"`))
 		})
-		var told struct{ Accepted int }
-		if code := asked(t, boot, &told, "announce", ours, "--port", "7002", "--listen", "10.6.80.1:0"); code != 0 || told.Accepted < 5 {
-			t.Fatalf("announced to %d nodes, exit %d", told.Accepted, code)
+		var announced struct{ Accepted int }
+		if code := asked(t, boot, &announced, "announce", ours, "--port", "7002", "--listen", "10.6.80.1:0"); code != 0 || announced.Accepted < 5 {
+			t.Fatalf("announced to %d nodes, exit %d", announced.Accepted, code)
 		}
-		js.tried(ctx, map[string]any{"do": "lookup", "infohash": ours}, func(a answer) bool { return slices.Contains(a.Peers, "10.6.80.1:7002") })
+		js.retry(ctx, map[string]any{"do": "lookup", "infohash": ours}, func(a answer) bool { return slices.Contains(a.Peers, "10.6.80.1:7002") })
 		var scraped struct{ Scrape struct{ Seeds, Peers int } }
 		if code := asked(t, boot, &scraped, "get-peers", ours, "--scrape"); code != 0 || scraped.Scrape.Peers != 1 || scraped.Scrape.Seeds != 0 {
 			t.Errorf("scraped %+v, exit %d", scraped, code)
@@ -117,7 +117,7 @@ func TestOneBootstrapNodeJoinsAll(t *testing.T) {
 	}
 }
 
-// readers are three kinds of clients. Each reads what one of them has put.
+// readers is three clients of different kinds. Each reads the items that one of them has put.
 type readers struct {
 	t      *testing.T
 	ctx    context.Context
@@ -126,7 +126,7 @@ type readers struct {
 }
 
 func join(t *testing.T, boot []string, host int) *readers {
-	r := &readers{t: t, ctx: patience(t), boot: boot}
+	r := &readers{t: t, ctx: timeLimit(t), boot: boot}
 	r.js = webtorrent{}.join(r.ctx, t, fmt.Sprintf("10.6.%d.1", host), boot)
 	l := libtorrent{}.start(t, fmt.Sprintf("10.6.%d.1", host+1), boot).(*libtorrentDaemon)
 	l.run()
@@ -161,7 +161,7 @@ func (r *readers) bySeedbed(i stored) {
 
 func (r *readers) byWebtorrent(i stored) {
 	r.t.Helper()
-	r.js.tried(r.ctx, map[string]any{"do": "get", "target": i.target, "salt": inHex(i.salt)}, func(a answer) bool {
+	r.js.retry(r.ctx, map[string]any{"do": "get", "target": i.target, "salt": inHex(i.salt)}, func(a answer) bool {
 		return a.Value != nil && *a.Value == inHex(i.value) && a.Seq == i.seq
 	})
 }
@@ -169,7 +169,7 @@ func (r *readers) byWebtorrent(i stored) {
 func (r *readers) byLibtorrent(i stored) {
 	r.t.Helper()
 	_, text, _ := strings.Cut(i.value, ":")
-	r.lt.tried(r.ctx, map[string]any{"do": "get", "target": i.target, "key": i.key, "salt": inHex(i.salt)}, func(a answer) bool {
+	r.lt.retry(r.ctx, map[string]any{"do": "get", "target": i.target, "key": i.key, "salt": inHex(i.salt)}, func(a answer) bool {
 		return a.Value != nil && *a.Value == inHex(text) && a.Seq == i.seq
 	})
 }
@@ -294,7 +294,7 @@ func askDHT(t *testing.T, boot []string, args ...string) (out []byte, code int) 
 	if !slices.Contains(args, "--listen") {
 		argv = append(argv, "--listen", fmt.Sprintf("10.7.%d.%d:0", rand.IntN(250), 1+rand.IntN(250)))
 	}
-	cmd := exec.CommandContext(patience(t), seedbed, argv...)
+	cmd := exec.CommandContext(timeLimit(t), seedbed, argv...)
 	cmd.Env = withoutOurs()
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {

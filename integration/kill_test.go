@@ -20,8 +20,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// kill -9 at any instant of a download, over five layouts: after the next run every byte
-// is right, and that run downloads at most 8 MiB again.
+// A download is killed with kill -9 at any instant, with five file layouts. After the next run
+// every byte is right, and that run downloads at most 8 MiB again.
 func TestBatteryKills(t *testing.T) {
 	need(t)
 	// Not parallel to the other tests: clients that announce once, like rtorrent, lose
@@ -56,7 +56,7 @@ func TestBatteryKills(t *testing.T) {
 				t.Parallel()
 				p := newPayload(t, "killed, "+l.name, l.piece, false, l.files)
 				k := killed{t: t, p: p, args: l.args, seed: startMeter(t, fmt.Sprintf("10.2.190.%d", i+1), p, 40*mib), dice: rand.New(rand.NewPCG(uint64(i), 1))}
-				k.run(patience(t), fmt.Sprintf("10.4.190.%d", i+1), kills)
+				k.run(timeLimit(t), fmt.Sprintf("10.4.190.%d", i+1), kills)
 				if t.Failed() {
 					return
 				}
@@ -74,7 +74,7 @@ func TestBatteryKills(t *testing.T) {
 	t.Logf("battery: %d times kill -9 over %d layouts: every byte right, at most %.1f MiB fetched again", all, len(layouts), float64(most)/mib)
 }
 
-// killed holds the runs of one layout.
+// killed is the runs with one file layout.
 type killed struct {
 	t    *testing.T
 	p    *payload

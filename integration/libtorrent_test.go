@@ -41,7 +41,7 @@ func (c libtorrent) start(t scope, ip string, dht []string) daemon {
 	return &libtorrentDaemon{t: t, settings: map[string]any{"listen": []string{endpoint(ip)}, "dht": dht, "encryption": c.secrecy}}
 }
 
-// with starts it with settings of the script that the client interface does not have.
+// with starts libtorrent with further settings of the script.
 func (libtorrent) with(t scope, ip string, dht []string, more map[string]any) *libtorrentDaemon {
 	d := libtorrent{}.start(t, ip, dht).(*libtorrentDaemon)
 	for k, v := range more {
@@ -95,12 +95,23 @@ func (d *libtorrentDaemon) seed(ctx context.Context, p *payload) {
 	d.event(ctx, "ready")
 }
 
-func (d *libtorrentDaemon) leech(ctx context.Context, magnet, dir string) {
-	d.settings["magnet"], d.settings["dir"] = magnet, dir
+func (d *libtorrentDaemon) leech(ctx context.Context, torrent, dir string) {
+	kind := "torrent"
+	if isLink(torrent) {
+		kind = "magnet"
+	}
+	d.settings[kind], d.settings["dir"] = torrent, dir
 	d.run()
 }
 
-func (d *libtorrentDaemon) done(ctx context.Context) { d.t.Helper(); d.event(ctx, "finished") }
+func (d *libtorrentDaemon) done(ctx context.Context) {
+	d.t.Helper()
+	if d.settings["torrent"] != nil {
+		d.event(ctx, "ready")
+		return
+	}
+	d.event(ctx, "finished")
+}
 
 func (d *libtorrentDaemon) event(ctx context.Context, name string) {
 	d.t.Helper()

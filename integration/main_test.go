@@ -168,17 +168,17 @@ func namespaces() string {
 	}
 	for _, tool := range []string{"unshare", "ip", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return fmt.Sprintf("there is no %s command (`make peers` installs what is needed)", tool)
+			return fmt.Sprintf("the command %s is missing (`make peers` installs it)", tool)
 		}
 	}
 	if out, err := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
 		"ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Sprintf("a network namespace cannot be made here: %v: %s", err, strings.TrimSpace(string(out)))
+		return fmt.Sprintf("a network namespace cannot be created: %v: %s", err, strings.TrimSpace(string(out)))
 	}
 	return ""
 }
 
-// need skips a test whose requirements are missing, or fails it if they are mandatory.
+// need skips a test whose requirements are missing, or fails it if they must be installed.
 // Clients are named by their command or Python module.
 func need(t testing.TB, clients ...client) {
 	t.Helper()
@@ -186,7 +186,7 @@ func need(t testing.TB, clients ...client) {
 	for _, c := range clients {
 		lacking = append(lacking, c.missing())
 	}
-	unless(t, lacking)
+	skipIfMissing(t, lacking)
 }
 
 // needCommands is like need for other programs than clients.
@@ -196,12 +196,13 @@ func needCommands(t testing.TB, names ...string) {
 	for _, n := range names {
 		lacking = append(lacking, command(n))
 	}
-	unless(t, lacking)
+	skipIfMissing(t, lacking)
 }
 
-func unless(t testing.TB, lacking []string) {
+// skipIfMissing skips or fails a test if one of the reasons is not empty.
+func skipIfMissing(t testing.TB, reasons []string) {
 	t.Helper()
-	why := cmp.Or(append([]string{os.Getenv(envWhyNot)}, lacking...)...)
+	why := cmp.Or(append([]string{os.Getenv(envWhyNot)}, reasons...)...)
 	if why == "" {
 		return
 	}
@@ -211,9 +212,9 @@ func unless(t testing.TB, lacking []string) {
 	t.Skipf("did not run: %s", why)
 }
 
-// patience bounds the wait for an event, so that a failure is reported with its logs and
-// not by the timeout of go test.
-func patience(t testing.TB) context.Context {
+// timeLimit returns a context that bounds the wait for events, so that a failure is reported
+// with its logs and not by the timeout of go test.
+func timeLimit(t testing.TB) context.Context {
 	d := 5 * time.Minute // transmission takes up to three minutes to join the DHT
 	if raceEnabled {
 		d *= 2

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// The DHT is off, and the leecher knows one peer, which has no data. Only PEX from that peer
-// can tell it about the seed.
+// The DHT is off, and the leecher knows one peer, which has no data. It can learn about the
+// seed only by PEX from that peer.
 func TestPEXReceived(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	p := tree(t, "seed known by PEX", 8<<20)
 	libtorrent{}.start(t, "10.2.41.1", nil).seed(ctx, p)
-	// A piece would take it two minutes, a PEX message at most one.
+	// At this rate a piece takes two minutes; a PEX message arrives within one.
 	middle := libtorrent{}.with(t, "10.3.41.1", nil, map[string]any{"peers": []string{"10.2.41.1:6881"}, "down": 2 << 10})
 	middle.leech(ctx, p.magnet(), t.TempDir())
 	middle.event(ctx, "metadata")
@@ -29,8 +29,8 @@ func TestPEXReceived(t *testing.T) {
 func TestPEXSent(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
-	ctx := patience(t)
-	p := tree(t, "seedbed tells of the seed", 8<<20)
+	ctx := timeLimit(t)
+	p := tree(t, "seed announced by seedbed", 8<<20)
 	// This is slow, so that seedbed does not complete and disconnect too early.
 	libtorrent{}.with(t, "10.2.43.1", nil, map[string]any{"up": 200 << 10}).seed(ctx, p)
 	o := run(t, "10.3.43.1", offline("get", p.magnet(), "-d", t.TempDir(), "--seed", "--peer", "10.2.43.1:6881")...)
@@ -48,19 +48,19 @@ func TestPEXSent(t *testing.T) {
 	})
 }
 
-// A private torrent (BEP 27) is in neither. An open one that the same process shares
-// shows that PEX had time to happen.
-func TestPrivateTorrentsStayPrivate(t *testing.T) {
+// A private torrent (BEP 27) is neither in the DHT nor in PEX. A public one that the same
+// process shares shows that there was time for PEX.
+func TestPrivateTorrentsAreNotAnnounced(t *testing.T) {
 	need(t, libtorrent{})
 	t.Parallel()
-	ctx := patience(t)
+	ctx := timeLimit(t)
 	dht, entries := private4.join(t), private4.entries(t)
 	secret, open := newPayload(t, "secret", piece, true, map[string]int{"": 2 << 20}), single(t, "open", 2<<20)
 	secret.write(t, open.parent)
 	o := run(t, "10.2.45.1", entered(entries, "seed", secret.torrent, open.torrent, "-d", open.parent)...)
 	o.wait(ctx, "ready")
 	announced(ctx, t, dht, open.infohash, "10.2.45.1")
-	if n := knowers(t, dht, secret.infohash, "10.2.45.1"); n > 0 {
+	if n := countKnowing(t, dht, secret.infohash, "10.2.45.1"); n > 0 {
 		t.Errorf("%d DHT nodes know a seed of a private torrent", n)
 	}
 }

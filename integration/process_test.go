@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// scope is the lifetime of a process: a *testing.T, or the whole run.
+// scope is the lifetime of a process: that of a *testing.T, or the whole run.
 type scope interface {
 	Helper()
 	Cleanup(func())
@@ -147,7 +147,7 @@ func (p *process) until(ctx context.Context, what string, ok func() bool) {
 		select {
 		case <-change:
 		case <-ctx.Done():
-			p.t.Fatalf("%s: waited in vain for %s", p.name, what)
+			p.t.Fatalf("%s: timeout while waiting for %s", p.name, what)
 		case <-p.ended:
 			p.mu.Lock()
 			done = ok()
@@ -177,8 +177,8 @@ func (p *process) exit(ctx context.Context) int {
 	return 0
 }
 
-// over reports whether the program has ended.
-func (p *process) over() bool {
+// hasEnded reports whether the program has ended.
+func (p *process) hasEnded() bool {
 	select {
 	case <-p.ended:
 		return true
@@ -191,7 +191,7 @@ func (p *process) over() bool {
 func (p *process) poll(ctx context.Context, what string, f func() bool) {
 	p.t.Helper()
 	poll(ctx, p.t, what, func() bool {
-		if p.over() {
+		if p.hasEnded() {
 			p.t.Fatalf("%s ended (%v) before %s", p.name, p.err, what)
 		}
 		return f()
@@ -205,7 +205,7 @@ func poll(ctx context.Context, t scope, what string, f func() bool) {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timeout while waiting for %s", what)
 		}
 	}
 }

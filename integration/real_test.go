@@ -19,17 +19,17 @@ func TestRealClients(t *testing.T) {
 		t.Run("seed/"+c.name(), func(t *testing.T) {
 			t.Parallel()
 			need(t, c)
-			ctx, began := patience(t), time.Now()
+			ctx, began := timeLimit(t), time.Now()
 			p := tree(t, "only "+c.name()+" seeds", 12<<20)
 			ip := fmt.Sprintf("10.2.%d.1", i+1)
 			d := c.start(t, ip, dht)
 			d.seed(ctx, p)
 			t.Logf("seeding after %v", time.Since(began))
-			// This is before it is announced, on purpose: seedbed searches again.
+			// The seed is not announced yet, on purpose: seedbed repeats its lookup.
 			dir := t.TempDir()
 			o := run(t, fmt.Sprintf("10.3.%d.1", i+1), entered(entries, "get", p.magnet(), "-d", dir)...)
 			if r, ok := d.(*rtorrentDaemon); ok {
-				poll(ctx, t, "seedbed to open it", func() bool { return r.load() && o.over() })
+				poll(ctx, t, "seedbed to open it", func() bool { return r.load() && o.hasEnded() })
 			}
 			o.ends(ctx, 0)
 			t.Logf("opened after %v", time.Since(began))
@@ -39,13 +39,13 @@ func TestRealClients(t *testing.T) {
 		t.Run("leech/"+c.name(), func(t *testing.T) {
 			t.Parallel()
 			need(t, c)
-			ctx, began := patience(t), time.Now()
+			ctx, began := timeLimit(t), time.Now()
 			p := tree(t, "only seedbed seeds "+c.name(), 12<<20)
 			ip := fmt.Sprintf("10.2.%d.1", i+11)
 			d := c.start(t, fmt.Sprintf("10.3.%d.1", i+11), dht)
 			o := run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent)...)
 			o.wait(ctx, "ready")
-			// Clients that find nothing at their first lookup wait for a long time.
+			// Clients whose first lookup finds nothing wait long before the next one.
 			announced(ctx, t, dht, p.infohash, ip)
 			if r, ok := d.(*rtorrentDaemon); ok {
 				r.peer = endpoint(ip)
@@ -63,7 +63,7 @@ func TestRealClients(t *testing.T) {
 	t.Run("mixed", func(t *testing.T) {
 		t.Parallel()
 		need(t, others...)
-		ctx := patience(t)
+		ctx := timeLimit(t)
 		p := tree(t, "all together", 24<<20)
 		var daemons []daemon
 		for i, c := range others {
@@ -102,7 +102,7 @@ func TestIPv6(t *testing.T) {
 	entries := private6.entries(t)
 	t.Run("seed", func(t *testing.T) {
 		t.Parallel()
-		ctx := patience(t)
+		ctx := timeLimit(t)
 		p := tree(t, "seeded over IPv6", 8<<20)
 		libtorrent{}.start(t, "fd00:2:1::1", dht[:3]).seed(ctx, p)
 		dir := t.TempDir()
@@ -112,7 +112,7 @@ func TestIPv6(t *testing.T) {
 	})
 	t.Run("leech", func(t *testing.T) {
 		t.Parallel()
-		ctx := patience(t)
+		ctx := timeLimit(t)
 		p := tree(t, "leeched over IPv6", 8<<20)
 		o := run(t, "fd00:2:2::1", entered(entries, "seed", p.torrent, "-d", p.parent)...)
 		o.wait(ctx, "ready")

@@ -35,11 +35,11 @@ type rtorrentDaemon struct {
 	crash  int
 	socket string
 
-	torrent, dir string // torrent is a path or a magnet link
-	loaded       bool
-	infohash     string // of the magnet link
-	peer         string // added every few seconds, because rtorrent forgets it
-	told         time.Time
+	torrent, dir  string // torrent is a path or a magnet link
+	loaded        bool
+	infohash      string // of the magnet link
+	peer          string // added every few seconds, because rtorrent forgets it
+	lastPeerAdded time.Time
 }
 
 func (rtorrent) start(t scope, ip string, dht []string) daemon {
@@ -51,6 +51,10 @@ func (rtorrent) start(t scope, ip string, dht []string) daemon {
 
 func (d *rtorrentDaemon) launch(t scope) {
 	t.Helper()
+	mode := "on"
+	if len(d.dht) == 0 {
+		mode = "off" // with "disable" it refuses torrents that have no tracker
+	}
 	home := tempDir(t)
 	d.socket, d.loaded = filepath.Join(home, "rpc"), false
 	rc := fmt.Sprintf(`
@@ -70,7 +74,7 @@ dht.mode.set = %[4]s
 pieces.hash.on_completion.set = no
 log.open_file = "log", (cat, "/dev/stderr")
 log.add_output = "info", "log"
-`, home, d.socket, d.ip, map[bool]string{true: "on", false: "disable"}[len(d.dht) > 0])
+`, home, d.socket, d.ip, mode)
 	for i, n := range d.dht {
 		rc += fmt.Sprintf("schedule2 = node%d, 1, 20, \"dht.add_node=%s\"\n", i, n)
 	}
@@ -108,7 +112,7 @@ func (d *rtorrentDaemon) call(method string, args ...string) (string, error) {
 // it.
 func (d *rtorrentDaemon) load() bool {
 	d.t.Helper()
-	if d.over() {
+	if d.hasEnded() {
 		itsFault := strings.Contains(d.tail(), "internal_error") || strings.Contains(d.tail(), "Segmentation fault")
 		if d.crash++; d.crash > 5 || !itsFault {
 			d.t.Fatalf("rtorrent ended: %v", d.err)
@@ -119,7 +123,7 @@ func (d *rtorrentDaemon) load() bool {
 		return true
 	}
 	if len(d.dht) > 0 {
-		// It asks the DHT when a torrent is added and then not for twenty minutes.
+		// rtorrent starts a lookup when a torrent is added, and the next one after twenty minutes.
 		r, err := d.call("dht.statistics", "")
 		_, nodes, _ := strings.Cut(r, "<name>nodes</name>")
 		if v := values(nodes); err != nil || len(v) == 0 || v[0] < 10 {
@@ -140,21 +144,21 @@ func (d *rtorrentDaemon) seed(ctx context.Context, p *payload) {
 	d.done(ctx)
 }
 
-func (d *rtorrentDaemon) leech(ctx context.Context, magnet, dir string) {
+func (d *rtorrentDaemon) leech(ctx context.Context, torrent, dir string) {
 	d.t.Helper()
-	d.torrent, d.dir = magnet, dir
-	d.infohash = strings.ToUpper(magnet[strings.LastIndex(magnet, ":")+1:])
-	poll(ctx, d.t, "rtorrent to take the magnet link", d.load)
+	d.torrent, d.dir = torrent, dir
+	d.infohash = strings.ToUpper(torrent[strings.LastIndex(torrent, ":")+1:])
+	poll(ctx, d.t, "rtorrent to take the torrent", d.load)
 }
 
 func (d *rtorrentDaemon) done(ctx context.Context) {
 	d.t.Helper()
-	poll(ctx, d.t, "rtorrent to have all", func() bool {
+	poll(ctx, d.t, "rtorrent to complete the download", func() bool {
 		if !d.load() {
 			return false
 		}
-		if d.peer != "" && time.Since(d.told) > 2*time.Second {
-			d.told = time.Now()
+		if d.peer != "" && time.Since(d.lastPeerAdded) > 2*time.Second {
+			d.lastPeerAdded = time.Now()
 			d.call("add_peer", d.infohash, d.peer)
 		}
 		r, err := d.call("d.multicall2", "", "main", "d.is_meta=", "d.complete=")

@@ -40,6 +40,8 @@ type event struct {
 // fields are the keys of each event, from the manual. All of them are present whatever
 // their value; infohash is present if the event is about a torrent.
 var fields = map[string]string{
+	"serving":     "addr",
+	"metrics":     "addr",
 	"listening":   "addr",
 	"added":       "infohash magnet",
 	"dht":         "nodes",
@@ -75,7 +77,7 @@ func parseEvent(line string) (e event, err error) {
 	}
 	want, known := fields[e.Event]
 	if !known {
-		return e, fmt.Errorf("the manual knows no event %q", e.Event)
+		return e, fmt.Errorf("the manual has no event %q", e.Event)
 	}
 	for _, k := range append(strings.Fields(want), "event", "time") {
 		if _, ok := keys[k]; !ok {
@@ -179,7 +181,7 @@ func (o *ours) ends(ctx context.Context, code int) (last event) {
 	}
 	switch {
 	case code == 0 && n > 0:
-		o.t.Errorf("%s ended well and has %d error events", o.name, n)
+		o.t.Errorf("%s exited with 0 but has %d error events", o.name, n)
 	case code != 0 && (n != 1 || last.Event != "error" || last.Error == ""):
 		o.t.Errorf("%s has %d error events, want one as the last event, which is %+v", o.name, n, last)
 	}
@@ -207,19 +209,19 @@ func (o *ours) sequence(t *testing.T, p *payload, names ...string) {
 		}
 		pieces := int((p.size + p.piece - 1) / p.piece)
 		if e.Name != p.name || e.Size != p.size || e.PieceLength != p.piece || e.Pieces != pieces || len(e.Files) != len(p.files) {
-			t.Errorf("metadata tells %+v", e)
+			t.Errorf("the metadata event is %+v", e)
 			return
 		}
 		for i, f := range p.files {
 			// Relative to the torrent's folder.
 			if want := strings.TrimPrefix(f.path, p.name+"/"); e.Files[i].Path != want || e.Files[i].Size != int64(len(f.data)) {
-				t.Errorf("metadata tells file %d as %+v, want %s", i, e.Files[i], want)
+				t.Errorf("file %d in the metadata event is %+v, want %s", i, e.Files[i], want)
 			}
 		}
 	}
 }
 
-// last is the latest event of that name.
+// last returns the latest event of that name.
 func (o *ours) last(name string) (found event) {
 	if all := o.every(name); len(all) > 0 {
 		return all[len(all)-1]
@@ -227,7 +229,7 @@ func (o *ours) last(name string) (found event) {
 	return found
 }
 
-// every is all events of that name.
+// every returns all events of that name.
 func (o *ours) every(name string) (found []event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -239,7 +241,7 @@ func (o *ours) every(name string) (found []event) {
 	return found
 }
 
-// first is the first event of that name.
+// first returns the first event of that name.
 func (o *ours) first(name string) event {
 	o.t.Helper()
 	o.mu.Lock()
@@ -256,7 +258,7 @@ func (e event) at() time.Time {
 	return at
 }
 
-// has reports whether an event of that name came so far.
+// has reports whether there has been an event of that name.
 func (o *ours) has(name string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -266,14 +268,14 @@ func (o *ours) has(name string) bool {
 // object runs a command that prints one object.
 func object(t *testing.T, v any, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(patience(t), seedbed, append(args, "--json")...).Output()
+	out, err := exec.CommandContext(timeLimit(t), seedbed, append(args, "--json")...).Output()
 	if err != nil {
 		t.Fatalf("seedbed %s: %v", strings.Join(args, " "), err)
 	}
 	must(t, json.Unmarshal(out, v))
 }
 
-// withoutOurs is the environment without seedbed's flags.
+// withoutOurs returns the environment without the variables of seedbed.
 func withoutOurs() []string {
 	return slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "SEEDBED_") })
 }

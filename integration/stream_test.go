@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// output runs a command to its end.
+// output runs a command and returns its output.
 func output(ctx context.Context, t *testing.T, argv ...string) string {
 	t.Helper()
 	var out, bad bytes.Buffer
@@ -26,15 +26,15 @@ func output(ctx context.Context, t *testing.T, argv ...string) string {
 	return out.String()
 }
 
-// seconds of film, and how many bytes a second of it has about.
+// The length of the film in seconds, and about how many bytes a second it has.
 const (
 	filmSeconds = 60
 	filmRate    = 250 << 10
 )
 
-// shoot makes a folder with a film whose index is at its end, as cameras make
-// them, and something to read.
-func shoot(ctx context.Context, t *testing.T) (dir string, film []byte) {
+// makeFilm creates a folder with a film whose index is at the end of the file, as cameras
+// write it, and an HTML file.
+func makeFilm(ctx context.Context, t *testing.T) (dir string, film []byte) {
 	dir = filepath.Join(t.TempDir(), "holiday")
 	must(t, os.MkdirAll(dir, 0o755))
 	path := filepath.Join(dir, "by the sea.mp4")
@@ -47,14 +47,13 @@ func shoot(ctx context.Context, t *testing.T) (dir string, film []byte) {
 	return dir, film
 }
 
-// Players and curl get what they ask for of a torrent that is not there yet: from
-// a magnet link alone, by ranges, from the end of the file first. What they do not
-// ask for does not come.
+// Players and curl get the ranges that they request, the end of the file first, of a torrent
+// of which only the magnet link is known. Nothing else is downloaded.
 func TestStream(t *testing.T) {
 	needCommands(t, "ffmpeg", "ffprobe", "curl")
 	t.Parallel()
-	ctx := patience(t)
-	dir, film := shoot(ctx, t)
+	ctx := timeLimit(t)
+	dir, film := makeFilm(ctx, t)
 	const seeder = "10.2.150.1"
 	link := run(t, seeder, offline("seed", dir, "--piece-length", "64K", "--up-limit", "4M")...).wait(ctx, "seeding").Magnet
 
@@ -77,27 +76,27 @@ func TestStream(t *testing.T) {
 		t.Error("the last bytes are wrong")
 	}
 	if code := output(ctx, t, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: rebound.example", url); code != "421" {
-		t.Errorf("a page that pretends to be us gets %s", code)
+		t.Errorf("a request with another Host header gets %s", code)
 	}
 
 	probed := output(ctx, t, "ffprobe", "-loglevel", "error", "-show_entries", "format=duration:stream=codec_name", "-of", "csv", url)
 	if !strings.Contains(probed, fmt.Sprintf("%d.0", filmSeconds)) || !strings.Contains(probed, "mpeg4") {
-		t.Errorf("ffprobe says %q", probed)
+		t.Errorf("ffprobe prints %q", probed)
 	}
 	frame := output(ctx, t, "ffmpeg", "-loglevel", "error", "-ss", "50", "-i", url, "-frames:v", "1", "-f", "framemd5", "-")
 	if want := output(ctx, t, "ffmpeg", "-loglevel", "error", "-ss", "50", "-i", filepath.Join(dir, "by the sea.mp4"), "-frames:v", "1", "-f", "framemd5", "-"); frame != want {
 		t.Errorf("the frame after a seek is\n%swant\n%s", frame, want)
 	}
 
-	// Nobody reads any more: what comes now is at most what was ahead.
+	// Nobody reads any more, so at most the readahead is still downloaded.
 	time.Sleep(2 * time.Second)
 	if have := o.last("progress").Have; have > int64(len(film))/2 {
-		t.Errorf("%d of %d bytes came for a few looks", have, len(film))
+		t.Errorf("%d of %d bytes were downloaded for a few requests", have, len(film))
 	}
 	must(t, o.cmd.Process.Signal(interrupt))
 	o.ends(ctx, 0)
 
-	// With --open it ends when the player does, and all that was played is there.
+	// With --open the command ends when the player does, and the player got the whole file.
 	saved := filepath.Join(t.TempDir(), "saved")
 	o = run(t, "10.3.150.1", offline("stream", link, "-d", t.TempDir(), "--peer", endpoint(seeder), "--http", "127.0.0.1:0", "--open", "curl -sSf -o "+saved)...)
 	o.ends(ctx, 0)

@@ -15,8 +15,7 @@ import (
 	"strings"
 )
 
-// transmission is driven over its RPC. It joins a small DHT slowly: half a
-// minute to a minute.
+// transmission is controlled over its RPC. It takes 30 to 60 seconds to join a small DHT.
 type transmission struct{ secrecy }
 
 func (transmission) name() string { return "transmission" }
@@ -45,8 +44,8 @@ func (c transmission) start(t scope, ip string, dht []string) daemon {
 		"idle-seeding-limit-enabled": false, "start-added-torrents": true, "rename-partial-files": true,
 		"message-level": 3, "preallocation": 0, "umask": 18,
 	})), 0o644))
-	// It says 'broken' and asks nobody until it has about ten good nodes, and
-	// pings those of this file one after the other.
+	// Until it has about ten good nodes, it reports its DHT as broken and sends no queries.
+	// It pings the nodes of this file one after the other.
 	must(t, os.WriteFile(filepath.Join(conf, "dht.bootstrap"), []byte(strings.ReplaceAll(strings.Join(dht, "\n"), ":", " ")+"\n"), 0o644))
 	return &transmissionDaemon{
 		process: start(t, "transmission", nil, "transmission-daemon", "-f", "-g", conf),
@@ -95,7 +94,7 @@ func (d *transmissionDaemon) add(ctx context.Context, torrent, dir string) {
 	d.request(ctx, "torrent-add", map[string]any{"filename": torrent, "download-dir": dir})
 }
 
-// request makes a call as soon as the RPC listens.
+// request makes a call as soon as the RPC server accepts it.
 func (d *transmissionDaemon) request(ctx context.Context, method string, args any) {
 	d.t.Helper()
 	var last error
@@ -115,9 +114,9 @@ func (d *transmissionDaemon) seed(ctx context.Context, p *payload) {
 	d.done(ctx)
 }
 
-func (d *transmissionDaemon) leech(ctx context.Context, magnet, dir string) {
+func (d *transmissionDaemon) leech(ctx context.Context, torrent, dir string) {
 	d.t.Helper()
-	d.add(ctx, magnet, dir)
+	d.add(ctx, torrent, dir)
 }
 
 func (d *transmissionDaemon) done(ctx context.Context) {
@@ -125,7 +124,7 @@ func (d *transmissionDaemon) done(ctx context.Context) {
 	d.poll(ctx, "transmission to have all", func() bool { return d.complete(ctx) })
 }
 
-// complete reports whether its torrent is downloaded and verified.
+// complete reports whether the torrent is downloaded and verified.
 func (d *transmissionDaemon) complete(ctx context.Context) bool {
 	d.t.Helper()
 	var r struct {
@@ -147,7 +146,7 @@ func (d *transmissionDaemon) complete(ctx context.Context) bool {
 	return s.MetadataPercentComplete == 1 && s.SizeWhenDone > 0 && s.HaveValid == s.SizeWhenDone && s.Status >= 5
 }
 
-// limit sets its upload limit, which it counts in units of 1000 bytes a second.
+// limit sets the upload limit in bytes a second; transmission has units of 1000 bytes.
 func (d *transmissionDaemon) limit(ctx context.Context, up int) {
 	d.t.Helper()
 	d.request(ctx, "session-set", map[string]any{"speed-limit-up": up / 1000, "speed-limit-up-enabled": true})

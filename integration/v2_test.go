@@ -15,13 +15,13 @@ import (
 //go:embed peers/create_torrent.py
 var createScript string
 
-// recreate gives p a torrent that libtorrent makes of it: v2 alone, or a hybrid.
-// It returns the v1 and the v2 infohash.
+// recreate replaces the torrent of p by a v2 or hybrid torrent that libtorrent makes. It
+// returns the v1 and the v2 infohash.
 func (p *payload) recreate(t *testing.T, kind string) (v1, v2 string) {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "create_torrent.py")
 	must(t, os.WriteFile(script, []byte(createScript), 0o644))
-	out, err := exec.CommandContext(patience(t), systemPython, script, filepath.Join(p.parent, p.name), p.torrent, fmt.Sprint(p.piece), kind).CombinedOutput()
+	out, err := exec.CommandContext(timeLimit(t), systemPython, script, filepath.Join(p.parent, p.name), p.torrent, fmt.Sprint(p.piece), kind).CombinedOutput()
 	if err != nil {
 		t.Fatalf("create_torrent.py: %v: %s", err, out)
 	}
@@ -33,11 +33,12 @@ func (p *payload) recreate(t *testing.T, kind string) (v1, v2 string) {
 	return hashes[0], hashes[1]
 }
 
-// Torrents that are v2 alone, and hybrids, go both ways between seedbed and
-// libtorrent, by magnet links alone; those of a hybrid by either of its infohashes.
+// v2 and hybrid torrents are transferred in both directions between seedbed and libtorrent,
+// starting from a magnet link only; a hybrid by either of its infohashes.
 func TestV2(t *testing.T) {
 	need(t, libtorrent{})
-	// Its twelve pairs of clients keep to themselves: see TestBatteryKills.
+	// Not parallel to the other tests, because of its twelve pairs of clients: see
+	// TestBatteryKills.
 	dht, entries := private4.join(t), private4.entries(t)
 	for i, c := range []struct{ kind, link string }{{"v2", "btmh"}, {"hybrid", "btmh"}, {"hybrid", "btih"}} {
 		for k, shape := range []string{"tree", "single"} {
@@ -60,7 +61,7 @@ func TestV2(t *testing.T) {
 			}
 			t.Run("seed/"+name, func(t *testing.T) {
 				t.Parallel()
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p, link := prepare(t, "libtorrent seeds")
 				libtorrent{}.start(t, fmt.Sprintf("10.2.%d.2", host), dht).seed(ctx, p)
 				dir := t.TempDir()
@@ -70,7 +71,7 @@ func TestV2(t *testing.T) {
 			})
 			t.Run("leech/"+name, func(t *testing.T) {
 				t.Parallel()
-				ctx := patience(t)
+				ctx := timeLimit(t)
 				p, link := prepare(t, "seedbed seeds")
 				ip := fmt.Sprintf("10.2.%d.3", host)
 				run(t, ip, entered(entries, "seed", p.torrent, "-d", p.parent)...).wait(ctx, "ready")

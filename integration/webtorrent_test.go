@@ -12,25 +12,21 @@ import (
 	"sync"
 )
 
-// webtorrent is the npm package bittorrent-dht, the DHT of WebTorrent: a node
-// without torrents, driven by a script.
+// webtorrent is the npm package bittorrent-dht, the DHT of WebTorrent: a node without
+// torrents, controlled by a script.
 type webtorrent struct{}
 
 //go:embed peers/bittorrent-dht/peer.mjs
 var webtorrentScript string
 
-// webtorrentPath is where the script was written, beside the packages that it
-// imports: peers/setup keeps these in the user's cache.
+// webtorrentPath is where the script is written: next to the packages that it imports, which
+// peers/setup installs in the user's cache.
 var webtorrentPath = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "webtorrent")
 	if err != nil {
 		return "", err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	if err := os.Symlink(filepath.Join(cache, "seedbed-peers", "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
+	if err := os.Symlink(filepath.Join(npmPath("bittorrent-dht"), "node_modules"), filepath.Join(dir, "node_modules")); err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "peer.mjs")
@@ -39,16 +35,7 @@ var webtorrentPath = sync.OnceValues(func() (string, error) {
 
 func (webtorrent) name() string { return "bittorrent-dht" }
 
-func (webtorrent) missing() string {
-	if why := command("node"); why != "" {
-		return why
-	}
-	cache, _ := os.UserCacheDir()
-	if _, err := os.Stat(filepath.Join(cache, "seedbed-peers", "node_modules", "bittorrent-dht")); err != nil {
-		return "there is no npm package bittorrent-dht (`make peers` installs it)"
-	}
-	return ""
-}
+func (webtorrent) missing() string { return missingNPM("bittorrent-dht", "bittorrent-dht") }
 
 func (webtorrent) start(scope, string, []string) daemon { panic("bittorrent-dht has no torrents") }
 
@@ -93,7 +80,7 @@ func (s *scripted) take(line string) {
 	}
 }
 
-// ask has it do something and waits for the answer.
+// ask sends a command and waits for the answer.
 func (s *scripted) ask(ctx context.Context, what map[string]any) (a answer) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -109,9 +96,9 @@ func (s *scripted) ask(ctx context.Context, what map[string]any) (a answer) {
 	return a
 }
 
-// tried is ask as often as it takes: what the DHT does not find at once may
-// still be on its way.
-func (s *scripted) tried(ctx context.Context, what map[string]any, good func(answer) bool) (a answer) {
+// retry repeats ask until the answer is good: an announce or item may not have reached all
+// nodes yet.
+func (s *scripted) retry(ctx context.Context, what map[string]any, good func(answer) bool) (a answer) {
 	s.t.Helper()
 	poll(ctx, s.t, fmt.Sprint("a good answer to ", what), func() bool {
 		a = s.ask(ctx, what)

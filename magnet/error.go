@@ -2,7 +2,8 @@ package magnet
 
 import (
 	"strconv"
-	"unicode/utf8"
+
+	"seedbed/internal/excerpt"
 )
 
 // Error says which part of a link is wrong and what is expected there.
@@ -16,18 +17,5 @@ func (e *Error) Error() string {
 	if e.Part == "" {
 		return "magnet link: " + e.Reason
 	}
-	return "magnet link: " + strconv.Quote(cut(e.Part)) + " " + e.Reason
-}
-
-// cut truncates a long string.
-func cut(s string) string {
-	const enough = 100
-	if len(s) <= enough {
-		return s
-	}
-	n := enough
-	for n > enough-utf8.UTFMax && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
+	return "magnet link: " + strconv.Quote(excerpt.Of(e.Part, 100)) + " " + e.Reason
 }

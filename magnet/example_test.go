@@ -22,5 +22,5 @@ func ExampleParse() {
 	// c12fe1c06bba254a9dc9f519b335aa7c1367a88a
 	// Some name [[2001:db8::1]:6881] [{0 0} {2 4}]
 	// magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=Some%20name&x.pe=[2001:db8::1]:6881&so=0,2-4
-	// magnet link: "xt=urn:btih:c12fe1c06bba254a" has 16 characters where 40 hexadecimal or 32 base32 digits belong behind urn:btih:
+	// magnet link: "xt=urn:btih:c12fe1c06bba254a" has 16 characters instead of 40 hexadecimal or 32 base32 digits after urn:btih:
 }

@@ -15,7 +15,12 @@ func (l *Link) String() string {
 	if l.HasInfoHash {
 		b.raw("xt", v1Prefix+l.InfoHash.String())
 	}
-	if l.HasV2 {
+	switch {
+	case l.HasV2 && l.HasInfoHash:
+		// BEP 9 allows xt twice, but rTorrent refuses a link with any xt other than btih.
+		// Other clients read a numbered parameter or ignore it.
+		b.raw("xt.2", v2Prefix+l.V2.String())
+	case l.HasV2:
 		b.raw("xt", v2Prefix+l.V2.String())
 	}
 	if l.HasPublicKey {
@@ -42,7 +47,7 @@ func (l *Link) String() string {
 		b.raw("kt", strings.Join(words, "+"))
 	}
 	for _, p := range l.Peers {
-		b.raw("x.pe", escapeBut(p, ":[]"))
+		b.raw("x.pe", escapeExcept(p, ":[]"))
 	}
 	if len(l.Select) > 0 {
 		items := make([]string, len(l.Select))
@@ -82,11 +87,11 @@ func (b *builder) params(key string, values []string) {
 	}
 }
 
-func escape(s string) string { return escapeBut(s, "") }
+func escape(s string) string { return escapeExcept(s, "") }
 
-// escapeBut percent-encodes all bytes except RFC 3986's unreserved characters and those
+// escapeExcept percent-encodes all bytes except RFC 3986's unreserved characters and those
 // in keep.
-func escapeBut(s, keep string) string {
+func escapeExcept(s, keep string) string {
 	const upper = "0123456789ABCDEF"
 	var b strings.Builder
 	for _, c := range []byte(s) {

@@ -18,7 +18,11 @@
 // name or printed to a terminal unchanged.
 package magnet
 
-import "seedbed/internal/id"
+import (
+	"sort"
+
+	"seedbed/internal/id"
+)
 
 // Link is a parsed magnet link.
 type Link struct {
@@ -53,6 +57,16 @@ type Link struct {
 // Range is the file indices from First to Last inclusive, counted from 0.
 type Range struct{ First, Last uint32 }
 
+// Selects reports whether the link selects the file with that index (BEP 53). Without a selection, as in a nil Link, it
+// selects every file.
+func (l *Link) Selects(index int) bool {
+	if l == nil || len(l.Select) == 0 {
+		return true
+	}
+	k := sort.Search(len(l.Select), func(k int) bool { return int64(l.Select[k].Last) >= int64(index) })
+	return k < len(l.Select) && int64(l.Select[k].First) <= int64(index)
+}
+
 // Param is a parameter, decoded.
 type Param struct{ Key, Value string }
 
@@ -65,14 +79,14 @@ func (l *Link) Hash() id.ID {
 	return l.V2.Short()
 }
 
-// Openable returns nil if the link can be opened, and otherwise an *Error with the
+// Openable returns nil if the link names a torrent, and otherwise an *Error with the
 // reason.
 func (l *Link) Openable() error {
 	switch {
 	case l.HasInfoHash, l.HasV2:
 		return nil
 	case l.HasPublicKey:
-		return &Error{Part: keyPrefix + l.PublicKey.String(), Reason: "names what is published under a key (BEP 46), not one torrent: its newest version is opened by get, and kept up with by follow"}
+		return &Error{Part: keyPrefix + l.PublicKey.String(), Reason: "names a publication (BEP 46), not a torrent: use get to download its latest version, or follow to keep it up to date"}
 	}
 	return &Error{Part: "xt", Reason: "is missing: " + wantTopic}
 }
@@ -83,5 +97,5 @@ const (
 	v2Prefix  = "urn:btmh:" + multihash
 	keyPrefix = "urn:btpk:"
 
-	wantTopic = "xt=urn:btih: and the 40 hexadecimal digits of an infohash belong in a link"
+	wantTopic = "a link needs xt=urn:btih: and the 40 hexadecimal digits of an infohash"
 )

@@ -38,7 +38,7 @@ func id32(t testing.TB, s string) id.ID32 {
 	return h
 }
 
-func TestSentences(t *testing.T) {
+func TestLinksOfTheBEPs(t *testing.T) {
 	h, h2, k := id20(t), id32(t, hash2), id32(t, key)
 	with := func(change func(*Link)) Link {
 		l := Link{InfoHash: h, HasInfoHash: true}
@@ -119,33 +119,34 @@ func TestSentences(t *testing.T) {
 	}
 }
 
-func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
+func TestErrorsNameTheInvalidPart(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{" ", `magnet link: there is none: it would begin with magnet:?`},
+		{" ", `magnet link: it is empty; a link begins with magnet:?`},
 		{"http://x", `"http://x" does not begin with magnet:?`},
+		{hash1[:38], `has 38 hexadecimal digits; an infohash has 40, or 64 in version 2`},
 		{"magnet:xt=urn:btih:" + hash1, `does not begin with magnet:?`},
-		{hash1, `"` + hash1 + `" is a bare infohash: write magnet:?xt=urn:btih:` + hash1},
-		{"magnet:?", `"xt" is missing: xt=urn:btih: and the 40 hexadecimal digits of an infohash belong in a link`},
+		{hash1, `"` + hash1 + `" is a bare infohash; as a link it is magnet:?xt=urn:btih:` + hash1},
+		{"magnet:?", `"xt" is missing: a link needs xt=urn:btih: and the 40 hexadecimal digits of an infohash`},
 		{"magnet:?dn=x", `"xt" is missing`},
 		{"magnet:?xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0", `"xt=urn:ed2k:31D6CFE0D16AE931B73C59D7E0C089C0" is not a BitTorrent identifier`},
-		{"magnet:?xt=urn:btih:", `"xt=urn:btih:" has 0 characters where 40 hexadecimal or 32 base32 digits belong`},
-		{"magnet:?xt=urn:btih:" + hash1[1:], `has 39 characters where 40 hexadecimal or 32 base32 digits belong`},
-		{"magnet:?xt=urn:btih:" + hash1[1:] + "g", `"xt=urn:btih:` + hash1[1:] + `g" has 'g' where a hexadecimal digit belongs`},
-		{"magnet:?xt=urn:btih:" + hash1b[1:] + "1", `has '1' where a base32 digit belongs`},
-		{"magnet:?xt=urn:btih:" + hash1[2:] + "é", `has 'é' where a hexadecimal digit belongs`},
+		{"magnet:?xt=urn:btih:", `"xt=urn:btih:" has 0 characters instead of 40 hexadecimal or 32 base32 digits`},
+		{"magnet:?xt=urn:btih:" + hash1[1:], `has 39 characters instead of 40 hexadecimal or 32 base32 digits`},
+		{"magnet:?xt=urn:btih:" + hash1[1:] + "g", `"xt=urn:btih:` + hash1[1:] + `g" has 'g' instead of a hexadecimal digit`},
+		{"magnet:?xt=urn:btih:" + hash1b[1:] + "1", `has '1' instead of a base32 digit`},
+		{"magnet:?xt=urn:btih:" + hash1[2:] + "é", `has 'é' instead of a hexadecimal digit`},
 		{v1 + "&xt=urn:btih:" + strings.Repeat("0", 40), `names a second torrent after ` + hash1},
-		{"magnet:?xt=urn:btmh:1114" + hash1, `has no SHA-256 multihash: 1220 and 64 hexadecimal digits belong behind urn:btmh:`},
-		{"magnet:?xt=urn:btmh:1220" + hash2[1:], `has 63 characters where 64 hexadecimal digits belong behind urn:btmh:1220`},
-		{v1 + "&xt=urn:btmh:1220" + hash2[1:], `has 63 characters where 64`},
+		{"magnet:?xt=urn:btmh:1114" + hash1, `is not a SHA-256 multihash: urn:btmh: must be followed by 1220 and 64 hexadecimal digits`},
+		{"magnet:?xt=urn:btmh:1220" + hash2[1:], `has 63 characters instead of 64 hexadecimal digits after urn:btmh:1220`},
+		{v1 + "&xt=urn:btmh:1220" + hash2[1:], `has 63 characters instead of 64`},
 		{"magnet:?xt=urn:btmh:1220" + hash2 + "&xt=urn:btmh:1220" + key, `names a second v2 torrent`},
-		{"magnet:?xs=urn:btpk:" + key[2:], `has 62 characters where 64 hexadecimal digits belong behind urn:btpk:`},
-		{"magnet:?xs=urn:btpk:x" + key[1:], `has 'x' where a hexadecimal digit belongs behind urn:btpk:`},
+		{"magnet:?xs=urn:btpk:" + key[2:], `has 62 characters instead of 64 hexadecimal digits after urn:btpk:`},
+		{"magnet:?xs=urn:btpk:x" + key[1:], `has 'x' instead of a hexadecimal digit after urn:btpk:`},
 		{"magnet:?xs=urn:btpk:" + key + "&xs=urn:btpk:" + hash2, `names a second public key`},
 		{"magnet:?xs=urn:btpk:" + key + "&s=6", `"s=6" is not a salt: it needs an even number of hexadecimal digits`},
 		{"magnet:?xs=urn:btpk:" + key + "&s=" + strings.Repeat("00", 65), `is a salt of 65 bytes; at most 64 are allowed`},
-		{v1 + strings.Repeat("&a=b", maxParams), `"a=b" is one parameter too many: at most 4096 are read`},
-		{v1 + "&dn=" + strings.Repeat("x", maxDecoded), `is too much: at most 65536 bytes of parameters are read`},
-		{v1 + "&dn=" + strings.Repeat("x", MaxLen), `has 262208 bytes; at most 262144 are read`},
+		{v1 + strings.Repeat("&a=b", maxParams), `"a=b" is one parameter too many; at most 4096 are allowed`},
+		{v1 + "&dn=" + strings.Repeat("x", maxDecoded), `is too long; all parameters together may have 65536 bytes`},
+		{v1 + "&dn=" + strings.Repeat("x", MaxLen), `has 262208 bytes; at most 262144 are allowed`},
 	} {
 		l, err := Parse(c.in)
 		me := (*Error)(nil)
@@ -159,14 +160,14 @@ func TestABadLinkGetsASentenceThatPointsAtTheBadPart(t *testing.T) {
 	}
 }
 
-// TestMeaninglessHintsAreIgnored checks that a link opens without the hint, and that a
+// TestInvalidHintsAreIgnored checks that a link opens without the hint, and that a
 // warning names it.
-func TestMeaninglessHintsAreIgnored(t *testing.T) {
+func TestInvalidHintsAreIgnored(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{v1 + "&xl=-1", `"xl=-1" is not a length in bytes`},
 		{v1 + "&xl=9223372036854775808", `is not a length in bytes`},
 		{v1 + "&xl=1k", `"xl=1k" is not a length`},
-		{v1 + "&x.pe=example.org", `"x.pe=example.org" has no port: host:port belongs there`},
+		{v1 + "&x.pe=example.org", `"x.pe=example.org" has no port: it must be HOST:PORT`},
 		{v1 + "&x.pe=example.org:", `"x.pe=example.org:" has no port from 1 to 65535 after its last colon`},
 		{v1 + "&x.pe=example.org:0", `has no port from 1 to 65535`},
 		{v1 + "&x.pe=example.org:65536", `has no port from 1 to 65535`},
@@ -200,7 +201,7 @@ func TestMeaninglessHintsAreIgnored(t *testing.T) {
 	}
 	l, err := Parse(v1 + "&so=1,b,3-2,5&x.pe=nonsense&x.pe=10.0.0.1:6881&xl=many&xl=5" + strings.Repeat("&xl=?", 2*maxWarnings))
 	if err != nil || len(l.Warnings) != maxWarnings || len(l.Select) != 2 || len(l.Peers) != 1 || l.Length != 5 {
-		t.Errorf("meaningful hints were not kept: %+v, %v", l, err)
+		t.Errorf("valid hints were not kept: %+v, %v", l, err)
 	}
 }
 
@@ -229,7 +230,7 @@ func TestOpenable(t *testing.T) {
 		v1: "",
 		v1 + "&xt=urn:btmh:1220" + hash2 + "&xs=urn:btpk:" + key: "",
 		"magnet:?xt=urn:btmh:1220" + hash2:                       "",
-		"magnet:?xs=urn:btpk:" + key:                             "what is published under a key (BEP 46), not one torrent",
+		"magnet:?xs=urn:btpk:" + key:                             "names a publication (BEP 46), not a torrent",
 	} {
 		l, err := Parse(in)
 		if err != nil {
@@ -261,7 +262,7 @@ func TestHashOfALink(t *testing.T) {
 	}
 }
 
-func TestErrorsCutWhatIsLong(t *testing.T) {
+func TestErrorsTruncateLongParts(t *testing.T) {
 	for n := range 4 {
 		s := (&Error{Part: strings.Repeat("x", n) + strings.Repeat("é", 300), Reason: "r"}).Error()
 		if len(s) > 200 || strings.Contains(s, `\x`) {
@@ -312,6 +313,31 @@ func links(t *rapid.T) *Link {
 		l.Other = append(l.Other, Param{k, rapid.OneOf(rapid.Just(""), text).Draw(t, "value")})
 	}
 	return l
+}
+
+// BEP 53: so names indices of files and ranges of them; a link without it selects all files.
+func TestALinkSelectsTheFilesOfItsRanges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, index := links(t), rapid.IntRange(0, 4100).Draw(t, "index")
+		want := len(l.Select) == 0
+		for _, r := range l.Select {
+			want = want || index >= int(r.First) && index <= int(r.Last)
+		}
+		if l.Selects(index) != want {
+			t.Errorf("file %d of %v: %v", index, l.Select, !want)
+		}
+	})
+	if none := (*Link)(nil); !none.Selects(3) {
+		t.Error("without a link a file is not selected")
+	}
+}
+
+// rTorrent refuses a link in which any xt is not a btih.
+func TestTheLinkOfAHybridHasOneXT(t *testing.T) {
+	l := Link{InfoHash: id20(t), HasInfoHash: true, V2: id32(t, hash2), HasV2: true}
+	if got, want := l.String(), v1+"&xt.2=urn:btmh:1220"+hash2; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }
 
 func TestParseAndStringAreInverses(t *testing.T) {

@@ -34,16 +34,19 @@ const (
 func Parse(s string) (*Link, error) {
 	s = strings.TrimSpace(s)
 	if len(s) > MaxLen {
-		return nil, &Error{Part: s[:32] + "…", Reason: fmt.Sprintf("has %d bytes; at most %d are read", len(s), MaxLen)}
+		return nil, &Error{Part: s[:32] + "…", Reason: fmt.Sprintf("has %d bytes; at most %d are allowed", len(s), MaxLen)}
 	}
 	const scheme = "magnet:?"
 	// RFC 3986: schemes are case-insensitive.
 	if len(s) < len(scheme) || !strings.EqualFold(s[:len(scheme)], scheme) {
 		if l, err := bareHash(s); err == nil {
-			return nil, &Error{Part: s, Reason: "is a bare infohash: write " + l.String()}
+			return nil, &Error{Part: s, Reason: "is a bare infohash; as a link it is " + l.String()}
 		}
 		if s == "" {
-			return nil, &Error{Reason: "there is none: it would begin with " + scheme}
+			return nil, &Error{Reason: "it is empty; a link begins with " + scheme}
+		}
+		if IsMistyped(s) {
+			return nil, &Error{Part: s, Reason: fmt.Sprintf("has %d hexadecimal digits; an infohash has 40, or 64 in version 2", len(s))}
 		}
 		return nil, &Error{Part: s, Reason: "does not begin with " + scheme}
 	}
@@ -76,14 +79,14 @@ func (p *parser) param(part string) error {
 	p.decoded += len(key) + len(value) + len("&=")
 	switch {
 	case p.params > maxParams:
-		return &Error{Part: part, Reason: fmt.Sprintf("is one parameter too many: at most %d are read", maxParams)}
+		return &Error{Part: part, Reason: fmt.Sprintf("is one parameter too many; at most %d are allowed", maxParams)}
 	case p.decoded > maxDecoded:
-		return &Error{Part: part, Reason: fmt.Sprintf("is too much: at most %d bytes of parameters are read", maxDecoded)}
+		return &Error{Part: part, Reason: fmt.Sprintf("is too long; all parameters together may have %d bytes", maxDecoded)}
 	}
 	l := p.l
 	name, known := canonical(key)
 	if known && value == "" {
-		return nil // treat it as absent
+		return nil // as if it were absent
 	}
 	var err error
 	switch name {
@@ -166,22 +169,22 @@ func (p *parser) topic(value string) error {
 	case hasPrefix(value, v1Prefix):
 		h, err := infoHash(value[len(v1Prefix):])
 		if err != nil {
-			return &Error{Part: part, Reason: err.Error() + " behind " + v1Prefix}
+			return &Error{Part: part, Reason: err.Error() + " after " + v1Prefix}
 		}
 		if l.HasInfoHash && h != l.InfoHash {
-			return &Error{Part: part, Reason: "names a second torrent after " + l.InfoHash.String() + ": a link opens one"}
+			return &Error{Part: part, Reason: "names a second torrent after " + l.InfoHash.String() + "; a link can name only one"}
 		}
 		l.InfoHash, l.HasInfoHash = h, true
 	case hasPrefix(value, "urn:btmh:"):
 		if !hasPrefix(value, v2Prefix) {
-			return &Error{Part: part, Reason: "has no SHA-256 multihash: 1220 and 64 hexadecimal digits belong behind urn:btmh:"}
+			return &Error{Part: part, Reason: "is not a SHA-256 multihash: urn:btmh: must be followed by 1220 and 64 hexadecimal digits"}
 		}
 		h, err := hash32(value[len(v2Prefix):])
 		if err != nil {
-			return &Error{Part: part, Reason: err.Error() + " behind " + v2Prefix}
+			return &Error{Part: part, Reason: err.Error() + " after " + v2Prefix}
 		}
 		if l.HasV2 && h != l.V2 {
-			return &Error{Part: part, Reason: "names a second v2 torrent after " + l.V2.String() + ": a link opens one"}
+			return &Error{Part: part, Reason: "names a second v2 torrent after " + l.V2.String() + "; a link can name only one"}
 		}
 		l.V2, l.HasV2 = h, true
 	default:
@@ -206,13 +209,13 @@ func infoHash(s string) (id.ID, error) {
 		}
 		return id.ParseBase32(s)
 	}
-	return id.ID{}, fmt.Errorf("has %d characters where 40 hexadecimal or 32 base32 digits belong", len(s))
+	return id.ID{}, fmt.Errorf("has %d characters instead of 40 hexadecimal or 32 base32 digits", len(s))
 }
 
 // hash32 parses a v2 infohash or a public key.
 func hash32(s string) (id.ID32, error) {
 	if len(s) != 64 {
-		return id.ID32{}, fmt.Errorf("has %d characters where 64 hexadecimal digits belong", len(s))
+		return id.ID32{}, fmt.Errorf("has %d characters instead of 64 hexadecimal digits", len(s))
 	}
 	if err := onlyDigits(s, hexDigits); err != nil {
 		return id.ID32{}, err
@@ -235,7 +238,7 @@ func onlyDigits(s, alphabet string) error {
 		kind = "base32"
 	}
 	c, _ := utf8.DecodeRuneInString(rest)
-	return fmt.Errorf("has %q where a %s digit belongs", c, kind)
+	return fmt.Errorf("has %q instead of a %s digit", c, kind)
 }
 
 // source parses the value of xs.
@@ -248,10 +251,10 @@ func (p *parser) source(value string) error {
 	part := "xs=" + value
 	k, err := hash32(value[len(keyPrefix):])
 	if err != nil {
-		return &Error{Part: part, Reason: err.Error() + " behind " + keyPrefix}
+		return &Error{Part: part, Reason: err.Error() + " after " + keyPrefix}
 	}
 	if l.HasPublicKey && k != l.PublicKey {
-		return &Error{Part: part, Reason: "names a second public key after " + l.PublicKey.String() + ": a link opens one"}
+		return &Error{Part: part, Reason: "names a second public key after " + l.PublicKey.String() + "; a link can name only one"}
 	}
 	l.PublicKey, l.HasPublicKey = k, true
 	return nil
@@ -295,7 +298,7 @@ func bareHash(s string) (*Link, error) {
 	return nil, errNoHash
 }
 
-var errNoHash = errors.New("is no infohash")
+var errNoHash = errors.New("is not an infohash")
 
 // ParseBare parses a link or a bare infohash: 40 hexadecimal or 32 base32 digits, or the
 // 64 hexadecimal digits of a v2 infohash, with or without the 1220 of its multihash. The
@@ -311,6 +314,13 @@ func ParseBare(s string) (*Link, error) {
 func IsBare(s string) bool {
 	_, err := bareHash(strings.TrimSpace(s))
 	return err == nil
+}
+
+// IsMistyped reports whether s was probably meant as a bare infohash but has too few or too
+// many hexadecimal digits.
+func IsMistyped(s string) bool {
+	const few = 24
+	return len(s) >= few && strings.Trim(s, "0123456789abcdefABCDEF") == "" && !IsBare(s)
 }
 
 // finish parses parameters that depend on others, and checks the whole link.

@@ -20,7 +20,7 @@ func endpoint(s string) (string, *Error) {
 	}
 	colon := strings.LastIndexByte(s, ':')
 	if colon < 0 {
-		return bad("has no port: host:port belongs there")
+		return bad("has no port: it must be HOST:PORT")
 	}
 	host, port := s[:colon], s[colon+1:]
 	n, err := strconv.ParseUint(port, 10, 16)
@@ -60,7 +60,7 @@ func notInName(r rune) bool {
 	return r < 0xa1 || r == '\uFFFD' || 0x2000 <= r && r <= 0x206f || r == 0x3000
 }
 
-// maxIndex bounds a file index; no torrent has that many files.
+// maxIndex is the largest file index in a link. No torrent has that many files.
 const maxIndex = 1<<31 - 1
 
 // ranges parses the value of so, and ignores invalid items. BEP 53: "so=0,2,4,6-8 [...]

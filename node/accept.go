@@ -10,57 +10,71 @@ import (
 )
 
 const (
-	// maxGreeting limits the connections that have not named a torrent yet, and
-	// maxGreetingPerHost those from one address.
-	maxGreeting        = 256
-	maxGreetingPerHost = 32
-	// wakeTimeout is how long a connection waits for a parked torrent to start.
+	// maxPending is the maximum number of connections that have not sent an infohash yet,
+	// and maxPendingPerHost the maximum from one address.
+	maxPending        = 256
+	maxPendingPerHost = 32
+	// wakeTimeout is the time that a connection waits for a parked torrent to start.
 	wakeTimeout = 10 * time.Second
 )
 
-// accept passes each incoming connection to the torrent that its handshake names.
+// accept passes each incoming connection to the torrent whose infohash is in its handshake.
 func (n *Node) accept() {
-	l := swarm.NewPendingHandshakes(maxGreeting, maxGreetingPerHost)
+	l := swarm.NewPendingHandshakes(maxPending, maxPendingPerHost)
 	for {
 		c, err := n.net.Accept(n.ctx)
 		if err != nil {
 			if n.ctx.Err() == nil {
-				n.log.Error("incoming connections are no longer accepted", "err", err)
+				n.log.Error("cannot accept incoming connections any more", "err", err)
 			}
 			return
 		}
 		if n.isBlocked(netx.RemoteAddr(c).Addr()) {
-			c.Close()
+			n.refuse(c, Unlisted)
 			continue
 		}
 		l.Add(c)
-		n.wg.Go(func() { n.greet(l, c) })
+		n.wg.Go(func() { n.handshake(l, c) })
 	}
 }
 
-// greet reads the first half of a handshake, which contains the infohash.
-func (n *Node) greet(l *swarm.PendingHandshakes, c net.Conn) {
-	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // a node that stops does not wait for a handshake
+// handshake reads the first half of a handshake, which contains the infohash.
+func (n *Node) handshake(l *swarm.PendingHandshakes, c net.Conn) {
+	stop := context.AfterFunc(n.ctx, func() { c.Close() }) // Close does not wait for a handshake
 	defer stop()
-	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.ofKeyHash)
+	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.byKeyHash)
 	l.Remove(c)
 	if err != nil {
-		n.log.Debug("an incoming connection made no handshake", "from", c.RemoteAddr(), "err", err)
-		c.Close()
+		n.log.Debug("an incoming connection sent no valid handshake", "from", c.RemoteAddr(), "err", err)
+		n.refuse(c, NoHandshake)
 		return
 	}
 	t := n.lookup(h.InfoHash)
 	h.NodeFull = !n.room()
-	if t == nil || h.NodeFull && t.run.Load() == nil || !stop() { // a full node wakes no parked torrent
-		c.Close()
+	switch {
+	case t == nil:
+		n.refuse(c, NoTorrent)
+		return
+	case h.NodeFull && t.run.Load() == nil: // a full node does not wake parked torrents
+		n.refuse(c, NodeFull)
+		return
+	case !stop(): // the node is closing
+		n.refuse(c, NotRunning)
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, wakeTimeout)
 	defer cancel()
 	r := t.wake(ctx)
 	if r == nil {
-		c.Close()
+		n.refuse(c, NotRunning)
 		return
 	}
+	n.counters.incoming[Passed].Add(1)
 	r.swarm.Incoming(h)
+}
+
+// refuse closes an incoming connection and counts it.
+func (n *Node) refuse(c net.Conn, why IncomingOutcome) {
+	n.counters.incoming[why].Add(1)
+	c.Close()
 }

@@ -17,9 +17,9 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// Files in the state directory are damaged by a byte or cut short. Nothing crashes,
-// the other torrents load, the affected torrent finds its existing data, and no
-// file of the user is touched.
+// Files in the state directory are damaged by one bit or truncated. Nothing crashes, the
+// other torrents load, the affected torrent finds its existing data, and no file of the
+// user is changed.
 func TestBatteryRecords(t *testing.T) {
 	flips, cuts := 40, 10
 	if os.Getenv("SEEDBED_SOAK") != "" {
@@ -45,7 +45,7 @@ func TestBatteryRecords(t *testing.T) {
 		first := start(t, n, 1, boot(100))
 		time.Sleep(10 * time.Second)
 		for _, s := range specs {
-			whole(t, first.add(s))
+			awaitComplete(t, first.add(s))
 		}
 		first.close()
 		for _, s := range specs { // as if the metadata came from peers
@@ -54,25 +54,25 @@ func TestBatteryRecords(t *testing.T) {
 		pristine := filetest.Tree(t, first.state)
 		files := slices.DeleteFunc(filetest.Names(pristine), func(f string) bool { return len(pristine[f]) == 0 })
 		if len(files) < 7 {
-			t.Fatal("the state is no more than", files)
+			t.Fatal("the state directory has only", files)
 		}
 		var before []map[string][]byte
 		for _, d := range dirs {
 			before = append(before, filetest.Tree(t, d))
 		}
-		dice := rand.New(rand.NewPCG(1, 1))
+		random := rand.New(rand.NewPCG(1, 1))
 		hit := map[string]int{}
 		for k := range flips + cuts {
-			victim := files[dice.IntN(len(files))]
+			victim := files[random.IntN(len(files))]
 			hit[filepath.Base(victim)]++
 			state1 := t.TempDir()
 			for f, b := range pristine {
 				if f == victim {
 					b = bytes.Clone(b)
 					if k < flips {
-						b[dice.IntN(len(b))] ^= 1 << dice.IntN(8)
+						b[random.IntN(len(b))] ^= 1 << random.IntN(8)
 					} else {
-						b = b[:dice.IntN(len(b))]
+						b = b[:random.IntN(len(b))]
 					}
 				}
 				filetest.Write(t, filepath.Join(state1, filepath.FromSlash(f)), b)
@@ -82,25 +82,25 @@ func TestBatteryRecords(t *testing.T) {
 				lost := filepath.Base(victim) == "torrent" && strings.Contains(victim, s.InfoHash().String())
 				tt := r.add(Spec{Link: bare(s), Dir: filepath.Dir(dirs[i])})
 				if !lost {
-					whole(t, tt)
+					awaitComplete(t, tt)
 				}
 			}
 			r.close()
 			if t.Failed() {
-				t.Fatalf("%s was damaged, for the %d. time", victim, k)
+				t.Fatalf("%s was damaged in round %d", victim, k)
 			}
 		}
 		for i, d := range dirs {
 			if !maps.EqualFunc(before[i], filetest.Tree(t, d), bytes.Equal) {
-				t.Errorf("the files in %s were touched", d)
+				t.Errorf("the files in %s were changed", d)
 			}
 		}
-		t.Logf("battery: %d bytes flipped and %d files cut in the state of three torrents %v: all others loaded, and the damaged as far as its metadata was there", flips, cuts, hit)
+		t.Logf("battery: %d bytes flipped and %d files cut in the state of three torrents %v: all others loaded, and so did the damaged one if its metadata was intact", flips, cuts, hit)
 	})
 }
 
-// whole waits until a torrent has everything that it wants.
-func whole(t *testing.T, tt *Torrent) {
+// awaitComplete waits until a torrent has all its wanted data.
+func awaitComplete(t *testing.T, tt *Torrent) {
 	t.Helper()
 	for range 6000 {
 		if tt.Snapshot().Complete {
@@ -108,5 +108,5 @@ func whole(t *testing.T, tt *Torrent) {
 		}
 		time.Sleep(10 * ms)
 	}
-	t.Errorf("%s is not whole: %+v", tt.Name(), tt.Snapshot())
+	t.Errorf("%s is not complete: %+v", tt.Name(), tt.Snapshot())
 }

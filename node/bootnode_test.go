@@ -8,7 +8,7 @@ import (
 )
 
 // Nodes that know only the bootstrap node find each other through it.
-func TestNodesJoinByTheBootstrapNodeAlone(t *testing.T) {
+func TestNodesFindEachOtherThroughTheBootstrapNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}

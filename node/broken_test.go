@@ -57,7 +57,7 @@ func giveMetadata(nc net.Conn, ih id.ID, raw []byte) error {
 }
 
 // Metadata that matches the infohash but is not a valid torrent ends the wait with an error.
-func TestAnInfohashOfNoTorrentFails(t *testing.T) {
+func TestInvalidMetadataEndsTheTorrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(23, simnet.Link{Delay: 20 * ms})
 		raw := []byte("d4:name6:../etc12:piece lengthi16384e6:pieces0:e")
@@ -76,12 +76,12 @@ func TestAnInfohashOfNoTorrentFails(t *testing.T) {
 		got := b.add(Spec{Link: &magnet.Link{InfoHash: ih, HasInfoHash: true, Peers: []string{at(1).String()}}, Dir: t.TempDir()})
 		e := b.await(Failed, time.Minute)
 		var me *metainfo.Error
-		if !errors.As(e.Err, &me) || !strings.HasPrefix(e.Err.Error(), "what the link names cannot be opened") {
+		if !errors.As(e.Err, &me) || !strings.HasPrefix(e.Err.Error(), "cannot open the torrent of the link") {
 			t.Errorf("%v", e.Err)
 		}
 		wait(t, got.Ended(), time.Minute, "the torrent ends")
 		if b.lookup(ih) != nil {
-			t.Error("it is still there")
+			t.Error("the torrent is still in the node")
 		}
 		time.Sleep(time.Second) // for the peer to notice that we left
 	})
@@ -97,7 +97,7 @@ func TestOpenFailsCleanly(t *testing.T) {
 		"too small":                 {State: dir, Memory: 1},
 		"must each be 1 or more":    {State: dir, Settings: Settings{MaxConns: -1}},
 		"state directory cannot be": {State: "/dev/null/state"},
-		"no packet connection":      {State: dir, Bootstrap: []string{}, Network: deaf{}},
+		"no Conns":                  {State: dir, Bootstrap: []string{}, Network: noUDP{}},
 	} {
 		n, err := Open(c)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -115,8 +115,8 @@ func TestOpenFailsCleanly(t *testing.T) {
 	_ = st.close()
 }
 
-// deaf is a network without UDP.
-type deaf struct{ netx.Network }
+// noUDP is a network without UDP.
+type noUDP struct{ netx.Network }
 
-func (deaf) UDP() []*netx.Socket { return nil }
-func (deaf) Close() error        { return nil }
+func (noUDP) UDP() []*netx.Socket { return nil }
+func (noUDP) Close() error        { return nil }

@@ -9,21 +9,21 @@ import (
 	"seedbed/swarm"
 )
 
-// chunkSize is the unit of piece buffers: a piece up to this size is hashed
-// and written from memory as a whole.
+// chunkSize is the maximum size of a piece buffer. A piece up to this size is hashed and
+// written from memory as a whole.
 const chunkSize = 1 << 20
 
-// shareEvery is how often the node divides its budget again, so that torrents
+// shareEvery is the interval at which the node divides its budget again, so that torrents
 // that got no memory get their turn.
 const shareEvery = 30 * time.Second
 
 // budget holds the resources that are limited for the whole node and cannot be
 // divided in advance.
 type budget struct {
-	turn      int // advances every shareEvery; guarded by Node.mu
-	dials     dialGate
-	anew      chan struct{} // holds one; a value requests a new division
-	stretched bool          // more torrents than can be announced in time; owned by keepBudget
+	turn          int // advances every shareEvery; guarded by Node.mu
+	dials         dialGate
+	anew          chan struct{} // has capacity 1; a value requests that the budget is divided again
+	wasOverloaded bool          // there were more torrents than can be announced in time; owned by keepBudget
 
 	mu      sync.Mutex
 	counted time.Time // when conns was counted
@@ -39,10 +39,12 @@ func (b *budget) init(cfg *Config) {
 type share struct {
 	slots           int // piece buffers for its piece size: the engine's slots
 	halfOpen, conns int
+	limit           int // Spec.MaxPeers
 }
 
-// keepBudget divides the budget again at intervals, because turns advance and
-// torrents become complete or lose data.
+// keepBudget divides the budget at intervals, because torrents take turns, become complete
+// or lose data. It also stops torrents that have reached their seeding goal, and parks idle
+// ones.
 func (n *Node) keepBudget() {
 	tick := time.NewTicker(shareEvery)
 	defer tick.Stop()
@@ -54,17 +56,18 @@ func (n *Node) keepBudget() {
 			for _, t := range n.running() {
 				if r := t.run.Load(); r != nil {
 					if v := r.swarm.Snapshot(); v.State == swarm.Seeding || v.State == swarm.Downloading {
-						t.setWhole(v.Complete)
+						t.setComplete(v.Complete)
 					}
 				}
 				t.seedGoal(time.Now())
 			}
 			n.parkIdle(time.Now())
+			n.lookAtFolders()
 			n.mu.Lock()
 			n.budget.turn++
 			n.share()
 			n.mu.Unlock()
-			n.tellStretch()
+			n.warnIfOverloaded()
 		case <-n.budget.anew:
 			n.mu.Lock()
 			n.share()
@@ -73,16 +76,16 @@ func (n *Node) keepBudget() {
 	}
 }
 
-// tellStretch warns when there are more torrents than can be announced in time.
+// warnIfOverloaded warns when there are more torrents than can be announced in time.
 // It warns again only after their number has fallen below that limit.
-func (n *Node) tellStretch() {
+func (n *Node) warnIfOverloaded() {
 	s := n.Announcing()
-	if s.Stretched && !n.budget.stretched {
+	if s.Stretched && !n.budget.wasOverloaded {
 		n.Emit(Event{Kind: Warning, Err: fmt.Errorf(
-			"%d torrents are too many to tell the DHT about every 20 minutes with %d queries a second: each is announced every %d minutes; --dht-rate raises the rate",
+			"%d torrents are too many to announce every 20 minutes at a DHT rate of %d: each is announced every %d minutes; --dht-rate raises the rate",
 			s.Torrents, n.cfg.DHTRate, int(s.Interval.Round(time.Minute).Minutes()))})
 	}
-	n.budget.stretched = s.Stretched
+	n.budget.wasOverloaded = s.Stretched
 }
 
 // reshare requests a new division of the budget. Requests that come close together
@@ -94,9 +97,9 @@ func (n *Node) reshare() { nudge(n.budget.anew) }
 func (n *Node) share() {
 	var hungry []need
 	seeking := 0
-	for _, t := range n.order {
+	for t := range n.order.all() {
 		r := t.run.Load()
-		if r == nil || t.whole.Load() || t.isStopping() {
+		if r == nil || t.complete.Load() || t.isStopping() {
 			continue
 		}
 		seeking++
@@ -106,26 +109,29 @@ func (n *Node) share() {
 	}
 	set := n.settings.Load()
 	slots := divide(n.cfg.Memory, hungry, n.budget.turn)
-	for _, t := range n.order {
+	for t := range n.order.all() {
 		r := t.run.Load()
 		if r == nil {
 			continue
 		}
 		s := share{slots: slots[t]}
 		switch {
-		case !t.whole.Load():
+		case !t.complete.Load():
 			s.halfOpen = max(set.HalfOpen/max(seeking, 1), 2)
 			s.conns = max(set.MaxConns/max(seeking, 1), 2)
-		case len(n.order) == 1:
+		case n.order.count == 1:
 			s.halfOpen, s.conns = 8, set.MaxConns
 		default:
 			// With many torrents only a few need their connections at a time, and we cannot
 			// predict which. The total is enforced where connections are accepted.
 			s.halfOpen, s.conns = 2, max(set.MaxConns/4, 8)
 		}
+		if s.limit = int(r.maxPeers.Load()); s.limit > 0 {
+			s.conns = min(s.conns, s.limit)
+		}
 		if s != r.share {
 			r.share = s
-			r.swarm.SetLimits(s.slots, s.halfOpen, s.conns)
+			r.swarm.SetLimits(s.slots, s.halfOpen, s.conns, s.limit > 0)
 		}
 	}
 }
@@ -136,7 +142,7 @@ type need struct {
 	size int64
 }
 
-// bufferSize is the memory that one piece buffer takes.
+// bufferSize returns the number of bytes that one piece buffer takes.
 func bufferSize(pieceLength int64) int64 { return buf.SizeOf(int(min(pieceLength, chunkSize))) }
 
 // divide returns the number of buffers of each torrent, so that their sum stays

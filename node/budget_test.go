@@ -16,7 +16,7 @@ import (
 
 // For any number of torrents, the sum stays within the memory, a torrent that gets
 // memory gets at least two buffers, and each torrent gets a turn.
-func TestMemoryIsDividedWithinItsBound(t *testing.T) {
+func TestMemoryIsDividedWithinItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		memory := rapid.Int64Range(2*chunkSize, 64<<20).Draw(t, "memory")
 		pieces := rapid.SliceOfN(rapid.Int64Range(16<<10, 8<<20), 1, 60).Draw(t, "pieces")
@@ -34,7 +34,7 @@ func TestMemoryIsDividedWithinItsBound(t *testing.T) {
 					fed[x.t] = true
 				}
 				if int64(len(needs))*2*chunkSize <= memory && n < 2 {
-					t.Fatalf("%d buffers though there is room", n)
+					t.Fatalf("%d buffers although there is enough memory", n)
 				}
 			}
 			if sum > memory {
@@ -42,7 +42,7 @@ func TestMemoryIsDividedWithinItsBound(t *testing.T) {
 			}
 		}
 		if len(fed) < len(needs) {
-			t.Fatalf("%d of %d had a turn", len(fed), len(needs))
+			t.Fatalf("%d of %d got memory in some turn", len(fed), len(needs))
 		}
 	})
 }
@@ -72,7 +72,7 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 			defer b.mu.Unlock()
 			b.Node.mu.Lock()
 			defer b.Node.mu.Unlock()
-			for _, x := range b.order {
+			for x := range b.order.all() {
 				if r := x.run.Load(); r != nil {
 					sum += r.share.slots
 				}
@@ -96,7 +96,7 @@ func TestMoreDownloadsThanMemoryTakeTurns(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if sum := granted(); sum != 0 {
-			t.Errorf("%d buffers are granted to nobody", sum)
+			t.Errorf("%d buffers are still granted", sum)
 		}
 	})
 }
@@ -146,7 +146,7 @@ func TestManySeedsAreAnnouncedEvenly(t *testing.T) {
 }
 
 // There is one warning if there are more torrents than the rate allows.
-func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
+func TestTooManyTorrentsForTheRateGiveAWarning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(24, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 12)
@@ -160,20 +160,20 @@ func TestTooManyTorrentsForTheRateAreTold(t *testing.T) {
 		if !s.Stretched || s.Interval <= 20*time.Minute {
 			t.Fatalf("%+v", s)
 		}
-		var told []string
-		for _, e := range a.told() {
+		var allEvents []string
+		for _, e := range a.allEvents() {
 			if e.Kind == Warning {
-				told = append(told, e.Err.Error())
+				allEvents = append(allEvents, e.Err.Error())
 			}
 		}
-		if len(told) != 1 || !strings.Contains(told[0], "150 torrents are too many") {
-			t.Errorf("%q", told)
+		if len(allEvents) != 1 || !strings.Contains(allEvents[0], "150 torrents are too many") {
+			t.Errorf("%q", allEvents)
 		}
 	})
 }
 
 // A torrent that completes is announced as a seed; before, it was counted as a peer.
-func TestWhoBecomesASeedIsAnnouncedAsOne(t *testing.T) {
+func TestACompletedTorrentIsAnnouncedAsASeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(23, simnet.Link{Delay: 20 * ms, Rate: 100e3})
 		ring(t, n, 4)
@@ -197,13 +197,13 @@ func TestWhoBecomesASeedIsAnnouncedAsOne(t *testing.T) {
 		wait(t, x.Done(), 10*time.Minute, "the leech is done")
 		time.Sleep(time.Minute)
 		if s := count(); s.Seeds != 2 || s.Peers != 0 {
-			t.Errorf("when it has all: %+v", s)
+			t.Errorf("after completion: %+v", s)
 		}
 	})
 }
 
 // A magnet that needs peers does not wait for a thousand seeds.
-func TestSeedsDoNotHoldUpAMagnet(t *testing.T) {
+func TestSeedsDoNotDelayAMagnet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(22, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 4)

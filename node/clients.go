@@ -9,14 +9,14 @@ import (
 	"seedbed/internal/id"
 )
 
-// This file holds what packages above the node build on. Publishing and following are
-// clients of the node: they use only its exported API.
+// This file has the API for clients of the node, such as node/publish and node/follow. They
+// use only the exported API.
 
-// ErrClosed says that the node is closed.
+// ErrClosed is the error of operations on a closed node.
 var ErrClosed = errors.New("the node is closed")
 
 // ErrNoDHT is returned for an operation that needs the DHT when Config.NoDHT is set.
-var ErrNoDHT = NewFault(FaultUsage, errors.New("a link with a public key is looked up in the DHT, which is off"), "leave out --no-dht")
+var ErrNoDHT = NewFault(FaultUsage, errors.New("this needs the DHT, which is off"), "start without --no-dht")
 
 // Context returns a context that ends when Close begins.
 func (n *Node) Context() context.Context { return n.ctx }
@@ -27,9 +27,14 @@ func (n *Node) StateDir() string { return n.state.path }
 
 // Torrent returns the torrent with that infohash, or nil if the node does not have it.
 // A hybrid has two infohashes.
-func (n *Node) Torrent(infohash id.ID) *Torrent { return n.lookup(infohash) }
+func (n *Node) Torrent(infohash id.ID) *Torrent {
+	if t := n.lookup(infohash); t != nil && !t.isBeingRemoved() {
+		return t
+	}
+	return nil
+}
 
-// A closer stops a client of the node.
+// closer stops a client of the node.
 type closer struct{ end func() }
 
 // OnClose registers a function that stops a client. Close calls all of these functions,
@@ -68,6 +73,14 @@ type Items struct {
 	keeper *dht.Keeper
 }
 
+// DHT returns the node in the DHT, for lookups and its state, or ErrNoDHT.
+func (n *Node) DHT() (*dht.DHT, error) {
+	if n.dht == nil {
+		return nil, ErrNoDHT
+	}
+	return n.dht, nil
+}
+
 // Items returns the node's access to the items of the DHT, or ErrNoDHT.
 func (n *Node) Items() (*Items, error) {
 	if n.dht == nil {
@@ -88,7 +101,10 @@ func (i *Items) Put(ctx context.Context, item dht.Item, cas *int64) (dht.PutRepo
 	return i.dht.Put(ctx, item, cas)
 }
 
+// Kept returns the number of items that are republished.
+func (i *Items) Kept() int { return i.keeper.Len() }
+
 // Keep republishes a signed item until stop is called. See dht.Keeper.Keep.
-func (i *Items) Keep(item dht.Item, just bool, report func(dht.TendReport, error)) (stop func()) {
-	return i.keeper.Keep(item, just, report)
+func (i *Items) Keep(item dht.Item, justPut bool, report func(dht.RepublishReport, error)) (stop func()) {
+	return i.keeper.Keep(item, justPut, report)
 }

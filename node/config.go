@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 
 	"seedbed/dht"
@@ -15,8 +17,8 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// PublicBootstrap lists the DHT nodes to query first when the state directory
-// holds none: long-lived bootstrap nodes run by several projects.
+// PublicBootstrap lists the DHT nodes to query first if the state directory has none. They
+// are long-lived bootstrap nodes run by several projects.
 var PublicBootstrap = []string{
 	"dht.libtorrent.org:25401",
 	"router.bittorrent.com:6881",
@@ -26,11 +28,10 @@ var PublicBootstrap = []string{
 	"router.bittorrent.cloud:42069",
 }
 
-// DefaultPort is the default listening port: the first of the ports that BEP 3
-// names.
+// DefaultPort is the default port to listen on, the first of those in BEP 3.
 const DefaultPort = 6881
 
-// Defaults of a Config, which are those of the packages that use them.
+// Defaults of a Config. The packages that use the values define them.
 const (
 	DefaultDHTRate  = dht.DefaultRate
 	DefaultDHTFlows = dht.DefaultFlows
@@ -65,14 +66,15 @@ type Config struct {
 	DHTRate int
 
 	// DHTFlows is the maximum number of addresses that the DHT queries within 30 s, because
-	// home routers track few flows; DefaultDHTFlows by default, negative for no limit.
+	// home routers can track only few flows. DefaultDHTFlows by default, negative for no
+	// limit.
 	DHTFlows int
 
 	// EnforceID rejects queries of DHT nodes whose id does not match their address
 	// with an error (BEP 42).
 	EnforceID bool
 
-	// Memory limits the piece buffers of all torrents together, in bytes;
+	// Memory is the maximum number of bytes for the piece buffers of all torrents together;
 	// DefaultMemory by default. If it is too small for all torrents, they take turns.
 	Memory int64
 
@@ -88,6 +90,10 @@ type Config struct {
 	// link could make us send requests to the local network.
 	NoWebSeeds, LocalWebSeeds bool
 
+	// Held holds every torrent of the session that would start, when it is added or restored,
+	// until Torrent.Release. Torrents that are restored as parked are not held.
+	Held bool
+
 	// Version is sent to peers (BEP 10 "v").
 	Version string
 
@@ -99,6 +105,12 @@ type Config struct {
 
 	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)
+
+	// stat replaces os.Stat for the download folders in tests.
+	stat func(path string) (fs.FileInfo, error)
+
+	// mountOf replaces mountOf in tests.
+	mountOf func(path string) string
 
 	// rename replaces os.Rename for moving files in tests.
 	rename func(from, to string) error
@@ -129,9 +141,9 @@ func (c *Config) Validate() error {
 	setDefault(&c.DHTFlows, DefaultDHTFlows)
 	setDefault(&c.Memory, DefaultMemory)
 	if c.DHTRate < 1 {
-		return usageFault(fmt.Errorf("%d DHT queries a second are too few: at least 1 is needed, or no DHT", c.DHTRate))
+		return usageFault(fmt.Errorf("%d DHT queries a second are too few: use at least 1, or disable the DHT", c.DHTRate))
 	}
-	if err := c.Settings.validate(); err != nil {
+	if err := c.Settings.Validate(); err != nil {
 		return err
 	}
 	if c.Memory < MinMemory {
@@ -139,6 +151,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.mountOf == nil {
+		c.mountOf = mountOf
+	}
+	if c.stat == nil {
+		c.stat = os.Stat
 	}
 	if c.resolve == nil {
 		c.resolve = systemResolve

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"seedbed/internal/bitset"
@@ -17,13 +18,13 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// errEnded tells the swarm that there is nothing to open: only the metadata was
-// requested, or the torrent has failed.
+// errEnded tells the swarm that there is nothing to open, because only the metadata was
+// requested or the torrent has failed.
 var errEnded = errors.New("the torrent has ended")
 
-// openContent opens the storage and verifies the existing data. The swarm calls it on its own
-// goroutine when the info dictionary is known. After an error, the swarm reports a warning and
-// calls again; an error that waiting does not fix ends the torrent instead.
+// openContent opens the storage and verifies the existing data. The swarm calls it on its
+// own goroutine when the info dictionary is known. After an error, the swarm reports a
+// warning and calls again; a permanent error ends the torrent instead.
 func (r *run) openContent(ctx context.Context, info *metainfo.Info, progress func(done, total int64)) (swarm.Content, error) {
 	<-r.ready
 	c, err := r.tryContent(ctx, info, progress)
@@ -52,14 +53,14 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 			return swarm.Content{}, err
 		}
 		t.emit(Event{Kind: Metadata, Info: info, Path: path})
-		t.reach(t.milestones.done)
+		t.milestones.reach(isDone)
 		t.stop()
 		return swarm.Content{}, errEnded
 	}
 	if spec.Torrent == nil && t.state.loadInfo(spec) == nil {
 		r.wg.Go(func() { // a busy disk does not delay the first piece
 			if err := statefile.WriteSync(t.state.torrentPath(), torrent.Append(nil)); err != nil {
-				t.node.log.Warn("the metadata could not be saved", "torrent", t.Name(), "err", err)
+				t.node.log.Warn("cannot save the metadata", "torrent", t.Name(), "err", err)
 			}
 		})
 	}
@@ -67,8 +68,11 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	if err != nil {
 		return swarm.Content{}, err
 	}
-	if t.control.reportNames() {
-		for _, err := range oddities(info, spec.Symlinks || spec.Seed) {
+	if t.endFetch() {
+		return swarm.Content{}, errEnded
+	}
+	if !spec.Seed && t.control.reportNames() { // data that is only shared keeps the names that it has
+		for _, err := range nameWarnings(info, spec.Symlinks) {
 			t.emit(Event{Kind: Warning, Err: err})
 		}
 	}
@@ -82,18 +86,23 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 		Record: t.state.resumePath(), Handles: t.node.handles, Steps: &t.node.steps, Verified: spec.Verified,
 		OpenDisk: t.node.cfg.openDisk,
 	}
+	if t.inSession() && t.isDataMissing(o) {
+		t.fail(t.missingFault())
+		return swarm.Content{}, errEnded
+	}
 	s, have, err := openChecked(ctx, o, progress)
 	wanted := info.Wanted(files)
 	if errors.Is(err, storage.ErrLinked) {
-		// If the link leads to complete data elsewhere, that data is shared read-only.
+		// If the symbolic link points to complete data elsewhere, that data is seeded
+		// read-only.
 		o.ReadOnly = true
-		behind, found, e := openChecked(ctx, o, progress)
+		target, found, e := openChecked(ctx, o, progress)
 		switch {
 		case e != nil:
-		case wanted.AnyNotIn(found) || len(behind.Faults()) > 0:
-			_ = behind.Close() // the error about the link is the one to report
+		case wanted.AnyNotIn(found) || len(dataFaults(target)) > 0:
+			_ = target.Close() // report the error about the link
 		default:
-			s, have, err = behind, found, nil
+			s, have, err = target, found, nil
 		}
 	}
 	if err != nil {
@@ -106,11 +115,11 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	}()
 	if n, path, name := s.Renamed(); n > 0 {
 		t.emit(Event{Kind: Warning, Err: &Fault{Err: fmt.Errorf(
-			"%s of %s replaced, since the file system refuses them or does not tell them apart: %q is %q%s",
+			"%s in %s replaced, because the file system does not allow or distinguish them: %q is stored as %q%s",
 			count(n, "name"), info.Name, cut(path), cut(name), more(n))}})
 	}
 	if spec.Seed {
-		if err := incomplete(info, spec.Dir, missing(wanted, have), wanted.Count(), s.Faults()); err != nil {
+		if err := incomplete(info, spec, missing(wanted, have), wanted.Count(), dataFaults(s)); err != nil {
 			return swarm.Content{}, err
 		}
 	}
@@ -118,6 +127,9 @@ func (r *run) tryContent(ctx context.Context, info *metainfo.Info, progress func
 	for _, c := range s.Chunks() {
 		stored = append(stored, engine.Block{Piece: uint32(c.Piece), Begin: c.Begin, Length: c.Length})
 	}
+	r.storage.Store(s)
+	t.passOrder(r)
+	t.setRoot(info, s.Names())
 	return swarm.Content{Storage: s, Have: have, Wanted: wanted, Files: fileSet(info, files), Stored: stored}, nil
 }
 
@@ -148,22 +160,28 @@ func openChecked(ctx context.Context, o storage.Options, progress func(done, tot
 	return s, have, nil
 }
 
-// faultsNamed is the maximum number of bad files that a message lists.
-const faultsNamed = 3
+// maxListedFaults is the maximum number of bad files in a message.
+const maxListedFaults = 3
+
+// dataFaults returns the files whose data differs from that of the torrent. Missing empty
+// files are left out, because they have no data to seed.
+func dataFaults(s *storage.Storage) []storage.FileFault {
+	return slices.DeleteFunc(s.Faults(), func(f storage.FileFault) bool { return !f.AffectsData() })
+}
 
 // incomplete returns a fault if data to be seeded does not match the torrent,
 // or nil if it does.
-func incomplete(info *metainfo.Info, dir string, bad, of int, faults []storage.FileFault) error {
+func incomplete(info *metainfo.Info, spec *Spec, bad, total int, faults []storage.FileFault) error {
 	if bad == 0 && len(faults) == 0 {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s in %s is not complete", info.Name, displayDir(dir))
+	fmt.Fprintf(&b, "%s in %s is not complete", info.Name, displayDir(spec.Dir))
 	if bad > 0 {
-		fmt.Fprintf(&b, ": %s of %d missing or wrong", count(bad, "piece"), of)
+		fmt.Fprintf(&b, ": %s of %d missing or wrong", count(bad, "piece"), total)
 	}
 	for i, f := range faults {
-		if i == faultsNamed {
+		if i == maxListedFaults {
 			fmt.Fprintf(&b, "; and %s more", count(len(faults)-i, "file"))
 			break
 		}
@@ -173,9 +191,15 @@ func incomplete(info *metainfo.Info, dir string, bad, of int, faults []storage.F
 		}
 		b.WriteString(sep + f.String())
 	}
-	hint := "fetch the rest with seedbed get"
-	if bad == 0 {
-		hint = "cut off what is behind the end of the files, or fetch them anew with seedbed get --overwrite"
+	hint := "download the rest with seedbed get"
+	switch {
+	case spec.Persistent: // in the session of a daemon, where seedbed get finds it and does not download either
+		hint = "put the right files there and recheck it, or remove it but not its data, and add it again without --complete to download the rest"
+		if bad == 0 {
+			hint = "truncate the files to their size in the torrent and recheck it"
+		}
+	case bad == 0:
+		hint = "truncate the files to their size in the torrent, or download them again with seedbed get --overwrite"
 	}
 	return &Fault{Kind: FaultIncomplete, Err: errors.New(b.String()), hint: hint}
 }
@@ -203,12 +227,12 @@ func writeTorrent(spec *Spec, torrent *metainfo.Torrent) (_ string, err error) {
 		path := filepath.Join(spec.Dir, metainfo.WithSuffix(name, ".torrent"))
 		if !spec.Overwrite {
 			if _, err := os.Lstat(path); err == nil {
-				return "", &Fault{Kind: FaultExists, Err: fmt.Errorf("%s is there already", path), hint: "use --overwrite to replace it"}
+				return "", &Fault{Kind: FaultExists, Err: fmt.Errorf("%s already exists", path), hint: "use --overwrite to replace it"}
 			}
 		}
 		e := statefile.WriteSync(path, torrent.Append(nil))
 		if e == nil {
-			_ = os.Chmod(path, 0o644) // unlike our state, users may share this file; some file systems have no modes
+			_ = os.Chmod(path, 0o644) // unlike our state, users may share this file; an error is ignored because some file systems have no modes
 			return path, nil
 		}
 		err = cmp.Or(err, e)

@@ -13,6 +13,7 @@ import (
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/node/lifecycle"
 )
 
 // seedOf returns a node that seeds a folder without a DHT.
@@ -32,7 +33,7 @@ func (r *rig) failed(kind FaultKind) {
 	}
 	failed := r.added[e.InfoHash]
 	wait(r.t, failed.Ended(), time.Minute, "a failed torrent ends")
-	if s := failed.Snapshot(); s.State != Stopped || s.Connected != 0 {
+	if s := failed.Snapshot(); s.State != lifecycle.Ended || s.Connected != 0 {
 		r.t.Errorf("%+v", s)
 	}
 }
@@ -80,10 +81,10 @@ func TestMetadataOnlyWritesTheTorrentFile(t *testing.T) {
 // Data to be seeded is verified; incomplete data is an error at once.
 func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 	for name, damage := range map[string]func(file string) error{
-		"whole":   func(string) error { return nil },
-		"damaged": func(f string) error { return os.WriteFile(f, make([]byte, 300_000), 0o644) },
-		"short":   func(f string) error { return os.Truncate(f, 299_999) },
-		"missing": os.Remove,
+		"complete": func(string) error { return nil },
+		"damaged":  func(f string) error { return os.WriteFile(f, make([]byte, 300_000), 0o644) },
+		"short":    func(f string) error { return os.Truncate(f, 299_999) },
+		"missing":  os.Remove,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -95,7 +96,7 @@ func TestSeedVerifiesAndDoesNotWait(t *testing.T) {
 				before := filetest.Names(filetest.Tree(t, filepath.Dir(dir)))
 				b := start(t, n, 2, noDHT)
 				got := b.add(Spec{Torrent: spec.Torrent, Dir: filepath.Dir(dir), Seed: true})
-				if name == "whole" {
+				if name == "complete" {
 					wait(t, got.Done(), time.Second, "the data is verified")
 				} else {
 					b.failed(FaultIncomplete)
@@ -150,7 +151,7 @@ func TestOnlySelectedFilesAppear(t *testing.T) {
 		b := start(t, n, 9, noDHT)
 		b.add(Spec{Link: link, Dir: t.TempDir(), Select: []int{5}})
 		e := b.await(Failed, time.Minute)
-		if want := "file 5 was selected and things has 4 files"; e.Err.Error() != want {
+		if want := "file 5 was selected, but things has 4 files"; e.Err.Error() != want {
 			t.Errorf("%v, not %s", e.Err, want)
 		}
 	})
@@ -177,11 +178,11 @@ func TestAForeignFileIsNotTouched(t *testing.T) {
 				got := b.add(get)
 				b.failed(FaultExists)
 				if now, err := os.ReadFile(foreign); err != nil || string(now) != string(content) {
-					t.Errorf("%s was touched: %v", name, err)
+					t.Errorf("%s was changed: %v", name, err)
 				}
 				select {
 				case <-got.Done():
-					t.Error("done though it failed")
+					t.Error("done although it failed")
 				default:
 				}
 				get.Overwrite = true
@@ -208,6 +209,6 @@ func TestTwoNodesDoNotWriteTheSameFiles(t *testing.T) {
 		b.failed(FaultBusy)
 		wait(t, got.Done(), time.Minute, "the first download")
 		filetest.Same(t, dir, filepath.Join(to, "things"))
-		wait(t, b.add(get).Done(), time.Minute, "the second finds what is there")
+		wait(t, b.add(get).Done(), time.Minute, "the second finds the existing data")
 	})
 }

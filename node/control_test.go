@@ -21,18 +21,18 @@ func TestAParkedTorrentWokenAtOnceReportsReady(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
 		specs := many(t, 1)
 		a := start(t, n, 1, noDHT)
-		x := a.newTorrent(specs[0]) // like Add
+		x := a.newTorrent(specs[0].InfoHash(), &specs[0]) // like Add
 		if err := a.reserve(x, specs[0].hashes()); err != nil {
 			t.Fatal(err)
 		}
 		woken := make(chan *run, 1)
 		go func() { woken <- a.Torrent(specs[0].InfoHash()).wake(t.Context()) }()
 		synctest.Wait() // the peer connects long before Add continues
-		if err := x.state.open(); err != nil || !a.isProven(&specs[0], x.state) {
+		if err := x.state.open(); err != nil || !a.isProven(&specs[0], &x.state) {
 			t.Fatal("not proven", err)
 		}
 		x.startParked()
-		if !x.enter(true) {
+		if !x.enter(lifecycle.State.AddedParked) {
 			t.Fatal("the node is closed")
 		}
 		if r := <-woken; r == nil {
@@ -75,7 +75,7 @@ func TestAddRacingCloseLeavesNothingRunning(t *testing.T) {
 			adding.Wait()
 			close(added)
 			for x := range added {
-				if !isClosed(x.Ended()) || x.run.Load() != nil {
+				if !x.milestones.has(hasEnded) || x.run.Load() != nil {
 					t.Error("a torrent goes on in a closed node")
 				}
 			}
@@ -135,7 +135,7 @@ func TestAHungDiskHoldsUpOneTorrentOnly(t *testing.T) {
 			specs[i] = s
 		}
 		for _, s := range specs[:parkBeyond+2] {
-			whole(t, a.add(s))
+			awaitComplete(t, a.add(s))
 		}
 		release := d.hang(hungDir)
 		time.Sleep(3 * time.Minute)
@@ -145,7 +145,7 @@ func TestAHungDiskHoldsUpOneTorrentOnly(t *testing.T) {
 			}
 			x.Snapshot()
 		}
-		whole(t, a.add(specs[parkBeyond+2]))
+		awaitComplete(t, a.add(specs[parkBeyond+2]))
 		if err := a.Remove(t.Context(), specs[5].InfoHash(), false); err != nil {
 			t.Error(err)
 		}

@@ -22,7 +22,7 @@ type DamagedError struct {
 
 func (e *DamagedError) Error() string { return fmt.Sprintf("%s is damaged: %v", e.Path, e.Err) }
 
-// Unwrap makes a DamagedError a disk fault.
+// Unwrap returns the cause, and a Fault of kind FaultIO with the advice.
 func (e *DamagedError) Unwrap() []error {
 	return []error{e.Err, NewFault(FaultIO, errors.New(e.Error()), e.Advice)}
 }
@@ -46,8 +46,21 @@ func ReadRecord(path string, r any, advice string) ([]byte, error) {
 	return b, nil
 }
 
-// RecordFolders returns the paths of the folders in dir that are named by an infohash or a
-// DHT target. There are none if dir does not exist.
+// LockRecord creates the folder of a record if it does not exist, and locks it. If another process
+// has locked it, the error is inUse.
+func LockRecord(dir string, inUse error) (*statefile.Lock, error) {
+	lock, err := statefile.LockFolder(dir)
+	switch {
+	case errors.Is(err, statefile.ErrLocked):
+		return nil, inUse
+	case err != nil:
+		return nil, fmt.Errorf("the state directory cannot be used: %w; choose another with --state", err)
+	}
+	return lock, nil
+}
+
+// RecordFolders returns the paths of the folders in dir whose name is an infohash or a DHT
+// target. It returns none if dir does not exist.
 func RecordFolders(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -11,8 +11,8 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// resolver resolves test names: silent ones never answer, broken ones do not exist,
-// flaky ones fail once for each try until healed, the others are in known.
+// resolver resolves test names. For silent.example there is never an answer, flaky.example
+// fails every other time, and names that are not in known do not exist.
 func resolver(known map[string]netip.Addr) func(*Config) {
 	return func(c *Config) {
 		flaky := false
@@ -56,7 +56,7 @@ func TestDeadBootstrapHostsAndBadDNSDelayNothing(t *testing.T) {
 	}
 	alone, among := open(t, false), open(t, true)
 	if among > alone+50*ms {
-		t.Errorf("%v among the dead, %v without", among, alone)
+		t.Errorf("%v with dead hosts, %v without", among, alone)
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"seedbed/internal/addrs"
+	"seedbed/internal/await"
 	"seedbed/internal/netx"
 )
 
-// dialGate limits the dials of all torrents together, so that the node cannot be used
-// to attack a third party. Config.DialRate connections start a second, and Config.HalfOpen
-// are pending at a time. Unproven addresses (known only from the DHT or PEX) of one IP
-// address are dialled one at a time, with pauses until one succeeds.
+// dialGate limits the dials of all torrents together, so that the node cannot be used to
+// attack a third party. At most Config.DialRate dials start in a second, and at most
+// Config.HalfOpen are pending at a time. Unproven addresses (known only from the DHT or
+// PEX) of one IP address are dialled one at a time, with pauses until one succeeds.
 type dialGate struct {
 	halfOpen chan struct{} // one value for each pending dial
 
@@ -29,7 +30,7 @@ type dialGate struct {
 // dialedHost is an IP address with unproven addresses that were dialled recently.
 type dialedHost struct {
 	turn  chan struct{} // holds one while a dial is pending
-	users int           // that hold or wait for turn
+	users int           // dials that hold or wait for turn
 	fails int           // consecutive failed dials
 	next  time.Time     // earliest time of the next dial
 }
@@ -39,14 +40,15 @@ const (
 	// doubles with each consecutive failure, up to unprovenPauseMax.
 	unprovenPause    = time.Second
 	unprovenPauseMax = 30 * time.Second
-	// unprovenWait is how long a dial waits for its turn at such a host. The torrent
-	// has other addresses to dial.
+	// unprovenWait is the time that a dial waits for its turn at such a host. Then the
+	// torrent dials another address.
 	unprovenWait = 3 * time.Second
-	// maxDialedHosts limits memory; unused hosts whose pause is over are dropped first.
+	// maxDialedHosts is the number of hosts above which unused hosts whose pause is over
+	// are dropped.
 	maxDialedHosts = 4096
 )
 
-// errBusyHost is returned if other dials keep the host busy for too long.
+// errBusyHost is the error if other dials to the host take too long.
 var errBusyHost = errors.New("other addresses of this host are being dialled")
 
 func (g *dialGate) init(cfg *Config) {
@@ -54,8 +56,8 @@ func (g *dialGate) init(cfg *Config) {
 	g.resize(cfg.HalfOpen, cfg.DialRate)
 }
 
-// resize changes the limits. Dials that wait for the old limit keep waiting for it. They get
-// their turn, because as many dials are pending as the old limit allows.
+// resize changes the limits. Dials that wait for the old limit keep waiting for it. They do
+// get their turn, because the dials that are pending end.
 func (g *dialGate) resize(halfOpen, rate int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -70,8 +72,8 @@ func (g *dialGate) resize(halfOpen, rate int) {
 	}
 }
 
-// enter waits until a dial may start. The caller calls leave when the dial has ended,
-// and passes whether it led to a connection.
+// enter waits until a dial may start. The caller calls leave when the dial has ended;
+// connected says whether it succeeded.
 func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (leave func(connected bool), err error) {
 	leaveHost := func(bool) {}
 	if unproven {
@@ -92,15 +94,15 @@ func (g *dialGate) enter(ctx context.Context, to netip.Addr, unproven bool) (lea
 		<-halfOpen
 		leaveHost(connected)
 	}
-	if err := sleep(ctx, time.Until(g.reserve())); err != nil {
+	if err := await.Sleep(ctx, time.Until(g.reserve())); err != nil {
 		leave(true)
 		return nil, err
 	}
 	return leave, nil
 }
 
-// reserve returns when the next dial may start. At most DialRate dials start in any
-// one second.
+// reserve reserves the next dial and returns the time at which it may start, such that at
+// most DialRate dials start in any second.
 func (g *dialGate) reserve() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -113,7 +115,7 @@ func (g *dialGate) reserve() time.Time {
 	return at
 }
 
-// enterHost waits for its turn at a host with unproven addresses.
+// enterHost waits until an unproven address of the host may be dialled.
 func (g *dialGate) enterHost(ctx context.Context, ip netip.Addr) (leave func(connected bool), err error) {
 	ip = addrs.Host(ip)
 	g.mu.Lock()
@@ -136,7 +138,7 @@ func (g *dialGate) enterHost(ctx context.Context, ip netip.Addr) (leave func(con
 	g.mu.Lock()
 	next := h.next
 	g.mu.Unlock()
-	if sleep(ctx, time.Until(next)) != nil {
+	if await.Sleep(ctx, time.Until(next)) != nil {
 		<-h.turn
 		g.leaveHost(h, nil)
 		return nil, context.Cause(ctx)
@@ -163,7 +165,8 @@ func (g *dialGate) leaveHost(h *dialedHost, connected *bool) {
 	}
 }
 
-// forgetRested frees a slot for another host if the map is full. The caller holds mu.
+// forgetRested drops unused hosts whose pause is over if the map is full. The caller holds
+// mu.
 func (g *dialGate) forgetRested() {
 	if len(g.hosts) < maxDialedHosts {
 		return
@@ -176,7 +179,7 @@ func (g *dialGate) forgetRested() {
 	}
 }
 
-// errBlocked is returned for an address on the user's blocklist.
+// errBlocked is the error for an address on the user's blocklist.
 var errBlocked = errors.New("on the blocklist")
 
 // dialer dials for all torrents.
@@ -196,10 +199,10 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return d.n.net.Dial(ctx, to)
 }
 
-// isLab reports whether the node is for a private network: it listens only on private
-// and loopback addresses, or all its bootstrap addresses are private. The limits that
-// protect third parties then do not apply to private addresses.
-func (n *Node) isLab() bool {
+// isPrivateNetwork reports whether the node is in a private network: it listens only on
+// private and loopback addresses, or all its bootstrap addresses are private. The limits
+// that protect third parties then do not apply to private addresses.
+func (n *Node) isPrivateNetwork() bool {
 	if n.dht != nil && n.dht.IsPrivate() {
 		return true
 	}

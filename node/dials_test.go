@@ -16,6 +16,7 @@ import (
 
 	"seedbed/dht/krpc"
 	"seedbed/internal/addrs"
+	"seedbed/internal/await"
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
@@ -40,7 +41,7 @@ type dialed struct {
 
 func newDialTap() *dialTap { return &dialTap{open: map[netip.Addr]int{}, most: map[netip.Addr]int{}} }
 
-// through is an option: the node dials through the tap.
+// through is an option that makes the node dial through the tap.
 func through(t *dialTap) func(*Config) { return func(c *Config) { c.Network = t } }
 
 func (d *dialTap) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
@@ -58,7 +59,7 @@ func (d *dialTap) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	return d.Network.Dial(ctx, to)
 }
 
-// to returns how many connections were started to an address.
+// to returns the number of dials to an address.
 func (d *dialTap) to(ip netip.Addr) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,7 +124,8 @@ func lyingNode(t testing.TB, n *simnet.Net, where netip.AddrPort, lies func() []
 	}()
 }
 
-// lyingPeer is a peer that sends what lies returns by PEX, as often as a peer may.
+// lyingPeer is a peer that sends the addresses that lies returns by PEX, as often as PEX
+// allows.
 func lyingPeer(t testing.TB, n *simnet.Net, where netip.AddrPort, infohash id.ID, lies func() []netip.AddrPort) {
 	t.Helper()
 	l, err := n.Host(where.Addr()).Listen(where.Port())
@@ -157,7 +159,7 @@ func lyingPeer(t testing.TB, n *simnet.Net, where netip.AddrPort, infohash id.ID
 			if _, err := c.Write(wire.Append(nil, wire.Msg{Type: wire.Extended, Ext: wire.ExtPex, Payload: pex.Append(nil, u)})); err != nil {
 				return
 			}
-			if sleep(ctx, time.Minute) != nil {
+			if await.Sleep(ctx, time.Minute) != nil {
 				return
 			}
 		}
@@ -182,7 +184,7 @@ func publicAt(net, host int) netip.AddrPort {
 	return netip.AddrPortFrom(public(net, host), DefaultPort)
 }
 
-// bootAt is an option: the bootstrap nodes are at these addresses.
+// bootAt is an option that sets the addresses of the bootstrap nodes.
 func bootAt(as ...netip.AddrPort) func(*Config) {
 	return func(c *Config) {
 		for _, a := range as {
@@ -193,7 +195,7 @@ func bootAt(as ...netip.AddrPort) func(*Config) {
 
 // In a test network, every port of an address is a separate peer, and ports below 1024
 // are allowed. A node detects it by its listening or bootstrap addresses.
-func TestALaboratoryHasNoLimits(t *testing.T) {
+func TestAPrivateNetworkHasNoLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		where netip.AddrPort
 		opt   func(*Config)
@@ -206,7 +208,7 @@ func TestALaboratoryHasNoLimits(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(3, simnet.Link{Delay: ms})
-			if got := startAt(t, n, c.where, c.opt).isLab(); got != c.want {
+			if got := startAt(t, n, c.where, c.opt).isPrivateNetwork(); got != c.want {
 				t.Errorf("%s: %v", name, got)
 			}
 		})
@@ -284,7 +286,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 	leech := startAt(t, n, publicAt(200, 1), bootAt(boot...), through(tap))
 	got := leech.add(Spec{Link: link, Dir: t.TempDir()})
 	began := time.Now()
-	wait(t, got.Done(), time.Minute, "the honest peer is found among the lies")
+	wait(t, got.Done(), time.Minute, "the honest peer is found among the false addresses")
 	found := time.Since(began)
 
 	// Another torrent that no peer has keeps the node searching.
@@ -296,7 +298,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 
 	most, lowest := tap.busiest()
 	if most > 30 {
-		t.Errorf("%d connections were begun in one second", most)
+		t.Errorf("%d dials in one second", most)
 	}
 	if lowest < 1024 {
 		t.Errorf("port %d was dialled", lowest)
@@ -309,12 +311,12 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 		}
 	}
 	for ip, k := range tap.most {
-		if k > 1 && !byPEX { // the user names the lying peers
-			t.Errorf("%d connections to %v were begun at a time", k, ip)
+		if k > 1 && !byPEX { // the user gave the addresses of the lying peers
+			t.Errorf("%d dials to %v at a time", k, ip)
 		}
 	}
 	if tap.most[victim] > 1 {
-		t.Errorf("%d connections to the victim were begun at a time", tap.most[victim])
+		t.Errorf("%d dials to the victim at a time", tap.most[victim])
 	}
 	tap.mu.Unlock()
 	limit := 16 + 3*int(window/time.Minute)
@@ -322,7 +324,7 @@ func hostileSources(t *testing.T, byPEX, silent bool, window time.Duration) {
 		t.Errorf("%d connections to the victim in %v, want at most %d", k, window, limit)
 	}
 	if lied < 30 { // from one list of lies
-		t.Errorf("%d connections to what the lies name: they were not heeded, so nothing is shown", lied)
+		t.Errorf("only %d dials to the false addresses, so the test proves nothing", lied)
 	}
 	t.Logf("battery: the honest peer was found after %v; in %v %d connections to the victim, %d in all, at most %d a second, none below port %d",
 		found, window, tap.to(victim), total, most, lowest)

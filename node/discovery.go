@@ -11,57 +11,65 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// A discovery asks the DHT for the peers of one infohash of a torrent. The node's announcer
-// keeps the torrent announced, and each announce also finds peers. A torrent that needs more
-// peers starts its own lookups. The first of these also announces, because its replies hold
-// the tokens that an announce needs.
+// A discovery asks the DHT for the peers of one infohash of a torrent that runs. The node's
+// announcer keeps the torrent announced, also while it is parked, and each announce also finds
+// peers. A torrent that needs more peers starts its own lookups. The first of these also
+// announces, because its replies hold the tokens that an announce needs.
 //
-// While the torrent runs, one goroutine of the run owns the discovery, otherwise the worker.
+// One goroutine of the run owns it.
 type discovery struct {
-	t         *Torrent
+	r         *run
+	index     int // of the infohash: 0 for Torrent.hash, 1 for Torrent.other
 	hash      id.ID
-	want      chan struct{} // the swarm has too few candidates; holds one
-	completed chan struct{} // Torrent.whole has changed; holds one
+	want      chan struct{} // signals that the swarm has too few candidates; capacity 1
+	completed chan struct{} // signals that Torrent.complete has changed; capacity 1
 	pace      pace
-	leave     func() // stops announcing; nil: not started
-	busy      bool   // a lookup is running
-	over      chan outcome
+	running   bool         // a lookup is running
+	finished  chan outcome // the outcome of the lookup
 }
 
-// newDiscovery returns a discovery for one more infohash, or nil without a DHT.
-func (t *Torrent) newDiscovery(hash id.ID) *discovery {
-	if t.node.dht == nil {
-		return nil
+// discover starts a discovery for each infohash of the torrent that has none.
+func (r *run) discover() {
+	if r.t.node.dht == nil {
+		return
 	}
-	return &discovery{t: t, hash: hash, over: make(chan outcome, 1), want: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
+	hashes := r.t.infohashes()
+	r.discovering.Lock()
+	defer r.discovering.Unlock()
+	for i := len(r.discoveries); i < len(hashes); i++ {
+		d := &discovery{r: r, index: i, hash: hashes[i], finished: make(chan outcome, 1), want: make(chan struct{}, 1), completed: make(chan struct{}, 1)}
+		r.discoveries = append(r.discoveries, d)
+		r.wg.Go(d.run)
+	}
 }
 
-// keep asks the DHT for peers as often as the swarm needs them, and keeps the torrent
+func (r *run) allDiscoveries() []*discovery {
+	r.discovering.Lock()
+	defer r.discovering.Unlock()
+	return r.discoveries[:len(r.discoveries):len(r.discoveries)]
+}
+
+// run asks the DHT for peers as often as the swarm needs them, and keeps the torrent
 // announced.
-func (d *discovery) keep(r *run) {
-	if d.t.whole.Load() && d.leave == nil && r.lookups.Err() == nil {
-		d.announce(dht.AnnounceStats{})
+func (d *discovery) run() {
+	t := d.r.t
+	if t.complete.Load() && !d.isAnnounced() && d.r.lookups.Err() == nil {
+		t.announce(d.index, d.hash, dht.AnnounceStats{})
 	}
-	d.loop(r)
-	if d.busy {
-		<-d.over
-		d.busy = false
+	d.loop()
+	if d.running {
+		<-d.finished
+		d.running = false
 	}
-	if d.t.private.Load() {
-		d.stop()
-	}
-}
-
-// stop stops announcing.
-func (d *discovery) stop() {
-	if d.leave != nil {
-		d.leave()
-		d.leave = nil
+	if t.private.Load() {
+		t.stopAnnouncing(d.index)
 	}
 }
 
-func (d *discovery) loop(r *run) {
-	t := d.t
+func (d *discovery) isAnnounced() bool { return d.r.t.withdraw[d.index] != nil }
+
+func (d *discovery) loop() {
+	r, t := d.r, d.r.t
 	ready := t.node.dht.Ready()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -72,81 +80,86 @@ func (d *discovery) loop(r *run) {
 		case <-d.want:
 			d.pace.lacking(t.node.now())
 		case <-d.completed:
-			if d.leave != nil {
-				d.announce(dht.AnnounceStats{})
+			if d.isAnnounced() {
+				t.announce(d.index, d.hash, dht.AnnounceStats{})
 			}
 		case <-ready:
 			ready = nil
 			d.pace.joined(t.node.now())
-		case o := <-d.over:
-			d.busy = false
+		case o := <-d.finished:
+			d.running = false
 			d.pace.done(t.node.now(), o)
-			if d.leave == nil {
-				d.announce(o.announced)
+			if !d.isAnnounced() {
+				t.announce(d.index, d.hash, o.announced)
 			}
 		case <-timer.C:
-			d.ask(r)
+			d.ask()
 		}
 		r.nextLookup.Store(int64(d.pace.next))
-		if !d.busy {
+		if !d.running {
 			timer.Reset(max(d.pace.next.Sub(t.node.now()), 0))
 		}
 	}
 }
 
 // ask starts a lookup if one is due and the torrent needs it.
-func (d *discovery) ask(r *run) {
-	now := d.t.node.now()
+func (d *discovery) ask() {
+	r := d.r
+	now := r.t.node.now()
 	switch {
-	case d.busy || r.lookups.Err() != nil || now < d.pace.next:
-	case d.t.whole.Load():
+	case d.running || r.lookups.Err() != nil || now < d.pace.next:
+	case r.t.complete.Load():
 		d.pace.next = now.Add(paceAnnounce)
 	default:
-		d.busy, d.pace.began = true, now
-		first := d.leave == nil
-		r.wg.Go(func() { d.over <- d.lookUp(r, first) })
+		d.running, d.pace.began = true, now
+		first := !d.isAnnounced()
+		r.wg.Go(func() { d.finished <- d.lookUp(first) })
 	}
 }
 
-// announce keeps the torrent announced from now on. told is the result of a lookup that
-// has already announced it.
-func (d *discovery) announce(told dht.AnnounceStats) {
-	t := d.t
-	d.leave = t.node.announcer.Add(d.hash, dht.Announcement{
-		Port: t.node.net.Port(), Seed: t.whole.Load(),
-		Told4: told.Accepted > told.Accepted6, Told6: told.Accepted6 > 0,
+// announce keeps an infohash of the torrent announced from now on. done is the result of a
+// lookup that has already announced it. While the torrent runs, its discovery calls
+// announce and stopAnnouncing, otherwise the worker does.
+func (t *Torrent) announce(index int, hash id.ID, done dht.AnnounceStats) {
+	t.withdraw[index] = t.node.announcer.Add(hash, dht.Announcement{
+		Port: t.node.net.Port(), Seed: t.complete.Load(),
+		JustAnnounced4: done.Accepted > done.Accepted6, JustAnnounced6: done.Accepted6 > 0,
 		Found: func(from netip.AddrPort, peers []netip.AddrPort) { t.foundPeers(from, peers) },
 		Done:  t.accepted,
 	})
 }
 
-// tellSeeds updates whether the torrent is announced as a seed: the DHT counts seeds (BEP 33).
-func (t *Torrent) tellSeeds() {
-	for _, d := range t.allDiscoveries() {
-		nudge(d.completed)
+// stopAnnouncing withdraws the announcement that announce has added, if any.
+func (t *Torrent) stopAnnouncing(index int) {
+	if stop := t.withdraw[index]; stop != nil {
+		stop()
+		t.withdraw[index] = nil
+	}
+}
+
+// updateSeedFlag updates whether a running torrent is announced as a seed, because the DHT
+// counts seeds (BEP 33).
+func (t *Torrent) updateSeedFlag() {
+	if r := t.run.Load(); r != nil {
+		for _, d := range r.allDiscoveries() {
+			nudge(d.completed)
+		}
 	}
 }
 
 // announceParked keeps a parked torrent announced.
 func (t *Torrent) announceParked() {
-	if t.private.Load() {
+	if t.node.dht == nil || t.private.Load() {
 		return
 	}
-	for _, d := range t.allDiscoveries() {
-		if d.leave == nil {
-			d.announce(dht.AnnounceStats{})
+	for i, hash := range t.infohashes() {
+		if t.withdraw[i] == nil {
+			t.announce(i, hash, dht.AnnounceStats{})
 		}
 	}
 }
 
-// allDiscoveries returns the discoveries of the torrent, one for each infohash.
-func (t *Torrent) allDiscoveries() []*discovery {
-	t.node.mu.Lock()
-	defer t.node.mu.Unlock()
-	return t.discoveries[:len(t.discoveries):len(t.discoveries)]
-}
-
-// nudge fills a channel of capacity one without blocking.
+// nudge sends on a channel of capacity 1 without blocking.
 func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -155,14 +168,14 @@ func nudge(c chan struct{}) {
 }
 
 // foundPeers passes the swarm peers that a DHT node returned. A parked torrent wakes for
-// them, because they may be unable to connect to us. It returns how many are new.
+// them, because they may be unable to connect to us. It returns the number of new peers.
 func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh int) {
 	if t.private.Load() || t.isStopping() {
 		return 0
 	}
 	r := t.run.Load()
 	if r != nil {
-		r.tellOwn()
+		r.passOwnAddrs()
 	}
 	if peers = t.node.excludeSelf(peers); len(peers) == 0 {
 		return 0
@@ -171,6 +184,17 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 		t.wakeFor(from, peers)
 		return 0
 	}
+	for _, a := range peers {
+		if known, _ := r.seen.ContainsOrAdd(a, struct{}{}); !known {
+			fresh++
+		}
+	}
+	r.swarm.AddCandidates(candidatesFrom(from, peers))
+	return fresh
+}
+
+// candidatesFrom returns the candidates for peers that a DHT node returned.
+func candidatesFrom(from netip.AddrPort, peers []netip.AddrPort) []engine.Candidate {
 	by := from.Addr()
 	if !by.IsValid() { // announced to this node: all such peers count as one source
 		by = netip.IPv4Unspecified()
@@ -178,16 +202,12 @@ func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh
 	cs := make([]engine.Candidate, len(peers))
 	for i, a := range peers {
 		cs[i] = engine.Candidate{Addr: a, Source: engine.FromDHT, From: by}
-		if known, _ := r.seen.ContainsOrAdd(a, struct{}{}); !known {
-			fresh++
-		}
 	}
-	r.swarm.AddCandidates(cs)
-	return fresh
+	return cs
 }
 
-// own returns our IPv4 and IPv6 address: the one that most DHT nodes and peers report,
-// otherwise the one that we listen on. An unknown address is the zero Addr.
+// own returns our IPv4 and IPv6 address: the address that most DHT nodes and peers report,
+// or else the one that we listen on. An unknown address is the zero Addr.
 func (n *Node) own() (own [2]netip.Addr) {
 	for _, a := range n.net.Addrs() {
 		if ip := a.Addr().Unmap(); !ip.IsUnspecified() {
@@ -250,8 +270,8 @@ func interfaceAddrs() (list []netip.Addr) {
 
 // lookUp runs one lookup. With announce, it also announces us to the closest nodes.
 // Peers go to the swarm as they are found.
-func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
-	t := d.t
+func (d *discovery) lookUp(announce bool) (o outcome) {
+	r, t := d.r, d.r.t
 	r.lookingUp.Add(1)
 	defer r.lookingUp.Add(-1)
 	found := func(from netip.AddrPort, peers []netip.AddrPort) {
@@ -262,7 +282,7 @@ func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
 	}
 	var err error
 	if announce {
-		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.net.Port(), t.whole.Load(), found)
+		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.net.Port(), t.complete.Load(), found)
 		t.accepted(o.announced.Accepted)
 	} else {
 		o.announced.LookupStats, err = t.node.dht.Lookup(r.lookups, d.hash, found)
@@ -270,6 +290,17 @@ func (d *discovery) lookUp(r *run, announce bool) (o outcome) {
 	if err != nil && r.lookups.Err() == nil {
 		t.node.log.Debug("a DHT lookup failed", "torrent", t.Name(), "err", err)
 	}
+	a := &o.announced
+	r.lastLookup.Store(&LookupResult{Ended: time.Now(), Took: a.Took, Asked: a.Asked, Answered: a.Answered, Peers: o.found, New: o.fresh, Accepted: a.Accepted})
 	t.node.log.Debug("DHT lookup done", "torrent", t.Name(), "peers", o.found, "asked", o.announced.Asked, "announced to", o.announced.Accepted)
 	return o
+}
+
+// FindPeers asks the DHT for more peers of a torrent that runs, as soon as its pace allows.
+func (t *Torrent) FindPeers() {
+	if r := t.run.Load(); r != nil {
+		for _, d := range r.allDiscoveries() {
+			nudge(d.want)
+		}
+	}
 }

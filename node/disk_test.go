@@ -13,11 +13,15 @@ import (
 type disks struct {
 	disk *simnet.Disk // of everything
 
+	waiting chan struct{} // receives a value when an operation has to wait
+
 	mu   sync.Mutex
 	hung map[string]chan struct{} // by folder: closed when it works again
 }
 
-func newDisks() *disks { return &disks{disk: simnet.NewDisk(), hung: map[string]chan struct{}{}} }
+func newDisks() *disks {
+	return &disks{disk: simnet.NewDisk(), waiting: make(chan struct{}, 1), hung: map[string]chan struct{}{}}
+}
 
 // on is an option: the node keeps files and resume records in d.
 func (d *disks) on(c *Config) { c.openDisk = d.open }
@@ -46,6 +50,7 @@ func (d *disks) wait(dir string) {
 	c := d.hung[dir]
 	d.mu.Unlock()
 	if c != nil {
+		nudge(d.waiting)
 		<-c
 	}
 }
@@ -69,7 +74,22 @@ type hangingDisk struct {
 
 func (d hangingDisk) Open(name string, flag int, perm fs.FileMode) (storage.File, error) {
 	d.all.wait(d.dir)
-	return d.simDisk.Open(name, flag, perm)
+	f, err := d.Disk.Open(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return hangingFile{f, d}, nil
+}
+
+// hangingFile is a file of a hangingDisk. Its reads wait too.
+type hangingFile struct {
+	*simnet.DiskFile
+	in hangingDisk
+}
+
+func (f hangingFile) ReadAt(b []byte, off int64) (int, error) {
+	f.in.all.wait(f.in.dir)
+	return f.DiskFile.ReadAt(b, off)
 }
 
 func (d hangingDisk) Lstat(name string) (fs.FileInfo, error) {

@@ -13,7 +13,7 @@ type EventKind uint8
 const (
 	// Listening: the node is reachable at Event.Addr. There is one event for each address.
 	Listening EventKind = iota + 1
-	// Added: the node has a new torrent. Event.Magnet is its link.
+	// Added: a torrent was added to the node. Event.Magnet is its link.
 	Added
 	// Metadata: the info dictionary is known and valid; it is Event.Info. With
 	// Spec.MetadataOnly, Event.Path is the .torrent file that was written.
@@ -24,14 +24,18 @@ const (
 	Complete
 	// Seeding: the torrent is complete and is being seeded at Event.Addr.
 	Seeding
-	// Seeded: Config.SeedRatio or SeedTime is reached, and the torrent stops.
-	// Event.Uploaded and Event.Ratio say how much was uploaded.
+	// Seeded: the seeding goal Event.Goal is reached, and the torrent stops. Event.Uploaded and
+	// Event.Ratio say how much was uploaded.
 	Seeded
-	// Warning: Event.Err blocks the torrent or was ignored; the torrent continues.
+	// Warning: Event.Err blocks the torrent for now, or something was skipped because of
+	// it. The torrent does not end.
 	Warning
-	// Recovered: the problem that blocked the torrent is resolved.
+	// Changed: the torrent has entered another phase, or what the user has chosen for it has
+	// changed.
+	Changed
+	// Recovered: the error that blocked the torrent is gone.
 	Recovered
-	// Failed: Event.Err ended the torrent.
+	// Failed: Event.Err has stopped the torrent.
 	Failed
 	// Removed: the torrent has left the node.
 	Removed
@@ -57,9 +61,9 @@ func EventKinds() (all []EventKind) {
 	return all
 }
 
-// Event is something that a user or a program may want to know. It identifies a torrent
-// by its infohash. It holds values only, so it stays valid when the torrent is gone and
-// keeps nothing of the node in memory.
+// Event is something that happened to the node, a torrent or a publication. It identifies a
+// torrent by its infohash. It contains only values, so it stays valid when the torrent is
+// gone and keeps nothing of the node in memory.
 type Event struct {
 	Kind     EventKind
 	Time     time.Time // Emit sets it if it is zero
@@ -73,18 +77,19 @@ type Event struct {
 	Path     string         // of Metadata
 	Uploaded int64          // of Seeded: bytes, over all runs
 	Ratio    float64        // of Seeded
+	Goal     Goal           // of Seeded
 
 	// Publication is set for PublishedItem, FoundVersion and SwitchedVersion.
 	Publication *PublicationEvent
 }
 
-// PublicationEvent is about one version of what is published under a key.
+// PublicationEvent has the details of an event about one version of a publication.
 type PublicationEvent struct {
 	Link string // with the key
 	Seq  int64
 
-	// Of PublishedItem: how many of the closest Nodes returned the item.
-	Kept, Nodes int
+	// Of PublishedItem: Stored of the Nodes closest nodes returned the item.
+	Stored, Nodes int
 
 	// Of FoundVersion and SwitchedVersion.
 	InfoHash string

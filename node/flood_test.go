@@ -12,8 +12,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// Connections that never name a torrent are limited for each host and in total,
-// end soon, and do not block other peers.
+// Connections that never send an infohash are limited for each host and in total, end soon,
+// and do not block other peers.
 func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(17, simnet.Link{Delay: 20 * ms})
@@ -29,16 +29,16 @@ func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
 				t.Cleanup(func() { c.Close() })
 			}
 		}
-		silent(50, 3*maxGreetingPerHost)
+		silent(50, 3*maxPendingPerHost)
 		time.Sleep(100 * ms)
-		if n := a.host.Conns(); n != maxGreetingPerHost {
+		if n := a.host.Conns(); n != maxPendingPerHost {
 			t.Errorf("%d silent connections of one host", n)
 		}
 		for i := range 30 {
-			silent(60+i, maxGreetingPerHost/2)
+			silent(60+i, maxPendingPerHost/2)
 		}
 		time.Sleep(100 * ms)
-		if n := a.host.Conns(); n > maxGreeting {
+		if n := a.host.Conns(); n > maxPending {
 			t.Errorf("%d silent connections", n)
 		}
 		b := start(t, n, 2, noDHT)
@@ -46,7 +46,7 @@ func TestSilentConnectionsAreBoundedAndClosed(t *testing.T) {
 		b.close()
 		time.Sleep(swarm.HandshakeTimeout + time.Second)
 		if n := a.host.Conns(); n != 0 {
-			t.Errorf("%d connections are still there", n)
+			t.Errorf("%d connections are still open", n)
 		}
 	})
 }
@@ -57,9 +57,9 @@ func hello(ih id.ID) []byte {
 	return wire.AppendHandshake(nil, r, ih, id.ID{})[:48]
 }
 
-// A connection that names an unknown torrent is closed at once. Bytes that may be
+// A connection with the infohash of an unknown torrent is closed at once. Bytes that may be
 // the start of an encrypted handshake are read until a timeout, without a reply.
-func TestStrangersAreToldNothing(t *testing.T) {
+func TestConnectionsForOtherTorrentsGetNoReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(18, simnet.Link{Delay: 20 * ms})
 		spec, _ := folder(t, ShareOptions{}, small)
@@ -88,7 +88,7 @@ func TestStrangersAreToldNothing(t *testing.T) {
 	})
 }
 
-// Connections that name a torrent and then send nothing are limited, and all
+// Connections that complete the handshake and then send nothing are limited, and all
 // torrents together stay within the node's limit.
 func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestConnectionsAreBoundedForTheWholeNode(t *testing.T) {
 
 // Silent peers use all connections of a node. A seed that connects is still accepted,
 // and so is one that only we can dial.
-func TestASeedGetsInThoughMutePeersFillTheNode(t *testing.T) {
+func TestASeedIsAcceptedWhenSilentPeersUseAllConnections(t *testing.T) {
 	for _, dialled := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(23, simnet.Link{Delay: 20 * ms})
@@ -159,7 +159,7 @@ func TestASeedGetsInThoughMutePeersFillTheNode(t *testing.T) {
 				spec.Peers = []string{at(1).String()}
 			}
 			seed.add(spec)
-			wait(t, got.Done(), 90*time.Second, "a download from the seed that gets in")
+			wait(t, got.Done(), 90*time.Second, "a download from the seed that is accepted")
 			if k := got.Snapshot().Connected; k > most {
 				t.Errorf("%d connections of at most %d", k, most)
 			}

@@ -9,17 +9,19 @@ import (
 	"strconv"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/swarm/engine"
 )
 
 const (
-	// resolveFirst and resolveLongest limit the wait between attempts to resolve a
-	// peer's name while DNS does not answer.
+	// resolveFirst and resolveLongest are the shortest and the longest wait between
+	// attempts to resolve a peer's name while DNS does not answer.
 	resolveFirst   = 5 * time.Second
 	resolveLongest = 10 * time.Minute
-	// maxHints limits the hints taken from a link, because each name costs a DNS query.
+	// maxHints is the maximum number of hints that are used, because each name takes a DNS
+	// query.
 	maxHints = 256
-	// resolveTimeout limits one DNS query.
+	// resolveTimeout is the timeout of one DNS query.
 	resolveTimeout = 15 * time.Second
 )
 
@@ -46,45 +48,46 @@ func (r *run) addHints() {
 func (r *run) addNamed(hint string) {
 	wait := resolveFirst
 	for try := 0; ; try++ {
-		cs, err := r.resolveHint(hint)
+		cs, err := r.t.node.resolveHint(r.ctx, hint)
 		r.swarm.AddCandidates(cs)
 		if err == nil || r.ctx.Err() != nil {
 			return
 		}
 		var dns *net.DNSError
-		again := errors.As(err, &dns) && !dns.IsNotFound || errors.Is(err, context.DeadlineExceeded)
+		retry := errors.As(err, &dns) && !dns.IsNotFound || errors.Is(err, context.DeadlineExceeded)
 		if try == 0 {
-			f := &Fault{Err: fmt.Errorf("the peer address %q is passed over: %w", hint, err), hint: "give HOST:PORT"}
-			if again {
-				f = &Fault{Err: fmt.Errorf("the peer address %q is not found for now: %w", hint, err), hint: "it is tried again"}
+			f := &Fault{Err: fmt.Errorf("the peer address %q is ignored: %w", hint, err), hint: "give HOST:PORT"}
+			if retry {
+				f = &Fault{Err: fmt.Errorf("the peer address %q cannot be resolved yet: %w", hint, err), hint: "seedbed tries again"}
 			}
 			r.t.emit(Event{Kind: Warning, Err: f})
 		}
-		if !again {
+		if !retry {
 			return
 		}
-		if sleep(r.ctx, wait) != nil {
+		if await.Sleep(r.ctx, wait) != nil {
 			return
 		}
 		wait = min(2*wait, resolveLongest)
 	}
 }
 
-func (r *run) resolveHint(hint string) ([]engine.Candidate, error) {
+// resolveHint returns the candidates for HOST:PORT.
+func (n *Node) resolveHint(ctx context.Context, hint string) ([]engine.Candidate, error) {
 	host, port, err := net.SplitHostPort(hint)
 	if err != nil {
 		return nil, errors.New("it is not of the form HOST:PORT")
 	}
 	num, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || num == 0 {
-		return nil, fmt.Errorf("%q is no port", port)
+		return nil, fmt.Errorf("%q is not a port", port)
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []engine.Candidate{{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint}}, nil
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, resolveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	addrs, err := r.t.node.cfg.resolve(ctx, host)
+	addrs, err := n.cfg.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}

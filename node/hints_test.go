@@ -12,7 +12,7 @@ import (
 )
 
 // Each invalid hint causes one Warning, and the others are used.
-func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
+func TestAnInvalidHintIsReportedOnceAndIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(15, simnet.Link{Delay: 20 * ms})
 		spec, dir := folder(t, ShareOptions{}, small)
@@ -24,26 +24,26 @@ func TestAWrongHintIsToldOnceAndPassedOver(t *testing.T) {
 		wait(t, got.Done(), time.Minute, "the download")
 		filetest.Same(t, dir, to+"/things")
 		time.Sleep(time.Hour)
-		told := map[string]int{}
-		for _, e := range b.told() {
+		allEvents := map[string]int{}
+		for _, e := range b.allEvents() {
 			if e.Kind == Warning {
 				for _, w := range wrong {
 					if strings.Contains(e.Err.Error(), `"`+w+`"`) {
-						told[w]++
+						allEvents[w]++
 					}
 				}
 			}
 		}
 		for _, w := range wrong {
-			if told[w] != 1 {
-				t.Errorf("%d warnings of %q", told[w], w)
+			if allEvents[w] != 1 {
+				t.Errorf("%d warnings about %q", allEvents[w], w)
 			}
 		}
 	})
 }
 
 // A name that cannot be resolved yet is resolved when DNS works again.
-func TestAHintOutlivesBadDNS(t *testing.T) {
+func TestAHintIsResolvedWhenDNSWorksAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(16, simnet.Link{Delay: 20 * ms})
 		spec, _ := folder(t, ShareOptions{}, small)
@@ -55,7 +55,7 @@ func TestAHintOutlivesBadDNS(t *testing.T) {
 		if took := time.Since(began); took < resolveFirst || took > resolveFirst+time.Second {
 			t.Errorf("after %v", took)
 		}
-		if e := b.await(Warning, 0); !strings.Contains(e.Err.Error(), "for now") {
+		if e := b.await(Warning, 0); !strings.Contains(e.Err.Error(), "yet") {
 			t.Error(e.Err)
 		}
 	})

@@ -14,8 +14,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// saveEvery is how often the DHT's nodes and the known peers are saved. A crash
-// loses at most what was learned since.
+// saveEvery is the interval at which the DHT nodes and the known peers are saved. A crash
+// loses the changes since the last save.
 const saveEvery = 5 * time.Minute
 
 // openDHT joins the DHT with the nodes that the last run saved. A process that does
@@ -36,13 +36,14 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 	return dht.New(cfg)
 }
 
-// privateLimit limits the time for resolving bootstrap hosts before the DHT starts.
+// privateLimit is the timeout of resolving the bootstrap hosts before the DHT starts.
 const privateLimit = 3 * time.Second
 
-// IsPrivateNetwork reports whether the bootstrap hosts are in a private network: every
-// address that they are or resolve to is private. There, private addresses are valid for
-// nodes and peers. Host names that do not resolve are ignored. The built-in public list is
-// not resolved. A nil resolve means the system's resolver.
+// IsPrivateNetwork reports whether the bootstrap hosts are in a private network, where
+// private addresses are valid for nodes and peers: there is at least one address, and all
+// addresses that are given or that the host names resolve to are private. Names that do not
+// resolve are ignored. The built-in public list is not resolved. A nil resolve means the
+// system's resolver.
 func IsPrivateNetwork(ctx context.Context, hosts []string, resolve func(ctx context.Context, host string) ([]netip.Addr, error)) bool {
 	if slices.Equal(hosts, PublicBootstrap) {
 		return false
@@ -83,9 +84,10 @@ func systemResolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// SavedNodes returns the DHT nodes that the state directory at path holds. It writes nothing.
+// SavedNodes returns the DHT nodes that are saved in the state directory at path. It writes
+// nothing.
 func SavedNodes(path string) []dht.SavedNode {
-	f := (&stateDir{path: path}).loadNode()
+	f := newStateDir(path).loadNode()
 	return f.savedNodes()
 }
 
@@ -98,14 +100,15 @@ func (f *nodeFile) savedNodes() (nodes []dht.SavedNode) {
 	return nodes
 }
 
-// joinPatience is how long we wait for bootstrap hosts before we report that they do not
-// answer: several times the timeout of a query.
-const joinPatience = 8 * time.Second
+// joinTimeout is the time after which we report that the bootstrap hosts do not answer. It
+// is several times the timeout of a query.
+const joinTimeout = 8 * time.Second
 
-// joining returns what prevents us from joining the DHT while no node is known.
+// joining returns the state of joining the DHT while no node is known, and the reason if we
+// cannot join.
 func (n *Node) joining() Lookup {
 	known, resolving := n.dht.Bootstrap()
-	late := n.now() > mono.Time(joinPatience)
+	late := n.now() > mono.Time(joinTimeout)
 	switch {
 	case len(known) > 0 && !n.hasRoute(known): // reported without waiting
 		return Lookup{Kind: LookupNoRoute}
@@ -132,8 +135,8 @@ func (n *Node) hasRoute(to []netip.AddrPort) bool {
 	})
 }
 
-// keepDHT saves the DHT's nodes at intervals.
-func (n *Node) keepDHT() {
+// keep calls save at intervals until Close begins.
+func (n *Node) keep(what string, save func() error) {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	for {
@@ -141,8 +144,8 @@ func (n *Node) keepDHT() {
 		case <-n.ctx.Done():
 			return
 		case <-tick.C:
-			if err := n.saveDHT(); err != nil {
-				n.log.Warn("the DHT's nodes could not be saved", "err", err)
+			if err := save(); err != nil {
+				n.log.Warn("cannot save "+what, "err", err)
 			}
 		}
 	}

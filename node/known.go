@@ -14,15 +14,14 @@ import (
 	"seedbed/swarm/engine"
 )
 
-// knownPeers holds addresses that proved to be peers of one torrent, the latest last,
-// so that the next run does not have to wait for the DHT. It is safe for
-// concurrent use.
+// knownPeers has the addresses that completed a handshake for one torrent, the latest last,
+// so that the next run does not have to wait for the DHT. It is safe for concurrent use.
 type knownPeers struct {
 	lru     *lru.Cache[netip.AddrPort, knownPeer]
-	changed atomic.Bool // since it was encoded
+	changed atomic.Bool // since the last encode
 }
 
-// knownPeer holds what is known of an address.
+// knownPeer is what we know about an address.
 type knownPeer struct {
 	seen      int64 // Unix seconds of the last completed handshake
 	encrypted bool  // with an encrypted handshake
@@ -46,7 +45,7 @@ func (k *knownPeers) add(a netip.AddrPort, encrypted bool, now time.Time) {
 	k.changed.Store(true)
 }
 
-// ban removes an address; with port 0, every address of that IP.
+// ban removes an address, or every port of that IP address if the port is 0.
 func (k *knownPeers) ban(a netip.AddrPort) {
 	for _, o := range k.lru.Keys() {
 		if o == a || a.Port() == 0 && o.Addr() == a.Addr() {
@@ -73,7 +72,7 @@ func (k *knownPeers) encode() (b []byte, changed bool) {
 	for _, a := range k.lru.Keys() {
 		p, ok := k.lru.Peek(a)
 		if !ok {
-			continue // evicted meanwhile
+			continue // evicted since
 		}
 		b = a.AppendTo(b)
 		b = append(b, ' ')

@@ -8,6 +8,7 @@ import (
 
 	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
+	"seedbed/node/lifecycle"
 )
 
 // From text to verified files, with only an infohash and a DHT.
@@ -19,9 +20,9 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 		a := start(t, n, 1, boot(100))
 		shared := a.add(spec)
 		wait(t, shared.Announced(), time.Minute, "the seed is announced")
-		for _, e := range a.told() {
+		for _, e := range a.allEvents() {
 			if want := LinkOf(spec.Torrent.Info); (e.Kind == Added || e.Kind == Seeding) && e.Magnet != want {
-				t.Errorf("the event %v names %q and not %q", e.Kind, e.Magnet, want)
+				t.Errorf("the event %v has the link %q, want %q", e.Kind, e.Magnet, want)
 			}
 		}
 		if got := a.kinds(); !slices.Equal(got, []EventKind{Added, Metadata, Complete, Seeding}) {
@@ -39,7 +40,7 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 		if got := b.kinds(); !slices.Equal(got, []EventKind{Added, Metadata, FirstPiece, Complete, Seeding}) {
 			t.Errorf("events: %v", got)
 		}
-		if s := got.Snapshot(); s.State != SeedingState || s.Reason.Kind != ReasonNone {
+		if s := got.Snapshot(); s.State != lifecycle.Seeding || s.Reason.Kind != ReasonNone {
 			t.Errorf("%+v", s)
 		}
 		if got.Name() != "things" || shared.Link() != got.Link() {
@@ -50,7 +51,7 @@ func TestABareMagnetOpensThroughTheDHT(t *testing.T) {
 
 // While no peer has the torrent, lookups continue for ever at growing intervals, and the
 // next lookup finds a peer that arrives late.
-func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
+func TestAnEmptySwarmIsLookedUpAtGrowingIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 4)
@@ -70,7 +71,7 @@ func TestAnEmptySwarmIsLookedUpWithBackOffForEver(t *testing.T) {
 		if n, most := b.dht.Stats().Made-before, int64(8+day/paceLongest); n < most-4 || n > most {
 			t.Errorf("%d lookups in a day", n)
 		}
-		if s := got.Snapshot(); s.State != FindingMetadata || s.Reason.Kind == ReasonNone {
+		if s := got.Snapshot(); s.State != lifecycle.Metadata || s.Reason.Kind == ReasonNone {
 			t.Errorf("%+v", s)
 		}
 

@@ -17,7 +17,7 @@ import (
 // at the end is proportional to what is new: a second run saves nothing,
 // and a run in which one file was lost saves that file.
 func TestBatteryManyFiles(t *testing.T) {
-	files := 2000
+	files := 2000 / scale
 	if os.Getenv("SEEDBED_SOAK") != "" {
 		files = 100_000
 	}

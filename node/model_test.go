@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,123 +17,7 @@ import (
 
 	"seedbed/internal/simnet"
 	"seedbed/node/lifecycle"
-	"seedbed/swarm/storage"
 )
-
-// gate sits between storage and the system's disk: it makes operations hang and fail.
-type gate struct {
-	handles *storage.Handles
-	across  bool // every folder is on its own file system
-
-	mu     sync.Mutex
-	left   int           // operations until the disk hangs; negative: never
-	hung   chan struct{} // closed when it works again
-	fails  error         // error of write operations
-	passed int
-}
-
-func (g *gate) pass(writes bool) error {
-	g.mu.Lock()
-	g.passed++
-	if g.left > 0 {
-		g.left--
-	}
-	var c chan struct{}
-	if g.left == 0 {
-		c = g.hung
-	}
-	g.mu.Unlock()
-	if c != nil {
-		<-c
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if writes {
-		return g.fails
-	}
-	return nil
-}
-
-func (g *gate) hangAfter(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.left = n; g.hung == nil {
-		g.hung = make(chan struct{})
-	}
-}
-
-func (g *gate) release() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.hung != nil {
-		close(g.hung)
-	}
-	g.left, g.hung = -1, nil
-}
-
-func (g *gate) setFail(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.fails = err
-}
-
-func (g *gate) open(dir string, create bool) (storage.Disk, error) {
-	if err := g.pass(false); err != nil {
-		return nil, err
-	}
-	d, err := storage.SystemDisk(dir, create, g.handles)
-	return gatedDisk{d, g}, err
-}
-
-func (g *gate) rename(from, to string) error {
-	if err := g.pass(true); err != nil {
-		return err
-	}
-	if g.across {
-		return syscall.EXDEV
-	}
-	return os.Rename(from, to)
-}
-
-type gatedDisk struct {
-	storage.Disk
-	g *gate
-}
-
-func (d gatedDisk) Open(name string, flag int, perm fs.FileMode) (storage.File, error) {
-	if err := d.g.pass(flag&(os.O_RDWR|os.O_WRONLY) != 0); err != nil {
-		return nil, err
-	}
-	return d.Disk.Open(name, flag, perm)
-}
-
-func (d gatedDisk) Rename(from, to string) error {
-	return cmpErr(d.g.pass(true), func() error { return d.Disk.Rename(from, to) })
-}
-
-func (d gatedDisk) Remove(name string) error {
-	return cmpErr(d.g.pass(true), func() error { return d.Disk.Remove(name) })
-}
-
-func (d gatedDisk) SyncDir(name string) error {
-	return cmpErr(d.g.pass(true), func() error { return d.Disk.SyncDir(name) })
-}
-
-func cmpErr(err error, then func() error) error {
-	if err != nil {
-		return err
-	}
-	return then()
-}
-
-// twin is the expected state of a torrent.
-type twin struct {
-	there  bool
-	paused bool
-	dir    int
-	labels string
-	data   int // folder that has the data; -1: deleted; -2: unknown after a disk failure
-}
 
 // model drives a node and its twins.
 type model struct {
@@ -169,6 +51,9 @@ func (m *model) start() {
 		m.t.Fatal(err)
 	}
 	m.g.handles = m.n.handles
+	for i := range m.now {
+		m.now[i].held = false
+	}
 	if err := m.n.Restore(context.Background()); err != nil {
 		m.t.Fatal("restoring:", err)
 	}
@@ -196,7 +81,7 @@ func (m *model) do(i int, next twin, op func(ctx context.Context) error) {
 		}
 		m.or[i][before] = true
 		if m.now[i] = next; m.fault && !next.there {
-			m.now[i].data = -2
+			m.now[i].data = unknown
 		}
 	case errors.Is(err, ErrEnded), errors.Is(err, ErrUnknown): // a removal is running
 	default:
@@ -207,13 +92,16 @@ func (m *model) do(i int, next twin, op func(ctx context.Context) error) {
 			m.t.Fatalf("torrent %d: %v", i, err)
 		}
 		if next.there != before.there { // it is removed, but possibly not all of its data
-			next.data = -2
+			next.data = unknown
 			m.now[i] = next
+		}
+		if next.name != before.name {
+			m.now[i].name = anyName
 		}
 	}
 }
 
-// settle lets the disk work and waits until no action is left.
+// settle makes the disk work and waits until no action is left.
 func (m *model) settle() {
 	m.g.release()
 	m.g.setFail(nil)
@@ -223,9 +111,7 @@ func (m *model) settle() {
 			if x == nil {
 				break
 			}
-			if err := x.awaitRest(context.Background()); err != nil {
-				m.t.Fatal(err)
-			}
+			_ = x.Settled(context.Background()) // a move may have failed
 			time.Sleep(time.Second)
 		}
 		if x := m.torrent(i); x != nil && !x.isStopping() {
@@ -238,49 +124,29 @@ func (m *model) settle() {
 	time.Sleep(5 * time.Minute) // failed operations are retried
 }
 
-// is returns how torrent i differs from a twin, or "".
-func (m *model) is(i int, want twin) string {
-	return differs(m.n, m.root, &m.specs[i], m.bytes[i], want)
+// isMoving reports whether a move of torrent i has not returned in time.
+func (m *model) isMoving(i int) bool {
+	for other := range m.or[i] {
+		if other.dir != m.now[i].dir {
+			return true
+		}
+	}
+	return false
 }
 
-// differs returns how a torrent differs from a twin, or "". The folders are d0, d1, ... in root.
-func differs(n *Node, root string, s *Spec, content []byte, want twin) string {
-	folder := func(i int) string { return filepath.Join(root, "d"+strconv.Itoa(i)) }
-	x := n.Torrent(s.InfoHash())
-	if (x != nil) != want.there {
-		return fmt.Sprintf("it is there: %v", x != nil)
-	}
-	if x != nil {
-		x.Snapshot()
-		phase, spec := x.Phase(), x.spec()
-		switch {
-		case want.paused != (phase == lifecycle.Paused), !want.paused && phase != lifecycle.Seeding:
-			return fmt.Sprintf("it is %v: %v", phase, x.Snapshot().Paused)
-		case spec.Dir != folder(want.dir):
-			return "it is in " + spec.Dir
-		case fmt.Sprint(spec.Labels) != want.labels:
-			return fmt.Sprintf("its labels are %v", spec.Labels)
+// isRenaming reports whether a rename of torrent i has not returned in time.
+func (m *model) isRenaming(i int) bool {
+	for other := range m.or[i] {
+		if other.name != m.now[i].name {
+			return true
 		}
 	}
-	for d := range folders {
-		b, err := os.ReadFile(filepath.Join(folder(d), s.Name()))
-		switch {
-		case want.data == -2:
-		case (err == nil) != (d == want.data):
-			return fmt.Sprintf("its data is in folder %d: %v", d, err == nil)
-		case err == nil && !bytes.Equal(b, content):
-			return "its data is not what it was"
-		}
-		left, _ := filepath.Glob(filepath.Join(folder(d), s.Name()+".*.moving"))
-		if len(left) > 0 {
-			return fmt.Sprintf("half a copy is left: %v", left)
-		}
-	}
-	_, err := os.Stat(filepath.Join(root, "state", "torrents", s.InfoHash().String()))
-	if want.data != -2 && (err == nil) != want.there { // an interrupted Add may leave a folder without a record
-		return fmt.Sprintf("its folder in the state directory: %v", err)
-	}
-	return ""
+	return false
+}
+
+// differsFrom returns how torrent i differs from a twin, or "".
+func (m *model) differsFrom(i int, want twin) string {
+	return differs(m.n, m.root, &m.specs[i], m.bytes[i], want)
 }
 
 // fail makes the disk fail. A removal may then keep the data.
@@ -289,23 +155,21 @@ func (m *model) fail(err error) {
 	m.fault = true
 	for i := range m.now {
 		if len(m.or[i]) > 0 && !m.now[i].there {
-			m.now[i].data = -2
+			m.now[i].data = unknown
 		}
 	}
 }
-
-// folders is the number of folders in a model.
-const folders = 3
 
 // check compares all torrents with their twins.
 func (m *model) check(killed bool) {
 	killed = killed || m.fault // operations that did not return in time may have failed as well
 	m.fault = false
 	for i := range m.specs {
-		why := m.is(i, m.now[i])
+		why := m.differsFrom(i, m.now[i])
 		if why != "" && killed {
 			for other := range m.or[i] {
-				if m.is(i, other) == "" {
+				other.held = m.now[i].held
+				if m.differsFrom(i, other) == "" {
 					m.now[i], why = other, ""
 					break
 				}
@@ -315,6 +179,9 @@ func (m *model) check(killed bool) {
 			m.t.Fatalf("torrent %d, which should be %+v: %s", i, m.now[i], why)
 		}
 		m.or[i] = nil
+		if x := m.torrent(i); x != nil && m.now[i].name == anyName {
+			m.now[i] = m.now[i].rename(&m.specs[i], x.Root())
+		}
 	}
 }
 
@@ -374,7 +241,7 @@ func (m *model) step(t *rapid.T) {
 	i := rapid.IntRange(0, len(m.specs)-1).Draw(t, "torrent")
 	x, was := m.torrent(i), m.now[i]
 	next := was
-	switch op := rapid.SampledFrom([]string{"add", "add", "remove", "pause", "resume", "recheck", "move", "move", "labels", "hang", "hang", "full", "fail",
+	switch op := rapid.SampledFrom([]string{"add", "add", "remove", "pause", "resume", "hold", "release", "recheck", "move", "move", "rename", "rename", "labels", "high", "hang", "hang", "full", "fail",
 		"work", "restart", "kill"}).Draw(t, "op"); op {
 	case "add":
 		if was.there || len(m.or[i]) > 0 {
@@ -382,7 +249,9 @@ func (m *model) step(t *rapid.T) {
 		}
 		next = twin{there: true, dir: rapid.IntRange(0, folders-1).Draw(t, "folder"), labels: "[]"}
 		for d := range folders {
-			_ = os.Remove(filepath.Join(m.folder(d), m.specs[i].Name()))
+			for _, name := range namesOf(&m.specs[i]) {
+				_ = os.Remove(filepath.Join(m.folder(d), name))
+			}
 		}
 		if err := os.WriteFile(filepath.Join(m.folder(next.dir), m.specs[i].Name()), m.bytes[i], 0o644); err != nil {
 			t.Fatal(err)
@@ -407,12 +276,31 @@ func (m *model) step(t *rapid.T) {
 		next.there = false
 		data := rapid.Bool().Draw(t, "data")
 		if data {
-			if next.data = -1; m.fault {
-				next.data = -2 // unproven data stays
+			if next.data = deleted; m.fault {
+				next.data = unknown // unproven data stays
 			}
+		} else if m.isMoving(i) {
+			next.data = anyFolder
 		}
-		m.do(i, next, func(ctx context.Context) error { return m.n.Remove(ctx, m.specs[i].InfoHash(), data) })
-	case "pause", "resume", "recheck", "move", "labels":
+		if m.isRenaming(i) {
+			next.name = anyName
+		}
+		m.do(i, next, func(ctx context.Context) error {
+			if err := m.n.Remove(ctx, m.specs[i].InfoHash(), data); err != nil {
+				return err
+			}
+			return x.Settled(ctx)
+		})
+	case "hold", "release":
+		if x == nil || !was.there {
+			return
+		}
+		if m.now[i].held = op == "hold"; op == "hold" {
+			x.Hold()
+		} else {
+			x.Release()
+		}
+	case "pause", "resume", "recheck", "move", "rename", "labels", "high":
 		if x == nil || !was.there {
 			return
 		}
@@ -457,7 +345,27 @@ func (m *model) operate(t *rapid.T, i int, op string, x *Torrent) {
 		}
 		next.dir = rapid.IntRange(0, folders-1).Draw(t, "to")
 		next.data = next.dir
-		m.do(i, next, func(ctx context.Context) error { return x.Move(ctx, m.folder(next.dir)) })
+		m.do(i, next, func(ctx context.Context) error {
+			if err := x.Move(ctx, m.folder(next.dir)); err != nil {
+				return err
+			}
+			return x.Settled(ctx)
+		})
+	case "rename":
+		if len(m.or[i]) > 0 || next.name == anyName {
+			return // as for moves
+		}
+		name := rapid.SampledFrom(namesOf(&m.specs[i])).Draw(t, "name")
+		m.do(i, next.rename(&m.specs[i], name), func(ctx context.Context) error {
+			if err := x.RenameTorrent(ctx, name); err != nil {
+				return err
+			}
+			return x.Settled(ctx)
+		})
+	case "high":
+		to := rapid.SampledFrom([]Priority{PriorityHigh, PriorityNormal}).Draw(t, "priority")
+		next.high = to == PriorityHigh
+		m.do(i, next, func(ctx context.Context) error { return x.SetPriority(ctx, to, []int{1}) })
 	case "labels":
 		l := []string{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "label")}
 		next.labels = fmt.Sprint(l)
@@ -471,7 +379,7 @@ type inBubble struct{ testing.TB }
 // Random operations, with restarts, kills, and a disk that hangs at any operation, is full or
 // fails, lead to the state of a naive twin: nothing is lost and nothing is half
 // done.
-func TestTheSessionAgreesWithItsTwin(t *testing.T) {
+func TestSessionAgainstNaiveTwin(t *testing.T) {
 	specs := many(t, 3)
 	synctest.Test(t, func(t *testing.T) {
 		round := 0
@@ -486,7 +394,7 @@ func TestTheSessionAgreesWithItsTwin(t *testing.T) {
 					rt.Fatal(err)
 				}
 				m.bytes = append(m.bytes, b)
-				m.now[i] = twin{data: -1}
+				m.now[i] = twin{data: deleted}
 			}
 			for d := range folders {
 				if err := os.MkdirAll(m.folder(d), 0o755); err != nil {

@@ -11,8 +11,7 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// The addresses that the bootstrap hosts resolve to decide.
-func TestAPrivateNetworkIsKnownByItsAddresses(t *testing.T) {
+func TestIsPrivateNetwork(t *testing.T) {
 	names := map[string][]netip.Addr{
 		"nas.lan":        {netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fd00::5")},
 		"router.example": {netip.MustParseAddr("8.8.8.8")},
@@ -50,7 +49,7 @@ func TestAPrivateNetworkIsKnownByItsAddresses(t *testing.T) {
 
 // A node with a public address, whose bootstrap host name is in the local network, finds
 // the nodes there.
-func TestAHostNameLeadsIntoAPrivateNetwork(t *testing.T) {
+func TestAHostNameOfAPrivateNetworkIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(5, simnet.Link{Delay: ms})
 		ring(t, n, 8)
@@ -63,7 +62,7 @@ func TestAHostNameLeadsIntoAPrivateNetwork(t *testing.T) {
 }
 
 // Without a network, a torrent reports within seconds what failed.
-func TestNoNetworkIsSaid(t *testing.T) {
+func TestNoNetworkIsReported(t *testing.T) {
 	for name, c := range map[string]struct {
 		hosts []string
 		want  LookupKind
@@ -77,7 +76,7 @@ func TestNoNetworkIsSaid(t *testing.T) {
 				spec, _ := folder(t, ShareOptions{}, small)
 				r := start(t, n, 1, resolver(nil), func(c2 *Config) { c2.Bootstrap = c.hosts })
 				tor := r.add(Spec{Link: withPeers(spec), Dir: t.TempDir()})
-				time.Sleep(joinPatience + time.Second)
+				time.Sleep(joinTimeout + time.Second)
 				if l := tor.Snapshot().Reason.Lookup; l.Kind != c.want {
 					t.Errorf("%v, want %v", l.Kind, c.want)
 				}

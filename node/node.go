@@ -14,7 +14,7 @@
 // is known (content.go). Incoming connections are matched to torrents by infohash
 // (accept.go). Resources that are limited for the whole node are divided in budget.go.
 //
-// Package lifecycle decides what a torrent does next, and the torrent's worker (control.go)
+// Package lifecycle decides what a torrent does next, and the torrent's worker (worker.go)
 // does it. Only the worker starts and stops the swarm and waits for the disk, without a lock
 // held.
 //
@@ -62,6 +62,12 @@ type Node struct {
 	shared    *swarm.Shared // hash workers and piece buffers
 	mirrors   *http.Client  // client for web seeds
 	budget    budget
+	counters  counters
+	records   recordSyncer
+	specs     specPool // of parked and paused torrents
+	mounts    mounts
+	folders   downloadFolders // of torrents that run or lack their data
+	lastRead  lastRead        // of a torrent that does not run
 
 	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
 	settingsMu sync.Mutex               // held while they change
@@ -75,11 +81,14 @@ type Node struct {
 	mu         sync.Mutex
 	torrents   map[id.ID]*Torrent
 	keys       map[[20]byte]id.ID // infohashes by their hash in encrypted handshakes
-	order      []*Torrent         // in the order of Add
-	population atomic.Int32       // length of order
+	order      roster
+	actives    actives
+	population atomic.Int32 // number of torrents in order
 	closers    map[*closer]struct{}
 	closing    bool
 	lastPlace  int64 // in the queue of the session
+
+	uptimeBefore time.Duration // of earlier runs
 
 	steps    atomic.Int64  // saving steps; see Saved
 	closed   chan struct{} // everything has ended
@@ -109,9 +118,13 @@ func Open(cfg Config) (*Node, error) {
 		torrents: map[id.ID]*Torrent{}, keys: map[[20]byte]id.ID{}, closed: make(chan struct{}),
 	}
 	n.events.log.start(n.epoch)
+	n.records.init(n)
+	n.mounts.find = cfg.mountOf
+	n.uptimeBefore = st.loadUptime()
 	n.settings.Store(&cfg.Settings)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.mirrors = webseed.NewClient(cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
+	webseed.Count(n.mirrors, n.mirrorMeter)
 	n.budget.init(&n.cfg)
 	if !cfg.NoDHT {
 		if n.dht, err = n.openDHT(); err != nil {
@@ -125,13 +138,14 @@ func Open(cfg Config) (*Node, error) {
 	}
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
-		n.wg.Go(n.keepDHT)
+		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
 	}
 	for _, s := range network.UDP() {
 		n.refuseSYNs(s)
 	}
 	n.wg.Go(n.accept)
 	n.wg.Go(n.keepBudget)
+	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
 	return n, nil
 }
 
@@ -207,7 +221,7 @@ func (n *Node) end() {
 	defer n.events.close()
 	clientsEnded := n.endClients()
 	n.mu.Lock()
-	ts := n.order
+	ts := n.order.list()
 	n.mu.Unlock()
 	for _, t := range ts {
 		t.stop()
@@ -222,7 +236,9 @@ func (n *Node) end() {
 		<-t.Ended()
 		errs = append(errs, t.unsaved())
 	}
+	n.records.close()
 	n.wg.Wait()
+	errs = append(errs, n.saveUptime())
 	n.mirrors.CloseIdleConnections()
 	n.shared.Close()
 	n.handles.Close()

@@ -19,13 +19,13 @@ func TestWeDoNotDialOurselves(t *testing.T) {
 		tap := newDialTap()
 		r := start(t, n, 1, through(tap))
 		if got := r.own(); got[0] != addr(1) || got[1].IsValid() {
-			t.Errorf("at first our address is %v, not the one that we listen on", got)
+			t.Errorf("before any vote our address is %v, want the one that we listen on", got)
 		}
 		self := at(1)
-		liar := at(50)
+		lyingPeerAddr := at(50)
 		outside := netip.MustParseAddrPort("10.9.9.9:6881")
-		lyingPeer(t, n, liar, spec.InfoHash(), func() []netip.AddrPort { return []netip.AddrPort{self, outside} })
-		tor := r.add(Spec{Link: withPeers(spec, liar.String()), Dir: t.TempDir()})
+		lyingPeer(t, n, lyingPeerAddr, spec.InfoHash(), func() []netip.AddrPort { return []netip.AddrPort{self, outside} })
+		tor := r.add(Spec{Link: withPeers(spec, lyingPeerAddr.String()), Dir: t.TempDir()})
 		time.Sleep(30 * time.Second)
 		if k := tap.to(self.Addr()); k != 0 {
 			t.Errorf("we dialled ourselves %d times", k)
@@ -42,12 +42,12 @@ func TestWeDoNotDialOurselves(t *testing.T) {
 		if got := r.own(); got[0] != outside.Addr() {
 			t.Errorf("our address is %v after the vote", got)
 		}
-		tor.foundPeers(liar, []netip.AddrPort{outside})
+		tor.foundPeers(lyingPeerAddr, []netip.AddrPort{outside})
 		seen = tap.to(outside.Addr())
 		tor.run.Load().swarm.AddCandidates([]engine.Candidate{{Addr: outside, Source: engine.FromDHT}})
 		time.Sleep(time.Hour)
 		if k := tap.to(outside.Addr()) - seen; k != 0 {
-			t.Errorf("we dialled ourselves %d times from outside", k)
+			t.Errorf("we dialled our external address %d times", k)
 		}
 	})
 }

@@ -7,9 +7,9 @@ import (
 	"seedbed/internal/mono"
 )
 
-// pace decides when a torrent asks the DHT next: soon and often while it needs
-// peers, more slowly when lookups find nothing, and at the announce interval
-// once it has enough. It never gives up.
+// pace decides when a torrent starts its next DHT lookup: often while it needs peers, less
+// and less often while lookups find nothing, and at the announce interval once it has
+// enough peers. It never gives up.
 type pace struct {
 	next  mono.Time     // of the next lookup
 	wait  time.Duration // backoff after lookups without a result
@@ -19,18 +19,18 @@ type pace struct {
 const (
 	paceFirst    = 2 * time.Second
 	paceLongest  = 5 * time.Minute
-	paceAnnounce = 15 * time.Minute // as libtorrent and transmission, well below the expiry of announces in BEP 5
-	paceApart    = 5 * time.Second  // between lookups that only need peers
+	paceAnnounce = 15 * time.Minute // the interval of libtorrent and Transmission; nodes drop a peer after 30 minutes or more
+	paceApart    = 5 * time.Second  // minimum between lookups of a torrent that needs peers
 )
 
 // outcome is the result of a lookup.
 type outcome struct {
 	found     int // peers
-	fresh     int // of these, previously unknown
+	fresh     int // peers that were not known before
 	announced dht.AnnounceStats
 }
 
-// done plans the next lookup after one that ended at now.
+// done schedules the next lookup after one that ended at now.
 func (p *pace) done(now mono.Time, o outcome) {
 	if o.fresh > 0 {
 		p.wait = 0
@@ -43,9 +43,8 @@ func (p *pace) done(now mono.Time, o outcome) {
 	p.next = now.Add(p.wait)
 }
 
-// lacking records that the swarm needs more peers. A torrent that waits for its next
-// announce then starts a lookup sooner, with a backoff while lookups find
-// nothing.
+// lacking records that the swarm needs more peers. The next lookup then starts sooner than
+// the next announce, with a backoff while lookups find nothing.
 func (p *pace) lacking(now mono.Time) {
 	wait := min(max(2*p.wait, paceApart), paceLongest)
 	if at := max(now, p.began.Add(wait)); at < p.next {
@@ -53,8 +52,8 @@ func (p *pace) lacking(now mono.Time) {
 	}
 }
 
-// joined records that the DHT has its first nodes, so that a lookup that failed
-// without nodes is repeated at once.
+// joined records that the DHT has found its first nodes. A torrent whose last lookup found
+// nothing then starts the next one at once.
 func (p *pace) joined(now mono.Time) {
 	if p.wait > 0 {
 		p.wait, p.next = 0, now

@@ -11,7 +11,7 @@ const sec = mono.Time(time.Second)
 
 // A magnet without peers is looked up for ever, at growing intervals, and never
 // more often than allowed.
-func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
+func TestLookupsWithoutPeersBackOffAndNeverEnd(t *testing.T) {
 	var p pace
 	now, last, n := mono.Time(0), time.Duration(0), 0
 	for now < 24*3600*sec {
@@ -28,7 +28,7 @@ func TestFruitlessLookupsBackOffAndNeverEnd(t *testing.T) {
 	}
 }
 
-func TestFoundPeersMeanTheAnnounceInterval(t *testing.T) {
+func TestAfterPeersAreFoundTheAnnounceIntervalApplies(t *testing.T) {
 	var p pace
 	p.done(0, outcome{})
 	p.done(10*sec, outcome{found: 3, fresh: 3})
@@ -37,7 +37,7 @@ func TestFoundPeersMeanTheAnnounceInterval(t *testing.T) {
 	}
 }
 
-func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
+func TestLackingPeersStartsTheNextLookupSooner(t *testing.T) {
 	var p pace
 	p.done(0, outcome{found: 50, fresh: 50})
 	p.lacking(60 * sec)
@@ -48,7 +48,7 @@ func TestLackOfPeersBringsTheNextLookupForward(t *testing.T) {
 
 // Otherwise a small swarm whose few members are all known would be looked up
 // every few seconds.
-func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
+func TestLookupsBackOffWhileTheyFindNoNewPeers(t *testing.T) {
 	var p pace
 	p.done(0, outcome{found: 3, fresh: 3})
 	n := 0
@@ -64,7 +64,7 @@ func TestLackThatLookupsDoNotMendBacksOff(t *testing.T) {
 	}
 }
 
-func TestAFreshlyJoinedDHTIsAskedAtOnce(t *testing.T) {
+func TestALookupStartsAtOnceWhenTheDHTIsJoined(t *testing.T) {
 	var p pace
 	for now := mono.Time(0); now < 600*sec; now = p.next {
 		p.done(now, outcome{})
@@ -76,12 +76,12 @@ func TestAFreshlyJoinedDHTIsAskedAtOnce(t *testing.T) {
 	p.done(701*sec, outcome{found: 9, fresh: 1})
 	p.joined(702 * sec)
 	if p.next != (701 * sec).Add(paceAnnounce) {
-		t.Fatal("a torrent that has peers need not hurry")
+		t.Fatal("a torrent that has peers started a lookup early")
 	}
 }
 
 // Repeated calls of lacking do not delay the next lookup.
-func TestLackChangesNothingWhereALookupIsNearer(t *testing.T) {
+func TestLackingDoesNotDelayTheNextLookup(t *testing.T) {
 	var p pace
 	for now := mono.Time(0); now < 600*sec; now = p.next {
 		p.began = now

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"seedbed/internal/id"
-	"seedbed/magnet/metainfo"
 	"seedbed/node/lifecycle"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
@@ -24,25 +22,6 @@ const (
 	parkAfter = time.Minute
 )
 
-// summary holds what is known of a torrent whose metadata is not in memory.
-type summary struct {
-	hashes             []id.ID // infohashes that the metadata must have
-	name, link         string
-	size, wanted, have int64
-	pieces, havePieces int
-}
-
-func summarize(info *metainfo.Info, s *engine.Stats) *summary {
-	return &summary{hashes: hashesOf(info), name: info.Name, link: LinkOf(info), size: info.Payload(), wanted: s.Wanted, have: s.HaveWanted,
-		pieces: info.NumPieces(), havePieces: s.HavePieces}
-}
-
-// stats returns the counts of a torrent that does not run.
-func (r *summary) stats() engine.Stats {
-	return engine.Stats{Metadata: true, Complete: r.have == r.wanted, Size: r.size, Wanted: r.wanted, Have: r.have, HaveWanted: r.have,
-		Pieces: r.pieces, HavePieces: r.havePieces}
-}
-
 // isParkable reports whether a torrent may be parked from the start, before any file
 // is read.
 func (n *Node) isParkable(spec *Spec) bool {
@@ -54,13 +33,27 @@ func (n *Node) isParkable(spec *Spec) bool {
 // be parked. If there are more, the torrent runs, hashes them and reports its progress.
 const checkAtOnce = 4 << 20
 
-// isProven reports whether all the data is verified: by the record, or by hashing if
-// little is unproven.
-func (n *Node) isProven(spec *Spec, st *torrentState) bool {
-	s, err := storage.Open(storage.Options{
+// isRecorded reports whether the state directory proves that all the data is verified, and has the metadata. Such a torrent
+// can be parked without the lock of its folder, because it reads only files that are replaced as a whole, and writes none.
+func (n *Node) isRecorded(spec *Spec, st *torrentState) bool {
+	return storage.IsProven(n.proofOptions(spec, st)) && st.hasTorrent(spec.Torrent)
+}
+
+func (n *Node) proofOptions(spec *Spec, st *torrentState) storage.Options {
+	return storage.Options{
 		Dir: spec.Dir, Info: spec.Torrent.Info, ReadOnly: true, Record: st.resumePath(), Handles: n.handles, Steps: &n.steps, Verified: spec.Verified,
 		OpenDisk: n.cfg.openDisk,
-	})
+	}
+}
+
+// isProven reports whether all the data is verified: by the record, or by hashing if
+// little is unproven. The folder of the torrent is open.
+func (n *Node) isProven(spec *Spec, st *torrentState) bool {
+	o := n.proofOptions(spec, st)
+	if storage.IsProven(o) {
+		return st.keepTorrent(spec.Torrent) == nil
+	}
+	s, err := storage.Open(o)
 	if err != nil {
 		return false // starting the torrent reports the error
 	}
@@ -78,8 +71,8 @@ func (t *Torrent) startParked() {
 	t.summary.Store(summarize(info, &engine.Stats{Wanted: info.Length, HaveWanted: info.Length, HavePieces: info.NumPieces()}))
 	t.private.Store(info.Private)
 	t.info.Store(info)
-	t.seedingSince.Store(time.Now().UnixNano())
-	t.saveSummary()
+	t.noteComplete(true)
+	t.saveParked()
 	t.reportParked()
 	t.strip()
 	t.announceParked()
@@ -91,19 +84,18 @@ func (t *Torrent) reportParked() {
 	t.emit(Event{Kind: Metadata, Info: t.info.Load()})
 	t.emit(Event{Kind: Complete})
 	t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
-	t.reach(t.milestones.named)
-	t.reach(t.milestones.done)
+	t.milestones.reach(isNamed)
+	t.milestones.reach(isDone)
 }
 
 // strip drops what the state directory also has, and releases the lock there.
 func (t *Torrent) strip() {
 	if err := t.state.close(); err != nil {
-		t.node.log.Warn("the lock of a parked torrent was not freed", "torrent", t.Name(), "err", err)
+		t.node.log.Warn("the lock of a torrent was not freed", "torrent", t.Name(), "err", err)
 	}
-	t.control.mu.Lock()
-	t.control.spec.Torrent, t.control.spec.Verified = nil, false
-	t.control.mu.Unlock()
-	t.info.Store(nil)
+	if t.summary.Load() != nil {
+		t.dropMetadata()
+	}
 }
 
 // parkIdle parks the torrents that had no peers recently. It does not wait for them.
@@ -122,7 +114,7 @@ func (n *Node) parkIdle(now time.Time) {
 // for parkAfter.
 func (r *run) isIdle(now time.Time) bool {
 	v := r.swarm.Snapshot()
-	if !r.t.whole.Load() || r.t.player != nil || r.unparkable.Load() || v.State != swarm.Seeding || v.Connected > 0 || v.Dialing > 0 || v.Err != nil {
+	if !r.t.complete.Load() || r.t.isRead() || r.unparkable.Load() || v.State != swarm.Seeding || v.Connected > 0 || v.Dialing > 0 || v.Err != nil {
 		r.idleSince = time.Time{}
 		return false
 	}
@@ -142,12 +134,12 @@ func (t *Torrent) parkSwarm() bool {
 		return false
 	}
 	if err := r.stop(); err != nil {
-		t.emit(Event{Kind: Warning, Err: fmt.Errorf("%s: %w", t.Name(), savingFault(err))})
+		t.emit(Event{Kind: Warning, Err: fmt.Errorf("%s: %w", t.Name(), asSavingFault(err))})
 	}
 	t.summary.Store(summarize(info, &r.final))
-	t.run.Store(nil)
+	t.setRun(nil)
 	t.last.Store(nil)
-	t.saveSummary()
+	t.saveParked()
 	t.strip()
 	return true
 }

@@ -1,7 +1,10 @@
 package node
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -9,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
@@ -50,24 +54,24 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 		specs := many(t, parkBeyond+20)
 		a := start(t, n, 1, boot(100))
 		for _, s := range specs {
-			whole(t, a.add(s))
+			awaitComplete(t, a.add(s))
 		}
 		if got := parked(a); got != 20 {
-			t.Fatalf("%d of %d rest, not 20", got, len(specs))
+			t.Fatalf("%d of %d are parked, want 20", got, len(specs))
 		}
-		told := map[EventKind]int{}
+		allEvents := map[EventKind]int{}
 		for _, k := range a.kinds() {
-			told[k]++
+			allEvents[k]++
 		}
 		for _, k := range []EventKind{Added, Metadata, Complete, Seeding} {
-			if told[k] != len(specs) {
-				t.Errorf("event %d was told %d times", k, told[k])
+			if allEvents[k] != len(specs) {
+				t.Errorf("event %d was emitted %d times", k, allEvents[k])
 			}
 		}
-		last := a.order[len(a.order)-1]
-		wait(t, last.Announced(), 10*time.Minute, "the announce of a torrent at rest")
+		last := a.all()[len(specs)-1]
+		wait(t, last.Announced(), 10*time.Minute, "the announce of a parked torrent")
 		if l := last.Link(); l == "" || last.Name() != strconv.Itoa(len(specs)-1) || last.Info() == nil || last.Phase() != lifecycle.Parked {
-			t.Errorf("at rest it is %q %q", last.Name(), l)
+			t.Errorf("while parked it is %q %q", last.Name(), l)
 		}
 		// Each announce returns our own address: no torrent wakes for it.
 		rest := len(specs)
@@ -78,30 +82,30 @@ func TestParkedTorrentsWakeForPeers(t *testing.T) {
 			}
 		}
 		if rest < len(specs)-1 {
-			t.Errorf("%d of %d rest through three announces", rest, len(specs))
+			t.Errorf("%d of %d stay parked through three announces", rest, len(specs))
 		}
 		// Through the DHT only.
 		b := start(t, n, 2, boot(100))
 		to := t.TempDir()
 		got := b.add(Spec{Link: bare(specs[len(specs)-1]), Dir: to})
-		wait(t, got.Done(), 5*time.Minute, "the download from a torrent that rested")
+		wait(t, got.Done(), 5*time.Minute, "the download from a parked torrent")
 		if last.run.Load() == nil || last.Uploaded() == 0 {
 			t.Errorf("it did not wake: %d bytes uploaded", last.Uploaded())
 		}
 		b.close()
 		time.Sleep(5 * time.Minute)
 		if got := parked(a); got < len(specs)-1 {
-			t.Errorf("%d of %d rest when nobody asks", got, len(specs))
+			t.Errorf("%d of %d are parked when no peer is connected", got, len(specs))
 		}
 		if last.Uploaded() == 0 {
-			t.Error("what was uploaded is forgotten at rest")
+			t.Error("the number of uploaded bytes is lost while parked")
 		}
-		told = map[EventKind]int{}
+		allEvents = map[EventKind]int{}
 		for _, k := range a.kinds() {
-			told[k]++
+			allEvents[k]++
 		}
-		if told[Complete] != len(specs) || told[Failed] != 0 {
-			t.Errorf("waking told: %v", told)
+		if allEvents[Complete] != len(specs) || allEvents[Failed] != 0 {
+			t.Errorf("waking emitted: %v", allEvents)
 		}
 		// Everything is requested at once.
 		c := start(t, n, 3, boot(100), func(c *Config) { c.MaxConns = 500 })
@@ -122,18 +126,65 @@ func TestAParkedTorrentMayRunElsewhere(t *testing.T) {
 		specs := many(t, parkBeyond+2)
 		a := start(t, n, 1, noDHT)
 		for _, s := range specs {
-			whole(t, a.add(s))
+			awaitComplete(t, a.add(s))
 		}
-		last := a.order[parkBeyond]
+		last := a.all()[parkBeyond]
 		other := start(t, n, 2, noDHT, state(a.state))
 		running := other.add(specs[parkBeyond])
-		whole(t, running)
+		awaitComplete(t, running)
 		if last.wake(t.Context()) != nil {
 			t.Error("it runs in two nodes at once")
 		}
 		other.close()
 		if last.wake(t.Context()) == nil {
-			t.Error("it does not wake when the other has gone")
+			t.Error("it does not wake after the other node has closed")
+		}
+	})
+}
+
+// A torrent that its records prove is parked from the start without the lock of its folder. One whose metadata is lost takes the
+// lock and saves it again, so that it can wake.
+func TestAProvenTorrentIsParkedWithoutALock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		specs := many(t, parkBeyond+2)
+		dir := t.TempDir()
+		first := start(t, n, 1, noDHT, state(dir))
+		for _, s := range specs {
+			awaitComplete(t, first.add(s))
+		}
+		rest := first.all()[parkBeyond:]
+		first.close()
+		for _, x := range rest {
+			if err := os.Remove(x.state.file(lockName)); err != nil {
+				t.Fatal(err)
+			}
+			filetest.Write(t, x.state.tallyPath(), []byte(`{"uploaded":5}`))
+		}
+		lost, proven := rest[0], rest[1]
+		if err := os.Remove(lost.state.torrentPath()); err != nil {
+			t.Fatal(err)
+		}
+		again := start(t, n, 1, noDHT, state(dir))
+		for _, s := range specs {
+			awaitComplete(t, again.add(s))
+		}
+		if got := parked(again); got != 2 {
+			t.Fatalf("%d are parked, want 2", got)
+		}
+		for _, x := range again.all()[parkBeyond:] {
+			if x.Uploaded() != 5 {
+				t.Errorf("%s has lost its totals: %d", x.Name(), x.Uploaded())
+			}
+		}
+		if _, err := os.Lstat(proven.state.file(lockName)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the lock of a proven torrent was taken: %v", err)
+		}
+		if _, err := os.Lstat(lost.state.file(lockName)); err != nil {
+			t.Errorf("the metadata was saved without a lock: %v", err)
+		}
+		if again.lookup(lost.hash).wake(t.Context()) == nil {
+			t.Error("the torrent whose metadata was lost does not wake")
 		}
 	})
 }
@@ -145,11 +196,11 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 		specs := many(t, parkBeyond+1)
 		a := start(t, n, 1, noDHT)
 		for _, s := range specs {
-			whole(t, a.add(s))
+			awaitComplete(t, a.add(s))
 		}
-		last := a.order[parkBeyond]
+		last := a.all()[parkBeyond]
 		if last.run.Load() != nil {
-			t.Fatal("it does not rest")
+			t.Fatal("it is not parked")
 		}
 		filetest.Write(t, filepath.Join(last.spec().Dir, last.Name()), filetest.RandomBytes("another", 20_000))
 		b := start(t, n, 2, noDHT)
@@ -167,7 +218,7 @@ func TestAParkedTorrentWhoseDataIsGoneFails(t *testing.T) {
 }
 
 // The cost of a parked torrent, compared with one that runs.
-func BenchmarkTorrentAtRest(b *testing.B) {
+func BenchmarkParkedTorrent(b *testing.B) {
 	const n = 2000
 	specs := many(b, n)
 	net := simnet.New(1, simnet.Link{})
@@ -202,7 +253,7 @@ func inUse() int64 {
 }
 
 // We do not count as one of the peers that the DHT returns.
-func TestOurOwnAnnounceWakesNobody(t *testing.T) {
+func TestOurOwnAnnounceWakesNoTorrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
 		a := start(t, n, 1)
@@ -215,4 +266,39 @@ func TestOurOwnAnnounceWakesNobody(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
+}
+
+// A parked torrent of the session takes little memory: what a restart has to read again is not
+// kept, and nothing is made for a caller that does not come.
+func TestAParkedTorrentIsSmall(t *testing.T) {
+	const n = 2 * parkBeyond
+	dir := t.TempDir()
+	net := simnet.New(1, simnet.Link{})
+	first := start(t, net, 1, noDHT, state(dir))
+	for _, s := range many(t, n) {
+		s.Persistent = true
+		awaitComplete(t, first.add(s))
+	}
+	first.close()
+	again := start(t, net, 1, noDHT, state(dir))
+	if err := again.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := parked(again); got != n-parkBeyond {
+		t.Fatalf("%d of %d are parked", got, n)
+	}
+	all := again.Torrents()[parkBeyond:]
+	for _, x := range all {
+		switch {
+		case x.milestones.waits != nil || x.control.rested != nil || x.control.cancel != nil:
+			t.Errorf("%s has channels", x.Name())
+		case x.info.Load() != nil || x.last.Load() != nil || x.control.spec.Torrent != nil:
+			t.Errorf("%s has its metadata in memory", x.Name())
+		case x.control.spec != all[0].control.spec:
+			t.Errorf("%s has a Spec of its own", x.Name())
+		}
+	}
+	if size := unsafe.Sizeof(Torrent{}); size > 464 {
+		t.Errorf("a Torrent has %d bytes", size)
+	}
 }

@@ -4,82 +4,104 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"seedbed/magnet/metainfo"
-	"seedbed/swarm"
+	"seedbed/swarm/storage"
 )
 
-// A player decides what to fetch of a torrent whose files are played: only what comes
-// next for each reader, the nearest first. When a reader stops reading, because its
-// player is paused, it keeps the data ahead of it and fetches no more.
+// defaultReadAhead is how far ahead of a reader a torrent downloads before everything else, in
+// bytes, unless Spec.ReadAhead says otherwise.
+const defaultReadAhead = 16 << 20
+
+// player decides which pieces of a torrent to fetch first, because its files are being read: the
+// next ones for each reader, nearest first. With Spec.ReadAhead it fetches no others: if a reader
+// stops reading, for example because the user has paused, only its read-ahead is fetched.
 type player struct {
 	t     *Torrent
 	ahead int64 // bytes
+	only  bool  // no other pieces are fetched
 
 	mu      sync.Mutex
-	swarm   *swarm.Torrent // of the last run
-	info    *metainfo.Info
+	opened  int           // readers that are not closed
 	readers []*FileReader // in the order of their last read
-	rest    []window      // what to keep available while there is no reader
-	told    []uint32
+	rest    []window      // windows to fetch while there is no reader, if nothing else is fetched
+	focus   []uint32      // the pieces last passed to the swarm; nil: no focus
 	pieces  chan struct{} // closed when a piece may have arrived
+
+	stored storedData
 }
 
 // window is a range of pieces, [first, end).
 type window struct{ first, end uint32 }
 
+// newPlayer returns the player of a torrent. ahead is Spec.ReadAhead.
 func newPlayer(t *Torrent, ahead int64) *player {
-	return &player{t: t, ahead: ahead, told: []uint32{}, pieces: make(chan struct{})}
+	p := &player{t: t, ahead: cmp.Or(ahead, defaultReadAhead), only: ahead > 0, pieces: make(chan struct{})}
+	if p.only {
+		p.focus = []uint32{}
+	}
+	return p
 }
 
-// attach sets what a swarm that has just started fetches.
-func (p *player) attach(s *swarm.Torrent) {
+// attach passes the pieces to fetch to the swarm of a run that has just started.
+func (p *player) attach(r *run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.swarm = s
-	s.SetFocus(p.told)
+	p.pass(r)
 }
 
-// begin requests the start of the largest file, where every player starts, and
-// its end, where many containers have their index.
+func (p *player) pass(r *run) { r.swarm.SetFocus(p.focus, !p.only) }
+
+// begin requests the first pieces of the largest file, where a player starts, and its last
+// piece, where many containers have their index.
 func (p *player) begin(info *metainfo.Info) {
+	if !p.only {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.info = info
 	files := p.t.Files()
 	if len(files) == 0 {
 		return
 	}
 	f := slices.MaxFunc(files, func(a, b int) int { return cmp.Compare(info.Files[a].Length, info.Files[b].Length) })
 	if first, end := info.PiecesOf(f); first < end {
-		p.rest = []window{p.from(f, 0), {uint32(end - 1), uint32(end)}}
+		p.rest = []window{p.from(info, f, 0), {uint32(end - 1), uint32(end)}}
 	}
 	p.update()
 }
 
-// from returns the window of a reader at pos of a file.
-func (p *player) from(file int, pos int64) window {
-	f := &p.info.Files[file]
+// from returns the window of a reader at position pos of a file.
+func (p *player) from(info *metainfo.Info, file int, pos int64) window {
+	f := &info.Files[file]
 	last := min(pos+p.ahead, f.Length) - 1
 	if last < pos {
 		return window{}
 	}
-	return window{uint32((f.Offset + pos) / p.info.PieceLength), uint32((f.Offset+last)/p.info.PieceLength) + 1}
+	return window{uint32((f.Offset + pos) / info.PieceLength), uint32((f.Offset+last)/info.PieceLength) + 1}
 }
 
-// update sets what the swarm fetches, if that has changed.
+// update passes the pieces to fetch to the swarm if they have changed. mu is held.
 func (p *player) update() {
-	var all []window
-	for _, r := range p.readers {
-		all = append(all, r.window)
+	var order []uint32
+	if p.only || len(p.readers) > 0 {
+		var all []window
+		for _, r := range p.readers {
+			all = append(all, r.window)
+		}
+		if len(all) == 0 {
+			all = p.rest
+		}
+		slices.Reverse(all) // the latest reader comes first
+		order = interleave(all)
 	}
-	if len(all) == 0 {
-		all = p.rest
+	if slices.Equal(order, p.focus) && (order == nil) == (p.focus == nil) {
+		return
 	}
-	slices.Reverse(all) // the latest reader comes first
-	if order := interleave(all); !slices.Equal(order, p.told) {
-		p.told = order
-		p.swarm.SetFocus(order)
+	p.focus = order
+	if r := p.t.run.Load(); r != nil {
+		p.pass(r)
 	}
 }
 
@@ -103,6 +125,20 @@ func interleave(ws []window) []uint32 {
 	return order
 }
 
+// open counts a reader.
+func (p *player) open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened++
+}
+
+// isRead reports whether a reader is open, or only what readers need is fetched.
+func (p *player) isRead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.only || p.opened > 0
+}
+
 // moved records the position of r.
 func (p *player) moved(r *FileReader, w window) {
 	p.mu.Lock()
@@ -117,18 +153,23 @@ func (p *player) moved(r *FileReader, w window) {
 	p.update()
 }
 
-// left removes r. The window of the last reader is kept, because players disconnect and
-// come back to the same position.
+// left removes r. If r was the last reader and nothing else is fetched, its window is still
+// fetched, because players reconnect and continue at the same position.
 func (p *player) left(r *FileReader) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.Index(p.readers, r)
-	if i < 0 {
-		return
+	p.opened--
+	last := p.opened == 0
+	if i := slices.Index(p.readers, r); i >= 0 {
+		p.readers = slices.Delete(p.readers, i, i+1)
+		if p.only {
+			p.rest = []window{r.window}
+		}
+		p.update()
 	}
-	p.readers = slices.Delete(p.readers, i, i+1)
-	p.rest = []window{r.window}
-	p.update()
+	p.mu.Unlock()
+	if last {
+		p.stored.close()
+	}
 }
 
 // changed wakes all goroutines that wait for a piece.
@@ -144,4 +185,68 @@ func (p *player) next() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pieces
+}
+
+// isRead reports whether the torrent must keep running for its readers.
+func (t *Torrent) isRead() bool {
+	p := t.player.Load()
+	return p != nil && p.isRead()
+}
+
+// wakeReaders wakes the readers of the torrent, if there are any.
+func (t *Torrent) wakeReaders() {
+	if p := t.player.Load(); p != nil {
+		p.changed()
+	}
+}
+
+// noteAction tells the readers of the torrent that its worker has done something.
+func (t *Torrent) noteAction() {
+	if p := t.player.Load(); p != nil {
+		p.stored.outdated.Store(true)
+		p.changed()
+	}
+}
+
+// storedData is the data of a torrent that does not run, which all its readers share. It is opened
+// by the first that needs it.
+type storedData struct {
+	mu   sync.Mutex // held while the files are looked for; a hung disk delays only the readers of this torrent
+	data *storage.Stored
+	// outdated is set when the torrent has run or its files have been moved or checked.
+	outdated atomic.Bool
+}
+
+// open returns the data of a torrent that does not run.
+func (d *storedData) open(t *Torrent, info *metainfo.Info) (*storage.Stored, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if isOutdated := d.outdated.Swap(false); d.data != nil && !isOutdated {
+		return d.data, nil
+	}
+	d.drop()
+	spec := t.spec()
+	o := t.storageOptions(&spec, info)
+	var err error
+	if o.Select, err = spec.files(info); err != nil {
+		return nil, err
+	}
+	if d.data, err = storage.OpenStored(o); err != nil {
+		d.data = nil
+	}
+	return d.data, err
+}
+
+// close closes the data, because nothing is read.
+func (d *storedData) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop()
+}
+
+func (d *storedData) drop() {
+	if d.data != nil {
+		d.data.Close()
+		d.data = nil
+	}
 }

@@ -21,7 +21,7 @@ func TestInterleave(t *testing.T) {
 		t.Error(got)
 	}
 	if got := interleave(nil); got == nil || len(got) != 0 {
-		t.Errorf("nothing to read must be no pieces, and is %v", got)
+		t.Errorf("without windows there must be no pieces, got %v", got)
 	}
 }
 
@@ -69,13 +69,13 @@ func TestPlay(t *testing.T) {
 		time.Sleep(time.Minute)
 		fetched := func() int64 { return x.Snapshot().Downloaded }
 		if got := fetched(); got < 2<<20+ahead-(256<<10) || got > 2<<20+ahead+4*(256<<10) {
-			t.Errorf("a player that paused at 2 MiB has made %d bytes come", got)
+			t.Errorf("%d bytes were downloaded for a player that paused at 2 MiB", got)
 		}
 		read(16 << 20)
 		before := fetched()
 		time.Sleep(time.Minute)
 		if got := fetched() - before; got > ahead+(256<<10) {
-			t.Errorf("after the seek %d bytes more came", got)
+			t.Errorf("after the seek %d more bytes were downloaded", got)
 		}
 		read(23 << 20)
 		if _, err := f.Read(buf); err != io.EOF {
@@ -125,13 +125,14 @@ func TestPlaySeveral(t *testing.T) {
 					t.Error(err)
 				}
 			case <-time.After(time.Minute):
-				t.Fatal("a reader starves")
+				t.Fatal("a reader gets no data")
 			}
 		}
 		synctest.Wait() // they close after they have reported
-		x.player.mu.Lock()
-		defer x.player.mu.Unlock()
-		if n := len(x.player.readers); n != 0 {
+		p := x.player.Load()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if n := len(p.readers); n != 0 {
 			t.Errorf("%d readers are left", n)
 		}
 	})
@@ -146,7 +147,7 @@ func TestPlayEnds(t *testing.T) {
 		b := start(t, n, 2, noDHT)
 		x := b.add(Spec{Torrent: spec.Torrent, Dir: t.TempDir(), ReadAhead: 1 << 20, Select: []int{2}})
 		wait(t, x.Named(), time.Minute, "the metadata")
-		if _, err := x.OpenFile(t.Context(), 0); !errors.Is(err, ErrNoFile) {
+		if _, err := x.OpenFile(t.Context(), 0); !errors.Is(err, ErrNotSelected) {
 			t.Errorf("a file that was not selected: %v", err)
 		}
 		for _, i := range []int{-1, 2, 1 << 40} {
@@ -172,10 +173,10 @@ func TestPlayEnds(t *testing.T) {
 		synctest.Wait()
 		b.close()
 		if err := <-ended; err == nil {
-			t.Error("a read of a torrent that stopped went well")
+			t.Error("a read of a stopped torrent succeeded")
 		}
 		if _, err := f.Read(make([]byte, 1)); err == nil {
-			t.Error("and so did the next")
+			t.Error("the next read succeeded too")
 		}
 	})
 }
@@ -183,7 +184,7 @@ func TestPlayEnds(t *testing.T) {
 // waits holds how long a player waits: for the first byte, from the magnet link on, and
 // after a seek for the byte at three quarters of the file. For comparison, it holds the
 // wait for that byte when reading in order and in an ordinary download.
-type waits struct{ first, seek, inOrder, whole time.Duration }
+type waits struct{ first, seek, inOrder, awaitComplete time.Duration }
 
 func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
 	spec, _ := film(t)
@@ -225,7 +226,7 @@ func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
 	r = start(t, n, 4, noDHT)
 	x := r.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()})
 	wait(t, x.Done(), time.Hour, "the download")
-	w.whole = time.Since(began)
+	w.awaitComplete = time.Since(began)
 	r.close()
 	return w
 }
@@ -234,11 +235,11 @@ func measurePlay(t testing.TB, n *simnet.Net) (w waits) {
 var slowSeed = simnet.Link{Delay: 20 * ms, Rate: 4 << 20}
 
 // A player waits much less than a download in order would take.
-func TestPlayIsSoonerThanInOrder(t *testing.T) {
+func TestPlayingStartsSoonerThanADownloadInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := measurePlay(t, simnet.New(54, slowSeed))
 		t.Logf("%+v", w)
-		if w.first*5 > w.inOrder || w.seek*5 > w.inOrder || w.inOrder > w.whole {
+		if w.first*5 > w.inOrder || w.seek*5 > w.inOrder || w.inOrder > w.awaitComplete {
 			t.Errorf("%+v", w)
 		}
 	})
@@ -250,6 +251,6 @@ func BenchmarkPlay(b *testing.B) {
 		b.ReportMetric(w.first.Seconds(), "first_s")
 		b.ReportMetric(w.seek.Seconds(), "seek_s")
 		b.ReportMetric(w.inOrder.Seconds(), "in_order_s")
-		b.ReportMetric(w.whole.Seconds(), "whole_s")
+		b.ReportMetric(w.awaitComplete.Seconds(), "whole_s")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"seedbed/internal/simnet"
 )
 
-// BEP 27: a private torrent uses neither the DHT nor peer exchange, but the peers
-// that the user and the link name.
-func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
+// BEP 27: a private torrent uses neither the DHT nor peer exchange, but only the peers
+// given by the user and the link.
+func TestBEP27APrivateTorrentUsesOnlyHints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(5, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 4)
@@ -52,7 +52,7 @@ func TestAPrivateTorrentHasHintsAlone(t *testing.T) {
 
 // Two peers that are connected to a third learn of each other, unless the torrent is
 // private.
-func TestPeerExchangeIsNotUsedOfPrivateTorrents(t *testing.T) {
+func TestBEP27APrivateTorrentDoesNotUsePEX(t *testing.T) {
 	for _, private := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(6, simnet.Link{Delay: 20 * ms, Rate: 50e3})

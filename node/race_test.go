@@ -10,5 +10,5 @@ import "runtime"
 // order and not the time.
 func init() { runtime.GOMAXPROCS(1) }
 
-// scale shortens tests that simulate days, because the detector is slow.
+// scale shortens tests that simulate days or many torrents, because the detector is slow.
 const scale = 8

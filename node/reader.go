@@ -7,13 +7,16 @@ import (
 	"io"
 	"slices"
 
-	"seedbed/swarm"
+	"seedbed/magnet/metainfo"
+	"seedbed/node/lifecycle"
+	"seedbed/swarm/storage"
 )
 
 // Errors of OpenFile.
 var (
-	ErrNoMetadata = errors.New("the metadata is not known yet")
-	ErrNoFile     = errors.New("there is no such file, or it is not wanted")
+	ErrNoMetadata  = errors.New("the metadata is not known yet")
+	ErrNoFile      = errors.New("there is no such file")
+	ErrNotSelected = errors.New("the file is not selected")
 )
 
 // errEnd is the error of a reader whose torrent has stopped.
@@ -22,27 +25,42 @@ var errEnd = errors.New("the torrent was stopped")
 // A FileReader reads a file of a torrent while it is downloaded. It is an io.ReadSeeker
 // for one goroutine at a time; Close stops its read-ahead.
 type FileReader struct {
-	t      *Torrent
-	ctx    context.Context
-	file   int
-	pos    int64
-	window window // guarded by player.mu
+	t        *Torrent
+	player   *player
+	info     *metainfo.Info
+	ctx      context.Context
+	file     int
+	pos      int64
+	window   window // guarded by player.mu
+	isClosed bool
 }
 
-// OpenFile opens a wanted file for reading, by its index in Info.Files. The torrent
-// must have been added with Spec.ReadAhead. Read waits for missing data until ctx
-// ends or the torrent stops.
+// OpenFile opens a selected file for reading, by its index in Info.Files.
+//
+// While the torrent runs, Read waits for missing data until ctx ends or the torrent leaves the
+// node, and the pieces that follow the position of the reader are fetched before all others. What is
+// verified can be read in every phase. If missing data is read while the torrent does not run, Read
+// returns an error that says why.
 func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
-	if t.player == nil {
-		return nil, errors.New("the torrent is not one that is played")
-	}
-	if t.Info() == nil {
+	info := t.Info()
+	switch {
+	case t.isStopping():
+		return nil, ErrEnded
+	case info == nil:
 		return nil, ErrNoMetadata
-	}
-	if !slices.Contains(t.Files(), file) {
+	case file < 0 || file >= len(info.Files) || info.Files[file].Pad || !info.Files[file].IsRegular():
 		return nil, ErrNoFile
+	case !slices.Contains(t.filesOf(info), file):
+		return nil, ErrNotSelected
 	}
-	return &FileReader{t: t, ctx: ctx, file: file}, nil
+	p := t.player.Load()
+	if p == nil {
+		if p = newPlayer(t, 0); !t.player.CompareAndSwap(nil, p) {
+			p = t.player.Load()
+		}
+	}
+	p.open()
+	return &FileReader{t: t, player: p, info: info, ctx: ctx, file: file}, nil
 }
 
 // Files returns the wanted files, by their index in Info.Files, without padding. It
@@ -52,6 +70,11 @@ func (t *Torrent) Files() (out []int) {
 	if info == nil {
 		return nil
 	}
+	return t.filesOf(info)
+}
+
+// filesOf implements Files.
+func (t *Torrent) filesOf(info *metainfo.Info) (out []int) {
 	spec := t.spec()
 	wanted, err := spec.files(info)
 	if err != nil {
@@ -67,53 +90,107 @@ func (t *Torrent) Files() (out []int) {
 }
 
 // Size returns the length of the file in bytes.
-func (r *FileReader) Size() int64 { return r.t.Info().Files[r.file].Length }
+func (r *FileReader) Size() int64 { return r.info.Files[r.file].Length }
 
 // Read reads verified data, up to the end of a piece, and waits for the first byte
 // if necessary.
 func (r *FileReader) Read(b []byte) (int, error) {
-	info := r.t.Info()
-	f := &info.Files[r.file]
+	f := &r.info.Files[r.file]
 	if r.pos >= f.Length {
 		return 0, io.EOF
 	}
 	if len(b) == 0 {
 		return 0, nil
 	}
-	p := r.t.player
-	p.moved(r, p.from(r.file, r.pos))
+	r.player.moved(r, r.player.from(r.info, r.file, r.pos))
 	off := f.Offset + r.pos
-	piece, begin := int(off/info.PieceLength), off%info.PieceLength
-	swarm, err := r.await(piece)
-	if err != nil {
-		return 0, err
+	piece, begin := int(off/r.info.PieceLength), off%r.info.PieceLength
+	n := int(min(int64(len(b)), f.Length-r.pos, r.info.PieceLength-begin))
+	for retried := false; ; retried = true {
+		from, err := r.await(piece)
+		if err != nil {
+			return 0, err
+		}
+		err = from.ReadAt(b[:n], piece, begin)
+		if _, isStored := from.(*storage.Stored); isStored && err != nil && !retried {
+			r.player.stored.outdated.Store(true) // another reader may have closed it
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
+		}
+		r.pos += int64(n)
+		return n, nil
 	}
-	n := int(min(int64(len(b)), f.Length-r.pos, info.PieceLength-begin))
-	if err := swarm.ReadAt(b[:n], piece, begin); err != nil {
-		return 0, fmt.Errorf("%s: %w", r.t.Name(), asFault(err))
-	}
-	r.pos += int64(n)
-	return n, nil
 }
 
-// await waits until a piece is available, and returns the swarm that has it.
-func (r *FileReader) await(piece int) (*swarm.Torrent, error) {
+// source is where a verified piece can be read: a swarm, or the files of a torrent that does not
+// run.
+type source interface {
+	ReadAt(b []byte, piece int, begin int64) error
+}
+
+// await waits until the torrent has a piece.
+func (r *FileReader) await(piece int) (source, error) {
+	t := r.t
+	woken := false
 	for {
-		changed := r.t.player.next()
-		if now := r.t.run.Load(); now != nil && now.swarm.Has(piece) {
+		changed := r.player.next()
+		if t.isStopping() {
+			return nil, errEnd
+		}
+		now := t.run.Load()
+		if now != nil && now.swarm.Has(piece) {
 			return now.swarm, nil
+		}
+		if now == nil {
+			from, err := r.resting(piece, woken)
+			if from != nil || err != nil {
+				return from, err
+			}
+			if t.Phase() == lifecycle.Parked && !woken {
+				woken = true
+				t.wake(r.ctx)
+				continue
+			}
 		}
 		select {
 		case <-changed:
 		case <-r.ctx.Done():
 			return nil, context.Cause(r.ctx)
-		case <-r.t.milestones.stopping:
+		case <-t.milestones.wait(isStopping):
 			return nil, errEnd
 		}
 	}
 }
 
-// Seek sets where the next Read begins. Fetching starts with that Read.
+// resting returns the source of a piece of a torrent that does not run. It returns nil while the
+// worker of the torrent is active, and before a parked torrent is woken. Otherwise it returns an
+// error if the piece is missing.
+func (r *FileReader) resting(piece int, woken bool) (source, error) {
+	t, c := r.t, &r.t.control
+	c.mu.Lock()
+	working, failure, phase := c.working, c.failure, c.shown(c.state.Phase)
+	c.mu.Unlock()
+	switch {
+	case working:
+		return nil, nil
+	case failure != nil:
+		return nil, failure
+	}
+	stored, err := r.player.stored.open(t, r.info)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", t.Name(), asFault(err))
+	case stored.Has(piece):
+		return stored, nil
+	case phase == lifecycle.Parked && !woken:
+		return nil, nil
+	}
+	return nil, &Fault{Kind: FaultIncomplete, Err: fmt.Errorf("%s is %v, and this part of the file is not downloaded", t.Name(), phase), hint: "start the torrent to download it"}
+}
+
+// Seek sets the offset of the next Read, which starts the download of that part.
 func (r *FileReader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:
@@ -128,8 +205,11 @@ func (r *FileReader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// Close closes the reader.
+// Close ends the read-ahead of the reader. It returns nil.
 func (r *FileReader) Close() error {
-	r.t.player.left(r)
+	if !r.isClosed {
+		r.isClosed = true
+		r.player.left(r)
+	}
 	return nil
 }

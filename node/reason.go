@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"seedbed/node/lifecycle"
@@ -15,10 +16,10 @@ const (
 	ReasonNone ReasonKind = iota
 	// ReasonError: Snapshot.Paused is the error.
 	ReasonError
-	// ReasonDialing: we are dialling the first peers, Reason.Peers of them.
+	// ReasonDialing: the first Reason.Peers peers are being dialled.
 	ReasonDialing
-	// ReasonNoPeers: no peer is connected. Reason.Tried and Reason.Unreachable say what was
-	// tried, and Reason.Lookup how more peers are being found.
+	// ReasonNoPeers: no peer is connected. Reason.Tried and Reason.Unreachable count the
+	// dialled addresses, and Reason.Lookup says how peers are being searched for.
 	ReasonNoPeers
 	// ReasonNoMetadata: Reason.Peers are connected, and none of them offers the metadata.
 	ReasonNoMetadata
@@ -41,18 +42,25 @@ func (k ReasonKind) String() string { return nameOf("reason", reasonNames[:], ui
 // MarshalText implements encoding.TextMarshaler.
 func (k ReasonKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// A Reason says why a torrent receives no data. It holds numbers only; the caller turns them
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *ReasonKind) UnmarshalText(b []byte) error {
+	i, err := kindOf("reason", reasonNames[:], b)
+	*k = ReasonKind(i)
+	return err
+}
+
+// Reason says why a torrent receives no data. It has only numbers, which the caller turns
 // into text.
 type Reason struct {
 	Kind        ReasonKind `json:"kind"`
 	Peers       int        `json:"peers,omitempty"`
 	Choking     int        `json:"choking,omitempty"`
 	Tried       int        `json:"tried,omitempty"`       // addresses dialled at least once
-	Unreachable int        `json:"unreachable,omitempty"` // of those, how many never answered
+	Unreachable int        `json:"unreachable,omitempty"` // addresses that never answered
 	Lookup      Lookup     `json:"lookup,omitzero"`
 }
 
-// LookupKind is what the DHT currently does for a torrent.
+// LookupKind says what the DHT currently does for a torrent.
 type LookupKind uint8
 
 const (
@@ -82,11 +90,36 @@ const (
 
 var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_route", "no_dns", "no_answer", "running", "waiting"}
 
+// IsJoined returns false if the DHT is on, but no node of it is known and none can be found.
+func (k LookupKind) IsJoined() bool {
+	switch k {
+	case LookupNoNodes, LookupNoRoute, LookupNoDNS, LookupNoAnswer:
+		return false
+	}
+	return true
+}
+
 // String returns the name of the kind as it is written in JSON.
 func (k LookupKind) String() string { return nameOf("lookup", lookupNames[:], uint8(k)) }
 
 // MarshalText implements encoding.TextMarshaler.
 func (k LookupKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *LookupKind) UnmarshalText(b []byte) error {
+	i, err := kindOf("lookup", lookupNames[:], b)
+	*k = LookupKind(i)
+	return err
+}
+
+// kindOf returns the kind with that name, for programs that read what another one has written.
+func kindOf(what string, names []string, name []byte) (int, error) {
+	i := slices.Index(names, string(name))
+	if i < 0 {
+		return 0, fmt.Errorf("%q is no %s", name, what)
+	}
+	return i, nil
+}
 
 func nameOf(what string, names []string, k uint8) string {
 	if int(k) >= len(names) {
@@ -95,14 +128,15 @@ func nameOf(what string, names []string, k uint8) string {
 	return names[k]
 }
 
-// A Lookup describes what the DHT does for a torrent that has no peers.
+// Lookup describes what the DHT does for a torrent that has no peers.
 type Lookup struct {
 	Kind  LookupKind    `json:"kind"`
 	Asked int           `json:"asked,omitempty"`   // nodes or hosts
-	Next  time.Duration `json:"next_ns,omitempty"` // until the next lookup
+	Next  time.Duration `json:"next_ns,omitempty"` // time until the next lookup
 }
 
-// reason returns why a torrent receives no data. look is called only if it is needed.
+// reason returns why a torrent receives no data. It calls look only if the result is
+// needed.
 func reason(s *Snapshot, look func() Lookup) Reason {
 	switch {
 	case s.Paused != nil:

@@ -9,7 +9,7 @@ import (
 )
 
 // While no data arrives, the reason says why; while data arrives, there is none.
-func TestReasonSaysWhyNothingMoves(t *testing.T) {
+func TestReason(t *testing.T) {
 	meta := func(s engine.Stats) Snapshot { return Snapshot{Stats: s, State: lifecycle.Metadata} }
 	down := func(s engine.Stats) Snapshot {
 		s.Metadata = true

@@ -4,22 +4,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io/fs"
 	"path/filepath"
 	"time"
+	"unique"
 
 	"seedbed/internal/id"
-	"seedbed/internal/statefile"
+	"seedbed/internal/journal"
 	"seedbed/magnet"
 	"seedbed/node/lifecycle"
 )
 
-// A record is what the session saves of one torrent: what a restart needs besides the
-// metadata and the resume record. It is stored as JSON in torrents/INFOHASH/record in the
-// state directory and is always replaced as a whole.
+// A record is the saved state of a torrent of the session: what a restart needs besides the
+// metadata and the resume record. It is stored as JSON in the journal "session" in the state
+// directory; see recordsync.go.
 type record struct {
 	Version  int      `json:"version"`
 	InfoHash string   `json:"infohash"`
-	Link     string   `json:"link,omitempty"` // the link it was added by; "": the file torrent
+	Link     string   `json:"link,omitempty"` // the link that the torrent was added with; "": see the file "torrent"
 	Dir      string   `json:"dir"`            // absolute
 	Select   []int    `json:"select,omitempty"`
 	All      bool     `json:"all,omitempty"` // all files, even if the link selects some
@@ -33,28 +36,45 @@ type record struct {
 	DownRate int64    `json:"down_rate,omitempty"`
 	Labels   []string `json:"labels,omitempty"`
 
-	Want     wanted    `json:"want"`
-	Move     string    `json:"move,omitempty"`    // target folder of a move
-	Recheck  bool      `json:"recheck,omitempty"` // everything must be hashed
-	Place    int64     `json:"place"`             // in the queue
-	Added    time.Time `json:"added"`
-	Uploaded int64     `json:"uploaded,omitempty"` // bytes, over all runs
+	Priorities Priorities `json:"priorities,omitzero"`
+	Order      Order      `json:"order,omitzero"`
+	MaxPeers   int        `json:"max_peers,omitempty"`
 
-	// Summary is set only while the record is written and read; otherwise Torrent.summary holds it.
+	Category string  `json:"category,omitempty"`
+	Final    string  `json:"final,omitempty"` // Spec.FinalDir
+	Naming   *Naming `json:"names,omitempty"`
+	Reported bool    `json:"reported,omitempty"`
+	Forced   bool    `json:"forced,omitempty"`
+
+	Want     wanted    `json:"want"`
+	Move     string    `json:"move,omitempty"`          // target folder of a move
+	InPlace  bool      `json:"move_in_place,omitempty"` // the files are in that folder already
+	Recheck  bool      `json:"recheck,omitempty"`       // everything must be hashed
+	Place    int64     `json:"place"`                   // in the queue
+	Mount    string    `json:"mount,omitempty"`         // where the file system of the folder is mounted; see mountOf
+	Goals    Goals     `json:"goals,omitzero"`
+	Finished bool      `json:"finished,omitempty"` // a seeding goal has paused it
+	Added    time.Time `json:"added"`
+	tally
+	Parked time.Duration `json:"parked_ns,omitempty"` // the node's uptime when the torrent was parked; 0: it is not
+
 	Summary *recordSummary `json:"summary,omitempty"`
 }
 
-// recordSummary is what was known of the content when the torrent last stopped.
+// recordSummary is the stored form of a summary, from when the torrent last stopped.
 type recordSummary struct {
-	Hashes     []string `json:"hashes"`
-	Name       string   `json:"name"`
-	Size       int64    `json:"size"`
-	Wanted     int64    `json:"wanted"`
-	Have       int64    `json:"have"`
-	Pieces     int      `json:"pieces"`
-	HavePieces int      `json:"have_pieces"`
-	Private    bool     `json:"private,omitempty"`
-	Link       string   `json:"link,omitempty"` // the bare magnet link
+	Hash       string `json:"v1,omitempty"` // in hexadecimal, like HashV2
+	HashV2     string `json:"v2,omitempty"`
+	Name       string `json:"name"`
+	Size       int64  `json:"size"`
+	Wanted     int64  `json:"wanted"`
+	Have       int64  `json:"have"`
+	Pieces     int    `json:"pieces"`
+	HavePieces int    `json:"have_pieces"`
+	Private    bool   `json:"private,omitempty"`
+
+	Files       int32 `json:"files,omitempty"` // without padding
+	PieceLength int32 `json:"piece_length,omitempty"`
 }
 
 // wanted is the text form of the long-term intent in a record.
@@ -70,31 +90,66 @@ const (
 const recordVersion = 1
 
 // damagedAdvice is the advice about a session record that is damaged.
-const damagedAdvice = "move its folder away and add the torrent again; what is on the disk is hashed, not fetched"
+const damagedAdvice = "add the torrent again; existing data is hashed, not downloaded again"
 
-// newRecord returns the record of a torrent that is being added.
-func newRecord(spec *Spec, place int64) (*record, error) {
-	dir, err := filepath.Abs(spec.Dir)
-	if err != nil {
-		return nil, err
+// A sessionEntry holds what a record has besides the Spec, the summary and the upload
+// counter. The record itself is made when it is written and is not kept in memory.
+type sessionEntry struct {
+	want     wanted
+	move     string // target folder of a move
+	inPlace  bool   // the files are in that folder already
+	recheck  bool
+	finished bool // a seeding goal has paused it
+	reported bool // see Details.Reported
+	forced   bool // see Torrent.IsForced
+	place    int64
+	added    int64                 // Unix seconds
+	mount    unique.Handle[string] // see mountOf
+}
+
+func (r *record) entry() *sessionEntry {
+	return &sessionEntry{want: r.Want, move: r.Move, inPlace: r.InPlace, recheck: r.Recheck, finished: r.Finished, mount: unique.Make(r.Mount), reported: r.Reported, forced: r.Forced, place: r.Place, added: r.Added.Unix()}
+}
+
+// intent returns the intent of a restored torrent.
+func (k *sessionEntry) intent() (i lifecycle.Intent) {
+	switch k.want {
+	case wantPause:
+		i.Want = lifecycle.Pause
+	case wantRemove, wantDelete:
+		i.Want = lifecycle.Remove
 	}
-	r := &record{Version: recordVersion, InfoHash: spec.InfoHash().String(), Dir: dir, Select: spec.Select, All: spec.All,
+	i.Move, i.Recheck = k.move != "", k.recheck
+	return i
+}
+
+// record returns the record of a torrent of the session. control.mu is held.
+func (t *Torrent) record() *record {
+	k, spec := t.control.entry, t.control.spec
+	r := &record{Version: recordVersion, InfoHash: t.hash.String(), Dir: spec.Dir, Select: spec.Select, All: spec.All,
 		Peers: spec.Peers, Overwrite: spec.Overwrite, Symlinks: spec.Symlinks, Seed: spec.Seed, Labels: spec.Labels,
-		UpRate: spec.UpRate, DownRate: spec.DownRate, Want: wantRun, Place: place, Added: time.Now().UTC().Truncate(time.Second)}
-	if spec.Paused {
-		r.Want = wantPause
+		Category: spec.Category, Final: spec.FinalDir, Naming: spec.Naming, Reported: k.reported, Forced: k.forced,
+		Priorities: spec.Priorities, Order: spec.Order, MaxPeers: spec.MaxPeers,
+		UpRate: spec.UpRate, DownRate: spec.DownRate, Want: k.want, Move: k.move, InPlace: k.inPlace, Recheck: k.recheck, Place: k.place, Mount: k.mount.Value(), Goals: spec.Goals, Finished: k.finished,
+		Added: time.Unix(k.added, 0).UTC(), tally: t.tally()}
+	if t.control.isParking || t.control.state.Phase == lifecycle.Parked {
+		r.Parked = t.node.uptime()
 	}
 	if spec.Link != nil {
 		r.Link = spec.Link.String()
 	}
-	return r, nil
+	if m := t.summary.Load(); m != nil {
+		r.Summary = m.record(t.private.Load())
+	}
+	return r
 }
 
-// spec returns the Spec to add the torrent again. It reads the torrent file from the state
-// directory if that is needed.
+// spec returns the Spec for adding the torrent again. It reads the torrent file from the
+// state directory if necessary.
 func (r *record) spec(st *torrentState) (Spec, error) {
 	s := Spec{Dir: r.Dir, Select: r.Select, All: r.All, Peers: r.Peers, Overwrite: r.Overwrite, Symlinks: r.Symlinks, Seed: r.Seed,
-		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Persistent: true, Paused: r.Want == wantPause}
+		UpRate: r.UpRate, DownRate: r.DownRate, Labels: r.Labels, Category: r.Category, FinalDir: r.Final, Naming: r.Naming, Goals: r.Goals,
+		Priorities: r.Priorities, Order: r.Order, MaxPeers: r.MaxPeers, Persistent: true}
 	if r.Link != "" {
 		l, err := magnet.Parse(r.Link)
 		if err != nil {
@@ -103,114 +158,104 @@ func (r *record) spec(st *torrentState) (Spec, error) {
 		s.Link = l
 		return s, s.validate()
 	}
-	hash, err := id.ParseHex(r.InfoHash)
-	if err != nil {
-		return s, err
-	}
-	s.hash = hash
-	if r.Summary != nil {
+	if r.Summary.namesTorrent() {
 		return s, nil // the metadata is read when the torrent starts
 	}
-	if s.Torrent = st.loadTorrent([]id.ID{hash}); s.Torrent == nil {
-		return s, errors.New("its metadata is gone")
+	if s.Torrent = st.loadTorrent([]id.ID{st.hash}); s.Torrent == nil {
+		return s, errors.New("the metadata is missing")
 	}
 	return s, nil
 }
 
-// summary returns what is known of the content, or nil.
-func (r *record) summary() (*summary, error) {
-	if r.Summary == nil {
-		return nil, nil
-	}
-	m := r.Summary
-	out := &summary{link: m.Link, name: m.Name, size: m.Size, wanted: m.Wanted, have: m.Have, pieces: m.Pieces, havePieces: m.HavePieces}
-	for _, h := range m.Hashes {
-		hash, err := id.ParseHex(h)
-		if err != nil {
-			return nil, err
-		}
-		out.hashes = append(out.hashes, hash)
-	}
-	if len(out.hashes) == 0 {
-		return nil, errors.New("no infohash")
-	}
-	return out, nil
-}
-
-// note records what is known of the content.
-func (r *record) note(m *summary, private bool) {
-	if m == nil {
-		return
-	}
-	s := &recordSummary{Link: m.link, Name: m.name, Size: m.size, Wanted: m.wanted, Have: m.have, Pieces: m.pieces, HavePieces: m.havePieces, Private: private}
-	for _, h := range m.hashes {
-		s.Hashes = append(s.Hashes, h.String())
-	}
-	r.Summary = s
-}
-
-// intent returns the intent of a restored torrent.
-func (r *record) intent() (i lifecycle.Intent) {
-	switch r.Want {
-	case wantPause:
-		i.Want = lifecycle.Pause
-	case wantRemove, wantDelete:
-		i.Want = lifecycle.Remove
-	}
-	i.Move, i.Recheck = r.Move != "", r.Recheck
-	return i
-}
-
 // readRecord reads the record of a torrent. The error is fs.ErrNotExist, or a *DamagedError.
-func readRecord(st *torrentState) (*record, error) {
-	r := new(record)
-	if _, err := ReadRecord(st.recordPath(), r, damagedAdvice); err != nil {
+func readRecord(j *journal.Journal, st *torrentState) (*record, error) {
+	b, err := j.Get(st.hash)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if err := r.validate(filepath.Base(st.path)); err != nil {
-		return nil, &DamagedError{st.recordPath(), err, damagedAdvice}
+	r := new(record)
+	if err == nil {
+		err = r.decode(b, st.hash)
+	}
+	if err != nil {
+		return nil, st.damaged(err)
 	}
 	return r, nil
+}
+
+// decode parses a record.
+func (r *record) decode(b []byte, hash id.ID) error {
+	if err := json.Unmarshal(b, r); err != nil {
+		return err
+	}
+	return r.validate(hash.String())
+}
+
+// damaged returns the error about the record of a torrent.
+func (t *torrentState) damaged(err error) *DamagedError {
+	return &DamagedError{t.dir.sessionPath(), fmt.Errorf("the record of %v: %w", t.hash, err), damagedAdvice}
 }
 
 func (r *record) validate(infohash string) error {
 	switch {
 	case r.Version != recordVersion:
-		return fmt.Errorf("it has version %d, and this program knows %d", r.Version, recordVersion)
+		return fmt.Errorf("it has version %d, but this program reads version %d", r.Version, recordVersion)
 	case r.InfoHash != infohash:
-		return errors.New("it is about another torrent")
-	case !filepath.IsAbs(r.Dir) || r.Move != "" && !filepath.IsAbs(r.Move):
-		return errors.New("it has no absolute folder")
-	case r.UpRate < 0 || r.DownRate < 0 || r.Uploaded < 0:
+		return errors.New("it belongs to another torrent")
+	case !filepath.IsAbs(r.Dir) || r.Move != "" && !filepath.IsAbs(r.Move) || r.Final != "" && !filepath.IsAbs(r.Final):
+		return errors.New("its folder is not an absolute path")
+	case r.Naming.Validate() != nil:
+		return r.Naming.Validate()
+	case r.Goals.validate() != nil:
+		return r.Goals.validate()
+	case r.Priorities.validate() != nil || r.Order.validate() != nil:
+		return errors.Join(r.Priorities.validate(), r.Order.validate())
+	case r.MaxPeers < 0 || r.UpRate < 0 || r.DownRate < 0 || r.Parked < 0 || !r.tally.isValid():
 		return errors.New("it has a negative number")
 	}
 	switch r.Want {
 	case wantRun, wantPause, wantRemove, wantDelete:
 		return nil
 	}
-	return fmt.Errorf("what is wanted is %q", r.Want)
+	return fmt.Errorf("unknown value %q for want", r.Want)
 }
 
-// save writes the record of a torrent that the session keeps. It waits for the disk.
-func (t *Torrent) save() error {
+// save writes the record of a torrent of the session, and has it synced soon. It waits for the file
+// system, but not for the disk.
+func (t *Torrent) save() error { return t.saveRecord(true) }
+
+// saveRecord writes the record of a torrent of the session, if that has changed or always is set:
+// what a user has chosen must not depend on a checksum.
+func (t *Torrent) saveRecord(always bool) error {
 	c := &t.control
 	c.saving.Lock()
 	defer c.saving.Unlock()
 	c.mu.Lock()
-	if c.record == nil {
+	if c.entry == nil {
 		c.mu.Unlock()
 		return nil
 	}
-	now := *c.record
-	now.Uploaded = t.uploaded.Load()
-	now.note(t.summary.Load(), t.private.Load())
-	b, err := json.Marshal(&now)
+	b, err := json.Marshal(t.record())
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := statefile.WriteSync(t.state.recordPath(), b); err != nil {
+	sum := crc32.ChecksumIEEE(b) | 1 // never 0
+	if sum == c.saved && !always {
+		return nil
+	}
+	c.saved = 0
+	j, err := t.node.state.records()
+	if err == nil {
+		err = j.Put(t.hash, b)
+	}
+	if errors.Is(err, fs.ErrClosed) {
+		return ErrClosed
+	}
+	if err != nil {
 		return asFault(err)
 	}
-	return statefile.SyncDir(t.state.path)
+	c.saved = sum
+	t.node.records.add()
+	return nil
 }

@@ -6,17 +6,19 @@ import (
 	"time"
 
 	"seedbed/dht"
+	"seedbed/internal/await"
 	"seedbed/magnet"
 	"seedbed/magnet/mutable"
 )
 
 const (
-	resolveTries = 4               // lookups before an item counts as missing
+	resolveTries = 4               // number of lookups before an item counts as missing
 	resolvePause = 3 * time.Second // after the first lookup; it doubles
 )
 
-// Resolve finds the newest version of a link with a public key, and returns a
-// link to that version (BEP 46).
+// Resolve finds the newest version of a link with a public key (BEP 46). It returns a link
+// to that version, and the item. If no version is found after several lookups, the error is
+// a Fault.
 func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.Item, error) {
 	if n.dht == nil {
 		return nil, dht.Item{}, ErrNoDHT
@@ -40,23 +42,11 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.I
 					hint: "the item is forged, or the link has a wrong salt (s=)"}
 			}
 			return nil, dht.Item{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
-				hint: "the DHT forgets an item two hours after the publisher and the followers with --keep-alive have gone"}
+				hint: "DHT nodes drop an item two hours after the publisher and all followers with --keep-alive have stopped"}
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := await.Sleep(ctx, pause); err != nil {
 			return nil, dht.Item{}, err
 		}
 		pause *= 2
-	}
-}
-
-// sleep waits for d, or returns the error of ctx if that ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"seedbed/internal/filetest"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
+	"seedbed/node/lifecycle"
+	"seedbed/swarm/storage"
 )
 
 // If two nodes share one state directory, one of them runs a torrent, and the second
@@ -33,7 +35,7 @@ func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 			t.Errorf("a torrent was added twice: %v", err)
 		}
 		if !a.Node.state.owned() || b.Node.state.owned() {
-			t.Error("not one of them owns the node file")
+			t.Error("the first must own the node file, and the second not")
 		}
 		own := a.dht.ID(false)
 		if b.dht.ID(false) == own {
@@ -44,7 +46,7 @@ func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.add(Spec{Link: bare(spec), Dir: t.TempDir()}) // the first has released it
+		b.add(Spec{Link: bare(spec), Dir: t.TempDir()}) // the first node has released the lock
 		b.close()
 		if now, err := os.ReadFile(filepath.Join(a.state, "node.json")); err != nil || string(now) != string(saved) {
 			t.Errorf("the second wrote the node file: %v", err)
@@ -53,13 +55,13 @@ func TestTwoNodesWithOneStateDirectory(t *testing.T) {
 		c := start(t, n, 1, state(a.state))
 		time.Sleep(10 * time.Second)
 		if c.dht.ID(false) != own || c.DHTNodes() == 0 {
-			t.Errorf("the saved node was not taken up: %d nodes", c.DHTNodes())
+			t.Errorf("the saved node was not used: %d nodes", c.DHTNodes())
 		}
 	})
 }
 
 // Peers that hang, dials that hang and a running lookup do not delay Close.
-func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
+func TestCloseDoesNotWaitForPeersAndSaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(8, simnet.Link{Delay: 20 * ms, Rate: 200e3})
 		spec, dir := folder(t, ShareOptions{PieceLength: 32 << 10}, small)
@@ -93,7 +95,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 			t.Error("closed twice:", err)
 		}
 		if _, err := b.Add(spec); err == nil {
-			t.Error("a closed node took a torrent on")
+			t.Error("a closed node accepted a torrent")
 		}
 
 		// Again, without peers: the metadata is known and pieces are proven.
@@ -101,8 +103,8 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 		got = b.add(Spec{Link: bare(spec), Dir: to})
 		b.await(Metadata, time.Second)
 		time.Sleep(time.Second)
-		if now := got.Snapshot(); now.HavePieces < s.HavePieces || now.ToCheck != 0 || now.State != Downloading {
-			t.Errorf("%d pieces were there, then %d; %d bytes to check", s.HavePieces, now.HavePieces, now.ToCheck)
+		if now := got.Snapshot(); now.HavePieces < s.HavePieces || now.ToCheck != 0 || now.State != lifecycle.Downloading {
+			t.Errorf("%d pieces before, then %d; %d bytes to check", s.HavePieces, now.HavePieces, now.ToCheck)
 		}
 		// The peer of the last run is remembered, so the download completes.
 		wait(t, got.Done(), time.Minute, "the rest of the download")
@@ -120,7 +122,7 @@ func TestCloseWaitsForNobodyAndSaves(t *testing.T) {
 }
 
 // Close returns at its deadline, and the rest is done in the background.
-func TestCloseEndsWithItsContext(t *testing.T) {
+func TestCloseReturnsWhenItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(9, simnet.Link{Delay: 20 * ms})
 		hangs, release := make(chan struct{}), make(chan struct{})
@@ -147,7 +149,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 }
 
 // A crash loses only a few minutes of what was learned.
-func TestKnownPeersAndNodesAreSavedNowAndThen(t *testing.T) {
+func TestKnownPeersAndNodesAreSavedAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(10, simnet.Link{Delay: 20 * ms})
 		ring(t, n, 4)
@@ -170,7 +172,7 @@ func TestKnownPeersAndNodesAreSavedNowAndThen(t *testing.T) {
 	})
 }
 
-func TestABanForgetsEveryPortOfTheAddress(t *testing.T) {
+func TestABanRemovesEveryPortOfTheAddress(t *testing.T) {
 	k := newKnownPeers()
 	for _, a := range []string{"10.0.0.1:1", "10.0.0.1:2", "10.0.0.2:1"} {
 		k.add(netip.MustParseAddrPort(a), false, time.Now())
@@ -180,4 +182,35 @@ func TestABanForgetsEveryPortOfTheAddress(t *testing.T) {
 	if as := k.candidates(); len(as) != 1 || as[0].Addr != netip.MustParseAddrPort("10.0.0.2:1") {
 		t.Error(as)
 	}
+}
+
+// While the files of a torrent are opened after a restart, it shows what it had before.
+func TestATorrentShowsItsSizeWhileItsFilesAreOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(73, simnet.Link{Delay: ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		a := start(t, n, 1, noDHT)
+		x := a.add(inSession(spec))
+		awaitComplete(t, x)
+		had := x.Snapshot()
+		a.close()
+		d := newDisks()
+		handles := storage.NewHandles(8)
+		release := d.hang(spec.Dir)
+		a = start(t, n, 1, noDHT, state(a.state), func(c *Config) {
+			c.openDisk = func(dir string, create bool) (storage.Disk, error) {
+				d.wait(dir)
+				return storage.SystemDisk(dir, create, handles)
+			}
+		})
+		go a.Restore(t.Context())
+		time.Sleep(time.Second)
+		x = a.torrentOf(spec)
+		s := x.Snapshot()
+		if s.State != lifecycle.Checking || !s.Metadata || s.Size != had.Size || s.Wanted != had.Wanted || s.HaveWanted != had.HaveWanted || s.Pieces != had.Pieces || s.HavePieces != had.HavePieces || s.Complete {
+			t.Errorf("it shows %v with %+v, not %+v", s.State, s.Stats, had.Stats)
+		}
+		release()
+		awaitComplete(t, x)
+	})
 }

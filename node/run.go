@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,28 +40,41 @@ type run struct {
 	endLookups context.CancelFunc
 	lookingUp  atomic.Int32 // number of running DHT lookups
 	nextLookup atomic.Int64 // mono.Time
+	lastLookup atomic.Pointer[LookupResult]
+	outcomes   outcomes
 
-	known    *knownPeers
-	seen     *lru.Cache[netip.AddrPort, struct{}] // peers that the DHT has returned
-	ownTold  atomic.Pointer[[2]netip.Addr]        // the addresses last passed to the swarm
-	barred   sync.Map                             // addresses of web seeds that sent wrong data, see webseeds.go
-	complete chan struct{}                        // closed when the swarm is complete, by its loop
+	known     *knownPeers
+	seen      *lru.Cache[netip.AddrPort, struct{}] // peers that the DHT has returned
+	passedOwn atomic.Pointer[[2]netip.Addr]        // the addresses last passed to the swarm
+	barred    sync.Map                             // addresses of web seeds that sent bad data, see webseeds.go
+	opened    chan struct{}                        // closed by the swarm's loop when the files are open
+	complete  chan struct{}                        // closed by the swarm's loop when all wanted data is there
 
-	share      share     // last passed to the swarm; guarded by Node.mu
-	idleSince  time.Time // since when it has no connection; owned by keepBudget
+	discovering sync.Mutex
+	discoveries []*discovery // one for each infohash; none without a DHT; guarded by discovering
+
+	maxPeers   atomic.Int32 // Spec.MaxPeers
+	share      share        // last passed to the swarm; guarded by Node.mu
+	idleSince  time.Time    // when it last became idle; zero if it is not; owned by keepBudget
 	unparkable atomic.Bool
+	storage    atomic.Pointer[storage.Storage] // nil until it is open
 
-	final engine.Stats // set by stop
+	blocked int64 // counted in Counters.Blocked; see setBlocked
+
+	lastUploaded int64 // bytes, at the last look; owned by keepBudget
+
+	final     engine.Stats // set by stop
+	isCounted bool         // the counts of the torrent include this run; guarded by control.mu
 }
 
-// maxSeenPeers limits the remembered peers from the DHT, which are used only to
+// maxSeenPeers limits the peers from the DHT that are remembered. They are used only to
 // recognise new ones.
 const maxSeenPeers = 2000
 
 // startRun starts the swarm. info is the info dictionary if it is known.
 func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	n := t.node
-	r := &run{t: t, spec: spec, ready: make(chan struct{}), complete: make(chan struct{}), known: newKnownPeers()}
+	r := &run{t: t, spec: spec, ready: make(chan struct{}), opened: make(chan struct{}), complete: make(chan struct{}), known: newKnownPeers()}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.lookups, r.endLookups = context.WithCancel(r.ctx)
 	if b, err := statefile.Read(t.state.peersPath()); err == nil {
@@ -87,27 +101,27 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	up, down := t.rates(set)
 	r.swarm = swarm.New(swarm.Config{
 		Shared: n.shared, InfoHash: t.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
-		Open: r.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Relaxed: n.isLab(),
+		Open: r.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Relaxed: n.isPrivateNetwork(),
 		OnEvent:    r.onSwarm,
 		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
 		UpRate: up, DownRate: down,
-		HalfOpen: 2, MaxConns: 8, // until the budget is divided
+		HalfOpen: 2, MaxConns: min(8, cmp.Or(spec.MaxPeers, 8)), // until reshare divides the budget
 		Uploads: set.Uploads, SuperSeed: set.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
+		Trace: r.outcomes.trace(),
 	})
-	t.run.Store(r)
-	if now := n.settings.Load(); now != set { // they have changed meanwhile
+	t.setRun(r)
+	r.maxPeers.Store(int32(t.spec().MaxPeers)) // it may have changed in the meantime
+	if now := n.settings.Load(); now != set {  // they changed in the meantime
 		t.applySettings(now)
 	}
-	if t.player != nil {
-		t.player.attach(r.swarm)
+	if p := t.player.Load(); p != nil {
+		p.attach(r)
 	}
 	close(r.ready)
 	r.wg.Go(r.manage)
-	for _, d := range t.allDiscoveries() {
-		r.wg.Go(func() { d.keep(r) })
-	}
-	if from, peers := t.takeFound(); len(peers) > 0 {
-		t.foundPeers(from, peers)
+	r.discover()
+	if f := t.takeFound(); f != nil {
+		t.foundPeers(f.from, f.peers)
 	}
 }
 
@@ -116,8 +130,9 @@ func (r *run) stop() error {
 	r.cancel()
 	err := r.swarm.Stop(context.Background())
 	r.wg.Wait()
+	r.setBlocked(0)
 	r.final = r.swarm.Snapshot().Stats
-	r.t.uploaded.Add(r.final.Uploaded)
+	r.t.countRun(r)
 	return err
 }
 
@@ -126,26 +141,21 @@ func (r *run) stop() error {
 func (r *run) onSwarm(e swarm.Event) {
 	<-r.ready
 	t := r.t
-	if t.player != nil {
-		t.player.changed()
-	}
+	t.wakeReaders()
 	switch e.Kind {
 	case swarm.MetadataKnown:
 		t.learn(e.Info)
 		t.observe(lifecycle.Checking)
-		if !t.whole.Load() && !r.spec.MetadataOnly {
-			r.askMirrors(e.Info)
+		if !t.complete.Load() && !r.spec.MetadataOnly {
+			r.useMirrors(e.Info)
 		}
 	case swarm.Opened:
-		v := r.swarm.Snapshot()
-		t.observe(phaseOf(&v))
-		if !v.Complete {
-			t.setWhole(false)
+		closeOnce(r.opened)
+		if v := r.observe(); !v.Verified {
+			t.setComplete(false)
 		}
 	case swarm.WantPeers:
-		for _, d := range t.allDiscoveries() {
-			nudge(d.want)
-		}
+		t.FindPeers()
 	case swarm.KnownPeer:
 		r.known.add(e.Addr, e.Encrypted, time.Now())
 	case swarm.Ban:
@@ -162,7 +172,7 @@ func (r *run) onSwarm(e swarm.Event) {
 		if t.node.dht != nil {
 			t.node.dht.YourIP(e.From.Addr(), e.Addr.Addr())
 		}
-		r.tellOwn()
+		r.passOwnAddrs()
 	case swarm.FirstPiece:
 		t.emit(Event{Kind: FirstPiece})
 	case swarm.Complete:
@@ -170,17 +180,41 @@ func (r *run) onSwarm(e swarm.Event) {
 		closeOnce(r.complete)
 		t.completed()
 	case swarm.Paused:
+		r.setBlocked(1)
 		r.paused(e.Err)
 	case swarm.Resumed:
+		r.setBlocked(0)
 		t.emit(Event{Kind: Recovered})
 	case swarm.Broken:
-		t.fail(fmt.Errorf("what the link names cannot be opened: %w", e.Err))
+		t.fail(fmt.Errorf("cannot open the torrent of the link: %w", e.Err))
 	}
 }
 
-// paused reports the error that blocks the torrent. Another program's file under the final
-// name of one of ours does not go away by itself.
+// setBlocked notes whether an error blocks the torrent: 1 if so, else 0. The swarm's loop calls it, and stop after
+// that has ended.
+func (r *run) setBlocked(blocked int64) {
+	r.t.node.counters.blocked.Add(blocked - r.blocked)
+	r.blocked = blocked
+}
+
+// closeOnce closes a channel unless it is closed. Only one goroutine may call it for a
+// channel.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// paused reports the error that stops the swarm from writing. The torrent fails if the
+// final name of a file is taken by another program's file, because that is permanent. A torrent
+// of the session whose data is gone becomes Missing.
 func (r *run) paused(err error) {
+	if r.t.inSession() && r.lostData() {
+		r.t.fail(r.t.missingFault())
+		return
+	}
 	var se *storage.Error
 	if errors.As(err, &se) && se.Kind == storage.Exists && se.Op == "rename" {
 		r.t.fail(err)
@@ -189,10 +223,16 @@ func (r *run) paused(err error) {
 	r.t.emit(Event{Kind: Warning, Err: asFault(err)})
 }
 
-// manage passes candidates to the swarm and saves those that proved to be peers, until
-// the run stops.
+// lostData reports whether the data was there when the run began, and is not any more.
+func (r *run) lostData() bool {
+	s := r.storage.Load()
+	return s != nil && s.IsGone()
+}
+
+// manage passes the known peers to the swarm and saves the peers and counters, until the
+// run stops.
 func (r *run) manage() {
-	r.tellOwn()
+	r.passOwnAddrs()
 	r.swarm.AddCandidates(r.known.candidates())
 	r.wg.Go(r.addHints)
 	tick := time.NewTicker(saveEvery)
@@ -218,7 +258,7 @@ func (r *run) savePeers() {
 		return
 	}
 	if err := statefile.Write(r.t.state.peersPath(), b); err != nil {
-		r.t.node.log.Warn("known peers could not be saved", "torrent", r.t.Name(), "err", err)
+		r.t.node.log.Warn("cannot save the known peers", "torrent", r.t.Name(), "err", err)
 	}
 }
 
@@ -235,22 +275,43 @@ func phaseOf(v *swarm.Snapshot) lifecycle.Phase {
 	return lifecycle.Downloading
 }
 
+// observe notes the phase of the torrent and returns the state of the swarm that it is from.
+func (r *run) observe() swarm.Snapshot {
+	for {
+		v := r.swarm.Snapshot()
+		if !r.t.observe(phaseOf(&v)) {
+			return v
+		}
+		// Look again: the swarm may have reported a later phase before this one was noted.
+	}
+}
+
 // snapshot returns the state of the torrent while it runs.
 func (r *run) snapshot() Snapshot {
-	v := r.swarm.Snapshot()
+	v := r.observe()
 	s := Snapshot{Stats: v.Stats, Paused: asFault(v.Err), Checked: v.Checked, ToCheck: v.ToCheck, State: phaseOf(&v)}
-	r.t.observe(s.State)
+	if sum := r.t.summary.Load(); sum != nil && s.Pieces == 0 { // its files are being opened
+		sum.fill(&s.Stats)
+	}
+	r.t.control.mu.Lock()
+	s.State = r.t.control.shown(s.State)
+	r.t.control.mu.Unlock()
 	s.Reason = reason(&s, r.lookup)
 	return s
 }
 
-// lookup returns what the DHT does for the torrent.
+// lookup returns the state of the DHT lookups of the torrent.
 func (r *run) lookup() Lookup {
-	n := r.t.node
-	switch {
-	case r.t.private.Load():
+	if r.t.private.Load() {
 		return Lookup{Kind: LookupPrivate}
-	case n.dht == nil:
+	}
+	return r.t.node.lookupState(r.lookingUp.Load() > 0, mono.Time(r.nextLookup.Load()))
+}
+
+// lookupState returns what the DHT does for a torrent, of which a lookup runs, or the next one
+// starts at next.
+func (n *Node) lookupState(isRunning bool, next mono.Time) Lookup {
+	if n.dht == nil {
 		return Lookup{Kind: LookupOff}
 	}
 	stats, hosts := n.dht.Stats(), len(n.cfg.Bootstrap)
@@ -259,17 +320,17 @@ func (r *run) lookup() Lookup {
 		return Lookup{Kind: LookupNoNodes}
 	case stats.Nodes4+stats.Nodes6 == 0:
 		return n.joining()
-	case r.lookingUp.Load() > 0:
+	case isRunning:
 		return Lookup{Kind: LookupRunning, Asked: stats.Asked}
 	}
-	return Lookup{Kind: LookupWaiting, Next: max(mono.Time(r.nextLookup.Load()).Sub(n.now()), 0)}
+	return Lookup{Kind: LookupWaiting, Next: max(next.Sub(n.now()), 0)}
 }
 
-// tellOwn passes our own addresses to the swarm, so that it does not dial them. The DHT and
+// passOwnAddrs passes our own addresses to the swarm, so that it does not dial them. The DHT and
 // other peers return them too.
-func (r *run) tellOwn() {
+func (r *run) passOwnAddrs() {
 	now := r.t.node.own()
-	if last := r.ownTold.Swap(&now); last != nil && *last == now {
+	if last := r.passedOwn.Swap(&now); last != nil && *last == now {
 		return
 	}
 	for _, ip := range now {

@@ -2,20 +2,26 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"seedbed/internal/filetest"
+	"seedbed/internal/id"
+	"seedbed/internal/journal"
 	"seedbed/internal/simnet"
 	"seedbed/magnet"
 	"seedbed/node/lifecycle"
+	"seedbed/swarm/storage"
 )
 
 // torrentOf returns the torrent of a spec.
@@ -28,7 +34,7 @@ func (r *rig) torrentOf(s Spec) *Torrent {
 	return t
 }
 
-func kept(s Spec) Spec {
+func inSession(s Spec) Spec {
 	s.Persistent = true
 	return s
 }
@@ -55,15 +61,15 @@ func TestRestoreTakesUpTheSession(t *testing.T) {
 		seed := start(t, n, 9, noDHT)
 		seed.add(whole1)
 		a := start(t, n, 1, noDHT)
-		byLink := kept(Spec{Link: withPeers(whole1, at(9).String()), Dir: t.TempDir(), Labels: []string{"tv"}, UpRate: 1000})
+		byLink := inSession(Spec{Link: withPeers(whole1, at(9).String()), Dir: t.TempDir(), Labels: []string{"tv"}, UpRate: 1000})
 		got := a.add(byLink)
 		wait(t, got.Done(), time.Minute, "the download")
 		specs := many(t, 4)
 		for i := range specs {
 			specs[i].Persistent = i < 3
-			whole(t, a.add(specs[i]))
+			awaitComplete(t, a.add(specs[i]))
 		}
-		if err := a.torrentOf(specs[1]).Pause(t.Context()); err != nil {
+		if err := settled(a.torrentOf(specs[1]), a.torrentOf(specs[1]).Pause(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		if p := a.torrentOf(specs[1]).Phase(); p != lifecycle.Paused {
@@ -86,7 +92,7 @@ func TestRestoreTakesUpTheSession(t *testing.T) {
 			t.Fatalf("restored %v, not %v", order, want)
 		}
 		again := b.torrentOf(byLink)
-		whole(t, again)
+		awaitComplete(t, again)
 		if s := again.spec(); s.Dir != byLink.Dir || s.UpRate != 1000 || !slices.Equal(again.Labels(), []string{"tv"}) {
 			t.Errorf("restored as %+v", s)
 		}
@@ -122,22 +128,23 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 		specs := many(t, 3)
 		a := start(t, n, 1, noDHT)
 		for _, s := range specs {
-			whole(t, a.add(kept(s)))
+			awaitComplete(t, a.add(inSession(s)))
 		}
 		a.close()
 		files := filetest.Tree(t, specs[0].Dir)
-		path := filepath.Join(a.state, "torrents", specs[1].InfoHash().String(), "record")
-		good, err := os.ReadFile(path)
+		path := filepath.Join(a.state, "session")
+		session, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
+		good := []byte(recordOf(t, a.state, specs[1].InfoHash()))
 		lost := 0
-		for k := 0; k < len(good); k += 7 {
+		for k := 1; k < len(good); k += 7 {
 			bad := bytes.Clone(good)
 			if bad[k] ^= 0x10; k%2 == 0 {
 				bad = good[:k]
 			}
-			filetest.Write(t, path, bad)
+			setRecord(t, a.state, specs[1].InfoHash(), bad)
 			b := start(t, n, 1, noDHT, state(a.state))
 			err := b.Restore(t.Context())
 			var damaged *DamagedError
@@ -150,10 +157,10 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 				t.Error(err)
 			}
 			for _, i := range []int{0, 2} {
-				whole(t, b.torrentOf(specs[i]))
+				awaitComplete(t, b.torrentOf(specs[i]))
 			}
 			b.close()
-			filetest.Write(t, path, good)
+			filetest.Write(t, path, session)
 		}
 		if lost < 5 {
 			t.Errorf("only %d damaged records were found out", lost)
@@ -161,6 +168,40 @@ func TestADamagedRecordCostsOneTorrent(t *testing.T) {
 		if !maps.EqualFunc(files, filetest.Tree(t, specs[0].Dir), bytes.Equal) {
 			t.Error("files of the user were touched")
 		}
+	})
+}
+
+// setRecord changes the record of a torrent in a state directory that no node uses.
+func setRecord(t *testing.T, state string, hash id.ID, record []byte) {
+	t.Helper()
+	j, err := journal.Open(filepath.Join(state, "session"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.Put(hash, record), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record whose summary lacks the infohash is not damaged: the torrent starts from its metadata.
+func TestARecordWithoutASummaryIsRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(57, simnet.Link{Delay: 20 * ms})
+		spec := many(t, 1)[0]
+		a := start(t, n, 1, noDHT)
+		awaitComplete(t, a.add(inSession(spec)))
+		a.close()
+		record := []byte(recordOf(t, a.state, spec.InfoHash()))
+		older := bytes.Replace(record, []byte(`"v1":`), []byte(`"hash":`), 1)
+		if bytes.Equal(older, record) {
+			t.Fatalf("%s", record)
+		}
+		setRecord(t, a.state, spec.InfoHash(), older)
+		b := start(t, n, 1, noDHT, state(a.state))
+		if err := b.Restore(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		awaitComplete(t, b.torrentOf(spec))
 	})
 }
 
@@ -174,15 +215,15 @@ func TestRemoveWithDataDeletesWhatIsOurs(t *testing.T) {
 		for _, pause := range []bool{false, true} {
 			a := start(t, n, 1, noDHT)
 			to := t.TempDir()
-			x := a.add(kept(Spec{Link: withPeers(spec, at(9).String()), Dir: to}))
+			x := a.add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: to}))
 			wait(t, x.Done(), time.Minute, "the download")
 			if pause {
-				if err := x.Pause(t.Context()); err != nil {
+				if err := settled(x, x.Pause(t.Context())); err != nil {
 					t.Fatal(err)
 				}
 			}
 			filetest.Write(t, filepath.Join(to, "things", "mine.txt"), []byte("of the user"))
-			if err := a.Remove(t.Context(), spec.InfoHash(), true); err != nil {
+			if err := settled(x, a.Remove(t.Context(), spec.InfoHash(), true)); err != nil {
 				t.Fatal(err)
 			}
 			if left := filetest.Names(filetest.Tree(t, to)); !slices.Equal(left, []string{"things/mine.txt"}) {
@@ -213,9 +254,9 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 				seedOf(t, n, 9, spec)
 				a := start(t, n, 1, noDHT, func(c *Config) { c.rename = rename })
 				from, to, third := t.TempDir(), filepath.Join(t.TempDir(), "new"), t.TempDir()
-				x := a.add(kept(Spec{Link: withPeers(spec, at(9).String()), Dir: from}))
+				x := a.add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: from}))
 				wait(t, x.Done(), time.Minute, "the download")
-				if err := x.Move(t.Context(), to); err != nil {
+				if err := settled(x, x.Move(t.Context(), to)); err != nil {
 					t.Fatal(err)
 				}
 				filetest.Same(t, dir, filepath.Join(to, "things"))
@@ -226,19 +267,19 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 				if s := x.Snapshot(); s.ToCheck != 0 {
 					t.Errorf("%d bytes were hashed again", s.ToCheck)
 				}
-				if err := x.Pause(t.Context()); err != nil {
+				if err := settled(x, x.Pause(t.Context())); err != nil {
 					t.Fatal(err)
 				}
 				filetest.Write(t, filepath.Join(third, "things", "a.bin"), []byte("in the way"))
 				var f *Fault
-				if err := x.Move(t.Context(), third); !errors.As(err, &f) || f.Kind != FaultExists {
+				if err := settled(x, x.Move(t.Context(), third)); !errors.As(err, &f) || f.Kind != FaultExists {
 					t.Errorf("moved over a foreign file: %v", err)
 				}
 				filetest.Same(t, dir, filepath.Join(to, "things"))
 				if err := os.RemoveAll(filepath.Join(third, "things")); err != nil {
 					t.Fatal(err)
 				}
-				if err := x.Move(t.Context(), third); err != nil {
+				if err := settled(x, x.Move(t.Context(), third)); err != nil {
 					t.Fatal(err)
 				}
 				filetest.Same(t, dir, filepath.Join(third, "things"))
@@ -260,6 +301,72 @@ func TestMoveTakesTheFilesElsewhere(t *testing.T) {
 	}
 }
 
+// SetFolder uses files that another program has moved: nothing is hashed if they are as the record
+// says, and what is not so is. A folder without the files is refused, and the old folder is left alone.
+func TestSetFolderUsesFilesThatWereMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(57, simnet.Link{Delay: 20 * ms})
+		spec, dir := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 9, spec)
+		a := start(t, n, 1, noDHT)
+		from, to, copies := t.TempDir(), t.TempDir(), t.TempDir()
+		x := a.add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: from}))
+		wait(t, x.Done(), time.Minute, "the download")
+		var f *Fault
+		if err := settled(x, x.SetFolder(t.Context(), to)); !errors.As(err, &f) || f.Kind != FaultUsage {
+			t.Errorf("an empty folder: %v", err)
+		}
+		if d := x.Details().Dir; d != from {
+			t.Errorf("after a refusal the folder is %s", d)
+		}
+		if err := settled(x, x.Pause(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(from, "things"), filepath.Join(to, "things")); err != nil {
+			t.Fatal(err)
+		}
+		if err := settled(x, x.SetFolder(t.Context(), to)); err != nil {
+			t.Fatal(err)
+		}
+		if p := x.Phase(); p != lifecycle.Paused {
+			t.Errorf("it was paused and is %v", p)
+		}
+		if err := x.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reachesPhase(t, x, lifecycle.Seeding)
+		if s := x.Snapshot(); s.ToCheck != 0 || x.Details().Dir != to {
+			t.Errorf("%d bytes were hashed again in %s", s.ToCheck, x.Details().Dir)
+		}
+		// Copies with other times are hashed while it runs; the old files stay.
+		if err := os.CopyFS(copies, os.DirFS(to)); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := os.ReadFile(filepath.Join(to, "things", "a.bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed[0]++
+		filetest.Write(t, filepath.Join(copies, "things", "a.bin"), changed)
+		if err := settled(x, x.SetFolder(t.Context(), copies)); err != nil {
+			t.Fatal(err)
+		}
+		reachesPhase(t, x, lifecycle.Seeding)
+		filetest.Same(t, dir, filepath.Join(copies, "things"))
+		filetest.Same(t, dir, filepath.Join(to, "things"))
+		a.close()
+		b := start(t, n, 2, noDHT, state(a.state))
+		if err := b.Restore(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		y := b.torrentOf(spec)
+		reachesPhase(t, y, lifecycle.Seeding)
+		if d := y.Details().Dir; d != copies {
+			t.Errorf("after a restart the folder is %s", d)
+		}
+	})
+}
+
 // Recheck finds changed data, which is downloaded again.
 func TestRecheckFindsWhatIsWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -268,9 +375,9 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 		seedOf(t, n, 9, spec)
 		a := start(t, n, 1, noDHT)
 		to := t.TempDir()
-		x := a.add(kept(Spec{Link: withPeers(spec, at(9).String()), Dir: to}))
+		x := a.add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: to}))
 		wait(t, x.Done(), time.Minute, "the download")
-		if err := x.Pause(t.Context()); err != nil {
+		if err := settled(x, x.Pause(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(to, "things", "a.bin")
@@ -290,7 +397,7 @@ func TestRecheckFindsWhatIsWrong(t *testing.T) {
 		if err := x.Recheck(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := x.awaitRest(t.Context()); err != nil {
+		if err := x.Settled(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if s := x.Snapshot(); x.Phase() != lifecycle.Paused || s.Complete {
@@ -314,7 +421,7 @@ func TestSetFilesWhileItRuns(t *testing.T) {
 		to := t.TempDir()
 		l := withPeers(spec, at(9).String())
 		l.Select = []magnet.Range{{First: 0, Last: 0}}
-		x := a.add(kept(Spec{Link: l, Dir: to}))
+		x := a.add(inSession(Spec{Link: l, Dir: to}))
 		wait(t, x.Done(), time.Minute, "the first file")
 		if now := filetest.Names(filetest.Tree(t, to)); len(now) != 1 {
 			t.Fatal(now)
@@ -339,7 +446,7 @@ func TestSetFilesWhileItRuns(t *testing.T) {
 		if err := b.Restore(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		whole(t, b.torrentOf(spec))
+		awaitComplete(t, b.torrentOf(spec))
 		if s := b.torrentOf(spec).Snapshot(); s.Wanted != s.Size {
 			t.Errorf("restored with %d bytes wanted of %d", s.Wanted, s.Size)
 		}
@@ -353,7 +460,7 @@ func TestMissingDataWaitsForResume(t *testing.T) {
 		n := simnet.New(57, simnet.Link{Delay: 20 * ms})
 		spec, dir := folder(t, ShareOptions{}, small)
 		a := start(t, n, 1, noDHT)
-		whole(t, a.add(kept(spec)))
+		awaitComplete(t, a.add(inSession(spec)))
 		a.close()
 		if err := os.Rename(dir, dir+".away"); err != nil {
 			t.Fatal(err)
@@ -376,6 +483,141 @@ func TestMissingDataWaitsForResume(t *testing.T) {
 		reachesPhase(t, x, lifecycle.Seeding)
 		if s := x.Snapshot(); s.Paused != nil {
 			t.Errorf("it still shows %v", s.Paused)
+		}
+	})
+}
+
+// Restore deletes what a kill in the middle of Add has left, and nothing that another process
+// uses or has saved.
+func TestRestoreDeletesUnfinishedTorrents(t *testing.T) {
+	dir := t.TempDir()
+	folder := func(digit string, files ...string) string {
+		path := filepath.Join(dir, "torrents", strings.Repeat(digit, 40))
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if err := os.WriteFile(filepath.Join(path, f), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	gone := []string{folder("1"), folder("2", "lock"), folder("3", "lock", "torrent"), folder("4", "lock", ".seedbed-1.tmp")}
+	stays := []string{folder("a", "lock", "resume"), folder("b", "lock", "peers"), folder("c", "lock", "note"), folder("d", "lock", "torrent")}
+	used, err := lockFolder(stays[3], ErrLocked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer used.Release()
+	n, err := Open(Config{State: dir, NoDHT: true, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(context.Background())
+	if err := n.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range gone {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s stays: %v", filepath.Base(path)[:1], err)
+		}
+	}
+	for _, path := range stays {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Data that the disk does not let us hash stays, and so does the torrent: a move that left it
+// behind would download it again.
+func TestMoveFailsIfTheDataCannotBeHashed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(55, simnet.Link{})
+		spec, dir := folder(t, ShareOptions{}, small)
+		failures := 0
+		var handles *storage.Handles
+		a := start(t, n, 1, noDHT, func(c *Config) {
+			c.openDisk = func(dir string, create bool) (storage.Disk, error) {
+				if failures > 0 {
+					failures--
+					return nil, syscall.EIO
+				}
+				return storage.SystemDisk(dir, create, handles)
+			}
+		})
+		handles = a.handles
+		added := inSession(Spec{Torrent: spec.Torrent, Dir: filepath.Dir(dir)})
+		added.Paused = true
+		x := a.add(added)
+		failures = 1
+		to := t.TempDir()
+		if err := settled(x, x.Move(t.Context(), to)); !errors.Is(err, syscall.EIO) {
+			t.Errorf("moving data that cannot be hashed: %v", err)
+		}
+		if now := x.Details().Dir; now != filepath.Dir(dir) {
+			t.Errorf("the torrent is in %s and its data is not", now)
+		}
+		if err := settled(x, x.Move(t.Context(), to)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(to, "things")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// While a move is under way, its files may be in both folders, so another target is refused. The
+// operations return although the disk of the data hangs.
+func TestOperationsDoNotWaitForTheData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(56, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		seedOf(t, n, 9, spec)
+		d := newDisks()
+		a := start(t, n, 1, noDHT, d.on)
+		from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+		x := a.add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: from}))
+		wait(t, x.Done(), time.Minute, "the download")
+		release := d.hang(from)
+		for _, op := range []func() error{
+			func() error { return x.Move(t.Context(), to) },
+			func() error { return x.Move(t.Context(), to) },
+			func() error { return x.Pause(t.Context()) },
+			func() error { return x.Recheck(t.Context()) },
+			func() error { return x.Resume(t.Context()) },
+			func() error { return a.Remove(t.Context(), spec.InfoHash(), false) },
+		} {
+			if x.Details().MoveTo != "" {
+				var f *Fault
+				if err := x.Move(t.Context(), from+"2"); !errors.As(err, &f) || f.Kind != FaultUsage {
+					t.Errorf("two targets at once: %v", err)
+				}
+			}
+			if err := op(); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(a.Torrents()) > 0 || a.Torrent(spec.InfoHash()) != nil {
+			t.Errorf("being removed it is listed: %d torrents", len(a.Torrents()))
+		}
+		added := make(chan error, 1)
+		go func() {
+			_, err := a.Add(inSession(Spec{Link: withPeers(spec, at(9).String()), Dir: from}))
+			added <- err
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := x.Settled(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the disk hangs, and everything is done: %v", err)
+		}
+		release()
+		if err := x.Settled(t.Context()); err != nil {
+			t.Errorf("the disk works: %v", err)
+		}
+		if err := <-added; err != nil {
+			t.Errorf("adding it again after the removal: %v", err)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"seedbed/swarm/storage"
 )
 
-// ShareOptions are the options of Share; package storage documents them.
+// ShareOptions are the options of Share; see create.Options.
 type ShareOptions = create.Options
 
 // Make hashes the file or folder at path and creates its torrent.
@@ -26,9 +26,8 @@ func Make(ctx context.Context, path string, o ShareOptions) (*create.Made, error
 	return made, sourceFault(path, err)
 }
 
-// sourceFault turns an error of package create into a Fault. Package storage has hints
-// about data that is downloaded; the hints here are about data that is only
-// read.
+// sourceFault returns a Fault for an error of package create. Its hints replace those of
+// package storage, which are about downloads.
 func sourceFault(path string, err error) error {
 	var notData *create.NotDataError
 	var empty *create.EmptyError
@@ -55,8 +54,8 @@ func sourceFault(path string, err error) error {
 	return f
 }
 
-// MadeSpec returns a Spec for Add from the result of Make for path, so that the data is
-// not hashed again.
+// MadeSpec returns a Spec with which Add seeds the result of Make for path, without hashing
+// the data again.
 func MadeSpec(path string, made *create.Made) (Spec, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -65,7 +64,8 @@ func MadeSpec(path string, made *create.Made) (Spec, error) {
 	return Spec{Torrent: &metainfo.Torrent{Info: made.Info}, Dir: filepath.Dir(abs), Seed: true, Verified: true}, nil
 }
 
-// Share calls Make and MadeSpec.
+// Share makes the torrent of the file or folder at path, and returns a Spec with which Add
+// seeds it.
 func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
 	made, err := Make(ctx, path, o)
 	if err != nil {
@@ -74,7 +74,7 @@ func Share(ctx context.Context, path string, o ShareOptions) (Spec, error) {
 	return MadeSpec(path, made)
 }
 
-// FileFault says what is wrong with a file; package storage documents it.
+// FileFault says how a file differs from the torrent; see package storage.
 type FileFault = storage.FileFault
 
 // CheckResult is the result of Check.
@@ -85,9 +85,9 @@ type CheckResult struct {
 	Faults []FileFault
 }
 
-// Check hashes the data of a torrent again, without a network, and corrects
-// the resume record in the state directory. For a link, the metadata must be
-// known from an earlier run.
+// Check hashes all data of a torrent again and corrects the resume record in the state
+// directory. It needs no network, so for a link the metadata must be known from an earlier
+// run.
 func Check(ctx context.Context, state string, spec Spec, progress func(done, total int64)) (_ CheckResult, err error) {
 	if err := spec.validate(); err != nil {
 		return CheckResult{}, err
@@ -105,8 +105,8 @@ func Check(ctx context.Context, state string, spec Spec, progress func(done, tot
 	info := st.loadInfo(&spec)
 	if info == nil {
 		return CheckResult{}, &Fault{Kind: FaultIncomplete,
-			Err:  fmt.Errorf("the metadata of %s is not known here", spec.Name()),
-			hint: "fetch it with seedbed get --metadata-only, or give the .torrent file"}
+			Err:  fmt.Errorf("the metadata of %s is not known", spec.Name()),
+			hint: "download it with seedbed get --metadata-only, or give the .torrent file"}
 	}
 	handles := storage.NewHandles(0)
 	defer handles.Close()

@@ -34,7 +34,7 @@ func addr(num int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(num >> 8
 
 func at(num int) netip.AddrPort { return netip.AddrPortFrom(addr(num), DefaultPort) }
 
-// rig is a whole node on a host of the simulated network. It keeps its events.
+// rig is a complete node on a host of the simulated network. It records its events.
 type rig struct {
 	*Node
 	t     testing.TB
@@ -92,7 +92,7 @@ func (r *rig) close() {
 	})
 }
 
-// boot is an option: these nodes are the bootstrap nodes.
+// boot is an option that sets the bootstrap nodes.
 func boot(nums ...int) func(*Config) {
 	return func(c *Config) {
 		for _, n := range nums {
@@ -125,8 +125,8 @@ func (r *rig) add(s Spec) *Torrent {
 	return t
 }
 
-// told returns the events so far.
-func (r *rig) told() []Event {
+// allEvents returns the events so far.
+func (r *rig) allEvents() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen = append(r.seen, r.sub.Take()...)
@@ -135,8 +135,8 @@ func (r *rig) told() []Event {
 
 // kinds returns the kinds of the torrents' events so far.
 func (r *rig) kinds() (ks []EventKind) {
-	for _, e := range r.told() {
-		if !e.InfoHash.IsZero() {
+	for _, e := range r.allEvents() {
+		if !e.InfoHash.IsZero() && e.Kind != Changed {
 			ks = append(ks, e.Kind)
 		}
 	}
@@ -147,7 +147,7 @@ func (r *rig) kinds() (ks []EventKind) {
 func (r *rig) await(k EventKind, limit time.Duration) Event {
 	r.t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(10 * ms) {
-		for _, e := range r.told() {
+		for _, e := range r.allEvents() {
 			if e.Kind == k {
 				return e
 			}
@@ -161,7 +161,7 @@ func (r *rig) await(k EventKind, limit time.Duration) Event {
 // warnings returns the warnings so far in one string.
 func (r *rig) warnings() string {
 	var all []string
-	for _, e := range r.told() {
+	for _, e := range r.allEvents() {
 		if e.Kind == Warning {
 			all = append(all, e.Err.Error())
 		}
@@ -206,3 +206,11 @@ func folder(t testing.TB, o ShareOptions, files map[string]int) (Spec, string) {
 
 // small is a folder of a few pieces.
 var small = map[string]int{"a.bin": 300_000, "sub/b.bin": 500_000, "empty": 0, "c.txt": 10}
+
+// settled waits until what an operation has started is done, if it returned no error.
+func settled(x *Torrent, err error) error {
+	if err != nil {
+		return err
+	}
+	return x.Settled(context.Background())
+}

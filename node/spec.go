@@ -27,29 +27,29 @@ type Spec struct {
 	// All selects all files even if the link selects some, if Select is nil.
 	All bool
 
-	// Peers are HOST:PORT addresses to try besides the link's x.pe.
+	// Peers are HOST:PORT addresses of peers to try, in addition to x.pe in the link.
 	Peers []string
 
 	// Overwrite allows existing files to be replaced.
 	Overwrite bool
 
-	// Symlinks allows symbolic links (BEP 47), which must lead to places in the torrent.
-	// Otherwise they are left out, with a warning.
+	// Symlinks creates the symbolic links of the torrent (BEP 47), which must point to
+	// places in the torrent. Otherwise they are left out, with a warning.
 	Symlinks bool
 
-	// MetadataOnly writes NAME.torrent into Dir and then ends the torrent.
+	// MetadataOnly writes NAME.torrent into Dir and then ends the torrent, without a
+	// download.
 	MetadataOnly bool
 
-	// Seed says that the data is complete: it is opened read-only, and the torrent
-	// fails if the data is incomplete.
+	// Seed opens the data read-only. The torrent fails if the data is incomplete.
 	Seed bool
 
-	// ReadAhead, if not 0, says that the torrent is played: it fetches only what the
-	// readers of its files (OpenFile) need next, up to this many bytes ahead.
+	// ReadAhead, if not 0, downloads only what the readers of the files (OpenFile) need
+	// next, up to this many bytes ahead.
 	ReadAhead int64
 
-	// Verified says that the caller has just hashed the data, as Make does. It is not
-	// hashed again.
+	// Verified says that the caller has just hashed the data, as Make does, so that it is
+	// not hashed again.
 	Verified bool
 
 	// Persistent adds the torrent to the session: Restore adds it again, until Remove.
@@ -58,17 +58,32 @@ type Spec struct {
 	Paused bool
 	// Labels are for the user; the node does not use them.
 	Labels []string
+	// Category is for the user, like Labels.
+	Category string
+	// FinalDir, if not "", is the folder to which the caller moves the torrent once it is complete.
+	// The node keeps it on record until a move ends.
+	FinalDir string
+	// Naming are the names that differ from those of the torrent; nil: none.
+	Naming *Naming
 	// UpRate and DownRate limit this torrent, in bytes a second; 0 means the limits for
 	// each torrent in Settings.
 	UpRate, DownRate int64
 
-	// Prepare, if not nil, is called once the metadata is known, before the download
-	// folder is opened. It may create files there: they are hashed like all files that
-	// the resume record does not prove. The torrent waits for it. If it returns an error,
-	// that is reported as a warning, and Prepare is called again later.
-	Prepare func(*metainfo.Info) error
+	// Priorities are the files that are wanted more or less urgently than others, and Order says
+	// which of their pieces come first.
+	Priorities Priorities
+	Order      Order
+	// MaxPeers limits the connected peers; 0 means the limit of the node alone.
+	MaxPeers int
 
-	hash id.ID // of a torrent of the session whose metadata is read when it starts
+	// Goals are the seeding goals of this torrent.
+	Goals Goals
+
+	// Prepare, if not nil, is called once the metadata is known, before the files are
+	// opened. It may create files in Dir, which are hashed like all files that the resume
+	// record does not prove. The torrent waits for it. If it returns an error, that is
+	// reported as a warning, and Prepare is called again later.
+	Prepare func(*metainfo.Info) error
 }
 
 // InfoHash returns the infohash that identifies the torrent.
@@ -79,10 +94,10 @@ func (s *Spec) InfoHash() id.ID {
 	case s.Link != nil:
 		return s.Link.Hash()
 	}
-	return s.hash
+	return id.ID{}
 }
 
-// InfoHashV2 returns the infohash of BEP 52, or zero if there is none or it is not known.
+// InfoHashV2 returns the v2 infohash (BEP 52), or zero if there is none or it is not known.
 func (s *Spec) InfoHashV2() id.ID32 {
 	if s.Torrent != nil {
 		return s.Torrent.Info.HashV2
@@ -93,15 +108,15 @@ func (s *Spec) InfoHashV2() id.ID32 {
 	return s.Link.V2
 }
 
-// names reports whether info belongs to the torrent of the spec.
-func (s *Spec) names(info *metainfo.Info) bool {
+// matches reports whether info is the info dictionary of the torrent of the spec.
+func (s *Spec) matches(info *metainfo.Info) bool {
 	if v2 := s.InfoHashV2(); !v2.IsZero() && v2 != info.HashV2 {
 		return false
 	}
 	return slices.Contains(hashesOf(info), s.InfoHash())
 }
 
-// hashes returns the infohashes that are known before the metadata is.
+// hashes returns the infohashes that are known without the metadata.
 func (s *Spec) hashes() []id.ID {
 	if s.Torrent != nil {
 		return hashesOf(s.Torrent.Info)
@@ -125,6 +140,8 @@ func hashesOf(info *metainfo.Info) []id.ID {
 // Name returns the name to show until a better one is known.
 func (s *Spec) Name() string {
 	switch {
+	case s.Naming != nil && s.Naming.Name != "":
+		return s.Naming.Name
 	case s.Torrent != nil:
 		return s.Torrent.Info.Name
 	case s.Link != nil && s.Link.Name != "":
@@ -136,18 +153,26 @@ func (s *Spec) Name() string {
 func (s *Spec) validate() error {
 	switch {
 	case s.Torrent == nil && s.Link == nil:
-		return errors.New("neither a link nor a torrent was given")
+		return errors.New("Spec has neither a Link nor a Torrent")
 	case s.Persistent && (s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil):
-		return errors.New("what fetches metadata only, is played or is prepared cannot be kept in the session")
+		return errors.New("a Spec with MetadataOnly, ReadAhead or Prepare cannot be Persistent")
 	case s.Paused && !s.Persistent:
-		return errors.New("only a torrent of the session can be added paused")
+		return errors.New("a Spec that is Paused must be Persistent")
+	case s.Naming.Validate() != nil:
+		return s.Naming.Validate()
+	case s.MaxPeers < 0:
+		return usageFault(errors.New("the limit of peers is negative"))
+	case s.Priorities.validate() != nil:
+		return usageFault(s.Priorities.validate())
+	case s.Order.validate() != nil:
+		return usageFault(s.Order.validate())
 	case s.Torrent == nil:
 		return s.Link.Openable()
 	}
 	return nil
 }
 
-// warnings returns what was ignored in the link or the torrent file.
+// warnings returns warnings about parts of the link or the torrent file that are ignored.
 func (s *Spec) warnings() (out []error) {
 	var mirrors []string
 	if s.Link != nil {
@@ -158,7 +183,7 @@ func (s *Spec) warnings() (out []error) {
 	}
 	for _, u := range mirrors {
 		if err := webseed.CheckURL(u); err != nil {
-			out = append(out, fmt.Errorf("a mirror is passed over: %w", err))
+			out = append(out, fmt.Errorf("a mirror is ignored: %w", err))
 		}
 	}
 	return out[:min(len(out), maxWarnings)]
@@ -167,6 +192,12 @@ func (s *Spec) warnings() (out []error) {
 // maxWarnings limits the reported warnings about a link or torrent file.
 const maxWarnings = 16
 
+// noSuchFile is the error if a file is selected that the torrent does not have.
+func noSuchFile(info *metainfo.Info, number int) error {
+	return &Fault{Kind: FaultSelection, hint: "seedbed show lists them by number",
+		Err: fmt.Errorf("file %d was selected, but %s has %s", number, info.Name, count(info.Stored(), "file"))}
+}
+
 // files returns the selection for info: indices, or nil for all.
 func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 	if s.Select != nil {
@@ -174,8 +205,7 @@ func (s *Spec) files(info *metainfo.Info) ([]int, error) {
 		for _, n := range s.Select {
 			i, ok := info.FileIndex(n)
 			if !ok {
-				return nil, &Fault{Kind: FaultSelection, hint: "seedbed show lists them by number",
-					Err: fmt.Errorf("file %d was selected and %s has %s", n, info.Name, count(info.Stored(), "file"))}
+				return nil, noSuchFile(info, n)
 			}
 			out = append(out, i)
 		}

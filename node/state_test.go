@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,14 +43,14 @@ func TestTwoProcessesShareAStateDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := b.openTorrent(ih); err != nil {
-		t.Fatalf("after the first let go: %v", err)
+		t.Fatalf("after the first has closed: %v", err)
 	}
 	if err := errors.Join(a.close(), b.close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestADamagedNodeFileIsAsGoodAsNone(t *testing.T) {
+func TestADamagedNodeFileIsIgnored(t *testing.T) {
 	s, err := openState(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 	back := newKnownPeers()
 	saved, changed := k.encode()
 	if _, again := k.encode(); !changed || again {
-		t.Fatal("what has changed is told wrongly")
+		t.Fatal("encode reports changes wrongly")
 	}
 	back.decode(saved, now.Add(time.Hour))
 	got := back.candidates()
@@ -104,10 +105,37 @@ func TestKnownPeersAreBoundedOrderedAndExpire(t *testing.T) {
 	back = newKnownPeers()
 	back.decode(saved, now.Add(knownPeerAge+time.Hour))
 	if n := len(back.candidates()); n != 0 {
-		t.Fatalf("%d addresses outlived their age", n)
+		t.Fatalf("%d addresses did not expire", n)
 	}
 	back.decode([]byte("nonsense\n10.0.0.1:0 5\n10.0.0.1:1 x\n\x00\xff \n[fd00::1]:9 1000000000"), now)
 	if got := back.candidates(); len(got) != 1 || got[0].Addr != netip.MustParseAddrPort("[fd00::1]:9") {
 		t.Fatalf("%v", got)
+	}
+}
+
+// The removal of a torrent that had no folder leaves the folder alone that another process has created
+// meanwhile.
+func TestRemovalLeavesTheFolderOfAnotherProcess(t *testing.T) {
+	dir := t.TempDir()
+	mine, theirs := newStateDir(dir), newStateDir(dir)
+	held := mine.torrent(id.ID{1})
+	if err := held.openExisting(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := theirs.openTorrent(id.ID{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := held.remove(); !errors.Is(err, ErrLocked) {
+		t.Errorf("the folder of another process was removed: %v", err)
+	}
+	if _, err := os.Stat(other.path()); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(other.close(), held.remove(), held.remove()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(other.path()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
 	}
 }

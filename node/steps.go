@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"unique"
 
+	"seedbed/internal/await"
 	"seedbed/internal/id"
-	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 	"seedbed/node/lifecycle"
 	"seedbed/swarm/storage"
 )
 
-// The steps of a torrent's worker that use its files while nothing runs: moving,
+// The steps of a torrent's worker that use its files while its swarm is stopped: moving,
 // checking and removing.
 
 // storageOptions returns the options for opening the files of the torrent.
@@ -31,19 +32,11 @@ func (t *Torrent) progress(done, total int64) {
 	t.control.checked, t.control.toCheck = done, total
 }
 
-// isKept reports whether the torrent is part of the session.
-func (t *Torrent) isKept() bool {
+// inSession reports whether the torrent is part of the session.
+func (t *Torrent) inSession() bool {
 	t.control.mu.Lock()
 	defer t.control.mu.Unlock()
-	return t.control.record != nil
-}
-
-// awaitMove returns a channel that is closed when a move has ended. mu is held.
-func (c *control) awaitMove() <-chan struct{} {
-	if c.moved == nil {
-		c.moved = make(chan struct{})
-	}
-	return c.moved
+	return t.control.entry != nil
 }
 
 // moveFiles moves the files to the target folder. The next Restore can finish a move after a
@@ -51,65 +44,92 @@ func (c *control) awaitMove() <-chan struct{} {
 func (t *Torrent) moveFiles(ctx context.Context) {
 	c := &t.control
 	c.mu.Lock()
-	to := c.moveTo
+	to, isNew, inPlace := c.moveTo, c.isNewMove, c.inPlace
+	c.isNewMove = false
 	c.mu.Unlock()
+	if inPlace {
+		t.changeFolder(to)
+		return
+	}
 	if to == "" {
 		return
 	}
 	err := t.state.open()
+	if err == nil {
+		err = t.syncRecord() // it names the folder in which the next run looks for the files
+	}
 	spec, info := t.load()
+	if err == nil && isNew && t.lacksData() {
+		err = t.missingFault()
+	}
+	moved := false
 	if err == nil && info != nil {
-		t.proveFiles(ctx, &spec, info)
-		err = storage.Relocate(ctx, storage.Relocation{Options: t.storageOptions(&spec, info), To: to, Rename: t.node.cfg.rename, Progress: t.progress})
+		moved, err = t.relocate(ctx, &spec, info, to, isNew)
 	}
 	t.progress(0, 0)
 	if err != nil && ctx.Err() != nil {
-		return // it stays in the record and continues after a restart
+		return // the move stays in the record and continues after a restart
 	}
+	moved = moved || err == nil
+	mount := unique.Make(t.node.cfg.mountOf(to))
 	c.mu.Lock()
-	if err == nil {
-		c.spec.Dir = to
-	}
-	if c.record != nil {
-		c.record.Dir = c.spec.Dir
-		if c.moveTo == to {
-			c.record.Move = ""
+	if moved {
+		c.editSpec(func(s *Spec) { s.Dir, s.FinalDir = to, "" })
+		if c.entry != nil {
+			c.entry.mount = mount
 		}
 	}
+	if c.moveTo = ""; c.entry != nil {
+		c.entry.move = ""
+	}
 	c.mu.Unlock()
-	if e := t.save(); err == nil {
-		err = e
+	e := t.save()
+	switch {
+	case err != nil && moved:
+		err = fmt.Errorf("%s is in %s now, but some of its files in %s are left over: %w", t.Name(), to, spec.Dir, asFault(err))
+	case err != nil:
+		err = fmt.Errorf("cannot move %s to %s: %w", t.Name(), to, asFault(err))
+	case e != nil:
+		err = fmt.Errorf("%s is in %s now, but that cannot be saved: %w", t.Name(), to, asFault(e))
 	}
 	if err != nil {
-		err = fmt.Errorf("%s was not moved to %s: %w", t.Name(), to, asFault(err))
 		t.emit(Event{Kind: Warning, Err: err})
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.moveTo == to { // otherwise another move was requested meanwhile
-		c.moveTo, c.moveErr = "", err
-	}
-	if c.moved != nil {
-		close(c.moved)
-		c.moved = nil
-	}
+	c.moveErr = err
 }
 
-// proveFiles hashes unproven data, so that the record shows which files are ours. An error
-// does not prevent a move or a removal: files that are not proven stay where they are.
-func (t *Torrent) proveFiles(ctx context.Context, spec *Spec, info *metainfo.Info) {
+// relocate moves the files from the folder of spec. moved says that they are in the new one, even if
+// there is an error. Unless isNew is set, a kill may have interrupted the move. It is then reclaimed
+// before the files are hashed: that writes a resume record which does not know the files in the new
+// folder.
+func (t *Torrent) relocate(ctx context.Context, spec *Spec, info *metainfo.Info, to string, isNew bool) (moved bool, err error) {
+	r := storage.Relocation{Options: t.storageOptions(spec, info), To: to, Rename: t.node.cfg.rename, Progress: t.progress}
+	if !isNew {
+		if moved, err = storage.Reclaim(r); moved || err != nil {
+			return moved, err
+		}
+	}
+	if err := t.proveFiles(ctx, spec, info); err != nil {
+		return false, err
+	}
+	return storage.Relocate(ctx, r)
+}
+
+// proveFiles hashes unproven data, so that the resume record shows which files belong to
+// the torrent. Files that do not belong to it stay where they are in a move or a removal.
+func (t *Torrent) proveFiles(ctx context.Context, spec *Spec, info *metainfo.Info) error {
 	o := t.storageOptions(spec, info)
 	var err error
 	if o.Select, err = spec.files(info); err != nil {
-		return
+		return err
 	}
 	s, _, err := openChecked(ctx, o, t.progress)
-	if err == nil {
-		err = s.Close()
-	}
 	if err != nil {
-		t.node.log.Debug("the files are not proven before they move", "torrent", t.Name(), "err", err)
+		return err
 	}
+	return s.Close()
 }
 
 // checkFiles hashes all existing data and corrects the resume record.
@@ -121,19 +141,19 @@ func (t *Torrent) checkFiles(ctx context.Context) {
 	}
 	t.progress(0, 0)
 	if err != nil && ctx.Err() != nil {
-		return // it stays in the record
+		return // the check stays in the record
 	}
 	c := &t.control
 	c.mu.Lock()
-	if c.record != nil && !c.intent.Recheck {
-		c.record.Recheck = false
+	if c.entry != nil && !c.intent.Recheck {
+		c.entry.recheck = false
 	}
 	c.mu.Unlock()
 	if e := t.save(); err == nil {
 		err = e
 	}
 	if err != nil {
-		t.emit(Event{Kind: Warning, Err: fmt.Errorf("%s could not be checked: %w", t.Name(), asFault(err))})
+		t.emit(Event{Kind: Warning, Err: fmt.Errorf("cannot check the files of %s: %w", t.Name(), asFault(err))})
 	}
 }
 
@@ -150,12 +170,12 @@ func (t *Torrent) check(ctx context.Context, spec *Spec, info *metainfo.Info) er
 	have, err := s.Check(ctx, t.progress)
 	if err == nil {
 		wanted := info.Wanted(o.Select)
-		t.whole.Store(!wanted.AnyNotIn(have))
-		if rest := t.summary.Load(); rest != nil {
-			now := *rest
-			now.havePieces = have.Count()
+		t.complete.Store(!wanted.AnyNotIn(have))
+		if sum := t.summary.Load(); sum != nil {
+			now := *sum
+			now.havePieces = int32(have.Count())
 			now.have = min(int64(wanted.CountAnd(have))*info.PieceLength, now.wanted)
-			if t.whole.Load() {
+			if t.complete.Load() {
 				now.have = now.wanted
 			}
 			t.summary.Store(&now)
@@ -168,96 +188,161 @@ func (t *Torrent) check(ctx context.Context, spec *Spec, info *metainfo.Info) er
 // Remove stops the torrent with this infohash and deletes its folder in the state directory.
 // With deleteData it also deletes the files that the torrent has written, unless another
 // program has changed them, and the folders that become empty. Files of a torrent that was
-// only seeded (Spec.Seed) stay. Remove returns when that is done or when ctx ends. The work
-// then continues in the background, and after a kill in the next Restore.
+// only seeded (Spec.Seed) stay. Remove returns as soon as the removal is on record, and from then
+// on the node does not list the torrent. Settled waits for the rest, which the next Restore
+// continues after a kill. If the removal cannot be recorded, the torrent is removed nevertheless,
+// so that a full disk does not prevent it.
 func (n *Node) Remove(ctx context.Context, ih id.ID, deleteData bool) error {
 	t := n.lookup(ih)
 	if t == nil {
 		return ErrUnknown
 	}
+	return await.Do(ctx, func() error { return t.remove(deleteData) })
+}
+
+func (t *Torrent) remove(deleteData bool) error {
+	c := &t.control
+	c.mu.Lock()
+	if c.intent.Want == lifecycle.End { // it stays in the session
+		c.mu.Unlock()
+		return ErrEnded
+	}
+	c.deleteData = c.deleteData || deleteData
+	c.recordRemoval()
+	c.mu.Unlock()
+	err := t.save()
+	first := false
 	t.request(func(i *lifecycle.Intent) {
-		if i.Want != lifecycle.End { // otherwise it is leaving already, and only a restart continues the removal
-			i.Want = lifecycle.Remove
-			t.control.deleteData = t.control.deleteData || deleteData
+		if i.Want < lifecycle.End {
+			i.Want, first = lifecycle.Remove, true
+			c.isReported = true
 		}
 	})
-	select {
-	case <-t.Ended():
-		return t.unsaved()
-	case <-ctx.Done():
-		return ctx.Err()
+	if first {
+		t.emit(Event{Kind: Removed})
+	}
+	return err
+}
+
+// recordRemoval notes in the session entry that the torrent is being removed. mu is held.
+func (c *control) recordRemoval() {
+	if c.entry == nil {
+		return
+	}
+	if c.entry.want == wantDelete {
+		c.deleteData = true
+	}
+	if c.entry.want = wantRemove; c.deleteData {
+		c.entry.want = wantDelete
 	}
 }
 
-// removeAll deletes everything the node has of the torrent. It saves the removal in the
-// record first, and deletes the record last.
+// isBeingRemoved reports whether the removal of the torrent was requested.
+func (t *Torrent) isBeingRemoved() bool {
+	t.control.mu.Lock()
+	defer t.control.mu.Unlock()
+	return t.control.intent.Want == lifecycle.Remove
+}
+
+// removeAll deletes the torrent's folder in the state directory and, if requested, its
+// files. It first saves the removal in the record, and deletes the record last.
 func (t *Torrent) removeAll() {
 	c := &t.control
 	c.mu.Lock()
 	spec := c.spec
 	moveTo := c.moveTo
-	if c.record != nil {
-		if c.record.Want == wantDelete {
-			c.deleteData = true
-		}
-		if c.record.Want = wantRemove; c.deleteData {
-			c.record.Want = wantDelete
-		}
+	if c.inPlace { // nothing has been moved that would have to be moved back
+		moveTo = ""
 	}
+	c.recordRemoval()
 	deleteData := c.deleteData && !spec.Seed
 	c.mu.Unlock()
-	err := t.state.open()
-	if e := t.save(); err == nil {
-		err = e
-	}
+	err := t.state.openExisting() // a torrent that has waited in a queue may have no folder
+	// If this fails, as on a full disk, the removal goes on: it may be what makes space. After a kill the torrent
+	// lacks the data that was deleted.
+	unsaved := t.saveSynced()
 	if spec, info := t.load(); err == nil && info != nil {
 		err = asFault(t.removeFiles(&spec, info, moveTo, deleteData))
 	}
-	t.stopAnnouncing()
+	t.stopAllAnnouncing()
 	if !errors.Is(err, ErrLocked) {
 		err = errors.Join(err, t.removeState())
 	}
+	err = errors.Join(err, unsaved)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.record = nil
+	c.entry = nil
 	c.unsaved = errors.Join(c.unsaved, err)
 }
 
 // removeFiles deletes the files that the torrent has written. It deletes the copies of an
 // interrupted move even without deleteData.
-func (t *Torrent) removeFiles(spec *Spec, info *metainfo.Info, moveTo string, deleteData bool) (err error) {
-	o := t.storageOptions(spec, info)
-	if deleteData {
-		t.proveFiles(context.Background(), spec, info)
-	}
-	dirs := []string{spec.Dir}
-	if moveTo != "" {
-		err = storage.Abandon(storage.Relocation{Options: o, To: moveTo, Rename: t.node.cfg.rename})
-		dirs = append(dirs, moveTo)
-	}
-	for _, dir := range dirs {
-		if o.Dir = dir; deleteData {
-			err = errors.Join(err, storage.RemoveFiles(o))
+func (t *Torrent) removeFiles(spec *Spec, info *metainfo.Info, moveTo string, deleteData bool) error {
+	now := *spec
+	var left error
+	if moveTo != "" { // before the files are hashed, as in relocate
+		moved, err := storage.Abandon(storage.Relocation{Options: t.storageOptions(spec, info), To: moveTo, Rename: t.node.cfg.rename})
+		if left = err; moved {
+			now.Dir = moveTo
 		}
 	}
-	return err
+	if !deleteData {
+		return left
+	}
+	if left == nil && !storage.IsRemoving(t.storageOptions(&now, info)) {
+		if err := t.proveFiles(context.Background(), &now, info); err != nil {
+			t.node.log.Warn("cannot hash the data, so files that are not proven stay", "torrent", t.Name(), "err", err)
+		}
+	}
+	return errors.Join(left, storage.RemoveFiles(t.storageOptions(&now, info)))
 }
 
 // removedSuffix marks a folder of the state directory that is being deleted.
 const removedSuffix = ".removed"
 
-// removeState deletes the torrent's folder in the state directory. It renames the folder
-// first, so that after a kill it is either complete or sweepRemoved deletes it.
+// removeState deletes the torrent's folder in the state directory, and then its record.
 func (t *Torrent) removeState() error {
-	t.node.handles.Forget(t.state.path)
-	gone := t.state.path + removedSuffix
-	if err := errors.Join(t.state.close(), os.RemoveAll(gone), os.Rename(t.state.path, gone)); err != nil {
+	t.node.handles.Forget(t.state.path())
+	if err := t.state.remove(); err != nil {
 		return err
 	}
-	return errors.Join(statefile.SyncDir(filepath.Dir(gone)), os.RemoveAll(gone))
+	return t.deleteRecord()
 }
 
-// sweepRemoved deletes the folders that removeState could not delete because of a kill.
+// Forget deletes the folder in the state directory of a torrent that the node does not have,
+// such as one that was to be removed when the process was killed. It leaves alone a torrent
+// that the node has, that is in the session, or that another process has open.
+func (n *Node) Forget(ih id.ID) error {
+	if n.lookup(ih) != nil {
+		return nil
+	}
+	return n.state.torrent(ih).forget()
+}
+
+// Forget is Node.Forget for a state directory whose node does not run.
+func Forget(state string, ih id.ID) error {
+	return newStateDir(state).torrent(ih).forget()
+}
+
+// forget implements Forget.
+func (t *torrentState) forget() error {
+	if _, err := os.Stat(t.path()); err != nil {
+		return nil
+	}
+	if err := t.open(); err != nil {
+		if errors.Is(err, ErrLocked) {
+			err = nil
+		}
+		return err
+	}
+	if has, err := t.dir.hasRecord(t.hash); has || err != nil || t.hasOldRecord() {
+		return errors.Join(err, t.close())
+	}
+	return t.remove()
+}
+
+// sweepRemoved deletes the folders that remove had renamed, but not deleted, before a
+// kill.
 func (s *stateDir) sweepRemoved() error {
 	left, err := filepath.Glob(filepath.Join(s.path, "torrents", "*"+removedSuffix))
 	for _, dir := range left {

@@ -8,44 +8,45 @@ import (
 	"seedbed/internal/id"
 )
 
-// A hub distributes events to subscriptions and keeps the change log. Its mutex guards
-// only queues: no callback runs and nothing waits while it is held.
+// hub distributes events to subscriptions and keeps the change log. Its mutex guards only
+// queues: no callback runs and no I/O happens while it is held.
 type hub struct {
 	mu     sync.Mutex
 	subs   []*Subscription
-	recent []Event // the last ones about the node itself
+	recent []Event // the latest events about the node itself
 	log    changeLog
 	closed bool
 }
 
 const (
-	// recentEvents is how many events about the node are kept for later subscriptions.
+	// recentEvents is the number of events about the node that are kept for later
+	// subscriptions.
 	recentEvents = 64
-	// queuedEvents is how many events a subscription holds before they are coalesced.
+	// queuedEvents is the number of events in a queue above which they are coalesced.
 	queuedEvents = 1024
-	// queuedMost is how many it holds after that.
+	// queuedMost is the maximum number of events after coalescing.
 	queuedMost = 1 << 17
 )
 
-// A Subscription is a queue of events. Emitting an event never waits for a subscriber. The
+// Subscription is a queue of events. Emitting an event never waits for a subscriber. The
 // queue is bounded: beyond 1,024 events, it keeps only the last event of each kind for each
-// torrent. If more than 131,072 of those are waiting, they are discarded and the subscriber
-// gets Missed instead.
+// torrent. If more than 131,072 of those remain, they are discarded and the subscriber gets
+// Missed instead.
 //
 // Its methods may be called from any goroutine.
 type Subscription struct {
 	hub     *hub
-	ready   chan struct{} // holds a token while events wait; closed with the subscription
+	ready   chan struct{} // holds a value while events wait; closed with the subscription
 	pending []Event       // guarded by hub.mu, like all fields below
-	limit   int           // the length at which pending is coalesced
+	limit   int           // pending is coalesced at this length
 	most    int
 	kinds   []EventKind // requested kinds; nil for all
 	closed  bool
 }
 
-// Subscribe starts a subscription. It begins with the most recent events about the node
-// itself, such as Listening, so that a subscription after Open misses none of them. If
-// kinds are given, it receives only these and Missed.
+// Subscribe starts a subscription. It starts with the latest events about the node itself,
+// such as Listening, so that a subscription right after Open misses none of them. If kinds
+// are given, it receives only events of these kinds and Missed.
 func (n *Node) Subscribe(kinds ...EventKind) *Subscription {
 	h := &n.events
 	h.mu.Lock()
@@ -79,7 +80,7 @@ func (n *Node) Emit(e Event) {
 			h.recent = slices.Delete(h.recent, 0, 1)
 		}
 		h.recent = append(h.recent, e)
-	} else {
+	} else if e.Kind == Added || h.log.has(e.InfoHash) { // an operation may end after the removal
 		h.log.note(e.InfoHash, e.Kind == Removed)
 	}
 	for _, s := range h.subs {
@@ -107,11 +108,19 @@ func (h *hub) close() {
 func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 
 // Take returns the waiting events, oldest first. It never blocks.
-func (s *Subscription) Take() []Event {
+func (s *Subscription) Take() []Event { return s.TakeInto(nil) }
+
+// TakeInto is Take for a caller that no longer needs the events that it took before. The queue reuses their slice,
+// because growing a new one for each call takes more memory than everything else about an event.
+func (s *Subscription) TakeInto(before []Event) []Event {
+	clear(before)
+	if cap(before) > 2*queuedEvents { // of a burst
+		before = nil
+	}
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	p := s.pending
-	s.pending, s.limit = nil, queuedEvents
+	s.pending, s.limit = before[:0], queuedEvents
 	return p
 }
 
@@ -148,8 +157,8 @@ func (s *Subscription) push(e Event) {
 }
 
 // coalesce keeps the last event of each kind for each torrent or publication, in the order
-// of arrival. The limit becomes twice the number that remains, so that the cost of each
-// event is constant.
+// of arrival. The limit becomes twice the number that remains, so that the cost of an event
+// is constant on average.
 func (s *Subscription) coalesce() {
 	type subject struct {
 		torrent id.ID

@@ -13,14 +13,14 @@ import (
 	"seedbed/internal/utp"
 )
 
-// Limits of the replies to uTP SYNs. The source of a datagram can be forged. A host whose
-// address is forged receives at most synRate packets of 20 bytes a second, from all of our
-// ports together, and no reply is larger than the packet that caused it.
+// Limits of the replies to uTP SYNs. The source of a datagram can be forged. So a host
+// whose address is forged receives at most synRate packets of 20 bytes a second from us,
+// and no reply is larger than the packet that caused it.
 const (
-	synRate    = 4 // a second, to one IPv4 address or IPv6 /64
+	synRate    = 4 // replies a second to one IPv4 address or IPv6 /64
 	synBurst   = 16
-	synSources = 4096 // sources that are tracked separately
-	synTotal   = 500  // a second, to all
+	synSources = 4096 // maximum number of sources that are limited separately
+	synTotal   = 500  // replies a second to all addresses
 )
 
 // synRefuser replies to incoming uTP connections with ST_RESET (BEP 29), on one
@@ -37,7 +37,7 @@ type synRefuser struct {
 	replies []byte
 }
 
-// refuseSYNs handles the uTP datagrams of conn from now on.
+// refuseSYNs makes conn refuse incoming uTP connections.
 func (n *Node) refuseSYNs(conn *netx.Socket) {
 	var seed [32]byte
 	crand.Read(seed[:])
@@ -73,8 +73,8 @@ func (r *synRefuser) handle(in []netx.Datagram) {
 }
 
 // mayAnswer reports whether to reply to a SYN from this address, and counts it. No peer
-// sends from a port below 1024. Such a source is forged, to make us send packets to a DNS
-// or NTP server.
+// sends from a port below 1024: such a source is forged to make us send packets to a DNS or
+// NTP server.
 func (r *synRefuser) mayAnswer(now mono.Time, from netip.AddrPort) bool {
 	ip := from.Addr().Unmap()
 	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked(ip) {

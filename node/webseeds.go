@@ -10,23 +10,24 @@ import (
 	"slices"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/webseed"
 )
 
-// HTTP mirrors that a link (ws=) or a torrent file (url-list) names act as peers while
-// data is missing (BEP 19). Each has its own address in 100::/64, which no host can
-// have (RFC 6666).
+// The HTTP mirrors in a link (ws=) or a torrent file (url-list) act as peers while data is
+// missing (BEP 19). Each has its own address in 100::/64, which no host can have (RFC
+// 6666).
 
 const (
-	// maxWebSeeds limits the web seeds of a torrent.
+	// maxWebSeeds is the maximum number of web seeds of a torrent.
 	maxWebSeeds = 16
-	// mirrorRetry is the wait after a mirror failed. It doubles up to
-	// mirrorLongest.
+	// mirrorRetry is the wait after the first failure of a mirror. It doubles with each
+	// failure, up to mirrorLongest.
 	mirrorRetry   = 5 * time.Second
 	mirrorLongest = 10 * time.Minute
-	// maxMirrorWarnings limits the reported files of a mirror.
+	// maxMirrorWarnings is the maximum number of warnings about a mirror.
 	maxMirrorWarnings = 5
 )
 
@@ -44,14 +45,14 @@ func (s *Spec) webSeeds() (urls []string) {
 	return urls[:min(len(urls), maxWebSeeds)]
 }
 
-// mirrorNet holds the addresses that stand for mirrors.
+// mirrorNet is the network of the addresses that stand for mirrors.
 var mirrorNet = netip.MustParsePrefix("100::/64")
 
 func isMirror(ip netip.Addr) bool { return mirrorNet.Contains(ip) }
 
-// mirrorID returns the address and peer id of a mirror. A mirror that has sent wrong data is
-// banned under its address. It comes back, without the bad file, under the address of the
-// next generation.
+// mirrorID returns the address and peer id of a mirror. A mirror that has sent wrong data
+// is banned by its address. It is used again, without the bad file, under the address of
+// the next generation.
 func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", generation, url))
 	ip := mirrorNet.Addr().As16()
@@ -61,18 +62,18 @@ func mirrorID(url string, generation int) (netip.AddrPort, id.ID) {
 	return netip.AddrPortFrom(netip.AddrFrom16(ip), 1), peer
 }
 
-// askMirrors starts fetching from the web seeds once the metadata is known.
-func (r *run) askMirrors(info *metainfo.Info) {
+// useMirrors starts to download from the web seeds.
+func (r *run) useMirrors(info *metainfo.Info) {
 	if r.t.node.cfg.NoWebSeeds {
 		return
 	}
 	for _, url := range r.spec.webSeeds() {
-		r.wg.Go(func() { r.askMirror(info, url) })
+		r.wg.Go(func() { r.useMirror(info, url) })
 	}
 }
 
-// askMirror serves the swarm from one mirror until nothing is missing.
-func (r *run) askMirror(info *metainfo.Info, url string) {
+// useMirror serves the swarm from one mirror until nothing is missing.
+func (r *run) useMirror(info *metainfo.Info, url string) {
 	m := webseed.New(webseed.Config{URL: url, Info: info, Client: r.t.node.mirrors, Agent: r.t.node.cfg.Version})
 	wait, generation, warned := mirrorRetry, 0, 0
 	warn := func(err error, hint string) {
@@ -80,9 +81,9 @@ func (r *run) askMirror(info *metainfo.Info, url string) {
 			r.t.emit(Event{Kind: Warning, Err: &Fault{Err: err, hint: hint}})
 		}
 	}
-	for r.ctx.Err() == nil && !r.t.whole.Load() {
-		if rest := m.Rest(time.Now()); rest > 0 {
-			if sleep(r.ctx, rest) != nil {
+	for r.ctx.Err() == nil && !r.t.complete.Load() {
+		if rest := m.PausedFor(time.Now()); rest > 0 {
+			if await.Sleep(r.ctx, rest) != nil {
 				return
 			}
 			continue
@@ -90,37 +91,37 @@ func (r *run) askMirror(info *metainfo.Info, url string) {
 		addr, peer := mirrorID(url, generation)
 		began := time.Now()
 		err := r.serveMirror(m, addr, peer)
-		if r.ctx.Err() != nil || r.t.whole.Load() {
+		if r.ctx.Err() != nil || r.t.complete.Load() {
 			return
 		}
 		_, banned := r.barred.LoadAndDelete(addr.Addr())
 		var bad *webseed.Error
 		switch {
 		case errors.As(err, &bad) && bad.File >= 0:
-			hint := "other files go on; this one is asked for again in an hour"
-			if m.Rest(time.Now()) > 0 {
-				hint = "it is asked again later"
+			hint := "other files are still downloaded from it; this one is tried again in an hour"
+			if m.PausedFor(time.Now()) > 0 {
+				hint = "it is used again later"
 			}
 			warn(err, hint)
-			generation++ // the ban for wrong data may still be pending
+			generation++ // the ban for wrong data may not have arrived yet
 			wait = mirrorRetry
 			continue
 		case banned:
-			warn(fmt.Errorf("the web seed %s has sent wrong data", url), "it is tried again later")
+			warn(fmt.Errorf("the web seed %s has sent wrong data", url), "it is used again later")
 			generation++
 		case bad != nil && bad.Final:
-			warn(err, "it is not asked any more")
+			warn(err, "it is no longer used")
 			return
 		case bad != nil:
 			if wait == mirrorRetry {
-				warn(err, "it is tried again")
+				warn(err, "seedbed tries again")
 			}
 			wait = max(wait, bad.Wait)
 		}
 		if time.Since(began) > time.Minute {
 			wait = mirrorRetry
 		}
-		if sleep(r.ctx, wait) != nil {
+		if await.Sleep(r.ctx, wait) != nil {
 			return
 		}
 		wait = min(2*wait, mirrorLongest)

@@ -32,20 +32,20 @@ func TestWebSeeds(t *testing.T) {
 				filetest.Write(t, filepath.Join(wrong, "things", filepath.FromSlash(name)), make([]byte, size))
 			}
 			lie := http.FileServer(http.Dir(wrong))
-			liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			lyingMirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				lies.Add(1)
 				lie.ServeHTTP(w, r)
 			}))
-			defer liar.Close()
+			defer lyingMirror.Close()
 
 			b := start(t, simnet.New(1, simnet.Link{}), 1, noDHT, func(c *Config) { c.LocalWebSeeds = true })
 			to := t.TempDir()
 			torrent := *spec.Torrent
-			torrent.WebSeeds = []string{liar.URL + "/"}
+			torrent.WebSeeds = []string{lyingMirror.URL + "/"}
 			got := b.add(Spec{Torrent: &torrent, Dir: to})
 			for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "sent wrong data"); time.Sleep(10 * ms) {
 				if time.Now().After(end) {
-					t.Fatalf("the liar was not told of: %q; %+v", b.warnings(), got.Snapshot())
+					t.Fatalf("the lying mirror was not reported: %q; %+v", b.warnings(), got.Snapshot())
 				}
 			}
 			b.close()
@@ -58,8 +58,11 @@ func TestWebSeeds(t *testing.T) {
 			if s := got.Snapshot(); s.Downloaded < 800_000 || asked.Load() == 0 {
 				t.Errorf("%+v", s)
 			}
+			if k := c.Counters(); k.HTTP.V4.In < 800_000 || k.HTTP.V4.Out == 0 || k.TCP.V4.In != 0 || k.Downloaded < 800_000 {
+				t.Errorf("%+v", k)
+			}
 			if lies.Load() != asks {
-				t.Error("the liar was asked again")
+				t.Error("the lying mirror was used again")
 			}
 		})
 	}
@@ -68,7 +71,7 @@ func TestWebSeeds(t *testing.T) {
 // By default, no mirror in the local network is used.
 func TestLocalWebSeedsAreLeftAlone(t *testing.T) {
 	spec, _ := folder(t, ShareOptions{}, small)
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked") }))
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the local mirror was used") }))
 	defer srv.Close()
 	b := start(t, simnet.New(1, simnet.Link{}), 1, noDHT)
 	torrent := *spec.Torrent
@@ -76,7 +79,7 @@ func TestLocalWebSeedsAreLeftAlone(t *testing.T) {
 	b.add(Spec{Torrent: &torrent, Dir: t.TempDir()})
 	for end := time.Now().Add(time.Minute); !strings.Contains(b.warnings(), "not a public address"); time.Sleep(10 * ms) {
 		if time.Now().After(end) {
-			t.Fatal("nothing was told: ", b.warnings())
+			t.Fatal("there was no warning: ", b.warnings())
 		}
 	}
 }

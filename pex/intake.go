@@ -11,38 +11,38 @@ import (
 
 // Limits on what one peer can announce.
 const (
-	// maxLive is how many peers a sender may have announced without dropping them. BEP
+	// maxAnnounced is how many peers a sender may have announced without dropping them. BEP
 	// 11: "a client should avoid taking all its connection candidates from a single PEX
 	// source".
-	maxLive = 200
-	// slack is how many messages may arrive early, for clients that send the first two in
+	maxAnnounced = 200
+	// maxEarly is how many messages may arrive early, for clients that send the first two in
 	// a row or measure the minute inexactly.
-	slack = 4
-	// patience is how many further messages are ignored before they count as a flood: BEP
+	maxEarly = 4
+	// maxIgnored is how many further messages are ignored before they count as a flood. BEP
 	// 11 allows disconnecting peers that egregiously violate its limits.
-	patience = 60
+	maxIgnored = 60
 )
 
-// Intake is the state of one peer's announcements. The zero Intake is ready for use; set
+// Intake limits what is accepted from one peer. The zero Intake is ready for use; set
 // Rules before the first Accept.
 type Intake struct {
 	Rules Rules
 
-	begun   bool
-	allowed rate.Bucket // messages that are processed
-	ignored rate.Bucket // messages that are ignored
-	live    map[netip.AddrPort]struct{}
+	started   bool
+	allowed   rate.Bucket                 // messages that are processed
+	ignored   rate.Bucket                 // messages that are ignored
+	announced map[netip.AddrPort]struct{} // and not dropped, by key
 }
 
 // Accept returns the new peers in u: each address once, within the limits, and none that
 // Rules forbid. A message that arrives too early is ignored; a flood of them is an error.
 func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 	limit := MaxEntries
-	if !in.begun {
-		in.begun = true
-		in.allowed = rate.NewBucket(now, 1/Interval.Seconds(), slack)
-		in.ignored = rate.NewBucket(now, 1/Interval.Seconds(), patience)
-		in.live = make(map[netip.AddrPort]struct{})
+	if !in.started {
+		in.started = true
+		in.allowed = rate.NewBucket(now, 1/Interval.Seconds(), maxEarly)
+		in.ignored = rate.NewBucket(now, 1/Interval.Seconds(), maxIgnored)
+		in.announced = make(map[netip.AddrPort]struct{})
 		limit = MaxFirst // BEP 11: "Except for the initial PEX message"
 	}
 	if !in.allowed.Take(now, 1) {
@@ -52,30 +52,29 @@ func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 		return nil, nil
 	}
 	for _, a := range u.Dropped {
-		delete(in.live, key(a))
+		delete(in.announced, key(a))
 	}
-	var news []Peer
+	var accepted []Peer
 	for _, p := range u.Added[:min(len(u.Added), limit)] {
-		if len(in.live) == maxLive {
+		if len(in.announced) == maxAnnounced {
 			break
 		}
 		if !in.Rules.Allow(p.Addr) {
 			continue
 		}
 		k := key(p.Addr)
-		if _, old := in.live[k]; old {
+		if _, old := in.announced[k]; old {
 			continue
 		}
-		in.live[k] = struct{}{}
-		news = append(news, p)
+		in.announced[k] = struct{}{}
+		accepted = append(accepted, p)
 	}
-	return slices.Clip(news), nil
+	return slices.Clip(accepted), nil
 }
 
 // key identifies a contact. BEP 11: "Duplicate IP addresses (e.g. with different ports)
-// should be ignored". Otherwise a peer could direct many peers at one victim. On a
-// private network or this machine many clients do share an address, and a victim would be
-// local.
+// should be ignored". Otherwise a peer could make many clients dial one host. In a private
+// network, or on one machine, several clients do share an address.
 func key(a netip.AddrPort) netip.AddrPort {
 	if addrs.IsPublic(a.Addr()) {
 		return netip.AddrPortFrom(addrs.Host(a.Addr()), 0)

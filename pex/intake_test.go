@@ -31,8 +31,8 @@ func TestIntakeOfBEP11(t *testing.T) {
 		accept(t, &in, 0, Update{Added: peers(0, 199)}, peers(0, 199))
 		accept(t, &in, minute, Update{Added: peers(199, 210)}, peers(199, 200))
 		accept(t, &in, 2*minute, Update{Added: peers(210, 215), Dropped: []netip.AddrPort{nth(3), nth(7)}}, peers(210, 212))
-		if len(in.live) != 200 {
-			t.Error(len(in.live))
+		if len(in.announced) != 200 {
+			t.Error(len(in.announced))
 		}
 	})
 	t.Run("each once, unless dropped", func(t *testing.T) {
@@ -51,9 +51,9 @@ func TestIntakeOfBEP11(t *testing.T) {
 		two = []Peer{{Addr: addr("127.0.0.1:1")}, {Addr: addr("127.0.0.1:2")}}
 		accept(t, &near, 0, Update{Added: two}, two)
 	})
-	t.Run("early messages are ignored, with some slack", func(t *testing.T) {
+	t.Run("only a few early messages are accepted", func(t *testing.T) {
 		var in Intake
-		for i := range slack {
+		for i := range maxEarly {
 			accept(t, &in, 0, Update{Added: peers(i, i+1)}, peers(i, i+1))
 		}
 		accept(t, &in, 0, Update{Added: peers(50, 60)}, nil)
@@ -65,7 +65,7 @@ func TestIntakeOfBEP11(t *testing.T) {
 	})
 	t.Run("egregious violation is an error", func(t *testing.T) {
 		var in Intake
-		for i := range slack + patience {
+		for i := range maxEarly + maxIgnored {
 			if _, err := in.Accept(0, Update{}); err != nil {
 				t.Fatal(i, err)
 			}

@@ -9,8 +9,8 @@
 // Private torrents must not use PEX (BEP 27). The caller enforces that, and must not list
 // a peer before its handshake has completed.
 //
-// A peer's faults are *Error. BEP 11 recommends trusting nothing received this way: an
-// address is unverified, and worth one dial.
+// If a peer violates the protocol, the error is an *Error. Received addresses are unverified
+// (BEP 11): nothing shows that there is a peer before a connection to it succeeds.
 package pex
 
 import (
@@ -27,7 +27,7 @@ type Flags uint8
 
 const (
 	PrefersEncryption Flags = 0x01
-	Seed              Flags = 0x02 // or upload only
+	Seed              Flags = 0x02 // or partial seed (BEP 21 upload_only)
 	UTP               Flags = 0x04
 	Holepunch         Flags = 0x08
 	Reachable         Flags = 0x10 // the sender has dialed it
@@ -60,7 +60,7 @@ const (
 	MaxLen = 32 << 10
 )
 
-// Error is a peer's fault.
+// Error reports that a peer violated the protocol.
 type Error struct {
 	Kind Kind
 	Len  int   // of the payload in bytes
@@ -79,11 +79,11 @@ const (
 func (e *Error) Error() string {
 	switch e.Kind {
 	case TooLong:
-		return fmt.Sprintf("peer exchange message of %d bytes", e.Len)
+		return fmt.Sprintf("peer exchange message of %d bytes is too long", e.Len)
 	case BadBencode:
 		return fmt.Sprintf("peer exchange message of %d bytes: %v", e.Len, e.Err)
 	case Flood:
-		return "peer exchange messages far more often than once a minute"
+		return "too many peer exchange messages: BEP 11 allows one a minute"
 	}
 	return "unknown fault"
 }

@@ -27,18 +27,18 @@ type Sender struct {
 	Rules Rules
 
 	due  mono.Time        // Never while a message waits to be sent
-	told []netip.AddrPort // sorted; what the peer has after our messages
+	sent []netip.AddrPort // sorted; announced to the peer and not dropped
 }
 
-// Due returns when Next may have a message, if there is news. It returns Never until the
-// last message has been sent.
+// Due returns when the next message is due, if anything has changed. It returns Never until
+// the last message has been sent.
 func (s *Sender) Due() mono.Time { return s.due }
 
 // Next returns the message to send now. connected lists all connected peers, by the
 // addresses under which they can be dialed. It returns false if no message is due or
-// there is no news. The first message is due at once. Peers that do not fit are sent next
-// time, in the order of connected; a peer that was connected only in between is never
-// sent.
+// nothing has changed. The first message is due at once. Peers that do not fit are sent next
+// time, in the order of connected. A peer that connects and disconnects between two messages
+// is never sent.
 func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 	if now.Before(s.due) {
 		return Update{}, false
@@ -54,15 +54,15 @@ func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 	slices.SortFunc(live, netip.AddrPort.Compare)
 
 	var u Update
-	keep := s.told[:0]
-	for _, a := range s.told {
+	keep := s.sent[:0]
+	for _, a := range s.sent {
 		if _, ok := slices.BinarySearchFunc(live, a, netip.AddrPort.Compare); ok || len(u.Dropped) == MaxEntries {
 			keep = append(keep, a)
 		} else {
 			u.Dropped = append(u.Dropped, a)
 		}
 	}
-	s.told = keep
+	s.sent = keep
 	for _, p := range connected {
 		if len(u.Added) == MaxEntries {
 			break
@@ -70,8 +70,8 @@ func (s *Sender) Next(now mono.Time, connected []Peer) (Update, bool) {
 		// No address is in both lists: added contains only addresses that were not sent,
 		// and dropped only addresses that are not connected. (BEP 11: "An added contact
 		// must not be dropped in the same message", and no duplicates.)
-		if i, ok := slices.BinarySearchFunc(s.told, p.Addr, netip.AddrPort.Compare); !ok && s.Rules.Allow(p.Addr) {
-			s.told = slices.Insert(s.told, i, p.Addr)
+		if i, ok := slices.BinarySearchFunc(s.sent, p.Addr, netip.AddrPort.Compare); !ok && s.Rules.Allow(p.Addr) {
+			s.sent = slices.Insert(s.sent, i, p.Addr)
 			u.Added = append(u.Added, p)
 		}
 	}

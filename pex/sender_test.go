@@ -43,10 +43,10 @@ func want(t *testing.T, s *Sender, now mono.Time, connected []Peer, added []Peer
 }
 
 func TestSenderOfBEP11(t *testing.T) {
-	t.Run("no message without news", func(t *testing.T) {
+	t.Run("no message without changes", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, nil, nil, nil)
-		// Without news no interval starts: the first message is still sent at once.
+		// Without changes no interval starts: the first message is still sent at once.
 		want(t, &s, 1, peers(0, 1), peers(0, 1), nil)
 		want(t, &s, gap+1, peers(0, 1), nil, nil)
 	})
@@ -83,7 +83,7 @@ func TestSenderOfBEP11(t *testing.T) {
 		want(t, &s, 2*gap, nil, nil, []netip.AddrPort{nth(1), nth(2)})
 		want(t, &s, 3*gap, peers(0, 1), peers(0, 1), nil)
 	})
-	t.Run("not exceed 50 entries, the rest next time", func(t *testing.T) {
+	t.Run("at most 50 entries, the others next time", func(t *testing.T) {
 		var s Sender
 		want(t, &s, 0, peers(0, 120), peers(0, 50), nil)
 		want(t, &s, gap, peers(0, 120), peers(50, 100), nil)
@@ -172,7 +172,7 @@ func TestSenderConverges(t *testing.T) {
 
 func BenchmarkNext(b *testing.B) {
 	connected := peers(0, 200)
-	b.Run("all told", func(b *testing.B) {
+	b.Run("nothing changed", func(b *testing.B) {
 		var s Sender
 		now := mono.Time(0)
 		for range 4 {

@@ -61,8 +61,8 @@ func onSimDisk(t testing.TB, d *simnet.Disk) option {
 	}})
 }
 
-// held compares the contents of the disk with the original.
-func held(t *testing.T, d *simnet.Disk, info *metainfo.Info, want *memStorage) {
+// checkDisk compares the contents of the disk with the original.
+func checkDisk(t *testing.T, d *simnet.Disk, info *metainfo.Info, want *memStorage) {
 	t.Helper()
 	f, err := d.Sub("dl").Open(info.Name, 0, 0)
 	if err != nil {
@@ -121,7 +121,7 @@ func TestBatteryFullDisk(t *testing.T) {
 			defer seed.close()
 			leech := startNode(t, n, 2, info, nil, onSimDisk(t, disk))
 			defer leech.close()
-			leech.meet(seed)
+			leech.addPeers(seed)
 			leech.await(Paused, time.Minute)
 			var e *storage.Error
 			if !errors.As(leech.pausedBy(), &e) || e.Kind != storage.Full || e.Hint() == "" {
@@ -136,7 +136,7 @@ func TestBatteryFullDisk(t *testing.T) {
 			}
 			longest = max(longest, d)
 			leech.await(Complete, time.Minute)
-			held(t, disk, info, full)
+			checkDisk(t, disk, info, full)
 		})
 	}
 	t.Logf("battery: the disk full at %d offsets, then freed: each resumed by itself, the slowest after %v of fake time", offsets, longest)
@@ -150,14 +150,14 @@ func TestBatteryDiskFaults(t *testing.T) {
 		rounds = 300
 	}
 	info, full := makeContent(t, 3<<20, 512<<10)
-	told := 0
+	occurred := 0
 	for k := range rounds {
-		dice := rand.New(rand.NewPCG(uint64(k), 8))
+		rng := rand.New(rand.NewPCG(uint64(k), 8))
 		op := []string{"write", "read", "sync", "open", "rename", "syncdir", "truncate"}[k%7]
 		errno := []syscall.Errno{syscall.EROFS, syscall.EIO, syscall.EACCES}[k%3]
-		after := dice.IntN(2)
+		after := rng.IntN(2)
 		if op == "write" {
-			after = dice.IntN(40)
+			after = rng.IntN(40)
 		}
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(uint64(k), simnet.Link{Delay: 10 * time.Millisecond, Rate: 4e6})
@@ -177,27 +177,27 @@ func TestBatteryDiskFaults(t *testing.T) {
 				}
 				return nil
 			})
-			leech.meet(seed)
-			time.Sleep(time.Duration(1+dice.IntN(60)) * time.Second)
+			leech.addPeers(seed)
+			time.Sleep(time.Duration(1+rng.IntN(60)) * time.Second)
 			if hit.Load() {
-				told++
+				occurred++
 				if err := leech.pausedBy(); err == nil {
 					t.Errorf("%s failed with %v and was not reported", op, errno)
 				}
 			}
 			mended := time.Now()
 			disk.SetFail(nil)
-			if _, stands := leech.saw(Complete); !stands && hit.Load() {
+			if _, stands := leech.eventTime(Complete); !stands && hit.Load() {
 				if d, ok := leech.resumed(mended, time.Minute); !ok || d > 30*time.Second {
 					t.Errorf("%s failed with %v: it resumed after %v", op, errno, d)
 				}
 			}
 			leech.await(Complete, time.Minute)
 			time.Sleep(30 * time.Second) // the last flush
-			held(t, disk, info, full)
+			checkDisk(t, disk, info, full)
 		})
 	}
-	t.Logf("battery: %d faults of the disk, %d of which occurred: each was reported and recovered from, and the downloads were correct", rounds, told)
+	t.Logf("battery: %d faults of the disk, %d of which occurred: each was reported and recovered from, and the downloads were correct", rounds, occurred)
 }
 
 // Files are truncated, replaced or deleted while they are shared. No wrong block is sent,
@@ -210,7 +210,7 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 	info, full := makeContent(t, 2<<20, 64<<10)
 	blocks := 0
 	for k := range rounds {
-		dice := rand.New(rand.NewPCG(uint64(k), 2))
+		rng := rand.New(rand.NewPCG(uint64(k), 2))
 		dir := t.TempDir()
 		path := filepath.Join(dir, info.Name)
 		if err := os.WriteFile(path, full.data, 0o644); err != nil {
@@ -219,17 +219,17 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(uint64(k), simnet.Link{Delay: 5 * time.Millisecond, Rate: 2e6})
 			seed := startNode(t, n, 1, info, newMem(info), onDisk(t, storage.Options{Dir: dir, ReadOnly: true, Record: filepath.Join(t.TempDir(), "resume")}))
-			seed.ailing = true
+			seed.mayFail = true
 			defer seed.close()
 			seed.await(Opened, time.Minute)
 			s := dialScript(t, n, 1, seed, info.Hash, true)
 			done := make(chan int)
 			go func() { done <- s.compare(full, 1<<20) }()
-			time.Sleep(time.Duration(dice.IntN(1500)) * time.Millisecond)
+			time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
 			var err error
 			switch k % 5 {
 			case 0:
-				err = os.Truncate(path, dice.Int64N(info.Length))
+				err = os.Truncate(path, rng.Int64N(info.Length))
 			case 1:
 				err = os.Remove(path)
 			case 2:
@@ -243,7 +243,7 @@ func TestBatteryFilesChangedWhileSeeding(t *testing.T) {
 			case 3:
 				err = overwrite(path, 0, bytes.Repeat([]byte{0x55}, int(info.Length)))
 			case 4:
-				err = overwrite(path, dice.Int64N(info.Length), []byte{0x55})
+				err = overwrite(path, rng.Int64N(info.Length), []byte{0x55})
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -73,7 +73,7 @@ type Config struct {
 	// Dialer makes outgoing connections. Required.
 	Dialer Dialer
 	// Admit waits until a connection to an address may be made; nil means at once.
-	// unproven says that only the DHT or PEX has named the address. The torrent calls
+	// unproven says that the address is known only from the DHT or PEX. The torrent calls
 	// leave when the dial has ended.
 	Admit func(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error)
 	// Relaxed lifts the limits on unproven private addresses; see engine.Config.
@@ -98,7 +98,7 @@ type Config struct {
 	SuperSeed  engine.SuperSeed
 	Seed       uint64 // for the engine's random choices
 
-	Trace *Trace // follows outgoing connections; nil for none
+	Trace *Trace // called for outgoing connections; may be nil
 
 	Log *slog.Logger // nil discards
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"seedbed/swarm/engine"
 	"seedbed/swarm/peerconn"
@@ -17,12 +18,15 @@ type conn struct {
 	t    *Torrent
 	id   engine.Conn
 	addr netip.AddrPort
-	out  *output // output of the loop's current turn; nil if none
+	open *atomic.Int64 // counts the open connections of this kind
+	out  *output       // output of the loop's current turn; nil if none
 }
 
-func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort) *conn {
+func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort, kind connKind) *conn {
 	c := &conn{t: t, id: id, addr: addr}
-	c.Conn = peerconn.New(nc, peerconn.Config{ID: id, Owner: c, Resources: t.cfg.Shared.conns, Up: t.up, Down: t.down})
+	cfg := peerconn.Config{ID: id, Owner: c, Resources: t.cfg.Shared.conns, Up: t.up, Down: t.down}
+	cfg.Meter, c.open = t.cfg.Shared.counters.ofConn(addr.Addr(), kind)
+	c.Conn = peerconn.New(nc, cfg)
 	return c
 }
 
@@ -59,6 +63,7 @@ func (c *conn) Ended(f engine.Fault, err error) {
 	}
 	c.t.cfg.Log.Debug("connection ended", "peer", c.addr, "fault", f.String(), "error", err)
 	c.t.cfg.Trace.closed(c.addr, f)
+	c.open.Add(-1)
 	c.t.inbox.post(item{ev: &engine.EvClosed{Conn: c.id, Addr: c.addr, Fault: f}, conn: c})
 }
 

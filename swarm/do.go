@@ -55,6 +55,7 @@ func (t *Torrent) do(c *engine.Command) {
 		t.storeMu.Lock()
 		t.jobs++
 		t.storeMu.Unlock()
+		t.cfg.Shared.counters.writes.Add(1)
 		t.cfg.Shared.work.push(storeJob{t: t, buffer: b, slot: c.Slot, block: c.Block, sums: c.WantSums, round: c.Round})
 	case engine.CmdDropSlot:
 		if b := t.slots[c.Slot]; b != nil {
@@ -78,6 +79,7 @@ func (t *Torrent) do(c *engine.Command) {
 	case engine.CmdDHTNode:
 		t.emit(Event{Kind: DHTNode, Addr: c.Addr})
 	case engine.CmdBan:
+		t.cfg.Shared.counters.bans.Add(1)
 		t.emit(Event{Kind: Ban, Addr: c.Addr})
 	case engine.CmdKnown:
 		t.emit(Event{Kind: KnownPeer, Addr: c.Addr, Encrypted: c.Encrypted})

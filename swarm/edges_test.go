@@ -88,7 +88,7 @@ func TestFailedFlushPausesUntilItWorks(t *testing.T) {
 		defer seed.close()
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		leech.await(Complete, time.Minute)
 		leech.store.breakFlush(errors.New("input/output error"))
 		start := time.Now()
@@ -187,7 +187,7 @@ func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 				defer seed.close()
 				leech := startNode(t, n, 2, info, nil)
 				defer leech.close()
-				leech.meet(seed)
+				leech.addPeers(seed)
 				leech.await(Opened, time.Minute)
 				all := info.Wanted(nil)
 				for i := range 60 {
@@ -197,17 +197,17 @@ func TestSelectionAndLimitsChangeInFlight(t *testing.T) {
 						some.Add(p)
 					}
 					leech.SetWanted(some, bitset.Set{})
-					leech.SetLimits(1+i%8, 8, 50)
+					leech.SetLimits(1+i%8, 8, 50, false)
 					leech.SetExternal(netip.MustParseAddr("192.0.2.1"))
 					time.Sleep(37 * time.Millisecond)
 				}
-				leech.SetLimits(8, 8, 50)
+				leech.SetLimits(8, 8, 50, false)
 				leech.SetWanted(all, bitset.Set{})
 				time.Sleep(2 * time.Minute)
 				if s := leech.Snapshot(); s.HavePieces != s.Pieces || s.State != Seeding {
 					t.Fatalf("%+v", s)
 				}
-				leech.same(full)
+				leech.checkContent(full)
 			})
 		})
 	}
@@ -224,8 +224,8 @@ func TestChurn(t *testing.T) {
 		}
 		for i, nd := range nodes {
 			defer nd.close()
-			nd.meet(nodes[:i]...)
-			nd.meet(nodes[i+1:]...)
+			nd.addPeers(nodes[:i]...)
+			nd.addPeers(nodes[i+1:]...)
 		}
 		var wg sync.WaitGroup
 		quit := make(chan struct{})
@@ -241,7 +241,7 @@ func TestChurn(t *testing.T) {
 		})
 		for _, nd := range nodes[1:] {
 			nd.await(Complete, 10*time.Minute)
-			nd.same(full)
+			nd.checkContent(full)
 		}
 		close(quit)
 		wg.Wait()

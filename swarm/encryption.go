@@ -78,7 +78,8 @@ func (e Encryption) handshakes(encrypted bool) []mse.Methods {
 // errNotEncrypted rejects a peer that does not encrypt.
 var errNotEncrypted = fmt.Errorf("encryption is required, but the peer does not encrypt: %w", &wire.Error{Kind: wire.BadHandshake})
 
-// KeyHash returns what ReadHello passes to find for an infohash.
+// KeyHash returns the hash that stands for an infohash in an encrypted handshake. ReadHello
+// passes it to find.
 func KeyHash(infohash id.ID) [20]byte { return mse.KeyHash(infohash) }
 
 // Hello is the part of an incoming handshake that identifies the torrent. The peer id
@@ -87,8 +88,8 @@ func KeyHash(infohash id.ID) [20]byte { return mse.KeyHash(infohash) }
 type Hello struct {
 	Reserved wire.Reserved
 	InfoHash id.ID
-	// NodeFull says that the node is at its connection limit: this connection is accepted
-	// only in place of another of its torrent.
+	// NodeFull says that the node has reached its connection limit: this connection must
+	// replace another one of the same torrent.
 	NodeFull bool
 
 	nc        net.Conn // the rest of the connection

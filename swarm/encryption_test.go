@@ -50,14 +50,14 @@ func TestEncryptionPolicies(t *testing.T) {
 				defer seed.close()
 				leech := startNode(t, n, 2, info, nil, encryption(c.dials))
 				defer leech.close()
-				leech.meet(seed)
+				leech.addPeers(seed)
 				if c.meet {
 					leech.await(Complete, time.Minute)
-					leech.same(full)
+					leech.checkContent(full)
 					return
 				}
 				time.Sleep(time.Minute)
-				if _, ok := leech.saw(KnownPeer); ok {
+				if _, ok := leech.eventTime(KnownPeer); ok {
 					t.Error("they connected")
 				}
 			})
@@ -65,25 +65,25 @@ func TestEncryptionPolicies(t *testing.T) {
 	}
 }
 
-// tap is a peer that requires encryption and counts the kinds of handshake it receives.
-type tap struct {
-	turnAway         turnAway
-	clear, encrypted atomic.Int32
-	met              atomic.Int64 // when the first encrypted handshake completed, in Unix nanoseconds
+// encryptingPeer is a peer that requires encryption and counts the kinds of handshake it receives.
+type encryptingPeer struct {
+	reaction         reaction
+	plain, encrypted atomic.Int32
+	encryptedAt      atomic.Int64 // when the first encrypted handshake completed, in Unix nanoseconds
 }
 
-// turnAway is how a tap reacts to an unencrypted handshake.
-type turnAway string
+// reaction is how an encryptingPeer reacts to an unencrypted handshake.
+type reaction string
 
 const (
-	hangsUp    turnAway = "hangs up"
-	isSilent   turnAway = "is silent"    // like rain
-	sendsAKey  turnAway = "sends a key"  // like anacrolix/torrent, before it reads anything
-	sendsNoise turnAway = "sends noise"  // a key that starts like a handshake
-	sendsText  turnAway = "sends a text" // not a peer
+	hangsUp    reaction = "hangs up"
+	isSilent   reaction = "is silent"    // like rain
+	sendsAKey  reaction = "sends a key"  // like anacrolix/torrent, before it reads anything
+	sendsNoise reaction = "sends noise"  // a key that starts like a handshake
+	sendsText  reaction = "sends a text" // not a peer
 )
 
-func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
+func (p *encryptingPeer) serve(ctx context.Context, l netx.Listener, info id.ID) {
 	for {
 		nc, err := l.Accept(ctx)
 		if err != nil {
@@ -93,11 +93,11 @@ func (p *tap) serve(ctx context.Context, l netx.Listener, info id.ID) {
 	}
 }
 
-func (p *tap) peer(ctx context.Context, nc net.Conn, info id.ID) {
+func (p *encryptingPeer) peer(ctx context.Context, nc net.Conn, info id.ID) {
 	defer nc.Close()
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
-	switch p.turnAway {
+	switch p.reaction {
 	case sendsText:
 		nc.Write([]byte("SSH-2.0-OpenSSH_9.9\r\n"))
 	case sendsNoise:
@@ -108,8 +108,8 @@ func (p *tap) peer(ctx context.Context, nc net.Conn, info id.ID) {
 		return
 	}
 	if bytes.HasPrefix(first, []byte("\x13BitTorrent")) {
-		p.clear.Add(1)
-		switch p.turnAway {
+		p.plain.Add(1)
+		switch p.reaction {
 		case sendsAKey:
 			nc.Write(bytes.Repeat([]byte{0x9a, 0x01, 0xf3}, 32))
 			fallthrough
@@ -119,7 +119,7 @@ func (p *tap) peer(ctx context.Context, nc net.Conn, info id.ID) {
 		return
 	}
 	p.encrypted.Add(1)
-	if p.turnAway == sendsText || p.turnAway == sendsNoise {
+	if p.reaction == sendsText || p.reaction == sendsNoise {
 		return
 	}
 	r, err := mse.Receive(nc, first, func([20]byte) (id.ID, bool) { return info, true }, RequireEncryption.choose, zeros{})
@@ -129,7 +129,7 @@ func (p *tap) peer(ctx context.Context, nc net.Conn, info id.ID) {
 	c := r.Wrap(nc)
 	io.ReadFull(c, make([]byte, wire.HandshakeLen))
 	c.Write(wire.AppendHandshake(nil, wire.Reserved{}, info, id.ID{9}))
-	p.met.CompareAndSwap(0, time.Now().UnixNano())
+	p.encryptedAt.CompareAndSwap(0, time.Now().UnixNano())
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
@@ -144,21 +144,21 @@ func (zeros) Read(b []byte) (int, error) { clear(b); b[0] = 7; return len(b), ni
 // reacts to an unencrypted handshake, and from then on at the first attempt.
 func TestEncryptionIsRemembered(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
-	for _, does := range []turnAway{hangsUp, isSilent, sendsAKey} {
+	for _, does := range []reaction{hangsUp, isSilent, sendsAKey} {
 		t.Run(string(does), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
 				leech := startNode(t, n, 2, info, nil)
 				defer leech.close()
-				p := tap{turnAway: does}
+				p := encryptingPeer{reaction: does}
 				at := p.start(t, n, info.Hash)
 				start := time.Now()
 				leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromHint}})
 				time.Sleep(10 * time.Minute)
-				if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
+				if clear, encrypted := p.plain.Load(), p.encrypted.Load(); clear != 1 || encrypted < 3 {
 					t.Errorf("%d unencrypted, %d encrypted attempts", clear, encrypted)
 				}
-				if took := time.Duration(p.met.Load() - start.UnixNano()); took > 4*time.Second {
+				if took := time.Duration(p.encryptedAt.Load() - start.UnixNano()); took > 4*time.Second {
 					t.Errorf("connected after %v", took)
 				}
 				if ev, ok := leech.first(KnownPeer); !ok || !ev.Encrypted {
@@ -169,7 +169,7 @@ func TestEncryptionIsRemembered(t *testing.T) {
 	}
 }
 
-func (p *tap) start(t *testing.T, n *simnet.Net, info id.ID) netip.AddrPort {
+func (p *encryptingPeer) start(t *testing.T, n *simnet.Net, info id.ID) netip.AddrPort {
 	at := netip.MustParseAddrPort("10.0.0.7:6881")
 	l, err := n.Host(at.Addr()).Listen(at.Port())
 	if err != nil {
@@ -187,11 +187,11 @@ func TestEncryptedCandidate(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		p := tap{turnAway: isSilent}
+		p := encryptingPeer{reaction: isSilent}
 		at := p.start(t, n, info.Hash)
 		leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromLastRun, Encrypted: true}})
 		time.Sleep(time.Second)
-		if clear, encrypted := p.clear.Load(), p.encrypted.Load(); clear != 0 || encrypted != 1 {
+		if clear, encrypted := p.plain.Load(), p.encrypted.Load(); clear != 0 || encrypted != 1 {
 			t.Errorf("%d unencrypted, %d encrypted attempts", clear, encrypted)
 		}
 	})
@@ -201,17 +201,17 @@ func TestEncryptedCandidate(t *testing.T) {
 // attempt.
 func TestTextServiceIsNotDialledAgain(t *testing.T) {
 	info, _ := makeContent(t, 1<<20, 256<<10)
-	for does, encrypted := range map[turnAway]int32{sendsText: 0, sendsNoise: 1} {
+	for does, encrypted := range map[reaction]int32{sendsText: 0, sendsNoise: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(1, simnet.Link{Delay: 20 * time.Millisecond})
 			leech := startNode(t, n, 2, info, nil)
 			defer leech.close()
-			p := tap{turnAway: does}
+			p := encryptingPeer{reaction: does}
 			at := p.start(t, n, info.Hash)
 			leech.AddCandidates([]engine.Candidate{{Addr: at, Source: engine.FromDHT}})
 			time.Sleep(8 * time.Second)
-			if p.clear.Load() != 1 || p.encrypted.Load() != encrypted {
-				t.Errorf("%s: %d unencrypted, %d encrypted attempts", does, p.clear.Load(), p.encrypted.Load())
+			if p.plain.Load() != 1 || p.encrypted.Load() != encrypted {
+				t.Errorf("%s: %d unencrypted, %d encrypted attempts", does, p.plain.Load(), p.encrypted.Load())
 			}
 		})
 	}

@@ -24,7 +24,7 @@ func faultOf(err error) engine.Fault {
 	case errors.As(err, &me):
 		return engine.FaultHandshake
 	}
-	switch netx.Why(err) {
+	switch netx.ReasonOf(err) {
 	case netx.Refused:
 		return engine.FaultRefused
 	case netx.TimedOut:

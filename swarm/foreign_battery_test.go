@@ -45,9 +45,9 @@ func makeFolder(t testing.TB, pieceLength int64, lengths ...int64) (*metainfo.In
 	return info, m
 }
 
-// folderHolds returns what is wrong with the download in dir: a file that is missing,
+// checkFolder returns what is wrong with the download in dir: a file that is missing,
 // differs, or does not belong there.
-func folderHolds(dir string, info *metainfo.Info, full *memStorage) error {
+func checkFolder(dir string, info *metainfo.Info, full *memStorage) error {
 	left := map[string]bool{}
 	for i := range info.Files {
 		f := &info.Files[i]
@@ -73,7 +73,7 @@ func folderHolds(dir string, info *metainfo.Info, full *memStorage) error {
 // the user does later. The only consequence may be extra work.
 type foreignChange struct {
 	name string
-	do   func(path string, dice *rand.Rand) (undo func() error, err error)
+	do   func(path string, rng *rand.Rand) (undo func() error, err error)
 }
 
 func overwrite(path string, off int64, b []byte) error {
@@ -97,38 +97,38 @@ func sizeOf(path string) int64 {
 }
 
 var foreignChanges = []foreignChange{
-	{"overwritten", func(path string, dice *rand.Rand) (func() error, error) {
-		return nil, overwrite(path, dice.Int64N(sizeOf(path)), []byte{0x55})
+	{"overwritten", func(path string, rng *rand.Rand) (func() error, error) {
+		return nil, overwrite(path, rng.Int64N(sizeOf(path)), []byte{0x55})
 	}},
-	{"overwritten over a long stretch", func(path string, dice *rand.Rand) (func() error, error) {
+	{"overwritten over a long stretch", func(path string, rng *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
-		off := dice.Int64N(n)
+		off := rng.Int64N(n)
 		return nil, overwrite(path, off, make([]byte, n-off))
 	}},
-	{"truncated", func(path string, dice *rand.Rand) (func() error, error) {
-		return nil, os.Truncate(path, dice.Int64N(sizeOf(path)))
+	{"truncated", func(path string, rng *rand.Rand) (func() error, error) {
+		return nil, os.Truncate(path, rng.Int64N(sizeOf(path)))
 	}},
-	{"truncated and extended", func(path string, dice *rand.Rand) (func() error, error) {
+	{"truncated and extended", func(path string, rng *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
-		if err := os.Truncate(path, dice.Int64N(n)); err != nil {
+		if err := os.Truncate(path, rng.Int64N(n)); err != nil {
 			return nil, err
 		}
 		return nil, os.Truncate(path, n)
 	}},
-	{"extended", func(path string, dice *rand.Rand) (func() error, error) {
-		return nil, os.Truncate(path, sizeOf(path)+1+dice.Int64N(100_000))
+	{"extended", func(path string, rng *rand.Rand) (func() error, error) {
+		return nil, os.Truncate(path, sizeOf(path)+1+rng.Int64N(100_000))
 	}},
-	{"replaced", func(path string, dice *rand.Rand) (func() error, error) {
+	{"replaced", func(path string, rng *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
-		if dice.IntN(2) == 0 {
-			n = dice.Int64N(n)
+		if rng.IntN(2) == 0 {
+			n = rng.Int64N(n)
 		}
 		if err := os.WriteFile(path+".x", make([]byte, n), 0o644); err != nil {
 			return nil, err
 		}
 		return nil, os.Rename(path+".x", path)
 	}},
-	{"replaced by an identical file", func(path string, dice *rand.Rand) (func() error, error) {
+	{"replaced by an identical file", func(path string, rng *rand.Rand) (func() error, error) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -138,21 +138,21 @@ var foreignChanges = []foreignChange{
 		}
 		return nil, os.Rename(path+".x", path)
 	}},
-	{"deleted and recreated", func(path string, dice *rand.Rand) (func() error, error) {
+	{"deleted and recreated", func(path string, rng *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
 		return nil, os.WriteFile(path, make([]byte, n), 0o644)
 	}},
-	{"deleted and recreated later", func(path string, dice *rand.Rand) (func() error, error) {
+	{"deleted and recreated later", func(path string, rng *rand.Rand) (func() error, error) {
 		n := sizeOf(path)
 		return func() error { return os.WriteFile(path, make([]byte, n), 0o644) }, os.Remove(path)
 	}},
-	{"moved away and back", func(path string, dice *rand.Rand) (func() error, error) {
+	{"moved away and back", func(path string, rng *rand.Rand) (func() error, error) {
 		return func() error { return os.Rename(path+".away", path) }, os.Rename(path, path+".away")
 	}},
-	{"its folder moved away and back", func(path string, dice *rand.Rand) (func() error, error) {
+	{"its folder moved away and back", func(path string, rng *rand.Rand) (func() error, error) {
 		dir := filepath.Dir(path)
 		return func() error {
 			list, err := os.ReadDir(dir + ".away")
@@ -170,7 +170,7 @@ var foreignChanges = []foreignChange{
 			return err
 		}, os.Rename(dir, dir+".away")
 	}},
-	{"touched", func(path string, dice *rand.Rand) (func() error, error) {
+	{"touched", func(path string, rng *rand.Rand) (func() error, error) {
 		return nil, os.Chtimes(path, time.Time{}, time.Unix(1, 0))
 	}},
 }
@@ -180,13 +180,16 @@ var foreignChanges = []foreignChange{
 // it is.
 func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 	rounds := 3 * len(foreignChanges)
-	if soak() {
+	switch {
+	case soak():
 		rounds *= 30
+	case raceEnabled:
+		rounds /= 3
 	}
 	info, full := makeFolder(t, 64<<10, 300_000, 1, 700_000, 65_536, 900_000)
-	changes, finals, told := 0, 0, 0
+	changes, finals, occurred := 0, 0, 0
 	for k := range rounds {
-		dice := rand.New(rand.NewPCG(uint64(k), 12))
+		rng := rand.New(rand.NewPCG(uint64(k), 12))
 		dir := t.TempDir()
 		rate := []float64{60e3, 150e3, 5e6}[k/len(foreignChanges)%3] // some end before the first flush
 		c := foreignChanges[k%len(foreignChanges)]
@@ -198,7 +201,7 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 				next := c.OnEvent
 				c.OnEvent = func(ev Event) {
 					if ev.Kind == Complete {
-						if err := folderHolds(dir, info, full); err != nil {
+						if err := checkFolder(dir, info, full); err != nil {
 							t.Errorf("round %d, %s: reported complete, but %v", k, foreignChanges[k%len(foreignChanges)].name, err)
 						}
 					}
@@ -207,11 +210,11 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 			}
 			leech := startNode(t, n, 2, info, nil, watch,
 				onDisk(t, storage.Options{Dir: dir, Record: filepath.Join(t.TempDir(), "resume")}))
-			leech.ailing = true
+			leech.mayFail = true
 			defer leech.close()
-			leech.meet(seed)
+			leech.addPeers(seed)
 			took := time.Duration(float64(info.Length) / rate * float64(time.Second))
-			time.Sleep(time.Duration(dice.Int64N(int64(took))))
+			time.Sleep(time.Duration(rng.Int64N(int64(took))))
 			var paths []string
 			_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 				if err == nil && !d.IsDir() {
@@ -219,13 +222,13 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 				}
 				return err
 			})
-			if _, done := leech.saw(Complete); done || len(paths) == 0 {
+			if _, done := leech.eventTime(Complete); done || len(paths) == 0 {
 				leech.await(Complete, time.Minute)
 				return
 			}
 			slices.Sort(paths)
-			path := paths[dice.IntN(len(paths))]
-			undo, err := c.do(path, dice)
+			path := paths[rng.IntN(len(paths))]
+			undo, err := c.do(path, rng)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,8 +237,8 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 				finals++
 			}
 			if undo != nil {
-				time.Sleep(time.Duration(dice.Int64N(int64(2 * took))))
-				if _, done := leech.saw(Complete); done {
+				time.Sleep(time.Duration(rng.Int64N(int64(2 * took))))
+				if _, done := leech.eventTime(Complete); done {
 					return // it was recreated and checked above; restoring it would damage it
 				}
 				if err := undo(); err != nil {
@@ -244,10 +247,10 @@ func TestBatteryForeignChangesWhileDownloading(t *testing.T) {
 			}
 			leech.await(Complete, took+5*time.Minute)
 			if leech.pausedBy() != nil {
-				told++
+				occurred++
 			}
 		})
 	}
 	t.Logf("battery: %d files changed by others while they were downloaded, %d of them complete: each download ended correctly, %d reported a failure",
-		changes, finals, told)
+		changes, finals, occurred)
 }

@@ -54,7 +54,7 @@ func (t *Torrent) Incoming(h Hello) {
 			g.Conn.Close()
 			return
 		}
-		t.addConn(g, netx.RemoteAddr(g.Conn), n.v2, true, h.NodeFull)
+		t.addConn(g, netx.RemoteAddr(g.Conn), n.v2, incoming, h.NodeFull)
 	}()
 }
 
@@ -65,13 +65,14 @@ func (t *Torrent) dial(cmd *engine.Command) {
 	}
 	addr, encrypted, unproven := cmd.Addr, cmd.Encrypted, cmd.Unproven
 	go func() {
-		accepted := false
+		accepted, tried := false, false
 		o := Outgoing{
 			Dial: func(ctx context.Context) (net.Conn, error) {
 				leave, err := t.cfg.Admit(ctx, addr, unproven)
 				if err != nil {
 					return nil, err
 				}
+				tried = true
 				ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 				defer cancel()
 				c, err := t.cfg.Dialer.Dial(ctx, addr)
@@ -93,12 +94,16 @@ func (t *Torrent) dial(cmd *engine.Command) {
 		if err == nil || accepted {
 			t.cfg.Trace.handshaken(addr, g, err)
 		}
+		fault := faultOf(err)
+		if tried {
+			t.cfg.Shared.counters.dials.Of(addr.Addr())[outcomeOf(fault)].Add(1)
+		}
 		if err != nil {
-			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: faultOf(err), Encrypted: next}})
+			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: fault, Encrypted: next}})
 			return
 		}
 		n, _ := t.byInfohash(g.InfoHash)
-		t.addConn(g, addr, n.v2, false, false)
+		t.addConn(g, addr, n.v2, outgoing, false)
 	}()
 }
 
@@ -121,17 +126,17 @@ func (t *Torrent) handshake(n swarmHash) []byte {
 func (t *Torrent) Join(nc net.Conn, addr netip.AddrPort, id id.ID) {
 	g := Handshake{Conn: nc, PeerID: id}
 	g.Reserved.SetFast()
-	t.addConn(g, addr, false, true, false)
+	t.addConn(g, addr, false, joined, false)
 }
 
 // addConn turns a socket with a completed handshake into a connection and starts it. v2
 // says that the handshake used the v2 infohash (BEP 52). nodeFull says that the connection
 // must replace another.
-func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2, incoming, nodeFull bool) {
-	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr)
+func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2 bool, kind connKind, nodeFull bool) {
+	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr, kind)
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
-			Conn: c.id, Addr: addr, Incoming: incoming,
+			Conn: c.id, Addr: addr, Incoming: kind != outgoing,
 			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: nodeFull,
 		},
 		conn: c,
@@ -139,5 +144,6 @@ func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2, incoming, nodeFu
 		c.Discard()
 		return
 	}
+	c.open.Add(1)
 	c.Start()
 }

@@ -30,8 +30,8 @@ func hello(ih id.ID, num int) []byte {
 	return wire.Append(b, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md11:lt_donthavei3e11:ut_metadatai1e6:ut_pexi2ee1:v1:xe")})
 }
 
-// eager returns hello followed by interested, of a peer that has nothing.
-func eager(ih id.ID, num int) []byte {
+// interestedHello returns hello followed by interested, of a peer that has nothing.
+func interestedHello(ih id.ID, num int) []byte {
 	return wire.Append(wire.Append(hello(ih, num), wire.Msg{Type: wire.HaveNone}), wire.Msg{Type: wire.Interested})
 }
 
@@ -44,7 +44,7 @@ func halfOpen(nc net.Conn, ih id.ID, num int) {
 
 // slowReader requests everything and reads nothing.
 func slowReader(nc net.Conn, ih id.ID, num int) {
-	b := eager(ih, num)
+	b := interestedHello(ih, num)
 	for i := range uint32(250) {
 		b = wire.Append(b, wire.Msg{Type: wire.Request, Index: i % 16, Begin: i / 16 << 14, Length: 1 << 14})
 	}
@@ -62,7 +62,7 @@ func slowReader(nc net.Conn, ih id.ID, num int) {
 // flood sends ten thousand messages per second and reads the answers.
 func flood(make func(i, num int) wire.Msg) attack {
 	return func(nc net.Conn, ih id.ID, num int) {
-		if _, err := nc.Write(eager(ih, num)); err != nil {
+		if _, err := nc.Write(interestedHello(ih, num)); err != nil {
 			return
 		}
 		go func() { _, _ = io.Copy(io.Discard, nc) }()
@@ -148,7 +148,7 @@ func TestBatteryHostilePeers(t *testing.T) {
 				}
 			})
 		}
-		leech.meet(seed)
+		leech.addPeers(seed)
 		for leech.Snapshot().Have < info.Length/4 {
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -172,7 +172,7 @@ func TestBatteryHostilePeers(t *testing.T) {
 		before := heap() - int64(n.Unread())
 		took = leech.await(Complete, 30*time.Minute).Sub(began)
 		growth = heap() - int64(n.Unread()) - before
-		leech.same(full)
+		leech.checkContent(full)
 		cancel()
 		attackers.Wait()
 		seed.close()

@@ -20,24 +20,24 @@ func TestWithoutMemoryNothingIsDownloaded(t *testing.T) {
 		defer seed.close()
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		leech.SetLimits(0, 8, 50)
-		leech.meet(seed)
+		leech.SetLimits(0, 8, 50, false)
+		leech.addPeers(seed)
 		time.Sleep(5 * time.Minute)
 		if s := leech.Snapshot(); s.Downloaded != 0 || s.Connected != 1 || !s.Metadata {
 			t.Fatalf("%+v", s)
 		}
-		leech.SetLimits(2, 8, 50)
+		leech.SetLimits(2, 8, 50, false)
 		leech.await(FirstPiece, 10*time.Second)
-		leech.SetLimits(0, 8, 50)
+		leech.SetLimits(0, 8, 50, false)
 		time.Sleep(time.Minute)
 		if s := leech.Snapshot(); s.Complete {
 			// The download may have finished before the cut; then there is nothing to
 			// check.
 			return
 		}
-		leech.SetLimits(8, 8, 50)
+		leech.SetLimits(8, 8, 50, false)
 		leech.await(Complete, time.Minute)
-		leech.same(full)
+		leech.checkContent(full)
 	})
 }
 
@@ -67,7 +67,7 @@ func TestPendingHandshakesAreBounded(t *testing.T) {
 		time.Sleep(HandshakeTimeout)
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		leech.await(Complete, time.Minute)
 		if n := seed.host.Conns(); n > 1 {
 			t.Errorf("%d connections remain", n)

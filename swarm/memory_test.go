@@ -24,6 +24,7 @@ type memStorage struct {
 	failSync error
 	flushes  int
 	finished bool
+	renaming chan struct{} // if it is not nil, Finish waits until it is closed
 	closed   bool
 	writes   int
 }
@@ -78,6 +79,9 @@ func (m *memStorage) Flush() error {
 }
 
 func (m *memStorage) Finish() error {
+	if m.renaming != nil {
+		<-m.renaming
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.finished = true

@@ -43,7 +43,7 @@ func TestOutageIsReportedOnce(t *testing.T) {
 					}
 					return nil
 				})
-				leech.meet(seed)
+				leech.addPeers(seed)
 				time.Sleep(time.Hour)
 				count := func() (paused, resumed int) {
 					leech.mu.Lock()

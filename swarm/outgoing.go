@@ -69,8 +69,8 @@ var errSilent = fmt.Errorf("%w: the peer is silent", errOtherKind)
 func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, next bool, err error) {
 	kinds := o.Encryption.handshakes(encrypted)
 	left := HandshakeTimeout
-	var isOut [2]bool  // kinds to which the peer gave another answer or none
-	var slow []attempt // attempts whose answer may have been late
+	var excluded [2]bool // kinds of handshake that the peer does not answer
+	var slow []attempt   // attempts whose answer may have been late
 	next = encrypted
 	try := func(a attempt) error {
 		h, err = o.try(ctx, a, &left)
@@ -84,13 +84,13 @@ func (o *Outgoing) Connect(ctx context.Context, encrypted bool) (h Handshake, ne
 	}
 	for _, hello := range o.Hellos {
 		for i, offer := range kinds {
-			if isOut[i] {
+			if excluded[i] {
 				continue
 			}
-			a := attempt{hello: hello, offer: offer, otherKindLeft: len(kinds) > 1 && !isOut[1-i]}
+			a := attempt{hello: hello, offer: offer, otherKindLeft: len(kinds) > 1 && !excluded[1-i]}
 			switch try(a); {
 			case errors.Is(err, errOtherKind):
-				isOut[i] = true
+				excluded[i] = true
 				if errors.Is(err, errSilent) && a.otherKindLeft {
 					slow = append(slow, a)
 				}
@@ -117,20 +117,20 @@ type attempt struct {
 
 // try makes one attempt and subtracts its duration from left.
 func (o *Outgoing) try(ctx context.Context, a attempt, left *time.Duration) (Handshake, error) {
-	dialled := time.Now()
+	dialStart := time.Now()
 	nc, err := o.Dial(ctx)
 	if err != nil {
 		return Handshake{}, err
 	}
-	begun := time.Now()
-	in := answer{nc: nc, by: begun.Add(max(*left, firstByteTimeout))}
+	start := time.Now()
+	in := answer{nc: nc, by: start.Add(max(*left, firstByteTimeout))}
 	first := in.by
 	if a.otherKindLeft {
-		first = begun.Add(min(firstByteTimeout+2*begun.Sub(dialled), *left))
+		first = start.Add(min(firstByteTimeout+2*start.Sub(dialStart), *left))
 	}
 	h := Handshake{Conn: nc, Encrypted: a.offer != unencrypted}
 	err = shake(ctx, nc, first, func() error { return o.exchange(&h, a, &in) })
-	*left -= time.Since(begun)
+	*left -= time.Since(start)
 	if err == nil {
 		return h, nil
 	}
@@ -177,7 +177,7 @@ func (o *Outgoing) reason(ctx context.Context, a attempt, in *answer, err error)
 		return err
 	}
 	var me *mse.Error
-	switch why := netx.Why(err); {
+	switch why := netx.ReasonOf(err); {
 	case why == netx.Reset:
 		return fmt.Errorf("%w: %w", errHungUp, err)
 	case why == netx.TimedOut && !in.began:

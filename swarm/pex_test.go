@@ -24,7 +24,7 @@ func TestPEXMessagesAreSixtyFiveSecondsApart(t *testing.T) {
 		defer leech.close()
 		other := startNode(t, n, 2, info, newMem(info))
 		defer other.close()
-		other.meet(leech)
+		other.addPeers(leech)
 		time.Sleep(time.Second)
 
 		nc, err := n.Host(netip.MustParseAddr("10.9.0.1")).Dial(context.Background(), leech.addr)
@@ -50,7 +50,7 @@ func TestPEXMessagesAreSixtyFiveSecondsApart(t *testing.T) {
 		first := pex()
 		more := startNode(t, n, 3, info, full)
 		defer more.close()
-		more.meet(leech)
+		more.addPeers(leech)
 		if gap := pex().Sub(first); gap < 65*time.Second || gap > 80*time.Second {
 			t.Errorf("%v between two messages", gap)
 		}

@@ -26,8 +26,8 @@ func (t *Torrent) ReadAt(b []byte, piece int, begin int64) error {
 	return err
 }
 
-// readAt reads stored data; the number of concurrent reads in the node is limited. Bytes
-// beyond the end of the torrent are padding: zeros.
+// readAt reads stored data; the number of concurrent reads of the torrent and of the node is limited,
+// and a disk that hangs does not hold up the torrents on others. Bytes beyond the end of the torrent are padding: zeros.
 func (t *Torrent) readAt(b []byte, off int64) error {
 	if over := off + int64(len(b)) - t.info.Length; over > 0 {
 		in := max(0, len(b)-int(over))
@@ -36,9 +36,16 @@ func (t *Torrent) readAt(b []byte, off int64) error {
 			return nil
 		}
 	}
-	disk := t.cfg.Shared.disk
-	disk <- struct{}{}
+	c := &t.cfg.Shared.counters
+	c.reads.Add(1)
+	defer c.reads.Add(-1)
+	t.reading <- struct{}{}
+	defer func() { <-t.reading }()
+	place, turn := t.cfg.Shared.reads.begin()
+	defer t.cfg.Shared.reads.end(place, turn)
 	err := t.content.Storage.ReadAt(b, off)
-	<-disk
+	if err == nil {
+		c.read.Add(int64(len(b)))
+	}
 	return err
 }

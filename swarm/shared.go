@@ -33,9 +33,10 @@ type Shared struct {
 	chunkSize int
 	conns     *peerconn.Resources
 	up, down  shaper.Shaper
-	disk      chan struct{} // limits concurrent reads for uploads to two
-	sums      maphash.Seed  // seed of block checksums, secret to this process
+	reads     *reads       // for uploads
+	sums      maphash.Seed // seed of block checksums, secret to this process
 	work      workQueue
+	counters  counters
 	wg        sync.WaitGroup
 
 	torrentsMu sync.Mutex
@@ -55,8 +56,7 @@ func NewShared(cfg SharedConfig) *Shared {
 	}
 	s := &Shared{
 		pool: buf.NewPool(max(cfg.Memory, int64(cfg.ChunkSize))), chunkSize: cfg.ChunkSize,
-		disk: make(chan struct{}, 2),
-		sums: maphash.MakeSeed(), conns: peerconn.NewResources(),
+		reads: newReads(), sums: maphash.MakeSeed(), conns: peerconn.NewResources(),
 		torrents: make(map[*Torrent]struct{}),
 	}
 	s.SetRates(cfg.UpRate, cfg.DownRate)

@@ -36,11 +36,40 @@ func TestOneSeedFourLeechers(t *testing.T) {
 		}
 		for i, nd := range nodes {
 			defer nd.close()
-			nd.meet(nodes[:i]...)
+			nd.addPeers(nodes[:i]...)
 		}
 		for _, nd := range nodes[1:] {
 			nd.await(Complete, 5*time.Minute)
-			nd.same(full)
+			nd.checkContent(full)
+		}
+	})
+}
+
+// A torrent counts as complete only when its files have their final names: a program that asks for the
+// state takes them then. Renaming may take long, in a download as well as at the start.
+func TestNothingIsCompleteWithoutItsFinalNames(t *testing.T) {
+	info, full := makeContent(t, 2<<20, 256<<10)
+	sim(t, func(t *testing.T, n *simnet.Net) {
+		seed := startNode(t, n, 1, info, full.copy())
+		defer seed.close()
+		for i, c := range []struct {
+			have    *memStorage
+			renames State // while its files get their names
+		}{{newMem(info), Downloading}, {full.copy(), Checking}} {
+			renaming := make(chan struct{})
+			c.have.renaming = renaming
+			nd := startNode(t, n, 2+i, info, c.have)
+			defer nd.close()
+			nd.addPeers(seed)
+			time.Sleep(time.Minute)
+			if s := nd.Snapshot(); !s.Verified || s.Complete || s.State != c.renames {
+				t.Errorf("%d without names: verified %v, complete %v, %v", i, s.Verified, s.Complete, s.State)
+			}
+			close(renaming)
+			synctest.Wait()
+			if s := nd.Snapshot(); !s.Complete || s.State != Seeding {
+				t.Errorf("%d with names: complete %v, %v", i, s.Complete, s.State)
+			}
 		}
 	})
 }
@@ -171,7 +200,7 @@ func TestPeerFallsSilentInTheMiddleOfABlock(t *testing.T) {
 		if d := nd.await(Complete, 3*time.Minute).Sub(start); d > 65*time.Second {
 			t.Errorf("complete after %v", d)
 		}
-		nd.same(full)
+		nd.checkContent(full)
 	})
 }
 
@@ -194,7 +223,7 @@ func TestResetInTheMiddleOfAPiece(t *testing.T) {
 		defer s.nc.Close()
 		go s.serve(full, nil)
 		nd.await(Complete, time.Minute)
-		nd.same(full)
+		nd.checkContent(full)
 		if s := nd.Snapshot(); s.Downloaded > info.Length+(1<<20) {
 			t.Errorf("%d bytes were downloaded for %d", s.Downloaded, info.Length)
 		}
@@ -217,7 +246,7 @@ func TestLiarIsBannedAndTheDownloadCompletes(t *testing.T) {
 				go liar.serve(full, func(q wire.Msg, b []byte) bool { b[5] ^= 1; return true })
 				go honest.serve(full, func(wire.Msg, []byte) bool { time.Sleep(5 * time.Millisecond); return true })
 				nd.await(Complete, 5*time.Minute)
-				nd.same(full)
+				nd.checkContent(full)
 				nd.mu.Lock()
 				defer nd.mu.Unlock()
 				banned := map[byte]bool{}
@@ -295,7 +324,7 @@ func TestFullDiskPausesAndLosesNothing(t *testing.T) {
 				defer seed.close()
 				leech := startNode(t, n, 2, info, nil)
 				defer leech.close()
-				leech.meet(seed)
+				leech.addPeers(seed)
 				leech.await(FirstPiece, time.Minute)
 				had := leech.Snapshot().HavePieces
 				leech.store.breakWrites(errors.New("no space left on device"))
@@ -312,7 +341,7 @@ func TestFullDiskPausesAndLosesNothing(t *testing.T) {
 					t.Errorf("it resumed after %v", d)
 				}
 				leech.await(Complete, time.Minute)
-				leech.same(full)
+				leech.checkContent(full)
 			})
 		})
 	}
@@ -330,7 +359,7 @@ func TestUploadThatCannotBeRead(t *testing.T) {
 		full.mu.Unlock()
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		seed.await(Paused, time.Minute)
 		time.Sleep(time.Minute)
 		full.mu.Lock()
@@ -338,7 +367,7 @@ func TestUploadThatCannotBeRead(t *testing.T) {
 		full.mu.Unlock()
 		seed.await(Resumed, time.Minute)
 		leech.await(Complete, 5*time.Minute)
-		leech.same(full)
+		leech.checkContent(full)
 	})
 }
 
@@ -378,7 +407,7 @@ func TestStopInTheMiddleOfATransfer(t *testing.T) {
 		sim(t, func(t *testing.T, n *simnet.Net) {
 			seed := startNode(t, n, 1, info, full)
 			leech := startNode(t, n, 2, info, nil)
-			leech.meet(seed)
+			leech.addPeers(seed)
 			time.Sleep(after * time.Millisecond)
 			leech.close()
 			if leech.store != nil && (!leech.store.closed || leech.store.flushes == 0) {
@@ -401,7 +430,7 @@ func TestFlushesFollowWrites(t *testing.T) {
 		defer seed.close()
 		leech := startNode(t, n, 2, info, nil)
 		defer leech.close()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		leech.await(Complete, time.Minute)
 		time.Sleep(flushEvery + time.Second)
 		leech.store.mu.Lock()
@@ -432,7 +461,7 @@ func TestOnlySelectedPiecesAreFetched(t *testing.T) {
 			}
 		})
 		defer leech.close()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		leech.await(Complete, time.Minute)
 		if s := leech.Snapshot(); s.HavePieces != 1 || s.State != Seeding {
 			t.Errorf("%+v", s)
@@ -442,6 +471,6 @@ func TestOnlySelectedPiecesAreFetched(t *testing.T) {
 		if s := leech.Snapshot(); s.HavePieces != s.Pieces {
 			t.Errorf("%+v", s)
 		}
-		leech.same(full)
+		leech.checkContent(full)
 	})
 }

@@ -30,13 +30,13 @@ func TestMain(m *testing.M) {
 // node is a torrent on a host of the simulated network.
 type node struct {
 	*Torrent
-	test   testing.TB
-	shared *Shared
-	host   *simnet.Host
-	addr   netip.AddrPort
-	store  *memStorage
-	ailing bool // its storage may fail at the end
-	close  func()
+	test    testing.TB
+	shared  *Shared
+	host    *simnet.Host
+	addr    netip.AddrPort
+	store   *memStorage
+	mayFail bool // its storage may fail at the end
+	close   func()
 
 	mu     sync.Mutex
 	events []Event
@@ -110,7 +110,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 			cancel()
 			l.Close()
 			<-accepting
-			if err := nd.Stop(context.Background()); err != nil && !nd.ailing {
+			if err := nd.Stop(context.Background()); err != nil && !nd.mayFail {
 				t.Error("stop:", err)
 			}
 			if out, _ := nd.shared.pool.Held(); out != 0 {
@@ -122,14 +122,14 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 	return nd
 }
 
-func (nd *node) meet(others ...*node) {
+func (nd *node) addPeers(others ...*node) {
 	for _, o := range others {
 		nd.AddCandidates([]engine.Candidate{{Addr: o.addr, Source: engine.FromDHT}})
 	}
 }
 
-// saw returns when the first event of this kind occurred.
-func (nd *node) saw(k EventKind) (time.Time, bool) {
+// eventTime returns when the first event of this kind occurred.
+func (nd *node) eventTime(k EventKind) (time.Time, bool) {
 	nd.mu.Lock()
 	defer nd.mu.Unlock()
 	for i, ev := range nd.events {
@@ -144,7 +144,7 @@ func (nd *node) saw(k EventKind) (time.Time, bool) {
 func (nd *node) await(k EventKind, limit time.Duration) time.Time {
 	nd.test.Helper()
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if at, ok := nd.saw(k); ok {
+		if at, ok := nd.eventTime(k); ok {
 			return at
 		}
 	}
@@ -152,7 +152,7 @@ func (nd *node) await(k EventKind, limit time.Duration) time.Time {
 	return time.Time{}
 }
 
-func (nd *node) same(want *memStorage) {
+func (nd *node) checkContent(want *memStorage) {
 	nd.test.Helper()
 	if !bytes.Equal(nd.store.data, want.data) {
 		nd.test.Error("the download differs from the original")
@@ -176,9 +176,9 @@ func TestTwoTorrentsExchangeFromTheBareInfohash(t *testing.T) {
 				defer seed.close()
 				leech := startNode(t, n, 2, info, nil)
 				defer leech.close()
-				leech.meet(seed)
+				leech.addPeers(seed)
 				leech.await(Complete, time.Minute)
-				leech.same(full)
+				leech.checkContent(full)
 				if s := leech.Snapshot(); s.State != Seeding || s.Have != c.size || s.Wasted != 0 {
 					t.Errorf("%+v", s)
 				}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/bitset"
 )
 
@@ -38,7 +39,7 @@ var (
 // storageSession manages the storage of one torrent: it opens and flushes it, recovers it
 // after failures, and finishes the download. It does not know the engine or the torrent.
 //
-// The owner calls start, then any of failed, wrote and complete, then close when
+// The owner calls start, then any of failed, countWritten and complete, then close when
 // everything that was spawned has ended. A recovery ends in two steps, because pieces may
 // be lost: storageBack is called on the owner, which tells the engine and then calls
 // recovered.
@@ -47,7 +48,11 @@ type storageSession struct {
 	open  func(ctx context.Context, progress func(done, total int64)) (Content, error)
 	owner storageOwner
 
-	checked, toCheck atomic.Int64 // bytes, while opening
+	checked, toCheck atomic.Int64  // bytes, while opening
+	failures         *atomic.Int64 // counts failed attempts
+
+	writes atomic.Int64 // since the storage was opened
+	placed atomic.Int64 // writes when everything was in place; -1: never
 
 	unflushed atomic.Int64  // bytes written since the last flush
 	dirty     chan struct{} // signals the first write since the last flush
@@ -57,7 +62,7 @@ type storageSession struct {
 	content        Content
 	opening        bool
 	opened         bool  // content is set
-	recovering     bool  // from a failure until the engine has been told that it is over
+	recovering     bool  // from a failure until the engine has been isReported that it is over
 	failedSince    error // a failure during or after the last Recheck
 	finishing      bool  // complete was called, but the download is not finished
 	completeCalled bool  // complete was called since the last attempt to finish
@@ -88,7 +93,9 @@ type storageOwner interface {
 }
 
 func newStorageSession(ctx context.Context, owner storageOwner, open func(context.Context, func(done, total int64)) (Content, error)) *storageSession {
-	return &storageSession{ctx: ctx, owner: owner, open: open, dirty: make(chan struct{}, 1), flushNow: make(chan struct{}, 1)}
+	s := &storageSession{ctx: ctx, owner: owner, open: open, dirty: make(chan struct{}, 1), flushNow: make(chan struct{}, 1), failures: new(atomic.Int64)}
+	s.placed.Store(-1)
+	return s
 }
 
 // start starts opening the storage.
@@ -130,7 +137,7 @@ func (s *storageSession) state() (opening bool, reason error) {
 // its failure.
 func (s *storageSession) retry(wait time.Duration, f func() error) error {
 	for {
-		if wait > 0 && !s.sleep(wait) {
+		if wait > 0 && await.Sleep(s.ctx, wait) != nil {
 			return errStopped
 		}
 		err := f()
@@ -146,32 +153,22 @@ func (s *storageSession) retry(wait time.Duration, f func() error) error {
 	}
 }
 
-func (s *storageSession) sleep(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-s.ctx.Done():
-		return false
-	}
-}
-
 // pause records the reason why the torrent is paused, and reports it unless it was
 // already reported in this outage.
 func (s *storageSession) pause(err error) {
+	s.failures.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, text := &s.outage, err.Error()
-	told := slices.Contains(o.reported, text)
-	known := o.reason != nil && told
+	isReported := slices.Contains(o.reported, text)
+	known := o.reason != nil && isReported
 	switch {
 	case o.pendingResume != nil:
 		o.pendingResume.Stop()
 		o.pendingResume = nil
 		o.repeats++
 	case known:
-	case o.reason == nil && told && time.Since(o.ended) < stableTime:
+	case o.reason == nil && isReported && time.Since(o.ended) < stableTime:
 		o.repeats++
 	case o.reason == nil:
 		o.repeats, o.reported = 0, nil
@@ -260,7 +257,7 @@ func (s *storageSession) recover(wait time.Duration) {
 	s.owner.storageBack(have)
 }
 
-// recovered ends a recovery, after the engine has been told what storage holds. If
+// recovered ends a recovery, after the engine has been isReported what storage holds. If
 // storage has failed again since, it starts another recovery.
 func (s *storageSession) recovered() {
 	s.mu.Lock()
@@ -274,8 +271,16 @@ func (s *storageSession) recovered() {
 	s.startFinish()
 }
 
-// wrote counts bytes that the next flush must sync.
-func (s *storageSession) wrote(n int64) {
+// isInPlace reports whether the files have their final names, if everything is verified. It is false from
+// a write until the download is finished.
+func (s *storageSession) isInPlace() bool { return s.placed.Load() == s.writes.Load() }
+
+// hasWritten reports whether anything was written since the storage was opened.
+func (s *storageSession) hasWritten() bool { return s.writes.Load() > 0 }
+
+// countWritten counts bytes that the next flush must sync.
+func (s *storageSession) countWritten(n int64) {
+	s.writes.Add(1)
 	now := s.unflushed.Add(n)
 	if now == n {
 		signal(s.dirty)
@@ -342,9 +347,13 @@ func (s *storageSession) startFinish() {
 
 func (s *storageSession) finish() {
 	var done bool
+	writes := s.writes.Load()
 	err := s.content.Storage.Finish()
 	if err == nil {
 		done, err = s.content.Storage.Complete()
+	}
+	if done {
+		s.placed.Store(writes)
 	}
 	s.mu.Lock()
 	if err == nil && !done && s.completeCalled {

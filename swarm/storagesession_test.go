@@ -273,9 +273,9 @@ func TestFlushesAfterTimeOrBytes(t *testing.T) {
 		if st.flushed() != 0 {
 			t.Error("flushed although nothing was written")
 		}
-		l.session.wrote(1)
+		l.session.countWritten(1)
 		time.Sleep(flushEvery - 1)
-		l.session.wrote(1)
+		l.session.countWritten(1)
 		if synctest.Wait(); st.flushed() != 0 {
 			t.Error("flushed too early")
 		}
@@ -283,12 +283,12 @@ func TestFlushesAfterTimeOrBytes(t *testing.T) {
 		if synctest.Wait(); st.flushed() != 1 {
 			t.Error(st.flushed(), "flushes")
 		}
-		l.session.wrote(flushBytes)
+		l.session.countWritten(flushBytes)
 		if synctest.Wait(); st.flushed() != 2 {
 			t.Error(st.flushed(), "flushes after many bytes")
 		}
 		st.do(func() { st.flush = errors.New("full") })
-		l.session.wrote(flushBytes)
+		l.session.countWritten(flushBytes)
 		l.want("paused: full")
 		st.do(func() { st.flush = nil })
 		time.Sleep(retryFirst)

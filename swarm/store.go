@@ -59,7 +59,7 @@ func (j *storeJob) run() {
 	switch info, p := j.t.info, int(j.block.Piece); {
 	case !j.isWholePiece():
 		j.storeChunk(j.data())
-	case info.Plain(p):
+	case info.IsPlain(p):
 		j.storePiece(metainfo.Digest{V1: sha1.Sum(j.data())})
 	default:
 		h := info.NewPieceHash(p)
@@ -89,7 +89,7 @@ func (j *storeJob) storePiece(sum metainfo.Digest) {
 		leaves = metainfo.Leaves(nil, mem)
 	}
 	j.buffer.Release()
-	t.inbox.post(j.stored(), verified(j.block.Piece, ok, sums, leaves))
+	t.inbox.post(j.stored(), t.verified(j.block.Piece, ok, sums, leaves))
 }
 
 // storeChunk stores one of several chunks of a piece. The piece's hash is computed in the order
@@ -107,7 +107,7 @@ func (j *storeJob) storeChunk(mem []byte) {
 	if !hashed {
 		ps.advance(j.block.Begin, mem) // the previous chunks may have been hashed meanwhile
 	}
-	last := ps.wrote(j.block.Begin / uint32(t.cfg.Shared.ChunkSize()))
+	last := ps.markWritten(j.block.Begin / uint32(t.cfg.Shared.ChunkSize()))
 	j.buffer.Release()
 	t.inbox.post(j.stored())
 	if !last {
@@ -122,7 +122,7 @@ func (j *storeJob) storeChunk(mem []byte) {
 	if ok {
 		t.content.Storage.MarkVerified(int(j.block.Piece))
 	}
-	t.inbox.post(verified(j.block.Piece, ok, sums, leaves))
+	t.inbox.post(t.verified(j.block.Piece, ok, sums, leaves))
 }
 
 func (j *storeJob) offset() int64 {
@@ -138,7 +138,11 @@ func (j *storeJob) failed(err error) {
 	j.t.storageFailed(err, item{ev: &engine.EvChunkLost{Slot: j.slot, Block: j.block}})
 }
 
-func verified(piece uint32, ok bool, sums []uint64, leaves []metainfo.Root) item {
+// verified returns the result of hashing a piece.
+func (t *Torrent) verified(piece uint32, ok bool, sums []uint64, leaves []metainfo.Root) item {
+	if !ok {
+		t.cfg.Shared.counters.hashFailures.Add(1)
+	}
 	return item{ev: &engine.EvVerified{Piece: piece, OK: ok, Sums: sums, Leaves: leaves}}
 }
 
@@ -182,8 +186,8 @@ func (ps *partial) advance(begin uint32, mem []byte) bool {
 	return true
 }
 
-// wrote records that a chunk has been written, and reports whether it was the last.
-func (ps *partial) wrote(chunk uint32) bool {
+// markWritten records that a chunk has been written, and reports whether it was the last.
+func (ps *partial) markWritten(chunk uint32) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if ps.written[chunk] {
@@ -194,8 +198,8 @@ func (ps *partial) wrote(chunk uint32) bool {
 	return ps.left == 0
 }
 
-// partial returns the state of a piece in this round, which began when the engine began
-// or restarted the piece. Round 0 continues with what storage had of it.
+// partial returns the state of a piece in this round. A round begins when the engine begins
+// or restarts the piece. Round 0 includes the chunks that storage had at the start.
 func (t *Torrent) partial(piece, round uint32) *partial {
 	t.storeMu.Lock()
 	defer t.storeMu.Unlock()
@@ -226,11 +230,11 @@ func (t *Torrent) forgetPartial(piece uint32, ps *partial) {
 }
 
 // verifyPiece completes the hash of a fully written piece.
-func (t *Torrent) verifyPiece(piece uint32, ps *partial, want bool) (ok bool, sums []uint64, leaves []metainfo.Root, err error) {
+func (t *Torrent) verifyPiece(piece uint32, ps *partial, wantSums bool) (ok bool, sums []uint64, leaves []metainfo.Root, err error) {
 	size := uint32(t.info.DataSize(int(piece)))
 	start := int64(piece) * t.info.PieceLength
 	var scratch []byte
-	again := func(from uint32, use func([]byte)) error {
+	reread := func(from uint32, use func([]byte)) error {
 		if scratch == nil {
 			scratch = make([]byte, 16*metainfo.BlockSize)
 		}
@@ -244,12 +248,12 @@ func (t *Torrent) verifyPiece(piece uint32, ps *partial, want bool) (ok bool, su
 		}
 		return nil
 	}
-	if err := again(ps.next, func(b []byte) { _, _ = ps.hash.Write(b) }); err != nil {
+	if err := reread(ps.next, func(b []byte) { _, _ = ps.hash.Write(b) }); err != nil {
 		return false, nil, nil, err
 	}
 	ok = ps.hash.Digest() == t.info.Digest(int(piece))
-	if !ok || want {
-		err = again(0, func(b []byte) {
+	if !ok || wantSums {
+		err = reread(0, func(b []byte) {
 			sums = t.cfg.Shared.appendSums(sums, b)
 			if !ok && t.info.HasV2() {
 				leaves = metainfo.Leaves(leaves, b)
@@ -264,12 +268,14 @@ func (t *Torrent) write(b []byte, off int64) error {
 	if err := t.content.Storage.WriteAt(b, off); err != nil {
 		return err
 	}
-	t.storage.wrote(int64(len(b)))
+	t.storage.countWritten(int64(len(b)))
+	t.cfg.Shared.counters.written.Add(int64(len(b)))
 	return nil
 }
 
 // jobDone records the end of a job; see waitIdle.
 func (t *Torrent) jobDone() {
+	t.cfg.Shared.counters.writes.Add(-1)
 	t.storeMu.Lock()
 	t.jobs--
 	if t.jobs == 0 {

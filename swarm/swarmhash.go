@@ -29,12 +29,12 @@ func swarmHashesOf(cfg *Config) []swarmHash {
 
 // addSwarmHashes adds the infohashes of the info dictionary.
 func (t *Torrent) addSwarmHashes(info *metainfo.Info) {
-	names := slices.Clone(*t.swarmHashes.Load())
+	hashes := slices.Clone(*t.swarmHashes.Load())
 	add := func(n swarmHash) {
-		if k := slices.IndexFunc(names, func(o swarmHash) bool { return o.hash == n.hash }); k >= 0 {
-			names[k].v2 = n.v2
+		if k := slices.IndexFunc(hashes, func(o swarmHash) bool { return o.hash == n.hash }); k >= 0 {
+			hashes[k].v2 = n.v2
 		} else {
-			names = append(names, n)
+			hashes = append(hashes, n)
 		}
 	}
 	if info.HasV1() {
@@ -43,10 +43,10 @@ func (t *Torrent) addSwarmHashes(info *metainfo.Info) {
 	if info.HasV2() {
 		add(swarmHash{hash: info.HashV2.Short(), v2: true})
 	}
-	t.swarmHashes.Store(&names)
+	t.swarmHashes.Store(&hashes)
 }
 
-// byInfohash returns the name with this hash, and whether there is one.
+// byInfohash returns the swarmHash with this infohash, and whether there is one.
 func (t *Torrent) byInfohash(hash id.ID) (n swarmHash, ok bool) {
 	for _, n := range *t.swarmHashes.Load() {
 		if n.hash == hash {

@@ -30,6 +30,7 @@ type Torrent struct {
 	tasks  sync.WaitGroup // goroutines other than the loop and connections
 
 	up, down *shaper.Flow
+	reading  chan struct{} // has an element for each of readsAtOnce reads for uploads
 
 	nextConn    atomic.Uint32
 	handshakes  *PendingHandshakes // incoming handshakes in progress
@@ -52,6 +53,7 @@ type Torrent struct {
 	ending    bool          // shutdown has begun
 	first     bool          // FirstPiece was sent
 	ended     bool
+	counted   Traffic // what the counters of Shared include
 
 	// Set by the loop before the first command that needs them, then constant.
 	info    *metainfo.Info
@@ -85,10 +87,11 @@ func New(cfg Config) *Torrent {
 	t := &Torrent{
 		cfg: cfg, epoch: time.Now(), done: make(chan struct{}), handshakes: NewPendingHandshakes(maxHandshakes, maxHandshakesPerHost),
 		conns: make(map[engine.Conn]*conn), partials: make(map[uint32]*partial),
+		reading: make(chan struct{}, readsAtOnce),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	names := swarmHashesOf(&t.cfg)
-	t.swarmHashes.Store(&names)
+	hashes := swarmHashesOf(&t.cfg)
+	t.swarmHashes.Store(&hashes)
 	t.up, t.down = cfg.Shared.up.NewFlow(), cfg.Shared.down.NewFlow()
 	t.up.SetRate(cfg.UpRate)
 	t.down.SetRate(cfg.DownRate)
@@ -97,6 +100,7 @@ func New(cfg Config) *Torrent {
 	t.storage = newStorageSession(t.ctx, t, func(ctx context.Context, progress func(done, total int64)) (Content, error) {
 		return t.cfg.Open(ctx, t.info, progress)
 	})
+	t.storage.failures = &cfg.Shared.counters.storageFailures
 	t.maxFrame.Store(wire.MaxFrame)
 	cfg.Shared.join(t) // before the limit is read, so that no change is missed
 	t.eng = engine.New(engine.Config{
@@ -125,16 +129,27 @@ func (t *Torrent) SetWanted(pieces, files bitset.Set) {
 	t.inbox.post(item{ev: &engine.EvWanted{Wanted: pieces.Clone(), Files: files.Clone()}})
 }
 
-// SetFocus restricts downloading to these pieces, most urgent first. An empty list means
-// none; nil removes the restriction.
-func (t *Torrent) SetFocus(pieces []uint32) {
-	t.inbox.post(item{ev: &engine.EvFocus{Pieces: slices.Clone(pieces)}})
+// SetFocus makes these pieces come first, most urgent first. Without rest no other pieces are
+// downloaded, so that an empty list means none. Nil removes the focus.
+func (t *Torrent) SetFocus(pieces []uint32, rest bool) {
+	t.inbox.post(item{ev: &engine.EvFocus{Pieces: slices.Clone(pieces), Rest: rest}})
+}
+
+// SetOrder sets the order in which pieces are requested. read returns it. It is called on
+// the loop, so that the last of several concurrent changes wins, and must return soon.
+func (t *Torrent) SetOrder(read func() engine.Order) {
+	t.inbox.post(item{fn: func() {
+		ev := &engine.EvOrder{Order: read()}
+		t.engMu.Lock()
+		t.eng.Step(t.now(), ev)
+		t.engMu.Unlock()
+	}})
 }
 
 // SetLimits sets the limits on buffers, simultaneous dials and connections. Without
-// buffers nothing is downloaded.
-func (t *Torrent) SetLimits(budget, halfOpen, maxConns int) {
-	t.inbox.post(item{ev: &engine.EvBudget{Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns}})
+// buffers nothing is downloaded. If drop is set, connections beyond maxConns are closed.
+func (t *Torrent) SetLimits(budget, halfOpen, maxConns int, drop bool) {
+	t.inbox.post(item{ev: &engine.EvBudget{Budget: max(0, budget), HalfOpen: halfOpen, MaxConns: maxConns, Drop: drop}})
 }
 
 // SetRates limits what the torrent sends and receives, in bytes per second, in addition
@@ -149,6 +164,9 @@ func (t *Torrent) SetRates(up, down int64) {
 func (t *Torrent) SetUploads(slots int, super engine.SuperSeed) {
 	t.inbox.post(item{ev: &engine.EvUploads{Uploads: slots, SuperSeed: super}})
 }
+
+// SetPort changes the port that peers are told.
+func (t *Torrent) SetPort(port uint16) { t.inbox.post(item{ev: &engine.EvPort{Port: port}}) }
 
 // limitChanged passes the upload limit to the engine. The limit is read on the loop, so
 // that the last of several concurrent changes wins whatever the order of the calls.
@@ -253,6 +271,7 @@ func (t *Torrent) turn(items []item) {
 		t.eng.Tick(now)
 	}
 	cmds := t.eng.Drain()
+	t.countTraffic()
 	t.engMu.Unlock()
 	for i := range cmds {
 		t.do(&cmds[i])

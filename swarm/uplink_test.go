@@ -18,9 +18,9 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// taker is a peer that has nothing and requests blocks over and over, including those it
+// requester is a peer that has nothing and requests blocks over and over, including those it
 // has received, so that there are always waiting requests.
-type taker struct {
+type requester struct {
 	*script
 	info  *metainfo.Info
 	depth int   // number of waiting requests
@@ -28,7 +28,7 @@ type taker struct {
 	got   atomic.Int64
 }
 
-func (k *taker) ask(n int) {
+func (k *requester) ask(n int) {
 	per := k.info.PieceLength >> 14
 	var b []byte
 	for range n {
@@ -40,7 +40,7 @@ func (k *taker) ask(n int) {
 }
 
 // run receives until the connection ends, and counts the bytes of the piece messages.
-func (k *taker) run() {
+func (k *requester) run() {
 	k.r = bufio.NewReaderSize(k.nc, 64<<10)
 	k.send(wire.Msg{Type: wire.Interested})
 	for {
@@ -83,9 +83,9 @@ func TestUploadLimitIsUsed(t *testing.T) {
 			seed := startNode(t, n, 1, info, full.copy(), rates(limit, 0), func(c *Config, _ *SharedConfig) { c.Uploads = peers })
 			defer seed.close()
 			seed.await(Opened, time.Second)
-			var takers []*taker
+			var takers []*requester
 			for i := range peers {
-				k := &taker{script: dialScript(t, n, byte(i), seed, info.Hash, false), info: info, depth: depth}
+				k := &requester{script: dialScript(t, n, byte(i), seed, info.Hash, false), info: info, depth: depth}
 				defer k.nc.Close()
 				go k.run()
 				takers = append(takers, k)
@@ -153,7 +153,7 @@ func TestBlocksAreSentInTheOrderOfTheCommands(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conns = append(conns, newConn(seed.Torrent, engine.Conn(first+i), nc, listener.Addrs()[0]))
+			conns = append(conns, newConn(seed.Torrent, engine.Conn(first+i), nc, listener.Addrs()[0], incoming))
 			s := &script{t: t, nc: peer, r: bufio.NewReader(peer)}
 			peers.Go(func() {
 				defer peer.Close()

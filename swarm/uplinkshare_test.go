@@ -15,18 +15,18 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// startTakers connects count peers that request continuously.
-func startTakers(t *testing.T, n *simnet.Net, seed *node, info *metainfo.Info, first, count, depth int) (all []*taker) {
+// startRequesters connects count peers that request continuously.
+func startRequesters(t *testing.T, n *simnet.Net, seed *node, info *metainfo.Info, first, count, depth int) (all []*requester) {
 	for i := range count {
-		k := &taker{script: dialScript(t, n, byte(first+i), seed, info.Hash, false), info: info, depth: depth}
+		k := &requester{script: dialScript(t, n, byte(first+i), seed, info.Hash, false), info: info, depth: depth}
 		go k.run()
 		all = append(all, k)
 	}
 	return all
 }
 
-// rateOf returns how many bytes per second the takers receive during span.
-func rateOf(all []*taker, span time.Duration) float64 {
+// rateOf returns how many bytes per second the requesters receive during span.
+func rateOf(all []*requester, span time.Duration) float64 {
 	var n int64
 	for _, k := range all {
 		n -= k.got.Load()
@@ -49,8 +49,8 @@ func TestSlowReadersLeaveTheUplinkToOthers(t *testing.T) {
 				seed := startNode(t, n, 1, info, full, rates(limit, 0), func(c *Config, _ *SharedConfig) { c.Uploads = 8 })
 				defer seed.close()
 				seed.await(Opened, time.Second)
-				all := startTakers(t, n, seed, info, 1, 4, 200) // the first has a slow link
-				mute := &taker{script: dialScript(t, n, 100, seed, info.Hash, false), info: info}
+				all := startRequesters(t, n, seed, info, 1, 4, 200) // the first has a slow link
+				mute := &requester{script: dialScript(t, n, 100, seed, info.Hash, false), info: info}
 				mute.send(wire.Msg{Type: wire.Interested})
 				for time.Sleep(time.Second); mute.asked < 500; {
 					mute.ask(100)
@@ -72,13 +72,16 @@ func TestSlowReadersLeaveTheUplinkToOthers(t *testing.T) {
 
 // A change of the limit takes effect at once: to none, to little and to much.
 func TestUploadLimitMayChange(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a measurement; the detector is slow")
+	}
 	info, full := makeContent(t, 4<<20, 256<<10)
 	sim(t, func(t *testing.T, _ *simnet.Net) {
 		n := simnet.New(1, simnet.Link{Delay: 5 * time.Millisecond, Rate: 4 << 20})
 		seed := startNode(t, n, 1, info, full, rates(1<<20, 0), func(c *Config, _ *SharedConfig) { c.Uploads = 4 })
 		defer seed.close()
 		seed.await(Opened, time.Second)
-		all := startTakers(t, n, seed, info, 1, 4, 400)
+		all := startRequesters(t, n, seed, info, 1, 4, 400)
 		time.Sleep(5 * time.Second)
 		for _, limit := range []int64{1 << 20, 0, 64 << 10, 2 << 20, 0, 1 << 20} {
 			seed.shared.SetRates(limit, 0)

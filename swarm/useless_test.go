@@ -16,21 +16,21 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// generous returns hello of a peer that has everything and unchokes us.
-func generous(ih id.ID, num int) []byte {
+// seedHello returns hello of a peer that has everything and unchokes us.
+func seedHello(ih id.ID, num int) []byte {
 	return wire.Append(wire.Append(hello(ih, num), wire.Msg{Type: wire.HaveAll}), wire.Msg{Type: wire.Unchoke})
 }
 
 // mute accepts requests and answers none.
 func mute(nc net.Conn, ih id.ID, num int) {
-	if _, err := nc.Write(generous(ih, num)); err == nil {
+	if _, err := nc.Write(seedHello(ih, num)); err == nil {
 		_, _ = io.Copy(io.Discard, nc)
 	}
 }
 
 // trickle answers the first request at one byte per second.
 func trickle(nc net.Conn, ih id.ID, num int) {
-	if _, err := nc.Write(generous(ih, num)); err != nil {
+	if _, err := nc.Write(seedHello(ih, num)); err != nil {
 		return
 	}
 	if _, err := io.ReadFull(nc, make([]byte, wire.HandshakeLen)); err != nil {
@@ -65,7 +65,7 @@ func trickle(nc net.Conn, ih id.ID, num int) {
 
 // flap chokes and unchokes alternately.
 func flap(nc net.Conn, ih id.ID, num int) {
-	if _, err := nc.Write(generous(ih, num)); err != nil {
+	if _, err := nc.Write(seedHello(ih, num)); err != nil {
 		return
 	}
 	go func() { _, _ = io.Copy(io.Discard, nc) }()
@@ -114,9 +114,9 @@ func TestBatteryMutePeersOnTheWire(t *testing.T) {
 			t.Errorf("%d of %d are connected", s.Connected, count)
 		}
 		began := time.Now()
-		leech.meet(seed)
+		leech.addPeers(seed)
 		took = leech.await(Complete, 30*time.Minute).Sub(began)
-		leech.same(full)
+		leech.checkContent(full)
 		cancel()
 		attackers.Wait()
 		seed.close()

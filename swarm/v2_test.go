@@ -37,8 +37,8 @@ func madeByLibtorrent(t testing.TB, name string) (*metainfo.Info, *memStorage) {
 	return tt.Info, m
 }
 
-// named sets the infohashes from which a torrent starts.
-func named(hash id.ID, v2 id.ID32) option {
+// withInfohashes sets the infohashes from which a torrent starts.
+func withInfohashes(hash id.ID, v2 id.ID32) option {
 	return func(c *Config, _ *SharedConfig) { c.InfoHash, c.InfoHashV2 = hash, v2 }
 }
 
@@ -56,27 +56,27 @@ func TestV2FromTheBareInfohash(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			info, full := madeByLibtorrent(t, c.torrent)
 			sim(t, func(t *testing.T, n *simnet.Net) {
-				seed := startNode(t, n, 1, info, full, named(info.Hash, info.HashV2))
+				seed := startNode(t, n, 1, info, full, withInfohashes(info.Hash, info.HashV2))
 				defer seed.close()
 				hash, v2 := info.Hash, id.ID32{}
 				if c.v2 {
 					hash, v2 = info.HashV2.Short(), info.HashV2
 				}
-				leech := startNode(t, n, 2, info, nil, named(hash, v2))
+				leech := startNode(t, n, 2, info, nil, withInfohashes(hash, v2))
 				defer leech.close()
-				leech.meet(seed)
+				leech.addPeers(seed)
 				leech.await(Complete, time.Minute)
-				leech.same(full)
+				leech.checkContent(full)
 				// A third one, which knows only the v1 infohash of a hybrid torrent and
 				// only the second one as a peer.
-				other := startNode(t, n, 3, info, nil, named(info.Hash, id.ID32{}))
+				other := startNode(t, n, 3, info, nil, withInfohashes(info.Hash, id.ID32{}))
 				defer other.close()
 				if !info.HasV1() {
 					return
 				}
-				other.meet(leech)
+				other.addPeers(leech)
 				other.await(Complete, time.Minute)
-				other.same(full)
+				other.checkContent(full)
 			})
 		})
 	}

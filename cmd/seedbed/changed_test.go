@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"seedbed/cmd/seedbed/exit"
 )
 
 // If another program changes a shared file, that is reported at the end but is not an error.
@@ -53,7 +55,7 @@ func TestAFileThatChangesWhileItIsSharedIsTold(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if code != exitOK {
+	if code != exit.OK {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(said.String(), `"event":"warning"`) || !strings.Contains(said.String(), path+" is shorter than before") {

@@ -7,8 +7,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/argument"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/settings"
+	"seedbed/internal/userfile"
 	"seedbed/node/keys"
 )
 
@@ -30,6 +33,15 @@ func complete(root *cobra.Command) {
 	}
 	export, _, _ := root.Find([]string{"key", "export"})
 	export.ValidArgsFunction = keyNames
+}
+
+// addCompletion adds cobra's command that prints completion scripts, changed to fail for an
+// unknown shell. The output of root must be set before.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, _ := root.Find([]string{"completion"})
+	cmd.Args = app.KnownCommand
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // completionOf returns the completion of a flag's value, or nil for file names.
@@ -73,10 +85,10 @@ func keyNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.Shel
 // the command line. In a list it completes the last number.
 func fileNumbers(cmd *cobra.Command, args []string, typed string) (out []string, _ cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	if len(args) == 0 || isURL(args[0]) || isLink(args[0]) {
+	if len(args) == 0 || userfile.IsPipe(args[0]) || argument.IsURL(args[0]) || argument.IsLink(args[0]) {
 		return nil, directive
 	}
-	t, err := readTorrent(cmd.Context(), args[0])
+	t, err := argument.ReadTorrent(cmd.Context(), args[0])
 	if err != nil {
 		return nil, directive
 	}

@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/node/api/client"
 )
 
 // service starts the program in a process without a terminal, and returns its output lines.
@@ -34,6 +37,11 @@ func service(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 	}
 	w.Close()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); r.Close() })
+	return cmd, linesOf(r)
+}
+
+// linesOf sends the lines that a process writes.
+func linesOf(r *os.File) <-chan string {
 	lines := make(chan string, 1000)
 	go func() {
 		defer close(lines)
@@ -41,7 +49,7 @@ func service(t *testing.T, args ...string) (*exec.Cmd, <-chan string) {
 			lines <- s.Text()
 		}
 	}()
-	return cmd, lines
+	return lines
 }
 
 // says waits for a line that contains text.
@@ -106,7 +114,100 @@ func TestHangupReadsBlocklistsAgain(t *testing.T) {
 		}
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
-	exits(t, cmd, exitOK)
+	exits(t, cmd, exit.OK)
+}
+
+// SIGHUP makes a daemon read its settings again. What a client changed stays, except for a setting
+// that the file gives another value.
+func TestHangupKeepsWhatClientsChanged(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	file := filepath.Join(dir, "config", "seedbed", "config.toml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("up-limit = 1000\ndown-limit = 1000\n[daemon]\ndir = '" + dir + "/a'\n")
+	state := filepath.Join(dir, "state")
+	cmd, lines := service(t, "daemon", "--no-dht", "--listen", "127.0.0.1:0", "--state", state, "--http", "off")
+	says(t, lines, "serving ")
+	c := client.OverSocket(client.SocketPath(state))
+	if _, err := c.SetSettings(t.Context(), map[string][]string{"up-limit": {"5"}, "down-limit": {"6"}, "alt-up-limit": {"7"}}); err != nil {
+		t.Fatal(err)
+	}
+	write("up-limit = 1000\ndown-limit = 'fast'\n")
+	hangUp(t, cmd)
+	says(t, lines, "the settings stay as they were")
+	write("up-limit = 1000\ndown-limit = 2000\n[daemon]\ndir = '" + dir + "/b'\n")
+	hangUp(t, cmd)
+	says(t, lines, "were read again")
+	got := map[string]string{}
+	l, err := c.Settings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range l.Settings {
+		got[s.Setting] = s.Value
+	}
+	for name, want := range map[string]string{"up-limit": "5", "down-limit": "2000", "alt-up-limit": "7", "dir": filepath.Join(dir, "b")} {
+		if got[name] != want {
+			t.Errorf("%s is %q, not %q", name, got[name], want)
+		}
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	exits(t, cmd, exit.OK)
+}
+
+// A daemon adds what is put into a watched folder, also one that SIGHUP adds.
+func TestADaemonAddsWhatIsPutIntoAFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "config"))
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	appears := func(name string) {
+		t.Helper()
+		for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s does not appear", name)
+			}
+		}
+	}
+	write("config/seedbed/config.toml", "[daemon]\nwatch-dir = '"+dir+"/one category=film label=new paused'\n")
+	write("one/a.magnet", "magnet:?xt=urn:btih:"+strings.Repeat("ab", 20)+"\n"+strings.Repeat("cd", 20)+"\n")
+	write("one/b.torrent", "no torrent")
+	state := filepath.Join(dir, "state")
+	cmd, lines := service(t, "daemon", "--no-dht", "--listen", "127.0.0.1:0", "--state", state, "--http", "off", "-d", filepath.Join(dir, "data"))
+	says(t, lines, "serving ")
+	appears("one/a.magnet.added")
+	appears("one/b.torrent.invalid")
+	write("config/seedbed/config.toml", "[daemon]\nwatch-dir = ['"+dir+"/two paused']\n")
+	hangUp(t, cmd)
+	says(t, lines, "were read again")
+	write("two/c.magnet", strings.Repeat("ef", 20))
+	appears("two/c.magnet.added")
+	all, err := client.OverSocket(client.SocketPath(state)).List(t.Context(), client.Filter{})
+	if err != nil || len(all) != 3 || all[0].Category != "film" || all[0].State != "paused" || len(all[1].Labels) != 1 || all[2].Category != "" {
+		t.Errorf("%+v, %v", all, err)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	exits(t, cmd, exit.OK)
 }
 
 // Without a terminal, SIGHUP makes bootstrap save its ring and continue.
@@ -125,7 +226,7 @@ func TestHangupLeavesABootstrapNodeRunning(t *testing.T) {
 		}
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
-	exits(t, cmd, exitOK)
+	exits(t, cmd, exit.OK)
 }
 
 // SIGHUP ends a command without settings to reload, and every command whose terminal closes.
@@ -138,16 +239,16 @@ func TestHangupEndsACommandCleanly(t *testing.T) {
 		cmd, lines := service(t, get...)
 		says(t, lines, "listening on")
 		hangUp(t, cmd)
-		exits(t, cmd, exitUnfinished)
+		exits(t, cmd, exit.Unfinished)
 	})
 	get[7] = filepath.Join(dir, "get2")
 	for name, c := range map[string]struct {
 		args []string
 		lock string // created when the command starts
-		want exitCode
+		want exit.Code
 	}{
-		"get":       {get, "get2/node.lock", exitUnfinished},
-		"bootstrap": {[]string{"bootstrap", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "boot")}, "boot/bootstrap.lock", exitOK},
+		"get":       {get, "get2/node.lock", exit.Unfinished},
+		"bootstrap": {[]string{"bootstrap", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "boot")}, "boot/bootstrap.lock", exit.OK},
 	} {
 		t.Run(name+" whose terminal closes", func(t *testing.T) {
 			master, slave := openPTY(t)

@@ -6,7 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"seedbed/cmd/seedbed/exit"
 )
+
+// torrentFile is a .torrent file for one file of 5 bytes.
+const torrentFile = "d4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
 
 func TestCheckThatIsInterruptedIsUnfinished(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -28,7 +33,7 @@ func TestCheckThatIsInterruptedIsUnfinished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code != exitUnfinished || !strings.Contains(string(said), "stopped before x.torrent was checked") {
+	if code != exit.Unfinished || !strings.Contains(string(said), "stopped before x.torrent was checked") {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }

@@ -18,10 +18,12 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/api/client"
 	"seedbed/node/view"
 )
 
@@ -79,7 +81,7 @@ func (o *printed) check(line []byte) map[string]any {
 
 // run runs a command and returns the objects that it prints, by event. It interrupts the
 // command after the first until event, if until is not "".
-func (o *printed) run(until string, want exitCode, args ...string) map[string]map[string]any {
+func (o *printed) run(until string, want exit.Code, args ...string) map[string]map[string]any {
 	o.t.Helper()
 	r, stdout, err := os.Pipe()
 	if err != nil {
@@ -93,7 +95,7 @@ func (o *printed) run(until string, want exitCode, args ...string) map[string]ma
 	defer stderr.Close()
 	ctx, interrupt := context.WithTimeout(o.t.Context(), time.Minute)
 	defer interrupt()
-	code := make(chan exitCode, 1)
+	code := make(chan exit.Code, 1)
 	go func() {
 		code <- run(ctx, append(args, "--json"), stdout, stderr)
 		stdout.Close()
@@ -122,7 +124,7 @@ func (o *printed) run(until string, want exitCode, args ...string) map[string]ma
 }
 
 // online is like run, for a command that uses the network. args override o.common.
-func (o *printed) online(until string, want exitCode, args ...string) map[string]map[string]any {
+func (o *printed) online(until string, want exit.Code, args ...string) map[string]map[string]any {
 	o.t.Helper()
 	return o.run(until, want, slices.Concat(args[:1], o.common, args[1:])...)
 }
@@ -189,11 +191,11 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	}
 	const size = float64(5000)
 	sizes := map[string]any{}
-	sizes["create"] = o.run("", exitOK, "create", in("site"), "-o", in("site.torrent"))["create"]["size"]
-	sizes["show"] = o.run("", exitOK, "show", in("site.torrent"))["show"]["size"]
-	sizes["check"] = o.run("", exitOK, append(state, "check", in("site.torrent"), "-d", dir)...)["check"]["size"]
+	sizes["create"] = o.run("", exit.OK, "create", in("site"), "-o", in("site.torrent"), "--hybrid")["create"]["size"]
+	sizes["show"] = o.run("", exit.OK, "show", in("site.torrent"))["show"]["size"]
+	sizes["check"] = o.run("", exit.OK, append(state, "check", in("site.torrent"), "-d", dir)...)["check"]["size"]
 	writeFile(t, in("broken/site/1"), []byte("too short"))
-	o.run("", exitHash, append(state, "check", in("site.torrent"), "-d", in("broken"))...)
+	o.run("", exit.Hash, append(state, "check", in("site.torrent"), "-d", in("broken"))...)
 
 	spec, err := node.Share(t.Context(), in("site"), node.ShareOptions{})
 	if err != nil {
@@ -205,33 +207,36 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 	}
 	<-shared.Announced()
 	link := shared.Link() + "&x.pe=" + nodes[1].Addrs()[0].String()
-	o.run("", exitOK, "show", link)
+	o.run("", exit.OK, "show", link)
 
-	got := o.online("", exitOK, "get", link+"&x.pe=nonsense", "-d", in("got"))
+	got := o.online("", exit.OK, "get", link+"&x.pe=nonsense", "-d", in("got"))
 	sizes["metadata"], sizes["progress"] = got["metadata"]["size"], got["progress"]["size"]
-	if got := o.online("", exitOK, "get", link, "-d", in("alone"), "--metadata-only", "--state", in("alone"))["metadata"]; got["torrent"] != in("alone/site.torrent") {
+	if got := o.online("", exit.OK, "get", link, "-d", in("alone"), "--metadata-only", "--state", in("alone"))["metadata"]; got["torrent"] != in("alone/site.torrent") {
 		t.Errorf("metadata names %v, not the file that was written", got["torrent"])
 	}
 	writeFile(t, in("blocked/site/1"), []byte("not ours"))
-	o.online("", exitExists, "get", link, "-d", in("blocked"), "--state", in("blocked-state"))
-	seeding := o.online("progress", exitOK, "seed", in("site.torrent"), "-d", dir)
+	o.online("", exit.Exists, "get", link, "-d", in("blocked"), "--state", in("blocked-state"))
+	seeding := o.online("progress", exit.OK, "seed", in("site.torrent"), "-d", dir)
 	sizes["progress of seed"] = seeding["progress"]["size"]
-	o.online("", exitOK, "seed", in("site.torrent"), "-d", dir, "--seed-time", "1ms")
-	o.online("streaming", exitOK, "stream", link, "-d", in("film"), "--http", "127.0.0.1:0")
+	o.online("", exit.OK, "seed", in("site.torrent"), "-d", dir, "--seed-time", "1ms")
+	o.online("streaming", exit.OK, "stream", link, "-d", in("film"), "--http", "127.0.0.1:0")
 	for where, n := range sizes {
 		if n != size {
 			t.Errorf("the size is %v in %s, want %v", n, where, size)
 		}
 	}
 
-	o.run("", exitOK, append(state, "key", "new", "site")...)
-	o.run("", exitOK, append(state, "key", "list")...)
-	published := o.online("published", exitOK, "publish", in("site"), "--key", "site")
-	o.run("", exitOK, append(state, "publish", "--history", "site")...)
+	o.run("", exit.OK, append(state, "key", "new", "site")...)
+	o.run("", exit.OK, append(state, "key", "list")...)
+	published := o.online("published", exit.OK, "publish", in("site"), "--key", "site")
+	versions, _ := o.run("", exit.OK, append(state, "publish", "--history", "site")...)["history"]["versions"].([]any)
+	if first, _ := versions[0].(map[string]any); first["infohash"] == "" || first["infohash_v2"] == nil {
+		t.Errorf("a publication is not a hybrid by default: %v", first)
+	}
 	publication, _ := published["published"]["link"].(string)
 	at := o.publish(in("site"))
-	o.online("current", exitOK, "follow", publication, "-d", in("followed"), "--state", in("follower"), "--peer", at)
-	o.online("", exitOK, "publish", "--rollback", "1", "--key", "site")
+	o.online("current", exit.OK, "follow", publication, "-d", in("followed"), "--state", in("follower"), "--peer", at)
+	o.online("", exit.OK, "publish", "--rollback", "1", "--key", "site")
 
 	visit := []string{"--listen", "127.0.0.1:0", "--bootstrap", boot, "--state", in("visits")}
 	for _, args := range [][]string{
@@ -239,26 +244,59 @@ func TestOutputIsAsTheSchemaSays(t *testing.T) {
 		{"dht", "announce", shared.InfoHash().String()}, {"dht", "put", "one", "--key", in("key"), "--new-key"}, {"dht", "nodes"}, {"dht", "sample"},
 		{"show", publication},
 	} {
-		o.run("", exitOK, slices.Concat(args, visit)...)
+		o.run("", exit.OK, slices.Concat(args, visit)...)
 	}
-	put := o.run("", exitOK, slices.Concat([]string{"dht", "put", "two"}, visit)...)["put"]
+	put := o.run("", exit.OK, slices.Concat([]string{"dht", "put", "two"}, visit)...)["put"]
 	target, _ := put["target"].(string)
-	o.run("", exitOK, slices.Concat([]string{"dht", "get", target}, visit)...)
-	o.run("", exitOK, "dht", "ping", boot, "--listen", "127.0.0.1:0", "--state", in("visits"))
-	o.run("", exitOK, slices.Concat([]string{"doctor", link}, visit)...)
+	o.run("", exit.OK, slices.Concat([]string{"dht", "get", target}, visit)...)
+	o.run("", exit.OK, "dht", "ping", boot, "--listen", "127.0.0.1:0", "--state", in("visits"))
+	o.run("", exit.OK, slices.Concat([]string{"doctor", link}, visit)...)
 
-	o.run("", exitOK, "version")
-	o.run("", exitOK, append(state, "settings")...)
-	o.run("", exitOK, "demo")
-	o.run("metrics", exitOK, "bootstrap", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--state", in("ring"))
+	o.run("", exit.OK, "version")
+	o.run("", exit.OK, append(state, "settings")...)
+	o.run("", exit.OK, "demo")
+	o.run("metrics", exit.OK, "bootstrap", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--state", in("ring"))
+
+	o.daemon(in("site.torrent"), dir, in("service"))
 
 	// Each of these has a separate test, or needs a state that is hard to produce here.
-	rare := []string{"announcing", "missed", "recovered", "removed", "status"}
+	rare := []string{"announcing", "follow", "imported", "imported_category", "job", "missed", "recovered", "removed", "status"}
 	for _, e := range view.Table {
 		if o.seen[e.Event] == 0 && !slices.Contains(rare, e.Event) {
 			t.Errorf("no command printed %s; seen are %v", e.Event, slices.Sorted(maps.Keys(o.seen)))
 		}
 	}
+}
+
+// daemon runs a daemon with one torrent, and the commands that print something of their own.
+func (o *printed) daemon(torrent, data, state string) {
+	o.t.Helper()
+	ctx, stop := context.WithCancel(o.t.Context())
+	ended := make(chan struct{})
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer null.Close()
+	service := []string{"daemon", "--no-dht", "--listen", "127.0.0.1:0", "-d", data, "--state", state, "--http", "127.0.0.1:0"}
+	o.run("serving", exit.OK, service...)
+	go func() {
+		defer close(ended)
+		run(ctx, service, null, null)
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	if err := client.OverSocket(client.SocketPath(state)).Ready(ctx); err != nil {
+		o.t.Fatal(err)
+	}
+	at := []string{"--state", state}
+	o.run("", exit.OK, append(at, "add", torrent)...)
+	o.run("", exit.OK, append(at, "files", "1")...)
+	o.run("", exit.OK, append(at, "peers", "1")...)
+	o.run("", exit.OK, append(at, "token", "new", "read")...)
+	o.run("", exit.OK, append(at, "open", "--no-browser")...)
 }
 
 func writeFile(t *testing.T, path string, b []byte) {
@@ -276,11 +314,13 @@ func TestEveryEventIsAsTheSchemaSays(t *testing.T) {
 	o := newPrinted(t)
 	for _, k := range node.EventKinds() {
 		var b bytes.Buffer
-		report.NewJSON(&b).Event(node.Event{Kind: k, Time: time.Now(), InfoHash: id.ID{1}, Err: errors.New("x"),
-			Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}})
-		o.check(b.Bytes())
+		report.NewJSON(&b).Event(report.EventOf(&node.Event{Kind: k, Time: time.Now(), InfoHash: id.ID{1}, Err: errors.New("x"),
+			Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}}))
+		if k != node.Changed { // it has no object
+			o.check(b.Bytes())
+		}
 	}
-	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}} {
+	for _, v := range []view.Object{&view.Announcing{}, &view.RolledBack{}, &view.Status{}, &view.Followed{}, &view.Imported{}, &view.Job{}} {
 		var b bytes.Buffer
 		if err := view.NewWriter(&b).Write(v, time.Now()); err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/cmd/seedbed/exit"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 )
@@ -46,7 +47,7 @@ func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 	out := filepath.Join(dir, "out")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	seedbed := func(args ...string) (exitCode, string) {
+	seedbed := func(args ...string) (exit.Code, string) {
 		said, err := os.Create(filepath.Join(dir, "said"))
 		if err != nil {
 			t.Fatal(err)
@@ -59,20 +60,20 @@ func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 		}
 		return code, string(b)
 	}
-	if code, said := seedbed("show", torrent); code != exitOK || !strings.Contains(said, "1    200 kB  film") || !strings.Contains(said, "piece layers") {
+	if code, said := seedbed("show", torrent); code != exit.OK || !strings.Contains(said, "1    200 kB  film") || !strings.Contains(said, "piece layers") {
 		t.Errorf("show: exit %d:\n%s", code, said)
 	}
-	if code, said := seedbed("seed", torrent, "-d", dir, "--no-dht", "--listen", "127.0.0.1:0"); code != exitTorrent || !strings.Contains(said, "--metadata-only") {
+	if code, said := seedbed("seed", torrent, "-d", dir, "--no-dht", "--listen", "127.0.0.1:0"); code != exit.Torrent || !strings.Contains(said, "--metadata-only") {
 		t.Errorf("seed: exit %d:\n%s", code, said)
 	}
-	if code, said := seedbed("get", torrent, "-d", out, "--no-dht", "--listen", "127.0.0.1:0", "--peer", n.Addrs()[0].String()); code != exitOK || !strings.Contains(said, "requested from peers") {
+	if code, said := seedbed("get", torrent, "-d", out, "--no-dht", "--listen", "127.0.0.1:0", "--peer", n.Addrs()[0].String()); code != exit.OK || !strings.Contains(said, "requested from peers") {
 		t.Errorf("get: exit %d:\n%s", code, said)
 	}
 	if b, err := os.ReadFile(filepath.Join(out, "film")); err != nil || !bytes.Equal(b, data) {
 		t.Errorf("%d bytes came, %v", len(b), err)
 	}
 	// Now the layers are known.
-	if code, said := seedbed("check", torrent, "-d", out); code != exitOK {
+	if code, said := seedbed("check", torrent, "-d", out); code != exit.OK {
 		t.Errorf("check: exit %d:\n%s", code, said)
 	}
 }

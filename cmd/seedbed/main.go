@@ -9,38 +9,38 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/process"
 	"seedbed/cmd/seedbed/report"
 )
 
 func main() {
-	keepMemory()
+	process.KeepMemory()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, interrupts := process.WatchInterrupts()
 	ctx, end := context.WithCancel(ctx)
-	code := runApp(ctx, watchHangups(end), os.Args[1:], os.Stdout, os.Stderr)
+	code := runApp(ctx, interrupts, process.WatchHangups(end), os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(int(code))
 }
 
 // run runs the program without exiting, for tests.
-func run(ctx context.Context, args []string, stdout, stderr *os.File) exitCode {
-	return runApp(ctx, nil, args, stdout, stderr)
+func run(ctx context.Context, args []string, stdout, stderr *os.File) exit.Code {
+	return runApp(ctx, nil, nil, args, stdout, stderr)
 }
 
-func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.File) exitCode {
-	app := &app{args: args, hangups: h, stdout: &report.Stdio{File: stdout}, stderr: &report.Stdio{File: stderr}}
-	root := app.rootCommand()
+func runApp(ctx context.Context, i *process.Interrupts, h *process.Hangups, args []string, stdout, stderr *os.File) exit.Code {
+	a := app.New(h, &report.Stdio{File: stdout}, &report.Stdio{File: stderr})
+	defer a.CloseOutput(ctx)
+	root := rootCommand(a, args)
 	root.SetArgs(args)
-	root.SetOut(app.stdout)
-	root.SetErr(app.stderr)
 	clean := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(clean)
-		app.interrupt()
+		a.Interrupt()
+		i.Cleared()
 	})
 	done := make(chan struct{})
 	var err error
@@ -48,8 +48,8 @@ func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.F
 		defer close(done)
 		err = root.ExecuteContext(ctx)
 	}()
-	if app.unread(ctx, done) {
-		return exitUnfinished
+	if unread(ctx, a, done) {
+		return exit.Unfinished
 	}
 	if !stop() {
 		select {
@@ -57,25 +57,20 @@ func runApp(ctx context.Context, h *hangups, args []string, stdout, stderr *os.F
 		case <-time.After(report.Unread): // the terminal takes no output
 		}
 	}
-	if err == nil {
-		return exitOK
+	if err = a.Finish(err); err == nil {
+		return exit.OK
 	}
-	if !app.told {
-		if app.json {
-			report.NewJSON(stdout).Fail(err)
-		}
-		report.Fprintf(app.output().Stderr(), "seedbed: %s\n", report.Sentence(err))
-	}
-	return codeOf(err)
+	a.Fail(err)
+	return exit.CodeOf(err)
 }
 
 // unread waits until the command ends. It returns true if the command was asked to end but
 // is blocked because nobody reads its output. A report.Feed handles that case itself.
-func (a *app) unread(ctx context.Context, done <-chan struct{}) bool {
+func unread(ctx context.Context, a *app.App, done <-chan struct{}) bool {
 	select {
 	case <-done:
 		return false
 	case <-ctx.Done():
-		return a.stdout.Stuck(done)
+		return a.Stdout.Stuck(done)
 	}
 }

@@ -14,7 +14,7 @@ var manualTexts = map[string]map[string]string{
 		"on-complete":   onCompleteText,
 		"select":        "files to download, numbered from 1 as `show` lists them; the default is the link's `so=` (BEP 53), otherwise all",
 		"metadata-only": "write `NAME.torrent` into `--dir` and stop",
-		"overwrite":     "replace files that are in the way. Otherwise existing files that do not belong to this torrent, or are longer than it says, are left untouched and the command exits with 13",
+		"overwrite":     "replace existing files that do not belong to this torrent, or are longer than it says. Otherwise they are left untouched and the command exits with 13",
 		"symlinks":      "create the symbolic links of a torrent (BEP 47); one that points outside the torrent is never created. Otherwise all are left out, with a warning",
 	},
 	"seed": {
@@ -22,8 +22,8 @@ var manualTexts = map[string]map[string]string{
 		"torrents":    "seed every `.torrent` file in a folder, and those that appear in it later; `-` reads their paths from standard input, one a line",
 	},
 	"create": {
-		"hybrid":       "v1 and v2 in one torrent (the default). Transmission 3 and aria2 cannot open it",
-		"v1":           "BEP 3 only; every client opens it",
+		"hybrid":       "v1 and v2 in one torrent (BEP 52; the default of `publish --key`). Transmission 3 and aria2 cannot open it",
+		"v1":           "BEP 3 only, which every client opens (the default, except of `publish --key`)",
 		"v2":           "BEP 52 only",
 		"piece-length": "a power of two between 16K and 512M (default by size: at most 2,048 pieces up to 16M each, then 16M)",
 		"private":      "neither DHT nor peer exchange (BEP 27)",
@@ -73,17 +73,34 @@ func describeFlags(root *cobra.Command) {
 	}
 }
 
-// manualFlags returns the flags that the manual lists in the section of a command:
-// without the settings of a node, which have a section of their own, and without those
-// that describe a torrent, which are in the section of create.
+// manualFlags returns the flags that the manual lists in the section of a command. The
+// settings of a node have a section of their own. Flags that several commands share are in one
+// section only: those that describe a torrent in that of create, and those that name a daemon
+// in that of list.
 func manualFlags(cmd *cobra.Command) (flags []*pflag.Flag) {
-	create, _, _ := cmd.Root().Find([]string{"create"})
+	elsewhere := func(string) bool { return false }
+	if from := sharedFrom(cmd); from != "" {
+		other, _, _ := cmd.Root().Find([]string{from})
+		elsewhere = func(name string) bool { return other.Flags().Lookup(name) != nil }
+	}
 	cmd.LocalNonPersistentFlags().SortFlags = false
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		ofNode := settings.IsSetting(f) && cmd.Name() != "settings" && cmd.Name() != "bootstrap"
-		if f.Name != "help" && !f.Hidden && !ofNode && (cmd == create || create.Flags().Lookup(f.Name) == nil) {
+		if f.Name != "help" && !f.Hidden && !ofNode && !elsewhere(f.Name) {
 			flags = append(flags, f)
 		}
 	})
 	return flags
+}
+
+// sharedFrom returns the command whose section of the manual has the flags that cmd shares, or
+// "".
+func sharedFrom(cmd *cobra.Command) string {
+	switch {
+	case cmd.Name() == "seed" || cmd.Name() == "publish":
+		return "create"
+	case cmd.Flags().Lookup("daemon") != nil && cmd.Name() != "list":
+		return "list"
+	}
+	return ""
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/adrg/xdg"
+
+	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/settings"
 )
 
@@ -15,14 +18,18 @@ var update = flag.Bool("update", false, "rewrite the generated sections of the m
 // generated matches a section of the manual that is generated from the flags of a command.
 var generated = regexp.MustCompile(`(?s)<!-- flags of (\w+): go test ./cmd/seedbed -run Manual -update -->\n.*?<!-- end -->\n`)
 
-// The manual lists the flags of every command, with their defaults.
+// The manual lists the flags of every command, with their defaults. These must not contain
+// paths of the user who runs the test.
 func TestTheManualListsTheFlags(t *testing.T) {
+	t.Cleanup(xdg.Reload) // after Setenv has restored HOME
+	t.Setenv("HOME", t.TempDir())
+	xdg.Reload()
 	const path = "../../docs/manual.md"
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := (&app{}).rootCommand()
+	root := rootCommand(&app.App{}, nil)
 	seen := map[string]bool{}
 	fresh := generated.ReplaceAllStringFunc(string(b), func(section string) string {
 		name := generated.FindStringSubmatch(section)[1]
@@ -35,7 +42,7 @@ func TestTheManualListsTheFlags(t *testing.T) {
 		return head + "\n" + settings.FlagTable(manualFlags(cmd)) + "<!-- end -->\n"
 	})
 	for _, cmd := range root.Commands() {
-		if !seen[cmd.Name()] && len(manualFlags(cmd)) > 0 && cmd.Name() != "help" && cmd.Name() != "completion" {
+		if !seen[cmd.Name()] && !cmd.Hidden && len(manualFlags(cmd)) > 0 && cmd.Name() != "help" && cmd.Name() != "completion" {
 			t.Errorf("the manual has no section for the flags of %s", cmd.Name())
 		}
 	}
@@ -50,9 +57,46 @@ func TestTheManualListsTheFlags(t *testing.T) {
 	}
 }
 
+// The manual has a section for every command, and the README a row in its table.
+func TestTheManualAndTheReadmeNameEveryCommand(t *testing.T) {
+	for path, line := range map[string]string{"../../docs/manual.md": "(?m)^### seedbed .*", "../../README.md": "(?m)^\\| `seedbed .*"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads := strings.Join(regexp.MustCompile(line).FindAllString(string(b), -1), "\n")
+		for _, cmd := range rootCommand(&app.App{}, nil).Commands() {
+			if cmd.Hidden || cmd.Name() == "help" || cmd.IsAdditionalHelpTopicCommand() {
+				continue
+			}
+			if !regexp.MustCompile(`\b` + cmd.Name() + `\b`).MatchString(heads) {
+				t.Errorf("%s has no section or row for %s", path, cmd.Name())
+			}
+		}
+	}
+}
+
+// Every text that is written for the manual is in it. seed and publish share flags with
+// create, but the --overwrite of get is another flag than that of create.
+func TestTheManualShowsEveryText(t *testing.T) {
+	root := rootCommand(&app.App{}, nil)
+	for name, texts := range manualTexts {
+		cmd, _, err := root.Find([]string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		table := settings.FlagTable(manualFlags(cmd))
+		for flag, text := range texts {
+			if !strings.Contains(table, text) {
+				t.Errorf("the table of %s lacks --%s", name, flag)
+			}
+		}
+	}
+}
+
 // Every setting has the texts that the manual, the help and the settings file need.
 func TestEverySettingIsDescribed(t *testing.T) {
-	cmd, _, err := (&app{}).rootCommand().Find([]string{"settings"})
+	cmd, _, err := rootCommand(&app.App{}, nil).Find([]string{"settings"})
 	if err != nil {
 		t.Fatal(err)
 	}

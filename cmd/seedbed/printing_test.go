@@ -13,7 +13,7 @@ import (
 // All text for people is printed by report.Fprintf, which sanitises its arguments. Raw bytes
 // (a .torrent file, an item's value, JSON) are written with Write.
 func TestOnlyOneFunctionPrints(t *testing.T) {
-	exempt := map[string]string{"metrics.go": "an HTTP response", "report/clean.go": "the function itself"}
+	exempt := map[string]string{"manpage/roff.go": "the source of a manual page", "report/clean.go": "the function itself"}
 	fset := token.NewFileSet()
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || exempt[filepath.ToSlash(name)] != "" {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"seedbed/cmd/seedbed/exit"
 )
 
 // The command that publishes under the key does the rollback. The second command prints the
@@ -16,7 +18,7 @@ import (
 func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "page")
-	publish := func(ctx context.Context, out, errs *os.File, more ...string) exitCode {
+	publish := func(ctx context.Context, out, errs *os.File, more ...string) exit.Code {
 		args := []string{"publish", "--key", "k", "--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state")}
 		return run(ctx, append(args, more...), out, errs)
 	}
@@ -28,7 +30,7 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
-		code := make(chan exitCode, 1)
+		code := make(chan exit.Code, 1)
 		go func() {
 			defer out.Close()
 			code <- publish(ctx, out, os.Stderr, append(more, "--json")...)
@@ -48,7 +50,7 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 			for lines.Scan() {
 			}
 			read.Close()
-			if c := <-code; c != exitOK {
+			if c := <-code; c != exit.OK {
 				t.Errorf("exit %d", c)
 			}
 		}
@@ -69,7 +71,7 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer said.Close()
-	if code := publish(t.Context(), said, said, "--rollback", "1"); code != exitOK {
+	if code := publish(t.Context(), said, said, "--rollback", "1"); code != exit.OK {
 		t.Errorf("exit %d", code)
 	}
 	b, err := os.ReadFile(said.Name())
@@ -80,7 +82,7 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 		t.Errorf("it said:\n%s", got)
 	}
 	until(`"seq":3`)
-	if code := publish(t.Context(), said, said, "--rollback", "9"); code != exitUsage {
+	if code := publish(t.Context(), said, said, "--rollback", "9"); code != exit.Usage {
 		t.Errorf("exit %d for a version that does not exist", code)
 	}
 }
@@ -90,7 +92,7 @@ func TestPublishAllReportsWhatFailed(t *testing.T) {
 	dir := t.TempDir()
 	common := []string{"--bootstrap", "none", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state"), "--json"}
 	// until publishes until the output contains all of has.
-	until := func(args []string, has ...string) (exitCode, string) {
+	until := func(args []string, has ...string) (exit.Code, string) {
 		t.Helper()
 		read, out, err := os.Pipe()
 		if err != nil {
@@ -99,7 +101,7 @@ func TestPublishAllReportsWhatFailed(t *testing.T) {
 		defer read.Close()
 		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
 		defer interrupt()
-		code := make(chan exitCode, 1)
+		code := make(chan exit.Code, 1)
 		go func() {
 			defer out.Close()
 			code <- run(ctx, append(args, common...), out, os.Stderr)
@@ -118,7 +120,7 @@ func TestPublishAllReportsWhatFailed(t *testing.T) {
 		if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if code, said := until([]string{"publish", path, "--key", name}, `"event":"published"`); code != exitOK {
+		if code, said := until([]string{"publish", path, "--key", name}, `"event":"published"`); code != exit.OK {
 			t.Fatalf("exit %d: %s", code, said)
 		}
 	}
@@ -126,7 +128,7 @@ func TestPublishAllReportsWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, said := until([]string{"publish", "--all"}, `"event":"published"`, "one is not published")
-	if code != exitNotFound && code != exitIO || !strings.Contains(said, "1 of 2 publications failed") {
+	if code != exit.NotFound && code != exit.IO || !strings.Contains(said, "1 of 2 publications failed") {
 		t.Errorf("exit %d: %s", code, said)
 	}
 }

@@ -1,51 +1,21 @@
 package main
 
 import (
-	"errors"
-	"log/slog"
-	"sync"
-	"sync/atomic"
-
 	"github.com/spf13/cobra"
 
-	"seedbed/cmd/seedbed/report"
-	"seedbed/cmd/seedbed/settings"
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/daemoncmd"
+	"seedbed/cmd/seedbed/demo"
+	"seedbed/cmd/seedbed/dhtcmd"
+	"seedbed/cmd/seedbed/importcmd"
+	"seedbed/cmd/seedbed/opencmd"
+	"seedbed/cmd/seedbed/pubcmd"
+	"seedbed/cmd/seedbed/remotecmd"
+	"seedbed/cmd/seedbed/torrentcmd"
 )
 
-// app is one run of the program: its output and the state that all commands share.
-type app struct {
-	args           []string // the command line
-	command        *cobra.Command
-	hangups        *hangups
-	config         string // the settings file given by --config
-	sources        settings.Sources
-	stdout, stderr *report.Stdio
-	json           bool
-	quiet          bool
-	verbose        int
-	told           bool         // the error that run returns has been printed
-	feed           *report.Feed // of the running command; may be nil
-
-	opening sync.Once
-	out     atomic.Pointer[report.Output] // nil until output is called
-}
-
-// output returns the output of the command. The first call must come after the flags are
-// parsed.
-func (a *app) output() *report.Output {
-	a.opening.Do(func() { a.out.Store(report.Open(a.stdout, a.stderr, a.json, a.quiet)) })
-	return a.out.Load()
-}
-
-// interrupt removes the progress that the command has drawn, if any. It may be called at
-// any time.
-func (a *app) interrupt() {
-	if out := a.out.Load(); out != nil {
-		out.Interrupt()
-	}
-}
-
-func (a *app) rootCommand() *cobra.Command {
+// rootCommand returns the command line of the program; args are its arguments.
+func rootCommand(a *app.App, args []string) *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:   "seedbed",
@@ -63,44 +33,38 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			a.command = cmd
-			if err := a.setFlags(cmd); err != nil {
+			if err := a.Prepare(cmd); err != nil {
 				return err
 			}
 			return checkGroups(cmd)
 		},
-		Args: knownCommand,
+		Args: app.KnownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if showVersion {
-				return a.printVersion()
+				return printVersion(a)
 			}
 			return cmd.Help()
 		},
 	}
 	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
-	root.SetFlagErrorFunc(a.flagError)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, args, err) })
 	root.SetHelpCommand(helpCommand())
-	pf := root.PersistentFlags()
-	pf.BoolVar(&a.json, "json", false, "print one JSON object per line on stdout")
-	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print only results and errors")
-	pf.StringVar(&a.config, "config", "", "settings `FILE` (default by XDG: ~/.config/seedbed/config.toml)")
-	pf.CountVarP(&a.verbose, "verbose", "v", "log to stderr; twice for more")
-	root.AddCommand(a.getCommand(), a.streamCommand(), a.seedCommand(), a.createCommand(), a.publishCommand(), a.followCommand(), a.keyCommand(), a.checkCommand(), a.showCommand(),
-		a.bootstrapCommand(),
-		a.dhtCommand(), a.doctorCommand(), a.demoCommand(), a.settingsCommand(), a.versionCommand(), exitCodesTopic())
+	setHelp(root, a)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	a.AddFlags(root.PersistentFlags())
+	root.AddCommand(
+		torrentcmd.Get(a), torrentcmd.Stream(a), torrentcmd.Seed(a), torrentcmd.Create(a), torrentcmd.Check(a), torrentcmd.Show(a),
+		pubcmd.Publish(a), pubcmd.Follow(a), pubcmd.Key(a),
+		dhtcmd.DHT(a), dhtcmd.Bootstrap(a), dhtcmd.Doctor(a),
+		settingsCommand(a), demo.Command(a), versionCommand(a), exitCodesTopic(), manPagesCommand())
+	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a))
+	root.AddCommand(remotecmd.Commands(a)...)
+	addCompletion(root)
 	describeFlags(root)
 	complete(root)
 	for _, c := range below(root) {
-		if inner := c.Args; inner != nil {
-			c.Args = func(cmd *cobra.Command, args []string) error {
-				err := inner(cmd, args)
-				var told *userError
-				if err != nil && !errors.As(err, &told) {
-					err = fail(exitUsage, "see "+cmd.CommandPath()+" --help", wrongArguments(cmd, args))
-				}
-				return err
-			}
-		}
+		c.Args = checkArguments(c.Args)
 	}
 	return root
 }
@@ -113,17 +77,6 @@ func below(cmd *cobra.Command) (all []*cobra.Command) {
 	return all
 }
 
-func (a *app) logger() *slog.Logger {
-	level := slog.LevelInfo
-	switch {
-	case a.verbose == 0:
-		return slog.New(slog.DiscardHandler)
-	case a.verbose > 1:
-		level = slog.LevelDebug
-	}
-	return slog.New(slog.NewTextHandler(a.output().Stderr(), &slog.HandlerOptions{Level: level}))
-}
-
 func exitCodesTopic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exit-codes",
@@ -134,7 +87,8 @@ func exitCodesTopic() *cobra.Command {
    1  any other error
    2  --timeout expired, or a DHT node did not answer
    3  a file or folder does not exist, or nothing was found in the DHT
-   6  a network problem: no address to listen on, or no DHT node answered
+   6  a network problem: no address to listen on, no DHT node answered, or the daemon
+      cannot be reached
    7  stopped by a signal before everything was complete; run again to resume
    9  not enough disk space
   12  another process has this torrent open

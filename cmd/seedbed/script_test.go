@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +19,11 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":          checkCode,
+			"ready":         ready,
+			"listed":        listed,
+			"capture":       capture,
+			"resume":        resume,
+			"expand":        expand,
 			"network":       network,
 			"notify-socket": notifySocketCmd,
 			"notified":      notifiedCmd,
@@ -28,4 +36,16 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// resume FILE DIR writes the resume data of a torrent that Transmission has completed in DIR.
+func resume(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o755))
+	text := fmt.Sprintf("d11:destination%d:%s8:progressd6:blocks3:all4:have3:allee", len(args[1]), args[1])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
+}
+
+// expand FROM TO copies a file and puts the values of variables into it.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o644))
 }

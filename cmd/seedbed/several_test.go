@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/cmd/seedbed/exit"
 	"seedbed/node"
 )
 
@@ -56,7 +57,7 @@ func TestOneOfSeveralDownloadsFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	args := append([]string{"get", "--json", "--no-dht", "--listen", "127.0.0.1:0", "-d", out, "--state", filepath.Join(dir, "get")}, links...)
-	if code := run(ctx, args, stdout, stderr); code != exitExists {
+	if code := run(ctx, args, stdout, stderr); code != exit.Exists {
 		t.Errorf("exit code %d", code)
 	}
 	if b, err := os.ReadFile(filepath.Join(out, "good")); err != nil || string(b) != strings.Repeat("good", 20_000) {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"seedbed/cmd/seedbed/exit"
 )
 
 // stateOf runs commands once and returns a state directory with every file that they create.
@@ -16,12 +18,16 @@ func stateOf(t *testing.T, film string) string {
 	t.Helper()
 	state := filepath.Join(t.TempDir(), "state")
 	until := func(name string, args ...string) {
-		cmd, _ := service(t, append(args, "--state", state)...)
+		cmd, lines := service(t, append(args, "--state", state)...)
 		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 			if found, _ := filepath.Glob(filepath.Join(state, name)); found != nil {
 				break
 			}
 			if time.Now().After(end) {
+				_ = cmd.Process.Signal(syscall.SIGQUIT)
+				for line := range lines {
+					t.Log(line)
+				}
 				t.Fatalf("%v never makes %s", args, name)
 			}
 		}
@@ -129,7 +135,7 @@ func started(t *testing.T, what, path string, args []string) {
 	_ = cmd.Wait()
 	said := strings.Join(all, "\n")
 	t.Logf("%s: exit %d: %s", what, cmd.ProcessState.ExitCode(), said)
-	if code := exitCode(cmd.ProcessState.ExitCode()); code != exitOK && code != exitUnfinished && !strings.Contains(said, filepath.Base(path)) {
+	if code := exit.Code(cmd.ProcessState.ExitCode()); code != exit.OK && code != exit.Unfinished && !strings.Contains(said, filepath.Base(path)) {
 		t.Errorf("%s: exit %d and no word of it:\n%s", what, code, said)
 	}
 }

@@ -10,32 +10,17 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"seedbed/cmd/seedbed/settings"
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/exit"
 )
 
-// knownCommand is the Args of a command that only has subcommands: any argument is an
-// unknown command.
-func knownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	var names []string
-	for _, c := range cmd.Commands() {
-		if c.IsAvailableCommand() {
-			names = append(append(names, c.Name()), c.Aliases...)
-		}
-	}
-	err := fmt.Errorf("%q is not a command of %s", args[0], cmd.CommandPath())
-	return fail(exitUsage, didYouMean(args[0], names, cmd.CommandPath()+" ", "see "+cmd.CommandPath()+" --help"), err)
-}
-
 // flagError rewrites an error of package pflag as a sentence and suggests the flag that was
-// probably meant.
-func (a *app) flagError(cmd *cobra.Command, err error) error {
+// probably meant; args is the command line.
+func flagError(cmd *cobra.Command, args []string, err error) error {
 	if cmd == cmd.Root() { // the flags belong to an unknown command
-		for _, arg := range a.args {
+		for _, arg := range args {
 			if !strings.HasPrefix(arg, "-") {
-				return knownCommand(cmd, []string{arg})
+				return app.KnownCommand(cmd, []string{arg})
 			}
 		}
 	}
@@ -46,35 +31,81 @@ func (a *app) flagError(cmd *cobra.Command, err error) error {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		hint = didYouMean(unknown.GetSpecifiedName(), names, "--", hint)
+		hint = app.DidYouMean(unknown.GetSpecifiedName(), names, "--", hint)
 	case errors.As(err, &bad):
 		err = fmt.Errorf("--%s: %w", bad.GetFlag().Name, badValue(bad))
 	}
-	return fail(exitUsage, hint, err)
+	return exit.Fail(exit.Usage, hint, err)
+}
+
+// checkArguments returns check, changed to say in plain words what is wrong. check may be
+// nil.
+func checkArguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var err error
+		if check != nil {
+			err = check(cmd, args)
+		}
+		var known *exit.Error
+		switch {
+		case err == nil:
+			err = emptyArgument(cmd, args)
+		case !errors.As(err, &known):
+			err = wrongArguments(cmd, args)
+		}
+		if err != nil {
+			err = exit.SeeHelp(exit.Misuse(err), cmd.CommandPath())
+		}
+		return err
+	}
+}
+
+// expected returns the arguments in the command's usage line.
+func expected(cmd *cobra.Command) (names []string) {
+	for _, word := range strings.Fields(cmd.Use)[1:] {
+		if strings.HasPrefix(strings.TrimPrefix(word, "["), "-") {
+			break
+		}
+		names = append(names, word)
+	}
+	return names
+}
+
+// nameOf returns an argument of the usage line as part of a sentence.
+func nameOf(word string) string {
+	names := strings.Split(strings.TrimSuffix(word, "..."), "|")
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // wrongArguments says which argument is missing or not expected.
 func wrongArguments(cmd *cobra.Command, args []string) error {
-	var wanted []string // from the command's usage line
-	for _, word := range strings.Fields(cmd.Use)[1:] {
-		if strings.HasPrefix(word, "-") {
-			break
-		}
-		wanted = append(wanted, word)
-	}
-	if len(args) < len(wanted) && !strings.HasPrefix(wanted[len(args)], "[") {
-		names := strings.Split(strings.TrimSuffix(wanted[len(args)], "..."), "|")
-		last := len(names) - 1
-		text := names[last]
-		if last > 0 {
-			text = strings.Join(names[:last], ", ") + " or " + text
-		}
-		return errors.New("missing argument: " + text)
-	}
-	if len(args) <= len(wanted) {
+	wanted := expected(cmd)
+	switch {
+	case len(args) < len(wanted) && !strings.HasPrefix(wanted[len(args)], "["):
+		return errors.New("missing argument: " + nameOf(wanted[len(args)]))
+	case len(args) <= len(wanted):
 		return fmt.Errorf("wrong arguments: %s", strings.Join(args, " "))
 	}
 	return fmt.Errorf("unexpected argument: %s", args[len(wanted)])
+}
+
+// emptyArgument returns an error if an argument is empty, as from a variable that is not set.
+// Only a value to store may be.
+func emptyArgument(cmd *cobra.Command, args []string) error {
+	wanted := expected(cmd)
+	for i, arg := range args {
+		if arg != "" || len(wanted) == 0 {
+			continue
+		}
+		if word := wanted[min(i, len(wanted)-1)]; word != "VALUE" {
+			return errors.New("the argument is empty: give " + nameOf(strings.Trim(word, "[]")))
+		}
+	}
+	return nil
 }
 
 // excluded matches cobra's error about flags that exclude each other.
@@ -89,7 +120,7 @@ func checkGroups(cmd *cobra.Command) error {
 	if m := excluded.FindStringSubmatch(err.Error()); m != nil {
 		err = fmt.Errorf("only one of --%s can be used", strings.ReplaceAll(m[1], " ", ", --"))
 	}
-	return fail(exitUsage, "see "+cmd.CommandPath()+" --help", err)
+	return exit.Fail(exit.Usage, "see "+cmd.CommandPath()+" --help", err)
 }
 
 // badValue describes the invalid value of a flag. The errors of package pflag name functions
@@ -105,15 +136,6 @@ func badValue(bad *pflag.InvalidValueError) error {
 		what = "not a whole number"
 	}
 	return fmt.Errorf("%q is %s", bad.GetValue(), what)
-}
-
-// didYouMean returns a hint for an unknown word: the word that was probably meant, or else
-// otherwise.
-func didYouMean(wrong string, words []string, prefix, otherwise string) string {
-	if near := settings.Nearest(wrong, words); near != "" {
-		return "did you mean " + prefix + near + "?"
-	}
-	return otherwise
 }
 
 // helpCommand returns cobra's help command, changed to fail for an unknown command.
@@ -136,14 +158,14 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at, rest, err := cmd.Root().Find(args)
 			if err == nil && len(rest) > 0 {
-				err = knownCommand(at, rest)
+				err = app.KnownCommand(at, rest)
 			}
-			var told *userError
-			if errors.As(err, &told) {
+			var known *exit.Error
+			if errors.As(err, &known) {
 				return err
 			}
 			if err != nil {
-				return knownCommand(cmd.Root(), args)
+				return app.KnownCommand(cmd.Root(), args)
 			}
 			at.InitDefaultHelpFlag()
 			return at.Help()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"seedbed/cmd/seedbed/exit"
 )
 
 // A folder of torrents is watched: invalid and incomplete ones are reported, the others are
@@ -32,7 +34,7 @@ func TestAFolderOfTorrentsIsWatched(t *testing.T) {
 	}
 	for _, name := range []string{"good", "absent", "late"} {
 		write(filepath.Join(data, name), strings.Repeat(name, 10_000))
-		if code := run(t.Context(), []string{"create", filepath.Join(data, name), "-q", "-o", filepath.Join(dir, name+".torrent")}, stdout, stdout); code != exitOK {
+		if code := run(t.Context(), []string{"create", filepath.Join(data, name), "-q", "-o", filepath.Join(dir, name+".torrent")}, stdout, stdout); code != exit.OK {
 			t.Fatal(code)
 		}
 	}
@@ -50,7 +52,7 @@ func TestAFolderOfTorrentsIsWatched(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	code := make(chan exitCode, 1)
+	code := make(chan exit.Code, 1)
 	go func() {
 		code <- run(ctx, []string{"seed", "--json", "--torrents", in, "-d", data, "--no-dht", "--listen", "127.0.0.1:0", "--state", filepath.Join(dir, "state")}, stdout, stdout)
 	}()
@@ -81,7 +83,7 @@ func TestAFolderOfTorrentsIsWatched(t *testing.T) {
 	move("late.torrent")
 	saw(`"event":"seeding"`, "dn=late")
 	stop()
-	if got := <-code; got != exitBencode {
+	if got := <-code; got != exit.Bencode {
 		t.Errorf("exit code %d", got)
 	}
 	saw(`"event":"error"`, "2 of 4 torrents failed")

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"seedbed/cmd/seedbed/exit"
 	"seedbed/node"
 )
 
@@ -46,8 +47,23 @@ func full(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
+// eventually waits until ok returns true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 // program starts the program in a process.
 func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
+	t.Helper()
+	return programWith(t, stdout, nil, args...)
+}
+
+func programWith(t *testing.T, stdout, stderr *os.File, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -55,7 +71,12 @@ func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(exe)
 	cmd.Args = append([]string{"seedbed"}, args...) // the name that TestMain checks for
-	cmd.Stdout = stdout
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
+	if stderr != nil {
+		cmd.Stderr = stderr
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +85,7 @@ func program(t *testing.T, stdout *os.File, args ...string) *exec.Cmd {
 }
 
 // exits waits for a process to end and checks its exit code.
-func exits(t *testing.T, cmd *exec.Cmd, want exitCode) {
+func exits(t *testing.T, cmd *exec.Cmd, want exit.Code) {
 	t.Helper()
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
@@ -133,9 +154,45 @@ func TestAStdoutThatNobodyReadsStopsNothing(t *testing.T) {
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-			exits(t, cmd, exitOK)
+			exits(t, cmd, exit.OK)
 		})
 	}
+}
+
+// If nobody reads the log on stderr, downloads continue, and a signal still ends the process.
+func TestALogThatNobodyReadsStopsNothing(t *testing.T) {
+	link, data := shared(t)
+	dir := t.TempDir()
+	_, w := full(t)
+	cmd := programWith(t, nil, w, "get", link, "-vv", "--seed", "--no-dht", "--listen", "127.0.0.1:0", "-d", dir, "--state", filepath.Join(dir, "state"))
+	appears(t, filepath.Join(dir, "film"), data)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	exits(t, cmd, exit.OK)
+	if _, err := os.Stat(filepath.Join(dir, "state", "torrents")); err != nil {
+		t.Error("the state was not saved:", err)
+	}
+}
+
+// An error message waits for its reader, and a signal ends that.
+func TestASignalEndsACommandWhoseErrorNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	out, err := os.Create(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	_, w := full(t)
+	cmd := programWith(t, out, w, "create", filepath.Join(dir, "none"), "--json")
+	eventually(t, "the error is on stdout", func() bool { // next is that on stderr
+		b, err := os.ReadFile(out.Name())
+		return err == nil && bytes.Contains(b, []byte(`"event":"error"`))
+	})
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	exits(t, cmd, exit.NotFound)
 }
 
 // Events wait for a slow reader: none is lost, and the command waits until all are read.
@@ -157,7 +214,7 @@ func TestEventsWaitForASlowReader(t *testing.T) {
 	if strings.Join(got, " ") != "listening added metadata first_piece complete" {
 		t.Errorf("events: %v", got)
 	}
-	exits(t, cmd, exitOK)
+	exits(t, cmd, exit.OK)
 }
 
 // A bootstrap node saves its state and ends normally, too.
@@ -176,7 +233,7 @@ func TestASignalEndsABootstrapNodeThatNobodyReads(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, cmd, exitOK)
+	exits(t, cmd, exit.OK)
 }
 
 // A command without a node ends, too.
@@ -199,5 +256,5 @@ func TestASignalEndsACommandWhoseResultNobodyReads(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, cmd, exitUnfinished)
+	exits(t, cmd, exit.Unfinished)
 }

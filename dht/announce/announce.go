@@ -1,5 +1,5 @@
-// Package announce keeps many torrents announced in the DHT: one scheduler for ten thousand
-// infohashes and more, at an even and bounded rate of packets.
+// Package announce keeps many torrents announced in the DHT. One scheduler serves ten
+// thousand infohashes and more, at an even and bounded rate of packets.
 //
 // It decides what to send and when. It never sends, and never reads the clock. The caller
 // runs this loop: call Next until it returns nothing, and send; call Reply and Fail as
@@ -7,23 +7,23 @@
 //
 // One announce of one infohash is called a visit. A token is valid for one infohash only,
 // so a visit needs a get_peers and an announce_peer to each of the 8 closest nodes (BEP 5):
-// 16 packets. A separate lookup would need two or three times as many. Visits avoid
-// searching and asking dead nodes in three ways:
+// 16 packets. A separate lookup would need two or three times as many. Visits need few
+// packets to find live nodes, in three ways:
 //
-//   - Visits go through the infohashes in the order of their keys (the walk). The nodes
-//     around one infohash, which answered a moment ago, are the start for the next. They
-//     form a window of live nodes that moves along with the walk, and remembers silent
-//     nodes too.
-//   - Each infohash remembers the addresses of some nodes that it was announced to. In a
-//     network with many more nodes than we have infohashes, these are closer than any
+//   - Visits go through the infohashes in the order of their keys (the walk). A visit
+//     starts at the nodes around the previous infohash, which answered a moment ago. These
+//     nodes form a window that moves along with the walk. The window also records the
+//     addresses that did not answer.
+//   - For each infohash, the addresses of some nodes that it was announced to are stored.
+//     In a network with many more nodes than we have infohashes, these are closer than any
 //     node in the window.
-//   - A visit asks few nodes at a time, the closest first, and waits for the nodes that they
-//     name (lookup.Config.Sparing).
+//   - A visit asks few nodes at a time, the closest first, and waits for the nodes in their
+//     answers (lookup.Config.Sparing).
 //
-// Visits begin at even distances in time, such that the walk passes all infohashes in three
-// quarters of the interval. New infohashes, and those whose visit failed, are visited out of
-// turn. If the rate is too low for all, the walk takes as long as it needs, the same for
-// every infohash, and Stats says so.
+// Visits begin at even intervals, such that one walk over all infohashes takes three
+// quarters of Config.Interval. New infohashes, and those whose visit failed, are visited
+// out of turn. If the rate is too low, the walk takes longer, equally for every infohash,
+// and Stats.Overloaded is true.
 package announce
 
 import (
@@ -40,16 +40,16 @@ import (
 // Config of a scheduler; zero fields take the defaults named here.
 type Config struct {
 	Own      id.ID         // our id: a node that has it is never asked
-	Rate     float64       // 250: packets a second at most
+	Rate     float64       // 250: maximum number of packets a second
 	Interval time.Duration // 20 min: the maximum age of an announce
 	Timeout  time.Duration // 3 s: after this time a query has failed
 	Relaxed  bool          // private network: many nodes may share a /24 or /64
 	// Start returns the nodes of the routing table that are closest to a target.
 	Start func(target id.ID) []Node
-	// Found gets the peers in the answers, each once a visit. Done is called when a
-	// visit ends, with the number of nodes that accepted the announce. Both are called
-	// from within Next, Reply and Fail, and must not call the Scheduler. The slice is
-	// valid until Found returns.
+	// Found is called with the peers in the answers, each peer once a visit. The slice is
+	// valid until Found returns. Done is called when a visit ends, with the number of nodes
+	// that accepted the announce. Both are called from within Next, Reply and Fail, and
+	// must not call the Scheduler.
 	Found func(infohash id.ID, from netip.AddrPort, peers []netip.AddrPort)
 	Done  func(infohash id.ID, accepted int)
 }
@@ -92,47 +92,47 @@ const (
 
 // Query is a packet to send now. The token is valid until the next call.
 type Query struct {
-	Ref      uint64 // names the query in Reply and Fail
+	Ref      uint64 // identifies the query in Reply and Fail
 	Kind     Kind
 	Infohash id.ID
 	Addr     netip.AddrPort
 	Port     uint16 // AnnouncePeer: the port to announce
-	Seed     bool   // AnnouncePeer: that we have all of it (BEP 33)
+	Seed     bool   // AnnouncePeer: we are a seed (BEP 33)
 	Token    []byte // AnnouncePeer: the token that the node gave
 }
 
 // Scheduler announces infohashes. It is not safe for concurrent use.
 type Scheduler struct {
-	cfg   Config
-	items slab
-	all   order // every infohash
-	fresh order // infohashes to visit out of turn
-	ages  queue // infohashes visited at least once, by their last visit
-	retry retries
-	book  book
+	cfg    Config
+	items  slab
+	all    order // every infohash
+	fresh  order // infohashes to visit out of turn
+	ages   queue // infohashes visited at least once, by their last visit
+	retry  retries
+	window window
 
 	cursor, sweep id.ID     // the last keys that the walk, and the sweep over fresh, have visited
-	tick          mono.Time // when the rate allows the next packet
-	slot          mono.Time // when the walk begins its next visit
-	walkNext      bool      // the walk goes before the sweep
+	tick          mono.Time // time at which the rate allows the next packet
+	slot          mono.Time // time at which the walk begins its next visit
+	walkNext      bool      // the next visit is one of the walk, not of the sweep
 	cost          float64   // packets of a visit, on average
 
 	active   map[uint32]*visit
 	visits   []*visit  // the same visits, oldest first
-	extra    int       // of these, those out of turn
-	due      mono.Time // the earliest due of any
+	extra    int       // number of visits out of turn
+	due      mono.Time // the earliest due of the visits
 	ready    fifo.Queue[*visit]
 	inFlight fifo.Queue[flight]
-	retired  uint64        // flights that left the queue: the Ref of the first one in it is retired+1
+	retired  uint64        // queries that have left inFlight: the Ref of its first one is retired+1
 	named    []lookup.Node // reused for the nodes of each reply
 
-	dark      int       // visits in a row that no node answered
-	probe     mono.Time // when the next visit may begin while we are offline
-	count     Counts
-	announced int // infohashes announced at least once
+	unanswered int       // visits in a row without any answer
+	probe      mono.Time // while offline: time at which the next visit may begin
+	count      Counts
+	announced  int // infohashes announced at least once
 }
 
-// flight is a query under way.
+// flight is a pending query.
 type flight struct {
 	v    *visit
 	kind Kind
@@ -148,22 +148,22 @@ func New(cfg Config, now mono.Time, random *rand.Rand) *Scheduler {
 	s := &Scheduler{cfg: cfg, tick: now, slot: now, cost: 18, due: mono.Never, active: make(map[uint32]*visit)}
 	s.all.items, s.fresh.items = &s.items, &s.items
 	s.ages = queue{items: &s.items, head: none, tail: none}
-	s.book.init()
+	s.window.init()
 	for i := range s.cursor {
 		s.cursor[i] = byte(random.Uint32())
 	}
 	return s
 }
 
-// Announcement is what is announced of an infohash.
+// Announcement says what to announce for an infohash.
 type Announcement struct {
-	Port uint16
-	Seed bool // BEP 33: we have all of it
-	Told bool // the closest nodes have just got an announce by DHT.Announce
+	Port          uint16
+	Seed          bool // we are a seed (BEP 33)
+	JustAnnounced bool // a lookup has just announced it: the first visit can wait for its turn
 }
 
-// Add announces an infohash from now on. Adding it again changes what is announced, and
-// announces it at once if that is different.
+// Add announces an infohash regularly from now on. If it is added again with another port
+// or seed flag, the new values are announced at once.
 func (s *Scheduler) Add(now mono.Time, infohash id.ID, what Announcement) {
 	i, known := s.all.find(infohash)
 	if !known {
@@ -181,7 +181,7 @@ func (s *Scheduler) Add(now mono.Time, infohash id.ID, what Announcement) {
 	if v := s.active[i]; v != nil {
 		s.release(v)
 	}
-	if what.Told && !known {
+	if what.JustAnnounced && !known {
 		r.visited, r.announced = now, true
 		s.announced++
 		s.ages.push(i)
@@ -227,11 +227,11 @@ func (s *Scheduler) Remove(infohash id.ID) {
 // SetOwn changes our id.
 func (s *Scheduler) SetOwn(own id.ID) { s.cfg.Own = own }
 
-// SetRate changes the maximum of packets a second.
+// SetRate changes the maximum number of packets a second.
 func (s *Scheduler) SetRate(perSecond float64) { s.cfg.Rate = perSecond }
 
-// Next returns the packet to send now, if there is one. The caller calls Reply or Fail with
-// its Ref.
+// Next returns the packet to send now, if there is one. The caller sends it and later calls
+// Reply or Fail with its Ref.
 func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 	s.expire(now)
 	if now < s.tick {
@@ -251,7 +251,7 @@ func (s *Scheduler) Next(now mono.Time) (Query, bool) {
 		}
 		q, ok := v.next(now)
 		if !ok {
-			if v.over() {
+			if v.isOver() {
 				s.finish(now, v)
 			}
 			s.due = min(s.due, v.due)
@@ -306,7 +306,7 @@ func (s *Scheduler) expire(now mono.Time) {
 	}
 }
 
-// flight returns the query with that Ref if it is still under way.
+// flight returns the query with that Ref if it is still pending, else nil.
 func (s *Scheduler) flight(ref uint64) *flight {
 	if ref <= s.retired || ref > s.retired+uint64(s.inFlight.Len()) {
 		return nil
@@ -329,24 +329,24 @@ func (s *Scheduler) Reply(now mono.Time, ref uint64, node id.ID, nodes []Node, v
 	if s.Offline() {
 		s.Wake()
 	}
-	s.dark = 0
-	s.book.answered(now, node, f.addr)
+	s.unanswered = 0
+	s.window.answered(now, node, f.addr)
 	v := f.v
 	if v.gone {
 		return
 	}
 	if f.kind == AnnouncePeer {
-		v.telling--
+		v.announcing--
 		v.accepted++
 	} else {
 		s.named = s.named[:0]
 		for _, n := range nodes {
-			if !s.book.shunned(now, n.Addr) {
+			if !s.window.isSuspended(now, n.Addr) {
 				s.named = append(s.named, lookup.Node{ID: n.ID, Addr: n.Addr})
 			}
 		}
-		if news := v.lookup.Reply(now, f.addr, node, s.named, values, token); len(news) > 0 {
-			s.cfg.Found(v.key, f.addr, news)
+		if added := v.lookup.Reply(now, f.addr, node, s.named, values, token); len(added) > 0 {
+			s.cfg.Found(v.key, f.addr, added)
 		}
 	}
 	s.wake(v)
@@ -363,21 +363,21 @@ func (s *Scheduler) fail(now mono.Time, f *flight) {
 	f.over = true
 	s.count.Failed++
 	if !s.Offline() {
-		s.book.failed(now, f.addr)
+		s.window.failed(now, f.addr)
 	}
 	v := f.v
 	if v.gone {
 		return
 	}
 	if f.kind == AnnouncePeer {
-		v.telling--
+		v.announcing--
 	} else {
 		v.lookup.Fail(now, f.addr)
 	}
 	s.wake(v)
 }
 
-// Deadline returns when Next must be called again although no reply has come.
+// Deadline returns the time at which Next must be called again if no reply comes before.
 func (s *Scheduler) Deadline() mono.Time {
 	at := s.retry.next()
 	for _, f := range s.inFlight.All() {

@@ -23,7 +23,7 @@ func TestOverloadStretchesEvenly(t *testing.T) {
 	w.run(5 * time.Hour)
 	shortest, longest := time.Duration(1<<62), time.Duration(0)
 	for _, k := range keys {
-		h := w.heard[k]
+		h := w.received[k]
 		shortest, longest = min(shortest, h.shortest), max(longest, h.longest, w.now.Sub(h.last))
 	}
 	low, high, mean := flat(w.perMinute[1 : len(w.perMinute)-1])
@@ -51,7 +51,7 @@ func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 	for range 50 {
 		added, k := w.now, w.addMany(1)[0]
 		w.run(20 * time.Second)
-		if h := w.heard[k]; h == nil {
+		if h := w.received[k]; h == nil {
 			t.Fatal("not announced after 20 s")
 		} else {
 			slowest = max(slowest, h.last.Sub(added))
@@ -63,18 +63,18 @@ func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 		t.Errorf("slowest %v, peak %.2f", slowest, high)
 	}
 	// Many are added at once on top: the old ones stay on time.
-	old := w.heardSince(0)
+	old := w.announcedSince(0)
 	added := w.now
 	more := w.addMany(1000)
 	w.run(time.Hour)
 	for _, k := range more {
-		if h := w.heard[k]; h == nil || h.longest > 20*time.Minute {
+		if h := w.received[k]; h == nil || h.longest > 20*time.Minute {
 			t.Fatalf("%v: %+v", k, h)
 		}
 	}
 	for _, k := range old {
-		if h := w.heard[k]; h.longest > 20*time.Minute {
-			t.Fatalf("a crowd of new ones made an old one wait for %v, %v after", h.longest, w.now.Sub(added))
+		if h := w.received[k]; h.longest > 20*time.Minute {
+			t.Fatalf("new infohashes made an old one wait for %v, %v after", h.longest, w.now.Sub(added))
 		}
 	}
 	for m, sent := range w.perMinute {
@@ -84,9 +84,9 @@ func TestNewInfohashesDoNotWaitForTheWalk(t *testing.T) {
 	}
 }
 
-// heardSince returns the infohashes that were announced since then.
-func (w *world) heardSince(at mono.Time) (keys []id.ID) {
-	for k, h := range w.heard {
+// announcedSince returns the infohashes that were announced since then.
+func (w *world) announcedSince(at mono.Time) (keys []id.ID) {
+	for k, h := range w.received {
 		if h.last >= at {
 			keys = append(keys, k)
 		}
@@ -100,7 +100,7 @@ func TestASingleInfohash(t *testing.T) {
 	w := newWorld(newNetwork(4, 500, 0.25), Config{})
 	k := w.addMany(1)[0]
 	w.run(10 * time.Second)
-	h := w.heard[k]
+	h := w.received[k]
 	if h == nil || len(h.at) != 8 || h.last > mono.Time(6*time.Second) {
 		t.Fatalf("%+v", h)
 	}
@@ -139,7 +139,7 @@ func TestRemovedInfohashesAreNotAnnounced(t *testing.T) {
 	}
 	w.run(20 * time.Minute)
 	for _, k := range keys {
-		if h := w.heard[k]; h == nil || w.now.Sub(h.last) > 16*time.Minute {
+		if h := w.received[k]; h == nil || w.now.Sub(h.last) > 16*time.Minute {
 			t.Fatalf("%v: %+v", k, h)
 		}
 	}
@@ -170,9 +170,9 @@ func TestAnotherPortIsAnnouncedAtOnce(t *testing.T) {
 	}
 }
 
-// Ten minutes offline cost almost no packets and nothing that was learned. Soon
+// In ten minutes offline, almost no packets are sent and no known node is lost. Soon
 // afterwards everything is announced again.
-func TestOfflineAndBack(t *testing.T) {
+func TestOfflineAndOnlineAgain(t *testing.T) {
 	n := newNetwork(7, 1000, 0.25)
 	w := newWorld(n, Config{Rate: 100})
 	keys := w.addMany(3000)
@@ -180,27 +180,27 @@ func TestOfflineAndBack(t *testing.T) {
 	w.down = true
 	w.run(time.Minute)
 	if !w.Stats(w.now).Offline {
-		t.Error("not offline though nobody answers")
+		t.Error("not offline although no node answers")
 	}
 	before := w.Stats(w.now).Sent
 	w.run(9 * time.Minute)
 	if sent := w.Stats(w.now).Sent - before; sent > 9*60*12 {
-		t.Errorf("%d packets in 9 minutes to nobody", sent)
+		t.Errorf("%d packets in 9 minutes while offline", sent)
 	}
 	w.down = false
 	back := w.now
 	w.run(10 * time.Second)
-	if st := w.Stats(w.now); st.Offline || len(w.heardSince(back)) < 10 {
+	if st := w.Stats(w.now); st.Offline || len(w.announcedSince(back)) < 10 {
 		t.Errorf("10 s after: %+v", st)
 	}
 	w.run(25 * time.Minute)
-	if st := w.Stats(w.now); st.Late != 0 || len(w.heardSince(back)) != len(keys) {
+	if st := w.Stats(w.now); st.Late != 0 || len(w.announcedSince(back)) != len(keys) {
 		t.Errorf("25 minutes after: %+v", st)
 	}
 }
 
 // At first no node is known: the first node that appears is enough.
-func TestNobodyKnownYet(t *testing.T) {
+func TestNoNodeIsKnownYet(t *testing.T) {
 	w := newWorld(newNetwork(8, 300, 0.25), Config{})
 	table := w.table
 	w.table = nil
@@ -211,8 +211,8 @@ func TestNobodyKnownYet(t *testing.T) {
 	}
 	w.table = table
 	w.run(10 * time.Second)
-	if w.heard[k] == nil {
-		t.Error("not announced 10 s after nodes turned up")
+	if w.received[k] == nil {
+		t.Error("not announced 10 s after nodes became known")
 	}
 	w.run(30 * time.Second)
 	if st := w.Stats(w.now); st.Unannounced != 0 {
@@ -232,8 +232,8 @@ func bogus(n *network) func(*simNode, id.ID) []Node {
 	}
 }
 
-// swarming returns honest addresses with invented ids next to the target.
-func swarming(n *network) func(*simNode, id.ID) []Node {
+// falseIDs returns honest addresses with invented ids next to the target.
+func falseIDs(n *network) func(*simNode, id.ID) []Node {
 	return func(_ *simNode, target id.ID) (ns []Node) {
 		for range 8 {
 			x := randomID(n.r)
@@ -245,7 +245,7 @@ func swarming(n *network) func(*simNode, id.ID) []Node {
 }
 
 func TestHostileNodesCostLittle(t *testing.T) {
-	for name, liar := range map[string]func(*network) func(*simNode, id.ID) []Node{"bogus nodes": bogus, "honest addresses under false ids": swarming} {
+	for name, liar := range map[string]func(*network) func(*simNode, id.ID) []Node{"bogus nodes": bogus, "honest addresses under false ids": falseIDs} {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(9, 1000, 0.1)
 			n.liar = liar(n)
@@ -258,7 +258,7 @@ func TestHostileNodesCostLittle(t *testing.T) {
 			st := w.Stats(w.now)
 			cost := float64(st.Sent) / float64(st.Visits)
 			t.Logf("%.1f packets each, recall %.3f", cost, recalled())
-			if cost > 32 || recalled() < 0.9 || st.Fruitless > 0 {
+			if cost > 22 || recalled() < 0.98 || st.Fruitless > 0 {
 				t.Errorf("%.1f packets each, recall %.3f; %+v", cost, recalled(), st)
 			}
 		})
@@ -266,21 +266,21 @@ func TestHostileNodesCostLittle(t *testing.T) {
 }
 
 // Nodes with a full store give no token: the announce goes to the next closest.
-func TestWithheldTokensSpillOver(t *testing.T) {
+func TestAnnouncesGoToNodesThatGiveATokenInstead(t *testing.T) {
 	n := newNetwork(10, 500, 0)
 	for _, s := range n.nodes {
-		s.stingy = n.r.Float64() < 0.5
+		s.withholds = n.r.Float64() < 0.5
 	}
 	w := newWorld(n, Config{})
 	for _, k := range w.addMany(50) {
 		w.run(10 * time.Second)
-		if h := w.heard[k]; h == nil || len(h.at) < 6 {
+		if h := w.received[k]; h == nil || len(h.at) < 6 {
 			t.Fatalf("%+v", h)
 		}
 	}
 	// Without any token, the announce is retried at growing distances.
 	for _, s := range n.nodes {
-		s.stingy = true
+		s.withholds = true
 	}
 	k, tries := randomID(n.r), 0
 	w.cfg.Done = func(infohash id.ID, accepted int) {
@@ -347,8 +347,7 @@ func TestOneNodeOfASubnetUnlessRelaxed(t *testing.T) {
 	}
 }
 
-// A shell that wakes late keeps the average rate, without a burst.
-func TestPaceOfALateShell(t *testing.T) {
+func TestALateCallerKeepsTheAverageRate(t *testing.T) {
 	n := newNetwork(11, 300, 0)
 	s := New(Config{Rate: 100, Start: func(x id.ID) []Node { return near(n.nodes[0].known, x, 16) }}, 0, n.r)
 	for range 10_000 {
@@ -410,7 +409,7 @@ func BenchmarkPacket(b *testing.B) {
 			n := newNetwork(12, 1000, 0)
 			s := New(Config{Rate: 1e6, Interval: time.Millisecond, Start: func(x id.ID) []Node { return nil }}, 0, n.r)
 			for _, o := range n.nodes[:50] {
-				s.book.answered(0, o.ID, o.Addr)
+				s.window.answered(0, o.ID, o.Addr)
 			}
 			for range count {
 				s.Add(0, randomID(n.r), Announcement{Port: 1})
@@ -439,10 +438,10 @@ func BenchmarkPacket(b *testing.B) {
 
 // An infohash that a lookup has just announced keeps its turn and counts as announced.
 // Later changes to it are announced at once.
-func TestToldInfohashWaitsForItsTurn(t *testing.T) {
+func TestJustAnnouncedInfohashWaitsForItsTurn(t *testing.T) {
 	s := New(Config{Start: func(id.ID) []Node { return []Node{{id.ID{1}, simAddr(1)}} }}, 0, rand.New(rand.NewPCG(1, 1)))
 	key := id.ID{9}
-	s.Add(0, key, Announcement{Port: 1, Told: true})
+	s.Add(0, key, Announcement{Port: 1, JustAnnounced: true})
 	if q, ok := s.Next(0); ok {
 		t.Fatalf("%+v is sent at once", q)
 	}
@@ -452,10 +451,10 @@ func TestToldInfohashWaitsForItsTurn(t *testing.T) {
 	if at := s.Deadline(); at > mono.Time(20*time.Minute) {
 		t.Fatalf("it is not announced again before %v", at)
 	}
-	s.Add(0, key, Announcement{Port: 1, Seed: true, Told: true})
+	s.Add(0, key, Announcement{Port: 1, Seed: true, JustAnnounced: true})
 	q, ok := s.Next(0)
 	if !ok || q.Kind != GetPeers {
-		t.Fatalf("a change is not told: %+v", q)
+		t.Fatalf("a change is not announced: %+v", q)
 	}
 	s.Reply(0, q.Ref, id.ID{1}, nil, nil, []byte("t"))
 	if q, ok = s.Next(mono.Time(time.Second)); !ok || q.Kind != AnnouncePeer || !q.Seed {

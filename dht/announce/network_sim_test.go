@@ -42,7 +42,7 @@ func TestTenThousandInfohashes(t *testing.T) {
 	low, high, mean := flat(w.perMinute[1 : len(w.perMinute)-1])
 	var longest time.Duration
 	for _, k := range keys {
-		h := w.heard[k]
+		h := w.received[k]
 		if h == nil {
 			t.Fatalf("%v was never announced", k)
 		}
@@ -60,8 +60,8 @@ func TestTenThousandInfohashes(t *testing.T) {
 	if low < 0.8 || high > 1.2 || mean > 250 {
 		t.Errorf("the rate is not flat")
 	}
-	if recall < 0.95 || cost > 0.6*separate || w.hands > 0 {
-		t.Errorf("recall %.3f, cost %.1f of %.1f, %d wrong tokens", recall, cost, separate, w.hands)
+	if recall < 0.95 || cost > 0.6*separate || w.wrongTokens > 0 {
+		t.Errorf("recall %.3f, cost %.1f of %.1f, %d wrong tokens", recall, cost, separate, w.wrongTokens)
 	}
 }
 

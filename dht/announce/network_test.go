@@ -15,18 +15,18 @@ import (
 // network is a DHT in memory: nodes with k-bucket tables, some of them offline, a
 // round trip between each two, and loss.
 type network struct {
-	r      *rand.Rand
-	nodes  []*simNode
-	byAddr map[netip.AddrPort]*simNode
-	loss   float64
-	liar   func(n *simNode, target id.ID) []Node // what a hostile node returns
-	hands  int                                   // announces with a wrong token
+	r           *rand.Rand
+	nodes       []*simNode
+	byAddr      map[netip.AddrPort]*simNode
+	loss        float64
+	liar        func(n *simNode, target id.ID) []Node // what a hostile node returns
+	wrongTokens int                                   // announces with a wrong token
 }
 
 type simNode struct {
 	Node
-	away, hostile, stingy bool // stingy: it gives no tokens
-	known                 []known
+	away, hostile, withholds bool // withholds: it gives no tokens
+	known                    []known
 }
 
 func randomID(r *rand.Rand) (x id.ID) {
@@ -123,18 +123,18 @@ func (a *arrivals) Pop() any          { x := (*a)[len(*a)-1]; *a = (*a)[:len(*a)
 type world struct {
 	*network
 	*Scheduler
-	now    mono.Time
-	flying arrivals
-	down   bool          // nothing arrives
-	sent   func(q Query) // may be nil
-	heard  map[id.ID]*heardOf
-	table  []known
+	now      mono.Time
+	flying   arrivals
+	down     bool          // nothing arrives
+	sent     func(q Query) // may be nil
+	received map[id.ID]*receivedOf
+	table    []known
 	// perMinute counts the packets sent in each minute.
 	perMinute []int
 }
 
-// heardOf is what the network received about one infohash.
-type heardOf struct {
+// receivedOf is what the network received about one infohash.
+type receivedOf struct {
 	last     mono.Time // the first announce_peer of the last visit
 	longest  time.Duration
 	shortest time.Duration
@@ -145,7 +145,7 @@ type heardOf struct {
 const visitApart = 60 * time.Second // announces this far apart belong to two visits
 
 func newWorld(n *network, cfg Config) *world {
-	w := &world{network: n, now: mono.Time(time.Second), heard: map[id.ID]*heardOf{}}
+	w := &world{network: n, now: mono.Time(time.Second), received: map[id.ID]*receivedOf{}}
 	cfg.Own = randomID(n.r)
 	w.table = n.table(cfg.Own)
 	cfg.Start = func(target id.ID) []Node { return near(w.table, target, 16) }
@@ -206,7 +206,7 @@ func (w *world) send(q Query) {
 	}
 	if q.Kind == AnnouncePeer {
 		if string(q.Token) != string(s.token(q.Infohash)) {
-			w.hands++
+			w.wrongTokens++
 			return
 		}
 		w.announced(q.Infohash, q.Addr)
@@ -232,17 +232,17 @@ func (w *world) arrive(a arrival) {
 		nodes = w.liar(a.s, a.q.Infohash)
 	}
 	token := a.s.token(a.q.Infohash)
-	if a.s.stingy {
+	if a.s.withholds {
 		token = nil
 	}
 	w.Reply(w.now, a.q.Ref, a.s.ID, nodes, nil, token)
 }
 
 func (w *world) announced(infohash id.ID, addr netip.AddrPort) {
-	h := w.heard[infohash]
+	h := w.received[infohash]
 	if h == nil {
-		h = &heardOf{shortest: 1 << 62, at: map[netip.AddrPort]bool{}}
-		w.heard[infohash] = h
+		h = &receivedOf{shortest: 1 << 62, at: map[netip.AddrPort]bool{}}
+		w.received[infohash] = h
 	}
 	if gap := w.now.Sub(h.last); h.visits == 0 || gap > visitApart {
 		if h.visits > 0 {
@@ -269,7 +269,7 @@ func (w *world) recall(keys []id.ID) func() float64 {
 		}
 		for a := range w.truth(infohash) {
 			all++
-			if h := w.heard[infohash]; h != nil && h.at[a] {
+			if h := w.received[infohash]; h != nil && h.at[a] {
 				hit++
 			}
 		}

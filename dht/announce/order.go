@@ -8,7 +8,7 @@ import (
 )
 
 // order is a set of records, sorted by key. It holds their numbers in chunks of bounded
-// size: a little more than four bytes for each.
+// size, which takes a little more than four bytes for each.
 type order struct {
 	items  *slab
 	chunks [][]uint32 // none of them empty
@@ -17,7 +17,8 @@ type order struct {
 
 const chunkSize = 128
 
-// place returns where the key belongs: the chunk, and the index in it.
+// place returns the position at which the key is or belongs: the chunk, and the index in
+// it.
 func (o *order) place(key id.ID) (c, at int, found bool) {
 	c = sort.Search(len(o.chunks), func(c int) bool {
 		return o.items.at(o.chunks[c][0]).key.Cmp(key) > 0
@@ -71,8 +72,8 @@ func (o *order) remove(key id.ID) {
 	}
 }
 
-// after returns the record that follows the key; the first follows the last. The set must
-// not be empty.
+// after returns the first record whose key is greater than the given one, or else the first
+// of all. The set must not be empty.
 func (o *order) after(key id.ID) uint32 {
 	c, at, found := o.place(key)
 	if found {

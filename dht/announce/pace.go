@@ -11,34 +11,34 @@ import (
 )
 
 const (
-	maxVisits = 256 // visits at a time
-	// headroom is how much faster the pace is than the walk needs: enough to catch up,
-	// too little to make a peak.
+	maxVisits = 256 // maximum number of visits at a time
+	// headroom is the factor by which the pace exceeds what the walk needs. It is large
+	// enough to catch up, and too small for a peak in the rate.
 	headroom = 1.08
-	slack    = 50 * time.Millisecond // a caller that comes late may send the packets of this time at once
-	maxDebt  = 2 * time.Second       // visits missed in this time are made up for
+	slack    = 50 * time.Millisecond // a late caller may send the packets of this time at once
+	maxDebt  = 2 * time.Second       // the walk makes up for visits missed within this time
 
-	darkAfter = 6               // after so many visits without any answer we are offline
-	darkEvery = 3 * time.Second // between visits while we are offline
+	offlineAfter = 6               // visits in a row without any answer after which we are offline
+	probeEvery   = 3 * time.Second // time between visits while we are offline
 )
 
-// aim returns the time that the walk takes for all infohashes if the rate allows it. It is
+// aim returns the time in which the walk visits all infohashes if the rate allows it. It is
 // short enough that a failed visit can be repeated within the interval.
 func (s *Scheduler) aim() time.Duration { return s.cfg.Interval / 4 * 3 }
 
-// cycle returns the time that the walk takes for all infohashes at the current rate.
+// cycle returns the time in which the walk visits all infohashes at the current rate.
 func (s *Scheduler) cycle() time.Duration {
 	return max(s.aim(), time.Duration(float64(s.all.n)*s.cost/s.cfg.Rate*float64(time.Second)))
 }
 
-// pace returns the maximum of packets a second right now.
+// pace returns the maximum number of packets a second right now.
 func (s *Scheduler) pace(now mono.Time) float64 {
 	if s.oldest(now) > s.cfg.Interval {
 		return s.cfg.Rate
 	}
 	walk := float64(s.all.n) * s.cost / s.aim().Seconds() * headroom
-	// A visit must not take long when there are few infohashes, and first announces
-	// may make a peak when the walk needs little.
+	// With few infohashes, a visit must still be quick. First announces may cause a peak in
+	// the rate if the walk needs little of it.
 	floor := 0.1
 	if s.fresh.n+s.extra > 0 {
 		floor = 0.6
@@ -52,7 +52,7 @@ func (s *Scheduler) spend(now mono.Time) {
 	s.tick = max(s.tick, now.Add(-slack)).Add(gap)
 }
 
-// oldest returns the age of the oldest last visit.
+// oldest returns the time since the least recent visit.
 func (s *Scheduler) oldest(now mono.Time) time.Duration {
 	if s.ages.head == none {
 		return 0
@@ -69,7 +69,7 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 		if now < s.probe {
 			return nil
 		}
-		s.probe = now.Add(darkEvery)
+		s.probe = now.Add(probeEvery)
 	}
 	overdue := s.oldest(now) >= s.cycle()
 	if s.fresh.n > 0 && !(overdue && s.walkNext) {
@@ -86,8 +86,8 @@ func (s *Scheduler) begin(now mono.Time) *visit {
 		}
 		i := s.all.after(s.cursor)
 		if s.fresh.n > 0 || behind > s.cycle()/7 {
-			// The walk has waited for new infohashes, or has fallen behind. It continues
-			// with the infohash that has waited longest.
+			// The walk has waited for new infohashes, or is late. It continues with the
+			// infohash whose last visit is the oldest.
 			i = s.ages.head
 		}
 		r := s.items.at(i)
@@ -117,7 +117,7 @@ func (s *Scheduler) beginAt() mono.Time {
 	return at
 }
 
-// visit begins a visit.
+// visit begins a visit of the infohash with that number.
 func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 	r := s.items.at(i)
 	extra := r.state == urgent
@@ -135,22 +135,22 @@ func (s *Scheduler) visit(now mono.Time, i uint32) *visit {
 	return v
 }
 
-// start returns the nodes that a visit starts at. Nodes of the window answered a moment ago,
-// so they come before those of the table.
+// start returns the nodes that a visit starts at. The nodes of the window come before those
+// of the table, because they answered a moment ago.
 func (s *Scheduler) start(now mono.Time, r *record) (start []lookup.Node) {
 	add := func(n Node) { start = append(start, lookup.Node{ID: n.ID, Addr: n.Addr}) }
 	var near [startNodes]Node
-	for _, n := range s.book.closest(near[:0], r.key, startNodes) {
+	for _, n := range s.window.closest(near[:0], r.key, startNodes) {
 		add(n)
 	}
 	for _, n := range s.cfg.Start(r.key) {
-		if !s.book.shunned(now, n.Addr) {
+		if !s.window.isSuspended(now, n.Addr) {
 			add(n)
 		}
 	}
 	var former [maxSeeds]netip.AddrPort
 	for _, a := range r.seeds.addrs(former[:0]) {
-		if node, known := s.book.id(a); known || !s.book.shunned(now, a) {
+		if node, known := s.window.id(a); known || !s.window.isSuspended(now, a) {
 			add(Node{node, a})
 		}
 	}
@@ -162,15 +162,15 @@ func (s *Scheduler) finish(now mono.Time, v *visit) {
 	r := s.items.at(v.item)
 	did := v.lookup.Stats()
 	if did.Asked > 0 {
-		s.cost += (float64(did.Asked+v.told) - s.cost) / 64
+		s.cost += (float64(did.Asked+v.announceSent) - s.cost) / 64
 	}
 	s.count.Visits++
 	switch {
 	case did.Asked == 0:
-		s.dark = max(s.dark, darkAfter) // no node is known
+		s.unanswered = max(s.unanswered, offlineAfter) // no node is known
 	case did.Answered == 0:
-		if s.dark++; s.dark == darkAfter {
-			s.book.pardon() // the nodes are not to blame
+		if s.unanswered++; s.unanswered == offlineAfter {
+			s.window.clearFailures() // our network is down, not the nodes
 		}
 	}
 	r.state = idle
@@ -192,7 +192,7 @@ func (s *Scheduler) finish(now mono.Time, v *visit) {
 	s.cfg.Done(infohash, accepted)
 }
 
-// release ends a visit. Answers to its queries are ignored from now on.
+// release ends a visit. Later answers to its queries are ignored.
 func (s *Scheduler) release(v *visit) {
 	if r := s.items.at(v.item); r.state == visiting {
 		r.state = idle
@@ -206,11 +206,12 @@ func (s *Scheduler) release(v *visit) {
 }
 
 // Offline reports whether no node answers, or no node is known.
-func (s *Scheduler) Offline() bool { return s.dark >= darkAfter }
+func (s *Scheduler) Offline() bool { return s.unanswered >= offlineAfter }
 
-// Wake tells the Scheduler that the network is back. Failed visits are repeated at once.
+// Wake ends the offline state and repeats failed visits at once. Call it when the network
+// is available again.
 func (s *Scheduler) Wake() {
-	s.dark = 0
+	s.unanswered = 0
 	for {
 		i, ok := s.retry.due(mono.Never, &s.items)
 		if !ok {
@@ -220,8 +221,8 @@ func (s *Scheduler) Wake() {
 	}
 }
 
-// Late yields the infohashes whose last announce is older than the interval, and those
-// that have waited as long for their first.
+// Late yields the infohashes whose last announce is older than the interval. An infohash
+// that was never announced counts from the time it was added.
 func (s *Scheduler) Late(now mono.Time, yield func(id.ID) bool) {
 	for _, c := range s.all.chunks {
 		for _, i := range c {

@@ -7,7 +7,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// A visit that no node accepted is repeated after 15 s, then 30 s, and so on up to 4 minutes.
+// If no node accepts an announce, the visit is repeated after 15 s, then after 30 s, and so
+// on up to 4 minutes.
 const (
 	retryAfter = 15 * time.Second
 	maxBackoff = 5
@@ -15,9 +16,9 @@ const (
 
 // retries is a heap of the failed visits to repeat, the next one first. An entry whose
 // infohash was visited or removed meanwhile is ignored.
-type retries []again
+type retries []failedVisit
 
-type again struct {
+type failedVisit struct {
 	at      mono.Time
 	item    uint32
 	visited mono.Time
@@ -27,10 +28,10 @@ func (r retries) Len() int           { return len(r) }
 func (r retries) Less(i, j int) bool { return r[i].at < r[j].at }
 func (r retries) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
 
-// Push and Pop are for container/heap.
-func (r *retries) Push(x any) { *r = append(*r, x.(again)) }
+// Push implements heap.Interface.
+func (r *retries) Push(x any) { *r = append(*r, x.(failedVisit)) }
 
-// Pop is for container/heap.
+// Pop implements heap.Interface.
 func (r *retries) Pop() any {
 	last := (*r)[len(*r)-1]
 	*r = (*r)[:len(*r)-1]
@@ -38,7 +39,7 @@ func (r *retries) Pop() any {
 }
 
 func (r *retries) add(at mono.Time, item uint32, visited mono.Time) {
-	heap.Push(r, again{at, item, visited})
+	heap.Push(r, failedVisit{at, item, visited})
 }
 
 func (r retries) next() mono.Time {
@@ -48,10 +49,10 @@ func (r retries) next() mono.Time {
 	return r[0].at
 }
 
-// due removes the next entry that is due, and returns its infohash.
+// due removes the first entry that is due, and returns the number of its infohash.
 func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
 	for len(*r) > 0 && (*r)[0].at <= now {
-		a := heap.Pop(r).(again)
+		a := heap.Pop(r).(failedVisit)
 		if rec := items.at(a.item); rec.state == waiting && rec.visited == a.visited {
 			return a.item, true
 		}
@@ -59,7 +60,8 @@ func (r *retries) due(now mono.Time, items *slab) (item uint32, ok bool) {
 	return 0, false
 }
 
-// queue is a linked list of the infohashes in the order of their last visits.
+// queue is a linked list of the infohashes in the order of their last visits, the least
+// recent one first.
 type queue struct {
 	items      *slab
 	head, tail uint32
@@ -76,12 +78,13 @@ func (q *queue) push(i uint32) {
 	q.tail = i
 }
 
-// listed reports whether an infohash is in the queue. One that is not is its own predecessor.
-func (q *queue) listed(i uint32) bool { return q.items.at(i).prev != i }
+// isListed reports whether an infohash is in the queue. The prev of one that is not is its
+// own number.
+func (q *queue) isListed(i uint32) bool { return q.items.at(i).prev != i }
 
 func (q *queue) remove(i uint32) {
 	r := q.items.at(i)
-	if !q.listed(i) {
+	if !q.isListed(i) {
 		return
 	}
 	if r.prev == none {

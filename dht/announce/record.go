@@ -28,12 +28,12 @@ type record struct {
 	seed      bool
 	visited   mono.Time // when its last visit began
 	since     mono.Time // its last announce, or when it was added
-	prev      uint32    // in Scheduler.ages; its own number if it is not there
+	prev      uint32    // in Scheduler.ages; the record's own number if it is not there
 	next      uint32    // in Scheduler.ages, or the next free record
 }
 
-// seeds are some nodes that an infohash was announced to, closest first: six IPv4 or two
-// IPv6 addresses.
+// seeds holds the addresses of the closest nodes that an infohash was announced to, at most
+// six IPv4 or two IPv6 addresses. The next visit starts there.
 type seeds struct {
 	b    [36]byte
 	n    uint8 // addresses
@@ -56,7 +56,7 @@ func (s *seeds) set(list []netip.AddrPort) {
 	}
 }
 
-// addrs appends the addresses to dst.
+// addrs appends the stored addresses to dst.
 func (s *seeds) addrs(dst []netip.AddrPort) []netip.AddrPort {
 	for i := range int(s.n) {
 		dst = append(dst, addrs.Parse(s.b[i*int(s.size):(i+1)*int(s.size)]))
@@ -65,11 +65,12 @@ func (s *seeds) addrs(dst []netip.AddrPort) []netip.AddrPort {
 }
 
 const (
-	pageSize = 1024 // 88 KiB, which the allocator does not round up
+	pageSize = 1024 // 88 KiB, a size that the allocator does not round up
 	none     = ^uint32(0)
 )
 
-// slab holds the records in pages: a record has a small number, and growing copies nothing.
+// slab holds the records in pages. A record is identified by a small number, and growing
+// copies nothing.
 type slab struct {
 	pages []*[pageSize]record
 	used  uint32 // records that were ever in use

@@ -9,23 +9,23 @@ import (
 
 // Counts are counters since the start.
 type Counts struct {
-	Sent      uint64 // packets: get_peers and announce_peer queries
-	Answered  uint64 // of these, answered
-	Failed    uint64 // of these, unanswered or refused
+	Sent      uint64 // get_peers and announce_peer queries
+	Answered  uint64 // queries that were answered
+	Failed    uint64 // queries that were not answered, or answered with an error
 	Visits    uint64 // visits that ended
-	Fruitless uint64 // of these, those that no node accepted
+	Fruitless uint64 // visits in which no node accepted the announce
 }
 
 // Stats is the state of a Scheduler.
 type Stats struct {
 	Infohashes  int
-	Unannounced int           // not announced yet
+	Unannounced int           // never announced yet
 	Visiting    int           // being announced right now
-	Urgent      int           // waiting for a visit out of turn: new ones, and those whose visit failed
-	Late        int           // last announced longer ago than Config.Interval
-	Cost        float64       // packets of a visit, averaged over the latest
-	Rate        float64       // current maximum of packets a second
-	Interval    time.Duration // the time that the walk takes for all infohashes
+	Urgent      int           // waiting for a visit out of turn, because they are new or their visit failed
+	Late        int           // whose last announce is older than Config.Interval
+	Cost        float64       // packets a visit, averaged over recent visits
+	Rate        float64       // current maximum number of packets a second
+	Interval    time.Duration // the time in which the walk visits all infohashes
 	Overloaded  bool          // Interval is longer than Config.Interval
 	Offline     bool          // no node answers
 	Window      int           // live nodes in the window
@@ -40,7 +40,7 @@ func (s *Scheduler) Stats(now mono.Time) Stats {
 		Cost: s.cost, Rate: s.pace(now), Interval: s.cycle(),
 		Overloaded: s.cycle() > s.cfg.Interval,
 		Offline:    s.Offline(),
-		Window:     len(s.book.nodes),
+		Window:     len(s.window.nodes),
 		Counts:     s.count,
 	}
 	s.Late(now, func(id.ID) bool { st.Late++; return true })

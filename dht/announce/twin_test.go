@@ -14,8 +14,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// few draws from a few ids, so that neighbours and repetitions are common.
-func few(t *rapid.T, name string) (x id.ID) {
+// fewIDs draws one of a few ids, so that neighbours and repetitions are common.
+func fewIDs(t *rapid.T, name string) (x id.ID) {
 	x[0] = rapid.Byte().Draw(t, name)
 	x[19] = rapid.ByteRange(0, 3).Draw(t, name)
 	return x
@@ -27,7 +27,7 @@ func TestOrderTwin(t *testing.T) {
 		o := order{items: &items}
 		var twin []id.ID
 		for range rapid.IntRange(1, 600).Draw(t, "steps") {
-			key := few(t, "key")
+			key := fewIDs(t, "key")
 			at, known := slices.BinarySearchFunc(twin, key, id.ID.Cmp)
 			i, found := o.find(key)
 			if found != known || found && items.at(i).key != key {
@@ -47,7 +47,7 @@ func TestOrderTwin(t *testing.T) {
 			if o.n != len(twin) || len(twin) == 0 {
 				continue
 			}
-			key = few(t, "after")
+			key = fewIDs(t, "after")
 			at, known = slices.BinarySearchFunc(twin, key, id.ID.Cmp)
 			if known {
 				at++
@@ -93,9 +93,9 @@ func TestOrderOfMany(t *testing.T) {
 }
 
 // The naive twin of the window is a map that is sorted by distance for every query.
-func TestBookTwin(t *testing.T) {
+func TestWindowTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var b book
+		var b window
 		b.init()
 		twin := map[netip.AddrPort]known{}
 		drop := func(a netip.AddrPort) {
@@ -114,7 +114,7 @@ func TestBookTwin(t *testing.T) {
 				b.failed(now, addr)
 				drop(addr)
 			} else {
-				node := few(t, "node")
+				node := fewIDs(t, "node")
 				b.answered(now, node, addr)
 				if k, ok := twin[addr]; ok && k.ID != node {
 					delete(twin, addr)
@@ -127,7 +127,7 @@ func TestBookTwin(t *testing.T) {
 					twin[addr] = known{Node: Node{node, addr}}
 				}
 			}
-			target, count := few(t, "target"), rapid.IntRange(1, 12).Draw(t, "count")
+			target, count := fewIDs(t, "target"), rapid.IntRange(1, 12).Draw(t, "count")
 			var want []Node
 			for _, k := range twin {
 				want = append(want, k.Node)
@@ -146,30 +146,30 @@ func TestBookTwin(t *testing.T) {
 	})
 }
 
-func TestSilenceIsRememberedForAWhile(t *testing.T) {
-	var b book
+func TestAddressesWithoutAnAnswerAreSuspended(t *testing.T) {
+	var b window
 	b.init()
 	a := simAddr(1)
 	b.failed(0, a)
-	if !b.shunned(mono.Time(onceSilent)-1, a) || b.shunned(mono.Time(onceSilent), a) {
-		t.Error("after one silence")
+	if !b.isSuspended(mono.Time(suspendOnce)-1, a) || b.isSuspended(mono.Time(suspendOnce), a) {
+		t.Error("after one unanswered query")
 	}
 	b.failed(0, a)
-	if !b.shunned(mono.Time(twiceSilent)-1, a) || b.shunned(mono.Time(twiceSilent), a) {
-		t.Error("after two")
+	if !b.isSuspended(mono.Time(suspendTwice)-1, a) || b.isSuspended(mono.Time(suspendTwice), a) {
+		t.Error("after two unanswered queries")
 	}
 	b.answered(0, id.ID{1}, a)
 	b.failed(0, a)
-	if b.shunned(0, a) {
+	if b.isSuspended(0, a) {
 		t.Error("one lost packet made a live node suspect")
 	}
 	for i := range 3 * maxMarks {
 		b.failed(0, simAddr(100+i))
 	}
-	for i := range 2 * bookSize {
+	for i := range 2 * windowSize {
 		b.answered(mono.Time(i), randomIDOf(i), simAddr(100_000+i))
 	}
-	if len(b.marks) > maxMarks || b.marked.Len() > maxMarks || len(b.nodes) != bookSize || len(b.byAddr) != bookSize {
+	if len(b.marks) > maxMarks || b.marked.Len() > maxMarks || len(b.nodes) != windowSize || len(b.byAddr) != windowSize {
 		t.Errorf("%d marks, %d nodes", len(b.marks), len(b.nodes))
 	}
 }
@@ -192,7 +192,7 @@ func TestSeeds(t *testing.T) {
 
 // For any sequence of events, the counters are consistent, nothing is sent for removed
 // infohashes, and the rate holds.
-func TestRandomLife(t *testing.T) {
+func TestRandomEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		table := []Node{{id.ID{1}, simAddr(1)}, {id.ID{2}, simAddr(2)}, {id.ID{3}, simAddr(3)}}
@@ -205,7 +205,7 @@ func TestRandomLife(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0, 1:
 				port := rapid.Uint16Range(1, 3).Draw(t, "port")
-				what := Announcement{Port: port, Seed: rapid.Bool().Draw(t, "seed"), Told: rapid.Bool().Draw(t, "told")}
+				what := Announcement{Port: port, Seed: rapid.Bool().Draw(t, "seed"), JustAnnounced: rapid.Bool().Draw(t, "just announced")}
 				s.Add(now, key, what)
 				twin[key] = what
 			case 2:
@@ -238,7 +238,7 @@ func TestRandomLife(t *testing.T) {
 					}
 				}
 			}
-			balance(t, s, twin)
+			checkInvariants(t, s, twin)
 		}
 		if most := 50*now.Sub(0).Seconds() + 5; float64(sent) > most {
 			t.Fatalf("%d packets in %v", sent, now.Sub(0))
@@ -246,7 +246,7 @@ func TestRandomLife(t *testing.T) {
 	})
 }
 
-func balance(t *rapid.T, s *Scheduler, twin map[id.ID]Announcement) {
+func checkInvariants(t *rapid.T, s *Scheduler, twin map[id.ID]Announcement) {
 	count, announced, listed, extra := map[state]int{}, 0, 0, 0
 	for _, c := range s.all.chunks {
 		for _, i := range c {
@@ -258,7 +258,7 @@ func balance(t *rapid.T, s *Scheduler, twin map[id.ID]Announcement) {
 			if r.announced {
 				announced++
 			}
-			if s.ages.listed(i) {
+			if s.ages.isListed(i) {
 				listed++
 			}
 			if _, ok := s.fresh.find(r.key); ok != (r.state == urgent) || (s.active[i] != nil) != (r.state == visiting) {
@@ -273,7 +273,7 @@ func balance(t *rapid.T, s *Scheduler, twin map[id.ID]Announcement) {
 	}
 	last := mono.Time(-1)
 	for i := s.ages.head; i != none; i = s.items.at(i).next {
-		if r := s.items.at(i); !s.ages.listed(i) || r.visited < last {
+		if r := s.items.at(i); !s.ages.isListed(i) || r.visited < last {
 			t.Fatalf("%v is out of order", r.key)
 		} else {
 			last = r.visited

@@ -11,9 +11,9 @@ import (
 
 const (
 	maxAsked   = 32 // get_peers queries of one visit
-	startNodes = 16 // nodes of the window that a visit starts at
+	startNodes = 16 // number of nodes of the window that a visit starts at
 
-	// softTimeout is how long an answer may take while no round trip is known.
+	// softTimeout is the soft timeout of a lookup while no round trip is known.
 	softTimeout = 600 * time.Millisecond
 )
 
@@ -23,17 +23,17 @@ type visit struct {
 	item    uint32
 	key     id.ID
 	port    uint16
-	seed    bool // we have all of it
+	seed    bool // we are a seed
 	extra   bool // out of turn
 	isReady bool // in Scheduler.ready
-	gone    bool // it has ended: answers to its queries are ignored
+	gone    bool // it has ended, and answers to its queries are ignored
 
-	lookup   *lookup.Lookup
-	due      mono.Time     // when the lookup must be called again although no reply has come
-	takers   []lookup.Node // once the lookup is over: the nodes to announce to
-	told     int           // of takers, those that were sent announce_peer
-	telling  int           // of these queries, those under way
-	accepted int
+	lookup       *lookup.Lookup
+	due          mono.Time     // time at which the lookup must be called again if no reply comes before
+	targets      []lookup.Node // once the lookup is over: the nodes to announce to
+	announceSent int           // number of targets to which announce_peer was sent
+	announcing   int           // number of these queries that are pending
+	accepted     int
 }
 
 func newVisit(now mono.Time, item uint32, r *record, cfg *Config, start []lookup.Node) *visit {
@@ -45,7 +45,7 @@ func newVisit(now mono.Time, item uint32, r *record, cfg *Config, start []lookup
 	}
 }
 
-// next returns the packet that the visit wants sent now.
+// next returns the next packet of the visit, if it can send one now.
 func (v *visit) next(now mono.Time) (Query, bool) {
 	if !v.lookup.Done() {
 		if n, ok := v.lookup.Next(now); ok {
@@ -55,25 +55,27 @@ func (v *visit) next(now mono.Time) (Query, bool) {
 			return Query{}, false
 		}
 	}
-	if v.takers == nil {
-		v.takers = v.lookup.Takers()
+	if v.targets == nil {
+		v.targets = v.lookup.ClosestWithToken()
 	}
-	if v.told == len(v.takers) {
+	if v.announceSent == len(v.targets) {
 		return Query{}, false
 	}
-	n := v.takers[v.told]
-	v.told++
-	v.telling++
+	n := v.targets[v.announceSent]
+	v.announceSent++
+	v.announcing++
 	return Query{Kind: AnnouncePeer, Infohash: v.key, Addr: n.Addr, Port: v.port, Seed: v.seed, Token: n.Token}, true
 }
 
-// over reports whether nothing is left to do or to wait for.
-func (v *visit) over() bool { return v.lookup.Done() && v.told == len(v.takers) && v.telling == 0 }
+// isOver reports whether nothing is left to do or to wait for.
+func (v *visit) isOver() bool {
+	return v.lookup.Done() && v.announceSent == len(v.targets) && v.announcing == 0
+}
 
-// remember stores the nodes that were announced to for the next visit.
+// remember stores the nodes to which the visit announced. The next visit starts there.
 func (v *visit) remember(s *seeds) {
 	var addrs []netip.AddrPort
-	for _, n := range v.takers {
+	for _, n := range v.targets {
 		addrs = append(addrs, n.Addr)
 	}
 	s.set(addrs)

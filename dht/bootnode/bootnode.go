@@ -1,19 +1,20 @@
-// Package bootnode runs a public DHT bootstrap node: the UDP shell around the pure package
-// dht/bootstrap, which makes all decisions.
+// Package bootnode runs a public DHT bootstrap node. It does the network and file I/O;
+// package dht/bootstrap makes all decisions.
 //
-// A Server works on given sockets. A Node is a Server with its own sockets and a ring of
-// verified nodes that outlives the process, in a state directory.
+// A Server uses sockets that the caller opened. A Node is a Server that opens its own
+// sockets and saves its ring of verified nodes in a state directory.
 //
 // Each socket has a loop: it reads a batch, answers it in place and sends the replies as a
-// batch. A loop has its own limits and candidates. It shares only the rings of verified
-// nodes with the other loops, and synchronises them once a batch. Several sockets on one
-// port (netx.OpenUDP) therefore use all processors.
+// batch. A loop has its own limits and candidates. The loops share only the rings of
+// verified nodes, and synchronise them once a batch. So several sockets on one port
+// (netx.OpenUDP) can use all processors.
 //
 //	socket ── loop: Responder ──┐
 //	socket ── loop: Responder ──┼── Shared: rings, ids (mu)
 //	socket ── loop: Responder ──┘
 //
-// A second goroutine for each loop sends due pings while the socket is quiet. All methods may be called from any goroutine.
+// A second goroutine for each loop sends due pings while no datagrams arrive. All methods
+// may be called from any goroutine.
 package bootnode
 
 import (
@@ -40,27 +41,28 @@ type Config struct {
 	// Conns are the sockets, any number of both families. Close closes them.
 	Conns []netx.PacketConn
 
-	// Saved is the state of an earlier run. Its nodes count as verified if it is younger
-	// than bootstrap.Config.Turn.
+	// Saved is the state of an earlier run. Its nodes count as verified if it was saved
+	// less than 15 minutes ago.
 	Saved bootstrap.State
 
 	// Private turns off the rules for the public internet. It is implied if all sockets
 	// listen on private or loopback addresses.
 	Private bool
 
-	// SecureOnly, VerifyAfter, MaxNodes, Rate, Burst and PingRate are those of
-	// bootstrap.Config; PingRate is for all sockets together, 500 by default.
+	// SecureOnly, VerifyAfter, MaxNodes, Rate and Burst are passed to bootstrap.Config.
+	// PingRate is the maximum number of pings a second of all sockets together, 500 by
+	// default.
 	SecureOnly  bool
 	VerifyAfter time.Duration
 	MaxNodes    int
 	Rate, Burst float64
 	PingRate    float64
 
-	// Logger receives what an operator may want to know; nil discards it.
+	// Logger receives log messages; nil discards them.
 	Logger *slog.Logger
 }
 
-// freshFor is the age at which a saved ring still counts as verified.
+// freshFor is the age up to which the nodes of a saved ring count as verified.
 const freshFor = 15 * time.Minute
 
 // candidates and sources are limits for all sockets together.
@@ -72,11 +74,11 @@ const (
 func (c *Config) validate() error {
 	switch {
 	case len(c.Conns) == 0:
-		return errors.New("bootnode: no packet connection to work on")
+		return errors.New("bootnode: Config has no Conns")
 	case c.VerifyAfter < 0:
-		return fmt.Errorf("bootnode: a delay of %v before nodes are verified", c.VerifyAfter)
+		return fmt.Errorf("bootnode: VerifyAfter is %v, which is negative", c.VerifyAfter)
 	case c.VerifyAfter > 24*time.Hour:
-		return fmt.Errorf("bootnode: a delay of %v before nodes are verified: after a day hardly any is left", c.VerifyAfter)
+		return fmt.Errorf("bootnode: VerifyAfter is %v, more than 24 hours, after which few nodes are still running", c.VerifyAfter)
 	}
 	if c.PingRate == 0 {
 		c.PingRate = 500
@@ -93,7 +95,7 @@ type Server struct {
 	epoch time.Time
 	loops []*loop
 
-	mu     sync.Mutex // guards shared; taken after a loop's own
+	mu     sync.Mutex // guards shared; acquired after loop.mu
 	shared *bootstrap.Shared
 
 	done    chan struct{}
@@ -158,7 +160,7 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// State returns what to save for the next run.
+// State returns the state to save for the next run.
 func (s *Server) State() bootstrap.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +172,7 @@ type Stats struct {
 	V4, V6  FamilyStats
 	Waiting int // nodes that are waiting to be pinged
 	Running int // loops
-	Loops   int // loops that should be running
+	Loops   int // all loops; fewer are Running if a socket failed
 	bootstrap.Counts
 }
 
@@ -178,9 +180,9 @@ type Stats struct {
 type FamilyStats struct {
 	Has      bool // the server has sockets of this family
 	ID       id.ID
-	External netip.Addr // our address as other nodes see it; zero while they disagree
+	External netip.Addr // our address as other nodes report it; zero until enough of them agree
 	Nodes    int        // verified nodes
-	Size     int        // the current limit of the ring
+	Size     int        // the current maximum of nodes
 }
 
 // Stats returns the current state of the server.
@@ -209,7 +211,7 @@ func (s *Server) Stats() (st Stats) {
 	return st
 }
 
-// Kinds returns the names of the kinds by which Counts.Queries counts.
+// Kinds returns the names of the query kinds, in the order of Counts.Queries.
 func Kinds() (names [bootstrap.NumKinds]string) {
 	for k := range names {
 		names[k] = krpc.Kind(k).String()

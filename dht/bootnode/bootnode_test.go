@@ -123,7 +123,7 @@ func TestNodesFindEachOther(t *testing.T) {
 		last := newNode(t, 9, addr(s))
 		m := last.find()
 		if got := len(m.Response.Nodes)/krpc.NodeLen4 + len(m.Response.Nodes6)/krpc.NodeLen6; got != len(nodes) {
-			t.Fatalf("%s: told of %d nodes", listen, got)
+			t.Fatalf("%s: got %d nodes", listen, got)
 		}
 		if m.IP != last.c.LocalAddr().(*net.UDPAddr).AddrPort() {
 			t.Errorf("%s: ip %v", listen, m.IP)
@@ -135,7 +135,7 @@ func TestNodesFindEachOther(t *testing.T) {
 	}
 }
 
-func TestTheNextRunKnowsThem(t *testing.T) {
+func TestSavedNodesAreKnownToTheNextRun(t *testing.T) {
 	s := serve(t, []string{"127.0.0.1:0"})
 	n := newNode(t, 1, addr(s))
 	n.find()
@@ -150,11 +150,11 @@ func TestTheNextRunKnowsThem(t *testing.T) {
 	next = serve(t, []string{"127.0.0.1:0"}, func(c *Config) { c.Saved = st })
 	eventually(t, "the saved node was not pinged", func() bool { return next.Stats().Pinged > 0 })
 	if next.Stats().V4.Nodes != 0 {
-		t.Fatal("told unasked")
+		t.Fatal("an old node counts as verified before it was pinged")
 	}
 }
 
-func TestAfterCloseNothingRuns(t *testing.T) {
+func TestCloseEndsAllLoops(t *testing.T) {
 	s := serve(t, []string{"127.0.0.1:0"})
 	s.Close()
 	if st := s.Stats(); st.Running != 0 || st.Loops != 2 {
@@ -163,7 +163,7 @@ func TestAfterCloseNothingRuns(t *testing.T) {
 	s.Close()
 }
 
-func TestConfigSaysWhatIsWrong(t *testing.T) {
+func TestInvalidConfig(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("no sockets")
 	}

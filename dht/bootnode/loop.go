@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// maxPings bounds the pings that are sent with one batch.
+	// maxPings is the maximum number of pings sent with one batch.
 	maxPings = 16
-	// pause is how long a ping may wait in a quiet loop.
+	// pause is the longest time that a due ping waits while no datagrams arrive.
 	pause = 200 * time.Millisecond
 )
 
@@ -22,8 +22,8 @@ const (
 type loop struct {
 	s      *Server
 	conn   *netx.Socket
-	filler netx.Filler // conn, if it is one
-	out    outbox      // of handle
+	filler netx.FillLeveler // the connection, if it implements netx.FillLeveler
+	out    outbox           // used by handle
 
 	mu    sync.Mutex
 	r     *bootstrap.Responder
@@ -35,7 +35,7 @@ func newLoop(s *Server, c netx.PacketConn) *loop {
 		s: s, conn: netx.NewSocket(c), out: newOutbox(netx.BatchLen + maxPings),
 		r: bootstrap.NewResponder(s.shared, s.now(), c.LocalAddr().Addr().Unmap().Is6()),
 	}
-	l.filler, _ = c.(netx.Filler)
+	l.filler, _ = c.(netx.FillLeveler)
 	return l
 }
 
@@ -49,7 +49,8 @@ func newOutbox(n int) outbox {
 	return outbox{ms: make([]netx.Datagram, 0, n), b: make([]byte, 0, n*krpc.MaxDatagram)}
 }
 
-// post adds what was appended to o.b as a datagram, unless it is empty.
+// post adds a datagram. b is o.b with the datagram appended; if nothing was appended, post
+// does nothing.
 func (o *outbox) post(b []byte, to netip.AddrPort) {
 	if begin := len(o.b); len(b) > begin {
 		o.ms = append(o.ms, netx.Datagram{Buf: b[begin:len(b):len(b)], Addr: to})
@@ -75,14 +76,14 @@ func (l *loop) handle(in []netx.Datagram) {
 	now := l.s.now()
 	l.mu.Lock()
 	if l.filler != nil {
-		l.r.Pressure(l.filler.Fill())
+		l.r.Pressure(l.filler.FillLevel())
 	}
 	l.sync(now)
 	for i := range in {
 		from := netip.AddrPortFrom(in[i].Addr.Addr().Unmap(), in[i].Addr.Port())
 		out.post(l.r.Datagram(out.b, now, from, in[i].Buf[:in[i].N]), from)
 	}
-	if l.r.Fresh() {
+	if l.r.HasVerified() {
 		l.sync(now)
 	}
 	l.takePings(now, out)
@@ -90,7 +91,7 @@ func (l *loop) handle(in []netx.Datagram) {
 	l.send(out)
 }
 
-// ping sends due pings and keeps the ring up to date while nothing arrives.
+// ping sends due pings and synchronises the ring while no datagrams arrive.
 func (l *loop) ping() {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()

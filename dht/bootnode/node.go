@@ -17,7 +17,7 @@ import (
 	"seedbed/internal/statefile"
 )
 
-// DefaultPort is the UDP port of a bootstrap node unless another is chosen.
+// DefaultPort is the UDP port on which a bootstrap node listens by default.
 const DefaultPort = 6881
 
 // NodeConfig configures a bootstrap node. The zero value of each field means its default.
@@ -30,16 +30,17 @@ type NodeConfig struct {
 	// address of both families.
 	Listen []string
 
-	// VerifyAfter is how long after its first query a node is pinged; if it answers, it is
-	// passed on to others. 15 minutes by default, and less while few nodes are known.
+	// VerifyAfter is the time after its first query at which a node is pinged. A node that
+	// answers is returned to other nodes. 15 minutes by default, and less while few nodes
+	// are known.
 	VerifyAfter time.Duration
 
 	// Log receives log messages; nil discards them.
 	Log *slog.Logger
 }
 
-// A Node is a Server with sockets of its own and a ring that outlives the process. It
-// uses bootstrap.ring and bootstrap.lock in the state directory.
+// Node is a Server with its own sockets, which saves its ring. Its files are bootstrap.ring
+// and bootstrap.lock in the state directory.
 type Node struct {
 	*Server
 	addrs []netip.AddrPort
@@ -53,7 +54,8 @@ type Node struct {
 	closed  error
 }
 
-// saveEvery is how often the ring is saved: a crash loses what was learned since.
+// saveEvery is the interval at which the ring is saved. A crash loses the changes since the
+// last save.
 const saveEvery = 5 * time.Minute
 
 // Open starts a bootstrap node. If another process runs one with the same state
@@ -63,7 +65,7 @@ func Open(cfg NodeConfig) (n *Node, err error) {
 		return nil, errors.New("no state directory given")
 	}
 	if cfg.VerifyAfter < 0 || cfg.VerifyAfter > 24*time.Hour {
-		return nil, fmt.Errorf("nodes cannot be verified %v after their first query: give a time from 1ns to 24h", cfg.VerifyAfter)
+		return nil, fmt.Errorf("nodes cannot be verified %v after their first query; give a time of at most 24h", cfg.VerifyAfter)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -115,7 +117,7 @@ func (n *Node) listen(cfg *NodeConfig) error {
 
 func stateError(verb string, err error) error {
 	var special *statefile.NotRegularError
-	if errors.As(err, &special) { // it has a hint of its own
+	if errors.As(err, &special) { // its text says what to do
 		return fmt.Errorf("the state directory cannot be %s: %w", verb, err)
 	}
 	return fmt.Errorf("the state directory cannot be %s: %w; choose another with --state", verb, err)
@@ -127,27 +129,28 @@ var errRunning error = runningError{}
 type runningError struct{}
 
 func (runningError) Error() string {
-	return "another seedbed bootstrap process with the same state directory is running"
+	return "another seedbed bootstrap process is using this state directory"
 }
 func (runningError) Unwrap() error { return statefile.ErrLocked }
 
-// load reads the ring of the last run. If it is missing or damaged, the ring starts empty
-// and fills again.
+// load reads the ring of the last run. If the file is missing or damaged, it returns an
+// empty state.
 func (n *Node) load() bootstrap.State {
 	raw, err := statefile.Read(n.path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			n.log.Warn("the saved nodes cannot be read; starting with none", "err", err)
+			n.log.Warn("cannot read the saved nodes; starting without any", "err", err)
 		}
 		return bootstrap.State{}
 	}
 	st, err := bootstrap.ParseState(raw)
 	if err != nil {
-		n.log.Warn("the saved nodes cannot be used; starting with none", "file", n.path, "err", err)
+		n.log.Warn("cannot use the saved nodes; starting without any", "file", n.path, "err", err)
 	}
 	return st
 }
 
+// keepSaved saves the ring every saveEvery until ctx is done.
 func (n *Node) keepSaved(ctx context.Context) {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
@@ -157,17 +160,17 @@ func (n *Node) keepSaved(ctx context.Context) {
 			return
 		case <-tick.C:
 			if err := n.Save(); err != nil {
-				n.log.Warn("the nodes could not be saved", "err", err)
+				n.log.Warn("cannot save the known nodes", "err", err)
 			}
 		}
 	}
 }
 
-// Save saves the ring, which also happens every few minutes and at the end.
+// Save saves the ring now. The Node also saves it every few minutes and in Close.
 func (n *Node) Save() error {
 	st := n.Server.State()
 	if err := statefile.Write(n.path, st.Append(nil)); err != nil {
-		return fmt.Errorf("the known nodes cannot be saved: %w", err)
+		return fmt.Errorf("cannot save the known nodes: %w", err)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func TestABootstrapNodeKeepsItsIDAndSavesAtTheEnd(t *testing.T) {
 	b := openNode(t, dir)
 	own := b.Stats().V4.ID
 	if _, err := Open(NodeConfig{State: dir, Listen: []string{"127.0.0.1:0"}}); !errors.Is(err, statefile.ErrLocked) {
-		t.Fatal("two with one state directory:", err)
+		t.Fatal("a second node with the same state directory:", err)
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -36,13 +36,13 @@ func TestABootstrapNodeKeepsItsIDAndSavesAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestADamagedRingIsAFreshOne(t *testing.T) {
+func TestADamagedRingFileIsIgnored(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "bootstrap.ring"), []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if b := openNode(t, dir); b.Stats().V4.Nodes != 0 {
-		t.Fatal("nodes of rubbish")
+		t.Fatal("a damaged file yields nodes")
 	}
 }
 

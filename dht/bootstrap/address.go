@@ -9,21 +9,21 @@ import (
 	"seedbed/internal/id"
 )
 
-// martian reports whether the address cannot be the source of a node. Private addresses are
-// not martian, because we can reply to them. Public addresses with a port below 1024 are:
-// if the source is forged, a reply would go to a DNS or NTP server.
-func martian(a netip.AddrPort) bool {
+// isMartian reports whether no node can have this address. Private addresses are not
+// martian, because we can reply to them. Public addresses with a port below 1024 are: if
+// the source is forged, a reply would go to a DNS or NTP server.
+func isMartian(a netip.AddrPort) bool {
 	return !addrs.IsNode(a, true)
 }
 
-// kept reports whether a node at the address can be returned to other nodes.
-func kept(a netip.AddrPort, relaxed bool) bool {
+// isReturnable reports whether a node at the address can be returned to other nodes.
+func isReturnable(a netip.AddrPort, relaxed bool) bool {
 	return addrs.IsNode(a, relaxed)
 }
 
-// place returns the key of an entry of the ring: an IPv4 address or an IPv6 /48,
-// and in a private network an address and port.
-func place(a netip.AddrPort, relaxed bool) uint64 {
+// placeKey returns the key of a place in the ring, of which each node takes one. It is an
+// IPv4 address or an IPv6 /48, and in a private network the address and port.
+func placeKey(a netip.AddrPort, relaxed bool) uint64 {
 	if a.Addr().Is4() {
 		b := a.Addr().As4()
 		ip := uint64(binary.BigEndian.Uint32(b[:]))

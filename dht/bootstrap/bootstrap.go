@@ -7,25 +7,24 @@
 // that moves over the ring, independent of their target: a new node needs any
 // nodes, from which its lookups continue.
 //
-// A node that sends a query is pinged some time later (Config.VerifyAfter): a node
-// that still answers then is long-lived and not hidden behind a NAT. The
-// transaction id of that ping is a cookie, a keyed hash of the address and the
-// time. We therefore store no state for the ping, and a forged source cannot
-// enter the ring. Nodes in the ring are pinged again at intervals. They leave the
-// ring if they do not answer or change their id. The server stores no torrents
-// and no peers, and bans no address. It limits a source that sends too much,
-// and does no more because the source may be forged.
+// A node that sends a query is pinged some time later (Config.VerifyAfter): a node that
+// still answers then is long-lived and not hidden behind a NAT. The transaction id of that
+// ping is a cookie, a keyed hash of the address and the time. We therefore store no state
+// for the ping, and a forged source cannot enter the ring. Nodes in the ring are pinged
+// again at intervals. They leave the ring if they do not answer or change their id. The
+// server stores no torrents and no peers, and bans no address. It only limits the rate of
+// each source, because a source may be forged.
 //
-// The parts for a server with a loop for each socket:
+// A server has a loop for each socket, and these parts:
 //
-//   - Shared is what all loops share: the rings, our ids and the key of the
-//     cookies. The caller guards it with a lock.
+//   - Shared is what all loops share: the rings, our ids and the key of the cookies. The
+//     caller protects it with a lock.
 //   - A Responder belongs to one loop: its limits, its candidates and copies
 //     (pages) of the rings. Sync, called once for each batch and under the lock,
 //     adds the verified nodes to the rings and copies fresh pages.
 //
-// A reply may therefore arrive at another loop than the one that sent the ping.
-// The package does not allocate for a query.
+// So a reply may arrive at another loop than the one that sent the ping. Handling a query
+// allocates no memory.
 package bootstrap
 
 import (
@@ -42,9 +41,8 @@ const (
 	// MinRing is the initial size of a ring.
 	MinRing = 128
 
-	// filled is the number of verified nodes from which the full VerifyAfter
-	// applies.
-	filled = 512
+	// fullDelay is the number of verified nodes from which the full VerifyAfter applies.
+	fullDelay = 512
 )
 
 // Config configures all Responders of a server. Zero fields mean their defaults.
@@ -60,26 +58,26 @@ type Config struct {
 	// of the rings.
 	SecureOnly bool
 
-	// VerifyAfter is how long after its first query a node is pinged; 15
-	// minutes by default. It is shorter while the ring has few nodes, and zero
-	// while the ring is empty.
+	// VerifyAfter is the time after its first query at which a node is pinged; 15 minutes
+	// by default. It is shorter while the ring has few nodes, and zero while the ring is
+	// empty.
 	VerifyAfter time.Duration
 
 	// MaxNodes limits each ring; 262,144 by default.
 	MaxNodes int
 
-	// Turn is the minimum time that a node stays in the ring before a newer one
-	// replaces it: a ring that turns faster grows, up to MaxNodes. A node that
+	// MinStay is the minimum time that a node stays in the ring before a newer one replaces
+	// it. If nodes would be replaced earlier, the ring grows, up to MaxNodes. A node that
 	// has been silent for this time is pinged again. 15 minutes by default.
-	Turn time.Duration
+	MinStay time.Duration
 
-	// Rate is how many datagrams a second one source (an IPv4 address, an IPv6
-	// /64) may send on average, and Burst how many at once; 10 and 50 by
+	// Rate is the average number of datagrams a second that one source (an IPv4 address or
+	// an IPv6 /64) may send, and Burst the number that it may send at once; 10 and 50 by
 	// default.
 	Rate, Burst float64
 
-	// Repeat is how long after a reply a source gets smaller replies, because it
-	// already has nodes. 10 minutes by default; never in a private network or if
+	// Repeat is the time after a reply during which the same source gets smaller replies,
+	// because it already has nodes. 10 minutes by default; never in a private network or if
 	// negative.
 	Repeat time.Duration
 
@@ -98,10 +96,10 @@ type Config struct {
 
 func (c *Config) validate() {
 	if c.Rand == nil || !c.V4 && !c.V6 {
-		panic("bootstrap: Config lacks what must be set")
+		panic("bootstrap: Config needs Rand, and V4 or V6")
 	}
 	setDefault(&c.VerifyAfter, 15*time.Minute)
-	setDefault(&c.Turn, 15*time.Minute)
+	setDefault(&c.MinStay, 15*time.Minute)
 	setDefault(&c.MaxNodes, 1<<18)
 	setDefault(&c.Rate, 10)
 	setDefault(&c.Burst, 50)
@@ -121,9 +119,10 @@ func setDefault[T int | float64 | time.Duration](v *T, d T) {
 	}
 }
 
-// delay returns the wait before a node is pinged while the ring has n nodes. A
-// longer wait proves more about a node, but an almost empty ring needs nodes soon.
+// delay returns the time before a new node is pinged if the ring has n nodes. A node that
+// answers after a longer time is more likely to stay, but an almost empty ring needs nodes
+// soon.
 func (c *Config) delay(n int) time.Duration {
-	share := float64(min(n, filled)) / filled
+	share := float64(min(n, fullDelay)) / fullDelay
 	return time.Duration(share * share * float64(c.VerifyAfter))
 }

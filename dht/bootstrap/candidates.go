@@ -9,8 +9,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// candidates holds the addresses that wait to be pinged, ordered by due time:
-// a bounded queue in one block of memory that grows with it.
+// candidates is a bounded queue of the addresses that wait to be pinged, ordered by due
+// time. It is one block of memory, which grows as needed.
 type candidates struct {
 	b      []byte
 	stride int
@@ -29,8 +29,8 @@ func newCandidates(v6 bool, max int) candidates {
 	return candidates{stride: stride, max: max}
 }
 
-// add adds the address. As the queue fills, it refuses a growing share, so that
-// the pings are spread over time and over sources.
+// add adds the address and reports whether it did. From half full on, it refuses a growing
+// share, so that the pings are spread over time and over sources.
 func (c *candidates) add(due mono.Time, a netip.AddrPort, random *rand.Rand) bool {
 	if over := c.n - c.max/2; over > 0 && int(random.Uint32N(uint32(c.max-c.max/2))) < over {
 		return false

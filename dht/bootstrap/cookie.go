@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// CookieLen is the length of our transaction ids: too long to be guessed
-	// while one is valid.
+	// CookieLen is the length of our transaction ids. It is long enough that none can be
+	// guessed while it is valid.
 	CookieLen = 8
 
-	// slot is the time unit of cookies. A cookie is valid until the end of the next
-	// slot, so for 8 to 16 seconds.
+	// slot is the time unit of cookies. A cookie is valid until the end of the next slot,
+	// that is for 8 to 16 seconds.
 	slot = 8 * time.Second
 )
 
@@ -45,8 +45,8 @@ func (c *cookies) valid(now mono.Time, a netip.AddrPort, t []byte) bool {
 	return subtle.ConstantTimeCompare(t, x[:])|subtle.ConstantTimeCompare(t, y[:]) == 1
 }
 
-// at hashes the key followed by fields of fixed length. Because the hash is truncated,
-// it cannot be extended to that of another input.
+// at hashes the key, followed by fields of fixed length. The hash is truncated, so that a
+// length extension attack is not possible.
 func (c *cookies) at(slot int64, a netip.AddrPort) [CookieLen]byte {
 	var in [len(c) + 16 + 2 + 8]byte // within one block of SHA-256
 	ip := a.Addr().As16()

@@ -2,7 +2,7 @@ package bootstrap
 
 import "seedbed/dht/krpc"
 
-// Outcome is how a valid query was handled.
+// Outcome says how a valid query was handled.
 type Outcome uint8
 
 const (
@@ -17,18 +17,17 @@ func (o Outcome) String() string {
 	return [...]string{"answered", "answered_small", "refused", "shed"}[o]
 }
 
-// Reason is why a datagram was dropped unread, or the reply to a ping was
-// ignored.
+// Reason says why a datagram was dropped, or why the reply to a ping was ignored.
 type Reason uint8
 
 const (
 	Martian    Reason = iota // no node can have this source address
-	Limited                  // the source sends too much
+	Limited                  // the source exceeds its rate
 	Malformed                // not a KRPC message
 	Unasked                  // a response without one of our cookies
 	Insecure                 // a response whose id does not match its address (BEP 42)
 	Unroutable               // a response from an address that others cannot reach
-	Unsent                   // a reply of ours that the system did not send
+	Unsent                   // one of our datagrams, which the system did not send
 	NumReasons
 )
 
@@ -43,9 +42,9 @@ const NumKinds = int(krpc.SampleInfohashes) + 1
 type Counts struct {
 	Queries  [NumKinds][NumOutcomes]uint64
 	Dropped  [NumReasons]uint64
-	Noted    uint64 // nodes to be pinged later
+	Noted    uint64 // nodes that became candidates
 	Pinged   uint64 // pings that we sent
-	Verified uint64 // valid replies to them
+	Verified uint64 // valid replies to our pings
 	In, Out  uint64 // datagrams
 	InBytes  uint64
 	OutBytes uint64

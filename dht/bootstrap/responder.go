@@ -24,15 +24,15 @@ type Responder struct {
 	// As of the last Sync.
 	pages [2]page
 	ids   [2]id.ID
-	delay time.Duration // before a candidate is pinged
+	delay time.Duration // time before a candidate is pinged
 
-	sources  *rate.Sources
-	pressure pressure
-	waiting  candidates
-	silent   []netip.AddrPort // nodes of the ring to ping now
-	verified []verified       // since the last Sync
-	pings    rate.Bucket
-	turn     bool // whether a candidate is pinged next
+	sources       *rate.Sources
+	pressure      pressure
+	waiting       candidates
+	silent        []netip.AddrPort // nodes of the ring to ping now
+	verified      []verified       // since the last Sync
+	pings         rate.Bucket
+	candidateNext bool // the next ping goes to a candidate, not to a silent node
 
 	// Buffers that are reused, so that a query allocates nothing.
 	m     krpc.Message
@@ -45,16 +45,16 @@ type Responder struct {
 type verified struct {
 	addr netip.AddrPort
 	id   id.ID
-	ours netip.AddrPort // our address as the node reports it, if it does
+	ours netip.AddrPort // our address as the node reports it; zero if it does not
 }
 
 const (
-	maxVerified = 1024 // between two Syncs
+	maxVerified = 1024 // maximum between two calls of Sync
 	maxSilent   = 64
 
-	// renote is the minimum time after which a source that sends another query becomes a
+	// noteAgainAfter is the minimum time before a source that keeps asking becomes a
 	// candidate again, because our ping or its reply may have been lost.
-	renote = 10 * time.Second
+	noteAgainAfter = 10 * time.Second
 )
 
 // NewResponder returns a Responder for a socket of one family.
@@ -79,8 +79,8 @@ func NewResponder(s *Shared, now mono.Time, v6 bool) *Responder {
 	return r
 }
 
-// Sync adds the nodes that r has verified to the rings and copies changes to r. The
-// caller calls it once for each batch.
+// Sync adds the nodes that r has verified to the rings, and copies the changes of the rings
+// to r. The caller calls it once for each batch.
 func (s *Shared) Sync(now mono.Time, r *Responder) {
 	for i := range r.verified {
 		v := &r.verified[i]
@@ -112,20 +112,21 @@ func (r *Responder) Counts() Counts { return r.counts }
 // Waiting returns the number of candidates.
 func (r *Responder) Waiting() int { return r.waiting.n }
 
-// Fresh reports whether Sync has verified nodes to add.
-func (r *Responder) Fresh() bool { return len(r.verified) > 0 }
+// HasVerified reports whether there are verified nodes that Sync has not added to the ring
+// yet.
+func (r *Responder) HasVerified() bool { return len(r.verified) > 0 }
 
 // Unsent counts n replies or pings that the system did not send.
 func (r *Responder) Unsent(n int) { r.counts.Dropped[Unsent] += uint64(n) }
 
-// Ping appends the next ping that is due, if any, alternating between candidates and
-// silent nodes.
+// Ping appends the next ping that is due, if any, and returns the address to send it to. It
+// alternates between candidates and silent nodes.
 func (r *Responder) Ping(dst []byte, now mono.Time) (b []byte, to netip.AddrPort, ok bool) {
 	n, due := len(r.silent), r.waiting.due(now)
 	if n == 0 && !due || !r.pings.Take(now, 1) {
 		return dst, to, false
 	}
-	if r.turn = !r.turn; due && (r.turn || n == 0) {
+	if r.candidateNext = !r.candidateNext; due && (r.candidateNext || n == 0) {
 		to = r.waiting.pop()
 	} else {
 		to = r.silent[n-1]
@@ -148,7 +149,7 @@ func (r *Responder) count(n int) {
 func (r *Responder) Datagram(dst []byte, now mono.Time, from netip.AddrPort, b []byte) []byte {
 	r.counts.In++
 	r.counts.InBytes += uint64(len(b))
-	if martian(from) || family(from.Addr()) != r.family {
+	if isMartian(from) || family(from.Addr()) != r.family {
 		r.counts.Dropped[Martian]++
 		return dst
 	}
@@ -178,18 +179,18 @@ func (r *Responder) Datagram(dst []byte, now mono.Time, from netip.AddrPort, b [
 
 func (r *Responder) source(from netip.AddrPort) uint64 {
 	if r.cfg.Relaxed {
-		return place(from, true)
+		return placeKey(from, true)
 	}
 	return rate.SourceOf(from.Addr())
 }
 
-// response handles a possible reply to one of our pings.
+// response handles a response or error, which may be the reply to one of our pings.
 func (r *Responder) response(now mono.Time, from netip.AddrPort) {
 	m := &r.m
 	switch {
 	case m.Y != 'r' || !r.cookies.valid(now, from, m.T):
 		r.counts.Dropped[Unasked]++
-	case !kept(from, r.cfg.Relaxed):
+	case !isReturnable(from, r.cfg.Relaxed):
 		r.counts.Dropped[Unroutable]++
 	case r.cfg.SecureOnly && !table.Secure(m.Response.ID, from.Addr()):
 		r.counts.Dropped[Insecure]++
@@ -207,15 +208,15 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 		r.note(now, from, src)
 	}
 	nodes := q.HasTarget && q.Kind != krpc.AnnouncePeer && q.Kind != krpc.Put && q.Bad == ""
-	again := r.cfg.Repeat > 0 && since(now, src.Answered) < r.cfg.Repeat
-	w := faulty
+	repeats := r.cfg.Repeat > 0 && since(now, src.Answered) < r.cfg.Repeat
+	w := errorReply
 	switch {
-	case nodes && !again:
-		w = arriving
+	case nodes && !repeats:
+		w = needsNodes
 	case nodes:
-		w = repeated
+		w = gotNodes
 	case q.Kind == krpc.Ping:
-		w = pinging
+		w = pingOnly
 	}
 	if w < r.pressure.min {
 		return dst, Shed
@@ -224,9 +225,9 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 	case q.Bad != "":
 		return krpc.AppendError(dst, from, q.T, q.BadCode, q.Bad), Refused
 	case q.Kind == krpc.AnnouncePeer, q.Kind == krpc.Put:
-		// Our tokens are not valid for storing here.
+		// We store nothing, so no token is valid.
 		return krpc.AppendError(dst, from, q.T, krpc.CodeProtocol, "bad token"), Refused
-	case w == faulty:
+	case w == errorReply:
 		return krpc.AppendError(dst, from, q.T, krpc.CodeUnknown, "method unknown"), Refused
 	}
 	reply := &r.reply
@@ -234,7 +235,7 @@ func (r *Responder) query(dst []byte, now mono.Time, from netip.AddrPort, src *r
 	outcome := Answered
 	if nodes {
 		k := K
-		if again {
+		if repeats {
 			k, outcome = kSmall, Small
 		} else {
 			src.Answered = seconds(now)
@@ -253,7 +254,7 @@ var none = []byte{}
 // sampleInterval is the maximum that BEP 51 allows, in seconds.
 const sampleInterval = 21600
 
-// fill adds k nodes of each family that the query wants to the reply.
+// fill adds k nodes of each family that the query asks for to the reply.
 //
 // BEP 33 and BEP 44: without a token in the reply to get_peers, no node announces
 // here. But aria2 discards a reply to get_peers without a token, including its
@@ -276,28 +277,28 @@ func (r *Responder) fill(reply *krpc.Reply, q *krpc.Query, k int) {
 	}
 }
 
-// window returns the next k nodes of a family. While the ring has few nodes, the
-// querying node is likely to be one of them, and is left out.
+// window returns the next k nodes of a family. While the ring has few nodes, the querying
+// node may well be one of them, and is left out.
 func (r *Responder) window(buf []byte, f, k int, from netip.AddrPort) []byte {
 	p := &r.pages[f]
 	w := p.window(k)
 	if len(w) == 0 {
 		return buf
 	}
-	if f != r.family || p.ring > filled {
+	if f != r.family || p.ring > fullDelay {
 		return w
 	}
 	var a [krpc.PeerLen6]byte
 	return without(buf, w, addrs.Append(a[:0], from))
 }
 
-// note adds a node to the candidates if other nodes could use it.
+// note adds the node at from to the candidates, if it could be returned to other nodes.
 func (r *Responder) note(now mono.Time, from netip.AddrPort, src *rate.Source) {
-	if since(now, src.Noted) < max(r.delay, renote) {
+	if since(now, src.Noted) < max(r.delay, noteAgainAfter) {
 		return
 	}
 	src.Noted = seconds(now)
-	if kept(from, r.cfg.Relaxed) && r.waiting.add(now.Add(r.delay), from, r.cfg.Rand) {
+	if isReturnable(from, r.cfg.Relaxed) && r.waiting.add(now.Add(r.delay), from, r.cfg.Rand) {
 		r.counts.Noted++
 	}
 }

@@ -107,15 +107,15 @@ func cookieOf(t testing.TB, datagram string) []byte {
 	return m.T
 }
 
-func TestANodeEntersOnceItHasAnsweredOurPing(t *testing.T) {
+func TestANodeIsAddedAfterItAnswersOurPing(t *testing.T) {
 	s := newServer(t)
 	s.ask(alice, findNode)
 	to, ds := s.pings(0)
 	if len(to) != 1 || to[0] != alice {
-		t.Fatal("an empty ring waits for nothing:", to)
+		t.Fatal("with an empty ring, the ping must be due at once:", to)
 	}
 	if s.Ring(false).Len() != 0 {
-		t.Fatal("a node that has proven nothing is in the ring")
+		t.Fatal("an unverified node is in the ring")
 	}
 	c := cookieOf(t, ds[0])
 	bob := node4(1)
@@ -176,14 +176,14 @@ func TestASourceThatAsksAgainIsOneCandidate(t *testing.T) {
 		t.Fatal(s.loops[0].Waiting())
 	}
 	s.pings(0)
-	s.now += mono.Time(renote) // the ping may have been lost
+	s.now += mono.Time(noteAgainAfter) // the ping may have been lost
 	s.ask(alice, findNode)
 	if to, _ := s.pings(0); len(to) != 1 {
 		t.Fatal("not pinged again")
 	}
 }
 
-func TestWhoIsNotKept(t *testing.T) {
+func TestNodesThatDoNotBecomeCandidates(t *testing.T) {
 	for what, c := range map[string]struct{ from, datagram string }{
 		"read-only (BEP 43)": {"12.0.0.1:6881", strings.Replace(findNode, "1:t2:aa", "2:roi1e1:t2:aa", 1)},
 		"private":            {"10.0.0.1:6881", findNode},
@@ -196,14 +196,14 @@ func TestWhoIsNotKept(t *testing.T) {
 			t.Error(what)
 		}
 	}
-	// They are kept in a network where all nodes are like this.
+	// In a private network they become candidates.
 	s := newServer(t, func(c *Config) { c.Relaxed = true })
 	if s.ask(netip.MustParseAddrPort("127.0.0.1:1"), findNode); s.loops[0].Waiting() != 1 {
 		t.Error("a private network")
 	}
 }
 
-func TestMartiansGetNothing(t *testing.T) {
+func TestMartianSourcesGetNoReply(t *testing.T) {
 	for _, a := range []string{"0.0.0.0:1", "12.0.0.1:0", "224.0.0.1:1", "255.255.255.255:1", "240.0.0.1:1", "12.0.0.1:53", "12.0.0.1:1023"} {
 		s := newServer(t)
 		if b := s.send(0, netip.MustParseAddrPort(a), findNode); b != "" {
@@ -216,7 +216,7 @@ func TestMartiansGetNothing(t *testing.T) {
 	}
 }
 
-func TestARingOfVerifiedNodesTakesAnAnswerOnlyFromTheRoutable(t *testing.T) {
+func TestNodesAtUnroutableAddressesAreNotAdded(t *testing.T) {
 	s := newServer(t)
 	a := netip.MustParseAddrPort("10.0.0.1:1")
 	c := s.cookies.cookie(s.now, a)
@@ -236,7 +236,7 @@ func TestSecureOnly(t *testing.T) {
 	}
 }
 
-func TestWhatIsAnswered(t *testing.T) {
+func TestReplies(t *testing.T) {
 	hash := "9:info_hash20:" + strings.Repeat("h", 20)
 	target := "6:target20:" + strings.Repeat("t", 20)
 	for _, c := range []struct {
@@ -312,7 +312,7 @@ func TestWant(t *testing.T) {
 	}
 }
 
-func TestRepeatersGetSmallAnswers(t *testing.T) {
+func TestASourceThatAsksAgainGetsFewerNodes(t *testing.T) {
 	s := newServer(t)
 	s.verify(100)
 	s.ask(alice, ping)
@@ -354,7 +354,7 @@ func TestEachSourceAndEach64IsLimited(t *testing.T) {
 	}
 }
 
-func TestUnderPressureTheLeastWorthyGoFirst(t *testing.T) {
+func TestUnderLoadLowPrioritiesAreDroppedFirst(t *testing.T) {
 	bad := query("vote", "")
 	for _, c := range []struct {
 		fill float64
@@ -380,17 +380,17 @@ func TestUnderPressureTheLeastWorthyGoFirst(t *testing.T) {
 			s.loops[0].Pressure(0)
 		}
 		if s.send(0, alice, bad) == "" {
-			t.Error("never relieved")
+			t.Error("still dropped after the load ended")
 		}
 	}
 	s := newServer(t)
 	s.loops[0].Pressure(1)
 	if s.send(0, alice, bad) == "" {
-		t.Error("one full batch is no pressure")
+		t.Error("one full batch must not count as overload")
 	}
 }
 
-func TestOurIDFitsTheAddressThatOthersSee(t *testing.T) {
+func TestOurIDMatchesOurExternalAddress(t *testing.T) {
 	s := newServer(t)
 	ours := netip.MustParseAddrPort("8.8.8.8:6881")
 	for i := range 5 {
@@ -407,7 +407,7 @@ func TestOurIDFitsTheAddressThatOthersSee(t *testing.T) {
 	}
 }
 
-func TestPingsHaveTheirRate(t *testing.T) {
+func TestPingRate(t *testing.T) {
 	s := newServer(t, func(c *Config) { c.PingRate = 100; c.Relaxed = true })
 	for i := range 5000 {
 		s.send(0, node4(i), findNode)
@@ -423,7 +423,7 @@ func TestPingsHaveTheirRate(t *testing.T) {
 	}
 }
 
-func TestAStateOutlivesItsServer(t *testing.T) {
+func TestStateIsRestored(t *testing.T) {
 	s := newServer(t)
 	s.verify(600)
 	s.rings[six].Add(s.now, nodeID(1), alice6)
@@ -520,7 +520,7 @@ func FuzzDatagram(f *testing.F) {
 			}
 		}
 		if s.Ring(false).Len() != 50 || s.Ring(true).Len() != 0 {
-			t.Fatal("somebody slipped in")
+			t.Fatal("an unverified node was added")
 		}
 	})
 }

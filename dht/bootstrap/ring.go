@@ -9,24 +9,24 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Ring holds the verified nodes of one address family, in the order in which they
-// were added. When it is full, a new node replaces the oldest one. If that one was
-// added less than Config.Turn ago, the ring grows instead.
+// Ring holds the verified nodes of one address family, in the order in which they were
+// added. If it is full, a new node replaces the oldest one. If the oldest one was added
+// less than Config.MinStay ago, the ring grows instead.
 //
 // The nodes are stored contiguously in compact form, as replies contain them.
 type Ring struct {
 	cfg   Config
 	size  int // current limit of nodes, MinRing to MaxNodes
-	write int // where the next node goes when the ring is full
-	read  int // where the next page begins
-	sweep int // where the search for silent nodes continues
+	write int // index for the next node if the ring is full
+	read  int // index at which the next page begins
+	sweep int // index at which the search for silent nodes continues
 	gen   uint64
 
 	stride int
 	nodes  []byte // of stride bytes each
 	meta   []meta
 	places map[uint64]int32 // index of the node at each place
-	saved  []byte           // nodes of an earlier run that are still to be pinged
+	saved  []byte           // nodes of an earlier run that have not been pinged yet
 }
 
 // meta describes one node, in seconds of the caller's clock.
@@ -34,43 +34,43 @@ type meta struct {
 	entered  int32
 	verified int32
 	asked    int32
-	tries    uint8 // pings since its last reply
+	tries    uint8 // pings without a reply
 }
 
 const (
-	// patience is how long a node has to reply before it is pinged again or
+	// replyTimeout is the time in which a node must reply before it is pinged again or
 	// removed.
-	patience = 30 * time.Second
-	maxTries = 3
+	replyTimeout = 30 * time.Second
+	maxTries     = 3
 )
 
 func newRing(cfg Config, v6 bool) *Ring {
 	return &Ring{cfg: cfg, size: MinRing, stride: nodeLen(v6), places: make(map[uint64]int32)}
 }
 
-// Len returns the number of nodes, Size the number of places.
-func (r *Ring) Len() int  { return len(r.meta) }
+// Len returns the number of nodes.
+func (r *Ring) Len() int { return len(r.meta) }
+
+// Size returns the current maximum number of nodes.
 func (r *Ring) Size() int { return r.size }
 
 func seconds(t mono.Time) int32 { return int32(t / mono.Time(time.Second)) }
 
-// since returns the time from a moment in seconds to now, to the second.
+// since returns the time from then to now. then is in seconds.
 func since(now mono.Time, then int32) time.Duration {
 	return time.Duration(seconds(now)-then) * time.Second
 }
 
-// Add adds a node that was just verified, and reports whether it is new. A node that
-// has changed its id is removed: nodes keep their id while they run, and a changed id
-// suggests an attempt to occupy many places. It may be added again later as a new
-// node.
+// Add adds a node that was just verified, and reports whether it is new. If a node has
+// changed its id, Add removes it: nodes keep their id while they run, and a change may be
+// an attempt to occupy many places. It can be added again later as a new node.
 func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 	s := seconds(now)
-	key := place(a, r.cfg.Relaxed)
+	key := placeKey(a, r.cfg.Relaxed)
 	if i, ok := r.places[key]; ok {
 		m, old := &r.meta[i], r.node(int(i))
 		if compactAddr(old) != a {
-			// If two nodes share an address, the first one is kept as long as it
-			// replies.
+			// If two nodes share a place, the first one is kept as long as it replies.
 			if m.tries == 0 {
 				return false
 			}
@@ -85,7 +85,7 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 		return false
 	}
 	r.gen++
-	if len(r.meta) == r.size && since(now, r.meta[r.write].entered) < r.cfg.Turn {
+	if len(r.meta) == r.size && since(now, r.meta[r.write].entered) < r.cfg.MinStay {
 		r.size = min(2*r.size, r.cfg.MaxNodes)
 	}
 	m := meta{entered: s, verified: s}
@@ -95,7 +95,7 @@ func (r *Ring) Add(now mono.Time, node id.ID, a netip.AddrPort) bool {
 		r.meta = append(r.meta, m)
 		return true
 	}
-	delete(r.places, place(compactAddr(r.node(r.write)), r.cfg.Relaxed))
+	delete(r.places, placeKey(compactAddr(r.node(r.write)), r.cfg.Relaxed))
 	r.places[key] = int32(r.write)
 	table.AppendCompact(r.node(r.write)[:0], node, a)
 	r.meta[r.write] = m
@@ -107,22 +107,22 @@ func (r *Ring) node(i int) []byte {
 	return r.nodes[i*r.stride : (i+1)*r.stride : (i+1)*r.stride]
 }
 
-// remove moves the last node into the place of node i.
+// remove removes node i. The last node moves to its index.
 func (r *Ring) remove(i int) {
 	last := len(r.meta) - 1
-	delete(r.places, place(compactAddr(r.node(i)), r.cfg.Relaxed))
+	delete(r.places, placeKey(compactAddr(r.node(i)), r.cfg.Relaxed))
 	if i != last {
 		copy(r.node(i), r.node(last))
 		r.meta[i] = r.meta[last]
-		r.places[place(compactAddr(r.node(i)), r.cfg.Relaxed)] = int32(i)
+		r.places[placeKey(compactAddr(r.node(i)), r.cfg.Relaxed)] = int32(i)
 	}
 	r.nodes, r.meta = r.nodes[:last*r.stride], r.meta[:last]
 	r.gen++
 }
 
-// Silent returns the next node to ping: one of an earlier run, or one that has been
-// silent for Config.Turn. It also removes nodes that have not answered several pings.
-// Each call examines only a part of the ring.
+// Silent returns the next node to ping: one saved by an earlier run, or one that has been
+// silent for Config.MinStay. It also removes nodes that did not answer maxTries pings. Each
+// call examines only a part of the ring.
 func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 	if n := len(r.saved); n > 0 {
 		a = compactAddr(r.saved[n-r.stride:])
@@ -137,14 +137,14 @@ func (r *Ring) Silent(now mono.Time) (a netip.AddrPort, ok bool) {
 		i := r.sweep
 		m := &r.meta[i]
 		switch {
-		case m.tries > 0 && since(now, m.asked) < patience,
-			m.tries == 0 && since(now, m.verified) < r.cfg.Turn:
+		case m.tries > 0 && since(now, m.asked) < replyTimeout,
+			m.tries == 0 && since(now, m.verified) < r.cfg.MinStay:
 		case m.tries >= maxTries:
 			r.remove(i)
 			if len(r.meta) == 0 {
 				return a, false
 			}
-			continue // with the node that is there now
+			continue // with the node that has moved to this index
 		default:
 			m.tries++
 			m.asked = s
@@ -162,7 +162,7 @@ func (r *Ring) restore(now mono.Time, nodes []byte, fresh bool) {
 	for ; len(nodes) >= r.stride; nodes = nodes[r.stride:] {
 		a := compactAddr(nodes[:r.stride])
 		switch {
-		case !kept(a, r.cfg.Relaxed), a.Addr().Is4() != (r.stride == nodeLen(false)):
+		case !isReturnable(a, r.cfg.Relaxed), a.Addr().Is4() != (r.stride == nodeLen(false)):
 		case fresh:
 			r.size = min(max(r.size, len(r.meta)+1), r.cfg.MaxNodes)
 			r.Add(now, id.ID(nodes[:id.Len]), a)

@@ -46,7 +46,7 @@ func (r *Ring) consistent(t rapid.TB) {
 		t.Fatalf("%d bytes, %d places, %d nodes, size %d", len(r.nodes), len(r.places), len(r.meta), r.size)
 	}
 	for i := range r.meta {
-		if at, ok := r.places[place(compactAddr(r.node(i)), r.cfg.Relaxed)]; !ok || int(at) != i {
+		if at, ok := r.places[placeKey(compactAddr(r.node(i)), r.cfg.Relaxed)]; !ok || int(at) != i {
 			t.Fatalf("node %d is at %d, %v", i, at, ok)
 		}
 	}
@@ -89,7 +89,7 @@ func TestAPrivateNetworkHasManyNodesAtAnAddress(t *testing.T) {
 	}
 }
 
-func TestANodeThatComesBackIsRenewed(t *testing.T) {
+func TestANodeThatAnswersAgainIsUpdated(t *testing.T) {
 	r := ring(config(), false)
 	a := node4(1)
 	r.Add(0, nodeID(1), a)
@@ -105,27 +105,27 @@ func TestANodeThatComesBackIsRenewed(t *testing.T) {
 	r.meta[0].tries = 1
 	r.Add(3*minute, nodeID(3), b)
 	if compactAddr(r.node(0)) != b {
-		t.Fatal("a silent node keeps its address from others")
+		t.Fatal("a silent node was not replaced")
 	}
 	r.consistent(t)
 }
 
-func TestANodeThatChangesItsIDIsForgotten(t *testing.T) {
+func TestANodeThatChangesItsIDIsRemoved(t *testing.T) {
 	r := ring(config(), false)
 	for i := range 3 {
 		r.Add(0, nodeID(i), node4(i))
 	}
 	if r.Add(minute, nodeID(9), node4(1)) || r.Len() != 2 {
-		t.Fatal("kept under another id")
+		t.Fatal("a node that changed its id was not removed")
 	}
 	r.consistent(t)
 	if !r.Add(20*minute, nodeID(9), node4(1)) || r.Len() != 3 || id.ID(r.node(2)[:20]) != nodeID(9) {
-		t.Fatal("cannot come again")
+		t.Fatal("it cannot be added again")
 	}
 	r.consistent(t)
 }
 
-func TestARingGrowsWhenItTurnsTooFast(t *testing.T) {
+func TestARingGrowsWhenNodesWouldBeReplacedTooSoon(t *testing.T) {
 	cfg := config()
 	cfg.MaxNodes = 1000
 	r := ring(cfg, false)
@@ -139,14 +139,14 @@ func TestARingGrowsWhenItTurnsTooFast(t *testing.T) {
 	}
 	add(14 * minute)
 	if r.Size() != 2*MinRing {
-		t.Fatal("a node of 14 minutes was to leave")
+		t.Fatal("a node was replaced after 14 minutes")
 	}
 	for range MinRing - 1 {
 		add(14 * minute)
 	}
 	add(15 * minute)
 	if r.Size() != 2*MinRing || r.Len() != 2*MinRing || compactAddr(r.node(0)) != node4(i-1) {
-		t.Fatal("the oldest has been here for 15 minutes, and should leave")
+		t.Fatal("the oldest node was not replaced after 15 minutes")
 	}
 	for range 5000 {
 		add(16 * minute)
@@ -157,7 +157,7 @@ func TestARingGrowsWhenItTurnsTooFast(t *testing.T) {
 	r.consistent(t)
 }
 
-func TestASilentNodeIsAskedAndLeaves(t *testing.T) {
+func TestASilentNodeIsPingedAndRemoved(t *testing.T) {
 	r := ring(config(), false)
 	for i := range 3 {
 		r.Add(0, nodeID(i), node4(i))
@@ -182,11 +182,11 @@ func TestASilentNodeIsAskedAndLeaves(t *testing.T) {
 			t.Fatal(try, asked)
 		}
 		r.Add(now, nodeID(1), node4(1)) // this one answers
-		now += mono.Time(patience)
+		now += mono.Time(replyTimeout)
 	}
 	r.Silent(now)
 	if r.Len() != 1 || compactAddr(r.node(0)) != node4(1) {
-		t.Fatal("the silent ones stay:", r.Len())
+		t.Fatal("silent nodes were not removed:", r.Len())
 	}
 	r.consistent(t)
 	r.meta[0].tries, r.meta[0].asked = maxTries, 0
@@ -221,7 +221,7 @@ func (w *twin) add(s int32, a netip.AddrPort, turn int32, most int) {
 	w.next = (w.next + 1) % w.size
 }
 
-func TestARingIsARing(t *testing.T) {
+func TestRingAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := config()
 		cfg.MaxNodes = rapid.IntRange(MinRing, 3*MinRing).Draw(t, "max")
@@ -247,7 +247,7 @@ func TestARingIsARing(t *testing.T) {
 	})
 }
 
-func TestWindowsGoAroundTheRing(t *testing.T) {
+func TestWindowsCoverTheRing(t *testing.T) {
 	for _, n := range []int{0, 1, 3, 8, 9, 50, 512, 513, 2000} {
 		r := ring(config(), false)
 		r.size = 4096
@@ -277,18 +277,18 @@ func TestWindowsGoAroundTheRing(t *testing.T) {
 			}
 		}
 		if len(seen) != n {
-			t.Errorf("%d of %d nodes were told", len(seen), n)
+			t.Errorf("%d of %d nodes were returned", len(seen), n)
 		}
 		for a, c := range seen {
 			if want := rounds * 6 / n; n > K && (c < want/3 || c > want*3) {
-				t.Errorf("%d nodes: %v told %d times, and %d is even", n, a, c, want)
+				t.Errorf("%d nodes: %v returned %d times, want about %d", n, a, c, want)
 				break
 			}
 		}
 	}
 }
 
-func TestAPageShowsWhatHasChanged(t *testing.T) {
+func TestPageIsUpdatedAfterAChange(t *testing.T) {
 	r := ring(config(), false)
 	var p page
 	p.fill(r)
@@ -304,7 +304,7 @@ func TestAPageShowsWhatHasChanged(t *testing.T) {
 	}
 }
 
-func TestCandidatesAreAQueue(t *testing.T) {
+func TestCandidatesAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 200
 		v6 := rapid.Bool().Draw(t, "v6")
@@ -345,7 +345,7 @@ func TestCandidatesAreAQueue(t *testing.T) {
 	})
 }
 
-func TestOnlyRoutableAddressesAreTold(t *testing.T) {
+func TestIsPublic(t *testing.T) {
 	for a, want := range map[string]bool{
 		"8.8.8.8": true, "100.63.1.1": true, "100.64.0.1": false, "10.1.1.1": false, "127.0.0.1": false,
 		"169.254.1.1": false, "172.15.0.1": true, "172.16.0.1": false, "172.32.0.1": true, "192.168.1.1": false,
@@ -360,7 +360,7 @@ func TestOnlyRoutableAddressesAreTold(t *testing.T) {
 	}
 }
 
-func TestACookieBelongsToAnAddressAndATime(t *testing.T) {
+func TestCookieIsBoundToAddressAndTime(t *testing.T) {
 	c := newCookies(rand.New(rand.NewPCG(1, 2)))
 	other := newCookies(rand.New(rand.NewPCG(3, 4)))
 	a, now := node4(1), 1000*second

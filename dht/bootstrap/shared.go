@@ -9,10 +9,10 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Shared holds what the loops of a server share. The caller guards it.
+// Shared holds what the loops of a server share. The caller must hold its lock to use it.
 type Shared struct {
 	cfg     Config
-	rings   [2]*Ring // by family: IPv4, IPv6; nil without sockets
+	rings   [2]*Ring // IPv4, IPv6; nil if we have no socket of the family
 	ids     [2]id.ID
 	cookies cookies
 	votes   [2]table.Votes
@@ -71,8 +71,8 @@ func (s *Shared) ID(v6 bool) id.ID {
 	return s.ids[four]
 }
 
-// External returns our address as the nodes that we ping report it, or zero while
-// they do not agree.
+// External returns our address as the nodes that we ping report it, or the zero Addr until
+// enough of them agree.
 func (s *Shared) External(v6 bool) netip.Addr {
 	if v6 {
 		return s.seen[six]
@@ -80,7 +80,8 @@ func (s *Shared) External(v6 bool) netip.Addr {
 	return s.seen[four]
 }
 
-// SetExternal sets our address of a family. BEP 42: our id must match it.
+// SetExternal sets our address of one family, and a new id if ours does not match it (BEP
+// 42).
 func (s *Shared) SetExternal(a netip.Addr) {
 	f := family(a)
 	s.seen[f] = a
@@ -89,6 +90,7 @@ func (s *Shared) SetExternal(a netip.Addr) {
 	}
 }
 
+// vote counts the address that a node reported as ours.
 func (s *Shared) vote(voter netip.Addr, ours netip.AddrPort) {
 	a := ours.Addr()
 	f := family(a)

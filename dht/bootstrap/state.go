@@ -8,14 +8,14 @@ import (
 	"seedbed/internal/id"
 )
 
-// State is what a server saves for its next run.
+// State is the state that a server saves for its next run.
 type State struct {
 	IDs   [2]id.ID  // IPv4, IPv6; zero for none
 	Saved time.Time // to the second
 	Nodes [2][]byte // compact nodes
 
-	// Fresh says that the nodes were saved so recently that they count as
-	// verified. The code that reads the state sets it.
+	// Fresh says that the nodes were saved so recently that they count as verified. It is
+	// not saved; the code that reads the state sets it.
 	Fresh bool
 }
 
@@ -55,7 +55,7 @@ func ParseState(b []byte) (s State, err error) {
 	case len(b) > MaxState:
 		return s, StateError("is too long")
 	case len(b) < stateHead+4 || string(b[:len(stateMagic)]) != stateMagic:
-		return s, StateError("has another form than this version writes")
+		return s, StateError("has an unknown format")
 	}
 	b, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(b, castagnoli) != sum {
@@ -71,11 +71,11 @@ func ParseState(b []byte) (s State, err error) {
 	b = b[stateHead:]
 	for f := range s.Nodes {
 		if len(b) < 4 {
-			return State{}, StateError("is cut short")
+			return State{}, StateError("is truncated")
 		}
 		n := int64(binary.BigEndian.Uint32(b)) * int64(nodeLen(f == six))
 		if b = b[4:]; n > int64(len(b)) {
-			return State{}, StateError("is cut short")
+			return State{}, StateError("is truncated")
 		}
 		s.Nodes[f], b = b[:n:n], b[n:]
 	}
@@ -85,12 +85,12 @@ func ParseState(b []byte) (s State, err error) {
 	return s, nil
 }
 
-// State returns a copy of what the server would save now.
+// State returns a copy of the state to save now.
 func (s *Shared) State(now time.Time) State {
 	st := State{IDs: s.ids, Saved: time.Unix(now.Unix(), 0)}
 	for f, r := range s.rings {
 		if r != nil {
-			// Nodes that were not pinged yet are saved again unchanged.
+			// Saved nodes that have not been pinged yet are saved again.
 			st.Nodes[f] = append(append(make([]byte, 0, len(r.nodes)+len(r.saved)), r.nodes...), r.saved...)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 // bytes for its version, as mainline clients do.
 const Version = "Sb\x00\x01"
 
-// Reply is the answer to a query.
+// Reply is our response to a query. Append encodes it.
 type Reply struct {
 	To netip.AddrPort // the node that asked
-	T  []byte         // its transaction id, at most MaxT bytes
-	ID id.ID          // ours
+	T  []byte         // the transaction id of the query, at most MaxT bytes
+	ID id.ID          // our node id
 
 	Nodes, Nodes6 []byte // compact nodes, the closest first; nil leaves the key out
 	Token         []byte // nil leaves the key out
@@ -37,11 +37,11 @@ type Reply struct {
 	Interval, Num int
 }
 
-// Append appends r in canonical form, at most MaxDatagram bytes. If r would be longer,
-// Append leaves out values, then nodes of the family that To is not of, then other nodes,
-// and at last even the keys of the nodes: BEP 32 and 33, "returning less values and only
+// Append appends r in canonical form, at most MaxDatagram bytes. If r is longer, Append
+// leaves out values, then nodes of the address family that To does not have, then other
+// nodes, and finally the keys of the nodes. BEP 32 and 33: "returning less values and only
 // returning the mandatory node lists". Filters, samples and items are always complete. An
-// item that does not fit is sent alone, in at most MaxItemDatagram bytes.
+// item that does not fit is encoded without any of these, in at most MaxItemDatagram bytes.
 func (r *Reply) Append(dst []byte) []byte {
 	v6 := is6(r.To)
 	size, _ := valueLen(v6)
@@ -106,7 +106,8 @@ func (r *Reply) MaxValues() int {
 	return n
 }
 
-// layout returns the nodes that fit, and the number of values that fit beside them.
+// layout returns the nodes that fit into a datagram, and the number of values that fit
+// beside them.
 func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 	r.check()
 	room := MaxDatagram - len("d") - headLen(v6) - len("1:rd2:id20:e") - id.Len - tailLen(r.T)
@@ -146,17 +147,17 @@ func (r *Reply) layout(v6 bool) (nodes, nodes6 []byte, values int) {
 func (r *Reply) check() {
 	switch {
 	case len(r.Token) > MaxToken:
-		panic("krpc: a token of ours is too long")
+		panic("krpc: our token is too long")
 	case len(r.BloomPeers) != len(r.BloomSeeds) || r.BloomPeers != nil && len(r.BloomPeers) != BloomLen:
-		panic("krpc: bloom filters that are none")
+		panic("krpc: bloom filters of the wrong length")
 	case r.K != nil && len(r.K) != KeyLen || r.Sig != nil && len(r.Sig) != SigLen || len(r.V) > MaxValue:
-		panic("krpc: an item that Parse refuses")
+		panic("krpc: an item that Parse would refuse")
 	case len(r.Samples) > MaxSamples*id.Len:
 		panic("krpc: too many samples")
 	}
 }
 
-// intLen and stringLen return the lengths of an encoded integer and string.
+// intLen returns the length of n as a bencoded integer.
 func intLen(n int64) int {
 	digits := len("ie") + 1
 	if n < 0 {
@@ -168,6 +169,7 @@ func intLen(n int64) int {
 	return digits
 }
 
+// stringLen returns the length of a bencoded string of n bytes.
 func stringLen(n int) int {
 	digits := 1
 	for m := n; m > 9; m /= 10 {
@@ -176,7 +178,7 @@ func stringLen(n int) int {
 	return digits + len(":") + n
 }
 
-// valueLen returns the length of a compact peer and that of its encoding.
+// valueLen returns the length of a compact peer, and the length of its bencoded string.
 func valueLen(v6 bool) (raw, encoded int) {
 	if v6 {
 		return PeerLen6, len("18:") + PeerLen6
@@ -184,8 +186,9 @@ func valueLen(v6 bool) (raw, encoded int) {
 	return PeerLen4, len("6:") + PeerLen4
 }
 
-// cut returns the nodes that fit into room together with their key, or nil if not even the
-// key fits. It also returns the room that is left, which is 0 if not all nodes fit.
+// cut returns the nodes that fit into room bytes together with their key, or nil if the key
+// does not fit either. It also returns the number of bytes left, which is 0 if some nodes
+// do not fit.
 func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	if nodes == nil {
 		return nil, room
@@ -203,14 +206,16 @@ func cut(nodes []byte, key, size, room int) ([]byte, int) {
 	return nodes[:n], 0
 }
 
-// AppendPing appends a ping query of ours in canonical form.
+// AppendPing appends a ping query in canonical form: t is its transaction id, own our node
+// id.
 func AppendPing(dst, t []byte, own id.ID) []byte {
 	dst = bencode.AppendBytes(append(dst, "d1:ad2:id"...), own[:])
 	dst = bencode.AppendBytes(append(dst, "e1:q4:ping1:t"...), t)
 	return append(dst, "1:v4:"+Version+"1:y1:qe"...)
 }
 
-// AppendError appends an error reply in canonical form. A long text is cut.
+// AppendError appends an error reply in canonical form. A text that does not fit is
+// truncated.
 func AppendError(dst []byte, to netip.AddrPort, t []byte, code int, text string) []byte {
 	room := MaxDatagram - len("d1:eli999e123:e") - headLen(is6(to)) - tailLen(t)
 	dst = bencode.AppendInt(append(dst, "d1:el"...), int64(code))
@@ -245,7 +250,7 @@ func appendTail(dst, t []byte, y byte) []byte {
 
 func tailLen(t []byte) int {
 	if len(t) > MaxT {
-		panic("krpc: a transaction id that Parse refuses")
+		panic("krpc: a transaction id that Parse would refuse")
 	}
 	return len("1:t") + stringLen(len(t)) + len("1:v4:1:y1:ye") + len(Version)
 }

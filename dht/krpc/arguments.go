@@ -17,7 +17,7 @@ func (p *parser) argument(key []byte) (k keys, good bool) {
 	case "id":
 		return kID, p.id(&q.ID)
 	case "implied_port":
-		// BEP 5: if it is present and non-zero.
+		// BEP 5: set if it is present and non-zero.
 		var n int64
 		n, good = p.int()
 		q.ImpliedPort = n != 0
@@ -87,7 +87,8 @@ func (p *parser) want() bool {
 	return good
 }
 
-func (p *parser) judgeQuery() Error {
+// validateQuery checks the required keys of a query, and then its arguments.
+func (p *parser) validateQuery() Error {
 	m := p.m
 	q := &m.Query
 	switch {
@@ -107,7 +108,7 @@ func (p *parser) judgeQuery() Error {
 	m.Response, m.Error = Response{}, ErrorReply{}
 	q.T, q.Version = m.T, m.Version
 
-	if q.Bad = p.judgeArguments(q); q.Bad != "" && q.BadCode == 0 {
+	if q.Bad = p.validateArguments(q); q.Bad != "" && q.BadCode == 0 {
 		q.BadCode = CodeProtocol
 	}
 	return 0
@@ -119,15 +120,16 @@ const (
 	badWant  = "want is not a list of strings"
 )
 
-// judgeArguments sets the kind of the query, and returns what is wrong with its arguments.
-func (p *parser) judgeArguments(q *Query) (bad string) {
+// validateArguments sets the kind of the query. It returns what is wrong with its
+// arguments, or "" if they are valid.
+func (p *parser) validateArguments(q *Query) (bad string) {
 	good := p.in &^ p.badIn
 	switch string(q.Name) {
 	case "ping":
 		q.Kind = Ping
 	case "find_node":
 		q.Kind, q.HasTarget = FindNode, true
-		return p.judgeTarget()
+		return p.validateTarget()
 	case "get_peers":
 		q.Kind, q.HasTarget = GetPeers, true
 		q.Target = p.hash
@@ -148,7 +150,7 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 		case good&kToken == 0:
 			return "no token"
 		case p.badIn&(kImpliedPort|kSeed) != 0:
-			return "implied_port or seed is no integer"
+			return "implied_port or seed is not an integer"
 		// BEP 5: if implied_port is present and non-zero, the port argument
 		// should be ignored.
 		case q.ImpliedPort:
@@ -162,13 +164,13 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 		if p.badIn&kSeq != 0 {
 			return "seq is not an integer"
 		}
-		return p.judgeTarget()
+		return p.validateTarget()
 	case "put":
 		q.Kind = Put
-		return p.judgePut(q)
+		return p.validatePut(q)
 	case "sample_infohashes":
 		q.Kind, q.HasTarget = SampleInfohashes, true
-		return p.judgeTarget()
+		return p.validateTarget()
 	default:
 		// Like libtorrent: an unknown query with a target or an info_hash is answered with
 		// nodes, so that extensions can spread.
@@ -182,7 +184,8 @@ func (p *parser) judgeArguments(q *Query) (bad string) {
 	return ""
 }
 
-func (p *parser) judgeTarget() (bad string) {
+// validateTarget checks the arguments of a query for the nodes near a target.
+func (p *parser) validateTarget() (bad string) {
 	switch {
 	case p.in&^p.badIn&kTarget == 0:
 		return noTarget
@@ -192,9 +195,9 @@ func (p *parser) judgeTarget() (bad string) {
 	return ""
 }
 
-// judgePut checks BEP 44's put. It is a put of a mutable item if it has a key or a
-// signature, and then it needs both and a sequence number.
-func (p *parser) judgePut(q *Query) (bad string) {
+// validatePut checks BEP 44's put. A put with a key or a signature is for a mutable item,
+// and needs both and a sequence number.
+func (p *parser) validatePut(q *Query) (bad string) {
 	good := p.in &^ p.badIn
 	switch {
 	case good&kToken == 0:

@@ -12,7 +12,7 @@ var (
 	token8       = "5:token8:aoeusnth"
 )
 
-// put returns the arguments of a put of a mutable item, the value at the end.
+// put returns the arguments of a put of a mutable item, in canonical order.
 func put(cas, k, salt, seq, sig, token, v string) string {
 	return cas + k + salt + seq + sig + token + v
 }
@@ -22,7 +22,7 @@ func TestBEP44PutArguments(t *testing.T) {
 	if q := m.Query; q.Kind != Put || q.Bad != "" || string(q.V) != "12:Hello World!" || q.K != nil || q.HasTarget || string(q.Token) != "aoeusnth" {
 		t.Errorf("immutable: %+v", q)
 	}
-	m = parse(t, query("put", "3:casi4e")) // cas precedes the id, but it is still a query
+	m = parse(t, query("put", "3:casi4e")) // cas before the id does not matter: it is still a query
 	if m.Query.Bad == "" {
 		t.Error("a put without anything passes")
 	}
@@ -43,7 +43,7 @@ func TestBEP44PutArguments(t *testing.T) {
 	}
 }
 
-func TestBEP44PutsThatAreRefused(t *testing.T) {
+func TestBEP44InvalidPuts(t *testing.T) {
 	k, sig, seq := "1:k32:"+key32, "3:sig64:"+sig64, "3:seqi7e"
 	v1001, v1000 := "1:v997:"+strings.Repeat("x", 997), "1:v996:"+strings.Repeat("x", 996)
 	for _, c := range []struct {
@@ -51,16 +51,16 @@ func TestBEP44PutsThatAreRefused(t *testing.T) {
 		code           int
 	}{
 		{"no token", "1:v0:", 203},
-		{"a token that is no string", "5:tokeni1e1:v0:", 203},
+		{"a token that is not a string", "5:tokeni1e1:v0:", 203},
 		{"no v", token8, 203},
 		{"1000 bytes", token8 + v1000, 0},
-		{"v is any bencoded type, an integer of any size too", token8 + "1:vi99999999999999999999e", 0},
+		{"v is any bencoded type, even an integer of any size", token8 + "1:vi99999999999999999999e", 0},
 		{"a seq above MAX_INT64", put("", k, "", "3:seqi9223372036854775808e", sig, token8, "1:v0:"), 203},
 		{"message (v field) too big", token8 + v1001, 205},
 		{"message (v field) too big, mutable", put("", k, "", seq, sig, token8, v1001), 205},
 		{"a salt of 64 bytes", put("", k, "4:salt64:"+sig64, seq, sig, token8, "1:v0:"), 0},
 		{"salt (salt field) too big", put("", k, "4:salt65:x"+sig64, seq, sig, token8, "1:v0:"), 207},
-		{"a salt that is no string", put("", k, "4:saltle", seq, sig, token8, "1:v0:"), 203},
+		{"a salt that is not a string", put("", k, "4:saltle", seq, sig, token8, "1:v0:"), 203},
 		{"unsorted keys in v", token8 + "1:vd1:bi1e1:ai1ee", 203},
 		{"a key twice in v", token8 + "1:vd1:ai1e1:ai1ee", 203},
 		{"k without sig", put("", k, "", seq, "", token8, "1:v0:"), 203},
@@ -68,10 +68,10 @@ func TestBEP44PutsThatAreRefused(t *testing.T) {
 		{"no seq", put("", k, "", "", sig, token8, "1:v0:"), 203},
 		{"a short k", put("", "1:k3:abc", "", seq, sig, token8, "1:v0:"), 203},
 		{"a long sig", put("", k, "", seq, "3:sig65:x"+sig64, token8, "1:v0:"), 203},
-		{"a seq that is no integer", put("", k, "", "3:seq1:7", sig, token8, "1:v0:"), 203},
+		{"a seq that is not an integer", put("", k, "", "3:seq1:7", sig, token8, "1:v0:"), 203},
 		{"a negative seq", put("", k, "", "3:seqi-1e", sig, token8, "1:v0:"), 203},
 		{"the largest seq", put("", k, "", "3:seqi9223372036854775807e", sig, token8, "1:v0:"), 0},
-		{"a cas that is no integer", put("3:casle", k, "", seq, sig, token8, "1:v0:"), 203},
+		{"a cas that is not an integer", put("3:casle", k, "", seq, sig, token8, "1:v0:"), 203},
 		{"a key without k", put("", "1:kle", "", "", "", token8, "1:v0:"), 203},
 	} {
 		m := parse(t, query("put", c.args))

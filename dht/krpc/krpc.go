@@ -10,12 +10,12 @@
 //   - Responses with an id, and errors. Any other field that does not have the type and
 //     length that its BEP gives it counts as absent.
 //
-// For everything else Parse returns an Error: what does not decode, or lacks what every
-// message must have. It gets no answer.
+// For everything else Parse returns an Error: for a datagram that does not decode, and for
+// a message without a field that every message must have. The caller does not reply to it.
 //
-// Append and AppendError write replies, always with the address of the node that asked (BEP
-// 42) and our version. A reply has at most MaxDatagram bytes (BEP 32), except with an item
-// that does not fit.
+// Append and AppendError encode replies. Every reply contains the address of the node that
+// asked (BEP 42) and our version. A reply has at most MaxDatagram bytes (BEP 32), except
+// with an item that does not fit.
 //
 // This package does not write our own queries, except pings, and does not interpret
 // responses.
@@ -31,16 +31,16 @@ import (
 const (
 	// MaxDatagram is BEP 32's limit: a node must not send UDP datagrams with a payload
 	// larger than 1024 octets. The one exception is a BEP 44 value of up to 1000 bytes:
-	// neither the put that carries it nor the reply that returns it can be so short. From
-	// such a reply nothing can be left out, so it has at most MaxItemDatagram bytes: those
-	// of the largest mutable item over IPv6, with a token of 8 bytes.
+	// neither the put nor the reply that carries it can be that short. The required fields
+	// of such a reply take at most MaxItemDatagram bytes, which is the largest mutable item
+	// over IPv6 with a token of 8 bytes.
 	MaxDatagram     = 1024
 	MaxItemDatagram = 1268
-	// MaxT is the maximum length of a transaction id that is answered. BEP 5 expects 2
-	// bytes; the id is part of the reply and must leave room for the rest.
+	// MaxT is the maximum length of a transaction id. We do not reply to a longer one. BEP
+	// 5 expects 2 bytes; the id is part of the reply and must leave room for the rest.
 	MaxT = 32
-	// MaxToken is the maximum length of a token: longer than any in use, and short enough
-	// to be stored for the announce.
+	// MaxToken is the maximum length of a token. It is longer than any token in use, and
+	// short enough to store until the announce.
 	MaxToken = 128
 
 	// BEP 44: values above 1000 bytes may be rejected; the salt must not be
@@ -61,11 +61,11 @@ const (
 	NodeLen4, NodeLen6 = id.Len + PeerLen4, id.Len + PeerLen6
 )
 
-// limits admit every honest message. The largest response seen, whose sender has no limit,
-// has some thousand values in a fragmented datagram.
+// limits accept every legitimate message. The largest response seen was a fragmented
+// datagram with about a thousand values, from a node that does not limit its replies.
 var limits = bencode.Limits{Depth: 32, Tokens: 8192, StringLen: 1 << 16, BigInts: true}
 
-// Error is why a datagram is not a KRPC message.
+// Error is the reason why a datagram is not a valid KRPC message.
 type Error uint8
 
 const (
@@ -97,7 +97,7 @@ func (e Error) Error() string {
 	}[e]
 }
 
-// The codes of errors (BEP 5 and 44).
+// The error codes of BEP 5 and 44.
 const (
 	CodeGeneric     = 201
 	CodeServer      = 202
@@ -128,9 +128,9 @@ func (k Kind) String() string {
 	return [...]string{"unknown", "ping", "find_node", "get_peers", "announce_peer", "get", "put", "sample_infohashes"}[k]
 }
 
-// Message is one datagram. Its slices point into it.
+// Message is one KRPC message. Its slices point into the datagram.
 type Message struct {
-	Raw     []byte // the dictionary, without what follows it in the datagram
+	Raw     []byte // the dictionary, without the bytes after it in the datagram
 	Y       byte   // 'q', 'r' or 'e': which of the three below is set
 	T       []byte // transaction id
 	Version []byte // "v", nil if absent
@@ -144,21 +144,23 @@ type Message struct {
 	Error    ErrorReply
 }
 
-// Query is a query to us. Arguments that its Kind does not have are not checked.
+// Query is a query that another node sent us. Parse does not check arguments that a query
+// of its Kind does not have.
 type Query struct {
 	T    []byte
 	Name []byte
 	Kind Kind
 	ID   id.ID // of the node that asks
 
-	// Bad is why the arguments of a known query are invalid: the text for an error with the
-	// code BadCode. If it is empty, they are valid, and those that the Kind needs are set.
+	// Bad says why the arguments of a known query are invalid. It is the text of the error
+	// reply, and BadCode the code. If Bad is empty, all arguments that the Kind needs are
+	// valid and set.
 	Bad     string
 	BadCode int
 
-	// Target is "target" of find_node, get and sample_infohashes, "info_hash" of get_peers
-	// and announce_peer, and either of an unknown query if HasTarget. A put has none: its
-	// item determines it.
+	// Target is the argument "target" of find_node, get and sample_infohashes, "info_hash"
+	// of get_peers and announce_peer, and one of the two of an unknown query if HasTarget.
+	// A put does not contain its target, which is computed from the item.
 	Target    id.ID
 	HasTarget bool
 
@@ -166,22 +168,22 @@ type Query struct {
 	ImpliedPort bool
 	Token       []byte
 
-	// BEP 44. A put is one of a mutable item if K is not nil.
+	// BEP 44. A put is for a mutable item if K is not nil.
 	V      bencode.Value // in strict form, at most MaxValue bytes
 	K, Sig []byte
 	Salt   []byte
-	Seq    int64 // of a put of a mutable item; of a get only if HasSeq
+	Seq    int64 // set in a put of a mutable item, and in a get if HasSeq
 	CAS    int64 // only if HasCAS
 	HasSeq bool
 	HasCAS bool
 
 	Seed, NoSeed, Scrape    bool // BEP 33
 	ReadOnly                bool // BEP 43: do not add the node to the table
-	HasWant, WantV4, WantV6 bool // BEP 32; HasWant: it names a family that we know
+	HasWant, WantV4, WantV6 bool // BEP 32; HasWant: the list contains a family that we know
 	Version                 []byte
 }
 
-// Response is an answer to us: the return values that a lookup uses.
+// Response is a response to a query of ours: the return values that a lookup uses.
 type Response struct {
 	ID     id.ID
 	Nodes  []byte        // compact nodes of 26 bytes, nil if absent

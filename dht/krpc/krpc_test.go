@@ -86,7 +86,7 @@ func TestArguments(t *testing.T) {
 		{"BEP 5: the port as an integer", announce("4:porti6881e5:token1:x").Port == 6881},
 		{"BEP 5: if implied_port is present and non-zero, port should be ignored", announce("12:implied_porti1e5:token1:x").Bad == "" &&
 			announce("12:implied_porti1e4:porti0e5:token1:x").Bad == "" && announce("12:implied_porti2e5:token1:x").ImpliedPort},
-		{"BEP 5: implied_port 0 is as if absent", announce("12:implied_porti0e4:porti7e5:token1:x").Port == 7},
+		{"BEP 5: implied_port 0 is the same as an absent one", announce("12:implied_porti0e4:porti7e5:token1:x").Port == 7},
 		{"BEP 33: seed=1", announce("4:porti1e4:seedi1e5:token1:x").Seed},
 		{"BEP 33: if the value was not 1, the announcing node is a peer", !announce("4:porti1e4:seedi2e5:token1:x").Seed},
 		{"BEP 33: noseed=1 and scrape=1", q("get_peers", hash+"6:noseedi1e6:scrapei1e").NoSeed && q("get_peers", hash+"6:scrapei1e").Scrape},
@@ -96,12 +96,12 @@ func TestArguments(t *testing.T) {
 		{"BEP 43: ro=1", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping2:roi1e1:t2:aa1:y1:qe").Query.ReadOnly},
 		{"BEP 43: ro other than 1", !parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping2:roi0e1:t2:aa1:y1:qe").Query.ReadOnly},
 		{"the version", string(parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:v4:UTxx1:y1:qe").Query.Version) == "UTxx"},
-		{"an odd ip, v or ro does not spoil a query", parse(t, "d1:ad2:id20:"+idA+"e2:ip3:abc1:q4:ping2:role1:t2:aa1:vi1e1:y1:qe").Query.Kind == Ping},
+		{"a malformed ip, v or ro does not invalidate a query", parse(t, "d1:ad2:id20:"+idA+"e2:ip3:abc1:q4:ping2:role1:t2:aa1:vi1e1:y1:qe").Query.Kind == Ping},
 		{"keys in any order", parse(t, "d1:y1:q1:t2:aa1:q4:ping1:ad2:id20:"+idA+"ee").Query.Kind == Ping},
-		{"bytes behind the message are not of it", string(parse(t, pingQuery+"\x00\x00").Raw) == pingQuery},
-		{"unknown keys of any type are passed over", parse(t, "d1:ad2:id20:"+idA+"1:xd1:yleee1:q4:ping1:t2:aa1:y1:q1:zlli1eeee").Query.Kind == Ping},
+		{"bytes after the message are not part of Raw", string(parse(t, pingQuery+"\x00\x00").Raw) == pingQuery},
+		{"unknown keys of any type are ignored", parse(t, "d1:ad2:id20:"+idA+"1:xd1:yleee1:q4:ping1:t2:aa1:y1:q1:zlli1eeee").Query.Kind == Ping},
 		{"integers of any size decode", parse(t, query("ping", "1:xi99999999999999999999e")).Query.Bad == ""},
-		{"an empty transaction id is one", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:y1:qe").Query.Kind == Ping},
+		{"an empty transaction id is valid", parse(t, "d1:ad2:id20:"+idA+"e1:q4:ping1:t0:1:y1:qe").Query.Kind == Ping},
 	} {
 		if !c.ok {
 			t.Error(c.sentence)
@@ -150,7 +150,7 @@ func TestInvalidArgumentsOfAKnownQueryAreBad(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoMessageIsRefused(t *testing.T) {
+func TestInvalidMessages(t *testing.T) {
 	for s, want := range map[string]Error{
 		"":                                    ErrNotDict,
 		"d":                                   ErrBencode,
@@ -196,8 +196,8 @@ func TestWhatIsNoMessageIsRefused(t *testing.T) {
 	}
 }
 
-// A response with a malformed field is used except for that field.
-func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
+// A malformed field of a response is ignored; the other fields are still used.
+func TestOneMalformedFieldDoesNotInvalidateAResponse(t *testing.T) {
 	nodes, nodes6 := strings.Repeat("n", 3*NodeLen4), strings.Repeat("m", 2*NodeLen6)
 	good := func() map[string]string {
 		return map[string]string{
@@ -236,7 +236,7 @@ func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
 			m, r, peers := read(write(fields))
 			ours := func(k string, ok bool) {
 				if !ok && k != key {
-					t.Errorf("%s of %.20q spoils %s", key, bad, k)
+					t.Errorf("%s of %.20q invalidates %s", key, bad, k)
 				}
 			}
 			ours("nodes", string(m.Response.Nodes) == nodes)
@@ -257,7 +257,7 @@ func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
 			}
 		}
 	}
-	// A whole node before an extra byte, and a peer among other values, are used.
+	// Complete nodes before an extra byte, and a peer among other values, are used.
 	fields := good()
 	fields["nodes"], fields["values"] = "79:"+nodes+"x", "li3e1:x6:abcdef4:abcdlee"
 	if m, _, peers := read(write(fields)); string(m.Response.Nodes) != nodes || len(peers) != 1 {
@@ -275,7 +275,7 @@ func TestWhatIsUsableOfAnAnswerIsUsed(t *testing.T) {
 	}
 }
 
-func TestAQueryCutAnywhereIsRefused(t *testing.T) {
+func TestTruncatedMessagesAreInvalid(t *testing.T) {
 	var m Message
 	for _, s := range []string{pingQuery, announceQuery, getPeersReply, genericError} {
 		for i := range s {
@@ -303,7 +303,7 @@ func TestBEP42IP(t *testing.T) {
 		}
 	}
 	if m := parse(t, pingReply); m.IP.IsValid() {
-		t.Error("an address from nowhere")
+		t.Error("an address although the message has none")
 	}
 }
 
@@ -319,7 +319,7 @@ var (
 	to6 = netip.MustParseAddrPort("[2001:db8::1]:6881")
 )
 
-func TestRepliesAreCanonicalAndTellTheAskersAddress(t *testing.T) {
+func TestRepliesAreCanonicalAndContainTheRequestorsAddress(t *testing.T) {
 	ip4 := "2:ip6:\xc0\x00\x02\x01\x1a\xe1"
 	tail := "1:t2:aa1:v4:" + Version + "1:y1:"
 	r := Reply{To: to4, T: []byte("aa"), ID: ident(idM)}
@@ -346,7 +346,7 @@ func TestRepliesAreCanonicalAndTellTheAskersAddress(t *testing.T) {
 	}
 }
 
-func TestALongTransactionIDOfOursPanics(t *testing.T) {
+func TestAppendPanicsOnALongTransactionID(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("no panic")

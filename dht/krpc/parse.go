@@ -8,8 +8,8 @@ import (
 	"seedbed/internal/id"
 )
 
-// keys are the keys of the protocol as bits: those that were seen, and those that were
-// malformed. The top level has a set of its own: "v" is a version there and an item below.
+// keys is a set of protocol keys, one bit each. The parser has one set for the top level
+// and one for "a" or "r", because "v" is a version at the top level and an item below.
 type keys uint32
 
 const (
@@ -47,8 +47,8 @@ const (
 	kSalt
 )
 
-// parser holds the parts of a message until "y" says what kind it is: dictionaries are
-// sorted, so the arguments come before the method.
+// parser holds the parts of a message until "y" gives its type. Dictionaries are sorted, so
+// the arguments come before the method and the type.
 type parser struct {
 	b       []byte
 	s       bencode.Scanner
@@ -62,7 +62,7 @@ type parser struct {
 }
 
 // Parse reads the datagram b into m. Bytes after the message are ignored, as libtorrent and
-// anacrolix/dht do. Every error is an Error, and m is then undefined.
+// anacrolix/dht do. Every error is an Error, and m is then not valid.
 func Parse(b []byte, m *Message) error {
 	*m = Message{}
 	p := parser{b: b, s: bencode.NewScanner(b, limits), m: m}
@@ -74,7 +74,7 @@ func Parse(b []byte, m *Message) error {
 	}
 	m.Raw = b[:p.s.Offset():p.s.Offset()]
 	// Not returned directly: an Error of 0 in an interface is not nil.
-	if err := p.judge(); err != 0 {
+	if err := p.validate(); err != 0 {
 		return err
 	}
 	return nil
@@ -101,7 +101,7 @@ func (p *parser) header() Error {
 			p.skip()
 		case "r":
 			if k = kR; p.s.Kind() == bencode.Dict {
-				if err := p.dict(k, &p.top, p.result); err != 0 {
+				if err := p.dict(k, &p.top, p.returnValue); err != 0 {
 					return err
 				}
 				continue
@@ -109,7 +109,7 @@ func (p *parser) header() Error {
 			good = false
 			p.skip()
 		case "e":
-			k, good = kE, p.refusal()
+			k, good = kE, p.errorBody()
 		case "ip":
 			k = kIP
 			var ip []byte
@@ -149,8 +149,8 @@ func (p *parser) header() Error {
 	return 0
 }
 
-// dict reads the dictionary at key k, and calls field for each of its keys. A message has
-// "a" or "r", not both, so one set of keys is enough.
+// dict reads the dictionary at key k, and calls field to read the value of each of its
+// keys. A message has "a" or "r", not both, so one set of keys is enough.
 func (p *parser) dict(k keys, seen *keys, field func(key []byte) (keys, bool)) Error {
 	if *seen&k != 0 {
 		return ErrRepeated
@@ -180,8 +180,8 @@ func (p *parser) dict(k keys, seen *keys, field func(key []byte) (keys, bool)) E
 	return 0
 }
 
-// judge determines the kind of the message, and checks its parts.
-func (p *parser) judge() Error {
+// validate sets the type of the message, and checks that its parts are valid.
+func (p *parser) validate() Error {
 	m := p.m
 	if p.top&^p.badTop&kT == 0 {
 		return ErrT
@@ -192,7 +192,7 @@ func (p *parser) judge() Error {
 	m.Y = p.y[0]
 	switch m.Y {
 	case 'q':
-		return p.judgeQuery()
+		return p.validateQuery()
 	case 'r', 'e':
 		if m.Y == 'r' && (p.top&kR == 0 || p.badTop&kR != 0) {
 			return ErrReturn
@@ -221,8 +221,9 @@ func (p *parser) judge() Error {
 	return ErrY
 }
 
-// The functions below read one value of any kind, and return false if it is not of the kind
-// they want. A syntax error shows at the end of the dictionary.
+// The functions below read one value of any type, and return false if it does not have the
+// type that they expect. They do not report syntax errors; the scanner's Err does, at the
+// end of the dictionary.
 
 func (p *parser) skip() { p.s.Value() }
 

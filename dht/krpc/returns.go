@@ -10,19 +10,19 @@ import (
 	"seedbed/internal/id"
 )
 
-// result reads the value of one key of "r". Only "id" must be well formed. Any other
+// returnValue reads the value of one key of "r". Only "id" must be well formed. Any other
 // malformed value counts as absent, so that one bad field does not make the nodes and peers
 // of the answer useless.
-func (p *parser) result(key []byte) (k keys, good bool) {
+func (p *parser) returnValue(key []byte) (k keys, good bool) {
 	r := &p.m.Response
 	switch string(key) {
 	case "id":
 		return kID, p.id(&r.ID)
 	case "nodes":
-		r.Nodes = p.whole(NodeLen4)
+		r.Nodes = p.elements(NodeLen4)
 		return kNodes, true
 	case "nodes6":
-		r.Nodes6 = p.whole(NodeLen6)
+		r.Nodes6 = p.elements(NodeLen6)
 		return kNodes6, true
 	case "token":
 		if r.Token, good = p.str(); !good || len(r.Token) > MaxToken {
@@ -35,22 +35,22 @@ func (p *parser) result(key []byte) (k keys, good bool) {
 		}
 		return kValues, true
 	}
-	// Returned reads these if they are needed.
+	// Returned reads these values when a caller needs them.
 	k = extra[string(key)]
 	p.skip()
 	return k, true
 }
 
-// extra are the keys of "r" that Returned reads.
+// extra has the keys of "r" that Returned reads.
 var extra = map[string]keys{
 	"samples": kSamples, "interval": kInterval, "num": kNum, // BEP 51
 	"BFsd": kBloomSeeds, "BFpe": kBloomPeers, // BEP 33
 	"k": kK, "sig": kSig, "seq": kSeq, "v": kV, // BEP 44
 }
 
-// whole reads a string of elements of n bytes, and leaves out an incomplete last
-// element. It returns nil if the value is not a string.
-func (p *parser) whole(n int) []byte {
+// elements reads a string that consists of elements of n bytes. It leaves out an incomplete
+// last element. It returns nil if the value is not a string.
+func (p *parser) elements(n int) []byte {
 	s, ok := p.str()
 	if !ok {
 		return nil
@@ -58,9 +58,9 @@ func (p *parser) whole(n int) []byte {
 	return s[: len(s)/n*n : len(s)/n*n]
 }
 
-// refusal reads "e": BEP 5's list of a code and a text, possibly with more after it. A
-// malformed element counts as absent: the message is an error all the same.
-func (p *parser) refusal() bool {
+// errorBody reads "e": BEP 5's list of a code and a text, possibly with more after it. A
+// malformed element counts as absent, because the message is still an error.
+func (p *parser) errorBody() bool {
 	if p.s.Kind() != bencode.List {
 		p.skip()
 		return false
@@ -92,18 +92,18 @@ func (r *Response) Peers() iter.Seq[netip.AddrPort] {
 	}
 }
 
-// Clone returns a copy of a message that Parse accepted. It does not point into the
+// Clone returns a copy of a message that Parse accepted. The copy does not point into the
 // datagram.
 func (m *Message) Clone() *Message {
 	c := new(Message)
 	if err := Parse(bytes.Clone(m.Raw), c); err != nil {
-		panic("krpc: a message of another kind than Parse yields")
+		panic("krpc: Clone of a message that Parse did not accept")
 	}
 	return c
 }
 
-// Returned has the return values for items, counts and samples. Its slices point into the
-// datagram. Absent ones are nil.
+// Returned has the return values of BEP 33, 44 and 51: items, counts and samples. Its
+// slices point into the datagram, and are nil if the value is absent.
 type Returned struct {
 	// BEP 44. K and Sig have 32 and 64 bytes. The value is any bencoded value:
 	// neither its size nor its order of keys is checked.
@@ -120,8 +120,9 @@ type Returned struct {
 	Interval, Num int64
 }
 
-// Returned reads the other return values of a response that Parse accepted. It leaves out
-// values that do not have the type and length that their BEP gives them.
+// Returned reads the return values of BEP 33, 44 and 51 of a response that Parse accepted.
+// It leaves out values that do not have the type and length that their BEP gives them. It
+// returns the zero value for a query or an error.
 func (m *Message) Returned() (r Returned) {
 	if m.Y != 'r' {
 		return r

@@ -26,12 +26,12 @@ func TestReturned(t *testing.T) {
 		t.Errorf("%v, %+v", err, m.Returned())
 	}
 	if err := Parse([]byte("d1:ad2:id20:aaaaaaaaaaaaaaaaaaaae1:q4:ping1:t2:tt1:y1:qe"), &m); err != nil || m.Returned().HasSeq {
-		t.Error("a query returns nothing")
+		t.Error("a query has return values")
 	}
 }
 
-// Returned reads whatever Parse accepts without a panic, and only in the lengths
-// that callers rely on.
+// Returned does not panic on any message that Parse accepts, and returns only values of the
+// lengths that callers rely on.
 func FuzzReturned(f *testing.F) {
 	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa1:k32:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk3:seqi1e1:v1:ae1:t2:tt1:y1:re"))
 	f.Add([]byte("d1:rd2:id20:aaaaaaaaaaaaaaaaaaaa7:samples20:iiiiiiiiiiiiiiiiiiii8:intervali1e3:numi-1ee1:t2:tt1:y1:re"))

@@ -26,8 +26,8 @@ func dict(m map[string]string) string {
 
 func text[T ~string | ~[]byte](s T) string { return fmt.Sprintf("%d:%s", len(s), s) }
 
-// whole returns r with all its fields, at any length.
-func whole(r *Reply) string {
+// encodeFull encodes all fields of r, without a limit on the length.
+func encodeFull(r *Reply) string {
 	ret := map[string]string{"id": text(r.ID[:])}
 	for key, v := range map[string][]byte{"BFpe": r.BloomPeers, "BFsd": r.BloomSeeds, "k": r.K, "nodes": r.Nodes, "nodes6": r.Nodes6,
 		"samples": r.Samples, "sig": r.Sig, "token": r.Token} {
@@ -59,9 +59,9 @@ func whole(r *Reply) string {
 	return dict(map[string]string{"ip": text(append(ip, byte(port>>8), byte(port))), "r": dict(ret), "t": text(r.T), "v": text(Version), "y": "1:r"})
 }
 
-// shorter removes the least important part of r. It returns false if only the fields
-// are left that a reply must have.
-func shorter(r *Reply) bool {
+// shorten removes the least important part of r. It returns false if only the required
+// fields are left.
+func shorten(r *Reply) bool {
 	drop := func(b *[]byte, size int) bool {
 		switch {
 		case *b == nil:
@@ -79,11 +79,11 @@ func shorter(r *Reply) bool {
 	return len(r.Values) > 0 && drop(&r.Values, PeerLen4) || drop(&r.Nodes6, NodeLen6) || drop(&r.Nodes, NodeLen4)
 }
 
-// "A node obeying this specification must not send UDP datagrams with a payload
-// larger than 1024 octets". What does not fit is left out in the order of BEP 33:
-// values, additionally requested nodes, mandatory nodes. An item that is too large by
-// itself is sent without any optional field.
-func TestBEP32AReplyIsAsWholeAs1024OctetsAllow(t *testing.T) {
+// "A node obeying this specification must not send UDP datagrams with a payload larger than
+// 1024 octets". What does not fit is left out in the order of BEP 33: values, additionally
+// requested nodes, mandatory nodes. An item that is too large for a datagram with these is
+// sent without any optional field.
+func TestBEP32ReplyKeepsWhatFitsIn1024Octets(t *testing.T) {
 	long := bytes.Repeat([]byte("0123456789"), 500)
 	largest := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -115,13 +115,13 @@ func TestBEP32AReplyIsAsWholeAs1024OctetsAllow(t *testing.T) {
 		}
 		got, most := string(r.Append(nil)), r.MaxValues()
 		values := len(r.Values) / size
-		for len(whole(&r)) > MaxDatagram && shorter(&r) {
+		for len(encodeFull(&r)) > MaxDatagram && shorten(&r) {
 		}
-		if want := whole(&r); got != want {
+		if want := encodeFull(&r); got != want {
 			t.Fatalf("%d bytes, could be %d:\n%q\n%q", len(got), len(want), got, want)
 		}
 		if n := len(r.Values) / size; n != min(values, most) {
-			t.Fatalf("%d of %d values, said to be %d", n, values, most)
+			t.Fatalf("%d of %d values, MaxValues returned %d", n, values, most)
 		}
 		if len(got) > MaxDatagram && (r.V == nil || r.Nodes != nil || r.Nodes6 != nil) {
 			t.Fatalf("%d bytes without need", len(got))
@@ -135,7 +135,7 @@ func TestBEP32AReplyIsAsWholeAs1024OctetsAllow(t *testing.T) {
 	}
 }
 
-func TestBEP32AnErrorIsNoLonger(t *testing.T) {
+func TestBEP32ErrorFitsIn1024Octets(t *testing.T) {
 	for _, to := range []netip.AddrPort{to4, to6} {
 		b := AppendError(nil, to, bytes.Repeat([]byte{7}, MaxT), CodeServer, strings.Repeat("long", 1000))
 		if m := parse(t, string(b)); len(b) > MaxDatagram || m.Error.Code != CodeServer {

@@ -57,8 +57,8 @@ func (n *network) flood(target id.ID, start []Node, stores map[id.ID]bool) (took
 	return took, first, asked
 }
 
-// holders returns the nodes to which a peer announced before some of them died:
-// the 8 closest of all.
+// holders returns the 8 closest of all nodes, dead ones too: a peer announced to them
+// before some of them died.
 func (n *network) holders(target id.ID) map[id.ID]bool {
 	all := slices.Clone(n.nodes)
 	slices.SortFunc(all, func(a, b *simNode) int { return target.CmpDistance(a.ID, b.ID) })
@@ -69,8 +69,8 @@ func (n *network) holders(target id.ID) map[id.ID]bool {
 	return m
 }
 
-// Compares a lookup with a flood of the neighbourhood: networks of 1,000 to 2,000
-// nodes, of which 30 % are dead, and round trips of 50 to 150 ms.
+// TestLookupAgainstAFlood compares a lookup with a flood of the neighbourhood, in networks
+// of 1,000 to 2,000 nodes, of which 30 % are dead, and round trips of 50 to 150 ms.
 func TestLookupAgainstAFlood(t *testing.T) {
 	const runs = 300
 	for _, size := range []int{1000, 1500, 2000} {

@@ -11,27 +11,29 @@ import (
 
 // An attacker who wants to control an infohash puts its own nodes closer to it than all
 // others. Then there are more nodes near the infohash than chance allows. Config.Zone is
-// the size of that neighbourhood: k nodes in it are forged. Forged nodes do not end the
-// lookup and do not keep others from being asked. Some of them are asked and announced to
-// all the same, because an honest node may be among them.
+// the size of that neighbourhood: k nodes in it are forged. Answers of forged nodes do not
+// end the lookup, and other nodes are asked as well. Some forged nodes are still asked and
+// announced to, because an honest node may be among them.
 
-// around is how many parts of the id space beside a forged zone are looked up. With the
-// zone itself they hold at least the 8 closest honest nodes.
-const around = 5
+// sideTargets is the number of targets outside a forged zone that are looked up. Together
+// with the zone, the parts of the id space that they cover contain at least the 8 closest
+// honest nodes.
+const sideTargets = 5
 
-// Neighbours says which neighbour of ours Zone takes the distance of: the farthest of
-// those that every node always knows.
+// Neighbours is the n for which Zone takes the distance of the n-th closest node to us.
+// Every node knows its 8 closest neighbours.
 const Neighbours = 8
 
-// enough is how many nodes must be known to estimate how dense ids are. In a smaller
-// network every node is asked anyway.
-const enough = 32
+// minKnown is the number of nodes that we must know to estimate how dense ids are. In a
+// smaller network, a lookup asks every node anyway.
+const minKnown = 32
 
-// Zone returns Config.Zone for a node that knows so many nodes, the 8th closest of them at
-// that distance. It returns 0, for unknown, if there are too few. Three honest nodes are
-// expected in the zone. A few lookups in a hundred find eight, which costs them some queries.
+// Zone returns Config.Zone for a node that knows that many nodes, the 8th closest of them
+// at that distance. It returns 0, for unknown, if it knows too few. The zone is so large
+// that three honest nodes are expected in it. A few lookups in a hundred find eight, which
+// only costs some queries.
 func Zone(known int, distance uint64) uint64 {
-	if known < enough {
+	if known < minKnown {
 		return 0
 	}
 	return distance / 8 * 3
@@ -48,7 +50,8 @@ func (l *Lookup) inZone(c *candidate) bool {
 	return l.forged && distance(l.target, c.ID) < l.cfg.Zone
 }
 
-// countZone counts the answer of c, and detects a forged neighbourhood.
+// countZone counts the answer of c if it comes from the zone, and detects a forged
+// neighbourhood.
 func (l *Lookup) countZone(c *candidate) {
 	if distance(l.target, c.ID) >= l.cfg.Zone {
 		return
@@ -57,17 +60,17 @@ func (l *Lookup) countZone(c *candidate) {
 	l.forged = l.forged || l.zone >= l.cfg.K
 }
 
-// Around returns the targets whose lookups lead to the honest nodes around a forged
-// neighbourhood: one in each half, quarter and so on of the id space beside it. If asked
-// for our target, those nodes name only forged ones. If asked for their own part of the
-// space, they name their neighbours. Around returns nil if the neighbourhood is not forged
-// or the lookup is not over.
-func (l *Lookup) Around() (targets []id.ID) {
+// SideTargets returns the targets whose lookups lead to the honest nodes around a forged
+// neighbourhood: one in each half, quarter and so on of the id space outside it. If asked
+// for our target, those nodes return only forged ones. If asked for their own part of the
+// space, they return their neighbours. SideTargets returns nil if the neighbourhood is not
+// forged or the lookup is not over.
+func (l *Lookup) SideTargets() (targets []id.ID) {
 	if !l.forged || !l.done {
 		return nil
 	}
 	zone := bits.LeadingZeros64(l.cfg.Zone)
-	for bit := zone - 1; bit >= max(0, zone-around); bit-- {
+	for bit := zone - 1; bit >= max(0, zone-sideTargets); bit-- {
 		x := l.target
 		x[bit/8] ^= 0x80 >> (bit % 8)
 		targets = append(targets, x)
@@ -75,12 +78,12 @@ func (l *Lookup) Around() (targets []id.ID) {
 	return targets
 }
 
-// Widen adds the nodes at which the lookups of Around ended, and continues until each of
-// them has been asked too. An announcer and a searcher rarely agree on where the forged
-// zone ends, but they find the same nodes in most of the parts beside it.
+// Widen adds the closest nodes that the lookups of SideTargets found, and continues until
+// each of them has been asked too. An announcer and a searcher rarely agree on where the
+// forged zone ends, but their lookups of most side targets find the same nodes.
 func (l *Lookup) Widen(now mono.Time, nodes []Node) {
 	l.done = false
-	for _, n := range nodes[:min(len(nodes), around*l.cfg.K)] {
+	for _, n := range nodes[:min(len(nodes), sideTargets*l.cfg.K)] {
 		n.Token = nil
 		l.insert(n, -1)
 		if i := slices.IndexFunc(l.list, func(c *candidate) bool { return c.Addr == n.Addr && c.ID == n.ID }); i >= 0 {

@@ -20,9 +20,9 @@ func hostAt(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{30, byte(i >> 8), byte(i), 1}), 6881)
 }
 
-// Seven replies from the zone can be chance, eight mean that it is forged: its
-// nodes no longer count, at most twice K of them are queried, and the targets of
-// Around lie beside it.
+// Seven replies from the zone can be chance, eight mean that it is forged. Then its nodes
+// no longer count, at most 2*K of them are queried, and the targets of SideTargets lie
+// outside it.
 func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 	const zone = uint64(1) << 54 // nine bits
 	target := id.ID(make([]byte, 20))
@@ -48,9 +48,9 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 			now = now.Add(time.Millisecond)
 			l.Reply(now, n.Addr, n.ID, nil, nil, []byte("t"))
 		}
-		around := l.Around()
-		if (around != nil) != (crowd == 40) {
-			t.Fatalf("%d nodes in the zone: forged %v", crowd, around != nil)
+		side := l.SideTargets()
+		if (side != nil) != (crowd == 40) {
+			t.Fatalf("%d nodes in the zone: forged %v", crowd, side != nil)
 		}
 		others := 0
 		for _, n := range l.Closest() {
@@ -59,7 +59,7 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 			}
 		}
 		if want := map[int]int{7: 1, 40: 8}[crowd]; others != want {
-			t.Errorf("%d nodes in the zone: %d others are among the closest, not %d", crowd, others, want)
+			t.Errorf("%d nodes in the zone: %d others are among the closest, want %d", crowd, others, want)
 		}
 		if crowd == 7 {
 			continue
@@ -67,7 +67,7 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 		if inside > inForged*8 {
 			t.Errorf("%d nodes of the zone were asked", inside)
 		}
-		for i, x := range around {
+		for i, x := range side {
 			if d := distance(target, x); d != zone<<(i+1) {
 				t.Errorf("target %d is %x away", i, d)
 			}
@@ -75,7 +75,7 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 		beside := []Node{{ID: idAt(target, zone<<5), Addr: hostAt(2000)}, {ID: idAt(target, zone<<6), Addr: hostAt(2001)}}
 		l.Widen(now, beside)
 		if l.Done() {
-			t.Fatal("over before the nodes beside were asked")
+			t.Fatal("over before the added nodes were asked")
 		}
 		asked := 0
 		for n, ok := l.Next(now); ok; n, ok = l.Next(now) {
@@ -85,7 +85,7 @@ func TestEightAnswersInTheZoneAreForged(t *testing.T) {
 			l.Reply(now, n.Addr, n.ID, nil, nil, []byte("t"))
 		}
 		if !l.Done() || asked != len(beside) || len(l.Closest()) != 8+8+len(beside) {
-			t.Errorf("done %v, %d of those beside were asked, %d nodes are the closest", l.Done(), asked, len(l.Closest()))
+			t.Errorf("done %v, %d of the added nodes were asked, Closest returned %d nodes", l.Done(), asked, len(l.Closest()))
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestForgedLookupEnds(t *testing.T) {
 				continue
 			}
 			if l.Done() {
-				if l.Around() == nil || widened {
+				if l.SideTargets() == nil || widened {
 					break
 				}
 				widened = true

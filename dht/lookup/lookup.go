@@ -1,5 +1,5 @@
-// Package lookup is one iterative lookup in the DHT (BEP 5): it starts at the closest nodes
-// that we know, moves towards a target, and collects values and write tokens.
+// Package lookup implements one iterative lookup in the DHT (BEP 5). A lookup starts at the
+// closest nodes that we know, moves towards a target, and collects values and write tokens.
 //
 // It decides which node to ask next and when the lookup is over. It never sends, and never
 // reads the clock. The caller runs this loop: call Next until it returns nothing, and send;
@@ -7,21 +7,21 @@
 //
 // Four rules make it fast:
 //
-//   - Only the k closest candidates that are not known to be dead are asked, and a few
-//     behind them while slots are free. No queries are wasted on candidates further back.
-//   - A candidate waits for a slot only while Alpha closer ones are being asked. Nodes at
-//     the start of the way hold nobody up: their answers lose value with each better one.
+//   - Only the k closest candidates that are not known to be dead are asked, and up to two
+//     more while slots are free. No query goes to a candidate that is farther away.
+//   - A candidate waits for a slot only while Alpha closer ones are being asked. So slow
+//     nodes that are far from the target do not delay closer ones.
 //   - A node that has not answered within about the 90th percentile of the round trips so
-//     far gives its slot, and its place among the k, to the next one. A late reply is
-//     still used.
+//     far loses its slot, and its place among the k, to the next one. A late reply is still
+//     used.
 //   - The lookup is over as soon as the k closest have answered, even if others have not.
 //
 // Limits bound what other nodes can make it do: the candidates kept, the queries sent, the
-// nodes taken from one reply, the values remembered. In one /24 or /64 one node is asked at
-// a time and one answer counts. Each address is known under at most two ids. When the first
-// nodes that a source named are all dead, the rest of what it named is dropped. A
-// neighbourhood that is far denser than ours is considered forged (forged.go): the lookup
-// then also asks the nodes around it.
+// nodes taken from one reply, the values remembered. Of the nodes in one /24 or /64, only
+// one is asked at a time and only one answer counts. Each address is known under at most
+// two ids. When the first nodes that a source named are all dead, the rest of what it named
+// is dropped. If there are far more nodes near the target than near our own id, they are
+// considered forged (forged.go). The lookup then also asks the nodes around them.
 package lookup
 
 import (
@@ -37,29 +37,30 @@ import (
 type Config struct {
 	Own        id.ID         // our id: a node that has it is never asked
 	K          int           // 8: how many of the closest nodes must answer
-	Alpha      int           // 8, or 3 if Sparing: a candidate waits while so many closer ones are asked; at most 3 times Alpha are asked at once
+	Alpha      int           // 8, or 3 if Sparing: a candidate waits while this many closer ones are being asked; at most 3*Alpha are asked at once
 	Soft       time.Duration // 400 ms: the soft timeout while no round trip is known
 	Hard       time.Duration // 3 s: after this time a query has failed
-	MaxQueries int           // 128: after so many queries the lookup ends with what it has
+	MaxQueries int           // 128: after this many queries the lookup ends with what it has
 	Zone       uint64        // distance (its first 64 bits) within which K nodes prove a forgery; 0: unknown
 	Relaxed    bool          // private network: many nodes may share a /24 or /64
-	// Sparing is for an announce that nobody waits for. It takes half the packets and
-	// more time: at most Alpha queries are under way, and none goes to a node behind the
-	// k closest. Only an answer with a token counts, because a node without a token takes
-	// no announce.
+	// Sparing is for announces in the background. The lookup takes half the packets and
+	// more time: at most Alpha queries are pending, all to the k closest nodes. Only an
+	// answer with a token counts, because a node that gave no token accepts no announce. If
+	// the first two nodes that a source named are silent, the others are asked last.
 	Sparing bool
 }
 
 const (
-	ahead         = 2 // candidates behind the k closest that may be asked too
-	wide          = 3 // at most wide*Alpha queries are under way
+	extraAsked    = 2 // candidates after the k closest that may be asked too
+	alphaFactor   = 3 // at most alphaFactor*Alpha queries are pending
 	maxCandidates = 192
 	maxSeeds      = 64   // start addresses whose id is unknown
 	maxAtOnce     = 24   // of these, asked at the same time
 	maxPerReply   = 20   // nodes taken from one reply
 	maxValues     = 4096 // values remembered, so that none is returned twice
 	minSoft       = 25 * time.Millisecond
-	trust         = 4 // so many dead nodes and none alive discredit their source; one less if Sparing
+	maxDeadNamed  = 4 // number of dead nodes, with none alive, after which the other nodes of their source are dropped; one less if Sparing
+	maxLateNamed  = 2 // number of late or dead nodes, with none alive, after which a sparing lookup asks the other named nodes last
 	inForged      = 2 // at most inForged*K nodes of a forged neighbourhood are asked
 )
 
@@ -88,17 +89,17 @@ type Node struct {
 	ID    id.ID // zero: unknown (a bootstrap address)
 	Addr  netip.AddrPort
 	RTT   time.Duration // zero: unknown; otherwise the timeouts learn from it
-	Token []byte        // the token that it gave, of nodes that answered
+	Token []byte        // the token that the node gave in its answer
 }
 
 type state uint8
 
 const (
 	fresh state = iota
-	asked       // it holds a slot until it answers
+	asked       // queried: it has a slot until it answers
 	late        // past the soft timeout: it has no slot and no place among the k
 	answered
-	dead // it failed, or its source is discredited
+	dead // it did not answer, or its source named dead nodes only
 )
 
 type candidate struct {
@@ -106,11 +107,11 @@ type candidate struct {
 	state  state
 	sent   mono.Time
 	source int  // index in sources of the node that named it; -1: a start node
-	beside bool // it lies beside a forged neighbourhood: it is asked and returned in any case
+	beside bool // added by Widen: it is asked and returned in any case
 }
 
-// source counts what became of the nodes that one node named.
-type source struct{ alive, dead int }
+// source counts the live, the dead and the late nodes among those that one node named.
+type source struct{ alive, dead, late int }
 
 // Stats counts what a lookup did.
 type Stats struct {
@@ -169,15 +170,15 @@ func (l *Lookup) Add(start []Node) {
 	}
 }
 
-// Astray reports whether the lookup is over with fewer than k answers although other nodes
-// were named: the few nodes that it knew named dead ones.
-func (l *Lookup) Astray() bool {
+// IsIncomplete reports whether the lookup ended with fewer than k answers because too many
+// of the nodes that it found are dead.
+func (l *Lookup) IsIncomplete() bool {
 	return l.done && l.stats.Answered > 0 && l.stats.Asked < l.cfg.MaxQueries && l.stats.Asked > l.stats.Answered && len(l.Closest()) < l.cfg.K
 }
 
-// Again continues a lookup that went astray: it asks the start addresses once more. A
-// bootstrap host names other nodes each time.
-func (l *Lookup) Again(start []netip.AddrPort) {
+// Restart continues an incomplete lookup: it asks the start addresses once more. A
+// bootstrap host returns other nodes each time.
+func (l *Lookup) Restart(start []netip.AddrPort) {
 	l.seeds = slices.DeleteFunc(l.seeds, func(c *candidate) bool { return c.state == dead })
 	for _, a := range start[:min(len(start), maxSeeds-len(l.seeds))] {
 		if l.flight[a] == nil {
@@ -218,7 +219,8 @@ func (l *Lookup) place(c *candidate) {
 	if len(l.list) <= maxCandidates {
 		return
 	}
-	// The farthest one is dropped, but a forged node before any other.
+	// The farthest candidate is dropped. If there are forged nodes, the farthest of them
+	// is.
 	spare := -1
 	for i, c := range l.list {
 		if c.state != fresh && c.state != dead {
@@ -234,131 +236,10 @@ func (l *Lookup) place(c *candidate) {
 	}
 }
 
-// Next returns the node to ask now, if there is one. The caller sends the query, and calls
-// Reply or Fail with its address.
-func (l *Lookup) Next(now mono.Time) (Node, bool) {
-	l.expire(now)
-	slots := l.cfg.Alpha
-	if !l.cfg.Sparing {
-		slots *= wide
-		if l.stats.Answered == 0 {
-			slots += maxAtOnce // start addresses are asked beside the others
-		}
-	}
-	if l.done || l.slots >= slots || l.stats.Asked >= l.cfg.MaxQueries {
-		return Node{}, false
-	}
-	c := l.pick()
-	if c == nil {
-		return Node{}, false
-	}
-	if c.ID.IsZero() {
-		l.seedsAsked++
-	}
-	c.state, c.sent = asked, now
-	if distance(l.target, c.ID) < l.cfg.Zone {
-		l.zoneAsked++
-	}
-	l.flight[c.Addr] = c
-	l.slots++
-	l.stats.Asked++
-	return c.Node, true
-}
-
-// pick returns the candidate to ask next: the closest fresh one among the first that
-// count, otherwise a start address whose id is unknown.
-func (l *Lookup) pick() *candidate {
-	if l.stats.Answered == 0 || l.cfg.Sparing {
-		// While no node has answered, all start addresses are asked at once, and known
-		// nodes beside them, so that none waits for the timeout of another. The start
-		// addresses of a sparing lookup were the closest nodes at the last announce.
-		if l.seedsAsked < maxAtOnce {
-			if c := l.nextSeed(); c != nil {
-				return c
-			}
-		}
-	}
-	window, closer, most := 0, 0, l.cfg.K
-	if !l.cfg.Sparing {
-		most += ahead
-	}
-	for _, c := range l.list {
-		zone := l.inZone(c)
-		switch {
-		case c.state == fresh:
-			if l.flight[c.Addr] != nil || l.isSubnetUsed(c) || zone && l.zoneAsked >= inForged*l.cfg.K {
-				continue
-			}
-			return c
-		case zone:
-		case c.state == answered:
-			if l.counts(c) {
-				window++
-			}
-		case c.state == asked:
-			window++
-			closer++
-		}
-		if window == most || closer == l.cfg.Alpha {
-			return l.nextBeside()
-		}
-	}
-	if c := l.nextBeside(); c != nil {
-		return c
-	}
-	return l.nextSeed()
-}
-
-// counts reports whether the answer of c is one of the k that the lookup needs.
-func (l *Lookup) counts(c *candidate) bool { return !l.cfg.Sparing || len(c.Token) > 0 }
-
-// nextBeside returns the next node beside a forged neighbourhood.
-func (l *Lookup) nextBeside() *candidate {
-	for _, c := range l.list {
-		if c.beside && c.state == fresh && l.flight[c.Addr] == nil {
-			return c
-		}
-	}
-	return nil
-}
-
-// nextSeed returns the next start address that has not been asked.
-func (l *Lookup) nextSeed() *candidate {
-	for _, c := range l.seeds {
-		if c.state == fresh && l.flight[c.Addr] == nil {
-			return c
-		}
-	}
-	return nil
-}
-
-// isSubnetUsed reports whether another node of the candidate's /24 or /64 is being asked or
-// has answered.
-func (l *Lookup) isSubnetUsed(c *candidate) bool {
-	if l.cfg.Relaxed {
-		return false
-	}
-	net := subnet(c.Addr.Addr())
-	for _, o := range l.list {
-		if o != c && (o.state == asked || o.state == answered) && subnet(o.Addr.Addr()) == net {
-			return true
-		}
-	}
-	return false
-}
-
-func subnet(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, _ := a.Prefix(bits)
-	return p
-}
-
 // Reply takes the answer of the node at addr: its id, the nodes that it named, values and a
-// token. It returns the values that are new. An unexpected reply is ignored.
-func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) (news []netip.AddrPort) {
+// token. It returns the values that no earlier reply contained. An unexpected reply is
+// ignored.
+func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []Node, values []netip.AddrPort, token []byte) (added []netip.AddrPort) {
 	c := l.flight[addr]
 	if c == nil {
 		l.stats.Refused++
@@ -367,8 +248,8 @@ func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []N
 	l.endFlight(c)
 	l.rtt.add(now.Sub(c.sent))
 	if c.ID != node {
-		// A bootstrap address gave its id, or the node has another id than the one that
-		// was named. It counts under the id that it gave.
+		// A bootstrap address replied with its id, or a node has another id than the reply
+		// that named it said. The node counts under the id in its own reply.
 		if c = l.moveTo(c, node); c == nil {
 			return nil
 		}
@@ -397,15 +278,15 @@ func (l *Lookup) Reply(now mono.Time, addr netip.AddrPort, node id.ID, nodes []N
 			continue
 		}
 		l.values[v] = struct{}{}
-		news = append(news, v)
+		added = append(added, v)
 	}
 	l.stats.Values = len(l.values)
 	l.settle(now)
-	return news
+	return added
 }
 
-// moveTo moves a node to the place of the id that it answered with. It returns nil if that
-// id is taken, or ours.
+// moveTo moves a node to the position of the id in its reply. It returns nil if another
+// node has that id, or if it is ours.
 func (l *Lookup) moveTo(c *candidate, node id.ID) *candidate {
 	known := !c.ID.IsZero()
 	if known {
@@ -442,6 +323,9 @@ func (l *Lookup) endFlight(c *candidate) {
 	if c.state == asked {
 		l.slots--
 	}
+	if c.state == late && c.source >= 0 {
+		l.sources[c.source].late--
+	}
 }
 
 // Fail records that the node at addr has not answered.
@@ -459,14 +343,14 @@ func (l *Lookup) fail(c *candidate) {
 	l.discredit(c)
 }
 
-// discredit counts a dead candidate against the node that named it. When a source has named
-// dead nodes only, its other candidates are dropped.
+// discredit counts a dead candidate against the node that named it. If a source has named
+// only dead nodes so far, its other candidates are dropped.
 func (l *Lookup) discredit(c *candidate) {
 	if c.source < 0 {
 		return
 	}
 	s := &l.sources[c.source]
-	most := trust
+	most := maxDeadNamed
 	if l.cfg.Sparing {
 		most--
 	}

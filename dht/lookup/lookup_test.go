@@ -9,8 +9,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// From a full table, and from three bootstrap addresses of which one may be
-// dead. Querying every returned node would take about 60 queries.
+// The lookups start from a full table, and from three bootstrap addresses of which one may
+// be dead. Querying every returned node would take about 60 queries.
 func TestLookupInANetworkWithDeadNodes(t *testing.T) {
 	n := newNetwork(1, 1500, 0.3, 0)
 	for _, cold := range []bool{false, true} {
@@ -52,8 +52,8 @@ func bogus(n *network) func(*simNode, id.ID) []Node {
 	}
 }
 
-// swarming answers with hostile nodes under invented ids next to the target.
-func swarming(n *network) func(*simNode, id.ID) []Node {
+// falseIDs answers with the addresses of honest nodes and invented ids next to the target.
+func falseIDs(n *network) func(*simNode, id.ID) []Node {
 	return func(_ *simNode, target id.ID) (ns []Node) {
 		for range 8 {
 			x := randomID(n.r)
@@ -65,7 +65,7 @@ func swarming(n *network) func(*simNode, id.ID) []Node {
 }
 
 func TestHostileRepliesCostLittle(t *testing.T) {
-	for name, liar := range map[string]func(*network) func(*simNode, id.ID) []Node{"bogus nodes": bogus, "honest addresses under false ids": swarming} {
+	for name, liar := range map[string]func(*network) func(*simNode, id.ID) []Node{"bogus nodes": bogus, "honest addresses under false ids": falseIDs} {
 		t.Run(name, func(t *testing.T) {
 			n := newNetwork(3, 1000, 0.1, 0.1)
 			n.liar = liar(n)
@@ -105,7 +105,7 @@ func near(target id.ID, d byte) id.ID {
 
 func addr(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-func TestNothingToAsk(t *testing.T) {
+func TestALookupWithoutNodesIsOver(t *testing.T) {
 	l := New(Config{}, id.ID{1}, nil, t0)
 	if _, ok := l.Next(t0); ok || !l.Done() || l.Deadline() != mono.Never {
 		t.Fatal("a lookup without nodes is not over at once")
@@ -125,7 +125,7 @@ func TestLateReplyIsTaken(t *testing.T) {
 		l.Next(now)
 	}
 	if d := now.Sub(t0); d < 400*time.Millisecond || d >= 3*time.Second {
-		t.Fatalf("waited %v for a straggler", d)
+		t.Fatalf("waited %v for a late node", d)
 	}
 	peer := addr("9.9.9.9:9")
 	news := l.Reply(now, addr("2.2.2.2:1"), near(target, 2), nil, []netip.AddrPort{peer, peer}, []byte("t"))
@@ -134,7 +134,7 @@ func TestLateReplyIsTaken(t *testing.T) {
 	}
 }
 
-func TestSilenceLastsUntilTheHardTimeout(t *testing.T) {
+func TestALookupWithoutAnswersEndsAtTheHardTimeout(t *testing.T) {
 	l := New(Config{Hard: 2 * time.Second}, id.ID{1}, []Node{{Addr: addr("1.1.1.1:1")}}, t0)
 	now := t0
 	for !l.Done() {
@@ -148,7 +148,7 @@ func TestSilenceLastsUntilTheHardTimeout(t *testing.T) {
 	}
 }
 
-func TestAStrangersReplyIsIgnored(t *testing.T) {
+func TestReplyFromANodeThatWasNotAskedIsIgnored(t *testing.T) {
 	target := id.ID{1}
 	l := New(Config{}, target, []Node{{Addr: addr("1.1.1.1:1")}}, t0)
 	l.Next(t0)
@@ -157,7 +157,7 @@ func TestAStrangersReplyIsIgnored(t *testing.T) {
 	}
 }
 
-func TestANodeCountsWhereItSaysItIs(t *testing.T) {
+func TestANodeCountsUnderTheIDInItsReply(t *testing.T) {
 	target := id.ID{1}
 	l := New(Config{}, target, []Node{{ID: near(target, 1), Addr: addr("1.1.1.1:1")}}, t0)
 	l.Next(t0)
@@ -228,11 +228,11 @@ func TestAllBootstrapAddressesAndKnownNodesAreAskedAtOnce(t *testing.T) {
 	// After the first reply the lookup returns to its normal width.
 	l.Reply(t0+1, addr("9.9.3.1:1"), id.ID{7}, nil, nil, nil)
 	if q, ok := l.Next(t0 + 1); ok {
-		t.Fatalf("and then %v", q)
+		t.Fatalf("asked %v while an answer is pending", q)
 	}
 }
 
-func TestFartherQueriesHoldNobodyUp(t *testing.T) {
+func TestFartherQueriesDoNotDelayCloserOnes(t *testing.T) {
 	target := id.ID{1}
 	rows := func(first byte) (ns []Node) {
 		for i := range byte(20) {
@@ -267,7 +267,7 @@ func TestFartherQueriesHoldNobodyUp(t *testing.T) {
 	}
 }
 
-func TestFewNodesManyTimesAreAskedOnce(t *testing.T) {
+func TestANodeUnderManyIDsIsAskedOnce(t *testing.T) {
 	target := id.ID{1}
 	l := New(Config{}, target, []Node{{Addr: addr("1.1.1.1:1")}}, t0)
 	l.Next(t0)

@@ -7,7 +7,7 @@ import (
 	"seedbed/internal/mono"
 )
 
-// soft returns the soft timeout: a node that takes longer loses its slot.
+// soft returns the soft timeout. A node that takes longer to answer loses its slot.
 func (l *Lookup) soft() time.Duration {
 	d, ok := l.rtt.p90()
 	if !ok {
@@ -17,13 +17,13 @@ func (l *Lookup) soft() time.Duration {
 }
 
 // grace returns how long the end of the lookup waits for one of the closest nodes. It is a
-// little longer than the soft timeout, which finds most of the slowest tenth.
+// little longer than the soft timeout, so that most of the slowest tenth are still found.
 func (l *Lookup) grace() time.Duration {
 	d := l.soft()
 	return min(d+d/16, l.cfg.Hard)
 }
 
-// Tick applies the timeouts, for a caller that cannot send now.
+// Tick applies the timeouts. A caller that cannot send now calls it instead of Next.
 func (l *Lookup) Tick(now mono.Time) { l.expire(now) }
 
 // expire applies the timeouts.
@@ -34,6 +34,9 @@ func (l *Lookup) expire(now mono.Time) {
 			c.state = late
 			l.slots--
 			l.stats.Late++
+			if c.source >= 0 {
+				l.sources[c.source].late++
+			}
 		}
 		if c.state == late && now.Sub(c.sent) >= l.cfg.Hard {
 			l.fail(c)
@@ -66,7 +69,7 @@ func (l *Lookup) settle(now mono.Time) {
 // closestAnswered counts the answers of the k closest nodes and, if the neighbourhood is
 // forged, of those beside it. It reports whether none of these is left to ask or to wait for.
 func (l *Lookup) closestAnswered() (answers int, ready bool) {
-	grace := l.grace()
+	grace, doubtful := l.grace(), false
 	for _, c := range l.list {
 		if l.inZone(c) || answers >= l.cfg.K && !c.beside {
 			continue
@@ -86,6 +89,10 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 			if l.flight[c.Addr] != nil || l.isSubnetUsed(c) {
 				continue
 			}
+			if l.isDoubtful(c) {
+				doubtful = true // it is asked if the others do not suffice
+				continue
+			}
 			return answers, false
 		}
 		if answers == l.cfg.K && !l.forged {
@@ -97,12 +104,12 @@ func (l *Lookup) closestAnswered() (answers int, ready bool) {
 			return answers, false
 		}
 	}
-	return answers, true
+	return answers, !doubtful || answers >= l.cfg.K
 }
 
-// lateUntil returns until when the lookup waits for late nodes in a small or broken network:
-// fewer than k nodes have answered and no other is left to ask. If no node has answered at
-// all, each has until its hard timeout.
+// lateUntil returns the time until which the lookup waits for late nodes when fewer than k
+// nodes have answered and no other is left to ask, as in a small or broken network. If no
+// node has answered at all, the lookup waits for their hard timeouts.
 func (l *Lookup) lateUntil(answers int) mono.Time {
 	last := mono.Time(-1 << 62)
 	for _, c := range slices.Concat(l.list, l.seeds) {

@@ -10,24 +10,24 @@ import (
 	"seedbed/internal/rate"
 )
 
-// bans holds the sources that put items with false signatures.
+// bans counts the false signatures of each source.
 //
-// Verifying a signature is the one thing that costs us far more than the query cost its
-// sender, so a source that makes us do it for nothing several times gets no answer for a
-// while. A source that only asks too much is not banned: the rate limit drops the excess.
-// libtorrent bans such sources, so that anyone can get a victim banned by forging its
-// address. Here the token has proved that the source is genuine.
+// Verifying a signature is the only work that costs us far more than the query costs its
+// sender, so a source of several false signatures gets no answers for banFor. A source that
+// asks too often is not banned: the rate limit drops the excess. libtorrent bans such
+// sources, so that an attacker can get a victim banned by forging its address. Here the
+// token has proved that the address is genuine.
 type bans struct {
 	lru *simplelru.LRU[uint64, ban]
 }
 
 type ban struct {
 	faults int
-	last   mono.Time // when the last fault was
+	last   mono.Time // time of the last one
 }
 
 const (
-	banAfter = 3 // false signatures; a node that republishes may have one damaged item
+	banAfter = 3 // false signatures; a node that republishes items may have a damaged one
 	banFor   = 10 * time.Minute
 	maxBans  = 1024
 )

@@ -21,7 +21,7 @@ func (r *rig) falsePut(from netip.AddrPort) []byte {
 	return b
 }
 
-func TestWhoSignsFalselyAgainAndAgainIsBannedForAWhile(t *testing.T) {
+func TestASourceOfSeveralFalseSignaturesIsBanned(t *testing.T) {
 	for _, c := range []struct {
 		from, same, other string
 	}{
@@ -43,23 +43,23 @@ func TestWhoSignsFalselyAgainAndAgainIsBannedForAWhile(t *testing.T) {
 			}
 		}
 		if !gone(from) || !gone(same) || gone(other) {
-			t.Error(from, "the source and no other is to be banned")
+			t.Error(from, "the source must be banned, and no other")
 		}
 		if r.now += mono.Time(banFor); gone(from) {
-			t.Error(from, "banned for ever")
+			t.Error(from, "still banned after banFor")
 		}
-		// Faults that are far apart are not added up.
+		// False signatures that are far apart are not added up.
 		for range 3 * banAfter {
 			r.now += mono.Time(banFor)
 			if r.ask(t, from, r.falsePut(from)); gone(from) {
-				t.Fatal("banned for old faults")
+				t.Fatal("banned for old false signatures")
 			}
 		}
 	}
 }
 
 // "Bans only for addresses proven by a token, since a source can be forged."
-func TestWhoHasNotProvenItsAddressIsNeverBanned(t *testing.T) {
+func TestASourceWithoutAValidTokenIsNeverBanned(t *testing.T) {
 	r := setup(Config{}, store.Config{})
 	victim := netip.MustParseAddrPort("192.0.2.1:6881")
 	stolen := r.falsePut(netip.MustParseAddrPort("192.0.2.66:6881")) // with a token for the forger's own address
@@ -74,7 +74,7 @@ func TestWhoHasNotProvenItsAddressIsNeverBanned(t *testing.T) {
 	}
 }
 
-func TestBansAreBoundedAndOffWhereNodesShareAnAddress(t *testing.T) {
+func TestBansAreBoundedAndOffWithoutARateLimit(t *testing.T) {
 	b := newBans()
 	for i := range uint32(10_000) {
 		b.fault(0, netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 1<<24+i))))

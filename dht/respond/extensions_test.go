@@ -44,7 +44,7 @@ func TestBEP33Scrape(t *testing.T) {
 		r.ask(t, from, announce(bytes.Clone(m.Response.Token), with("info_hash", target)+"4:porti1e"+seed))
 	}
 	if ret := ask(from4, "6:scrapei1e"); !bytes.Equal(ret.BloomPeers, peers[:]) || !bytes.Equal(ret.BloomSeeds, seeds[:]) {
-		t.Error("other filters than of 23 seeds and 67 peers")
+		t.Error("the filters are not those of 23 seeds and 67 peers")
 	}
 	for _, args := range []string{"", "6:scrapei0e", "6:scrapei2e"} {
 		if ret := ask(from4, args); ret.BloomPeers != nil {
@@ -115,7 +115,7 @@ func TestBEP44ImmutablePutThenGet(t *testing.T) {
 		at := store.ImmutableTarget([]byte(v))
 		m, _ := r.ask(t, from, get(with("target", at)))
 		if ret := m.Returned(); ret.Value != nil || m.Response.Token == nil || m.Response.Nodes == nil && m.Response.Nodes6 == nil {
-			t.Fatalf("nothing is kept, yet %+v", m.Response)
+			t.Fatalf("nothing is stored, yet %+v", m.Response)
 		}
 		put := query("put", fmt.Sprintf("5:token8:%s1:v%s", m.Response.Token, v))
 		if m, _ = r.ask(t, from, put); m.Y != 'r' || m.Response.Token != nil || m.Response.Nodes != nil {
@@ -159,7 +159,7 @@ func TestBEP44MutablePutThenGet(t *testing.T) {
 		}
 	}
 	if n := r.cfg.Store.Items(); n != 3 {
-		t.Error("a salt makes an item of its own:", n)
+		t.Error("each salt makes a separate item:", n)
 	}
 	// "if salt is specified and an empty string, it is as if it was not specified".
 	b := r.mutablePut(0, from4, key, "", 9, "1:a", "")
@@ -373,7 +373,7 @@ func TestBEP45SocketsAreSeparateNodesThatMayShareAStore(t *testing.T) {
 		t.Errorf("%+v", m.Response)
 	}
 	if len(a.t4.asked) != 2 || len(b.t4.asked) != 3 {
-		t.Error("each table hears of those who asked its socket:", a.t4.asked, b.t4.asked)
+		t.Error("each table must get the nodes that asked its socket:", a.t4.asked, b.t4.asked)
 	}
 }
 
@@ -420,7 +420,7 @@ func TestBEP51Sample(t *testing.T) {
 	}
 }
 
-func TestANodeWithoutAStoreTakesNothing(t *testing.T) {
+func TestANodeWithoutAStoreAcceptsNothing(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	r := &rig{t4: &fake{own: own4, has: 8}}
 	r.Responder = New(Config{Table4: r.t4, Rand: rnd})

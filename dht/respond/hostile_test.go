@@ -16,7 +16,7 @@ import (
 
 // A million announces and a hundred thousand puts, each with its token, through the
 // full processing of a packet: sizes stay within the limits.
-func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
+func TestAMillionAnnouncesAndAHundredThousandPutsStayWithinTheLimits(t *testing.T) {
 	announces, puts, mutable := 1_000_000, 100_000, 300
 	if testing.Short() {
 		announces, puts, mutable = 50_000, 5_000, 30
@@ -61,7 +61,7 @@ func TestAMillionAnnouncesAndAHundredThousandPutsStayAtTheCaps(t *testing.T) {
 		stored()
 	}
 	if outcomes[Answered] < announces/3 {
-		t.Error("hardly an announce was taken:", outcomes)
+		t.Error("hardly any announce was accepted:", outcomes)
 	}
 	clear(outcomes)
 	now := mono.Time(announces) * mono.Time(5e6)
@@ -127,7 +127,7 @@ func FuzzPacket(f *testing.F) {
 		}
 		check(t, reply, &q, from, &m)
 		if n, _ := r.cfg.Store.Len(); n > 2 || r.cfg.Store.Items() > 2 {
-			t.Fatal("more was stored than one packet can bring")
+			t.Fatal("one packet stored more than one infohash or item")
 		}
 	})
 }

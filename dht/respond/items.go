@@ -10,13 +10,13 @@ import (
 	"seedbed/internal/mono"
 )
 
-// item adds a token and the item at the target (BEP 44).
+// item adds a token and the item at the target to the reply (BEP 44).
 func (r *Responder) item(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	if r.cfg.Store == nil {
 		return
 	}
-	// A put is always accepted: it replaces the item that was not used for the longest
-	// time.
+	// There is always a token, because there is always room: a new item replaces the least
+	// recently used one.
 	reply.Token = r.cfg.Tokens.Append(r.token[:0], now, reply.To.Addr(), q.Target)
 	it := r.cfg.Store.Item(now, q.Target)
 	if it == nil {
@@ -34,7 +34,8 @@ func (r *Responder) item(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	reply.V = it.V
 }
 
-// impliedTarget returns where the item of a put is stored. BEP 44: it is implied.
+// impliedTarget returns the target of the item of a put, which the query does not contain
+// (BEP 44).
 func impliedTarget(q *krpc.Query) id.ID {
 	if q.K != nil {
 		return store.MutableTarget(q.K, q.Salt)
@@ -42,7 +43,7 @@ func impliedTarget(q *krpc.Query) id.ID {
 	return store.ImmutableTarget(q.V)
 }
 
-// asItem returns the item of a put. It still points into the datagram.
+// asItem returns the item of a put. Its value points into the datagram.
 func asItem(q *krpc.Query) store.Item {
 	it := store.Item{V: q.V}
 	if q.K != nil {
@@ -53,8 +54,8 @@ func asItem(q *krpc.Query) store.Item {
 	return it
 }
 
-// put stores the item of a put, or returns why it does not, or that its signature must be
-// verified first.
+// put stores the item of a put. It returns verify if the signature must be verified first,
+// or the code and text of an error.
 func (r *Responder) put(now mono.Time, from netip.AddrPort, q *krpc.Query) (verify bool, code int, text string) {
 	at := impliedTarget(q)
 	if !r.valid(now, q.Token, from, at) {
@@ -65,22 +66,23 @@ func (r *Responder) put(now mono.Time, from netip.AddrPort, q *krpc.Query) (veri
 	if q.HasCAS {
 		cas = &q.CAS
 	}
-	verdict := r.cfg.Store.Judge(now, at, &it, cas)
+	outcome := r.cfg.Store.CheckPut(now, at, &it, cas)
 	switch {
-	case verdict == store.Known:
+	case outcome == store.Known:
 		r.cfg.Store.Renew(now, at)
-	case verdict == store.Fresh && it.Mutable:
+	case outcome == store.Fresh && it.Mutable:
 		return true, 0, ""
-	case verdict == store.Fresh:
+	case outcome == store.Fresh:
 		it.V = bytes.Clone(it.V)
 		r.cfg.Store.Put(now, at, it)
 	}
-	code, text = refusal(verdict)
+	code, text = putError(outcome)
 	return false, code, text
 }
 
-// refusal returns BEP 44's error for a verdict, or 0 if it is not an error.
-func refusal(v store.Verdict) (code int, text string) {
+// putError returns the error that BEP 44 defines for an outcome, or code 0 if the put is
+// accepted.
+func putError(v store.PutOutcome) (code int, text string) {
 	switch v {
 	case store.CASMismatch:
 		return krpc.CodeCASMismatch, "the CAS number does not match: re-read the value and try again"
@@ -90,8 +92,8 @@ func refusal(v store.Verdict) (code int, text string) {
 	return 0, ""
 }
 
-// Deferred is a put of a mutable item whose signature has not been verified yet. It is a
-// copy: the datagram may be overwritten.
+// Deferred is a put of a mutable item whose signature has not been verified yet. It does
+// not point into the datagram.
 type Deferred struct {
 	to     netip.AddrPort
 	t      []byte
@@ -101,8 +103,8 @@ type Deferred struct {
 	cas    *int64
 }
 
-// Defer copies a put for which Handle returned Verify. The caller may drop it, as if the
-// datagram had been lost.
+// Defer copies a put for which Handle returned Verify. The caller may drop the copy; then
+// it is as if the datagram had been lost.
 func Defer(from netip.AddrPort, q *krpc.Query) *Deferred {
 	d := &Deferred{
 		to:     netip.AddrPortFrom(from.Addr().Unmap(), from.Port()),
@@ -127,8 +129,8 @@ func (d *Deferred) To() netip.AddrPort { return d.to }
 func (d *Deferred) Verify() bool { return d.item.Verify(d.salt) }
 
 // Finish stores the item of a put that has been verified, and appends the reply to the put.
-// BEP 44: on the storage node, the signature must be verified before accepting the store
-// command.
+// It refuses the put if verified is false. BEP 44: on the storage node, the signature must
+// be verified before accepting the store command.
 func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool) ([]byte, Outcome) {
 	if !verified {
 		if r.cfg.Rate >= 0 {
@@ -136,10 +138,9 @@ func (r *Responder) Finish(dst []byte, now mono.Time, d *Deferred, verified bool
 		}
 		return krpc.AppendError(dst, d.to, d.t, krpc.CodeBadSig, "invalid signature"), Refused
 	}
-	// Another put may have been accepted in the meantime: the sequence number that is
-	// stored now decides.
-	verdict := r.cfg.Store.Judge(now, d.target, &d.item, d.cas)
-	if code, text := refusal(verdict); code != 0 {
+	// Another put may have been accepted in the meantime, so the item is checked again.
+	outcome := r.cfg.Store.CheckPut(now, d.target, &d.item, d.cas)
+	if code, text := putError(outcome); code != 0 {
 		return krpc.AppendError(dst, d.to, d.t, code, text), Refused
 	}
 	r.cfg.Store.Put(now, d.target, d.item)

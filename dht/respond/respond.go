@@ -1,25 +1,26 @@
-// Package respond answers the queries of other nodes: it decides who gets an answer, stores
-// what they announce and put, and writes the reply (BEP 5, 32, 33, 42, 43, 44, 45 and 51).
+// Package respond answers the queries of other nodes (BEP 5, 32, 33, 42, 43, 44, 45 and
+// 51): it decides which queries get an answer, stores announced peers and items, and
+// encodes the reply.
 //
-// Handle takes a query that dht/krpc has parsed and appends the reply, or nothing. It
-// answers from the routing tables and the store that it is given. It allocates nothing
-// unless an item is put. It is not safe for concurrent use, because a query changes the
-// store, the tokens and the limiter.
+// Handle takes a query that dht/krpc has parsed and appends the reply, or nothing. It uses
+// the routing tables and the store in its Config. It allocates memory only to store an
+// item. It is not safe for concurrent use, because a query changes the store, the tokens
+// and the limiter.
 //
-// Only one thing takes too long to be done in place: verifying the signature of a mutable
-// item. Handle checks everything else, the token too, and returns Verify. Then Defer copies
+// Only one step takes too long for Handle: verifying the signature of a mutable item.
+// Handle checks everything else, including the token, and returns Verify. Then Defer copies
 // the put, Deferred.Verify checks the signature on any goroutine, and Finish stores the
 // item and appends the reply.
 //
-// The source of a query can be forged. So nothing is done for it that costs more than the
-// query did, except the reply that BEP 5 demands. Replies have at most 1024 bytes (BEP 32),
-// except for a large item (BEP 44). A source that asks more often than Config.Rate gets no
-// answer, which limits how much can be reflected at a victim. Only a source that has proved
-// its address with a token can be banned, for false signatures.
+// The source address of a query can be forged. So no query makes us do much more work than
+// it cost its sender, except for the reply that BEP 5 requires. Replies have at most 1024
+// bytes (BEP 32), except for a large item (BEP 44). A source that asks more often than
+// Config.Rate gets no answer, which limits reflection attacks. A source can be banned only
+// for false signatures, after it has proved its address with a token.
 //
 // A node with several sockets has a Responder with its own tables for each (BEP 45: it
-// should appear to the outside world as separate, independent nodes). They may share the
-// Store, and so its limits.
+// should appear to the outside world as separate, independent nodes). They may share one
+// Store, and then share its limits.
 package respond
 
 import (
@@ -36,7 +37,8 @@ import (
 	"seedbed/internal/rate"
 )
 
-// K is how many nodes of one family a reply has (BEP 5: "the K (8) closest good nodes").
+// K is the maximum number of nodes of one family in a reply (BEP 5: "the K (8) closest good
+// nodes").
 const K = 8
 
 // Table is what the Responder needs of the routing table of one address family.
@@ -53,12 +55,12 @@ type Table interface {
 // Config is fixed for the life of a Responder.
 type Config struct {
 	// Table4 and Table6 are the tables of the DHTs that we take part in (BEP 32: two
-	// distinct DHTs). A family whose table is nil gets no answers, and replies have no
-	// nodes of it.
+	// distinct DHTs). If a table is nil, queries over that family get no answer, and
+	// replies contain no nodes of it.
 	Table4, Table6 Table
 
-	// Store and Tokens accept announces and puts. If both are nil, nothing is stored here:
-	// no token is given out and none is valid.
+	// Store and Tokens accept announces and puts. If both are nil, nothing is stored:
+	// replies contain no token, and no token is valid.
 	Store  *store.Store
 	Tokens *store.Tokens
 
@@ -66,39 +68,40 @@ type Config struct {
 	// Otherwise such nodes are served, and the table prefers others.
 	EnforceID bool
 
-	// Rate is the average number of queries a second that one source (an IPv4 address, an
-	// IPv6 /64) may send, and Burst how many at once. Zero means DefaultRate and
-	// DefaultBurst. With a negative Rate no source is limited or banned: for private
-	// networks, where many nodes share an address.
+	// Rate is the average number of queries a second that one source (an IPv4 address or an
+	// IPv6 /64) may send, and Burst the number that it may send at once. Zero means
+	// DefaultRate and DefaultBurst. With a negative Rate, no source is limited or banned,
+	// which suits private networks where many nodes share an address.
 	Rate, Burst float64
 
 	// Rand must be unpredictable outside of tests.
 	Rand *rand.Rand
 }
 
-// One source may be a household or a carrier's NAT with many nodes behind it. A single node
-// has no reason to send more than a query a second.
+// The defaults of Config. A single node has no reason to send more than one query a second,
+// but many nodes may share a source behind a NAT.
 const (
 	DefaultRate  = 25
 	DefaultBurst = 100
 )
 
-// Outcome is what Handle did with a query.
+// Outcome says what Handle did with a query.
 type Outcome uint8
 
 const (
 	Answered Outcome = iota // with a response
 	Refused                 // with an error
 	Limited                 // dropped: its source asks too often, or is banned
-	Martian                 // dropped: no node has such an address
-	Verify                  // not answered yet: see Responder.Defer
+	Martian                 // dropped: not a possible address of a node
+	Verify                  // not answered yet: call Defer
 )
 
 func (o Outcome) String() string {
 	return [...]string{"answered", "refused", "limited", "martian", "verify"}[o]
 }
 
-// maxSources is how many sources are counted separately: 384 KiB.
+// maxSources is the maximum number of sources with their own rate limit. Together they take
+// 384 KiB.
 const maxSources = 16384
 
 // Responder answers queries.
@@ -107,17 +110,18 @@ type Responder struct {
 	sources *rate.Sources
 	bans    bans
 
-	// Reused, so that a query allocates nothing.
+	// Buffers that are reused, so that Handle allocates nothing.
 	nodes4 [K * krpc.NodeLen4]byte
 	nodes6 [K * krpc.NodeLen6]byte
 	token  [store.TokenLen]byte
 	values [krpc.MaxDatagram]byte
 }
 
-// New returns a Responder. Rand and one of the tables must be set.
+// New returns a Responder. It panics if cfg has no Rand, no table, or only one of Store and
+// Tokens.
 func New(cfg Config) *Responder {
 	if (cfg.Store == nil) != (cfg.Tokens == nil) || cfg.Rand == nil || cfg.Table4 == nil && cfg.Table6 == nil {
-		panic("respond: Config lacks what must be set")
+		panic("respond: Config needs Rand, a table, and both or neither of Store and Tokens")
 	}
 	if cfg.Rate == 0 {
 		cfg.Rate = DefaultRate
@@ -132,8 +136,8 @@ func New(cfg Config) *Responder {
 	}
 }
 
-// Handle answers the query q that came from the address from. It appends the datagram to
-// send there to dst, unless the query is dropped.
+// Handle answers the query q from the address from. Unless the query is dropped, it appends
+// the datagram to send there to dst.
 func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *krpc.Query) ([]byte, Outcome) {
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	own := r.cfg.Table4
@@ -141,8 +145,8 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 		own = r.cfg.Table6
 	}
 	// Private addresses are allowed here: a node that can reach us from one can be
-	// answered. Public addresses with a port below 1024 are not: no node sends from such a
-	// port, and an answer to a forged source would go to a DNS or NTP server.
+	// answered. Public addresses with a port below 1024 are not: nodes do not use such
+	// ports, and the answer to a forged source would go to a DNS or NTP server.
 	if !addrs.IsNode(from, true) || own == nil {
 		return dst, Martian
 	}
@@ -201,7 +205,7 @@ func (r *Responder) Handle(dst []byte, now mono.Time, from netip.AddrPort, q *kr
 	return reply.Append(dst), Answered
 }
 
-// closest adds the closest nodes of the families that the query wants.
+// closest adds the closest nodes of the families that the query asks for.
 func (r *Responder) closest(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	// BEP 32: in the absence of a "want" parameter, the reply should include
 	// "nodes" if the request was sent over IPv4, and "nodes6" if over IPv6.
@@ -238,7 +242,7 @@ func (r *Responder) peers(reply *krpc.Reply, now mono.Time, q *krpc.Query) {
 	reply.Values = r.cfg.Store.Sample(r.values[:0], now, q.Target, addr.Is6(), reply.MaxValues(), q.NoSeed)
 }
 
-// announce stores the announcing peer, or returns why it does not.
+// announce stores the announcing peer, or returns the code and text of an error.
 func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) (code int, text string) {
 	// BEP 5: the queried node must verify that the token was previously sent
 	// to the same IP address as the querying node.
@@ -258,11 +262,12 @@ func (r *Responder) announce(now mono.Time, from netip.AddrPort, q *krpc.Query) 
 
 const badToken = "bad token"
 
+// valid reports whether the token was given to from for the target.
 func (r *Responder) valid(now mono.Time, token []byte, from netip.AddrPort, target id.ID) bool {
 	return r.cfg.Tokens != nil && r.cfg.Tokens.Valid(now, token, from.Addr(), target)
 }
 
-// sample adds BEP 51's answer.
+// sample adds a sample of our infohashes (BEP 51).
 func (r *Responder) sample(reply *krpc.Reply, now mono.Time) {
 	reply.Interval = int(store.SampleInterval / time.Second)
 	reply.Samples = []byte{}

@@ -103,7 +103,7 @@ func (r *rig) ask(t testing.TB, from netip.AddrPort, datagram []byte) (krpc.Mess
 	}
 	b, ok := bytes.CutPrefix(b, []byte("before"))
 	if !ok {
-		t.Fatal("what was in the buffer is gone")
+		t.Fatal("the previous content of the buffer is gone")
 	}
 	if out == Limited || out == Martian {
 		if len(b) != 0 {
@@ -198,7 +198,7 @@ func TestBEP32Want(t *testing.T) {
 	}
 }
 
-func TestBEP32ASingleStackNodeHasNoNodesOfTheOtherDHT(t *testing.T) {
+func TestBEP32ASingleStackNodeReturnsNoNodesOfTheOtherDHT(t *testing.T) {
 	r := setup(Config{}, store.Config{})
 	r.cfg.Table6 = nil
 	m, _ := r.ask(t, from4, query("find_node", with("target", target)+"4:wantl2:n42:n6e"))
@@ -262,7 +262,7 @@ func TestBEP5ABadTokenIsAProtocolError(t *testing.T) {
 		}
 	}
 	if _, n := r.cfg.Store.Len(); n != 0 {
-		t.Error("stored all the same")
+		t.Error("stored despite the error")
 	}
 }
 
@@ -368,7 +368,7 @@ func TestAnUnknownQueryWithATargetIsTreatedAsFindNode(t *testing.T) {
 	}
 }
 
-func TestBEP43AReadOnlyNodeIsServedAndNotRemembered(t *testing.T) {
+func TestBEP43AReadOnlyNodeIsAnsweredAndNotAddedToTheTable(t *testing.T) {
 	r := setup(Config{}, store.Config{})
 	ro := fmt.Appendf(nil, "d1:ad2:id20:%se1:q4:ping2:roi1e1:t2:aa1:y1:qe", asker[:])
 	if _, out := r.ask(t, from4, ro); out != Answered || len(r.t4.asked) != 0 {
@@ -400,7 +400,7 @@ func TestMartiansAreDropped(t *testing.T) {
 		}
 	}
 	if len(r.t4.asked)+len(r.t6.asked) != 5 {
-		t.Error("martians were remembered")
+		t.Error("martian addresses were added to the table")
 	}
 }
 
@@ -437,7 +437,7 @@ func TestASourceThatAsksTooOftenIsDropped(t *testing.T) {
 	}
 	r = setup(Config{Rate: -1}, store.Config{})
 	if got := answered("192.0.2.1:6881", 10_000); got != 10_000 {
-		t.Error("limited without a limit:", got)
+		t.Error("limited although there is no rate limit:", got)
 	}
 }
 

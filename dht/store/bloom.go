@@ -20,14 +20,14 @@ func (b *Bloom) Insert(ip []byte) {
 	b[int(h[3]&7)<<5|int(h[2])>>3] |= 1 << (h[2] & 7)
 }
 
-// blooms caches some filters. Making one takes a hash of each peer, and asking for one
-// costs nothing.
+// blooms caches some filters, because a filter needs a hash of each peer while asking for
+// one costs the sender almost nothing.
 type blooms [16]bloom
 
 type bloom struct {
 	infohash     id.ID
 	v6           bool
-	until        mono.Time // when it is outdated: peers may have expired
+	until        mono.Time // until when it is used: some peers may have expired by then
 	peers, seeds Bloom
 }
 
@@ -62,13 +62,13 @@ func (s *Store) Blooms(now mono.Time, infohash id.ID, v6 bool) (peers, seeds []b
 	return b.peers[:], b.seeds[:]
 }
 
-// bloom returns the cached filters of an infohash, or nil.
+// bloom returns the cache entry for an infohash. It may hold the filters of another one.
 func (s *Store) bloom(t *table, infohash *id.ID) *bloom {
 	return &s.blooms[t.hash(infohash)%uint64(len(s.blooms))]
 }
 
-// outdated removes the filters of an infohash whose peers have changed.
-func (s *Store) outdated(t *table, infohash *id.ID) {
+// invalidate drops the cached filters of an infohash whose peers have changed.
+func (s *Store) invalidate(t *table, infohash *id.ID) {
 	if s.blooms == nil {
 		return
 	}

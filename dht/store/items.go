@@ -12,9 +12,9 @@ import (
 	"seedbed/internal/mono"
 )
 
-// Item is a stored value (BEP 44).
+// Item is a stored item (BEP 44).
 type Item struct {
-	V []byte // the value as it came, encoded
+	V []byte // the bencoded value as received
 
 	// These are set for a mutable item only.
 	Mutable bool
@@ -23,20 +23,19 @@ type Item struct {
 	Seq     int64
 }
 
-// ImmutableTarget returns where an immutable item is stored: at the SHA-1 of its encoded
-// value.
+// ImmutableTarget returns the target of an immutable item: the SHA-1 of its encoded value.
 func ImmutableTarget(v []byte) id.ID { return sha1.Sum(v) }
 
-// MutableTarget returns where a mutable item is stored. BEP 44: at the SHA-1 hash of the
-// key concatenated with the salt, if present.
+// MutableTarget returns the target of a mutable item. BEP 44: the SHA-1 hash of the key
+// concatenated with the salt, if present.
 func MutableTarget(k, salt []byte) id.ID {
 	var room [ed25519.PublicKeySize + 64]byte
 	return sha1.Sum(append(append(room[:0], k...), salt...))
 }
 
-// AppendSigned appends what the signature of a mutable item covers. BEP 44: a salt that is
-// not empty, the sequence number and the value, each preceded by its key as in a
-// dictionary.
+// AppendSigned appends the bytes that the signature of a mutable item covers. BEP 44: a
+// salt that is not empty, the sequence number and the value, each preceded by its key as in
+// a dictionary.
 func AppendSigned(dst, salt []byte, seq int64, v []byte) []byte {
 	if len(salt) > 0 {
 		dst = bencode.AppendBytes(append(dst, "4:salt"...), salt)
@@ -45,20 +44,20 @@ func AppendSigned(dst, salt []byte, seq int64, v []byte) []byte {
 	return append(append(dst, "1:v"...), v...)
 }
 
-// Verify reports whether a mutable item has a valid signature of its key. It takes some
-// hundred times as long as the rest of a put.
+// Verify reports whether a mutable item has a valid signature of its key. It takes hundreds
+// of times as long as the rest of a put.
 func (it *Item) Verify(salt []byte) bool {
 	return ed25519.Verify(it.K[:], AppendSigned(nil, salt, it.Seq, it.V), it.Sig[:])
 }
 
-// Verdict is the result of Judge.
-type Verdict uint8
+// PutOutcome says what a put would do. CheckPut returns it.
+type PutOutcome uint8
 
 const (
-	Fresh       Verdict = iota // it would be stored
-	Known                      // it is stored already: putting it again renews it
-	CASMismatch                // BEP 44's error 301
-	OldSeq                     // BEP 44's error 302
+	Fresh       PutOutcome = iota // it would be stored
+	Known                         // it is stored already: a put resets its timeout
+	CASMismatch                   // BEP 44's error 301
+	OldSeq                        // BEP 44's error 302
 )
 
 type items struct {
@@ -94,10 +93,10 @@ func (s *Store) Item(now mono.Time, target id.ID) *Item {
 	return nil
 }
 
-// Judge returns what a put of the item at the target would do. cas is the sequence number
-// that the sender expects to be stored, nil if it expects none. Judge does not verify the
-// signature.
-func (s *Store) Judge(now mono.Time, target id.ID, it *Item, cas *int64) Verdict {
+// CheckPut returns what a put of the item at the target would do. cas is the sequence
+// number that must be stored now for the put to be performed, or nil for any. CheckPut does
+// not verify the signature.
+func (s *Store) CheckPut(now mono.Time, target id.ID, it *Item, cas *int64) PutOutcome {
 	old := s.items.get(now, target)
 	switch {
 	// BEP 44: if there is no current value, the cas field should be ignored.
@@ -124,8 +123,8 @@ func (s *Store) Judge(now mono.Time, target id.ID, it *Item, cas *int64) Verdict
 	return Fresh
 }
 
-// Put stores an item that Judge called Fresh or Known, or renews its time. The Store keeps
-// the item's value, which must not change afterwards.
+// Put stores an item for which CheckPut returned Fresh or Known, or resets its timeout. The
+// Store keeps the item's value, which must not change afterwards.
 func (s *Store) Put(now mono.Time, target id.ID, it Item) {
 	s.sweep(now)
 	s.items.lru.Add(target, &item{it, now})

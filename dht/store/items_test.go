@@ -57,7 +57,7 @@ func filter(ps ...netip.AddrPort) []byte {
 	return b[:]
 }
 
-func TestBEP33SeedsAreToldFromPeers(t *testing.T) {
+func TestBEP33SeedsAndPeersHaveSeparateFilters(t *testing.T) {
 	s := New(Config{}, 0, rnd())
 	if p, d := s.Blooms(0, hash(1), false); p != nil || d != nil {
 		t.Error("filters without database entries")
@@ -84,7 +84,7 @@ func TestBEP33SeedsAreToldFromPeers(t *testing.T) {
 }
 
 // BEP 33: "Nodes should try to keep max(seeds,peers) below 6000".
-func TestBEP33NoMoreThan6000PeersWhateverTheSettings(t *testing.T) {
+func TestBEP33PeersStayBelow6000(t *testing.T) {
 	s := New(Config{Peers: 100_000}, 0, rnd())
 	if n := s.v4.most / s.v4.rec; n != 5999 {
 		t.Error(n)
@@ -217,7 +217,7 @@ func TestBEP44Judge(t *testing.T) {
 	at := hash(1)
 	n := func(n int64) *int64 { return &n }
 	four := signed(key, "", 4, "1:a")
-	if got := s.Judge(0, at, &four, n(99)); got != Fresh {
+	if got := s.CheckPut(0, at, &four, n(99)); got != Fresh {
 		t.Error("if there is no current value, the cas field should be ignored:", got)
 	}
 	s.Put(0, at, four)
@@ -227,7 +227,7 @@ func TestBEP44Judge(t *testing.T) {
 		sentence string
 		it       Item
 		cas      *int64
-		want     Verdict
+		want     PutOutcome
 	}{
 		{"the same again", four, nil, Known},
 		{"the same again with the right cas", four, n(4), Known},
@@ -237,18 +237,18 @@ func TestBEP44Judge(t *testing.T) {
 		{"a higher number", signed(key, "", 5, "1:b"), nil, Fresh},
 		{"a higher number with the right cas", signed(key, "", 5, "1:b"), n(4), Fresh},
 		{"cas mismatch", signed(key, "", 5, "1:b"), n(3), CASMismatch},
-		{"cas of 0 is one", signed(key, "", 5, "1:b"), n(0), CASMismatch},
+		{"cas of 0 is compared too", signed(key, "", 5, "1:b"), n(0), CASMismatch},
 		{"cas mismatch before the number", signed(key, "", 3, "1:b"), n(3), CASMismatch},
 	} {
-		if got := s.Judge(0, at, &c.it, c.cas); got != c.want {
+		if got := s.CheckPut(0, at, &c.it, c.cas); got != c.want {
 			t.Errorf("%s: %d, want %d", c.sentence, got, c.want)
 		}
 	}
-	if got := s.Judge(0, hash(2), &Item{V: []byte("0:")}, nil); got != Fresh {
+	if got := s.CheckPut(0, hash(2), &Item{V: []byte("0:")}, nil); got != Fresh {
 		t.Error(got)
 	}
 	s.Put(0, hash(2), Item{V: []byte("0:")})
-	if got := s.Judge(0, hash(2), &Item{V: []byte("0:")}, n(7)); got != Known {
+	if got := s.CheckPut(0, hash(2), &Item{V: []byte("0:")}, n(7)); got != Known {
 		t.Error(got)
 	}
 }
@@ -260,10 +260,10 @@ func TestBEP44ItemsExpireAfterTwoHours(t *testing.T) {
 	s.Put(0, hash(2), Item{V: []byte("1:b")})
 	s.Renew(90*minute, hash(2))
 	if s.Item(120*minute-1, hash(1)) == nil || s.Item(120*minute, hash(1)) != nil || s.Item(210*minute-1, hash(2)) == nil {
-		t.Error("at the wrong time")
+		t.Error("an item expired at the wrong time")
 	}
-	if s.Judge(210*minute, hash(2), &Item{V: []byte("1:b")}, nil) != Fresh {
-		t.Error("known for ever")
+	if s.CheckPut(210*minute, hash(2), &Item{V: []byte("1:b")}, nil) != Fresh {
+		t.Error("an expired item is still known")
 	}
 	s.Renew(210*minute, hash(2)) // too late
 	s.Full(300*minute, hash(1), peer4(1).Addr())
@@ -272,8 +272,7 @@ func TestBEP44ItemsExpireAfterTwoHours(t *testing.T) {
 	}
 }
 
-// A hundred thousand puts and a million announces stay within the limits.
-func TestAHundredThousandPutsStayAtTheCap(t *testing.T) {
+func TestAHundredThousandPutsStayWithinTheLimit(t *testing.T) {
 	s := New(Config{}, 0, rnd())
 	for i := range 100_000 {
 		now := mono.Time(i) * minute / 1000
@@ -292,13 +291,13 @@ func TestAHundredThousandPutsStayAtTheCap(t *testing.T) {
 	}
 }
 
-func TestTheLeastRecentlyUsedItemIsForgotten(t *testing.T) {
+func TestTheLeastRecentlyUsedItemIsEvicted(t *testing.T) {
 	s := New(Config{Items: 2}, 0, rnd())
 	s.Put(0, hash(1), Item{V: []byte("1:a")})
 	s.Put(0, hash(2), Item{V: []byte("1:b")})
 	s.Item(0, hash(1)) // a query for it
 	s.Put(0, hash(3), Item{V: []byte("1:c")})
 	if s.Item(0, hash(1)) == nil || s.Item(0, hash(2)) != nil || s.Item(0, hash(3)) == nil {
-		t.Error("another one was forgotten")
+		t.Error("another one was evicted")
 	}
 }

@@ -1,27 +1,28 @@
 // Package store holds what other nodes store at this one: the peers that announced
-// themselves for an infohash (BEP 5, 33 and 51), items (BEP 44), and the tokens that they
-// must show.
+// themselves for an infohash (BEP 5, 33 and 51) and items (BEP 44). It also makes and
+// checks the tokens that an announce or a put needs.
 //
 // Three limits bound memory:
 //
-//   - The number of infohashes. A further one replaces one that was neither announced nor
-//     asked for lately.
+//   - The number of infohashes. A new one replaces one that has not been announced or asked
+//     for recently.
 //   - The number of peers of each infohash. Further announces are refused until peers
 //     expire.
-//   - The number of items. A further one replaces the item that was neither put nor asked
-//     for the longest.
+//   - The number of items. A new one replaces the item that was put or asked for the
+//     longest ago.
 //
-// Full reports beforehand that an infohash or a peer does not fit. Then no token is given
-// out (BEP 33) and the announce goes to another node. Only a node that got a token earlier
-// can still replace an infohash. Each address family has a table of peers of its own, with
-// these limits (BEP 32: no IPv6 data is stored in the IPv4 DHT and vice versa).
+// Full reports in advance that an infohash or a peer does not fit. The caller then gives
+// out no token (BEP 33), and the announce goes to another node. Only a node that got a
+// token earlier can still replace an infohash. Each address family has its own table of
+// peers, with its own limits (BEP 32: no IPv6 data is stored in the IPv4 DHT and vice
+// versa).
 //
-// A peer is one record of 8 or 20 bytes. Peers and items expire: the store takes the time
-// as an argument, and sweeps now and then.
+// A peer is one record of 8 or 20 bytes. Peers and items expire: every method takes the
+// current time, and sweeps expired ones every few minutes.
 //
-// Neither Store nor Tokens is safe for concurrent use. Nothing here returns an error: what
-// does not fit is refused. Randomness comes from the caller, and must be unpredictable
-// outside of tests: a ChaCha8 with a seed of the system.
+// Neither Store nor Tokens is safe for concurrent use. No method returns an error: a peer
+// that does not fit is refused. The caller provides the random source, which must be
+// unpredictable outside of tests (ChaCha8 with a seed from the system).
 package store
 
 import (
@@ -56,7 +57,7 @@ const (
 	maxPeers = 5999
 
 	// sweepEvery bounds how long expired peers use memory. It also keeps the age of every
-	// record far below what its 15 bits can hold.
+	// record far below the maximum of its 15 bits.
 	sweepEvery = 5 * time.Minute
 )
 
@@ -67,8 +68,8 @@ type Config struct {
 	Items      int // items; 0: DefaultItems
 
 	// ManyPerIP keeps several peers of one IP address that differ in their port. BEP 33
-	// wants <infohash, IP> to be unique, which keeps one host from filling a list. On a
-	// private network of one host it would exclude all peers but one.
+	// wants <infohash, IP> to be unique, which keeps one host from filling a list. If all
+	// peers run on one host, as in a private network, that would exclude all but one.
 	ManyPerIP bool
 }
 
@@ -80,11 +81,11 @@ type Store struct {
 	swept  mono.Time
 	rnd    *rand.Rand
 
-	// Reused by Sample: the numbers from 0, and space for as many.
+	// Reused by Sample: order has the numbers from 0, the others have room for as many.
 	order, picked, swaps []uint16
 }
 
-// New returns an empty store. It draws samples with rnd.
+// New returns an empty store. Samples are drawn with rnd.
 func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 	if cfg.Infohashes <= 0 {
 		cfg.Infohashes = DefaultInfohashes
@@ -107,13 +108,13 @@ func New(cfg Config, now mono.Time, rnd *rand.Rand) *Store {
 }
 
 // Announce stores peer for the infohash, or renews its time, port and seed flag. It returns
-// false, and stores nothing, if the infohash is full.
+// false, and stores nothing, if the infohash has its maximum of peers.
 func (s *Store) Announce(now mono.Time, infohash id.ID, peer netip.AddrPort, seed bool) bool {
 	s.sweep(now)
 	t := s.family(!peer.Addr().Unmap().Is4())
 	room, changed := t.announce(now, &infohash, peer, seed)
 	if changed {
-		s.outdated(t, &infohash)
+		s.invalidate(t, &infohash)
 	}
 	return room
 }
@@ -144,7 +145,7 @@ func (s *Store) Sample(dst []byte, now mono.Time, infohash id.ID, v6 bool, n int
 }
 
 // pick appends n peers of the class, or all if there are fewer. Each choice of n is equally
-// likely: it is the first part of a Fisher-Yates shuffle.
+// likely, because it is the first part of a Fisher-Yates shuffle.
 func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 	of := len(recs) / t.rec
 	at := s.order[:of]
@@ -163,19 +164,19 @@ func (s *Store) pick(dst []byte, t *table, recs []byte, n int, c class) []byte {
 		return dst
 	}
 	swaps := s.swaps[:0]
-	var dice uint64
+	var random uint64
 	for i := range n {
-		// Two draws of 32 bits out of one of 64. Scaling down instead of rejecting favours
-		// no peer by more than one in some millions.
-		if dice >>= 32; i%2 == 0 {
-			dice = s.rnd.Uint64()
+		// One draw of 64 bits gives two of 32. Scaling instead of rejecting makes no peer
+		// more likely than another by more than one in some millions.
+		if random >>= 32; i%2 == 0 {
+			random = s.rnd.Uint64()
 		}
-		j := i + int(uint64(uint32(dice))*uint64(len(at)-i)>>32)
+		j := i + int(uint64(uint32(random))*uint64(len(at)-i)>>32)
 		at[i], at[j] = at[j], at[i]
 		swaps = append(swaps, uint16(j))
 		dst = t.appendPeer(dst, recs, at[i])
 	}
-	// The shuffle is undone, so that the numbers need not be written again.
+	// Undo the shuffle, so that order is 0, 1, 2 and so on again.
 	for i, j := range slices.Backward(swaps) {
 		at[i], at[j] = at[j], at[i]
 	}
@@ -204,7 +205,7 @@ func (s *Store) family(v6 bool) *table {
 	return &s.v4
 }
 
-// sweep removes what has expired, unless it has run lately.
+// sweep removes expired peers and items if the last sweep was at least sweepEvery ago.
 func (s *Store) sweep(now mono.Time) {
 	idle := now.Sub(s.swept)
 	if idle < sweepEvery {

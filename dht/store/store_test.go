@@ -150,11 +150,11 @@ func TestBEP33NoseedFillsTheListWithOthersFirst(t *testing.T) {
 	// BEP 33: port numbers, seed status and other values may be updated.
 	s.Announce(0, hash(1), peer4(0), false)
 	if got := decode(s.Sample(nil, 0, hash(1), false, 16, true), false); !slices.Contains(got, peer4(0)) {
-		t.Error("a seed that leeches is still taken for a seed")
+		t.Error("a peer that is no longer a seed still counts as one")
 	}
 }
 
-func TestFullWithholdsUntilPeersExpire(t *testing.T) {
+func TestFullUntilPeersExpire(t *testing.T) {
 	s := New(Config{Peers: 3}, 0, rnd())
 	for i := range 3 {
 		if s.Full(0, hash(1), peer4(i).Addr()) || !s.Announce(mono.Time(i)*minute, hash(1), peer4(i), false) {
@@ -178,7 +178,7 @@ func TestFullWithholdsUntilPeersExpire(t *testing.T) {
 	}
 }
 
-func TestAMillionAnnouncesStayAtTheCaps(t *testing.T) {
+func TestAMillionAnnouncesStayWithinTheLimits(t *testing.T) {
 	n := 500_000 // twice
 	if testing.Short() {
 		n = 50_000
@@ -221,7 +221,7 @@ func apart(s *Store, n int) (hs []id.ID) {
 	return hs
 }
 
-func TestTheLeastRecentlyUsedInfohashIsForgotten(t *testing.T) {
+func TestTheLeastRecentlyUsedInfohashIsEvicted(t *testing.T) {
 	s := New(Config{Infohashes: 3 * perShard}, 0, rnd())
 	hs := apart(s, 3)
 	for i, h := range hs {
@@ -231,11 +231,11 @@ func TestTheLeastRecentlyUsedInfohashIsForgotten(t *testing.T) {
 	s.all(6*minute, hash(9999), false)
 	s.v4.evict()
 	if len(s.all(6*minute, hs[0], false)) != 1 || len(s.all(6*minute, hs[1], false)) != 0 || len(s.all(6*minute, hs[2], false)) != 1 {
-		t.Error("another one was forgotten")
+		t.Error("another one was evicted")
 	}
 }
 
-func TestTokensAreWithheldWhenAllInfohashesAreTaken(t *testing.T) {
+func TestFullWhenThereAreTooManyInfohashes(t *testing.T) {
 	s := New(Config{Infohashes: 30}, 0, rnd())
 	for i := range 30 {
 		if s.Full(0, hash(i), peer4(i).Addr()) {
@@ -244,7 +244,7 @@ func TestTokensAreWithheldWhenAllInfohashesAreTaken(t *testing.T) {
 		s.Announce(0, hash(i), peer4(i), false)
 	}
 	if !s.Full(0, hash(30), peer4(30).Addr()) || s.Full(0, hash(30), peer6(30).Addr()) || s.Full(0, hash(29), peer4(30).Addr()) {
-		t.Error("tokens for a further infohash, or none for another")
+		t.Error("Full is wrong for a new infohash or for a known one")
 	}
 	// A source with an older token replaces another entry.
 	if !s.Announce(0, hash(30), peer4(30), false) || len(s.all(0, hash(30), false)) != 1 {
@@ -254,7 +254,7 @@ func TestTokensAreWithheldWhenAllInfohashesAreTaken(t *testing.T) {
 		t.Error(n, peers)
 	}
 	if s.Full(50*minute, hash(31), peer4(31).Addr()) {
-		t.Error("full of what has expired")
+		t.Error("full although all peers have expired")
 	}
 }
 
@@ -452,9 +452,9 @@ func TestInfohashesOfOneShardDoNotMix(t *testing.T) {
 	}
 }
 
-// TestMemory checks the goals of issue 3: at most 20 bytes a stored peer at 10 peers an
-// infohash, 125 at one. For IPv6, where a record alone takes 20, the limits are
-// 35 and 200.
+// TestMemory checks the memory for a stored peer. At 10 peers an infohash it is at most 20
+// bytes over IPv4 and 35 over IPv6, where the record alone takes 20. At one peer an
+// infohash it is at most 125 bytes.
 func TestMemory(t *testing.T) {
 	for _, c := range []struct {
 		v6          bool

@@ -19,31 +19,31 @@ import (
 //
 // Most infohashes have few peers, and an entry of the LRU alone takes several times the
 // memory of these. So an entry is a shard: the lists of some infohashes in one slice. A
-// hash with secret factors maps an infohash to its shard, so that nobody can fill one on
-// purpose. A shard is as recently used as any of its infohashes. When there is one infohash
-// too many, the least recently used shard drops the infohash that was announced the longest
-// ago.
+// hash with secret factors maps an infohash to its shard, so that an attacker cannot fill
+// one on purpose. Using an infohash makes its whole shard the most recently used one. If
+// there is one infohash too many, the least recently used shard drops the infohash that was
+// announced the longest ago.
 type table struct {
 	lru     *simplelru.LRU[uint32, *shard]
 	factor  [3]uint64
 	peer    int // length of a compact peer
 	rec     int // length of a record
-	unique  int // length of the part of a record that is unique in its list
+	unique  int // length of the part of a record that no other record in its list has
 	most    int // maximum length of a list's records
-	room    int // maximum of infohashes
+	room    int // maximum number of infohashes
 	kept    int // infohashes stored
-	peers   int // records in all
+	peers   int // number of records
 	scratch []byte
 	sample  sample
 }
 
-// shard is a sequence of lists, the one that was announced last at the end. A list is an
+// shard is a sequence of lists, the most recently announced one at the end. A list is an
 // infohash, the length of its records in two bytes, and the records of its peers, the
 // latest announce last.
 //
 // A record is address and port, both big-endian as on the wire, and two bytes that hold the
-// seed flag and the second of the announce modulo 2^15. That is unambiguous for 9 hours,
-// and no record becomes older than Lifetime plus sweepEvery.
+// seed flag and the second of the announce modulo 2^15. The second is unambiguous for 9
+// hours, and no record gets older than Lifetime plus sweepEvery.
 type shard struct{ b []byte }
 
 const (
@@ -55,13 +55,13 @@ const (
 	headLen  = id.Len + 2
 )
 
-// list returns where the list that begins at i lies: its records, and their end.
+// list returns the begin and the end of the records of the list that begins at i.
 func (s *shard) list(i int) (begin, end int) {
 	begin = i + headLen
 	return begin, begin + int(binary.BigEndian.Uint16(s.b[i+id.Len:]))
 }
 
-// find returns where the records of the infohash lie.
+// find returns the begin and the end of the records of the infohash.
 func (s *shard) find(infohash *id.ID) (begin, end int, ok bool) {
 	for i := 0; i < len(s.b); i = end {
 		begin, end = s.list(i)
@@ -106,7 +106,7 @@ func (t *table) init(cfg Config, addr int, rnd *rand.Rand) {
 	t.lru = lru
 }
 
-// hash spreads infohashes in a way that is unpredictable from outside.
+// hash returns a hash of an infohash that other nodes cannot predict.
 func (t *table) hash(h *id.ID) uint64 {
 	a := binary.LittleEndian.Uint64(h[:]) ^ t.factor[0]
 	b := binary.LittleEndian.Uint64(h[8:]) ^ t.factor[1]
@@ -122,7 +122,7 @@ func (t *table) key(h *id.ID) uint32 {
 }
 
 // records returns the records of the infohash that have not expired, or nil if it is not
-// stored. used says whether it becomes more recently used.
+// stored. used says whether this counts as a use of the infohash.
 func (t *table) records(now mono.Time, infohash *id.ID, used bool) []byte {
 	key := t.key(infohash)
 	s, ok := t.lru.Peek(key)
@@ -139,8 +139,7 @@ func (t *table) records(now mono.Time, infohash *id.ID, used bool) []byte {
 	return s.b[begin+t.expired(s.b[begin:end], now) : end]
 }
 
-// full reports whether a further peer does not fit. A peer that is already stored always
-// fits.
+// full implements Store.Full for one family.
 func (t *table) full(now mono.Time, infohash *id.ID, from netip.Addr) bool {
 	recs := t.records(now, infohash, false)
 	if recs == nil && t.kept >= t.room {
@@ -166,7 +165,7 @@ func (t *table) record(now mono.Time, p netip.AddrPort, seed bool) (r maxRec) {
 func stamp(now mono.Time) uint16 { return uint16(now/mono.Time(time.Second)) & stampMax }
 
 // expired returns the length of the records that have expired. Records are in the order of
-// announces, so these are at the front.
+// announces, so the expired ones are at the front.
 func (t *table) expired(recs []byte, now mono.Time) int {
 	s, i := stamp(now), 0
 	for ; i < len(recs); i += t.rec {
@@ -189,8 +188,8 @@ func (t *table) find(recs []byte, r maxRec, n int) int {
 	return -1
 }
 
-// announce stores a peer if it fits. changed reports whether the set of seeds or of other
-// peers is different now.
+// announce stores a peer and returns room, which says whether it fits. changed reports
+// whether the set of seeds or the set of other peers has changed.
 func (t *table) announce(now mono.Time, infohash *id.ID, peer netip.AddrPort, seed bool) (room, changed bool) {
 	key, begin, end := t.key(infohash), 0, 0
 	s, ok := t.lru.Peek(key)
@@ -228,7 +227,7 @@ func (t *table) announce(now mono.Time, infohash *id.ID, peer netip.AddrPort, se
 	return room, changed
 }
 
-// evict removes the infohash that was not used for the longest time.
+// evict removes the least recently announced infohash of the least recently used shard.
 func (t *table) evict() {
 	key, s, _ := t.lru.GetOldest()
 	begin, end := s.list(0)
@@ -247,7 +246,7 @@ func resize(b []byte, n int) []byte {
 	return c[:copy(c, b)]
 }
 
-// class is which peers a sample is of.
+// class says which peers a sample contains.
 type class uint8
 
 const (
@@ -263,7 +262,7 @@ func (t *table) is(c class, rec []byte) bool {
 // appendPeer appends the ith peer.
 func (t *table) appendPeer(dst, recs []byte, i uint16) []byte {
 	r := recs[int(i)*t.rec:]
-	if t.peer == 6 { // most are, and this is quicker than to copy a slice
+	if t.peer == 6 { // most are, and this is faster than copying a slice
 		return append(dst, r[0], r[1], r[2], r[3], r[4], r[5])
 	}
 	return append(dst, r[:t.peer]...)
@@ -272,8 +271,8 @@ func (t *table) appendPeer(dst, recs []byte, i uint16) []byte {
 // sweep removes expired peers and empty lists. idle is the time since the last sweep.
 func (t *table) sweep(now mono.Time, idle time.Duration) {
 	if idle >= Lifetime+sweepEvery {
-		// Every announce sweeps, so all peers are older than Lifetime, and some are perhaps
-		// too old for their 15 bits.
+		// Every announce sweeps, so all peers are older than Lifetime. Some may be too old
+		// for their 15 bits.
 		t.lru.Purge()
 		t.kept, t.peers, t.sample.changed = 0, 0, true
 		return
@@ -281,7 +280,7 @@ func (t *table) sweep(now mono.Time, idle time.Duration) {
 	for _, key := range t.lru.Keys() {
 		s, _ := t.lru.Peek(key)
 		old := s.b
-		s.b = s.b[:0] // filled in place: it never overtakes what it is read from
+		s.b = s.b[:0] // written in place: the write position never passes the read position
 		for i := 0; i < len(old); {
 			begin, end := (&shard{old}).list(i)
 			infohash := id.ID(old[i : i+id.Len])
@@ -308,11 +307,11 @@ func (t *table) sweep(now mono.Time, idle time.Duration) {
 type sample struct {
 	infohashes []byte
 	at         mono.Time
-	changed    bool // infohashes were added or removed since it was drawn
+	changed    bool // infohashes have been added or removed since it was drawn
 }
 
-// samples draws a sample when the last one is too old. While there are no more infohashes
-// than a sample holds, it has all of them, as in libtorrent.
+// samples returns the current sample, and draws a new one if it is too old. If there are no
+// more infohashes than a sample can hold, it has all of them, as in libtorrent.
 func (t *table) samples(now mono.Time, rnd *rand.Rand) []byte {
 	s := &t.sample
 	fewer := len(s.infohashes) < krpc.MaxSamples*id.Len

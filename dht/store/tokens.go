@@ -18,25 +18,25 @@ const (
 
 	// BEP 5: a secret that changes every five minutes, and tokens up to ten
 	// minutes old are accepted.
-	tokenTurn = 5 * time.Minute
+	secretLifetime = 5 * time.Minute
 )
 
-// Tokens gives out and checks the tokens of get_peers and announce_peer. A token is a keyed
-// hash of the asking address and the infohash, so that nothing is stored for it. It proves
-// that the announcing address received our reply. BEP 5 binds it to the IP address; like
-// libtorrent we bind it to the infohash too, so that one token cannot be used for a flood
-// of announces.
+// Tokens makes and checks the tokens of get_peers and get. A token is a keyed hash of the
+// address of the asking node and the infohash or target, so that nothing is stored for it.
+// It proves that the announcing address received our reply. BEP 5 binds it to the IP
+// address; like libtorrent we bind it to the infohash too, so that one token cannot be used
+// for a flood of announces.
 type Tokens struct {
 	now, before secret
-	turned      mono.Time
+	drawn       mono.Time
 	rnd         *rand.Rand
 }
 
 type secret [16]byte
 
-// NewTokens returns Tokens that draw their secrets from rnd, now and later.
+// NewTokens returns Tokens that draw all their secrets from rnd.
 func NewTokens(now mono.Time, rnd *rand.Rand) *Tokens {
-	t := &Tokens{turned: now, rnd: rnd}
+	t := &Tokens{drawn: now, rnd: rnd}
 	t.now, t.before = t.draw(), t.draw()
 	return t
 }
@@ -47,31 +47,32 @@ func (t *Tokens) draw() (s secret) {
 	return s
 }
 
-func (t *Tokens) turn(now mono.Time) {
-	age := now.Sub(t.turned)
-	if age < tokenTurn {
+// rotate replaces secrets that are too old.
+func (t *Tokens) rotate(now mono.Time) {
+	age := now.Sub(t.drawn)
+	if age < secretLifetime {
 		return
 	}
 	t.before, t.now = t.now, t.draw()
-	if age >= 2*tokenTurn { // no token was given in between
+	if age >= 2*secretLifetime { // no token was made in between
 		t.before = t.draw()
 	}
-	t.turned = t.turned.Add(age - age%tokenTurn)
+	t.drawn = t.drawn.Add(age - age%secretLifetime)
 }
 
-// Append appends the token of addr for the infohash.
+// Append appends the token for addr and the infohash.
 func (t *Tokens) Append(dst []byte, now mono.Time, addr netip.Addr, infohash id.ID) []byte {
-	t.turn(now)
+	t.rotate(now)
 	tok := t.now.token(addr, infohash)
 	return append(dst, tok[:]...)
 }
 
-// Valid reports whether token was given to addr for the infohash within the last ten
-// minutes.
+// Valid reports whether token is valid for addr and the infohash. A token is valid for at
+// least five minutes and less than ten minutes.
 func (t *Tokens) Valid(now mono.Time, token []byte, addr netip.Addr, infohash id.ID) bool {
-	t.turn(now)
-	// Most tokens are of the current secret, and then the second hash is not needed. The
-	// time that this takes reveals only the age of the token.
+	t.rotate(now)
+	// Most tokens are made with the current secret, and need no second hash. The time that
+	// this takes reveals only the age of the token.
 	for _, s := range [...]*secret{&t.now, &t.before} {
 		if tok := s.token(addr, infohash); subtle.ConstantTimeCompare(token, tok[:]) == 1 {
 			return true
@@ -80,8 +81,8 @@ func (t *Tokens) Valid(now mono.Time, token []byte, addr netip.Addr, infohash id
 	return false
 }
 
-// token hashes the secret, followed by fields of fixed length. Because the hash is
-// truncated, it cannot be extended to that of another input.
+// token hashes the secret, followed by fields of fixed length. The hash is truncated, so
+// that a length extension attack is not possible.
 func (s *secret) token(addr netip.Addr, infohash id.ID) (tok [TokenLen]byte) {
 	var in [len(s) + 16 + id.Len]byte // one block of SHA-256
 	ip := addr.As16()

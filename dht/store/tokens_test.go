@@ -21,12 +21,12 @@ func TestBEP5Tokens(t *testing.T) {
 		ok       bool
 	}{
 		{"the token was previously sent to the same IP address", tok.Valid(4*minute, given, a, hash(1)) && tok.Valid(4*minute, given, mapped, hash(1))},
-		{"not to another", !tok.Valid(4*minute, given, b, hash(1))},
-		{"nor for another infohash", !tok.Valid(4*minute, given, a, hash(2))},
-		{"nor a part of it, nor none", !tok.Valid(4*minute, given[:TokenLen-1], a, hash(1)) && !tok.Valid(4*minute, nil, a, hash(1))},
-		{"nor more", !tok.Valid(4*minute, append(given[:TokenLen:TokenLen], 0), a, hash(1))},
+		{"not to another address", !tok.Valid(4*minute, given, b, hash(1))},
+		{"not for another infohash", !tok.Valid(4*minute, given, a, hash(2))},
+		{"not a part of it, not an empty one", !tok.Valid(4*minute, given[:TokenLen-1], a, hash(1)) && !tok.Valid(4*minute, nil, a, hash(1))},
+		{"not with a byte appended", !tok.Valid(4*minute, append(given[:TokenLen:TokenLen], 0), a, hash(1))},
 		{"the secret changes every five minutes", string(tok.Append(nil, 5*minute, a, hash(1))) != string(given)},
-		{"and the token before is accepted", tok.Valid(10*minute-1, given, a, hash(1))},
+		{"a token of the previous secret is accepted", tok.Valid(10*minute-1, given, a, hash(1))},
 		{"tokens up to ten minutes old at most", !tok.Valid(10*minute, given, a, hash(1))},
 	} {
 		if !c.ok {

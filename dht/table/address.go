@@ -19,8 +19,8 @@ func Secure(node id.ID, addr netip.Addr) bool {
 	return node[0] == byte(h>>24) && node[1] == byte(h>>16) && (node[2]^byte(h>>8))&0xf8 == 0
 }
 
-// SecureID returns an id that fits the address (BEP 42). The bits that are left open come
-// from random.
+// SecureID returns an id that fits the address (BEP 42). It takes all other bits from
+// random.
 func SecureID(random id.ID, addr netip.Addr) id.ID {
 	h := prefix42(addr, random[19])
 	random[0], random[1] = byte(h>>24), byte(h>>16)
@@ -31,7 +31,7 @@ func SecureID(random id.ID, addr netip.Addr) id.ID {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // prefix42 returns BEP 42's crc32c((ip & mask) | (r << 29)). r is the low three bits of the
-// id's last byte. Of an IPv6 address the upper half counts.
+// id's last byte. Of an IPv6 address only the first 8 bytes are used.
 func prefix42(addr netip.Addr, last byte) uint32 {
 	addr = addr.Unmap()
 	r := last & 7 << 5
@@ -61,12 +61,12 @@ func Subnet(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// admits reports whether the limits per address allow one more node there.
+// admits reports whether the limits per IP address and subnet allow one more node at a.
 func (t *Table) admits(a netip.Addr) bool {
 	return t.relaxed || t.perIP[a] == 0 && t.perNet[Subnet(a)] < perSubnet
 }
 
-// count adds d nodes like n to the counters of the limits.
+// count adds d, which is 1 or -1, to the counters of n's address and subnet.
 func (t *Table) count(n Node, d int) {
 	if d > 0 {
 		t.byAddr[n.Addr] = n.ID

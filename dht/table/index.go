@@ -12,13 +12,13 @@ import (
 )
 
 // index holds the live nodes, sorted by id, each with its compact form ready to be copied.
-// It answers queries. The buckets decide which nodes are in it, and report every change to
-// it.
+// Queries are answered from it. The buckets decide which nodes are in it, and every change
+// to them updates it.
 //
 // The nodes that share at least c leading bits with a target are adjacent, around the place
 // where the target itself would be, and those that share exactly c are on one side of it.
-// So the search begins there, takes whole groups of decreasing c until it has enough, and
-// reads little else.
+// So the search begins there and takes whole groups of decreasing c until it has enough
+// nodes. It reads few other nodes.
 type index struct {
 	heads []uint64 // the first 8 bytes of the ids, ascending
 	nodes []entry  // in the same order
@@ -40,7 +40,8 @@ const never = math.MinInt64
 
 func headOf(x id.ID) uint64 { return binary.BigEndian.Uint64(x[:]) }
 
-// goodUntil returns the time from which Good is false if nothing else happens.
+// goodUntil returns the time at which the node stops being good unless it answers or asks
+// again.
 func (n *Node) goodUntil() mono.Time {
 	if n.Fails > 0 {
 		return never
@@ -94,7 +95,7 @@ func (x *index) distance(own id.ID, n int) uint64 {
 func (x *index) insert(n *Node) {
 	at, known := x.find(n.ID)
 	if known {
-		panic("table: a live node twice")
+		panic("table: a live node is inserted twice")
 	}
 	var e entry
 	e.size = uint8(len(AppendCompact(e.info[:0], n.ID, n.Addr)))
@@ -135,8 +136,8 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 	hi := x.search(head)
 	lo := hi
 	for f.n < k && (lo > 0 || hi < len(heads)) {
-		// The lengths of the distances of the next nodes on either side. If there is no
-		// next node, it is longer than any.
+		// The lengths of the distances of the next nodes on either side. Without a next
+		// node, it is longer than any length.
 		left, right := 65, 65
 		if lo > 0 {
 			left = bits.Len64(heads[lo-1] ^ head)
@@ -144,7 +145,7 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 		if hi < len(heads) {
 			right = bits.Len64(heads[hi] ^ head)
 		}
-		// All nodes of a group are farther than all of the group before.
+		// All nodes of a group are farther away than all nodes of the group before it.
 		start := f.n
 		if left < right {
 			for ; lo > 0 && bits.Len64(heads[lo-1]^head) == left; lo-- {
@@ -171,7 +172,7 @@ func (x *index) appendClosest(dst []byte, now mono.Time, target id.ID, k int) []
 	return dst
 }
 
-// offer inserts a node behind start, if it is one of the k closest.
+// offer inserts a node at or after position start if it is one of the k closest.
 func (x *index) offer(f *found, target id.ID, d uint64, at, start, k int) {
 	if f.n == k {
 		if d > f.dists[k-1] || d == f.dists[k-1] && !x.closer(target, at, int(f.at[k-1])) {

@@ -1,19 +1,19 @@
-// Package table is the routing table of a DHT node for one address family.
+// Package table implements the routing table of a DHT node for one address family.
 //
-// It owns which nodes we know, how reliable they are, and which of them are the closest to
-// a target. It never sends and never reads the clock. The caller reports what happened
+// It knows which nodes exist, how reliable they are, and which of them are closest to a
+// target. It never sends and never reads the clock. The caller reports what happened
 // (Replied, Asked, Failed) and asks what to do next (Questionable, Refresh, Wants).
 //
-// Only a node that answered a query of ours is kept, so a packet with a forged source
-// cannot enter. The table is an array of buckets, one for each number of leading bits that
-// a node's id shares with ours (BEP 5's splitting tree, fully split). The far buckets are
-// larger than k, as in libtorrent, so that a lookup starts closer to its target. A full
-// bucket keeps a few spare nodes, which replace one of its nodes that fails. Beside the
-// buckets, an index of the live nodes, sorted by id, answers queries.
+// Only a node that answered one of our queries is kept, so a packet with a forged source
+// address adds nothing. The table is an array of buckets, one for each number of leading
+// bits that a node's id shares with ours (BEP 5's splitting tree, fully split). The far
+// buckets are larger than k, as in libtorrent, so that a lookup starts closer to its
+// target. A full bucket keeps a few spare nodes, which replace one of its nodes that fails.
+// Queries are answered from an index of the live nodes, sorted by id.
 //
 // Outside of private networks, one IP address can have one node in the table, and one /24
-// (IPv4) or /64 (IPv6) two, which makes it expensive to surround us. A node whose id fits
-// its address (BEP 42) replaces one whose id does not.
+// (IPv4) or /64 (IPv6) two, which makes it expensive to fill our table with an attacker's
+// nodes. A node whose id fits its address (BEP 42) replaces one whose id does not.
 package table
 
 import (
@@ -37,7 +37,7 @@ const (
 
 	spares      = K // replacement cache of a bucket
 	perSubnet   = 2 // nodes of one /24 or /64
-	maxFailures = 3 // after so many unanswered queries in a row a node is removed
+	maxFailures = 3 // unanswered queries in a row after which a node is removed
 	numBuckets  = 8 * id.Len
 )
 
@@ -51,7 +51,7 @@ type Config struct {
 	Now     mono.Time // when the table begins
 }
 
-// Node is what the table knows of a node.
+// Node is what the table knows about a node.
 type Node struct {
 	ID      id.ID
 	Addr    netip.AddrPort
@@ -59,7 +59,7 @@ type Node struct {
 	Asked   mono.Time     // its last query to us; zero if never
 	Pinged  mono.Time     // our last attempt to reach it
 	RTT     time.Duration // smoothed round trip
-	Fails   uint8         // queries in a row that it has left unanswered
+	Fails   uint8         // queries in a row that it did not answer
 	Secure  bool          // its id fits its address (BEP 42)
 }
 
@@ -73,17 +73,17 @@ type bucket struct {
 	live    []Node
 	spare   []Node
 	changed mono.Time // last insertion or refresh
-	weak    weakness  // of the live nodes, as survey found it
+	weak    weakness  // of the live nodes, computed by survey
 }
 
-// weakness is which node of a full bucket a new one can replace.
+// weakness says which node of a full bucket a new node can replace.
 type weakness uint8
 
 const (
 	unsurveyed weakness = iota
 	none                // no live node can be replaced
 	insecure            // a node whose id does not fit its address can be replaced by one whose id fits
-	failing             // a node that left a query unanswered can be replaced
+	failing             // a node that did not answer its last query can be replaced
 )
 
 // Table is a routing table. It is not safe for concurrent use.
@@ -143,7 +143,7 @@ func find(ns []Node, x id.ID) int {
 	return slices.IndexFunc(ns, func(n Node) bool { return n.ID == x })
 }
 
-// Outcome is what Replied did with a node.
+// Outcome says what Replied did with a node.
 type Outcome uint8
 
 const (
@@ -162,8 +162,8 @@ func (t *Table) Replied(now mono.Time, addr netip.AddrPort, node id.ID, rtt time
 	}
 	if known, ok := t.byAddr[addr]; ok {
 		if known != node {
-			// An address that claims one id after another tries to get a place of its
-			// choice in many tables: it loses the place that it has.
+			// A node that changes its id may be trying to get a position of its choice in
+			// many tables. It is removed.
 			t.remove(known)
 			return Dropped
 		}
@@ -241,7 +241,7 @@ func (t *Table) keepSpare(b *bucket, n Node) bool {
 }
 
 // worst returns the least useful node: the one with the most failures, then one whose id
-// does not fit its address, then the one that was silent for longest.
+// does not fit its address, then the one that replied the longest ago.
 func worst(ns []Node) int {
 	w := -1
 	for i := range ns {
@@ -299,8 +299,8 @@ func (t *Table) Wants(addr netip.AddrPort, node id.ID) bool {
 	return true
 }
 
-// survey finds the weakness of the live nodes. It is cached, because every query of an
-// unknown node needs it and it seldom changes.
+// survey computes the weakness of the live nodes. The result is kept, because every query
+// from an unknown node needs it and it rarely changes.
 func (b *bucket) survey() {
 	b.weak = none
 	for i := range b.live {
@@ -321,8 +321,8 @@ func (t *Table) Pinged(now mono.Time, addr netip.AddrPort) {
 	}
 }
 
-// Failed records that the node left a query of ours unanswered. After three in a row the
-// node is removed, or after one if there is a spare node.
+// Failed records that the node did not answer a query. It removes the node after three
+// unanswered queries in a row, or after two if a spare node can replace it.
 func (t *Table) Failed(now mono.Time, addr netip.AddrPort) {
 	known, ok := t.byAddr[addr]
 	if !ok {
@@ -397,8 +397,8 @@ func (t *Table) Closest(dst []Node, target id.ID, k int, keep func(*Node) bool) 
 	return dst
 }
 
-// AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38
-// bytes) of the k closest good nodes to target.
+// AppendClosest appends the compact node info (BEP 5: 26 bytes, BEP 32: 38 bytes) of the k
+// good nodes closest to target, closest first.
 func (t *Table) AppendClosest(dst []byte, now mono.Time, target id.ID, k int) []byte {
 	return t.index.appendClosest(dst, now, target, k)
 }
@@ -421,7 +421,8 @@ type nearest struct {
 // maxClosest is the maximum of k in Closest.
 const maxClosest = 32
 
-// take adds a node if it is one of the k. Most are rejected by the head of their distance.
+// take adds a node if it is one of the k closest so far. For most nodes, the first 8 bytes
+// of the distance show that it is not.
 func (c *nearest) take(n *Node) {
 	d := binary.BigEndian.Uint64(n.ID[:]) ^ c.head
 	if c.n == c.k && d > c.dists[c.k-1] || c.keep != nil && !c.keep(n) {

@@ -58,7 +58,7 @@ func check(t interface{ Fatalf(string, ...any) }, tab *Table) {
 		}
 	}
 	if live != tab.Len() || addrs != len(tab.byAddr) {
-		t.Fatalf("%d nodes and %d addresses in the buckets, %d and %d in the books", live, addrs, tab.Len(), len(tab.byAddr))
+		t.Fatalf("%d nodes and %d addresses in the buckets, %d and %d in the counters", live, addrs, tab.Len(), len(tab.byAddr))
 	}
 	if len(tab.index.nodes) != live || len(tab.index.heads) != live || !slices.IsSorted(tab.index.heads) {
 		t.Fatalf("%d nodes and %d heads in the index, %d live", len(tab.index.nodes), len(tab.index.heads), live)
@@ -81,11 +81,11 @@ func check(t interface{ Fatalf(string, ...any) }, tab *Table) {
 	}
 	for net, n := range nets {
 		if n > perSubnet || tab.perNet[net] != n {
-			t.Fatalf("%d nodes of %v, %d in the books", n, net, tab.perNet[net])
+			t.Fatalf("%d nodes of %v, %d in the counters", n, net, tab.perNet[net])
 		}
 	}
 	if len(nets) != len(tab.perNet) || len(ips) != len(tab.perIP) {
-		t.Fatalf("the books remember addresses of nobody")
+		t.Fatalf("the counters include addresses without a node")
 	}
 }
 
@@ -96,27 +96,27 @@ func TestTableAgainstNaiveTwin(t *testing.T) {
 		own := rid(r, id.ID{}, 1)
 		tab := New(Config{ID: own, Relaxed: relaxed})
 		now := minute
-		var heard []Node
+		var known []Node
 		for range rapid.IntRange(0, 400).Draw(rt, "steps") {
 			now += mono.Time(r.Int64N(int64(2 * time.Minute)))
 			switch k := r.IntN(10); {
-			case k < 6 || len(heard) == 0:
+			case k < 6 || len(known) == 0:
 				n := Node{ID: rid(r, own, min(r.IntN(8), r.IntN(8))), Addr: addr4(0x08080000 + r.Uint32N(600))}
 				if tab.Wants(n.Addr, n.ID) {
 					if got := tab.Replied(now, n.Addr, n.ID, time.Millisecond); got != Inserted {
-						rt.Fatalf("a wanted node came to outcome %d", got)
+						rt.Fatalf("a wanted node got outcome %d", got)
 					}
 				} else {
 					tab.Replied(now, n.Addr, n.ID, time.Millisecond)
 				}
-				heard = append(heard, n)
+				known = append(known, n)
 			case k < 8:
-				tab.Failed(now, heard[r.IntN(len(heard))].Addr)
+				tab.Failed(now, known[r.IntN(len(known))].Addr)
 			case k < 9:
-				n := heard[r.IntN(len(heard))]
+				n := known[r.IntN(len(known))]
 				tab.Replied(now, n.Addr, n.ID, time.Millisecond)
 			default:
-				n := heard[r.IntN(len(heard))]
+				n := known[r.IntN(len(known))]
 				tab.Asked(now, n.Addr, n.ID)
 			}
 			if r.IntN(200) == 0 {
@@ -145,7 +145,7 @@ func TestTableAgainstNaiveTwin(t *testing.T) {
 	})
 }
 
-func TestExactlyKOfFewerOrMore(t *testing.T) {
+func TestClosestReturnsKNodesIfThereAreAsMany(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	tab := New(Config{ID: rid(r, id.ID{}, 0)})
 	for i := range 20 {
@@ -167,7 +167,7 @@ func TestBEP5GoodNodes(t *testing.T) {
 	n := rid(r, tab.ID(), 2)
 	tab.Asked(minute, spread(1), n)
 	if tab.Len() != 0 {
-		t.Fatal("a query alone made a node known")
+		t.Fatal("a query alone added a node")
 	}
 	tab.Replied(minute, spread(1), n, 0)
 	if tab.Good(15*minute) != 1 || tab.Good(16*minute) != 0 {
@@ -180,7 +180,7 @@ func TestBEP5GoodNodes(t *testing.T) {
 }
 
 // BEP 5: "Nodes become bad when they fail to respond to multiple queries in a row."
-func TestBEP5BadNodesLeave(t *testing.T) {
+func TestBEP5BadNodesAreRemoved(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	tab := New(Config{ID: rid(r, id.ID{}, 0)})
 	n := rid(r, tab.ID(), 2)
@@ -209,12 +209,12 @@ func TestFullBucketKeepsSpares(t *testing.T) {
 	}
 	late := rid(r, tab.ID(), 10)
 	if got := tab.Replied(minute, spread(100), late, 0); got != Spared {
-		t.Fatalf("the ninth of a bucket: %d", got)
+		t.Fatalf("the ninth node of a bucket: %d", got)
 	}
 	tab.Failed(minute, spread(0))
 	tab.Failed(minute, spread(0))
 	if got := tab.Closest(nil, late, 1, nil); len(got) != 1 || got[0].ID != late {
-		t.Fatal("the spare did not step in")
+		t.Fatal("the spare did not replace the failed node")
 	}
 	check(t, tab)
 }
@@ -312,7 +312,7 @@ func TestOneNodePerAddressUnlessRelaxed(t *testing.T) {
 	}
 }
 
-func TestUsable(t *testing.T) {
+func TestIsUsable(t *testing.T) {
 	for a, want := range map[string][2]bool{ // strict, relaxed
 		"8.8.8.8:1":           {true, true},
 		"8.8.8.8:0":           {false, false},

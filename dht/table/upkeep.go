@@ -7,16 +7,15 @@ import (
 	"seedbed/internal/mono"
 )
 
-// pingAfter is how long a node may be silent before it is pinged: short enough that it is
-// still good when it answers.
+// pingAfter is the time without a message from a node after which we ping it. It is short
+// enough that the node is still good when it answers.
 const pingAfter = GoodFor - 3*time.Minute
 
 // retryAfter is the minimum time between two pings of a node that has failed.
 const retryAfter = time.Minute
 
-// Questionable returns the live node that has been silent for longest, if it has been
-// silent long enough to be pinged. The caller pings it, and calls Pinged and then Replied
-// or Failed.
+// Questionable returns the live node whose last message is the oldest, if it is old enough
+// for a ping. The caller calls Pinged, pings the node, and calls Replied or Failed.
 func (t *Table) Questionable(now mono.Time) (Node, bool) {
 	var stalest *Node
 	for i := range t.buckets {
@@ -38,8 +37,8 @@ func (t *Table) Questionable(now mono.Time) (Node, bool) {
 }
 
 // Refresh returns a target in the bucket that has not changed for longest, if that is 15
-// minutes or more (BEP 5). The bucket then counts as refreshed. random fills the bits of
-// the target that the bucket leaves open.
+// minutes or more (BEP 5). The bucket then counts as refreshed. The bits that the bucket
+// does not determine come from random.
 func (t *Table) Refresh(now mono.Time, random id.ID) (target id.ID, ok bool) {
 	stalest := -1
 	for i := range t.depth() {
@@ -58,8 +57,8 @@ func (t *Table) Refresh(now mono.Time, random id.ID) (target id.ID, ok bool) {
 	return t.inBucket(stalest, random), true
 }
 
-// depth returns one more than the deepest bucket to refresh: that is the deepest bucket
-// with a node, and one more that may have unknown neighbours.
+// depth returns the number of buckets to refresh: all up to the deepest bucket that has a
+// node, and the next one, which may have nodes that we do not know.
 func (t *Table) depth() int {
 	for i := numBuckets - 1; i >= 0; i-- {
 		if len(t.buckets[i].live) > 0 {
@@ -69,8 +68,8 @@ func (t *Table) depth() int {
 	return 0
 }
 
-// inBucket returns random changed so that it is in the bucket: it shares that many leading
-// bits with our id and differs in the next.
+// inBucket returns an id that belongs into the bucket: its first bits are those of our id,
+// the next bit is inverted, and the rest comes from random.
 func (t *Table) inBucket(bucket int, random id.ID) id.ID {
 	x := random
 	for i := 0; i <= bucket; i++ {
@@ -81,7 +80,7 @@ func (t *Table) inBucket(bucket int, random id.ID) id.ID {
 	return x
 }
 
-// Rebase changes our id, and keeps the nodes that fit into the new buckets.
+// Rebase changes our id, and keeps the nodes for which the new buckets have room.
 func (t *Table) Rebase(now mono.Time, own id.ID) {
 	old := t.Nodes()
 	*t = *New(Config{ID: own, Relaxed: t.relaxed, Now: now})
@@ -98,8 +97,7 @@ func (t *Table) Rebase(now mono.Time, own id.ID) {
 	}
 }
 
-// Nodes returns every live node, those of the far buckets first. A node saves them for its
-// next start.
+// Nodes returns every live node, farthest buckets first.
 func (t *Table) Nodes() []Node {
 	ns := make([]Node, 0, t.live)
 	for i := range t.buckets {

@@ -2,8 +2,9 @@ package table
 
 import "net/netip"
 
-// Votes finds our address from what other nodes say (BEP 42). One voter, and one /24 or
-// /64, has one vote. The latest 32 votes count.
+// Votes determines our external address from the addresses that other nodes report in "ip"
+// (BEP 42). All voters in one /24 or /64 have one vote together. Only the latest 32 votes
+// count.
 type Votes struct {
 	cast []vote
 	next int
@@ -16,7 +17,7 @@ type vote struct {
 
 const (
 	maxVotes = 32
-	quorum   = 4 // votes that an address needs
+	quorum   = 4 // votes that an address needs to win
 )
 
 // Add counts a vote. It returns the address that has the quorum and more than half of all
@@ -36,6 +37,15 @@ func (v *Votes) Add(voter, ours netip.Addr) (settled netip.Addr, ok bool) {
 		v.next = (v.next + 1) % maxVotes
 	}
 	return v.winner()
+}
+
+// Tally returns how many votes each address has, in no particular order.
+func (v *Votes) Tally() map[netip.Addr]int {
+	tally := map[netip.Addr]int{}
+	for _, c := range v.cast {
+		tally[c.ours]++
+	}
+	return tally
 }
 
 func (v *Votes) winner() (netip.Addr, bool) {

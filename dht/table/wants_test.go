@@ -28,7 +28,7 @@ func (t *Table) wants(addr netip.AddrPort, node id.ID) bool {
 	return b.live[w].Fails > 0 || !b.live[w].Secure && Secure(node, addr.Addr())
 }
 
-func TestWantsKeepsUpWithTheTable(t *testing.T) {
+func TestWantsAgainstNaiveTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tab := New(Config{ID: id.ID{0: 0x80}})
 		now := mono.Time(1)

@@ -2,7 +2,7 @@
 import os, sys
 import libtorrent as lt
 
-V1_ONLY = 64  # which the binding does not name
+V1_ONLY = 64  # the binding has no name for this flag
 source, out, piece, kind = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 files = lt.file_storage()
 lt.add_files(files, source)

@@ -1,6 +1,6 @@
-"""Says which infohashes libtorrent gives to folders. Each line on standard input is a JSON object:
+"""Prints the infohashes that libtorrent computes for folders. Each line on standard input is a JSON object:
 parent, name, files ([path, size, executable, link target], paths relative to the folder), piece, kind (v1, v2
-or hybrid) and out, where the torrent goes. Each answer is a line: the v1 and the v2 infohash."""
+or hybrid) and out, the path of the torrent to write. Each answer is a line: the v1 and the v2 infohash."""
 import json
 import sys
 

@@ -27,7 +27,7 @@ def start(m):
     p = lt.add_torrent_params()
     p.ti = lt.torrent_info(C['torrent'])
     p.save_path = m['dir']
-    # Private addresses have a class of their own that no session limit touches; a torrent's limit holds for all.
+    # Session limits do not apply to private addresses, which have a separate peer class; a torrent's limit does.
     p.upload_limit = m['up']
     p.flags &= ~(lt.torrent_flags.auto_managed | lt.torrent_flags.paused)
     h = m['session'].add_torrent(p)

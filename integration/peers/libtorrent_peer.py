@@ -1,14 +1,14 @@
 """A libtorrent peer for the tests: settings as one JSON argument, events as JSON lines on stdout, commands as JSON lines on
-stdin; it goes when stdin closes.
+stdin. It ends when stdin is closed.
 
 Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers,
-encryption (0 none, 1 as well, 2 alone), up/down (bytes a second), poll (seconds between looks at what happened), and
-connections (the most at once; peers are not told then).
-Events: start (before the torrent is added), ready, metadata, finished, limited, and peers (list of [ip:port, is it known through PEX]) when it changes.
+encryption (0 off, 1 allowed, 2 required), up/down (bytes a second), poll (seconds between two checks for alerts), and
+connections (the maximum; with it, no peers events are sent).
+Events: start (before the torrent is added), ready, metadata, finished, limited, and peers (list of [ip:port, whether it is known through PEX]) when it changes.
 Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
 {"id", "do": "put", "value", "seed"?, "key"?, "salt"?} -> {"target"?, "nodes"}
 {"id", "do": "get", "target" or "key", "salt"?} -> {"value", "seq"?}
-Values are byte strings: the binding knows no others."""
+Values are byte strings: the binding supports no other types."""
 import hashlib, json, select, sys, time
 import libtorrent as lt
 
@@ -38,7 +38,7 @@ def session(listen):
 
 
 def limit(h, c):
-    # Private addresses have a class of their own that no session limit touches; a torrent's limit holds for all.
+    # Session limits do not apply to private addresses, which have a separate peer class; a torrent's limit does.
     if 'up' in c:
         h.set_upload_limit(c['up'])
     if 'down' in c:
@@ -46,7 +46,7 @@ def limit(h, c):
 
 
 def expanded(seed):
-    """The form of a secret ed25519 key that libtorrent works with (RFC 8032, 5.1.5)."""
+    """Returns the expanded form of a secret ed25519 key, which libtorrent uses (RFC 8032, 5.1.5)."""
     k = bytearray(hashlib.sha512(seed).digest())
     k[0] &= 248
     k[31] &= 63
@@ -54,7 +54,7 @@ def expanded(seed):
     return bytes(k)
 
 
-waiting = {}  # what an answer is for -> id of the command
+waiting = {}  # request -> id of its command
 
 
 def item(c):
@@ -78,22 +78,27 @@ def octets(s):
     return s if isinstance(s, bytes) else s.encode('latin1', 'surrogateescape')
 
 
+def found(a):
+    try:
+        return a.item
+    except RuntimeError:
+        return None  # nothing was found: the entry has no type, which the binding cannot convert
+
+
 def item_alert(a):
     if isinstance(a, lt.dht_put_alert):
         target = a.target.to_bytes()
         what = ('put', target) if any(target) else ('put', octets(a.public_key), octets(a.salt))
         more = {'nodes': a.num_success, **({'target': target.hex()} if any(target) else {})}
     elif isinstance(a, lt.dht_immutable_item_alert):
-        try:
-            i = a.item
-        except RuntimeError:
-            return  # nobody had it: an entry without a type, which the binding cannot hand over
-        if not i:
-            return  # nobody had it
-        what, more = ('get', a.target.to_bytes()), {'value': i['value'].hex()}
+        i = found(a)
+        what, more = ('get', a.target.to_bytes()), {'value': i['value'].hex()} if i else {}
     elif isinstance(a, lt.dht_mutable_item_alert) and a.authoritative:
-        i = a.item  # its value is bytes, whatever was stored
-        what, more = ('get', octets(i['key']), octets(i['salt'])), {'value': octets(i['value']).hex(), 'seq': i['seq']}
+        i = found(a)
+        if i:  # its value is bytes, whatever was stored
+            what, more = ('get', octets(i['key']), octets(i['salt'])), {'value': octets(i['value']).hex(), 'seq': i['seq']}
+        else:  # without an item, the key is not known either, but gets are sent one at a time
+            what, more = next((w for w in waiting if w[0] == 'get'), None), {}
     else:
         return
     if what in waiting:
@@ -147,7 +152,7 @@ while True:
     if peers != known and not C.get('connections'):
         known = peers
         emit('peers', peers=peers)
-    # libtorrent asks the DHT once when a torrent is added and then not for long: its table is empty then.
+    # libtorrent looks up peers when a torrent is added, while its table is empty, and then not for a long time.
     if C.get('dht') and time.monotonic() > announce and not (C.get('magnet') and peers):
         announce = time.monotonic() + 2
         h.force_dht_announce()

@@ -72,8 +72,8 @@ var special4 = join(
 	),
 )
 
-// special6 is the same for IPv6. What it does not list is public within 2000::/3, the
-// only part of IPv6 that is allocated.
+// special6 is the same for IPv6. Of the addresses that it does not list, only those in
+// 2000::/3 are public, because nothing else is allocated.
 var special6 = join(
 	blocks(Loopback, "::1/128"),
 	blocks(Never,
@@ -147,6 +147,7 @@ func ScopeOf(ip netip.Addr) Scope {
 	return scopeIn(special6, ip, Special)
 }
 
+// scopeIn returns the scope of the first range in list that contains ip, or other.
 func scopeIn(list []block, ip netip.Addr, other Scope) Scope {
 	for i := range list {
 		if list[i].prefix.Contains(ip) {
@@ -177,13 +178,12 @@ func IsUsable(a netip.AddrPort, relaxed bool) bool {
 	return s == Public || relaxed && s != Never
 }
 
-// minNodePort is the first port that a program can use without privileges. Attackers name
-// the services below it (DNS, NTP, SSH) to have them flooded; no DHT node uses these
-// ports.
+// minNodePort is the first port that a program can use without privileges. No DHT node uses
+// lower ports. Attackers announce them to direct traffic at services there (DNS, NTP, SSH).
 const minNodePort = 1024
 
-// IsNode reports whether a, learned from others, may be asked as a DHT node: a is usable
-// and its port is 1024 or above. If relaxed is true, a local address may have any port.
+// IsNode reports whether queries may be sent to a as a DHT node that others have named: a is
+// usable and its port is 1024 or above. If relaxed is true, a local address may have any port.
 func IsNode(a netip.AddrPort, relaxed bool) bool {
 	return IsUsable(a, relaxed) && (a.Port() >= minNodePort || relaxed && IsLocal(a.Addr()))
 }
@@ -197,6 +197,19 @@ func Host(ip netip.Addr) netip.Addr {
 		return netip.AddrFrom4([4]byte(b[12:]))
 	}
 	return ip
+}
+
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
+// ClientNet returns the network that one client of a server has: an IPv4 address, an IPv6 network of
+// 64 bits, or all loopback addresses, which are 127.0.0.0/8 here. The address must be valid.
+func ClientNet(ip netip.Addr) netip.Prefix {
+	ip = Host(ip)
+	if ip.IsLoopback() {
+		return loopback
+	}
+	p, _ := ip.Prefix(min(ip.BitLen(), 64)) // valid for both families
+	return p
 }
 
 // Lengths of a compact address with its port (BEP 5, BEP 32), in bytes.

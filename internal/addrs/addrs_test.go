@@ -111,7 +111,7 @@ var anyIP = rapid.Custom(func(t *rapid.T) netip.Addr {
 	return ip
 })
 
-func TestOneSetAnswersEveryQuestion(t *testing.T) {
+func TestPredicatesAgreeWithTheScope(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ip := anyIP.Draw(t, "ip")
 		s := ScopeOf(ip)
@@ -163,6 +163,18 @@ func TestHost(t *testing.T) {
 	} {
 		if got := Host(netip.MustParseAddr(in)); got.String() != want {
 			t.Errorf("Host(%s) is %v, want %s", in, got, want)
+		}
+	}
+}
+
+func TestClientNet(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32", "64:ff9b::192.0.2.1": "192.0.2.1/32",
+		"2001:db8:0:1:2::3": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
+		"127.0.0.1": "127.0.0.0/8", "127.9.9.9": "127.0.0.0/8", "::1": "127.0.0.0/8",
+	} {
+		if got := ClientNet(netip.MustParseAddr(ip)); got.String() != want {
+			t.Errorf("%s: %v, want %s", ip, got, want)
 		}
 	}
 }

@@ -9,7 +9,7 @@
 // keys in order.
 //
 // Only canonical numbers are accepted: no leading zeros (nor in string lengths), no
-// negative zero, and nothing outside int64 unless Limits.BigInts or Limits.OddInts is
+// negative zero, and nothing outside int64 unless Limits.BigInts or Limits.InvalidInts is
 // set. Limits bound depth, count and string length. Scanning is not recursive. Errors are
 // *SyntaxError.
 //
@@ -126,7 +126,7 @@ func (v Value) Int() (int64, bool) {
 }
 
 // readInt returns the integer encoded in b; ok is false if it does not fit int64 or is
-// malformed, which Limits.OddInts permits.
+// malformed, which Limits.InvalidInts permits.
 func readInt(b []byte) (int64, bool) {
 	digits := b[1 : len(b)-1]
 	neg := len(digits) > 0 && digits[0] == '-'

@@ -25,9 +25,9 @@ type Limits struct {
 	// "Integers have no size limitation".
 	BigInts bool
 
-	// OddInts accepts any integer that is terminated, whatever its digits. The value of
+	// InvalidInts accepts any integer that is terminated, whatever its digits. The value of
 	// one that is malformed or outside int64 cannot be read.
-	OddInts bool
+	InvalidInts bool
 }
 
 const (
@@ -40,20 +40,19 @@ const (
 	MaxDepth = 1024
 )
 
-// Scanner reads bencode from front to back and checks it on the way. A method that finds
-// something other than what it is asked for returns false, and from then on every method
-// does; Err returns the reason.
+// Scanner reads bencode from beginning to end and checks it. If a method does not find what
+// it reads, it returns false, and so do all later calls; Err returns the reason.
 //
 // The zero Scanner is at the end of an empty input.
 type Scanner struct {
-	b      []byte
-	off    int
-	depth  int // containers that may still be opened
-	tokens int
-	strLen int
-	big    bool // Limits.BigInts
-	odd    bool // Limits.OddInts
-	reason string
+	b       []byte
+	off     int
+	depth   int // containers that may still be opened
+	tokens  int
+	strLen  int
+	big     bool // Limits.BigInts
+	invalid bool // Limits.InvalidInts
+	reason  string
 }
 
 // NewScanner returns a Scanner at the first byte of b.
@@ -67,7 +66,7 @@ func NewScanner(b []byte, lim Limits) Scanner {
 	if lim.StringLen <= 0 {
 		lim.StringLen = DefaultStringLen
 	}
-	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts, odd: lim.OddInts}
+	return Scanner{b: b, depth: min(lim.Depth, MaxDepth), tokens: lim.Tokens, strLen: lim.StringLen, big: lim.BigInts, invalid: lim.InvalidInts}
 }
 
 // Err returns nil or a *SyntaxError.
@@ -82,7 +81,7 @@ func (s *Scanner) Err() error {
 func (s *Scanner) Offset() int { return s.off }
 
 // Kind returns the type of the next value. It is None at the end of a container, at the
-// end of the input and before a byte that begins no value.
+// end of the input and before a byte that does not begin a value.
 func (s *Scanner) Kind() Kind {
 	if s.reason != "" || s.off >= len(s.b) {
 		return None
@@ -112,8 +111,8 @@ func (s *Scanner) token() bool {
 }
 
 // Int reads an integer. An integer outside int64 is an error unless Limits.BigInts or
-// Limits.OddInts is set: then Int skips it and returns false, and Err returns nil. With
-// Limits.OddInts the same goes for a malformed integer.
+// Limits.InvalidInts is set: then Int skips it and returns false, and Err returns nil. With
+// Limits.InvalidInts the same goes for a malformed integer.
 func (s *Scanner) Int() (int64, bool) {
 	if !s.token() {
 		return 0, false
@@ -126,7 +125,7 @@ func (s *Scanner) Int() (int64, bool) {
 		i++
 	}
 	first := i
-	if s.odd {
+	if s.invalid {
 		end := bytes.IndexByte(s.b[s.off:], 'e')
 		if end < 0 {
 			return 0, s.fail("integer is not terminated")

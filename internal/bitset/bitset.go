@@ -117,6 +117,23 @@ func (s Set) Next(i int) int {
 	return k<<6 + bits.TrailingZeros64(w)
 }
 
+// NextAnd returns the smallest common member of s and t that is at least i, or -1; both
+// sets must have the same length.
+func (s Set) NextAnd(t Set, i int) int {
+	if i >= s.n {
+		return -1
+	}
+	k := i >> 6
+	w := s.w[k] & t.w[k] >> (i & 63) << (i & 63)
+	for w == 0 {
+		if k++; k == len(s.w) {
+			return -1
+		}
+		w = s.w[k] & t.w[k]
+	}
+	return k<<6 + bits.TrailingZeros64(w)
+}
+
 // All returns the members in ascending order.
 func (s Set) All() iter.Seq[int] {
 	return func(yield func(int) bool) {

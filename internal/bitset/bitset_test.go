@@ -68,6 +68,25 @@ func TestSetAgreesWithAMap(t *testing.T) {
 	})
 }
 
+func TestNextAndFindsTheNextCommonMember(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 300).Draw(t, "n")
+		a, b := New(n), New(n)
+		for range rapid.IntRange(0, 40).Draw(t, "members") {
+			a.Add(rapid.IntRange(0, n-1).Draw(t, "a"))
+			b.Add(rapid.IntRange(0, n-1).Draw(t, "b"))
+		}
+		i := rapid.IntRange(0, n).Draw(t, "i")
+		want := a.Next(i)
+		for want >= 0 && !b.Has(want) {
+			want = a.Next(want + 1)
+		}
+		if got := a.NextAnd(b, i); got != want {
+			t.Fatalf("%d, not %d", got, want)
+		}
+	})
+}
+
 // BEP 3: "The high bit in the first byte corresponds to piece index 0."
 func TestHighBitIsPieceZero(t *testing.T) {
 	s := New(10)

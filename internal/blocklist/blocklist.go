@@ -53,10 +53,10 @@ func (l *List) Len() int {
 //	192.0.2.0/24 or 2001:db8::/32 or 192.0.2.7    CIDR
 //	192.0.2.0 - 192.0.2.255                       a range
 //	a name:192.0.2.0-192.0.2.255                  PeerGuardian (P2P)
-//	192.000.002.000 - 192.000.002.255 , 100 , x   eMule (DAT): from level 128 on it is allowed
+//	192.000.002.000 - 192.000.002.255 , 100 , x   eMule (DAT): a level of 128 or more means allowed
 //
-// Empty lines and lines that begin with # are skipped. Any other line is an *Error: a
-// list that is read only in part would give a false sense of security.
+// Empty lines and lines that begin with # are skipped. Any other line is an *Error: if
+// such lines were skipped, addresses would not be blocked that the user wants to block.
 func (l *List) Read(r io.Reader) error {
 	in := bufio.NewReader(r)
 	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {

@@ -186,7 +186,7 @@ func TestMisusePanics(t *testing.T) {
 	}
 }
 
-func TestIdleMemoryIsGivenBack(t *testing.T) {
+func TestIdleMemoryIsFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPool(8 * BlockSize)
 		var cs []*Buffer

@@ -7,9 +7,9 @@ import "sync/atomic"
 //	leased ──Begin──▶ filling ──Done──▶ done
 //
 // Begin is a compare-and-swap. If several connections have leases on one block (in the
-// endgame), one of them fills it and the others learn that they lost. Canceling does not
+// endgame), it succeeds for one of them and returns nil for the others. Canceling does not
 // change the state: it only releases references, and a connection that is filling the
-// block keeps the memory alive by its own reference.
+// block holds a reference of its own.
 const (
 	leased uint32 = iota
 	filling

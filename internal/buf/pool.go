@@ -6,9 +6,9 @@
 // is never reused while someone may still write to it. Releasing too often is a bug of
 // the caller and panics.
 //
-// The pool never refuses. Its size is bounded because the grants to all torrents add up
-// to at most [Pool.Limit]. The sum may exceed the limit briefly while grants move from
-// one torrent to another; the pool does not keep the excess.
+// [Pool.Get] never fails or waits. Memory is bounded because the callers together never use
+// more than [Pool.Limit] bytes, except briefly while a grant moves from one torrent to
+// another. The pool does not keep free buffers beyond the limit.
 package buf
 
 import (
@@ -49,16 +49,16 @@ type Pool struct {
 
 	mu    sync.Mutex
 	held  int64 // bytes in use and free
-	out   int   // buffers in use
-	free  [classes]shelf
+	inUse int   // buffers in use
+	free  [classes]freeList
 	timer *time.Timer
 }
 
-// A shelf holds the free buffers of one size. The most recently used one is on top,
-// because it is most likely to be in the cache.
-type shelf struct {
+// A freeList holds the free buffers of one size. The most recently used one is last and is
+// taken first, because it is most likely to be in the cache.
+type freeList struct {
 	buffers []*Buffer
-	low     int // the minimum number of buffers since the timer last ran
+	low     int // the minimum of len(buffers) since the timer last ran
 }
 
 // NewPool returns a pool of limit bytes.
@@ -74,10 +74,10 @@ func (p *Pool) Limit() int64 { return p.limit }
 
 // Held returns the number of buffers in use, and the total bytes of used and free
 // buffers.
-func (p *Pool) Held() (out int, bytes int64) {
+func (p *Pool) Held() (inUse int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.out, p.held
+	return p.inUse, p.held
 }
 
 // Get returns a buffer of at least size bytes, with one reference and no block filled.
@@ -86,7 +86,7 @@ func (p *Pool) Get(size int) *Buffer {
 	class := classOf(size)
 	full := BlockSize << class
 	p.mu.Lock()
-	p.out++
+	p.inUse++
 	var c *Buffer
 	s := &p.free[class]
 	if n := len(s.buffers); n > 0 {
@@ -129,7 +129,7 @@ func (p *Pool) drop(class, n int) {
 func (p *Pool) put(c *Buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.out--
+	p.inUse--
 	if p.held > p.limit {
 		p.held -= int64(len(c.mem))
 		return

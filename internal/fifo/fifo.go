@@ -1,8 +1,8 @@
-// Package fifo provides the first-in first-out [Queue] of this module. Whatever waits for
-// a peer, a disk or a worker waits in one.
+// Package fifo provides the first-in first-out [Queue] of this module, for everything that
+// waits for a peer, a disk or a worker.
 //
 // A Queue is a ring buffer. Push, Pop and Front take amortized O(1) time. RemoveAt moves
-// the elements before the removed one: these are few, because answers nearly always
+// the elements before the removed one. There are usually few, because answers nearly always
 // arrive in the order of the requests. The ring grows and shrinks with the length, and
 // removed elements are zeroed, so that the garbage collector can free what they refer to.
 //

@@ -1,9 +1,8 @@
 // Package hashpair computes the SHA-1 of two messages at once.
 //
 // SHA instructions leave a processor core partly idle, so hashing two messages together
-// takes hardly longer than hashing one. A client that checks pieces has many messages. On
-// a processor without these instructions the standard library hashes the messages one
-// after the other.
+// takes hardly longer than hashing one. On a processor without these instructions, Sum hashes
+// the messages one after the other with the standard library.
 package hashpair
 
 import (

@@ -1,10 +1,10 @@
 #include "textflag.h"
 
-// The SHA extensions do four rounds in an instruction whose result the next one
-// needs some cycles later. Two messages side by side fill these.
+// An instruction of the SHA extensions computes four rounds and takes several cycles,
+// and the next one needs its result. In these cycles the other message is processed.
 //
-// X0 and X1 hold a, b, c and d of the two lanes, X2 to X5 their e by turns, X6 to
-// X13 the four words of the message schedule of each.
+// X0 and X1 hold a, b, c and d of the two messages, X2 to X5 their e in alternate
+// rounds, X6 to X13 the four words of the message schedule of each.
 
 DATA swap<>+0(SB)/8, $0x08090a0b0c0d0e0f
 DATA swap<>+8(SB)/8, $0x0001020304050607
@@ -16,7 +16,7 @@ GLOBL swap<>(SB), RODATA|NOPTR, $16
 	PSHUFB swap<>(SB), m1; \
 	PSHUFB swap<>(SB), m2
 
-// e1 and e2 are the e of these rounds; f1 and f2 become that of the next.
+// e1 and e2 are the e of these rounds; f1 and f2 become the e of the next ones.
 #define NEXT(m1, m2, e1, e2, f1, f2, k) \
 	SHA1NEXTE m1, e1; \
 	SHA1NEXTE m2, e2; \

@@ -52,7 +52,11 @@ func ParseBase32(s string) (ID, error) {
 }
 
 // String returns the lower-case hexadecimal form.
-func (a ID) String() string { return hex.EncodeToString(a[:]) }
+func (a ID) String() string {
+	var b [2 * len(ID{})]byte // hex.EncodeToString would copy it once more
+	hex.Encode(b[:], a[:])
+	return string(b[:])
+}
 
 // IsZero reports whether every byte is zero, as in no real identifier.
 func (a ID) IsZero() bool { return a == ID{} }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-reuseport"
@@ -17,13 +18,20 @@ import (
 // One goroutine per listening address accepts connections and passes them to the callers
 // of Accept. While nobody calls Accept, connections wait in the system's backlog.
 type Host struct {
-	socks    []sockets
+	log      *slog.Logger
+	moving   sync.Mutex                // held by SetPort and Close
+	at       atomic.Pointer[listening] // SetPort replaces it
 	udp      []*Socket
-	port     uint16
 	accepted chan net.Conn
 	done     chan struct{}
 	closing  sync.Once
 	accepts  sync.WaitGroup
+}
+
+// listening is where a Host listens. It is never changed.
+type listening struct {
+	socks []sockets
+	port  uint16
 }
 
 var _ Network = (*Host)(nil)
@@ -32,21 +40,57 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{
-		socks:    socks,
-		port:     addrPort(socks[0].tcp.Addr()).Port(),
-		accepted: make(chan net.Conn),
-		done:     make(chan struct{}),
-	}
+	h := &Host{log: log, accepted: make(chan net.Conn), done: make(chan struct{})}
 	for _, s := range socks {
 		h.udp = append(h.udp, NewSocket(newUDP(s.udp)))
-		h.accepts.Go(func() { acceptLoop(s.tcp, h.accepted, h.done, log) })
 	}
+	h.listen(socks)
 	return h
 }
 
+// listen accepts connections at socks from now on.
+func (h *Host) listen(socks []sockets) {
+	h.at.Store(&listening{socks, addrPort(socks[0].tcp.Addr()).Port()})
+	for _, s := range socks {
+		h.accepts.Go(func() { acceptLoop(s.tcp, h.accepted, h.done, h.log) })
+	}
+}
+
 // Port implements Network.
-func (h *Host) Port() uint16 { return h.port }
+func (h *Host) Port() uint16 { return h.at.Load().port }
+
+// SetPort makes the Host listen on another port of the same addresses; 0 means any free one.
+// Connections and the Sockets that UDP returns stay open. If the port cannot be used, the error is
+// an *Error and nothing changes.
+func (h *Host) SetPort(port uint16) error {
+	h.moving.Lock()
+	defer h.moving.Unlock()
+	old := h.at.Load()
+	select {
+	case <-h.done:
+		return net.ErrClosed
+	default:
+	}
+	if port == old.port {
+		return nil
+	}
+	targets := make([]target, len(old.socks))
+	for i, s := range old.socks {
+		targets[i] = target{ip: s.ip}
+	}
+	socks, err := bindAll(targets, port)
+	if err != nil {
+		return err
+	}
+	h.listen(socks)
+	for i, s := range h.udp {
+		if err := s.replace(newUDP(socks[i].udp)); err != nil {
+			h.log.Debug("the socket of the old port was not closed", "err", err)
+		}
+		old.socks[i].tcp.Close()
+	}
+	return nil
+}
 
 // UDP implements Network. Close closes the sockets; the caller may also close them
 // earlier.
@@ -55,8 +99,9 @@ func (h *Host) UDP() []*Socket { return h.udp }
 // Addrs implements Listener. An unspecified address stands for all addresses of its
 // family.
 func (h *Host) Addrs() (as []netip.AddrPort) {
-	for _, s := range h.socks {
-		as = append(as, netip.AddrPortFrom(s.ip, h.port))
+	at := h.at.Load()
+	for _, s := range at.socks {
+		as = append(as, netip.AddrPortFrom(s.ip, at.port))
 	}
 	return as
 }
@@ -64,9 +109,12 @@ func (h *Host) Addrs() (as []netip.AddrPort) {
 // Close closes all sockets except connections, and waits for the goroutines.
 func (h *Host) Close() error {
 	h.closing.Do(func() {
+		h.moving.Lock()
+		defer h.moving.Unlock()
 		close(h.done)
-		for i := range h.socks {
-			h.socks[i].close()
+		at := h.at.Load()
+		for i := range at.socks {
+			at.socks[i].close()
 		}
 		for _, s := range h.udp {
 			_ = s.Close() // Close waits for the reader of this socket
@@ -137,11 +185,12 @@ func acceptLoop(l net.Listener, out chan<- net.Conn, done <-chan struct{}, log *
 // be one connection that both have dialed (RFC 9293, simultaneous open).
 func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	s := h.source(to.Addr())
+	at := h.at.Load()
+	s := at.source(to.Addr())
 	if s == nil {
 		return nil, dialError(to, ErrNoFamily)
 	}
-	local := netip.AddrPortFrom(s.ip, h.port)
+	local := netip.AddrPortFrom(s.ip, at.port)
 	if local == to {
 		return nil, dialError(to, ErrSelf)
 	}
@@ -169,9 +218,9 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 
 // source returns the address from which to dial to: one of the same family, and for
 // loopback preferably a loopback address.
-func (h *Host) source(to netip.Addr) (best *sockets) {
-	for i := range h.socks {
-		s := &h.socks[i]
+func (at *listening) source(to netip.Addr) (best *sockets) {
+	for i := range at.socks {
+		s := &at.socks[i]
 		if s.ip.Is4() != to.Is4() {
 			continue
 		}

@@ -84,13 +84,13 @@ func TestDialErrors(t *testing.T) {
 		if err == nil {
 			c.Close()
 		}
-		if got := Why(err); err == nil || got != tt.why {
+		if got := ReasonOf(err); err == nil || got != tt.why {
 			t.Errorf("%s: %d, want %d: %v", tt.name, got, tt.why, err)
 		}
 	}
 }
 
-func TestWhy(t *testing.T) {
+func TestReasonOf(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		want Reason
@@ -107,7 +107,7 @@ func TestWhy(t *testing.T) {
 		{errors.New("something"), Other},
 		{nil, Other},
 	} {
-		if got := Why(tt.err); got != tt.want {
+		if got := ReasonOf(tt.err); got != tt.want {
 			t.Errorf("%v: %d, want %d", tt.err, got, tt.want)
 		}
 	}
@@ -132,7 +132,7 @@ func TestAcceptEnds(t *testing.T) {
 	if _, err := h.Accept(t.Context()); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	if _, err := c.Read(make([]byte, 1)); Why(err) != Reset {
+	if _, err := c.Read(make([]byte, 1)); ReasonOf(err) != Reset {
 		t.Error(err)
 	}
 	h.Close()
@@ -164,7 +164,7 @@ func (f *flaky) Accept() (net.Conn, error) {
 	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
 }
 
-func TestAcceptOutlivesShortage(t *testing.T) {
+func TestAcceptContinuesAfterAShortage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flaky{start: time.Now(), done: make(chan struct{})}
 		f.errs = append(f.errs, nil, syscall.ECONNABORTED, nil, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, nil)

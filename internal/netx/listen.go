@@ -77,9 +77,9 @@ func Open(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	socks, err := take(targets, port)
+	socks, err := bindAll(targets, port)
 	if err != nil && len(cfg.Listen) == 0 && errors.Is(err, errTaken) {
-		socks, err = take(targets, 0)
+		socks, err = bindAll(targets, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func resolve(cfg Config) (ts []target, port uint16, err error) {
 		if port = cfg.DefaultPort; port == 0 {
 			port = DefaultPort
 		}
-		return everywhere(), port, nil
+		return allFamilies(), port, nil
 	}
 	for i, spec := range cfg.Listen {
 		more, p, err := parse(spec)
@@ -108,8 +108,8 @@ func resolve(cfg Config) (ts []target, port uint16, err error) {
 	return ts, port, nil
 }
 
-// everywhere returns the unspecified address of each family that the machine has.
-func everywhere() []target {
+// allFamilies returns the unspecified address of each family that the machine has.
+func allFamilies() []target {
 	ts := []target{{netip.IPv4Unspecified(), true}}
 	if hasIPv6() {
 		ts = append(ts, target{netip.IPv6Unspecified(), true})
@@ -139,7 +139,7 @@ func parse(spec string) ([]target, uint16, error) {
 		return nil, 0, &Error{Addr: strconv.Quote(spec), Reason: fmt.Sprintf("has the port %q, which is not a number from 0 to 65535", service), Hint: form, Err: err}
 	}
 	if host == "" || host == "*" {
-		return everywhere(), uint16(p), nil
+		return allFamilies(), uint16(p), nil
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []target{{ip: ip.Unmap()}}, uint16(p), nil
@@ -148,7 +148,7 @@ func parse(spec string) ([]target, uint16, error) {
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "has no address", Hint: "check the name, or use a numeric address", Err: err}
+		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "cannot be resolved", Hint: "check the name, or use a numeric address", Err: err}
 	}
 	// One address of each family: the first, as a connecting program would use.
 	var ts []target
@@ -161,26 +161,34 @@ func parse(spec string) ([]target, uint16, error) {
 	return ts, uint16(p), nil
 }
 
-// attempts is how often to try again when a port that is free for one socket is taken for
-// the next.
-const attempts = 64
+const (
+	// attempts is how often to try again if the port that the system chose for one socket is in
+	// use for another.
+	attempts = 64
+	// A port is tried lingerAttempts times, lingerPause apart, before it counts as in use: the last
+	// copies of sockets that were closed here (holdForks) disappear a moment after a program has started.
+	lingerAttempts = 6
+	lingerPause    = 10 * time.Millisecond
+)
 
-// take binds port on every target; port 0 means one that is free on all of them.
-func take(ts []target, port uint16) ([]sockets, error) {
-	if port != 0 {
-		return takePort(ts, port)
+// bindAll binds port on every target; port 0 means one that is free on all of them.
+func bindAll(ts []target, port uint16) (socks []sockets, err error) {
+	tries, pause := lingerAttempts, lingerPause
+	if port == 0 {
+		tries, pause = attempts, 0
 	}
-	var err error
-	for range attempts {
-		var socks []sockets
-		if socks, err = takePort(ts, 0); err == nil || !errors.Is(err, errTaken) {
+	for i := range tries {
+		if i > 0 {
+			time.Sleep(pause)
+		}
+		if socks, err = bindPort(ts, port); err == nil || !errors.Is(err, errTaken) {
 			return socks, err
 		}
 	}
 	return nil, err
 }
 
-// takePort binds port on every target; port 0 means the port that the system chooses for
+// bindPort binds port on every target; port 0 means the port that the system chooses for
 // the first.
 //
 // A bind with SO_REUSEPORT succeeds on a port that another process of the same user holds
@@ -188,7 +196,8 @@ func take(ts []target, port uint16) ([]sockets, error) {
 // first bound without it. For UDP this socket is kept: nothing else can be bound to its
 // port, so a second seedbed fails there before it binds TCP, even if it starts at the
 // same moment. TCP needs the option to dial from the port on which it listens.
-func takePort(ts []target, port uint16) (socks []sockets, err error) {
+func bindPort(ts []target, port uint16) (socks []sockets, err error) {
+	defer holdForks()()
 	defer func() {
 		if err != nil {
 			for i := range socks {
@@ -208,9 +217,9 @@ func takePort(ts []target, port uint16) (socks []sockets, err error) {
 		}
 		s.close()
 		if !t.optional || isInUse(err) || errors.Is(err, fs.ErrPermission) {
-			return socks, explain(t, port, err)
+			return socks, listenError(t, port, err)
 		}
-		absent = explain(t, port, err)
+		absent = listenError(t, port, err)
 	}
 	if len(socks) == 0 {
 		return nil, absent
@@ -240,19 +249,20 @@ func (s *sockets) open(t target, port uint16) error {
 	return err
 }
 
-// tcpListenConfig returns plain TCP without the system's keepalives: BEP 3 has its own,
-// and dead peers are detected by their silence. TCP_NODELAY, Go's default, is right here
-// because all the output of a turn is written at once.
+// tcpListenConfig returns a configuration without multipath TCP and without the system's
+// keepalives: BEP 3 has its own keepalives, and a peer that sends nothing is disconnected.
+// TCP_NODELAY, Go's default, is right because all output of a turn is written at once.
 func tcpListenConfig() *net.ListenConfig {
 	lc := &net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	return lc
 }
 
-// errTaken is wrapped in the errors for addresses that another socket holds.
-var errTaken = errors.New("taken")
+// errTaken is wrapped by the errors for addresses that are in use.
+var errTaken = errors.New("in use")
 
-func explain(t target, port uint16, err error) error {
+// listenError returns the *Error for a failure to listen on t.
+func listenError(t target, port uint16, err error) error {
 	e := &Error{Addr: netip.AddrPortFrom(t.ip, port).String(), Err: err}
 	proto := "TCP"
 	var op *net.OpError
@@ -265,11 +275,11 @@ func explain(t target, port uint16, err error) error {
 		e.Reason = fmt.Sprintf("is in use: another program holds its %s port", proto)
 		e.Hint = "stop that program, or listen on another port (0 for any free port)"
 	case errors.Is(err, fs.ErrPermission):
-		e.Reason = "needs a privilege that this user lacks"
+		e.Reason = "needs privileges that this user does not have"
 		e.Hint = "listen on port 1024 or above"
 	case isNoSuchAddr(err):
 		e.Reason = "is not an address of this machine"
-		e.Hint = "listen on one that is, or leave the host empty for all addresses"
+		e.Hint = "use one of its addresses, or leave the host empty for all addresses"
 	default:
 		e.Reason = fmt.Sprintf("cannot be opened: %v", err)
 		e.Hint = "listen on another address"

@@ -23,7 +23,7 @@ func open(t *testing.T, cfg Config) *Host {
 	return h
 }
 
-func TestOpenHoldsOnePortForAll(t *testing.T) {
+func TestOpenUsesOnePortForAll(t *testing.T) {
 	h := open(t, Config{Listen: []string{":0"}})
 	if h.Port() == 0 {
 		t.Fatal("no port")
@@ -94,7 +94,7 @@ func freePort(t *testing.T) uint16 {
 	return h.Port()
 }
 
-func TestTakenExplicitPortIsAnError(t *testing.T) {
+func TestGivenPortInUseIsAnError(t *testing.T) {
 	for name, hold := range holders {
 		t.Run(name, func(t *testing.T) {
 			port := freePort(t)
@@ -115,7 +115,7 @@ func TestTakenExplicitPortIsAnError(t *testing.T) {
 	}
 }
 
-func TestTakenDefaultPortFallsBack(t *testing.T) {
+func TestDefaultPortInUseIsReplaced(t *testing.T) {
 	for name, hold := range holders {
 		t.Run(name, func(t *testing.T) {
 			port := freePort(t)
@@ -169,8 +169,8 @@ func TestListenErrorsAreSentences(t *testing.T) {
 		"::1:6881":             "is not an address to listen on; write HOST:PORT",
 		":http-ish":            `has the port "http-ish", which is not a number from 0 to 65535`,
 		"1.2.3.4:65536":        `has the port "65536", which is not a number from 0 to 65535`,
-		"no.such.invalid:6881": `"no.such.invalid" has no address; check the name`,
-		"192.0.2.77:0":         "192.0.2.77:0 is not an address of this machine; listen on one that is",
+		"no.such.invalid:6881": `"no.such.invalid" cannot be resolved; check the name`,
+		"192.0.2.77:0":         "192.0.2.77:0 is not an address of this machine; use one of its addresses",
 	} {
 		h, err := Open(Config{Listen: []string{spec}})
 		if err == nil {
@@ -190,7 +190,7 @@ func TestListenErrorsAreSentences(t *testing.T) {
 }
 
 // With SO_REUSEPORT alone, all of these binds would succeed.
-func TestOneOfManyThatStartTogetherHasThePort(t *testing.T) {
+func TestOnlyOneOfManyProcessesGetsThePort(t *testing.T) {
 	port := freePort(t)
 	start, results := make(chan struct{}), make(chan *Host)
 	const many = 16
@@ -219,15 +219,15 @@ func TestOneOfManyThatStartTogetherHasThePort(t *testing.T) {
 
 func TestFamilyThatTheMachineLacks(t *testing.T) {
 	here, gone := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("2001:db8::77")
-	socks, err := takePort([]target{{here, true}, {gone, true}}, 0)
+	socks, err := bindPort([]target{{here, true}, {gone, true}}, 0)
 	if err != nil || len(socks) != 1 || socks[0].ip != here {
 		t.Fatal(socks, err)
 	}
 	socks[0].close()
-	if _, err := takePort([]target{{here, true}, {gone, false}}, 0); err == nil {
+	if _, err := bindPort([]target{{here, true}, {gone, false}}, 0); err == nil {
 		t.Error("an address that was requested explicitly was omitted")
 	}
-	if _, err := takePort([]target{{gone, true}}, 0); err == nil {
+	if _, err := bindPort([]target{{gone, true}}, 0); err == nil {
 		t.Error("a Host without addresses")
 	}
 }

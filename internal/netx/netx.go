@@ -1,11 +1,11 @@
 // Package netx provides the sockets of a node. A Host uses one port number for TCP and
-// UDP, over IPv4 and IPv6. Connections are dialed from the same port, so that a peer
-// learns the same address of ours in every way.
+// UDP, over IPv4 and IPv6. Connections are dialed from the same port, so that peers see
+// the address at which the node can be reached.
 //
 // Other packages use the interfaces of this file; in tests internal/simnet implements
 // them. Addresses are netip.AddrPort, and IPv4 addresses are never in IPv6-mapped form.
 //
-// The errors of Open are sentences for the user (*Error). Why classifies the errors of
+// The errors of Open are sentences for the user (*Error). ReasonOf classifies the errors of
 // Dial and of connections.
 package netx
 
@@ -46,10 +46,10 @@ type PacketConn interface {
 	Close() error
 }
 
-// Filler is implemented by a PacketConn that knows how full the system's receive buffer
+// FillLeveler is implemented by a PacketConn that knows how full the system's receive buffer
 // is, from 0 (empty) to 1 (further datagrams are lost).
-type Filler interface {
-	Fill() float64
+type FillLeveler interface {
+	FillLevel() float64
 }
 
 // Datagram is one datagram of a batch. To read, the caller provides Buf, and its first N
@@ -87,7 +87,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 }
 
 // ErrSelf is the error of Dial if the address turned out to be our own.
-var ErrSelf = errors.New("that address is our own")
+var ErrSelf = errors.New("the address is our own")
 
 // ErrNoFamily is the error of Dial if the Host has no address of the peer's family.
-var ErrNoFamily = errors.New("no local address of that family")
+var ErrNoFamily = errors.New("this machine has no address of that family")

@@ -72,9 +72,9 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 				continue
 			}
 			if !t.optional || isInUse(err) {
-				return conns, explain(t, port, err)
+				return conns, listenError(t, port, err)
 			}
-			absent = explain(t, port, err)
+			absent = listenError(t, port, err)
 		}
 		if len(conns) == got {
 			return conns, absent
@@ -114,7 +114,7 @@ func openGroup(t target, port uint16, n int, log *slog.Logger) (conns []PacketCo
 		conns = append(conns, newShared(c))
 	}
 	if err := spread(first, t.ip.Is6(), n); err != nil {
-		log.Warn("the system spreads datagrams by address and port, so the limit of a source applies to each of its ports", "addr", addr(), "err", err)
+		log.Warn("cannot attach the filter that assigns datagrams to sockets by address; the rate limit of a source applies to each of its ports", "addr", addr(), "err", err)
 	}
 	return conns, nil
 }

@@ -13,8 +13,8 @@ const canSpread = true
 
 // spread makes the system choose the socket of the group by a hash of the source's IPv4
 // address or IPv6 /64, instead of address and port. So all state about a source is in one
-// place. The hash is keyed, so that no one can direct traffic at one socket. c is the
-// first of the n sockets.
+// place. The hash has a secret key, so that nobody can direct traffic at one socket. c is
+// the first of the n sockets.
 func spread(c *net.UDPConn, six bool, n int) error {
 	const net0 = 0xfff00000 // SKF_NET_OFF: offsets from the IP header
 	op := func(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
@@ -62,8 +62,8 @@ const (
 	skMeminfoVars      = 9
 )
 
-// Fill implements Filler.
-func (u *udpConn) Fill() float64 {
+// FillLevel implements FillLeveler.
+func (u *udpConn) FillLevel() float64 {
 	u.metering.Lock()
 	defer u.metering.Unlock()
 	m := &u.meter

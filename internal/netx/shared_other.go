@@ -11,5 +11,5 @@ func spread(*net.UDPConn, bool, int) error { return nil }
 
 type meter struct{}
 
-// Fill implements Filler. The fill level is not known here.
-func (u *udpConn) Fill() float64 { return 0 }
+// FillLevel implements FillLeveler. The fill level is not known here.
+func (u *udpConn) FillLevel() float64 { return 0 }

@@ -99,19 +99,19 @@ func TestUDPPortsMayDiffer(t *testing.T) {
 	}
 }
 
-func TestFillTellsWhatWaits(t *testing.T) {
+func TestFillLevel(t *testing.T) {
 	if !canSpread {
 		t.Skip("not known on this system")
 	}
 	conns := openUDP(t, UDPConfig{Listen: []string{"127.0.0.1:0", "127.0.0.1:0"}, Sockets: 1})
-	f := conns[0].(Filler)
-	if x := f.Fill(); x != 0 {
+	f := conns[0].(FillLeveler)
+	if x := f.FillLevel(); x != 0 {
 		t.Fatal(x)
 	}
 	for i := range 200 {
 		conns[1].WriteTo(fmt.Appendf(nil, "d%de", i), conns[0].LocalAddr())
 	}
-	full := f.Fill()
+	full := f.FillLevel()
 	if full <= 0 || full > 1 {
 		t.Fatal(full)
 	}
@@ -123,10 +123,10 @@ func TestFillTellsWhatWaits(t *testing.T) {
 		}
 		n += k
 	}
-	if x := f.Fill(); x >= full {
+	if x := f.FillLevel(); x >= full {
 		t.Fatal("still", x)
 	}
-	if n := testing.AllocsPerRun(100, func() { f.Fill() }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { f.FillLevel() }); n != 0 {
 		t.Error(n, "allocations")
 	}
 }

@@ -1,8 +1,11 @@
 package netx
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"seedbed/internal/traffic"
 )
 
 // Protocol identifies the protocol of a datagram.
@@ -42,18 +45,60 @@ const (
 // goroutine reads them in batches; it starts with the first handler. A caller that
 // registers a handler must not call ReadBatch.
 type Socket struct {
-	PacketConn
+	conn     atomic.Pointer[PacketConn] // replace changes it
 	handlers [numProtocols]atomic.Pointer[func([]Datagram)]
 	parts    [numProtocols][]Datagram // of one batch, used by dispatch only
 	strays   atomic.Uint64
+	meter    traffic.Meter
 	reading  sync.Once
 	done     chan struct{}
 }
 
 // NewSocket returns a Socket that reads from conn and closes it.
 func NewSocket(conn PacketConn) *Socket {
-	return &Socket{PacketConn: conn, done: make(chan struct{})}
+	s := &Socket{done: make(chan struct{})}
+	s.conn.Store(&conn)
+	return s
 }
+
+// ReadBatch implements PacketConn.
+func (s *Socket) ReadBatch(ms []Datagram) (int, error) {
+	for {
+		conn := s.conn.Load()
+		n, err := (*conn).ReadBatch(ms)
+		if err == nil || conn == s.conn.Load() {
+			s.meter.Received(received(ms[:n]))
+			return n, err
+		}
+	}
+}
+
+// WriteBatch implements PacketConn.
+func (s *Socket) WriteBatch(ms []Datagram) (int, error) {
+	n, err := (*s.conn.Load()).WriteBatch(ms)
+	bytes := 0
+	for i := range ms[:n] { // if some were not sent, it is not known which
+		bytes += len(ms[i].Buf)
+	}
+	s.meter.Sent(bytes)
+	return n, err
+}
+
+// WriteTo implements PacketConn.
+func (s *Socket) WriteTo(b []byte, to netip.AddrPort) error {
+	err := (*s.conn.Load()).WriteTo(b, to)
+	if err == nil {
+		s.meter.Sent(len(b))
+	}
+	return err
+}
+
+// LocalAddr implements PacketConn.
+func (s *Socket) LocalAddr() netip.AddrPort { return (*s.conn.Load()).LocalAddr() }
+
+// replace makes the Socket use conn from now on and closes the PacketConn before it. The
+// datagrams that this one has not read are lost.
+func (s *Socket) replace(conn PacketConn) error { return (*s.conn.Swap(&conn)).Close() }
 
 // Handle registers h as the handler of a protocol. h receives the datagrams of one batch
 // in the order of arrival. It must not keep their memory after it returns. Nothing is
@@ -67,12 +112,23 @@ func (s *Socket) Handle(p Protocol, h func(ms []Datagram)) {
 // or of one without a handler.
 func (s *Socket) Strays() uint64 { return s.strays.Load() }
 
+// Traffic returns the bytes of UDP payload since the start.
+func (s *Socket) Traffic() traffic.Bytes { return s.meter.Bytes() }
+
+// received returns the bytes of datagrams that were read.
+func received(ms []Datagram) (n int) {
+	for i := range ms {
+		n += ms[i].N
+	}
+	return n
+}
+
 // Done returns a channel that is closed when no handler will be called any more.
 func (s *Socket) Done() <-chan struct{} { return s.done }
 
 // Close closes the PacketConn and waits for the handlers.
 func (s *Socket) Close() error {
-	err := s.PacketConn.Close()
+	err := (*s.conn.Load()).Close()
 	s.reading.Do(func() { close(s.done) })
 	<-s.done
 	return err

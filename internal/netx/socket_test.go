@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
+
+	"seedbed/internal/traffic"
 )
 
 // BEP 5 and BEP 29 share the port: the first byte determines the protocol.
@@ -90,6 +92,22 @@ func TestDispatchDoesNotAllocate(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("nothing was dispatched")
+	}
+}
+
+// A Socket counts the bytes of the datagrams that it receives and sends.
+func TestSocketCountsBytes(t *testing.T) {
+	s := NewSocket(&script{batches: [][]Datagram{{{Buf: []byte("d12"), N: 3}, {Buf: []byte("stray"), N: 5}}}})
+	s.Handle(KRPC, func([]Datagram) {})
+	<-s.Done()
+	if _, err := s.WriteBatch([]Datagram{{Buf: make([]byte, 20)}, {Buf: make([]byte, 30)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteTo(make([]byte, 7), netip.AddrPort{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Traffic(); got != (traffic.Bytes{In: 8, Out: 57}) {
+		t.Errorf("%+v", got)
 	}
 }
 

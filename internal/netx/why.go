@@ -21,8 +21,8 @@ const (
 	Stopped            // we ended it ourselves
 )
 
-// Why classifies an error of Dial or of a connection.
-func Why(err error) Reason {
+// ReasonOf classifies an error of Dial or of a connection.
+func ReasonOf(err error) Reason {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, ErrSelf):
@@ -43,8 +43,8 @@ func Why(err error) Reason {
 	return Other
 }
 
-func isAny(err error, these ...error) bool {
-	for _, t := range these {
+func isAny(err error, targets ...error) bool {
+	for _, t := range targets {
 		if errors.Is(err, t) {
 			return true
 		}

@@ -23,8 +23,8 @@ const ReadSize = 128 << 10
 // batchSize is how many bytes a core takes at a time, or two pieces if that is more.
 const batchSize = 1 << 20
 
-// ahead is how far ahead of the hashing the disk is asked to read, in bytes.
-const ahead = 8 << 20
+// readAhead is how far ahead of the hashing the disk is asked to read, in bytes.
+const readAhead = 8 << 20
 
 // A Job hashes pieces. Its functions are called on several goroutines.
 type Job struct {
@@ -76,7 +76,7 @@ func (j *Job) Run(ctx context.Context) error {
 	// Small pieces are handed out in batches to reduce the overhead.
 	var batch []int
 	var size int64
-	hand := func() bool {
+	send := func() bool {
 		select {
 		case next <- batch:
 			batch, size = nil, 0
@@ -87,12 +87,12 @@ func (j *Job) Run(ctx context.Context) error {
 	}
 	for p := range j.Pieces {
 		batch = append(batch, p)
-		if size += j.Size(p); size >= batchSize && len(batch) > 1 && !hand() {
+		if size += j.Size(p); size >= batchSize && len(batch) > 1 && !send() {
 			break
 		}
 	}
 	if len(batch) > 0 {
-		hand()
+		send()
 	}
 	close(next)
 	wg.Wait()
@@ -113,7 +113,7 @@ type hasher struct {
 
 // batch hashes pieces, two at a time where that is faster.
 func (w *hasher) batch(ctx context.Context, pieces []int) error {
-	waits := -1 // a piece that waits for a second one
+	waiting := -1 // a piece that waits for a second one, or -1
 	for _, p := range pieces {
 		if sum, skip, ok := w.known(p); ok {
 			w.Done(p, sum, skip)
@@ -126,17 +126,17 @@ func (w *hasher) batch(ctx context.Context, pieces []int) error {
 			}
 			continue
 		}
-		if waits < 0 {
-			waits = p
+		if waiting < 0 {
+			waiting = p
 			continue
 		}
-		if err := w.pair(ctx, waits, p); err != nil {
+		if err := w.pair(ctx, waiting, p); err != nil {
 			return err
 		}
-		waits = -1
+		waiting = -1
 	}
-	if waits >= 0 {
-		return w.piece(ctx, waits)
+	if waiting >= 0 {
+		return w.piece(ctx, waiting)
 	}
 	return nil
 }
@@ -231,10 +231,10 @@ func (w *hasher) fill(ctx context.Context, b []byte, off int64) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if was := w.advised.Load(); off+ahead/2 > was {
+	if was := w.advised.Load(); off+readAhead/2 > was {
 		from := max(was, off)
-		if w.advised.CompareAndSwap(was, from+ahead) {
-			w.Advise(from, ahead)
+		if w.advised.CompareAndSwap(was, from+readAhead) {
+			w.Advise(from, readAhead)
 		}
 	}
 	return w.Read(b, off)

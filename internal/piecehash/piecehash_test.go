@@ -30,7 +30,7 @@ func TestDigestsAreThoseOfOnePieceAfterTheOther(t *testing.T) {
 			list = append(list, p)
 		}
 		var mu sync.Mutex
-		got, told := map[int]*metainfo.Digest{}, int64(0)
+		got, reported := map[int]*metainfo.Digest{}, int64(0)
 		job := Job{
 			Pieces: slices.Values(list), Total: int64(len(data)), Size: size,
 			Offset: func(p int) int64 { return int64(p * length) },
@@ -54,13 +54,13 @@ func TestDigestsAreThoseOfOnePieceAfterTheOther(t *testing.T) {
 					got[p] = nil
 				}
 			},
-			Progress: func(done, _ int64) { told = done },
+			Progress: func(done, _ int64) { reported = done },
 		}
 		if err := job.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if told != int64(len(data)) || len(got) != pieces {
-			t.Fatal(told, "bytes of", len(data), "in", len(got), "pieces of", pieces)
+		if reported != int64(len(data)) || len(got) != pieces {
+			t.Fatal(reported, "bytes of", len(data), "in", len(got), "pieces of", pieces)
 		}
 		for p, sum := range got {
 			if want := sha1.Sum(data[p*length:][:size(p)]); (sum == nil) != absent[p] || sum != nil && sum.V1 != want {

@@ -14,8 +14,8 @@ import (
 // little memory do not provide.
 const FlowTime = 30 * time.Second
 
-// Flows is the set of addresses to which we recently sent something: the entries that we
-// occupy in the table of a router on the way. The least recently used one expires first.
+// Flows is the set of addresses to which we recently sent packets. Each occupies an entry in
+// the connection table of the router. The least recently used one expires first.
 type Flows struct {
 	open  *simplelru.LRU[netip.AddrPort, mono.Time] // nil if not limited
 	limit int
@@ -34,8 +34,8 @@ func NewFlows(limit int) Flows {
 	return Flows{open, limit}
 }
 
-// Allows reports whether another flow may be opened by a user that may occupy this share of
-// the flows.
+// Allows reports whether another flow may be opened by a caller that may use this share (0 to
+// 1) of the flows.
 func (f *Flows) Allows(now mono.Time, share float64) bool {
 	if f.open == nil {
 		return true

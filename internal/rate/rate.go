@@ -1,4 +1,8 @@
-// Package rate measures and limits flows of bytes. Its callers pass in the time.
+// Package rate measures and limits rates. Meter is an average rate in bytes per second, and
+// Decay a sum that decays over time. Bucket limits one rate, and Sources the rate of each
+// source of packets. Flows counts the UDP flows that a router has to remember.
+//
+// The types have no clock: callers pass in the time. They are not safe for concurrent use.
 package rate
 
 import (
@@ -14,7 +18,7 @@ type Meter struct {
 	last  mono.Time
 	begun bool
 	rate  float64 // weighted sum of bytes per second, as of last
-	known float64 // sum of the weights: below 1 for a new flow
+	known float64 // sum of the weights; below 1 until the flow has lasted long
 	fresh float64 // bytes since last that are not in rate yet
 	total int64
 }
@@ -75,7 +79,7 @@ func NewBucket(now mono.Time, perSecond, burst float64) Bucket {
 	return Bucket{Rate: perSecond, Burst: burst, tokens: burst, last: now}
 }
 
-// Take takes n tokens and returns true if the bucket holds that many.
+// Take takes n tokens and returns true if there are that many.
 func (b *Bucket) Take(now mono.Time, n float64) bool {
 	b.fill(now)
 	if b.tokens < n {

@@ -9,7 +9,7 @@ import (
 
 const second = mono.Time(time.Second)
 
-func TestMeterFindsASteadyFlow(t *testing.T) {
+func TestMeterOfASteadyFlow(t *testing.T) {
 	var m Meter
 	now := mono.Time(0)
 	for range 20 * 100 {
@@ -28,7 +28,7 @@ func TestMeterFindsASteadyFlow(t *testing.T) {
 }
 
 // Otherwise a download of two seconds would be shown at half its rate.
-func TestMeterOfAYoungFlowIsTrueAtOnce(t *testing.T) {
+func TestMeterOfANewFlowIsCorrectAtOnce(t *testing.T) {
 	var m Meter
 	for now := mono.Time(0); now < second/2; now += second / 100 {
 		m.Add(now, 1000)
@@ -45,7 +45,7 @@ func TestUnusedMeterReadsZero(t *testing.T) {
 	}
 }
 
-func TestBucketGivesItsRateAndNoMore(t *testing.T) {
+func TestBucketAllowsExactlyItsRate(t *testing.T) {
 	b := NewBucket(0, 10, 5)
 	given := 0
 	for now := mono.Time(0); now < 10*second; now += second / 1000 {
@@ -58,7 +58,7 @@ func TestBucketGivesItsRateAndNoMore(t *testing.T) {
 	}
 }
 
-func TestBucketTellsWhen(t *testing.T) {
+func TestBucketWait(t *testing.T) {
 	b := NewBucket(0, 10, 5)
 	if !b.Take(0, 5) || b.Take(0, 1) {
 		t.Fatal("the burst is wrong")

@@ -13,10 +13,10 @@ import (
 // buckets, where a secret hash of the source chooses the set.
 //
 // A bucket is one number, the moment when it will be full again (the generic cell rate
-// algorithm). A bucket that is full by now carries no information, so forgetting it costs
-// nothing. A new source replaces the source in its set whose bucket is fullest. So in a
-// flood from many forged sources, each with its first packet, these replace each other
-// and not the sources that sent a lot. A plain LRU would forget exactly those.
+// algorithm). A bucket that is full by now carries no information, so it can be forgotten. A
+// new source replaces the source in its set whose bucket is fullest. So in a flood from
+// many forged sources that send one packet each, these replace each other and not the
+// sources that sent many. A plain LRU would forget the latter.
 type Sources struct {
 	places []Source
 	secret [2]uint64

@@ -71,7 +71,7 @@ func TestNeighboursSpreadOverTheSets(t *testing.T) {
 }
 
 // A flood of forged addresses does not make Sources forget a source that sent a lot.
-func TestAFloodOfNewSourcesDoesNotHideAGreedyOne(t *testing.T) {
+func TestAFloodOfNewSourcesKeepsBusySources(t *testing.T) {
 	s := newSources(1, 10, 64)
 	for range 10 {
 		s.Take(0, 99)
@@ -84,7 +84,7 @@ func TestAFloodOfNewSourcesDoesNotHideAGreedyOne(t *testing.T) {
 	}
 }
 
-func TestANegativeRateIsNone(t *testing.T) {
+func TestANegativeRateMeansNoLimit(t *testing.T) {
 	s := newSources(-1, 0, 8)
 	for range 1000 {
 		if _, ok := s.Take(0, 1); !ok {
@@ -121,7 +121,7 @@ func TestARefundIsTakenAgain(t *testing.T) {
 	}
 }
 
-func TestTheNotesOfASourceStay(t *testing.T) {
+func TestNotedAndAnsweredAreKept(t *testing.T) {
 	s := newSources(1, 10, 8)
 	st, _ := s.Take(5, 7)
 	if st.Noted > -1e9 || st.Answered > -1e9 {

@@ -21,11 +21,11 @@ const Grain = 16 << 10
 type Shaper struct {
 	limited atomic.Bool // any limit is set
 
-	mu      sync.Mutex
-	all     allowance
-	bounded int     // number of flows with their own limit
-	turns   []*Flow // flows with waiters
-	timer   *time.Timer
+	mu        sync.Mutex
+	all       allowance
+	ownLimits int     // number of flows with a limit of their own
+	turns     []*Flow // flows with waiters
+	timer     *time.Timer
 }
 
 // A Flow is the part of one torrent in a Shaper.
@@ -52,16 +52,16 @@ type Waiter struct {
 // Passed reports whether the bytes of the last Admit may pass.
 func (w *Waiter) Passed() bool { return w.passed.Load() }
 
-// An allowance is a bucket that may be overdrawn: a caller that finds it above zero may
-// take any amount, and the next one waits until the debt is paid. So the rate is exact
-// for any size of request.
+// An allowance is a token bucket whose level may become negative: a caller that finds it
+// above zero may take any amount, and the next one waits until it is above zero again. So
+// the rate is exact for any size of request.
 type allowance struct {
 	rate  float64 // bytes per second; 0 means no limit
 	level float64
 	at    time.Time
 }
 
-// depth is how much unused allowance may be saved, as time at the full rate.
+// depth is how much unused allowance may accumulate, as time at the full rate.
 const depth = 100 * time.Millisecond
 
 func (a *allowance) set(now time.Time, bytesPerSecond int64) {
@@ -86,11 +86,11 @@ func (a *allowance) take(n int) {
 	}
 }
 
-func (a *allowance) open() bool { return a.rate == 0 || a.level > 0 }
+func (a *allowance) isOpen() bool { return a.rate == 0 || a.level > 0 }
 
-// wait returns how long it takes until open returns true.
+// wait returns how long it takes until isOpen returns true.
 func (a *allowance) wait() time.Duration {
-	if a.open() {
+	if a.isOpen() {
 		return 0
 	}
 	return time.Duration(-a.level/a.rate*float64(time.Second)) + time.Microsecond
@@ -115,11 +115,11 @@ func (f *Flow) SetRate(bytesPerSecond int64) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	if f.own.rate > 0 {
-		f.s.bounded--
+		f.s.ownLimits--
 	}
 	f.own.set(time.Now(), bytesPerSecond)
 	if f.own.rate > 0 {
-		f.s.bounded++
+		f.s.ownLimits++
 	}
 	f.s.relimit()
 }
@@ -138,8 +138,8 @@ func (f *Flow) Limit() int64 {
 
 // relimit updates limited, and admits the waiters that may pass now.
 func (s *Shaper) relimit() {
-	s.limited.Store(s.all.rate > 0 || s.bounded > 0)
-	s.pump(nil)
+	s.limited.Store(s.all.rate > 0 || s.ownLimits > 0)
+	s.admitWaiters(nil)
 }
 
 // Limited reports whether bytes currently have to wait or be counted.
@@ -175,7 +175,7 @@ func (f *Flow) Admit(w *Waiter, n int) bool {
 	w.n = n
 	w.passed.Store(false)
 	f.queue = append(f.queue, w)
-	f.s.pump(w)
+	f.s.admitWaiters(w)
 	return w.Passed()
 }
 
@@ -188,7 +188,7 @@ func (f *Flow) Refund(n int) {
 	defer f.s.mu.Unlock()
 	f.s.all.take(-n)
 	f.own.take(-n)
-	f.s.pump(nil)
+	f.s.admitWaiters(nil)
 }
 
 // Cancel ends the wait of w. It reports whether w was still waiting.
@@ -203,9 +203,9 @@ func (f *Flow) Cancel(w *Waiter) bool {
 	return true
 }
 
-// pump admits the waiters that may pass now, and sets the timer for the next ones. It
-// does not call self.Granted. The caller holds mu.
-func (s *Shaper) pump(self *Waiter) {
+// admitWaiters admits the waiters that may pass now, and sets the timer for the next ones.
+// It does not call self.Granted. The caller holds mu.
+func (s *Shaper) admitWaiters(self *Waiter) {
 	if len(s.turns) == 0 {
 		return
 	}
@@ -214,16 +214,16 @@ func (s *Shaper) pump(self *Waiter) {
 	for _, f := range s.turns {
 		f.own.fill(now)
 	}
-	for blocked := 0; s.all.open() && blocked < len(s.turns); {
+	for blocked := 0; s.all.isOpen() && blocked < len(s.turns); {
 		f := s.turns[0]
-		if len(f.queue) > 0 && !f.own.open() {
+		if len(f.queue) > 0 && !f.own.isOpen() {
 			s.turns = append(s.turns[1:], f)
 			blocked++
 			continue
 		}
 		blocked = 0
 		f.credit += Grain
-		for len(f.queue) > 0 && f.queue[0].n <= f.credit && s.all.open() && f.own.open() {
+		for len(f.queue) > 0 && f.queue[0].n <= f.credit && s.all.isOpen() && f.own.isOpen() {
 			w := f.queue[0]
 			f.queue[0] = nil
 			f.queue = f.queue[1:]
@@ -246,11 +246,11 @@ func (s *Shaper) pump(self *Waiter) {
 			s.turns = append(s.turns[1:], f)
 		}
 	}
-	s.sleep()
+	s.setTimer()
 }
 
-// sleep sets the timer to when the next waiter may pass.
-func (s *Shaper) sleep() {
+// setTimer sets the timer to when the next waiter may pass.
+func (s *Shaper) setTimer() {
 	if len(s.turns) == 0 {
 		return
 	}
@@ -265,7 +265,7 @@ func (s *Shaper) sleep() {
 		s.timer = time.AfterFunc(next, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.pump(nil)
+			s.admitWaiters(nil)
 		})
 	} else {
 		s.timer.Reset(next)

@@ -144,9 +144,8 @@ func TestTorrentsShareEvenly(t *testing.T) {
 	})
 }
 
-// A flow that was held back by its own limit has no claim on the others when that limit
-// is lifted.
-func TestATurnIsNotSavedUp(t *testing.T) {
+// A flow whose own limit is removed does not get the bandwidth that it did not use before.
+func TestUnusedBandwidthIsNotSaved(t *testing.T) {
 	play(t, func(t *testing.T, s *stage) {
 		var sh Shaper
 		sh.SetRate(1 << 20)

@@ -23,12 +23,22 @@ type Disk struct {
 
 // volume is the state that all directories of a disk share.
 type volume struct {
-	mu   sync.Mutex
-	now  int64
-	fail func(op, name string) error
-	room int64 // free bytes; negative means no limit
+	mu        sync.Mutex
+	now       int64
+	fail      func(op, name string) error
+	freeBytes int64 // free bytes; negative means no limit
 
 	coarse bool // all events have the same time
+
+	moves []diskMove // between directories, since the last Cut
+}
+
+// diskMove is a rename from one directory to another. After a power cut the file has at least one
+// of both names, as on a file system with a journal.
+type diskMove struct {
+	n        *inode
+	from, to *inode
+	a, b     string // its names there
 }
 
 type inode struct {
@@ -38,7 +48,7 @@ type inode struct {
 	disk    []byte            // content on the disk
 	pages   map[int64]bool    // allocated pages
 	entries map[string]*inode // names as the system shows them
-	lasting map[string]*inode // names on the disk
+	durable map[string]*inode // names on the disk
 	journal []map[string]*inode
 }
 
@@ -46,20 +56,20 @@ type inode struct {
 const diskPage = 4 << 10
 
 // NewDisk returns an empty disk without a limit.
-func NewDisk() *Disk { return &Disk{&volume{room: -1}, newDir()} }
+func NewDisk() *Disk { return &Disk{&volume{freeBytes: -1}, newDir()} }
 
 func newDir() *inode {
-	return &inode{dir: true, entries: map[string]*inode{}, lasting: map[string]*inode{}}
+	return &inode{dir: true, entries: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
-// Sub returns the directory name, which is durable.
+// Sub returns the directory with this name, which is created durably if it does not exist.
 func (d *Disk) Sub(name string) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.root.entries[name]
 	if n == nil {
 		n = newDir()
-		d.root.entries[name], d.root.lasting[name] = n, n
+		d.root.entries[name], d.root.durable[name] = n, n
 	}
 	return &Disk{d.volume, n}
 }
@@ -75,15 +85,55 @@ func (d *Disk) SetFail(f func(op, name string) error) {
 // SetFree sets the number of free bytes; a negative number means no limit.
 func (d *Disk) SetFree(n int64) {
 	d.mu.Lock()
-	d.room = n
+	d.freeBytes = n
 	d.mu.Unlock()
 }
 
 // Cut simulates a power failure: random decides what is left of unsynced data.
 func (d *Disk) Cut(random *rand.Rand) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.root.cutNames(random)
+	for _, m := range slices.Backward(d.moves) {
+		if m.from.durable[m.a] == nil && !d.root.keeps(m.n) && d.root.keeps(m.from) {
+			m.from.durable[m.a] = m.n
+		}
+	}
+	d.moves = nil
 	d.root.cut(random)
-	d.mu.Unlock()
+}
+
+// keeps reports whether x is the directory or is durably below it.
+func (n *inode) keeps(x *inode) bool {
+	if n == x {
+		return true
+	}
+	for _, e := range n.durable {
+		if e.keeps(x) {
+			return true
+		}
+	}
+	return false
+}
+
+// cutNames decides which names of the directory and of those below it are left.
+func (n *inode) cutNames(random *rand.Rand) {
+	below := map[*inode]bool{}
+	for _, name := range slices.Sorted(maps.Keys(n.entries)) {
+		below[n.entries[name]] = true
+		if n.entries[name].dir {
+			n.entries[name].cutNames(random)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.durable)) { // that were moved or removed
+		if e := n.durable[name]; e.dir && !below[e] {
+			e.cutNames(random)
+		}
+	}
+	for range n.journal[:random.IntN(len(n.journal)+1)] {
+		n.apply()
+	}
+	n.journal = nil
 }
 
 func (n *inode) cut(random *rand.Rand) {
@@ -102,11 +152,7 @@ func (n *inode) cut(random *rand.Rand) {
 		n.data, n.disk = after, slices.Clone(after)
 		return
 	}
-	for range n.journal[:random.IntN(len(n.journal)+1)] {
-		n.apply()
-	}
-	n.journal = nil
-	n.entries = maps.Clone(n.lasting)
+	n.entries = maps.Clone(n.durable)
 	for _, name := range slices.Sorted(maps.Keys(n.entries)) {
 		n.entries[name].cut(random)
 	}
@@ -116,9 +162,9 @@ func (n *inode) cut(random *rand.Rand) {
 func (n *inode) apply() {
 	for name, to := range n.journal[0] {
 		if to == nil {
-			delete(n.lasting, name)
+			delete(n.durable, name)
 		} else {
-			n.lasting[name] = to
+			n.durable[name] = to
 		}
 	}
 	n.journal = n.journal[1:]
@@ -229,6 +275,20 @@ func (d *Disk) Lstat(name string) (fs.FileInfo, error) {
 // Stat is the same as Lstat.
 func (d *Disk) Stat(name string) (fs.FileInfo, error) { return d.Lstat(name) }
 
+// Names returns the names in a directory, sorted.
+func (d *Disk) Names(dir string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.root
+	if dir != "." {
+		var err error
+		if n, err = d.find(dir); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Sorted(maps.Keys(n.entries)), nil
+}
+
 // MkdirAll creates a directory and its parents.
 func (d *Disk) MkdirAll(name string) error {
 	d.mu.Lock()
@@ -248,7 +308,7 @@ func (d *Disk) MkdirAll(name string) error {
 	return nil
 }
 
-// Rename renames within a directory.
+// Rename renames a file or a directory.
 func (d *Disk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -263,18 +323,37 @@ func (d *Disk) Rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	if dir != other {
-		panic("simnet: renamed to another directory")
-	}
 	n := dir.entries[a]
 	if n == nil {
 		return syscall.ENOENT
 	}
-	if old := dir.entries[b]; old != nil && old != n {
+	if n.contains(other) {
+		return syscall.EINVAL
+	}
+	if old := other.entries[b]; old != nil && old != n {
 		d.free(old, 0)
 	}
-	dir.change(map[string]*inode{a: nil, b: n})
+	if dir == other {
+		dir.change(map[string]*inode{a: nil, b: n})
+		return nil
+	}
+	dir.change(map[string]*inode{a: nil})
+	other.change(map[string]*inode{b: n})
+	d.moves = append(d.moves, diskMove{n, dir, other, a, b})
 	return nil
+}
+
+// contains reports whether dir is the directory or is below it.
+func (n *inode) contains(dir *inode) bool {
+	if n == dir {
+		return true
+	}
+	for _, e := range n.entries {
+		if e.contains(dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // Remove removes a name.
@@ -288,6 +367,9 @@ func (d *Disk) Remove(name string) error {
 	n := dir.entries[base]
 	if n == nil {
 		return syscall.ENOENT
+	}
+	if len(n.entries) > 0 {
+		return syscall.ENOTEMPTY
 	}
 	d.free(n, 0)
 	dir.change(map[string]*inode{base: nil})
@@ -356,8 +438,8 @@ func (v *volume) free(n *inode, size int64) {
 	for p := range n.pages {
 		if p*diskPage >= size {
 			delete(n.pages, p)
-			if v.room >= 0 {
-				v.room += diskPage
+			if v.freeBytes >= 0 {
+				v.freeBytes += diskPage
 			}
 		}
 	}
@@ -368,11 +450,11 @@ func (v *volume) take(n *inode, page int64) bool {
 	if n.pages[page] {
 		return true
 	}
-	if v.room >= 0 {
-		if v.room < diskPage {
+	if v.freeBytes >= 0 {
+		if v.freeBytes < diskPage {
 			return false
 		}
-		v.room -= diskPage
+		v.freeBytes -= diskPage
 	}
 	n.pages[page] = true
 	return true

@@ -2,10 +2,10 @@
 // connections and UDP sockets between them, with delay, jitter, loss and a limited rate.
 // It implements the interfaces of internal/netx.
 //
-// It starts no goroutine. A reader itself waits on channels and timers until the data has
-// arrived, or is called back by a timer, as a connection in production is by a poller. So
-// in a bubble of testing/synctest every wait is durable and time is exact. Outside of a
-// bubble it runs in real time.
+// It starts no goroutine. A reader waits on channels and timers until the data has arrived,
+// or a timer calls its callback, as the poller does for a real connection. So in a bubble of
+// testing/synctest every wait is durable and time is exact. Outside of a bubble it runs in
+// real time.
 //
 //	n := simnet.New(1, simnet.Link{Delay: 50 * time.Millisecond})
 //	a, b := n.Host(addrA), n.Host(addrB)
@@ -15,8 +15,8 @@
 // The seed determines all random events. Each flow between two ports has its own random
 // source, so losses do not depend on the order in which goroutines run.
 //
-// A dial is refused if nothing listens. If the host does not exist or is unplugged, the
-// dial hangs until its context ends.
+// A dial is refused if nothing listens on the port. If the host does not exist or is
+// unplugged, the dial waits until its context ends.
 //
 // A [Disk] is the file system of a node: it loses what was not synced, can be full and
 // can fail.
@@ -34,6 +34,7 @@ import (
 	"syscall"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/netx"
 )
 
@@ -277,14 +278,14 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	link := h.net.linkOf(src, to.Addr())
 	h.net.mu.Unlock()
 
-	if err := sleep(ctx, link.Delay); err != nil {
+	if err := await.Sleep(ctx, link.Delay); err != nil {
 		local.forget()
 		return nil, dialError(to, err)
 	}
 	there, err := h.arrive(local)
 	if there {
 		// The answer travels back.
-		if e := sleep(ctx, link.Delay); e != nil {
+		if e := await.Sleep(ctx, link.Delay); e != nil {
 			err = e
 		}
 	} else {
@@ -322,17 +323,6 @@ func (h *Host) arrive(c *conn) (there bool, err error) {
 
 func dialError(to netip.AddrPort, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(to), Err: err}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // backlog is how many connections may wait to be accepted.

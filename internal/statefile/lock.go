@@ -31,16 +31,19 @@ func TryLock(path string) (*Lock, error) {
 	return l, nil
 }
 
-// Retake locks a released lock again.
+// Retake takes the lock again after Release. The error is ErrLocked if another process has it.
 func (l *Lock) Retake() error {
-	if st, err := os.Stat(l.f.Path()); err == nil && !st.Mode().IsRegular() {
-		return &NotRegularError{l.f.Path(), st.Mode()}
-	}
 	ok, err := l.f.TryLock()
-	switch {
-	case err != nil:
+	if err != nil {
+		if st, serr := os.Stat(l.f.Path()); serr == nil && !st.Mode().IsRegular() {
+			err = &NotRegularError{l.f.Path(), st.Mode()}
+		}
 		return err
-	case !ok:
+	}
+	if st, err := l.f.Stat(); err == nil && !st.Mode().IsRegular() { // such as a named pipe
+		return errors.Join(&NotRegularError{l.f.Path(), st.Mode()}, l.f.Close())
+	}
+	if !ok {
 		return ErrLocked
 	}
 	return nil
@@ -49,9 +52,9 @@ func (l *Lock) Retake() error {
 // Release lets other processes take the lock, and closes the file.
 func (l *Lock) Release() error { return l.f.Unlock() }
 
-// Folder creates a folder and its parents if they do not exist, and takes the lock of the
+// LockFolder creates a folder and its parents if they do not exist, and takes the lock of the
 // file "lock" in it.
-func Folder(path string) (*Lock, error) {
+func LockFolder(path string) (*Lock, error) {
 	if err := MkdirAll(path); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,10 @@
 // Package statefile reads, replaces and locks the files of a state directory.
 //
-// It owns four rules that every file there obeys:
+// Every file there obeys four rules:
 //
 //   - A file is replaced as a whole. A reader sees the old content or the new one,
-//     never a mixture, also after a crash (Write) or a power cut (WriteSync).
+//     never a mixture, also after a crash (Write) or a power cut (WriteSync). Only a
+//     journal (package journal) is appended to instead.
 //   - Only regular files are read. A FIFO, a device or a folder in the place of a
 //     file gives a *NotRegularError at once; opening it never waits for another
 //     program.
@@ -28,8 +29,7 @@ import (
 	"time"
 )
 
-// MaxSize is the limit of Read in bytes. It is far more than any state file needs and far
-// too little to exhaust memory.
+// MaxSize is the limit of Read in bytes. It is far more than any state file needs.
 const MaxSize = 64 << 20
 
 // NotRegularError reports that a state file is not a regular file.
@@ -42,14 +42,17 @@ func (e *NotRegularError) Error() string { return e.Path + " " + e.Reason() }
 
 // Reason describes the error without the path: "is a folder, not a regular file".
 func (e *NotRegularError) Reason() string {
-	return "is " + kindOf(e.Mode) + ", not a regular file"
+	return "is " + Kind(e.Mode) + ", not a regular file"
 }
 
 // Hint returns advice.
 func (e *NotRegularError) Hint() string { return "move it away, then try again" }
 
-func kindOf(m fs.FileMode) string {
+// Kind describes the type of a file: "a folder".
+func Kind(m fs.FileMode) string {
 	switch {
+	case m.IsRegular():
+		return "a file"
 	case m.IsDir():
 		return "a folder"
 	case m&fs.ModeNamedPipe != 0:
@@ -69,6 +72,15 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// OpenAppend opens a regular file for reading and for appending. It never blocks.
+func OpenAppend(path string, create bool) (*os.File, error) {
+	flag := os.O_RDWR | os.O_APPEND
+	if create {
+		flag |= os.O_CREATE
+	}
+	return openRegular(path, flag, 0o600)
 }
 
 func openRegular(path string, flag int, perm fs.FileMode) (*os.File, error) {
@@ -96,6 +108,9 @@ func Read(path string) ([]byte, error) { return ReadMax(path, MaxSize) }
 
 // ReadMax returns the content of a regular file of at most limit bytes.
 func ReadMax(path string, limit int64) ([]byte, error) {
+	if b, ok, err := readFast(path, limit); ok {
+		return b, err
+	}
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
@@ -126,6 +141,11 @@ const (
 	tempPrefix = ".seedbed-"
 	tempSuffix = ".tmp"
 )
+
+// IsTemporary reports whether a name is that of a file that Write had not finished.
+func IsTemporary(name string) bool {
+	return strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix)
+}
 
 func replace(path string, b []byte, sync bool) (err error) {
 	if st, err := os.Stat(path); err == nil && st.IsDir() { // rename has no clear error for this
@@ -194,7 +214,7 @@ func Sweep(dir string) {
 		return
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), tempPrefix) || !strings.HasSuffix(e.Name(), tempSuffix) {
+		if !IsTemporary(e.Name()) {
 			continue
 		}
 		if st, err := e.Info(); err == nil && st.Mode().IsRegular() && time.Since(st.ModTime()) > staleAfter {

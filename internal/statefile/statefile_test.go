@@ -71,17 +71,17 @@ func TestWriteNewNeverReplaces(t *testing.T) {
 
 func TestALockIsHeldOnceAndCanBeRetaken(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	one, err := Folder(dir)
+	one, err := LockFolder(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if two, err := Folder(dir); two != nil || !errors.Is(err, ErrLocked) {
+	if two, err := LockFolder(dir); two != nil || !errors.Is(err, ErrLocked) {
 		t.Fatalf("taken twice: %v, %v", two, err)
 	}
 	if err := one.Release(); err != nil {
 		t.Fatal(err)
 	}
-	two, err := Folder(dir)
+	two, err := LockFolder(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func Child(name string) bool { return os.Getenv(childEnv) == name }
 // Serve runs in the child once its server listens at addr. It reports the resources used
 // whenever it is asked, and ends when its parent ends.
 func Serve(addr netip.AddrPort) {
-	// Automatic collections are not caused by the queries.
+	// Garbage collections would be counted although no query causes them.
 	debug.SetGCPercent(-1)
 	fmt.Printf("udpload %v\n", addr)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -166,8 +166,8 @@ type Load struct {
 }
 
 const (
-	atOnce = 64  // datagrams per call
-	window = 512 // unanswered queries
+	batchLen = 64  // datagrams per call
+	window   = 512 // unanswered queries
 )
 
 // NewLoad opens the socket from which everything is sent.
@@ -179,7 +179,7 @@ func NewLoad(t testing.TB) *Load {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetReadBuffer(4 << 20)
-	l := &Load{TB: t, c: c, p: ipv4.NewPacketConn(c), out: make([]ipv4.Message, atOnce), in: make([]ipv4.Message, atOnce)}
+	l := &Load{TB: t, c: c, p: ipv4.NewPacketConn(c), out: make([]ipv4.Message, batchLen), in: make([]ipv4.Message, batchLen)}
 	for i := range l.control {
 		l.control[i] = (&ipv4.ControlMessage{Src: Source(i).AsSlice()}).Marshal()
 	}
@@ -209,7 +209,7 @@ func (l *Load) run(to netip.AddrPort, end time.Time, left int, query func(i int)
 	for now := time.Now(); now.Before(end) && left != 0 || waiting > 0; now = time.Now() {
 		for waiting < window && now.Before(end) && left != 0 {
 			n := 0
-			for ; n < atOnce && left != 0; n++ {
+			for ; n < batchLen && left != 0; n++ {
 				m := &l.out[n]
 				m.Addr, m.OOB, m.Buffers[0] = addr, l.control[l.next], query(l.next)
 				l.next = (l.next + 1) % Sources
@@ -286,12 +286,13 @@ func (l *Load) Compare(echo, server *Server, turns int, turn time.Duration, quer
 		echoes = append(echoes, measure(echo, nil))
 		servers = append(servers, measure(server, check))
 	}
-	r = Result{Echo: cheap(echoes), Server: cheap(servers)}
+	r = Result{Echo: percentile20(echoes), Server: percentile20(servers)}
 	r.Ratio = float64(r.Echo.CPU) / float64(r.Server.CPU)
 	return r
 }
 
-func cheap(c []Cost) Cost {
+// percentile20 returns the 20th percentile by CPU time.
+func percentile20(c []Cost) Cost {
 	slices.SortFunc(c, func(a, b Cost) int { return int(a.CPU - b.CPU) })
 	return c[len(c)/5]
 }

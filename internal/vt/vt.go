@@ -27,8 +27,9 @@ type Terminal struct {
 	x, y    int
 	pending bool // the last column is written; the next character wraps
 	escape  string
-	part    []byte // bytes of an incomplete character
-	saved   [2]int // saved cursor
+	part    []byte    // bytes of an incomplete character
+	saved   [2]int    // saved cursor
+	main    *Terminal // the main screen and its cursor, while the alternate screen is shown
 
 	// Faults are the control characters and escape sequences that a program should not send.
 	Faults []string
@@ -137,7 +138,9 @@ func (v *Terminal) down() {
 // trim scrolls until the screen has no more rows than the terminal.
 func (v *Terminal) trim() {
 	for len(v.screen) > v.Rows {
-		v.scroll = append(v.scroll, v.screen[0])
+		if v.main == nil { // the alternate screen has no scrollback
+			v.scroll = append(v.scroll, v.screen[0])
+		}
 		v.screen = v.screen[1:]
 		v.y--
 	}
@@ -148,7 +151,8 @@ var colors = []string{"0", "2", "31", "32", "33"}
 
 func (v *Terminal) control(args string, final rune) {
 	n, err := strconv.Atoi(args)
-	known := map[rune]bool{'m': slices.Contains(colors, args), 'A': err == nil, 'B': args == "", 'K': args == "", 'J': args == ""}
+	known := map[rune]bool{'m': slices.Contains(colors, args), 'A': err == nil, 'B': args == "", 'K': args == "", 'J': args == "" || args == "2", 'H': args == "",
+		'h': args == "?1049" && v.main == nil, 'l': args == "?1049" && v.main != nil}
 	if !known[final] {
 		v.fault("escape sequence %q", v.escape)
 		return
@@ -168,8 +172,21 @@ func (v *Terminal) control(args string, final rune) {
 	case 'K':
 		at := &v.screen[v.y]
 		at.cells, at.wrapped = at.cells[:min(v.x, len(at.cells))], false
+	case 'H':
+		v.x, v.y, v.pending = 0, 0, false
+	case 'h':
+		v.main = &Terminal{screen: v.screen, x: v.x, y: v.y}
+		v.screen, v.x, v.y, v.pending = []row{{}}, 0, 0, false
+	case 'l':
+		v.screen, v.x, v.y, v.pending, v.main = v.main.screen, v.main.x, v.main.y, false, nil
 	case 'J':
-		if v.x == 0 && v.y == 0 { // as in tmux
+		if args == "2" {
+			for i := range v.screen {
+				v.screen[i] = row{}
+			}
+			return
+		}
+		if v.x == 0 && v.y == 0 && v.main == nil { // as in tmux
 			v.scroll = append(v.scroll, v.screen...)
 		}
 		v.control("", 'K')
@@ -177,11 +194,11 @@ func (v *Terminal) control(args string, final rune) {
 	}
 }
 
-// Resize changes the size as terminals do: the cursor stays with its text.
+// Resize changes the size as terminals do: the cursor stays at the same text.
 func (v *Terminal) Resize(cols, rows int) {
 	v.Cols, v.Rows = cols, rows
 	if v.reflow {
-		v.wrapAnew()
+		v.rewrap()
 	} else {
 		for i := range v.screen {
 			v.screen[i].cells = v.screen[i].cells[:min(len(v.screen[i].cells), cols)]
@@ -194,7 +211,7 @@ func (v *Terminal) Resize(cols, rows int) {
 	v.trim()
 }
 
-func (v *Terminal) wrapAnew() {
+func (v *Terminal) rewrap() {
 	old, y := v.screen, v.y
 	v.screen, v.y = nil, 0
 	for i := 0; i < len(old); i++ {

@@ -10,38 +10,39 @@ import (
 	"seedbed/internal/id"
 )
 
-// SenderError is a fault of a sender of metadata: one of the Err variables below.
+// SenderError reports that a sender of metadata violated the protocol: one of the Err
+// variables below.
 type SenderError struct{ Reason string }
 
 func (e *SenderError) Error() string { return "metadata: " + e.Reason }
 
 var (
-	ErrSize     = &SenderError{"its size is not between 1 byte and 64 MiB"}
-	ErrResized  = &SenderError{"its size is not what the sender said before"}
-	ErrUnasked  = &SenderError{"a block that the sender was never asked for"}
-	ErrBlockLen = &SenderError{"a block of the wrong length"}
-	ErrLiar     = &SenderError{"the sender has sent false data before"}
+	ErrSize        = &SenderError{"the size is not between 1 byte and 64 MiB"}
+	ErrResized     = &SenderError{"the size differs from the one that the sender announced before"}
+	ErrUnrequested = &SenderError{"a block that was not requested from the sender"}
+	ErrBlockLen    = &SenderError{"a block of the wrong length"}
+	ErrLiar        = &SenderError{"the sender has sent wrong data before"}
 )
 
 const (
-	// maxAsked bounds the blocks requested from one sender at once: 512 KiB in flight is
+	// maxOutstanding bounds the blocks requested from one sender at once: 512 KiB in flight is
 	// enough for most paths, and Transmission rejects more than 64.
-	maxAsked = 32
+	maxOutstanding = 32
 
-	// maxAskers bounds the senders of a shared assembly that are asked for the same block
-	// at once, so that a few stalled ones do not delay the rest.
-	maxAskers = 3
+	// maxSendersPerBlock bounds how many senders a block of a shared assembly is requested
+	// from at once. With several, stalled senders do not delay the block.
+	maxSendersPerBlock = 3
 )
 
 // Assembler collects the info dictionary from many senders (BEP 9). Senders that claim
 // the same size start with one shared assembly, each sending different blocks. If it
-// turns out wrong and one sender sent all of it, that sender is a liar. If several did,
-// nobody is blamed yet: from then on each sender of that size fills its own assembly,
-// whose hash shows whether it is honest. So whatever the others do, an honest sender that
-// answers completes the metadata alone.
+// turns out wrong and one sender sent all of it, that sender is a liar. If several senders
+// contributed, none is blamed yet: from then on each sender of that size fills its own
+// assembly, whose hash shows whether it is honest. So an honest sender that answers
+// completes the metadata alone, whatever the others do.
 //
-// All assemblies together reserve at most MaxInfo bytes; see seat. The caller handles
-// timeouts, and calls Reject or Gone for a silent sender.
+// All assemblies together reserve at most MaxInfo bytes; see activate. The caller handles
+// timeouts, and calls Reject or Remove for a silent sender.
 //
 // After Block has returned an Info, or an error that is not a *SenderError, nothing more
 // is requested and further blocks are ignored.
@@ -50,7 +51,7 @@ type Assembler struct {
 	v2       id.ID32
 	groups   []*group // in order of the first claim of their size
 	senders  map[uint32]*sender
-	reserved int64 // bytes that seated assemblies may use
+	reserved int64 // bytes that active assemblies may use
 
 	size int64 // of the complete metadata; 0 before
 }
@@ -61,7 +62,7 @@ type group struct {
 	members []*sender // present and not proven liars
 	shared  assembly
 	from    []*sender // senders of the blocks in shared
-	askers  []uint8   // number of senders asked, by block of shared
+	pending []uint8   // number of senders with an open request, by block of shared
 
 	solo     bool       // shared was wrong: each member fills its own assembly
 	evidence []evidence // by block of the wrong shared assembly
@@ -73,26 +74,26 @@ type evidence struct {
 }
 
 type sender struct {
-	id     uint32
-	group  *group
-	marks  []mark // by block
-	out    int    // requested blocks not answered
-	own    assembly
-	barred bool // a proven liar
+	id          uint32
+	group       *group
+	marks       []mark // by block
+	outstanding int    // requested blocks not answered
+	own         assembly
+	isLiar      bool // a proven liar
 }
 
 type mark uint8
 
 const (
-	asked   mark = 1 << iota // and not answered
-	ever                     // requested at some time
-	refused                  // rejected, or answered wrongly
-	gave                     // its block is in shared, or equals the one there
+	requested     mark = 1 << iota // and not answered
+	everRequested                  // requested at some time
+	refused                        // rejected, or answered wrongly
+	delivered                      // its block is in shared, or equals the one there
 )
 
-// assembly holds the blocks of one attempt. It may store data while it is seated.
+// assembly holds the blocks of one attempt. It may store data while it is active.
 type assembly struct {
-	seated bool
+	active bool
 	blocks [][]byte
 	have   int64 // bytes
 	count  int
@@ -104,9 +105,9 @@ func NewAssembler(hash id.ID, v2 id.ID32) *Assembler {
 	return &Assembler{hash: hash, v2: v2, senders: make(map[uint32]*sender)}
 }
 
-// right reports whether the blocks of y are the wanted info dictionary. They are hashed
-// in place: a copy would double the memory that false metadata costs.
-func (a *Assembler) right(y *assembly) bool {
+// matches reports whether the blocks of y are the wanted info dictionary. They are hashed
+// in place, because a copy would double the memory that wrong metadata takes.
+func (a *Assembler) matches(y *assembly) bool {
 	one, two := sha1.New(), sha256.New()
 	for _, b := range y.blocks {
 		one.Write(b)
@@ -149,11 +150,11 @@ func (a *Assembler) Size(from uint32, size int64) error {
 }
 
 // Next returns a block to request from this sender, and counts it as requested. It may be
-// called until ok is false. That can change after any Size, Block, Reject or Gone,
-// including those of other senders.
+// called until ok is false. That can change after any call of Size, Block, Reject or Remove,
+// also for other senders.
 func (a *Assembler) Next(from uint32) (piece int, ok bool) {
 	s := a.senders[from]
-	if s == nil || s.barred || s.out >= maxAsked || a.size != 0 || !a.seat(s) {
+	if s == nil || s.isLiar || s.outstanding >= maxOutstanding || a.size != 0 || !a.activate(s) {
 		return 0, false
 	}
 	g := s.group
@@ -164,10 +165,10 @@ func (a *Assembler) Next(from uint32) (piece int, ok bool) {
 	if piece < 0 {
 		return 0, false
 	}
-	s.marks[piece] |= asked | ever
-	s.out++
+	s.marks[piece] |= requested | everRequested
+	s.outstanding++
 	if !g.solo {
-		g.askers[piece]++
+		g.pending[piece]++
 	}
 	return piece, true
 }
@@ -177,7 +178,7 @@ func (s *sender) pick() int {
 	g := s.group
 	if g.solo {
 		for p, m := range s.marks {
-			if s.own.blocks[p] == nil && m&(asked|refused) == 0 {
+			if s.own.blocks[p] == nil && m&(requested|refused) == 0 {
 				return p
 			}
 		}
@@ -185,15 +186,14 @@ func (s *sender) pick() int {
 	}
 	best := -1
 	for p, m := range s.marks {
-		if g.shared.blocks[p] != nil || m&(asked|refused) != 0 || g.askers[p] >= maxAskers {
+		if g.shared.blocks[p] != nil || m&(requested|refused) != 0 || g.pending[p] >= maxSendersPerBlock {
 			continue
 		}
-		if g.askers[p] == 0 {
+		if g.pending[p] == 0 {
 			return p
 		}
-		// Blocks requested from others too will probably arrive from them in order, so
-		// start at the other end.
-		if best < 0 || g.askers[p] <= g.askers[best] {
+		// Other senders will probably send their blocks in order, so start at the other end.
+		if best < 0 || g.pending[p] <= g.pending[best] {
 			best = p
 		}
 	}
@@ -210,13 +210,13 @@ func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liar
 	s := a.senders[from]
 	switch {
 	case s == nil:
-		return nil, nil, ErrUnasked
+		return nil, nil, ErrUnrequested
 	case a.size != 0:
 		return nil, nil, nil
-	case s.barred:
+	case s.isLiar:
 		return nil, nil, ErrLiar
-	case piece < 0 || piece >= len(s.marks) || s.marks[piece]&ever == 0:
-		return nil, nil, ErrUnasked
+	case piece < 0 || piece >= len(s.marks) || s.marks[piece]&everRequested == 0:
+		return nil, nil, ErrUnrequested
 	}
 	g := s.group
 	s.answered(piece)
@@ -225,24 +225,24 @@ func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liar
 		return nil, nil, ErrBlockLen
 	}
 	if g.solo {
-		// A block is late if its assembly lost its seat or no longer needs it.
-		if !s.own.seated || !s.own.put(piece, bytes.Clone(data)) || s.own.count < g.blocks() {
+		// A block is late if its assembly is not active any more or no longer needs it.
+		if !s.own.active || !s.own.put(piece, bytes.Clone(data)) || s.own.count < g.blocks() {
 			return nil, nil, nil
 		}
 		return a.finishSolo(s)
 	}
-	if !g.shared.seated {
+	if !g.shared.active {
 		return nil, nil, nil
 	}
 	if have := g.shared.blocks[piece]; have != nil {
 		if bytes.Equal(have, data) {
-			s.marks[piece] |= gave
+			s.marks[piece] |= delivered
 		}
 		return nil, nil, nil
 	}
 	g.shared.put(piece, bytes.Clone(data))
 	g.from[piece] = s
-	s.marks[piece] |= gave
+	s.marks[piece] |= delivered
 	if g.shared.count < g.blocks() {
 		return nil, nil, nil
 	}
@@ -253,15 +253,15 @@ func (a *Assembler) Block(from uint32, piece int, data []byte) (done *Info, liar
 // it in time. The block is not requested from it again until Size is called again.
 func (a *Assembler) Reject(from uint32, piece int) {
 	s := a.senders[from]
-	if s == nil || piece < 0 || piece >= len(s.marks) || s.marks[piece]&asked == 0 {
+	if s == nil || piece < 0 || piece >= len(s.marks) || s.marks[piece]&requested == 0 {
 		return
 	}
 	s.answered(piece)
 	s.marks[piece] |= refused
 }
 
-// Gone removes a sender. What it sent to a shared assembly is kept.
-func (a *Assembler) Gone(from uint32) {
+// Remove removes a sender. What it sent to a shared assembly is kept.
+func (a *Assembler) Remove(from uint32) {
 	s := a.senders[from]
 	if s == nil {
 		return
@@ -293,26 +293,27 @@ func (a *Assembler) Progress() (have, size int64) {
 	return have, size
 }
 
+// answered records that a requested block has arrived or will not.
 func (s *sender) answered(piece int) {
-	if s.marks[piece]&asked == 0 {
+	if s.marks[piece]&requested == 0 {
 		return
 	}
-	s.marks[piece] &^= asked
-	s.out--
-	if g := s.group; !g.solo && g.shared.seated {
-		g.askers[piece]--
+	s.marks[piece] &^= requested
+	s.outstanding--
+	if g := s.group; !g.solo && g.shared.active {
+		g.pending[piece]--
 	}
 }
 
 // finishShared checks a full shared assembly.
 func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
-	if a.right(&g.shared) {
+	if a.matches(&g.shared) {
 		return a.finish(g.shared.join(g.size))
 	}
 	first := g.from[0]
 	if !slices.ContainsFunc(g.from, func(s *sender) bool { return s != first }) {
-		a.unseat(g, &g.shared)
-		return nil, a.bar(first), nil
+		a.deactivate(g, &g.shared)
+		return nil, a.markLiar(first), nil
 	}
 	g.solo = true
 	g.evidence = make([]evidence, g.blocks())
@@ -320,16 +321,16 @@ func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
 		g.evidence[p] = evidence{from: g.from[p], sum: sha1.Sum(b)}
 	}
 	blocks := g.shared.blocks
-	a.unseat(g, &g.shared)
+	a.deactivate(g, &g.shared)
 	// The sender that sent the most has the least left to send.
 	order := slices.Clone(g.members)
-	slices.SortStableFunc(order, func(x, y *sender) int { return cmp.Compare(y.given(), x.given()) })
+	slices.SortStableFunc(order, func(x, y *sender) int { return cmp.Compare(y.deliveredBlocks(), x.deliveredBlocks()) })
 	for _, s := range order {
-		if s.given() == 0 || !a.seat(s) {
+		if s.deliveredBlocks() == 0 || !a.activate(s) {
 			continue
 		}
 		for p, m := range s.marks {
-			if m&gave != 0 {
+			if m&delivered != 0 {
 				s.own.put(p, blocks[p])
 			}
 		}
@@ -338,15 +339,16 @@ func (a *Assembler) finishShared(g *group) (*Info, []uint32, error) {
 	var liars []uint32
 	for _, s := range order {
 		if s.own.count == g.blocks() {
-			liars = append(liars, a.bar(s)...)
+			liars = append(liars, a.markLiar(s)...)
 		}
 	}
 	return nil, liars, nil
 }
 
-func (s *sender) given() (n int) {
+// deliveredBlocks returns how many blocks of the shared assembly s sent.
+func (s *sender) deliveredBlocks() (n int) {
 	for _, m := range s.marks {
-		if m&gave != 0 {
+		if m&delivered != 0 {
 			n++
 		}
 	}
@@ -355,15 +357,15 @@ func (s *sender) given() (n int) {
 
 // finishSolo checks an assembly that one sender filled alone.
 func (a *Assembler) finishSolo(s *sender) (*Info, []uint32, error) {
-	if a.right(&s.own) {
+	if a.matches(&s.own) {
 		return a.finish(s.own.join(s.group.size))
 	}
-	return nil, a.bar(s), nil
+	return nil, a.markLiar(s), nil
 }
 
-// bar marks s as a proven liar.
-func (a *Assembler) bar(s *sender) []uint32 {
-	s.barred = true
+// markLiar marks s as a proven liar.
+func (a *Assembler) markLiar(s *sender) []uint32 {
+	s.isLiar = true
 	a.leave(s)
 	return []uint32{s.id}
 }
@@ -371,37 +373,37 @@ func (a *Assembler) bar(s *sender) []uint32 {
 // leave removes s from its group.
 func (a *Assembler) leave(s *sender) {
 	g := s.group
-	a.unseat(g, &s.own)
+	a.deactivate(g, &s.own)
 	g.members = slices.DeleteFunc(g.members, func(o *sender) bool { return o == s })
 }
 
-// finish ends the assembly with verified metadata, and finds every sender of a block that
+// finish ends the assembly with verified metadata, and returns every sender of a block that
 // differs from it.
 func (a *Assembler) finish(raw []byte) (*Info, []uint32, error) {
 	var liars []uint32
-	blame := func(s *sender, right bool) {
-		if !right && !s.barred {
-			s.barred = true
+	judge := func(s *sender, isCorrect bool) {
+		if !isCorrect && !s.isLiar {
+			s.isLiar = true
 			liars = append(liars, s.id)
 		}
 	}
-	truth := func(p int) []byte {
+	correct := func(p int) []byte {
 		from := min(p*BlockSize, len(raw))
 		return raw[from:min(from+BlockSize, len(raw))]
 	}
 	for _, g := range a.groups {
 		for p, e := range g.evidence {
-			blame(e.from, e.sum == sha1.Sum(truth(p)))
+			judge(e.from, e.sum == sha1.Sum(correct(p)))
 		}
 		for p, b := range g.shared.blocks {
 			if b != nil {
-				blame(g.from[p], bytes.Equal(b, truth(p)))
+				judge(g.from[p], bytes.Equal(b, correct(p)))
 			}
 		}
 		for _, s := range g.members {
 			for p, b := range s.own.blocks {
 				if b != nil {
-					blame(s, bytes.Equal(b, truth(p)))
+					judge(s, bytes.Equal(b, correct(p)))
 				}
 			}
 		}

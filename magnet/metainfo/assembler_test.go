@@ -57,7 +57,7 @@ func must(t testing.TB, err error) {
 func TestSizeIsChecked(t *testing.T) {
 	a := NewAssembler(id.ID{1}, id.ID32{})
 	for _, n := range []int64{0, -1, MaxInfo + 1, 1 << 62} {
-		if err := a.Size(1, n); err != ErrSize || err.Error() != "metadata: its size is not between 1 byte and 64 MiB" {
+		if err := a.Size(1, n); err != ErrSize || err.Error() != "metadata: the size is not between 1 byte and 64 MiB" {
 			t.Errorf("size %d: %v", n, err)
 		}
 	}
@@ -69,9 +69,9 @@ func TestSizeIsChecked(t *testing.T) {
 	must(t, a.Size(2, MaxInfo))
 }
 
-func TestALiarThatSharesIsReplaced(t *testing.T) {
-	// Many liars poison the shared assembly, take every place in the group and then stay
-	// silent.
+func TestSilentLiarsAreReplaced(t *testing.T) {
+	// Many liars send wrong blocks to the shared assembly, use all assemblies of the group
+	// and then send nothing.
 	raw, hash := metadata(t, 2<<20)
 	size := int64(len(raw))
 	a := NewAssembler(hash, id.ID32{})
@@ -93,9 +93,9 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 	}
 	must(t, a.Size(99, size))
 	if _, ok := a.Next(99); ok {
-		t.Error("the group has more places than it should")
+		t.Error("the group has more assemblies than it should")
 	}
-	// It suffices that one of them times out.
+	// One timeout is enough to continue.
 	for s := range uint32(liars) {
 		if len(asks[s]) == 0 {
 			continue
@@ -112,11 +112,11 @@ func TestALiarThatSharesIsReplaced(t *testing.T) {
 	if done == nil || len(blamed) != liars {
 		t.Error(done != nil, blamed)
 	}
-	a.Gone(99)
-	a.Gone(99)
+	a.Remove(99)
+	a.Remove(99)
 }
 
-func TestProgressIsOfTheFurthest(t *testing.T) {
+func TestProgressIsThatOfTheMostCompleteAssembly(t *testing.T) {
 	a := NewAssembler(id.ID{1}, id.ID32{})
 	check := func(have, size int64) {
 		t.Helper()
@@ -138,27 +138,27 @@ func TestProgressIsOfTheFurthest(t *testing.T) {
 	give(1, 5*BlockSize)
 	give(1, 5*BlockSize)
 	check(2*BlockSize, 5*BlockSize)
-	a.Gone(1)
+	a.Remove(1)
 	check(2*BlockSize, 5*BlockSize) // its blocks are kept
-	a.Gone(2)
+	a.Remove(2)
 	check(2*BlockSize, 5*BlockSize)
 }
 
-func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
+func TestSmallMetadataTakesOneRoundTrip(t *testing.T) {
 	raw, hash := metadata(t, 10*BlockSize+5)
 	n := (len(raw) + BlockSize - 1) / BlockSize
 	a := NewAssembler(hash, id.ID32{})
 	for s := range uint32(3) {
 		must(t, a.Size(s, int64(len(raw))))
 	}
-	// Each of three senders, called in turn, is asked for different blocks.
+	// Different blocks are requested from each of three senders.
 	seen := make(map[int]bool)
 	asks := make([][]int, 3)
 	for k := range n {
 		s := uint32(k % 3)
 		p, ok := a.Next(s)
 		if !ok || seen[p] {
-			t.Fatalf("block %d is asked twice while others are not asked at all", p)
+			t.Fatalf("block %d was requested twice and others not at all", p)
 		}
 		seen[p] = true
 		asks[s] = append(asks[s], p)
@@ -182,17 +182,17 @@ func TestSmallMetadataComesInOneRoundTrip(t *testing.T) {
 		t.Error(have, size)
 	}
 	if p, ok := a.Next(0); ok {
-		t.Error("asks for", p, "after the end")
+		t.Error("requested", p, "after the end")
 	}
 }
 
-func TestOneSenderIsAskedForAll(t *testing.T) {
+func TestAllBlocksAreRequestedFromASingleSender(t *testing.T) {
 	raw, hash := metadata(t, 20*BlockSize)
 	a := NewAssembler(hash, id.ID32{})
 	must(t, a.Size(7, int64(len(raw))))
 	ps := all(a, 7)
 	if want := (len(raw) + BlockSize - 1) / BlockSize; len(ps) != want {
-		t.Fatalf("%d blocks asked, want %d", len(ps), want)
+		t.Fatalf("%d blocks requested, want %d", len(ps), want)
 	}
 	for k, p := range ps {
 		done, liars, err := a.Block(7, p, block(raw, p))
@@ -214,18 +214,18 @@ func TestBlocksAreChecked(t *testing.T) {
 			t.Errorf("%v, want %v", err, want)
 		}
 	}
-	check(ErrUnasked, 1, 0, block(raw, 0))
+	check(ErrUnrequested, 1, 0, block(raw, 0))
 	must(t, a.Size(1, size))
-	check(ErrUnasked, 1, 0, block(raw, 0))
+	check(ErrUnrequested, 1, 0, block(raw, 0))
 	all(a, 1)
-	check(ErrUnasked, 1, -1, block(raw, 0))
-	check(ErrUnasked, 1, 99, block(raw, 0))
+	check(ErrUnrequested, 1, -1, block(raw, 0))
+	check(ErrUnrequested, 1, 99, block(raw, 0))
 	check(ErrBlockLen, 1, 0, block(raw, 0)[2:])
 	check(ErrBlockLen, 1, 1, block(raw, 0)[1:])
 	check(ErrBlockLen, 1, 2, append(block(raw, 2), 0))
 	// All three are now marked as refused. Announcing the size again clears this.
 	if p, ok := a.Next(1); ok {
-		t.Error("asked again for", p)
+		t.Error("requested again:", p)
 	}
 	must(t, a.Size(1, size))
 	if ps := all(a, 1); !slices.Equal(ps, []int{0, 1, 2}) {
@@ -233,7 +233,7 @@ func TestBlocksAreChecked(t *testing.T) {
 	}
 }
 
-func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
+func TestARejectedBlockIsRequestedFromOthers(t *testing.T) {
 	raw, hash := metadata(t, 100)
 	a := NewAssembler(hash, id.ID32{})
 	size := int64(len(raw))
@@ -245,7 +245,7 @@ func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 	a.Reject(1, 5)
 	a.Reject(9, 0)
 	if _, ok := a.Next(1); ok {
-		t.Error("asked again")
+		t.Error("requested again")
 	}
 	if ps := all(a, 2); !slices.Equal(ps, []int{0}) {
 		t.Error(ps)
@@ -256,7 +256,7 @@ func TestARejectedBlockIsAskedOfOthers(t *testing.T) {
 	}
 }
 
-func TestOneThatStallsHoldsNobodyUp(t *testing.T) {
+func TestStalledSendersDelayNoBlock(t *testing.T) {
 	raw, hash := metadata(t, 100)
 	a := NewAssembler(hash, id.ID32{})
 	for s := range uint32(4) {
@@ -268,15 +268,15 @@ func TestOneThatStallsHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	if ps := all(a, 3); ps != nil {
-		t.Error("a fourth is asked for a block that three were asked for")
+		t.Error("the block was requested from a fourth sender while three requests are open")
 	}
-	a.Gone(0)
+	a.Remove(0)
 	if ps := all(a, 3); !slices.Equal(ps, []int{0}) {
 		t.Error(ps)
 	}
 }
 
-func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
+func TestASenderOfAllBlocksIsTheLiar(t *testing.T) {
 	raw, hash := metadata(t, 3*BlockSize)
 	a := NewAssembler(hash, id.ID32{})
 	size := int64(len(raw))
@@ -294,7 +294,7 @@ func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 		t.Error(err)
 	}
 	if _, ok := a.Next(1); ok {
-		t.Error("a liar is asked again")
+		t.Error("a block was requested from a liar")
 	}
 	must(t, a.Size(2, size))
 	for _, p := range all(a, 2) {
@@ -304,7 +304,7 @@ func TestASenderThatGaveAllIsTheLiar(t *testing.T) {
 	}
 }
 
-func TestNobodyIsBlamedUntilProven(t *testing.T) {
+func TestNoSenderIsBlamedWithoutProof(t *testing.T) {
 	raw, hash := metadata(t, 4*BlockSize-50)
 	size := int64(len(raw))
 	a := NewAssembler(hash, id.ID32{})
@@ -325,7 +325,7 @@ func TestNobodyIsBlamedUntilProven(t *testing.T) {
 			t.Fatal("blamed too early:", liars)
 		}
 	}
-	// Now each sender is judged alone, and need not send again what it has sent.
+	// Now each sender has its own assembly, and does not send again what it has sent.
 	ps := all(a, 1)
 	if len(ps) != 1 || ps[0] != q {
 		t.Fatal(ps)
@@ -336,7 +336,7 @@ func TestNobodyIsBlamedUntilProven(t *testing.T) {
 	}
 }
 
-func TestALiarThatLeftIsNamedStill(t *testing.T) {
+func TestALiarThatLeftIsStillReported(t *testing.T) {
 	raw, hash := metadata(t, 2*BlockSize)
 	size := int64(len(raw))
 	a := NewAssembler(hash, id.ID32{})
@@ -345,13 +345,13 @@ func TestALiarThatLeftIsNamedStill(t *testing.T) {
 	p, _ := a.Next(1)
 	_, _, err := a.Block(1, p, make([]byte, BlockSize))
 	must(t, err)
-	a.Gone(1)
+	a.Remove(1)
 	var liars []uint32
 	var done *Info
 	for done == nil {
 		ps := all(a, 2)
 		if len(ps) == 0 {
-			t.Fatal("nothing is asked")
+			t.Fatal("nothing is requested")
 		}
 		for _, p := range ps {
 			i, l, err := a.Block(2, p, block(raw, p))
@@ -367,7 +367,7 @@ func TestALiarThatLeftIsNamedStill(t *testing.T) {
 	}
 }
 
-func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
+func TestInvalidTorrentWithTheRightHashBlamesNoSender(t *testing.T) {
 	raw := []byte("d4:name1:xe")
 	a := NewAssembler(sha1.Sum(raw), id.ID32{})
 	must(t, a.Size(1, int64(len(raw))))
@@ -377,11 +377,11 @@ func TestARightHashOfNoTorrentIsNobodysFault(t *testing.T) {
 		t.Error(done, liars, err)
 	}
 	if _, ok := a.Next(1); ok {
-		t.Error("asks on")
+		t.Error("still requests")
 	}
 }
 
-func TestHugeClaimsKeepNobodyOut(t *testing.T) {
+func TestHugeSizesExcludeNoSender(t *testing.T) {
 	raw, hash := metadata(t, 8<<20)
 	a := NewAssembler(hash, id.ID32{})
 	// Liars reserve all the memory and then stay silent.
@@ -395,7 +395,7 @@ func TestHugeClaimsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// fill makes one sender answer truthfully until it is asked no more.
+// fill makes one sender answer correctly until nothing more is requested from it.
 func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liars []uint32) {
 	for {
 		ps := all(a, from)
@@ -414,40 +414,40 @@ func fill(t testing.TB, a *Assembler, raw []byte, from uint32) (done *Info, liar
 	}
 }
 
-// checkMemory compares the accounts with the memory that is really held.
+// checkMemory compares the counters with the memory that is really used.
 func checkMemory(t interface {
 	Helper()
 	Fatalf(string, ...any)
 }, a *Assembler) {
 	t.Helper()
 	var reserved, held int64
-	for _, s := range a.seats() {
+	for _, s := range a.activeAssemblies() {
 		reserved += s.group.size
 		var have int64
 		for _, b := range s.assembly.blocks {
 			have += int64(len(b))
 		}
 		if have != s.assembly.have {
-			t.Fatalf("an assembly holds %d bytes and counts %d", have, s.assembly.have)
+			t.Fatalf("an assembly has %d bytes and counts %d", have, s.assembly.have)
 		}
 		held += have
 	}
 	if reserved != a.reserved || reserved > MaxInfo || held > reserved {
-		t.Fatalf("reserved %d, counted %d, held %d", a.reserved, reserved, held)
+		t.Fatalf("reserved %d, counted %d, in use %d", a.reserved, reserved, held)
 	}
 	for _, g := range a.groups {
-		if g.solo || !g.shared.seated {
+		if g.solo || !g.shared.active {
 			continue
 		}
-		for p := range g.askers {
+		for p := range g.pending {
 			n := 0
 			for _, m := range g.members {
-				if m.marks != nil && m.marks[p]&asked != 0 {
+				if m.marks != nil && m.marks[p]&requested != 0 {
 					n++
 				}
 			}
-			if n != int(g.askers[p]) {
-				t.Fatalf("block %d: %d askers, counted %d", p, n, g.askers[p])
+			if n != int(g.pending[p]) {
+				t.Fatalf("block %d: %d open requests, counted %d", p, n, g.pending[p])
 			}
 		}
 	}
@@ -459,11 +459,11 @@ type kind int
 const (
 	honest kind = iota
 	corrupt
-	partly  // corrupts some of its blocks
-	resized // claims another size and sends noise
-	silent  // never answers: the caller rejects on its behalf
-	refuser // rejects everything
-	leaver  // sends something false and leaves
+	partly   // corrupts some of its blocks
+	resized  // claims another size and sends noise
+	silent   // never answers: the caller rejects on its behalf
+	rejecter // rejects everything
+	leaver   // sends something wrong and leaves
 	kinds
 )
 
@@ -548,7 +548,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 		switch s.kind {
 		case honest:
 			copy(data, block(raw, p))
-		case silent, refuser:
+		case silent, rejecter:
 			a.Reject(s.id, p)
 			continue
 		case partly:
@@ -568,7 +568,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 		for _, l := range liars {
 			k := slices.IndexFunc(ss, func(s *simSender) bool { return s.id == l })
 			if !ss[k].false {
-				t.Fatalf("sender %d of kind %d is blamed and never lied", l, ss[k].kind)
+				t.Fatalf("sender %d of kind %d is blamed but never lied", l, ss[k].kind)
 			}
 			if blamed[l] {
 				t.Fatal("blamed twice")
@@ -582,7 +582,7 @@ func simulate(t *rapid.T, rng *rand.Rand, raw []byte, kindsOf []int) {
 			return
 		}
 		if s.kind == leaver && rng.IntN(2) == 0 {
-			a.Gone(s.id)
+			a.Remove(s.id)
 			s.gone = true
 		}
 		if step%16 == 0 {
@@ -618,11 +618,11 @@ func FuzzAssembler(f *testing.F) {
 			case 1:
 				if p, ok := a.Next(from); ok {
 					if slices.Contains(open[from], p) {
-						t.Fatal("asked twice")
+						t.Fatal("requested twice")
 					}
 					open[from] = append(open[from], p)
 				}
-			case 2, 3: // the truth, or a lie
+			case 2, 3: // a correct block, or a wrong one
 				p := int(how)
 				if o := open[from]; len(o) > 0 {
 					p = o[int(how)%len(o)]
@@ -658,7 +658,7 @@ func FuzzAssembler(f *testing.F) {
 				}
 				a.Reject(from, p)
 			case 5:
-				a.Gone(from)
+				a.Remove(from)
 				delete(size, from)
 				delete(open, from)
 			}
@@ -718,8 +718,8 @@ func ExampleAssembler() {
 	// Output: a 5
 }
 
-// False metadata costs only its own size: it is hashed in place.
-func TestFalseMetadataIsNotCopied(t *testing.T) {
+// Wrong metadata takes only memory of its own size, because it is hashed in place.
+func TestWrongMetadataIsNotCopied(t *testing.T) {
 	const size = 16 << 20
 	a := NewAssembler(id.ID{1}, id.ID32{})
 	must(t, a.Size(1, size))

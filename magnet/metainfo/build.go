@@ -12,9 +12,9 @@ import (
 type Format uint8
 
 const (
-	V1     Format = iota // BEP 3: every client supports it
+	V1     Format = iota // BEP 3; every client opens it
 	V2                   // BEP 52: one merkle tree per file
-	Hybrid               // both: every client supports it, and newer ones use v2
+	Hybrid               // both; Transmission 3 and aria2 cannot open it
 )
 
 func (f Format) String() string { return [...]string{"v1", "v2", "hybrid"}[f] }
@@ -28,7 +28,7 @@ type Plan struct {
 	Files   []PlanFile
 	Format  Format
 	Private bool
-	Source  string // makes the infohash differ from that of the same data elsewhere; may be empty
+	Source  string // changes the infohash, so that it differs from others with the same data; may be empty
 }
 
 // PlanFile is one file of a Plan.
@@ -39,13 +39,13 @@ type PlanFile struct {
 	Symlink    []string // BEP 47: target of a link, relative to the torrent's root; a link has no bytes
 }
 
-// PieceLengthFor returns a sensible piece length for total bytes: a power of two that
-// makes at most 2,048 pieces, from 16 KiB (one block) to 16 MiB, which is kept up to 4
-// TiB in a quarter million pieces; beyond that, larger ones.
+// PieceLengthFor returns a sensible piece length for total bytes. It is the smallest power of
+// two of at least 16 KiB (one block) that makes at most 2,048 pieces, but not more than
+// 16 MiB up to 4 TiB. Beyond that, it makes at most 262,144 pieces.
 func PieceLengthFor(total int64) int64 {
-	const few, many = 1 << 11, 1 << 18
+	const preferred, most = 1 << 11, 1 << 18 // pieces
 	n := int64(BlockSize)
-	for n < 16<<20 && total > n*few || n < MaxPieceLength && total > n*many {
+	for n < 16<<20 && total > n*preferred || n < MaxPieceLength && total > n*most {
 		n *= 2
 	}
 	return n
@@ -66,7 +66,7 @@ func NewDraft(p Plan) (*Draft, error) {
 		return nil, &Error{Field: "file tree", Reason: "has names that are not in order"}
 	}
 	if p.Format == V2 && !p.single() && len(p.Files) == 1 && slices.Equal(p.Files[0].Path, []string{p.Name}) {
-		return nil, &Error{Field: "name", Part: p.Name, Reason: "is that of the folder and of its one file, which a v2 torrent cannot tell from the file alone: rename one, or make a hybrid"}
+		return nil, &Error{Field: "name", Part: p.Name, Reason: "is the name of the folder and of its only file, which a v2 torrent cannot represent: rename one of them, or make a hybrid"}
 	}
 	layout, err := p.encode(nil)
 	if err != nil {
@@ -126,7 +126,7 @@ func (d *Draft) NewPieceHash(p int) *PieceHash {
 // give the same bytes.
 func (d *Draft) Finish(digests []Digest) (*Info, error) { return d.plan.encode(&hashed{d, digests}) }
 
-// hashed adds the hashes to a draft.
+// hashed is a draft with the digests of its pieces.
 type hashed struct {
 	*Draft
 	digests []Digest
@@ -137,7 +137,7 @@ func (h *hashed) of(file int) (root Root, layer []byte) {
 	i := h.layout
 	f := &i.Files[h.places[file]]
 	first, end := i.PiecesOf(h.places[file])
-	if !i.layered(*f) {
+	if !i.hasLayer(*f) {
 		return h.digests[first].V2, nil
 	}
 	layer = make([]byte, 0, (end-first)*len(root))
@@ -149,8 +149,9 @@ func (h *hashed) of(file int) (root Root, layer []byte) {
 
 func (p *Plan) single() bool { return len(p.Files) == 1 && len(p.Files[0].Path) == 0 }
 
-// gap returns the padding after a file: with v2 hashes every file starts a new piece.
-// libtorrent pads the last file too, so that the same folder has the same infohash.
+// gap returns the length of the padding after a file: in a hybrid every file starts a new
+// piece. The last file is padded too, as libtorrent does, so that the same folder gives the
+// same infohash.
 func (p *Plan) gap(f *PlanFile) int64 {
 	if rest := f.Length % p.PieceLength; p.Format == Hybrid && rest != 0 && !p.single() {
 		return p.PieceLength - rest
@@ -221,7 +222,7 @@ func (p *Plan) parse(raw []byte, final bool, layers map[Root][]byte) (*Info, err
 		return nil, err
 	}
 	if i.Name != p.Name {
-		return nil, &Error{Field: "name", Part: p.Name, Reason: "would become " + strconv.Quote(i.Name) + " elsewhere: rename it"}
+		return nil, &Error{Field: "name", Part: p.Name, Reason: "would be replaced by " + strconv.Quote(i.Name) + " in other clients: rename it"}
 	}
 	if final && i.v2 {
 		return i, i.setLayers(layers)

@@ -22,15 +22,15 @@ func resolveClashes(files []File, r NameRules) {
 			t.dir(f.Path)
 		}
 	}
-	// Every file that can keep its name does so before others get new ones.
-	var late []int
+	// First add every file that can keep its name, then give new names to the others.
+	var clashing []int
 	for k := range files {
 		if f := &files[k]; !f.Pad && !f.Folder && !t.file(f.Path) {
-			late = append(late, k)
+			clashing = append(clashing, k)
 		}
 	}
 	tried := map[edge]int{} // numbers in use, by the name that is numbered
-	for _, k := range late {
+	for _, k := range clashing {
 		f := &files[k]
 		path := slices.Clone(f.Path)
 		last := len(path) - 1
@@ -62,13 +62,13 @@ func splitExt(s string) (base, ext string) {
 	return s, ""
 }
 
-// tree holds the directories and files of a torrent by name, folded if folder is set.
+// tree holds the directories and files of a torrent by name, folded if caser is set.
 type tree struct {
-	nodes  map[edge]int32 // number of a directory; 0 for a file
-	dirs   int32          // directories except the root
-	prev   []string       // the directory that dir saw last; prevN is its number
-	prevN  int32
-	folder *cases.Caser // not safe for concurrent use, so each tree has its own
+	nodes map[edge]int32 // number of a directory; 0 for a file
+	dirs  int32          // directories except the root
+	prev  []string       // the directory that dir saw last; prevN is its number
+	prevN int32
+	caser *cases.Caser // folds names; nil if the tree does not. Not safe for concurrent use
 }
 
 type edge struct {
@@ -80,7 +80,7 @@ func newTree(size int, fold bool) *tree {
 	t := &tree{nodes: make(map[edge]int32, size)}
 	if fold {
 		c := cases.Fold()
-		t.folder = &c
+		t.caser = &c
 	}
 	return t
 }
@@ -116,10 +116,16 @@ func (t *tree) file(path []string) bool {
 	return true
 }
 
+// FoldName maps names that some file system considers equal to the same string.
+func FoldName(s string) string {
+	c := cases.Fold()
+	return (&tree{caser: &c}).fold(s)
+}
+
 // fold maps names that some file system considers equal to the same string: Unicode's
 // canonical caseless matching (D145), without the invisible characters that HFS+ ignores.
 func (t *tree) fold(s string) string {
-	if t.folder == nil {
+	if t.caser == nil {
 		return s
 	}
 	ascii, lower := true, true
@@ -139,5 +145,5 @@ func (t *tree) fold(s string) string {
 		}
 		return r
 	}, s)
-	return norm.NFD.String(t.folder.String(norm.NFD.String(s)))
+	return norm.NFD.String(t.caser.String(norm.NFD.String(s)))
 }

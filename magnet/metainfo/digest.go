@@ -13,7 +13,7 @@ type Digest struct {
 	V2 Root
 }
 
-// Digest returns that of piece p. For a v2-only torrent, LacksLayers must be false.
+// Digest returns the digest of piece p. For a v2-only torrent, LacksLayers must be false.
 func (i *Info) Digest(p int) (d Digest) {
 	if i.HasV1() {
 		d.V1 = i.PieceHash(p)
@@ -24,8 +24,8 @@ func (i *Info) Digest(p int) (d Digest) {
 	return d
 }
 
-// Plain reports whether the digest of piece p is just the SHA-1 of its data.
-func (i *Info) Plain(p int) bool {
+// IsPlain reports whether the digest of piece p is just the SHA-1 of its data.
+func (i *Info) IsPlain(p int) bool {
 	if i.v2 {
 		if _, known := i.pieceRoot(p); known || !i.HasV1() {
 			return false
@@ -67,7 +67,7 @@ func (h *PieceHash) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// zeros is the source of padding; it must not be written to.
+// zeros is the content of padding. It is read-only.
 var zeros [BlockSize]byte
 
 // Digest returns the digest and ends the hash.

@@ -2,7 +2,8 @@ package metainfo
 
 import (
 	"strconv"
-	"unicode/utf8"
+
+	"seedbed/internal/excerpt"
 )
 
 // Error describes what is wrong with an info dictionary or a torrent file.
@@ -19,20 +20,7 @@ func (e *Error) Error() string {
 		s += e.Field + ": "
 	}
 	if e.Part != "" {
-		s += strconv.Quote(cut(e.Part)) + " "
+		s += strconv.Quote(excerpt.Of(e.Part, 80)) + " "
 	}
 	return s + e.Reason
-}
-
-// cut truncates a long string.
-func cut(s string) string {
-	const enough = 80
-	if len(s) <= enough {
-		return s
-	}
-	n := enough
-	for n > enough-utf8.UTFMax && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
 }

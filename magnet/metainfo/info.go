@@ -103,16 +103,11 @@ func (i *Info) Payload() (n int64) {
 }
 
 // Stored returns the number of files without padding.
-func (i *Info) Stored() (n int) {
+func (i *Info) Stored() int {
 	if i.pads != nil {
 		return len(i.pads.listed)
 	}
-	for k := range i.Files {
-		if !i.Files[k].Pad {
-			n++
-		}
-	}
-	return n
+	return len(i.Files)
 }
 
 // PieceHash returns the SHA-1 of piece p, for a torrent with v1 hashes.
@@ -134,6 +129,16 @@ func (i *Info) PiecesOf(file int) (first, end int) {
 		return first, first
 	}
 	return first, int((f.Offset+f.Length-1)/i.PieceLength) + 1
+}
+
+// BytesOf returns how many bytes of the file are in these pieces.
+func (i *Info) BytesOf(file int, pieces bitset.Set) (n int64) {
+	f := &i.Files[file]
+	first, end := i.PiecesOf(file)
+	for p := pieces.Next(first); p >= 0 && p < end; p = pieces.Next(p + 1) {
+		n += min(f.Offset+f.Length, int64(p+1)*i.PieceLength) - max(f.Offset, int64(p)*i.PieceLength)
+	}
+	return n
 }
 
 // Wanted returns the set of pieces that contain bytes of these files, given by their

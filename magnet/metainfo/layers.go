@@ -24,29 +24,29 @@ type HashRequest struct {
 	Base        uint32 // layers above the leaves
 	Index       uint32 // of the first hash in its layer
 	Length      uint32 // number of hashes
-	ProofLayers uint32 // layers above, whose uncles are wanted
+	ProofLayers uint32 // number of layers above, whose uncle hashes are requested
 }
 
 // LacksLayers reports whether pieces cannot be verified because piece layers are missing,
 // in a torrent without v1 hashes.
 func (i *Info) LacksLayers() bool {
-	return i.v2 && !i.HasV1() && len(i.layers) == 0 && slices.ContainsFunc(i.Files, i.layered)
+	return i.v2 && !i.HasV1() && len(i.layers) == 0 && slices.ContainsFunc(i.Files, i.hasLayer)
 }
 
 // HasLayers reports whether all piece layers, if any, are known.
 func (i *Info) HasLayers() bool {
-	return i.v2 && (len(i.layers) > 0 || !slices.ContainsFunc(i.Files, i.layered))
+	return i.v2 && (len(i.layers) > 0 || !slices.ContainsFunc(i.Files, i.hasLayer))
 }
 
-// layered reports whether the file has a piece layer.
-func (i *Info) layered(f File) bool { return !f.Pad && f.Length > i.PieceLength }
+// hasLayer reports whether the file has a piece layer.
+func (i *Info) hasLayer(f File) bool { return !f.Pad && f.Length > i.PieceLength }
 
 // pieceRoot returns the merkle root of piece p, if known.
 func (i *Info) pieceRoot(p int) (Root, bool) {
 	off := int64(p) * i.PieceLength
 	k := i.fileAt(off)
 	f := &i.Files[k]
-	if !i.layered(*f) {
+	if !i.hasLayer(*f) {
 		return f.Root, true
 	}
 	layer := i.layers[f.Root]
@@ -60,7 +60,7 @@ func (i *Info) pieceRoot(p int) (Root, bool) {
 // pieceWidth returns the number of leaves in piece p's tree.
 func (i *Info) pieceWidth(p int) int64 {
 	f := &i.Files[i.fileAt(int64(p)*i.PieceLength)]
-	if i.layered(*f) {
+	if i.hasLayer(*f) {
 		return i.PieceLength / BlockSize
 	}
 	return treeWidth((f.Length + BlockSize - 1) / BlockSize)
@@ -78,19 +78,19 @@ func (i *Info) setLayers(layers map[Root][]byte) error {
 	missing := noLayersError{}
 	for k := range i.Files {
 		f := &i.Files[k]
-		if !i.layered(*f) {
+		if !i.hasLayer(*f) {
 			continue
 		}
 		layer := layers[f.Root]
 		n := i.piecesIn(f)
 		switch {
 		case layer == nil && missing.err == nil:
-			missing.err = &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has none there"}
+			missing.err = &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has no piece layer"}
 		case layer == nil:
 		case int64(len(layer)) != n*int64(len(Root{})):
-			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: fmt.Sprintf("has %d bytes of hashes there, not %d", len(layer), n*int64(len(Root{})))}
+			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: fmt.Sprintf("has %d bytes of hashes, not %d", len(layer), n*int64(len(Root{})))}
 		case rootOf(layer, treeWidth(n), i.base()) != f.Root:
-			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has hashes there that do not lead to its root"}
+			return &Error{Field: "piece layers", Part: joined(f.Path), Reason: "has hashes that do not match its root"}
 		}
 	}
 	if missing.err != nil {
@@ -125,7 +125,7 @@ func readLayers(v bencode.Value, i *Info) error {
 	}
 	kept := map[Root][]byte{}
 	for k := range i.Files {
-		if f := &i.Files[k]; i.layered(*f) && layers[f.Root] != nil {
+		if f := &i.Files[k]; i.hasLayer(*f) && layers[f.Root] != nil {
 			kept[f.Root] = slices.Clone(layers[f.Root])
 		}
 	}
@@ -148,11 +148,11 @@ func (i *Info) appendLayers(dst []byte) []byte {
 
 // Layers collects the piece layers of a torrent from peers.
 type Layers struct {
-	info  *Info
-	bytes map[Root][]byte
-	asks  []HashRequest
-	got   []bool
-	left  int
+	info     *Info
+	bytes    map[Root][]byte
+	requests []HashRequest
+	answered []bool
+	left     int // requests without an answer
 }
 
 // NewLayers returns the layers of a torrent that must be collected.
@@ -160,38 +160,38 @@ func NewLayers(info *Info) *Layers {
 	l := &Layers{info: info, bytes: map[Root][]byte{}}
 	for k := range info.Files {
 		f := &info.Files[k]
-		if !info.layered(*f) || l.bytes[f.Root] != nil {
+		if !info.hasLayer(*f) || l.bytes[f.Root] != nil {
 			continue
 		}
 		n := info.piecesIn(f)
 		l.bytes[f.Root] = make([]byte, n*int64(len(Root{})))
 		for at := int64(0); at < n; at += maxHashes {
-			l.asks = append(l.asks, HashRequest{Root: f.Root, Base: uint32(info.base()), Index: uint32(at),
+			l.requests = append(l.requests, HashRequest{Root: f.Root, Base: uint32(info.base()), Index: uint32(at),
 				Length: uint32(max(2, treeWidth(min(maxHashes, n-at)))), ProofLayers: uint32(log2(treeWidth(n)) - 1)})
 		}
 	}
-	l.got = make([]bool, len(l.asks))
-	l.left = len(l.asks)
+	l.answered = make([]bool, len(l.requests))
+	l.left = len(l.requests)
 	return l
 }
 
-// Asks returns the requests that together yield all layers. They must not be modified.
-func (l *Layers) Asks() []HashRequest { return l.asks }
+// Requests returns the requests that together yield all layers. They must not be modified.
+func (l *Layers) Requests() []HashRequest { return l.requests }
 
-// Got reports whether request k has been answered.
-func (l *Layers) Got(k int) bool { return l.got[k] }
+// Answered reports whether request k has been answered.
+func (l *Layers) Answered(k int) bool { return l.answered[k] }
 
-// Take handles the answer to a request, and reports whether it is correct: whether its
-// hashes lead to the file's root.
-func (l *Layers) Take(k int, hashes []byte) bool {
-	q := &l.asks[k]
+// Add adds the answer to request k, and reports whether it is correct: whether its hashes
+// match the file's root.
+func (l *Layers) Add(k int, hashes []byte) bool {
+	q := &l.requests[k]
 	layer := l.bytes[q.Root]
 	total := treeWidth(int64(len(layer) / len(Root{})))
 	if !q.proves(hashes, total) {
 		return false
 	}
-	if !l.got[k] {
-		l.got[k] = true
+	if !l.answered[k] {
+		l.answered[k] = true
 		l.left--
 		copy(layer[int(q.Index)*len(Root{}):], hashes[:int(q.Length)*len(Root{})])
 	}
@@ -240,14 +240,14 @@ func (i *Info) Hashes(dst []byte, q HashRequest) ([]byte, bool) {
 	}
 	const size = len(Root{})
 	total := treeWidth(int64(len(layer) / size))
-	if !q.sound(total) {
+	if !q.isValid(total) {
 		return dst, false
 	}
 	return appendProof(dst, q, layer, total), true
 }
 
-// LeavesOf returns the piece whose leaves a request asks for; ok is false if it is not
-// for exactly one piece.
+// LeavesOf returns the piece whose leaves are requested; ok is false if the request is not
+// for the leaves of exactly one piece.
 func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
 	if q.Base != 0 {
 		return 0, false
@@ -259,7 +259,7 @@ func (i *Info) LeavesOf(q HashRequest) (piece int, ok bool) {
 	f := &i.Files[k]
 	width := treeWidth((f.Length + BlockSize - 1) / BlockSize)
 	per := min(width, max(1, i.PieceLength/BlockSize))
-	if !q.sound(width) || int64(q.Length) != per || int64(q.Index)*BlockSize >= f.Length {
+	if !q.isValid(width) || int64(q.Length) != per || int64(q.Index)*BlockSize >= f.Length {
 		return 0, false
 	}
 	return int((f.Offset + int64(q.Index)*BlockSize) / i.PieceLength), true
@@ -281,7 +281,7 @@ func (i *Info) LeafHashes(dst []byte, q HashRequest, leaves []Root) ([]byte, boo
 	f := &i.Files[i.fileAt(int64(piece)*i.PieceLength)]
 	layer := i.layers[f.Root]
 	own := log2(int64(q.Length))
-	if uncles := int(q.ProofLayers) + 1 - own; uncles > 0 && i.layered(*f) && layer != nil {
+	if uncles := int(q.ProofLayers) + 1 - own; uncles > 0 && i.hasLayer(*f) && layer != nil {
 		above := HashRequest{Index: q.Index / q.Length, Length: 1, Base: uint32(i.base()), ProofLayers: uint32(uncles - 1)}
 		proof := appendProof(nil, above, layer, treeWidth(int64(len(layer)/len(Root{}))))
 		dst = append(dst, proof[len(Root{}):]...)
@@ -328,8 +328,8 @@ func (i *Info) MaxHashes() int {
 	return max(maxHashes+maxProof, int(i.PieceLength/BlockSize))
 }
 
-// sound reports whether a request complies with BEP 52 and fits a layer with total nodes.
-func (q *HashRequest) sound(total int64) bool {
+// isValid reports whether a request complies with BEP 52 and fits a layer with total nodes.
+func (q *HashRequest) isValid(total int64) bool {
 	n := int64(q.Length)
 	return n >= 2 && n&(n-1) == 0 && n <= maxLeaves && int64(q.Index)%n == 0 && int64(q.Index)+n <= max(total, n) &&
 		int(q.ProofLayers) <= log2(total)

@@ -47,7 +47,7 @@ func (i *Info) readV1(f *fields, name string) error {
 	}
 	attrs, _ := f.attr.Bytes()
 	if isSymlink(attrs, f.symlink) {
-		return &Error{Field: "name", Part: name, Reason: "is a symbolic link and nothing else"}
+		return &Error{Field: "name", Part: name, Reason: "is a symbolic link, and the torrent has no other file"}
 	}
 	file := File{Path: []string{i.Name}, Executable: bytes.IndexByte(attrs, 'x') >= 0}
 	if i.SpelledName != "" {
@@ -128,7 +128,7 @@ func (i *Info) readFile(v bencode.Value) *Error {
 	attrs, _ := attr.Bytes()
 	file := File{Executable: bytes.IndexByte(attrs, 'x') >= 0, Pad: bytes.IndexByte(attrs, 'p') >= 0}
 	if isSymlink(attrs, symlink) {
-		// some programs count its bytes, but they are in no piece
+		// Some programs record the length of the target, but no piece contains its bytes.
 		file.Symlink, length = linkTarget(symlink), noBytes
 	}
 	var raw []string
@@ -163,7 +163,7 @@ func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Erro
 	case path.Kind() != bencode.List:
 		return bad("is not a list")
 	case path.Len() == 0:
-		return bad("names nothing") // BEP 3: a zero length list "is an error case".
+		return bad("is empty") // BEP 3: a zero length list "is an error case".
 	}
 	// Adjacent files mostly share their directory: share its strings too.
 	var prev []string
@@ -206,8 +206,8 @@ func (i *Info) readPath(file *File, path, length bencode.Value) ([]string, *Erro
 	return raw, nil
 }
 
-// fitPath names a path without components, and shortens one that is too deep or too long.
-// It reports whether nothing had to be changed.
+// fitPath replaces a path that is empty, too deep or too long. It reports whether nothing had
+// to be changed.
 func (f *File) fitPath() bool {
 	size := 0
 	for _, c := range f.Path {
@@ -236,7 +236,7 @@ func (i *Info) add(f File, length bencode.Value) *Error {
 	case n < 0:
 		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is negative"}
 	case n > maxLength-i.Length:
-		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is more than any torrent holds"}
+		return &Error{Part: strconv.FormatInt(n, 10), Reason: "is larger than any torrent"}
 	}
 	f.Offset, f.Length = i.Length, n
 	i.Length += n

@@ -18,8 +18,8 @@ const (
 	maxPieces = MaxInfo / hashLen
 
 	// MaxPieceLength is 512 MiB: libtorrent's limit is one block less, and qBittorrent
-	// makes at most 256 MiB. A piece is the smallest unit that can be verified, so a huge
-	// one lets a liar waste much.
+	// makes at most 256 MiB. A piece is the smallest unit that can be verified, so a peer
+	// that sends bad data can spoil a whole piece.
 	MaxPieceLength = 512 << 20
 
 	// MaxFiles is about a million, ten times the largest trees that people share.
@@ -43,4 +43,4 @@ const (
 // limits bounds the cost of parsing: a file takes about eight tokens, and a v2 file tree
 // is nested as deep as its paths. An invalid integer is handled where it is read, because
 // it may be in an unused place.
-var limits = bencode.Limits{OddInts: true, Depth: 2*MaxDepth + 8, Tokens: 16 << 20, StringLen: MaxInfo}
+var limits = bencode.Limits{InvalidInts: true, Depth: 2*MaxDepth + 8, Tokens: 16 << 20, StringLen: MaxInfo}

@@ -25,6 +25,10 @@ func component(s string) string {
 	return s
 }
 
+// IsSafeName reports whether a user may give this name to a file or a folder: it is one that a
+// torrent may have, so that no system takes it for a path or a device.
+func IsSafeName(s string) bool { return s != "" && component(s) == s }
+
 // namesNothing reports whether no part of s between separators is a name.
 func namesNothing(s string) bool {
 	for part := range strings.FieldsFuncSeq(s, isSeparator) {
@@ -64,7 +68,7 @@ func replace(s string, bad func(rune) bool) string {
 	return s
 }
 
-// badAnywhere reports whether r should not be in a name on any system.
+// badAnywhere reports whether names must not contain r on any system.
 func badAnywhere(r rune) bool {
 	switch {
 	case r < 0x20, 0x7f <= r && r < 0xa0:
@@ -138,8 +142,7 @@ func shortenTo(s string, limit int) string {
 
 // Literal returns the path as spelled in the torrent, if it differs from Path and a file
 // of that name can exist below the torrent's directory; otherwise nil. seedbed does not
-// store anything there by itself, but the original or another program's copy may be
-// there.
+// create files there, but the original data or the copy of another program may be there.
 func (f *File) Literal() []string {
 	if f.Spelled == nil {
 		return nil
@@ -165,5 +168,5 @@ func (i *Info) LiteralName() string {
 	return joined(f.Literal())
 }
 
-// joined returns a path for people.
+// joined returns a path with slashes, for messages.
 func joined(path []string) string { return strings.Join(path, "/") }

@@ -262,7 +262,7 @@ func TestLiteral(t *testing.T) {
 	}
 }
 
-func TestErrorsCutWhatIsLong(t *testing.T) {
+func TestErrorsTruncateLongParts(t *testing.T) {
 	for n := range 4 {
 		s := (&Error{Field: "name", Part: strings.Repeat("x", n) + strings.Repeat("é", 300), Reason: "r"}).Error()
 		if len(s) > 150 || strings.Contains(s, `\x`) {

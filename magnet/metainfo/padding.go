@@ -15,7 +15,12 @@ type padding struct {
 
 // findPadding sets i.pads.
 func (i *Info) findPadding() {
-	n := i.Stored()
+	n := 0
+	for k := range i.Files {
+		if !i.Files[k].Pad {
+			n++
+		}
+	}
 	if n == len(i.Files) {
 		return
 	}

@@ -2,6 +2,7 @@ package metainfo
 
 import (
 	"crypto/sha1"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -32,6 +33,17 @@ func padded(t interface{ Fatal(...any) }, pieceLength int64, lengths []int64) *I
 		t.Fatal(err)
 	}
 	return i
+}
+
+// A list of files looks up every number, so a lookup must not read all files: this test then took
+// minutes.
+func TestTheNumberOfAFileIsFoundWithoutReadingAllFiles(t *testing.T) {
+	i := padded(t, 1<<20, slices.Repeat([]int64{1}, 200_000))
+	for k := range i.Files {
+		if index, ok := i.FileIndex(k + 1); !ok || index != k {
+			t.Fatalf("file %d is %d, %v", k+1, index, ok)
+		}
+	}
 }
 
 // TestPaddingAgreesWithACountOfBytes compares with a count of all bytes.

@@ -73,7 +73,7 @@ func adoptInfo(raw []byte) (*Info, error) {
 			continue
 		}
 		if *slot != nil {
-			// Clients differ in which of the two they use.
+			// Clients differ in which of the two values they use.
 			return nil, &Error{Field: string(key), Reason: "occurs twice"}
 		}
 		*slot = val
@@ -88,12 +88,12 @@ func adoptInfo(raw []byte) (*Info, error) {
 	if err := i.layOut(&f); err != nil {
 		return nil, err
 	}
-	if err := i.fit(); err != nil {
+	if err := i.checkPieces(); err != nil {
 		return nil, err
 	}
 	i.buildIndex()
-	// BEP 27: "private=1". An author of another value did not mean "public", and leaking
-	// a private torrent is the worse mistake.
+	// BEP 27: "private=1". Any other value except 0 counts as private too: to publish a
+	// private torrent by mistake is worse than the opposite.
 	if f.private != nil {
 		n, ok := f.private.Int()
 		i.Private = !ok || n != 0
@@ -115,7 +115,7 @@ func (i *Info) pieceTable(f *fields) error {
 	}
 	if i.v2 && (n < BlockSize || n&(n-1) != 0) {
 		// BEP 52: "It must be a power of two and at least 16KiB."
-		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: "is no power of two from 16384 on, as a v2 torrent needs it"}
+		return &Error{Field: "piece length", Part: strconv.FormatInt(n, 10), Reason: "is not a power of two of at least 16384, as BEP 52 requires"}
 	}
 	i.PieceLength = n
 	if f.pieces == nil {
@@ -145,7 +145,7 @@ func (i *Info) version(f *fields) error {
 	case bad != "":
 		return &Error{Field: "meta version", Reason: bad}
 	case n != 2:
-		return &Error{Field: "meta version", Part: strconv.FormatInt(n, 10), Reason: "is of a newer kind of torrent than 2, which this program does not know: look for a newer one"}
+		return &Error{Field: "meta version", Part: strconv.FormatInt(n, 10), Reason: "is not supported; only 2 is"}
 	case f.fileTree == nil:
 		return &Error{Field: "file tree", Reason: "is missing"}
 	}
@@ -157,8 +157,8 @@ func (i *Info) version(f *fields) error {
 	return nil
 }
 
-// fit checks that the pieces cover the files exactly.
-func (i *Info) fit() error {
+// checkPieces checks that the pieces cover the files exactly.
+func (i *Info) checkPieces() error {
 	if !slices.ContainsFunc(i.Files, func(f File) bool { return f.Length > 0 && !f.Pad }) {
 		// Other clients reject it too: there is nothing to request or verify.
 		return &Error{Reason: "it holds no data: all files are empty"}
@@ -172,13 +172,13 @@ func (i *Info) fit() error {
 		return nil
 	}
 	if want != int64(i.NumPieces()) {
-		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d hashes where %d bytes in pieces of %d need %d",
+		return &Error{Field: "pieces", Reason: fmt.Sprintf("has %d hashes, but %d bytes in pieces of %d bytes need %d",
 			i.NumPieces(), i.Length, i.PieceLength, want)}
 	}
 	return nil
 }
 
-// integer parses v; bad says why it is invalid.
+// integer parses v; bad says why it is invalid, and is empty if it is valid.
 func integer(v bencode.Value) (n int64, bad string) {
 	if v == nil {
 		return 0, "is missing"

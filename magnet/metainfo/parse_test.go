@@ -69,7 +69,7 @@ func multi(files ...any) dict {
 	return dict{"files", list(files), "name", "n", "piece length", BlockSize, "pieces", hashes(1)}
 }
 
-func TestInfoSentences(t *testing.T) {
+func TestInfoDictionariesOfTheBEPs(t *testing.T) {
 	for _, c := range []struct {
 		sentence string
 		in       dict
@@ -159,7 +159,7 @@ func TestInfoSentences(t *testing.T) {
 	}
 }
 
-func TestBadInfoIsRefused(t *testing.T) {
+func TestInvalidInfoIsRejected(t *testing.T) {
 	ok := func() dict {
 		return dict{"length", 100, "name", "a", "piece length", BlockSize, "pieces", hashes(1)}
 	}
@@ -208,28 +208,28 @@ func TestBadInfoIsRefused(t *testing.T) {
 		{"no pieces", drop("pieces"), "pieces: is missing"},
 		{"pieces of the wrong type", set("pieces", list{}), "pieces: is not a string"},
 		{"truncated pieces", set("pieces", hashes(1)[:19]), "pieces: has 19 bytes, not a multiple of 20"},
-		{"no pieces at all", set("pieces", ""), "pieces: has 0 hashes where 100 bytes in pieces of 16384 need 1"},
-		{"too many pieces", set("pieces", hashes(2)), "pieces: has 2 hashes where"},
-		{"too few pieces", set("length", 3*BlockSize), "pieces: has 1 hashes where 49152 bytes in pieces of 16384 need 3"},
+		{"no pieces at all", set("pieces", ""), "pieces: has 0 hashes, but 100 bytes in pieces of 16384 bytes need 1"},
+		{"too many pieces", set("pieces", hashes(2)), "pieces: has 2 hashes, but"},
+		{"too few pieces", set("length", 3*BlockSize), "pieces: has 1 hashes, but 49152 bytes in pieces of 16384 bytes need 3"},
 		{"neither length nor files", drop("length"), "it has neither length nor files"},
 		{"length of the wrong type", set("length", "1"), "length: is not an integer"},
 		{"negative length", set("length", -1), `length: "-1" is negative`},
-		{"huge length", set("length", int64(math.MaxInt64)), "is more than any torrent holds"},
+		{"huge length", set("length", int64(math.MaxInt64)), "is larger than any torrent"},
 		{"no bytes", raw(be(dict{"length", 0, "name", "a", "piece length", BlockSize, "pieces", ""})), "it holds no data"},
-		{"symlink as a single file", raw(be(append(ok(), "symlink path", path("x")))), `name: "a" is a symbolic link and nothing else`},
+		{"symlink as a single file", raw(be(append(ok(), "symlink path", path("x")))), `name: "a" is a symbolic link, and the torrent has no other file`},
 
 		{"files of the wrong type", raw(be(dict{"files", 1, "name", "n", "piece length", 16, "pieces", ""})), "files: is not a list"},
 		{"no files", m(), "files: is empty"},
 		{"a file of the wrong type", m(file(1, "a"), 5), "files[1]: is not a dictionary"},
 		{"a file without length", m(dict{"path", path("a")}), "files[0].length: is missing"},
 		{"a file of negative length", m(file(1, "a"), file(-1, "b")), `files[1].length: "-1" is negative`},
-		{"sum overflows", m(file(math.MaxInt64, "a"), file(math.MaxInt64, "b")), "is more than any torrent holds"},
-		{"sum overflows by a little", m(file(maxLength, "a"), file(1, "b")), `files[1].length: "1" is more than any torrent holds`},
+		{"sum overflows", m(file(math.MaxInt64, "a"), file(math.MaxInt64, "b")), "is larger than any torrent"},
+		{"sum overflows by a little", m(file(maxLength, "a"), file(1, "b")), `files[1].length: "1" is larger than any torrent`},
 		{"a length twice", m(append(file(1, "a"), "length", 2)), "files[0].length: occurs twice"},
 		{"a file without path", m(dict{"length", 1}), "files[0].path: is missing"},
 		{"path of the wrong type", m(dict{"length", 1, "path", "a"}), "files[0].path: is not a list"},
 		{"component of the wrong type", m(dict{"length", 1, "path", list{5}}), "has a component that is not a string"},
-		{"BEP 3: a zero length list is an error case", m(dict{"length", 1, "path", list{}}), "files[0].path: names nothing"},
+		{"BEP 3: a zero length list is an error case", m(dict{"length", 1, "path", list{}}), "files[0].path: is empty"},
 		{"nothing but padding", m(dict{"attr", "p", "length", 5, "path", path(".pad/5")}), "it holds no data"},
 		{"empty v2", raw(be(dict{"file tree", dict{}, "meta version", 2, "name", "n", "piece length", BlockSize})),
 			"file tree: is an empty directory"},

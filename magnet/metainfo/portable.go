@@ -6,20 +6,20 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Fragile says why the name of a file or folder is not valid on every system, as the end
-// of a sentence; "" means that it is.
-func Fragile(name string) string {
+// NameProblem returns why a name of a file or folder is not valid on every system, as the
+// end of a sentence, or "" if it is valid.
+func NameProblem(name string) string {
 	if !utf8.ValidString(name) {
-		return "is not UTF-8, which a torrent needs"
+		return "is not valid UTF-8, which torrents require"
 	}
 	if component(name) != name {
 		return "contains a character that other clients replace"
 	}
 	if dosName(name) != name {
-		return "cannot be a name on Windows"
+		return "is not allowed on Windows"
 	}
 	if !norm.NFC.IsNormalString(name) {
-		return "is spelled with separate accents, which other systems may join"
+		return "contains decomposed accents, which other systems may compose"
 	}
 	return ""
 }

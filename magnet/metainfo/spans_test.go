@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"seedbed/internal/bitset"
 )
 
 // TestPaddingAgainstBytes compares the results for torrents with padding and empty files
@@ -43,6 +45,21 @@ func TestPaddingAgainstBytes(t *testing.T) {
 			}
 			if !slices.Equal(seen, bytes) {
 				t.Fatalf("piece %d: %v, not %v", p, seen, bytes)
+			}
+		}
+		pieces := bitset.New(i.number)
+		for range rapid.IntRange(0, i.number).Draw(t, "pieces") {
+			pieces.Add(rapid.IntRange(0, i.number-1).Draw(t, "piece"))
+		}
+		for k, f := range i.Files {
+			var want int64
+			for at := f.Offset; at < f.Offset+f.Length; at++ {
+				if pieces.Has(int(at / i.PieceLength)) {
+					want++
+				}
+			}
+			if got := i.BytesOf(k, pieces); got != want {
+				t.Fatalf("file %d: %d bytes in %v, not %d", k, got, pieces, want)
 			}
 		}
 	})

@@ -14,7 +14,7 @@ import (
 // Torrent is a torrent file: an info dictionary and additional entries.
 type Torrent struct {
 	Info         *Info
-	Trackers     [][]string // tiers (BEP 12); kept for other clients, never contacted
+	Trackers     [][]string // tiers (BEP 12); for other clients, because we never contact trackers
 	WebSeeds     []string   // BEP 19 url-list
 	Nodes        []string   // BEP 5: DHT nodes as host:port
 	Comment      string

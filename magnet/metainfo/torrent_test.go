@@ -15,7 +15,7 @@ import (
 
 var single = raw(be(dict{"length", 100, "name", "a", "piece length", BlockSize, "pieces", hashes(1)}))
 
-func TestTorrentSentences(t *testing.T) {
+func TestTorrentFilesOfTheBEPs(t *testing.T) {
 	for _, c := range []struct {
 		sentence string
 		in       dict
@@ -62,12 +62,12 @@ func same(t interface{ Errorf(string, ...any) }, name string, want, got *Torrent
 		t.Errorf("%s: %s", name, d)
 	}
 	if want.Info != nil && !bytes.Equal(want.Info.Raw, got.Info.Raw) {
-		t.Errorf("%s: the info is another", name)
+		t.Errorf("%s: the info dictionary differs", name)
 	}
 }
 
-// TestMalformedEntriesBesideTheInfoAreIgnored checks that they only cause a warning.
-func TestMalformedEntriesBesideTheInfoAreIgnored(t *testing.T) {
+// TestInvalidEntriesOutsideTheInfoAreIgnored checks that they only cause a warning.
+func TestInvalidEntriesOutsideTheInfoAreIgnored(t *testing.T) {
 	for _, c := range []struct {
 		key  string
 		val  any
@@ -122,7 +122,7 @@ func TestAppendIsCanonical(t *testing.T) {
 	}
 }
 
-func TestBadTorrentIsRefused(t *testing.T) {
+func TestInvalidTorrentsAreRejected(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"nothing", "", "not a torrent file"},
 		{"text", "<html>", "not a torrent file"},
@@ -141,7 +141,7 @@ func TestBadTorrentIsRefused(t *testing.T) {
 	}
 }
 
-func TestListsBesideTheInfoAreCapped(t *testing.T) {
+func TestListsOutsideTheInfoAreLimited(t *testing.T) {
 	many := make(list, maxExtras+10)
 	nodes := make(list, maxExtras+10)
 	for k := range many {
@@ -202,8 +202,8 @@ func TestBuild(t *testing.T) {
 		{"the wrong number of hashes", Plan{Name: "a", PieceLength: 10, Files: []PlanFile{{Length: 100}}}, "pieces: has 1 hashes"},
 		{"a name that is not UTF-8", Plan{Name: "a\xff", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "a\xff" is not UTF-8: rename it`},
 		{"a path that is not UTF-8", Plan{Name: "a", PieceLength: BlockSize, Files: []PlanFile{{Path: []string{"x", "\xff"}, Length: 100}}}, `files[0].path: "x/\xff" is not UTF-8`},
-		{"a name that is none elsewhere", Plan{Name: "CON", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "CON" would become "_CON" elsewhere: rename it`},
-		{"..", Plan{Name: "..", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, "elsewhere: rename it"},
+		{"a name that is none elsewhere", Plan{Name: "CON", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, `name: "CON" would be replaced by "_CON" in other clients: rename it`},
+		{"..", Plan{Name: "..", PieceLength: BlockSize, Files: []PlanFile{{Length: 100}}}, "in other clients: rename it"},
 	} {
 		_, err := Build(c.plan, h)
 		te := (*Error)(nil)

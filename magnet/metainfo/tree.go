@@ -28,7 +28,7 @@ func walkTree(v bencode.Value, path []string, do func(leaf) *Error) *Error {
 	var before []byte
 	for key, val := range v.Dict() {
 		if entries > 0 && bytes.Compare(before, key) >= 0 {
-			return bad("has names that are not in order") // clients would differ in what comes first
+			return bad("has names that are not in order") // clients would differ in the order of the files
 		}
 		before = key
 		entries++
@@ -153,7 +153,7 @@ func (f *File) treePath(raw []string) {
 func (i *Info) matchTree(v bencode.Value, name string) error {
 	k := 0
 	differ := func(part []string) *Error {
-		return &Error{Field: "file tree", Part: joined(part), Reason: "is not what the v1 side has there: the two sides disagree"}
+		return &Error{Field: "file tree", Part: joined(part), Reason: "differs between the v1 and the v2 side"}
 	}
 	err := walkTree(v, nil, func(l leaf) *Error {
 		for k < len(i.Files) && i.Files[k].Pad {

@@ -112,14 +112,14 @@ func TestTorrentsOfLibtorrentAreRead(t *testing.T) {
 				t.Error("a bare dictionary lacks layers:", bare.LacksLayers())
 			}
 			l := NewLayers(bare)
-			for k, q := range l.Asks() {
+			for k, q := range l.Requests() {
 				answer, ok := i.Hashes(nil, q)
 				if !ok {
 					t.Fatalf("no answer to %+v", q)
 				}
 				wrong := bytes.Clone(answer)
 				wrong[len(wrong)/2] ^= 1
-				if l.Take(k, wrong) || l.Take(k, answer[32:]) || !l.Take(k, answer) || !l.Got(k) {
+				if l.Add(k, wrong) || l.Add(k, answer[32:]) || !l.Add(k, answer) || !l.Answered(k) {
 					t.Error("right and wrong hashes are not distinguished")
 				}
 			}
@@ -201,7 +201,7 @@ func TestMerkleRootIsItsDefinition(t *testing.T) {
 	})
 }
 
-func TestBadV2IsRefused(t *testing.T) {
+func TestInvalidV2TorrentsAreRejected(t *testing.T) {
 	root := strings.Repeat("r", 32)
 	f := func(length int, more ...any) dict { return dict{"", dict(append([]any{"length", length}, more...))} }
 	v2 := func(tree any, more ...any) string {
@@ -212,7 +212,7 @@ func TestBadV2IsRefused(t *testing.T) {
 		deep = dict{"d", deep}
 	}
 	for _, c := range []struct{ name, in, want string }{
-		{"newer", be(dict{"file tree", dict{}, "meta version", 3, "name", "n", "piece length", 16384}), "newer kind of torrent"},
+		{"newer", be(dict{"file tree", dict{}, "meta version", 3, "name", "n", "piece length", 16384}), "\"3\" is not supported"},
 		{"piece length", be(dict{"file tree", dict{"a", f(1, "pieces root", root)}, "meta version", 2, "name", "n", "piece length", 20000}), "power of two"},
 		{"no tree", be(dict{"meta version", 2, "name", "n", "piece length", 16384}), "file tree: is missing"},
 		{"no root", v2(dict{"a", f(1)}), "pieces root: \"a\" is missing"},
@@ -224,9 +224,9 @@ func TestBadV2IsRefused(t *testing.T) {
 		{"empty folder", v2(dict{"a", dict{}}), "is an empty directory"},
 		{"order", v2(dict{"b", f(1, "pieces root", root), "a", f(1, "pieces root", root)}), "not in order"},
 		{"no data", v2(dict{"a", f(0)}), "it holds no data"},
-		{"sides", be(dict{"file tree", dict{"n", f(2, "pieces root", root)}, "length", 1, "meta version", 2, "name", "n", "piece length", 16384, "pieces", strings.Repeat("x", 20)}), "the two sides disagree"},
+		{"sides", be(dict{"file tree", dict{"n", f(2, "pieces root", root)}, "length", 1, "meta version", 2, "name", "n", "piece length", 16384, "pieces", strings.Repeat("x", 20)}), "differs between the v1 and the v2 side"},
 		{"unaligned", be(dict{"file tree", dict{"a", f(1, "pieces root", root), "b", f(1, "pieces root", root)},
-			"files", list{file(1, "a"), file(1, "b")}, "meta version", 2, "name", "n", "piece length", 16384, "pieces", strings.Repeat("x", 20)}), "the two sides disagree"},
+			"files", list{file(1, "a"), file(1, "b")}, "meta version", 2, "name", "n", "piece length", 16384, "pieces", strings.Repeat("x", 20)}), "differs between the v1 and the v2 side"},
 	} {
 		if _, err := ParseInfo([]byte(c.in)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)

@@ -2,7 +2,7 @@
 //
 // A mutable torrent is a mutable DHT item (BEP 44). A public key and a salt identify it, and
 // its value contains the infohash of the newest version. Anyone who has the secret key can
-// sign a new value with a higher number.
+// sign a new value with a higher sequence number.
 //
 // The package does not sign, look up or fetch anything. Its errors mean that the value of an
 // item does not name a torrent.
@@ -19,7 +19,7 @@ import (
 )
 
 // ErrNoTorrent reports that the value of an item does not name a torrent.
-var ErrNoTorrent = errors.New(`the item names no torrent: it has no infohash of 20 bytes under "ih" (BEP 46)`)
+var ErrNoTorrent = errors.New(`the item does not name a torrent: it has no 20-byte infohash under "ih" (BEP 46)`)
 
 // Value returns the value of an item that names a torrent. BEP 46: the infohash is under
 // "ih". A v2-only torrent has its infohash truncated to 20 bytes there.

@@ -13,11 +13,12 @@ import (
 	"seedbed/internal/addrs"
 )
 
-// maxWitnesses is how many nodes of each address family are asked for our address.
-const maxWitnesses = 12
+// maxAddressNodes is the number of nodes of each address family that are asked for our
+// address.
+const maxAddressNodes = 12
 
-// addresses asks nodes of the table for our address as they see it, and reports what the
-// answers show about our external address, a NAT, and our id.
+// addresses asks nodes of the table for our address as they see it. From the answers it
+// reports our external address, whether there is a NAT, and whether our id matches.
 func (e *examination) addresses(ctx context.Context, boots []pong) {
 	nodes := e.v.Nodes()
 	slices.SortFunc(nodes, func(a, b dht.NodeInfo) int { return cmp.Compare(a.RTT, b.RTT) })
@@ -27,8 +28,8 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 		}
 		var seen []netip.AddrPort
 		nets := map[netip.Prefix]bool{}
-		witness := func(p pong) {
-			// A private network may use one address with many ports: count each.
+		addSeen := func(p pong) {
+			// In a private network, many nodes may share an address, so each counts.
 			n := table.Subnet(p.addr.Addr())
 			if p.err == nil && p.c.External.IsValid() && p.addr.Addr().Is6() == v6 && (!nets[n] || addrs.IsLocal(p.addr.Addr())) {
 				nets[n] = true
@@ -36,12 +37,12 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 			}
 		}
 		for _, p := range boots {
-			witness(p)
+			addSeen(p)
 		}
-		pongs := make([]pong, 0, maxWitnesses)
+		pongs := make([]pong, 0, maxAddressNodes)
 		for _, n := range nodes {
 			asked := slices.ContainsFunc(boots, func(p pong) bool { return p.addr == n.Addr })
-			if n.Addr.Addr().Is6() == v6 && !asked && len(pongs) < maxWitnesses {
+			if n.Addr.Addr().Is6() == v6 && !asked && len(pongs) < maxAddressNodes {
 				pongs = append(pongs, pong{addr: n.Addr})
 			}
 		}
@@ -51,7 +52,7 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 		}
 		wg.Wait()
 		for _, p := range pongs {
-			witness(p)
+			addSeen(p)
 		}
 		e.external(v6, seen)
 	}
@@ -62,7 +63,7 @@ func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 	family := familyName(v6)
 	if len(seen) == 0 {
 		if len(e.v.Nodes()) > 0 {
-			e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: "no node of this family reported our address"})
+			e.report(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: "no node of this family reported our address"})
 		}
 		return
 	}
@@ -77,11 +78,11 @@ func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 	data := map[string]any{"addr": ours, "nodes": len(seen), "agree": votes}
 	switch {
 	case votes == len(seen):
-		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %s", ours, agree(votes)), Data: data})
+		e.report(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %s", ours, agree(votes)), Data: data})
 	case 2*votes > len(seen):
-		e.tell(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %d of %s", ours, votes, count(len(seen), "node")), Data: data})
+		e.report(Finding{Step: StepExternal, What: family, Text: fmt.Sprintf("%s, according to %d of %s", ours, votes, count(len(seen), "node")), Data: data})
 	default:
-		e.tell(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: fmt.Sprintf("%d nodes see us at %d addresses", len(seen), len(addrs)),
+		e.report(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: fmt.Sprintf("%d nodes see us at %d addresses", len(seen), len(addrs)),
 			Advice: "traffic leaves from several addresses (a carrier-grade NAT or several uplinks), so other nodes cannot reach this one at a single address", Data: data})
 	}
 	e.nat(v6, ours, ports)
@@ -95,6 +96,7 @@ func agree(n int) string {
 	return fmt.Sprintf("all %d nodes", n)
 }
 
+// commonest returns the key with the highest count, and the count.
 func commonest[K comparable](m map[K]int) (best K, n int) {
 	for k, c := range m {
 		if c > n {
@@ -115,10 +117,11 @@ func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	mine := own == ours || slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
 	f.Data = map[string]any{"local": own, "port": e.v.Port(), "seen_ports": ports}
 	f.Verdict, f.Text, f.Advice = mapping(mine, e.v.Port(), ports)
-	e.tell(f)
+	e.report(f)
 }
 
-// mapping classifies a NAT by how many nodes see which port.
+// mapping classifies a NAT by the number of nodes that see each port. mine says that the
+// external address belongs to this machine.
 func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, advice string) {
 	seen, n := commonest(ports)
 	all := 0
@@ -154,7 +157,7 @@ func (e *examination) nodeID(v6 bool, ours netip.Addr) {
 		f.Text = fmt.Sprintf("%s: any id is valid for a private address (BEP 42)", own)
 	case !table.Secure(own, ours):
 		f.Verdict, f.Text = Notice, fmt.Sprintf("%s does not match %s yet (BEP 42)", own, ours)
-		f.Advice = "seedbed takes a matching id once four nodes agree on the address; until then strict nodes do not keep this one"
+		f.Advice = "seedbed switches to a matching id once four nodes agree on the address; until then, nodes that enforce BEP 42 do not add this node to their tables"
 	}
-	e.tell(f)
+	e.report(f)
 }

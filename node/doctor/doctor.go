@@ -1,10 +1,10 @@
-// Package doctor diagnoses why a node does not work.
+// Package doctor finds out why a node does not work.
 //
-// Examine checks everything a node needs, step by step: sockets, saved nodes, bootstrap
-// hosts, the external address, NAT, node id and routing table. With a magnet link it
-// continues with lookup, dial, handshake and metadata, using a torrent of package swarm
-// whose connections it traces. Each result is a Finding, reported as soon as it is known.
-// The package leaves nothing on disk.
+// Examine checks everything that a node needs, step by step: sockets, saved nodes,
+// bootstrap hosts, the external address, NAT, node id and routing table. With a magnet link
+// it continues with lookup, dial, handshake and metadata. For these it runs a torrent of
+// package swarm and traces its connections. Each result is a Finding, which is reported as
+// soon as it is known. The package writes nothing to disk.
 package doctor
 
 import (
@@ -33,11 +33,14 @@ type Verdict uint8
 
 const (
 	Fine   Verdict = iota // OK
-	Notice                // a warning: works, but not well; or could not be determined
+	Notice                // a warning: it works, but not well, or the check was not possible
 	Bad                   // does not work
 )
 
-// Step is the subject of a finding. The steps are in the order of the examination.
+// String returns the name of the verdict, as it is written in JSON.
+func (v Verdict) String() string { return [...]string{"fine", "notice", "bad"}[v] }
+
+// Step is the subject of a finding. The constants are in the order of the checks.
 type Step string
 
 const (
@@ -65,16 +68,16 @@ type Finding struct {
 	Data    map[string]any // the numbers in Text, for programs
 }
 
-// Examine runs all steps and calls tell with each finding. link may be nil. Examine returns
-// the error of ctx, or an error if no socket can be opened.
-func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, tell func(Finding)) error {
+// Examine runs all steps and calls report with each finding. link may be nil. Examine
+// returns the error of ctx if ctx ends, and an error if no socket can be opened.
+func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report func(Finding)) error {
 	cfg.Serve = false
 	v, err := visit.Open(cfg)
 	if err != nil {
 		return err
 	}
 	defer v.Close()
-	e := &examination{v: v, tell: tell}
+	e := &examination{v: v, report: report}
 	e.sockets(ctx)
 	e.state()
 	boots := e.bootstrap(ctx)
@@ -93,17 +96,17 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, tell func
 }
 
 type examination struct {
-	v    *visit.Visit
-	tell func(Finding)
+	v      *visit.Visit
+	report func(Finding)
 }
 
-// isPrivate reports whether the visit is in a private network, where the limits that
-// protect third parties are lifted for private addresses.
+// isPrivate reports whether we are in a private network, where the limits that protect
+// third parties do not apply to private addresses.
 func (e *examination) isPrivate() bool {
 	return e.v.IsPrivate() || !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return !addrs.IsLocal(a.Addr()) })
 }
 
-// dnsLimit limits how long a name lookup may take.
+// dnsLimit is the timeout of one name lookup.
 const dnsLimit = 5 * time.Second
 
 // count returns "1 peer" or "2 peers".
@@ -114,6 +117,13 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+func queries(n int) string {
+	if n == 1 {
+		return "1 query"
+	}
+	return fmt.Sprintf("%d queries", n)
+}
+
 func familyName(v6 bool) string {
 	if v6 {
 		return "IPv6"
@@ -121,8 +131,8 @@ func familyName(v6 bool) string {
 	return "IPv4"
 }
 
-// routeTargets are addresses for testing routes. Connecting a UDP socket only looks up the
-// route; nothing is sent.
+// routeTargets has an address of each family for which localAddr looks up a route.
+// Connecting a UDP socket sends nothing.
 var routeTargets = map[bool]string{false: "192.0.2.1:9", true: "[2001:db8::1]:9"}
 
 // localAddr returns the source address that this machine uses to send to another, or the
@@ -140,8 +150,8 @@ func localAddr(v6 bool, to string) netip.Addr {
 	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
 }
 
-// hasListenHost reports whether the user chose a listen address, and so the address
-// families.
+// hasListenHost reports whether the user has chosen an address to listen on, and so the
+// address family.
 func (e *examination) hasListenHost() bool {
 	host, _, _ := net.SplitHostPort(e.v.Config.Listen)
 	return host != ""
@@ -149,7 +159,7 @@ func (e *examination) hasListenHost() bool {
 
 func (e *examination) sockets(ctx context.Context) {
 	if e.v.Config.Listen == "" && e.v.Port() != node.DefaultPort {
-		e.tell(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is in use, perhaps by another seedbed process; another port is used here", node.DefaultPort)})
+		e.report(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is in use, perhaps by another seedbed process, so another port is used here", node.DefaultPort)})
 	}
 	for _, v6 := range []bool{false, true} {
 		family := familyName(v6)
@@ -162,24 +172,24 @@ func (e *examination) sockets(ctx context.Context) {
 			case !v6:
 				f.Advice = "without IPv4 most peers cannot be reached: check the network connection of this machine"
 			}
-			e.tell(f)
+			e.report(f)
 			continue
 		}
 		addr := e.v.Addrs()[i]
-		e.tell(Finding{Step: StepSockets, What: "UDP " + family, Text: "listens on " + addr.String(), Data: map[string]any{"addr": addr}})
+		e.report(Finding{Step: StepSockets, What: "UDP " + family, Text: "listens on " + addr.String(), Data: map[string]any{"addr": addr}})
 		e.listener(ctx, addr, family)
 		if addr.Addr().IsUnspecified() {
 			if from := localAddr(v6, routeTargets[v6]); from.IsValid() {
-				e.tell(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
+				e.report(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
 			} else {
-				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network does not offer " + family + "; seedbed then uses the other family only"}
-				e.tell(f)
+				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network has no " + family + ", so seedbed uses only the other family"}
+				e.report(f)
 			}
 		}
 	}
 }
 
-// listener connects to our own TCP port.
+// listener checks that a connection to our own TCP port is accepted.
 func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
 	to := addr
 	if addr.Addr().IsUnspecified() {
@@ -211,7 +221,7 @@ func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family 
 		f.Verdict, f.Text = Bad, fmt.Sprintf("a connection to our own %s failed: %v", to, err)
 		f.Advice = "a firewall on this machine blocks it: allow TCP and UDP to port " + fmt.Sprint(addr.Port())
 	}
-	e.tell(f)
+	e.report(f)
 }
 
 func (e *examination) state() {
@@ -222,7 +232,7 @@ func (e *examination) state() {
 			f.Text = "the state directory " + e.v.Config.State + " does not exist yet"
 		}
 	}
-	e.tell(f)
+	e.report(f)
 }
 
 // pong is the answer of one address.
@@ -235,7 +245,8 @@ type pong struct {
 // bootstrap pings every address of every bootstrap host at the same time.
 func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 	if len(e.v.Config.Bootstrap) == 0 {
-		e.tell(Finding{Step: StepBootstrap, Verdict: Notice, Text: "no bootstrap hosts: only saved nodes lead into the DHT"})
+		e.report(Finding{Step: StepBootstrap, Verdict: Notice, Text: "no bootstrap hosts: the DHT can be joined only through saved nodes",
+			Advice: "leave out --bootstrap none to use the public hosts, or give --bootstrap HOST:PORT"})
 		return nil
 	}
 	type host struct {
@@ -270,7 +281,7 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 	for i, name := range e.v.Config.Bootstrap {
 		h := &hosts[i]
 		if h.err != nil {
-			e.tell(Finding{Step: StepBootstrap, What: name, Verdict: Notice, Text: "the name could not be resolved: " + dnsReason(h.err), Took: h.took})
+			e.report(Finding{Step: StepBootstrap, What: name, Verdict: Notice, Text: "cannot resolve the name: " + dnsReason(h.err), Took: h.took})
 			continue
 		}
 		for _, p := range h.pongs {
@@ -291,24 +302,25 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 			if name != p.addr.String() {
 				f.What = name
 			}
-			e.tell(f)
+			e.report(f)
 		}
 		pongs = append(pongs, h.pongs...)
 	}
 	if !slices.ContainsFunc(pongs, func(p pong) bool { return p.err == nil }) {
 		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "no bootstrap host answered", Advice: "a firewall blocks UDP, or there is no internet connection: allow outgoing UDP from port " + fmt.Sprint(e.v.Port())}
 		if len(pongs) == 0 {
-			f.Text, f.Advice = "no host name could be resolved", "DNS does not work: check the resolver settings, or use an IP address: --bootstrap ADDRESS:PORT"
+			f.Text, f.Advice = "no host name can be resolved", "DNS does not work: check the resolver settings, or use an IP address: --bootstrap ADDRESS:PORT"
 		}
 		if e.v.Saved > 0 {
 			f.Verdict = Notice
 		}
-		e.tell(f)
+		e.report(f)
 	}
 	return pongs
 }
 
-// network reports whether the bootstrap hosts are in a private network.
+// network reports whether the bootstrap hosts are in a private network, and what that
+// means.
 func (e *examination) network() {
 	if len(e.v.Config.Bootstrap) == 0 {
 		return
@@ -320,7 +332,7 @@ func (e *examination) network() {
 		f.Verdict, f.Text = Notice, "some bootstrap addresses are private and others are public: the network counts as public, so private addresses do not count as DHT nodes"
 		f.Advice = "to use a private network, give only its hosts with --bootstrap"
 	}
-	e.tell(f)
+	e.report(f)
 }
 
 func dnsReason(err error) string {
@@ -368,8 +380,8 @@ func (e *examination) table(took time.Duration) {
 		if all > 0 {
 			f.Took = took
 			f.Data["rtt_p50_ms"] = rtts[all/2].Seconds() * 1000
-			f.Text = fmt.Sprintf("%d of %d nodes are good, %d have ids that match their address, median round trip %d ms; %d of %d queries answered",
-				fs.Good, all, secure, rtts[all/2].Milliseconds(), fs.Replies, fs.Out)
+			f.Text = fmt.Sprintf("%s, %d good, %d with an id that matches its address, median round trip %d ms; %d of %s answered",
+				count(all, "node"), fs.Good, secure, rtts[all/2].Milliseconds(), fs.Replies, queries(int(fs.Out)))
 		}
 		switch {
 		case all == 0 && v6:
@@ -378,9 +390,9 @@ func (e *examination) table(took time.Duration) {
 			f.Verdict, f.Text, f.Advice = Bad, "no nodes", "without a DHT node no magnet link can be opened: see the bootstrap step above"
 		case fs.Good < table.K && local < all: // a private network may be small
 			f.Verdict = Notice
-			f.Advice = "so few nodes suggest that UDP is partly blocked or very lossy"
+			f.Advice = "so few nodes suggest that UDP is partly blocked, or that many packets are lost"
 		}
-		e.tell(f)
+		e.report(f)
 	}
 }
 
@@ -392,5 +404,5 @@ func reasonText(err error) string {
 	return map[netx.Reason]string{
 		netx.Refused: "refused", netx.TimedOut: "timed out", netx.Unreachable: "unreachable", netx.Reset: "closed by the peer",
 		netx.Self: "our own address", netx.Exhausted: "no free port or descriptor on this machine", netx.Stopped: "not finished",
-	}[netx.Why(err)]
+	}[netx.ReasonOf(err)]
 }

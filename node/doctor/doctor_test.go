@@ -20,7 +20,7 @@ import (
 	"seedbed/swarm/wire"
 )
 
-func TestMappingIsJudgedByThePortsSeen(t *testing.T) {
+func TestMapping(t *testing.T) {
 	for _, c := range []struct {
 		mine  bool
 		ports map[uint16]int
@@ -83,7 +83,7 @@ func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 	return boot, tor.Link()
 }
 
-// fakePeer listens for connections and calls say for each.
+// fakePeer listens for connections, and calls say with each.
 func fakePeer(t *testing.T, say func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -140,13 +140,13 @@ func diagnose(t *testing.T, boot, link, state string) map[Step][]Finding {
 	return found
 }
 
-func TestDoctorGoesAllTheWay(t *testing.T) {
+func TestExamineAWorkingNode(t *testing.T) {
 	boot, link := pair(t, swarm.PreferPlain)
 	state := filepath.Join(t.TempDir(), "state")
 	found := diagnose(t, boot, link, state)
 	for _, s := range []Step{StepSockets, StepState, StepBootstrap, StepExternal, StepNAT, StepID, StepTable, StepLookup, StepDial, StepHandshake, StepMetadata} {
 		if len(found[s]) == 0 {
-			t.Errorf("nothing is said of %s", s)
+			t.Errorf("no finding for %s", s)
 		}
 		for _, f := range found[s] {
 			if f.Verdict != Fine {
@@ -155,12 +155,12 @@ func TestDoctorGoesAllTheWay(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(state); !os.IsNotExist(err) {
-		t.Error("it left a state directory behind")
+		t.Error("it created the state directory")
 	}
 }
 
 // Peers that require encryption work like others.
-func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
+func TestExamineWithEncryptedPeers(t *testing.T) {
 	boot, link := pair(t, swarm.RequireEncryption)
 	found := diagnose(t, boot, link, t.TempDir())
 	if f := found[StepHandshake]; len(f) != 1 || !strings.Contains(f[0].Text, "1 of 1 peer completed the handshake, 1 encrypted") {
@@ -171,8 +171,9 @@ func TestDoctorMeetsPeersThatEncrypt(t *testing.T) {
 	}
 }
 
-// Peers that refuse, close the connection, or lie are counted; one honest peer is enough.
-func TestDoctorTellsHowPeersFail(t *testing.T) {
+// Peers that refuse or close the connection, or that send false data, are counted by
+// reason. One honest peer is enough for the metadata.
+func TestReasonsWhyPeersFail(t *testing.T) {
 	boot, link := pair(t, swarm.PreferPlain)
 	l, err := magnet.Parse(link)
 	if err != nil {
@@ -218,7 +219,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	for _, a := range bad {
 		l.Peers = append(l.Peers, a)
 	}
-	// With another infohash, none completes the handshake.
+	// With another infohash, no peer completes the handshake.
 	other := *l
 	other.InfoHash[0] ^= 1
 	found := diagnose(t, boot, other.String(), t.TempDir())
@@ -232,7 +233,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	defer v.Close()
 	var all strings.Builder
 	var last Finding
-	e := &examination{v: v, tell: func(f Finding) { all.WriteString(f.Text + "\n"); last = f }}
+	e := &examination{v: v, report: func(f Finding) { all.WriteString(f.Text + "\n"); last = f }}
 	var peers []engine.Candidate
 	for _, a := range l.Peers {
 		peers = append(peers, engine.Candidate{Addr: netip.MustParseAddrPort(a), Source: engine.FromHint})
@@ -242,7 +243,7 @@ func TestDoctorTellsHowPeersFail(t *testing.T) {
 	tr.report(time.Second)
 	for want := range bad {
 		if !strings.Contains(all.String(), want) {
-			t.Errorf("%q is not told", want)
+			t.Errorf("%q is not reported", want)
 		}
 	}
 	if last.Step != StepMetadata || last.Verdict != Bad || last.Advice == "" {

@@ -30,11 +30,11 @@ const (
 	maxPeers   = 60               // peers to try
 	dialAtOnce = 16               // parallel dials
 	dialLimit  = 5 * time.Second  // for one dial
-	quietLimit = 10 * time.Second // the trial ends if nothing happens for this long
+	quietLimit = 10 * time.Second // the trial ends after this time without an event
 	trialLimit = 45 * time.Second // total time of the trial
 )
 
-// torrent does what a download does, up to the metadata.
+// torrent does what a download does until it has the metadata.
 func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 	peers := e.lookup(ctx, link)
 	if len(peers) == 0 || ctx.Err() != nil {
@@ -48,14 +48,14 @@ func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 	}
 }
 
-// lookup finds the peers of the link: those that it names, and those in the DHT.
+// lookup returns the peers in the link and those that the DHT knows.
 func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []engine.Candidate) {
 	for _, h := range link.Peers {
 		dns, cancel := context.WithTimeout(ctx, dnsLimit)
 		as, err := visit.Resolve(dns, h)
 		cancel()
 		if err != nil {
-			e.tell(Finding{Step: StepLookup, What: "x.pe", Verdict: Notice, Text: fmt.Sprintf("the peer %q of the link has no address: %s", h, dnsReason(err))})
+			e.report(Finding{Step: StepLookup, What: "x.pe", Verdict: Notice, Text: fmt.Sprintf("cannot resolve the peer %q in the link: %s", h, dnsReason(err))})
 			continue
 		}
 		for _, a := range as {
@@ -63,7 +63,7 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []en
 		}
 	}
 	if len(peers) > 0 {
-		e.tell(Finding{Step: StepLookup, What: "x.pe", Text: "the link names " + count(len(peers), "peer")})
+		e.report(Finding{Step: StepLookup, What: "x.pe", Text: "the link contains " + count(len(peers), "peer")})
 	}
 	var mu sync.Mutex
 	r, err := e.v.GetPeers(ctx, link.Hash(), true, func(ps []netip.AddrPort) {
@@ -95,10 +95,10 @@ func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []en
 	default:
 		f.Verdict, f.Advice = Bad, "no peer is announced in the DHT at the moment: check the link, try again later, or add the address of a peer to the link (x.pe=)"
 		if len(link.Trackers) > 0 {
-			f.Advice = "no peer is announced in the DHT at the moment: its peers may use only the link's trackers, which seedbed does not"
+			f.Advice = "no peer is announced in the DHT at the moment: its peers may use only the trackers in the link, which seedbed does not use"
 		}
 	}
-	e.tell(f)
+	e.report(f)
 	return peers
 }
 
@@ -112,7 +112,7 @@ func dialable(peers []engine.Candidate) []engine.Candidate {
 	})
 }
 
-// A trial is a torrent in its metadata phase, with a record of each peer.
+// trial runs a torrent until it has its metadata, and records what happens with each peer.
 type trial struct {
 	e    *examination
 	link *magnet.Link
@@ -127,19 +127,19 @@ type trial struct {
 	broken error
 }
 
-// A peer records how far one peer has come, and why it ended.
+// peer records which stages one peer has passed, and why its connection failed or ended.
 type peer struct {
-	isConnected bool
-	isShaken    bool
-	isEncrypted bool
-	why         string // why it ended; empty while connected
+	isConnected  bool
+	isHandshaken bool
+	isEncrypted  bool
+	why          string // why the connection failed or ended; empty while connected
 }
 
 func newTrial(e *examination, link *magnet.Link) *trial {
 	return &trial{e: e, link: link, outcome: make(chan struct{}), peers: map[netip.AddrPort]*peer{}}
 }
 
-// at calls f with the record of a peer.
+// at calls f with the record of a peer, which it creates if necessary.
 func (t *trial) at(addr netip.AddrPort, f func(*peer)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,11 +167,11 @@ func (t *trial) trace() *swarm.Trace {
 			t.at(addr, func(p *peer) {
 				switch {
 				case err == nil:
-					p.isShaken, p.isEncrypted, p.why = true, h.Encrypted, ""
+					p.isHandshaken, p.isEncrypted, p.why = true, h.Encrypted, ""
 					if !h.Reserved.Extended() {
 						p.why = "without extensions"
 					}
-				case !p.isShaken:
+				case !p.isHandshaken:
 					p.why = handshakeReason(err)
 				}
 			})
@@ -205,7 +205,7 @@ func closeReason(f engine.Fault) string {
 	return f.String()
 }
 
-// A dialer dials from the sockets of the visit.
+// dialer dials from the sockets of the visit.
 type dialer struct{ host *netx.Host }
 
 // Dial implements swarm.Dialer.
@@ -216,7 +216,7 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 }
 
 // run starts the torrent and waits until its metadata is known, no remaining peer could
-// provide it, or the time is up.
+// provide it, or trialLimit is over.
 func (t *trial) run(ctx context.Context, peers []engine.Candidate) {
 	shared := swarm.NewShared(swarm.SharedConfig{Workers: 1})
 	defer shared.Close()
@@ -224,7 +224,7 @@ func (t *trial) run(ctx context.Context, peers []engine.Candidate) {
 	s := swarm.New(swarm.Config{
 		Shared: shared, InfoHash: t.link.Hash(), InfoHashV2: t.link.V2, PeerID: node.NewPeerID(),
 		Open: func(ctx context.Context, _ *metainfo.Info, _ func(done, total int64)) (swarm.Content, error) {
-			<-ctx.Done() // nothing is downloaded
+			<-ctx.Done() // the trial downloads no data
 			return swarm.Content{}, ctx.Err()
 		},
 		Dialer: dialer{t.e.v.Host}, Relaxed: t.e.isPrivate(), Hints: true,
@@ -282,30 +282,30 @@ func faults(m map[string]int) string {
 	return strings.Join(out, ", ")
 }
 
-// tally counts the peers by the stage that they reached, and the reasons at each stage.
+// tally counts the peers that passed each stage, and the reasons why the others did not.
 type tally struct {
-	tried, connected, shaken, encrypted int
+	tried, connected, handshaken, encrypted int
 
-	dials, shakes, talks map[string]int
+	dialFaults, handshakeFaults, closeFaults map[string]int
 }
 
 func (t *trial) tally() tally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	y := tally{dials: map[string]int{}, shakes: map[string]int{}, talks: map[string]int{}}
+	y := tally{dialFaults: map[string]int{}, handshakeFaults: map[string]int{}, closeFaults: map[string]int{}}
 	for _, p := range t.peers {
 		if !p.isConnected && p.why == "" {
-			continue // its dial has not finished
+			continue // its dial has not ended yet
 		}
 		y.tried++
-		reasons := y.dials
+		reasons := y.dialFaults
 		if p.isConnected {
 			y.connected++
-			reasons = y.shakes
+			reasons = y.handshakeFaults
 		}
-		if p.isShaken {
-			y.shaken++
-			reasons = y.talks
+		if p.isHandshaken {
+			y.handshaken++
+			reasons = y.closeFaults
 		}
 		if p.isEncrypted {
 			y.encrypted++
@@ -320,23 +320,23 @@ func (t *trial) tally() tally {
 func (t *trial) report(took time.Duration) {
 	y := t.tally()
 	advice := "these peers are offline or behind NATs: try again later; if every torrent fails here, a firewall blocks outgoing TCP"
-	if y.dials["refused"] == y.tried {
+	if y.dialFaults["refused"] == y.tried {
 		advice = "these peers are no longer running: try again later, when there may be others"
 	}
-	if !t.stage(StepDial, y.connected, y.tried, "accepted a connection", y.dials, advice) {
+	if !t.stage(StepDial, y.connected, y.tried, "accepted a connection", y.dialFaults, advice) {
 		return
 	}
 	did := "completed the handshake"
 	if y.encrypted > 0 {
 		did += fmt.Sprintf(", %d encrypted", y.encrypted)
 	}
-	if !t.stage(StepHandshake, y.shaken, y.connected, did, y.shakes, "peers that close at once are full or no longer have this torrent") {
+	if !t.stage(StepHandshake, y.handshaken, y.connected, did, y.handshakeFaults, "peers that close at once are full or no longer have this torrent") {
 		return
 	}
 	t.metadata(y, took)
 }
 
-// stage reports how many peers passed a stage. It returns whether any did.
+// stage reports how many peers passed a stage, and returns whether any did.
 func (t *trial) stage(step Step, good, of int, did string, reasons map[string]int, advice string) bool {
 	f := Finding{Step: step, Text: fmt.Sprintf("%d of %s %s", good, count(of, "peer"), did), Data: map[string]any{"ok": good, "of": of, "faults": reasons}}
 	if len(reasons) > 0 {
@@ -345,7 +345,7 @@ func (t *trial) stage(step Step, good, of int, did string, reasons map[string]in
 	if good == 0 {
 		f.Verdict, f.Advice = Bad, advice
 	}
-	t.e.tell(f)
+	t.e.report(f)
 	return good > 0
 }
 
@@ -354,23 +354,23 @@ func (t *trial) metadata(y tally, took time.Duration) {
 	info, broken := t.info, t.broken
 	t.mu.Unlock()
 	offers := t.stats.MetaOffers
-	f := Finding{Step: StepMetadata, Took: took, Data: map[string]any{"offering": offers, "faults": y.talks}}
+	f := Finding{Step: StepMetadata, Took: took, Data: map[string]any{"offering": offers, "faults": y.closeFaults}}
 	switch {
 	case info != nil:
 		f.Text = fmt.Sprintf("%q: %d bytes in %s and %s; the hash is correct", info.Name, info.Length, count(len(info.Files), "file"), count(info.NumPieces(), "piece"))
 		f.Data["name"], f.Data["size"], f.Data["pieces"], f.Data["files"] = info.Name, info.Length, info.NumPieces(), len(info.Files)
 	case broken != nil:
 		f.Verdict, f.Text = Bad, "complete, but not a valid torrent: "+broken.Error()
-		f.Advice = "the torrent itself is damaged: tell its publisher"
+		f.Advice = "the torrent itself is damaged: inform its publisher"
 	default:
-		f.Verdict, f.Text = Bad, fmt.Sprintf("%d of %s offer it", offers, count(y.shaken, "peer"))
+		f.Verdict, f.Text = Bad, fmt.Sprintf("%d of %s offer it", offers, count(y.handshaken, "peer"))
 		if t.stats.MetaSize > 0 {
 			f.Text += fmt.Sprintf(" and sent %d of %d bytes", t.stats.MetaHave, t.stats.MetaSize)
 		}
-		if len(y.talks) > 0 {
-			f.Text += "; " + faults(y.talks)
+		if len(y.closeFaults) > 0 {
+			f.Text += "; " + faults(y.closeFaults)
 		}
-		f.Advice = "these peers do not have the metadata yet, or do not send it: the torrent opens once a peer connects that does"
+		f.Advice = "these peers do not have the metadata yet, or do not send it: a download continues when it finds a peer that does"
 	}
-	t.e.tell(f)
+	t.e.report(f)
 }

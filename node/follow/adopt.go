@@ -11,22 +11,22 @@ import (
 	"seedbed/node"
 )
 
-// retryFirst is the wait after a failed attempt to adopt a version. It doubles until it
-// is Config.Poll.
-const retryFirst = 5 * time.Second
+// firstRetry is the wait after the first failed attempt to adopt a version. It doubles with
+// each attempt, up to Config.Poll.
+const firstRetry = 5 * time.Second
 
-// adopt makes the complete version the current one. If something on this machine prevents
-// that, such as another file named "current", adopt is called again later.
+// adopt makes the complete version the current one. If that fails for a local reason, such
+// as another file named "current", adopt is called again later.
 func (f *Follower) adopt() {
 	fe := f.fetching
 	if err := f.install(fe); err != nil {
-		f.warn(fmt.Errorf("version %d is complete but cannot be made current for now: %w", fe.item.Seq, err))
+		f.warn(fmt.Errorf("version %d is complete but cannot be made current yet: %w", fe.item.Seq, err))
 		fe.stopRetrying()
 		fe.retry = time.NewTimer(fe.pause)
-		fe.pause = min(2*fe.pause, max(f.cfg.Poll, retryFirst))
+		fe.pause = min(2*fe.pause, max(f.cfg.Poll, firstRetry))
 		return
 	}
-	f.fetching = nil
+	f.setFetching(nil)
 	if fe.retry != nil {
 		fe.stopRetrying()
 		f.warned = ""
@@ -47,7 +47,8 @@ func (fe *fetch) stopRetrying() {
 	}
 }
 
-// install makes a version durable and read-only, makes current point to it, and records it.
+// install syncs a version and makes it read-only, makes current point to it, and records
+// it.
 func (f *Follower) install(fe *fetch) error {
 	info := fe.torrent.Info()
 	if info == nil {
@@ -80,7 +81,7 @@ func (f *Follower) abandon() {
 	if fe == nil {
 		return
 	}
-	f.fetching = nil
+	f.setFetching(nil)
 	fe.stopRetrying()
 	if fe.torrent == f.active.Load() {
 		return
@@ -93,17 +94,20 @@ func (f *Follower) abandon() {
 // until that is done.
 func (f *Follower) drop(t *node.Torrent) {
 	err := f.node.Remove(f.ctx, t.InfoHash(), false)
+	if err == nil {
+		err = t.Settled(f.ctx)
+	}
 	var fault *node.Fault
 	if errors.As(err, &fault) && fault.Kind == node.FaultVanished {
-		return // its files have changed and are no longer needed
+		return // its files have changed; they are no longer needed
 	}
 	if err != nil && !errors.Is(err, node.ErrUnknown) && !errors.Is(err, context.Canceled) {
-		f.warn(fmt.Errorf("the torrent of another version was not removed: %w", err))
+		f.warn(fmt.Errorf("cannot remove the torrent of another version: %w", err))
 	}
 }
 
-// prune deletes the versions that need not be kept. Only versions that were current count as
-// earlier versions; unfinished downloads are always deleted.
+// prune deletes all versions but the newest one and Config.Keep earlier ones. Only versions
+// that were current count as earlier versions; unfinished downloads are always deleted.
 func (f *Follower) prune() {
 	newest := f.folder.file.Folder
 	kept, keep := []string{newest}, max(f.cfg.Keep, 0)
@@ -113,7 +117,7 @@ func (f *Follower) prune() {
 		}
 	}
 	if err := f.dirs.deleteExcept(kept); err != nil {
-		f.warn(fmt.Errorf("an earlier version could not be deleted: %w", err))
+		f.warn(fmt.Errorf("cannot delete an earlier version: %w", err))
 	}
 	f.folder.forget(kept)
 }

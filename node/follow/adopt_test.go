@@ -16,9 +16,9 @@ import (
 	"seedbed/node"
 )
 
-// A version that something on this machine prevents from becoming current is adopted when
-// that is gone. Until then it does not count for --keep, and there is only one warning.
-func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
+// A version that cannot become current for a local reason is adopted as soon as it can.
+// Until then it does not count for --keep, and there is only one warning.
+func TestAdoptionIsRetriedUntilNothingPreventsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -40,7 +40,7 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 			time.Sleep(3 * time.Minute)
 		}
 		if f.Seq() != 1 {
-			t.Fatalf("at version %d, over what somebody else has put there", f.Seq())
+			t.Fatalf("at version %d, which replaced somebody else's folder", f.Seq())
 		}
 		if b, err := os.ReadFile(filepath.Join(current, "precious")); err != nil || len(b) == 0 {
 			t.Error(err)
@@ -60,14 +60,14 @@ func TestAVersionIsAdoptedWhenNothingIsInTheWayAnyMore(t *testing.T) {
 		reaches(t, f, 4, time.Minute)
 		filetest.Same(t, dir, filepath.Join(to, "current", "site"))
 		if len(b.Events(node.Recovered)) != 1 {
-			t.Error("that it goes on was not reported")
+			t.Error("the recovery was not reported")
 		}
 		var kept []string
 		for _, name := range filetest.Entries(t, filepath.Join(to, "versions")) {
 			kept = append(kept, name[:2])
 		}
 		if got := strings.Join(kept, ""); got != "1-4-" {
-			t.Errorf("kept %v: the current version and the one that was current before", kept)
+			t.Errorf("kept %v, want the current version and the one before it", kept)
 		}
 	})
 }

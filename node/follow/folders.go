@@ -21,11 +21,11 @@ import (
 // versions is the download folder of a follower:
 //
 //	DIR/current                  a symbolic link to the newest complete version
-//	DIR/versions/7-1f0e9d3c/NAME that version: its number, and the start of its infohash
+//	DIR/versions/7-1f0e9d3c/NAME that version; the folder has its number and the start of its infohash
 //
-// Before current points to a version, the version is complete and its files are read-only;
-// after that it does not change. So a program that resolves current once reads a single
-// version. A file that two versions share is one file with two names.
+// When current is made to point to a version, the version is complete and its files are
+// read-only. It does not change afterwards. So a program that resolves current once reads a
+// single version. A file that is the same in two versions is one file with two hard links.
 type versions struct {
 	dir  string // absolute
 	root *os.Root
@@ -58,7 +58,8 @@ func openVersions(dir string) (*versions, error) {
 
 func (v *versions) close() { v.root.Close() }
 
-// checkCurrent returns an error if current exists and is not a link.
+// checkCurrent returns an error with the given hint if current exists and is not a symbolic
+// link.
 func (v *versions) checkCurrent(hint string) error {
 	if fi, err := v.root.Lstat(currentName); err == nil && fi.Mode()&fs.ModeSymlink == 0 {
 		return node.NewFault(node.FaultExists, fmt.Errorf("%s exists and is not a link to a version", filepath.Join(v.dir, currentName)), hint)
@@ -88,14 +89,14 @@ func (v *versions) switchTo(name string) error {
 	if v.current() == name {
 		return nil
 	}
-	if err := v.checkCurrent("move it away; the switch is then made by itself"); err != nil {
+	if err := v.checkCurrent("move it away; seedbed then switches to the new version"); err != nil {
 		return err
 	}
 	const fresh = ".current.new"
-	_ = v.root.Remove(fresh) // a killed run may have left it
+	_ = v.root.Remove(fresh) // a killed process may have left it
 	if err := v.root.Symlink(filepath.FromSlash(name), fresh); err != nil {
 		if runtime.GOOS == "windows" {
-			return node.NewFault(node.FaultPermission, fmt.Errorf("the symbolic link current cannot be created: %w", err), "turn on Windows' developer mode, which allows it")
+			return node.NewFault(node.FaultPermission, fmt.Errorf("the symbolic link current cannot be created: %w", err), "turn on the developer mode of Windows, which allows it")
 		}
 		return err
 	}
@@ -124,8 +125,8 @@ func (v *versions) list() (names []string) {
 	return names
 }
 
-// versionSeq returns the number in a folder's name, or 0 if the name is not that of a
-// version.
+// versionSeq returns the version number in the name of a folder, or 0 if it is not the
+// folder of a version.
 func versionSeq(base string) int64 {
 	num, hash, ok := strings.Cut(base, "-")
 	n, err := strconv.ParseInt(num, 10, 64)
@@ -146,7 +147,7 @@ func (v *versions) deleteExcept(kept []string) error {
 	return errors.Join(errs...)
 }
 
-// seal syncs the files of a complete version and makes them read-only: a file that
+// seal syncs the files of a complete version and makes them read-only, because a file that
 // several versions share must not be changed through one of them.
 func (v *versions) seal(name string, info *metainfo.Info) error {
 	for i := range info.Files {
@@ -159,7 +160,7 @@ func (v *versions) seal(name string, info *metainfo.Info) error {
 			return err
 		}
 		fi, err := file.Stat()
-		if err == nil && fi.Mode().Perm()&0o222 != 0 { // a read-only file was sealed before
+		if err == nil && fi.Mode().Perm()&0o222 != 0 { // otherwise the file is sealed already
 			if err = file.Sync(); err == nil {
 				err = file.Chmod(fi.Mode().Perm() &^ 0o222)
 			}

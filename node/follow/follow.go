@@ -2,18 +2,18 @@
 // to each newer version once that is complete (BEP 46).
 //
 // A Follower belongs to one node and uses only its exported API. It polls the DHT for the
-// item under the key and downloads the torrent that the newest item names into a separate
-// folder (folders.go). First it fills the folder with the data that earlier versions have
-// (reuse.go); at the end it points the link "current" to it. The publication and its current
-// version are recorded in the state directory (record.go), so that Restore resumes after a
-// restart.
+// item under the key, and downloads the torrent of the newest item into a separate folder
+// (folders.go). First it fills the folder with data from earlier versions (reuse.go). When
+// the version is complete, it makes the symbolic link "current" point to it. The
+// publication and its current version are recorded in the state directory (record.go), so
+// that Restore resumes after a restart.
 //
-// A version is adopted only if its item is signed by the key, its number is higher than any
-// that was adopted, and its metadata and data have the hashes that follow from the item.
-// Refused items are counted in Stats.
+// A version is adopted only if its item is signed with the key, its number is higher than
+// that of every adopted version, and its metadata and data match the infohash in the item.
+// Stats counts the refused items.
 //
-// The node emits the events: node.FoundVersion, node.SwitchedVersion, and node.Warning for
-// problems.
+// Events are emitted by the node: node.FoundVersion, node.SwitchedVersion, node.Recovered,
+// and node.Warning for problems.
 package follow
 
 import (
@@ -37,24 +37,26 @@ type Config struct {
 	// KeepAlive republishes the publisher's item, so that the link outlives the
 	// publisher's machine. The item stays signed by the publisher.
 	KeepAlive bool
-	// Poll is the interval between checks for a newer version when nothing has changed
-	// lately; 10 minutes by default, at least 1 second.
+	// Poll is the interval between checks for a newer version while nothing changes; 10
+	// minutes by default, at least 1 second. Just after a change it is shorter.
 	Poll time.Duration
 	// Keep is the number of earlier versions to keep on disk; 1 by default, negative for
 	// none.
 	Keep  int
-	Peers []string // HOST:PORT to try besides the link's x.pe
+	Peers []string // HOST:PORT of peers to try, in addition to x.pe in the link
 }
 
-func (c *Config) validate() error {
+// Validate returns an error if nothing can be followed with c, and sets the defaults. Start
+// calls it; a caller can, before it opens a node.
+func (c *Config) Validate() error {
 	if c.Link == nil || !c.Link.HasPublicKey {
-		return node.NewFault(node.FaultUsage, errors.New("the link has no public key (xs=urn:btpk:), so there is nothing to follow"), "seedbed get opens other links")
+		return node.NewFault(node.FaultUsage, errors.New("the link has no public key (xs=urn:btpk:), so it has no versions to follow"), "use seedbed get for other links")
 	}
 	if c.Poll == 0 {
 		c.Poll = 10 * time.Minute
 	}
 	if c.Poll < time.Second {
-		return node.NewFault(node.FaultUsage, fmt.Errorf("asking every %v would burden the DHT", c.Poll), "give a second or more")
+		return node.NewFault(node.FaultUsage, fmt.Errorf("a poll every %v would load the DHT too much", c.Poll), "give a second or more")
 	}
 	if c.Keep == 0 {
 		c.Keep = 1
@@ -62,31 +64,38 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Stats counts the items that a follower has received.
+// Stats counts the polls, the refused items and the switches of a follower.
 type Stats struct {
 	Polls    int64
-	Older    int64 // answers with an older version: refused
-	Unsigned int64 // with a missing or wrong signature: refused
-	Foreign  int64 // of another key or salt: refused
-	Forked   int64 // another value under a known number: refused
-	Useless  int64 // signed, but without a torrent: refused
+	Older    int64 // refused: an older version
+	Unsigned int64 // refused: no valid signature
+	Foreign  int64 // refused: the item of another key or salt
+	Forked   int64 // refused: another value with a known number
+	Useless  int64 // refused: signed, but without an infohash
 	Switched int64
 }
 
-// A Follower follows one publication. All methods are safe for concurrent use.
+// Follower follows one publication. All methods are safe for concurrent use.
 type Follower struct {
 	node   *node.Node
 	items  *node.Items
 	cfg    Config
 	target id.ID
-	folder *folder // run changes it only with mu held
+	folder *folder // only run changes it, with mu held
 	dirs   *versions
 	ctx    context.Context
 	cancel context.CancelFunc
 	remove func() // undoes OnClose
 	done   chan struct{}
-	hint   chan dht.Item // a newer item that the keeper saw; buffered: 1
+	newer  chan dht.Item // a newer item that the dht.Keeper found; has a buffer of one
+
+	requests   chan request
+	asking     atomic.Int32 // requests that wait
+	cancelPoll atomic.Pointer[context.CancelFunc]
+
 	active atomic.Pointer[node.Torrent]
+	next   atomic.Pointer[fetch]    // fetching, for other goroutines
+	held   atomic.Pointer[dht.Item] // the newest item that Stay holds back
 
 	mu    sync.Mutex
 	stats Stats
@@ -96,19 +105,19 @@ type Follower struct {
 
 // poller is the state of a follower's goroutine.
 type poller struct {
-	fetching *fetch
-	unkeep   func()
-	interval time.Duration
-	refused  int64  // number of an item that names no torrent
-	warned   string // the last warning, so that a retry does not repeat it
+	fetching    *fetch
+	stopKeeping func()
+	interval    time.Duration
+	refused     int64  // sequence number of the last item without an infohash
+	warned      string // the last warning, so that a retry does not repeat it
 }
 
-// Start starts to follow a publication, until Close or the end of the node.
+// Start follows a publication until Close, or until the node closes.
 func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), hint: make(chan dht.Item, 1)}
+	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), newer: make(chan dht.Item, 1), requests: make(chan request)}
 	if f.items, err = n.Items(); err != nil {
 		return nil, err
 	}
@@ -146,7 +155,29 @@ func (f *Follower) Torrent() *node.Torrent { return f.active.Load() }
 func (f *Follower) Seq() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.folder.file.Seq
+	return f.folder.file.shown().Seq
+}
+
+// Describe returns what is recorded of the publication.
+func (f *Follower) Describe() Followed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	d, err := f.folder.file.describe()
+	if err != nil {
+		panic(err) // the link was parsed before it was recorded
+	}
+	if held := f.held.Load(); held != nil {
+		d.Newest = max(d.Newest, held.Seq)
+	}
+	return d
+}
+
+// Next returns the number and the torrent of the version that is being downloaded, or 0 and nil.
+func (f *Follower) Next() (seq int64, t *node.Torrent) {
+	if fe := f.next.Load(); fe != nil {
+		return fe.item.Seq, fe.torrent
+	}
+	return 0, nil
 }
 
 // Stats returns the counts so far.
@@ -179,7 +210,11 @@ func (f *Follower) Remove(ctx context.Context) error {
 		if t == nil {
 			continue
 		}
-		if err := f.node.Remove(ctx, t.InfoHash(), false); err != nil && !errors.Is(err, node.ErrUnknown) {
+		err := f.node.Remove(ctx, t.InfoHash(), false)
+		if err == nil {
+			err = t.Settled(ctx)
+		}
+		if err != nil && !errors.Is(err, node.ErrUnknown) {
 			errs = append(errs, err)
 		}
 	}

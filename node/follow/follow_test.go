@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func TestFollowersKeepUp(t *testing.T) {
 		a := start(t, n, 1, nodetest.Boot(100))
 		p := a.publish(testKey(0), dir)
 		e := a.Await(node.PublishedItem, time.Minute)
-		if e.Publication.Kept == 0 || e.Publication.Seq != 1 || e.Publication.Link != p.Link() {
+		if e.Publication.Stored == 0 || e.Publication.Seq != 1 || e.Publication.Link != p.Link() {
 			t.Errorf("%+v", e.Publication)
 		}
 		var fs []*Follower
@@ -144,7 +145,7 @@ func TestFollowersKeepUp(t *testing.T) {
 			reaches(t, f, 2, time.Minute)
 			filetest.Same(t, dir, filepath.Join(dirs[i], "current", "site"))
 			if got := f.Torrent().Snapshot().Downloaded; got > 2*21_000 {
-				t.Errorf("%d bytes were fetched for a change of 21,000", got)
+				t.Errorf("%d bytes were downloaded for a change of 21,000", got)
 			}
 			// The earlier version still exists and shares the unchanged files.
 			old, new := filepath.Join(dirs[i], "versions"), filepath.Join(dirs[i], "current", "site", "d0", "page 0")
@@ -208,12 +209,59 @@ func TestFollowersReuseWithoutMerkleRoots(t *testing.T) {
 		filetest.Same(t, old, first)
 		// Two files, and the pieces that they share with others.
 		if got := f.Torrent().Snapshot().Downloaded; got > 47_000+4*32<<10 {
-			t.Errorf("%d bytes were fetched", got)
+			t.Errorf("%d bytes were downloaded", got)
 		}
 		one, _ := os.Stat(filepath.Join(first, "d0", "page 0"))
 		two, _ := os.Stat(filepath.Join(to, "current", "site", "d0", "page 0"))
 		if !os.SameFile(one, two) {
 			t.Error("an unchanged file was not linked")
+		}
+	})
+}
+
+// Followers download only the changed pieces of a file with a v2 side that is edited, that
+// grows and that shrinks. The old version does not change.
+func TestFollowersReusePiecesOfAChangedFile(t *testing.T) {
+	const piece = 32 << 10
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(9, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		dir, to := nodetest.Site(t, 3), t.TempDir()
+		data := filetest.RandomBytes("big", 20*piece+5)
+		big := filepath.Join(dir, "big")
+		filetest.Write(t, big, data)
+		a := start(t, n, 1, nodetest.Boot(100))
+		p, err := a.publisher().Publish(t.Context(), publish.Config{Key: testKey(0), KeyName: "k", Path: dir, Options: &node.ShareOptions{Format: metainfo.Hybrid, PieceLength: piece}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := start(t, n, 2, nodetest.Boot(101)).follow(testKey(0), to, func(c *Config) { c.Keep = 4 })
+		reaches(t, f, 1, 2*time.Minute)
+		for i, change := range []struct {
+			what   string
+			do     func(b []byte) []byte
+			pieces int64 // that differ
+		}{
+			{"edited", func(b []byte) []byte { copy(b[7*piece+100:], "edited"); return b }, 1},
+			{"longer", func(b []byte) []byte { return append(b, "longer"...) }, 1},
+			{"shorter", func(b []byte) []byte { return b[:10*piece-9] }, 1},
+		} {
+			old, err := filepath.EvalSymlinks(filepath.Join(to, "current", "site", "big"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := bytes.Clone(data)
+			data = change.do(data)
+			filetest.Write(t, big, data)
+			a.update(p)
+			reaches(t, f, int64(i+2), time.Minute)
+			filetest.Same(t, dir, filepath.Join(to, "current", "site"))
+			if now, err := os.ReadFile(old); err != nil || !bytes.Equal(now, before) {
+				t.Errorf("%s: the old version has changed: %v", change.what, err)
+			}
+			if got := f.Torrent().Snapshot().Downloaded; got > change.pieces*piece {
+				t.Errorf("%s: %d bytes were downloaded", change.what, got)
+			}
 		}
 	})
 }
@@ -263,7 +311,7 @@ func TestRollback(t *testing.T) {
 		if v := newest(p); v.Seq != 3 {
 			t.Errorf("%+v", v)
 		}
-		nodetest.Wait(t, p.Torrent().Done(), time.Minute, "the publisher has it still")
+		nodetest.Wait(t, p.Torrent().Done(), time.Minute, "the publisher still has it")
 		if got := p.Torrent().Snapshot().Downloaded; got != 0 {
 			t.Errorf("%d bytes were downloaded again", got)
 		}
@@ -286,7 +334,7 @@ func TestRollback(t *testing.T) {
 
 // A follower that was offline gets the newest version in the same folder, and seeds it after
 // the publisher is gone.
-func TestAFollowerComesBack(t *testing.T) {
+func TestAFollowerThatWasOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -315,7 +363,7 @@ func TestAFollowerComesBack(t *testing.T) {
 
 // The publisher is permanently gone. Without a follower that keeps the item alive, the link
 // stops working two hours later; with one, it keeps working.
-func TestKeepAliveOutlivesThePublisher(t *testing.T) {
+func TestKeepAliveWithoutThePublisher(t *testing.T) {
 	for _, alive := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			n := simnet.New(3, simnet.Link{Delay: 10 * ms})
@@ -333,7 +381,7 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 			if !alive {
 				var f *node.Fault
 				if !errors.As(err, &f) || f.Kind != node.FaultVanished {
-					t.Errorf("an item that nobody keeps: %v %v", item, err)
+					t.Errorf("an item that nobody republishes: %v %v", item, err)
 				}
 				return
 			}
@@ -353,7 +401,7 @@ func TestKeepAliveOutlivesThePublisher(t *testing.T) {
 
 // A follower polls often just after a change, and then gradually less often down to the
 // configured interval.
-func TestFollowersAskPolitely(t *testing.T) {
+func TestPollingIsFrequentOnlyAfterAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(11, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -370,7 +418,7 @@ func TestFollowersAskPolitely(t *testing.T) {
 			return f.Stats().Polls - before
 		}
 		if n := polls(calm); n < often-1 || n > often+1 {
-			t.Errorf("%d polls in %v of calm", n, calm)
+			t.Errorf("%d polls in %v without a change", n, calm)
 		}
 		filetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
 		a.update(p)
@@ -380,7 +428,7 @@ func TestFollowersAskPolitely(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if n := polls(calm); n < often-1 || n > often+1 {
-			t.Errorf("%d polls in %v when it is calm again", n, calm)
+			t.Errorf("%d polls in %v after the interval is the configured one again", n, calm)
 		}
 	})
 }
@@ -406,7 +454,7 @@ func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 					want = info.HashV2.Short()
 				}
 				if ih, err := mutable.Parse(newest(p).Value); err != nil || ih != want {
-					t.Errorf("the item has %v, not %v", ih, want)
+					t.Errorf("the item contains %v, want %v", ih, want)
 				}
 				b := start(t, n, 2, nodetest.Boot(101))
 				f := b.follow(testKey(0), to)

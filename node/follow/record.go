@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -21,7 +20,7 @@ import (
 
 // The state directory has a folder for each followed publication:
 //
-//	follows/TARGET/lock            held by the process that follows it
+//	follows/TARGET/lock            held by the process that follows the publication
 //	follows/TARGET/record          the publication, and the version that current points to
 //	follows/TARGET/FOLDER.torrent  the metadata of each version that is kept
 
@@ -33,10 +32,11 @@ type record struct {
 	Poll      string   `json:"poll"` // as time.ParseDuration reads it
 	Keep      int      `json:"keep"`
 	KeepAlive bool     `json:"keep_alive,omitempty"`
+	Stay      *shown   `json:"stay,omitempty"` // an earlier version that stays current
 	current
 }
 
-// current is the version that the link current points to. Seq is 0 if there is none.
+// current is the newest version that was adopted. Seq is 0 if there is none.
 type current struct {
 	Seq      int64  `json:"seq,omitempty"`
 	InfoHash string `json:"infohash,omitempty"`
@@ -54,7 +54,7 @@ func (c *current) item(l *magnet.Link) (dht.Item, error) {
 	return i, nil
 }
 
-// config returns the Config that the record was made from.
+// config returns the Config in the record.
 func (r *record) config() (Config, error) {
 	link, err := magnet.Parse(r.Link)
 	if err != nil {
@@ -73,8 +73,8 @@ func (r *record) set(c *Config, dir string) {
 	r.Poll, r.Keep, r.KeepAlive = c.Poll.String(), c.Keep, c.KeepAlive
 }
 
-// errFollowed reports that another process follows the same publication.
-var errFollowed = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory follows this"), "stop that process first")
+// errFollowed is the error if another process follows the same publication.
+var errFollowed = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory is following this"), "stop that process first")
 
 // folder is the locked folder of one followed publication.
 type folder struct {
@@ -88,11 +88,8 @@ func followsDir(state string) string { return filepath.Join(state, "follows") }
 func openFolder(state string, target id.ID) (*folder, error) {
 	f := &folder{path: filepath.Join(followsDir(state), target.String())}
 	var err error
-	switch f.lock, err = statefile.Folder(f.path); {
-	case errors.Is(err, statefile.ErrLocked):
-		return nil, errFollowed
-	case err != nil:
-		return nil, fmt.Errorf("the state directory cannot be used: %w; choose another with --state", err)
+	if f.lock, err = node.LockRecord(f.path, errFollowed); err != nil {
+		return nil, err
 	}
 	if f.file, err = readRecord(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, f.lock.Release())
@@ -100,15 +97,15 @@ func openFolder(state string, target id.ID) (*folder, error) {
 	return f, nil
 }
 
-// damagedAdvice is the advice about a record that cannot be read, or that contains no link.
-const damagedAdvice = "move it away to follow from the start"
+// damagedAdvice says what to do about a record that cannot be read or that has no link.
+const damagedAdvice = "move it away, and run seedbed follow with the link again"
 
 func readRecord(dir string) (r record, err error) {
 	_, err = node.ReadRecord(filepath.Join(dir, "record"), &r, damagedAdvice)
 	return r, err
 }
 
-// save writes a record, which the caller then stores in file.
+// save writes a record to disk. The caller then stores it in file.
 func (f *folder) save(r *record) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
@@ -122,7 +119,8 @@ func (f *folder) torrentPath(name string) string {
 	return filepath.Join(f.path, path.Base(name)+".torrent")
 }
 
-// torrent returns the metadata of a version, or nil if the version was never current.
+// torrent returns the metadata of a version, or nil if it is not saved because the version
+// was never current.
 func (f *folder) torrent(name string) *metainfo.Info {
 	b, err := statefile.Read(f.torrentPath(name))
 	if err != nil {

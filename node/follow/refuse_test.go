@@ -19,9 +19,9 @@ import (
 	"seedbed/node"
 )
 
-// liar is a DHT node that answers every get with the same item while lies is set; before, it
-// has no item.
-type liar struct {
+// lyingNode is a DHT node that answers every get with the same item while lies is set, and
+// with no item before that.
+type lyingNode struct {
 	conn netx.PacketConn
 	id   id.ID
 	give []byte // bencoded entries k, seq, sig and v of a response
@@ -29,13 +29,13 @@ type liar struct {
 	gets atomic.Int64 // number of gets answered with the item
 }
 
-func startLiar(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *liar {
+func startLyingNode(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *lyingNode {
 	t.Helper()
 	conn, err := n.Host(nodetest.Addr(num)).PacketConn(node.DefaultPort)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &liar{conn: conn, id: near, give: give}
+	l := &lyingNode{conn: conn, id: near, give: give}
 	l.id[19] ^= byte(num)
 	done := make(chan struct{})
 	go func() { defer close(done); l.run() }()
@@ -43,7 +43,7 @@ func startLiar(t testing.TB, n *simnet.Net, num int, near id.ID, give []byte) *l
 	return l
 }
 
-func (l *liar) run() {
+func (l *lyingNode) run() {
 	ds := make([]netx.Datagram, 8)
 	for i := range ds {
 		ds[i].Buf = make([]byte, 2048)
@@ -85,7 +85,7 @@ func entries(i dht.Item) []byte {
 
 // A follower ignores items that are old, unsigned, signed by another key, or do not name a
 // torrent, and counts them.
-func TestAFollowerRefuses(t *testing.T) {
+func TestRefusedItems(t *testing.T) {
 	key, other := testKey(0), testKey(1)
 	sign := func(key ed25519.PrivateKey, seq int64, v string) dht.Item {
 		i, err := dht.SignItem(key, nil, seq, bencode.Value(v))
@@ -108,7 +108,7 @@ func TestAFollowerRefuses(t *testing.T) {
 		{"a newer one that is signed by another key", forged, func(s Stats) int64 { return s.Unsigned }, false},
 		{"an item of another key", sign(other, 9, evil), func(s Stats) int64 { return s.Foreign }, false},
 		{"a newer one that names no torrent", sign(key, 9, "d2:ih3:abce"), func(s Stats) int64 { return s.Useless }, true},
-		{"a newer one that is no dictionary", sign(key, 9, "i1e"), func(s Stats) int64 { return s.Useless }, true},
+		{"a newer one that is not a dictionary", sign(key, 9, "i1e"), func(s Stats) int64 { return s.Useless }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -119,14 +119,14 @@ func TestAFollowerRefuses(t *testing.T) {
 				p := a.publish(key, dir)
 				filetest.Write(t, filepath.Join(dir, "x"), []byte("x"))
 				a.update(p)
-				l := startLiar(t, n, 50, targetOf(keyLink(key)), entries(c.item))
+				l := startLyingNode(t, n, 50, targetOf(keyLink(key)), entries(c.item))
 				b := start(t, n, 2, nodetest.Boot(101, 50))
 				f := b.follow(key, to, func(c *Config) { c.Poll = 10 * time.Second })
 				reaches(t, f, 2, 2*time.Minute)
 				l.lies.Store(true)
 				time.Sleep(3 * time.Minute)
 				if l.gets.Load() == 0 {
-					t.Fatal("the liar was not asked")
+					t.Fatal("the lying node was not asked")
 				}
 				if f.Seq() != 2 || c.hit(f.Stats()) == 0 {
 					t.Errorf("at version %d; %+v", f.Seq(), f.Stats())

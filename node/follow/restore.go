@@ -6,16 +6,37 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/node"
 )
 
-// errNoLink reports a record of an earlier version of seedbed.
-var errNoLink = errors.New("it has no link, because an earlier version of seedbed wrote it: run seedbed follow once more")
+// errNoLink is the error for a record that an earlier version of seedbed wrote.
+var errNoLink = errors.New("it has no link, because an earlier version of seedbed wrote it")
 
 // Followed is one recorded publication of a state directory.
 type Followed struct {
-	Config Config
-	Seq    int64 // of the current version; 0 if there is none
+	Target   id.ID // of its item in the DHT
+	Config   Config
+	Seq      int64  // of the current version; 0 if there is none
+	Newest   int64  // the highest number that is known; 0 if there is none
+	Stays    bool   // the current version stays, though there may be newer ones (Follower.Stay)
+	InfoHash string // of the current version
+	Folder   string // of the current version
+}
+
+// describe returns the publication of a record.
+func (r *record) describe() (Followed, error) {
+	c, err := r.config()
+	if err != nil {
+		return Followed{}, err
+	}
+	now := r.shown()
+	f := Followed{Target: dht.ItemTarget(c.Link.PublicKey, c.Link.Salt), Config: c, Seq: now.Seq, InfoHash: now.InfoHash, Newest: r.Seq, Stays: r.Stay != nil}
+	if now.Folder != "" {
+		f.Folder = filepath.Join(r.Dir, filepath.FromSlash(now.Folder))
+	}
+	return f, nil
 }
 
 // List returns the recorded publications of a state directory, sorted by target. Its error
@@ -32,9 +53,9 @@ func List(state string) (list []Followed, err error) {
 			continue
 		}
 		if err == nil {
-			var c Config
-			if c, err = r.config(); err == nil {
-				list = append(list, Followed{c, r.Seq})
+			var f Followed
+			if f, err = r.describe(); err == nil {
+				list = append(list, f)
 				continue
 			}
 			if r.Link == "" {
@@ -56,9 +77,9 @@ type RestoreError struct {
 func (e *RestoreError) Error() string { return fmt.Sprintf("%s is not followed: %v", e.Link, e.Err) }
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// Restore follows every publication that the node's state directory has on record. A failure
-// does not affect the others: failed has a *RestoreError for each publication that cannot be
-// followed and a *node.DamagedError for each unreadable record.
+// Restore follows every publication that is recorded in the node's state directory. A
+// failure does not affect the others: failed has a *RestoreError for each publication that
+// cannot be followed and a *node.DamagedError for each unreadable record.
 func Restore(n *node.Node) (restored []*Follower, failed []error) {
 	list, err := List(n.StateDir())
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

@@ -16,7 +16,7 @@ import (
 )
 
 // If the torrent of the current version cannot be added at the start, it is seeded later.
-func TestTheCurrentVersionIsSeededAsSoonAsItCanBe(t *testing.T) {
+func TestSeedingTheCurrentVersionIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -109,7 +109,7 @@ func TestRestore(t *testing.T) {
 		}
 		// A second follower of one publication in the same state directory is refused.
 		_, err = Start(b.Node.Node, Config{Link: keyLink(testKey(0)), Dir: t.TempDir()})
-		if err == nil || !strings.Contains(err.Error(), "follows this") {
+		if err == nil || !strings.Contains(err.Error(), "is following this") {
 			t.Error(err)
 		}
 	})

@@ -10,23 +10,27 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// source is a complete version on the disk.
+// source is a complete earlier version on disk.
 type source struct {
 	name string // its folder
 	info *metainfo.Info
 }
 
-// reuse fills the folder of a new version with the data that earlier versions have, and
-// returns the number of bytes in linked files. It links a file that is proven to be
-// identical, by its merkle root (BEP 52) or by all its pieces. It copies a file that has
-// some pieces in common, so that writing the others does not change the old version. The
-// node does not trust the result: it hashes the files in the folder.
+// reuse fills the folder of a new version with data from earlier versions, and returns the
+// number of bytes in linked files. It links a file that is proven to be identical, by its
+// merkle root (BEP 52) or by all its pieces. It copies a file of which only some pieces are
+// the same, so that writing the other pieces does not change the old version. The node
+// hashes the files in the folder in any case.
 func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reused int64, err error) {
-	r := reuser{versions: v, name: name, info: info, files: make([]string, len(info.Files))}
+	n := len(info.Files)
+	r := reuser{versions: v, name: name, info: info, files: make([]string, n), changed: bitset.New(n)}
 	for _, s := range from {
 		r.match(s)
 	}
-	proven, touched := r.prove()
+	for _, s := range from {
+		r.matchChanged(s)
+	}
+	proven, shared := r.prove()
 	var errs []error
 	for i := range info.Files {
 		if r.files[i] == "" {
@@ -34,20 +38,20 @@ func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reuse
 		}
 		to := path.Join(name, filePath(info, &info.Files[i]))
 		if _, err := v.root.Lstat(to); err == nil {
-			continue // an earlier attempt made it
+			continue // an earlier attempt has created it
 		}
 		err := v.root.MkdirAll(path.Dir(to), 0o755)
 		switch {
 		case err != nil:
 		case proven.Has(i):
-			if err = v.root.Link(r.files[i], to); err != nil { // no hard links, or another file system
-				err = v.copy(r.files[i], to)
+			if err = v.root.Link(r.files[i], to); err != nil { // for example on a file system without hard links
+				err = v.copy(r.files[i], to, info.Files[i].Length)
 			}
 			if err == nil {
 				reused += info.Files[i].Length
 			}
-		case touched.Has(i):
-			err = v.copy(r.files[i], to)
+		case shared.Has(i):
+			err = v.copy(r.files[i], to, info.Files[i].Length)
 		}
 		errs = append(errs, err)
 	}
@@ -56,9 +60,10 @@ func (v *versions) reuse(name string, info *metainfo.Info, from []source) (reuse
 
 type reuser struct {
 	*versions
-	name  string
-	info  *metainfo.Info
-	files []string // for each file the path of a possibly identical one, or ""
+	name    string
+	info    *metainfo.Info
+	files   []string   // for each file, the path of a file that may be identical, or ""
+	changed bitset.Set // files whose match is not identical, but may have pieces in common
 }
 
 // match finds files of an earlier version that may be identical to files of the new one.
@@ -104,19 +109,47 @@ func (r *reuser) match(s source) {
 	}
 }
 
-// prove returns which of the matched files are identical, and which have at least one piece
-// in common. With a v2 side, equal roots prove it; otherwise the pieces are hashed as they
-// would be with the matched files.
-func (r *reuser) prove() (proven, touched bitset.Set) {
-	n := len(r.info.Files)
-	proven, touched = bitset.New(n), bitset.New(n)
-	for i := range r.files {
-		if r.files[i] != "" {
-			proven.Add(i) // unless a piece proves otherwise
+// matchChanged finds earlier versions of files that have changed: files with the same path
+// and another merkle root. With a v2 side each file begins with a piece, so that they have
+// the pieces before a change in common, and at the same size those after it too. A file
+// of one piece has none in common.
+func (r *reuser) matchChanged(s source) {
+	if !r.info.HasV2() || !s.info.HasV2() {
+		return // match looks at paths too
+	}
+	paths := map[string]int{}
+	for i := range s.info.Files {
+		if f := &s.info.Files[i]; f.IsRegular() && f.Length >= r.info.PieceLength {
+			paths[path.Join(f.Path...)] = i
 		}
 	}
-	if r.info.HasV2() {
-		return proven, touched
+	for i := range r.info.Files {
+		f := &r.info.Files[i]
+		if !f.IsRegular() || f.Length <= r.info.PieceLength || r.files[i] != "" {
+			continue
+		}
+		k, ok := paths[path.Join(f.Path...)]
+		if !ok {
+			continue
+		}
+		at := path.Join(s.name, filePath(s.info, &s.info.Files[k]))
+		if fi, err := r.root.Lstat(at); err == nil && fi.Mode().IsRegular() {
+			r.files[i] = at
+			r.changed.Add(i)
+		}
+	}
+}
+
+// prove returns the matched files that are identical, and those that have at least one
+// piece in common. It reads the pieces that are uncertain from the matched files and hashes
+// them.
+func (r *reuser) prove() (proven, shared bitset.Set) {
+	n := len(r.info.Files)
+	proven, shared = bitset.New(n), bitset.New(n)
+	for i := range r.files {
+		if r.files[i] != "" && !r.changed.Has(i) {
+			proven.Add(i) // unless one of its pieces differs
+		}
 	}
 	open := map[int]*os.File{}
 	defer func() {
@@ -125,13 +158,13 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 		}
 	}()
 	buf := make([]byte, 128<<10)
-	for p := range r.info.NumPieces() {
+	for p := range r.uncertain {
 		right := r.hash(p, open, buf)
 		for sp := range r.info.PieceSpans(p) {
 			switch {
 			case r.files[sp.File] == "":
 			case right:
-				touched.Add(sp.File)
+				shared.Add(sp.File)
 			default:
 				proven.Remove(sp.File)
 			}
@@ -141,10 +174,34 @@ func (r *reuser) prove() (proven, touched bitset.Set) {
 			}
 		}
 	}
-	return proven, touched
+	return proven, shared
 }
 
-// hash reports whether piece p, read from the matched files, has the right hash.
+// uncertain yields the pieces to hash: all of them or, if the torrent has a v2 side, those of
+// changed files, because match has compared the merkle roots of the others.
+func (r *reuser) uncertain(yield func(p int) bool) {
+	if r.info.LacksLayers() {
+		return // the pieces have no hashes yet
+	}
+	for p := range r.info.NumPieces() {
+		if r.info.HasV2() && !r.changed.Has(r.fileOf(p)) {
+			continue
+		}
+		if !yield(p) {
+			return
+		}
+	}
+}
+
+// fileOf returns the file in which piece p begins.
+func (r *reuser) fileOf(p int) (file int) {
+	for sp := range r.info.PieceSpans(p) {
+		return sp.File
+	}
+	return -1
+}
+
+// hash reports whether piece p, read from the matched files, has the expected hash.
 func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	h := r.info.NewPieceHash(p)
 	for sp := range r.info.PieceSpans(p) {
@@ -174,9 +231,10 @@ func (r *reuser) hash(p int, open map[int]*os.File, buf []byte) bool {
 	return h.Digest() == r.info.Digest(p)
 }
 
-// copy copies a file. If the file system supports it, the copy shares blocks with the
-// original.
-func (v *versions) copy(from, to string) (err error) {
+// copy copies a file and makes it length bytes long, as the node takes a file of another
+// length for one that does not belong to the torrent. On file systems that support it, the
+// copy shares blocks with the original.
+func (v *versions) copy(from, to string, length int64) (err error) {
 	in, err := v.root.Open(from)
 	if err != nil {
 		return err
@@ -186,6 +244,6 @@ func (v *versions) copy(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	_, err = io.Copy(out, io.LimitReader(in, length))
+	return errors.Join(err, out.Truncate(length), out.Close())
 }

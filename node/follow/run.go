@@ -14,19 +14,20 @@ import (
 	"seedbed/node"
 )
 
-// After a change, the polling interval is divided by quickEvery. Each poll that finds
-// nothing makes it half as long again, up to Config.Poll. If no node answers, the next poll
+// After a change, the polling interval is Config.Poll / quickFactor. Each poll without a
+// newer version makes it 50 % longer, up to Config.Poll. If no node answers, the next poll
 // comes after pollRetry.
 const (
-	quickEvery = 10
-	pollRetry  = 5 * time.Second
+	quickFactor = 10
+	pollRetry   = 5 * time.Second
 )
 
-func (f *Follower) quick() time.Duration {
-	return max(f.cfg.Poll/quickEvery, min(f.cfg.Poll, time.Second))
+// quickInterval returns the polling interval just after a change.
+func (f *Follower) quickInterval() time.Duration {
+	return max(f.cfg.Poll/quickFactor, min(f.cfg.Poll, time.Second))
 }
 
-// fetch is a version that is being downloaded, or that is complete but not adopted yet.
+// fetch is a version that is being downloaded, or is complete but not adopted yet.
 type fetch struct {
 	item    dht.Item
 	ih      id.ID  // infohash in the item
@@ -41,7 +42,7 @@ func (f *Follower) run() {
 	defer close(f.done)
 	defer f.finish()
 	f.resume()
-	f.interval = f.quick()
+	f.interval = f.quickInterval()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -58,8 +59,11 @@ func (f *Follower) run() {
 		select {
 		case <-f.ctx.Done():
 			return
-		case item := <-f.hint:
+		case item := <-f.newer:
 			f.consider(item)
+		case r := <-f.requests:
+			r.done <- r.do()
+			timer.Reset(0)
 		case <-complete:
 			f.adopt()
 		case <-retry:
@@ -74,22 +78,28 @@ func (f *Follower) run() {
 	}
 }
 
-// finish lets other processes follow the publication.
+// finish stops republishing and releases the lock, so that another process can follow the
+// publication.
 func (f *Follower) finish() {
-	if f.unkeep != nil {
-		f.unkeep()
+	if f.stopKeeping != nil {
+		f.stopKeeping()
 	}
 	if f.fetching != nil {
 		f.fetching.stopRetrying()
 	}
 	f.dirs.close()
 	if err := f.folder.close(); err != nil {
-		f.warn(fmt.Errorf("the lock of what is followed was not released: %w", err))
+		f.warn(fmt.Errorf("cannot release the lock of a followed publication: %w", err))
 	}
 }
 
-// resume continues with the version that was current in the last run.
+// resume seeds the version that was current in the last run, and republishes the newest item.
 func (f *Follower) resume() {
+	if stay := f.folder.file.Stay; stay != nil {
+		if err := f.dirs.switchTo(stay.Folder); err != nil {
+			f.warn(err)
+		}
+	}
 	last := f.folder.file.current
 	if last.Seq == 0 {
 		return
@@ -103,18 +113,15 @@ func (f *Follower) resume() {
 	f.seedCurrent()
 }
 
-// seedCurrent adds the torrent of the current version if it has not been added. That can
-// fail temporarily, for example because another process has the torrent open.
+// seedCurrent adds the torrent of the current version to the node, if that has not been
+// done yet. It can fail temporarily, for example because another process has the torrent
+// open. Then the next poll tries again.
 func (f *Follower) seedCurrent() {
-	last := f.folder.file.current
-	if last.Seq == 0 || f.active.Load() != nil {
+	now := f.folder.file.shown()
+	if now.Seq == 0 || f.active.Load() != nil {
 		return
 	}
-	ih, err := mutable.Parse(last.Value)
-	if err != nil {
-		return
-	}
-	t, err := f.node.Add(node.Spec{Link: mutable.Pin(f.cfg.Link, ih), Dir: f.dirs.path(last.Folder), Peers: f.cfg.Peers})
+	t, err := f.seed(now)
 	if err != nil {
 		f.warn(err)
 		return
@@ -139,6 +146,11 @@ func (f *Follower) poll() time.Duration {
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
 	defer cancel()
+	f.cancelPoll.Store(&cancel)
+	defer f.cancelPoll.Store(nil)
+	if f.asking.Load() > 0 {
+		return 0 // ask may have come too early for cancelPoll
+	}
 	g, err := f.items.Get(ctx, f.target, f.cfg.Link.Salt, after)
 	f.count(func(s *Stats) {
 		s.Polls++
@@ -153,18 +165,22 @@ func (f *Follower) poll() time.Duration {
 		return min(pollRetry, f.cfg.Poll)
 	}
 	if g.Item != nil && f.consider(*g.Item) {
-		f.interval = f.quick()
+		f.interval = f.quickInterval()
 	} else {
 		f.interval = min(f.interval+f.interval/2, f.cfg.Poll)
 	}
 	return f.interval
 }
 
-// newest returns the highest number that is adopted, being downloaded, or refused.
+// newest returns the highest number of the versions that were adopted, are being
+// downloaded, were refused, or are held back.
 func (f *Follower) newest() int64 {
 	seq := max(f.folder.file.Seq, f.refused)
 	if f.fetching != nil {
 		seq = max(seq, f.fetching.item.Seq)
+	}
+	if held := f.held.Load(); held != nil {
+		seq = max(seq, held.Seq)
 	}
 	return seq
 }
@@ -175,9 +191,9 @@ func (f *Follower) count(with func(*Stats)) {
 	with(&f.stats)
 }
 
-// consider handles an item with a verified signature. If the item is newer than all before,
-// consider starts the download of its torrent and returns true; otherwise it counts the
-// item.
+// consider handles an item whose signature is valid. If the item is newer than all earlier
+// ones, consider starts the download of its torrent and returns true, unless another version
+// stays. Otherwise it counts the item in Stats and returns false.
 func (f *Follower) consider(item dht.Item) bool {
 	if item.Seq <= f.newest() {
 		f.count(func(s *Stats) {
@@ -197,8 +213,12 @@ func (f *Follower) consider(item dht.Item) bool {
 		f.warn(fmt.Errorf("version %d is ignored: %w", item.Seq, err))
 		return false
 	}
+	if f.folder.file.Stay != nil {
+		f.held.Store(&item)
+		return false
+	}
 	f.abandon()
-	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String()), pause: retryFirst}
+	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String()), pause: firstRetry}
 	if t := f.active.Load(); t != nil && f.folder.file.InfoHash == ih.String() && f.node.Torrent(ih) == t {
 		// The same content under a new number: there is nothing to download.
 		fe.name, fe.torrent = f.folder.file.Folder, t
@@ -212,12 +232,18 @@ func (f *Follower) consider(item dht.Item) bool {
 			return false
 		}
 	}
-	f.fetching = fe
+	f.setFetching(fe)
 	f.report(node.FoundVersion, fe)
 	return true
 }
 
-// prepare fills the folder of a version with the data that earlier versions have.
+// setFetching sets the version that is being downloaded, or nil.
+func (f *Follower) setFetching(fe *fetch) {
+	f.fetching = fe
+	f.next.Store(fe)
+}
+
+// prepare fills the folder of a version with data from earlier versions.
 func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 	var from []source
 	for _, name := range f.dirs.list() {
@@ -233,27 +259,28 @@ func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 	return err
 }
 
-// keep republishes the publisher's item if Config.KeepAlive says so.
+// keep republishes the publisher's item if Config.KeepAlive is set.
 func (f *Follower) keep(item dht.Item) {
 	if !f.cfg.KeepAlive {
 		return
 	}
-	if f.unkeep != nil {
-		f.unkeep()
+	if f.stopKeeping != nil {
+		f.stopKeeping()
 	}
-	f.unkeep = f.items.Keep(item, false, func(r dht.TendReport, _ error) {
+	f.stopKeeping = f.items.Keep(item, false, func(r dht.RepublishReport, _ error) {
 		if r.Fork != nil {
 			f.count(func(s *Stats) { s.Forked++ })
 		}
 		if r.Newer != nil {
 			select {
-			case f.hint <- *r.Newer:
+			case f.newer <- *r.Newer:
 			default:
 			}
 		}
 	})
 }
 
+// report emits an event about a version.
 func (f *Follower) report(kind node.EventKind, fe *fetch) {
 	f.node.Emit(node.Event{Kind: kind, Publication: &node.PublicationEvent{
 		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),

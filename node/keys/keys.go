@@ -1,9 +1,9 @@
 // Package keys reads, writes and lists the signing keys of a state directory.
 //
 // A key file holds the 32-byte seed of an ed25519 key as one line of 64 hex digits. Anyone
-// who can read the file can sign as its owner. So a file that other users may read is
-// refused, and a seed never appears in an error or a log line. The keys of a state directory
-// are the files keys/NAME; existing files are never overwritten.
+// who can read the file can publish under the key. So a file that other users can read is
+// refused, and a seed never appears in an error or in the log. The keys of a state
+// directory are the files keys/NAME; existing files are never overwritten.
 package keys
 
 import (
@@ -34,16 +34,17 @@ type Error struct {
 func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint returns advice, or "".
+// Hint returns what to do about the error, or "".
 func (e *Error) Hint() string { return e.hint }
 
-// errNotAKey reports a file that does not contain a key.
+// errNotAKey is the error for a file that does not contain a key.
 var errNotAKey = errors.New("not a key file: it must contain 64 hex digits and nothing else")
 
-// maxKeyFile limits how much of a key file is read, in bytes.
+// maxKeyFile is the maximum number of bytes that are read of a key file.
 const maxKeyFile = 1 << 10
 
-// Read reads a key file.
+// Read reads a key file. If it cannot be read, contains no key, or other users can access
+// it, the error is an *Error.
 func Read(path string) (ed25519.PrivateKey, error) {
 	f, err := statefile.Open(path)
 	if err != nil {
@@ -87,7 +88,8 @@ func Parse(s string) (ed25519.PrivateKey, error) {
 	return nil, errNotAKey
 }
 
-// Write creates a key file that only its owner can read. The file must not exist.
+// Write creates a key file that only its owner can read. It returns an error if the file
+// exists.
 func Write(path string, key ed25519.PrivateKey) error {
 	if err := statefile.WriteNew(path, []byte(hex.EncodeToString(key.Seed())+"\n")); err != nil {
 		return keyError(path, "", err)
@@ -114,7 +116,7 @@ func keyError(path, hint string, err error) error {
 	return &Error{path, err, hint}
 }
 
-// A Store holds the keys of a state directory, by name.
+// Store has the keys of a state directory, by name.
 type Store struct{ dir string }
 
 // Open returns the keys of the state directory at path.

@@ -12,7 +12,7 @@ import (
 	"seedbed/node"
 )
 
-func TestAStoreKeepsKeysAndReplacesNone(t *testing.T) {
+func TestStoreNeverOverwritesKeys(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)
 	if names, err := s.List(); err != nil || len(names) != 0 {
@@ -45,9 +45,9 @@ func TestAStoreKeepsKeysAndReplacesNone(t *testing.T) {
 	}
 }
 
-func TestAKeyThatOthersCanReadIsRefused(t *testing.T) {
+func TestAKeyFileThatOthersCanReadIsRefused(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no modes")
+		t.Skip("Windows has no file modes")
 	}
 	p := filepath.Join(t.TempDir(), "key")
 	if err := Write(p, New()); err != nil {

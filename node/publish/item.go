@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// putTimeout limits the first put. The torrent is seeded meanwhile.
+	// putTimeout limits the first put of an item. The torrent is already being seeded.
 	putTimeout = 30 * time.Second
-	// lookTimeout limits the lookup of an item when nothing new is to be signed.
+	// lookTimeout limits the lookup of an item if the content has not changed.
 	lookTimeout = 30 * time.Second
 )
 
 // sign creates the version after seq, signs its item and records it.
 func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, error) {
 	if seq == math.MaxInt64 {
-		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version has the highest number that exists, so no other can follow"),
+		return dht.Item{}, node.NewFault(node.FaultConflict, errors.New("the newest version already has the highest possible number, so no further version is possible"),
 			"publish under another key or salt")
 	}
 	info := torrent.Info
@@ -45,8 +45,8 @@ func (p *Publication) sign(torrent *metainfo.Torrent, seq int64) (dht.Item, erro
 	return i, nil
 }
 
-// put puts the item of a new version and reports whether any node holds it. If none does,
-// the keeper tries again.
+// put puts the item of a new version, and reports whether any node stores it. If none does,
+// the dht.Keeper tries again.
 func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
@@ -55,12 +55,12 @@ func (p *Publication) put(ctx context.Context, item dht.Item, cas *int64) bool {
 	if errors.As(err, &raced) && r.Item != nil && p.reportForeign(r.Item) {
 		return false
 	}
-	p.reportHolders(r.Kept, len(r.Nodes))
-	return r.Kept > 0
+	p.reportHolders(r.Stored, len(r.Nodes))
+	return r.Stored > 0
 }
 
-// tended handles the report of one keeper round.
-func (p *Publication) tended(r dht.TendReport, _ error) {
+// republished handles the report of the dht.Keeper about one round.
+func (p *Publication) republished(r dht.RepublishReport, _ error) {
 	if r.Newer != nil {
 		p.reportForeign(r.Newer)
 		return
@@ -69,40 +69,41 @@ func (p *Publication) tended(r dht.TendReport, _ error) {
 		p.reportForeign(r.Fork)
 	}
 	p.mu.Lock()
-	news := !p.ended && (!p.seen.reported || !p.seen.held && r.Kept > 0)
+	mustReport := !p.ended && (!p.seen.reported || !p.seen.held && r.Stored > 0)
 	p.mu.Unlock()
-	if news {
-		p.reportHolders(r.Kept, len(r.Nodes))
+	if mustReport {
+		p.reportHolders(r.Stored, len(r.Nodes))
 	}
 }
 
-// reportHolders reports how many of the closest nodes hold the newest item.
-func (p *Publication) reportHolders(kept, nodes int) {
+// reportHolders emits an event that says how many of the closest nodes store the newest
+// item.
+func (p *Publication) reportHolders(stored, nodes int) {
 	p.mu.Lock()
-	p.seen.reported, p.seen.held = true, kept > 0
+	p.seen.reported, p.seen.held = true, stored > 0
 	e := node.Event{Kind: node.PublishedItem,
-		Publication: &node.PublicationEvent{Link: p.link(), Seq: p.folder.file.last().Seq, Kept: kept, Nodes: nodes}}.About(p.Torrent())
+		Publication: &node.PublicationEvent{Link: p.link(), Seq: p.folder.file.last().Seq, Stored: stored, Nodes: nodes}}.About(p.Torrent())
 	p.mu.Unlock()
 	p.publisher.node.Emit(e)
 }
 
-// reportForeign reports whether an item was published by another machine, and warns about it
-// once.
+// reportForeign reports whether another machine published an item, and emits a warning the
+// first time.
 func (p *Publication) reportForeign(i *dht.Item) bool {
 	p.mu.Lock()
 	foreign := p.isForeign(i)
-	news := foreign && !p.ended && p.seen.foreign != i.Seq
-	if news {
+	mustReport := foreign && !p.ended && p.seen.foreign != i.Seq
+	if mustReport {
 		p.seen.foreign = i.Seq
 	}
 	p.mu.Unlock()
-	if news {
+	if mustReport {
 		p.warn(conflict(i))
 	}
 	return foreign
 }
 
-// isForeign reports whether an item is at least as new as the record and not part of it.
+// isForeign reports whether an item is at least as new as the record and not in it.
 func (p *Publication) isForeign(i *dht.Item) bool {
 	last := p.folder.file.last()
 	return last == nil || i.Seq > last.Seq || i.Seq == last.Seq && !bytes.Equal(i.Value, last.Value)
@@ -115,6 +116,6 @@ func conflict(i *dht.Item) error {
 		what = "the torrent " + ih.String()
 	}
 	return node.NewFault(node.FaultConflict,
-		fmt.Errorf("version %d of this key names %s and was not published from here: another machine uses the key, or this state directory is an old copy", i.Seq, what),
+		fmt.Errorf("version %d of this key is %s and was not published from here: another machine uses the key, or this state directory is an old copy", i.Seq, what),
 		"publish from one machine only; use --overrule to continue from that version")
 }

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,35 +16,55 @@ import (
 	"seedbed/swarm/create"
 )
 
-// A Publication is a file or folder that is published under a key. Its newest version is
-// seeded, and the item that names it is kept alive in the DHT. All methods are safe for
-// concurrent use.
+// Publication is a file or folder that is published under a key. Its newest version is
+// seeded, and its item is republished in the DHT. All methods are safe for concurrent use.
 type Publication struct {
 	publisher *Publisher
 	key       ed25519.PrivateKey
 	target    id.ID
 	torrent   atomic.Pointer[node.Torrent]
 
-	// making is held while a version is made, which can take long. It guards the fields
-	// below. The content of folder is also guarded by mu: a change of the recorded versions
-	// needs both locks, a read needs either.
-	making  sync.Mutex
-	folder  *folder
-	options node.ShareOptions
-	data    string             // the folder of the torrent's data if a rollback downloads it, else ""
-	print   create.Fingerprint // of the files when the newest version was made
-	unkeep  func()
+	// making is held while a version is made, which can take a long time. It guards the
+	// fields below. The content of folder is also guarded by mu: changing the recorded
+	// versions needs both locks, reading them needs either.
+	making      sync.Mutex
+	folder      *folder
+	options     node.ShareOptions
+	data        string             // the folder into which a rollback downloads the data, or ""
+	fingerprint create.Fingerprint // of the files when the newest version was made
+	stopKeeping func()
 
-	mu    sync.Mutex
-	seen  seen
-	ended bool
+	mu      sync.Mutex
+	outcome Outcome
+	seen    seen
+	ended   bool
 }
 
-// seen is what was reported about the items in the DHT, so that each thing is reported once.
+// Outcome is what publishing has led to.
+type Outcome struct {
+	Link     string // with the key
+	Seq      int64  // of the newest version
+	InfoHash id.ID  // of its torrent
+	// IsUnchanged says that the newest version had this content before, so that no version was made.
+	IsUnchanged bool
+	// WasShared says that another client of the node had added the torrent before the publication
+	// used it. It may be paused, and it stays when the publication ends.
+	WasShared bool
+}
+
+// Outcome returns what the last call of Publish, Apply, Update or Rollback that succeeded has led to.
+func (p *Publication) Outcome() Outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outcome
+}
+
+// seen records what has been reported about the items in the DHT, so that nothing is
+// reported twice.
 type seen struct {
-	foreign  int64 // number of an item that another machine published
-	reported bool  // the number of holders was reported, even if it was 0
-	held     bool  // at least one node holds the newest item
+	foreign  int64 // sequence number of the reported item of another machine
+	reported bool  // the number of nodes that store the item was reported, even if it was 0
+	held     bool  // at least one node stores the newest item
 }
 
 // Link returns the permanent link that followers open.
@@ -64,6 +85,23 @@ func (p *Publication) link() string {
 // Torrent returns the torrent of the newest version.
 func (p *Publication) Torrent() *node.Torrent { return p.torrent.Load() }
 
+func (p *Publication) salt() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.folder.file.Salt
+}
+
+// Describe returns what is recorded of the publication.
+func (p *Publication) Describe() Published {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d, err := p.folder.file.describe()
+	if err != nil {
+		panic(err) // the record holds a valid key
+	}
+	return d
+}
+
 // Versions returns the recorded versions in ascending order.
 func (p *Publication) Versions() []Version {
 	p.mu.Lock()
@@ -71,8 +109,24 @@ func (p *Publication) Versions() []Version {
 	return slices.Clone(p.folder.file.Versions)
 }
 
+// Metadata returns the metadata of a version, or ErrNoVersion. It reads the state directory.
+func (p *Publication) Metadata(seq int64) (*metainfo.Info, error) {
+	for _, v := range p.Versions() {
+		if v.Seq != seq {
+			continue
+		}
+		if t := p.folder.torrent(&v); t != nil {
+			return t.Info, nil
+		}
+	}
+	return nil, fmt.Errorf("%w with the number %d", ErrNoVersion, seq)
+}
+
+// ErrNoVersion is the error for a version whose metadata is not on disk.
+var ErrNoVersion = errors.New("there is no version")
+
 // Update makes and publishes the next version if the files have changed. It hashes only
-// files whose size or time changed.
+// files whose size or modification time has changed.
 func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
@@ -84,8 +138,9 @@ func (p *Publication) Update(ctx context.Context) (changed bool, err error) {
 	return p.update(ctx, false)
 }
 
-// Rollback publishes an earlier version again under a new number. It reads the data from the
-// path if the path holds it; otherwise it downloads the data from followers that kept it.
+// Rollback publishes an earlier version again under a new number. If the path no longer
+// contains that version, its data is downloaded from followers that have it. overrule is as
+// in Config.
 func (p *Publication) Rollback(ctx context.Context, seq int64, overrule bool) error {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
@@ -103,28 +158,29 @@ func (p *Publication) isClosed() bool {
 	return p.ended
 }
 
-// Close stops keeping the item alive and lets other processes publish. The torrent keeps
-// running until the node closes.
+// Close stops republishing the item, and lets other processes publish under the key. The
+// torrent keeps running until the node closes.
 func (p *Publication) Close() {
 	if p.end() {
 		if err := p.folder.close(); err != nil {
-			p.warn(fmt.Errorf("the lock of a publication was not released: %w", err))
+			p.warn(fmt.Errorf("cannot release the lock of a publication: %w", err))
 		}
 	}
 }
 
 // Remove ends the publication permanently: it removes the torrent from the node, and the
-// publication with its history from the state directory. The key and the published files
-// stay. The DHT forgets the item after two hours.
-func (p *Publication) Remove() error {
+// publication with its history from the state directory. With keepHistory, the history stays
+// there, and Publish continues it. The key and the published files stay. DHT nodes drop the
+// item after two hours.
+func (p *Publication) Remove(keepHistory bool) error {
 	if !p.end() {
 		return node.ErrClosed
 	}
 	p.publisher.torrents.release(p.Torrent(), p.data)
-	return p.folder.remove()
+	return p.folder.end(keepHistory)
 }
 
-// end ends the publication. It returns false if it had ended before.
+// end ends the publication. It returns false if the publication has ended before.
 func (p *Publication) end() bool {
 	p.making.Lock()
 	defer p.making.Unlock()
@@ -135,8 +191,8 @@ func (p *Publication) end() bool {
 	if was {
 		return false
 	}
-	if p.unkeep != nil {
-		p.unkeep()
+	if p.stopKeeping != nil {
+		p.stopKeeping()
 	}
 	q := p.publisher
 	q.mu.Lock()
@@ -158,18 +214,18 @@ func (p *Publication) update(ctx context.Context, overrule bool) (changed bool, 
 	if err != nil {
 		return false, err
 	}
-	c := content{spec: spec, fresh: !r.last().names(made.Info), overrule: overrule}
+	c := content{spec: spec, fresh: !r.last().isTorrent(made.Info), overrule: overrule}
 	if err := p.publish(ctx, c); err != nil {
 		return false, err
 	}
-	p.print = made.Print
-	if err := p.folder.keepStamps(made); err != nil {
-		p.warn(fmt.Errorf("size and time of the files were not saved, so they are hashed again next time: %w", err))
+	p.fingerprint = made.Fingerprint
+	if err := p.folder.saveStamps(made); err != nil {
+		p.warn(fmt.Errorf("cannot save the size and time of the files, so all of them are hashed again next time: %w", err))
 	}
 	return c.fresh, nil
 }
 
-// make makes a torrent of the path.
+// make makes a torrent of the path. It hashes only the files that have changed.
 func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error) {
 	o, path := p.options, p.folder.file.Path
 	o.Before = p.folder.before()
@@ -182,19 +238,19 @@ func (p *Publication) make(ctx context.Context) (*create.Made, node.Spec, error)
 }
 
 // rollback implements Rollback; the caller holds making. If the newest version already has
-// that content, rollback keeps that version. The content of the path is not published until
-// it changes or the user names the path again.
+// the content, rollback makes no new version. Afterwards, the content of the path is
+// published only when it changes, or when the user publishes the path again.
 func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) error {
 	torrent, err := p.earlier(seq)
 	if err != nil {
 		return err
 	}
 	r := &p.folder.file
-	print, err := create.Print(r.Path, p.options)
+	fingerprint, err := create.FingerprintOf(r.Path, p.options)
 	if err != nil {
-		print = create.Fingerprint{} // the path does not exist
+		fingerprint = create.Fingerprint{} // the path cannot be read
 	}
-	c := content{fresh: !r.last().names(torrent.Info), overrule: overrule, isRollback: true}
+	c := content{fresh: !r.last().isTorrent(torrent.Info), overrule: overrule, isRollback: true}
 	made, spec, err := p.make(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -205,12 +261,12 @@ func (p *Publication) rollback(ctx context.Context, seq int64, overrule bool) er
 		c.data = p.folder.dataDir(torrent.Info)
 		c.spec = node.Spec{Torrent: torrent, Dir: c.data}
 		p.publisher.node.Emit(node.Event{Kind: node.Warning, Err: node.NewFault(node.FaultOther,
-			fmt.Errorf("%s does not hold version %d any more", r.Path, seq), "it is downloaded from followers that have kept it, into "+c.data)})
+			fmt.Errorf("%s no longer contains version %d", r.Path, seq), "its data is downloaded from followers that have it, into "+c.data)})
 	}
 	if err := p.publish(ctx, c); err != nil {
 		return err
 	}
-	p.print = print
+	p.fingerprint = fingerprint
 	return nil
 }
 
@@ -223,49 +279,61 @@ func (p *Publication) earlier(seq int64) (*metainfo.Torrent, error) {
 	}
 	t := p.folder.torrent(&r.Versions[k])
 	if t == nil {
-		return nil, node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is not in the state directory any more", seq), "")
+		return nil, node.NewFault(node.FaultVanished, fmt.Errorf("the torrent of version %d is no longer in the state directory", seq), "")
 	}
 	return t, nil
 }
 
-// content is the content of the newest version.
+// content is the content of the version to publish.
 type content struct {
 	spec       node.Spec
-	data       string // the download folder of a rollback, if the path does not hold it
-	fresh      bool   // it is not published yet
+	data       string // the download folder of a rollback, or "" if the path contains the data
+	fresh      bool   // the newest version has other content
 	isRollback bool
 	overrule   bool
 }
 
-// publish seeds a version, publishes its item if it is new, and keeps the item alive.
+// publish seeds a version, puts its item if it is new, and republishes the item from then
+// on.
 func (p *Publication) publish(ctx context.Context, c content) error {
 	r := &p.folder.file
-	was := r.RolledBack
-	r.RolledBack = c.isRollback // saved together with the new version
+	was := p.setRolledBack(c.isRollback) // saved together with the new version
 	item, fresh, cas, err := p.item(ctx, c.spec.Torrent, c.fresh, c.overrule)
 	if err != nil {
-		r.RolledBack = was
+		p.setRolledBack(was)
 		return err
 	}
-	if err := p.seed(ctx, c); err != nil {
+	wasShared, err := p.seed(ctx, c)
+	if err != nil {
 		return err
 	}
 	p.mu.Lock()
+	p.outcome = Outcome{Link: p.link(), Seq: item.Seq, InfoHash: p.Torrent().InfoHash(), IsUnchanged: !fresh, WasShared: wasShared}
 	p.seen.reported, p.seen.held = false, false
 	p.mu.Unlock()
-	just := fresh && p.put(ctx, item, cas)
-	if p.unkeep != nil {
-		p.unkeep()
+	justPut := fresh && p.put(ctx, item, cas)
+	if p.stopKeeping != nil {
+		p.stopKeeping()
 	}
-	p.unkeep = p.publisher.items.Keep(item, just, p.tended)
+	p.stopKeeping = p.publisher.items.Keep(item, justPut, p.republished)
 	return p.folder.save(r)
 }
 
-// seed makes the node seed a version instead of the previous one.
-func (p *Publication) seed(ctx context.Context, c content) error {
-	t, err := p.publisher.torrents.acquire(ctx, c.spec)
+// setRolledBack records whether the newest version is a rollback, and returns the old value.
+func (p *Publication) setRolledBack(is bool) (was bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := &p.folder.file
+	was, r.RolledBack = r.RolledBack, is
+	return was
+}
+
+// seed makes the node seed a version, and stop seeding the previous one. wasShared is as in
+// Outcome.
+func (p *Publication) seed(ctx context.Context, c content) (wasShared bool, err error) {
+	t, isOthers, err := p.publisher.torrents.acquire(ctx, c.spec)
 	if err != nil {
-		return err
+		return false, err
 	}
 	old := p.torrent.Swap(t)
 	if old == t {
@@ -275,15 +343,30 @@ func (p *Publication) seed(ctx context.Context, c content) error {
 	p.data = c.data
 	if old == nil { // an earlier run may have left data
 		if err := p.folder.dropData(func(infohash id.ID) bool { return p.publisher.node.Torrent(infohash) != nil }); err != nil {
-			p.warn(fmt.Errorf("the data of an earlier version was not deleted: %w", err))
+			p.warn(fmt.Errorf("cannot delete the data of an earlier version: %w", err))
+		}
+		p.forgetEarlier()
+	}
+	return isOthers && old != t, nil
+}
+
+// forgetEarlier deletes what the node keeps of the earlier versions. A process that was
+// killed while it changed the version has left that behind.
+func (p *Publication) forgetEarlier() {
+	for _, v := range p.Versions() {
+		infohash, err := id.ParseHex(v.InfoHash)
+		if err != nil {
+			continue
+		}
+		if err := p.publisher.node.Forget(infohash); err != nil {
+			p.warn(fmt.Errorf("cannot forget version %d: %w", v.Seq, err))
 		}
 	}
-	return nil
 }
 
 // item returns the item for a torrent. If the torrent is not the newest version, item signs
 // a new one with the next number and records it; otherwise it returns the newest item. cas
-// is the number of the item in the DHT, if any.
+// is the sequence number of the item in the DHT, or nil.
 func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh, overrule bool) (_ dht.Item, isFresh bool, cas *int64, err error) {
 	last := p.folder.file.last()
 	stored, err := p.stored(ctx, fresh)
@@ -309,9 +392,9 @@ func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh
 	return i, true, cas, err
 }
 
-// stored returns the item that the DHT has under the key. It can be ahead of the record if
-// another machine uses the key or the record is an old copy. If nothing new is to be signed,
-// an unreachable DHT is not an error.
+// stored returns the item that the DHT has under the key, or nil. It can be newer than the
+// record if another machine uses the key, or if the record is an old copy. If the content
+// has not changed, an unreachable DHT is not an error.
 func (p *Publication) stored(ctx context.Context, fresh bool) (*dht.Item, error) {
 	look := ctx
 	if !fresh {

@@ -1,28 +1,32 @@
 // Package publish shares files and folders under keys, so that their links stay the same
 // when the content changes (BEP 46).
 //
-// A Publisher belongs to one node and uses only its exported API. Publish makes a torrent of
-// a file or folder, seeds it, signs an item that names it, puts the item into the DHT and
-// keeps it alive there. When the files have changed, Update and Watch do the same for the
-// next version, which has the next number.
+// A Publisher belongs to one node and uses only its exported API. Publish makes a torrent
+// of a file or folder and seeds it. It also signs an item with the infohash, puts it into
+// the DHT and republishes it there. When the files have changed, Update and Watch do the
+// same for the next version, which has the next number.
 //
 // Every publication is recorded in the state directory (record.go). From the record, Restore
 // resumes it after a restart, and Config.Rollback publishes an earlier version again.
 // Another process can ask the publishing process for a rollback (request.go).
 //
-// Only one machine at a time should publish under a key. An item that another machine signed
-// with the same key is reported as a node.Fault of the kind node.FaultConflict. The node
-// emits the events: node.PublishedItem for each version that was put, and node.Warning for
-// problems.
+// Only one machine at a time should publish under a key. An item that another machine
+// signed with the same key is reported as a node.Fault of the kind node.FaultConflict.
+// Events are emitted by the node: node.PublishedItem for each version that was put, and
+// node.Warning for problems.
 package publish
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"seedbed/dht"
 	"seedbed/internal/id"
@@ -31,16 +35,21 @@ import (
 	"seedbed/node"
 )
 
+// DefaultFormat is the format of publications. With its v2 hashes, an update reads only the
+// files that changed. Its v1 hashes let most other clients open a single version.
+const DefaultFormat = metainfo.Hybrid
+
 // Config says what to publish and under which key.
 type Config struct {
 	Key     ed25519.PrivateKey
 	KeyName string // the name of the key on this machine; recorded
 	Salt    []byte // distinguishes publications of one key; at most 64 bytes
-	Path    string // the file or folder; "": the recorded one
-	// Options set how the torrent is made. Nil: the recorded ones, or else a hybrid with the
-	// defaults.
+	Path    string // the file or folder; "" for the recorded one
+	// Options say how to make the torrent. If nil, the recorded options are used, or else
+	// the defaults with a hybrid torrent.
 	Options *node.ShareOptions
-	// WebSeeds are HTTP mirrors of the content, for the link. Nil: the recorded ones.
+	// WebSeeds has the HTTP mirrors of the content to put into the link. If nil, the
+	// recorded ones are used.
 	WebSeeds []string
 	Sharing
 	Progress func(done, total int64)
@@ -48,34 +57,42 @@ type Config struct {
 	Rollback int64
 	// Overrule continues from a version that another machine has published under the key.
 	Overrule bool
+	// Watch, if not 0, is the interval at which the path is to be watched; recorded for the
+	// next run together with a Path. The caller calls Publication.Watch.
+	Watch time.Duration
 }
 
-// Sharing holds the options of node.ShareOptions that are not recorded.
+// Sharing has the options of node.ShareOptions that are not recorded.
 type Sharing struct {
 	Omit func(fs.FileInfo) bool
 	Warn func(error)
 }
 
-func (c *Config) validate() error {
+// Validate returns an error if nothing can be published with c. Publish calls it; a caller
+// can, before it opens a node.
+func (c *Config) Validate() error {
 	if c.Options != nil && c.Options.Private {
-		return node.NewFault(node.FaultUsage, errors.New("a private torrent is kept out of the DHT, where followers look for it"),
+		return node.NewFault(node.FaultUsage, errors.New("a private torrent is not announced in the DHT, where followers look for it"),
 			"publish without --private, or share it with seedbed seed")
 	}
-	// Refuse what cannot be signed before anything is hashed.
+	// Report errors of signing before anything is hashed.
 	if _, err := dht.SignItem(c.Key, c.Salt, 1, mutable.Value(&metainfo.Info{})); err != nil {
 		return node.NewFault(node.FaultUsage, err, "")
 	}
 	return nil
 }
 
-// errNoDHT reports that the node runs without the DHT.
-var errNoDHT = node.NewFault(node.FaultUsage, errors.New("publishing under a key needs the DHT, which is off"), "leave out --no-dht")
+// ErrNoDHT reports that the node runs without the DHT.
+var ErrNoDHT = node.NewFault(node.FaultUsage, errors.New("publishing under a key needs the DHT, which is off"), "start without --no-dht")
+
+// ErrNoPath reports that a Config has no Path and none is recorded.
+var ErrNoPath = node.NewFault(node.FaultUsage, errors.New("nothing has been published under this key yet"), "give the file or folder to publish")
 
 // Publisher publishes on one node. All methods are safe for concurrent use.
 type Publisher struct {
 	node   *node.Node
 	items  *node.Items
-	ctx    context.Context // ends with Close or the node
+	ctx    context.Context // ends with Close or with the node
 	cancel context.CancelFunc
 	remove func() // undoes OnClose
 	wg     sync.WaitGroup
@@ -86,11 +103,11 @@ type Publisher struct {
 	open map[id.ID]*Publication // by target; nil when the publisher is closed
 }
 
-// New returns a publisher for a node. It ends with the node or with Close.
+// New returns a publisher for a node. It runs until Close, or until the node closes.
 func New(n *node.Node) (*Publisher, error) {
 	items, err := n.Items()
 	if errors.Is(err, node.ErrNoDHT) {
-		return nil, errNoDHT
+		return nil, ErrNoDHT
 	}
 	if err != nil {
 		return nil, err
@@ -133,10 +150,11 @@ func (p *Publisher) within(ctx context.Context) (context.Context, context.Cancel
 	return ctx, func() { stop(); cancel() }
 }
 
-// Publish publishes a file or folder, as a new version if it has changed since the last
-// time. It stays published until Publication.Close.
+// Publish publishes a file or folder. If its content has changed since the last time, that
+// is a new version. It stays published until Publication.Close. A publication that has ended
+// with its history kept is continued.
 func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, err error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := p.within(ctx)
@@ -151,27 +169,67 @@ func (p *Publisher) Publish(ctx context.Context, cfg Config) (_ *Publication, er
 		}
 	}()
 	defer pub.making.Unlock()
-	if err := pub.configure(&cfg); err != nil {
-		return nil, err
-	}
-	defer func() { pub.options.Progress = nil }()
-	r := &pub.folder.file
-	switch {
-	case cfg.Rollback != 0:
-		err = pub.rollback(ctx, cfg.Rollback, cfg.Overrule)
-	case cfg.Path == "" && r.RolledBack && r.last() != nil:
-		err = pub.rollback(ctx, r.last().Seq, cfg.Overrule) // until the folder is published again
-	default:
-		_, err = pub.update(ctx, cfg.Overrule)
-	}
-	if err != nil {
+	if err := pub.apply(ctx, &cfg); err != nil {
 		return nil, err
 	}
 	return pub, nil
 }
 
+// Apply is Publish for a publication that is open: it publishes with the changed options, and the
+// key, the salt and the key's name stay.
+func (p *Publication) Apply(ctx context.Context, cfg Config) error {
+	cfg.Key, cfg.Salt, cfg.KeyName = p.key, p.salt(), ""
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	ctx, cancel := p.publisher.within(ctx)
+	defer cancel()
+	p.making.Lock()
+	defer p.making.Unlock()
+	if p.isClosed() {
+		return node.ErrClosed
+	}
+	return p.apply(ctx, &cfg)
+}
+
+// apply configures the publication and makes its next version; the caller holds making.
+func (p *Publication) apply(ctx context.Context, cfg *Config) (err error) {
+	if err := p.configure(cfg); err != nil {
+		return err
+	}
+	defer func() { p.options.Progress = nil }()
+	r := &p.folder.file
+	switch {
+	case cfg.Rollback != 0:
+		return p.rollback(ctx, cfg.Rollback, cfg.Overrule)
+	case cfg.Path == "" && r.RolledBack && r.last() != nil:
+		return p.rollback(ctx, r.last().Seq, cfg.Overrule) // keep the rollback until the user publishes the path again
+	}
+	_, err = p.update(ctx, cfg.Overrule)
+	return err
+}
+
+// Open returns the publications that are open, sorted by key name and salt.
+func (p *Publisher) Open() []*Publication {
+	p.mu.Lock()
+	list := slices.Collect(maps.Values(p.open))
+	p.mu.Unlock()
+	slices.SortFunc(list, func(a, b *Publication) int {
+		x, y := a.Describe(), b.Describe()
+		return cmp.Or(cmp.Compare(x.KeyName, y.KeyName), cmp.Compare(x.Salt, y.Salt))
+	})
+	return list
+}
+
+// Len returns the number of open publications.
+func (p *Publisher) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
+}
+
 // openPublication locks the publication in the state directory. It returns with making
-// locked, so that no request is handled first.
+// locked, so that no request is handled before the caller is done.
 func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	public := [ed25519.PublicKeySize]byte(cfg.Key.Public().(ed25519.PublicKey))
 	target := dht.ItemTarget(public, cfg.Salt)
@@ -191,9 +249,12 @@ func (p *Publisher) openPublication(cfg *Config) (*Publication, error) {
 	return pub, nil
 }
 
-// configure applies cfg to the record.
+// configure applies cfg to the record and to p.options.
 func (p *Publication) configure(cfg *Config) (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	r := &p.folder.file
+	r.Ended = false
 	if cfg.KeyName != "" {
 		r.KeyName = cfg.KeyName
 	}
@@ -201,15 +262,16 @@ func (p *Publication) configure(cfg *Config) (err error) {
 		if r.Path, err = filepath.Abs(cfg.Path); err != nil {
 			return err
 		}
+		r.Watch = cfg.Watch
 	}
 	switch {
 	case cfg.Options != nil:
 		r.Options = optionsOf(*cfg.Options)
 	case len(r.Versions) == 0:
-		r.Options = options{Format: metainfo.Hybrid}
+		r.Options = options{Format: DefaultFormat}
 	}
 	if r.Path == "" {
-		return node.NewFault(node.FaultUsage, errors.New("nothing was published under this key yet"), "name the file or folder to publish")
+		return ErrNoPath
 	}
 	if cfg.WebSeeds != nil {
 		r.WebSeeds = cfg.WebSeeds

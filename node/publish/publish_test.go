@@ -89,19 +89,19 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if list, _ := List(b.State); len(list) != 0 {
-			t.Error("something was signed all the same:", list)
+			t.Error("something was signed despite the error:", list)
 		}
 		cfg.Overrule = true
 		pb, err := b.Publish(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := b.Await(node.PublishedItem, time.Minute); e.Publication.Seq != 2 || e.Publication.Kept == 0 {
+		if e := b.Await(node.PublishedItem, time.Minute); e.Publication.Seq != 2 || e.Publication.Stored == 0 {
 			t.Errorf("%+v", e.Publication)
 		}
 		time.Sleep(20 * time.Minute)
 		if got := a.Warnings(); !strings.Contains(got, "version 2 of this key") {
-			t.Errorf("the first publisher was not told: %q", got)
+			t.Errorf("the first publisher got no warning: %q", got)
 		}
 		// The first cannot publish another version.
 		filetest.Write(t, filepath.Join(pa.folder.file.Path, "more"), []byte("more"))
@@ -109,7 +109,7 @@ func TestTwoPublishersWithOneKey(t *testing.T) {
 			t.Error(err)
 		}
 		if got := b.Warnings(); got != "" {
-			t.Errorf("the second was told: %q", got)
+			t.Errorf("the second publisher got a warning: %q", got)
 		}
 		_ = pb
 	})
@@ -132,19 +132,19 @@ func TestTwoPublishersWithOneNumber(t *testing.T) {
 		}
 		for range 2 {
 			if err := <-errs; err != nil {
-				t.Log("told at once:", err)
+				t.Log("error at once:", err)
 			}
 		}
 		time.Sleep(40 * time.Minute)
 		if wa, wb := a.Warnings(), b.Warnings(); !strings.Contains(wa+wb, "of this key") {
-			t.Errorf("nobody was told: %q %q", wa, wb)
+			t.Errorf("neither publisher got a warning: %q %q", wa, wb)
 		}
 	})
 }
 
 // A number is recorded before its item is put. So it is never used for another value, even
 // if no DHT node can be reached.
-func TestANumberIsGivenOnce(t *testing.T) {
+func TestANumberIsUsedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(6, simnet.Link{Delay: 10 * ms})
 		dir, st := nodetest.Site(t, 2), t.TempDir()
@@ -205,7 +205,7 @@ func TestManyPublications(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		t.Logf("%d publications taken up again in %v of fake time", many, time.Since(began))
+		t.Logf("%d publications resumed in %v of fake time", many, time.Since(began))
 		time.Sleep(5 * time.Hour)
 		b := start(t, n, 3, nodetest.Boot(101))
 		time.Sleep(10 * time.Second)
@@ -242,7 +242,7 @@ func TestMirrorsAndOwnFiles(t *testing.T) {
 		filetest.Write(t, log, []byte("started and went on"))
 		time.Sleep(time.Minute)
 		if v := newest(p); v.Seq != 1 {
-			t.Errorf("version %d of what the caller writes", v.Seq)
+			t.Errorf("version %d although only the caller's own file changed", v.Seq)
 		}
 		filetest.Write(t, filepath.Join(dir, "new"), []byte("new"))
 		nodetest.Until(t, time.Minute, "the change is published", func() bool { return newest(p).Seq == 2 })

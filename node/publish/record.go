@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,16 +27,16 @@ import (
 //	publications/TARGET/lock      held by the process that publishes it
 //	publications/TARGET/record    every version with its signed item
 //	publications/TARGET/N.torrent the torrent of version N
-//	publications/TARGET/stamps    size and time of the files when the newest was made
-//	publications/TARGET/data/HASH data that a rollback had to download, by infohash
+//	publications/TARGET/stamps    size and time of the files of the newest version
+//	publications/TARGET/data/HASH data that a rollback downloaded, by infohash
 //
 // The record is written to disk before its newest item is put. So a crash or power loss
-// never leads to two values with one number.
+// never leads to two values with the same number.
 
 // Version is one version of a publication.
 type Version struct {
 	Seq        int64     `json:"seq"`
-	InfoHash   string    `json:"infohash"` // as in the item
+	InfoHash   string    `json:"infohash"` // the infohash in the item
 	InfoHashV2 string    `json:"infohash_v2,omitempty"`
 	Name       string    `json:"name"`
 	Size       int64     `json:"size"`
@@ -47,8 +46,8 @@ type Version struct {
 	Sig        []byte    `json:"sig"`
 }
 
-// names reports whether the version is the torrent with this info dictionary.
-func (v *Version) names(info *metainfo.Info) bool {
+// isTorrent reports whether the version is the torrent with this info dictionary.
+func (v *Version) isTorrent(info *metainfo.Info) bool {
 	return v != nil && v.InfoHash == info.Hash.String() && v.InfoHashV2 == hexV2(info)
 }
 
@@ -66,30 +65,34 @@ type record struct {
 	Salt    []byte  `json:"salt,omitempty"`
 	Path    string  `json:"path"`
 	Options options `json:"options"`
-	// WebSeeds are HTTP mirrors that the link names.
+	// WebSeeds has the HTTP mirrors in the link.
 	WebSeeds []string `json:"web_seeds,omitempty"`
-	// RolledBack says that the newest version repeats an earlier one, so the path may not
-	// hold it.
-	RolledBack bool      `json:"rolled_back,omitempty"`
-	Versions   []Version `json:"versions"` // ascending
+	// RolledBack says that the newest version is a rollback, so the path may not contain
+	// it.
+	RolledBack bool `json:"rolled_back,omitempty"`
+	// Watch is the interval at which the path is watched, or 0.
+	Watch time.Duration `json:"watch_ns,omitempty"`
+	// Ended says that it is no longer published, and that the history was kept.
+	Ended    bool      `json:"ended,omitempty"`
+	Versions []Version `json:"versions"` // ascending
 }
 
-// options are the options of node.ShareOptions that affect the infohash.
+// options has the options of node.ShareOptions that affect the infohash.
 type options struct {
 	Format       metainfo.Format `json:"format"`
 	PieceLength  int64           `json:"piece_length,omitempty"`
 	Private      bool            `json:"private,omitempty"`
 	Source       string          `json:"source,omitempty"`
 	NoAttributes bool            `json:"no_attributes,omitempty"`
-	Odd          create.Odd      `json:"odd"`
+	Rules        create.Rules    `json:"odd"`
 }
 
 func optionsOf(o node.ShareOptions) options {
-	return options{o.Format, o.PieceLength, o.Private, o.Source, o.NoAttributes, o.Odd}
+	return options{o.Format, o.PieceLength, o.Private, o.Source, o.NoAttributes, o.Rules}
 }
 
 func (o options) share() node.ShareOptions {
-	return node.ShareOptions{Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source, NoAttributes: o.NoAttributes, Odd: o.Odd}
+	return node.ShareOptions{Format: o.Format, PieceLength: o.PieceLength, Private: o.Private, Source: o.Source, NoAttributes: o.NoAttributes, Rules: o.Rules}
 }
 
 // last returns the newest version, or nil if there is none.
@@ -126,11 +129,11 @@ func (r *record) item(v *Version) (dht.Item, error) {
 	return i, nil
 }
 
-// maxVersions limits the history; the oldest versions are dropped.
+// maxVersions is the maximum length of the history. The oldest versions are dropped.
 const maxVersions = 1000
 
-// errPublished reports that another process publishes under the same key and salt.
-var errPublished = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory publishes this"),
+// errPublished is the error if another process publishes under the same key and salt.
+var errPublished = node.NewFault(node.FaultConflict, errors.New("another seedbed process with the same state directory is publishing this"),
 	"stop that process first")
 
 // publicationsDir returns the folder of all publications of a state directory.
@@ -147,11 +150,8 @@ type folder struct {
 func openFolder(state string, target id.ID) (*folder, error) {
 	f := &folder{path: filepath.Join(publicationsDir(state), target.String())}
 	var err error
-	switch f.lock, err = statefile.Folder(f.path); {
-	case errors.Is(err, statefile.ErrLocked):
-		return nil, errPublished
-	case err != nil:
-		return nil, fmt.Errorf("the state directory cannot be used: %w; choose another with --state", err)
+	if f.lock, err = node.LockRecord(f.path, errPublished); err != nil {
+		return nil, err
 	}
 	if f.file, f.disk, err = readRecord(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, f.close())
@@ -159,16 +159,16 @@ func openFolder(state string, target id.ID) (*folder, error) {
 	return f, nil
 }
 
-// readRecord reads a record. A damaged record is an error, unlike a missing one, because its
-// numbers must not be used for other values.
+// readRecord reads a record. A damaged record must not count as a missing one, because its
+// numbers would then be used again for other values.
 func readRecord(dir string) (r record, raw []byte, err error) {
 	path := filepath.Join(dir, "record")
 	raw, err = node.ReadRecord(path, &r, damagedAdvice)
 	return r, raw, err
 }
 
-// damagedAdvice is the advice about a record that is damaged.
-const damagedAdvice = "move it away; publishing again then continues with the number that the DHT has"
+// damagedAdvice says what to do about a damaged record.
+const damagedAdvice = "move it away; publishing then continues after the version in the DHT"
 
 func (f *folder) close() error { return f.lock.Release() }
 
@@ -179,7 +179,7 @@ func (f *folder) torrentPath(seq int64) string {
 	return filepath.Join(f.path, strconv.FormatInt(seq, 10)+".torrent")
 }
 
-// dataDir returns the download folder for a torrent whose data the path does not hold.
+// dataDir returns the download folder for a torrent whose data is not at the path.
 func (f *folder) dataDir(info *metainfo.Info) string {
 	return filepath.Join(f.path, "data", info.Hash.String())
 }
@@ -238,7 +238,7 @@ func (f *folder) torrent(v *Version) *metainfo.Torrent {
 		return nil
 	}
 	t, err := metainfo.ParseTorrent(b)
-	if err != nil || !v.names(t.Info) {
+	if err != nil || !v.isTorrent(t.Info) {
 		return nil
 	}
 	return t
@@ -270,9 +270,9 @@ func (f *folder) before() *create.Made {
 	return &create.Made{Info: t.Info, Stamps: s.Stamps}
 }
 
-// keepStamps saves the stamps of the newest version's files. Without stamps, all files are
+// saveStamps saves the stamps of the newest version's files. Without stamps, all files are
 // hashed again next time.
-func (f *folder) keepStamps(made *create.Made) error {
+func (f *folder) saveStamps(made *create.Made) error {
 	b, err := json.Marshal(stamps{f.file.Path, made.Info.Hash.String(), made.Stamps})
 	if err != nil {
 		return err
@@ -282,12 +282,27 @@ func (f *folder) keepStamps(made *create.Made) error {
 
 // Published is one publication of a state directory.
 type Published struct {
-	Key      string // public, in hex
-	KeyName  string
-	Salt     string
-	Path     string
-	Link     string
-	Versions []Version // ascending
+	Target     id.ID  // of its item in the DHT
+	Key        string // public, in hex
+	KeyName    string
+	Salt       string
+	Path       string
+	Link       string
+	Watch      time.Duration // interval at which the path is watched, or 0
+	RolledBack bool          // the newest version is an earlier one
+	Ended      bool          // it is no longer published, and its history was kept
+	Versions   []Version     // ascending
+}
+
+// describe returns the publication of a record.
+func (r *record) describe() (Published, error) {
+	key, err := id.ParseHex32(r.Key)
+	if err != nil {
+		return Published{}, err
+	}
+	link, err := r.link()
+	return Published{Target: dht.ItemTarget(key, r.Salt), Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link,
+		Watch: r.Watch, RolledBack: r.RolledBack, Ended: r.Ended, Versions: slices.Clone(r.Versions)}, err
 }
 
 // List returns the publications of a state directory, sorted by key name and salt. Its error
@@ -307,13 +322,13 @@ func List(state string) (list []Published, err error) {
 			errs = append(errs, err)
 			continue
 		}
-		link, err := r.link()
+		p, err := r.describe()
 		if err != nil {
 			errs = append(errs, &node.DamagedError{Path: filepath.Join(dir, "record"), Err: err, Advice: damagedAdvice})
 			continue
 		}
-		if len(r.Versions) > 0 {
-			list = append(list, Published{Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link, Versions: r.Versions})
+		if len(p.Versions) > 0 {
+			list = append(list, p)
 		}
 	}
 	slices.SortFunc(list, func(a, b Published) int {

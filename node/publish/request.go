@@ -13,28 +13,29 @@ import (
 	"time"
 
 	"seedbed/dht"
+	"seedbed/internal/await"
 	"seedbed/internal/id"
 	"seedbed/internal/statefile"
 	"seedbed/node"
 )
 
 // Only the process that publishes under a key can make its next version. Another process
-// with the same state directory sends it requests through three files, which are only
-// replaced or renamed as a whole:
+// with the same state directory sends it requests through three files, which are created
+// and renamed atomically:
 //
 //	publications/requests/ID.request  the request, written by the requesting process
 //	publications/requests/ID.taken    the same file, renamed by the publishing process
 //	publications/requests/ID.answer   the result, deleted by the requesting process
 //
 // The publishing process looks for requests every requestEvery. A request that is not taken
-// within takeTimeout is withdrawn. If the publishing process ends first, its lock is free,
-// and the requesting process can publish by itself.
+// within takeTimeout is withdrawn. If the publishing process ends first, its lock is
+// released, and the requesting process can publish itself.
 
 const (
 	requestEvery = time.Second
 	answerEvery  = 100 * time.Millisecond
 	takeTimeout  = 15 * time.Second
-	// staleAge is the age after which a file must be from a process that was killed.
+	// staleAge is the age from which a file is considered left over by a killed process.
 	staleAge = 10 * time.Minute
 )
 
@@ -47,7 +48,7 @@ type request struct {
 
 // Answer is the result of a request.
 type Answer struct {
-	Seq  int64  `json:"seq"` // number of the newest version now
+	Seq  int64  `json:"seq"` // number of the newest version after the request
 	Link string `json:"link"`
 
 	// Set if the request failed.
@@ -56,7 +57,7 @@ type Answer struct {
 	Hint  string         `json:"hint,omitempty"`
 }
 
-// ErrNotPublishing reports that no process currently publishes under the key.
+// ErrNotPublishing is the error if no process currently publishes under the key.
 var ErrNotPublishing = errors.New("no process publishes this now")
 
 // RequestRollback asks the process that publishes under a key to publish an earlier version
@@ -92,9 +93,9 @@ func RequestRollback(ctx context.Context, state string, key ed25519.PublicKey, s
 			return Answer{}, ErrNotPublishing
 		}
 		if time.Since(began) > takeTimeout && os.Remove(base+".request") == nil {
-			return Answer{}, node.NewFault(node.FaultConflict, errors.New("another seedbed process publishes this and does not answer"), "stop that process first")
+			return Answer{}, node.NewFault(node.FaultConflict, errors.New("another seedbed process is publishing this and does not answer"), "stop that process first")
 		}
-		if err := sleep(ctx, answerEvery); err != nil {
+		if err := await.Sleep(ctx, answerEvery); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -102,7 +103,7 @@ func RequestRollback(ctx context.Context, state string, key ed25519.PublicKey, s
 
 func parseAnswer(b []byte) (a Answer, err error) {
 	if err := json.Unmarshal(b, &a); err != nil {
-		return a, fmt.Errorf("the answer of the publishing process cannot be read: %w", err)
+		return a, fmt.Errorf("cannot read the answer of the publishing process: %w", err)
 	}
 	if a.Error != "" {
 		return a, node.NewFault(a.Kind, errors.New(a.Error), a.Hint)
@@ -112,7 +113,7 @@ func parseAnswer(b []byte) (a Answer, err error) {
 
 func requestsDir(state string) string { return filepath.Join(publicationsDir(state), "requests") }
 
-// isLocked reports whether a process holds a lock file.
+// isLocked reports whether a process holds the lock file at path.
 func isLocked(path string) bool {
 	if _, err := os.Lstat(path); err != nil {
 		return false
@@ -126,7 +127,7 @@ func isLocked(path string) bool {
 
 // serveRequests answers the requests of other processes until the publisher ends.
 func (p *Publisher) serveRequests() {
-	for sleep(p.ctx, requestEvery) == nil {
+	for await.Sleep(p.ctx, requestEvery) == nil {
 		dir := requestsDir(p.node.StateDir())
 		entries, err := os.ReadDir(dir)
 		if err != nil {
@@ -162,13 +163,13 @@ func (p *Publisher) serveRequest(base string) {
 	pub := p.open[target]
 	p.mu.Unlock()
 	if pub == nil || os.Rename(base+".request", base+".taken") != nil {
-		return // another process publishes it, or it was withdrawn
+		return // another process publishes it, or the request was withdrawn
 	}
 	var a Answer
 	defer os.Remove(base + ".taken")
 	if err := pub.Rollback(p.ctx, r.Rollback, r.Overrule); err != nil {
 		if p.ctx.Err() != nil {
-			return // the lock will be free soon
+			return // the lock is released soon
 		}
 		a.Error = err.Error()
 		var f *node.Fault
@@ -183,6 +184,6 @@ func (p *Publisher) serveRequest(base string) {
 		err = statefile.Write(base+".answer", b)
 	}
 	if err != nil {
-		pub.warn(fmt.Errorf("a request to publish version %d again was not answered: %w", r.Rollback, err))
+		pub.warn(fmt.Errorf("cannot answer a request to publish version %d again: %w", r.Rollback, err))
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // Another process can ask the publishing process for a rollback, and gets an answer. The
 // request leaves no files.
-func TestRollbackByTheProcessThatPublishes(t *testing.T) {
+func TestRollbackByThePublishingProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -29,7 +29,7 @@ func TestRollbackByTheProcessThatPublishes(t *testing.T) {
 			return RequestRollback(t.Context(), state, public, nil, seq, false)
 		}
 		if _, err := ask(1); !errors.Is(err, ErrNotPublishing) {
-			t.Error("nothing was ever published:", err)
+			t.Error("before anything was published:", err)
 		}
 		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state))
 		dir := nodetest.Site(t, 3)
@@ -136,7 +136,7 @@ func TestForeignRequests(t *testing.T) {
 		}
 		time.Sleep(2 * requestEvery)
 		if left := filetest.Entries(t, requests); len(left) != 0 {
-			t.Error("of processes that were killed:", left)
+			t.Error("files of killed processes are left:", left)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 type RestoreConfig struct {
 	// Key returns the secret key with the given name.
 	Key func(name string) (ed25519.PrivateKey, error)
-	// Sharing and Overrule are as in Config.
+	// Sharing and Overrule are used as in Config.
 	Sharing
 	Overrule bool
 }
@@ -32,52 +32,107 @@ func (e *RestoreError) Error() string {
 
 func (e *RestoreError) Unwrap() error { return e.Err }
 
-// restoreAtOnce is how many publications Restore resumes at the same time. Each spends most
-// of the time waiting for the DHT.
-const restoreAtOnce = 8
+// resumeAtOnce is the number of publications that Resume resumes at the same time. Each
+// spends most of the time waiting for the DHT.
+const resumeAtOnce = 8
 
-// Restore resumes every publication that the state directory has on record, each from its
-// path and with its options. A failure does not affect the others: failed has a
-// *RestoreError for each publication that could not be resumed and a *node.DamagedError for each
-// unreadable record.
+// Restore opens and resumes every publication in the state directory that has not ended, each from
+// its recorded path and with its recorded options. A failure does not affect the others: failed has a
+// *RestoreError for each publication that could not be resumed and a *node.DamagedError for
+// each unreadable record.
 func (p *Publisher) Restore(ctx context.Context, cfg RestoreConfig) (restored []*Publication, failed []error) {
-	list, err := List(p.node.StateDir())
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		failed = many.Unwrap()
-	} else if err != nil {
-		return nil, []error{err}
-	}
-	pubs, errs := make([]*Publication, len(list)), make([]error, len(list))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, restoreAtOnce)
-	for i, one := range list {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			pubs[i], errs[i] = p.restore(ctx, one, &cfg)
-		})
-	}
-	wg.Wait()
-	for i, one := range list {
-		if errs[i] != nil {
-			failed = append(failed, &RestoreError{one.KeyName, one.Salt, errs[i]})
-		} else {
-			restored = append(restored, pubs[i])
-		}
-	}
-	return restored, failed
+	return p.Reopen(cfg).Resume(ctx)
 }
 
-func (p *Publisher) restore(ctx context.Context, one Published, cfg *RestoreConfig) (*Publication, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+// Reopened has the publications on record, which Resume resumes.
+type Reopened struct {
+	publisher *Publisher
+	sharing   Sharing
+	overrule  bool
+	list      []reopenedOne
+	failed    []error // about records that cannot be read
+}
+
+type reopenedOne struct {
+	what Published
+	pub  *Publication // with making locked; nil with an error
+	err  error
+}
+
+// Reopen is the first half of Restore. It reads only the records; from then on, Open returns the
+// publications. The caller must call Resume, and every other operation on a publication waits until
+// Resume has resumed it. That can take minutes, because it reads what is published and asks the DHT.
+func (p *Publisher) Reopen(cfg RestoreConfig) *Reopened {
+	r := &Reopened{publisher: p, sharing: cfg.Sharing, overrule: cfg.Overrule}
+	list, err := List(p.node.StateDir())
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		r.failed = many.Unwrap()
+	} else if err != nil {
+		r.failed = []error{err}
 	}
+	for _, one := range list {
+		if one.Ended {
+			continue
+		}
+		pub, err := p.reopen(&one, &cfg)
+		r.list = append(r.list, reopenedOne{one, pub, err})
+	}
+	return r
+}
+
+func (p *Publisher) reopen(one *Published, cfg *RestoreConfig) (*Publication, error) {
 	key, err := cfg.Key(one.KeyName)
 	if err != nil {
 		return nil, err
 	}
 	if public := fmt.Sprintf("%x", key.Public()); public != one.Key {
-		return nil, errors.New("the key of this name is another one than when it was published")
+		return nil, errors.New("the key with this name is not the key that it was published under")
 	}
-	return p.Publish(ctx, Config{Key: key, Salt: []byte(one.Salt), Sharing: cfg.Sharing, Overrule: cfg.Overrule})
+	c := Config{Key: key, Salt: []byte(one.Salt)}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return p.openPublication(&c)
+}
+
+// Resume is the second half of Restore. It is called once.
+func (r *Reopened) Resume(ctx context.Context) (restored []*Publication, failed []error) {
+	ctx, cancel := r.publisher.within(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, resumeAtOnce)
+	for i := range r.list {
+		one := &r.list[i]
+		if one.err != nil {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			one.err = r.resume(ctx, one.pub)
+		})
+	}
+	wg.Wait()
+	failed = r.failed
+	for _, one := range r.list {
+		if one.err != nil {
+			failed = append(failed, &RestoreError{one.what.KeyName, one.what.Salt, one.err})
+		} else {
+			restored = append(restored, one.pub)
+		}
+	}
+	return restored, failed
+}
+
+func (r *Reopened) resume(ctx context.Context, pub *Publication) (err error) {
+	defer func() {
+		if err != nil {
+			pub.Close() // after making is unlocked
+		}
+	}()
+	defer pub.making.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return pub.apply(ctx, &Config{Key: pub.key, Salt: pub.folder.file.Salt, Sharing: r.sharing, Overrule: r.overrule})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"seedbed/internal/filetest"
 	"seedbed/internal/id"
@@ -104,5 +105,38 @@ func TestAnUnchangedFolderIsNotPublishedOverANewerVersion(t *testing.T) {
 		if v := newest(p); v.Seq != 3 {
 			t.Errorf("version %d continues from 2", v.Seq)
 		}
+	})
+}
+
+// All publications on record are open before any of them is resumed, which takes long without an answer
+// of the DHT: here the lookup of each one ends after 30 s, eight at a time.
+func TestPublicationsAreOpenBeforeTheyAreResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const count = 20
+		n := simnet.New(3, simnet.Link{Delay: 10 * ms})
+		nodetest.Ring(t, n, 6)
+		state := t.TempDir()
+		a := start(t, n, 1, nodetest.Boot(100), nodetest.State(state))
+		dir := nodetest.Site(t, 1)
+		for i := range byte(count) {
+			if _, err := a.Publish(t.Context(), Config{Key: testKey(0), Salt: []byte{'a' + i}, KeyName: "k", Path: dir}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Node.Close()
+		a = start(t, n, 2, nodetest.Boot(100), nodetest.State(state))
+		for i := range 6 {
+			n.SetLink(nodetest.AddrPort(2).Addr(), nodetest.AddrPort(100+i).Addr(), simnet.Link{Loss: 1})
+		}
+		began := time.Now()
+		r := a.Reopen(RestoreConfig{Key: func(string) (ed25519.PrivateKey, error) { return testKey(0), nil }})
+		if open := len(a.Open()); open != count || time.Since(began) != 0 {
+			t.Errorf("%d publications are open after %v", open, time.Since(began))
+		}
+		pubs, failed := r.Resume(t.Context())
+		if len(pubs) != count || len(failed) != 0 {
+			t.Errorf("%d are resumed; %v", len(pubs), failed)
+		}
+		t.Logf("resumed after %v", time.Since(began))
 	})
 }

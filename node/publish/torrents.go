@@ -20,33 +20,40 @@ type torrents struct {
 
 	mu    sync.Mutex
 	users map[*node.Torrent]int // torrents that the publisher has added
-	// leaving holds torrents that are being removed; the channel is closed when the removal
-	// is done and the torrent can be added again.
-	leaving map[*node.Torrent]chan struct{}
+	// removing has the torrents that are being removed. The channel is closed when the
+	// torrent is removed and can be added again.
+	removing map[*node.Torrent]chan struct{}
 }
 
 func (s *torrents) init(n *node.Node, ctx context.Context) {
 	s.node, s.ctx = n, ctx
-	s.users, s.leaving = map[*node.Torrent]int{}, map[*node.Torrent]chan struct{}{}
+	s.users, s.removing = map[*node.Torrent]int{}, map[*node.Torrent]chan struct{}{}
 }
 
-// acquire adds a torrent to the node, or returns it if the node has it. If it is being
-// removed, acquire waits and adds it again.
-func (s *torrents) acquire(ctx context.Context, spec node.Spec) (*node.Torrent, error) {
+// acquire adds a torrent to the node, or returns it if the node has it already. If the
+// torrent is being removed, acquire waits for that and adds it again. isOthers says that
+// another client of the node has added the torrent, which stays when it is released.
+func (s *torrents) acquire(ctx context.Context, spec node.Spec) (t *node.Torrent, isOthers bool, err error) {
 	for {
-		t, leaving, err := s.tryAcquire(spec)
-		if err != nil || leaving == nil {
-			return t, err
+		t, removing, err := s.tryAcquire(spec)
+		if err != nil || removing == nil {
+			return t, t != nil && !s.isOurs(t), err
 		}
 		select {
-		case <-leaving:
+		case <-removing:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		}
 	}
 }
 
-func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, leaving <-chan struct{}, err error) {
+func (s *torrents) isOurs(t *node.Torrent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.users[t] > 0
+}
+
+func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, removing <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, err = s.node.Add(spec)
@@ -62,7 +69,7 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, leaving <-chan s
 			return nil, nil, err
 		}
 	}
-	if c, ok := s.leaving[t]; ok {
+	if c, ok := s.removing[t]; ok {
 		return nil, c, nil
 	}
 	if s.users[t] > 0 {
@@ -72,7 +79,7 @@ func (s *torrents) tryAcquire(spec node.Spec) (t *node.Torrent, leaving <-chan s
 }
 
 // release undoes acquire. If no user is left, it removes the torrent from the node and
-// deletes the folder data, unless that is "". It does not wait for either.
+// deletes the folder data, unless that is "". It does not wait for the removal.
 func (s *torrents) release(t *node.Torrent, data string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,25 +91,28 @@ func (s *torrents) release(t *node.Torrent, data string) {
 	}
 	delete(s.users, t)
 	if s.node.Torrent(t.InfoHash()) != t {
-		return // it has failed, and may have been added again since
+		return // it has failed, and may have been added again since then
 	}
 	done := make(chan struct{})
-	s.leaving[t] = done
+	s.removing[t] = done
 	s.wg.Go(func() {
 		err := s.node.Remove(s.ctx, t.InfoHash(), false)
+		if err == nil {
+			err = t.Settled(s.ctx)
+		}
 		var f *node.Fault
 		if errors.As(err, &f) && f.Kind == node.FaultVanished {
-			err = nil // its files have changed, which is why it is removed
+			err = nil // its files have changed, which is the reason for the removal
 		}
 		if err == nil && data != "" {
 			err = os.RemoveAll(data)
 		}
 		s.mu.Lock()
-		delete(s.leaving, t)
+		delete(s.removing, t)
 		s.mu.Unlock()
 		close(done)
 		if err != nil && s.ctx.Err() == nil && !errors.Is(err, node.ErrUnknown) {
-			s.node.Emit(node.Event{Kind: node.Warning, Err: fmt.Errorf("an earlier version was not removed: %w", err)})
+			s.node.Emit(node.Event{Kind: node.Warning, Err: fmt.Errorf("cannot remove an earlier version: %w", err)})
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 
 // A torrent that is acquired while it is being removed is added again after the removal:
 // publishing A, B, A ends with A seeded.
-func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
+func TestATorrentThatIsBeingRemovedIsAddedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, simnet.New(1, simnet.Link{}), 1)
 		path := filepath.Join(t.TempDir(), "a")
@@ -27,7 +28,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 		}
 		acquire := func() *node.Torrent {
 			t.Helper()
-			x, err := r.torrents.acquire(t.Context(), spec)
+			x, _, err := r.torrents.acquire(t.Context(), spec)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +69,7 @@ func TestATorrentThatLeavesIsAddedAgain(t *testing.T) {
 		r.torrents.release(ours, "")
 		time.Sleep(time.Minute)
 		if ours != theirs || r.Torrent(spec.InfoHash()) != theirs {
-			t.Error("a torrent of somebody else was removed")
+			t.Error("a torrent that another client added was removed")
 		}
 	})
 }
@@ -80,7 +81,7 @@ func TestAPublicationRecoversFromAFailedTorrent(t *testing.T) {
 		dir := nodetest.Site(t, 3)
 		p := r.publish(testKey(0), dir)
 		failed := p.Torrent()
-		if err := r.Remove(t.Context(), failed.InfoHash(), false); err != nil { // as if it had failed
+		if err := errors.Join(r.Remove(t.Context(), failed.InfoHash(), false), failed.Settled(t.Context())); err != nil { // as if it had failed
 			t.Fatal(err)
 		}
 		for range 2 {
@@ -97,7 +98,7 @@ func TestAPublicationRecoversFromAFailedTorrent(t *testing.T) {
 
 // A, B, A: the first content is seeded again, and the versions in between leave nothing in
 // the state directory except their history.
-func TestPublishingWhatWasPublishedBefore(t *testing.T) {
+func TestPublishingEarlierContentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := simnet.New(2, simnet.Link{Delay: 10 * ms})
 		nodetest.Ring(t, n, 6)
@@ -126,7 +127,7 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 		if left := filetest.Entries(t, filepath.Join(a.State, "torrents")); len(left) != 1 {
 			t.Errorf("%d torrents are left in the state directory", len(left))
 		}
-		if err := p.Remove(); err != nil {
+		if err := p.Remove(false); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
@@ -139,7 +140,7 @@ func TestPublishingWhatWasPublishedBefore(t *testing.T) {
 }
 
 // A torrent that is used again, now as a download, can save its progress.
-func TestAVersionComesBackAsADownload(t *testing.T) {
+func TestARollbackOfASeededVersionIsADownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, err := os.Getwd()
 		if err != nil {
@@ -163,7 +164,7 @@ func TestAVersionComesBackAsADownload(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		r.Node.Close() // reports anything that could not be saved
-		if got := r.Warnings(); strings.Contains(got, "was not removed") {
+		if got := r.Warnings(); strings.Contains(got, "cannot remove") {
 			t.Error(got)
 		}
 	})

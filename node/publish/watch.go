@@ -6,31 +6,32 @@ import (
 	"fmt"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/node"
 	"seedbed/swarm/create"
 )
 
-// watchShare limits the time that Watch spends scanning the files: about one part in
-// watchShare.
+// watchShare limits the time that Watch spends scanning the files to about 1/watchShare of
+// all time.
 const watchShare = 20
 
-// Watch scans the files at the interval every, and calls Update when they have changed and
+// Watch scans the files once every interval, and calls Update when they have changed and
 // then stayed the same for one interval. It returns nil when ctx ends or the publication is
 // closed, and a node.FaultConflict when another machine publishes under the key. It reports
 // other errors as warnings and calls Update again after the next change.
-func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
+func (p *Publication) Watch(ctx context.Context, interval time.Duration) error {
 	ctx, cancel := p.publisher.within(ctx)
 	defer cancel()
 	var last, failed create.Fingerprint
-	wait := every
+	wait := interval
 	for {
-		if sleep(ctx, wait) != nil {
+		if await.Sleep(ctx, wait) != nil {
 			return nil
 		}
 		path, options, published := p.watched()
 		began := time.Now()
-		now, err := create.Print(path, options)
-		wait = max(every, watchShare*time.Since(began)) // scanning a large folder takes long
+		now, err := create.FingerprintOf(path, options)
+		wait = max(interval, watchShare*time.Since(began)) // scanning a large folder takes long
 		settled := err == nil && now == last
 		last = now
 		if !settled || now == published || now == failed {
@@ -46,27 +47,15 @@ func (p *Publication) Watch(ctx context.Context, every time.Duration) error {
 			return err
 		default:
 			failed = now
-			p.warn(fmt.Errorf("the change is not published: %w", err))
+			p.warn(fmt.Errorf("cannot publish the change: %w", err))
 		}
 	}
 }
 
-// watched returns the path, the options for reading it, and its fingerprint when it was
-// published.
+// watched returns the path, the options for reading it, and its fingerprint when the newest
+// version was made.
 func (p *Publication) watched() (string, node.ShareOptions, create.Fingerprint) {
 	p.making.Lock()
 	defer p.making.Unlock()
-	return p.folder.file.Path, p.options, p.print
-}
-
-// sleep waits for d. It returns the error of ctx if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return p.folder.file.Path, p.options, p.fingerprint
 }

@@ -2,9 +2,12 @@ package stream
 
 import "strings"
 
-// cleanRange returns a Range header in a form for which http.ServeContent follows
-// RFC 9110, or "" if the header must be ignored. satisfiable is false if no range
-// contains a byte, whatever the size of the file.
+// maxRanges is the maximum number of ranges that are served in one answer.
+const maxRanges = 16
+
+// cleanRange rewrites a Range header so that http.ServeContent handles it as RFC 9110
+// requires. It returns "" if the header must be ignored. satisfiable is false if no range
+// in it can contain a byte, whatever the size of the file.
 func cleanRange(header string) (clean string, satisfiable bool) {
 	unit, list, ok := strings.Cut(header, "=")
 	// Section 14.2: "A server MUST ignore a Range header field received with [...] a
@@ -23,6 +26,11 @@ func cleanRange(header string) (clean string, satisfiable bool) {
 	}
 	if kept == nil {
 		return "", false
+	}
+	// Section 14.2: a server may ignore a header with "many small ranges", which are work for us
+	// and of no use to a player.
+	if len(kept) > maxRanges {
+		return "", true
 	}
 	return "bytes=" + strings.Join(kept, ","), true
 }

@@ -1,41 +1,43 @@
-// Package stream serves the files of a torrent over HTTP during the download, to
-// players and browsers: with ranges, media types and HEAD. It is for local users. It
-// rejects a request whose Host header is not the address that it arrived at, because
-// a foreign web page could otherwise read the files (DNS rebinding).
+// Package stream serves the files of a torrent over HTTP, also during the download, to
+// players and browsers. It supports ranges, media types and HEAD. It is meant for users of
+// this machine. It rejects a request whose Host header is not the address at which the
+// request arrived, because otherwise a web page from elsewhere could read the files (DNS
+// rebinding).
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/node"
 )
 
-// maxRequests limits the files that are read at the same time; players use two or three.
+// maxRequests is the maximum number of file requests at a time. Players make two or three.
 const maxRequests = 64
 
-// A Server serves one torrent. It is an http.Handler.
+// Server serves one torrent. It is an http.Handler.
 type Server struct {
 	t    *node.Torrent
-	name string // an accepted host name besides the addresses; "" for none
+	name string // a further accepted host name; "" for none
 	mux  http.ServeMux
 
-	served atomic.Int64
-	open   atomic.Int64
+	gate *Gate
 }
 
-// New serves t, which was added with Spec.ReadAhead. The Host of a request may be the
-// address that it arrived at, localhost if that is a loopback address, or name.
+// New returns a Server for t. The Host of a
+// request may be the address at which it arrived, localhost if that is a loopback address,
+// or name.
 func New(t *node.Torrent, name string) *Server {
-	s := &Server{t: t, name: strings.ToLower(name)}
+	s := &Server{t: t, name: strings.ToLower(name), gate: NewGate(maxRequests)}
 	s.mux.HandleFunc("GET /{$}", s.index)
 	s.mux.HandleFunc("GET /playlist.m3u", s.playlist)
 	s.mux.HandleFunc("GET /{file}/{name...}", s.file)
@@ -43,25 +45,22 @@ func New(t *node.Torrent, name string) *Server {
 	return s
 }
 
-// Requests returns the number of file requests so far, and of those that are open now.
-func (s *Server) Requests() (served, open int) { return int(s.served.Load()), int(s.open.Load()) }
+// Requests returns the number of file requests so far, and the number of those that are
+// open now.
+func (s *Server) Requests() (served, open int) { return s.gate.Requests() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !s.ours(r) {
-		http.Error(w, "this is not the host that was asked for", http.StatusMisdirectedRequest)
+	if !s.isOurHost(r) {
+		http.Error(w, "this server does not serve the host of the request", http.StatusMisdirectedRequest)
 		return
 	}
-	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	// A file may be a page with scripts: the sandbox gives it no origin.
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; media-src 'self'; img-src 'self'")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	setSafe(w.Header())
 	s.mux.ServeHTTP(w, r)
 }
 
-// ours reports whether the Host header of the request is one of our addresses.
-func (s *Server) ours(r *http.Request) bool {
+// isOurHost reports whether the Host header of the request is accepted.
+func (s *Server) isOurHost(r *http.Request) bool {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
 		return false
@@ -84,15 +83,9 @@ func (s *Server) ours(r *http.Request) bool {
 	return (host == "localhost" && at.Addr().IsLoopback()) || (host == s.name && s.name != "")
 }
 
-// Path returns the URL path of a file, given by its index in the torrent's files.
-func Path(t *node.Torrent, file int) string {
-	return "/" + strconv.Itoa(t.Info().FileNumber(file)) + "/" + url.PathEscape(fileName(t, file))
-}
-
-// fileName returns the last part of a file's path.
-func fileName(t *node.Torrent, file int) string {
-	path := t.Info().Files[file].Path
-	return path[len(path)-1]
+// Path returns the URL path of the file with that number and that path or name.
+func Path(number int, file string) string {
+	return "/" + strconv.Itoa(number) + "/" + url.PathEscape(path.Base(file))
 }
 
 // file serves one file or the requested ranges of it.
@@ -102,13 +95,6 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if s.open.Add(1) > maxRequests {
-		s.open.Add(-1)
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many requests at once", http.StatusServiceUnavailable)
-		return
-	}
-	defer s.open.Add(-1)
 	info := s.t.Info()
 	if info == nil {
 		notYet(w)
@@ -119,29 +105,27 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := s.t.OpenFile(r.Context(), index)
-	if err != nil {
+	switch err := Serve(w, r, Request{Torrent: s.t, File: index, Gate: s.gate, Client: clientOf(r)}); {
+	case err == nil:
+	case errors.Is(err, ErrTooMany):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	case errors.Is(err, ErrTooManyOfClient):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, err.Error()+"; close some of them", http.StatusTooManyRequests)
+	case errors.Is(err, node.ErrNoFile), errors.Is(err, node.ErrNotSelected):
 		http.NotFound(w, r)
-		return
+	default:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	}
-	defer f.Close()
-	s.served.Add(1)
-	name := fileName(s.t, index)
-	h := w.Header()
-	h.Set("Content-Type", typeOf(name))
-	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, s.t.InfoHash(), number))
-	h.Set("Cache-Control", "private, max-age=86400")
-	ranges, satisfiable := cleanRange(r.Header.Get("Range"))
-	if !satisfiable {
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", f.Size()))
-		http.Error(w, "no such range", http.StatusRequestedRangeNotSatisfiable)
-		return
+}
+
+// clientOf returns the client of a request. Each is an account, because there are no tokens.
+func clientOf(r *http.Request) (c Client) {
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.Account = addrs.ClientNet(from.Addr()).String()
 	}
-	r.Header.Del("Range")
-	if ranges != "" {
-		r.Header.Set("Range", ranges)
-	}
-	http.ServeContent(w, r, name, time.Time{}, f)
+	return c
 }
 
 func notYet(w http.ResponseWriter) {
@@ -156,15 +140,13 @@ type entry struct {
 }
 
 func (s *Server) entries() (out []entry) {
+	info, paths := s.t.Info(), s.t.FilePaths()
 	for _, i := range s.t.Files() {
-		out = append(out, s.entry(i))
+		if i < len(paths) { // otherwise it was removed
+			out = append(out, entry{paths[i], Path(info.FileNumber(i), paths[i]), info.Files[i].Length})
+		}
 	}
 	return out
-}
-
-func (s *Server) entry(file int) entry {
-	f := &s.t.Info().Files[file]
-	return entry{strings.Join(f.Path, "/"), Path(s.t, file), f.Length}
 }
 
 var page = template.Must(template.New("index").Parse(`<!doctype html>
@@ -193,11 +175,20 @@ func (s *Server) playlist(w http.ResponseWriter, r *http.Request) {
 		notYet(w)
 		return
 	}
+	WritePlaylist(w, s.t, "http://"+r.Host)
+}
+
+// WritePlaylist answers with an M3U playlist of the playable files of a torrent whose metadata is
+// known, in the torrent's order. root is the URL to which Path is relative, without a slash at the end.
+func WritePlaylist(w http.ResponseWriter, t *node.Torrent, root string) {
 	w.Header().Set("Content-Type", "audio/x-mpegurl; charset=utf-8")
 	fmt.Fprintln(w, "#EXTM3U")
-	for _, i := range Playable(s.t) {
-		e := s.entry(i)
-		fmt.Fprintf(w, "#EXTINF:-1,%s\nhttp://%s%s\n", strings.Map(printable, e.Path), r.Host, e.URL)
+	info, paths := t.Info(), t.FilePaths()
+	if info == nil { // it was removed
+		return
+	}
+	for _, i := range playable(t.Files(), paths) {
+		fmt.Fprintf(w, "#EXTINF:-1,%s\n%s%s\n", strings.Map(printable, paths[i]), root, Path(info.FileNumber(i), paths[i]))
 	}
 }
 
@@ -208,13 +199,22 @@ func printable(r rune) rune {
 	return r
 }
 
-// Playable returns the wanted files that players can play, by their index.
-func Playable(t *node.Torrent) (out []int) {
-	for _, i := range t.Files() {
-		mime := typeOf(fileName(t, i))
-		if strings.HasPrefix(mime, "video/") || strings.HasPrefix(mime, "audio/") {
+// Playable returns the indexes of the wanted files that are video or audio.
+func Playable(t *node.Torrent) []int { return playable(t.Files(), t.FilePaths()) }
+
+// playable is Playable for paths that were read. A torrent that does not run reads them from disk each time
+// that it is asked.
+func playable(files []int, paths []string) (out []int) {
+	for _, i := range files {
+		if i < len(paths) && IsPlayable(path.Base(paths[i])) { // otherwise it was removed
 			out = append(out, i)
 		}
 	}
 	return out
+}
+
+// IsPlayable reports whether a file with that name is video or audio.
+func IsPlayable(name string) bool {
+	mime := typeOf(name)
+	return strings.HasPrefix(mime, "video/") || strings.HasPrefix(mime, "audio/")
 }

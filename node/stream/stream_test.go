@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,9 +119,9 @@ var things = map[string]string{
 func TestFiles(t *testing.T) {
 	s := newSite(t, things)
 	number := map[string]string{}
-	info := s.t0().Info()
+	info := s.torrent().Info()
 	for i, f := range info.Files {
-		number[strings.Join(f.Path, "/")] = Path(s.t0(), i)
+		number[strings.Join(f.Path, "/")] = Path(info.FileNumber(i), strings.Join(f.Path, "/"))
 	}
 	film := things["a film.MKV"]
 	for _, c := range []struct {
@@ -159,7 +161,7 @@ func TestFiles(t *testing.T) {
 	}
 	etag := func() string { r, _ := s.do("HEAD", number["empty"]); return r.Header.Get("ETag") }()
 	if resp, _ := s.do("GET", number["empty"], "If-None-Match", etag); resp.StatusCode != http.StatusNotModified {
-		t.Errorf("with its own tag: %s", resp.Status)
+		t.Errorf("with its own ETag: %s", resp.Status)
 	}
 	for _, path := range []string{"/0", "/6/x", "/99999999999999999999", "/-1", "/x", "/1x"} {
 		if resp, _ := s.do("GET", path); resp.StatusCode != http.StatusNotFound {
@@ -168,7 +170,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func (s *site) t0() *node.Torrent { return s.Server.t }
+func (s *site) torrent() *node.Torrent { return s.Server.t }
 
 // The listings name every file, and the playlist names the playable ones in a form
 // that players understand.
@@ -199,14 +201,14 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s has %d bytes", urls[i], len(got))
 		}
 	}
-	if got := Playable(s.t0()); len(got) != 2 {
+	if got := Playable(s.torrent()); len(got) != 2 {
 		t.Errorf("playable are %v", got)
 	}
 }
 
 // Only requests with one of our host names are answered: a foreign page whose name
 // resolves to our address sends its own name.
-func TestForeignHosts(t *testing.T) {
+func TestHostHeader(t *testing.T) {
 	s := newSite(t, things)
 	_, port, _ := net.SplitHostPort(s.addr)
 	for host, ours := range map[string]bool{
@@ -233,12 +235,12 @@ func TestBeforeTheMetadata(t *testing.T) {
 	}
 }
 
-// The response to a request beyond the limit asks to retry later. Open requests are not
-// affected.
+// The response to a request beyond the limit of its client asks to retry later. Open requests and
+// other clients are not affected.
 func TestTooManyRequests(t *testing.T) {
 	s := newSite(t, map[string]string{"big.mkv": strings.Repeat("x", 32<<20)})
 	var open []net.Conn
-	for range maxRequests {
+	for range maxRequests / 2 {
 		c, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
@@ -253,8 +255,14 @@ func TestTooManyRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if resp, _ := s.do("GET", "/1"); resp.StatusCode != http.StatusServiceUnavailable {
+	if resp, _ := s.do("GET", "/1"); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("one more gets %s", resp.Status)
+	}
+	other := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, net.Addr(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s.addr)))), "GET", "http://"+s.addr+"/1", nil)
+	other.Header.Set("Range", "bytes=0-0")
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, other); w.Code != http.StatusPartialContent {
+		t.Errorf("another client gets %d", w.Code)
 	}
 	for _, c := range open {
 		c.Close()
@@ -263,10 +271,10 @@ func TestTooManyRequests(t *testing.T) {
 		if _, n := s.Requests(); n == 0 {
 			break
 		} else if time.Now().After(deadline) {
-			t.Fatalf("%d requests are left of those that hung up", n)
+			t.Fatalf("%d requests are still open after the clients disconnected", n)
 		}
 	}
 	if resp, _ := s.do("GET", "/1", "Range", "bytes=0-0"); resp.StatusCode != http.StatusPartialContent {
-		t.Errorf("when they have gone: %s", resp.Status)
+		t.Errorf("after the clients disconnected: %s", resp.Status)
 	}
 }

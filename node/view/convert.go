@@ -1,9 +1,16 @@
 package view
 
 import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
@@ -18,7 +25,8 @@ func NewHead(torrent id.ID, at time.Time) Head {
 	return h
 }
 
-// Event returns the object of an event. hint returns what to do about an error.
+// Event returns the object of an event, or nil for node.Changed. hint returns what to do about an
+// error.
 func Event(e *node.Event, hint func(error) string) Object {
 	h := NewHead(e.InfoHash, e.Time)
 	p := e.Publication
@@ -36,17 +44,17 @@ func Event(e *node.Event, hint func(error) string) Object {
 	case node.Seeding:
 		return &Seeding{h, e.Magnet, e.Addr}
 	case node.Seeded:
-		return &Seeded{h, e.Uploaded, e.Ratio}
+		return &Seeded{h, string(e.Goal), e.Uploaded, e.Ratio}
 	case node.Warning:
-		return &Warning{h, Fault{e.Err.Error(), hint(e.Err)}}
+		return &Warning{h, FaultOf(e.Err, hint)}
 	case node.Recovered:
 		return &Recovered{h}
 	case node.Failed:
-		return &Failed{h, Fault{e.Err.Error(), hint(e.Err)}}
+		return &Failed{h, FaultOf(e.Err, hint)}
 	case node.Removed:
 		return &Removed{h}
 	case node.PublishedItem:
-		return &Published{h, p.Link, p.Seq, p.Kept, p.Nodes}
+		return &Published{h, p.Link, p.Seq, p.Stored, p.Nodes}
 	case node.FoundVersion:
 		return &Version{h, p.Link, p.Seq}
 	case node.SwitchedVersion:
@@ -55,6 +63,15 @@ func Event(e *node.Event, hint func(error) string) Object {
 		return &Missed{h}
 	}
 	return nil
+}
+
+// EventName returns the name of an event, or "" for node.Changed.
+func EventName(k node.EventKind) string {
+	e := node.Event{Kind: k, Err: errors.New(""), Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}}
+	if o := Event(&e, func(error) string { return "" }); o != nil {
+		return names[reflect.TypeOf(o)]
+	}
+	return ""
 }
 
 // PeersOf returns the counts of a torrent's peers.
@@ -73,13 +90,14 @@ func Files(info *metainfo.Info) []File {
 	out := make([]File, 0, info.Stored())
 	for i := range info.Files {
 		if f := &info.Files[i]; !f.Pad {
-			out = append(out, newFile(f))
+			out = append(out, FileOf(f))
 		}
 	}
 	return out
 }
 
-func newFile(f *metainfo.File) File {
+// FileOf returns the object of a file of a torrent.
+func FileOf(f *metainfo.File) File {
 	file := File{Path: strings.Join(f.Path, "/"), Size: f.Length, Folder: f.Folder, Link: strings.Join(f.Symlink, "/")}
 	if f.Spelled != nil {
 		spelled := strings.Join(f.Spelled, "/")
@@ -89,4 +107,101 @@ func newFile(f *metainfo.File) File {
 		file.Link = ".."
 	}
 	return file
+}
+
+// ContactOf returns the object of a DHT node; target may be nil.
+func ContactOf(c dht.Contact, target *id.ID) Contact {
+	j := Contact{ID: c.ID.String(), Addr: c.Addr.String(), RTT: Millis(c.RTT), Client: c.Client, Secure: c.Secure}
+	if c.External.IsValid() {
+		j.External = AddrText(c.External)
+	}
+	if target != nil {
+		bits := target.CommonPrefix(c.ID)
+		j.Bits = &bits
+	}
+	return j
+}
+
+// TableOf returns the objects of the nodes of a routing table, and how many of them are good.
+func TableOf(nodes []dht.NodeInfo) (list []Contact, good int) {
+	list = []Contact{}
+	for _, n := range nodes {
+		silent := n.Silent.Seconds()
+		list = append(list, Contact{ID: n.ID.String(), Addr: n.Addr.String(), RTT: Millis(n.RTT), Bits: &n.Shared, Good: &n.Good, Secure: n.Secure,
+			Silent: &silent, Family: FamilyName(n.Addr.Addr().Is6())})
+		if n.Good {
+			good++
+		}
+	}
+	return list, good
+}
+
+// FamilyName returns the name of an address family.
+func FamilyName(v6 bool) string {
+	if v6 {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// ItemOf returns the object of an item, or nil.
+func ItemOf(i *dht.Item) *Item {
+	if i == nil {
+		return nil
+	}
+	o := &Item{Mutable: i.Mutable, Value: base64.StdEncoding.EncodeToString(i.Value)}
+	if b, ok := i.Value.Bytes(); ok && utf8.Valid(b) {
+		o.Text = string(b)
+	}
+	if i.Mutable {
+		o.Key, o.Salt, o.Seq = hex.EncodeToString(i.Key[:]), string(i.Salt), &i.Seq
+	}
+	return o
+}
+
+// RejectedOf returns the numbers of items that a lookup rejected.
+func RejectedOf(g *dht.GetReport) Rejected {
+	return Rejected{Oversized: g.Faults.Oversized, WrongHash: g.Faults.Wrong, Unsigned: g.Faults.Unsigned}
+}
+
+// AddrText formats an address whose port may be unknown.
+func AddrText(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+// LookupOf returns the object of a lookup.
+func LookupOf(r *dht.Report) Lookup {
+	j := Lookup{Target: r.Target.String(), Asked: r.Asked, Answered: r.Answered,
+		Failed: r.Failed, First: Millis(r.First), Took: Millis(r.Took), Closest: []Contact{}}
+	if bits, ok := r.Distance(); ok {
+		j.Bits = &bits
+	}
+	for _, c := range r.Closest {
+		j.Closest = append(j.Closest, ContactOf(c, &r.Target))
+	}
+	return j
+}
+
+// FindingOf returns the object of a finding of the doctor.
+func FindingOf(step, what, verdict, text, advice string, took time.Duration, data map[string]any) *Finding {
+	return &Finding{Step: step, What: what, Verdict: verdict, Text: text, Advice: advice, Took: Millis(took), Data: data}
+}
+
+// HoldersOf returns the nodes that hold an item of a publication.
+func HoldersOf(g *dht.GetReport) []Holder {
+	list := []Holder{}
+	for _, h := range g.Holders {
+		state := "older"
+		switch {
+		case h.Bad:
+			state = "bad"
+		case h.Newest:
+			state = "newest"
+		}
+		list = append(list, Holder{Contact: ContactOf(h.Contact, &g.Target), Seq: h.Seq, State: state})
+	}
+	return list
 }

@@ -1,6 +1,6 @@
 package view
 
-// Contact is what a command knows of a DHT node.
+// Contact is what a command knows about a DHT node.
 type Contact struct {
 	ID       string   `json:"id,omitempty"`
 	Addr     string   `json:"addr"`
@@ -10,6 +10,8 @@ type Contact struct {
 	External string   `json:"external,omitempty"` // our address, as the node sees it
 	Secure   bool     `json:"secure"`             // its id matches its address (BEP 42)
 	Good     *bool    `json:"good,omitempty"`     // it answered recently
+	Silent   *float64 `json:"silent_s,omitempty"` // time since its last answer
+	Family   string   `json:"family,omitempty"`   // ipv4 or ipv6
 	Took     *bool    `json:"took,omitempty"`     // it accepted the announce or the item
 	GaveBack *bool    `json:"gave_back,omitempty"`
 	Code     int      `json:"code,omitempty"` // of the node's error

@@ -25,7 +25,7 @@ type Named struct {
 	WebSeeds    []string `json:"web_seeds,omitempty"`
 	Comment     string   `json:"comment,omitempty"`
 	Magnet      string   `json:"magnet"`
-	Warnings    []string `json:"warnings,omitempty"` // what was ignored
+	Warnings    []string `json:"warnings,omitempty"` // parts of the input that were ignored
 }
 
 // Create describes a new .torrent file.
@@ -93,7 +93,54 @@ type History struct {
 	Salt      string        `json:"salt,omitempty"`
 	Path      string        `json:"path"`
 	Link      string        `json:"link"`
+	Target    string        `json:"target,omitempty"`  // of its item in the DHT
+	Watch     float64       `json:"watch_s,omitempty"` // interval at which a daemon watches the path
+	Ended     bool          `json:"ended,omitempty"`   // no longer published
 	Versions  []PastVersion `json:"versions"`
+	Holders   []Holder      `json:"holders,omitempty"` // DHT nodes that hold its item
+}
+
+// Followed is a publication that a daemon follows. The infohash is that of the current version.
+type Followed struct {
+	Head
+	Target    string  `json:"target"` // of its item in the DHT
+	PublicKey string  `json:"public_key"`
+	Salt      string  `json:"salt,omitempty"`
+	Link      string  `json:"link"`
+	Dir       string  `json:"dir"`
+	Seq       *int64  `json:"seq,omitempty"` // of the current version
+	Folder    string  `json:"current_dir,omitempty"`
+	KeepAlive bool    `json:"keep_alive"`
+	Poll      float64 `json:"poll_s"`
+	Keep      int     `json:"keep"` // number of earlier versions
+
+	Stays     bool   `json:"stays,omitempty"`      // at the current version, though there may be newer ones
+	NewestSeq *int64 `json:"newest_seq,omitempty"` // the highest number that is known
+
+	NextSeq      *int64 `json:"next_seq,omitempty"` // of the version that is being downloaded
+	NextInfoHash string `json:"next_infohash,omitempty"`
+}
+
+// Job is work that a request to a daemon has started.
+type Job struct {
+	Head
+	Number   int64     `json:"number"`
+	Kind     string    `json:"kind"`   // publish, rollback, doctor or inspect
+	Status   string    `json:"status"` // running, done, failed or cancelled
+	Started  string    `json:"started"`
+	Done     int64     `json:"done"`  // bytes
+	Total    int64     `json:"total"` // bytes; 0 if it does not count any
+	Fault    *Fault    `json:"fault,omitempty"`
+	Link     string    `json:"link,omitempty"` // of publish and rollback: what is published
+	Seq      *int64    `json:"seq,omitempty"`
+	Findings []Finding `json:"findings,omitempty"` // of doctor
+
+	// Of publish and rollback: no version was made, because the newest one has this content; and the
+	// session had the torrent before, so that it stays when the publication ends.
+	Unchanged bool `json:"unchanged,omitempty"`
+	WasShared bool `json:"was_shared,omitempty"`
+
+	Inspection *Inspection `json:"inspection,omitempty"` // of inspect
 }
 
 // PastVersion is a version that was published.
@@ -152,4 +199,21 @@ type Setting struct {
 	Source  string `json:"source"` // of the value
 	Env     string `json:"env"`    // the variable that sets it
 	Live    bool   `json:"live"`   // it can change while a node runs
+
+	Values []string `json:"values,omitempty"` // of a list
+
+	SettingForm
+}
+
+// SettingForm says which values a setting of a daemon takes, and what it does.
+type SettingForm struct {
+	Type     string   `json:"type,omitempty"` // size, number, ratio, duration, bool, word, list, schedule or text
+	Unit     string   `json:"unit,omitempty"` // of a number without a unit
+	Minimum  *float64 `json:"minimum,omitempty"`
+	Maximum  *float64 `json:"maximum,omitempty"`
+	Choices  []string `json:"choices,omitempty"`   // of a word, or of each value of a list
+	Group    string   `json:"group,omitempty"`     // of settings that belong together
+	Help     string   `json:"help,omitempty"`      // one line
+	Manual   string   `json:"manual,omitempty"`    // Markdown, if it says more than help
+	ReadOnly bool     `json:"read_only,omitempty"` // clients cannot change it
 }

@@ -1,5 +1,7 @@
 package view
 
+import "seedbed/node"
+
 // Listening contains an address of the node, for both TCP and UDP.
 type Listening struct {
 	Head
@@ -90,9 +92,10 @@ type Seeding struct {
 // Ready has no fields of its own.
 type Ready struct{ Head }
 
-// Seeded says how much was uploaded, over all runs.
+// Seeded says which seeding goal was reached, and how much was uploaded over all runs.
 type Seeded struct {
 	Head
+	Goal     string  `json:"goal"` // ratio, idle or time
 	Uploaded int64   `json:"uploaded"`
 	Ratio    float64 `json:"ratio"`
 }
@@ -106,13 +109,13 @@ type Streaming struct {
 	URL  string `json:"url"`
 }
 
-// Published is about the item of a version. While Kept is 0, the item is stored again.
+// Published is about the item of a version. While Kept is 0, the item is put again.
 type Published struct {
 	Head
 	Link  string `json:"link"`
 	Seq   int64  `json:"seq"`
 	Kept  int    `json:"kept"`  // nodes that returned it
-	Nodes int    `json:"nodes"` // the closest nodes
+	Nodes int    `json:"nodes"` // the number of closest nodes
 }
 
 // Version is a version of a publication.
@@ -152,6 +155,13 @@ type (
 type Fault struct {
 	Error string `json:"error"`
 	Hint  string `json:"hint"`
+	// Kind is what programs can tell errors apart by; it is left out if the error has none.
+	Kind node.FaultKind `json:"kind,omitempty"`
+}
+
+// FaultOf returns the object of an error. hint returns what to do about it.
+func FaultOf(err error, hint func(error) string) Fault {
+	return Fault{err.Error(), hint(err), node.KindOf(err)}
 }
 
 // Recovered, Removed and Missed have no fields of their own.

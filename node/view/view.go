@@ -1,16 +1,17 @@
-// Package view defines the JSON objects that seedbed gives to other programs: the lines of
-// --json, and later the responses and the event stream of the HTTP interface.
+// Package view defines the JSON objects that seedbed writes for other programs with --json.
 //
-// Every object is an envelope, Head, together with the fields of its kind. Table lists the
+// Every object consists of an envelope, Head, and the fields of its kind. Table lists the
 // kinds. docs/events.schema.json is generated from the types here, and a test checks it
 // against the output of every command. A field name has the same type in all objects. Sizes
-// are in bytes, rates in bytes a second, fields ending in _ms or _s in milliseconds or seconds.
+// are in bytes, rates in bytes a second, fields ending in _ms or _s in milliseconds or
+// seconds.
 //
 // The package has no state and prints nothing.
 package view
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"reflect"
 	"time"
@@ -25,7 +26,7 @@ type Head struct {
 
 func (h *Head) head() *Head { return h }
 
-// An Object is a pointer to one of the types in Table.
+// Object is a pointer to one of the types in Table.
 type Object interface{ head() *Head }
 
 // Entry is a row of Table.
@@ -43,7 +44,7 @@ var names = func() map[reflect.Type]string {
 	return m
 }()
 
-// A Writer writes objects, one on each line.
+// Writer writes objects, one on each line.
 type Writer struct{ enc *json.Encoder }
 
 // NewWriter returns a Writer that writes to w.
@@ -60,8 +61,8 @@ func (w *Writer) Write(o Object, now time.Time) error {
 	return w.enc.Encode(o)
 }
 
-// Complete sets the event of o and, if it is not set, the time.
-func Complete(o Object, now time.Time) {
+// Complete sets the event of o and, if it is not set, the time. It returns the event.
+func Complete(o Object, now time.Time) (event string) {
 	h := o.head()
 	name, known := names[reflect.TypeOf(o)]
 	if !known {
@@ -71,7 +72,22 @@ func Complete(o Object, now time.Time) {
 	if h.Time == "" {
 		h.Time = now.Format(time.RFC3339Nano)
 	}
+	return name
 }
+
+// Decode returns the object of an event that another program has written.
+func Decode(event string, b []byte) (Object, error) {
+	for _, e := range Table {
+		if e.Event == event {
+			o := reflect.New(reflect.TypeOf(e.Object).Elem()).Interface().(Object)
+			return o, json.Unmarshal(b, o)
+		}
+	}
+	return nil, fmt.Errorf("there is no event %q", event)
+}
+
+// InfoHash returns the infohash of the torrent that o is about, in hex, or "".
+func InfoHash(o Object) string { return o.head().InfoHash }
 
 // Millis returns d in the form of the fields that end in _ms.
 func Millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,7 +1,7 @@
-// Package visit makes short visits to the DHT, for commands that query it.
+// Package visit runs a DHT node for a short time, for commands that query the DHT.
 //
-// A visit uses its own node ids. It reads the saved DHT nodes of a state directory but
-// writes nothing there, so it can run while another process owns the directory.
+// A visit uses new node ids. It reads the saved DHT nodes of a state directory but writes
+// nothing there, so it can run while another process has locked the directory.
 package visit
 
 import (
@@ -28,7 +28,7 @@ type Config struct {
 	State     string   // the state directory; only read, for its saved nodes
 	Listen    string   // as in node.Config
 	Bootstrap []string // as in node.Config
-	Serve     bool     // answer queries, which announcing requires; otherwise a read-only node (BEP 43)
+	Serve     bool     // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
 	Log       *slog.Logger
 }
 
@@ -41,15 +41,15 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// A Visit is a short-lived DHT node. It has the methods of dht.DHT.
+// Visit is a short-lived DHT node. It has the methods of dht.DHT.
 type Visit struct {
 	*dht.DHT
-	Saved  int // number of nodes saved in the state directory
+	Saved  int // number of saved nodes in the state directory
 	Config Config
 	Host   *netx.Host // the visit's sockets
 }
 
-// Open joins the DHT.
+// Open opens sockets and joins the DHT. The error of a socket is a node.Fault.
 func Open(cfg Config) (*Visit, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -80,8 +80,7 @@ func (v *Visit) Addrs() []netip.AddrPort { return v.Host.Addrs() }
 // Port returns the port that the visit listens on.
 func (v *Visit) Port() uint16 { return v.Host.Port() }
 
-// settleTime is how long the size of the routing table must stay the same to count as
-// settled.
+// settleTime is the time after which a routing table of constant size counts as settled.
 const settleTime = 1500 * time.Millisecond
 
 // Settle waits until the routing table has stopped growing, or ctx ends. It returns the
@@ -96,7 +95,8 @@ func (v *Visit) Settle(ctx context.Context) time.Duration {
 		if now := s.V4.Nodes + s.V6.Nodes; now != n {
 			n, last = now, time.Now()
 		}
-		// It takes seconds to distinguish a dead node from a slow one.
+		// Without any node, wait longer: it takes seconds to distinguish a dead node from a
+		// slow one.
 		if wait := time.Since(last); wait > 2*settleTime || n > 0 && wait > settleTime {
 			return last.Sub(begun)
 		}
@@ -108,7 +108,7 @@ func (v *Visit) Settle(ctx context.Context) time.Duration {
 	}
 }
 
-// Resolve returns the addresses of a HOST:PORT.
+// Resolve returns the addresses of HOST:PORT.
 func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -132,8 +132,8 @@ func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err er
 }
 
 // Newest finds the newest version published under the public key of a link (BEP 46), and
-// reports which nodes hold it. infohash is zero if there is no version, or if the item names
-// no torrent.
+// reports which nodes store it. infohash is zero if there is no version, or if the item
+// contains no infohash.
 func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash id.ID, r dht.GetReport, err error) {
 	r, err = v.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
 	if r.Item != nil {

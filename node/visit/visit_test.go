@@ -13,8 +13,8 @@ import (
 	"seedbed/node"
 )
 
-// lonely runs a node on loopback without contacts, and returns its address.
-func lonely(t *testing.T, state string) string {
+// startNode runs a node on loopback that knows no other node, and returns its address.
+func startNode(t *testing.T, state string) string {
 	t.Helper()
 	n, err := node.Open(node.Config{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{}})
 	if err != nil {
@@ -29,7 +29,7 @@ func lonely(t *testing.T, state string) string {
 }
 
 func TestAVisitLeavesNothingBehind(t *testing.T) {
-	boot := lonely(t, filepath.Join(t.TempDir(), "a"))
+	boot := startNode(t, filepath.Join(t.TempDir(), "a"))
 	dir := t.TempDir()
 	state := filepath.Join(dir, "none")
 	v, err := Open(Config{State: state, Listen: "127.0.0.1:0", Bootstrap: []string{boot}})
@@ -45,7 +45,7 @@ func TestAVisitLeavesNothingBehind(t *testing.T) {
 		t.Errorf("left %v", es)
 	}
 	// A visit can join through saved nodes without a bootstrap host, and does not change them.
-	lonely(t, state) // another process holds the state directory
+	startNode(t, state) // another process holds the state directory
 	saved := fmt.Sprintf(`{"nodes": [{"id": %q, "addr": %q}]}`, nodes[0].ID, nodes[0].Addr)
 	if err := os.WriteFile(filepath.Join(state, "node.json"), []byte(saved), 0o600); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestAVisitLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, err := v.Put(t.Context(), item, nil)
-	if err != nil || p.Kept == 0 || p.Kept != p.Accepted {
+	if err != nil || p.Stored == 0 || p.Stored != p.Accepted {
 		t.Errorf("%+v, %v", p, err)
 	}
 	g, err := v.Get(t.Context(), dht.ItemTarget([32]byte(key.Public().(ed25519.PublicKey)), []byte("s")), []byte("s"), nil, nil)

@@ -1,7 +1,7 @@
 // Package create makes torrents from files and folders. Make selects the files of a
-// folder (Odd), reads and hashes them on all cores, and checks whether any of them
-// changed meanwhile. Files that an earlier run hashed need not be read again. Print
-// reports without reading whether anything in a folder has changed.
+// folder (Rules), reads and hashes them on all cores, and checks whether any of them
+// changed meanwhile. Unchanged files that an earlier Make hashed are not read again.
+// FingerprintOf shows, without reading files, whether anything in a folder has changed.
 //
 // Sizes and offsets are in bytes, times in Unix nanoseconds. A file that cannot be read
 // is a *storage.Error, an empty folder an *EmptyError, and a path that is neither a file
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"seedbed/internal/piecehash"
+	"seedbed/internal/userfile"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/storage"
 )
@@ -31,10 +32,10 @@ type Options struct {
 	Private      bool
 	Source       string
 	NoAttributes bool // do not record which files are executable
-	Odd          Odd
+	Rules        Rules
 
-	// Omit reports whether a file is skipped silently, because the caller writes it
-	// itself.
+	// Omit reports whether a file is skipped without a warning. It is for files that the
+	// caller itself writes.
 	Omit func(fs.FileInfo) bool
 
 	// Before is the result of an earlier Make of the same path. Unchanged files are not
@@ -47,16 +48,17 @@ type Options struct {
 
 // Made is a torrent and the state of its files.
 type Made struct {
-	Info   *metainfo.Info
-	Stamps []Stamp // of Info.Files; zero for padding
-	Read   int64   // bytes read and hashed
-	Print  Fingerprint
+	Info        *metainfo.Info
+	Stamps      []Stamp     // of Info.Files; zero for padding
+	Read        int64       // bytes read and hashed
+	Fingerprint Fingerprint // of the folder when it was listed
 }
 
 // Stamp shows whether a file has changed. The zero Stamp means no file.
 type Stamp struct {
-	Size          int64
-	Modified, Set int64 // when content and inode last changed; Set is 0 if unknown
+	Size     int64
+	Modified int64 // when the content last changed
+	Changed  int64 `json:"Set"` // when the inode last changed (ctime); 0 if unknown
 }
 
 // maxTries bounds how often hashing is repeated after a file has changed or could not be
@@ -66,23 +68,23 @@ const maxTries = 16
 // Make reads a file or folder and returns its torrent: all regular files, in the order of
 // a file tree. The same files give the same torrent on every machine.
 func Make(ctx context.Context, path string, o Options) (*Made, error) {
-	o.Odd.defaults()
+	o.Rules.defaults()
 	omit := map[string]bool{}
-	var print Fingerprint // includes files skipped later: the folder as others see it
+	var fingerprint Fingerprint // includes files that are skipped later
 	for try := 1; ; try++ {
 		list, err := walk(path, &o, omit)
 		if err != nil {
 			return nil, err
 		}
 		if try == 1 {
-			print = list.print()
+			fingerprint = list.fingerprint()
 		}
 		if slices.IndexFunc(list.files, func(f foundFile) bool { return f.Length > 0 }) < 0 {
 			return nil, &EmptyError{path}
 		}
 		made, err := list.hash(ctx, &o)
 		if err == nil {
-			made.Print = print
+			made.Fingerprint = fingerprint
 			return made, nil
 		}
 		var bad *fileError
@@ -90,22 +92,22 @@ func Make(ctx context.Context, path string, o Options) (*Made, error) {
 			return nil, err
 		}
 		f := &list.files[bad.file]
-		full := filepath.Join(path, f.name)
+		name := filepath.Join(path, f.name)
 		if list.single {
-			full = path
+			name = path
 		}
-		treat := o.Odd.Unreadable
+		action := o.Rules.Unreadable
 		if bad.changed {
-			treat = o.Odd.Changing
+			action = o.Rules.Changing
 		}
 		switch {
-		case treat == Again:
-			o.warn("%s changed while it was being read; reading it again", full)
-		case treat == Skip && !list.single:
+		case action == Again:
+			o.warn("%s changed while it was being read; reading it again", name)
+		case action == Skip && !list.single:
 			omit[f.name] = true
-			o.warn("skipped %s: %w", full, storage.Reason(bad.err))
+			o.warn("skipped %s: %w", name, userfile.Reason(bad.err))
 		default:
-			return nil, storage.Wrap("read", full, bad.err)
+			return nil, storage.Wrap("read", name, bad.err)
 		}
 	}
 }
@@ -140,7 +142,7 @@ func (e *NotDataError) Hint() string {
 
 // fileError is the reason why a file could not be hashed.
 type fileError struct {
-	file    int
+	file    int // index in fileList.files
 	changed bool
 	err     error
 }
@@ -151,7 +153,7 @@ func (e *fileError) Unwrap() error { return e.err }
 var errChanging = errors.New("it changed while it was being hashed; wait until it is complete")
 
 // draft creates the layout of the torrent.
-func (l *found) draft(o *Options) (*metainfo.Draft, error) {
+func (l *fileList) draft(o *Options) (*metainfo.Draft, error) {
 	plan := metainfo.Plan{Name: filepath.Base(l.top), PieceLength: o.PieceLength, Format: o.Format, Private: o.Private, Source: o.Source}
 	var total int64
 	for i := range l.files {
@@ -170,27 +172,27 @@ func (l *found) draft(o *Options) (*metainfo.Draft, error) {
 	}
 	for i, as := range d.Renamed {
 		f := &l.files[i]
-		if slices.ContainsFunc(f.Path, func(c string) bool { return metainfo.Fragile(c) != "" }) {
+		if slices.ContainsFunc(f.Path, func(c string) bool { return metainfo.NameProblem(c) != "" }) {
 			continue // reported already
 		}
-		full := filepath.Join(l.top, f.name)
-		if o.Odd.Names == Refuse {
-			return nil, storage.Wrap("include", full, errors.New("its name clashes with another file's on some systems"))
+		name := filepath.Join(l.top, f.name)
+		if o.Rules.Names == Refuse {
+			return nil, storage.Wrap("include", name, errors.New("its name clashes with another file's on some systems"))
 		}
-		o.warn("%s: its name clashes with another file's on some systems; other clients will rename it to %s", full, strings.Join(as, "/"))
+		o.warn("%s: its name clashes with another file's on some systems; other clients will rename it to %s", name, strings.Join(as, "/"))
 	}
 	return d, nil
 }
 
 // hash hashes the files and returns the torrent.
-func (l *found) hash(ctx context.Context, o *Options) (*Made, error) {
+func (l *fileList) hash(ctx context.Context, o *Options) (*Made, error) {
 	began := time.Now()
 	d, err := l.draft(o)
 	if err != nil {
 		return nil, err
 	}
 	info := d.Layout()
-	t := reading{found: l, layout: info, fileOf: make([]int, len(info.Files))}
+	t := contents{fileList: l, layout: info, fileOf: make([]int, len(info.Files))}
 	handles := storage.NewHandles(0)
 	defer handles.Close()
 	dir := l.top
@@ -246,7 +248,7 @@ func (l *found) hash(ctx context.Context, o *Options) (*Made, error) {
 
 // unchanged returns the digests of the pieces of files that have not changed since
 // Before.
-func (l *found) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest {
+func (l *fileList) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest {
 	if o.Before == nil || o.Format == metainfo.V1 {
 		return nil
 	}
@@ -280,16 +282,16 @@ func (l *found) unchanged(o *Options, d *metainfo.Draft) map[int]metainfo.Digest
 	return out
 }
 
-// reading provides access to the files of the torrent being made.
-type reading struct {
-	*found // index in found.files of each file of layout
-	layout *metainfo.Info
-	fileOf []int // for each file of layout its index in found.files
-	folder *storage.Reader
+// contents provides access to the files of the torrent being made.
+type contents struct {
+	*fileList // index in fileList.files of each file of layout
+	layout    *metainfo.Info
+	fileOf    []int // for each file of layout its index in fileList.files
+	folder    *storage.Reader
 }
 
 // each calls do for each file's part of a range of the torrent.
-func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
+func (t *contents) each(b []byte, off, n int64, do func(i int, b []byte, at, n int64) error) error {
 	for s := range t.layout.Spans(off, n) {
 		var part []byte
 		if b != nil {
@@ -305,7 +307,7 @@ func (t *reading) each(b []byte, off, n int64, do func(i int, b []byte, at, n in
 	return nil
 }
 
-func (t *reading) read(i int, b []byte, at, _ int64) error {
+func (t *contents) read(i int, b []byte, at, _ int64) error {
 	switch n, err := t.folder.ReadAt(t.files[i].name, b, at); {
 	case n == len(b):
 		return nil
@@ -316,13 +318,13 @@ func (t *reading) read(i int, b []byte, at, _ int64) error {
 	}
 }
 
-func (t *reading) advise(i int, _ []byte, at, n int64) error {
+func (t *contents) advise(i int, _ []byte, at, n int64) error {
 	return t.folder.WillRead(t.files[i].name, at, n)
 }
 
 // stamps checks that no file has changed since it was found, and returns the stamps of
 // all files.
-func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) {
+func (t *contents) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) {
 	out := make([]Stamp, len(info.Files))
 	k := 0
 	for i := range t.files {
@@ -335,7 +337,7 @@ func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) 
 			if err != nil || stampOf(fi) != f.stamp {
 				return nil, &fileError{i, true, errChanging}
 			}
-			if f.stamp.settled(began) {
+			if f.stamp.isSettled(began) {
 				out[k] = f.stamp
 			}
 		}
@@ -344,11 +346,11 @@ func (t *reading) stamps(info *metainfo.Info, began time.Time) ([]Stamp, error) 
 	return out, nil
 }
 
-// settled reports whether the stamp is old enough that a later change would have a
+// isSettled reports whether the stamp is old enough that a later change would have a
 // different time: most clocks tick every few milliseconds, those of some file systems
 // every second or two.
-func (s Stamp) settled(now time.Time) bool {
-	last, tick := max(s.Modified, s.Set), 50*time.Millisecond
+func (s Stamp) isSettled(now time.Time) bool {
+	last, tick := max(s.Modified, s.Changed), 50*time.Millisecond
 	if last%int64(time.Second) == 0 {
 		tick = 2 * time.Second
 	}

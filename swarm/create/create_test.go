@@ -50,7 +50,7 @@ func TestMakeMakesWhatStorageVerifies(t *testing.T) {
 	var warned []error
 	last := int64(0)
 	made, err := Make(t.Context(), dir, Options{
-		PieceLength: 16 << 10, Odd: Odd{Hidden: Keep},
+		PieceLength: 16 << 10, Rules: Rules{Hidden: Keep},
 		Progress: func(done, total int64) {
 			if done < last || total != 170009 {
 				t.Error(done, total)
@@ -141,9 +141,9 @@ func TestMakeReportsUnusualFiles(t *testing.T) {
 	}
 	must(t, os.Symlink("../plain", filepath.Join(dir, "sub", "link")))
 	must(t, os.Symlink("../../etc", filepath.Join(dir, "out")))
-	paths := func(o Odd) (list []string, warned string, err error) {
-		var told []string
-		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Odd: o, Warn: func(err error) { told = append(told, strings.TrimPrefix(err.Error(), dir+"/")) }})
+	paths := func(o Rules) (list []string, warned string, err error) {
+		var warnings []string
+		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Rules: o, Warn: func(err error) { warnings = append(warnings, strings.TrimPrefix(err.Error(), dir+"/")) }})
 		if err != nil {
 			return nil, "", err
 		}
@@ -156,20 +156,20 @@ func TestMakeReportsUnusualFiles(t *testing.T) {
 				list = append(list, p)
 			}
 		}
-		return list, strings.Join(told, "\n"), nil
+		return list, strings.Join(warnings, "\n"), nil
 	}
-	list, warned, err := paths(Odd{})
+	list, warned, err := paths(Rules{})
 	must(t, err)
 	if want := []string{"File", "con.txt", "e\u0301", "file", "plain", "sub/x"}; !slices.Equal(list, want) {
 		t.Errorf("%q", list)
 	}
-	for _, want := range []string{".hidden: it is hidden", "con.txt: its name cannot be a name on Windows", "separate accents",
+	for _, want := range []string{".hidden: it is hidden", "con.txt: its name is not allowed on Windows", "decomposed accents",
 		"sub/link: it is a symbolic link", "file: its name clashes with another file's on some systems; other clients will rename it to file.1"} {
 		if !strings.Contains(warned, want) {
 			t.Errorf("no warning %q in\n%s", want, warned)
 		}
 	}
-	list, warned, err = paths(Odd{Hidden: Keep, Links: Keep, Names: Skip})
+	list, warned, err = paths(Rules{Hidden: Keep, Links: Keep, Names: Skip})
 	must(t, err)
 	if want := []string{".hidden", "File", "file", "plain", "sub/link -> plain", "sub/x"}; !slices.Equal(list, want) {
 		t.Errorf("%q", list)
@@ -177,14 +177,14 @@ func TestMakeReportsUnusualFiles(t *testing.T) {
 	if !strings.Contains(warned, "out: it is a symbolic link that leads out of the folder") {
 		t.Error(warned)
 	}
-	for _, o := range []Odd{{Links: Refuse}, {Names: Refuse}} {
+	for _, o := range []Rules{{Links: Refuse}, {Names: Refuse}} {
 		if _, _, err := paths(o); err == nil {
 			t.Errorf("%+v was not refused", o)
 		}
 	}
 	// A name that is not UTF-8 cannot be in a torrent.
 	if os.WriteFile(filepath.Join(dir, "\xff"), nil, 0o644) == nil {
-		if _, _, err := paths(Odd{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		if _, _, err := paths(Rules{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
 			t.Error(err)
 		}
 	}
@@ -194,17 +194,17 @@ func TestMakeReportsUnusualFiles(t *testing.T) {
 func TestMakeOfAChangingFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "share")
 	must(t, os.MkdirAll(dir, 0o755))
-	still, moving := filepath.Join(dir, "a still"), filepath.Join(dir, "moving")
+	stable, changing := filepath.Join(dir, "a stable"), filepath.Join(dir, "moving")
 	for _, c := range []struct {
-		treat Treatment
-		files int // 0 means that Make fails
+		action Treatment
+		files  int // 0 means that Make fails
 	}{{Refuse, 0}, {Skip, 1}, {Again, 2}} {
-		must(t, os.WriteFile(still, make([]byte, 1<<20), 0o644))
-		must(t, os.WriteFile(moving, make([]byte, 1<<20), 0o644))
+		must(t, os.WriteFile(stable, make([]byte, 1<<20), 0o644))
+		must(t, os.WriteFile(changing, make([]byte, 1<<20), 0o644))
 		changes := 0
-		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Odd: Odd{Changing: c.treat}, Progress: func(done, total int64) {
+		made, err := Make(t.Context(), dir, Options{Format: metainfo.Hybrid, Rules: Rules{Changing: c.action}, Progress: func(done, total int64) {
 			if changes++; changes == 1 {
-				must(t, os.WriteFile(moving, make([]byte, 1<<20+5), 0o644))
+				must(t, os.WriteFile(changing, make([]byte, 1<<20+5), 0o644))
 			}
 		}})
 		if c.files == 0 {
@@ -217,7 +217,7 @@ func TestMakeOfAChangingFile(t *testing.T) {
 		if n := made.Info.Stored(); n != c.files {
 			t.Errorf("%d files", n)
 		}
-		if c.treat == Again && made.Info.Payload() != 2<<20+5 {
+		if c.action == Again && made.Info.Payload() != 2<<20+5 {
 			t.Error(made.Info.Payload())
 		}
 	}

@@ -8,7 +8,7 @@ import (
 func stampOf(fi fs.FileInfo) Stamp {
 	s := Stamp{Size: fi.Size(), Modified: fi.ModTime().UnixNano()}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		s.Set = syscall.TimespecToNsec(st.Ctim)
+		s.Changed = syscall.TimespecToNsec(st.Ctim)
 	}
 	return s
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"seedbed/internal/statefile"
+	"seedbed/internal/userfile"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/storage"
 )
@@ -25,17 +27,17 @@ const (
 	Again               // for files that change while they are read: read them again
 )
 
-// Odd says how Make handles unusual files. Each case is reported through Options.Warn,
+// Rules says how Make handles unusual files. Each case is reported through Options.Warn,
 // except for those that make it fail.
-type Odd struct {
+type Rules struct {
 	Hidden     Treatment // names that begin with a dot: Skip, or Keep
 	Links      Treatment // symbolic links: Skip, Keep (as links within the torrent, BEP 47), or Refuse
 	Unreadable Treatment // Refuse, or Skip
 	Changing   Treatment // files written to meanwhile: Refuse, Skip, or Again
-	Names      Treatment // names that would not survive on another system: Keep, Skip, or Refuse
+	Names      Treatment // names that other systems do not allow: Keep, Skip, or Refuse
 }
 
-func (o *Odd) defaults() {
+func (o *Rules) defaults() {
 	for _, t := range []struct {
 		what *Treatment
 		is   Treatment
@@ -46,8 +48,8 @@ func (o *Odd) defaults() {
 	}
 }
 
-// found lists the files of the torrent being made, in the order of a file tree.
-type found struct {
+// fileList lists the files of the torrent being made, in the order of a file tree.
+type fileList struct {
 	top    string // the path given by the user
 	single bool
 	files  []foundFile
@@ -59,24 +61,25 @@ type foundFile struct {
 	stamp Stamp
 }
 
-// walker lists a folder.
+// walker lists the files of a folder.
 type walker struct {
 	o    *Options
-	out  *found
+	out  *fileList
 	root *os.Root
 	omit map[string]bool // names that an earlier attempt could not read
 }
 
 // walk lists the files at top.
-func walk(top string, o *Options, omit map[string]bool) (*found, error) {
+func walk(top string, o *Options, omit map[string]bool) (*fileList, error) {
 	fi, err := os.Lstat(top)
 	if err != nil {
 		return nil, storage.Wrap("read", top, err)
 	}
-	out := &found{top: top}
+	out := &fileList{top: top}
 	switch {
 	case fi.Mode()&fs.ModeSymlink != 0:
-		// It could not be shared either: peers get nothing from outside the folder.
+		// Storage does not read through a link that leads out of the folder, so the data
+		// could not be seeded.
 		target, err := filepath.EvalSymlinks(top)
 		if err != nil {
 			target = ""
@@ -88,7 +91,7 @@ func walk(top string, o *Options, omit map[string]bool) (*found, error) {
 		out.files = []foundFile{{f, filepath.Base(top), stampOf(fi)}}
 		return out, nil
 	case !fi.IsDir():
-		return nil, &NotDataError{Path: top, What: species(fi.Mode())}
+		return nil, &NotDataError{Path: top, What: statefile.Kind(fi.Mode())}
 	}
 	w := walker{o: o, out: out, omit: omit}
 	if w.root, err = os.OpenRoot(top); err != nil {
@@ -131,14 +134,14 @@ func (w *walker) dir(dir string, at []string) error {
 	return nil
 }
 
-func (w *walker) full(name string) string { return filepath.Join(w.out.top, name) }
+func (w *walker) path(name string) string { return filepath.Join(w.out.top, name) }
 
 // unreadable handles a file that cannot be read.
 func (w *walker) unreadable(name string, err error) error {
-	if w.o.Odd.Unreadable != Skip || name == "." {
-		return storage.Wrap("read", w.full(name), err)
+	if w.o.Rules.Unreadable != Skip || name == "." {
+		return storage.Wrap("read", w.path(name), err)
 	}
-	w.o.warn("skipped %s: %w", w.full(name), storage.Reason(err))
+	w.o.warn("skipped %s: %w", w.path(name), userfile.Reason(err))
 	return nil
 }
 
@@ -150,8 +153,8 @@ func (w *walker) entry(below, name string, at []string) error {
 	if err == nil && w.o.Omit != nil && w.o.Omit(fi) {
 		return nil
 	}
-	if name[0] == '.' && w.o.Odd.Hidden == Skip {
-		w.o.warn("skipped %s: it is hidden", w.full(below))
+	if name[0] == '.' && w.o.Rules.Hidden == Skip {
+		w.o.warn("skipped %s: it is hidden", w.path(below))
 		return nil
 	}
 	if err != nil {
@@ -164,7 +167,7 @@ func (w *walker) entry(below, name string, at []string) error {
 	switch {
 	case fi.IsDir():
 		if len(next) >= metainfo.MaxDepth {
-			return storage.Wrap("read", w.full(below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
+			return storage.Wrap("read", w.path(below), fmt.Errorf("it is more than %d folders deep", metainfo.MaxDepth))
 		}
 		return w.dir(below, next)
 	case fi.Mode().IsRegular():
@@ -179,7 +182,7 @@ func (w *walker) entry(below, name string, at []string) error {
 	case fi.Mode()&fs.ModeSymlink != 0:
 		return w.link(below, next, fi)
 	}
-	w.o.warn("skipped %s: it is %s", w.full(below), species(fi.Mode()))
+	w.o.warn("skipped %s: it is %s", w.path(below), statefile.Kind(fi.Mode()))
 	return nil
 }
 
@@ -194,18 +197,18 @@ func (w *walker) add(below string, f metainfo.PlanFile, fi fs.FileInfo) error {
 // name handles a name that is not valid on other systems, and reports whether the file is
 // included.
 func (w *walker) name(below, name string) (ok bool, err error) {
-	why := metainfo.Fragile(name)
+	why := metainfo.NameProblem(name)
 	if why == "" {
 		return true, nil
 	}
-	switch treat := w.o.Odd.Names; {
-	case treat == Skip:
-		w.o.warn("skipped %s: its name %s", w.full(below), why)
+	switch action := w.o.Rules.Names; {
+	case action == Skip:
+		w.o.warn("skipped %s: its name %s", w.path(below), why)
 		return false, nil
-	case treat == Refuse, strings.ToValidUTF8(name, "") != name:
-		return false, storage.Wrap("include", w.full(below), fmt.Errorf("its name %s", why))
+	case action == Refuse, strings.ToValidUTF8(name, "") != name:
+		return false, storage.Wrap("include", w.path(below), fmt.Errorf("its name %s", why))
 	}
-	w.o.warn("%s: its name %s", w.full(below), why)
+	w.o.warn("%s: its name %s", w.path(below), why)
 	return true, nil
 }
 
@@ -224,11 +227,11 @@ func (w *walker) spell(below, name string, fi fs.FileInfo) string {
 
 // link handles a symbolic link.
 func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
-	switch w.o.Odd.Links {
+	switch w.o.Rules.Links {
 	case Refuse:
-		return storage.Wrap("include", w.full(below), errors.New("it is a symbolic link"))
+		return storage.Wrap("include", w.path(below), errors.New("it is a symbolic link"))
 	case Skip:
-		w.o.warn("skipped %s: it is a symbolic link", w.full(below))
+		w.o.warn("skipped %s: it is a symbolic link", w.path(below))
 		return nil
 	}
 	target, err := w.root.Readlink(below)
@@ -238,23 +241,10 @@ func (w *walker) link(below string, at []string, fi fs.FileInfo) error {
 	// BEP 47: the path is that of the target, relative to the torrent's root.
 	inside := path.Join(path.Dir(filepath.ToSlash(below)), filepath.ToSlash(target))
 	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.FromSlash(inside)) || inside == "." {
-		w.o.warn("skipped %s: it is a symbolic link that leads out of the folder", w.full(below))
+		w.o.warn("skipped %s: it is a symbolic link that leads out of the folder", w.path(below))
 		return nil
 	}
 	return w.add(below, metainfo.PlanFile{Path: at, Symlink: strings.Split(inside, "/")}, fi)
 }
 
 const symlink = "a symbolic link"
-
-// species describes what is neither a file nor a folder.
-func species(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "not a regular file"
-}

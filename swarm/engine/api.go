@@ -135,15 +135,25 @@ type EvChunkLost struct {
 type EvStorageBack struct{ Have bitset.Set }
 
 // EvBudget sets the torrent's limits: slots, simultaneous dials and connections. Without
-// slots nothing new is requested.
-type EvBudget struct{ Budget, HalfOpen, MaxConns int }
+// slots nothing new is requested. Drop closes the least useful connections beyond MaxConns.
+type EvBudget struct {
+	Budget, HalfOpen, MaxConns int
+	Drop                       bool
+}
 
 // EvWanted replaces the sets Wanted and Files of EvInfo.
 type EvWanted struct{ Wanted, Files bitset.Set }
 
-// EvFocus restricts requests to Pieces, in that order. An empty list means that nothing
-// is requested, nil that everything wanted is. It may precede EvInfo.
-type EvFocus struct{ Pieces []uint32 }
+// EvFocus makes Pieces come first, in that order. With Rest the other wanted pieces are requested
+// after them; without it they are not, so that an empty list means that nothing is requested. Nil
+// removes the focus. EvFocus may precede EvInfo.
+type EvFocus struct {
+	Pieces []uint32
+	Rest   bool
+}
+
+// EvOrder sets the order in which pieces are requested. It may precede EvInfo.
+type EvOrder struct{ Order }
 
 // EvExternal reports our external address for one address family.
 type EvExternal struct{ Addr netip.Addr }
@@ -158,6 +168,10 @@ type EvUploads struct {
 	Uploads   int
 	SuperSeed SuperSeed
 }
+
+// EvPort sets Config.ListenPort and, unless Config.DHTPort is 0, Config.DHTPort. The engine sends the
+// new port to peers that connect from now on.
+type EvPort struct{ Port uint16 }
 
 // EvLeaves answers a CmdLeaves with the same Conn and Hash. If OK, Leaves are the leaves
 // of Block.Piece; otherwise the piece could not be read.
@@ -187,9 +201,11 @@ func (*EvStorageBack) event()   {}
 func (*EvBudget) event()        {}
 func (*EvWanted) event()        {}
 func (*EvFocus) event()         {}
+func (*EvOrder) event()         {}
 func (*EvExternal) event()      {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
+func (*EvPort) event()          {}
 func (*EvLeaves) event()        {}
 func (*EvStop) event()          {}
 
@@ -261,8 +277,8 @@ const (
 	// until the next Step. If Timed is set, EvSent follows when they have been written.
 	CmdSend
 	// CmdRequest: request Block from Conn; its payload is to be stored in Slot at Offset.
-	// In the endgame several connections may have a request for one
-	// block; the first whose payload begins to arrive wins.
+	// In the endgame several connections may have a request for one block. The first
+	// payload that begins to arrive is used.
 	CmdRequest
 	// CmdCancel: withdraw the request for Block from Conn and, unless its payload has begun
 	// to arrive, send a cancel.
@@ -292,7 +308,7 @@ const (
 	// CmdBroken: the metadata matches the infohash, but is not a valid torrent; Err says
 	// why. No further command follows.
 	CmdBroken
-	// CmdWantPeers: candidates are running out; look for more as soon as is polite.
+	// CmdWantPeers: there are few candidates left; look for more, within the limits of the DHT.
 	CmdWantPeers
 	// CmdDHTNode: Addr is the UDP address of a peer's DHT node (BEP 5 PORT).
 	CmdDHTNode
@@ -358,7 +374,7 @@ type Config struct {
 type Drops struct {
 	BadData  int // sent wrong pieces or metadata
 	Protocol int // violated the protocol
-	Slow     int // did not read what we sent, or occupied what others wait for
+	Slow     int // did not read what we sent, or was replaced because it was not useful
 	Silent   int // sent nothing for too long
 }
 

@@ -9,15 +9,13 @@ import (
 // soak reports whether the long versions of the batteries run, as with make soak.
 func soak() bool { return os.Getenv("SEEDBED_SOAK") != "" }
 
-// Three of ten nodes send bad blocks. Every swarm completes; every node that received a
+// Six of twenty nodes send bad blocks. Every swarm completes; every node that received a
 // bad block bans its sender, and no honest node is banned.
 func TestBatteryLiars(t *testing.T) {
+	skipUnderRace(t)
 	seeds := uint64(10)
-	switch {
-	case soak(): // the simulation has one goroutine, so no races; it is slow there
+	if soak() {
 		seeds = 100
-	case raceEnabled: // one goroutine has no races; it is slow there
-		seeds = 2
 	}
 	var liars, bans int
 	for seed := range seeds {
@@ -52,6 +50,7 @@ func TestBatteryLiars(t *testing.T) {
 // In downloads from many seeds of different speed, at most 2 % is fetched twice at the
 // end.
 func TestBatteryEndgame(t *testing.T) {
+	skipUnderRace(t)
 	seeds := uint64(10)
 	if soak() {
 		seeds = 100

@@ -139,7 +139,7 @@ func BenchmarkPick(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				p, ok := k.rarest(has, n)
+				p, ok := k.rarest(has)
 				if !ok {
 					b.Fatal("nothing to pick")
 				}

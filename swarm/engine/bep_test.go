@@ -282,6 +282,34 @@ func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
 	}
 }
 
+// Peers that connect after the port has changed are told the new one.
+func TestTheNextPeersAreToldANewPort(t *testing.T) {
+	r := seeding(t, Config{DHTPort: 6881}, 5)
+	r.connect(true)
+	r.drain()
+	r.step(&EvPort{Port: 7001})
+	c := r.connect(true)
+	var told []uint16
+	for _, m := range sent(t, r.drain(), c) {
+		switch m.Type {
+		case wire.Port:
+			told = append(told, m.Port)
+		case wire.Extended:
+			if h, err := wire.ParseExtHandshake(m.Payload); err == nil {
+				told = append(told, uint16(h.Port))
+			}
+		}
+	}
+	if !slices.Equal(told, []uint16{7001, 7001}) {
+		t.Error(told)
+	}
+	without := seeding(t, Config{}, 5)
+	without.step(&EvPort{Port: 7001})
+	if ms := sent(t, without.drain(), without.connect(true)); slices.Contains(typesOf(ms), wire.Port) {
+		t.Error("a port of a DHT that does not run")
+	}
+}
+
 func TestBEP10HandshakeListsOurExtensions(t *testing.T) {
 	r := seeding(t, Config{Version: "seedbed"}, 5)
 	c := r.connect(true)
@@ -340,14 +368,14 @@ func TestBEP11PeersAreExchanged(t *testing.T) {
 	r := newRig(t, Config{}, 4, 64<<10)
 	a, _ := r.connect(true), r.connect(true)
 	r.msg(a, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
-	told := 0
+	messages := 0
 	for _, m := range sent(t, r.wait(50*time.Second), a) {
 		if m.Type == wire.Extended && m.Ext == 5 {
-			told++
+			messages++
 		}
 	}
-	if told != 1 {
-		t.Errorf("%d messages", told)
+	if messages != 1 {
+		t.Errorf("%d messages", messages)
 	}
 }
 
@@ -360,7 +388,7 @@ func TestBEP11PeerWithoutListeningPortReceivesAddresses(t *testing.T) {
 	res.SetExtended()
 	other := r.join(EvConnected{Incoming: true, Reserved: res})
 	r.msg(other, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
-	told := func(d time.Duration) (list []pex.Update, at []mono.Time) {
+	updates := func(d time.Duration) (list []pex.Update, at []mono.Time) {
 		for end := r.now.Add(d); r.now < end; {
 			for _, m := range sent(t, r.wait(time.Second), other) {
 				if m.Type == wire.Extended && m.Ext == 5 {
@@ -374,12 +402,12 @@ func TestBEP11PeerWithoutListeningPortReceivesAddresses(t *testing.T) {
 		}
 		return list, at
 	}
-	list, first := told(20 * time.Second)
+	list, first := updates(20 * time.Second)
 	if len(list) != 1 || len(list[0].Added) != 1 || list[0].Added[0].Addr != r.e.conns[dialable].listen {
-		t.Fatal("with one peer that can be dialled:", list)
+		t.Fatal("with one peer that can be dialed:", list)
 	}
 	r.step(&EvClosed{Conn: dialable})
-	list, second := told(100 * time.Second)
+	list, second := updates(100 * time.Second)
 	if len(list) != 1 || len(list[0].Dropped) != 1 {
 		t.Fatal("when that peer has left:", list)
 	}

@@ -13,8 +13,8 @@ import (
 // comes from (origin), counts the offences of each address (offenders), and keeps
 // evidence about bad pieces with several senders (suspects).
 //
-//	bad piece ──judge──▶ from one origin: banned, or asked again later
-//	               └──▶ from several: evidence ──resolveByCopy, resolveByLeaves──▶ bans
+//	bad piece ──addBadCopy──▶ from one origin: a ban, or a new request later
+//	                    └──▶ from several: evidence ──resolveByCopy, resolveByLeaves──▶ bans
 //
 // It does not know connections; a blameSink carries out its decisions.
 type blame struct {
@@ -151,11 +151,11 @@ type attempt struct {
 // requested from one peer at a time; see canFetchAlone.
 func (b *blame) isSuspect(piece uint32) bool { return b.suspects[piece] != nil }
 
-// addBadCopy decides about a piece that failed verification; from is the origin of each block.
-// An origin that sent all of it is banned, unless no other peer is known to deliver that
-// piece. If there were several, judge keeps the evidence. The piece is then fetched from
-// a single peer, and a good copy will show who sent bad blocks, unless the leaves of BEP
-// 52 show it before. judge reports whether the leaves would show it.
+// addBadCopy handles a copy of a piece that failed verification; from is the origin of each
+// block. An origin that sent all of it is banned, unless no other peer is known to deliver
+// that piece. If several origins sent it, addBadCopy keeps the evidence. The piece is then
+// requested from a single peer, and a good copy will show which blocks were bad, unless the
+// leaves of BEP 52 show it before. addBadCopy reports whether the leaves would show it.
 func (b *blame) addBadCopy(now mono.Time, piece uint32, from []uint32, sums []uint64, leaves []metainfo.Root, sink blameSink) bool {
 	sole := true
 	for _, o := range from {
@@ -197,8 +197,8 @@ func (b *blame) addBadCopy(now mono.Time, piece uint32, from []uint32, sums []ui
 	return a.leaves != nil
 }
 
-// judgeSoleSender handles the origin that sent all of a bad piece. It bans the origin, or returns
-// after which time it may be asked for the piece again.
+// judgeSoleSender handles the origin that sent all of a bad piece. It bans the origin and
+// returns 0, or returns after which time the piece may be requested from it again.
 func (b *blame) judgeSoleSender(o, piece uint32, sink blameSink) time.Duration {
 	x := &b.list[o]
 	if !x.key.IsValid() {
@@ -216,8 +216,8 @@ func (b *blame) judgeSoleSender(o, piece uint32, sink blameSink) time.Duration {
 // credit counts a good piece whose first block came from o.
 func (b *blame) credit(o uint32) { b.list[o].good++ }
 
-// resolveByCopy ends the case of a piece after a good copy has arrived, whose blocks came from
-// the given origins. It bans the origins whose blocks differ from the good copy. An
+// resolveByCopy drops the evidence about a piece after a good copy has arrived, whose blocks
+// came from the given origins. It bans the origins whose blocks differ from the good copy. An
 // origin that has corrected its own block is not banned.
 func (b *blame) resolveByCopy(piece uint32, from []uint32, sums []uint64, sink blameSink) {
 	s := b.suspects[piece]
@@ -236,8 +236,8 @@ func (b *blame) resolveByCopy(piece uint32, from []uint32, sums []uint64, sink b
 	b.dropEvidence(piece)
 }
 
-// resolveByLeaves bans the senders of blocks whose hashes differ from leaves, the piece's true
-// leaves. If there are any, it ends the case and returns true.
+// resolveByLeaves bans the senders of blocks whose hashes differ from leaves, the verified
+// leaves of the piece. If there are any, it drops the evidence and returns true.
 func (b *blame) resolveByLeaves(piece uint32, leaves []metainfo.Root, sink blameSink) bool {
 	s := b.suspects[piece]
 	if s == nil {

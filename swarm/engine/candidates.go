@@ -21,7 +21,7 @@ const (
 const (
 	retryFirst = 10 * time.Second
 	retryMax   = 30 * time.Minute
-	// A hint comes from a person or a link, so it is retried sooner.
+	// An address that the user or a link names is retried sooner.
 	retryHintMax = time.Minute
 	// A peer that has nothing for us is dialed again after this time.
 	retryUseless = 10 * time.Minute
@@ -54,8 +54,8 @@ type candidate struct {
 	seed      bool  // had everything when last connected
 	encrypted bool  // supports or prefers encryption, as far as known
 	next      mono.Time
-	first     sourceID           // who named it first
-	names     [maxNames]sourceID // who has named it
+	first     sourceID           // the source that named it first
+	names     [maxNames]sourceID // the sources that have named it
 }
 
 // book is the bounded set of known addresses. Decisions use only the slice; the maps find
@@ -212,7 +212,8 @@ func (b *book) find(addr netip.AddrPort) *candidate {
 	return nil
 }
 
-// describe records what PEX says about an address that we are not connected to.
+// describe records what a peer has sent about an address by PEX, unless we are connected to
+// that address.
 func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
 	if c := b.find(addr); c != nil && c.state == candIdle {
 		c.seed = c.seed || seed
@@ -456,24 +457,6 @@ func (b *book) setPrivate() {
 		if c := &b.list[i]; c.state == candIdle && b.refusedSource(c.source) {
 			b.remove(int32(i))
 		}
-	}
-}
-
-// isSelf reports whether an address is our own, as far as that is known.
-func (b *book) isSelf(a netip.AddrPort) bool {
-	return a.Port() == b.port && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
-}
-
-// setSelf notes our own address of a family; what is in the book of it is not dialed.
-func (b *book) setSelf(ip netip.Addr) {
-	ip = ip.Unmap()
-	family := 0
-	if ip.Is6() {
-		family = 1
-	}
-	b.self[family] = ip
-	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
-		c.state = candSelf
 	}
 }
 

@@ -39,7 +39,7 @@ type chokePeer struct {
 
 	// Valid during a round, while we download:
 	gives   float64 // bytes per second that it sends us
-	snubbed bool    // it does not send what it owes us
+	snubbed bool    // it does not answer our requests; see standing
 }
 
 // chokeSink carries out the choker's decisions, and answers its questions.
@@ -48,7 +48,7 @@ type chokeSink interface {
 	unchoke(Conn)
 	// allowFast allows a peer without a slot to request a few pieces (BEP 6).
 	allowFast(Conn)
-	// snubs reports whether a peer does not send what it owes us.
+	// snubs reports whether a peer does not answer our requests.
 	snubs(Conn) bool
 	// isSending reports whether blocks that the peer requested are waiting to be sent.
 	isSending(Conn) bool
@@ -327,14 +327,14 @@ func (c *choker) weight(now mono.Time, p *chokePeer) int {
 	const alone = 1 << 10
 	switch {
 	case p.optimistic, now < p.retry:
-		return 0 // it has had its chance
+		return 0 // it has just had the optimistic unchoke, or must wait
 	case now.Sub(p.since) < newcomerFor:
 		return max(3*alone/c.sharing(p), 1)
 	}
 	return max(alone/c.sharing(p), 1)
 }
 
-// claim ranks peers for the slots of a seed, best first.
+// claim is the priority of a peer for the slots of a seed, highest first.
 type claim uint8
 
 const (

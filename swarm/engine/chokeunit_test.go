@@ -142,7 +142,7 @@ func TestChokerNeverExceedsItsSlots(t *testing.T) {
 				optimistic := 0
 				for _, p := range c.peers {
 					if p.unchoked != sink.held[p.conn] {
-						t.Fatalf("peer %d is unchoked: %v; it was told %v", p.conn, p.unchoked, sink.held[p.conn])
+						t.Fatalf("peer %d is unchoked: %v; it was sent %v", p.conn, p.unchoked, sink.held[p.conn])
 					}
 					if p.optimistic {
 						optimistic++

@@ -1,12 +1,12 @@
 package engine
 
 import (
-	"seedbed/internal/bitset"
-	"seedbed/magnet/metainfo"
-	"seedbed/swarm/wire"
 	"time"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/mono"
+	"seedbed/magnet/metainfo"
+	"seedbed/swarm/wire"
 )
 
 // content is the state of the torrent's data, from EvInfo on.
@@ -60,6 +60,7 @@ func (e *Engine) onInfo(ev *EvInfo) {
 	if info.Private {
 		e.goPrivate()
 	}
+	e.applyOrder()
 	e.recount()
 	for _, b := range ev.Stored {
 		e.req.resume(b)
@@ -228,8 +229,17 @@ func (e *Engine) onWanted(ev *EvWanted) {
 	c.wanted, c.files = wantedPieces(ev.Wanted, c.info), ev.Files
 	was := c.complete
 	e.recount()
+	e.applyOrder()
 	if e.checkComplete(); was && c.complete { // the new set was already complete: report that too
 		e.cmd(Command{Kind: CmdComplete})
+	}
+}
+
+// applyOrder tells the requester the order of the pieces, once it is known which pieces
+// there are.
+func (e *Engine) applyOrder() {
+	if c := e.content; c != nil {
+		e.req.setOrder(e.order.classes(c.info, c.files), e.order.Sequential, e.order.From)
 	}
 }
 

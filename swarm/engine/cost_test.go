@@ -193,9 +193,7 @@ func (f *flood) play(r *rig, bytes int) (sent int, took time.Duration) {
 // its cost is charged to the peer. A peer can cause no more work than costAllowance
 // bitfields plus costFactor times what haves cost per byte.
 func TestBatteryMessageCost(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	runtime.LockOSThread() // for cpuTime
 	defer runtime.UnlockOSThread()
 	info := testInfo(t, costPieces, 16<<10, 16<<10, false)

@@ -419,6 +419,7 @@ func TestFluidBound(t *testing.T) {
 }
 
 func TestOneSeedGivesOneCrowd(t *testing.T) {
+	skipUnderRace(t)
 	c, err := parseCrowd("40 2 512 10 spread=4 over=5s leave=0.5 churn=0.2 down=4")
 	if err != nil {
 		t.Fatal(err)

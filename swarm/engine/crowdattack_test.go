@@ -194,14 +194,14 @@ func collude(s *sim, attackers []*simNode) {
 					}
 					for _, c := range o.order {
 						y := o.conns[c]
-						if is[y.other.owner] || !y.open || !y.told {
+						if is[y.other.owner] || !y.open || !y.hasSent {
 							continue
 						}
 						y.lie(wire.Msg{Type: wire.Have, Index: m.Index})
 					}
 				}
 			}
-			x.told = true
+			x.hasSent = true
 			return keepAll(x, m)
 		}
 	}
@@ -284,9 +284,7 @@ func flap(s *sim, attackers []*simNode) {
 // much before ordinary free riders, and none delays contributors by more than a small
 // factor.
 func TestAttacksGainNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	const seeds = 2
 	lacks := func(i int) bool { return i == 5 }
 	for _, k := range []int{2, 8} {
@@ -335,9 +333,7 @@ func TestAttacksGainNothing(t *testing.T) {
 
 // A host is not complete sooner if it runs eight peers that each fetch an eighth.
 func TestIdentitiesOnOneHostGainNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	one := attackedCrowd{"25 16 512 17", 1, everyone(hoard)}.run(t, 1)
 	several := func(prepare func(*sim, []*simNode)) attackResult {
 		return attackedCrowd{"32 16 512 24", 8, func(s *sim, a []*simNode) {

@@ -203,9 +203,7 @@ func simulateCrowd(t *testing.T, leechers, free int, seed uint64) crowdRun {
 // agrees with the current engine. Every change of the engine moves the figures a little;
 // a difference of up to five percent, which is invisible in the chart, is allowed.
 func TestCrowdChart(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	c := readCrowdRuns(t)
 	if *chartFlag {
 		c.runs = slices.DeleteFunc(c.runs, func(r crowdRun) bool { return r.crowdKind == simulated })

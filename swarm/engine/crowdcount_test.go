@@ -102,15 +102,15 @@ type idleMark struct {
 
 // account records the use of one uplink.
 type account struct {
-	on      bool
-	since   mono.Time     // start of the current life of the node
-	lived   time.Duration // duration of earlier lives
-	open    fifo.Queue[*spending]
-	last    *spending // of open
-	marks   []idleMark
-	looking bool   // look will be called when the uplink is free
-	seconds []uses // nanoseconds by second
-	choked  int64  // bytes of blocks sent to choked peers (BEP 6 allowed fast)
+	on          bool
+	since       mono.Time     // start of the current life of the node
+	lived       time.Duration // duration of earlier lives
+	open        fifo.Queue[*spending]
+	last        *spending // of open
+	marks       []idleMark
+	lookPending bool   // look will be called when the uplink is free
+	seconds     []uses // nanoseconds by second
+	choked      int64  // bytes of blocks sent to choked peers (BEP 6 allowed fast)
 }
 
 // charge attributes a period to a category.
@@ -250,10 +250,10 @@ func (n *simNode) look() {
 		return
 	}
 	if u.free > now {
-		if !a.looking {
-			a.looking = true
+		if !a.lookPending {
+			a.lookPending = true
 			n.s.at(u.free, func() {
-				a.looking = false
+				a.lookPending = false
 				n.look()
 			})
 		}

@@ -96,9 +96,7 @@ func losses(r crowdResult) string {
 // Without -crowdgrid and SEEDBED_SOAK it takes those of 4 leechers with one variation.
 // The full grid takes 15 minutes.
 func TestBatteryCrowdGrid(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	list := gridCrowds(4, 1)
 	if *gridMatch != "" || soak() {
 		list = gridCrowds(4, 2)

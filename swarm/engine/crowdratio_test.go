@@ -99,9 +99,7 @@ func TestBatteryLargeCrowds(t *testing.T) {
 }
 
 func checkCrowds(t *testing.T, list []crowdLimit) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	for _, l := range list {
 		t.Run(l.crowd, func(t *testing.T) {
 			t.Parallel()

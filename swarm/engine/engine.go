@@ -33,6 +33,7 @@ type Engine struct {
 	early         int // bytes of the early bitfields of all peers
 	layer         layerPhase
 	content       *content // nil until EvInfo
+	order         Order
 	req           requester
 	choker        choker
 	uploader      uploader
@@ -61,6 +62,7 @@ type timers struct {
 type tally struct {
 	upRate   rate.Meter
 	uploaded int64
+	lastSent mono.Time // when payload was last sent; 0: never
 	dropped  Drops
 }
 
@@ -154,7 +156,10 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvWanted:
 		e.onWanted(ev)
 	case *EvFocus:
-		e.req.setFocus(ev.Pieces)
+		e.req.setFocus(ev.Pieces, ev.Rest)
+	case *EvOrder:
+		e.order = ev.Order
+		e.applyOrder()
 	case *EvExternal:
 		e.book.setSelf(ev.Addr)
 	case *EvUpLimit:
@@ -162,6 +167,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvUploads:
 		e.cfg.Uploads, e.cfg.SuperSeed = max(ev.Uploads, 1), ev.SuperSeed
 		e.setSlots()
+	case *EvPort:
+		e.setPort(ev.Port)
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
@@ -223,6 +230,9 @@ func (e *Engine) onBudget(ev *EvBudget) {
 	e.cfg.Budget = max(ev.Budget, 0)
 	if e.content != nil {
 		e.req.setBudget(e.cfg.Budget)
+	}
+	if ev.Drop {
+		e.dropExcess()
 	}
 	e.book.wake(e.now)
 }

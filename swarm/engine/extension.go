@@ -185,3 +185,12 @@ func (e *Engine) goPrivate() {
 		}
 	}
 }
+
+// setPort changes the port that we send to peers, on which TCP and the DHT listen.
+func (e *Engine) setPort(port uint16) {
+	e.cfg.ListenPort = port
+	e.book.setPort(port)
+	if e.cfg.DHTPort != 0 {
+		e.cfg.DHTPort = port
+	}
+}

@@ -162,7 +162,7 @@ func TestFocusPositions(t *testing.T) {
 		var f focus
 		for range 3 {
 			list := rapid.SliceOfN(rapid.Uint32Range(0, 1500), 0, 2*maxFocus).Draw(t, "pieces")
-			f.set(list)
+			f.set(list, true)
 			var want []uint32
 			for _, piece := range list[:min(len(list), maxFocus)] {
 				if !slices.Contains(want, piece) {
@@ -179,7 +179,7 @@ func TestFocusPositions(t *testing.T) {
 				}
 			}
 		}
-		f.set(nil)
+		f.set(nil, false)
 		if f.on || f.has(0) {
 			t.Fatal("a removed focus is still in effect")
 		}

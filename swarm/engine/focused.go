@@ -5,29 +5,26 @@ import "time"
 // This file decides what is requested while there is a focus.
 
 const (
-	// duplicateAfter is the age at which an outstanding block of the focus is requested from
-	// a second peer too.
-	duplicateAfter = time.Second
 	// focusTime is how many seconds of a peer's rate are kept requested while there is a
 	// focus. It is shorter than queueTime, so that the next request is answered soon.
 	focusTime = time.Second
-	// maxDuplicates is how many blocks may be requested a second time from one peer at once.
-	maxDuplicates = 8
 	// urgentPieces is the number of missing pieces whose late blocks are requested from
 	// busy peers too.
 	urgentPieces = 2
 )
 
-// setFocus replaces the focus. Requests for other pieces are canceled; blocks of them
-// that have arrived are kept while there is space.
-func (r *requester) setFocus(pieces []uint32) {
+// setFocus replaces the focus. If its most urgent pieces were not in the old one, a reader has begun or
+// jumped: requests for other pieces are canceled, so that peers send the new ones next. Without
+// rest this is always so. Blocks of other pieces that have arrived are kept while there is space.
+func (r *requester) setFocus(pieces []uint32, rest bool) {
 	f := &r.focus
-	f.set(pieces)
+	had := f.position
+	f.set(pieces, rest)
 	if !r.isStarted() {
 		return
 	}
 	r.peers.freed = true
-	if !f.on {
+	if !f.on || f.rest && !r.hasJumped(had) {
 		return
 	}
 	for i := len(r.pieces.opened) - 1; i >= 0; i-- {
@@ -38,7 +35,7 @@ func (r *requester) setFocus(pieces []uint32) {
 		for j := range pc.chunk {
 			k := &pc.chunk[j]
 			r.cancelChunk(k)
-			if k.state == chunkOpen && k.done == 0 {
+			if k.state == chunkOpen && k.done == 0 && !f.rest {
 				r.dropChunk(k)
 			}
 		}
@@ -46,11 +43,37 @@ func (r *requester) setFocus(pieces []uint32) {
 	}
 }
 
+// isFocused reports whether a piece of the focus is missing.
+func (r *requester) isFocused() bool {
+	for _, piece := range r.focus.order {
+		if r.isMissing(piece) {
+			return true
+		}
+	}
+	return r.focus.isOnly()
+}
+
+// isMissing reports whether a piece of the focus exists and is needed.
+func (r *requester) isMissing(piece uint32) bool {
+	return int64(piece) < int64(r.n) && r.need.Has(int(piece))
+}
+
+// hasJumped reports whether one of the most urgent pieces of the focus is missing and was not in the
+// old one.
+func (r *requester) hasJumped(old map[uint32]int) bool {
+	for _, piece := range r.focus.order[:min(len(r.focus.order), urgentPieces)] {
+		if _, ok := old[piece]; !ok && r.isMissing(piece) {
+			return true
+		}
+	}
+	return false
+}
+
 // nextFocused is nextChunk while there is a focus. It returns the chunk of the first free
 // block in the order of the focus.
 func (r *requester) nextFocused(p *requestPeer) *chunk {
 	for at, index := range r.focus.order {
-		if int(index) >= r.n || !p.has.Has(int(index)) || !r.need.Has(int(index)) {
+		if !r.isMissing(index) || !p.has.Has(int(index)) || r.focus.rest && r.isForFaster(p, index) {
 			continue
 		}
 		pc := r.pieces.open[index]
@@ -78,8 +101,36 @@ func (r *requester) nextFocused(p *requestPeer) *chunk {
 	return nil
 }
 
-// ensureSlotFor reports whether a slot is free for the piece at index at of the focus. If less
-// urgent pieces hold all slots, it takes one of theirs.
+// fastPart is the part of the rate of the fastest peer that a peer must reach to be asked for what a
+// reader needs, if others can be.
+const fastPart = 4
+
+// isForFaster reports whether a piece of the focus is left to a faster peer than p. A slow peer, or
+// one that has sent nothing yet, would hold up the reader; it sends other pieces meanwhile.
+func (r *requester) isForFaster(p *requestPeer, piece uint32) bool {
+	if f := &r.focus; f.topAt != r.now {
+		f.topAt, f.top = r.now, 0
+		for _, q := range r.peers.all {
+			f.top = max(f.top, q.rate.Rate(r.now))
+		}
+	}
+	if r.isFast(p) {
+		return false
+	}
+	for _, q := range r.peers.all {
+		if r.isFast(q) && q.has.Has(int(piece)) && r.isServing(q) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *requester) isFast(p *requestPeer) bool {
+	return !p.weak && p.rate.Rate(r.now)*fastPart >= r.focus.top && r.focus.top > 0
+}
+
+// ensureSlotFor reports whether a slot is free for the piece at index at of the focus. If all
+// slots hold less urgent pieces, it frees one of them.
 func (r *requester) ensureSlotFor(at int) bool {
 	if r.slots.available() {
 		return true
@@ -88,12 +139,12 @@ func (r *requester) ensureSlotFor(at int) bool {
 		return false
 	}
 	var last *chunk
-	where := at
+	lastPosition := at
 	for _, pc := range r.pieces.opened {
 		place := r.focus.positionOf(pc.index)
 		for i := range pc.chunk {
-			if k := &pc.chunk[i]; k.state == chunkOpen && place > where {
-				last, where = k, place
+			if k := &pc.chunk[i]; k.state == chunkOpen && place > lastPosition {
+				last, lastPosition = k, place
 			}
 		}
 	}
@@ -107,47 +158,31 @@ func (r *requester) ensureSlotFor(at int) bool {
 	return r.slots.available()
 }
 
-// duplicateLate requests blocks from p that slower peers have owed for a while: those of the
-// first few missing pieces, or of all pieces when p has nothing else to do. When one peer
-// delivers, the others get a cancel.
-func (r *requester) duplicateLate(p *requestPeer, limit, pieces int) bool {
-	if p.choked || p.isDoubtful() {
-		return false
-	}
-	mine := p.rate.Rate(r.now)
-	asked := 0
-	for _, q := range r.peers.all {
-		if q == p || (!q.weak && q.rate.Rate(r.now) >= mine) {
-			continue
-		}
-		for l := q.outstanding.oldest; l != nil; l = l.next {
-			if p.out() >= limit || asked == maxDuplicates {
-				return asked > 0
-			}
-			pc := l.chunk.piece
-			if r.now.Sub(l.at) < duplicateAfter {
-				break // requests are in the order of the requests
-			}
-			if !r.canFetch(p, pc) || !r.isUrgent(pc.index, pieces) || r.isContested(pc, l.block, p, q) {
-				continue
-			}
-			r.grant(p, l.chunk, l.block)
-			asked++
-		}
-	}
-	return asked > 0
+// duplicateFocus requests late blocks of the focus from p: those of the first few missing pieces, or of
+// all pieces if p has nothing else to do. It reports whether it requested any.
+func (r *requester) duplicateFocus(p *requestPeer, limit, pieces int) bool {
+	return r.duplicateLate(p, limit, func(piece uint32) bool { return r.isUrgent(piece, pieces) })
 }
+
+// nearPart is the part of a focus in which pieces can be urgent while others are requested too. A
+// reader with more than that ahead of it does not wait soon, and a second request would often be
+// wasted.
+const nearPart = 4
 
 // isUrgent reports whether piece is among the first missing pieces of the focus.
 func (r *requester) isUrgent(piece uint32, first int) bool {
-	for _, i := range r.focus.order {
+	near := len(r.focus.order)
+	if r.focus.rest {
+		near = (near + nearPart - 1) / nearPart
+	}
+	for _, i := range r.focus.order[:near] {
 		if first == 0 {
 			return false
 		}
 		if i == piece {
 			return true
 		}
-		if int64(i) < int64(r.n) && r.need.Has(int(i)) {
+		if r.isMissing(i) {
 			first--
 		}
 	}

@@ -43,8 +43,8 @@ func (e *Engine) needLayers(info *metainfo.Info) bool {
 	if !info.LacksLayers() {
 		return false
 	}
-	// A torrent without v1 hashes has only a v2 infohash, so ours is that one. The link
-	// may have contained only its truncated form, so that nobody knew (BEP 46).
+	// A torrent without v1 hashes has only a v2 infohash, so ours is that one. If
+	// the link contained only its truncated form, that was not known before (BEP 46).
 	e.v2Only = true
 	e.layer.begin(info)
 	for _, p := range e.peers {

@@ -216,6 +216,7 @@ func (r *requester) noteSuggest(p *requestPeer, piece uint32) {
 func (r *requester) noteAllowed(p *requestPeer, piece uint32) {
 	if len(p.allowed) < maxAllowed && !slices.Contains(p.allowed, piece) {
 		p.allowed = append(p.allowed, piece)
+		r.sortAllowed(p, true)
 		p.exhausted = false
 	}
 }

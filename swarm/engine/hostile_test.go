@@ -107,6 +107,7 @@ func (h *hostile) act(op, arg byte, data []byte) {
 		}
 		r.step(&EvWanted{Wanted: w})
 	case 8:
+		r.step(&EvOrder{Order{FirstLast: arg&1 == 1, Sequential: arg&2 == 2, From: uint32(arg >> 2)}})
 		r.step(&EvBudget{Budget: 1 + pick(5), HalfOpen: 4, MaxConns: 5})
 	case 9:
 		if c != 0 {

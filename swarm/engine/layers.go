@@ -29,7 +29,7 @@ type layerPhase struct {
 // layerPeer is the layer phase's state of a peer.
 type layerPeer struct {
 	conn  Conn
-	asked []int     // outstanding requests, as indexes into layerPhase.by
+	asked []int     // outstanding requests, as indexes into layerPhase.askedOf
 	at    mono.Time // time of its last request or answer
 	pause mono.Time // nothing is requested until then
 }
@@ -42,7 +42,7 @@ type layerSink interface {
 // begin starts the phase for a torrent without layers.
 func (y *layerPhase) begin(info *metainfo.Info) {
 	*y = layerPhase{info: info, layers: metainfo.NewLayers(info)}
-	y.askedOf = make([]Conn, len(y.layers.Asks()))
+	y.askedOf = make([]Conn, len(y.layers.Requests()))
 }
 
 // isOpen reports whether layers are missing.
@@ -79,7 +79,7 @@ func (y *layerPhase) ask(now mono.Time, sink layerSink) {
 		for len(p.asked) < maxLayersAsked && now >= p.pause && y.next < len(y.askedOf) {
 			k := y.next
 			y.next++
-			if y.askedOf[k] != 0 || y.layers.Got(k) {
+			if y.askedOf[k] != 0 || y.layers.Answered(k) {
 				continue
 			}
 			y.askedOf[k] = p.conn
@@ -87,7 +87,7 @@ func (y *layerPhase) ask(now mono.Time, sink layerSink) {
 				p.at = now
 			}
 			p.asked = append(p.asked, k)
-			sink.requestHashes(p.conn, y.layers.Asks()[k])
+			sink.requestHashes(p.conn, y.layers.Requests()[k])
 		}
 	}
 }
@@ -101,7 +101,7 @@ type layerResult struct {
 
 // received handles a peer's answer to q: hashes or a reject.
 func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashRequest, rejects bool, hashes []byte) (r layerResult) {
-	i := slices.IndexFunc(p.asked, func(k int) bool { return y.layers.Asks()[k] == q })
+	i := slices.IndexFunc(p.asked, func(k int) bool { return y.layers.Requests()[k] == q })
 	if i < 0 {
 		return r // too late
 	}
@@ -114,7 +114,7 @@ func (y *layerPhase) received(now mono.Time, p *layerPeer, q metainfo.HashReques
 	case rejects:
 		p.pause = now.Add(hashPause)
 		y.next = min(y.next, k)
-	case !y.layers.Take(k, hashes):
+	case !y.layers.Add(k, hashes):
 		r.isWrong = true
 		y.next = min(y.next, k)
 	case y.layers.Finish():

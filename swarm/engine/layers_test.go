@@ -201,7 +201,7 @@ func TestHashRequestsMayPrecedeTheBitfield(t *testing.T) {
 		var res wire.Reserved
 		res.SetFast()
 		c := r.join(EvConnected{V2: true, Reserved: res})
-		for _, q := range metainfo.NewLayers(info).Asks() {
+		for _, q := range metainfo.NewLayers(info).Requests() {
 			r.msg(c, hashes(wire.HashRequest, q, nil))
 		}
 		r.msg(c, m, wire.Msg{Type: wire.Interested})
@@ -223,7 +223,7 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	r.e = New(Config{InfoHash: info.Hash, InfoHashV2: info.HashV2, Budget: 8}, 0)
 	r.step(&EvInfo{Info: info, Have: full(info.NumPieces())})
 	c := r.join(EvConnected{V2: true})
-	for _, q := range metainfo.NewLayers(info).Asks() {
+	for _, q := range metainfo.NewLayers(info).Requests() {
 		r.msg(c, hashes(wire.HashRequest, q, nil))
 		ms := sent(t, r.drain(), c)
 		last := ms[len(ms)-1]
@@ -250,7 +250,7 @@ func TestBEP52HashesAreServed(t *testing.T) {
 	// Repeated requests for the same hashes are served about twice. Then the answers are
 	// limited to the size of the requests.
 	asked, drawn := 0, 0
-	ask := metainfo.NewLayers(info).Asks()[0]
+	ask := metainfo.NewLayers(info).Requests()[0]
 	for range 20_000 {
 		m := hashes(wire.HashRequest, ask, nil)
 		asked += len(m.Payload)

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxMetaPeers is how many peers are asked for metadata at once: several, so that a
-	// slow or malicious one delays nothing.
+	// maxMetaPeers is how many peers metadata is requested from at once. With several, a slow
+	// or malicious peer delays nothing.
 	maxMetaPeers = 8
 	// maxMetaAsked is how many blocks may be requested from one peer at once.
 	maxMetaAsked = 8
@@ -48,8 +48,8 @@ type metadataPhase struct {
 
 // metaPeer is the metadata phase's state of a peer.
 type metaPeer struct {
-	conn     Conn        // when it connected
-	since    mono.Time   // when it was connected
+	conn     Conn
+	since    mono.Time   // when it connected
 	size     int64       // of the metadata, as announced by the peer and accepted by the assembler; 0 if it has none
 	asked    []int       // requested blocks
 	at       mono.Time   // time of its last request or answer
@@ -92,7 +92,7 @@ func (m *metadataPhase) leave(p *metaPeer) {
 		m.peers = slices.Delete(m.peers, i, i+1)
 	}
 	if m.needs(p) {
-		m.asm.Gone(p.id())
+		m.asm.Remove(p.id())
 	}
 	p.asked, p.size = nil, 0
 }
@@ -153,14 +153,14 @@ func (m *metadataPhase) askSome(now mono.Time, busy int, silent bool, sink metaS
 			sink.requestMetadata(p.conn, block)
 		}
 		if len(p.asked) > 0 {
-			m.due = min(m.due, p.at.Add(m.patience(p)))
+			m.due = min(m.due, p.at.Add(m.timeoutOf(p)))
 		}
 	}
 	return busy
 }
 
-// patience returns how long p may leave a request unanswered.
-func (m *metadataPhase) patience(p *metaPeer) time.Duration {
+// timeoutOf returns how long p may leave a request unanswered.
+func (m *metadataPhase) timeoutOf(p *metaPeer) time.Duration {
 	if p.hasSent {
 		return metaTimeout
 	}
@@ -177,7 +177,7 @@ func (m *metadataPhase) expireRequests(now mono.Time) {
 		if len(p.asked) == 0 {
 			continue
 		}
-		if at := p.at.Add(m.patience(p)); now < at {
+		if at := p.at.Add(m.timeoutOf(p)); now < at {
 			m.due = min(m.due, at)
 			continue
 		}
@@ -225,11 +225,11 @@ type metaResult struct {
 // received handles a block that p sent.
 func (m *metadataPhase) received(now mono.Time, p *metaPeer, block int, data []byte) (r metaResult) {
 	if m.done {
-		return r // another peer was faster
+		return r // the metadata is already complete
 	}
 	r.wasAsked = m.noteAnswer(now, p, block)
 	info, liars, err := m.asm.Block(p.id(), block, data)
-	if errors.Is(err, metainfo.ErrUnasked) {
+	if errors.Is(err, metainfo.ErrUnrequested) {
 		return r
 	}
 	m.noteAlive(now, p)

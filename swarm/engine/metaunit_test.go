@@ -71,7 +71,7 @@ func (w *metaWorld) ask() {
 		if len(slices.Compact(sorted)) != len(p.asked) || len(p.asked) > maxMetaAsked {
 			w.t.Fatalf("requests to peer %d: %v", p.conn, p.asked)
 		}
-		if len(p.asked) > 0 && w.m.due > p.at.Add(w.m.patience(p)) {
+		if len(p.asked) > 0 && w.m.due > p.at.Add(w.m.timeoutOf(p)) {
 			w.t.Fatalf("peer %d does not time out soon enough", p.conn)
 		}
 	}
@@ -180,8 +180,8 @@ func TestMetadataPhasePausesSilentPeers(t *testing.T) {
 	if r := w.m.received(w.now, p, o.block, w.block(o.block)); r.err != nil || p.timeouts != 0 || w.m.timeouts != 0 {
 		t.Errorf("after a block it still has %d timeouts: %v", p.timeouts, r.err)
 	}
-	if w.m.patience(p) != metaTimeout {
-		t.Errorf("the patience with a peer that has sent a block is %v", w.m.patience(p))
+	if w.m.timeoutOf(p) != metaTimeout {
+		t.Errorf("the timeout of a peer that has sent a block is %v", w.m.timeoutOf(p))
 	}
 }
 

@@ -3,8 +3,8 @@ package engine
 // A piece whose hash was wrong is on parole: it is requested from one peer only, so that
 // the next bad hash identifies the sender.
 
-// canFetchAlone reports whether pc, which is on parole, may be requested from p. It must not
-// while another peer that was asked for it serves us and is not late.
+// canFetchAlone reports whether pc, which is on parole, may be requested from p. It may not
+// while the peer that it was last requested from serves us and is not late.
 func (r *requester) canFetchAlone(p *requestPeer, pc *piece) bool {
 	if pc.lastAsked == p {
 		return !r.sink.isResting(p.origin, pc.index)
@@ -15,7 +15,7 @@ func (r *requester) canFetchAlone(p *requestPeer, pc *piece) bool {
 	return r.isTrusted(p, pc.index)
 }
 
-// isLate reports whether q owes a block that is overdue for p.
+// isLate reports whether q has a request that p may take over.
 func (r *requester) isLate(q, p *requestPeer) bool {
 	l := q.outstanding.oldest
 	return l != nil && l.at <= r.overdue(q, p)

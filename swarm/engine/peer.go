@@ -282,5 +282,5 @@ func (e *Engine) upkeep(p *peer) {
 	if p.choke.unchoked && !e.paused && p.down.rate.Rate(e.now) == 0 && !p.up.waitsForTurn() {
 		e.choker.dropStalled(e.now, &p.choke, chokeAdapter{e})
 	}
-	e.req.checkDebts(&p.down)
+	e.req.checkOverdue(&p.down)
 }

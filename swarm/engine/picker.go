@@ -11,22 +11,31 @@ import (
 // peer needs something to trade soon, and rare pieces are slow.
 const randomFirst = 4
 
-// picker keeps the idle pieces (wanted, not verified, not begun) in order of rarity.
-// order is partitioned by availability: bound[a] is the index of the first piece that
-// exactly a peers have. A piece moves by swaps only, so a have costs O(1). Adding or
-// removing a piece costs O(number of distinct availabilities).
+// picker keeps the idle pieces (wanted, not verified, not begun) in order of rarity. The
+// pieces of each class have an order of their own. All pieces are in the same class
+// unless setClasses was called.
 //
 // Peers that have everything are not counted, because they do not change the order.
 type picker struct {
 	avail   []uint16 // peers that have the piece, excluding seeds
 	missing int      // pieces that no such peer has
-	order   []uint32 // idle pieces, rarest first, shuffled among equals
-	pos     []int32  // piece -> index in order, -1 if not idle
-	bound   []int32  // availability -> first index in order; bound[len-1] = len(order)
-	idle    bitset.Set
-	stale   bool     // order and bound do not match avail
-	spare   []uint32 // buffer for sort
+	class   []uint8  // of each piece, the first is picked first; nil: all pieces are in class 0
+	queues  []queue  // of each class, most urgent first
+	pos     []int32  // piece -> index in the order of its queue, -1 if not idle
+	idle    int      // idle pieces of all classes
 	rng     *rand.Rand
+}
+
+// queue holds the idle pieces of one class. order is partitioned by availability:
+// bound[a] is the index of the first piece that exactly a peers have. A piece moves by
+// swaps only, so a have costs O(1). Adding or removing a piece costs O(number of
+// distinct availabilities).
+type queue struct {
+	order []uint32 // rarest first, shuffled among equals
+	bound []int32  // availability -> first index in order; bound[len-1] = len(order)
+	idle  bitset.Set
+	stale bool     // order and bound do not match avail
+	spare []uint32 // buffer for sort
 }
 
 // manyPieces is the number of idle pieces from which on a change is not applied piece by
@@ -34,11 +43,79 @@ type picker struct {
 // costs several cache misses.
 const manyPieces = 4096
 
+func newPicker(pieces int, rng *rand.Rand) *picker {
+	k := &picker{
+		avail:   make([]uint16, pieces),
+		pos:     make([]int32, pieces),
+		missing: pieces,
+		rng:     rng,
+		queues:  []queue{newQueue(pieces)},
+	}
+	k.queues[0].order = make([]uint32, 0, pieces)
+	for i := range k.pos {
+		k.pos[i] = -1
+	}
+	return k
+}
+
+func newQueue(pieces int) queue { return queue{bound: make([]int32, 2, 64), idle: bitset.New(pieces)} }
+
+// setClasses sets the class of each piece, below n. Nil puts all pieces into one class.
+func (k *picker) setClasses(class []uint8, n int) {
+	if class == nil && k.class == nil {
+		return
+	}
+	if class == nil {
+		n = 1
+	}
+	before := k.queues
+	k.class, k.queues = class, make([]queue, n)
+	for i := range k.queues {
+		k.queues[i] = newQueue(len(k.pos))
+		k.queues[i].stale = true
+	}
+	count := make([]int, n)
+	for i := range before {
+		for _, p := range before[i].order {
+			if class == nil {
+				count[0] = k.idle
+				break
+			}
+			count[class[p]]++
+		}
+	}
+	for i, n := range count {
+		k.queues[i].order = make([]uint32, 0, n)
+	}
+	for i := range before {
+		for _, p := range before[i].order {
+			q := k.queueOf(p)
+			k.pos[p] = int32(len(q.order))
+			q.order = append(q.order, p)
+			q.idle.Add(int(p))
+		}
+	}
+}
+
+// queueOf returns the queue of a piece.
+func (k *picker) queueOf(piece uint32) *queue {
+	if k.class == nil {
+		return &k.queues[0]
+	}
+	return &k.queues[k.class[piece]]
+}
+
+// classOf returns the class of a piece.
+func (k *picker) classOf(piece uint32) uint8 {
+	if k.class == nil {
+		return 0
+	}
+	return k.class[piece]
+}
+
 // addField counts the pieces of one more peer.
 func (k *picker) addField(has bitset.Set) {
-	if has.CountAnd(k.idle) >= manyPieces {
-		k.stale = true
-	}
+	k.noteField(has)
 	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
 		k.inc(uint32(i))
 	}
@@ -46,62 +123,53 @@ func (k *picker) addField(has bitset.Set) {
 
 // removeField no longer counts the pieces of a peer.
 func (k *picker) removeField(has bitset.Set) {
-	if has.CountAnd(k.idle) >= manyPieces {
-		k.stale = true
-	}
+	k.noteField(has)
 	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
 		k.dec(uint32(i))
 	}
 }
 
-// sort makes order and bound match avail again. Pieces of equal availability keep their
-// order.
-func (k *picker) sort() {
-	if !k.stale {
-		return
-	}
-	k.stale = false
-	k.bound = append(k.bound[:0], 0, 0)
-	for _, p := range k.order {
-		a := int(k.avail[p])
-		for len(k.bound) < a+2 {
-			k.bound = append(k.bound, 0)
+// noteField prepares for a change of the availability of many pieces.
+func (k *picker) noteField(has bitset.Set) {
+	for i := range k.queues {
+		if q := &k.queues[i]; has.CountAnd(q.idle) >= manyPieces {
+			q.stale = true
 		}
-		k.bound[a+1]++
-	}
-	for a := 1; a < len(k.bound); a++ {
-		k.bound[a] += k.bound[a-1]
-	}
-	k.spare = append(k.spare[:0], k.order...)
-	at := slices.Clone(k.bound)
-	for _, p := range k.spare {
-		a := k.avail[p]
-		k.order[at[a]], k.pos[p] = p, at[a]
-		at[a]++
 	}
 }
 
-func newPicker(pieces int, rng *rand.Rand) *picker {
-	k := &picker{
-		avail:   make([]uint16, pieces),
-		order:   make([]uint32, 0, pieces),
-		pos:     make([]int32, pieces),
-		bound:   make([]int32, 2, 64),
-		missing: pieces,
-		idle:    bitset.New(pieces),
-		rng:     rng,
+// sort makes the order and bound of q match avail again. Pieces of equal availability
+// keep their order.
+func (k *picker) sort(q *queue) {
+	if !q.stale {
+		return
 	}
-	for i := range k.pos {
-		k.pos[i] = -1
+	q.stale = false
+	q.bound = append(q.bound[:0], 0, 0)
+	for _, p := range q.order {
+		a := int(k.avail[p])
+		for len(q.bound) < a+2 {
+			q.bound = append(q.bound, 0)
+		}
+		q.bound[a+1]++
 	}
-	return k
+	for a := 1; a < len(q.bound); a++ {
+		q.bound[a] += q.bound[a-1]
+	}
+	q.spare = append(q.spare[:0], q.order...)
+	at := slices.Clone(q.bound)
+	for _, p := range q.spare {
+		a := k.avail[p]
+		q.order[at[a]], k.pos[p] = p, at[a]
+		at[a]++
+	}
 }
 
 // isIdle reports whether a piece is idle.
 func (k *picker) isIdle(piece uint32) bool { return k.pos[piece] >= 0 }
 
 // idleCount returns the number of idle pieces.
-func (k *picker) idleCount() int { return len(k.order) }
+func (k *picker) idleCount() int { return k.idle }
 
 // copies returns how many copies of the torrent the counted peers have together: complete
 // copies, plus the available fraction of one more.
@@ -116,27 +184,27 @@ func (k *picker) copies() float64 {
 }
 
 // grow extends bound to availability a.
-func (k *picker) grow(a uint16) {
-	for len(k.bound) < int(a)+2 {
-		k.bound = append(k.bound, int32(len(k.order)))
+func (q *queue) grow(a uint16) {
+	for len(q.bound) < int(a)+2 {
+		q.bound = append(q.bound, int32(len(q.order)))
 	}
 }
 
-func (k *picker) swap(i, j int32) {
+func (k *picker) swap(q *queue, i, j int32) {
 	if i == j {
 		return
 	}
-	p, q := k.order[i], k.order[j]
-	k.order[i], k.order[j] = q, p
-	k.pos[p], k.pos[q] = j, i
+	a, b := q.order[i], q.order[j]
+	q.order[i], q.order[j] = b, a
+	k.pos[a], k.pos[b] = j, i
 }
 
-// shuffle moves the piece at index i to a random position among its equals.
-func (k *picker) shuffle(i int32) {
-	a := k.avail[k.order[i]]
-	lo, hi := k.bound[a], k.bound[a+1]
+// shuffle moves the piece at index i of q to a random position among its equals.
+func (k *picker) shuffle(q *queue, i int32) {
+	a := k.avail[q.order[i]]
+	lo, hi := q.bound[a], q.bound[a+1]
 	if hi-lo > 1 {
-		k.swap(i, lo+k.rng.Int32N(hi-lo))
+		k.swap(q, i, lo+k.rng.Int32N(hi-lo))
 	}
 }
 
@@ -148,81 +216,85 @@ func (k *picker) isRarer(a, b uint32) bool { return k.avail[a] < k.avail[b] }
 
 // put makes a piece idle.
 func (k *picker) put(piece uint32) {
-	if !k.idle.Add(int(piece)) {
+	q := k.queueOf(piece)
+	if !q.idle.Add(int(piece)) {
 		return
 	}
-	k.sort()
+	k.idle++
+	k.sort(q)
 	a := k.avail[piece]
-	k.grow(a)
+	q.grow(a)
 	// Open a gap at the end of a's partition by moving the first piece of each later
 	// partition to the end of that partition.
-	k.order = append(k.order, piece)
-	hole := int32(len(k.order) - 1)
-	last := len(k.bound) - 1
-	k.bound[last]++
+	q.order = append(q.order, piece)
+	hole := int32(len(q.order) - 1)
+	last := len(q.bound) - 1
+	q.bound[last]++
 	for b := last - 1; b > int(a); b-- {
-		first := k.bound[b]
+		first := q.bound[b]
 		if first != hole {
-			q := k.order[first]
-			k.order[hole], k.pos[q] = q, hole
+			p := q.order[first]
+			q.order[hole], k.pos[p] = p, hole
 			hole = first
 		}
-		k.bound[b]++
+		q.bound[b]++
 	}
-	k.order[hole], k.pos[piece] = piece, hole
-	k.shuffle(hole)
+	q.order[hole], k.pos[piece] = piece, hole
+	k.shuffle(q, hole)
 }
 
 // take makes a piece no longer idle: it was begun or verified, or is not wanted any more.
 func (k *picker) take(piece uint32) {
-	if !k.idle.Remove(int(piece)) {
+	q := k.queueOf(piece)
+	if !q.idle.Remove(int(piece)) {
 		return
 	}
-	k.sort()
+	k.idle--
+	k.sort(q)
 	hole := k.pos[piece]
 	k.pos[piece] = -1
-	last := len(k.bound) - 1
+	last := len(q.bound) - 1
 	for b := int(k.avail[piece]) + 1; b <= last; b++ {
-		k.bound[b]--
-		if end := k.bound[b]; end != hole {
-			q := k.order[end]
-			k.order[hole], k.pos[q] = q, hole
+		q.bound[b]--
+		if end := q.bound[b]; end != hole {
+			p := q.order[end]
+			q.order[hole], k.pos[p] = p, hole
 			hole = end
 		}
 	}
-	k.order = k.order[:len(k.order)-1]
+	q.order = q.order[:len(q.order)-1]
 }
 
 // inc counts one more peer that has the piece.
 func (k *picker) inc(piece uint32) {
-	a := k.avail[piece]
-	if !k.stale {
-		k.grow(a + 1)
+	q, a := k.queueOf(piece), k.avail[piece]
+	if !q.stale {
+		q.grow(a + 1)
 	}
 	if k.avail[piece] = a + 1; a == 0 {
 		k.missing--
 	}
-	if i := k.pos[piece]; i >= 0 && !k.stale {
-		k.bound[a+1]--
-		k.swap(i, k.bound[a+1])
-		k.shuffle(k.bound[a+1])
+	if i := k.pos[piece]; i >= 0 && !q.stale {
+		q.bound[a+1]--
+		k.swap(q, i, q.bound[a+1])
+		k.shuffle(q, q.bound[a+1])
 	}
 }
 
 // dec counts one less peer that has the piece.
 func (k *picker) dec(piece uint32) {
-	a := k.avail[piece]
+	q, a := k.queueOf(piece), k.avail[piece]
 	if a == 0 {
 		panic("engine: availability below zero")
 	}
 	if k.avail[piece] = a - 1; a == 1 {
 		k.missing++
 	}
-	if i := k.pos[piece]; i >= 0 && !k.stale {
-		j := k.bound[a]
-		k.swap(i, j)
-		k.bound[a]++
-		k.shuffle(j)
+	if i := k.pos[piece]; i >= 0 && !q.stale {
+		j := q.bound[a]
+		k.swap(q, i, j)
+		q.bound[a]++
+		k.shuffle(q, j)
 	}
 }
 
@@ -236,19 +308,32 @@ const (
 	fewPieces = 8
 )
 
-// rarest returns the first idle piece in order that the peer has. count is the number of
-// pieces that the peer has.
-func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
-	k.sort()
-	near := min(walkFirst, len(k.order))
-	for _, p := range k.order[:near] {
+// rarest returns the rarest idle piece that the peer has, of the first class with such a
+// piece.
+func (k *picker) rarest(has bitset.Set) (uint32, bool) {
+	for i := range k.queues {
+		if p, ok := k.rarestOf(&k.queues[i], has); ok {
+			return p, true
+		}
+	}
+	return 0, false
+}
+
+// rarestOf returns the first idle piece in the order of q that the peer has.
+func (k *picker) rarestOf(q *queue, has bitset.Set) (uint32, bool) {
+	k.sort(q)
+	near := min(walkFirst, len(q.order))
+	for _, p := range q.order[:near] {
 		if has.Has(int(p)) {
 			return p, true
 		}
 	}
-	both := k.idle.CountAnd(has)
-	if both > len(k.order)/fewPieces {
-		for _, p := range k.order[near:] {
+	if near == len(q.order) {
+		return 0, false
+	}
+	both := q.idle.CountAnd(has)
+	if both > len(q.order)/fewPieces {
+		for _, p := range q.order[near:] {
 			if has.Has(int(p)) {
 				return p, true
 			}
@@ -256,9 +341,9 @@ func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
 	}
 	best := int32(-1)
 	for p := has.Next(0); p >= 0 && both > 0; p = has.Next(p + 1) {
-		if i := k.pos[p]; i >= 0 {
+		if q.idle.Has(p) {
 			both--
-			if best < 0 || i < best {
+			if i := k.pos[p]; best < 0 || i < best {
 				best = i
 			}
 		}
@@ -266,21 +351,47 @@ func (k *picker) rarest(has bitset.Set, count int) (uint32, bool) {
 	if best < 0 {
 		return 0, false
 	}
-	return k.order[best], true
+	return q.order[best], true
 }
 
-// random returns a random idle piece that the peer has.
-func (k *picker) random(has bitset.Set, count int) (uint32, bool) {
-	n := len(k.order)
-	if n == 0 {
-		return 0, false
-	}
-	k.sort()
-	start := k.rng.IntN(n)
-	for i := range min(n, walkFirst) {
-		if p := k.order[(start+i)%n]; has.Has(int(p)) {
+// random returns a random idle piece that the peer has, of the first class with such a
+// piece.
+func (k *picker) random(has bitset.Set) (uint32, bool) {
+	for i := range k.queues {
+		q := &k.queues[i]
+		n := len(q.order)
+		if n == 0 {
+			continue
+		}
+		k.sort(q)
+		start := k.rng.IntN(n)
+		for i := range min(n, walkFirst) {
+			if p := q.order[(start+i)%n]; has.Has(int(p)) {
+				return p, true
+			}
+		}
+		if p, ok := k.rarestOf(q, has); ok {
 			return p, true
 		}
 	}
-	return k.rarest(has, count)
+	return 0, false
+}
+
+// next returns the first idle piece at or after from that the peer has, of the first class
+// with such a piece. After the last piece it continues with the first.
+func (k *picker) next(has bitset.Set, from uint32) (uint32, bool) {
+	for i := range k.queues {
+		q := &k.queues[i]
+		if len(q.order) == 0 {
+			continue
+		}
+		p := q.idle.NextAnd(has, int(from))
+		if p < 0 && from > 0 {
+			p = q.idle.NextAnd(has, 0)
+		}
+		if p >= 0 {
+			return uint32(p), true
+		}
+	}
+	return 0, false
 }

@@ -12,18 +12,37 @@ import (
 // naivePicker is a picker that counts.
 type naivePicker struct {
 	avail []int
+	class []uint8
 	idle  map[uint32]bool
 }
 
-// rarest returns the availability of the rarest idle piece in has, or -1.
-func (k *naivePicker) rarest(has bitset.Set) int {
-	best := -1
-	for p := range k.idle {
-		if has.Has(int(p)) && (best < 0 || k.avail[p] < best) {
-			best = k.avail[p]
-		}
+// rank returns the class and the availability of a piece.
+func (k *naivePicker) rank(p uint32) [2]int {
+	if k.class == nil {
+		return [2]int{0, k.avail[p]}
 	}
-	return best
+	return [2]int{int(k.class[p]), k.avail[p]}
+}
+
+// best returns the rank of the rarest idle piece in has, of the first class that there is,
+// and the first piece of that class from a piece on.
+func (k *naivePicker) best(has bitset.Set, from uint32) (rank [2]int, next uint32, ok bool) {
+	n := uint32(len(k.avail))
+	for i := range n {
+		p := (from + i) % n
+		if !k.idle[p] || !has.Has(int(p)) {
+			continue
+		}
+		r := k.rank(p)
+		if !ok || r[0] < rank[0] {
+			next = p
+		}
+		if !ok || r[0] < rank[0] || r[0] == rank[0] && r[1] < rank[1] {
+			rank = r
+		}
+		ok = true
+	}
+	return rank, next, ok
 }
 
 func TestPickerAgreesWithCounting(t *testing.T) {
@@ -41,7 +60,7 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 		var fields []bitset.Set
 		for range steps {
 			p := uint32(rapid.IntRange(0, n-1).Draw(t, "piece"))
-			switch rapid.IntRange(0, 6).Draw(t, "do") {
+			switch rapid.IntRange(0, 7).Draw(t, "do") {
 			case 0:
 				k.put(p)
 				naive.idle[p] = true
@@ -56,6 +75,16 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 					k.dec(p)
 					naive.avail[p]--
 				}
+			case 7:
+				naive.class = nil
+				if rapid.Bool().Draw(t, "classes") {
+					naive.class = make([]uint8, n)
+					step := rapid.IntRange(1, n).Draw(t, "class step")
+					for i := range naive.class {
+						naive.class[i] = uint8(i / step % 3)
+					}
+				}
+				k.setClasses(naive.class, 3)
 			case 5, 6:
 				if n > 1500 && len(fields) < 3 {
 					has := bitset.New(n)
@@ -75,16 +104,22 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 				if rapid.Bool().Draw(t, "full") {
 					has.Fill()
 				}
-				want := naive.rarest(has)
-				for name, pick := range map[string]func(bitset.Set, int) (uint32, bool){"rarest": k.rarest, "random": k.random} {
-					got, ok := pick(has, has.Count())
+				want, next, some := naive.best(has, p)
+				pickers := map[string]func(bitset.Set) (uint32, bool){"rarest": k.rarest, "random": k.random,
+					"next": func(has bitset.Set) (uint32, bool) { return k.next(has, p) }}
+				for name, pick := range pickers {
+					got, ok := pick(has)
 					switch {
-					case ok != (want >= 0):
-						t.Fatalf("%s found %v, counting %d", name, ok, want)
+					case ok != some:
+						t.Fatalf("%s found %v, counting %v", name, ok, want)
 					case ok && (!naive.idle[got] || !has.Has(int(got))):
 						t.Fatalf("%s returned %d, which is not available", name, got)
-					case ok && name == "rarest" && naive.avail[got] != want:
-						t.Fatalf("rarest has availability %d, not %d", naive.avail[got], want)
+					case ok && naive.rank(got)[0] != want[0]:
+						t.Fatalf("%s has class %d, not %d", name, naive.rank(got)[0], want[0])
+					case ok && name == "rarest" && naive.avail[got] != want[1]:
+						t.Fatalf("rarest has availability %d, not %d", naive.avail[got], want[1])
+					case ok && name == "next" && got != next:
+						t.Fatalf("the next piece from %d is %d, not %d", p, got, next)
 					}
 				}
 			}
@@ -97,16 +132,24 @@ func TestPickerAgreesWithCounting(t *testing.T) {
 			if rapid.Bool().Draw(t, "unsorted") {
 				continue
 			}
-			k.sort()
-			// The order is partitioned by availability.
-			if len(k.order) != len(naive.idle) || int(k.bound[len(k.bound)-1]) != len(k.order) {
-				t.Fatalf("%d idle, not %d", len(k.order), len(naive.idle))
-			}
-			for i, p := range k.order {
-				a := k.avail[p]
-				if int(k.pos[p]) != i || int(a) != naive.avail[p] || i < int(k.bound[a]) || i >= int(k.bound[a+1]) {
-					t.Fatalf("piece %d of availability %d is at %d, its bounds %v", p, a, i, k.bound)
+			// Each order is partitioned by availability.
+			idle := 0
+			for i := range k.queues {
+				q := &k.queues[i]
+				k.sort(q)
+				idle += len(q.order)
+				if int(q.bound[len(q.bound)-1]) != len(q.order) || q.idle.Count() != len(q.order) {
+					t.Fatalf("%d pieces in order, %d idle, bounds %v", len(q.order), q.idle.Count(), q.bound)
 				}
+				for at, p := range q.order {
+					a := k.avail[p]
+					if int(k.pos[p]) != at || int(a) != naive.avail[p] || at < int(q.bound[a]) || at >= int(q.bound[a+1]) || naive.rank(p)[0] != i {
+						t.Fatalf("piece %d of availability %d is at %d of class %d, its bounds %v", p, a, at, i, q.bound)
+					}
+				}
+			}
+			if idle != len(naive.idle) || k.idleCount() != idle {
+				t.Fatalf("%d and %d idle, not %d", idle, k.idleCount(), len(naive.idle))
 			}
 		}
 	})
@@ -123,7 +166,7 @@ func TestRarestAmongEqualsIsRandom(t *testing.T) {
 		}
 		full := bitset.New(8)
 		full.Fill()
-		p, _ := k.rarest(full, 8)
+		p, _ := k.rarest(full)
 		first[p]++
 	}
 	for i := range uint32(8) {

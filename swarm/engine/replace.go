@@ -97,6 +97,18 @@ func (e *Engine) replaceWorst() bool {
 	return true
 }
 
+// dropExcess closes connections beyond MaxConns: the least useful ones, and of useful ones
+// those that were established last.
+func (e *Engine) dropExcess() {
+	for e.open > e.cfg.MaxConns && e.replaceWorst() {
+	}
+	for i := len(e.peers) - 1; i >= 0 && e.open > e.cfg.MaxConns; i-- {
+		if p := e.peers[i]; !p.closing {
+			e.close(p, FaultUseless)
+		}
+	}
+}
+
 // countReplaceable counts the connections that may be replaced. A complete torrent dials nobody
 // to replace them.
 func (e *Engine) countReplaceable() {

@@ -66,7 +66,7 @@ type requestPeer struct {
 	suggested   []uint32
 
 	standing
-	weak bool // by its standing, or because it chokes us or is closing; see judge
+	weak bool // by its standing, or because it chokes us or is closing; see updateWeak
 }
 
 func (p *requestPeer) out() int { return p.outstanding.n }
@@ -109,7 +109,7 @@ func (r *requester) limit(p *requestPeer) int {
 func (r *requester) measure(p *requestPeer) {
 	flow := max(p.rate.Rate(r.now), float64(p.second))
 	keep := queueTime
-	if r.focus.on {
+	if r.isFocused() {
 		keep = focusTime
 	}
 	want := int(flow * keep.Seconds() / blockSize)
@@ -193,12 +193,17 @@ func (r *requester) refill(p *requestPeer) {
 		return
 	}
 	if r.focus.on {
-		r.duplicateLate(p, limit, urgentPieces)
+		r.duplicateFocus(p, limit, urgentPieces)
 	}
+	class := classMaximum
 	for p.out() < limit {
 		k := r.nextChunk(p)
 		if k == nil {
 			break
+		}
+		if c := r.pick.classOf(k.piece.index); c > class { // p has got all requests of more urgent ones
+			r.duplicateUrgent(p, limit, c)
+			class = c
 		}
 		r.requestFrom(p, k, limit)
 	}
@@ -206,8 +211,8 @@ func (r *requester) refill(p *requestPeer) {
 		return
 	}
 	switch {
-	case r.steal(p, limit), r.takeOver(p, limit), r.focus.on && r.duplicateLate(p, limit, maxFocus):
-	case out == 0 && !r.focus.on && r.endgame(p, min(limit, endgameDepth)):
+	case r.steal(p, limit), r.takeOver(p, limit), r.focus.on && r.duplicateFocus(p, limit, maxFocus):
+	case out == 0 && !r.focus.isOnly() && r.endgame(p, min(limit, endgameDepth)):
 	case out == 0 && r.probe(p):
 	default:
 		p.exhausted = true
@@ -255,7 +260,12 @@ func (r *requester) nextChunk(p *requestPeer) *chunk {
 		return r.nextFast(p)
 	}
 	if r.focus.on {
-		return r.nextFocused(p)
+		if k := r.nextFocused(p); k != nil || r.focus.isOnly() {
+			return k
+		}
+	}
+	if r.order != nil {
+		return r.nextOrdered(p)
 	}
 	open := r.nextOpen(p)
 	if open != nil && (open.piece.lastAsked == p || r.pick.nobodyHas(open.piece.index)) {
@@ -286,10 +296,12 @@ func (r *requester) nextOpen(p *requestPeer) (best *chunk) {
 		if !r.canFetch(p, k.piece) || !r.mayUseChunk(p, k) {
 			continue
 		}
-		if k.piece.lastAsked == p {
+		switch {
+		case k.piece.lastAsked == p && r.order == nil:
 			return k
-		}
-		if best == nil || r.pick.isRarer(k.piece.index, best.piece.index) {
+		case best == nil, r.comesBefore(k.piece.index, best.piece.index):
+			best = k
+		case k.piece.lastAsked == p && !r.order.sequential && !r.comesBefore(best.piece.index, k.piece.index):
 			best = k
 		}
 	}
@@ -306,22 +318,28 @@ func (r *requester) isServedByOther(pc *piece, p *requestPeer) bool {
 	return false
 }
 
-// unfinished returns the first open piece that has a chunk without a slot and may be
-// requested from p, or nil.
-func (r *requester) unfinished(p *requestPeer) *piece {
+// unfinished returns the first open piece, or the most urgent one if there is an order,
+// that has a chunk without a slot and may be requested from p, or nil.
+func (r *requester) unfinished(p *requestPeer) (best *piece) {
 	if r.pieces.closed == 0 {
 		return nil
 	}
 	for _, pc := range r.pieces.opened {
-		if pc.closed > 0 && r.canFetch(p, pc) {
+		if pc.closed == 0 || best != nil && !r.comesBefore(pc.index, best.index) || !r.canFetch(p, pc) {
+			continue
+		}
+		if best = pc; r.order == nil {
 			return pc
 		}
 	}
-	return nil
+	return best
 }
 
 // choose returns the idle piece that p should begin.
 func (r *requester) choose(p *requestPeer) (uint32, bool) {
+	if r.order != nil {
+		return r.chooseOrdered(p)
+	}
 	for len(p.suggested) > 0 { // BEP 6: a suggested piece is in the peer's cache
 		n := len(p.suggested) - 1
 		s := p.suggested[n]
@@ -331,16 +349,16 @@ func (r *requester) choose(p *requestPeer) (uint32, bool) {
 		}
 	}
 	if r.nHave+len(r.pieces.opened) < randomFirst {
-		return r.pick.random(p.has, p.nHas)
+		return r.pick.random(p.has)
 	}
-	return r.pick.rarest(p.has, p.nHas)
+	return r.pick.rarest(p.has)
 }
 
 // nextFast is nextChunk for a peer that chokes us. Only the pieces that it allows may be
 // requested (BEP 6).
 func (r *requester) nextFast(p *requestPeer) *chunk {
 	for _, index := range p.allowed {
-		if !r.need.Has(int(index)) || !p.has.Has(int(index)) || (r.focus.on && !r.focus.has(index)) {
+		if !r.need.Has(int(index)) || !p.has.Has(int(index)) || (r.focus.isOnly() && !r.focus.has(index)) {
 			continue
 		}
 		pc := r.pieces.open[index]
@@ -371,6 +389,7 @@ func (r *requester) received(p *requestPeer, ev BlockEvent) {
 	p.rate.Add(r.now, n)
 	r.intake.rate.Add(r.now, n)
 	r.intake.bytes += int64(n)
+	r.intake.last = r.now
 	p.second += int64(n)
 	if p.rate.Total() == int64(n) {
 		p.firstAt = r.now
@@ -434,6 +453,7 @@ func (r *requester) unwanted(p *requestPeer, b Block) bool {
 	n := int(b.Length)
 	r.intake.rate.Add(r.now, n)
 	r.intake.bytes += int64(n)
+	r.intake.last = r.now
 	r.intake.wasted += int64(n)
 	if l := r.find(p, b); l != nil { // another peer was faster
 		r.cancel(l, true)

@@ -38,7 +38,7 @@ type requestSink interface {
 
 // requester decides which blocks to request from which peer, and when to request them
 // from another one. Its parts are the picker (which piece to begin next), the slots (the
-// memory budget), the focus (what a reader is waiting for), and a standing for each peer
+// memory budget), the focus (what a reader is waiting for), and the standing of each peer
 // (what it has delivered).
 //
 // Every needed piece is either idle (in the picker) or open. A block of an open chunk is
@@ -61,6 +61,7 @@ type requester struct {
 	nPadding int
 
 	pick        *picker
+	order       *pieceOrder // nil: rarest first, all pieces in one class
 	slots       slots
 	focus       focus
 	pieces      pieceBook
@@ -91,6 +92,7 @@ type peerList struct {
 type intake struct {
 	rate      rate.Meter
 	bytes     int64
+	last      mono.Time // when the last of them arrived; 0: never
 	wasted    int64
 	hashFails int
 }

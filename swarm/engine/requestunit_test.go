@@ -306,7 +306,7 @@ func (w *requestWorld) tick(d time.Duration) {
 	for _, p := range w.peers {
 		if !p.closing {
 			w.r.measure(p)
-			w.r.checkDebts(p)
+			w.r.checkOverdue(p)
 		}
 	}
 }
@@ -366,7 +366,7 @@ func (w *requestWorld) settle() {
 	if w.r.paused {
 		w.distrust()
 	}
-	w.r.setFocus(nil)
+	w.r.setFocus(nil, false)
 	clear(w.named)
 	clear(w.resting)
 	if w.r.slots.budget == 0 {
@@ -520,6 +520,13 @@ func TestRequesterStaysConsistent(t *testing.T) {
 					w.r.updateInterest(p)
 				}
 			},
+			"order": func() {
+				var class []uint8
+				if rapid.Bool().Draw(t, "classes") {
+					class = rapid.SliceOfN(rapid.Uint8Range(0, uint8(nClasses-1)), pieces, pieces).Draw(t, "class")
+				}
+				w.r.setOrder(class, rapid.Bool().Draw(t, "sequential"), piece.Draw(t, "from"))
+			},
 			"close": func() { w.close(anyPeer()) },
 			"leave": func() {
 				if len(w.peers) > 0 {
@@ -565,9 +572,9 @@ func TestRequesterStaysConsistent(t *testing.T) {
 				w.setNeed()
 			},
 			"focus": func() {
-				w.r.setFocus(rapid.SliceOfN(piece, 1, 4).Draw(t, "focus"))
+				w.r.setFocus(rapid.SliceOfN(piece, 1, 4).Draw(t, "focus"), rapid.Bool().Draw(t, "rest"))
 			},
-			"no focus": func() { w.r.setFocus(nil) },
+			"no focus": func() { w.r.setFocus(nil, false) },
 			"budget":   func() { w.setBudget(rapid.IntRange(0, 8).Draw(t, "budget")) },
 			"time": func() {
 				w.tick(time.Duration(rapid.SampledFrom([]int{1, 300, 1000, 3000, 70_000}).Draw(t, "ms")) * time.Millisecond)

@@ -72,7 +72,7 @@ func (r *requester) canUseSlot(p *requestPeer) bool {
 	if r.unfinished(p) != nil {
 		return true
 	}
-	_, ok := r.pick.rarest(p.has, p.nHas)
+	_, ok := r.pick.rarest(p.has)
 	return ok
 }
 

@@ -315,6 +315,7 @@ func mixture(n int) (out []behaviour) {
 // times as long plus five seconds. With memory for one to three pieces, it takes at most
 // twice as long plus ten.
 func TestBatteryUselessPeers(t *testing.T) {
+	skipUnderRace(t)
 	runs, worst := 0, 0.0
 	counts := []int{1, 20, 60}
 	if soak() {

@@ -29,12 +29,12 @@ var machines = map[string]machine{
 	"blame":  {files: []string{"blame.go"}},
 	"choker": {files: []string{"choke.go", "merit.go", "stalled.go"}},
 	// Addresses of peers: candidates, bans, and the limits on unproven ones.
-	"book":     {files: []string{"candidates.go", "bans.go", "unproven.go"}},
+	"book":     {files: []string{"candidates.go", "ownaddr.go", "bans.go", "unproven.go"}},
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
 		files: []string{"requester.go", "holdings.go", "request.go", "outstanding.go", "pieces.go", "verified.go",
-			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go"},
+			"parole.go", "weak.go", "scarce.go", "steal.go", "focused.go", "order.go", "late.go"},
 		parts: []string{"picker", "slots", "focus", "standing"},
 	},
 	"picker": {files: []string{"picker.go"}},

@@ -48,10 +48,11 @@ type simConfig struct {
 	plain     bool          // no fast extension
 	limit     time.Duration
 	private   bool
-	diskFails time.Duration // interval between storage failures of a leecher
-	super     SuperSeed     // of the seeds
-	unlimited bool          // engines do not know the limits of their uplinks
-	star      bool          // leechers cannot reach one another
+	diskFails time.Duration  // interval between storage failures of a leecher
+	super     SuperSeed      // of the seeds
+	info      *metainfo.Info // if not nil, it replaces pieceLen and last
+	unlimited bool           // engines do not know the limits of their uplinks
+	star      bool           // leechers cannot reach one another
 	shape     func(*simNode)
 	until     func(*sim) bool // when the run ends, if not when all are complete
 }
@@ -133,6 +134,8 @@ type simNode struct {
 	account   account
 	freeIn    mono.Time  // when everything that is on its way to it has arrived
 	wanted    bitset.Set // selected pieces; length 0 means all
+	fetch     Order      // the order in which it fetches the pieces
+	got       []uint32   // the pieces that it has verified, in that order
 	playing   bool       // fetches only what a player needs next
 	idle      bool       // a player that was paused before it began
 	startAt   time.Duration
@@ -168,7 +171,7 @@ type simEnd struct {
 	uploads  fifo.Queue[simUpload] // admitted, while the other side accepts no more
 	requests int                   // requests on their way to this end
 	parked   bool                  // the other side currently accepts no more
-	told     bool                  // an attacker has sent something
+	hasSent  bool                  // an attacker has sent something
 	open     bool
 	leases   map[Block]Slot
 	asked    map[Block]mono.Time // when each block was last requested
@@ -236,7 +239,9 @@ func newSim(t *testing.T, cfg simConfig) *sim {
 	}
 	s := &sim{t: t, cfg: cfg, rng: rand.New(rand.NewPCG(cfg.seed, 1)), log: fnv.New64a(), byIP: map[netip.AddrPort]*simNode{}}
 	s.owner = make([]*simNode, cfg.pieces)
-	s.info = testInfo(t, cfg.pieces, cfg.pieceLen, cfg.last, cfg.private)
+	if s.info = cfg.info; s.info == nil {
+		s.info = testInfo(t, cfg.pieces, cfg.pieceLen, cfg.last, cfg.private)
+	}
 	for i := range cfg.nodes {
 		n := &simNode{s: s, name: i, seed: i < cfg.seeds}
 		n.liar = i >= cfg.seeds && i < cfg.seeds+cfg.liars
@@ -290,6 +295,7 @@ func (n *simNode) start() {
 	}
 	n.beginAccount()
 	if !s.cfg.magnet || n.seed || n.liar || n.have.Count() > 0 {
+		n.step(&EvOrder{n.fetch})
 		n.step(&EvInfo{Info: s.info, Have: n.have, Wanted: n.wanted})
 		n.focus()
 	}

@@ -82,6 +82,7 @@ func (n *simNode) do(c *Command) {
 			n.fatal("announces piece %d twice", c.Block.Piece)
 		}
 		n.haves[c.Block.Piece] = true
+		n.got = append(n.got, c.Block.Piece)
 		n.later(0, n.focus)
 		if !n.seed {
 			s.passedOn(c.Block.Piece)

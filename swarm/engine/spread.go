@@ -10,8 +10,8 @@ import (
 )
 
 // The bottleneck of a new swarm is the uplink of its only seed: until every piece has
-// reached some leecher, a block that the seed sends twice delays everybody. So the seed
-// sends each piece to one leecher first: the one that is expected to pass it on soonest.
+// reached some leecher, a block that the seed sends twice delays all leechers. So the
+// seed sends each piece to one leecher first: the one that is expected to pass it on soonest.
 // It measures this as follows:
 //
 //   - A gift is a piece that a leecher has received only from us.
@@ -72,13 +72,13 @@ type spreadHost struct {
 	id    uint32
 	peers int           // connected peers
 	gifts []*gift       // pending gifts, in the order in which they began
-	lag   time.Duration // moving average; 0 if none was measured
+	lag   time.Duration // moving average of its lags; 0 if none was measured
 }
 
 // gift is a piece that a peer received, or is receiving, only from us.
 type gift struct {
 	piece uint32
-	to    *spreadPeer // when its latest block was handed to the shell
+	to    *spreadPeer // the peer that receives it
 	at    mono.Time   // when its latest block was handed to the shell
 }
 
@@ -94,11 +94,11 @@ type spreadFacts interface {
 // O(maxSuggestScan), leave O(all gifts of the peer's host), every other call at most
 // O(gifts of one peer).
 type spread struct {
-	facts  spreadFacts      // by piece; never ranged over
-	pieces int              // the host joined most recently is last
-	given  map[uint32]*gift // hosts without a connected peer
-	hosts  []*spreadHost    // the host that was joined last is at the end
-	absent int              // hosts without a peer
+	facts  spreadFacts
+	pieces int              // number of pieces
+	given  map[uint32]*gift // pending gifts by piece; never ranged over
+	hosts  []*spreadHost    // the host that a peer joined last is at the end
+	absent int              // number of hosts without a connected peer
 
 	suggested bitset.Set // pieces currently suggested to a peer; length 0 if there never was one
 	step      int64      // see stride
@@ -222,7 +222,7 @@ func (s *spread) urgency(now mono.Time, p *spreadPeer, piece uint32) urgency {
 	return urgency{class: urgentCopied}
 }
 
-// cost ranks h by the time that it is expected to need to pass on its gifts and one more.
+// cost ranks h by the time that it is expected to take to pass on its gifts and one more.
 // Each rank spans a factor of four, so that similar hosts share the gifts.
 func (h *spreadHost) cost(now mono.Time) int {
 	expected := time.Duration(len(h.gifts)+1) * h.expectedLag(now)

@@ -15,7 +15,7 @@ import (
 // it has delivered. A peer is weak if it
 //
 //   - has delivered nothing yet,
-//   - is snubbed: it has owed blocks for longer than its own pace explains,
+//   - is snubbed: its requests are outstanding for longer than its own pace explains,
 //   - has strikes: requests were taken away from it, and it has delivered no block since,
 //   - chokes us, or
 //   - crawls: others deliver many times as fast.
@@ -26,7 +26,7 @@ import (
 // block clears the strikes.
 type standing struct {
 	rate      rate.Meter
-	snubbed   bool          // it has owed blocks for too long
+	snubbed   bool          // its requests have been outstanding for too long
 	crawls    bool          // others are many times as fast
 	strikes   int           // consecutive pauses
 	retry     mono.Time     // end of the last pause
@@ -38,8 +38,8 @@ type standing struct {
 }
 
 const (
-	// A peer is snubbed when it has owed blocks for patienceGaps times the time that it
-	// recently took for one, within these limits.
+	// A peer is snubbed if it has sent nothing for patienceGaps times the time that it
+	// recently took for one block, within these limits.
 	patienceGaps = 4
 	minPatience  = 2 * time.Second
 	maxPatience  = 10 * time.Second
@@ -101,10 +101,10 @@ func (s *standing) mayProbe(now mono.Time) bool {
 	return (!s.hasDelivered() || s.isDoubtful()) && now >= s.probeAt
 }
 
-// patience returns how long the peer may owe blocks before it is snubbed. It depends on
+// snubTimeout returns how long the peer may send nothing before it is snubbed. It depends on
 // the peer's own pace and on bestGap, the time per block of the fastest peer (0 means
 // unknown).
-func (s *standing) patience(bestGap time.Duration) time.Duration {
+func (s *standing) snubTimeout(bestGap time.Duration) time.Duration {
 	others := patienceGaps * bestGap
 	return min(max(patienceGaps*s.gap, minPatience, others), max(maxPatience, others))
 }

@@ -25,7 +25,7 @@ func TestSteadyPeerIsNeverLate(t *testing.T) {
 			for _, at := range []time.Duration{gap / 2, gap - gap/2} { // it may arrive a little late
 				now = now.Add(at)
 				quiet := now.Sub(max(asked[0], a.lastBlock))
-				if i > 0 && quiet > a.patience(b.gap) {
+				if i > 0 && quiet > a.snubTimeout(b.gap) {
 					t.Fatalf("snubbed after %v of silence at a pace of %v", quiet, gap)
 				}
 				// The oldest request is the first to become overdue.
@@ -51,7 +51,7 @@ func TestMutePeerIsOverdueSoonAndItsPausesDouble(t *testing.T) {
 	fast.noteBlock(now.Add(50*time.Millisecond), now)
 	asked := now
 	now = now.Add(2 * time.Second)
-	if asked > mute.overdue(now, &fast, false) || now.Sub(asked) < mute.patience(fast.gap) {
+	if asked > mute.overdue(now, &fast, false) || now.Sub(asked) < mute.snubTimeout(fast.gap) {
 		t.Error("the mute peer is not overdue")
 	}
 	if at := now.Add(-weakAfter / 2); at <= mute.overdue(now, &fast, true) {

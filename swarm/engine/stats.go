@@ -44,3 +44,10 @@ func (e *Engine) Has(piece int) bool {
 	c := e.content
 	return c != nil && piece >= 0 && piece < c.n && c.have.Has(piece)
 }
+
+// Traffic returns the bytes of payload that were sent, received, and discarded, and when payload
+// was last sent or received; 0 means never.
+func (e *Engine) Traffic() (uploaded, downloaded, wasted int64, last mono.Time) {
+	in := &e.req.intake
+	return e.uploaded, in.bytes, in.wasted, max(e.lastSent, in.last)
+}

@@ -102,8 +102,8 @@ type superPeer struct {
 
 // superFacts describes a peer for one turn.
 type superFacts struct {
-	interested bool
-	unchoked   bool    // unchoked
+	interested bool    // it is interested in us
+	unchoked   bool    // we do not choke it
 	slotFree   bool    // an upload slot is free
 	busy       bool    // it has unanswered requests
 	rate       float64 // bytes per second that are sent to it
@@ -137,8 +137,8 @@ func (f *flow) add(now mono.Time, n int) {
 }
 
 // superSeeder decides which pieces are offered to each peer: announced to limited peers,
-// suggested to guided ones. Every call costs amortised O(1), except release, choked and
-// calls that create sets: O(pieces/64).
+// suggested to guided ones. Every call costs amortised O(1), except release, noteChoke
+// and calls that create sets: O(pieces/64).
 type superSeeder struct {
 	pieces   int
 	pieceLen float64
@@ -147,12 +147,12 @@ type superSeeder struct {
 	limited int // peers
 	guided  int // peers
 	// A piece is free if no leecher has it and none is known to be getting it: it is not
-	// in taken, and it is at or after cursor, or in again.
+	// in taken, and it is at or after cursor, or in requeued.
 	cursor   int
-	step     int64 // see at
+	step     int64 // see pieceAt
 	taken    bitset.Set
 	requeued fifo.Queue[uint32]
-	waiting  bitset.Set // the elements of again
+	waiting  bitset.Set // the elements of requeued
 	flow     flow
 	due      mono.Time // when turn may have work, if nothing happens before
 
@@ -187,7 +187,7 @@ func (s *superSeeder) enter(now mono.Time, p *superPeer) {
 	*p = superPeer{shown: bitset.New(s.pieces), asked: bitset.New(s.pieces), since: now, delay: maxQuiet, idle: mono.Never}
 }
 
-// release removes p, which is gone or has received all announcements. Pieces offered to
+// release removes p, which has left or has received all announcements. Pieces offered to
 // it become free again, except that those it requested stay taken if it is not gone.
 func (s *superSeeder) release(p *superPeer, gone bool) {
 	switch {

@@ -11,9 +11,7 @@ import (
 // swarm has everything: by super-seeding (BEP 16), or because it knows its upload limit
 // and chooses which peer gets which piece.
 func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	type result struct{ copies, took float64 }
 	measure := func(mode SuperSeed, unlimited bool) (r result) {
 		for seed := range *seedsFlag {
@@ -47,9 +45,7 @@ func TestBEP16SeedsLittleMoreThanOneCopy(t *testing.T) {
 // Super-seeding makes no peer slower than ordinary seeding while upload capacity is idle,
 // whatever the peer wants and whoever else is connected.
 func TestSuperSeedingStarvesNobody(t *testing.T) {
-	if raceEnabled {
-		t.Skip("slow, and has only one goroutine")
-	}
+	skipUnderRace(t)
 	third := func(pieces int) bitset.Set {
 		w := bitset.New(pieces)
 		for i := pieces / 3; i < 2*pieces/3; i++ {

@@ -126,7 +126,7 @@ func TestSuperSeederOffersWhatTheSwarmLacks(t *testing.T) {
 // examined again and again.
 func TestSuperSeederTurnsCostWhatTheyOffer(t *testing.T) {
 	const n = superMaxPieces
-	view := &swarmView{held: full(n)} // the swarm lacks almost nothing, so each turn searches in vain
+	view := &swarmView{held: full(n)} // the swarm lacks almost nothing, so each turn searches everything and finds nothing
 	view.held.Remove(n - 1)
 	s := newSuperSeeder(n, 16<<10, view)
 	peers := make([]superPeer, 50)
@@ -202,7 +202,7 @@ func TestSuperSeedingNeedsConnectedLeechers(t *testing.T) {
 // A peer that does not want its offers soon gets all announcements.
 func TestSuperSeedingEndsForPeersThatWantOtherPieces(t *testing.T) {
 	const pieces = 100
-	told := func(r *rig, cmds []Command, c Conn, had map[uint32]bool) int {
+	announced := func(r *rig, cmds []Command, c Conn, had map[uint32]bool) int {
 		for _, m := range sent(t, cmds, c) {
 			if m.Type == wire.Have {
 				had[m.Index] = true
@@ -214,10 +214,10 @@ func TestSuperSeedingEndsForPeersThatWantOtherPieces(t *testing.T) {
 		r := seeding(t, Config{SuperSeed: SuperOn}, pieces)
 		r.leecher(true)
 		c, had := r.connect(true), map[uint32]bool{}
-		if n := told(r, r.drain(), c, had); n == 0 || n > 10 {
+		if n := announced(r, r.drain(), c, had); n == 0 || n > 10 {
 			t.Errorf("%d pieces were announced at first", n)
 		}
-		if n := told(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
+		if n := announced(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
 			t.Errorf("%d pieces were announced after 1.5 s", n)
 		}
 	})
@@ -225,10 +225,10 @@ func TestSuperSeedingEndsForPeersThatWantOtherPieces(t *testing.T) {
 		r := seeding(t, Config{SuperSeed: SuperOn}, pieces)
 		r.leecher(true)
 		c, had := r.leecher(true), map[uint32]bool{}
-		if n := told(r, r.drain(), c, had); n == 0 || n > 20 {
+		if n := announced(r, r.drain(), c, had); n == 0 || n > 20 {
 			t.Errorf("%d pieces were announced at first", n)
 		}
-		if n := told(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
+		if n := announced(r, r.wait(1500*time.Millisecond), c, had); n != pieces {
 			t.Errorf("%d pieces were announced after 1.5 s", n)
 		}
 	})
@@ -238,11 +238,11 @@ func TestSuperSeedingEndsForPeersThatWantOtherPieces(t *testing.T) {
 			r.leecher(true)
 		}
 		c, had := r.leecher(true), map[uint32]bool{}
-		told(r, r.drain(), c, had)
+		announced(r, r.drain(), c, had)
 		for k := range Conn(3) {
 			r.step(&EvClosed{Conn: k + 1})
 		}
-		if n := told(r, r.wait(1200*time.Millisecond), c, had); n != pieces {
+		if n := announced(r, r.wait(1200*time.Millisecond), c, had); n != pieces {
 			t.Errorf("%d pieces were announced after the others left", n)
 		}
 	})

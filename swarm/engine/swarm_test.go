@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"seedbed/internal/mono"
 )
 
 var seedsFlag = flag.Uint64("seeds", defaultSeeds, "number of random seeds for each swarm")
@@ -38,6 +40,7 @@ func TestSwarmsComplete(t *testing.T) {
 
 // Fifty nodes, a fifth of which disconnect and return.
 func TestFiftyWithChurnAlwaysComplete(t *testing.T) {
+	skipUnderRace(t)
 	for seed := range *seedsFlag {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			newSim(t, simConfig{seed: seed, nodes: 50, seeds: 2, pieces: 30, churn: 0.2, magnet: true, dropEvery: time.Second}).run()
@@ -77,6 +80,11 @@ func TestLiarsAreBannedAndBystandersAreNot(t *testing.T) {
 	}
 }
 
+// anyOrder returns a random order.
+func anyOrder(rng *rand.Rand, pieces int) (o Order) {
+	return Order{Files: []Priority{Priority(rng.IntN(4) - 1)}, FirstLast: rng.IntN(2) == 0, Sequential: rng.IntN(2) == 0, From: uint32(rng.IntN(pieces + 2))}
+}
+
 // Any combination of conditions.
 func TestAnySwarmCompletes(t *testing.T) {
 	for seed := range 8 * *seedsFlag {
@@ -99,7 +107,19 @@ func TestAnySwarmCompletes(t *testing.T) {
 		if one(4) && cfg.liars == 0 {
 			cfg.diskFails = time.Duration(500+rng.IntN(2000)) * time.Millisecond
 		}
-		newSim(t, cfg).run()
+		if one(3) { // in an order of their own, which changes
+			cfg.shape = func(n *simNode) { n.fetch = anyOrder(rng, cfg.pieces) }
+		}
+		s := newSim(t, cfg)
+		for range 10 * rng.IntN(2) {
+			n, o := s.nodes[rng.IntN(len(s.nodes))], anyOrder(rng, cfg.pieces)
+			s.at(mono.Time(rng.Int64N(int64(time.Minute))), func() {
+				if n.fetch = o; n.up {
+					n.step(&EvOrder{o})
+				}
+			})
+		}
+		s.run()
 		if t.Failed() {
 			t.Fatalf("%+v", cfg)
 		}

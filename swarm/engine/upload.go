@@ -77,8 +77,8 @@ func (e *Engine) onCancel(p *peer, b Block) {
 	}
 }
 
-// uploadAdapter implements uploadSink. It weighs peers by what they send us while we download,
-// and by how soon they pass pieces on when we are complete.
+// uploadAdapter implements uploadSink. Peers are weighted by what they send us while we
+// download, and by how soon they pass pieces on when we are complete.
 type uploadAdapter struct{ e *Engine }
 
 func (s uploadAdapter) weight(conn Conn) float64 {
@@ -126,6 +126,7 @@ func (e *Engine) onUploaded(p *peer, b Block) {
 	e.upRate.Add(e.now, n)
 	e.content.super.flow.add(e.now, n)
 	e.uploaded += int64(n)
+	e.lastSent = e.now
 }
 
 // onUnsent handles BlockUnsent.

@@ -455,6 +455,7 @@ func TestUploaderSendsAPieceAtATime(t *testing.T) {
 // Peers that take nothing do not idle the uplink, even if they cancel and repeat their
 // waiting requests.
 func TestHeldPeersDoNotIdleTheUplink(t *testing.T) {
+	skipUnderRace(t)
 	for _, limit := range []int64{20 << 10, 512 << 10, 8 << 20} {
 		for _, cancels := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d KiB/s, cancels %v", limit>>10, cancels), func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // This file applies the standing of peers: in which chunks a weak peer may have requests,
 // and when another peer may take these over.
 
-// recheckEvery is how often idle peers look for work while others owe blocks.
+// recheckEvery is how often idle peers look for work while requests are outstanding at others.
 const recheckEvery = 250 * time.Millisecond
 
 // updateWeak updates whether p is weak, and the counts of its requests.
@@ -57,16 +57,16 @@ func (r *requester) isAskable(p *requestPeer) bool {
 	return !p.closing && !p.choked && p.interested && !p.isDoubtful()
 }
 
-// checkDebts snubs p if it has owed blocks for too long, and cancels requests that will
-// not be answered. It is called once per second.
-func (r *requester) checkDebts(p *requestPeer) {
+// checkOverdue snubs p if its requests have been outstanding for too long, and cancels requests
+// that will not be answered. It is called once per second.
+func (r *requester) checkOverdue(p *requestPeer) {
 	p.exhausted = false
 	l := p.outstanding.oldest
 	if l == nil {
 		return
 	}
 	quiet := r.now.Sub(max(l.at, p.lastBlock))
-	if quiet > p.patience(r.peers.bestGap) {
+	if quiet > p.snubTimeout(r.peers.bestGap) {
 		p.snubbed = true
 		r.updateWeak(p)
 	}

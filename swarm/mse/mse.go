@@ -8,14 +8,17 @@
 // either unencrypted or encrypted completely. These are the messages in order, where A
 // dials:
 //
-//	A→B  Ya, PadA                                     a key exchange of
-//	B→A  Yb, PadB                                     Diffie and Hellman: S
+//	A→B  Ya, PadA                                     Diffie-Hellman key exchange:
+//	B→A  Yb, PadB                                     both sides now have the secret S
 //	A→B  HASH("req1",S), HASH("req2",SKEY) xor HASH("req3",S),
 //	     ENCRYPT(VC, crypto_provide, len(PadC), PadC, len(IA)), ENCRYPT(IA)
 //	B→A  ENCRYPT(VC, crypto_select, len(PadD), PadD)
 //
-// SKEY is the infohash, VC eight zeros, IA the first bytes that A sends: the BitTorrent
-// handshake.
+// SKEY is the infohash, VC is eight zero bytes, and IA is the first data that A sends, usually
+// the BitTorrent handshake.
+//
+// A violation of the protocol by the peer is an *Error; other errors are those of the
+// connection.
 package mse
 
 import (
@@ -47,8 +50,8 @@ const (
 	// discard is how many bytes of RC4's stream are skipped, because its beginning
 	// reveals the key.
 	discard = 1024
-	// clearHandshake is the beginning of a BEP 3 handshake.
-	clearHandshake = "\x13BitTorrent protocol"
+	// plainHandshake is the beginning of a BEP 3 handshake.
+	plainHandshake = "\x13BitTorrent protocol"
 )
 
 var (
@@ -56,7 +59,7 @@ var (
 	generator = big.NewInt(2)
 )
 
-// Error is a peer's fault in the handshake.
+// Error reports that the peer violated the protocol of the handshake.
 type Error struct{ What string }
 
 func (e *Error) Error() string { return "mse: " + e.What }
@@ -76,9 +79,10 @@ func (r *Result) keep(s *Stream) {
 	}
 }
 
-// secret is our private key of the key exchange; random must be unpredictable.
+// secret is our private key of the key exchange.
 type secret struct{ x *big.Int }
 
+// newSecret returns a private key and its public key; random must be unpredictable.
 func newSecret(random io.Reader) (secret, []byte, error) {
 	var b [20]byte // 160 bits, as the specification recommends
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -106,6 +110,7 @@ func hash(parts ...[]byte) [sha1.Size]byte { return sha1.Sum(bytes.Join(parts, n
 // KeyHash returns the hash that identifies an infohash in an incoming handshake.
 func KeyHash(infohash id.ID) [sha1.Size]byte { return hash([]byte("req2"), infohash[:]) }
 
+// stream returns the cipher of one direction: "keyA" from the dialing side, "keyB" to it.
 func stream(name string, s []byte, key id.ID) *rc4.Cipher {
 	k := hash([]byte(name), s, key[:])
 	c, err := rc4.NewCipher(k[:])
@@ -128,8 +133,8 @@ func pad(random io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// greet creates our secret and sends its public key.
-func greet(w io.Writer, random io.Reader) (secret, error) {
+// sendKey creates our secret and sends its public key and padding.
+func sendKey(w io.Writer, random io.Reader) (secret, error) {
 	mine, public, err := newSecret(random)
 	if err != nil {
 		return secret{}, err
@@ -142,16 +147,16 @@ func greet(w io.Writer, random io.Reader) (secret, error) {
 	return mine, err
 }
 
-// publicKey reads the peer's public key, which starts with first.
-func publicKey(r io.Reader, first []byte) ([]byte, error) {
+// readKey reads the peer's public key, which starts with first.
+func readKey(r io.Reader, first []byte) ([]byte, error) {
 	key := make([]byte, keyLen)
 	n := copy(key, first)
 	_, err := io.ReadFull(r, key[n:])
 	return key, err
 }
 
-// synchronize reads up to and including mark, which at most maxPad bytes precede.
-func synchronize(r io.Reader, mark []byte) error {
+// skipTo reads up to and including mark, which follows at most maxPad bytes of padding.
+func skipTo(r io.Reader, mark []byte) error {
 	window := make([]byte, len(mark), maxPad+len(mark))
 	if _, err := io.ReadFull(r, window); err != nil {
 		return err
@@ -160,7 +165,7 @@ func synchronize(r io.Reader, mark []byte) error {
 		if len(window) == cap(window) {
 			return &Error{"no end of padding found"}
 		}
-		// As many bytes as are certainly missing.
+		// Read as many bytes as are certainly missing, so that nothing after mark is read.
 		need := len(mark)
 		for k := len(mark) - 1; k > 0; k-- {
 			if bytes.HasSuffix(window, mark[:k]) {
@@ -177,8 +182,8 @@ func synchronize(r io.Reader, mark []byte) error {
 	return nil
 }
 
-// decrypted reads n bytes and decrypts them.
-func decrypted(r io.Reader, c *Stream, n int) ([]byte, error) {
+// readDecrypted reads n bytes and decrypts them.
+func readDecrypted(r io.Reader, c *Stream, n int) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, err
@@ -194,20 +199,20 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	if len(early) > maxEarly {
 		panic("mse: early data too long")
 	}
-	mine, err := greet(rw, random)
+	mine, err := sendKey(rw, random)
 	if err != nil {
 		return Result{}, err
 	}
-	// A peer that does not encrypt may answer with a BEP 3 handshake, which is shorter
-	// than a key: do not wait for the rest.
-	first := make([]byte, len(clearHandshake))
+	// A peer that does not support encryption may answer with a BEP 3 handshake, which is
+	// shorter than a key. Do not wait for the rest of a key then.
+	first := make([]byte, len(plainHandshake))
 	if _, err := io.ReadFull(rw, first); err != nil {
 		return Result{}, err
 	}
-	if string(first) == clearHandshake {
+	if string(first) == plainHandshake {
 		return Result{}, &Error{"unencrypted answer"}
 	}
-	theirs, err := publicKey(rw, first)
+	theirs, err := readKey(rw, first)
 	if err != nil {
 		return Result{}, err
 	}
@@ -225,7 +230,7 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	plain := len(b)
 	b = append(b, make([]byte, vcLen)...)
 	b = binary.BigEndian.AppendUint32(b, uint32(provide))
-	b = binary.BigEndian.AppendUint16(b, 0) // PadC is empty, because its length would not hide anything
+	b = binary.BigEndian.AppendUint16(b, 0) // PadC is empty; padding here would hide nothing
 	b = binary.BigEndian.AppendUint16(b, uint16(len(early)))
 	b = append(b, early...)
 	c.Encrypt(b[plain:])
@@ -235,10 +240,10 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	// VC is zeros, so its encryption is known in advance.
 	var vc [vcLen]byte
 	c.Decrypt(vc[:])
-	if err := synchronize(rw, vc[:]); err != nil {
+	if err := skipTo(rw, vc[:]); err != nil {
 		return Result{}, err
 	}
-	head, err := decrypted(rw, c, 6)
+	head, err := readDecrypted(rw, c, 6)
 	if err != nil {
 		return Result{}, err
 	}
@@ -250,7 +255,7 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 	if n > maxPad {
 		return Result{}, &Error{"padding of more than 512 bytes"}
 	}
-	if _, err := decrypted(rw, c, n); err != nil {
+	if _, err := readDecrypted(rw, c, n); err != nil {
 		return Result{}, err
 	}
 	r.keep(c)
@@ -261,12 +266,12 @@ func Initiate(rw io.ReadWriter, infohash id.ID, provide Methods, early []byte, r
 // read. find returns the infohash of a KeyHash; choose returns one of the offered
 // methods, or none.
 func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) (id.ID, bool), choose func(Methods) Methods, random io.Reader) (Result, error) {
-	// A sender of less than a key causes no work and gets no answer.
-	theirs, err := publicKey(rw, first)
+	// Read the whole key first: a peer that sends less causes no work and gets no answer.
+	theirs, err := readKey(rw, first)
 	if err != nil {
 		return Result{}, err
 	}
-	mine, err := greet(rw, random)
+	mine, err := sendKey(rw, random)
 	if err != nil {
 		return Result{}, err
 	}
@@ -275,7 +280,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 		return Result{}, err
 	}
 	req1, req3 := hash([]byte("req1"), s), hash([]byte("req3"), s)
-	if err := synchronize(rw, req1[:]); err != nil {
+	if err := skipTo(rw, req1[:]); err != nil {
 		return Result{}, err
 	}
 	var key [sha1.Size]byte
@@ -291,7 +296,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 	}
 	r := Result{Key: infohash}
 	c := &Stream{in: stream("keyA", s, infohash), out: stream("keyB", s, infohash)}
-	head, err := decrypted(rw, c, vcLen+6)
+	head, err := readDecrypted(rw, c, vcLen+6)
 	if err != nil {
 		return Result{}, err
 	}
@@ -306,7 +311,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 	if n > maxPad {
 		return Result{}, &Error{"padding of more than 512 bytes"}
 	}
-	rest, err := decrypted(rw, c, n+2)
+	rest, err := readDecrypted(rw, c, n+2)
 	if err != nil {
 		return Result{}, err
 	}
@@ -314,7 +319,7 @@ func Receive(rw io.ReadWriter, first []byte, find func(keyHash [sha1.Size]byte) 
 	if early > maxEarly {
 		return Result{}, &Error{"early data too long"}
 	}
-	if r.Early, err = decrypted(rw, c, early); err != nil {
+	if r.Early, err = readDecrypted(rw, c, early); err != nil {
 		return Result{}, err
 	}
 	b := make([]byte, vcLen, vcLen+6)

@@ -21,12 +21,13 @@ import (
 
 var infohash = id.ID(bytes.Repeat([]byte{7}, 20))
 
-func only(ih id.ID) func([sha1.Size]byte) (id.ID, bool) {
+// find finds only this infohash.
+func find(ih id.ID) func([sha1.Size]byte) (id.ID, bool) {
 	return func(h [sha1.Size]byte) (id.ID, bool) { return ih, h == KeyHash(ih) }
 }
 
-// pick prefers Plain.
-func pick(allowed Methods) func(Methods) Methods {
+// preferPlain chooses Plain if both sides allow it.
+func preferPlain(allowed Methods) func(Methods) Methods {
 	return func(offered Methods) Methods {
 		if both := offered & allowed; both&Plain != 0 {
 			return Plain
@@ -55,8 +56,8 @@ func pipe(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-// talk sends data in each direction and compares it.
-func talk(t *testing.T, a, b io.ReadWriter) {
+// exchange sends data in each direction and compares what arrives.
+func exchange(t *testing.T, a, b io.ReadWriter) {
 	t.Helper()
 	for _, n := range []int{1, 68, 100_000} {
 		for _, way := range [][2]io.ReadWriter{{a, b}, {b, a}} {
@@ -90,7 +91,7 @@ func TestHandshake(t *testing.T) {
 		go func() {
 			first := make([]byte, 20) // the accepting side reads this much to recognise the kind of handshake
 			io.ReadFull(b, first)
-			r, err := Receive(b, first, only(infohash), pick(c.allow), rand.Reader)
+			r, err := Receive(b, first, find(infohash), preferPlain(c.allow), rand.Reader)
 			if err != nil {
 				b.Close()
 			}
@@ -117,7 +118,7 @@ func TestHandshake(t *testing.T) {
 				t.Fatalf("%q, %v", early, err)
 			}
 		}
-		talk(t, ca, cb)
+		exchange(t, ca, cb)
 	}
 }
 
@@ -143,7 +144,7 @@ func TestAgainstAnotherImplementation(t *testing.T) {
 		if _, err := io.ReadFull(rw, early); err != nil || string(early) != "hello" {
 			t.Fatal(err)
 		}
-		talk(t, r.Wrap(a), rw)
+		exchange(t, r.Wrap(a), rw)
 	})
 	t.Run("accepted", func(t *testing.T) {
 		a, b := pipe(t)
@@ -155,7 +156,7 @@ func TestAgainstAnotherImplementation(t *testing.T) {
 			}
 			done <- rw
 		}()
-		r, err := Receive(b, nil, only(infohash), pick(RC4), rand.Reader)
+		r, err := Receive(b, nil, find(infohash), preferPlain(RC4), rand.Reader)
 		if err != nil || string(r.Early) != "hello" {
 			t.Fatal(r, err)
 		}
@@ -165,11 +166,11 @@ func TestAgainstAnotherImplementation(t *testing.T) {
 				t.Fatalf("%q, %v", early, err)
 			}
 		}
-		talk(t, c, <-done)
+		exchange(t, c, <-done)
 	})
 }
 
-func TestFaultsOfPeers(t *testing.T) {
+func TestReceiveRejectsInvalidHandshakes(t *testing.T) {
 	for name, write := range map[string]func(w io.Writer){
 		"the key 1":                  func(w io.Writer) { w.Write(append(make([]byte, 95), 1)) },
 		"the key 0":                  func(w io.Writer) { w.Write(make([]byte, 96)) },
@@ -179,38 +180,38 @@ func TestFaultsOfPeers(t *testing.T) {
 		a, b := pipe(t)
 		go write(a)
 		var e *Error
-		if _, err := Receive(b, nil, only(infohash), pick(RC4), rand.Reader); !errors.As(err, &e) {
+		if _, err := Receive(b, nil, find(infohash), preferPlain(RC4), rand.Reader); !errors.As(err, &e) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	a, b := pipe(t)
 	go Initiate(a, id.ID{1}, RC4, nil, rand.Reader)
 	var e *Error
-	if _, err := Receive(b, nil, only(infohash), pick(RC4), rand.Reader); !errors.As(err, &e) {
+	if _, err := Receive(b, nil, find(infohash), preferPlain(RC4), rand.Reader); !errors.As(err, &e) {
 		t.Errorf("an unknown torrent: %v", err)
 	}
 }
 
-// still is a connection on which nothing more will arrive.
-type still struct {
+// endedConn is a connection whose remaining data is that of the Reader.
+type endedConn struct {
 	io.Reader
 	io.Writer
 }
 
-// Whatever is sent, Receive ends with an error of the peer or of the connection, or with
-// a known key.
+// Whatever the peer sends, Receive returns an error or a known infohash.
 func FuzzReceive(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{3}, 700), uint64(1))
 	f.Fuzz(func(t *testing.T, sent []byte, seed uint64) {
 		random := mrand.NewChaCha8([32]byte{byte(seed)})
-		r, err := Receive(still{bytes.NewReader(sent), io.Discard}, nil, only(infohash), pick(Plain|RC4), random)
+		r, err := Receive(endedConn{bytes.NewReader(sent), io.Discard}, nil, find(infohash), preferPlain(Plain|RC4), random)
 		if err == nil && r.Key != infohash {
 			t.Fatal("an unknown key")
 		}
 	})
 }
 
-// The same after a valid key exchange, so that the encrypted part is read.
+// FuzzReceiveEncrypted is like FuzzReceive, but the key exchange is valid, so that the
+// encrypted part is read.
 func FuzzReceiveEncrypted(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 'h', 'i'})
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 2, 1})
@@ -230,7 +231,7 @@ func FuzzReceiveEncrypted(f *testing.F) {
 		sealed := make([]byte, len(message))
 		var c *rc4.Cipher = stream("keyA", s, infohash)
 		c.XORKeyStream(sealed, message)
-		r, err := Receive(still{bytes.NewReader(append(b, sealed...)), io.Discard}, nil, only(infohash), pick(Plain|RC4), mrand.NewChaCha8(zeros))
+		r, err := Receive(endedConn{bytes.NewReader(append(b, sealed...)), io.Discard}, nil, find(infohash), preferPlain(Plain|RC4), mrand.NewChaCha8(zeros))
 		if err == nil && len(r.Early) > len(message) {
 			t.Fatal("more early data than was sent")
 		}

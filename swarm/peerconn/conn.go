@@ -7,6 +7,7 @@ import (
 
 	"seedbed/internal/buf"
 	"seedbed/internal/shaper"
+	"seedbed/internal/traffic"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/mse"
 )
@@ -48,6 +49,7 @@ type Config struct {
 	Owner     Owner
 	Resources *Resources
 	Up, Down  *shaper.Flow
+	Meter     *traffic.Meter // counts all bytes; may be nil
 }
 
 // Conn is a connection after its handshake.
@@ -69,6 +71,9 @@ type Conn struct {
 
 // New takes over nc, which may be encrypted (a *mse.Conn). It reads nothing before Start.
 func New(nc net.Conn, cfg Config) *Conn {
+	if cfg.Meter == nil {
+		cfg.Meter = new(traffic.Meter)
+	}
 	c := &Conn{Config: cfg}
 	c.in.c, c.out.c = c, c
 	c.out.batch = batchBytes

@@ -13,7 +13,7 @@
 //	└─────────▲────────┘            │                           │      │
 //	          │                     │   ┌───────────────────────▼────┐ │
 //	          │                     └──▶│ sender                     │◀┘
-//	          │                         │ 1. the rest of what is cut │
+//	          │                         │ 1. rest of a cut-off block │
 //	          │                         │ 2. control messages        │
 //	          │                         │ 3. a batch of blocks,      │◀─ Owner.ReadAt
 //	          │                         │    read into a buffer      │

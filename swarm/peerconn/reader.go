@@ -21,9 +21,9 @@ const limitedRead = shaper.Grain + wire.PieceHeaderLen
 // reader turns the bytes of a connection into arrivals. All arrivals of one read are
 // delivered together, so that a lock is taken once for several blocks.
 //
-// A block is copied to its piece buffer when it is complete. The copy is from the cache
-// and costs 0.4 µs. A peer that falls silent in the middle of a block does not prevent
-// others from delivering it.
+// A block is copied to its piece buffer when it is complete. The copy is from the processor's
+// cache and takes 0.4 µs. If a peer stops sending in the middle of a block, other peers can
+// still deliver that block.
 type reader struct {
 	c      *Conn
 	early  []byte     // what arrived with the handshake; it is short
@@ -35,8 +35,8 @@ type reader struct {
 
 	// For the download limit. A read is admitted before it is made, so that neither a
 	// goroutine nor a buffer waits.
-	waiter shaper.Waiter
-	paid   int // bytes that are admitted but not read; 0 without a limit
+	waiter  shaper.Waiter
+	allowed int // bytes admitted but not read; 0 without a limit
 }
 
 // freeSpace returns the space for the next read. It gets a buffer if there is none.
@@ -46,8 +46,8 @@ func (rd *reader) freeSpace() []byte {
 		rd.b, rd.events = rd.space.b[:], rd.space.events
 	}
 	room := rd.b[rd.w:]
-	if rd.paid > 0 {
-		room = room[:min(len(room), rd.paid)]
+	if rd.allowed > 0 {
+		room = room[:min(len(room), rd.allowed)]
 	}
 	return room
 }
@@ -59,7 +59,7 @@ func (rd *reader) drop() {
 		rd.space.events = rd.events[:0]
 		pool.put(rd.space)
 	case rd.b != nil:
-		pool.shrink(len(rd.b))
+		pool.unreserve(len(rd.b))
 	}
 	rd.space, rd.b, rd.r, rd.w, rd.events = nil, nil, 0, 0, nil
 }
@@ -88,14 +88,14 @@ func (rd *reader) run() {
 // admitted reports whether a read may be made. If not, run will be called when it may,
 // perhaps before admitted returns, so the caller must not touch the reader afterwards.
 func (rd *reader) admitted() bool {
-	if rd.paid > 0 || rd.early != nil || !rd.c.Down.Limited() {
+	if rd.allowed > 0 || rd.early != nil || !rd.c.Down.Limited() {
 		return true
 	}
 	if rd.r == rd.w {
 		rd.drop()
 	}
-	rd.paid = limitedRead
-	if rd.c.Down.Admit(&rd.waiter, rd.paid) {
+	rd.allowed = limitedRead
+	if rd.c.Down.Admit(&rd.waiter, rd.allowed) {
 		return true
 	}
 	// If the connection was closed, exactly one caller must continue: this one or wake.
@@ -147,9 +147,10 @@ func (rd *reader) read() (n int, err error) {
 		return 0, net.ErrClosed
 	}
 	n, err = rd.c.raw.TryRead(rd.freeSpace())
-	if rd.paid > 0 {
-		rd.c.Down.Refund(rd.paid - n)
-		rd.paid = 0
+	rd.c.Meter.Received(n)
+	if rd.allowed > 0 {
+		rd.c.Down.Refund(rd.allowed - n)
+		rd.allowed = 0
 	}
 	if rd.c.crypt != nil {
 		rd.c.crypt.Decrypt(rd.b[rd.w : rd.w+n])
@@ -157,8 +158,8 @@ func (rd *reader) read() (n int, err error) {
 	return n, err
 }
 
-// makeSpace moves unread bytes to the front and ensures that a frame of need bytes can
-// become complete. A frame longer than the buffer gets a larger one, which grows with the
+// makeSpace moves unread bytes to the front and ensures that there is space for more of a
+// frame of need bytes. A frame longer than the buffer gets a larger one, which grows with the
 // received bytes and not with the announced length.
 func (rd *reader) makeSpace(need int) error {
 	rd.w = copy(rd.b, rd.b[rd.r:rd.w])
@@ -171,7 +172,7 @@ func (rd *reader) makeSpace(need int) error {
 		return nil
 	}
 	longer := min(need, 2*len(rd.b))
-	if !rd.c.Resources.readBuffers.grow(longer) {
+	if !rd.c.Resources.readBuffers.reserve(longer) {
 		return errLongFrames
 	}
 	old, w := rd.b, rd.w
@@ -181,8 +182,8 @@ func (rd *reader) makeSpace(need int) error {
 	return nil
 }
 
-// errLongFrames ends a connection because too many peers are in the middle of an
-// unusually long message, which takes memory.
+// errLongFrames ends a connection because the peers that are sending unusually long messages
+// already take the memory for them (maxLong).
 var errLongFrames = &wire.Error{Kind: wire.TooLong}
 
 // parse handles all complete frames. need is the length of the incomplete one.

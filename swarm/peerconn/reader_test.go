@@ -20,15 +20,15 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// choppy delivers a stream in pieces of random length.
-type choppy struct {
+// choppyConn is a RawConn that delivers a stream in parts of random length.
+type choppyConn struct {
 	net.Conn
 	rng   *rand.Rand
 	rest  []byte
 	again bool
 }
 
-func (c *choppy) TryRead(b []byte) (int, error) {
+func (c *choppyConn) TryRead(b []byte) (int, error) {
 	if len(c.rest) == 0 {
 		return 0, io.EOF
 	}
@@ -44,11 +44,11 @@ func (c *choppy) TryRead(b []byte) (int, error) {
 	return n, nil
 }
 
-func (c *choppy) TryWritev([][]byte) (int, error) { return 0, nil }
-func (c *choppy) AwaitReadable(ready func())      { ready() }
-func (c *choppy) AwaitWritable(func())            {}
-func (c *choppy) Shutdown()                       {}
-func (c *choppy) Release()                        {}
+func (c *choppyConn) TryWritev([][]byte) (int, error) { return 0, nil }
+func (c *choppyConn) AwaitReadable(ready func())      { ready() }
+func (c *choppyConn) AwaitWritable(func())            {}
+func (c *choppyConn) Shutdown()                       {}
+func (c *choppyConn) Release()                        {}
 
 // readAll runs a reader over a stream, with outstanding requests for blocks, and returns
 // what it delivers.
@@ -58,7 +58,7 @@ func readAll(stream []byte, seed uint64, maxFrame int, leases []engine.Block) (e
 	o := &owner{frame: maxFrame, ended: make(chan struct{})}
 	r = NewResources()
 	defer r.Close()
-	c := New(&choppy{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, Config{ID: 1, Owner: o, Resources: r, Up: new(shaper.Shaper).NewFlow(), Down: new(shaper.Shaper).NewFlow()})
+	c := New(&choppyConn{rng: rand.New(rand.NewPCG(seed, 2)), rest: stream}, Config{ID: 1, Owner: o, Resources: r, Up: new(shaper.Shaper).NewFlow(), Down: new(shaper.Shaper).NewFlow()})
 	buffer := pool.Get(256 << 10)
 	defer buffer.Release()
 	for i, b := range leases {
@@ -145,7 +145,7 @@ func TestReaderAgreesWithFrameByFrame(t *testing.T) {
 	}
 }
 
-func TestReaderRefuses(t *testing.T) {
+func TestReaderRejectsInvalidFrames(t *testing.T) {
 	for name, stream := range map[string][]byte{
 		"a frame longer than the maximum":     {0x7f, 0xff, 0xff, 0xff},
 		"a frame longer than currently valid": {0, 2, 0, 1},
@@ -163,7 +163,7 @@ func TestReaderRefuses(t *testing.T) {
 }
 
 // Memory for a long frame grows with the received bytes, not with the announced length.
-func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
+func TestAnnouncedLengthAllocatesNothing(t *testing.T) {
 	r := NewResources()
 	rd := &reader{c: &Conn{Config: Config{Resources: r, Owner: &owner{frame: wire.MaxFrame}, Down: new(shaper.Shaper).NewFlow()}}}
 	copy(rd.freeSpace(), []byte{0, 0x0f, 0xff, 0xff, 5})
@@ -183,7 +183,7 @@ func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	}
 	// The total memory for such frames is limited.
 	n, room := 0, int(maxLong-r.readBuffers.long.Load())>>20
-	for r.readBuffers.grow(1 << 20) {
+	for r.readBuffers.reserve(1 << 20) {
 		n++
 	}
 	if n != room {
@@ -217,28 +217,28 @@ func FuzzReader(f *testing.F) {
 // buffer, respects the limit, and ends when it is closed.
 func TestWaitingForTheDownloadLimitHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var lines []*line
+		var conns []*testConn
 		var limit shaper.Shaper
 		flow := limit.NewFlow()
 		block := wire.Append(nil, wire.Msg{Type: wire.Piece, Index: 1, Payload: make([]byte, 16<<10)})
 		before := runtime.NumGoroutine()
 		for i := range byte(20) {
 			l := dial(t, i, 0, new(shaper.Shaper), false)
-			defer l.hang()
-			lines = append(lines, l)
+			defer l.end()
+			conns = append(conns, l)
 		}
 		synctest.Wait()
-		for _, l := range lines {
+		for _, l := range conns {
 			l.Down = flow
 		}
 		limit.SetRate(20 << 10)
-		for _, l := range lines {
+		for _, l := range conns {
 			if _, err := l.peer.Write(bytes.Repeat(block, 10)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		arrived := func() (n int) {
-			for _, l := range lines {
+			for _, l := range conns {
 				l.o.mu.Lock()
 				n += len(l.o.arrivals)
 				l.o.mu.Unlock()
@@ -252,10 +252,10 @@ func TestWaitingForTheDownloadLimitHoldsNothing(t *testing.T) {
 			synctest.Wait()
 			// The runtime also counts goroutines that have just ended, and those of other
 			// tests.
-			if n := runtime.NumGoroutine() - before; n > len(lines)/10 {
+			if n := runtime.NumGoroutine() - before; n > len(conns)/10 {
 				t.Fatalf("%d goroutines while 20 connections wait", n)
 			}
-			for _, l := range lines {
+			for _, l := range conns {
 				if l.Resources.ReadBuffers() != 0 {
 					t.Fatal("a read buffer is held while a connection waits")
 				}
@@ -265,7 +265,7 @@ func TestWaitingForTheDownloadLimitHoldsNothing(t *testing.T) {
 			t.Errorf("%d bytes in 50 s at %d a second", n, 20<<10)
 		}
 		end := time.Now()
-		for _, l := range lines {
+		for _, l := range conns {
 			l.Close(engine.FaultLocal)
 			<-l.o.ended
 		}

@@ -17,20 +17,20 @@ type Request struct {
 	Lease  buf.Lease // for the block's range of Buffer; owned by the request
 }
 
-// requests holds the outstanding requests of a connection. The torrent's loop adds and
-// cancels them, the reader takes them; whoever removes one owns its lease. They are in
-// the order in which they were sent, and peers nearly always answer in that order.
+// requests holds the outstanding requests of a connection, in the order in which they were
+// sent. Peers nearly always answer in that order. The torrent's loop adds and cancels
+// requests, and the reader takes them. The goroutine that removes a request owns its lease.
 type requests struct {
-	mu    sync.Mutex
-	queue fifo.Queue[Request]
-	shut  bool
+	mu     sync.Mutex
+	queue  fifo.Queue[Request]
+	closed bool
 }
 
 // put adds a request. It returns false if the connection has ended.
 func (t *requests) put(o Request) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.shut {
+	if t.closed {
 		return false
 	}
 	t.queue.Push(o)
@@ -72,5 +72,5 @@ func (t *requests) close() {
 		o.Lease.Release()
 	}
 	t.queue.Clear()
-	t.shut = true
+	t.closed = true
 }

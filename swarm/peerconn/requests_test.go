@@ -10,7 +10,7 @@ import (
 )
 
 // requests is compared with a plain list.
-func TestOrdersAreAList(t *testing.T) {
+func TestRequestsAreAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool := buf.NewPool(1 << 20)
 		defer pool.Close()

@@ -74,8 +74,9 @@ func (p *bufferPool) put(s *readSpace) {
 	p.pool.Put(s)
 }
 
-// grow reports whether a buffer of n bytes may be allocated; shrink releases it.
-func (p *bufferPool) grow(n int) bool {
+// reserve reports whether a long buffer of n bytes may be allocated, and counts it until
+// unreserve is called.
+func (p *bufferPool) reserve(n int) bool {
 	if p.long.Add(int64(n)) > maxLong {
 		p.long.Add(-int64(n))
 		return false
@@ -83,7 +84,7 @@ func (p *bufferPool) grow(n int) bool {
 	return true
 }
 
-func (p *bufferPool) shrink(n int) { p.long.Add(-int64(n)) }
+func (p *bufferPool) unreserve(n int) { p.long.Add(-int64(n)) }
 
 // batchPool limits and reuses batches.
 type batchPool struct {

@@ -20,7 +20,7 @@ const (
 	writeTimeout = 2 * time.Minute
 )
 
-// senderState says who may access the data that a sender has begun to write.
+// senderState says which goroutine may access the data that a sender has begun to write.
 type senderState uint8
 
 const (
@@ -35,13 +35,13 @@ const (
 type sender struct {
 	c *Conn
 
-	mu      sync.Mutex
-	state   senderState
-	closed  bool
-	control []byte // not yet encrypted
-	begun   bool   // rest consists of control messages
-	uploads fifo.Queue[upload]
-	reading int // how many of the first uploads are in the current batch
+	mu            sync.Mutex
+	state         senderState
+	closed        bool
+	control       []byte // not yet encrypted
+	restIsControl bool   // rest consists of control messages
+	uploads       fifo.Queue[upload]
+	reading       int // how many of the first uploads are in the current batch
 
 	granted func()      // called when waiting blocks are granted; nil if none ever waited
 	waking  atomic.Bool // grant is about to run
@@ -92,12 +92,12 @@ func (s *sender) add(b []byte, uploads []engine.Block) (engine.Fault, error) {
 	if len(b) > 0 && s.state == stopped {
 		s.encrypt(b)
 		s.c.Up.Spend(len(b))
-		n, err := s.c.raw.TryWritev([][]byte{b})
+		n, err := s.write([][]byte{b})
 		if err != nil {
 			return engine.FaultNone, err
 		}
 		s.rest, b = append(s.rest, b[n:]...), nil
-		s.begun = len(s.rest) > 0
+		s.restIsControl = len(s.rest) > 0
 	}
 	if len(s.control) > 0 && len(s.control)+len(b) > maxControl {
 		return engine.FaultSlow, nil
@@ -133,7 +133,7 @@ func (c *Conn) Withdraw(b engine.Block) (withdrawn []engine.Block) {
 func (c *Conn) Unsent() bool {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	return c.out.begun || len(c.out.control) > 0
+	return c.out.restIsControl || len(c.out.control) > 0
 }
 
 // encrypt encrypts b in place if the connection is encrypted. b must be written next.
@@ -221,7 +221,7 @@ func (s *sender) resume() {
 func (s *sender) run() {
 	for {
 		if len(s.rest) > 0 {
-			n, err := s.c.raw.TryWritev([][]byte{s.rest})
+			n, err := s.write([][]byte{s.rest})
 			s.rest = s.rest[n:]
 			switch {
 			case err != nil:
@@ -238,7 +238,7 @@ func (s *sender) run() {
 		s.rest, s.restBlocks = nil, nil
 
 		s.mu.Lock()
-		s.begun = false
+		s.restIsControl = false
 		if s.waiting {
 			s.waiting = false
 			s.stall.Stop()
@@ -249,7 +249,7 @@ func (s *sender) run() {
 			s.mu.Unlock()
 			return
 		case len(s.control) > 0:
-			s.rest, s.control, s.begun = s.control, nil, true
+			s.rest, s.control, s.restIsControl = s.control, nil, true
 			s.mu.Unlock()
 			s.encrypt(s.rest)
 			s.c.Up.Spend(len(s.rest))
@@ -270,6 +270,13 @@ func (s *sender) run() {
 			return
 		}
 	}
+}
+
+// write writes as much as the system accepts now.
+func (s *sender) write(vec [][]byte) (int, error) {
+	n, err := s.c.raw.TryWritev(vec)
+	s.c.Meter.Sent(n)
+	return n, err
 }
 
 // halt ends a run. The caller holds mu.

@@ -25,8 +25,8 @@ import (
 	"seedbed/swarm/wire"
 )
 
-// line is a connection to a peer that the test plays.
-type line struct {
+// testConn is a connection whose peer is the test.
+type testConn struct {
 	o *owner
 	*Conn
 	peer net.Conn
@@ -37,7 +37,7 @@ type line struct {
 const testPiece = 1 << 20
 
 // dial connects over a network with 10 ms delay.
-func dial(t *testing.T, num byte, rate float64, up *shaper.Shaper, encrypted bool) *line {
+func dial(t *testing.T, num byte, rate float64, up *shaper.Shaper, encrypted bool) *testConn {
 	t.Helper()
 	n := simnet.New(1, simnet.Link{Delay: 10 * time.Millisecond, Rate: rate})
 	a, b := n.Host(netip.AddrFrom4([4]byte{10, 0, 0, num})), n.Host(netip.AddrFrom4([4]byte{10, 0, 1, num}))
@@ -61,10 +61,10 @@ func dial(t *testing.T, num byte, rate float64, up *shaper.Shaper, encrypted boo
 	r := NewResources()
 	c := New(nc, Config{ID: 1, Owner: o, Resources: r, Up: up.NewFlow(), Down: new(shaper.Shaper).NewFlow()})
 	c.Start()
-	return &line{o, c, peer, bufio.NewReader(peer), up}
+	return &testConn{o, c, peer, bufio.NewReader(peer), up}
 }
 
-// encrypt does the encrypted handshake between both ends.
+// encrypt performs the encrypted handshake between both ends.
 func encrypt(t *testing.T, a, b net.Conn) (net.Conn, net.Conn) {
 	t.Helper()
 	key := id.ID{1}
@@ -84,7 +84,7 @@ func encrypt(t *testing.T, a, b net.Conn) (net.Conn, net.Conn) {
 	return r.Wrap(a), theirs.Wrap(b)
 }
 
-func (l *line) hang() {
+func (l *testConn) end() {
 	l.Close(engine.FaultLocal)
 	<-l.o.ended
 	l.peer.Close()
@@ -92,7 +92,7 @@ func (l *line) hang() {
 }
 
 // next reads one message.
-func (l *line) next() (wire.Msg, error) {
+func (l *testConn) next() (wire.Msg, error) {
 	var p [wire.PrefixLen]byte
 	if _, err := io.ReadFull(l.r, p[:]); err != nil {
 		return wire.Msg{}, err
@@ -115,14 +115,14 @@ func blocksOf(n int) (list []engine.Block) {
 
 func control(i uint32) []byte { return wire.Append(nil, wire.Msg{Type: wire.Have, Index: i}) }
 
-// Whatever is flushed when, over a fast or slow link, every block and every control
+// However Flush is called, over a fast or slow link, every block and every control
 // message arrives complete and in order.
 func TestEverythingArrivesInOrder(t *testing.T) {
 	for _, rate := range []float64{0, 3 << 20, 100 << 10} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := dial(t, 1, rate, new(shaper.Shaper), rate > 0)
-				defer l.hang()
+				defer l.end()
 				blocks := blocksOf(150)
 				go func() {
 					for i, b := range blocks {
@@ -169,12 +169,12 @@ func TestEverythingArrivesInOrder(t *testing.T) {
 // A control message precedes the waiting blocks: it comes after what the system has
 // accepted and the block that was cut off, but before all others.
 func TestControlMessagesGoBeforePayload(t *testing.T) {
-	for name, encrypted := range map[string]bool{"in the clear": false, "encrypted": true} {
+	for name, encrypted := range map[string]bool{"unencrypted": false, "encrypted": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const window = 256 << 10 // of simnet
 				l := dial(t, 1, 100<<10, new(shaper.Shaper), encrypted)
-				defer l.hang()
+				defer l.end()
 				l.Flush(nil, blocksOf(200))
 				read := 0
 				until := func(done func(wire.Msg) bool) {
@@ -212,15 +212,15 @@ func TestRateLimitDelaysNoControlMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(20 << 10)
-		var lines []*line
+		var conns []*testConn
 		for i := range byte(8) {
 			l := dial(t, i, 0, up, false)
-			defer l.hang()
+			defer l.end()
 			l.Flush(nil, blocksOf(64))
-			lines = append(lines, l)
+			conns = append(conns, l)
 		}
 		time.Sleep(30 * time.Second)
-		for i, l := range lines {
+		for i, l := range conns {
 			sent := make(chan time.Time, 1)
 			go func() {
 				for {
@@ -236,21 +236,21 @@ func TestRateLimitDelaysNoControlMessage(t *testing.T) {
 			start := time.Now()
 			l.Flush(control(1), nil)
 			if d := (<-sent).Sub(start); d > 15*time.Millisecond {
-				t.Errorf("line %d: a control message took %v over a link of 10 ms", i, d)
+				t.Errorf("connection %d: a control message took %v over a link of 10 ms", i, d)
 			}
 		}
 		// The limit is respected and shared evenly.
 		start, before := time.Now(), 0
-		for _, l := range lines {
+		for _, l := range conns {
 			before += len(l.o.uploads())
 		}
 		time.Sleep(2 * time.Minute)
 		after := 0
-		for i, l := range lines {
+		for i, l := range conns {
 			n := len(l.o.uploads())
 			after += n
 			if n == 0 {
-				t.Errorf("line %d got nothing", i)
+				t.Errorf("connection %d got nothing", i)
 			}
 		}
 		rate := float64((after-before)*16<<10) / time.Since(start).Seconds()
@@ -267,17 +267,17 @@ func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
 	for _, limit := range []int64{20 << 10, 300 << 10, 6 << 20} {
 		synctest.Test(t, func(t *testing.T) {
 			up := new(shaper.Shaper)
-			var lines []*line
+			var conns []*testConn
 			for i := range byte(3) {
 				l := dial(t, i, 0, up, i == 1)
-				defer l.hang()
+				defer l.end()
 				if i > 0 {
 					go io.Copy(io.Discard, l.peer)
-					l.Up = lines[0].Up
+					l.Up = conns[0].Up
 				}
-				lines = append(lines, l)
+				conns = append(conns, l)
 			}
-			mute := lines[0]
+			mute := conns[0]
 			mute.Flush(nil, blocksOf(40))
 			up.SetRate(limit)
 			blocks := blocksOf(60)
@@ -285,7 +285,7 @@ func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
 			for turn := 0; len(blocks) > 0; turn++ {
 				n := min(1+turn%5, len(blocks))
 				to := 1 + turn%2
-				lines[to].Flush(control(1), blocks[:n])
+				conns[to].Flush(control(1), blocks[:n])
 				for _, b := range blocks[:n] {
 					want = append(want, fmt.Sprint(to, b))
 				}
@@ -296,7 +296,7 @@ func TestBlocksKeepTheirOrderAcrossConnections(t *testing.T) {
 			for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && len(got) < len(want); {
 				time.Sleep(time.Duration(16<<10*int64(time.Second)/limit) / 8)
 				synctest.Wait()
-				for i, l := range lines[1:] {
+				for i, l := range conns[1:] {
 					list := l.o.uploads()
 					for _, b := range list[seen[i]:] {
 						got = append(got, fmt.Sprint(1+i, b))
@@ -317,7 +317,7 @@ func TestRateLimitEndsNoConnection(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(64)
 		l := dial(t, 1, 0, up, false)
-		defer l.hang()
+		defer l.end()
 		go io.Copy(io.Discard, l.peer)
 		l.Flush(control(1), blocksOf(4))
 		time.Sleep(20 * time.Minute)
@@ -340,8 +340,8 @@ func TestRateLimitEndsNoConnection(t *testing.T) {
 // A peer that accepts nothing is disconnected after two minutes. A peer that accepts
 // something now and then is kept, and accepted bytes do not count.
 func TestWriteDeadlineDependsOnProgress(t *testing.T) {
-	for name, f := range map[string]func(t *testing.T, l *line){
-		"nothing waits": func(t *testing.T, l *line) {
+	for name, f := range map[string]func(t *testing.T, l *testConn){
+		"nothing waits": func(t *testing.T, l *testConn) {
 			l.Flush(control(1), blocksOf(2))
 			time.Sleep(time.Hour)
 			l.Flush(control(2), blocksOf(2))
@@ -350,7 +350,7 @@ func TestWriteDeadlineDependsOnProgress(t *testing.T) {
 				t.Errorf("%d of 4 blocks", n)
 			}
 		},
-		"slow": func(t *testing.T, l *line) {
+		"slow": func(t *testing.T, l *testConn) {
 			l.Flush(control(1), blocksOf(40))
 			for range 60 {
 				time.Sleep(writeTimeout - time.Second)
@@ -362,7 +362,7 @@ func TestWriteDeadlineDependsOnProgress(t *testing.T) {
 				t.Errorf("%d of 40 blocks", n)
 			}
 		},
-		"silent": func(t *testing.T, l *line) {
+		"silent": func(t *testing.T, l *testConn) {
 			start := time.Now()
 			l.Flush(control(1), blocksOf(40))
 			<-l.o.ended
@@ -374,7 +374,7 @@ func TestWriteDeadlineDependsOnProgress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := dial(t, 1, 0, new(shaper.Shaper), false)
-				defer l.hang()
+				defer l.end()
 				f(t, l)
 			})
 		})
@@ -385,9 +385,9 @@ func TestWriteDeadlineDependsOnProgress(t *testing.T) {
 func TestControlMessagesThatPileUpEndTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := dial(t, 1, 0, new(shaper.Shaper), false)
-		defer l.hang()
+		defer l.end()
 		sent := 0
-		for ; sent < 4*maxControl && !l.over(); sent += 9000 {
+		for ; sent < 4*maxControl && !l.hasEnded(); sent += 9000 {
 			l.Flush(make([]byte, 9000), nil)
 			synctest.Wait()
 		}
@@ -398,7 +398,7 @@ func TestControlMessagesThatPileUpEndTheConnection(t *testing.T) {
 	})
 }
 
-func (l *line) over() bool {
+func (l *testConn) hasEnded() bool {
 	select {
 	case <-l.o.ended:
 		return true
@@ -411,7 +411,7 @@ func (l *line) over() bool {
 func TestUnreadableBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := dial(t, 1, 0, new(shaper.Shaper), false)
-		defer l.hang()
+		defer l.end()
 		l.o.readErr = io.ErrUnexpectedEOF
 		l.Flush(nil, []engine.Block{{Piece: 0, Length: 5}, {Piece: 3, Length: 7}})
 		synctest.Wait()
@@ -433,11 +433,11 @@ func TestUnreadableBlock(t *testing.T) {
 func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := runtime.NumGoroutine()
-		var lines []*line
+		var conns []*testConn
 		for i := range byte(50) {
 			l := dial(t, i, 0, new(shaper.Shaper), false)
-			defer l.hang()
-			lines = append(lines, l)
+			defer l.end()
+			conns = append(conns, l)
 			if _, err := l.peer.Write(control(1)); err != nil {
 				t.Fatal(err)
 			}
@@ -447,10 +447,10 @@ func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 		synctest.Wait()
 		// The runtime also counts goroutines that have just ended, and those of other
 		// tests.
-		if n := runtime.NumGoroutine() - before; n > len(lines)/10 {
-			t.Errorf("%d goroutines for %d idle connections", n, len(lines))
+		if n := runtime.NumGoroutine() - before; n > len(conns)/10 {
+			t.Errorf("%d goroutines for %d idle connections", n, len(conns))
 		}
-		for _, l := range lines {
+		for _, l := range conns {
 			if l.Resources.ReadBuffers() != 0 || len(l.o.arrivals) != 1 {
 				t.Fatalf("%d buffers are held after %d messages", l.Resources.ReadBuffers(), len(l.o.arrivals))
 			}
@@ -460,7 +460,7 @@ func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 		synctest.Wait()
-		for _, l := range lines {
+		for _, l := range conns {
 			if len(l.o.arrivals) != 2 {
 				t.Fatal("a message was not read when it arrived")
 			}
@@ -470,16 +470,16 @@ func TestIdleConnectionHasNoGoroutine(t *testing.T) {
 
 // A connection can end in any state, and releases its resources.
 func TestConnectionEndsInAnyState(t *testing.T) {
-	for name, busy := range map[string]func(l *line){
-		"idle":      func(*line) {},
-		"parked":    func(l *line) { l.Flush(nil, blocksOf(100)) },
-		"admission": func(l *line) { l.up.SetRate(1); l.Flush(nil, blocksOf(100)) },
-		"reading":   func(l *line) { l.peer.Write(make([]byte, 100)[:3]) },
+	for name, busy := range map[string]func(l *testConn){
+		"idle":      func(*testConn) {},
+		"parked":    func(l *testConn) { l.Flush(nil, blocksOf(100)) },
+		"admission": func(l *testConn) { l.up.SetRate(1); l.Flush(nil, blocksOf(100)) },
+		"reading":   func(l *testConn) { l.peer.Write(make([]byte, 100)[:3]) },
 	} {
-		for how, end := range map[string]func(l *line){
-			"closed": func(l *line) { l.Close(engine.FaultBanned) },
-			"reset":  func(l *line) { l.peer.(interface{ Reset() }).Reset() },
-			"gone":   func(l *line) { l.peer.Close() },
+		for how, end := range map[string]func(l *testConn){
+			"closed": func(l *testConn) { l.Close(engine.FaultBanned) },
+			"reset":  func(l *testConn) { l.peer.(interface{ Reset() }).Reset() },
+			"gone":   func(l *testConn) { l.peer.Close() },
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -495,7 +495,7 @@ func TestConnectionEndsInAnyState(t *testing.T) {
 						t.Errorf("%d read buffers are held", n)
 					}
 					l.Flush(control(1), blocksOf(1)) // has no effect
-					l.hang()
+					l.end()
 				})
 			})
 		}

@@ -36,7 +36,7 @@ func (s *sender) upload() error {
 			s.encrypt(b)
 		}
 	}
-	sent, err := s.c.raw.TryWritev(m.segments)
+	sent, err := s.write(m.segments)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func TestWithdrawnBlockIsNotSent(t *testing.T) {
 		up := new(shaper.Shaper)
 		up.SetRate(20 << 10)
 		l := dial(t, 1, 0, up, false)
-		defer l.hang()
+		defer l.end()
 		go io.Copy(io.Discard, l.peer)
 		blocks := blocksOf(16)
 		l.Flush(nil, blocks)
@@ -56,7 +56,7 @@ func TestEveryBlockIsSentOrWithdrawn(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 1))
 			l := dial(t, 1, 2<<20, new(shaper.Shaper), seed%2 == 0)
-			defer l.hang()
+			defer l.end()
 			go io.Copy(io.Discard, l.peer)
 			blocks := blocksOf(200)
 			var withdrawn []engine.Block
@@ -90,7 +90,7 @@ func TestEveryBlockIsSentOrWithdrawn(t *testing.T) {
 func TestWithdrawWhileTheSenderWaitsForABatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := dial(t, 1, 0, new(shaper.Shaper), false)
-		defer l.hang()
+		defer l.end()
 		go io.Copy(io.Discard, l.peer)
 		var taken []*batch
 		for range maxBatches {

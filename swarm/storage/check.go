@@ -80,7 +80,7 @@ func (s *Storage) check(ctx context.Context, set bitset.Set, progress func(done,
 			switch {
 			case !there:
 				return sum, true, true
-			case !hole || !s.info.Plain(p):
+			case !hole || !s.info.IsPlain(p):
 				return sum, false, false
 			}
 			if n := s.info.PieceSize(p); n < s.info.PieceLength {
@@ -151,7 +151,7 @@ func (s *Storage) isPresent(p int) (there, hole bool) {
 		}
 		h, fh, err := s.acquire(i)
 		if err != nil {
-			return true, false // reading will tell
+			return true, false // the read will report the error
 		}
 		end := sp.Offset + sp.Length
 		at, err := fh.NextData(sp.Offset)
@@ -175,7 +175,7 @@ func (s *Storage) advise(off, n int64) {
 		}
 		h, fh, err := s.acquire(sp.File)
 		if err != nil {
-			return // reading will tell
+			return // the read will report the error
 		}
 		fh.WillRead(sp.Offset, sp.Length)
 		s.handles.put(h)
@@ -263,7 +263,7 @@ func (s *Storage) decideOwnership(i int) error {
 		return nil
 	}
 	if st.id != nil && st.version.size == 0 {
-		st.candidate = false // nothing to lose
+		st.candidate = false
 		return nil
 	}
 	if own && !s.o.Overwrite {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Disk interface {
 	// Lstat does not follow a symbolic link in the last component; Stat does.
 	Lstat(name string) (fs.FileInfo, error)
 	Stat(name string) (fs.FileInfo, error)
+	// Names returns the names in a directory, in any order.
+	Names(dir string) ([]string, error)
 	MkdirAll(name string) error
 	Rename(from, to string) error
 	Remove(name string) error
@@ -112,6 +115,10 @@ func (d rootDisk) openDir(dir string) (*handle, error) {
 	for {
 		h, err := d.handles.get(d.dirKey(dir), func() (c io.Closer, err error) {
 			err = d.withRoot(func(r *os.Root) (err error) { c, err = r.OpenRoot(dir); return err })
+			var p *fs.PathError
+			if errors.As(err, &p) && p.Err.Error() == syscall.ENOTDIR.Error() {
+				p.Err = syscall.ENOTDIR // OpenRoot returns another error with this text
+			}
 			return c, err
 		})
 		if err != nil {
@@ -156,6 +163,19 @@ func (d rootDisk) Lstat(name string) (fi fs.FileInfo, err error) {
 func (d rootDisk) Stat(name string) (fi fs.FileInfo, err error) {
 	err = d.withDir(name, false, func(r *os.Root, name string) error { fi, err = r.Stat(name); return err })
 	return fi, err
+}
+
+func (d rootDisk) Names(dir string) (names []string, err error) {
+	err = d.withRoot(func(r *os.Root) error {
+		f, err := r.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		names, err = f.Readdirnames(-1)
+		return err
+	})
+	return names, err
 }
 
 func (d rootDisk) MkdirAll(name string) error {

@@ -11,7 +11,9 @@
 //	RECORD.parts                    bytes of unwanted files
 //	RECORD.finish                   files renamed since the last Flush
 //	RECORD.journal                  what was written since the record
-//	RECORD.names                    files whose name differs from their path; see names.go
+//	RECORD.removing                 the record lists files that are being deleted
+//	RECORD.names                    files whose name differs from their path, and a rename in
+//	                                progress; see names.go and rename.go
 //
 // A file is created, sparse and with its full size, when its first byte arrives. It gets
 // its final name when all of its pieces are verified, at the next Flush or Finish. If a
@@ -34,7 +36,9 @@
 // ErrExists, and nothing has been changed. A file so small that all its pieces are shared
 // with neighbors is left alone until the end, and then compared with ours: if they are
 // equal, it is replaced; otherwise Finish fails with ErrExists. With Overwrite none of
-// this is an error, and the old file is replaced when the new one is complete.
+// this is an error, and the old file is replaced when the new one is complete. A folder with
+// the name of a file, or a file with that of a folder, is never replaced: Open fails with
+// ErrExists.
 //
 // # Changes by other programs
 //

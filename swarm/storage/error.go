@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
+
+	"seedbed/internal/statefile"
+	"seedbed/internal/userfile"
 )
 
 // Kind classifies a file error by what a caller should do about it.
@@ -53,7 +57,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	switch e.Err.(type) {
-	case *tooLongError, *linkError:
+	case *tooLongError, *linkError, *wrongKindError:
 		return fmt.Sprintf("%s %v", e.Path, e.Err)
 	}
 	switch e.Err {
@@ -63,7 +67,7 @@ func (e *Error) Error() string {
 	if e.Kind == Exists {
 		return fmt.Sprintf("%s: %v", e.Path, ErrExists)
 	}
-	return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Path, Reason(e.Err))
+	return fmt.Sprintf("cannot %s %s: %v", e.Op, e.Path, userfile.Reason(e.Err))
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -79,6 +83,51 @@ func (e *tooLongError) Error() string {
 }
 
 func (e *tooLongError) Unwrap() error { return ErrExists }
+
+// wrongKindError means that what has a name of the torrent is of another type: a folder where
+// the torrent has a file, or a file where it has a folder.
+type wrongKindError struct {
+	name   string // relative to the download folder
+	mode   fs.FileMode
+	folder bool // the torrent has a folder of this name
+}
+
+func (e *wrongKindError) Error() string {
+	want := "a file"
+	if e.folder {
+		want = "a folder"
+	}
+	return fmt.Sprintf("is %s, but in the torrent it is %s", statefile.Kind(e.mode), want)
+}
+
+func (e *wrongKindError) Unwrap() error { return ErrExists }
+
+// inTheWay returns what has the name of a file, or of a folder above it, but is of another
+// type; or nil.
+func (s *Storage) inTheWay(name string) *wrongKindError {
+	for at := range prefixes(name) {
+		fi, err := s.disk.Stat(at)
+		if err != nil || at == name && fi.Mode().IsRegular() {
+			return nil
+		}
+		if at == name || !fi.IsDir() {
+			return &wrongKindError{at, fi.Mode(), at != name}
+		}
+	}
+	return nil
+}
+
+// prefixes yields the folders above name, from the top, and then name.
+func prefixes(name string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := range len(name) {
+			if os.IsPathSeparator(name[i]) && !yield(name[:i]) {
+				return
+			}
+		}
+		yield(name)
+	}
+}
 
 // linkError means that data would have to be written through a symbolic link.
 type linkError struct {
@@ -106,6 +155,9 @@ func (e *Error) Hint() string {
 	if e.Err == errNotRegular || errors.Is(e.Err, syscall.EISDIR) {
 		return "move it away, then try again"
 	}
+	if errors.Is(e.Err, syscall.EFBIG) {
+		return "the limit on the size of files (ulimit -f) or the file system allows no larger file"
+	}
 	switch e.Kind {
 	case Full:
 		return "free some space; nothing written is lost, and the torrent resumes by itself"
@@ -121,6 +173,8 @@ func (e *Error) Hint() string {
 		switch err := e.Err.(type) {
 		case *linkError:
 			return err.hint()
+		case *wrongKindError:
+			return "move it away, or choose another folder with --dir"
 		case *tooLongError:
 			return fmt.Sprintf("truncate it to %d bytes if the rest is not needed, move it away, or replace it with --overwrite", err.size)
 		}
@@ -134,16 +188,6 @@ func (e *Error) Hint() string {
 	}
 }
 
-// Reason returns an error without the operation and path that package os adds to it; an
-// Error contains these itself.
-func Reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
-}
-
 // Wrap returns the Error of an operation that failed with err. If err already is an
 // Error, it is returned unchanged.
 func Wrap(op, path string, err error) *Error { return wrap(op, path, err) }
@@ -154,6 +198,14 @@ func wrap(op, path string, err error) *Error {
 		return e
 	}
 	return &Error{Op: op, Path: path, Err: err, Kind: kindOf(err)}
+}
+
+// wrapNil is like wrap, but returns nil if err is nil.
+func wrapNil(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return wrap(op, path, err)
 }
 
 // escapes reports whether os.Root rejected a symbolic link that leads outside, for which

@@ -298,3 +298,11 @@ func TestUseFromManyGoroutines(t *testing.T) {
 		t.Fatal(names(m))
 	}
 }
+
+// The hint for a file that exceeds the size limit of the process does not blame the disk.
+func TestALimitOnTheSizeOfFilesIsNoBadDisk(t *testing.T) {
+	e := Error{Op: "write", Path: "film", Kind: IO, Err: &os.PathError{Op: "write", Path: "film", Err: syscall.EFBIG}}
+	if hint := e.Hint(); !strings.Contains(hint, "ulimit -f") || strings.Contains(hint, "disk's health") {
+		t.Error(hint)
+	}
+}

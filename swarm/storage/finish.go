@@ -55,9 +55,8 @@ const finishSuffix = ".finish"
 
 // noteFinish records which files are renamed before they are synced. Without the note, a
 // file whose contents are lost in a power cut before the next record would look like a
-// file of others. The note is not synced either: names mostly persist in the order of
-// their changes, and waiting here for all the data would cost more than the note is
-// worth.
+// file of others. The note is not synced, because that would take too long here; changes of
+// names usually reach the disk in order.
 func (s *Storage) noteFinish() error {
 	s.mu.Lock()
 	whole := slices.Clone(s.finishable)
@@ -225,7 +224,7 @@ func (s *Storage) makeFolder(i int) error {
 // need not exist, along a path within the torrent.
 func (s *Storage) makeLink(i int) error {
 	name := s.final(i)
-	target, err := filepath.Rel(filepath.Dir(name), s.nameOf(s.info.Files[i].Symlink))
+	target, err := s.linkTarget(i)
 	if err != nil {
 		return wrap("link", filepath.Join(s.dir, name), err)
 	}

@@ -105,7 +105,8 @@ func open(t tb, o Options) *Storage {
 	return s
 }
 
-// endOfProcess frees the lock of a storage that goes on, as the end of its process would.
+// endOfProcess releases the lock of a storage that stays open, as the end of its process
+// would.
 func endOfProcess(s *Storage) {
 	s.places.Lock()
 	defer s.places.Unlock()

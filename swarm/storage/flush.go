@@ -25,6 +25,12 @@ func (s *Storage) flush(closing bool) error {
 }
 
 func (s *Storage) save(closing bool) error {
+	if s.gone.Load() {
+		if closing { // what is not synced is hashed again when the data is back
+			return s.writeRecord(closing)
+		}
+		return s.failed(wrap("find", s.dir, errGone))
+	}
 	s.disk.Refresh() // the folder may have been renamed
 	if err := s.createFromParts(); err != nil {
 		return s.failed(err)
@@ -130,8 +136,8 @@ func (s *Storage) suspectFile(i int) {
 	}
 }
 
-// piecesIn returns the pieces that have bytes in a file; for the parts file, all that
-// may.
+// piecesIn returns the pieces that have bytes in a file; for the parts file, all pieces that
+// may have bytes there.
 func (s *Storage) piecesIn(i int) (list []int) {
 	if i == s.parts() {
 		for _, p := range s.shared {

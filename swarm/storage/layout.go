@@ -28,8 +28,8 @@ func newLayout(info *metainfo.Info) layout {
 	last := int32(-1)
 	for i := range info.Files {
 		f := &info.Files[i]
-		// An author may have spent hours to create a name that ends in the first digits
-		// of the torrent's own infohash, but nobody can do that for all digits.
+		// The author of a torrent can create a name that ends in the first digits of its
+		// own infohash, but not in all of them.
 		if len(l.suffix) < 40 && slices.ContainsFunc(f.Path, func(c string) bool {
 			return len(c) >= len(l.suffix) && strings.EqualFold(c[len(c)-len(l.suffix):], l.suffix)
 		}) {
@@ -72,11 +72,23 @@ func (l *layout) join(path []string) string {
 	return filepath.Join(l.root, filepath.Join(path...))
 }
 
-// nameOf returns the name of the file with this path in the torrent.
+// nameOf returns the name of the file or folder with this path in the torrent. A folder is
+// where the first of its files is that has kept its place in it.
 func (l *layout) nameOf(path []string) string {
-	for i := range l.names {
-		if slices.Equal(l.info.Files[i].Path, path) {
-			return l.final(i)
+	if len(l.names) == 0 {
+		return l.join(path)
+	}
+	for i := range l.info.Files {
+		p := l.info.Files[i].Path
+		if l.info.Files[i].Pad || len(p) < len(path) || !slices.Equal(p[:len(path)], path) {
+			continue
+		}
+		name := l.final(i)
+		if len(p) == len(path) {
+			return name
+		}
+		if folder, ok := strings.CutSuffix(name, string(filepath.Separator)+filepath.Join(p[len(path):]...)); ok {
+			return folder
 		}
 	}
 	return l.join(path)

@@ -40,5 +40,14 @@ func (d linkedDisk) Stat(name string) (fs.FileInfo, error) {
 	return os.Stat(filepath.Join(d.dir, name))
 }
 
+func (d linkedDisk) Names(dir string) ([]string, error) {
+	f, err := os.Open(filepath.Join(d.dir, dir))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
 // SyncDir does nothing, because no name is ever created.
 func (d linkedDisk) SyncDir(string) error { return nil }

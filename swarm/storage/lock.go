@@ -8,35 +8,35 @@ import (
 	"seedbed/internal/bitset"
 )
 
-// Two processes that write the same files would undo each other's work: each takes the other
-// for somebody who changes them. So a torrent that is being downloaded holds a lock of the
-// system on one of its own files, the first that is incomplete, and looks whether another
-// process holds one before it writes to incomplete files that it finds. The lock is on the
-// file itself, wherever it is: no other file is needed, and a process that is killed leaves
-// none. Complete files are only read, and need no lock. Two torrents in one folder have
-// different incomplete files.
+// Two processes that download the same torrent into the same folder would undo each other's
+// work, because each would treat the writes of the other as changes by another program. So a
+// torrent that is being downloaded holds a file lock on its first incomplete file. Before it
+// writes to an incomplete file that existed already, it checks that no other process has
+// locked that file. The lock is on the file itself, so that no additional file is needed and a
+// killed process leaves nothing behind. Complete files are only read, and need no lock. Two
+// torrents in one folder have different incomplete files.
 
-// errBusy is why files are not written that another process writes.
+// errBusy reports that another process writes the files.
 var errBusy = errors.New("another process is downloading this torrent into the same folder")
 
-// maxProbed incomplete files are tried when a torrent is opened.
+// maxProbed is how many incomplete files are checked for locks when a torrent is opened.
 const maxProbed = 32
 
 // partLock is the lock on the first incomplete file. It is guarded by Storage.places.
 type partLock struct {
-	parts bitset.Set // files that are incomplete, as far as they were seen
-	file  int        // that is locked, if held is not nil
+	parts bitset.Set // files known to be incomplete
+	file  int        // the locked file, if held is not nil
 	held  io.Closer
 }
 
 // locker is a Disk whose files can be locked.
 type locker interface {
-	// TryLock locks a file until the Closer is closed. errBusy says that another process
-	// has a lock; systems that cannot lock return nil.
+	// TryLock locks a file until the Closer is closed. The error is errBusy if another
+	// process has a lock. On systems without file locks, the Closer is nil.
 	TryLock(name string) (io.Closer, error)
 }
 
-// openLock takes the lock of a torrent that is opened for writing.
+// openLock takes the lock when a torrent is opened for writing.
 func (s *Storage) openLock() error {
 	s.lock.parts = bitset.New(len(s.info.Files))
 	if s.o.ReadOnly {
@@ -59,11 +59,11 @@ func (s *Storage) openLock() error {
 	return nil
 }
 
-// lockPart notes that file i is incomplete, and locks it if it is the first. found says that
-// it was there before, so that another process may have it.
+// lockPart records that file i is incomplete, and locks it if it is the first one. found says
+// that the file existed before, so that another process may have locked it.
 func (s *Storage) lockPart(i int, found bool) error {
 	l := &s.lock
-	if s.o.ReadOnly || l.parts.Len() == 0 { // while Open still looks for files
+	if s.o.ReadOnly || l.parts.Len() == 0 { // Open is still looking for files
 		return nil
 	}
 	l.parts.Add(i)
@@ -71,7 +71,7 @@ func (s *Storage) lockPart(i int, found bool) error {
 	if !first && !found {
 		return nil
 	}
-	if l.held != nil && i == l.file { // it may be another file by now
+	if l.held != nil && i == l.file { // the name may lead to another file now
 		s.unlock()
 	}
 	c, err := s.tryLock(i)
@@ -86,6 +86,7 @@ func (s *Storage) lockPart(i int, found bool) error {
 	return nil
 }
 
+// tryLock locks file i. The Closer is nil if the disk cannot lock.
 func (s *Storage) tryLock(i int) (io.Closer, error) {
 	d, ok := s.disk.(locker)
 	if !ok {
@@ -98,7 +99,7 @@ func (s *Storage) tryLock(i int) (io.Closer, error) {
 	return c, nil
 }
 
-// unlockPart notes that file i is complete, and moves the lock to the next one that is not.
+// unlockPart records that file i is complete, and moves the lock to the next incomplete file.
 func (s *Storage) unlockPart(i int) {
 	l := &s.lock
 	if s.o.ReadOnly || l.parts.Len() == 0 {
@@ -116,12 +117,12 @@ func (s *Storage) unlockPart(i int) {
 	if c, err := s.tryLock(next); err == nil && c != nil {
 		s.unlock()
 		l.file, l.held = next, c
-	} // or else the lock stays on the file that is complete now
+	} // otherwise the lock stays on the complete file
 }
 
 func (s *Storage) unlock() {
 	if s.lock.held != nil {
-		_ = s.lock.held.Close() // which frees the lock in any case
+		_ = s.lock.held.Close() // releases the lock even if it fails
 		s.lock.held = nil
 	}
 }

@@ -1,9 +1,8 @@
-//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly)
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly || windows)
 
 package storage
 
 import "io"
 
-// TryLock does nothing: on Windows a lock would keep our own other descriptors from
-// reading and writing.
+// TryLock does nothing, because this system has no lock that belongs to an open file.
 func (rootDisk) TryLock(string) (io.Closer, error) { return nil, nil }

@@ -1,4 +1,4 @@
-//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly || windows
 
 package storage
 
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// apart are the options of two processes that have nothing in common but the folder.
+// apart returns the options of two processes that share only the download folder.
 func apart(t *testing.T, f fixture) (a, b Options) {
 	dir := t.TempDir()
 	a = Options{Dir: dir, Info: f.info, Record: filepath.Join(t.TempDir(), "resume"), Handles: handles(t, 20)}
@@ -21,8 +21,8 @@ func isBusy(err error) bool {
 	return errors.As(err, &e) && e.Kind == Busy && e.Hint() != ""
 }
 
-// Of two processes that download one torrent into one folder, the second gets an error, at
-// each moment of the first one's download, and goes on when the first has ended.
+// If two processes download the same torrent into the same folder, the second gets an error
+// at any time during the first one's download, and can continue when the first has ended.
 func TestASecondWriterIsRefused(t *testing.T) {
 	f := small(t)
 	a, b := apart(t, f)
@@ -47,7 +47,7 @@ func TestASecondWriterIsRefused(t *testing.T) {
 	must(t, second.Close())
 }
 
-// Two that begin in the same moment find out as soon as one writes where the other does.
+// Two processes that start at the same moment notice it as soon as both write to one file.
 func TestOfTwoThatBeginTogetherOneIsRefused(t *testing.T) {
 	f := small(t)
 	a, b := apart(t, f)
@@ -62,7 +62,7 @@ func TestOfTwoThatBeginTogetherOneIsRefused(t *testing.T) {
 	must(t, second.Close())
 }
 
-// Complete files are open to all: nobody writes to them.
+// Several processes may open complete files, because none of them writes to the files.
 func TestCompleteFilesAreNotLocked(t *testing.T) {
 	f := small(t)
 	a, b := apart(t, f)

@@ -1,47 +1,27 @@
 package storage
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 
-	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
-// Names of files are those of metainfo.File.Path, with two exceptions. They are chosen
-// when a torrent is opened for the first time, and recorded next to the resume record.
-// First, existing data under the name as spelled in the torrent is used in place. Second,
-// names that the file system rejects or does not distinguish are replaced by valid ones
-// (metainfo.Info.Substitutes).
+// Names of files are those of metainfo.File.Path, with three exceptions, which are recorded
+// next to the resume record. First, existing data under the name as spelled in the torrent is
+// used in place. Second, names that the file system rejects or does not distinguish are
+// replaced by valid ones (metainfo.Info.Substitutes). Both are decided when a torrent is opened
+// for the first time. Third, Rename changes names.
 
-// chosenNames holds the exceptions.
-//
-// The format of their record, with all numbers big-endian:
-//
-//	"sbnames" version(1) infohash(20) dirLength(2) dir
-//	limit(2) rootLength(2) root
-//	for each file with a name of its own: file(4) length(2) name, with slashes
-//	SHA-256 of all that
+// chosenNames holds the exceptions. Its record is described in namesrecord.go.
 type chosenNames struct {
-	root  string         // replaces Info.Name; "" means Info.Name
+	root  string         // replaces Info.Name; "" means Info.Name, "." that there is no common folder
 	limit int            // maximal length of a name in bytes; 0 means metainfo.MaxName
 	files map[int]string // relative to the download folder, by index in Info.Files
 }
-
-const (
-	namesMagic   = "sbnames"
-	namesVersion = 1
-	namesSuffix  = ".names"
-	maxNamesFile = 256 << 20 // a million paths of 256 bytes
-)
 
 // setNames makes the layout use these names.
 func (l *layout) setNames(n chosenNames) {
@@ -57,25 +37,30 @@ func (l *layout) setNames(n chosenNames) {
 // chooseNames determines which files have a name that differs from their path. known says
 // that there is a resume record, so that the names were chosen before.
 func (s *Storage) chooseNames(known bool) error {
-	names, found, err := s.loadNames()
+	names, pending, found, err := s.loadNames()
 	if err != nil {
 		return err
 	}
 	if found || known {
 		s.setNames(names)
+		if pending != nil {
+			return s.continueRename(pending)
+		}
 		return nil
 	}
 	if names, err = s.findNames(); err != nil {
 		return err
 	}
 	s.setNames(names)
+	return s.writeNames(names)
+}
+
+// writeNames records the names that differ from those of the torrent, if there are any.
+func (s *Storage) writeNames(names chosenNames) error {
 	if s.o.ReadOnly || s.o.Record == "" || names.root == "" && names.limit == 0 && len(names.files) == 0 {
 		return nil
 	}
-	if err := writeWhole(s.state, filepath.Base(s.o.Record)+namesSuffix, s.appendNames(nil, names), false); err != nil {
-		return wrap("write", s.o.Record+namesSuffix, err)
-	}
-	return nil
+	return s.recordNames(names, nil)
 }
 
 // findNames determines the names from the disk.
@@ -300,106 +285,4 @@ func (s *Storage) Renamed() (n int, path, name string) {
 		}
 	}
 	return 0, "", ""
-}
-
-func (s *Storage) appendNames(dst []byte, n chosenNames) []byte {
-	start := len(dst)
-	dst = append(append(dst, namesMagic...), namesVersion)
-	dst = append(dst, s.info.Hash[:]...)
-	str := func(v string) {
-		dst = binary.BigEndian.AppendUint16(dst, uint16(len(v)))
-		dst = append(dst, v...)
-	}
-	str(recordDir(s.dir))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(n.limit))
-	str(n.root)
-	for i := range s.info.Files {
-		if name, ok := n.files[i]; ok {
-			dst = binary.BigEndian.AppendUint32(dst, uint32(i))
-			str(filepath.ToSlash(name))
-		}
-	}
-	return append(dst, checksum(dst[start:])...)
-}
-
-// loadNames reads the record of names. If it is damaged or belongs to another folder, the
-// names are determined again.
-func (s *Storage) loadNames() (n chosenNames, found bool, err error) {
-	if s.o.Record == "" {
-		return n, false, nil
-	}
-	f, err := s.state.Open(filepath.Base(s.o.Record)+namesSuffix, statefile.NonBlock, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return n, false, nil
-	}
-	if err != nil {
-		return n, false, wrap("read", s.o.Record+namesSuffix, err)
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return n, false, wrap("read", s.o.Record+namesSuffix, err)
-	}
-	if fi.Size() > maxNamesFile || !fi.Mode().IsRegular() {
-		return n, false, nil
-	}
-	b := make([]byte, fi.Size())
-	if got, err := f.ReadAt(b, 0); got < len(b) {
-		return n, false, wrap("read", s.o.Record+namesSuffix, err)
-	}
-	n, found = s.parseNames(b)
-	return n, found, nil
-}
-
-// parseNames parses a record of names. ok is false if it is invalid, or belongs to
-// another torrent or folder.
-func (s *Storage) parseNames(b []byte) (n chosenNames, ok bool) {
-	if len(b) < sha256.Size {
-		return n, false
-	}
-	body, sum := b[:len(b)-sha256.Size], b[len(b)-sha256.Size:]
-	head := append(append([]byte(namesMagic), namesVersion), s.info.Hash[:]...)
-	if !bytes.Equal(checksum(body), sum) || !bytes.HasPrefix(body, head) {
-		return n, false
-	}
-	body = body[len(head):]
-	str := func() (v string, ok bool) {
-		if len(body) < 2 {
-			return "", false
-		}
-		size := int(binary.BigEndian.Uint16(body))
-		if body = body[2:]; len(body) < size {
-			return "", false
-		}
-		v, body = string(body[:size]), body[size:]
-		return v, true
-	}
-	if dir, ok := str(); !ok || dir != recordDir(s.dir) {
-		return n, false
-	}
-	if len(body) < 2 {
-		return n, false
-	}
-	n.limit = int(binary.BigEndian.Uint16(body))
-	body = body[2:]
-	if n.limit != 0 && n.limit != shortName {
-		return n, false
-	}
-	if n.root, ok = str(); !ok || n.root != "" && (!usable(n.root) || strings.ContainsAny(n.root, `/`)) {
-		return n, false
-	}
-	n.files = map[int]string{}
-	for len(body) > 0 {
-		if len(body) < 4 {
-			return n, false
-		}
-		i := binary.BigEndian.Uint32(body)
-		body = body[4:]
-		name, ok := str()
-		if name = filepath.FromSlash(name); !ok || int64(i) >= int64(len(s.info.Files)) || !usable(name) {
-			return n, false
-		}
-		n.files[int(i)] = name
-	}
-	return n, true
 }

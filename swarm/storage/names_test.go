@@ -225,8 +225,8 @@ func TestRecordOfNames(t *testing.T) {
 		for _, name := range n.files {
 			local = local && filepath.IsLocal(name)
 		}
-		b := s.appendNames(nil, n)
-		got, ok := s.parseNames(b)
+		b := s.appendNames(nil, n, nil)
+		got, _, ok := s.parseNames(b)
 		if ok != local {
 			t.Fatalf("%+v: %v", n, ok)
 		}
@@ -234,7 +234,7 @@ func TestRecordOfNames(t *testing.T) {
 			t.Fatalf("%+v, not %+v", got, n)
 		}
 		b[rapid.IntRange(0, len(b)-1).Draw(t, "at")] ^= 1
-		if _, ok := s.parseNames(b); ok {
+		if _, _, ok := s.parseNames(b); ok {
 			t.Fatal("a damaged record is used")
 		}
 	})
@@ -243,20 +243,34 @@ func TestRecordOfNames(t *testing.T) {
 func FuzzParseNames(f *testing.F) {
 	fix := newFixture(f, 1<<14, []string{"a", "b"}, []int64{5, 20_000})
 	s := &Storage{layout: newLayout(fix.info), dir: "/d"}
-	b := s.appendNames(nil, chosenNames{root: "r", files: map[int]string{1: "r/b"}})
+	one := chosenNames{root: "r", files: map[int]string{1: "r/b"}}
+	b := s.appendNames(nil, one, nil)
+	f.Add(b[:len(b)-32])
+	b = s.appendNames(nil, one, &renaming{after: chosenNames{root: "."}, moves: []nameMove{{"r/b", "x/b"}}})
 	f.Add(b[:len(b)-32])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n, ok := s.parseNames(append(b, checksum(b)...))
+		n, pending, ok := s.parseNames(append(b, checksum(b)...))
 		if !ok {
 			return
 		}
-		for i, name := range n.files {
-			if i >= len(fix.info.Files) || !filepath.IsLocal(name) {
-				t.Fatalf("%d: %q", i, name)
+		all := []chosenNames{n}
+		if pending != nil {
+			all = append(all, pending.after)
+			for _, m := range pending.moves {
+				if !filepath.IsLocal(m.from) || !filepath.IsLocal(m.to) {
+					t.Fatalf("%q", m)
+				}
 			}
 		}
-		if n.root != "" && !filepath.IsLocal(n.root) {
-			t.Fatalf("%q", n.root)
+		for _, n := range all {
+			for i, name := range n.files {
+				if i >= len(fix.info.Files) || !filepath.IsLocal(name) {
+					t.Fatalf("%d: %q", i, name)
+				}
+			}
+			if n.root != "" && !filepath.IsLocal(n.root) {
+				t.Fatalf("%q", n.root)
+			}
 		}
 	})
 }

@@ -105,8 +105,8 @@ func TestBatteryOddNames(t *testing.T) {
 	}
 }
 
-// oddDownload downloads a torrent into a folder below top, checks everything that exists
-// then, and removes it.
+// oddDownload downloads a torrent into a folder below top, checks all files that exist
+// afterwards, and removes them.
 func oddDownload(t *testing.T, f fixture, top string) (files, renamed int) {
 	handles := NewHandles(16)
 	defer handles.Close()

@@ -9,8 +9,8 @@ import (
 // Recheck is called after a failure. It checks whether the failed operation works again
 // and whether the files are unchanged. All pieces of changed files are hashed again, and
 // lost ones are not in the set it returns. Nothing may be written meanwhile. The error
-// says what still has to be fixed. A vanished file is waited for, because an unmounted
-// disk looks the same.
+// says what still has to be fixed. A missing file is an error too, because the disk may be
+// unmounted.
 func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
@@ -32,9 +32,10 @@ func (s *Storage) Recheck(ctx context.Context) (bitset.Set, error) {
 	return s.Have(), nil
 }
 
-// redo is what failed and must succeed before Recheck reports that storage works.
+// redo lists the operations that failed. They must succeed before Recheck reports that storage
+// works.
 // Otherwise a cause that is not visible in the files, such as a name that the file system
-// rejects, would seem to be gone and recur at once.
+// rejects, would seem to be resolved and recur at once.
 type redo struct {
 	make   int // a file that could not be created, plus 1
 	write  int // a file that could not be written, plus 1; at is the offset
@@ -111,7 +112,7 @@ func (s *Storage) writeByte(i int, at int64) error {
 	b := make([]byte, 1)
 	_, err = f.ReadAt(b, at)
 	s.handles.put(h)
-	if err != nil { // reading will tell
+	if err != nil { // the read will report it
 		return nil
 	}
 	if err := s.writeFile(i, b, at); err != errLinked {
@@ -145,6 +146,7 @@ func (s *Storage) reopen() error {
 	s.recount()
 	fault := s.fault
 	s.mu.Unlock()
+	s.gone.Store(false)
 	if fault != nil && fault.Kind == Full {
 		return s.probe(fault)
 	}

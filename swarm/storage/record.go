@@ -7,6 +7,7 @@ import (
 
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
+	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 )
 
@@ -79,6 +80,12 @@ func (r *record) append(dst []byte) []byte {
 	return append(dst, checksum(dst[start:])...)
 }
 
+// seal returns the checksum of the record, which ends it.
+func (r *record) seal() [sha256.Size]byte {
+	b := r.append(nil)
+	return [sha256.Size]byte(b[len(b)-sha256.Size:])
+}
+
 // checksum returns the checksum at the end of a record.
 func checksum(body []byte) []byte {
 	sum := sha256.Sum256(body)
@@ -131,4 +138,19 @@ func parseRecord(b []byte, hash id.ID, pieces, files int) (*record, error) {
 		body = body[recordFile:]
 	}
 	return r, nil
+}
+
+// RecordedPieces returns which pieces a resume record says are verified, without opening the
+// files. It returns no pieces if there is no record, or one of another torrent.
+func RecordedPieces(path string, info *metainfo.Info) bitset.Set {
+	b, err := statefile.ReadMax(path, int64(recordSize(info, "")+maxRecordDir))
+	if err != nil {
+		return bitset.New(info.NumPieces())
+	}
+	r, err := parseRecord(b, info.Hash, info.NumPieces(), len(info.Files))
+	if err != nil {
+		return bitset.New(info.NumPieces())
+	}
+	r.synced.AddAll(r.written)
+	return r.synced
 }

@@ -1,15 +1,12 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -44,16 +41,22 @@ type mover struct {
 	made     []string // copies made by this mover
 }
 
-// temp returns the name of a copy in progress.
-func (m *mover) temp(f movedFile) string {
-	return f.name + strings.TrimSuffix(m.s.suffix, ".part") + ".moving"
-}
+// The order of a relocation makes the resume record the one witness of where the files are:
+//
+//  1. The files are renamed, or copied while the originals stay. The new folder is synced.
+//  2. The record is switched to the new folder and synced. Until then the move can be undone, and
+//     from then on it only has to be finished.
+//  3. The originals of copies are removed.
+//
+// A kill or a power cut may come at any instant, and what follows may be the move again or a
+// removal. So nothing may open the old folder with Open after an interruption, because that writes a
+// record of what it finds there, before Reclaim or Abandon has restored one of the two states.
 
 // Relocate moves the files and then updates the resume record, so that nothing is hashed
-// again. If it fails, the files stay where they were. If ctx or the process ends, another
-// call with the same arguments continues; at every moment the record names the folder of the
-// files that it proves.
-func Relocate(ctx context.Context, r Relocation) (err error) {
+// again. If moved is false, the files are where they were. If it is true, they are in the new
+// folder, and an error says that files in the old one could not be removed. If ctx ends, Reclaim,
+// and then another call with the same arguments, continue.
+func Relocate(ctx context.Context, r Relocation) (moved bool, err error) {
 	if r.Rename == nil {
 		r.Rename = os.Rename
 	}
@@ -61,30 +64,34 @@ func Relocate(ctx context.Context, r Relocation) (err error) {
 		r.Progress = func(int64, int64) {}
 	}
 	m, done, err := newMover(r)
-	if m == nil || err != nil {
-		return err
+	if err != nil {
+		return false, err
+	}
+	if m == nil {
+		return true, nil
 	}
 	defer r.Handles.dropAll(m.s)
 	if done {
-		return m.finish()
+		return true, m.finish()
 	}
 	if err := m.clearWay(); err != nil {
-		return err
+		return false, err
 	}
 	err = m.renameAll(ctx)
 	if errors.Is(err, syscall.EXDEV) {
 		err = m.copyAll(ctx)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := m.sync(m.to, m.toDir); err != nil {
-		return err
+	if err = m.sync(m.to, m.toDir); err == nil {
+		err = m.switchRecord()
 	}
-	if err := m.switchRecord(); err != nil {
-		return err
+	if err != nil { // the record may name either folder
+		moved, e := Abandon(r)
+		return moved, firstOf(err, e)
 	}
-	return m.finish()
+	return true, m.finish()
 }
 
 // newMover opens both folders. done says that the record already names the new folder. The
@@ -95,6 +102,15 @@ func newMover(r Relocation) (m *mover, done bool, err error) {
 		return nil, false, wrap("find", r.To, err)
 	}
 	o := r.Options
+	open := o.OpenDisk
+	if open == nil {
+		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, r.Handles) }
+	}
+	if dir, err := filepath.Abs(r.Dir); err == nil && !r.ReadOnly { // an interrupted move may have left nothing in it
+		if _, err := open(dir, true); err != nil {
+			return nil, false, wrap("open", dir, err)
+		}
+	}
 	o.ReadOnly = true
 	if m.s, err = Open(o); err != nil {
 		return nil, false, err
@@ -102,16 +118,17 @@ func newMover(r Relocation) (m *mover, done bool, err error) {
 	if m.toDir == m.s.dir {
 		return nil, false, nil
 	}
-	if m.rec, err = m.s.loadRecord(""); m.rec == nil {
-		err = nil // existing data is hashed in the new folder
+	if m.rec, err = m.s.readRecord(""); err != nil {
+		var bad *RecordError
+		if !errors.As(err, &bad) {
+			return nil, false, err
+		}
+		m.rec = nil // existing data is hashed in the new folder
 	}
-	done = m.rec != nil && m.rec.dir == recordDir(m.toDir)
-	if err != nil && !done {
-		m.rec = nil
-	}
-	open := o.OpenDisk
-	if open == nil {
-		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, r.Handles) }
+	if m.rec != nil {
+		if done = m.rec.dir == recordDir(m.toDir); !done && m.rec.dir != recordDir(m.s.dir) {
+			m.rec = nil
+		}
 	}
 	if m.from, err = open(m.s.dir, true); err != nil {
 		return nil, false, wrap("open", m.s.dir, err)
@@ -122,40 +139,6 @@ func newMover(r Relocation) (m *mover, done bool, err error) {
 	m.to.Refresh() // another program may have cleared it just before
 	m.list()
 	return m, done, nil
-}
-
-// Abandon undoes an interrupted Relocation: afterwards all files are in the old folder. If
-// the record already names the new folder, it completes the move instead.
-func Abandon(r Relocation) error {
-	if r.Rename == nil {
-		r.Rename = os.Rename
-	}
-	m, done, err := newMover(r)
-	if m == nil || err != nil {
-		return err
-	}
-	defer r.Handles.dropAll(m.s)
-	if done {
-		return m.finish()
-	}
-	var first error
-	for _, f := range m.files {
-		_ = m.to.Remove(m.temp(f)) // usually there is none
-		_, err := m.to.Lstat(f.name)
-		switch {
-		case err != nil || f.kind == fs.ModeDir:
-		case f.gone:
-			if err := m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)); err != nil {
-				first = firstOf(first, wrap("move", filepath.Join(m.toDir, f.name), err))
-			}
-		case m.isCopy(f):
-			if err := m.to.Remove(f.name); err != nil {
-				first = firstOf(first, wrap("remove", filepath.Join(m.toDir, f.name), err))
-			}
-		}
-	}
-	removeFolders(m.to, m.files)
-	return first
 }
 
 // list lists the files to move.
@@ -224,42 +207,6 @@ func (m *mover) clearWay() error {
 	return nil
 }
 
-// isCopy reports whether the new folder holds an identical file, as after an interrupted
-// move.
-func (m *mover) isCopy(f movedFile) bool {
-	if f.kind == fs.ModeSymlink {
-		a, err := m.from.Readlink(f.name)
-		b, e := m.to.Readlink(f.name)
-		return err == nil && e == nil && a == b
-	}
-	a, err := m.from.Open(f.name, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer a.Close()
-	b, err := m.to.Open(f.name, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer b.Close()
-	return equal(a, b)
-}
-
-// equal reports whether two files have the same content.
-func equal(a, b File) bool {
-	x, y := make([]byte, writeSize), make([]byte, writeSize)
-	for at := int64(0); ; at += writeSize {
-		n, err := a.ReadAt(x, at)
-		k, e := b.ReadAt(y, at)
-		if n != k || !bytes.Equal(x[:n], y[:k]) || err != nil && !errors.Is(err, io.EOF) || e != nil && !errors.Is(e, io.EOF) {
-			return false
-		}
-		if n < len(x) {
-			return true
-		}
-	}
-}
-
 func (m *mover) total() (n int64) {
 	for _, f := range m.files {
 		n += f.size
@@ -274,7 +221,9 @@ func (m *mover) renameAll(ctx context.Context) error {
 		for _, f := range slices.Backward(renamed) {
 			_ = m.Rename(filepath.Join(m.toDir, f.name), filepath.Join(m.s.dir, f.name)) // the record still names the old folder; files that stay are hashed again
 		}
-		removeFolders(m.to, renamed)
+		if m.sync(m.from, m.s.dir) == nil { // as in restoreMove
+			removeFolders(m.to, renamed)
+		}
 		return err
 	}
 	done, total := int64(0), m.total()
@@ -319,113 +268,6 @@ func (m *mover) makeFolder(f movedFile) error {
 	return nil
 }
 
-// copyAll copies all files. When ctx ends, complete copies stay, and the next call continues
-// from them.
-func (m *mover) copyAll(ctx context.Context) error {
-	done, total := int64(0), m.total()
-	for _, f := range m.files {
-		err := ctx.Err()
-		if err == nil && !f.gone {
-			err = m.copy(ctx, f, func(n int64) { m.Progress(done+n, total) })
-		}
-		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			for _, name := range m.made {
-				_ = m.to.Remove(name) // the next attempt overwrites it
-			}
-			removeFolders(m.to, m.files)
-			return wrap("copy", filepath.Join(m.toDir, f.name), err)
-		}
-		done += f.size
-		m.s.stepped()
-		m.Progress(done, total)
-	}
-	return nil
-}
-
-// copy copies one file, syncs the copy, compares it, and renames it to its final name.
-func (m *mover) copy(ctx context.Context, f movedFile, progress func(int64)) (err error) {
-	if err := m.makeFolder(f); err != nil || f.kind == fs.ModeDir {
-		return err
-	}
-	if _, err := m.to.Lstat(f.name); err == nil {
-		return nil // copied by an interrupted move; clearWay has compared it
-	}
-	if f.kind == fs.ModeSymlink {
-		target, err := m.from.Readlink(f.name)
-		if err != nil {
-			return err
-		}
-		m.made = append(m.made, f.name)
-		return m.to.Symlink(target, f.name)
-	}
-	in, err := m.from.Open(f.name, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	fi, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	temp := m.temp(f)
-	out, err := m.to.Open(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fi.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if e := out.Close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			_ = m.to.Remove(temp) // the next attempt overwrites it
-		}
-	}()
-	if err := copyContent(ctx, in, out, fi.Size(), progress); err != nil {
-		return err
-	}
-	if err := out.Sync(); err != nil {
-		return err
-	}
-	if !equal(in, out) {
-		return errors.New("the copy differs from the file")
-	}
-	if err := out.SetTime(fi.ModTime().UnixNano()); err != nil {
-		return err
-	}
-	if err := m.to.Rename(temp, f.name); err != nil {
-		return err
-	}
-	m.made = append(m.made, f.name)
-	return nil
-}
-
-// copyContent copies only data that is not zero, so that holes stay holes.
-func copyContent(ctx context.Context, in, out File, size int64, progress func(int64)) error {
-	if err := out.Truncate(size); err != nil {
-		return err
-	}
-	b, zero := make([]byte, writeSize), make([]byte, writeSize)
-	for at := int64(0); at < size; at += writeSize {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		part := b[:min(writeSize, size-at)]
-		if _, err := in.ReadAt(part, at); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		if !bytes.Equal(part, zero[:len(part)]) {
-			if _, err := out.WriteAt(part, at); err != nil {
-				return err
-			}
-		}
-		progress(at)
-	}
-	return nil
-}
-
 // sync makes the names in the folders of all files durable.
 func (m *mover) sync(d Disk, dir string) error {
 	folders := append(foldersOf(m.files), ".")
@@ -453,21 +295,11 @@ func (m *mover) switchRecord() error {
 	return wrapNil("sync", m.Record, m.s.state.SyncDir("."))
 }
 
-// finish completes a move after the record names the new folder: it updates the record of
-// names and removes copied files and empty folders from the old folder.
+// finish completes a move after the record names the new folder: it removes copied files and
+// empty folders from the old folder, and then updates the record of names. In this order, a move
+// that is interrupted here knows the names of the files that are left to remove.
 func (m *mover) finish() error {
 	s := m.s
-	if m.Record != "" {
-		if names, found, err := s.loadNames(); err == nil && found {
-			was := s.dir
-			s.dir = m.toDir
-			b := s.appendNames(nil, names)
-			s.dir = was
-			if err := writeWhole(s.state, filepath.Base(m.Record)+namesSuffix, b, true); err != nil {
-				return wrap("write", m.Record+namesSuffix, err)
-			}
-		}
-	}
 	for _, f := range m.files {
 		if f.kind == fs.ModeDir {
 			continue
@@ -486,13 +318,13 @@ func (m *mover) finish() error {
 		s.stepped()
 	}
 	removeFolders(m.from, m.files)
-	return m.sync(m.from, s.dir)
-}
-
-// wrapNil is like wrap, but returns nil if err is nil.
-func wrapNil(op, path string, err error) error {
-	if err == nil {
-		return nil
+	if err := m.sync(m.from, s.dir); err != nil {
+		return err
 	}
-	return wrap(op, path, err)
+	names, _, found, err := s.loadNames()
+	if err != nil || !found {
+		return err
+	}
+	s.dir = m.toDir
+	return s.recordNames(names, nil)
 }

@@ -29,7 +29,8 @@ func moved(t *testing.T) (f fixture, r Relocation) {
 	return f, r
 }
 
-// isMoved checks that all is in the new folder, is known there, and nothing is in the old.
+// isMoved checks that all data is in the new folder and is found there, and that the old
+// folder contains only the file of another program.
 func isMoved(t *testing.T, f fixture, r Relocation, before map[string]string) {
 	t.Helper()
 	after := contents(t, r.To)
@@ -55,7 +56,7 @@ func isMoved(t *testing.T, f fixture, r Relocation, before map[string]string) {
 func TestRelocateWithinAFileSystem(t *testing.T) {
 	f, r := moved(t)
 	before := contents(t, r.Dir)
-	must(t, Relocate(t.Context(), r))
+	must(t, relocate(t.Context(), r))
 	isMoved(t, f, r, before)
 }
 
@@ -70,11 +71,12 @@ func TestRelocateToAnotherFileSystem(t *testing.T) {
 		last = done
 	}
 	before := contents(t, r.Dir)
-	must(t, Relocate(t.Context(), r))
+	must(t, relocate(t.Context(), r))
 	isMoved(t, f, r, before)
 }
 
-// A move that is stopped at any step goes on with the next call, renaming or copying.
+// A move that was interrupted at any step is continued by the next call, whether it renames
+// or copies.
 func TestRelocateGoesOn(t *testing.T) {
 	for _, across := range []bool{false, true} {
 		for stop := 1; ; stop++ {
@@ -91,7 +93,7 @@ func TestRelocateGoesOn(t *testing.T) {
 				r.Rename = func(string, string) error { return syscall.EXDEV }
 			}
 			r.Progress = step
-			err := Relocate(ctx, r)
+			err := relocate(ctx, r)
 			cancel()
 			if steps < stop {
 				must(t, err)
@@ -106,14 +108,14 @@ func TestRelocateGoesOn(t *testing.T) {
 				}
 			}
 			r.Progress = nil
-			must(t, Relocate(t.Context(), r))
+			must(t, relocate(t.Context(), r))
 			isMoved(t, f, r, before)
 		}
 	}
 }
 
-// What fails leaves everything where it was: a file of somebody else in the way, and a disk
-// that takes no more.
+// A move that fails leaves everything where it was: if a file of another program exists
+// under the new name, and if the disk is full.
 func TestRelocateFailsWhole(t *testing.T) {
 	f, r := moved(t)
 	before := contents(t, r.Dir)
@@ -122,7 +124,7 @@ func TestRelocateFailsWhole(t *testing.T) {
 	inWay := filepath.Join(r.To, mine[len(mine)-1])
 	must(t, os.MkdirAll(filepath.Dir(inWay), 0o755))
 	must(t, os.WriteFile(inWay, []byte("somebody's"), 0o644))
-	if err := Relocate(t.Context(), r); kindOf(err) != Exists {
+	if err := relocate(t.Context(), r); kindOf(err) != Exists {
 		t.Errorf("over a foreign file: %v", err)
 	}
 	if now := contents(t, r.Dir); !maps.Equal(now, before) {
@@ -139,18 +141,19 @@ func TestRelocateFailsWhole(t *testing.T) {
 		}
 		return os.Rename(from, to)
 	}
-	if err := Relocate(t.Context(), r); err == nil {
+	if err := relocate(t.Context(), r); err == nil {
 		t.Error("a failure was not reported")
 	}
 	if now := contents(t, r.Dir); !maps.Equal(now, before) {
 		t.Errorf("the old folder has %v", names(now))
 	}
 	r.Rename = nil
-	must(t, Relocate(t.Context(), r))
+	must(t, relocate(t.Context(), r))
 	isMoved(t, f, r, before)
 }
 
-// RemoveFiles deletes what is ours and as we left it, and the folders that are empty then.
+// RemoveFiles deletes the files that we wrote and that are unchanged since, and the folders
+// that become empty.
 func TestRemoveFilesLeavesWhatIsNotOurs(t *testing.T) {
 	_, r := moved(t)
 	before := names(contents(t, r.Dir))
@@ -173,4 +176,9 @@ func TestRemoveFilesLeavesWhatIsNotOurs(t *testing.T) {
 		t.Errorf("of %v there is %v, not %v", before, left, want)
 	}
 	must(t, RemoveFiles(r.Options))
+}
+
+func relocate(ctx context.Context, r Relocation) error {
+	_, err := Relocate(ctx, r)
+	return err
 }

@@ -1,15 +1,52 @@
 package storage
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"seedbed/internal/statefile"
 )
+
+// removingSuffix marks the resume record of files that are being deleted. The mark is the checksum of
+// that record.
+const removingSuffix = ".removing"
+
+// IsRemoving reports whether a kill interrupted RemoveFiles. Then Open and a check must not come
+// before the next RemoveFiles: where files share pieces, those that are left could not be verified
+// without those that are gone, and the resume record would drop them.
+func IsRemoving(o Options) bool {
+	if o.Record == "" {
+		return false
+	}
+	open := o.OpenDisk
+	if open == nil {
+		open = func(dir string, create bool) (Disk, error) { return openDisk(dir, create, o.Handles) }
+	}
+	state, err := open(filepath.Dir(o.Record), true)
+	if err != nil {
+		return false
+	}
+	f, err := state.Open(filepath.Base(o.Record)+removingSuffix, statefile.NonBlock, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var mark [sha256.Size]byte
+	if n, _ := f.ReadAt(mark[:], 0); n < len(mark) {
+		return false
+	}
+	s := &Storage{layout: newLayout(o.Info), o: o, state: state}
+	rec, err := s.readRecord("")
+	return err == nil && rec != nil && rec.seal() == mark
+}
 
 // RemoveFiles deletes the files of a closed torrent: those that are ours according to the
 // resume record and unchanged since, and then empty folders. Missing files are not an error.
+// The torrent should have been checked before, unless IsRemoving is true.
 func RemoveFiles(o Options) error {
 	o.ReadOnly = true
 	s, err := Open(o)
@@ -32,6 +69,12 @@ func RemoveFiles(o Options) error {
 	d, err := open(s.dir, true)
 	if err != nil {
 		return wrap("open", s.dir, err)
+	}
+	if s.info.IsMulti() { // without the mark, only another kill would matter, so a full disk prevents nothing
+		mark := rec.seal()
+		if writeWhole(s.state, filepath.Base(o.Record)+removingSuffix, mark[:], true) == nil {
+			_ = s.state.SyncDir(".")
+		}
 	}
 	var files []movedFile
 	var first error

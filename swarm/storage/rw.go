@@ -233,6 +233,10 @@ func (s *Storage) makeWritable(i int) error {
 			return err
 		}
 	case absent: // what a failed attempt left is ignored
+		if i < s.parts() && s.info.IsMulti() && s.hasFiles && hasVanished(s.disk, s.root) {
+			s.gone.Store(true) // a new folder would be in the way when ours is back
+			return wrap("find", filepath.Join(s.dir, s.root), errGone)
+		}
 		s.mu.Lock()
 		st.id, st.version = nil, version{}
 		s.mu.Unlock()
@@ -276,6 +280,7 @@ func (s *Storage) makeWritable(i int) error {
 		st.place = inPart
 	}
 	if st.place == inPart {
+		s.hasFiles = s.hasFiles || i < s.parts()
 		s.markDirDirty(i)
 	}
 	if err == nil && was == absent && i != s.parts() {

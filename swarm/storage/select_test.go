@@ -121,7 +121,7 @@ func TestNamesOfIncompleteFilesDoNotClash(t *testing.T) {
 	if len(p) > metainfo.MaxName || !strings.HasSuffix(p, "~0"+l.suffix) {
 		t.Fatal(p)
 	}
-	// A torrent cannot contain its own digits; this one pretends to.
+	// A torrent cannot contain its own infohash; this name only looks as if it did.
 	g := *f.info
 	g.Files = append(slices.Clone(g.Files), metainfo.File{Path: []string{"b" + strings.ToUpper(l.suffix)}, Offset: 20})
 	if l := newLayout(&g); l.suffix != "."+g.Hash.String()+".part" {

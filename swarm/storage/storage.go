@@ -24,7 +24,7 @@ type Options struct {
 	// ReadOnly is for sharing or checking existing data, complete or not, without
 	// changing it. Symbolic links are followed wherever they lead.
 	ReadOnly bool
-	// Verified says that the data has just been hashed: files of the right size are
+	// Verified says that the data has just been hashed, so that files of the right size are
 	// trusted without a check.
 	Verified bool
 	Record   string   // path of the resume record; "" means none
@@ -49,14 +49,20 @@ type Storage struct {
 	handles *Handles
 
 	// flushing serialises syncing and writing the record. renaming serialises giving
-	// files their final names; it is locked after flushing.
-	flushing sync.Mutex
-	renaming sync.Mutex
+	// files their final names and Rename; it is locked after flushing.
+	flushing  sync.Mutex
+	renaming  sync.Mutex
+	shown     atomic.Pointer[layout] // for Names
+	unsettled *renamePlan            // a rename that the record of names still lists; guarded by renaming
 
 	// places is held for reading during every read and write of a file, and for writing
-	// while a file changes its place.
+	// while a file changes its place. The names in layout change while renaming and places
+	// are both held, so either is enough to read them.
 	places sync.RWMutex
 	closed bool
+	gone   atomic.Bool // the data is missing as a whole
+	// hasFiles is set when some file of the torrent exists. It is guarded by places.
+	hasFiles bool
 
 	// mu guards the sets and lists. It is not held during disk operations.
 	mu         sync.Mutex
@@ -71,9 +77,12 @@ type Storage struct {
 	dirs       map[string]struct{}
 	changed    bool // the contents of the record have changed
 	noted      int  // number of notes by Finish
+	renames    int  // number of renames by Rename
 	fault      *Error
 	redo       redo
 	recErr     error
+	recorded   bool              // there was a usable record when it was opened
+	refused    error             // why the claim is not used
 	sealed     [sha256.Size]byte // checksum of the record on disk; guarded by flushing
 	syncer     syncer            // syncs the dirty files if there are many
 	syncing    atomic.Bool       // syncer was opened, or is not available
@@ -108,13 +117,21 @@ type fileState struct {
 }
 
 // Open determines which data of a torrent exists. It creates nothing except the folder.
-func Open(o Options) (*Storage, error) {
+func Open(o Options) (*Storage, error) { return openClaimed(o, nil) }
+
+// openClaimed implements Open and, with a claim, Adopt.
+func openClaimed(o Options, c *Claim) (*Storage, error) {
 	abs, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, wrap("find", o.Dir, err)
 	}
 	if o.OpenDisk == nil {
 		o.OpenDisk = func(dir string, create bool) (Disk, error) { return SystemDisk(dir, create, o.Handles) }
+	}
+	if c != nil && c.Pieces.Next(0) >= 0 { // a folder that lacks the data is not created
+		if _, err := o.OpenDisk(abs, false); err != nil {
+			return nil, wrap("find", abs, err)
+		}
 	}
 	n := o.Info.NumPieces()
 	s := &Storage{
@@ -134,7 +151,7 @@ func Open(o Options) (*Storage, error) {
 	}
 	s.coarse = !o.ReadOnly && !s.disk.SteadyTimes()
 	s.selectFiles(o.Select)
-	if err := s.survey(); err != nil {
+	if err := s.survey(c); err != nil {
 		s.handles.dropAll(s)
 		return nil, err
 	}
@@ -142,6 +159,7 @@ func Open(o Options) (*Storage, error) {
 		s.handles.dropAll(s)
 		return nil, err
 	}
+	s.showNames()
 	s.holdPadding()
 	s.loadJournal()
 	return s, nil
@@ -175,7 +193,7 @@ func (s *Storage) where(i int) (Disk, string) {
 	return s.disk, s.part(i)
 }
 
-// path returns the path of the file for people.
+// path returns the path of the file, for messages.
 func (s *Storage) path(i int) string {
 	d, name := s.where(i)
 	if i == s.parts() && d == s.state && s.o.Record != "" {
@@ -227,6 +245,10 @@ func (s *Storage) openFile(i int) (File, error) {
 // file, nothing in it is trusted any more.
 func (s *Storage) lost(op string, i int, size int64, err error) *Error {
 	e := wrap(op, s.path(i), err)
+	if e.Kind == Vanished && i < s.parts() && (s.gone.Load() || s.isGone()) {
+		s.gone.Store(true)
+		return e
+	}
 	changed := e.Kind == Vanished || e.Kind == Truncated || e.Kind == Changed
 	if changed && (e.Kind != Truncated || !s.endsBefore(i, size)) {
 		s.distrust(i)

@@ -13,14 +13,19 @@ import (
 )
 
 // survey finds the files of the torrent, using the record if there is one, and sorts the
-// pieces into synced and doubt.
-func (s *Storage) survey() error {
+// pieces into synced and doubt. Without a record, it uses the claim if there is one.
+func (s *Storage) survey(c *Claim) error {
 	rec, err := s.loadRecord("")
 	var bad *RecordError
 	if errors.As(err, &bad) {
 		s.recErr = bad
 	} else if err != nil {
 		return err
+	}
+	if s.recorded = rec != nil; !s.recorded && c != nil {
+		if rec, err = s.claimed(c); err != nil {
+			return err
+		}
 	}
 	note, err := s.loadRecord(finishSuffix)
 	if err != nil && !errors.As(err, &bad) {
@@ -71,6 +76,7 @@ func (s *Storage) survey() error {
 		if s.files[i].place != known.place {
 			s.changed = true
 		}
+		s.hasFiles = s.hasFiles || s.files[i].place != absent
 		if trust == checked {
 			s.markDirDirty(i) // it may not have been synced
 		}
@@ -101,7 +107,7 @@ func (s *Storage) survey() error {
 // isAbsent reports whether not even the torrent's folder exists. That avoids looking for each
 // of perhaps a million files.
 func (s *Storage) isAbsent() (bool, error) {
-	if !s.info.IsMulti() || s.o.ReadOnly {
+	if !s.info.IsMulti() || s.o.ReadOnly || len(s.names) > 0 { // a file may have a name in another folder
 		return false, nil
 	}
 	_, err := s.disk.Lstat(s.root)
@@ -132,6 +138,11 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 			stat = s.disk.Stat
 		}
 		fi, err := stat(name)
+		if errors.Is(err, syscall.ENOTDIR) && !s.o.ReadOnly {
+			if k := s.inTheWay(name); k != nil {
+				return nil, wrap("open", filepath.Join(s.dir, k.name), k)
+			}
+		}
 		var n syscall.Errno
 		if err != nil && kindOf(err) == Vanished || errors.As(err, &n) && isBadName(n) || err != nil && s.o.ReadOnly && kindOf(err) == Exists {
 			return nil, nil
@@ -145,7 +156,7 @@ func (s *Storage) find(i int, known fileRecord, recorded bitset.Set, ours bool) 
 		return fi, nil
 	}
 	if !st.wanted && known.place == absent && !s.o.ReadOnly {
-		return nothing, nil // whatever exists there does not concern us
+		return nothing, nil // whatever exists there is not used
 	}
 	final, err := look(s.final(i))
 	if err != nil {
@@ -226,6 +237,9 @@ func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) 
 		return nothing, s.linkOnTheWay(s.final(i))
 	case fi.Mode().IsRegular() && fi.Size() > size && !s.o.ReadOnly && !s.o.Overwrite:
 		return nothing, wrap("write", filepath.Join(s.dir, s.final(i)), &tooLongError{over: fi.Size() - size, size: size})
+	case fi.IsDir() && !s.o.ReadOnly: // no file can replace it
+		k := &wrongKindError{s.final(i), fi.Mode(), false}
+		return nothing, wrap("write", filepath.Join(s.dir, k.name), k)
 	case !fi.Mode().IsRegular(),
 		!s.o.ReadOnly && fi.Size() != size && !owned:
 		if s.o.Overwrite || s.o.ReadOnly {
@@ -242,7 +256,7 @@ func (s *Storage) findFinal(i int, known fileRecord, ours bool, fi fs.FileInfo) 
 	return s.justHashed(fi, size), nil
 }
 
-// disown forgets a file under a final name that is not ours.
+// disown records that the file under a final name is not ours.
 func (s *Storage) disown(i int) {
 	st := &s.files[i]
 	s.handles.drop(handleKey{owner: s, file: i})
@@ -277,8 +291,18 @@ func (s *Storage) endIn(i, p int) int64 {
 	return min(f.Offset+f.Length-int64(p)*s.info.PieceLength, s.info.PieceSize(p))
 }
 
-// loadRecord returns the resume record, or nil if there is none.
+// loadRecord returns the resume record, or nil if there is none. One that names another folder is
+// a *RecordError.
 func (s *Storage) loadRecord(suffix string) (*record, error) {
+	r, err := s.readRecord(suffix)
+	if r != nil && r.dir != recordDir(s.dir) {
+		return nil, &RecordError{"is about another folder"}
+	}
+	return r, err
+}
+
+// readRecord is loadRecord for a record that may name any folder.
+func (s *Storage) readRecord(suffix string) (*record, error) {
 	if s.o.Record == "" {
 		return nil, nil
 	}
@@ -297,7 +321,6 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 	if !fi.Mode().IsRegular() {
 		return nil, &RecordError{"is not a regular file"}
 	}
-	dir := recordDir(s.dir)
 	if fi.Size() > math.MaxInt32 || fi.Size() > int64(recordSize(s.info, "")+maxRecordDir) {
 		return nil, &RecordError{"has the wrong length"}
 	}
@@ -306,10 +329,7 @@ func (s *Storage) loadRecord(suffix string) (*record, error) {
 		return nil, wrap("read", s.o.Record, err)
 	}
 	r, err := parseRecord(b, s.info.Hash, s.info.NumPieces(), len(s.info.Files))
-	if err == nil && r.dir != dir {
-		return nil, &RecordError{"is about another folder"}
-	}
-	if err == nil && suffix == "" {
+	if err == nil && suffix == "" && r.dir == recordDir(s.dir) {
 		s.sealed = [sha256.Size]byte(b[len(b)-sha256.Size:])
 	}
 	return r, err

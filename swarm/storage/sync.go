@@ -148,6 +148,7 @@ func (s *Storage) syncDirs() error {
 	s.mu.Lock()
 	dirs := slices.Sorted(maps.Keys(s.dirs))
 	clear(s.dirs)
+	renames := s.renames
 	s.mu.Unlock()
 	var first error
 	rest := dirs
@@ -163,7 +164,8 @@ func (s *Storage) syncDirs() error {
 	}
 	err := firstOf(first, eachOf(rest, func(dir string) error {
 		defer s.stepped()
-		if err := s.disk.SyncDir(dir); err != nil {
+		err := s.disk.SyncDir(dir)
+		if err != nil && !(kindOf(err) == Vanished && s.hasRenamedSince(renames)) {
 			return wrap("sync", filepath.Join(s.dir, dir), err)
 		}
 		return nil

@@ -58,10 +58,10 @@ type twin struct {
 	handles *Handles
 	record  bool
 	// renamed says that Finish has renamed files that are not flushed yet. After a power
-	// cut, such a file may be taken for one of others.
+	// cut, such a file may be treated as a file of another program.
 	renamed, overwrite bool
 	// gaps says that faults may have kept entries out of the journal, or that an unwanted
-	// file was written: without a record it is not looked for.
+	// file was written: without a record, Open does not look for it.
 	gaps bool
 }
 

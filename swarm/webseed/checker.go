@@ -5,9 +5,8 @@ import "seedbed/magnet/metainfo"
 // maxChecks is how many pieces are hashed concurrently.
 const maxChecks = 4
 
-// checker hashes the pieces that are sent to the engine, to identify the file of a bad
-// piece. It handles pieces whose blocks are all requested from the mirror, in order;
-// other pieces are verified only by the engine.
+// checker hashes the pieces that are sent to the engine, to find out which file of the mirror
+// is wrong. It handles only pieces whose blocks are all requested from the mirror, in order.
 type checker struct {
 	info *metainfo.Info
 	open []pieceCheck // oldest first

@@ -1,6 +1,7 @@
 package webseed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,23 +11,30 @@ import (
 	"time"
 
 	"seedbed/internal/addrs"
+	"seedbed/internal/traffic"
 )
 
 // maxRedirects bounds the redirects of a mirror.
 const maxRedirects = 5
 
 // addressError is returned for an address that must not be contacted.
-type addressError struct{ addr netip.Addr }
-
-func (e *addressError) Error() string {
-	return fmt.Sprintf("%s is not a public address, and web seeds of a link must not access the local network", e.addr)
+type addressError struct {
+	addr  netip.Addr
+	local bool // forbidden because it is not public
 }
 
-// NewClient returns a client for mirrors. Without local it contacts only public
-// addresses: the author of a link or torrent chooses its web seeds, and must not cause
-// requests in the network of the person who opens it. Every address is checked when it is
-// dialed, after names have been resolved and redirects followed. allowed may forbid
-// more; it may be nil. No proxy is used, because it would dial for us.
+func (e *addressError) Error() string {
+	if e.local {
+		return fmt.Sprintf("%s is not a public address; use --local-web-seeds to allow it", e.addr)
+	}
+	return fmt.Sprintf("%s is blocked", e.addr)
+}
+
+// NewClient returns a client for mirrors. Unless local is true, it contacts only public
+// addresses: the author of a link or torrent chooses its web seeds, and must not be able to
+// cause requests in the network of the user who opens it. Every address is checked when it
+// is dialed, after names have been resolved and redirects followed. If allowed is not nil, it
+// must return true for the address too. No proxy is used, because it would dial for us.
 func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 	dial := &net.Dialer{
 		Timeout: 15 * time.Second,
@@ -36,8 +44,11 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 				return err
 			}
 			ip := to.Addr().Unmap().WithZone("")
-			if !local && !addrs.IsPublic(ip) || allowed != nil && !allowed(ip) {
-				return &addressError{ip}
+			switch {
+			case !local && !addrs.IsPublic(ip):
+				return &addressError{ip, true}
+			case allowed != nil && !allowed(ip):
+				return &addressError{ip, false}
 			}
 			return nil
 		},
@@ -67,5 +78,19 @@ func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
 			req.Header.Set("Accept-Encoding", "identity")
 			return nil
 		},
+	}
+}
+
+// Count counts the bytes of the connections of a client of NewClient. of returns the meter for the address of a
+// mirror. It is called before the first request.
+func Count(c *http.Client, of func(netip.Addr) *traffic.Meter) {
+	t := c.Transport.(*http.Transport)
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return of(conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()).Conn(conn), nil
 	}
 }

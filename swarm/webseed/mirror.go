@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// restLong is how long a file that the mirror does not have, or has in another
-	// version, is not requested. restShort is that time after a temporary failure.
-	restLong  = time.Hour
-	restShort = time.Minute
+	// pauseLong is how long a file is not requested that the mirror does not have or has in
+	// another version. pauseShort is that time after a temporary failure.
+	pauseLong  = time.Hour
+	pauseShort = time.Minute
 	// maxFailures consecutive failures of files or pieces count as a failure of the
 	// mirror, which is then paused completely.
 	maxFailures = 8
@@ -32,21 +32,22 @@ func New(cfg Config) *Mirror {
 	return &Mirror{cfg: cfg, files: make(map[int]time.Time), pieces: make(map[int]time.Time)}
 }
 
-// Rest returns how long the mirror has nothing to offer; 0 if it has something now.
-func (m *Mirror) Rest(now time.Time) time.Duration {
+// PausedFor returns how long the mirror will have nothing to offer, and 0 if it has something
+// now.
+func (m *Mirror) PausedFor(now time.Time) time.Duration {
 	if d := m.until.Sub(now); d > 0 {
 		return d
 	}
 	if m.offered(now).Count() > 0 {
 		return 0
 	}
-	rest := restLong
+	pause := pauseLong
 	for _, list := range []map[int]time.Time{m.files, m.pieces} {
 		for _, at := range list {
-			rest = min(rest, at.Sub(now))
+			pause = min(pause, at.Sub(now))
 		}
 	}
-	return max(rest, time.Second)
+	return max(pause, time.Second)
 }
 
 // offered returns the pieces that the mirror may have.
@@ -82,9 +83,9 @@ func (m *Mirror) offer() wire.Msg {
 }
 
 // fail pauses a file.
-func (m *Mirror) fail(file int, rest time.Duration, reason string, err error) error {
-	m.files[file] = time.Now().Add(rest)
-	return m.failed(&Error{URL: m.cfg.URL, File: file, Reason: reason, Err: err}, rest)
+func (m *Mirror) fail(file int, pause time.Duration, reason string, err error) error {
+	m.files[file] = time.Now().Add(pause)
+	return m.failed(&Error{URL: m.cfg.URL, File: file, Reason: reason, Err: err}, pause)
 }
 
 // badPiece pauses the file of a piece with a wrong hash. If the piece spans several
@@ -99,20 +100,21 @@ func (m *Mirror) badPiece(piece int) error {
 	}
 	e := &Error{URL: m.cfg.URL, File: file, Reason: fmt.Sprintf("sent wrong data in %q", m.name(file))}
 	if several {
-		m.pieces[piece] = time.Now().Add(restLong)
+		m.pieces[piece] = time.Now().Add(pauseLong)
 		e.Reason = fmt.Sprintf("sent wrong data in or before %q", m.name(file))
 	} else {
-		m.files[file] = time.Now().Add(restLong)
+		m.files[file] = time.Now().Add(pauseLong)
 	}
-	return m.failed(e, restLong)
+	return m.failed(e, pauseLong)
 }
 
-// failed counts failures: after too many in a row the whole mirror is paused.
-func (m *Mirror) failed(e *Error, rest time.Duration) error {
+// failed counts a failure and returns e. After maxFailures in a row, the whole mirror is
+// paused.
+func (m *Mirror) failed(e *Error, pause time.Duration) error {
 	m.failures++
 	if m.failures >= maxFailures {
 		m.failures = 0
-		m.until = time.Now().Add(rest)
+		m.until = time.Now().Add(pause)
 		e.Reason += fmt.Sprintf(", after failures with other files; none of its last %d answers was useful", maxFailures)
 	}
 	return e

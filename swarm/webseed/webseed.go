@@ -1,12 +1,12 @@
-// Package webseed makes an HTTP server that has a torrent's files a peer (BEP 19): Serve
+// Package webseed uses an HTTP server that has a torrent's files as a peer (BEP 19): Serve
 // acts as a seed on a connection, and fetches requested blocks as ranges of the files.
 //
 //	engine --requests--> Serve --GET, Range--> server
 //	engine <---pieces--- Serve <----body-----
 //
 // The engine treats it like any peer and verifies the data. Blocks are usually requested
-// in sequence, so an open response is read further; a range ends with its piece, or with
-// the requests that follow it.
+// in sequence, so one HTTP request covers the rest of the piece and the requests that follow
+// it without a gap, and its response is read while it contains what is requested next.
 //
 // Nothing from the server is trusted except the data, which is hashed. If one file is
 // wrong (missing, of another length or with other content), only that file is affected:
@@ -28,11 +28,12 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/wire"
 )
 
-// Config says what to serve and from where.
+// Config configures a Mirror.
 type Config struct {
 	URL    string         // as in BEP 19: of the file, or of the folder that contains the torrent's folder
 	Info   *metainfo.Info // required
@@ -61,12 +62,13 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 const (
-	// maxRange bounds one range: at most that much is lost if it is interrupted.
+	// maxRange is the maximal length of an HTTP range in bytes. At most that much is lost if
+	// the response is interrupted.
 	maxRange = 16 << 20
-	// stallAfter is how long a request may deliver no byte.
+	// stallAfter is how long an HTTP response may deliver no byte.
 	stallAfter = 30 * time.Second
-	// maxOrders bounds the outstanding requests.
-	maxOrders = 4096
+	// maxRequests bounds the outstanding requests.
+	maxRequests = 4096
 	// A response that breaks off after at least minAnswer bytes is requested again at
 	// once. Shorter ones are requested again at most maxShort times in a row, with pauses
 	// of shortPause.
@@ -75,7 +77,7 @@ const (
 	shortPause = time.Second
 )
 
-// server is one connection.
+// server serves one connection.
 type server struct {
 	m      *Mirror
 	cfg    *Config
@@ -83,32 +85,32 @@ type server struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu     sync.Mutex
-	orders []order
-	some   sync.Cond // of mu: orders grew, or over was set
-	over   bool
+	mu       sync.Mutex
+	requests []request
+	changed  sync.Cond // of mu: requests grew, or ended was set
+	ended    bool
 
 	body  body
 	check checker
 	short int // consecutive responses that broke off early
 }
 
-// order is a requested block.
-type order struct{ index, begin, length uint32 }
+// request is a requested block.
+type request struct{ index, begin, length uint32 }
 
 // Serve acts as a seed on nc until nc is closed (nil), ctx ends, or the mirror or one of
 // its files fails (*Error). It closes nc.
 func (m *Mirror) Serve(ctx context.Context, nc net.Conn) error {
 	s := &server{m: m, cfg: &m.cfg, nc: nc, check: checker{info: m.cfg.Info}}
-	s.some.L = &s.mu
+	s.changed.L = &s.mu
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, func() { nc.Close(); s.end() })
 	defer stop()
-	var listening sync.WaitGroup
-	defer listening.Wait()
+	var listener sync.WaitGroup
+	defer listener.Wait()
 	defer s.body.close()
 	defer s.cancel()
-	listening.Go(func() {
+	listener.Go(func() {
 		defer s.cancel()
 		s.listen()
 	})
@@ -134,12 +136,12 @@ func (m *Mirror) Serve(ctx context.Context, nc net.Conn) error {
 
 func (s *server) end() {
 	s.mu.Lock()
-	s.over = true
+	s.ended = true
 	s.mu.Unlock()
-	s.some.Broadcast()
+	s.changed.Broadcast()
 }
 
-// listen accepts requests until the other end has closed.
+// listen queues requests until the peer closes the connection.
 func (s *server) listen() {
 	defer s.end()
 	var prefix [wire.PrefixLen]byte
@@ -162,41 +164,41 @@ func (s *server) listen() {
 		if err != nil {
 			return
 		}
-		o := order{m.Index, m.Begin, m.Length}
+		o := request{m.Index, m.Begin, m.Length}
 		switch m.Type {
 		case wire.Request:
-			if !s.valid(o) || !s.take(o) {
+			if !s.valid(o) || !s.enqueue(o) {
 				return
 			}
 		case wire.Cancel:
-			s.drop(o) // BEP 6: a canceled request may still be answered
+			s.cancelRequest(o) // BEP 6: a canceled request may still be answered
 		}
 	}
 }
 
-func (s *server) valid(o order) bool {
+func (s *server) valid(o request) bool {
 	i := s.cfg.Info
 	return int64(o.index) < int64(i.NumPieces()) && o.length > 0 && o.length <= wire.MaxBlock &&
 		int64(o.begin)+int64(o.length) <= i.DataSize(int(o.index))
 }
 
-func (s *server) take(o order) bool {
+func (s *server) enqueue(o request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.orders) == maxOrders {
+	if len(s.requests) == maxRequests {
 		return false
 	}
-	s.orders = append(s.orders, o)
-	s.some.Signal()
+	s.requests = append(s.requests, o)
+	s.changed.Signal()
 	return true
 }
 
-// drop rejects a canceled request.
-func (s *server) drop(o order) {
+// cancelRequest rejects a request that was canceled before it was answered.
+func (s *server) cancelRequest(o request) {
 	s.mu.Lock()
-	for k := range s.orders {
-		if s.orders[k] == o {
-			s.orders = append(s.orders[:k], s.orders[k+1:]...)
+	for k := range s.requests {
+		if s.requests[k] == o {
+			s.requests = append(s.requests[:k], s.requests[k+1:]...)
 			s.mu.Unlock()
 			_, _ = s.nc.Write(wire.Append(nil, wire.Msg{Type: wire.Reject, Index: o.index, Begin: o.begin, Length: o.length}))
 			return
@@ -206,28 +208,28 @@ func (s *server) drop(o order) {
 }
 
 // next returns the oldest request.
-func (s *server) next() (o order, ok bool) {
+func (s *server) next() (o request, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.orders) == 0 && !s.over {
-		s.some.Wait()
+	for len(s.requests) == 0 && !s.ended {
+		s.changed.Wait()
 	}
-	if s.over {
+	if s.ended {
 		return o, false
 	}
-	o = s.orders[0]
-	s.orders = s.orders[1:]
+	o = s.requests[0]
+	s.requests = s.requests[1:]
 	return o, true
 }
 
-// until returns the torrent offset up to which requests continue from o without a gap, or
+// contiguousEnd returns the torrent offset up to which requests continue from o without a gap, or
 // the end of its piece.
-func (s *server) until(o order) int64 {
+func (s *server) contiguousEnd(o request) int64 {
 	i := s.cfg.Info
 	piece := int64(o.index) * i.PieceLength
 	end := piece + int64(o.begin) + int64(o.length)
 	s.mu.Lock()
-	for _, q := range s.orders {
+	for _, q := range s.requests {
 		if int64(q.index)*i.PieceLength+int64(q.begin) == end {
 			end += int64(q.length)
 		}
@@ -237,13 +239,13 @@ func (s *server) until(o order) int64 {
 	return last*i.PieceLength + i.DataSize(int(last))
 }
 
-// answer fetches a block and sends it. A block that completes a bad piece is sent too:
-// the engine notices that itself, and fetches the piece elsewhere.
-func (s *server) answer(o order) error {
+// answer fetches a block and sends it. A block that completes a bad piece is sent too: the
+// engine verifies the piece itself, and requests it from another peer.
+func (s *server) answer(o request) error {
 	b := wire.AppendPieceHeader(make([]byte, 0, wire.PieceHeaderLen+int(o.length)), o.index, o.begin, int(o.length))
 	b = b[:cap(b)]
 	block := b[wire.PieceHeaderLen:]
-	if err := s.read(block, int64(o.index)*s.cfg.Info.PieceLength+int64(o.begin), s.until(o)); err != nil {
+	if err := s.read(block, int64(o.index)*s.cfg.Info.PieceLength+int64(o.begin), s.contiguousEnd(o)); err != nil {
 		return err
 	}
 	if _, err := s.nc.Write(b); err != nil {
@@ -258,7 +260,7 @@ func (s *server) answer(o order) error {
 	return nil
 }
 
-// read fetches a range of the torrent; until says how far reading will continue.
+// read fetches a range of the torrent; until is the offset at which reading is expected to end.
 func (s *server) read(b []byte, off, until int64) error {
 	info := s.cfg.Info
 	for sp := range info.Spans(off, int64(len(b))) {
@@ -277,7 +279,7 @@ func (s *server) read(b []byte, off, until int64) error {
 // readFile fetches a range of a file. After an interruption it resumes at that point.
 func (s *server) readFile(b []byte, file int, at, until int64) error {
 	for len(b) > 0 {
-		if !s.body.goesOn(file, at) {
+		if !s.body.continuesAt(file, at) {
 			s.body.close()
 			if err := s.open(file, at, min(max(until, at+int64(len(b))), at+maxRange)); err != nil {
 				return err
@@ -289,32 +291,21 @@ func (s *server) readFile(b []byte, file int, at, until int64) error {
 		if err == nil {
 			continue
 		}
-		gave := s.body.at - s.body.begin
+		received := s.body.at - s.body.begin
 		s.body.close()
 		switch {
-		case gave >= minAnswer:
+		case received >= minAnswer:
 			s.short = 0
-		case gave > 0 && s.short < maxShort:
+		case received > 0 && s.short < maxShort:
 			s.short++
-			if err := s.sleep(shortPause); err != nil {
+			if err := await.Sleep(s.ctx, shortPause); err != nil {
 				return err
 			}
 		default:
-			return s.m.fail(file, restShort, fmt.Sprintf("broke off in %q", s.m.name(file)), err)
+			return s.m.fail(file, pauseShort, fmt.Sprintf("broke off in %q", s.m.name(file)), err)
 		}
 	}
 	return nil
-}
-
-func (s *server) sleep(d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-s.ctx.Done():
-		return s.ctx.Err()
-	}
 }
 
 // open requests [from, to) of a file.
@@ -338,18 +329,18 @@ func (s *server) open(file int, from, to int64) error {
 		cancel()
 		stall.Stop()
 		var refused *addressError
-		return &Error{URL: s.cfg.URL, File: -1, Reason: "could not be reached", Err: plain(err), Final: errors.As(err, &refused)}
+		return &Error{URL: s.cfg.URL, File: -1, Reason: "could not be reached", Err: withoutURL(err), Final: errors.As(err, &refused)}
 	}
-	s.body = body{file: file, begin: from, at: from, end: to, from: resp.Body, stall: stall, cancel: cancel}
-	if err := s.judge(resp, file, f.Length, from, to); err != nil {
+	s.body = body{file: file, begin: from, at: from, end: to, reader: resp.Body, stall: stall, cancel: cancel}
+	if err := s.checkResponse(resp, file, f.Length, from, to); err != nil {
 		s.body.close()
 		return err
 	}
 	return nil
 }
 
-// plain returns an error without the URL, which is reported separately.
-func plain(err error) error {
+// withoutURL returns an error without the URL, which is reported separately.
+func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err
@@ -357,35 +348,36 @@ func plain(err error) error {
 	return err
 }
 
-// judge checks a response. A Content-Encoding is no error: servers set it for a .tgz
-// although they send the file's bytes; the hash decides.
-func (s *server) judge(resp *http.Response, file int, size, from, to int64) error {
+// checkResponse checks the header of a response. A Content-Encoding is not an error: servers
+// set it for a .tgz although they send the file's bytes. The hash shows whether the data is
+// right.
+func (s *server) checkResponse(resp *http.Response, file int, size, from, to int64) error {
 	name := s.m.name(file)
-	bad := func(rest time.Duration, format string, args ...any) error {
-		return s.m.fail(file, rest, fmt.Sprintf(format, args...), nil)
+	bad := func(pause time.Duration, format string, args ...any) error {
+		return s.m.fail(file, pause, fmt.Sprintf(format, args...), nil)
 	}
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		want := fmt.Sprintf("bytes %d-%d/", from, to-1)
 		total, ok := strings.CutPrefix(resp.Header.Get("Content-Range"), want)
 		if !ok || total != "*" && total != strconv.FormatInt(size, 10) {
-			return bad(restLong, "has %q with another size: it answered the range %s%d with %.60q", name, want, size, resp.Header.Get("Content-Range"))
+			return bad(pauseLong, "has %q with another size: it answered the range %s%d with %.60q", name, want, size, resp.Header.Get("Content-Range"))
 		}
 	case http.StatusOK:
 		if resp.ContentLength >= 0 && resp.ContentLength != size {
-			return bad(restLong, "has %q with another size", name)
+			return bad(pauseLong, "has %q with another size", name)
 		}
 		if from != 0 {
-			return bad(restLong, "does not support ranges of %q", name)
+			return bad(pauseLong, "does not support ranges of %q", name)
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return &Error{URL: s.cfg.URL, File: -1, Reason: fmt.Sprintf("is busy (%s)", resp.Status), Wait: retryAfter(resp)}
 	default:
-		rest := restLong
+		pause := pauseLong
 		if resp.StatusCode >= 500 {
-			rest = restShort
+			pause = pauseShort
 		}
-		return bad(rest, "answered %s for %q", resp.Status, name)
+		return bad(pause, "answered %s for %q", resp.Status, name)
 	}
 	return nil
 }
@@ -399,37 +391,37 @@ func retryAfter(resp *http.Response) time.Duration {
 	return min(time.Duration(n)*time.Second, time.Hour)
 }
 
-// body is a response being read.
+// body is the body of the response that is being read.
 type body struct {
 	file    int
 	begin   int64 // in the file, as at and end
 	at, end int64
-	from    io.ReadCloser
+	reader  io.ReadCloser
 	stall   *time.Timer
 	cancel  context.CancelFunc
 }
 
-func (b *body) goesOn(file int, at int64) bool {
-	return b.from != nil && b.file == file && b.at == at && at < b.end
+func (b *body) continuesAt(file int, at int64) bool {
+	return b.reader != nil && b.file == file && b.at == at && at < b.end
 }
 
 func (b *body) read(p []byte) (int, error) {
 	b.stall.Reset(stallAfter)
-	n, err := io.ReadFull(b.from, p)
+	n, err := io.ReadFull(b.reader, p)
 	b.stall.Stop()
 	b.at += int64(n)
 	return n, err
 }
 
 func (b *body) close() {
-	if b.from == nil {
+	if b.reader == nil {
 		return
 	}
 	b.stall.Stop()
 	if b.at < b.end {
 		b.cancel() // closes the connection, which discards the rest
 	}
-	b.from.Close()
+	b.reader.Close()
 	b.cancel()
-	b.from = nil
+	b.reader = nil
 }

@@ -22,7 +22,7 @@ const (
 	BadField
 )
 
-// Error is a peer's fault.
+// Error reports that a peer violated the protocol.
 type Error struct {
 	Kind  Kind
 	Type  Type   // of the message; unused for a handshake

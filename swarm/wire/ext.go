@@ -26,7 +26,8 @@ const DefaultReqq = 250
 // MaxReqq is the largest reqq; larger values are reduced to it.
 const MaxReqq = 1 << 16
 
-// maxExtHandshake is far more than the about 300 bytes that real clients send.
+// maxExtHandshake is the maximal length of an extension handshake in bytes. Real clients send
+// about 300.
 const maxExtHandshake = 32 << 10
 
 // maxVersion is the length in bytes to which a client's name is truncated.
@@ -47,8 +48,8 @@ const (
 // missing or invalid.
 type ExtHandshake struct {
 	// The ids under which its sender accepts these extensions; 0 means not supported.
-	// Named lists those in the m dictionary, which distinguishes an explicit 0, which
-	// disables an extension, from absence; see Merge.
+	// Named contains the extensions that the m dictionary names: an explicit 0 disables an
+	// extension, unlike a missing one (see Merge).
 	UtMetadata   uint8
 	UtPex        uint8
 	LtDontHave   uint8
@@ -56,7 +57,7 @@ type ExtHandshake struct {
 	HolePunch    uint8
 	Named        Exts
 
-	MetadataSize int64      // bytes of the info dictionary (BEP 9), positive; may be absurdly large
+	MetadataSize int64      // size of the info dictionary in bytes (BEP 9), positive; not checked against a maximum
 	Version      string     // client name, printable
 	Port         uint16     // where the sender listens for TCP
 	Reqq         int        // requests that the sender queues, 1 to MaxReqq

@@ -144,7 +144,7 @@ func FuzzParseExtHandshake(f *testing.F) {
 		h, err := ParseExtHandshake(b)
 		if err != nil {
 			if kindOf(err) == 0 {
-				t.Fatalf("untyped %v", err)
+				t.Fatalf("not an *Error: %v", err)
 			}
 			return
 		}

@@ -29,7 +29,8 @@ type MetadataMsg struct {
 
 var metadataLimits = bencode.Limits{Depth: 4, Tokens: 64, StringLen: 1 << 10}
 
-// maxMetadataHeader bounds the dictionary before the data, which takes about 50 bytes.
+// maxMetadataHeader is the maximal length of the dictionary before the data, in bytes. Clients
+// send about 50.
 const maxMetadataHeader = 1 << 10
 
 // ParseMetadata parses a ut_metadata message. It does not allocate.

@@ -78,7 +78,7 @@ func FuzzParseMetadata(f *testing.F) {
 		m, err := ParseMetadata(b)
 		if err != nil {
 			if kindOf(err) == 0 {
-				t.Fatalf("untyped %v", err)
+				t.Fatalf("not an *Error: %v", err)
 			}
 			return
 		}

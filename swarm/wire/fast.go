@@ -14,8 +14,8 @@ import (
 // many addresses do not obtain many pieces. If k is at least pieces, the set is all of
 // them.
 //
-// BEP 6 does not mention IPv6. The two sides need not agree; by analogy to /24, a /64
-// shares a set.
+// BEP 6 does not mention IPv6. The two sides need not compute the same set, so we let the
+// peers of a /64 share one.
 func AllowedFastSet(ip netip.Addr, infohash id.ID, pieces, k int) []uint32 {
 	if pieces <= 0 || k <= 0 {
 		return nil

@@ -13,16 +13,16 @@ type HashMsg struct {
 	Hashes      []byte // of a hashes message: 32 bytes each
 }
 
-const hashHead = 32 + 4*4
+const hashHeaderLen = 32 + 4*4
 
 // HashesLen returns the length of a hashes message without its length prefix.
-func HashesLen(hashes int) int { return 1 + hashHead + 32*hashes }
+func HashesLen(hashes int) int { return 1 + hashHeaderLen + 32*hashes }
 
 // ParseHash parses the body of a HashRequest, Hashes or HashReject message. The result's
 // Hashes is part of it.
 func ParseHash(m *Msg) (h HashMsg, err error) {
 	b := m.Payload
-	rest := len(b) - hashHead
+	rest := len(b) - hashHeaderLen
 	if rest < 0 || rest%32 != 0 || rest > 0 && m.Type != Hashes {
 		return h, &Error{Kind: BadLength, Type: m.Type, Len: int64(len(b) + 1)}
 	}
@@ -31,7 +31,7 @@ func ParseHash(m *Msg) (h HashMsg, err error) {
 	h.Index = binary.BigEndian.Uint32(b[36:])
 	h.Length = binary.BigEndian.Uint32(b[40:])
 	h.ProofLayers = binary.BigEndian.Uint32(b[44:])
-	h.Hashes = b[hashHead:]
+	h.Hashes = b[hashHeaderLen:]
 	return h, nil
 }
 

@@ -10,9 +10,9 @@
 // prefix, and returns a Msg whose Payload points into the frame: nothing is copied or
 // allocated. Append writes the prefix too. Integers are big-endian (BEP 3).
 //
-// A peer's mistake is returned as an *Error, whose Kind is stable and whose text is for
-// logs. An unknown message or extension is not a mistake: it is returned as it is, for
-// the caller to ignore.
+// If a peer violates the protocol, the error is an *Error, whose Kind is stable and whose text
+// is for logs. An unknown message or extension is not an error: it is returned as it is, and
+// the caller ignores it.
 package wire
 
 import (
@@ -72,7 +72,7 @@ func (t Type) String() string {
 	return fmt.Sprintf("message %d", uint8(t))
 }
 
-// Sizes that limit what a peer can make us store.
+// Sizes in bytes. MaxFrame and MaxBlock limit how much a peer can make us store.
 const (
 	// MaxFrame is the longest frame: the bitfield of eight million pieces.
 	MaxFrame = 1<<20 + 16

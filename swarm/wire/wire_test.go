@@ -238,7 +238,7 @@ func FuzzParse(f *testing.F) {
 		m, err := Parse(frame)
 		if err != nil {
 			if kindOf(err) == 0 {
-				t.Fatalf("untyped %v", err)
+				t.Fatalf("not an *Error: %v", err)
 			}
 			return
 		}

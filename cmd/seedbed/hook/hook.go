@@ -1,5 +1,6 @@
-// Package hook runs the command of --on-complete. The program does not wait for the command;
-// if the command fails, the program reports a warning and continues.
+// Package hook runs the command of --on-complete for each torrent that is complete.
+// Commands run in the background. A command that fails causes a warning and does not affect
+// the torrents.
 package hook
 
 import (
@@ -13,59 +14,74 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"seedbed/cmd/seedbed/settings"
+	"seedbed/internal/option"
+	"seedbed/node/daemon/hook"
 )
 
 const (
-	// hooksAtOnce limits how many commands of --on-complete run at once. A command that runs
-	// longer than hookSlot no longer counts, so that a few hanging commands do not block
-	// later ones.
-	hooksAtOnce = 4
-	hookSlot    = 10 * time.Minute
-	// hookGrace is how long the program waits for running commands when it ends.
-	hookGrace = 5 * time.Second
+	// maxRunning limits the number of commands that run at once. A command that has run for
+	// slotTime no longer counts, so that a few hanging commands do not block later ones.
+	maxRunning = 4
+	slotTime   = 10 * time.Minute
+	// maxWait is the maximum time that Wait waits.
+	maxWait = 5 * time.Second
 )
 
 // Hooks runs the command of --on-complete for each torrent.
 type Hooks struct {
-	Command settings.Command
+	Command option.Command
 	Warn    func(error) // called for a command that fails; from any goroutine
+	// Printer returns the function that prints a line of a command's output, or nil if the
+	// command can write to stderr itself. Printer may be nil, too.
+	Printer func() func(line string)
 
 	slots   chan struct{}
 	once    sync.Once
 	running sync.WaitGroup
 }
 
-// Add adds the flag --on-complete.
+// Add adds the flag --on-complete to flags.
 func (h *Hooks) Add(flags *pflag.FlagSet) {
 	flags.Var(&h.Command, "on-complete", "run `CMD` when a torrent is complete, with its name, infohash and folder in the environment")
 }
+
+// IsSet reports whether there is a command to run.
+func (h *Hooks) IsSet() bool { return h != nil && len(h.Command.Words) > 0 }
 
 // Completed describes the completed torrent; the command gets it in its environment.
 type Completed struct{ Name, InfoHash, Dir string }
 
 // Run starts the command and returns at once.
 func (h *Hooks) Run(c Completed) {
-	if len(h.Command.Words) == 0 {
+	if !h.IsSet() {
 		return
 	}
-	h.once.Do(func() { h.slots = make(chan struct{}, hooksAtOnce) })
+	h.once.Do(func() { h.slots = make(chan struct{}, maxRunning) })
 	h.running.Go(func() {
 		h.slots <- struct{}{}
 		var once sync.Once
-		leave := func() { once.Do(func() { <-h.slots }) }
-		defer leave()
-		defer time.AfterFunc(hookSlot, leave).Stop()
+		release := func() { once.Do(func() { <-h.slots }) }
+		defer release()
+		defer time.AfterFunc(slotTime, release).Stop()
 		cmd := exec.Command(h.Command.Words[0], h.Command.Words[1:]...)
 		cmd.Env = append(os.Environ(), "SEEDBED_NAME="+c.Name, "SEEDBED_INFOHASH="+c.InfoHash, "SEEDBED_DIR="+c.Dir)
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr // stdout is for our results
-		if err := cmd.Run(); err != nil {
-			h.Warn(fmt.Errorf("--on-complete %s, for %s: %w", h.Command.Words[0], c.Name, reason(err)))
+		if err := h.run(cmd); err != nil {
+			h.Warn(fmt.Errorf("--on-complete %s failed for %s: %w", h.Command.Words[0], c.Name, reason(err)))
 		}
 	})
 }
 
-// reason describes why a command did not start, without repeating its name.
+// run runs cmd. Its output goes to the printer if there is one.
+func (h *Hooks) run(cmd *exec.Cmd) error {
+	if h.Printer != nil {
+		if print := h.Printer(); print != nil {
+			return hook.Relay(cmd, print)
+		}
+	}
+	return hook.RunDirect(cmd)
+}
+
+// reason returns the cause of err without the name of the command.
 func reason(err error) error {
 	var e *exec.Error
 	var p *fs.PathError
@@ -78,8 +94,8 @@ func reason(err error) error {
 	return err
 }
 
-// Wait waits a short time for running commands at the end of the program. Slower commands
-// keep running after it.
+// Wait waits up to 5 seconds for the running commands. It is called at the end of the
+// program; commands that take longer continue after it.
 func (h *Hooks) Wait() {
 	done := make(chan struct{})
 	go func() {
@@ -88,7 +104,7 @@ func (h *Hooks) Wait() {
 	}()
 	select {
 	case <-done:
-	case <-time.After(hookGrace):
-		h.Warn(fmt.Errorf("the command of --on-complete is still running; it continues without seedbed"))
+	case <-time.After(maxWait):
+		h.Warn(errors.New("the command of --on-complete is still running; it continues without seedbed"))
 	}
 }

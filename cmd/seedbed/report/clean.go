@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// Names of torrents, files and clients, error texts and DHT items come from others. All text
-// reaches a terminal or a log file through Fprintf, which sanitises every argument. So no
-// such text can move the cursor, set the title, reorder the text next to it, or start a line
-// that looks like ours.
+// Names of torrents, files and clients, error texts and DHT items come from others. All
+// text reaches a terminal or a log file through Fprintf, which sanitises every argument.
+// Therefore no such text can move the cursor, set the title, reorder the text next to it,
+// or start a line that looks like a line of seedbed.
 
 const (
 	// maxText is the maximum length of a printed argument, in characters.
@@ -24,7 +24,7 @@ const (
 // copy. It is sanitised like every other argument.
 type Exact string
 
-// styled is our own text with escape sequences. Only this package creates it.
+// styled is sanitised text that may contain escape sequences. Only this package creates it.
 type styled string
 
 // Fprintf is like fmt.Fprintf, but sanitises every argument. Only the format, which is our
@@ -58,7 +58,7 @@ func (c cleaned) Format(f fmt.State, verb rune) {
 		v = joined(err)
 	}
 	s := Clean(fmt.Sprintf(fmt.FormatString(f, verb), v))
-	if _, whole := c.v.(Exact); !whole {
+	if _, isExact := c.v.(Exact); !isExact {
 		s = shorten(s, maxText)
 	}
 	_, _ = io.WriteString(f, s)
@@ -73,7 +73,7 @@ func joined(err error) string {
 			parts = append(parts, joined(e))
 		}
 		if text := err.Error(); text != strings.Join(parts, "\n") {
-			return text // it has its own text
+			return text // it has a message of its own
 		}
 		return strings.Join(parts, "; ")
 	}

@@ -9,7 +9,7 @@ import (
 	"seedbed/node"
 )
 
-// Hint returns advice on err, or "".
+// Hint returns advice for the user about err, or "".
 func Hint(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {
@@ -20,16 +20,17 @@ func Hint(err error) string {
 		return ne.Hint
 	}
 	if errors.Is(err, node.ErrLocked) || errors.Is(err, statefile.ErrLocked) {
-		return "stop that process, or give this one a --state directory of its own"
+		return "stop that process, or give this one another --state directory"
 	}
 	return ""
 }
 
 // Sentence formats err and its hint as one line for a person.
-func Sentence(err error) string {
-	s := err.Error()
-	if h := Hint(err); h != "" && !strings.Contains(s, h) {
-		s += "; " + h
+func Sentence(err error) string { return sentence(err.Error(), Hint(err)) }
+
+func sentence(s, hint string) string {
+	if hint != "" && !strings.Contains(s, hint) {
+		s += "; " + hint
 	}
 	return s
 }

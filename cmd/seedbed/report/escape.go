@@ -2,6 +2,7 @@ package report
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"unicode"
 	"unicode/utf16"
@@ -17,6 +18,9 @@ func EscapeJSON(w io.Writer) io.Writer { return jsonEscaper{w} }
 type jsonEscaper struct{ w io.Writer }
 
 func (e jsonEscaper) Write(b []byte) (int, error) {
+	if !slices.ContainsFunc(b, func(c byte) bool { return c >= 0x7f }) { // nearly always
+		return e.w.Write(b)
+	}
 	out := make([]byte, 0, len(b)+64)
 	for i := 0; i < len(b); {
 		r, size := utf8.DecodeRune(b[i:])

@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,7 @@ import (
 // methods of a Feed never block, except Close.
 type Feed struct {
 	rep  Reporter
-	said atomic.Int64  // number of reports so far
+	made atomic.Int64  // number of reports so far
 	wake chan struct{} // buffered: 1
 	done chan struct{} // closed when the goroutine has ended
 
@@ -22,9 +23,11 @@ type Feed struct {
 	calls    []func()           // reports of the command itself, in order
 	sub      *node.Subscription // nil until Watch
 	shows    func(node.Event) bool
-	node     *node.Node
-	torrents func() []*node.Torrent // whose progress is reported; may be nil
+	node     Node
+	torrents func() iter.Seq[Torrent] // whose progress is reported; may be nil
 	closing  bool
+
+	events []node.Event // the last that were taken; only for the goroutine
 }
 
 // NewFeed starts a feed, which the caller closes.
@@ -38,15 +41,15 @@ func NewFeed(rep Reporter) *Feed {
 func (f *Feed) Watch(n *node.Node, shows func(node.Event) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.node, f.sub, f.shows = n, n.Subscribe(), shows
+	f.sub, f.shows = n.Subscribe(), shows
 	f.nudge()
 }
 
-// Follow reports the progress of these torrents from now on; nil stops that.
-func (f *Feed) Follow(torrents func() []*node.Torrent) {
+// Follow reports the progress of these torrents of n from now on; nil stops that.
+func (f *Feed) Follow(n Node, torrents func() iter.Seq[Torrent]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.torrents = torrents
+	f.node, f.torrents = n, torrents
 }
 
 // do calls report after all earlier events are reported.
@@ -60,20 +63,23 @@ func (f *Feed) do(report func()) {
 // Event reports an event of the command itself and sets its time.
 func (f *Feed) Event(e node.Event) {
 	e.Time = time.Now()
-	f.do(func() { f.rep.Event(e) })
+	f.Forward(EventOf(&e))
 }
+
+// Forward reports an event of another process.
+func (f *Feed) Forward(e Event) { f.do(func() { f.rep.Event(e) }) }
 
 // Warn reports an error while the command continues.
 func (f *Feed) Warn(err error) { f.Event(node.Event{Kind: node.Warning, Err: err}) }
 
 // Tick reports the progress of torrents now.
-func (f *Feed) Tick(n *node.Node, ts []*node.Torrent) { f.do(func() { f.rep.Tick(n, ts) }) }
+func (f *Feed) Tick(n Node, ts iter.Seq[Torrent]) { f.do(func() { f.rep.Tick(n, ts) }) }
 
 // Ready calls Reporter.Ready.
-func (f *Feed) Ready(ts []*node.Torrent) { f.do(func() { f.rep.Ready(ts) }) }
+func (f *Feed) Ready(torrents int) { f.do(func() { f.rep.Ready(torrents) }) }
 
 // Streaming calls Reporter.Streaming.
-func (f *Feed) Streaming(t *node.Torrent, files []Stream) {
+func (f *Feed) Streaming(t Torrent, files []Stream) {
 	f.do(func() { f.rep.Streaming(t, files) })
 }
 
@@ -92,8 +98,8 @@ func (f *Feed) Close(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	for before := int64(-1); f.said.Load() != before; {
-		before = f.said.Load()
+	for before := int64(-1); f.made.Load() != before; {
+		before = f.made.Load()
 		select {
 		case <-f.done:
 			return
@@ -156,22 +162,32 @@ func (f *Feed) forget() {
 
 // report makes the waiting reports: first the events, then those of the command itself.
 func (f *Feed) report() {
+	defer f.hold()()
 	f.mu.Lock()
 	calls, sub, shows := f.calls, f.sub, f.shows
 	f.calls = nil
 	f.mu.Unlock()
 	if sub != nil {
-		for _, e := range sub.Take() {
+		f.events = sub.TakeInto(f.events)
+		for _, e := range f.events {
 			if shows(e) {
-				f.rep.Event(e)
-				f.said.Add(1)
+				f.rep.Event(EventOf(&e))
+				f.made.Add(1)
 			}
 		}
 	}
 	for _, call := range calls {
 		call()
-		f.said.Add(1)
+		f.made.Add(1)
 	}
+}
+
+// hold makes the reporter collect its reports into few writes until release is called.
+func (f *Feed) hold() (release func()) {
+	if h, ok := f.rep.(Holder); ok {
+		return h.Hold()
+	}
+	return func() {}
 }
 
 func (f *Feed) progress() {
@@ -179,6 +195,7 @@ func (f *Feed) progress() {
 	n, torrents := f.node, f.torrents
 	f.mu.Unlock()
 	if torrents != nil {
+		defer f.hold()()
 		f.rep.Tick(n, torrents())
 	}
 }

@@ -2,25 +2,14 @@ package report
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"seedbed/internal/option"
 )
 
-// Size formats n bytes with the unit that leaves one to four digits: "3.4 MB". Units are
-// decimal, as for disks and networks.
-func Size(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, units := float64(n)/1000, "kMGTPE"
-	for v >= 999.5 && len(units) > 1 {
-		v /= 1000
-		units = units[1:]
-	}
-	if v < 9.95 {
-		return fmt.Sprintf("%.1f %cB", v, units[0])
-	}
-	return fmt.Sprintf("%.0f %cB", v, units[0])
-}
+// Size formats n bytes for a person: "3.4 MB".
+func Size(n int64) string { return option.FormatSize(n) }
 
 // PieceLength formats a piece length in binary units, since it is a power of two.
 func PieceLength(n int64) string {
@@ -33,6 +22,7 @@ func PieceLength(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
+// Rate formats a rate in bytes per second: "3.4 MB/s".
 func Rate(perSecond float64) string { return Size(int64(perSecond)) + "/s" }
 
 // TimeLeft formats the time left, to the second if under an hour, else to the minute. It
@@ -57,10 +47,17 @@ func TimeLeft(left int64, perSecond float64) string {
 	return fmt.Sprintf("%ds", int(d.Seconds()+0.999))
 }
 
-// Plural formats a count: "1 peer", "3 peers".
+// Plural formats a count: "1 peer", "3 peers", "3 infohashes".
 func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	if stem, ok := strings.CutSuffix(noun, "ry"); ok {
+		return fmt.Sprintf("%d %sries", n, stem)
+	}
+	suffix := "s"
+	if strings.HasSuffix(noun, "sh") {
+		suffix = "es"
+	}
+	return fmt.Sprintf("%d %s%s", n, noun, suffix)
 }

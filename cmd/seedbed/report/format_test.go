@@ -22,3 +22,15 @@ func TestTimeLeftForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestCountsForPeople(t *testing.T) {
+	for _, c := range []struct {
+		n          int
+		noun, want string
+	}{{0, "peer", "0 peers"}, {1, "peer", "1 peer"}, {2, "peer", "2 peers"}, {1, "infohash", "1 infohash"}, {2, "infohash", "2 infohashes"},
+		{1, "category", "1 category"}, {2, "category", "2 categories"}} {
+		if got := Plural(c.n, c.noun); got != c.want {
+			t.Errorf("Plural(%d, %q) = %q, want %q", c.n, c.noun, got, c.want)
+		}
+	}
+}

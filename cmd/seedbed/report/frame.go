@@ -22,10 +22,10 @@ type barLine struct {
 }
 
 const (
-	nameWidth  = 28 // maximum width of a name
-	enoughName = 16 // minimum width of a name next to a bar
-	barWidth   = 6  // minimum width of a bar; with less space there is none
-	gap        = "  "
+	nameWidth = 28 // maximum width of a name
+	minName   = 16 // minimum width of a name next to a bar
+	barWidth  = 6  // minimum width of a bar; with less space there is none
+	gap       = "  "
 )
 
 // numbersWidth returns the width of the column of numbers. It is the same in every line, so
@@ -56,7 +56,7 @@ func (b *barLine) layout(cols int) line {
 		}
 	}
 	left := max(room-width-1, 0)
-	name := min(nameWidth, max(left/2, enoughName), left)
+	name := min(nameWidth, max(left/2, minName), left)
 	if bar := left - name - 1; bar >= barWidth {
 		return line{text: pad(Clean(b.name), name) + " " + drawBar(b.done, b.total, bar) + " " + numbers}
 	}
@@ -88,11 +88,11 @@ type view struct {
 // isWaiting reports whether the torrent wants data but receives none.
 func (v *view) isWaiting() bool { return v.Paused == nil && v.Reason.Kind != node.ReasonNone }
 
-// busy returns the sort key for torrents: those that transfer most bytes first, then
+// activity returns the sort key for torrents: those that transfer most bytes first, then
 // incomplete ones.
-func (v *view) busy() float64 {
+func (v *view) activity() float64 {
 	rate := v.DownRate + v.UpRate + v.checkRate
-	if rate < 1 && v.State != node.SeedingState {
+	if rate < 1 && v.State != lifecycle.Seeding {
 		return 0.5
 	}
 	return rate
@@ -107,12 +107,12 @@ func (v *view) bar(cols int, stay bool) line {
 		up = "↑ " + Rate(v.UpRate)
 	}
 	switch v.State {
-	case node.FindingMetadata:
+	case lifecycle.Metadata:
 		b.done, b.total, b.parts = v.MetaHave, v.MetaSize, []string{"metadata", peers}
-	case node.Checking:
+	case lifecycle.Checking:
 		b.done, b.total = v.Checked, v.ToCheck
 		b.parts = []string{fmt.Sprintf("checking %3d %%", Percent(v.Checked, v.ToCheck)), rateOrNone(v.checkRate), TimeLeft(v.ToCheck-v.Checked, v.checkRate)}
-	case node.SeedingState, lifecycle.Parked:
+	case lifecycle.Seeding, lifecycle.Parked:
 		b.parts = []string{"done"}
 		if stay {
 			b.parts = []string{"seeding", up, peers}
@@ -164,7 +164,7 @@ type frame struct {
 
 const (
 	busiest   = 8               // maximum number of bars if not all torrents have one
-	rankEvery = 3 * time.Second // how long a choice of the busiest stays, so that it can be read
+	rankEvery = 3 * time.Second // how long a choice of the busiest stays, so that the user can read it
 )
 
 // lines returns the frame for a terminal of this size. It fills at most two thirds of the
@@ -218,7 +218,7 @@ func (f *frame) rank(now time.Time, n int) {
 	for i := range f.views {
 		order[i] = &f.views[i]
 	}
-	slices.SortStableFunc(order, func(a, b *view) int { return cmp.Compare(b.busy(), a.busy()) })
+	slices.SortStableFunc(order, func(a, b *view) int { return cmp.Compare(b.activity(), a.activity()) })
 	f.top = f.top[:0]
 	for _, v := range order[:min(n, len(order))] {
 		f.top = append(f.top, v.id)
@@ -290,9 +290,9 @@ func (f *frame) counts() (out []string) {
 			what = errors
 		case v.isWaiting():
 			what = waiting
-		case v.State == node.FindingMetadata:
+		case v.State == lifecycle.Metadata:
 			what = "fetching metadata"
-		case v.State == node.SeedingState || v.State == lifecycle.Parked:
+		case v.State == lifecycle.Seeding || v.State == lifecycle.Parked:
 			what = complete
 		case v.State == lifecycle.Missing || v.State == lifecycle.Ended:
 			what = phaseText(v.State)

@@ -68,7 +68,7 @@ func (h *HashBar) update(done, total int64) bool {
 	h.rate = h.speed.update(now, done)
 	delay, every := hashDelay, hashEvery
 	if h.screen == nil {
-		delay, every = plainCalm, plainEvery
+		delay, every = plainDelay, plainEvery
 	}
 	switch {
 	case h.next.IsZero():

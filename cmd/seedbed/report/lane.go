@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Lane makes reports on a separate goroutine, for a command that must not wait for the
-// reader of its output. If nobody reads, reports are dropped.
+// A Lane calls report functions in order on a separate goroutine, so that a command does
+// not wait for the reader of its output. If nobody reads, reports are dropped.
 type Lane struct {
 	reports chan func()
 	done    chan struct{}

@@ -1,11 +1,13 @@
 package report
 
 import (
+	"iter"
 	"sync"
 	"time"
 
 	"seedbed/internal/id"
-	"seedbed/node"
+	"seedbed/node/lifecycle"
+	objects "seedbed/node/view"
 )
 
 // liveReporter redraws progress bars on a terminal. Events scroll by above them.
@@ -35,21 +37,21 @@ func (r *liveReporter) say(format string, args ...any) {
 	Fprintf(r.o.live, format+"\n", args...)
 }
 
-func (r *liveReporter) Event(e node.Event) {
+func (r *liveReporter) Event(e Event) {
 	line := describe(e)
 	if line == "" {
 		return
 	}
 	mark := styled("")
 	color := r.o.live.color
-	switch e.Kind {
-	case node.Complete:
+	switch e.Object.(type) {
+	case *objects.Completed:
 		mark = paint(color, Green, "✓ ")
-	case node.Warning, node.Missed:
+	case *objects.Warning, *objects.Missed:
 		mark = "! "
-	case node.Failed:
+	case *objects.Failed:
 		mark = paint(color, Red, "✗ ")
-	case node.Listening:
+	case *objects.Listening:
 		line = paint(color, Dim, string(line))
 	}
 	r.say("%s%s", mark, line)
@@ -59,16 +61,16 @@ func (*liveReporter) Every() time.Duration { return 200 * time.Millisecond }
 
 // Tick draws the torrents. If there are so many that reading their state is slow, it spends
 // at most a tenth of the time on that.
-func (r *liveReporter) Tick(_ *node.Node, ts []*node.Torrent) {
+func (r *liveReporter) Tick(_ Node, ts iter.Seq[Torrent]) {
 	began := r.now()
 	if began.Before(r.next) {
 		r.o.live.draw()
 		return
 	}
-	views := make([]view, 0, len(ts))
-	for _, t := range ts {
+	var views []view
+	for t := range ts {
 		v := view{id: t.InfoHash(), name: t.Name(), Snapshot: t.Snapshot()}
-		if v.State == node.Checking {
+		if v.State == lifecycle.Checking {
 			v.checkRate = r.meter(v.id).update(began, v.Checked)
 		} else {
 			delete(r.checks, v.id)
@@ -92,14 +94,14 @@ func (r *liveReporter) meter(id id.ID) *meter {
 	return m
 }
 
-func (r *liveReporter) Ready(ts []*node.Torrent) {
-	if len(ts) > 1 {
-		r.say("all %d torrents are verified and seeding", len(ts))
+func (r *liveReporter) Ready(torrents int) {
+	if torrents > 1 {
+		r.say("all %d torrents are verified and seeding", torrents)
 	}
 	r.say("%s", paint(r.o.live.color, Dim, "Press Ctrl-C to stop seeding."))
 }
 
-func (r *liveReporter) Streaming(t *node.Torrent, files []Stream) {
+func (r *liveReporter) Streaming(t Torrent, files []Stream) {
 	for _, line := range streamingLines(t, files) {
 		r.say("%s", line)
 	}

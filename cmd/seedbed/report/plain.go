@@ -3,13 +3,14 @@ package report
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
+	"iter"
 	"sync"
 	"time"
 
+	"seedbed/internal/id"
 	"seedbed/node"
 	"seedbed/node/lifecycle"
+	objects "seedbed/node/view"
 )
 
 // plainReporter prints lines without control codes, for a log file or a pipe. It prints
@@ -22,7 +23,7 @@ type plainReporter struct {
 
 	stay bool // complete torrents are seeded
 
-	last map[*node.Torrent]plainLine
+	last map[id.ID]plainLine
 	all  plainLine // of all torrents together, if there are many
 }
 
@@ -33,7 +34,7 @@ type plainLine struct {
 
 const (
 	plainEvery = 10 * time.Second // between progress lines of one torrent
-	plainCalm  = 3 * time.Second  // delay before the first line on why nothing moves
+	plainDelay = 3 * time.Second  // delay before the first progress line
 	plainMany  = 10               // with more torrents than this, one line covers all
 )
 
@@ -43,72 +44,75 @@ func (r *plainReporter) say(format string, args ...any) {
 	}
 }
 
-func (r *plainReporter) Event(e node.Event) {
+func (r *plainReporter) Event(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e.Kind == node.Seeding && r.quiet {
-		Fprintf(r.out, "%s\n", Exact(e.Magnet))
+	line := describe(e)
+	switch o := e.Object.(type) {
+	case *objects.Warning, *objects.Failed, *objects.Missed:
+		Fprintf(r.errs, "seedbed: %s\n", line)
 		return
-	}
-	if e.Kind == node.PublishedItem && r.quiet {
-		Fprintf(r.out, "%s\n", Exact(e.Publication.Link))
-		return
-	}
-	if line := describe(e); line != "" {
-		if e.Kind == node.Warning || e.Kind == node.Failed || e.Kind == node.Missed {
-			Fprintf(r.errs, "seedbed: %s\n", line)
-			return
+	case *objects.Seeding:
+		if r.quiet {
+			Fprintf(r.out, "%s\n", Exact(o.Magnet))
 		}
+	case *objects.Published:
+		if r.quiet {
+			Fprintf(r.out, "%s\n", Exact(o.Link))
+		}
+	}
+	if line != "" {
 		r.say("%s", line)
 	}
 }
 
 // describe formats an event for a person, sanitised. It returns "" if nothing is to be
 // printed.
-func describe(e node.Event) styled {
+func describe(e Event) styled {
 	name := e.Name
-	switch e.Kind {
-	case node.Listening:
-		return text("listening on %s", e.Addr)
-	case node.Metadata:
-		info := e.Info
-		line := text("%s: %s in %s, %s of %s", name, Size(info.Payload()),
-			Plural(info.Stored(), "file"), Plural(info.NumPieces(), "piece"), PieceLength(info.PieceLength))
-		if e.Path != "" {
-			line += text("\nwrote %s", Exact(e.Path))
+	switch o := e.Object.(type) {
+	case *objects.Listening:
+		return text("listening on %s", o.Addr)
+	case *objects.Metadata:
+		line := text("%s: %s in %s, %s of %s", name, Size(o.Size),
+			Plural(len(o.Files), "file"), Plural(o.Pieces, "piece"), PieceLength(o.PieceLength))
+		if o.Torrent != "" {
+			line += text("\nwrote %s", Exact(o.Torrent))
 		}
 		return line
-	case node.Complete:
+	case *objects.Completed:
 		return text("%s: complete and verified", name)
-	case node.Seeded:
-		return text("%s: seeding goal reached (%s sent, ratio %.2f)", name, Size(e.Uploaded), e.Ratio)
-	case node.Seeding:
-		return text("%s: seeding; link:\n%s", name, Exact(e.Magnet))
-	case node.Warning, node.Failed:
-		return prefixed(name, Sentence(e.Err))
-	case node.Recovered:
+	case *objects.Seeded:
+		return text("%s: seeding goal reached (%s sent, ratio %.2f)", name, Size(o.Uploaded), o.Ratio)
+	case *objects.Seeding:
+		return text("%s: seeding; link:\n%s", name, Exact(o.Magnet))
+	case *objects.Warning:
+		return prefixed(name, sentence(o.Error, o.Hint))
+	case *objects.Failed:
+		return prefixed(name, sentence(o.Error, o.Hint))
+	case *objects.Recovered:
 		return text("%s: resumed", name)
-	case node.PublishedItem:
-		return publishedLine(name, e.Publication)
-	case node.FoundVersion:
-		return text("version %d found, downloading", e.Publication.Seq)
-	case node.SwitchedVersion:
-		line := text("version %d is current: %s", e.Publication.Seq, Exact(e.Publication.Dir))
-		if e.Publication.Reused > 0 {
-			line += text(" (%s reused from earlier versions)", Size(e.Publication.Reused))
+	case *objects.Published:
+		return publishedLine(name, o)
+	case *objects.Version:
+		return text("version %d found, downloading", o.Seq)
+	case *objects.Current:
+		line := text("version %d is current: %s", o.Seq, Exact(o.Dir))
+		if o.Reused > 0 {
+			line += text(" (%s reused from earlier versions)", Size(o.Reused))
 		}
 		return line
-	case node.Missed:
+	case *objects.Missed:
 		return "some messages were dropped because they were not read in time"
 	}
-	return "" // added, first piece, removed: other lines say it
+	return "" // for example Added and FirstPiece, which other lines imply
 }
 
 // text formats a message of ours and sanitises every argument.
 func text(format string, args ...any) styled { return styled(Sprintf(format, args...)) }
 
 // publishedLine describes the result of a put.
-func publishedLine(name string, p *node.PublicationEvent) styled {
+func publishedLine(name string, p *objects.Published) styled {
 	where := fmt.Sprintf("stored on %d of the %d closest DHT nodes", p.Kept, p.Nodes)
 	switch {
 	case p.Kept == 0:
@@ -130,49 +134,50 @@ func prefixed(name, s string) styled {
 
 func (*plainReporter) Every() time.Duration { return time.Second }
 
-func (r *plainReporter) Tick(_ *node.Node, ts []*node.Torrent) {
+func (r *plainReporter) Tick(_ Node, ts iter.Seq[Torrent]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.quiet {
 		return
 	}
-	if r.last == nil {
-		r.last = map[*node.Torrent]plainLine{}
-	}
 	now := time.Now()
-	maps.DeleteFunc(r.last, func(t *node.Torrent, _ plainLine) bool { return !slices.Contains(ts, t) })
-	if len(ts) > plainMany {
-		r.sayAll(now, func() *frame {
-			f := &frame{stay: r.stay}
-			for _, t := range ts {
-				f.views = append(f.views, view{name: t.Name(), Snapshot: t.Snapshot()})
-			}
-			return f
-		})
-		return
+	var few []Torrent
+	for t := range ts {
+		if len(few) == plainMany {
+			r.sayAll(now, func() *frame {
+				f := &frame{stay: r.stay}
+				for t := range ts {
+					f.views = append(f.views, view{name: t.Name(), Snapshot: t.Snapshot()})
+				}
+				return f
+			})
+			return
+		}
+		few = append(few, t)
 	}
-	for _, t := range ts {
-		last, told := r.last[t]
-		if !told {
-			r.last[t] = plainLine{at: now.Add(plainCalm - plainEvery)}
-			continue
+	before := r.last
+	r.last = map[id.ID]plainLine{}
+	for _, t := range few {
+		last, isKnown := before[t.InfoHash()]
+		switch {
+		case !isKnown:
+			last = plainLine{at: now.Add(plainDelay - plainEvery)}
+		case now.Sub(last.at) >= plainEvery:
+			if line := status(t.Snapshot()); line != "" && line != last.text {
+				r.say("%s: %s", t.Name(), line)
+				last = plainLine{now, line}
+			}
 		}
-		if now.Sub(last.at) < plainEvery {
-			continue
-		}
-		if line := status(t.Snapshot()); line != "" && line != last.text {
-			r.say("%s: %s", t.Name(), line)
-			r.last[t] = plainLine{now, line}
-		}
+		r.last[t.InfoHash()] = last
 	}
 }
 
-// sayAll prints the state of all torrents occasionally, because reading the state of all
-// takes long.
+// sayAll prints the state of all torrents together, at most once in plainEvery. look reads
+// their state, which takes long.
 func (r *plainReporter) sayAll(now time.Time, look func() *frame) {
 	switch {
 	case r.all.at.IsZero():
-		r.all.at = now.Add(plainCalm - plainEvery)
+		r.all.at = now.Add(plainDelay - plainEvery)
 	case now.Sub(r.all.at) >= plainEvery:
 		if line := look().sentence(); line != r.all.text {
 			r.say("%s", line)
@@ -184,35 +189,36 @@ func (r *plainReporter) sayAll(now time.Time, look func() *frame) {
 
 // status describes the state of a torrent in one line, with the peers that it lost.
 func status(s node.Snapshot) string {
-	line := standing(s)
+	line := stateText(s)
 	if lost := losses(&s); line != "" && lost != "" {
 		line += "; " + lost
 	}
 	return line
 }
 
-// standing describes the state of a torrent.
-func standing(s node.Snapshot) string {
+// stateText describes the state of a torrent.
+func stateText(s node.Snapshot) string {
 	switch {
 	case s.Reason.Kind != node.ReasonNone:
 		return Why(&s)
-	case s.State == node.Checking:
+	case s.State == lifecycle.Checking:
 		return fmt.Sprintf("checking existing files, %d %%", Percent(s.Checked, s.ToCheck))
 	case s.State == lifecycle.Moving:
 		return fmt.Sprintf("moving files, %d %%", Percent(s.Checked, s.ToCheck))
-	case s.State == node.Downloading:
+	case s.State == lifecycle.Downloading:
 		line := fmt.Sprintf("%d %%, %s of %s, %s from %s", Percent(s.HaveWanted, s.Wanted),
 			Size(s.HaveWanted), Size(s.Wanted), Rate(s.DownRate), Plural(s.Connected, "peer"))
 		if eta := TimeLeft(s.Wanted-s.HaveWanted, s.DownRate); eta != "" {
 			line += ", " + eta + " left"
 		}
 		return line
-	case s.State == node.SeedingState && s.UpRate >= 1:
+	case s.State == lifecycle.Seeding && s.UpRate >= 1:
 		return fmt.Sprintf("seeding at %s to %s", Rate(s.UpRate), Plural(s.Connected, "peer"))
 	}
 	return ""
 }
 
+// Percent returns part as a percentage of whole, rounded down, or 100 if whole is 0.
 func Percent(part, whole int64) int64 {
 	if whole == 0 {
 		return 100
@@ -220,16 +226,16 @@ func Percent(part, whole int64) int64 {
 	return int64(float64(part) / float64(whole) * 100)
 }
 
-func (r *plainReporter) Ready(ts []*node.Torrent) {
+func (r *plainReporter) Ready(torrents int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(ts) > 1 {
-		r.say("all %d torrents are verified and seeding", len(ts))
+	if torrents > 1 {
+		r.say("all %d torrents are verified and seeding", torrents)
 	}
 	r.say("Press Ctrl-C to stop seeding.")
 }
 
-func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
+func (r *plainReporter) Streaming(t Torrent, files []Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.quiet {
@@ -243,11 +249,11 @@ func (r *plainReporter) Streaming(t *node.Torrent, files []Stream) {
 	}
 }
 
-// shownFiles is how many files are listed one by one.
+// shownFiles is the maximum number of files that are listed.
 const shownFiles = 20
 
 // streamingLines lists the URLs for a player.
-func streamingLines(t *node.Torrent, files []Stream) (lines []styled) {
+func streamingLines(t Torrent, files []Stream) (lines []styled) {
 	lines = append(lines, text("%s: play it at", t.Name()))
 	for i, f := range files {
 		if i == shownFiles {
@@ -255,6 +261,9 @@ func streamingLines(t *node.Torrent, files []Stream) (lines []styled) {
 			break
 		}
 		lines = append(lines, text("  %s  %s", Exact(f.URL), Size(f.Size)))
+	}
+	if len(files) > 0 && files[0].ByDaemon {
+		return append(lines, "Press Ctrl-C to stop watching; the daemon continues.")
 	}
 	return append(lines, "Press Ctrl-C to stop; downloaded data is kept.")
 }

@@ -7,31 +7,77 @@
 package report
 
 import (
+	"context"
 	"io"
+	"iter"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
 
+	"seedbed/dht"
+	"seedbed/internal/id"
 	"seedbed/node"
+	"seedbed/node/lifecycle"
+	objects "seedbed/node/view"
 )
 
 // A Reporter shows the state of a running node: as JSON lines for a script, plain lines for
 // a log file, or live bars on a terminal. All methods are safe for concurrent use.
 type Reporter interface {
-	Event(node.Event)
+	Event(Event)
 	// Tick shows the progress of the torrents. It is called once every Every, and when the
 	// goal is reached.
-	Tick(*node.Node, []*node.Torrent)
+	Tick(Node, iter.Seq[Torrent])
 	Every() time.Duration
-	// Ready reports that everything given to seed is verified and seeding.
-	Ready([]*node.Torrent)
+	// Ready reports that everything given to seed, so many torrents, is verified and seeding.
+	Ready(torrents int)
 	// Streaming reports where the files of a torrent can be played.
-	Streaming(*node.Torrent, []Stream)
+	Streaming(Torrent, []Stream)
 	// Fail reports the error that ends the command.
 	Fail(error)
 	Close()
 }
+
+// A Holder is a Reporter that can write several reports at once. It may hold back what it is given until release is called.
+type Holder interface {
+	Hold() (release func())
+}
+
+// A Node is what a reporter reads of the node, of this process or of a daemon.
+type Node interface {
+	DHTNodes() int
+	Announcing() dht.AnnouncerStats
+}
+
+// A Torrent is what a reporter reads of a torrent, of this process or of a daemon.
+type Torrent interface {
+	InfoHash() id.ID
+	Name() string
+	Phase() lifecycle.Phase
+	Snapshot() node.Snapshot
+}
+
+// All returns the torrents of a node for a reporter.
+func All(ts []*node.Torrent) iter.Seq[Torrent] {
+	return func(yield func(Torrent) bool) {
+		for _, t := range ts {
+			if !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// An Event is the object of an event, and the name of its torrent, if known.
+type Event struct {
+	Name string
+	objects.Object
+}
+
+// EventOf returns the event of a node for a reporter.
+func EventOf(e *node.Event) Event { return Event{e.Name, objects.Event(e, Hint)} }
 
 // Output is where a command writes and in which form.
 type Output struct {
@@ -41,6 +87,8 @@ type Output struct {
 
 	live   *screen // of Out, if it is a terminal and progress is drawn
 	screen *screen // live, or the screen of Err if only Err is a terminal
+	errs   *Queue  // in front of Err
+	full   atomic.Pointer[FullScreen]
 }
 
 // Open returns the output of a command. A command opens only one.
@@ -54,8 +102,20 @@ func Open(out, err *Stdio, json, quiet bool) *Output {
 	case IsTerminal(err.File):
 		o.screen = newScreen(err)
 	}
+	switch {
+	case !IsTerminal(err.File):
+		o.errs = NewQueue(err.Unwatched())
+	case o.screen != nil:
+		o.errs = NewQueue(sharedWriter{o.screen, err.Unwatched()})
+	default:
+		o.errs = NewQueue(wrapping{err})
+	}
 	return o
 }
+
+// Close waits until all messages to Err are written. After ctx ends, it gives up when nobody
+// reads them.
+func (o *Output) Close(ctx context.Context) { o.errs.Close(ctx) }
 
 // Stdout returns the writer of whole lines to Out. Writes do not disturb the progress drawn
 // there.
@@ -66,17 +126,20 @@ func (o *Output) Stdout() io.Writer {
 	return o.Out
 }
 
-// Stderr is like Stdout, for Err.
-func (o *Output) Stderr() io.Writer {
-	if o.screen != nil && IsTerminal(o.Err.File) {
-		return sharer{o.screen, o.Err}
-	}
-	return o.Err
-}
+// Stderr is like Stdout, for Err. A command never waits for the reader of Err for long: a
+// Queue says what happens to the messages.
+func (o *Output) Stderr() io.Writer { return o.errs }
 
-// Interrupt removes the progress and the ^C that the terminal echoed. It is called at the
-// first signal, because the second ends the process at once without clearing the screen.
+// DrawsOnStderr reports whether progress is drawn on the terminal that Err is.
+func (o *Output) DrawsOnStderr() bool { return o.screen != nil && IsTerminal(o.Err.File) }
+
+// Interrupt removes the progress and the ^C that the terminal echoed, and closes the full
+// screen. It is called at the first signal, because the second ends the process at once without
+// clearing the screen.
 func (o *Output) Interrupt() {
+	if s := o.full.Load(); s != nil {
+		s.Close()
+	}
 	switch {
 	case o.screen != nil:
 		o.screen.end()
@@ -92,11 +155,11 @@ func (o *Output) Interrupt() {
 func New(o *Output, stay bool) Reporter {
 	switch {
 	case o.JSON:
-		return NewJSON(o.Out.File)
+		return NewJSON(o.Out.Unwatched())
 	case o.live != nil:
 		return newLiveReporter(o, stay)
 	}
-	return &plainReporter{out: o.Out.File, errs: o.Stderr(), quiet: o.Quiet, stay: stay}
+	return &plainReporter{out: o.Out.Unwatched(), errs: o.Stderr(), quiet: o.Quiet, stay: stay}
 }
 
 // IsTerminal reports whether f is a terminal.
@@ -108,5 +171,7 @@ type Stream struct {
 	Path   string
 	Size   int64
 	URL    string
-	Root   string // URL of the server
+	Root   string // URL of the server, or of a playlist
+
+	ByDaemon bool // a daemon serves it, and continues after the command
 }

@@ -153,26 +153,37 @@ func (s *screen) write(text string) { _, _ = io.WriteString(s.w, text) }
 // Write prints whole lines above the frame.
 func (s *screen) Write(b []byte) (int, error) { return s.above(s.w, b) }
 
-// above prints whole lines to w, which is the same terminal, above the frame.
+// above prints whole lines to w, which is the same terminal, above the frame. It breaks long
+// ones at blanks.
 func (s *screen) above(w io.Writer, b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	cols, _ := s.size()
+	text := wrapLines(string(b), cols)
 	if s.ended {
-		return w.Write(b)
+		return written(b, w, text)
 	}
 	s.write(clearFrame)
-	n, err := w.Write(b)
+	n, err := written(b, w, text)
 	s.write(s.frame())
 	return n, err
 }
 
-// A sharer writes above the frame to another file that is the same terminal.
-type sharer struct {
+// written writes text, which stands for b, to w.
+func written(b []byte, w io.Writer, text string) (int, error) {
+	if _, err := io.WriteString(w, text); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// A sharedWriter writes above the frame to another file that is the same terminal.
+type sharedWriter struct {
 	screen *screen
 	w      io.Writer
 }
 
-func (s sharer) Write(b []byte) (int, error) { return s.screen.above(s.w, b) }
+func (s sharedWriter) Write(b []byte) (int, error) { return s.screen.above(s.w, b) }
 
 // runeWidth returns the maximum number of columns that terminals give r.
 func runeWidth(r rune) int {

@@ -10,6 +10,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/vt"
 	"seedbed/node"
+	"seedbed/node/lifecycle"
 	"seedbed/swarm/engine"
 )
 
@@ -100,7 +101,7 @@ func TestNothingIsDrawnAfterAnInterrupt(t *testing.T) {
 }
 
 func downloading(n int, name string, rate float64) view {
-	return view{id: id.ID{byte(n), byte(n >> 8)}, name: name, Snapshot: node.Snapshot{State: node.Downloading,
+	return view{id: id.ID{byte(n), byte(n >> 8)}, name: name, Snapshot: node.Snapshot{State: lifecycle.Downloading,
 		Stats: engine.Stats{Metadata: true, Wanted: 1_400_000_000, HaveWanted: 588_000_000, DownRate: rate, UpRate: 3000, Connected: 12}}}
 }
 
@@ -108,8 +109,8 @@ func downloading(n int, name string, rate float64) view {
 // wide.
 func TestATorrentAtEachWidth(t *testing.T) {
 	film := downloading(1, "Big Buck Bunny 2008 1080p remastered", 1_234_000)
-	checking := view{name: "backup", Snapshot: node.Snapshot{State: node.Checking, Checked: 300_000_000, ToCheck: 1_000_000_000}, checkRate: 1e8}
-	seeding := view{name: "日本語の名前です", Snapshot: node.Snapshot{State: node.SeedingState, Stats: engine.Stats{UpRate: 45_000, Connected: 3, Wanted: 9, HaveWanted: 9}}}
+	checking := view{name: "backup", Snapshot: node.Snapshot{State: lifecycle.Checking, Checked: 300_000_000, ToCheck: 1_000_000_000}, checkRate: 1e8}
+	seeding := view{name: "日本語の名前です", Snapshot: node.Snapshot{State: lifecycle.Seeding, Stats: engine.Stats{UpRate: 45_000, Connected: 3, Wanted: 9, HaveWanted: 9}}}
 	for cols, want := range map[int]string{
 		40: `
 Big Buck Bunny 20…  42 %  ↓ 1.2 MB/s

@@ -1,18 +1,24 @@
 package settings
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
 	"github.com/adrg/xdg"
 	"github.com/pelletier/go-toml/v2"
+
+	"seedbed/internal/option"
+	"seedbed/internal/userfile"
 )
+
+// maxFile is the maximum size of a settings file in bytes.
+const maxFile = 1 << 20
 
 // DefaultFile returns the path of the settings file.
 func DefaultFile() string { return filepath.Join(xdg.ConfigHome, "seedbed", "config.toml") }
@@ -40,11 +46,13 @@ func (e *FileError) Unwrap() error { return e.Err }
 func (e *FileError) Hint() string { return e.hint }
 
 // ReadFile reads the settings file at path. flags are the flags of each command, by command
-// name; any other key is an error. Unless required, a missing file counts as empty.
-func ReadFile(path string, flags map[string][]string, required bool) (*File, error) {
+// name; any other key is an error. If the user has not named the file, a missing file
+// counts as empty and a pipe is an error. A pipe is also an error if the file is read
+// again.
+func ReadFile(ctx context.Context, path string, flags map[string][]string, named, again bool) (*File, error) {
 	f := &File{Path: path, top: map[string][]string{}, commands: map[string]map[string][]string{}}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !required {
+	b, err := userfile.Read(ctx, path, userfile.Pipes(named && !again), maxFile)
+	if errors.Is(err, fs.ErrNotExist) && !named {
 		return f, nil
 	}
 	var raw map[string]any
@@ -53,7 +61,13 @@ func ReadFile(path string, flags map[string][]string, required bool) (*File, err
 		err = toml.Unmarshal(b, &raw)
 	}
 	var p *fs.PathError
+	var kind *userfile.KindError
+	var stopped *userfile.StoppedError
 	switch {
+	case errors.As(err, &stopped):
+		return nil, err
+	case errors.As(err, &kind):
+		return nil, &FileError{path, errors.New(kind.Reason()), "name the settings file with --config"}
 	case errors.As(err, &syntax):
 		line, column := syntax.Position()
 		return nil, &FileError{path, fmt.Errorf("line %d, column %d: %w", line, column, syntax), "see the manual's page on the settings file"}
@@ -73,8 +87,11 @@ func ReadFile(path string, flags map[string][]string, required bool) (*File, err
 			}
 			continue
 		}
+		if flags[key] != nil && !slices.Contains(settings, key) {
+			return nil, &FileError{path, fmt.Errorf("%s is the name of a command, so it must be a table: [%s]", key, key), "seedbed " + key + " --help lists its flags"}
+		}
 		if !slices.Contains(settings, key) {
-			return nil, f.unknown("", key, append(settings, slices.Sorted(maps.Keys(flags))...))
+			return nil, f.unknown("", key, isTable(raw[key]), append(settings, slices.Sorted(maps.Keys(flags))...))
 		}
 		if f.top[key], err = f.texts(key, raw[key]); err != nil {
 			return nil, err
@@ -88,7 +105,7 @@ func (f *File) table(command string, raw map[string]any, flags []string) (map[st
 	out := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		if !slices.Contains(flags, key) {
-			return nil, f.unknown(command, key, flags)
+			return nil, f.unknown(command, key, false, flags)
 		}
 		var err error
 		if out[key], err = f.texts(command+"."+key, raw[key]); err != nil {
@@ -98,16 +115,31 @@ func (f *File) table(command string, raw map[string]any, flags []string) (map[st
 	return out, nil
 }
 
-func (f *File) unknown(command, key string, known []string) error {
+// unknown returns the error for a key or a table that does not exist.
+func (f *File) unknown(command, key string, table bool, known []string) error {
 	e := &FileError{Path: f.Path, Err: fmt.Errorf("unknown key %q", key), hint: "seedbed settings lists the keys"}
+	if table {
+		e.Err = fmt.Errorf("unknown table [%s]", key)
+		e.hint = "a table has the name of a command"
+	}
 	if command != "" {
 		e.Err = fmt.Errorf("unknown key %q in [%s]", key, command)
 		e.hint = "seedbed " + command + " --help lists the flags"
 	}
-	if near := Nearest(key, known); near != "" {
+	if near := option.Nearest(key, known); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}
 	return e
+}
+
+func isTable(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		return true
+	case []any:
+		return len(v) > 0 && isTable(v[0])
+	}
+	return false
 }
 
 // texts returns a value in the form that a flag takes, or the values of a list.
@@ -128,7 +160,7 @@ func (f *File) texts(key string, v any) ([]string, error) {
 		case bool:
 			out = append(out, strconv.FormatBool(v))
 		default:
-			return nil, &FileError{f.Path, fmt.Errorf("%s is neither a text, a number, true, false nor a list of these", key), "put texts such as sizes and durations in quotes"}
+			return nil, &FileError{f.Path, fmt.Errorf("%s is not a string, a number, true, false or a list of these", key), "put sizes and durations in quotes"}
 		}
 	}
 	return out, nil

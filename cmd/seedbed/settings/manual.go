@@ -24,13 +24,16 @@ func FlagTable(flags []*pflag.Flag) string {
 	var b strings.Builder
 	b.WriteString("| flag | meaning |\n|---|---|\n")
 	for _, f := range flags {
-		b.WriteString("| `" + strings.ReplaceAll(spelling(f), "|", "\\|") + "` | " + meaning(f) + " |\n")
+		b.WriteString("| `" + cell(Spelling(f)) + "` | " + cell(Meaning(f)) + " |\n")
 	}
 	return b.String()
 }
 
-// spelling returns a flag as it is written, with a placeholder for its value.
-func spelling(f *pflag.Flag) string {
+// cell escapes a text for a table.
+func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
+
+// Spelling returns a flag as it is written, with a placeholder for its value.
+func Spelling(f *pflag.Flag) string {
 	arg, _ := pflag.UnquoteUsage(f)
 	text := "--" + f.Name
 	if f.Shorthand != "" {
@@ -42,13 +45,12 @@ func spelling(f *pflag.Flag) string {
 	return text
 }
 
-// meaning returns the manual's text on a flag, with its default.
-func meaning(f *pflag.Flag) string {
+// Meaning returns the manual's text on a flag, in Markdown, with its default.
+func Meaning(f *pflag.Flag) string {
 	_, text := pflag.UnquoteUsage(f)
 	if m := f.Annotations[manualText]; m != nil {
 		text = m[0]
 	}
-	text = strings.ReplaceAll(text, "|", "\\|")
 	switch f.DefValue {
 	case "", "0", "false", "[]", ".":
 		return text

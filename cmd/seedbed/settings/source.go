@@ -1,22 +1,19 @@
 package settings
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
-	"seedbed/node"
+	"seedbed/internal/option"
+	"seedbed/internal/userfile"
+	"seedbed/node/daemon"
 )
-
-// envPrefix is the prefix of environment variables: --no-dht is SEEDBED_NO_DHT.
-const envPrefix = "SEEDBED_"
-
-// EnvName returns the environment variable for a flag.
-func EnvName(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
 
 // A Source is the origin of a value, in rising precedence.
 type Source uint8
@@ -24,27 +21,22 @@ type Source uint8
 const (
 	FromDefault Source = iota
 	FromFile
-	FromChange // it was changed while a node ran
 	FromEnv
 	FromFlag
 )
 
-// String names the source for a person.
+// String returns the name of the source, as the command settings prints it.
 func (s Source) String() string {
-	return [...]string{"default", "settings file", "changed while running", "environment", "command line"}[s]
+	return [...]string{"default", "settings file", "environment", "command line"}[s]
 }
 
-// Sources are the sources of flag values besides the command line.
-type Sources struct {
-	File    *File
-	Changed map[string]string // as node.ChangedSettings returns them
-}
+var _ pflag.SliceValue = (*option.List)(nil)
 
 // SetEnv sets the flags that are in the environment but not on the command line. Lists take
 // several values, separated by spaces or commas.
 func SetEnv(fs *pflag.FlagSet) error {
 	return set(fs, func(f *pflag.Flag) ([]string, string) {
-		name := EnvName(f.Name)
+		name := option.EnvName(f.Name)
 		v := os.Getenv(name)
 		if v == "" {
 			return nil, ""
@@ -57,43 +49,31 @@ func SetEnv(fs *pflag.FlagSet) error {
 	}, FromEnv)
 }
 
-// Set sets the flags that are neither on the command line nor in the environment, from
-// changes made while a node ran and from the settings file.
-func (s *Sources) Set(fs *pflag.FlagSet, command string) error {
-	err := set(fs, func(f *pflag.Flag) ([]string, string) {
-		setting := find(f.Name)
-		v, ok := s.Changed[f.Name]
-		if !ok || f.Annotations[annotation] == nil || !setting.Live {
-			return nil, ""
-		}
-		return []string{v}, "changed setting " + f.Name
-	}, FromChange)
-	if err != nil || s.File == nil {
-		return err
-	}
-	return set(fs, func(f *pflag.Flag) ([]string, string) {
-		from := fmt.Sprintf("%s: %s", s.File.Path, f.Name)
-		if v, ok := s.File.commands[command][f.Name]; ok {
+// Set sets the flags that are neither on the command line nor in the environment.
+func (f *File) Set(fs *pflag.FlagSet, command string) error {
+	return set(fs, func(flag *pflag.Flag) ([]string, string) {
+		from := fmt.Sprintf("%s: %s", f.Path, flag.Name)
+		if v, ok := f.commands[command][flag.Name]; ok {
 			return v, from
 		}
-		if f.Annotations[annotation] != nil {
-			return s.File.top[f.Name], from
+		if flag.Annotations[annotation] != nil {
+			return f.top[flag.Name], from
 		}
 		return nil, ""
 	}, FromFile)
 }
 
 // SetState sets the state directory as Set does, so that the state can be read.
-func (s *Sources) SetState(fs *pflag.FlagSet, command string) error {
-	f := fs.Lookup("state")
-	if f == nil || f.Changed || s.File == nil {
+func (f *File) SetState(fs *pflag.FlagSet, command string) error {
+	state := fs.Lookup("state")
+	if state == nil || state.Changed {
 		return nil
 	}
-	v := s.File.commands[command]["state"]
+	v := f.commands[command]["state"]
 	if v == nil {
-		v = s.File.top["state"]
+		v = f.top["state"]
 	}
-	return setFlag(f, v, s.File.Path+": state", FromFile)
+	return setFlag(state, v, f.Path+": state", FromFile)
 }
 
 // sourceOf is the annotation with the source of a flag's value.
@@ -137,6 +117,9 @@ func setFlag(f *pflag.Flag, values []string, from string, source Source) error {
 	} else {
 		err = f.Value.Set(values[0])
 	}
+	if err != nil && slices.Contains(values, "") {
+		err = errors.New("the value is empty; leave it out for the default")
+	}
 	if err != nil {
 		return &ValueError{from, err}
 	}
@@ -157,12 +140,16 @@ type ValueError struct {
 func (e *ValueError) Error() string { return fmt.Sprintf("%s: %v", e.From, e.Err) }
 func (e *ValueError) Unwrap() error { return e.Err }
 
-// Reread returns the settings that a new start with the same command line would have; fs are
-// the flags of the running command.
-func (s *Sources) Reread(fs *pflag.FlagSet, command string) (node.Settings, error) {
+// Reread returns the settings that a new start with the same command line would have; fs
+// are the flags of the running command. A blocklist that is a pipe is an error, because its
+// content was consumed at the start.
+func (f *File) Reread(ctx context.Context, fs *pflag.FlagSet, command string) (daemon.Settings, error) {
 	v := NewValues()
 	fresh := pflag.NewFlagSet(command, pflag.ContinueOnError)
 	v.AddAll(fresh)
+	if command == "daemon" {
+		v.AddDaemon(fresh)
+	}
 	err := set(fresh, func(f *pflag.Flag) ([]string, string) {
 		was := fs.Lookup(f.Name)
 		if was == nil || SourceOf(was) != FromFlag {
@@ -177,11 +164,12 @@ func (s *Sources) Reread(fs *pflag.FlagSet, command string) (node.Settings, erro
 		err = SetEnv(fresh)
 	}
 	if err == nil {
-		err = s.Set(fresh, command)
+		err = f.Set(fresh, command)
 	}
 	if err != nil {
-		return node.Settings{}, err
+		return daemon.Settings{}, err
 	}
-	cfg, err := v.Node()
-	return cfg.Settings, err
+	cfg, err := v.node(ctx, userfile.RefusePipes)
+	v.Live.Settings = cfg.Settings
+	return v.Live, err
 }

@@ -1,12 +1,12 @@
 // A node of the npm package bittorrent-dht (WebTorrent's DHT) for the tests: settings as one JSON argument, events as JSON
-// lines on stdout, commands as JSON lines on stdin; it goes when stdin closes. Bytes are hex throughout.
+// lines on stdout, commands as JSON lines on stdin; it ends when stdin is closed. Bytes are always in hex.
 //
-// Settings: host, port, dht (list of HOST:PORT to begin with).
+// Settings: host, port, dht (list of HOST:PORT of bootstrap nodes).
 // Events: ready; and for each command one that carries its name as "event" and its "id", with "error" if it failed.
 // Commands: {id, do: "announce", infohash, port}          -> {}
 //           {id, do: "lookup", infohash}                  -> {peers: ["ip:port", ...]}
 //           {id, do: "put", value, seed?, salt?, seq?, cas?} -> {target, nodes}; value is bencoded; with a seed it is signed
-//           {id, do: "get", target, salt?}                -> {value: bencoded, seq} or {} where nothing is found
+//           {id, do: "get", target, salt?}                -> {value: bencoded, seq} or {} if nothing is found
 import crypto from 'node:crypto'
 import readline from 'node:readline'
 import bencode from 'bencode'
@@ -15,7 +15,7 @@ import DHT from 'bittorrent-dht'
 const settings = JSON.parse(process.argv[2])
 const emit = (event, more) => console.log(JSON.stringify({ event, ...more }))
 
-// Node knows ed25519 keys only in DER, whose head is always the same.
+// Node.js reads ed25519 keys only in DER, whose prefix is always the same.
 const pkcs8 = seed => Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed])
 const spki = key => Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), key])
 const secret = seed => crypto.createPrivateKey({ key: pkcs8(seed), format: 'der', type: 'pkcs8' })

@@ -1,0 +1,86 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/settings"
+	"seedbed/internal/userfile"
+	"seedbed/node"
+	"seedbed/node/visit"
+)
+
+// Flags are the flags that several commands share: settings of a node, and the folder of the
+// data.
+type Flags struct {
+	*settings.Values
+	Dir string
+}
+
+// AddNetwork adds the flags of commands that run a node.
+func (f *Flags) AddNetwork(fs *pflag.FlagSet) {
+	f.Values = settings.NewValues()
+	f.AddAll(fs)
+}
+
+// AddService adds the flags of a service that runs a node: those of AddNetwork but --peer and
+// --timeout, which are about one download.
+func (f *Flags) AddService(fs *pflag.FlagSet) {
+	f.Values = settings.NewValues()
+	f.AddAll(fs, "peer", "timeout")
+}
+
+// AddVisit adds the flags of commands that only query the DHT; timeout is the default of
+// --timeout.
+func (f *Flags) AddVisit(fs *pflag.FlagSet, timeout time.Duration) {
+	f.Values = settings.NewValues()
+	f.Timeout = timeout
+	f.Add(fs, "listen", "bootstrap", "timeout", "state")
+}
+
+// AddState adds the flags of commands that only need the state directory.
+func (f *Flags) AddState(fs *pflag.FlagSet) {
+	f.Values = settings.NewValues()
+	f.Add(fs, "state")
+}
+
+// AddDir adds --dir.
+func (f *Flags) AddDir(fs *pflag.FlagSet, usage string) {
+	fs.StringVarP(&f.Dir, "dir", "d", ".", usage)
+}
+
+// Visit returns the configuration of a DHT visit.
+func (f *Flags) Visit(a *App) (visit.Config, error) {
+	boot, err := f.Bootstrap()
+	if err == nil && f.Timeout <= 0 {
+		err = errors.New("--timeout must be longer than 0")
+	}
+	if err != nil {
+		return visit.Config{}, exit.Misuse(err)
+	}
+	return visit.Config{State: f.State(), Listen: f.Config.Listen, Bootstrap: boot, Log: a.Logger()}, nil
+}
+
+// NodeConfig returns the configuration of the node that a command runs.
+func (f *Flags) NodeConfig(ctx context.Context) (node.Config, error) {
+	cfg, err := f.Node(ctx)
+	var list *settings.BlocklistError
+	var stopped *userfile.StoppedError
+	switch {
+	case errors.As(err, &stopped):
+		return cfg, err
+	case errors.As(err, &list):
+		code := exit.CodeOf(err)
+		if code == exit.Unknown { // it exists and can be read, but is not a blocklist
+			code = exit.Usage
+		}
+		return cfg, exit.Fail(code, "", err)
+	case err != nil:
+		return cfg, exit.Misuse(err)
+	}
+	return cfg, nil
+}

@@ -1,0 +1,147 @@
+package pubcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
+	"seedbed/cmd/seedbed/hook"
+	"seedbed/cmd/seedbed/remotecmd"
+	"seedbed/internal/option"
+	"seedbed/magnet"
+	"seedbed/node"
+	"seedbed/node/api"
+	"seedbed/node/daemon"
+	"seedbed/node/follow"
+)
+
+// Follow returns the command follow.
+func Follow(a *app.App) *cobra.Command {
+	var c app.Flags
+	var f follow.Config
+	var keep int
+	var target *remotecmd.Target
+	hooks := hook.Hooks{Warn: a.Warn, Printer: a.LinePrinter}
+	cmd := &cobra.Command{
+		Use:   "follow MAGNET",
+		Short: "Download the latest version published under a key and keep it up to date",
+		Long: `Download and seed the latest version published under a public key (xs=urn:btpk:), and
+switch to each newer version once it is complete. In --dir, the link current leads to
+the folder of the latest complete version; versions/ holds that folder and those of
+earlier versions. Files that did not change are neither downloaded again nor stored
+twice, so all files there are read-only.
+
+The command runs until Ctrl-C; run it again to resume. If a daemon runs with the same
+state directory, it follows the link instead, also after restarts, and the command exits
+when a version is complete. See seedbed follows.`,
+		Example: `  seedbed follow 'magnet:?xs=urn:btpk:8543d3e6115f0f98c944077a4493dcd543e49c739fd998550a1f614ab36ed63e' -d site
+  seedbed follow --keep-alive 'magnet:?xs=urn:btpk:…'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			link, err := magnet.Parse(args[0])
+			if err != nil {
+				return err
+			}
+			if keep < 0 {
+				return exit.Misuse(fmt.Errorf("--keep %d: a number of earlier versions cannot be negative", keep))
+			}
+			if f.Keep = keep; keep == 0 {
+				f.Keep = -1
+			}
+			f.Link, f.Dir, f.Peers = link, c.Dir, c.Peers
+			if err := f.Validate(); err != nil {
+				return err
+			}
+			running, err := target.Running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if running != nil {
+				if err := target.Misfit(cmd, "dir", "keep-alive", "poll", "keep", "peer", "timeout", "on-complete"); err != nil {
+					return err
+				}
+				body := api.FollowBody{Link: args[0], KeepAlive: f.KeepAlive, Poll: f.Poll.Seconds(), Keep: &keep, Peers: f.Peers}
+				if body.Dir, err = target.Dir(c.Dir); err != nil {
+					return err
+				}
+				h := &handover.Follow{App: a, Target: target, Client: running, Body: body, Timeout: c.Timeout, Hooks: &hooks}
+				return h.Run(cmd.Context())
+			}
+			cfg, err := c.NodeConfig(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if f.Dir == "" {
+				f.Dir = daemon.FollowFolder(link)
+			}
+			if cfg.NoDHT {
+				return node.ErrNoDHT
+			}
+			return a.WithNode(cmd.Context(), cfg, func(ctx context.Context, n *node.Node) error {
+				defer runHooks(n, &hooks)()
+				follower, err := follow.Start(n, f)
+				if err != nil {
+					return err
+				}
+				if follower.Seq() == 0 {
+					a.Say("searching the DHT for the latest version")
+				}
+				if c.Timeout > 0 {
+					return firstVersion(ctx, follower, c.Timeout)
+				}
+				<-ctx.Done()
+				return nil
+			})
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&c.Dir, "dir", "d", "", "keep the versions in `DIR` (default btpk- and the start of the key, in the current folder)")
+	c.AddNetwork(fs)
+	target = remotecmd.AddTarget(fs, c.Values)
+	fs.BoolVar(&f.KeepAlive, "keep-alive", false, "re-announce the publisher's signed item every hour, so that the link outlives the publisher's machine")
+	f.Poll = 10 * time.Minute
+	fs.Var(option.Span{To: &f.Poll}, "poll", "check for a new version this often, and more often after a change")
+	fs.IntVar(&keep, "keep", 1, "keep `N` earlier versions")
+	hooks.Add(fs)
+	return cmd
+}
+
+// runHooks runs the command of --on-complete for each version that follow switches to. stop
+// waits for running commands.
+func runHooks(n *node.Node, hooks *hook.Hooks) (stop func()) {
+	versions := n.Subscribe(node.SwitchedVersion)
+	go func() {
+		for range versions.Ready() {
+			for _, e := range versions.Take() {
+				hooks.Run(hook.Completed{Name: e.Name, InfoHash: e.Publication.InfoHash, Dir: e.Publication.Dir})
+			}
+		}
+	}()
+	return func() {
+		hooks.Wait()
+		versions.Close()
+	}
+}
+
+// firstVersion waits until ctx ends. It returns an error if no version is complete within
+// the time of --timeout.
+func firstVersion(ctx context.Context, f *follow.Follower, within time.Duration) error {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-timer.C:
+	}
+	if f.Seq() == 0 {
+		return exit.Fail(exit.Timeout, "use a longer --timeout, or run seedbed show with the link", errors.New("no version finished downloading in time"))
+	}
+	<-ctx.Done()
+	return nil
+}

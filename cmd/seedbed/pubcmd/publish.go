@@ -1,0 +1,417 @@
+// Package pubcmd has the commands that publish under a key and follow what others publish:
+// publish, follow and key.
+package pubcmd
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
+	"seedbed/cmd/seedbed/hook"
+	"seedbed/cmd/seedbed/making"
+	"seedbed/cmd/seedbed/remotecmd"
+	"seedbed/cmd/seedbed/report"
+	"seedbed/cmd/seedbed/session"
+	"seedbed/cmd/seedbed/torrentcmd"
+	"seedbed/internal/option"
+	"seedbed/node"
+	"seedbed/node/api"
+	"seedbed/node/api/client"
+	"seedbed/node/keys"
+	"seedbed/node/publish"
+	"seedbed/node/view"
+)
+
+// Publish returns the command publish.
+func Publish(a *app.App) *cobra.Command {
+	var c app.Flags
+	var m making.Flags
+	var p publishing
+	var target *remotecmd.Target
+	cmd := &cobra.Command{
+		Use:   "publish PATH [--key NAME]",
+		Short: "Share a file or folder under a permanent link",
+		Long: `Share a file or folder under a link that stays the same when the content changes. The
+link contains a key instead of a hash. After a change run the command again, or use
+--watch, and everyone who follows the link downloads what is new. The command seeds
+the data and keeps the link alive in the DHT until Ctrl-C; see docs/publishing.md.
+Without --key it is the same as seedbed seed.
+
+The key is created if it does not exist. One key can publish several things, each
+with its own --salt.
+
+If another seedbed process publishes under the key, --rollback asks that process to do
+the rollback, prints the result and exits.
+
+If a daemon runs with the same state directory, it publishes, and keeps doing so after
+restarts; the command exits when that is done. See seedbed publications.`,
+		Example: `  seedbed publish site/ --key site --watch
+  seedbed publish --all
+  seedbed publish --history site
+  seedbed publish --rollback 3 --key site`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p.App = a
+			if p.history != "" {
+				return p.showHistory(cmd.Context(), target, c.State())
+			}
+			if err := p.parseArgs(cmd, args); err != nil {
+				return err
+			}
+			running, err := target.Running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if running != nil && (p.key != "" || p.all || !target.IsLocal()) {
+				return p.handOver(cmd, target, running, &m)
+			}
+			format := making.DefaultFormat
+			if p.key != "" {
+				format = publish.DefaultFormat
+			}
+			o, err := m.Options(a, format)
+			if err != nil {
+				return err
+			}
+			seeding := torrentcmd.Seeding{App: a, Flags: &c, Making: &m, Options: o}
+			if running != nil {
+				return seeding.HandOver(cmd, target, running, new(hook.Hooks), args)
+			}
+			cfg, err := c.NodeConfig(cmd.Context())
+			if err != nil {
+				return err
+			}
+			p.cfg, p.webSeeds = cfg, m.WebSeeds
+			switch {
+			case p.all:
+				return p.resumeAll(cmd.Context())
+			case p.key == "":
+				return seeding.Run(cmd.Context(), &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: true, Seeding: true}, args)
+			case p.path == "":
+				return p.publishOne(cmd.Context(), nil)
+			}
+			return p.publishOne(cmd.Context(), explicitOptions(cmd, o))
+		},
+	}
+	fs := cmd.Flags()
+	c.AddNetwork(fs)
+	target = remotecmd.AddTarget(fs, c.Values)
+	m.Add(cmd)
+	fs.StringVar(&p.key, "key", "", "publish under the key of this `NAME`")
+	fs.StringVar(&p.salt, "salt", "", "`TEXT` that distinguishes several publications of one key")
+	fs.BoolVar(&p.watch, "watch", false, "publish changes once the folder has stopped changing")
+	p.every = 2 * time.Second
+	fs.Var(option.Span{To: &p.every}, "watch-every", "with --watch, check for changes this often")
+	fs.BoolVar(&p.all, "all", false, "resume every publication of this state directory")
+	fs.StringVar(&p.history, "history", "", "list the versions published under the key of this `NAME`")
+	fs.Int64Var(&p.rollback, "rollback", 0, "publish version `N` again under a new number")
+	fs.BoolVar(&p.overrule, "overrule", false, "continue from a version that another machine has published under the key")
+	return cmd
+}
+
+// publishing is one run of the publish command with keys.
+type publishing struct {
+	*app.App
+	cfg       node.Config
+	key, salt string
+	path      string // what to publish under the key; "" for what was published before
+	webSeeds  []string
+	watch     bool
+	every     time.Duration
+	all       bool
+	history   string
+	rollback  int64
+	overrule  bool
+}
+
+// handOver has a running daemon publish.
+func (p *publishing) handOver(cmd *cobra.Command, t *remotecmd.Target, c *client.Client, m *making.Flags) (err error) {
+	switch {
+	case p.all:
+		return exit.Misuse(errors.New("--all is for running without a daemon: the daemon has resumed every publication"))
+	case p.key == "":
+		return exit.Misuse(errors.New("a daemon publishes under a key: give --key NAME, or share the file with seedbed add"))
+	}
+	format := []string{"v1", "v2", "hybrid"}
+	if err := t.Misfit(cmd, append(format, "piece-length", "web-seed", "key", "salt", "watch", "watch-every", "rollback", "overrule")...); err != nil {
+		return err
+	}
+	if p.key != "" && p.path == "" && p.rollback == 0 && p.watch {
+		return exit.Misuse(errors.New("--watch needs the path"))
+	}
+	body := api.PublishBody{Key: p.key, Salt: p.salt, WebSeeds: m.WebSeeds, Overrule: p.overrule}
+	if body.Path, err = t.Dir(p.path); err != nil {
+		return err
+	}
+	if p.watch {
+		body.Watch = p.every.Seconds()
+	}
+	o, err := m.Options(p.App, publish.DefaultFormat)
+	if err != nil {
+		return err
+	}
+	if explicitOptions(cmd, o) != nil {
+		body.Format, body.PieceLength = o.Format.String(), o.PieceLength
+	}
+	h := &handover.Publish{App: p.App, Target: t, Client: c, Body: body, Rollback: p.rollback}
+	return h.Run(cmd.Context())
+}
+
+// torrentFileFlags are the flags of making that affect only a .torrent file.
+var torrentFileFlags = []string{"comment", "date", "tracker", "node"}
+
+// parseArgs checks that the flags and arguments can be combined. It sets path and, for
+// --rollback N NAME, key.
+func (p *publishing) parseArgs(cmd *cobra.Command, args []string) error {
+	changed := cmd.Flags().Changed
+	if p.rollback != 0 && len(args) == 1 && p.key == "" {
+		p.key, args = args[0], nil
+	}
+	underKey := p.key != "" || p.all
+	switch {
+	case underKey && slices.ContainsFunc(torrentFileFlags, changed):
+		return exit.Misuse(fmt.Errorf("--%s cannot be used with --key: they only affect a .torrent file, which followers do not get", strings.Join(torrentFileFlags, ", --")))
+	case changed("watch") && !underKey:
+		return exit.Misuse(errors.New("--watch needs --key: a link without a key always leads to the same content"))
+	case p.all && (len(args) > 0 || p.key != ""):
+		return exit.Misuse(errors.New("--all cannot be combined with a path or a key: it resumes everything that was published before"))
+	case !p.all && p.rollback != 0 && (len(args) > 0 || p.key == ""):
+		return exit.Misuse(errors.New("--rollback N takes the name of a key and nothing else"))
+	case p.key != "" && len(args) > 1:
+		return exit.Misuse(errors.New("a key publishes one file or folder at a time; use a different --salt for each"))
+	case p.key != "" && len(args) == 1:
+		p.path = args[0]
+		return making.CheckSource(p.path)
+	}
+	return nil
+}
+
+// sharing returns what publications leave out, and where warnings go.
+func (p *publishing) sharing() publish.Sharing {
+	return publish.Sharing{Omit: making.OwnFiles(p.App, p.cfg.State).Has, Warn: p.Warn}
+}
+
+// explicitOptions returns o if any of its flags was set. Otherwise it returns nil, and the
+// recorded options apply.
+func explicitOptions(cmd *cobra.Command, o node.ShareOptions) *node.ShareOptions {
+	if slices.ContainsFunc(making.InfohashFlags, cmd.Flags().Changed) {
+		return &o
+	}
+	return nil
+}
+
+// publishOne publishes under one key until ctx ends.
+func (p *publishing) publishOne(ctx context.Context, o *node.ShareOptions) error {
+	key, isNew, err := p.openKey()
+	if err != nil {
+		return err
+	}
+	if p.rollback != 0 {
+		if done, err := p.askPublisher(ctx, key); done {
+			return err
+		}
+	}
+	cfg := publish.Config{Key: key, KeyName: p.key, Salt: []byte(p.salt), Path: p.path, Options: o,
+		WebSeeds: p.webSeeds, Sharing: p.sharing(), Rollback: p.rollback, Overrule: p.overrule}
+	if p.watch {
+		cfg.Watch = p.every
+	}
+	if err := p.check(&cfg); err != nil {
+		return err
+	}
+	return p.WithNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
+		publisher, err := publish.New(n)
+		if err != nil {
+			return err
+		}
+		if isNew {
+			if err := p.saveKey(key); err != nil {
+				return err
+			}
+		}
+		progress := report.NewHashBar(p.Output(), p.key)
+		cfg.Progress = progress.Set
+		pub, err := publisher.Publish(ctx, cfg)
+		progress.Close()
+		if errors.Is(err, context.Canceled) {
+			return exit.Fail(exit.Unfinished, "", errors.New("stopped before it was published"))
+		}
+		if err != nil {
+			return err
+		}
+		if p.watch {
+			return pub.Watch(ctx, p.every)
+		}
+		<-ctx.Done()
+		return nil
+	})
+}
+
+// openKey returns the key to publish under. If it does not exist and there is something to
+// publish, it returns a new one, which is not saved yet.
+func (p *publishing) openKey() (key ed25519.PrivateKey, isNew bool, err error) {
+	key, err = keys.Open(p.cfg.State).Key(p.key)
+	var f *node.Fault
+	if errors.As(err, &f) && f.Kind == node.FaultVanished && p.path != "" {
+		return keys.New(), true, nil
+	}
+	return key, false, err
+}
+
+// saveKey saves a new key.
+func (p *publishing) saveKey(key ed25519.PrivateKey) error {
+	err := keys.Open(p.cfg.State).Save(p.key, key)
+	if err == nil && !p.Quiet {
+		report.Fprintf(p.Output().Stderr(), "seedbed: the key %q is new; keep a copy in a safe place: seedbed key export %s -o FILE\n", p.key, p.key)
+	}
+	return err
+}
+
+// check returns the errors of Publish that can be found without a node.
+func (p *publishing) check(cfg *publish.Config) error {
+	if p.cfg.NoDHT {
+		return publish.ErrNoDHT
+	}
+	if cfg.Path == "" {
+		public := hex.EncodeToString(cfg.Key.Public().(ed25519.PublicKey))
+		list, err := publish.List(p.cfg.State)
+		if err == nil && !slices.ContainsFunc(list, func(r publish.Published) bool { return r.Key == public && r.Salt == p.salt }) {
+			return publish.ErrNoPath
+		}
+	}
+	return cfg.Validate()
+}
+
+// askPublisher asks the process that publishes under a key to do the rollback. done is false
+// if no process does.
+func (p *publishing) askPublisher(ctx context.Context, key ed25519.PrivateKey) (done bool, err error) {
+	answer, err := publish.RequestRollback(ctx, p.cfg.State, key.Public().(ed25519.PublicKey), []byte(p.salt), p.rollback, p.overrule)
+	switch {
+	case errors.Is(err, publish.ErrNotPublishing):
+		return false, nil
+	case errors.Is(err, context.Canceled):
+		return true, exit.Fail(exit.Unfinished, "", errors.New("stopped before the running seedbed process answered"))
+	case err != nil:
+		return true, err
+	case p.JSON:
+		return true, p.Put(&view.RolledBack{Link: answer.Link, Seq: answer.Seq, FromSeq: p.rollback})
+	}
+	p.Say("%s: version %d is published again as version %d, by the seedbed process that is running", p.key, p.rollback, answer.Seq)
+	p.Result("%s", answer.Link)
+	return true, nil
+}
+
+// resumeAll resumes every publication. It reports those that it cannot resume and continues
+// with the others; its error sets the exit code at the end.
+func (p *publishing) resumeAll(ctx context.Context) error {
+	list, err := publish.List(p.cfg.State)
+	if !slices.ContainsFunc(list, func(r publish.Published) bool { return !r.Ended }) {
+		if err == nil {
+			err = exit.Fail(exit.NotFound, "seedbed publish PATH --key NAME", errors.New("nothing is published from this state directory"))
+		}
+		return err
+	}
+	if p.cfg.NoDHT {
+		return publish.ErrNoDHT
+	}
+	return p.WithNode(ctx, p.cfg, func(ctx context.Context, n *node.Node) error {
+		publisher, err := publish.New(n)
+		if err != nil {
+			return err
+		}
+		pubs, failed := publisher.Restore(ctx, publish.RestoreConfig{Key: keys.Open(p.cfg.State).Key, Sharing: p.sharing(), Overrule: p.overrule})
+		if ctx.Err() != nil {
+			return nil
+		}
+		all := len(pubs) + len(failed)
+		var bad exit.Failures
+		for _, err := range failed {
+			bad.Add(err)
+			if all > 1 {
+				p.Warn(err)
+			}
+		}
+		if len(pubs) == 0 {
+			return bad.ResultOf(all, "publication")
+		}
+		watching := make(chan error, len(pubs))
+		for _, pub := range pubs {
+			if p.watch {
+				go func() { watching <- pub.Watch(ctx, p.every) }()
+			}
+		}
+		for {
+			select {
+			case err := <-watching:
+				if err != nil {
+					bad.Add(err)
+					p.Warn(err)
+				}
+			case <-ctx.Done():
+				return bad.ResultOf(all, "publication")
+			}
+		}
+	})
+}
+
+// showHistory lists the versions published under a key: those on record in the state directory,
+// or those of the daemon with --daemon.
+func (p *publishing) showHistory(ctx context.Context, t *remotecmd.Target, state string) error {
+	name, salt := p.history, p.salt
+	var list []*view.History
+	var unread error
+	if t.IsLocal() {
+		var recorded []publish.Published
+		recorded, unread = publish.List(state)
+		for i := range recorded {
+			list = append(list, api.HistoryOf(&recorded[i]))
+		}
+	} else {
+		c, err := t.Client()
+		if err != nil {
+			return err
+		}
+		if list, err = c.Publications(ctx, true); err != nil {
+			return t.Fail(err)
+		}
+	}
+	for _, h := range list {
+		if h.Name != name || h.Salt != salt {
+			continue
+		}
+		if p.JSON {
+			return p.Put(h)
+		}
+		ended := ""
+		if h.Ended {
+			ended = ", no longer published"
+		}
+		p.Say("%s, from %s%s", report.Exact(h.Link), report.Exact(h.Path), ended)
+		width := 0
+		for _, v := range h.Versions {
+			width = max(width, len(strconv.FormatInt(v.Seq, 10)))
+		}
+		for _, v := range h.Versions {
+			at := v.Time
+			if signed, err := time.Parse(time.RFC3339Nano, v.Time); err == nil {
+				at = signed.Local().Format("2006-01-02 15:04:05")
+			}
+			p.Result("%*d  %s  %s  %8s in %s", width, v.Seq, at, v.InfoHash, report.Size(v.Size), report.Plural(v.FileCount, "file"))
+		}
+		return nil
+	}
+	if unread != nil {
+		return unread
+	}
+	return exit.Fail(exit.NotFound, "list keys with seedbed key list; publications of one key differ by --salt", fmt.Errorf("nothing was published under the key %q", name))
+}

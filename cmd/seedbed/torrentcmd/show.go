@@ -1,0 +1,190 @@
+package torrentcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"seedbed/cmd/seedbed/app"
+	"seedbed/cmd/seedbed/argument"
+	"seedbed/cmd/seedbed/making"
+	"seedbed/cmd/seedbed/query"
+	"seedbed/cmd/seedbed/report"
+	"seedbed/magnet"
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+	"seedbed/node/view"
+)
+
+// Show returns the command show.
+func Show(a *app.App) *cobra.Command {
+	var offline bool
+	cmd := query.CommandWhen(a, &cobra.Command{
+		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
+		Short: "Show what a link or .torrent file contains",
+		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
+also queries the DHT for the latest version, whether its signature is valid, and which
+nodes hold it; --no-dht skips this. Otherwise show works offline, except that it
+fetches a .torrent file given as a URL.`,
+		Args: cobra.ExactArgs(1),
+	}, new(app.Flags), false, func(args []string) (bool, error) {
+		if !argument.IsLink(args[0]) {
+			return false, nil
+		}
+		l, err := magnet.ParseBare(args[0])
+		return err == nil && l.HasPublicKey && !offline, err
+	}, func(ctx context.Context, v *query.Visitor, args []string) error {
+		spec, err := argument.Read(ctx, args[0])
+		var lacks *metainfo.LayersError
+		if errors.As(err, &lacks) {
+			t := *lacks.Torrent
+			t.Warnings = append(t.Warnings, lacks)
+			spec, err = node.Spec{Torrent: &t}, nil
+		}
+		if err != nil {
+			return err
+		}
+		var s shown
+		if spec.Link != nil {
+			s = showLink(spec.Link)
+			if v != nil {
+				return showPublication(ctx, a, v, spec.Link, s)
+			}
+			s.given = argument.IsMagnet(args[0])
+		} else {
+			s = showTorrent(spec.Torrent)
+		}
+		if a.JSON {
+			return a.Put(&s.Show)
+		}
+		return s.print(a.Stdout)
+	})
+	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
+	return cmd
+}
+
+// shown is what show prints.
+type shown struct {
+	view.Show
+	note  error // why the link cannot be opened yet; or nil
+	given bool  // Magnet is the argument of the user
+}
+
+func showLink(l *magnet.Link) shown {
+	var v shown
+	v.note = l.Openable()
+	v.Named = view.Named{Name: l.Name, PeerHints: l.Peers, Trackers: l.Trackers, WebSeeds: l.WebSeeds,
+		Select: selection(l.Select), Magnet: l.String(), Warnings: texts(l.Warnings)}
+	if l.HasInfoHash {
+		v.InfoHash = l.InfoHash.String()
+	}
+	if l.HasV2 {
+		v.InfoHashV2 = l.V2.String()
+	}
+	if l.HasPublicKey {
+		v.PublicKey, v.Salt = l.PublicKey.String(), string(l.Salt)
+	}
+	if l.Length > 0 {
+		v.Size = &l.Length
+	}
+	return v
+}
+
+func showTorrent(t *metainfo.Torrent) shown {
+	pieces, size := t.Info.NumPieces(), t.Info.Payload()
+	var v shown
+	v.InfoHash = t.Info.Hash.String()
+	v.Named = view.Named{
+		Name: t.Info.Name, Spelled: t.Info.SpelledName, Size: &size,
+		PieceLength: t.Info.PieceLength, Pieces: &pieces, Private: &t.Info.Private,
+		Files: view.Files(t.Info), WebSeeds: t.WebSeeds, Comment: t.Comment, Magnet: making.LinkOf(t),
+		Warnings: texts(t.Warnings),
+	}
+	if t.Info.HasV2() {
+		v.InfoHashV2 = t.Info.HashV2.String()
+	}
+	for _, tier := range t.Trackers {
+		v.Trackers = append(v.Trackers, tier...)
+	}
+	return v
+}
+
+func texts(errs []error) (out []string) {
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
+// selection formats BEP 53's so=, which counts from 0, as --select takes it, from 1.
+func selection(rs []magnet.Range) string {
+	var parts []string
+	for _, r := range rs {
+		s := strconv.FormatUint(uint64(r.First)+1, 10)
+		if r.Last != r.First {
+			s += "-" + strconv.FormatUint(uint64(r.Last)+1, 10)
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ",")
+}
+
+func (v shown) print(w io.Writer) error {
+	var b strings.Builder
+	row := func(label, value string) {
+		if value != "" {
+			report.Fprintf(&b, "%-10s  %s\n", label, report.Exact(value))
+		}
+	}
+	row("name", v.Name)
+	if v.Spelled != "" {
+		row("spelled", strconv.Quote(v.Spelled))
+	}
+	row("infohash", v.InfoHash)
+	row("v2", v.InfoHashV2)
+	row("key", v.PublicKey)
+	row("salt", v.Salt)
+	if v.Size != nil {
+		row("size", fmt.Sprintf("%s (%d bytes)", report.Size(*v.Size), *v.Size))
+	}
+	if v.Pieces != nil {
+		row("pieces", fmt.Sprintf("%d of %s", *v.Pieces, report.PieceLength(v.PieceLength)))
+	}
+	if v.Private != nil && *v.Private {
+		row("private", "yes: neither DHT nor peer exchange")
+	}
+	row("select", v.Select)
+	for _, p := range v.PeerHints {
+		row("peer", p)
+	}
+	for _, t := range v.Trackers {
+		row("tracker", t+"  (kept, never contacted)")
+	}
+	for _, s := range v.WebSeeds {
+		row("web seed", s)
+	}
+	row("comment", v.Comment)
+	if v.note != nil {
+		row("note", v.note.Error())
+	}
+	if !v.given && v.PublicKey == "" {
+		row("link", v.Magnet)
+	}
+	for _, w := range v.Warnings {
+		row("warning", w)
+	}
+	if len(v.Files) > 0 {
+		b.WriteString("files\n")
+		width := len(strconv.Itoa(len(v.Files)))
+		for i, f := range v.Files {
+			report.Fprintf(&b, "  %*d  %8s  %s\n", width, i+1, report.Size(f.Size), report.Exact(report.FileLine(&f)))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

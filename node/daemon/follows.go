@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"seedbed/dht"
+	"seedbed/internal/await"
+	"seedbed/internal/id"
+	"seedbed/magnet"
+	"seedbed/node/follow"
+	"seedbed/node/publish"
+)
+
+// Follows returns the publications that the daemon follows, sorted by folder.
+func (d *Daemon) Follows() []*follow.Follower {
+	p := &d.publications
+	if p.publisher == nil {
+		return nil
+	}
+	p.awaitRestored(d.node)
+	p.mu.Lock()
+	list := slices.Collect(maps.Values(p.follows))
+	p.mu.Unlock()
+	slices.SortFunc(list, func(a, b *follow.Follower) int {
+		return cmp.Compare(a.Describe().Config.Dir, b.Describe().Config.Dir)
+	})
+	return list
+}
+
+// FindFollow returns the follower that name names. The error is ErrNoPublication, or an
+// *AmbiguousError.
+func (d *Daemon) FindFollow(name string) (*follow.Follower, error) {
+	var found []*follow.Follower
+	for _, f := range d.Follows() {
+		if publish.IsTarget(f.Describe().Target, name) {
+			found = append(found, f)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, ErrNoPublication
+	case 1:
+		return found[0], nil
+	}
+	return nil, &AmbiguousError{name, len(found)}
+}
+
+// Follow follows a publication. If the daemon follows it already, added is false, and nothing
+// changes. If cfg has no Dir, it gets a folder in that of the daemon.
+func (d *Daemon) Follow(ctx context.Context, cfg follow.Config) (f *follow.Follower, added bool, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, false, usage(err, "")
+	}
+	if err := checkPeers(cfg.Peers); err != nil {
+		return nil, false, err
+	}
+	if cfg.Dir == "" {
+		cfg.Dir = filepath.Join(d.Dir(), FollowFolder(cfg.Link))
+	}
+	target := dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt)
+	if f := d.follower(target); f != nil {
+		return f, false, nil
+	}
+	err = await.Do(ctx, func() (err error) {
+		if cfg.Dir, err = d.allowed().check(cfg.Dir); err != nil {
+			return err
+		}
+		f, err := follow.Start(d.node, cfg)
+		if err == nil {
+			d.publications.mu.Lock()
+			defer d.publications.mu.Unlock()
+			d.publications.follows[target] = f
+		}
+		return err
+	})
+	f = d.follower(target)
+	if err != nil && f != nil { // another client was faster
+		return f, false, nil
+	}
+	return f, err == nil, err
+}
+
+func (d *Daemon) follower(target id.ID) *follow.Follower {
+	if d.publications.publisher != nil {
+		d.publications.awaitRestored(d.node)
+	}
+	d.publications.mu.Lock()
+	defer d.publications.mu.Unlock()
+	return d.publications.follows[target]
+}
+
+// FollowFolder returns the name of the folder for a publication for which the user names none.
+func FollowFolder(l *magnet.Link) string { return "btpk-" + l.PublicKey.Short().String()[:8] }
+
+// Unfollow ends a follow for good; see follow.Follower.Remove.
+func (d *Daemon) Unfollow(ctx context.Context, f *follow.Follower) error {
+	p := &d.publications
+	p.mu.Lock()
+	delete(p.follows, f.Describe().Target)
+	p.mu.Unlock()
+	if err := f.Remove(ctx); err != nil {
+		return fmt.Errorf("the publication is not completely removed: %w", err)
+	}
+	return nil
+}

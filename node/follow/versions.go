@@ -1,0 +1,56 @@
+package follow
+
+import (
+	"fmt"
+	"path"
+
+	"seedbed/magnet/metainfo"
+	"seedbed/node"
+)
+
+// A Version is a version on disk that was current once, or is.
+type Version struct {
+	Seq      int64
+	Folder   string // absolute
+	InfoHash string
+	Name     string
+	Size     int64
+	Files    int
+	Current  bool
+}
+
+// Versions returns the versions on disk, newest first. It reads the disk.
+func (f *Follower) Versions() []Version {
+	f.mu.Lock()
+	current := f.folder.file.shown().Folder
+	f.mu.Unlock()
+	list := []Version{}
+	for _, name := range f.dirs.list() {
+		info := f.folder.torrent(name)
+		if info == nil {
+			continue // it was never complete
+		}
+		list = append(list, Version{Seq: versionSeq(path.Base(name)), Folder: f.dirs.path(name), InfoHash: info.Hash.String(), Name: info.Name,
+			Size: info.Payload(), Files: info.Stored(), Current: name == current})
+	}
+	return list
+}
+
+// Metadata returns the metadata of a version on disk.
+func (f *Follower) Metadata(seq int64) (*metainfo.Info, error) {
+	_, info, err := f.onDisk(seq)
+	return info, err
+}
+
+// onDisk returns the folder and the metadata of a version that was complete once.
+func (f *Follower) onDisk(seq int64) (name string, info *metainfo.Info, err error) {
+	for _, name := range f.dirs.list() {
+		if versionSeq(path.Base(name)) != seq {
+			continue
+		}
+		if info := f.folder.torrent(name); info != nil {
+			return name, info, nil
+		}
+	}
+	return "", nil, node.NewFault(node.FaultUsage, fmt.Errorf("version %d is not on disk", seq), "choose one of the versions that are listed")
+}

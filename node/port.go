@@ -1,0 +1,43 @@
+package node
+
+import "errors"
+
+// portSetter is a network that can change its port.
+type portSetter interface {
+	SetPort(port uint16) error
+}
+
+// SetPort makes the node listen on another port; 0 means any free one. Connections stay open,
+// and every torrent is announced with the new port. If the port cannot be used, the error is a
+// *Fault and nothing changes.
+func (n *Node) SetPort(port uint16) error {
+	s, ok := n.net.(portSetter)
+	if port == n.net.Port() {
+		return nil
+	}
+	if !ok {
+		return &Fault{Kind: FaultUsage, Err: errors.New("this network has one port only")}
+	}
+	n.settingsMu.Lock()
+	defer n.settingsMu.Unlock()
+	before := n.net.Port()
+	if err := s.SetPort(port); err != nil {
+		return NetworkFault(err)
+	}
+	port = n.net.Port()
+	if port == before {
+		return nil
+	}
+	for _, t := range n.running() {
+		if r := t.run.Load(); r != nil {
+			r.swarm.SetPort(port)
+		}
+	}
+	if n.announcer != nil {
+		n.announcer.SetPort(port)
+	}
+	for _, a := range n.net.Addrs() {
+		n.Emit(Event{Kind: Listening, Addr: a.String()})
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+// Who keeps a publication alive: the peers of its newest version, and the DHT nodes with its signed item.
+import { get, post } from "../api.js";
+import { ms } from "../dht/report.js";
+import { useRequest } from "../dht/request.js";
+import * as format from "../format.js";
+import { html, useRef } from "../html.js";
+import { href } from "../router.js";
+import { may } from "../session.js";
+import { torrents } from "../store.js";
+import { ErrorText } from "../ui/message.js";
+import { Table } from "../ui/table.js";
+
+const states = { newest: "newest", older: "older", bad: "bad signature" };
+
+const columns = [
+  { id: "addr", title: "Node", value: (h) => h.addr, cell: (h) => html`<span class="mono">${h.addr}</span>` },
+  { id: "seq", title: "Version", align: "end", value: (h) => h.seq, cell: (h) => format.number(h.seq) },
+  { id: "state", title: "State", value: (h) => h.state, cell: (h) => states[h.state] || h.state },
+  { id: "client", title: "Client", wide: true, value: (h) => h.client || "", cell: (h) => format.name(h.client || "") },
+  { id: "rtt", title: "Answers within", wide: true, align: "end", value: (h) => h.rtt_ms ?? 0, cell: (h) => (h.rtt_ms ? ms(h.rtt_ms) : "") },
+];
+
+export function Holders({ publication: p }) {
+  const { busy, answer, error, run } = useRequest();
+  const last = useRef(); // stays while it is asked again, so that nothing jumps
+  if (answer) last.current = answer;
+  const [holders, swarm] = last.current || [];
+  const ask = () => run(() => Promise.all([get(`v1/publications/${p.target}?holders=true`).then((h) => h.holders || []), may("add") && post("v1/dht/lookup", { infohash: p.infohash, scrape: true })]));
+  const t = torrents.get(p.infohash);
+  return html`<section class="card" aria-labelledby="holders-title">
+    <h2 id="holders-title">Followers and holders</h2>
+    <p>Nobody keeps a list of the followers. They are seen while they are connected, or announced in the DHT. DHT nodes hold the signed item that says which version is the newest.</p>
+    <dl class="facts-list">
+      <div><dt>Connected now, with the newest version</dt><dd>${t ? html`${t.peers ? `${format.plural(t.peers, "peer")}, ${format.number(t.seeds)} with all of it` : "none: a follower that has all of it may disconnect"} · <a href=${href("torrents", t.infohash, "peers")}>its peers</a>` : "not known: it is not in the session"}</dd></div>
+      <div><dt>Announced in the DHT</dt><dd>${swarm ? peersOf(swarm) : holders ? "not asked: that needs a token of the scope add" : "not asked yet"}</dd></div>
+      <div><dt>Hold the item</dt><dd>${holders ? format.plural(holders.length, "DHT node") : "not asked yet"}</dd></div>
+    </dl>
+    <p><button type="button" disabled=${busy} onClick=${ask}>${busy ? "Asking the DHT…" : holders ? "Ask again" : "Ask the DHT"}</button></p>
+    ${holders?.length === 0 && html`<p role="status">No node answered with the item. A new publication needs some seconds; without DHT nodes it cannot be found: see Doctor.</p>`}
+    ${error && html`<${ErrorText} error=${error} />`}
+    ${holders?.length > 0 && html`<${Table} label="Nodes that hold it" columns=${columns} rows=${holders} rowKey=${(h) => h.addr} />`}
+  </section>`;
+}
+
+// The estimate of BEP 33 counts hashes of addresses. A node may leave out the address that asks.
+const peersOf = ({ addrs, scrape: s }) => `${format.plural(addrs.length, "address", "addresses")}${s?.filters ? `; by estimate ${format.number(s.seeds)} with all of it, ${format.number(s.peers)} downloading` : ""}. This node may be among them.`;

@@ -1,0 +1,24 @@
+package engine
+
+import "net/netip"
+
+// isSelf reports whether an address is our own, as far as that is known.
+func (b *book) isSelf(a netip.AddrPort) bool {
+	return a.Port() == b.port && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
+}
+
+// setPort changes the port of our own addresses.
+func (b *book) setPort(port uint16) { b.port = port }
+
+// setSelf sets our own address of one family, which is never dialed.
+func (b *book) setSelf(ip netip.Addr) {
+	ip = ip.Unmap()
+	family := 0
+	if ip.Is6() {
+		family = 1
+	}
+	b.self[family] = ip
+	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
+		c.state = candSelf
+	}
+}
