@@ -101,8 +101,9 @@ func (d *aria2Daemon) leech(ctx context.Context, torrent, dir string) {
 	d.add(ctx, "addTorrent", base64.StdEncoding.EncodeToString(b), []string{}, options)
 }
 
-// rejoinAfter is how long aria2 may look for metadata. It asks its DHT entry point only once,
-// when it starts. If the answer is late because the machine is busy, it never finds a peer.
+// rejoinAfter is how long a client that looks for peers too rarely may go without any.
+// aria2 asks its DHT entry point only once, when it starts. If the answer is late because the
+// machine is busy, it never finds a peer.
 const rejoinAfter = time.Minute
 
 func (d *aria2Daemon) done(ctx context.Context) {

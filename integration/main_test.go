@@ -215,9 +215,9 @@ func skipIfMissing(t testing.TB, reasons []string) {
 // timeLimit returns a context that bounds the wait for events, so that a failure is reported
 // with its logs and not by the timeout of go test.
 func timeLimit(t testing.TB) context.Context {
-	d := 5 * time.Minute // transmission takes up to three minutes to join the DHT
+	d := 8 * time.Minute // transmission takes up to three minutes to join the DHT
 	if raceEnabled {
-		d *= 2
+		d = 10 * time.Minute
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)

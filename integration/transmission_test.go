@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // transmission is controlled over its RPC. It takes 30 to 60 seconds to join a small DHT.
@@ -47,9 +48,40 @@ func (c transmission) start(t scope, ip string, dht []string) daemon {
 	// Until it has about ten good nodes, it reports its DHT as broken and sends no queries.
 	// It pings the nodes of this file one after the other.
 	must(t, os.WriteFile(filepath.Join(conf, "dht.bootstrap"), []byte(strings.ReplaceAll(strings.Join(dht, "\n"), ":", " ")+"\n"), 0o644))
-	return &transmissionDaemon{
+	d := &transmissionDaemon{
 		process: start(t, "transmission", nil, "transmission-daemon", "-f", "-g", conf),
 		url:     "http://" + net.JoinHostPort(ip, "9091") + "/transmission/rpc",
+	}
+	if len(dht) > 0 {
+		go (&transmissionDaemon{process: d.process, url: d.url}).retryLookups()
+	}
+	return d
+}
+
+// retryLookups restarts torrents that have no peers. Transmission looks up and announces
+// a torrent once when it starts, and again after 25 minutes; the one lookup fails if its
+// answers are late because the machine is busy.
+func (d *transmissionDaemon) retryLookups() {
+	for {
+		select {
+		case <-d.ended:
+			return
+		case <-time.After(rejoinAfter):
+		}
+		var r struct {
+			Torrents []struct{ ID, PeersConnected int }
+		}
+		fields := map[string]any{"fields": []string{"id", "peersConnected"}}
+		if d.call(context.Background(), "torrent-get", fields, &r) != nil {
+			continue // it is starting or ending
+		}
+		for _, o := range r.Torrents {
+			if o.PeersConnected == 0 {
+				ids := map[string]any{"ids": []int{o.ID}}
+				_ = d.call(context.Background(), "torrent-stop", ids, nil)
+				_ = d.call(context.Background(), "torrent-start", ids, nil)
+			}
+		}
 	}
 }
 
