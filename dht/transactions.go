@@ -203,8 +203,7 @@ func (b *queryBatch) add(tx *transaction, own id.ID, readOnly bool) {
 	b.txs = append(b.txs, tx)
 }
 
-// writeQueries sends the batch. If no query could be sent, all of them fail. If only some
-// could be sent, we do not know which, and the others time out.
+// writeQueries sends the batch. A query that cannot be sent fails at once.
 func (f *family) writeQueries(failed []failure) []failure {
 	b := &f.batch
 	if len(b.txs) == 0 {
@@ -214,8 +213,8 @@ func (f *family) writeQueries(failed []failure) []failure {
 	if err != nil {
 		f.d.mu.Lock()
 		f.counts.SendErrors += uint64(len(b.txs) - sent)
-		for _, tx := range b.txs {
-			if sent == 0 && !tx.over {
+		for i, tx := range b.txs {
+			if err := b.out[i].Err; err != nil && !tx.over {
 				f.end(tx)
 				f.failedInRow++
 				failed = append(failed, failure{tx, err})

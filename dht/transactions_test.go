@@ -137,6 +137,9 @@ func (c *outgoing) WriteBatch(ms []netx.Datagram) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
+		for i := range ms {
+			ms[i].Err = c.err
+		}
 		return 0, c.err
 	}
 	for _, d := range ms {

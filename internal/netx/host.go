@@ -42,10 +42,15 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 	}
 	h := &Host{log: log, accepted: make(chan net.Conn), done: make(chan struct{})}
 	for _, s := range socks {
-		h.udp = append(h.udp, NewSocket(newUDP(s.udp)))
+		h.udp = append(h.udp, NewSocket(newHostUDP(s.udp)))
 	}
 	h.listen(socks)
 	return h
+}
+
+func newHostUDP(c *net.UDPConn) PacketConn {
+	forbidFragments(c)
+	return newUDP(c)
 }
 
 // listen accepts connections at socks from now on.
@@ -84,7 +89,7 @@ func (h *Host) SetPort(port uint16) error {
 	}
 	h.listen(socks)
 	for i, s := range h.udp {
-		if err := s.replace(newUDP(socks[i].udp)); err != nil {
+		if err := s.replace(newHostUDP(socks[i].udp)); err != nil {
 			h.log.Debug("the socket of the old port was not closed", "err", err)
 		}
 		old.socks[i].tcp.Close()

@@ -37,8 +37,8 @@ type PacketConn interface {
 	// ReadBatch waits for datagrams and returns how many it has stored in ms. It fails
 	// only if the socket is closed (net.ErrClosed).
 	ReadBatch(ms []Datagram) (int, error)
-	// WriteBatch sends every datagram with all of Buf, and returns how many were sent. If
-	// one cannot be sent, it still sends the others. It returns the first error.
+	// WriteBatch sends every datagram with all of Buf, sets its Err, and returns how many were
+	// sent. If one cannot be sent, it still sends the others. It returns the first error.
 	WriteBatch(ms []Datagram) (int, error)
 	// WriteTo sends one datagram.
 	WriteTo(b []byte, to netip.AddrPort) error
@@ -52,13 +52,26 @@ type FillLeveler interface {
 	FillLevel() float64
 }
 
-// Datagram is one datagram of a batch. To read, the caller provides Buf, and its first N
-// bytes are filled; the rest of a longer datagram is lost. The memory always belongs to
-// the caller.
+// Coalescer is implemented by a PacketConn that can read several datagrams into one buffer.
+type Coalescer interface {
+	// Coalesce makes ReadBatch do so from now on, and reports whether the system can. Every
+	// Buf must then have CoalescedLen bytes.
+	Coalesce() bool
+}
+
+// Datagram is one datagram of a batch, or several datagrams of the same length with the
+// same address. To read, the caller provides Buf, and its first N bytes are filled; the rest
+// of a longer datagram is lost. The memory always belongs to the caller.
 type Datagram struct {
 	Buf  []byte
 	N    int
 	Addr netip.AddrPort // its source or destination
+	// Segment is 0 for one datagram. Otherwise, each Segment bytes are a datagram, and the
+	// rest, which may be shorter, is the last one. ReadBatch sets it, but not to more than 0
+	// unless Coalesce was called.
+	Segment int
+	// Err is why WriteBatch has not sent the datagram, or not all of its segments.
+	Err error
 }
 
 // Network is everything that a node needs of a network.

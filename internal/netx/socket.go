@@ -39,6 +39,9 @@ const (
 	// MaxDatagram is how many bytes of a datagram are read; a longer one is truncated.
 	// KRPC and uTP messages fit an Ethernet frame.
 	MaxDatagram = 2 << 10
+	// coalescedBatch is how many buffers are read at once if each may hold several
+	// datagrams. Only the pages that are ever filled take memory.
+	coalescedBatch = 16
 )
 
 // Socket is a PacketConn that passes its datagrams to the handler of their protocol. One
@@ -77,8 +80,10 @@ func (s *Socket) ReadBatch(ms []Datagram) (int, error) {
 func (s *Socket) WriteBatch(ms []Datagram) (int, error) {
 	n, err := (*s.conn.Load()).WriteBatch(ms)
 	bytes := 0
-	for i := range ms[:n] { // if some were not sent, it is not known which
-		bytes += len(ms[i].Buf)
+	for i := range ms {
+		if ms[i].Err == nil {
+			bytes += len(ms[i].Buf)
+		}
 	}
 	s.meter.Sent(bytes)
 	return n, err
@@ -137,12 +142,16 @@ func (s *Socket) Close() error {
 // read dispatches datagrams until the PacketConn is closed.
 func (s *Socket) read() {
 	defer close(s.done)
-	ms := make([]Datagram, BatchLen)
-	room := make([]byte, BatchLen*MaxDatagram)
-	for i := range ms {
-		ms[i].Buf = room[i*MaxDatagram : (i+1)*MaxDatagram]
-	}
+	var (
+		conn *PacketConn // the one for which ms was made
+		utp  bool        // ms was made for uTP
+		ms   []Datagram
+	)
 	for {
+		if c, u := s.conn.Load(), s.handlers[UTP].Load() != nil; c != conn || u != utp {
+			conn, utp = c, u
+			ms = readBuffers(*conn, utp)
+		}
 		n, err := s.ReadBatch(ms)
 		if err != nil {
 			return
@@ -151,26 +160,67 @@ func (s *Socket) read() {
 	}
 }
 
+// readBuffers returns the buffers for a batch. For uTP, which sends bursts to one address,
+// the system coalesces datagrams if it can.
+func readBuffers(conn PacketConn, utp bool) []Datagram {
+	n, size := BatchLen, MaxDatagram
+	if c, ok := conn.(Coalescer); ok && utp && c.Coalesce() {
+		n, size = coalescedBatch, CoalescedLen
+	}
+	ms, all := make([]Datagram, n), make([]byte, n*size)
+	for i := range ms {
+		ms[i].Buf = all[i*size : (i+1)*size : (i+1)*size]
+	}
+	return ms
+}
+
 // dispatch passes the datagrams of one batch to their handlers.
 func (s *Socket) dispatch(ms []Datagram) {
-	for p := range s.parts {
-		s.parts[p] = s.parts[p][:0]
-	}
 	for i := range ms {
-		if p, ok := ProtocolOf(ms[i].Buf[:ms[i].N]); ok {
-			s.parts[p] = append(s.parts[p], ms[i])
-		} else {
-			s.strays.Add(1)
-		}
-	}
-	for p, part := range s.parts {
-		if len(part) == 0 {
+		m := &ms[i]
+		if m.Segment > 0 {
+			s.split(m)
 			continue
 		}
-		if h := s.handlers[p].Load(); h != nil {
-			(*h)(part)
-		} else {
-			s.strays.Add(uint64(len(part)))
-		}
+		m.N = min(m.N, MaxDatagram)
+		s.collect(m)
+	}
+	for p := range s.parts {
+		s.deliver(Protocol(p))
+	}
+}
+
+// split collects the segments of m.
+func (s *Socket) split(m *Datagram) {
+	for rest := m.Buf[:m.N]; len(rest) > 0; {
+		n := min(m.Segment, len(rest))
+		s.collect(&Datagram{Buf: rest[:n:n], N: min(n, MaxDatagram), Addr: m.Addr})
+		rest = rest[n:]
+	}
+}
+
+// collect adds a datagram to the next batch of its handler.
+func (s *Socket) collect(m *Datagram) {
+	p, ok := ProtocolOf(m.Buf[:m.N])
+	if !ok {
+		s.strays.Add(1)
+		return
+	}
+	if s.parts[p] = append(s.parts[p], *m); len(s.parts[p]) == BatchLen {
+		s.deliver(p)
+	}
+}
+
+// deliver calls the handler of p with what was collected.
+func (s *Socket) deliver(p Protocol) {
+	part := s.parts[p]
+	if len(part) == 0 {
+		return
+	}
+	s.parts[p] = part[:0]
+	if h := s.handlers[p].Load(); h != nil {
+		(*h)(part)
+	} else {
+		s.strays.Add(uint64(len(part)))
 	}
 }

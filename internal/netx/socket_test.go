@@ -125,7 +125,10 @@ func (s *script) ReadBatch(ms []Datagram) (int, error) {
 	}
 	n := 0
 	for i, m := range s.batches[0] {
-		ms[i].N = copy(ms[i].Buf, m.Buf[:m.N])
+		if m.Segment > 0 {
+			ms[i].Buf = m.Buf // longer than the buffer
+		}
+		ms[i].N, ms[i].Segment, ms[i].Addr = copy(ms[i].Buf, m.Buf[:m.N]), m.Segment, m.Addr
 		n++
 	}
 	s.batches = s.batches[1:]

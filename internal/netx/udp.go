@@ -22,6 +22,9 @@ type udpConn struct {
 	local netip.AddrPort
 	batch batcher
 
+	cutting sync.Mutex // guards cut
+	cut     []Datagram // used by writeCut only
+
 	metering sync.Mutex
 	meter    meter
 }
@@ -65,17 +68,28 @@ func (u *udpConn) ReadBatch(ms []Datagram) (int, error) {
 func (u *udpConn) WriteBatch(ms []Datagram) (sent int, err error) {
 	for len(ms) > 0 {
 		n, e := u.batch.write(ms)
+		for i := range ms[:n] {
+			ms[i].Err = nil
+		}
 		sent += n
 		if ms = ms[n:]; e == nil {
 			continue
 		}
 		if errors.Is(e, net.ErrClosed) {
+			for i := range ms {
+				ms[i].Err = net.ErrClosed
+			}
 			return sent, net.ErrClosed
 		}
-		if err == nil {
+		if ms[0].isSegmented() && u.batch.mustCut(&ms[0], e) {
+			e = u.writeCut(&ms[0])
+		}
+		if ms[0].Err = e; e == nil {
+			sent++
+		} else if err == nil {
 			err = e
 		}
-		ms = ms[1:] // skip the datagram that could not be sent
+		ms = ms[1:]
 	}
 	return sent, err
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -18,6 +19,8 @@ type batcher struct {
 	raw     syscall.RawConn
 	six     bool
 	in, out headers
+
+	segments atomic.Bool // the system cuts segments (UDP_SEGMENT)
 }
 
 // maxBatch is the maximum number of datagrams in one call.
@@ -32,6 +35,38 @@ func (b *batcher) init(c *net.UDPConn) {
 	b.six = addrPort(c.LocalAddr()).Addr().Is6()
 	b.in.init(unix.SYS_RECVMMSG)
 	b.out.init(unix.SYS_SENDMMSG)
+	_ = raw.Control(func(fd uintptr) {
+		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
+		b.segments.Store(err == nil)
+	})
+}
+
+// Coalesce implements Coalescer.
+func (u *udpConn) Coalesce() bool {
+	h := &u.batch.in
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_ = u.batch.raw.Control(func(fd uintptr) {
+		h.coalesced = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil
+	})
+	return h.coalesced
+}
+
+// forbidFragments makes the system send each packet whole (DF) or fail with EMSGSIZE if the
+// network interface cannot, whatever it has learned about the path. It is for uTP, which
+// finds out by itself how long a packet may be. KRPC messages fit every path.
+func forbidFragments(c *net.UDPConn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if addrPort(c.LocalAddr()).Addr().Is6() {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+		} else {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		}
+	})
 }
 
 // headers holds the arguments of one system call. Only one caller may use it at a time.
@@ -40,6 +75,9 @@ type headers struct {
 	msgs  []mmsghdr
 	iovs  []unix.Iovec
 	names []unix.RawSockaddrInet6 // large enough for either family
+	ctrls []control
+
+	coalesced bool // datagrams that were read may have segments
 
 	trap  uintptr
 	used  int                // number of msgs passed to the call
@@ -52,6 +90,13 @@ type headers struct {
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
+}
+
+// control is a control message with the length of segments: UDP_SEGMENT (16 bits) of one
+// that is sent, UDP_GRO (32 bits) of one that was read.
+type control struct {
+	hdr  unix.Cmsghdr
+	data [8]byte
 }
 
 func (h *headers) init(trap uintptr) {
@@ -77,6 +122,7 @@ func (h *headers) prepare(ms []Datagram) {
 		h.msgs = make([]mmsghdr, len(ms))
 		h.iovs = make([]unix.Iovec, len(ms))
 		h.names = make([]unix.RawSockaddrInet6, len(ms))
+		h.ctrls = make([]control, len(ms))
 		for i := range h.msgs {
 			h.msgs[i].hdr.Iov = &h.iovs[i]
 			h.msgs[i].hdr.SetIovlen(1)
@@ -87,8 +133,36 @@ func (h *headers) prepare(ms []Datagram) {
 		h.iovs[i].Base = unsafe.SliceData(ms[i].Buf)
 		h.iovs[i].SetLen(len(ms[i].Buf))
 		h.msgs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		h.setControl(i, 0)
 	}
 	h.used = len(ms)
+}
+
+// setControl passes n bytes of the control message i, or none, to the call.
+func (h *headers) setControl(i, n int) {
+	h.msgs[i].hdr.Control = nil
+	if n > 0 {
+		h.msgs[i].hdr.Control = (*byte)(unsafe.Pointer(&h.ctrls[i]))
+	}
+	h.msgs[i].hdr.SetControllen(n)
+}
+
+// setSegment makes the system cut the message i.
+func (h *headers) setSegment(i, segment int) {
+	c := &h.ctrls[i]
+	c.hdr.Level, c.hdr.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	c.hdr.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(c.data[:], uint16(segment))
+	h.setControl(i, unix.CmsgSpace(2))
+}
+
+// segment returns the length of the segments of the message i that was read, or 0.
+func (h *headers) segment(i int) int {
+	c := &h.ctrls[i]
+	if int(h.msgs[i].hdr.Controllen) < unix.CmsgLen(4) || c.hdr.Level != unix.SOL_UDP || c.hdr.Type != unix.UDP_GRO {
+		return 0
+	}
+	return int(binary.NativeEndian.Uint32(c.data[:]))
 }
 
 // release drops the references to the caller's n buffers.
@@ -108,6 +182,9 @@ func (b *batcher) read(ms []Datagram) (int, error) {
 	ms = ms[:min(len(ms), maxBatch)]
 	h.prepare(ms)
 	defer h.release(len(ms))
+	for i := 0; h.coalesced && i < len(ms); i++ {
+		h.setControl(i, unix.CmsgSpace(4))
+	}
 	if err := b.raw.Read(h.call); err != nil {
 		return 0, err
 	}
@@ -117,6 +194,10 @@ func (b *batcher) read(ms []Datagram) (int, error) {
 	for i := range ms[:h.n] {
 		ms[i].N = int(h.msgs[i].len)
 		ms[i].Addr = h.name(i)
+		ms[i].Segment = 0
+		if h.coalesced {
+			ms[i].Segment = h.segment(i)
+		}
 	}
 	return h.n, nil
 }
@@ -130,9 +211,9 @@ func (b *batcher) write(ms []Datagram) (int, error) {
 	h.prepare(ms)
 	defer h.release(len(ms))
 	for i := range ms {
-		if !h.setName(i, ms[i].Addr, b.six) {
+		if err := b.setDestination(h, i, &ms[i]); err != nil {
 			if i == 0 {
-				return 0, ErrNoFamily
+				return 0, err
 			}
 			h.used = i
 			break
@@ -145,6 +226,34 @@ func (b *batcher) write(ms []Datagram) (int, error) {
 		return 0, h.errno
 	}
 	return h.n, nil
+}
+
+// setDestination sets the address and the segments of the message i.
+func (b *batcher) setDestination(h *headers, i int, d *Datagram) error {
+	if !h.setName(i, d.Addr, b.six) {
+		return ErrNoFamily
+	}
+	if d.isSegmented() {
+		if !b.segments.Load() || !d.fitsSegmentation() {
+			return errMustCut
+		}
+		h.setSegment(i, d.Segment)
+	}
+	return nil
+}
+
+// mustCut reports whether err means that the segments of d must be sent one by one.
+func (b *batcher) mustCut(d *Datagram, err error) bool {
+	switch err {
+	case errMustCut:
+		return true
+	case unix.EIO: // the interface cannot compute the checksums
+		b.segments.Store(false)
+		return true
+	case unix.EINVAL: // older kernels, for segments that are too long for the interface
+		return true
+	}
+	return false
 }
 
 func (h *headers) name(i int) netip.AddrPort {

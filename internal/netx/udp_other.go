@@ -20,13 +20,23 @@ func (b *batcher) read(ms []Datagram) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	ms[0].N, ms[0].Addr = n, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	ms[0].N, ms[0].Segment, ms[0].Addr = n, 0, netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	return 1, nil
 }
 
 func (b *batcher) write(ms []Datagram) (int, error) {
+	if ms[0].isSegmented() {
+		return 0, errMustCut
+	}
 	if _, err := b.c.WriteToUDPAddrPort(ms[0].Buf, ms[0].Addr); err != nil {
 		return 0, err
 	}
 	return 1, nil
 }
+
+// mustCut reports whether err means that the segments of d must be sent one by one.
+func (b *batcher) mustCut(_ *Datagram, err error) bool { return err == errMustCut }
+
+// forbidFragments does nothing here, so a packet that is too long for its path arrives in
+// fragments or not at all.
+func forbidFragments(*net.UDPConn) {}

@@ -72,7 +72,7 @@ func (p *packetConn) ReadBatch(ms []netx.Datagram) (int, error) {
 		now, n := time.Now(), 0
 		for n < len(ms) && n < len(p.queue) && !p.queue[n].at.After(now) {
 			ms[n].N = copy(ms[n].Buf, p.queue[n].b)
-			ms[n].Addr = p.queue[n].from
+			ms[n].Addr, ms[n].Segment = p.queue[n].from, 0
 			n++
 		}
 		if n > 0 || len(ms) == 0 {
@@ -145,13 +145,26 @@ func (p *packetConn) push(d datagram) {
 
 func (p *packetConn) WriteBatch(ms []netx.Datagram) (n int, err error) {
 	for i := range ms {
-		if e := p.WriteTo(ms[i].Buf, ms[i].Addr); e == nil {
+		if ms[i].Err = p.writeSegments(&ms[i]); ms[i].Err == nil {
 			n++
 		} else if err == nil {
-			err = e
+			err = ms[i].Err
 		}
 	}
 	return n, err
+}
+
+// writeSegments sends one datagram, or each of its segments.
+func (p *packetConn) writeSegments(m *netx.Datagram) error {
+	if m.Segment <= 0 {
+		return p.WriteTo(m.Buf, m.Addr)
+	}
+	for b := range slices.Chunk(m.Buf, m.Segment) {
+		if err := p.WriteTo(b, m.Addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *packetConn) Close() error {
