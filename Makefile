@@ -20,8 +20,10 @@ build: ## build ./seedbed (VERSION=1.2.3 names a release)
 	$(GO) build $(RELEASE) -o seedbed ./cmd/seedbed
 
 test: peers ## all tests, with other clients if they can be installed (root and apt)
-	$(GO) test -timeout 30m $(TESTFLAGS) ./...
-	$(GO) -C packaging test -timeout 30m $(TESTFLAGS) ./...
+	@failed=0; \
+	$(GO) test -timeout 30m $(TESTFLAGS) ./... || failed=1; \
+	$(GO) -C packaging test -timeout 30m $(TESTFLAGS) ./... || failed=1; \
+	exit $$failed
 
 race: peers cc ## all tests under the race detector
 	$(GO) test -race -timeout 30m $(TESTFLAGS) ./...
