@@ -69,7 +69,7 @@ var packages = map[string]pkg{
 	"internal/blocklist": {layer: 1, owns: "lists of unwanted addresses", third: []string{"github.com/gaissmai/bart", "go4.org/netipx"}},
 	"internal/shaper":    {layer: 1, owns: "limits of rates"},
 	"swarm/mse":          {layer: 1, owns: "the encryption of peer connections"},
-	"internal/utp":       {layer: 1, pure: true, owns: "the packets of uTP"},
+	"internal/utp":       {layer: 1, pure: true, owns: "one uTP connection and its packets"},
 	"pex":                {layer: 1, pure: true, owns: "peer exchange messages and limits"},
 	"dht/krpc":           {layer: 1, pure: true, owns: "the KRPC view and the reply writer"},
 

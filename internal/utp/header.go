@@ -1,8 +1,3 @@
-// Package utp implements the part of uTP (BEP 29) that seedbed needs: it parses the
-// header of a packet, and makes the ST_RESET that refuses a connection.
-//
-// seedbed does not support connections over uTP. A peer that tries uTP before TCP would
-// wait for its timeout if it received no ST_RESET.
 package utp
 
 import (
@@ -43,8 +38,22 @@ var ErrMalformed = errors.New("utp: not a uTP packet")
 
 // Parse parses the header of a packet and skips its extensions.
 func Parse(b []byte) (h Header, payload []byte, err error) {
+	h, _, payload, err = parse(b)
+	return h, payload, err
+}
+
+// The extensions that we use.
+const (
+	extSelectiveAck = 1
+	// extPadding fills a probe up to its size. No one defines this type, and BEP 29 says
+	// that unknown extensions are skipped; libutp and libtorrent do.
+	extPadding = 0xfd
+)
+
+// parse is Parse with the payload of the selective ack, which is nil if there is none.
+func parse(b []byte) (h Header, sack, payload []byte, err error) {
 	if len(b) < HeaderLen || b[0]&0x0f != version || b[0]>>4 >= byte(numTypes) {
-		return Header{}, nil, ErrMalformed
+		return Header{}, nil, nil, ErrMalformed
 	}
 	h = Header{
 		Type:          Type(b[0] >> 4),
@@ -60,11 +69,14 @@ func Parse(b []byte) (h Header, payload []byte, err error) {
 	next, rest := b[1], b[HeaderLen:]
 	for next != 0 {
 		if len(rest) < 2 || len(rest) < 2+int(rest[1]) {
-			return Header{}, nil, ErrMalformed
+			return Header{}, nil, nil, ErrMalformed
+		}
+		if next == extSelectiveAck {
+			sack = rest[2 : 2+int(rest[1])]
 		}
 		next, rest = rest[0], rest[2+int(rest[1]):]
 	}
-	return h, rest, nil
+	return h, sack, rest, nil
 }
 
 // Append appends the header, without extensions.

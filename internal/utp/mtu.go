@@ -1,0 +1,136 @@
+package utp
+
+import (
+	"time"
+
+	"seedbed/internal/mono"
+)
+
+const (
+	// minDatagram is the size of packets that every path takes: 576 bytes (RFC 791) without
+	// the headers of IPv4 and UDP.
+	minDatagram = 576 - 28
+	// baseDatagram is the size of packets before anything is known about the path: 1,280
+	// bytes, which every path of IPv6 and nearly every path of IPv4 takes, without the
+	// headers of IPv6 and UDP.
+	baseDatagram = 1280 - 48
+	// probeStep ends the search when the longest packet is known to this many bytes.
+	probeStep = 8
+	// probeAgain is the time after which a longer packet is tried again (RFC 8899).
+	probeAgain = 10 * time.Minute
+)
+
+// pathMTU searches the length of the longest packet that the path takes.
+//
+// Data goes out in packets of a length that is known to pass. A probe is such a packet with
+// padding, so a probe that does not arrive costs nothing: its data is sent again without
+// the padding. (libutp and libtorrent probe with longer data. They have to send that data
+// again in the same length, in IP fragments, which many paths do not take either.)
+type pathMTU struct {
+	max     int       // never longer than this
+	floor   int       // packets of this length pass, or no shorter one is tried
+	ceiling int       // no longer packet passes
+	hint    int       // tried first; 0: none
+	probing int       // length of the probe in flight; 0: none
+	proved  bool      // a probe of length floor has passed
+	again   mono.Time // when the search starts anew; 0: it goes on
+}
+
+func newPathMTU(maximum, known int) pathMTU {
+	maximum = max(maximum, minDatagram)
+	m := pathMTU{max: maximum, floor: min(baseDatagram, maximum), ceiling: maximum, hint: maximum}
+	switch {
+	case known >= minDatagram && known < m.floor:
+		m.floor, m.ceiling, m.proved = known, known, true
+	case known > m.floor && known <= maximum:
+		m.hint, m.ceiling = known, known
+	}
+	return m
+}
+
+// payload returns the number of bytes of data in a full packet.
+func (m *pathMTU) payload() int { return m.floor - HeaderLen }
+
+func (m *pathMTU) known() int {
+	if !m.proved {
+		return 0
+	}
+	return m.floor
+}
+
+// probe returns the length of the next probe, or 0 if there is none to send now.
+func (m *pathMTU) probe(now mono.Time) int {
+	if m.probing != 0 {
+		return 0
+	}
+	if m.ceiling-m.floor < probeStep {
+		if m.floor+probeStep > m.max {
+			return 0
+		}
+		if m.again == 0 {
+			m.again = now.Add(probeAgain)
+		}
+		if now < m.again {
+			return 0
+		}
+		m.ceiling, m.hint, m.again = m.max, 0, 0
+	}
+	if m.hint > m.floor && m.hint <= m.ceiling {
+		return m.hint
+	}
+	return (m.floor + m.ceiling + 1) / 2
+}
+
+// arrived handles that the probe arrived.
+func (m *pathMTU) arrived() {
+	if m.probing > m.floor {
+		m.floor, m.proved = m.probing, true
+	}
+	m.probing = 0
+}
+
+// lost handles that the probe was lost.
+func (m *pathMTU) lost() {
+	if m.probing != 0 {
+		m.ceiling = max(m.floor, m.probing-1)
+	}
+	m.probing, m.hint = 0, 0
+}
+
+// tooLong handles that packets of length size cannot be sent at all.
+func (m *pathMTU) tooLong(size int) {
+	m.ceiling = max(minDatagram, min(m.ceiling, size-1))
+	m.hint = 0
+	if m.floor > m.ceiling {
+		m.floor, m.proved = minDatagram, true
+		if m.ceiling >= baseDatagram {
+			m.floor, m.proved = baseDatagram, false
+		}
+	}
+}
+
+// shortenPackets handles that the path takes packets of the present length no longer. What
+// is in flight is cut into shorter packets.
+//
+// The numbers of packets count packets, not bytes, so the other side must not have received
+// any of the old ones: it would take the same bytes twice. That is known when several
+// timeouts have passed, and the other side answered short packets that were sent after the
+// long ones. If a packet has arrived past the missing ones, then their numbers do not
+// suffice for shorter packets, and the connection will end with a timeout. The next one
+// starts with the shorter length.
+func (c *Conn) shortenPackets() {
+	long := int(c.inflight.at(0).size) + HeaderLen
+	if long <= minDatagram {
+		return
+	}
+	c.mtu.tooLong(long)
+	c.mtu.probing = 0
+	c.recovery.big, c.recovery.nudged = 0, 0
+	if c.sacked > 0 {
+		return
+	}
+	c.unsent = c.send.pos
+	c.inflight.n, c.flight, c.lost = 0, 0, 0
+	c.finSent, c.forceHead = false, false
+	c.recovery.timeoutAt = mono.Never
+}
