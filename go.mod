@@ -16,6 +16,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/jsonschema-go v0.3.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
+	github.com/huin/goupnp v1.3.1
 	github.com/klauspost/cpuid/v2 v2.3.0
 	github.com/libp2p/go-reuseport v0.4.0
 	github.com/mmcdole/gofeed v1.4.2

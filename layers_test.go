@@ -91,6 +91,9 @@ var packages = map[string]pkg{
 	"swarm/create":  {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
 	"internal/netx": {layer: 4, owns: "the sockets"},
 
+	"internal/portmap/pcp": {layer: 1, pure: true, owns: "the messages of PCP and NAT-PMP"},
+	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP"},
+
 	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT packages"},
 	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
 	"swarm":        {layer: 5, owns: "the torrent shell"},
@@ -184,6 +187,7 @@ var owners = map[string]owner{
 	"github.com/anacrolix/dht/v2/krpc":    {pkg: "dht", why: "it brings in net/http: the pure packages of the DHT have a codec of their own"},
 	"github.com/anacrolix/dht/v2/bep44":   {pkg: "dht", why: "items are signed and verified where they are put and found"},
 	"github.com/anacrolix/dht/v2/int160":  {pkg: "dht", why: "internal/id is the identifier of every other package"},
+	"github.com/huin/goupnp":              {pkg: "internal/portmap", why: "one package asks routers, with limits on what they answer"},
 	"github.com/libp2p/go-reuseport":      {pkg: "internal/netx", why: "netx owns the sockets, so that there is one port and one demultiplexer"},
 	"github.com/spf13/cobra":              {pkg: "cmd/seedbed", tree: true, why: "the command line is the terminal's business; below it are Config structs"},
 	"github.com/prometheus/client_golang": {pkg: "node/api/metrics", why: "packages count in plain numbers; only one exposes them"},

@@ -1,0 +1,31 @@
+package portmap
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestTheRoutingTablesAreRead(t *testing.T) {
+	// The loopback interface stands for any, because every machine has it. The bytes of an IPv4
+	// address are palindromes, because their order depends on the machine.
+	v4 := `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
+lo	00000000	0A00000A	0003	0	0	600	00000000	0	0	0
+lo	00000000	0B00000B	0002	0	0	0	00000000	0	0	0
+lo	0000A8C0	00000000	0001	0	0	0	00FFFFFF	0	0	0
+lo	00000000	00000000	0001	0	0	0	00000000	0	0	0
+lo	00000000	0C00000C	0003	0	0	0	00000080	0	0	0
+nosuch	00000000	0D00000D	0003	0	0	0	00000000	0	0	0
+lo	zz
+`
+	v6 := `00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003       lo
+2a000000000000000000000000000000 20 00000000000000000000000000000000 00 fe800000000000000000000000000002 00000400 00000001 00000000 00000003       lo
+00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo
+`
+	got := ""
+	for _, g := range append(gateways4([]byte(v4)), gateways6([]byte(v6))...) {
+		got += fmt.Sprintln(g.index, g.addr, g.metric)
+	}
+	if got != "1 10.0.0.10 600\n1 fe80::1 1024\n" {
+		t.Error(got)
+	}
+}
