@@ -19,11 +19,15 @@ type mountLookup struct {
 	mount string        // of the last lookup that has ended; "" if there is none
 	done  chan struct{} // closed when the current lookup ends; nil if there is none
 	hangs bool          // the current lookup has taken longer than mountPatience
+	ended time.Time     // when the last lookup ended
 }
 
 const (
 	// mountPatience is how long a caller waits for the disk of a folder that worked before.
 	mountPatience = 10 * time.Millisecond
+	// mountFresh is how long the result of a lookup is used again. Programs add thousands of
+	// torrents to one folder at a time.
+	mountFresh = time.Second
 	// maxMounts limits the folders that are remembered while none is looked up.
 	maxMounts = 256
 )
@@ -35,6 +39,11 @@ func (m *mounts) of(dir string) string {
 	l := m.byDir[dir]
 	if l == nil {
 		l = m.remember(dir)
+	}
+	if l.done == nil && l.mount != "" && time.Since(l.ended) < mountFresh {
+		mount := l.mount
+		m.mu.Unlock()
+		return mount
 	}
 	if l.done == nil {
 		l.done, l.hangs = make(chan struct{}), false
@@ -81,7 +90,7 @@ func (m *mounts) look(dir string, l *mountLookup) {
 	mount := m.find(dir)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	l.mount = mount
+	l.mount, l.ended = mount, time.Now()
 	close(l.done)
 	l.done = nil
 }

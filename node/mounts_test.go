@@ -26,6 +26,7 @@ func TestAddDoesNotWaitForTheDiskOfTheData(t *testing.T) {
 		})
 		dir := t.TempDir()
 		for i, spec := range many(t, 5) {
+			time.Sleep(2 * mountFresh)
 			hangs.Store(i > 0)
 			spec = inSession(spec)
 			spec.Dir, spec.Paused = dir, true
@@ -45,6 +46,28 @@ func TestAddDoesNotWaitForTheDiskOfTheData(t *testing.T) {
 			x.control.mu.Unlock()
 		}
 		close(release)
+	})
+}
+
+// Torrents that are added to one folder at once share a lookup. A later one sees a disk that was
+// mounted meanwhile.
+func TestMountsAreLookedUpOnceInASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lookups, mount := 0, "/"
+		m := &mounts{find: func(string) string { lookups++; return mount }}
+		for range 1000 {
+			if got := m.of("/data/new"); got != "/" {
+				t.Fatalf("mounted at %q", got)
+			}
+		}
+		if lookups != 1 {
+			t.Errorf("%d lookups", lookups)
+		}
+		mount = "/data"
+		time.Sleep(mountFresh)
+		if got := m.of("/data/new"); got != "/data" {
+			t.Errorf("mounted at %q after the change", got)
+		}
 	})
 }
 
