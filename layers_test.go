@@ -90,6 +90,7 @@ var packages = map[string]pkg{
 	// It reads folders as storage does: within them (os.Root), with its LRU and its errors.
 	"swarm/create":  {layer: 4, owns: "making torrents", peers: []string{"swarm/storage"}},
 	"internal/netx": {layer: 4, owns: "the sockets"},
+	"internal/lsd":  {layer: 4, owns: "local service discovery"},
 
 	"internal/portmap/pcp": {layer: 1, pure: true, owns: "the messages of PCP and NAT-PMP"},
 	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP"},
