@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"seedbed/dht"
+	"seedbed/internal/lsd"
 	"seedbed/internal/netx"
 	"seedbed/swarm"
 	"seedbed/swarm/storage"
@@ -102,6 +103,10 @@ type Config struct {
 
 	// Network replaces the machine's sockets in tests; nil opens Listen.
 	Network netx.Network
+
+	// multicast replaces the machine's sockets of local service discovery in tests; nil opens
+	// them, unless Network is set.
+	multicast func(group netip.AddrPort) (lsd.Transport, error)
 
 	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"seedbed/node/lifecycle"
+	"seedbed/swarm/engine"
 )
 
 // control decides what a torrent does. A request changes the intent. If no worker is active,
@@ -23,12 +24,12 @@ type control struct {
 	rested  chan struct{}      // closed when the worker has ended; nil if no caller waits
 	cancel  context.CancelFunc // cancels the current step if it can be cancelled; or nil
 
-	failure          error       // the error of a torrent that is Failed or Missing
-	upRate, downRate int64       // limits of this torrent; 0: those of Settings
-	checked, toCheck int64       // bytes, while files are checked or moved
-	found            *foundPeers // peers that wake a parked torrent; nil if there are none
-	unsaved          error       // the errors of saving the state, joined
-	deleteData       bool        // RemoveAll deletes the files too
+	failure          error               // the error of a torrent that is Failed or Missing
+	upRate, downRate int64               // limits of this torrent; 0: those of Settings
+	checked, toCheck int64               // bytes, while files are checked or moved
+	found            *[]engine.Candidate // peers that wake a parked torrent, up to maxFound; nil if there are none
+	unsaved          error               // the errors of saving the state, joined
+	deleteData       bool                // RemoveAll deletes the files too
 
 	counts        counts
 	healed        bool            // the data is back: the next start parks the torrent instead

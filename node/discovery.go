@@ -149,6 +149,7 @@ func (t *Torrent) updateSeedFlag() {
 
 // announceParked keeps a parked torrent announced.
 func (t *Torrent) announceParked() {
+	t.node.wakeLSD()
 	if t.node.dht == nil || t.private.Load() {
 		return
 	}
@@ -167,29 +168,36 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// foundPeers passes the swarm peers that a DHT node returned. A parked torrent wakes for
-// them, because they may be unable to connect to us. It returns the number of new peers.
+// foundPeers passes peers that a DHT node returned to the swarm. It returns the number of new
+// ones.
 func (t *Torrent) foundPeers(from netip.AddrPort, peers []netip.AddrPort) (fresh int) {
-	if t.private.Load() || t.isStopping() {
-		return 0
-	}
-	r := t.run.Load()
-	if r != nil {
+	if r := t.run.Load(); r != nil {
 		r.passOwnAddrs()
 	}
 	if peers = t.node.excludeSelf(peers); len(peers) == 0 {
 		return 0
 	}
-	if r == nil {
-		t.wakeFor(from, peers)
+	return t.addCandidates(candidatesFrom(from, peers))
+}
+
+// addCandidates passes peers that the DHT or local discovery has found to the swarm. A parked
+// torrent wakes for them, because they may be unable to connect to us. It returns how many are
+// new in this run.
+func (t *Torrent) addCandidates(found []engine.Candidate) (fresh int) {
+	if t.private.Load() || t.isStopping() {
 		return 0
 	}
-	for _, a := range peers {
-		if known, _ := r.seen.ContainsOrAdd(a, struct{}{}); !known {
+	r := t.run.Load()
+	if r == nil {
+		t.wakeFor(found)
+		return 0
+	}
+	for _, c := range found {
+		if known, _ := r.seen.ContainsOrAdd(c.Addr, struct{}{}); !known {
 			fresh++
 		}
 	}
-	r.swarm.AddCandidates(candidatesFrom(from, peers))
+	r.swarm.AddCandidates(found)
 	return fresh
 }
 
@@ -238,8 +246,11 @@ func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
 	if len(peers) == 0 {
 		return nil
 	}
-	s := n.dht.Stats()
-	own := []netip.Addr{s.V4.External, s.V6.External}
+	var own []netip.Addr
+	if n.dht != nil {
+		s := n.dht.Stats()
+		own = append(own, s.V4.External, s.V6.External)
+	}
 	isAll := false
 	for _, a := range n.net.Addrs() {
 		own = append(own, a.Addr())

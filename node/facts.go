@@ -27,6 +27,7 @@ const (
 	FromHint     = engine.FromHint     // the link, the user or --peer named it
 	FromLastRun  = engine.FromLastRun  // it was known from an earlier run
 	FromIncoming = engine.FromIncoming // it dialed us
+	FromLSD      = engine.FromLSD      // it announced itself in the local network
 )
 
 // Peers describes the connected peers, in the order of their connections.

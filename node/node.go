@@ -10,7 +10,8 @@
 // How data flows: Add reserves the infohash (registry.go), locks the torrent in the
 // state directory and starts its swarm (run.go). Discoveries (discovery.go) ask the DHT for
 // peers at the pace that pace.go sets, and pass them to the swarm as candidates, as do the
-// hints of the user and the link (hints.go). The swarm opens the storage once the metadata
+// hints of the user and the link (hints.go) and the peers of the local network
+// (localpeers.go). The swarm opens the storage once the metadata
 // is known (content.go). Incoming connections are matched to torrents by infohash
 // (accept.go). Resources that are limited for the whole node are divided in budget.go.
 //
@@ -40,6 +41,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/lsd"
 	"seedbed/internal/mono"
 	"seedbed/internal/netx"
 	"seedbed/swarm"
@@ -58,6 +60,7 @@ type Node struct {
 	dht       *dht.DHT       // nil if disabled
 	announcer *dht.Announcer // of all torrents; nil if dht is
 	keeper    *dht.Keeper    // of all items; nil if dht is
+	lsd       *lsd.Service   // nil if we listen on loopback only
 	handles   *storage.Handles
 	shared    *swarm.Shared // hash workers and piece buffers
 	mirrors   *http.Client  // client for web seeds
@@ -143,6 +146,7 @@ func Open(cfg Config) (*Node, error) {
 	for _, s := range network.UDP() {
 		n.refuseSYNs(s)
 	}
+	n.startLSD()
 	n.wg.Go(n.accept)
 	n.wg.Go(n.keepBudget)
 	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
@@ -220,6 +224,9 @@ func (n *Node) end() {
 	defer close(n.closed)
 	defer n.events.close()
 	clientsEnded := n.endClients()
+	if n.lsd != nil {
+		n.lsd.Close()
+	}
 	n.mu.Lock()
 	ts := n.order.list()
 	n.mu.Unlock()

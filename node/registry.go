@@ -228,6 +228,7 @@ func (t *Torrent) setRun(r *run) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.run.Store(r)
+	t.node.wakeLSD()
 	if r == nil {
 		delete(a.set, t)
 		return

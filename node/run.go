@@ -120,8 +120,8 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	close(r.ready)
 	r.wg.Go(r.manage)
 	r.discover()
-	if f := t.takeFound(); f != nil {
-		t.foundPeers(f.from, f.peers)
+	if found := t.takeFound(); found != nil {
+		t.addCandidates(found)
 	}
 }
 

@@ -38,6 +38,10 @@ type Settings struct {
 	SeedRatio          float64
 	SeedIdle, SeedTime time.Duration
 
+	// NoLSD disables local service discovery (BEP 14), which announces the torrents that are not
+	// private to the local network.
+	NoLSD bool
+
 	// Blocklist holds the addresses that we neither dial nor accept.
 	Blocklist *blocklist.List
 }
@@ -80,6 +84,7 @@ func (n *Node) Apply(s Settings) error {
 	n.settings.Store(&s)
 	n.shared.SetRates(s.UpRate, s.DownRate)
 	n.budget.dials.resize(s.HalfOpen, s.DialRate)
+	n.wakeLSD()
 	for _, t := range n.Torrents() {
 		t.applySettings(&s)
 	}

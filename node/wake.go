@@ -2,7 +2,8 @@ package node
 
 import (
 	"context"
-	"net/netip"
+
+	"seedbed/swarm/engine"
 )
 
 // wake starts the torrent if it is parked and returns its run, or nil if it does not run.
@@ -25,42 +26,32 @@ func (t *Torrent) wake(ctx context.Context) *run {
 	return t.run.Load()
 }
 
-// wakeFor wakes a parked torrent for peers that a DHT node returned.
-func (t *Torrent) wakeFor(from netip.AddrPort, peers []netip.AddrPort) {
+// wakeFor wakes a parked torrent for peers that have been found.
+func (t *Torrent) wakeFor(peers []engine.Candidate) {
 	c := &t.control
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state.Running || t.milestones.has(isStopping) {
 		return
 	}
-	if c.found == nil {
-		c.found = new(foundPeers)
+	if c.found == nil { // a pointer, because there are many parked torrents
+		c.found = new([]engine.Candidate)
 	}
-	c.found.add(from, peers)
+	*c.found = append(*c.found, peers[:min(len(peers), maxFound-len(*c.found))]...)
 	c.intent.Wake, c.healed = true, false
 	t.serve()
-}
-
-// foundPeers are peers that the DHT returned for a parked torrent.
-type foundPeers struct {
-	peers []netip.AddrPort
-	from  netip.AddrPort // the DHT node that returned the last of them
 }
 
 // maxFound is the maximum number of peers kept for a torrent that is waking.
 const maxFound = 50
 
-func (f *foundPeers) add(from netip.AddrPort, peers []netip.AddrPort) {
-	if room := maxFound - len(f.peers); room > 0 {
-		f.peers, f.from = append(f.peers, peers[:min(len(peers), room)]...), from
-	}
-}
-
-// takeFound returns the peers for which the torrent woke, or nil, and clears them.
-func (t *Torrent) takeFound() (f *foundPeers) {
+// takeFound returns the peers for which the torrent woke, and clears them.
+func (t *Torrent) takeFound() (peers []engine.Candidate) {
 	c := &t.control
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f, c.found = c.found, nil
-	return f
+	if c.found != nil {
+		peers, c.found = *c.found, nil
+	}
+	return peers
 }

@@ -73,7 +73,7 @@ type Config struct {
 	// Dialer makes outgoing connections. Required.
 	Dialer Dialer
 	// Admit waits until a connection to an address may be made; nil means at once.
-	// unproven says that the address is known only from the DHT or PEX. The torrent calls
+	// unproven says that the address is unproven in the engine. The torrent calls
 	// leave when the dial has ended.
 	Admit func(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error)
 	// Relaxed lifts the limits on unproven private addresses; see engine.Config.

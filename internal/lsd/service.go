@@ -3,7 +3,6 @@ package lsd
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	mrand "math/rand/v2"
@@ -21,8 +20,8 @@ type Transport interface {
 	// Refresh joins the group on interfaces that have appeared. It returns the names of all
 	// that are joined, and whether any is new.
 	Refresh() (names []string, isNew bool, err error)
-	// Send sends a datagram over each joined interface and returns over how many.
-	Send(b []byte) (sent int, err error)
+	// Send sends a datagram over each joined interface.
+	Send(b []byte) error
 	// Read waits for a datagram from the local network and returns its length and source. It
 	// fails only after Close.
 	Read(b []byte) (int, netip.AddrPort, error)
@@ -31,6 +30,8 @@ type Transport interface {
 
 // Config configures a Service. All fields are required.
 type Config struct {
+	// Groups are the groups to take part in: Group4, Group6 or both.
+	Groups []netip.AddrPort
 	// Open opens the transport of a group. It is called again after an error.
 	Open func(group netip.AddrPort) (Transport, error)
 	// Enabled reports whether to announce and receive at all.
@@ -68,17 +69,6 @@ type Service struct {
 
 	receiving sync.Mutex
 	intake    *intake
-
-	mu     sync.Mutex
-	status Status
-}
-
-// Status is the state of a Service.
-type Status struct {
-	Interfaces []string // names of those that take part, by group; one with both families is listed twice
-	Err        error    // why a group or an interface does not take part
-	Sent       int      // messages since the start, to all groups
-	Received   int      // announces of other peers since the start
 }
 
 // A member is our membership in one group.
@@ -100,7 +90,9 @@ func Start(cfg Config) *Service {
 	s := &Service{
 		cfg: cfg, cookie: fmt.Sprintf("%08x", rng.Uint32()), wake: make(chan struct{}, 1),
 		epoch: time.Now(), schedule: newSchedule(0, rng),
-		members: []*member{{group: Group4}, {group: Group6}},
+	}
+	for _, g := range cfg.Groups {
+		s.members = append(s.members, &member{group: g})
 	}
 	s.intake = newIntake(0, s.cookie, mrand.New(mrand.NewPCG(rng.Uint64(), rng.Uint64())))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -115,13 +107,6 @@ func (s *Service) Wake() {
 	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Status returns the state of the Service.
-func (s *Service) Status() Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.status
 }
 
 // Close ends the Service and waits until it calls none of the functions of its Config any more.
@@ -187,7 +172,6 @@ func (s *Service) refresh(now mono.Time) {
 	if isFresh {
 		s.schedule.hasten(now)
 	}
-	s.note()
 }
 
 func (s *Service) refreshMember(m *member) (isNew bool, err error) {
@@ -211,18 +195,6 @@ func (s *Service) leave() {
 		}
 		m.transport, m.names, m.err = nil, nil, nil
 	}
-	s.note()
-}
-
-// note updates the part of the status that depends on the members.
-func (s *Service) note() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.status.Interfaces, s.status.Err = nil, nil
-	for _, m := range s.members {
-		s.status.Interfaces = append(s.status.Interfaces, m.names...)
-		s.status.Err = errors.Join(s.status.Err, m.err)
-	}
 }
 
 // announce sends one message to each group.
@@ -233,14 +205,8 @@ func (s *Service) announce(hashes []id.ID) {
 			continue
 		}
 		b := Append(make([]byte, 0, maxSent), m.group, Message{Port: port, Hashes: hashes, Cookie: s.cookie})
-		n, err := m.transport.Send(b)
-		if err != nil {
+		if err := m.transport.Send(b); err != nil {
 			s.cfg.Log.Debug("a local announce was not sent everywhere", "err", err)
-		}
-		if n > 0 {
-			s.mu.Lock()
-			s.status.Sent++
-			s.mu.Unlock()
 		}
 	}
 }
@@ -263,12 +229,6 @@ func (s *Service) receive(t Transport) {
 
 func (s *Service) accept(from netip.AddrPort, b []byte) (Message, bool) {
 	s.receiving.Lock()
-	m, ok := s.intake.accept(s.now(), from, b)
-	s.receiving.Unlock()
-	if ok {
-		s.mu.Lock()
-		s.status.Received++
-		s.mu.Unlock()
-	}
-	return m, ok
+	defer s.receiving.Unlock()
+	return s.intake.accept(s.now(), from, b)
 }

@@ -20,6 +20,7 @@ type segment struct {
 	members []*port
 	broken  error // of Open
 	names   []string
+	sent    int
 }
 
 // A port is a transport of one host in a segment.
@@ -61,7 +62,7 @@ func (p *port) Refresh() ([]string, bool, error) {
 }
 
 // Send also returns the datagram to its sender, as the system does.
-func (p *port) Send(b []byte) (int, error) {
+func (p *port) Send(b []byte) error {
 	p.on.mu.Lock()
 	defer p.on.mu.Unlock()
 	for _, m := range p.on.members {
@@ -69,7 +70,8 @@ func (p *port) Send(b []byte) (int, error) {
 			m.in <- datagram{p.addr, b}
 		}
 	}
-	return len(p.on.names), nil
+	p.on.sent++
+	return nil
 }
 
 func (p *port) Read(b []byte) (int, netip.AddrPort, error) {
@@ -100,6 +102,7 @@ type host struct {
 func (s *segment) host(t *testing.T, n byte, torrents []id.ID) *host {
 	h := &host{torrents: torrents}
 	h.Service = Start(Config{
+		Groups:  []netip.AddrPort{Group4, Group6},
 		Open:    func(group netip.AddrPort) (Transport, error) { return s.open(group, n) },
 		Enabled: func() bool { h.mu.Lock(); defer h.mu.Unlock(); return !h.isOff },
 		Port:    func() uint16 { return 7000 + uint16(n) },
@@ -155,9 +158,6 @@ func TestPeersFindEachOther(t *testing.T) {
 		if got := a.take(); got != nil {
 			t.Errorf("the first found %v, though nobody else announced anything", got)
 		}
-		if s := a.Status(); s.Sent != 4 || s.Received != 2 || !slices.Equal(s.Interfaces, []string{"eth0", "eth0"}) || s.Err != nil {
-			t.Errorf("the status is %+v", s)
-		}
 	})
 }
 
@@ -167,15 +167,12 @@ func TestJoinsNetworksThatAppear(t *testing.T) {
 		lan := &segment{broken: errors.New("address in use")}
 		a, b := lan.host(t, 1, hashes(1)), lan.host(t, 2, hashes(1))
 		time.Sleep(10 * time.Minute)
-		if s := a.Status(); s.Err == nil || s.Sent != 0 {
-			t.Errorf("the status is %+v", s)
-		}
 		lan.mu.Lock()
 		lan.broken = nil
 		lan.mu.Unlock()
 		time.Sleep(10 * time.Minute)
-		if s := a.Status(); s.Err != nil || s.Sent != 0 || len(a.take()) != 0 {
-			t.Errorf("without an interface, the status is %+v", s)
+		if lan.sent != 0 {
+			t.Errorf("%d messages were sent without an interface", lan.sent)
 		}
 		for i := range 2 {
 			lan.mu.Lock()
@@ -202,8 +199,8 @@ func TestSettingAppliesWhileRunning(t *testing.T) {
 		time.Sleep(2 * settle)
 		b.set(hashes(1), false)
 		time.Sleep(20 * time.Minute)
-		if s := a.Status(); len(b.take()) != 0 || len(a.take()) != 0 || len(s.Interfaces) != 0 {
-			t.Errorf("it takes part although it is off: %+v", s)
+		if len(b.take()) != 0 || len(a.take()) != 0 || len(lan.members) != 2 {
+			t.Error("it takes part although it is off")
 		}
 		a.set(hashes(2), false)
 		time.Sleep(2 * time.Second)
@@ -218,7 +215,7 @@ func TestManyWakesDoNotDelayAnnounces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := &segment{names: []string{"eth0"}}
 		a, b := lan.host(t, 1, nil), lan.host(t, 2, nil)
-		time.Sleep(time.Minute)
+		time.Sleep(70 * time.Second) // not when interfaces are looked for
 		for range 100 {
 			a.set(hashes(1), false)
 			time.Sleep(settle / 4)

@@ -137,18 +137,17 @@ func (m *Multicast) join(l lan) (*link, error) {
 }
 
 // Send sends a datagram to the group over each joined interface. It reaches the local network
-// only, and other programs on this machine. It returns over how many interfaces it was sent, and
-// the first error.
-func (m *Multicast) Send(b []byte) (sent int, err error) {
+// only, and other programs on this machine. If it cannot be sent over one, it is still sent over
+// the others.
+func (m *Multicast) Send(b []byte) error {
+	var errs []error
 	to := net.UDPAddrFromAddrPort(m.group)
 	for _, l := range m.links {
-		if _, e := l.out.WriteTo(b, to); e == nil {
-			sent++
-		} else if err == nil {
-			err = fmt.Errorf("cannot send over %s: %w", l.name, e)
+		if _, err := l.out.WriteTo(b, to); err != nil {
+			errs = append(errs, fmt.Errorf("cannot send over %s: %w", l.name, err))
 		}
 	}
-	return sent, err
+	return errors.Join(errs...)
 }
 
 // Read waits for a datagram to the group from a neighbor and returns its length and source.

@@ -274,6 +274,35 @@ func (y *Bool) Set(v string) error {
 	return nil
 }
 
+// A Switch is a flag for on or off. On is the default, so the variable says whether it is off.
+type Switch struct{ Off *bool }
+
+var onOff = []string{"on", "off"}
+
+// Type implements pflag.Value.
+func (s *Switch) Type() string { return strings.Join(onOff, "|") }
+
+// Choices returns the words.
+func (s *Switch) Choices() []string { return onOff }
+
+// String implements pflag.Value.
+func (s *Switch) String() string {
+	if *s.Off {
+		return "off"
+	}
+	return "on"
+}
+
+// Set implements pflag.Value.
+func (s *Switch) Set(v string) error {
+	w := Word{Words: onOff}
+	if err := w.Set(v); err != nil {
+		return err
+	}
+	*s.Off = v == "off"
+	return nil
+}
+
 // A MinSize is a flag for a Size with a minimum, in bytes.
 type MinSize struct {
 	*Size

@@ -59,6 +59,9 @@ var Table = []Setting{
 		value: func(s *Settings) option.Value {
 			return &superSeed{option.Word{Value: s.SuperSeed.String(), Words: []string{"auto", "on", "off"}}, &s.SuperSeed}
 		}},
+	{Name: "lsd", Group: GroupPeers, Help: "find peers in the local network, and announce torrents there (BEP 14)", Node: true,
+		Manual: "local service discovery (BEP 14): announce torrents by multicast to the local network, and connect to the peers there that do the same. `on` (the default) uses every network interface with multicast except loopback and VPN tunnels, and of those only the ones whose address we listen on. Private torrents are never announced",
+		value:  func(s *Settings) option.Value { return &option.Switch{Off: &s.NoLSD} }},
 
 	{Name: "dir", Group: GroupFolders, Letter: "d", Help: "download torrents that are added without a folder into `DIR` (default: your Downloads folder)",
 		value: func(s *Settings) option.Value { return &option.Path{To: &s.Dir, Arg: "DIR"} }},

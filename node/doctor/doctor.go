@@ -1,6 +1,6 @@
 // Package doctor finds out why a node does not work.
 //
-// Examine checks everything that a node needs, step by step: sockets, saved nodes,
+// Examine checks everything that a node needs, step by step: sockets, multicast, saved nodes,
 // bootstrap hosts, the external address, NAT, node id and routing table. With a magnet link
 // it continues with lookup, dial, handshake and metadata. For these it runs a torrent of
 // package swarm and traces its connections. Each result is a Finding, which is reported as
@@ -45,6 +45,7 @@ type Step string
 
 const (
 	StepSockets   Step = "sockets"
+	StepLocal     Step = "local network"
 	StepState     Step = "state"
 	StepBootstrap Step = "bootstrap"
 	StepExternal  Step = "external address"
@@ -79,6 +80,7 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	defer v.Close()
 	e := &examination{v: v, report: report}
 	e.sockets(ctx)
+	e.localNetwork()
 	e.state()
 	boots := e.bootstrap(ctx)
 	e.network()

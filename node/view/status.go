@@ -101,7 +101,7 @@ type TorrentPeers struct {
 type Connection struct {
 	Addr      string   `json:"addr"`
 	Client    string   `json:"client"`  // as the peer says
-	Sources   []string `json:"sources"` // how its address was learned: dht, pex, hint, last_run, incoming
+	Sources   []string `json:"sources"` // how its address was learned: dht, pex, hint, last_run, incoming, lsd
 	Incoming  bool     `json:"incoming"`
 	Encrypted bool     `json:"encrypted"` // the handshake was
 	WebSeed   bool     `json:"web_seed"`
@@ -147,7 +147,7 @@ func transportOf(p *node.PeerInfo) string {
 
 func sourcesOf(s node.PeerSource) []string {
 	out := []string{}
-	for i, name := range []string{"dht", "pex", "hint", "last_run", "incoming"} { // node.FromDHT and so on
+	for i, name := range []string{"dht", "pex", "hint", "last_run", "incoming", "lsd"} { // node.FromDHT and so on
 		if s&(1<<i) != 0 {
 			out = append(out, name)
 		}

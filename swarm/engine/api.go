@@ -39,6 +39,7 @@ const (
 	FromHint     // x.pe of the magnet, or --peer
 	FromLastRun  // the state directory's known peers
 	FromIncoming // it dialed us
+	FromLSD      // it announced itself in the local network (BEP 14)
 )
 
 // Candidate is an address that may be a peer.
@@ -337,7 +338,7 @@ type Command struct {
 	WantSums  bool
 	Round     uint32 // of CmdStore: the chunks of a piece count together only within one round; those of EvInfo's Stored have round 0
 	Encrypted bool
-	Unproven  bool // of CmdDial: only the DHT or PEX has named the address
+	Unproven  bool // of CmdDial: see unproven.go
 	Timed     bool // of CmdSend
 	Rejected  bool // of CmdCancel: the peer has said that it will not send Block, so no cancel is sent
 	Addr      netip.AddrPort
@@ -364,7 +365,7 @@ type Config struct {
 	Hints      bool      // dial hints even if the torrent is private
 	Private    bool      // the torrent is known to be private (BEP 27) before EvInfo
 	SuperSeed  SuperSeed // when to withhold pieces from peers (BEP 16)
-	// Relaxed lifts the limits on private addresses that only the DHT or PEX has named.
+	// Relaxed lifts the limits on private addresses that nobody has proven; see unproven.go.
 	// It is set when we listen on a private address ourselves.
 	Relaxed bool
 	Seed    uint64 // for the engine's random choices

@@ -67,7 +67,7 @@ type book struct {
 	tried   int // addresses ever dialed
 	refused int // how many of those have never answered
 	next    mono.Time
-	private bool // no DHT, no PEX (BEP 27)
+	private bool // no DHT, PEX and LSD (BEP 27)
 	hints   bool // dial hints even if private
 	rng     *rand.Rand
 	self    [2]netip.Addr // our own IPv4 and IPv6 addresses, as far as known
@@ -120,7 +120,7 @@ func (b *book) refusedSource(s Source) bool {
 	if !b.private {
 		return false
 	}
-	s &^= FromDHT | FromPEX
+	s &^= FromDHT | FromPEX | FromLSD
 	if !b.hints {
 		s &^= FromHint
 	}
@@ -236,7 +236,7 @@ func (c *candidate) sourceRank() int {
 	switch s := c.source; {
 	case s&FromHint != 0:
 		return 5
-	case s&FromIncoming != 0:
+	case s&(FromIncoming|FromLSD) != 0: // a peer in the local network is fast
 		return 4
 	case s&FromLastRun != 0:
 		return 3
@@ -449,7 +449,7 @@ func (b *book) isForbidden(addr netip.AddrPort) bool {
 	return c != nil && b.refusedSource(c.source)
 }
 
-// setPrivate refuses addresses from DHT and PEX from now on, and forgets those that
+// setPrivate refuses addresses from DHT, PEX and LSD from now on, and forgets those that
 // came from them.
 func (b *book) setPrivate() {
 	b.private = true

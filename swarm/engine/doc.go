@@ -40,8 +40,8 @@
 //	candidates ──dial──▶ peers ──metadata──▶ EvInfo ──▶ pieces ──▶ complete
 //
 // Addresses arrive with EvCandidates and wait in the book (candidates.go), ranked by
-// their source and by the results of earlier dials. Addresses that only the DHT or PEX
-// has named are limited, so that nobody can use us to attack a third party (unproven.go).
+// their source and by the results of earlier dials. Addresses that only the DHT, PEX
+// or the local network has named are limited, so that nobody can use us to attack a third party (unproven.go).
 // The engine dials the best ones within its limit of half-open connections. After the
 // handshake, the connection becomes a peer (peer.go), unless it leads to ourselves, is
 // banned (bans.go), or is a second connection to a known peer. At the connection limit it

@@ -12,7 +12,7 @@ import (
 // checking existing data may take an hour.
 func TestBEP27AppliesBeforeStorageIsOpen(t *testing.T) {
 	info := testInfo(t, 50, 64<<10, 100, true)
-	found := &EvCandidates{Candidates: []Candidate{{Addr: addrOf(70), Source: FromDHT}, {Addr: addrOf(71), Source: FromPEX}, {Addr: addrOf(72), Source: FromHint}}}
+	found := &EvCandidates{Candidates: []Candidate{{Addr: addrOf(70), Source: FromDHT}, {Addr: addrOf(71), Source: FromPEX}, {Addr: addrOf(73), Source: FromLSD}, {Addr: addrOf(72), Source: FromHint}}}
 	check := func(r *rig, hints int) {
 		t.Helper()
 		r.step(found)

@@ -10,8 +10,8 @@ import (
 	"seedbed/internal/mono"
 )
 
-// An address that only the DHT or PEX has named is unproven: it may have been named to
-// make us attack it. These limits bound what a third party can receive from us:
+// An address that only the DHT, PEX or an announce in the local network has named is
+// unproven: it may have been named to make us attack it. These limits bound what a third party can receive from us:
 //
 //   - For each host, few addresses are kept and one is dialed at a time, with growing
 //     pauses while none answers.
@@ -88,7 +88,7 @@ func newUnproven() unproven {
 
 // isUnproven reports whether the limits apply to c.
 func (b *book) isUnproven(c *candidate) bool {
-	proven := c.answered || c.source&^(FromDHT|FromPEX) != 0
+	proven := c.answered || c.source&^(FromDHT|FromPEX|FromLSD) != 0
 	return !proven && !(b.relaxed && addrs.IsLocal(c.addr.Addr()))
 }
 

@@ -70,6 +70,7 @@ func TestWhichAddressesAreExempt(t *testing.T) {
 	}{
 		{"DHT", false, "8.8.8.8:%d", FromDHT, maxPortsPerHost},
 		{"PEX", false, "8.8.8.8:%d", FromPEX, maxPortsPerHost},
+		{"the local network", false, "192.168.1.5:%d", FromLSD, maxPortsPerHost},
 		{"DHT and PEX", false, "8.8.8.8:%d", FromDHT | FromPEX, maxPortsPerHost},
 		{"an IPv6 /64", false, "[2a00::%d]:6881", FromDHT, maxPortsPerHost},
 		{"a private address from the public side", false, "10.0.0.1:%d", FromPEX, maxPortsPerHost},
@@ -252,7 +253,7 @@ func TestBookCountsAreConsistent(t *testing.T) {
 			"add": func(t *rapid.T) {
 				b.add(now, Candidate{
 					Addr: addr.Draw(t, "addr"), From: from(rapid.IntRange(0, 4).Draw(t, "from")),
-					Source: rapid.SampledFrom([]Source{FromDHT, FromDHT, FromPEX, FromPEX, FromHint, FromIncoming}).Draw(t, "source"),
+					Source: rapid.SampledFrom([]Source{FromDHT, FromDHT, FromPEX, FromPEX, FromLSD, FromHint, FromIncoming}).Draw(t, "source"),
 				})
 			},
 			"dial": func(*rapid.T) {

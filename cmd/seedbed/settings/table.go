@@ -93,6 +93,7 @@ var Table = []Setting{
 		Manual: "encryption of peer connections (MSE). `prefer` (the default) dials without encryption and, if the peer closes the connection or sends no handshake within about 3 seconds, encrypted; it remembers which of the two worked, and accepts both. `require` dials and accepts RC4 only; `off` neither dials nor accepts encryption. It hides the traffic from simple filters; it provides neither confidentiality nor authentication",
 		value:  func(v *Values) option.Value { return &v.encryption }},
 	live("super-seed"),
+	live("lsd"),
 	{Name: "no-web-seeds", Help: "do not fetch from HTTP mirrors that links and torrents name (BEP 19)",
 		Manual: "do not fetch from the HTTP mirrors that links (`ws=`) and torrents name (BEP 19)",
 		value:  func(v *Values) option.Value { return &option.Bool{To: &v.Config.NoWebSeeds} }},

@@ -135,7 +135,7 @@ func trackers(c *call) error {
 		return err
 	}
 	_, noDHT := c.node.Items()
-	list := []source{{name: "** [DHT] **", of: node.FromDHT, on: noDHT == nil}, {name: "** [PeX] **", of: node.FromPEX, on: true}, {name: "** [LSD] **"}}
+	list := []source{{name: "** [DHT] **", of: node.FromDHT, on: noDHT == nil}, {name: "** [PeX] **", of: node.FromPEX, on: true}, {name: "** [LSD] **", of: node.FromLSD, on: !c.Daemon.Settings().NoLSD}}
 	for _, p := range t.Peers() {
 		for i := range list {
 			switch {

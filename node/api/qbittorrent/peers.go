@@ -79,6 +79,7 @@ func flagsOf(p *node.PeerInfo) (letters, words string) {
 		{p.Incoming, "I", "Incoming connection"},
 		{p.Source&node.FromDHT != 0, "H", "Peer from DHT"},
 		{p.Source&node.FromPEX != 0, "X", "Peer from PEX"},
+		{p.Source&node.FromLSD != 0, "L", "Peer from LSD"},
 		{p.Encrypted, "E", "Encrypted traffic"},
 	} {
 		if f.on {

@@ -36,7 +36,7 @@ func preferences(c *call) error {
 	o.bool("preallocate_all", false)
 	o.bool("dht", noDHT == nil)
 	o.bool("pex", true)
-	o.bool("lsd", false)
+	o.bool("lsd", !set.NoLSD)
 	o.int("listen_port", int64(c.port()))
 	o.bool("random_port", false)
 	o.str("announce_ip", "") // there are no trackers
@@ -112,6 +112,7 @@ type change struct {
 	Stalled         *int64   `json:"slow_torrent_inactive_timer"` // seconds
 	AddStopped      *bool    `json:"add_stopped_enabled"`
 	AddPaused       *bool    `json:"start_paused_enabled"` // its name before 5.0
+	LSD             *bool    `json:"lsd"`
 	Temp            *string  `json:"temp_path"`
 	TempEnabled     *bool    `json:"temp_path_enabled"`
 	scheduleChange
@@ -139,6 +140,9 @@ func (p *change) apply(h *handler, set *daemon.Settings) error {
 	p.applyTemp(h, set)
 	if on := cmp.Or(p.AddStopped, p.AddPaused); on != nil {
 		set.AddPaused = *on
+	}
+	if p.LSD != nil {
+		set.NoLSD = !*p.LSD
 	}
 	assign(&set.DownRate, p.DownLimit)
 	assign(&set.UpRate, p.UpLimit)

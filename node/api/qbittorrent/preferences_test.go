@@ -32,6 +32,7 @@ func TestPreferencesAreTheSettings(t *testing.T) {
 		{set: `{"alt_dl_limit":3000}`, get: func() any { return r.d.Settings().AltDownRate }, want: int64(3000)},
 		{set: `{"alt_up_limit":4000}`, get: func() any { return r.d.Settings().AltUpRate }, want: int64(4000)},
 		{set: `{"max_connec":77}`, get: func() any { return r.d.Settings().MaxConns }, want: 77},
+		{set: `{"lsd":false}`, get: func() any { return r.d.Settings().NoLSD }, want: true},
 		{set: `{"max_uploads_per_torrent":9}`, get: func() any { return r.d.Settings().Uploads }, want: 9},
 		{set: `{"queueing_enabled":true,"max_active_downloads":3,"max_active_uploads":4}`, get: func() any { return [2]int{r.d.Settings().Queue.Downloads, r.d.Settings().Queue.Seeds} }, want: [2]int{3, 4}},
 		{set: `{"queueing_enabled":false}`, more: map[string]any{"max_active_downloads": -1., "max_active_uploads": -1.}, get: func() any { s := r.d.Settings(); return s.Queue.IsOn() }, want: false},

@@ -72,6 +72,6 @@ func writeSources(w *writer, r *row) {
 	}
 	w.open('{')
 	w.members(member{"from_cache", from(node.FromLastRun)}, member{"from_dht", from(node.FromDHT)}, member{"from_incoming", from(node.FromIncoming)},
-		member{"from_lpd", 0}, member{"from_ltep", 0}, member{"from_pex", from(node.FromPEX)}, member{"from_tracker", 0})
+		member{"from_lpd", from(node.FromLSD)}, member{"from_ltep", 0}, member{"from_pex", from(node.FromPEX)}, member{"from_tracker", 0})
 	w.close('}')
 }

@@ -91,7 +91,7 @@ func init() {
 	})
 	sessionInteger("reqq", always[int64](1024))
 	sessionBoolean("dht_enabled", func(r *request) bool { _, err := r.Node().Items(); return err == nil })
-	sessionBoolean("lpd_enabled", always(false))
+	sessionBoolean("lpd_enabled", func(r *request) bool { return !r.settings().NoLSD })
 	sessionBoolean("pex_enabled", always(true))
 	sessionBoolean("tcp_enabled", always(true))
 	sessionBoolean("utp_enabled", always(false))
@@ -182,6 +182,9 @@ func (r *request) edit(s *daemon.Settings) error {
 	}
 	if dir, ok := r.text("download_dir"); ok {
 		s.Dir = dir
+	}
+	if on, ok := r.boolean("lpd_enabled"); ok {
+		s.NoLSD = !on
 	}
 	if start, ok := r.boolean("start_added_torrents"); ok {
 		s.AddPaused = !start

@@ -50,6 +50,8 @@ func TestSessionSetChangesTheSettings(t *testing.T) {
 		{`{"incomplete-dir-enabled":false}`, func(s daemon.Settings) any { return s.IncompleteDir }, ""},
 		{`{"start-added-torrents":false}`, func(s daemon.Settings) any { return s.AddPaused }, true},
 		{`{"start-added-torrents":true}`, func(s daemon.Settings) any { return s.AddPaused }, false},
+		{`{"lpd-enabled":false}`, func(s daemon.Settings) any { return s.NoLSD }, true},
+		{`{"lpd-enabled":true}`, func(s daemon.Settings) any { return s.NoLSD }, false},
 		{fmt.Sprintf(`{"peer-port":%d}`, port), func(s daemon.Settings) any { return s.Port }, port},
 		{`{"peer-limit-global":77}`, func(s daemon.Settings) any { return s.MaxConns }, 77},
 		{`{"speed-limit-down":10,"speed-limit-down-enabled":true}`, func(s daemon.Settings) any { return s.DownRate }, int64(10_000)},

@@ -23,7 +23,7 @@ const flags = [
 const flagsOf = (p) => flags.filter(([, , is]) => is(p));
 const letters = (p) => flagsOf(p).map(([letter]) => letter).join(" ");
 
-const sources = { dht: "DHT", pex: "peer exchange", hint: "named", last_run: "last run", incoming: "connected to us" };
+const sources = { dht: "DHT", pex: "peer exchange", hint: "named", last_run: "last run", incoming: "connected to us", lsd: "local network" };
 const sourcesOf = (p) => (p.sources || []).map((s) => sources[s] || s).join(", ");
 
 const Flags = ({ peer }) => html`<span class="flags">${flagsOf(peer).map(([letter, text]) => html`<abbr key=${letter} title=${text}><span aria-hidden="true">${letter}</span><span class="hidden">${text}; </span></abbr>`)}</span>`;

@@ -12,6 +12,7 @@ import { toastError } from "../ui/toast.js";
 // What is checked in each step, in the order of the checks.
 const steps = [
   { id: "sockets", title: "Sockets and routes" },
+  { id: "local network", title: "Peers in the local network" },
   { id: "state", title: "Saved nodes" },
   { id: "bootstrap", title: "Bootstrap hosts" },
   { id: "external address", title: "Address as others see it" },
@@ -23,7 +24,7 @@ const steps = [
   { id: "handshake", title: "Handshakes with its peers" },
   { id: "metadata", title: "Metadata of the torrent" },
 ];
-const withoutLink = 7;
+const withoutLink = 8;
 
 const verdicts = { fine: { title: "fine", mark: "✓" }, notice: { title: "notice", mark: "!" }, bad: { title: "bad", mark: "✕" } };
 
