@@ -95,6 +95,8 @@ var packages = map[string]pkg{
 	"internal/portmap/pcp": {layer: 1, pure: true, owns: "the messages of PCP and NAT-PMP"},
 	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP"},
 
+	"internal/utpconn": {layer: 5, owns: "uTP connections on the sockets"},
+
 	"dht":          {layer: 5, owns: "the UDP shell around the pure DHT packages"},
 	"dht/bootnode": {layer: 5, owns: "the UDP shell around the ring: a public entry point"},
 	"swarm":        {layer: 5, owns: "the torrent shell"},

@@ -9,6 +9,7 @@ func isNoSuchAddr(err error) bool { return isAny(err, syscall.EADDRNOTAVAIL) }
 func isAborted(err error) bool    { return isAny(err, syscall.ECONNABORTED) }
 func isRefused(err error) bool    { return isAny(err, syscall.ECONNREFUSED) }
 func isTimedOut(err error) bool   { return isAny(err, syscall.ETIMEDOUT) }
+func isTooLong(err error) bool    { return isAny(err, syscall.EMSGSIZE) }
 func isReset(err error) bool {
 	return isAny(err, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED)
 }

@@ -8,6 +8,7 @@ func isNoSuchAddr(err error) bool { return isAny(err, windows.WSAEADDRNOTAVAIL) 
 func isAborted(err error) bool    { return isAny(err, windows.WSAECONNABORTED) }
 func isRefused(err error) bool    { return isAny(err, windows.WSAECONNREFUSED) }
 func isTimedOut(err error) bool   { return isAny(err, windows.WSAETIMEDOUT) }
+func isTooLong(err error) bool    { return isAny(err, windows.WSAEMSGSIZE) }
 func isReset(err error) bool {
 	return isAny(err, windows.WSAECONNRESET, windows.WSAECONNABORTED, windows.WSAESHUTDOWN)
 }

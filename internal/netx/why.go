@@ -43,6 +43,10 @@ func ReasonOf(err error) Reason {
 	return Other
 }
 
+// IsTooLong reports whether a datagram was not sent because its network interface takes no
+// packets of that length.
+func IsTooLong(err error) bool { return isTooLong(err) }
+
 func isAny(err error, targets ...error) bool {
 	for _, t := range targets {
 		if errors.Is(err, t) {
