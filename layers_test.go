@@ -84,7 +84,7 @@ var packages = map[string]pkg{
 	"dht/announce":  {layer: 3, pure: true, owns: "the announce scheduler"},
 	"dht/bootstrap": {layer: 3, pure: true, owns: "the ring of verified nodes"},
 
-	"swarm/webseed":  {layer: 4, owns: "HTTP servers as peers"},
+	"swarm/webseed":  {layer: 4, owns: "HTTP servers as peers", testPeers: []string{"internal/netx"}},
 	"swarm/peerconn": {layer: 4, owns: "one peer connection"},
 	"swarm/storage":  {layer: 4, owns: "files and the resume record"},
 	// It reads folders as storage does: within them (os.Root), with its LRU and its errors.

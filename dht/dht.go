@@ -53,7 +53,7 @@ type Config struct {
 	Conns []*netx.Socket
 	// Bootstrap has the hosts ("name:port") to ask while few nodes are known.
 	Bootstrap []string
-	// Resolve returns the addresses of a bootstrap host; nil: the system's resolver.
+	// Resolve returns the addresses of a bootstrap host. It is required if Bootstrap has names.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Nodes has the nodes that SavedNodes returned in an earlier run.
 	Nodes []SavedNode
@@ -112,12 +112,13 @@ func (c *Config) validate() error {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Resolve == nil {
-		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
+		c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errNoResolve }
 	}
 	return nil
 }
+
+// errNoResolve is the error for a name without Config.Resolve.
+var errNoResolve = errors.New("dht: Config has no Resolve")
 
 // private reports whether the node belongs to a private network.
 func (c *Config) private() bool {

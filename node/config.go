@@ -55,6 +55,10 @@ type Config struct {
 	// explicitly and is in use, Open returns an error.
 	Listen string
 
+	// Outbound decides how the node reaches other machines: over every network interface by
+	// default. While its interface is missing, the node waits for it.
+	Outbound netx.Outbound
+
 	// Bootstrap lists the HOST:PORT addresses of the DHT bootstrap nodes. Nil means
 	// PublicBootstrap; an empty list means none.
 	Bootstrap []string
@@ -164,7 +168,7 @@ func (c *Config) Validate() error {
 		c.stat = os.Stat
 	}
 	if c.resolve == nil {
-		c.resolve = systemResolve
+		c.resolve = c.Outbound.LookupNetIP
 	}
 	return nil
 }

@@ -42,14 +42,10 @@ const privateLimit = 3 * time.Second
 // IsPrivateNetwork reports whether the bootstrap hosts are in a private network, where
 // private addresses are valid for nodes and peers: there is at least one address, and all
 // addresses that are given or that the host names resolve to are private. Names that do not
-// resolve are ignored. The built-in public list is not resolved. A nil resolve means the
-// system's resolver.
+// resolve are ignored. The built-in public list is not resolved.
 func IsPrivateNetwork(ctx context.Context, hosts []string, resolve func(ctx context.Context, host string) ([]netip.Addr, error)) bool {
 	if slices.Equal(hosts, PublicBootstrap) {
 		return false
-	}
-	if resolve == nil {
-		resolve = systemResolve
 	}
 	var names []string
 	local := false
@@ -78,10 +74,6 @@ func IsPrivateNetwork(ctx context.Context, hosts []string, resolve func(ctx cont
 		}
 	}
 	return local
-}
-
-func systemResolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
 // SavedNodes returns the DHT nodes that are saved in the state directory at path. It writes
@@ -120,18 +112,13 @@ func (n *Node) joining() Lookup {
 	return Lookup{Kind: LookupBootstrapping, Asked: len(n.cfg.Bootstrap)}
 }
 
-// hasRoute reports whether there is a route to one of the addresses. It sends nothing:
-// connecting a UDP socket only looks up the route.
+// hasRoute reports whether there is a route to one of the addresses. It sends nothing.
 func (n *Node) hasRoute(to []netip.AddrPort) bool {
 	if n.cfg.Network != nil {
 		return true
 	}
 	return slices.ContainsFunc(to, func(a netip.AddrPort) bool {
-		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(a))
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
+		return n.cfg.Outbound.SourceOf(a).IsValid()
 	})
 }
 

@@ -57,6 +57,7 @@ type Node struct {
 	peerID    id.ID
 	state     *stateDir
 	net       netx.Network
+	reach     *reach
 	dht       *dht.DHT       // nil if disabled
 	announcer *dht.Announcer // of all torrents; nil if dht is
 	keeper    *dht.Keeper    // of all items; nil if dht is
@@ -107,14 +108,16 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	var reach reach
 	network := cfg.Network
 	if network == nil {
-		if network, err = listen(&cfg); err != nil {
+		if network, err = listen(&cfg, &reach); err != nil {
 			return nil, errors.Join(err, st.close())
 		}
 	}
 	n := &Node{
-		cfg: cfg, log: cfg.Log, epoch: time.Now(), peerID: NewPeerID(), state: st, net: network,
+		reach: &reach,
+		cfg:   cfg, log: cfg.Log, epoch: time.Now(), peerID: NewPeerID(), state: st, net: network,
 		handles:  storage.NewHandles(0),
 		shared:   swarm.NewShared(swarm.SharedConfig{Memory: cfg.Memory, ChunkSize: chunkSize, UpRate: cfg.UpRate, DownRate: cfg.DownRate}),
 		closers:  map[*closer]struct{}{},
@@ -126,7 +129,7 @@ func Open(cfg Config) (*Node, error) {
 	n.uptimeBefore = st.loadUptime()
 	n.settings.Store(&cfg.Settings)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.mirrors = webseed.NewClient(cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
+	n.mirrors = webseed.NewClient(cfg.Outbound.DialHost, cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
 	webseed.Count(n.mirrors, n.mirrorMeter)
 	n.budget.init(&n.cfg)
 	if !cfg.NoDHT {
@@ -136,9 +139,8 @@ func Open(cfg Config) (*Node, error) {
 			return nil, errors.Join(err, network.Close(), st.close())
 		}
 	}
-	for _, a := range network.Addrs() {
-		n.Emit(Event{Kind: Listening, Addr: a.String()})
-	}
+	n.emitListening()
+	reach.attach(n)
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
@@ -151,19 +153,6 @@ func Open(cfg Config) (*Node, error) {
 	n.wg.Go(n.keepBudget)
 	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
 	return n, nil
-}
-
-// listen opens the port.
-func listen(cfg *Config) (netx.Network, error) {
-	c := netx.Config{DefaultPort: DefaultPort, Logger: cfg.Log}
-	if cfg.Listen != "" {
-		c.Listen = []string{cfg.Listen}
-	}
-	host, err := netx.Open(c)
-	if err != nil {
-		return nil, NetworkFault(err)
-	}
-	return host, nil
 }
 
 // NewPeerID returns a random peer id with our client code and version (BEP 20).

@@ -36,8 +36,6 @@ func (n *Node) SetPort(port uint16) error {
 	if n.announcer != nil {
 		n.announcer.SetPort(port)
 	}
-	for _, a := range n.net.Addrs() {
-		n.Emit(Event{Kind: Listening, Addr: a.String()})
-	}
+	n.emitListening()
 	return nil
 }

@@ -73,6 +73,8 @@ const (
 	LookupNoNodes
 	// LookupBootstrapping: no DHT node is known yet; Lookup.Asked bootstrap hosts were queried.
 	LookupBootstrapping
+	// LookupNoInterface: the network interface of Config.Outbound is missing or down.
+	LookupNoInterface
 	// LookupNoRoute: no DHT node is known, and there is no route to any bootstrap host.
 	LookupNoRoute
 	// LookupNoDNS: no DHT node is known, and no bootstrap host name could be resolved.
@@ -88,12 +90,12 @@ const (
 	lookupKinds
 )
 
-var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_route", "no_dns", "no_answer", "running", "waiting"}
+var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_interface", "no_route", "no_dns", "no_answer", "running", "waiting"}
 
 // IsJoined returns false if the DHT is on, but no node of it is known and none can be found.
 func (k LookupKind) IsJoined() bool {
 	switch k {
-	case LookupNoNodes, LookupNoRoute, LookupNoDNS, LookupNoAnswer:
+	case LookupNoNodes, LookupNoInterface, LookupNoRoute, LookupNoDNS, LookupNoAnswer:
 		return false
 	}
 	return true

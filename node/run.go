@@ -14,6 +14,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"seedbed/internal/mono"
+	"seedbed/internal/netx"
 	"seedbed/internal/statefile"
 	"seedbed/magnet/metainfo"
 	"seedbed/node/lifecycle"
@@ -313,6 +314,9 @@ func (r *run) lookup() Lookup {
 func (n *Node) lookupState(isRunning bool, next mono.Time) Lookup {
 	if n.dht == nil {
 		return Lookup{Kind: LookupOff}
+	}
+	if errors.Is(n.reach.problem(), netx.ErrNoInterface) {
+		return Lookup{Kind: LookupNoInterface}
 	}
 	stats, hosts := n.dht.Stats(), len(n.cfg.Bootstrap)
 	switch {

@@ -19,7 +19,8 @@ import (
 // of Accept. While nobody calls Accept, connections wait in the system's backlog.
 type Host struct {
 	log      *slog.Logger
-	moving   sync.Mutex                // held by SetPort and Close
+	out      Outbound
+	moving   sync.Mutex                // held while the sockets change
 	at       atomic.Pointer[listening] // SetPort replaces it
 	udp      []*Socket
 	accepted chan net.Conn
@@ -44,7 +45,7 @@ func newHost(socks []sockets, log *slog.Logger) *Host {
 	for _, s := range socks {
 		h.udp = append(h.udp, NewSocket(newHostUDP(s.udp)))
 	}
-	h.listen(socks)
+	h.listen(socks, addrPort(socks[0].tcp.Addr()).Port())
 	return h
 }
 
@@ -54,10 +55,12 @@ func newHostUDP(c *net.UDPConn) PacketConn {
 }
 
 // listen accepts connections at socks from now on.
-func (h *Host) listen(socks []sockets) {
-	h.at.Store(&listening{socks, addrPort(socks[0].tcp.Addr()).Port()})
+func (h *Host) listen(socks []sockets, port uint16) {
+	h.at.Store(&listening{socks, port})
 	for _, s := range socks {
-		h.accepts.Go(func() { acceptLoop(s.tcp, h.accepted, h.done, h.log) })
+		if s.tcp != nil {
+			h.accepts.Go(func() { acceptLoop(s.tcp, h.accepted, h.done, h.log) })
+		}
 	}
 }
 
@@ -79,15 +82,22 @@ func (h *Host) SetPort(port uint16) error {
 	if port == old.port {
 		return nil
 	}
-	targets := make([]target, len(old.socks))
-	for i, s := range old.socks {
-		targets[i] = target{ip: s.ip}
+	targets := old.targets()
+	if old.isAbsent() {
+		if port == 0 {
+			var err error
+			if port, err = reservePort(targets, 0); err != nil {
+				return err
+			}
+		}
+		h.vacate(targets, port)
+		return nil
 	}
-	socks, err := bindAll(targets, port)
+	socks, err := bindAll(h.out, targets, port)
 	if err != nil {
 		return err
 	}
-	h.listen(socks)
+	h.listen(socks, addrPort(socks[0].tcp.Addr()).Port())
 	for i, s := range h.udp {
 		if err := s.replace(newHostUDP(socks[i].udp)); err != nil {
 			h.log.Debug("the socket of the old port was not closed", "err", err)
@@ -199,12 +209,15 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if local == to {
 		return nil, dialError(to, ErrSelf)
 	}
-	d := net.Dialer{KeepAlive: -1, Control: reuseport.Control, LocalAddr: net.TCPAddrFromAddrPort(local)}
+	if at.isAbsent() {
+		return nil, dialError(to, missingInterface(h.out.Interface))
+	}
+	d := net.Dialer{KeepAlive: -1, Control: h.out.control(reuseport.Control), LocalAddr: net.TCPAddrFromAddrPort(local)}
 	d.SetMultipathTCP(false)
 	network := target{ip: s.ip}.network("tcp")
 	c, err := d.DialContext(ctx, network, to.String())
 	if err != nil && (isInUse(err) || isNoSuchAddr(err)) {
-		d.Control, d.LocalAddr = nil, nil
+		d.Control, d.LocalAddr = h.out.control(nil), nil
 		if !s.ip.IsUnspecified() {
 			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.ip, 0))
 		}

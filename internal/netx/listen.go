@@ -27,13 +27,20 @@ type Config struct {
 	Listen []string
 	// DefaultPort replaces the constant DefaultPort unless it is 0.
 	DefaultPort uint16
+	// Outbound may bind the sockets to a network interface. While the interface is missing,
+	// the Host has no sockets; the port is kept for when the interface appears.
+	Outbound Outbound
+	// Changed, if not nil, is called when the interface of Outbound appears or disappears, with nil
+	// or an *Error: one that wraps ErrNoInterface, or one about the port. It is called from one goroutine at a time, and before Open returns if the interface is missing. It must not
+	// call SetPort or Close.
+	Changed func(error)
 	// Logger receives a warning when connections cannot be accepted; it may be nil.
 	Logger *slog.Logger
 }
 
-// Error says why Open could not listen on an address, in words for the user.
+// Error says why an address or an interface cannot be used, in words for the user.
 type Error struct {
-	Addr   string // as far as known
+	Addr   string // the address as far as known, or the interface
 	Reason string // what happened
 	Hint   string // what to do
 	Err    error  // the system's error, if any
@@ -55,7 +62,7 @@ func (t target) network(proto string) string {
 	return proto + "6" // with IPV6_V6ONLY: each family has its own socket
 }
 
-// sockets are the sockets of one target.
+// sockets are the sockets of one target. Both are nil while the interface is missing.
 type sockets struct {
 	ip  netip.Addr
 	udp *net.UDPConn
@@ -73,13 +80,19 @@ func (s *sockets) close() {
 
 // Open opens the sockets of cfg and begins to accept connections.
 func Open(cfg Config) (*Host, error) {
+	if err := cfg.Outbound.Check(); err != nil {
+		return nil, err
+	}
 	targets, port, err := resolve(cfg)
 	if err != nil {
 		return nil, err
 	}
-	socks, err := bindAll(targets, port)
+	if cfg.Outbound.Interface != "" {
+		return openBound(cfg, targets, port)
+	}
+	socks, err := bindAll(Outbound{}, targets, port)
 	if err != nil && len(cfg.Listen) == 0 && errors.Is(err, errTaken) {
-		socks, err = bindAll(targets, 0)
+		socks, err = bindAll(Outbound{}, targets, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -96,7 +109,7 @@ func resolve(cfg Config) (ts []target, port uint16, err error) {
 		return allFamilies(), port, nil
 	}
 	for i, spec := range cfg.Listen {
-		more, p, err := parse(spec)
+		more, p, err := parse(cfg.Outbound, spec)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -128,7 +141,7 @@ func hasIPv6() bool {
 	return true
 }
 
-func parse(spec string) ([]target, uint16, error) {
+func parse(out Outbound, spec string) ([]target, uint16, error) {
 	const form = "write HOST:PORT, [IPV6]:PORT, or :PORT for all addresses"
 	host, service, err := net.SplitHostPort(spec)
 	if err != nil {
@@ -146,7 +159,7 @@ func parse(spec string) ([]target, uint16, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := out.LookupNetIP(ctx, host)
 	if err != nil {
 		return nil, 0, &Error{Addr: strconv.Quote(host), Reason: "cannot be resolved", Hint: "check the name, or use a numeric address", Err: err}
 	}
@@ -172,7 +185,7 @@ const (
 )
 
 // bindAll binds port on every target; port 0 means one that is free on all of them.
-func bindAll(ts []target, port uint16) (socks []sockets, err error) {
+func bindAll(out Outbound, ts []target, port uint16) (socks []sockets, err error) {
 	tries, pause := lingerAttempts, lingerPause
 	if port == 0 {
 		tries, pause = attempts, 0
@@ -181,7 +194,7 @@ func bindAll(ts []target, port uint16) (socks []sockets, err error) {
 		if i > 0 {
 			time.Sleep(pause)
 		}
-		if socks, err = bindPort(ts, port); err == nil || !errors.Is(err, errTaken) {
+		if socks, err = bindPort(out, ts, port); err == nil || !errors.Is(err, errTaken) {
 			return socks, err
 		}
 	}
@@ -196,7 +209,7 @@ func bindAll(ts []target, port uint16) (socks []sockets, err error) {
 // first bound without it. For UDP this socket is kept: nothing else can be bound to its
 // port, so a second seedbed fails there before it binds TCP, even if it starts at the
 // same moment. TCP needs the option to dial from the port on which it listens.
-func bindPort(ts []target, port uint16) (socks []sockets, err error) {
+func bindPort(out Outbound, ts []target, port uint16) (socks []sockets, err error) {
 	defer holdForks()()
 	defer func() {
 		if err != nil {
@@ -209,7 +222,7 @@ func bindPort(ts []target, port uint16) (socks []sockets, err error) {
 	var absent error
 	for _, t := range ts {
 		s := sockets{ip: t.ip}
-		err := s.open(t, port)
+		err := s.open(out, t, port)
 		if err == nil {
 			port = s.udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 			socks = append(socks, s)
@@ -227,10 +240,11 @@ func bindPort(ts []target, port uint16) (socks []sockets, err error) {
 	return socks, nil
 }
 
-func (s *sockets) open(t target, port uint16) error {
+func (s *sockets) open(out Outbound, t target, port uint16) error {
 	ctx := context.Background()
 	addr := func() string { return netip.AddrPortFrom(t.ip, port).String() }
-	pc, err := new(net.ListenConfig).ListenPacket(ctx, t.network("udp"), addr())
+	datagrams := net.ListenConfig{Control: out.control(nil)}
+	pc, err := datagrams.ListenPacket(ctx, t.network("udp"), addr())
 	if err != nil {
 		return err
 	}
@@ -238,13 +252,14 @@ func (s *sockets) open(t target, port uint16) error {
 	port = s.udp.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 
 	exclusive := tcpListenConfig()
+	exclusive.Control = out.control(nil)
 	probe, err := exclusive.Listen(ctx, t.network("tcp"), addr())
 	if err != nil {
 		return err
 	}
 	probe.Close()
 	shared := tcpListenConfig()
-	shared.Control = reuseport.Control
+	shared.Control = out.control(reuseport.Control)
 	s.tcp, err = shared.Listen(ctx, t.network("tcp"), addr())
 	return err
 }
@@ -263,6 +278,10 @@ var errTaken = errors.New("in use")
 
 // listenError returns the *Error for a failure to listen on t.
 func listenError(t target, port uint16, err error) error {
+	var unusable *Error
+	if errors.As(err, &unusable) { // its interface
+		return unusable
+	}
 	e := &Error{Addr: netip.AddrPortFrom(t.ip, port).String(), Err: err}
 	proto := "TCP"
 	var op *net.OpError

@@ -58,7 +58,7 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 		listen = []string{fmt.Sprintf(":%d", port)}
 	}
 	for _, spec := range listen {
-		targets, port, err := parse(spec)
+		targets, port, err := parse(Outbound{}, spec)
 		if err != nil {
 			return conns, err
 		}

@@ -17,7 +17,7 @@ const (
 	Unreachable        // no route, or blocked by a local rule
 	Reset              // the other end closed or reset the connection
 	Self               // the address is our own
-	Exhausted          // this machine lacks a file, port or memory; says nothing about the peer
+	Exhausted          // this machine lacks a file, port, memory or network interface; says nothing about the peer
 	Stopped            // we ended it ourselves
 )
 
@@ -27,6 +27,8 @@ func ReasonOf(err error) Reason {
 	switch {
 	case errors.Is(err, ErrSelf):
 		return Self
+	case errors.Is(err, ErrNoInterface):
+		return Exhausted
 	case errors.Is(err, ErrNoFamily), isUnreachable(err):
 		return Unreachable
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):

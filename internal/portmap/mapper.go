@@ -36,7 +36,7 @@ func Start(cfg Config) *Mapper {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.system == nil {
-		cfg.system = machine{}
+		cfg.system = machine{cfg.Control}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &Mapper{cfg: cfg, log: cfg.Logger, cancel: cancel, done: make(chan struct{})}

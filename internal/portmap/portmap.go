@@ -26,6 +26,7 @@ import (
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/portmap/pcp"
+	"syscall"
 )
 
 // Method is a protocol between a host and its router.
@@ -63,6 +64,9 @@ type Config struct {
 	Gateway netip.Addr
 	// Changed is called after Status has changed. It must not block. It may be nil.
 	Changed func()
+	// Control is called with each socket before it is used, as net.Dialer.Control is. It may bind the
+	// socket to an interface. It may be nil.
+	Control func(network, address string, c syscall.RawConn) error
 	// Logger may be nil.
 	Logger *slog.Logger
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 
 	"golang.org/x/net/ipv4"
 )
@@ -22,14 +23,17 @@ type system interface {
 }
 
 // machine is the system that Start uses.
-type machine struct{}
-
-func (machine) dialUDP(local, to netip.AddrPort) (net.Conn, error) {
-	return net.DialUDP("udp", net.UDPAddrFromAddrPort(local), net.UDPAddrFromAddrPort(to))
+type machine struct {
+	control func(network, address string, c syscall.RawConn) error // Config.Control
 }
 
-func (machine) dialTCP(ctx context.Context, local netip.Addr, to netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)), KeepAlive: -1}
+func (m machine) dialUDP(local, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(local), Control: m.control}
+	return d.Dial("udp", to.String())
+}
+
+func (m machine) dialTCP(ctx context.Context, local netip.Addr, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0)), KeepAlive: -1, Control: m.control}
 	return d.DialContext(ctx, "tcp", to.String())
 }
 
@@ -37,8 +41,9 @@ func (machine) dialTCP(ctx context.Context, local netip.Addr, to netip.AddrPort)
 // answers from beyond the local network.
 const searchTTL = 2
 
-func (machine) listenSearch(local netip.Addr) (net.PacketConn, error) {
-	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+func (m machine) listenSearch(local netip.Addr) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: m.control}
+	c, err := lc.ListenPacket(context.Background(), "udp4", netip.AddrPortFrom(local, 0).String())
 	if err != nil {
 		return nil, err
 	}
@@ -81,8 +86,9 @@ func interfacePrefixes(i *net.Interface) (list []netip.Prefix) {
 }
 
 // source asks the system for a route. It sends nothing: connecting a UDP socket only looks it up.
-func (machine) source(to netip.Addr) netip.Addr {
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 9)))
+func (m machine) source(to netip.Addr) netip.Addr {
+	d := net.Dialer{Control: m.control}
+	c, err := d.Dial("udp", netip.AddrPortFrom(to, 9).String())
 	if err != nil {
 		return netip.Addr{}
 	}

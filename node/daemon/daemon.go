@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.version = cfg.Node.Version
-	d.hooks = hook.New(hook.Config{Agent: d.version, Log: d.log, Warn: func(err error) { d.warn("a hook failed", err) }})
+	d.hooks = hook.New(hook.Config{Agent: d.version, Outbound: d.node.Outbound(), Log: d.log, Warn: func(err error) { d.warn("a hook failed", err) }})
 	d.queue, d.numbers = newQueue(d.node, cfg.Settings.Queue), newNumbers(d.node)
 	defer func() {
 		if err != nil {

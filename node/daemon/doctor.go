@@ -25,7 +25,7 @@ func (d *Daemon) Examine(link *magnet.Link) (*Job, error) {
 
 // visitConfig returns the configuration of DHT queries with sockets of their own.
 func visitConfig(cfg *node.Config) visit.Config {
-	v := visit.Config{State: cfg.State, Bootstrap: cfg.Bootstrap, Log: cfg.Log}
+	v := visit.Config{State: cfg.State, Bootstrap: cfg.Bootstrap, Outbound: cfg.Outbound, Log: cfg.Log}
 	if host, _, err := net.SplitHostPort(cfg.Listen); err == nil { // else Listen is empty
 		v.Listen = net.JoinHostPort(host, "0")
 	}

@@ -64,7 +64,7 @@ func checkFeed(text string) error {
 // runFeeds reads the feeds of the settings until the node ends. It starts again when the list
 // changes.
 func (d *Daemon) runFeeds() {
-	agent := fetch.Config{Agent: d.version}
+	agent := fetch.Config{Agent: d.version, Outbound: d.node.Outbound()}
 	public := fetch.New(agent)
 	defer public.Close()
 	agent.Private = true // the owner of the machine has named the feed

@@ -203,7 +203,7 @@ func (v *superSeed) Set(text string) (err error) {
 
 func checkInterface(name string) error {
 	if !slices.Contains(interfaces, name) {
-		return fmt.Errorf("%q is none of %s", name, strings.Join(interfaces, ", "))
+		return fmt.Errorf("%q is none of %s; --bind-interface chooses a network interface", name, strings.Join(interfaces, ", "))
 	}
 	return nil
 }

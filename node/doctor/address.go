@@ -110,9 +110,9 @@ func commonest[K comparable](m map[K]int) (best K, n int) {
 // ports that several nodes see.
 func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	f := Finding{Step: StepNAT, What: familyName(v6)}
-	own := localAddr(v6, netip.AddrPortFrom(ours, 9).String())
+	own := e.v.Config.Outbound.SourceOf(netip.AddrPortFrom(ours, 9))
 	if !own.IsValid() || own != ours && addrs.IsLocal(ours) {
-		own = localAddr(v6, routeTargets[v6])
+		own = e.v.Config.Outbound.SourceOf(routeTargets[v6])
 	}
 	mine := own == ours || slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
 	f.Data = map[string]any{"local": own, "port": e.v.Port(), "seen_ports": ports}

@@ -44,6 +44,7 @@ func (v Verdict) String() string { return [...]string{"fine", "notice", "bad"}[v
 type Step string
 
 const (
+	StepInterface Step = "interface"
 	StepSockets   Step = "sockets"
 	StepLocal     Step = "local network"
 	StepState     Step = "state"
@@ -79,6 +80,7 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	}
 	defer v.Close()
 	e := &examination{v: v, report: report}
+	e.device()
 	e.sockets(ctx)
 	e.localNetwork()
 	e.state()
@@ -133,24 +135,8 @@ func familyName(v6 bool) string {
 	return "IPv4"
 }
 
-// routeTargets has an address of each family for which localAddr looks up a route.
-// Connecting a UDP socket sends nothing.
-var routeTargets = map[bool]string{false: "192.0.2.1:9", true: "[2001:db8::1]:9"}
-
-// localAddr returns the source address that this machine uses to send to another, or the
-// zero Addr if there is no route.
-func localAddr(v6 bool, to string) netip.Addr {
-	network := "udp4"
-	if v6 {
-		network = "udp6"
-	}
-	c, err := net.Dial(network, to)
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-}
+// routeTargets has an address of each family to look up a route for. Nothing is sent to it.
+var routeTargets = map[bool]netip.AddrPort{false: netip.MustParseAddrPort("192.0.2.1:9"), true: netip.MustParseAddrPort("[2001:db8::1]:9")}
 
 // hasListenHost reports whether the user has chosen an address to listen on, and so the
 // address family.
@@ -181,7 +167,7 @@ func (e *examination) sockets(ctx context.Context) {
 		e.report(Finding{Step: StepSockets, What: "UDP " + family, Text: "listens on " + addr.String(), Data: map[string]any{"addr": addr}})
 		e.listener(ctx, addr, family)
 		if addr.Addr().IsUnspecified() {
-			if from := localAddr(v6, routeTargets[v6]); from.IsValid() {
+			if from := e.v.Config.Outbound.SourceOf(routeTargets[v6]); from.IsValid() {
 				e.report(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
 			} else {
 				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network has no " + family + ", so seedbed uses only the other family"}
@@ -191,8 +177,13 @@ func (e *examination) sockets(ctx context.Context) {
 	}
 }
 
-// listener checks that a connection to our own TCP port is accepted.
+// listener checks that a connection to our own TCP port is accepted. A socket that is bound to an
+// interface accepts none from this machine, so it is not checked.
 func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
+	if name := e.v.Config.Outbound.Interface; name != "" {
+		e.report(Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + ", on " + name + " only", Data: map[string]any{"addr": addr}})
+		return
+	}
 	to := addr
 	if addr.Addr().IsUnspecified() {
 		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
@@ -210,7 +201,7 @@ func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family 
 		}
 		taken <- err
 	}()
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", to.String())
+	c, err := netx.Outbound{}.DialHost(ctx, "tcp", to.String(), nil)
 	if err == nil {
 		err = <-taken
 		c.Close()
@@ -265,7 +256,7 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 			dns, cancel := context.WithTimeout(ctx, dnsLimit)
 			defer cancel()
 			h := &hosts[i]
-			h.addrs, h.err = visit.Resolve(dns, name)
+			h.addrs, h.err = e.v.Resolve(dns, name)
 			h.took = time.Since(begun)
 			h.addrs = h.addrs[:min(len(h.addrs), 8)]
 			h.pongs = make([]pong, len(h.addrs))

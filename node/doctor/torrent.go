@@ -19,7 +19,6 @@ import (
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
-	"seedbed/node/visit"
 	"seedbed/swarm"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/mse"
@@ -52,7 +51,7 @@ func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []engine.Candidate) {
 	for _, h := range link.Peers {
 		dns, cancel := context.WithTimeout(ctx, dnsLimit)
-		as, err := visit.Resolve(dns, h)
+		as, err := e.v.Resolve(dns, h)
 		cancel()
 		if err != nil {
 			e.report(Finding{Step: StepLookup, What: "x.pe", Verdict: Notice, Text: fmt.Sprintf("cannot resolve the peer %q in the link: %s", h, dnsReason(err))})

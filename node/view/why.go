@@ -80,6 +80,8 @@ func lookup(l *node.Lookup) string {
 		return "no DHT nodes are known"
 	case node.LookupBootstrapping:
 		return "connecting to the DHT through " + count(l.Asked, "bootstrap host")
+	case node.LookupNoInterface:
+		return "waiting for the network interface of --bind-interface"
 	case node.LookupNoRoute:
 		return "no network: no route to any bootstrap host"
 	case node.LookupNoDNS:
@@ -126,6 +128,8 @@ func adviceNoPeers(r *node.Reason) string {
 		return "name a peer that has the torrent"
 	case node.LookupNoNodes:
 		return "give one with --bootstrap"
+	case node.LookupNoInterface:
+		return "connect the VPN, or correct the name of the interface"
 	case node.LookupNoRoute, node.LookupNoDNS, node.LookupNoAnswer:
 		return "run seedbed doctor"
 	case node.LookupWaiting:

@@ -25,10 +25,11 @@ import (
 
 // Config of a visit.
 type Config struct {
-	State     string   // the state directory; only read, for its saved nodes
-	Listen    string   // as in node.Config
-	Bootstrap []string // as in node.Config
-	Serve     bool     // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
+	State     string        // the state directory; only read, for its saved nodes
+	Listen    string        // as in node.Config
+	Outbound  netx.Outbound // as in node.Config
+	Bootstrap []string      // as in node.Config
+	Serve     bool          // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
 	Log       *slog.Logger
 }
 
@@ -54,7 +55,7 @@ func Open(cfg Config) (*Visit, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	listen := netx.Config{DefaultPort: node.DefaultPort, Logger: cfg.Log}
+	listen := netx.Config{DefaultPort: node.DefaultPort, Outbound: cfg.Outbound, Logger: cfg.Log}
 	if cfg.Listen != "" {
 		listen.Listen = []string{cfg.Listen}
 	}
@@ -64,7 +65,8 @@ func Open(cfg Config) (*Visit, error) {
 	}
 	saved := node.SavedNodes(cfg.State)
 	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve, Logger: cfg.Log,
-		Private: node.IsPrivateNetwork(context.Background(), cfg.Bootstrap, nil)})
+		Resolve: cfg.Outbound.LookupNetIP,
+		Private: node.IsPrivateNetwork(context.Background(), cfg.Bootstrap, cfg.Outbound.LookupNetIP)})
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
 	}
@@ -109,7 +111,7 @@ func (v *Visit) Settle(ctx context.Context) time.Duration {
 }
 
 // Resolve returns the addresses of HOST:PORT.
-func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err error) {
+func (v *Visit) Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not of the form HOST:PORT", hostPort)
@@ -121,7 +123,7 @@ func Resolve(ctx context.Context, hostPort string) (out []netip.AddrPort, err er
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), uint16(n))}, nil
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	ips, err := v.Config.Outbound.LookupNetIP(ctx, host)
 	if err != nil {
 		return nil, err
 	}

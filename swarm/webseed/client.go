@@ -7,15 +7,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/traffic"
 )
 
-// maxRedirects bounds the redirects of a mirror.
-const maxRedirects = 5
+const (
+	maxRedirects = 5 // of a mirror
+	dialWithin   = 15 * time.Second
+)
 
 // addressError is returned for an address that must not be contacted.
 type addressError struct {
@@ -30,32 +31,33 @@ func (e *addressError) Error() string {
 	return fmt.Sprintf("%s is blocked", e.addr)
 }
 
+// Dial is the type of the function that opens a client's connections.
+type Dial = func(ctx context.Context, network, hostPort string, check func(netip.Addr) error) (net.Conn, error)
+
 // NewClient returns a client for mirrors. Unless local is true, it contacts only public
 // addresses: the author of a link or torrent chooses its web seeds, and must not be able to
 // cause requests in the network of the user who opens it. Every address is checked when it
 // is dialed, after names have been resolved and redirects followed. If allowed is not nil, it
-// must return true for the address too. No proxy is used, because it would dial for us.
-func NewClient(local bool, allowed func(netip.Addr) bool) *http.Client {
-	dial := &net.Dialer{
-		Timeout: 15 * time.Second,
-		Control: func(_, address string, _ syscall.RawConn) error {
-			to, err := netip.ParseAddrPort(address)
-			if err != nil {
-				return err
-			}
-			ip := to.Addr().Unmap().WithZone("")
-			switch {
-			case !local && !addrs.IsPublic(ip):
-				return &addressError{ip, true}
-			case allowed != nil && !allowed(ip):
-				return &addressError{ip, false}
-			}
-			return nil
-		},
+// must return true for the address too. dial connects to HOST:PORT and calls check with each
+// address before it sends anything to it (netx.Outbound.DialHost). The proxy of the environment
+// is not used, because it would dial for us.
+func NewClient(dial Dial, local bool, allowed func(netip.Addr) bool) *http.Client {
+	check := func(ip netip.Addr) error {
+		switch {
+		case !local && !addrs.IsPublic(ip):
+			return &addressError{ip, true}
+		case allowed != nil && !allowed(ip):
+			return &addressError{ip, false}
+		}
+		return nil
 	}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:            dial.DialContext,
+			DialContext: func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+				ctx, cancel := context.WithTimeout(ctx, dialWithin)
+				defer cancel()
+				return dial(ctx, network, hostPort, check)
+			},
 			DisableCompression:     true,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    2,

@@ -23,11 +23,14 @@ import (
 	"go.uber.org/goleak"
 
 	"seedbed/internal/addrs"
+	"seedbed/internal/netx"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var direct = netx.Outbound{}.DialHost
 
 // mirror returns a torrent whose files are in a folder, and its concatenated bytes.
 func mirror(t testing.TB, files map[string]int, order ...string) (dir string, info *metainfo.Info, all []byte) {
@@ -148,7 +151,7 @@ func TestBEP19RangesOverSeveralFiles(t *testing.T) {
 	for p := range info.NumPieces() {
 		pieces = append(pieces, p)
 	}
-	s := serve(t, srv.URL+"/", info, NewClient(true, nil))
+	s := serve(t, srv.URL+"/", info, NewClient(direct, true, nil))
 	if err := s.fetch(info, all, pieces...); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +163,7 @@ func TestBEP19RangesOverSeveralFiles(t *testing.T) {
 		t.Error(err)
 	}
 	// Out of order, and without the slash of a folder.
-	if err := serve(t, srv.URL, info, NewClient(true, nil)).fetch(info, all, 5, 2, 0, 5); err != nil {
+	if err := serve(t, srv.URL, info, NewClient(direct, true, nil)).fetch(info, all, 5, 2, 0, 5); err != nil {
 		t.Error(err)
 	}
 }
@@ -260,7 +263,7 @@ func TestFailingMirrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			srv := httptest.NewServer(c.serve)
 			defer srv.Close()
-			client := NewClient(true, nil)
+			client := NewClient(direct, true, nil)
 			defer client.CloseIdleConnections()
 			m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
 			s := join(t, m, client)
@@ -286,7 +289,7 @@ func TestLocalAddressesAreNotContacted(t *testing.T) {
 	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked = true }))
 	defer inner.Close()
 	for _, url := range []string{inner.URL, strings.Replace(inner.URL, "127.0.0.1", "localhost", 1)} {
-		s := serve(t, url+"/", info, NewClient(false, nil))
+		s := serve(t, url+"/", info, NewClient(direct, false, nil))
 		_ = s.fetch(info, all, 0)
 		var bad *Error
 		if err := <-s.end; !errors.As(err, &bad) || !bad.Final || !strings.Contains(err.Error(), "not a public address") {
@@ -303,7 +306,7 @@ func TestLocalAddressesAreNotContacted(t *testing.T) {
 	outer.Listener = l
 	outer.Start()
 	defer outer.Close()
-	s := serve(t, outer.URL+"/", info, NewClient(true, func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.2") }))
+	s := serve(t, outer.URL+"/", info, NewClient(direct, true, func(ip netip.Addr) bool { return ip == netip.MustParseAddr("127.0.0.2") }))
 	_ = s.fetch(info, all, 0)
 	if err := <-s.end; err == nil || !strings.Contains(err.Error(), "127.0.0.1 is blocked") {
 		t.Error(err)
@@ -319,7 +322,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 	srv.Config.ErrorLog = nil
 	srv.StartTLS()
 	defer srv.Close()
-	s := serve(t, srv.URL+"/", info, NewClient(true, nil))
+	s := serve(t, srv.URL+"/", info, NewClient(direct, true, nil))
 	_ = s.fetch(info, all, 0)
 	if err := <-s.end; err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Error(err)
@@ -356,7 +359,7 @@ func TestOneBadFileAffectsOnlyThatFile(t *testing.T) {
 			}
 			srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
 			defer srv.Close()
-			client := NewClient(true, nil)
+			client := NewClient(direct, true, nil)
 			m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
 			s := join(t, m, client)
 			if err := s.fetch(info, all, 0, 1, 2, 3); err != nil {
@@ -397,7 +400,7 @@ func TestBadPieceOfSeveralFilesAffectsOnlyThatPiece(t *testing.T) {
 	}
 	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer srv.Close()
-	client := NewClient(true, nil)
+	client := NewClient(direct, true, nil)
 	m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
 	for _, c := range []struct{ ask, left int }{{1, 3}, {2, 1}} { // piece 1 spans both files, piece 2 only b
 		s := join(t, m, client)
@@ -425,7 +428,7 @@ func TestMirrorWithoutAnyFileIsPaused(t *testing.T) {
 	var asked atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); http.NotFound(w, r) }))
 	defer srv.Close()
-	client := NewClient(true, nil)
+	client := NewClient(direct, true, nil)
 	m := New(Config{URL: srv.URL + "/", Info: info, Client: client})
 	for p := 0; m.PausedFor(time.Now()) == 0; p++ {
 		s := join(t, m, client)
@@ -454,7 +457,7 @@ func TestInterruptedBodyIsResumed(t *testing.T) {
 	for p := range info.NumPieces() {
 		pieces = append(pieces, p)
 	}
-	if err := serve(t, srv.URL+"/", info, NewClient(true, nil)).fetch(info, all, pieces...); err != nil {
+	if err := serve(t, srv.URL+"/", info, NewClient(direct, true, nil)).fetch(info, all, pieces...); err != nil {
 		t.Error(err)
 	}
 	if n := gets.Load(); n < 10 || n > 20 {
@@ -487,7 +490,7 @@ func TestContentEncodingIsLeftToTheHash(t *testing.T) {
 		files.ServeHTTP(w, r)
 	}))
 	defer srv.Close()
-	if err := serve(t, srv.URL+"/", info, NewClient(true, nil)).fetch(info, all, 0, 1, 2, 3); err != nil {
+	if err := serve(t, srv.URL+"/", info, NewClient(direct, true, nil)).fetch(info, all, 0, 1, 2, 3); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/settings"
+	"seedbed/internal/netx"
 	"seedbed/internal/userfile"
 	"seedbed/node"
 	"seedbed/node/visit"
@@ -39,7 +40,21 @@ func (f *Flags) AddService(fs *pflag.FlagSet) {
 func (f *Flags) AddVisit(fs *pflag.FlagSet, timeout time.Duration) {
 	f.Values = settings.NewValues()
 	f.Timeout = timeout
-	f.Add(fs, "listen", "bootstrap", "timeout", "state")
+	f.Add(fs, "listen", "bind-interface", "bootstrap", "timeout", "state")
+}
+
+// AddOutbound adds the flags of commands that run no node but fetch URLs.
+func (f *Flags) AddOutbound(fs *pflag.FlagSet) {
+	if f.Values == nil {
+		f.Values = settings.NewValues()
+	}
+	f.Add(fs, "bind-interface")
+}
+
+// Outbound returns what opens the connections of the command. The error is a misuse.
+func (f *Flags) Outbound() (netx.Outbound, error) {
+	out := f.Config.Outbound
+	return out, out.Check()
 }
 
 // AddState adds the flags of commands that only need the state directory.
@@ -62,7 +77,7 @@ func (f *Flags) Visit(a *App) (visit.Config, error) {
 	if err != nil {
 		return visit.Config{}, exit.Misuse(err)
 	}
-	return visit.Config{State: f.State(), Listen: f.Config.Listen, Bootstrap: boot, Log: a.Logger()}, nil
+	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: f.Config.Outbound, Bootstrap: boot, Log: a.Logger()}, nil
 }
 
 // NodeConfig returns the configuration of the node that a command runs.

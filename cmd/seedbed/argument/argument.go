@@ -18,6 +18,7 @@ import (
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/netx"
 	"seedbed/internal/userfile"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
@@ -62,9 +63,9 @@ func IsID(arg string) bool {
 }
 
 // Open opens the torrent that arg names: a magnet link, a bare infohash, or the URL
-// or path of a .torrent file.
-func Open(ctx context.Context, arg string) (node.Spec, error) {
-	spec, err := Read(ctx, arg)
+// or path of a .torrent file. A URL is fetched through out.
+func Open(ctx context.Context, out netx.Outbound, arg string) (node.Spec, error) {
+	spec, err := Read(ctx, out, arg)
 	var lacks *metainfo.LayersError
 	if errors.As(err, &lacks) {
 		return specWithoutLayers(lacks)
@@ -74,7 +75,7 @@ func Open(ctx context.Context, arg string) (node.Spec, error) {
 
 // Read is like Open, but returns an error that wraps a metainfo.LayersError
 // if a .torrent file lacks piece layers.
-func Read(ctx context.Context, arg string) (node.Spec, error) {
+func Read(ctx context.Context, out netx.Outbound, arg string) (node.Spec, error) {
 	if IsLink(arg) {
 		return openLink(arg)
 	}
@@ -82,7 +83,7 @@ func Read(ctx context.Context, arg string) (node.Spec, error) {
 		t, err := ReadTorrent(ctx, arg)
 		return node.Spec{Torrent: t}, err
 	}
-	b, link, err := fetchTorrent(ctx, arg)
+	b, link, err := fetchTorrent(ctx, out, arg)
 	if err != nil {
 		return node.Spec{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/internal/netx"
 )
 
 // torrentFile is a .torrent file for one file of 5 bytes.
@@ -44,15 +45,15 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 	s := httptest.NewServer(mux)
 	defer s.Close()
 	for _, path := range []string{"/x.torrent", "/moved"} {
-		spec, err := Open(t.Context(), s.URL+path)
+		spec, err := Open(t.Context(), netx.Outbound{}, s.URL+path)
 		if err != nil || spec.Torrent.Info.Name != "x" {
 			t.Errorf("%s: %+v, %v", path, spec, err)
 		}
 	}
-	if spec, err := Open(t.Context(), s.URL+"/magnet"); err != nil || spec.Link == nil || spec.Link.String() != link {
+	if spec, err := Open(t.Context(), netx.Outbound{}, s.URL+"/magnet"); err != nil || spec.Link == nil || spec.Link.String() != link {
 		t.Errorf("a redirect to a magnet link: %+v, %v", spec, err)
 	}
-	if _, err := Open(t.Context(), "http:///x.torrent"); err == nil || exit.CodeOf(err) != exit.Usage {
+	if _, err := Open(t.Context(), netx.Outbound{}, "http:///x.torrent"); err == nil || exit.CodeOf(err) != exit.Usage {
 		t.Errorf("a URL without a host: %v", err)
 	}
 	for path, want := range map[string]struct {
@@ -69,7 +70,7 @@ func TestTorrentsAreFetchedFromTheWeb(t *testing.T) {
 		"/broken":  {exit.Network, "500 Internal Server Error"},
 		"/none":    {exit.NotFound, "404 Not Found"},
 	} {
-		_, err := Open(t.Context(), s.URL+path)
+		_, err := Open(t.Context(), netx.Outbound{}, s.URL+path)
 		if err == nil || exit.CodeOf(err) != want.code || !strings.Contains(err.Error(), want.says) {
 			t.Errorf("%s: %d, %v", path, exit.CodeOf(err), err)
 		}
@@ -80,7 +81,7 @@ func TestABareInfohashIsALink(t *testing.T) {
 	const hash = "c9e15763f722f23e98a29decdfae341b98d53056"
 	t.Chdir(t.TempDir())
 	for _, arg := range []string{hash, "ZHQVOY7XELZD5GFCTXWN7LRUDOMNKMCW", strings.Repeat("ab", 32), "1220" + strings.Repeat("ab", 32)} {
-		if spec, err := Open(t.Context(), arg); err != nil || spec.Link == nil {
+		if spec, err := Open(t.Context(), netx.Outbound{}, arg); err != nil || spec.Link == nil {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
@@ -88,10 +89,10 @@ func TestABareInfohashIsALink(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(".", hash), []byte(torrentFile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if spec, err := Open(t.Context(), hash); err != nil || spec.Torrent == nil {
+	if spec, err := Open(t.Context(), netx.Outbound{}, hash); err != nil || spec.Torrent == nil {
 		t.Error(err)
 	}
-	if _, err := Open(t.Context(), hash[1:]); err == nil || exit.CodeOf(err) != exit.Magnet || !strings.Contains(err.Error(), "39 hexadecimal digits") {
+	if _, err := Open(t.Context(), netx.Outbound{}, hash[1:]); err == nil || exit.CodeOf(err) != exit.Magnet || !strings.Contains(err.Error(), "39 hexadecimal digits") {
 		t.Error(err)
 	}
 }

@@ -5,24 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/cmd/seedbed/version"
+	"seedbed/internal/netx"
 )
 
 const (
 	// fetchTimeout limits the fetch of a .torrent file, including name resolution.
 	fetchTimeout = time.Minute
+	tlsTimeout   = 10 * time.Second
 	// maxRedirects limits the redirects of a fetch; browsers allow 20, curl 50.
 	maxRedirects = 10
 )
 
 // fetchTorrent downloads the .torrent file at url, at most maxTorrentFile bytes. If the
 // server redirects to a magnet link, as index sites do, it returns that link instead.
-func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err error) {
+// out opens the connections.
+func fetchTorrent(ctx context.Context, out netx.Outbound, url string) (b []byte, link string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -34,7 +38,13 @@ func fetchTorrent(ctx context.Context, url string) (b []byte, link string, err e
 	}
 	req.Header.Set("User-Agent", "seedbed/"+version.String())
 	req.Header.Set("Accept", "application/x-bittorrent, */*;q=0.5")
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	dial := func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		return out.DialHost(ctx, network, hostPort, nil)
+	}
+	transport := &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, TLSHandshakeTimeout: tlsTimeout}
+	if out.IsZero() {
+		transport.Proxy = http.ProxyFromEnvironment
+	}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		switch {

@@ -68,7 +68,7 @@ func (f *interfaces) setServing(addrs []net.Addr, tls bool) {
 // ctx, which ends the event streams.
 func (f *interfaces) handler(ctx context.Context, d *daemon.Daemon, g *guard.Guard, end context.CancelFunc) http.Handler {
 	mux := http.NewServeMux()
-	fetcher := fetch.New(fetch.Config{Agent: "seedbed/" + version.String()})
+	fetcher := fetch.New(fetch.Config{Agent: "seedbed/" + version.String(), Outbound: d.Node().Outbound()})
 	mux.Handle("/", web.New())
 	mux.Handle("/v1/", api.New(api.Config{Daemon: d, Guard: g, Version: version.String(), Hint: report.Hint, Ending: ctx.Done(), Serving: f.urls, Page: f.page}))
 	mux.Handle("/transmission/", f.onlyIf(daemon.InterfaceTransmission,

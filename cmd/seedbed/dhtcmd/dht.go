@@ -19,7 +19,6 @@ import (
 	"seedbed/internal/option"
 	"seedbed/node/api/client"
 	"seedbed/node/view"
-	"seedbed/node/visit"
 )
 
 // DHT returns the command dht.
@@ -55,7 +54,7 @@ func dhtPing(a *app.App) *cobra.Command {
 			return exit.Misuse(err)
 		}
 		began := time.Now()
-		addrs, err := visit.Resolve(ctx, args[0])
+		addrs, err := v.Resolve(ctx, args[0])
 		if err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -16,6 +16,7 @@ import (
 	"seedbed/cmd/seedbed/hook"
 	"seedbed/cmd/seedbed/remotecmd"
 	"seedbed/cmd/seedbed/report"
+	"seedbed/internal/netx"
 	"seedbed/node"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
@@ -25,13 +26,14 @@ import (
 // A Download is the run of a command whose torrents a daemon downloads. It ends when all are
 // complete; the daemon continues to seed them.
 type Download struct {
-	App     *app.App
-	Target  *remotecmd.Target
-	Client  *client.Client
-	Body    api.AddBody // of every torrent, without link and torrent
-	Timeout time.Duration
-	Stay    bool // keep reporting after all are complete
-	Hooks   *hook.Hooks
+	App      *app.App
+	Target   *remotecmd.Target
+	Client   *client.Client
+	Body     api.AddBody   // of every torrent, without link and torrent
+	Outbound netx.Outbound // opens the connections to URLs in the arguments
+	Timeout  time.Duration
+	Stay     bool // keep reporting after all are complete
+	Hooks    *hook.Hooks
 	// Seed, if not nil, makes the daemon seed data that is complete: it returns the torrent of an
 	// argument with the folder of the data.
 	Seed func(ctx context.Context, arg string) (node.Spec, error)
@@ -195,11 +197,14 @@ func (d *Download) addArg(ctx context.Context, arg string) (o *view.Torrent, add
 		}
 		return o, false, err
 	}
-	open, body := argument.Open, d.Body
+	var spec node.Spec
+	body := d.Body
 	if d.Seed != nil {
-		open, body.Seed = d.Seed, true
+		body.Seed = true
+		spec, err = d.Seed(ctx, arg)
+	} else {
+		spec, err = argument.Open(ctx, d.Outbound, arg)
 	}
-	spec, err := open(ctx, arg)
 	if err != nil {
 		return nil, false, err
 	}

@@ -14,6 +14,7 @@ import (
 	"seedbed/cmd/seedbed/argument"
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/cmd/seedbed/remotecmd"
+	"seedbed/internal/netx"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
 	"seedbed/node/view"
@@ -23,6 +24,7 @@ import (
 func Open(a *app.App) *cobra.Command {
 	var onlyPrint, desktop bool
 	var t *remotecmd.Target
+	var network app.Flags
 	cmd := &cobra.Command{
 		Use:   "open [MAGNET|INFOHASH|FILE.torrent|URL]",
 		Short: "Open the web page of the running daemon in a browser",
@@ -45,13 +47,17 @@ notification.`,
 					notify(cmd.Context(), err)
 				}
 			}()
+			out, err := network.Outbound()
+			if err != nil {
+				return err
+			}
 			c, err := t.Client()
 			if err != nil {
 				return err
 			}
 			var add api.ToAdd
 			if len(args) > 0 {
-				if add, err = toAdd(cmd.Context(), args[0]); err != nil {
+				if add, err = toAdd(cmd.Context(), out, args[0]); err != nil {
 					return err
 				}
 			}
@@ -80,14 +86,15 @@ notification.`,
 		},
 	}
 	t = remotecmd.NewTarget(cmd.Flags())
+	network.AddOutbound(cmd.Flags())
 	cmd.Flags().BoolVar(&onlyPrint, "no-browser", false, "only print the URL")
 	cmd.Flags().BoolVar(&desktop, "desktop", false, "start the user's service if no daemon runs, and show errors as notifications")
 	return cmd
 }
 
 // toAdd opens the torrent of an argument.
-func toAdd(ctx context.Context, arg string) (api.ToAdd, error) {
-	spec, err := argument.Open(ctx, arg)
+func toAdd(ctx context.Context, out netx.Outbound, arg string) (api.ToAdd, error) {
+	spec, err := argument.Open(ctx, out, arg)
 	if err != nil {
 		return api.ToAdd{}, err
 	}

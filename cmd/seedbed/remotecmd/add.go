@@ -8,6 +8,7 @@ import (
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/argument"
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/internal/netx"
 	"seedbed/internal/option"
 	"seedbed/node/api"
 	"seedbed/node/api/client"
@@ -18,6 +19,7 @@ func add(a *app.App) *cobra.Command {
 	var labels, peers []string
 	var body api.AddBody
 	var t *Target
+	var network app.Flags
 	cmd := &cobra.Command{
 		Use:   "add MAGNET|INFOHASH|FILE.torrent|URL...",
 		Short: "Add torrents to the running daemon",
@@ -27,6 +29,10 @@ them, also after a restart.`,
   seedbed add --label film -d ~/films film.torrent`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			out, err := network.Outbound()
+			if err != nil {
+				return err
+			}
 			c, err := t.Client()
 			if err != nil {
 				return err
@@ -40,11 +46,12 @@ them, also after a restart.`,
 			if body.Dir, err = t.Dir(dir); err != nil {
 				return err
 			}
-			return each(a, args, func(arg string) error { return addOne(cmd.Context(), a, t, c, arg, body) })
+			return each(a, args, func(arg string) error { return addOne(cmd.Context(), a, t, c, out, arg, body) })
 		},
 	}
 	fs := cmd.Flags()
 	t = NewTarget(fs)
+	network.AddOutbound(fs)
 	fs.StringVarP(&dir, "dir", "d", "", "download into `DIR` (default: the daemon's)")
 	fs.Var(&option.List{To: &labels, Arg: "LABEL"}, "label", "add a `LABEL` (repeatable)")
 	fs.StringVar(&body.Category, "category", "", "make it part of the category `NAME`, whose folder is then the default of --dir")
@@ -61,8 +68,8 @@ them, also after a restart.`,
 
 // addOne adds the torrent of one argument. The command reads the file, because the daemon may run on
 // another machine.
-func addOne(ctx context.Context, a *app.App, t *Target, c *client.Client, arg string, body api.AddBody) error {
-	spec, err := argument.Open(ctx, arg)
+func addOne(ctx context.Context, a *app.App, t *Target, c *client.Client, out netx.Outbound, arg string, body api.AddBody) error {
+	spec, err := argument.Open(ctx, out, arg)
 	if err != nil {
 		return err
 	}

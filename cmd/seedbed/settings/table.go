@@ -58,6 +58,9 @@ var Table = []Setting{
 	{Name: "listen", Help: "`HOST:PORT` for TCP and UDP (default port 6881, or a free one)",
 		Manual: "one port for TCP and UDP; outgoing connections use it too. An empty host means every address. The default is port 6881, or a free port if that is taken; a port given here that is taken is an error",
 		value:  func(v *Values) option.Value { return (*option.Addr)(&v.Config.Listen) }},
+	{Name: "bind-interface", Help: "use the network interface `NAME` only, such as wg0, and wait while it is missing", Shared: true,
+		Manual: "use the network interface NAME only, such as the `wg0` of a VPN: for peers, the DHT, name lookups, web seeds and everything else that leaves this machine. While the interface is missing or down, seedbed waits for it and uses no other. Linux and macOS; Linux before 5.7 requires CAP_NET_RAW. If the name server of this machine is a local program, the servers behind systemd-resolved are asked over the interface, and those of other local programs are not asked at all",
+		value:  func(v *Values) option.Value { return &option.Path{To: &v.Config.Outbound.Interface, Arg: "NAME"} }},
 	{Name: "bootstrap", Help: "DHT bootstrap node `HOST:PORT` (repeatable; replaces the built-in list; \"none\" disables it)",
 		Manual: "DHT bootstrap node; repeatable; replaces the built-in list; `none` disables it", Shared: true,
 		value: func(v *Values) option.Value {

@@ -45,12 +45,17 @@ torrent says, and exits with 32 if there are any; all torrents are checked.`,
 	fs := cmd.Flags()
 	c.AddDir(fs, "`DIR` with the data")
 	c.AddState(fs)
+	c.AddOutbound(fs)
 	return cmd
 }
 
 // check verifies the data of one torrent and prints the result.
 func check(ctx context.Context, a *app.App, arg string, c *app.Flags) error {
-	spec, err := argument.Open(ctx, arg)
+	out, err := c.Outbound()
+	if err != nil {
+		return err
+	}
+	spec, err := argument.Open(ctx, out, arg)
 	if err != nil {
 		return err
 	}

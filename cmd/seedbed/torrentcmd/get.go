@@ -63,7 +63,7 @@ progress; Ctrl-C ends only that.`,
 				if err := target.Misfit(cmd, "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
 					return err
 				}
-				d := &handover.Download{App: a, Target: target, Client: running, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
+				d := &handover.Download{App: a, Target: target, Client: running, Outbound: c.Config.Outbound, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
 				d.Body = api.AddBody{Select: selected, Peers: c.Peers, Overwrite: overwrite, Symlinks: symlinks,
 					Sequential: order.Sequential, FirstLast: order.FirstLast, MaxPeers: maxPeers}
 				if cmd.Flags().Changed("dir") {
@@ -79,7 +79,7 @@ progress; Ctrl-C ends only that.`,
 			}
 			s := &session.Session{App: a, Config: cfg, Timeout: c.Timeout, Stay: seed, MetadataOnly: metadataOnly, Hooks: &hooks}
 			for _, arg := range args {
-				spec, err := argument.Open(cmd.Context(), arg)
+				spec, err := argument.Open(cmd.Context(), cfg.Outbound, arg)
 				if err != nil && (len(args) == 1 || cmd.Context().Err() != nil) {
 					return err
 				}

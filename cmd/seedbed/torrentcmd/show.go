@@ -24,6 +24,7 @@ import (
 // Show returns the command show.
 func Show(a *app.App) *cobra.Command {
 	var offline bool
+	c := new(app.Flags)
 	cmd := query.CommandWhen(a, &cobra.Command{
 		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
 		Short: "Show what a link or .torrent file contains",
@@ -32,14 +33,18 @@ also queries the DHT for the latest version, whether its signature is valid, and
 nodes hold it; --no-dht skips this. Otherwise show works offline, except that it
 fetches a .torrent file given as a URL.`,
 		Args: cobra.ExactArgs(1),
-	}, new(app.Flags), false, func(args []string) (bool, error) {
+	}, c, false, func(args []string) (bool, error) {
 		if !argument.IsLink(args[0]) {
 			return false, nil
 		}
 		l, err := magnet.ParseBare(args[0])
 		return err == nil && l.HasPublicKey && !offline, err
 	}, func(ctx context.Context, v *query.Visitor, args []string) error {
-		spec, err := argument.Read(ctx, args[0])
+		out, err := c.Outbound()
+		if err != nil {
+			return err
+		}
+		spec, err := argument.Read(ctx, out, args[0])
 		var lacks *metainfo.LayersError
 		if errors.As(err, &lacks) {
 			t := *lacks.Torrent

@@ -74,7 +74,7 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 				if err := target.Misfit(cmd, fit...); err != nil {
 					return err
 				}
-				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
+				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Outbound: c.Config.Outbound, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
 				s.Body = api.AddBody{Peers: c.Peers}
 				if file > 0 {
 					s.Body.Select = []int{file}
@@ -97,7 +97,7 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 			if err != nil {
 				return err
 			}
-			spec, err := argument.Open(cmd.Context(), args[0])
+			spec, err := argument.Open(cmd.Context(), cfg.Outbound, args[0])
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,7 @@
 // to machines that only the daemon reaches, such as a router or the metadata service of a
 // cloud. Only public addresses are contacted, unless Config.Private is set. Each address is
 // checked when it is dialled, which is after its name was resolved, and again after each redirect.
-// No proxy is used, because it would resolve names and dial on its own.
+// The proxy of the environment is not used, because it would resolve names and dial on its own.
 //
 // Sizes are in bytes. An error is a *node.Fault that says what happened; *AddressError is
 // wrapped for an address that is not allowed.
@@ -20,10 +20,10 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"seedbed/internal/addrs"
+	"seedbed/internal/netx"
 	"seedbed/node"
 )
 
@@ -48,6 +48,8 @@ const (
 type Config struct {
 	// Agent is sent as User-Agent.
 	Agent string
+	// Outbound opens the connections.
+	Outbound netx.Outbound
 	// Private allows all addresses. It is for URLs from the owner of the machine, not from clients.
 	Private bool
 	// Allowed, if not nil, must also return true for an address.
@@ -70,21 +72,21 @@ func (e *AddressError) Error() string { return e.Addr.String() + " is not an all
 
 // New returns a Fetcher.
 func New(cfg Config) *Fetcher {
-	dialer := net.Dialer{Timeout: dialWithin, Control: func(_, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
-		}
-		ip := to.Addr().Unmap().WithZone("")
+	check := func(ip netip.Addr) error {
 		if !cfg.Private && !addrs.IsPublic(ip) || cfg.Allowed != nil && !cfg.Allowed(ip) {
 			return &AddressError{ip}
 		}
 		return nil
-	}}
+	}
+	dial := func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialWithin)
+		defer cancel()
+		return cfg.Outbound.DialHost(ctx, network, hostPort, check)
+	}
 	return &Fetcher{agent: cfg.Agent, running: make(chan struct{}, maxAtOnce), client: &http.Client{
 		Timeout: Within,
 		Transport: &http.Transport{
-			DialContext: dialer.DialContext, ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialWithin,
+			DialContext: dial, ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialWithin,
 			ResponseHeaderTimeout: headWithin, MaxResponseHeaderBytes: 64 << 10, IdleConnTimeout: Within, MaxIdleConnsPerHost: 2,
 		},
 		CheckRedirect: checkRedirect,

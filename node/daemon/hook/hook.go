@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/netx"
 	"seedbed/internal/userfile"
 )
 
@@ -30,6 +32,7 @@ const (
 	runWithin   = 10 * time.Minute
 	closeWithin = 5 * time.Second
 	postWithin  = 30 * time.Second
+	idleWithin  = 90 * time.Second
 	attempts    = 3
 	retryAfter  = 2 * time.Second // the delay before the second attempt; it grows fivefold
 )
@@ -47,15 +50,19 @@ type Job struct {
 
 // Config configures a Runner.
 type Config struct {
-	Agent string       // sent as User-Agent
-	Log   *slog.Logger // gets the output of the commands; required
-	Warn  func(error)  // called for failures, from any goroutine; required
+	Agent string // sent as User-Agent
+	// Outbound opens the connections to URLs.
+	Outbound netx.Outbound
+	// Transport replaces connections in tests; nil: those of Outbound.
+	Transport http.RoundTripper
+	Log       *slog.Logger // gets the output of the commands; required
+	Warn      func(error)  // called for failures, from any goroutine; required
 }
 
 // A Runner runs jobs. Its methods may be called from any goroutine.
 type Runner struct {
 	cfg    Config
-	client http.Client
+	client *http.Client
 	ctx    context.Context // ends when Close stops waiting
 	stop   context.CancelFunc
 
@@ -68,9 +75,24 @@ type Runner struct {
 
 // New returns a Runner.
 func New(cfg Config) *Runner {
-	r := &Runner{cfg: cfg, client: http.Client{Timeout: postWithin}}
+	if cfg.Transport == nil {
+		cfg.Transport = newTransport(cfg.Outbound)
+	}
+	r := &Runner{cfg: cfg, client: &http.Client{Timeout: postWithin, Transport: cfg.Transport}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	return r
+}
+
+// newTransport returns the transport for URLs.
+func newTransport(out netx.Outbound) *http.Transport {
+	dial := func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+		return out.DialHost(ctx, network, hostPort, nil)
+	}
+	t := &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, IdleConnTimeout: idleWithin}
+	if out.IsZero() {
+		t.Proxy = http.ProxyFromEnvironment
+	}
+	return t
 }
 
 // ErrFull is reported for a job that does not fit into the queue.

@@ -44,9 +44,11 @@ type rig struct {
 	log      strings.Builder
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigWith(t, nil) }
+
+func newRigWith(t *testing.T, transport http.RoundTripper) *rig {
 	r := new(rig)
-	r.Runner = hook.New(hook.Config{Agent: "test", Log: slog.New(slog.NewTextHandler(r, nil)), Warn: func(err error) {
+	r.Runner = hook.New(hook.Config{Agent: "test", Transport: transport, Log: slog.New(slog.NewTextHandler(r, nil)), Warn: func(err error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.warnings = append(r.warnings, err)
@@ -142,10 +144,7 @@ func (m *mute) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestAMuteServerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(mute)
-		was := http.DefaultTransport
-		http.DefaultTransport = m
-		defer func() { http.DefaultTransport = was }()
-		r := newRig(t)
+		r := newRigWith(t, m)
 		for range 2000 {
 			r.Run(hook.Job{About: "x", URLs: []string{"http://192.0.2.1/"}})
 		}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"seedbed/internal/netx"
 	"seedbed/internal/statefile"
 )
 
@@ -38,6 +39,11 @@ func TransmissionRuns(ctx context.Context, dir string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))) + "/transmission/rpc"
+	dial := func(ctx context.Context, network, hostPort string) (net.Conn, error) { // to loopback only
+		return netx.Outbound{}.DialHost(ctx, network, hostPort, nil)
+	}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	session := ""
 	for range 2 {
 		const body = `{"method":"session-get","arguments":{"fields":["config-dir"]}}`
@@ -46,7 +52,7 @@ func TransmissionRuns(ctx context.Context, dir string) bool {
 			return false
 		}
 		req.Header.Set(sessionHeader, session)
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return false
 		}

@@ -1,0 +1,191 @@
+package netx
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// A Host that is bound to an interface opens its sockets when the interface appears, closes them
+// when it disappears, and opens them again when it comes back with another index: a
+// socket stays bound to the index that the interface had when the socket was bound.
+
+// openBound is Open for a Host with an interface.
+func openBound(cfg Config, ts []target, port uint16) (*Host, error) {
+	var err error
+	if len(cfg.Listen) == 0 || port == 0 {
+		port, err = reservePort(ts, port)
+		if errors.Is(err, errTaken) {
+			port, err = reservePort(ts, 0)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := &Host{log: log, out: cfg.Outbound, accepted: make(chan net.Conn), done: make(chan struct{})}
+	var socks []sockets
+	for _, t := range ts {
+		socks = append(socks, sockets{ip: t.ip})
+		h.udp = append(h.udp, NewSocket(newAbsent(netip.AddrPortFrom(t.ip, port))))
+	}
+	h.listen(socks, port)
+	f := &follower{h: h, changed: cfg.Changed}
+	if f.changed == nil {
+		f.changed = func(error) {}
+	}
+	if err := f.check(); err != nil && !errors.Is(err, ErrNoInterface) {
+		h.Close()
+		return nil, err
+	}
+	h.accepts.Go(f.run)
+	return h, nil
+}
+
+// reservePort returns port if it is free, or any free one for port 0. Nothing listens on another interface
+// while ours is missing, so the port is bound on loopback for a moment only.
+func reservePort(ts []target, port uint16) (uint16, error) {
+	local := make([]target, len(ts))
+	for i, t := range ts {
+		local[i] = target{ip: netip.AddrFrom4([4]byte{127, 0, 0, 1}), optional: true}
+		if t.ip.Is6() {
+			local[i].ip = netip.IPv6Loopback()
+		}
+	}
+	socks, err := bindAll(Outbound{}, local, port)
+	if err != nil {
+		return 0, err
+	}
+	port = addrPort(socks[0].tcp.Addr()).Port()
+	for i := range socks {
+		socks[i].close()
+	}
+	return port, nil
+}
+
+// isAbsent reports whether there are no sockets because the interface is missing.
+func (at *listening) isAbsent() bool { return at.socks[0].udp == nil }
+
+func (at *listening) targets() []target {
+	ts := make([]target, len(at.socks))
+	for i, s := range at.socks {
+		ts[i] = target{ip: s.ip}
+	}
+	return ts
+}
+
+// vacate closes the sockets until the next occupy, which uses the port. h.moving is held.
+func (h *Host) vacate(ts []target, port uint16) {
+	old := h.at.Load()
+	socks := make([]sockets, len(ts))
+	for i, t := range ts {
+		socks[i].ip = t.ip
+	}
+	h.listen(socks, port)
+	for i, s := range h.udp {
+		if err := s.replace(newAbsent(netip.AddrPortFrom(ts[i].ip, port))); err != nil {
+			h.log.Debug("a socket of the interface was not closed", "err", err)
+		}
+		if l := old.socks[i].tcp; l != nil {
+			l.Close()
+		}
+	}
+}
+
+// occupy opens the sockets on the interface, in place of those of an earlier index. h.moving is
+// held.
+func (h *Host) occupy() error {
+	at := h.at.Load()
+	ts := at.targets()
+	if !at.isAbsent() {
+		h.vacate(ts, at.port)
+	}
+	socks, err := bindAll(h.out, ts, at.port)
+	if err != nil {
+		return err
+	}
+	h.listen(socks, at.port)
+	for i, s := range h.udp {
+		_ = s.replace(newHostUDP(socks[i].udp)) // an absent socket closes without an error
+	}
+	return nil
+}
+
+// follower keeps the sockets of a Host on its interface.
+type follower struct {
+	h       *Host
+	changed func(error)
+	index   int    // of the interface that the sockets are bound to; 0: none
+	last    string // the text of the last error that was reported
+}
+
+// checkEvery is the longest time until a change is noticed of which the system did not tell us.
+const checkEvery = 5 * time.Second
+
+func (f *follower) run() {
+	w := watchLinks(f.h.done)
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w:
+		case <-tick.C:
+		case <-f.h.done:
+			return
+		}
+		if err := f.check(); err != nil {
+			f.h.log.Debug("the sockets are not bound", "interface", f.h.out.Interface, "err", err)
+		}
+	}
+}
+
+// check compares the interface with the sockets and makes them fit. It reports a change.
+func (f *follower) check() error {
+	f.h.moving.Lock()
+	defer f.h.moving.Unlock()
+	select {
+	case <-f.h.done:
+		return nil
+	default:
+	}
+	index := 0
+	i, err := net.InterfaceByName(f.h.out.Interface)
+	if err == nil {
+		index, err = i.Index, nil
+		if index != f.index {
+			err = f.h.occupy()
+		}
+		if err == nil && i.Flags&net.FlagUp == 0 {
+			f.index = index
+			return f.report(downInterface(i.Name))
+		}
+	} else {
+		err = missingInterface(f.h.out.Interface)
+		if at := f.h.at.Load(); !at.isAbsent() {
+			f.h.vacate(at.targets(), at.port)
+		}
+	}
+	if err != nil {
+		index = 0
+	}
+	f.index = index
+	return f.report(err)
+}
+
+// report calls changed if err is not what was reported last.
+func (f *follower) report(err error) error {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != f.last {
+		f.last = text
+		f.changed(err)
+	}
+	return err
+}

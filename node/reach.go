@@ -1,0 +1,75 @@
+package node
+
+import (
+	"sync"
+
+	"seedbed/internal/netx"
+)
+
+// Outbound returns what opens the node's connections to other machines.
+func (n *Node) Outbound() netx.Outbound { return n.cfg.Outbound }
+
+// reach is whether the node can use its way to other machines, the network interface of
+// Config.Outbound.
+type reach struct {
+	mu   sync.Mutex
+	node *Node // nil until attach
+	err  error
+}
+
+// listen opens the port. r is informed when the way to other machines breaks and comes back.
+func listen(cfg *Config, r *reach) (netx.Network, error) {
+	c := netx.Config{DefaultPort: DefaultPort, Outbound: cfg.Outbound, Changed: r.changed, Logger: cfg.Log}
+	if cfg.Listen != "" {
+		c.Listen = []string{cfg.Listen}
+	}
+	host, err := netx.Open(c)
+	if err != nil {
+		return nil, NetworkFault(err)
+	}
+	return host, nil
+}
+
+// attach reports to n from now on, and what was reported before.
+func (r *reach) attach(n *Node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.node = n
+	if r.err != nil {
+		r.emit()
+	}
+}
+
+// changed notes that the way to other machines is broken, or usable again if err is nil.
+func (r *reach) changed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+	if r.node != nil {
+		r.emit()
+	}
+}
+
+// emit sends a Warning, or Listening for each address if nothing is wrong any more. r.mu is held.
+func (r *reach) emit() {
+	if r.err == nil {
+		r.node.log.Info("the network interface can be used again", "interface", r.node.cfg.Outbound.Interface)
+		r.node.emitListening()
+		return
+	}
+	r.node.Emit(Event{Kind: Warning, Err: NetworkFault(r.err)})
+}
+
+// problem returns why the node cannot reach other machines at the moment, or nil.
+func (r *reach) problem() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// emitListening reports the addresses that the node listens on.
+func (n *Node) emitListening() {
+	for _, a := range n.net.Addrs() {
+		n.Emit(Event{Kind: Listening, Addr: a.String()})
+	}
+}
