@@ -105,9 +105,10 @@ func (c *Conn) packetAcked(now mono.Time, p *packet, seq uint16, a *ackResult) {
 		c.flight -= int(p.size)
 	}
 	took := now.Sub(p.sentAt)
-	if p.sends > 1 && took < c.delays.minRTT() {
+	if p.sends > 1 && took < c.delays.minRTT() && r.timeouts == 0 {
 		// No answer to the last transmission can be here yet. An earlier one had arrived: the
-		// path reorders more than we thought.
+		// path reorders more than we thought. After a timeout this proves nothing, as the
+		// queues are empty and the round trip can be the shortest ever.
 		c.stats.Spurious++
 		a.spurious = true
 		r.setWindow(max(2*r.window, c.delays.minRTT()/2))
