@@ -102,7 +102,7 @@ type Conn struct {
 	advertised   int  // the window in the last packet that we sent
 	unacked      int  // packets in order that we have not acknowledged
 	ackNow       bool // an acknowledgement is to be sent
-	ackAlone     bool // it is to be sent in a packet of its own
+	ackAlone     bool // in a packet without data
 	gotFin       bool
 	eof          bool   // everything before the FIN is received
 	finSeq       uint16 // sequence number of the FIN, if gotFin
@@ -185,7 +185,7 @@ func (c *Conn) Writable() bool {
 		return true
 	}
 	limit := c.sendLimit()
-	return c.state == connected && c.send.n <= limit-limit/4
+	return c.state == connected && c.send.n <= limit-min(limit/4, minSendBuffer)
 }
 
 // Done reports whether the connection has ended. It needs no more calls then, except that

@@ -24,14 +24,13 @@ const (
 // ledbat decides how many bytes may be in flight: LEDBAT (RFC 6817) with ideas of LEDBAT++
 // (draft-irtf-iccrg-ledbat-plus-plus).
 //
-// Below the target the window grows, less and less as the target comes near. Above, it
-// shrinks by the same fraction as the delay exceeds the target, so a flow with a larger
-// window gives more. A flow that starts while others fill a queue takes their queue for the
+// The window follows the delay (see perRoundTrip), and losses as in TCP. A flow that starts while others fill a queue takes their queue for the
 // base delay and would push them out. Therefore a flow that has not seen an empty queue for
 // some seconds takes its window back for two round trips, so that all can measure it.
 type ledbat struct {
-	window      float64   // bytes
-	threshold   float64   // the window grows fast below it (slow start)
+	window      float64 // bytes
+	slowStart   bool    // the window grows fast until it reaches threshold
+	threshold   float64
 	beforeCut   float64   // the window before the last cut; 0: no cut can be undone
 	cutAt       mono.Time // time of the last cut
 	emptyAt     mono.Time // when the queue was last empty or nearly so
@@ -39,10 +38,8 @@ type ledbat struct {
 }
 
 func newLEDBAT(now mono.Time, payload int) ledbat {
-	return ledbat{window: float64(initialWindow * payload), threshold: math.Inf(1), cutAt: now - 1, emptyAt: now, frozenUntil: now}
+	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, emptyAt: now, frozenUntil: now}
 }
-
-func (l *ledbat) slowStart() bool { return l.window < l.threshold }
 
 // acked handles that bytes were acknowledged, of flight bytes that were in flight. queueing
 // is the time that packets wait in queues.
@@ -57,32 +54,47 @@ func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT 
 	floor := minWindow * size
 	// A window that is not used says nothing about the path.
 	limited := float64(flight) >= l.window/2
-	if l.slowStart() {
+	if l.slowStart && l.window < l.threshold {
 		if queueing <= target*3/4 {
 			if limited {
 				l.window = min(l.window+float64(bytes), l.threshold)
 			}
 			return
 		}
-		l.threshold = l.window
 	}
+	l.slowStart = false
 	if now.Sub(l.emptyAt) > refreshAfter && l.window > 2*floor {
-		l.threshold, l.window = l.window, floor
+		l.slowStart, l.threshold, l.window = true, l.window, floor
 		l.emptyAt = now
 		l.frozenUntil = now.Add(srtt + 2*minRTT)
 		return
 	}
-	off := 1 - float64(queueing)/float64(target)
-	gain := math.Sqrt(l.window*size) / 8
-	if off > 0 {
-		gain = max(gain, maxGain*off)
-	}
+	change := l.perRoundTrip(float64(queueing)/float64(target), size)
 	if !limited {
-		gain = 0
+		change = min(change, 0)
 	}
 	share := min(1, float64(bytes)/l.window) // of a round trip
-	gain += l.window * max(-0.5, min(0, off))
-	l.window = max(floor, l.window+share*gain)
+	l.window = max(floor, l.window+share*change)
+}
+
+// perRoundTrip returns by how many bytes the window changes in a round trip, where delay is
+// the time in queues in units of the target, and size the length of a packet in bytes.
+//
+// Below half of the target this is LEDBAT. Above, the window shrinks in proportion to
+// itself, and grows with its square root. So several flows come to rest between half of
+// the target and the target, where those with a larger window shrink and those with a
+// smaller one grow, and small errors in the base delay matter little. RFC 6817 comes to
+// rest at the target itself, where each flow keeps the share that it happens to have.
+func (l *ledbat) perRoundTrip(delay, size float64) float64 {
+	if delay < 0.5 {
+		return min(maxGain, l.window/5) * (1 - delay)
+	}
+	grow := 0.36 * math.Sqrt(l.window*size) * max(0, 1-delay)
+	shrink := l.window / 4 * min(0.5, delay-0.5)
+	if delay > 1 {
+		shrink += l.window * (delay - 1)
+	}
+	return grow - min(shrink, l.window/2)
 }
 
 // lost handles the loss of a packet that was sent at sentAt: the window is cut once per
@@ -93,7 +105,7 @@ func (l *ledbat) lost(now, sentAt mono.Time, payload int) {
 	}
 	l.cutAt, l.beforeCut = now, l.window
 	l.window = max(l.window/2, float64(minWindow*payload))
-	l.threshold = l.window
+	l.slowStart = false
 }
 
 // timedOut handles a timeout. BEP 29: the window becomes one packet.
@@ -103,12 +115,12 @@ func (l *ledbat) timedOut(now mono.Time, payload int) {
 		l.threshold = max(l.window/2, float64(minWindow*payload))
 	}
 	l.window = float64(payload)
+	l.slowStart = true
 	l.cutAt = now
 }
 
 // undo takes back the last cut: the loss was none.
 func (l *ledbat) undo() {
 	l.window = max(l.window, l.beforeCut)
-	l.threshold = max(l.threshold, l.window)
 	l.beforeCut = 0
 }

@@ -109,28 +109,31 @@ func (m *pathMTU) tooLong(size int) {
 	}
 }
 
-// shortenPackets handles that the path takes packets of the present length no longer. What
-// is in flight is cut into shorter packets.
+// quiet is how long before the question below a packet was sent last, so that it is no
+// longer on the way.
+const quiet = time.Second
+
+// mayShorten reports whether the packets in flight may be cut into shorter ones, if it turns
+// out that the path takes long ones no longer; p is the oldest, and was lost twice in a row.
 //
-// The numbers of packets count packets, not bytes, so the other side must not have received
-// any of the old ones: it would take the same bytes twice. That is known when several
-// timeouts have passed, and the other side answered short packets that were sent after the
-// long ones. If a packet has arrived past the missing ones, then their numbers do not
-// suffice for shorter packets, and the connection will end with a timeout. The next one
-// starts with the shorter length.
+// The numbers of packets count packets, not bytes. So the other side must not have any of
+// the long ones, or it would take the same bytes twice. A short packet asks it. While we
+// wait for the answer nothing else is sent, and what was sent before is either there or
+// lost.
+//
+// If a packet has arrived past the missing ones, then their numbers do not suffice for
+// shorter packets. The long packet is sent again until the connection fails.
+func (c *Conn) mayShorten(now mono.Time, p *packet) bool {
+	return int(p.size)+HeaderLen > minDatagram && c.sacked == 0 && now.Sub(p.sentAt) >= quiet
+}
+
+// shortenPackets cuts what is in flight into shorter packets. The other side has answered
+// that it has none of them.
 func (c *Conn) shortenPackets() {
-	long := int(c.inflight.at(0).size) + HeaderLen
-	if long <= minDatagram {
-		return
-	}
-	c.mtu.tooLong(long)
+	c.mtu.tooLong(int(c.inflight.at(0).size) + HeaderLen)
 	c.mtu.probing = 0
-	c.recovery.big, c.recovery.nudged = 0, 0
-	if c.sacked > 0 {
-		return
-	}
 	c.unsent = c.send.pos
 	c.inflight.n, c.flight, c.lost = 0, 0, 0
-	c.finSent, c.forceHead = false, false
+	c.finSent, c.recovery.asking = false, false
 	c.recovery.timeoutAt = mono.Never
 }

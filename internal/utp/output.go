@@ -40,6 +40,7 @@ type output struct {
 	first   uint16 // sequence number of the first packet of data
 	count   uint8  // packets
 	segment uint16
+	sentAt  mono.Time // when the packets were last sent before
 }
 
 // Output appends packets to b[:0], within its capacity, and returns their total length. All
@@ -126,7 +127,7 @@ func (c *Conn) mayResend(p *packet) bool {
 
 // firstLost returns the index of the first packet that is to be sent again now, or -1.
 func (c *Conn) firstLost() int {
-	if c.lost == 0 {
+	if c.lost == 0 || c.recovery.asking {
 		return -1
 	}
 	i := 0
@@ -143,7 +144,7 @@ func (c *Conn) firstLost() int {
 func (c *Conn) newSize() int {
 	size := min(c.mtu.payload(), c.unsentBytes())
 	switch {
-	case size == 0 || c.lost > 0 || c.inflight.n >= maxInFlight:
+	case size == 0 || c.lost > 0 || c.recovery.asking || c.inflight.n >= maxInFlight:
 		return 0
 	case c.flight == 0:
 		return min(size, c.peerWindow)
@@ -159,7 +160,7 @@ func (c *Conn) unsentBytes() int {
 
 // mayFinish reports whether the FIN is to be sent now.
 func (c *Conn) mayFinish() bool {
-	return c.closing && !c.finSent && c.unsentBytes() == 0 && c.lost == 0 && c.inflight.n < maxInFlight
+	return c.closing && !c.finSent && c.unsentBytes() == 0 && c.lost == 0 && !c.recovery.asking && c.inflight.n < maxInFlight
 }
 
 // appendData appends packets of data or a FIN.
@@ -203,7 +204,7 @@ func (c *Conn) pace(now mono.Time, n int) {
 		return
 	}
 	rate := 1.25 * c.ledbat.window // bytes per round trip, somewhat more than needed
-	if c.ledbat.slowStart() {
+	if c.ledbat.slowStart {
 		rate = 2 * c.ledbat.window
 	}
 	interval := time.Duration(float64(n) / rate * float64(c.recovery.srtt))
@@ -221,6 +222,7 @@ func (c *Conn) appendResent(b []byte, now mono.Time, i int) []byte {
 			break
 		}
 		p.flags &^= flagLost
+		c.last.sentAt = max(c.last.sentAt, p.sentAt)
 		p.sentAt = now
 		p.sends = min(p.sends, 254) + 1
 		c.lost--
@@ -304,11 +306,14 @@ func appendPadding(b []byte, n int) []byte {
 }
 
 // Refused takes back the packets of the last Output, which could not be sent. They do not
-// count as lost. tooLong says that they are too long for the interface or for the path as
-// the system knows it.
+// count as lost. No other method may be called between the two. tooLong says that they are
+// too long for the interface or for the path as the system knows it.
 func (c *Conn) Refused(now mono.Time, tooLong bool) {
 	last := c.last
 	c.last = output{}
+	if c.state == done && last.kind != outputReset {
+		return
+	}
 	c.stats.PacketsSent -= uint32(last.count)
 	c.refusedUntil = now.Add(retryAfter)
 	switch last.kind {
@@ -350,16 +355,17 @@ func (c *Conn) Refused(now mono.Time, tooLong bool) {
 			p := c.inflight.at(int(last.first-c.inflight.una) + int(i))
 			p.flags |= flagLost
 			p.sends--
+			p.sentAt = last.sentAt
 			c.lost++
 			c.flight -= int(p.size)
 			c.stats.Resent--
 		}
 		c.forceHead = last.forced
 		if tooLong {
-			// An earlier transmission may have arrived, so the other side is asked first.
-			c.forceHead, c.nudge = false, true
-			c.recovery.big = max(c.recovery.big, 1)
-			c.refusedUntil = now.Add(minTimeout)
+			// An earlier transmission may have arrived, so they cannot be cut into shorter
+			// packets now. The timeout does it (see mayShorten).
+			c.forceHead = false
+			c.pacedUntil = now.Add(minTimeout)
 		}
 	}
 }
@@ -451,7 +457,7 @@ func (c *Conn) Deadline() mono.Time {
 	case c.state == connected && (c.firstLost() >= 0 || c.newSize() > 0 || c.mayFinish()):
 		at = min(at, max(c.refusedUntil, c.pacedUntil))
 	case c.state == connected && c.persistAt == mono.Never && c.inflight.n == 0 && c.unsentBytes() > 0:
-		at = min(at, c.refusedUntil) // Output sets a timer
+		at = min(at, max(c.refusedUntil, c.pacedUntil)) // Output sets a timer
 	}
 	return at
 }

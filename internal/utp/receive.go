@@ -107,7 +107,7 @@ func (c *Conn) receiveReset(h *Header) {
 func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 	window := int(min(h.Window, maxPeerWindow))
 	before := c.flight
-	var a ackResult
+	a := ackResult{echo: echo(now, h)}
 	for range acked {
 		p := c.inflight.at(0)
 		if p.is(flagAcked) {
@@ -115,6 +115,11 @@ func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 		} else {
 			c.packetAcked(now, p, c.inflight.una, &a)
 		}
+		c.inflight.popFront()
+	}
+	// The oldest packet is never one that is acknowledged; only a lie could make it so.
+	for c.inflight.n > 0 && c.inflight.at(0).is(flagAcked) {
+		c.sacked--
 		c.inflight.popFront()
 	}
 	if acked > 0 {
@@ -142,7 +147,7 @@ func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 		c.persistAt, c.persists = mono.Never, 0
 	}
 	// µTorrent reports MaxInt32 if it has no sample (libtorrent has the same check).
-	if h.TimestampDiff != 0 && h.TimestampDiff != math.MaxInt32 {
+	if h.TimestampDiff != 0 && h.TimestampDiff != math.MaxInt32 && a.packets > 0 {
 		c.delays.reported(now, h.TimestampDiff)
 	}
 	if a.packets > 0 {
@@ -150,6 +155,10 @@ func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 	}
 	if isDuplicate {
 		c.duplicateAck(now)
+	}
+	// Packets with data may come without a selective ack although packets are missing.
+	if c.recovery.asking && a.packets == 0 && h.Type == State && sack == nil && acked == 0 && a.echo != mono.Never && a.echo.Add(quiet/2) > c.recovery.askedAt {
+		c.shortenPackets()
 	}
 	c.detectLosses(now)
 	if c.closing && c.lingerAt != mono.Never && a.packets > 0 {
@@ -180,7 +189,7 @@ func (c *Conn) receiveData(now mono.Time, h *Header, payload []byte) {
 	d := int(int16(h.Seq - c.next))
 	if d < 0 || c.reorder.has(c.next, d) {
 		c.stats.Duplicates++
-		c.ackNow, c.ackAlone = true, true // our acknowledgement was lost, or the other side asks for one
+		c.ackNow, c.ackAlone = true, true // our acknowledgement was lost, or this asks for one
 		return
 	}
 	if c.gotFin && int16(h.Seq-c.finSeq) >= 0 { // BEP 29: nothing follows a FIN

@@ -30,7 +30,8 @@ type recovery struct {
 	rttvar    time.Duration
 	timeoutAt mono.Time // mono.Never: nothing is in flight
 	timeouts  uint8     // timeouts since the last progress
-	big       uint8     // timeouts of packets that may be too long for the path, since the last progress
+	asking    bool      // a nudge asks which packets have arrived; no data is sent meanwhile
+	askedAt   mono.Time // when it was sent
 
 	newest     mono.Time     // when the newest acknowledged packet was sent
 	newestSeq  uint16        // its sequence number
@@ -38,7 +39,6 @@ type recovery struct {
 	window     time.Duration // how late a reordered packet comes; 0: the path does not reorder
 	lossAt     mono.Time     // when a packet that may be reordered is lost; mono.Never: none
 	duplicates uint8         // acknowledgements without progress
-	nudged     uint8         // acknowledgements without progress since the first nudge
 }
 
 func newRecovery(now mono.Time) recovery {
@@ -57,7 +57,7 @@ func (r *recovery) timeout() time.Duration {
 // progressed restarts the timeout. Only new acknowledgements do, so that a peer or a
 // stream of duplicates cannot hold it up.
 func (r *recovery) progressed(now mono.Time, inFlight bool) {
-	r.timeouts, r.big, r.nudged, r.duplicates = 0, 0, 0, 0
+	r.timeouts, r.duplicates, r.asking = 0, 0, false
 	r.timeoutAt = mono.Never
 	if inFlight {
 		r.timeoutAt = now.Add(r.timeout())
@@ -86,6 +86,23 @@ type ackResult struct {
 	newestSeq uint16
 	any       bool // newest is set
 	spurious  bool // a packet that was sent again had arrived before
+	// echo is the timestamp of the last packet that the other side had received, plus the time
+	// for which it held the acknowledgement; mono.Never if it is not known.
+	echo mono.Time
+}
+
+// echoSlack is how coarse the clock of the other side may be.
+const echoSlack = 2 * time.Millisecond
+
+// echo returns the value of that name in ackResult for a packet. BEP 29: the difference in a
+// header is the time of arrival less the timestamp of the last packet received, so both
+// timestamps of the sender of h cancel out.
+func echo(now mono.Time, h *Header) mono.Time {
+	ago := micros(now) - (h.Timestamp - h.TimestampDiff)
+	if h.TimestampDiff == 0 || time.Duration(ago)*time.Microsecond > maxSilence {
+		return mono.Never
+	}
+	return now - mono.Time(ago)*1000
 }
 
 // before reports whether p was sent before the newest packet that was acknowledged.
@@ -105,10 +122,9 @@ func (c *Conn) packetAcked(now mono.Time, p *packet, seq uint16, a *ackResult) {
 		c.flight -= int(p.size)
 	}
 	took := now.Sub(p.sentAt)
-	if p.sends > 1 && took < c.delays.minRTT() && r.timeouts == 0 {
-		// No answer to the last transmission can be here yet. An earlier one had arrived: the
-		// path reorders more than we thought. After a timeout this proves nothing, as the
-		// queues are empty and the round trip can be the shortest ever.
+	if p.sends > 1 && c.answersEarlier(p, took, a.echo) {
+		// This does not answer the last transmission. An earlier one had arrived: the path was
+		// slower, or reorders more, than we thought.
 		c.stats.Spurious++
 		a.spurious = true
 		r.setWindow(max(2*r.window, c.delays.minRTT()/2))
@@ -129,6 +145,17 @@ func (c *Conn) packetAcked(now mono.Time, p *packet, seq uint16, a *ackResult) {
 	if !a.any || a.newest < p.sentAt || a.newest == p.sentAt && int16(seq-a.newestSeq) > 0 {
 		a.newest, a.newestSeq, a.any = p.sentAt, seq, true
 	}
+}
+
+// answersEarlier reports whether an acknowledgement answers an earlier transmission of p
+// than the last, which took ago.
+func (c *Conn) answersEarlier(p *packet, took time.Duration, echo mono.Time) bool {
+	if echo != mono.Never {
+		return echo.Add(echoSlack) < p.sentAt
+	}
+	// After a timeout a short round trip proves nothing, as the queues are empty and it can be
+	// the shortest ever.
+	return took < c.delays.minRTT() && c.recovery.timeouts == 0
 }
 
 // setWindow sets how late a reordered packet may come.
@@ -184,12 +211,6 @@ func (c *Conn) duplicateAck(now mono.Time) {
 	if r.duplicates == dupThreshold && c.sacked == 0 && head.sends == 1 && !head.is(flagLost) {
 		c.markLost(now, head)
 	}
-	if r.big > 0 {
-		r.nudged++
-		if r.nudged >= 2 {
-			c.shortenPackets()
-		}
-	}
 }
 
 func (c *Conn) markLost(now mono.Time, p *packet) {
@@ -223,13 +244,10 @@ func (c *Conn) timedOut(now mono.Time) {
 	if !p.is(flagLost) {
 		c.markLost(now, p)
 	}
-	c.forceHead = true
-	if isProbe {
-		return
+	if !isProbe {
+		c.ledbat.timedOut(now, c.mtu.payload())
 	}
-	c.ledbat.timedOut(now, c.mtu.payload())
-	if int(p.size)+HeaderLen > minDatagram {
-		r.big++
-		c.nudge = true
-	}
+	r.asking = r.timeouts%2 == 0 && c.mayShorten(now, p)
+	c.nudge, c.forceHead = r.asking, !r.asking
+	r.askedAt = now
 }

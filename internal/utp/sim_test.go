@@ -129,7 +129,8 @@ type end struct {
 	conn   *Conn
 	out    *link
 	peer   *end
-	skew   func(mono.Time) mono.Time            // the clock of this side; nil: the time of the sim
+	offset time.Duration                        // of the clock of this side
+	drift  float64                              // of this clock
 	alter  func(b []byte) (keep bool)           // changes what is sent
 	refuse func(n, segment int) (no, long bool) // the socket refuses to send
 
@@ -174,10 +175,7 @@ func (e *end) accept(cfg Config, seq uint16) {
 }
 
 func (e *end) clock() mono.Time {
-	if e.skew == nil {
-		return e.s.now
-	}
-	return e.skew(e.s.now)
+	return e.s.now.Add(e.offset + time.Duration(float64(e.s.now)*e.drift))
 }
 
 func pattern(pos int) byte { return byte(pos>>16*31 ^ pos>>8*7 ^ pos) }
@@ -269,9 +267,8 @@ func (e *end) setTimer() {
 	if at == mono.Never {
 		return
 	}
-	if e.skew != nil { // the clocks differ in their offset; the length of an interval is close enough
-		at = e.s.now.Add(at.Sub(e.clock()))
-	}
+	// The clocks differ, but the length of an interval is nearly the same.
+	at = e.s.now.Add(at.Sub(e.clock()))
 	at = max(at, e.s.now+1)
 	if at >= e.timer && e.timer > e.s.now {
 		return
