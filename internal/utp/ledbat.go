@@ -34,11 +34,11 @@ type ledbat struct {
 	beforeCut   float64   // the window before the last cut; 0: no cut can be undone
 	cutAt       mono.Time // time of the last cut
 	emptyAt     mono.Time // when the queue was last empty or nearly so
-	frozenUntil mono.Time // the window does not grow before this
+	frozenUntil mono.Time // the window does not grow before this; 0: it may
 }
 
 func newLEDBAT(now mono.Time, payload int) ledbat {
-	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, emptyAt: now, frozenUntil: now}
+	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, emptyAt: now}
 }
 
 // acked handles that bytes were acknowledged, of flight bytes that were in flight. queueing
@@ -47,8 +47,11 @@ func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT 
 	if queueing < target/8 {
 		l.emptyAt = now
 	}
-	if now < l.frozenUntil {
-		return
+	if l.frozenUntil != 0 {
+		if now < l.frozenUntil {
+			return
+		}
+		l.frozenUntil, l.window = 0, max(l.window, l.threshold/2)
 	}
 	size := float64(payload)
 	floor := minWindow * size
