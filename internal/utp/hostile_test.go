@@ -291,7 +291,7 @@ func TestPause(t *testing.T) {
 	s.run(10*time.Second, func() bool { return b.read == 20<<20 })
 	st := a.conn.Stats()
 	t.Logf("%+v", st)
-	if st.Resent-before.Resent > 3 || st.Lost-before.Lost > 3 || st.Timeouts == 0 || st.Spurious == 0 || b.read != 20<<20 {
+	if st.Resent-before.Resent > 3 || st.Lost-before.Lost > 3 || st.Window < before.Window/2 || st.Timeouts == 0 || st.Spurious == 0 || b.read != 20<<20 {
 		t.Errorf("%d bytes, %+v", b.read, st)
 	}
 }
