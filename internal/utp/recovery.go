@@ -12,7 +12,7 @@ const (
 	maxTimeout   = 30 * time.Second
 	// maxTimeouts is the number of timeouts in a row after which the connection fails: half a
 	// minute with a short round trip.
-	maxTimeouts = 6
+	maxTimeouts = 5
 	// dupThreshold is the number of packets acknowledged past one that is missing after which
 	// it is lost (BEP 29).
 	dupThreshold = 3
