@@ -31,7 +31,8 @@ type ledbat struct {
 	window      float64 // bytes
 	slowStart   bool    // the window grows fast until it reaches threshold
 	threshold   float64
-	beforeCut   float64   // the window before the last cut; 0: no cut can be undone
+	beforeCut   float64   // the window before the last cut
+	losses      int       // packets lost since the last cut that may be the reason for it
 	cutAt       mono.Time // time of the last cut
 	emptyAt     mono.Time // when the queue was last empty or nearly so
 	frozenUntil mono.Time // the window does not grow before this; 0: it may
@@ -103,10 +104,11 @@ func (l *ledbat) perRoundTrip(delay, size float64) float64 {
 // lost handles the loss of a packet that was sent at sentAt: the window is cut once per
 // round trip. BEP 29: it "is multiplied by 0.5 to mimic TCP".
 func (l *ledbat) lost(now, sentAt mono.Time, payload int) {
+	l.losses++
 	if sentAt <= l.cutAt {
 		return
 	}
-	l.cutAt, l.beforeCut = now, l.window
+	l.cutAt, l.beforeCut, l.losses = now, l.window, 1
 	l.window = max(l.window/2, float64(minWindow*payload))
 	l.slowStart = false
 }
@@ -114,16 +116,23 @@ func (l *ledbat) lost(now, sentAt mono.Time, payload int) {
 // timedOut handles a timeout. BEP 29: the window becomes one packet.
 func (l *ledbat) timedOut(now mono.Time, payload int) {
 	if l.window > float64(payload) {
-		l.beforeCut = l.window
+		l.beforeCut, l.losses = l.window, 0
 		l.threshold = max(l.window/2, float64(minWindow*payload))
 	}
+	l.losses++
 	l.window = float64(payload)
 	l.slowStart = true
 	l.cutAt = now
 }
 
-// undo takes back the last cut: the loss was none.
-func (l *ledbat) undo() {
-	l.window = max(l.window, l.beforeCut)
-	l.beforeCut = 0
+// arrived handles that n packets had arrived that were called lost. Once that is so for all
+// since the last cut, the cut is taken back.
+func (l *ledbat) arrived(n int) {
+	if n == 0 || l.losses == 0 {
+		return
+	}
+	l.losses = max(0, l.losses-n)
+	if l.losses == 0 {
+		l.window = max(l.window, l.beforeCut)
+	}
 }

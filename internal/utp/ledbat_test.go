@@ -21,16 +21,19 @@ func TestOneCutPerRoundTrip(t *testing.T) {
 	if l.window != 25_000 {
 		t.Errorf("a window of %.0f after a loss of the next round trip", l.window)
 	}
-	l.undo()
-	if l.window != 50_000 {
-		t.Errorf("a window of %.0f after the loss was none", l.window)
+	l.lost(51*millisecond, 22*millisecond, 1400)
+	if l.arrived(1); l.window != 25_000 {
+		t.Errorf("a window of %.0f after one of two losses was none", l.window)
+	}
+	if l.arrived(1); l.window != 50_000 {
+		t.Errorf("a window of %.0f after both losses were none", l.window)
 	}
 	l.timedOut(time100, 1400)
 	l.timedOut(2*time100, 1400)
 	if l.window != 1400 || l.threshold != 25_000 || !l.slowStart {
 		t.Errorf("a window of %.0f after timeouts, threshold %.0f", l.window, l.threshold)
 	}
-	if l.undo(); l.window != 50_000 {
+	if l.arrived(2); l.window != 50_000 {
 		t.Errorf("a window of %.0f after the timeouts were none", l.window)
 	}
 }

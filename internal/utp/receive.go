@@ -176,9 +176,7 @@ func (c *Conn) progress(now mono.Time, a *ackResult, before int) {
 	c.recovery.progressed(now, c.inflight.n > 0)
 	c.forceHead, c.nudge = false, false
 	c.dataAt, c.idleReleased = now, false
-	if a.spurious {
-		c.ledbat.undo()
-	}
+	c.ledbat.arrived(a.arrived)
 	if a.bytes > 0 {
 		c.ledbat.acked(now, a.bytes, before, c.delays.queueing(c.recovery.rtt), c.recovery.srtt, c.delays.minRTT(), c.mtu.payload())
 	}

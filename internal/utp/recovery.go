@@ -85,7 +85,7 @@ type ackResult struct {
 	newest    mono.Time     // when the newest packet was sent
 	newestSeq uint16
 	any       bool // newest is set
-	spurious  bool // a packet that was sent again had arrived before
+	arrived   int  // packets that were called lost although they had arrived
 	// echo is the timestamp of the last packet that the other side had received, plus the time
 	// for which it held the acknowledgement; mono.Never if it is not known.
 	echo mono.Time
@@ -115,18 +115,19 @@ func (c *Conn) packetAcked(now mono.Time, p *packet, seq uint16, a *ackResult) {
 	r := &c.recovery
 	a.packets++
 	a.bytes += int(p.size)
+	took := now.Sub(p.sentAt)
 	if p.is(flagLost) {
 		c.lost--
 		p.flags &^= flagLost
+		a.arrived++
 	} else {
 		c.flight -= int(p.size)
 	}
-	took := now.Sub(p.sentAt)
 	if p.sends > 1 && c.answersEarlier(p, took, a.echo) {
 		// This does not answer the last transmission. An earlier one had arrived: the path was
 		// slower, or reorders more, than we thought.
 		c.stats.Spurious++
-		a.spurious = true
+		a.arrived++
 		r.setWindow(max(2*r.window, c.delays.minRTT()/2))
 		return
 	}
@@ -138,7 +139,7 @@ func (c *Conn) packetAcked(now mono.Time, p *packet, seq uint16, a *ackResult) {
 			late := max(took-r.newestRTT, 0)
 			r.setWindow(max(r.window, late+late/4, c.delays.minRTT()/4))
 		}
-		if p.is(flagProbe) {
+		if p.is(flagProbe) { // and not lost before
 			c.mtu.arrived()
 		}
 	}
@@ -214,17 +215,25 @@ func (c *Conn) duplicateAck(now mono.Time) {
 }
 
 func (c *Conn) markLost(now mono.Time, p *packet) {
+	if c.setLost(p) {
+		c.ledbat.lost(now, p.sentAt, c.mtu.payload())
+	}
+}
+
+// setLost notes that p is lost, and reports whether that says something about congestion. A
+// lost probe says something about the length of packets.
+func (c *Conn) setLost(p *packet) (congestion bool) {
 	p.flags |= flagLost
 	c.lost++
 	c.flight -= int(p.size)
-	if p.is(flagProbe) && p.sends == 1 {
-		// It says something about the length of packets, not about congestion.
+	if p.is(flagProbe) {
+		p.flags &^= flagProbe
 		c.stats.ProbesLost++
 		c.mtu.lost()
-		return
+		return false
 	}
 	c.stats.Lost++
-	c.ledbat.lost(now, p.sentAt, c.mtu.payload())
+	return true
 }
 
 // timedOut handles that nothing was acknowledged for too long. Only the oldest packet is
@@ -240,11 +249,7 @@ func (c *Conn) timedOut(now mono.Time) {
 	}
 	r.timeoutAt = now.Add(r.timeout())
 	p := c.inflight.at(0)
-	isProbe := p.is(flagProbe) && p.sends == 1
-	if !p.is(flagLost) {
-		c.markLost(now, p)
-	}
-	if !isProbe {
+	if p.is(flagLost) || c.setLost(p) {
 		c.ledbat.timedOut(now, c.mtu.payload())
 	}
 	r.asking = r.timeouts%2 == 0 && c.mayShorten(now, p)
