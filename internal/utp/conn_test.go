@@ -23,6 +23,9 @@ func TestConnection(t *testing.T) {
 	if !a.conn.Done() || !b.conn.Done() {
 		t.Error("not done")
 	}
+	if took := s.now.Sub(0); took > 3*time.Second { // half a second of it after the last packet
+		t.Errorf("took %v", took)
+	}
 	for _, e := range []*end{a, b} {
 		if st := e.conn.Stats(); st.Resent+st.Lost+st.Timeouts+st.Duplicates > 0 {
 			t.Errorf("%+v", st)

@@ -24,9 +24,10 @@ const (
 // ledbat decides how many bytes may be in flight: LEDBAT (RFC 6817) with ideas of LEDBAT++
 // (draft-irtf-iccrg-ledbat-plus-plus).
 //
-// The window follows the delay (see perRoundTrip), and losses as in TCP. A flow that starts while others fill a queue takes their queue for the
-// base delay and would push them out. Therefore a flow that has not seen an empty queue for
-// some seconds takes its window back for two round trips, so that all can measure it.
+// The window follows the delay (see perRoundTrip), and losses as in TCP. A flow that starts
+// while others fill a queue takes their queue for the base delay and would push them out.
+// Therefore a flow that has not seen an empty queue for some seconds takes its window back
+// for two round trips, so that all can measure an empty path.
 type ledbat struct {
 	window      float64 // bytes
 	slowStart   bool    // the window grows fast until it reaches threshold

@@ -117,9 +117,14 @@ func TestFinBeforeData(t *testing.T) {
 	if h, rest, _ := Parse(fin); h.Type != Fin || h.Seq != 1011 || len(rest) > 0 {
 		t.Fatalf("%+v, %d bytes", h, len(rest))
 	}
+	b.Receive(30*millisecond, p[9])
+	b.Receive(30*millisecond, packetOf(Header{Type: Fin, ConnID: b.recvID, Seq: 1005, Ack: 1999, Window: 9999}, ""))
+	if b.gotFin {
+		t.Error("a FIN counts although a later packet is there")
+	}
 	b.Receive(30*millisecond, fin)
 	b.Receive(30*millisecond, packetOf(Header{Type: Data, ConnID: b.recvID, Seq: 1012, Ack: 1999, Window: 9999}, "more"))
-	if _, err := b.Read(make([]byte, 10)); err != nil || b.reorder.count != 1 {
+	if _, err := b.Read(make([]byte, 10)); err != nil || b.reorder.count != 2 {
 		t.Errorf("%v, %d packets wait", err, b.reorder.count)
 	}
 	for _, q := range p {
