@@ -110,6 +110,8 @@ type Conn struct {
 	dataAt       mono.Time // of the last data sent or received
 	idleReleased bool
 
+	now mono.Time // the latest time that the caller has passed
+
 	// Timers. mono.Never is a timer that is not set.
 	ackAt     mono.Time
 	persistAt mono.Time
@@ -143,7 +145,7 @@ func newConn(cfg Config, st state, recvID, sendID, una uint16, now mono.Time) *C
 	c := &Conn{
 		cfg: cfg, state: st, recvID: recvID, sendID: sendID,
 		inflight: inflight{una: una}, recvLimit: min(cfg.ReceiveBuffer, firstReceiveWindow),
-		sentAt: now, heardAt: now, dataAt: now, idleReleased: true,
+		now: now, sentAt: now, heardAt: now, dataAt: now, idleReleased: true,
 		ackAt: mono.Never, persistAt: mono.Never, lingerAt: mono.Never,
 		recovery: newRecovery(now), mtu: newPathMTU(cfg.MaxDatagram, cfg.KnownMTU),
 	}
@@ -169,6 +171,13 @@ func Accept(cfg Config, syn *Header, seq uint16, now mono.Time) *Conn {
 	c.ackNow = true
 	c.lingerAt = now.Add(maxSyns * synTimeout)
 	return c
+}
+
+// advance returns the time of a call. It never goes back: threads read the clock and then
+// wait for the lock of the caller, and which packet was sent first must not depend on that.
+func (c *Conn) advance(now mono.Time) mono.Time {
+	c.now = max(c.now, now)
+	return c.now
 }
 
 // Established reports whether the other side has answered: it has acknowledged the SYN,
@@ -282,6 +291,7 @@ func (c *Conn) Close(now mono.Time) {
 	if c.closing || c.state == done {
 		return
 	}
+	now = c.advance(now)
 	c.closing = true
 	c.recv.discard(c.recv.n)
 	c.lingerAt = now.Add(maxLinger)

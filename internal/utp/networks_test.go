@@ -1,6 +1,7 @@
 package utp
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -226,7 +227,12 @@ func TestClockJump(t *testing.T) {
 		a, b := s.connect(testConfig, up, down)
 		a.toWrite = 1 << 30
 		s.run(20*time.Second, nil)
-		b.offset += jump
+		b.alter = func(p []byte) bool {
+			for _, at := range []int{4, 8} { // both timestamps
+				binary.BigEndian.PutUint32(p[at:], binary.BigEndian.Uint32(p[at:])+uint32(jump/time.Microsecond))
+			}
+			return true
+		}
 		before := up.carried
 		up.waits = nil
 		s.run(60*time.Second, nil)

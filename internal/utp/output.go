@@ -48,6 +48,7 @@ type output struct {
 // nothing to send now. The caller sends the packets at once, or calls Refused, and then
 // calls Output again.
 func (c *Conn) Output(now mono.Time, b []byte) (n, segment int) {
+	now = c.advance(now)
 	c.last = output{}
 	c.runTimers(now)
 	b = b[:0]
@@ -309,6 +310,7 @@ func appendPadding(b []byte, n int) []byte {
 // count as lost. No other method may be called between the two. tooLong says that they are
 // too long for the interface or for the path as the system knows it.
 func (c *Conn) Refused(now mono.Time, tooLong bool) {
+	now = c.advance(now)
 	last := c.last
 	c.last = output{}
 	if c.state == done && last.kind != outputReset {

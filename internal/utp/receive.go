@@ -21,6 +21,7 @@ func (c *Conn) Receive(now mono.Time, b []byte) {
 	if err != nil || c.state == done {
 		return
 	}
+	now = c.advance(now)
 	switch h.Type {
 	case Reset:
 		c.receiveReset(&h)

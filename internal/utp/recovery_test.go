@@ -90,6 +90,23 @@ func TestThreeDuplicateAcks(t *testing.T) {
 	}
 }
 
+// The caller may pass times that go back a little, as its threads wait for a lock: no packet
+// is lost for that.
+func TestTimesThatGoBack(t *testing.T) {
+	a, b, p := lossy(t)
+	a.Write([][]byte{make([]byte, 10*a.mtu.payload())})
+	p = append(p, all(a, 5*millisecond)...) // sent after the others
+	for _, q := range p[:10] {
+		b.Receive(50*millisecond, q)
+	}
+	for _, ack := range all(b, 50*millisecond) {
+		a.Receive(50*millisecond, ack)
+	}
+	if st := a.Stats(); st.Lost > 0 || a.inflight.n != 10 || len(p) != 20 {
+		t.Errorf("%d packets, %d in flight, %+v", len(p), a.inflight.n, st)
+	}
+}
+
 // Fewer than three packets follow a lost one: a quarter of a round trip later it is lost too.
 func TestLossNearTheEnd(t *testing.T) {
 	s := newSim(t, 1)

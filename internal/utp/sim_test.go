@@ -129,7 +129,6 @@ type end struct {
 	conn   *Conn
 	out    *link
 	peer   *end
-	offset time.Duration                        // of the clock of this side
 	drift  float64                              // of this clock
 	alter  func(b []byte) (keep bool)           // changes what is sent
 	refuse func(n, segment int) (no, long bool) // the socket refuses to send
@@ -175,7 +174,7 @@ func (e *end) accept(cfg Config, seq uint16) {
 }
 
 func (e *end) clock() mono.Time {
-	return e.s.now.Add(e.offset + time.Duration(float64(e.s.now)*e.drift))
+	return e.s.now.Add(time.Duration(float64(e.s.now) * e.drift))
 }
 
 func pattern(pos int) byte { return byte(pos>>16*31 ^ pos>>8*7 ^ pos) }
