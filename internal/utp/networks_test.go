@@ -131,7 +131,7 @@ func TestLossAtFiftyMilliseconds(t *testing.T) {
 	}
 }
 
-// One packet in ten comes late: nearly none is sent again, and the window is not cut.
+// One packet in ten comes late: none is sent again, and the window is not cut.
 func TestReorder(t *testing.T) {
 	for _, late := range []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond} {
 		s := newSim(t, 1)
@@ -143,7 +143,7 @@ func TestReorder(t *testing.T) {
 		s.run(20*time.Second, nil)
 		st := a.conn.Stats()
 		t.Logf("%d kB/s, %+v", b.read/20000, st)
-		if st.Resent > 3 || b.read/20 < 850e3 || a.out.drops > 0 {
+		if st.Resent > 0 || b.read/20 < 850e3 || a.out.drops > 0 {
 			t.Errorf("late by up to %v: %d kB/s, %d drops, %+v", late, b.read/20000, a.out.drops, st)
 		}
 	}
