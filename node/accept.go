@@ -18,11 +18,19 @@ const (
 	wakeTimeout = 10 * time.Second
 )
 
-// accept passes each incoming connection to the torrent whose infohash is in its handshake.
+// accept starts to pass each incoming connection to the torrent whose infohash is in its
+// handshake.
 func (n *Node) accept() {
 	l := swarm.NewPendingHandshakes(maxPending, maxPendingPerHost)
+	n.wg.Go(func() { n.acceptFrom(n.net.Accept, l) })
+	if n.cfg.UTP {
+		n.wg.Go(func() { n.acceptFrom(n.transports.utp.Accept, l) })
+	}
+}
+
+func (n *Node) acceptFrom(next func(context.Context) (net.Conn, error), l *swarm.PendingHandshakes) {
 	for {
-		c, err := n.net.Accept(n.ctx)
+		c, err := next(n.ctx)
 		if err != nil {
 			if n.ctx.Err() == nil {
 				n.log.Error("cannot accept incoming connections any more", "err", err)

@@ -86,6 +86,10 @@ type Config struct {
 	// Settings can change while the node runs; see Node.Apply.
 	Settings
 
+	// UTP also makes and accepts connections over uTP (BEP 29). Otherwise a peer that tries
+	// uTP is refused, so that it uses TCP at once.
+	UTP bool
+
 	// Encryption is the policy for encrypted connections (MSE). By default, connections
 	// are plaintext where the peer accepts that.
 	Encryption swarm.Encryption

@@ -196,7 +196,10 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 }
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return d.n.net.Dial(ctx, to)
+	if !d.n.cfg.UTP {
+		return d.n.net.Dial(ctx, to)
+	}
+	return d.n.transports.dial(ctx, to)
 }
 
 // isPrivateNetwork reports whether the node is in a private network: it listens only on

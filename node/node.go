@@ -73,6 +73,8 @@ type Node struct {
 	folders   downloadFolders // of torrents that run or lack their data
 	lastRead  lastRead        // of a torrent that does not run
 
+	transports transports
+
 	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
 	settingsMu sync.Mutex               // held while they change
 
@@ -145,11 +147,9 @@ func Open(cfg Config) (*Node, error) {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
 	}
-	for _, s := range network.UDP() {
-		n.refuseSYNs(s)
-	}
+	n.openTransports()
 	n.startLSD()
-	n.wg.Go(n.accept)
+	n.accept()
 	n.wg.Go(n.keepBudget)
 	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
 	return n, nil
@@ -226,7 +226,7 @@ func (n *Node) end() {
 	if n.dht != nil {
 		errs = append(errs, n.saveDHT(), n.dht.Close())
 	}
-	errs = append(errs, n.net.Close())
+	errs = append(errs, n.transports.utp.Close(), n.net.Close())
 	clientsEnded()
 	for _, t := range ts {
 		<-t.Ended()

@@ -1,89 +1,144 @@
 package node
 
 import (
-	crand "crypto/rand"
-	"math/rand/v2"
+	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"seedbed/internal/addrs"
-	"seedbed/internal/mono"
 	"seedbed/internal/netx"
-	"seedbed/internal/rate"
-	"seedbed/internal/utp"
+	"seedbed/internal/utpconn"
 )
 
-// Limits of the replies to uTP SYNs. The source of a datagram can be forged. So a host
-// whose address is forged receives at most synRate packets of 20 bytes a second from us,
-// and no reply is larger than the packet that caused it.
 const (
-	synRate    = 4 // replies a second to one IPv4 address or IPv6 /64
-	synBurst   = 16
-	synSources = 4096 // maximum number of sources that are limited separately
-	synTotal   = 500  // replies a second to all addresses
+	// dialLead is the time that TCP, or uTP if it worked last, has for itself. It is longer
+	// than most round trips, so most peers get one attempt.
+	dialLead = 250 * time.Millisecond
+	// localDialLead is the time after which TCP in a local network counts as failed.
+	localDialLead = 3 * time.Second
+	// utpAfterTCP is how long uTP may take after TCP has failed, so that dead addresses do not
+	// hold dials. localUTPAfterTCP is the same in a local network, where an answer comes at
+	// once.
+	utpAfterTCP      = 3 * time.Second
+	localUTPAfterTCP = time.Second
+	// maxUTPPeers is the number of peers remembered as reached over uTP.
+	maxUTPPeers = 4096
 )
 
-// synRefuser replies to incoming uTP connections with ST_RESET (BEP 29), on one
-// socket. We accept connections over TCP only, and a peer that tries uTP first then switches
-// to TCP at once instead of waiting for a timeout.
-type synRefuser struct {
-	conn    *netx.Socket
-	epoch   time.Time
-	blocked func(netip.Addr) bool
-	sources *rate.Sources
-	total   rate.Bucket
-	rng     *rand.Rand
-	out     []netx.Datagram
-	replies []byte
+// transports are the two ways to reach a peer.
+type transports struct {
+	tcp netx.Dialer
+	utp *utpconn.Transport
+	// overUTP holds the addresses that were last reached over uTP.
+	overUTP *lru.Cache[netip.AddrPort, struct{}]
 }
 
-// refuseSYNs makes conn refuse incoming uTP connections.
-func (n *Node) refuseSYNs(conn *netx.Socket) {
-	var seed [32]byte
-	crand.Read(seed[:])
-	rng := rand.New(rand.NewChaCha8(seed))
-	r := &synRefuser{
-		conn: conn, epoch: n.epoch, blocked: n.isBlocked, rng: rng,
-		sources: rate.NewSources(synRate, synBurst, synSources, rng),
-		total:   rate.NewBucket(n.now(), synTotal, synTotal),
-		out:     make([]netx.Datagram, 0, netx.BatchLen), replies: make([]byte, 0, netx.BatchLen*utp.HeaderLen),
+// openTransports starts uTP on the UDP sockets. If uTP is disabled, they refuse it.
+func (n *Node) openTransports() {
+	cache, err := lru.New[netip.AddrPort, struct{}](maxUTPPeers)
+	if err != nil {
+		panic(err) // the size is positive
 	}
-	conn.Handle(netx.UTP, r.handle)
+	n.transports = transports{tcp: n.net, overUTP: cache, utp: utpconn.New(utpconn.Config{
+		Sockets: n.net.UDP(), Blocked: n.isBlocked, RefuseIncoming: !n.cfg.UTP,
+	})}
 }
 
-// handle replies to a batch. It replies only to a SYN, never to a reset, so that two
-// nodes never reply to each other without end.
-func (r *synRefuser) handle(in []netx.Datagram) {
-	now := time.Now()
-	since := mono.From(r.epoch, now)
-	r.out, r.replies = r.out[:0], r.replies[:0]
-	for i := range in {
-		h, _, err := utp.Parse(in[i].Buf[:in[i].N])
-		if err != nil || h.Type != utp.Syn || !r.mayAnswer(since, in[i].Addr) {
-			continue
+// connected is the result of a dial over one transport.
+type connected struct {
+	c   net.Conn
+	err error
+	utp bool
+}
+
+// dial connects to a peer over TCP or uTP, whichever answers first. TCP has a lead, unless
+// uTP worked last. In a local network uTP is tried only if TCP has failed: there it is
+// slower, and nothing needs to be spared. If both fail, the error is that of TCP, because
+// routers and firewalls drop more of uTP.
+func (t *transports) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan connected, 2)
+	pending, firstUTP, secondBegun := 0, t.overUTP.Contains(to), false
+	begin := func(utp bool, limit time.Duration) {
+		pending++
+		go func() { results <- t.dialOver(ctx, to, utp, limit) }()
+	}
+	defer func() {
+		cancel()
+		for range pending { // it was too late
+			if r := <-results; r.err == nil {
+				r.c.Close()
+			}
 		}
-		reset := utp.Refuse(h, uint32(now.UnixMicro()), uint16(r.rng.Uint32()))
-		begin := len(r.replies)
-		r.replies = reset.Append(r.replies)
-		r.out = append(r.out, netx.Datagram{Buf: r.replies[begin:], Addr: in[i].Addr})
+	}()
+	begin(firstUTP, 0)
+	local, leadTime := addrs.IsLocal(to.Addr()), dialLead
+	if local && !firstUTP {
+		leadTime = localDialLead
 	}
-	if len(r.out) > 0 {
-		_, _ = r.conn.WriteBatch(r.out) // a send error counts as packet loss
+	lead := time.NewTimer(leadTime)
+	defer lead.Stop()
+	var failed error
+	for {
+		select {
+		case <-lead.C:
+			if !secondBegun {
+				begin(!firstUTP, 0)
+				secondBegun = true
+			}
+		case r := <-results:
+			pending--
+			if r.err == nil {
+				t.remember(to, r.utp)
+				return r.c, nil
+			}
+			if !r.utp || failed == nil {
+				failed = r.err
+			}
+			isFinal := errors.Is(r.err, netx.ErrSelf) || errors.Is(r.err, netx.ErrNoFamily) || ctx.Err() != nil
+			switch {
+			case pending == 0 && (secondBegun || isFinal):
+				return nil, failed
+			case !secondBegun:
+				limit := time.Duration(0)
+				if !r.utp {
+					limit = utpAfterTCP
+					if local {
+						limit = localUTPAfterTCP
+					}
+				}
+				begin(!firstUTP, limit)
+				secondBegun = true
+			}
+		}
 	}
 }
 
-// mayAnswer reports whether to reply to a SYN from this address, and counts it. No peer
-// sends from a port below 1024: such a source is forged to make us send packets to a DNS or
-// NTP server.
-func (r *synRefuser) mayAnswer(now mono.Time, from netip.AddrPort) bool {
-	ip := from.Addr().Unmap()
-	if from.Port() < 1024 || !addrs.IsUsable(netip.AddrPortFrom(ip, from.Port()), true) || r.blocked(ip) {
-		return false
+// dialOver dials over one transport. A limit of 0 is none.
+func (t *transports) dialOver(ctx context.Context, to netip.AddrPort, utp bool, limit time.Duration) connected {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	if !addrs.IsLocal(ip) { // the peers of a test network share an address
-		if _, ok := r.sources.Take(now, rate.SourceOf(ip)); !ok {
-			return false
-		}
+	d := t.tcp
+	if utp {
+		d = t.utp
 	}
-	return r.total.Take(now, 1)
+	c, err := d.Dial(ctx, to)
+	return connected{c, err, utp}
+}
+
+// remember records which transport worked.
+func (t *transports) remember(to netip.AddrPort, utp bool) {
+	if utp {
+		t.overUTP.Add(to, struct{}{})
+	} else {
+		t.overUTP.Remove(to)
+	}
 }

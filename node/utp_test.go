@@ -1,134 +1,151 @@
 package node
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
 	"seedbed/internal/netx"
 	"seedbed/internal/simnet"
 	"seedbed/internal/utp"
+	"seedbed/swarm"
 )
 
-// udpPeer sends datagrams to a node and collects the replies.
-type udpPeer struct {
-	t    *testing.T
-	conn netx.PacketConn
-	to   netip.AddrPort
-}
-
-func newUDPPeer(t *testing.T, n *simnet.Net, from netip.AddrPort, to *rig) *udpPeer {
-	t.Helper()
-	conn, err := n.Host(from.Addr()).PacketConn(from.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &udpPeer{t, conn, to.Addrs()[0]}
-}
-
-func (p *udpPeer) send(h utp.Header) {
-	if err := p.conn.WriteTo(h.Append(nil), p.to); err != nil {
-		p.t.Error(err)
-	}
-}
-
-// answers waits for a second, closes the socket and returns the replies.
-func (p *udpPeer) answers() (got []utp.Header) {
-	p.t.Helper()
-	stop := time.AfterFunc(time.Second, func() { p.conn.Close() })
-	defer stop.Stop()
-	ms := make([]netx.Datagram, 8)
-	for i := range ms {
-		ms[i].Buf = make([]byte, 2048)
-	}
-	for {
-		n, err := p.conn.ReadBatch(ms)
-		if err != nil {
-			return got
-		}
-		for _, m := range ms[:n] {
-			h, rest, err := utp.Parse(m.Buf[:m.N])
-			if err != nil || len(rest) > 0 || m.N != utp.HeaderLen {
-				p.t.Errorf("%x: %v", m.Buf[:m.N], err)
-			}
-			got = append(got, h)
-		}
-	}
-}
-
-// A peer that starts with uTP is refused at once, with a valid uTP packet (BEP 29), with
-// or without the DHT.
+// With uTP disabled, a peer that starts with uTP is refused at once, with or without the DHT.
 func TestSYNIsRefused(t *testing.T) {
 	for name, opts := range map[string][]func(*Config){"alone": {noDHT}, "beside the DHT": {}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := simnet.New(1, simnet.Link{Delay: 20 * ms})
 				a := start(t, n, 1, opts...)
-				p := newUDPPeer(t, n, at(2), a)
-				sent := uint32(time.Now().UnixMicro()) - 7
-				p.send(utp.Header{Type: utp.Syn, ConnID: 0xfffe, Timestamp: sent, Seq: 1})
-				got := p.answers()
-				if len(got) != 1 {
-					t.Fatalf("%d answers", len(got))
+				conn, err := n.Host(addr(2)).PacketConn(DefaultPort)
+				if err != nil {
+					t.Fatal(err)
 				}
-				h := got[0]
-				if h.Type != utp.Reset || h.ConnID != 0xfffe || h.Ack != 1 || h.TimestampDiff != 20_007 || h.Timestamp != sent+20_007 {
-					t.Errorf("%+v", h)
+				defer conn.Close()
+				syn := utp.Header{Type: utp.Syn, ConnID: 0xfffe, Seq: 1}
+				if err := conn.WriteTo(syn.Append(nil), a.Addrs()[0]); err != nil {
+					t.Fatal(err)
+				}
+				in := []netx.Datagram{{Buf: make([]byte, 2048)}}
+				if _, err := conn.ReadBatch(in); err != nil {
+					t.Fatal(err)
+				}
+				h, _, err := utp.Parse(in[0].Buf[:in[0].N])
+				if err != nil || h.Type != utp.Reset || h.ConnID != 0xfffe || h.Ack != 1 {
+					t.Errorf("%+v, %v", h, err)
 				}
 			})
 		})
 	}
 }
 
-// Only a SYN is answered: replying to a reset with a reset would never end.
-func TestOtherUTPPacketsAreNotAnswered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
-		a := start(t, n, 1, noDHT)
-		p := newUDPPeer(t, n, at(2), a)
-		for _, typ := range []utp.Type{utp.Data, utp.Fin, utp.State, utp.Reset} {
-			p.send(utp.Header{Type: typ, ConnID: 1, Seq: 1})
-		}
-		if got := p.answers(); len(got) != 0 {
-			t.Errorf("%+v", got)
-		}
-	})
+func withUTP(c *Config) { c.UTP = true }
+
+// tcpScript is a Dialer whose dials take a while and then fail or succeed.
+type tcpScript struct {
+	takes time.Duration
+	err   error
+	began int
 }
 
-// Forged SYNs make us send little to the forged source: a few packets a second to one
-// address from all of our ports, and none to a port below 1024. Other sources are answered
-// meanwhile.
-func TestSYNAnswersAreLimited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
-		a := start(t, n, 1, noDHT)
-		victim, other := netip.MustParseAddr("1.2.3.4"), netip.MustParseAddr("1.2.3.5")
-		var ports []*udpPeer
-		for _, port := range []uint16{53, 1023, 1024, 6881, 50000} {
-			ports = append(ports, newUDPPeer(t, n, netip.AddrPortFrom(victim, port), a))
-		}
-		syn := utp.Header{Type: utp.Syn, ConnID: 1, Seq: 1}
-		for range 100 {
-			for _, p := range ports {
-				p.send(syn)
-			}
-			time.Sleep(10 * ms)
-		}
-		honest := newUDPPeer(t, n, netip.AddrPortFrom(other, 6881), a)
-		honest.send(syn)
-		if got := honest.answers(); len(got) != 1 {
-			t.Errorf("%d answers to another address", len(got))
-		}
-		total := 0
-		for i, p := range ports {
-			got := len(p.answers())
-			if total += got; i < 2 && got != 0 {
-				t.Errorf("%d answers to port %d", got, p.conn.LocalAddr().Port())
-			}
-		}
-		if most := synBurst + synRate*2; total == 0 || total > most {
-			t.Errorf("%d answers to one address in a second, at most %d", total, most)
-		}
-	})
+func (d *tcpScript) Dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+	d.began++
+	select {
+	case <-time.After(d.takes):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	c, other := net.Pipe()
+	other.Close()
+	return c, nil
+}
+
+// TCP has a lead over uTP at public addresses, and what worked last is tried first. In a
+// local network uTP is tried after TCP has failed. The error is that of TCP.
+func TestDialOverTCPAndUTP(t *testing.T) {
+	refused := errors.New("refused")
+	public := netip.MustParseAddr("45.0.0.2")
+	const rtt = 40 * ms
+	for _, c := range []struct {
+		name       string
+		to         netip.Addr
+		tcp        tcpScript
+		noUTP      bool // at the peer
+		remembered bool
+		overUTP    bool
+		err        error
+		took       time.Duration
+	}{
+		{name: "TCP answers first", to: public, tcp: tcpScript{takes: rtt}, took: rtt},
+		{name: "TCP is slower than its lead", to: public, tcp: tcpScript{takes: dialLead + rtt/2}, took: dialLead + rtt/2},
+		{name: "TCP is silent", to: public, tcp: tcpScript{takes: time.Hour}, overUTP: true, took: dialLead + rtt},
+		{name: "TCP is refused", to: public, tcp: tcpScript{takes: rtt, err: refused}, overUTP: true, took: 2 * rtt},
+		{name: "both are refused", to: public, tcp: tcpScript{takes: rtt, err: refused}, noUTP: true, err: refused, took: 2 * rtt},
+		{name: "uTP is refused, TCP is slow", to: public, tcp: tcpScript{takes: time.Second}, noUTP: true, took: time.Second},
+		{name: "uTP worked last", to: public, tcp: tcpScript{takes: 0}, remembered: true, overUTP: true, took: rtt},
+		{name: "uTP worked last and no longer", to: public, tcp: tcpScript{takes: rtt}, remembered: true, noUTP: true, took: 2 * rtt},
+		{name: "local, TCP is slow", to: addr(2), tcp: tcpScript{takes: time.Second}, took: time.Second},
+		{name: "local, TCP is silent", to: addr(2), tcp: tcpScript{takes: time.Hour}, overUTP: true, took: localDialLead + rtt},
+		{name: "local, TCP is refused", to: addr(2), tcp: tcpScript{takes: rtt, err: refused}, overUTP: true, took: 2 * rtt},
+		{name: "self", to: public, tcp: tcpScript{err: netx.ErrSelf}, err: netx.ErrSelf},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(1, simnet.Link{Delay: rtt / 2})
+				from := netip.AddrFrom4([4]byte{45, 0, 0, 1})
+				a := startAt(t, n, netip.AddrPortFrom(from, DefaultPort), noDHT, withUTP)
+				to := netip.AddrPortFrom(c.to, DefaultPort)
+				startAt(t, n, to, noDHT, func(cfg *Config) { cfg.UTP = !c.noUTP })
+				a.transports.tcp = &c.tcp
+				if c.remembered {
+					a.transports.remember(to, true)
+				}
+				begun := time.Now()
+				got, err := a.transports.dial(t.Context(), to)
+				if !errors.Is(err, c.err) || time.Since(begun) != c.took {
+					t.Errorf("%v after %v, want %v after %v", err, time.Since(begun), c.err, c.took)
+				}
+				if err == nil {
+					_, isUTP := got.RemoteAddr().(*net.UDPAddr)
+					if isUTP != c.overUTP || a.transports.overUTP.Contains(to) != c.overUTP {
+						t.Errorf("over uTP: %v, remembered: %v", isUTP, a.transports.overUTP.Contains(to))
+					}
+					got.Close()
+				}
+			})
+		})
+	}
+}
+
+// A peer whose TCP port is filtered is reached over uTP, with and without encryption, through
+// losses, and everything arrives.
+func TestDownloadOverUTP(t *testing.T) {
+	for name, encryption := range map[string]swarm.Encryption{"plain": swarm.PreferPlain, "encrypted": swarm.RequireEncryption} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := simnet.New(5, simnet.Link{Delay: 20 * ms, Loss: 0.01, Rate: 5e6})
+				spec, dir := folder(t, ShareOptions{}, map[string]int{"one": 1 << 20, "two": 300000})
+				opts := []func(*Config){noDHT, withUTP, func(c *Config) { c.Encryption = encryption }}
+				start(t, n, 1, opts...).add(spec)
+				n.Host(addr(1)).Filter(DefaultPort, true)
+				b := start(t, n, 2, opts...)
+				to := t.TempDir()
+				got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
+				wait(t, got.Done(), time.Minute, "the download")
+				filetest.Same(t, dir, to+"/things")
+				if !b.transports.overUTP.Contains(at(1)) {
+					t.Error("the peer was not reached over uTP")
+				}
+			})
+		})
+	}
 }

@@ -26,7 +26,7 @@ type Values struct {
 	Timeout time.Duration
 
 	bootstrap, blocklists []string
-	encryption            option.Word
+	encryption, utp       option.Word
 }
 
 // NewValues returns the defaults.
@@ -37,6 +37,7 @@ func NewValues() *Values {
 		Config:     node.Config{DHTRate: node.DefaultDHTRate, DHTFlows: node.DefaultDHTFlows, Memory: node.DefaultMemory},
 		Live:       live,
 		encryption: option.Word{Value: "prefer", Words: []string{"prefer", "require", "off"}},
+		utp:        option.Word{Value: "on", Words: []string{"on", "off"}},
 	}
 }
 
@@ -95,6 +96,9 @@ var Table = []Setting{
 	{Name: "encryption", Help: "encryption of peer connections; prefer also allows unencrypted ones",
 		Manual: "encryption of peer connections (MSE). `prefer` (the default) dials without encryption and, if the peer closes the connection or sends no handshake within about 3 seconds, encrypted; it remembers which of the two worked, and accepts both. `require` dials and accepts RC4 only; `off` neither dials nor accepts encryption. It hides the traffic from simple filters; it provides neither confidentiality nor authentication",
 		value:  func(v *Values) option.Value { return &v.encryption }},
+	{Name: "utp", Help: "connect to peers over uTP (UDP) as well as TCP (BEP 29)",
+		Manual: "connections to peers over uTP (BEP 29), which runs over UDP and yields to other traffic of the line. With `on` (the default), a peer is dialled over TCP and, if that does not answer at once, over uTP; what worked is remembered. On local networks TCP is preferred. `off` neither dials nor accepts uTP",
+		value:  func(v *Values) option.Value { return &v.utp }},
 	live("super-seed"),
 	live("lsd"),
 	{Name: "no-web-seeds", Help: "do not fetch from HTTP mirrors that links and torrents name (BEP 19)",
@@ -234,6 +238,7 @@ func (v *Values) node(ctx context.Context, pipes userfile.Pipes) (cfg node.Confi
 	if cfg.Encryption, err = swarm.ParseEncryption(v.encryption.Value); err != nil {
 		return cfg, err
 	}
+	cfg.UTP = v.utp.Value == "on"
 	cfg.Blocklist, err = readBlocklists(ctx, v.blocklists, pipes)
 	return cfg, err
 }
