@@ -66,6 +66,7 @@ var packages = map[string]pkg{
 	"magnet":             {layer: 1, pure: true, owns: "magnet links"},
 	"magnet/metainfo":    {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},
 	"swarm/wire":         {layer: 1, pure: true, owns: "the peer wire messages"},
+	"internal/socks5":    {layer: 1, pure: true, owns: "the client's part of SOCKS5"},
 	"internal/blocklist": {layer: 1, owns: "lists of unwanted addresses", third: []string{"github.com/gaissmai/bart", "go4.org/netipx"}},
 	"internal/shaper":    {layer: 1, owns: "limits of rates"},
 	"swarm/mse":          {layer: 1, owns: "the encryption of peer connections"},

@@ -17,11 +17,17 @@ import (
 // With an interface, nothing is sent or received over another one. While the interface is
 // missing, every operation fails with an error that wraps ErrNoInterface; there is no other way out.
 //
-// Loopback addresses are an exception: sockets for them are not bound, because what is sent
-// to loopback does not leave the machine. Name servers on loopback are not part of the exception.
+// With a proxy, nothing is sent to another machine than the proxy. It resolves all names but its own.
+//
+// Loopback addresses are an exception: sockets for them are not bound and do not use the proxy,
+// because what is sent to loopback does not leave the machine. Name servers on loopback are not part of the exception.
 type Outbound struct {
 	// Interface is the name of the network interface, such as wg0; "" means every one.
 	Interface string
+	// Proxy is the HOST:PORT of a SOCKS5 proxy (RFC 1928); "" means none. Username and Password
+	// are for the proxy (RFC 1929), each of at most 255 bytes; an empty Username means none.
+	Proxy              string
+	Username, Password string
 }
 
 // IsZero reports whether o uses every interface. Only then may a connection go through the HTTP
@@ -140,18 +146,32 @@ func (o Outbound) bindExceptLoopback(check func(netip.Addr) error) controlFunc {
 
 // DialHost connects to HOST:PORT over TCP, for HTTP clients. If check is not nil, it is called
 // with every address that the name resolves to, before anything is sent to the address; its error is returned.
+//
+// A proxy resolves names, so check sees only numeric addresses then; with a check, names that
+// are local by form (localhost, printer, nas.local) are refused.
 func (o Outbound) DialHost(ctx context.Context, network, hostPort string, check func(netip.Addr) error) (net.Conn, error) {
+	if o.Proxy != "" {
+		return o.dialHostByProxy(ctx, hostPort, check)
+	}
 	d := net.Dialer{Resolver: o.resolver(), Control: o.bindExceptLoopback(check)}
 	return d.DialContext(ctx, network, hostPort)
 }
 
-// LookupNetIP returns the addresses of a host.
+// LookupNetIP returns the addresses of a host. With a proxy, only numeric hosts have any, and
+// the error for others wraps ErrProxyNames.
 func (o Outbound) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, error) {
+	if o.Proxy != "" {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return []netip.Addr{ip.Unmap()}, nil
+		}
+		return nil, fmt.Errorf("%s: %w", host, ErrProxyNames)
+	}
 	return o.resolver().LookupNetIP(ctx, "ip", host)
 }
 
 // SourceOf returns the address from which this machine sends to another, or the zero Addr if
-// there is no route. It sends nothing: connecting a UDP socket only looks up the route.
+// there is no route. It sends nothing: connecting a UDP socket only looks up the route. It says
+// nothing about a proxy.
 func (o Outbound) SourceOf(to netip.AddrPort) netip.Addr {
 	d := net.Dialer{Control: o.control(nil)}
 	c, err := d.Dial("udp", to.String())

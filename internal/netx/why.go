@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"seedbed/internal/socks5"
 )
 
 // Reason classifies why a dial or a connection failed.
@@ -24,11 +26,14 @@ const (
 // ReasonOf classifies an error of Dial or of a connection.
 func ReasonOf(err error) Reason {
 	var timeout net.Error
+	var refused *socks5.ReplyError
 	switch {
 	case errors.Is(err, ErrSelf):
 		return Self
-	case errors.Is(err, ErrNoInterface):
+	case errors.Is(err, ErrNoInterface), errors.Is(err, ErrNoProxy):
 		return Exhausted
+	case errors.As(err, &refused):
+		return reasonOfReply(refused.Reply)
 	case errors.Is(err, ErrNoFamily), isUnreachable(err):
 		return Unreachable
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed):
@@ -48,6 +53,17 @@ func ReasonOf(err error) Reason {
 // IsTooLong reports whether a datagram was not sent because its network interface takes no
 // packets of that length.
 func IsTooLong(err error) bool { return isTooLong(err) }
+
+// reasonOfReply classifies why a proxy did not connect to a peer.
+func reasonOfReply(r socks5.Reply) Reason {
+	switch r {
+	case socks5.Refused:
+		return Refused
+	case socks5.Expired:
+		return TimedOut
+	}
+	return Unreachable
+}
 
 func isAny(err error, targets ...error) bool {
 	for _, t := range targets {

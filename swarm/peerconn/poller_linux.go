@@ -115,7 +115,11 @@ type socket struct {
 func (r *Resources) socket(nc net.Conn) RawConn {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
-		return nil
+		proxied, is := nc.(interface{ Socket() *net.TCPConn }) // netx.Proxied
+		if !is {
+			return nil
+		}
+		tc = proxied.Socket()
 	}
 	p := r.startPoller()
 	if p == nil {

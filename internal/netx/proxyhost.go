@@ -1,0 +1,103 @@
+package netx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+
+	"seedbed/internal/socks5"
+)
+
+// ProxyHost is a Network behind a SOCKS5 proxy. Connections are made by the proxy (CONNECT), and
+// datagrams are relayed by it (UDP ASSOCIATE), one association for each address family. Nothing
+// listens: an open port would receive around the proxy.
+type ProxyHost struct {
+	out     Outbound
+	udp     []*Socket
+	relays  []*relay
+	done    chan struct{}
+	closing sync.Once
+	running sync.WaitGroup
+}
+
+var _ Network = (*ProxyHost)(nil)
+
+// OpenProxy opens the Network behind the proxy of cfg.Outbound. It does not wait for the proxy;
+// cfg.Changed reports whether it relays datagrams. cfg.Listen must be empty.
+func OpenProxy(cfg Config) (*ProxyHost, error) {
+	if err := cfg.Outbound.Check(); err != nil {
+		return nil, err
+	}
+	if len(cfg.Listen) > 0 {
+		return nil, &Error{Addr: cfg.Listen[0], Reason: "would receive connections around the proxy", Hint: "leave out --listen or --proxy"}
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h := &ProxyHost{out: cfg.Outbound, done: make(chan struct{})}
+	for i, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		r := newRelay(h.out, any, log)
+		if i == 0 && cfg.Changed != nil { // both have the same fate
+			r.changed = cfg.Changed
+		}
+		h.relays = append(h.relays, r)
+		h.udp = append(h.udp, NewSocket(r))
+		h.running.Go(func() { r.run(h.done) })
+	}
+	return h, nil
+}
+
+// Dial implements Dialer.
+func (h *ProxyHost) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	c, _, err := h.out.request(ctx, socks5.Connect, socks5.AddrOf(to))
+	if err != nil {
+		return nil, dialError(to, err)
+	}
+	return &Proxied{c, to}, nil
+}
+
+// Accept implements Listener. No connection ever comes in.
+func (h *ProxyHost) Accept(ctx context.Context) (net.Conn, error) {
+	select {
+	case <-h.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Addrs implements Listener. There are none.
+func (h *ProxyHost) Addrs() []netip.AddrPort { return nil }
+
+// Port implements Network. It is 0, because nothing listens.
+func (h *ProxyHost) Port() uint16 { return 0 }
+
+// UDP implements Network.
+func (h *ProxyHost) UDP() []*Socket { return h.udp }
+
+// Ask sends a datagram to a host that the proxy resolves, at intervals until ctx ends, and returns the
+// source of the first datagram for which isAnswer is true. Handlers do not get that datagram.
+// isAnswer is called from the goroutine of a Socket. The datagrams of a Socket are read once it has a handler.
+func (h *ProxyHost) Ask(ctx context.Context, host string, port uint16, question []byte, isAnswer func([]byte) bool) (netip.Addr, error) {
+	if len(host) > 255 {
+		return netip.Addr{}, fmt.Errorf("the host name has %d bytes; 255 are allowed", len(host))
+	}
+	return h.relays[0].ask(ctx, socks5.Addr{Name: host, Port: port}, question, isAnswer)
+}
+
+// Close implements Listener.
+func (h *ProxyHost) Close() error {
+	h.closing.Do(func() {
+		close(h.done)
+		for _, s := range h.udp {
+			_ = s.Close()
+		}
+	})
+	h.running.Wait()
+	return nil
+}

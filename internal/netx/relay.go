@@ -1,0 +1,364 @@
+package netx
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"seedbed/internal/socks5"
+)
+
+// relay is a PacketConn whose datagrams a SOCKS5 proxy relays. An association lives as long
+// as the TCP connection that has asked for it (RFC 1928, section 7), so relay asks again
+// when that ends.
+type relay struct {
+	out     Outbound
+	local   netip.AddrPort // the unspecified address of the family
+	changed func(error)
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	ready  sync.Cond // mu; session or closed has changed
+	at     *session  // nil without an association
+	err    error     // why there is none
+	closed bool
+	asks   []*ask
+
+	writing sync.Mutex // guards out buffers
+	batch   []Datagram
+	from    []int // indexes of the caller's datagrams in batch
+	bytes   []byte
+}
+
+// session is one association.
+type session struct {
+	conn  PacketConn
+	proxy netip.AddrPort // where the proxy receives and sends our datagrams
+}
+
+// ask is a question whose answer has not arrived.
+type ask struct {
+	isAnswer func([]byte) bool
+	answer   chan netip.Addr // of length 1
+}
+
+const (
+	// associateWithin limits a request for an association.
+	associateWithin = 20 * time.Second
+	// The pause after a failed request grows from the first to the last. A proxy that relays no
+	// datagrams is asked at the last.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	// askEvery is the interval of Ask.
+	askEvery = 2 * time.Second
+	// maxAsks is the maximum number of questions at a time.
+	maxAsks = 64
+)
+
+func newRelay(out Outbound, any netip.Addr, log *slog.Logger) *relay {
+	r := &relay{out: out, local: netip.AddrPortFrom(any, 0), log: log, changed: func(error) {}}
+	r.ready.L = &r.mu
+	r.err = out.proxyError(errors.New("no association yet"))
+	return r
+}
+
+// run keeps an association until done is closed.
+func (r *relay) run(done <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-done
+		cancel()
+	}()
+	pause, last := firstRetry, ""
+	report := func(err error) {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != last {
+			last = text
+			r.changed(err)
+		}
+	}
+	for ctx.Err() == nil {
+		control, s, err := r.associate(ctx)
+		if ctx.Err() != nil {
+			if err == nil {
+				control.Close()
+				s.conn.Close()
+			}
+			return
+		}
+		r.set(s, err)
+		report(err)
+		if err == nil {
+			pause = firstRetry
+			stop := context.AfterFunc(ctx, func() { control.Close() })
+			_, _ = io.CopyN(io.Discard, control, 1) // it ends with the association: nothing is sent on it
+			stop()
+			control.Close()
+			r.set(nil, r.out.proxyError(errors.New("it ended the association")))
+			s.conn.Close()
+			r.log.Debug("the proxy ended the association; asking for another", "proxy", r.out.Proxy)
+		} else {
+			r.log.Debug("no association", "proxy", r.out.Proxy, "err", err)
+		}
+		if errors.Is(err, ErrNoRelay) {
+			pause = lastRetry
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+// associate asks for an association.
+func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session, err error) {
+	ctx, cancel := context.WithTimeout(ctx, associateWithin)
+	defer cancel()
+	// We do not know from which address the proxy will see our datagrams: RFC 1928 has zeros for that.
+	control, bound, err := r.out.request(ctx, socks5.Associate, socks5.Addr{IP: netip.IPv4Unspecified()})
+	var refused *socks5.ReplyError
+	if errors.As(err, &refused) {
+		return nil, nil, &Error{Addr: "the proxy " + r.out.Proxy, Reason: "relays no datagrams (" + err.Error() + "), so the DHT is silent",
+			Hint: "use a proxy with UDP ASSOCIATE, such as Dante, or name peers with --peer; nothing is sent around the proxy",
+			Err:  errors.Join(ErrNoProxy, ErrNoRelay, err)}
+	}
+	if err != nil {
+		var own *Error
+		if !errors.As(err, &own) {
+			err = r.out.proxyError(err)
+		}
+		return nil, nil, err
+	}
+	proxy := RemoteAddr(control).Addr()
+	if ip := bound.Addr(); ip.IsValid() && !ip.IsUnspecified() { // 0.0.0.0 means the address of the proxy
+		proxy = ip
+	}
+	s = &session{proxy: netip.AddrPortFrom(proxy.WithZone(""), bound.Port())}
+	lc := net.ListenConfig{}
+	if !proxy.IsLoopback() {
+		lc.Control = Outbound{Interface: r.out.Interface}.control(nil)
+	}
+	network, any := "udp4", "0.0.0.0:0"
+	if proxy.Is6() {
+		network, any = "udp6", "[::]:0"
+	}
+	pc, err := lc.ListenPacket(ctx, network, any)
+	if err != nil {
+		control.Close()
+		return nil, nil, r.out.proxyError(err)
+	}
+	s.conn = newUDP(pc.(*net.UDPConn))
+	return control, s, nil
+}
+
+// set changes the association.
+func (r *relay) set(s *session, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at, r.err = s, err; r.closed && s != nil {
+		s.conn.Close()
+	}
+	r.ready.Broadcast()
+}
+
+// session returns the association, or why there is none.
+func (r *relay) session() (*session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, net.ErrClosed
+	case r.at == nil:
+		return nil, r.err
+	}
+	return r.at, nil
+}
+
+// await waits for an association. It returns nil once the relay is closed.
+func (r *relay) await() *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.at == nil && !r.closed {
+		r.ready.Wait()
+	}
+	if r.closed {
+		return nil
+	}
+	return r.at
+}
+
+// ReadBatch implements PacketConn. Whatever is not relayed by the proxy is dropped, and so are
+// fragments.
+func (r *relay) ReadBatch(ms []Datagram) (int, error) {
+	for {
+		s := r.await()
+		if s == nil {
+			return 0, net.ErrClosed
+		}
+		n, err := s.conn.ReadBatch(ms)
+		if err != nil { // the association has ended
+			r.mu.Lock()
+			if r.at == s {
+				r.at = nil
+			}
+			r.mu.Unlock()
+			continue
+		}
+		kept := 0
+		for i := range ms[:n] {
+			if m := &ms[i]; m.Addr == s.proxy && r.unwrap(m) {
+				ms[kept], ms[i] = ms[i], ms[kept] // every buffer stays the caller's
+				kept++
+			}
+		}
+		if kept > 0 {
+			return kept, nil
+		}
+	}
+}
+
+// unwrap removes the header of a datagram. It returns false if the datagram is to be dropped.
+func (r *relay) unwrap(m *Datagram) bool {
+	from, payload, err := socks5.ParseHeader(m.Buf[:m.N])
+	if err != nil || r.answers(payload, from) || from.Addr().Is4() != r.local.Addr().Is4() {
+		return false
+	}
+	m.Addr = from
+	m.N = copy(m.Buf, payload)
+	return true
+}
+
+// answers reports whether a datagram is the answer of a question, and passes its source on.
+func (r *relay) answers(b []byte, from netip.AddrPort) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.asks {
+		if a.isAnswer(b) {
+			select {
+			case a.answer <- from.Addr():
+			default:
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// ask implements ProxyHost.Ask.
+func (r *relay) ask(ctx context.Context, to socks5.Addr, question []byte, isAnswer func([]byte) bool) (netip.Addr, error) {
+	a := &ask{isAnswer, make(chan netip.Addr, 1)}
+	r.mu.Lock()
+	if len(r.asks) >= maxAsks {
+		r.mu.Unlock()
+		return netip.Addr{}, errors.New("too many names are being resolved by the proxy")
+	}
+	r.asks = append(r.asks, a)
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for i := range r.asks {
+			if r.asks[i] == a {
+				r.asks = append(r.asks[:i], r.asks[i+1:]...)
+				break
+			}
+		}
+	}()
+	b := append(socks5.AppendHeader(nil, to), question...)
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		s, err := r.session()
+		if err == nil {
+			err = s.conn.WriteTo(b, s.proxy)
+		}
+		select {
+		case ip := <-a.answer:
+			return ip, nil
+		case <-tick.C:
+		case <-ctx.Done():
+			return netip.Addr{}, errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// WriteBatch implements PacketConn. Segments are separate datagrams here, because each needs a
+// header.
+func (r *relay) WriteBatch(ms []Datagram) (sent int, err error) {
+	s, err := r.session()
+	if err != nil {
+		for i := range ms {
+			ms[i].Err = err
+		}
+		return 0, err
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.batch, r.from, r.bytes = r.batch[:0], r.from[:0], r.bytes[:0]
+	for i := range ms {
+		ms[i].Err = nil
+		rest, step := ms[i].Buf, ms[i].Segment
+		for first := true; first || len(rest) > 0; first = false {
+			n := len(rest)
+			if step > 0 {
+				n = min(n, step)
+			}
+			begin := len(r.bytes)
+			r.bytes = append(socks5.AppendHeader(r.bytes, socks5.AddrOf(ms[i].Addr)), rest[:n]...)
+			r.batch = append(r.batch, Datagram{N: begin, Addr: s.proxy})
+			r.from = append(r.from, i)
+			rest = rest[n:]
+		}
+	}
+	for i := range r.batch { // now that bytes does not move any more
+		end := len(r.bytes)
+		if i+1 < len(r.batch) {
+			end = r.batch[i+1].N
+		}
+		r.batch[i].Buf = r.bytes[r.batch[i].N:end:end]
+	}
+	_, err = s.conn.WriteBatch(r.batch)
+	for i := range r.batch {
+		if e := r.batch[i].Err; e != nil && ms[r.from[i]].Err == nil {
+			ms[r.from[i]].Err = e
+		}
+	}
+	for i := range ms {
+		if ms[i].Err == nil {
+			sent++
+		}
+	}
+	return sent, err
+}
+
+// WriteTo implements PacketConn.
+func (r *relay) WriteTo(b []byte, to netip.AddrPort) error {
+	ms := [1]Datagram{{Buf: b, Addr: to}}
+	_, err := r.WriteBatch(ms[:])
+	return err
+}
+
+// LocalAddr implements PacketConn. The port is 0: others cannot send to it.
+func (r *relay) LocalAddr() netip.AddrPort { return r.local }
+
+// Close implements PacketConn.
+func (r *relay) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.at != nil {
+		r.at.conn.Close()
+	}
+	r.ready.Broadcast()
+	return nil
+}
