@@ -161,11 +161,12 @@ var packages = map[string]pkg{
 	// A module of its own: what the packages are made with is no dependency of the program.
 	"packaging": {layer: top, owns: "making the packages"},
 
-	"internal/filetest": {layer: top, owns: "folders of files for tests"},
-	"internal/nodetest": {layer: top, owns: "whole nodes on the in-memory network, for tests"},
-	"internal/vt":       {layer: top, owns: "the terminal that tests look at"},
-	"internal/udpload":  {layer: top, owns: "the load and the echo that UDP servers are measured with"},
-	"integration":       {layer: top, owns: "scenarios with real clients"},
+	"internal/sockstest": {layer: top, owns: "a SOCKS5 proxy for tests"},
+	"internal/filetest":  {layer: top, owns: "folders of files for tests"},
+	"internal/nodetest":  {layer: top, owns: "whole nodes on the in-memory network, for tests"},
+	"internal/vt":        {layer: top, owns: "the terminal that tests look at"},
+	"internal/udpload":   {layer: top, owns: "the load and the echo that UDP servers are measured with"},
+	"integration":        {layer: top, owns: "scenarios with real clients"},
 }
 
 type owner struct {

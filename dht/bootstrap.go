@@ -57,7 +57,7 @@ func (b *bootstrap) resolve(d *DHT) {
 		started := d.spawn(func() {
 			ctx, cancel := context.WithTimeout(d.ctx, resolveTimeout)
 			defer cancel()
-			ips, err := d.cfg.Resolve(ctx, host)
+			ips, err := d.cfg.Resolve(ctx, host, uint16(port))
 			if err != nil && d.ctx.Err() == nil {
 				d.log.Info("cannot resolve a bootstrap host", "host", host, "error", err)
 			}

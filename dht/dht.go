@@ -54,7 +54,7 @@ type Config struct {
 	// Bootstrap has the hosts ("name:port") to ask while few nodes are known.
 	Bootstrap []string
 	// Resolve returns the addresses of a bootstrap host. It is required if Bootstrap has names.
-	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Resolve func(ctx context.Context, host string, port uint16) ([]netip.Addr, error)
 	// Nodes has the nodes that SavedNodes returned in an earlier run.
 	Nodes []SavedNode
 	// ID4 and ID6 are our ids of an earlier run; zero: new ones.
@@ -112,7 +112,7 @@ func (c *Config) validate() error {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Resolve == nil {
-		c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, errNoResolve }
+		c.Resolve = func(context.Context, string, uint16) ([]netip.Addr, error) { return nil, errNoResolve }
 	}
 	return nil
 }

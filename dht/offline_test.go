@@ -57,7 +57,7 @@ func TestSavedNodesSufficeIfEveryHostIsDead(t *testing.T) {
 		d = newNode(t, Config{
 			Conns: conn(t, net, public(501)), Nodes: saved,
 			Bootstrap: []string{"a.example:6881", "b.example:6881", at(public(900)).String(), at(public(901)).String()},
-			Resolve: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			Resolve: func(ctx context.Context, _ string, _ uint16) ([]netip.Addr, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			},

@@ -111,7 +111,7 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 		d := newNode(t, Config{
 			Conns:     conn(t, net, public(3)),
 			Bootstrap: []string{"silent.example:6881", "broken.example:6881", "dead.example:6881", "alive.example:6881"},
-			Resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			Resolve: func(ctx context.Context, host string, _ uint16) ([]netip.Addr, error) {
 				switch strings.TrimSuffix(host, ".example") {
 				case "silent":
 					<-ctx.Done()

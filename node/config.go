@@ -142,6 +142,14 @@ func (c *Config) Validate() error {
 			return usageFault(fmt.Errorf("listen address %q: %w", c.Listen, err))
 		}
 	}
+	if c.Outbound.Proxy != "" {
+		if err := checkHostPort(c.Outbound.Proxy); err != nil {
+			return usageFault(fmt.Errorf("proxy %q: %w", c.Outbound.Proxy, err))
+		}
+		if c.Listen != "" {
+			return NewFault(FaultUsage, errors.New("with a proxy, nothing listens: connections would come in around it"), "leave out --listen or --proxy")
+		}
+	}
 	if c.Bootstrap == nil {
 		c.Bootstrap = PublicBootstrap
 	}

@@ -89,7 +89,7 @@ func (d *discovery) loop() {
 		case o := <-d.finished:
 			d.running = false
 			d.pace.done(t.node.now(), o)
-			if !d.isAnnounced() {
+			if !d.isAnnounced() && t.node.net.Port() != 0 { // nobody could connect to port 0
 				t.announce(d.index, d.hash, o.announced)
 			}
 		case <-timer.C:
@@ -108,7 +108,7 @@ func (d *discovery) ask() {
 	now := r.t.node.now()
 	switch {
 	case d.running || r.lookups.Err() != nil || now < d.pace.next:
-	case r.t.complete.Load():
+	case r.t.complete.Load() && r.t.node.net.Port() != 0:
 		d.pace.next = now.Add(paceAnnounce)
 	default:
 		d.running, d.pace.began = true, now

@@ -71,7 +71,7 @@ type Event struct {
 	Name     string    // of the torrent, if known
 	Err      error     // of Warning and Failed
 
-	Addr     string         // of Listening and Seeding
+	Addr     string         // of Listening and Seeding; empty if nothing listens
 	Magnet   string         // of Added and Seeding
 	Info     *metainfo.Info // of Metadata; read-only
 	Path     string         // of Metadata

@@ -24,9 +24,10 @@ const saveEvery = 5 * time.Minute
 func (n *Node) openDHT() (*dht.DHT, error) {
 	f := n.state.loadNode()
 	cfg := dht.Config{
-		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: n.cfg.resolve, Logger: n.log,
-		Private: IsPrivateNetwork(n.ctx, n.cfg.Bootstrap, n.cfg.resolve),
-		Rate:    float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
+		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: BootstrapResolver(n.net, n.cfg.resolve), Logger: n.log,
+		ReadOnly: n.net.Port() == 0, // nobody could ask us
+		Private:  IsPrivateNetwork(n.ctx, n.cfg.Bootstrap, n.cfg.resolve),
+		Rate:     float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
 	}
 	cfg.Nodes = f.savedNodes()
 	if n.state.owned() {
@@ -114,7 +115,7 @@ func (n *Node) joining() Lookup {
 
 // hasRoute reports whether there is a route to one of the addresses. It sends nothing.
 func (n *Node) hasRoute(to []netip.AddrPort) bool {
-	if n.cfg.Network != nil {
+	if n.cfg.Network != nil || n.cfg.Outbound.Proxy != "" {
 		return true
 	}
 	return slices.ContainsFunc(to, func(a netip.AddrPort) bool {

@@ -83,7 +83,7 @@ func (t *Torrent) startParked() {
 func (t *Torrent) reportParked() {
 	t.emit(Event{Kind: Metadata, Info: t.info.Load()})
 	t.emit(Event{Kind: Complete})
-	t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
+	t.emit(Event{Kind: Seeding, Addr: t.node.firstAddr(), Magnet: t.Link()})
 	t.milestones.reach(isNamed)
 	t.milestones.reach(isDone)
 }

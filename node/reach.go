@@ -1,16 +1,19 @@
 package node
 
 import (
+	"context"
+	"net/netip"
 	"sync"
 
+	"seedbed/dht"
 	"seedbed/internal/netx"
 )
 
 // Outbound returns what opens the node's connections to other machines.
 func (n *Node) Outbound() netx.Outbound { return n.cfg.Outbound }
 
-// reach is whether the node can use its way to other machines, the network interface of
-// Config.Outbound.
+// reach is whether the node can use its way to other machines: the network interface or the proxy
+// of Config.Outbound.
 type reach struct {
 	mu   sync.Mutex
 	node *Node // nil until attach
@@ -23,11 +26,28 @@ func listen(cfg *Config, r *reach) (netx.Network, error) {
 	if cfg.Listen != "" {
 		c.Listen = []string{cfg.Listen}
 	}
-	host, err := netx.Open(c)
+	network, err := netx.OpenNetwork(c)
 	if err != nil {
 		return nil, NetworkFault(err)
 	}
-	return host, nil
+	return network, nil
+}
+
+// BootstrapResolver returns the function with which a DHT on a network resolves its bootstrap hosts.
+// If only a proxy can resolve names, it asks each host over the proxy for its address.
+func BootstrapResolver(network netx.Network, resolve func(context.Context, string) ([]netip.Addr, error)) func(context.Context, string, uint16) ([]netip.Addr, error) {
+	proxied, ok := network.(*netx.ProxyHost)
+	return func(ctx context.Context, host string, port uint16) ([]netip.Addr, error) {
+		if _, err := netip.ParseAddr(host); !ok || err == nil {
+			return resolve(ctx, host)
+		}
+		question, isAnswer := dht.Probe()
+		ip, err := proxied.Ask(ctx, host, port, question, isAnswer)
+		if err != nil {
+			return nil, err
+		}
+		return []netip.Addr{ip}, nil
+	}
 }
 
 // attach reports to n from now on, and what was reported before.
@@ -53,7 +73,7 @@ func (r *reach) changed(err error) {
 // emit sends a Warning, or Listening for each address if nothing is wrong any more. r.mu is held.
 func (r *reach) emit() {
 	if r.err == nil {
-		r.node.log.Info("the network interface can be used again", "interface", r.node.cfg.Outbound.Interface)
+		r.node.log.Info("the way to other machines can be used", "interface", r.node.cfg.Outbound.Interface, "proxy", r.node.cfg.Outbound.Proxy)
 		r.node.emitListening()
 		return
 	}
@@ -65,6 +85,14 @@ func (r *reach) problem() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
+}
+
+// firstAddr returns an address that the node listens on, or "" behind a proxy.
+func (n *Node) firstAddr() string {
+	if as := n.net.Addrs(); len(as) > 0 {
+		return as[0].String()
+	}
+	return ""
 }
 
 // emitListening reports the addresses that the node listens on.

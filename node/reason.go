@@ -75,6 +75,10 @@ const (
 	LookupBootstrapping
 	// LookupNoInterface: the network interface of Config.Outbound is missing or down.
 	LookupNoInterface
+	// LookupNoProxy: the proxy of Config.Outbound cannot be reached, or refuses us.
+	LookupNoProxy
+	// LookupNoRelay: the proxy relays no datagrams, so the DHT is silent.
+	LookupNoRelay
 	// LookupNoRoute: no DHT node is known, and there is no route to any bootstrap host.
 	LookupNoRoute
 	// LookupNoDNS: no DHT node is known, and no bootstrap host name could be resolved.
@@ -90,12 +94,12 @@ const (
 	lookupKinds
 )
 
-var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_interface", "no_route", "no_dns", "no_answer", "running", "waiting"}
+var lookupNames = [lookupKinds]string{"", "private", "off", "no_nodes", "bootstrapping", "no_interface", "no_proxy", "no_relay", "no_route", "no_dns", "no_answer", "running", "waiting"}
 
 // IsJoined returns false if the DHT is on, but no node of it is known and none can be found.
 func (k LookupKind) IsJoined() bool {
 	switch k {
-	case LookupNoNodes, LookupNoInterface, LookupNoRoute, LookupNoDNS, LookupNoAnswer:
+	case LookupNoNodes, LookupNoInterface, LookupNoProxy, LookupNoRelay, LookupNoRoute, LookupNoDNS, LookupNoAnswer:
 		return false
 	}
 	return true

@@ -315,8 +315,13 @@ func (n *Node) lookupState(isRunning bool, next mono.Time) Lookup {
 	if n.dht == nil {
 		return Lookup{Kind: LookupOff}
 	}
-	if errors.Is(n.reach.problem(), netx.ErrNoInterface) {
+	switch err := n.reach.problem(); {
+	case errors.Is(err, netx.ErrNoInterface):
 		return Lookup{Kind: LookupNoInterface}
+	case errors.Is(err, netx.ErrNoRelay):
+		return Lookup{Kind: LookupNoRelay}
+	case errors.Is(err, netx.ErrNoProxy):
+		return Lookup{Kind: LookupNoProxy}
 	}
 	stats, hosts := n.dht.Stats(), len(n.cfg.Bootstrap)
 	switch {

@@ -252,7 +252,7 @@ func (t *Torrent) completed() {
 	}
 	t.emit(Event{Kind: Complete})
 	t.milestones.reach(isDone)
-	t.emit(Event{Kind: Seeding, Addr: t.node.Addrs()[0].String(), Magnet: t.Link()})
+	t.emit(Event{Kind: Seeding, Addr: t.node.firstAddr(), Magnet: t.Link()})
 }
 
 // setComplete records whether all wanted pieces are there.

@@ -23,6 +23,9 @@ var (
 	ErrNoRelay = errors.New("the proxy relays no datagrams")
 )
 
+// MaxProxySecret is the maximum length of Outbound.Username and of Outbound.Password, in bytes.
+const MaxProxySecret = socks5.MaxSecret
+
 // errLocalName is returned for a name that could be a machine of the user's network.
 var errLocalName = errors.New("the name is local by its form, and a proxy would resolve it in its own network")
 

@@ -12,7 +12,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"seedbed/internal/sockstest"
 )
+
+func through(s *sockstest.Server) Outbound {
+	return Outbound{Proxy: s.Addr(), Username: s.User, Password: s.Password}
+}
 
 // startPeer starts a peer that echoes over TCP and UDP at the same port.
 func startPeer(t *testing.T) netip.AddrPort {
@@ -79,8 +85,8 @@ func exchange(t *testing.T, h *ProxyHost, got chan Datagram, to netip.AddrPort, 
 
 func TestProxyConnects(t *testing.T) {
 	peer := startPeer(t)
-	s := startSOCKS(t, &socksServer{user: "me", password: "secret"})
-	h := openProxied(t, Config{Outbound: s.out()})
+	s := sockstest.Start(t, &sockstest.Server{User: "me", Password: "secret"})
+	h := openProxied(t, Config{Outbound: through(s)})
 	c, err := h.Dial(t.Context(), peer)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +102,7 @@ func TestProxyConnects(t *testing.T) {
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "ping" {
 		t.Fatalf("%q, %v", b, err)
 	}
-	if got := s.noted(&s.dialled); !slices.Equal(got, []string{peer.String()}) {
+	if got := s.Dialled(); !slices.Equal(got, []string{peer.String()}) {
 		t.Errorf("the proxy dialled %v", got)
 	}
 	if h.Port() != 0 || len(h.Addrs()) != 0 {
@@ -112,15 +118,15 @@ func TestProxyErrors(t *testing.T) {
 	}
 	gone := addrPort(closed.Addr())
 	closed.Close()
-	s := startSOCKS(t, &socksServer{user: "me", password: "secret"})
-	wrong, none := s.out(), s.out()
+	s := sockstest.Start(t, &sockstest.Server{User: "me", Password: "secret"})
+	wrong, none := through(s), through(s)
 	wrong.Password, none.Username = "other", ""
 	for name, c := range map[string]struct {
 		out  Outbound
 		why  Reason
 		text string
 	}{
-		"the peer refuses":  {s.out(), Refused, "connection refused"},
+		"the peer refuses":  {through(s), Refused, "connection refused"},
 		"a wrong password":  {wrong, Exhausted, "refused the user name or the password"},
 		"no password":       {none, Exhausted, "requires a user name"},
 		"no proxy":          {Outbound{Proxy: gone.String()}, Exhausted, "cannot be reached"},
@@ -135,7 +141,7 @@ func TestProxyErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got := s.noted(&s.dialled); len(got) != 1 {
+	if got := s.Dialled(); len(got) != 1 {
 		t.Errorf("the proxy dialled %v", got)
 	}
 }
@@ -143,8 +149,8 @@ func TestProxyErrors(t *testing.T) {
 func TestProxyRelaysDatagrams(t *testing.T) {
 	for _, zero := range []bool{false, true} {
 		peer := startPeer(t)
-		s := startSOCKS(t, &socksServer{zeroAddr: zero})
-		h := openProxied(t, Config{Outbound: s.out()})
+		s := sockstest.Start(t, &sockstest.Server{ZeroAddr: zero})
+		h := openProxied(t, Config{Outbound: through(s)})
 		got := relayedTo(h)
 		exchange(t, h, got, peer, "d1")
 		for range 1000 {
@@ -173,15 +179,15 @@ func TestProxyRelaysDatagrams(t *testing.T) {
 // When the proxy ends the association, another is requested, and datagrams flow again.
 func TestProxyAssociatesAgain(t *testing.T) {
 	peer := startPeer(t)
-	s := startSOCKS(t, &socksServer{})
+	s := sockstest.Start(t, &sockstest.Server{})
 	changed := make(chan error, 16)
-	h := openProxied(t, Config{Outbound: s.out(), Changed: func(err error) { changed <- err }})
+	h := openProxied(t, Config{Outbound: through(s), Changed: func(err error) { changed <- err }})
 	got := relayedTo(h)
 	exchange(t, h, got, peer, "d1")
-	before := s.associations()
-	s.drop()
+	before := s.Associations()
+	s.Drop()
 	exchange(t, h, got, peer, "d2")
-	if n := s.associations(); n <= before {
+	if n := s.Associations(); n <= before {
 		t.Errorf("%d associations, %d before", n, before)
 	}
 }
@@ -189,9 +195,9 @@ func TestProxyAssociatesAgain(t *testing.T) {
 // Without UDP, nothing is sent around the proxy, and the error says what to do.
 func TestProxyWithoutUDP(t *testing.T) {
 	peer := startPeer(t)
-	s := startSOCKS(t, &socksServer{noUDP: true})
+	s := sockstest.Start(t, &sockstest.Server{NoUDP: true})
 	changed := make(chan error, 16)
-	h := openProxied(t, Config{Outbound: s.out(), Changed: func(err error) { changed <- err }})
+	h := openProxied(t, Config{Outbound: through(s), Changed: func(err error) { changed <- err }})
 	err := <-changed
 	var e *Error
 	if !errors.As(err, &e) || !errors.Is(err, ErrNoRelay) || !strings.Contains(e.Hint, "UDP ASSOCIATE") {
@@ -215,14 +221,14 @@ func TestProxyWithoutUDP(t *testing.T) {
 // Names are resolved by the proxy, inside the datagram.
 func TestProxyResolvesNamesInDatagrams(t *testing.T) {
 	peer := startPeer(t)
-	s := startSOCKS(t, &socksServer{hosts: map[string]netip.Addr{"boot.example": peer.Addr()}})
-	h := openProxied(t, Config{Outbound: s.out()})
+	s := sockstest.Start(t, &sockstest.Server{Hosts: map[string]netip.Addr{"boot.example": peer.Addr()}})
+	h := openProxied(t, Config{Outbound: through(s)})
 	got := relayedTo(h)
 	ip, err := h.Ask(t.Context(), "boot.example", peer.Port(), []byte("d8:question"), func(b []byte) bool { return string(b) == "d8:question" })
 	if err != nil || ip != peer.Addr() {
 		t.Fatalf("%v, %v", ip, err)
 	}
-	if relayed := s.noted(&s.relayed); !slices.Contains(relayed, "boot.example") {
+	if relayed := s.Relayed(); !slices.Contains(relayed, "boot.example") {
 		t.Errorf("the proxy relayed to %v", relayed)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -231,7 +237,7 @@ func TestProxyResolvesNamesInDatagrams(t *testing.T) {
 		t.Error("a name that does not exist was resolved")
 	}
 	exchange(t, h, got, peer, "d1") // the handler does not get answers, but the rest
-	if _, err := s.out().LookupNetIP(t.Context(), "boot.example"); !errors.Is(err, ErrProxyNames) {
+	if _, err := through(s).LookupNetIP(t.Context(), "boot.example"); !errors.Is(err, ErrProxyNames) {
 		t.Errorf("resolved here: %v", err)
 	}
 }
@@ -259,7 +265,7 @@ func TestProxyDropsWhatIsNotRelayed(t *testing.T) {
 
 func TestDialHostByProxy(t *testing.T) {
 	peer := startPeer(t)
-	s := startSOCKS(t, &socksServer{hosts: map[string]netip.Addr{"mirror.example": peer.Addr()}})
+	s := sockstest.Start(t, &sockstest.Server{Hosts: map[string]netip.Addr{"mirror.example": peer.Addr()}})
 	forbidden := errors.New("forbidden")
 	check := func(ip netip.Addr) error {
 		if ip.IsPrivate() {
@@ -267,22 +273,22 @@ func TestDialHostByProxy(t *testing.T) {
 		}
 		return nil
 	}
-	c, err := s.out().DialHost(t.Context(), "tcp", fmt.Sprintf("mirror.example:%d", peer.Port()), check)
+	c, err := through(s).DialHost(t.Context(), "tcp", fmt.Sprintf("mirror.example:%d", peer.Port()), check)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
 	for _, host := range []string{"10.0.0.1:80", "printer:80", "nas.local:80", "NAS.Local.:80"} {
-		if _, err := s.out().DialHost(t.Context(), "tcp", host, check); !errors.Is(err, forbidden) && !errors.Is(err, errLocalName) {
+		if _, err := through(s).DialHost(t.Context(), "tcp", host, check); !errors.Is(err, forbidden) && !errors.Is(err, errLocalName) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
-	if c, err := s.out().DialHost(t.Context(), "tcp", peer.String(), nil); err != nil { // loopback
+	if c, err := through(s).DialHost(t.Context(), "tcp", peer.String(), nil); err != nil { // loopback
 		t.Error(err)
 	} else {
 		c.Close()
 	}
-	if got := s.noted(&s.dialled); !slices.Equal(got, []string{fmt.Sprintf("mirror.example:%d", peer.Port())}) {
+	if got := s.Dialled(); !slices.Equal(got, []string{fmt.Sprintf("mirror.example:%d", peer.Port())}) {
 		t.Errorf("the proxy dialled %v", got)
 	}
 }

@@ -101,3 +101,19 @@ func (h *ProxyHost) Close() error {
 	h.running.Wait()
 	return nil
 }
+
+// OpenNetwork opens the Network for cfg: a ProxyHost if there is a proxy, otherwise a Host.
+func OpenNetwork(cfg Config) (Network, error) {
+	if cfg.Outbound.Proxy != "" {
+		return orNil(OpenProxy(cfg))
+	}
+	return orNil(Open(cfg))
+}
+
+// orNil returns no Network, instead of one that has a nil pointer, if there is an error.
+func orNil[T Network](n T, err error) (Network, error) {
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}

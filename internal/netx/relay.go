@@ -161,6 +161,17 @@ func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session
 	return control, s, nil
 }
 
+// CheckProxy asks the proxy for an association, which it ends. The error is an *Error that wraps
+// ErrNoProxy, and ErrNoRelay if the proxy relays no datagrams.
+func (o Outbound) CheckProxy(ctx context.Context) error {
+	control, s, err := newRelay(o, netip.IPv4Unspecified(), nil).associate(ctx)
+	if err != nil {
+		return err
+	}
+	control.Close()
+	return s.conn.Close()
+}
+
 // set changes the association.
 func (r *relay) set(s *session, err error) {
 	r.mu.Lock()

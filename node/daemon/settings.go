@@ -155,7 +155,9 @@ func (d *Daemon) openSettings(given Settings, state string) error {
 		return err
 	}
 	d.control.now.Store(next)
-	d.givenPort = d.node.Addrs()[0].Port()
+	if as := d.node.Addrs(); len(as) > 0 { // nothing listens behind a proxy
+		d.givenPort = as[0].Port()
+	}
 	if err := d.setPort(next.Port); err != nil {
 		d.warn(fmt.Sprintf("peers are not accepted on port %d", next.Port), err)
 	}

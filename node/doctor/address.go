@@ -109,6 +109,9 @@ func commonest[K comparable](m map[K]int) (best K, n int) {
 // nat reports whether there is a NAT and how it maps ports (RFC 4787), judging by the
 // ports that several nodes see.
 func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
+	if e.v.Config.Outbound.Proxy != "" {
+		return // the address and the ports are those of the proxy
+	}
 	f := Finding{Step: StepNAT, What: familyName(v6)}
 	own := e.v.Config.Outbound.SourceOf(netip.AddrPortFrom(ours, 9))
 	if !own.IsValid() || own != ours && addrs.IsLocal(ours) {

@@ -45,6 +45,7 @@ type Step string
 
 const (
 	StepInterface Step = "interface"
+	StepProxy     Step = "proxy"
 	StepSockets   Step = "sockets"
 	StepLocal     Step = "local network"
 	StepState     Step = "state"
@@ -81,8 +82,12 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	defer v.Close()
 	e := &examination{v: v, report: report}
 	e.device()
-	e.sockets(ctx)
-	e.localNetwork()
+	if cfg.Outbound.Proxy != "" {
+		e.proxy(ctx)
+	} else {
+		e.sockets(ctx)
+		e.localNetwork()
+	}
 	e.state()
 	boots := e.bootstrap(ctx)
 	e.network()

@@ -205,7 +205,7 @@ func closeReason(f engine.Fault) string {
 }
 
 // dialer dials from the sockets of the visit.
-type dialer struct{ host *netx.Host }
+type dialer struct{ host netx.Network }
 
 // Dial implements swarm.Dialer.
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {

@@ -82,6 +82,10 @@ func lookup(l *node.Lookup) string {
 		return "connecting to the DHT through " + count(l.Asked, "bootstrap host")
 	case node.LookupNoInterface:
 		return "waiting for the network interface of --bind-interface"
+	case node.LookupNoProxy:
+		return "the proxy of --proxy cannot be used"
+	case node.LookupNoRelay:
+		return "the proxy relays no datagrams, so the DHT is silent"
 	case node.LookupNoRoute:
 		return "no network: no route to any bootstrap host"
 	case node.LookupNoDNS:
@@ -130,7 +134,9 @@ func adviceNoPeers(r *node.Reason) string {
 		return "give one with --bootstrap"
 	case node.LookupNoInterface:
 		return "connect the VPN, or correct the name of the interface"
-	case node.LookupNoRoute, node.LookupNoDNS, node.LookupNoAnswer:
+	case node.LookupNoRelay:
+		return "use a proxy with UDP ASSOCIATE, or name peers with --peer"
+	case node.LookupNoProxy, node.LookupNoRoute, node.LookupNoDNS, node.LookupNoAnswer:
 		return "run seedbed doctor"
 	case node.LookupWaiting:
 		if r.Tried > 0 && r.Unreachable == r.Tried {

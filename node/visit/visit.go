@@ -47,7 +47,7 @@ type Visit struct {
 	*dht.DHT
 	Saved  int // number of saved nodes in the state directory
 	Config Config
-	Host   *netx.Host // the visit's sockets
+	Host   netx.Network // the visit's sockets
 }
 
 // Open opens sockets and joins the DHT. The error of a socket is a node.Fault.
@@ -59,13 +59,13 @@ func Open(cfg Config) (*Visit, error) {
 	if cfg.Listen != "" {
 		listen.Listen = []string{cfg.Listen}
 	}
-	host, err := netx.Open(listen)
+	host, err := netx.OpenNetwork(listen)
 	if err != nil {
 		return nil, node.NetworkFault(err)
 	}
 	saved := node.SavedNodes(cfg.State)
-	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve, Logger: cfg.Log,
-		Resolve: cfg.Outbound.LookupNetIP,
+	d, err := dht.New(dht.Config{Conns: host.UDP(), Bootstrap: cfg.Bootstrap, Nodes: saved, ReadOnly: !cfg.Serve || host.Port() == 0, Logger: cfg.Log,
+		Resolve: node.BootstrapResolver(host, cfg.Outbound.LookupNetIP),
 		Private: node.IsPrivateNetwork(context.Background(), cfg.Bootstrap, cfg.Outbound.LookupNetIP)})
 	if err != nil {
 		return nil, errors.Join(err, host.Close())
@@ -123,7 +123,7 @@ func (v *Visit) Resolve(ctx context.Context, hostPort string) (out []netip.AddrP
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), uint16(n))}, nil
 	}
-	ips, err := v.Config.Outbound.LookupNetIP(ctx, host)
+	ips, err := node.BootstrapResolver(v.Host, v.Config.Outbound.LookupNetIP)(ctx, host, uint16(n))
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (f *Flags) AddService(fs *pflag.FlagSet) {
 func (f *Flags) AddVisit(fs *pflag.FlagSet, timeout time.Duration) {
 	f.Values = settings.NewValues()
 	f.Timeout = timeout
-	f.Add(fs, "listen", "bind-interface", "bootstrap", "timeout", "state")
+	f.Add(fs, "listen", "bind-interface", "proxy", "proxy-auth-file", "bootstrap", "timeout", "state")
 }
 
 // AddOutbound adds the flags of commands that run no node but fetch URLs.
@@ -48,12 +48,15 @@ func (f *Flags) AddOutbound(fs *pflag.FlagSet) {
 	if f.Values == nil {
 		f.Values = settings.NewValues()
 	}
-	f.Add(fs, "bind-interface")
+	f.Add(fs, "bind-interface", "proxy", "proxy-auth-file")
 }
 
-// Outbound returns what opens the connections of the command. The error is a misuse.
+// Outbound returns what opens the connections of the command.
 func (f *Flags) Outbound() (netx.Outbound, error) {
-	out := f.Config.Outbound
+	out, err := f.Values.Outbound()
+	if err != nil {
+		return out, exit.Misuse(err)
+	}
 	return out, out.Check()
 }
 
@@ -74,10 +77,14 @@ func (f *Flags) Visit(a *App) (visit.Config, error) {
 	if err == nil && f.Timeout <= 0 {
 		err = errors.New("--timeout must be longer than 0")
 	}
+	var out netx.Outbound
+	if err == nil {
+		out, err = f.Values.Outbound()
+	}
 	if err != nil {
 		return visit.Config{}, exit.Misuse(err)
 	}
-	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: f.Config.Outbound, Bootstrap: boot, Log: a.Logger()}, nil
+	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: out, Bootstrap: boot, Log: a.Logger()}, nil
 }
 
 // NodeConfig returns the configuration of the node that a command runs.

@@ -25,6 +25,7 @@ type Values struct {
 	Peers   []string
 	Timeout time.Duration
 
+	proxyAuth             string
 	bootstrap, blocklists []string
 	encryption, utp       option.Word
 }
@@ -62,6 +63,12 @@ var Table = []Setting{
 	{Name: "bind-interface", Help: "use the network interface `NAME` only, such as wg0, and wait while it is missing", Shared: true,
 		Manual: "use the network interface NAME only, such as the `wg0` of a VPN: for peers, the DHT, name lookups, web seeds and everything else that leaves this machine. While the interface is missing or down, seedbed waits for it and uses no other. Linux and macOS; Linux before 5.7 requires CAP_NET_RAW. If the name server of this machine is a local program, the servers behind systemd-resolved are asked over the interface, and those of other local programs are not asked at all",
 		value:  func(v *Values) option.Value { return &option.Path{To: &v.Config.Outbound.Interface, Arg: "NAME"} }},
+	{Name: "proxy", Help: "reach everything through the SOCKS5 proxy at `socks5://HOST:PORT`", Shared: true,
+		Manual: "reach everything through a SOCKS5 proxy, `socks5://HOST:PORT`: peers, the DHT, web seeds, feeds. Nothing goes around it: names are resolved by the proxy (except its own), and no port is open for incoming connections. The DHT requires a proxy that relays datagrams (UDP ASSOCIATE); with another one the DHT is silent. Peers that are given by name are not found, because only numeric addresses are connected to. The rules of the proxy decide whether the names of web seeds may lead to its local network",
+		value:  func(v *Values) option.Value { return &proxy{&v.Config.Outbound.Proxy} }},
+	{Name: "proxy-auth-file", Help: "`FILE` with USER:PASSWORD for --proxy", Shared: true,
+		Manual: "file that has USER:PASSWORD for `--proxy` in its first line",
+		value:  func(v *Values) option.Value { return &option.Path{To: &v.proxyAuth, Arg: "FILE"} }},
 	{Name: "bootstrap", Help: "DHT bootstrap node `HOST:PORT` (repeatable; replaces the built-in list; \"none\" disables it)",
 		Manual: "DHT bootstrap node; repeatable; replaces the built-in list; `none` disables it", Shared: true,
 		value: func(v *Values) option.Value {
@@ -232,6 +239,9 @@ func (v *Values) Node(ctx context.Context) (node.Config, error) {
 func (v *Values) node(ctx context.Context, pipes userfile.Pipes) (cfg node.Config, err error) {
 	cfg = v.Config
 	cfg.State, cfg.Settings = v.State(), v.Live.Settings
+	if cfg.Outbound, err = v.Outbound(); err != nil {
+		return cfg, err
+	}
 	if cfg.Bootstrap, err = v.Bootstrap(); err != nil {
 		return cfg, err
 	}

@@ -63,7 +63,11 @@ progress; Ctrl-C ends only that.`,
 				if err := target.Misfit(cmd, "dir", "select", "peer", "overwrite", "symlinks", "seed", "sequential", "first-last", "max-peers", "on-complete", "timeout"); err != nil {
 					return err
 				}
-				d := &handover.Download{App: a, Target: target, Client: running, Outbound: c.Config.Outbound, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
+				out, err := c.Outbound()
+				if err != nil {
+					return err
+				}
+				d := &handover.Download{App: a, Target: target, Client: running, Outbound: out, Timeout: c.Timeout, Stay: seed, Hooks: &hooks}
 				d.Body = api.AddBody{Select: selected, Peers: c.Peers, Overwrite: overwrite, Symlinks: symlinks,
 					Sequential: order.Sequential, FirstLast: order.FirstLast, MaxPeers: maxPeers}
 				if cmd.Flags().Changed("dir") {

@@ -165,7 +165,11 @@ func (g *Seeding) spec(ctx context.Context, arg string) (node.Spec, error) {
 
 func (g *Seeding) open(ctx context.Context, arg string) (node.Spec, error) {
 	if argument.IsURL(arg) {
-		spec, err := argument.Read(ctx, g.Flags.Config.Outbound, arg)
+		out, err := g.Flags.Outbound()
+		if err != nil {
+			return node.Spec{}, err
+		}
+		spec, err := argument.Read(ctx, out, arg)
 		if err == nil && spec.Torrent == nil {
 			err = exit.Fail(exit.Torrent, "", fmt.Errorf("%s leads to a magnet link, not to a .torrent file", arg))
 		}

@@ -74,7 +74,11 @@ number of a torrent in seedbed list, or at least four digits of its infohash.`,
 				if err := target.Misfit(cmd, fit...); err != nil {
 					return err
 				}
-				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Outbound: c.Config.Outbound, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
+				out, err := c.Outbound()
+				if err != nil {
+					return err
+				}
+				s := &handover.Stream{File: file, Download: handover.Download{App: a, Target: target, Client: running, Outbound: out, Timeout: c.Timeout, Hooks: new(hook.Hooks)}}
 				s.Body = api.AddBody{Peers: c.Peers}
 				if file > 0 {
 					s.Body.Select = []int{file}

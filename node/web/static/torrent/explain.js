@@ -4,7 +4,7 @@ import { hasError, tone, why, word } from "../torrents/status.js";
 
 const sentence = (s) => (s ? s[0].toUpperCase() + s.slice(1).replace(/\.$/, "") + "." : "");
 
-const unreachable = ["no_nodes", "no_interface", "no_route", "no_dns", "no_answer"]; // kinds of reason.lookup
+const unreachable = ["no_nodes", "no_interface", "no_proxy", "no_relay", "no_route", "no_dns", "no_answer"]; // kinds of reason.lookup
 
 /**
  * explain returns {word, tone, text, hint, action} of a torrent. action is the id of the action that helps, "doctor", or "".

@@ -5,7 +5,7 @@ import { useResource } from "../resource.js";
 
 const every = 2000; // ms
 
-const stopped = ["off", "private", "no_nodes", "no_interface", "no_route", "no_dns", "no_answer"]; // lookups that find nothing
+const stopped = ["off", "private", "no_nodes", "no_interface", "no_proxy", "no_relay", "no_route", "no_dns", "no_answer"]; // lookups that find nothing
 
 /** stepsOf returns the steps of a torrent with its activity: {title, state, text}; state is done, now, failing or later. */
 function stepsOf(t, a) {
@@ -41,6 +41,10 @@ function lookup(l) {
       return `entering the DHT through ${format.plural(l.asked, "host")}`;
     case "no_interface":
       return "waiting for the network interface";
+    case "no_proxy":
+      return "the proxy cannot be used";
+    case "no_relay":
+      return "the proxy relays no datagrams: the DHT is silent";
     case "no_route":
     case "no_dns":
       return "no network";

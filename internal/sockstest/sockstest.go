@@ -1,25 +1,29 @@
-package netx
+// Package sockstest has a SOCKS5 proxy for tests (RFC 1928 and 1929): CONNECT and UDP ASSOCIATE over
+// loopback.
+package sockstest
 
 import (
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 
 	"seedbed/internal/socks5"
 )
 
-// socksServer is a SOCKS5 proxy for tests. It resolves the names in hosts only.
-type socksServer struct {
-	t        *testing.T
-	l        net.Listener
-	user     string // required user name; "" means no authentication
-	password string
-	noUDP    bool
-	zeroAddr bool // reply 0.0.0.0 as the address of an association
-	hosts    map[string]netip.Addr
+// Server is a SOCKS5 proxy. Start starts it and stops it at the end of the test.
+type Server struct {
+	User     string // required user name; "" means no authentication
+	Password string
+	NoUDP    bool                  // refuse UDP ASSOCIATE
+	ZeroAddr bool                  // reply 0.0.0.0 as the address of an association
+	Hosts    map[string]netip.Addr // the names that it resolves
+
+	l net.Listener
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool // of clients
@@ -28,13 +32,14 @@ type socksServer struct {
 	relayed  []string // destinations of datagrams
 }
 
-func startSOCKS(t *testing.T, s *socksServer) *socksServer {
+// Start starts s and returns it.
+func Start(t testing.TB, s *Server) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.t, s.l, s.conns = t, l, map[net.Conn]bool{}
+	s.l, s.conns = l, map[net.Conn]bool{}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -50,18 +55,17 @@ func startSOCKS(t *testing.T, s *socksServer) *socksServer {
 	})
 	t.Cleanup(func() {
 		l.Close()
-		s.drop()
+		s.Drop()
 		running.Wait()
 	})
 	return s
 }
 
-func (s *socksServer) out() Outbound {
-	return Outbound{Proxy: s.l.Addr().String(), Username: s.user, Password: s.password}
-}
+// Addr returns the HOST:PORT of the proxy.
+func (s *Server) Addr() string { return s.l.Addr().String() }
 
-// drop ends all connections of clients.
-func (s *socksServer) drop() {
+// Drop ends all connections of clients.
+func (s *Server) Drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -69,25 +73,34 @@ func (s *socksServer) drop() {
 	}
 }
 
-func (s *socksServer) note(list *[]string, what string) {
+func (s *Server) note(list *[]string, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*list = append(*list, what)
 }
 
-func (s *socksServer) noted(list *[]string) []string {
+// Dialled returns the destinations of all connections that clients have asked for.
+func (s *Server) Dialled() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string{}, *list...)
+	return slices.Clone(s.dialled)
 }
 
-func (s *socksServer) associations() int {
+// Relayed returns the destinations of all datagrams of clients.
+func (s *Server) Relayed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.relayed)
+}
+
+// Associations returns how many associations clients have asked for.
+func (s *Server) Associations() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.controls
 }
 
-func (s *socksServer) serve(c net.Conn) {
+func (s *Server) serve(c net.Conn) {
 	defer func() {
 		c.Close()
 		s.mu.Lock()
@@ -97,7 +110,7 @@ func (s *socksServer) serve(c net.Conn) {
 	b := make([]byte, 512)
 	read := func(n int) []byte { _, _ = io.ReadFull(c, b[:n]); return b[:n] }
 	methods := read(int(read(2)[1]))
-	if s.user == "" {
+	if s.User == "" {
 		_, _ = c.Write([]byte{5, 0})
 	} else {
 		if len(methods) < 2 {
@@ -106,7 +119,7 @@ func (s *socksServer) serve(c net.Conn) {
 		}
 		_, _ = c.Write([]byte{5, 2})
 		user := string(read(int(read(2)[1])))
-		if password := string(read(int(read(1)[0]))); user != s.user || password != s.password {
+		if password := string(read(int(read(1)[0]))); user != s.User || password != s.Password {
 			_, _ = c.Write([]byte{1, 1})
 			return
 		}
@@ -124,8 +137,8 @@ func (s *socksServer) serve(c net.Conn) {
 		host = string(read(int(read(1)[0])))
 	}
 	port := binary.BigEndian.Uint16(read(2))
-	to := net.JoinHostPort(host, itoa(port))
-	if ip, ok := s.hosts[host]; ok {
+	to := net.JoinHostPort(host, strconv.Itoa(int(port)))
+	if ip, ok := s.Hosts[host]; ok {
 		host = ip.String()
 	}
 	reply := func(code socks5.Reply, at netip.AddrPort) {
@@ -135,7 +148,7 @@ func (s *socksServer) serve(c net.Conn) {
 	switch {
 	case cmd == 1:
 		s.note(&s.dialled, to)
-		peer, err := net.Dial("tcp", net.JoinHostPort(host, itoa(port)))
+		peer, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
 		if err != nil {
 			reply(socks5.Refused, zero)
 			return
@@ -143,7 +156,7 @@ func (s *socksServer) serve(c net.Conn) {
 		reply(0, zero)
 		go func() { _, _ = io.Copy(peer, c); peer.Close() }()
 		_, _ = io.Copy(c, peer)
-	case cmd == 3 && !s.noUDP:
+	case cmd == 3 && !s.NoUDP:
 		s.associate(c, reply)
 	default:
 		reply(socks5.Unsupported, zero)
@@ -151,7 +164,7 @@ func (s *socksServer) serve(c net.Conn) {
 }
 
 // associate relays datagrams until the client's connection ends.
-func (s *socksServer) associate(c net.Conn, reply func(socks5.Reply, netip.AddrPort)) {
+func (s *Server) associate(c net.Conn, reply func(socks5.Reply, netip.AddrPort)) {
 	u, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		reply(socks5.GeneralFailure, netip.AddrPort{})
@@ -161,8 +174,8 @@ func (s *socksServer) associate(c net.Conn, reply func(socks5.Reply, netip.AddrP
 	s.mu.Lock()
 	s.controls++
 	s.mu.Unlock()
-	at := addrPort(u.LocalAddr())
-	if s.zeroAddr {
+	at := u.LocalAddr().(*net.UDPAddr).AddrPort()
+	if s.ZeroAddr {
 		at = netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())
 	}
 	reply(0, at)
@@ -187,7 +200,7 @@ func (s *socksServer) associate(c net.Conn, reply func(socks5.Reply, netip.AddrP
 			end := 5 + int(b[4])
 			name, port := string(b[5:end]), binary.BigEndian.Uint16(b[end:])
 			s.note(&s.relayed, name)
-			if ip, ok := s.hosts[name]; ok {
+			if ip, ok := s.Hosts[name]; ok {
 				_, _ = u.WriteToUDPAddrPort(b[end+2:n], netip.AddrPortFrom(ip, port))
 			}
 			continue
@@ -198,8 +211,4 @@ func (s *socksServer) associate(c net.Conn, reply func(socks5.Reply, netip.AddrP
 			_, _ = u.WriteToUDPAddrPort(payload, to)
 		}
 	}
-}
-
-func itoa(n uint16) string {
-	return netip.AddrPortFrom(netip.IPv4Unspecified(), n).String()[len("0.0.0.0:"):]
 }

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"seedbed/internal/netx"
+	"seedbed/internal/sockstest"
+)
+
+// seedOnLoopback returns a node that seeds a torrent, its address and the torrent's link.
+func seedOnLoopback(t *testing.T) (addr netip.AddrPort, spec Spec) {
+	t.Helper()
+	n, err := Open(Config{State: t.TempDir(), Listen: "127.0.0.1:0", Bootstrap: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close(t.Context()) })
+	made, _ := folder(t, ShareOptions{}, small)
+	tor, err := n.Add(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-tor.Done()
+	return n.Addrs()[0], made
+}
+
+// A node behind a proxy finds a peer in the DHT and downloads from it, and reaches both through the
+// proxy only.
+func TestANodeBehindAProxy(t *testing.T) {
+	addr, made := seedOnLoopback(t)
+	s := sockstest.Start(t, &sockstest.Server{User: "me", Password: "secret"})
+	n, err := Open(Config{State: t.TempDir(), Bootstrap: []string{addr.String()},
+		Outbound: netx.Outbound{Proxy: s.Addr(), Username: "me", Password: "secret"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	if len(n.Addrs()) != 0 {
+		t.Errorf("it listens on %v", n.Addrs())
+	}
+	tor, err := n.Add(Spec{Link: withPeers(made), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-tor.Done():
+	case <-tor.Ended():
+		t.Fatal("it ended")
+	}
+	if !slices.Contains(s.Dialled(), addr.String()) || !slices.Contains(s.Relayed(), addr.String()) {
+		t.Errorf("the proxy dialled %v and relayed to %v", s.Dialled(), s.Relayed())
+	}
+}
+
+// The names of bootstrap hosts are resolved by the proxy.
+func TestBootstrapNamesBehindAProxy(t *testing.T) {
+	addr, _ := seedOnLoopback(t)
+	s := sockstest.Start(t, &sockstest.Server{Hosts: map[string]netip.Addr{"boot.example": addr.Addr()}})
+	n, err := Open(Config{State: t.TempDir(), Bootstrap: []string{fmt.Sprintf("boot.example:%d", addr.Port())}, Outbound: netx.Outbound{Proxy: s.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	as, err := BootstrapResolver(n.net, n.cfg.resolve)(t.Context(), "boot.example", addr.Port())
+	if err != nil || len(as) != 1 || as[0] != addr.Addr() {
+		t.Errorf("%v, %v", as, err)
+	}
+	if _, err := n.cfg.resolve(t.Context(), "boot.example"); !errors.Is(err, netx.ErrProxyNames) {
+		t.Errorf("resolved here: %v", err)
+	}
+}
+
+// With a proxy that relays no datagrams or refuses the password, the node says so.
+func TestAProxyThatCannotBeUsedIsReported(t *testing.T) {
+	addr, made := seedOnLoopback(t)
+	for name, c := range map[string]struct {
+		server *sockstest.Server
+		text   string
+		want   LookupKind
+	}{
+		"no UDP":           {&sockstest.Server{NoUDP: true}, "relays no datagrams", LookupNoRelay},
+		"a wrong password": {&sockstest.Server{User: "me", Password: "secret"}, "refused the user name or the password", LookupNoProxy},
+	} {
+		s := sockstest.Start(t, c.server)
+		n, err := Open(Config{State: t.TempDir(), Bootstrap: []string{addr.String()}, Outbound: netx.Outbound{Proxy: s.Addr(), Username: "me", Password: "other"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close(t.Context())
+		warnings := n.Subscribe(Warning)
+		defer warnings.Close()
+		<-warnings.Ready()
+		var f *Fault
+		if e := warnings.Take()[0]; !errors.As(e.Err, &f) || !strings.Contains(e.Err.Error(), c.text) || f.Hint() == "" {
+			t.Errorf("%s: %v", name, e.Err)
+		}
+		tor, err := n.Add(Spec{Link: withPeers(made), Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := tor.Snapshot().Reason.Lookup.Kind; l != c.want {
+			t.Errorf("%s: %v, want %v", name, l, c.want)
+		}
+		if got := s.Dialled(); len(got) > 0 {
+			t.Errorf("%s: the proxy dialled %v", name, got)
+		}
+	}
+}
