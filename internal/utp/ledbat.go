@@ -35,17 +35,19 @@ type ledbat struct {
 	beforeCut   float64   // the window before the last cut
 	losses      int       // packets lost since the last cut that may be the reason for it
 	cutAt       mono.Time // time of the last cut
+	ackedAt     mono.Time // when data was last acknowledged
 	emptyAt     mono.Time // when the queue was last empty or nearly so
 	frozenUntil mono.Time // the window does not grow before this; 0: it may
 }
 
 func newLEDBAT(now mono.Time, payload int) ledbat {
-	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, emptyAt: now}
+	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, ackedAt: now, emptyAt: now}
 }
 
 // acked handles that bytes were acknowledged, of flight bytes that were in flight. queueing
 // is the time that packets wait in queues.
 func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT time.Duration, payload int) {
+	l.ackedAt = now
 	if queueing < target/8 {
 		l.emptyAt = now
 	}
@@ -80,6 +82,14 @@ func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT 
 	}
 	share := min(1, float64(bytes)/l.window) // of a round trip
 	l.window = max(floor, l.window+share*change)
+}
+
+// resume handles that data is sent again and nothing is in flight. After a pause the window
+// says nothing about the path, so it grows anew, fast up to what it was.
+func (l *ledbat) resume(now mono.Time, payload int) {
+	if initial := float64(initialWindow * payload); now.Sub(l.ackedAt) > idleAfter && l.window > initial {
+		l.slowStart, l.threshold, l.window = true, l.window, initial
+	}
 }
 
 // perRoundTrip returns by how many bytes the window changes in a round trip, where delay is

@@ -3,6 +3,7 @@ package utp
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -195,6 +196,24 @@ func TestBadNetwork(t *testing.T) {
 		if a.read != 300<<10 || b.read != 1<<20 || !a.conn.Done() || !b.conn.Done() || refused == 0 {
 			t.Errorf("seed %d: read %d and %d, %v, %v, done %v %v", seed, a.read, b.read, a.conn.Err(), b.conn.Err(), a.conn.Done(), b.conn.Done())
 		}
+	}
+}
+
+// During a pause of the application the line becomes slower by a factor of a hundred: the old
+// window does not fill its queue.
+func TestAfterPause(t *testing.T) {
+	s := newSim(t, 1)
+	up, down := dsl(s, 5e6, 500e3, 20*time.Millisecond)
+	a, b := s.connect(testConfig, up, down)
+	a.toWrite = 5 << 20
+	s.run(10*time.Second, nil)
+	up.rate, up.waits, up.drops = 50e3, nil, 0
+	a.toWrite = 500e3
+	s.at(s.now, a.step)
+	s.run(15*time.Second, nil)
+	longest := slices.Max(up.waits)
+	if b.read != 5<<20+500e3 || longest > 500*time.Millisecond || up.drops > 0 {
+		t.Errorf("%d bytes, a queue of %v, %d drops", b.read, longest, up.drops)
 	}
 }
 
