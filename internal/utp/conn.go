@@ -142,15 +142,13 @@ type Stats struct {
 }
 
 func newConn(cfg Config, st state, recvID, sendID, una uint16, now mono.Time) *Conn {
-	c := &Conn{
+	return &Conn{
 		cfg: cfg, state: st, recvID: recvID, sendID: sendID,
 		inflight: inflight{una: una}, recvLimit: min(cfg.ReceiveBuffer, firstReceiveWindow),
 		now: now, sentAt: now, heardAt: now, dataAt: now, idleReleased: true,
 		ackAt: mono.Never, persistAt: mono.Never, lingerAt: mono.Never,
-		recovery: newRecovery(now), mtu: newPathMTU(cfg.MaxDatagram, cfg.KnownMTU),
+		recovery: newRecovery(now), ledbat: newLEDBAT(now), mtu: newPathMTU(cfg.MaxDatagram, cfg.KnownMTU),
 	}
-	c.ledbat = newLEDBAT(now, c.mtu.payload())
-	return c
 }
 
 // Connect returns the side of a connection that opens it. connID should be random: it is

@@ -140,7 +140,7 @@ func TestOutputBuffer(t *testing.T) {
 	a.Write([][]byte{make([]byte, 100_000)})
 	buf := make([]byte, 0, 4000)
 	a.Output(0, buf) // a probe
-	if n, segment := a.Output(0, buf); n != 3*segment || segment != baseDatagram {
+	if n, segment := a.Output(0, buf); n != 7*segment || segment != minDatagram {
 		t.Errorf("%d bytes in packets of %d", n, segment)
 	}
 }

@@ -13,9 +13,10 @@ const (
 	// maxGain is the growth of the window in bytes per round trip on an empty path. libutp
 	// and libtorrent have the same.
 	maxGain = 3000
-	// initialWindow and minWindow are in packets.
-	initialWindow = 4
-	minWindow     = 2
+	// initialWindow is the first window in bytes: four packets of usual length.
+	initialWindow = 5000
+	// minWindow is the smallest window in packets, but for one packet after a timeout.
+	minWindow = 2
 	// refreshAfter is the time without an empty queue after which the window is taken back
 	// for a moment.
 	refreshAfter = 15 * time.Second
@@ -40,8 +41,8 @@ type ledbat struct {
 	frozenUntil mono.Time // the window does not grow before this; 0: it may
 }
 
-func newLEDBAT(now mono.Time, payload int) ledbat {
-	return ledbat{window: float64(initialWindow * payload), slowStart: true, threshold: math.Inf(1), cutAt: now - 1, ackedAt: now, emptyAt: now}
+func newLEDBAT(now mono.Time) ledbat {
+	return ledbat{window: initialWindow, slowStart: true, threshold: math.Inf(1), cutAt: now - 1, ackedAt: now, emptyAt: now}
 }
 
 // acked handles that bytes were acknowledged, of flight bytes that were in flight. queueing
@@ -86,9 +87,9 @@ func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT 
 
 // resume handles that data is sent again and nothing is in flight. After a pause the window
 // says nothing about the path, so it grows anew, fast up to what it was.
-func (l *ledbat) resume(now mono.Time, payload int) {
-	if initial := float64(initialWindow * payload); now.Sub(l.ackedAt) > idleAfter && l.window > initial {
-		l.slowStart, l.threshold, l.window = true, l.window, initial
+func (l *ledbat) resume(now mono.Time) {
+	if now.Sub(l.ackedAt) > idleAfter && l.window > initialWindow {
+		l.slowStart, l.threshold, l.window = true, l.window, initialWindow
 	}
 }
 

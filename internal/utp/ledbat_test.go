@@ -9,7 +9,7 @@ import (
 
 // BEP 29: a loss halves the window; all losses of one round trip count once.
 func TestOneCutPerRoundTrip(t *testing.T) {
-	l := newLEDBAT(0, 1400)
+	l := newLEDBAT(0)
 	l.window = 100_000
 	for sent := range mono.Time(10) {
 		l.lost(20*millisecond, sent*millisecond, 1400)
@@ -67,7 +67,7 @@ func TestWindowPerRoundTrip(t *testing.T) {
 // A window that is not used does not grow.
 func TestUnusedWindow(t *testing.T) {
 	for _, slowStart := range []bool{true, false} {
-		l := newLEDBAT(0, 1400)
+		l := newLEDBAT(0)
 		l.window, l.slowStart = 100_000, slowStart
 		for range 100 {
 			l.acked(1, 1400, 10_000, 0, time.Millisecond, time.Millisecond, 1400)

@@ -10,9 +10,8 @@ const (
 	// minDatagram is the size of packets that every path takes: 576 bytes (RFC 791) without
 	// the headers of IPv4 and UDP.
 	minDatagram = 576 - 28
-	// baseDatagram is the size of packets before anything is known about the path: 1,280
-	// bytes, which every path of IPv6 and nearly every path of IPv4 takes, without the
-	// headers of IPv6 and UDP.
+	// baseDatagram is tried when the longest packet does not pass: 1,280 bytes, which every
+	// path of IPv6 and nearly every path of IPv4 takes, without the headers of IPv6 and UDP.
 	baseDatagram = 1280 - 48
 	// probeStep ends the search when the longest packet is known to this many bytes.
 	probeStep = 8
@@ -24,11 +23,12 @@ const (
 //
 // Data goes out in packets of a length that is known to pass. A probe is such a packet with
 // padding, so a probe that does not arrive costs nothing: its data is sent again without
-// the padding. (libutp and libtorrent probe with longer data. They have to send that data
+// the padding. So a connection can start with the shortest packets and try the longest ones
+// at once. (libutp and libtorrent probe with longer data. They have to send that data
 // again in the same length, in IP fragments, which many paths do not take either.)
 type pathMTU struct {
 	max     int       // never longer than this
-	floor   int       // packets of this length pass, or no shorter one is tried
+	floor   int       // packets of this length pass
 	ceiling int       // no longer packet passes
 	hint    int       // tried first; 0: none
 	probing int       // length of the probe in flight; 0: none
@@ -37,14 +37,12 @@ type pathMTU struct {
 }
 
 func newPathMTU(maximum, known int) pathMTU {
-	maximum = max(maximum, minDatagram)
-	m := pathMTU{max: maximum, floor: min(baseDatagram, maximum), ceiling: maximum, hint: maximum}
-	switch {
-	case known >= minDatagram && known < m.floor:
-		m.floor, m.ceiling, m.proved = known, known, true
-	case known > m.floor && known <= maximum:
-		m.hint, m.ceiling = known, known
+	m := pathMTU{max: max(maximum, minDatagram), floor: minDatagram}
+	m.ceiling = m.max
+	if known >= minDatagram && known < m.max {
+		m.ceiling = known
 	}
+	m.hint = m.ceiling
 	return m
 }
 
@@ -78,6 +76,9 @@ func (m *pathMTU) probe(now mono.Time) int {
 	if m.hint > m.floor && m.hint <= m.ceiling {
 		return m.hint
 	}
+	if m.floor < baseDatagram && baseDatagram < m.ceiling {
+		return baseDatagram
+	}
 	return (m.floor + m.ceiling + 1) / 2
 }
 
@@ -102,10 +103,7 @@ func (m *pathMTU) tooLong(size int) {
 	m.ceiling = max(minDatagram, min(m.ceiling, size-1))
 	m.hint = 0
 	if m.floor > m.ceiling {
-		m.floor, m.proved = minDatagram, true
-		if m.ceiling >= baseDatagram {
-			m.floor, m.proved = baseDatagram, false
-		}
+		m.floor, m.proved = minDatagram, false
 	}
 }
 

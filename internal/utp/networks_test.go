@@ -33,7 +33,7 @@ func TestPlainNetwork(t *testing.T) {
 // Paths that swallow long packets without a word: only the probes are lost, the transfer
 // does not stall, and nothing is lost once the length is known.
 func TestPathMTU(t *testing.T) {
-	for _, c := range []struct{ mtu, probes int }{{1500, 0}, {1492, 1}, {1400, 4}, {1280, 5}} {
+	for _, c := range []struct{ mtu, probes int }{{1500, 0}, {1492, 1}, {1400, 4}, {1280, 5}, {1000, 4}} {
 		s := newSim(t, 1)
 		a, b := s.connect(testConfig, &link{s: s, delay: 15 * time.Millisecond, mtu: c.mtu}, &link{s: s, delay: 15 * time.Millisecond, mtu: c.mtu})
 		a.toWrite = 10 << 20

@@ -246,7 +246,7 @@ func (c *Conn) appendResent(b []byte, now mono.Time, i int) []byte {
 // appendNew appends packets of data that was never sent, or one probe.
 func (c *Conn) appendNew(b []byte, now mono.Time) []byte {
 	if c.inflight.n == 0 {
-		c.ledbat.resume(now, c.mtu.payload())
+		c.ledbat.resume(now)
 	}
 	segment := c.newSize() + HeaderLen
 	c.last = output{kind: outputNew, first: c.inflight.next(), segment: uint16(segment)}

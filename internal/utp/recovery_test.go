@@ -52,7 +52,7 @@ func lossy(t *testing.T) (a, b *Conn, packets [][]byte) {
 	a, b = pair(t)
 	a.ledbat.window = 1 << 20
 	a.delays.rtt.reset(0, 10_000)
-	a.mtu.ceiling = a.mtu.floor // no probes
+	a.mtu.floor, a.mtu.ceiling = baseDatagram, baseDatagram // no probes
 	a.Write([][]byte{make([]byte, 10*a.mtu.payload())})
 	return a, b, all(a, 10*millisecond)
 }
@@ -117,10 +117,10 @@ func TestLossNearTheEnd(t *testing.T) {
 		n++
 		return n != 2
 	}
-	a.toWrite = 3 * 1212
+	a.toWrite = 3 * 528
 	s.at(s.now, a.step)
 	s.run(300*time.Millisecond, nil)
-	if st := a.conn.Stats(); b.read != 3*1212 || st.Timeouts > 0 || st.Resent != 1 {
+	if st := a.conn.Stats(); b.read != 3*528 || st.Timeouts > 0 || st.Resent != 1 {
 		t.Errorf("%d bytes, %+v", b.read, st)
 	}
 }
