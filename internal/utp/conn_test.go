@@ -177,6 +177,19 @@ func TestReceiveWindowGrows(t *testing.T) {
 	}
 }
 
+// Nor for one that reads and never catches up.
+func TestReceiveWindowOfSlowReader(t *testing.T) {
+	c := newConn(testConfig, connected, 1, 2, 1, 0)
+	c.recv.append(make([]byte, 10_000))
+	for range 100 {
+		c.recv.append(make([]byte, 5000))
+		c.Read(make([]byte, 5000))
+	}
+	if c.recvLimit != firstReceiveWindow {
+		t.Errorf("a window of %d", c.recvLimit)
+	}
+}
+
 // transfer moves n bytes from a to b without a network.
 func transfer(a, b *Conn, now *mono.Time, n int, chunk, buf []byte) {
 	for got := 0; got < n; {

@@ -58,6 +58,20 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// BEP 29: extensions are a linked list, and unknown ones are skipped. So padding of any
+// length leaves the payload as it is.
+func TestPadding(t *testing.T) {
+	for n := 2; n < 1500; n++ {
+		h := Header{Type: Data, Seq: uint16(n)}
+		b := h.Append(nil)
+		b[1] = extPadding
+		b = append(appendPadding(b, n), "payload"...)
+		if got, rest, err := Parse(b); err != nil || got != h || string(rest) != "payload" || len(b) != HeaderLen+n+7 {
+			t.Fatalf("%d: %+v, %q, %v, %d bytes", n, got, rest, err, len(b))
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(synLibtorrent)
 	f.Add(synUTorrent)

@@ -365,6 +365,30 @@ func TestRefusedAsTooLong(t *testing.T) {
 	}
 }
 
+// The interface takes only shorter packets while one is lost. It is refused when it is to
+// be sent again, without a busy loop, until the other side has said that it has nothing.
+func TestRefusedAgain(t *testing.T) {
+	s := newSim(t, 1)
+	a, b := s.connect(testConfig, &link{s: s, rate: 2e6, delay: 10 * time.Millisecond}, &link{s: s, delay: 10 * time.Millisecond})
+	a.toWrite = 2 << 20
+	limit, refused := 1472, 0
+	a.refuse = func(n, segment int) (no, long bool) {
+		if segment > limit {
+			refused++
+		}
+		return segment > limit, segment > limit
+	}
+	s.run(time.Minute, func() bool { return b.read == 2<<20 })
+	a.out.loss, a.toWrite = 1, 1452
+	s.at(s.now, a.step)
+	s.run(300*time.Millisecond, nil)
+	a.out.loss, limit = 0, 1000
+	s.run(time.Minute, func() bool { return b.read == 2<<20+1452 })
+	if b.read != 2<<20+1452 || b.stall > 3*time.Second || refused == 0 || refused > 5 || a.conn.MTU() > limit {
+		t.Errorf("%d bytes, stall %v, %d refused, MTU %d, %+v", b.read, b.stall, refused, a.conn.MTU(), a.conn.Stats())
+	}
+}
+
 // Every fifth burst is refused because the socket is full: nothing counts as lost.
 func TestRefusedForNow(t *testing.T) {
 	s := newSim(t, 1)
@@ -394,6 +418,34 @@ func TestReset(t *testing.T) {
 	b.Receive(0, one(t, a, 0))
 	if !a.Done() || !b.Done() || b.Err() != ErrReset {
 		t.Errorf("%v, %v", a.Err(), b.Err())
+	}
+}
+
+// A side that is closed before anyone has answered tells so.
+func TestCloseHalfOpen(t *testing.T) {
+	b := Accept(testConfig, &Header{Type: Syn, ConnID: 5, Seq: 1}, 2000, 0)
+	all(b, 0)
+	b.Close(0)
+	if h, _, err := Parse(one(t, b, 0)); err != nil || h.Type != Reset || h.ConnID != 5 || h.Ack != 1 || !b.Done() {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
+
+// The other side acknowledges the FIN and never closes: it is told after half a minute.
+func TestOtherSideStaysOpen(t *testing.T) {
+	s := newSim(t, 1)
+	a, b := s.connect(testConfig, &link{s: s, delay: 10 * time.Millisecond}, &link{s: s, delay: 10 * time.Millisecond})
+	a.toWrite = 1000
+	s.run(time.Second, nil)
+	a.conn.Close(s.now)
+	a.step()
+	s.run(maxLinger-time.Second, nil)
+	if a.conn.Done() || !b.eof {
+		t.Error("does not wait for the other side")
+	}
+	s.run(3*time.Second, nil)
+	if !a.conn.Done() || a.conn.Err() != nil || b.conn.Err() != ErrReset || b.read != 1000 {
+		t.Errorf("done %v, %v, %v", a.conn.Done(), a.conn.Err(), b.conn.Err())
 	}
 }
 
