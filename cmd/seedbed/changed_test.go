@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"seedbed/cmd/seedbed/exit"
 )
@@ -28,7 +27,7 @@ func TestAFileThatChangesWhileItIsSharedIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
-	ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+	ctx, interrupt := context.WithTimeout(t.Context(), patience)
 	defer interrupt()
 	var said strings.Builder
 	done := make(chan error, 1)

@@ -12,8 +12,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"seedbed/internal/await"
 	"seedbed/node/api/client"
 )
+
+// patience is the time limit of the tests, far longer than anything takes.
+const patience = 3 * time.Minute
 
 // checkCode runs a command and checks its exit code: code N COMMAND ARGUMENT...
 func checkCode(ts *testscript.TestScript, neg bool, args []string) {
@@ -34,21 +38,59 @@ func checkCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// ready waits until the daemon of the state directory answers.
-func ready(ts *testscript.TestScript, neg bool, args []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	ts.Check(client.OverSocket(client.SocketPath(filepath.Join(ts.Getenv("XDG_STATE_HOME"), "seedbed"))).Ready(ctx))
+// daemonOf returns a client of the daemon of the state directory.
+func daemonOf(ts *testscript.TestScript) *client.Client {
+	return client.OverSocket(client.SocketPath(filepath.Join(ts.Getenv("XDG_STATE_HOME"), "seedbed")))
 }
 
-// listed waits until the daemon of the state directory has a torrent.
+// ready waits until the daemon answers.
+func ready(ts *testscript.TestScript, _ bool, _ []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ts.Check(daemonOf(ts).Ready(ctx))
+}
+
+// joined waits until the daemon knows a node of the DHT.
+func joined(ts *testscript.TestScript, _ bool, _ []string) {
+	poll(ts, "it knows no node", func(ctx context.Context) bool {
+		s, err := daemonOf(ts).DHT(ctx)
+		ts.Check(err)
+		return len(s.Nodes) > 0
+	})
+}
+
+// reaches waits until a torrent of the daemon is in a state: reaches NUMBER STATE. A torrent that is
+// added is checked first.
+func reaches(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: reaches NUMBER STATE")
+	}
+	poll(ts, strings.Join(args, " is never "), func(ctx context.Context) bool {
+		t, err := daemonOf(ts).Torrent(ctx, args[0])
+		ts.Check(err)
+		return t.State == args[1]
+	})
+}
+
+// poll waits until ok returns true.
+func poll(ts *testscript.TestScript, otherwise string, ok func(context.Context) bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for !ok(ctx) {
+		if await.Sleep(ctx, 10*time.Millisecond) != nil {
+			ts.Fatalf("%s", otherwise)
+		}
+	}
+}
+
+// listed waits until the daemon has a torrent.
 func listed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: listed INFOHASH")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	events, err := client.OverSocket(client.SocketPath(filepath.Join(ts.Getenv("XDG_STATE_HOME"), "seedbed"))).Events(ctx, 0)
+	events, err := daemonOf(ts).Events(ctx, 0)
 	ts.Check(err)
 	defer events.Close()
 	found := errors.New("found")

@@ -54,7 +54,7 @@ var modes = []string{"plain", "terminal", "json"}
 func (sh *shell) run(want string, args ...string) {
 	sh.t.Helper()
 	sh.t.Setenv("SEEDBED_STATE", filepath.Join(sh.dir, "state-"+args[0]))
-	ctx, stop := context.WithTimeout(sh.t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(sh.t.Context(), patience)
 	defer stop()
 	var out *os.File
 	var printed func() string

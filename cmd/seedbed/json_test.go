@@ -93,7 +93,7 @@ func (o *printed) run(until string, want exit.Code, args ...string) map[string]m
 		o.t.Fatal(err)
 	}
 	defer stderr.Close()
-	ctx, interrupt := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, interrupt := context.WithTimeout(o.t.Context(), patience)
 	defer interrupt()
 	code := make(chan exit.Code, 1)
 	go func() {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/magnet/metainfo"
@@ -45,7 +44,7 @@ func TestATorrentFileWithoutPieceLayersIsDownloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	seedbed := func(args ...string) (exit.Code, string) {
 		said, err := os.Create(filepath.Join(dir, "said"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -21,7 +20,7 @@ func network(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	var nodes []*node.Node
 	ts.Defer(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		for _, n := range nodes {
 			_ = n.Close(ctx)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"seedbed/cmd/seedbed/exit"
 )
@@ -29,7 +28,7 @@ func TestRollbackWhileTheKeyIsPublished(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+		ctx, interrupt := context.WithTimeout(t.Context(), patience)
 		code := make(chan exit.Code, 1)
 		go func() {
 			defer out.Close()
@@ -99,7 +98,7 @@ func TestPublishAllReportsWhatFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer read.Close()
-		ctx, interrupt := context.WithTimeout(t.Context(), time.Minute)
+		ctx, interrupt := context.WithTimeout(t.Context(), patience)
 		defer interrupt()
 		code := make(chan exit.Code, 1)
 		go func() {

@@ -21,6 +21,8 @@ func TestScripts(t *testing.T) {
 			"code":          checkCode,
 			"ready":         ready,
 			"listed":        listed,
+			"joined":        joined,
+			"reaches":       reaches,
 			"capture":       capture,
 			"resume":        resume,
 			"expand":        expand,

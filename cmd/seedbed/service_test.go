@@ -31,7 +31,7 @@ func notifiedCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: notified ASSIGNMENT")
 	}
 	c := ts.Value(manager{}).(*manager).c
-	ts.Check(c.SetReadDeadline(time.Now().Add(time.Minute)))
+	ts.Check(c.SetReadDeadline(time.Now().Add(patience)))
 	b := make([]byte, 1024)
 	for {
 		n, err := c.Read(b)

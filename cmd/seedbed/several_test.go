@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/node"
@@ -54,7 +53,7 @@ func TestOneOfSeveralDownloadsFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stderr.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	args := append([]string{"get", "--json", "--no-dht", "--listen", "127.0.0.1:0", "-d", out, "--state", filepath.Join(dir, "get")}, links...)
 	if code := run(ctx, args, stdout, stderr); code != exit.Exists {

@@ -21,9 +21,6 @@ import (
 	"seedbed/node"
 )
 
-// patience is the time limit of the tests, far longer than anything takes.
-const patience = 3 * time.Minute
-
 // full returns a pipe whose buffer is full.
 func full(t *testing.T) (r, w *os.File) {
 	t.Helper()

@@ -104,7 +104,9 @@ func (p *Publish) do(ctx context.Context) (j *view.Job, published *view.Publishe
 			seen[e.Link] = &e
 		}
 	})
-	if e := seen[j.Link]; e != nil && j.Seq != nil && e.Seq == *j.Seq {
+	// A version that was there before is put again, and the event of that may come before the end of
+	// the job or after it.
+	if e := seen[j.Link]; e != nil && j.Seq != nil && e.Seq == *j.Seq && !j.Unchanged {
 		published = e
 	}
 	return j, published, err
