@@ -57,7 +57,7 @@ func reservePort(ts []target, port uint16) (uint16, error) {
 			local[i].ip = netip.IPv6Loopback()
 		}
 	}
-	socks, err := bindAll(Outbound{}, local, port)
+	socks, err := bindAll(Outbound{}, local, port, lingerTime)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +105,7 @@ func (h *Host) occupy() error {
 	if !at.isAbsent() {
 		h.vacate(ts, at.port)
 	}
-	socks, err := bindAll(h.out, ts, at.port)
+	socks, err := bindAll(h.out, ts, at.port, lingerTime)
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ func (h *Host) SetPort(port uint16) error {
 		h.vacate(targets, port)
 		return nil
 	}
-	socks, err := bindAll(h.out, targets, port)
+	socks, err := bindAll(h.out, targets, port, lingerTime)
 	if err != nil {
 		return err
 	}

@@ -90,9 +90,13 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Outbound.Interface != "" {
 		return openBound(cfg, targets, port)
 	}
-	socks, err := bindAll(Outbound{}, targets, port)
+	patience := lingerTime
+	if len(cfg.Listen) == 0 { // another port will do
+		patience = lingerTime / 10
+	}
+	socks, err := bindAll(Outbound{}, targets, port, patience)
 	if err != nil && len(cfg.Listen) == 0 && errors.Is(err, errTaken) {
-		socks, err = bindAll(Outbound{}, targets, 0)
+		socks, err = bindAll(Outbound{}, targets, 0, 0)
 	}
 	if err != nil {
 		return nil, err
@@ -178,15 +182,17 @@ const (
 	// attempts is how often to try again if the port that the system chose for one socket is in
 	// use for another.
 	attempts = 64
-	// A port is tried lingerAttempts times, lingerPause apart, before it counts as in use: the last
-	// copies of sockets that were closed here (holdForks) disappear a moment after a program has started.
-	lingerAttempts = 6
-	lingerPause    = 10 * time.Millisecond
+	// A port is tried again for lingerTime, every lingerPause, before it counts as in use: the last
+	// copies of sockets that were closed here (holdForks) disappear only when the system lets the
+	// program that has just started continue, which on a busy machine may take some 100 ms.
+	lingerTime  = 500 * time.Millisecond
+	lingerPause = 10 * time.Millisecond
 )
 
-// bindAll binds port on every target; port 0 means one that is free on all of them.
-func bindAll(out Outbound, ts []target, port uint16) (socks []sockets, err error) {
-	tries, pause := lingerAttempts, lingerPause
+// bindAll binds port on every target; port 0 means one that is free on all of them. It tries a port
+// that is in use again for as long as patience.
+func bindAll(out Outbound, ts []target, port uint16, patience time.Duration) (socks []sockets, err error) {
+	tries, pause := 1+int(patience/lingerPause), lingerPause
 	if port == 0 {
 		tries, pause = attempts, 0
 	}
