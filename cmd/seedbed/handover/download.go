@@ -314,11 +314,10 @@ func (d *Download) forward(o view.Object) {
 		d.settle(t, exit.Fail(exit.OfFault(o.Kind), o.Hint, fmt.Errorf("%s: %s", t.Name(), o.Error)))
 		return
 	}
-	name := t.Name()
-	if m, ok := o.(*view.Metadata); ok { // the state follows
-		name = m.Name
+	if m, ok := o.(*view.Metadata); ok { // the state may follow after the completion
+		t.rename(m.Name)
 	}
-	d.rep.Forward(report.Event{Name: name, Object: o})
+	d.rep.Forward(report.Event{Name: t.Name(), Object: o})
 }
 
 // note settles a torrent if it is complete. event is the event that says so, or nil if only the

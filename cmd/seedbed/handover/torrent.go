@@ -49,6 +49,15 @@ func (t *torrent) set(o *view.Torrent) {
 	_ = t.phase.UnmarshalText([]byte(o.State))
 }
 
+// rename changes the name until the next state is stored.
+func (t *torrent) rename(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o := *t.o
+	o.Name = name
+	t.o = &o
+}
+
 func (t *torrent) InfoHash() id.ID { return t.infohash }
 
 func (t *torrent) Name() string {
