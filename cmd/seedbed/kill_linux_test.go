@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"seedbed/cmd/seedbed/exit"
 	"seedbed/node"
 )
@@ -22,17 +24,24 @@ import (
 // siteFiles is the number of files of the site that the battery publishes.
 const siteFiles = 6
 
-// writeSite replaces the content of all files of a site with that of one version.
+// writeSite replaces a site with one version of it at once, so that no folder ever holds files of two
+// versions: a publisher takes a folder that does not change for a moment as it is.
 func writeSite(t *testing.T, dir string, version int) {
 	t.Helper()
+	next := dir + ".next"
+	if err := os.Mkdir(next, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for i := range siteFiles {
-		path := filepath.Join(dir, strconv.Itoa(i))
-		if err := os.WriteFile(path+".new", sitePage(version, i), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(next, strconv.Itoa(i)), sitePage(version, i), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Rename(path+".new", path); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, next, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(next); err != nil {
+		t.Fatal(err)
 	}
 }
 
