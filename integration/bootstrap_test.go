@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -32,9 +33,15 @@ func TestDeadBootstrapHosts(t *testing.T) {
 		return o.first("metadata").at().Sub(o.first("added").at())
 	}
 	dead := []string{"10.9.2.1:6881", "10.9.3.1:6881", "no.such.host.invalid:6881", "also.none.invalid:6881", "[fd00:9::9]:6881", entries[0]}
-	alone, among := took("10.3.71.1", entries[0]), took("10.3.72.1", dead...)
-	// Waiting for a silent host or name would take seconds.
-	if among > alone+2*time.Second {
-		t.Errorf("the metadata took %v among dead hosts and %v without", among, alone)
+	// Waiting for a silent host or name would take seconds, every time. On a busy machine anything may.
+	for i := 1; ; i++ {
+		alone, among := took(fmt.Sprintf("10.3.71.%d", i), entries[0]), took(fmt.Sprintf("10.3.72.%d", i), dead...)
+		if among <= alone+2*time.Second {
+			break
+		}
+		t.Logf("the metadata took %v among dead hosts and %v without", among, alone)
+		if i == 5 {
+			t.Fatal("dead hosts delay the others")
+		}
 	}
 }

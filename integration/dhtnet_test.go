@@ -89,7 +89,7 @@ func (d *dhtNet) start() {
 	l := libtorrent{}.start(d, "", d.nodes[:3]).(*libtorrentDaemon)
 	l.settings["listen"] = d.nodes[d.ours:]
 	l.run()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	l.event(ctx, "ready")
 }
@@ -146,8 +146,8 @@ func countKnowing(t testing.TB, dht []string, infohash, ip string) (know int) {
 	for _, n := range dht {
 		ask(netip.MustParseAddrPort(n))
 	}
-	sock.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 	for b := make([]byte, 4096); ; {
+		sock.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, _, err := sock.ReadFrom(b)
 		if err != nil {
 			return know

@@ -31,8 +31,9 @@ func TestPEXSent(t *testing.T) {
 	t.Parallel()
 	ctx := timeLimit(t)
 	p := tree(t, "seed announced by seedbed", 8<<20)
-	// This is slow, so that seedbed does not complete and disconnect too early.
-	libtorrent{}.with(t, "10.2.43.1", nil, map[string]any{"up": 200 << 10}).seed(ctx, p)
+	// This takes more than three minutes, so that seedbed does not complete and disconnect before the
+	// leecher has started and received a PEX message, which comes within one.
+	libtorrent{}.with(t, "10.2.43.1", nil, map[string]any{"up": 40 << 10}).seed(ctx, p)
 	o := run(t, "10.3.43.1", offline("get", p.magnet(), "-d", t.TempDir(), "--seed", "--peer", "10.2.43.1:6881")...)
 	o.wait(ctx, "first_piece")
 	l := libtorrent{}.with(t, "10.3.44.1", nil, map[string]any{"peers": []string{"10.3.43.1:6881"}})

@@ -224,7 +224,7 @@ func TestItemsOfOthersAreFollowed(t *testing.T) {
 		raw, _ := hex.DecodeString(seed)
 		public := hex.EncodeToString(ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey))
 		ih, _ := hex.DecodeString(p.infohash)
-		js.ask(ctx, map[string]any{"do": "put", "value": hex.EncodeToString(bencode(nil, map[string]any{"ih": string(ih)})), "seed": seed, "salt": inHex("a salt"), "seq": 7})
+		js.retry(ctx, map[string]any{"do": "put", "value": hex.EncodeToString(bencode(nil, map[string]any{"ih": string(ih)})), "seed": seed, "salt": inHex("a salt"), "seq": 7}, isStored)
 		dir := t.TempDir()
 		o := run(t, "10.8.3.3", entered(entries, "follow", "magnet:?xs=urn:btpk:"+public+"&s="+inHex("a salt"), "-d", dir, "--poll", "5s")...)
 		if e := o.wait(ctx, "current"); e.Seq != 7 {
