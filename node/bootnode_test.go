@@ -27,7 +27,7 @@ func TestNodesFindEachOtherThroughTheBootstrapNode(t *testing.T) {
 		defer n.Close(t.Context())
 		nodes = append(nodes, n)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		joined := 0
 		for _, n := range nodes {
 			if n.DHTNodes() >= len(nodes)-1 {

@@ -59,7 +59,7 @@ func pair(t *testing.T, e swarm.Encryption) (boot, link string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			n.Close(ctx)
 		})

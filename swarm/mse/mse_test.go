@@ -50,7 +50,7 @@ func pipe(t testing.TB) (a, b net.Conn) {
 		t.Fatal(err)
 	}
 	for _, c := range []net.Conn{a, b} {
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(time.Minute))
 		t.Cleanup(func() { c.Close() })
 	}
 	return a, b
