@@ -104,6 +104,18 @@ func fakePeer(t *testing.T, say func(c net.Conn)) string {
 	return l.Addr().String()
 }
 
+// refusing returns an address that refuses connections until the test ends: the near end of a connection.
+// A port that is free could be given to somebody else.
+func refusing(t *testing.T) string {
+	t.Helper()
+	c, err := net.Dial("tcp", fakePeer(t, func(c net.Conn) { io.Copy(io.Discard, c) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
+}
+
 // awaitRequest reads messages until it gets a metadata request.
 func awaitRequest(c net.Conn) {
 	for {
@@ -189,13 +201,8 @@ func TestReasonsWhyPeersFail(t *testing.T) {
 		c.Write(wire.Append(nil, wire.Msg{Type: wire.Extended, Ext: id, Payload: payload}))
 	}
 	wait := func(c net.Conn) { io.Copy(io.Discard, c) }
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
 	bad := map[string]string{
-		"refused":            gone.Addr().String(),
+		"refused":            refusing(t),
 		"closed by the peer": fakePeer(t, func(c net.Conn) { io.ReadFull(c, make([]byte, wire.HandshakeLen)) }),
 		"no BitTorrent":      fakePeer(t, func(c net.Conn) { c.Write([]byte("HTTP/1.1 400 Bad Request\r\n" + strings.Repeat(".", 100))); wait(c) }),
 		"without extensions": fakePeer(t, func(c net.Conn) {
