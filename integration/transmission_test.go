@@ -30,6 +30,12 @@ type transmissionDaemon struct {
 
 func (c transmission) start(t scope, ip string, dht []string) daemon {
 	t.Helper()
+	return c.startWith(t, ip, dht, false)
+}
+
+// startWith starts transmission with or without uTP.
+func (c transmission) startWith(t scope, ip string, dht []string, utp bool) daemon {
+	t.Helper()
 	conf := tempDir(t)
 	v4, v6 := ip, "::1"
 	if strings.Contains(ip, ":") {
@@ -37,7 +43,7 @@ func (c transmission) start(t scope, ip string, dht []string) daemon {
 	}
 	must(t, os.WriteFile(filepath.Join(conf, "settings.json"), []byte(encode(map[string]any{
 		"bind-address-ipv4": v4, "bind-address-ipv6": v6, "peer-port": 6881,
-		"dht-enabled": len(dht) > 0, "lpd-enabled": false, "pex-enabled": true, "utp-enabled": false,
+		"dht-enabled": len(dht) > 0, "lpd-enabled": false, "pex-enabled": true, "utp-enabled": utp,
 		"port-forwarding-enabled": false, "encryption": int(c.secrecy), "blocklist-enabled": false,
 		"rpc-bind-address": ip, "rpc-port": 9091, "rpc-whitelist-enabled": false,
 		"rpc-host-whitelist-enabled": false, "rpc-authentication-required": false,
