@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"seedbed/internal/netx"
 	"seedbed/magnet"
@@ -36,7 +37,7 @@ func (n withoutTCP) Accept(ctx context.Context) (net.Conn, error) {
 }
 
 // utpNode starts a node that has connections over uTP only.
-func utpNode(t *testing.T, ip string, e swarm.Encryption) *node.Node {
+func utpNode(t testing.TB, ip string, e swarm.Encryption) *node.Node {
 	t.Helper()
 	host, err := netx.Open(netx.Config{Listen: []string{endpoint(ip)}})
 	must(t, err)
@@ -115,11 +116,62 @@ func TestUTP(t *testing.T) {
 	}
 }
 
-func waitFor(ctx context.Context, t *testing.T, done <-chan struct{}) {
+func waitFor(ctx context.Context, t testing.TB, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
 	case <-ctx.Done():
 		t.Fatal("the transfer is not complete:", ctx.Err())
+	}
+}
+
+// BenchmarkBarUTP downloads 512 MiB over uTP on loopback, with hashing and writing. It may
+// take a quarter of libtorrent's time, and 4 CPU seconds a GiB for both ends.
+func BenchmarkBarUTP(b *testing.B) {
+	need(b, libtorrent{})
+	const size, limit, maxCPU = 512 << 20, 0.25, 4.0
+	p := big(b, size, 1<<20)
+	raw, err := os.ReadFile(p.torrent)
+	must(b, err)
+	torrent, err := metainfo.ParseTorrent(raw)
+	must(b, err)
+	run, cpu := 0, 0.0
+	next := func() string { run++; return fmt.Sprintf("10.4.%d.2", run) }
+	ours := func() float64 {
+		ctx, from, to, dir := barTime(b), next(), next(), b.TempDir()
+		x, y := utpNode(b, from, swarm.NoEncryption), utpNode(b, to, swarm.NoEncryption)
+		defer x.Close(ctx)
+		defer y.Close(ctx)
+		seed, err := x.Add(node.Spec{Torrent: torrent, Dir: p.parent, Seed: true})
+		must(b, err)
+		waitFor(ctx, b, seed.Done())
+		before, begun := usedCPU(), time.Now()
+		got, err := y.Add(node.Spec{Torrent: torrent, Dir: dir, Peers: []string{endpoint(from)}})
+		must(b, err)
+		waitFor(ctx, b, got.Done())
+		took := time.Since(begun).Seconds()
+		cpu = (usedCPU() - before) * (1 << 30) / size
+		p.same(b, dir, true)
+		must(b, os.RemoveAll(dir))
+		return took
+	}
+	theirs := func() float64 {
+		ctx, from, to, dir := barTime(b), next(), next(), b.TempDir()
+		seed := libtorrent{}.with(b, from, nil, map[string]any{"utp": true, "encryption": willing})
+		seed.seed(ctx, p.payload)
+		leech := libtorrent{}.with(b, to, nil, map[string]any{"utp": true, "encryption": willing, "peers": []string{endpoint(from)}, "poll": 0.01})
+		begun := time.Now()
+		leech.leech(ctx, p.torrent, dir)
+		leech.done(ctx)
+		took := time.Since(begun).Seconds()
+		leech.stop()
+		seed.stop()
+		must(b, os.RemoveAll(dir))
+		return took
+	}
+	compare(b, "s", limit, ours, theirs)
+	b.ReportMetric(cpu, "cpu-s/GiB")
+	if cpu > maxCPU {
+		b.Errorf("%.1f CPU seconds a GiB, over the limit of %.1f", cpu, maxCPU)
 	}
 }
