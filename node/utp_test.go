@@ -51,11 +51,9 @@ func withUTP(c *Config) { c.UTP = true }
 type tcpScript struct {
 	takes time.Duration
 	err   error
-	began int
 }
 
 func (d *tcpScript) Dial(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
-	d.began++
 	select {
 	case <-time.After(d.takes):
 	case <-ctx.Done():

@@ -70,6 +70,17 @@ func connect(t *testing.T, from, to *Transport) (dialed, accepted *Stream) {
 	return c.(*Stream), a.(*Stream)
 }
 
+// sizes are the sizes of the lists of a Transport.
+type sizes struct{ streams, hosts, halfOpen, lingering, timers int }
+
+func sizesOf(tr *Transport) sizes {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.timers.mu.Lock()
+	defer tr.timers.mu.Unlock()
+	return sizes{len(tr.streams), len(tr.hosts), len(tr.halfOpen), len(tr.lingering), tr.timers.heap.Len()}
+}
+
 func random(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{byte(seed)})
@@ -126,9 +137,8 @@ func TestBothWaysWithLoss(t *testing.T) {
 		y.Close()
 		time.Sleep(2 * maxLinger)
 		for _, tr := range []*Transport{a, b} {
-			if len(tr.streams)+len(tr.hosts)+len(tr.halfOpen)+len(tr.lingering)+tr.timers.heap.Len() != 0 {
-				t.Errorf("left over: %d connections, %d hosts, %d half-open, %d lingering, %d timers",
-					len(tr.streams), len(tr.hosts), len(tr.halfOpen), len(tr.lingering), tr.timers.heap.Len())
+			if got := sizesOf(tr); got != (sizes{}) {
+				t.Errorf("left over: %+v", got)
 			}
 		}
 	})
@@ -264,8 +274,8 @@ func TestDialFails(t *testing.T) {
 				t.Errorf("%v: %v after %v", c.to, err, time.Since(begun))
 			}
 		}
-		if len(a.streams)+len(a.hosts)+a.timers.heap.Len() != 0 {
-			t.Errorf("%d connections, %d timers are left", len(a.streams), a.timers.heap.Len())
+		if got := sizesOf(a); got != (sizes{}) {
+			t.Errorf("left over: %+v", got)
 		}
 	})
 }
@@ -314,12 +324,12 @@ func TestLingeringIsBounded(t *testing.T) {
 			x.Write([]byte("more"))
 			x.Close()
 		}
-		if len(a.lingering) != maxLingering || len(a.streams) != maxLingering {
-			t.Errorf("%d of %d connections linger", len(a.lingering), len(a.streams))
+		if got := sizesOf(a); got.lingering != maxLingering || got.streams != maxLingering {
+			t.Errorf("%+v", got)
 		}
 		time.Sleep(maxLinger + time.Second)
-		if len(a.streams) != 0 {
-			t.Errorf("%d connections are left", len(a.streams))
+		if got := sizesOf(a); got != (sizes{}) {
+			t.Errorf("left over: %+v", got)
 		}
 	})
 }
@@ -406,8 +416,8 @@ func TestASYNIsAnsweredOnce(t *testing.T) {
 		if len(got) != 1 || got[0].Type != utp.State || got[0].ConnID != 0xffff || got[0].Ack != 1 {
 			t.Errorf("%+v", got)
 		}
-		if len(a.streams) != 0 || len(a.accepted) != 0 {
-			t.Errorf("%d connections, %d accepted", len(a.streams), len(a.accepted))
+		if got := sizesOf(a); got != (sizes{}) || len(a.accepted) != 0 {
+			t.Errorf("left over: %+v, %d accepted", got, len(a.accepted))
 		}
 	})
 }
@@ -490,19 +500,19 @@ func TestHalfOpenIsBounded(t *testing.T) {
 		}
 		flood(1, 50)
 		time.Sleep(30 * ms)
-		if got := len(a.halfOpen); got != maxHalfOpenPerHost {
-			t.Errorf("%d half-open connections of one host", got)
+		if got := sizesOf(a); got.halfOpen != maxHalfOpenPerHost {
+			t.Errorf("one host: %+v", got)
 		}
 		flood(maxHalfOpen+100, 1)
 		x, y := connect(t, b, a)
-		if got := len(a.halfOpen); got != maxHalfOpen-1 { // the honest one is established
-			t.Errorf("%d half-open connections", got)
+		if got := sizesOf(a); got.halfOpen != maxHalfOpen-1 { // the honest one is established
+			t.Errorf("%+v", got)
 		}
 		x.Close()
 		y.Close()
 		time.Sleep(time.Minute)
-		if len(a.streams)+len(a.hosts)+len(a.halfOpen) != 0 {
-			t.Errorf("%d connections of %d hosts are left", len(a.streams), len(a.hosts))
+		if got := sizesOf(a); got != (sizes{}) {
+			t.Errorf("left over: %+v", got)
 		}
 	})
 }
