@@ -39,7 +39,7 @@ func (n *Node) openMulticast(group netip.AddrPort) (lsd.Transport, error) {
 	for _, a := range n.net.Addrs() {
 		listen = append(listen, a.Addr())
 	}
-	return netx.OpenMulticast(group, listen)
+	return netx.OpenMulticast(group, listen, n.cfg.Outbound)
 }
 
 // wakeLSD makes local service discovery look at the torrents and settings again.

@@ -143,3 +143,34 @@ func TestInterfaceNamesAreNotTruncated(t *testing.T) {
 		t.Errorf("an interface that does not exist yet: %v", err)
 	}
 }
+
+// Local service discovery joins the interface of the Outbound only.
+func TestMulticastStaysOnItsInterface(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	plug(t)
+	onLAN := capture(t, "lan")
+	m, err := OpenMulticast(netip.MustParseAddrPort("239.192.152.143:6771"), []netip.Addr{netip.IPv4Unspecified()}, Outbound{Interface: "vpn"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for range 3 {
+		names, _, err := m.Refresh()
+		if err != nil || len(names) != 1 || names[0] != "vpn" {
+			t.Fatalf("joined %v: %v", names, err)
+		}
+		if err := m.Send([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		unplug(t)
+		if names, _, err := m.Refresh(); err != nil || len(names) != 0 {
+			t.Fatalf("joined %v: %v", names, err)
+		}
+		plug(t)
+	}
+	if n := onLAN(); n != 0 {
+		t.Errorf("%d packets on the other interface", n)
+	}
+}

@@ -25,6 +25,7 @@ import (
 type Multicast struct {
 	group  netip.AddrPort
 	listen []netip.Addr
+	out    Outbound
 	in     *groupConn
 	links  []*link // joined; owned by the caller of Refresh
 	joined atomic.Pointer[[]lan]
@@ -51,8 +52,8 @@ type link struct {
 // OpenMulticast opens a socket for the datagrams of a group. It joins no interface before
 // Refresh. listen are the addresses at which this machine can be reached, as in
 // [Listener.Addrs]: only their interfaces are used. An unspecified address stands for all of
-// its family.
-func OpenMulticast(group netip.AddrPort, listen []netip.Addr) (*Multicast, error) {
+// its family. If out has an interface, no other one is joined.
+func OpenMulticast(group netip.AddrPort, listen []netip.Addr, out Outbound) (*Multicast, error) {
 	lc := net.ListenConfig{Control: reuseport.Control}
 	local := netip.AddrPortFrom(target{ip: group.Addr()}.unspecified(), group.Port())
 	c, err := listenGroup(&lc, local)
@@ -60,7 +61,7 @@ func OpenMulticast(group netip.AddrPort, listen []netip.Addr) (*Multicast, error
 		return nil, fmt.Errorf("cannot receive from the multicast group %s: %w", group, err)
 	}
 	c.tellDestinations()
-	m := &Multicast{group: group, listen: listen, in: c}
+	m := &Multicast{group: group, listen: listen, out: out, in: c}
 	m.joined.Store(new([]lan))
 	return m, nil
 }
@@ -82,6 +83,9 @@ func (m *Multicast) Refresh() (names []string, isNew bool, err error) {
 	}
 	var wanted []lan
 	for _, i := range all {
+		if m.out.Interface != "" && i.Name != m.out.Interface {
+			continue
+		}
 		if l, ok := lanOf(&i, interfacePrefixes(&i), m.group.Addr(), m.listen); ok && len(wanted) < maxLANs {
 			wanted = append(wanted, l)
 		}
@@ -123,7 +127,7 @@ func (l *lan) equal(m lan) bool {
 
 // join joins the group on an interface and opens a socket that sends over it.
 func (m *Multicast) join(l lan) (*link, error) {
-	out, err := listenGroup(new(net.ListenConfig), netip.AddrPortFrom(l.source, 0))
+	out, err := listenGroup(&net.ListenConfig{Control: m.out.control(nil)}, netip.AddrPortFrom(l.source, 0))
 	if err == nil {
 		err = errors.Join(out.sendOver(l.index), m.in.join(l.index, m.group.Addr()))
 		if err != nil {

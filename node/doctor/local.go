@@ -20,7 +20,7 @@ func (e *examination) localNetwork() {
 	all := []string{} // not null in JSON
 	var errs []error
 	for _, group := range []netip.AddrPort{lsd.Group4, lsd.Group6} {
-		names, err := joinable(group, listen)
+		names, err := joinable(group, listen, e.v.Config.Outbound)
 		all, errs = append(all, names...), append(errs, err)
 	}
 	slices.Sort(all)
@@ -39,8 +39,8 @@ func (e *examination) localNetwork() {
 }
 
 // joinable returns the interfaces on which a group can be joined.
-func joinable(group netip.AddrPort, listen []netip.Addr) (names []string, err error) {
-	m, err := netx.OpenMulticast(group, listen)
+func joinable(group netip.AddrPort, listen []netip.Addr, out netx.Outbound) (names []string, err error) {
+	m, err := netx.OpenMulticast(group, listen, out)
 	if err != nil {
 		return nil, err
 	}
