@@ -2,7 +2,6 @@ package netx
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,7 +16,6 @@ import (
 type ProxyHost struct {
 	out     Outbound
 	udp     []*Socket
-	relays  []*relay
 	done    chan struct{}
 	closing sync.Once
 	running sync.WaitGroup
@@ -44,7 +42,6 @@ func OpenProxy(cfg Config) (*ProxyHost, error) {
 		if i == 0 && cfg.Changed != nil { // both have the same fate
 			r.changed = cfg.Changed
 		}
-		h.relays = append(h.relays, r)
 		h.udp = append(h.udp, NewSocket(r))
 		h.running.Go(func() { r.run(h.done) })
 	}
@@ -79,16 +76,6 @@ func (h *ProxyHost) Port() uint16 { return 0 }
 
 // UDP implements Network.
 func (h *ProxyHost) UDP() []*Socket { return h.udp }
-
-// Ask sends a datagram to a host that the proxy resolves, at intervals until ctx ends, and returns the
-// source of the first datagram for which isAnswer is true. Handlers do not get that datagram.
-// isAnswer is called from the goroutine of a Socket. The datagrams of a Socket are read once it has a handler.
-func (h *ProxyHost) Ask(ctx context.Context, host string, port uint16, question []byte, isAnswer func([]byte) bool) (netip.Addr, error) {
-	if len(host) > 255 {
-		return netip.Addr{}, fmt.Errorf("the host name has %d bytes; 255 are allowed", len(host))
-	}
-	return h.relays[0].ask(ctx, socks5.Addr{Name: host, Port: port}, question, isAnswer)
-}
 
 // Close implements Listener.
 func (h *ProxyHost) Close() error {

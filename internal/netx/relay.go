@@ -27,7 +27,6 @@ type relay struct {
 	at     *session  // nil without an association
 	err    error     // why there is none
 	closed bool
-	asks   []*ask
 
 	writing sync.Mutex // guards out buffers
 	batch   []Datagram
@@ -41,12 +40,6 @@ type session struct {
 	proxy netip.AddrPort // where the proxy receives and sends our datagrams
 }
 
-// ask is a question whose answer has not arrived.
-type ask struct {
-	isAnswer func([]byte) bool
-	answer   chan netip.Addr // of length 1
-}
-
 const (
 	// associateWithin limits a request for an association.
 	associateWithin = 20 * time.Second
@@ -54,10 +47,6 @@ const (
 	// datagrams is asked at the last.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	// askEvery is the interval of Ask.
-	askEvery = 2 * time.Second
-	// maxAsks is the maximum number of questions at a time.
-	maxAsks = 64
 )
 
 func newRelay(out Outbound, any netip.Addr, log *slog.Logger) *relay {
@@ -87,7 +76,7 @@ func (r *relay) run(done <-chan struct{}) {
 		}
 	}
 	for ctx.Err() == nil {
-		control, s, err := r.associate(ctx)
+		control, s, err := r.out.associate(ctx)
 		if ctx.Err() != nil {
 			if err == nil {
 				control.Close()
@@ -120,22 +109,23 @@ func (r *relay) run(done <-chan struct{}) {
 	}
 }
 
-// associate asks for an association.
-func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session, err error) {
+// associate asks the proxy for an association. The error is an *Error that wraps ErrNoProxy, and
+// ErrNoRelay if the proxy relays no datagrams.
+func (o Outbound) associate(ctx context.Context) (control *net.TCPConn, s *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, associateWithin)
 	defer cancel()
 	// We do not know from which address the proxy will see our datagrams: RFC 1928 has zeros for that.
-	control, bound, err := r.out.request(ctx, socks5.Associate, socks5.Addr{IP: netip.IPv4Unspecified()})
+	control, bound, err := o.request(ctx, socks5.Associate, socks5.Addr{IP: netip.IPv4Unspecified()})
 	var refused *socks5.ReplyError
 	if errors.As(err, &refused) {
-		return nil, nil, &Error{Addr: "the proxy " + r.out.Proxy, Reason: "relays no datagrams (" + err.Error() + "), so the DHT is silent",
+		return nil, nil, &Error{Addr: "the proxy " + o.Proxy, Reason: "relays no datagrams (" + err.Error() + "), so the DHT is silent",
 			Hint: "use a proxy with UDP ASSOCIATE, such as Dante, or name peers with --peer; nothing is sent around the proxy",
 			Err:  errors.Join(ErrNoProxy, ErrNoRelay, err)}
 	}
 	if err != nil {
 		var own *Error
 		if !errors.As(err, &own) {
-			err = r.out.proxyError(err)
+			err = o.proxyError(err)
 		}
 		return nil, nil, err
 	}
@@ -146,7 +136,7 @@ func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session
 	s = &session{proxy: netip.AddrPortFrom(proxy.WithZone(""), bound.Port())}
 	lc := net.ListenConfig{}
 	if !proxy.IsLoopback() {
-		lc.Control = Outbound{Interface: r.out.Interface}.control(nil)
+		lc.Control = Outbound{Interface: o.Interface}.control(nil)
 	}
 	network, any := "udp4", "0.0.0.0:0"
 	if proxy.Is6() {
@@ -155,7 +145,7 @@ func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session
 	pc, err := lc.ListenPacket(ctx, network, any)
 	if err != nil {
 		control.Close()
-		return nil, nil, r.out.proxyError(err)
+		return nil, nil, o.proxyError(err)
 	}
 	s.conn = newUDP(pc.(*net.UDPConn))
 	return control, s, nil
@@ -164,7 +154,7 @@ func (r *relay) associate(ctx context.Context) (control *net.TCPConn, s *session
 // CheckProxy asks the proxy for an association, which it ends. The error is an *Error that wraps
 // ErrNoProxy, and ErrNoRelay if the proxy relays no datagrams.
 func (o Outbound) CheckProxy(ctx context.Context) error {
-	control, s, err := newRelay(o, netip.IPv4Unspecified(), nil).associate(ctx)
+	control, s, err := o.associate(ctx)
 	if err != nil {
 		return err
 	}
@@ -241,66 +231,12 @@ func (r *relay) ReadBatch(ms []Datagram) (int, error) {
 // unwrap removes the header of a datagram. It returns false if the datagram is to be dropped.
 func (r *relay) unwrap(m *Datagram) bool {
 	from, payload, err := socks5.ParseHeader(m.Buf[:m.N])
-	if err != nil || r.answers(payload, from) || from.Addr().Is4() != r.local.Addr().Is4() {
+	if err != nil || from.Addr().Is4() != r.local.Addr().Is4() {
 		return false
 	}
 	m.Addr = from
 	m.N = copy(m.Buf, payload)
 	return true
-}
-
-// answers reports whether a datagram is the answer of a question, and passes its source on.
-func (r *relay) answers(b []byte, from netip.AddrPort) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, a := range r.asks {
-		if a.isAnswer(b) {
-			select {
-			case a.answer <- from.Addr():
-			default:
-			}
-			return true
-		}
-	}
-	return false
-}
-
-// ask implements ProxyHost.Ask.
-func (r *relay) ask(ctx context.Context, to socks5.Addr, question []byte, isAnswer func([]byte) bool) (netip.Addr, error) {
-	a := &ask{isAnswer, make(chan netip.Addr, 1)}
-	r.mu.Lock()
-	if len(r.asks) >= maxAsks {
-		r.mu.Unlock()
-		return netip.Addr{}, errors.New("too many names are being resolved by the proxy")
-	}
-	r.asks = append(r.asks, a)
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i := range r.asks {
-			if r.asks[i] == a {
-				r.asks = append(r.asks[:i], r.asks[i+1:]...)
-				break
-			}
-		}
-	}()
-	b := append(socks5.AppendHeader(nil, to), question...)
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	for {
-		s, err := r.session()
-		if err == nil {
-			err = s.conn.WriteTo(b, s.proxy)
-		}
-		select {
-		case ip := <-a.answer:
-			return ip, nil
-		case <-tick.C:
-		case <-ctx.Done():
-			return netip.Addr{}, errors.Join(ctx.Err(), err)
-		}
-	}
 }
 
 // WriteBatch implements PacketConn. Segments are separate datagrams here, because each needs a
