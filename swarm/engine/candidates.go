@@ -45,14 +45,15 @@ type candidate struct {
 	addr      netip.AddrPort
 	source    Source
 	state     candState
-	fails     uint8 // consecutive failed dials
-	tried     bool  // dialed at least once
-	answered  bool  // a handshake has succeeded at least once
-	refused   bool  // a dial failed, and none has succeeded
-	unproven  bool  // the limits of unproven.go apply
-	counted   bool  // it counts for the source that named it first
-	seed      bool  // had everything when last connected
-	encrypted bool  // supports or prefers encryption, as far as known
+	fails     uint8  // consecutive failed dials
+	tried     bool   // dialed at least once
+	answered  bool   // a handshake has succeeded at least once
+	refused   bool   // a dial failed, and none has succeeded
+	unproven  bool   // the limits of unproven.go apply
+	counted   bool   // it counts for the source that named it first
+	seed      bool   // had everything when last connected
+	encrypted bool   // supports or prefers encryption, as far as known
+	priority  uint32 // see priority.go; 0: unknown
 	next      mono.Time
 	first     sourceID           // the source that named it first
 	names     [maxNames]sourceID // the sources that have named it
@@ -139,7 +140,7 @@ func (b *book) add(now mono.Time, k Candidate) bool {
 		b.renew(now, &b.list[i], k.Source, from)
 		return false
 	}
-	c := candidate{addr: addr, source: k.Source, first: from, next: max(now, b.bans.of(addr))}
+	c := candidate{addr: addr, source: k.Source, first: from, next: max(now, b.bans.of(addr)), priority: b.priority(addr)}
 	c.addName(from)
 	limited := b.isUnproven(&c)
 	if limited && (c.next > now || !b.admitUnproven(&c)) {
@@ -258,19 +259,27 @@ func (c *candidate) tier() int {
 }
 
 // better reports whether x should be dialed before y.
-func better(x, y *candidate) bool {
-	if x, y := x.tier(), y.tier(); x != y {
-		return x < y
+func better(x, y *candidate) bool { return compare(x, y) > 0 }
+
+// compare returns a positive number if x should be dialed before y, a negative one if y should
+// be dialed before x, and 0 if they are equal.
+func compare(x, y *candidate) int {
+	if d := y.tier() - x.tier(); d != 0 {
+		return d
 	}
 	if x.answered != y.answered {
-		return x.answered
+		if x.answered {
+			return 1
+		}
+		return -1
 	}
-	return x.sourceRank() > y.sourceRank()
+	return x.sourceRank() - y.sourceRank()
 }
 
-// pick returns the best address to dial now, or nil. Among equals it starts at a random
-// one, so that the peers of a swarm do not all dial the same peer. skipSeeds excludes
-// peers that have everything, which are not useful to a seed.
+// pick returns the best address to dial now, or nil. Among equals it returns the one with the
+// highest priority (BEP 40). Where that is unknown it starts at a random one, so that the
+// peers of a swarm do not all dial the same peer. skipSeeds excludes peers that have
+// everything, which are not useful to a seed.
 func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 	if now < b.next {
 		return nil
@@ -302,7 +311,9 @@ func (b *book) pick(now mono.Time, skipSeeds bool) *candidate {
 			next = min(next, at)
 			continue
 		}
-		if best == nil || better(c, best) {
+		if best == nil {
+			best = c
+		} else if d := compare(c, best); d > 0 || d == 0 && hasPriority(c.priority, best.priority) {
 			best = c
 		}
 	}

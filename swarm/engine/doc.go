@@ -39,14 +39,15 @@
 //
 //	candidates ──dial──▶ peers ──metadata──▶ EvInfo ──▶ pieces ──▶ complete
 //
-// Addresses arrive with EvCandidates and wait in the book (candidates.go), ranked by
-// their source and by the results of earlier dials. Addresses that only the DHT, PEX
-// or the local network has named are limited, so that nobody can use us to attack a third party (unproven.go).
-// The engine dials the best ones within its limit of half-open connections. After the
-// handshake, the connection becomes a peer (peer.go), unless it leads to ourselves, is
-// banned (bans.go), or is a second connection to a known peer. At the connection limit it
-// replaces a connection that is not useful, if there is one (replace.go). Peers then send
-// what they have (message.go) and which extensions they support (extension.go).
+// Addresses arrive with EvCandidates and wait in the book (candidates.go), ranked by their
+// source and by the results of earlier dials. Addresses that only the DHT, PEX or the
+// local network has named are limited, so that nobody can use us to attack a third party
+// (unproven.go). The engine dials the best ones within its limit of half-open connections.
+// After the handshake, the connection becomes a peer (peer.go), unless it leads to
+// ourselves, is banned (bans.go), or is a second connection to a known peer. At the
+// connection limit it replaces a connection that is not useful, if there is one
+// (replace.go), or one of lower priority (priority.go). Peers then send what they have
+// (message.go) and which extensions they support (extension.go).
 //
 // While only the infohash is known, the metadata phase requests the info dictionary from
 // several peers at once. A v2-only torrent also needs its piece layers, which the layer

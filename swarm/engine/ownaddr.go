@@ -8,7 +8,10 @@ func (b *book) isSelf(a netip.AddrPort) bool {
 }
 
 // setPort changes the port of our own addresses.
-func (b *book) setPort(port uint16) { b.port = port }
+func (b *book) setPort(port uint16) {
+	b.port = port
+	b.prioritize()
+}
 
 // setSelf sets our own address of one family, which is never dialed.
 func (b *book) setSelf(ip netip.Addr) {
@@ -18,6 +21,7 @@ func (b *book) setSelf(ip netip.Addr) {
 		family = 1
 	}
 	b.self[family] = ip
+	b.prioritize()
 	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
 		c.state = candSelf
 	}

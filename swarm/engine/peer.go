@@ -123,7 +123,7 @@ func (e *Engine) refuse(p *peer, nodeFull bool) Fault {
 			return FaultDuplicate
 		}
 	}
-	if (nodeFull || e.open >= e.cfg.MaxConns) && !e.replaceWorst() {
+	if (nodeFull || e.open >= e.cfg.MaxConns) && !e.replaceWorst() && !e.replaceLowest(p) {
 		return FaultUseless
 	}
 	return FaultNone

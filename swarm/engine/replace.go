@@ -74,7 +74,8 @@ func (e *Engine) usefulnessOf(p *peer) usefulness {
 }
 
 // replaceWorst closes the least useful connection, if one may be replaced. Of several with
-// the same rank, the oldest is closed.
+// the same rank, the one of the lowest priority (BEP 40) is closed, or the oldest if that is
+// unknown.
 func (e *Engine) replaceWorst() bool {
 	var worst *peer
 	highest := rankUseful
@@ -82,8 +83,9 @@ func (e *Engine) replaceWorst() bool {
 		if p.closing {
 			continue
 		}
-		if u := e.usefulnessOf(p); u.rank(e.now) > highest {
-			worst, highest = p, u.rank(e.now)
+		u := e.usefulnessOf(p)
+		if r := u.rank(e.now); r > highest || worst != nil && r == highest && hasPriority(e.priorityOf(worst), e.priorityOf(p)) {
+			worst, highest = p, r
 		}
 	}
 	if worst == nil {
