@@ -138,6 +138,7 @@ func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2 bool, kind connKi
 		ev: &engine.EvConnected{
 			Conn: c.id, Addr: addr, Incoming: kind != outgoing,
 			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: nodeFull,
+			UTP: g.Conn.RemoteAddr().Network() == "udp",
 		},
 		conn: c,
 	}) {

@@ -73,6 +73,7 @@ type EvConnected struct {
 	PeerID    id.ID
 	Reserved  wire.Reserved
 	Encrypted bool // the handshake was encrypted; the connection may be too
+	UTP       bool // it is a connection over uTP (BEP 29)
 	V2        bool // it used the v2 infohash (BEP 52)
 	NodeFull  bool // the node is at its connection limit: keep this one only by replacing another
 }

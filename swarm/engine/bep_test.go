@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -376,6 +378,46 @@ func TestBEP11PeersAreExchanged(t *testing.T) {
 	}
 	if messages != 1 {
 		t.Errorf("%d messages", messages)
+	}
+}
+
+// BEP 11 defines what each flag says about a peer. Only what is known of a connection is sent.
+func TestBEP11FlagsAreTrue(t *testing.T) {
+	r := newRig(t, Config{}, 4, 64<<10)
+	a := r.connect(true)
+	var res wire.Reserved
+	res.SetExtended()
+	shake := func(ev EvConnected, more string) netip.AddrPort {
+		ev.Reserved = res
+		c := r.join(ev)
+		r.msg(c, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md" + more + "e1:pi6881ee")})
+		return addrOf(int(c))
+	}
+	want := map[netip.AddrPort]pex.Flags{
+		shake(EvConnected{}, ""):                                 pex.Reachable,
+		shake(EvConnected{Encrypted: true}, ""):                  pex.Reachable | pex.PrefersEncryption,
+		shake(EvConnected{UTP: true}, ""):                        pex.Reachable | pex.UTP,
+		shake(EvConnected{Incoming: true}, ""):                   0,
+		shake(EvConnected{Incoming: true, UTP: true}, ""):        pex.UTP,
+		shake(EvConnected{Incoming: true}, "12:ut_holepunchi4e"): pex.Holepunch,
+		shake(EvConnected{Incoming: true}, "12:ut_holepunchi0e"): 0,
+	}
+	r.drain()
+	r.msg(a, wire.Msg{Type: wire.Extended, Payload: []byte("d1:md6:ut_pexi5eee")})
+	got := map[netip.AddrPort]pex.Flags{}
+	for _, m := range sent(t, r.wait(20*time.Second), a) {
+		if m.Type == wire.Extended && m.Ext == 5 {
+			u, err := pex.Parse(m.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range u.Added {
+				got[p.Addr] = p.Flags
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
 

@@ -155,6 +155,12 @@ func (e *Engine) sendPex() {
 		if p.ext.UploadOnly || p.down.counted {
 			f |= pex.Seed
 		}
+		if p.utp {
+			f |= pex.UTP
+		}
+		if p.ext.HolePunch != 0 {
+			f |= pex.Holepunch
+		}
 		list = append(list, pex.Peer{Addr: p.listen, Flags: f})
 	}
 	e.pexList = list

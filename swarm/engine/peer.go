@@ -30,6 +30,7 @@ type peer struct {
 	id        id.ID
 	incoming  bool
 	encrypted bool
+	utp       bool // connected over uTP (BEP 29)
 	v2        bool // connected by the v2 infohash (BEP 52)
 	reserved  wire.Reserved
 	origin    uint32 // identifies the peer when its payload is bad; see blame.go
@@ -69,7 +70,7 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	}
 	p := &peer{
 		conn: ev.Conn, addr: unmap(ev.Addr), id: ev.PeerID, incoming: ev.Incoming, reserved: ev.Reserved,
-		encrypted: ev.Encrypted, v2: ev.V2 || e.v2Only, since: e.now, lastIn: e.now, lastOut: e.now,
+		encrypted: ev.Encrypted, utp: ev.UTP, v2: ev.V2 || e.v2Only, since: e.now, lastIn: e.now, lastOut: e.now,
 	}
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
