@@ -53,6 +53,7 @@ func (libtorrent) with(t scope, ip string, dht []string, more map[string]any) *l
 type libtorrentDaemon struct {
 	t        scope
 	settings map[string]any
+	within   []string // the beginning of the command line
 	*process
 	items *scripted // receives commands about items of the DHT
 	seen  map[string]int
@@ -84,7 +85,7 @@ func (d *libtorrentDaemon) run() {
 				d.peers[p[0].(string)] = p[1].(bool)
 			}
 		}
-	}, systemPython, script, encode(d.settings))
+	}, append(d.within, systemPython, script, encode(d.settings))...)
 	d.items.process = d.process
 }
 

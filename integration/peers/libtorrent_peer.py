@@ -2,7 +2,7 @@
 stdin. It ends when stdin is closed.
 
 Settings: listen (list of IP:PORT, one session for each), dht (routers, or [] for no DHT), torrent or magnet, dir, peers,
-encryption (0 off, 1 allowed, 2 required), utp (true: dial over uTP only, otherwise use TCP only), up/down (bytes a second), poll (seconds between two checks for alerts), and
+encryption (0 off, 1 allowed, 2 required), utp (true: dial over uTP only, otherwise use TCP only), lsd (true: find peers in the local network), up/down (bytes a second), poll (seconds between two checks for alerts), and
 connections (the maximum; with it, no peers events are sent).
 Events: start (before the torrent is added), ready, metadata, finished, limited, and peers (list of [ip:port, whether it is known through PEX]) when it changes.
 Commands: {"up": n, "down": n}, and for items of the DHT (BEP 44), bytes as hex, each answered by an event of its "id":
@@ -25,7 +25,7 @@ def session(listen):
         'alert_mask': lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
                       | lt.alert.category_t.dht_notification,
         'enable_dht': bool(C.get('dht')), 'dht_bootstrap_nodes': ','.join(C.get('dht') or []),
-        'enable_lsd': False, 'enable_upnp': False, 'enable_natpmp': False,
+        'enable_lsd': C.get('lsd', False), 'enable_upnp': False, 'enable_natpmp': False,
         'enable_outgoing_utp': bool(C.get('utp')), 'enable_incoming_utp': bool(C.get('utp')), 'enable_outgoing_tcp': not C.get('utp'),
         'out_enc_policy': 2 - C.get('encryption', 0), 'in_enc_policy': 2 - C.get('encryption', 0),
         'allowed_enc_level': 2 if C.get('encryption', 0) == 2 else 3,
