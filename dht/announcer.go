@@ -31,8 +31,8 @@ type Announcer struct {
 
 // Announcement says what to announce for an infohash, and which functions get the results.
 type Announcement struct {
-	Port uint16
-	Seed bool // we are a seed (BEP 33)
+	Ports addrs.Ports
+	Seed  bool // we are a seed (BEP 33)
 	// JustAnnounced4 and JustAnnounced6 say that DHT.Announce has just announced the
 	// infohash in that family.
 	JustAnnounced4, JustAnnounced6 bool
@@ -107,7 +107,7 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 		if l.f.v6 {
 			justAnnounced = what.JustAnnounced6
 		}
-		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Port, Seed: what.Seed, JustAnnounced: justAnnounced})
+		l.s.Add(a.d.now(), infohash, announce.Announcement{Port: what.Ports.Of(l.f.v6), Seed: what.Seed, JustAnnounced: justAnnounced})
 		// Peers that were announced to us are delivered before the first announce.
 		l.results = append(l.results, result{infohash: infohash})
 		l.mu.Unlock()
@@ -132,16 +132,16 @@ func (a *Announcer) Add(infohash id.ID, what Announcement) (remove func()) {
 	}
 }
 
-// SetPort changes the port of all Announcements. They are announced again as soon as the rate
+// SetPorts changes the ports of all Announcements. Those that differ are announced again as soon as the rate
 // allows.
-func (a *Announcer) SetPort(port uint16) {
+func (a *Announcer) SetPorts(ports addrs.Ports) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for infohash, t := range a.torrents {
-		t.Port = port
+		t.Ports = ports
 		for _, l := range a.legs {
 			l.mu.Lock()
-			l.s.Add(a.d.now(), infohash, announce.Announcement{Port: port, Seed: t.Seed})
+			l.s.Add(a.d.now(), infohash, announce.Announcement{Port: ports.Of(l.f.v6), Seed: t.Seed})
 			l.mu.Unlock()
 		}
 	}
@@ -307,13 +307,13 @@ func (l *announceLeg) deliver(now mono.Time, n result) {
 		l.a.mu.Unlock()
 		return
 	}
-	t := *current // SetPort changes it
+	t := *current // SetPorts changes it
 	l.a.mu.Unlock()
 	if n.peers == nil {
-		l.f.storeOwnAnnounce(now, n.infohash, t.Port, t.Seed)
+		l.f.storeOwnAnnounce(now, n.infohash, t.Ports.Of(l.f.v6), t.Seed)
 		n.peers = l.f.stored(n.infohash)
 	}
-	if n.peers = l.excludeSelf(n.peers, t.Port); len(n.peers) > 0 && t.Found != nil {
+	if n.peers = l.excludeSelf(n.peers, t.Ports.Of(l.f.v6)); len(n.peers) > 0 && t.Found != nil {
 		t.Found(n.from, n.peers)
 	}
 	if n.over && t.Done != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 )
@@ -20,8 +21,11 @@ type collector struct {
 	ends     map[id.ID]int
 }
 
+// onPort returns a port for both families.
+func onPort(port uint16) addrs.Ports { return addrs.Ports{V4: port, V6: port} }
+
 func (o *collector) add(a *Announcer, infohash id.ID, port uint16) func() {
-	return a.Add(infohash, Announcement{Port: port, Found: func(_ netip.AddrPort, ps []netip.AddrPort) {
+	return a.Add(infohash, Announcement{Ports: onPort(port), Found: func(_ netip.AddrPort, ps []netip.AddrPort) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.peers[infohash] == nil {
@@ -120,10 +124,10 @@ func TestAnnouncerWithANewPort(t *testing.T) {
 		time.Sleep(time.Minute)
 		a, keys := NewAnnouncer(nodes[7]), []id.ID{randomID(), randomID()}
 		for _, k := range keys {
-			a.Add(k, Announcement{Port: 7007})
+			a.Add(k, Announcement{Ports: onPort(7007)})
 		}
 		time.Sleep(10 * time.Second)
-		a.SetPort(7008)
+		a.SetPorts(onPort(7008))
 		time.Sleep(10 * time.Second)
 		for _, k := range keys {
 			f := newFound()
@@ -183,7 +187,7 @@ func TestAnnouncerOfTwoFamilies(t *testing.T) {
 		time.Sleep(time.Minute)
 		a := NewAnnouncer(nodes[3])
 		infohash := randomID()
-		a.Add(infohash, Announcement{Port: 9})
+		a.Add(infohash, Announcement{Ports: onPort(9)})
 		time.Sleep(10 * time.Second)
 		if st := a.Stats(); st.V4.Unannounced != 0 || st.V6.Unannounced != 0 || st.Interval != 15*time.Minute {
 			t.Fatalf("%+v", st)
@@ -206,7 +210,7 @@ func TestAnnouncerBeyondTheRate(t *testing.T) {
 		d := newNode(t, Config{Conns: conn(t, net, public(30)), Bootstrap: []string{at(public(0)).String()}, Rate: 20})
 		a := NewAnnouncer(d)
 		for range 3000 {
-			a.Add(randomID(), Announcement{Port: 1})
+			a.Add(randomID(), Announcement{Ports: onPort(1)})
 		}
 		before := d.Stats().V4.Out
 		time.Sleep(10 * time.Minute)

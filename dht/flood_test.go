@@ -73,7 +73,7 @@ func TestFloodFromTenThousandSources(t *testing.T) {
 		go func() { flood(20); close(flooding) }()
 		for range 5 {
 			infohash := randomID()
-			if s, err := other.Announce(t.Context(), infohash, 4000, false, nil); err != nil || s.Accepted < 4 {
+			if s, err := other.Announce(t.Context(), infohash, onPort(4000), false, nil); err != nil || s.Accepted < 4 {
 				t.Fatal(s, err)
 			}
 			found := newFound()

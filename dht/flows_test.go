@@ -66,7 +66,7 @@ func TestLookupsWaitForAFlow(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			infohash := randomID()
-			if s, err := nodes[3*i].Announce(t.Context(), infohash, 4000, false, nil); err != nil || s.Accepted == 0 {
+			if s, err := nodes[3*i].Announce(t.Context(), infohash, onPort(4000), false, nil); err != nil || s.Accepted == 0 {
 				t.Fatal(s, err)
 			}
 			wg.Go(func() {

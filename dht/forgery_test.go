@@ -95,7 +95,7 @@ func TestLookupInAForgedNeighbourhood(t *testing.T) {
 			f.surround(t, net, 1000*(i+1), sybils, infohash, size)
 			time.Sleep(20 * time.Second)
 
-			if s, err := nodes[5].Announce(t.Context(), infohash, 4000, false, nil); err != nil || s.Accepted < 8+sybils/4 {
+			if s, err := nodes[5].Announce(t.Context(), infohash, onPort(4000), false, nil); err != nil || s.Accepted < 8+sybils/4 {
 				t.Fatalf("announced to %+v, %v", s, err)
 			}
 			for _, d := range searchers {

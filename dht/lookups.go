@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 )
 
@@ -40,20 +41,20 @@ type Found func(from netip.AddrPort, peers []netip.AddrPort)
 // one call at a time. A peer that several nodes return is passed several times. Lookup
 // returns when the closest nodes have answered. If no node is known, Asked is 0.
 func (d *DHT) Lookup(ctx context.Context, infohash id.ID, found Found) (LookupStats, error) {
-	s, err := d.peers(ctx, infohash, 0, false, found)
+	s, err := d.peers(ctx, infohash, addrs.Ports{}, false, found)
 	return s.LookupStats, err
 }
 
 // Announce finds peers as Lookup does, and announces us to the closest nodes as a peer on
-// the given TCP port (BEP 5); seed says that we are a seed (BEP 33). Each family announces
+// the given TCP ports (BEP 5); seed says that we are a seed (BEP 33). Each family announces
 // as soon as its closest nodes are known. found may be nil.
-func (d *DHT) Announce(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
-	return d.peers(ctx, infohash, port, seed, found)
+func (d *DHT) Announce(ctx context.Context, infohash id.ID, ports addrs.Ports, seed bool, found Found) (AnnounceStats, error) {
+	return d.peers(ctx, infohash, ports, seed, found)
 }
 
-func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool, found Found) (AnnounceStats, error) {
+func (d *DHT) peers(ctx context.Context, infohash id.ID, ports addrs.Ports, seed bool, found Found) (AnnounceStats, error) {
 	slots := d.searching
-	if port != 0 { // port 0 cannot be announced: it is a lookup only
+	if ports != (addrs.Ports{}) { // port 0 cannot be announced: it is a lookup only
 		slots = d.announcing
 	}
 	select {
@@ -65,13 +66,13 @@ func (d *DHT) peers(ctx context.Context, infohash id.ID, port uint16, seed bool,
 		return AnnounceStats{}, ErrClosed
 	}
 	t := newTraversal(d, "get_peers", infohash)
-	t.port, t.seed = port, seed
+	t.ports, t.seed = ports, seed
 	if found != nil {
 		t.found = func(from netip.AddrPort, peers []netip.AddrPort, _ int) { found(from, peers) }
 	}
 	for _, f := range d.families {
 		t.addLeg(f)
-		if port != 0 {
+		if port := ports.Of(f.v6); port != 0 {
 			f.storeOwnAnnounce(d.now(), infohash, port, seed)
 		}
 	}

@@ -79,7 +79,7 @@ func TestAnnounceOnOneFindOnAnother(t *testing.T) {
 				<-n.Ready()
 			}
 			infohash := randomID()
-			as, err := nodes[3].Announce(ctx, infohash, 7777, false, func(netip.AddrPort, []netip.AddrPort) {})
+			as, err := nodes[3].Announce(ctx, infohash, onPort(7777), false, func(netip.AddrPort, []netip.AddrPort) {})
 			if err != nil || as.Accepted == 0 || as.Accepted != as.Sent {
 				t.Fatalf("announce: %+v, %v", as, err)
 			}

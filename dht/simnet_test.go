@@ -70,7 +70,7 @@ func TestNetworkWithDeadNodes(t *testing.T) {
 		for i := range 30 {
 			from, to := nodes[11+3*(i%26)], nodes[12+3*((i*7)%26)]
 			infohash := randomID()
-			as, err := from.Announce(t.Context(), infohash, 4000, false, func(netip.AddrPort, []netip.AddrPort) {})
+			as, err := from.Announce(t.Context(), infohash, onPort(4000), false, func(netip.AddrPort, []netip.AddrPort) {})
 			if err != nil || as.Accepted < 4 {
 				t.Errorf("announce %+v, %v", as, err)
 			}
@@ -104,7 +104,7 @@ func TestDeadBootstrapHostsDelayNothing(t *testing.T) {
 		announcer := newNode(t, Config{Conns: conn(t, net, public(2)), Bootstrap: []string{at(public(1)).String()}})
 		infohash := randomID()
 		<-announcer.Ready()
-		if as, err := announcer.Announce(t.Context(), infohash, 5, false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 1 {
+		if as, err := announcer.Announce(t.Context(), infohash, onPort(5), false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 1 {
 			t.Fatalf("announce %+v, %v", as, err)
 		}
 		began := time.Now()
@@ -263,7 +263,7 @@ func TestBEP32TwoFamilies(t *testing.T) {
 			return !slices.ContainsFunc(nodes, func(d *DHT) bool { s := d.Stats(); return s.Nodes4 < 8 || s.Nodes6 < 8 })
 		})
 		infohash := randomID()
-		if as, err := nodes[3].Announce(t.Context(), infohash, 9, false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 16 {
+		if as, err := nodes[3].Announce(t.Context(), infohash, onPort(9), false, func(netip.AddrPort, []netip.AddrPort) {}); err != nil || as.Accepted != 16 {
 			t.Fatalf("announce %+v, %v", as, err)
 		}
 		f := newFound()
@@ -399,12 +399,12 @@ func TestALoneAnnouncerIsFound(t *testing.T) {
 		net := simnet.New(13, simnet.Link{Delay: 20 * ms})
 		lone := newNode(t, Config{Conns: conn(t, net, public(1))})
 		infohash := randomID()
-		if as, err := lone.Announce(t.Context(), infohash, 6881, false, nil); err != nil || as.Asked != 0 {
+		if as, err := lone.Announce(t.Context(), infohash, onPort(6881), false, nil); err != nil || as.Asked != 0 {
 			t.Fatalf("%+v, %v", as, err)
 		}
 		f, self := newFound(), newFound()
 		late := newNode(t, Config{Conns: conn(t, net, public(2)), Bootstrap: []string{at(public(1)).String()}})
-		if _, err := late.Announce(t.Context(), infohash, 6881, false, f.add); err != nil || len(f.peers) != 1 || f.peers[0] != at(public(1)) {
+		if _, err := late.Announce(t.Context(), infohash, onPort(6881), false, f.add); err != nil || len(f.peers) != 1 || f.peers[0] != at(public(1)) {
 			t.Fatalf("found %v, %v", f.peers, err)
 		}
 		if _, err := lone.Lookup(t.Context(), infohash, self.add); err != nil || len(self.peers) != 1 || self.peers[0] != at(public(2)) {

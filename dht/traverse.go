@@ -23,7 +23,7 @@ type traversal struct {
 	method string
 	target id.ID
 	args   *queryArgs
-	port   uint16                                                       // to announce; 0: lookup only
+	ports  addrs.Ports                                                  // to announce; 0: lookup only
 	seed   bool                                                         // announce as a seed
 	found  func(from netip.AddrPort, peers []netip.AddrPort, fresh int) // the first fresh peers are new to this traversal
 	// onReply is called with every answer; it may be nil.
@@ -233,7 +233,7 @@ func (t *traversal) step(ctx context.Context) (busy, again bool) {
 		}
 		if !g.l.Done() || g.sides > 0 {
 			busy = true
-		} else if t.port != 0 && !g.announced && g.l.Stats().Answered > 0 {
+		} else if t.ports.Of(g.f.v6) != 0 && !g.announced && g.l.Stats().Answered > 0 {
 			g.announced = true
 			t.announce(ctx, g)
 		}
@@ -326,7 +326,7 @@ func (t *traversal) report(f *family, from netip.AddrPort, added, named []netip.
 	t.d.mu.Unlock()
 	list := make([]netip.AddrPort, 0, len(added)+len(named))
 	for _, p := range added {
-		if p.Addr() == self && (p.Port() == t.port || p.Port() == f.conn.LocalAddr().Port()) {
+		if p.Addr() == self && (p.Port() == t.ports.Of(f.v6) || p.Port() == f.conn.LocalAddr().Port()) {
 			continue
 		}
 		if _, known := t.values[p]; !known && len(t.values) < maxFound {

@@ -118,7 +118,7 @@ func (t *traversal) announce(ctx context.Context, g *leg) {
 		t.sent++
 		t.waiting++
 		g.f.enqueue(&transaction{
-			to: n.Addr, method: "announce_peer", args: announcement(t.target, t.port, t.seed, n.Token), ctx: ctx,
+			to: n.Addr, method: "announce_peer", args: announcement(t.target, t.ports.Of(g.f.v6), t.seed, n.Token), ctx: ctx,
 			done: func(_ *krpc.Message, _ time.Duration, err error) {
 				t.events.post(func() { t.announceDone(g, err == nil) })
 			},

@@ -126,7 +126,7 @@ func TestANodeThatReturnsAVictimsAddress(t *testing.T) {
 			wg.Go(func() {
 				for ctx.Err() == nil {
 					_, _ = d.Lookup(ctx, randomID(), func(netip.AddrPort, []netip.AddrPort) {})
-					_, _ = d.Announce(ctx, randomID(), 4000, false, func(netip.AddrPort, []netip.AddrPort) {})
+					_, _ = d.Announce(ctx, randomID(), onPort(4000), false, func(netip.AddrPort, []netip.AddrPort) {})
 					_, _ = d.FindNode(ctx, randomID())
 				}
 			})

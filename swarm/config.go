@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
@@ -83,10 +84,10 @@ type Config struct {
 	// must return soon and must not call Stop.
 	OnEvent func(Event)
 
-	ListenPort uint16 // sent to peers; 0 when nothing listens
-	DHTPort    uint16 // sent to peers; 0 when no DHT runs
-	Version    string // our client name, sent to peers
-	Hints      bool   // dial hints even if the torrent is private
+	Ports   addrs.Ports // where peers reach us, sent to them
+	HasDHT  bool        // a DHT node runs at Ports, which is sent to peers
+	Version string      // our client name, sent to peers
+	Hints   bool        // dial hints even if the torrent is private
 
 	UpRate, DownRate int64 // limits of this torrent in bytes per second; 0 means no limit of its own
 

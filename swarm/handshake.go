@@ -115,7 +115,7 @@ func (t *Torrent) handshake(n swarmHash) []byte {
 	}
 	r.SetExtended()
 	r.SetFast()
-	if t.cfg.DHTPort != 0 {
+	if t.cfg.HasDHT {
 		r.SetDHT()
 	}
 	return wire.AppendHandshake(make([]byte, 0, wire.HandshakeLen), r, n.hash, t.cfg.PeerID)

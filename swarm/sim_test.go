@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"
@@ -57,7 +58,7 @@ func startNode(t testing.TB, n *simnet.Net, num int, info *metainfo.Info, have *
 	nd.addr = l.Addrs()[0]
 	sc := SharedConfig{Memory: 2 << 20, ChunkSize: 256 << 10, Workers: 2}
 	cfg := Config{
-		InfoHash: info.Hash, PeerID: id.ID{byte(num >> 8), byte(num), 1}, Dialer: nd.host, ListenPort: 6881,
+		InfoHash: info.Hash, PeerID: id.ID{byte(num >> 8), byte(num), 1}, Dialer: nd.host, Ports: addrs.Ports{V4: 6881, V6: 6881},
 		Version: "test", Budget: 8, HalfOpen: 8, MaxConns: 50, Uploads: 4, Seed: uint64(num),
 	}
 	if have != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/buf"
 	"seedbed/internal/mono"
@@ -104,7 +105,7 @@ func New(cfg Config) *Torrent {
 	t.maxFrame.Store(wire.MaxFrame)
 	cfg.Shared.join(t) // before the limit is read, so that no change is missed
 	t.eng = engine.New(engine.Config{
-		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, ListenPort: cfg.ListenPort, DHTPort: cfg.DHTPort,
+		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, Ports: cfg.Ports, HasDHT: cfg.HasDHT,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
 		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, UpLimit: t.up.Limit(), Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
 		Private: cfg.Info != nil && cfg.Info.Private,
@@ -165,8 +166,8 @@ func (t *Torrent) SetUploads(slots int, super engine.SuperSeed) {
 	t.inbox.post(item{ev: &engine.EvUploads{Uploads: slots, SuperSeed: super}})
 }
 
-// SetPort changes the port that peers are told.
-func (t *Torrent) SetPort(port uint16) { t.inbox.post(item{ev: &engine.EvPort{Port: port}}) }
+// SetPorts changes the ports that peers are told.
+func (t *Torrent) SetPorts(ports addrs.Ports) { t.inbox.post(item{ev: &engine.EvPorts{Ports: ports}}) }
 
 // limitChanged passes the upload limit to the engine. The limit is read on the loop, so
 // that the last of several concurrent changes wins whatever the order of the calls.

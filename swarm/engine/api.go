@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
@@ -171,9 +172,8 @@ type EvUploads struct {
 	SuperSeed SuperSeed
 }
 
-// EvPort sets Config.ListenPort and, unless Config.DHTPort is 0, Config.DHTPort. The engine sends the
-// new port to peers that connect from now on.
-type EvPort struct{ Port uint16 }
+// EvPorts sets Config.Ports. The engine sends the new port to peers that connect from now on.
+type EvPorts struct{ Ports addrs.Ports }
 
 // EvLeaves answers a CmdLeaves with the same Conn and Hash. If OK, Leaves are the leaves
 // of Block.Piece; otherwise the piece could not be read.
@@ -207,7 +207,7 @@ func (*EvOrder) event()         {}
 func (*EvExternal) event()      {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
-func (*EvPort) event()          {}
+func (*EvPorts) event()         {}
 func (*EvLeaves) event()        {}
 func (*EvStop) event()          {}
 
@@ -351,15 +351,15 @@ type Command struct {
 
 // Config configures an engine.
 type Config struct {
-	InfoHash   id.ID   // used in handshakes
-	InfoHashV2 id.ID32 // BEP 52; zero if it is not known
-	PeerID     id.ID   // our own
-	ListenPort uint16  // sent to peers (BEP 10 p); 0 when nothing listens
-	DHTPort    uint16  // sent to peers (BEP 5 PORT); 0 when no DHT runs
-	Version    string  // BEP 10 v
-	ChunkSize  uint32  // maximal bytes in a slot; a multiple of 64 KiB
-	Budget     int     // slots
-	HalfOpen   int     // simultaneous dials
+	InfoHash   id.ID       // used in handshakes
+	InfoHashV2 id.ID32     // BEP 52; zero if it is not known
+	PeerID     id.ID       // our own
+	Ports      addrs.Ports // where peers reach us, sent to them (BEP 10 p)
+	HasDHT     bool        // a DHT node runs at Ports, which is sent to peers (BEP 5 PORT)
+	Version    string      // BEP 10 v
+	ChunkSize  uint32      // maximal bytes in a slot; a multiple of 64 KiB
+	Budget     int         // slots
+	HalfOpen   int         // simultaneous dials
 	MaxConns   int
 	Uploads    int       // regular upload slots, not counting the optimistic one
 	UpLimit    int64     // bytes per second, the smaller of the torrent's limit and the node's; 0 means no limit

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -269,7 +270,7 @@ func TestBEP6RejectedBlockIsRequestedFromAnotherPeer(t *testing.T) {
 }
 
 func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
-	r := newRig(t, Config{DHTPort: 7000}, 4, 64<<10)
+	r := newRig(t, Config{HasDHT: true, Ports: addrs.Ports{V4: 7000, V6: 7006}}, 4, 64<<10)
 	c := r.connect(true)
 	if ms := sent(t, r.drain(), c); !slices.ContainsFunc(ms, func(m wire.Msg) bool { return m.Type == wire.Port && m.Port == 7000 }) {
 		t.Error("no port:", typesOf(ms))
@@ -286,27 +287,35 @@ func TestBEP5PortIsSentWhenBothHaveTheBit(t *testing.T) {
 
 // Peers that connect after the port has changed are told the new one.
 func TestTheNextPeersAreToldANewPort(t *testing.T) {
-	r := seeding(t, Config{DHTPort: 6881}, 5)
+	r := seeding(t, Config{HasDHT: true}, 5)
 	r.connect(true)
 	r.drain()
-	r.step(&EvPort{Port: 7001})
-	c := r.connect(true)
-	var told []uint16
-	for _, m := range sent(t, r.drain(), c) {
-		switch m.Type {
-		case wire.Port:
-			told = append(told, m.Port)
-		case wire.Extended:
-			if h, err := wire.ParseExtHandshake(m.Payload); err == nil {
-				told = append(told, uint16(h.Port))
+	r.step(&EvPorts{Ports: addrs.Ports{V4: 7001, V6: 7006}})
+	told := func(c Conn) (ports []uint16) {
+		for _, m := range sent(t, r.drain(), c) {
+			switch m.Type {
+			case wire.Port:
+				ports = append(ports, m.Port)
+			case wire.Extended:
+				if h, err := wire.ParseExtHandshake(m.Payload); err == nil {
+					ports = append(ports, uint16(h.Port))
+				}
 			}
 		}
+		return ports
 	}
-	if !slices.Equal(told, []uint16{7001, 7001}) {
-		t.Error(told)
+	if got := told(r.connect(true)); !slices.Equal(got, []uint16{7001, 7001}) {
+		t.Error(got)
+	}
+	var res wire.Reserved
+	res.SetExtended()
+	res.SetDHT()
+	v6 := netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), 6881)
+	if got := told(r.join(EvConnected{Addr: v6, Reserved: res})); !slices.Equal(got, []uint16{7006, 7006}) {
+		t.Error("over IPv6:", got)
 	}
 	without := seeding(t, Config{}, 5)
-	without.step(&EvPort{Port: 7001})
+	without.step(&EvPorts{Ports: addrs.Ports{V4: 7001, V6: 7006}})
 	if ms := sent(t, without.drain(), without.connect(true)); slices.Contains(typesOf(ms), wire.Port) {
 		t.Error("a port of a DHT that does not run")
 	}

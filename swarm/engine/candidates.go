@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/mono"
 )
 
@@ -72,7 +73,7 @@ type book struct {
 	hints   bool // dial hints even if private
 	rng     *rand.Rand
 	self    [2]netip.Addr // our own IPv4 and IPv6 addresses, as far as known
-	port    uint16        // our own
+	ports   addrs.Ports   // our own
 
 	relaxed  bool // do not limit unproven addresses on private networks
 	unproven unproven
@@ -84,9 +85,9 @@ func newBook(cfg *Config, rng *rand.Rand) book {
 		index: make(map[netip.AddrPort]int32),
 		hints: cfg.Hints, private: cfg.Private, relaxed: cfg.Relaxed,
 		unproven: newUnproven(), bans: newBanList(),
-		port: cfg.ListenPort,
-		next: mono.Never,
-		rng:  rng,
+		ports: cfg.Ports,
+		next:  mono.Never,
+		rng:   rng,
 	}
 }
 

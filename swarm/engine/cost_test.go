@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -199,7 +200,7 @@ func TestBatteryMessageCost(t *testing.T) {
 	info := testInfo(t, costPieces, 16<<10, 16<<10, false)
 	fresh := func(seeding bool) *rig {
 		r := &rig{t: t, now: mono.Time(time.Hour)}
-		r.e = New(Config{Budget: 64, PeerID: id.ID{1}, Seed: 1, ListenPort: 6881}, r.now)
+		r.e = New(Config{Budget: 64, PeerID: id.ID{1}, Seed: 1, Ports: addrs.Ports{V4: 6881, V6: 6881}}, r.now)
 		ev := &EvInfo{Info: info}
 		if seeding {
 			ev.Have = full(costPieces)

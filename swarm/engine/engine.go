@@ -167,8 +167,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvUploads:
 		e.cfg.Uploads, e.cfg.SuperSeed = max(ev.Uploads, 1), ev.SuperSeed
 		e.setSlots()
-	case *EvPort:
-		e.setPort(ev.Port)
+	case *EvPorts:
+		e.setPorts(ev.Ports)
 	case *EvLeaves:
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"seedbed/internal/addrs"
 	"seedbed/pex"
 	"seedbed/swarm/wire"
 )
@@ -21,7 +22,7 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	}
 	h := wire.ExtHandshake{
 		UtMetadata: wire.ExtMetadata, LtDontHave: wire.ExtDontHave, UploadOnlyID: wire.ExtUploadOnly,
-		Version: e.cfg.Version, Port: e.cfg.ListenPort, Reqq: ourReqq, YourIP: p.addr.Addr(),
+		Version: e.cfg.Version, Port: e.cfg.Ports.Of(p.addr.Addr().Is6()), Reqq: ourReqq, YourIP: p.addr.Addr(),
 	}
 	if !e.book.private {
 		h.UtPex = wire.ExtPex
@@ -127,7 +128,7 @@ func (e *Engine) pexRules(p *peer) pex.Rules {
 	r.Own = e.ownAddr[:0]
 	for _, ip := range e.book.self {
 		if ip.IsValid() {
-			r.Own = append(r.Own, netip.AddrPortFrom(ip, e.cfg.ListenPort))
+			r.Own = append(r.Own, netip.AddrPortFrom(ip, e.cfg.Ports.Of(ip.Is6())))
 		}
 	}
 	return r
@@ -192,11 +193,8 @@ func (e *Engine) goPrivate() {
 	}
 }
 
-// setPort changes the port that we send to peers, on which TCP and the DHT listen.
-func (e *Engine) setPort(port uint16) {
-	e.cfg.ListenPort = port
-	e.book.setPort(port)
-	if e.cfg.DHTPort != 0 {
-		e.cfg.DHTPort = port
-	}
+// setPorts changes the ports that we send to peers, at which they reach us and our DHT node.
+func (e *Engine) setPorts(ports addrs.Ports) {
+	e.cfg.Ports = ports
+	e.book.setPorts(ports)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/swarm/wire"
 )
 
@@ -12,7 +13,7 @@ import (
 func playMetadata(t *testing.T, mute int, slow time.Duration, limit time.Duration) time.Duration {
 	info := testInfo(t, 20_000, 16<<10, 100, false) // 400 kB of metadata
 	r := &rig{t: t, now: 1}
-	r.e = New(Config{Budget: 64, InfoHash: info.Hash, ListenPort: 6881, Seed: 1, MaxConns: 200}, 0)
+	r.e = New(Config{Budget: 64, InfoHash: info.Hash, Ports: addrs.Ports{V4: 6881, V6: 6881}, Seed: 1, MaxConns: 200}, 0)
 	offer := wire.AppendExtHandshake(nil, wire.ExtHandshake{UtMetadata: 7, MetadataSize: int64(len(info.Raw))})
 	var good Conn
 	for i := range mute + 1 {

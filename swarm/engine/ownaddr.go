@@ -1,15 +1,19 @@
 package engine
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"seedbed/internal/addrs"
+)
 
 // isSelf reports whether an address is our own, as far as that is known.
 func (b *book) isSelf(a netip.AddrPort) bool {
-	return a.Port() == b.port && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
+	return a.Port() == b.ports.Of(a.Addr().Is6()) && (a.Addr() == b.self[0] || a.Addr() == b.self[1])
 }
 
-// setPort changes the port of our own addresses.
-func (b *book) setPort(port uint16) {
-	b.port = port
+// setPorts changes the ports of our own addresses.
+func (b *book) setPorts(ports addrs.Ports) {
+	b.ports = ports
 	b.prioritize()
 }
 
@@ -22,7 +26,7 @@ func (b *book) setSelf(ip netip.Addr) {
 	}
 	b.self[family] = ip
 	b.prioritize()
-	if c := b.find(netip.AddrPortFrom(ip, b.port)); c != nil && c.state == candIdle {
+	if c := b.find(netip.AddrPortFrom(ip, b.ports.Of(ip.Is6()))); c != nil && c.state == candIdle {
 		c.state = candSelf
 	}
 }

@@ -149,8 +149,8 @@ func (e *Engine) sendFirstMessages(p *peer) {
 		e.sendBitfield(p)
 	}
 	e.sendExtHandshake(p)
-	if e.cfg.DHTPort != 0 && p.reserved.DHT() { // BEP 5: both must set the bit
-		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.DHTPort})
+	if e.cfg.HasDHT && p.reserved.DHT() { // BEP 5: both must set the bit
+		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.Ports.Of(p.addr.Addr().Is6())})
 	}
 	if e.content != nil {
 		e.req.hasNothing(&p.down)

@@ -58,7 +58,7 @@ func (b *book) priority(to netip.AddrPort) uint32 {
 	if !own.IsValid() || !to.IsValid() {
 		return 0
 	}
-	return canonicalPriority(netip.AddrPortFrom(own, b.port), to)
+	return canonicalPriority(netip.AddrPortFrom(own, b.ports.Of(own.Is6())), to)
 }
 
 // prioritize computes the priorities of all addresses again, because our own has changed.

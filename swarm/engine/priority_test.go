@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"seedbed/internal/addrs"
 	"seedbed/swarm/wire"
 )
 
@@ -77,7 +78,7 @@ func TestHigherPriorityIsDialedFirst(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		first := map[netip.AddrPort]bool{}
 		for seed := range uint64(8) {
-			b := newBook(&Config{ListenPort: 6881}, rand.New(rand.NewPCG(seed, 2)))
+			b := newBook(&Config{Ports: addrs.Ports{V4: 6881, V6: 6881}}, rand.New(rand.NewPCG(seed, 2)))
 			own := netip.MustParseAddr("45.0.0.1")
 			var best netip.AddrPort
 			for i := range 100 {
@@ -101,7 +102,7 @@ func TestHigherPriorityIsDialedFirst(t *testing.T) {
 		}
 	}
 	// A better source counts for more.
-	b := newBook(&Config{ListenPort: 6881}, rand.New(rand.NewPCG(1, 2)))
+	b := newBook(&Config{Ports: addrs.Ports{V4: 6881, V6: 6881}}, rand.New(rand.NewPCG(1, 2)))
 	b.setSelf(netip.MustParseAddr("45.0.0.1"))
 	for i := range 20 {
 		b.add(0, Candidate{Addr: addrOf(i), Source: FromDHT, From: from(i)})

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/mono"
@@ -25,7 +26,9 @@ func newRig(t testing.TB, cfg Config, pieces int, pieceLen int64) *rig {
 	}
 	cfg.PeerID = id.ID{1}
 	cfg.Seed = 1
-	cfg.ListenPort = 6881
+	if cfg.Ports == (addrs.Ports{}) {
+		cfg.Ports = addrs.Ports{V4: 6881, V6: 6881}
+	}
 	r := &rig{t: t, now: 1}
 	if pieces == 0 {
 		cfg.InfoHash = testInfo(t, 50, 64<<10, 100, false).Hash

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/internal/addrs"
 	"seedbed/internal/bitset"
 	"seedbed/internal/fifo"
 	"seedbed/internal/id"
@@ -287,7 +288,7 @@ func (n *simNode) start() {
 	n.conns, n.order, n.slots = map[Conn]*simEnd{}, nil, map[Slot]*simSlot{}
 	n.haves, n.banned = map[uint32]bool{}, nil
 	n.tickAt = mono.Never
-	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, ListenPort: n.addr.Port(), DHTPort: 1, Version: "sim",
+	n.e = New(Config{InfoHash: s.info.Hash, PeerID: n.id, Ports: addrs.Ports{V4: n.addr.Port(), V6: n.addr.Port()}, HasDHT: true, Version: "sim",
 		ChunkSize: s.cfg.chunk, Budget: s.cfg.budget, HalfOpen: s.cfg.halfOpen, MaxConns: s.cfg.maxConns, Uploads: s.cfg.uploads,
 		Hints: true, Seed: s.rng.Uint64(), SuperSeed: s.cfg.super, UpLimit: s.upLimit(n)}, s.now)
 	if n.life > 1 && n.doneAt == 0 {
