@@ -43,6 +43,7 @@ var fields = map[string]string{
 	"serving":     "addr",
 	"metrics":     "addr",
 	"listening":   "addr",
+	"mapped":      "addr method router lease_s",
 	"added":       "infohash magnet",
 	"dht":         "nodes",
 	"peers":       "infohash known connected banned dropped",

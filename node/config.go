@@ -59,6 +59,16 @@ type Config struct {
 	// default. While its interface is missing, the node waits for it.
 	Outbound netx.Outbound
 
+	// PortMap says by which methods routers are asked to map the port, so that peers can connect
+	// from outside. Nothing is mapped for loopback and public addresses. PortMapGateway is the router to
+	// ask in place of those of the default routes; it must be a local address.
+	PortMap        PortMap
+	PortMapGateway netip.Addr
+
+	// AnnouncePort is the port that peers and the DHT are told, if it is neither the listening
+	// port nor one that a router maps for us. 0 by default.
+	AnnouncePort uint16
+
 	// Bootstrap lists the HOST:PORT addresses of the DHT bootstrap nodes. Nil means
 	// PublicBootstrap; an empty list means none.
 	Bootstrap []string
@@ -149,6 +159,9 @@ func (c *Config) Validate() error {
 		if c.Listen != "" {
 			return NewFault(FaultUsage, errors.New("with a proxy, nothing listens: connections would come in around it"), "leave out --listen or --proxy")
 		}
+	}
+	if err := c.checkReach(); err != nil {
+		return err
 	}
 	if c.Bootstrap == nil {
 		c.Bootstrap = PublicBootstrap

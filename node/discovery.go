@@ -121,12 +121,16 @@ func (d *discovery) ask() {
 // lookup that has already announced it. While the torrent runs, its discovery calls
 // announce and stopAnnouncing, otherwise the worker does.
 func (t *Torrent) announce(index int, hash id.ID, done dht.AnnounceStats) {
+	ports := t.node.ports()
 	t.withdraw[index] = t.node.announcer.Add(hash, dht.Announcement{
-		Port: t.node.net.Port(), Seed: t.complete.Load(),
+		Ports: ports, Seed: t.complete.Load(),
 		JustAnnounced4: done.Accepted > done.Accepted6, JustAnnounced6: done.Accepted6 > 0,
 		Found: func(from netip.AddrPort, peers []netip.AddrPort) { t.foundPeers(from, peers) },
 		Done:  t.accepted,
 	})
+	if t.node.ports() != ports { // they changed in the meantime
+		t.node.announcer.SetPorts(t.node.ports())
+	}
 }
 
 // stopAnnouncing withdraws the announcement that announce has added, if any.
@@ -215,11 +219,17 @@ func candidatesFrom(from netip.AddrPort, peers []netip.AddrPort) []engine.Candid
 }
 
 // own returns our IPv4 and IPv6 address: the address that most DHT nodes and peers report,
-// or else the one that we listen on. An unknown address is the zero Addr.
+// or else
+// what a router says, or else the one that we listen on. An unknown address is the zero Addr.
 func (n *Node) own() (own [2]netip.Addr) {
 	for _, a := range n.net.Addrs() {
 		if ip := a.Addr().Unmap(); !ip.IsUnspecified() {
 			own[family(ip)] = ip
+		}
+	}
+	for f, ip := range n.mappedAddrs() {
+		if ip.IsValid() {
+			own[f] = ip
 		}
 	}
 	if n.dht != nil {
@@ -256,12 +266,14 @@ func (n *Node) excludeSelf(peers []netip.AddrPort) []netip.AddrPort {
 		own = append(own, a.Addr())
 		isAll = isAll || a.Addr().IsUnspecified()
 	}
-	port := n.net.Port()
+	mapped := n.mappedAddrs()
+	own = append(own, mapped[:]...)
+	port, ports := n.net.Port(), n.ports()
 	if isAll && n.cfg.Network == nil && slices.ContainsFunc(peers, func(a netip.AddrPort) bool { return a.Port() == port }) {
 		own = append(own, interfaceAddrs()...)
 	}
 	return slices.DeleteFunc(slices.Clone(peers), func(a netip.AddrPort) bool {
-		return a.Port() == port && slices.Contains(own, a.Addr())
+		return (a.Port() == port || a.Port() == ports.Of(a.Addr().Is6())) && slices.Contains(own, a.Addr())
 	})
 }
 
@@ -293,7 +305,7 @@ func (d *discovery) lookUp(announce bool) (o outcome) {
 	}
 	var err error
 	if announce {
-		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.net.Port(), t.complete.Load(), found)
+		o.announced, err = t.node.dht.Announce(r.lookups, d.hash, t.node.ports(), t.complete.Load(), found)
 		t.accepted(o.announced.Accepted)
 	} else {
 		o.announced.LookupStats, err = t.node.dht.Lookup(r.lookups, d.hash, found)

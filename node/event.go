@@ -1,6 +1,7 @@
 package node
 
 import (
+	"net/netip"
 	"time"
 
 	"seedbed/internal/id"
@@ -13,6 +14,8 @@ type EventKind uint8
 const (
 	// Listening: the node is reachable at Event.Addr. There is one event for each address.
 	Listening EventKind = iota + 1
+	// Mapped: a router forwards Event.Addr to the node. Event.Mapping says how.
+	Mapped
 	// Added: a torrent was added to the node. Event.Magnet is its link.
 	Added
 	// Metadata: the info dictionary is known and valid; it is Event.Info. With
@@ -71,7 +74,7 @@ type Event struct {
 	Name     string    // of the torrent, if known
 	Err      error     // of Warning and Failed
 
-	Addr     string         // of Listening and Seeding; empty if nothing listens
+	Addr     string         // of Listening, Mapped and Seeding; empty if nothing listens
 	Magnet   string         // of Added and Seeding
 	Info     *metainfo.Info // of Metadata; read-only
 	Path     string         // of Metadata
@@ -79,8 +82,18 @@ type Event struct {
 	Ratio    float64        // of Seeded
 	Goal     Goal           // of Seeded
 
+	// Mapping is set for Mapped.
+	Mapping MappingEvent
+
 	// Publication is set for PublishedItem, FoundVersion and SwitchedVersion.
 	Publication *PublicationEvent
+}
+
+// MappingEvent has the details of a mapped port.
+type MappingEvent struct {
+	Method string // PCP, NAT-PMP or UPnP
+	Router netip.Addr
+	Lease  time.Duration // 0: until it is removed
 }
 
 // PublicationEvent has the details of an event about one version of a publication.

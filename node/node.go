@@ -58,6 +58,8 @@ type Node struct {
 	state     *stateDir
 	net       netx.Network
 	reach     *reach
+	mapper    portMapper // nil if there is nothing to map
+	mapped    mappedPorts
 	dht       *dht.DHT       // nil if disabled
 	announcer *dht.Announcer // of all torrents; nil if dht is
 	keeper    *dht.Keeper    // of all items; nil if dht is
@@ -143,6 +145,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n.emitListening()
 	reach.attach(n)
+	n.startMapper()
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
@@ -216,6 +219,10 @@ func (n *Node) end() {
 	if n.lsd != nil {
 		n.lsd.Close()
 	}
+	var unmapped sync.WaitGroup
+	if n.mapper != nil {
+		unmapped.Go(n.mapper.Close) // a router may be slow
+	}
 	n.mu.Lock()
 	ts := n.order.list()
 	n.mu.Unlock()
@@ -233,6 +240,7 @@ func (n *Node) end() {
 		errs = append(errs, t.unsaved())
 	}
 	n.records.close()
+	unmapped.Wait()
 	n.wg.Wait()
 	errs = append(errs, n.saveUptime())
 	n.mirrors.CloseIdleConnections()

@@ -8,7 +8,7 @@ type portSetter interface {
 }
 
 // SetPort makes the node listen on another port; 0 means any free one. Connections stay open,
-// and every torrent is announced with the new port. If the port cannot be used, the error is a
+// and every torrent is announced with the new port, unless Config.AnnouncePort is given. If the port cannot be used, the error is a
 // *Fault and nothing changes.
 func (n *Node) SetPort(port uint16) error {
 	s, ok := n.net.(portSetter)
@@ -28,14 +28,10 @@ func (n *Node) SetPort(port uint16) error {
 	if port == before {
 		return nil
 	}
-	for _, t := range n.running() {
-		if r := t.run.Load(); r != nil {
-			r.swarm.SetPort(port)
-		}
+	if n.mapper != nil {
+		n.mapper.SetPort(port)
 	}
-	if n.announcer != nil {
-		n.announcer.SetPort(port)
-	}
+	n.updateReach()
 	n.emitListening()
 	return nil
 }

@@ -85,26 +85,23 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	if r.seen, err = lru.New[netip.AddrPort, struct{}](maxSeenPeers); err != nil {
 		panic(err) // the size is positive
 	}
-	dhtPort := uint16(0)
-	if n.dht != nil {
-		dhtPort = n.net.Port()
-	}
+	hasDHT := n.dht != nil
 	v2 := spec.InfoHashV2()
 	if info != nil {
 		v2 = info.HashV2
 		t.setInfo(info)
 	}
 	if t.private.Load() {
-		dhtPort = 0
+		hasDHT = false
 		r.endLookups()
 	}
-	set := n.settings.Load()
+	set, ports := n.settings.Load(), n.ports()
 	up, down := t.rates(set)
 	r.swarm = swarm.New(swarm.Config{
 		Shared: n.shared, InfoHash: t.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
 		Open: r.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Relaxed: n.isPrivateNetwork(),
-		OnEvent:    r.onSwarm,
-		ListenPort: n.net.Port(), DHTPort: dhtPort, Version: n.cfg.Version, Hints: true,
+		OnEvent: r.onSwarm,
+		Ports:   ports, HasDHT: hasDHT, Version: n.cfg.Version, Hints: true,
 		UpRate: up, DownRate: down,
 		HalfOpen: 2, MaxConns: min(8, cmp.Or(spec.MaxPeers, 8)), // until reshare divides the budget
 		Uploads: set.Uploads, SuperSeed: set.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
@@ -114,6 +111,9 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 	r.maxPeers.Store(int32(t.spec().MaxPeers)) // it may have changed in the meantime
 	if now := n.settings.Load(); now != set {  // they changed in the meantime
 		t.applySettings(now)
+	}
+	if now := n.ports(); now != ports {
+		r.swarm.SetPorts(now)
 	}
 	if p := t.player.Load(); p != nil {
 		p.attach(r)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,6 +250,33 @@ func (p *Path) String() string { return *p.To }
 // Set implements pflag.Value.
 func (p *Path) Set(v string) error {
 	*p.To = v
+	return nil
+}
+
+// An IP is a flag for an address without a port.
+type IP struct {
+	To  *netip.Addr
+	Arg string
+}
+
+// Type implements pflag.Value.
+func (i *IP) Type() string { return i.Arg }
+
+// String implements pflag.Value.
+func (i *IP) String() string {
+	if !i.To.IsValid() {
+		return ""
+	}
+	return i.To.String()
+}
+
+// Set implements pflag.Value.
+func (i *IP) Set(v string) error {
+	ip, err := netip.ParseAddr(v)
+	if err != nil {
+		return fmt.Errorf("%q is not an IP address", v)
+	}
+	*i.To = ip.Unmap()
 	return nil
 }
 

@@ -72,12 +72,12 @@ func TestHostileGrants(t *testing.T) {
 		})
 	}
 	mapped(t, func(r *fakeRouter, _ *Config) { r.hasPCP, r.external = true, netip.MustParseAddr("127.0.0.1") }, func(t *testing.T, r *fakeRouter, m *Mapper) {
-		if s := m.Status(); s.External(false).String() != "0.0.0.0:6881" {
+		if s := m.Status(); external(s, false).String() != "0.0.0.0:6881" {
 			t.Errorf("%+v", s)
 		}
 	})
 	mapped(t, func(r *fakeRouter, c *Config) { r.hasPCP, r.maxLease, c.Methods = true, 0, []Method{PCP} }, func(t *testing.T, r *fakeRouter, m *Mapper) {
-		if s := m.Status(); s.External(false).IsValid() {
+		if s := m.Status(); external(s, false).IsValid() {
 			t.Errorf("a mapping for no time: %+v", s)
 		}
 	})

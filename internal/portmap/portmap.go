@@ -97,8 +97,11 @@ func isMappable(ip netip.Addr) bool {
 type Mapping struct {
 	Method   Method
 	Protocol Protocol
-	Router   netip.Addr     // the device that was asked
-	Internal netip.AddrPort // our address, and the port to which the router sends
+	Router   netip.Addr // the device that was asked
+	Asked    uint16     // our port, as it was asked for
+	// Internal is our address, and the port to which the router sends. The port differs from Asked
+	// if the router chose it. Some VPN servers do.
+	Internal netip.AddrPort
 	// External is where peers reach us. Its address is unspecified if the router did not say it.
 	External netip.AddrPort
 	Lease    time.Duration // as granted; 0 for a mapping that stays until it is removed
@@ -123,32 +126,14 @@ type Status struct {
 	Targets []Target
 }
 
-// External returns where peers reach us over TCP, in one family: the first mapping of that family.
-// The zero AddrPort means that none is mapped.
-func (s *Status) External(v6 bool) netip.AddrPort {
-	if m := s.first(v6); m != nil {
-		return m.External
-	}
-	return netip.AddrPort{}
-}
-
-// Internal returns the port to which the router of External(v6) forwards, or 0. It differs from
-// the port that we listen on if the router chose another one. Some VPN servers do.
-func (s *Status) Internal(v6 bool) uint16 {
-	if m := s.first(v6); m != nil {
-		return m.Internal.Port()
-	}
-	return 0
-}
-
-func (s *Status) first(v6 bool) *Mapping {
-	for i := range s.Targets {
-		t := &s.Targets[i]
+// First returns the first mapping of one family: how peers reach us over TCP.
+func (s *Status) First(v6 bool) (m Mapping, ok bool) {
+	for _, t := range s.Targets {
 		if len(t.Mappings) > 0 && t.Local.Is6() == v6 {
-			return &t.Mappings[0]
+			return t.Mappings[0], true
 		}
 	}
-	return nil
+	return Mapping{}, false
 }
 
 // Error says why a target has no mapping: one error for each method that was tried.

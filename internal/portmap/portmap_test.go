@@ -46,10 +46,15 @@ func wantMaps(t *testing.T, r *fakeRouter, want ...string) {
 	}
 }
 
+func external(s Status, v6 bool) netip.AddrPort {
+	m, _ := s.First(v6)
+	return m.External
+}
+
 func wantExternal(t *testing.T, m *Mapper, method Method, want string) {
 	t.Helper()
 	s := m.Status()
-	if got := s.External(false); got.String() != want || s.Targets[0].Mappings[0].Method != method || len(s.Targets[0].Mappings) != 2 || s.Internal(false) != 6881 {
+	if got := external(s, false); got.String() != want || s.Targets[0].Mappings[0].Method != method || len(s.Targets[0].Mappings) != 2 || s.Targets[0].Mappings[0].Internal.String() != "192.168.1.2:6881" {
 		t.Errorf("%+v, want %v by %v", s, want, method)
 	}
 }
@@ -135,7 +140,7 @@ func TestANewExternalAddressIsNoticed(t *testing.T) {
 		mapped(t, func(r *fakeRouter, _ *Config) { configure(r) }, func(t *testing.T, r *fakeRouter, m *Mapper) {
 			r.do(func() { r.external = netip.MustParseAddr("45.0.0.9") })
 			time.Sleep(61 * time.Second)
-			if s := m.Status(); s.External(false).String() != "45.0.0.9:6881" {
+			if s := m.Status(); external(s, false).String() != "45.0.0.9:6881" {
 				t.Errorf("%+v", s)
 			}
 		})
@@ -147,7 +152,7 @@ func TestARouterThatComesBackIsFound(t *testing.T) {
 	mapped(t, func(r *fakeRouter, _ *Config) { r.hasPCP = true }, func(t *testing.T, r *fakeRouter, m *Mapper) {
 		r.do(func() { r.isSilent = true })
 		time.Sleep(time.Minute)
-		if s := m.Status(); s.External(false).IsValid() || s.Targets[0].Err == nil {
+		if s := m.Status(); external(s, false).IsValid() || s.Targets[0].Err == nil {
 			t.Errorf("the router is silent: %+v", s)
 		}
 		r.restart()
@@ -171,7 +176,7 @@ func TestATakenPortIsNotStolen(t *testing.T) {
 			t.Run(name+" "+protocol, func(t *testing.T) {
 				mapped(t, func(r *fakeRouter, _ *Config) { configure(r); r.maps[protocol+" 6881"] = other }, func(t *testing.T, r *fakeRouter, m *Mapper) {
 					port := m.Status()
-					ext := port.External(false).Port()
+					ext := external(port, false).Port()
 					want := []string{protocol + " 6881 -> 192.168.1.77:6881", fmt.Sprintf("TCP %d -> 192.168.1.2:6881", ext), fmt.Sprintf("UDP %d -> 192.168.1.2:6881", ext)}
 					slices.Sort(want)
 					if ext == 6881 || ext == 0 {
@@ -215,7 +220,7 @@ func TestAVPNServerMapsThePortOfItsChoice(t *testing.T) {
 		for range 10 {
 			time.Sleep(40 * time.Second)
 			wantMaps(t, r, fmt.Sprintf("TCP %d -> 10.2.0.2:0", vpnPort), fmt.Sprintf("UDP %d -> 10.2.0.2:0", vpnPort))
-			if s := m.Status(); s.External(false).Port() != vpnPort || s.Internal(false) != vpnPort || s.Targets[0].Interface != "wg0" {
+			if s := m.Status(); external(s, false).Port() != vpnPort || s.Targets[0].Mappings[0].Internal.Port() != vpnPort || s.Targets[0].Mappings[0].Asked != 6881 || s.Targets[0].Interface != "wg0" {
 				t.Errorf("%+v", s)
 			}
 		}
@@ -271,7 +276,7 @@ func TestPinholes(t *testing.T) {
 		m := Start(Config{Listen: everyAddr[1:], system: &fakeSystem{nics: []link{l}, routers: map[netip.Addr]*fakeRouter{gatewayIP: r, gw6: newRouter()}}})
 		time.Sleep(4 * time.Second)
 		wantMaps(t, r, want...)
-		if s := m.Status(); s.External(true) != netip.AddrPortFrom(local, 6881) {
+		if s := m.Status(); external(s, true) != netip.AddrPortFrom(local, 6881) {
 			t.Errorf("%+v", s)
 		}
 		r.restart()

@@ -157,7 +157,7 @@ func (w *worker) publish(held []*holding, err error, port uint16) {
 	for _, p := range []Protocol{TCP, UDP} {
 		for _, h := range held {
 			g := h.granted(p)
-			w.state.Mappings = append(w.state.Mappings, Mapping{Method: h.client.method(), Protocol: p, Router: h.client.router(),
+			w.state.Mappings = append(w.state.Mappings, Mapping{Method: h.client.method(), Protocol: p, Router: h.client.router(), Asked: h.internal,
 				Internal: netip.AddrPortFrom(w.local, g.internal), External: g.external, Lease: g.lease})
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"seedbed/internal/portmap"
 	"seedbed/node/daemon/token"
 )
 
@@ -14,6 +16,7 @@ import (
 type NodeStatus struct {
 	Version  string   `json:"version" doc:"The version of seedbed."`
 	Addrs    []string `json:"addrs" doc:"The addresses on which the node listens for peers and DHT nodes."`
+	Routers  []Router `json:"routers" doc:"What the routers of the local network map for us. Empty if none is asked."`
 	Dir      string   `json:"dir" doc:"The folder for torrents that are added without one."`
 	DHTNodes int      `json:"dht_nodes" doc:"Good nodes in the routing tables."`
 	Torrents int      `json:"torrents" doc:"The number of torrents."`
@@ -21,6 +24,33 @@ type NodeStatus struct {
 	UpRate   int64    `json:"up_rate" doc:"Bytes a second, of all torrents."`
 
 	Goroutines int `json:"goroutines" doc:"Goroutines of the process. A number that keeps growing is a leak."`
+}
+
+// Router is a router that is asked to forward the port of the node.
+type Router struct {
+	Gateway  string `json:"gateway" doc:"The address of the router."`
+	Local    string `json:"local" doc:"Our address on its network."`
+	External string `json:"external,omitempty" doc:"HOST:PORT at which peers reach us from outside. Absent if the router does not map the port."`
+	Method   string `json:"method,omitempty" doc:"PCP, NAT-PMP or UPnP."`
+	Lease    int64  `json:"lease_s,omitempty" doc:"Seconds; renewed before it ends. Absent if the mapping has no end."`
+	Error    string `json:"error,omitempty" doc:"Why the port is not mapped."`
+	Hint     string `json:"hint,omitempty" doc:"What to do about it."`
+}
+
+// routers returns what routers map for the node.
+func routers(s *portmap.Status) []Router {
+	list := []Router{}
+	for _, t := range s.Targets {
+		r := Router{Gateway: t.Gateway.String(), Local: t.Local.String(), Hint: t.Advice}
+		if len(t.Mappings) > 0 {
+			m := &t.Mappings[0]
+			r.External, r.Method, r.Lease = m.External.String(), m.Method.String(), int64(m.Lease/time.Second)
+		} else if t.Err != nil {
+			r.Error = t.Err.Error()
+		}
+		list = append(list, r)
+	}
+	return list
 }
 
 func (a *api) addNode() {
@@ -34,6 +64,8 @@ func (a *api) status() NodeStatus {
 	n := a.Node()
 	s := NodeStatus{Version: a.cfg.Version, Dir: a.Dir(), DHTNodes: n.DHTNodes(), Torrents: len(n.Torrents()), Addrs: []string{},
 		Goroutines: runtime.NumGoroutine()}
+	mapped, _ := n.PortMapping()
+	s.Routers = routers(&mapped)
 	for _, addr := range n.Addrs() {
 		s.Addrs = append(s.Addrs, addr.String())
 	}

@@ -1,7 +1,7 @@
 // Package doctor finds out why a node does not work.
 //
 // Examine checks everything that a node needs, step by step: sockets, multicast, saved nodes,
-// bootstrap hosts, the external address, NAT, node id and routing table. With a magnet link
+// bootstrap hosts, the external address, NAT, port mapping, node id and routing table. With a magnet link
 // it continues with lookup, dial, handshake and metadata. For these it runs a torrent of
 // package swarm and traces its connections. Each result is a Finding, which is reported as
 // soon as it is known. The package writes nothing to disk.
@@ -52,6 +52,7 @@ const (
 	StepBootstrap Step = "bootstrap"
 	StepExternal  Step = "external address"
 	StepNAT       Step = "nat"
+	StepMapping   Step = "port mapping"
 	StepID        Step = "node id"
 	StepTable     Step = "table"
 	StepLookup    Step = "lookup"
@@ -82,6 +83,7 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	defer v.Close()
 	e := &examination{v: v, report: report}
 	e.device()
+	mappings := e.startMapping()
 	if cfg.Outbound.Proxy != "" {
 		e.proxy(ctx)
 	} else {
@@ -93,9 +95,11 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	e.network()
 	took := v.Settle(ctx)
 	if ctx.Err() != nil {
+		mappings(ctx)
 		return ctx.Err()
 	}
 	e.addresses(ctx, boots)
+	mappings(ctx)
 	e.table(took)
 	if link == nil || ctx.Err() != nil {
 		return ctx.Err()

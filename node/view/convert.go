@@ -33,6 +33,8 @@ func Event(e *node.Event, hint func(error) string) Object {
 	switch e.Kind {
 	case node.Listening:
 		return &Listening{h, e.Addr}
+	case node.Mapped:
+		return &Mapped{h, e.Addr, e.Mapping.Method, e.Mapping.Router.String(), int64(e.Mapping.Lease / time.Second)}
 	case node.Added:
 		return &Added{h, e.Magnet}
 	case node.Metadata:

@@ -3,6 +3,7 @@ package view
 // Table lists every kind of object.
 var Table = []Entry{
 	{"listening", "The node is reachable at an address. There is one event for each.", &Listening{}},
+	{"mapped", "A router forwards an address to the node. There is one event for each address family.", &Mapped{}},
 	{"added", "A torrent was added.", &Added{}},
 	{"dht", "The number of good DHT nodes changed.", &DHT{}},
 	{"announcing", "The number of torrents whose last announce is over 20 minutes old has changed, or the time in which all are announced.", &Announcing{}},

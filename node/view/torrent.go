@@ -8,6 +8,15 @@ type Listening struct {
 	Addr string `json:"addr"`
 }
 
+// Mapped contains an address at which peers from outside reach the node.
+type Mapped struct {
+	Head
+	Addr   string `json:"addr"`
+	Method string `json:"method"` // PCP, NAT-PMP or UPnP
+	Router string `json:"router"`
+	Lease  int64  `json:"lease_s"` // renewed before it ends; 0: without an end
+}
+
 // Added contains the link of the torrent.
 type Added struct {
 	Head

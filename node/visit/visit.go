@@ -18,6 +18,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
+	"seedbed/internal/portmap"
 	"seedbed/magnet"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
@@ -29,8 +30,13 @@ type Config struct {
 	Listen    string        // as in node.Config
 	Outbound  netx.Outbound // as in node.Config
 	Bootstrap []string      // as in node.Config
-	Serve     bool          // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
-	Log       *slog.Logger
+	// PortMap and PortMapGateway are as in node.Config; only a diagnosis maps the port. Mapping
+	// returns what routers map for the node that the visit belongs to, if there is one.
+	PortMap        node.PortMap
+	PortMapGateway netip.Addr
+	Mapping        func() (s portmap.Status, isOn bool)
+	Serve          bool // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
+	Log            *slog.Logger
 }
 
 func (c *Config) validate() error {

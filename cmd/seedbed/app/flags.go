@@ -84,7 +84,8 @@ func (f *Flags) Visit(a *App) (visit.Config, error) {
 	if err != nil {
 		return visit.Config{}, exit.Misuse(err)
 	}
-	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: out, Bootstrap: boot, Log: a.Logger()}, nil
+	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: out, Bootstrap: boot, Log: a.Logger(),
+		PortMap: f.PortMap(), PortMapGateway: f.Config.PortMapGateway}, nil
 }
 
 // NodeConfig returns the configuration of the node that a command runs.

@@ -59,8 +59,8 @@ func orDaemon(a *app.App, cmd *cobra.Command, fit []string, do func(ctx context.
 // visits reports whether the command line has flags that matter only to a command that joins the DHT
 // itself.
 func visits(cmd *cobra.Command) bool {
-	for _, name := range []string{"listen", "bootstrap", "bind-interface", "proxy"} {
-		if settings.SourceOf(cmd.Flags().Lookup(name)) == settings.FromFlag {
+	for _, name := range []string{"listen", "bootstrap", "bind-interface", "proxy", "port-map", "port-map-gateway"} {
+		if f := cmd.Flags().Lookup(name); f != nil && settings.SourceOf(f) == settings.FromFlag {
 			return true
 		}
 	}

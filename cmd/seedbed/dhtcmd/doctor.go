@@ -32,15 +32,15 @@ func Doctor(a *app.App) *cobra.Command {
 		Use:   "doctor [MAGNET|INFOHASH]",
 		Short: "Diagnose connection problems",
 		Long: `Check everything a node needs, step by step: sockets, each bootstrap host, the external
-address that other nodes see, NAT, node id and routing table. With a magnet link it goes
-on with lookup, dials, handshakes and metadata. Each step reports the result (✓ OK,
-! warning, ✗ failed) with advice.
+address that other nodes see, NAT, port mapping, node id and routing table. With a magnet
+link it goes on with lookup, dials, handshakes and metadata. Each step reports the result
+(✓ OK, ! warning, ✗ failed) with advice.
 
 A running daemon with the same state directory, or the one of --daemon or --socket, does
 the checks instead: on its machine and with its bootstrap hosts. It opens other sockets for
 them, on a free port. With --listen or --bootstrap, the command does them itself.
 
-Changes nothing. Exits with 0 if nothing failed, with 6 if the network failed, and
+Changes nothing, except that it maps its own port in the router while it runs. Exits with 0 if nothing failed, with 6 if the network failed, and
 with 3 if no peer of the torrent could be reached.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -93,6 +93,7 @@ with 3 if no peer of the torrent could be reached.`,
 	}
 	fs := cmd.Flags()
 	c.AddVisit(fs, doctorTimeout)
+	c.Add(fs, "port-map", "port-map-gateway")
 	target = remotecmd.AddTarget(fs, c.Values)
 	return cmd
 }

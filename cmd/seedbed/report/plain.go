@@ -73,6 +73,8 @@ func describe(e Event) styled {
 	switch o := e.Object.(type) {
 	case *objects.Listening:
 		return text("listening on %s", o.Addr)
+	case *objects.Mapped:
+		return text("reachable at %s: mapped by %s in the router %s", o.Addr, o.Method, o.Router)
 	case *objects.Metadata:
 		line := text("%s: %s in %s, %s of %s", name, Size(o.Size),
 			Plural(len(o.Files), "file"), Plural(o.Pieces, "piece"), PieceLength(o.PieceLength))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -25,9 +26,10 @@ type Values struct {
 	Peers   []string
 	Timeout time.Duration
 
-	proxyAuth             string
-	bootstrap, blocklists []string
-	encryption, utp       option.Word
+	proxyAuth                string
+	bootstrap, blocklists    []string
+	encryption, utp, portMap option.Word
+	announcePort             int
 }
 
 // NewValues returns the defaults.
@@ -39,6 +41,7 @@ func NewValues() *Values {
 		Live:       live,
 		encryption: option.Word{Value: "prefer", Words: []string{"prefer", "require", "off"}},
 		utp:        option.Word{Value: "on", Words: []string{"on", "off"}},
+		portMap:    option.Word{Value: node.PortMapWords[0], Words: node.PortMapWords},
 	}
 }
 
@@ -69,6 +72,15 @@ var Table = []Setting{
 	{Name: "proxy-auth-file", Help: "`FILE` with USER:PASSWORD for --proxy", Shared: true,
 		Manual: "file that has USER:PASSWORD for `--proxy` in its first line",
 		value:  func(v *Values) option.Value { return &option.Path{To: &v.proxyAuth, Arg: "FILE"} }},
+	{Name: "port-map", Help: "ask routers to forward the port by this method; off asks none",
+		Manual: "ask the routers of the local network to forward the port, for TCP and UDP, so that peers can connect from outside. `auto` (the default) tries PCP, then NAT-PMP, then UPnP; `pcp`, `natpmp` and `upnp` try that one alone; `off` asks none. The mappings are renewed, and removed at the end. Nothing is mapped for loopback and public addresses", Shared: true,
+		value: func(v *Values) option.Value { return &v.portMap }},
+	{Name: "port-map-gateway", Help: "ask the router at `ADDRESS` in place of the default gateways",
+		Manual: "ask the router at this local address to forward the port, in place of the default gateways. Some VPN providers forward ports by NAT-PMP at an address inside the tunnel, such as 10.2.0.1; if the server forwards to another port than ours, seedbed listens on that one", Shared: true,
+		value: func(v *Values) option.Value { return &option.IP{To: &v.Config.PortMapGateway, Arg: "ADDRESS"} }},
+	{Name: "announce-port", Help: "tell peers and the DHT port `N`, which is forwarded to the listening port",
+		Manual: "tell peers and the DHT this port, if something else than `--port-map` forwards it to the listening port; 0 for the port that is known",
+		value:  func(v *Values) option.Value { return &option.Number{To: &v.announcePort, Min: 0, Max: math.MaxUint16} }},
 	{Name: "bootstrap", Help: "DHT bootstrap node `HOST:PORT` (repeatable; replaces the built-in list; \"none\" disables it)",
 		Manual: "DHT bootstrap node; repeatable; replaces the built-in list; `none` disables it", Shared: true,
 		value: func(v *Values) option.Value {
@@ -223,6 +235,11 @@ func (v *Values) Bootstrap() ([]string, error) {
 	return hosts, nil
 }
 
+// PortMap returns the methods for node.Config.
+func (v *Values) PortMap() node.PortMap {
+	return node.PortMap(slices.Index(node.PortMapWords, v.portMap.Value))
+}
+
 // State returns the state directory.
 func (v *Values) State() string {
 	if v.Config.State != "" {
@@ -249,6 +266,7 @@ func (v *Values) node(ctx context.Context, pipes userfile.Pipes) (cfg node.Confi
 		return cfg, err
 	}
 	cfg.UTP = v.utp.Value == "on"
+	cfg.PortMap, cfg.AnnouncePort = v.PortMap(), uint16(v.announcePort)
 	cfg.Blocklist, err = readBlocklists(ctx, v.blocklists, pipes)
 	return cfg, err
 }

@@ -38,6 +38,8 @@ func preferences(c *call) error {
 	o.bool("pex", true)
 	o.bool("lsd", !set.NoLSD)
 	o.int("listen_port", int64(c.port()))
+	_, isMapping := c.node.PortMapping()
+	o.bool("upnp", isMapping)
 	o.bool("random_port", false)
 	o.str("announce_ip", "") // there are no trackers
 	o.bool("ip_filter_enabled", set.Blocklist.Len() > 0)

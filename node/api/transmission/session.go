@@ -82,7 +82,7 @@ func init() {
 	sessionInteger("peer_limit_per_torrent", func(r *request) int64 { return int64(r.settings().MaxConns) })
 	sessionInteger("peer_port", (*request).peerPort)
 	sessionBoolean("peer_port_random_on_start", always(false))
-	sessionBoolean("port_forwarding_enabled", always(false))
+	sessionBoolean("port_forwarding_enabled", func(r *request) bool { _, isOn := r.Node().PortMapping(); return isOn })
 	sessionText("encryption", func(r *request) string {
 		if r.w.d == legacy {
 			return "tolerated"

@@ -51,8 +51,15 @@ function NodeState() {
   return html`<div class="node-state">
     <span title="Download rate of all torrents"><${Icon} name="down" /><span class="hidden">Download </span>${format.rate(n.down_rate)}</span>
     <span title="Upload rate of all torrents"><${Icon} name="up" /><span class="hidden">Upload </span>${format.rate(n.up_rate)}</span>
+    ${n.routers.map((r) => html`<${RouterState} r=${r} />`)}
     <span title="Good nodes of the DHT" class=${n.dht_nodes === 0 ? "warn" : ""}>DHT ${format.number(n.dht_nodes)}</span>
   </div>`;
+}
+
+/** RouterState says at which address a router makes the node reachable, or why it does not. */
+function RouterState({ r }) {
+  if (r.external) return html`<span title=${`Mapped by ${r.method} in the router ${r.gateway}${r.hint ? `: ${r.hint}` : ""}`}>${r.external}</span>`;
+  return r.error && html`<span title=${`${r.error}: ${r.hint}`}>port not mapped</span>`;
 }
 
 /** Connection says that the daemon does not answer, and when the page tries again, or that it has another version of the page. */

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"seedbed/internal/addrs"
+	"seedbed/internal/portmap"
+)
+
+// fakeMapper maps what the test says.
+type fakeMapper struct {
+	status portmap.Status
+	port   uint16 // of the last SetPort
+}
+
+func (m *fakeMapper) Status() portmap.Status { return m.status }
+func (m *fakeMapper) SetPort(port uint16)    { m.port = port }
+func (m *fakeMapper) Close()                 {}
+
+// maps makes the router forward external to internal, of which asked was asked for.
+func (m *fakeMapper) maps(asked, internal uint16, external string) {
+	local := netip.MustParseAddr("192.168.1.2")
+	m.status = portmap.Status{Targets: []portmap.Target{{Local: local, Mappings: []portmap.Mapping{{
+		Method: portmap.PCP, Protocol: portmap.TCP, Router: netip.MustParseAddr("192.168.1.1"), Asked: asked,
+		Internal: netip.AddrPortFrom(local, internal), External: netip.MustParseAddrPort(external), Lease: time.Hour}}}}}
+}
+
+func TestPeersAreToldThePortThatTheRouterMaps(t *testing.T) {
+	open := func(cfg Config) (*Node, *fakeMapper, uint16) {
+		cfg.State, cfg.NoDHT, cfg.Listen = t.TempDir(), true, "127.0.0.1:0"
+		n, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close(context.Background()) })
+		if n.mapper != nil {
+			t.Fatal("a loopback address is mapped")
+		}
+		m := &fakeMapper{}
+		n.mapper = m
+		return n, m, n.net.Port()
+	}
+	want := func(n *Node, v4, v6 uint16) {
+		t.Helper()
+		if got := n.ports(); got != (addrs.Ports{V4: v4, V6: v6}) {
+			t.Errorf("%v, want %d and %d", got, v4, v6)
+		}
+	}
+	n, m, port := open(Config{})
+	mapped := n.Subscribe(Mapped)
+	want(n, port, port)
+	m.maps(port, port, "45.0.0.1:7777")
+	for range 2 {
+		if move := n.updateReach(); move != 0 {
+			t.Errorf("moves to %d", move)
+		}
+	}
+	want(n, 7777, port)
+	<-mapped.Ready()
+	if es := mapped.Take(); len(es) != 1 || es[0].Addr != "45.0.0.1:7777" || es[0].Mapping.Method != "PCP" {
+		t.Errorf("%+v", es)
+	}
+	if own := n.own(); own[0] != netip.MustParseAddr("45.0.0.1") {
+		t.Errorf("our address is %v", own)
+	}
+	// After a change of the port, the old mapping does not count until the router has mapped the new one.
+	if err := n.SetPort(0); err != nil {
+		t.Fatal(err)
+	}
+	now := n.net.Port()
+	want(n, now, now)
+	if m.port != now {
+		t.Errorf("port %d is mapped, and we listen on %d", m.port, now)
+	}
+	// A router that forwards to another port of its choice is followed only if the user named it.
+	m.maps(now, 4000, "45.0.0.1:4000")
+	if move := n.updateReach(); move != 0 {
+		t.Errorf("moves to %d", move)
+	}
+	want(n, now, now)
+	m.status = portmap.Status{}
+	n.updateReach()
+	want(n, now, now)
+
+	vpn, m, port := open(Config{PortMapGateway: netip.MustParseAddr("10.2.0.1")})
+	m.maps(port, 4000, "45.0.0.1:4000")
+	if first, again := vpn.updateReach(), vpn.updateReach(); first != 4000 || again != 0 {
+		t.Errorf("moves to %d, then to %d", first, again)
+	}
+
+	given, m, port := open(Config{AnnouncePort: 9999})
+	m.maps(port, port, "45.0.0.1:7777")
+	given.updateReach()
+	want(given, 9999, 9999)
+}
+
+func TestAGatewayIsOnTheLocalNetwork(t *testing.T) {
+	cfg := Config{State: t.TempDir(), PortMapGateway: netip.MustParseAddr("45.0.0.1")}
+	if err := cfg.Validate(); err == nil {
+		t.Error("no error")
+	}
+}
