@@ -28,13 +28,14 @@ type event struct {
 		Path string
 		Size int64
 	}
-	URL, Path   string
-	Link, Dir   string
-	Seq         int64
-	Kept        int
-	Fetched     int64
-	UpRate      int64 `json:"up_rate"`
-	Error, Hint string
+	URL, Path      string
+	Link, Dir      string
+	Seq            int64
+	Kept           int
+	Fetched        int64
+	UpRate         int64 `json:"up_rate"`
+	Method, Router string
+	Error, Hint    string
 }
 
 // fields are the keys of each event, from the manual. All of them are present whatever
