@@ -77,7 +77,7 @@ func serveWebAPI(ctx context.Context, t *testing.T, j *webAPIJob) {
 	j.Password = words[len(words)-1]
 	addr := "127.0.0.1:" + ownPort()
 	j.URL = "http://" + addr
-	o := run(t, "127.0.0.1", offline("daemon", "-d", j.From, "--allow-path", j.base, "--state", state, "--socket", "off", "--http", addr)...)
+	o := run(t, "127.0.0.1", offline("daemon", "-d", j.From, "--allow-path", j.base, "--state", state, "--socket", "off", "--http", addr, "--lsd", "off")...)
 	o.until(ctx, "HTTP", func() bool { return slices.ContainsFunc(o.events, func(e event) bool { return e.Event == "serving" }) })
 }
 
