@@ -77,7 +77,8 @@ func TestSegmentsAreDatagrams(t *testing.T) {
 				if c.cut {
 					forceCut(from)
 				}
-				canCoalesce := c.coalesce && to.Coalesce()
+				coalescer, ok := PacketConn(to).(Coalescer)
+				canCoalesce := ok && c.coalesce && coalescer.Coalesce()
 				const segment = 300
 				b := numbered(c.segments, segment)
 				out := []Datagram{
