@@ -138,7 +138,7 @@ func (m *managedView) examines() {
 	m.view("#/doctor", "Checks step by step")
 	must(t, m.other.cmd.Process.Signal(syscall.SIGSTOP)) // the only bootstrap host
 	m.click("Run")
-	m.until("the step that runs", `document.querySelector(".verdict-line").innerText`, "Checking step 3 of 7: bootstrap hosts")
+	m.until("the step that runs", `document.querySelector(".verdict-line").innerText`, "Checking step 4 of 8: bootstrap hosts")
 	m.seen("the checks that run")
 	m.click("Stop")
 	m.until("its end", `document.querySelector(".findings").innerText`, "Stopped before the end")

@@ -52,7 +52,7 @@ func TestPageSaysWhyATorrentDoesNotMove(t *testing.T) {
 	resize := mountSmallAt(t, small, "1M")
 
 	p.saysWhy("a torrent without peers", add(api.AddBody{Link: magnetOf(71)}), "metadata", "only peers from --peer or the link are tried")
-	p.saysWhy("a torrent whose peer cannot be reached", add(api.AddBody{Link: magnetOf(72) + "&x.pe=" + endpoint("10.4.209.9")}), "metadata", "ould not connect to 1 peer")
+	p.saysWhy("a torrent whose peer cannot be reached", add(api.AddBody{Link: magnetOf(72) + "&x.pe=" + "10.4.209.9:65535"}), "metadata", "ould not connect to 1 peer")
 	p.saysWhy("a torrent whose peer has no metadata", add(api.AddBody{Link: magnetOf(73) + "&x.pe=" + endpoint("10.4.209.3")}), "metadata", "onnected to 1 peer; it does not have the metadata")
 	p.until("the step that is held up", `document.querySelector(".torrent-step-failing").textContent`, "Metadata")
 

@@ -119,4 +119,5 @@ func TestOpenFailsCleanly(t *testing.T) {
 type noUDP struct{ netx.Network }
 
 func (noUDP) UDP() []*netx.Socket { return nil }
+func (noUDP) Port() uint16        { return DefaultPort }
 func (noUDP) Close() error        { return nil }

@@ -99,6 +99,36 @@ func (e *Engine) replaceWorst() bool {
 	return true
 }
 
+// priorityOf returns the priority of a connection, or 0.
+func (e *Engine) priorityOf(p *peer) uint32 {
+	if p.listen.IsValid() {
+		return e.book.priority(p.listen)
+	}
+	return e.book.priority(p.addr)
+}
+
+// replaceLowest closes the connection of the lowest priority, if that is lower than the one of a
+// new connection. Connections that are new, that have sent us pieces or that we need metadata
+// from are kept.
+func (e *Engine) replaceLowest(fresh *peer) bool {
+	var lowest *peer
+	least := e.priorityOf(fresh)
+	for _, p := range e.peers {
+		u := e.usefulnessOf(p)
+		if p == fresh || p.closing || u.received > 0 || u.hasMeta || e.now.Sub(u.since) < idleFor {
+			continue
+		}
+		if x := e.priorityOf(p); hasPriority(least, x) {
+			lowest, least = p, x
+		}
+	}
+	if lowest == nil {
+		return false
+	}
+	e.close(lowest, FaultUseless)
+	return true
+}
+
 // dropExcess closes connections beyond MaxConns: the least useful ones, and of useful ones
 // those that were established last.
 func (e *Engine) dropExcess() {

@@ -9,22 +9,25 @@ import { Guarded } from "../ui/guarded.js";
 import { ErrorText } from "../ui/message.js";
 import { toastError } from "../ui/toast.js";
 
-// What is checked in each step, in the order of the checks.
+// What is checked in each step, in the order of the checks. Some steps are only for nodes that
+// are set up so, and some only for a torrent.
 const steps = [
+  { id: "interface", title: "Network interface", ifAny: true },
+  { id: "proxy", title: "Proxy", ifAny: true },
   { id: "sockets", title: "Sockets and routes" },
   { id: "local network", title: "Peers in the local network" },
   { id: "state", title: "Saved nodes" },
   { id: "bootstrap", title: "Bootstrap hosts" },
   { id: "external address", title: "Address as others see it" },
   { id: "nat", title: "NAT and firewall" },
+  { id: "port mapping", title: "Ports that routers forward", ifAny: true },
   { id: "node id", title: "Node id" },
   { id: "table", title: "Routing table" },
-  { id: "lookup", title: "Peers of the torrent" },
-  { id: "dial", title: "Connections to its peers" },
-  { id: "handshake", title: "Handshakes with its peers" },
-  { id: "metadata", title: "Metadata of the torrent" },
+  { id: "lookup", title: "Peers of the torrent", ofTorrent: true },
+  { id: "dial", title: "Connections to its peers", ofTorrent: true },
+  { id: "handshake", title: "Handshakes with its peers", ofTorrent: true },
+  { id: "metadata", title: "Metadata of the torrent", ofTorrent: true },
 ];
-const withoutLink = 8;
 
 const verdicts = { fine: { title: "fine", mark: "✓" }, notice: { title: "notice", mark: "!" }, bad: { title: "bad", mark: "✕" } };
 
@@ -70,7 +73,9 @@ function Report({ job, withLink }) {
   const isRunning = job.status === "running";
   const known = new Set(steps.map((s) => s.id));
   const others = findings.filter((f) => !known.has(f.step));
-  const shown = withLink || findings.some((f) => steps.findIndex((s) => s.id === f.step) >= withoutLink) ? steps : steps.slice(0, withoutLink);
+  const has = (s) => findings.some((f) => f.step === s.id);
+  const withTorrent = withLink || steps.some((s) => s.ofTorrent && has(s));
+  const shown = steps.filter((s) => (withTorrent || !s.ofTorrent) && (!s.ifAny || has(s)));
   const reached = Math.max(-1, ...findings.map((f) => shown.findIndex((s) => s.id === f.step)));
   return html`<section aria-label="Findings" class="findings">
     <p role="status" class="verdict-line">${summary(job, findings, shown, reached)}</p>
