@@ -281,11 +281,12 @@ func (s *Stream) reset(err error) {
 	}
 }
 
-// abandon ends a half-open connection and sends nothing.
+// abandon ends a half-open connection and sends nothing. A connection that was established
+// since it was chosen has users, so it stays.
 func (s *Stream) abandon() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended {
+	if !s.ended && !s.established {
 		s.end()
 	}
 }

@@ -531,3 +531,44 @@ func TestConnectionsPerHostAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A half-open connection that is to give way to a newer one may be established by a packet
+// of the same batch. It is accepted then, and works.
+func TestEstablishedWhenItShouldGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		a := transport(t, n, public(1))
+		honest := newRaw(t, n, netip.AddrPortFrom(public(2), 6881), a)
+		packet := func(h utp.Header, payload string, from netip.AddrPort) netx.Datagram {
+			b := append(h.Append(nil), payload...)
+			return netx.Datagram{Buf: b, N: len(b), Addr: from}
+		}
+		syn := func(i int) netx.Datagram {
+			return packet(utp.Header{Type: utp.Syn, ConnID: 7, Seq: 1}, "", netip.AddrPortFrom(public(i), 6881))
+		}
+		r := &receiver{t: a, sock: a.cfg.Sockets[0]}
+		r.handle([]netx.Datagram{syn(2)})
+		answer := honest.answers(time.Second)
+		if len(answer) != 1 {
+			t.Fatalf("%d answers", len(answer))
+		}
+		for i := range maxHalfOpen - 1 {
+			r.handle([]netx.Datagram{syn(100 + i)})
+		}
+		data := func(seq uint16) netx.Datagram {
+			h := utp.Header{Type: utp.Data, ConnID: 8, Seq: seq, Ack: answer[0].Seq - 1, Window: 1 << 20}
+			return packet(h, "x", netip.AddrPortFrom(public(2), 6881))
+		}
+		r.handle([]netx.Datagram{syn(99), data(2)})
+		r.handle([]netx.Datagram{data(3)})
+		c, err := a.Accept(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(time.Second))
+		if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+	})
+}
