@@ -91,6 +91,7 @@ type Conn struct {
 	last         output    // what the last Output returned
 	pacedUntil   mono.Time // when the next burst may be sent
 	refusedUntil mono.Time // when sending may be tried again after Refused
+	refusals     uint8     // calls of Refused in a row
 	sentAt       mono.Time // of the last packet
 
 	// What we receive.

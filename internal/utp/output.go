@@ -15,8 +15,10 @@ const (
 	// timerSlack is how late a timer of the caller may be. A pace that needs shorter
 	// intervals catches up.
 	timerSlack = time.Millisecond
-	// retryAfter is the time after Refused until the next try.
+	// retryAfter is the time after Refused until the next try. It doubles each time up to
+	// maxRetry, because a network may be down for long.
 	retryAfter = 2 * time.Millisecond
+	maxRetry   = time.Second
 	// maxPersist is the longest interval at which we ask whether a closed window has opened.
 	maxPersist = 15 * time.Second
 )
@@ -49,6 +51,9 @@ type output struct {
 // calls Output again.
 func (c *Conn) Output(now mono.Time, b []byte) (n, segment int) {
 	now = c.advance(now)
+	if c.last.kind != outputNone {
+		c.refusals = 0
+	}
 	c.last = output{}
 	c.runTimers(now)
 	b = b[:0]
@@ -316,11 +321,12 @@ func (c *Conn) Refused(now mono.Time, tooLong bool) {
 	now = c.advance(now)
 	last := c.last
 	c.last = output{}
-	if c.state == done && last.kind != outputReset {
+	if c.state == done { // a RST is not tried again: the other side times out
 		return
 	}
 	c.stats.PacketsSent -= uint32(last.count)
-	c.refusedUntil = now.Add(retryAfter)
+	c.refusedUntil = now.Add(min(retryAfter<<min(c.refusals, 10), maxRetry))
+	c.refusals = min(c.refusals, 100) + 1
 	switch last.kind {
 	case outputSyn:
 		c.syns--
@@ -329,8 +335,6 @@ func (c *Conn) Refused(now mono.Time, tooLong bool) {
 		c.ackNow = true
 	case outputNudge:
 		c.nudge = true
-	case outputReset:
-		c.resetPending = true
 	case outputNew:
 		c.ackNow = c.ackNow || c.unacked > 0
 		for range last.count {
@@ -439,7 +443,7 @@ func (c *Conn) lingered() {
 func (c *Conn) Deadline() mono.Time {
 	if c.state == done {
 		if c.resetPending {
-			return c.refusedUntil
+			return c.now
 		}
 		return mono.Never
 	}

@@ -88,12 +88,22 @@ func (s *Stream) flush(now mono.Time) {
 		if _, err := s.sock.WriteBatch(m.out[:]); err != nil {
 			tooLong := netx.IsTooLong(err)
 			if s.c.Refused(now, tooLong); !tooLong {
+				s.failDial(err)
 				break
 			}
 		}
 	}
 	bursts.Put(m)
 	s.update(now)
+}
+
+// failDial ends a dial whose SYN cannot be sent, for example because there is no route. As
+// with TCP, it does not wait for a better network. The caller holds mu.
+func (s *Stream) failDial(err error) {
+	if s.opened != nil && !s.established && !s.c.Established() {
+		s.failure = err
+		s.c.Reset()
+	}
 }
 
 // update handles changes of the state of c. The caller holds mu.
@@ -275,10 +285,6 @@ func (s *Stream) reset(err error) {
 	s.failure = err
 	s.c.Reset()
 	s.flush(s.t.now())
-	if !s.ended { // the reset could not be sent
-		s.end()
-		s.wake()
-	}
 }
 
 // abandon ends a half-open connection and sends nothing. A connection that was established

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,6 +277,89 @@ func TestDialFails(t *testing.T) {
 		}
 		if got := sizesOf(a); got != (sizes{}) {
 			t.Errorf("left over: %+v", got)
+		}
+	})
+}
+
+// brokenConn is a PacketConn that can lose its network: then it sends nothing and says so.
+type brokenConn struct {
+	netx.PacketConn
+	err   error // nil: it works
+	tries int   // calls of WriteBatch that failed
+}
+
+func (c *brokenConn) WriteBatch(ms []netx.Datagram) (int, error) {
+	if c.err == nil {
+		return c.PacketConn.WriteBatch(ms)
+	}
+	c.tries++
+	return 0, c.err
+}
+
+// broken starts a Transport whose network can be taken away.
+func broken(t *testing.T, n *simnet.Net, ip netip.Addr) (*Transport, *brokenConn) {
+	t.Helper()
+	pc, err := n.Host(ip).PacketConn(6881)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := &brokenConn{PacketConn: pc}
+	sock := netx.NewSocket(conn)
+	tr := New(Config{Sockets: []*netx.Socket{sock}})
+	t.Cleanup(func() {
+		_ = tr.Close()
+		_ = sock.Close()
+	})
+	return tr, conn
+}
+
+// A dial fails at once if its SYN cannot be sent.
+func TestDialWithoutRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		a, conn := broken(t, n, public(1))
+		b := transport(t, n, public(2))
+		conn.err = syscall.ENETUNREACH
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := a.Dial(ctx, addr(b)); netx.ReasonOf(err) != netx.Unreachable || time.Since(begun) != 0 {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+		if got := sizesOf(a); got != (sizes{}) {
+			t.Errorf("left over: %+v", got)
+		}
+		conn.err = nil
+		connect(t, a, b)
+	})
+}
+
+// While the network is down, a connection tries to send only now and then. It goes on when
+// the network is back, and one that is closed meanwhile ends.
+func TestNetworkIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		a, conn := broken(t, n, public(1))
+		b := transport(t, n, public(2))
+		x, y := connect(t, a, b)
+		closed, _ := connect(t, a, b)
+		conn.err = syscall.ENETUNREACH
+		if _, err := x.Write([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		closed.Close()
+		time.Sleep(2 * maxLinger)
+		if got := sizesOf(a); got.streams != 1 || got.lingering != 0 {
+			t.Errorf("%+v", got)
+		}
+		if limit := int(2*2*maxLinger/time.Second) + 50; conn.tries > limit {
+			t.Errorf("%d tries in %v, more than %d", conn.tries, 2*maxLinger, limit)
+		}
+		conn.err = nil
+		got := make([]byte, 4)
+		y.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := io.ReadFull(y, got); err != nil || string(got) != "late" {
+			t.Errorf("%q, %v", got, err)
 		}
 	})
 }
