@@ -44,6 +44,7 @@ const (
 	maxStaleAck = 2 * maxInFlight
 
 	synTimeout = 3 * time.Second
+	synAgain   = time.Second // the shortest time after which a SYN is answered again
 	maxSyns    = 3
 
 	// keepAlive is the time after which a silent connection sends a packet, so that routers

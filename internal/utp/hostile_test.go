@@ -123,11 +123,17 @@ func TestHalfOpen(t *testing.T) {
 	if got := one(t, b, 0); len(got) > len(p) {
 		t.Errorf("%d bytes answer %d", len(got), len(p))
 	}
-	for i := range mono.Time(20) {
+	answers := 0
+	for i := range mono.Time(3000) {
 		b.Receive(i*millisecond, p) // the same SYN again
-		if got := one(t, b, i*millisecond); len(got) > len(p) {
-			t.Errorf("%d bytes answer %d", len(got), len(p))
+		for _, got := range all(b, i*millisecond) {
+			if answers++; len(got) > len(p) {
+				t.Errorf("%d bytes answer %d", len(got), len(p))
+			}
 		}
+	}
+	if answers != 2 { // after one second and two
+		t.Errorf("%d answers to the same SYN in three seconds", answers)
 	}
 	// Who has not seen our number cannot open the connection.
 	b.Receive(0, packetOf(Header{Type: Data, ConnID: b.recvID, Seq: 1001, Ack: 55, Window: 9999}, "x"))

@@ -27,8 +27,9 @@ func (c *Conn) Receive(now mono.Time, b []byte) {
 		c.receiveReset(&h)
 		return
 	case Syn:
-		// The answer to the SYN was lost.
-		if c.state == synReceived && h.ConnID == c.sendID && h.Seq == c.next-1 {
+		// The answer to the SYN was lost. Others send a SYN again after three seconds; more are
+		// forged, and their source would receive as many answers.
+		if c.state == synReceived && h.ConnID == c.sendID && h.Seq == c.next-1 && now.Sub(c.sentAt) >= synAgain {
 			c.ackNow = true
 		}
 		return
