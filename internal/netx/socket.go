@@ -19,14 +19,16 @@ const (
 )
 
 // ProtocolOf determines the protocol of a datagram from its first byte, and for uTP also
-// from its length. ok is false if it is neither.
+// from its length. ok is false if it is neither. A datagram of MaxDatagram bytes was perhaps
+// truncated. A uTP packet whose rest is missing would be acknowledged as if all of it had
+// arrived, and the stream would lose bytes.
 func ProtocolOf(b []byte) (p Protocol, ok bool) {
 	switch {
 	case len(b) == 0:
 		return 0, false
 	case b[0] == 'd': // BEP 5: messages are bencoded dictionaries
 		return KRPC, true
-	case b[0]&0x0f == 1 && b[0]>>4 <= 4 && len(b) >= 20: // BEP 29: version 1, types 0 to 4, a header of 20 bytes
+	case b[0]&0x0f == 1 && b[0]>>4 <= 4 && len(b) >= 20 && len(b) < MaxDatagram: // BEP 29: version 1, types 0 to 4, a header of 20 bytes
 		return UTP, true
 	}
 	return 0, false

@@ -15,6 +15,8 @@ import (
 // BEP 5 and BEP 29 share the port: the first byte determines the protocol.
 func TestProtocolOf(t *testing.T) {
 	header := func(first byte) []byte { return append([]byte{first}, make([]byte, 19)...) }
+	long := make([]byte, MaxDatagram) // perhaps truncated
+	long[0] = 0x01
 	for _, c := range []struct {
 		b    []byte
 		want string
@@ -22,6 +24,7 @@ func TestProtocolOf(t *testing.T) {
 		{nil, "none"}, {[]byte{}, "none"}, {[]byte("d"), "krpc"}, {[]byte("d1:y1:qe"), "krpc"}, {[]byte("xe"), "none"},
 		{header(0x01), "utp"}, {header(0x41), "utp"}, {header(0x51), "none"}, {header(0x42), "none"}, {header(0x40), "none"},
 		{header(0x41)[:19], "none"}, {header(0x11), "utp"}, {header(0x21), "utp"}, {header(0x31), "utp"},
+		{long[:MaxDatagram-1], "utp"}, {long, "none"},
 	} {
 		got := "none"
 		if p, ok := ProtocolOf(c.b); ok {
