@@ -70,7 +70,9 @@ type Datagram struct {
 	// rest, which may be shorter, is the last one. ReadBatch sets it, but not to more than 0
 	// unless Coalesce was called.
 	Segment int
-	// Err is why WriteBatch has not sent the datagram, or not all of its segments.
+	// Err is why WriteBatch has not sent the datagram. If some segments were sent and others
+	// were not, it is nil, and the others count as lost on the way. So after an error the
+	// caller may send the same bytes in other segments.
 	Err error
 }
 

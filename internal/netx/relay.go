@@ -274,15 +274,18 @@ func (r *relay) WriteBatch(ms []Datagram) (sent int, err error) {
 		}
 		r.batch[i].Buf = r.bytes[r.batch[i].N:end:end]
 	}
-	_, err = s.conn.WriteBatch(r.batch)
+	_, _ = s.conn.WriteBatch(r.batch)
 	for i := range r.batch {
-		if e := r.batch[i].Err; e != nil && ms[r.from[i]].Err == nil {
-			ms[r.from[i]].Err = e
+		m, e := &ms[r.from[i]], r.batch[i].Err
+		if isFirst := i == 0 || r.from[i-1] != r.from[i]; isFirst || e == nil {
+			m.Err = e
 		}
 	}
 	for i := range ms {
 		if ms[i].Err == nil {
 			sent++
+		} else if err == nil {
+			err = ms[i].Err
 		}
 	}
 	return sent, err

@@ -24,11 +24,13 @@ func (d *Datagram) fitsSegmentation() bool {
 	return len(d.Buf) <= maxSegmented && len(d.Buf) <= maxSegments*d.Segment
 }
 
-// writeCut sends the segments of d one by one, in batches. It stops at the first error.
-func (u *udpConn) writeCut(d *Datagram) error {
+// writeCut sends the segments of d one by one, in batches, with write. It stops at the first
+// error, which it returns if nothing was sent.
+func (u *udpConn) writeCut(d *Datagram, write func([]Datagram) (int, error)) error {
 	u.cutting.Lock()
 	defer u.cutting.Unlock()
 	defer func() { clear(u.cut) }()
+	begun := false
 	for rest := d.Buf; len(rest) > 0; {
 		u.cut = u.cut[:0]
 		for len(rest) > 0 && len(u.cut) < maxSegments {
@@ -37,10 +39,14 @@ func (u *udpConn) writeCut(d *Datagram) error {
 			rest = rest[n:]
 		}
 		for ms := u.cut; len(ms) > 0; {
-			n, err := u.batch.write(ms)
-			if err != nil {
+			n, err := write(ms)
+			switch {
+			case err != nil && begun:
+				return nil
+			case err != nil:
 				return err
 			}
+			begun = true
 			ms = ms[n:]
 		}
 	}

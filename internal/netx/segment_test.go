@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -126,6 +127,54 @@ func TestUnsentDatagramsHaveAnError(t *testing.T) {
 	for i, sent := range []bool{true, false, false, false, true} {
 		if (out[i].Err == nil) != sent {
 			t.Errorf("datagram %d: %v", i, out[i].Err)
+		}
+	}
+}
+
+// failing is a PacketConn that does not send the datagrams with these texts.
+type failing struct {
+	PacketConn
+	texts []string
+}
+
+var errNotSent = errors.New("not sent")
+
+func (f *failing) WriteBatch(ms []Datagram) (n int, err error) {
+	for i := range ms {
+		ms[i].Err = nil
+		text := string(ms[i].Buf)
+		if slices.ContainsFunc(f.texts, func(s string) bool { return strings.HasSuffix(text, s) }) {
+			ms[i].Err, err = errNotSent, errNotSent
+			continue
+		}
+		n++
+	}
+	return n, err
+}
+
+// write is the write of a batcher.
+func (f *failing) write(ms []Datagram) (int, error) { return f.WriteBatch(ms[:1]) }
+
+// Segments have an error only if none was sent. Otherwise uTP would send their bytes again in
+// packets of another length with the same numbers, and the peer would have both.
+func TestPartlySentSegmentsAreSent(t *testing.T) {
+	any := netip.MustParseAddrPort("127.0.0.1:1")
+	for _, c := range []struct {
+		failing []string
+		want    error
+	}{
+		{nil, nil}, {[]string{"two"}, nil}, {[]string{"3"}, nil}, {[]string{"two", "3"}, nil},
+		{[]string{"one", "two", "3"}, errNotSent},
+	} {
+		f := &failing{texts: c.failing}
+		out := []Datagram{{Buf: []byte("onetwo3"), Segment: 3, Addr: any}}
+		if err := new(udpConn).writeCut(&out[0], f.write); err != c.want {
+			t.Errorf("%q fail: %v", c.failing, err)
+		}
+		r := newRelay(Outbound{}, any.Addr(), nil)
+		r.set(&session{conn: f, proxy: any}, nil)
+		if _, err := r.WriteBatch(out); err != c.want || out[0].Err != c.want {
+			t.Errorf("%q fail at the proxy: %v, %v", c.failing, err, out[0].Err)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (u *udpConn) WriteBatch(ms []Datagram) (sent int, err error) {
 			return sent, net.ErrClosed
 		}
 		if ms[0].isSegmented() && u.batch.mustCut(&ms[0], e) {
-			e = u.writeCut(&ms[0])
+			e = u.writeCut(&ms[0], u.batch.write)
 		}
 		if ms[0].Err = e; e == nil {
 			sent++
