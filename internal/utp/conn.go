@@ -47,6 +47,10 @@ const (
 	synAgain   = time.Second // the shortest time after which a SYN is answered again
 	maxSyns    = 3
 
+	// maxWrongAcks is the number of wrong acknowledgements after which a half-open connection
+	// ends. An honest peer sends none.
+	maxWrongAcks = 8
+
 	// keepAlive is the time after which a silent connection sends a packet, so that routers
 	// keep its mapping. libutp has the same.
 	keepAlive = 29 * time.Second
@@ -89,6 +93,7 @@ type Conn struct {
 	nudge        bool      // a packet that asks for an acknowledgement is to be sent
 	resetPending bool      // a RST is to be sent
 	syns         uint8     // SYNs sent
+	wrongAcks    uint8     // packets with a wrong acknowledgement while half-open
 	last         output    // what the last Output returned
 	pacedUntil   mono.Time // when the next burst may be sent
 	refusedUntil mono.Time // when sending may be tried again after Refused

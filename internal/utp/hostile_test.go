@@ -145,6 +145,22 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
+// A forged source cannot open a connection by trying all numbers: we would send data to it.
+func TestGuessedNumber(t *testing.T) {
+	a := Connect(testConfig, 100, 1000, 0)
+	syn, _, _ := Parse(one(t, a, 0))
+	b := Accept(testConfig, &syn, 2000, 0)
+	for ack := range 1 << 16 {
+		b.Receive(0, packetOf(Header{Type: Data, ConnID: b.recvID, Seq: 1001, Ack: uint16(ack), Window: 9999}, "x"))
+		if b.Established() {
+			t.Fatalf("opened by the guess %d", ack)
+		}
+	}
+	if !b.Done() || len(all(b, 0)) > 0 {
+		t.Error("it goes on after wrong numbers")
+	}
+}
+
 // A SYN is sent three times, three seconds apart.
 func TestNobodyAnswers(t *testing.T) {
 	s := newSim(t, 1)

@@ -37,7 +37,17 @@ func (c *Conn) Receive(now mono.Time, b []byte) {
 	// How many of the packets in flight this acknowledges. BEP 29 has no other check
 	// against packets of strangers than the connection id and the sequence numbers.
 	acked := int(int16(h.Ack - c.inflight.una + 1))
-	if h.ConnID != c.recvID || acked > c.inflight.n || acked < -maxStaleAck {
+	if h.ConnID != c.recvID {
+		return
+	}
+	if c.state == synReceived && acked != 0 {
+		// A forged source does not know our number, and there are only 65,536.
+		if c.wrongAcks++; c.wrongAcks >= maxWrongAcks {
+			c.end(ErrTimeout)
+		}
+		return
+	}
+	if acked > c.inflight.n || acked < -maxStaleAck {
 		return
 	}
 	switch c.state {
@@ -47,7 +57,7 @@ func (c *Conn) Receive(now mono.Time, b []byte) {
 		}
 		c.established(now, &h)
 	case synReceived:
-		if acked != 0 || int16(h.Seq-c.next) < 0 || int(h.Seq-c.next) >= maxReorder {
+		if int16(h.Seq-c.next) < 0 || int(h.Seq-c.next) >= maxReorder {
 			return
 		}
 		c.state, c.lingerAt = connected, mono.Never
