@@ -99,6 +99,8 @@ type Config struct {
 	// UTP also makes and accepts connections over uTP (BEP 29). Otherwise a peer that tries
 	// uTP is refused, so that it uses TCP at once.
 	UTP bool
+	// DSCP marks the packets that the node sends, to peers and DHT nodes; 0 leaves them unmarked.
+	DSCP netx.DSCP
 
 	// Encryption is the policy for encrypted connections (MSE). By default, connections
 	// are plaintext where the peer accepts that.

@@ -22,7 +22,7 @@ type reach struct {
 
 // listen opens the port. r is informed when the way to other machines breaks and comes back.
 func listen(cfg *Config, r *reach) (netx.Network, error) {
-	c := netx.Config{DefaultPort: DefaultPort, Outbound: cfg.Outbound, Changed: r.changed, Logger: cfg.Log}
+	c := netx.Config{DefaultPort: DefaultPort, Outbound: cfg.Outbound, DSCP: cfg.DSCP, Changed: r.changed, Logger: cfg.Log}
 	if cfg.Listen != "" {
 		c.Listen = []string{cfg.Listen}
 	}

@@ -18,7 +18,7 @@ func (h *ProxyHost) Ask(ctx context.Context, host string, port uint16, question 
 	if len(host) > 255 {
 		return from, fmt.Errorf("the host name has %d bytes; 255 are allowed", len(host))
 	}
-	control, s, err := h.out.associate(ctx)
+	control, s, err := h.out.associate(ctx, h.dscp)
 	if err != nil {
 		return from, err
 	}

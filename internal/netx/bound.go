@@ -28,7 +28,7 @@ func openBound(cfg Config, ts []target, port uint16) (*Host, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{log: log, out: cfg.Outbound, accepted: make(chan net.Conn), done: make(chan struct{})}
+	h := &Host{log: log, out: cfg.Outbound, dscp: cfg.DSCP, accepted: make(chan net.Conn), done: make(chan struct{})}
 	var socks []sockets
 	for _, t := range ts {
 		socks = append(socks, sockets{ip: t.ip})
@@ -111,7 +111,7 @@ func (h *Host) occupy() error {
 	}
 	h.listen(socks, at.port)
 	for i, s := range h.udp {
-		_ = s.replace(newHostUDP(socks[i].udp)) // an absent socket closes without an error
+		_ = s.replace(h.newUDP(socks[i].udp)) // an absent socket closes without an error
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 type Host struct {
 	log      *slog.Logger
 	out      Outbound
+	dscp     DSCP
 	moving   sync.Mutex                // held while the sockets change
 	at       atomic.Pointer[listening] // SetPort replaces it
 	udp      []*Socket
@@ -37,20 +38,22 @@ type listening struct {
 
 var _ Network = (*Host)(nil)
 
-func newHost(socks []sockets, log *slog.Logger) *Host {
+func newHost(socks []sockets, cfg *Config) *Host {
+	log := cfg.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &Host{log: log, accepted: make(chan net.Conn), done: make(chan struct{})}
+	h := &Host{log: log, dscp: cfg.DSCP, accepted: make(chan net.Conn), done: make(chan struct{})}
 	for _, s := range socks {
-		h.udp = append(h.udp, NewSocket(newHostUDP(s.udp)))
+		h.udp = append(h.udp, NewSocket(h.newUDP(s.udp)))
 	}
 	h.listen(socks, addrPort(socks[0].tcp.Addr()).Port())
 	return h
 }
 
-func newHostUDP(c *net.UDPConn) PacketConn {
+func (h *Host) newUDP(c *net.UDPConn) PacketConn {
 	forbidFragments(c)
+	h.dscp.mark(c)
 	return newUDP(c)
 }
 
@@ -99,7 +102,7 @@ func (h *Host) SetPort(port uint16) error {
 	}
 	h.listen(socks, addrPort(socks[0].tcp.Addr()).Port())
 	for i, s := range h.udp {
-		if err := s.replace(newHostUDP(socks[i].udp)); err != nil {
+		if err := s.replace(h.newUDP(socks[i].udp)); err != nil {
 			h.log.Debug("the socket of the old port was not closed", "err", err)
 		}
 		old.socks[i].tcp.Close()
@@ -143,6 +146,7 @@ func (h *Host) Close() error {
 func (h *Host) Accept(ctx context.Context) (net.Conn, error) {
 	select {
 	case c := <-h.accepted:
+		h.dscp.mark(c)
 		return c, nil
 	case <-h.done:
 		return nil, net.ErrClosed
@@ -231,6 +235,7 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		c.Close()
 		return nil, dialError(to, ErrSelf)
 	}
+	h.dscp.mark(c)
 	return c, nil
 }
 

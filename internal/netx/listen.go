@@ -34,6 +34,8 @@ type Config struct {
 	// or an *Error: one that wraps ErrNoInterface, or one about the port. It is called from one goroutine at a time, and before Open returns if the interface is missing. It must not
 	// call SetPort or Close.
 	Changed func(error)
+	// DSCP marks the packets of all sockets.
+	DSCP DSCP
 	// Logger receives a warning when connections cannot be accepted; it may be nil.
 	Logger *slog.Logger
 }
@@ -101,7 +103,7 @@ func Open(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newHost(socks, cfg.Logger), nil
+	return newHost(socks, &cfg), nil
 }
 
 // resolve turns cfg into addresses and one port.

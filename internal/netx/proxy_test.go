@@ -244,7 +244,7 @@ func TestProxyResolvesNamesInDatagrams(t *testing.T) {
 
 // Datagrams that do not come from the proxy are dropped, and fragments.
 func TestProxyDropsWhatIsNotRelayed(t *testing.T) {
-	r := newRelay(Outbound{}, netip.IPv4Unspecified(), nil)
+	r := newRelay(Outbound{}, 0, netip.IPv4Unspecified(), nil)
 	good := []byte("\x00\x00\x00\x01\xc0\x00\x02\x07\x1a\xe1d1")
 	for name, c := range map[string]struct {
 		b    []byte

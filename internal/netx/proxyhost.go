@@ -15,6 +15,7 @@ import (
 // listens: an open port would receive around the proxy.
 type ProxyHost struct {
 	out     Outbound
+	dscp    DSCP
 	udp     []*Socket
 	done    chan struct{}
 	closing sync.Once
@@ -36,9 +37,9 @@ func OpenProxy(cfg Config) (*ProxyHost, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &ProxyHost{out: cfg.Outbound, done: make(chan struct{})}
+	h := &ProxyHost{out: cfg.Outbound, dscp: cfg.DSCP, done: make(chan struct{})}
 	for i, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		r := newRelay(h.out, any, log)
+		r := newRelay(h.out, h.dscp, any, log)
 		if i == 0 && cfg.Changed != nil { // both have the same fate
 			r.changed = cfg.Changed
 		}
@@ -55,6 +56,7 @@ func (h *ProxyHost) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, erro
 	if err != nil {
 		return nil, dialError(to, err)
 	}
+	h.dscp.mark(c)
 	return &Proxied{c, to}, nil
 }
 

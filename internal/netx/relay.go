@@ -18,6 +18,7 @@ import (
 // when that ends.
 type relay struct {
 	out     Outbound
+	dscp    DSCP
 	local   netip.AddrPort // the unspecified address of the family
 	changed func(error)
 	log     *slog.Logger
@@ -49,8 +50,8 @@ const (
 	lastRetry  = time.Minute
 )
 
-func newRelay(out Outbound, any netip.Addr, log *slog.Logger) *relay {
-	r := &relay{out: out, local: netip.AddrPortFrom(any, 0), log: log, changed: func(error) {}}
+func newRelay(out Outbound, dscp DSCP, any netip.Addr, log *slog.Logger) *relay {
+	r := &relay{out: out, dscp: dscp, local: netip.AddrPortFrom(any, 0), log: log, changed: func(error) {}}
 	r.ready.L = &r.mu
 	r.err = out.proxyError(errors.New("no association yet"))
 	return r
@@ -76,7 +77,7 @@ func (r *relay) run(done <-chan struct{}) {
 		}
 	}
 	for ctx.Err() == nil {
-		control, s, err := r.out.associate(ctx)
+		control, s, err := r.out.associate(ctx, r.dscp)
 		if ctx.Err() != nil {
 			if err == nil {
 				control.Close()
@@ -110,8 +111,8 @@ func (r *relay) run(done <-chan struct{}) {
 }
 
 // associate asks the proxy for an association. The error is an *Error that wraps ErrNoProxy, and
-// ErrNoRelay if the proxy relays no datagrams.
-func (o Outbound) associate(ctx context.Context) (control *net.TCPConn, s *session, err error) {
+// ErrNoRelay if the proxy relays no datagrams. dscp marks the datagrams to the proxy.
+func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPConn, s *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, associateWithin)
 	defer cancel()
 	// We do not know from which address the proxy will see our datagrams: RFC 1928 has zeros for that.
@@ -147,14 +148,16 @@ func (o Outbound) associate(ctx context.Context) (control *net.TCPConn, s *sessi
 		control.Close()
 		return nil, nil, o.proxyError(err)
 	}
-	s.conn = newUDP(pc.(*net.UDPConn))
+	udp := pc.(*net.UDPConn)
+	dscp.mark(udp)
+	s.conn = newUDP(udp)
 	return control, s, nil
 }
 
 // CheckProxy asks the proxy for an association, which it ends. The error is an *Error that wraps
 // ErrNoProxy, and ErrNoRelay if the proxy relays no datagrams.
 func (o Outbound) CheckProxy(ctx context.Context) error {
-	control, s, err := o.associate(ctx)
+	control, s, err := o.associate(ctx, 0)
 	if err != nil {
 		return err
 	}

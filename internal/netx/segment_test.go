@@ -27,7 +27,7 @@ func pair(t *testing.T, addr string) (from, to *udpConn) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		*u = newHostUDP(c).(*udpConn)
+		*u = new(Host).newUDP(c).(*udpConn)
 	}
 	return from, to
 }

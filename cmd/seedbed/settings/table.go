@@ -12,6 +12,7 @@ import (
 	"github.com/adrg/xdg"
 	"github.com/spf13/pflag"
 
+	"seedbed/internal/netx"
 	"seedbed/internal/option"
 	"seedbed/internal/userfile"
 	"seedbed/node"
@@ -118,6 +119,9 @@ var Table = []Setting{
 	{Name: "utp", Help: "connect to peers over uTP (UDP) as well as TCP (BEP 29)",
 		Manual: "connections to peers over uTP (BEP 29), which runs over UDP and yields to other traffic of the line. With `on` (the default), a peer is dialled over TCP and, if that does not answer at once, over uTP; what worked is remembered. On local networks TCP is preferred. `off` neither dials nor accepts uTP",
 		value:  func(v *Values) option.Value { return &v.utp }},
+	{Name: "dscp", Help: "mark the packets of peer connections and the DHT: default, le (lower effort) or a number from 0 to 63",
+		Manual: "mark the packets of peer connections and the DHT with this differentiated services code point: `default` (0), `le` (lower effort: routers that know it let all other traffic pass first, RFC 8622) or a number from 0 to 63",
+		value:  func(v *Values) option.Value { return dscp{&v.Config.DSCP} }},
 	live("super-seed"),
 	live("lsd"),
 	{Name: "no-web-seeds", Help: "do not fetch from HTTP mirrors that links and torrents name (BEP 19)",
@@ -142,6 +146,24 @@ func live(name string) Setting { return ofDaemon(daemon.FindSetting(name)) }
 
 func ofDaemon(d *daemon.Setting) Setting {
 	return Setting{Name: d.Name, Letter: d.Letter, Help: d.Help, Manual: d.Manual, Live: true, value: func(v *Values) option.Value { return d.Value(&v.Live) }}
+}
+
+// dscp is a flag for node.Config.DSCP.
+type dscp struct{ to *netx.DSCP }
+
+// Type implements option.Value.
+func (d dscp) Type() string { return "default|le|N" }
+
+// String implements option.Value.
+func (d dscp) String() string { return d.to.String() }
+
+// Set implements option.Value.
+func (d dscp) Set(text string) error {
+	v, err := netx.ParseDSCP(text)
+	if err == nil {
+		*d.to = v
+	}
+	return err
 }
 
 // find returns the description of a setting, or nil.
