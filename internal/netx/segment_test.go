@@ -171,7 +171,7 @@ func TestPartlySentSegmentsAreSent(t *testing.T) {
 		if err := new(udpConn).writeCut(&out[0], f.write); err != c.want {
 			t.Errorf("%q fail: %v", c.failing, err)
 		}
-		r := newRelay(Outbound{}, any.Addr(), nil)
+		r := newRelay(Outbound{}, 0, any.Addr(), nil)
 		r.set(&session{conn: f, proxy: any}, nil)
 		if _, err := r.WriteBatch(out); err != c.want || out[0].Err != c.want {
 			t.Errorf("%q fail at the proxy: %v, %v", c.failing, err, out[0].Err)
