@@ -72,7 +72,7 @@ func (n *Node) startMapper() {
 	if n.cfg.Network == nil && n.cfg.Outbound.Proxy == "" { // nothing goes around a proxy
 		changed := make(chan struct{}, 1)
 		m := n.cfg.PortMap.Start(portmap.Config{Listen: n.net.Addrs(), Gateway: n.cfg.PortMapGateway,
-			Control: n.cfg.Outbound.Control(), Changed: func() { nudge(changed) }, Logger: n.log})
+			Interface: n.cfg.Outbound.Interface, Control: n.cfg.Outbound.Control(), Changed: func() { nudge(changed) }, Logger: n.log})
 		if m != nil {
 			n.mapper = m
 			n.wg.Go(func() { n.followMapper(changed) })

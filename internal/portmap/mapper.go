@@ -70,6 +70,9 @@ func (m *Mapper) targets() []target {
 		m.log.Debug("cannot read the network interfaces", "err", err)
 		return nil
 	}
+	if m.cfg.Interface != "" {
+		links = slices.DeleteFunc(links, func(l link) bool { return l.name != m.cfg.Interface })
+	}
 	if m.cfg.Gateway.IsValid() {
 		return givenTarget(links, m.cfg.system.source(m.cfg.Gateway), m.cfg.Gateway, m.cfg.Listen)
 	}

@@ -62,6 +62,9 @@ type Config struct {
 	// Gateway is the router to ask instead of those of the default routes. It must be a local
 	// address. VPN servers that map ports have such an address inside the tunnel.
 	Gateway netip.Addr
+	// Interface is the only network interface whose routers are asked; "" means all. Control has to
+	// bind the sockets to it.
+	Interface string
 	// Changed is called after Status has changed. It must not block. It may be nil.
 	Changed func()
 	// Control is called with each socket before it is used, as net.Dialer.Control is. It may bind the

@@ -231,6 +231,32 @@ func TestAVPNServerMapsThePortOfItsChoice(t *testing.T) {
 	})
 }
 
+// The sockets are bound to the interface that the user chose, so a request to the router of another
+// one would go into the wrong network.
+func TestOnlyTheRouterOfTheChosenInterfaceIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := newRouter(), newRouter()
+		near.hasPCP, far.hasPCP = true, true
+		farIP := netip.MustParseAddr("10.9.0.1")
+		chosen := link{name: "eth1", metric: 200, v4: []netip.Prefix{netip.MustParsePrefix("10.9.0.2/24")}, gw4: farIP}
+		sys := &fakeSystem{nics: []link{homeLink, chosen}, routers: map[netip.Addr]*fakeRouter{gatewayIP: near, farIP: far}}
+		m := Start(Config{Listen: everyAddr, Interface: "eth1", system: sys})
+		time.Sleep(4 * time.Second)
+		wantMaps(t, near)
+		wantMaps(t, far, "TCP 6881 -> 10.9.0.2:6881", "UDP 6881 -> 10.9.0.2:6881")
+		if s := m.Status(); len(s.Targets) != 1 || s.Targets[0].Interface != "eth1" {
+			t.Errorf("%+v", s)
+		}
+		sys.setLinks(homeLink) // the VPN is down
+		time.Sleep(watchEvery)
+		if s := m.Status(); len(s.Targets) > 0 {
+			t.Errorf("%+v", s)
+		}
+		m.Close()
+		wantMaps(t, near)
+	})
+}
+
 func TestNothingWorksAndTheReasonIsSaid(t *testing.T) {
 	mapped(t, func(r *fakeRouter, _ *Config) { r.isSilent = true }, func(t *testing.T, r *fakeRouter, m *Mapper) {
 		s := m.Status()

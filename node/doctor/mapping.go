@@ -28,7 +28,7 @@ func (e *examination) startMapping() (report func(context.Context)) {
 		return func(context.Context) {}
 	}
 	changed := make(chan struct{}, 1)
-	m := cfg.PortMap.Start(portmap.Config{Listen: e.v.Addrs(), Gateway: cfg.PortMapGateway, Control: cfg.Outbound.Control(), Logger: cfg.Log, Changed: func() {
+	m := cfg.PortMap.Start(portmap.Config{Listen: e.v.Addrs(), Gateway: cfg.PortMapGateway, Interface: cfg.Outbound.Interface, Control: cfg.Outbound.Control(), Logger: cfg.Log, Changed: func() {
 		select {
 		case changed <- struct{}{}:
 		default:
