@@ -96,6 +96,29 @@ func TestASlowDeviceHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// Anyone on the local network can answer the search. What the default gateway maps comes first, and so
+// is announced, whoever answers first.
+func TestTheDefaultGatewayComesBeforeOtherDevices(t *testing.T) {
+	const first = "192.168.1.66"
+	synctest.Test(t, func(t *testing.T) {
+		other, good := newRouter(), newRouter()
+		other.igd, good.igd = 1, 1
+		other.external = netip.MustParseAddr("45.0.0.66")
+		sys := &fakeSystem{nics: []link{homeLink}, routers: map[netip.Addr]*fakeRouter{gatewayIP: good, netip.MustParseAddr(first): other}}
+		w := newWorker(t.Context(), Start(Config{Methods: []Method{}, system: sys}), target{local: home.Addr(), gateway: gatewayIP, search: home})
+		defer w.m.Close()
+		s := &search{w: w, done: make(chan struct{})}
+		for _, at := range []string{first, gatewayIP.String()} {
+			s.locations = append(s.locations, &url.URL{Scheme: "http", Host: at + ":5000", Path: "/description.xml"})
+		}
+		close(s.done)
+		list, err := s.clients(t.Context())
+		if err != nil || len(list) != 2 || list[0].router() != gatewayIP {
+			t.Errorf("%v, %v", list, err)
+		}
+	})
+}
+
 func FuzzSearchAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nLOCATION: http://192.168.1.1:5000/x.xml\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nlocation: http://192.168.1.1/\r\nContent-Length: 7\r\n\r\n"))

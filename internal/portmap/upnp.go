@@ -49,6 +49,9 @@ func (s *search) clients(ctx context.Context) (list []client, err error) {
 	if len(s.locations) == 0 {
 		return nil, errNoAnswer
 	}
+	// The first mapping is announced. So the default gateway comes first, and another device, which
+	// anyone on the local network can set up, only after it.
+	slices.SortStableFunc(s.locations, func(a, b *url.URL) int { return s.rank(a) - s.rank(b) })
 	all := make([]client, len(s.locations))
 	errs := make([]error, len(s.locations))
 	var asked sync.WaitGroup
@@ -61,6 +64,14 @@ func (s *search) clients(ctx context.Context) (list []client, err error) {
 		return nil, errors.Join(errs...)
 	}
 	return list, nil
+}
+
+// rank is 0 for the default gateway, and 1 for another device.
+func (s *search) rank(at *url.URL) int {
+	if addrOfURL(at).Addr() == s.w.gateway {
+		return 0
+	}
+	return 1
 }
 
 // gatewayAt returns the client for the gateway whose description is at this URL.
