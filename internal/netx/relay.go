@@ -130,6 +130,9 @@ func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPCon
 		}
 		return nil, nil, err
 	}
+	// Nothing is sent on the connection, so without keepalives the end of a proxy that loses its power
+	// would never be noticed.
+	_ = control.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3})
 	proxy := RemoteAddr(control).Addr()
 	if ip := bound.Addr(); ip.IsValid() && !ip.IsUnspecified() { // 0.0.0.0 means the address of the proxy
 		proxy = ip
