@@ -123,10 +123,13 @@ func (o Outbound) dialHostByProxy(ctx context.Context, hostPort string, check fu
 	return &Proxied{c, remote}, nil
 }
 
-// isLocalName reports whether a host name is one of a local network by its form.
+// isLocalName reports whether a host name is one of a local network by its form, or an address in
+// an old notation: a proxy that resolves names with inet_aton(3) reads 127.1 and 0x7f.0.0.1 as
+// loopback. No top-level domain begins with a digit.
 func isLocalName(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if !strings.Contains(host, ".") {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if last == host || last == "" || last[0] >= '0' && last[0] <= '9' {
 		return true
 	}
 	for _, suffix := range []string{".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa"} {
