@@ -145,11 +145,11 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n.emitListening()
 	reach.attach(n)
-	n.startMapper()
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
 	}
+	n.startMapper() // it uses the announcer
 	n.openTransports()
 	n.startLSD()
 	n.accept()
