@@ -88,7 +88,7 @@ func TestNoNetworkIsReported(t *testing.T) {
 // Once we are announced, the DHT returns our own address too. A node that listens on all
 // addresses knows those of its interfaces and does not count itself as a peer.
 func TestANodeThatListensOnAllAddressesKnowsItself(t *testing.T) {
-	n, err := Open(Config{State: t.TempDir(), Listen: ":0", Bootstrap: []string{}})
+	n, err := Open(Config{State: t.TempDir(), Listen: ":0", Bootstrap: []string{}, PortMap: PortMapOff, Settings: Settings{NoLSD: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
