@@ -116,7 +116,8 @@ type examination struct {
 // isPrivate reports whether we are in a private network, where the limits that protect
 // third parties do not apply to private addresses.
 func (e *examination) isPrivate() bool {
-	return e.v.IsPrivate() || !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return !addrs.IsLocal(a.Addr()) })
+	all := e.v.Addrs() // none behind a proxy
+	return e.v.IsPrivate() || len(all) > 0 && !slices.ContainsFunc(all, func(a netip.AddrPort) bool { return !addrs.IsLocal(a.Addr()) })
 }
 
 // dnsLimit is the timeout of one name lookup.
