@@ -37,6 +37,9 @@ type transports struct {
 	overUTP *lru.Cache[netip.AddrPort, struct{}]
 }
 
+// UsesUTP reports whether the node makes and accepts connections over uTP (BEP 29).
+func (n *Node) UsesUTP() bool { return n.cfg.UTP }
+
 // openTransports starts uTP on the UDP sockets. If uTP is disabled, they refuse it.
 func (n *Node) openTransports() {
 	cache, err := lru.New[netip.AddrPort, struct{}](maxUTPPeers)

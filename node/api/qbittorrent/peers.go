@@ -32,8 +32,11 @@ const maxRid = 1000000
 func describePeer(o *object, p *node.PeerInfo) {
 	flags, words := flagsOf(p)
 	connection := "BT"
-	if p.WebSeed {
+	switch {
+	case p.WebSeed:
 		connection = "Web"
+	case p.UTP:
+		connection = "μTP"
 	}
 	o.str("client", p.Client)
 	o.str("peer_id_client", string(printable(p.ID[:8])))
@@ -81,6 +84,7 @@ func flagsOf(p *node.PeerInfo) (letters, words string) {
 		{p.Source&node.FromPEX != 0, "X", "Peer from PEX"},
 		{p.Source&node.FromLSD != 0, "L", "Peer from LSD"},
 		{p.Encrypted, "E", "Encrypted traffic"},
+		{p.UTP, "P", "μTP"},
 	} {
 		if f.on {
 			ls, ws = append(ls, f.letter), append(ws, f.letter+" = "+f.word)

@@ -15,8 +15,11 @@ import (
 // refreshEvery is the interval of polls that the interface recommends, in milliseconds.
 const refreshEvery = 1500
 
-// tcpOnly is the value of bittorrent_protocol for TCP without uTP.
-const tcpOnly = 1
+// Values of bittorrent_protocol.
+const (
+	tcpAndUTP = 0
+	tcpOnly   = 1
+)
 
 // preferences answers with the settings that seedbed has, under their names in qBittorrent, and
 // with others that programs read before they add a torrent.
@@ -49,7 +52,11 @@ func preferences(c *call) error {
 	o.int("alt_up_limit", set.AltUpRate)
 	writeSchedule(o, c.shownSchedule())
 	o.bool("scheduler_enabled", set.AltSchedule.IsSet())
-	o.int("bittorrent_protocol", tcpOnly)
+	protocol := int64(tcpOnly)
+	if c.node.UsesUTP() {
+		protocol = tcpAndUTP
+	}
+	o.int("bittorrent_protocol", protocol)
 	o.int("max_connec", int64(set.MaxConns))
 	o.int("max_connec_per_torrent", maxConnections)
 	o.int("max_uploads", noLimit)

@@ -6,8 +6,12 @@ import (
 	"maps"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"seedbed/node"
+	"seedbed/swarm/engine"
 )
 
 // A preference that seedbed has a setting for shows the setting, and sets it.
@@ -110,5 +114,22 @@ func TestAddedTorrentsStartAsTheRequestOrTheSettingSays(t *testing.T) {
 		if isStopped := r.one(magnet)["state"] == "stoppedDL"; isStopped != c.stopped {
 			t.Errorf("setting %t, request %q: stopped %t", c.setting, c.param, isStopped)
 		}
+	}
+}
+
+func TestUTPIsShown(t *testing.T) {
+	for on, want := range map[bool]float64{true: 0, false: 1} {
+		r := newRig(t, func(cfg *node.Config) { cfg.UTP = on })
+		r.login()
+		var shown map[string]any
+		r.object("app/preferences", &shown)
+		if shown["bittorrent_protocol"] != want {
+			t.Errorf("with uTP %v, the protocol is %v", on, shown["bittorrent_protocol"])
+		}
+	}
+	o := newObject(nil)
+	describePeer(o, &node.PeerInfo{PeerInfo: engine.PeerInfo{UTP: true, Choked: true, PeerChoked: true}})
+	if text := string(o.end()); !strings.Contains(text, `"connection":"μTP"`) || !strings.Contains(text, `"flags":"P"`) {
+		t.Error(text)
 	}
 }

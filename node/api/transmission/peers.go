@@ -28,7 +28,7 @@ func writePeer(w *writer, p *node.PeerInfo) {
 	is("is_encrypted", p.Encrypted)
 	is("is_incoming", p.Incoming)
 	is("is_uploading_to", p.UpRate >= 1)
-	is("is_utp", false)
+	is("is_utp", p.UTP)
 	texts("peer_id", base64.StdEncoding.EncodeToString(p.ID[:]))
 	is("peer_is_choked", p.PeerChoked)
 	is("peer_is_interested", p.PeerInterested)
@@ -46,6 +46,7 @@ func flagsOf(p *node.PeerInfo) string {
 		is     bool
 		letter byte
 	}{
+		{p.UTP, 'T'},
 		{p.Optimistic, 'O'},
 		{p.Interested && !p.Choked, 'D'},
 		{p.Interested && p.Choked, 'd'},

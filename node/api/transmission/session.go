@@ -94,10 +94,13 @@ func init() {
 	sessionBoolean("lpd_enabled", func(r *request) bool { return !r.settings().NoLSD })
 	sessionBoolean("pex_enabled", always(true))
 	sessionBoolean("tcp_enabled", always(true))
-	sessionBoolean("utp_enabled", always(false))
-	sessionDefine("preferred_transports", kindArray, func(w *writer, _ *request) {
+	sessionBoolean("utp_enabled", func(r *request) bool { return r.Node().UsesUTP() })
+	sessionDefine("preferred_transports", kindArray, func(w *writer, r *request) {
 		w.open('[')
 		w.text("tcp")
+		if r.Node().UsesUTP() {
+			w.text("utp")
+		}
 		w.close(']')
 	})
 	sessionBoolean("blocklist_enabled", func(r *request) bool { return r.settings().Blocklist.Len() > 0 })

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"seedbed/node"
 	"seedbed/node/daemon"
 	"seedbed/node/daemon/token"
+	"seedbed/swarm/engine"
 )
 
 // session performs session-set and returns its result and what session-get answers then.
@@ -98,11 +100,19 @@ func TestSessionSetChangesTheSettings(t *testing.T) {
 	}
 }
 
-// The node has TCP only, whatever clients set.
-func TestUTPIsOff(t *testing.T) {
-	r := newRig(t)
-	result, shown := r.session(`{"utp-enabled":true,"preferred_transports":["utp","tcp"]}`)
-	if result != "success" || shown["utp-enabled"] != false || shown["tcp-enabled"] != true || fmt.Sprint(shown["preferred_transports"]) != "[tcp]" {
-		t.Errorf("%s: %v %v %v", result, shown["utp-enabled"], shown["tcp-enabled"], shown["preferred_transports"])
+// Whether there is uTP is set at the start, and clients cannot change it.
+func TestUTPIsAsTheNodeHasIt(t *testing.T) {
+	for _, c := range []struct {
+		on         bool
+		transports string
+	}{{false, "[tcp]"}, {true, "[tcp utp]"}} {
+		r := newRig(t, func(cfg *node.Config) { cfg.UTP = c.on })
+		result, shown := r.session(fmt.Sprintf(`{"utp-enabled":%v,"preferred_transports":["utp","tcp"]}`, !c.on))
+		if result != "success" || shown["utp-enabled"] != c.on || shown["tcp-enabled"] != true || fmt.Sprint(shown["preferred_transports"]) != c.transports {
+			t.Errorf("%s: %v %v %v", result, shown["utp-enabled"], shown["tcp-enabled"], shown["preferred_transports"])
+		}
+	}
+	if flags := flagsOf(&node.PeerInfo{PeerInfo: engine.PeerInfo{UTP: true, Incoming: true, Choked: true, PeerChoked: true}}); flags != "TI" {
+		t.Errorf("the flags of a peer over uTP are %q", flags)
 	}
 }
