@@ -81,13 +81,17 @@ func (n *Node) startMapper() {
 	n.updateReach()
 }
 
-// followMapper tells peers and the DHT what routers map.
+// followMapper tells peers and the DHT what routers map. If the port could not be changed, or not so
+// soon, it tries again later.
 func (n *Node) followMapper(changed chan struct{}) {
+	again := time.NewTicker(moveEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-n.ctx.Done():
 			return
 		case <-changed:
+		case <-again.C:
 		}
 		if port := n.updateReach(); port != 0 {
 			n.log.Info("the router forwards to another port: listening there", "port", port)

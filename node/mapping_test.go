@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/portmap"
+	"seedbed/internal/simnet"
 )
 
 // fakeMapper maps what the test says.
@@ -95,6 +97,33 @@ func TestPeersAreToldThePortThatTheRouterMaps(t *testing.T) {
 	m.maps(port, port, "45.0.0.1:7777")
 	given.updateReach()
 	want(given, 9999, 9999)
+}
+
+// A VPN server that chooses another port soon after the first is followed a little later.
+func TestAPortThatChangesOftenIsFollowedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, simnet.New(1, simnet.Link{Delay: ms}), 1, noDHT, func(c *Config) { c.PortMapGateway = netip.MustParseAddr("10.2.0.1") })
+		m, changed := &fakeMapper{}, make(chan struct{}, 1)
+		n.mapper = m
+		n.wg.Go(func() { n.followMapper(changed) })
+		moved := func(external string, after time.Duration) time.Time {
+			synctest.Wait()
+			m.maps(n.net.Port(), netip.MustParseAddrPort(external).Port(), external)
+			nudge(changed)
+			time.Sleep(after)
+			synctest.Wait()
+			return n.mapped.moved
+		}
+		first := moved("45.0.0.1:4000", time.Second)
+		if soon := moved("45.0.0.1:5000", 10*time.Second); first.IsZero() || soon != first {
+			t.Errorf("first at %v, then at %v", first, soon)
+		}
+		time.Sleep(2 * moveEvery)
+		synctest.Wait()
+		if n.mapped.moved == first {
+			t.Error("it does not follow the second port")
+		}
+	})
 }
 
 func TestAGatewayIsOnTheLocalNetwork(t *testing.T) {
