@@ -11,7 +11,7 @@ import (
 // An association ends with its TCP connection, on which nothing is sent. Only keepalives find out that
 // the proxy is gone without having closed it.
 func TestTheConnectionOfAnAssociationIsProbed(t *testing.T) {
-	control, s, err := through(sockstest.Start(t, &sockstest.Server{})).associate(t.Context())
+	control, s, err := through(sockstest.Start(t, &sockstest.Server{})).associate(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
