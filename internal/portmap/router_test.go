@@ -71,6 +71,12 @@ func (r *fakeRouter) do(f func()) {
 	f()
 }
 
+// silent reports whether the router answers nothing.
+func (r *fakeRouter) silent() (is bool) {
+	r.do(func() { is = r.isSilent })
+	return is
+}
+
 // restart loses all mappings.
 func (r *fakeRouter) restart() {
 	r.do(func() { r.maps, r.pinholes, r.begun = map[string]fakeMapping{}, map[int]fakeMapping{}, time.Now() })
@@ -343,13 +349,15 @@ func (f *fakeSystem) dialUDP(local, to netip.AddrPort) (net.Conn, error) {
 			if err != nil {
 				return
 			}
-			if out := r.datagram(b[:n], local.Addr().String()); out != nil && !r.isSilent {
+			if out := r.datagram(b[:n], local.Addr().String()); out != nil && !r.silent() {
 				theirs.SetWriteDeadline(time.Now().Add(time.Second))
 				theirs.Write(out)
 			}
 		}
 	}()
-	return &fakeUDP{Conn: ours, isClosed: !r.hasPCP && !r.hasNATPMP && !r.isSilent}, nil
+	isClosed := !r.silent()
+	r.do(func() { isClosed = isClosed && !r.hasPCP && !r.hasNATPMP })
+	return &fakeUDP{Conn: ours, isClosed: isClosed}, nil
 }
 
 type fakeUDP struct {

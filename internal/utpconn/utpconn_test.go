@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -284,11 +285,22 @@ func TestDialFails(t *testing.T) {
 // brokenConn is a PacketConn that can lose its network: then it sends nothing and says so.
 type brokenConn struct {
 	netx.PacketConn
+
+	mu    sync.Mutex
 	err   error // nil: it works
 	tries int   // calls of WriteBatch that failed
 }
 
+// set takes the network away with an error, or gives it back with nil.
+func (c *brokenConn) set(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
 func (c *brokenConn) WriteBatch(ms []netx.Datagram) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.err == nil {
 		return c.PacketConn.WriteBatch(ms)
 	}
@@ -319,7 +331,7 @@ func TestDialWithoutRoute(t *testing.T) {
 		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
 		a, conn := broken(t, n, public(1))
 		b := transport(t, n, public(2))
-		conn.err = syscall.ENETUNREACH
+		conn.set(syscall.ENETUNREACH)
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -329,7 +341,7 @@ func TestDialWithoutRoute(t *testing.T) {
 		if got := sizesOf(a); got != (sizes{}) {
 			t.Errorf("left over: %+v", got)
 		}
-		conn.err = nil
+		conn.set(nil)
 		connect(t, a, b)
 	})
 }
@@ -343,7 +355,7 @@ func TestNetworkIsDown(t *testing.T) {
 		b := transport(t, n, public(2))
 		x, y := connect(t, a, b)
 		closed, _ := connect(t, a, b)
-		conn.err = syscall.ENETUNREACH
+		conn.set(syscall.ENETUNREACH)
 		if _, err := x.Write([]byte("late")); err != nil {
 			t.Fatal(err)
 		}
@@ -352,10 +364,12 @@ func TestNetworkIsDown(t *testing.T) {
 		if got := sizesOf(a); got.streams != 1 || got.lingering != 0 {
 			t.Errorf("%+v", got)
 		}
+		conn.mu.Lock()
 		if limit := int(2*2*maxLinger/time.Second) + 50; conn.tries > limit {
 			t.Errorf("%d tries in %v, more than %d", conn.tries, 2*maxLinger, limit)
 		}
-		conn.err = nil
+		conn.mu.Unlock()
+		conn.set(nil)
 		got := make([]byte, 4)
 		y.SetReadDeadline(time.Now().Add(5 * time.Second))
 		if _, err := io.ReadFull(y, got); err != nil || string(got) != "late" {
