@@ -172,7 +172,7 @@ func (m *managedView) examines() {
 	m.fill("A torrent that does not load", hash)
 	m.click("Run again")
 	m.until("the end of the checks", `document.querySelector(".findings").innerText`, "Checked ")
-	m.until("the steps of a torrent", `document.querySelectorAll(".checks > li").length`, "12")
+	m.until("the steps of a torrent", `document.querySelectorAll(".checks > li").length`, "13")
 	m.until("the verdicts", `document.querySelectorAll(".checks .verdict").length > 7`, "true")
 	m.seen("the findings about a torrent")
 }

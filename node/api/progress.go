@@ -36,7 +36,8 @@ type observed struct {
 type numbers struct {
 	have, checked, uploaded int64
 	peers                   int
-	rates                   float64 // down and up
+	rates                   float64     // down and up
+	reason                  node.Reason // without the times of the lookup, which always change
 }
 
 // join starts the work for the first stream; leave ends it after the last.
@@ -82,7 +83,9 @@ func (p *progress) compare(ctx context.Context) {
 	now := make(map[*node.Torrent]observed, len(active))
 	for _, t := range active {
 		s := t.Snapshot()
-		m := observed{numbers: numbers{s.Have, s.Checked, t.Uploaded(), s.Connected, s.DownRate + s.UpRate}}
+		reason := s.Reason
+		reason.Lookup = node.Lookup{Kind: reason.Lookup.Kind}
+		m := observed{numbers: numbers{s.Have, s.Checked, t.Uploaded(), s.Connected, s.DownRate + s.UpRate, reason}}
 		if last, ok := before[t]; ok && last.numbers == m.numbers {
 			now[t] = last
 			continue
