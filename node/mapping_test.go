@@ -112,7 +112,7 @@ func TestAPortThatChangesOftenIsFollowedLater(t *testing.T) {
 			nudge(changed)
 			time.Sleep(after)
 			synctest.Wait()
-			return n.mapped.moved
+			return lastMove(n.Node)
 		}
 		first := moved("45.0.0.1:4000", time.Second)
 		if soon := moved("45.0.0.1:5000", 10*time.Second); first.IsZero() || soon != first {
@@ -120,10 +120,17 @@ func TestAPortThatChangesOftenIsFollowedLater(t *testing.T) {
 		}
 		time.Sleep(2 * moveEvery)
 		synctest.Wait()
-		if n.mapped.moved == first {
+		if lastMove(n.Node) == first {
 			t.Error("it does not follow the second port")
 		}
 	})
+}
+
+// lastMove returns when a router last made the node listen on another port.
+func lastMove(n *Node) time.Time {
+	n.mapped.mu.Lock()
+	defer n.mapped.mu.Unlock()
+	return n.mapped.moved
 }
 
 func TestAGatewayIsOnTheLocalNetwork(t *testing.T) {

@@ -395,6 +395,7 @@ func TestOpeningStorageIsRetried(t *testing.T) {
 				t.Errorf("attempt %d was made after %v", i+1, d)
 			}
 		}
+		synctest.Wait() // the state follows the event
 		if s := nd.Snapshot(); s.State != Seeding || s.Err != nil {
 			t.Errorf("%+v", s)
 		}
