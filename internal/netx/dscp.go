@@ -13,11 +13,10 @@ import (
 // know it treat packets by it. 0 is the default of all traffic.
 type DSCP uint8
 
-const (
-	// LowerEffort is for traffic that should yield to all other (RFC 8622).
-	LowerEffort DSCP = 1
-	maxDSCP          = 63
-)
+// LowerEffort is for traffic that should yield to all other (RFC 8622).
+const LowerEffort DSCP = 1
+
+const maxDSCP = 63
 
 // String returns the name of d, or its number.
 func (d DSCP) String() string {
