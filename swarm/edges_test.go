@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"net/netip"
-	"seedbed/internal/bitset"
 	"sync"
 	"testing"
 	"time"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/buf"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"

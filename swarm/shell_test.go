@@ -6,12 +6,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"seedbed/internal/bitset"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/bitset"
 	"seedbed/internal/id"
 	"seedbed/internal/simnet"
 	"seedbed/magnet/metainfo"

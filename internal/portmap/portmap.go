@@ -22,11 +22,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/portmap/pcp"
-	"syscall"
 )
 
 // Method is a protocol between a host and its router.

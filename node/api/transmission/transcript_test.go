@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"seedbed/node/lifecycle"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +22,7 @@ import (
 	"seedbed/node/daemon"
 	"seedbed/node/daemon/fetch"
 	"seedbed/node/daemon/token"
+	"seedbed/node/lifecycle"
 )
 
 var update = flag.Bool("update", false, "write the answers into testdata")
