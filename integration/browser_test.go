@@ -26,7 +26,7 @@ type webPage struct {
 
 	mu      sync.Mutex
 	errors  []string // exceptions of scripts, and what the console shows as errors
-	ignored string   // errors with this text are not collected
+	ignored []string // errors with these texts are not collected
 }
 
 // browsers limits the tests with a browser that run at the same time: each could use all processors.
@@ -94,7 +94,7 @@ func collect[E any](w *webPage, event cdp.Event[E], text func(E) string) {
 			}
 			if s := text(e); s != "" {
 				w.mu.Lock()
-				if w.ignored == "" || !strings.Contains(s, w.ignored) {
+				if !w.isIgnored(s) {
 					w.errors = append(w.errors, s)
 				}
 				w.mu.Unlock()
@@ -107,8 +107,13 @@ func collect[E any](w *webPage, event cdp.Event[E], text func(E) string) {
 func (w *webPage) ignore(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ignored = text
-	w.errors = slices.DeleteFunc(w.errors, func(s string) bool { return strings.Contains(s, text) })
+	w.ignored = append(w.ignored, text)
+	w.errors = slices.DeleteFunc(w.errors, w.isIgnored)
+}
+
+// isIgnored reports whether an error has one of the texts to ignore. w.mu is held.
+func (w *webPage) isIgnored(s string) bool {
+	return slices.ContainsFunc(w.ignored, func(text string) bool { return strings.Contains(s, text) })
 }
 
 func (w *webPage) do(steps ...chromedp.Action[chromedp.Void]) {

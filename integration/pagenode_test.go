@@ -65,7 +65,7 @@ func (m *managedView) looksUp() {
 	m.click("Look up")
 	m.until("why it is not looked up", `document.querySelector("main [role=alert]").innerText`, "not an infohash")
 	m.seen("a target that is refused")
-	m.forget() // the browser reports the status 400
+	m.ignore("status of 400")
 	m.fill("Infohash", strings.Repeat("cd", 20))
 	must(t, m.other.cmd.Process.Signal(syscall.SIGSTOP))
 	m.click("Look up")
@@ -110,7 +110,7 @@ func (m *managedView) storesItems() {
 	m.click("Put")
 	m.until("why not with this salt", `document.querySelector("main [role=alert]").innerText`, "use another salt")
 	m.seen("an item that would replace a publication")
-	m.forget() // the browser reports the status 409
+	m.ignore("status of 409")
 	m.page.enter(`[aria-labelledby=put-title] input`, "news")
 	m.click("Put")
 	m.shows("The item is stored")
@@ -209,7 +209,7 @@ func (m *managedView) changesSettings() {
 	m.until("the message at the field", `document.querySelector("#setting-down-limit-error").innerText`, "fast")
 	m.until("the keyboard at the field", `document.activeElement.id`, "setting-down-limit")
 	m.seen("a wrong value")
-	m.forget() // the browser reports the status 400
+	m.ignore("status of 400")
 	if s := m.setting("up-limit"); s.Value != "0" {
 		t.Errorf("a change is saved with a wrong one: %+v", s)
 	}

@@ -155,7 +155,7 @@ func (m *managedView) publishes(third *service) {
 	m.pressButton("Publish")
 	m.shows("start the daemon with --allow-path /elsewhere")
 	m.seen("a path that is refused")
-	m.forget() // the browser reports the status 400
+	m.ignore("status of 400")
 	m.fill("Folder or file", folder)
 	m.answer("Publish")
 	m.shows("Version 1 is published")
