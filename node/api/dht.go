@@ -105,6 +105,7 @@ type FoundItem struct {
 	Have     int           `json:"have" doc:"The number of nodes that hold it."`
 	Older    int           `json:"older" doc:"The number of nodes that hold an older version."`
 	Rejected view.Rejected `json:"rejected" doc:"The number of items that were rejected."`
+	Forked   bool          `json:"forked,omitempty" doc:"Two different items are signed with the number of the newest one."`
 	Lookup   DHTLookup     `json:"lookup"`
 }
 
@@ -215,5 +216,5 @@ func (a *api) getItem(ctx context.Context, in *itemInput) (*struct{ Body FoundIt
 	if err != nil && g.Item == nil {
 		return nil, a.problem(err)
 	}
-	return &struct{ Body FoundItem }{FoundItem{view.ItemOf(g.Item), view.HoldersOf(&g), g.Have, g.Older, view.RejectedOf(&g), DHTLookup(view.LookupOf(&g.Report))}}, nil
+	return &struct{ Body FoundItem }{FoundItem{view.ItemOf(g.Item), view.HoldersOf(&g), g.Have, g.Older, view.RejectedOf(&g), g.Forked, DHTLookup(view.LookupOf(&g.Report))}}, nil
 }

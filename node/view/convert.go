@@ -156,7 +156,7 @@ func ItemOf(i *dht.Item) *Item {
 		o.Text = string(b)
 	}
 	if i.Mutable {
-		o.Key, o.Salt, o.Seq = hex.EncodeToString(i.Key[:]), string(i.Salt), &i.Seq
+		o.Key, o.Salt, o.Seq, o.Sig = hex.EncodeToString(i.Key[:]), string(i.Salt), &i.Seq, hex.EncodeToString(i.Sig[:])
 	}
 	return o
 }

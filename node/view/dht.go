@@ -87,6 +87,7 @@ type Item struct {
 	Seq     *int64 `json:"seq,omitempty"`
 	Text    string `json:"text,omitempty"` // of a value that is a string of UTF-8
 	Value   string `json:"bencoded"`       // the encoded value in base64
+	Sig     string `json:"signature,omitempty"`
 }
 
 // Get is a lookup of an item.

@@ -19,8 +19,6 @@ import (
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
 	"seedbed/internal/portmap"
-	"seedbed/magnet"
-	"seedbed/magnet/mutable"
 	"seedbed/node"
 )
 
@@ -137,17 +135,6 @@ func (v *Visit) Resolve(ctx context.Context, hostPort string) (out []netip.AddrP
 		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(n)))
 	}
 	return out, nil
-}
-
-// Newest finds the newest version published under the public key of a link (BEP 46), and
-// reports which nodes store it. infohash is zero if there is no version, or if the item
-// contains no infohash.
-func (v *Visit) Newest(ctx context.Context, l *magnet.Link) (infohash id.ID, r dht.GetReport, err error) {
-	r, err = v.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
-	if r.Item != nil {
-		infohash, _ = mutable.Parse(r.Item.Value)
-	}
-	return infohash, r, err
 }
 
 // RandomTarget returns a random lookup target.

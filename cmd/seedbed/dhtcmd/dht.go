@@ -13,6 +13,7 @@ import (
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
@@ -159,12 +160,7 @@ func dhtFindNode(a *app.App) *cobra.Command {
 }
 
 func dhtNodes(a *app.App) *cobra.Command {
-	return orDaemon(a, &cobra.Command{
-		Use:   "nodes",
-		Short: "List the routing table of a daemon, or join the DHT and list one",
-		Long:  "Join the DHT and list the routing table.",
-		Args:  cobra.NoArgs,
-	}, nil, func(ctx context.Context, v *query.Visitor, args []string) error {
+	return handover.Lookup{Flags: new(app.Flags), Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 		if v.Saved == 0 && len(v.Config.Bootstrap) == 0 {
 			return v.NoNodes()
 		}
@@ -179,7 +175,7 @@ func dhtNodes(a *app.App) *cobra.Command {
 			return exit.Fail(exit.Network, "run seedbed doctor", errors.New("no DHT node answered"))
 		}
 		return nil
-	}, func(ctx context.Context, c *client.Client, args []string) error {
+	}, Ask: func(ctx context.Context, c *client.Client, args []string) error {
 		s, err := c.DHT(ctx)
 		if err != nil {
 			return err
@@ -196,9 +192,14 @@ func dhtNodes(a *app.App) *cobra.Command {
 		}
 		a.Say("%s", line)
 		if len(s.Nodes) == 0 {
-			return requireAnswer(&view.Lookup{})
+			return handover.RequireAnswer(&view.Lookup{})
 		}
 		return nil
+	}}.Command(a, &cobra.Command{
+		Use:   "nodes",
+		Short: "List the routing table of a daemon, or join the DHT and list one",
+		Long:  "Join the DHT and list the routing table.",
+		Args:  cobra.NoArgs,
 	})
 }
 

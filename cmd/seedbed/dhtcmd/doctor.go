@@ -63,7 +63,7 @@ with 3 if no peer of the torrent could be reached.`,
 			ctx, cancel := context.WithTimeout(cmd.Context(), c.Timeout)
 			defer cancel()
 			var daemon *client.Client
-			if target.IsNamed() || !visits(cmd) {
+			if target.IsNamed() || !handover.Visits(cmd) {
 				if daemon, err = target.Running(ctx); err != nil {
 					return err
 				}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
@@ -56,16 +56,6 @@ func printItem(a *app.App, i *view.Item, value bencode.Value) {
 	a.Say("value  %s", report.Exact(query.Render(value)))
 }
 
-// valueOf returns the encoded value of an item that a daemon has found.
-func valueOf(i *view.Item) (bencode.Value, error) {
-	b, err := base64.StdEncoding.DecodeString(i.Value)
-	if err != nil {
-		return nil, err
-	}
-	v, _, err := bencode.Parse(b, bencode.Limits{BigInts: true})
-	return v, err
-}
-
 func dhtGet(a *app.App) *cobra.Command {
 	var salt string
 	var seq int64
@@ -80,7 +70,7 @@ item, the latest with a valid signature, after all the closest nodes have answer
 	}
 	cmd.Flags().StringVar(&salt, "salt", "", "`SALT` of a mutable item")
 	cmd.Flags().Int64Var(&seq, "seq", 0, "only accept an item with a sequence number above `N`")
-	return orDaemon(a, cmd, []string{"salt", "seq"}, func(ctx context.Context, v *query.Visitor, args []string) error {
+	return handover.Lookup{Flags: new(app.Flags), Fit: []string{"salt", "seq"}, Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 		target, err := itemTarget(args[0], []byte(salt))
 		if err != nil {
 			return err
@@ -100,7 +90,7 @@ item, the latest with a valid signature, after all the closest nodes have answer
 			err = v.RequireAnswer(&g.Report)
 		}
 		return requireItem(found, seq, err)
-	}, func(ctx context.Context, c *client.Client, args []string) error {
+	}, Ask: func(ctx context.Context, c *client.Client, args []string) error {
 		if _, err := itemTarget(args[0], []byte(salt)); err != nil {
 			return err
 		}
@@ -114,13 +104,13 @@ item, the latest with a valid signature, after all the closest nodes have answer
 		}
 		var value bencode.Value
 		if found.Item != nil {
-			if value, err = valueOf(found.Item); err != nil {
-				return fmt.Errorf("the item that the daemon has found cannot be read: %w", err)
+			if value, err = handover.ValueOf(found.Item); err != nil {
+				return err
 			}
 		}
 		printGet(a, found, value)
-		return requireItem(found, seq, requireAnswer(&found.Lookup))
-	})
+		return requireItem(found, seq, handover.RequireAnswer(&found.Lookup))
+	}}.Command(a, cmd)
 }
 
 // printGet prints the result of a lookup of an item, with its encoded value.

@@ -12,6 +12,7 @@ import (
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
@@ -48,7 +49,7 @@ and other peers there are (BEP 33).`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&scrape, "scrape", false, "estimate how many seeds and peers there are (BEP 33)")
-	return orDaemon(a, cmd, []string{"scrape"}, func(ctx context.Context, v *query.Visitor, args []string) error {
+	return handover.Lookup{Flags: new(app.Flags), Fit: []string{"scrape"}, Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
 		infohash, err := query.ParseInfoHash(args[0])
 		if err != nil {
 			return err
@@ -63,7 +64,7 @@ and other peers there are (BEP 33).`,
 			err = v.RequireAnswer(&r.Report)
 		}
 		return requirePeers(r.Peers, err)
-	}, func(ctx context.Context, c *client.Client, args []string) error {
+	}, Ask: func(ctx context.Context, c *client.Client, args []string) error {
 		infohash, err := query.ParseInfoHash(args[0])
 		if err != nil {
 			return err
@@ -83,8 +84,8 @@ and other peers there are (BEP 33).`,
 		}
 		found := &view.GetPeers{Lookup: view.Lookup(r.Lookup), Peers: len(r.Addrs), FirstPeer: r.FirstPeer, Scrape: r.Scrape}
 		printPeers(a, found)
-		return requirePeers(found.Peers, requireAnswer(&found.Lookup))
-	})
+		return requirePeers(found.Peers, handover.RequireAnswer(&found.Lookup))
+	}}.Command(a, cmd)
 }
 
 // printPeers prints the summary of a lookup of peers.

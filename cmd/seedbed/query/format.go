@@ -68,8 +68,18 @@ func Bits(n int) string {
 
 // ContactRow formats one line of a list of nodes.
 func ContactRow(c *dht.Contact, target id.ID, outcome string) string {
+	o := view.ContactOf(*c, &target)
+	return NodeRow(&o, outcome)
+}
+
+// NodeRow formats one line of a list of nodes, which may come from a daemon.
+func NodeRow(c *view.Contact, outcome string) string {
+	bits := 0
+	if c.Bits != nil {
+		bits = *c.Bits
+	}
 	return strings.TrimRight(fmt.Sprintf("  %8s  %s  %-21s  %8s  %-8s  %s",
-		Bits(target.CommonPrefix(c.ID)), c.ID, c.Addr, Millis(c.RTT), c.Client, outcome), " ")
+		Bits(bits), c.ID, c.Addr, Millis(Span(c.RTT)), c.Client, outcome), " ")
 }
 
 // Render formats a bencoded value as text: UTF-8 strings in quotes, other strings in

@@ -2,82 +2,134 @@ package torrentcmd
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/exit"
+	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/dht"
+	"seedbed/internal/bencode"
 	"seedbed/magnet"
+	"seedbed/magnet/mutable"
+	"seedbed/node/api/client"
 	"seedbed/node/view"
 )
 
-// showPublication prints what the DHT knows about a publication.
-func showPublication(ctx context.Context, a *app.App, v *query.Visitor, link *magnet.Link, s shown) error {
-	s.note = nil
-	infohash, g, err := v.Newest(ctx, link)
-	j := view.Publication{Head: s.Head, Named: s.Named, Found: g.Item != nil, Target: g.Target.String(), Forked: g.Forked, Asked: g.Asked, Answered: g.Answered, Holders: view.HoldersOf(&g)}
-	switch {
-	case g.Item != nil:
-		j.Seq, j.Signature = &g.Item.Seq, "valid"
-		if !infohash.IsZero() {
-			j.Current = infohash.String()
-		}
-	case g.Faults.Unsigned > 0:
-		j.Signature = "bad"
-	}
-	if a.JSON {
-		if e := a.Put(&j); e != nil {
-			return e
-		}
-	} else if err := printPublication(a, &s, &j, &g); err != nil {
+// publication is what the DHT knows about a publication.
+type publication struct {
+	view.Publication
+	value    bencode.Value // of the newest item; nil if none was found
+	sig      string        // of the newest item, in hexadecimal
+	unsigned int           // nodes that returned an item that the key has not signed
+}
+
+// showFromDHT prints a link with a key, and what the DHT knows about its publication.
+func showFromDHT(ctx context.Context, a *app.App, v *query.Visitor, arg string) error {
+	link, err := magnet.ParseBare(arg)
+	if err != nil {
 		return err
 	}
+	g, err := v.Get(ctx, dht.ItemTarget(link.PublicKey, link.Salt), link.Salt, nil, nil)
 	if err == nil {
 		err = v.RequireAnswer(&g.Report)
 	}
-	if err == nil && g.Item == nil {
-		err = exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: view.HoldersOf(&g)}, unsigned: g.Faults.Unsigned}
+	if g.Item != nil {
+		p.value, p.sig, p.Seq = g.Item.Value, hex.EncodeToString(g.Item.Sig[:]), &g.Item.Seq
 	}
-	return err
+	l := view.LookupOf(&g.Report)
+	return p.show(a, link, &l, err)
 }
 
-func printPublication(a *app.App, s *shown, j *view.Publication, g *dht.GetReport) error {
+// showFromDaemon is like showFromDHT, but a daemon does the lookup.
+func showFromDaemon(ctx context.Context, a *app.App, c *client.Client, arg string) error {
+	link, err := magnet.ParseBare(arg)
+	if err != nil {
+		return err
+	}
+	g, err := c.GetItem(ctx, link.PublicKey.String(), string(link.Salt))
+	if err != nil {
+		return err
+	}
+	p := publication{Publication: view.Publication{Forked: g.Forked, Holders: g.Holders}, unsigned: g.Rejected.Unsigned}
+	if g.Item != nil {
+		if p.value, err = handover.ValueOf(g.Item); err != nil {
+			return err
+		}
+		p.sig, p.Seq = g.Item.Sig, g.Item.Seq
+	}
+	l := view.Lookup(g.Lookup)
+	return p.show(a, link, &l, handover.RequireAnswer(&l))
+}
+
+// show prints p. The result is failed, or an error if nothing is published.
+func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed error) error {
+	s := showLink(link)
+	s.note = nil
+	p.Head, p.Named = s.Head, s.Named
+	p.Target, p.Asked, p.Answered = l.Target, l.Asked, l.Answered
+	switch p.Found = p.value != nil; {
+	case p.Found:
+		p.Signature = "valid"
+		if infohash, err := mutable.Parse(p.value); err == nil {
+			p.Current = infohash.String()
+		}
+	case p.unsigned > 0:
+		p.Signature = "bad"
+	}
+	if a.JSON {
+		if err := a.Put(&p.Publication); err != nil {
+			return err
+		}
+	} else if err := p.print(a, &s); err != nil {
+		return err
+	}
+	if failed == nil && !p.Found {
+		return exit.Fail(exit.NotFound, "DHT nodes drop an item two hours after the last publisher, or follower with --keep-alive, has stopped", errors.New("no DHT node returned an item of this key"))
+	}
+	return failed
+}
+
+func (p *publication) print(a *app.App, s *shown) error {
 	if err := s.print(a.Stdout); err != nil {
 		return err
 	}
 	row := func(label, format string, args ...any) { a.Result("%-10s  "+format, append([]any{label}, args...)...) }
-	if g.Item != nil {
-		row("version", "%d", g.Item.Seq)
-		if j.Current != "" {
-			row("current", "%s", j.Current)
-		} else {
-			row("current", "not a torrent (BEP 46): %s", query.Render(g.Item.Value))
+	if p.Found {
+		if p.Seq != nil {
+			row("version", "%d", *p.Seq)
 		}
-		row("signature", "valid: %x", g.Item.Sig)
+		if p.Current != "" {
+			row("current", "%s", p.Current)
+		} else {
+			row("current", "not a torrent (BEP 46): %s", query.Render(p.value))
+		}
+		row("signature", "valid: %s", p.sig)
 	}
-	if j.Forked {
+	if p.Forked {
 		row("warning", "two different items are signed with this version number: the key is used in two places")
 	}
-	if n := g.Faults.Unsigned; n > 0 {
-		row("warning", "%s returned an item that is not signed by the key", report.Plural(n, "node"))
+	if p.unsigned > 0 {
+		row("warning", "%s returned an item that is not signed by the key", report.Plural(p.unsigned, "node"))
 	}
-	row("target", "%s", j.Target)
+	row("target", "%s", p.Target)
 	newest := 0
 	var lines []string
-	for _, h := range g.Holders {
-		if h.Newest {
-			newest++
-		}
+	for _, h := range p.Holders {
 		state := fmt.Sprintf("version %d", h.Seq)
-		if h.Bad {
+		switch h.State {
+		case "newest":
+			newest++
+		case "bad":
 			state = "an invalid item"
 		}
-		lines = append(lines, query.ContactRow(&h.Contact, g.Target, state))
+		lines = append(lines, query.NodeRow(&h.Contact, state))
 	}
-	row("stored on", "%s of the %d that answered", report.Plural(newest, "node"), g.Answered)
+	row("stored on", "%s of the %d that answered", report.Plural(newest, "node"), p.Answered)
 	for _, line := range lines {
 		a.Say("  %s", line)
 	}

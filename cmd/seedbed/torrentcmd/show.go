@@ -12,12 +12,14 @@ import (
 
 	"seedbed/cmd/seedbed/app"
 	"seedbed/cmd/seedbed/argument"
+	"seedbed/cmd/seedbed/handover"
 	"seedbed/cmd/seedbed/making"
 	"seedbed/cmd/seedbed/query"
 	"seedbed/cmd/seedbed/report"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
+	"seedbed/node/api/client"
 	"seedbed/node/view"
 )
 
@@ -25,7 +27,26 @@ import (
 func Show(a *app.App) *cobra.Command {
 	var offline bool
 	c := new(app.Flags)
-	cmd := query.CommandWhen(a, &cobra.Command{
+	cmd := handover.Lookup{
+		Flags: c,
+		Fit:   []string{"no-dht"},
+		Needed: func(args []string) (bool, error) {
+			if !argument.IsLink(args[0]) {
+				return false, nil
+			}
+			l, err := magnet.ParseBare(args[0])
+			return err == nil && l.HasPublicKey && !offline, err
+		},
+		Visit: func(ctx context.Context, v *query.Visitor, args []string) error {
+			if v != nil {
+				return showFromDHT(ctx, a, v, args[0])
+			}
+			return showOffline(ctx, a, c, args[0])
+		},
+		Ask: func(ctx context.Context, d *client.Client, args []string) error {
+			return showFromDaemon(ctx, a, d, args[0])
+		},
+	}.Command(a, &cobra.Command{
 		Use:   "show MAGNET|INFOHASH|FILE.torrent|URL",
 		Short: "Show what a link or .torrent file contains",
 		Long: `Show what a link or .torrent file contains. For a publisher link (xs=urn:btpk:), show
@@ -33,44 +54,38 @@ also queries the DHT for the latest version, whether its signature is valid, and
 nodes hold it; --no-dht skips this. Otherwise show works offline, except that it
 fetches a .torrent file given as a URL.`,
 		Args: cobra.ExactArgs(1),
-	}, c, false, func(args []string) (bool, error) {
-		if !argument.IsLink(args[0]) {
-			return false, nil
-		}
-		l, err := magnet.ParseBare(args[0])
-		return err == nil && l.HasPublicKey && !offline, err
-	}, func(ctx context.Context, v *query.Visitor, args []string) error {
-		out, err := c.Outbound()
-		if err != nil {
-			return err
-		}
-		spec, err := argument.Read(ctx, out, args[0])
-		var lacks *metainfo.LayersError
-		if errors.As(err, &lacks) {
-			t := *lacks.Torrent
-			t.Warnings = append(t.Warnings, lacks)
-			spec, err = node.Spec{Torrent: &t}, nil
-		}
-		if err != nil {
-			return err
-		}
-		var s shown
-		if spec.Link != nil {
-			s = showLink(spec.Link)
-			if v != nil {
-				return showPublication(ctx, a, v, spec.Link, s)
-			}
-			s.given = argument.IsMagnet(args[0])
-		} else {
-			s = showTorrent(spec.Torrent)
-		}
-		if a.JSON {
-			return a.Put(&s.Show)
-		}
-		return s.print(a.Stdout)
 	})
 	cmd.Flags().BoolVar(&offline, "no-dht", false, "do not query the DHT")
 	return cmd
+}
+
+// showOffline prints what a link or a .torrent file says by itself.
+func showOffline(ctx context.Context, a *app.App, c *app.Flags, arg string) error {
+	out, err := c.Outbound()
+	if err != nil {
+		return err
+	}
+	spec, err := argument.Read(ctx, out, arg)
+	var lacks *metainfo.LayersError
+	if errors.As(err, &lacks) {
+		t := *lacks.Torrent
+		t.Warnings = append(t.Warnings, lacks)
+		spec, err = node.Spec{Torrent: &t}, nil
+	}
+	if err != nil {
+		return err
+	}
+	var s shown
+	if spec.Link != nil {
+		s = showLink(spec.Link)
+		s.given = argument.IsMagnet(arg)
+	} else {
+		s = showTorrent(spec.Torrent)
+	}
+	if a.JSON {
+		return a.Put(&s.Show)
+	}
+	return s.print(a.Stdout)
 }
 
 // shown is what show prints.
