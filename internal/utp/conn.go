@@ -43,9 +43,10 @@ const (
 	// maxStaleAck limits how old an acknowledgement of a reordered packet may be, in packets.
 	maxStaleAck = 2 * maxInFlight
 
-	synTimeout = 3 * time.Second
+	// synTimeout is how long a Conn waits for the answer to its SYN, and for the proof of the
+	// other side's address.
+	synTimeout = 9 * time.Second
 	synAgain   = time.Second // the shortest time after which a SYN is answered again
-	maxSyns    = 3
 
 	// maxWrongAcks is the number of wrong acknowledgements after which a half-open connection
 	// ends. An honest peer sends none.
@@ -81,18 +82,18 @@ type Conn struct {
 
 	// What we send.
 	inflight     inflight
-	send         byteRing  // bytes that are not acknowledged, sent or not
-	unsent       uint32    // stream position of the first byte that was never sent
-	flight       int       // bytes that are sent, and neither acknowledged nor lost
-	lost         int       // packets that are to be sent again
-	sacked       int       // packets in inflight that are acknowledged
-	peerWindow   int       // bytes that the other side can take
-	closing      bool      // Close was called
-	finSent      bool      // the FIN is in inflight or acknowledged
-	forceHead    bool      // the oldest packet is sent again, whatever the window is
-	nudge        bool      // a packet that asks for an acknowledgement is to be sent
-	resetPending bool      // a RST is to be sent
-	syns         uint8     // SYNs sent
+	send         byteRing // bytes that are not acknowledged, sent or not
+	unsent       uint32   // stream position of the first byte that was never sent
+	flight       int      // bytes that are sent, and neither acknowledged nor lost
+	lost         int      // packets that are to be sent again
+	sacked       int      // packets in inflight that are acknowledged
+	peerWindow   int      // bytes that the other side can take
+	closing      bool     // Close was called
+	finSent      bool     // the FIN is in inflight or acknowledged
+	forceHead    bool     // the oldest packet is sent again, whatever the window is
+	nudge        bool     // a packet that asks for an acknowledgement is to be sent
+	resetPending bool     // a RST is to be sent
+	synIsSent    bool
 	wrongAcks    uint8     // packets with a wrong acknowledgement while half-open
 	last         output    // what the last Output returned
 	pacedUntil   mono.Time // when the next burst may be sent
@@ -160,7 +161,9 @@ func newConn(cfg Config, st state, recvID, sendID, una uint16, now mono.Time) *C
 
 // Connect returns the side of a connection that opens it. connID should be random: it is
 // the id under which the connection receives, and packets go out under the next one. seq is
-// the sequence number of the SYN, which the first Output returns.
+// the sequence number of the SYN, which the first Output returns. The SYN is sent once: libutp
+// does not answer the same SYN again if its answer is lost, so another try needs a Conn with
+// another id.
 func Connect(cfg Config, connID, seq uint16, now mono.Time) *Conn {
 	return newConn(cfg, synSent, connID, connID+1, seq+1, now)
 }
@@ -174,7 +177,7 @@ func Accept(cfg Config, syn *Header, seq uint16, now mono.Time) *Conn {
 	c.delays.received(now, syn.Timestamp)
 	c.peerWindow = int(min(syn.Window, maxPeerWindow))
 	c.ackNow = true
-	c.lingerAt = now.Add(maxSyns * synTimeout)
+	c.lingerAt = now.Add(synTimeout)
 	return c
 }
 

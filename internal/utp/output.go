@@ -64,8 +64,8 @@ func (c *Conn) Output(now mono.Time, b []byte) (n, segment int) {
 		b = c.appendHeader(b, now, Reset, 0, c.sendID, c.inflight.next())
 	case c.state == done:
 	case c.state == synSent:
-		if c.syns == 0 || c.recovery.timeoutAt == mono.Never {
-			c.syns++
+		if !c.synIsSent {
+			c.synIsSent = true
 			c.recovery.timeoutAt = now.Add(synTimeout)
 			c.last.kind = outputSyn
 			b = c.appendHeader(b, now, Syn, 0, c.recvID, c.inflight.una-1)
@@ -329,7 +329,7 @@ func (c *Conn) Refused(now mono.Time, tooLong bool) {
 	c.refusals = min(c.refusals, 100) + 1
 	switch last.kind {
 	case outputSyn:
-		c.syns--
+		c.synIsSent = false
 		c.recovery.timeoutAt = mono.Never
 	case outputAck:
 		c.ackNow = true
@@ -390,10 +390,7 @@ func (c *Conn) runTimers(now mono.Time) {
 	}
 	if c.state == synSent {
 		if now >= c.recovery.timeoutAt {
-			c.recovery.timeoutAt = mono.Never // the next SYN is due
-			if c.syns >= maxSyns {
-				c.end(ErrTimeout)
-			}
+			c.end(ErrTimeout)
 		}
 		return
 	}
@@ -448,7 +445,7 @@ func (c *Conn) Deadline() mono.Time {
 		return mono.Never
 	}
 	if c.state == synSent {
-		if c.recovery.timeoutAt == mono.Never {
+		if !c.synIsSent {
 			return min(c.refusedUntil, c.lingerAt)
 		}
 		return min(c.recovery.timeoutAt, c.lingerAt)

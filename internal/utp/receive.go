@@ -27,8 +27,8 @@ func (c *Conn) Receive(now mono.Time, b []byte) {
 		c.receiveReset(&h)
 		return
 	case Syn:
-		// The answer to the SYN was lost. Others send a SYN again after three seconds; more are
-		// forged, and their source would receive as many answers.
+		// The answer to the SYN was lost. Others send the same SYN again after three seconds; more
+		// are forged, and their source would receive as many answers.
 		if c.state == synReceived && h.ConnID == c.sendID && h.Seq == c.next-1 && now.Sub(c.sentAt) >= synAgain {
 			c.ackNow = true
 		}
@@ -83,9 +83,7 @@ func (c *Conn) established(now mono.Time, h *Header) {
 	// BEP 29 draws the answer to a SYN as if it used up a sequence number. In libutp and
 	// libtorrent it does not: it has the number of the first packet that will follow.
 	c.next = h.Seq
-	if c.syns == 1 {
-		c.measureRTT(now, now.Sub(c.sentAt))
-	}
+	c.measureRTT(now, now.Sub(c.sentAt))
 	// The other side holds back its data until it hears from us again. If there is nothing
 	// to write, an acknowledgement tells it.
 	c.unacked, c.ackAt = 1, now.Add(maxAckDelay)

@@ -31,8 +31,8 @@ type Stream struct {
 	sock   *netx.Socket
 	key    key
 	sendID uint16
-	host   uint64        // rate.SourceOf the remote address
-	opened chan struct{} // closed when a dial has succeeded or failed; nil for an incoming connection
+	host   uint64         // rate.SourceOf the remote address
+	opened chan<- *Stream // receives a dialed connection once it is open or has failed; nil for an incoming one
 
 	touched bool // for the receiver
 
@@ -111,7 +111,7 @@ func (s *Stream) update(now mono.Time) {
 	if !s.established && s.c.Established() {
 		s.established = true
 		if s.opened != nil {
-			close(s.opened)
+			s.opened <- s
 		} else if !s.t.establish(s) {
 			s.failure = ErrTooMany
 			s.c.Reset()
@@ -137,7 +137,7 @@ func (s *Stream) end() {
 	s.t.forget(s)
 	if !s.established && s.opened != nil {
 		s.established = true
-		close(s.opened)
+		s.opened <- s
 	}
 }
 

@@ -116,23 +116,50 @@ func (t *Transport) Accept(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// Dial connects to a peer. It fails with utp.ErrTimeout after some seconds without an
-// answer.
+// dialAgain are the times from one SYN of a dial to the next.
+var dialAgain = [...]time.Duration{time.Second, 2 * time.Second}
+
+// Dial connects to a peer. It fails with utp.ErrTimeout after nine seconds without an answer.
+//
+// Packets are lost, so it sends up to three SYNs, each for a connection with another id. libutp
+// does not answer the same SYN twice: if it is the answer that is lost, only another id helps.
+// The first connection that opens is used.
 func (t *Transport) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	s, err := t.connect(to)
+	opened := make(chan *Stream, 1+len(dialAgain)) // each can be sent
+	first, err := t.connect(to, opened)
 	if err != nil {
 		return nil, dialError(to, err)
 	}
-	select {
-	case <-s.opened:
-		if err := s.dialError(); err != nil {
-			return nil, dialError(to, err)
+	tries := []*Stream{first}
+	var used *Stream
+	defer func() {
+		for _, s := range tries {
+			if s != used {
+				s.Shutdown()
+			}
 		}
-		return s, nil
-	case <-ctx.Done():
-		s.Shutdown()
-		return nil, dialError(to, ctx.Err())
+	}()
+	again := time.NewTimer(dialAgain[0])
+	defer again.Stop()
+	for next := 1; ; next++ {
+		select {
+		case s := <-opened:
+			if err := s.dialError(); err != nil {
+				return nil, dialError(to, err)
+			}
+			used = s
+			return s, nil
+		case <-ctx.Done():
+			return nil, dialError(to, ctx.Err())
+		case <-again.C:
+		}
+		if s, err := t.connect(to, opened); err == nil { // else the earlier ones may still open
+			tries = append(tries, s)
+		}
+		if next < len(dialAgain) {
+			again.Reset(dialAgain[next])
+		}
 	}
 }
 
@@ -140,8 +167,8 @@ func dialError(to netip.AddrPort, err error) error {
 	return &net.OpError{Op: "dial", Net: "utp", Addr: net.UDPAddrFromAddrPort(to), Err: err}
 }
 
-// connect adds a connection and sends its SYN.
-func (t *Transport) connect(to netip.AddrPort) (*Stream, error) {
+// connect adds a connection and sends its SYN. opened receives it once it is open or has failed.
+func (t *Transport) connect(to netip.AddrPort, opened chan<- *Stream) (*Stream, error) {
 	sock := t.socket(to.Addr())
 	if sock == nil {
 		return nil, netx.ErrNoFamily
@@ -150,7 +177,7 @@ func (t *Transport) connect(to netip.AddrPort) (*Stream, error) {
 		return nil, netx.ErrSelf
 	}
 	s := newStream(t, sock, to)
-	s.opened = make(chan struct{})
+	s.opened = opened
 	now := t.now()
 	t.mu.Lock()
 	if t.closed {

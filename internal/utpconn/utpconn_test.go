@@ -282,6 +282,43 @@ func TestDialFails(t *testing.T) {
 	})
 }
 
+// A dial sends up to three SYNs with different ids, and uses the connection that opens.
+func TestDialTriesOtherIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		a := transport(t, n, public(1))
+		r := newRaw(t, n, netip.AddrPortFrom(public(2), 6881), a)
+		defer r.conn.Close()
+		begun := time.Now()
+		dialed := make(chan net.Conn, 1)
+		go func() {
+			c, err := a.Dial(t.Context(), r.conn.LocalAddr())
+			if err != nil {
+				t.Error(err)
+			}
+			dialed <- c
+		}()
+		ids := make(map[uint16]bool)
+		var last utp.Header
+		for _, at := range []time.Duration{0, time.Second, 3 * time.Second} {
+			last = r.next()
+			ids[last.ConnID] = true
+			if took := time.Since(begun); last.Type != utp.Syn || took != at+20*ms {
+				t.Errorf("%+v after %v", last, took)
+			}
+		}
+		r.send(utp.Header{Type: utp.State, ConnID: last.ConnID, Seq: 5, Ack: last.Seq, Window: 9999})
+		c := <-dialed
+		if c == nil || len(ids) != 3 || sizesOf(a).streams != 1 {
+			t.Fatalf("%v, %d ids, left over: %+v", c, len(ids), sizesOf(a))
+		}
+		c.Close()
+		if h := r.next(); h.ConnID != last.ConnID+1 {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
 // brokenConn is a PacketConn that can lose its network: then it sends nothing and says so.
 type brokenConn struct {
 	netx.PacketConn
@@ -480,6 +517,20 @@ func (r *raw) send(h utp.Header) {
 	if err := r.conn.WriteTo(h.Append(nil), r.to); err != nil {
 		r.t.Error(err)
 	}
+}
+
+// next waits for a packet that has the length of a header.
+func (r *raw) next() utp.Header {
+	r.t.Helper()
+	in := []netx.Datagram{{Buf: make([]byte, 2048)}}
+	if _, err := r.conn.ReadBatch(in); err != nil {
+		r.t.Fatal(err)
+	}
+	h, _, err := utp.Parse(in[0].Buf[:in[0].N])
+	if err != nil || in[0].N != utp.HeaderLen {
+		r.t.Errorf("%x: %v", in[0].Buf[:in[0].N], err)
+	}
+	return h
 }
 
 // answers waits for a while, closes the socket and returns the packets, all of which have
