@@ -158,8 +158,10 @@ var packages = map[string]pkg{
 	"cmd/seedbed":           {layer: 16, owns: "the command line as a whole"},
 
 	"internal/simnet": {layer: top, owns: "the in-memory network and disk"},
-	// A module of its own: what the packages are made with is no dependency of the program.
-	"packaging": {layer: top, owns: "making the packages"},
+	// Modules of their own: what the packages are made with, and what tests connect to, is no
+	// dependency of the program.
+	"packaging":                {layer: top, owns: "making the packages"},
+	"integration/peers/libutp": {layer: top, owns: "the uTP connections of libutp, for the tests", third: []string{"github.com/anacrolix/go-libutp"}},
 
 	"internal/sockstest": {layer: top, owns: "a SOCKS5 proxy for tests"},
 	"internal/filetest":  {layer: top, owns: "folders of files for tests"},

@@ -43,7 +43,7 @@ var remoteControls = map[string]struct {
 	"transmissionrpc":     {missingTransmissionRPC, runScripted(systemPython, "peers/transmissionrpc_client.py")},
 	"ctrl":                {func() string { return missingNPM("transmission-clients", "@ctrl/transmission") }, runScripted("node", "peers/transmission-clients/ctrl.mjs")},
 	"hekmon": {func() string { return "" }, func(ctx context.Context, t *testing.T, j *remoteJob) map[string]any {
-		return stepsOf(t, runRemote(ctx, t, buildClient(t, "transmissionrpc"), encode(j)), j.base)
+		return stepsOf(t, runRemote(ctx, t, buildClient(t, "testdata/transmissionrpc"), encode(j)), j.base)
 	}},
 	"transmission-promise": {func() string { return missingNPM("transmission-clients", "transmission-promise") }, runScripted("node", "peers/transmission-clients/promise.mjs")},
 }

@@ -47,7 +47,7 @@ var webAPIPrograms = map[string]struct {
 		must(t, os.Symlink(filepath.Join(npmPath("qbittorrent-clients"), "node_modules"), filepath.Join(dir, "node_modules")))
 		return []string{"node", script}
 	}},
-	"go-qbittorrent": {func() string { return "" }, func(t *testing.T) []string { return []string{buildClient(t, "go-qbittorrent")} }},
+	"go-qbittorrent": {func() string { return "" }, func(t *testing.T) []string { return []string{buildClient(t, "testdata/go-qbittorrent")} }},
 }
 
 // webAPIServers are the servers that the programs control.
@@ -56,13 +56,13 @@ var webAPIServers = map[string]func(ctx context.Context, t *testing.T, j *webAPI
 	"qbittorrent-nox": func(ctx context.Context, t *testing.T, j *webAPIJob) { serveQBittorrent(ctx, t, j) },
 }
 
-// buildClient builds a client in Go and returns its path. It is a module of its own, which is built with
-// what the module cache has.
-func buildClient(t *testing.T, module string) string {
+// buildClient builds the client in Go in a folder and returns its path. It is a module of its own, which is
+// built with what the module cache has.
+func buildClient(t testing.TB, dir string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "client")
 	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = filepath.Join("testdata", module)
+	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		skipIfMissing(t, []string{fmt.Sprintf("the client does not build (`make peers` downloads its modules): %v: %s", err, out)})
 	}
