@@ -29,6 +29,7 @@ type packetConn struct {
 type datagram struct {
 	at   time.Time
 	from netip.AddrPort
+	to   netip.AddrPort // as the sender sees it
 	b    []byte
 }
 
@@ -69,18 +70,31 @@ func (p *packetConn) ReadBatch(ms []netx.Datagram) (int, error) {
 		if p.closed {
 			return 0, net.ErrClosed
 		}
-		now, n := time.Now(), 0
-		for n < len(ms) && n < len(p.queue) && !p.queue[n].at.After(now) {
-			ms[n].N = copy(ms[n].Buf, p.queue[n].b)
-			ms[n].Addr, ms[n].Segment = p.queue[n].from, 0
-			n++
-		}
+		n, taken := p.take(ms)
+		p.queue = slices.Delete(p.queue, 0, taken)
 		if n > 0 || len(ms) == 0 {
-			p.queue = slices.Delete(p.queue, 0, n)
 			return n, nil
 		}
 		p.wait()
 	}
+}
+
+// take copies the datagrams that have arrived to ms, as many as fit. It returns how many it has
+// copied, and how many it has taken from the queue.
+func (p *packetConn) take(ms []netx.Datagram) (n, taken int) {
+	now := time.Now()
+	p.host.net.mu.Lock()
+	defer p.host.net.mu.Unlock()
+	for n < len(ms) && taken < len(p.queue) && !p.queue[taken].at.After(now) {
+		d := &p.queue[taken]
+		taken++
+		if p.host.letsIn(d.from, d.to) {
+			ms[n].N = copy(ms[n].Buf, d.b)
+			ms[n].Addr, ms[n].Segment = d.from, 0
+			n++
+		}
+	}
+	return n, taken
 }
 
 // wait releases the lock until something changes or the next datagram arrives.
@@ -118,13 +132,14 @@ func (p *packetConn) WriteTo(b []byte, to netip.AddrPort) error {
 	at, lost := p.host.net.depart(flow{'u', p.local, to}, len(b))
 	n := p.host.net
 	n.mu.Lock()
+	from := p.host.leave(p.local, to)
 	var q *packetConn
 	if h := p.host.reaches(to.Addr()); h != nil {
-		q = h.packets[to]
+		q = h.packets[h.behind(to)]
 	}
 	n.mu.Unlock()
 	if q != nil && !lost {
-		q.push(datagram{at, p.local, slices.Clone(b)})
+		q.push(datagram{at, from, to, slices.Clone(b)})
 	}
 	return nil
 }

@@ -170,6 +170,9 @@ type Host struct {
 	packets   map[netip.AddrPort]*packetConn
 	conns     map[tuple]*conn
 	filtered  map[uint16]bool
+	nat       NAT
+	natPort   uint16 // the last that the router has used
+	mappings  []natMapping
 }
 
 // tuple identifies a connection on one host.
@@ -305,7 +308,7 @@ func (h *Host) arrive(c *conn) (there bool, err error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	to := h.reaches(c.t.remote.Addr())
-	if to == nil || to.filtered[c.t.remote.Port()] {
+	if to == nil || to.nat != NoNAT || to.filtered[c.t.remote.Port()] {
 		return false, nil
 	}
 	l := to.listeners[c.t.remote.Port()]
