@@ -18,6 +18,7 @@ const (
 	ExtPex         uint8 = 2 // BEP 11 ut_pex
 	ExtDontHave    uint8 = 3 // BEP 54 lt_donthave
 	ExtUploadOnly  uint8 = 4 // BEP 21 upload_only, sent when it changes
+	ExtHolepunch   uint8 = 5 // BEP 55 ut_holepunch
 )
 
 // DefaultReqq is the request queue length of a peer that does not announce one (BEP 10).

@@ -3,9 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math"
-	"net/netip"
 
-	"seedbed/internal/addrs"
 	"seedbed/internal/bencode"
 )
 
@@ -109,57 +107,6 @@ func AppendUploadOnly(dst []byte, on bool) []byte {
 		return append(dst, 1)
 	}
 	return append(dst, 0)
-}
-
-// The types of ut_holepunch messages (BEP 55).
-const (
-	HolepunchRendezvous = 0
-	HolepunchConnect    = 1
-	HolepunchError      = 2
-)
-
-// HolepunchMsg is a ut_holepunch message.
-type HolepunchMsg struct {
-	Type uint8
-	Addr netip.AddrPort
-	Err  uint32 // of HolepunchError: 1 no such peer, 2 not connected, 3 not supported, 4 own address
-}
-
-// ParseHolepunch parses a ut_holepunch message. In BEP 55 every message ends with an
-// error code; libtorrent omits it if it is 0.
-func ParseHolepunch(payload []byte) (HolepunchMsg, error) {
-	if len(payload) < 2 {
-		return HolepunchMsg{}, badLength(payload)
-	}
-	m := HolepunchMsg{Type: payload[0]}
-	n := 0
-	switch payload[1] {
-	case 0:
-		n = 4
-	case 1:
-		n = 16
-	default:
-		return HolepunchMsg{}, badField(payload, "addr_type")
-	}
-	b := payload[2:]
-	if len(b) != n+2+4 && (len(b) != n+2 || m.Type == HolepunchError) {
-		return HolepunchMsg{}, badLength(payload)
-	}
-	m.Addr = addrs.Parse(b[:n+2])
-	if len(b) > n+2 {
-		m.Err = binary.BigEndian.Uint32(b[n+2:])
-	}
-	return m, nil
-}
-
-// AppendHolepunch appends the payload of a ut_holepunch message.
-func AppendHolepunch(dst []byte, m HolepunchMsg) []byte {
-	addrType := byte(0)
-	if !m.Addr.Addr().Unmap().Is4() {
-		addrType = 1
-	}
-	dst = addrs.Append(append(dst, m.Type, addrType), m.Addr)
-	return binary.BigEndian.AppendUint32(dst, m.Err)
 }
 
 func badLength(payload []byte) error {
