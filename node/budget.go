@@ -22,6 +22,7 @@ const shareEvery = 30 * time.Second
 type budget struct {
 	turn          int // advances every shareEvery; guarded by Node.mu
 	dials         dialGate
+	punches       punchGate
 	anew          chan struct{} // has capacity 1; a value requests that the budget is divided again
 	wasOverloaded bool          // there were more torrents than can be announced in time; owned by keepBudget
 
@@ -32,6 +33,7 @@ type budget struct {
 
 func (b *budget) init(cfg *Config) {
 	b.dials.init(cfg)
+	b.punches.init()
 	b.anew = make(chan struct{}, 1)
 }
 

@@ -29,9 +29,9 @@ type Intake struct {
 	Rules Rules
 
 	started   bool
-	allowed   rate.Bucket                 // messages that are processed
-	ignored   rate.Bucket                 // messages that are ignored
-	announced map[netip.AddrPort]struct{} // and not dropped, by key
+	allowed   rate.Bucket               // messages that are processed
+	ignored   rate.Bucket               // messages that are ignored
+	announced map[netip.AddrPort]uint16 // ports of what was announced and not dropped, by key
 }
 
 // Accept returns the new peers in u: each address once, within the limits, and none that
@@ -42,7 +42,7 @@ func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 		in.started = true
 		in.allowed = rate.NewBucket(now, 1/Interval.Seconds(), maxEarly)
 		in.ignored = rate.NewBucket(now, 1/Interval.Seconds(), maxIgnored)
-		in.announced = make(map[netip.AddrPort]struct{})
+		in.announced = make(map[netip.AddrPort]uint16)
 		limit = MaxFirst // BEP 11: "Except for the initial PEX message"
 	}
 	if !in.allowed.Take(now, 1) {
@@ -66,10 +66,24 @@ func (in *Intake) Accept(now mono.Time, u Update) ([]Peer, error) {
 		if _, old := in.announced[k]; old {
 			continue
 		}
-		in.announced[k] = struct{}{}
+		in.announced[k] = p.Addr.Port()
 		accepted = append(accepted, p)
 	}
 	return slices.Clip(accepted), nil
+}
+
+// Announces reports whether the other end has announced a, and has not dropped it since: it
+// says that it is connected to a.
+func (in *Intake) Announces(a netip.AddrPort) bool {
+	port, ok := in.announced[key(a)]
+	return ok && port == a.Port()
+}
+
+// Drop removes a from what the other end has announced.
+func (in *Intake) Drop(a netip.AddrPort) {
+	if in.Announces(a) {
+		delete(in.announced, key(a))
+	}
 }
 
 // key identifies a contact. BEP 11: "Duplicate IP addresses (e.g. with different ports)

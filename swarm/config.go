@@ -77,6 +77,10 @@ type Config struct {
 	// unproven says that the address is unproven in the engine. The torrent calls
 	// leave when the dial has ended.
 	Admit func(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error)
+	// Punch connects over uTP to a peer that connects to us at the same time (BEP 55). It
+	// limits what it sends to one host and to all. Nil means that hole punching is not
+	// offered.
+	Punch func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// Relaxed lifts the limits on unproven private addresses; see engine.Config.
 	Relaxed bool
 

@@ -20,6 +20,7 @@ type Counters struct {
 	Peers    traffic.ByFamily[PeerCounts]    // connected now
 	WebSeeds int64                           // connected now
 	Dials    traffic.ByFamily[Dials]
+	Punches  engine.PunchCounts // hole punches (BEP 55)
 
 	Read, Written   int64 // bytes of torrents' files, without hashing of existing data
 	Reads, Writes   int64 // reads for uploads and chunks to store: waiting or being served now
@@ -62,6 +63,8 @@ type counters struct {
 	webSeeds atomic.Int64
 	dials    traffic.ByFamily[dialCounters]
 
+	punchesBegun, punchesConnected, punchesRelayed atomic.Int64
+
 	read, written, reads, writes, storageFailures atomic.Int64
 }
 
@@ -75,7 +78,8 @@ type connKind uint8
 const (
 	outgoing connKind = iota
 	incoming
-	joined // with Join
+	punched // like outgoing, by a hole punch (BEP 55)
+	joined  // with Join
 )
 
 // ofConn returns the meter of a new connection, which is nil for a peer in this process, and the number of open
@@ -111,6 +115,7 @@ func outcomeOf(f engine.Fault) DialOutcome {
 
 // countTraffic adds what the engine has counted since the last call. engMu is held.
 func (t *Torrent) countTraffic() {
+	t.countPunches()
 	var now Traffic
 	now.Uploaded, now.Downloaded, now.Wasted, _ = t.eng.Traffic()
 	c, last := &t.cfg.Shared.counters, &t.counted
@@ -120,6 +125,18 @@ func (t *Torrent) countTraffic() {
 	c.uploaded.Add(now.Uploaded - last.Uploaded)
 	c.downloaded.Add(now.Downloaded - last.Downloaded)
 	c.wasted.Add(now.Wasted - last.Wasted)
+	*last = now
+}
+
+// countPunches is countTraffic for hole punches.
+func (t *Torrent) countPunches() {
+	now, c, last := t.eng.Punches(), &t.cfg.Shared.counters, &t.countedPunches
+	if now == *last {
+		return
+	}
+	c.punchesBegun.Add(now.Begun - last.Begun)
+	c.punchesConnected.Add(now.Connected - last.Connected)
+	c.punchesRelayed.Add(now.Relayed - last.Relayed)
 	*last = now
 }
 
@@ -134,6 +151,7 @@ func (s *Shared) Counters() Counters {
 		Dials: traffic.ByFamily[Dials]{V4: c.dials.V4.counts(), V6: c.dials.V6.counts()},
 		Read:  c.read.Load(), Written: c.written.Load(), Reads: c.reads.Load(), Writes: c.writes.Load(),
 		StorageFailures: c.storageFailures.Load(), Memory: s.pool.Limit(),
+		Punches: engine.PunchCounts{Begun: c.punchesBegun.Load(), Connected: c.punchesConnected.Load(), Relayed: c.punchesRelayed.Load()},
 	}
 	_, out.Held = s.pool.Held()
 	return out

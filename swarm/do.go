@@ -12,6 +12,8 @@ func (t *Torrent) do(c *engine.Command) {
 	switch c.Kind {
 	case engine.CmdDial:
 		t.dial(c)
+	case engine.CmdPunch:
+		t.punch(c)
 	case engine.CmdClose:
 		if cn := t.conns[c.Conn]; cn != nil {
 			// Earlier output of this turn may tell the peer why.

@@ -66,30 +66,20 @@ func (t *Torrent) dial(cmd *engine.Command) {
 	addr, encrypted, unproven := cmd.Addr, cmd.Encrypted, cmd.Unproven
 	go func() {
 		accepted, tried := false, false
-		o := Outgoing{
-			Dial: func(ctx context.Context) (net.Conn, error) {
-				leave, err := t.cfg.Admit(ctx, addr, unproven)
-				if err != nil {
-					return nil, err
-				}
-				tried = true
-				ctx, cancel := context.WithTimeout(ctx, DialTimeout)
-				defer cancel()
-				c, err := t.cfg.Dialer.Dial(ctx, addr)
-				leave(err == nil)
-				accepted = accepted || err == nil
-				t.cfg.Trace.dialed(addr, err)
-				return c, err
-			},
-			Encryption: t.cfg.Encryption,
-			Accepts: func(asked, answer id.ID) bool {
-				n, ok := t.byInfohash(answer)
-				return ok && (n.hash == asked || n.v2)
-			},
-		}
-		for _, n := range *t.swarmHashes.Load() {
-			o.Hellos = append(o.Hellos, OutgoingHello{n.hash, t.handshake(n)})
-		}
+		o := t.outgoing(func(ctx context.Context) (net.Conn, error) {
+			leave, err := t.cfg.Admit(ctx, addr, unproven)
+			if err != nil {
+				return nil, err
+			}
+			tried = true
+			ctx, cancel := context.WithTimeout(ctx, DialTimeout)
+			defer cancel()
+			c, err := t.cfg.Dialer.Dial(ctx, addr)
+			leave(err == nil)
+			accepted = accepted || err == nil
+			t.cfg.Trace.dialed(addr, err)
+			return c, err
+		})
 		g, next, err := o.Connect(t.ctx, encrypted)
 		if err == nil || accepted {
 			t.cfg.Trace.handshaken(addr, g, err)
@@ -105,6 +95,44 @@ func (t *Torrent) dial(cmd *engine.Command) {
 		n, _ := t.byInfohash(g.InfoHash)
 		t.addConn(g, addr, n.v2, outgoing, false)
 	}()
+}
+
+// punch connects to a peer that dials us at the same time, as a CmdPunch says.
+func (t *Torrent) punch(cmd *engine.Command) {
+	if t.stopping.Load() {
+		return
+	}
+	addr, encrypted := cmd.Addr, cmd.Encrypted
+	go func() {
+		o := t.outgoing(func(ctx context.Context) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, DialTimeout)
+			defer cancel()
+			return t.cfg.Punch(ctx, addr)
+		})
+		g, _, err := o.Connect(t.ctx, encrypted)
+		if err != nil {
+			t.cfg.Log.Debug("hole punch failed", "peer", addr, "error", err)
+			t.inbox.post(item{ev: &engine.EvPunchFailed{Addr: addr}})
+			return
+		}
+		n, _ := t.byInfohash(g.InfoHash)
+		t.addConn(g, addr, n.v2, punched, false)
+	}()
+}
+
+// outgoing returns what makes a connection of this torrent with dial.
+func (t *Torrent) outgoing(dial func(context.Context) (net.Conn, error)) Outgoing {
+	o := Outgoing{
+		Dial: dial, Encryption: t.cfg.Encryption,
+		Accepts: func(asked, answer id.ID) bool {
+			n, ok := t.byInfohash(answer)
+			return ok && (n.hash == asked || n.v2)
+		},
+	}
+	for _, n := range *t.swarmHashes.Load() {
+		o.Hellos = append(o.Hellos, OutgoingHello{n.hash, t.handshake(n)})
+	}
+	return o
 }
 
 // handshake returns our handshake for an infohash.
@@ -136,7 +164,7 @@ func (t *Torrent) addConn(g Handshake, addr netip.AddrPort, v2 bool, kind connKi
 	c := newConn(t, engine.Conn(t.nextConn.Add(1)), g.Conn, addr, kind)
 	if !t.inbox.post(item{
 		ev: &engine.EvConnected{
-			Conn: c.id, Addr: addr, Incoming: kind != outgoing,
+			Conn: c.id, Addr: addr, Incoming: kind == incoming || kind == joined, Punched: kind == punched,
 			PeerID: g.PeerID, Reserved: g.Reserved, Encrypted: g.Encrypted, V2: v2, NodeFull: nodeFull,
 			UTP: g.Conn.RemoteAddr().Network() == "udp",
 		},

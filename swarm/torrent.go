@@ -56,6 +56,8 @@ type Torrent struct {
 	ended     bool
 	counted   Traffic // what the counters of Shared include
 
+	countedPunches engine.PunchCounts // the same of hole punches
+
 	// Set by the loop before the first command that needs them, then constant.
 	info    *metainfo.Info
 	content Content
@@ -108,7 +110,7 @@ func New(cfg Config) *Torrent {
 		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, Ports: cfg.Ports, HasDHT: cfg.HasDHT,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
 		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, UpLimit: t.up.Limit(), Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
-		Private: cfg.Info != nil && cfg.Info.Private,
+		Holepunch: cfg.Punch != nil, Private: cfg.Info != nil && cfg.Info.Private,
 	}, 0)
 	go t.loop()
 	if cfg.Info != nil {

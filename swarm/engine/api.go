@@ -65,6 +65,9 @@ type EvDialFailed struct {
 	Encrypted bool  // try an encrypted handshake first next time
 }
 
+// EvPunchFailed reports that a CmdPunch for Addr failed.
+type EvPunchFailed struct{ Addr netip.AddrPort }
+
 // EvConnected reports that the handshake with Addr has completed on Conn. The shell has
 // checked the infohash.
 type EvConnected struct {
@@ -75,6 +78,7 @@ type EvConnected struct {
 	Reserved  wire.Reserved
 	Encrypted bool // the handshake was encrypted; the connection may be too
 	UTP       bool // it is a connection over uTP (BEP 29)
+	Punched   bool // a CmdPunch made it
 	V2        bool // it used the v2 infohash (BEP 52)
 	NodeFull  bool // the node is at its connection limit: keep this one only by replacing another
 }
@@ -190,6 +194,7 @@ type EvStop struct{}
 
 func (*EvCandidates) event()    {}
 func (*EvDialFailed) event()    {}
+func (*EvPunchFailed) event()   {}
 func (*EvConnected) event()     {}
 func (*EvClosed) event()        {}
 func (*EvSent) event()          {}
@@ -273,6 +278,10 @@ const (
 	// If Encrypted is set, the peer prefers encryption, as observed or as another peer
 	// said.
 	CmdDial CommandKind = iota + 1
+	// CmdPunch: connect to Addr over uTP at once, because a relay has told the peer there to
+	// do the same (BEP 55), and do the handshake; answer EvConnected with Punched, or
+	// EvPunchFailed. Encrypted is as in CmdDial.
+	CmdPunch
 	// CmdClose: close Conn because of Fault. EvClosed follows.
 	CmdClose
 	// CmdSend: write Bytes, which are complete encoded messages, to Conn. Bytes is valid
@@ -363,6 +372,7 @@ type Config struct {
 	MaxConns   int
 	Uploads    int       // regular upload slots, not counting the optimistic one
 	UpLimit    int64     // bytes per second, the smaller of the torrent's limit and the node's; 0 means no limit
+	Holepunch  bool      // connections over uTP can be made, so hole punching is offered (BEP 55)
 	Hints      bool      // dial hints even if the torrent is private
 	Private    bool      // the torrent is known to be private (BEP 27) before EvInfo
 	SuperSeed  SuperSeed // when to withhold pieces from peers (BEP 16)
@@ -370,6 +380,13 @@ type Config struct {
 	// It is set when we listen on a private address ourselves.
 	Relaxed bool
 	Seed    uint64 // for the engine's random choices
+}
+
+// PunchCounts counts hole punches (BEP 55).
+type PunchCounts struct {
+	Begun     int64 // connections that we tried because a relay told us to
+	Connected int64 // connections made by hole punches, by either side
+	Relayed   int64 // pairs of peers to which we sent each other's address
 }
 
 // Drops counts connections by the peer's behavior that ended them.

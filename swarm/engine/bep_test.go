@@ -408,7 +408,8 @@ func TestBEP11FlagsAreTrue(t *testing.T) {
 		shake(EvConnected{UTP: true}, ""):                        pex.Reachable | pex.UTP,
 		shake(EvConnected{Incoming: true}, ""):                   0,
 		shake(EvConnected{Incoming: true, UTP: true}, ""):        pex.UTP,
-		shake(EvConnected{Incoming: true}, "12:ut_holepunchi4e"): pex.Holepunch,
+		shake(EvConnected{UTP: true, Punched: true}, ""):         pex.UTP,
+		shake(EvConnected{Incoming: true}, "12:ut_holepunchi4e"): pex.Holepunch | pex.UTP,
 		shake(EvConnected{Incoming: true}, "12:ut_holepunchi0e"): 0,
 	}
 	r.drain()

@@ -46,14 +46,15 @@ type candidate struct {
 	addr      netip.AddrPort
 	source    Source
 	state     candState
-	fails     uint8  // consecutive failed dials
-	tried     bool   // dialed at least once
-	answered  bool   // a handshake has succeeded at least once
-	refused   bool   // a dial failed, and none has succeeded
-	unproven  bool   // the limits of unproven.go apply
-	counted   bool   // it counts for the source that named it first
-	seed      bool   // had everything when last connected
-	encrypted bool   // supports or prefers encryption, as far as known
+	fails     uint8 // consecutive failed dials
+	tried     bool  // dialed at least once
+	answered  bool  // a handshake has succeeded at least once
+	refused   bool  // a dial failed, and none has succeeded
+	unproven  bool  // the limits of unproven.go apply
+	counted   bool  // it counts for the source that named it first
+	seed      bool  // had everything when last connected
+	encrypted bool  // supports or prefers encryption, as far as known
+	punch     punchability
 	priority  uint32 // see priority.go; 0: unknown
 	next      mono.Time
 	first     sourceID           // the source that named it first
@@ -212,17 +213,6 @@ func (b *book) find(addr netip.AddrPort) *candidate {
 		return &b.list[i]
 	}
 	return nil
-}
-
-// describe records what a peer has sent about an address by PEX, unless we are connected to
-// that address.
-func (b *book) describe(addr netip.AddrPort, seed, encrypted bool) {
-	if c := b.find(addr); c != nil && c.state == candIdle {
-		c.seed = c.seed || seed
-		if !c.answered {
-			c.encrypted = encrypted
-		}
-	}
 }
 
 // setEncrypted records that addr supported encryption in an earlier run. Observations of

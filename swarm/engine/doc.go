@@ -17,7 +17,9 @@
 //	             │
 //	             │ calls                machine           its file       the engine's side of it
 //	             ├─ whom to dial ─────▶ book              candidates.go  engine.go, peer.go
-//	             │                                        bans.go, unproven.go
+//	             │                                        bans.go, unproven.go,
+//	             │                                        punchable.go
+//	             ├─ hole punching ────▶ puncher           puncher.go     holepunch.go
 //	             ├─ info dictionary ──▶ metadataPhase     metadata.go    ut_metadata.go
 //	             ├─ piece layers ─────▶ layerPhase        layers.go      hashes.go
 //	             ├─ what to request ──▶ requester         requester.go   requests.go, content.go,

@@ -37,6 +37,7 @@ type Engine struct {
 	req           requester
 	choker        choker
 	uploader      uploader
+	punch         puncher
 	bitfieldRates *rate.Sources // addresses whose bitfields were counted; nil while the torrent is small
 	wasUseful     bool          // the current message was useful; see noise.go
 
@@ -108,6 +109,7 @@ func New(cfg Config, now mono.Time) *Engine {
 	e.req.begin(now)
 	e.choker = newChoker(cfg.Uploads, e.rng)
 	e.uploader.setLimit(cfg.UpLimit)
+	e.punch = newPuncher(now)
 	e.meta = newMetadataPhase(metainfo.NewAssembler(cfg.InfoHash, cfg.InfoHashV2))
 	e.timers = timers{secondAt: mono.Never, wantAt: now}
 	return e
@@ -126,6 +128,9 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		}
 	case *EvDialFailed:
 		e.book.dialFailed(e.now, ev.Addr, ev.Fault, ev.Encrypted)
+		e.askIntroducer(ev.Addr)
+	case *EvPunchFailed:
+		e.punch.end(ev.Addr)
 	case *EvConnected:
 		e.onConnected(ev)
 	case *EvClosed:
@@ -248,6 +253,7 @@ func (e *Engine) onStop() {
 func (e *Engine) Tick(now mono.Time) {
 	e.begin(now)
 	e.req.tick()
+	e.askLate()
 	if e.now < e.secondAt {
 		return
 	}
@@ -282,7 +288,7 @@ func (e *Engine) Deadline() mono.Time {
 	if e.stopped {
 		return d
 	}
-	d = min(d, e.req.deadline())
+	d = min(d, e.req.deadline(), e.punch.deadline())
 	if e.wantsDials() {
 		d = min(d, e.book.next)
 	}
@@ -351,6 +357,7 @@ func (e *Engine) dial() {
 		}
 		e.book.dial(c)
 		e.cmd(Command{Kind: CmdDial, Addr: c.addr, Encrypted: c.encrypted, Unproven: c.unproven})
+		e.expectPunch(c)
 	}
 }
 

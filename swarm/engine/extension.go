@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"seedbed/internal/addrs"
 	"seedbed/pex"
@@ -26,6 +27,9 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	}
 	if !e.book.private {
 		h.UtPex = wire.ExtPex
+		if e.cfg.Holepunch {
+			h.HolePunch = wire.ExtHolepunch
+		}
 	}
 	if c := e.content; c != nil {
 		h.MetadataSize = int64(len(c.info.Raw))
@@ -60,6 +64,8 @@ func (e *Engine) onExtended(p *peer, m *wire.Msg) {
 		err = e.onMetadata(p, m.Payload)
 	case wire.ExtPex:
 		err = e.onPex(p, m.Payload)
+	case wire.ExtHolepunch:
+		err = e.onHolepunch(p, m.Payload)
 	case wire.ExtDontHave:
 		var index uint32
 		if index, err = wire.ParseDontHave(m.Payload); err == nil {
@@ -82,6 +88,10 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	}
 	had := p.ext.YourIP
 	p.ext.Merge(h)
+	if !p.gotExtended {
+		p.gotExtended = true
+		e.sendPexSoon()
+	}
 	e.req.setReqq(&p.down, p.ext.Reqq)
 	e.learnListen(p, p.ext.Port)
 	if ip := p.ext.YourIP; ip.IsValid() && ip != had {
@@ -115,7 +125,10 @@ func (e *Engine) onPex(p *peer, payload []byte) error {
 	}
 	for _, n := range news {
 		e.book.add(e.now, Candidate{Addr: n.Addr, Source: FromPEX, From: p.addr.Addr()})
-		e.book.describe(n.Addr, n.Flags&pex.Seed != 0, n.Flags&pex.PrefersEncryption != 0)
+		e.book.describe(n.Addr, n.Flags)
+		if c := e.book.find(n.Addr); c != nil && (c.state == candDialing || c.fails > 0) {
+			e.expectPunch(c)
+		}
 	}
 	return nil
 }
@@ -146,9 +159,14 @@ func (e *Engine) sendPex() {
 		if p.closing || !p.listen.IsValid() {
 			continue
 		}
+		if p.reserved.Extended() && !p.gotExtended && e.now.Sub(p.since) < pexEvery {
+			continue // its flags are sent once, so they must be known
+		}
 		var f pex.Flags
 		if !p.incoming {
-			f |= pex.Reachable
+			if !p.punched {
+				f |= pex.Reachable
+			}
 			if p.encrypted {
 				f |= pex.PrefersEncryption
 			}
@@ -156,7 +174,7 @@ func (e *Engine) sendPex() {
 		if p.ext.UploadOnly || p.down.counted {
 			f |= pex.Seed
 		}
-		if p.utp {
+		if p.utp || p.ext.HolePunch != 0 { // BEP 55 connects over uTP
 			f |= pex.UTP
 		}
 		if p.ext.HolePunch != 0 {
@@ -177,6 +195,18 @@ func (e *Engine) sendPex() {
 			e.sendExt(p, p.ext.UtPex, e.scratch)
 			e.cmds[len(e.cmds)-1].Timed = true // the interval starts when the message has been written
 		}
+	}
+}
+
+// pexSoonPeers is the number of connections up to which a new peer is sent to others at once.
+// With many, sending often costs much, and each peer knows enough others.
+const pexSoonPeers = 50
+
+// sendPexSoon makes the next round of sendPex due soon: a peer that cannot be dialed waits for
+// others to learn of it from us.
+func (e *Engine) sendPexSoon() {
+	if len(e.peers) <= pexSoonPeers {
+		e.pexAt = min(e.pexAt, e.now.Add(time.Second))
 	}
 }
 

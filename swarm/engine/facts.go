@@ -25,6 +25,7 @@ type PeerInfo struct {
 	Incoming  bool // it dialed us
 	Encrypted bool // the handshake was encrypted
 	UTP       bool // connected over uTP (BEP 29)
+	Punched   bool // connected by a hole punch (BEP 55)
 	V2        bool // it uses the v2 infohash (BEP 52)
 
 	Interested     bool // we are interested in it
@@ -58,7 +59,7 @@ func (e *Engine) Peers(now mono.Time) []PeerInfo {
 func (e *Engine) describe(now mono.Time, p *peer) PeerInfo {
 	i := PeerInfo{
 		Addr: p.addr, Listen: p.listen, ID: p.id, Client: cmp.Or(p.ext.Version, wire.ClientName(p.id)),
-		Incoming: p.incoming, Encrypted: p.encrypted, UTP: p.utp, V2: p.v2,
+		Incoming: p.incoming, Encrypted: p.encrypted, UTP: p.utp, Punched: p.punched, V2: p.v2,
 		Interested: p.down.interested, Choked: p.down.choked, PeerInterested: p.choke.interested, PeerChoked: !p.choke.unchoked,
 		Optimistic: p.choke.optimistic, Snubbed: p.down.snubbed,
 		DownRate: p.down.rate.Rate(now), UpRate: p.choke.rate.Rate(now), Downloaded: p.down.rate.Total(), Uploaded: p.choke.total,

@@ -31,6 +31,7 @@ type peer struct {
 	incoming  bool
 	encrypted bool
 	utp       bool // connected over uTP (BEP 29)
+	punched   bool // connected by a hole punch (BEP 55)
 	v2        bool // connected by the v2 infohash (BEP 52)
 	reserved  wire.Reserved
 	origin    uint32 // identifies the peer when its payload is bad; see blame.go
@@ -43,6 +44,7 @@ type peer struct {
 	fault        Fault // why we are closing it
 	revived      bool  // pieces became needed again after we began to close it
 	pastBitfield bool  // a message was received that must not precede a bitfield
+	gotExtended  bool  // an extension handshake was received
 	gotBitfield  bool  // a bitfield, have all or have none was received
 	sentBitfield bool  // our bitfield was sent
 
@@ -55,6 +57,7 @@ type peer struct {
 	hash   hashPeer
 	super  superPeer
 	spread spreadPeer
+	punch  punchPeer
 
 	dhtPorts uint8 // PORT messages that were used
 
@@ -75,7 +78,13 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
 	e.req.join(p.conn, &p.down)
-	if !p.incoming {
+	p.punched = ev.Punched || p.incoming && p.utp && e.punch.isPending(e.now, p.addr)
+	switch {
+	case ev.Punched:
+		p.listen = p.addr
+		e.punch.end(p.addr)
+		e.book.punched(e.now, p.addr)
+	case !p.incoming:
 		p.listen = p.addr
 		e.book.dialSucceeded(e.now, p.addr, ev.Encrypted)
 	}
@@ -86,13 +95,17 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	p.origin = e.blame.of(banKey(p.addr))
 	e.req.setOrigin(&p.down, p.origin)
 	e.open++
-	if !p.incoming {
+	if !p.incoming && !p.punched {
 		e.cmd(Command{Kind: CmdKnown, Addr: p.listen, Encrypted: p.encrypted})
 	}
 	e.meta.join(e.now, p.conn, &p.meta)
 	e.layer.join(p.conn, &p.layer)
 	e.choker.join(e.now, p.conn, &p.choke)
 	e.choker.setHost(&p.choke, p.origin)
+	e.punch.join(e.now, &p.punch)
+	if p.punched {
+		e.punch.connected()
+	}
 	e.uploader.join(p.conn, &p.up.uploadPeer)
 	e.sendFirstMessages(p)
 }

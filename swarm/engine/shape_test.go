@@ -29,7 +29,7 @@ var machines = map[string]machine{
 	"blame":  {files: []string{"blame.go"}},
 	"choker": {files: []string{"choke.go", "merit.go", "stalled.go"}},
 	// Addresses of peers: candidates, bans, and the limits on unproven ones.
-	"book":     {files: []string{"candidates.go", "ownaddr.go", "priority.go", "bans.go", "unproven.go"}},
+	"book":     {files: []string{"candidates.go", "ownaddr.go", "priority.go", "bans.go", "unproven.go", "punchable.go"}},
 	"layers":   {files: []string{"layers.go"}},
 	"metadata": {files: []string{"metadata.go"}},
 	"requester": {
@@ -45,6 +45,8 @@ var machines = map[string]machine{
 	"super-seeder": {files: []string{"super.go"}, parts: []string{"stride"}},
 	// The order in which a seed offers pieces.
 	"stride": {files: []string{"stride.go"}},
+	// Limits of hole punching.
+	"puncher": {files: []string{"puncher.go"}},
 	// In what order blocks are sent, and to which peer a seed sends new pieces.
 	"uploader": {files: []string{"uploader.go"}},
 	"spread":   {files: []string{"spread.go"}, parts: []string{"uploader", "stride"}},
