@@ -28,14 +28,15 @@ const (
 // schedule decides which torrents are announced when.
 type schedule struct {
 	torrents map[id.ID]*planned
-	order    []id.ID // the keys of torrents
-	round    uint32  // of set
+	order    []*planned // those that are announced
+	round    uint32     // of set
 	messages rate.Bucket
 	rng      *rand.Rand
 }
 
 // planned is the state of one torrent.
 type planned struct {
+	hash      id.ID
 	due, last mono.Time
 	times     int // how often it was announced
 	round     uint32
@@ -51,16 +52,17 @@ func newSchedule(now mono.Time, rng *rand.Rand) *schedule {
 // set sets the torrents that are announced from now on. New ones are due at once.
 func (s *schedule) set(now mono.Time, hashes []id.ID) {
 	s.round++
+	clear(s.order) // for the garbage collector
 	s.order = s.order[:0]
 	for _, h := range hashes {
 		p := s.torrents[h]
 		if p == nil {
-			p = &planned{due: now, round: s.round - 1}
+			p = &planned{hash: h, due: now, round: s.round - 1}
 			s.torrents[h] = p
 		}
 		if p.round != s.round { // otherwise it is listed twice
 			p.round = s.round
-			s.order = append(s.order, h)
+			s.order = append(s.order, p)
 		}
 	}
 	for h, p := range s.torrents {
@@ -74,24 +76,30 @@ func (s *schedule) set(now mono.Time, hashes []id.ID) {
 // hasten makes all torrents due as soon as allowed, because there is a network that has not
 // received them.
 func (s *schedule) hasten(now mono.Time) {
-	for _, h := range s.order {
-		p := s.torrents[h]
+	for _, p := range s.order {
 		if p.times > 0 {
 			p.due = min(p.due, max(now, p.last.Add(minInterval)))
 		}
 	}
 }
 
+// wait returns how long no message may be sent.
+func (s *schedule) wait(now mono.Time) time.Duration { return s.messages.Wait(now, 1) }
+
 // next returns the torrents to announce now in one message, or nil.
 //
 // A message has only as many as needed to announce all torrents in time, because older clients
 // (Transmission 3, aria2) read only the first infohash of a message. For the same reason their
-// order is random.
-func (s *schedule) next(now mono.Time) []id.ID {
-	var due []id.ID
-	for _, h := range s.order {
-		if s.torrents[h].due <= now {
-			due = append(due, h)
+// order is random. If there are more torrents than can be announced in time, the others follow
+// later.
+func (s *schedule) next(now mono.Time) (hashes []id.ID) {
+	if s.wait(now) > 0 {
+		return nil
+	}
+	var due []*planned
+	for _, p := range s.order {
+		if p.due <= now {
+			due = append(due, p)
 		}
 	}
 	if len(due) == 0 || !s.messages.Take(now, 1) {
@@ -99,28 +107,42 @@ func (s *schedule) next(now mono.Time) []id.ID {
 	}
 	const inTime = int(interval / messageInterval) // messages
 	n := min(max((len(s.order)+inTime-1)/inTime, 1), MaxHashes, len(due))
-	slices.SortStableFunc(due, func(a, b id.ID) int { return cmp.Compare(s.torrents[a].due, s.torrents[b].due) })
-	due = due[:n]
-	for _, h := range due {
-		p := s.torrents[h]
+	slices.SortStableFunc(due, compare)
+	for _, p := range due[:n] {
 		p.times++
 		p.last, p.due = now, now.Add(interval)
 		if p.times == 1 {
 			p.due = now.Add(minInterval)
 		}
+		hashes = append(hashes, p.hash)
 	}
-	s.rng.Shuffle(n, func(i, j int) { due[i], due[j] = due[j], due[i] })
-	return due
+	s.rng.Shuffle(n, func(i, j int) { hashes[i], hashes[j] = hashes[j], hashes[i] })
+	return hashes
+}
+
+// compare returns a negative number if p is announced before q, of two that are due: torrents that
+// were never announced come first, and of these the ones that were added last. With very many
+// torrents a round takes hours, and a new torrent does not wait for it.
+func compare(p, q *planned) int {
+	switch {
+	case p.times == 0 && q.times == 0:
+		return cmp.Compare(q.due, p.due)
+	case p.times == 0:
+		return -1
+	case q.times == 0:
+		return 1
+	}
+	return cmp.Compare(p.due, q.due)
 }
 
 // deadline returns when next may return something, or mono.Never.
 func (s *schedule) deadline(now mono.Time) mono.Time {
 	first := mono.Never
-	for _, h := range s.order {
-		first = min(first, s.torrents[h].due)
+	for _, p := range s.order {
+		first = min(first, p.due)
 	}
 	if first == mono.Never {
 		return first
 	}
-	return max(first, now.Add(s.messages.Wait(now, 1)))
+	return max(first, now.Add(s.wait(now)))
 }

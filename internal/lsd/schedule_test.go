@@ -116,6 +116,33 @@ func TestFewTorrentsHaveAMessageEach(t *testing.T) {
 	}
 }
 
+// With thousands of torrents a round takes hours. A torrent that is added goes first, and the others
+// are still all announced.
+func TestANewTorrentDoesNotWaitForManyOthers(t *testing.T) {
+	const n = 3000
+	s := newSchedule(0, seeded())
+	s.set(0, hashes(n))
+	seen := map[id.ID]bool{}
+	note := func(list []announced) {
+		for _, m := range list {
+			for _, h := range m.hashes {
+				seen[h] = true
+			}
+		}
+	}
+	note(simulate(s, 0, minutes(10)))
+	all := hashes(n + 1)
+	s.set(minutes(10), all)
+	note(simulate(s, minutes(10), minutes(10)+mono.Time(messageInterval)))
+	if !seen[all[n]] {
+		t.Error("a new torrent was not announced by the next message")
+	}
+	note(simulate(s, minutes(11), minutes(30)))
+	if len(seen) != n+1 {
+		t.Errorf("%d of %d torrents were announced in half an hour", len(seen), n+1)
+	}
+}
+
 func TestForgetsTorrentsThatEnded(t *testing.T) {
 	s := newSchedule(0, seeded())
 	s.set(0, hashes(3))

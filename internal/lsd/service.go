@@ -151,6 +151,10 @@ func (s *Service) announceDue(now mono.Time) mono.Time {
 	if !slices.ContainsFunc(s.members, (*member).isJoined) {
 		return mono.Never
 	}
+	// The torrents are read only if a message may be sent, because there may be very many.
+	if wait := s.schedule.wait(now); wait > 0 {
+		return now.Add(wait)
+	}
 	s.schedule.set(now, s.cfg.Torrents())
 	for hashes := s.schedule.next(now); hashes != nil; hashes = s.schedule.next(now) {
 		s.announce(hashes)

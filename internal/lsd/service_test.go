@@ -96,6 +96,7 @@ type host struct {
 	mu       sync.Mutex
 	torrents []id.ID
 	isOff    bool
+	asked    int      // how often the torrents were read
 	found    []string // addresses of peers, and the last byte of the infohash
 }
 
@@ -109,12 +110,15 @@ func (s *segment) host(t *testing.T, n byte, torrents []id.ID) *host {
 		Torrents: func() []id.ID {
 			h.mu.Lock()
 			defer h.mu.Unlock()
+			h.asked++
 			return slices.Clone(h.torrents)
 		},
-		Found: func(hash id.ID, peer netip.AddrPort) {
+		Found: func(hashes []id.ID, peer netip.AddrPort) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.found = append(h.found, peer.String()+" "+hash.String()[38:])
+			for _, hash := range hashes {
+				h.found = append(h.found, peer.String()+" "+hash.String()[38:])
+			}
 		},
 		Log: slog.New(slog.DiscardHandler),
 	})
