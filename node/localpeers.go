@@ -3,10 +3,13 @@ package node
 import (
 	"net/netip"
 	"slices"
+	"sync"
 
 	"seedbed/internal/id"
 	"seedbed/internal/lsd"
+	"seedbed/internal/mono"
 	"seedbed/internal/netx"
+	"seedbed/internal/rate"
 	"seedbed/node/lifecycle"
 	"seedbed/swarm/engine"
 )
@@ -24,6 +27,7 @@ func (n *Node) startLSD() {
 	if len(groups) == 0 || n.cfg.Network != nil && n.cfg.multicast == nil {
 		return
 	}
+	n.lsdWakes.bucket = rate.NewBucket(n.now(), lsdWakeRate, lsdWakes)
 	n.lsd = lsd.Start(lsd.Config{
 		Groups: groups, Open: open,
 		Enabled:  func() bool { return !n.settings.Load().NoLSD },
@@ -49,22 +53,57 @@ func (n *Node) wakeLSD() {
 	}
 }
 
-// localTorrents returns the infohashes of the torrents that run or are parked, except private
-// ones. As for the DHT, a torrent counts as public until its metadata says otherwise.
+// isLocal reports whether the torrent takes part in local service discovery: it runs or is parked,
+// and is not private. As for the DHT, a torrent counts as public until its metadata says otherwise.
+func (t *Torrent) isLocal() bool {
+	return !t.private.Load() && (t.run.Load() != nil || t.Phase() == lifecycle.Parked)
+}
+
+// localTorrents returns the infohashes of the torrents to announce.
 func (n *Node) localTorrents() (hashes []id.ID) {
 	for _, t := range n.running() {
-		if !t.private.Load() && (t.run.Load() != nil || t.Phase() == lifecycle.Parked) {
+		if t.isLocal() {
 			hashes = append(hashes, t.infohashes()...)
 		}
 	}
 	return hashes
 }
 
-// foundLocalPeer passes a peer of the local network to the torrent that it announces.
-func (n *Node) foundLocalPeer(hash id.ID, peer netip.AddrPort) {
-	t := n.lookup(hash)
-	if t == nil || len(n.excludeSelf([]netip.AddrPort{peer})) == 0 {
+// An announce wakes parked torrents, because its peer may be unable to connect to us. Anyone in the
+// local network can name all of them, again and again, so only some wake: lsdWakes at once and
+// lsdWakeRate a second after that. The others are announced to the peer.
+const (
+	lsdWakes    = 32
+	lsdWakeRate = 1
+)
+
+// wakeLimit limits how many parked torrents local service discovery wakes.
+type wakeLimit struct {
+	mu     sync.Mutex
+	bucket rate.Bucket
+}
+
+func (l *wakeLimit) take(now mono.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bucket.Take(now, 1)
+}
+
+// foundLocalPeer passes a peer of the local network to the torrents that it announces.
+func (n *Node) foundLocalPeer(hashes []id.ID, peer netip.AddrPort) {
+	var ts []*Torrent
+	for _, h := range hashes {
+		t := n.lookup(h)
+		if t != nil && t.isLocal() && !slices.Contains(ts, t) {
+			ts = append(ts, t)
+		}
+	}
+	if len(ts) == 0 || len(n.excludeSelf([]netip.AddrPort{peer})) == 0 {
 		return
 	}
-	t.addCandidates([]engine.Candidate{{Addr: peer, Source: engine.FromLSD, From: peer.Addr()}})
+	for _, t := range ts {
+		if t.run.Load() != nil || n.lsdWakes.take(n.now()) {
+			t.addCandidates([]engine.Candidate{{Addr: peer, Source: engine.FromLSD, From: peer.Addr()}})
+		}
+	}
 }

@@ -143,7 +143,7 @@ func TestBEP27APrivateTorrentIsNotAnnouncedInTheLocalNetwork(t *testing.T) {
 			t.Errorf("it was announced %d times after the metadata was known", k)
 		}
 		// Announces of others are ignored too.
-		a.foundLocalPeer(spec.InfoHash(), at(7))
+		a.foundLocalPeer([]id.ID{spec.InfoHash()}, at(7))
 		synctest.Wait()
 		if s := a.lookup(spec.InfoHash()).Snapshot(); s.Known > 1 {
 			t.Errorf("%d peers are known", s.Known)
@@ -175,6 +175,35 @@ func TestParkedTorrentsAreAnnouncedInTheLocalNetwork(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if a.lookup(last).run.Load() == nil {
 			t.Error("the torrent was not woken")
+		}
+	})
+}
+
+// Anyone in the local network can announce all torrents of a node, which are in its own announces.
+func TestLocalAnnouncesWakeFewParkedTorrents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, lan := simnet.New(5, simnet.Link{Delay: ms}), new(localNet)
+		const extra = 2 * lsdWakes
+		a := start(t, n, 1, noDHT, lan.on(addr(1)))
+		var hashes []id.ID
+		for _, s := range many(t, parkBeyond+extra) {
+			awaitComplete(t, a.add(s))
+			hashes = append(hashes, s.InfoHash())
+		}
+		before := parked(a)
+		for range 100 {
+			a.foundLocalPeer(hashes, at(7))
+		}
+		synctest.Wait()
+		if woken := before - parked(a); woken != lsdWakes {
+			t.Errorf("%d of %d parked torrents were woken, want %d", woken, before, lsdWakes)
+		}
+		time.Sleep(10 * time.Second)
+		before = parked(a)
+		a.foundLocalPeer(hashes, at(7))
+		synctest.Wait()
+		if woken := before - parked(a); woken != 10*lsdWakeRate {
+			t.Errorf("%d torrents were woken after 10 s, want %d", woken, 10*lsdWakeRate)
 		}
 	})
 }

@@ -64,6 +64,7 @@ type Node struct {
 	announcer *dht.Announcer // of all torrents; nil if dht is
 	keeper    *dht.Keeper    // of all items; nil if dht is
 	lsd       *lsd.Service   // nil if we listen on loopback only
+	lsdWakes  wakeLimit
 	handles   *storage.Handles
 	shared    *swarm.Shared // hash workers and piece buffers
 	mirrors   *http.Client  // client for web seeds

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"seedbed/internal/id"
@@ -82,8 +83,8 @@ func Append(dst []byte, group netip.AddrPort, m Message) []byte {
 }
 
 // Parse parses a message. Like other clients it is lenient: lines may end without a carriage
-// return, names of headers may have any case, and unknown headers and invalid infohashes are
-// ignored. An error is an *Error.
+// return, names of headers may have any case, and unknown headers and infohashes that are invalid or
+// repeated are ignored. An error is an *Error.
 func Parse(b []byte) (m Message, err error) {
 	if len(b) > MaxReceived {
 		return m, &Error{Kind: TooLong, Len: len(b)}
@@ -105,7 +106,7 @@ func Parse(b []byte) (m Message, err error) {
 			if len(value) != hex.EncodedLen(len(h)) || len(m.Hashes) == maxParsed {
 				continue
 			}
-			if _, err := hex.Decode(h[:], value); err == nil && !h.IsZero() {
+			if _, err := hex.Decode(h[:], value); err == nil && !h.IsZero() && !slices.Contains(m.Hashes, h) {
 				m.Hashes = append(m.Hashes, h)
 			}
 		case "cookie":

@@ -50,6 +50,7 @@ func TestParseIsLenient(t *testing.T) {
 		"only line feeds":  "BT-SEARCH * HTTP/1.1\nPort: 7000\nInfohash: " + hash + "\ncookie: x\n",
 		"other case":       "BT-SEARCH * HTTP/1.1\r\nPORT:7000\r\nINFOHASH:" + strings.ToUpper(hash) + "\r\nCookie:x\r\n\r\n",
 		"unknown headers":  "BT-SEARCH * HTTP/1.1\r\nPort: 7000\r\nFuture: yes: no\r\nInfohash: " + hash + "\r\n\r\ncookie: x\r\n",
+		"repeated":         "BT-SEARCH * HTTP/1.1\r\nPort: 7000\r\nInfohash: " + hash + "\r\nInfohash: " + strings.ToUpper(hash) + "\r\ncookie: x\r\n\r\n\r\n",
 		"invalid infohash": "BT-SEARCH * HTTP/1.1\r\nPort: 7000\r\nInfohash: 12\r\nInfohash: " + strings.Repeat("z", 40) + "\r\nInfohash: " + hash + "\r\ncookie: x\r\n",
 	} {
 		m, err := Parse([]byte(text))

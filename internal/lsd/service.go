@@ -40,9 +40,9 @@ type Config struct {
 	Port func() uint16
 	// Torrents returns the infohashes to announce: of torrents that run, none of them private.
 	Torrents func() []id.ID
-	// Found is called with each peer that announces a torrent, also one that is not ours. It must
-	// not block.
-	Found func(hash id.ID, peer netip.AddrPort)
+	// Found is called with each peer that announces torrents, also those that are not ours. No
+	// infohash is there twice. It must not block.
+	Found func(hashes []id.ID, peer netip.AddrPort)
 	Log   *slog.Logger
 }
 
@@ -224,9 +224,7 @@ func (s *Service) receive(t Transport) {
 			return
 		}
 		if m, ok := s.accept(from, b[:n]); ok {
-			for _, h := range m.Hashes {
-				s.cfg.Found(h, netip.AddrPortFrom(from.Addr(), m.Port))
-			}
+			s.cfg.Found(m.Hashes, netip.AddrPortFrom(from.Addr(), m.Port))
 		}
 	}
 }

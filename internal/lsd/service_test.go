@@ -229,3 +229,19 @@ func TestManyWakesDoNotDelayAnnounces(t *testing.T) {
 		}
 	})
 }
+
+// To read very many torrents takes long, so they are not read when nothing can be announced.
+func TestManyWakesDoNotReadTorrentsInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lan := &segment{names: []string{"eth0"}}
+		a := lan.host(t, 1, hashes(2000))
+		for range 600 {
+			a.Wake()
+			time.Sleep(settle)
+		}
+		a.take()
+		if messages := lan.sent / 2; a.asked > messages+1 {
+			t.Errorf("the torrents were read %d times for %d messages", a.asked, messages)
+		}
+	})
+}
