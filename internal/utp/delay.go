@@ -108,9 +108,13 @@ func (d *delays) received(now mono.Time, timestamp uint32) {
 	}
 }
 
-// reported adds a delay of our packets that the other side reports.
-func (d *delays) reported(now mono.Time, sample uint32) {
-	if !d.ours.valid {
+// reported adds a delay of our packets that the other side reports. It returns by how much the
+// delay of an empty path has become shorter.
+func (d *delays) reported(now mono.Time, sample uint32) (fell time.Duration) {
+	before := sample
+	if d.ours.valid {
+		before = d.ours.base
+	} else {
 		for i := range d.recent {
 			d.recent[i] = sample
 		}
@@ -118,6 +122,7 @@ func (d *delays) reported(now mono.Time, sample uint32) {
 	d.ours.add(now, sample)
 	d.recent[d.index] = sample
 	d.index = (d.index + 1) % uint8(len(d.recent))
+	return time.Duration(max(0, int32(before-d.ours.base))) * time.Microsecond
 }
 
 // queueing returns the time that our packets wait in queues, where rtt is the last round

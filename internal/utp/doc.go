@@ -20,6 +20,7 @@
 //	output.go    what is sent, and when
 //	recovery.go  which packets are lost, and timeouts
 //	ledbat.go    how much may be in flight (LEDBAT)
+//	target.go    how long queues may become
 //	delay.go     the delay of queues on the path
 //	mtu.go       how long packets may be
 package utp

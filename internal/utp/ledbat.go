@@ -8,8 +8,6 @@ import (
 )
 
 const (
-	// target is the time in queues that we aim at (BEP 29: CCONTROL_TARGET).
-	target = 100 * time.Millisecond
 	// maxGain is the growth of the window in bytes per round trip on an empty path. libutp
 	// and libtorrent have the same.
 	maxGain = 3000
@@ -30,6 +28,7 @@ const (
 // Therefore a flow that has not seen an empty queue for some seconds takes its window back
 // for two round trips, so that all can measure an empty path.
 type ledbat struct {
+	target      queueTarget
 	window      float64 // bytes
 	slowStart   bool    // the window grows fast until it reaches threshold
 	threshold   float64
@@ -49,7 +48,8 @@ func newLEDBAT(now mono.Time) ledbat {
 // is the time that packets wait in queues.
 func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT time.Duration, payload int) {
 	l.ackedAt = now
-	if queueing < target/8 {
+	target := l.target.at(now)
+	if queueing < min(maxTarget/8, target/4) {
 		l.emptyAt = now
 	}
 	if l.frozenUntil != 0 {
@@ -86,10 +86,11 @@ func (l *ledbat) acked(now mono.Time, bytes, flight int, queueing, srtt, minRTT 
 }
 
 // resume handles that data is sent again and nothing is in flight. After a pause the window
-// says nothing about the path, so it grows anew, fast up to what it was.
+// says nothing about the path, nor do earlier losses, so it grows anew, fast up to what it was.
 func (l *ledbat) resume(now mono.Time) {
 	if now.Sub(l.ackedAt) > idleAfter && l.window > initialWindow {
 		l.slowStart, l.threshold, l.window = true, l.window, initialWindow
+		l.target = queueTarget{}
 	}
 }
 
@@ -115,7 +116,8 @@ func (l *ledbat) perRoundTrip(delay, size float64) float64 {
 
 // lost handles the loss of a packet that was sent at sentAt: the window is cut once per
 // round trip. BEP 29: it "is multiplied by 0.5 to mimic TCP".
-func (l *ledbat) lost(now, sentAt mono.Time, payload int) {
+func (l *ledbat) lost(now, sentAt mono.Time, queueing, rtt time.Duration, payload int) {
+	l.target.lost(now, queueing, l.window/float64(payload)*float64(queueing)/float64(max(rtt, 1)))
 	l.losses++
 	if sentAt <= l.cutAt {
 		return

@@ -12,16 +12,16 @@ func TestOneCutPerRoundTrip(t *testing.T) {
 	l := newLEDBAT(0)
 	l.window = 100_000
 	for sent := range mono.Time(10) {
-		l.lost(20*millisecond, sent*millisecond, 1400)
+		l.lost(20*millisecond, sent*millisecond, 0, 0, 1400)
 	}
 	if l.window != 50_000 || l.slowStart {
 		t.Errorf("a window of %.0f, slow start %v", l.window, l.slowStart)
 	}
-	l.lost(50*millisecond, 21*millisecond, 1400)
+	l.lost(50*millisecond, 21*millisecond, 0, 0, 1400)
 	if l.window != 25_000 {
 		t.Errorf("a window of %.0f after a loss of the next round trip", l.window)
 	}
-	l.lost(51*millisecond, 22*millisecond, 1400)
+	l.lost(51*millisecond, 22*millisecond, 0, 0, 1400)
 	if l.arrived(1); l.window != 25_000 {
 		t.Errorf("a window of %.0f after one of two losses was none", l.window)
 	}

@@ -90,15 +90,16 @@ func TestStraw(t *testing.T) {
 }
 
 // A second flow starts when the first has filled the queue to the target. It cannot see how
-// long an empty path takes, and would push the first one out.
+// long an empty path takes, and would push the first one out. In a short queue the flows must
+// agree on how short it is.
 func TestTwoFlows(t *testing.T) {
-	for _, rate := range []float64{100e3, 1.25e6} {
-		t.Run(fmt.Sprint(rate), func(t *testing.T) {
-			if raceEnabled && rate > 1e6 {
+	for _, c := range []struct{ rate, queue float64 }{{100e3, 1}, {1.25e6, 1}, {1.25e6, 0.1}, {1.25e6, 0.05}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			if raceEnabled && c.rate > 1e6 {
 				t.Skip("too slow")
 			}
-			s := newSim(t, 1)
-			up, down := dsl(s, rate, int(rate), 25*time.Millisecond)
+			s, rate := newSim(t, 1), c.rate
+			up, down := dsl(s, rate, int(rate*c.queue), 25*time.Millisecond)
 			a1, b1 := s.connect(testConfig, up, down)
 			a1.toWrite = 1 << 30
 			s.run(30*time.Second, nil)
@@ -114,6 +115,23 @@ func TestTwoFlows(t *testing.T) {
 				t.Errorf("%.2f of the line for the first flow, %.3f of it used", share, use)
 			}
 		})
+	}
+}
+
+// A queue shorter than the target is not filled, and the line is busy.
+func TestShortQueue(t *testing.T) {
+	s := newSim(t, 1)
+	up, down := dsl(s, 500e3, 500e3*0.06, 20*time.Millisecond)
+	a, _ := s.connect(testConfig, up, down)
+	a.toWrite = 1 << 30
+	s.run(30*time.Second, nil)
+	up.waits, up.drops = nil, 0
+	carried := up.carried
+	s.run(60*time.Second, nil)
+	use := float64(up.carried-carried) / (500e3 * 60)
+	t.Logf("%v (p95), %.3f used, %d drops", up.waitP95(), use, up.drops)
+	if up.waitP95() > 35*time.Millisecond || use < 0.95 {
+		t.Errorf("%v in the queue (p95), %.3f of the line used", up.waitP95(), use)
 	}
 }
 

@@ -158,7 +158,7 @@ func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 	}
 	// µTorrent reports MaxInt32 if it has no sample (libtorrent has the same check).
 	if h.TimestampDiff != 0 && h.TimestampDiff != math.MaxInt32 && a.packets > 0 {
-		c.delays.reported(now, h.TimestampDiff)
+		c.ledbat.target.baseFell(c.delays.reported(now, h.TimestampDiff))
 	}
 	if a.packets > 0 {
 		c.progress(now, &a, before)

@@ -216,7 +216,7 @@ func (c *Conn) duplicateAck(now mono.Time) {
 
 func (c *Conn) markLost(now mono.Time, p *packet) {
 	if c.setLost(p) {
-		c.ledbat.lost(now, p.sentAt, c.mtu.payload())
+		c.ledbat.lost(now, p.sentAt, c.delays.queueing(c.recovery.rtt), c.recovery.rtt, c.mtu.payload())
 	}
 }
 
