@@ -22,5 +22,6 @@
 //	ledbat.go    how much may be in flight (LEDBAT)
 //	target.go    how long queues may become
 //	delay.go     the delay of queues on the path
+//	nudge.go     what asks which packets have arrived
 //	mtu.go       how long packets may be
 package utp

@@ -318,19 +318,41 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// A path begins to swallow long packets: the connection finds out, and the stream is right.
+// A path begins to swallow long packets without a word: the connection finds out without a
+// timeout, stands still for less than a second, and then loses nothing but probes.
 func TestBlackHole(t *testing.T) {
-	for _, mtu := range []int{1300, 600} {
-		s := newSim(t, 1)
-		a, b := s.connect(testConfig, &link{s: s, rate: 1e6, delay: 10 * time.Millisecond}, &link{s: s, rate: 1e6, delay: 10 * time.Millisecond})
-		a.toWrite = 4 << 20
-		s.run(time.Minute, func() bool { return b.read > 2<<20 })
-		a.out.mtu = mtu
-		s.run(time.Minute, func() bool { return b.read == 4<<20 })
-		t.Logf("%d: stall %v, MTU %d, %+v", mtu, b.stall, a.conn.MTU(), a.conn.Stats())
-		if b.read != 4<<20 || b.stall > 10*time.Second || a.conn.MTU() > mtu-udpOverhead {
-			t.Errorf("%d: %d bytes, stall %v, MTU %d, %+v, %v", mtu, b.read, b.stall, a.conn.MTU(), a.conn.Stats(), a.conn.Err())
+	for _, delay := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond} {
+		for _, mtu := range []int{1492, 1400, 1280, 600} {
+			s := newSim(t, 1)
+			a, b := s.connect(testConfig, &link{s: s, rate: 1e6, delay: delay}, &link{s: s, rate: 1e6, delay: delay})
+			a.toWrite = 6 << 20
+			s.run(time.Minute, func() bool { return b.read > 2<<20 })
+			a.out.mtu, b.stall = mtu, 0
+			s.run(time.Minute, func() bool { return a.conn.mtu.floor < 1472 })
+			s.run(time.Minute, func() bool { return b.read == 4<<20 })
+			lost := a.conn.Stats().Lost
+			s.run(time.Minute, func() bool { return b.read == 6<<20 })
+			st := a.conn.Stats()
+			t.Logf("%d at %v: stall %v, MTU %d, %+v", mtu, delay, b.stall, a.conn.MTU(), st)
+			if b.read != 6<<20 || b.stall > time.Second || st.Timeouts > 0 || st.Lost > lost || a.conn.MTU() > mtu-udpOverhead {
+				t.Errorf("%d at %v: %d bytes, stall %v, MTU %d, %+v, %v", mtu, delay, b.read, b.stall, a.conn.MTU(), st, a.conn.Err())
+			}
 		}
+	}
+}
+
+// The network is gone for a moment, which at first looks like a path that takes no long packets.
+func TestOutage(t *testing.T) {
+	s := newSim(t, 1)
+	a, b := s.connect(testConfig, &link{s: s, rate: 1e6, delay: 10 * time.Millisecond}, &link{s: s, rate: 1e6, delay: 10 * time.Millisecond})
+	a.toWrite = 4 << 20
+	s.run(time.Minute, func() bool { return b.read > 2<<20 })
+	a.out.loss = 1
+	s.run(400*time.Millisecond, nil)
+	a.out.loss = 0
+	s.run(time.Minute, func() bool { return b.read == 4<<20 })
+	if b.read != 4<<20 || a.conn.MTU() < 1472-probeStep || b.stall > time.Second {
+		t.Errorf("%d bytes, stall %v, MTU %d, %+v", b.read, b.stall, a.conn.MTU(), a.conn.Stats())
 	}
 }
 

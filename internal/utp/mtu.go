@@ -107,9 +107,12 @@ func (m *pathMTU) tooLong(size int) {
 	}
 }
 
-// quiet is how long before the question below a packet was sent last, so that it is no
-// longer on the way.
-const quiet = time.Second
+// minQuiet is the shortest time after which a packet is no longer on the way.
+const minQuiet = 500 * time.Millisecond
+
+// quiet returns how long before the question below a packet was sent last, so that it is no
+// longer on the way. A queue on the path holds up the question too, and is no danger.
+func (c *Conn) quiet() time.Duration { return max(minQuiet, 3*c.recovery.srtt) }
 
 // mayShorten reports whether the packets in flight may be cut into shorter ones, if it turns
 // out that the path takes long ones no longer; p is the oldest, and was lost twice in a row.
@@ -122,7 +125,12 @@ const quiet = time.Second
 // If a packet has arrived past the missing ones, then their numbers do not suffice for
 // shorter packets. The long packet is sent again until the connection fails.
 func (c *Conn) mayShorten(now mono.Time, p *packet) bool {
-	return int(p.size)+HeaderLen > minDatagram && c.sacked == 0 && now.Sub(p.sentAt) >= quiet
+	return int(p.size)+HeaderLen > minDatagram && c.sacked == 0 && now.Sub(p.sentAt) >= c.quiet()
+}
+
+// hasAsked reports whether the question is sent.
+func (c *Conn) hasAsked() bool {
+	return c.recovery.asking && c.recovery.nudgeAt == mono.Never && !c.nudge
 }
 
 // shortenPackets cuts what is in flight into shorter packets. The other side has answered
@@ -133,5 +141,6 @@ func (c *Conn) shortenPackets() {
 	c.unsent = c.send.pos
 	c.inflight.n, c.flight, c.lost = 0, 0, 0
 	c.finSent, c.recovery.asking = false, false
+	c.recovery.nudges = 0
 	c.recovery.timeoutAt = mono.Never
 }

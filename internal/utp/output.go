@@ -76,6 +76,7 @@ func (c *Conn) Output(now mono.Time, b []byte) (n, segment int) {
 	case c.nudge:
 		// A packet that the other side has already makes it acknowledge at once.
 		c.nudge = false
+		c.recovery.nudgedAt = now
 		c.last.kind = outputNudge
 		b = append(c.appendHeader(b, now, Data, 0, c.sendID, c.inflight.una-1), 0)
 	default:
@@ -193,6 +194,7 @@ func (c *Conn) appendData(b []byte, now mono.Time) []byte {
 	if c.recovery.timeoutAt == mono.Never {
 		c.recovery.timeoutAt = now.Add(c.recovery.timeout())
 	}
+	c.armNudge(now)
 	c.pace(now, len(b))
 	return b
 }
@@ -404,6 +406,9 @@ func (c *Conn) runTimers(now mono.Time) {
 	if now >= c.recovery.lossAt {
 		c.detectLosses(now)
 	}
+	if now >= c.recovery.nudgeAt {
+		c.nudgeIsDue(now)
+	}
 	if now >= c.ackAt || c.state == connected && now.Sub(c.sentAt) >= keepAlive {
 		c.ackNow = true
 	}
@@ -450,7 +455,7 @@ func (c *Conn) Deadline() mono.Time {
 		}
 		return min(c.recovery.timeoutAt, c.lingerAt)
 	}
-	at := min(c.lingerAt, c.recovery.timeoutAt, c.recovery.lossAt, c.ackAt, c.persistAt, c.heardAt.Add(maxSilence))
+	at := min(c.lingerAt, c.recovery.timeoutAt, c.recovery.lossAt, c.recovery.nudgeAt, c.ackAt, c.persistAt, c.heardAt.Add(maxSilence))
 	if c.state == connected {
 		at = min(at, c.sentAt.Add(keepAlive))
 		if !c.idleReleased {

@@ -167,10 +167,18 @@ func (c *Conn) receiveAck(now mono.Time, h *Header, sack []byte, acked int) {
 		c.duplicateAck(now)
 	}
 	// Packets with data may come without a selective ack although packets are missing.
-	if c.recovery.asking && a.packets == 0 && h.Type == State && sack == nil && acked == 0 && a.echo != mono.Never && a.echo.Add(quiet/2) > c.recovery.askedAt {
+	if c.hasAsked() && a.packets == 0 && h.Type == State && sack == nil && acked == 0 && a.echo != mono.Never && a.echo.Add(c.quiet()/2) > c.recovery.nudgedAt {
 		c.shortenPackets()
 	}
+	before = c.lost
+	answered := c.recovery.nudged(now, a.echo, c.inflight.una)
 	c.detectLosses(now)
+	if c.lost > before {
+		if answered {
+			c.recovery.timeoutAt = now.Add(c.recovery.timeout()) // for what is sent again now
+		}
+		c.suspectHole(now)
+	}
 	if c.closing && c.lingerAt != mono.Never && a.packets > 0 {
 		c.lingerAt = now.Add(maxLinger)
 	}
@@ -184,6 +192,7 @@ func (c *Conn) progress(now mono.Time, a *ackResult, before int) {
 	}
 	c.recovery.acknowledged(now, a)
 	c.recovery.progressed(now, c.inflight.n > 0)
+	c.armNudge(now)
 	c.forceHead, c.nudge = false, false
 	c.dataAt, c.idleReleased = now, false
 	c.ledbat.arrived(a.arrived)

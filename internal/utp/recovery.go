@@ -29,20 +29,23 @@ type recovery struct {
 	srtt      time.Duration // smoothed (BEP 29); 0: not measured yet
 	rttvar    time.Duration
 	timeoutAt mono.Time // mono.Never: nothing is in flight
-	timeouts  uint8     // timeouts since the last progress
-	asking    bool      // a nudge asks which packets have arrived; no data is sent meanwhile
-	askedAt   mono.Time // when it was sent
+	nudgeAt   mono.Time // when the next nudge is to be sent; mono.Never: there is none
+	nudgedAt  mono.Time // when the last one was sent
 
-	newest     mono.Time     // when the newest acknowledged packet was sent
-	newestSeq  uint16        // its sequence number
-	newestRTT  time.Duration // how long it took
-	window     time.Duration // how late a reordered packet comes; 0: the path does not reorder
-	lossAt     mono.Time     // when a packet that may be reordered is lost; mono.Never: none
-	duplicates uint8         // acknowledgements without progress
+	newest    mono.Time     // when the newest acknowledged packet was sent
+	newestRTT time.Duration // how long it took
+	window    time.Duration // how late a reordered packet comes; 0: the path does not reorder
+	lossAt    mono.Time     // when a packet that may be reordered is lost; mono.Never: none
+
+	newestSeq  uint16 // sequence number of the newest acknowledged packet
+	timeouts   uint8  // timeouts since the last progress
+	nudges     uint8  // nudges since the last progress
+	duplicates uint8  // acknowledgements without progress
+	asking     bool   // a nudge asks which packets have arrived; no data is sent meanwhile
 }
 
 func newRecovery(now mono.Time) recovery {
-	return recovery{timeoutAt: mono.Never, lossAt: mono.Never, newest: now - 1}
+	return recovery{timeoutAt: mono.Never, lossAt: mono.Never, nudgeAt: mono.Never, nudgedAt: now - 1, newest: now - 1}
 }
 
 // timeout returns how long to wait for progress.
@@ -57,8 +60,8 @@ func (r *recovery) timeout() time.Duration {
 // progressed restarts the timeout. Only new acknowledgements do, so that a peer or a
 // stream of duplicates cannot hold it up.
 func (r *recovery) progressed(now mono.Time, inFlight bool) {
-	r.timeouts, r.duplicates, r.asking = 0, 0, false
-	r.timeoutAt = mono.Never
+	r.timeouts, r.duplicates, r.asking, r.nudges = 0, 0, false, 0
+	r.timeoutAt, r.nudgeAt = mono.Never, mono.Never
 	if inFlight {
 		r.timeoutAt = now.Add(r.timeout())
 	}
@@ -252,7 +255,7 @@ func (c *Conn) timedOut(now mono.Time) {
 	if p.is(flagLost) || c.setLost(p) {
 		c.ledbat.timedOut(now, c.mtu.payload())
 	}
-	r.asking = r.timeouts%2 == 0 && c.mayShorten(now, p)
+	r.asking = r.asking && r.timeouts == 1 || r.timeouts%2 == 0 && c.mayShorten(now, p)
 	c.nudge, c.forceHead = r.asking, !r.asking
-	r.askedAt = now
+	r.nudgeAt = mono.Never
 }

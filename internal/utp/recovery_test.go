@@ -11,15 +11,20 @@ import (
 
 // BEP 29: "the minimum timeout for a packet is 1/2 second", and "for every packet
 // consecutive subsequent packet that times out, the timeout is doubled". Only the oldest
-// packet is sent again.
+// packet is sent again. Before, three nudges ask what has arrived.
 func TestTimeouts(t *testing.T) {
 	a, _ := pair(t)
 	a.Write([][]byte{make([]byte, 3000)})
 	all(a, 0)
 	var at []time.Duration
+	nudges := 0
 	for now := mono.Time(0); now < mono.Time(time.Minute) && !a.Done(); now += 10 * millisecond {
 		for _, p := range all(a, now) {
 			h, _, _ := Parse(p)
+			if h.Type == Data && h.Seq == 1000 && len(p) == HeaderLen+1 && now < mono.Time(500*time.Millisecond) {
+				nudges++
+				continue
+			}
 			if h.Type != Data || h.Seq != 1001 && len(p) > HeaderLen+1 {
 				t.Errorf("%+v at %v", h, now)
 			}
@@ -27,8 +32,8 @@ func TestTimeouts(t *testing.T) {
 		}
 	}
 	s := time.Second
-	if want := []time.Duration{s / 2, s * 3 / 2, s * 7 / 2, s * 15 / 2, s * 31 / 2}; !slices.EqualFunc(at, want, func(x, y time.Duration) bool { return (x - y).Abs() < 50*time.Millisecond }) || a.Err() != ErrTimeout {
-		t.Errorf("%v, want %v; %v", at, want, a.Err())
+	if want := []time.Duration{s / 2, s * 3 / 2, s * 7 / 2, s * 15 / 2, s * 31 / 2}; !slices.EqualFunc(at, want, func(x, y time.Duration) bool { return (x - y).Abs() < 50*time.Millisecond }) || nudges != maxNudges || a.Err() != ErrTimeout {
+		t.Errorf("%v, want %v; %d nudges, %v", at, want, nudges, a.Err())
 	}
 }
 
@@ -122,6 +127,28 @@ func TestLossNearTheEnd(t *testing.T) {
 	s.run(300*time.Millisecond, nil)
 	if st := a.conn.Stats(); b.read != 3*528 || st.Timeouts > 0 || st.Resent != 1 {
 		t.Errorf("%d bytes, %+v", b.read, st)
+	}
+}
+
+// The last packets are lost, so that nothing shows it. A nudge does, before the timeout.
+func TestNudge(t *testing.T) {
+	for _, lose := range []int{1, 3, 10} {
+		s := newSim(t, 1)
+		a, b := s.connect(testConfig, &link{s: s, delay: 50 * time.Millisecond}, &link{s: s, delay: 50 * time.Millisecond})
+		s.run(time.Second, nil)
+		a.conn.ledbat.window = 1 << 20
+		n := 0
+		a.alter = func([]byte) bool {
+			n++
+			return n <= 10-lose || n > 10
+		}
+		a.toWrite = 10 * 528
+		s.at(s.now, a.step)
+		begun := s.now
+		s.run(time.Minute, func() bool { return b.read == 10*528 })
+		if st := a.conn.Stats(); st.Timeouts > 0 || int(st.Resent) != lose || s.now.Sub(begun) > 700*time.Millisecond || b.conn.Stats().Duplicates != 1 {
+			t.Errorf("%d lost: %d bytes after %v, %+v, %d duplicates", lose, b.read, s.now.Sub(begun), st, b.conn.Stats().Duplicates)
+		}
 	}
 }
 
