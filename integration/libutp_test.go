@@ -201,7 +201,7 @@ func askMany(ctx context.Context, tr *utpconn.Transport, to string, parallel, co
 func TestBatteryLibutp(t *testing.T) {
 	t.Parallel()
 	l, ctx := buildLibutp(t), timeLimit(t)
-	count, parallel := 60, 30
+	count, parallel := 40, 40
 	if raceEnabled {
 		count = 20
 	}
