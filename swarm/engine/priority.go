@@ -5,12 +5,15 @@ import (
 	"hash/crc32"
 	"net/netip"
 	"slices"
+
+	"seedbed/internal/addrs"
 )
 
 // Canonical peer priority (BEP 40): a number that both ends of a connection compute alike, and that
 // is random for everyone else. At the connection limit, the connections of the highest
-// priorities are kept. So a new peer has the same chances as one that is connected already, and
-// an attacker with few addresses cannot take all places.
+// priorities are kept, but only one of each site (siteOf) replaces another. So a new peer has the
+// same chances as one that is connected already, and an attacker with few addresses cannot take all
+// places.
 //
 // It decides only between addresses or connections that are otherwise equal, and only while
 // we know our own address of that family. Otherwise chance decides.
@@ -66,6 +69,17 @@ func (b *book) prioritize() {
 	for i := range b.list {
 		b.list[i].priority = b.priority(b.list[i].addr)
 	}
+}
+
+// siteOf returns the network of which one connection may replace others by its priority: an
+// address, or for public IPv6 addresses the /48 that one site has. On loopback it includes the port.
+func siteOf(a netip.AddrPort) netip.AddrPort {
+	key := banKey(a)
+	if ip := key.Addr(); ip.Is6() && addrs.IsPublic(ip) {
+		p, _ := ip.Prefix(48) // never fails for 48 bits of an IPv6 address
+		return netip.AddrPortFrom(p.Addr(), 0)
+	}
+	return key
 }
 
 // hasPriority reports whether both priorities are known and x is higher than y.

@@ -3,6 +3,7 @@ package engine
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,6 +111,58 @@ func TestHigherPriorityIsDialedFirst(t *testing.T) {
 	b.add(0, Candidate{Addr: addrOf(99), Source: FromLastRun})
 	if c := b.pick(0, false); c.addr != addrOf(99) {
 		t.Errorf("%v is dialed first", c.addr)
+	}
+}
+
+// A host that connects often, or from many addresses of its IPv6 network, does not take the places
+// of others by a high priority.
+func TestASiteReplacesOneConnectionByItsPriority(t *testing.T) {
+	for name, addrOfSite := range map[string]func(n int) netip.AddrPort{
+		"an IPv4 address": func(n int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, 7}), uint16(n))
+		},
+		"an IPv6 network": func(n int) netip.AddrPort {
+			return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 1, 0x0b, 0xa8, 0, 1, 6: byte(n), 12: byte(n >> 8)}), 6881)
+		},
+	} {
+		seed := seeding(t, Config{MaxConns: 20}, 50)
+		seed.step(&EvExternal{Addr: netip.MustParseAddr("2a00:9::1")})
+		byPriority(seed, 20, func() Conn { return seed.leecher(true) })
+		for range 4 {
+			seed.wait(idleFor / 2)
+			for c := range seed.n {
+				seed.msg(c+1, wire.Msg{Type: wire.KeepAlive})
+			}
+		}
+		honest := slices.Clone(seed.e.peers)
+		for _, p := range honest { // all of them take what they can get
+			p.choke.stalls, p.choke.total = 0, 1<<20
+		}
+		isHigh := func(a netip.AddrPort) bool { // higher than half of them
+			n := 0
+			for _, p := range honest {
+				if seed.e.book.priority(a) > seed.e.priorityOf(p) {
+					n++
+				}
+			}
+			return n > len(honest)/2
+		}
+		for i := byte(1); !isHigh(addrOfSite(1)); i++ { // the site cannot choose it, but may be lucky
+			seed.step(&EvExternal{Addr: netip.AddrFrom4([4]byte{45, 0, i, 1})})
+			seed.step(&EvExternal{Addr: netip.AddrFrom16([16]byte{0x2a, 0, i})})
+		}
+		replaced := 0
+		for n := range 1000 {
+			if a := addrOfSite(n + 1); isHigh(a) && replaced < 10 {
+				c := seed.join(EvConnected{Incoming: true, Addr: a})
+				if closed(seed.drain(), c) == FaultNone {
+					replaced++
+				}
+			}
+		}
+		if replaced != 1 {
+			t.Errorf("%s replaced %d connections", name, replaced)
+		}
 	}
 }
 

@@ -110,10 +110,17 @@ func (e *Engine) priorityOf(p *peer) uint32 {
 // replaceLowest closes the connection of the lowest priority, if that is lower than the one of a
 // new connection. Connections that are new, that have sent us pieces or that we need metadata
 // from are kept.
+//
+// A site that is connected already replaces nobody. BEP 40 expects one connection from an
+// address; with more, a single host of a high priority would take the places of all others. An
+// IPv6 site can even choose its priority, because it has all addresses of its /48.
 func (e *Engine) replaceLowest(fresh *peer) bool {
 	var lowest *peer
-	least := e.priorityOf(fresh)
+	least, site := e.priorityOf(fresh), siteOf(fresh.addr)
 	for _, p := range e.peers {
+		if p != fresh && !p.closing && siteOf(p.addr) == site {
+			return false
+		}
 		u := e.usefulnessOf(p)
 		if p == fresh || p.closing || u.received > 0 || u.hasMeta || e.now.Sub(u.since) < idleFor {
 			continue
