@@ -261,6 +261,9 @@ func TestProxyDropsWhatIsNotRelayed(t *testing.T) {
 			t.Errorf("%s: %q from %v", name, m.Buf[:m.N], m.Addr)
 		}
 	}
+	if m := (Datagram{Buf: good, N: len(good)}); r.unwrap(&m) {
+		t.Error("a datagram was kept that fills the buffer, and may be truncated")
+	}
 }
 
 func TestDialHostByProxy(t *testing.T) {

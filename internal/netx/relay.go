@@ -234,8 +234,13 @@ func (r *relay) ReadBatch(ms []Datagram) (int, error) {
 	}
 }
 
-// unwrap removes the header of a datagram. It returns false if the datagram is to be dropped.
+// unwrap removes the header of a datagram. It returns false if the datagram is to be dropped, also
+// because it fills the buffer: its rest is perhaps missing, and without the header ProtocolOf could
+// not know that.
 func (r *relay) unwrap(m *Datagram) bool {
+	if m.N == len(m.Buf) {
+		return false
+	}
 	from, payload, err := socks5.ParseHeader(m.Buf[:m.N])
 	if err != nil || from.Addr().Is4() != r.local.Addr().Is4() {
 		return false
