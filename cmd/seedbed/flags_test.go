@@ -39,3 +39,21 @@ func TestEveryFlagHasAnEnvironmentTwin(t *testing.T) {
 		t.Fatalf("a bad value in the environment: %v", err)
 	}
 }
+
+// What is suggested in place of flags of other clients exists, with these values.
+func TestFlagsOfOthersAreFlagsHere(t *testing.T) {
+	cmd, _, err := rootCommand(&app.App{}, nil).Find([]string{"get"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := strings.NewReplacer("HOST:PORT", "192.0.2.1:6881", ":PORT", ":6881", "NAME", "wg0", "FILE", "f", " N", " 8")
+	for name, meant := range flagsOfOthers {
+		flag, value, _ := strings.Cut(examples.Replace(meant), " ")
+		if cmd.Flags().Lookup(name) != nil {
+			t.Errorf("--%s is a flag", name)
+		}
+		if err := cmd.Flags().Set(flag, value); err != nil {
+			t.Errorf("for --%s: %v", name, err)
+		}
+	}
+}

@@ -14,6 +14,19 @@ import (
 	"seedbed/cmd/seedbed/exit"
 )
 
+// flagsOfOthers are flags of other clients, and what users of those may try, with the flag that does
+// it here.
+var flagsOfOthers = map[string]string{
+	"port": "listen :PORT", "listen-port": "listen :PORT", "peerport": "listen :PORT",
+	"bind-address": "listen HOST:PORT", "bind-address-ipv4": "listen HOST:PORT", "bind-address-ipv6": "listen HOST:PORT",
+	"device": "bind-interface NAME", "iface": "bind-interface NAME", "interface": "bind-interface NAME", "bind-device": "bind-interface NAME",
+	"socks": "proxy socks5://HOST:PORT", "socks5": "proxy socks5://HOST:PORT", "socks-url": "proxy socks5://HOST:PORT", "all-proxy": "proxy socks5://HOST:PORT",
+	"proxy-user": "proxy-auth-file FILE", "proxy-password": "proxy-auth-file FILE",
+	"upnp": "port-map upnp", "natpmp": "port-map natpmp", "nat-pmp": "port-map natpmp", "pcp": "port-map pcp", "portmap": "port-map auto",
+	"no-upnp": "port-map off", "no-natpmp": "port-map off", "no-portmap": "port-map off", "no-port-map": "port-map off",
+	"lpd": "lsd on", "no-lpd": "lsd off", "no-lsd": "lsd off", "no-utp": "utp off", "tos": "dscp N",
+}
+
 // flagError rewrites an error of package pflag as a sentence and suggests the flag that was
 // probably meant; args is the command line.
 func flagError(cmd *cobra.Command, args []string, err error) error {
@@ -32,6 +45,10 @@ func flagError(cmd *cobra.Command, args []string, err error) error {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		hint = app.DidYouMean(unknown.GetSpecifiedName(), names, "--", hint)
+		meant := flagsOfOthers[unknown.GetSpecifiedName()]
+		if name, _, _ := strings.Cut(meant, " "); cmd.Flags().Lookup(name) != nil {
+			hint = "did you mean --" + meant + "?"
+		}
 	case errors.As(err, &bad):
 		err = fmt.Errorf("--%s: %w", bad.GetFlag().Name, badValue(bad))
 	}
