@@ -11,6 +11,7 @@ import (
 	"seedbed/internal/id"
 	"seedbed/magnet/metainfo"
 	"seedbed/swarm/engine"
+	"seedbed/swarm/wire"
 )
 
 // Dialer connects to peers.
@@ -91,7 +92,10 @@ type Config struct {
 	Ports   addrs.Ports // where peers reach us, sent to them
 	HasDHT  bool        // a DHT node runs at Ports, which is sent to peers
 	Version string      // our client name, sent to peers
-	Hints   bool        // dial hints even if the torrent is private
+
+	DialBack bool // support dialing back: see CanDialBack and DialBack
+
+	Hints bool // dial hints even if the torrent is private
 
 	UpRate, DownRate int64 // limits of this torrent in bytes per second; 0 means no limit of its own
 
@@ -138,6 +142,11 @@ const (
 	KnownPeer
 	// External: the peer at From sees us at Addr (without a port).
 	External
+	// CanDialBack: the peer at From, with the connection Conn, can be asked to dial back.
+	CanDialBack
+	// DialBack: the peer at From, with the connection Conn, asks us to dial it back, or answers
+	// such a request. It is Message. The owner decides what to do about it.
+	DialBack
 	// Broken: the metadata matches the infohash but is not a valid torrent; Err says why.
 	// No further event follows.
 	Broken
@@ -153,4 +162,7 @@ type Event struct {
 	Err   error
 
 	Encrypted bool
+
+	Conn    engine.Conn
+	Message wire.DialBackMsg
 }

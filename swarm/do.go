@@ -92,6 +92,10 @@ func (t *Torrent) do(c *engine.Command) {
 		if from := t.conns[c.Conn]; from != nil {
 			t.emit(Event{Kind: External, Addr: c.Addr, From: from.addr})
 		}
+	case engine.CmdCanDialBack:
+		t.emit(Event{Kind: CanDialBack, From: c.Addr, Conn: c.Conn})
+	case engine.CmdDialBack:
+		t.emit(Event{Kind: DialBack, From: c.Addr, Conn: c.Conn, Message: *c.DialBack})
 	default:
 		panic("swarm: unknown command kind")
 	}

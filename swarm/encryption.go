@@ -101,7 +101,8 @@ const helloLen = wire.HandshakeLen - id.Len
 
 // ReadHello reads the part of an incoming handshake that identifies the torrent,
 // encrypted or not. It gives up after HandshakeTimeout or at the first wrong byte. find
-// returns the infohash of a KeyHash. The caller passes the Hello to (*Torrent).Incoming.
+// returns the infohash of a KeyHash. If the peer does not encrypt but has to, there is an error and
+// the Hello has the infohash. The caller passes the Hello to (*Torrent).Incoming.
 func ReadHello(nc net.Conn, e Encryption, find func(keyHash [20]byte) (id.ID, bool)) (Hello, error) {
 	h := Hello{nc: nc, by: time.Now().Add(HandshakeTimeout)}
 	if err := nc.SetDeadline(h.by); err != nil {
@@ -125,11 +126,12 @@ func ReadHello(nc net.Conn, e Encryption, find func(keyHash [20]byte) (id.ID, bo
 		}
 	case err != nil:
 		return Hello{}, err
-	case e == RequireEncryption:
-		return Hello{}, errNotEncrypted
 	}
 	copy(h.Reserved[:], b[20:])
 	copy(h.InfoHash[:], b[28:])
+	if e == RequireEncryption && !h.encrypted {
+		return h, errNotEncrypted
+	}
 	return h, nil
 }
 

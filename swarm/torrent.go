@@ -107,7 +107,7 @@ func New(cfg Config) *Torrent {
 	t.maxFrame.Store(wire.MaxFrame)
 	cfg.Shared.join(t) // before the limit is read, so that no change is missed
 	t.eng = engine.New(engine.Config{
-		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, Ports: cfg.Ports, HasDHT: cfg.HasDHT,
+		InfoHash: cfg.InfoHash, InfoHashV2: cfg.InfoHashV2, PeerID: cfg.PeerID, Ports: cfg.Ports, HasDHT: cfg.HasDHT, DialBack: cfg.DialBack,
 		Version: cfg.Version, ChunkSize: uint32(cfg.Shared.ChunkSize()), Budget: max(1, cfg.Budget),
 		HalfOpen: cfg.HalfOpen, MaxConns: cfg.MaxConns, Uploads: cfg.Uploads, SuperSeed: cfg.SuperSeed, UpLimit: t.up.Limit(), Hints: cfg.Hints, Seed: cfg.Seed, Relaxed: cfg.Relaxed,
 		Holepunch: cfg.Punch != nil, Private: cfg.Info != nil && cfg.Info.Private,
@@ -170,6 +170,11 @@ func (t *Torrent) SetUploads(slots int, super engine.SuperSeed) {
 
 // SetPorts changes the ports that peers are told.
 func (t *Torrent) SetPorts(ports addrs.Ports) { t.inbox.post(item{ev: &engine.EvPorts{Ports: ports}}) }
+
+// SendDialBack sends a message about dialing back to a peer, if the connection is still open.
+func (t *Torrent) SendDialBack(to engine.Conn, m wire.DialBackMsg) {
+	t.inbox.post(item{ev: &engine.EvDialBack{Conn: to, Msg: m}})
+}
 
 // limitChanged passes the upload limit to the engine. The limit is read on the loop, so
 // that the last of several concurrent changes wins whatever the order of the calls.

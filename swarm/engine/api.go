@@ -176,6 +176,12 @@ type EvUploads struct {
 	SuperSeed SuperSeed
 }
 
+// EvDialBack sends a message about dialing back to Conn, if that is still connected and supports them.
+type EvDialBack struct {
+	Conn Conn
+	Msg  wire.DialBackMsg
+}
+
 // EvPorts sets Config.Ports. The engine sends the new port to peers that connect from now on.
 type EvPorts struct{ Ports addrs.Ports }
 
@@ -212,6 +218,7 @@ func (*EvOrder) event()         {}
 func (*EvExternal) event()      {}
 func (*EvUpLimit) event()       {}
 func (*EvUploads) event()       {}
+func (*EvDialBack) event()      {}
 func (*EvPorts) event()         {}
 func (*EvLeaves) event()        {}
 func (*EvStop) event()          {}
@@ -335,6 +342,11 @@ const (
 	// CmdYourIP: the peer at Conn says that our address is Addr (BEP 10 yourip; its port
 	// is 0).
 	CmdYourIP
+	// CmdCanDialBack: the peer at Conn, whose address is Addr, can be asked to dial back.
+	CmdCanDialBack
+	// CmdDialBack: the peer at Conn, whose address is Addr, asks us to dial it back, or
+	// reports what came of it, as DialBack says. Nothing about it is checked, except that requests are rare.
+	CmdDialBack
 )
 
 // Command is an instruction to the shell. Kind determines which fields are used.
@@ -354,6 +366,7 @@ type Command struct {
 	Addr      netip.AddrPort
 	Bytes     []byte
 	Info      *metainfo.Info
+	DialBack  *wire.DialBackMsg
 	Hash      metainfo.HashRequest
 	Err       error
 }
@@ -365,6 +378,7 @@ type Config struct {
 	PeerID     id.ID       // our own
 	Ports      addrs.Ports // where peers reach us, sent to them (BEP 10 p)
 	HasDHT     bool        // a DHT node runs at Ports, which is sent to peers (BEP 5 PORT)
+	DialBack   bool        // support dialing back
 	Version    string      // BEP 10 v
 	ChunkSize  uint32      // maximal bytes in a slot; a multiple of 64 KiB
 	Budget     int         // slots

@@ -172,6 +172,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 	case *EvUploads:
 		e.cfg.Uploads, e.cfg.SuperSeed = max(ev.Uploads, 1), ev.SuperSeed
 		e.setSlots()
+	case *EvDialBack:
+		e.sendDialBack(ev)
 	case *EvPorts:
 		e.setPorts(ev.Ports)
 	case *EvLeaves:

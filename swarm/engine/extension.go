@@ -31,6 +31,9 @@ func (e *Engine) sendExtHandshake(p *peer) {
 			h.HolePunch = wire.ExtHolepunch
 		}
 	}
+	if e.cfg.DialBack {
+		h.DialBack = wire.ExtDialBack
+	}
 	if c := e.content; c != nil {
 		h.MetadataSize = int64(len(c.info.Raw))
 		h.UploadOnly = c.complete && c.n > 0 && !p.super.limited // BEP 21
@@ -75,6 +78,8 @@ func (e *Engine) onExtended(p *peer, m *wire.Msg) {
 		if p.ext.UploadOnly, err = wire.ParseUploadOnly(m.Payload); err == nil {
 			e.dropUseless(p)
 		}
+	case wire.ExtDialBack:
+		err = e.onDialBack(p, m.Payload)
 	}
 	if err != nil {
 		e.close(p, FaultProtocol)
@@ -86,7 +91,7 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	had := p.ext.YourIP
+	had, couldDialBack := p.ext.YourIP, p.ext.DialBack != 0
 	p.ext.Merge(h)
 	if !p.gotExtended {
 		p.gotExtended = true
@@ -96,6 +101,9 @@ func (e *Engine) onExtHandshake(p *peer, payload []byte) error {
 	e.learnListen(p, p.ext.Port)
 	if ip := p.ext.YourIP; ip.IsValid() && ip != had {
 		e.cmd(Command{Kind: CmdYourIP, Conn: p.conn, Addr: netip.AddrPortFrom(ip, 0)})
+	}
+	if e.cfg.DialBack && p.ext.DialBack != 0 && !couldDialBack {
+		e.cmd(Command{Kind: CmdCanDialBack, Conn: p.conn, Addr: p.addr})
 	}
 	if p.ext.UtMetadata != 0 {
 		if err := e.meta.offer(&p.meta, p.ext.MetadataSize); err != nil {

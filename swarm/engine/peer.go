@@ -59,7 +59,8 @@ type peer struct {
 	spread spreadPeer
 	punch  punchPeer
 
-	dhtPorts uint8 // PORT messages that were used
+	dhtPorts   uint8     // PORT messages that were used
+	dialBackAt mono.Time // when it may ask us again to dial back
 
 	noise  rate.Bucket // charged for messages without a use
 	pexOut pex.Sender

@@ -19,6 +19,7 @@ const (
 	ExtDontHave    uint8 = 3 // BEP 54 lt_donthave
 	ExtUploadOnly  uint8 = 4 // BEP 21 upload_only, sent when it changes
 	ExtHolepunch   uint8 = 5 // BEP 55 ut_holepunch
+	ExtDialBack    uint8 = 6 // sb_dialback, see DialBackMsg
 )
 
 // DefaultReqq is the request queue length of a peer that does not announce one (BEP 10).
@@ -43,6 +44,7 @@ const (
 	HasDontHave
 	HasUploadOnly
 	HasHolePunch
+	HasDialBack
 )
 
 // ExtHandshake is the handshake of BEP 10. Every part is optional; zero means that it was
@@ -56,6 +58,7 @@ type ExtHandshake struct {
 	LtDontHave   uint8
 	UploadOnlyID uint8
 	HolePunch    uint8
+	DialBack     uint8
 	Named        Exts
 
 	MetadataSize int64      // size of the info dictionary in bytes (BEP 9), positive; not checked against a maximum
@@ -151,6 +154,8 @@ func (h *ExtHandshake) ext(name string) (*uint8, Exts) {
 		return &h.UploadOnlyID, HasUploadOnly
 	case "ut_holepunch":
 		return &h.HolePunch, HasHolePunch
+	case "sb_dialback":
+		return &h.DialBack, HasDialBack
 	}
 	return nil, 0
 }
@@ -186,7 +191,7 @@ func setIf[T comparable](dst *T, v T) {
 }
 
 // extNames lists the keys of m in bencode order.
-var extNames = [...]string{"lt_donthave", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
+var extNames = [...]string{"lt_donthave", "sb_dialback", "upload_only", "ut_holepunch", "ut_metadata", "ut_pex"}
 
 // AppendExtHandshake appends the payload of an extension message with id 0.
 func AppendExtHandshake(dst []byte, h ExtHandshake) []byte {
