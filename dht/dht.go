@@ -78,8 +78,22 @@ type Config struct {
 	// do not fill the connection table of a home router; 0: DefaultFlows, negative: no
 	// limit. A private network has no limit, because its traffic does not pass a router.
 	Flows int
+	// Observer is told what shows whether others can reach us; it may be nil.
+	Observer Observer
 	// Logger receives log messages; nil discards them.
 	Logger *slog.Logger
+}
+
+// Observer is told what the DHT's datagrams say about our address and whether others can reach it.
+// Its methods are called with a lock held: they must return at once and not use the DHT.
+type Observer interface {
+	// Asked says that a query is sent to an address.
+	Asked(to netip.Addr)
+	// Queried says that a query has arrived. It is called for one query a second at most.
+	Queried(from netip.Addr)
+	// SeenAs says that the node at by, which we have asked, sees us at ours (BEP 42). The port is
+	// 0 if it does not say.
+	SeenAs(by netip.Addr, ours netip.AddrPort)
 }
 
 func (c *Config) validate() error {

@@ -2,6 +2,7 @@ package dht
 
 import (
 	"net/netip"
+	"time"
 
 	"seedbed/dht/krpc"
 	"seedbed/dht/respond"
@@ -37,6 +38,7 @@ type family struct {
 	counts      Counts
 	failedInRow int       // queries in a row that failed
 	back        mono.Time // the last time we came back online
+	observeAt   mono.Time // when Observer is told of the next query
 
 	batch queryBatch // only dispatch uses it
 }
@@ -50,6 +52,9 @@ const (
 	silentRate    = 1 // a second
 	silentBurst   = 32
 	silentSources = 8192 // maximum number of addresses that are counted separately
+
+	// observeEvery is the time between two queries that Observer is told of.
+	observeEvery = time.Second
 )
 
 func newFamily(d *DHT, conn *netx.Socket) *family {
@@ -114,6 +119,10 @@ func (f *family) datagram(now mono.Time, out, b []byte, from netip.AddrPort, m *
 		return out
 	}
 	f.counts.Queries++
+	if o := f.d.cfg.Observer; o != nil && now >= f.observeAt {
+		f.observeAt = now.Add(observeEvery)
+		o.Queried(from.Addr())
+	}
 	if f.d.cfg.ReadOnly {
 		return out // BEP 43: a read-only node does not answer
 	}

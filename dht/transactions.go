@@ -180,6 +180,9 @@ func (f *family) begin(now mono.Time, tx *transaction) error {
 	f.pending[tx.key] = tx
 	f.d.outbox.sent.Push(tx)
 	f.useFlow(tx.to)
+	if o := f.d.cfg.Observer; o != nil {
+		o.Asked(tx.to.Addr())
+	}
 	f.counts.Out++
 	f.batch.add(tx, f.table.ID(), f.d.cfg.ReadOnly)
 	return nil
@@ -302,6 +305,9 @@ func (f *family) response(now mono.Time, from netip.AddrPort, m *krpc.Message) {
 		}
 		if m.IP.IsValid() {
 			f.voteLocked(now, from.Addr(), m.IP.Addr())
+			if o := f.d.cfg.Observer; o != nil && m.IP.Addr().Is6() == f.v6 {
+				o.SeenAs(from.Addr(), m.IP)
+			}
 		}
 	}
 	if tx.done != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"seedbed/internal/netx"
+	"seedbed/internal/reachability"
 	"seedbed/swarm"
 )
 
@@ -37,6 +38,11 @@ func (n *Node) acceptFrom(next func(context.Context) (net.Conn, error), l *swarm
 			}
 			return
 		}
+		over := reachability.TCP
+		if c.RemoteAddr().Network() == "udp" {
+			over = reachability.UDP
+		}
+		n.evidence.arrived(netx.RemoteAddr(c).Addr(), over)
 		if n.isBlocked(netx.RemoteAddr(c).Addr()) {
 			n.refuse(c, Unlisted)
 			continue
@@ -52,6 +58,9 @@ func (n *Node) handshake(l *swarm.PendingHandshakes, c net.Conn) {
 	defer stop()
 	h, err := swarm.ReadHello(c, n.cfg.Encryption, n.byKeyHash)
 	l.Remove(c)
+	if n.takeDialBack(c, h.InfoHash) { // also without encryption
+		return
+	}
 	if err != nil {
 		n.log.Debug("an incoming connection sent no valid handshake", "from", c.RemoteAddr(), "err", err)
 		n.refuse(c, NoHandshake)

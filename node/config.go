@@ -128,6 +128,9 @@ type Config struct {
 	// them, unless Network is set.
 	multicast func(group netip.AddrPort) (lsd.Transport, error)
 
+	// otherPort replaces the sockets of dial backs in tests; see Node.otherPort.
+	otherPort func() (netx.Network, error)
+
 	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)
 

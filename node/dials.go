@@ -196,6 +196,7 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 }
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	d.n.evidence.contacted(to.Addr())
 	if !d.n.cfg.UTP {
 		return d.n.net.Dial(ctx, to)
 	}

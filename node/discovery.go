@@ -242,6 +242,12 @@ func (n *Node) own() (own [2]netip.Addr) {
 	return own
 }
 
+// isOwn reports whether an address is ours, as far as that is known.
+func (n *Node) isOwn(ip netip.Addr) bool {
+	own := n.own()
+	return slices.Contains(own[:], ip)
+}
+
 func family(ip netip.Addr) int {
 	if ip.Is6() {
 		return 1

@@ -16,6 +16,9 @@ const (
 	Listening EventKind = iota + 1
 	// Mapped: a router forwards Event.Addr to the node. Event.Mapping says how.
 	Mapped
+	// ReachabilityChanged: whether others can connect to the node has become known or has
+	// changed. Event.Reachability says what is known of one address family.
+	ReachabilityChanged
 	// Added: a torrent was added to the node. Event.Magnet is its link.
 	Added
 	// Metadata: the info dictionary is known and valid; it is Event.Info. With
@@ -74,7 +77,7 @@ type Event struct {
 	Name     string    // of the torrent, if known
 	Err      error     // of Warning and Failed
 
-	Addr     string         // of Listening, Mapped and Seeding; empty if nothing listens
+	Addr     string         // of Listening, Mapped, ReachabilityChanged and Seeding; empty if nothing listens
 	Magnet   string         // of Added and Seeding
 	Info     *metainfo.Info // of Metadata; read-only
 	Path     string         // of Metadata
@@ -84,6 +87,9 @@ type Event struct {
 
 	// Mapping is set for Mapped.
 	Mapping MappingEvent
+
+	// Reachability is set for ReachabilityChanged.
+	Reachability *Reachability
 
 	// Publication is set for PublishedItem, FoundVersion and SwitchedVersion.
 	Publication *PublicationEvent

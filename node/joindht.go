@@ -27,7 +27,7 @@ func (n *Node) openDHT() (*dht.DHT, error) {
 		Conns: n.net.UDP(), Bootstrap: n.cfg.Bootstrap, Resolve: BootstrapResolver(n.net, n.cfg.resolve), Logger: n.log,
 		ReadOnly: n.net.Port() == 0, // nobody could ask us
 		Private:  IsPrivateNetwork(n.ctx, n.cfg.Bootstrap, n.cfg.resolve),
-		Rate:     float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID,
+		Rate:     float64(n.cfg.DHTRate), Flows: n.cfg.DHTFlows, EnforceID: n.cfg.EnforceID, Observer: &n.evidence,
 	}
 	cfg.Nodes = f.savedNodes()
 	if n.state.owned() {

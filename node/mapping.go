@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,12 @@ func (n *Node) PortMapping() (s portmap.Status, isOn bool) {
 	return n.mapper.Status(), true
 }
 
+// isMappingDecided reports whether the first attempt to map the port has ended with each router.
+func (n *Node) isMappingDecided() bool {
+	s, _ := n.PortMapping()
+	return !slices.ContainsFunc(s.Targets, func(t portmap.Target) bool { return len(t.Mappings) == 0 && t.Err == nil })
+}
+
 // ports returns the ports at which peers reach us: Config.AnnouncePort, or else what routers
 // map, or else the port that we listen on.
 func (n *Node) ports() addrs.Ports { return *n.mapped.ports.Load() }
@@ -122,11 +129,15 @@ func (n *Node) updateReach() (move uint16) {
 	defer n.mapped.mu.Unlock()
 	port := n.net.Port()
 	ports := addrs.Ports{V4: port, V6: port}
+	nudge(n.evidence.wake)
 	if status, isOn := n.PortMapping(); isOn {
 		for family, own := range []*uint16{&ports.V4, &ports.V6} {
 			m, ok := status.First(family == 1)
 			switch {
 			case !ok:
+				if n.mapped.external[family].IsValid() {
+					n.evidence.forget()
+				}
 				n.mapped.external[family] = netip.AddrPort{}
 				continue
 			case m.Asked != port: // of the port before
@@ -140,6 +151,7 @@ func (n *Node) updateReach() (move uint16) {
 			*own = m.External.Port()
 			if n.mapped.external[family] != m.External {
 				n.mapped.external[family] = m.External
+				n.evidence.forget()
 				n.Emit(Event{Kind: Mapped, Addr: m.External.String(), Mapping: MappingEvent{m.Method.String(), m.Router, m.Lease}})
 			}
 		}
@@ -150,6 +162,7 @@ func (n *Node) updateReach() (move uint16) {
 	if before := n.mapped.ports.Swap(&ports); before == nil || *before == ports {
 		return move
 	}
+	n.evidence.forget()
 	for _, t := range n.running() {
 		if r := t.run.Load(); r != nil {
 			r.swarm.SetPorts(ports)

@@ -77,6 +77,8 @@ type Node struct {
 	lastRead  lastRead        // of a torrent that does not run
 
 	transports transports
+	evidence   evidence
+	dialBacks  dialBacks
 
 	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
 	settingsMu sync.Mutex               // held while they change
@@ -137,6 +139,8 @@ func Open(cfg Config) (*Node, error) {
 	n.mirrors = webseed.NewClient(cfg.Outbound.DialHost, cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
 	webseed.Count(n.mirrors, n.mirrorMeter)
 	n.budget.init(&n.cfg)
+	n.evidence.init(n)
+	n.dialBacks.init(n)
 	if !cfg.NoDHT {
 		if n.dht, err = n.openDHT(); err != nil {
 			n.cancel()
@@ -154,6 +158,7 @@ func Open(cfg Config) (*Node, error) {
 	n.openTransports()
 	n.startLSD()
 	n.accept()
+	n.wg.Go(n.evidence.follow)
 	n.wg.Go(n.keepBudget)
 	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
 	return n, nil

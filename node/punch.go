@@ -78,5 +78,6 @@ func (n *Node) punch(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if !n.budget.punches.enter(to.Addr()) {
 		return nil, errPunchLimit
 	}
+	n.evidence.contacted(to.Addr())
 	return n.transports.utp.Dial(ctx, to)
 }

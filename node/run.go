@@ -101,7 +101,7 @@ func (t *Torrent) startRun(spec Spec, info *metainfo.Info) {
 		Shared: n.shared, InfoHash: t.hash, InfoHashV2: v2, PeerID: n.peerID, Info: info,
 		Open: r.openContent, Dialer: dialer{n}, Admit: dialer{n}.Admit, Punch: n.puncher(), Relaxed: n.isPrivateNetwork(),
 		OnEvent: r.onSwarm,
-		Ports:   ports, HasDHT: hasDHT, Version: n.cfg.Version, Hints: true,
+		Ports:   ports, HasDHT: hasDHT, Version: n.cfg.Version, Hints: true, DialBack: n.evidence.mayAsk(),
 		UpRate: up, DownRate: down,
 		HalfOpen: 2, MaxConns: min(8, cmp.Or(spec.MaxPeers, 8)), // until reshare divides the budget
 		Uploads: set.Uploads, SuperSeed: set.SuperSeed, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
@@ -131,6 +131,7 @@ func (r *run) stop() error {
 	r.cancel()
 	err := r.swarm.Stop(context.Background())
 	r.wg.Wait()
+	r.t.node.evidence.dropHelpers(r)
 	r.setBlocked(0)
 	r.final = r.swarm.Snapshot().Stats
 	r.t.countRun(r)
@@ -173,7 +174,12 @@ func (r *run) onSwarm(e swarm.Event) {
 		if t.node.dht != nil {
 			t.node.dht.YourIP(e.From.Addr(), e.Addr.Addr())
 		}
+		t.node.evidence.SeenAs(e.From.Addr(), e.Addr)
 		r.passOwnAddrs()
+	case swarm.CanDialBack:
+		t.node.evidence.addHelper(r, e.Conn, e.From)
+	case swarm.DialBack:
+		t.node.evidence.onDialBack(r, &e)
 	case swarm.FirstPiece:
 		t.emit(Event{Kind: FirstPiece})
 	case swarm.Complete:

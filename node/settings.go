@@ -42,6 +42,10 @@ type Settings struct {
 	// private to the local network.
 	NoLSD bool
 
+	// NoDialBack disables dialing back: peers are not asked to connect to us, which shows whether
+	// others can, and are not dialed when they ask.
+	NoDialBack bool
+
 	// Blocklist holds the addresses that we neither dial nor accept.
 	Blocklist *blocklist.List
 }

@@ -10,18 +10,20 @@ import (
 
 	"seedbed/internal/portmap"
 	"seedbed/node/daemon/token"
+	"seedbed/node/view"
 )
 
 // NodeStatus is the state of the whole node.
 type NodeStatus struct {
-	Version  string   `json:"version" doc:"The version of seedbed."`
-	Addrs    []string `json:"addrs" doc:"The addresses on which the node listens for peers and DHT nodes."`
-	Routers  []Router `json:"routers" doc:"What the routers of the local network map for us. Empty if none is asked."`
-	Dir      string   `json:"dir" doc:"The folder for torrents that are added without one."`
-	DHTNodes int      `json:"dht_nodes" doc:"Good nodes in the routing tables."`
-	Torrents int      `json:"torrents" doc:"The number of torrents."`
-	DownRate int64    `json:"down_rate" doc:"Bytes a second, of all torrents."`
-	UpRate   int64    `json:"up_rate" doc:"Bytes a second, of all torrents."`
+	Version      string                   `json:"version" doc:"The version of seedbed."`
+	Addrs        []string                 `json:"addrs" doc:"The addresses on which the node listens for peers and DHT nodes."`
+	Routers      []Router                 `json:"routers" doc:"What the routers of the local network map for us. Empty if none is asked."`
+	Reachability []view.ReachabilityState `json:"reachability" doc:"Whether others on the internet can connect to the node, for each address family. Empty if nothing listens."`
+	Dir          string                   `json:"dir" doc:"The folder for torrents that are added without one."`
+	DHTNodes     int                      `json:"dht_nodes" doc:"Good nodes in the routing tables."`
+	Torrents     int                      `json:"torrents" doc:"The number of torrents."`
+	DownRate     int64                    `json:"down_rate" doc:"Bytes a second, of all torrents."`
+	UpRate       int64                    `json:"up_rate" doc:"Bytes a second, of all torrents."`
 
 	Goroutines int `json:"goroutines" doc:"Goroutines of the process. A number that keeps growing is a leak."`
 }
@@ -66,6 +68,10 @@ func (a *api) status() NodeStatus {
 		Goroutines: runtime.NumGoroutine()}
 	mapped, _ := n.PortMapping()
 	s.Routers = routers(&mapped)
+	s.Reachability = []view.ReachabilityState{}
+	for _, r := range n.Reachabilities() {
+		s.Reachability = append(s.Reachability, view.ReachabilityOf(r))
+	}
 	for _, addr := range n.Addrs() {
 		s.Addrs = append(s.Addrs, addr.String())
 	}

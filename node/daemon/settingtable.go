@@ -62,6 +62,9 @@ var Table = []Setting{
 	{Name: "lsd", Group: GroupPeers, Help: "find peers in the local network, and announce torrents there (BEP 14)", Node: true,
 		Manual: "local service discovery (BEP 14): announce torrents by multicast to the local network, and connect to the peers there that do the same. `on` (the default) uses every network interface with multicast except loopback and VPN tunnels, and of those only the ones whose address we listen on. Private torrents are never announced",
 		value:  func(s *Settings) option.Value { return &option.Switch{Off: &s.NoLSD} }},
+	{Name: "dial-back", Group: GroupPeers, Help: "let peers test whether others can connect to this node, and do the same for them", Node: true,
+		Manual: "whether others can connect to this node is tested by up to three peers, which are asked to connect to its port (see dialback.md); this node does the same for peers that ask. It connects only to the address from which the peer is connected, at ports from 1024 up, and at most ten times a minute. `on` is the default. With `off`, it neither asks nor connects, and only connections and queries that arrive show that it can be reached",
+		value:  func(s *Settings) option.Value { return &option.Switch{Off: &s.NoDialBack} }},
 
 	{Name: "dir", Group: GroupFolders, Letter: "d", Help: "download torrents that are added without a folder into `DIR` (default: your Downloads folder)",
 		value: func(s *Settings) option.Value { return &option.Path{To: &s.Dir, Arg: "DIR"} }},

@@ -12,6 +12,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/internal/reachability"
 	"seedbed/magnet/metainfo"
 	"seedbed/node"
 )
@@ -35,6 +36,8 @@ func Event(e *node.Event, hint func(error) string) Object {
 		return &Listening{h, e.Addr}
 	case node.Mapped:
 		return &Mapped{h, e.Addr, e.Mapping.Method, e.Mapping.Router.String(), int64(e.Mapping.Lease / time.Second)}
+	case node.ReachabilityChanged:
+		return &Reachability{h, ReachabilityOf(e.Reachability)}
 	case node.Added:
 		return &Added{h, e.Magnet}
 	case node.Metadata:
@@ -206,4 +209,16 @@ func HoldersOf(g *dht.GetReport) []Holder {
 		list = append(list, Holder{Contact: ContactOf(h.Contact, &g.Target), Seq: h.Seq, State: state})
 	}
 	return list
+}
+
+// ReachabilityOf returns the object of what is known about one address family.
+func ReachabilityOf(r *node.Reachability) ReachabilityState {
+	tcp, udp := &r.Transports[reachability.TCP], &r.Transports[reachability.UDP]
+	s := ReachabilityState{Family: strings.ToLower(r.Family()), Verdict: r.Verdict.String(), TCP: tcp.Verdict.String(), UDP: udp.Verdict.String(),
+		Addr: r.Addr(), SeenBy: r.SeenBy, DialedBack: max(tcp.DialedBack, udp.DialedBack), Arrived: max(tcp.Arrived, udp.Arrived),
+		Failed: max(tcp.Failed, udp.Failed), Text: r.Text(), Hint: r.Advice()}
+	if !r.Since.IsZero() {
+		s.Since = r.Since.Format(time.RFC3339)
+	}
+	return s
 }

@@ -161,7 +161,7 @@ func TestEveryEventHasAnObject(t *testing.T) {
 		if k == node.Changed {
 			continue
 		}
-		e := node.Event{Kind: k, Time: time.Now(), Err: errors.New("x"), Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}}
+		e := node.Event{Kind: k, Time: time.Now(), Err: errors.New("x"), Info: &metainfo.Info{}, Publication: &node.PublicationEvent{}, Reachability: &node.Reachability{}}
 		o := Event(&e, func(error) string { return "" })
 		if o == nil {
 			t.Errorf("event %d has none", k)

@@ -3,6 +3,7 @@ package view
 // Table lists every kind of object.
 var Table = []Entry{
 	{"listening", "The node is reachable at an address. There is one event for each.", &Listening{}},
+	{"reachability", "Whether others on the internet can connect to the node has become known or has changed, for one address family.", &Reachability{}},
 	{"mapped", "A router forwards an address to the node. There is one event for each address family.", &Mapped{}},
 	{"added", "A torrent was added.", &Added{}},
 	{"dht", "The number of good DHT nodes changed.", &DHT{}},

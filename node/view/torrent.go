@@ -17,6 +17,30 @@ type Mapped struct {
 	Lease  int64  `json:"lease_s"` // renewed before it ends; 0: without an end
 }
 
+// Reachability says whether others on the internet can connect to the node.
+type Reachability struct {
+	Head
+	ReachabilityState
+}
+
+// ReachabilityState is what is known about one address family. The numbers count networks: an IPv4 /24 or
+// IPv6 /48 counts once.
+type ReachabilityState struct {
+	Family  string `json:"family"`         // ipv4 or ipv6
+	Verdict string `json:"verdict"`        // reachable, not_reachable or unknown
+	TCP     string `json:"tcp"`            // the verdict on TCP alone
+	UDP     string `json:"udp"`            // and on UDP, which uTP and the DHT use
+	Addr    string `json:"addr,omitempty"` // HOST:PORT at which others connect to us; absent if the address is not known
+	SeenBy  int    `json:"seen_by"`        // see us at that address
+	// DialedBack have connected because we asked, Arrived of their own accord, and Failed report that they could not.
+	DialedBack int    `json:"dialed_back"`
+	Arrived    int    `json:"arrived"`
+	Failed     int    `json:"failed"`
+	Since      string `json:"since,omitempty"` // of the verdict, RFC 3339
+	Text       string `json:"text"`            // the same in one sentence
+	Hint       string `json:"hint,omitempty"`  // what to do about it
+}
+
 // Added contains the link of the torrent.
 type Added struct {
 	Head

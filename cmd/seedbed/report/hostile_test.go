@@ -19,7 +19,7 @@ func TestHostileTextInEveryEvent(t *testing.T) {
 	const bad = "x\x1b]0;owned\a\x1b[2J\u009b31m\u202e\u2066\x85\xff\r\nfake line\t\x7f"
 	for _, k := range node.EventKinds() {
 		e := node.Event{Kind: k, Time: time.Now(), InfoHash: id.ID{1}, Name: bad, Err: errors.New(bad), Addr: bad, Magnet: bad, Path: bad,
-			Info: &metainfo.Info{Name: bad}, Publication: &node.PublicationEvent{Link: bad, Seq: 2, InfoHash: bad, Dir: bad, Reused: 5, Stored: 1, Nodes: 2}}
+			Info: &metainfo.Info{Name: bad}, Publication: &node.PublicationEvent{Link: bad, Seq: 2, InfoHash: bad, Dir: bad, Reused: 5, Stored: 1, Nodes: 2}, Reachability: &node.Reachability{}}
 		var lines, quiet, object bytes.Buffer
 		(&plainReporter{out: &lines, errs: &lines}).Event(EventOf(&e))
 		(&plainReporter{out: &quiet, errs: &quiet, quiet: true}).Event(EventOf(&e))

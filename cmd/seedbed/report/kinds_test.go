@@ -28,7 +28,8 @@ func TestEveryEventHasACaseInEachReporter(t *testing.T) {
 			continue
 		}
 		e := node.Event{Kind: k, Time: time.Now(), InfoHash: id.ID{1}, Name: "film", Err: errors.New("the disk is full"), Addr: "127.0.0.1:1",
-			Magnet: "magnet:?xt=urn:btih:1", Info: &metainfo.Info{}, Publication: &node.PublicationEvent{Link: "magnet:?xs=urn:btpk:1"}}
+			Magnet: "magnet:?xt=urn:btih:1", Info: &metainfo.Info{}, Publication: &node.PublicationEvent{Link: "magnet:?xs=urn:btpk:1"},
+			Reachability: &node.Reachability{}}
 		_, isSilent := silent[k]
 		var out bytes.Buffer
 		NewJSON(&out).Event(EventOf(&e))

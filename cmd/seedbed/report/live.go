@@ -51,7 +51,7 @@ func (r *liveReporter) Event(e Event) {
 		mark = "! "
 	case *objects.Failed:
 		mark = paint(color, Red, "✗ ")
-	case *objects.Listening, *objects.Mapped:
+	case *objects.Listening, *objects.Mapped, *objects.Reachability:
 		line = paint(color, Dim, string(line))
 	}
 	r.say("%s%s", mark, line)

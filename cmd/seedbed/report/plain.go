@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -75,6 +76,8 @@ func describe(e Event) styled {
 		return text("listening on %s", o.Addr)
 	case *objects.Mapped:
 		return text("reachable at %s: mapped by %s in the router %s", o.Addr, o.Method, o.Router)
+	case *objects.Reachability:
+		return prefixed(strings.Replace(o.Family, "ip", "IP", 1), sentence(o.Text, o.Hint))
 	case *objects.Metadata:
 		line := text("%s: %s in %s, %s of %s", name, Size(o.Size),
 			Plural(len(o.Files), "file"), Plural(o.Pieces, "piece"), PieceLength(o.PieceLength))

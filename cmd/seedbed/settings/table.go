@@ -124,6 +124,7 @@ var Table = []Setting{
 		value:  func(v *Values) option.Value { return dscp{&v.Config.DSCP} }},
 	live("super-seed"),
 	live("lsd"),
+	live("dial-back"),
 	{Name: "no-web-seeds", Help: "do not fetch from HTTP mirrors that links and torrents name (BEP 19)",
 		Manual: "do not fetch from the HTTP mirrors that links (`ws=`) and torrents name (BEP 19)",
 		value:  func(v *Values) option.Value { return &option.Bool{To: &v.Config.NoWebSeeds} }},
@@ -262,6 +263,9 @@ func (v *Values) PortMap() node.PortMap {
 	return node.PortMap(slices.Index(node.PortMapWords, v.portMap.Value))
 }
 
+// UTP reports whether uTP is on.
+func (v *Values) UTP() bool { return v.utp.Value == "on" }
+
 // State returns the state directory.
 func (v *Values) State() string {
 	if v.Config.State != "" {
@@ -287,7 +291,7 @@ func (v *Values) node(ctx context.Context, pipes userfile.Pipes) (cfg node.Confi
 	if cfg.Encryption, err = swarm.ParseEncryption(v.encryption.Value); err != nil {
 		return cfg, err
 	}
-	cfg.UTP = v.utp.Value == "on"
+	cfg.UTP = v.UTP()
 	cfg.PortMap, cfg.AnnouncePort = v.PortMap(), uint16(v.announcePort)
 	cfg.Blocklist, err = readBlocklists(ctx, v.blocklists, pipes)
 	return cfg, err

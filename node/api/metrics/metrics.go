@@ -50,7 +50,7 @@ func newRegistry(version string) *prometheus.Registry {
 // can take minutes, in which the daemon answers all requests.
 func (m *Metrics) Watch(d *daemon.Daemon) {
 	n := d.Node()
-	m.registry.MustRegister(torrents(n), transfers(n), peers(n), disk(d), publications(d))
+	m.registry.MustRegister(torrents(n), transfers(n), peers(n), reachable(n), disk(d), publications(d))
 	if dht, err := n.DHT(); err == nil {
 		m.registry.MustRegister(dhtTraffic(dht), dhtNodes(dht), lookups(dht), announces(n))
 	}

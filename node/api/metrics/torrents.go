@@ -1,8 +1,11 @@
 package metrics
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"seedbed/internal/reachability"
 	"seedbed/internal/traffic"
 	"seedbed/node"
 	"seedbed/node/lifecycle"
@@ -44,6 +47,26 @@ func transfers(n *node.Node) prometheus.Collector {
 		counter(s, payload, c.Uploaded, out)
 		counter(s, wasted, c.Wasted)
 		counter(s, hashes, c.HashFailures)
+	}
+	return g
+}
+
+// reachable has whether others can connect to the node.
+func reachable(n *node.Node) prometheus.Collector {
+	g := new(group)
+	verdict := g.describe("reachability", "1 for what is known about whether others on the internet can connect to the node, else 0.", "family", "transport", "verdict")
+	g.collect = func(s sink) {
+		for _, r := range n.Reachabilities() {
+			for over, t := range r.Transports {
+				for v := range reachability.NumVerdicts {
+					is := 0
+					if v == t.Verdict {
+						is = 1
+					}
+					gauge(s, verdict, is, strings.ToLower(r.Family()), strings.ToLower(reachability.Transport(over).String()), v.String())
+				}
+			}
+		}
 	}
 	return g
 }

@@ -62,6 +62,8 @@ func textOf(e *node.Event) (text string, kind int64) {
 		return "listening on " + e.Addr, kindInfo
 	case node.Mapped:
 		return "reachable at " + e.Addr + ", mapped by " + e.Mapping.Method + " in the router " + e.Mapping.Router.String(), kindInfo
+	case node.ReachabilityChanged:
+		return e.Reachability.Family() + ": " + e.Reachability.Text(), kindInfo
 	case node.Added:
 		return about + "added", kindNormal
 	case node.Complete:

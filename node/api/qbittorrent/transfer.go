@@ -2,8 +2,11 @@ package qbittorrent
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
+	"seedbed/internal/reachability"
+	"seedbed/node"
 	"seedbed/node/daemon"
 )
 
@@ -37,10 +40,18 @@ func rates(set *daemon.Settings) (down, up int64) {
 	return set.DownRate, set.UpRate
 }
 
-// connection returns the state of the connection to other nodes.
-func (h *handler) connection() string {
-	if len(h.node.Addrs()) == 0 {
+// connection returns the state of the connection to other nodes: firewalled only if peers have reported that they
+// cannot connect to us.
+func (h *handler) connection() string { return connectionOf(h.node.Reachabilities()) }
+
+func connectionOf(all []*node.Reachability) string {
+	if len(all) == 0 {
 		return "disconnected"
+	}
+	closed := func(r *node.Reachability) bool { return r.Verdict == reachability.NotReachable }
+	open := func(r *node.Reachability) bool { return r.Verdict == reachability.Reachable }
+	if slices.ContainsFunc(all, closed) && !slices.ContainsFunc(all, open) {
+		return "firewalled"
 	}
 	return "connected"
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
+	"seedbed/internal/reachability"
 	"seedbed/node"
 	"seedbed/node/daemon"
 	"seedbed/node/lifecycle"
@@ -310,9 +312,32 @@ func (r *request) freeSpace() error {
 	return err
 }
 
-// portTest fails, because seedbed uses no server that tests ports.
+// portTest says whether others can connect to us. Nothing is tested for it: the node knows it from peers, or does not
+// know it yet.
 func (r *request) portTest() error {
-	return failf(httpError, "Couldn't test port: seedbed asks no server for that; run seedbed doctor")
+	protocol, _ := r.text("ip_protocol")
+	is, err := isPortOpen(r.Node().Reachabilities(), protocol)
+	if err != nil {
+		return err
+	}
+	r.w.key("port_is_open")
+	r.w.boolean(is)
+	return nil
+}
+
+// isPortOpen reports whether the port is open over one address family: ipv4, ipv6, or "" for any.
+func isPortOpen(all []*node.Reachability, protocol string) (bool, error) {
+	all = slices.DeleteFunc(all, func(r *node.Reachability) bool { return protocol != "" && protocol != strings.ToLower(r.Family()) })
+	if len(all) == 0 {
+		return false, failf(httpError, "Couldn't test port: nothing listens for connections")
+	}
+	is := func(v reachability.Verdict) bool {
+		return slices.ContainsFunc(all, func(r *node.Reachability) bool { return r.Verdict == v })
+	}
+	if !is(reachability.Reachable) && !is(reachability.NotReachable) {
+		return false, failf(httpError, "Couldn't test port: %s", all[0].Text())
+	}
+	return is(reachability.Reachable), nil
 }
 
 // blocklistUpdate fails, because the list is a file and not a URL.

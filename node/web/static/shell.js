@@ -51,9 +51,17 @@ function NodeState() {
   return html`<div class="node-state">
     <span title="Download rate of all torrents"><${Icon} name="down" /><span class="hidden">Download </span>${format.rate(n.down_rate)}</span>
     <span title="Upload rate of all torrents"><${Icon} name="up" /><span class="hidden">Upload </span>${format.rate(n.up_rate)}</span>
-    ${n.routers.map((r) => html`<${RouterState} r=${r} />`)}
+    ${n.reachability.map((r) => html`<${ReachabilityState} r=${r} router=${n.routers.find((x) => x.external === r.addr)} />`)}
+    ${n.routers.filter((x) => !n.reachability.some((r) => r.verdict !== "unknown" && r.addr === x.external)).map((r) => html`<${RouterState} r=${r} />`)}
     <span title="Good nodes of the DHT" class=${n.dht_nodes === 0 ? "warn" : ""}>DHT ${format.number(n.dht_nodes)}</span>
   </div>`;
+}
+
+/** ReachabilityState says whether others can connect to the node over one address family, once that is known. */
+function ReachabilityState({ r, router }) {
+  const mapped = router ? `. Mapped by ${router.method} in the router ${router.gateway}` : "";
+  if (r.verdict === "reachable") return html`<span title=${r.text + mapped + (r.hint ? `: ${r.hint}` : "")} class=${r.hint ? "warn" : ""}>${r.addr || "reachable"}</span>`;
+  return r.verdict === "not_reachable" && html`<span class="warn" title=${`${r.text}: ${r.hint}`}>not reachable</span>`;
 }
 
 /** RouterState says at which address a router makes the node reachable, or why it does not. */
