@@ -98,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.jobs.ctx, d.jobs.last, d.visit = d.node.Context(), time.Now().UnixMilli(), visitConfig(&cfg.Node)
-	d.visit.Mapping = d.node.PortMapping
+	d.visit.Node = d.node
 	d.publications.keys, d.publications.omit = keys.Open(cfg.Node.State), cfg.Omit
 	if err := d.restore(ctx); err != nil {
 		return nil, err

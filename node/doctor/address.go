@@ -23,7 +23,7 @@ func (e *examination) addresses(ctx context.Context, boots []pong) {
 	nodes := e.v.Nodes()
 	slices.SortFunc(nodes, func(a, b dht.NodeInfo) int { return cmp.Compare(a.RTT, b.RTT) })
 	for _, v6 := range []bool{false, true} {
-		if !slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 }) {
+		if !slices.ContainsFunc(e.addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 }) {
 			continue
 		}
 		var seen []netip.AddrPort
@@ -85,6 +85,9 @@ func (e *examination) external(v6 bool, seen []netip.AddrPort) {
 		e.report(Finding{Step: StepExternal, What: family, Verdict: Notice, Text: fmt.Sprintf("%d nodes see us at %d addresses", len(seen), len(addrs)),
 			Advice: "traffic leaves from several addresses (a carrier-grade NAT or several uplinks), so other nodes cannot reach this one at a single address", Data: data})
 	}
+	if n := e.v.Config.Node; n != nil {
+		ports = n.Reachability(v6).Ports // of the port of the node, not of the visit
+	}
 	e.nat(v6, ours, ports)
 	e.nodeID(v6, ours)
 }
@@ -117,15 +120,19 @@ func (e *examination) nat(v6 bool, ours netip.Addr, ports map[uint16]int) {
 	if !own.IsValid() || own != ours && addrs.IsLocal(ours) {
 		own = e.v.Config.Outbound.SourceOf(routeTargets[v6])
 	}
-	mine := own == ours || slices.ContainsFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
-	f.Data = map[string]any{"local": own, "port": e.v.Port(), "seen_ports": ports}
-	f.Verdict, f.Text, f.Advice = mapping(mine, e.v.Port(), ports)
+	mine := own == ours || slices.ContainsFunc(e.addrs(), func(a netip.AddrPort) bool { return a.Addr() == ours })
+	f.Data = map[string]any{"local": own, "port": e.port(), "seen_ports": ports}
+	kind := &e.nats[0]
+	if v6 {
+		kind = &e.nats[1]
+	}
+	*kind, f.Verdict, f.Text, f.Advice = mapping(mine, e.port(), ports)
 	e.report(f)
 }
 
 // mapping classifies a NAT by the number of nodes that see each port. mine says that the
 // external address belongs to this machine.
-func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, advice string) {
+func mapping(mine bool, port uint16, ports map[uint16]int) (kind natKind, v Verdict, text, advice string) {
 	seen, n := commonest(ports)
 	all := 0
 	for _, c := range ports {
@@ -134,13 +141,13 @@ func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, adv
 	advice = fmt.Sprintf("to be reachable by more peers, forward TCP and UDP port %d to this machine in the router", port)
 	switch {
 	case mine && (all == 0 || n == all && seen == port):
-		return Fine, "no NAT: the address belongs to this machine", ""
+		return natNone, Fine, "no NAT: the address belongs to this machine", ""
 	case all == 0:
-		return Notice, "our address is translated; no node reported the port that it sees", advice
+		return natUnknown, Notice, "our address is translated; no node reported the port that it sees", advice
 	case all == 1:
-		return Notice, fmt.Sprintf("one node sees port %d and ours is %d: one answer is not enough to determine the type of NAT", seen, port), advice
+		return natUnknown, Notice, fmt.Sprintf("one node sees port %d and ours is %d: one answer is not enough to determine the type of NAT", seen, port), advice
 	case 10*n < 8*all:
-		return Notice, fmt.Sprintf("endpoint-dependent mapping: %d nodes see %d ports", all, len(ports)),
+		return natDependent, Notice, fmt.Sprintf("endpoint-dependent mapping: %d nodes see %d ports", all, len(ports)),
 			"this NAT uses a different port for each destination, so peers cannot connect to us: " + advice
 	case seen == port:
 		text = fmt.Sprintf("endpoint-independent mapping that keeps our port %d", port)
@@ -148,12 +155,17 @@ func mapping(mine bool, port uint16, ports map[uint16]int) (v Verdict, text, adv
 		text = fmt.Sprintf("endpoint-independent mapping of our port %d to %d", port, seen)
 	}
 	// Some nodes may have seen an earlier mapping, or lie.
-	return Fine, fmt.Sprintf("%s, according to %d of %s", text, n, count(all, "node")), advice
+	return natIndependent, Fine, fmt.Sprintf("%s, according to %d of %s", text, n, count(all, "node")), advice
 }
 
 // nodeID reports whether our id matches our address (BEP 42).
 func (e *examination) nodeID(v6 bool, ours netip.Addr) {
 	own := e.v.ID(v6)
+	if n := e.v.Config.Node; n != nil {
+		if d, err := n.DHT(); err == nil {
+			own = d.ID(v6)
+		}
+	}
 	f := Finding{Step: StepID, What: familyName(v6), Text: fmt.Sprintf("%s matches %s (BEP 42)", own, ours), Data: map[string]any{"id": own.String()}}
 	switch {
 	case addrs.IsLocal(ours):

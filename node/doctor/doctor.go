@@ -1,7 +1,7 @@
 // Package doctor finds out why a node does not work.
 //
 // Examine checks everything that a node needs, step by step: sockets, multicast, saved nodes,
-// bootstrap hosts, the external address, NAT, port mapping, node id and routing table. With a magnet link
+// bootstrap hosts, the external address, NAT, port mapping, reachability, uTP, node id and routing table. With a magnet link
 // it continues with lookup, dial, handshake and metadata. For these it runs a torrent of
 // package swarm and traces its connections. Each result is a Finding, which is reported as
 // soon as it is known. The package writes nothing to disk.
@@ -24,7 +24,6 @@ import (
 	"seedbed/internal/addrs"
 	"seedbed/internal/netx"
 	"seedbed/magnet"
-	"seedbed/node"
 	"seedbed/node/visit"
 )
 
@@ -53,6 +52,9 @@ const (
 	StepExternal  Step = "external address"
 	StepNAT       Step = "nat"
 	StepMapping   Step = "port mapping"
+	StepReachable Step = "reachability"
+	StepUTP       Step = "utp"
+	StepPunch     Step = "hole punching"
 	StepID        Step = "node id"
 	StepTable     Step = "table"
 	StepLookup    Step = "lookup"
@@ -100,6 +102,9 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 	}
 	e.addresses(ctx, boots)
 	mappings(ctx)
+	e.reachability()
+	e.utp(ctx)
+	e.holePunching()
 	e.table(took)
 	if link == nil || ctx.Err() != nil {
 		return ctx.Err()
@@ -111,6 +116,31 @@ func Examine(ctx context.Context, cfg visit.Config, link *magnet.Link, report fu
 type examination struct {
 	v      *visit.Visit
 	report func(Finding)
+	nats   [2]natKind // by family, once nat has run
+}
+
+// addrs returns the addresses on which the examined node listens: those of Config.Node, or else of the visit.
+func (e *examination) addrs() []netip.AddrPort {
+	if n := e.v.Config.Node; n != nil {
+		return n.Addrs()
+	}
+	return e.v.Addrs()
+}
+
+// port returns the port of the examined node, or 0 if nothing listens.
+func (e *examination) port() uint16 {
+	if as := e.addrs(); len(as) > 0 {
+		return as[0].Port()
+	}
+	return 0
+}
+
+// hasUTP reports whether the examined node uses uTP.
+func (e *examination) hasUTP() bool {
+	if n := e.v.Config.Node; n != nil {
+		return n.UsesUTP()
+	}
+	return e.v.Config.UTP
 }
 
 // isPrivate reports whether we are in a private network, where the limits that protect
@@ -143,88 +173,6 @@ func familyName(v6 bool) string {
 		return "IPv6"
 	}
 	return "IPv4"
-}
-
-// routeTargets has an address of each family to look up a route for. Nothing is sent to it.
-var routeTargets = map[bool]netip.AddrPort{false: netip.MustParseAddrPort("192.0.2.1:9"), true: netip.MustParseAddrPort("[2001:db8::1]:9")}
-
-// hasListenHost reports whether the user has chosen an address to listen on, and so the
-// address family.
-func (e *examination) hasListenHost() bool {
-	host, _, _ := net.SplitHostPort(e.v.Config.Listen)
-	return host != ""
-}
-
-func (e *examination) sockets(ctx context.Context) {
-	if e.v.Config.Listen == "" && e.v.Port() != node.DefaultPort {
-		e.report(Finding{Step: StepSockets, Text: fmt.Sprintf("port %d is in use, perhaps by another seedbed process, so another port is used here", node.DefaultPort)})
-	}
-	for _, v6 := range []bool{false, true} {
-		family := familyName(v6)
-		i := slices.IndexFunc(e.v.Addrs(), func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 })
-		if i < 0 {
-			f := Finding{Step: StepSockets, What: family, Verdict: Notice, Text: "no socket", Advice: "this machine does not have " + family}
-			switch {
-			case e.hasListenHost():
-				f.Verdict, f.Text, f.Advice = Fine, "not used: the --listen address is of the other family", ""
-			case !v6:
-				f.Advice = "without IPv4 most peers cannot be reached: check the network connection of this machine"
-			}
-			e.report(f)
-			continue
-		}
-		addr := e.v.Addrs()[i]
-		e.report(Finding{Step: StepSockets, What: "UDP " + family, Text: "listens on " + addr.String(), Data: map[string]any{"addr": addr}})
-		e.listener(ctx, addr, family)
-		if addr.Addr().IsUnspecified() {
-			if from := e.v.Config.Outbound.SourceOf(routeTargets[v6]); from.IsValid() {
-				e.report(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
-			} else {
-				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network has no " + family + ", so seedbed uses only the other family"}
-				e.report(f)
-			}
-		}
-	}
-}
-
-// listener checks that a connection to our own TCP port is accepted. A socket that is bound to an
-// interface accepts none from this machine, so it is not checked.
-func (e *examination) listener(ctx context.Context, addr netip.AddrPort, family string) {
-	if name := e.v.Config.Outbound.Interface; name != "" {
-		e.report(Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + ", on " + name + " only", Data: map[string]any{"addr": addr}})
-		return
-	}
-	to := addr
-	if addr.Addr().IsUnspecified() {
-		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
-		if addr.Addr().Is6() {
-			to = netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	taken := make(chan error, 1)
-	go func() {
-		c, err := e.v.Host.Accept(ctx)
-		if err == nil {
-			c.Close()
-		}
-		taken <- err
-	}()
-	c, err := netx.Outbound{}.DialHost(ctx, "tcp", to.String(), nil)
-	if err == nil {
-		err = <-taken
-		c.Close()
-	} else {
-		cancel()
-		<-taken
-	}
-	f := Finding{Step: StepSockets, What: "TCP " + family, Text: "listens on " + addr.String() + " and accepts connections", Data: map[string]any{"addr": addr}}
-	if err != nil {
-		f.Verdict, f.Text = Bad, fmt.Sprintf("a connection to our own %s failed: %v", to, err)
-		f.Advice = "a firewall on this machine blocks it: allow TCP and UDP to port " + fmt.Sprint(addr.Port())
-	}
-	e.report(f)
 }
 
 func (e *examination) state() {
@@ -310,7 +258,7 @@ func (e *examination) bootstrap(ctx context.Context) (pongs []pong) {
 		pongs = append(pongs, h.pongs...)
 	}
 	if !slices.ContainsFunc(pongs, func(p pong) bool { return p.err == nil }) {
-		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "no bootstrap host answered", Advice: "a firewall blocks UDP, or there is no internet connection: allow outgoing UDP from port " + fmt.Sprint(e.v.Port())}
+		f := Finding{Step: StepBootstrap, Verdict: Bad, Text: "no bootstrap host answered", Advice: "a firewall blocks UDP, or there is no internet connection: allow outgoing UDP from port " + fmt.Sprint(e.port())}
 		if len(pongs) == 0 {
 			f.Text, f.Advice = "no host name can be resolved", "DNS does not work: check the resolver settings, or use an IP address: --bootstrap ADDRESS:PORT"
 		}

@@ -37,7 +37,7 @@ func TestMapping(t *testing.T) {
 		{false, map[uint16]int{4000: 1, 4001: 1, 4002: 1}, Notice, "endpoint-dependent mapping: 3 nodes see 3 ports"},
 		{true, map[uint16]int{4000: 3}, Fine, "endpoint-independent"}, // one address, behind its own NAT
 	} {
-		v, text, advice := mapping(c.mine, 6881, c.ports)
+		_, v, text, advice := mapping(c.mine, 6881, c.ports)
 		if v != c.v || !strings.Contains(text, c.want) || (advice == "") != strings.Contains(text, "no NAT:") {
 			t.Errorf("%v %v: %d %q, %q", c.mine, c.ports, v, text, advice)
 		}
@@ -156,7 +156,7 @@ func TestExamineAWorkingNode(t *testing.T) {
 	boot, link := pair(t, swarm.PreferPlain)
 	state := filepath.Join(t.TempDir(), "state")
 	found := diagnose(t, boot, link, state)
-	for _, s := range []Step{StepSockets, StepState, StepBootstrap, StepExternal, StepNAT, StepID, StepTable, StepLookup, StepDial, StepHandshake, StepMetadata} {
+	for _, s := range []Step{StepSockets, StepState, StepBootstrap, StepExternal, StepNAT, StepReachable, StepUTP, StepID, StepTable, StepLookup, StepDial, StepHandshake, StepMetadata} {
 		if len(found[s]) == 0 {
 			t.Errorf("no finding for %s", s)
 		}

@@ -13,8 +13,12 @@ import (
 // localNetwork checks on which interfaces local service discovery (BEP 14) can find peers. It
 // sends nothing.
 func (e *examination) localNetwork() {
+	if n := e.v.Config.Node; n != nil && n.Settings().NoLSD {
+		e.report(Finding{Step: StepLocal, Text: "peers in the local network are not looked for: the setting lsd is off"})
+		return
+	}
 	var listen []netip.Addr
-	for _, a := range e.v.Addrs() {
+	for _, a := range e.addrs() {
 		listen = append(listen, a.Addr())
 	}
 	all := []string{} // not null in JSON

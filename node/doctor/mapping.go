@@ -13,13 +13,13 @@ import (
 const mappingLimit = 8 * time.Second
 
 // startMapping asks the routers to map the port of the visit, while the other checks run. The
-// returned function waits for the result, reports it and removes the mappings. If the visit is that
-// of a daemon, it reports the mappings of the daemon instead.
+// returned function waits for the result, reports it and removes the mappings. If a node is
+// diagnosed, it reports the mappings of the node instead.
 func (e *examination) startMapping() (report func(context.Context)) {
 	cfg := &e.v.Config
-	if cfg.Mapping != nil {
+	if cfg.Node != nil {
 		return func(context.Context) {
-			if s, isOn := cfg.Mapping(); isOn {
+			if s, isOn := cfg.Node.PortMapping(); isOn {
 				e.mappings(&s)
 			}
 		}

@@ -18,7 +18,6 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/internal/netx"
-	"seedbed/internal/portmap"
 	"seedbed/node"
 )
 
@@ -28,13 +27,15 @@ type Config struct {
 	Listen    string        // as in node.Config
 	Outbound  netx.Outbound // as in node.Config
 	Bootstrap []string      // as in node.Config
-	// PortMap and PortMapGateway are as in node.Config; only a diagnosis maps the port. Mapping
-	// returns what routers map for the node that the visit belongs to, if there is one.
+	// PortMap, PortMapGateway and UTP are as in node.Config; only a diagnosis maps the port and
+	// uses uTP.
 	PortMap        node.PortMap
 	PortMapGateway netip.Addr
-	Mapping        func() (s portmap.Status, isOn bool)
-	Serve          bool // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
-	Log            *slog.Logger
+	UTP            bool
+	// Node is the node that is diagnosed, with the sockets of the visit, if one runs.
+	Node  *node.Node
+	Serve bool // answer queries, which an announce requires; otherwise the node is read-only (BEP 43)
+	Log   *slog.Logger
 }
 
 func (c *Config) validate() error {

@@ -85,7 +85,7 @@ func (f *Flags) Visit(a *App) (visit.Config, error) {
 		return visit.Config{}, exit.Misuse(err)
 	}
 	return visit.Config{State: f.State(), Listen: f.Config.Listen, Outbound: out, Bootstrap: boot, Log: a.Logger(),
-		PortMap: f.PortMap(), PortMapGateway: f.Config.PortMapGateway}, nil
+		PortMap: f.PortMap(), PortMapGateway: f.Config.PortMapGateway, UTP: f.UTP()}, nil
 }
 
 // NodeConfig returns the configuration of the node that a command runs.

@@ -32,13 +32,14 @@ func Doctor(a *app.App) *cobra.Command {
 		Use:   "doctor [MAGNET|INFOHASH]",
 		Short: "Diagnose connection problems",
 		Long: `Check everything a node needs, step by step: sockets, each bootstrap host, the external
-address that other nodes see, NAT, port mapping, node id and routing table. With a magnet
+address that other nodes see, NAT, port mapping, uTP, node id and routing table. With a magnet
 link it goes on with lookup, dials, handshakes and metadata. Each step reports the result
 (✓ OK, ! warning, ✗ failed) with advice.
 
 A running daemon with the same state directory, or the one of --daemon or --socket, does
-the checks instead: on its machine and with its bootstrap hosts. It opens other sockets for
-them, on a free port. With --listen or --bootstrap, the command does them itself.
+the checks instead: on its machine, of its own port and with its bootstrap hosts. It also
+knows from its peers whether others can connect to it. What is asked of DHT nodes comes from
+other sockets, on a free port. With --listen or --bootstrap, the command does the checks itself.
 
 Changes nothing, except that it maps its own port in the router while it runs. Exits with 0 if nothing failed, with 6 if the network failed, and
 with 3 if no peer of the torrent could be reached.`,
@@ -93,7 +94,7 @@ with 3 if no peer of the torrent could be reached.`,
 	}
 	fs := cmd.Flags()
 	c.AddVisit(fs, doctorTimeout)
-	c.Add(fs, "port-map", "port-map-gateway")
+	c.Add(fs, "port-map", "port-map-gateway", "utp")
 	target = remotecmd.AddTarget(fs, c.Values)
 	return cmd
 }

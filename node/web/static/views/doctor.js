@@ -21,6 +21,9 @@ const steps = [
   { id: "external address", title: "Address as others see it" },
   { id: "nat", title: "NAT and firewall" },
   { id: "port mapping", title: "Ports that routers forward", ifAny: true },
+  { id: "reachability", title: "Connections from outside", ifAny: true },
+  { id: "utp", title: "uTP" },
+  { id: "hole punching", title: "Connections between NATs", ifAny: true },
   { id: "node id", title: "Node id" },
   { id: "table", title: "Routing table" },
   { id: "lookup", title: "Peers of the torrent", ofTorrent: true },
@@ -53,7 +56,7 @@ export default function Doctor() {
   };
   return html`<div class="view doctor">
     <h1>Doctor</h1>
-    <p class="lead">Checks step by step what this node needs to reach others: sockets, bootstrap hosts, the address that others see, NAT, and the DHT. It uses sockets of its own and changes nothing.</p>
+    <p class="lead">Checks step by step what this node needs to reach others: sockets, bootstrap hosts, the address that others see, whether others can connect to it, NAT, and the DHT. It changes nothing.</p>
     <form class="card form-line" onSubmit=${run}>
       <label class="field">A torrent that does not load (optional)
         <input value=${link} onInput=${(e) => setLink(e.target.value)} placeholder="Magnet link or infohash" spellcheck="false" autocomplete="off" />
