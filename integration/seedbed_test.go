@@ -28,44 +28,46 @@ type event struct {
 		Path string
 		Size int64
 	}
-	URL, Path      string
-	Link, Dir      string
-	Seq            int64
-	Kept           int
-	Fetched        int64
-	UpRate         int64 `json:"up_rate"`
-	Method, Router string
-	Error, Hint    string
+	URL, Path             string
+	Link, Dir             string
+	Seq                   int64
+	Kept                  int
+	Fetched               int64
+	UpRate                int64 `json:"up_rate"`
+	Method, Router        string
+	Family, Verdict, Text string
+	Error, Hint           string
 }
 
 // fields are the keys of each event, from the manual. All of them are present whatever
 // their value; infohash is present if the event is about a torrent.
 var fields = map[string]string{
-	"serving":     "addr",
-	"metrics":     "addr",
-	"listening":   "addr",
-	"mapped":      "addr method router lease_s",
-	"added":       "infohash magnet",
-	"dht":         "nodes",
-	"peers":       "infohash known connected banned dropped",
-	"announcing":  "torrents late interval_s",
-	"metadata":    "infohash name size pieces piece_length files",
-	"first_piece": "infohash",
-	"progress":    "infohash have size down_rate up_rate peers seeds",
-	"complete":    "infohash",
-	"seeding":     "infohash magnet addr",
-	"ready":       "",
-	"seeded":      "infohash uploaded ratio",
-	"streaming":   "infohash file path size url",
-	"published":   "infohash link seq kept nodes",
-	"version":     "link seq",
-	"current":     "infohash link seq dir reused fetched",
-	"warning":     "error hint",
-	"recovered":   "infohash",
-	"failed":      "infohash error hint",
-	"removed":     "infohash",
-	"missed":      "",
-	"error":       "error hint",
+	"serving":      "addr",
+	"metrics":      "addr",
+	"listening":    "addr",
+	"mapped":       "addr method router lease_s",
+	"reachability": "family verdict tcp udp seen_by dialed_back arrived failed text",
+	"added":        "infohash magnet",
+	"dht":          "nodes",
+	"peers":        "infohash known connected banned dropped",
+	"announcing":   "torrents late interval_s",
+	"metadata":     "infohash name size pieces piece_length files",
+	"first_piece":  "infohash",
+	"progress":     "infohash have size down_rate up_rate peers seeds",
+	"complete":     "infohash",
+	"seeding":      "infohash magnet addr",
+	"ready":        "",
+	"seeded":       "infohash uploaded ratio",
+	"streaming":    "infohash file path size url",
+	"published":    "infohash link seq kept nodes",
+	"version":      "link seq",
+	"current":      "infohash link seq dir reused fetched",
+	"warning":      "error hint",
+	"recovered":    "infohash",
+	"failed":       "infohash error hint",
+	"removed":      "infohash",
+	"missed":       "",
+	"error":        "error hint",
 }
 
 func parseEvent(line string) (e event, err error) {
