@@ -203,6 +203,13 @@ func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	return d.n.transports.dial(ctx, to)
 }
 
+// HungUp makes the next dial of the peer begin with the other transport; see swarm.Config.
+func (d dialer) HungUp(peer netip.AddrPort) {
+	if d.n.cfg.UTP {
+		d.n.transports.hungUp(peer)
+	}
+}
+
 // isPrivateNetwork reports whether the node is in a private network: it listens only on
 // private and loopback addresses, or all its bootstrap addresses are private. The limits
 // that protect third parties then do not apply to private addresses.

@@ -80,7 +80,7 @@ func (i *inspection) run(ctx context.Context, report func(Snapshot)) (*metainfo.
 			<-ctx.Done() // an inspection downloads no data
 			return swarm.Content{}, errEnded
 		},
-		Dialer: dialer{n}, Admit: dialer{n}.Admit, Punch: n.puncher(), Relaxed: n.isPrivateNetwork(), Hints: true, Version: n.cfg.Version,
+		Dialer: dialer{n}, Admit: dialer{n}.Admit, HungUp: dialer{n}.HungUp, Punch: n.puncher(), Relaxed: n.isPrivateNetwork(), Hints: true, Version: n.cfg.Version,
 		OnEvent:  func(e swarm.Event) { <-ready; i.onSwarm(e) },
 		HalfOpen: inspectDials, MaxConns: inspectConns, Uploads: 1, Encryption: n.cfg.Encryption, Seed: rand.Uint64(), Log: n.log,
 	})

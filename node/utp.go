@@ -33,7 +33,8 @@ const (
 type transports struct {
 	tcp netx.Dialer
 	utp *utpconn.Transport
-	// overUTP holds the addresses that were last reached over uTP.
+	// overUTP holds the addresses that are dialed over uTP first, because it worked last or
+	// because TCP led to no handshake.
 	overUTP *lru.Cache[netip.AddrPort, struct{}]
 }
 
@@ -136,6 +137,11 @@ func (t *transports) dialOver(ctx context.Context, to netip.AddrPort, utp bool, 
 	c, err := d.Dial(ctx, to)
 	return connected{c, err, utp}
 }
+
+// hungUp makes the next dial of a peer begin with the other transport: the peer has accepted
+// a connection and has ended it before the handshake. libtorrent does so with TCP if it is set
+// to uTP only.
+func (t *transports) hungUp(peer netip.AddrPort) { t.remember(peer, !t.overUTP.Contains(peer)) }
 
 // remember records which transport worked.
 func (t *transports) remember(to netip.AddrPort, utp bool) {

@@ -124,6 +124,29 @@ func TestDialOverTCPAndUTP(t *testing.T) {
 	}
 }
 
+// A peer accepts connections over TCP and closes them: the next dial is over uTP. If that has
+// no handshake either, TCP is first again.
+func TestPeerThatHangsUpOverTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(5, simnet.Link{Delay: 20 * ms})
+		spec, dir := folder(t, ShareOptions{}, map[string]int{"one": 1 << 20})
+		start(t, n, 1, noDHT, withUTP).add(spec)
+		b := start(t, n, 2, noDHT, withUTP)
+		b.transports.tcp = &tcpScript{takes: ms}
+		to := t.TempDir()
+		got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
+		wait(t, got.Done(), 5*time.Minute, "the download")
+		filetest.Same(t, dir, to+"/things")
+		if !b.transports.overUTP.Contains(at(1)) {
+			t.Error("uTP is not remembered")
+		}
+		dialer{b.Node}.HungUp(at(1))
+		if b.transports.overUTP.Contains(at(1)) {
+			t.Error("uTP is remembered although it led to no handshake")
+		}
+	})
+}
+
 // A peer whose TCP port is filtered is reached over uTP, with and without encryption, through
 // losses, and everything arrives.
 func TestDownloadOverUTP(t *testing.T) {

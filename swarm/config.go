@@ -78,6 +78,9 @@ type Config struct {
 	// unproven says that the address is unproven in the engine. The torrent calls
 	// leave when the dial has ended.
 	Admit func(ctx context.Context, to netip.AddrPort, unproven bool) (leave func(connected bool), err error)
+	// HungUp is called when a peer has accepted a connection, and has closed it or been silent
+	// before the handshake. The Dialer may use another transport the next time. May be nil.
+	HungUp func(peer netip.AddrPort)
 	// Punch connects over uTP to a peer that connects to us at the same time (BEP 55). It
 	// limits what it sends to one host and to all. Nil means that hole punching is not
 	// offered.

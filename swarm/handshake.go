@@ -89,6 +89,9 @@ func (t *Torrent) dial(cmd *engine.Command) {
 			t.cfg.Shared.counters.dials.Of(addr.Addr())[outcomeOf(fault)].Add(1)
 		}
 		if err != nil {
+			if o := outcomeOf(fault); accepted && (o == HungUp || o == TimedOut) && t.cfg.HungUp != nil {
+				t.cfg.HungUp(addr)
+			}
 			t.inbox.post(item{ev: &engine.EvDialFailed{Addr: addr, Fault: fault, Encrypted: next}})
 			return
 		}

@@ -82,7 +82,8 @@ func (q *timers) run(t *Transport) {
 	var due []*Stream
 	for {
 		now := t.now()
-		due, timer = q.due(now, due[:0]), q.reset(now, timer)
+		due = q.due(now, due[:0])
+		q.reset(now, timer)
 		for i, s := range due {
 			s.mu.Lock()
 			s.flush(now)
@@ -112,7 +113,7 @@ func (q *timers) due(now mono.Time, due []*Stream) []*Stream {
 }
 
 // reset sets the timer of the goroutine to the next deadline.
-func (q *timers) reset(now mono.Time, timer *time.Timer) *time.Timer {
+func (q *timers) reset(now mono.Time, timer *time.Timer) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.next = mono.Never
@@ -122,7 +123,6 @@ func (q *timers) reset(now mono.Time, timer *time.Timer) *time.Timer {
 		wait = q.next.Sub(now)
 	}
 	timer.Reset(wait)
-	return timer
 }
 
 // streamHeap is a heap.Interface with the earliest deadline first.
