@@ -277,6 +277,14 @@ func (c *Conn) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// LimitBuffers changes Config.SendBuffer and Config.ReceiveBuffer to size bytes. What the
+// buffers hold stays. If size is less than the window that the other side knows, it may have
+// to send something again.
+func (c *Conn) LimitBuffers(size int) {
+	c.cfg.SendBuffer, c.cfg.ReceiveBuffer = size, size
+	c.recvLimit = min(c.recvLimit, size)
+}
+
 // growReceiveWindow doubles the window each time that the application has read a window of
 // data and left nothing in the buffer, so that peers whose data is not read use little
 // memory.

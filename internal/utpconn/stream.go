@@ -78,6 +78,7 @@ func (s *Stream) flush(now mono.Time) {
 	if now >= s.lingerUntil {
 		s.c.Reset()
 	}
+	s.c.LimitBuffers(int(s.t.buffers.Load()))
 	m := bursts.Get().(*burst)
 	for range maxBursts {
 		n, segment := s.c.Output(now, m.b[:0])

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -35,8 +36,24 @@ const (
 	maxDatagram6 = 1500 - 48
 )
 
-// bufferSize limits what one connection has in memory in each direction, in bytes.
-const bufferSize = 1 << 20
+// Limits of what one connection has in memory in each direction, in bytes. With many connections
+// each has less, so that all of them together stay below maxBuffers, or, when there are so
+// many that each has the least, below 256 MiB.
+const (
+	maxBuffers    = 128 << 20
+	maxBufferSize = 1 << 20
+	minBufferSize = 16 << 10
+)
+
+// bufferSize returns the limit for each of n connections. It is a power of two, because a
+// connection whose receive window shrinks may lose packets.
+func bufferSize(n int) int {
+	size := maxBufferSize
+	for size > minBufferSize && n*size > maxBuffers {
+		size /= 2
+	}
+	return size
+}
 
 // ErrTooMany is the error of Dial if the limit of connections is reached.
 var ErrTooMany = errors.New("too many uTP connections")
@@ -65,6 +82,7 @@ type Transport struct {
 	accepted chan *Stream
 	done     chan struct{} // closed by Close
 	timers   timers
+	buffers  atomic.Int64 // bufferSize of the number of connections
 
 	mu        sync.Mutex
 	closed    bool
@@ -93,6 +111,7 @@ func New(cfg Config) *Transport {
 		streams: make(map[key]*Stream), hosts: make(map[uint64]hostCount), mtus: newMTUs(),
 	}
 	t.gate = newReplyGate(t.now(), t.rng)
+	t.buffers.Store(maxBufferSize)
 	t.timers.start(t)
 	for _, s := range cfg.Sockets {
 		r := &receiver{t: t, sock: s}
@@ -216,12 +235,14 @@ func (t *Transport) streamConfig(now mono.Time, ip netip.Addr) utp.Config {
 	if ip.Is6() {
 		longest = maxDatagram6
 	}
-	return utp.Config{MaxDatagram: longest, KnownMTU: t.pathMTU(now, ip), SendBuffer: bufferSize, ReceiveBuffer: bufferSize}
+	size := int(t.buffers.Load())
+	return utp.Config{MaxDatagram: longest, KnownMTU: t.pathMTU(now, ip), SendBuffer: size, ReceiveBuffer: size}
 }
 
 // add adds a connection. The caller holds mu.
 func (t *Transport) add(s *Stream) {
 	t.streams[s.key] = s
+	t.buffers.Store(int64(bufferSize(len(t.streams))))
 	h := t.hosts[s.host]
 	h.streams++
 	t.hosts[s.host] = h
@@ -235,6 +256,7 @@ func (t *Transport) forget(s *Stream) {
 		return
 	}
 	delete(t.streams, s.key)
+	t.buffers.Store(int64(bufferSize(len(t.streams))))
 	t.halfOpen = t.leaveHalfOpen(s)
 	t.lingering = without(t.lingering, s)
 	h := t.hosts[s.host]

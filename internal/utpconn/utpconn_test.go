@@ -183,7 +183,7 @@ func TestWithoutWaiting(t *testing.T) {
 			}
 			time.Sleep(50 * ms)
 		}
-		if total > 3*bufferSize {
+		if total > 3*maxBufferSize {
 			t.Errorf("%d bytes were accepted", total)
 		}
 		x.AwaitWritable(notify)
@@ -236,7 +236,7 @@ func TestDeadlines(t *testing.T) {
 		time.AfterFunc(time.Second, func() { x.SetWriteDeadline(time.Now().Add(time.Second)) })
 		x.SetDeadline(time.Time{})
 		begun = time.Now()
-		if _, err := x.Write(make([]byte, 8*bufferSize)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != 2*time.Second {
+		if _, err := x.Write(make([]byte, 8*maxBufferSize)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != 2*time.Second {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 		x.SetWriteDeadline(time.Time{})
@@ -315,6 +315,45 @@ func TestDialTriesOtherIDs(t *testing.T) {
 		c.Close()
 		if h := r.next(); h.ConnID != last.ConnID+1 {
 			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// All connections together have a bounded amount of memory: with many of them each has less,
+// and more again when the others have ended.
+func TestBuffersAreShared(t *testing.T) {
+	for n := 1; n <= maxStreams; n++ {
+		size := bufferSize(n)
+		if size < minBufferSize || size > maxBufferSize || size > minBufferSize && n*size > maxBuffers || 2*size <= maxBufferSize && 2*n*size <= maxBuffers {
+			t.Fatalf("%d bytes for each of %d connections", size, n)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		a, b := transport(t, n, public(1)), transport(t, n, public(2))
+		x, _ := connect(t, a, b)
+		written := func() (total int) {
+			t.Helper()
+			for { // until the buffers of both sides are full, as nobody reads
+				n, err := x.TryWritev([][]byte{make([]byte, 64<<10)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				total += n
+				if time.Sleep(10 * time.Second); n == 0 {
+					return total
+				}
+			}
+		}
+		a.buffers.Store(minBufferSize)
+		b.buffers.Store(minBufferSize)
+		if got := written(); got < minBufferSize || got > 3*minBufferSize {
+			t.Errorf("%d bytes with many connections", got)
+		}
+		a.buffers.Store(maxBufferSize)
+		time.Sleep(time.Minute) // until it asks whether the other side reads
+		if got := written(); got <= minBufferSize/2 {
+			t.Errorf("%d more bytes with few connections", got)
 		}
 	})
 }
