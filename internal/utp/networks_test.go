@@ -150,6 +150,31 @@ func TestLossAtFiftyMilliseconds(t *testing.T) {
 	}
 }
 
+// With losses the delay varies, as on a wireless network. The target stays, so the flow is not
+// slower than by the losses and the delay.
+func TestLossOnVaryingDelay(t *testing.T) {
+	s := newSim(t, 1)
+	l := func() *link { return &link{s: s, delay: 25 * time.Millisecond, rate: 125e6} }
+	a, b := s.connect(testConfig, l(), l())
+	s.run(time.Second, a.conn.Established)
+	var pause func(l *link)
+	pause = func(l *link) {
+		l.busy = max(l.busy, s.now).Add(time.Duration(s.rng.IntN(40)) * time.Millisecond)
+		s.at(s.now.Add(time.Duration(s.rng.IntN(100))*time.Millisecond), func() { pause(l) })
+	}
+	for _, l := range []*link{a.out, b.out} {
+		l.loss = 0.02
+		pause(l)
+	}
+	a.toWrite = 1 << 30
+	s.at(s.now, a.step)
+	s.run(time.Minute, nil)
+	t.Logf("%d kB/s", b.read/60000)
+	if b.read/60 < 220e3 {
+		t.Errorf("%d kB/s", b.read/60000)
+	}
+}
+
 // One packet in ten comes late: none is sent again, and the window is not cut.
 func TestReorder(t *testing.T) {
 	for _, late := range []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond} {

@@ -16,6 +16,9 @@ const (
 	// minQueued is the least number of our packets that a full queue holds. Less is hardly a
 	// queue, and with a shorter target a slow line would be idle at times.
 	minQueued = 4
+	// maxRandom is the part of the losses, one in maxRandom, that may happen while the queue is
+	// less than half full. With more of them, losses say nothing about the queue.
+	maxRandom = 4
 	// targetStep is the shortest time for which a full queue is remembered. The longest is twice
 	// that.
 	targetStep = time.Minute
@@ -28,8 +31,13 @@ const (
 // the delay at which packets are lost shows how much the queue holds, and the target is half of
 // it. TCP keeps the queue fuller than that most of the time. A queue that is never full again
 // is forgotten: the path may have changed.
+//
+// Some paths lose packets at random, and their delay varies. There packets are also lost while
+// the delay is short, and the target stays as it is.
 type queueTarget struct {
 	longest [2]time.Duration // in queues when packets were lost, in this step and the last; 0: none
+	losses  [2]uint16        // in these steps
+	random  [2]uint16        // losses while the queue was less than half full
 	end     mono.Time        // of this step
 }
 
@@ -37,6 +45,10 @@ type queueTarget struct {
 // in the queue.
 func (t *queueTarget) lost(now mono.Time, queueing time.Duration, queued float64) {
 	t.advance(now)
+	t.losses[0] = min(t.losses[0]+1, 1000)
+	if queueing < max(minTarget, t.full()/2) {
+		t.random[0] = min(t.random[0]+1, 1000)
+	}
 	if queueing < minTarget || queued < minQueued && t.full() == 0 {
 		return
 	}
@@ -47,10 +59,11 @@ func (t *queueTarget) advance(now mono.Time) {
 	if now < t.end {
 		return
 	}
-	t.longest[1], t.longest[0] = t.longest[0], 0
+	t.longest[1], t.losses[1], t.random[1] = t.longest[0], t.losses[0], t.random[0]
 	if now.Sub(t.end) >= targetStep {
-		t.longest[1] = 0
+		t.longest[1], t.losses[1], t.random[1] = 0, 0, 0
 	}
+	t.longest[0], t.losses[0], t.random[0] = 0, 0, 0
 	t.end = now.Add(targetStep)
 }
 
@@ -70,7 +83,7 @@ func (t *queueTarget) full() time.Duration { return max(t.longest[0], t.longest[
 // at returns the target.
 func (t *queueTarget) at(now mono.Time) time.Duration {
 	t.advance(now)
-	if t.full() == 0 {
+	if t.full() == 0 || maxRandom*(t.random[0]+t.random[1]) > t.losses[0]+t.losses[1] {
 		return maxTarget
 	}
 	return min(maxTarget, max(minTarget, t.full()/2))

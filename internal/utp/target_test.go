@@ -19,11 +19,14 @@ func TestTargetFollowsLosses(t *testing.T) {
 	}
 	var q queueTarget
 	expect(&q, 0, maxTarget)
-	q.lost(at(1), minTarget-1, 100) // not of a full queue
-	q.lost(at(1), 60*ms, minQueued-1)
+	q.lost(at(1), 60*ms, minQueued-1) // hardly a queue
 	expect(&q, 1, maxTarget)
 	q.lost(at(1), 60*ms, minQueued)
 	expect(&q, 1, 30*ms)
+	q.lost(at(1), minTarget-1, 100) // not of a full queue
+	expect(&q, 1, maxTarget)        // a third of the losses are random
+	q.lost(at(1), 60*ms, minQueued)
+	expect(&q, 1, 30*ms) // a quarter
 	q.lost(at(2), 50*ms, 1)
 	expect(&q, 2, 30*ms)
 	q.lost(at(30), 80*ms, 1)
