@@ -84,6 +84,42 @@ func TestHostileGrants(t *testing.T) {
 }
 
 // A device that answers slowly does not keep us from asking another.
+// The external address that PCP grants is announced for the family of our own address.
+func TestHostileGrantOfAnAddressOfTheOtherFamily(t *testing.T) {
+	mapped(t, func(r *fakeRouter, cfg *Config) {
+		r.hasPCP, r.external, cfg.Methods = true, netip.MustParseAddr("2a00:1450::66"), []Method{PCP}
+	}, func(t *testing.T, _ *fakeRouter, m *Mapper) {
+		if s := m.Status(); external(s, false).IsValid() || len(s.Targets) != 1 || s.Targets[0].Err == nil {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// Anyone on the local network can answer the search first and often.
+func TestOtherDevicesDoNotKeepOutTheDefaultGateway(t *testing.T) {
+	w := &worker{target: target{local: home.Addr(), gateway: gatewayIP, search: home}}
+	var found []*url.URL
+	answer := func(host string, path int) bool {
+		u := &url.URL{Scheme: "http", Host: host + ":5000", Path: fmt.Sprint("/", path)}
+		if !w.mayAdd(found, u) {
+			return false
+		}
+		found = append(found, u)
+		return true
+	}
+	for host := range 20 {
+		for path := range 20 {
+			answer(fmt.Sprint("192.168.1.", 100+host), path)
+		}
+	}
+	if len(found) != maxDevices-maxOfDevice || w.isGateway(found[0]) {
+		t.Errorf("%d answers of other devices are used", len(found))
+	}
+	if !answer(gatewayIP.String(), 1) || answer(gatewayIP.String(), 1) || !answer(gatewayIP.String(), 2) || answer(gatewayIP.String(), 3) {
+		t.Errorf("of the answers of the gateway, %d are used", len(found)-maxDevices+maxOfDevice)
+	}
+}
+
 func TestASlowDeviceHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, good := newRouter(), newRouter()

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,13 +18,15 @@ import (
 
 const (
 	ssdpPort = 1900
-	// maxDevices limits the devices that are asked. More than a handful of gateways on one network
-	// is an attack or a mistake.
-	maxDevices = 8
+	// maxDevices limits the descriptions that are read. More than a handful of gateways on one
+	// network is an attack or a mistake. maxOfDevice limits those of one device; as many are left for
+	// the default gateway.
+	maxDevices  = 8
+	maxOfDevice = 2
 	// maxAnswers limits the datagrams that are read in one search.
 	maxAnswers = 256
 	// searchTime is how long devices have to answer, and searchMore how much longer we wait after the
-	// first answer: others may be slower.
+	// default gateway has answered: others may be slower.
 	searchTime = 2 * time.Second
 	searchMore = 600 * time.Millisecond
 	// maxLocation is the maximum length of the URL of a description.
@@ -111,13 +112,12 @@ func (w *worker) discover(ctx context.Context) (found []*url.URL, err error) {
 			continue
 		}
 		at, err := parseAnswer(buf[:n], source.AddrPort().Addr().Unmap(), w.mayAsk)
-		if err != nil || slices.ContainsFunc(found, func(u *url.URL) bool { return u.String() == at.String() }) {
+		if err != nil || !w.mayAdd(found, at) {
 			continue
 		}
-		if found = append(found, at); len(found) == 1 {
-			if soon := time.Now().Add(searchMore); soon.Before(end) {
-				end = soon
-			}
+		found = append(found, at)
+		if soon := time.Now().Add(searchMore); w.isGateway(at) && soon.Before(end) {
+			end = soon
 		}
 		if len(found) == maxDevices {
 			break
@@ -150,6 +150,30 @@ func (w *worker) sendSearch(conn net.PacketConn) (err error) {
 // mayAsk reports whether a UPnP device at ip may be asked: it is on the local network.
 func (w *worker) mayAsk(ip netip.Addr) bool {
 	return ip.Is4() && addrs.IsLocal(ip) && (w.search.IsValid() && w.search.Contains(ip) || ip == w.gateway)
+}
+
+// isGateway reports whether a description is at the default gateway, or the IPv4 address of that is
+// not known.
+func (w *worker) isGateway(at *url.URL) bool {
+	return !w.gateway.Is4() || addrOfURL(at).Addr() == w.gateway
+}
+
+// mayAdd reports whether a description is read in addition to those that were found. Anyone on the
+// local network can answer first and often, and must not keep out the default gateway.
+func (w *worker) mayAdd(found []*url.URL, at *url.URL) bool {
+	same, others := 0, 0
+	for _, u := range found {
+		switch {
+		case u.String() == at.String():
+			return false
+		case addrOfURL(u).Addr() == addrOfURL(at).Addr():
+			same++
+		}
+		if !w.isGateway(u) {
+			others++
+		}
+	}
+	return same < maxOfDevice && (w.isGateway(at) || others < maxDevices-maxOfDevice)
 }
 
 var errAnswer = errors.New("not an answer of a gateway on the local network")

@@ -109,7 +109,8 @@ func (c *pcpClient) method() Method { return PCP }
 
 func (c *pcpClient) mapPort(ctx context.Context, p Protocol, internal, external uint16) (grant, error) {
 	m, err := c.request(ctx, p, internal, external, lease)
-	if err == nil && m.Lifetime == 0 {
+	// An external address of the other family (NAT64) is not where peers of this family reach us.
+	if ip := m.External.Addr(); err == nil && (m.Lifetime == 0 || !ip.IsUnspecified() && ip.Is4() != c.local.Is4()) {
 		err = errInvalid
 	}
 	return grant{internal, m.External, m.Lifetime}, err

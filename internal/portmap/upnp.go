@@ -68,7 +68,7 @@ func (s *search) clients(ctx context.Context) (list []client, err error) {
 
 // rank is 0 for the default gateway, and 1 for another device.
 func (s *search) rank(at *url.URL) int {
-	if addrOfURL(at).Addr() == s.w.gateway {
+	if s.w.isGateway(at) {
 		return 0
 	}
 	return 1
