@@ -188,8 +188,12 @@ func (n *Node) mappedAddrs() (list [2]netip.Addr) {
 
 // checkReach checks the settings of this file.
 func (c *Config) checkReach() error {
-	if g := c.PortMapGateway; g.IsValid() && !addrs.IsLocal(g) {
+	g := c.PortMapGateway
+	switch {
+	case g.IsValid() && !addrs.IsLocal(g):
 		return usageFault(fmt.Errorf("the gateway %v is not on the local network: give the private address of a router, or of a VPN server inside the tunnel", g))
+	case g.Is6() && g.IsLinkLocalUnicast() && g.Zone() == "":
+		return usageFault(fmt.Errorf("the gateway %v needs its interface: write %v%%eth0, with the name of yours", g, g))
 	}
 	return nil
 }

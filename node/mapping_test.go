@@ -134,8 +134,10 @@ func lastMove(n *Node) time.Time {
 }
 
 func TestAGatewayIsOnTheLocalNetwork(t *testing.T) {
-	cfg := Config{State: t.TempDir(), PortMapGateway: netip.MustParseAddr("45.0.0.1")}
-	if err := cfg.Validate(); err == nil {
-		t.Error("no error")
+	for text, ok := range map[string]bool{"192.168.1.1": true, "fe80::1%eth0": true, "45.0.0.1": false, "fe80::1": false} {
+		cfg := Config{State: t.TempDir(), PortMapGateway: netip.MustParseAddr(text)}
+		if err := cfg.Validate(); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

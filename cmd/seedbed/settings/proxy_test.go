@@ -31,6 +31,16 @@ func TestProxyFlag(t *testing.T) {
 	}
 }
 
+// A name that comes from a variable that is not set must not mean every interface.
+func TestInterfaceFlag(t *testing.T) {
+	for name, ok := range map[string]bool{"wg0": true, "eth0.7": true, "": false, " ": false, "a/b": false, "wg0\n": false} {
+		to := ""
+		if err := (&device{&to}).Set(name); (err == nil) != ok || ok && to != name {
+			t.Errorf("%q: %q, %v", name, to, err)
+		}
+	}
+}
+
 // The password comes from a file, and what is wrong with the file never means to go without.
 func TestProxyAuthFile(t *testing.T) {
 	for content, want := range map[string]netx.Outbound{

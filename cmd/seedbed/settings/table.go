@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/adrg/xdg"
@@ -66,7 +67,7 @@ var Table = []Setting{
 		value:  func(v *Values) option.Value { return (*option.Addr)(&v.Config.Listen) }},
 	{Name: "bind-interface", Help: "use the network interface `NAME` only, such as wg0, and wait while it is missing", Shared: true,
 		Manual: "use the network interface NAME only, such as the `wg0` of a VPN: for peers, the DHT, name lookups, web seeds and everything else that leaves this machine. While the interface is missing or down, seedbed waits for it and uses no other. Linux and macOS; Linux before 5.7 requires CAP_NET_RAW. If the name server of this machine is a local program, the servers behind systemd-resolved are asked over the interface, and those of other local programs are not asked at all",
-		value:  func(v *Values) option.Value { return &option.Path{To: &v.Config.Outbound.Interface, Arg: "NAME"} }},
+		value:  func(v *Values) option.Value { return &device{&v.Config.Outbound.Interface} }},
 	{Name: "proxy", Help: "reach everything through the SOCKS5 proxy at `socks5://HOST:PORT`", Shared: true,
 		Manual: "reach everything through a SOCKS5 proxy, `socks5://HOST:PORT`: peers, the DHT, web seeds, feeds. Nothing goes around it: names are resolved by the proxy (except its own), and no port is open for incoming connections. The DHT requires a proxy that relays datagrams (UDP ASSOCIATE); with another one the DHT is silent. Peers that are given by name are not found, because only numeric addresses are connected to. The rules of the proxy decide whether the names of web seeds may lead to its local network",
 		value:  func(v *Values) option.Value { return &proxy{&v.Config.Outbound.Proxy} }},
@@ -147,6 +148,25 @@ func live(name string) Setting { return ofDaemon(daemon.FindSetting(name)) }
 
 func ofDaemon(d *daemon.Setting) Setting {
 	return Setting{Name: d.Name, Letter: d.Letter, Help: d.Help, Manual: d.Manual, Live: true, value: func(v *Values) option.Value { return d.Value(&v.Live) }}
+}
+
+// device is a flag for the name of a network interface.
+type device struct{ to *string }
+
+// Type implements option.Value.
+func (d *device) Type() string { return "NAME" }
+
+// String implements option.Value.
+func (d *device) String() string { return *d.to }
+
+// Set implements option.Value. An empty name, as from a variable that is not set, must not mean every
+// interface. A name with the other characters can never appear on Linux.
+func (d *device) Set(name string) error {
+	if name == "" || strings.ContainsAny(name, "/ \t\r\n") {
+		return fmt.Errorf("%q is not the name of a network interface, such as wg0", name)
+	}
+	*d.to = name
+	return nil
 }
 
 // dscp is a flag for node.Config.DSCP.
