@@ -132,7 +132,7 @@ func isLocalName(host string) bool {
 	if last == host || last == "" || last[0] >= '0' && last[0] <= '9' {
 		return true
 	}
-	for _, suffix := range []string{".local", ".localhost", ".lan", ".home", ".internal", ".home.arpa"} {
+	for _, suffix := range []string{".local", ".localhost", ".localdomain", ".lan", ".home", ".internal", ".home.arpa"} {
 		if strings.HasSuffix(host, suffix) {
 			return true
 		}

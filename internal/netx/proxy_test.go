@@ -281,7 +281,7 @@ func TestDialHostByProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	for _, host := range []string{"10.0.0.1:80", "printer:80", "nas.local:80", "NAS.Local.:80", "127.1:80", "0x7f.0.0.0x1:80", "127.0.0.1.:80"} {
+	for _, host := range []string{"10.0.0.1:80", "printer:80", "nas.local:80", "NAS.Local.:80", "localhost.localdomain:80", "127.1:80", "0x7f.0.0.0x1:80", "127.0.0.1.:80"} {
 		if _, err := through(s).DialHost(t.Context(), "tcp", host, check); !errors.Is(err, forbidden) && !errors.Is(err, errLocalName) {
 			t.Errorf("%s: %v", host, err)
 		}
