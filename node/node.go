@@ -148,7 +148,6 @@ func Open(cfg Config) (*Node, error) {
 			return nil, errors.Join(err, network.Close(), st.close())
 		}
 	}
-	n.emitListening()
 	reach.attach(n)
 	if n.dht != nil {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)

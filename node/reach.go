@@ -50,13 +50,15 @@ func BootstrapResolver(network netx.Network, resolve func(context.Context, strin
 	}
 }
 
-// attach reports to n from now on, and what was reported before.
+// attach reports to n from now on, and where it listens or what was reported before.
 func (r *reach) attach(n *Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.node = n
 	if r.err != nil {
 		r.emit()
+	} else {
+		n.emitListening()
 	}
 }
 

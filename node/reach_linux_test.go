@@ -14,12 +14,13 @@ func TestANodeWaitsForItsInterface(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close(t.Context())
-	s := n.Subscribe(Warning)
+	s := n.Subscribe(Warning, Listening)
 	defer s.Close()
-	var e Event
-	if all := s.Take(); len(all) > 0 {
-		e = all[0]
+	all := s.Take()
+	if len(all) != 1 || all[0].Kind != Warning {
+		t.Fatalf("%+v, want only a warning: the node listens nowhere", all)
 	}
+	e := all[0]
 	var f *Fault
 	if !errors.As(e.Err, &f) || f.Kind != FaultNetwork || !errors.Is(e.Err, netx.ErrNoInterface) || f.Hint() == "" {
 		t.Fatal(e.Err)
