@@ -138,7 +138,7 @@ func (m *managedView) examines() {
 	m.view("#/doctor", "Checks step by step")
 	must(t, m.other.cmd.Process.Signal(syscall.SIGSTOP)) // the only bootstrap host
 	m.click("Run")
-	m.until("the step that runs", `document.querySelector(".verdict-line").innerText`, "Checking step 4 of 8: bootstrap hosts")
+	m.until("the step that runs", `document.querySelector(".verdict-line").innerText`, "Checking step 4 of 9: bootstrap hosts")
 	m.seen("the checks that run")
 	m.click("Stop")
 	m.until("its end", `document.querySelector(".findings").innerText`, "Stopped before the end")
@@ -172,7 +172,7 @@ func (m *managedView) examines() {
 	m.fill("A torrent that does not load", hash)
 	m.click("Run again")
 	m.until("the end of the checks", `document.querySelector(".findings").innerText`, "Checked ")
-	m.until("the steps of a torrent", `document.querySelectorAll(".checks > li").length`, "13")
+	m.until("the steps of a torrent", `document.querySelectorAll(".checks > li").length`, "15")
 	m.until("the verdicts", `document.querySelectorAll(".checks .verdict").length > 7`, "true")
 	m.seen("the findings about a torrent")
 }
