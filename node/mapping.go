@@ -128,7 +128,7 @@ func (n *Node) updateReach() (move uint16) {
 	n.mapped.mu.Lock()
 	defer n.mapped.mu.Unlock()
 	port := n.net.Port()
-	ports := addrs.Ports{V4: port, V6: port}
+	ports := addrs.Ports{V4: port, V6: port, Local: port}
 	nudge(n.evidence.wake)
 	if status, isOn := n.PortMapping(); isOn {
 		for family, own := range []*uint16{&ports.V4, &ports.V6} {

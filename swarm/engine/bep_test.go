@@ -314,6 +314,13 @@ func TestTheNextPeersAreToldANewPort(t *testing.T) {
 	if got := told(r.join(EvConnected{Addr: v6, Reserved: res})); !slices.Equal(got, []uint16{7006, 7006}) {
 		t.Error("over IPv6:", got)
 	}
+	// Peers in the local network do not pass the router.
+	r.step(&EvPorts{Ports: addrs.Ports{V4: 7001, V6: 7006, Local: 6881}})
+	for peer, port := range map[string]uint16{"192.168.1.9:6881": 6881, "45.0.0.9:6881": 7001, "[fd00::9]:6881": 6881, "[2a01::9]:6881": 7006} {
+		if got := told(r.join(EvConnected{Addr: netip.MustParseAddrPort(peer), Reserved: res})); !slices.Equal(got, []uint16{port, port}) {
+			t.Errorf("%s is told %v", peer, got)
+		}
+	}
 	without := seeding(t, Config{}, 5)
 	without.step(&EvPorts{Ports: addrs.Ports{V4: 7001, V6: 7006}})
 	if ms := sent(t, without.drain(), without.connect(true)); slices.Contains(typesOf(ms), wire.Port) {

@@ -23,7 +23,7 @@ func (e *Engine) sendExtHandshake(p *peer) {
 	}
 	h := wire.ExtHandshake{
 		UtMetadata: wire.ExtMetadata, LtDontHave: wire.ExtDontHave, UploadOnlyID: wire.ExtUploadOnly,
-		Version: e.cfg.Version, Port: e.cfg.Ports.Of(p.addr.Addr().Is6()), Reqq: ourReqq, YourIP: p.addr.Addr(),
+		Version: e.cfg.Version, Port: e.cfg.Ports.For(p.addr.Addr()), Reqq: ourReqq, YourIP: p.addr.Addr(),
 	}
 	if !e.book.private {
 		h.UtPex = wire.ExtPex

@@ -164,7 +164,7 @@ func (e *Engine) sendFirstMessages(p *peer) {
 	}
 	e.sendExtHandshake(p)
 	if e.cfg.HasDHT && p.reserved.DHT() { // BEP 5: both must set the bit
-		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.Ports.Of(p.addr.Addr().Is6())})
+		e.send(p, wire.Msg{Type: wire.Port, Port: e.cfg.Ports.For(p.addr.Addr())})
 	}
 	if e.content != nil {
 		e.req.hasNothing(&p.down)
