@@ -202,8 +202,8 @@ func TestAWrongProxyPasswordLeaksNothing(t *testing.T) {
 	l.none()
 }
 
-// Proxies that relay no datagrams silence the DHT, which a warning and the doctor say. Peers that are known are
-// reached over TCP.
+// Proxies that relay no datagrams silence the DHT, which a warning and the doctor say. A peer whose name only
+// the proxy can resolve is reached over TCP.
 func TestAProxyWithoutUDP(t *testing.T) {
 	for _, proxy := range [][]string{{"danted-noudp"}, {"microsocks", "-i", "10.77.0.1", "-p", "1080"}} {
 		t.Run(proxy[0], func(t *testing.T) {
@@ -212,13 +212,13 @@ func TestAProxyWithoutUDP(t *testing.T) {
 			l.seeds(ctx, p)
 			l.startProxy(proxy...)
 			dir := t.TempDir()
-			o := runAs(t, l.on("behind", seedbed), "", l.behind("auth", "get", p.from("45.1.0.1"), "-d", dir)...)
+			o := runAs(t, l.on("behind", seedbed), "", l.behind("auth", "get", p.magnet()+"&x.pe=seed.example:6881", "-d", dir, "--seed")...)
 			w := o.wait(ctx, "warning", func(e event) bool { return strings.Contains(e.Error, "relays no datagrams") })
 			if !strings.Contains(w.Hint, "UDP ASSOCIATE") {
 				t.Errorf("the warning is %+v", w)
 			}
-			o.ends(ctx, 0)
-			p.same(t, dir, true)
+			o.wait(ctx, "complete")
+			p.same(t, dir, false)
 			f := findingOf(l.output(ctx, 6, l.behind("auth", "doctor")...), "proxy")
 			if f.Verdict != "notice" || !strings.Contains(f.Text, "the DHT is silent") || !strings.Contains(f.Advice, "UDP ASSOCIATE") {
 				t.Errorf("the doctor says %+v of the proxy", f)

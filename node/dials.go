@@ -197,7 +197,7 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d.n.evidence.contacted(to.Addr())
-	if !d.n.cfg.UTP {
+	if !d.n.cfg.UTP || netx.IsNamed(to.Addr()) { // the answers to datagrams would come from an address that we do not know
 		return d.n.net.Dial(ctx, to)
 	}
 	return d.n.transports.dial(ctx, to)

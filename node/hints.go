@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"seedbed/internal/await"
+	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
 )
 
@@ -73,8 +74,20 @@ func (r *run) addNamed(hint string) {
 }
 
 // resolveHint returns the candidates for HOST:PORT.
-func (n *Node) resolveHint(ctx context.Context, hint string) ([]engine.Candidate, error) {
-	host, port, err := net.SplitHostPort(hint)
+func (n *Node) resolveHint(ctx context.Context, hint string) (out []engine.Candidate, err error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	as, err := ResolvePeer(ctx, n.net, n.cfg.resolve, hint)
+	for _, a := range as {
+		out = append(out, engine.Candidate{Addr: a, Source: engine.FromHint})
+	}
+	return out, err
+}
+
+// ResolvePeer returns the addresses at which a network can dial the peer HOST:PORT. Behind a proxy, which alone
+// resolves names, that is one address that stands for the name (netx.ProxyHost.Named).
+func ResolvePeer(ctx context.Context, network netx.Network, resolve func(context.Context, string) ([]netip.Addr, error), hostPort string) (out []netip.AddrPort, err error) {
+	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
 		return nil, errors.New("it is not of the form HOST:PORT")
 	}
@@ -83,17 +96,18 @@ func (n *Node) resolveHint(ctx context.Context, hint string) ([]engine.Candidate
 		return nil, fmt.Errorf("%q is not a port", port)
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		return []engine.Candidate{{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint}}, nil
+		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), uint16(num))}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	addrs, err := n.cfg.resolve(ctx, host)
-	if err != nil {
-		return nil, err
+	if proxied, ok := network.(*netx.ProxyHost); ok {
+		a, err := proxied.Named(host, uint16(num))
+		if err != nil {
+			return nil, err
+		}
+		return []netip.AddrPort{a}, nil
 	}
-	var out []engine.Candidate
-	for _, a := range addrs {
-		out = append(out, engine.Candidate{Addr: netip.AddrPortFrom(a.Unmap(), uint16(num)), Source: engine.FromHint})
+	ips, err := resolve(ctx, host)
+	for _, a := range ips {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(num)))
 	}
-	return out, nil
+	return out, err
 }

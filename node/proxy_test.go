@@ -1,9 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +76,55 @@ func TestBootstrapNamesBehindAProxy(t *testing.T) {
 	}
 	if _, err := n.cfg.resolve(t.Context(), "boot.example"); !errors.Is(err, netx.ErrProxyNames) {
 		t.Errorf("resolved here: %v", err)
+	}
+}
+
+// A peer that a link gives by name is connected to by the proxy, even if it relays no datagrams. The name is
+// neither kept for the next run, when there may be no proxy, nor resolved here.
+func TestNamedPeersBehindAProxy(t *testing.T) {
+	addr, made := seedOnLoopback(t)
+	s := sockstest.Start(t, &sockstest.Server{NoUDP: true, Hosts: map[string]netip.Addr{"peer.example": addr.Addr()}})
+	state := t.TempDir()
+	n, err := Open(Config{State: state, NoDHT: true, UTP: true, Outbound: netx.Outbound{Proxy: s.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	peer := fmt.Sprintf("peer.example:%d", addr.Port())
+	link := withPeers(made)
+	link.Peers = []string{peer, "nas.local:6881"}
+	warnings := n.Subscribe(Warning)
+	defer warnings.Close()
+	tor, err := n.Add(Spec{Link: link, Dir: t.TempDir(), Persistent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-tor.Done():
+	case <-tor.Ended():
+		t.Fatal("it ended")
+	}
+	if got := s.Dialled(); !slices.Contains(got, peer) || slices.Contains(got, "nas.local:6881") {
+		t.Errorf("the proxy dialled %v", got)
+	}
+	for {
+		<-warnings.Ready()
+		if slices.ContainsFunc(warnings.Take(), func(e Event) bool { return strings.Contains(e.Err.Error(), "nas.local") }) {
+			break
+		}
+	}
+	n.Close(t.Context())
+	if err := fs.WalkDir(os.DirFS(state), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(state, path))
+		if bytes.Contains(b, []byte("[100:")) {
+			t.Errorf("%s has %q", path, b)
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -159,7 +159,9 @@ func (r *run) onSwarm(e swarm.Event) {
 	case swarm.WantPeers:
 		t.FindPeers()
 	case swarm.KnownPeer:
-		r.known.add(e.Addr, e.Encrypted, time.Now())
+		if !netx.IsNamed(e.Addr.Addr()) { // only this network knows the name
+			r.known.add(e.Addr, e.Encrypted, time.Now())
+		}
 	case swarm.Ban:
 		r.known.ban(e.Addr)
 		if isMirror(e.Addr.Addr()) {

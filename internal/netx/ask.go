@@ -15,8 +15,8 @@ import (
 // It asks once, and over an association of its own: while Dante resolves a name, it relays
 // nothing else, and with a name server that does not answer, each datagram takes it many seconds.
 func (h *ProxyHost) Ask(ctx context.Context, host string, port uint16, question []byte, isAnswer func([]byte) bool) (from netip.Addr, err error) {
-	if len(host) > 255 {
-		return from, fmt.Errorf("the host name has %d bytes; 255 are allowed", len(host))
+	if len(host) > maxHostName {
+		return from, fmt.Errorf("the host name has %d bytes; %d are allowed", len(host), maxHostName)
 	}
 	control, s, err := h.out.associate(ctx, h.dscp)
 	if err != nil {

@@ -17,6 +17,7 @@ type ProxyHost struct {
 	out     Outbound
 	dscp    DSCP
 	udp     []*Socket
+	names   names
 	done    chan struct{}
 	closing sync.Once
 	running sync.WaitGroup
@@ -49,10 +50,18 @@ func OpenProxy(cfg Config) (*ProxyHost, error) {
 	return h, nil
 }
 
-// Dial implements Dialer.
+// Dial implements Dialer. It also connects to the addresses of Named.
 func (h *ProxyHost) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	c, _, err := h.out.request(ctx, socks5.Connect, socks5.AddrOf(to))
+	peer := socks5.AddrOf(to)
+	if IsNamed(to.Addr()) {
+		host, ok := h.names.of(to.Addr())
+		if !ok {
+			return nil, dialError(to, errForgotten)
+		}
+		peer = socks5.Addr{Name: host, Port: to.Port()}
+	}
+	c, _, err := h.out.request(ctx, socks5.Connect, peer)
 	if err != nil {
 		return nil, dialError(to, err)
 	}

@@ -51,7 +51,7 @@ func (e *examination) torrent(ctx context.Context, link *magnet.Link) {
 func (e *examination) lookup(ctx context.Context, link *magnet.Link) (peers []engine.Candidate) {
 	for _, h := range link.Peers {
 		dns, cancel := context.WithTimeout(ctx, dnsLimit)
-		as, err := e.v.Resolve(dns, h)
+		as, err := node.ResolvePeer(dns, e.v.Host, e.v.Config.Outbound.LookupNetIP, h)
 		cancel()
 		if err != nil {
 			e.report(Finding{Step: StepLookup, What: "x.pe", Verdict: Notice, Text: fmt.Sprintf("cannot resolve the peer %q in the link: %s", h, dnsReason(err))})
