@@ -13,12 +13,12 @@ import (
 // natLab is an internet with two homes behind NAT routers, in network namespaces; see
 // testdata/natlab/up. Its names are global, so tests with it must not be parallel.
 type natLab struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
 // newNATLab builds the network until the test ends. env are the variables of testdata/natlab/up.
-func newNATLab(t *testing.T, env ...string) *natLab {
+func newNATLab(t testing.TB, env ...string) *natLab {
 	t.Helper()
 	needCommands(t, "nft", "ip", "miniupnpd")
 	l := &natLab{t, t.TempDir()}
