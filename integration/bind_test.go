@@ -289,6 +289,24 @@ func TestNothingTakesTheWrongInterface(t *testing.T) {
 	}
 }
 
+// A bootstrap node starts without its interface, says so, and answers when the interface appears, also a second
+// time.
+func TestABootstrapNodeWaitsForItsInterface(t *testing.T) {
+	ctx, l := timeLimit(t), newBindLab(t)
+	b := start(t, "bootstrap", nil, l.on(seedbed, "bootstrap", "--bind-interface", "wg0", "--state", t.TempDir())...)
+	b.until(ctx, "a warning", func() bool { return strings.Contains(b.log.String(), "wg0 does not exist") })
+	for range 2 {
+		l.plug()
+		poll(ctx, t, "an answer of the bootstrap node", func() bool {
+			ping := exec.CommandContext(ctx, "ip", "netns", "exec", "vpn", seedbed, "dht", "ping", fmt.Sprintf("10.8.%d.2:6881", l.subnet),
+				"--bootstrap", "none", "--state", t.TempDir(), "--timeout", "2s")
+			return ping.Run() == nil
+		})
+		l.unplug()
+	}
+	l.none()
+}
+
 // BenchmarkBarWrongInterface counts the packets on the other interface over 1,000 events.
 func BenchmarkBarWrongInterface(b *testing.B) {
 	for range b.N { // -benchtime 1x

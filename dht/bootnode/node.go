@@ -35,6 +35,11 @@ type NodeConfig struct {
 	// are known.
 	VerifyAfter time.Duration
 
+	// Outbound may bind the sockets to a network interface, for which the node waits. Changed, if not nil, is
+	// called when the interface appears or disappears, as in netx.Config.
+	Outbound netx.Outbound
+	Changed  func(error)
+
 	// Log receives log messages; nil discards them.
 	Log *slog.Logger
 }
@@ -97,7 +102,7 @@ func Open(cfg NodeConfig) (n *Node, err error) {
 }
 
 func (n *Node) listen(cfg *NodeConfig) error {
-	conns, err := netx.OpenUDP(netx.UDPConfig{Listen: cfg.Listen, DefaultPort: DefaultPort, Logger: cfg.Log})
+	conns, err := netx.OpenUDP(netx.UDPConfig{Listen: cfg.Listen, DefaultPort: DefaultPort, Outbound: cfg.Outbound, Changed: cfg.Changed, Logger: cfg.Log})
 	if err != nil {
 		return err
 	}

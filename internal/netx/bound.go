@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"time"
 )
 
 // A Host that is bound to an interface opens its sockets when the interface appears, closes them
@@ -35,10 +34,7 @@ func openBound(cfg Config, ts []target, port uint16) (*Host, error) {
 		h.udp = append(h.udp, NewSocket(newAbsent(netip.AddrPortFrom(t.ip, port))))
 	}
 	h.listen(socks, port)
-	f := &follower{h: h, changed: cfg.Changed}
-	if f.changed == nil {
-		f.changed = func(error) {}
-	}
+	f := &follower{name: cfg.Outbound.Interface, done: h.done, lock: &h.moving, occupy: h.occupy, vacate: h.leaveInterface, changed: cfg.Changed, log: log}
 	if err := f.check(); err != nil && !errors.Is(err, ErrNoInterface) {
 		h.Close()
 		return nil, err
@@ -97,6 +93,13 @@ func (h *Host) vacate(ts []target, port uint16) {
 	}
 }
 
+// leaveInterface closes the sockets, if there are any, because the interface is missing. h.moving is held.
+func (h *Host) leaveInterface() {
+	if at := h.at.Load(); !at.isAbsent() {
+		h.vacate(at.targets(), at.port)
+	}
+}
+
 // occupy opens the sockets on the interface, in place of those of an earlier index. h.moving is
 // held.
 func (h *Host) occupy() error {
@@ -114,78 +117,4 @@ func (h *Host) occupy() error {
 		_ = s.replace(h.newUDP(socks[i].udp)) // an absent socket closes without an error
 	}
 	return nil
-}
-
-// follower keeps the sockets of a Host on its interface.
-type follower struct {
-	h       *Host
-	changed func(error)
-	index   int    // of the interface that the sockets are bound to; 0: none
-	last    string // the text of the last error that was reported
-}
-
-// checkEvery is the longest time until a change is noticed of which the system did not tell us.
-const checkEvery = 5 * time.Second
-
-func (f *follower) run() {
-	w := watchLinks(f.h.done)
-	tick := time.NewTicker(checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-w:
-		case <-tick.C:
-		case <-f.h.done:
-			return
-		}
-		if err := f.check(); err != nil {
-			f.h.log.Debug("the sockets are not bound", "interface", f.h.out.Interface, "err", err)
-		}
-	}
-}
-
-// check compares the interface with the sockets and makes them fit. It reports a change.
-func (f *follower) check() error {
-	f.h.moving.Lock()
-	defer f.h.moving.Unlock()
-	select {
-	case <-f.h.done:
-		return nil
-	default:
-	}
-	index := 0
-	i, err := net.InterfaceByName(f.h.out.Interface)
-	if err == nil {
-		index, err = i.Index, nil
-		if index != f.index {
-			err = f.h.occupy()
-		}
-		if err == nil && i.Flags&net.FlagUp == 0 {
-			f.index = index
-			return f.report(downInterface(i.Name))
-		}
-	} else {
-		err = missingInterface(f.h.out.Interface)
-		if at := f.h.at.Load(); !at.isAbsent() {
-			f.h.vacate(at.targets(), at.port)
-		}
-	}
-	if err != nil {
-		index = 0
-	}
-	f.index = index
-	return f.report(err)
-}
-
-// report calls changed if err is not what was reported last.
-func (f *follower) report(err error) error {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != f.last {
-		f.last = text
-		f.changed(err)
-	}
-	return err
 }

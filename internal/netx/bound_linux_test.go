@@ -57,6 +57,72 @@ func TestBoundHostFollowsItsInterface(t *testing.T) {
 	}
 }
 
+// The sockets of OpenUDP wait for their interface, follow it to another index, and use no other.
+func TestBoundUDPFollowsItsInterface(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	startEcho(t)
+	onLAN := capture(t, "lan")
+	changed := make(changes, 16)
+	conns, err := OpenUDP(UDPConfig{Listen: []string{":7001"}, Sockets: 2, Outbound: Outbound{Interface: "vpn"}, Changed: func(err error) { changed <- err }})
+	if err != nil || len(conns) < 2 {
+		t.Fatal(conns, err)
+	}
+	changed.until(t, says("vpn does not exist"))
+	c := conns[0]
+	received := make(chan string, 1)
+	for _, c := range conns[:2] { // the system chooses the socket by the address of the sender
+		go func() {
+			ms := []Datagram{{Buf: make([]byte, 100)}}
+			for {
+				if _, err := c.ReadBatch(ms); err != nil {
+					return
+				}
+				select {
+				case received <- string(ms[0].Buf[:ms[0].N]):
+				default:
+				}
+			}
+		}()
+	}
+	for i := range 3 {
+		if err := c.WriteTo([]byte("d"), far); !errors.Is(err, ErrNoInterface) {
+			t.Fatalf("sent without the interface: %v", err)
+		}
+		plug(t)
+		changed.until(t, isUp)
+		text := string(rune('a' + i))
+		for answer := ""; answer != text; {
+			if err := c.WriteTo([]byte(text), far); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case answer = <-received:
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		if f, ok := c.(FillLeveler); !ok || f.FillLevel() > 0.5 {
+			t.Error("the fill level is not that of the socket")
+		}
+		unplug(t)
+		changed.until(t, says("vpn does not exist"))
+	}
+	plug(t)
+	changed.until(t, isUp)
+	for _, c := range conns {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.WriteTo([]byte("d"), far); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("sent after Close: %v", err)
+	}
+	if n := onLAN(); n != 0 {
+		t.Errorf("%d packets on the other interface", n)
+	}
+}
+
 // What goes around a Host stays on the interface too: names, HTTP, and connections that a hostile
 // server redirects.
 func TestOutboundStaysOnItsInterface(t *testing.T) {

@@ -22,6 +22,10 @@ type UDPConfig struct {
 	// datagrams over several (Linux). All datagrams from one IPv4 address or IPv6 /64
 	// arrive at the same socket. 0 means one for each processor.
 	Sockets int
+	// Outbound may bind the sockets to a network interface. While the interface is missing, nothing is received,
+	// and sending fails with an error that wraps ErrNoInterface. Changed is as in Config. There can be no proxy.
+	Outbound Outbound
+	Changed  func(error)
 	// Logger receives warnings; it may be nil.
 	Logger *slog.Logger
 }
@@ -57,6 +61,9 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 		}
 		listen = []string{fmt.Sprintf(":%d", port)}
 	}
+	if cfg.Outbound.Interface != "" {
+		return openBoundUDP(cfg, listen)
+	}
 	for _, spec := range listen {
 		targets, port, err := parse(Outbound{}, spec)
 		if err != nil {
@@ -65,7 +72,7 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 		var absent error
 		got := len(conns)
 		for _, t := range targets {
-			cs, err := openGroup(t, port, cfg.Sockets, cfg.Logger)
+			cs, err := openGroup(Outbound{}, t, port, cfg.Sockets, cfg.Logger)
 			conns = append(conns, cs...)
 			if err == nil {
 				port = cs[0].LocalAddr().Port() // of both families, if any free port was requested
@@ -85,10 +92,11 @@ func OpenUDP(cfg UDPConfig) (conns []PacketConn, err error) {
 
 // openGroup opens n sockets on one address. Any other process of this user can join a
 // shared port, so the address is first bound exclusively to detect that it is in use.
-func openGroup(t target, port uint16, n int, log *slog.Logger) (conns []PacketConn, err error) {
+func openGroup(out Outbound, t target, port uint16, n int, log *slog.Logger) (conns []PacketConn, err error) {
 	ctx := context.Background()
 	addr := func() string { return netip.AddrPortFrom(t.ip, port).String() }
-	alone, err := new(net.ListenConfig).ListenPacket(ctx, t.network("udp"), addr())
+	single := net.ListenConfig{Control: out.control(nil)}
+	alone, err := single.ListenPacket(ctx, t.network("udp"), addr())
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +105,7 @@ func openGroup(t target, port uint16, n int, log *slog.Logger) (conns []PacketCo
 	}
 	port = addrPort(alone.LocalAddr()).Port()
 	alone.Close()
-	group := net.ListenConfig{Control: reuseport.Control}
+	group := net.ListenConfig{Control: out.control(reuseport.Control)}
 	var first *net.UDPConn
 	for range n {
 		pc, err := group.ListenPacket(ctx, t.network("udp"), addr())

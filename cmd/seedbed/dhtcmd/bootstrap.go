@@ -18,6 +18,7 @@ import (
 	"seedbed/dht/bootnode"
 	"seedbed/dht/bootstrap"
 	"seedbed/internal/option"
+	"seedbed/node"
 	"seedbed/node/api/metrics"
 	"seedbed/node/view"
 )
@@ -50,12 +51,18 @@ Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 			cfg.VerifyAfter = max(cfg.VerifyAfter, 1) // zero means the default of bootnode
 			cfg.State, cfg.Listen = state.State(), listen
 			cfg.Log = a.Logger()
+			cfg.Outbound.Interface = state.Config.Outbound.Interface
+			cfg.Changed = func(err error) {
+				if err != nil {
+					a.Warn(node.NetworkFault(err))
+				}
+			}
 			return runBootstrap(cmd.Context(), a, cfg, string(at))
 		},
 	}
 	fs := cmd.Flags()
 	fs.Var(&option.List{To: &listen, Arg: "HOST:PORT", Check: option.CheckAddr}, "listen", "`HOST:PORT` for UDP; repeatable (default port 6881 of every address)")
-	state.Add(fs, "state")
+	state.Add(fs, "bind-interface", "state")
 	fs.Var(&at, "metrics", "serve /metrics for Prometheus and /healthz at `HOST:PORT`")
 	cfg.VerifyAfter = 15 * time.Minute
 	fs.Var(option.Span{To: &cfg.VerifyAfter}, "verify-after", "verify a node at most this long after its first query")
