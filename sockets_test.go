@@ -105,6 +105,39 @@ func socketUses(f source) (uses []string) {
 	return uses
 }
 
+// TestTheEnvironmentNamesNoProxyOfABoundProcess checks that the HTTP proxy of the environment is used only where
+// no interface and no proxy was chosen: the connections through it would go around both.
+func TestTheEnvironmentNamesNoProxyOfABoundProcess(t *testing.T) {
+	isZero := func(e ast.Expr) bool {
+		call, ok := e.(*ast.CallExpr)
+		if !ok {
+			return false
+		}
+		fun, ok := call.Fun.(*ast.SelectorExpr)
+		return ok && fun.Sel.Name == "IsZero"
+	}
+	for _, files := range sources(t) {
+		for _, f := range files {
+			if f.test {
+				continue
+			}
+			allowed := map[ast.Node]bool{}
+			ast.Inspect(f.ast, func(n ast.Node) bool {
+				if cond, ok := n.(*ast.IfStmt); ok && isZero(cond.Cond) {
+					ast.Inspect(cond.Body, func(n ast.Node) bool {
+						allowed[n] = true
+						return true
+					})
+				}
+				if use, ok := n.(*ast.SelectorExpr); ok && use.Sel.Name == "ProxyFromEnvironment" && !allowed[use] {
+					t.Errorf("%s: use http.ProxyFromEnvironment only if Outbound.IsZero, or it leads around --bind-interface and --proxy", f.at(use.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
 func hasField(lit *ast.CompositeLit, name string) bool {
 	return slices.ContainsFunc(lit.Elts, func(e ast.Expr) bool {
 		kv, ok := e.(*ast.KeyValueExpr)
