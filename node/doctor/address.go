@@ -148,7 +148,7 @@ func mapping(mine bool, port uint16, ports map[uint16]int) (kind natKind, v Verd
 		return natUnknown, Notice, fmt.Sprintf("one node sees port %d and ours is %d: one answer is not enough to determine the type of NAT", seen, port), advice
 	case 10*n < 8*all:
 		return natDependent, Notice, fmt.Sprintf("endpoint-dependent mapping: %d nodes see %d ports", all, len(ports)),
-			"this NAT uses a different port for each destination, so peers cannot connect to us: " + advice
+			"this NAT uses a different port for each destination, so peers cannot connect to us, and hole punching does not work either: " + advice
 	case seen == port:
 		text = fmt.Sprintf("endpoint-independent mapping that keeps our port %d", port)
 	default:

@@ -107,21 +107,24 @@ type Connection struct {
 	WebSeed   bool     `json:"web_seed"`
 	// WeWant and WeChoke are about what the peer has and asks for, PeerWants and PeerChokes about
 	// what we have and ask for.
-	WeWant     bool    `json:"we_want"`
-	PeerChokes bool    `json:"peer_chokes"`
-	PeerWants  bool    `json:"peer_wants"`
-	WeChoke    bool    `json:"we_choke"`
-	Optimistic bool    `json:"optimistic"` // it has the upload slot that does not depend on what it sends
-	Snubbed    bool    `json:"snubbed"`    // it does not answer our requests
-	IsSeed     bool    `json:"is_seed"`    // it has every piece
-	V2         bool    `json:"v2"`         // it uses the v2 infohash (BEP 52)
-	Transport  string  `json:"transport"`  // tcp, or http for a web seed
-	Share      float64 `json:"share"`      // of the pieces that it has, 0 to 1
-	DownRate   int64   `json:"down_rate"`
-	UpRate     int64   `json:"up_rate"`
-	Downloaded int64   `json:"downloaded"` // from it, over this connection
-	Uploaded   int64   `json:"uploaded"`
-	Since      int64   `json:"connected_s"`
+	WeWant     bool   `json:"we_want"`
+	PeerChokes bool   `json:"peer_chokes"`
+	PeerWants  bool   `json:"peer_wants"`
+	WeChoke    bool   `json:"we_choke"`
+	Optimistic bool   `json:"optimistic"` // it has the upload slot that does not depend on what it sends
+	Snubbed    bool   `json:"snubbed"`    // it does not answer our requests
+	IsSeed     bool   `json:"is_seed"`    // it has every piece
+	V2         bool   `json:"v2"`         // it uses the v2 infohash (BEP 52)
+	Transport  string `json:"transport"`  // tcp, utp, or http for a web seed
+	// HolePunched says that neither side could dial the other, so that a third peer told both
+	// to connect at the same time (BEP 55).
+	HolePunched bool    `json:"hole_punched"`
+	Share       float64 `json:"share"` // of the pieces that it has, 0 to 1
+	DownRate    int64   `json:"down_rate"`
+	UpRate      int64   `json:"up_rate"`
+	Downloaded  int64   `json:"downloaded"` // from it, over this connection
+	Uploaded    int64   `json:"uploaded"`
+	Since       int64   `json:"connected_s"`
 }
 
 // ConnectionsOf returns the connected peers of a torrent.
@@ -131,7 +134,7 @@ func ConnectionsOf(t *node.Torrent) []Connection {
 	for i := range peers {
 		p := &peers[i]
 		out[i] = Connection{Addr: p.Addr.String(), Client: p.Client, Sources: sourcesOf(p.Source), Incoming: p.Incoming, Encrypted: p.Encrypted, WebSeed: p.WebSeed,
-			Optimistic: p.Optimistic, Snubbed: p.Snubbed, IsSeed: p.Seed, V2: p.V2, Transport: transportOf(p),
+			Optimistic: p.Optimistic, Snubbed: p.Snubbed, IsSeed: p.Seed, V2: p.V2, Transport: transportOf(p), HolePunched: p.Punched,
 			WeWant: p.Interested, PeerChokes: p.Choked, PeerWants: p.PeerInterested, WeChoke: p.PeerChoked,
 			Share: p.Progress, DownRate: int64(p.DownRate), UpRate: int64(p.UpRate), Downloaded: p.Downloaded, Uploaded: p.Uploaded, Since: int64(p.Connected.Seconds())}
 	}
@@ -139,8 +142,11 @@ func ConnectionsOf(t *node.Torrent) []Connection {
 }
 
 func transportOf(p *node.PeerInfo) string {
-	if p.WebSeed {
+	switch {
+	case p.WebSeed:
 		return "http"
+	case p.UTP:
+		return "utp"
 	}
 	return "tcp"
 }

@@ -205,10 +205,18 @@ func peers(a *app.App) *cobra.Command {
 			a.Say("no peer is connected")
 		}
 		for _, p := range list {
-			a.Result("%-24s  %4.0f%%  ↓ %-10s  ↑ %-10s  %s", p.Addr, 100*p.Share, report.Rate(float64(p.DownRate)), report.Rate(float64(p.UpRate)), p.Client)
+			a.Result("%-24s  %-7s  %4.0f%%  ↓ %-10s  ↑ %-10s  %s", p.Addr, over(&p), 100*p.Share, report.Rate(float64(p.DownRate)), report.Rate(float64(p.UpRate)), p.Client)
 		}
 		return nil
 	})
+}
+
+// over says how a peer is connected, in at most 7 letters.
+func over(p *view.Connection) string {
+	if p.HolePunched {
+		return "punched" // always over uTP
+	}
+	return p.Transport
 }
 
 // put prints the answer about a torrent with --json.

@@ -77,6 +77,7 @@ func TestMetricsOfADaemon(t *testing.T) {
 		`seedbed_payload_bytes_total{direction="in"} 0`,
 		`seedbed_peers{direction="in",family="ipv4"} 0`,
 		`seedbed_peer_dials_total{family="ipv6",outcome="timed_out"} 0`,
+		`seedbed_hole_punches_total{step="connected"} 0`,
 		`seedbed_incoming_connections_total{outcome="node_full"} 0`,
 		`seedbed_disk_queue_jobs{operation="write"} 0`,
 		`seedbed_disk_free_bytes `,

@@ -78,6 +78,7 @@ func peers(n *node.Node) prometheus.Collector {
 	webSeeds := g.describe("web_seeds", "Web seeds in use.")
 	dials := g.describe("peer_dials_total", "Dials of peers that have ended, by outcome.", "family", "outcome")
 	incoming := g.describe("incoming_connections_total", "Incoming connections of peers, by what became of them.", "outcome")
+	punches := g.describe("hole_punches_total", "Connections to peers behind routers that a third peer arranged: tried (begun) and made (connected), and pairs of peers for which seedbed was the third (relayed).", "step")
 	bans := g.describe("peer_bans_total", "Peers that were banned because they sent wrong data.")
 	g.collect = func(s sink) {
 		c := n.Counters()
@@ -94,6 +95,9 @@ func peers(n *node.Node) prometheus.Collector {
 		for outcome, k := range c.Incoming {
 			counter(s, incoming, k, node.IncomingOutcome(outcome).String())
 		}
+		counter(s, punches, c.Punches.Begun, "begun")
+		counter(s, punches, c.Punches.Connected, "connected")
+		counter(s, punches, c.Punches.Relayed, "relayed")
 		counter(s, bans, c.Bans)
 	}
 	return g

@@ -85,6 +85,7 @@ func flagsOf(p *node.PeerInfo) (letters, words string) {
 		{p.Source&node.FromLSD != 0, "L", "Peer from LSD"},
 		{p.Encrypted, "E", "Encrypted traffic"},
 		{p.UTP, "P", "μTP"},
+		{p.Punched, "h", "Peer is using NAT hole punching"},
 	} {
 		if f.on {
 			ls, ws = append(ls, f.letter), append(ws, f.letter+" = "+f.word)

@@ -128,8 +128,8 @@ func TestUTPIsShown(t *testing.T) {
 		}
 	}
 	o := newObject(nil)
-	describePeer(o, &node.PeerInfo{PeerInfo: engine.PeerInfo{UTP: true, Choked: true, PeerChoked: true}})
-	if text := string(o.end()); !strings.Contains(text, `"connection":"μTP"`) || !strings.Contains(text, `"flags":"P"`) {
+	describePeer(o, &node.PeerInfo{PeerInfo: engine.PeerInfo{UTP: true, Punched: true, Choked: true, PeerChoked: true}})
+	if text := string(o.end()); !strings.Contains(text, `"connection":"μTP"`) || !strings.Contains(text, `"flags":"P h"`) {
 		t.Error(text)
 	}
 }

@@ -17,6 +17,8 @@ const flags = [
   ["O", "it has the upload slot that is given regardless of what a peer sends", (p) => p.optimistic],
   ["S", "it does not answer our requests", (p) => p.snubbed],
   ["I", "it connected to us", (p) => p.incoming],
+  ["P", "the connection is over uTP", (p) => p.transport === "utp"],
+  ["h", "a third peer connected us, because it cannot be reached from outside (hole punching)", (p) => p.hole_punched],
   ["E", "the handshake was encrypted", (p) => p.encrypted],
   ["2", "it uses the v2 infohash", (p) => p.v2],
 ];
@@ -27,6 +29,8 @@ const sources = { dht: "DHT", pex: "peer exchange", hint: "named", last_run: "la
 const sourcesOf = (p) => (p.sources || []).map((s) => sources[s] || s).join(", ");
 
 const Flags = ({ peer }) => html`<span class="flags">${flagsOf(peer).map(([letter, text]) => html`<abbr key=${letter} title=${text}><span aria-hidden="true">${letter}</span><span class="hidden">${text}; </span></abbr>`)}</span>`;
+
+const transports = { tcp: "TCP", utp: "uTP", http: "HTTP" };
 
 const rate = (n) => (n > 0 ? format.rate(n) : html`<span class="muted">0</span>`);
 
@@ -42,7 +46,7 @@ const columns = [
   { id: "up", title: "Sending", width: 98, align: "end", value: (p) => p.up_rate, cell: (p) => rate(p.up_rate) },
   { id: "downloaded", title: "Received", width: 82, align: "end", value: (p) => p.downloaded, cell: (p) => format.size(p.downloaded) },
   { id: "uploaded", title: "Sent", width: 78, align: "end", value: (p) => p.uploaded, cell: (p) => format.size(p.uploaded) },
-  { id: "transport", title: "Over", width: 58, value: (p) => p.transport, cell: (p) => p.transport.toUpperCase() },
+  { id: "transport", title: "Over", width: 58, value: (p) => p.transport, cell: (p) => transports[p.transport] || p.transport },
   { id: "source", title: "Found by", width: 98, value: sourcesOf, cell: (p) => html`<span title=${sourcesOf(p)}>${sourcesOf(p)}</span>` },
   { id: "since", title: "For", width: 74, align: "end", value: (p) => p.connected_s, cell: (p) => format.span(p.connected_s) },
 ];
