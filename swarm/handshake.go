@@ -106,6 +106,7 @@ func (t *Torrent) punch(cmd *engine.Command) {
 		return
 	}
 	addr, encrypted := cmd.Addr, cmd.Encrypted
+	t.cfg.Log.Debug("hole punch begins", "peer", addr)
 	go func() {
 		o := t.outgoing(func(ctx context.Context) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, DialTimeout)

@@ -249,6 +249,23 @@ func TestHolePunchesThatCross(t *testing.T) {
 	}
 }
 
+// A dial over uTP that had begun before may be the one that gets through the hole.
+func TestDialThatAHolePunchHelps(t *testing.T) {
+	r := newPunchRig(t, Config{})
+	relay, behind := r.joins(EvConnected{Addr: public(1)}), public(3)
+	r.names(relay, natted, behind)
+	r.says(relay, connectTo(behind))
+	r.drain()
+	c := r.joins(EvConnected{Addr: behind, UTP: true})
+	if p := r.e.conns[c]; !p.punched || !r.e.book.find(behind).punch.worked || r.e.book.dialing != 0 {
+		t.Errorf("the connection does not count as punched; %d dials are pending", r.e.book.dialing)
+	}
+	c = r.joins(EvConnected{Addr: public(4), UTP: true})
+	if r.e.conns[c].punched {
+		t.Error("a dial without a hole punch counts as punched")
+	}
+}
+
 // A relay cannot make us send to addresses that PEX may not name, and to privileged ports.
 func TestConnectToForbiddenAddresses(t *testing.T) {
 	private := netip.MustParseAddrPort("192.168.1.9:6881")

@@ -79,13 +79,17 @@ func (e *Engine) onConnected(ev *EvConnected) {
 	e.conns[p.conn] = p
 	e.peers = append(e.peers, p)
 	e.req.join(p.conn, &p.down)
-	p.punched = ev.Punched || p.incoming && p.utp && e.punch.isPending(e.now, p.addr)
-	switch {
-	case ev.Punched:
-		p.listen = p.addr
+	// The other side's attempt, or a dial that had begun before, may be the one that gets through.
+	p.punched = ev.Punched || p.utp && e.punch.isPending(e.now, p.addr)
+	if ev.Punched {
 		e.punch.end(p.addr)
+	}
+	switch {
+	case p.incoming:
+	case p.punched:
+		p.listen = p.addr
 		e.book.punched(e.now, p.addr)
-	case !p.incoming:
+	default:
 		p.listen = p.addr
 		e.book.dialSucceeded(e.now, p.addr, ev.Encrypted)
 	}
