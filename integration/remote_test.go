@@ -32,6 +32,12 @@ type service struct {
 // serve starts a daemon, without a DHT unless the arguments name a bootstrap node. Its socket accepts every interface without a token.
 func serve(t testing.TB, ctx context.Context, ip, state, dir string, args ...string) *service {
 	t.Helper()
+	return serveAs(t, ctx, []string{seedbed}, ip, state, dir, args...)
+}
+
+// serveAs is like serve, with a command that starts the binary.
+func serveAs(t testing.TB, ctx context.Context, command []string, ip, state, dir string, args ...string) *service {
+	t.Helper()
 	if !slices.Contains(args, "--http") {
 		args = append(args, "--http", "off")
 	}
@@ -39,7 +45,7 @@ func serve(t testing.TB, ctx context.Context, ip, state, dir string, args ...str
 		args = offline(args...)
 	}
 	args = append([]string{"daemon", "-d", dir, "--state", state}, args...)
-	s := &service{ours: run(t, ip, args...), t: t, socket: remote.SocketPath(state)}
+	s := &service{ours: runAs(t, command, ip, args...), t: t, socket: remote.SocketPath(state)}
 	s.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}, MaxIdleConnsPerHost: 16}
