@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,6 +77,27 @@ func TestBootstrapNamesBehindAProxy(t *testing.T) {
 	}
 	if _, err := n.cfg.resolve(t.Context(), "boot.example"); !errors.Is(err, netx.ErrProxyNames) {
 		t.Errorf("resolved here: %v", err)
+	}
+}
+
+// When the resolver has returned an address, datagrams can be sent to it, so that a command that asks once does not
+// fail because the association is not there yet.
+func TestBootstrapHostsCanBeAskedOnceTheyAreResolved(t *testing.T) {
+	addr, _ := seedOnLoopback(t)
+	s := sockstest.Start(t, &sockstest.Server{})
+	for range 20 {
+		h, err := netx.OpenProxy(netx.Config{Outbound: netx.Outbound{Proxy: s.Addr()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		numeric := func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{addr.Addr()}, nil }
+		if _, err := BootstrapResolver(h, numeric)(t.Context(), addr.Addr().String(), addr.Port()); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.UDP()[0].WriteTo([]byte("d"), addr); err != nil {
+			t.Fatal(err)
+		}
+		h.Close()
 	}
 }
 

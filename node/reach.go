@@ -38,6 +38,9 @@ func listen(cfg *Config, r *reach) (netx.Network, error) {
 func BootstrapResolver(network netx.Network, resolve func(context.Context, string) ([]netip.Addr, error)) func(context.Context, string, uint16) ([]netip.Addr, error) {
 	proxied, ok := network.(*netx.ProxyHost)
 	return func(ctx context.Context, host string, port uint16) ([]netip.Addr, error) {
+		if ok {
+			proxied.AwaitRelay(ctx) // an address is asked as soon as it is known
+		}
 		if _, err := netip.ParseAddr(host); !ok || err == nil {
 			return resolve(ctx, host)
 		}

@@ -18,6 +18,7 @@ type ProxyHost struct {
 	dscp    DSCP
 	udp     []*Socket
 	names   names
+	relays  []*relay
 	done    chan struct{}
 	closing sync.Once
 	running sync.WaitGroup
@@ -44,7 +45,7 @@ func OpenProxy(cfg Config) (*ProxyHost, error) {
 		if i == 0 && cfg.Changed != nil { // both have the same fate
 			r.changed = cfg.Changed
 		}
-		h.udp = append(h.udp, NewSocket(r))
+		h.udp, h.relays = append(h.udp, NewSocket(r)), append(h.relays, r)
 		h.running.Go(func() { r.run(h.done) })
 	}
 	return h, nil
@@ -67,6 +68,20 @@ func (h *ProxyHost) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, erro
 	}
 	h.dscp.mark(c)
 	return &Proxied{c, to}, nil
+}
+
+// AwaitRelay waits until the first requests for associations have ended, with or without success, or ctx ends.
+// Before that, no datagram can be sent, and a program that asks once would fail.
+func (h *ProxyHost) AwaitRelay(ctx context.Context) {
+	for _, r := range h.relays {
+		select {
+		case <-r.asked:
+		case <-h.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Accept implements Listener. No connection ever comes in.

@@ -29,6 +29,9 @@ type relay struct {
 	err    error     // why there is none
 	closed bool
 
+	asked     chan struct{} // closed when the first request for an association has ended
+	firstDone sync.Once
+
 	writing sync.Mutex // guards out buffers
 	batch   []Datagram
 	from    []int // indexes of the caller's datagrams in batch
@@ -51,7 +54,7 @@ const (
 )
 
 func newRelay(out Outbound, dscp DSCP, any netip.Addr, log *slog.Logger) *relay {
-	r := &relay{out: out, dscp: dscp, local: netip.AddrPortFrom(any, 0), log: log, changed: func(error) {}}
+	r := &relay{out: out, dscp: dscp, local: netip.AddrPortFrom(any, 0), log: log, changed: func(error) {}, asked: make(chan struct{})}
 	r.ready.L = &r.mu
 	r.err = out.proxyError(errors.New("no association yet"))
 	return r
@@ -176,6 +179,7 @@ func (r *relay) set(s *session, err error) {
 		s.conn.Close()
 	}
 	r.ready.Broadcast()
+	r.firstDone.Do(func() { close(r.asked) })
 }
 
 // session returns the association, or why there is none.
