@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -18,7 +19,7 @@ const queueLen = 4096
 // packetConn is a UDP socket. It implements netx.PacketConn.
 type packetConn struct {
 	host  *Host
-	local netip.AddrPort
+	local atomic.Pointer[netip.AddrPort] // Readdress replaces it
 
 	mu      sync.Mutex
 	changed chan struct{} // closed on any change if someone waits
@@ -35,7 +36,7 @@ type datagram struct {
 
 // PacketConn opens a UDP socket at port (0 for any) of the host's first address.
 func (h *Host) PacketConn(port uint16) (netx.PacketConn, error) {
-	return h.packetConn(netip.AddrPortFrom(h.addrs[0], port))
+	return h.packetConn(netip.AddrPortFrom(h.Addr(), port))
 }
 
 func (h *Host) packetConn(local netip.AddrPort) (netx.PacketConn, error) {
@@ -49,12 +50,13 @@ func (h *Host) packetConn(local netip.AddrPort) (netx.PacketConn, error) {
 	if h.packets[local] != nil {
 		return nil, &net.OpError{Op: "listen", Net: "udp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	}
-	p := &packetConn{host: h, local: local}
+	p := &packetConn{host: h}
+	p.local.Store(&local)
 	h.packets[local] = p
 	return p, nil
 }
 
-func (p *packetConn) LocalAddr() netip.AddrPort { return p.local }
+func (p *packetConn) LocalAddr() netip.AddrPort { return *p.local.Load() }
 
 func (p *packetConn) change() {
 	if p.changed != nil {
@@ -117,6 +119,7 @@ func (p *packetConn) wait() {
 }
 
 func (p *packetConn) WriteTo(b []byte, to netip.AddrPort) error {
+	local := p.LocalAddr()
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
@@ -126,13 +129,13 @@ func (p *packetConn) WriteTo(b []byte, to netip.AddrPort) error {
 	if len(b) > 65507 {
 		return os.NewSyscallError("sendto", syscall.EMSGSIZE)
 	}
-	if to.Addr().Is4() != p.local.Addr().Is4() {
+	if to.Addr().Is4() != local.Addr().Is4() {
 		return os.NewSyscallError("sendto", syscall.ENETUNREACH)
 	}
-	at, lost := p.host.net.depart(flow{'u', p.local, to}, len(b))
+	at, lost := p.host.net.depart(flow{'u', local, to}, len(b))
 	n := p.host.net
 	n.mu.Lock()
-	from := p.host.leave(p.local, to)
+	from := p.host.leave(local, to)
 	var q *packetConn
 	if h := p.host.reaches(to.Addr()); h != nil {
 		q = h.packets[h.behind(to)]
@@ -193,8 +196,8 @@ func (p *packetConn) Close() error {
 	n := p.host.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p.host.packets[p.local] == p {
-		delete(p.host.packets, p.local)
+	if local := p.LocalAddr(); p.host.packets[local] == p {
+		delete(p.host.packets, local)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -82,13 +83,14 @@ func (n *Net) Host(addrs ...netip.Addr) *Host {
 		return h
 	}
 	h := &Host{
-		net: n, addrs: addrs,
+		net:       n,
 		listeners: make(map[uint16]*listener),
 		packets:   make(map[netip.AddrPort]*packetConn),
 		conns:     make(map[tuple]*conn),
 		filtered:  make(map[uint16]bool),
 		ephemeral: 32768,
 	}
+	h.addrs.Store(&addrs)
 	for _, a := range addrs {
 		n.hosts[a] = h
 	}
@@ -143,11 +145,13 @@ func (n *Net) depart(f flow, size int) (at time.Time, lost bool) {
 	at = time.Now()
 	if l.Rate > 0 {
 		h := n.hosts[f.from.Addr()]
-		if h.busy.After(at) {
+		if h != nil && h.busy.After(at) {
 			at = h.busy
 		}
 		at = at.Add(time.Duration(float64(size) / l.Rate * float64(time.Second)))
-		h.busy = at
+		if h != nil { // it still has the address
+			h.busy = at
+		}
 	}
 	at = at.Add(l.Delay)
 	if l.Jitter > 0 {
@@ -159,7 +163,7 @@ func (n *Net) depart(f flow, size int) (at time.Time, lost bool) {
 // Host is a machine on the network. It implements netx.Dialer.
 type Host struct {
 	net   *Net
-	addrs []netip.Addr
+	addrs atomic.Pointer[[]netip.Addr] // Readdress replaces it
 
 	// net.mu guards the fields below.
 	busy      time.Time // until when its link is busy, if the rate is limited
@@ -184,7 +188,7 @@ var (
 )
 
 // Addr returns the host's first address.
-func (h *Host) Addr() netip.Addr { return h.addrs[0] }
+func (h *Host) Addr() netip.Addr { return (*h.addrs.Load())[0] }
 
 // Unplug disconnects the host permanently: from now on nothing leaves or reaches it, and
 // no one is notified.
@@ -243,7 +247,7 @@ func (h *Host) Conns() int {
 
 // source returns the host's address of the family of to.
 func (h *Host) source(to netip.Addr) (netip.Addr, bool) {
-	for _, a := range h.addrs {
+	for _, a := range *h.addrs.Load() {
 		if a.Is4() == to.Is4() {
 			return a, true
 		}
@@ -267,7 +271,7 @@ func (h *Host) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		return nil, dialError(to, netx.ErrNoFamily)
 	}
 	h.net.mu.Lock()
-	if h.port != 0 && to.Port() == h.port && slices.Contains(h.addrs, to.Addr()) {
+	if h.port != 0 && to.Port() == h.port && slices.Contains(*h.addrs.Load(), to.Addr()) {
 		h.net.mu.Unlock()
 		return nil, dialError(to, netx.ErrSelf)
 	}
@@ -352,7 +356,7 @@ func (h *Host) listen(port uint16) (*listener, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	for p := uint16(20000); port == 0; p++ {
-		if h.listeners[p] == nil && h.packets[netip.AddrPortFrom(h.addrs[0], p)] == nil {
+		if h.listeners[p] == nil && h.packets[netip.AddrPortFrom(h.Addr(), p)] == nil {
 			port = p
 		}
 	}
@@ -385,7 +389,7 @@ func (l *listener) Accept(ctx context.Context) (net.Conn, error) {
 
 func (l *listener) Addrs() []netip.AddrPort {
 	var as []netip.AddrPort
-	for _, a := range l.host.addrs {
+	for _, a := range *l.host.addrs.Load() {
 		as = append(as, netip.AddrPortFrom(a, l.port))
 	}
 	return as
@@ -429,7 +433,7 @@ func (h *Host) Open(port uint16) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{Host: h, listener: l}
-	for _, a := range h.addrs {
+	for _, a := range *h.addrs.Load() {
 		p, err := h.packetConn(netip.AddrPortFrom(a, l.port))
 		if err != nil {
 			s.Close()

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -205,7 +206,7 @@ func (c *conn) send(b []byte) {
 func (c *conn) arrival(size int) (at time.Time, there bool) {
 	n := c.host.net
 	n.mu.Lock()
-	there = c.host.reaches(c.t.remote.Addr()) != nil
+	there = c.host.reaches(c.t.remote.Addr()) != nil && slices.Contains(*c.host.addrs.Load(), c.t.local.Addr())
 	n.mu.Unlock()
 	at, lost := n.depart(flow{'t', c.t.local, c.t.remote}, size)
 	if lost {
