@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"seedbed/internal/netx"
 	"seedbed/swarm/engine"
 	"seedbed/swarm/peerconn"
 	"seedbed/swarm/wire"
@@ -18,12 +19,18 @@ type conn struct {
 	t    *Torrent
 	id   engine.Conn
 	addr netip.AddrPort
-	open *atomic.Int64 // counts the open connections of this kind
-	out  *output       // output of the loop's current turn; nil if none
+	// local is our address, which is unspecified for uTP. It is the zero Addr for a peer in this
+	// process.
+	local netip.Addr
+	open  *atomic.Int64 // counts the open connections of this kind
+	out   *output       // output of the loop's current turn; nil if none
 }
 
 func newConn(t *Torrent, id engine.Conn, nc net.Conn, addr netip.AddrPort, kind connKind) *conn {
 	c := &conn{t: t, id: id, addr: addr}
+	if kind != joined {
+		c.local = netx.LocalAddr(nc).Addr()
+	}
 	cfg := peerconn.Config{ID: id, Owner: c, Resources: t.cfg.Shared.conns, Up: t.up, Down: t.down}
 	cfg.Meter, c.open = t.cfg.Shared.counters.ofConn(addr.Addr(), kind)
 	c.Conn = peerconn.New(nc, cfg)

@@ -20,7 +20,11 @@ func (t *Torrent) do(c *engine.Command) {
 			if cn.out != nil {
 				cn.out.flush()
 			}
-			cn.Close(c.Fault)
+			if c.Fault == engine.FaultNetwork {
+				cn.Abort(c.Fault)
+			} else {
+				cn.Close(c.Fault)
+			}
 		}
 	case engine.CmdSend:
 		if o := t.output(c.Conn); o != nil {

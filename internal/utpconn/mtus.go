@@ -47,3 +47,11 @@ func (t *Transport) rememberMTU(now mono.Time, ip netip.Addr, size int) {
 	defer t.mu.Unlock()
 	t.mtus.Add(addrs.Host(ip), knownMTU{size, now})
 }
+
+// ForgetPaths forgets what is known of the paths to all hosts, because this machine now reaches
+// them by another one.
+func (t *Transport) ForgetPaths() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mtus.Purge()
+}

@@ -269,6 +269,10 @@ func (s *Stream) Shutdown() {
 	}
 }
 
+// Abort ends the connection: what was written is not delivered any more, and the peer gets a
+// reset.
+func (s *Stream) Abort() { s.reset(net.ErrClosed) }
+
 // Release implements peerconn.RawConn.
 func (s *Stream) Release() {
 	s.mu.Lock()

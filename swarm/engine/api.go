@@ -195,6 +195,11 @@ type EvLeaves struct {
 	Leaves []metainfo.Root
 }
 
+// EvNetwork reports that this machine now reaches other machines by another path, or again.
+// Lost are the connections that cannot work any more. Their peers, and those that could not be
+// reached because of our network, are dialed again soon.
+type EvNetwork struct{ Lost []Conn }
+
 // EvStop closes every connection. Afterwards only EvClosed and results of workers follow.
 type EvStop struct{}
 
@@ -221,6 +226,7 @@ func (*EvUploads) event()       {}
 func (*EvDialBack) event()      {}
 func (*EvPorts) event()         {}
 func (*EvLeaves) event()        {}
+func (*EvNetwork) event()       {}
 func (*EvStop) event()          {}
 
 // BlockEventKind says what happened to a block.
@@ -267,11 +273,13 @@ const (
 	FaultSlow            // read too slowly: control messages piled up
 	FaultUseless         // neither side needs anything from the other, or it was replaced
 	FaultLocal           // we stopped
+	FaultNetwork         // the path to the peer is gone: our network has changed
 )
 
 var faultNames = [...]string{
 	"no fault", "refused", "timed out", "unreachable", "reset by the peer", "handshake failed", "broke the protocol",
 	"connected to ourselves", "duplicate connection", "sent bad data", "too slow", "not useful", "stopped by us",
+	"our network changed",
 }
 
 // String returns a short description for people.

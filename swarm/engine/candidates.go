@@ -47,6 +47,7 @@ type candidate struct {
 	source    Source
 	state     candState
 	fails     uint8 // consecutive failed dials
+	unreached bool  // the last dial failed because there was no route
 	tried     bool  // dialed at least once
 	answered  bool  // a handshake has succeeded at least once
 	refused   bool  // a dial failed, and none has succeeded
@@ -343,6 +344,7 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 	if c.fails < 255 {
 		c.fails++
 	}
+	c.unreached = f == FaultUnreach || f == FaultLocal
 	b.hostFailed(now, c)
 	b.deferDial(now, c, b.backoff(c))
 	if f == FaultSelf || b.isSelf(c.addr) {
@@ -402,6 +404,9 @@ func (b *book) disconnected(now mono.Time, addr netip.AddrPort, f Fault, good, s
 		return
 	case FaultDuplicate:
 		b.deferDial(now, c, retryDuplicate)
+		return
+	case FaultNetwork:
+		b.retrySoon(now, c)
 		return
 	}
 	switch {

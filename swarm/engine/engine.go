@@ -180,6 +180,8 @@ func (e *Engine) Step(now mono.Time, ev Event) {
 		if p := e.conns[ev.Conn]; p != nil {
 			e.onLeaves(p, ev)
 		}
+	case *EvNetwork:
+		e.onNetwork(ev)
 	case *EvStop:
 		e.onStop()
 	default:
@@ -242,6 +244,16 @@ func (e *Engine) onBudget(ev *EvBudget) {
 		e.dropExcess()
 	}
 	e.book.wake(e.now)
+}
+
+// onNetwork handles EvNetwork.
+func (e *Engine) onNetwork(ev *EvNetwork) {
+	for _, conn := range ev.Lost {
+		if p := e.conns[conn]; p != nil {
+			e.close(p, FaultNetwork)
+		}
+	}
+	e.book.networkChanged(e.now)
 }
 
 func (e *Engine) onStop() {

@@ -112,6 +112,15 @@ func (c *Conn) Cancel(b engine.Block) bool {
 // Close ends the connection. Only the first reason is kept.
 func (c *Conn) Close(f engine.Fault) { c.end(f, nil) }
 
+// Abort is Close for a connection whose peer is probably out of reach. Where the system allows
+// it, nothing more is sent but a reset.
+func (c *Conn) Abort(f engine.Fault) {
+	if a, ok := c.raw.(interface{ Abort() }); ok {
+		a.Abort()
+	}
+	c.Close(f)
+}
+
 // fail ends the connection because of an error.
 func (c *Conn) fail(err error) { c.end(engine.FaultNone, err) }
 

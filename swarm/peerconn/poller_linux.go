@@ -224,6 +224,12 @@ func (s *socket) ready(events uint32) {
 	}
 }
 
+// Abort makes Release reset the connection, instead of sending what is left until the peer
+// acknowledges it.
+func (s *socket) Abort() {
+	_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
 func (s *socket) Shutdown() { _ = unix.Shutdown(s.fd, unix.SHUT_RDWR) }
 
 func (s *socket) Release() {
