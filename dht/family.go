@@ -41,6 +41,8 @@ type family struct {
 	observeAt   mono.Time // when Observer is told of the next query
 
 	batch queryBatch // only dispatch uses it
+
+	rejoin chan struct{} // signals upkeep to join again; capacity 1
 }
 
 const (
@@ -65,6 +67,7 @@ func newFamily(d *DHT, conn *netx.Socket) *family {
 		relaxed: d.cfg.private() || addrs.IsLocal(ip),
 		pending: make(map[uint32]*transaction),
 		pinging: make(map[netip.AddrPort]struct{}),
+		rejoin:  make(chan struct{}, 1),
 		out:     make([]netx.Datagram, 0, netx.BatchLen), replies: make([]byte, 0, netx.BatchLen*krpc.MaxDatagram),
 		pings: tokens.NewBucket(d.now(), pingRate, pingBurst),
 		hints: tokens.NewBucket(d.now(), pingRate, pingBurst),
@@ -154,14 +157,22 @@ func (f *family) voteLocked(now mono.Time, voter, ours netip.Addr) {
 		return
 	}
 	settled, ok := f.votes.Add(voter, ours)
-	if !ok || settled == f.external {
+	if ok {
+		f.settle(now, settled)
+	}
+}
+
+// settle sets our external address. The caller holds d.mu.
+func (f *family) settle(now mono.Time, external netip.Addr) {
+	if external == f.external {
 		return
 	}
-	f.external = settled
-	f.d.log.Info("external address found", "address", settled)
+	f.external = external
+	f.d.log.Info("external address found", "address", external)
 	// BEP 42: our id must match our external address.
-	if f.relaxed || table.Secure(f.table.ID(), settled) {
+	if f.relaxed || table.Secure(f.table.ID(), external) {
 		return
 	}
-	f.table.Rebase(now, table.SecureID(randomID(), settled))
+	f.table.Rebase(now, table.SecureID(randomID(), external))
+	nudge(f.rejoin) // so that the nodes next to the new id know us
 }

@@ -23,6 +23,8 @@ type Keeper struct {
 	items map[id.ID]*keptItem
 	queue itemQueue
 	slots int // number of rounds that may start
+
+	retried mono.Time // the last call of Retry
 }
 
 const (
@@ -173,6 +175,9 @@ func (k *Keeper) round(c *keptItem) {
 	}
 	k.mu.Lock()
 	k.slots++
+	if c.tries > 0 && began < k.retried {
+		wait, c.tries = firstRetry, 0
+	}
 	c.due = d.now().Add(wait)
 	if k.items[c.item.Target()] == c {
 		heap.Push(&k.queue, c)

@@ -27,6 +27,10 @@ func (f *family) upkeep() {
 		select {
 		case <-f.d.ctx.Done():
 			return
+		case <-f.rejoin:
+			f.join()
+			backoff, again = upkeepEvery, f.d.now().Add(upkeepEvery)
+			continue
 		case <-tick.C:
 		}
 		now := f.d.now()

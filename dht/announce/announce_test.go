@@ -170,6 +170,28 @@ func TestAnotherPortIsAnnouncedAtOnce(t *testing.T) {
 	}
 }
 
+// Renew announces all infohashes again, soon and without exceeding the rate.
+func TestRenewAnnouncesEverythingAgain(t *testing.T) {
+	w := newWorld(newNetwork(8, 500, 0.25), Config{Rate: 100})
+	keys := w.addMany(100)
+	w.run(10 * time.Minute)
+	since := w.now
+	w.run(time.Minute)
+	if n := len(w.announcedSince(since)); n > 20 {
+		t.Fatalf("the test shows nothing: %d are announced in a minute anyway", n)
+	}
+	since = w.now
+	sent := w.Stats(w.now).Sent
+	w.Renew()
+	w.run(time.Minute)
+	if n := len(w.announcedSince(since)); n < len(keys)*9/10 {
+		t.Errorf("%d of %d announced again in a minute", n, len(keys))
+	}
+	if n := w.Stats(w.now).Sent - sent; n > 60*100 {
+		t.Errorf("%d packets in a minute", n)
+	}
+}
+
 // In ten minutes offline, almost no packets are sent and no known node is lost. Soon
 // afterwards everything is announced again.
 func TestOfflineAndOnlineAgain(t *testing.T) {

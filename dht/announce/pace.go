@@ -221,6 +221,21 @@ func (s *Scheduler) Wake() {
 	}
 }
 
+// Renew announces every infohash again as soon as the rate allows, because our address has
+// changed. It also ends the offline state.
+func (s *Scheduler) Renew() {
+	s.unanswered = 0
+	s.window.clearFailures()
+	for _, v := range slices.Clone(s.visits) {
+		s.release(v)
+	}
+	for _, c := range s.all.chunks {
+		for _, i := range c {
+			s.urgent(i)
+		}
+	}
+}
+
 // Late yields the infohashes whose last announce is older than the interval. An infohash
 // that was never announced counts from the time it was added.
 func (s *Scheduler) Late(now mono.Time, yield func(id.ID) bool) {
