@@ -86,6 +86,14 @@ func (s *schedule) hasten(now mono.Time) {
 // wait returns how long no message may be sent.
 func (s *schedule) wait(now mono.Time) time.Duration { return s.messages.Wait(now, 1) }
 
+// restart makes all torrents due, as if none had been announced, because we are in another
+// network.
+func (s *schedule) restart(now mono.Time) {
+	for _, p := range s.order {
+		p.times, p.due = 0, now
+	}
+}
+
 // next returns the torrents to announce now in one message, or nil.
 //
 // A message has only as many as needed to announce all torrents in time, because older clients

@@ -59,6 +59,7 @@ type Service struct {
 	cfg    Config
 	cookie string
 	wake   chan struct{} // capacity 1
+	look   chan struct{} // signals run to look for interfaces; capacity 1
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -88,7 +89,7 @@ func Start(cfg Config) *Service {
 	_, _ = rand.Read(seed[:]) // never fails
 	rng := mrand.New(mrand.NewChaCha8(seed))
 	s := &Service{
-		cfg: cfg, cookie: fmt.Sprintf("%08x", rng.Uint32()), wake: make(chan struct{}, 1),
+		cfg: cfg, cookie: fmt.Sprintf("%08x", rng.Uint32()), wake: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		epoch: time.Now(), schedule: newSchedule(0, rng),
 	}
 	for _, g := range cfg.Groups {
@@ -109,6 +110,15 @@ func (s *Service) Wake() {
 	}
 }
 
+// Refresh makes the Service look for interfaces at once, because the network has changed. On a new
+// one it announces all torrents, also those that another network has just received.
+func (s *Service) Refresh() {
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
+}
+
 // Close ends the Service and waits until it calls none of the functions of its Config any more.
 func (s *Service) Close() {
 	s.cancel()
@@ -123,12 +133,16 @@ func (s *Service) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var next, refresh mono.Time
+	isElsewhere := false
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-s.wake:
 			next = min(next, s.now().Add(settle))
+		case <-s.look:
+			isElsewhere = true
+			next, refresh = s.now(), s.now()
 		case <-timer.C:
 			now := s.now()
 			if !s.cfg.Enabled() {
@@ -137,7 +151,8 @@ func (s *Service) run() {
 				break
 			}
 			if now >= refresh {
-				s.refresh(now)
+				s.refresh(now, isElsewhere)
+				isElsewhere = false
 				refresh = now.Add(refreshInterval)
 			}
 			next = min(refresh, s.announceDue(now))
@@ -162,8 +177,9 @@ func (s *Service) announceDue(now mono.Time) mono.Time {
 	return s.schedule.deadline(now)
 }
 
-// refresh joins the groups on all interfaces.
-func (s *Service) refresh(now mono.Time) {
+// refresh joins the groups on all interfaces. isElsewhere says that a new one probably belongs to
+// another network.
+func (s *Service) refresh(now mono.Time, isElsewhere bool) {
 	isFresh := false
 	for _, m := range s.members {
 		isNew, err := s.refreshMember(m)
@@ -173,7 +189,10 @@ func (s *Service) refresh(now mono.Time) {
 		}
 		m.err = err
 	}
-	if isFresh {
+	switch {
+	case isFresh && isElsewhere:
+		s.schedule.restart(now)
+	case isFresh:
 		s.schedule.hasten(now)
 	}
 }

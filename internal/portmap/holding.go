@@ -31,6 +31,7 @@ const (
 type holding struct {
 	client   client
 	internal uint16
+	hasten   chan struct{} // map again now; capacity 1
 
 	mu       sync.Mutex
 	tcp, udp grant
@@ -101,6 +102,7 @@ func (h *holding) keep(ctx context.Context, changed func()) {
 	renewAt, expires := h.schedule(begun)
 	checkAt := begun.Add(h.client.checkEvery())
 	failures := 0
+	isHastened := false
 	for {
 		wake := checkAt
 		if renewAt.Before(wake) {
@@ -111,10 +113,13 @@ func (h *holding) keep(ctx context.Context, changed func()) {
 		case <-ctx.Done():
 			t.Stop()
 			return
+		case <-h.hasten:
+			t.Stop()
+			isHastened, failures = true, 0
 		case <-t.C:
 		}
 		now := time.Now()
-		isDue := !now.Before(renewAt)
+		isDue := isHastened || !now.Before(renewAt)
 		if !isDue {
 			checkAt = now.Add(h.client.checkEvery())
 			switch err := h.client.check(ctx, h.granted(TCP)); {
@@ -134,7 +139,13 @@ func (h *holding) keep(ctx context.Context, changed func()) {
 		}
 		if err := h.establish(ctx); err == nil {
 			renewAt, expires = h.schedule(time.Now())
+			isHastened, failures = false, 0
 			changed()
+		} else if isHastened {
+			if failures++; failures == maxFailures {
+				return
+			}
+			checkAt = now.Add(checkAgain)
 		} else if renewAt = nextTry(time.Now(), expires); renewAt.After(expires) {
 			return
 		}

@@ -21,6 +21,7 @@ type Mapper struct {
 	log    *slog.Logger
 	cancel context.CancelFunc
 	done   chan struct{}
+	look   chan struct{} // signals run to read the interfaces; capacity 1
 
 	mu      sync.Mutex
 	port    uint16
@@ -39,7 +40,7 @@ func Start(cfg Config) *Mapper {
 		cfg.system = machine{cfg.Control}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Mapper{cfg: cfg, log: cfg.Logger, cancel: cancel, done: make(chan struct{})}
+	m := &Mapper{cfg: cfg, log: cfg.Logger, cancel: cancel, done: make(chan struct{}), look: make(chan struct{}, 1)}
 	if len(cfg.Listen) > 0 {
 		m.port = cfg.Listen[0].Port()
 	}
@@ -59,8 +60,29 @@ func (m *Mapper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-m.look:
 		case <-tick.C:
 		}
+	}
+}
+
+// Renew maps the port again at once. Call it after a change of the network. A router that has lost
+// its mappings need not say so otherwise: the clock by which PCP and NAT-PMP show a restart is in some
+// routers the one of the machine, which runs on when only the server restarts.
+func (m *Mapper) Renew() {
+	signal(m.look)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.workers {
+		w.hurry()
+	}
+}
+
+// signal sends on a channel of capacity 1 without blocking.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -131,10 +153,7 @@ func (m *Mapper) SetPort(port uint16) {
 	}
 	m.port = port
 	for _, w := range m.workers {
-		select {
-		case w.moved <- struct{}{}:
-		default:
-		}
+		signal(w.moved)
 	}
 }
 

@@ -14,6 +14,10 @@ const (
 	// time.
 	firstRetry = 5 * time.Second
 	maxRetry   = 10 * time.Minute
+	// A router that had mappings, and probably restarts, is asked at least every restartRetry
+	// for restartTime.
+	restartRetry = 15 * time.Second
+	restartTime  = 10 * time.Minute
 	// openTimeout bounds one attempt with all methods, so that slow devices hold nothing up.
 	openTimeout = 45 * time.Second
 )
@@ -25,11 +29,13 @@ type worker struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	moved  chan struct{} // the port has changed
+	hasten chan struct{} // ask now if nothing is mapped; capacity 1
 	state  Target        // guarded by Mapper.mu
+	held   []*holding    // that are kept; guarded by Mapper.mu
 }
 
 func newWorker(ctx context.Context, m *Mapper, t target) *worker {
-	w := &worker{target: t, m: m, moved: make(chan struct{}, 1), state: Target{Interface: t.iface, Local: t.local, Gateway: t.gateway}}
+	w := &worker{target: t, m: m, moved: make(chan struct{}, 1), hasten: make(chan struct{}, 1), state: Target{Interface: t.iface, Local: t.local, Gateway: t.gateway}}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	return w
 }
@@ -38,6 +44,7 @@ func newWorker(ctx context.Context, m *Mapper, t target) *worker {
 func (w *worker) run() {
 	defer w.cancel()
 	pause := firstRetry
+	var lost time.Time
 	for w.ctx.Err() == nil {
 		port := w.m.currentPort()
 		held, err := w.open(w.ctx, port)
@@ -47,7 +54,11 @@ func (w *worker) run() {
 		if len(held) > 0 {
 			pause = firstRetry
 			w.keep(held, port)
+			lost = time.Now()
 			continue
+		}
+		if time.Since(lost) < restartTime {
+			pause = min(pause, restartRetry)
 		}
 		t := time.NewTimer(pause)
 		pause = min(2*pause, maxRetry)
@@ -55,10 +66,26 @@ func (w *worker) run() {
 		case <-w.ctx.Done():
 		case <-w.moved:
 			pause = firstRetry
+		case <-w.hasten:
+			pause = firstRetry
 		case <-t.C:
 		}
 		t.Stop()
 	}
+}
+
+// hurry makes the worker ask its router now. Mapper.mu is held.
+func (w *worker) hurry() {
+	signal(w.hasten)
+	for _, h := range w.held {
+		signal(h.hasten)
+	}
+}
+
+func (w *worker) hold(held []*holding) {
+	w.m.mu.Lock()
+	defer w.m.mu.Unlock()
+	w.held = held
 }
 
 // open tries the methods until one works. The search for UPnP devices takes the longest, so it
@@ -90,7 +117,7 @@ func (w *worker) open(ctx context.Context, port uint16) (held []*holding, err er
 		}
 		// Every device that answers is asked: which of them leads to the internet is not known.
 		for _, c := range clients {
-			h := &holding{client: c, internal: port}
+			h := &holding{client: c, internal: port, hasten: make(chan struct{}, 1)}
 			if err := h.establish(ctx); err != nil {
 				c.close()
 				fail(method, err)
@@ -120,6 +147,8 @@ func (w *worker) keep(held []*holding, port uint16) {
 	ctx, cancel := context.WithCancel(w.ctx)
 	var ended sync.WaitGroup
 	lost := make(chan struct{}, len(held))
+	w.hold(held)
+	defer w.hold(nil)
 	for _, h := range held {
 		ended.Go(func() {
 			h.keep(ctx, func() { w.publish(held, nil, port) })
