@@ -131,6 +131,10 @@ type Config struct {
 	// otherPort replaces the sockets of dial backs in tests; see Node.otherPort.
 	otherPort func() (netx.Network, error)
 
+	// watchNetwork replaces netx.Outbound.Watch in tests; nil means that, or nothing if Network is
+	// set.
+	watchNetwork func(ctx context.Context, changed func(netx.Change))
+
 	// openDisk replaces the system's folders in tests; see storage.Options.
 	openDisk func(dir string, create bool) (storage.Disk, error)
 

@@ -165,6 +165,15 @@ func (g *dialGate) leaveHost(h *dialedHost, connected *bool) {
 	}
 }
 
+// forgive forgets the failed dials, because they may be due to our own network.
+func (g *dialGate) forgive() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, h := range g.hosts {
+		h.fails, h.next = 0, time.Time{}
+	}
+}
+
 // forgetRested drops unused hosts whose pause is over if the map is full. The caller holds
 // mu.
 func (g *dialGate) forgetRested() {
@@ -197,10 +206,12 @@ func (d dialer) Admit(ctx context.Context, to netip.AddrPort, unproven bool) (le
 
 func (d dialer) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	d.n.evidence.contacted(to.Addr())
-	if !d.n.cfg.UTP || netx.IsNamed(to.Addr()) { // the answers to datagrams would come from an address that we do not know
-		return d.n.net.Dial(ctx, to)
-	}
-	return d.n.transports.dial(ctx, to)
+	return retry(ctx, &d.n.paths, func(ctx context.Context) (net.Conn, error) {
+		if !d.n.cfg.UTP || netx.IsNamed(to.Addr()) { // the answers to datagrams would come from an address that we do not know
+			return d.n.net.Dial(ctx, to)
+		}
+		return d.n.transports.dial(ctx, to)
+	})
 }
 
 // HungUp makes the next dial of the peer begin with the other transport; see swarm.Config.

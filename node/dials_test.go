@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,7 @@ type dialTap struct {
 	began []dialed
 	open  map[netip.Addr]int // pending dials
 	most  map[netip.Addr]int // maximum of open
+	isOff bool               // there is no route
 }
 
 type dialed struct {
@@ -50,13 +52,24 @@ func (d *dialTap) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	d.began = append(d.began, dialed{time.Now(), to})
 	d.open[ip]++
 	d.most[ip] = max(d.most[ip], d.open[ip])
+	isOff := d.isOff
 	d.mu.Unlock()
 	defer func() {
 		d.mu.Lock()
 		d.open[ip]--
 		d.mu.Unlock()
 	}()
+	if isOff {
+		return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+	}
 	return d.Network.Dial(ctx, to)
+}
+
+// setOff takes away the route, or gives it back.
+func (d *dialTap) setOff(isOff bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.isOff = isOff
 }
 
 // to returns the number of dials to an address.

@@ -70,7 +70,7 @@ func (d *discovery) isAnnounced() bool { return d.r.t.withdraw[d.index] != nil }
 
 func (d *discovery) loop() {
 	r, t := d.r, d.r.t
-	ready := t.node.dht.Ready()
+	ready, moved := t.node.dht.Ready(), t.node.paths.next()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -85,6 +85,9 @@ func (d *discovery) loop() {
 			}
 		case <-ready:
 			ready = nil
+			d.pace.joined(t.node.now())
+		case <-moved:
+			moved = t.node.paths.next()
 			d.pace.joined(t.node.now())
 		case o := <-d.finished:
 			d.running = false

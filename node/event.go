@@ -52,6 +52,9 @@ const (
 	FoundVersion
 	// SwitchedVersion: that version is complete and has become the current one.
 	SwitchedVersion
+	// NetworkChanged: packets to the internet take another path from now on, or none; see
+	// Event.Network. There is one event for each address family.
+	NetworkChanged
 	// Missed: the subscriber was too slow and events were discarded. It should read
 	// Node.Torrents again.
 	Missed
@@ -91,6 +94,9 @@ type Event struct {
 	// Reachability is set for ReachabilityChanged.
 	Reachability *Reachability
 
+	// Network is set for NetworkChanged.
+	Network NetworkEvent
+
 	// Publication is set for PublishedItem, FoundVersion and SwitchedVersion.
 	Publication *PublicationEvent
 }
@@ -100,6 +106,16 @@ type MappingEvent struct {
 	Method string // PCP, NAT-PMP or UPnP
 	Router netip.Addr
 	Lease  time.Duration // 0: until it is removed
+}
+
+// NetworkEvent has the details of a changed path to the internet.
+type NetworkEvent struct {
+	IPv6      bool
+	Addr      netip.Addr // from which packets to the internet are sent; the zero Addr: there is no route
+	Interface string     // with Addr
+	Before    netip.Addr // the last one before; the zero Addr: there was none
+	// Suspended is how long the machine was suspended until now.
+	Suspended time.Duration
 }
 
 // PublicationEvent has the details of an event about one version of a publication.

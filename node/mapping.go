@@ -53,6 +53,7 @@ func (p PortMap) Start(cfg portmap.Config) *portmap.Mapper {
 type portMapper interface {
 	Status() portmap.Status
 	SetPort(port uint16)
+	Renew()
 	Close()
 }
 

@@ -14,12 +14,14 @@ import (
 
 // fakeMapper maps what the test says.
 type fakeMapper struct {
-	status portmap.Status
-	port   uint16 // of the last SetPort
+	status  portmap.Status
+	port    uint16 // of the last SetPort
+	renewed int    // calls of Renew
 }
 
 func (m *fakeMapper) Status() portmap.Status { return m.status }
 func (m *fakeMapper) SetPort(port uint16)    { m.port = port }
+func (m *fakeMapper) Renew()                 { m.renewed++ }
 func (m *fakeMapper) Close()                 {}
 
 // maps makes the router forward external to internal, of which asked was asked for.

@@ -3,101 +3,226 @@ package node
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"seedbed/internal/filetest"
+	"seedbed/internal/netx"
 	"seedbed/internal/simnet"
 )
 
-func TestIsPrivateNetwork(t *testing.T) {
-	names := map[string][]netip.Addr{
-		"nas.lan":        {netip.MustParseAddr("192.168.1.5"), netip.MustParseAddr("fd00::5")},
-		"router.example": {netip.MustParseAddr("8.8.8.8")},
-		"both.example":   {netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("8.8.8.8")},
-	}
-	resolve := func(_ context.Context, host string) ([]netip.Addr, error) {
-		if as := names[host]; as != nil {
-			return as, nil
-		}
-		return nil, errors.New("no such host")
-	}
-	for _, c := range []struct {
-		hosts []string
-		want  bool
-	}{
-		{nil, false},
-		{[]string{"192.168.1.5:6881"}, true},
-		{[]string{"8.8.8.8:6881"}, false},
-		{[]string{"nas.lan:6881"}, true},
-		{[]string{"nas.lan:6881", "10.1.1.1:6881"}, true},
-		{[]string{"nas.lan:6881", "gone.lan:6881"}, true},
-		{[]string{"10.1.1.1:6881", "gone.lan:6881"}, true},
-		{[]string{"gone.lan:6881"}, false},
-		{[]string{"router.example:6881"}, false},
-		{[]string{"router.example:6881", "10.1.1.1:6881"}, false},
-		{[]string{"nas.lan:6881", "8.8.8.8:6881"}, false},
-		{[]string{"both.example:6881"}, false},
-		{PublicBootstrap, false},
-	} {
-		if got := IsPrivateNetwork(t.Context(), c.hosts, resolve); got != c.want {
-			t.Errorf("%q: %v", c.hosts, got)
+// fakePaths replaces the watcher of the machine's network.
+type fakePaths struct {
+	changes chan netx.Change
+	now     netx.Paths
+}
+
+func newFakePaths(ip netip.Addr) *fakePaths {
+	return &fakePaths{changes: make(chan netx.Change), now: pathsVia("eth0", ip)}
+}
+
+// pathsVia returns the paths of a machine with one address.
+func pathsVia(iface string, ip netip.Addr) netx.Paths {
+	l := netx.Local{Prefix: netip.PrefixFrom(ip, 24), Interface: iface}
+	return netx.Paths{Internet: [2]netx.Local{l}, Locals: []netx.Local{l}}
+}
+
+// watch is an option that makes a node notice what change reports.
+func (f *fakePaths) watch(c *Config) {
+	c.watchNetwork = func(ctx context.Context, changed func(netx.Change)) {
+		for {
+			select {
+			case ch := <-f.changes:
+				changed(ch)
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
 
-// A node with a public address, whose bootstrap host name is in the local network, finds
-// the nodes there.
-func TestAHostNameOfAPrivateNetworkIsEnough(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := simnet.New(5, simnet.Link{Delay: ms})
-		ring(t, n, 8)
-		a := startAt(t, n, publicAt(1, 1), resolver(map[string]netip.Addr{"nas.lan": addr(100)}), func(c *Config) { c.Bootstrap = []string{"nas.lan:6881"} })
-		time.Sleep(time.Minute)
-		if k := a.DHTNodes(); k < 2 {
-			t.Errorf("%d nodes known", k)
-		}
-	})
+// change reports that the machine has other paths.
+func (f *fakePaths) change(after netx.Paths) {
+	f.changes <- netx.Change{Before: f.now, After: after}
+	f.now = after
+	synctest.Wait()
 }
 
-// Without a network, a torrent reports within seconds what failed.
-func TestNoNetworkIsReported(t *testing.T) {
-	for name, c := range map[string]struct {
-		hosts []string
-		want  LookupKind
-	}{
-		"no DNS":    {[]string{"broken.example:6881"}, LookupNoDNS},
-		"no answer": {[]string{"10.9.9.9:6881"}, LookupNoAnswer},
-	} {
+// A download goes on within ten seconds after the address of this machine has changed, over TCP and
+// over uTP, and the connections over the path before are closed.
+func TestADownloadGoesOnFromAnotherAddress(t *testing.T) {
+	for name, opts := range map[string][]func(*Config){"TCP": {noDHT}, "uTP": {noDHT, withUTP}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := simnet.New(6, simnet.Link{Delay: ms})
-				spec, _ := folder(t, ShareOptions{}, small)
-				r := start(t, n, 1, resolver(nil), func(c2 *Config) { c2.Bootstrap = c.hosts })
-				tor := r.add(Spec{Link: withPeers(spec), Dir: t.TempDir()})
-				time.Sleep(joinTimeout + time.Second)
-				if l := tor.Snapshot().Reason.Lookup; l.Kind != c.want {
-					t.Errorf("%v, want %v", l.Kind, c.want)
+				n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+				spec, dir := folder(t, ShareOptions{PieceLength: 16 << 10}, map[string]int{"a": 2_000_000})
+				a := start(t, n, 1, opts...)
+				a.add(spec)
+				a.host.Filter(DefaultPort, name == "uTP")
+				paths := newFakePaths(addr(2))
+				b := start(t, n, 2, append(opts, paths.watch, func(c *Config) { c.DownRate = 50_000 })...)
+				to := t.TempDir()
+				got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: to})
+				time.Sleep(10 * time.Second)
+				for i := range 3 {
+					before := b.host.Addr()
+					after := addr(200 + i)
+					b.host.Readdress(before, after)
+					paths.change(pathsVia("eth0", after))
+					closed := got.Snapshot()
+					if closed.Connected != 0 {
+						t.Errorf("%d connections right after the change", closed.Connected)
+					}
+					time.Sleep(10 * time.Second)
+					if s := got.Snapshot(); s.Connected != 1 || s.Downloaded-closed.Downloaded < 50_000 {
+						t.Errorf("after 10 s: %d connections, %d bytes more", s.Connected, s.Downloaded-closed.Downloaded)
+					}
+					e := b.await(NetworkChanged, time.Second)
+					if e.Network.Addr != addr(200) || e.Network.Before != addr(2) || e.Network.IPv6 {
+						t.Errorf("%+v", e.Network)
+					}
 				}
+				wait(t, got.Done(), time.Minute, "the download")
+				filetest.Same(t, dir, to+"/things")
 			})
 		})
 	}
 }
 
-// Once we are announced, the DHT returns our own address too. A node that listens on all
-// addresses knows those of its interfaces and does not count itself as a peer.
-func TestANodeThatListensOnAllAddressesKnowsItself(t *testing.T) {
-	n, err := Open(Config{State: t.TempDir(), Listen: ":0", Bootstrap: []string{}, PortMap: PortMapOff, Settings: Settings{NoLSD: true}})
+// A dial over a path that is gone does not hold up the peer until it times out.
+func TestADialGoesOnFromAnotherAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 2 * time.Second})
+		spec, _ := folder(t, ShareOptions{}, small)
+		start(t, n, 1, noDHT).add(spec)
+		paths := newFakePaths(addr(2))
+		b := start(t, n, 2, noDHT, paths.watch)
+		got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()})
+		time.Sleep(time.Second) // the dial is under way
+		b.host.Readdress(addr(2), addr(3))
+		paths.change(pathsVia("eth0", addr(3)))
+		time.Sleep(10 * time.Second)
+		if s := got.Snapshot(); s.Connected != 1 {
+			t.Errorf("%d connections after 10 s", s.Connected)
+		}
+	})
+}
+
+// What the node learned about its own address is given up, and found out again.
+func TestTheDHTAndTheRouterAreAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		ring(t, n, 8)
+		spec, _ := folder(t, ShareOptions{}, small)
+		paths := newFakePaths(addr(1))
+		a := start(t, n, 1, boot(100), paths.watch)
+		m := new(fakeMapper)
+		a.mapper = m
+		shared := a.add(spec)
+		wait(t, shared.Announced(), time.Minute, "the seed is announced")
+		time.Sleep(time.Minute)
+		if ip := a.dht.External(false); ip != addr(1) {
+			t.Fatalf("external address %v", ip)
+		}
+		a.host.Readdress(addr(1), addr(300))
+		paths.change(pathsVia("eth0", addr(300)))
+		if m.renewed != 1 {
+			t.Errorf("the router was asked %d times", m.renewed)
+		}
+		if ip := a.dht.External(false); ip.IsValid() {
+			t.Errorf("external address %v right after the change", ip)
+		}
+		time.Sleep(10 * time.Second)
+		if ip := a.dht.External(false); ip != addr(300) {
+			t.Errorf("external address %v after 10 s", ip)
+		}
+		// It is announced from there, so that a new peer finds it.
+		b := start(t, n, 2, boot(101))
+		got := b.add(Spec{Link: bare(spec), Dir: t.TempDir()})
+		wait(t, got.Done(), 15*time.Second, "the download")
+
+		// Nothing of it happens when a container starts.
+		with := pathsVia("eth0", addr(300))
+		with.Locals = append(with.Locals, netx.Local{Prefix: netip.MustParsePrefix("172.17.0.1/16"), Interface: "docker0"})
+		connected := got.Snapshot().Connected
+		paths.change(with)
+		if m.renewed != 1 || !a.dht.External(false).IsValid() || got.Snapshot().Connected != connected {
+			t.Error("a container's interface was taken for another path to the internet")
+		}
+	})
+}
+
+// A path that is gone is reported, and peers that could not be reached meanwhile are dialed as soon as it
+// is back.
+func TestAnOutageIsReportedAndOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: 20 * ms})
+		spec, _ := folder(t, ShareOptions{}, small)
+		start(t, n, 1, noDHT).add(spec)
+		home := pathsVia("eth0", addr(2))
+		off := netx.Paths{Locals: home.Locals}
+		paths := newFakePaths(addr(2))
+		tap := newDialTap()
+		tap.setOff(true)
+		b := start(t, n, 2, noDHT, paths.watch, through(tap))
+		paths.change(off)
+		if e := b.await(NetworkChanged, time.Second); e.Network.Addr.IsValid() || e.Network.Before != addr(2) {
+			t.Errorf("%+v", e.Network)
+		}
+		got := b.add(Spec{Link: withPeers(spec, at(1).String()), Dir: t.TempDir()})
+		time.Sleep(time.Hour)
+		tap.setOff(false)
+		paths.changes <- netx.Change{Before: home, After: home, Interrupted: [2]time.Duration{time.Hour}}
+		wait(t, got.Done(), 5*time.Second, "the download after the outage")
+		isBack := func(e Event) bool { return e.Kind == NetworkChanged && e.Network.Addr == addr(2) }
+		if !slices.ContainsFunc(b.allEvents(), isBack) {
+			t.Error("the end of the outage is not reported")
+		}
+	})
+}
+
+// A listening address that the machine loses is reported, and when it is back.
+func TestAListeningAddressThatIsGoneIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{})
+		paths := newFakePaths(addr(1))
+		a := start(t, n, 1, noDHT, paths.watch)
+		paths.change(pathsVia("eth0", addr(9)))
+		paths.change(pathsVia("wlan0", addr(9)))
+		if w := a.warnings(); strings.Count(w, at(1).String()+" is not an address of this machine any more") != 1 {
+			t.Errorf("%q", w)
+		}
+		before := len(a.allEvents())
+		paths.change(pathsVia("eth0", addr(1)))
+		if es := a.allEvents()[before:]; len(es) != 2 || es[0].Kind != Listening || es[0].Addr != at(1).String() {
+			t.Errorf("%+v", es)
+		}
+	})
+}
+
+// Connections to web seeds that a change breaks are closed, and others are not.
+func TestConnectionsToWebSeedsFollowTheNetwork(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer s.Close()
+	var set connSet
+	out := netx.Outbound{}
+	c, err := set.dialer(out.DialHost)(t.Context(), "tcp", s.Listener.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close(t.Context())
-	port := n.net.Port()
-	ip := netip.MustParseAddr("127.0.0.1")
-	other := netip.AddrPortFrom(ip, port^1)
-	got := n.excludeSelf([]netip.AddrPort{netip.AddrPortFrom(ip, port), other})
-	if len(got) != 1 || got[0] != other {
-		t.Errorf("%v are peers; our port is %d", got, port)
+	set.closeIf(func(local, remote netip.Addr) bool { return local.Is6() })
+	if len(set.conns) != 1 {
+		t.Error("a connection was closed that works")
+	}
+	set.closeIf(func(local, remote netip.Addr) bool { return local.IsLoopback() && remote.IsLoopback() })
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || len(set.conns) != 0 {
+		t.Errorf("%v, %d are left", err, len(set.conns))
 	}
 }

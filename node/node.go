@@ -79,6 +79,7 @@ type Node struct {
 	transports transports
 	evidence   evidence
 	dialBacks  dialBacks
+	paths      paths
 
 	settings   atomic.Pointer[Settings] // in force; cfg holds those of the start
 	settingsMu sync.Mutex               // held while they change
@@ -136,7 +137,7 @@ func Open(cfg Config) (*Node, error) {
 	n.uptimeBefore = st.loadUptime()
 	n.settings.Store(&cfg.Settings)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.mirrors = webseed.NewClient(cfg.Outbound.DialHost, cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
+	n.mirrors = webseed.NewClient(n.paths.mirrors.dialer(cfg.Outbound.DialHost), cfg.LocalWebSeeds, func(ip netip.Addr) bool { return !n.isBlocked(ip) })
 	webseed.Count(n.mirrors, n.mirrorMeter)
 	n.budget.init(&n.cfg)
 	n.evidence.init(n)
@@ -158,6 +159,7 @@ func Open(cfg Config) (*Node, error) {
 	n.startLSD()
 	n.accept()
 	n.wg.Go(n.evidence.follow)
+	n.watchNetwork()
 	n.wg.Go(n.keepBudget)
 	n.wg.Go(func() { n.keep("the uptime", n.saveUptime) })
 	return n, nil

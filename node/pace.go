@@ -52,7 +52,7 @@ func (p *pace) lacking(now mono.Time) {
 	}
 }
 
-// joined records that the DHT has found its first nodes. A torrent whose last lookup found
+// joined records that the DHT has found its first nodes, or that the network has changed. A torrent whose last lookup found
 // nothing then starts the next one at once.
 func (p *pace) joined(now mono.Time) {
 	if p.wait > 0 {

@@ -121,10 +121,13 @@ func (r *run) useMirror(info *metainfo.Info, url string) {
 		if time.Since(began) > time.Minute {
 			wait = mirrorRetry
 		}
-		if await.Sleep(r.ctx, wait) != nil {
+		hasChanged, err := r.t.node.paths.sleep(r.ctx, wait)
+		if err != nil {
 			return
 		}
-		wait = min(2*wait, mirrorLongest)
+		if wait = min(2*wait, mirrorLongest); hasChanged {
+			wait = mirrorRetry
+		}
 	}
 }
 

@@ -38,6 +38,8 @@ func Event(e *node.Event, hint func(error) string) Object {
 		return &Mapped{h, e.Addr, e.Mapping.Method, e.Mapping.Router.String(), int64(e.Mapping.Lease / time.Second)}
 	case node.ReachabilityChanged:
 		return &Reachability{h, ReachabilityOf(e.Reachability)}
+	case node.NetworkChanged:
+		return networkChanged(h, &e.Network)
 	case node.Added:
 		return &Added{h, e.Magnet}
 	case node.Metadata:
@@ -68,6 +70,39 @@ func Event(e *node.Event, hint func(error) string) Object {
 		return &Missed{h}
 	}
 	return nil
+}
+
+func networkChanged(h Head, e *node.NetworkEvent) *NetworkChanged {
+	o := &NetworkChanged{Head: h, Family: "ipv4", Interface: e.Interface, Suspended: int64(e.Suspended / time.Second)}
+	if e.IPv6 {
+		o.Family = "ipv6"
+	}
+	if e.Addr.IsValid() {
+		o.Addr = e.Addr.String()
+	}
+	if e.Before.IsValid() {
+		o.Before = e.Before.String()
+	}
+	return o
+}
+
+// Text returns a sentence without its period.
+func (o *NetworkChanged) Text() string {
+	family := "IPv4"
+	if o.Family == "ipv6" {
+		family = "IPv6"
+	}
+	switch {
+	case o.Addr == "":
+		return "the network changed: there is no way to the internet over " + family + " any more"
+	case o.Suspended > 0 && o.Addr == o.Before:
+		return "the network may have changed: this machine was suspended for " + (time.Duration(o.Suspended) * time.Second).String()
+	case o.Addr == o.Before:
+		return "the network changed: there is a way to the internet over " + family + " again, from " + o.Addr + " (" + o.Interface + ")"
+	case o.Before == "":
+		return "the network changed: packets to the internet are now sent from " + o.Addr + " (" + o.Interface + ")"
+	}
+	return "the network changed: packets to the internet are now sent from " + o.Addr + " (" + o.Interface + "), no longer from " + o.Before
 }
 
 // EventName returns the name of an event, or "" for node.Changed.

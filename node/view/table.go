@@ -5,6 +5,7 @@ var Table = []Entry{
 	{"listening", "The node is reachable at an address. There is one event for each.", &Listening{}},
 	{"reachability", "Whether others on the internet can connect to the node has become known or has changed, for one address family.", &Reachability{}},
 	{"mapped", "A router forwards an address to the node. There is one event for each address family.", &Mapped{}},
+	{"network_changed", "Packets to the internet are sent from another address or interface, or again after an interruption, or cannot be sent any more. Connections over the path before are replaced. There is one event for each address family.", &NetworkChanged{}},
 	{"added", "A torrent was added.", &Added{}},
 	{"dht", "The number of good DHT nodes changed.", &DHT{}},
 	{"announcing", "The number of torrents whose last announce is over 20 minutes old has changed, or the time in which all are announced.", &Announcing{}},

@@ -41,6 +41,16 @@ type ReachabilityState struct {
 	Hint       string `json:"hint,omitempty"`  // what to do about it
 }
 
+// NetworkChanged contains the path to the internet in one address family.
+type NetworkChanged struct {
+	Head
+	Family    string `json:"family"`              // ipv4 or ipv6
+	Addr      string `json:"addr,omitempty"`      // from which packets are sent now; absent: there is no route
+	Interface string `json:"interface,omitempty"` // with addr
+	Before    string `json:"before,omitempty"`    // the last address before
+	Suspended int64  `json:"suspended_s,omitempty"`
+}
+
 // Added contains the link of the torrent.
 type Added struct {
 	Head

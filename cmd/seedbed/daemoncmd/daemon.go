@@ -189,7 +189,7 @@ func run(ctx context.Context, a *app.App, f *flags) error {
 // may have thousands of torrents that start and stop.
 func shows(e node.Event) bool {
 	switch e.Kind {
-	case node.Listening, node.Mapped, node.ReachabilityChanged, node.Complete, node.Warning, node.Failed, node.PublishedItem, node.SwitchedVersion, node.Missed:
+	case node.Listening, node.Mapped, node.ReachabilityChanged, node.NetworkChanged, node.Complete, node.Warning, node.Failed, node.PublishedItem, node.SwitchedVersion, node.Missed:
 		return true
 	}
 	return false

@@ -51,7 +51,7 @@ func (r *liveReporter) Event(e Event) {
 		mark = "! "
 	case *objects.Failed:
 		mark = paint(color, Red, "✗ ")
-	case *objects.Listening, *objects.Mapped, *objects.Reachability:
+	case *objects.Listening, *objects.Mapped, *objects.Reachability, *objects.NetworkChanged:
 		line = paint(color, Dim, string(line))
 	}
 	r.say("%s%s", mark, line)

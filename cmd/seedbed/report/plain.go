@@ -78,6 +78,8 @@ func describe(e Event) styled {
 		return text("reachable at %s: mapped by %s in the router %s", o.Addr, o.Method, o.Router)
 	case *objects.Reachability:
 		return prefixed(strings.Replace(o.Family, "ip", "IP", 1), sentence(o.Text, o.Hint))
+	case *objects.NetworkChanged:
+		return text("%s", o.Text())
 	case *objects.Metadata:
 		line := text("%s: %s in %s, %s of %s", name, Size(o.Size),
 			Plural(len(o.Files), "file"), Plural(o.Pieces, "piece"), PieceLength(o.PieceLength))

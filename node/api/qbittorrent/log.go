@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"seedbed/node"
+	"seedbed/node/view"
 )
 
 // maxMessages limits the messages that are kept.
@@ -64,6 +65,9 @@ func textOf(e *node.Event) (text string, kind int64) {
 		return "reachable at " + e.Addr + ", mapped by " + e.Mapping.Method + " in the router " + e.Mapping.Router.String(), kindInfo
 	case node.ReachabilityChanged:
 		return e.Reachability.Family() + ": " + e.Reachability.Text(), kindInfo
+	case node.NetworkChanged:
+		o := view.Event(e, nil).(*view.NetworkChanged)
+		return o.Text(), kindInfo
 	case node.Added:
 		return about + "added", kindNormal
 	case node.Complete:
