@@ -20,7 +20,7 @@ type house struct {
 }
 
 // newHouse builds a house, which is removed at the end of the test.
-func newHouse(t *testing.T, number int) *house {
+func newHouse(t testing.TB, number int) *house {
 	t.Helper()
 	needCommands(t, "ip")
 	h := new(house)
@@ -45,7 +45,7 @@ func newHouse(t *testing.T, number int) *house {
 	return h
 }
 
-func ip(t *testing.T, args ...string) {
+func ip(t testing.TB, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
