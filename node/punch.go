@@ -52,14 +52,13 @@ func (g *punchGate) enter(to netip.Addr) bool {
 	now := mono.From(g.epoch, time.Now())
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.all.Take(now, 1) {
-		return false
+	// The host comes first: otherwise relays that name one host use up what is for all.
+	if !addrs.IsLocal(to) {
+		if _, ok := g.hosts.Take(now, rate.SourceOf(addrs.Host(to))); !ok {
+			return false
+		}
 	}
-	if addrs.IsLocal(to) {
-		return true
-	}
-	_, ok := g.hosts.Take(now, rate.SourceOf(addrs.Host(to)))
-	return ok
+	return g.all.Take(now, 1)
 }
 
 // puncher returns the function for swarm.Config.Punch, or nil if the node has no uTP.

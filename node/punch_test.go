@@ -111,3 +111,15 @@ func TestHolePunchesOfANodeAreLimited(t *testing.T) {
 		}
 	})
 }
+
+// Relays that name one host do not use up the hole punches to others.
+func TestOneHostDoesNotTakeTheHolePunchesOfOthers(t *testing.T) {
+	var g punchGate
+	g.init()
+	for range 10 * punchBurst {
+		g.enter(inet(1).Addr())
+	}
+	if !g.enter(inet(2).Addr()) {
+		t.Error("no hole punch to another host is possible")
+	}
+}

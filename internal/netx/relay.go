@@ -220,7 +220,7 @@ func (r *relay) ReadBatch(ms []Datagram) (int, error) {
 		if err != nil { // the association has ended
 			r.mu.Lock()
 			if r.at == s {
-				r.at = nil
+				r.at, r.err = nil, err
 			}
 			r.mu.Unlock()
 			continue
