@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-reuseport"
@@ -262,6 +263,32 @@ func listenGroup(lc *net.ListenConfig, local netip.AddrPort) (*groupConn, error)
 		g.four = ipv4.NewPacketConn(pc)
 	} else {
 		g.six = ipv6.NewPacketConn(pc)
+	}
+	return g, nil
+}
+
+// ListenGroup opens a socket that receives what is sent to a multicast group over one interface. Other
+// programs may use the same port. control may be nil; it is called as [net.ListenConfig.Control] is. The
+// socket also receives what is sent to the port otherwise, so the caller must check the sources.
+func ListenGroup(group netip.AddrPort, iface string, control func(network, address string, c syscall.RawConn) error) (net.PacketConn, error) {
+	i, err := net.InterfaceByName(iface)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the network interface %s: %w", iface, err)
+	}
+	lc := net.ListenConfig{Control: func(network, address string, c syscall.RawConn) error {
+		err := reuseport.Control(network, address, c)
+		if err == nil && control != nil {
+			err = control(network, address, c)
+		}
+		return err
+	}}
+	g, err := listenGroup(&lc, netip.AddrPortFrom(target{ip: group.Addr()}.unspecified(), group.Port()))
+	if err != nil {
+		return nil, fmt.Errorf("cannot receive from the multicast group %s: %w", group, err)
+	}
+	if err := g.join(i.Index, group.Addr()); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("cannot join the multicast group %s on %s: %w", group.Addr(), iface, err)
 	}
 	return g, nil
 }

@@ -141,11 +141,22 @@ func ParseMap(b []byte, want *Mapping) (m Mapping, epoch uint32, err error) {
 }
 
 // ParseAnnounce reads a response to an ANNOUNCE request. The router also sends such a response to
-// all hosts when it starts (RFC 6887, 14.1.3). A router that does not know the request answers with an
+// all hosts when it starts (RFC 6887, 14.1.3; see IsAnnouncement). A router that does not know the request answers with an
 // error, which has the epoch as well: ParseAnnounce returns it without an error.
 func ParseAnnounce(b []byte) (epoch uint32, err error) {
 	_, epoch, _, err = parseHeader(b, opAnnounce)
 	return epoch, err
+}
+
+// IsAnnouncement reports whether b is what a router sends to all hosts when it has started or its
+// external address has changed: a response to AppendAnnounce (RFC 6887, 14.1) or to
+// AppendNATPMPAddress (RFC 6886, 3.2.1) that nobody asked for.
+func IsAnnouncement(b []byte) bool {
+	if _, _, err := ParseNATPMPAddress(b); err == nil {
+		return true
+	}
+	_, _, result, err := parseHeader(b, opAnnounce)
+	return err == nil && result == 0
 }
 
 func parseHeader(b []byte, op byte) (lifetime time.Duration, epoch uint32, result uint16, err error) {

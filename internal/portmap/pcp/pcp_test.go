@@ -145,6 +145,24 @@ func TestTheEpochShowsARestart(t *testing.T) {
 	}
 }
 
+func TestAnAnnouncementIsAResponseThatNobodyAskedFor(t *testing.T) {
+	for text, want := range map[string]bool{
+		"028000000000000000000000000000000000000000000000": true,  // PCP, of miniupnpd
+		"008000000000000a2d000001":                         true,  // NAT-PMP
+		"028000010000000000000000000000000000000000000000": false, // a refusal
+		"008000030000000a2d000001":                         false,
+		"00800001":                                         false,
+		"020000000000000000000000000000000000ffffc0a80102": false, // a request
+		"0000":     false,
+		grantedHex: false,
+		"":         false,
+	} {
+		if got := IsAnnouncement(unhex(t, text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(unhex(f, grantedHex))
 	f.Add(unhex(f, "00820000000000091ae11ae30000003c"))
@@ -163,7 +181,9 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%x was read as %+v", b, m)
 			}
 		}
-		ParseNATPMPAddress(b)
-		ParseAnnounce(b)
+		_, _, err := ParseNATPMPAddress(b)
+		if _, announced := ParseAnnounce(b); IsAnnouncement(b) && err != nil && announced != nil {
+			t.Errorf("%x is an announcement that cannot be read", b)
+		}
 	})
 }
