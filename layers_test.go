@@ -95,7 +95,7 @@ var packages = map[string]pkg{
 	"internal/lsd":  {layer: 4, owns: "local service discovery"},
 
 	"internal/portmap/pcp": {layer: 1, pure: true, owns: "the messages of PCP and NAT-PMP"},
-	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP"},
+	"internal/portmap":     {layer: 4, owns: "ports mapped in routers: PCP, NAT-PMP, UPnP", peers: []string{"internal/netx"}},
 
 	"internal/utpconn": {layer: 5, owns: "uTP connections on the sockets"},
 

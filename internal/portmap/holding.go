@@ -19,6 +19,12 @@ const (
 	maxLease = 24 * time.Hour
 	// minRenew limits how often a router can make us ask.
 	minRenew = 15 * time.Second
+	// pollRenew is how often PCP and NAT-PMP mappings are renewed at least. A renewal is the only question
+	// that shows whether the router still has a mapping: the epoch of many routers runs on when only
+	// their server restarts or their firewall is reloaded (miniupnpd with system_uptime=yes does so). It
+	// costs as much as the checks. go-libp2p renews three times as often. UPnP has a question of its
+	// own, and some UPnP routers write each renewal to flash memory.
+	pollRenew = time.Minute
 	// maxFailures is the number of failed checks in a row after which a router counts as gone. After
 	// the first, the next follows in checkAgain.
 	maxFailures = 3
@@ -57,7 +63,8 @@ func (h *holding) establish(ctx context.Context) error {
 	for try := range portTries {
 		var tcp, udp grant
 		if tcp, err = h.mapPort(ctx, TCP, want); err == nil {
-			if udp, err = h.mapPort(ctx, UDP, tcp.external.Port()); err != nil {
+			// A renewal of which only one half worked leaves that half: the other may work next time.
+			if udp, err = h.mapPort(ctx, UDP, tcp.external.Port()); err != nil && tcp.external.Port() != h.granted(TCP).external.Port() {
 				_ = h.client.unmapPort(ctx, TCP, tcp)
 			}
 		}
@@ -126,7 +133,9 @@ func (h *holding) keep(ctx context.Context, changed func()) {
 			case err == nil:
 				failures = 0
 			case errors.Is(err, errLost):
-				isDue = true // map again at once
+				isDue, isHastened, failures = true, true, 0 // map again at once
+			case errors.Is(err, errGone):
+				return
 			default:
 				if failures++; failures == maxFailures {
 					return
@@ -141,19 +150,22 @@ func (h *holding) keep(ctx context.Context, changed func()) {
 			renewAt, expires = h.schedule(time.Now())
 			isHastened, failures = false, 0
 			changed()
+		} else if errors.Is(err, errGone) {
+			return
 		} else if isHastened {
 			if failures++; failures == maxFailures {
 				return
 			}
 			checkAt = now.Add(checkAgain)
-		} else if renewAt = nextTry(time.Now(), expires); renewAt.After(expires) {
+		} else if renewAt = h.nextTry(time.Now(), expires); renewAt.After(expires) {
 			return
 		}
 	}
 }
 
 // schedule returns when to renew and when the mappings end. RFC 6887, 11.2.1: a random time between
-// 1/2 and 5/8 of the lease, so that the clients of a router do not ask all at once.
+// 1/2 and 5/8 of the lease, so that the clients of a router do not ask all at once. It is sooner if the
+// client says so.
 func (h *holding) schedule(now time.Time) (renewAt, expires time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -164,12 +176,13 @@ func (h *holding) schedule(now time.Time) (renewAt, expires time.Time) {
 		}
 		d = min(d, g.lease)
 	}
-	return now.Add(max(d/2+rand.N(d/8+1), minRenew)), now.Add(d)
+	every := h.client.renewEvery()
+	return now.Add(max(min(d/2+rand.N(d/8+1), every+rand.N(every/8+1)), minRenew)), now.Add(d)
 }
 
-// nextTry returns when to renew again after a failure: in half of the time that is left.
-func nextTry(now, expires time.Time) time.Time {
-	return now.Add(max(expires.Sub(now)/2, minRenew))
+// nextTry returns when to renew again after a failure: in half of the time that is left at the latest.
+func (h *holding) nextTry(now, expires time.Time) time.Time {
+	return now.Add(max(min(expires.Sub(now)/2, h.client.renewEvery()), minRenew))
 }
 
 // remove removes the mappings.

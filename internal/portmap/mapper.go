@@ -67,8 +67,7 @@ func (m *Mapper) run(ctx context.Context) {
 }
 
 // Renew maps the port again at once. Call it after a change of the network. A router that has lost
-// its mappings need not say so otherwise: the clock by which PCP and NAT-PMP show a restart is in some
-// routers the one of the machine, which runs on when only the server restarts.
+// its mappings need not announce it, and what polls it would show that only later.
 func (m *Mapper) Renew() {
 	signal(m.look)
 	m.mu.Lock()

@@ -4,7 +4,7 @@
 //
 // Start returns a Mapper. It looks for the routers of all interfaces, and for each address of this
 // machine (a target) tries the methods in the order given until one works. It renews the mappings
-// before they expire, notices when a router has restarted, when an interface or an address changes,
+// before they expire, notices when a router has restarted (it announces that, or does not know the mappings any more), when an interface or an address changes,
 // and removes the mappings at the end. Status says what is mapped and, if nothing works, why.
 //
 // Only addresses behind a NAT are mapped: not loopback, and no public IPv4 address. Nothing is
@@ -13,7 +13,7 @@
 // sizes and counts are limited, and a lease never makes us ask more often than minRenew.
 //
 // Files: mapper.go watches the interfaces, target.go decides what to map, worker.go tries the methods
-// for one target, holding.go keeps what was granted; udp.go is the client of PCP and NAT-PMP, upnp.go,
+// for one target, holding.go keeps what was granted, announce.go reads what routers announce; udp.go is the client of PCP and NAT-PMP, upnp.go,
 // ssdp.go and pinhole.go are that of UPnP.
 package portmap
 

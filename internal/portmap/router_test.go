@@ -27,6 +27,7 @@ type fakeRouter struct {
 	mu sync.Mutex
 
 	hasPCP, hasNATPMP bool
+	losesUDP          bool // does not answer mapping requests for UDP
 	isSilent          bool // drops datagrams to port 5351 instead of refusing them
 	refuses           byte // result code of PCP and NAT-PMP for mappings
 	vpn               bool // NAT-PMP maps vpnPort and nothing else, and takes only internal port 0
@@ -34,7 +35,8 @@ type fakeRouter struct {
 	maxLease          time.Duration
 	begun             time.Time // of the epoch
 
-	igd           int    // version of the UPnP device; 0 for none
+	igd           int // version of the UPnP device; 0 for none
+	httpPort      uint16
 	location      string // if not empty, what the search answers in place of its own
 	onlyPermanent bool   // error 725
 	noEntries     bool   // does not answer GetSpecificPortMappingEntry
@@ -61,7 +63,7 @@ type fakeMapping struct {
 const vpnPort = 43210
 
 func newRouter() *fakeRouter {
-	return &fakeRouter{external: netip.MustParseAddr("45.0.0.1"), maxLease: 2 * time.Hour, begun: time.Now().Add(-time.Hour),
+	return &fakeRouter{external: netip.MustParseAddr("45.0.0.1"), httpPort: 5000, maxLease: 2 * time.Hour, begun: time.Now().Add(-time.Hour),
 		maps: map[string]fakeMapping{}, pinholes: map[int]fakeMapping{}, counts: map[string]int{}}
 }
 
@@ -120,6 +122,9 @@ func (r *fakeRouter) datagram(b []byte, from string) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	be := binary.BigEndian
+	if r.losesUDP && (b[0] == 0 && b[1] == 1 || b[0] == 2 && b[1] == 1 && b[36] == byte(pcp.UDP)) {
+		return nil
+	}
 	switch {
 	case b[0] == 2 && !r.hasPCP: // RFC 6886, 3.5
 		return be.AppendUint32([]byte{0, 0x80 | b[1], 0, 1}, r.epoch())
@@ -309,6 +314,7 @@ type fakeSystem struct {
 	nics    []link
 	routers map[netip.Addr]*fakeRouter
 	strays  []string // connections to anything but a router
+	hosts   []*fakeHost
 }
 
 func (f *fakeSystem) setLinks(ls ...link) {
@@ -386,7 +392,11 @@ func (l oneListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func (f *fakeSystem) dialTCP(_ context.Context, _ netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	r := f.router(to.Addr())
-	if r == nil || r.igd == 0 || to.Port() != 5000 {
+	isOpen := false
+	if r != nil {
+		r.do(func() { isOpen = r.igd > 0 && to.Port() == r.httpPort })
+	}
+	if !isOpen {
 		return nil, syscall.ECONNREFUSED
 	}
 	ours, theirs := net.Pipe()
@@ -395,6 +405,47 @@ func (f *fakeSystem) dialTCP(_ context.Context, _ netip.Addr, to netip.AddrPort)
 	close(l.c)
 	go (&http.Server{Handler: r}).Serve(l)
 	return ours, nil
+}
+
+// fakeHost is the socket at which announcements arrive.
+type fakeHost struct {
+	net.PacketConn
+	arrived chan fakeAnswer
+	closed  chan struct{}
+}
+
+func (f *fakeSystem) listenAnnouncements(string, bool) (net.PacketConn, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := &fakeHost{arrived: make(chan fakeAnswer, 1000), closed: make(chan struct{})}
+	f.hosts = append(f.hosts, h)
+	return h, nil
+}
+
+// announce sends a datagram to all hosts.
+func (f *fakeSystem) announce(b []byte, from netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, h := range f.hosts {
+		select {
+		case h.arrived <- fakeAnswer{b, from}:
+		case <-h.closed:
+		}
+	}
+}
+
+func (h *fakeHost) ReadFrom(b []byte) (int, net.Addr, error) {
+	select {
+	case a := <-h.arrived:
+		return copy(b, a.b), net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.from, pcp.Port)), nil
+	case <-h.closed:
+		return 0, nil, net.ErrClosed
+	}
+}
+
+func (h *fakeHost) Close() error {
+	close(h.closed)
+	return nil
 }
 
 // fakeSearch is the socket of a search. Every router with UPnP answers each datagram.
@@ -426,7 +477,7 @@ func (s *fakeSearch) WriteTo(b []byte, to net.Addr) (int, error) {
 			}
 			at := r.location
 			if at == "" {
-				at = fmt.Sprintf("http://%v:5000/description.xml", ip)
+				at = fmt.Sprintf("http://%v:%d/description.xml", ip, r.httpPort)
 			}
 			select {
 			case s.answers <- fakeAnswer{fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nST: x\r\nEXT:\r\nLOCATION: %s\r\n\r\n", at), ip}:

@@ -8,6 +8,9 @@ import (
 	"syscall"
 
 	"golang.org/x/net/ipv4"
+
+	"seedbed/internal/netx"
+	"seedbed/internal/portmap/pcp"
 )
 
 // system is what a Mapper needs of the machine. Every socket of the package is opened by it.
@@ -20,6 +23,9 @@ type system interface {
 	dialTCP(ctx context.Context, local netip.Addr, to netip.AddrPort) (net.Conn, error)
 	// listenSearch opens a UDP socket for a search of UPnP devices from an IPv4 address.
 	listenSearch(local netip.Addr) (net.PacketConn, error)
+	// listenAnnouncements opens a UDP socket for what routers send to all hosts on an interface. It
+	// may also receive from elsewhere.
+	listenAnnouncements(iface string, v6 bool) (net.PacketConn, error)
 }
 
 // machine is the system that Start uses.
@@ -59,6 +65,21 @@ func (m machine) listenSearch(local netip.Addr) (net.PacketConn, error) {
 		}
 	}
 	return c, nil
+}
+
+// allHosts4 and allHosts6 are where routers send announcements: RFC 6886, 3.2.1, and RFC 6887, 14.1.1.
+// Every host belongs to these groups, so listening there makes the machine send no reports.
+var (
+	allHosts4 = netip.AddrPortFrom(netip.AddrFrom4([4]byte{224, 0, 0, 1}), pcp.ClientPort)
+	allHosts6 = netip.AddrPortFrom(netip.IPv6LinkLocalAllNodes(), pcp.ClientPort)
+)
+
+func (m machine) listenAnnouncements(iface string, v6 bool) (net.PacketConn, error) {
+	group := allHosts4
+	if v6 {
+		group = allHosts6
+	}
+	return netx.ListenGroup(group, iface, m.control)
 }
 
 // prefixes returns the addresses of an interface.

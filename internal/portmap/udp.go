@@ -44,6 +44,7 @@ func (s *udpSocket) router() netip.Addr { return s.to.WithZone("") }
 func (s *udpSocket) close() { s.conn.Close() }
 
 func (s *udpSocket) checkEvery() time.Duration { return 30 * time.Second }
+func (s *udpSocket) renewEvery() time.Duration { return pollRenew }
 
 // exchange sends a request until read accepts a response. read returns pcp.ErrMalformed for what is
 // no response to the request.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -87,9 +88,9 @@ func (w *worker) gatewayAt(ctx context.Context, at *url.URL) (client, error) {
 		return nil, fmt.Errorf("the description of %v: %w", device, readable(err))
 	}
 	if w.local.Is6() {
-		return newPinhole(root, at, hc, device, w.local)
+		return newPinhole(root, at, hc, w.local)
 	}
-	return newUPnP(ctx, root, at, hc, device, w.local)
+	return newUPnP(ctx, root, at, hc, w.local)
 }
 
 // describe reads the description of a device.
@@ -136,8 +137,9 @@ var errElsewhere = errors.New("the device names an address other than its own")
 
 // localTransport sends requests to one device on the local network only, from one address.
 type localTransport struct {
-	base   http.Transport
-	device netip.Addr
+	base      http.Transport
+	device    netip.Addr
+	isRefused bool // nothing listened for the last request
 }
 
 // localClient returns an HTTP client for one device. It follows no redirects.
@@ -162,6 +164,7 @@ func (t *localTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errElsewhere
 	}
 	answer, err := t.base.RoundTrip(r)
+	t.isRefused = errors.Is(err, syscall.ECONNREFUSED)
 	if err == nil {
 		answer.Body = struct {
 			io.Reader
@@ -169,6 +172,15 @@ func (t *localTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}{io.LimitReader(answer.Body, maxBody), answer.Body}
 	}
 	return answer, err
+}
+
+// explain returns errGone for the error of a request if nothing listened for it: goupnp keeps only the
+// text of an error.
+func (t *localTransport) explain(err error) error {
+	if err != nil && t.isRefused {
+		return errGone
+	}
+	return err
 }
 
 // wanConnection is what the services WANIPConnection:1, WANIPConnection:2 and WANPPPConnection:1
@@ -182,14 +194,14 @@ type wanConnection interface {
 
 // upnpClient is a client of UPnP's WANIPConnection or WANPPPConnection.
 type upnpClient struct {
+	*localTransport
 	wan         wanConnection
-	device      netip.Addr
 	local       netip.Addr
 	external    netip.Addr
 	isPermanent bool // the router takes only mappings without an end
 }
 
-func newUPnP(ctx context.Context, root *goupnp.RootDevice, at *url.URL, hc http.Client, device, local netip.Addr) (client, error) {
+func newUPnP(ctx context.Context, root *goupnp.RootDevice, at *url.URL, hc http.Client, local netip.Addr) (client, error) {
 	var found []wanConnection
 	// An error means only that the device lacks the service.
 	v2, _ := internetgateway2.NewWANIPConnection2ClientsFromRootDevice(root, at)
@@ -210,7 +222,7 @@ func newUPnP(ctx context.Context, root *goupnp.RootDevice, at *url.URL, hc http.
 	// A device may have several connections, of which one is up.
 	err := errors.New("the device has no internet connection")
 	for _, wan := range found[:min(len(found), maxDevices)] {
-		c := &upnpClient{wan: wan, device: device, local: local}
+		c := &upnpClient{localTransport: hc.Transport.(*localTransport), wan: wan, local: local}
 		if e := c.askAddress(ctx); e != nil {
 			err = e
 			continue
@@ -224,7 +236,7 @@ func newUPnP(ctx context.Context, root *goupnp.RootDevice, at *url.URL, hc http.
 func (c *upnpClient) askAddress(ctx context.Context) error {
 	text, err := c.wan.GetExternalIPAddressCtx(ctx)
 	if err != nil {
-		return readable(err)
+		return readable(c.explain(err))
 	}
 	ip, err := netip.ParseAddr(text)
 	if err != nil || !ip.Is4() || ip.IsUnspecified() {
@@ -237,6 +249,7 @@ func (c *upnpClient) askAddress(ctx context.Context) error {
 func (c *upnpClient) method() Method            { return UPnP }
 func (c *upnpClient) router() netip.Addr        { return c.device }
 func (c *upnpClient) checkEvery() time.Duration { return time.Minute }
+func (c *upnpClient) renewEvery() time.Duration { return maxLease }
 func (c *upnpClient) close()                    {}
 
 func (c *upnpClient) mapPort(ctx context.Context, p Protocol, internal, external uint16) (grant, error) {
@@ -260,7 +273,7 @@ func (c *upnpClient) mapPort(ctx context.Context, p Protocol, internal, external
 	case faultConflict, faultOtherMechanism:
 		return grant{}, errConflict
 	}
-	return g, readable(err)
+	return g, readable(c.explain(err))
 }
 
 func (c *upnpClient) add(ctx context.Context, p Protocol, g grant) error {
@@ -283,7 +296,7 @@ func (c *upnpClient) check(ctx context.Context, tcp grant) error {
 	case faultOf(err) != 0: // the router does not answer such questions
 		return nil
 	}
-	return err
+	return c.explain(err)
 }
 
 // Error codes of UPnP: WANIPConnection:2, 2.5.16 and UDA 1.1, 3.2.2; WANIPv6FirewallControl:1, 2.4.
@@ -331,7 +344,7 @@ func readable(err error) error {
 		return fmt.Errorf("the router refuses with code %d", code)
 	case errors.As(err, new(*soap.SOAPFaultError)):
 		return errors.New("the router refuses")
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errGone), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
 	// goupnp puts the whole answer into the text.

@@ -42,7 +42,10 @@ func newWorker(ctx context.Context, m *Mapper, t target) *worker {
 
 // run maps the port until the worker is cancelled.
 func (w *worker) run() {
+	var ended sync.WaitGroup
+	defer ended.Wait()
 	defer w.cancel()
+	ended.Go(w.followAnnouncements)
 	pause := firstRetry
 	var lost time.Time
 	for w.ctx.Err() == nil {
@@ -222,10 +225,13 @@ type client interface {
 	// may replace by another. errConflict says that the port is taken and the router offers none.
 	mapPort(ctx context.Context, p Protocol, internal, external uint16) (grant, error)
 	unmapPort(ctx context.Context, p Protocol, g grant) error
-	// check asks whether the router still has what it granted. errLost says that it does not.
+	// check asks whether the router still has what it granted. errLost says that it does not. From mapPort
+	// and check, errGone says that the client is of no more use: the device must be found again.
 	check(ctx context.Context, tcp grant) error
 	// checkEvery is how often to call check.
 	checkEvery() time.Duration
+	// renewEvery is how often to renew at least, however long the lease is.
+	renewEvery() time.Duration
 	close()
 }
 
@@ -239,6 +245,7 @@ type grant struct {
 var (
 	errConflict = errors.New("the external port is taken by another device")
 	errLost     = errors.New("the router has lost its mappings")
+	errGone     = errors.New("nothing listens any more where the device was found")
 	errNoAnswer = errors.New("no answer")
 	errInvalid  = errors.New("the router granted something that is no mapping")
 )
