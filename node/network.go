@@ -16,6 +16,7 @@ import (
 type paths struct {
 	mu      sync.Mutex
 	changed chan struct{}    // closed and replaced when the paths have changed
+	moved   [2]time.Time     // when packets to the internet last took another path, by family
 	missing []netip.AddrPort // listening addresses that are no address of this machine at the moment
 	mirrors connSet          // connections to web seeds
 }
@@ -47,6 +48,7 @@ func (n *Node) networkChanged(c netx.Change) {
 		n.emitPaths(&c)
 		return
 	}
+	n.paths.noteMoves(&c, time.Now())
 	n.evidence.forget()
 	n.transports.utp.ForgetPaths()
 	n.paths.mirrors.closeIf(func(local, remote netip.Addr) bool { return c.IsLost(local, remote) })
@@ -85,6 +87,28 @@ func (n *Node) emitPaths(c *netx.Change) {
 				Before: before.Prefix.Addr(), Suspended: c.Slept}})
 		}
 	}
+}
+
+// noteMoves records the families that have moved.
+func (p *paths) noteMoves(c *netx.Change, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for family, v6 := range []bool{false, true} {
+		if c.HasMoved(v6) {
+			p.moved[family] = now
+		}
+	}
+}
+
+// NetworkMoved returns when the node last noticed that packets of a family reach the internet by another
+// path, or again after an interruption; the zero Time if never.
+func (n *Node) NetworkMoved(v6 bool) time.Time {
+	n.paths.mu.Lock()
+	defer n.paths.mu.Unlock()
+	if v6 {
+		return n.paths.moved[1]
+	}
+	return n.paths.moved[0]
 }
 
 // checkListening reports listening addresses that this machine no longer has, and those that it

@@ -76,6 +76,9 @@ func TestADownloadGoesOnFromAnotherAddress(t *testing.T) {
 					after := addr(200 + i)
 					b.host.Readdress(before, after)
 					paths.change(pathsVia("eth0", after))
+					if at := b.NetworkMoved(false); !at.Equal(time.Now()) || !b.NetworkMoved(true).IsZero() {
+						t.Errorf("the network moved at %v", at)
+					}
 					closed := got.Snapshot()
 					if closed.Connected != 0 {
 						t.Errorf("%d connections right after the change", closed.Connected)

@@ -45,13 +45,33 @@ func (e *examination) sockets(ctx context.Context) {
 		e.listener(ctx, addr, family)
 		if addr.Addr().IsUnspecified() {
 			if from := e.v.Config.Outbound.SourceOf(routeTargets[v6]); from.IsValid() {
-				e.report(Finding{Step: StepSockets, What: "route " + family, Text: "sends from " + from.String(), Data: map[string]any{"from": from}})
+				e.report(e.route(v6, from))
 			} else {
 				f := Finding{Step: StepSockets, What: "route " + family, Verdict: Notice, Text: "no route to the internet", Advice: "this network has no " + family + ", so seedbed uses only the other family"}
 				e.report(f)
 			}
 		}
 	}
+}
+
+// route reports the address from which packets of a family are sent, and when the running node last followed
+// a change of it.
+func (e *examination) route(v6 bool, from netip.Addr) Finding {
+	f := Finding{Step: StepSockets, What: "route " + familyName(v6), Text: "sends from " + from.String(), Data: map[string]any{"from": from}}
+	if n := e.v.Config.Node; n != nil {
+		f.noteMove(n.NetworkMoved(v6), time.Now())
+	}
+	return f
+}
+
+// noteMove adds to a route when it last changed, unless at is zero.
+func (f *Finding) noteMove(at, now time.Time) {
+	if at.IsZero() {
+		return
+	}
+	ago := now.Sub(at)
+	f.Text += fmt.Sprintf("; the network changed %v ago, and the node followed", ago.Round(time.Second))
+	f.Data["changed_s_ago"] = int64(ago / time.Second)
 }
 
 // listener checks that a connection to our own TCP port is accepted. A socket that is bound to an
