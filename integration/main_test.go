@@ -32,6 +32,8 @@ const (
 // local route does not suffice to bind IPv6 addresses, so it adds each one that a test
 // uses.
 const enter = `set -e
+mkdir -p /run/netns
+mount -t tmpfs none /run/netns
 ip link set lo up
 ip addr add 10.0.0.1/32 dev lo
 ip route add local 10.0.0.0/8 dev lo src 10.0.0.1

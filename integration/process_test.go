@@ -137,10 +137,13 @@ func (p *process) tail() string {
 // until waits until ok returns true; it calls ok for each line that the program prints.
 func (p *process) until(ctx context.Context, what string, ok func() bool) {
 	p.t.Helper()
-	for {
+	look := func() (bool, <-chan struct{}) {
 		p.mu.Lock()
-		done, change := ok(), p.change
-		p.mu.Unlock()
+		defer p.mu.Unlock() // also if ok panics, or the deferred functions of the test would wait for ever
+		return ok(), p.change
+	}
+	for {
+		done, change := look()
 		if done {
 			return
 		}
@@ -149,10 +152,7 @@ func (p *process) until(ctx context.Context, what string, ok func() bool) {
 		case <-ctx.Done():
 			p.t.Fatalf("%s: timeout while waiting for %s", p.name, what)
 		case <-p.ended:
-			p.mu.Lock()
-			done = ok()
-			p.mu.Unlock()
-			if !done {
+			if done, _ := look(); !done {
 				p.t.Fatalf("%s ended (%v) before %s", p.name, p.err, what)
 			}
 			return
