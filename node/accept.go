@@ -38,11 +38,7 @@ func (n *Node) acceptFrom(next func(context.Context) (net.Conn, error), l *swarm
 			}
 			return
 		}
-		over := reachability.TCP
-		if c.RemoteAddr().Network() == "udp" {
-			over = reachability.UDP
-		}
-		n.evidence.arrived(netx.RemoteAddr(c).Addr(), over)
+		n.evidence.arrived(netx.RemoteAddr(c).Addr(), transportOf(c))
 		if n.isBlocked(netx.RemoteAddr(c).Addr()) {
 			n.refuse(c, Unlisted)
 			continue
@@ -50,6 +46,14 @@ func (n *Node) acceptFrom(next func(context.Context) (net.Conn, error), l *swarm
 		l.Add(c)
 		n.wg.Go(func() { n.handshake(l, c) })
 	}
+}
+
+// transportOf returns what a connection runs over.
+func transportOf(c net.Conn) reachability.Transport {
+	if c.RemoteAddr().Network() == "udp" {
+		return reachability.UDP
+	}
+	return reachability.TCP
 }
 
 // handshake reads the first half of a handshake, which contains the infohash.

@@ -170,15 +170,9 @@ func exchangeTokens(c net.Conn, token id.ID) error {
 // takeDialBack handles an incoming connection if it is one that we have asked for, and reports
 // whether it is. The first part of its handshake was read.
 func (n *Node) takeDialBack(c net.Conn, token id.ID) bool {
-	from := netx.RemoteAddr(c).Addr()
-	if !n.evidence.expects(token, from) {
+	if !n.evidence.dialedBack(token, netx.RemoteAddr(c).Addr(), transportOf(c)) {
 		return false
 	}
-	over := reachability.TCP
-	if c.RemoteAddr().Network() == "udp" {
-		over = reachability.UDP
-	}
-	n.evidence.dialedBack(token, from, over)
 	defer c.Close()
 	if c.SetDeadline(time.Now().Add(dialBackTime)) != nil {
 		return true

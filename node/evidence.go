@@ -73,6 +73,7 @@ type question struct {
 	to         netip.AddrPort
 	at         mono.Time
 	isAnswered bool // it has connected, or said that it cannot
+	arrived    [reachability.NumTransports]bool
 }
 
 func (e *evidence) init(n *Node) {
@@ -279,7 +280,8 @@ func (e *evidence) answered(from netip.AddrPort, m *wire.DialBackMsg) {
 		nudge(e.wake)
 		return
 	}
-	e.markAnswered(m.Token)
+	q.isAnswered = true
+	e.pending[m.Token] = q
 	now := e.n.now()
 	for bit, over := range map[wire.DialBackTransports]reachability.Transport{wire.DialBackTCP: reachability.TCP, wire.DialBackUTP: reachability.UDP} {
 		if m.Transports == bit {
@@ -289,29 +291,21 @@ func (e *evidence) answered(from netip.AddrPort, m *wire.DialBackMsg) {
 	nudge(e.wake)
 }
 
-// expects reports whether a connection from an address with an infohash is one that we have asked for.
-func (e *evidence) expects(token id.ID, from netip.Addr) bool {
+// dialedBack reports whether a connection from an address with an infohash is one that we have asked for, and
+// records it. A token counts once over each transport, so that the peer that has it cannot hold more connections
+// than those.
+func (e *evidence) dialedBack(token id.ID, from netip.Addr, over reachability.Transport) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	q, ok := e.pending[token]
-	return ok && reachability.Network(from) == reachability.Network(q.to.Addr())
-}
-
-// markAnswered notes that the peer that has a token does what it was asked for. The caller holds mu.
-func (e *evidence) markAnswered(token id.ID) {
-	if q, ok := e.pending[token]; ok {
-		q.isAnswered = true
-		e.pending[token] = q
+	if !ok || q.arrived[over] || reachability.Network(from) != reachability.Network(q.to.Addr()) {
+		return false
 	}
-}
-
-// dialedBack records a connection that we have asked for.
-func (e *evidence) dialedBack(token id.ID, from netip.Addr, over reachability.Transport) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.markAnswered(token)
+	q.arrived[over], q.isAnswered = true, true
+	e.pending[token] = q
 	e.tracker.DialedBack(e.n.now(), from, over)
 	nudge(e.wake)
+	return true
 }
 
 // onDialBack handles what a peer of r says about dialing back.

@@ -233,11 +233,19 @@ func TestLiarsProveNothing(t *testing.T) {
 		if s := a.Reachability(false).Transports[reachability.TCP]; s != (reachability.TransportStatus{}) {
 			t.Errorf("%+v", s)
 		}
-		if e.expects(token, outsiders[1].Addr()) || e.expects(id.ID{}, outsiders[0].Addr()) || !e.expects(token, outsiders[0].Addr()) {
+		comes := func(token id.ID, from netip.AddrPort, over reachability.Transport) bool { return e.dialedBack(token, from.Addr(), over) }
+		if comes(token, outsiders[1], reachability.TCP) || comes(id.ID{}, outsiders[0], reachability.TCP) || !comes(token, outsiders[0], reachability.TCP) {
 			t.Error("the token is bound to another network")
 		}
+		if comes(token, outsiders[0], reachability.TCP) || !comes(token, outsiders[0], reachability.UDP) || comes(token, outsiders[0], reachability.UDP) {
+			t.Error("the token is valid for more than one connection over each transport")
+		}
+		again := newToken()
+		e.mu.Lock()
+		e.pending[again] = question{to: outsiders[0], at: a.now()}
+		e.mu.Unlock()
 		time.Sleep(3 * time.Minute)
-		if e.expects(token, outsiders[0].Addr()) {
+		if comes(again, outsiders[0], reachability.TCP) {
 			t.Error("the token is valid for ever")
 		}
 	})
