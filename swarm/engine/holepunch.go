@@ -166,9 +166,8 @@ func (e *Engine) mayPunch(p *peer, addr netip.AddrPort) bool {
 // onPunch begins a hole punch to addr, as the relay p tells us. BEP 55: it is ignored
 // silently if we are connected to addr or do not wish to connect.
 func (e *Engine) onPunch(p *peer, addr netip.AddrPort) {
-	requested := e.punch.hasRequested(e.now, p.conn, addr)
 	if !e.mayPunch(p, addr) || e.book.isBanned(e.now, addr) || e.hasConnection(addr) ||
-		e.open >= e.cfg.MaxConns+e.replaceable || !e.punch.begin(e.now, &p.punch, addr, requested) {
+		e.open >= e.cfg.MaxConns+e.replaceable || !e.punch.begin(e.now, &p.punch, p.conn, addr) {
 		return
 	}
 	e.wasUseful = true

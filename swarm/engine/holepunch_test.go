@@ -224,6 +224,23 @@ func TestBEP55ConnectStartsAConnection(t *testing.T) {
 	}
 }
 
+// A relay that was asked for one hole punch cannot start any number of them: the first answers
+// the request, and the others count as not requested.
+func TestRelayAnswersARequestOnce(t *testing.T) {
+	r := newPunchRig(t, Config{})
+	relay, behind := r.joins(EvConnected{Addr: public(1)}), public(3)
+	r.names(relay, natted, behind)
+	expect(t, "requests", len(heard(t, r.wait(dialFirst), relay)), 1)
+	begun := 0
+	for port := range uint16(5 * unaskedBurst) {
+		a := netip.AddrPortFrom(behind.Addr(), 7000+port)
+		r.says(relay, connectTo(a))
+		begun += len(of(r.drain(), CmdPunch))
+		r.step(&EvPunchFailed{Addr: a})
+	}
+	expect(t, "hole punches", begun, 1+unaskedBurst)
+}
+
 // If the connection of the other side is the one that arrives, it counts as punched too. Of two
 // that cross, both sides keep that of the smaller peer id.
 func TestHolePunchesThatCross(t *testing.T) {

@@ -123,14 +123,6 @@ func (u *puncher) request(now mono.Time, p *punchPeer, relay Conn, addr netip.Ad
 	return true
 }
 
-// hasRequested reports whether a relay was asked for a hole punch to the host of addr. The
-// port may differ: a relay names the one that it sees.
-func (u *puncher) hasRequested(now mono.Time, relay Conn, addr netip.AddrPort) bool {
-	return slices.ContainsFunc(u.requests, func(r punchRequest) bool {
-		return r.relay == relay && r.addr.Addr() == addr.Addr() && r.until > now
-	})
-}
-
 // refused ends the request to a relay for addr, and reports whether there was one.
 func (u *puncher) refused(now mono.Time, relay Conn, addr netip.AddrPort) bool {
 	n := len(u.requests)
@@ -140,14 +132,20 @@ func (u *puncher) refused(now mono.Time, relay Conn, addr netip.AddrPort) bool {
 	return len(u.requests) < n
 }
 
-// begin reports whether a hole punch to addr, of which p has told us, may begin, and records
-// it. requested says that we have asked p for it.
-func (u *puncher) begin(now mono.Time, p *punchPeer, addr netip.AddrPort, requested bool) bool {
+// begin reports whether a hole punch to addr, of which a relay has told us, may begin, and
+// records it. Limits apply unless it answers a request for the host of addr: the port may
+// differ, because a relay names the one that it sees. A request is answered once.
+func (u *puncher) begin(now mono.Time, p *punchPeer, relay Conn, addr netip.AddrPort) bool {
 	u.pending = slices.DeleteFunc(u.pending, func(h punch) bool { return h.until <= now })
 	if len(u.pending) >= maxPunches || u.isPending(now, addr) {
 		return false
 	}
-	if !requested && !(p.unasked.Take(now, 1) && u.unasked.Take(now, 1)) {
+	request := slices.IndexFunc(u.requests, func(r punchRequest) bool {
+		return r.relay == relay && r.addr.Addr() == addr.Addr() && r.until > now
+	})
+	if request >= 0 {
+		u.requests = slices.Delete(u.requests, request, request+1)
+	} else if !p.unasked.Take(now, 1) || !u.unasked.Take(now, 1) {
 		return false
 	}
 	u.pending = append(u.pending, punch{addr, now.Add(punchTime)})
