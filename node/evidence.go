@@ -95,6 +95,7 @@ func (e *evidence) follow() {
 			return
 		case <-e.wake:
 		case <-tick.C:
+			e.renewContacts()
 		}
 		e.ask()
 		e.tell()
@@ -109,6 +110,18 @@ func (e *evidence) contacted(to netip.Addr) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.contacts.Add(e.n.now(), to)
+}
+
+// renewContacts records that we send to the other ends of uTP connections. As long as a connection lasts, a NAT
+// lets in what comes from there, also queries of the DHT node that has the same port.
+func (e *evidence) renewContacts() {
+	remotes := e.n.transports.utp.Remotes()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.n.now()
+	for _, to := range remotes {
+		e.contacts.Add(now, to)
+	}
 }
 
 // Queried implements dht.Observer.

@@ -14,6 +14,7 @@ import (
 	"seedbed/internal/netx"
 	"seedbed/internal/reachability"
 	"seedbed/internal/simnet"
+	"seedbed/internal/utpconn"
 	"seedbed/swarm"
 	"seedbed/swarm/wire"
 )
@@ -277,6 +278,41 @@ func TestOnlyWhatNobodyAskedForIsAnArrival(t *testing.T) {
 		e.forget()
 		if got := arrivals(); got != 0 {
 			t.Errorf("%d arrivals at the port before", got)
+		}
+	})
+}
+
+// As long as a connection over uTP lasts, NATs let in what comes from the port of its other end, which is
+// that of a DHT node too.
+func TestQueriesOfPeersConnectedOverUTPAreNoArrivals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(57, simnet.Link{Delay: 20 * ms})
+		a := startAt(t, n, asker, noDHT, withUTP)
+		for _, o := range outsiders[:2] {
+			network, err := n.Host(o.Addr()).Open(o.Port())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer network.Close()
+			utp := utpconn.New(utpconn.Config{Sockets: network.UDP()})
+			defer utp.Close()
+			c, err := a.transports.utp.Dial(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		time.Sleep(time.Hour)
+		for _, o := range outsiders[:2] {
+			a.evidence.Queried(o.Addr())
+			time.Sleep(2 * arrivalEvery)
+		}
+		if s := a.Reachability(false).Transports[reachability.UDP]; s.Arrived != 0 {
+			t.Errorf("%+v", s)
+		}
+		a.evidence.Queried(outsiders[2].Addr())
+		if s := a.Reachability(false).Transports[reachability.UDP]; s.Arrived != 1 {
+			t.Errorf("of an address without a connection: %+v", s)
 		}
 	})
 }

@@ -267,6 +267,18 @@ func (t *Transport) forget(s *Stream) {
 	}
 }
 
+// Remotes returns the addresses of the other ends of all connections. A host with several
+// connections is returned for each.
+func (t *Transport) Remotes() []netip.Addr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := make([]netip.Addr, 0, len(t.streams))
+	for k := range t.streams {
+		list = append(list, k.remote.Addr())
+	}
+	return list
+}
+
 // leaveHalfOpen returns the half-open connections without s. The caller holds mu.
 func (t *Transport) leaveHalfOpen(s *Stream) []*Stream {
 	rest := without(t.halfOpen, s)
