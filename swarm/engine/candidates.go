@@ -346,6 +346,10 @@ func (b *book) dialFailed(now mono.Time, addr netip.AddrPort, f Fault, encrypted
 	}
 	c.unreached = f == FaultUnreach || f == FaultLocal
 	b.hostFailed(now, c)
+	if b.refusedSource(c.source) { // setPrivate has kept it because it was being dialed
+		b.remove(b.index[c.addr])
+		return
+	}
 	b.deferDial(now, c, b.backoff(c))
 	if f == FaultSelf || b.isSelf(c.addr) {
 		c.state = candSelf
@@ -394,6 +398,10 @@ func (b *book) disconnected(now mono.Time, addr netip.AddrPort, f Fault, good, s
 		return
 	}
 	c.state, c.seed = candIdle, seed
+	if b.refusedSource(c.source) { // setPrivate has kept it because it was connected
+		b.remove(b.index[c.addr])
+		return
+	}
 	if f == FaultSelf || b.isSelf(addr) {
 		c.state = candSelf
 		return

@@ -130,6 +130,8 @@ func (e *Engine) refuse(p *peer, nodeFull bool) Fault {
 		return FaultSelf
 	case e.book.isBanned(e.now, p.addr):
 		return FaultBanned
+	case !p.incoming && (e.book.isForbidden(p.addr) || p.punched && e.book.private): // it began before goPrivate
+		return FaultUseless
 	}
 	for _, q := range e.peers {
 		if q == p || q.closing || q.id != p.id {

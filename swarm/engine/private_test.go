@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -76,5 +77,30 @@ func TestNothingIsRequestedWithoutSlots(t *testing.T) {
 	r.step(&EvBudget{Budget: 2, HalfOpen: 5, MaxConns: 50})
 	if cmds := of(r.wait(time.Second), CmdRequest); len(cmds) == 0 {
 		t.Fatal("nothing requested with two slots")
+	}
+}
+
+// A dial or a hole punch to a peer that the DHT or PEX has named may be in progress when the metadata shows that
+// the torrent is private. The peer is neither kept nor dialed again.
+func TestBEP27AppliesToConnectionsThatAreBeingMade(t *testing.T) {
+	r := punchRig{newRig(t, Config{Holepunch: true}, 0, 0)}
+	connected, late, dead, behind := public(1), public(2), public(3), public(4)
+	r.step(&EvCandidates{Candidates: []Candidate{{Addr: connected, Source: FromDHT}, {Addr: late, Source: FromDHT}, {Addr: dead, Source: FromDHT}}})
+	expect(t, "dials", len(dialed(r.drain(), CmdDial)), 3)
+	found := r.joins(EvConnected{Addr: connected})
+	r.says(found, connectTo(behind))
+	expect(t, "hole punches", dialed(r.drain(), CmdPunch), []netip.AddrPort{behind})
+	r.step(&EvInfo{Info: testInfo(t, 4, 64<<10, 9, true)})
+	expect(t, "the connected peer", closed(r.drain(), found), FaultUseless)
+	r.step(&EvClosed{Conn: found, Addr: connected})
+	r.step(&EvDialFailed{Addr: dead, Fault: FaultTimeout})
+	for what, ev := range map[string]EvConnected{"the dialed peer": {Addr: late}, "the punched peer": {Addr: behind, UTP: true, Punched: true}} {
+		c := r.join(ev)
+		expect(t, what, closed(r.drain(), c), FaultUseless)
+		r.step(&EvClosed{Conn: c, Addr: ev.Addr})
+	}
+	r.connect(true) // it keeps the clock of the engine running
+	for range 60 {
+		expect(t, "dials", dialed(r.wait(time.Minute), CmdDial), []netip.AddrPort{})
 	}
 }
