@@ -115,10 +115,13 @@ func (c *Conn) Close(f engine.Fault) { c.end(f, nil) }
 // Abort is Close for a connection whose peer is probably out of reach. Where the system allows
 // it, nothing more is sent but a reset.
 func (c *Conn) Abort(f engine.Fault) {
-	if a, ok := c.raw.(interface{ Abort() }); ok {
+	c.endMu.Lock()
+	defer c.endMu.Unlock()
+	// Once closed, the connection may be released, and its descriptor may be that of another one.
+	if a, ok := c.raw.(interface{ Abort() }); ok && !c.closed.Load() {
 		a.Abort()
 	}
-	c.Close(f)
+	c.endLocked(f, nil)
 }
 
 // fail ends the connection because of an error.
@@ -127,6 +130,11 @@ func (c *Conn) fail(err error) { c.end(engine.FaultNone, err) }
 func (c *Conn) end(f engine.Fault, err error) {
 	c.endMu.Lock()
 	defer c.endMu.Unlock()
+	c.endLocked(f, err)
+}
+
+// endLocked is end for a caller that holds endMu.
+func (c *Conn) endLocked(f engine.Fault, err error) {
 	if c.closed.Load() {
 		return
 	}
