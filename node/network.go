@@ -119,7 +119,7 @@ func (n *Node) checkListening(c *netx.Change) {
 	defer p.mu.Unlock()
 	var missing []netip.AddrPort
 	for _, a := range n.net.Addrs() {
-		if ip := a.Addr(); !ip.IsUnspecified() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() && !c.After.Has(ip) {
+		if ip := a.Addr(); c.HasLost(ip) || slices.Contains(p.missing, a) && !c.After.Has(ip) {
 			missing = append(missing, a)
 		}
 	}

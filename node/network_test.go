@@ -229,3 +229,17 @@ func TestConnectionsToWebSeedsFollowTheNetwork(t *testing.T) {
 		t.Errorf("%v, %d are left", err, len(set.conns))
 	}
 }
+
+// An address that can be used although it is on no interface (AnyIP) is not reported as gone, whatever else
+// changes.
+func TestAListeningAddressOnNoInterfaceIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{})
+		paths := newFakePaths(addr(8))
+		a := start(t, n, 1, noDHT, paths.watch)
+		paths.change(pathsVia("eth0", addr(9)))
+		if w := a.warnings(); strings.Contains(w, "any more") {
+			t.Errorf("%q", w)
+		}
+	})
+}

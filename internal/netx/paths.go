@@ -130,8 +130,12 @@ func (c *Change) HasEnded(v6 bool) bool {
 
 // HasLostAddress reports whether an address that this machine had is gone.
 func (c *Change) HasLostAddress() bool {
-	return slices.ContainsFunc(c.Before.Locals, func(l Local) bool { return !c.After.Has(l.Prefix.Addr()) })
+	return slices.ContainsFunc(c.Before.Locals, func(l Local) bool { return c.HasLost(l.Prefix.Addr()) })
 }
+
+// HasLost reports whether this machine had an address that is gone. Addresses that are on no
+// interface, but can be used (AnyIP, ip-route(8)), are not lost.
+func (c *Change) HasLost(ip netip.Addr) bool { return c.Before.Has(ip) && !c.After.Has(ip) }
 
 // IsLost reports whether a connection is useless after the change, so that it would only wait
 // for a timeout. local is unspecified for a uTP connection: its packets have the source address that
@@ -146,7 +150,7 @@ func (c *Change) IsLost(local, remote netip.Addr) bool {
 	}
 	before, after := c.Before.to(remote), c.After.to(remote)
 	if !local.IsUnspecified() {
-		if !c.After.Has(local) && !local.IsLoopback() && !local.IsLinkLocalUnicast() {
+		if c.HasLost(local) {
 			return true
 		}
 		if before.Prefix.Addr() != local {

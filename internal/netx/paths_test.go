@@ -50,6 +50,7 @@ func TestConnectionsAreLostWithTheirPath(t *testing.T) {
 		"one beside the VPN stays":        {Change{Before: pathsOf(tunnel, home), After: pathsOf(home)}, "192.168.1.2", far, false},
 		"another address is preferred":    {Change{Before: pathsOf(lasting, private), After: pathsOf(private, lasting)}, "2001:db8:1::5", far6, false},
 		"the same, uTP":                   {Change{Before: pathsOf(lasting, private), After: pathsOf(private, lasting)}, "::", far6, true},
+		"the address is on no interface":  {Change{Before: pathsOf(home), After: pathsOf(office)}, "10.5.0.1", far, false},
 		"a container starts":              {Change{Before: pathsOf(home), After: pathsOf(home, on("docker0", "172.17.0.1/16"))}, "0.0.0.0", far, false},
 		"another interface, one network":  {Change{Before: pathsOf(home, wifi), After: pathsOf(wifi)}, "192.168.1.2", neighbor, true},
 		"a short sleep":                   {Change{Before: pathsOf(home), After: pathsOf(home), Slept: time.Minute}, "192.168.1.2", far, false},
