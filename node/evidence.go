@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -166,6 +167,17 @@ func (e *evidence) forget() {
 		e.families[f].asked = nil
 	}
 	clear(e.pending) // an answer would be about the port before
+	nudge(e.wake)
+}
+
+// moved drops what is known about a family, because its packets reach the internet by another path: also
+// the address at which others saw us.
+func (e *evidence) moved(v6 bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tracker.Moved(v6)
+	maps.DeleteFunc(e.pending, func(_ id.ID, q question) bool { return q.to.Addr().Is6() == v6 })
+	e.families[familyIndex(v6)].asked = nil
 	nudge(e.wake)
 }
 

@@ -234,7 +234,9 @@ func TestLiarsProveNothing(t *testing.T) {
 		if s := a.Reachability(false).Transports[reachability.TCP]; s != (reachability.TransportStatus{}) {
 			t.Errorf("%+v", s)
 		}
-		comes := func(token id.ID, from netip.AddrPort, over reachability.Transport) bool { return e.dialedBack(token, from.Addr(), over) }
+		comes := func(token id.ID, from netip.AddrPort, over reachability.Transport) bool {
+			return e.dialedBack(token, from.Addr(), over)
+		}
 		if comes(token, outsiders[1], reachability.TCP) || comes(id.ID{}, outsiders[0], reachability.TCP) || !comes(token, outsiders[0], reachability.TCP) {
 			t.Error("the token is bound to another network")
 		}

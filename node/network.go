@@ -34,9 +34,7 @@ func (n *Node) watchNetwork() {
 	n.wg.Go(func() { watch(n.ctx, n.networkChanged) })
 }
 
-// networkChanged makes everything that depends on the network start anew after a change: what was
-// learned about our own address and about the reachability of others is perhaps wrong now, and
-// connections over a path that is gone would wait for minutes.
+// networkChanged makes everything that depends on the network start anew after a change.
 func (n *Node) networkChanged(c netx.Change) {
 	hasMoved := c.HasMoved(false) || c.HasMoved(true)
 	n.log.Debug("the network changed", "moved", hasMoved, "before", c.Before, "after", c.After, "interrupted", c.Interrupted, "slept", c.Slept)
@@ -44,38 +42,57 @@ func (n *Node) networkChanged(c netx.Change) {
 		n.lsd.Refresh()
 	}
 	n.checkListening(&c)
-	if !hasMoved && !c.HasLostAddress() {
-		n.emitPaths(&c)
-		return
+	if hasMoved {
+		n.forgetPaths()
 	}
-	n.paths.noteMoves(&c, time.Now())
-	n.evidence.forget()
+	// An address may be lost that does not lead to the internet, for example when containers end.
+	if hasMoved || c.HasLostAddress() {
+		n.replaceConnections(&c)
+	}
+	for family, v6 := range []bool{false, true} {
+		if c.HasMoved(v6) {
+			n.familyMoved(v6, c.After.Internet[family].Prefix.Addr())
+		}
+	}
+	if hasMoved && n.mapper != nil {
+		n.mapper.Renew()
+	}
+	n.emitPaths(&c)
+}
+
+// forgetPaths forgets what was learned about the ways to others, and ends attempts over a path
+// that is gone.
+func (n *Node) forgetPaths() {
 	n.transports.utp.ForgetPaths()
-	n.paths.mirrors.closeIf(func(local, remote netip.Addr) bool { return c.IsLost(local, remote) })
-	n.mirrors.CloseIdleConnections()
 	n.budget.dials.forgive()
 	n.paths.broadcast()
+}
+
+// replaceConnections replaces connections over a path that is gone, which would wait for minutes.
+func (n *Node) replaceConnections(c *netx.Change) {
+	n.paths.mirrors.closeIf(c.IsLost)
+	n.mirrors.CloseIdleConnections()
 	for _, t := range n.running() {
 		if r := t.run.Load(); r != nil {
 			r.swarm.NetworkChanged(c.IsLost)
 		}
 	}
-	for family, v6 := range []bool{false, true} {
-		if n.dht == nil || !c.HasMoved(v6) {
-			continue
-		}
-		var ours netip.Addr
-		if n.cfg.Outbound.Proxy == "" { // others see the address of the proxy
-			ours = c.After.Internet[family].Prefix.Addr()
-		}
-		n.dht.NetworkChanged(v6, ours)
-		n.announcer.Renew(v6)
-		n.keeper.Retry()
+}
+
+// familyMoved makes the node learn its address in a family anew, and whether others can connect to
+// it there. ours is the address from which packets to the internet are sent now.
+func (n *Node) familyMoved(v6 bool, ours netip.Addr) {
+	n.paths.noteMove(v6, time.Now())
+	n.evidence.moved(v6)
+	if n.dht == nil {
+		return
 	}
-	if n.mapper != nil {
-		n.mapper.Renew()
+	if n.cfg.Outbound.Proxy != "" { // others see the address of the proxy
+		ours = netip.Addr{}
 	}
-	n.emitPaths(&c)
+	n.dht.NetworkChanged(v6, ours)
+	n.announcer.Renew(v6)
+	n.keeper.Retry()
 }
 
 // emitPaths reports the families whose path to the internet has changed.
@@ -89,15 +106,11 @@ func (n *Node) emitPaths(c *netx.Change) {
 	}
 }
 
-// noteMoves records the families that have moved.
-func (p *paths) noteMoves(c *netx.Change, now time.Time) {
+// noteMove records that a family has moved.
+func (p *paths) noteMove(v6 bool, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for family, v6 := range []bool{false, true} {
-		if c.HasMoved(v6) {
-			p.moved[family] = now
-		}
-	}
+	p.moved[familyIndex(v6)] = now
 }
 
 // NetworkMoved returns when the node last noticed that packets of a family reach the internet by another
@@ -105,10 +118,15 @@ func (p *paths) noteMoves(c *netx.Change, now time.Time) {
 func (n *Node) NetworkMoved(v6 bool) time.Time {
 	n.paths.mu.Lock()
 	defer n.paths.mu.Unlock()
+	return n.paths.moved[familyIndex(v6)]
+}
+
+// familyIndex is the index of a family in arrays by family: IPv4 first.
+func familyIndex(v6 bool) int {
 	if v6 {
-		return n.paths.moved[1]
+		return 1
 	}
-	return n.paths.moved[0]
+	return 0
 }
 
 // checkListening reports listening addresses that this machine no longer has, and those that it

@@ -15,6 +15,7 @@ import (
 
 	"seedbed/internal/filetest"
 	"seedbed/internal/netx"
+	"seedbed/internal/reachability"
 	"seedbed/internal/simnet"
 )
 
@@ -134,6 +135,12 @@ func TestTheDHTAndTheRouterAreAskedAgain(t *testing.T) {
 		if ip := a.dht.External(false); ip != addr(1) {
 			t.Fatalf("external address %v", ip)
 		}
+		arrived := func() int { return a.Reachability(false).Transports[reachability.TCP].Arrived }
+		a.evidence.SeenAs(outsiders[0].Addr(), netip.MustParseAddrPort("49.0.0.1:6881"))
+		a.evidence.arrived(outsiders[1].Addr(), reachability.TCP)
+		if arrived() != 1 || !a.Reachability(false).Seen.IsValid() {
+			t.Fatalf("%+v", a.Reachability(false))
+		}
 		a.host.Readdress(addr(1), addr(300))
 		paths.change(pathsVia("eth0", addr(300)))
 		if m.renewed != 1 {
@@ -141,6 +148,9 @@ func TestTheDHTAndTheRouterAreAskedAgain(t *testing.T) {
 		}
 		if ip := a.dht.External(false); ip.IsValid() {
 			t.Errorf("external address %v right after the change", ip)
+		}
+		if arrived() != 0 || a.Reachability(false).Seen.IsValid() {
+			t.Errorf("what was known about the address before is kept: %+v", a.Reachability(false))
 		}
 		time.Sleep(10 * time.Second)
 		if ip := a.dht.External(false); ip != addr(300) {
@@ -151,13 +161,16 @@ func TestTheDHTAndTheRouterAreAskedAgain(t *testing.T) {
 		got := b.add(Spec{Link: bare(spec), Dir: t.TempDir()})
 		wait(t, got.Done(), 15*time.Second, "the download")
 
-		// Nothing of it happens when a container starts.
+		// Nothing of it happens when containers start and end.
+		a.evidence.arrived(outsiders[1].Addr(), reachability.TCP)
 		with := pathsVia("eth0", addr(300))
 		with.Locals = append(with.Locals, netx.Local{Prefix: netip.MustParsePrefix("172.17.0.1/16"), Interface: "docker0"})
-		connected := got.Snapshot().Connected
-		paths.change(with)
-		if m.renewed != 1 || !a.dht.External(false).IsValid() || got.Snapshot().Connected != connected {
-			t.Error("a container's interface was taken for another path to the internet")
+		connected, next := got.Snapshot().Connected, a.paths.next()
+		for _, p := range []netx.Paths{with, pathsVia("eth0", addr(300))} {
+			paths.change(p)
+			if m.renewed != 1 || !a.dht.External(false).IsValid() || got.Snapshot().Connected != connected || arrived() != 1 || next != a.paths.next() {
+				t.Errorf("the interface of containers was taken for another path to the internet: %v", p.Locals)
+			}
 		}
 	})
 }

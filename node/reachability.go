@@ -31,11 +31,7 @@ func (n *Node) Reachability(v6 bool) *Reachability {
 	if r.Verdict != reachability.Unknown {
 		r.Since = n.epoch.Add(time.Duration(r.Status.Since))
 	}
-	if v6 {
-		r.Helper = len(e.families[1].helpers)
-	} else {
-		r.Helper = len(e.families[0].helpers)
-	}
+	r.Helper = len(e.families[familyIndex(v6)].helpers)
 	return r
 }
 

@@ -306,5 +306,9 @@ func (f *family) address() (best netip.Addr, n int) {
 	return best, n
 }
 
+// Moved drops all that is known about a family, because our packets take another path. Then the views of our
+// address before must not outvote those of the new one.
+func (t *Tracker) Moved(v6 bool) { *t.family(v6) = family{} }
+
 // Forget drops the evidence of a family, because our port or the way to us has changed.
 func (t *Tracker) Forget(v6 bool) { t.family(v6).transports = [NumTransports]transport{} }

@@ -167,8 +167,14 @@ func TestANewAddressDropsTheEvidence(t *testing.T) {
 	}
 	tr.Arrived(1, host(1, 1), TCP)
 	tr.Forget(false)
-	if v := verdictOf(&tr, 1, TCP); v != Unknown {
+	if v := verdictOf(&tr, 1, TCP); v != Unknown || tr.Status(1, false).Seen != other {
 		t.Error(v)
+	}
+	tr.Arrived(1, host(1, 1), TCP)
+	tr.Moved(false)
+	tr.Seen(host(9, 1), ours) // one network, after many that saw the address before
+	if v := verdictOf(&tr, 1, TCP); v != Unknown || tr.Status(1, false).Seen != ours {
+		t.Error(v, tr.Status(1, false).Seen)
 	}
 }
 
