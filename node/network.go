@@ -72,6 +72,9 @@ func (n *Node) forgetPaths() {
 func (n *Node) replaceConnections(c *netx.Change) {
 	n.paths.mirrors.closeIf(c.IsLost)
 	n.mirrors.CloseIdleConnections()
+	if p, ok := n.net.(*netx.ProxyHost); ok {
+		p.NetworkChanged(c.IsLost)
+	}
 	for _, t := range n.running() {
 		if r := t.run.Load(); r != nil {
 			r.swarm.NetworkChanged(c.IsLost)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -183,6 +185,39 @@ func TestAProxyThatCannotBeUsedIsReported(t *testing.T) {
 		}
 		if got := s.Dialled(); len(got) > 0 {
 			t.Errorf("%s: the proxy dialled %v", name, got)
+		}
+	}
+}
+
+// A proxy over a path that is gone does not answer. After a change of the network it is asked over the new one at
+// once.
+func TestTheProxyIsAskedAgainAfterANetworkChange(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	paths := newFakePaths(addr(1))
+	cfg := Config{State: t.TempDir(), NoDHT: true, UTP: true, Outbound: netx.Outbound{Proxy: l.Addr().String()}}
+	paths.watch(&cfg)
+	n, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close(t.Context())
+	for i := range 2 {
+		for range 2 { // an association for each family
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 0 {
+			paths.changes <- netx.Change{Before: pathsVia("eth0", addr(1)), After: pathsVia("eth0", addr(2))}
 		}
 	}
 }

@@ -18,13 +18,12 @@ func (h *ProxyHost) Ask(ctx context.Context, host string, port uint16, question 
 	if len(host) > maxHostName {
 		return from, fmt.Errorf("the host name has %d bytes; %d are allowed", len(host), maxHostName)
 	}
-	control, s, err := h.out.associate(ctx, h.dscp)
+	s, err := h.out.associate(ctx, h.dscp)
 	if err != nil {
 		return from, err
 	}
-	defer control.Close()
 	defer context.AfterFunc(ctx, func() { s.conn.Close() })()
-	defer s.conn.Close()
+	defer s.close()
 	b := append(socks5.AppendHeader(nil, socks5.Addr{Name: host, Port: port}), question...)
 	if err := s.conn.WriteTo(b, s.proxy); err != nil {
 		return from, err

@@ -192,6 +192,53 @@ func TestProxyAssociatesAgain(t *testing.T) {
 	}
 }
 
+// After a change of the network, an association is replaced if the connection to the proxy is lost, although the
+// proxy does not end it.
+func TestAssociationsFollowTheNetwork(t *testing.T) {
+	peer := startPeer(t)
+	s := sockstest.Start(t, &sockstest.Server{})
+	h := openProxied(t, Config{Outbound: through(s)})
+	h.AwaitRelay(t.Context())
+	got := relayedTo(h)
+	exchange(t, h, got, peer, "d1")
+	first := h.relays[0].await()
+	h.NetworkChanged(func(local, remote netip.Addr) bool { return local.Is6() || remote.Is6() })
+	exchange(t, h, got, peer, "d2")
+	if h.relays[0].await() != first {
+		t.Error("an association was replaced that works")
+	}
+	h.NetworkChanged(func(local, remote netip.Addr) bool { return local.IsLoopback() && remote.IsLoopback() })
+	_, _ = io.Copy(io.Discard, first.control) // until it is closed
+	for h.relays[0].await() == first {
+		time.Sleep(time.Millisecond)
+	}
+	exchange(t, h, got, peer, "d3")
+}
+
+// After a change of the network, a request that the proxy does not answer is made again at once.
+func TestRequestsForAssociationsFollowTheNetwork(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	h := openProxied(t, Config{Outbound: Outbound{Proxy: l.Addr().String()}, Changed: func(err error) { t.Errorf("reported: %v", err) }})
+	for range 3 {
+		for range h.relays {
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.NetworkChanged(func(local, remote netip.Addr) bool { return false })
+	}
+	h.Close() // before the connections end, which would be reported
+}
+
 // Without UDP, nothing is sent around the proxy, and the error says what to do.
 func TestProxyWithoutUDP(t *testing.T) {
 	peer := startPeer(t)

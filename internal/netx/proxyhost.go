@@ -84,6 +84,14 @@ func (h *ProxyHost) AwaitRelay(ctx context.Context) {
 	}
 }
 
+// NetworkChanged replaces the associations whose connection to the proxy is lost because this machine's network
+// has changed: nothing is sent on them, so their end would be noticed after a minute only.
+func (h *ProxyHost) NetworkChanged(isLost func(local, remote netip.Addr) bool) {
+	for _, r := range h.relays {
+		r.renew(isLost)
+	}
+}
+
 // Accept implements Listener. No connection ever comes in.
 func (h *ProxyHost) Accept(ctx context.Context) (net.Conn, error) {
 	select {

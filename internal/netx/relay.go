@@ -28,6 +28,7 @@ type relay struct {
 	at     *session  // nil without an association
 	err    error     // why there is none
 	closed bool
+	again  context.CancelFunc // ends the request for an association, and the pause after it
 
 	asked     chan struct{} // closed when the first request for an association has ended
 	firstDone sync.Once
@@ -40,8 +41,14 @@ type relay struct {
 
 // session is one association.
 type session struct {
-	conn  PacketConn
-	proxy netip.AddrPort // where the proxy receives and sends our datagrams
+	control *net.TCPConn // the connection that has asked for it
+	conn    PacketConn
+	proxy   netip.AddrPort // where the proxy receives and sends our datagrams
+}
+
+func (s *session) close() {
+	s.control.Close()
+	s.conn.Close()
 }
 
 const (
@@ -80,49 +87,73 @@ func (r *relay) run(done <-chan struct{}) {
 		}
 	}
 	for ctx.Err() == nil {
-		control, s, err := r.out.associate(ctx, r.dscp)
-		if ctx.Err() != nil {
-			if err == nil {
-				control.Close()
-				s.conn.Close()
-			}
-			return
-		}
-		r.set(s, err)
-		report(err)
-		if err == nil {
+		attempt, again := context.WithCancel(ctx)
+		r.mu.Lock()
+		r.again = again
+		r.mu.Unlock()
+		if err := r.associated(attempt, report); err == nil {
 			pause = firstRetry
-			stop := context.AfterFunc(ctx, func() { control.Close() })
-			_, _ = io.CopyN(io.Discard, control, 1) // it ends with the association: nothing is sent on it
-			stop()
-			control.Close()
-			r.set(nil, r.out.proxyError(errors.New("it ended the association")))
-			s.conn.Close()
-			r.log.Debug("the proxy ended the association; asking for another", "proxy", r.out.Proxy)
-		} else {
-			r.log.Debug("no association", "proxy", r.out.Proxy, "err", err)
-		}
-		if errors.Is(err, ErrNoRelay) {
+		} else if errors.Is(err, ErrNoRelay) {
 			pause = lastRetry
 		}
 		select {
 		case <-time.After(pause):
-		case <-ctx.Done():
+			pause = min(2*pause, lastRetry)
+		case <-attempt.Done():
+			pause = firstRetry
 		}
-		pause = min(2*pause, lastRetry)
+		again()
+	}
+}
+
+// associated asks for an association, and returns when it has ended, or why there was none.
+func (r *relay) associated(ctx context.Context, report func(error)) error {
+	s, err := r.out.associate(ctx, r.dscp)
+	if ctx.Err() != nil {
+		if err == nil {
+			s.close()
+		}
+		return ctx.Err()
+	}
+	r.set(s, err)
+	report(err)
+	if err != nil {
+		r.log.Debug("no association", "proxy", r.out.Proxy, "err", err)
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { s.control.Close() })
+	_, _ = io.CopyN(io.Discard, s.control, 1) // it ends with the association: nothing is sent on it
+	stop()
+	r.set(nil, r.out.proxyError(errors.New("it ended the association")))
+	s.close()
+	r.log.Debug("the association has ended; asking for another", "proxy", r.out.Proxy)
+	return nil
+}
+
+// renew ends the association if the connection to the proxy is lost. If there is none, it is asked for at once.
+func (r *relay) renew(isLost func(local, remote netip.Addr) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.at != nil:
+		if c := r.at.control; isLost(LocalAddr(c).Addr(), RemoteAddr(c).Addr()) {
+			c.Close()
+		}
+	case r.again != nil:
+		r.again()
 	}
 }
 
 // associate asks the proxy for an association. The error is an *Error that wraps ErrNoProxy, and
 // ErrNoRelay if the proxy relays no datagrams. dscp marks the datagrams to the proxy.
-func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPConn, s *session, err error) {
+func (o Outbound) associate(ctx context.Context, dscp DSCP) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, associateWithin)
 	defer cancel()
 	// We do not know from which address the proxy will see our datagrams: RFC 1928 has zeros for that.
 	control, bound, err := o.request(ctx, socks5.Associate, socks5.Addr{IP: netip.IPv4Unspecified()})
 	var refused *socks5.ReplyError
 	if errors.As(err, &refused) {
-		return nil, nil, &Error{Addr: "the proxy " + o.Proxy, Reason: "relays no datagrams (" + err.Error() + "), so the DHT is silent",
+		return nil, &Error{Addr: "the proxy " + o.Proxy, Reason: "relays no datagrams (" + err.Error() + "), so the DHT is silent",
 			Hint: "use a proxy with UDP ASSOCIATE, such as Dante, or name peers with --peer; nothing is sent around the proxy",
 			Err:  errors.Join(ErrNoProxy, ErrNoRelay, err)}
 	}
@@ -131,7 +162,7 @@ func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPCon
 		if !errors.As(err, &own) {
 			err = o.proxyError(err)
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	// Nothing is sent on the connection, so without keepalives the end of a proxy that loses its power
 	// would never be noticed.
@@ -140,7 +171,7 @@ func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPCon
 	if ip := bound.Addr(); ip.IsValid() && !ip.IsUnspecified() { // 0.0.0.0 means the address of the proxy
 		proxy = ip
 	}
-	s = &session{proxy: netip.AddrPortFrom(proxy.WithZone(""), bound.Port())}
+	s := &session{control: control, proxy: netip.AddrPortFrom(proxy.WithZone(""), bound.Port())}
 	lc := net.ListenConfig{}
 	if !proxy.IsLoopback() {
 		lc.Control = Outbound{Interface: o.Interface}.control(nil)
@@ -152,23 +183,23 @@ func (o Outbound) associate(ctx context.Context, dscp DSCP) (control *net.TCPCon
 	pc, err := lc.ListenPacket(ctx, network, any)
 	if err != nil {
 		control.Close()
-		return nil, nil, o.proxyError(err)
+		return nil, o.proxyError(err)
 	}
 	udp := pc.(*net.UDPConn)
 	dscp.mark(udp)
 	s.conn = newUDP(udp)
-	return control, s, nil
+	return s, nil
 }
 
 // CheckProxy asks the proxy for an association, which it ends. The error is an *Error that wraps
 // ErrNoProxy, and ErrNoRelay if the proxy relays no datagrams.
 func (o Outbound) CheckProxy(ctx context.Context) error {
-	control, s, err := o.associate(ctx, 0)
+	s, err := o.associate(ctx, 0)
 	if err != nil {
 		return err
 	}
-	control.Close()
-	return s.conn.Close()
+	s.close()
+	return nil
 }
 
 // set changes the association.

@@ -11,13 +11,12 @@ import (
 // An association ends with its TCP connection, on which nothing is sent. Only keepalives find out that
 // the proxy is gone without having closed it.
 func TestTheConnectionOfAnAssociationIsProbed(t *testing.T) {
-	control, s, err := through(sockstest.Start(t, &sockstest.Server{})).associate(t.Context(), 0)
+	s, err := through(sockstest.Start(t, &sockstest.Server{})).associate(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.conn.Close()
-	defer control.Close()
-	raw, err := control.SyscallConn()
+	defer s.close()
+	raw, err := s.control.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
