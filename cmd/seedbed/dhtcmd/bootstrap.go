@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,11 +53,6 @@ Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 			cfg.State, cfg.Listen = state.State(), listen
 			cfg.Log = a.Logger()
 			cfg.Outbound.Interface = state.Config.Outbound.Interface
-			cfg.Changed = func(err error) {
-				if err != nil {
-					a.Warn(node.NetworkFault(err))
-				}
-			}
 			return runBootstrap(cmd.Context(), a, cfg, string(at))
 		},
 	}
@@ -71,6 +67,18 @@ Runs until SIGTERM or Ctrl-C, then saves its state and exits with 0.`,
 
 func runBootstrap(ctx context.Context, a *app.App, cfg bootnode.NodeConfig, at string) (err error) {
 	process.RaiseMemoryGoal(bootstrapMemory)
+	var isMissing atomic.Bool // the interface
+	appeared := make(chan struct{}, 1)
+	cfg.Changed = func(err error) {
+		if isMissing.Store(err != nil); err != nil {
+			a.Warn(node.NetworkFault(err))
+			return
+		}
+		select {
+		case appeared <- struct{}{}:
+		default:
+		}
+	}
 	b, err := bootnode.Open(cfg)
 	if err != nil {
 		return err
@@ -86,8 +94,13 @@ func runBootstrap(ctx context.Context, a *app.App, cfg bootnode.NodeConfig, at s
 			lane.Do(func() { rep.stopped(s) })
 		}
 	}()
-	for _, addr := range b.Addrs() {
-		lane.Do(func() { rep.listening(addr.String()) })
+	listening := func() {
+		for _, addr := range b.Addrs() {
+			lane.Do(func() { rep.listening(addr.String()) })
+		}
+	}
+	if !isMissing.Load() {
+		listening()
 	}
 	if at != "" {
 		web, err := metrics.Serve(at, metrics.Bootstrap(b, version.String()))
@@ -114,6 +127,8 @@ func runBootstrap(ctx context.Context, a *app.App, cfg bootnode.NodeConfig, at s
 		case <-ctx.Done():
 			manager.Tell("STOPPING=1")
 			return nil
+		case <-appeared:
+			listening()
 		case now := <-tick.C:
 			mark := bootstrapMark{now, b.Stats()}
 			before := last
