@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"seedbed/internal/await"
 	"seedbed/internal/netx"
 )
 
@@ -180,14 +181,18 @@ func (p *paths) broadcast() {
 // errMoved is the cause of a dial that a change of the network ended.
 var errMoved = errors.New("the network has changed")
 
-// sleep waits for d, or less if the network changes, which it reports.
-func (p *paths) sleep(ctx context.Context, d time.Duration) (hasChanged bool, err error) {
-	t := time.NewTimer(d)
+// sleep waits for d, or less if the network changes, which it reports, but not less than least.
+func (p *paths) sleep(ctx context.Context, least, d time.Duration) (hasChanged bool, err error) {
+	changed := p.next()
+	if err := await.Sleep(ctx, least); err != nil {
+		return false, err
+	}
+	t := time.NewTimer(d - least)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case <-p.next():
+	case <-changed:
 		return true, nil
 	case <-t.C:
 		return false, nil

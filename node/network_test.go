@@ -256,3 +256,27 @@ func TestAListeningAddressOnNoInterfaceIsNotGone(t *testing.T) {
 		}
 	})
 }
+
+// A change of the network ends a pause, but not before the time that a server has asked for.
+func TestAPauseEndsWhenTheNetworkChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			least, change, want time.Duration
+			hasChanged          bool
+		}{
+			{0, 3 * time.Second, 3 * time.Second, true},
+			{5 * time.Second, 3 * time.Second, 5 * time.Second, true},
+			{5 * time.Second, 7 * time.Second, 7 * time.Second, true},
+			{0, time.Hour, 10 * time.Second, false},
+		} {
+			var p paths
+			change := time.AfterFunc(c.change, p.broadcast)
+			begun := time.Now()
+			hasChanged, err := p.sleep(t.Context(), c.least, 10*time.Second)
+			change.Stop()
+			if got := time.Since(begun); got != c.want || hasChanged != c.hasChanged || err != nil {
+				t.Errorf("%+v: %v after %v, %v", c, hasChanged, got, err)
+			}
+		}
+	})
+}

@@ -121,7 +121,11 @@ func (r *run) useMirror(info *metainfo.Info, url string) {
 		if time.Since(began) > time.Minute {
 			wait = mirrorRetry
 		}
-		hasChanged, err := r.t.node.paths.sleep(r.ctx, wait)
+		asked := time.Duration(0) // to wait, which is so in another network too
+		if bad != nil {
+			asked = bad.Wait
+		}
+		hasChanged, err := r.t.node.paths.sleep(r.ctx, asked, wait)
 		if err != nil {
 			return
 		}
