@@ -9,6 +9,7 @@ import (
 
 	"seedbed/internal/addrs"
 	"seedbed/internal/portmap"
+	"seedbed/internal/reachability"
 	"seedbed/internal/simnet"
 )
 
@@ -103,6 +104,17 @@ func TestPeersAreToldThePortThatTheRouterMaps(t *testing.T) {
 	m.maps(port, port, "45.0.0.1:7777")
 	given.updateReach()
 	want(given, 9999, 9999)
+	// Peers are told the same port, but we listen on another one.
+	given.evidence.arrived(outsiders[0].Addr(), reachability.TCP)
+	if v := given.Reachability(false).Verdict; v != reachability.Reachable {
+		t.Fatal(v)
+	}
+	if err := given.SetPort(0); err != nil {
+		t.Fatal(err)
+	}
+	if v := given.Reachability(false).Verdict; v != reachability.Unknown {
+		t.Errorf("after a change of the port: %v", v)
+	}
 }
 
 // A VPN server that chooses another port soon after the first is followed a little later.

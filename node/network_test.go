@@ -100,6 +100,25 @@ func TestADownloadGoesOnFromAnotherAddress(t *testing.T) {
 	}
 }
 
+// What others have seen of this machine before the change says nothing about where it is now.
+func TestOurAddressIsForgottenWhenThePathChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := simnet.New(1, simnet.Link{Delay: ms})
+		paths := newFakePaths(addr(1))
+		a := start(t, n, 1, noDHT, paths.watch)
+		for i, o := range outsiders {
+			a.evidence.SeenAs(o.Addr(), netip.AddrPortFrom(netip.MustParseAddr("49.0.0.1"), 6881+uint16(i)))
+		}
+		if r := a.Reachability(false); r.Addr() == "" || len(r.Ports) != 3 {
+			t.Fatalf("%+v", r)
+		}
+		paths.change(pathsVia("eth0", addr(2)))
+		if r := a.Reachability(false); r.Addr() != "" || len(r.Ports) > 0 {
+			t.Errorf("at %s, ports %v", r.Addr(), r.Ports)
+		}
+	})
+}
+
 // A dial over a path that is gone does not hold up the peer until it times out.
 func TestADialGoesOnFromAnotherAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -32,6 +32,7 @@ func (n *Node) SetPort(port uint16) error {
 		n.mapper.SetPort(port)
 	}
 	n.updateReach()
+	n.evidence.forget() // also if peers are told the same port as before
 	n.emitListening()
 	return nil
 }

@@ -310,5 +310,12 @@ func (f *family) address() (best netip.Addr, n int) {
 // address before must not outvote those of the new one.
 func (t *Tracker) Moved(v6 bool) { *t.family(v6) = family{} }
 
-// Forget drops the evidence of a family, because our port or the way to us has changed.
-func (t *Tracker) Forget(v6 bool) { t.family(v6).transports = [NumTransports]transport{} }
+// Forget drops the evidence of a family, because our port or the way to us has changed, and the ports
+// at which others see us.
+func (t *Tracker) Forget(v6 bool) {
+	f := t.family(v6)
+	f.transports = [NumTransports]transport{}
+	for i := range f.votes {
+		f.votes[i].ours = netip.AddrPortFrom(f.votes[i].ours.Addr(), 0)
+	}
+}

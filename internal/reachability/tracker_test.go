@@ -178,6 +178,32 @@ func TestANewAddressDropsTheEvidence(t *testing.T) {
 	}
 }
 
+// After a change of our port, a NAT does not seem to use several ports. After a change of the path to
+// the internet, no address of before is known.
+func TestWhatOthersSawBeforeAChange(t *testing.T) {
+	var tr Tracker
+	for n := range byte(5) {
+		tr.Seen(host(n, 1), ours)
+	}
+	tr.Forget(false)
+	if s := tr.Status(1, false); s.Seen != netip.AddrPortFrom(ours.Addr(), 0) || s.SeenBy != 5 || len(tr.SeenPorts(false)) > 0 {
+		t.Errorf("after a change of the port: %+v", s)
+	}
+	tr.Seen(host(0, 1), netip.AddrPortFrom(ours.Addr(), 7000))
+	if p := tr.SeenPorts(false); len(p) != 1 || p[7000] != 1 {
+		t.Error(p)
+	}
+	tr.Arrived(1, host(1, 1), TCP)
+	tr.Moved(true)
+	if s := tr.Status(1, false); s.SeenBy != 5 || s.Verdict != Reachable {
+		t.Errorf("after a change of the path of IPv6: %+v", s)
+	}
+	tr.Moved(false)
+	if s := tr.Status(1, false); s != (Status{}) {
+		t.Errorf("after a change of the path: %+v", s)
+	}
+}
+
 // Any number of networks takes the memory of a few, and the newest count.
 func TestTheTrackerIsBounded(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
