@@ -214,12 +214,17 @@ func (e *evidence) dropHelpers(r *run) {
 	}
 }
 
+// transports returns those that peers are asked to try.
+func (e *evidence) transports() wire.DialBackTransports {
+	if e.n.cfg.UTP {
+		return wire.DialBackTCP | wire.DialBackUTP
+	}
+	return wire.DialBackTCP
+}
+
 // ask asks as many peers as a round needs.
 func (e *evidence) ask() {
-	over := wire.DialBackTCP
-	if e.n.cfg.UTP {
-		over |= wire.DialBackUTP
-	}
+	over := e.transports()
 	var send []func()
 	now := e.n.now()
 	e.mu.Lock()
@@ -300,6 +305,9 @@ func (e *evidence) answered(from netip.AddrPort, m *wire.DialBackMsg) {
 	case wire.DialBackConnected:
 		return
 	case wire.DialBackNotTried:
+		if m.Transports != e.transports() {
+			return // it tries the other one
+		}
 		delete(e.pending, m.Token)
 		e.families[family(from.Addr())].replace(from)
 		nudge(e.wake)

@@ -254,6 +254,24 @@ func TestLiarsProveNothing(t *testing.T) {
 	})
 }
 
+// A peer that cannot try one of the two transports may still connect over the other one.
+func TestPeerTriesOneTransportOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAt(t, simnet.New(58, simnet.Link{Delay: 20 * ms}), asker, noDHT, withUTP)
+		e, from := &a.evidence, outsiders[0]
+		for over, connects := range map[wire.DialBackTransports]bool{wire.DialBackUTP: true, wire.DialBackTCP | wire.DialBackUTP: false} {
+			token := newToken()
+			e.mu.Lock()
+			e.pending[token] = question{to: from, at: a.now()}
+			e.mu.Unlock()
+			e.answered(from, &wire.DialBackMsg{Type: wire.DialBackResult, Transports: over, Outcome: wire.DialBackNotTried, Token: token})
+			if got := e.dialedBack(token, from.Addr(), reachability.TCP); got != connects {
+				t.Errorf("not tried %b: a connection over TCP counts: %v", over, got)
+			}
+		}
+	})
+}
+
 // Connections prove nothing if we have sent something to the address before, or if it is our own.
 func TestOnlyWhatNobodyAskedForIsAnArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

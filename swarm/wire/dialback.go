@@ -37,7 +37,7 @@ const (
 // answers it, with one message for each transport.
 type DialBackMsg struct {
 	Type       uint8
-	Transports DialBackTransports // to try; in a result, the one that was tried, or all of the request with DialBackNotTried
+	Transports DialBackTransports // to try; in a result, the one that was tried, or those that were not with DialBackNotTried
 	Port       uint16             // of a request
 	Outcome    DialBackOutcome    // of a result
 	Token      id.ID              // random; a result has that of its request
