@@ -140,12 +140,18 @@ func (e *evidence) arrived(from netip.Addr, over reachability.Transport) {
 		return
 	}
 	*last = now
-	// Our own address comes back from a router (hairpin NAT), without any help of the internet.
-	if seen := e.tracker.Status(now, from.Is6()).Seen; e.contacts.Has(now, from) || seen.Addr() == from {
+	if e.contacts.Has(now, from) || e.isNear(now, from) {
 		return
 	}
 	e.tracker.Arrived(now, from, over)
 	nudge(e.wake)
+}
+
+// isNear reports whether an address reaches us without any help of the internet: our own IPv4 address, which
+// routers send back (hairpin NAT), or an IPv6 address of our network. The caller holds mu.
+func (e *evidence) isNear(now mono.Time, ip netip.Addr) bool {
+	seen := e.tracker.Status(now, ip.Is6()).Seen.Addr()
+	return seen == ip || ip.Is6() && seen.IsValid() && reachability.Network(seen) == reachability.Network(ip)
 }
 
 // SeenAs implements dht.Observer.
@@ -253,7 +259,7 @@ func (e *evidence) ask() {
 		for i := range q.helpers {
 			h := &q.helpers[i]
 			network := reachability.Network(h.addr.Addr())
-			if len(q.asked) == peersAsked || now < h.next || slices.Contains(q.asked, network) {
+			if len(q.asked) == peersAsked || now < h.next || slices.Contains(q.asked, network) || e.isNear(now, h.addr.Addr()) {
 				continue
 			}
 			h.next = now.Add(askAgain)

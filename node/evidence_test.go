@@ -302,6 +302,31 @@ func TestOnlyWhatNobodyAskedForIsAnArrival(t *testing.T) {
 	})
 }
 
+// Machines of the local network have public IPv6 addresses too. That they connect to us proves nothing,
+// and they are not asked to.
+func TestNeighborsWithPublicAddressesProveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAt(t, simnet.New(59, simnet.Link{Delay: 20 * ms}), asker, noDHT)
+		e, ours, near := &a.evidence, netip.MustParseAddrPort("[2a01:4f8:1:2::1]:6881"), netip.MustParseAddrPort("[2a01:4f8:1:2::9]:6881")
+		e.SeenAs(outsiders[0].Addr(), ours)
+		e.arrived(near.Addr(), reachability.TCP)
+		time.Sleep(2 * arrivalEvery)
+		if v := a.Reachability(true).Verdict; v != reachability.Unknown {
+			t.Errorf("after a connection of a neighbor: %v", v)
+		}
+		e.mu.Lock()
+		isNear, isFar := e.isNear(a.now(), near.Addr()), !e.isNear(a.now(), netip.MustParseAddr("2a02::1"))
+		e.mu.Unlock()
+		if !isNear || !isFar {
+			t.Errorf("a neighbor: %v, an outsider: %v", isNear, isFar)
+		}
+		e.arrived(netip.MustParseAddr("2a02::1"), reachability.TCP)
+		if v := a.Reachability(true).Verdict; v != reachability.Reachable {
+			t.Errorf("after a connection of an outsider: %v", v)
+		}
+	})
+}
+
 // As long as a connection over uTP lasts, NATs let in what comes from the port of its other end, which is
 // that of a DHT node too.
 func TestQueriesOfPeersConnectedOverUTPAreNoArrivals(t *testing.T) {
