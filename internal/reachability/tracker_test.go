@@ -167,7 +167,7 @@ func TestANewAddressDropsTheEvidence(t *testing.T) {
 	}
 	tr.Arrived(1, host(1, 1), TCP)
 	tr.Forget(false)
-	if v := verdictOf(&tr, 1, TCP); v != Unknown || tr.Status(1, false).Seen != other {
+	if v := verdictOf(&tr, 1, TCP); v != Unknown || tr.Status(1, false).Seen.Addr() != other.Addr() {
 		t.Error(v)
 	}
 	tr.Arrived(1, host(1, 1), TCP)
