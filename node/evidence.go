@@ -140,7 +140,13 @@ func (e *evidence) arrived(from netip.Addr, over reachability.Transport) {
 		return
 	}
 	*last = now
-	if e.contacts.Has(now, from) || e.isNear(now, from) {
+	switch {
+	case e.isNear(now, from):
+		return
+	case e.contacts.Has(now, from):
+		if over == reachability.UDP {
+			e.contacts.Add(now, from) // our answer keeps the hole in a NAT open
+		}
 		return
 	}
 	e.tracker.Arrived(now, from, over)

@@ -302,6 +302,28 @@ func TestOnlyWhatNobodyAskedForIsAnArrival(t *testing.T) {
 	})
 }
 
+// A node that we have contacted once, and that asks us again and again, comes through the hole that our answers
+// keep open.
+func TestAnswersKeepANodeContacted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := startAt(t, simnet.New(60, simnet.Link{Delay: 20 * ms}), asker, noDHT)
+		a.evidence.Asked(outsiders[0].Addr())
+		arrived := func() int { return a.Reachability(false).Transports[reachability.UDP].Arrived }
+		for range 30 {
+			time.Sleep(2 * time.Minute)
+			a.evidence.Queried(outsiders[0].Addr())
+		}
+		if n := arrived(); n != 0 {
+			t.Errorf("%d arrivals", n)
+		}
+		time.Sleep(20 * time.Minute) // no NAT remembers it
+		a.evidence.Queried(outsiders[0].Addr())
+		if n := arrived(); n != 1 {
+			t.Errorf("%d arrivals after a pause", n)
+		}
+	})
+}
+
 // Machines of the local network have public IPv6 addresses too. That they connect to us proves nothing,
 // and they are not asked to.
 func TestNeighborsWithPublicAddressesProveNothing(t *testing.T) {
