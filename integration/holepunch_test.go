@@ -85,7 +85,7 @@ func newPunchLab(ctx context.Context, t testing.TB) *punchLab {
 		l.daemon(ctx, "internet", listen, t.TempDir()).add(ctx, api.AddBody{Link: l.p.magnet(), DownLimit: slow, Peers: []string{third}})
 	}
 	l.a = l.daemon(ctx, "homeA", ":6881", l.p.parent)
-	l.a.add(ctx, l.p.seeds(t, third, 1<<20))
+	l.a.add(ctx, l.p.seeds(t, third, 512<<10))
 	// Home A has heard of the second peer by PEX then, and does not hear of home B for a minute.
 	poll(ctx, t, "home A to be connected to both peers", func() bool {
 		return l.a.connection(ctx, l.p, third) != nil && l.a.connection(ctx, l.p, second) != nil
@@ -202,7 +202,7 @@ func TestMagnetFromHomeToHome(t *testing.T) {
 	l := newNATLab(t)
 	const bootstrap, metrics, third = "46.0.0.1:6881", "46.0.0.1:9881", "47.0.0.1:6881"
 	start(t, "bootstrap node", nil, l.on("internet", seedbed, "bootstrap", "--listen", bootstrap, "--metrics", metrics, "--state", t.TempDir())...)
-	p := tree(t, "from home to home", 3<<20)
+	p := tree(t, "from home to home", 12<<20)
 	c := l.daemon(ctx, "internet", third, t.TempDir(), "--bootstrap", bootstrap)
 	poll(ctx, t, "the bootstrap node to know the third peer", func() bool {
 		return strings.Contains(l.output("internet", "curl", "-sS", "http://"+metrics+"/healthz"), ", 1 nodes verified")
