@@ -154,8 +154,8 @@ func Open(cfg Config) (*Node, error) {
 		n.announcer, n.keeper = dht.NewAnnouncer(n.dht), dht.NewKeeper(n.dht)
 		n.wg.Go(func() { n.keep("the DHT nodes", n.saveDHT) })
 	}
-	n.startMapper() // it uses the announcer
 	n.openTransports()
+	n.startMapper() // it uses the announcer, and can move the transports to another port
 	n.startLSD()
 	n.accept()
 	n.wg.Go(n.evidence.follow)

@@ -1,10 +1,11 @@
 // Package doctor finds out why a node does not work.
 //
-// Examine checks everything that a node needs, step by step: sockets, multicast, saved nodes,
-// bootstrap hosts, the external address, NAT, port mapping, reachability, uTP, node id and routing table. With a magnet link
-// it continues with lookup, dial, handshake and metadata. For these it runs a torrent of
-// package swarm and traces its connections. Each result is a Finding, which is reported as
-// soon as it is known. The package writes nothing to disk.
+// Examine checks everything that a node needs, step by step: the interface or the proxy if there is one,
+// sockets and routes, multicast, saved nodes, bootstrap hosts, the external address, NAT, port mapping,
+// reachability, uTP, hole punching, node id and routing table. With a magnet link it continues
+// with lookup, dial, handshake and metadata. For these it runs a torrent of package swarm and
+// traces its connections. Each result is a Finding, which is reported as soon as it is known.
+// The package writes nothing to disk.
 package doctor
 
 import (

@@ -168,7 +168,7 @@ func (u *puncher) mayRelay(now mono.Time, p *punchPeer) bool {
 	return p.relays.Take(now, 1) && u.relays.Take(now, 1)
 }
 
-// relay reports whether the peer that p asks for may be told to connect to p, and counts it.
+// relay reports whether the peer that another one asks for may be told to connect to it, and counts it.
 func (u *puncher) relay(now mono.Time, target *punchPeer) bool {
 	if !target.target.Take(now, 1) {
 		return false
