@@ -54,6 +54,7 @@ say('labelled', await until((x) => x.category === 'film' && x.tags === 'b, c'))
 say('move', await c.setTorrentLocation(job.hash, job.to))
 say('moved', await until((x) => x.save_path === job.to && x.state !== 'moving'))
 say('magnet', await c.addMagnet('magnet:?xt=urn:btih:' + 'ab'.repeat(20) + '&dn=hello', { paused: 'true' }))
+while ((await c.listTorrents()).length < 2) await setTimeout(50) // qBittorrent answers before it has added it
 say('remove', await c.removeTorrent(job.hash + '|' + 'ab'.repeat(20), false))
 while ((await c.listTorrents()).length > 0) await setTimeout(50)
 say('removed', await c.listTorrents())
