@@ -251,8 +251,11 @@ func (n *Node) isOwn(ip netip.Addr) bool {
 	return slices.Contains(own[:], ip)
 }
 
-func family(ip netip.Addr) int {
-	if ip.Is6() {
+func family(ip netip.Addr) int { return familyIndex(ip.Is6()) }
+
+// familyIndex is the index of a family in arrays by family: IPv4 first.
+func familyIndex(v6 bool) int {
+	if v6 {
 		return 1
 	}
 	return 0

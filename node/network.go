@@ -125,14 +125,6 @@ func (n *Node) NetworkMoved(v6 bool) time.Time {
 	return n.paths.moved[familyIndex(v6)]
 }
 
-// familyIndex is the index of a family in arrays by family: IPv4 first.
-func familyIndex(v6 bool) int {
-	if v6 {
-		return 1
-	}
-	return 0
-}
-
 // checkListening reports listening addresses that this machine no longer has, and those that it
 // has again. Their sockets need nothing: they work again with the address.
 func (n *Node) checkListening(c *netx.Change) {

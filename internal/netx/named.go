@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Peers are known by their addresses everywhere. Behind a proxy, the address of a peer that is given by name is
@@ -30,44 +31,30 @@ var errForgotten = errors.New("the name of this peer is not known any more")
 
 // names maps addresses to the names that they stand for. It is safe for concurrent use.
 type names struct {
-	mu    sync.Mutex
-	hosts map[netip.Addr]string
-	order []netip.Addr // a ring once it has maxNamed addresses
-	next  int          // index of the oldest in the ring
+	hosts *lru.Cache[netip.Addr, string]
+}
+
+func newNames() names {
+	c, err := lru.New[netip.Addr, string](maxNamed)
+	if err != nil {
+		panic(err) // the size is positive
+	}
+	return names{c}
 }
 
 // add returns the address that stands for a host. It is the same for all hosts whose names differ in case only.
-func (n *names) add(host string) netip.Addr {
+func (n names) add(host string) netip.Addr {
 	host = strings.ToLower(host)
 	sum := sha256.Sum256([]byte(host))
 	b := namedNet.Addr().As16()
 	copy(b[8:], sum[:8])
 	ip := netip.AddrFrom16(b)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.hosts == nil {
-		n.hosts = make(map[netip.Addr]string)
-	}
-	_, known := n.hosts[ip]
-	n.hosts[ip] = host
-	switch {
-	case known:
-	case len(n.order) < maxNamed:
-		n.order = append(n.order, ip)
-	default:
-		delete(n.hosts, n.order[n.next])
-		n.order[n.next] = ip
-		n.next = (n.next + 1) % maxNamed
-	}
+	n.hosts.ContainsOrAdd(ip, host)
 	return ip
 }
 
-func (n *names) of(ip netip.Addr) (host string, ok bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	host, ok = n.hosts[ip]
-	return host, ok
-}
+// of returns the name of an address. Names are forgotten in the order in which they were added.
+func (n names) of(ip netip.Addr) (host string, ok bool) { return n.hosts.Peek(ip) }
 
 // Named returns an address that stands for a host whose name only the proxy can resolve: Dial has the proxy
 // connect to the name. Names that are local by form (localhost, printer, nas.local) are refused, because links

@@ -74,13 +74,13 @@ func TestUnknownNamesAreNotDialled(t *testing.T) {
 
 // However many names links have, no more than maxNamed are kept, and these are the latest.
 func TestNamesAreBounded(t *testing.T) {
-	var n names
+	n := newNames()
 	var all []netip.Addr
 	for i := range 2 * maxNamed {
 		all = append(all, n.add(fmt.Sprintf("%d.example", i)))
 	}
-	if len(n.hosts) != maxNamed || len(n.order) != maxNamed {
-		t.Errorf("%d names are kept, in order %d", len(n.hosts), len(n.order))
+	if n.hosts.Len() != maxNamed {
+		t.Errorf("%d names are kept", n.hosts.Len())
 	}
 	for i, ip := range all {
 		if _, ok := n.of(ip); ok != (i >= maxNamed) {

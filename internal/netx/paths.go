@@ -79,8 +79,11 @@ func (p *Paths) to(remote netip.Addr) (best Local) {
 	return best
 }
 
-func familyOf(ip netip.Addr) int {
-	if ip.Is6() {
+func familyOf(ip netip.Addr) int { return familyIndex(ip.Is6()) }
+
+// familyIndex is the index of a family in arrays by family: IPv4 first.
+func familyIndex(v6 bool) int {
+	if v6 {
 		return 1
 	}
 	return 0
@@ -111,20 +114,14 @@ type Change struct {
 // HasMoved reports whether packets of a family now reach the internet by another path, or
 // again after an interruption or a suspension. Then our external address may be another one.
 func (c *Change) HasMoved(v6 bool) bool {
-	f := 0
-	if v6 {
-		f = 1
-	}
+	f := familyIndex(v6)
 	after := c.After.Internet[f]
 	return after != Local{} && (after != c.Before.Internet[f] || c.Interrupted[f] > 0 || c.Slept > 0)
 }
 
 // HasEnded reports whether there is no route to the internet any more in a family.
 func (c *Change) HasEnded(v6 bool) bool {
-	f := 0
-	if v6 {
-		f = 1
-	}
+	f := familyIndex(v6)
 	return c.After.Internet[f] == Local{} && c.Before.Internet[f] != Local{} && c.Interrupted[f] == 0
 }
 

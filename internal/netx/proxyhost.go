@@ -39,7 +39,7 @@ func OpenProxy(cfg Config) (*ProxyHost, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	h := &ProxyHost{out: cfg.Outbound, dscp: cfg.DSCP, done: make(chan struct{})}
+	h := &ProxyHost{out: cfg.Outbound, names: newNames(), dscp: cfg.DSCP, done: make(chan struct{})}
 	for i, any := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		r := newRelay(h.out, h.dscp, any, log)
 		if i == 0 && cfg.Changed != nil { // both have the same fate
