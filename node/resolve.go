@@ -30,11 +30,11 @@ func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.I
 			return nil, dht.Item{}, err
 		}
 		if g.Item != nil {
-			ih, err := mutable.Parse(g.Item.Value)
+			v, err := mutable.Read(l, g.Item.Value)
 			if err != nil {
 				return nil, *g.Item, err
 			}
-			return mutable.Pin(l, ih), *g.Item, nil
+			return mutable.Pin(l, v.InfoHash), *g.Item, nil
 		}
 		if try == resolveTries {
 			if g.Faults.Unsigned > 0 {

@@ -28,24 +28,31 @@ func Value(info *metainfo.Info) bencode.Value {
 	return append(dst, 'e')
 }
 
-// Parse returns the infohash in the value of an item. It ignores all other entries.
-func Parse(v bencode.Value) (infohash id.ID, err error) {
+// Version is what the value of an item says.
+type Version struct {
+	InfoHash id.ID // of a v2-only torrent, truncated
+}
+
+// Read reads the value of an item of the publication l. It ignores entries that it does not
+// know. If the value does not name a torrent, the error is ErrNoTorrent.
+func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 	if v.Kind() != bencode.Dict {
-		return infohash, ErrNoTorrent
+		return Version{}, ErrNoTorrent
 	}
+	var version Version
 	for key, val := range v.Dict() {
 		if string(key) == "ih" {
 			b, ok := val.Bytes()
 			if !ok || len(b) != id.Len {
-				return infohash, ErrNoTorrent
+				return Version{}, ErrNoTorrent
 			}
-			infohash = id.ID(b)
+			version.InfoHash = id.ID(b)
 		}
 	}
-	if infohash.IsZero() {
-		return infohash, ErrNoTorrent
+	if version.InfoHash.IsZero() {
+		return Version{}, ErrNoTorrent
 	}
-	return infohash, nil
+	return version, nil
 }
 
 // Link returns the link of the publication under a key and a salt.

@@ -9,18 +9,19 @@ import (
 	"seedbed/magnet/metainfo"
 )
 
-// Parse reads the values that Value writes; it ignores other entries.
+// Read reads the values that Value writes; it ignores other entries.
 func TestBEP46ValuesNameAnInfohash(t *testing.T) {
 	info := &metainfo.Info{Hash: id.ID{1, 2, 3}}
-	if ih, err := Parse(Value(info)); err != nil || ih != info.Hash {
-		t.Errorf("%v, %v", ih, err)
+	l := Link([32]byte{7}, nil, "")
+	if v, err := Read(l, Value(info)); err != nil || v.InfoHash != info.Hash {
+		t.Errorf("%v, %v", v, err)
 	}
 	for _, bad := range []string{"i1e", "de", "d2:ih3:abce", "d2:ihi1ee", "d2:ih20:\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00e"} {
-		if ih, err := Parse(bencode.Value(bad)); err == nil {
-			t.Errorf("%q: %v", bad, ih)
+		if v, err := Read(l, bencode.Value(bad)); err == nil {
+			t.Errorf("%q: %v", bad, v)
 		}
 	}
-	if _, err := Parse(bencode.Value("d1:a1:x2:ih20:aaaaaaaaaaaaaaaaaaaa1:zi1ee")); err != nil {
+	if _, err := Read(l, bencode.Value("d1:a1:x2:ih20:aaaaaaaaaaaaaaaaaaaa1:zi1ee")); err != nil {
 		t.Error(err)
 	}
 }
@@ -38,7 +39,7 @@ func TestPinnedLinksKeepTheHints(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add([]byte("d2:ih20:aaaaaaaaaaaaaaaaaaaae"))
 	f.Add([]byte("d2:ih3:abce"))
 	f.Add([]byte("d1:x2:ih2:ih20:aaaaaaaaaaaaaaaaaaaae"))
@@ -47,9 +48,9 @@ func FuzzParse(f *testing.F) {
 		if err != nil || len(rest) > 0 {
 			return
 		}
-		ih, err := Parse(v)
-		if (err == nil) == ih.IsZero() {
-			t.Errorf("%q: %v, %v", b, ih, err)
+		version, err := Read(Link([32]byte{7}, nil, ""), v)
+		if (err == nil) == version.InfoHash.IsZero() {
+			t.Errorf("%q: %v, %v", b, version, err)
 		}
 	})
 }

@@ -209,10 +209,11 @@ func (d *Daemon) findNewest(ctx context.Context, n *Newest) error {
 	case g.Item == nil:
 		return node.NewFault(node.FaultMissing, fmt.Errorf("none of the %d DHT nodes that answered holds a version of this publication", g.Answered), "check the link, or try again when its publisher is online")
 	}
-	if n.InfoHash, err = mutable.Parse(g.Item.Value); err != nil {
+	v, err := mutable.Read(n.Link, g.Item.Value)
+	if err != nil {
 		return fmt.Errorf("version %d of the publication names no torrent: %w", g.Item.Seq, err)
 	}
-	n.Seq, n.Holders = g.Item.Seq, g.Have
+	n.InfoHash, n.Seq, n.Holders = v.InfoHash, g.Item.Seq, g.Have
 	return nil
 }
 

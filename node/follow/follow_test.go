@@ -453,8 +453,8 @@ func TestBEP46PublicationsOfEachFormat(t *testing.T) {
 				if format == metainfo.V2 {
 					want = info.HashV2.Short()
 				}
-				if ih, err := mutable.Parse(newest(p).Value); err != nil || ih != want {
-					t.Errorf("the item contains %v, want %v", ih, want)
+				if v, err := mutable.Read(&magnet.Link{}, newest(p).Value); err != nil || v.InfoHash != want {
+					t.Errorf("the item contains %v, want %v", v.InfoHash, want)
 				}
 				b := start(t, n, 2, nodetest.Boot(101))
 				f := b.follow(testKey(0), to)

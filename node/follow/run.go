@@ -206,7 +206,7 @@ func (f *Follower) consider(item dht.Item) bool {
 		})
 		return false
 	}
-	ih, err := mutable.Parse(item.Value)
+	v, err := mutable.Read(f.cfg.Link, item.Value)
 	if err != nil {
 		f.refused = item.Seq
 		f.count(func(s *Stats) { s.Useless++ })
@@ -218,6 +218,7 @@ func (f *Follower) consider(item dht.Item) bool {
 		return false
 	}
 	f.abandon()
+	ih := v.InfoHash
 	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String()), pause: firstRetry}
 	if t := f.active.Load(); t != nil && f.folder.file.InfoHash == ih.String() && f.node.Torrent(ih) == t {
 		// The same content under a new number: there is nothing to download.

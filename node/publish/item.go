@@ -98,7 +98,7 @@ func (p *Publication) reportForeign(i *dht.Item) bool {
 	}
 	p.mu.Unlock()
 	if mustReport {
-		p.warn(conflict(i))
+		p.warn(p.conflict(i))
 	}
 	return foreign
 }
@@ -110,10 +110,10 @@ func (p *Publication) isForeign(i *dht.Item) bool {
 }
 
 // conflict returns the fault for an item that another machine published.
-func conflict(i *dht.Item) error {
+func (p *Publication) conflict(i *dht.Item) error {
 	what := "something else"
-	if ih, err := mutable.Parse(i.Value); err == nil {
-		what = "the torrent " + ih.String()
+	if v, err := p.folder.file.read(i.Value); err == nil {
+		what = "the torrent " + v.InfoHash.String()
 	}
 	return node.NewFault(node.FaultConflict,
 		fmt.Errorf("version %d of this key is %s and was not published from here: another machine uses the key, or this state directory is an old copy", i.Seq, what),

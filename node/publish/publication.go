@@ -79,7 +79,7 @@ func (p *Publication) link() string {
 	if err != nil {
 		panic(err) // the record holds a valid key
 	}
-	return link
+	return link.String()
 }
 
 // Torrent returns the torrent of the newest version.
@@ -375,7 +375,7 @@ func (p *Publication) item(ctx context.Context, torrent *metainfo.Torrent, fresh
 	}
 	foreign := stored != nil && p.isForeign(stored)
 	if foreign && !overrule {
-		return dht.Item{}, false, nil, conflict(stored)
+		return dht.Item{}, false, nil, p.conflict(stored)
 	}
 	if !fresh && !foreign {
 		i, err := p.folder.file.item(last)

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"seedbed/dht"
+	"seedbed/internal/bencode"
 	"seedbed/internal/id"
 	"seedbed/internal/statefile"
+	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 	"seedbed/magnet/mutable"
 	"seedbed/node"
@@ -104,10 +106,10 @@ func (r *record) last() *Version {
 }
 
 // link returns the link that followers open.
-func (r *record) link() (string, error) {
+func (r *record) link() (*magnet.Link, error) {
 	key, err := id.ParseHex32(r.Key)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	name := ""
 	if v := r.last(); v != nil {
@@ -115,7 +117,16 @@ func (r *record) link() (string, error) {
 	}
 	l := mutable.Link(key, r.Salt, name)
 	l.WebSeeds = r.WebSeeds
-	return l.String(), nil
+	return l, nil
+}
+
+// read reads the value of an item of the publication.
+func (r *record) read(v bencode.Value) (mutable.Version, error) {
+	l, err := r.link()
+	if err != nil {
+		return mutable.Version{}, err
+	}
+	return mutable.Read(l, v)
 }
 
 // item returns the signed item of a version.
@@ -301,8 +312,11 @@ func (r *record) describe() (Published, error) {
 		return Published{}, err
 	}
 	link, err := r.link()
-	return Published{Target: dht.ItemTarget(key, r.Salt), Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link,
-		Watch: r.Watch, RolledBack: r.RolledBack, Ended: r.Ended, Versions: slices.Clone(r.Versions)}, err
+	if err != nil {
+		return Published{}, err
+	}
+	return Published{Target: dht.ItemTarget(key, r.Salt), Key: r.Key, KeyName: r.KeyName, Salt: string(r.Salt), Path: r.Path, Link: link.String(),
+		Watch: r.Watch, RolledBack: r.RolledBack, Ended: r.Ended, Versions: slices.Clone(r.Versions)}, nil
 }
 
 // List returns the publications of a state directory, sorted by key name and salt. Its error

@@ -75,8 +75,8 @@ func (p *publication) show(a *app.App, link *magnet.Link, l *view.Lookup, failed
 	switch p.Found = p.value != nil; {
 	case p.Found:
 		p.Signature = "valid"
-		if infohash, err := mutable.Parse(p.value); err == nil {
-			p.Current = infohash.String()
+		if v, err := mutable.Read(link, p.value); err == nil {
+			p.Current = v.InfoHash.String()
 		}
 	case p.unsigned > 0:
 		p.Signature = "bad"
