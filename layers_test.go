@@ -63,7 +63,8 @@ var packages = map[string]pkg{
 	"internal/await":     {layer: 0, owns: "waiting for a disk or for time, until a context ends"},
 	"internal/journal":   {layer: 0, owns: "records by key in one file", peers: []string{"internal/id", "internal/statefile"}},
 
-	"magnet":                {layer: 1, pure: true, owns: "magnet links"},
+	"internal/sealed":       {layer: 1, pure: true, owns: "the format of private publications"},
+	"magnet":                {layer: 1, pure: true, owns: "magnet links", peers: []string{"internal/sealed"}},
 	"magnet/metainfo":       {layer: 1, pure: true, owns: "info dictionaries and their assembly", third: []string{"golang.org/x/text/..."}},
 	"swarm/wire":            {layer: 1, pure: true, owns: "the peer wire messages"},
 	"internal/socks5":       {layer: 1, pure: true, owns: "the client's part of SOCKS5"},

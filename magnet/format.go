@@ -25,7 +25,12 @@ func (l *Link) String() string {
 	}
 	if l.HasPublicKey {
 		b.raw("xs", keyPrefix+l.PublicKey.String())
-		if len(l.Salt) > 0 {
+		switch {
+		case l.Secret.CanRead():
+			b.raw(readParam, l.Secret.Text())
+		case !l.Secret.IsZero():
+			b.raw(keepParam, l.Secret.Text())
+		case len(l.Salt) > 0:
 			b.raw("s", hex.EncodeToString(l.Salt))
 		}
 	}

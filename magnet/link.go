@@ -3,14 +3,15 @@
 // A link consists of an identity and hints. The identity is an infohash (BEP 9: xt with
 // urn:btih, hexadecimal or base32), a v2 infohash (xt with urn:btmh), the public key of a
 // mutable torrent (BEP 46: xs with urn:btpk, and s, its salt), or several of these; a
-// link without any is an error. The hints are a name (dn), a length (xl), peers (x.pe),
+// link without any is an error. With a public key, x.read or x.keep is the secret of a private
+// publication (package sealed), and its salt follows from that. The hints are a name (dn), a length (xl), peers (x.pe),
 // selected files (BEP 53: so), trackers (tr), web seeds (ws), other sources (xs, as) and
 // keywords (kt). Unknown parameters are kept in order.
 //
 // Parse accepts links as they occur in practice: the scheme and parameter names in either
 // case, parameters repeated or numbered (tr.1, tr.2), plus signs for spaces in names, and
 // a percent sign that stands for itself. The identity (xt, xs=urn:btpk, s) must be valid;
-// otherwise Parse returns an *Error that names the wrong part. An invalid hint (so, xl,
+// otherwise Parse returns an *Error that names the wrong part; so must a secret, which the *Error does not show. An invalid hint (so, xl,
 // x.pe) is ignored, and Warnings contains an *Error for it.
 //
 // String returns the canonical form, which Parse reads as the same Link. Text in a Link
@@ -22,6 +23,7 @@ import (
 	"sort"
 
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 )
 
 // Link is a parsed magnet link.
@@ -34,6 +36,9 @@ type Link struct {
 	PublicKey    id.ID32 // BEP 46: xs=urn:btpk
 	HasPublicKey bool
 	Salt         []byte // BEP 46: s; at most 64 bytes; nil without a public key
+	// Secret is that of a private publication: x.read or x.keep. Salt is the one that follows
+	// from it.
+	Secret sealed.Secret
 
 	Name         string   // dn
 	Length       int64    // xl, in bytes; 0 means unknown

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 )
 
 const (
@@ -96,6 +97,10 @@ func (p *parser) param(part string) error {
 		err = p.source(value)
 	case "s":
 		p.salts = append(p.salts, value)
+	case readParam:
+		err = p.secret(sealed.Read, value)
+	case keepParam:
+		err = p.secret(sealed.KeepAlive, value)
 	case "dn":
 		if l.Name != "" {
 			p.other("dn", value)
@@ -151,7 +156,7 @@ func canonical(key string) (name string, known bool) {
 	}
 	name = strings.ToLower(key)
 	switch name {
-	case "xt", "xs", "s", "dn", "xl", "tr", "ws", "as", "kt", "x.pe", "so":
+	case "xt", "xs", "s", "dn", "xl", "tr", "ws", "as", "kt", "x.pe", "so", readParam, keepParam:
 		return name, true
 	}
 	return "", false
@@ -326,6 +331,11 @@ func IsMistyped(s string) bool {
 // finish parses parameters that depend on others, and checks the whole link.
 func (p *parser) finish() (*Link, error) {
 	l := p.l
+	if !l.Secret.IsZero() {
+		if err := p.private(); err != nil {
+			return nil, err
+		}
+	}
 	for _, value := range p.salts {
 		if !l.HasPublicKey || l.Salt != nil {
 			p.other("s", value)

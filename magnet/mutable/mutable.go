@@ -4,6 +4,8 @@
 // its value contains the infohash of the newest version. Anyone who has the secret key can
 // sign a new value with a higher sequence number.
 //
+// The value of a private publication is sealed: the link's secret opens it (package sealed).
+//
 // The package does not sign, look up or fetch anything. Its errors mean that the value of an
 // item does not name a torrent.
 package mutable
@@ -14,9 +16,20 @@ import (
 
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 )
+
+// ErrPrivate reports that the item is of a private publication, and that the link has no
+// secret.
+var ErrPrivate = errors.New("the publication is private, and this link has no secret (x.read or x.keep): ask the publisher for the whole link")
+
+// ErrNotSealed reports that the link has a secret, and the value of the item is not sealed.
+var ErrNotSealed = errors.New("the link is of a private publication, but the value of the item is not sealed")
+
+// sealedKey is the key of the sealed value of a private publication. The value has no other.
+const sealedKey = "sb"
 
 // ErrNoTorrent reports that the value of an item does not name a torrent.
 var ErrNoTorrent = errors.New(`the item does not name a torrent: it has no 20-byte infohash under "ih" (BEP 46)`)
@@ -28,16 +41,63 @@ func Value(info *metainfo.Info) bencode.Value {
 	return append(dst, 'e')
 }
 
+// Seal returns the value of an item of the private publication with this secret, in place of the
+// value that a public one would have. The error is sealed.ErrValueLen.
+func Seal(s sealed.Secret, v bencode.Value) (bencode.Value, error) {
+	box, err := s.SealValue(v)
+	if err != nil {
+		return nil, err
+	}
+	return append(bencode.AppendBytes(bencode.AppendString([]byte{'d'}, sealedKey), box), 'e'), nil
+}
+
+// open returns the value in a sealed one.
+func open(s sealed.Secret, v bencode.Value) (bencode.Value, error) {
+	var box []byte
+	for key, val := range v.Dict() {
+		if string(key) == sealedKey {
+			box, _ = val.Bytes()
+		}
+	}
+	switch {
+	case box == nil && s.IsZero():
+		return v, nil
+	case box == nil:
+		return nil, ErrNotSealed
+	case s.IsZero():
+		return nil, ErrPrivate
+	}
+	plain, err := s.OpenValue(box)
+	if err != nil {
+		return nil, err
+	}
+	// The publisher may be hostile: what it has sealed is as little checked as any value.
+	inner, rest, err := bencode.Parse(plain, bencode.Limits{Depth: maxDepth})
+	if err != nil || len(rest) > 0 || inner.Kind() != bencode.Dict {
+		return nil, ErrNoTorrent
+	}
+	return inner, nil
+}
+
+// maxDepth is the greatest depth of a sealed value.
+const maxDepth = 32
+
 // Version is what the value of an item says.
 type Version struct {
 	InfoHash id.ID // of a v2-only torrent, truncated
 }
 
 // Read reads the value of an item of the publication l. It ignores entries that it does not
-// know. If the value does not name a torrent, the error is ErrNoTorrent.
+// know. It opens the value of a private publication with the secret in the link. If the value does
+// not name a torrent, the error is ErrNoTorrent; if it cannot be opened, it is ErrPrivate,
+// ErrNotSealed, sealed.ErrValue or a *sealed.VersionError.
 func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 	if v.Kind() != bencode.Dict {
 		return Version{}, ErrNoTorrent
+	}
+	v, err := open(l.Secret, v)
+	if err != nil {
+		return Version{}, err
 	}
 	var version Version
 	for key, val := range v.Dict() {

@@ -1,10 +1,13 @@
 package mutable
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"seedbed/internal/bencode"
 	"seedbed/internal/id"
+	"seedbed/internal/sealed"
 	"seedbed/magnet"
 	"seedbed/magnet/metainfo"
 )
@@ -39,6 +42,38 @@ func TestPinnedLinksKeepTheHints(t *testing.T) {
 	}
 }
 
+// The value of a private publication opens with both of its secrets, and with no other link.
+func TestSealedValues(t *testing.T) {
+	secret := sealed.NewSecret([sealed.SecretLen]byte{1})
+	info := &metainfo.Info{Hash: id.ID{1, 2, 3}}
+	public := Link([32]byte{7}, nil, "")
+	v, err := Seal(secret, Value(info))
+	if err != nil || bytes.Contains(v, info.Hash[:]) {
+		t.Fatalf("%q, %v", v, err)
+	}
+	for _, s := range []sealed.Secret{secret, secret.ToKeep()} {
+		if got, err := Read(public.WithSecret(s), v); err != nil || got.InfoHash != info.Hash {
+			t.Errorf("with the %v: %v, %v", s, got, err)
+		}
+	}
+	wrong := func(l *magnet.Link, v bencode.Value, want error) {
+		t.Helper()
+		if got, err := Read(l, v); err != want {
+			t.Errorf("%v, %v instead of %v", got, err, want)
+		}
+	}
+	wrong(public, v, ErrPrivate)
+	wrong(public.WithSecret(sealed.NewSecret([sealed.SecretLen]byte{2})), v, sealed.ErrValue)
+	wrong(public.WithSecret(secret), Value(info), ErrNotSealed)
+	for _, inner := range []string{"", "de", "i1e", "d2:ih20:aaaaaaaaaaaaaaaaaaaaex", strings.Repeat("l", 500)} {
+		v, err := Seal(secret, bencode.Value(inner))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong(public.WithSecret(secret), v, ErrNoTorrent)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("d2:ih20:aaaaaaaaaaaaaaaaaaaae"))
 	f.Add([]byte("d2:ih3:abce"))
@@ -48,6 +83,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil || len(rest) > 0 {
 			return
 		}
+		_, _ = Read(Link([32]byte{7}, nil, "").WithSecret(sealed.NewSecret([sealed.SecretLen]byte{1})), v)
 		version, err := Read(Link([32]byte{7}, nil, ""), v)
 		if (err == nil) == version.InfoHash.IsZero() {
 			t.Errorf("%q: %v, %v", b, version, err)
