@@ -19,6 +19,7 @@ require (
 	github.com/huin/goupnp v1.3.1
 	github.com/klauspost/cpuid/v2 v2.3.0
 	github.com/libp2p/go-reuseport v0.4.0
+	github.com/miekg/dns v1.1.73
 	github.com/mmcdole/gofeed v1.4.2
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/prometheus/client_golang v1.25.0

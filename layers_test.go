@@ -111,6 +111,7 @@ var packages = map[string]pkg{
 	// Its tests publish what is followed.
 	"node/follow": {layer: 7, owns: "the newest version of what others publish", testPeers: []string{"node/publish"}},
 	"node/keys":   {layer: 7, owns: "signing keys in files"},
+	"node/names":  {layer: 7, owns: "domain names of publications, and the keys that are pinned for them"},
 	"node/visit":  {layer: 7, owns: "short visits to the DHT"},
 	"node/doctor": {layer: 7, owns: "the diagnosis of what does not work", peers: []string{"node/visit"}},
 	"node/view":   {layer: 7, owns: "the JSON objects of events and results"},
@@ -211,6 +212,7 @@ var owners = map[string]owner{
 	"github.com/rogpeppe/go-internal":     {pkg: "", why: "its test scripts are for tests"},
 	"github.com/google/jsonschema-go":     {pkg: "", why: "it makes schemas by reflection: it is for tests"},
 	"github.com/google/go-cmp/cmp":        {pkg: "", why: "it panics by design on what it cannot compare: it is for tests"},
+	"github.com/miekg/dns":                {pkg: "", why: "its DNS servers are for tests; queries are written and read with golang.org/x/net/dns/dnsmessage"},
 	"go.uber.org/goleak":                  {pkg: "", why: "it inspects all goroutines: it is for tests"},
 	"pgregory.net/rapid":                  {pkg: "", why: "it generates inputs: it is for tests"},
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -167,6 +168,15 @@ func (o Outbound) LookupNetIP(ctx context.Context, host string) ([]netip.Addr, e
 		return nil, fmt.Errorf("%s: %w", host, ErrProxyNames)
 	}
 	return o.resolver().LookupNetIP(ctx, "ip", host)
+}
+
+// LookupTXT returns the texts of the TXT records of a name, each with its strings joined. It asks the
+// resolver of the system. With a proxy, the error is ErrProxyNames.
+func (o Outbound) LookupTXT(ctx context.Context, name string) ([]string, error) {
+	if o.Proxy != "" {
+		return nil, ErrProxyNames
+	}
+	return o.resolver().LookupTXT(ctx, strings.TrimSuffix(name, ".")+".") // absolute: no search domains are tried
 }
 
 // SourceOf returns the address from which this machine sends to another, or the zero Addr if
