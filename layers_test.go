@@ -80,6 +80,7 @@ var packages = map[string]pkg{
 	"dht/lookup":         {layer: 2, pure: true, owns: "one iterative lookup"},
 	"dht/store":          {layer: 2, pure: true, owns: "peer tables, items and tokens", third: []string{lru}},
 	"magnet/mutable":     {layer: 2, pure: true, owns: "torrents that an item of the DHT names"},
+	"magnet/delegation":  {layer: 3, pure: true, owns: "which items of several publishers count"},
 	"internal/piecehash": {layer: 2, owns: "hashing pieces on all cores"},
 	"swarm/engine":       {layer: 2, pure: true, owns: "one torrent's decisions"},
 

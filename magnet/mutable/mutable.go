@@ -85,12 +85,16 @@ const maxDepth = 32
 // Version is what the value of an item says.
 type Version struct {
 	InfoHash id.ID // of a v2-only torrent, truncated
+	// Delegation is the statement in the value, or nil. It counts only in an item that is
+	// signed with the key in the link.
+	Delegation *Delegation
 }
 
 // Read reads the value of an item of the publication l. It ignores entries that it does not
 // know. It opens the value of a private publication with the secret in the link. If the value does
-// not name a torrent, the error is ErrNoTorrent; if it cannot be opened, it is ErrPrivate,
-// ErrNotSealed, sealed.ErrValue or a *sealed.VersionError.
+// not name a torrent, the error is ErrNoTorrent, and the statement, if there is one, is returned even
+// then; if it cannot be opened, the error is ErrPrivate, ErrNotSealed, sealed.ErrValue or a
+// *sealed.VersionError.
 func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 	if v.Kind() != bencode.Dict {
 		return Version{}, ErrNoTorrent
@@ -101,7 +105,10 @@ func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 	}
 	var version Version
 	for key, val := range v.Dict() {
-		if string(key) == "ih" {
+		switch string(key) {
+		case "d":
+			version.Delegation = readDelegation(l, val)
+		case "ih":
 			b, ok := val.Bytes()
 			if !ok || len(b) != id.Len {
 				return Version{}, ErrNoTorrent
@@ -110,7 +117,7 @@ func Read(l *magnet.Link, v bencode.Value) (Version, error) {
 		}
 	}
 	if version.InfoHash.IsZero() {
-		return Version{}, ErrNoTorrent
+		return version, ErrNoTorrent
 	}
 	return version, nil
 }
