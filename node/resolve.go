@@ -7,7 +7,9 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/await"
+	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/magnet/delegation"
 	"seedbed/magnet/mutable"
 )
 
@@ -17,35 +19,41 @@ const (
 )
 
 // Resolve finds the newest version of a link with a public key (BEP 46). It returns a link
-// to that version, and the item. If no version is found after several lookups, the error is
+// to that version, and the version. If no version is found after several lookups, the error is
 // a Fault.
-func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, dht.Item, error) {
+func (n *Node) Resolve(ctx context.Context, l *magnet.Link) (*magnet.Link, delegation.Version, error) {
 	if n.dht == nil {
-		return nil, dht.Item{}, ErrNoDHT
+		return nil, delegation.Version{}, ErrNoDHT
 	}
 	pause := resolvePause
 	for try := 1; ; try++ {
-		g, err := n.dht.Get(ctx, dht.ItemTarget(l.PublicKey, l.Salt), l.Salt, nil, nil)
-		if err != nil {
-			return nil, dht.Item{}, err
-		}
-		if g.Item != nil {
-			v, err := mutable.Read(l, g.Item.Value)
-			if err != nil {
-				return nil, *g.Item, err
+		var g dht.GetReport // of the key in the link
+		j, rejected, err := FindNewest(ctx, l, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+			r, err := n.dht.Get(ctx, dht.ItemTarget(key, l.Salt), l.Salt, nil, nil)
+			if key == l.PublicKey {
+				g = r
 			}
-			return mutable.Pin(l, v.InfoHash), *g.Item, nil
+			return r.Item, err
+		})
+		if err != nil {
+			return nil, delegation.Version{}, err
+		}
+		if v, ok := j.Newest(); ok {
+			return mutable.Pin(l, v.InfoHash), v, nil
+		}
+		if rejected != nil {
+			return nil, delegation.Version{}, rejected
 		}
 		if try == resolveTries {
 			if g.Faults.Unsigned > 0 {
-				return nil, dht.Item{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
+				return nil, delegation.Version{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("%s returned an item that is not signed by the key", count(g.Faults.Unsigned, "node")),
 					hint: "the item is forged, or the link has a wrong salt (s=)"}
 			}
-			return nil, dht.Item{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
+			return nil, delegation.Version{}, &Fault{Kind: FaultVanished, Err: fmt.Errorf("nothing is published under the key %s: none of %s has it", l.PublicKey.Short(), count(g.Answered, "DHT node")),
 				hint: "DHT nodes drop an item two hours after the publisher and all followers with --keep-alive have stopped"}
 		}
 		if err := await.Sleep(ctx, pause); err != nil {
-			return nil, dht.Item{}, err
+			return nil, delegation.Version{}, err
 		}
 		pause *= 2
 	}

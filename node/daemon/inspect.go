@@ -202,19 +202,26 @@ func (d *Daemon) findNewest(ctx context.Context, n *Newest) error {
 	if err != nil {
 		return err
 	}
-	g, err := items.Get(ctx, n.Target, n.Link.Salt, nil)
+	reports := map[id.ID32]dht.GetReport{}
+	var mu sync.Mutex
+	j, rejected, err := node.FindNewest(ctx, n.Link, time.Now(), func(ctx context.Context, key id.ID32) (*dht.Item, error) {
+		g, err := items.Get(ctx, dht.ItemTarget(key, n.Link.Salt), n.Link.Salt, nil)
+		mu.Lock()
+		defer mu.Unlock()
+		reports[key] = g
+		return g.Item, err
+	})
+	v, ok := j.Newest()
 	switch {
-	case g.Item == nil && err != nil:
+	case ok:
+		n.InfoHash, n.Seq, n.Holders = v.InfoHash, v.Number, reports[v.Item.Key].Have
+		return nil
+	case err != nil:
 		return err
-	case g.Item == nil:
-		return node.NewFault(node.FaultMissing, fmt.Errorf("none of the %d DHT nodes that answered holds a version of this publication", g.Answered), "check the link, or try again when its publisher is online")
+	case rejected != nil:
+		return fmt.Errorf("the newest version of the publication names no torrent: %w", rejected)
 	}
-	v, err := mutable.Read(n.Link, g.Item.Value)
-	if err != nil {
-		return fmt.Errorf("version %d of the publication names no torrent: %w", g.Item.Seq, err)
-	}
-	n.InfoHash, n.Seq, n.Holders = v.InfoHash, g.Item.Seq, g.Have
-	return nil
+	return node.NewFault(node.FaultMissing, fmt.Errorf("none of the %d DHT nodes that answered holds a version of this publication", reports[n.Link.PublicKey].Answered), "check the link, or try again when its publisher is online")
 }
 
 // IsFollowed reports whether the publication with this target is followed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"time"
 
 	"seedbed/internal/statefile"
@@ -20,7 +21,7 @@ const firstRetry = 5 * time.Second
 func (f *Follower) adopt() {
 	fe := f.fetching
 	if err := f.install(fe); err != nil {
-		f.warn(fmt.Errorf("version %d is complete but cannot be made current yet: %w", fe.item.Seq, err))
+		f.warn(fmt.Errorf("version %d is complete but cannot be made current yet: %w", fe.seq, err))
 		fe.stopRetrying()
 		fe.retry = time.NewTimer(fe.pause)
 		fe.pause = min(2*fe.pause, max(f.cfg.Poll, firstRetry))
@@ -37,7 +38,7 @@ func (f *Follower) adopt() {
 	}
 	f.prune()
 	f.count(func(s *Stats) { s.Switched++ })
-	f.keep(fe.item)
+	f.keep()
 	f.report(node.SwitchedVersion, fe)
 }
 
@@ -65,7 +66,7 @@ func (f *Follower) install(fe *fetch) error {
 		return err
 	}
 	r := f.folder.file
-	r.current = current{Seq: fe.item.Seq, InfoHash: fe.ih.String(), Folder: fe.name, Value: fe.item.Value, Sig: fe.item.Sig[:]}
+	r.current = currentOf(f.cfg.Link, fe)
 	if err := f.folder.save(&r); err != nil {
 		return err
 	}
@@ -107,12 +108,14 @@ func (f *Follower) drop(t *node.Torrent) {
 }
 
 // prune deletes all versions but the newest one and Config.Keep earlier ones. Only versions
-// that were current count as earlier versions; unfinished downloads are always deleted.
+// that were current count as earlier versions; unfinished downloads are always deleted, and so
+// are versions with higher numbers, whose key was revoked.
 func (f *Follower) prune() {
 	newest := f.folder.file.Folder
+	number := versionSeq(path.Base(newest))
 	kept, keep := []string{newest}, max(f.cfg.Keep, 0)
 	for _, name := range f.dirs.list() {
-		if name != newest && len(kept) <= keep && f.folder.torrent(name) != nil {
+		if name != newest && len(kept) <= keep && versionSeq(path.Base(name)) <= number && f.folder.torrent(name) != nil {
 			kept = append(kept, name)
 		}
 	}

@@ -10,7 +10,8 @@
 //
 // A version is adopted only if its item is signed with the key, its number is higher than
 // that of every adopted version, and its metadata and data match the infohash in the item.
-// Stats counts the refused items.
+// The owner of the key can delegate it to others (delegation.go). Stats counts the refused
+// items.
 //
 // Events are emitted by the node: node.FoundVersion, node.SwitchedVersion, node.Recovered,
 // and node.Warning for problems.
@@ -27,6 +28,7 @@ import (
 	"seedbed/dht"
 	"seedbed/internal/id"
 	"seedbed/magnet"
+	"seedbed/magnet/delegation"
 	"seedbed/node"
 )
 
@@ -72,6 +74,7 @@ type Stats struct {
 	Foreign  int64 // refused: the item of another key or salt
 	Forked   int64 // refused: another value with a known number
 	Useless  int64 // refused: signed, but without an infohash
+	Expired  int64 // refused: the delegation of its key had expired
 	Switched int64
 }
 
@@ -87,15 +90,16 @@ type Follower struct {
 	cancel context.CancelFunc
 	remove func() // undoes OnClose
 	done   chan struct{}
-	newer  chan dht.Item // a newer item that the dht.Keeper found; has a buffer of one
+	newer  chan dht.Item     // a newer item that the dht.Keeper found; has a buffer of one
+	judge  *delegation.Judge // decides which items count; only run uses it
 
 	requests   chan request
 	asking     atomic.Int32 // requests that wait
 	cancelPoll atomic.Pointer[context.CancelFunc]
 
 	active atomic.Pointer[node.Torrent]
-	next   atomic.Pointer[fetch]    // fetching, for other goroutines
-	held   atomic.Pointer[dht.Item] // the newest item that Stay holds back
+	next   atomic.Pointer[fetch] // fetching, for other goroutines
+	held   atomic.Int64          // number of the newest version that Stay holds back, or 0
 
 	mu    sync.Mutex
 	stats Stats
@@ -106,10 +110,10 @@ type Follower struct {
 // poller is the state of a follower's goroutine.
 type poller struct {
 	fetching    *fetch
-	stopKeeping func()
+	stopKeeping []func()
 	interval    time.Duration
-	refused     int64  // sequence number of the last item without an infohash
-	warned      string // the last warning, so that a retry does not repeat it
+	masterDue   time.Time // when to look up the item of the key in the link, if it names others
+	warned      string    // the last warning, so that a retry does not repeat it
 }
 
 // Start follows a publication until Close, or until the node closes.
@@ -117,7 +121,7 @@ func Start(n *node.Node, cfg Config) (_ *Follower, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), newer: make(chan dht.Item, 1), requests: make(chan request)}
+	f := &Follower{node: n, cfg: cfg, target: dht.ItemTarget(cfg.Link.PublicKey, cfg.Link.Salt), done: make(chan struct{}), newer: make(chan dht.Item, 1), judge: delegation.New(cfg.Link), requests: make(chan request)}
 	if f.items, err = n.Items(); err != nil {
 		return nil, err
 	}
@@ -166,8 +170,8 @@ func (f *Follower) Describe() Followed {
 	if err != nil {
 		panic(err) // the link was parsed before it was recorded
 	}
-	if held := f.held.Load(); held != nil {
-		d.Newest = max(d.Newest, held.Seq)
+	if held := f.held.Load(); held != 0 {
+		d.Newest = held
 	}
 	return d
 }
@@ -175,7 +179,7 @@ func (f *Follower) Describe() Followed {
 // Next returns the number and the torrent of the version that is being downloaded, or 0 and nil.
 func (f *Follower) Next() (seq int64, t *node.Torrent) {
 	if fe := f.next.Load(); fe != nil {
-		return fe.item.Seq, fe.torrent
+		return fe.seq, fe.torrent
 	}
 	return 0, nil
 }

@@ -377,15 +377,15 @@ func TestKeepAliveWithoutThePublisher(t *testing.T) {
 			time.Sleep(150*time.Minute + 150*time.Minute/scale) // longer than the two hours that an item lives
 			c := start(t, n, 3, nodetest.Boot(102))
 			time.Sleep(10 * time.Second)
-			link, item, err := c.Resolve(t.Context(), keyLink(testKey(0)))
+			link, version, err := c.Resolve(t.Context(), keyLink(testKey(0)))
 			if !alive {
 				var f *node.Fault
 				if !errors.As(err, &f) || f.Kind != node.FaultVanished {
-					t.Errorf("an item that nobody republishes: %v %v", item, err)
+					t.Errorf("an item that nobody republishes: %v %v", version, err)
 				}
 				return
 			}
-			if err != nil || item.Seq != 1 {
+			if err != nil || version.Number != 1 {
 				t.Fatal(err)
 			}
 			to := t.TempDir()

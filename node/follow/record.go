@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type record struct {
 	Keep      int      `json:"keep"`
 	KeepAlive bool     `json:"keep_alive,omitempty"`
 	Stay      *shown   `json:"stay,omitempty"` // an earlier version that stays current
+	// Statement is the newest item of the key in the link, if that names other keys or did
+	// so before. A lower one never counts again.
+	Statement *signedItem `json:"statement,omitempty"`
 	current
 }
 
@@ -43,11 +47,29 @@ type current struct {
 	Folder   string `json:"folder,omitempty"`
 	Value    []byte `json:"value,omitempty"`
 	Sig      []byte `json:"sig,omitempty"`
+	// Signer is the key that has signed the item, in hex; "" is the key in the link. ItemSeq
+	// is the item's number if that is not the version's.
+	Signer  string `json:"signer,omitempty"`
+	ItemSeq int64  `json:"item_seq,omitempty"`
+}
+
+// signedItem is an item of the key in the link.
+type signedItem struct {
+	Seq   int64  `json:"seq"`
+	Value []byte `json:"value"`
+	Sig   []byte `json:"sig"`
 }
 
 // item returns the signed item of the version.
 func (c *current) item(l *magnet.Link) (dht.Item, error) {
-	i := dht.Item{Value: c.Value, Mutable: true, Key: l.PublicKey, Salt: l.Salt, Seq: c.Seq}
+	i := dht.Item{Value: c.Value, Mutable: true, Key: l.PublicKey, Salt: l.Salt, Seq: cmp.Or(c.ItemSeq, c.Seq)}
+	if c.Signer != "" {
+		key, err := id.ParseHex32(c.Signer)
+		if err != nil {
+			return i, err
+		}
+		i.Key = key
+	}
 	if copy(i.Sig[:], c.Sig) != ed25519.SignatureSize {
 		return i, errors.New("the record has a version without a signature")
 	}

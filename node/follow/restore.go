@@ -8,6 +8,7 @@ import (
 
 	"seedbed/dht"
 	"seedbed/internal/id"
+	"seedbed/magnet/mutable"
 	"seedbed/node"
 )
 
@@ -23,6 +24,9 @@ type Followed struct {
 	Stays    bool   // the current version stays, though there may be newer ones (Follower.Stay)
 	InfoHash string // of the current version
 	Folder   string // of the current version
+	Signer   string // the key in hex that has signed the current version; "" if it is that in the link
+	// Delegation says which keys publish besides that in the link, or is nil.
+	Delegation *mutable.Delegation
 }
 
 // describe returns the publication of a record.
@@ -32,7 +36,10 @@ func (r *record) describe() (Followed, error) {
 		return Followed{}, err
 	}
 	now := r.shown()
-	f := Followed{Target: dht.ItemTarget(c.Link.PublicKey, c.Link.Salt), Config: c, Seq: now.Seq, InfoHash: now.InfoHash, Newest: r.Seq, Stays: r.Stay != nil}
+	f := Followed{Target: dht.ItemTarget(c.Link.PublicKey, c.Link.Salt), Config: c, Seq: now.Seq, InfoHash: now.InfoHash, Newest: r.Seq, Stays: r.Stay != nil, Delegation: r.delegation(c.Link)}
+	if r.Stay == nil {
+		f.Signer = r.Signer
+	}
 	if now.Folder != "" {
 		f.Folder = filepath.Join(r.Dir, filepath.FromSlash(now.Folder))
 	}

@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -30,6 +29,7 @@ func (f *Follower) quickInterval() time.Duration {
 // fetch is a version that is being downloaded, or is complete but not adopted yet.
 type fetch struct {
 	item    dht.Item
+	seq     int64  // number of the version
 	ih      id.ID  // infohash in the item
 	name    string // folder of the version
 	torrent *node.Torrent
@@ -61,6 +61,7 @@ func (f *Follower) run() {
 			return
 		case item := <-f.newer:
 			f.consider(item)
+			f.advance()
 		case r := <-f.requests:
 			r.done <- r.do()
 			timer.Reset(0)
@@ -81,9 +82,7 @@ func (f *Follower) run() {
 // finish stops republishing and releases the lock, so that another process can follow the
 // publication.
 func (f *Follower) finish() {
-	if f.stopKeeping != nil {
-		f.stopKeeping()
-	}
+	f.stopKeepingAll()
 	if f.fetching != nil {
 		f.fetching.stopRetrying()
 	}
@@ -100,16 +99,8 @@ func (f *Follower) resume() {
 			f.warn(err)
 		}
 	}
-	last := f.folder.file.current
-	if last.Seq == 0 {
-		return
-	}
-	item, err := last.item(f.cfg.Link)
-	if err != nil {
-		f.warn(err)
-		return
-	}
-	f.keep(item)
+	f.recall()
+	f.keep()
 	f.seedCurrent()
 }
 
@@ -140,10 +131,6 @@ func (f *Follower) warn(err error) {
 // poll checks for a newer version, and returns the wait until the next poll.
 func (f *Follower) poll() time.Duration {
 	f.seedCurrent()
-	var after *int64
-	if seq := f.newest(); seq > 0 {
-		after = &seq
-	}
 	ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
 	defer cancel()
 	f.cancelPoll.Store(&cancel)
@@ -151,38 +138,15 @@ func (f *Follower) poll() time.Duration {
 	if f.asking.Load() > 0 {
 		return 0 // ask may have come too early for cancelPoll
 	}
-	g, err := f.items.Get(ctx, f.target, f.cfg.Link.Salt, after)
-	f.count(func(s *Stats) {
-		s.Polls++
-		s.Older += int64(g.Older)
-		s.Unsigned += int64(g.Faults.Unsigned)
-		s.Foreign += int64(g.Faults.Wrong)
-		if g.Forked {
-			s.Forked++
-		}
-	})
-	if err != nil || g.Answered == 0 {
+	if !f.look(ctx) {
 		return min(pollRetry, f.cfg.Poll)
 	}
-	if g.Item != nil && f.consider(*g.Item) {
+	if f.advance() {
 		f.interval = f.quickInterval()
 	} else {
 		f.interval = min(f.interval+f.interval/2, f.cfg.Poll)
 	}
 	return f.interval
-}
-
-// newest returns the highest number of the versions that were adopted, are being
-// downloaded, were refused, or are held back.
-func (f *Follower) newest() int64 {
-	seq := max(f.folder.file.Seq, f.refused)
-	if f.fetching != nil {
-		seq = max(seq, f.fetching.item.Seq)
-	}
-	if held := f.held.Load(); held != nil {
-		seq = max(seq, held.Seq)
-	}
-	return seq
 }
 
 func (f *Follower) count(with func(*Stats)) {
@@ -191,45 +155,39 @@ func (f *Follower) count(with func(*Stats)) {
 	with(&f.stats)
 }
 
-// consider handles an item whose signature is valid. If the item is newer than all earlier
-// ones, consider starts the download of its torrent and returns true, unless another version
-// stays. Otherwise it counts the item in Stats and returns false.
-func (f *Follower) consider(item dht.Item) bool {
-	if item.Seq <= f.newest() {
-		f.count(func(s *Stats) {
-			last := f.folder.file.current
-			if item.Seq == last.Seq && !bytes.Equal(item.Value, last.Value) {
-				s.Forked++
-			} else if item.Seq < last.Seq {
-				s.Older++
-			}
-		})
+// advance starts the download of the newest version, unless it is the current one, it is
+// being downloaded, or another version stays. It returns true if it has started.
+func (f *Follower) advance() bool {
+	v, ok := f.judge.Newest()
+	if !ok {
 		return false
 	}
-	v, err := mutable.Read(f.cfg.Link, item.Value)
-	if err != nil {
-		f.refused = item.Seq
-		f.count(func(s *Stats) { s.Useless++ })
-		f.warn(fmt.Errorf("version %d is ignored: %w", item.Seq, err))
+	now := &f.folder.file.current
+	if f.fetching != nil && f.fetching.seq == v.Number && f.fetching.ih == v.InfoHash {
+		return false
+	}
+	if now.Seq == v.Number && now.InfoHash == v.InfoHash.String() {
+		f.abandon() // the version that was being downloaded has been revoked
 		return false
 	}
 	if f.folder.file.Stay != nil {
-		f.held.Store(&item)
+		f.held.Store(v.Number)
 		return false
 	}
 	f.abandon()
-	ih := v.InfoHash
-	fe := &fetch{item: item, ih: ih, name: versionName(item.Seq, ih.String()), pause: firstRetry}
-	if t := f.active.Load(); t != nil && f.folder.file.InfoHash == ih.String() && f.node.Torrent(ih) == t {
+	f.reportRevoked(v)
+	fe := &fetch{item: node.ItemOf(f.cfg.Link, v.Item), seq: v.Number, ih: v.InfoHash, name: versionName(v.Number, v.InfoHash.String()), pause: firstRetry}
+	if t := f.active.Load(); t != nil && now.InfoHash == v.InfoHash.String() && f.node.Torrent(v.InfoHash) == t {
 		// The same content under a new number: there is nothing to download.
-		fe.name, fe.torrent = f.folder.file.Folder, t
+		fe.name, fe.torrent = now.Folder, t
 	} else {
+		var err error
 		fe.torrent, err = f.node.Add(node.Spec{
-			Link: mutable.Pin(f.cfg.Link, ih), Dir: f.dirs.path(fe.name), Peers: f.cfg.Peers,
+			Link: mutable.Pin(f.cfg.Link, v.InfoHash), Dir: f.dirs.path(fe.name), Peers: f.cfg.Peers,
 			Prepare: func(info *metainfo.Info) error { return f.prepare(fe, info) },
 		})
 		if err != nil {
-			f.warn(fmt.Errorf("version %d cannot be downloaded: %w", item.Seq, err))
+			f.warn(fmt.Errorf("version %d cannot be downloaded: %w", fe.seq, err))
 			return false
 		}
 	}
@@ -260,30 +218,38 @@ func (f *Follower) prepare(fe *fetch, info *metainfo.Info) error {
 	return err
 }
 
-// keep republishes the publisher's item if Config.KeepAlive is set.
-func (f *Follower) keep(item dht.Item) {
+// keep republishes the item of the current version, and the statement of the key in the link,
+// if Config.KeepAlive is set.
+func (f *Follower) keep() {
 	if !f.cfg.KeepAlive {
 		return
 	}
-	if f.stopKeeping != nil {
-		f.stopKeeping()
-	}
-	f.stopKeeping = f.items.Keep(item, false, func(r dht.RepublishReport, _ error) {
-		if r.Fork != nil {
-			f.count(func(s *Stats) { s.Forked++ })
-		}
-		if r.Newer != nil {
-			select {
-			case f.newer <- *r.Newer:
-			default:
+	f.stopKeepingAll()
+	for _, item := range f.itemsToKeep() {
+		f.stopKeeping = append(f.stopKeeping, f.items.Keep(item, false, func(r dht.RepublishReport, _ error) {
+			if r.Fork != nil {
+				f.count(func(s *Stats) { s.Forked++ })
 			}
-		}
-	})
+			if r.Newer != nil {
+				select {
+				case f.newer <- *r.Newer:
+				default:
+				}
+			}
+		}))
+	}
+}
+
+func (f *Follower) stopKeepingAll() {
+	for _, stop := range f.stopKeeping {
+		stop()
+	}
+	f.stopKeeping = nil
 }
 
 // report emits an event about a version.
 func (f *Follower) report(kind node.EventKind, fe *fetch) {
 	f.node.Emit(node.Event{Kind: kind, Publication: &node.PublicationEvent{
-		Link: f.cfg.Link.String(), Seq: fe.item.Seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),
+		Link: f.cfg.Link.String(), Seq: fe.seq, InfoHash: fe.ih.String(), Dir: f.dirs.path(fe.name),
 		Reused: fe.reused.Load(), Fetched: fe.torrent.Snapshot().Downloaded}}.About(fe.torrent))
 }

@@ -61,9 +61,8 @@ func (f *Follower) Continue(ctx context.Context) error {
 		}
 		f.prune()
 		f.interval = f.quickInterval()
-		if held := f.held.Swap(nil); held != nil {
-			f.consider(*held)
-		}
+		f.held.Store(0)
+		f.advance()
 		return nil
 	})
 }

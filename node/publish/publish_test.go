@@ -212,8 +212,8 @@ func TestManyPublications(t *testing.T) {
 		for i := range many {
 			l := keyLink(testKey(0))
 			l.Salt = fmt.Append(nil, i)
-			if _, item, err := b.Resolve(t.Context(), l); err != nil || item.Seq != 1 {
-				t.Fatalf("publication %d: %v %v", i, item.Seq, err)
+			if _, version, err := b.Resolve(t.Context(), l); err != nil || version.Number != 1 {
+				t.Fatalf("publication %d: %v %v", i, version.Number, err)
 			}
 		}
 	})

@@ -165,12 +165,12 @@ func (s *Session) resolve(ctx context.Context, n *node.Node) error {
 		if l == nil || !l.HasPublicKey {
 			continue
 		}
-		link, item, err := n.Resolve(ctx, l)
+		link, version, err := n.Resolve(ctx, l)
 		switch {
 		case err == nil:
 			s.Specs[i].Link = link
 			s.rep.Event(node.Event{Kind: node.FoundVersion, Publication: &node.PublicationEvent{
-				Link: l.String(), Seq: item.Seq, InfoHash: link.InfoHash.String()}})
+				Link: l.String(), Seq: version.Number, InfoHash: link.InfoHash.String()}})
 		case errors.Is(err, context.DeadlineExceeded):
 			return exit.Fail(exit.Timeout, "use a longer --timeout, or run seedbed show with the link", fmt.Errorf("the newest version was not found within %v", s.Timeout))
 		case errors.Is(err, context.Canceled):
