@@ -117,6 +117,7 @@ var packages = map[string]pkg{
 	"node/doctor": {layer: 7, owns: "the diagnosis of what does not work", peers: []string{"node/visit"}},
 	"node/view":   {layer: 7, owns: "the JSON objects of events and results"},
 	"node/stream": {layer: 7, owns: "a torrent's files over HTTP, while they come"},
+	"node/tree":   {layer: 7, owns: "the files of a version as its publisher named them"},
 
 	"node/daemon/token":    {layer: 7, owns: "the tokens that give access to a daemon"},
 	"node/daemon/fetch":    {layer: 7, owns: "downloads from the URLs that clients name"},
@@ -152,14 +153,14 @@ var packages = map[string]pkg{
 	// Publishing without a key is seeding.
 	"cmd/seedbed/pubcmd": {layer: 15, owns: "publish, follow and key", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd", "cmd/seedbed/torrentcmd"}},
 	// token works with the running daemon if there is one.
-	"cmd/seedbed/daemoncmd": {layer: 15, owns: "daemon and token", peers: []string{"cmd/seedbed/remotecmd"}},
-	"cmd/seedbed/importcmd": {layer: 15, owns: "import", peers: []string{"cmd/seedbed/remotecmd"}},
-	"cmd/seedbed/opencmd":   {layer: 15, owns: "open", peers: []string{"cmd/seedbed/remotecmd"}},
-	"cmd/seedbed/handover":  {layer: 15, owns: "what a daemon does in place of a command", peers: []string{"cmd/seedbed/remotecmd"}},
-	"cmd/seedbed/remotecmd": {layer: 15, owns: "the commands that control a daemon"},
-	"cmd/seedbed/dhtcmd":    {layer: 15, owns: "dht, bootstrap and doctor", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd"}},
-	"cmd/seedbed/demo":      {layer: 15, owns: "the demonstration"},
-	"cmd/seedbed":           {layer: 16, owns: "the command line as a whole"},
+	"cmd/seedbed/daemoncmd":  {layer: 15, owns: "daemon and token", peers: []string{"cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/importcmd":  {layer: 15, owns: "import", peers: []string{"cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/opencmd":    {layer: 15, owns: "open", peers: []string{"cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/handover":   {layer: 15, owns: "what a daemon does in place of a command", peers: []string{"cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/remotecmd":  {layer: 15, owns: "the commands that control a daemon"},
+	"cmd/seedbed/dhtcmd":     {layer: 15, owns: "dht, bootstrap and doctor", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/demo":       {layer: 15, owns: "the demonstration"},
+	"cmd/seedbed":            {layer: 16, owns: "the command line as a whole"},
 
 	"internal/simnet": {layer: top, owns: "the in-memory network and disk"},
 	// Modules of their own: what the packages are made with, and what tests connect to, is no

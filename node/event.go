@@ -142,4 +142,8 @@ func (e Event) About(t *Torrent) Event {
 }
 
 // emit sends an event about t.
-func (t *Torrent) emit(e Event) { t.node.Emit(e.About(t)) }
+func (t *Torrent) emit(e Event) {
+	if !t.isCache() {
+		t.node.Emit(e.About(t))
+	}
+}

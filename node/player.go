@@ -21,6 +21,7 @@ type player struct {
 	t     *Torrent
 	ahead int64 // bytes
 	only  bool  // no other pieces are fetched
+	cache bool  // Spec.Cache
 
 	mu      sync.Mutex
 	opened  int           // readers that are not closed
@@ -35,9 +36,9 @@ type player struct {
 // window is a range of pieces, [first, end).
 type window struct{ first, end uint32 }
 
-// newPlayer returns the player of a torrent. ahead is Spec.ReadAhead.
-func newPlayer(t *Torrent, ahead int64) *player {
-	p := &player{t: t, ahead: cmp.Or(ahead, defaultReadAhead), only: ahead > 0, pieces: make(chan struct{})}
+// newPlayer returns the player of a torrent. ahead is Spec.ReadAhead, and cache Spec.Cache.
+func newPlayer(t *Torrent, ahead int64, cache bool) *player {
+	p := &player{t: t, ahead: cmp.Or(ahead, defaultReadAhead), only: ahead > 0, cache: cache, pieces: make(chan struct{})}
 	if p.only {
 		p.focus = []uint32{}
 	}
@@ -56,7 +57,7 @@ func (p *player) pass(r *run) { r.swarm.SetFocus(p.focus, !p.only) }
 // begin requests the first pieces of the largest file, where a player starts, and its last
 // piece, where many containers have their index.
 func (p *player) begin(info *metainfo.Info) {
-	if !p.only {
+	if !p.only || p.cache {
 		return
 	}
 	p.mu.Lock()
@@ -109,6 +110,7 @@ func (p *player) update() {
 // the second of each, and so on.
 func interleave(ws []window) []uint32 {
 	order := []uint32{}
+	seen := map[uint32]struct{}{} // a gateway may have hundreds of readers
 	for i, more := uint32(0), true; more; i++ {
 		more = false
 		for _, w := range ws {
@@ -117,7 +119,8 @@ func interleave(ws []window) []uint32 {
 				continue
 			}
 			more = true
-			if !slices.Contains(order, piece) {
+			if _, dup := seen[piece]; !dup {
+				seen[piece] = struct{}{}
 				order = append(order, piece)
 			}
 		}
@@ -185,6 +188,12 @@ func (p *player) next() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.pieces
+}
+
+// isCache reports whether the torrent was added with Spec.Cache.
+func (t *Torrent) isCache() bool {
+	p := t.player.Load()
+	return p != nil && p.cache
 }
 
 // isRead reports whether the torrent must keep running for its readers.

@@ -55,7 +55,7 @@ func (t *Torrent) OpenFile(ctx context.Context, file int) (*FileReader, error) {
 	}
 	p := t.player.Load()
 	if p == nil {
-		if p = newPlayer(t, 0); !t.player.CompareAndSwap(nil, p) {
+		if p = newPlayer(t, 0, false); !t.player.CompareAndSwap(nil, p) {
 			p = t.player.Load()
 		}
 	}

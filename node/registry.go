@@ -114,10 +114,13 @@ func (t *Torrent) refuse() {
 
 // reserve registers a torrent that is being added, so that its infohashes cannot be added
 // twice and Close waits for it. If a torrent with the same infohash is being removed, reserve waits
-// until that is done.
+// until that is done. One with Spec.Cache is removed for it.
 func (n *Node) reserve(t *Torrent, hashes []id.ID) error {
 	for {
 		other, err := n.tryReserve(t, hashes)
+		if other != nil && other.isCache() && !t.isCache() {
+			_ = other.remove(false) // it has no record
+		}
 		if other == nil || !other.isBeingRemoved() {
 			return err
 		}
@@ -202,10 +205,10 @@ func (n *Node) forget(t *Torrent) bool {
 	return true
 }
 
-// Torrents returns all torrents in the order in which they were added, except those that are being
-// removed.
+// Torrents returns all torrents in the order in which they were added, except those with Spec.Cache and
+// those that are being removed.
 func (n *Node) Torrents() []*Torrent {
-	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
+	return slices.DeleteFunc(n.all(), func(t *Torrent) bool { return t.isCache() || t.Phase() == lifecycle.Adding || t.isBeingRemoved() })
 }
 
 // Active returns the torrents whose swarm runs: neither parked nor paused. They are in no

@@ -48,6 +48,12 @@ type Spec struct {
 	// next, up to this many bytes ahead.
 	ReadAhead int64
 
+	// Cache adds a torrent whose data is a copy for readers, such as those of a gateway: it
+	// requires ReadAhead, and nothing is downloaded before it is read. Torrents does not list it,
+	// it has no events, and it is removed, but not its data, when a torrent with the same infohash
+	// is added.
+	Cache bool
+
 	// Verified says that the caller has just hashed the data, as Make does, so that it is
 	// not hashed again.
 	Verified bool
@@ -156,6 +162,8 @@ func (s *Spec) validate() error {
 		return errors.New("Spec has neither a Link nor a Torrent")
 	case s.Persistent && (s.MetadataOnly || s.ReadAhead != 0 || s.Prepare != nil):
 		return errors.New("a Spec with MetadataOnly, ReadAhead or Prepare cannot be Persistent")
+	case s.Cache && (s.ReadAhead == 0 || s.Persistent):
+		return errors.New("a Spec with Cache needs a ReadAhead and cannot be Persistent")
 	case s.Paused && !s.Persistent:
 		return errors.New("a Spec that is Paused must be Persistent")
 	case s.Naming.Validate() != nil:

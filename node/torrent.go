@@ -48,7 +48,7 @@ func (n *Node) newTorrent(hash id.ID, spec *Spec) *Torrent {
 	t.complete.Store(spec.Seed)
 	t.control.upRate, t.control.downRate = spec.UpRate, spec.DownRate
 	if spec.ReadAhead > 0 {
-		t.player.Store(newPlayer(t, spec.ReadAhead))
+		t.player.Store(newPlayer(t, spec.ReadAhead, spec.Cache))
 	}
 	return t
 }
