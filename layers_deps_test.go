@@ -16,9 +16,9 @@ var heavy = map[string]struct {
 	by  []string
 	why string
 }{
-	"net/http":      {[]string{"swarm/webseed", "internal/portmap", "node", "node/daemon/importer", "node/stream", "node/names", "cmd/seedbed/argument", "cmd/seedbed/torrentcmd", "node/api/metrics", "dht", "node/api", "node/daemon/fetch", "node/daemon/hook", "node/daemon/rss", "node/api/client", "node/api/guard", "node/api/httpd", "node/api/qbittorrent", "node/api/transmission", "node/web", "cmd/seedbed/daemoncmd", "cmd/seedbed/remotecmd"}, "HTTP is for mirrors, routers, players, metrics, the interfaces of a daemon and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
-	"html/template": {[]string{"node/stream"}, "pages belong to HTTP handlers"},
-	"text/template": {slices.Concat([]string{"node/stream", "cmd/seedbed/daemoncmd", "cmd/seedbed/opencmd", "cmd/seedbed/remotecmd"}, commands), "texts belong to the command line; cobra needs it for its help"},
+	"net/http":      {[]string{"swarm/webseed", "internal/portmap", "node", "node/daemon/importer", "node/stream", "node/names", "node/gateway", "cmd/seedbed/argument", "cmd/seedbed/torrentcmd", "node/api/metrics", "dht", "node/api", "node/daemon/fetch", "node/daemon/hook", "node/daemon/rss", "node/api/client", "node/api/guard", "node/api/httpd", "node/api/qbittorrent", "node/api/transmission", "node/web", "cmd/seedbed/daemoncmd", "cmd/seedbed/remotecmd"}, "HTTP is for mirrors, routers, players, metrics, the interfaces of a daemon and links to a .torrent; dht has it by the krpc types of anacrolix/dht"},
+	"html/template": {[]string{"node/stream", "node/gateway"}, "pages belong to HTTP handlers"},
+	"text/template": {slices.Concat([]string{"node/stream", "node/gateway", "cmd/seedbed/daemoncmd", "cmd/seedbed/opencmd", "cmd/seedbed/remotecmd"}, commands), "texts belong to the command line; cobra needs it for its help"},
 	"os/exec":       {[]string{"cmd/seedbed/torrentcmd", "cmd/seedbed/opencmd", "cmd/seedbed/hook", "node/daemon/hook"}, "a node starts no other program, except for hooks"},
 	"database/sql":  {[]string{"dht", "node/api/metrics"}, "records are files; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
 	"expvar":        {[]string{"dht", "node/api/metrics"}, "metrics are explicit; dht has it by the krpc types of anacrolix/dht, metrics by its client library"},
@@ -30,7 +30,7 @@ var heavy = map[string]struct {
 }
 
 // commands are the packages that define commands.
-var commands = []string{"cmd/seedbed", "cmd/seedbed/app", "cmd/seedbed/demo", "cmd/seedbed/dhtcmd", "cmd/seedbed/handover", "cmd/seedbed/importcmd", "cmd/seedbed/making", "cmd/seedbed/manpage",
+var commands = []string{"cmd/seedbed", "cmd/seedbed/app", "cmd/seedbed/demo", "cmd/seedbed/dhtcmd", "cmd/seedbed/gatewaycmd", "cmd/seedbed/handover", "cmd/seedbed/importcmd", "cmd/seedbed/making", "cmd/seedbed/manpage",
 	"cmd/seedbed/pubcmd", "cmd/seedbed/query", "cmd/seedbed/torrentcmd"}
 
 // A graph holds the imports of every package of the module and of its dependencies,

@@ -125,6 +125,7 @@ var packages = map[string]pkg{
 	"node/daemon/watch":    {layer: 7, owns: "files that appear in a folder"},
 	"node/daemon/rss":      {layer: 7, owns: "torrents that feeds name", peers: []string{"node/daemon/fetch"}},
 	"node/daemon/importer": {layer: 7, owns: "the sessions of other clients"},
+	"node/gateway":         {layer: 8, owns: "publications for browsers"},
 	"node/daemon":          {layer: 8, owns: "the operations of a node that runs as a service"},
 
 	"node/api/metrics":      {layer: 9, owns: "the numbers of a daemon or a bootstrap node for Prometheus"},
@@ -154,6 +155,7 @@ var packages = map[string]pkg{
 	"cmd/seedbed/pubcmd": {layer: 15, owns: "publish, follow and key", peers: []string{"cmd/seedbed/handover", "cmd/seedbed/remotecmd", "cmd/seedbed/torrentcmd"}},
 	// token works with the running daemon if there is one.
 	"cmd/seedbed/daemoncmd":  {layer: 15, owns: "daemon and token", peers: []string{"cmd/seedbed/remotecmd"}},
+	"cmd/seedbed/gatewaycmd": {layer: 15, owns: "gateway"},
 	"cmd/seedbed/importcmd":  {layer: 15, owns: "import", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/opencmd":    {layer: 15, owns: "open", peers: []string{"cmd/seedbed/remotecmd"}},
 	"cmd/seedbed/handover":   {layer: 15, owns: "what a daemon does in place of a command", peers: []string{"cmd/seedbed/remotecmd"}},

@@ -18,6 +18,7 @@ var opensSockets = map[string]string{
 	"node/api/metrics":       "Prometheus connects to the address that --metrics names",
 	"node/api/client":        "it connects to a daemon at the address that the user names, often on loopback",
 	"cmd/seedbed/torrentcmd": "a player connects to the address that stream --http names",
+	"node/gateway":           "browsers connect to the address that gateway --http names",
 	"integration":            "it is for tests",
 }
 

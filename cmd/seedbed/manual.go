@@ -50,6 +50,9 @@ var manualTexts = map[string]map[string]string{
 		"http":      "where to serve (default 127.0.0.1:8008, or a free port if that is taken; a port given here that is taken is an error). Requests with a different Host header are refused, which prevents DNS rebinding attacks from web pages",
 		"readahead": "how far ahead of a player to download, so that a paused player does not trigger a download of the whole file",
 	},
+	"gateway": {
+		"http": "where to serve (default 127.0.0.1:8010); only a loopback address is accepted. Requests for a host that is neither `localhost` nor below it are refused, which prevents DNS rebinding attacks from web pages",
+	},
 	"bootstrap": {
 		"listen":       "UDP; repeatable; the default is port 6881 of every address. On Linux each address has a socket for each processor",
 		"state":        "where the ring is kept between runs (`bootstrap.ring`); a ring that is at most 15 minutes old is used at once, an older one is verified first",

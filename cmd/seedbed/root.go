@@ -7,6 +7,7 @@ import (
 	"seedbed/cmd/seedbed/daemoncmd"
 	"seedbed/cmd/seedbed/demo"
 	"seedbed/cmd/seedbed/dhtcmd"
+	"seedbed/cmd/seedbed/gatewaycmd"
 	"seedbed/cmd/seedbed/importcmd"
 	"seedbed/cmd/seedbed/opencmd"
 	"seedbed/cmd/seedbed/pubcmd"
@@ -55,7 +56,7 @@ come from. Exit codes follow aria2's list: see seedbed help exit-codes.`,
 	a.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		torrentcmd.Get(a), torrentcmd.Stream(a), torrentcmd.Seed(a), torrentcmd.Create(a), torrentcmd.Check(a), torrentcmd.Show(a),
-		pubcmd.Publish(a), pubcmd.Follow(a), pubcmd.Key(a),
+		pubcmd.Publish(a), pubcmd.Follow(a), gatewaycmd.Gateway(a), pubcmd.Key(a),
 		dhtcmd.DHT(a), dhtcmd.Bootstrap(a), dhtcmd.Doctor(a),
 		settingsCommand(a), demo.Command(a), versionCommand(a), exitCodesTopic(), manPagesCommand())
 	root.AddCommand(daemoncmd.Daemon(a), daemoncmd.Token(a), opencmd.Open(a), importcmd.Import(a))

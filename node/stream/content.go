@@ -13,17 +13,47 @@ import (
 	"seedbed/node"
 )
 
-// errStalled ends a request whose client has taken no data, or for which no data has come, for a long
+// ErrStalled ends a request whose client has taken no data, or for which no data has come, for a long
 // time.
-var errStalled = errors.New("no data was sent for too long")
+var ErrStalled = errors.New("no data was sent for too long")
 
 // errorWithin is how long a client may take to receive an error.
 const errorWithin = 10 * time.Second
 
-// content is a file that is served. *node.FileReader implements it.
-type content interface {
+// Content is a file that is served. *node.FileReader implements it.
+type Content interface {
 	io.ReadSeekCloser
 	Size() int64
+}
+
+// Answer says how to answer a request for a file.
+type Answer struct {
+	Gate   *Gate // required
+	Client Client
+	// Stall, if not 0, is how long the client may take no data, or wait for data, before its
+	// connection is closed.
+	Stall time.Duration
+	// Open opens the file until ctx ends, and sets the headers that describe it: at least its type.
+	Open func(ctx context.Context, h http.Header) (Content, error)
+}
+
+// Serve answers a GET or HEAD request with the file or the requested ranges of it (RFC 9110). While
+// the torrent downloads, the answer begins when the first data is there. Serve returns an error if it
+// has sent nothing, so that the caller can answer with it. If an error comes later, it closes the
+// connection, so that the client notices that the answer is not complete.
+func (a *Answer) Serve(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Gate.enter(a.Client); err != nil {
+		return err
+	}
+	defer a.Gate.leave(a.Client)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	f, err := a.Open(ctx, w.Header())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return serve(w, r, f, a.Stall, cancel)
 }
 
 // Request is a request for a file of a torrent.
@@ -39,38 +69,30 @@ type Request struct {
 	Attach bool
 }
 
-// Serve answers a GET or HEAD request with the file or the requested ranges of it. While the torrent
-// downloads, the answer begins when the first data is there. Serve returns an error if it has sent
-// nothing, so that the caller can answer with it. If an error comes later, it closes the connection, so
-// that the client notices that the answer is not complete.
+// Serve answers a GET or HEAD request with a file of a torrent. Its errors are those of Answer.Serve.
 func Serve(w http.ResponseWriter, r *http.Request, q Request) error {
-	if err := q.Gate.enter(q.Client); err != nil {
-		return err
-	}
-	defer q.Gate.leave(q.Client)
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	f, err := q.Torrent.OpenFile(ctx, q.File)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info := q.Torrent.Info()
-	if info == nil { // it was removed
-		return node.ErrEnded
-	}
-	name := q.Torrent.FileName(q.File)
-	h := w.Header()
-	setSafe(h)
-	h.Set("Content-Type", typeOf(name))
-	h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.Torrent.InfoHash(), info.FileNumber(q.File)))
-	h.Set("Cache-Control", "private, max-age=86400")
-	disposition := "inline"
-	if q.Attach {
-		disposition = "attachment"
-	}
-	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": name}))
-	return serve(w, r, f, name, q.Stall, cancel)
+	a := Answer{Gate: q.Gate, Client: q.Client, Stall: q.Stall, Open: func(ctx context.Context, h http.Header) (Content, error) {
+		f, err := q.Torrent.OpenFile(ctx, q.File)
+		if err != nil {
+			return nil, err
+		}
+		info := q.Torrent.Info()
+		if info == nil { // it was removed
+			return nil, errors.Join(node.ErrEnded, f.Close())
+		}
+		name := q.Torrent.FileName(q.File)
+		setSafe(h)
+		h.Set("Content-Type", typeOf(name))
+		h.Set("ETag", fmt.Sprintf(`"%s-%d"`, q.Torrent.InfoHash(), info.FileNumber(q.File)))
+		h.Set("Cache-Control", "private, max-age=86400")
+		disposition := "inline"
+		if q.Attach {
+			disposition = "attachment"
+		}
+		h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": name}))
+		return f, nil
+	}}
+	return a.Serve(w, r)
 }
 
 // setSafe sets the headers that keep a file of a stranger from acting as a page of this server: it may
@@ -81,11 +103,11 @@ func setSafe(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// serve implements Serve for an open file. stop ends a read that waits for data.
-func serve(w http.ResponseWriter, r *http.Request, f content, name string, stall time.Duration, stop context.CancelCauseFunc) error {
+// serve implements Answer.Serve for an open file. stop ends a read that waits for data.
+func serve(w http.ResponseWriter, r *http.Request, f Content, stall time.Duration, stop context.CancelCauseFunc) error {
 	out := &answer{ResponseWriter: w, to: http.NewResponseController(w), stall: stall}
 	if stall > 0 {
-		out.timer = time.AfterFunc(stall, func() { stop(errStalled) })
+		out.timer = time.AfterFunc(stall, func() { stop(ErrStalled) })
 		defer out.timer.Stop()
 	}
 	out.progress()
@@ -99,8 +121,8 @@ func serve(w http.ResponseWriter, r *http.Request, f content, name string, stall
 	if ranges != "" {
 		r.Header.Set("Range", ranges)
 	}
-	in := &input{content: f}
-	http.ServeContent(out, r, name, time.Time{}, in)
+	in := &input{Content: f}
+	http.ServeContent(out, r, "", time.Time{}, in) // the type is set
 	switch {
 	case in.err == nil:
 		out.begin()
@@ -109,7 +131,7 @@ func serve(w http.ResponseWriter, r *http.Request, f content, name string, stall
 		panic(http.ErrAbortHandler) // closes the connection
 	}
 	_ = out.to.SetWriteDeadline(time.Now().Add(errorWithin)) // the present one may be over
-	for _, name := range []string{"Content-Type", "Content-Length", "Content-Range", "Content-Disposition", "Accept-Ranges", "ETag", "Cache-Control"} {
+	for _, name := range []string{"Content-Type", "Content-Length", "Content-Range", "Content-Disposition", "Accept-Ranges", "ETag", "Cache-Control", "Content-Encoding"} {
 		w.Header().Del(name)
 	}
 	return in.err
@@ -117,13 +139,13 @@ func serve(w http.ResponseWriter, r *http.Request, f content, name string, stall
 
 // input notes the error of a read.
 type input struct {
-	content
+	Content
 	err error
 }
 
 // Read implements io.Reader.
 func (i *input) Read(b []byte) (int, error) {
-	n, err := i.content.Read(b)
+	n, err := i.Content.Read(b)
 	if err != nil && err != io.EOF {
 		i.err = err
 	}

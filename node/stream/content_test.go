@@ -86,7 +86,7 @@ func connect(t *testing.T, size, missing int64) (c net.Conn, ended <-chan error)
 			}
 			result <- err
 		}()
-		if err = serve(w, r, &fake{ctx: ctx, size: size, missing: missing}, "film.mkv", stall, cancel); err != nil {
+		if err = serve(w, r, &fake{ctx: ctx, size: size, missing: missing}, stall, cancel); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})}
@@ -146,7 +146,7 @@ func TestAReaderOfMissingData(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, _ := io.ReadAll(resp.Body)
-		if resp.StatusCode != 503 || !strings.Contains(string(b), "no data") || resp.Header.Get("ETag") != "" || !errors.Is(<-ended, errStalled) {
+		if resp.StatusCode != 503 || !strings.Contains(string(b), "no data") || resp.Header.Get("ETag") != "" || !errors.Is(<-ended, ErrStalled) {
 			t.Errorf("%s %v %s", resp.Status, resp.Header, b)
 		}
 		c, ended = connect(t, 1<<20, 1<<19)

@@ -32,8 +32,12 @@ var types = map[string]string{
 
 // typeOf returns the media type of a file from its name.
 func typeOf(name string) string {
-	if t, ok := types[strings.ToLower(path.Ext(name))]; ok {
+	if t := MediaType(name); t != "" {
 		return t
 	}
 	return "application/octet-stream"
 }
+
+// MediaType returns the media type of a file from the extension of its name, or "" if that is not
+// known. Files that a browser would run as programs are text.
+func MediaType(name string) string { return types[strings.ToLower(path.Ext(name))] }

@@ -1,0 +1,226 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"seedbed/internal/addrs"
+	"seedbed/internal/id"
+	"seedbed/node/stream"
+	"seedbed/node/tree"
+)
+
+// A Version is a version of a publication whose files can be read.
+type Version struct {
+	Seq      int64
+	InfoHash id.ID
+	Tree     *tree.Tree
+}
+
+// A Source finds the newest version of publications. Its errors are *Failure, or the cause of ctx.
+type Source interface {
+	// Newest returns the newest version of a publication that is known. The caller reads it until it
+	// calls done.
+	Newest(ctx context.Context, a Address) (v *Version, done func(), err error)
+}
+
+// maxReaders is how many files are served at a time. A browser reads six of each origin.
+const maxReaders = 256
+
+// stallAfter is how long a client may take no data, or wait for the next.
+const stallAfter = time.Minute
+
+// Handler serves publications. It is an http.Handler.
+type Handler struct {
+	source Source
+	domain string
+	names  bool // hosts that are not below the domain are names
+	gate   *stream.Gate
+}
+
+// NewHandler returns a Handler of publications below domain, in lower case. With names, hosts outside
+// it are DNS names of publications.
+func NewHandler(source Source, domain string, names bool) *Handler {
+	return &Handler{source: source, domain: domain, names: names, gate: stream.NewGate(maxReaders)}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setSandbox(w.Header())
+	a, isOwn, err := parseHost(r.Host, h.domain, h.names)
+	switch {
+	case err != nil:
+		showError(w, r, &problem{Code: http.StatusMisdirectedRequest, Title: "Not a publication",
+			Text: "This gateway does not serve the host of the address.", Hint: "Publications are at http://KEY." + h.domain + ", where KEY is the public key in base32."})
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		showError(w, r, &problem{Code: http.StatusMethodNotAllowed, Title: "Method not allowed", Text: "Files can only be read."})
+	case isOwn:
+		h.serveOwn(w, r)
+	default:
+		if why := refusal(r); why != "" {
+			showError(w, r, &problem{Code: http.StatusForbidden, Title: "Refused", Text: why})
+			return
+		}
+		h.servePublication(w, r, a)
+	}
+}
+
+// servePublication answers a request for a file or a folder of a publication.
+func (h *Handler) servePublication(w http.ResponseWriter, r *http.Request, a Address) {
+	p, isFolder, ok := parsePath(r.URL.EscapedPath())
+	if !ok {
+		showError(w, r, notFound)
+		return
+	}
+	v, done, err := h.source.Newest(r.Context(), a)
+	if err != nil {
+		showFailure(w, r, err)
+		return
+	}
+	defer done()
+	w.Header().Set("X-Publication-Version", strconv.FormatInt(v.Seq, 10))
+	switch {
+	case isFolder:
+		index := path.Join(p, "index.html")
+		if f, ok := v.Tree.Lookup(index); ok {
+			h.serveFile(w, r, v, f, http.StatusOK)
+			return
+		}
+		if v.Tree.HasFolder(p) {
+			showFolder(w, r, v, p)
+			return
+		}
+	case v.Tree.HasFolder(p):
+		to := escapePath(p, true)
+		if r.URL.RawQuery != "" {
+			to += "?" + r.URL.RawQuery
+		}
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusTemporaryRedirect) // in the next version it may be a file
+		return
+	default:
+		if f, ok := v.Tree.Lookup(p); ok {
+			h.serveFile(w, r, v, f, http.StatusOK)
+			return
+		}
+	}
+	if f, ok := v.Tree.Lookup("404.html"); ok {
+		for _, name := range []string{"Range", "If-Range", "If-None-Match", "If-Match"} { // these are about the file
+			r.Header.Del(name)
+		}
+		h.serveFile(w, r, v, f, http.StatusNotFound)
+		return
+	}
+	showError(w, r, notFound)
+}
+
+var notFound = &problem{Code: http.StatusNotFound, Title: "Not found", Text: "The publication has no such file."}
+
+// serveFile answers with a file. code is that of a whole file.
+func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request, v *Version, f tree.File, code int) {
+	out := w
+	if code != http.StatusOK {
+		out = &withStatus{w, code}
+	}
+	packed := compress(out, r, f)
+	if packed != nil {
+		out = packed
+	}
+	answer := stream.Answer{Gate: h.gate, Client: clientOf(r), Stall: stallAfter, Open: func(ctx context.Context, header http.Header) (stream.Content, error) {
+		c, err := v.Tree.Open(ctx, f.Path)
+		if err != nil {
+			return nil, err
+		}
+		kind := typeOf(path.Base(f.Path))
+		if kind == "" {
+			if kind, err = sniff(c); err != nil {
+				return nil, errors.Join(err, c.Close())
+			}
+		}
+		header.Set("Content-Type", kind)
+		if code == http.StatusOK {
+			header.Set("ETag", etag(f, packed != nil))
+		}
+		return c, nil
+	}}
+	err := answer.Serve(out, r)
+	if err == nil && packed != nil {
+		err = packed.Close()
+	}
+	if err != nil {
+		w.Header().Del("Vary")
+		showFailure(w, r, err)
+	}
+}
+
+// etag returns the entity tag of a file, which is that of its content, in whichever version.
+func etag(f tree.File, packed bool) string {
+	if packed {
+		return `"` + f.Identity + `-gzip"`
+	}
+	return `"` + f.Identity + `"`
+}
+
+// sniffed is how many bytes decide about the type of a file, as in http.DetectContentType.
+const sniffed = 512
+
+// sniff returns the media type of a file whose name does not say it, from its first bytes.
+func sniff(c tree.Reader) (string, error) {
+	b := make([]byte, min(sniffed, c.Size()))
+	n := 0
+	for n < len(b) {
+		k, err := c.Read(b[n:])
+		if n += k; err != nil {
+			return "", err
+		}
+	}
+	_, err := c.Seek(0, 0)
+	return http.DetectContentType(b), err
+}
+
+// clientOf returns the client of a request for the limits of the gate. Each network is an account.
+func clientOf(r *http.Request) (c stream.Client) {
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		c.Account = addrs.ClientNet(from.Addr()).String()
+	}
+	return c
+}
+
+// withStatus replaces the status of an answer.
+type withStatus struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *withStatus) WriteHeader(int) { w.ResponseWriter.WriteHeader(w.code) }
+
+// Unwrap returns the writer for http.ResponseController.
+func (w *withStatus) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// acceptsGzip reports whether a client accepts gzip (RFC 9110, section 12.5.3).
+func acceptsGzip(r *http.Request) bool {
+	accepted := false
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		coding = strings.ToLower(strings.TrimSpace(coding))
+		if coding != "gzip" && coding != "*" {
+			continue
+		}
+		q, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(params)), "q=")
+		weight, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+		is := !ok || err == nil && weight > 0
+		if coding == "gzip" {
+			return is
+		}
+		accepted = is
+	}
+	return accepted
+}

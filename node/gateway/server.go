@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"seedbed/node"
+)
+
+// LocalDomain is the domain of a gateway for the users of its machine. Browsers resolve all hosts below
+// it to the machine itself, and treat them as secure contexts (RFC 6761).
+const LocalDomain = "localhost"
+
+// DefaultAddr is the address at which a gateway listens unless another is given.
+const DefaultAddr = "127.0.0.1:8010"
+
+// A Server is a gateway that listens.
+type Server struct {
+	library  *Library
+	listener net.Listener
+	http     *http.Server
+	ended    chan error
+}
+
+// Open starts a gateway at addr, HOST:PORT. The host must be a loopback address: whoever reaches the
+// gateway can read every publication, and can make the node look for any.
+func Open(addr string, cfg Config) (*Server, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %q: it is not of the form HOST:PORT", addr), "")
+	}
+	if ip, err := netip.ParseAddr(host); host != LocalDomain && (err != nil || !ip.IsLoopback()) {
+		return nil, node.NewFault(node.FaultUsage, fmt.Errorf("the gateway cannot listen at %s, which other machines may reach", addr), "use a loopback address, such as 127.0.0.1:8010")
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	library, err := OpenLibrary(cfg)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s := &Server{library: library, listener: l, ended: make(chan error, 1)}
+	s.http = &http.Server{Handler: NewHandler(library, LocalDomain, false), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	go func() { s.ended <- s.http.Serve(l) }()
+	return s, nil
+}
+
+// URL returns the URL of the gateway itself.
+func (s *Server) URL() string { return s.urlOf(LocalDomain) }
+
+// PublicationURL returns the URL of a publication.
+func (s *Server) PublicationURL(a Address) string { return s.urlOf(a.Host(LocalDomain)) }
+
+func (s *Server) urlOf(host string) string {
+	return fmt.Sprintf("http://%s:%d/", host, s.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// Close stops the gateway at once, and waits until it has ended.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	if e := <-s.ended; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	s.library.Close()
+	return err
+}
+
+// Run serves until ctx ends, and then closes the gateway. It returns an error if serving fails before.
+func (s *Server) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return s.Close()
+	case err := <-s.ended:
+		s.ended <- http.ErrServerClosed // for Close
+		return errors.Join(err, s.Close())
+	}
+}
